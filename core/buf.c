@@ -1,0 +1,149 @@
+/* The growable buffer. */
+#include "core/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUF_DEFAULT_MAX ((size_t)1 << 30)
+
+void lf_buf_init(struct lf_buf *b, size_t max)
+{
+    *b = (struct lf_buf){.max = max ? max : BUF_DEFAULT_MAX};
+}
+
+void lf_buf_free(struct lf_buf *b)
+{
+    free(b->data);
+    lf_buf_init(b, b->max);
+}
+
+void lf_buf_reset(struct lf_buf *b)
+{
+    b->len = 0;
+    b->rc = LF_OK;
+    if (b->data)
+        b->data[0] = '\0';
+}
+
+static enum lf_err buf_reserve(struct lf_buf *b, size_t extra)
+{
+    if (b->rc != LF_OK)
+        return b->rc;
+    if (extra > b->max - b->len)
+        return b->rc = LF_E_TOO_BIG;
+    size_t need = b->len + extra + 1;
+    if (need <= b->cap)
+        return LF_OK;
+    size_t cap = b->cap ? b->cap : 64;
+    while (cap < need)
+        cap *= 2;
+    char *p = realloc(b->data, cap);
+    if (!p)
+        return b->rc = LF_E_NO_MEMORY;
+    b->data = p;
+    b->cap = cap;
+    return LF_OK;
+}
+
+enum lf_err lf_buf_append(struct lf_buf *b, const void *data, size_t n)
+{
+    if (buf_reserve(b, n) != LF_OK)
+        return b->rc;
+    if (n)
+        memcpy(b->data + b->len, data, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+    return LF_OK;
+}
+
+enum lf_err lf_buf_puts(struct lf_buf *b, const char *s)
+{
+    return lf_buf_append(b, s, strlen(s));
+}
+
+enum lf_err lf_buf_putc(struct lf_buf *b, char c)
+{
+    return lf_buf_append(b, &c, 1);
+}
+
+enum lf_err lf_buf_vprintf(struct lf_buf *b, const char *fmt, va_list ap)
+{
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    if (n >= 0 && buf_reserve(b, (size_t)n) == LF_OK) {
+        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+        b->len += (size_t)n;
+    }
+    va_end(again);
+    return b->rc;
+}
+
+enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    enum lf_err rc = lf_buf_vprintf(b, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+/* Length of the valid UTF-8 sequence at s (1 to 4), or 0. */
+static size_t utf8_len(const unsigned char *s, size_t n)
+{
+    if (s[0] < 0x80)
+        return 1;
+    size_t want = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
+    if (want == 0 || s[0] > 0xf4 || n < want)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return want;
+}
+
+enum lf_err lf_buf_json(struct lf_buf *b, const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    for (size_t i = 0; i < n;) {
+        size_t k = utf8_len(s + i, n - i);
+        if (k == 0) {
+            lf_buf_puts(b, "\\ufffd");
+            k = 1;
+        } else if (s[i] == '"' || s[i] == '\\') {
+            lf_buf_printf(b, "\\%c", s[i]);
+        } else if (s[i] < 0x20) {
+            lf_buf_printf(b, "\\u%04x", s[i]);
+        } else {
+            lf_buf_append(b, s + i, k);
+        }
+        i += k;
+    }
+    return b->rc;
+}
+
+void lf_buf_drop_front(struct lf_buf *b, size_t n)
+{
+    if (!b->data || n == 0)
+        return;
+    if (n > b->len)
+        n = b->len;
+    memmove(b->data, b->data + n, b->len - n + 1);
+    b->len -= n;
+}
+
+char *lf_buf_take(struct lf_buf *b, size_t *len)
+{
+    if (!b->data && buf_reserve(b, 0) == LF_OK)
+        b->data[0] = '\0';
+    char *p = b->data;
+    if (len)
+        *len = b->len;
+    b->data = NULL;
+    lf_buf_free(b);
+    return p;
+}

@@ -1,0 +1,48 @@
+/* A growable byte buffer that is born with a ceiling and always ends in a NUL (not counted).
+ *
+ * Any append can fail: for memory, or because the ceiling is reached. The first failure sticks
+ * in `rc`, later appends do nothing, so a writer checks once at the end. One thread at a time.
+ */
+#ifndef LF_CORE_BUF_H
+#define LF_CORE_BUF_H
+
+#include "core/err.h"
+
+#include <stdarg.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lf_buf {
+    char *data;      /* NUL-terminated; NULL until the first append */
+    size_t len;      /* bytes, without the NUL */
+    size_t cap;
+    size_t max;      /* ceiling for len */
+    enum lf_err rc;  /* the first failure, or LF_OK */
+};
+
+/* max 0 means 1 GiB. No allocation yet. */
+void lf_buf_init(struct lf_buf *b, size_t max);
+/* Frees; the buffer may be used again with the same ceiling. */
+void lf_buf_free(struct lf_buf *b);
+/* Keeps the memory and the ceiling, forgets bytes and failure. */
+void lf_buf_reset(struct lf_buf *b);
+
+enum lf_err lf_buf_append(struct lf_buf *b, const void *data, size_t n);
+enum lf_err lf_buf_puts(struct lf_buf *b, const char *s);
+enum lf_err lf_buf_putc(struct lf_buf *b, char c);
+enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...) LF_PRINTF(2, 3);
+enum lf_err lf_buf_vprintf(struct lf_buf *b, const char *fmt, va_list ap);
+/* Appends s as the inside of a JSON string (no quotes); bytes that are not UTF-8 become U+FFFD. */
+enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n);
+/* Removes the first n bytes. */
+void lf_buf_drop_front(struct lf_buf *b, size_t n);
+/* Hands the bytes over (NUL-terminated, yours, free with free()); the buffer is empty again.
+ * Never NULL unless memory ran out. */
+char *lf_buf_take(struct lf_buf *b, size_t *len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,19 @@
+/* Time, in the two forms the system needs. */
+#ifndef LF_CORE_CLOCK_H
+#define LF_CORE_CLOCK_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Monotonic nanoseconds, for durations. */
+uint64_t lf_clock_ns(void);
+/* Milliseconds since 1970 (UTC), for records that outlive the process. */
+int64_t lf_clock_unix_ms(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

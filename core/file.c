@@ -1,0 +1,209 @@
+/* Files: whole reads, maps, and replacements that cannot be seen half done. */
+#define _GNU_SOURCE
+#include "core/file.h"
+
+#include "core/limits.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum lf_err lf_file_read(struct lf_buf *out, const char *path, size_t max, struct lf_diag *diag)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    enum lf_err rc = LF_OK;
+    size_t start = out->len;
+    char chunk[1 << 16];
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = lf_fail_errno(diag, errno, "%s", path);
+        if (n <= 0)
+            break;
+        if (out->len - start + (size_t)n > max) {
+            rc = lf_fail(diag, LF_E_TOO_BIG, "%s: larger than %zu bytes", path, max);
+            break;
+        }
+        rc = lf_buf_append(out, chunk, (size_t)n);
+        if (rc != LF_OK) {
+            rc = lf_fail(diag, rc, "%s: no room to read it", path);
+            break;
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *diag)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    struct stat st;
+    enum lf_err rc = LF_OK;
+    struct lf_map m = {NULL, 0};
+    if (fstat(fd, &st) != 0) {
+        rc = lf_fail_errno(diag, errno, "%s", path);
+    } else if (!S_ISREG(st.st_mode)) {
+        rc = lf_fail(diag, LF_E_INVALID, "%s: not a regular file", path);
+    } else if (st.st_size > 0) {
+        m.bytes = (size_t)st.st_size;
+        void *p = mmap(NULL, m.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            rc = lf_fail_errno(diag, errno, "%s: mmap", path);
+        else
+            m.data = p;
+    }
+    close(fd);
+    if (rc == LF_OK)
+        *out = m;
+    return rc;
+}
+
+void lf_file_unmap(struct lf_map *m)
+{
+    if (m->data)
+        munmap((void *)(uintptr_t)m->data, m->bytes);
+    *m = (struct lf_map){NULL, 0};
+}
+
+/* The directory part of path, "." where there is none. */
+static void dir_of(char out[LF_PATH_MAX], const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    if (n >= LF_PATH_MAX)
+        n = LF_PATH_MAX - 1;
+    memcpy(out, path, n);
+    out[n] = '\0';
+    if (n == 0)
+        strcpy(out, slash ? "/" : ".");
+}
+
+enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return lf_fail_errno(diag, errno, "%s", dir);
+    int bad = fsync(fd) != 0 ? errno : 0;
+    close(fd);
+    return bad ? lf_fail_errno(diag, bad, "%s: fsync", dir) : LF_OK;
+}
+
+enum lf_err lf_file_commit(int fd, const char *tmp, const char *path, struct lf_diag *diag)
+{
+    if (fsync(fd) != 0)
+        return lf_fail_errno(diag, errno, "%s: fsync", tmp);
+    if (rename(tmp, path) != 0)
+        return lf_fail_errno(diag, errno, "%s: rename to %s", tmp, path);
+    char dir[LF_PATH_MAX];
+    dir_of(dir, path);
+    return lf_dir_sync(dir, diag);
+}
+
+static enum lf_err write_all(int fd, const char *data, size_t n, const char *path,
+                             struct lf_diag *diag)
+{
+    while (n > 0) {
+        ssize_t k = write(fd, data, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return lf_fail_errno(diag, errno, "%s: write", path);
+        data += k;
+        n -= (size_t)k;
+    }
+    return LF_OK;
+}
+
+enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct lf_diag *diag)
+{
+    char tmp[LF_PATH_MAX];
+    if (snprintf(tmp, sizeof tmp, "%s.tmp-XXXXXX", path) >= (int)sizeof tmp)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
+    int fd = mkostemp(tmp, O_CLOEXEC);
+    if (fd < 0)
+        return lf_fail_errno(diag, errno, "%s", tmp);
+    enum lf_err rc = LF_OK;
+    if (fchmod(fd, 0644) != 0)
+        rc = lf_fail_errno(diag, errno, "%s: chmod", tmp);
+    if (rc == LF_OK)
+        rc = write_all(fd, data, n, tmp, diag);
+    if (rc == LF_OK)
+        rc = lf_file_commit(fd, tmp, path, diag);
+    close(fd);
+    if (rc != LF_OK)
+        unlink(tmp);
+    return rc;
+}
+
+enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    for (char *p = path + 1;; p++) {
+        char c = *p;
+        if (c != '/' && c != '\0')
+            continue;
+        *p = '\0';
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            return lf_fail_errno(diag, errno, "%s", path);
+        *p = c;
+        if (c == '\0')
+            return LF_OK;
+    }
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag)
+{
+    if (nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+        return lf_fail_errno(diag, errno, "%s", dir);
+    return LF_OK;
+}
+
+bool lf_file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+int64_t lf_file_size(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
+void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n)
+{
+    unsigned char md[SHA256_DIGEST_LENGTH];
+    SHA256(data, n, md);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++)
+        snprintf(out + 2 * i, 3, "%02x", md[i]);
+}
+
+bool lf_name_ok(const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n > LF_NAME_MAX || name[0] == '.')
+        return false;
+    return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+}

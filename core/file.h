@@ -1,0 +1,55 @@
+/* Files as the rooms need them: whole reads, read-only maps, and writes that are there wholly or
+ * not at all (write, fsync, rename, fsync of the directory). Any thread. */
+#ifndef LF_CORE_FILE_H
+#define LF_CORE_FILE_H
+
+#include "core/buf.h"
+#include "core/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lf_map {
+    const unsigned char *data; /* NULL for an empty file */
+    size_t bytes;
+};
+
+/* Appends the whole file to `out`; LF_E_TOO_BIG past `max` bytes. */
+enum lf_err lf_file_read(struct lf_buf *out, const char *path, size_t max, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* Maps the file read-only. Unmap with lf_file_unmap. A file truncated under a map faults: map
+ * only files that this program or a checkpoint's publisher replaces by rename. */
+enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_file_unmap(struct lf_map *m);
+/* Replaces `path` with these bytes, durably and at once (mode 0644). */
+enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* The last steps of a replacement written by the caller: fsync fd, rename tmp over path, fsync
+ * the directory. fd stays open. */
+enum lf_err lf_file_commit(int fd, const char *tmp, const char *path, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* fsync of a directory, so that names made or removed in it last. */
+enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* mkdir -p, mode 0755. */
+enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* rm -r; a path that is not there is no error. Does not follow links. */
+enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+bool lf_file_exists(const char *path);
+/* Bytes, or -1. */
+int64_t lf_file_size(const char *path);
+
+/* SHA-256 in lower-case hex (64 digits and a NUL). */
+#define LF_SHA256_HEX 65
+void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n);
+
+/* A name for an adapter or a base: 1 to LF_NAME_MAX of [A-Za-z0-9._-], not starting with '.'. */
+bool lf_name_ok(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

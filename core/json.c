@@ -1,0 +1,161 @@
+/* JSON from outside, read strictly. */
+#include "core/json.h"
+
+#include "core/file.h"
+#include "core/limits.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The deepest nesting of brackets outside strings; a parser recurses that deep. */
+static size_t json_depth(const char *s, size_t n)
+{
+    size_t depth = 0, deepest = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > deepest)
+                deepest = depth;
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_diag *diag)
+{
+    if (n > LF_JSON_BYTES_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "JSON of %zu bytes is over the limit", n);
+    if (json_depth(text, n) > LF_JSON_DEPTH_MAX)
+        return lf_fail(diag, LF_E_INVALID, "JSON is nested deeper than %d", LF_JSON_DEPTH_MAX);
+    json_error_t e;
+    json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    if (!j)
+        return lf_fail(diag, LF_E_INVALID, "line %d column %d: %s", e.line, e.column, e.text);
+    *out = j;
+    return LF_OK;
+}
+
+enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag)
+{
+    struct lf_map m;
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_json_parse(out, m.data ? (const char *)m.data : "", m.bytes, diag);
+    lf_file_unmap(&m);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
+}
+
+static const char *type_name(const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "a list";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a boolean";
+    case JSON_NULL:
+        break;
+    }
+    return "null";
+}
+
+/* The member, or NULL where it is missing or null. */
+static const json_t *member(const json_t *obj, const char *key)
+{
+    const json_t *v = json_object_get(obj, key);
+    return v && !json_is_null(v) ? v : NULL;
+}
+
+enum lf_err lf_json_get_int(int64_t *out, const json_t *obj, const char *key, int64_t lo,
+                            int64_t hi, struct lf_diag *diag)
+{
+    const json_t *v = member(obj, key);
+    if (!v)
+        return LF_OK;
+    if (!json_is_integer(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an integer, not %s", key, type_name(v));
+    int64_t x = (int64_t)json_integer_value(v);
+    if (x < lo || x > hi)
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %lld; it must be between %lld and %lld", key,
+                       (long long)x, (long long)lo, (long long)hi);
+    *out = x;
+    return LF_OK;
+}
+
+enum lf_err lf_json_get_real(double *out, const json_t *obj, const char *key, double lo, double hi,
+                             struct lf_diag *diag)
+{
+    const json_t *v = member(obj, key);
+    if (!v)
+        return LF_OK;
+    if (!json_is_number(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a number, not %s", key, type_name(v));
+    double x = json_number_value(v);
+    if (!(x >= lo && x <= hi))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %g; it must be between %g and %g", key, x,
+                       lo, hi);
+    *out = x;
+    return LF_OK;
+}
+
+enum lf_err lf_json_get_bool(bool *out, const json_t *obj, const char *key, struct lf_diag *diag)
+{
+    const json_t *v = member(obj, key);
+    if (!v)
+        return LF_OK;
+    if (!json_is_boolean(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be true or false, not %s", key,
+                       type_name(v));
+    *out = json_is_true(v);
+    return LF_OK;
+}
+
+enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key,
+                            struct lf_diag *diag)
+{
+    const json_t *v = member(obj, key);
+    if (!v)
+        return LF_OK;
+    if (!json_is_string(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string, not %s", key, type_name(v));
+    if (strlen(json_string_value(v)) != json_string_length(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" holds a NUL character", key);
+    *out = json_string_value(v);
+    return LF_OK;
+}
+
+enum lf_err lf_json_only(const json_t *obj, const char *const *known, struct lf_diag *diag)
+{
+    if (!json_is_object(obj))
+        return lf_fail(diag, LF_E_INVALID, "expected an object, not %s",
+                       obj ? type_name(obj) : "nothing");
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)obj, key, value) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], key) != 0)
+            i++;
+        if (!known[i])
+            return lf_fail(diag, LF_E_INVALID, "unknown key \"%s\"", key);
+    }
+    return LF_OK;
+}

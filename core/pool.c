@@ -1,0 +1,155 @@
+/* The thread pool: workers sleep on a condition; a run bumps the generation. */
+#define _GNU_SOURCE
+#include "core/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define POOL_THREADS_MAX 256
+#define POOL_SPINS 2000 /* ~10 us: decode's loops follow each other closer than a wake-up takes */
+
+struct pool_worker {
+    struct lf_pool *pool;
+    pthread_t thread;
+    int index; /* 1 .. n_threads-1; the caller is 0 */
+};
+
+struct lf_pool {
+    int n_threads;
+    int n_started;
+    struct pool_worker *workers;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    atomic_uint generation; /* written under lock, read while spinning */
+    atomic_int unfinished;
+    bool stop; /* protected by lock */
+    /* The loop under way; written before generation is bumped, constant until unfinished is 0. */
+    size_t n, part;
+    lf_pool_fn fn;
+    void *arg;
+};
+
+static void pool_part(struct lf_pool *p, int worker)
+{
+    size_t begin = p->part * (size_t)worker;
+    size_t end = begin + p->part;
+    if (end > p->n)
+        end = p->n;
+    if (begin < end)
+        p->fn(p->arg, begin, end, worker);
+}
+
+/* Waits for a generation other than `seen`; false when the pool stops. */
+static bool pool_wait(struct lf_pool *p, unsigned seen)
+{
+    for (int i = 0; i < POOL_SPINS; i++)
+        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen)
+            break;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stop && atomic_load(&p->generation) == seen)
+        pthread_cond_wait(&p->wake, &p->lock);
+    bool go = !p->stop;
+    pthread_mutex_unlock(&p->lock);
+    return go;
+}
+
+static void *pool_main(void *arg)
+{
+    struct pool_worker *w = arg;
+    unsigned seen = 0;
+    while (pool_wait(w->pool, seen)) {
+        seen++;
+        pool_part(w->pool, w->index);
+        atomic_fetch_sub_explicit(&w->pool->unfinished, 1, memory_order_release);
+    }
+    return NULL;
+}
+
+static int pool_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return CPU_COUNT(&set);
+}
+
+enum lf_err lf_pool_new(struct lf_pool **out, int n_threads, struct lf_diag *diag)
+{
+    if (n_threads <= 0)
+        n_threads = pool_cores();
+    if (n_threads > POOL_THREADS_MAX)
+        n_threads = POOL_THREADS_MAX;
+    struct lf_pool *p = calloc(1, sizeof *p);
+    struct pool_worker *workers = calloc((size_t)n_threads, sizeof *workers);
+    if (!p || !workers) {
+        free(p);
+        free(workers);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
+    }
+    p->n_threads = n_threads;
+    p->workers = workers;
+    p->n_started = 1;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    for (int i = 1; i < n_threads; i++) {
+        workers[i] = (struct pool_worker){.pool = p, .index = i};
+        int e = pthread_create(&workers[i].thread, NULL, pool_main, &workers[i]);
+        if (e) {
+            lf_pool_free(p);
+            return lf_fail_errno(diag, e, "starting worker thread %d", i);
+        }
+        p->n_started++;
+    }
+    *out = p;
+    return LF_OK;
+}
+
+void lf_pool_free(struct lf_pool *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 1; i < p->n_started; i++)
+        pthread_join(p->workers[i].thread, NULL);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->lock);
+    free(p->workers);
+    free(p);
+}
+
+int lf_pool_threads(const struct lf_pool *p)
+{
+    return p ? p->n_threads : 1;
+}
+
+void lf_pool_run(struct lf_pool *p, size_t n, size_t grain, lf_pool_fn fn, void *arg)
+{
+    if (n == 0)
+        return;
+    if (grain == 0)
+        grain = 1;
+    if (!p || p->n_threads == 1 || n <= grain) {
+        fn(arg, 0, n, 0);
+        return;
+    }
+    size_t threads = (size_t)p->n_threads;
+    size_t grains = (n + grain - 1) / grain;
+    p->n = n;
+    p->part = (grains + threads - 1) / threads * grain;
+    p->fn = fn;
+    p->arg = arg;
+    atomic_store(&p->unfinished, p->n_threads - 1);
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    pool_part(p, 0);
+    while (atomic_load_explicit(&p->unfinished, memory_order_acquire) > 0)
+        sched_yield();
+}
