@@ -1,0 +1,122 @@
+/* Devices: where the arithmetic happens.
+ *
+ * A device is one of three fillings of the same table of operations (gpu/ops.h):
+ *   ref   plain loops with double accumulation: the meaning of every operation;
+ *   cpu   threads, OpenBLAS, AVX2: always there;
+ *   cuda  the fast one, where nvcc built it and a card is present.
+ * Activations, the KV cache and the compute copies of adapters have the device's `act` dtype:
+ * fp32 on ref and cpu, bf16 on cuda. Weights are as gpu/ops.h says; everything else is fp32.
+ *
+ * Work is put on a stream in order. On ref and cpu it is done when the call returns; on cuda when
+ * lf_stream_wait returns. One thread at a time uses a stream; the device's memory calls may be
+ * made from any thread. Device faults are sticky: operations after one do nothing, and the next
+ * lf_stream_wait answers LF_E_DEVICE_LOST, after which the device can only be closed.
+ *
+ * Knows nothing of models, files or HTTP.
+ */
+#ifndef LF_GPU_DEVICE_H
+#define LF_GPU_DEVICE_H
+
+#include "core/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum lf_device_kind { LF_DEVICE_REF, LF_DEVICE_CPU, LF_DEVICE_CUDA };
+
+enum lf_dtype { LF_F32, LF_BF16, LF_F16, LF_U8, LF_I32, LF_I64 };
+
+struct lf_ops;
+
+struct lf_device {
+    enum lf_device_kind kind;
+    enum lf_dtype act;        /* dtype of activations, KV cache, adapters' compute copies */
+    const struct lf_ops *ops; /* gpu/ops.h */
+    void *impl;               /* the backend's own */
+};
+
+/* An ordered queue of work with its own scratch memory. */
+struct lf_stream {
+    struct lf_device *dev;
+    const struct lf_ops *ops; /* = dev->ops */
+    void *impl;
+};
+
+struct lf_device_options {
+    int threads;         /* cpu: 0 = one a core */
+    int index;           /* cuda: which card */
+    size_t memory_bytes; /* ceiling for lf_device_alloc; 0 = all there is */
+};
+
+struct lf_device_info {
+    char name[128];          /* "NVIDIA H200", "cpu (2 threads, AVX2)" */
+    size_t memory_total;     /* bytes; host memory on ref and cpu */
+    size_t memory_free;
+    size_t memory_used;      /* by this program through lf_device_alloc */
+    size_t memory_peak;
+    int compute_major, compute_minor; /* cuda, else 0 */
+    int units;               /* multiprocessors or threads */
+};
+
+/* "ref", "cpu" or "cuda". */
+enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* LF_E_UNSUPPORTED where this build has no such device, LF_E_NOT_FOUND where the machine has
+ * none. options may be NULL. Yours, free with lf_device_free after all its memory and streams. */
+enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
+                           const struct lf_device_options *options, struct lf_diag *diag)
+    LF_MUST_CHECK;
+void lf_device_free(struct lf_device *dev);
+void lf_device_info(struct lf_device *dev, struct lf_device_info *out);
+
+/* Device memory, 256-byte aligned, contents undefined. LF_E_DEVICE_FULL past the ceiling. On ref
+ * and cpu it is host memory. bytes 0 gives NULL. */
+enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
+    LF_MUST_CHECK;
+void lf_device_release(struct lf_device *dev, void *p);
+/* Host memory that copies to and from the device fast (pinned on cuda). */
+enum lf_err lf_device_alloc_host(struct lf_device *dev, void **out, size_t bytes,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+void lf_device_release_host(struct lf_device *dev, void *p);
+
+/* priority 0 is normal, 1 goes first (serving before training). */
+enum lf_err lf_stream_new(struct lf_stream **out, struct lf_device *dev, int priority,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+void lf_stream_free(struct lf_stream *s);
+/* Scratch for operations on this stream (dequantised weights, split reductions): at least
+ * `bytes`, kept until the stream is freed. Called at set-up with lf_linear_scratch_bytes. */
+enum lf_err lf_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* Until all work put on the stream is done. LF_E_DEVICE_LOST after a device fault. */
+enum lf_err lf_stream_wait(struct lf_stream *s, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* Host to device. `src` may be reused when the call returns. */
+void lf_stream_upload(struct lf_stream *s, void *dst, const void *src, size_t bytes);
+/* Device to host; there after lf_stream_wait. */
+void lf_stream_download(struct lf_stream *s, void *dst, const void *src, size_t bytes);
+void lf_stream_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes);
+void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes);
+
+static inline size_t lf_dtype_bytes(enum lf_dtype t)
+{
+    return t == LF_U8 ? 1 : t == LF_BF16 || t == LF_F16 ? 2 : t == LF_I64 ? 8 : 4;
+}
+
+/* bf16 and fp16 as bits, for hosts. Round to nearest even; NaN stays NaN. */
+float lf_bf16_to_f32(uint16_t h);
+uint16_t lf_f32_to_bf16(float x);
+float lf_f16_to_f32(uint16_t h);
+uint16_t lf_f32_to_f16(float x);
+/* n elements of any floating dtype to fp32 and back, on the host. */
+void lf_to_f32(float *dst, const void *src, enum lf_dtype t, size_t n);
+void lf_from_f32(void *dst, enum lf_dtype t, const float *src, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,379 @@
+/* Operations: everything a transformer with LoRA adapters does, forward and backward, over one
+ * ragged batch. Each is defined once, in plain C (gpu/ops/<op>/ref.c); cpu.c and cuda.cu beside it
+ * must agree with it within the tolerance that its test states (tests/ops/).
+ *
+ * Letters: T tokens of the batch, S sequences, C hidden, F MLP inner, N out features, K in
+ * features, H heads, D head dim, R rank, V vocabulary, M selected rows.
+ * `act` is the device's activation dtype. Matrices are row-major; `ld*` is a row stride in
+ * elements. Pointers are device memory unless they are said to be host's. Outputs come first.
+ * An operation never allocates; sizes are checked by the caller (the model), not here. All
+ * results are deterministic: the same inputs give the same bytes.
+ *
+ * In the common subset of C17 and C++17: cuda.cu includes this header.
+ */
+#ifndef LF_GPU_OPS_H
+#define LF_GPU_OPS_H
+
+#include "core/limits.h"
+#include "gpu/device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Weights ---------------------------------------------------------------------------------- */
+
+enum lf_weight_kind {
+    LF_WEIGHT_F32,
+    LF_WEIGHT_BF16,
+    LF_WEIGHT_Q4 /* 4-bit codes of a 16-entry table (NF4, FP4), scaled by blocks; gpu/nf4.h */
+};
+
+/* One matrix W (N, K) of a linear map y = W x + bias. The struct is host memory. */
+struct lf_weight {
+    enum lf_weight_kind kind;
+    int N, K;
+    const void *data;  /* F32, BF16: (N, K). Q4: (N*K/2) u8, element 2j in the high nibble of byte
+                          j of the flattened matrix */
+    const float *bias; /* (N) or NULL */
+    /* Q4 only. Value = code[nibble] * scale[element / block], scale = absmax, or with double
+     * quantisation absmax_code[absmax_q[i]] * absmax2[i / block2] + offset, in fp32. */
+    int block;                  /* elements a scale covers: 64, or another power of two >= 32 */
+    const float *code;          /* (16) */
+    const float *absmax;        /* (N*K/block), or NULL when nested */
+    const uint8_t *absmax_q;    /* (N*K/block) */
+    const float *absmax_code;   /* (256) */
+    const float *absmax2;       /* (ceil(N*K/block/block2)) */
+    int block2;                 /* 256 */
+    float offset;
+    void *prepared; /* a backend's own form, made by prepare_weight; else NULL */
+};
+
+/* ---- The ragged batch ------------------------------------------------------------------------- */
+
+/* One sequence's share of the run of tokens. */
+struct lf_seq {
+    int32_t start, n;  /* its new tokens are rows [start, start + n) */
+    int32_t past;      /* tokens before them, in the KV cache */
+    int32_t slot;      /* adapter slot, or -1 for the bare base */
+    int32_t page_off;  /* where its page list starts in `pages`; -1: no cache, attends to its own
+                          new tokens only (training, evaluation) */
+    float drop_p;      /* LoRA dropout probability; 0 = none */
+    uint64_t drop_key; /* lf_rng key of this row's masks: element k of token i (counted in the
+                          sequence) at site j is dropped when
+                          lf_rng_unit(lf_rng_u32(drop_key, i*K + k, j)) < drop_p, else scaled by
+                          1/(1-drop_p) */
+};
+
+/* Consecutive rows with one adapter slot (several sequences where they share it). */
+struct lf_lora_seg {
+    int32_t start, end; /* rows */
+    int32_t slot;       /* >= 0 */
+    int32_t trains;     /* gradients are wanted */
+};
+
+/* What a forward or backward runs over. Arrays are device memory; `h_*` their host mirrors. */
+struct lf_ragged {
+    int T, S, n_segs;
+    const int32_t *ids;  /* (T) */
+    const int32_t *pos;  /* (T) position in the sequence: past + index */
+    const int32_t *seq;  /* (T) index into seqs */
+    const struct lf_seq *seqs;
+    const int32_t *pages;            /* page lists of the cached sequences, one after another */
+    const struct lf_lora_seg *segs;  /* ascending, disjoint; rows of no segment have no adapter */
+    const struct lf_seq *h_seqs;
+    const struct lf_lora_seg *h_segs;
+    int n_max;     /* the longest sequence's n */
+    int kv_max;    /* the longest past + n */
+    int rank_max;  /* over the segments' adapters */
+    int n_cached;  /* the first n_cached sequences have pages, the others not */
+    int T_cached;  /* their rows come first */
+};
+
+/* What an adapter slot holds for one site (layer x projection). Device table
+ * (slots, n_sites): entry slot * n_sites + site. rank 0: the adapter has nothing there. */
+struct lf_lora_site {
+    const void *a; /* (R, K) act */
+    const void *b; /* (N, R) act */
+    float *da;     /* (R, K) fp32, accumulated into; NULL unless the slot trains */
+    float *db;     /* (N, R) fp32 */
+    float scale;   /* alpha/r, or alpha/sqrt(r) with rsLoRA */
+    int32_t rank;
+};
+
+/* ---- Arguments -------------------------------------------------------------------------------- */
+
+/* y[t] = scale * E[ids[t]]. E (V, C) F32 or BF16, never Q4. */
+struct lf_embed_args {
+    void *y; /* (T, C) act */
+    const int32_t *ids;
+    const struct lf_weight *e;
+    int T, C;
+    float scale;
+};
+
+/* RMSNorm: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps).
+ * LayerNorm: y = (x - mean) * rstd * w + b, rstd = 1/sqrt(var(x) + eps).
+ * Rows are (t, h), h < H, at x + t*ldx + h*C: H = 1 for hidden states, the head count for the
+ * per-head norms of q and k. fp32 inside. Gemma's (1 + w) is folded into w at load. */
+struct lf_norm_args {
+    void *y;         /* act; may be x (in place) when rstd is NULL */
+    float *rstd;     /* (T*H), for backward, or NULL */
+    float *mean;     /* (T*H), LayerNorm, or NULL */
+    const void *x;
+    const float *w;  /* (C) */
+    const float *b;  /* (C) or NULL */
+    bool layer_norm;
+    int T, H, C, ldx, ldy;
+    float eps;
+};
+
+/* dx (+)= gradient through the norm; w and b are frozen. */
+struct lf_norm_bwd_args {
+    void *dx;        /* act, strides as ldx; may be dy when not accumulating */
+    const void *dy;  /* act, ldy */
+    const void *x;   /* the forward's input */
+    const float *w, *rstd, *mean;
+    bool layer_norm, accumulate;
+    int T, H, C, ldx, ldy, lddx;
+};
+
+/* For each p < n: y[:, col[p] : col[p]+N_p] (+)= x W_p^T + bias_p. Weights that read one input (q,
+ * k, v; gate, up) go together, so that x is read once. */
+struct lf_linear_args {
+    void *y;         /* (T, ldy) act, or fp32 when y_f32 */
+    const void *x;   /* (T, ldx) act */
+    const struct lf_weight *w[LF_GROUP_MAX];
+    int col[LF_GROUP_MAX];
+    int n;
+    int T, ldy, ldx;
+    bool accumulate; /* add to y instead of overwriting it */
+    bool y_f32;      /* logits */
+};
+
+/* dx (+)= sum_p dy[:, col[p] : col[p]+N_p] W_p. */
+struct lf_linear_bwd_args {
+    void *dx;        /* (T, lddx) act */
+    const void *dy;  /* (T, lddy) act */
+    const struct lf_weight *w[LF_GROUP_MAX];
+    int col[LF_GROUP_MAX];
+    int n;
+    int T, lddx, lddy;
+    bool accumulate;
+};
+
+/* Segmented LoRA (PEFT): for each segment with slot s and each p < n whose site has rank R > 0:
+ *   u[:, p*rank_max : p*rank_max + R] = drop(x) A^T      (kept for backward)
+ *   y[:, col[p] : col[p]+N_p] += scale * u B^T
+ * drop() as struct lf_seq says, with j = site[p]; each site draws its own mask. */
+struct lf_lora_args {
+    void *y;         /* (T, ldy) act */
+    void *u;         /* (T, n*rank_max) act */
+    const void *x;   /* (T, ldx) act */
+    const struct lf_lora_site *sites; /* (slots, n_sites), device */
+    const struct lf_ragged *batch;
+    int n_sites;
+    int site[LF_GROUP_MAX], col[LF_GROUP_MAX], N[LF_GROUP_MAX];
+    int n, K, ldy, ldx;
+};
+
+/* With du = scale * dy B:  db += scale * dy^T u,  da += du^T drop(x),  dx += drop'(du A).
+ * Only rows of segments that train count; gradients of one slot add over its segments. */
+struct lf_lora_bwd_args {
+    void *dx;        /* (T, lddx) act, accumulated into; NULL when the input needs no gradient */
+    void *du;        /* (T, n*rank_max) act, scratch */
+    const void *dy;  /* (T, lddy) act */
+    const void *u;   /* from the forward */
+    const void *x;
+    const struct lf_lora_site *sites;
+    const struct lf_ragged *batch;
+    int n_sites;
+    int site[LF_GROUP_MAX], col[LF_GROUP_MAX], N[LF_GROUP_MAX];
+    int n, K, lddx, lddy, ldx;
+};
+
+/* Rotates the first `rot` dims of each head, halves apart as in GPT-NeoX and Hugging Face:
+ * (x1, x2) -> (x1 c - x2 s, x2 c + x1 s), x1 = x[i], x2 = x[i + rot/2]. In place. */
+struct lf_rope_args {
+    void *x;           /* (T, ldx) act: H heads of D */
+    const int32_t *pos;
+    const float *cos_, *sin_; /* (positions, rot/2) */
+    int T, H, D, rot, ldx;
+    bool inverse;      /* backward: the transposed rotation */
+};
+
+/* Puts the new k and v of cached sequences into their pages. A page holds LF_KV_PAGE_TOKENS
+ * tokens of one layer: (pages, Hkv, LF_KV_PAGE_TOKENS, D) act. */
+struct lf_kv_write_args {
+    void *k_pages, *v_pages;  /* this layer's */
+    const void *k, *v;        /* (T, ldkv) act */
+    const struct lf_ragged *batch;
+    int Hkv, D, ldkv;
+};
+
+/* Causal attention of every new token over its own sequence: cached sequences read keys and
+ * values (the new ones too) from their pages, the others from k and v.
+ * p = softmax over keys j <= i (j > i - window when window > 0) of cap(scale * q_i.k_j),
+ * cap(s) = softcap * tanh(s / softcap) when softcap > 0. Query head h reads kv head h / (H/Hkv). */
+struct lf_attn_args {
+    void *o;          /* (T, ldo) act: H heads of D */
+    float *lse;       /* (T, H) log-sum-exp for backward, or NULL */
+    const void *q, *k, *v;
+    const void *k_pages, *v_pages; /* this layer's, or NULL when no sequence is cached */
+    const struct lf_ragged *batch;
+    int H, Hkv, D, ldo, ldq, ldkv;
+    int window;       /* 0: none */
+    float scale, softcap;
+};
+
+/* Overwrites dq, dk, dv for the rows of uncached sequences. */
+struct lf_attn_bwd_args {
+    void *dq, *dk, *dv; /* strides lddq, lddkv */
+    float *delta;       /* (T, H) scratch */
+    const void *d_o;    /* (T, ldo) act */
+    const void *o, *q, *k, *v;
+    const float *lse;
+    const struct lf_ragged *batch;
+    int H, Hkv, D, ldo, ldq, ldkv, lddq, lddkv;
+    int window;
+    float scale, softcap;
+};
+
+enum lf_act_kind { LF_ACT_SILU, LF_ACT_GELU_TANH, LF_ACT_GELU_ERF };
+
+/* gated: y = act(x[:, :F]) * x[:, F:]; else y = act(x[:, :F]). */
+struct lf_glu_args {
+    void *y;        /* (T, F) act */
+    const void *x;  /* (T, 2F) or (T, F) act, tight */
+    enum lf_act_kind act;
+    bool gated;
+    int T, F;
+};
+
+struct lf_glu_bwd_args {
+    void *dx;       /* as x; may be x */
+    const void *dy, *x;
+    enum lf_act_kind act;
+    bool gated;
+    int T, F;
+};
+
+/* y += x, n elements of act. */
+struct lf_add_args {
+    void *y;
+    const void *x;
+    size_t n;
+};
+
+/* gather: y[m] = x[rows[m]]. scatter: y[rows[m]] = x[m], other rows of y zero. C wide, act. */
+struct lf_rows_args {
+    void *y;
+    const void *x;
+    const int32_t *rows; /* (M), ascending, no two alike for scatter */
+    int M, T, C;         /* T: rows of y for scatter */
+};
+
+/* logits = softcap * tanh(logits / softcap), in place, fp32. */
+struct lf_softcap_args {
+    float *logits;
+    size_t n;
+    float softcap;
+};
+
+/* loss[m] = logsumexp(logits[m]) - logits[m, label]; and where dlogits is not NULL
+ * dlogits[m] = weight[m] * (softmax(logits[m]) - onehot(label)), times softcap's derivative when
+ * softcap > 0 (logits are the capped ones). label -1: loss 0 and no gradient. */
+struct lf_cross_entropy_args {
+    float *loss;          /* (M) */
+    void *dlogits;        /* (M, V) act; may be logits when act is fp32; or NULL */
+    const float *logits;  /* (M, V) fp32 */
+    const int32_t *labels;
+    const float *weight;  /* (M), or NULL without dlogits */
+    int M, V;
+    float softcap;
+};
+
+/* One sequence's way of choosing the next token. Host struct, uploaded with the rows. */
+struct lf_sample_params {
+    float temperature;         /* 0: greedy (lowest id among equals) */
+    float top_p;               /* 1: off */
+    float min_p;               /* 0: off */
+    float repetition_penalty;  /* 1: off; > 1 divides positive, multiplies negative logits of ids
+                                  in the history (CTRL, Hugging Face) */
+    float frequency_penalty, presence_penalty; /* 0: off; OpenAI's */
+    int32_t top_k;             /* 0: off */
+    int32_t history_off, history_n; /* this row's part of `history`: prompt and completion ids */
+    int32_t completion_n;      /* the last completion_n of them count for the two OpenAI penalties */
+    uint64_t seed, counter;    /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
+};
+
+/* Order: penalties, temperature, top-k, top-p, min-p, draw from what is left. */
+struct lf_sample_args {
+    int32_t *ids;        /* (M) */
+    float *logprob;      /* (M) of the chosen id, from the raw logits' softmax; or NULL */
+    float *logits;       /* (M, V) fp32; used up as scratch */
+    const struct lf_sample_params *params; /* (M) device */
+    const struct lf_sample_params *h_params; /* the same, host: greedy rows take a short way */
+    const int32_t *history;                /* device */
+    int M, V;
+};
+
+/* out[0] = sum of squares of g, fp32 result, fixed order. */
+struct lf_sumsq_args {
+    float *out;
+    const float *g;
+    size_t n;
+};
+
+/* AdamW on one flat run of parameters (Loshchilov & Hutter; as torch.optim.AdamW), with clipping
+ * by norm as torch.nn.utils.clip_grad_norm_: c = min(1, max_norm / (sqrt(sumsq) * grad_scale +
+ * 1e-6)), g' = g * grad_scale * c. weight_decay decouples (adamw) or joins the gradient (adam).
+ * A list of these runs is one launch. */
+struct lf_adam_args {
+    float *p, *m, *v;     /* (n) masters and moments */
+    float *g;             /* (n); zeroed afterwards */
+    void *copy;           /* (n) act compute copy to refresh, or NULL */
+    const float *sumsq;   /* device scalar, of g before scaling; NULL: no clipping */
+    size_t n;
+    float grad_scale, max_norm;
+    float lr, beta1, beta2, eps, weight_decay;
+    bool decoupled;
+    int step;             /* from 1, for bias correction */
+};
+
+/* ---- The table -------------------------------------------------------------------------------- */
+
+struct lf_ops {
+    /* Makes the backend's own form of a weight (w->prepared) once at load; NULL: not needed. */
+    enum lf_err (*prepare_weight)(struct lf_stream *s, struct lf_weight *w, struct lf_diag *diag);
+    void (*release_weight)(struct lf_device *dev, struct lf_weight *w);
+    /* Scratch that linear maps over these shapes need on a stream. */
+    size_t (*linear_scratch_bytes)(const struct lf_device *dev, int T, int N, int K);
+
+    void (*embed)(struct lf_stream *s, const struct lf_embed_args *a);
+    void (*norm)(struct lf_stream *s, const struct lf_norm_args *a);
+    void (*norm_bwd)(struct lf_stream *s, const struct lf_norm_bwd_args *a);
+    void (*linear)(struct lf_stream *s, const struct lf_linear_args *a);
+    void (*linear_bwd)(struct lf_stream *s, const struct lf_linear_bwd_args *a);
+    void (*lora)(struct lf_stream *s, const struct lf_lora_args *a);
+    void (*lora_bwd)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
+    void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
+    void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
+    void (*attn)(struct lf_stream *s, const struct lf_attn_args *a);
+    void (*attn_bwd)(struct lf_stream *s, const struct lf_attn_bwd_args *a);
+    void (*glu)(struct lf_stream *s, const struct lf_glu_args *a);
+    void (*glu_bwd)(struct lf_stream *s, const struct lf_glu_bwd_args *a);
+    void (*add)(struct lf_stream *s, const struct lf_add_args *a);
+    void (*gather)(struct lf_stream *s, const struct lf_rows_args *a);
+    void (*scatter)(struct lf_stream *s, const struct lf_rows_args *a);
+    void (*softcap)(struct lf_stream *s, const struct lf_softcap_args *a);
+    void (*cross_entropy)(struct lf_stream *s, const struct lf_cross_entropy_args *a);
+    void (*sample)(struct lf_stream *s, const struct lf_sample_args *a);
+    void (*sumsq)(struct lf_stream *s, const struct lf_sumsq_args *a, int n);
+    void (*adam)(struct lf_stream *s, const struct lf_adam_args *a, int n);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
