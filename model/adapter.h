@@ -1,0 +1,99 @@
+/* LoRA adapters: PEFT directories on disk, flat fp32 runs in memory, slots on a device.
+ *
+ * An adapter's parameters are one flat run: for each layer, for each targeted projection in config
+ * order, A (R, K) then B (N, R). Training, Adam, checkpoints and uploads work on that run; a slot's
+ * device table (struct lf_lora_site) points into it.
+ */
+#ifndef LF_MODEL_ADAPTER_H
+#define LF_MODEL_ADAPTER_H
+
+#include "core/err.h"
+#include "gpu/ops.h"
+#include "model/config.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What an adapter is, without its numbers. */
+struct lf_adapter_shape {
+    int n_sites;     /* lf_config_sites */
+    int *rank;       /* (n_sites) 0 where not targeted; owned */
+    float *scale;    /* (n_sites) alpha/r or alpha/sqrt(r); owned */
+    size_t *a_off, *b_off; /* (n_sites) offsets of A and B in the flat run, in floats; owned */
+    size_t n_params; /* floats in the run */
+    int rank_max;
+};
+
+struct lf_adapter {
+    struct lf_adapter_shape shape;
+    float *params;   /* (n_params) host */
+    /* For adapter_config.json */
+    int rank;
+    double alpha;
+    bool rslora;
+    double dropout;
+    bool target[LF_PROJ_MAX]; /* by config.proj index: targeted in every layer */
+};
+
+struct lf_lora_settings {
+    int rank;                 /* 1 .. LF_RANK_MAX */
+    double alpha;
+    bool rslora;
+    double dropout;
+    /* "all-linear", or module names ("q_proj"), comma separated. Unknown names are refused, listing
+     * the model's. */
+    const char *target_modules;
+};
+
+/* A fresh adapter as PEFT initialises it: A kaiming-uniform with a = sqrt(5), that is
+ * U(-1/sqrt(K), 1/sqrt(K)), B zero. Drawn from lf_rng with the seed. */
+enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
+                           const struct lf_lora_settings *s, uint64_t seed, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* A PEFT directory: adapter_config.json and adapter_model.safetensors. target_modules as a list, a
+ * regex or "all-linear", rank_pattern, alpha_pattern, rsLoRA, layers_to_transform; fp32, fp16 or bf16. Missing
+ * layers are rank 0. DoRA, biases, modules_to_save, embeddings: LF_E_UNSUPPORTED, named. A shape
+ * that does not fit: LF_E_BASE_DIFFERS, named. Yours, free with lf_adapter_free. */
+enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, const char *dir,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Writes DIR as PEFT does, fp32; the directory appears whole or not at all. base_name goes into
+ * base_model_name_or_path. */
+enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *c, const char *dir,
+                            const char *base_name, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_adapter_free(struct lf_adapter *a);
+
+/* ---- Slots ------------------------------------------------------------------------------------ */
+
+/* The adapters on a device, by slot. One thread (the stream's) at a time. */
+struct lf_slots {
+    struct lf_device *dev;
+    const struct lf_config *config;
+    int n_slots, n_sites;
+    struct lf_lora_site *sites;   /* device (n_slots, n_sites) */
+    struct lf_lora_site *h_sites; /* host mirror */
+    struct lf_slot *slot;         /* (n_slots) */
+};
+
+struct lf_slot {
+    bool used, trains;
+    struct lf_adapter_shape shape; /* copied; owned */
+    void *copy;      /* (n_params) act: what the forward reads; = master on fp32 devices */
+    float *master;   /* (n_params) fp32; NULL when only served on a bf16 device */
+    float *grad;     /* trains: (n_params), zero at the start of a step */
+    float *m, *v;    /* trains: Adam moments */
+};
+
+enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const struct lf_config *c,
+                         int n_slots, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_slots_free(struct lf_slots *s);
+/* Puts an adapter into a free slot; with `trains`, gradients and moments (zero) too.
+ * LF_E_DEVICE_FULL when no slot or memory is left. */
+enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
+                          const struct lf_adapter *a, bool trains, struct lf_diag *diag)
+    LF_MUST_CHECK;
+void lf_slots_unload(struct lf_slots *s, struct lf_stream *stream, int slot);
+/* Copies the slot's parameters into a->params (same shape). Waits. */
+enum lf_err lf_slots_read(struct lf_slots *s, struct lf_stream *stream, int slot,
+                          struct lf_adapter *a, struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif

@@ -1,0 +1,91 @@
+/* An architecture as a description: which norm, which activation, which bias, which rope, which
+ * window. Read from a checkpoint's config.json; the one forward and one backward
+ * (model/exec.h) branch on these fields and never on a model's name.
+ * Immutable after load: any thread.
+ */
+#ifndef LF_MODEL_CONFIG_H
+#define LF_MODEL_CONFIG_H
+
+#include "core/err.h"
+#include "core/limits.h"
+#include "gpu/ops.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The linear maps of a block, in the order in which their inputs appear. Fused checkpoints (phi3)
+ * have QKV in LF_PROJ_Q's place and GATE_UP in LF_PROJ_GATE's. */
+enum lf_proj_kind {
+    LF_PROJ_Q, LF_PROJ_K, LF_PROJ_V, LF_PROJ_O, LF_PROJ_GATE, LF_PROJ_UP, LF_PROJ_DOWN
+};
+
+/* Projections that read one input form a group. */
+enum lf_group_kind { LF_GROUP_ATTN_IN, LF_GROUP_ATTN_OUT, LF_GROUP_MLP_IN, LF_GROUP_MLP_OUT };
+#define LF_GROUPS 4
+
+struct lf_proj {
+    enum lf_proj_kind kind;
+    enum lf_group_kind group;
+    char module[32]; /* as in the checkpoint, under model.layers.<l>.: "self_attn.q_proj" */
+    int N, K;
+    int col;         /* its first column in the group's output */
+};
+
+enum lf_rope_kind { LF_ROPE_DEFAULT, LF_ROPE_LINEAR, LF_ROPE_LLAMA3, LF_ROPE_LONGROPE, LF_ROPE_YARN };
+
+struct lf_config {
+    char model_type[32];     /* "llama", "gemma2" ... as in the file */
+    int L, C, F, H, Hkv, D, V; /* layers, hidden, MLP inner, heads, kv heads, head dim, vocabulary */
+    int positions_max;       /* max_position_embeddings */
+    bool layer_norm;         /* LayerNorm with bias instead of RMSNorm */
+    bool norm_plus_one;      /* the checkpoint stores w - 1 (Gemma) */
+    float norm_eps;
+    bool parallel_block;     /* attention and MLP read the same normed input (Phi) */
+    bool post_norms;         /* norms after attention and after the MLP too (Gemma 2) */
+    bool qk_norm;            /* per-head RMSNorm on q and k (Qwen 3) */
+    bool gated;              /* gate and up (SwiGLU, GeGLU), else one fc1 */
+    enum lf_act_kind act;
+    float embed_scale;       /* 1, or sqrt(C) (Gemma) */
+    bool tied_head;          /* lm_head is the embedding */
+    float attn_scale;        /* 1/sqrt(D), or 1/sqrt(query_pre_attn_scalar) */
+    float attn_softcap, final_softcap; /* 0: none */
+    int window[LF_LAYERS_MAX]; /* a layer's sliding window, 0: none */
+    /* Rotary embedding */
+    int rot;                 /* rotated dims of a head, even */
+    enum lf_rope_kind rope;
+    double rope_theta;
+    double rope_factor, rope_low_freq, rope_high_freq, rope_attention_factor;
+    int rope_original_positions;
+    double rope_short[LF_HEAD_DIM_MAX / 2], rope_long[LF_HEAD_DIM_MAX / 2]; /* longrope */
+    /* Token ids; -1 or n = 0: none. generation_config.json's list wins over config.json's. */
+    int32_t bos;
+    int32_t eos[8];
+    int n_eos;
+    /* Projections, in lf_proj_kind order, absent ones left out. */
+    int n_proj;
+    struct lf_proj proj[LF_PROJ_MAX];
+};
+
+/* Reads DIR/config.json and DIR/generation_config.json (may be missing). An unknown model_type or
+ * a setting that this program does not do is LF_E_UNSUPPORTED, naming it. */
+enum lf_err lf_config_load(struct lf_config *out, const char *dir, struct lf_diag *diag)
+    LF_MUST_CHECK;
+enum lf_err lf_config_parse(struct lf_config *out, const json_t *config, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* "mistral-7b", "llama-2-7b", "llama-3-8b", "gemma-2b", "gemma-7b", "phi-2", "small": shapes for benchmarks on
+ * random weights. LF_E_NOT_FOUND lists the names. */
+enum lf_err lf_config_shape(struct lf_config *out, const char *name, struct lf_diag *diag)
+    LF_MUST_CHECK;
+
+/* Sites are (layer, projection) pairs: what an adapter can target. */
+static inline int lf_config_sites(const struct lf_config *c)
+{
+    return c->L * c->n_proj;
+}
+/* Columns of a group's output, and its projections' range [first, first + n). */
+int lf_config_group(const struct lf_config *c, enum lf_group_kind g, int *first, int *n);
+/* Weights of the model, embedding and head counted once each. */
+int64_t lf_config_params(const struct lf_config *c);
+
+#endif

@@ -1,0 +1,111 @@
+/* The transformer over ragged batches: the one forward and the one backward.
+ *
+ * A batch is a flat run of tokens of many sequences and many adapters. Prefill, decode, evaluation
+ * and training are this call with other segments: cached sequences (serving) write their keys and
+ * values into pages, uncached ones (training, evaluation) attend to their own tokens; only rows of
+ * slots that train collect gradients.
+ *
+ * An lf_exec owns the working memory for batches up to its limits and the KV pages; one thread (the
+ * stream's) uses it. Knows nothing of datasets, optimizers, HTTP.
+ */
+#ifndef LF_MODEL_EXEC_H
+#define LF_MODEL_EXEC_H
+
+#include "core/err.h"
+#include "model/adapter.h"
+#include "model/model.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum lf_recompute {
+    LF_RECOMPUTE_NONE,  /* keep every activation that backward reads */
+    LF_RECOMPUTE_BLOCK, /* keep each block's input; run the block again in backward */
+    LF_RECOMPUTE_AUTO   /* NONE when it fits memory_bytes, else BLOCK */
+};
+
+struct lf_exec_limits {
+    int tokens_max;        /* T of any batch */
+    int train_tokens_max;  /* T of a batch with backward; 0: this exec never trains */
+    int seqs_max;
+    int rows_max;          /* selected rows whose logits are held at once (chunks of the loss) */
+    int rank_max;          /* of any adapter */
+    int kv_pages;          /* LF_KV_PAGE_TOKENS tokens each; 0: no cache */
+    enum lf_recompute recompute;
+    size_t memory_bytes;   /* ceiling for AUTO; 0: what the device has free */
+};
+
+struct lf_exec;
+
+/* Allocates everything at once from a size table; LF_E_DEVICE_FULL says what would be needed.
+ * Yours, free with lf_exec_free. model, slots and stream must outlive it. */
+enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct lf_model *model,
+                        struct lf_slots *slots, const struct lf_exec_limits *limits,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+void lf_exec_free(struct lf_exec *x);
+/* Bytes by purpose, for status pages and refusals. */
+struct lf_exec_memory {
+    size_t activations, saved, logits, kv, scratch;
+};
+void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out);
+bool lf_exec_recomputes(const struct lf_exec *x);
+
+/* ---- KV pages --------------------------------------------------------------------------------- */
+
+/* A cached sequence: its pages and how many tokens are in them. */
+struct lf_kv_seq {
+    int32_t *pages;
+    int n_pages, cap;
+    int n_tokens;
+};
+
+/* Makes room for n_tokens in all. LF_E_DEVICE_FULL leaves the sequence as it was. */
+enum lf_err lf_exec_kv_grow(struct lf_exec *x, struct lf_kv_seq *s, int n_tokens) LF_MUST_CHECK;
+/* Gives the pages back; the sequence is empty. */
+void lf_exec_kv_release(struct lf_exec *x, struct lf_kv_seq *s);
+int lf_exec_kv_free_pages(const struct lf_exec *x);
+
+/* ---- Batches ---------------------------------------------------------------------------------- */
+
+/* One sequence of a batch, as the caller states it. */
+struct lf_batch_seq {
+    const int32_t *ids;    /* (n) new tokens */
+    int n;
+    struct lf_kv_seq *kv;  /* NULL: uncached. Grown by the caller to hold n more; n_tokens is
+                              advanced by a successful forward */
+    int slot;              /* or -1 */
+    /* Loss (uncached sequences) */
+    const int32_t *labels; /* (n) labels[i] is the token after ids[i], -1 where it carries no loss;
+                              NULL: none */
+    float loss_weight;     /* gradient scale of each of this sequence's supervised tokens */
+    bool trains;           /* gradients into the slot; else only the loss is computed */
+    float drop_p;          /* LoRA dropout, 0 when not training */
+    uint64_t drop_key;
+};
+
+/* What comes back for the sequence in the same place. */
+struct lf_batch_result {
+    double loss_sum;       /* over its supervised tokens, unweighted */
+    int n_supervised;
+};
+
+/* Forward over the sequences (any order; grouped inside so that adapters and cached ones are
+ * contiguous), and backward where any of them trains. results: (n_seqs) host, filled on return
+ * (waits when labels are present). */
+enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                        struct lf_batch_result *results, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* After lf_exec_run: the next token of each of the sequences listed in `which` (indices of the last
+ * run's seqs; the logits are those of each one's last token). params[i] and history as in
+ * gpu/ops.h (history: host, n_history ids in all). ids, logprobs (may be NULL): host, (n). Waits. */
+enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
+                           const struct lf_sample_params *params, const int32_t *history,
+                           int n_history, int32_t *ids, float *logprobs, struct lf_diag *diag)
+    LF_MUST_CHECK;
+
+/* After lf_exec_run: logits of every token of sequence `which`, fp32, host, (n, V). For
+ * `lorafs logits` and prompt log-probabilities; in chunks, slow. */
+enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits, struct lf_diag *diag)
+    LF_MUST_CHECK;
+
+#endif

@@ -1,0 +1,74 @@
+/* A base model: its description, its weights on a device, its tokenizer and chat template.
+ *
+ * Opened once and shared; immutable afterwards. A Hugging Face checkpoint directory goes in: fp32,
+ * fp16 or bf16 safetensors (one file or shards), or a bitsandbytes-serialised 4-bit one, which is
+ * used as it is. With LF_QUANT_NF4 the blocks' linear weights are quantised (threads, or the GPU)
+ * and, with a cache directory, kept there so that the next start maps them.
+ */
+#ifndef LF_MODEL_MODEL_H
+#define LF_MODEL_MODEL_H
+
+#include "core/err.h"
+#include "gpu/ops.h"
+#include "model/chat.h"
+#include "model/config.h"
+#include "model/tokenizer.h"
+
+enum lf_quant {
+    LF_QUANT_NONE, /* block linears as stored (4-bit stays 4-bit) */
+    LF_QUANT_NF4   /* block linears in NF4 with double quantisation */
+};
+
+struct lf_model_options {
+    enum lf_quant quant;
+    const char *cache_dir;  /* where quantised copies are kept; NULL: nowhere */
+    /* Progress of a long load, 0..1, or NULL. Called on the opening thread. */
+    void (*progress)(void *arg, double fraction, const char *what);
+    void *progress_arg;
+};
+
+struct lf_layer {
+    struct lf_weight w[LF_PROJ_MAX];   /* by index in config.proj */
+    const float *attn_norm, *attn_norm_b;
+    const float *mlp_norm, *mlp_norm_b;          /* not in parallel blocks */
+    const float *post_attn_norm, *post_mlp_norm; /* post_norms */
+    const float *q_norm, *k_norm;                /* qk_norm, (D) */
+};
+
+struct lf_model {
+    char name[65];          /* the directory's name, or the shape's */
+    struct lf_config config;
+    struct lf_device *dev;
+    struct lf_weight embed; /* (V, C) */
+    struct lf_weight head;  /* (V, C); the embedding's memory when tied */
+    struct lf_layer *layers;
+    const float *final_norm, *final_norm_b;
+    const float *rope_cos, *rope_sin; /* (rope_positions, rot/2), device */
+    int rope_positions;
+    size_t weight_bytes;    /* on the device */
+    struct lf_tokenizer *tokenizer; /* NULL for a shape without one */
+    struct lf_chat *chat;           /* NULL: the checkpoint has none, or it was refused: */
+    struct lf_diag chat_reason;     /* why chat is NULL */
+    char digest[65];        /* SHA-256 over config.json and the tensors' names, shapes and sizes: tells
+                               one base from another in adapters' metadata */
+    struct lf_model_memory *memory; /* what lf_model_free releases */
+};
+
+/* LF_E_UNSUPPORTED names what is not done; LF_E_DAMAGED what does not fit. Yours, free with
+ * lf_model_free. `stream` is used for uploads and is idle again on return. */
+enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const char *dir,
+                          const struct lf_model_options *options, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* Random weights of a shape (lf_config_shape), reproducible from the seed; for benchmarks. */
+enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
+                            const struct lf_config *config, enum lf_quant quant, uint64_t seed,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+void lf_model_free(struct lf_model *m);
+
+/* Writes DIR as transformers + bitsandbytes do: model.safetensors with 4-bit block linears and the
+ * rest as it was, config.json with a quantization_config, and the tokenizer's files. Host work. */
+enum lf_err lf_model_quantize(const char *src_dir, const char *dst_dir,
+                              void (*progress)(void *arg, double fraction, const char *what),
+                              void *progress_arg, struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif
