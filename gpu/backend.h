@@ -1,0 +1,91 @@
+/* What a filling of the device room provides. Private to gpu/: rooms above see device.h and ops.h.
+ *
+ * device.c keeps what all backends share: the handles, the ledger of device memory (ceiling, used,
+ * peak) and the choice of a backend; everything below this table is the backend's own. A backend
+ * is one `const struct lf_backend` and one `const struct lf_ops`; its functions are named
+ * lf_<backend>_<op>, one file an op: gpu/ops/<op>/{ref.c,cpu.c,cuda.cu}.
+ *
+ * In the common subset of C17 and C++17.
+ */
+#ifndef LF_GPU_BACKEND_H
+#define LF_GPU_BACKEND_H
+
+#include "gpu/device.h"
+#include "gpu/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lf_backend {
+    enum lf_device_kind kind;
+    const char *name;  /* the word lf_device_kind_parse knows */
+    enum lf_dtype act;
+    const struct lf_ops *ops;
+
+    /* kind, act and ops of dev are set; open sets dev->impl. options is never NULL. LF_E_NOT_FOUND
+     * where the machine has no such device. */
+    enum lf_err (*open)(struct lf_device *dev, const struct lf_device_options *options,
+                        struct lf_diag *diag);
+    void (*close)(struct lf_device *dev);
+    /* Fills name, memory_total, memory_free, compute_* and units; device.c fills the others. */
+    void (*info)(struct lf_device *dev, struct lf_device_info *out);
+
+    /* bytes > 0; 256-byte aligned; any thread. LF_E_DEVICE_FULL or LF_E_NO_MEMORY. p is never
+     * NULL in release. */
+    enum lf_err (*alloc)(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag);
+    void (*release)(struct lf_device *dev, void *p);
+    enum lf_err (*alloc_host)(struct lf_device *dev, void **out, size_t bytes,
+                              struct lf_diag *diag);
+    void (*release_host)(struct lf_device *dev, void *p);
+
+    /* dev and ops of s are set; stream_open sets s->impl. */
+    enum lf_err (*stream_open)(struct lf_stream *s, int priority, struct lf_diag *diag);
+    void (*stream_close)(struct lf_stream *s);
+    enum lf_err (*stream_reserve)(struct lf_stream *s, size_t bytes, struct lf_diag *diag);
+    enum lf_err (*stream_wait)(struct lf_stream *s, struct lf_diag *diag);
+    /* bytes > 0. */
+    void (*upload)(struct lf_stream *s, void *dst, const void *src, size_t bytes);
+    void (*download)(struct lf_stream *s, void *dst, const void *src, size_t bytes);
+    void (*copy)(struct lf_stream *s, void *dst, const void *src, size_t bytes);
+    void (*zero)(struct lf_stream *s, void *dst, size_t bytes);
+};
+
+extern const struct lf_backend lf_backend_ref;
+extern const struct lf_backend lf_backend_cpu;
+#ifdef LF_HAVE_CUDA
+extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
+#endif
+
+/* The operations of one backend, as ops.h defines them. */
+#define LF_DECLARE_OPS(b)                                                                          \
+    void lf_##b##_embed(struct lf_stream *s, const struct lf_embed_args *a);                       \
+    void lf_##b##_norm(struct lf_stream *s, const struct lf_norm_args *a);                         \
+    void lf_##b##_norm_bwd(struct lf_stream *s, const struct lf_norm_bwd_args *a);                 \
+    void lf_##b##_linear(struct lf_stream *s, const struct lf_linear_args *a);                     \
+    void lf_##b##_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a);             \
+    void lf_##b##_lora(struct lf_stream *s, const struct lf_lora_args *a);                         \
+    void lf_##b##_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a);                 \
+    void lf_##b##_rope(struct lf_stream *s, const struct lf_rope_args *a);                         \
+    void lf_##b##_kv_write(struct lf_stream *s, const struct lf_kv_write_args *a);                 \
+    void lf_##b##_attn(struct lf_stream *s, const struct lf_attn_args *a);                         \
+    void lf_##b##_attn_bwd(struct lf_stream *s, const struct lf_attn_bwd_args *a);                 \
+    void lf_##b##_glu(struct lf_stream *s, const struct lf_glu_args *a);                           \
+    void lf_##b##_glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a);                   \
+    void lf_##b##_add(struct lf_stream *s, const struct lf_add_args *a);                           \
+    void lf_##b##_gather(struct lf_stream *s, const struct lf_rows_args *a);                       \
+    void lf_##b##_scatter(struct lf_stream *s, const struct lf_rows_args *a);                      \
+    void lf_##b##_softcap(struct lf_stream *s, const struct lf_softcap_args *a);                   \
+    void lf_##b##_cross_entropy(struct lf_stream *s, const struct lf_cross_entropy_args *a);       \
+    void lf_##b##_sample(struct lf_stream *s, const struct lf_sample_args *a);                     \
+    void lf_##b##_sumsq(struct lf_stream *s, const struct lf_sumsq_args *a, int n);                \
+    void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n)
+
+LF_DECLARE_OPS(ref);
+LF_DECLARE_OPS(cpu);
+LF_DECLARE_OPS(cuda);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
