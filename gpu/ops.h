@@ -40,11 +40,11 @@ struct lf_weight {
      * quantisation absmax_code[absmax_q[i]] * absmax2[i / block2] + offset, in fp32. */
     int block;                  /* elements a scale covers: 64, or another power of two >= 32 */
     const float *code;          /* (16) */
-    const float *absmax;        /* (N*K/block), or NULL when nested */
-    const uint8_t *absmax_q;    /* (N*K/block) */
+    const float *absmax;        /* (ceil(N*K/block)), or NULL when nested */
+    const uint8_t *absmax_q;    /* (ceil(N*K/block)) */
     const float *absmax_code;   /* (256) */
     const float *absmax2;       /* (ceil(N*K/block/block2)) */
-    int block2;                 /* 256 */
+    int block2;                 /* a power of two; 256 */
     float offset;
     void *prepared; /* a backend's own form, made by prepare_weight; else NULL */
 };
@@ -59,10 +59,10 @@ struct lf_seq {
     int32_t page_off;  /* where its page list starts in `pages`; -1: no cache, attends to its own
                           new tokens only (training, evaluation) */
     float drop_p;      /* LoRA dropout probability; 0 = none */
-    uint64_t drop_key; /* lf_rng key of this row's masks: element k of token i (counted in the
-                          sequence) at site j is dropped when
+    uint64_t drop_key; /* lf_rng key of this row's masks: element k of the token at position i
+                          (batch.pos) at site j is dropped when
                           lf_rng_unit(lf_rng_u32(drop_key, i*K + k, j)) < drop_p, else scaled by
-                          1/(1-drop_p) */
+                          1/(1-drop_p), all in fp32; i*K + k in 64 bits */
 };
 
 /* Consecutive rows with one adapter slot (several sequences where they share it). */
@@ -130,15 +130,15 @@ struct lf_norm_args {
 
 /* dx (+)= gradient through the norm; w and b are frozen. */
 struct lf_norm_bwd_args {
-    void *dx;        /* act, strides as ldx; may be dy when not accumulating */
+    void *dx;        /* act, lddx; may be dy when not accumulating */
     const void *dy;  /* act, ldy */
-    const void *x;   /* the forward's input */
+    const void *x;   /* the forward's input, ldx */
     const float *w, *rstd, *mean;
     bool layer_norm, accumulate;
     int T, H, C, ldx, ldy, lddx;
 };
 
-/* For each p < n: y[:, col[p] : col[p]+N_p] (+)= x W_p^T + bias_p. Weights that read one input (q,
+/* For each p < n: y[:, col[p] : col[p]+N_p] (+)= x W_p^T + bias_p. All W_p have one K. Weights that read one input (q,
  * k, v; gate, up) go together, so that x is read once. */
 struct lf_linear_args {
     void *y;         /* (T, ldy) act, or fp32 when y_f32 */
@@ -178,7 +178,8 @@ struct lf_lora_args {
 };
 
 /* With du = scale * dy B:  db += scale * dy^T u,  da += du^T drop(x),  dx += drop'(du A).
- * Only rows of segments that train count; gradients of one slot add over its segments. */
+ * dx is over all p together. Segments that do not train are skipped: none of their rows is
+ * touched; gradients of one slot add over its segments. */
 struct lf_lora_bwd_args {
     void *dx;        /* (T, lddx) act, accumulated into; NULL when the input needs no gradient */
     void *du;        /* (T, n*rank_max) act, scratch */
@@ -226,7 +227,7 @@ struct lf_attn_args {
     float scale, softcap;
 };
 
-/* Overwrites dq, dk, dv for the rows of uncached sequences. */
+/* Overwrites dq, dk, dv for the rows of uncached sequences; other rows are not touched. */
 struct lf_attn_bwd_args {
     void *dq, *dk, *dv; /* strides lddq, lddkv */
     float *delta;       /* (T, H) scratch */
@@ -307,7 +308,11 @@ struct lf_sample_params {
     uint64_t seed, counter;    /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
 };
 
-/* Order: penalties, temperature, top-k, top-p, min-p, draw from what is left. */
+/* Order: penalties (repetition first), temperature, top-k, top-p, min-p, draw from what is left.
+ * Equal logits stay or go together, so that no order of ids matters: top-k keeps ids that fewer
+ * than k exceed; top-p, over the softmax of what top-k kept, keeps ids whose strict betters sum
+ * to less than top_p; min-p keeps p >= min_p * max p. The draw takes the first kept id, ascending,
+ * at which the running sum of p exceeds u times their total. */
 struct lf_sample_args {
     int32_t *ids;        /* (M) */
     float *logprob;      /* (M) of the chosen id, from the raw logits' softmax; or NULL */
@@ -318,7 +323,8 @@ struct lf_sample_args {
     int M, V;
 };
 
-/* out[0] = sum of squares of g, fp32 result, fixed order. */
+/* out[0] = sum of squares of g, fp32 result, fixed order. Runs of one call are apart: each
+ * overwrites its own out. */
 struct lf_sumsq_args {
     float *out;
     const float *g;
