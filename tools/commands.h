@@ -1,0 +1,23 @@
+/* The commands of `lorafs`, git-style: each is a main of its own, argv[0] being its name. They
+ * print results on stdout and everything else on stderr; exit status 0, 1 (it failed, the reason was
+ * printed) or 2 (the command line is wrong). */
+#ifndef LF_TOOLS_COMMANDS_H
+#define LF_TOOLS_COMMANDS_H
+
+/* With a daemon */
+int lf_cmd_serve(int argc, char **argv);
+int lf_cmd_mount(int argc, char **argv);
+int lf_cmd_umount(int argc, char **argv);
+int lf_cmd_ls(int argc, char **argv);
+int lf_cmd_status(int argc, char **argv);
+int lf_cmd_rm(int argc, char **argv);
+
+/* Without one */
+int lf_cmd_train(int argc, char **argv);
+int lf_cmd_logits(int argc, char **argv);
+int lf_cmd_tokenize(int argc, char **argv);
+int lf_cmd_generate(int argc, char **argv);
+int lf_cmd_quantize(int argc, char **argv);
+int lf_cmd_bench(int argc, char **argv);
+
+#endif
