@@ -1,0 +1,110 @@
+/* Generation: the live sequences of one exec, stepped together (continuous batching).
+ *
+ * A step is one ragged batch: one token of every sequence that decodes, and pieces of the prompts
+ * of those that are still reading theirs, of any adapters mixed. Sequences come and go between
+ * steps. What a sequence gets does not depend on its company, up to fp rounding: a draw is a pure
+ * function of (its seed, how many tokens it has).
+ *
+ * KV pages are taken as a sequence grows. When they run out the youngest sequence gives its pages
+ * back and waits; later it reads its prompt and what it has generated again and goes on. Nothing
+ * of that is seen from outside but the time it takes.
+ *
+ * One thread (the stream's) uses it. The engine of the daemon, `lorafs generate` and evaluation all
+ * stand on this. Token ids in, token ids out: text, stop strings and queues are the caller's.
+ */
+#ifndef LF_MODEL_GENERATE_H
+#define LF_MODEL_GENERATE_H
+
+#include "core/err.h"
+#include "model/exec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lf_gen;
+
+struct lf_gen_limits {
+    int seqs_max;    /* live sequences; at most the exec's seqs_max. 0: that */
+    int tokens_max;  /* tokens of a step; at most the exec's tokens_max. 0: that */
+    int context_max; /* prompt and completion of one sequence; at most the model's positions and
+                        what all KV pages hold. 0: that */
+};
+
+enum lf_finish {
+    LF_FINISH_NONE,
+    LF_FINISH_EOS,    /* its token is an end-of-text id of the base, or a stop id */
+    LF_FINISH_LENGTH  /* max_tokens reached */
+};
+
+struct lf_gen_request {
+    const int32_t *ids;      /* (n) the prompt, n >= 1; copied */
+    int n;
+    int slot;                /* adapter slot, or -1 for the bare base; must stay loaded while live */
+    struct lf_sample_params sample; /* history_off, history_n, completion_n and counter are set here */
+    int max_tokens;          /* of the completion, >= 1 */
+    bool ignore_eos;         /* the base's end-of-text ids do not end it */
+    const int32_t *stop_ids; /* (n_stop_ids) further ids that end it, copied; up to LF_STOPS_MAX */
+    int n_stop_ids;
+    void *user;              /* comes back with each token */
+};
+
+/* temperature 0, everything off. */
+struct lf_sample_params lf_sample_greedy(void);
+
+/* A token that a step made. */
+struct lf_gen_token {
+    uint64_t id;           /* the sequence's, from lf_gen_add */
+    void *user;
+    int32_t token;
+    float logprob;         /* of the token, from the raw logits */
+    int index;             /* of it in the completion, from 0 */
+    enum lf_finish finish; /* not NONE: it was the last, and the sequence is gone */
+};
+
+struct lf_gen_status {
+    int live;              /* = decoding + reading + waiting */
+    int decoding;
+    int reading;           /* their prompts are partly in */
+    int waiting;           /* hold no pages */
+    int64_t preempted;     /* times a sequence gave its pages back, since lf_gen_new */
+    int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
+    int pages, pages_free;
+};
+
+/* The exec must have KV pages, all free. x and m must outlive it. Yours, free with lf_gen_free. */
+enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_model *m,
+                       const struct lf_gen_limits *limits, struct lf_diag *diag) LF_MUST_CHECK;
+/* Gives all pages back. */
+void lf_gen_free(struct lf_gen *g);
+/* What one sequence may have, prompt and completion together. */
+int lf_gen_context_max(const struct lf_gen *g);
+int lf_gen_seqs_max(const struct lf_gen *g);
+
+/* Adds a sequence; it takes part from the next step on, or waits for pages. LF_E_INVALID: an empty
+ * prompt, an id outside the vocabulary, n + max_tokens over lf_gen_context_max. LF_E_OVERLOADED:
+ * seqs_max are live. */
+enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_t *id,
+                       struct lf_diag *diag) LF_MUST_CHECK;
+/* Ends a live sequence (a stop string, a client that left). An id that is gone is no error. */
+void lf_gen_remove(struct lf_gen *g, uint64_t id);
+
+/* One batch. prefill_max: ceiling for the prompt tokens of it (0: what fits tokens_max), to keep
+ * the decoding sequences' next token near. out: room for lf_gen_seqs_max tokens; *n_out of them
+ * are filled, none when only pieces of prompts were read. Without live sequences it does nothing.
+ * Fails only for the device; the sequences are then still live. */
+enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);
+
+/* A completion of lf_gen_all: request i ended. ids (n) borrowed during the call, without the
+ * token that ended it. */
+typedef void (*lf_gen_done_fn)(void *arg, size_t i, const int32_t *ids, int n,
+                               enum lf_finish finish);
+
+/* Runs n requests to their ends, keeping g as full as it goes; g must have no live sequence. Their
+ * `user` is not used. done is called in the order in which they end. */
+enum lf_err lf_gen_all(struct lf_gen *g, const struct lf_gen_request *requests, size_t n,
+                       lf_gen_done_fn done, void *arg, struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif
