@@ -1,6 +1,8 @@
 /* The growable buffer. */
 #include "core/buf.h"
 
+#include "core/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,35 +91,17 @@ enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...)
     return rc;
 }
 
-/* Length of the valid UTF-8 sequence at s (1 to 4), or 0. */
-static size_t utf8_len(const unsigned char *s, size_t n)
+enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n)
 {
-    if (s[0] < 0x80)
-        return 1;
-    size_t want = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
-    if (want == 0 || s[0] > 0xf4 || n < want)
-        return 0;
-    for (size_t i = 1; i < want; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return want;
-}
-
-enum lf_err lf_buf_json(struct lf_buf *b, const char *text, size_t n)
-{
-    const unsigned char *s = (const unsigned char *)text;
     for (size_t i = 0; i < n;) {
-        size_t k = utf8_len(s + i, n - i);
+        size_t k = lf_utf8_len(s + i, n - i);
         if (k == 0) {
             lf_buf_puts(b, "\\ufffd");
             k = 1;
         } else if (s[i] == '"' || s[i] == '\\') {
             lf_buf_printf(b, "\\%c", s[i]);
-        } else if (s[i] < 0x20) {
-            lf_buf_printf(b, "\\u%04x", s[i]);
+        } else if ((unsigned char)s[i] < 0x20) {
+            lf_buf_printf(b, "\\u%04x", (unsigned)s[i]);
         } else {
             lf_buf_append(b, s + i, k);
         }

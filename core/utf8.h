@@ -1,0 +1,24 @@
+/* UTF-8, the form of all text here: one code point at a time. Any thread. */
+#ifndef LF_CORE_UTF8_H
+#define LF_CORE_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes of the well-formed sequence at s (1 to 4; n > 0 bytes are there), or 0. */
+size_t lf_utf8_len(const char *s, size_t n);
+/* Length of the longest well-formed prefix. */
+size_t lf_utf8_valid(const char *s, size_t n);
+/* The code point at s, which is well-formed; its bytes in *len. */
+uint32_t lf_utf8_get(const char *s, size_t *len);
+/* Writes a code point (below 0x110000) and returns its bytes, 1 to 4. */
+size_t lf_utf8_put(char out[4], uint32_t cp);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
