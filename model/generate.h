@@ -97,8 +97,8 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);
 
-/* A completion of lf_gen_all: request i ended. ids (n) borrowed during the call, without the
- * token that ended it. */
+/* A completion of lf_gen_all: request i ended. ids (n) are borrowed during the call; the end-of-text
+ * or stop id that ended it is not among them. */
 typedef void (*lf_gen_done_fn)(void *arg, size_t i, const int32_t *ids, int n,
                                enum lf_finish finish);
 

@@ -64,6 +64,19 @@ enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
                             const struct lf_config *config, enum lf_quant quant, uint64_t seed,
                             struct lf_diag *diag) LF_MUST_CHECK;
 void lf_model_free(struct lf_model *m);
+/* Ids that end a text: generation_config.json's, config.json's, or the tokenizer's eos. */
+static inline bool lf_model_is_eos(const struct lf_model *m, int32_t id)
+{
+    for (int i = 0; i < m->config.n_eos; i++)
+        if (m->config.eos[i] == id)
+            return true;
+    return m->tokenizer && id >= 0 && lf_tokenizer_eos(m->tokenizer) == id;
+}
+/* The one that training puts after a completion, or -1. */
+static inline int32_t lf_model_eos(const struct lf_model *m)
+{
+    return m->config.n_eos > 0 ? m->config.eos[0] : m->tokenizer ? lf_tokenizer_eos(m->tokenizer) : -1;
+}
 
 /* Writes DIR as transformers + bitsandbytes do: model.safetensors with 4-bit block linears and the
  * rest as it was, config.json with a quantization_config, and the tokenizer's files. Host work. */

@@ -1,0 +1,494 @@
+/* Generation: who takes part in the next batch, who holds KV pages, what each sequence becomes. */
+#include "model/generate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A live sequence. tokens are prompt and completion; the first kv.n_tokens of them are in the
+ * cache, the others are pending. One pending token and something cached: it decodes. */
+struct gen_seq {
+    uint64_t id;
+    void *user;
+    int32_t *tokens; /* (n_prompt + max_tokens) */
+    int n, n_prompt, max_tokens;
+    int slot;
+    struct lf_sample_params sample;
+    bool ignore_eos;
+    int32_t stop_ids[LF_STOPS_MAX];
+    int n_stop_ids;
+    struct lf_kv_seq kv;
+};
+
+struct lf_gen {
+    struct lf_exec *x;
+    const struct lf_model *m;
+    int seqs_max, tokens_max, context_max;
+    int pages; /* of the exec, all of them ours */
+    struct gen_seq *seqs; /* (seqs_max), oldest first */
+    int n_seqs;
+    uint64_t next_id;
+    int64_t preempted, prompt_tokens, completion_tokens;
+    /* The batch being made, (seqs_max) each; planned[i] is the sequence of batch[i]. */
+    int *planned;
+    struct lf_batch_seq *batch;
+    struct lf_batch_result *results;
+    int n_batch, n_tokens;
+    /* What is sampled from it, (seqs_max) each. */
+    int *which;
+    struct lf_sample_params *params;
+    int32_t *ids;
+    float *logprobs;
+    int32_t *history;
+    size_t history_cap;
+};
+
+struct lf_sample_params lf_sample_greedy(void)
+{
+    return (struct lf_sample_params){.temperature = 0, .top_p = 1, .repetition_penalty = 1};
+}
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int pages_for(int n_tokens)
+{
+    return (n_tokens + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
+}
+
+static int pending(const struct gen_seq *s)
+{
+    return s->n - s->kv.n_tokens;
+}
+
+static bool decodes(const struct gen_seq *s)
+{
+    return s->kv.n_tokens > 0 && pending(s) == 1;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------- */
+
+enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_model *m,
+                       const struct lf_gen_limits *limits, struct lf_diag *diag)
+{
+    const struct lf_exec_limits *xl = lf_exec_limits(x);
+    struct lf_gen *g = calloc(1, sizeof *g);
+    if (!g)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for generation");
+    g->x = x;
+    g->m = m;
+    g->pages = lf_exec_kv_free_pages(x);
+    g->seqs_max = limits->seqs_max ? min_int(limits->seqs_max, xl->seqs_max) : xl->seqs_max;
+    g->tokens_max = limits->tokens_max ? min_int(limits->tokens_max, xl->tokens_max)
+                                       : xl->tokens_max;
+    g->seqs_max = min_int(g->seqs_max, g->tokens_max);
+    g->context_max = min_int(m->rope_positions, g->pages * LF_KV_PAGE_TOKENS);
+    if (limits->context_max)
+        g->context_max = min_int(g->context_max, limits->context_max);
+    if (g->context_max < 2) {
+        free(g);
+        return lf_fail(diag, LF_E_INVALID, "generation needs KV pages");
+    }
+    size_t n = (size_t)g->seqs_max;
+    g->seqs = calloc(n, sizeof *g->seqs);
+    g->planned = calloc(n, sizeof *g->planned);
+    g->batch = calloc(n, sizeof *g->batch);
+    g->results = calloc(n, sizeof *g->results);
+    g->which = calloc(n, sizeof *g->which);
+    g->params = calloc(n, sizeof *g->params);
+    g->ids = calloc(n, sizeof *g->ids);
+    g->logprobs = calloc(n, sizeof *g->logprobs);
+    if (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->params ||
+        !g->ids || !g->logprobs) {
+        lf_gen_free(g);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
+    }
+    *out = g;
+    return LF_OK;
+}
+
+void lf_gen_free(struct lf_gen *g)
+{
+    if (!g)
+        return;
+    for (int i = 0; i < g->n_seqs; i++) {
+        lf_exec_kv_release(g->x, &g->seqs[i].kv);
+        free(g->seqs[i].tokens);
+    }
+    free(g->seqs);
+    free(g->planned);
+    free(g->batch);
+    free(g->results);
+    free(g->which);
+    free(g->params);
+    free(g->ids);
+    free(g->logprobs);
+    free(g->history);
+    free(g);
+}
+
+int lf_gen_context_max(const struct lf_gen *g)
+{
+    return g->context_max;
+}
+
+int lf_gen_seqs_max(const struct lf_gen *g)
+{
+    return g->seqs_max;
+}
+
+/* ---- Coming and going ------------------------------------------------------------------------- */
+
+static enum lf_err check_request(const struct lf_gen *g, const struct lf_gen_request *r,
+                                 struct lf_diag *diag)
+{
+    if (r->n < 1)
+        return lf_fail(diag, LF_E_INVALID, "the prompt has no token");
+    if (r->max_tokens < 1)
+        return lf_fail(diag, LF_E_INVALID, "max_tokens must be at least 1");
+    if (r->n_stop_ids < 0 || r->n_stop_ids > LF_STOPS_MAX)
+        return lf_fail(diag, LF_E_INVALID, "more than %d stop ids", LF_STOPS_MAX);
+    if ((int64_t)r->n + r->max_tokens > g->context_max)
+        return lf_fail(diag, LF_E_INVALID,
+                       "a prompt of %d tokens and %d to generate are over the context of %d", r->n,
+                       r->max_tokens, g->context_max);
+    for (int i = 0; i < r->n; i++)
+        if (r->ids[i] < 0 || r->ids[i] >= g->m->config.V)
+            return lf_fail(diag, LF_E_INVALID, "token id %d is not in the vocabulary of %d",
+                           r->ids[i], g->m->config.V);
+    return LF_OK;
+}
+
+enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_t *id,
+                       struct lf_diag *diag)
+{
+    enum lf_err rc = check_request(g, r, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (g->n_seqs == g->seqs_max)
+        return lf_fail(diag, LF_E_OVERLOADED, "%d sequences are live already", g->n_seqs);
+    int32_t *tokens = malloc(((size_t)r->n + (size_t)r->max_tokens) * sizeof *tokens);
+    if (!tokens)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a sequence of %d tokens",
+                       r->n + r->max_tokens);
+    memcpy(tokens, r->ids, (size_t)r->n * sizeof *tokens);
+    struct gen_seq *s = &g->seqs[g->n_seqs++];
+    *s = (struct gen_seq){.id = g->next_id++,
+                          .user = r->user,
+                          .tokens = tokens,
+                          .n = r->n,
+                          .n_prompt = r->n,
+                          .max_tokens = r->max_tokens,
+                          .slot = r->slot,
+                          .sample = r->sample,
+                          .ignore_eos = r->ignore_eos,
+                          .n_stop_ids = r->n_stop_ids};
+    if (r->n_stop_ids > 0)
+        memcpy(s->stop_ids, r->stop_ids, (size_t)r->n_stop_ids * sizeof *s->stop_ids);
+    *id = s->id;
+    return LF_OK;
+}
+
+static void remove_at(struct lf_gen *g, int i)
+{
+    lf_exec_kv_release(g->x, &g->seqs[i].kv);
+    free(g->seqs[i].tokens);
+    g->n_seqs--;
+    memmove(&g->seqs[i], &g->seqs[i + 1], (size_t)(g->n_seqs - i) * sizeof *g->seqs);
+}
+
+void lf_gen_remove(struct lf_gen *g, uint64_t id)
+{
+    for (int i = 0; i < g->n_seqs; i++) {
+        if (g->seqs[i].id == id) {
+            remove_at(g, i);
+            return;
+        }
+    }
+}
+
+/* ---- The batch -------------------------------------------------------------------------------- */
+
+/* Takes the pages of the youngest sequence that holds some, sequence i or a younger one. Returns
+ * its index, or -1 where none of them holds any. */
+static int preempt(struct lf_gen *g, int i)
+{
+    for (int j = g->n_seqs - 1; j >= i; j--) {
+        struct gen_seq *s = &g->seqs[j];
+        if (s->kv.n_pages == 0)
+            continue;
+        g->preempted++;
+        lf_exec_kv_release(g->x, &s->kv);
+        return j;
+    }
+    return -1;
+}
+
+static void plan(struct lf_gen *g, int i, int take)
+{
+    struct gen_seq *s = &g->seqs[i];
+    g->planned[g->n_batch] = i;
+    g->batch[g->n_batch++] = (struct lf_batch_seq){
+        .ids = s->tokens + s->kv.n_tokens, .n = take, .kv = &s->kv, .slot = s->slot};
+    g->n_tokens += take;
+}
+
+/* Every sequence that decodes, oldest first, so that those whose pages are taken come later. */
+static void plan_decoding(struct lf_gen *g)
+{
+    for (int i = 0; i < g->n_seqs && g->n_tokens < g->tokens_max; i++) {
+        struct gen_seq *s = &g->seqs[i];
+        bool ours = decodes(s);
+        while (ours && lf_exec_kv_grow(g->x, &s->kv, s->n) != LF_OK)
+            ours = preempt(g, i) > i;
+        if (ours)
+            plan(g, i, 1);
+    }
+}
+
+/* Pages for all that a waiting sequence has to read, leaving one for each that runs; the first of
+ * an empty batch takes them from younger ones, so that there is always progress. */
+static bool admit(struct lf_gen *g, int i)
+{
+    struct gen_seq *s = &g->seqs[i];
+    if (s->kv.n_pages > 0)
+        return true;
+    while (g->n_batch == 0 && lf_exec_kv_free_pages(g->x) < pages_for(s->n))
+        if (preempt(g, i + 1) < 0)
+            break;
+    int running = 0;
+    for (int j = 0; j < g->n_seqs; j++)
+        running += g->seqs[j].kv.n_pages > 0;
+    int needed = pages_for(s->n) + (g->n_batch > 0 ? running : 0);
+    return lf_exec_kv_free_pages(g->x) >= needed && lf_exec_kv_grow(g->x, &s->kv, s->n) == LF_OK;
+}
+
+/* Prompts, oldest first; none overtakes one that waits for pages. */
+static void plan_reading(struct lf_gen *g, int prefill_max)
+{
+    int left = g->tokens_max - g->n_tokens;
+    if (prefill_max > 0)
+        left = min_int(left, prefill_max);
+    for (int i = 0; i < g->n_seqs && left > 0; i++) {
+        struct gen_seq *s = &g->seqs[i];
+        if (decodes(s))
+            continue;
+        if (!admit(g, i))
+            return;
+        int take = min_int(pending(s), left);
+        plan(g, i, take);
+        left -= take;
+    }
+}
+
+/* ---- The tokens ------------------------------------------------------------------------------- */
+
+static bool has_penalty(const struct lf_sample_params *p)
+{
+    return p->repetition_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0;
+}
+
+/* Appends the sequence's tokens to the history of this batch. */
+static enum lf_err add_history(struct lf_gen *g, const struct gen_seq *s, size_t *n_history,
+                               struct lf_diag *diag)
+{
+    size_t n = *n_history + (size_t)s->n;
+    if (n > g->history_cap) {
+        size_t cap = n + n / 2;
+        int32_t *p = realloc(g->history, cap * sizeof *p);
+        if (!p)
+            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu tokens of history", n);
+        g->history = p;
+        g->history_cap = cap;
+    }
+    memcpy(g->history + *n_history, s->tokens, (size_t)s->n * sizeof *s->tokens);
+    *n_history = n;
+    return LF_OK;
+}
+
+/* Samples for the sequences of the batch that have nothing pending any more; *n of them, their
+ * places in the batch in g->which. */
+static enum lf_err sample(struct lf_gen *g, int *n, struct lf_diag *diag)
+{
+    size_t n_history = 0;
+    *n = 0;
+    for (int b = 0; b < g->n_batch; b++) {
+        const struct gen_seq *s = &g->seqs[g->planned[b]];
+        if (pending(s) > 0)
+            continue;
+        struct lf_sample_params *p = &g->params[*n];
+        *p = s->sample;
+        p->counter = (uint64_t)(s->n - s->n_prompt);
+        p->history_off = (int32_t)n_history;
+        p->history_n = p->completion_n = 0;
+        if (has_penalty(p)) {
+            enum lf_err rc = add_history(g, s, &n_history, diag);
+            if (rc != LF_OK)
+                return rc;
+            p->history_n = s->n;
+            p->completion_n = s->n - s->n_prompt;
+        }
+        g->which[(*n)++] = b;
+    }
+    if (*n == 0)
+        return LF_OK;
+    return lf_exec_sample(g->x, g->which, *n, g->params, g->history, (int)n_history, g->ids,
+                          g->logprobs, diag);
+}
+
+/* After a failure: the tokens whose successors were not sampled are pending again. */
+static void rewind_batch(struct lf_gen *g)
+{
+    for (int b = 0; b < g->n_batch; b++) {
+        struct gen_seq *s = &g->seqs[g->planned[b]];
+        if (pending(s) == 0)
+            s->kv.n_tokens--;
+    }
+}
+
+static enum lf_finish finish_of(const struct lf_gen *g, const struct gen_seq *s, int32_t token)
+{
+    for (int i = 0; i < s->n_stop_ids; i++)
+        if (s->stop_ids[i] == token)
+            return LF_FINISH_EOS;
+    if (!s->ignore_eos && lf_model_is_eos(g->m, token))
+        return LF_FINISH_EOS;
+    return s->n - s->n_prompt >= s->max_tokens ? LF_FINISH_LENGTH : LF_FINISH_NONE;
+}
+
+static void accept(struct lf_gen *g, struct gen_seq *s, int i, struct lf_gen_token *out)
+{
+    int32_t token = g->ids[i];
+    s->tokens[s->n++] = token;
+    *out = (struct lf_gen_token){.id = s->id,
+                                 .user = s->user,
+                                 .token = token,
+                                 .logprob = g->logprobs[i],
+                                 .index = s->n - s->n_prompt - 1,
+                                 .finish = finish_of(g, s, token)};
+}
+
+enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
+                        struct lf_diag *diag)
+{
+    g->n_batch = g->n_tokens = 0;
+    plan_decoding(g);
+    int n_decoding = g->n_tokens;
+    plan_reading(g, prefill_max);
+    int n = 0;
+    if (g->n_batch > 0) {
+        enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
+        if (rc == LF_OK)
+            rc = sample(g, &n, diag);
+        if (rc != LF_OK) {
+            rewind_batch(g);
+            return rc;
+        }
+    }
+    g->prompt_tokens += g->n_tokens - n_decoding;
+    g->completion_tokens += n;
+    for (int i = 0; i < n; i++)
+        accept(g, &g->seqs[g->planned[g->which[i]]], i, &out[i]);
+    for (int i = 0; i < n; i++)
+        if (out[i].finish != LF_FINISH_NONE)
+            lf_gen_remove(g, out[i].id);
+    *n_out = n;
+    return LF_OK;
+}
+
+void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
+{
+    struct lf_gen_status st = {.live = g->n_seqs,
+                               .preempted = g->preempted,
+                               .prompt_tokens = g->prompt_tokens,
+                               .completion_tokens = g->completion_tokens,
+                               .pages = g->pages,
+                               .pages_free = lf_exec_kv_free_pages(g->x)};
+    for (int i = 0; i < g->n_seqs; i++) {
+        const struct gen_seq *s = &g->seqs[i];
+        if (s->kv.n_pages == 0)
+            st.waiting++;
+        else if (decodes(s))
+            st.decoding++;
+        else
+            st.reading++;
+    }
+    *out = st;
+}
+
+/* ---- Many to their ends ----------------------------------------------------------------------- */
+
+struct all {
+    struct lf_gen *g;
+    const struct lf_gen_request *requests;
+    size_t n, next; /* requests, of them added */
+    struct lf_ids *made; /* (n) */
+    struct lf_gen_token *tokens;
+    lf_gen_done_fn done;
+    void *arg;
+};
+
+static enum lf_err refill(struct all *a, struct lf_diag *diag)
+{
+    while (a->next < a->n && a->g->n_seqs < a->g->seqs_max) {
+        struct lf_gen_request r = a->requests[a->next];
+        r.user = &a->made[a->next];
+        uint64_t id;
+        enum lf_err rc = lf_gen_add(a->g, &r, &id, diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "request %zu", a->next + 1);
+        a->next++;
+    }
+    return LF_OK;
+}
+
+static enum lf_err take(struct all *a, const struct lf_gen_token *t, struct lf_diag *diag)
+{
+    struct lf_ids *made = t->user;
+    if (t->finish != LF_FINISH_EOS && lf_ids_push(made, t->token) != LF_OK)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a completion");
+    if (t->finish != LF_FINISH_NONE) {
+        a->done(a->arg, (size_t)(made - a->made), made->ids, (int)made->n, t->finish);
+        lf_ids_free(made);
+    }
+    return LF_OK;
+}
+
+static enum lf_err run_all(struct all *a, struct lf_diag *diag)
+{
+    for (;;) {
+        enum lf_err rc = refill(a, diag);
+        if (rc != LF_OK || a->g->n_seqs == 0)
+            return rc;
+        int n = 0;
+        rc = lf_gen_step(a->g, 0, a->tokens, &n, diag);
+        for (int i = 0; i < n && rc == LF_OK; i++)
+            rc = take(a, &a->tokens[i], diag);
+        if (rc != LF_OK)
+            return rc;
+    }
+}
+
+enum lf_err lf_gen_all(struct lf_gen *g, const struct lf_gen_request *requests, size_t n,
+                       lf_gen_done_fn done, void *arg, struct lf_diag *diag)
+{
+    lf_assert(g->n_seqs == 0);
+    enum lf_err rc = LF_OK;
+    struct all a = {.g = g, .requests = requests, .n = n, .done = done, .arg = arg};
+    a.made = calloc(n ? n : 1, sizeof *a.made);
+    a.tokens = calloc((size_t)g->seqs_max, sizeof *a.tokens);
+    if (!a.made || !a.tokens) {
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu requests", n);
+        goto out;
+    }
+    rc = run_all(&a, diag);
+    while (g->n_seqs > 0)
+        remove_at(g, g->n_seqs - 1);
+out:
+    for (size_t i = 0; a.made && i < n; i++)
+        lf_ids_free(&a.made[i]);
+    free(a.made);
+    free(a.tokens);
+    return rc;
+}
