@@ -1,0 +1,73 @@
+/* The ref backend: the meaning of every operation. Plain loops, double accumulation, one thread. */
+#include "gpu/host.h"
+
+#include <stdio.h>
+
+static const struct lf_ops ref_ops = {
+    .linear_scratch_bytes = lf_host_linear_scratch_bytes,
+    .embed = lf_ref_embed,
+    .norm = lf_ref_norm,
+    .norm_bwd = lf_ref_norm_bwd,
+    .linear = lf_ref_linear,
+    .linear_bwd = lf_ref_linear_bwd,
+    .lora = lf_ref_lora,
+    .lora_bwd = lf_ref_lora_bwd,
+    .rope = lf_ref_rope,
+    .kv_write = lf_ref_kv_write,
+    .attn = lf_ref_attn,
+    .attn_bwd = lf_ref_attn_bwd,
+    .glu = lf_ref_glu,
+    .glu_bwd = lf_ref_glu_bwd,
+    .add = lf_ref_add,
+    .gather = lf_ref_gather,
+    .scatter = lf_ref_scatter,
+    .softcap = lf_ref_softcap,
+    .cross_entropy = lf_ref_cross_entropy,
+    .sample = lf_ref_sample,
+    .sumsq = lf_ref_sumsq,
+    .adam = lf_ref_adam,
+};
+
+static enum lf_err ref_open(struct lf_device *dev, const struct lf_device_options *options,
+                            struct lf_diag *diag)
+{
+    (void)dev;
+    (void)options;
+    (void)diag;
+    return LF_OK;
+}
+
+static void ref_close(struct lf_device *dev)
+{
+    (void)dev;
+}
+
+static void ref_info(struct lf_device *dev, struct lf_device_info *out)
+{
+    (void)dev;
+    snprintf(out->name, sizeof out->name, "ref (plain C, for comparison)");
+    out->units = 1;
+    lf_host_memory(out);
+}
+
+const struct lf_backend lf_backend_ref = {
+    .kind = LF_DEVICE_REF,
+    .name = "ref",
+    .act = LF_F32,
+    .ops = &ref_ops,
+    .open = ref_open,
+    .close = ref_close,
+    .info = ref_info,
+    .alloc = lf_host_alloc,
+    .release = lf_host_release,
+    .alloc_host = lf_host_alloc,
+    .release_host = lf_host_release,
+    .stream_open = lf_host_stream_open,
+    .stream_close = lf_host_stream_close,
+    .stream_reserve = lf_host_stream_reserve,
+    .stream_wait = lf_host_stream_wait,
+    .upload = lf_host_copy,
+    .download = lf_host_copy,
+    .copy = lf_host_copy,
+    .zero = lf_host_zero,
+};

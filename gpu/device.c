@@ -1,0 +1,203 @@
+/* Device and stream handles: everything the backends share. */
+#include "gpu/device.h"
+#include "gpu/backend.h"
+#include "gpu/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a struct lf_device handle really is. */
+struct device {
+    struct lf_device pub; /* first: the handle points here */
+    const struct lf_backend *backend;
+    struct lf_ledger ledger;
+};
+
+static const struct lf_backend *const backends[] = {
+    &lf_backend_ref,
+    &lf_backend_cpu,
+#ifdef LF_HAVE_CUDA
+    &lf_backend_cuda,
+#endif
+};
+
+static const char *const kind_names[] = {
+    [LF_DEVICE_REF] = "ref", [LF_DEVICE_CPU] = "cpu", [LF_DEVICE_CUDA] = "cuda"};
+#define N_KINDS (sizeof kind_names / sizeof *kind_names)
+
+static struct device *inside(struct lf_device *dev)
+{
+    return (struct device *)dev;
+}
+
+static const struct lf_backend *backend_of(const struct lf_stream *s)
+{
+    return inside(s->dev)->backend;
+}
+
+enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word, struct lf_diag *diag)
+{
+    for (size_t i = 0; i < N_KINDS; i++)
+        if (strcmp(word, kind_names[i]) == 0) {
+            *out = (enum lf_device_kind)i;
+            return LF_OK;
+        }
+    return lf_fail(diag, LF_E_INVALID, "no device \"%.32s\": ref, cpu and cuda are known", word);
+}
+
+static const struct lf_backend *find_backend(enum lf_device_kind kind)
+{
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (backends[i]->kind == kind)
+            return backends[i];
+    return NULL;
+}
+
+enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
+                           const struct lf_device_options *options, struct lf_diag *diag)
+{
+    const struct lf_backend *backend = find_backend(kind);
+    if (!backend)
+        return lf_fail(diag, LF_E_UNSUPPORTED, "this build has no %s device",
+                       (size_t)kind < N_KINDS ? kind_names[kind] : "such");
+    struct lf_device_options defaults = {0};
+    if (!options)
+        options = &defaults;
+    struct device *d = calloc(1, sizeof *d);
+    if (!d)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");
+    d->pub = (struct lf_device){.kind = kind, .act = backend->act, .ops = backend->ops};
+    d->backend = backend;
+    enum lf_err rc = backend->open(&d->pub, options, diag);
+    if (rc) {
+        free(d);
+        return rc;
+    }
+    lf_ledger_init(&d->ledger, options->memory_bytes);
+    *out = &d->pub;
+    return LF_OK;
+}
+
+void lf_device_free(struct lf_device *dev)
+{
+    if (!dev)
+        return;
+    inside(dev)->backend->close(dev);
+    lf_ledger_free(&inside(dev)->ledger);
+    free(inside(dev));
+}
+
+void lf_device_info(struct lf_device *dev, struct lf_device_info *out)
+{
+    struct device *d = inside(dev);
+    *out = (struct lf_device_info){0};
+    d->backend->info(dev, out);
+    pthread_mutex_lock(&d->ledger.lock);
+    out->memory_used = d->ledger.used;
+    out->memory_peak = d->ledger.peak;
+    pthread_mutex_unlock(&d->ledger.lock);
+}
+
+enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
+{
+    struct device *d = inside(dev);
+    if (bytes == 0) {
+        *out = NULL;
+        return LF_OK;
+    }
+    enum lf_err rc = lf_ledger_reserve(&d->ledger, bytes, diag);
+    if (rc)
+        return rc;
+    void *p;
+    rc = d->backend->alloc(dev, &p, bytes, diag);
+    if (rc) {
+        lf_ledger_cancel(&d->ledger, bytes);
+        return rc;
+    }
+    lf_ledger_bind(&d->ledger, p, bytes);
+    *out = p;
+    return LF_OK;
+}
+
+void lf_device_release(struct lf_device *dev, void *p)
+{
+    if (!p)
+        return;
+    lf_assert(lf_ledger_drop(&inside(dev)->ledger, p));
+    inside(dev)->backend->release(dev, p);
+}
+
+enum lf_err lf_device_alloc_host(struct lf_device *dev, void **out, size_t bytes,
+                                 struct lf_diag *diag)
+{
+    if (bytes == 0) {
+        *out = NULL;
+        return LF_OK;
+    }
+    return inside(dev)->backend->alloc_host(dev, out, bytes, diag);
+}
+
+void lf_device_release_host(struct lf_device *dev, void *p)
+{
+    if (p)
+        inside(dev)->backend->release_host(dev, p);
+}
+
+enum lf_err lf_stream_new(struct lf_stream **out, struct lf_device *dev, int priority,
+                          struct lf_diag *diag)
+{
+    struct lf_stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
+    s->dev = dev;
+    s->ops = dev->ops;
+    enum lf_err rc = backend_of(s)->stream_open(s, priority, diag);
+    if (rc) {
+        free(s);
+        return rc;
+    }
+    *out = s;
+    return LF_OK;
+}
+
+void lf_stream_free(struct lf_stream *s)
+{
+    if (!s)
+        return;
+    backend_of(s)->stream_close(s);
+    free(s);
+}
+
+enum lf_err lf_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
+{
+    return backend_of(s)->stream_reserve(s, bytes, diag);
+}
+
+enum lf_err lf_stream_wait(struct lf_stream *s, struct lf_diag *diag)
+{
+    return backend_of(s)->stream_wait(s, diag);
+}
+
+void lf_stream_upload(struct lf_stream *s, void *dst, const void *src, size_t bytes)
+{
+    if (bytes)
+        backend_of(s)->upload(s, dst, src, bytes);
+}
+
+void lf_stream_download(struct lf_stream *s, void *dst, const void *src, size_t bytes)
+{
+    if (bytes)
+        backend_of(s)->download(s, dst, src, bytes);
+}
+
+void lf_stream_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes)
+{
+    if (bytes)
+        backend_of(s)->copy(s, dst, src, bytes);
+}
+
+void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes)
+{
+    if (bytes)
+        backend_of(s)->zero(s, dst, bytes);
+}

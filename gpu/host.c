@@ -1,0 +1,97 @@
+/* Host memory as device memory. */
+#include "gpu/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HOST_ALIGN 256
+
+enum lf_err lf_host_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
+{
+    (void)dev;
+    size_t rounded = (bytes + HOST_ALIGN - 1) / HOST_ALIGN * HOST_ALIGN;
+    void *p = rounded >= bytes ? aligned_alloc(HOST_ALIGN, rounded) : NULL;
+    if (!p)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu bytes", bytes);
+    *out = p;
+    return LF_OK;
+}
+
+void lf_host_release(struct lf_device *dev, void *p)
+{
+    (void)dev;
+    free(p);
+}
+
+enum lf_err lf_host_stream_open(struct lf_stream *s, int priority, struct lf_diag *diag)
+{
+    (void)s;
+    (void)priority;
+    (void)diag;
+    return LF_OK;
+}
+
+void lf_host_stream_close(struct lf_stream *s)
+{
+    (void)s;
+}
+
+enum lf_err lf_host_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
+{
+    (void)s;
+    (void)bytes;
+    (void)diag;
+    return LF_OK;
+}
+
+enum lf_err lf_host_stream_wait(struct lf_stream *s, struct lf_diag *diag)
+{
+    (void)s;
+    (void)diag;
+    return LF_OK;
+}
+
+void lf_host_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes)
+{
+    (void)s;
+    memcpy(dst, src, bytes);
+}
+
+void lf_host_zero(struct lf_stream *s, void *dst, size_t bytes)
+{
+    (void)s;
+    memset(dst, 0, bytes);
+}
+
+/* The kernel's own estimate of what can be had without swapping; 0 where it does not say. */
+static size_t available_bytes(void)
+{
+    FILE *f = fopen("/proc/meminfo", "re");
+    if (!f)
+        return 0;
+    char line[128];
+    unsigned long long kib = 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            break;
+    fclose(f);
+    return (size_t)kib * 1024;
+}
+
+void lf_host_memory(struct lf_device_info *out)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    out->memory_total = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
+    out->memory_free = available_bytes();
+}
+
+size_t lf_host_linear_scratch_bytes(const struct lf_device *dev, int T, int N, int K)
+{
+    (void)dev;
+    (void)T;
+    (void)N;
+    (void)K;
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* Token embedding: rows of a table. */
+#include "gpu/backend.h"
+#include "gpu/weight.h"
+
+void lf_ref_embed(struct lf_stream *s, const struct lf_embed_args *a)
+{
+    (void)s;
+    float *y = a->y;
+    for (int t = 0; t < a->T; t++)
+        for (int c = 0; c < a->C; c++)
+            y[(size_t)t * a->C + c] = a->scale * lf_weight_at(a->e, a->ids[t], c);
+}

@@ -1,0 +1,154 @@
+/* Choosing the next token of each sequence. */
+#include "core/rng.h"
+#include "gpu/backend.h"
+#include "gpu/ops/sample/order.h"
+
+#include <math.h>
+
+/* One row under way: x holds its logits, -INFINITY where an id is out. */
+struct row {
+    float *x;
+    int V;
+    double max, temperature;
+};
+
+static void find_max(struct row *r)
+{
+    r->max = -INFINITY;
+    for (int v = 0; v < r->V; v++)
+        r->max = fmax(r->max, r->x[v]);
+}
+
+/* Probability of id v, not divided by the total. */
+static double mass(const struct row *r, int v)
+{
+    return r->x[v] == -INFINITY ? 0 : exp((r->x[v] - r->max) / r->temperature);
+}
+
+static double total_mass(const struct row *r)
+{
+    double sum = 0;
+    for (int v = 0; v < r->V; v++)
+        sum += mass(r, v);
+    return sum;
+}
+
+static bool seen(const int32_t *ids, int n, int32_t id)
+{
+    for (int i = 0; i < n; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+static void penalize(struct row *r, const struct lf_sample_params *p, const int32_t *history)
+{
+    const int32_t *ids = history + p->history_off;
+    for (int i = 0; p->repetition_penalty != 1 && i < p->history_n; i++)
+        if (!seen(ids, i, ids[i])) {
+            float *x = &r->x[ids[i]];
+            *x = *x > 0 ? *x / p->repetition_penalty : *x * p->repetition_penalty;
+        }
+    ids += p->history_n - p->completion_n;
+    for (int i = 0; i < p->completion_n; i++) {
+        r->x[ids[i]] -= p->frequency_penalty;
+        if (!seen(ids, i, ids[i]))
+            r->x[ids[i]] -= p->presence_penalty;
+    }
+}
+
+/* How much lies strictly above a key: ids, or their share of the probability. */
+static double above(const struct row *r, uint32_t key, bool count)
+{
+    double sum = 0;
+    for (int v = 0; v < r->V; v++)
+        if (lf_order_key(r->x[v]) > key)
+            sum += count ? 1 : mass(r, v);
+    return sum;
+}
+
+/* Keeps the ids whose strict betters amount to less than `limit`. */
+static void keep_top(struct row *r, double limit, bool count)
+{
+    uint32_t low = 0, high = UINT32_MAX; /* the lowest key that stays is in [low, high] */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (above(r, middle, count) < limit)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    for (int v = 0; v < r->V; v++)
+        if (lf_order_key(r->x[v]) < low)
+            r->x[v] = -INFINITY;
+}
+
+static int32_t greedy(const struct row *r)
+{
+    int32_t best = 0;
+    for (int v = 1; v < r->V; v++)
+        if (r->x[v] > r->x[best])
+            best = v;
+    return best;
+}
+
+static int32_t draw(const struct row *r, double u)
+{
+    double sum = 0, limit = u * total_mass(r);
+    int32_t last = 0;
+    for (int v = 0; v < r->V; v++) {
+        if (mass(r, v) == 0)
+            continue;
+        last = v;
+        sum += mass(r, v);
+        if (sum > limit)
+            break;
+    }
+    return last;
+}
+
+static int32_t choose(struct row *r, const struct lf_sample_params *p)
+{
+    if (p->temperature <= 0)
+        return greedy(r);
+    r->temperature = p->temperature;
+    find_max(r);
+    if (p->top_k > 0 && p->top_k < r->V)
+        keep_top(r, p->top_k, true);
+    if (p->top_p < 1)
+        keep_top(r, p->top_p * total_mass(r), false);
+    for (int v = 0; v < r->V; v++)
+        if (mass(r, v) < p->min_p)
+            r->x[v] = -INFINITY;
+    return draw(r, lf_rng_unit(lf_rng_u32(p->seed, p->counter, 0)));
+}
+
+/* The logit that `penalize` was given for id, from what it made of it. */
+static double raw_logit(const struct row *r, const struct lf_sample_params *p,
+                        const int32_t *history, int32_t id)
+{
+    const int32_t *ids = history + p->history_off;
+    double x = r->x[id];
+    int count = 0;
+    for (int i = p->history_n - p->completion_n; i < p->history_n; i++)
+        count += ids[i] == id;
+    x += (double)p->frequency_penalty * count + (count > 0 ? p->presence_penalty : 0);
+    if (p->repetition_penalty == 1 || !seen(ids, p->history_n, id))
+        return x;
+    return x > 0 ? x * p->repetition_penalty : x / p->repetition_penalty;
+}
+
+void lf_ref_sample(struct lf_stream *s, const struct lf_sample_args *a)
+{
+    (void)s;
+    for (int m = 0; m < a->M; m++) {
+        const struct lf_sample_params *p = &a->params[m];
+        struct row r = {.x = a->logits + (size_t)m * a->V, .V = a->V, .temperature = 1};
+        find_max(&r);
+        double lse = r.max + log(total_mass(&r));
+        penalize(&r, p, a->history);
+        a->ids[m] = choose(&r, p);
+        if (a->logprob)
+            a->logprob[m] = (float)(raw_logit(&r, p, a->history, a->ids[m]) - lse);
+    }
+}
