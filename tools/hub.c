@@ -1,0 +1,498 @@
+/* The hub client: one listing request, then parallel ranged downloads through a curl multi handle. */
+#include "tools/hub.h"
+
+#include "core/buf.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/limits.h"
+
+#include <curl/curl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HUB_DEFAULT_ENDPOINT "https://huggingface.co"
+#define HUB_LISTING_MAX ((size_t)32 << 20)
+#define HUB_FILES_MAX 10000
+#define HUB_PARALLEL 4
+#define HUB_PARALLEL_MAX 16
+#define HUB_STALL_SECONDS 30L
+#define HUB_TRIES 5
+
+/* ---- Requests --------------------------------------------------------------------------------- */
+
+static const char *hub_endpoint(const struct lf_hub_options *o)
+{
+    const char *e = o->endpoint ? o->endpoint : getenv("HF_ENDPOINT");
+    return e && *e ? e : HUB_DEFAULT_ENDPOINT;
+}
+
+static const char *hub_token(const struct lf_hub_options *o)
+{
+    const char *t = o->token ? o->token : getenv("HF_TOKEN");
+    return t && *t ? t : NULL;
+}
+
+/* Options that every request shares. The bearer token is curl's own, which drops it when a redirect
+ * leaves the host. */
+static CURL *hub_request(const char *url, const struct lf_hub_options *o, char *why)
+{
+    CURL *c = curl_easy_init();
+    if (!c)
+        return NULL;
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
+    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(c, CURLOPT_MAXREDIRS, 8L);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "lorafs");
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, HUB_STALL_SECONDS);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, HUB_STALL_SECONDS);
+    const char *token = hub_token(o);
+    if (token) {
+        curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, token);
+    }
+    return c;
+}
+
+static enum lf_err hub_status(long status, const char *what, struct lf_diag *diag)
+{
+    if (status == 401 || status == 403)
+        return lf_fail(diag, LF_E_DENIED,
+                       "%s: the hub answers %ld; a gated or private repository needs HF_TOKEN set "
+                       "to a token that may read it",
+                       what, status);
+    if (status == 404)
+        return lf_fail(diag, LF_E_NOT_FOUND, "%s: no such repository, revision or file", what);
+    return lf_fail(diag, LF_E_IO, "%s: the hub answers %ld", what, status);
+}
+
+static size_t append_body(char *data, size_t size, size_t n, void *arg)
+{
+    return lf_buf_append(arg, data, size * n) == LF_OK ? size * n : 0;
+}
+
+/* ---- The listing ------------------------------------------------------------------------------ */
+
+bool lf_hub_wanted(const char *name)
+{
+    static const char *const exact[] = {
+        "config.json",          "generation_config.json",  "tokenizer.json",
+        "tokenizer.model",      "tokenizer_config.json",   "special_tokens_map.json",
+        "added_tokens.json",    "vocab.json",              "merges.txt",
+        "chat_template.jinja",  "chat_template.json",      "model.safetensors.index.json",
+        "adapter_config.json",  "LICENSE",                 "README.md"};
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+        if (strcmp(name, exact[i]) == 0)
+            return true;
+    size_t n = strlen(name);
+    return n > 12 && strcmp(name + n - 12, ".safetensors") == 0 && !strchr(name, '/');
+}
+
+static bool repo_path_ok(const char *s)
+{
+    return *s && *s != '/' && !strstr(s, "..") && strlen(s) < 256 && !strpbrk(s, "\\\n\r");
+}
+
+/* "org/name@rev": every part of safe characters, so that it can stand in a URL as it is. */
+static bool repo_id_ok(const char *s)
+{
+    return repo_path_ok(s) && strlen(s) < 200 &&
+           strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/") == strlen(s);
+}
+
+static void copy_hex(char *out, size_t cap, const json_t *v)
+{
+    const char *s = json_is_string(v) ? json_string_value(v) : "";
+    if (strlen(s) == cap - 1 && strspn(s, "0123456789abcdef") == cap - 1)
+        memcpy(out, s, cap);
+}
+
+static enum lf_err file_parse(struct lf_hub_file *f, const json_t *v, struct lf_diag *diag)
+{
+    const char *name = NULL;
+    int64_t bytes = -1;
+    enum lf_err rc = lf_json_get_str(&name, v, "rfilename", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&bytes, v, "size", 0, INT64_MAX, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!name || !repo_path_ok(name))
+        return lf_fail(diag, LF_E_INVALID, "the hub lists a file without a usable name");
+    copy_hex(f->blob, sizeof f->blob, json_object_get(v, "blobId"));
+    copy_hex(f->sha256, sizeof f->sha256, json_object_get(json_object_get(v, "lfs"), "sha256"));
+    f->bytes = bytes;
+    f->name = strdup(name);
+    return f->name ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the listing");
+}
+
+static enum lf_err repo_parse(struct lf_hub_repo *r, const json_t *root, struct lf_diag *diag)
+{
+    const char *sha = NULL;
+    enum lf_err rc = lf_json_get_str(&sha, root, "sha", diag);
+    const json_t *siblings = json_object_get(root, "siblings");
+    size_t n = json_array_size(siblings);
+    if (rc != LF_OK)
+        return rc;
+    if (!sha || !repo_id_ok(sha) || !json_is_array(siblings) || n > HUB_FILES_MAX)
+        return lf_fail(diag, LF_E_INVALID, "the hub's listing has no \"sha\" or no \"siblings\"");
+    r->revision = strdup(sha);
+    r->files = calloc(n ? n : 1, sizeof *r->files);
+    if (!r->revision || !r->files)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the listing");
+    for (size_t i = 0; i < n && rc == LF_OK; i++) {
+        rc = file_parse(&r->files[i], json_array_get(siblings, i), diag);
+        r->n_files = i + 1;
+    }
+    return rc;
+}
+
+enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
+                        const struct lf_hub_options *options, struct lf_diag *diag)
+{
+    struct lf_hub_repo r = {0};
+    struct lf_buf url, body;
+    json_t *root = NULL;
+    CURL *c = NULL;
+    char why[CURL_ERROR_SIZE] = "";
+    lf_buf_init(&url, 4096);
+    lf_buf_init(&body, HUB_LISTING_MAX);
+    const char *at = strchr(id, '@');
+    r.id = at ? strndup(id, (size_t)(at - id)) : strdup(id);
+    const char *revision = at ? at + 1 : "main";
+    enum lf_err rc = LF_OK;
+    if (!r.id || !repo_id_ok(r.id) || !repo_id_ok(revision) || !strchr(r.id, '/')) {
+        rc = lf_fail(diag, LF_E_INVALID, "\"%s\" is not org/name or org/name@revision", id);
+        goto out;
+    }
+    rc = lf_buf_printf(&url, "%s/api/models/%s/revision/%s?blobs=true", hub_endpoint(options), r.id,
+                       revision);
+    c = rc == LF_OK ? hub_request(url.data, options, why) : NULL;
+    if (!c) {
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+        goto out;
+    }
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, append_body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, &body);
+    CURLcode code = curl_easy_perform(c);
+    long status = 0;
+    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+    if (code != CURLE_OK)
+        rc = lf_fail(diag, LF_E_UNREACHABLE, "%s: %s", url.data,
+                     *why ? why : curl_easy_strerror(code));
+    else if (status != 200)
+        rc = hub_status(status, id, diag);
+    if (rc == LF_OK)
+        rc = lf_json_parse(&root, body.data ? body.data : "", body.len, diag);
+    if (rc == LF_OK)
+        rc = repo_parse(&r, root, diag);
+    if (rc == LF_OK) {
+        *out = r;
+        r = (struct lf_hub_repo){0};
+    }
+out:
+    curl_easy_cleanup(c);
+    json_decref(root);
+    lf_buf_free(&url);
+    lf_buf_free(&body);
+    lf_hub_repo_free(&r);
+    return rc;
+}
+
+void lf_hub_repo_free(struct lf_hub_repo *r)
+{
+    for (size_t i = 0; i < r->n_files; i++)
+        free(r->files[i].name);
+    free(r->files);
+    free(r->revision);
+    free(r->id);
+    *r = (struct lf_hub_repo){0};
+}
+
+/* ---- Digests ---------------------------------------------------------------------------------- */
+
+/* SHA-1 of "blob <bytes>\0" and the contents: git's name for a file. */
+static void git_blob_hex(char out[41], const struct lf_map *m)
+{
+    char head[32];
+    unsigned char md[EVP_MAX_MD_SIZE] = {0};
+    int n = snprintf(head, sizeof head, "blob %zu", m->bytes) + 1;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (ctx && EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1 &&
+        EVP_DigestUpdate(ctx, head, (size_t)n) == 1 &&
+        EVP_DigestUpdate(ctx, m->data ? (const void *)m->data : "", m->bytes) == 1)
+        EVP_DigestFinal_ex(ctx, md, NULL);
+    EVP_MD_CTX_free(ctx);
+    for (int i = 0; i < 20; i++)
+        snprintf(out + 2 * i, 3, "%02x", md[i]);
+}
+
+static enum lf_err file_check(const struct lf_hub_file *f, const char *path, struct lf_diag *diag)
+{
+    struct lf_map m;
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    char sha256[LF_SHA256_HEX] = "", blob[41] = "";
+    if (f->bytes >= 0 && m.bytes != (size_t)f->bytes) {
+        rc = lf_fail(diag, LF_E_DAMAGED, "%s: %zu bytes came, the hub says %lld", f->name, m.bytes,
+                     (long long)f->bytes);
+    } else if (*f->sha256) {
+        lf_sha256_hex(sha256, m.data ? (const void *)m.data : "", m.bytes);
+        if (strcmp(sha256, f->sha256) != 0)
+            rc = lf_fail(diag, LF_E_DAMAGED, "%s: its SHA-256 is %s, the hub says %s", f->name,
+                         sha256, f->sha256);
+    } else if (*f->blob) {
+        git_blob_hex(blob, &m);
+        if (strcmp(blob, f->blob) != 0)
+            rc = lf_fail(diag, LF_E_DAMAGED, "%s: its git blob id is %s, the hub says %s", f->name,
+                         blob, f->blob);
+    }
+    lf_file_unmap(&m);
+    return rc;
+}
+
+/* ---- Transfers -------------------------------------------------------------------------------- */
+
+struct transfer {
+    const struct lf_hub_file *file;
+    char path[LF_PATH_MAX], part[LF_PATH_MAX + 8];
+    FILE *f;
+    CURL *curl;
+    int64_t resumed;   /* bytes that were there before this request */
+    int64_t got;       /* bytes of this request */
+    int tries;
+    bool checked;      /* the answer's status was seen to fit `resumed` */
+    bool disk_failed;
+    char why[CURL_ERROR_SIZE];
+};
+
+struct fetch {
+    const struct lf_hub_repo *repo;
+    const struct lf_hub_options *options;
+    CURLM *multi;
+    struct transfer *t;
+    size_t n, next;        /* transfers in all; the first that has not started */
+    int running;
+    int64_t total, kept;   /* bytes of all wanted files; of files that were there already */
+};
+
+/* A server that ignores the range sends the whole file: start again from nothing. */
+static bool transfer_begin_body(struct transfer *t)
+{
+    long status = 0;
+    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 300)
+        return false;
+    if (status != 206 && t->resumed > 0) {
+        if (fflush(t->f) != 0 || ftruncate(fileno(t->f), 0) != 0)
+            return false;
+        rewind(t->f);
+        t->resumed = 0;
+    }
+    t->checked = true;
+    return true;
+}
+
+static size_t transfer_body(char *data, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    if (!t->checked && !transfer_begin_body(t))
+        return 0;
+    if (fwrite(data, size, n, t->f) != n) {
+        t->disk_failed = true;
+        return 0;
+    }
+    t->got += (int64_t)(size * n);
+    return size * n;
+}
+
+static enum lf_err transfer_url(struct lf_buf *url, const struct fetch *f, const struct transfer *t)
+{
+    lf_buf_printf(url, "%s/%s/resolve/%s/", hub_endpoint(f->options), f->repo->id,
+                  f->repo->revision);
+    char *name = curl_easy_escape(NULL, t->file->name, 0);
+    enum lf_err rc = name ? lf_buf_puts(url, name) : LF_E_NO_MEMORY;
+    curl_free(name);
+    return rc;
+}
+
+static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf_diag *diag)
+{
+    struct lf_buf url;
+    lf_buf_init(&url, 4096);
+    enum lf_err rc = transfer_url(&url, f, t);
+    t->f = rc == LF_OK ? fopen(t->part, "ab") : NULL;
+    if (rc == LF_OK && !t->f)
+        rc = lf_fail_errno(diag, errno, "%s", t->part);
+    if (rc == LF_OK) {
+        t->resumed = lf_file_size(t->part) > 0 ? lf_file_size(t->part) : 0;
+        t->got = 0;
+        t->checked = false;
+        t->curl = hub_request(url.data, f->options, t->why);
+        if (!t->curl)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a transfer");
+    }
+    if (rc == LF_OK) {
+        curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, transfer_body);
+        curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
+        curl_easy_setopt(t->curl, CURLOPT_PRIVATE, t);
+        if (t->resumed > 0) {
+            char range[32];
+            snprintf(range, sizeof range, "%lld-", (long long)t->resumed);
+            curl_easy_setopt(t->curl, CURLOPT_RANGE, range);
+        }
+        curl_multi_add_handle(f->multi, t->curl);
+        f->running++;
+    }
+    lf_buf_free(&url);
+    return rc;
+}
+
+/* Ends the request; the part file stays. Returns whether all bytes reached the file. */
+static bool transfer_stop(struct fetch *f, struct transfer *t)
+{
+    bool written = true;
+    if (t->curl) {
+        curl_multi_remove_handle(f->multi, t->curl);
+        curl_easy_cleanup(t->curl);
+        t->curl = NULL;
+        f->running--;
+    }
+    if (t->f) {
+        written = fflush(t->f) == 0 && fsync(fileno(t->f)) == 0;
+        written = fclose(t->f) == 0 && written;
+        t->f = NULL;
+    }
+    return written && !t->disk_failed;
+}
+
+/* A request is over: checks the file and gives it its name, or starts it again. */
+static enum lf_err transfer_done(struct fetch *f, struct transfer *t, CURLcode code,
+                                 struct lf_diag *diag)
+{
+    long status = 0;
+    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    bool progressed = t->got > 0;
+    if (!transfer_stop(f, t))
+        return lf_fail(diag, LF_E_NO_SPACE, "%s: could not be written", t->part);
+    bool complete = code == CURLE_OK || (t->file->bytes >= 0 && lf_file_size(t->part) == t->file->bytes);
+    if (status >= 400 && status < 500 && status != 429 && status != 416)
+        return hub_status(status, t->file->name, diag);
+    if (complete && (status < 300 || status == 416)) {
+        enum lf_err rc = file_check(t->file, t->part, diag);
+        if (rc == LF_E_DAMAGED)
+            unlink(t->part);
+        if (rc == LF_OK && rename(t->part, t->path) != 0)
+            rc = lf_fail_errno(diag, errno, "%s", t->path);
+        if (rc != LF_E_DAMAGED || t->tries > 0)
+            return rc;
+    }
+    t->tries = progressed ? 1 : t->tries + 1;
+    if (t->tries >= HUB_TRIES)
+        return lf_fail(diag, LF_E_IO, "%s: %s", t->file->name,
+                       *t->why ? t->why : curl_easy_strerror(code));
+    return transfer_start(f, t, diag);
+}
+
+static int64_t fetch_bytes(const struct fetch *f)
+{
+    int64_t done = f->kept;
+    for (size_t i = 0; i < f->next; i++) {
+        const struct transfer *t = &f->t[i];
+        done += t->curl || t->f ? t->resumed + t->got : t->file->bytes > 0 ? t->file->bytes : 0;
+    }
+    return done;
+}
+
+static enum lf_err fetch_poll(struct fetch *f, struct lf_diag *diag)
+{
+    int alive = 0, left = 0;
+    curl_multi_perform(f->multi, &alive);
+    CURLMsg *msg;
+    while ((msg = curl_multi_info_read(f->multi, &left))) {
+        struct transfer *t = NULL;
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        enum lf_err rc = transfer_done(f, t, msg->data.result, diag);
+        if (rc != LF_OK)
+            return rc;
+    }
+    const struct lf_hub_options *o = f->options;
+    if (o->progress && o->progress(o->progress_arg, fetch_bytes(f), f->total) != 0)
+        return lf_fail(diag, LF_E_CANCELLED, "stopped; the same command goes on from here");
+    curl_multi_poll(f->multi, NULL, 0, 200, NULL);
+    return LF_OK;
+}
+
+/* Runs transfers [next, n), at most `parallel` at once. */
+static enum lf_err fetch_run(struct fetch *f, struct lf_diag *diag)
+{
+    int parallel = f->options->parallel > 0 ? f->options->parallel : HUB_PARALLEL;
+    if (parallel > HUB_PARALLEL_MAX)
+        parallel = HUB_PARALLEL_MAX;
+    enum lf_err rc = LF_OK;
+    while (rc == LF_OK && (f->next < f->n || f->running > 0)) {
+        if (f->next < f->n && f->running < parallel)
+            rc = transfer_start(f, &f->t[f->next++], diag);
+        else
+            rc = fetch_poll(f, diag);
+    }
+    for (size_t i = 0; i < f->next; i++)
+        transfer_stop(f, &f->t[i]);
+    return rc;
+}
+
+/* Adds what is wanted and not there yet. config.json is left for the last round: its presence says
+ * that the rest is complete. */
+static enum lf_err fetch_plan(struct fetch *f, const char *dir, bool last_round,
+                              struct lf_diag *diag)
+{
+    for (size_t i = 0; i < f->repo->n_files; i++) {
+        const struct lf_hub_file *file = &f->repo->files[i];
+        bool is_config = strcmp(file->name, "config.json") == 0;
+        if (!lf_hub_wanted(file->name) || is_config != last_round)
+            continue;
+        struct transfer *t = &f->t[f->n];
+        *t = (struct transfer){.file = file};
+        if (snprintf(t->path, sizeof t->path, "%s/%s", dir, file->name) >= (int)sizeof t->path)
+            return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+        snprintf(t->part, sizeof t->part, "%s.part", t->path);
+        f->total += file->bytes > 0 ? file->bytes : 0;
+        if (lf_file_exists(t->path) && file_check(file, t->path, NULL) == LF_OK)
+            f->kept += file->bytes > 0 ? file->bytes : 0;
+        else
+            f->n++;
+    }
+    return LF_OK;
+}
+
+enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
+                         const struct lf_hub_options *options, struct lf_diag *diag)
+{
+    struct fetch f = {.repo = r, .options = options};
+    enum lf_err rc = lf_dir_make(dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    f.multi = curl_multi_init();
+    f.t = calloc(r->n_files ? r->n_files : 1, sizeof *f.t);
+    if (!f.multi || !f.t)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the transfers");
+    for (int round = 0; round < 2 && rc == LF_OK; round++) {
+        rc = fetch_plan(&f, dir, round == 1, diag);
+        if (rc == LF_OK)
+            rc = fetch_run(&f, diag);
+    }
+    if (rc == LF_OK)
+        rc = lf_dir_sync(dir, diag);
+    if (rc == LF_OK && options->progress)
+        options->progress(options->progress_arg, f.total, f.total);
+    curl_multi_cleanup(f.multi);
+    free(f.t);
+    return rc;
+}
