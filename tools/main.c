@@ -1,0 +1,96 @@
+/* lorafs: the command line. Finds the command and hands over to its main (tools/cmd_<name>.c). */
+#include "tools/commands.h"
+#include "tools/options.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *what;
+};
+
+static const struct command commands[] = {
+    {"serve", lf_cmd_serve, "start the daemon and mount its tree"},
+    {"mount", lf_cmd_mount, "mount a daemon's tree on a directory"},
+    {"umount", lf_cmd_umount, "unmount it"},
+    {"ls", lf_cmd_ls, "list the adapters of a daemon"},
+    {"status", lf_cmd_status, "show what an adapter, or the daemon, is doing"},
+    {"rm", lf_cmd_rm, "remove adapters"},
+    {NULL, NULL, NULL},
+    {"train", lf_cmd_train, "train an adapter on a data set"},
+    {"generate", lf_cmd_generate, "complete a prompt"},
+    {"quantize", lf_cmd_quantize, "write a 4-bit copy of a base model"},
+    {"tokenize", lf_cmd_tokenize, "text to token ids and back"},
+    {"logits", lf_cmd_logits, "write a base model's logits of given ids"},
+    {"bench", lf_cmd_bench, "measure decoding, prefill and training against the device"},
+};
+#define N_COMMANDS ((int)(sizeof commands / sizeof commands[0]))
+
+static const struct command *find(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (commands[i].name && strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "usage: lorafs COMMAND [options]\n\n"
+                "A tree in which every directory is a LoRA adapter of one shared 4-bit base model.\n\n"
+                "With a daemon:\n");
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (commands[i].name)
+            fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
+        else
+            fprintf(to, "\nWithout one:\n");
+    }
+    fprintf(to, "\n`lorafs COMMAND --help` explains a command; `lorafs --version` prints the version.\n");
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[N_COMMANDS + 1];
+    int n = 0;
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (commands[i].name)
+            names[n++] = commands[i].name;
+    names[n] = NULL;
+    const char *near = lf_nearest_word(word, names);
+    fprintf(stderr, "lorafs: no command '%s'%s%s%s\nTry `lorafs help`.\n", word,
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return 2;
+}
+
+/* `lorafs help COMMAND` is `lorafs COMMAND --help`. */
+static int help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stdout);
+        return 0;
+    }
+    const struct command *c = find(argv[1]);
+    char *help_argv[] = {argv[1], (char[]){"--help"}, NULL};
+    return c ? c->run(2, help_argv) : unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of the write, not a death */
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
+        printf("lorafs %s\n", LF_VERSION);
+        return 0;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+        return help(argc - 1, argv + 1);
+    const struct command *c = find(word);
+    return c ? c->run(argc - 1, argv + 1) : unknown_command(word);
+}

@@ -1,0 +1,431 @@
+/* Command lines: parsing by the table, and the help page that the table makes. */
+#include "tools/options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HELP_COLUMNS 80
+#define HELP_INDENT 28  /* where the help phrases start */
+#define WORD_MAX 32     /* longer words are not looked up */
+
+/* ---- Nearest word ----------------------------------------------------------------------------- */
+
+/* Levenshtein distance; both at most WORD_MAX bytes. */
+static int edit_distance(const char *a, const char *b)
+{
+    int row[WORD_MAX + 1];
+    int n = (int)strlen(b);
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *lf_nearest_word(const char *word, const char *const *words)
+{
+    size_t len = strlen(word);
+    if (len == 0 || len > WORD_MAX)
+        return NULL;
+    const char *best = NULL;
+    int best_distance = 1 + (int)len / 3; /* a third of its letters may be wrong */
+    for (; *words; words++) {
+        if (strlen(*words) > WORD_MAX)
+            continue;
+        int d = edit_distance(word, *words);
+        if (strncmp(word, *words, len) == 0)
+            d = 1; /* the beginning of a longer word */
+        if (d <= best_distance && (!best || d < best_distance)) {
+            best = *words;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+/* ---- Values ----------------------------------------------------------------------------------- */
+
+static bool has_range(const struct lf_option *o)
+{
+    return o->lo != 0 || o->hi != 0;
+}
+
+static enum lf_err range_check(const struct lf_option *o, double v, const char *text,
+                               struct lf_diag *diag)
+{
+    if (has_range(o) && !(v >= o->lo && v <= o->hi))
+        return lf_fail(diag, LF_E_INVALID, "--%s must lie in %.15g..%.15g, not %s", o->name, o->lo,
+                       o->hi, text);
+    return LF_OK;
+}
+
+/* Powers of 1024 for a suffix, 0 for one that is not known. */
+static int64_t byte_unit(const char *suffix)
+{
+    static const char units[] = "KMGT";
+    if (!*suffix)
+        return 1;
+    const char *at = strchr(units, *suffix & ~0x20);
+    const char *rest = suffix + 1;
+    if (!at || !*at || (*rest && strcmp(rest, "B") != 0 && strcmp(rest, "iB") != 0))
+        return 0;
+    return (int64_t)1 << (10 * (at - units + 1));
+}
+
+static enum lf_err parse_int(int64_t *out, const struct lf_option *o, const char *text,
+                             const char *stops, const char **end, struct lf_diag *diag)
+{
+    char *tail = NULL;
+    errno = 0;
+    long long v = strtoll(text, &tail, 10);
+    if (tail == text || errno == ERANGE || (*tail && !strchr(stops, *tail)))
+        return lf_fail(diag, LF_E_INVALID, "--%s wants a whole number, not '%s'", o->name, text);
+    *out = v;
+    *end = tail;
+    return range_check(o, (double)v, text, diag);
+}
+
+static enum lf_err parse_bytes(int64_t *out, const struct lf_option *o, const char *text,
+                               struct lf_diag *diag)
+{
+    char *tail = NULL;
+    double v = strtod(text, &tail);
+    int64_t unit = tail == text ? 0 : byte_unit(tail);
+    if (unit == 0 || !isfinite(v) || fabs(v) * (double)unit > 9e18)
+        return lf_fail(diag, LF_E_INVALID, "--%s wants bytes such as 512M or 8G, not '%s'", o->name,
+                       text);
+    enum lf_err rc = range_check(o, v * (double)unit, text, diag);
+    if (rc == LF_OK)
+        *out = (int64_t)(v * (double)unit);
+    return rc;
+}
+
+static enum lf_err parse_real(double *out, const struct lf_option *o, const char *text,
+                              struct lf_diag *diag)
+{
+    char *tail = NULL;
+    double v = strtod(text, &tail);
+    if (tail == text || *tail || !isfinite(v))
+        return lf_fail(diag, LF_E_INVALID, "--%s wants a number, not '%s'", o->name, text);
+    enum lf_err rc = range_check(o, v, text, diag);
+    if (rc == LF_OK)
+        *out = v;
+    return rc;
+}
+
+static enum lf_err parse_choice(int *out, const struct lf_option *o, const char *text,
+                                struct lf_diag *diag)
+{
+    size_t len = strlen(text);
+    const char *word = o->value;
+    for (int i = 0; word; i++) {
+        size_t n = strcspn(word, "|");
+        if (n == len && memcmp(word, text, n) == 0) {
+            *out = i;
+            return LF_OK;
+        }
+        word = word[n] ? word + n + 1 : NULL;
+    }
+    return lf_fail(diag, LF_E_INVALID, "--%s is one of %s, not '%s'", o->name, o->value, text);
+}
+
+static enum lf_err parse_ints(struct lf_option_ints *out, const struct lf_option *o,
+                              const char *text, struct lf_diag *diag)
+{
+    struct lf_option_ints list = {0};
+    for (const char *at = text;; at++) {
+        if (list.n == LF_OPTION_LIST_MAX)
+            return lf_fail(diag, LF_E_INVALID, "--%s takes at most %d numbers", o->name,
+                           LF_OPTION_LIST_MAX);
+        enum lf_err rc = parse_int(&list.v[list.n++], o, at, ",", &at, diag);
+        if (rc != LF_OK)
+            return rc;
+        if (!*at)
+            break;
+    }
+    *out = list;
+    return LF_OK;
+}
+
+static enum lf_err push_str(struct lf_option_strs *out, const struct lf_option *o,
+                            const char *text, struct lf_diag *diag)
+{
+    if (out->n == LF_OPTION_LIST_MAX)
+        return lf_fail(diag, LF_E_INVALID, "--%s may be given %d times", o->name,
+                       LF_OPTION_LIST_MAX);
+    out->s[out->n++] = text;
+    return LF_OK;
+}
+
+static enum lf_err option_set(const struct lf_option *o, const char *text, struct lf_diag *diag)
+{
+    const char *end = NULL;
+    int64_t v = 0;
+    enum lf_err rc = LF_OK;
+    switch (o->kind) {
+    case LF_OPT_FLAG:
+        *(bool *)o->out = true;
+        return LF_OK;
+    case LF_OPT_STR:
+        *(const char **)o->out = text;
+        return LF_OK;
+    case LF_OPT_INT:
+        rc = parse_int(&v, o, text, "", &end, diag);
+        if (rc == LF_OK)
+            *(int64_t *)o->out = v;
+        return rc;
+    case LF_OPT_REAL:
+        return parse_real(o->out, o, text, diag);
+    case LF_OPT_BYTES:
+        return parse_bytes(o->out, o, text, diag);
+    case LF_OPT_CHOICE:
+        return parse_choice(o->out, o, text, diag);
+    case LF_OPT_STRS:
+        return push_str(o->out, o, text, diag);
+    case LF_OPT_INTS:
+        return parse_ints(o->out, o, text, diag);
+    }
+    return LF_OK;
+}
+
+/* ---- Parsing ---------------------------------------------------------------------------------- */
+
+static const struct lf_option *find_long(const struct lf_usage *u, const char *name, size_t n)
+{
+    for (const struct lf_option *o = u->options; o->name; o++)
+        if (strlen(o->name) == n && memcmp(o->name, name, n) == 0)
+            return o;
+    return NULL;
+}
+
+static const struct lf_option *find_letter(const struct lf_usage *u, char letter)
+{
+    for (const struct lf_option *o = u->options; o->name; o++)
+        if (o->letter == letter)
+            return o;
+    return NULL;
+}
+
+static enum lf_err unknown_option(const struct lf_usage *u, const char *word, struct lf_diag *diag)
+{
+    const char *names[LF_OPTION_LIST_MAX + 2];
+    int n = 0;
+    for (const struct lf_option *o = u->options; o->name && n < LF_OPTION_LIST_MAX; o++)
+        names[n++] = o->name;
+    names[n++] = "help";
+    names[n] = NULL;
+    char name[WORD_MAX + 1] = "";
+    size_t len = strcspn(word + 2, "=");
+    if (word[1] == '-' && len <= WORD_MAX)
+        memcpy(name, word + 2, len);
+    const char *near = lf_nearest_word(name, names);
+    if (near)
+        return lf_fail(diag, LF_E_INVALID, "no option '%s'; did you mean --%s?", word, near);
+    return lf_fail(diag, LF_E_INVALID, "no option '%s'", word);
+}
+
+/* One option word at argv[*i]; advances *i over a value in the next word. */
+static enum lf_err parse_word(const struct lf_usage *u, uint64_t *seen, int argc, char **argv,
+                              int *i, struct lf_diag *diag)
+{
+    const char *word = argv[*i], *value = NULL;
+    const struct lf_option *o = NULL;
+    if (word[1] == '-') {
+        size_t n = strcspn(word + 2, "=");
+        o = find_long(u, word + 2, n);
+        value = word[2 + n] ? word + 2 + n + 1 : NULL;
+    } else {
+        o = find_letter(u, word[1]);
+        value = word[2] ? word + 2 : NULL;
+    }
+    if (!o)
+        return unknown_option(u, word, diag);
+    if (o->kind == LF_OPT_FLAG && value)
+        return lf_fail(diag, LF_E_INVALID, "--%s takes no value", o->name);
+    if (o->kind != LF_OPT_FLAG && !value) {
+        if (*i + 1 >= argc)
+            return lf_fail(diag, LF_E_INVALID, "--%s wants a value: %s", o->name, o->value);
+        value = argv[++*i];
+    }
+    lf_assert(o - u->options < 64);
+    *seen |= (uint64_t)1 << (o - u->options);
+    return option_set(o, value, diag);
+}
+
+static enum lf_err check_complete(const struct lf_usage *u, uint64_t seen, int n_args,
+                                  struct lf_diag *diag)
+{
+    for (const struct lf_option *o = u->options; o->name; o++)
+        if (o->required && !(seen & ((uint64_t)1 << (o - u->options))))
+            return lf_fail(diag, LF_E_INVALID, "--%s %s is needed", o->name, o->value);
+    if (n_args < u->args_min)
+        return lf_fail(diag, LF_E_INVALID, "an argument is missing: %s", u->synopsis);
+    if (u->args_max >= 0 && n_args > u->args_max)
+        return lf_fail(diag, LF_E_INVALID, "too many arguments");
+    return LF_OK;
+}
+
+bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
+                      int *status)
+{
+    struct lf_diag diag = {{0}};
+    enum lf_err rc = LF_OK;
+    uint64_t seen = 0; /* bit i: option i of the table was given */
+    int n = 0;
+    for (int i = 1; i < argc && rc == LF_OK; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            lf_options_help(u);
+            *status = 0;
+            return false;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            while (++i < argc)
+                argv[1 + n++] = argv[i];
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            rc = parse_word(u, &seen, argc, argv, &i, &diag);
+        } else {
+            argv[1 + n++] = argv[i];
+        }
+    }
+    if (rc == LF_OK)
+        rc = check_complete(u, seen, n, &diag);
+    if (rc != LF_OK) {
+        *status = lf_usage_error(u, "%s", diag.text);
+        return false;
+    }
+    out->v = argv + 1;
+    out->n = n;
+    return true;
+}
+
+/* ---- Help ------------------------------------------------------------------------------------- */
+
+/* Prints words wrapped at HELP_COLUMNS; the cursor stands at column `at`, later lines start at
+ * column `indent`. */
+static void print_wrapped(const char *text, int at, int indent)
+{
+    const char *gap = "";
+    while (*text) {
+        int n = (int)strcspn(text, " \n");
+        if (text[n] == '\n' && text[n + 1] == '\n') {
+            printf("%s%.*s\n\n%*s", gap, n, text, indent, "");
+            text += n + 2;
+            gap = "";
+            at = indent;
+            continue;
+        }
+        if (*gap && at + 1 + n > HELP_COLUMNS) {
+            printf("\n%*s", indent, "");
+            at = indent;
+            gap = "";
+        }
+        printf("%s%.*s", gap, n, text);
+        at += (int)strlen(gap) + n;
+        gap = " ";
+        text += n + (text[n] != 0);
+    }
+    putchar('\n');
+}
+
+/* The default that stands in the option's variable, as text; "" where there is none to show. */
+static void default_text(char *out, size_t cap, const struct lf_option *o)
+{
+    const char *s = NULL;
+    out[0] = 0;
+    switch (o->kind) {
+    case LF_OPT_FLAG:
+    case LF_OPT_STRS:
+        return;
+    case LF_OPT_STR:
+        s = *(const char **)o->out;
+        if (s && *s)
+            snprintf(out, cap, " [%s]", s);
+        return;
+    case LF_OPT_INT:
+    case LF_OPT_BYTES:
+        if (*(int64_t *)o->out)
+            snprintf(out, cap, " [%lld]", (long long)*(int64_t *)o->out);
+        return;
+    case LF_OPT_REAL:
+        if (*(double *)o->out != 0)
+            snprintf(out, cap, " [%g]", *(double *)o->out);
+        return;
+    case LF_OPT_CHOICE:
+        s = o->value;
+        for (int i = *(int *)o->out; i > 0 && s; i--)
+            s = strchr(s, '|') ? strchr(s, '|') + 1 : NULL;
+        if (s)
+            snprintf(out, cap, " [%.*s]", (int)strcspn(s, "|"), s);
+        return;
+    case LF_OPT_INTS:
+        for (int i = 0, at = 0; i < ((struct lf_option_ints *)o->out)->n && at < (int)cap; i++)
+            at += snprintf(out + at, cap - (size_t)at, "%s%lld%s", i ? "," : " [",
+                           (long long)((struct lf_option_ints *)o->out)->v[i],
+                           i + 1 == ((struct lf_option_ints *)o->out)->n ? "]" : "");
+        return;
+    }
+}
+
+static void print_option(const struct lf_option *o)
+{
+    char text[512], preset[160];
+    int at = o->letter ? printf("  -%c, --%s", o->letter, o->name) : printf("      --%s", o->name);
+    if (o->kind != LF_OPT_FLAG)
+        at += printf(" %s", o->value);
+    if (at >= HELP_INDENT - 1) {
+        putchar('\n');
+        at = 0;
+    }
+    printf("%*s", HELP_INDENT - at, "");
+    default_text(preset, sizeof preset, o);
+    snprintf(text, sizeof text, "%s%s%s", o->help, o->required ? " (needed)" : "", preset);
+    print_wrapped(text, HELP_INDENT, HELP_INDENT);
+}
+
+void lf_options_help(const struct lf_usage *u)
+{
+    printf("usage: %s%s%s\n\n", u->name, *u->synopsis ? " " : "", u->synopsis);
+    print_wrapped(u->text, 0, 0);
+    printf("\nOptions:\n");
+    for (const struct lf_option *o = u->options; o->name; o++)
+        print_option(o);
+    print_option(&(struct lf_option){"help", 'h', LF_OPT_FLAG, NULL, NULL, "print this page", 0, 0,
+                                     false});
+    if (u->examples)
+        printf("\nExamples:\n%s\n", u->examples);
+}
+
+/* ---- Failures --------------------------------------------------------------------------------- */
+
+int lf_usage_error(const struct lf_usage *u, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "%s: ", u->name);
+    vfprintf(stderr, fmt, ap);
+    fprintf(stderr, "\nTry `%s --help`.\n", u->name);
+    va_end(ap);
+    return 2;
+}
+
+int lf_command_failed(const struct lf_usage *u, enum lf_err rc, const struct lf_diag *diag)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s: %s\n", u->name, diag->text[0] ? diag->text : lf_err_name(rc));
+    return 1;
+}

@@ -1,0 +1,96 @@
+/* Command lines: a table of options in, variables filled and a --help page out.
+ *
+ * A command declares its options once; parsing, ranges, "did you mean", defaults shown in the help
+ * and the shell completion all come from that table. Options and arguments may be mixed;
+ * `--name value`, `--name=value`, `-n value` and `-nvalue` mean the same; `--` ends the options.
+ * Prints (it is part of commands, not of a library); one thread.
+ *
+ *     const char *base = NULL;
+ *     int64_t steps = 100;
+ *     int quant = 1;
+ *     const struct lf_option options[] = {
+ *         {"base", 'b', LF_OPT_STR, "DIR", &base, "the base model", .required = true},
+ *         {"steps", 0, LF_OPT_INT, "N", &steps, "optimizer steps", .lo = 1, .hi = 1e9},
+ *         {"quant", 0, LF_OPT_CHOICE, "none|nf4", &quant, "form of the block weights"},
+ *         {0},
+ *     };
+ *     const struct lf_usage usage = {"lorafs example", "[FILE]", "Does an example.", options, 0, 1};
+ *     struct lf_args args;
+ *     int status;
+ *     if (!lf_options_parse(&args, &usage, argc, argv, &status))
+ *         return status;
+ */
+#ifndef LF_TOOLS_OPTIONS_H
+#define LF_TOOLS_OPTIONS_H
+
+#include "core/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum lf_option_kind {
+    LF_OPT_FLAG,   /* bool: present is true; takes no value */
+    LF_OPT_STR,    /* const char *, borrowed from argv; the last one wins */
+    LF_OPT_INT,    /* int64_t in [lo, hi] */
+    LF_OPT_REAL,   /* double in [lo, hi] */
+    LF_OPT_BYTES,  /* int64_t in [lo, hi]; K, M, G, T (powers of 1024) may follow */
+    LF_OPT_CHOICE, /* int (or an enum): index of the word in `value`, "none|nf4" */
+    LF_OPT_STRS,   /* struct lf_option_strs: may be given again and again */
+    LF_OPT_INTS    /* struct lf_option_ints: "1,8,64", each in [lo, hi] */
+};
+
+#define LF_OPTION_LIST_MAX 64
+
+struct lf_option_strs {
+    const char *s[LF_OPTION_LIST_MAX]; /* borrowed from argv */
+    int n;
+};
+
+struct lf_option_ints {
+    int64_t v[LF_OPTION_LIST_MAX];
+    int n;
+};
+
+struct lf_option {
+    const char *name;      /* without the dashes; NULL ends the table */
+    char letter;           /* 0: none */
+    enum lf_option_kind kind;
+    const char *value;     /* its name in the help: "DIR"; of a CHOICE: the words */
+    void *out;             /* holds the default when parsing starts */
+    const char *help;      /* a phrase; the default is added to it */
+    double lo, hi;         /* both 0: no range */
+    bool required;
+};
+
+struct lf_usage {
+    const char *name;      /* "lorafs train" */
+    const char *synopsis;  /* what follows the name in the usage line: "--base DIR FILE..." */
+    const char *text;      /* what it does: paragraphs parted by an empty line */
+    const struct lf_option *options;
+    int args_min, args_max; /* arguments that are no options; args_max -1: any number */
+    const char *examples;  /* lines, or NULL */
+};
+
+/* The arguments that are no options, in order: borrowed from argv, which is reordered. */
+struct lf_args {
+    char **v;
+    int n;
+};
+
+/* argv[0] is the command's own word. True: go on. False: return *status from the command: 0 after
+ * --help (printed on stdout), 2 after a wrong command line (the reason on stderr). */
+bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
+                      int *status);
+/* The --help page. */
+void lf_options_help(const struct lf_usage *u);
+/* A wrong command line that the table cannot see ("--prompt and --ids exclude each other"): prints
+ * "name: text" and where to look; returns 2. */
+int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 3);
+/* A failure: prints "name: reason"; returns 1. diag may be empty: then the code's name is shown. */
+int lf_command_failed(const struct lf_usage *u, enum lf_err rc, const struct lf_diag *diag);
+
+/* The word of the list (NULL-terminated) that is nearest to a mistyped one, or NULL when none is
+ * near. */
+const char *lf_nearest_word(const char *word, const char *const *words);
+
+#endif
