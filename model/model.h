@@ -75,7 +75,9 @@ static inline bool lf_model_is_eos(const struct lf_model *m, int32_t id)
 /* The one that training puts after a completion, or -1. */
 static inline int32_t lf_model_eos(const struct lf_model *m)
 {
-    return m->config.n_eos > 0 ? m->config.eos[0] : m->tokenizer ? lf_tokenizer_eos(m->tokenizer) : -1;
+    if (m->config.n_eos > 0)
+        return m->config.eos[0];
+    return m->tokenizer ? lf_tokenizer_eos(m->tokenizer) : -1;
 }
 
 /* Writes DIR as transformers + bitsandbytes do: model.safetensors with 4-bit block linears and the
