@@ -2,7 +2,6 @@
 #include "tools/commands.h"
 #include "tools/options.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,7 +78,6 @@ static int help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of the write, not a death */
     if (argc < 2) {
         print_help(stderr);
         return 2;

@@ -1,0 +1,65 @@
+/* A base opened without a daemon. */
+#include "tools/offline.h"
+
+#include "tools/bar.h"
+
+static enum lf_err open_kind(struct lf_device **out, enum lf_device_kind kind,
+                             const struct lf_offline_options *o, struct lf_diag *diag)
+{
+    struct lf_device_options options = {.threads = (int)o->threads, .index = (int)o->gpu};
+    return lf_device_open(out, kind, &options, diag);
+}
+
+enum lf_err lf_offline_open_device(struct lf_offline *out, const struct lf_offline_options *o,
+                                   struct lf_diag *diag)
+{
+    static const enum lf_device_kind kinds[] = {LF_DEVICE_CPU, LF_DEVICE_CPU, LF_DEVICE_REF,
+                                                LF_DEVICE_CUDA};
+    enum lf_err rc = LF_E_NOT_FOUND;
+    if (o->device == LF_OFFLINE_AUTO)
+        rc = open_kind(&out->dev, LF_DEVICE_CUDA, o, NULL);
+    if (rc != LF_OK)
+        rc = open_kind(&out->dev, kinds[o->device], o, diag);
+    if (rc == LF_OK)
+        rc = lf_stream_new(&out->stream, out->dev, 0, diag);
+    return rc;
+}
+
+static enum lf_err open_model(struct lf_offline *out, const struct lf_offline_options *o,
+                              struct lf_diag *diag)
+{
+    struct lf_bar bar;
+    lf_bar_init(&bar, o->quiet);
+    struct lf_model_options options = {
+        .quant = (enum lf_quant)o->quant, .progress = lf_bar_update, .progress_arg = &bar};
+    enum lf_err rc = lf_model_open(&out->model, out->stream, o->base, &options, diag);
+    lf_bar_end(&bar);
+    return rc;
+}
+
+static enum lf_err make_random(struct lf_offline *out, const struct lf_offline_options *o,
+                               struct lf_diag *diag)
+{
+    struct lf_config config;
+    enum lf_err rc = lf_config_shape(&config, o->shape, diag);
+    if (rc == LF_OK)
+        rc = lf_model_random(&out->model, out->stream, &config, (enum lf_quant)o->quant, 1, diag);
+    return rc;
+}
+
+enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_options *o,
+                            struct lf_diag *diag)
+{
+    enum lf_err rc = lf_offline_open_device(out, o, diag);
+    if (rc == LF_OK)
+        rc = o->shape ? make_random(out, o, diag) : open_model(out, o, diag);
+    return rc;
+}
+
+void lf_offline_close(struct lf_offline *c)
+{
+    lf_model_free(c->model);
+    lf_stream_free(c->stream);
+    lf_device_free(c->dev);
+    *c = (struct lf_offline){0};
+}

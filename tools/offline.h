@@ -1,0 +1,62 @@
+/* A base opened by a command that needs no daemon: its device, stream and model, and the options that
+ * choose them. One thread. */
+#ifndef LF_TOOLS_OFFLINE_H
+#define LF_TOOLS_OFFLINE_H
+
+#include "model/model.h"
+#include "tools/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Order of LF_OFFLINE_DEVICES. */
+enum lf_offline_device {
+    LF_OFFLINE_AUTO, /* cuda where this build and this machine have it, else cpu */
+    LF_OFFLINE_CPU,
+    LF_OFFLINE_REF,
+    LF_OFFLINE_CUDA
+};
+#define LF_OFFLINE_DEVICES "auto|cpu|ref|cuda"
+#define LF_OFFLINE_QUANTS "none|nf4" /* order of enum lf_quant */
+
+/* Zero-initialised: device auto, block weights as stored. */
+struct lf_offline_options {
+    const char *base;  /* checkpoint directory */
+    const char *shape; /* instead of base: random weights of this shape */
+    int device;        /* enum lf_offline_device */
+    int quant;         /* enum lf_quant */
+    int64_t threads, gpu;
+    bool quiet;        /* no progress bar */
+};
+
+/* Rows for a command's option table; o is its struct lf_offline_options. */
+#define LF_OFFLINE_OPTION_BASE(o)                                                                  \
+    {"base", 'b', LF_OPT_STR, "DIR", &(o).base, "the base model: a checkpoint directory",          \
+     .required = true}
+#define LF_OFFLINE_OPTION_QUANT(o)                                                                 \
+    {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &(o).quant,                                   \
+     "form of the blocks' linear weights; none keeps them as stored, and a 4-bit checkpoint is "   \
+     "used as it is in both cases"}
+#define LF_OFFLINE_OPTIONS_DEVICE(o)                                                               \
+    {"device", 'd', LF_OPT_CHOICE, LF_OFFLINE_DEVICES, &(o).device,                                \
+     "where to compute; auto takes a CUDA card where there is one"},                               \
+    {"threads", 't', LF_OPT_INT, "N", &(o).threads, "threads of the cpu device; 0: one a core",    \
+     .hi = 1024},                                                                                  \
+    {"gpu", 0, LF_OPT_INT, "N", &(o).gpu, "which card of the cuda device", .hi = 63}
+
+struct lf_offline {
+    struct lf_device *dev;
+    struct lf_stream *stream;
+    struct lf_model *model;
+};
+
+/* Opens device and stream alone. */
+enum lf_err lf_offline_open_device(struct lf_offline *out, const struct lf_offline_options *o,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* Device, stream and model. Close with lf_offline_close, also after a failure. */
+enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_options *o,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Zero-initialised is no error. */
+void lf_offline_close(struct lf_offline *c);
+
+#endif
