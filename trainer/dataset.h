@@ -1,9 +1,20 @@
 /* Datasets: JSON lines to token rows whose completions alone carry loss.
  *
- * A row is {"prompt", "completion"}; or any columns with a template for the prompt and a
- * "completion"; or {"messages": [...]} through the checkpoint's chat template (the assistant's
- * turns carry loss); or {"input_ids", "labels"} ready made (-100: no loss). The end-of-text token
- * follows every completion and is learnt. Host data; immutable after load.
+ * A row is an object, in one of these forms; other members are ignored:
+ *   {"prompt": "...", "completion": "..."}      the plain one
+ *   {any columns, "completion": "..."}          with a template in the settings: it makes the prompt
+ *   {"messages": [{"role", "content"}, ...]}    through the checkpoint's chat template ("tools" too);
+ *                                               every assistant turn carries loss
+ *   {"input_ids": [...], "labels": [...]}       ready made, Hugging Face's convention: labels stand
+ *                                               over their ids, -100 carries no loss; without
+ *                                               labels all ids carry it
+ * The end-of-text token follows every completion and is learnt. Prompt and completion are tokenised
+ * apart, so that a prompt has the ids that lf_prompt_encode gives when text is generated from it.
+ *
+ * A row over max_length loses what carries no loss from the left first (a bos stays), then ids from
+ * the right. Rows that have nothing left to learn are left out and named in the report.
+ *
+ * Host data; immutable after load.
  */
 #ifndef LF_TRAINER_DATASET_H
 #define LF_TRAINER_DATASET_H
@@ -12,11 +23,14 @@
 #include "model/model.h"
 #include "trainer/settings.h"
 
+#include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-/* One row. ids (n); labels (n): labels[i] is the token to predict after ids[i], or -1. */
+/* One row, as the model reads it. labels[i] is the token to predict after ids[i], or -1. Ids after
+ * the last label are left out: nothing depends on them. */
 struct lf_row {
-    const int32_t *ids, *labels;
+    const int32_t *ids, *labels; /* (n) */
     int n;
     int n_supervised;
     int64_t line;            /* in the file, from 1 */
@@ -26,7 +40,7 @@ struct lf_dataset_report {
     int64_t lines, rows;     /* rows are the usable ones */
     int64_t tokens, supervised_tokens;
     int64_t cut_prompts;     /* prompts shortened to fit max_length */
-    int64_t cut_completions; /* completions shortened */
+    int64_t cut_completions; /* completions shortened: their end is not learnt */
     int64_t lost;            /* rows left out: empty completion, or nothing of it fits */
     int64_t lost_lines[8];   /* the first of them, by line */
     int n_max;               /* the longest row, tokens */
@@ -36,16 +50,19 @@ struct lf_dataset_report {
 struct lf_dataset;
 
 /* Parses and tokenises. The first bad line is LF_E_INVALID: "line 17: ...". A dataset with no
- * usable row is refused, saying why rows were lost. Yours, free with lf_dataset_free. */
+ * usable row is refused, saying why rows were lost. keep_text keeps completions as text, for
+ * evaluation. Yours, free with lf_dataset_free. */
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
-                            const struct lf_train_settings *s, struct lf_diag *diag) LF_MUST_CHECK;
+                            const struct lf_train_settings *s, bool keep_text,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 void lf_dataset_free(struct lf_dataset *d);
 int64_t lf_dataset_rows(const struct lf_dataset *d);
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out);
 void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out);
-/* The row's prompt and completion as text, for evaluation by generation; NULL for ready-made ids.
+/* For evaluation by generation: the ids before the row's last run of labels (returns their number;
+ * 0: it has no prompt), and the text of that run, NULL for ready-made ids and without keep_text.
  * Borrowed. */
-const char *lf_dataset_prompt(const struct lf_dataset *d, int64_t i);
+int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids);
 const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i);
 
 /* The cheap check of FLUSH: every line parses and has what a row needs; no tokenizer. A last line
@@ -54,14 +71,16 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
                              struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A prompt template: {column} is replaced by the row's column, {{ and }} are braces. Unknown columns
- * are LF_E_INVALID, listing the row's. `row` is an object; numbers and booleans print as JSON. */
+ * are LF_E_INVALID, listing the row's. `row` is an object; what is not a string prints as JSON, null
+ * as nothing. */
 struct lf_buf;
 enum lf_err lf_template_render(struct lf_buf *out, const char *template_, const json_t *row,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* {column} names are well formed, braces are balanced. */
 enum lf_err lf_template_check(const char *template_, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* The token ids a prompt is generated from: what training put before the completion. */
+/* The token ids a prompt is generated from: what training put before the completion. Special tokens
+ * that the post-processor puts before a text are there, those it puts after are not. */
 enum lf_err lf_prompt_encode(struct lf_ids *out, const struct lf_model *m, const char *prompt,
                              size_t n, struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -1,5 +1,31 @@
 /* A training job's settings: config.json of an adapter directory, or --config of `lorafs train`.
- * Unknown keys are refused by name; every value has a range. Host data, any thread. */
+ * Unknown keys are refused by name; every value has a range. Host data, any thread.
+ *
+ * | key                | default    | meaning                                                      |
+ * |--------------------|------------|--------------------------------------------------------------|
+ * | base               | ""         | base model by name; "": the daemon's default                 |
+ * | preset             | ""         | "lora-land": the values of that study, where not set here    |
+ * | rank, alpha        | 16, 32     | y = W x + (alpha / rank) B A x                               |
+ * | rslora             | false      | alpha / sqrt(rank) instead                                   |
+ * | target_modules     | all-linear | or a list of module names: ["q_proj", "v_proj"]              |
+ * | dropout            | 0.05       | on the adapter's input, while training                       |
+ * | batch_size         | 16         | rows of a micro-batch                                        |
+ * | accumulation       | 1          | micro-batches of an optimizer step                           |
+ * | epochs or steps    | 3 epochs   | passes over the rows, or optimizer steps; not both           |
+ * | learning_rate      | "auto"     | the peak; see lf_train_auto_learning_rate                    |
+ * | schedule           | cosine     | constant, linear, cosine (after the warm-up)                 |
+ * | warmup_fraction    | 0.03       | of the steps; or warmup_steps, not both                      |
+ * | optimizer          | adamw      | adam, adamw (betas 0.9 and 0.999, eps 1e-8)                  |
+ * | weight_decay       | 0          | decoupled with adamw, in the gradient with adam              |
+ * | max_grad_norm      | 1          | clips the adapter's gradient; 0: off                         |
+ * | loss_normalization | tokens     | tokens, micro_batch: enum lf_loss_normalization              |
+ * | shuffle, seed      | true, 42   | the order of rows, the fresh adapter, the dropout masks      |
+ * | max_length         | 2048       | tokens of a row: prompt cut from the left, then the rest     |
+ * | template           | null       | prompt of a row from its columns: "Q: {question}\nA:"        |
+ * | eval_every         | 0          | optimizer steps between evaluations; 0: at the end only      |
+ * | max_tokens         | 256        | of a completion when a request does not say                  |
+ * | metric             | ""         | scores completions of eval rows: trainer/metrics.h           |
+ */
 #ifndef LF_TRAINER_SETTINGS_H
 #define LF_TRAINER_SETTINGS_H
 
@@ -35,7 +61,7 @@ struct lf_train_settings {
     uint64_t seed;
     int max_length;              /* tokens of a row; the prompt is cut from the left first */
     /* The optimizer */
-    double learning_rate;
+    double learning_rate;        /* the peak; 0: auto */
     enum lf_schedule schedule;
     int64_t warmup_steps;        /* -1: warmup_fraction decides */
     double warmup_fraction;
@@ -50,7 +76,7 @@ struct lf_train_settings {
 };
 
 /* The defaults: those of a person who drops a file and wants a good adapter (rank 16, all-linear,
- * 3 epochs...); DESIGN's study preset is "preset": "lora-land". */
+ * 3 epochs ...). */
 void lf_train_settings_default(struct lf_train_settings *out);
 /* Defaults, then the preset's values, then the object's members. On error *out is untouched. */
 enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t *obj,
@@ -64,8 +90,12 @@ enum lf_err lf_train_settings_copy(struct lf_train_settings *out,
                                    const struct lf_train_settings *s) LF_MUST_CHECK;
 void lf_train_settings_free(struct lf_train_settings *s);
 
+/* "learning_rate": "auto" on a base of hidden width C: 2e-4 at 4096 and above, which is what 7B
+ * bases are usually trained with (QLoRA, and the lora-land preset), growing with (4096/C)^0.68 to
+ * 1e-3 at 384, which is what the embedded base learns best with (docs/training.md has the runs). */
+double lf_train_auto_learning_rate(int C);
 /* Learning rate of optimizer step `step` (from 0) of `steps`: linear warm-up, then the schedule, as
- * transformers.get_{constant,linear,cosine}_schedule_with_warmup. */
+ * transformers.get_{constant,linear,cosine}_schedule_with_warmup. learning_rate must be set. */
 double lf_train_learning_rate(const struct lf_train_settings *s, int64_t step, int64_t steps);
 int64_t lf_train_warmup_steps(const struct lf_train_settings *s, int64_t steps);
 
