@@ -69,7 +69,8 @@ enum lf_err lf_fail_within(struct lf_diag *diag, enum lf_err rc, const char *fmt
         va_end(ap);
         size_t used = n < 0 ? 0 : (size_t)n;
         if (used < sizeof diag->text)
-            snprintf(diag->text + used, sizeof diag->text - used, ": %s", inner.text);
+            snprintf(diag->text + used, sizeof diag->text - used, ": %.*s",
+                     (int)sizeof inner.text - 3, inner.text);
     }
     return rc;
 }

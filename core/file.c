@@ -1,5 +1,4 @@
 /* Files: whole reads, maps, and replacements that cannot be seen half done. */
-#define _GNU_SOURCE
 #include "core/file.h"
 
 #include "core/limits.h"

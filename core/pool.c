@@ -1,5 +1,4 @@
 /* The thread pool: workers sleep on a condition; a run bumps the generation. */
-#define _GNU_SOURCE
 #include "core/pool.h"
 
 #include <pthread.h>

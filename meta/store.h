@@ -1,10 +1,16 @@
-/* The store: adapters, versions, jobs and events in LMDB. Weights and data are files; this is
- * their state. A change on disk is: write, fsync, rename, then one transaction here; at start the
- * daemon reconciles the two.
+/* The store: adapters and jobs in LMDB. Weights and data are files; this is their state. A change
+ * on disk is: write, fsync, rename, then one transaction here; at start the daemon reconciles the
+ * two.
  *
  * Any thread may call; each call is one transaction and copies what it returns, so no reader is
  * ever left open. One process opens a store at a time (LF_E_BUSY otherwise), never across fork, and
  * not on a network file system. Knows nothing of devices, HTTP, FUSE.
+ *
+ * Layout (DIR/data.mdb), big-endian keys so that a walk is in order:
+ *   adapters  id       -> struct lf_adapter_record
+ *   names     name     -> id, which is what makes a name unique
+ *   jobs      id       -> struct lf_job_record
+ *   counters  word     -> u64: format, epoch, adapter, job
  */
 #ifndef LF_META_STORE_H
 #define LF_META_STORE_H
@@ -18,65 +24,84 @@
 
 struct lf_store;
 
+/* Makes DIR where it is not there. LF_E_DAMAGED for a file that is no store of ours or of a newer
+ * format. Yours, free with lf_store_close. */
 enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag *diag)
     LF_MUST_CHECK;
 void lf_store_close(struct lf_store *s);
-/* Grows by one with every change: what caches compare. */
-uint64_t lf_store_generation(const struct lf_store *s);
+/* How many times this store has been opened, this time included: what tells one run of the daemon
+ * from another. */
+uint64_t lf_store_epoch(const struct lf_store *s);
 
 /* ---- Adapters --------------------------------------------------------------------------------- */
 
 struct lf_adapter_record {
+    uint64_t id;               /* its directory's name; survives renames; never used again */
     char name[LF_NAME_MAX + 1];
     char base[LF_NAME_MAX + 1];
-    uint64_t id;              /* its directory's name; survives renames */
     int64_t created_ms, changed_ms;
-    int32_t current;          /* version served; 0: none yet */
-    int32_t versions;         /* numbers given out so far */
-    uint64_t last_job;        /* 0: none */
-    char dataset_sha256[65];  /* of the dataset that `current` or the running job was trained on; "" none */
-    char trouble[LF_DIAG_MAX]; /* a refused file: "dataset.jsonl: line 17: ..."; "" none */
+    int32_t current;           /* version served; 0: none yet */
+    int32_t versions;          /* numbers given out so far */
+    uint64_t last_job;         /* 0: none */
+    char inputs_sha256[65];    /* of the dataset and settings that `current` was trained on; "":
+                                  none, or not trained here */
+    char trouble[LF_DIAG_MAX]; /* why a file was refused or a job failed: "dataset.jsonl: line 17:
+                                  ..."; "" none */
 };
 
 /* LF_E_EXISTS when the name is taken. Fills id, created_ms, changed_ms. */
 enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record *r,
                                     struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_store_adapter_get(struct lf_store *s, const char *name, struct lf_adapter_record *out,
+enum lf_err lf_store_adapter_get(struct lf_store *s, uint64_t id, struct lf_adapter_record *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
-/* Reads, lets `change` edit, writes, all in one transaction. `change` returns LF_OK to commit. */
-typedef enum lf_err (*lf_store_adapter_fn)(void *arg, struct lf_adapter_record *r);
-enum lf_err lf_store_adapter_update(struct lf_store *s, const char *name, lf_store_adapter_fn change,
-                                    void *arg, struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_store_adapter_rename(struct lf_store *s, const char *from, const char *to,
+/* Reads, lets `change` edit, writes with changed_ms of now, all in one transaction. `change`
+ * returns LF_OK to commit and leaves id and name alone. out (may be NULL): as written. */
+typedef enum lf_err (*lf_store_adapter_fn)(void *arg, struct lf_adapter_record *r,
+                                           struct lf_diag *diag);
+enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_adapter_fn change,
+                                    void *arg, struct lf_adapter_record *out,
                                     struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_store_adapter_delete(struct lf_store *s, const char *name, struct lf_diag *diag)
+/* LF_E_EXISTS when `to` is taken, by another adapter. */
+enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char *to,
+                                    struct lf_adapter_record *out, struct lf_diag *diag)
     LF_MUST_CHECK;
-/* All, by name. *out is yours (free). */
+enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* All, by id. *out is yours (free). */
 enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,
                                   struct lf_diag *diag) LF_MUST_CHECK;
 
 /* ---- Jobs ------------------------------------------------------------------------------------- */
 
 enum lf_job_status {
-    LF_JOB_STATUS_QUEUED, LF_JOB_STATUS_RUNNING, LF_JOB_STATUS_PAUSED,
-    LF_JOB_STATUS_DONE, LF_JOB_STATUS_FAILED, LF_JOB_STATUS_CANCELLED
+    LF_JOB_STATUS_QUEUED,
+    LF_JOB_STATUS_RUNNING,
+    LF_JOB_STATUS_PAUSED,
+    LF_JOB_STATUS_DONE,
+    LF_JOB_STATUS_FAILED,
+    LF_JOB_STATUS_CANCELLED
 };
 const char *lf_job_status_name(enum lf_job_status s); /* "queued" ... */
+/* Neither done, failed nor cancelled. */
+bool lf_job_status_open(enum lf_job_status s);
 
 struct lf_job_record {
     uint64_t id;
     uint64_t adapter_id;
     char adapter[LF_NAME_MAX + 1]; /* its name when the job was made */
     enum lf_job_status status;
-    int32_t version;          /* that it makes */
-    int64_t created_ms, started_ms, ended_ms;
+    int32_t version;               /* that it makes */
+    int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
     int64_t step, steps, tokens;
-    double loss, eval_loss, tokens_per_second;
-    char dataset_sha256[65];
-    char reason[LF_DIAG_MAX]; /* why it failed */
+    double loss, eval_loss, tokens_per_second; /* NaN: not known */
+    char inputs_sha256[65];
+    char reason[LF_DIAG_MAX];      /* why it failed */
 };
 
-enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r, struct lf_diag *diag)
+/* Gives the job its id and its version (the adapter's next number), makes it the adapter's last
+ * job, clears the adapter's trouble. Fills id, adapter, version, created_ms. */
+enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
+                                struct lf_adapter_record *adapter, struct lf_diag *diag)
     LF_MUST_CHECK;
 enum lf_err lf_store_job_get(struct lf_store *s, uint64_t id, struct lf_job_record *out,
                              struct lf_diag *diag) LF_MUST_CHECK;
@@ -88,8 +113,11 @@ enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_
 /* Forgets ended jobs beyond the newest `keep`. */
 enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* A finished job in one transaction: the job's record, the adapter's new current version. */
+/* An ended job in one transaction. Done: the job's version becomes the adapter's current one, its
+ * inputs the adapter's. Failed: its reason becomes the adapter's trouble. An adapter that is gone
+ * is no error (*adapter is then untouched). */
 enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *r,
-                                bool make_current, struct lf_diag *diag) LF_MUST_CHECK;
+                                struct lf_adapter_record *adapter, struct lf_diag *diag)
+    LF_MUST_CHECK;
 
 #endif

@@ -1,0 +1,629 @@
+/* The store in LMDB. Every public function is one transaction; `struct tx` carries it and turns
+ * LMDB's codes into ours at one place. Durability is LMDB's default: a commit returns after its
+ * pages and then its meta page were synced, so a crash loses at most the transaction under way. */
+#include "meta/store.h"
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "meta/codec.h"
+
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define STORE_FORMAT 1
+/* Address space, not disk: the file grows as it fills. A record is below 2 KiB, so this holds
+ * LF_ADAPTERS_MAX adapters and as many jobs twice over. */
+#define STORE_MAP_BYTES ((size_t)1 << 30)
+/* One slot of 64 bytes for each thread that reads at the same moment. */
+#define STORE_READERS_MAX 4096
+
+struct lf_store {
+    MDB_env *env;
+    MDB_dbi adapters, names, jobs, counters;
+    int lock_fd;
+    uint64_t epoch;
+};
+
+struct tx {
+    struct lf_store *s;
+    MDB_txn *txn;
+    struct lf_diag *diag;
+};
+
+static enum lf_err mdb_err(int code, const char *doing, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_E_IO;
+    if (code == MDB_SUCCESS)
+        return LF_OK;
+    if (code == MDB_NOTFOUND)
+        rc = LF_E_NOT_FOUND;
+    else if (code == MDB_KEYEXIST)
+        rc = LF_E_EXISTS;
+    else if (code == MDB_MAP_FULL || code == MDB_TXN_FULL || code == MDB_DBS_FULL)
+        rc = LF_E_NO_SPACE;
+    else if (code == MDB_READERS_FULL)
+        rc = LF_E_OVERLOADED;
+    else if (code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND ||
+             code == MDB_VERSION_MISMATCH || code == MDB_PANIC || code == MDB_INCOMPATIBLE)
+        rc = LF_E_DAMAGED;
+    else if (code > 0)
+        rc = lf_err_from_errno(code);
+    return lf_fail(diag, rc, "store: %s: %s", doing, mdb_strerror(code));
+}
+
+static enum lf_err tx_begin(struct tx *t, struct lf_store *s, bool writes, struct lf_diag *diag)
+{
+    *t = (struct tx){.s = s, .diag = diag};
+    return mdb_err(mdb_txn_begin(s->env, NULL, writes ? 0 : MDB_RDONLY, &t->txn), "begin", diag);
+}
+
+/* Commits when rc is LF_OK, aborts otherwise. */
+static enum lf_err tx_end(struct tx *t, enum lf_err rc)
+{
+    if (!t->txn)
+        return rc;
+    if (rc == LF_OK)
+        rc = mdb_err(mdb_txn_commit(t->txn), "commit", t->diag);
+    else
+        mdb_txn_abort(t->txn);
+    t->txn = NULL;
+    return rc;
+}
+
+struct id_key {
+    unsigned char b[8];
+};
+
+static struct id_key id_key(uint64_t id)
+{
+    struct id_key k;
+    for (int i = 0; i < 8; i++)
+        k.b[i] = (unsigned char)(id >> (56 - 8 * i));
+    return k;
+}
+
+static MDB_val id_val(struct id_key *k)
+{
+    return (MDB_val){sizeof k->b, k->b};
+}
+
+static MDB_val text_val(const char *s)
+{
+    return (MDB_val){strlen(s), (void *)(uintptr_t)s};
+}
+
+/* ---- Counters --------------------------------------------------------------------------------- */
+
+static enum lf_err counter_get(struct tx *t, const char *word, uint64_t *out)
+{
+    MDB_val key = text_val(word), val;
+    int code = mdb_get(t->txn, t->s->counters, &key, &val);
+    if (code == MDB_NOTFOUND) {
+        *out = 0;
+        return LF_OK;
+    }
+    if (code != MDB_SUCCESS)
+        return mdb_err(code, word, t->diag);
+    if (val.mv_size != sizeof *out)
+        return lf_fail(t->diag, LF_E_DAMAGED, "store: counter \"%s\" is damaged", word);
+    memcpy(out, val.mv_data, sizeof *out);
+    return LF_OK;
+}
+
+static enum lf_err counter_put(struct tx *t, const char *word, uint64_t v)
+{
+    MDB_val key = text_val(word), val = {sizeof v, &v};
+    return mdb_err(mdb_put(t->txn, t->s->counters, &key, &val, 0), word, t->diag);
+}
+
+static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
+{
+    uint64_t v;
+    enum lf_err rc = counter_get(t, word, &v);
+    if (rc == LF_OK)
+        rc = counter_put(t, word, v + 1);
+    if (rc == LF_OK)
+        *out = v + 1;
+    return rc;
+}
+
+/* ---- Records ---------------------------------------------------------------------------------- */
+
+static enum lf_err adapter_read(struct tx *t, uint64_t id, struct lf_adapter_record *out)
+{
+    struct id_key k = id_key(id);
+    MDB_val key = id_val(&k), val;
+    int code = mdb_get(t->txn, t->s->adapters, &key, &val);
+    if (code == MDB_NOTFOUND)
+        return lf_fail(t->diag, LF_E_NOT_FOUND, "no such adapter");
+    if (code != MDB_SUCCESS)
+        return mdb_err(code, "adapter", t->diag);
+    return lf_adapter_record_decode(out, val.mv_data, val.mv_size, t->diag);
+}
+
+static enum lf_err record_put(struct tx *t, MDB_dbi db, uint64_t id, const struct lf_buf *b)
+{
+    struct id_key k = id_key(id);
+    MDB_val key = id_val(&k), val = {b->len, b->data};
+    return mdb_err(mdb_put(t->txn, db, &key, &val, 0), "write", t->diag);
+}
+
+static enum lf_err adapter_write(struct tx *t, const struct lf_adapter_record *r)
+{
+    struct lf_buf b;
+    lf_buf_init(&b, LF_RECORD_BYTES_MAX);
+    enum lf_err rc = lf_adapter_record_encode(&b, r);
+    if (rc == LF_OK)
+        rc = record_put(t, t->s->adapters, r->id, &b);
+    lf_buf_free(&b);
+    return rc;
+}
+
+static enum lf_err job_read(struct tx *t, uint64_t id, struct lf_job_record *out)
+{
+    struct id_key k = id_key(id);
+    MDB_val key = id_val(&k), val;
+    int code = mdb_get(t->txn, t->s->jobs, &key, &val);
+    if (code == MDB_NOTFOUND)
+        return lf_fail(t->diag, LF_E_NOT_FOUND, "no such job: %llu", (unsigned long long)id);
+    if (code != MDB_SUCCESS)
+        return mdb_err(code, "job", t->diag);
+    return lf_job_record_decode(out, val.mv_data, val.mv_size, t->diag);
+}
+
+static enum lf_err job_write(struct tx *t, const struct lf_job_record *r)
+{
+    struct lf_buf b;
+    lf_buf_init(&b, LF_RECORD_BYTES_MAX);
+    enum lf_err rc = lf_job_record_encode(&b, r);
+    if (rc == LF_OK)
+        rc = record_put(t, t->s->jobs, r->id, &b);
+    lf_buf_free(&b);
+    return rc;
+}
+
+static enum lf_err name_take(struct tx *t, const char *name, uint64_t id)
+{
+    MDB_val key = text_val(name), val = {sizeof id, &id};
+    int code = mdb_put(t->txn, t->s->names, &key, &val, MDB_NOOVERWRITE);
+    if (code == MDB_KEYEXIST)
+        return lf_fail(t->diag, LF_E_EXISTS, "there is an adapter \"%s\" already", name);
+    return mdb_err(code, "name", t->diag);
+}
+
+static enum lf_err name_drop(struct tx *t, const char *name)
+{
+    MDB_val key = text_val(name);
+    return mdb_err(mdb_del(t->txn, t->s->names, &key, NULL), "name", t->diag);
+}
+
+/* ---- Opening ---------------------------------------------------------------------------------- */
+
+/* One process at a time: LMDB would allow more, the daemon's memory of the state would not. */
+static enum lf_err store_lock(int *out, const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/owner", dir) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int bad = errno;
+        close(fd);
+        if (bad == EWOULDBLOCK)
+            return lf_fail(diag, LF_E_BUSY, "%s: in use by another lorafsd", dir);
+        return lf_fail_errno(diag, bad, "%s: lock", path);
+    }
+    *out = fd;
+    return LF_OK;
+}
+
+static enum lf_err env_open(struct lf_store *s, const char *dir, struct lf_diag *diag)
+{
+    int code = mdb_env_create(&s->env);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_set_maxdbs(s->env, 4);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_set_mapsize(s->env, STORE_MAP_BYTES);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_set_maxreaders(s->env, STORE_READERS_MAX);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_open(s->env, dir, MDB_NOTLS, 0600);
+    return mdb_err(code, dir, diag);
+}
+
+static enum lf_err tables_open(struct lf_store *s, struct lf_diag *diag)
+{
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    int code = mdb_dbi_open(t.txn, "adapters", MDB_CREATE, &s->adapters);
+    if (code == MDB_SUCCESS)
+        code = mdb_dbi_open(t.txn, "names", MDB_CREATE, &s->names);
+    if (code == MDB_SUCCESS)
+        code = mdb_dbi_open(t.txn, "jobs", MDB_CREATE, &s->jobs);
+    if (code == MDB_SUCCESS)
+        code = mdb_dbi_open(t.txn, "counters", MDB_CREATE, &s->counters);
+    rc = mdb_err(code, "tables", diag);
+    uint64_t format = 0;
+    if (rc == LF_OK)
+        rc = counter_get(&t, "format", &format);
+    if (rc == LF_OK && format > STORE_FORMAT)
+        rc = lf_fail(diag, LF_E_DAMAGED, "store: format %llu; this program knows %d",
+                     (unsigned long long)format, STORE_FORMAT);
+    if (rc == LF_OK)
+        rc = counter_put(&t, "format", STORE_FORMAT);
+    if (rc == LF_OK)
+        rc = counter_next(&t, "epoch", &s->epoch);
+    return tx_end(&t, rc);
+}
+
+enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_dir_make(dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_store *s = calloc(1, sizeof *s);
+    if (!s)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
+    s->lock_fd = -1;
+    rc = store_lock(&s->lock_fd, dir, diag);
+    if (rc == LF_OK)
+        rc = env_open(s, dir, diag);
+    if (rc == LF_OK)
+        rc = tables_open(s, diag);
+    if (rc != LF_OK) {
+        lf_store_close(s);
+        return rc;
+    }
+    *out = s;
+    return LF_OK;
+}
+
+void lf_store_close(struct lf_store *s)
+{
+    if (!s)
+        return;
+    if (s->env)
+        mdb_env_close(s->env);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    free(s);
+}
+
+uint64_t lf_store_epoch(const struct lf_store *s)
+{
+    return s->epoch;
+}
+
+/* ---- Adapters --------------------------------------------------------------------------------- */
+
+enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record *r,
+                                    struct lf_diag *diag)
+{
+    struct lf_adapter_record made = *r;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = counter_next(&t, "adapter", &made.id);
+    if (rc == LF_OK)
+        rc = name_take(&t, made.name, made.id);
+    made.created_ms = made.changed_ms = lf_clock_unix_ms();
+    if (rc == LF_OK)
+        rc = adapter_write(&t, &made);
+    rc = tx_end(&t, rc);
+    if (rc == LF_OK)
+        *r = made;
+    return rc;
+}
+
+enum lf_err lf_store_adapter_get(struct lf_store *s, uint64_t id, struct lf_adapter_record *out,
+                                 struct lf_diag *diag)
+{
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, false, diag);
+    if (rc != LF_OK)
+        return rc;
+    return tx_end(&t, adapter_read(&t, id, out));
+}
+
+enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_adapter_fn change,
+                                    void *arg, struct lf_adapter_record *out, struct lf_diag *diag)
+{
+    struct lf_adapter_record r;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = adapter_read(&t, id, &r);
+    if (rc == LF_OK)
+        rc = change(arg, &r, diag);
+    if (rc == LF_OK) {
+        r.changed_ms = lf_clock_unix_ms();
+        rc = adapter_write(&t, &r);
+    }
+    rc = tx_end(&t, rc);
+    if (rc == LF_OK && out)
+        *out = r;
+    return rc;
+}
+
+enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char *to,
+                                    struct lf_adapter_record *out, struct lf_diag *diag)
+{
+    struct lf_adapter_record r;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = adapter_read(&t, id, &r);
+    if (rc == LF_OK && strcmp(r.name, to) != 0) {
+        rc = name_take(&t, to, id);
+        if (rc == LF_OK)
+            rc = name_drop(&t, r.name);
+    }
+    if (rc == LF_OK) {
+        snprintf(r.name, sizeof r.name, "%s", to);
+        r.changed_ms = lf_clock_unix_ms();
+        rc = adapter_write(&t, &r);
+    }
+    rc = tx_end(&t, rc);
+    if (rc == LF_OK && out)
+        *out = r;
+    return rc;
+}
+
+enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_diag *diag)
+{
+    struct lf_adapter_record r;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = adapter_read(&t, id, &r);
+    if (rc == LF_OK)
+        rc = name_drop(&t, r.name);
+    if (rc == LF_OK) {
+        struct id_key k = id_key(id);
+        MDB_val key = id_val(&k);
+        rc = mdb_err(mdb_del(t.txn, s->adapters, &key, NULL), "delete", diag);
+    }
+    return tx_end(&t, rc);
+}
+
+/* A list that grows as a walk goes over a table's records of `bytes` each. */
+struct list {
+    char *items;
+    size_t n, cap, bytes;
+};
+
+static void *list_add(struct list *l)
+{
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 16;
+        char *p = realloc(l->items, cap * l->bytes);
+        if (!p)
+            return NULL;
+        l->items = p;
+        l->cap = cap;
+    }
+    return l->items + l->n++ * l->bytes;
+}
+
+/* Calls `each` for every record of the table, in order of id. */
+typedef enum lf_err (*walk_fn)(struct list *l, const MDB_val *val, struct lf_diag *diag);
+
+static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct list *l)
+{
+    MDB_cursor *c;
+    enum lf_err rc = mdb_err(mdb_cursor_open(t->txn, db, &c), "walk", t->diag);
+    if (rc != LF_OK)
+        return rc;
+    MDB_val key, val;
+    int code = mdb_cursor_get(c, &key, &val, MDB_FIRST);
+    while (code == MDB_SUCCESS && rc == LF_OK) {
+        rc = each(l, &val, t->diag);
+        if (rc == LF_OK)
+            code = mdb_cursor_get(c, &key, &val, MDB_NEXT);
+    }
+    mdb_cursor_close(c);
+    if (rc == LF_OK && code != MDB_NOTFOUND)
+        rc = mdb_err(code, "walk", t->diag);
+    return rc;
+}
+
+static enum lf_err adapter_listed(struct list *l, const MDB_val *val, struct lf_diag *diag)
+{
+    struct lf_adapter_record *r = list_add(l);
+    if (!r)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
+    return lf_adapter_record_decode(r, val->mv_data, val->mv_size, diag);
+}
+
+static enum lf_err job_listed(struct list *l, const MDB_val *val, struct lf_diag *diag)
+{
+    struct lf_job_record *r = list_add(l);
+    if (!r)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of jobs");
+    return lf_job_record_decode(r, val->mv_data, val->mv_size, diag);
+}
+
+enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,
+                                  struct lf_diag *diag)
+{
+    struct list l = {.bytes = sizeof **out};
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, false, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = tx_end(&t, table_walk(&t, s->adapters, adapter_listed, &l));
+    if (rc != LF_OK) {
+        free(l.items);
+        return rc;
+    }
+    *out = (struct lf_adapter_record *)(void *)l.items;
+    *n = l.n;
+    return LF_OK;
+}
+
+/* ---- Jobs ------------------------------------------------------------------------------------- */
+
+const char *lf_job_status_name(enum lf_job_status s)
+{
+    switch (s) {
+    case LF_JOB_STATUS_QUEUED:
+        return "queued";
+    case LF_JOB_STATUS_RUNNING:
+        return "running";
+    case LF_JOB_STATUS_PAUSED:
+        return "paused";
+    case LF_JOB_STATUS_DONE:
+        return "done";
+    case LF_JOB_STATUS_FAILED:
+        return "failed";
+    case LF_JOB_STATUS_CANCELLED:
+        break;
+    }
+    return "cancelled";
+}
+
+bool lf_job_status_open(enum lf_job_status s)
+{
+    return s == LF_JOB_STATUS_QUEUED || s == LF_JOB_STATUS_RUNNING || s == LF_JOB_STATUS_PAUSED;
+}
+
+enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
+                                struct lf_adapter_record *adapter, struct lf_diag *diag)
+{
+    struct lf_job_record made = *r;
+    struct lf_adapter_record a;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = adapter_read(&t, made.adapter_id, &a);
+    if (rc == LF_OK)
+        rc = counter_next(&t, "job", &made.id);
+    if (rc == LF_OK) {
+        made.created_ms = a.changed_ms = lf_clock_unix_ms();
+        made.version = ++a.versions;
+        memcpy(made.adapter, a.name, sizeof made.adapter);
+        a.last_job = made.id;
+        a.trouble[0] = '\0';
+        rc = job_write(&t, &made);
+    }
+    if (rc == LF_OK)
+        rc = adapter_write(&t, &a);
+    rc = tx_end(&t, rc);
+    if (rc == LF_OK) {
+        *r = made;
+        *adapter = a;
+    }
+    return rc;
+}
+
+enum lf_err lf_store_job_get(struct lf_store *s, uint64_t id, struct lf_job_record *out,
+                             struct lf_diag *diag)
+{
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, false, diag);
+    if (rc != LF_OK)
+        return rc;
+    return tx_end(&t, job_read(&t, id, out));
+}
+
+enum lf_err lf_store_job_put(struct lf_store *s, const struct lf_job_record *r,
+                             struct lf_diag *diag)
+{
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    return tx_end(&t, job_write(&t, r));
+}
+
+enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_record **out,
+                              size_t *n, struct lf_diag *diag)
+{
+    struct list l = {.bytes = sizeof **out};
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, false, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = tx_end(&t, table_walk(&t, s->jobs, job_listed, &l));
+    struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
+    if (rc != LF_OK) {
+        free(jobs);
+        return rc;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < l.n; i++)
+        if (!only_open || lf_job_status_open(jobs[i].status))
+            jobs[kept++] = jobs[i];
+    *out = jobs;
+    *n = kept;
+    return LF_OK;
+}
+
+enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *diag)
+{
+    struct list l = {.bytes = sizeof(struct lf_job_record)};
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = table_walk(&t, s->jobs, job_listed, &l);
+    struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
+    for (size_t i = l.n; i-- > 0 && rc == LF_OK;) {
+        if (lf_job_status_open(jobs[i].status))
+            continue;
+        if (keep > 0) {
+            keep--;
+            continue;
+        }
+        struct id_key k = id_key(jobs[i].id);
+        MDB_val key = id_val(&k);
+        rc = mdb_err(mdb_del(t.txn, s->jobs, &key, NULL), "prune", diag);
+    }
+    rc = tx_end(&t, rc);
+    free(jobs);
+    return rc;
+}
+
+enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *r,
+                                struct lf_adapter_record *adapter, struct lf_diag *diag)
+{
+    struct lf_adapter_record a;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = job_write(&t, r);
+    enum lf_err found = LF_OK;
+    if (rc == LF_OK) {
+        found = adapter_read(&t, r->adapter_id, &a);
+        rc = found == LF_E_NOT_FOUND ? LF_OK : found;
+    }
+    if (rc == LF_OK && found == LF_OK) {
+        if (r->status == LF_JOB_STATUS_DONE) {
+            a.current = r->version;
+            memcpy(a.inputs_sha256, r->inputs_sha256, sizeof a.inputs_sha256);
+        } else if (r->status == LF_JOB_STATUS_FAILED) {
+            memcpy(a.trouble, r->reason, sizeof a.trouble);
+        }
+        a.changed_ms = lf_clock_unix_ms();
+        rc = adapter_write(&t, &a);
+    }
+    rc = tx_end(&t, rc);
+    if (rc == LF_OK && found == LF_OK)
+        *adapter = a;
+    return rc;
+}
