@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"tokenize", lf_cmd_tokenize, "text to token ids and back"},
     {"logits", lf_cmd_logits, "write a base model's logits of given ids"},
     {"bench", lf_cmd_bench, "measure decoding, prefill and training against the device"},
+    {"pull", lf_cmd_pull, "fetch a checkpoint from a hub"},
 };
 #define N_COMMANDS ((int)(sizeof commands / sizeof commands[0]))
 

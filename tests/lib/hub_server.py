@@ -1,0 +1,103 @@
+"""A hub for tests: Hugging Face's listing and resolve routes over the folders below a directory.
+
+hub_server.py ROOT PORTFILE [--token T] [--cut N]: repositories are ROOT/<org>/<name>. Large files
+(*.safetensors) redirect to a second path as the real hub does. --cut closes the connection of the
+first request for each large file after N bytes, so that a client has to resume. Requests are logged
+on stdout: method, path, range, whether a token came.
+"""
+import argparse
+import hashlib
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+ap = argparse.ArgumentParser()
+ap.add_argument("root")
+ap.add_argument("portfile")
+ap.add_argument("--token", default="")
+ap.add_argument("--cut", type=int, default=0)
+args = ap.parse_args()
+SHA = "0123456789abcdef0123456789abcdef01234567"
+cut = set()
+
+
+def digests(path):
+    data = open(path, "rb").read()
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return len(data), blob, hashlib.sha256(data).hexdigest()
+
+
+class Hub(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *a):
+        pass
+
+    def answer(self, status, body=b"", headers=()):
+        self.send_response(status)
+        for k, v in headers:
+            self.send_header(k, v)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def listing(self, org, name):
+        folder = os.path.join(args.root, org, name)
+        if not os.path.isdir(folder):
+            return self.answer(404)
+        files = []
+        for f in sorted(os.listdir(folder)):
+            size, blob, sha = digests(os.path.join(folder, f))
+            entry = {"rfilename": f, "size": size, "blobId": blob}
+            if f.endswith(".safetensors"):
+                entry["lfs"] = {"sha256": sha, "size": size}
+            files.append(entry)
+        files.append({"rfilename": "pytorch_model.bin", "size": 1 << 40, "blobId": "0" * 40})
+        self.answer(200, json.dumps({"sha": SHA, "siblings": files}).encode())
+
+    def content(self, path):
+        data = open(path, "rb").read()
+        start = 0
+        want = self.headers.get("Range")
+        if want:
+            start = int(want.split("=")[1].split("-")[0])
+            if start >= len(data):
+                return self.answer(416)
+        body = data[start:]
+        headers = [("Content-Range", "bytes %d-%d/%d" % (start, len(data) - 1, len(data)))] if want else []
+        if args.cut and path not in cut and len(body) > args.cut:
+            cut.add(path)
+            self.send_response(206 if want else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: args.cut])
+            self.close_connection = True
+            return None
+        return self.answer(206 if want else 200, body, headers)
+
+    def do_GET(self):
+        path = self.path.split("?")[0]
+        auth = self.headers.get("Authorization", "")
+        print("GET", self.path, self.headers.get("Range", "-"), "token" if auth else "-", flush=True)
+        parts = path.strip("/").split("/")
+        if args.token and parts[0] != "storage" and auth != "Bearer " + args.token:
+            return self.answer(401)
+        if parts[:2] == ["api", "models"] and len(parts) == 6:
+            return self.listing(parts[2], parts[3])
+        if len(parts) == 5 and parts[2] == "resolve" and parts[3] == SHA:
+            f = os.path.join(args.root, parts[0], parts[1], parts[4])
+            if not os.path.isfile(f):
+                return self.answer(404)
+            if f.endswith(".safetensors"):
+                return self.answer(302, headers=[("Location", "/storage/%s/%s/%s" % (parts[0], parts[1], parts[4]))])
+            return self.content(f)
+        if parts[0] == "storage":
+            return self.content(os.path.join(args.root, *parts[1:]))
+        return self.answer(404)
+
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+with open(args.portfile + ".tmp", "w") as f:
+    f.write(str(server.server_address[1]))
+os.rename(args.portfile + ".tmp", args.portfile)
+server.serve_forever()
