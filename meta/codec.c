@@ -17,10 +17,10 @@ struct cursor {
 
 static bool take(struct cursor *c, void *dst, size_t n)
 {
-    if (c->rc != LF_OK || n > c->left) {
+    if (c->rc == LF_OK && n > c->left)
         c->rc = LF_E_DAMAGED;
+    if (c->rc != LF_OK)
         return false;
-    }
     memcpy(dst, c->in, n);
     c->in += n;
     c->left -= n;
