@@ -6,7 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <openssl/sha.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,12 +191,51 @@ int64_t lf_file_size(const char *path)
     return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
 }
 
+struct lf_sha256 {
+    EVP_MD_CTX *md;
+};
+
+struct lf_sha256 *lf_sha256_begin(void)
+{
+    struct lf_sha256 *h = malloc(sizeof *h);
+    if (!h)
+        return NULL;
+    h->md = EVP_MD_CTX_new();
+    if (h->md && EVP_DigestInit_ex(h->md, EVP_sha256(), NULL) == 1)
+        return h;
+    EVP_MD_CTX_free(h->md);
+    free(h);
+    return NULL;
+}
+
+void lf_sha256_add(struct lf_sha256 *h, const void *data, size_t n)
+{
+    lf_assert(EVP_DigestUpdate(h->md, data, n) == 1);
+}
+
+static void hex_digits(char out[LF_SHA256_HEX], const unsigned char *md)
+{
+    for (int i = 0; i < 32; i++)
+        snprintf(out + 2 * i, 3, "%02x", md[i]);
+}
+
+void lf_sha256_end(struct lf_sha256 *h, char out[LF_SHA256_HEX])
+{
+    if (!h)
+        return;
+    unsigned char md[EVP_MAX_MD_SIZE];
+    lf_assert(EVP_DigestFinal_ex(h->md, md, NULL) == 1);
+    if (out)
+        hex_digits(out, md);
+    EVP_MD_CTX_free(h->md);
+    free(h);
+}
+
 void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n)
 {
-    unsigned char md[SHA256_DIGEST_LENGTH];
-    SHA256(data, n, md);
-    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++)
-        snprintf(out + 2 * i, 3, "%02x", md[i]);
+    unsigned char md[EVP_MAX_MD_SIZE];
+    lf_assert(EVP_Digest(data, n, md, NULL, EVP_sha256(), NULL) == 1);
+    hex_digits(out, md);
 }
 
 bool lf_name_ok(const char *name)

@@ -45,6 +45,12 @@ int64_t lf_file_size(const char *path);
 /* SHA-256 in lower-case hex (64 digits and a NUL). */
 #define LF_SHA256_HEX 65
 void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n);
+/* The same piece by piece. begin gives NULL when memory is out; end writes the digits (out may be
+ * NULL) and frees. */
+struct lf_sha256;
+struct lf_sha256 *lf_sha256_begin(void);
+void lf_sha256_add(struct lf_sha256 *h, const void *data, size_t n);
+void lf_sha256_end(struct lf_sha256 *h, char out[LF_SHA256_HEX]);
 
 /* A name for an adapter or a base: 1 to LF_NAME_MAX of [A-Za-z0-9._-], not starting with '.'. */
 bool lf_name_ok(const char *name);

@@ -73,7 +73,6 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
 /* A prompt template: {column} is replaced by the row's column, {{ and }} are braces. Unknown columns
  * are LF_E_INVALID, listing the row's. `row` is an object; what is not a string prints as JSON, null
  * as nothing. */
-struct lf_buf;
 enum lf_err lf_template_render(struct lf_buf *out, const char *template_, const json_t *row,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* {column} names are well formed, braces are balanced. */

@@ -1,0 +1,288 @@
+/* Datasets: the file's lines to two flat runs of ids and labels. */
+#include "trainer/dataset.h"
+
+#include "core/json.h"
+#include "trainer/lines.h"
+#include "trainer/row.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct row_at {
+    size_t off;         /* in ids and labels */
+    size_t text_off;    /* in texts; SIZE_MAX: none */
+    int n, n_supervised;
+    int64_t line;
+};
+
+struct lf_dataset {
+    int32_t *ids, *labels; /* (n_tokens) of all rows, one after another */
+    size_t n_tokens, cap_tokens;
+    struct row_at *rows;
+    size_t n_rows, cap_rows;
+    struct lf_buf texts;   /* completions, each with its NUL */
+    bool keep_text;
+    struct lf_dataset_report report;
+};
+
+/* ---- Lines ------------------------------------------------------------------------------------ */
+
+/* The line's JSON. jansson's own "line 1 " says nothing here. */
+static enum lf_err parse_line(json_t **out, const struct lf_lines *l, const char *text, size_t n,
+                              struct lf_diag *diag)
+{
+    struct lf_diag inner = {""};
+    enum lf_err rc = lf_json_parse(out, text, n, &inner);
+    if (rc == LF_OK)
+        return rc;
+    const char *why = inner.text;
+    if (strncmp(why, "line 1 ", 7) == 0)
+        why += 7;
+    if (!l->ended)
+        return lf_fail(diag, rc, "line %lld is cut off: it ends without a newline, and %s",
+                       (long long)l->number, why);
+    return lf_fail(diag, rc, "line %lld: %s", (long long)l->number, why);
+}
+
+typedef enum lf_err (*row_fn)(void *arg, const json_t *row, int64_t line, struct lf_diag *diag);
+
+/* Calls fn with each row of the file. */
+static enum lf_err each_row(struct lf_lines *l, row_fn fn, void *arg, struct lf_diag *diag)
+{
+    for (;;) {
+        const char *text;
+        size_t n;
+        enum lf_err rc = lf_lines_next(l, &text, &n, diag);
+        if (rc != LF_OK || !text)
+            return rc;
+        json_t *row;
+        rc = parse_line(&row, l, text, n, diag);
+        if (rc != LF_OK)
+            return rc;
+        rc = fn(arg, row, l->number, diag);
+        json_decref(row);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "line %lld", (long long)l->number);
+    }
+}
+
+/* ---- The check -------------------------------------------------------------------------------- */
+
+struct check {
+    const char *template_;
+    int64_t rows;
+};
+
+static enum lf_err check_row(void *arg, const json_t *row, int64_t line, struct lf_diag *diag)
+{
+    struct check *c = arg;
+    (void)line;
+    c->rows++;
+    return lf_row_check(row, c->template_, diag);
+}
+
+enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
+                             struct lf_diag *diag)
+{
+    struct check c = {s->template_, 0};
+    struct lf_lines l;
+    enum lf_err rc = lf_lines_open(&l, path, diag);
+    if (rc == LF_OK)
+        rc = each_row(&l, check_row, &c, diag);
+    lf_lines_close(&l);
+    if (rc == LF_OK && c.rows == 0)
+        return lf_fail(diag, LF_E_INVALID, "no rows");
+    return rc;
+}
+
+/* ---- Loading ---------------------------------------------------------------------------------- */
+
+struct load {
+    struct lf_dataset *d;
+    const struct lf_model *m;
+    const struct lf_train_settings *s;
+    struct lf_row_ids row;
+};
+
+/* Room for `extra` more elements of *p. */
+static enum lf_err reserve(void *pp, size_t *cap, size_t n, size_t extra, size_t size,
+                           struct lf_diag *diag)
+{
+    if (extra <= *cap - n)
+        return LF_OK;
+    size_t want = (n + extra) + (n + extra) / 2;
+    void *old, *p = NULL;
+    memcpy(&old, pp, sizeof old);
+    if (want < SIZE_MAX / size)
+        p = realloc(old, want * size);
+    if (!p)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu elements of a dataset", want);
+    memcpy(pp, &p, sizeof p);
+    *cap = want;
+    return LF_OK;
+}
+
+static enum lf_err reserve_tokens(struct lf_dataset *d, size_t extra, struct lf_diag *diag)
+{
+    size_t cap = d->cap_tokens;
+    enum lf_err rc = reserve(&d->labels, &cap, d->n_tokens, extra, sizeof *d->labels, diag);
+    return rc == LF_OK ? reserve(&d->ids, &d->cap_tokens, d->n_tokens, extra, sizeof *d->ids, diag)
+                       : rc;
+}
+
+static void lose(struct lf_dataset_report *r, int64_t line)
+{
+    if (r->lost < (int64_t)(sizeof r->lost_lines / sizeof *r->lost_lines))
+        r->lost_lines[r->lost] = line;
+    r->lost++;
+}
+
+/* Appends the row's ids with labels shifted to the id before theirs, up to the last label. */
+static void put_tokens(struct lf_dataset *d, const struct lf_row_ids *row, struct row_at *at)
+{
+    size_t n = row->targets.n;
+    while (row->targets.ids[n - 1] < 0)
+        n--;
+    at->off = d->n_tokens;
+    at->n = (int)n - 1;
+    at->n_supervised = row->n_supervised;
+    memcpy(d->ids + at->off, row->ids.ids, (n - 1) * sizeof *d->ids);
+    memcpy(d->labels + at->off, row->targets.ids + 1, (n - 1) * sizeof *d->labels);
+    d->n_tokens += n - 1;
+}
+
+static enum lf_err put_text(struct lf_dataset *d, const struct lf_row_ids *row, struct row_at *at,
+                            struct lf_diag *diag)
+{
+    at->text_off = SIZE_MAX;
+    if (!d->keep_text || row->completion.len == 0)
+        return LF_OK;
+    at->text_off = d->texts.len;
+    if (lf_buf_append(&d->texts, row->completion.data, row->completion.len + 1) != LF_OK)
+        return lf_fail(diag, d->texts.rc, "no memory for completions");
+    return LF_OK;
+}
+
+static enum lf_err load_row(void *arg, const json_t *json, int64_t line, struct lf_diag *diag)
+{
+    struct load *load = arg;
+    struct lf_dataset *d = load->d;
+    struct lf_dataset_report *r = &d->report;
+    enum lf_err rc = lf_row_encode(&load->row, json, load->m, load->s, diag);
+    if (rc != LF_OK)
+        return rc;
+    r->lines++;
+    if (load->row.n_supervised == 0) {
+        lose(r, line);
+        return LF_OK;
+    }
+    struct row_at at = {.line = line};
+    rc = reserve_tokens(d, load->row.ids.n, diag);
+    if (rc == LF_OK)
+        rc = reserve(&d->rows, &d->cap_rows, d->n_rows, 1, sizeof *d->rows, diag);
+    if (rc == LF_OK)
+        rc = put_text(d, &load->row, &at, diag);
+    if (rc != LF_OK)
+        return rc;
+    put_tokens(d, &load->row, &at);
+    d->rows[d->n_rows++] = at;
+    r->rows++;
+    r->tokens += at.n;
+    r->supervised_tokens += at.n_supervised;
+    r->cut_prompts += load->row.cut_prompt;
+    r->cut_completions += load->row.cut_completion;
+    r->n_max = at.n > r->n_max ? at.n : r->n_max;
+    return LF_OK;
+}
+
+static enum lf_err nothing_usable(const struct lf_dataset_report *r, struct lf_diag *diag)
+{
+    if (r->lost == 0)
+        return lf_fail(diag, LF_E_INVALID, "no rows");
+    return lf_fail(diag, LF_E_INVALID,
+                   "none of the %lld rows has anything to learn: completions are empty, or cut away "
+                   "by max_length (the first at line %lld)",
+                   (long long)r->lost, (long long)r->lost_lines[0]);
+}
+
+enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
+                            const struct lf_train_settings *s, bool keep_text,
+                            struct lf_diag *diag)
+{
+    struct lf_lines l;
+    struct load load = {.m = m, .s = s};
+    struct lf_dataset *d = calloc(1, sizeof *d);
+    if (!d)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a dataset");
+    lf_buf_init(&d->texts, LF_DATASET_BYTES_MAX);
+    d->keep_text = keep_text;
+    load.d = d;
+    lf_row_ids_init(&load.row);
+    enum lf_err rc = lf_lines_open(&l, path, diag);
+    if (rc == LF_OK)
+        rc = each_row(&l, load_row, &load, diag);
+    if (rc == LF_OK)
+        lf_lines_sha256(&l, d->report.sha256);
+    lf_lines_close(&l);
+    lf_row_ids_free(&load.row);
+    if (rc == LF_OK && d->n_rows == 0)
+        rc = nothing_usable(&d->report, diag);
+    if (rc == LF_OK)
+        *out = d;
+    else
+        lf_dataset_free(d);
+    return rc;
+}
+
+void lf_dataset_free(struct lf_dataset *d)
+{
+    if (!d)
+        return;
+    free(d->ids);
+    free(d->labels);
+    free(d->rows);
+    lf_buf_free(&d->texts);
+    free(d);
+}
+
+/* ---- Reading ---------------------------------------------------------------------------------- */
+
+int64_t lf_dataset_rows(const struct lf_dataset *d)
+{
+    return (int64_t)d->n_rows;
+}
+
+void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out)
+{
+    const struct row_at *at = &d->rows[i];
+    *out = (struct lf_row){.ids = d->ids + at->off,
+                           .labels = d->labels + at->off,
+                           .n = at->n,
+                           .n_supervised = at->n_supervised,
+                           .line = at->line};
+}
+
+void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out)
+{
+    *out = d->report;
+}
+
+int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids)
+{
+    const struct row_at *at = &d->rows[i];
+    const int32_t *labels = d->labels + at->off;
+    int n = at->n;
+    while (n > 0 && labels[n - 1] < 0)
+        n--;
+    while (n > 1 && labels[n - 2] >= 0)
+        n--;
+    *ids = d->ids + at->off;
+    return n;
+}
+
+const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i)
+{
+    size_t off = d->rows[i].text_off;
+    return off == SIZE_MAX ? NULL : d->texts.data + off;
+}

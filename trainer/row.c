@@ -1,0 +1,437 @@
+/* Rows: the forms a dataset's line may have, each to ids and targets. */
+#include "trainer/row.h"
+
+#include "trainer/dataset.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_LOSS (-100) /* in ready-made labels, as Hugging Face has it */
+
+/* ---- Forms ------------------------------------------------------------------------------------ */
+
+enum row_form { FORM_PLAIN, FORM_CHAT, FORM_IDS };
+
+static enum row_form form_of(const json_t *row)
+{
+    if (json_object_get(row, "input_ids"))
+        return FORM_IDS;
+    return json_object_get(row, "messages") ? FORM_CHAT : FORM_PLAIN;
+}
+
+static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *diag)
+{
+    char list[256] = "";
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)row, key, value)
+    {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
+    }
+    return lf_fail(diag, LF_E_INVALID, "no \"%s\" (the row has: %s)", name,
+                   list[0] ? list : "nothing");
+}
+
+static bool is_text(const json_t *v)
+{
+    return json_is_string(v) || json_is_number(v) || json_is_boolean(v);
+}
+
+static enum lf_err check_text(const json_t *row, const char *name, struct lf_diag *diag)
+{
+    const json_t *v = json_object_get(row, name);
+    if (!v)
+        return missing(row, name, diag);
+    if (!is_text(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string", name);
+    return LF_OK;
+}
+
+static enum lf_err check_plain(const json_t *row, const char *template_, struct lf_diag *diag)
+{
+    enum lf_err rc = check_text(row, "completion", diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!template_)
+        return check_text(row, "prompt", diag);
+    struct lf_buf prompt;
+    lf_buf_init(&prompt, LF_PROMPT_BYTES_MAX);
+    rc = lf_template_render(&prompt, template_, row, diag);
+    lf_buf_free(&prompt);
+    return rc;
+}
+
+static bool is_assistant(const json_t *message)
+{
+    const char *role = json_string_value(json_object_get(message, "role"));
+    return role && strcmp(role, "assistant") == 0;
+}
+
+static enum lf_err check_chat(const json_t *row, struct lf_diag *diag)
+{
+    const json_t *messages = json_object_get(row, "messages");
+    bool answered = false;
+    if (!json_is_array(messages))
+        return lf_fail(diag, LF_E_INVALID, "\"messages\" must be a list");
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *m = json_array_get(messages, i);
+        if (!json_is_string(json_object_get(m, "role")))
+            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", i + 1);
+        if (!json_object_get(m, "content") && !json_object_get(m, "tool_calls"))
+            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"content\"", i + 1);
+        answered = answered || is_assistant(m);
+    }
+    if (!answered)
+        return lf_fail(diag, LF_E_INVALID, "no message of the assistant: nothing to learn");
+    return LF_OK;
+}
+
+static enum lf_err check_int_list(const json_t *row, const char *name, struct lf_diag *diag)
+{
+    const json_t *list = json_object_get(row, name);
+    if (!json_is_array(list))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a list of integers", name);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        json_int_t x = json_integer_value(v);
+        if (!json_is_integer(v) || x < INT32_MIN || x > INT32_MAX)
+            return lf_fail(diag, LF_E_INVALID, "\"%s\"[%zu] is no token id", name, i);
+    }
+    return LF_OK;
+}
+
+static enum lf_err check_ids(const json_t *row, struct lf_diag *diag)
+{
+    enum lf_err rc = check_int_list(row, "input_ids", diag);
+    if (rc != LF_OK || !json_object_get(row, "labels"))
+        return rc;
+    rc = check_int_list(row, "labels", diag);
+    size_t n = json_array_size(json_object_get(row, "input_ids"));
+    size_t n_labels = json_array_size(json_object_get(row, "labels"));
+    if (rc == LF_OK && n != n_labels)
+        return lf_fail(diag, LF_E_INVALID, "%zu \"input_ids\" and %zu \"labels\"", n, n_labels);
+    return rc;
+}
+
+enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_diag *diag)
+{
+    if (!json_is_object(row))
+        return lf_fail(diag, LF_E_INVALID, "a row must be an object {...}");
+    switch (form_of(row)) {
+    case FORM_IDS:
+        return check_ids(row, diag);
+    case FORM_CHAT:
+        return check_chat(row, diag);
+    case FORM_PLAIN:
+        break;
+    }
+    return check_plain(row, template_, diag);
+}
+
+/* ---- Scratch ---------------------------------------------------------------------------------- */
+
+void lf_row_ids_init(struct lf_row_ids *r)
+{
+    *r = (struct lf_row_ids){.n_supervised = 0};
+    lf_buf_init(&r->completion, LF_DATASET_LINE_MAX);
+}
+
+void lf_row_ids_free(struct lf_row_ids *r)
+{
+    lf_ids_free(&r->ids);
+    lf_ids_free(&r->targets);
+    lf_buf_free(&r->completion);
+}
+
+static enum lf_err no_memory(struct lf_diag *diag)
+{
+    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+}
+
+/* Targets for the ids that have none yet: themselves, or no loss. */
+static enum lf_err extend_targets(struct lf_row_ids *r, bool learnt, struct lf_diag *diag)
+{
+    while (r->targets.n < r->ids.n)
+        if (lf_ids_push(&r->targets, learnt ? r->ids.ids[r->targets.n] : -1) != LF_OK)
+            return no_memory(diag);
+    return LF_OK;
+}
+
+static enum lf_err push_eos(struct lf_row_ids *r, const struct lf_model *m, struct lf_diag *diag)
+{
+    int32_t eos = lf_model_eos(m);
+    if (eos >= 0 && (lf_ids_push(&r->ids, eos) != LF_OK || lf_ids_push(&r->targets, eos) != LF_OK))
+        return no_memory(diag);
+    return LF_OK;
+}
+
+/* ---- Prompt and completion -------------------------------------------------------------------- */
+
+enum lf_err lf_prompt_encode(struct lf_ids *out, const struct lf_model *m, const char *prompt,
+                             size_t n, struct lf_diag *diag)
+{
+    size_t before = out->n;
+    enum lf_err rc = lf_tokenizer_encode(m->tokenizer, out, prompt, n, true, diag);
+    if (rc != LF_OK || out->n == before || !lf_model_is_eos(m, out->ids[out->n - 1]))
+        return rc;
+    /* An end-of-text at the end is the post-processor's where the bare text has none. */
+    struct lf_ids bare = {NULL, 0, 0};
+    rc = lf_tokenizer_encode(m->tokenizer, &bare, prompt, n, false, diag);
+    if (rc == LF_OK && (bare.n == 0 || !lf_model_is_eos(m, bare.ids[bare.n - 1])))
+        out->n--;
+    lf_ids_free(&bare);
+    return rc;
+}
+
+static enum lf_err put_text(struct lf_buf *out, const json_t *v, struct lf_diag *diag)
+{
+    if (json_is_string(v)) {
+        lf_buf_append(out, json_string_value(v), json_string_length(v));
+    } else {
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+        if (!text)
+            return no_memory(diag);
+        lf_buf_puts(out, text);
+        free(text);
+    }
+    return out->rc == LF_OK ? LF_OK : lf_fail(diag, out->rc, "the text is too long");
+}
+
+static enum lf_err encode_prompt(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
+                                 const char *template_, struct lf_diag *diag)
+{
+    struct lf_buf prompt;
+    lf_buf_init(&prompt, LF_PROMPT_BYTES_MAX);
+    enum lf_err rc = template_ ? lf_template_render(&prompt, template_, row, diag)
+                               : put_text(&prompt, json_object_get(row, "prompt"), diag);
+    if (rc == LF_OK)
+        rc = lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
+    lf_buf_free(&prompt);
+    return rc == LF_OK ? extend_targets(r, false, diag) : rc;
+}
+
+static enum lf_err encode_plain(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
+                                const char *template_, struct lf_diag *diag)
+{
+    enum lf_err rc = encode_prompt(r, row, m, template_, diag);
+    if (rc == LF_OK)
+        rc = put_text(&r->completion, json_object_get(row, "completion"), diag);
+    if (rc != LF_OK || r->completion.len == 0)
+        return rc;
+    rc = lf_tokenizer_encode(m->tokenizer, &r->ids, r->completion.data, r->completion.len, false,
+                             diag);
+    if (rc == LF_OK)
+        rc = extend_targets(r, true, diag);
+    return rc == LF_OK ? push_eos(r, m, diag) : rc;
+}
+
+/* ---- Chats ------------------------------------------------------------------------------------ */
+
+/* A chat rendered in parts. All ids are those of the whole text, which is what serving tokenises;
+ * a turn's share of them is found by tokenising the text up to it. */
+struct chat {
+    const struct lf_model *m;
+    const json_t *row, *messages;
+    struct lf_buf whole, part;
+    struct lf_ids part_ids;
+};
+
+/* The first n messages as text. */
+static enum lf_err render(struct chat *c, struct lf_buf *out, size_t n, bool add_generation_prompt,
+                          struct lf_diag *diag)
+{
+    json_t *vars = json_object(), *some = json_array();
+    json_t *tools = json_object_get(c->row, "tools");
+    int bad = !vars || !some || (tools && json_object_set(vars, "tools", tools));
+    for (size_t i = 0; !bad && i < n; i++)
+        bad = json_array_append(some, json_array_get(c->messages, i));
+    if (!bad)
+        bad = json_object_set(vars, "messages", some);
+    lf_buf_reset(out);
+    enum lf_err rc = bad ? no_memory(diag)
+                         : lf_chat_render(c->m->chat, out, vars, add_generation_prompt, diag);
+    json_decref(vars);
+    json_decref(some);
+    return rc == LF_OK && out->rc != LF_OK ? lf_fail(diag, out->rc, "the chat is too long") : rc;
+}
+
+/* How many of the whole text's ids the first `bytes` of it have. */
+static enum lf_err ids_of_prefix(struct chat *c, const struct lf_ids *whole, size_t bytes,
+                                 size_t *n, struct lf_diag *diag)
+{
+    c->part_ids.n = 0;
+    size_t k = 0;
+    enum lf_err rc = LF_OK;
+    if (bytes > 0)
+        rc = lf_tokenizer_encode(c->m->tokenizer, &c->part_ids, c->whole.data, bytes, false, diag);
+    while (rc == LF_OK && k < c->part_ids.n && k < whole->n &&
+           c->part_ids.ids[k] == whole->ids[k])
+        k++;
+    *n = k;
+    return rc;
+}
+
+static size_t common_bytes(const struct lf_buf *a, const struct lf_buf *b)
+{
+    size_t n = 0;
+    while (n < a->len && n < b->len && a->data[n] == b->data[n])
+        n++;
+    return n;
+}
+
+/* Gives assistant message k its targets: from where its generation prompt ends to where its
+ * rendering does, without what the template puts after the end of the turn. A turn whose rendering
+ * changes when others follow (a template that drops old reasoning) keeps no loss. */
+static enum lf_err learn_turn(struct chat *c, struct lf_row_ids *r, size_t k, bool last,
+                              struct lf_diag *diag)
+{
+    size_t begin = 0, end = r->ids.n, bytes = 0;
+    enum lf_err rc = LF_OK;
+    if (k > 0) {
+        rc = render(c, &c->part, k, true, diag);
+        bytes = rc == LF_OK ? common_bytes(&c->part, &c->whole) : 0;
+        if (rc == LF_OK)
+            rc = ids_of_prefix(c, &r->ids, bytes, &begin, diag);
+    }
+    if (rc == LF_OK && !last) {
+        rc = render(c, &c->part, k + 1, false, diag);
+        if (rc == LF_OK && common_bytes(&c->part, &c->whole) < c->part.len)
+            return LF_OK;
+        if (rc == LF_OK)
+            rc = ids_of_prefix(c, &r->ids, c->part.len, &end, diag);
+    }
+    if (rc != LF_OK)
+        return rc;
+    size_t after = end;
+    while (after > begin && !lf_model_is_eos(c->m, r->ids.ids[after - 1]))
+        after--;
+    if (after > begin)
+        end = after;
+    for (size_t i = begin; i < end; i++)
+        r->targets.ids[i] = r->ids.ids[i];
+    if (last)
+        r->ids.n = r->targets.n = end;
+    return last && after == begin ? push_eos(r, c->m, diag) : LF_OK;
+}
+
+static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_diag *diag)
+{
+    size_t n = json_array_size(c->messages);
+    while (n > 0 && !is_assistant(json_array_get(c->messages, n - 1)))
+        n--;
+    enum lf_err rc = render(c, &c->whole, n, false, diag);
+    if (rc == LF_OK && c->whole.len > 0)
+        rc = lf_tokenizer_encode(c->m->tokenizer, &r->ids, c->whole.data, c->whole.len, false,
+                                 diag);
+    if (rc == LF_OK)
+        rc = extend_targets(r, false, diag);
+    for (size_t k = 0; k < n && rc == LF_OK; k++)
+        if (is_assistant(json_array_get(c->messages, k)))
+            rc = learn_turn(c, r, k, k == n - 1, diag);
+    const json_t *content = json_object_get(json_array_get(c->messages, n - 1), "content");
+    if (rc == LF_OK && json_is_string(content))
+        rc = put_text(&r->completion, content, diag);
+    return rc;
+}
+
+static enum lf_err encode_chat(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
+                               struct lf_diag *diag)
+{
+    if (!m->chat)
+        return lf_fail(diag, LF_E_INVALID, "\"messages\" need a chat template: %s",
+                       m->chat_reason.text[0] ? m->chat_reason.text : "the base has none");
+    struct chat c = {.m = m, .row = row, .messages = json_object_get(row, "messages")};
+    lf_buf_init(&c.whole, LF_PROMPT_BYTES_MAX);
+    lf_buf_init(&c.part, LF_PROMPT_BYTES_MAX);
+    enum lf_err rc = encode_turns(&c, r, diag);
+    lf_buf_free(&c.whole);
+    lf_buf_free(&c.part);
+    lf_ids_free(&c.part_ids);
+    return rc;
+}
+
+/* ---- Ready-made ids --------------------------------------------------------------------------- */
+
+static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
+                              struct lf_diag *diag)
+{
+    const json_t *ids = json_object_get(row, "input_ids"), *labels = json_object_get(row, "labels");
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        int64_t id = json_integer_value(json_array_get(ids, i));
+        int64_t label = labels ? json_integer_value(json_array_get(labels, i)) : id;
+        if (id < 0 || id >= m->config.V)
+            return lf_fail(diag, LF_E_INVALID, "\"input_ids\"[%zu] is %lld; the base has %d ids", i,
+                           (long long)id, m->config.V);
+        if (label != NO_LOSS && (label < 0 || label >= m->config.V))
+            return lf_fail(diag, LF_E_INVALID, "\"labels\"[%zu] is %lld; the base has %d ids", i,
+                           (long long)label, m->config.V);
+        if (lf_ids_push(&r->ids, (int32_t)id) != LF_OK ||
+            lf_ids_push(&r->targets, label == NO_LOSS ? -1 : (int32_t)label) != LF_OK)
+            return no_memory(diag);
+    }
+    return LF_OK;
+}
+
+/* ---- Length ----------------------------------------------------------------------------------- */
+
+/* Cuts to n_max ids: first what comes before the first target, but for a bos; then the end. */
+static void fit(struct lf_row_ids *r, size_t n_max, int32_t bos)
+{
+    if (r->ids.n <= n_max)
+        return;
+    int32_t *ids = r->ids.ids, *targets = r->targets.ids;
+    size_t keep = bos >= 0 && ids[0] == bos, first = 0;
+    while (first < r->ids.n && targets[first] < 0)
+        first++;
+    size_t over = r->ids.n - n_max, room = first > keep ? first - keep : 0;
+    size_t cut = over < room ? over : room;
+    size_t rest = r->ids.n - keep - cut;
+    memmove(ids + keep, ids + keep + cut, rest * sizeof *ids);
+    memmove(targets + keep, targets + keep + cut, rest * sizeof *targets);
+    r->cut_prompt = cut > 0;
+    for (size_t i = n_max; i < keep + rest; i++)
+        r->cut_completion = r->cut_completion || targets[i] >= 0;
+    r->ids.n = r->targets.n = n_max;
+}
+
+/* Counts what there is to learn. An end-of-text alone is nothing, but where the row is ready made. */
+static void count(struct lf_row_ids *r, const struct lf_model *m, enum row_form form)
+{
+    bool any = form == FORM_IDS;
+    for (size_t i = 1; i < r->targets.n; i++) {
+        r->n_supervised += r->targets.ids[i] >= 0;
+        any = any || (r->targets.ids[i] >= 0 && !lf_model_is_eos(m, r->targets.ids[i]));
+    }
+    if (!any)
+        r->n_supervised = 0;
+}
+
+enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struct lf_model *m,
+                          const struct lf_train_settings *s, struct lf_diag *diag)
+{
+    out->ids.n = out->targets.n = 0;
+    out->cut_prompt = out->cut_completion = false;
+    out->n_supervised = 0;
+    lf_buf_reset(&out->completion);
+    enum lf_err rc = lf_row_check(row, s->template_, diag);
+    if (rc != LF_OK)
+        return rc;
+    enum row_form form = form_of(row);
+    if (form != FORM_IDS && !m->tokenizer)
+        return lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: rows need \"input_ids\"");
+    if (form == FORM_IDS)
+        rc = encode_ids(out, row, m, diag);
+    else if (form == FORM_CHAT)
+        rc = encode_chat(out, row, m, diag);
+    else
+        rc = encode_plain(out, row, m, s->template_, diag);
+    if (rc != LF_OK)
+        return rc;
+    int n_max = s->max_length < m->rope_positions ? s->max_length : m->rope_positions;
+    fit(out, (size_t)n_max, m->tokenizer ? lf_tokenizer_bos(m->tokenizer) : m->config.bos);
+    count(out, m, form);
+    return LF_OK;
+}
