@@ -91,6 +91,14 @@ const char *lf_err_name(enum lf_err rc)
     return "io";
 }
 
+enum lf_err lf_err_from_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i].name, name) == 0)
+            return names[i].rc;
+    return LF_OK;
+}
+
 void lf_assert_failed(const char *cond, const char *file, int line)
 {
     fprintf(stderr, "lorafs: broken invariant at %s:%d: %s\n", file, line, cond);

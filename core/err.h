@@ -72,6 +72,8 @@ enum lf_err lf_err_from_errno(int errnum);
 
 /* A short lower-case word for machines: "invalid", "not_found"... Static storage. */
 const char *lf_err_name(enum lf_err rc);
+/* Back from that word; LF_OK for "ok" and for a word that is none of them. */
+enum lf_err lf_err_from_name(const char *name);
 
 /* A broken invariant of ours: prints and aborts, also in release builds. Never for bytes that
  * came from a disk, a socket, a device or a user. */
