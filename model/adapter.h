@@ -1,8 +1,9 @@
 /* LoRA adapters: PEFT directories on disk, flat fp32 runs in memory, slots on a device.
  *
  * An adapter's parameters are one flat run: for each layer, for each targeted projection in config
- * order, A (R, K) then B (N, R). Training, Adam, checkpoints and uploads work on that run; a slot's
- * device table (struct lf_lora_site) points into it.
+ * order, A (R, K) then B (N, R), each starting at a multiple of 8 floats (the gaps are zero and
+ * stay so). Training, Adam, checkpoints and uploads work on that run; a slot's device table
+ * (struct lf_lora_site) points into it.
  */
 #ifndef LF_MODEL_ADAPTER_H
 #define LF_MODEL_ADAPTER_H
@@ -24,15 +25,23 @@ struct lf_adapter_shape {
     int rank_max;
 };
 
+/* Sets the offsets, n_params and rank_max from rank[]. */
+void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c);
+enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out, const struct lf_adapter_shape *s)
+    LF_MUST_CHECK;
+void lf_adapter_shape_free(struct lf_adapter_shape *s);
+/* "model.layers.3.self_attn.q_proj": what PEFT calls a site. */
+#define LF_SITE_NAME_MAX 64
+void lf_adapter_site_name(char out[LF_SITE_NAME_MAX], const struct lf_config *c, int site);
+
 struct lf_adapter {
     struct lf_adapter_shape shape;
     float *params;   /* (n_params) host */
-    /* For adapter_config.json */
+    /* For adapter_config.json: the common values; sites that differ are written as patterns. */
     int rank;
     double alpha;
     bool rslora;
     double dropout;
-    bool target[LF_PROJ_MAX]; /* by config.proj index: targeted in every layer */
 };
 
 struct lf_lora_settings {
@@ -45,19 +54,30 @@ struct lf_lora_settings {
     const char *target_modules;
 };
 
+/* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
+float lf_lora_scale(double alpha, int rank, bool rslora);
+
+/* An adapter in two steps, for readers: allocated with every rank 0; then, when the caller has
+ * set shape.rank and shape.scale, laid out with zero parameters. LF_E_INVALID when every rank is
+ * still 0. */
+enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_adapter_lay(struct lf_adapter *a, const struct lf_config *c, struct lf_diag *diag)
+    LF_MUST_CHECK;
 /* A fresh adapter as PEFT initialises it: A kaiming-uniform with a = sqrt(5), that is
  * U(-1/sqrt(K), 1/sqrt(K)), B zero. Drawn from lf_rng with the seed. */
 enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
                            const struct lf_lora_settings *s, uint64_t seed, struct lf_diag *diag)
     LF_MUST_CHECK;
 /* A PEFT directory: adapter_config.json and adapter_model.safetensors. target_modules as a list, a
- * regex or "all-linear", rank_pattern, alpha_pattern, rsLoRA, layers_to_transform; fp32, fp16 or bf16. Missing
- * layers are rank 0. DoRA, biases, modules_to_save, embeddings: LF_E_UNSUPPORTED, named. A shape
- * that does not fit: LF_E_BASE_DIFFERS, named. Yours, free with lf_adapter_free. */
+ * regex or "all-linear", exclude_modules, rank_pattern, alpha_pattern, rsLoRA,
+ * layers_to_transform; fp32, fp16 or bf16. Sites without tensors are rank 0. DoRA, biases,
+ * modules_to_save, embeddings and other variants that change the arithmetic: LF_E_UNSUPPORTED,
+ * named. A shape that does not fit: LF_E_BASE_DIFFERS, named. Yours, free with lf_adapter_free. */
 enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, const char *dir,
                             struct lf_diag *diag) LF_MUST_CHECK;
-/* Writes DIR as PEFT does, fp32; the directory appears whole or not at all. base_name goes into
- * base_model_name_or_path. */
+/* Writes DIR as PEFT does, fp32; the directory appears whole or not at all (one that exists is
+ * replaced). base_name goes into base_model_name_or_path. */
 enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *c, const char *dir,
                             const char *base_name, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_adapter_free(struct lf_adapter *a);

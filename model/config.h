@@ -28,8 +28,15 @@ struct lf_proj {
     enum lf_proj_kind kind;
     enum lf_group_kind group;
     char module[32]; /* as in the checkpoint, under model.layers.<l>.: "self_attn.q_proj" */
+    bool bias;       /* has one */
     int N, K;
     int col;         /* its first column in the group's output */
+};
+
+/* What the checkpoint calls its norms, under model.layers.<l>. and (final) model. Static storage;
+ * NULL where the architecture has none. */
+struct lf_norm_names {
+    const char *attn, *mlp, *post_attn, *post_mlp, *final;
 };
 
 enum lf_rope_kind { LF_ROPE_DEFAULT, LF_ROPE_LINEAR, LF_ROPE_LLAMA3, LF_ROPE_LONGROPE, LF_ROPE_YARN };
@@ -48,6 +55,8 @@ struct lf_config {
     enum lf_act_kind act;
     float embed_scale;       /* 1, or sqrt(C) (Gemma) */
     bool tied_head;          /* lm_head is the embedding */
+    bool head_bias;          /* lm_head has a bias (Phi) */
+    struct lf_norm_names norms;
     float attn_scale;        /* 1/sqrt(D), or 1/sqrt(query_pre_attn_scalar) */
     float attn_softcap, final_softcap; /* 0: none */
     int window[LF_LAYERS_MAX]; /* a layer's sliding window, 0: none */
@@ -55,8 +64,12 @@ struct lf_config {
     int rot;                 /* rotated dims of a head, even */
     enum lf_rope_kind rope;
     double rope_theta;
-    double rope_factor, rope_low_freq, rope_high_freq, rope_attention_factor;
-    int rope_original_positions;
+    double rope_factor;            /* linear, llama3, yarn */
+    double rope_low_freq, rope_high_freq;   /* llama3 */
+    double rope_beta_fast, rope_beta_slow;  /* yarn */
+    bool rope_truncate;                     /* yarn */
+    double rope_attention_factor;  /* longrope, yarn: scales cos and sin; else 1 */
+    int rope_original_positions;   /* llama3, yarn, longrope */
     double rope_short[LF_HEAD_DIM_MAX / 2], rope_long[LF_HEAD_DIM_MAX / 2]; /* longrope */
     /* Token ids; -1 or n = 0: none. generation_config.json's list wins over config.json's. */
     int32_t bos;

@@ -10,19 +10,23 @@
 #include "core/err.h"
 #include "gpu/device.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define LF_TENSOR_DIMS_MAX 8
 
 struct lf_tensor {
-    const char *name;
+    const char *name;   /* of a reader: borrowed from the set */
     enum lf_dtype dtype;
     int n_dims;
     int64_t dims[LF_TENSOR_DIMS_MAX];
     const void *data;   /* in the map; not necessarily aligned to the dtype */
     size_t bytes;
 };
+
+/* bytes = the product of dims times the dtype's size; false where it does not fit a size_t. */
+bool lf_tensor_bytes(size_t *out, enum lf_dtype dtype, const int64_t *dims, int n_dims);
 
 /* One file, or a checkpoint directory's set of files (an index's shards, or model.safetensors). */
 struct lf_tensors;
@@ -48,10 +52,28 @@ const struct lf_tensor *lf_tensors_find(const struct lf_tensors *t, const char *
 /* A string of __metadata__, or NULL. */
 const char *lf_tensors_metadata(const struct lf_tensors *t, const char *key);
 
-/* Writes a file of n tensors (data in host memory, in the given order; the format's usual
- * {"format":"pt"} metadata, and metadata_json's members, an object's text or NULL), durably and
- * at once. */
+/* Writes a file of n tensors (data in host memory, in the given order, which must keep each
+ * aligned to its dtype; metadata {"format":"pt"}), durably and at once. */
 enum lf_err lf_tensors_write(const char *path, const struct lf_tensor *t, size_t n,
-                             const char *metadata_json, struct lf_diag *diag) LF_MUST_CHECK;
+                             struct lf_diag *diag) LF_MUST_CHECK;
+
+/* A file written piece by piece, for checkpoints larger than memory: names and shapes first, data
+ * in any order; the path appears, whole, at the commit. One thread. */
+struct lf_tensors_writer;
+
+/* names_bytes: a ceiling for the sum of all names' lengths, n_max for their number: the header's
+ * room is kept free for it. Yours, free with lf_tensors_writer_free. */
+enum lf_err lf_tensors_create(struct lf_tensors_writer **out, const char *path, size_t n_max,
+                              size_t names_bytes, struct lf_diag *diag) LF_MUST_CHECK;
+/* The next tensor of the file (t->data is not read); *index names it to lf_tensors_put. */
+enum lf_err lf_tensors_add(struct lf_tensors_writer *w, const struct lf_tensor *t, size_t *index,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* All bytes of a tensor that was added. */
+enum lf_err lf_tensors_put(struct lf_tensors_writer *w, size_t index, const void *data,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* Every tensor was put; what was not is zeros. Writes the header and puts the file in place. */
+enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag) LF_MUST_CHECK;
+/* Without a commit nothing remains. */
+void lf_tensors_writer_free(struct lf_tensors_writer *w);
 
 #endif

@@ -1,0 +1,204 @@
+/* Adapters in host memory: where each site's A and B lie in the flat run, and how a fresh adapter
+ * starts. */
+#include "model/adapter.h"
+
+#include "core/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RUN_ALIGN 8 /* floats: 16 bytes of a bf16 copy, one vector load */
+
+static size_t run_align(size_t n)
+{
+    return (n + RUN_ALIGN - 1) / RUN_ALIGN * RUN_ALIGN;
+}
+
+void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c)
+{
+    size_t at = 0;
+    s->rank_max = 0;
+    for (int i = 0; i < s->n_sites; i++) {
+        const struct lf_proj *p = &c->proj[i % c->n_proj];
+        s->a_off[i] = at;
+        at += run_align((size_t)s->rank[i] * (size_t)p->K);
+        s->b_off[i] = at;
+        at += run_align((size_t)s->rank[i] * (size_t)p->N);
+        if (s->rank[i] > s->rank_max)
+            s->rank_max = s->rank[i];
+    }
+    s->n_params = at;
+}
+
+static enum lf_err shape_alloc(struct lf_adapter_shape *s, int n_sites)
+{
+    size_t n = (size_t)n_sites;
+    *s = (struct lf_adapter_shape){.n_sites = n_sites};
+    s->rank = calloc(n, sizeof *s->rank);
+    s->scale = calloc(n, sizeof *s->scale);
+    s->a_off = calloc(n, sizeof *s->a_off);
+    s->b_off = calloc(n, sizeof *s->b_off);
+    if (s->rank && s->scale && s->a_off && s->b_off)
+        return LF_OK;
+    lf_adapter_shape_free(s);
+    return LF_E_NO_MEMORY;
+}
+
+enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out, const struct lf_adapter_shape *s)
+{
+    struct lf_adapter_shape t;
+    enum lf_err rc = shape_alloc(&t, s->n_sites);
+    if (rc != LF_OK)
+        return rc;
+    size_t n = (size_t)s->n_sites;
+    memcpy(t.rank, s->rank, n * sizeof *t.rank);
+    memcpy(t.scale, s->scale, n * sizeof *t.scale);
+    memcpy(t.a_off, s->a_off, n * sizeof *t.a_off);
+    memcpy(t.b_off, s->b_off, n * sizeof *t.b_off);
+    t.n_params = s->n_params;
+    t.rank_max = s->rank_max;
+    *out = t;
+    return LF_OK;
+}
+
+void lf_adapter_shape_free(struct lf_adapter_shape *s)
+{
+    free(s->rank);
+    free(s->scale);
+    free(s->a_off);
+    free(s->b_off);
+    *s = (struct lf_adapter_shape){0};
+}
+
+void lf_adapter_site_name(char out[LF_SITE_NAME_MAX], const struct lf_config *c, int site)
+{
+    snprintf(out, LF_SITE_NAME_MAX, "model.layers.%d.%s", site / c->n_proj,
+             c->proj[site % c->n_proj].module);
+}
+
+enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
+                             struct lf_diag *diag)
+{
+    struct lf_adapter *a = calloc(1, sizeof *a);
+    if (!a || shape_alloc(&a->shape, lf_config_sites(c)) != LF_OK) {
+        free(a);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an adapter");
+    }
+    *out = a;
+    return LF_OK;
+}
+
+enum lf_err lf_adapter_lay(struct lf_adapter *a, const struct lf_config *c, struct lf_diag *diag)
+{
+    lf_adapter_shape_lay(&a->shape, c);
+    if (a->shape.n_params == 0)
+        return lf_fail(diag, LF_E_INVALID, "the adapter targets nothing of this base");
+    a->params = calloc(a->shape.n_params, sizeof *a->params);
+    if (!a->params)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an adapter of %zu parameters",
+                       a->shape.n_params);
+    return LF_OK;
+}
+
+void lf_adapter_free(struct lf_adapter *a)
+{
+    if (!a)
+        return;
+    lf_adapter_shape_free(&a->shape);
+    free(a->params);
+    free(a);
+}
+
+/* ---- A fresh adapter -------------------------------------------------------------------------- */
+
+/* The last part of "self_attn.q_proj". */
+static const char *short_name(const struct lf_proj *p)
+{
+    const char *dot = strrchr(p->module, '.');
+    return dot ? dot + 1 : p->module;
+}
+
+static enum lf_err unknown_module(const struct lf_config *c, const char *word, size_t n,
+                                  struct lf_diag *diag)
+{
+    char known[256] = "";
+    for (int p = 0; p < c->n_proj; p++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", p ? ", " : "",
+                 short_name(&c->proj[p]));
+    return lf_fail(diag, LF_E_INVALID, "target_modules: this model has no \"%.*s\" (it has %s)",
+                   (int)(n > 64 ? 64 : n), word, known);
+}
+
+/* Marks the projections that the comma-separated words name. */
+static enum lf_err parse_targets(bool target[LF_PROJ_MAX], const struct lf_config *c,
+                                 const char *words, struct lf_diag *diag)
+{
+    bool all = strcmp(words, "all-linear") == 0, any = all;
+    for (int p = 0; p < c->n_proj; p++)
+        target[p] = all;
+    for (const char *w = words; !all && *w;) {
+        size_t n = strcspn(w, ", ");
+        bool found = n == 0;
+        for (int p = 0; p < c->n_proj && n > 0; p++) {
+            const char *module = c->proj[p].module, *name = short_name(&c->proj[p]);
+            if ((strlen(name) == n && strncmp(name, w, n) == 0) ||
+                (strlen(module) == n && strncmp(module, w, n) == 0))
+                target[p] = found = any = true;
+        }
+        if (!found)
+            return unknown_module(c, w, n, diag);
+        w += n;
+        w += strspn(w, ", ");
+    }
+    return any ? LF_OK : lf_fail(diag, LF_E_INVALID, "target_modules names nothing");
+}
+
+/* PEFT's kaiming_uniform_(a=sqrt(5)): U(-1/sqrt(K), 1/sqrt(K)). */
+static void init_a(float *a, int R, int K, uint64_t seed, int site)
+{
+    float bound = (float)(1.0 / sqrt((double)K));
+    size_t n = (size_t)R * (size_t)K;
+    for (size_t i = 0; i < n; i++)
+        a[i] = (2.0f * lf_rng_unit(lf_rng_u32(seed, i, (uint64_t)site)) - 1.0f) * bound;
+}
+
+enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
+                           const struct lf_lora_settings *s, uint64_t seed, struct lf_diag *diag)
+{
+    bool target[LF_PROJ_MAX];
+    struct lf_adapter *a;
+    if (s->rank < 1 || s->rank > LF_RANK_MAX)
+        return lf_fail(diag, LF_E_INVALID, "rank %d is not between 1 and %d", s->rank,
+                       LF_RANK_MAX);
+    enum lf_err rc = parse_targets(target, c, s->target_modules, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_adapter_alloc(&a, c, diag);
+    if (rc != LF_OK)
+        return rc;
+    a->rank = s->rank;
+    a->alpha = s->alpha;
+    a->rslora = s->rslora;
+    a->dropout = s->dropout;
+    for (int i = 0; i < a->shape.n_sites; i++)
+        if (target[i % c->n_proj]) {
+            a->shape.rank[i] = s->rank;
+            a->shape.scale[i] = lf_lora_scale(s->alpha, s->rank, s->rslora);
+        }
+    rc = lf_adapter_lay(a, c, diag);
+    if (rc != LF_OK) {
+        lf_adapter_free(a);
+        return rc;
+    }
+    for (int i = 0; i < a->shape.n_sites; i++)
+        init_a(a->params + a->shape.a_off[i], a->shape.rank[i], c->proj[i % c->n_proj].K, seed, i);
+    *out = a;
+    return LF_OK;
+}
+
+float lf_lora_scale(double alpha, int rank, bool rslora)
+{
+    return (float)(alpha / (rslora ? sqrt((double)rank) : rank));
+}

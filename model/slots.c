@@ -1,0 +1,196 @@
+/* Slots: adapters on a device, found by the operations through one table of sites. */
+#include "model/adapter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const struct lf_config *c,
+                         int n_slots, struct lf_diag *diag)
+{
+    if (n_slots < 1 || n_slots > LF_SLOTS_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%d adapter slots: between 1 and %d are possible",
+                       n_slots, LF_SLOTS_MAX);
+    struct lf_slots *s = calloc(1, sizeof *s);
+    if (!s)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for adapter slots");
+    *s = (struct lf_slots){
+        .dev = dev, .config = c, .n_slots = n_slots, .n_sites = lf_config_sites(c)};
+    size_t n = (size_t)n_slots * (size_t)s->n_sites;
+    void *sites = NULL;
+    enum lf_err rc = lf_device_alloc(dev, &sites, n * sizeof *s->sites, diag);
+    s->sites = sites;
+    if (rc == LF_OK) {
+        s->h_sites = calloc(n, sizeof *s->h_sites);
+        s->slot = calloc((size_t)n_slots, sizeof *s->slot);
+        if (!s->h_sites || !s->slot)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d adapter slots", n_slots);
+    }
+    if (rc == LF_OK)
+        *out = s;
+    else
+        lf_slots_free(s);
+    return rc;
+}
+
+static void slot_clear(struct lf_slots *s, struct lf_slot *t)
+{
+    if (t->copy != t->master)
+        lf_device_release(s->dev, t->copy);
+    lf_device_release(s->dev, t->master);
+    lf_device_release(s->dev, t->grad);
+    lf_device_release(s->dev, t->m);
+    lf_device_release(s->dev, t->v);
+    lf_adapter_shape_free(&t->shape);
+    *t = (struct lf_slot){0};
+}
+
+void lf_slots_free(struct lf_slots *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; s->slot && i < s->n_slots; i++)
+        slot_clear(s, &s->slot[i]);
+    lf_device_release(s->dev, s->sites);
+    free(s->h_sites);
+    free(s->slot);
+    free(s);
+}
+
+static enum lf_err alloc_floats(struct lf_slots *s, float **out, size_t n, struct lf_diag *diag)
+{
+    void *p = NULL;
+    enum lf_err rc = lf_device_alloc(s->dev, &p, n * sizeof(float), diag);
+    *out = p;
+    return rc;
+}
+
+/* Memory for one adapter. On fp32 devices the master is what the forward reads. */
+static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, bool trains,
+                              struct lf_diag *diag)
+{
+    size_t n = t->shape.n_params;
+    bool fp32 = s->dev->act == LF_F32;
+    enum lf_err rc = LF_OK;
+    if (fp32 || trains)
+        rc = alloc_floats(s, &t->master, n, diag);
+    if (rc == LF_OK && fp32)
+        t->copy = t->master;
+    else if (rc == LF_OK)
+        rc = lf_device_alloc(s->dev, &t->copy, n * lf_dtype_bytes(s->dev->act), diag);
+    if (rc == LF_OK && trains)
+        rc = alloc_floats(s, &t->grad, n, diag);
+    if (rc == LF_OK && trains)
+        rc = alloc_floats(s, &t->m, n, diag);
+    if (rc == LF_OK && trains)
+        rc = alloc_floats(s, &t->v, n, diag);
+    return rc;
+}
+
+static enum lf_err slot_upload(struct lf_slots *s, struct lf_stream *stream, struct lf_slot *t,
+                               const float *params, struct lf_diag *diag)
+{
+    size_t n = t->shape.n_params;
+    if (t->master)
+        lf_stream_upload(stream, t->master, params, n * sizeof *params);
+    if (t->copy != t->master) {
+        size_t bytes = n * lf_dtype_bytes(s->dev->act);
+        void *narrow = malloc(bytes);
+        if (!narrow)
+            return lf_fail(diag, LF_E_NO_MEMORY, "no memory to upload an adapter");
+        lf_from_f32(narrow, s->dev->act, params, n);
+        lf_stream_upload(stream, t->copy, narrow, bytes);
+        free(narrow);
+    }
+    if (t->trains) {
+        lf_stream_zero(stream, t->grad, n * sizeof(float));
+        lf_stream_zero(stream, t->m, n * sizeof(float));
+        lf_stream_zero(stream, t->v, n * sizeof(float));
+    }
+    return LF_OK;
+}
+
+/* The slot's row of the table of sites. */
+static void slot_publish(struct lf_slots *s, struct lf_stream *stream, int slot)
+{
+    const struct lf_slot *t = &s->slot[slot];
+    size_t first = (size_t)slot * (size_t)s->n_sites, es = lf_dtype_bytes(s->dev->act);
+    for (int i = 0; i < s->n_sites; i++) {
+        struct lf_lora_site *site = &s->h_sites[first + (size_t)i];
+        *site = (struct lf_lora_site){0};
+        if (!t->used || t->shape.rank[i] == 0)
+            continue;
+        site->a = (const char *)t->copy + t->shape.a_off[i] * es;
+        site->b = (const char *)t->copy + t->shape.b_off[i] * es;
+        site->da = t->trains ? t->grad + t->shape.a_off[i] : NULL;
+        site->db = t->trains ? t->grad + t->shape.b_off[i] : NULL;
+        site->scale = t->shape.scale[i];
+        site->rank = t->shape.rank[i];
+    }
+    lf_stream_upload(stream, s->sites + first, s->h_sites + first,
+                     (size_t)s->n_sites * sizeof *s->sites);
+}
+
+enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
+                          const struct lf_adapter *a, bool trains, struct lf_diag *diag)
+{
+    int i = 0;
+    lf_assert(a->shape.n_sites == s->n_sites);
+    while (i < s->n_slots && s->slot[i].used)
+        i++;
+    if (i == s->n_slots)
+        return lf_fail(diag, LF_E_DEVICE_FULL, "all %d adapter slots are taken", s->n_slots);
+    struct lf_slot *t = &s->slot[i];
+    enum lf_err rc = lf_adapter_shape_copy(&t->shape, &a->shape);
+    if (rc != LF_OK)
+        return lf_fail(diag, rc, "no memory for an adapter's shape");
+    rc = slot_alloc(s, t, trains, diag);
+    t->trains = trains;
+    if (rc == LF_OK)
+        rc = slot_upload(s, stream, t, a->params, diag);
+    if (rc != LF_OK) {
+        slot_clear(s, t);
+        return rc;
+    }
+    t->used = true;
+    slot_publish(s, stream, i);
+    *slot = i;
+    return LF_OK;
+}
+
+void lf_slots_unload(struct lf_slots *s, struct lf_stream *stream, int slot)
+{
+    lf_assert(slot >= 0 && slot < s->n_slots && s->slot[slot].used);
+    /* Work that reads this adapter may still be on the stream. A lost device is told by the next
+     * wait of the stream's owner. */
+    if (lf_stream_wait(stream, NULL) == LF_OK) {
+        struct lf_slot freed = s->slot[slot];
+        s->slot[slot] = (struct lf_slot){0};
+        slot_publish(s, stream, slot);
+        slot_clear(s, &freed);
+    } else {
+        slot_clear(s, &s->slot[slot]);
+    }
+}
+
+enum lf_err lf_slots_read(struct lf_slots *s, struct lf_stream *stream, int slot,
+                          struct lf_adapter *a, struct lf_diag *diag)
+{
+    lf_assert(slot >= 0 && slot < s->n_slots && s->slot[slot].used);
+    const struct lf_slot *t = &s->slot[slot];
+    size_t n = t->shape.n_params;
+    lf_assert(a->shape.n_params == n);
+    if (t->master) {
+        lf_stream_download(stream, a->params, t->master, n * sizeof(float));
+        return lf_stream_wait(stream, diag);
+    }
+    size_t bytes = n * lf_dtype_bytes(s->dev->act);
+    void *narrow = malloc(bytes);
+    if (!narrow)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory to read an adapter");
+    lf_stream_download(stream, narrow, t->copy, bytes);
+    enum lf_err rc = lf_stream_wait(stream, diag);
+    if (rc == LF_OK)
+        lf_to_f32(a->params, narrow, s->dev->act, n);
+    free(narrow);
+    return rc;
+}
