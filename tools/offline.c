@@ -56,8 +56,26 @@ enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_opti
     return rc;
 }
 
+enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir, struct lf_diag *diag)
+{
+    const struct lf_config *config = &c->model->config;
+    struct lf_adapter *a = NULL;
+    c->slot = -1;
+    c->rank_max = 1;
+    enum lf_err rc = lf_slots_new(&c->slots, c->dev, config, 1, diag);
+    if (rc != LF_OK || !dir)
+        return rc;
+    if ((rc = lf_adapter_load(&a, config, dir, diag)) != LF_OK)
+        return rc;
+    c->rank_max = a->shape.rank_max;
+    rc = lf_slots_load(c->slots, c->stream, &c->slot, a, false, diag);
+    lf_adapter_free(a);
+    return rc;
+}
+
 void lf_offline_close(struct lf_offline *c)
 {
+    lf_slots_free(c->slots);
     lf_model_free(c->model);
     lf_stream_free(c->stream);
     lf_device_free(c->dev);

@@ -1,8 +1,9 @@
-/* A base opened by a command that needs no daemon: its device, stream and model, and the options that
- * choose them. One thread. */
+/* A base opened by a command that needs no daemon: its device, stream and model, one adapter, and the
+ * options that choose them. One thread. */
 #ifndef LF_TOOLS_OFFLINE_H
 #define LF_TOOLS_OFFLINE_H
 
+#include "model/adapter.h"
 #include "model/model.h"
 #include "tools/options.h"
 
@@ -48,6 +49,9 @@ struct lf_offline {
     struct lf_device *dev;
     struct lf_stream *stream;
     struct lf_model *model;
+    struct lf_slots *slots; /* one slot */
+    int slot;               /* the adapter's, or -1 */
+    int rank_max;           /* at least 1 */
 };
 
 /* Opens device and stream alone. */
@@ -56,6 +60,10 @@ enum lf_err lf_offline_open_device(struct lf_offline *out, const struct lf_offli
 /* Device, stream and model. Close with lf_offline_close, also after a failure. */
 enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_options *o,
                             struct lf_diag *diag) LF_MUST_CHECK;
+/* After lf_offline_open: makes the slots and puts the adapter of a PEFT directory (NULL: none) into
+ * one, for serving. */
+enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir, struct lf_diag *diag)
+    LF_MUST_CHECK;
 /* Zero-initialised is no error. */
 void lf_offline_close(struct lf_offline *c);
 

@@ -1,0 +1,111 @@
+/* `lorafs tokenize`: JSON lines of text on stdin, JSON lines of token ids on stdout. */
+#include "tools/commands.h"
+
+#include "core/json.h"
+#include "model/tokenizer.h"
+#include "tools/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* "key": [1, 2, 3],  */
+static enum lf_err put_ids(struct lf_buf *out, const char *key, const struct lf_ids *ids)
+{
+    lf_buf_printf(out, "\"%s\": [", key);
+    for (size_t i = 0; i < ids->n; i++)
+        lf_buf_printf(out, "%s%d", i ? ", " : "", ids->ids[i]);
+    return lf_buf_puts(out, "], ");
+}
+
+static enum lf_err put_answer(struct lf_buf *out, const struct lf_tokenizer *t,
+                              const struct lf_ids *ids, const struct lf_ids *plain)
+{
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    enum lf_err rc = lf_tokenizer_decode(t, &text, plain->ids, plain->n, false);
+    if (rc == LF_OK) {
+        lf_buf_reset(out);
+        lf_buf_putc(out, '{');
+        put_ids(out, "ids", ids);
+        put_ids(out, "ids_plain", plain);
+        lf_buf_puts(out, "\"decoded\": \"");
+        lf_buf_json(out, text.data ? text.data : "", text.len);
+        rc = lf_buf_puts(out, "\"}\n");
+    }
+    lf_buf_free(&text);
+    return rc;
+}
+
+static enum lf_err answer_line(struct lf_buf *out, const struct lf_tokenizer *t, const char *line,
+                               size_t n, struct lf_diag *diag)
+{
+    json_t *row = NULL;
+    struct lf_ids ids = {0}, plain = {0};
+    enum lf_err rc = lf_json_parse(&row, line, n, diag);
+    if (rc != LF_OK)
+        return rc;
+    const json_t *text = json_object_get(row, "text");
+    if (!json_is_string(text)) {
+        rc = lf_fail(diag, LF_E_INVALID, "an object with a string \"text\" is wanted");
+        goto out;
+    }
+    const char *s = json_string_value(text);
+    size_t len = json_string_length(text);
+    if ((rc = lf_tokenizer_encode(t, &ids, s, len, true, diag)) == LF_OK &&
+        (rc = lf_tokenizer_encode(t, &plain, s, len, false, diag)) == LF_OK)
+        rc = put_answer(out, t, &ids, &plain);
+out:
+    lf_ids_free(&ids);
+    lf_ids_free(&plain);
+    json_decref(row);
+    return rc;
+}
+
+static enum lf_err answer_all(const struct lf_tokenizer *t, struct lf_diag *diag)
+{
+    struct lf_buf out;
+    lf_buf_init(&out, 0);
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n;
+    enum lf_err rc = LF_OK;
+    for (int64_t i = 1; rc == LF_OK && (n = getline(&line, &cap, stdin)) > 0; i++) {
+        rc = answer_line(&out, t, line, (size_t)n, diag);
+        if (rc != LF_OK)
+            rc = lf_fail_within(diag, rc, "line %lld", (long long)i);
+        else if (fwrite(out.data, 1, out.len, stdout) != out.len)
+            rc = lf_fail_errno(diag, errno, "stdout");
+    }
+    free(line);
+    lf_buf_free(&out);
+    if (rc == LF_OK && fflush(stdout) != 0)
+        rc = lf_fail_errno(diag, errno, "stdout");
+    return rc;
+}
+
+int lf_cmd_tokenize(int argc, char **argv)
+{
+    const char *base = NULL;
+    const struct lf_option options[] = {
+        {"base", 'b', LF_OPT_STR, "DIR", &base, "the checkpoint directory whose tokenizer to use",
+         .required = true},
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs tokenize", "--base DIR < LINES.jsonl",
+        "Reads lines {\"text\": ...} and answers each with {\"ids\", \"ids_plain\", \"decoded\"}: the ids "
+        "with what the checkpoint adds (a beginning-of-text token, say), the ids without, and the "
+        "text that the latter stand for.",
+        options, 0, 0, "  echo '{\"text\": \"Hello, world\"}' | lorafs tokenize --base share/base"};
+    struct lf_args args;
+    int status;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    struct lf_diag diag = {""};
+    struct lf_tokenizer *t = NULL;
+    enum lf_err rc = lf_tokenizer_open(&t, base, &diag);
+    if (rc == LF_OK)
+        rc = answer_all(t, &diag);
+    lf_tokenizer_free(t);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}
