@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""House rules that a machine can check; run as the test `tidy`, or by hand: tools/tidy.py [FILE...].
+
+Lengths (columns, files, functions), banned calls, the direction of includes, head comments, and what
+does not belong into a finished tree. Rules with their reasons: HACKING.md.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COLUMNS = 100
+FILE_LINES = 900
+FUNCTION_LINES = 70
+
+# Functions that are longer than FUNCTION_LINES, and how long. May only shrink: an entry that is
+# larger than its function, or not needed, fails too.
+LONG_FUNCTIONS = {
+}
+
+# A room may include these rooms. tools/ and tests/ may include all.
+ROOMS = {
+    "core": {"core"},
+    "gpu": {"core", "gpu"},
+    "model": {"core", "gpu", "model"},
+    "trainer": {"core", "gpu", "model", "trainer"},
+    "meta": {"core", "meta"},
+    "daemon": {"core", "gpu", "model", "trainer", "meta", "daemon"},
+    "fs": {"core", "fs"},
+}
+
+BANNED = {
+    "strcpy": "memcpy or snprintf", "strcat": "lf_buf", "sprintf": "snprintf", "vsprintf": "vsnprintf",
+    "gets": "getline", "atoi": "strtol", "atol": "strtol", "atof": "strtod", "strtok": "strcspn",
+    "alloca": "the heap", "rand": "lf_rng", "srand": "lf_rng", "usleep": "a condition",
+}
+# Libraries return errors; borders print and end.
+BORDER_CALLS = {"exit", "_exit", "abort", "printf", "puts", "putchar", "perror", "vprintf"}
+BORDERS = re.compile(r"^(tools/|tests/|core/(log|err)\.c$)|/main\.c$")
+
+C_SUFFIXES = {".c", ".h", ".cu", ".cuh"}
+CODE_SUFFIXES = C_SUFFIXES | {".py", ".sh"}
+TEXT_SUFFIXES = CODE_SUFFIXES | {".txt", ".md", ".json", ".html", ".service", ""}
+
+troubles = []
+
+
+def trouble(path, line, text):
+    troubles.append(f"{path}:{line}: {text}")
+
+
+def tracked():
+    out = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                         cwd=ROOT, capture_output=True, check=False)
+    if out.returncode == 0:
+        names = [n for n in out.stdout.decode().split("\0") if n]
+    else:  # an unpacked archive
+        names = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
+    return [n for n in names if not n.startswith("build/") and (ROOT / n).is_file()]
+
+
+def strip_comments(text):
+    """Comments and the insides of literals become spaces; lines stay where they are."""
+    def blank(m):
+        s = m.group(0)
+        return s if s[0] == "\n" else re.sub(r"[^\n]", " ", s)
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text,
+                  flags=re.S)
+
+
+def check_text(name, text):
+    lines = text.split("\n")
+    for i, line in enumerate(lines, 1):
+        if line != line.rstrip():
+            trouble(name, i, "space at the end of the line")
+        if re.search(r"\b(TODO|FIXME|XXX)\b", line) and name != "tools/tidy.py":
+            trouble(name, i, "unfinished: a TODO")
+        if re.search(r"(?<![\w.$}])/(home|work|Users)/\w", line):
+            trouble(name, i, "a path of one machine")
+    if text and not text.endswith("\n"):
+        trouble(name, len(lines), "no newline at the end")
+
+
+def check_code(name, text):
+    lines = text.split("\n")
+    for i, line in enumerate(lines, 1):
+        if len(line) > COLUMNS:
+            trouble(name, i, f"{len(line)} columns (at most {COLUMNS})")
+    if len(lines) - 1 > FILE_LINES:
+        trouble(name, len(lines), f"{len(lines) - 1} lines (at most {FILE_LINES})")
+    first = lines[1] if lines[0].startswith("#!") and len(lines) > 1 else lines[0]
+    if not first.startswith(("/*", "#", '"""')):
+        trouble(name, 1, "no head comment")
+
+
+def check_calls(name, code):
+    for i, line in enumerate(code.split("\n"), 1):
+        for m in re.finditer(r"(?<![\w.>])(\w+)\s*\(", line):
+            word = m.group(1)
+            if word in BANNED:
+                trouble(name, i, f"{word}() is banned: use {BANNED[word]}")
+            if word in BORDER_CALLS and not BORDERS.search(name):
+                trouble(name, i, f"{word}() in a library: return the error")
+        if re.search(r"typedef\s+(struct|union)\b[^;(]*\{?$", line):
+            trouble(name, i, "typedef of a struct")
+
+
+def check_includes(name, text):
+    room = name.split("/")[0]
+    for i, line in enumerate(text.split("\n"), 1):
+        m = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if not m:
+            continue
+        path = m.group(1)
+        if not (ROOT / path).is_file():
+            trouble(name, i, f'"{path}" is not a path from the root')
+        elif room in ROOMS and path.split("/")[0] not in ROOMS[room]:
+            trouble(name, i, f"{room}/ must not know {path.split('/')[0]}/")
+
+
+def functions(code):
+    """(name, first line, lines of the body with its braces): bodies open in column 0."""
+    lines = code.split("\n")
+    for i, line in enumerate(lines):
+        if line != "{":
+            continue
+        head = ""
+        for j in range(i - 1, max(i - 12, -1), -1):
+            head = lines[j] + " " + head
+            if lines[j] and not lines[j][0].isspace() and "(" in lines[j]:
+                break
+        m = re.search(r"(\w+)\s*\(", head)
+        end = next((k for k in range(i, len(lines)) if lines[k].startswith("}")), len(lines))
+        yield (m.group(1) if m else "?"), i + 1, end - i + 1
+
+
+def check_functions(name, code, seen):
+    for function, line, length in functions(code):
+        allowed = LONG_FUNCTIONS.get((name, function))
+        if allowed is not None:
+            seen.add((name, function))
+            if length > allowed or allowed <= FUNCTION_LINES:
+                trouble(name, line, f"{function}: {length} lines, listed with {allowed}")
+            elif length < allowed:
+                trouble(name, line, f"{function}: {length} lines now; lower its entry of {allowed}")
+        elif length > FUNCTION_LINES:
+            trouble(name, line, f"{function}: {length} lines (at most {FUNCTION_LINES})")
+
+
+def main(argv):
+    names = argv or tracked()
+    seen = set()
+    for name in names:
+        path = ROOT / name
+        suffix = path.suffix
+        if suffix not in TEXT_SUFFIXES or name.startswith("share/base/"):
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        check_text(name, text)
+        script = suffix == "" and text.startswith("#!")
+        if suffix in CODE_SUFFIXES or script:
+            check_code(name, text)
+        if suffix in C_SUFFIXES:
+            code = strip_comments(text)
+            check_calls(name, code)
+            check_includes(name, text)
+            check_functions(name, code, seen)
+    if not argv:
+        for name, function in LONG_FUNCTIONS.keys() - seen:
+            trouble(name, 0, f"{function} is listed as long and is not there")
+    print("\n".join(sorted(troubles)) if troubles else "tidy")
+    return 1 if troubles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
