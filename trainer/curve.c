@@ -1,0 +1,300 @@
+/* The loss curve as a picture. */
+#include "trainer/metrics.h"
+
+#include "core/utf8.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The picture and the plot in it, in pixels. */
+enum {
+    WIDTH = 760,
+    HEIGHT = 420,
+    LEFT = 70,
+    RIGHT = 736,
+    TOP = 58,
+    BOTTOM = 364,
+    COLUMNS = RIGHT - LEFT + 1
+};
+
+#define LOG_FROM 30.0 /* largest / smallest loss from which the axis is logarithmic */
+
+struct axis {
+    double lo, hi;
+    bool log;
+    double from, to; /* pixels of lo and hi */
+};
+
+static double place(const struct axis *a, double v)
+{
+    double t = a->log ? log(v / a->lo) / log(a->hi / a->lo) : (v - a->lo) / (a->hi - a->lo);
+    return a->from + t * (a->to - a->from);
+}
+
+/* The 1, 2 or 5 times a power of ten that cuts `range` into about n parts. */
+static double tick_step(double range, int n)
+{
+    double raw = range / n, unit = pow(10, floor(log10(raw))), m = raw / unit;
+    return unit * (m < 1.5 ? 1 : m < 3.5 ? 2 : m < 7.5 ? 5 : 10);
+}
+
+/* ---- Ranges ----------------------------------------------------------------------------------- */
+
+struct range {
+    double lo, hi;
+};
+
+static bool usable(const struct lf_curve_point *p)
+{
+    return isfinite(p->step) && isfinite(p->loss);
+}
+
+static void widen(struct range *steps, struct range *losses, const struct lf_curve_point *p,
+                  size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!usable(&p[i]))
+            continue;
+        steps->lo = fmin(steps->lo, p[i].step);
+        steps->hi = fmax(steps->hi, p[i].step);
+        losses->lo = fmin(losses->lo, p[i].loss);
+        losses->hi = fmax(losses->hi, p[i].loss);
+    }
+}
+
+static struct axis step_axis(struct range r)
+{
+    if (!(r.hi >= r.lo))
+        r = (struct range){0, 10};
+    if (r.hi - r.lo < 1)
+        r.hi = r.lo + 1;
+    return (struct axis){r.lo, r.hi, false, LEFT, RIGHT};
+}
+
+static struct axis loss_axis(struct range r)
+{
+    if (!(r.hi >= r.lo))
+        r = (struct range){0, 4};
+    if (r.lo > 0 && r.hi / r.lo > LOG_FROM)
+        return (struct axis){r.lo / 1.15, r.hi * 1.15, true, BOTTOM, TOP};
+    double room = fmax((r.hi - r.lo) * 0.06, fmax(fabs(r.hi), 1e-3) * 0.05);
+    double lo = r.lo >= 0 && r.lo - room < 0 ? 0 : r.lo - room;
+    return (struct axis){lo, r.hi + room, false, BOTTOM, TOP};
+}
+
+/* ---- The frame -------------------------------------------------------------------------------- */
+
+static void put_xml(struct lf_buf *out, const char *s)
+{
+    size_t n = strlen(s);
+    for (size_t i = 0; i < n;) {
+        size_t k = lf_utf8_len(s + i, n - i);
+        if (s[i] == '&')
+            lf_buf_puts(out, "&amp;");
+        else if (s[i] == '<')
+            lf_buf_puts(out, "&lt;");
+        else if (k == 0 || (unsigned char)s[i] < 0x20)
+            lf_buf_puts(out, "\xef\xbf\xbd");
+        else
+            lf_buf_append(out, s + i, k);
+        i += k ? k : 1;
+    }
+}
+
+static const char style[] =
+    "<style>\n"
+    "text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#5b6472}\n"
+    ".title{font-size:15px;font-weight:600;fill:#1c2430}\n"
+    ".paper{fill:#fff}.grid{stroke:#e6e9ee;stroke-width:1}.frame{stroke:#9aa3af;stroke-width:1}\n"
+    ".raw{fill:none;stroke:#b5d2f2;stroke-width:1;stroke-linejoin:round}\n"
+    ".smooth{fill:none;stroke:#1f6fc4;stroke-width:2.25;stroke-linejoin:round}\n"
+    ".eval{fill:none;stroke:#e07b1a;stroke-width:1.25;stroke-dasharray:3 3}\n"
+    ".dot{fill:#e07b1a;stroke:#fff;stroke-width:1.5}.point{fill:#1f6fc4}\n"
+    "@media (prefers-color-scheme:dark){text{fill:#a3adba}.title{fill:#e8ecf1}.paper{fill:#14181e}\n"
+    ".grid{stroke:#262d37}.frame{stroke:#56606e}.raw{stroke:#2a4363}.smooth{stroke:#6aaef5}\n"
+    ".point{fill:#6aaef5}.dot{stroke:#14181e}}\n"
+    "</style>\n";
+
+static void put_open(struct lf_buf *out, const char *title)
+{
+    lf_buf_printf(out,
+                  "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                  "viewBox=\"0 0 %d %d\" role=\"img\">\n<title>",
+                  WIDTH, HEIGHT, WIDTH, HEIGHT);
+    put_xml(out, title);
+    lf_buf_printf(out, "</title>\n%s<rect class=\"paper\" width=\"%d\" height=\"%d\"/>\n", style,
+                  WIDTH, HEIGHT);
+    lf_buf_printf(out, "<text class=\"title\" x=\"%d\" y=\"30\">", LEFT);
+    put_xml(out, title);
+    lf_buf_puts(out, "</text>\n");
+}
+
+static void put_step_tick(struct lf_buf *out, const struct axis *x, double v)
+{
+    double px = place(x, v);
+    lf_buf_printf(out,
+                  "<line class=\"grid\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>"
+                  "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n",
+                  px, TOP, px, BOTTOM, px, BOTTOM + 19, v);
+}
+
+static void put_loss_tick(struct lf_buf *out, const struct axis *y, double v)
+{
+    double py = place(y, v);
+    lf_buf_printf(out,
+                  "<line class=\"grid\" x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>"
+                  "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n",
+                  LEFT, py, RIGHT, py, LEFT - 8, py + 4, v);
+}
+
+static void put_ticks(struct lf_buf *out, const struct axis *x, const struct axis *y)
+{
+    double step = fmax(tick_step(x->hi - x->lo, 8), 1);
+    for (double k = ceil(x->lo / step); k * step <= x->hi * (1 + 1e-9); k++)
+        put_step_tick(out, x, k * step);
+    if (!y->log) {
+        step = tick_step(y->hi - y->lo, 6);
+        for (double k = ceil(y->lo / step - 1e-9); k * step <= y->hi + step * 1e-9; k++)
+            put_loss_tick(out, y, k == 0 ? 0 : k * step);
+        return;
+    }
+    static const double in_decade[] = {1, 2, 5};
+    bool fine = y->hi / y->lo < 3e3;
+    for (double unit = pow(10, floor(log10(y->lo))); unit <= y->hi; unit *= 10)
+        for (int i = 0; i < (fine ? 3 : 1); i++)
+            if (unit * in_decade[i] >= y->lo && unit * in_decade[i] <= y->hi)
+                put_loss_tick(out, y, unit * in_decade[i]);
+}
+
+static void put_frame(struct lf_buf *out, const struct axis *x, const struct axis *y)
+{
+    put_ticks(out, x, y);
+    lf_buf_printf(out,
+                  "<path class=\"frame\" fill=\"none\" d=\"M%d %dV%dH%d\"/>\n"
+                  "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">optimizer step</text>\n"
+                  "<text transform=\"translate(22 %d) rotate(-90)\" text-anchor=\"middle\">"
+                  "loss, nats per token%s</text>\n",
+                  LEFT, TOP, BOTTOM, RIGHT, (LEFT + RIGHT) / 2, BOTTOM + 42, (TOP + BOTTOM) / 2,
+                  y->log ? " (log)" : "");
+}
+
+static void put_legend(struct lf_buf *out, bool eval)
+{
+    int x = RIGHT - (eval ? 246 : 158);
+    lf_buf_printf(out,
+                  "<path class=\"raw\" d=\"M%d 26h18\"/><text x=\"%d\" y=\"30\">step</text>\n"
+                  "<path class=\"smooth\" d=\"M%d 26h18\"/><text x=\"%d\" y=\"30\">smoothed</text>\n",
+                  x, x + 24, x + 66, x + 90);
+    if (eval)
+        lf_buf_printf(out,
+                      "<circle class=\"dot\" cx=\"%d\" cy=\"26\" r=\"4.5\"/>"
+                      "<text x=\"%d\" y=\"30\">evaluation</text>\n",
+                      x + 172, x + 182);
+}
+
+/* ---- The lines -------------------------------------------------------------------------------- */
+
+/* What falls into one column of pixels. */
+struct column {
+    double lo, hi; /* of the losses; lo > hi: nothing */
+    double smooth; /* the smoothed loss after the last of them */
+};
+
+static void fill_columns(struct column *c, const struct axis *x, const struct lf_curve_point *p,
+                         size_t n)
+{
+    for (int i = 0; i < COLUMNS; i++)
+        c[i] = (struct column){INFINITY, -INFINITY, 0};
+    double window = fmax(1, (double)n / 40), keep = 1 - 2 / (window + 1);
+    double sum = 0, weight = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!usable(&p[i]))
+            continue;
+        sum = sum * keep + p[i].loss;
+        weight = weight * keep + 1;
+        struct column *at = &c[(int)(place(x, p[i].step) - LEFT + 0.5)];
+        at->lo = fmin(at->lo, p[i].loss);
+        at->hi = fmax(at->hi, p[i].loss);
+        at->smooth = sum / weight;
+    }
+}
+
+static void put_lines(struct lf_buf *out, const struct column *c, const struct axis *y)
+{
+    const char *move = "M";
+    lf_buf_puts(out, "<path class=\"raw\" d=\"");
+    for (int i = 0; i < COLUMNS; i++) {
+        if (c[i].lo > c[i].hi)
+            continue;
+        lf_buf_printf(out, "%s%d %.1f", move, LEFT + i, place(y, c[i].lo));
+        if (c[i].hi > c[i].lo)
+            lf_buf_printf(out, "V%.1f", place(y, c[i].hi));
+        move = "L";
+    }
+    lf_buf_puts(out, "\"/>\n<path class=\"smooth\" d=\"");
+    move = "M";
+    for (int i = 0; i < COLUMNS; i++) {
+        if (c[i].lo > c[i].hi)
+            continue;
+        lf_buf_printf(out, "%s%d %.1f", move, LEFT + i, place(y, c[i].smooth));
+        move = "L";
+    }
+    lf_buf_puts(out, "\"/>\n");
+}
+
+static void put_eval(struct lf_buf *out, const struct axis *x, const struct axis *y,
+                     const struct lf_curve_point *p, size_t n)
+{
+    const char *move = "M";
+    lf_buf_puts(out, "<path class=\"eval\" d=\"");
+    for (size_t i = 0; i < n; i++) {
+        if (!usable(&p[i]))
+            continue;
+        lf_buf_printf(out, "%s%.1f %.1f", move, place(x, p[i].step), place(y, p[i].loss));
+        move = "L";
+    }
+    lf_buf_puts(out, "\"/>\n");
+    for (size_t i = 0; i < n; i++)
+        if (usable(&p[i]))
+            lf_buf_printf(out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"/>\n",
+                          place(x, p[i].step), place(y, p[i].loss));
+}
+
+/* Steps so few that a line alone would not show them. */
+static void put_few(struct lf_buf *out, const struct column *c, const struct axis *y)
+{
+    for (int i = 0; i < COLUMNS; i++)
+        if (c[i].lo <= c[i].hi)
+            lf_buf_printf(out, "<circle class=\"point\" cx=\"%d\" cy=\"%.1f\" r=\"3\"/>\n", LEFT + i,
+                          place(y, c[i].lo));
+}
+
+enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve_point *train,
+                         size_t n_train, const struct lf_curve_point *eval, size_t n_eval)
+{
+    struct column *columns = malloc(COLUMNS * sizeof *columns);
+    if (!columns)
+        return LF_E_NO_MEMORY;
+    struct range steps = {INFINITY, -INFINITY}, losses = steps;
+    widen(&steps, &losses, train, n_train);
+    widen(&steps, &losses, eval, n_eval);
+    struct axis x = step_axis(steps), y = loss_axis(losses);
+    put_open(out, title);
+    put_frame(out, &x, &y);
+    fill_columns(columns, &x, train, n_train);
+    if (n_train > 0) {
+        put_lines(out, columns, &y);
+        put_legend(out, n_eval > 0);
+    } else {
+        lf_buf_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">no step yet</text>\n",
+                      (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2);
+    }
+    if (n_train > 0 && n_train <= 8)
+        put_few(out, columns, &y);
+    if (n_eval > 0)
+        put_eval(out, &x, &y, eval, n_eval);
+    free(columns);
+    return lf_buf_puts(out, "</svg>\n");
+}

@@ -1,0 +1,10 @@
+/* Metrics over words: bags and sequences of them. Private to trainer/. */
+#ifndef LF_TRAINER_WORDS_H
+#define LF_TRAINER_WORDS_H
+
+double lf_rouge_1(const char *completion, const char *reference);
+double lf_rouge_2(const char *completion, const char *reference);
+double lf_rouge_l(const char *completion, const char *reference);
+double lf_token_f1(const char *completion, const char *reference);
+
+#endif
