@@ -1,0 +1,148 @@
+/* The CUDA backend: opening a card, its memory, and the table of operations. */
+#include "gpu/cuda/cuda.cuh"
+#include "gpu/cuda/stream.cuh"
+
+#include <new>
+#include <stdio.h>
+
+static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_options *options,
+                             struct lf_diag *diag)
+{
+    int cards = 0;
+    cudaError_t error = cudaGetDeviceCount(&cards);
+    if (error != cudaSuccess || options->index < 0 || options->index >= cards) {
+        cudaGetLastError();
+        return lf_fail(diag, LF_E_NOT_FOUND, "no CUDA card %d: %s", options->index,
+                       error != cudaSuccess ? cudaGetErrorString(error) : "too few cards");
+    }
+    cudaDeviceProp p;
+    if (cudaGetDeviceProperties(&p, options->index) != cudaSuccess || p.major < 8)
+        return lf_fail(diag, LF_E_NOT_FOUND, "card %d cannot be used: compute capability 8.0 or "
+                       "later is needed", options->index);
+    struct lf_cuda *c = new (std::nothrow) lf_cuda();
+    if (!c)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");
+    c->index = options->index;
+    c->units = p.multiProcessorCount;
+    c->cc = 10 * p.major + p.minor;
+    if (!lf_cuda_enter(c) || cublasLtCreate(&c->lt) != CUBLAS_STATUS_SUCCESS) {
+        delete c;
+        return lf_fail(diag, LF_E_NOT_FOUND, "cuBLASLt does not start on card %d", options->index);
+    }
+    dev->impl = c;
+    return LF_OK;
+}
+
+static void cuda_close(struct lf_device *dev)
+{
+    struct lf_cuda *c = (struct lf_cuda *)dev->impl;
+    cublasLtDestroy(c->lt);
+    delete c;
+}
+
+static void cuda_info(struct lf_device *dev, struct lf_device_info *out)
+{
+    struct lf_cuda *c = (struct lf_cuda *)dev->impl;
+    cudaDeviceProp p;
+    out->units = c->units;
+    out->compute_major = c->cc / 10;
+    out->compute_minor = c->cc % 10;
+    if (!lf_cuda_enter(c))
+        return;
+    if (cudaGetDeviceProperties(&p, c->index) == cudaSuccess)
+        snprintf(out->name, sizeof out->name, "%.127s", p.name);
+    lf_cuda_note(c, cudaMemGetInfo(&out->memory_free, &out->memory_total));
+}
+
+static enum lf_err cuda_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
+{
+    struct lf_cuda *c = (struct lf_cuda *)dev->impl;
+    if (!lf_cuda_enter(c))
+        return lf_cuda_lost(c, diag);
+    cudaError_t error = cudaMalloc(out, bytes);
+    if (error == cudaSuccess)
+        return LF_OK;
+    if (error != cudaErrorMemoryAllocation) {
+        lf_cuda_note(c, error);
+        return lf_cuda_lost(c, diag);
+    }
+    cudaGetLastError();
+    size_t unused = 0, total = 0;
+    cudaMemGetInfo(&unused, &total);
+    return lf_fail(diag, LF_E_DEVICE_FULL, "no device memory for %zu bytes: %zu of %zu are free",
+                   bytes, unused, total);
+}
+
+static void cuda_release(struct lf_device *dev, void *p)
+{
+    struct lf_cuda *c = (struct lf_cuda *)dev->impl;
+    if (lf_cuda_enter(c))
+        lf_cuda_note(c, cudaFree(p));
+}
+
+static enum lf_err cuda_alloc_host(struct lf_device *dev, void **out, size_t bytes,
+                                   struct lf_diag *diag)
+{
+    struct lf_cuda *c = (struct lf_cuda *)dev->impl;
+    if (!lf_cuda_enter(c))
+        return lf_cuda_lost(c, diag);
+    if (cudaHostAlloc(out, bytes, cudaHostAllocPortable) == cudaSuccess)
+        return LF_OK;
+    cudaGetLastError();
+    return lf_fail(diag, LF_E_NO_MEMORY, "no pinned memory for %zu bytes", bytes);
+}
+
+static void cuda_release_host(struct lf_device *dev, void *p)
+{
+    (void)dev;
+    cudaFreeHost(p);
+}
+
+static const struct lf_ops cuda_ops = {
+    .prepare_weight = lf_cuda_prepare_weight,
+    .release_weight = lf_cuda_release_weight,
+    .linear_scratch_bytes = lf_cuda_linear_scratch_bytes,
+    .embed = lf_cuda_embed,
+    .norm = lf_cuda_norm,
+    .norm_bwd = lf_cuda_norm_bwd,
+    .linear = lf_cuda_linear,
+    .linear_bwd = lf_cuda_linear_bwd,
+    .lora = lf_cuda_lora,
+    .lora_bwd = lf_cuda_lora_bwd,
+    .rope = lf_cuda_rope,
+    .kv_write = lf_cuda_kv_write,
+    .attn = lf_cuda_attn,
+    .attn_bwd = lf_cuda_attn_bwd,
+    .glu = lf_cuda_glu,
+    .glu_bwd = lf_cuda_glu_bwd,
+    .add = lf_cuda_add,
+    .gather = lf_cuda_gather,
+    .scatter = lf_cuda_scatter,
+    .softcap = lf_cuda_softcap,
+    .cross_entropy = lf_cuda_cross_entropy,
+    .sample = lf_cuda_sample,
+    .sumsq = lf_cuda_sumsq,
+    .adam = lf_cuda_adam,
+};
+
+extern "C" const struct lf_backend lf_backend_cuda = {
+    .kind = LF_DEVICE_CUDA,
+    .name = "cuda",
+    .act = LF_BF16,
+    .ops = &cuda_ops,
+    .open = cuda_open,
+    .close = cuda_close,
+    .info = cuda_info,
+    .alloc = cuda_alloc,
+    .release = cuda_release,
+    .alloc_host = cuda_alloc_host,
+    .release_host = cuda_release_host,
+    .stream_open = lf_cuda_stream_open,
+    .stream_close = lf_cuda_stream_close,
+    .stream_reserve = lf_cuda_stream_reserve,
+    .stream_wait = lf_cuda_stream_wait,
+    .upload = lf_cuda_upload,
+    .download = lf_cuda_download,
+    .copy = lf_cuda_copy,
+    .zero = lf_cuda_zero,
+};

@@ -1,0 +1,110 @@
+/* The CUDA device as the files of gpu/cuda and gpu/ops/<op>/cuda.cu see it: what stands behind the
+ * handles of device.h, and how an operation puts a kernel on a stream. Private to gpu/.
+ *
+ * Every kernel is launched by lf_launch and begins with grid_wait() (gpu/cuda/ptx.cuh). From
+ * compute capability 9.0 on, a kernel may start while the one before it still runs: what stands
+ * before grid_wait() may only touch constants (weights, code tables) and its own shared memory.
+ *
+ * A fault is sticky: after the first, lf_launch and the copies do nothing, and lf_stream_wait
+ * answers LF_E_DEVICE_LOST.
+ */
+#ifndef LF_GPU_CUDA_CUH
+#define LF_GPU_CUDA_CUH
+
+#include "gpu/backend.h"
+
+#include <atomic>
+#include <cublasLt.h>
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+typedef __nv_bfloat16 bf16; /* act */
+
+/* Ceilings of the fixed part of a stream's scratch memory. */
+#define LF_CUDA_PARTIALS ((size_t)24 << 20)  /* bytes; sums of parts of one result */
+#define LF_CUDA_COUNTERS 65536               /* arrivals of blocks; zero between kernels */
+#define LF_CUDA_WORKSPACE ((size_t)32 << 20) /* cuBLASLt's; what NVIDIA advises for Hopper */
+
+struct lf_cuda {
+    int index;   /* which card */
+    int units;   /* multiprocessors */
+    int cc;      /* 10 * major + minor */
+    cublasLtHandle_t lt;
+    std::atomic<int> fault; /* the first cudaError_t; sticky */
+};
+
+struct lf_upload_ring; /* gpu/cuda/stream.cu */
+struct lf_gemm_plans;  /* gpu/cuda/gemm.cu */
+
+struct lf_cuda_stream {
+    struct lf_cuda *dev;
+    cudaStream_t stream;
+    void *scratch; /* grows with lf_stream_reserve: weights under dequantisation */
+    size_t scratch_bytes;
+    float *partials; /* LF_CUDA_PARTIALS */
+    int *counters;   /* LF_CUDA_COUNTERS */
+    void *workspace; /* LF_CUDA_WORKSPACE */
+    struct lf_upload_ring *ring;
+    struct lf_gemm_plans *plans;
+    bool recording;
+};
+
+static inline struct lf_cuda_stream *lf_cuda_of(const struct lf_stream *s)
+{
+    return (struct lf_cuda_stream *)s->impl;
+}
+
+/* Makes the card current for this thread; false after a fault. */
+bool lf_cuda_enter(struct lf_cuda *dev);
+/* Keeps the first error. */
+void lf_cuda_note(struct lf_cuda *dev, cudaError_t error);
+/* Allows a kernel `smem` bytes of shared memory; once a kernel and card. */
+void lf_cuda_allow_smem(struct lf_cuda *dev, const void *kernel, size_t smem);
+
+template <auto kernel, typename... A>
+void lf_launch(struct lf_stream *s, dim3 grid, int threads, size_t smem, A... args)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (!lf_cuda_enter(cs->dev) || !grid.x || !grid.y || !grid.z)
+        return;
+    if (smem > 48 << 10)
+        lf_cuda_allow_smem(cs->dev, (const void *)kernel, smem);
+    cudaLaunchAttribute overlap;
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = smem;
+    config.stream = cs->stream;
+    config.attrs = &overlap;
+    config.numAttrs = cs->dev->cc >= 90 ? 1 : 0;
+    lf_cuda_note(cs->dev, cudaLaunchKernelEx(&config, kernel, args...));
+}
+
+static inline int lf_div_up(int64_t a, int64_t b)
+{
+    return (int)((a + b - 1) / b);
+}
+
+/* ---- Dense products (gpu/cuda/gemm.cu) -------------------------------------------------------- */
+
+/* Row-major y (T, N) = x (T, K) w^T, w (N, K) [trans false] or y = x (T, K) w, w (K, N) [trans
+ * true]; x and w bf16, y bf16 or fp32; ld* are row strides. */
+struct lf_gemm {
+    void *y;
+    const bf16 *x, *w;
+    int T, N, K, ldy, ldx, ldw;
+    bool trans, accumulate, y_f32;
+};
+
+void lf_cuda_gemm(struct lf_stream *s, const struct lf_gemm *g);
+void lf_cuda_gemm_plans_free(struct lf_gemm_plans *plans);
+
+/* ---- 4-bit weights, for the table of operations (gpu/ops/linear/) ------------------------------ */
+
+enum lf_err lf_cuda_prepare_weight(struct lf_stream *s, struct lf_weight *w, struct lf_diag *diag);
+void lf_cuda_release_weight(struct lf_device *dev, struct lf_weight *w);
+size_t lf_cuda_linear_scratch_bytes(const struct lf_device *dev, int T, int N, int K);
+
+#endif

@@ -1,0 +1,278 @@
+/* Streams of the CUDA device: their scratch memory, the copies, and recorded graphs.
+ *
+ * Uploads go through a ring of pinned memory in two halves: the caller's bytes are copied into one
+ * half while the card reads the other, so the source may be reused at once and no upload waits
+ * for work that is already on the stream (unless the ring is full of it).
+ */
+#include "gpu/cuda/stream.cuh"
+
+#include <new>
+#include <string.h>
+
+#define RING_HALF ((size_t)8 << 20)
+
+struct lf_upload_ring {
+    unsigned char *bytes;  /* 2 x RING_HALF, pinned */
+    cudaEvent_t done[2];   /* the last copy out of each half */
+    int half;
+    size_t used;           /* of this half */
+};
+
+bool lf_cuda_enter(struct lf_cuda *dev)
+{
+    static thread_local int current = -1;
+    if (dev->fault.load(std::memory_order_relaxed) != cudaSuccess)
+        return false;
+    if (current != dev->index) {
+        lf_cuda_note(dev, cudaSetDevice(dev->index));
+        current = dev->index;
+    }
+    return true;
+}
+
+void lf_cuda_note(struct lf_cuda *dev, cudaError_t error)
+{
+    int none = cudaSuccess;
+    if (error != cudaSuccess)
+        dev->fault.compare_exchange_strong(none, error);
+}
+
+void lf_cuda_allow_smem(struct lf_cuda *dev, const void *kernel, size_t smem)
+{
+    lf_cuda_note(dev, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                           (int)smem));
+}
+
+enum lf_err lf_cuda_lost(struct lf_cuda *dev, struct lf_diag *diag)
+{
+    cudaError_t error = (cudaError_t)dev->fault.load();
+    return lf_fail(diag, LF_E_DEVICE_LOST, "card %d: %s (%s)", dev->index,
+                   cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+/* ---- Opening and closing ---------------------------------------------------------------------- */
+
+static enum lf_err out_of_memory(cudaError_t error, size_t bytes, struct lf_diag *diag)
+{
+    cudaGetLastError(); /* a refused allocation is no fault of the device */
+    return lf_fail(diag, LF_E_DEVICE_FULL, "no device memory for %zu bytes: %s", bytes,
+                   cudaGetErrorString(error));
+}
+
+/* The stream's fixed memory in one allocation: counters (zeroed), partial sums, workspace. */
+static enum lf_err fixed_memory(struct lf_cuda_stream *cs, struct lf_diag *diag)
+{
+    size_t counters = LF_CUDA_COUNTERS * sizeof(int);
+    size_t bytes = counters + LF_CUDA_PARTIALS + LF_CUDA_WORKSPACE;
+    void *p;
+    cudaError_t error = cudaMalloc(&p, bytes);
+    if (error != cudaSuccess)
+        return out_of_memory(error, bytes, diag);
+    cs->counters = (int *)p;
+    cs->partials = (float *)((char *)p + counters);
+    cs->workspace = (char *)p + counters + LF_CUDA_PARTIALS;
+    lf_cuda_note(cs->dev, cudaMemsetAsync(p, 0, counters, cs->stream));
+    return LF_OK;
+}
+
+static struct lf_upload_ring *ring_new(void)
+{
+    struct lf_upload_ring *r = new (std::nothrow) lf_upload_ring();
+    if (!r)
+        return NULL;
+    bool ok = cudaHostAlloc((void **)&r->bytes, 2 * RING_HALF, cudaHostAllocDefault) == 0;
+    for (int i = 0; ok && i < 2; i++)
+        ok = cudaEventCreateWithFlags(&r->done[i], cudaEventDisableTiming) == cudaSuccess;
+    if (ok)
+        return r;
+    cudaGetLastError();
+    if (r->done[0])
+        cudaEventDestroy(r->done[0]);
+    cudaFreeHost(r->bytes);
+    delete r;
+    return NULL;
+}
+
+static void ring_free(struct lf_upload_ring *r)
+{
+    if (!r)
+        return;
+    cudaEventDestroy(r->done[0]);
+    cudaEventDestroy(r->done[1]);
+    cudaFreeHost(r->bytes);
+    delete r;
+}
+
+void lf_cuda_stream_close(struct lf_stream *s)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (!cs)
+        return;
+    cudaSetDevice(cs->dev->index);
+    if (cs->stream)
+        cudaStreamSynchronize(cs->stream);
+    lf_cuda_gemm_plans_free(cs->plans);
+    ring_free(cs->ring);
+    cudaFree(cs->counters);
+    cudaFree(cs->scratch);
+    if (cs->stream)
+        cudaStreamDestroy(cs->stream);
+    delete cs;
+    s->impl = NULL;
+}
+
+enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_diag *diag)
+{
+    struct lf_cuda *dev = (struct lf_cuda *)s->dev->impl;
+    if (!lf_cuda_enter(dev))
+        return lf_cuda_lost(dev, diag);
+    struct lf_cuda_stream *cs = new (std::nothrow) lf_cuda_stream();
+    if (!cs)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
+    cs->dev = dev;
+    s->impl = cs;
+    int least = 0, greatest = 0;
+    cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    cudaError_t error = cudaStreamCreateWithPriority(&cs->stream, cudaStreamNonBlocking,
+                                                     priority > 0 ? greatest : least);
+    enum lf_err rc = LF_OK;
+    if (error != cudaSuccess)
+        rc = out_of_memory(error, 0, diag);
+    if (!rc)
+        rc = fixed_memory(cs, diag);
+    if (!rc && !(cs->ring = ring_new()))
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no pinned memory for uploads");
+    if (rc)
+        lf_cuda_stream_close(s);
+    return rc;
+}
+
+enum lf_err lf_cuda_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (bytes <= cs->scratch_bytes)
+        return LF_OK;
+    enum lf_err rc = lf_cuda_stream_wait(s, diag); /* the old scratch may be in use */
+    if (rc)
+        return rc;
+    void *p;
+    cudaError_t error = cudaMalloc(&p, bytes);
+    if (error != cudaSuccess)
+        return out_of_memory(error, bytes, diag);
+    cudaFree(cs->scratch);
+    cs->scratch = p;
+    cs->scratch_bytes = bytes;
+    return LF_OK;
+}
+
+enum lf_err lf_cuda_stream_wait(struct lf_stream *s, struct lf_diag *diag)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev, cudaStreamSynchronize(cs->stream));
+    return lf_cuda_enter(cs->dev) ? LF_OK : lf_cuda_lost(cs->dev, diag);
+}
+
+/* ---- Copies ----------------------------------------------------------------------------------- */
+
+/* Room for up to `bytes` in the ring; *got says how much. Waits for a half's last reader. */
+static unsigned char *ring_take(struct lf_cuda_stream *cs, size_t bytes, size_t *got)
+{
+    struct lf_upload_ring *r = cs->ring;
+    if (RING_HALF - r->used < 256) {
+        lf_cuda_note(cs->dev, cudaEventRecord(r->done[r->half], cs->stream));
+        r->half = 1 - r->half;
+        r->used = 0;
+        lf_cuda_note(cs->dev, cudaEventSynchronize(r->done[r->half]));
+    }
+    size_t room = RING_HALF - r->used;
+    *got = bytes < room ? bytes : room;
+    unsigned char *p = r->bytes + r->half * RING_HALF + r->used;
+    r->used += (*got + 255) / 256 * 256;
+    r->used = r->used < RING_HALF ? r->used : RING_HALF;
+    return p;
+}
+
+void lf_cuda_upload(struct lf_stream *s, void *dst, const void *src, size_t bytes)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    lf_assert(!cs->recording); /* a recorded copy would read the ring again at each launch */
+    while (bytes > 0 && lf_cuda_enter(cs->dev)) {
+        size_t n;
+        unsigned char *staged = ring_take(cs, bytes, &n);
+        memcpy(staged, src, n);
+        lf_cuda_note(cs->dev,
+                     cudaMemcpyAsync(dst, staged, n, cudaMemcpyHostToDevice, cs->stream));
+        dst = (char *)dst + n;
+        src = (const char *)src + n;
+        bytes -= n;
+    }
+}
+
+void lf_cuda_download(struct lf_stream *s, void *dst, const void *src, size_t bytes)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev,
+                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, cs->stream));
+}
+
+void lf_cuda_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev,
+                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, cs->stream));
+}
+
+void lf_cuda_zero(struct lf_stream *s, void *dst, size_t bytes)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev, cudaMemsetAsync(dst, 0, bytes, cs->stream));
+}
+
+/* ---- Recorded graphs -------------------------------------------------------------------------- */
+
+enum lf_err lf_cuda_record_begin(struct lf_stream *s, struct lf_diag *diag)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev,
+                     cudaStreamBeginCapture(cs->stream, cudaStreamCaptureModeThreadLocal));
+    if (!lf_cuda_enter(cs->dev))
+        return lf_cuda_lost(cs->dev, diag);
+    cs->recording = true;
+    return LF_OK;
+}
+
+enum lf_err lf_cuda_record_end(struct lf_stream *s, void **out, struct lf_diag *diag)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    cs->recording = false;
+    cudaError_t error = cudaStreamEndCapture(cs->stream, &graph);
+    if (error == cudaSuccess && lf_cuda_enter(cs->dev))
+        error = cudaGraphInstantiate(&exec, graph, 0);
+    if (graph)
+        cudaGraphDestroy(graph);
+    lf_cuda_note(cs->dev, error);
+    if (!lf_cuda_enter(cs->dev))
+        return lf_cuda_lost(cs->dev, diag);
+    *out = exec;
+    return LF_OK;
+}
+
+void lf_cuda_graph_launch(struct lf_stream *s, void *graph)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev, cudaGraphLaunch((cudaGraphExec_t)graph, cs->stream));
+}
+
+void lf_cuda_graph_free(struct lf_device *dev, void *graph)
+{
+    (void)dev;
+    cudaGraphExecDestroy((cudaGraphExec_t)graph);
+}

@@ -1,0 +1,103 @@
+/* The MLP's activation on CUDA: eight elements a thread, memory-bound. */
+#include "gpu/cuda/kernel.cuh"
+
+struct curve {
+    float y, dy; /* act(x) and its derivative */
+};
+
+/* Written so that no intermediate overflows: the logistic function of -x is 1 minus that of x. */
+template <enum lf_act_kind act> LF_DEVICE struct curve curve_at(float x)
+{
+    if (act == LF_ACT_SILU) {
+        float sig = __fdividef(1.0f, 1.0f + exp2_fast(-LOG2E * fmaxf(x, -80.0f)));
+        return {x * sig, sig * (1.0f + x * (1.0f - sig))};
+    }
+    if (act == LF_ACT_GELU_TANH) {
+        const float c = 0.7978845608f, k = 0.044715f;
+        float th = tanhf(c * (x + k * x * x * x)), slope = c * (1.0f + 3.0f * k * x * x);
+        return {0.5f * x * (1.0f + th),
+                0.5f * (1.0f + th) + 0.5f * x * (1.0f - th * th) * slope};
+    }
+    float cdf = 0.5f * erfcf(-x * 0.7071067812f);
+    float pdf = 0.3989422804f * exp2_fast(-0.5f * LOG2E * x * x);
+    return {x * cdf, cdf + x * pdf};
+}
+
+template <enum lf_act_kind act>
+static __global__ void __launch_bounds__(256) glu_kernel(struct lf_glu_args a, bool vec)
+{
+    grid_wait();
+    size_t t = blockIdx.x, width = (size_t)a.F * (a.gated ? 2 : 1);
+    int f = (blockIdx.y * 256 + threadIdx.x) * 8, n = a.F - f;
+    if (n <= 0)
+        return;
+    const bf16 *x = (const bf16 *)a.x + t * width + f;
+    float v[8], up[8];
+    load8(v, x, n, vec);
+    if (a.gated)
+        load8(up, x + a.F, n, vec);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        v[i] = curve_at<act>(v[i]).y * (a.gated ? up[i] : 1.0f);
+    store8((bf16 *)a.y + t * a.F + f, v, n, vec);
+}
+
+template <enum lf_act_kind act>
+static __global__ void __launch_bounds__(256) glu_bwd_kernel(struct lf_glu_bwd_args a, bool vec)
+{
+    grid_wait();
+    size_t t = blockIdx.x, width = (size_t)a.F * (a.gated ? 2 : 1);
+    int f = (blockIdx.y * 256 + threadIdx.x) * 8, n = a.F - f;
+    if (n <= 0)
+        return;
+    const bf16 *x = (const bf16 *)a.x + t * width + f;
+    bf16 *dx = (bf16 *)a.dx + t * width + f;
+    float v[8], up[8], dy[8];
+    load8(v, x, n, vec);
+    load8(dy, (const bf16 *)a.dy + t * a.F + f, n, vec);
+    if (a.gated)
+        load8(up, x + a.F, n, vec);
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        struct curve c = curve_at<act>(v[i]);
+        v[i] = dy[i] * c.dy * (a.gated ? up[i] : 1.0f);
+        up[i] = dy[i] * c.y;
+    }
+    store8(dx, v, n, vec);
+    if (a.gated)
+        store8(dx + a.F, up, n, vec);
+}
+
+template <enum lf_act_kind act> static void glu(struct lf_stream *s, const struct lf_glu_args *a)
+{
+    bool vec = lf_eights(a->y, a->F, a->F) && lf_eights(a->x, a->F, a->F);
+    lf_launch<glu_kernel<act>>(s, dim3(a->T, lf_div_up(a->F, 2048)), 256, 0, *a, vec);
+}
+
+template <enum lf_act_kind act>
+static void glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a)
+{
+    bool vec = lf_eights(a->dx, a->F, a->F) && lf_eights(a->x, a->F, a->F) &&
+               lf_eights(a->dy, a->F, a->F);
+    lf_launch<glu_bwd_kernel<act>>(s, dim3(a->T, lf_div_up(a->F, 2048)), 256, 0, *a, vec);
+}
+
+void lf_cuda_glu(struct lf_stream *s, const struct lf_glu_args *a)
+{
+    if (a->act == LF_ACT_SILU)
+        glu<LF_ACT_SILU>(s, a);
+    else if (a->act == LF_ACT_GELU_TANH)
+        glu<LF_ACT_GELU_TANH>(s, a);
+    else
+        glu<LF_ACT_GELU_ERF>(s, a);
+}
+
+void lf_cuda_glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a)
+{
+    if (a->act == LF_ACT_SILU)
+        glu_bwd<LF_ACT_SILU>(s, a);
+    else if (a->act == LF_ACT_GELU_TANH)
+        glu_bwd<LF_ACT_GELU_TANH>(s, a);
+    else
+        glu_bwd<LF_ACT_GELU_ERF>(s, a);
+}

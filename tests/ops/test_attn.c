@@ -1,0 +1,160 @@
+/* attn and attn_bwd: cached and uncached sequences in one batch, grouped heads, windows, capped
+ * scores, every head width of the field. */
+#include "tests/ops/rig.h"
+
+#include <math.h>
+
+static const struct rig_limits OUT = {.f32 = {1e-11, 3e-5}, .bf16 = {3e-5, 3e-2}};
+static const struct rig_limits LSE = {.f32 = {1e-11, 1e-5}, .bf16 = {1e-8, 1e-3}};
+/* delta subtracts two near things: the gradient's error is relative to its rms. */
+static const struct rig_limits GRADIENT = {.f32 = {1e-10, 1e-4}, .bf16 = {2e-4, 6e-2}};
+
+struct attn_case {
+    const struct rig_seq *seqs;
+    int S, H, Hkv, D, window;
+    float softcap;
+    double sharp; /* size of q */
+    struct rig_batch batch;
+    int ldo, ldq, ldkv;
+    bool no_lse;
+    struct mirror *o, *lse, *q, *k, *v, *k_pages, *v_pages;
+    struct mirror *dq, *dk, *dv, *delta, *d_o;
+};
+
+static const struct rig_seq lone[] = {{.n = 1, .slot = -1}};
+static const struct rig_seq first[] = {{.n = 1, .slot = -1, .cached = true}};
+static const struct rig_seq prompt[] = {{.n = 130, .slot = 0}};
+static const struct rig_seq decode[] = {
+    {.n = 1, .past = 5, .slot = 0, .cached = true}, {.n = 1, .past = 16, .slot = 1, .cached = true},
+    {.n = 1, .past = 300, .slot = 0, .cached = true}, {.n = 1, .past = 0, .slot = -1, .cached = true},
+    {.n = 1, .past = 63, .slot = 2, .cached = true},
+};
+static const struct rig_seq mixed[] = {
+    {.n = 1, .past = 77, .slot = 0, .cached = true}, {.n = 40, .past = 0, .slot = 0, .cached = true},
+    {.n = 19, .past = 45, .slot = 1, .cached = true}, {.n = 33, .slot = 1}, {.n = 1, .slot = -1},
+    {.n = 65, .slot = 2},
+};
+static const struct rig_seq training[] = {
+    {.n = 7, .slot = 0}, {.n = 64, .slot = 0}, {.n = 97, .slot = 1}, {.n = 1, .slot = 2},
+    {.n = 150, .slot = 3},
+};
+#define SEQS(a) .seqs = a, .S = sizeof(a) / sizeof *(a)
+
+static const struct attn_case cases[] = {
+    {SEQS(lone), .H = 1, .Hkv = 1, .D = 32},
+    {SEQS(first), .H = 4, .Hkv = 2, .D = 64},
+    {SEQS(prompt), .H = 6, .Hkv = 2, .D = 64},
+    {SEQS(decode), .H = 6, .Hkv = 2, .D = 64},
+    {SEQS(decode), .H = 8, .Hkv = 8, .D = 80},
+    {SEQS(decode), .H = 4, .Hkv = 1, .D = 256, .window = 20},
+    {SEQS(decode), .H = 32, .Hkv = 8, .D = 128},
+    {SEQS(mixed), .H = 4, .Hkv = 4, .D = 32, .window = 9},
+    {SEQS(mixed), .H = 4, .Hkv = 2, .D = 96},
+    {SEQS(mixed), .H = 2, .Hkv = 1, .D = 256, .softcap = 50, .sharp = 20},
+    {SEQS(mixed), .H = 6, .Hkv = 2, .D = 64, .window = 33, .softcap = 20},
+    {SEQS(training), .H = 6, .Hkv = 2, .D = 64},
+    {SEQS(training), .H = 4, .Hkv = 1, .D = 128, .window = 32},
+    {SEQS(training), .H = 2, .Hkv = 2, .D = 80, .softcap = 30, .sharp = 10},
+    {SEQS(training), .H = 3, .Hkv = 3, .D = 40, .sharp = 8},
+};
+#define N_CASES (sizeof cases / sizeof *cases)
+
+static void forward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct attn_case *c = arg;
+    struct lf_attn_args a = {.o = rig_at(c->o, side), .lse = rig_at(c->no_lse ? NULL : c->lse, side),
+                             .q = rig_at(c->q, side), .k = rig_at(c->k, side),
+                             .v = rig_at(c->v, side), .k_pages = rig_at(c->k_pages, side),
+                             .v_pages = rig_at(c->v_pages, side), .batch = &c->batch.side[side],
+                             .H = c->H, .Hkv = c->Hkv, .D = c->D, .ldo = c->ldo, .ldq = c->ldq,
+                             .ldkv = c->ldkv, .window = c->window,
+                             .scale = (float)(1 / sqrt(c->D)), .softcap = c->softcap};
+    r->stream[side]->ops->attn(r->stream[side], &a);
+}
+
+static void backward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct attn_case *c = arg;
+    struct lf_attn_bwd_args a = {.dq = rig_at(c->dq, side), .dk = rig_at(c->dk, side),
+                                 .dv = rig_at(c->dv, side), .delta = rig_at(c->delta, side),
+                                 .d_o = rig_at(c->d_o, side), .o = rig_at(c->o, side),
+                                 .q = rig_at(c->q, side), .k = rig_at(c->k, side),
+                                 .v = rig_at(c->v, side), .lse = rig_at(c->lse, side),
+                                 .batch = &c->batch.side[side], .H = c->H, .Hkv = c->Hkv,
+                                 .D = c->D, .ldo = c->ldo, .ldq = c->ldq, .ldkv = c->ldkv,
+                                 .lddq = c->ldq, .lddkv = c->ldkv, .window = c->window,
+                                 .scale = (float)(1 / sqrt(c->D)), .softcap = c->softcap};
+    r->stream[side]->ops->attn_bwd(r->stream[side], &a);
+}
+
+/* The batch, q, k, v, and the cache with keys and values of the past in it. */
+static size_t begin(struct rig *r, struct attn_case *c, size_t i, const char *what)
+{
+    rig_begin(r, "%s case %zu S %d H %d Hkv %d D %d window %d softcap %g", what, i, c->S, c->H,
+              c->Hkv, c->D, c->window, (double)c->softcap);
+    rig_batch(r, &c->batch, c->seqs, c->S, 0);
+    int gap = i % 2 ? 32 : 0;
+    c->ldq = c->H * c->D + gap;
+    c->ldkv = c->Hkv * c->D + gap;
+    c->ldo = c->H * c->D;
+    size_t T = (size_t)c->batch.side[0].T;
+    c->q = rig_act(r, "q", T * (size_t)c->ldq, c->sharp > 0 ? c->sharp : 1);
+    c->k = rig_act(r, "k", T * (size_t)c->ldkv, 1);
+    c->v = rig_act(r, "v", T * (size_t)c->ldkv, 1);
+    if (c->batch.side[0].n_cached) {
+        size_t n = (size_t)(c->batch.n_pages * c->Hkv * LF_KV_PAGE_TOKENS * c->D);
+        c->k_pages = rig_act(r, "k_pages", n, 1);
+        c->v_pages = rig_act(r, "v_pages", n, 1);
+    }
+    return T;
+}
+
+static void attends(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < N_CASES; i++) {
+        struct attn_case c = cases[i];
+        size_t T = begin(r, &c, i, "forward");
+        c.no_lse = i % 3 == 1;
+        c.o = rig_out_act(r, "o", T * (size_t)c.ldo, OUT);
+        c.lse = c.no_lse ? NULL : rig_out(r, "lse", LF_F32, T * (size_t)c.H, LSE);
+        rig_run(r, forward, &c);
+    }
+}
+
+/* What the last run left on the ref side, as an input of both sides. */
+static struct mirror *given(struct rig *r, const char *name, const struct mirror *m, bool act)
+{
+    float *x = rig_host(r, m->n, sizeof *x);
+    for (size_t i = 0; i < m->n; i++)
+        x[i] = (float)rig_got(m, RIG_REF, i);
+    return act ? rig_act_of(r, name, x, m->n) : rig_bytes(r, name, LF_F32, x, x, m->n);
+}
+
+static void carries_gradients_back(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < N_CASES; i++) {
+        struct attn_case c = cases[i];
+        size_t T = begin(r, &c, i, "backward");
+        c.o = rig_out_act(r, "o", T * (size_t)c.ldo, OUT);
+        c.lse = rig_out(r, "lse", LF_F32, T * (size_t)c.H, LSE);
+        rig_run_side(r, RIG_REF, forward, &c);
+        c.o = given(r, "o", c.o, true);
+        c.lse = given(r, "lse", c.lse, false);
+        c.d_o = rig_act(r, "d_o", T * (size_t)c.ldo, 1);
+        c.dq = rig_out_act(r, "dq", T * (size_t)c.ldq, GRADIENT);
+        c.dk = rig_out_act(r, "dk", T * (size_t)c.ldkv, GRADIENT);
+        c.dv = rig_out_act(r, "dv", T * (size_t)c.ldkv, GRADIENT);
+        c.delta = rig_out(r, "delta", LF_F32, T * (size_t)c.H, GRADIENT);
+        c.delta->loose = true;
+        rig_run(r, backward, &c);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(attends),
+                                       cmocka_unit_test(carries_gradients_back)};
+    return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
+}

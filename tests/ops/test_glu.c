@@ -1,0 +1,79 @@
+/* glu and glu_bwd: SiLU and both GELUs, gated and plain. */
+#include "tests/ops/rig.h"
+
+static const struct rig_limits LIMITS = {.f32 = {1e-12, 1e-5}, .bf16 = {5e-6, 1e-2}};
+
+struct glu_case {
+    enum lf_act_kind act;
+    bool gated, in_place;
+    int T, F;
+    struct mirror *y, *x, *dx, *dy;
+};
+
+static void forward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct glu_case *c = arg;
+    struct lf_glu_args a = {.y = rig_at(c->y, side), .x = rig_at(c->x, side), .act = c->act,
+                            .gated = c->gated, .T = c->T, .F = c->F};
+    r->stream[side]->ops->glu(r->stream[side], &a);
+}
+
+static void backward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct glu_case *c = arg;
+    struct lf_glu_bwd_args a = {.dx = rig_at(c->dx, side), .dy = rig_at(c->dy, side),
+                                .x = rig_at(c->in_place ? c->dx : c->x, side), .act = c->act,
+                                .gated = c->gated, .T = c->T, .F = c->F};
+    r->stream[side]->ops->glu_bwd(r->stream[side], &a);
+}
+
+static const int sizes[][2] = {{1, 1}, {1, 1024}, {5, 37}, {33, 512}, {3, 5504}};
+static const double scales[] = {1, 5, 60}; /* 60: both tails */
+#define N_CASES (3u * 2 * 5 * 3)
+
+static double begin(struct rig *r, struct glu_case *c, unsigned i, const char *what)
+{
+    c->act = (enum lf_act_kind)(i % 3);
+    c->gated = i / 3 % 2;
+    c->T = sizes[i / 6 % 5][0];
+    c->F = sizes[i / 6 % 5][1];
+    double scale = scales[i / 30];
+    rig_begin(r, "%s act %d gated %d T %d F %d scale %g", what, c->act, c->gated, c->T, c->F,
+              scale);
+    return scale;
+}
+
+static void activates(void **state)
+{
+    struct rig *r = *state;
+    for (unsigned i = 0; i < N_CASES; i++) {
+        struct glu_case c = {0};
+        double scale = begin(r, &c, i, "forward");
+        size_t n = (size_t)c.T * (size_t)c.F;
+        c.x = rig_act(r, "x", n * (c.gated ? 2 : 1), scale);
+        c.y = rig_out_act(r, "y", n, LIMITS);
+        rig_run(r, forward, &c);
+    }
+}
+
+static void carries_gradients_back(void **state)
+{
+    struct rig *r = *state;
+    for (unsigned i = 0; i < N_CASES; i++) {
+        struct glu_case c = {.in_place = i % 4 == 0};
+        double scale = begin(r, &c, i, "backward");
+        size_t n = (size_t)c.T * (size_t)c.F, wide = n * (c.gated ? 2 : 1);
+        c.dy = rig_act(r, "dy", n, 1);
+        c.x = rig_act(r, "x", wide, scale);
+        c.dx = c.in_place ? rig_inout_act(r, "dx", wide, scale, LIMITS)
+                          : rig_out_act(r, "dx", wide, LIMITS);
+        rig_run(r, backward, &c);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(activates),
+                                       cmocka_unit_test(carries_gradients_back)};
+    return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
+}

@@ -1,0 +1,135 @@
+/* linear and linear_bwd: every kind of weight, one to three of them, few and many tokens. */
+#include "tests/ops/rig.h"
+
+static const struct rig_limits LIMITS = {.f32 = {1e-11, 3e-5}, .bf16 = {3e-5, 3e-2}};
+
+struct shape {
+    int n, N[LF_GROUP_MAX], K;
+    enum lf_weight_kind kind;
+    bool bias, plain; /* plain: not nested */
+    int block;
+};
+
+struct linear_case {
+    struct shape s;
+    int T, ldx, ldy;
+    bool accumulate, y_f32;
+    int col[LF_GROUP_MAX];
+    struct lf_weight *w[LF_GROUP_MAX];
+    struct mirror *x, *y;
+};
+
+static const struct shape shapes[] = {
+    {1, {384}, 384, LF_WEIGHT_Q4, .block = 64},
+    {3, {192, 64, 64}, 384, LF_WEIGHT_Q4, .block = 64},
+    {2, {256, 256}, 192, LF_WEIGHT_Q4, .block = 64},
+    {1, {96}, 1024, LF_WEIGHT_Q4, .block = 64},
+    {1, {77}, 64, LF_WEIGHT_Q4, .bias = true, .plain = true, .block = 64},
+    {1, {50}, 160, LF_WEIGHT_Q4, .block = 32},
+    {1, {33}, 96, LF_WEIGHT_Q4, .bias = true, .block = 64},
+    {2, {24, 40}, 200, LF_WEIGHT_Q4, .plain = true, .block = 64},
+    {1, {130}, 512, LF_WEIGHT_Q4, .block = 128},
+    {1, {40}, 5504, LF_WEIGHT_Q4, .block = 64},
+    {1, {501}, 384, LF_WEIGHT_BF16},
+    {2, {63, 130}, 257, LF_WEIGHT_BF16, .bias = true},
+    {1, {96}, 320, LF_WEIGHT_F32, .bias = true},
+    {3, {64, 17, 1}, 100, LF_WEIGHT_F32},
+};
+static const int tokens[] = {1, 2, 3, 5, 8, 16, 17, 33, 64, 130, 300};
+#define N_SHAPES (sizeof shapes / sizeof *shapes)
+#define N_TOKENS (sizeof tokens / sizeof *tokens)
+
+/* The definition is slow: long runs go with narrow weights. */
+static bool too_slow(const struct linear_case *c)
+{
+    return (double)c->T * c->s.N[0] * c->s.K > 6e6;
+}
+
+static void forward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct linear_case *c = arg;
+    struct lf_linear_args a = {.y = rig_at(c->y, side), .x = rig_at(c->x, side), .n = c->s.n,
+                               .T = c->T, .ldy = c->ldy, .ldx = c->ldx,
+                               .accumulate = c->accumulate, .y_f32 = c->y_f32};
+    for (int p = 0; p < c->s.n; p++) {
+        a.w[p] = &c->w[p][side];
+        a.col[p] = c->col[p];
+    }
+    r->stream[side]->ops->linear(r->stream[side], &a);
+}
+
+static void backward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct linear_case *c = arg;
+    struct lf_linear_bwd_args a = {.dx = rig_at(c->y, side), .dy = rig_at(c->x, side), .n = c->s.n,
+                                   .T = c->T, .lddx = c->ldy, .lddy = c->ldx,
+                                   .accumulate = c->accumulate};
+    for (int p = 0; p < c->s.n; p++) {
+        a.w[p] = &c->w[p][side];
+        a.col[p] = c->col[p];
+    }
+    r->stream[side]->ops->linear_bwd(r->stream[side], &a);
+}
+
+/* Weights, and columns with a gap between them; returns the width of the side that has N. */
+static int begin(struct rig *r, struct linear_case *c, const char *what)
+{
+    rig_begin(r, "%s n %d N %d K %d kind %d block %d%s T %d%s", what, c->s.n, c->s.N[0], c->s.K,
+              c->s.kind, c->s.block, c->s.plain ? " plain" : "", c->T,
+              c->accumulate ? " accumulate" : "");
+    int col = 0;
+    for (int p = 0; p < c->s.n; p++) {
+        c->w[p] = rig_weight(r, &(struct rig_weight_shape){c->s.kind, c->s.N[p], c->s.K, c->s.bias,
+                                                           !c->s.plain, c->s.block});
+        c->col[p] = col;
+        col += c->s.N[p] + (c->accumulate ? 8 : 0);
+    }
+    return col;
+}
+
+static void maps_forward(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < N_SHAPES * N_TOKENS; i++) {
+        struct linear_case c = {.s = shapes[i / N_TOKENS], .T = tokens[i % N_TOKENS]};
+        if (too_slow(&c))
+            continue;
+        c.accumulate = rig_u32(r) % 2;
+        c.y_f32 = rig_u32(r) % 4 == 0;
+        c.ldy = begin(r, &c, "forward");
+        c.ldx = c.s.K + (c.accumulate ? 16 : 0);
+        size_t n = (size_t)c.T * (size_t)c.ldy;
+        c.x = rig_act(r, "x", (size_t)c.T * (size_t)c.ldx, 1);
+        if (c.accumulate)
+            c.y = c.y_f32 ? rig_inout_f32(r, "y", n, 1, LIMITS)
+                          : rig_inout_act(r, "y", n, 1, LIMITS);
+        else
+            c.y = c.y_f32 ? rig_out(r, "y", LF_F32, n, LIMITS) : rig_out_act(r, "y", n, LIMITS);
+        rig_run(r, forward, &c);
+    }
+}
+
+static void carries_gradients_back(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < N_SHAPES * N_TOKENS; i++) {
+        struct linear_case c = {.s = shapes[i / N_TOKENS], .T = tokens[i % N_TOKENS]};
+        if (too_slow(&c))
+            continue;
+        c.accumulate = rig_u32(r) % 2;
+        c.ldx = begin(r, &c, "backward");
+        c.ldy = c.s.K + (c.accumulate ? 16 : 0);
+        size_t n = (size_t)c.T * (size_t)c.ldy;
+        c.x = rig_act(r, "dy", (size_t)c.T * (size_t)c.ldx, 1);
+        c.y = c.accumulate ? rig_inout_act(r, "dx", n, 1, LIMITS)
+                           : rig_out_act(r, "dx", n, LIMITS);
+        rig_run(r, backward, &c);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(maps_forward),
+                                       cmocka_unit_test(carries_gradients_back)};
+    return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
+}

@@ -1,0 +1,178 @@
+/* lora and lora_bwd: many adapters of different ranks in one batch, empty slots, dropout, segments
+ * that share an adapter, rows without any, segments that do not train. */
+#include "tests/ops/rig.h"
+
+#include <math.h>
+
+static const struct rig_limits LIMITS = {.f32 = {1e-11, 5e-5}, .bf16 = {5e-5, 4e-2}};
+
+#define SLOTS 6
+#define N_SITES 4 /* of which a case uses up to three */
+
+struct lora_case {
+    int n, N[LF_GROUP_MAX], K;
+    int ranks[SLOTS];
+    const struct rig_seq *seqs;
+    int S;
+    bool no_dx;
+    int rank_max, width, gap;
+    int col[LF_GROUP_MAX], site[LF_GROUP_MAX];
+    struct rig_batch batch;
+    struct mirror *sites, *x, *y, *u, *du, *dy, *dx;
+};
+
+static const struct rig_seq one_token[] = {{.n = 1, .past = 9, .slot = 0, .cached = true}};
+static const struct rig_seq decode[] = {
+    {.n = 1, .past = 3, .slot = 2, .cached = true}, {.n = 1, .past = 40, .slot = 0, .cached = true},
+    {.n = 1, .past = 7, .slot = 2, .cached = true}, {.n = 1, .past = 1, .slot = -1, .cached = true},
+    {.n = 1, .past = 5, .slot = 3, .cached = true}, {.n = 1, .past = 2, .slot = 1, .cached = true},
+    {.n = 1, .past = 8, .slot = 1, .cached = true},
+};
+static const struct rig_seq mixed[] = {
+    {.n = 5, .past = 0, .slot = 1, .cached = true}, {.n = 1, .past = 30, .slot = 4, .cached = true},
+    {.n = 70, .slot = 0, .trains = true},           {.n = 9, .slot = 0, .trains = true},
+    {.n = 33, .slot = -1},                          {.n = 64, .slot = 2, .trains = true},
+};
+static const struct rig_seq training[] = {
+    {.n = 40, .slot = 3, .trains = true, .drop_p = 0.3f}, {.n = 17, .slot = 1, .trains = true},
+    {.n = 1, .slot = 1, .trains = true, .drop_p = 0.05f},
+    {.n = 130, .slot = 3, .trains = true, .drop_p = 0.05f}, {.n = 6, .slot = 5, .trains = true},
+    {.n = 12, .slot = 0},
+};
+static const struct rig_seq no_adapters[] = {{.n = 4, .slot = -1}};
+#define SEQS(a) .seqs = a, .S = sizeof(a) / sizeof *(a)
+
+static const struct lora_case cases[] = {
+    {1, {384}, 384, {16}, SEQS(one_token)},
+    {3, {384, 128, 128}, 384, {8, 16, 3, 1, 64, 8}, SEQS(decode)},
+    {2, {1024, 1024}, 384, {16, 0, 8, 16, 4, 1}, SEQS(decode)},
+    {2, {64, 96}, 96, {8, 16, 0, 1, 64, 8}, SEQS(mixed)},
+    {3, {256, 64, 64}, 256, {16, 8, 8, 16, 16, 16}, SEQS(mixed)},
+    {1, {100}, 72, {3, 16, 8, 3, 64, 8}, SEQS(mixed)},
+    {1, {384}, 1024, {16, 16, 16, 16, 16, 16}, SEQS(training), .no_dx = true},
+    {3, {128, 40, 40}, 160, {8, 3, 16, 64, 1, 0}, SEQS(training)},
+    {2, {32, 32}, 64, {8, 8, 8, 128, 8, 32}, SEQS(training)},
+    {1, {32}, 64, {8}, SEQS(no_adapters)},
+};
+#define N_CASES (sizeof cases / sizeof *cases)
+
+static void forward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct lora_case *c = arg;
+    struct lf_lora_args a = {.y = rig_at(c->y, side), .u = rig_at(c->u, side),
+                             .x = rig_at(c->x, side), .sites = rig_at(c->sites, side),
+                             .batch = &c->batch.side[side], .n_sites = N_SITES, .n = c->n,
+                             .K = c->K, .ldy = c->width, .ldx = c->K + c->gap};
+    for (int p = 0; p < c->n; p++) {
+        a.site[p] = c->site[p];
+        a.col[p] = c->col[p];
+        a.N[p] = c->N[p];
+    }
+    r->stream[side]->ops->lora(r->stream[side], &a);
+}
+
+static void backward(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct lora_case *c = arg;
+    struct lf_lora_bwd_args a = {.dx = rig_at(c->dx, side), .du = rig_at(c->du, side),
+                                 .dy = rig_at(c->dy, side), .u = rig_at(c->u, side),
+                                 .x = rig_at(c->x, side), .sites = rig_at(c->sites, side),
+                                 .batch = &c->batch.side[side], .n_sites = N_SITES, .n = c->n,
+                                 .K = c->K, .lddx = c->K + c->gap, .lddy = c->width,
+                                 .ldx = c->K + c->gap};
+    for (int p = 0; p < c->n; p++) {
+        a.site[p] = c->site[p];
+        a.col[p] = c->col[p];
+        a.N[p] = c->N[p];
+    }
+    r->stream[side]->ops->lora_bwd(r->stream[side], &a);
+}
+
+static bool slot_trains(const struct lora_case *c, int slot)
+{
+    for (int i = 0; i < c->S; i++)
+        if (c->seqs[i].slot == slot && c->seqs[i].trains)
+            return true;
+    return false;
+}
+
+/* One entry of the device tables, with its matrices. */
+static void make_site(struct rig *r, const struct lora_case *c, struct lf_lora_site *pair, int slot,
+                      int p, bool gradients)
+{
+    size_t R = (size_t)c->ranks[slot], K = (size_t)c->K, N = (size_t)c->N[p];
+    if (R == 0)
+        return;
+    struct mirror *a = rig_act(r, "A", R * K, 1 / sqrt((double)K));
+    struct mirror *b = rig_act(r, "B", N * R, 1 / sqrt((double)R));
+    bool trains = gradients && slot_trains(c, slot);
+    struct mirror *da = trains ? rig_inout_f32(r, "da", R * K, 1, LIMITS) : NULL;
+    struct mirror *db = trains ? rig_inout_f32(r, "db", N * R, 1, LIMITS) : NULL;
+    float scale = (float)(0.5 + rig_unit(r));
+    for (int side = 0; side < 2; side++)
+        pair[side * SLOTS * N_SITES] =
+            (struct lf_lora_site){.a = rig_at(a, side), .b = rig_at(b, side),
+                                  .da = rig_at(da, side), .db = rig_at(db, side),
+                                  .scale = scale, .rank = c->ranks[slot]};
+}
+
+static void begin(struct rig *r, struct lora_case *c, const char *what, bool gradients)
+{
+    rig_begin(r, "%s n %d N %d K %d S %d first %d", what, c->n, c->N[0], c->K, c->S, c->seqs[0].n);
+    for (int slot = 0; slot < SLOTS; slot++)
+        for (int i = 0; i < c->S; i++)
+            if (c->seqs[i].slot == slot && c->ranks[slot] > c->rank_max)
+                c->rank_max = c->ranks[slot];
+    rig_batch(r, &c->batch, c->seqs, c->S, c->rank_max);
+    struct lf_lora_site *table = rig_host(r, (size_t)2 * SLOTS * N_SITES, sizeof *table);
+    c->gap = gradients ? 8 : 0;
+    for (int p = 0; p < c->n; p++) {
+        c->site[p] = N_SITES - 1 - p;
+        c->col[p] = c->width;
+        c->width += c->N[p];
+        for (int slot = 0; slot < SLOTS; slot++)
+            make_site(r, c, &table[slot * N_SITES + c->site[p]], slot, p, gradients);
+    }
+    c->width += c->gap;
+    c->sites = rig_bytes(r, "sites", LF_U8, table, table + SLOTS * N_SITES,
+                         (size_t)SLOTS * N_SITES * sizeof *table);
+    c->x = rig_act(r, "x", (size_t)c->batch.side[0].T * (size_t)(c->K + c->gap), 1);
+}
+
+static void adds_each_segments_adapter(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < N_CASES; i++) {
+        struct lora_case c = cases[i];
+        begin(r, &c, "forward", false);
+        size_t T = (size_t)c.batch.side[0].T;
+        c.u = rig_out_act(r, "u", T * (size_t)(c.n * c.rank_max), LIMITS);
+        c.u->loose = true;
+        c.y = rig_inout_act(r, "y", T * (size_t)c.width, 1, LIMITS);
+        rig_run(r, forward, &c);
+    }
+}
+
+static void carries_gradients_back(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < N_CASES; i++) {
+        struct lora_case c = cases[i];
+        begin(r, &c, "backward", true);
+        size_t T = (size_t)c.batch.side[0].T;
+        c.u = rig_act(r, "u", T * (size_t)(c.n * c.rank_max), 1);
+        c.dy = rig_act(r, "dy", T * (size_t)c.width, 1);
+        c.du = rig_out_act(r, "du", T * (size_t)(c.n * c.rank_max), LIMITS);
+        c.du->loose = true;
+        if (!c.no_dx)
+            c.dx = rig_inout_act(r, "dx", T * (size_t)(c.K + c.gap), 1, LIMITS);
+        rig_run(r, backward, &c);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adds_each_segments_adapter),
+                                       cmocka_unit_test(carries_gradients_back)};
+    return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
+}
