@@ -1,5 +1,5 @@
-/* Stop strings over text that comes in pieces: what may turn out to be the beginning of one is held
- * back. Knows nothing of tokens. One thread. */
+/* Stop strings over text that comes in pieces: what may turn out to be the beginning of one is
+ * held back. Knows nothing of tokens. One thread. */
 #ifndef LF_MODEL_STOP_H
 #define LF_MODEL_STOP_H
 

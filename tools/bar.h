@@ -1,5 +1,5 @@
-/* A progress bar on stderr's last line, where stderr is a terminal; elsewhere it is silent. Drawn at
- * most ten times a second. One thread. */
+/* A progress bar on stderr's last line, where stderr is a terminal; elsewhere it is silent. Drawn
+ * at most ten times a second. One thread. */
 #ifndef LF_TOOLS_BAR_H
 #define LF_TOOLS_BAR_H
 

@@ -40,11 +40,12 @@ static enum lf_err write_logits(const struct lf_offline *c, const struct lf_id_l
     float *logits = NULL;
     enum lf_err rc;
     if (l->n_max > (size_t)c->model->rope_positions)
-        return lf_fail(diag, LF_E_INVALID, "a list of %zu ids is longer than the model's %d positions",
-                       l->n_max, c->model->rope_positions);
+        return lf_fail(diag, LF_E_INVALID,
+                       "a list of %zu ids is longer than the model's %d positions", l->n_max,
+                       c->model->rope_positions);
     if (!lf_tensor_bytes(&t.bytes, t.dtype, t.dims, t.n_dims) || !(logits = calloc(1, t.bytes)))
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for logits of %zu x %zu x %d", l->n, l->n_max,
-                       c->model->config.V);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for logits of %zu x %zu x %d", l->n,
+                       l->n_max, c->model->config.V);
     struct lf_exec_limits limits = {.tokens_max = (int)l->n_max,
                                     .seqs_max = 1,
                                     .rows_max = ROWS_AT_ONCE,
@@ -77,8 +78,8 @@ int lf_cmd_logits(int argc, char **argv)
     const struct lf_usage usage = {
         "lorafs logits", "--base DIR --ids FILE.json --out FILE.safetensors",
         "Runs lists of token ids through a base model and writes the tensor `logits`, fp32, of "
-        "shape (lists, longest list, vocabulary). Where a list is shorter than the longest, the rest "
-        "of its rows is zero. The ids are taken as they are: nothing is added to them.",
+        "shape (lists, longest list, vocabulary). Where a list is shorter than the longest, the "
+        "rest of its rows is zero. The ids are taken as they are: nothing is added to them.",
         options, 0, 0,
         "  echo '[[1, 72, 101], [1, 50, 60]]' > ids.json\n"
         "  lorafs logits --base share/base --ids ids.json --out logits.safetensors"};

@@ -1,6 +1,6 @@
 /* The commands of `lorafs`, git-style: each is a main of its own, argv[0] being its name. They
- * print results on stdout and everything else on stderr; exit status 0, 1 (it failed, the reason was
- * printed) or 2 (the command line is wrong). */
+ * print results on stdout and everything else on stderr; exit status 0, 1 (it failed, the reason
+ * was printed) or 2 (the command line is wrong). */
 #ifndef LF_TOOLS_COMMANDS_H
 #define LF_TOOLS_COMMANDS_H
 

@@ -40,7 +40,7 @@ static const struct command *find(const char *name)
 static void print_help(FILE *to)
 {
     fprintf(to, "usage: lorafs COMMAND [options]\n\n"
-                "A tree in which every directory is a LoRA adapter of one shared 4-bit base model.\n\n"
+                "A tree in which every directory is a LoRA adapter of one shared 4-bit base.\n\n"
                 "With a daemon:\n");
     for (int i = 0; i < N_COMMANDS; i++) {
         if (commands[i].name)
@@ -48,7 +48,7 @@ static void print_help(FILE *to)
         else
             fprintf(to, "\nWithout one:\n");
     }
-    fprintf(to, "\n`lorafs COMMAND --help` explains a command; `lorafs --version` prints the version.\n");
+    fprintf(to, "\n`lorafs COMMAND --help` explains a command, `lorafs --version` says which.\n");
 }
 
 static int unknown_command(const char *word)

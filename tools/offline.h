@@ -1,5 +1,5 @@
-/* A base opened by a command that needs no daemon: its device, stream and model, one adapter, and the
- * options that choose them. One thread. */
+/* A base opened by a command that needs no daemon: its device, stream and model, one adapter, and
+ * the options that choose them. One thread. */
 #ifndef LF_TOOLS_OFFLINE_H
 #define LF_TOOLS_OFFLINE_H
 

@@ -12,7 +12,7 @@
 #define HELP_INDENT 28  /* where the help phrases start */
 #define WORD_MAX 32     /* longer words are not looked up */
 
-/* ---- Nearest word ----------------------------------------------------------------------------- */
+/* ---- Nearest word ---------------------------------------------------------------------------- */
 
 /* Levenshtein distance; both at most WORD_MAX bytes. */
 static int edit_distance(const char *a, const char *b)
@@ -58,7 +58,7 @@ const char *lf_nearest_word(const char *word, const char *const *words)
     return best;
 }
 
-/* ---- Values ----------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static bool has_range(const struct lf_option *o)
 {
@@ -203,7 +203,7 @@ static enum lf_err option_set(const struct lf_option *o, const char *text, struc
     return LF_OK;
 }
 
-/* ---- Parsing ---------------------------------------------------------------------------------- */
+/* ---- Parsing --------------------------------------------------------------------------------- */
 
 static const struct lf_option *find_long(const struct lf_usage *u, const char *name, size_t n)
 {
@@ -313,7 +313,7 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
     return true;
 }
 
-/* ---- Help ------------------------------------------------------------------------------------- */
+/* ---- Help ------------------------------------------------------------------------------------ */
 
 /* Prints words wrapped at HELP_COLUMNS; the cursor stands at column `at`, later lines start at
  * column `indent`. */
@@ -410,7 +410,7 @@ void lf_options_help(const struct lf_usage *u)
         printf("\nExamples:\n%s\n", u->examples);
 }
 
-/* ---- Failures --------------------------------------------------------------------------------- */
+/* ---- Failures -------------------------------------------------------------------------------- */
 
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...)
 {

@@ -14,7 +14,7 @@
  *         {"quant", 0, LF_OPT_CHOICE, "none|nf4", &quant, "form of the block weights"},
  *         {0},
  *     };
- *     const struct lf_usage usage = {"lorafs example", "[FILE]", "Does an example.", options, 0, 1};
+ *     const struct lf_usage usage = {"lorafs example", "[FILE]", "An example.", options, 0, 1};
  *     struct lf_args args;
  *     int status;
  *     if (!lf_options_parse(&args, &usage, argc, argv, &status))

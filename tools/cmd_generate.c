@@ -1,0 +1,365 @@
+/* `lorafs generate`: complete prompts, without a daemon. */
+#include "tools/commands.h"
+
+#include "core/clock.h"
+#include "core/limits.h"
+#include "model/exec.h"
+#include "model/generate.h"
+#include "model/stop.h"
+#include "tools/ids.h"
+#include "tools/offline.h"
+#include "tools/options.h"
+#include "trainer/dataset.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SEQS_AT_ONCE 64
+#define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
+
+struct ask {
+    struct lf_offline_options o;
+    const char *adapter, *ids_file;
+    struct lf_option_strs prompts, stops;
+    int64_t max_tokens, seed, top_k;
+    double temperature, top_p, min_p, repetition_penalty;
+    bool greedy, ignore_eos, json;
+};
+
+/* One prompt and what came of it. */
+struct answer {
+    struct lf_decoder decoder;
+    struct lf_stop stop;
+    struct lf_buf fresh;   /* text of the last token, before stop strings */
+    struct lf_buf text;    /* settled text */
+    struct lf_ids ids;     /* of the completion */
+    uint64_t seq;          /* lf_gen's number */
+    const char *finish;    /* NULL: still live */
+};
+
+struct run {
+    const struct ask *ask;
+    struct lf_offline c;
+    struct lf_id_lists prompts;
+    struct answer *answers; /* (prompts.n) */
+    struct lf_gen *gen;
+    bool stream;            /* text goes out as it comes */
+};
+
+/* ---- Prompts --------------------------------------------------------------------------------- */
+
+static enum lf_err read_stdin(struct lf_buf *out, struct lf_diag *diag)
+{
+    char piece[65536];
+    size_t n;
+    while ((n = fread(piece, 1, sizeof piece, stdin)) > 0)
+        if (lf_buf_append(out, piece, n) != LF_OK)
+            return lf_fail(diag, out->rc, "stdin: over %u bytes", LF_PROMPT_BYTES_MAX);
+    return ferror(stdin) ? lf_fail_errno(diag, errno, "stdin") : LF_OK;
+}
+
+static enum lf_err push_text(struct lf_id_lists *l, const struct lf_model *m, const char *text,
+                             size_t n, struct lf_diag *diag)
+{
+    struct lf_ids *ids = &l->lists[l->n++];
+    enum lf_err rc = lf_prompt_encode(ids, m, text, n, diag);
+    l->n_max = ids->n > l->n_max ? ids->n : l->n_max;
+    return rc;
+}
+
+/* --prompt texts; without any, all of stdin is the prompt. */
+static enum lf_err encode_prompts(struct lf_id_lists *l, const struct lf_model *m,
+                                  const struct lf_option_strs *texts, struct lf_diag *diag)
+{
+    struct lf_buf in;
+    lf_buf_init(&in, LF_PROMPT_BYTES_MAX);
+    l->lists = calloc(texts->n ? (size_t)texts->n : 1, sizeof *l->lists);
+    enum lf_err rc = l->lists ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
+    if (rc == LF_OK && texts->n == 0 && (rc = read_stdin(&in, diag)) == LF_OK)
+        rc = push_text(l, m, in.data ? in.data : "", in.len, diag);
+    for (int i = 0; rc == LF_OK && i < texts->n; i++)
+        rc = push_text(l, m, texts->s[i], strlen(texts->s[i]), diag);
+    lf_buf_free(&in);
+    return rc;
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+static void answer_init(struct answer *a, const struct run *r)
+{
+    lf_decoder_init(&a->decoder, r->c.model->tokenizer, true);
+    lf_stop_init(&a->stop, r->ask->stops.s, r->ask->stops.n);
+    lf_buf_init(&a->fresh, 0);
+    lf_buf_init(&a->text, 0);
+}
+
+static void answer_free(struct answer *a)
+{
+    lf_decoder_free(&a->decoder);
+    lf_stop_free(&a->stop);
+    lf_buf_free(&a->fresh);
+    lf_buf_free(&a->text);
+    lf_ids_free(&a->ids);
+}
+
+/* Ends the text: what decoder and stop strings held back comes out. */
+static enum lf_err answer_finish(struct answer *a, const char *why)
+{
+    lf_buf_reset(&a->fresh);
+    enum lf_err rc = lf_decoder_finish(&a->decoder, &a->fresh);
+    if (rc == LF_OK)
+        rc = lf_stop_push(&a->stop, &a->text, a->fresh.data, a->fresh.len);
+    if (rc == LF_OK)
+        rc = lf_stop_finish(&a->stop, &a->text);
+    a->finish = a->stop.met >= 0 ? "stop" : why;
+    return rc;
+}
+
+static enum lf_err answer_token(struct answer *a, const struct lf_gen_token *t, struct lf_gen *gen)
+{
+    if (t->finish == LF_FINISH_EOS)
+        return answer_finish(a, "eos");
+    lf_buf_reset(&a->fresh);
+    enum lf_err rc = lf_ids_push(&a->ids, t->token);
+    if (rc == LF_OK)
+        rc = lf_decoder_push(&a->decoder, &a->fresh, t->token);
+    if (rc == LF_OK)
+        rc = lf_stop_push(&a->stop, &a->text, a->fresh.data, a->fresh.len);
+    if (rc == LF_OK && a->stop.met >= 0) {
+        lf_gen_remove(gen, t->id);
+        a->finish = "stop";
+    } else if (rc == LF_OK && t->finish == LF_FINISH_LENGTH) {
+        rc = answer_finish(a, "length");
+    }
+    return rc;
+}
+
+/* Writes what is settled and forgets it. */
+static enum lf_err stream_out(struct answer *a, struct lf_diag *diag)
+{
+    if (fwrite(a->text.data ? a->text.data : "", 1, a->text.len, stdout) != a->text.len ||
+        fflush(stdout) != 0)
+        return lf_fail_errno(diag, errno, "stdout");
+    lf_buf_drop_front(&a->text, a->text.len);
+    return LF_OK;
+}
+
+static enum lf_err print_json(const struct answer *a)
+{
+    struct lf_buf out;
+    lf_buf_init(&out, 0);
+    lf_buf_puts(&out, "{\"text\": \"");
+    lf_buf_json(&out, a->text.data ? a->text.data : "", a->text.len);
+    lf_buf_puts(&out, "\", \"ids\": [");
+    for (size_t i = 0; i < a->ids.n; i++)
+        lf_buf_printf(&out, "%s%d", i ? ", " : "", a->ids.ids[i]);
+    enum lf_err rc = lf_buf_printf(&out, "], \"finish\": \"%s\"}\n", a->finish);
+    if (rc == LF_OK)
+        fwrite(out.data, 1, out.len, stdout);
+    lf_buf_free(&out);
+    return rc;
+}
+
+static enum lf_err print_answers(const struct run *r, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; rc == LF_OK && i < r->prompts.n; i++) {
+        const struct answer *a = &r->answers[i];
+        if (r->ask->json)
+            rc = print_json(a);
+        else
+            printf("%s\n", a->text.data ? a->text.data : "");
+    }
+    return fflush(stdout) == 0 ? rc : lf_fail_errno(diag, errno, "stdout");
+}
+
+/* ---- Generation ------------------------------------------------------------------------------ */
+
+static int tokens_of(const struct run *r, size_t i)
+{
+    int64_t left = lf_gen_context_max(r->gen) - (int64_t)r->prompts.lists[i].n;
+    return (int)(r->ask->max_tokens < left ? r->ask->max_tokens : left);
+}
+
+static enum lf_err add(struct run *r, size_t i, struct lf_diag *diag)
+{
+    const struct ask *ask = r->ask;
+    struct lf_sample_params sample = lf_sample_greedy();
+    if (!ask->greedy)
+        sample.temperature = (float)ask->temperature;
+    sample.top_p = (float)ask->top_p;
+    sample.min_p = (float)ask->min_p;
+    sample.top_k = (int32_t)ask->top_k;
+    sample.repetition_penalty = (float)ask->repetition_penalty;
+    sample.seed = (uint64_t)ask->seed + i;
+    const struct lf_gen_request request = {
+        .ids = r->prompts.lists[i].ids,
+        .n = (int)r->prompts.lists[i].n,
+        .slot = r->c.slot,
+        .sample = sample,
+        .max_tokens = tokens_of(r, i),
+        .ignore_eos = ask->ignore_eos,
+        .user = &r->answers[i],
+    };
+    if (request.max_tokens < 1)
+        return lf_fail(diag, LF_E_INVALID, "a prompt of %d tokens leaves no room in the model's %d",
+                       request.n, lf_gen_context_max(r->gen));
+    return lf_gen_add(r->gen, &request, &r->answers[i].seq, diag);
+}
+
+static enum lf_err take_tokens(struct run *r, const struct lf_gen_token *tokens, int n,
+                               struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    for (int i = 0; rc == LF_OK && i < n; i++) {
+        struct answer *a = tokens[i].user;
+        rc = answer_token(a, &tokens[i], r->gen);
+        if (rc == LF_OK && r->stream)
+            rc = stream_out(a, diag);
+    }
+    return rc;
+}
+
+static enum lf_err generate_all(struct run *r, struct lf_diag *diag)
+{
+    struct lf_gen_token tokens[SEQS_AT_ONCE];
+    struct lf_gen_status status;
+    size_t next = 0;
+    enum lf_err rc = LF_OK;
+    do {
+        for (lf_gen_status(r->gen, &status);
+             rc == LF_OK && next < r->prompts.n && status.live < lf_gen_seqs_max(r->gen);
+             lf_gen_status(r->gen, &status))
+            rc = add(r, next++, diag);
+        int n = 0;
+        if (rc == LF_OK)
+            rc = lf_gen_step(r->gen, 0, tokens, &n, diag);
+        if (rc == LF_OK)
+            rc = take_tokens(r, tokens, n, diag);
+        lf_gen_status(r->gen, &status);
+    } while (rc == LF_OK && (status.live > 0 || next < r->prompts.n));
+    return rc;
+}
+
+/* Working memory for these prompts. */
+static void choose_limits(struct lf_exec_limits *out, const struct run *r)
+{
+    int64_t positions = r->c.model->rope_positions;
+    int64_t n = (int64_t)r->prompts.n < SEQS_AT_ONCE ? (int64_t)r->prompts.n : SEQS_AT_ONCE;
+    int64_t context = (int64_t)r->prompts.n_max + r->ask->max_tokens;
+    context = context < positions ? context : positions;
+    int64_t pages = (context + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
+    int64_t tokens = n * (int64_t)r->prompts.n_max;
+    *out = (struct lf_exec_limits){
+        .tokens_max = (int)(tokens < STEP_TOKENS ? tokens : STEP_TOKENS),
+        .seqs_max = (int)n,
+        .rows_max = (int)n,
+        .rank_max = r->c.rank_max,
+        .kv_pages = (int)(n * pages),
+    };
+}
+
+static enum lf_err run_prompts(struct run *r, struct lf_diag *diag)
+{
+    struct lf_exec *x = NULL;
+    struct lf_exec_limits limits;
+    r->answers = calloc(r->prompts.n, sizeof *r->answers);
+    if (!r->answers)
+        return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < r->prompts.n; i++)
+        answer_init(&r->answers[i], r);
+    choose_limits(&limits, r);
+    enum lf_err rc = lf_exec_new(&x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
+    if (rc == LF_OK)
+        rc = lf_gen_new(&r->gen, x, r->c.model, &(struct lf_gen_limits){0}, diag);
+    r->stream = r->prompts.n == 1 && !r->ask->json;
+    if (rc == LF_OK)
+        rc = generate_all(r, diag);
+    if (rc == LF_OK)
+        rc = print_answers(r, diag);
+    lf_gen_free(r->gen);
+    lf_exec_free(x);
+    for (size_t i = 0; i < r->prompts.n; i++)
+        answer_free(&r->answers[i]);
+    free(r->answers);
+    return rc;
+}
+
+static enum lf_err run_ask(const struct ask *ask, struct lf_diag *diag)
+{
+    struct run r = {.ask = ask};
+    enum lf_err rc = lf_offline_open(&r.c, &ask->o, diag);
+    if (rc == LF_OK)
+        rc = lf_offline_adapter(&r.c, ask->adapter, diag);
+    if (rc == LF_OK && ask->ids_file)
+        rc = lf_id_lists_load(&r.prompts, ask->ids_file, r.c.model->config.V, diag);
+    else if (rc == LF_OK)
+        rc = encode_prompts(&r.prompts, r.c.model, &ask->prompts, diag);
+    if (rc == LF_OK)
+        rc = run_prompts(&r, diag);
+    lf_id_lists_free(&r.prompts);
+    lf_offline_close(&r.c);
+    return rc;
+}
+
+int lf_cmd_generate(int argc, char **argv)
+{
+    struct ask ask = {.max_tokens = 256, .seed = -1, .temperature = 1, .top_p = 1,
+                      .repetition_penalty = 1};
+    const struct lf_option options[] = {
+        LF_OFFLINE_OPTION_BASE(ask.o),
+        {"adapter", 'a', LF_OPT_STR, "DIR", &ask.adapter, "a PEFT adapter to apply"},
+        {"prompt", 'p', LF_OPT_STRS, "TEXT", &ask.prompts,
+         "a prompt; may be given again. Without any, stdin is the prompt"},
+        {"ids", 'i', LF_OPT_STR, "FILE", &ask.ids_file,
+         "JSON: the prompt as a list of token ids, or a list of such lists"},
+        {"max-tokens", 'n', LF_OPT_INT, "N", &ask.max_tokens, "longest completion", .lo = 1,
+         .hi = 1 << 24},
+        {"greedy", 'g', LF_OPT_FLAG, NULL, &ask.greedy, "always the likeliest token"},
+        {"temperature", 0, LF_OPT_REAL, "X", &ask.temperature, "0 is greedy", .hi = 100},
+        {"top-p", 0, LF_OPT_REAL, "X", &ask.top_p, "draw from the likeliest of this mass; 1: all",
+         .lo = 1e-6, .hi = 1},
+        {"top-k", 0, LF_OPT_INT, "N", &ask.top_k, "draw from the N likeliest; 0: all",
+         .hi = LF_VOCAB_MAX},
+        {"min-p", 0, LF_OPT_REAL, "X", &ask.min_p,
+         "leave out what is less likely than X times the likeliest; 0: nothing", .hi = 1},
+        {"repetition-penalty", 0, LF_OPT_REAL, "X", &ask.repetition_penalty,
+         "over 1: make tokens that were there less likely", .lo = 0.01, .hi = 100},
+        {"seed", 's', LF_OPT_INT, "N", &ask.seed,
+         "of the draws, N + i for prompt i; a negative one is chosen anew each time", .lo = -1e18,
+         .hi = 1e18},
+        {"stop", 0, LF_OPT_STRS, "TEXT", &ask.stops, "end before this text; may be given again"},
+        {"ignore-eos", 0, LF_OPT_FLAG, NULL, &ask.ignore_eos, "go on after the end-of-text token"},
+        {"json", 0, LF_OPT_FLAG, NULL, &ask.json,
+         "print {\"text\", \"ids\", \"finish\"} for each prompt, a line each"},
+        LF_OFFLINE_OPTION_QUANT(ask.o),
+        LF_OFFLINE_OPTIONS_DEVICE(ask.o),
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs generate", "--base DIR [--adapter DIR] (--prompt TEXT | --ids FILE)",
+        "Completes prompts with a base model, or with an adapter on it, in this process. The text "
+        "of a single prompt streams; several prompts run together and are printed in order.",
+        options, 0, 0,
+        "  lorafs generate --base share/base --prompt 'It was a dark' --greedy\n"
+        "  lorafs generate --base share/base --adapter my-adapter --json < prompt.txt"};
+    struct lf_args args;
+    int status;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    if (ask.ids_file && ask.prompts.n)
+        return lf_usage_error(&usage, "--prompt and --ids exclude each other");
+    if (ask.stops.n > LF_STOPS_MAX)
+        return lf_usage_error(&usage, "at most %d --stop", LF_STOPS_MAX);
+    for (int i = 0; i < ask.stops.n; i++)
+        if (!*ask.stops.s[i])
+            return lf_usage_error(&usage, "an empty --stop");
+    if (ask.seed < 0)
+        ask.seed = (int64_t)(lf_clock_ns() >> 1);
+    struct lf_diag diag = {""};
+    enum lf_err rc = run_ask(&ask, &diag);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}
