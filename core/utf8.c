@@ -40,6 +40,19 @@ size_t lf_utf8_valid(const char *s, size_t n)
     return i;
 }
 
+size_t lf_utf8_part(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t want = s[0] >= 0xf5 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 1;
+    if (want == 1 || n < 2)
+        return 1;
+    unsigned char lo = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned char hi = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+    if (s[1] < lo || s[1] > hi)
+        return 1;
+    return want == 4 && n > 2 && (s[2] & 0xc0) == 0x80 ? 3 : 2;
+}
+
 uint32_t lf_utf8_get(const char *text, size_t *len)
 {
     const unsigned char *s = (const unsigned char *)text;

@@ -13,6 +13,9 @@ extern "C" {
 size_t lf_utf8_len(const char *s, size_t n);
 /* Length of the longest well-formed prefix. */
 size_t lf_utf8_valid(const char *s, size_t n);
+/* At bytes that begin no well-formed sequence: how many of them U+FFFD stands for, the longest that
+ * could have begun one, at least 1 (Unicode's "maximal subpart", as Python and Rust replace). */
+size_t lf_utf8_part(const char *s, size_t n);
 /* The code point at s, which is well-formed; its bytes in *len. */
 uint32_t lf_utf8_get(const char *s, size_t *len);
 /* Writes a code point (below 0x110000) and returns its bytes, 1 to 4. */
