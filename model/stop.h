@@ -18,8 +18,8 @@ struct lf_stop {
 /* strings (n): borrowed until lf_stop_free; n <= LF_STOPS_MAX, none empty. */
 void lf_stop_init(struct lf_stop *s, const char *const *strings, int n);
 void lf_stop_free(struct lf_stop *s);
-/* Takes more text and appends to `out` what is settled. Once a string was met (s->met >= 0) the text
- * before its earliest occurrence is out, and nothing more comes. */
+/* Takes more text and appends to `out` what is settled. Once a string was met (s->met >= 0) the
+ * text before its earliest occurrence is out, and nothing more comes. */
 enum lf_err lf_stop_push(struct lf_stop *s, struct lf_buf *out, const char *text, size_t n)
     LF_MUST_CHECK;
 /* The text's end: appends what was held back. */
