@@ -310,6 +310,7 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
     }
     out->v = argv + 1;
     out->n = n;
+    *status = 0;
     return true;
 }
 

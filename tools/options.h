@@ -77,7 +77,7 @@ struct lf_args {
     int n;
 };
 
-/* argv[0] is the command's own word. True: go on. False: return *status from the command: 0 after
+/* argv[0] is the command's own word. True: go on (*status is 0). False: return *status: 0 after
  * --help (printed on stdout), 2 after a wrong command line (the reason on stderr). */
 bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
                       int *status);

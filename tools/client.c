@@ -1,0 +1,159 @@
+/* Calls of the daemon's HTTP API, each waited for. */
+#include "tools/client.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "fs/http.h"
+#include "tools/places.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_FILE_MAX 4096
+
+struct lf_client {
+    struct lf_http *http;
+};
+
+/* A call on its way; the callbacks fill it. */
+struct wait {
+    enum lf_err rc;
+    struct lf_diag diag;
+    struct lf_buf body;
+    FILE *to;
+    bool done;
+};
+
+static enum lf_err read_key(struct lf_buf *out, const char *path, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_file_read(out, path, KEY_FILE_MAX, diag);
+    if (rc != LF_OK)
+        return rc;
+    size_t n = out->len ? strcspn(out->data, "\r\n") : 0;
+    if (n == 0)
+        return lf_fail(diag, LF_E_INVALID, "%s: its first line is empty", path);
+    out->data[n] = 0;
+    return LF_OK;
+}
+
+enum lf_err lf_client_new(struct lf_client **out, const struct lf_client_options *o,
+                          struct lf_diag *diag)
+{
+    char socket[LF_PATH_MAX];
+    struct lf_buf key;
+    lf_buf_init(&key, KEY_FILE_MAX + 1);
+    lf_place_socket(socket);
+    struct lf_client *c = calloc(1, sizeof *c);
+    enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
+    if (rc == LF_OK && o->key_file)
+        rc = read_key(&key, o->key_file, diag);
+    if (rc == LF_OK)
+        rc = lf_http_new(&c->http, o->url ? o->url : socket,
+                         o->key_file ? key.data : getenv("LORAFS_API_KEY"), diag);
+    lf_buf_free(&key);
+    if (rc != LF_OK) {
+        free(c);
+        return rc;
+    }
+    *out = c;
+    return LF_OK;
+}
+
+void lf_client_free(struct lf_client *c)
+{
+    if (c)
+        lf_http_free(c->http);
+    free(c);
+}
+
+static enum lf_http_flow on_data(void *arg, const void *data, size_t n)
+{
+    struct wait *w = arg;
+    if (fwrite(data, 1, n, w->to) != n || fflush(w->to) != 0)
+        return LF_HTTP_ABORT;
+    return LF_HTTP_TAKEN;
+}
+
+static void on_done(void *arg, const struct lf_http_result *r)
+{
+    struct wait *w = arg;
+    w->rc = r->rc;
+    if (r->rc != LF_OK)
+        w->diag = *r->diag;
+    else if (r->body_bytes)
+        w->rc = lf_buf_append(&w->body, r->body, r->body_bytes);
+    w->done = true;
+}
+
+static enum lf_err call(struct lf_client *c, struct wait *w, const struct lf_http_spec *spec,
+                        struct lf_diag *diag)
+{
+    struct lf_http_call *running = NULL;
+    enum lf_err rc = lf_http_start(&running, c->http, spec, diag);
+    if (rc != LF_OK)
+        return rc;
+    while (!w->done) {
+        struct pollfd p = {.fd = lf_http_fd(c->http), .events = POLLIN};
+        poll(&p, 1, lf_http_timeout_ms(c->http));
+        lf_http_run(c->http);
+    }
+    if (w->rc != LF_OK && diag)
+        *diag = w->diag;
+    return w->rc;
+}
+
+enum lf_err lf_client_json(struct lf_client *c, json_t **out, const char *method, const char *path,
+                           const json_t *body, struct lf_diag *diag)
+{
+    struct wait w = {0};
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (body && !text)
+        return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
+    lf_buf_init(&w.body, LF_JSON_BYTES_MAX);
+    const struct lf_http_spec spec = {
+        .method = method,
+        .path = path,
+        .content_type = "application/json",
+        .body = text,
+        .body_bytes = text ? strlen(text) : 0,
+        .body_fd = -1,
+        .reply_max = LF_JSON_BYTES_MAX,
+        .on_done = on_done,
+        .arg = &w,
+    };
+    enum lf_err rc = call(c, &w, &spec, diag);
+    json_t *answer = NULL;
+    if (rc == LF_OK && w.body.len > 0)
+        rc = lf_json_parse(&answer, w.body.data, w.body.len, diag);
+    if (rc == LF_OK)
+        *out = answer;
+    lf_buf_free(&w.body);
+    free(text);
+    return rc;
+}
+
+enum lf_err lf_client_stream(struct lf_client *c, const char *path, FILE *to, struct lf_diag *diag)
+{
+    struct wait w = {.to = to};
+    lf_buf_init(&w.body, 0);
+    const struct lf_http_spec spec = {.method = "GET",
+                                      .path = path,
+                                      .body_fd = -1,
+                                      .reply_max = LF_HTTP_BODY_MAX,
+                                      .on_data = on_data,
+                                      .on_done = on_done,
+                                      .arg = &w};
+    enum lf_err rc = call(c, &w, &spec, diag);
+    lf_buf_free(&w.body);
+    return rc;
+}
+
+enum lf_err lf_client_path(char out[LF_PATH_MAX], const char *name, const char *rest,
+                           struct lf_diag *diag)
+{
+    if (!lf_name_ok(name))
+        return lf_fail(diag, LF_E_INVALID, "'%.80s' is not a name of an adapter", name);
+    snprintf(out, LF_PATH_MAX, "/v1/adapters/%s%s", name, rest);
+    return LF_OK;
+}

@@ -1,0 +1,80 @@
+/* `lorafs ls`: list the adapters of a daemon. */
+#include "tools/client.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static const char *text_of(const json_t *adapter, const char *key)
+{
+    const char *s = json_string_value(json_object_get(adapter, key));
+    return s ? s : "";
+}
+
+/* "2026-11-23 18:04", local time. */
+static void time_text(char out[32], const json_t *unix_ms)
+{
+    time_t t = (time_t)(json_integer_value(unix_ms) / 1000);
+    struct tm tm;
+    if (!localtime_r(&t, &tm) || strftime(out, 32, "%F %H:%M", &tm) == 0)
+        snprintf(out, 32, "-");
+}
+
+static void print_long(const json_t *adapter)
+{
+    char changed[32], version[24] = "-";
+    json_int_t n = json_integer_value(json_object_get(adapter, "version"));
+    if (n > 0)
+        snprintf(version, sizeof version, "v%lld", (long long)n);
+    time_text(changed, json_object_get(adapter, "changed_ms"));
+    printf("%-9s %5s  %-16s  %-20s  %s\n", text_of(adapter, "state"), version, changed,
+           text_of(adapter, "base"), text_of(adapter, "name"));
+}
+
+static void print_list(const json_t *answer, bool longer)
+{
+    size_t i;
+    json_t *adapter;
+    if (longer)
+        printf("%-9s %5s  %-16s  %-20s  %s\n", "STATE", "LIVE", "CHANGED", "BASE", "NAME");
+    json_array_foreach(json_object_get(answer, "adapters"), i, adapter) {
+        if (longer)
+            print_long(adapter);
+        else
+            printf("%s\n", text_of(adapter, "name"));
+    }
+}
+
+int lf_cmd_ls(int argc, char **argv)
+{
+    struct lf_client_options o = {0};
+    bool longer = false, json = false;
+    const struct lf_option options[] = {
+        {"long", 'l', LF_OPT_FLAG, NULL, &longer, "with state, version, time of change and base"},
+        {"json", 0, LF_OPT_FLAG, NULL, &json, "print the daemon's JSON"},
+        LF_CLIENT_OPTIONS(o),
+        {0},
+    };
+    const struct lf_usage usage = {"lorafs ls", "[-l]", "Lists the adapters of a daemon.", options,
+                                   0, 0, NULL};
+    struct lf_args args;
+    int status;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    struct lf_diag diag = {""};
+    struct lf_client *c = NULL;
+    json_t *answer = NULL;
+    enum lf_err rc = lf_client_new(&c, &o, &diag);
+    if (rc == LF_OK)
+        rc = lf_client_json(c, &answer, "GET", "/v1/adapters", NULL, &diag);
+    if (rc == LF_OK && json) {
+        json_dumpf(answer, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else if (rc == LF_OK) {
+        print_list(answer, longer);
+    }
+    json_decref(answer);
+    lf_client_free(c);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}

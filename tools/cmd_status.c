@@ -1,0 +1,155 @@
+/* `lorafs status`: what a daemon, or an adapter of it, is doing. */
+#include "tools/client.h"
+#include "tools/commands.h"
+#include "tools/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct question {
+    bool json, follow;
+};
+
+static void print_json(const json_t *j)
+{
+    json_dumpf(j, stdout, JSON_INDENT(2));
+    putchar('\n');
+}
+
+static const char *text_of(const json_t *obj, const char *key)
+{
+    const char *s = json_string_value(json_object_get(obj, key));
+    return s ? s : "";
+}
+
+/* ---- One adapter ------------------------------------------------------------------------------ */
+
+static enum lf_err show_adapter(struct lf_client *c, const char *name, const struct question *q,
+                                bool named, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    json_t *answer = NULL;
+    const char *rest = q->json ? "" : q->follow ? "/files/progress?follow=1" : "/files/status";
+    enum lf_err rc = lf_client_path(path, name, rest, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (q->json) {
+        rc = lf_client_json(c, &answer, "GET", path, NULL, diag);
+        if (rc == LF_OK)
+            print_json(answer);
+        json_decref(answer);
+        return rc;
+    }
+    if (named)
+        printf("%s: ", name);
+    return lf_client_stream(c, path, stdout, diag);
+}
+
+/* ---- The daemon ------------------------------------------------------------------------------- */
+
+static void print_bases(const json_t *answer)
+{
+    size_t i;
+    json_t *base;
+    json_array_foreach(json_object_get(answer, "bases"), i, base)
+        printf("base %s: %s, %.1fM parameters, %.1f MB\n", text_of(base, "name"),
+               text_of(base, "architecture"),
+               (double)json_integer_value(json_object_get(base, "parameters")) / 1e6,
+               (double)json_integer_value(json_object_get(base, "bytes")) / 1e6);
+}
+
+static void print_adapters(const json_t *answer)
+{
+    static const char *const states[] = {"ready", "training", "queued", "paused", "failed", "empty"};
+    const json_t *adapters = json_object_get(answer, "adapters");
+    printf("%zu adapter%s", json_array_size(adapters), json_array_size(adapters) == 1 ? "" : "s");
+    const char *gap = ": ";
+    for (size_t s = 0; s < sizeof states / sizeof states[0]; s++) {
+        size_t i, n = 0;
+        json_t *a;
+        json_array_foreach(adapters, i, a)
+            n += strcmp(text_of(a, "state"), states[s]) == 0;
+        if (n)
+            printf("%s%zu %s", gap, n, states[s]);
+        gap = n ? ", " : gap;
+    }
+    putchar('\n');
+}
+
+/* The status line of every adapter whose job is open. */
+static enum lf_err print_jobs(struct lf_client *c, const json_t *answer, struct lf_diag *diag)
+{
+    static const struct question line = {0};
+    size_t i;
+    json_t *job;
+    json_array_foreach(json_object_get(answer, "jobs"), i, job) {
+        const char *state = text_of(job, "state");
+        bool open = strcmp(state, "queued") == 0 || strcmp(state, "running") == 0 ||
+                    strcmp(state, "paused") == 0;
+        enum lf_err rc = LF_OK;
+        if (open)
+            rc = show_adapter(c, text_of(job, "adapter"), &line, true, diag);
+        if (rc != LF_OK && rc != LF_E_NOT_FOUND) /* removed since */
+            return rc;
+    }
+    return LF_OK;
+}
+
+static enum lf_err show_daemon(struct lf_client *c, const struct question *q, struct lf_diag *diag)
+{
+    static const char *const paths[] = {"/v1/bases", "/v1/adapters", "/v1/jobs"};
+    json_t *all = json_object(), *answers[3] = {NULL};
+    enum lf_err rc = LF_OK;
+    for (int i = 0; rc == LF_OK && i < 3; i++) {
+        rc = lf_client_json(c, &answers[i], "GET", paths[i], NULL, diag);
+        if (rc == LF_OK)
+            json_object_update(all, answers[i]);
+    }
+    if (rc == LF_OK && q->json) {
+        print_json(all);
+    } else if (rc == LF_OK) {
+        print_bases(all);
+        print_adapters(all);
+        rc = print_jobs(c, all, diag);
+    }
+    for (int i = 0; i < 3; i++)
+        json_decref(answers[i]);
+    json_decref(all);
+    return rc;
+}
+
+int lf_cmd_status(int argc, char **argv)
+{
+    struct lf_client_options o = {0};
+    struct question q = {0};
+    const struct lf_option options[] = {
+        {"follow", 'f', LF_OPT_FLAG, NULL, &q.follow,
+         "of one adapter: a live progress bar until its job ends"},
+        {"json", 0, LF_OPT_FLAG, NULL, &q.json, "print the daemon's JSON"},
+        LF_CLIENT_OPTIONS(o),
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs status", "[NAME...]",
+        "Without a name: the bases, how many adapters are in which state, and the jobs under way. "
+        "With names: the status line of each adapter.",
+        options, 0, -1, NULL};
+    struct lf_args args;
+    int status;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    if (q.follow && args.n != 1)
+        return lf_usage_error(&usage, "--follow wants one name");
+    struct lf_diag diag = {""};
+    struct lf_client *c = NULL;
+    enum lf_err rc = lf_client_new(&c, &o, &diag);
+    if (rc != LF_OK)
+        return lf_command_failed(&usage, rc, &diag);
+    if (args.n == 0 && (rc = show_daemon(c, &q, &diag)) != LF_OK)
+        status = lf_command_failed(&usage, rc, &diag);
+    for (int i = 0; i < args.n; i++)
+        if ((rc = show_adapter(c, args.v[i], &q, args.n > 1, &diag)) != LF_OK)
+            status = lf_command_failed(&usage, rc, &diag);
+    lf_client_free(c);
+    return status;
+}
