@@ -67,7 +67,7 @@ static bool decodes(const struct gen_seq *s)
     return s->kv.n_tokens > 0 && pending(s) == 1;
 }
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_model *m,
                        const struct lf_gen_limits *limits, struct lf_diag *diag)
@@ -138,7 +138,7 @@ int lf_gen_seqs_max(const struct lf_gen *g)
     return g->seqs_max;
 }
 
-/* ---- Coming and going ------------------------------------------------------------------------- */
+/* ---- Coming and going ------------------------------------------------------------------------ */
 
 static enum lf_err check_request(const struct lf_gen *g, const struct lf_gen_request *r,
                                  struct lf_diag *diag)
@@ -208,7 +208,7 @@ void lf_gen_remove(struct lf_gen *g, uint64_t id)
     }
 }
 
-/* ---- The batch -------------------------------------------------------------------------------- */
+/* ---- The batch ------------------------------------------------------------------------------- */
 
 /* Takes the pages of the youngest sequence that holds some, sequence i or a younger one. Returns
  * its index, or -1 where none of them holds any. */
@@ -282,7 +282,7 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
     }
 }
 
-/* ---- The tokens ------------------------------------------------------------------------------- */
+/* ---- The tokens ------------------------------------------------------------------------------ */
 
 static bool has_penalty(const struct lf_sample_params *p)
 {
@@ -417,7 +417,7 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
     *out = st;
 }
 
-/* ---- Many to their ends ----------------------------------------------------------------------- */
+/* ---- Many to their ends ---------------------------------------------------------------------- */
 
 struct all {
     struct lf_gen *g;

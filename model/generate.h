@@ -40,8 +40,8 @@ enum lf_finish {
 struct lf_gen_request {
     const int32_t *ids;      /* (n) the prompt, n >= 1; copied */
     int n;
-    int slot;                /* adapter slot, or -1 for the bare base; must stay loaded while live */
-    struct lf_sample_params sample; /* history_off, history_n, completion_n and counter are set here */
+    int slot;                /* adapter slot, or -1 for the bare base; stays loaded while live */
+    struct lf_sample_params sample; /* its history_*, completion_n and counter are set in here */
     int max_tokens;          /* of the completion, >= 1 */
     bool ignore_eos;         /* the base's end-of-text ids do not end it */
     const int32_t *stop_ids; /* (n_stop_ids) further ids that end it, copied; up to LF_STOPS_MAX */
@@ -97,8 +97,8 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);
 
-/* A completion of lf_gen_all: request i ended. ids (n) are borrowed during the call; the end-of-text
- * or stop id that ended it is not among them. */
+/* A completion of lf_gen_all: request i ended. ids (n) are borrowed during the call; the
+ * end-of-text or stop id that ended it is not among them. */
 typedef void (*lf_gen_done_fn)(void *arg, size_t i, const int32_t *ids, int n,
                                enum lf_finish finish);
 

@@ -40,7 +40,7 @@ static double tick_step(double range, int n)
     return unit * (m < 1.5 ? 1 : m < 3.5 ? 2 : m < 7.5 ? 5 : 10);
 }
 
-/* ---- Ranges ----------------------------------------------------------------------------------- */
+/* ---- Ranges ---------------------------------------------------------------------------------- */
 
 struct range {
     double lo, hi;
@@ -84,7 +84,7 @@ static struct axis loss_axis(struct range r)
     return (struct axis){lo, r.hi + room, false, BOTTOM, TOP};
 }
 
-/* ---- The frame -------------------------------------------------------------------------------- */
+/* ---- The frame ------------------------------------------------------------------------------- */
 
 static void put_xml(struct lf_buf *out, const char *s)
 {
@@ -112,9 +112,9 @@ static const char style[] =
     ".smooth{fill:none;stroke:#1f6fc4;stroke-width:2.25;stroke-linejoin:round}\n"
     ".eval{fill:none;stroke:#e07b1a;stroke-width:1.25;stroke-dasharray:3 3}\n"
     ".dot{fill:#e07b1a;stroke:#fff;stroke-width:1.5}.point{fill:#1f6fc4}\n"
-    "@media (prefers-color-scheme:dark){text{fill:#a3adba}.title{fill:#e8ecf1}.paper{fill:#14181e}\n"
-    ".grid{stroke:#262d37}.frame{stroke:#56606e}.raw{stroke:#2a4363}.smooth{stroke:#6aaef5}\n"
-    ".point{fill:#6aaef5}.dot{stroke:#14181e}}\n"
+    "@media (prefers-color-scheme:dark){text{fill:#a3adba}.title{fill:#e8ecf1}\n"
+    ".paper{fill:#14181e}.grid{stroke:#262d37}.frame{stroke:#56606e}\n"
+    ".raw{stroke:#2a4363}.smooth{stroke:#6aaef5}.point{fill:#6aaef5}.dot{stroke:#14181e}}\n"
     "</style>\n";
 
 static void put_open(struct lf_buf *out, const char *title)
@@ -185,7 +185,8 @@ static void put_legend(struct lf_buf *out, bool eval)
     int x = RIGHT - (eval ? 246 : 158);
     lf_buf_printf(out,
                   "<path class=\"raw\" d=\"M%d 26h18\"/><text x=\"%d\" y=\"30\">step</text>\n"
-                  "<path class=\"smooth\" d=\"M%d 26h18\"/><text x=\"%d\" y=\"30\">smoothed</text>\n",
+                  "<path class=\"smooth\" d=\"M%d 26h18\"/>"
+                  "<text x=\"%d\" y=\"30\">smoothed</text>\n",
                   x, x + 24, x + 66, x + 90);
     if (eval)
         lf_buf_printf(out,
@@ -194,7 +195,7 @@ static void put_legend(struct lf_buf *out, bool eval)
                       x + 172, x + 182);
 }
 
-/* ---- The lines -------------------------------------------------------------------------------- */
+/* ---- The lines ------------------------------------------------------------------------------- */
 
 /* What falls into one column of pixels. */
 struct column {
@@ -267,8 +268,8 @@ static void put_few(struct lf_buf *out, const struct column *c, const struct axi
 {
     for (int i = 0; i < COLUMNS; i++)
         if (c[i].lo <= c[i].hi)
-            lf_buf_printf(out, "<circle class=\"point\" cx=\"%d\" cy=\"%.1f\" r=\"3\"/>\n", LEFT + i,
-                          place(y, c[i].lo));
+            lf_buf_printf(out, "<circle class=\"point\" cx=\"%d\" cy=\"%.1f\" r=\"3\"/>\n",
+                          LEFT + i, place(y, c[i].lo));
 }
 
 enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve_point *train,

@@ -26,7 +26,7 @@ struct lf_dataset {
     struct lf_dataset_report report;
 };
 
-/* ---- Lines ------------------------------------------------------------------------------------ */
+/* ---- Lines ----------------------------------------------------------------------------------- */
 
 /* The line's JSON. jansson's own "line 1 " says nothing here. */
 static enum lf_err parse_line(json_t **out, const struct lf_lines *l, const char *text, size_t n,
@@ -67,7 +67,7 @@ static enum lf_err each_row(struct lf_lines *l, row_fn fn, void *arg, struct lf_
     }
 }
 
-/* ---- The check -------------------------------------------------------------------------------- */
+/* ---- The check ------------------------------------------------------------------------------- */
 
 struct check {
     const char *template_;
@@ -96,7 +96,7 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
     return rc;
 }
 
-/* ---- Loading ---------------------------------------------------------------------------------- */
+/* ---- Loading --------------------------------------------------------------------------------- */
 
 struct load {
     struct lf_dataset *d;
@@ -201,8 +201,8 @@ static enum lf_err nothing_usable(const struct lf_dataset_report *r, struct lf_d
     if (r->lost == 0)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     return lf_fail(diag, LF_E_INVALID,
-                   "none of the %lld rows has anything to learn: completions are empty, or cut away "
-                   "by max_length (the first at line %lld)",
+                   "none of the %lld rows has anything to learn: completions are empty, or cut "
+                   "away by max_length (the first at line %lld)",
                    (long long)r->lost, (long long)r->lost_lines[0]);
 }
 
@@ -246,7 +246,7 @@ void lf_dataset_free(struct lf_dataset *d)
     free(d);
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 int64_t lf_dataset_rows(const struct lf_dataset *d)
 {

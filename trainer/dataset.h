@@ -2,10 +2,10 @@
  *
  * A row is an object, in one of these forms; other members are ignored:
  *   {"prompt": "...", "completion": "..."}      the plain one
- *   {any columns, "completion": "..."}          with a template in the settings: it makes the prompt
- *   {"messages": [{"role", "content"}, ...]}    through the checkpoint's chat template ("tools" too);
- *                                               every assistant turn carries loss
- *   {"input_ids": [...], "labels": [...]}       ready made, Hugging Face's convention: labels stand
+ *   {any columns, "completion": "..."}          with a template in the settings for the prompt
+ *   {"messages": [{"role", "content"}, ...]}    through the checkpoint's chat template ("tools"
+ *                                               too); every assistant turn carries loss
+ *   {"input_ids": [...], "labels": [...]}       ready made, as Hugging Face has it: labels stand
  *                                               over their ids, -100 carries no loss; without
  *                                               labels all ids carry it
  * The end-of-text token follows every completion and is learnt. Prompt and completion are tokenised
@@ -70,9 +70,9 @@ const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i);
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
                              struct lf_diag *diag) LF_MUST_CHECK;
 
-/* A prompt template: {column} is replaced by the row's column, {{ and }} are braces. Unknown columns
- * are LF_E_INVALID, listing the row's. `row` is an object; what is not a string prints as JSON, null
- * as nothing. */
+/* A prompt template: {column} is replaced by the row's column, {{ and }} are braces. Unknown
+ * columns are LF_E_INVALID, listing the row's. `row` is an object; what is not a string prints as
+ * JSON, null as nothing. */
 enum lf_err lf_template_render(struct lf_buf *out, const char *template_, const json_t *row,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* {column} names are well formed, braces are balanced. */

@@ -41,7 +41,7 @@ static double exact_match(const char *completion, const char *reference)
     return a.n == b.n && memcmp(a.s, b.s, a.n) == 0;
 }
 
-/* ---- Labels ----------------------------------------------------------------------------------- */
+/* ---- Labels ---------------------------------------------------------------------------------- */
 
 /* The whole span is one number. */
 static bool as_number(struct span t, double *x)
@@ -94,7 +94,7 @@ static double accuracy(const char *completion, const char *reference)
     return !decimals && !isalnum((unsigned char)after[0]) && (unsigned char)after[0] < 0x80;
 }
 
-/* ---- Numbers ---------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* A number of digits, thousands' commas and a decimal point at s: its value and where it ends. */
 static const char *read_number(const char *s, double *x)
@@ -160,7 +160,7 @@ static double gsm8k(const char *completion, const char *reference)
     return last_number(completion, &x) && last_number(reference, &y) && x == y;
 }
 
-/* ---- By name ---------------------------------------------------------------------------------- */
+/* ---- By name --------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

@@ -10,7 +10,7 @@
 
 #define NO_LOSS (-100) /* in ready-made labels, as Hugging Face has it */
 
-/* ---- Forms ------------------------------------------------------------------------------------ */
+/* ---- Forms ----------------------------------------------------------------------------------- */
 
 enum row_form { FORM_PLAIN, FORM_CHAT, FORM_IDS };
 
@@ -131,7 +131,7 @@ enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_dia
     return check_plain(row, template_, diag);
 }
 
-/* ---- Scratch ---------------------------------------------------------------------------------- */
+/* ---- Scratch --------------------------------------------------------------------------------- */
 
 void lf_row_ids_init(struct lf_row_ids *r)
 {
@@ -168,7 +168,7 @@ static enum lf_err push_eos(struct lf_row_ids *r, const struct lf_model *m, stru
     return LF_OK;
 }
 
-/* ---- Prompt and completion -------------------------------------------------------------------- */
+/* ---- Prompt and completion ------------------------------------------------------------------- */
 
 enum lf_err lf_prompt_encode(struct lf_ids *out, const struct lf_model *m, const char *prompt,
                              size_t n, struct lf_diag *diag)
@@ -228,7 +228,7 @@ static enum lf_err encode_plain(struct lf_row_ids *r, const json_t *row, const s
     return rc == LF_OK ? push_eos(r, m, diag) : rc;
 }
 
-/* ---- Chats ------------------------------------------------------------------------------------ */
+/* ---- Chats ----------------------------------------------------------------------------------- */
 
 /* A chat rendered in parts. All ids are those of the whole text, which is what serving tokenises;
  * a turn's share of them is found by tokenising the text up to it. */
@@ -353,7 +353,7 @@ static enum lf_err encode_chat(struct lf_row_ids *r, const json_t *row, const st
     return rc;
 }
 
-/* ---- Ready-made ids --------------------------------------------------------------------------- */
+/* ---- Ready-made ids -------------------------------------------------------------------------- */
 
 static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
                               struct lf_diag *diag)
@@ -375,7 +375,7 @@ static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const str
     return LF_OK;
 }
 
-/* ---- Length ----------------------------------------------------------------------------------- */
+/* ---- Length ---------------------------------------------------------------------------------- */
 
 /* Cuts to n_max ids: first what comes before the first target, but for a bos; then the end. */
 static void fit(struct lf_row_ids *r, size_t n_max, int32_t bos)
@@ -397,7 +397,7 @@ static void fit(struct lf_row_ids *r, size_t n_max, int32_t bos)
     r->ids.n = r->targets.n = n_max;
 }
 
-/* Counts what there is to learn. An end-of-text alone is nothing, but where the row is ready made. */
+/* Counts what there is to learn. An end-of-text alone is nothing, except in a ready-made row. */
 static void count(struct lf_row_ids *r, const struct lf_model *m, enum row_form form)
 {
     bool any = form == FORM_IDS;

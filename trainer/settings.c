@@ -83,7 +83,7 @@ static void apply_lora_land(struct lf_train_settings *s)
     s->rank = 8;
     s->alpha = 16;
     s->dropout = 0.05;
-    strcpy(s->target_modules, "q_proj,v_proj");
+    snprintf(s->target_modules, sizeof s->target_modules, "q_proj,v_proj");
     s->batch_size = 1;
     s->accumulation = 16;
     s->steps = 2500;
@@ -95,7 +95,7 @@ static void apply_lora_land(struct lf_train_settings *s)
     s->loss_normalization = LF_LOSS_MICRO_BATCH;
 }
 
-/* ---- Parsing ---------------------------------------------------------------------------------- */
+/* ---- Parsing --------------------------------------------------------------------------------- */
 
 static bool has(const json_t *obj, const char *key)
 {
@@ -157,7 +157,7 @@ static enum lf_err get_text(char *out, size_t size, const json_t *obj, const cha
         return rc;
     if (strlen(text) >= size)
         return lf_fail(diag, LF_E_INVALID, "\"%s\" is longer than %zu bytes", key, size - 1);
-    strcpy(out, text);
+    snprintf(out, size, "%s", text);
     return LF_OK;
 }
 
@@ -326,7 +326,7 @@ enum lf_err lf_train_settings_load(struct lf_train_settings *out, const char *pa
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
-/* ---- Printing --------------------------------------------------------------------------------- */
+/* ---- Printing -------------------------------------------------------------------------------- */
 
 /* The shortest decimal that reads back as x. */
 static void print_real(struct lf_buf *out, double x)
@@ -426,7 +426,7 @@ enum lf_err lf_train_settings_print(const struct lf_train_settings *s, struct lf
     return lf_buf_puts(out, "\n}\n");
 }
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 enum lf_err lf_train_settings_copy(struct lf_train_settings *out, const struct lf_train_settings *s)
 {

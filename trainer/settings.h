@@ -1,30 +1,30 @@
 /* A training job's settings: config.json of an adapter directory, or --config of `lorafs train`.
  * Unknown keys are refused by name; every value has a range. Host data, any thread.
  *
- * | key                | default    | meaning                                                      |
- * |--------------------|------------|--------------------------------------------------------------|
- * | base               | ""         | base model by name; "": the daemon's default                 |
- * | preset             | ""         | "lora-land": the values of that study, where not set here    |
- * | rank, alpha        | 16, 32     | y = W x + (alpha / rank) B A x                               |
- * | rslora             | false      | alpha / sqrt(rank) instead                                   |
- * | target_modules     | all-linear | or a list of module names: ["q_proj", "v_proj"]              |
- * | dropout            | 0.05       | on the adapter's input, while training                       |
- * | batch_size         | 16         | rows of a micro-batch                                        |
- * | accumulation       | 1          | micro-batches of an optimizer step                           |
- * | epochs or steps    | 3 epochs   | passes over the rows, or optimizer steps; not both           |
- * | learning_rate      | "auto"     | the peak; see lf_train_auto_learning_rate                    |
- * | schedule           | cosine     | constant, linear, cosine (after the warm-up)                 |
- * | warmup_fraction    | 0.03       | of the steps; or warmup_steps, not both                      |
- * | optimizer          | adamw      | adam, adamw (betas 0.9 and 0.999, eps 1e-8)                  |
- * | weight_decay       | 0          | decoupled with adamw, in the gradient with adam              |
- * | max_grad_norm      | 1          | clips the adapter's gradient; 0: off                         |
- * | loss_normalization | tokens     | tokens, micro_batch: enum lf_loss_normalization              |
- * | shuffle, seed      | true, 42   | the order of rows, the fresh adapter, the dropout masks      |
- * | max_length         | 2048       | tokens of a row: prompt cut from the left, then the rest     |
- * | template           | null       | prompt of a row from its columns: "Q: {question}\nA:"        |
- * | eval_every         | 0          | optimizer steps between evaluations; 0: at the end only      |
- * | max_tokens         | 256        | of a completion when a request does not say                  |
- * | metric             | ""         | scores completions of eval rows: trainer/metrics.h           |
+ * | key                | default    | meaning                                                     |
+ * |--------------------|------------|-------------------------------------------------------------|
+ * | base               | ""         | base model by name; "": the daemon's default                |
+ * | preset             | ""         | "lora-land": the values of that study, where not set here   |
+ * | rank, alpha        | 16, 32     | y = W x + (alpha / rank) B A x                              |
+ * | rslora             | false      | alpha / sqrt(rank) instead                                  |
+ * | target_modules     | all-linear | or a list of module names: ["q_proj", "v_proj"]             |
+ * | dropout            | 0.05       | on the adapter's input, while training                      |
+ * | batch_size         | 16         | rows of a micro-batch                                       |
+ * | accumulation       | 1          | micro-batches of an optimizer step                          |
+ * | epochs or steps    | 3 epochs   | passes over the rows, or optimizer steps; not both          |
+ * | learning_rate      | "auto"     | the peak; see lf_train_auto_learning_rate                   |
+ * | schedule           | cosine     | constant, linear, cosine (after the warm-up)                |
+ * | warmup_fraction    | 0.03       | of the steps; or warmup_steps, not both                     |
+ * | optimizer          | adamw      | adam, adamw (betas 0.9 and 0.999, eps 1e-8)                 |
+ * | weight_decay       | 0          | decoupled with adamw, in the gradient with adam             |
+ * | max_grad_norm      | 1          | clips the adapter's gradient; 0: off                        |
+ * | loss_normalization | tokens     | tokens, micro_batch: enum lf_loss_normalization             |
+ * | shuffle, seed      | true, 42   | the order of rows, the fresh adapter, the dropout masks     |
+ * | max_length         | 2048       | tokens of a row: prompt cut from the left, then the rest    |
+ * | template           | null       | prompt of a row from its columns: "Q: {question}\nA:"       |
+ * | eval_every         | 0          | optimizer steps between evaluations; 0: at the end only     |
+ * | max_tokens         | 256        | of a completion when a request does not say                 |
+ * | metric             | ""         | scores completions of eval rows: trainer/metrics.h          |
  */
 #ifndef LF_TRAINER_SETTINGS_H
 #define LF_TRAINER_SETTINGS_H
@@ -68,7 +68,7 @@ struct lf_train_settings {
     bool adamw;                  /* decoupled weight decay */
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
-    int64_t eval_every;          /* optimizer steps between evaluations on eval rows; 0: at the end */
+    int64_t eval_every;          /* optimizer steps between evaluations; 0: at the end only */
     char *template_;             /* prompt template over columns, or NULL; owned */
     /* Generation defaults of the adapter */
     int max_tokens;              /* of a completion when the request does not say */

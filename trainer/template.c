@@ -70,7 +70,7 @@ static enum lf_err unknown_column(const char *name, size_t n, const json_t *row,
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
     }
-    return lf_fail(diag, LF_E_INVALID, "the template's {%.*s} is no column of the row, which has: %s",
+    return lf_fail(diag, LF_E_INVALID, "the template's {%.*s} is no column of the row; it has: %s",
                    (int)(n < 64 ? n : 64), name, list[0] ? list : "none");
 }
 

@@ -4,6 +4,10 @@
  * is the pass over the base weights. A job trained beside others gives what it gives alone (up to
  * fp rounding), and a job resumed from its checkpoint gives the same bytes as one never stopped.
  *
+ * What a job trains on: its rows shuffled anew for each epoch (settings' seed), epoch after epoch
+ * as one run of rows, cut into micro-batches and steps without regard to where an epoch ends. With
+ * `epochs` the last step takes what is left, and is averaged over that; with `steps` all are full.
+ *
  * One thread (the stream's) calls everything here but lf_job_progress. Knows nothing of HTTP,
  * LMDB, FUSE.
  */
@@ -24,7 +28,7 @@ enum lf_job_state {
     LF_JOB_RUNNING,
     LF_JOB_PAUSED,
     LF_JOB_DONE,
-    LF_JOB_FAILED,    /* its reason says why: loss not finite, disk full ... */
+    LF_JOB_FAILED,    /* its reason says why: the loss is not finite */
     LF_JOB_CANCELLED
 };
 
@@ -32,25 +36,27 @@ enum lf_train_event_kind {
     LF_TRAIN_MICRO,      /* a micro-batch's gradients are in */
     LF_TRAIN_STEP,       /* an optimizer step is done */
     LF_TRAIN_EVAL,       /* evaluation rows were scored */
-    LF_TRAIN_CHECKPOINT, /* resumable from here */
+    LF_TRAIN_CHECKPOINT, /* resumable from `step`; or reason says why it could not be written */
     LF_TRAIN_END         /* the job left LF_JOB_RUNNING / PAUSED */
 };
 
 struct lf_train_event {
     enum lf_train_event_kind kind;
-    int64_t step, steps;      /* optimizer steps done, in all */
+    int64_t step, steps;      /* optimizer steps done (CHECKPOINT: as of it), in all */
+    int micro;                /* MICRO: of this step, from 1 */
     double micro_loss;        /* MICRO: mean over its supervised tokens */
     double loss;              /* STEP: mean over the step, by loss_normalization */
     double grad_norm;         /* STEP: before clipping */
     double learning_rate;     /* STEP: used for it */
-    double eval_loss;         /* EVAL */
+    double eval_loss;         /* EVAL: mean over the supervised tokens */
     int64_t tokens;           /* STEP: tokens trained on so far, prompts too */
     double tokens_per_second; /* STEP: of this job, smoothed */
     enum lf_job_state state;  /* END */
-    const char *reason;       /* END: why it failed */
+    const char *reason;       /* END: why it failed; CHECKPOINT: why not; else NULL */
 };
 
-/* Called on the trainer's thread, inside lf_trainer_step. */
+/* Called on the trainer's thread, inside lf_trainer_step and lf_job_cancel. It may call lf_job_*,
+ * but not release the job. */
 typedef void (*lf_train_event_fn)(void *arg, const struct lf_train_event *e);
 
 struct lf_job_spec {
@@ -58,14 +64,15 @@ struct lf_job_spec {
     struct lf_dataset *train;          /* taken: freed with the job, also when add fails */
     struct lf_dataset *eval;           /* taken, or NULL */
     const struct lf_adapter *init;     /* where it starts; NULL: fresh, from the settings */
-    const char *checkpoint_dir;        /* resumes from what is there, if it fits these settings and
-                                          this dataset; NULL: never */
+    const char *checkpoint_dir;        /* resumes from what is there, if it is of these settings,
+                                          dataset, base and start; NULL: never */
     double checkpoint_seconds;         /* between checkpoints; 0: each step */
     lf_train_event_fn event;           /* or NULL */
     void *event_arg;
 };
 
-/* tokens_max: of a fused batch (at most the exec's train_tokens_max). Yours, lf_trainer_free. */
+/* tokens_max: of a fused batch (at most the exec's train_tokens_max; 0: that). x, stream, m and
+ * slots must outlive it. Yours, lf_trainer_free. */
 enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf_stream *stream,
                            struct lf_model *m, struct lf_slots *slots, int tokens_max,
                            struct lf_diag *diag) LF_MUST_CHECK;
@@ -73,35 +80,40 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
 void lf_trainer_free(struct lf_trainer *t);
 
 /* A slot, gradients and moments are taken for it. LF_E_DEVICE_FULL when they do not fit;
- * LF_E_INVALID when the longest row is over tokens_max. *out is borrowed until lf_job_release. */
+ * LF_E_OVERLOADED when LF_JOBS_FUSED_MAX jobs are here; LF_E_INVALID when the longest row is over
+ * tokens_max or the rank over the exec's. *out is borrowed until lf_job_release. */
 enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
                            struct lf_job **out, struct lf_diag *diag) LF_MUST_CHECK;
-/* One fused batch: takes the next rows of every running job in turn until tokens_max is
- * reached, runs them, and ends the micro-batches, steps and jobs that are complete. `budget` <= tokens_max
- * (0: tokens_max) keeps a batch short while requests wait. *active: jobs still running. Fails only for the device; a
- * job's own trouble ends that job. */
+/* One fused batch: takes the next rows of every running job in turn until the budget is reached,
+ * runs them, and ends the micro-batches, steps and jobs that are complete. budget <= tokens_max
+ * (0: tokens_max) keeps a batch short while requests wait; a longer row then runs alone. *active:
+ * jobs still running. Fails only for the device; a job's own trouble ends that job. */
 enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active, struct lf_diag *diag)
     LF_MUST_CHECK;
 
+/* Pauses at the next step boundary, with a checkpoint, or goes on. */
 void lf_job_pause(struct lf_job *j, bool paused);
 /* Ends it now, as cancelled; its checkpoint is removed. */
 void lf_job_cancel(struct lf_job *j);
-/* Writes a checkpoint at the next step boundary (shutdown: call, step until it came, free). */
-enum lf_err lf_job_checkpoint(struct lf_job *j, struct lf_diag *diag) LF_MUST_CHECK;
-/* The parameters as they are now. Yours. */
-enum lf_err lf_job_adapter(struct lf_job *j, struct lf_adapter **out, struct lf_diag *diag)
+/* Asks for a checkpoint at the next step boundary, told by LF_TRAIN_CHECKPOINT (shutdown: call,
+ * step until it came, free). Of a paused job there is one already. */
+void lf_job_checkpoint(struct lf_job *j);
+/* The adapter as it is now. Borrowed until the next call, or lf_job_release. */
+enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, struct lf_diag *diag)
     LF_MUST_CHECK;
-/* Frees a job that ended, and its slot. */
+/* Frees a job that ended, and its slot. The checkpoint of one that is done is removed: save the
+ * adapter before. That of a failed one stays. */
 void lf_job_release(struct lf_job *j);
 
 struct lf_job_progress {
     enum lf_job_state state;
-    int64_t step, steps, micro_done;
+    int64_t step, steps;
+    int64_t resumed;          /* the step it was resumed from; 0: from the start */
     int64_t tokens;
-    double loss;              /* smoothed */
-    double tokens_per_second, seconds, eta_seconds;
+    double loss;              /* smoothed; NaN until there is one */
+    double tokens_per_second, seconds, eta_seconds; /* seconds: trained, over all resumptions */
     double eval_loss;         /* NaN until there is one */
-    char reason[LF_DIAG_MAX];
+    char reason[LF_DIAG_MAX]; /* FAILED: why; else why the last checkpoint was not written, or "" */
 };
 /* Any thread. */
 void lf_job_progress(struct lf_job *j, struct lf_job_progress *out);

@@ -1,5 +1,5 @@
 /* Metrics over words. A word is known by a 64-bit hash of its bytes, so that bags of words are
- * sorted numbers; two different words of a pair of texts meet with probability 1e-13 at the most. */
+ * sorted numbers; the chance that two different words of a pair of texts meet is below 1e-12. */
 #include "trainer/words.h"
 
 #include "core/utf8.h"
@@ -60,7 +60,7 @@ static uint32_t next_lower(const char **s)
     return (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp);
 }
 
-/* ---- ROUGE ------------------------------------------------------------------------------------ */
+/* ---- ROUGE ----------------------------------------------------------------------------------- */
 
 /* rouge_score.tokenize without a stemmer: runs of a-z and 0-9 of the lower-cased text. */
 static struct words rouge_words(const char *s)
@@ -183,7 +183,7 @@ double lf_rouge_l(const char *completion, const char *reference)
     return score(&a, &b, true);
 }
 
-/* ---- SQuAD ------------------------------------------------------------------------------------ */
+/* ---- SQuAD ----------------------------------------------------------------------------------- */
 
 static bool is_punctuation(uint32_t c)
 {

@@ -1,0 +1,174 @@
+/* Checkpoints: the file's contents, and the thread that writes it. */
+#include "trainer/checkpoint.h"
+
+#include "core/buf.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "model/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_NAME "checkpoint.safetensors"
+#define STATE "state" /* a tensor of bytes: JSON */
+#define STATE_BYTES_MAX 4096
+#define N_PARTS 3
+
+static const char *const parts[N_PARTS] = {"params", "moment1", "moment2"};
+
+static enum lf_err file_path(char out[LF_PATH_MAX], const char *dir, struct lf_diag *diag)
+{
+    if (snprintf(out, LF_PATH_MAX, "%s/" FILE_NAME, dir) >= LF_PATH_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    return LF_OK;
+}
+
+/* ---- Writing ---------------------------------------------------------------------------------- */
+
+static void print_state(struct lf_buf *out, const struct lf_checkpoint *c)
+{
+    lf_buf_printf(out,
+                  "{\"digest\": \"%s\", \"step\": %lld, \"tokens\": %lld, \"seconds\": %.17g, "
+                  "\"loss_sum\": %.17g, \"loss_weight\": %.17g}",
+                  c->digest, (long long)c->step, (long long)c->tokens, c->seconds, c->loss_sum,
+                  c->loss_weight);
+}
+
+enum lf_err lf_checkpoint_write(const struct lf_checkpoint *c, const char *dir,
+                                struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_tensor t[N_PARTS + 1];
+    for (size_t i = 0; i < N_PARTS; i++)
+        t[i] = (struct lf_tensor){.name = parts[i],
+                                  .dtype = LF_F32,
+                                  .n_dims = 1,
+                                  .dims = {(int64_t)c->n},
+                                  .data = c->data + i * c->n,
+                                  .bytes = c->n * sizeof *c->data};
+    struct lf_buf state;
+    lf_buf_init(&state, STATE_BYTES_MAX);
+    print_state(&state, c);
+    t[N_PARTS] = (struct lf_tensor){.name = STATE,
+                                    .dtype = LF_U8,
+                                    .n_dims = 1,
+                                    .dims = {(int64_t)state.len},
+                                    .data = state.data,
+                                    .bytes = state.len};
+    enum lf_err rc = state.rc == LF_OK ? file_path(path, dir, diag)
+                                       : lf_fail(diag, state.rc, "no memory for a checkpoint");
+    if (rc == LF_OK)
+        rc = lf_dir_make(dir, diag);
+    if (rc == LF_OK)
+        rc = lf_tensors_write(path, t, N_PARTS + 1, diag);
+    lf_buf_free(&state);
+    return rc;
+}
+
+/* ---- Reading ---------------------------------------------------------------------------------- */
+
+static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors *file,
+                               const char *digest, struct lf_diag *diag)
+{
+    json_t *j;
+    const char *whose = "";
+    const struct lf_tensor *t = lf_tensors_find(file, STATE);
+    if (!t || t->dtype != LF_U8 || t->bytes > STATE_BYTES_MAX)
+        return lf_fail(diag, LF_E_DAMAGED, "the file is no checkpoint");
+    enum lf_err rc = lf_json_parse(&j, t->data, t->bytes, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_json_get_str(&whose, j, "digest", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&c->step, j, "step", 0, INT64_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&c->tokens, j, "tokens", 0, INT64_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&c->seconds, j, "seconds", 0, 1e12, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&c->loss_sum, j, "loss_sum", -1e300, 1e300, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&c->loss_weight, j, "loss_weight", 0, 1e300, diag);
+    if (rc == LF_OK && strcmp(whose, digest) != 0)
+        rc = lf_fail(diag, LF_E_INVALID,
+                     "the checkpoint is of other settings, rows, base or start");
+    json_decref(j);
+    snprintf(c->digest, sizeof c->digest, "%s", digest);
+    return rc;
+}
+
+static enum lf_err read_parts(struct lf_checkpoint *c, const struct lf_tensors *file,
+                              struct lf_diag *diag)
+{
+    for (size_t i = 0; i < N_PARTS; i++) {
+        const struct lf_tensor *t = lf_tensors_find(file, parts[i]);
+        if (!t || t->dtype != LF_F32 || t->bytes != c->n * sizeof *c->data)
+            return lf_fail(diag, LF_E_DAMAGED, "the checkpoint has no fitting \"%s\"", parts[i]);
+        memcpy(c->data + i * c->n, t->data, t->bytes);
+    }
+    return LF_OK;
+}
+
+enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const char *digest,
+                               size_t n, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_tensors *file = NULL;
+    struct lf_checkpoint c = {.n = n};
+    enum lf_err rc = file_path(path, dir, diag);
+    if (rc == LF_OK)
+        rc = lf_tensors_open(&file, path, LF_ADAPTER_HEADER_MAX, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = parse_state(&c, file, digest, diag);
+    if (rc == LF_OK) {
+        c.data = malloc(N_PARTS * n * sizeof *c.data);
+        rc = c.data ? read_parts(&c, file, diag)
+                    : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a checkpoint");
+    }
+    lf_tensors_free(file);
+    if (rc == LF_OK)
+        *out = c;
+    else
+        free(c.data);
+    return rc;
+}
+
+/* ---- The thread ------------------------------------------------------------------------------- */
+
+static void *write_thread(void *arg)
+{
+    struct lf_checkpoint_writer *w = arg;
+    w->rc = lf_checkpoint_write(&w->c, w->dir, &w->diag);
+    atomic_store(&w->finished, true);
+    return NULL;
+}
+
+enum lf_err lf_checkpoint_start(struct lf_checkpoint_writer *w, const struct lf_checkpoint *c,
+                                const char *dir, struct lf_diag *diag)
+{
+    lf_assert(!w->busy);
+    w->c = *c;
+    w->dir = dir;
+    w->diag.text[0] = '\0';
+    atomic_store(&w->finished, false);
+    int bad = pthread_create(&w->thread, NULL, write_thread, w);
+    w->busy = bad == 0;
+    if (w->busy)
+        return LF_OK;
+    free(w->c.data);
+    w->c.data = NULL;
+    return lf_fail_errno(diag, bad, "no thread to write a checkpoint");
+}
+
+bool lf_checkpoint_over(struct lf_checkpoint_writer *w, bool wait)
+{
+    if (!w->busy || (!wait && !atomic_load(&w->finished)))
+        return false;
+    pthread_join(w->thread, NULL);
+    w->busy = false;
+    free(w->c.data);
+    w->c.data = NULL;
+    return true;
+}

@@ -1,0 +1,51 @@
+/* Checkpoints: all a job needs to go on as if it had never stopped, in one safetensors file that is
+ * there wholly or not at all. Written beside the training, on a thread of its own.
+ * Private to trainer/. */
+#ifndef LF_TRAINER_CHECKPOINT_H
+#define LF_TRAINER_CHECKPOINT_H
+
+#include "core/err.h"
+#include "core/file.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lf_checkpoint {
+    char digest[LF_SHA256_HEX]; /* of settings, dataset, base and start: whose it is */
+    int64_t step, tokens;
+    double seconds;
+    double loss_sum, loss_weight; /* of the smoothed loss */
+    size_t n;                   /* parameters */
+    float *data;                /* (3n): parameters, first moments, second moments; owned */
+};
+
+/* LF_E_NOT_FOUND where there is none; LF_E_INVALID where it is another job's (digest, n);
+ * LF_E_DAMAGED. Free out->data. */
+enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const char *digest,
+                               size_t n, struct lf_diag *diag) LF_MUST_CHECK;
+/* Makes the directory where it is missing. */
+enum lf_err lf_checkpoint_write(const struct lf_checkpoint *c, const char *dir,
+                                struct lf_diag *diag) LF_MUST_CHECK;
+
+/* One write under way. Zero-initialised: none. */
+struct lf_checkpoint_writer {
+    bool busy;           /* a thread is there and not joined */
+    pthread_t thread;
+    atomic_bool finished;
+    struct lf_checkpoint c;
+    const char *dir;     /* borrowed */
+    enum lf_err rc;      /* of the last write, once it is over */
+    struct lf_diag diag;
+};
+
+/* Takes c->data, also on failure. Nothing may be under way. */
+enum lf_err lf_checkpoint_start(struct lf_checkpoint_writer *w, const struct lf_checkpoint *c,
+                                const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* True once for each write, when it is over: w->rc, w->diag and w->c.step tell of it. `wait` waits
+ * for one that is under way. */
+bool lf_checkpoint_over(struct lf_checkpoint_writer *w, bool wait);
+
+#endif
