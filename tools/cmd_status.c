@@ -22,7 +22,7 @@ static const char *text_of(const json_t *obj, const char *key)
     return s ? s : "";
 }
 
-/* ---- One adapter ------------------------------------------------------------------------------ */
+/* ---- One adapter ----------------------------------------------------------------------------- */
 
 static enum lf_err show_adapter(struct lf_client *c, const char *name, const struct question *q,
                                 bool named, struct lf_diag *diag)
@@ -45,7 +45,7 @@ static enum lf_err show_adapter(struct lf_client *c, const char *name, const str
     return lf_client_stream(c, path, stdout, diag);
 }
 
-/* ---- The daemon ------------------------------------------------------------------------------- */
+/* ---- The daemon ------------------------------------------------------------------------------ */
 
 static void print_bases(const json_t *answer)
 {
