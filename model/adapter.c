@@ -111,6 +111,28 @@ void lf_adapter_free(struct lf_adapter *a)
     free(a);
 }
 
+enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
+                            struct lf_diag *diag)
+{
+    struct lf_adapter *b = malloc(sizeof *b);
+    size_t bytes = a->shape.n_params * sizeof *a->params;
+    enum lf_err rc = LF_E_NO_MEMORY;
+    if (b) {
+        *b = *a;
+        b->shape = (struct lf_adapter_shape){0};
+        b->params = malloc(bytes);
+        if (b->params)
+            rc = lf_adapter_shape_copy(&b->shape, &a->shape);
+    }
+    if (rc != LF_OK) {
+        lf_adapter_free(b);
+        return lf_fail(diag, rc, "no memory for an adapter of %zu bytes", bytes);
+    }
+    memcpy(b->params, a->params, bytes);
+    *out = b;
+    return LF_OK;
+}
+
 /* ---- A fresh adapter -------------------------------------------------------------------------- */
 
 /* The last part of "self_attn.q_proj". */

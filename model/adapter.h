@@ -81,6 +81,9 @@ enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, 
 enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *c, const char *dir,
                             const char *base_name, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_adapter_free(struct lf_adapter *a);
+/* The same again. Yours. */
+enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 
 /* ---- Slots ------------------------------------------------------------------------------------ */
 
