@@ -237,11 +237,6 @@ enum lf_err lf_tok_split_llama3(struct lf_tokenizer *t, struct lf_diag *diag)
                        LF_TOK_ISOLATED, false, diag);
 }
 
-enum lf_err lf_tok_split_bytes(struct lf_tokenizer *t, struct lf_diag *diag)
-{
-    return split_add(t, LF_TOK_SPLIT_BYTES, diag) ? LF_OK : LF_E_TOO_BIG;
-}
-
 static enum lf_err split_byte_level(struct lf_tokenizer *t, const json_t *obj,
                                     struct lf_diag *diag)
 {
@@ -255,7 +250,9 @@ static enum lf_err split_byte_level(struct lf_tokenizer *t, const json_t *obj,
         rc = LF_E_TOO_BIG;
     if (rc == LF_OK && regex)
         rc = lf_tok_split_gpt2(t, diag);
-    return rc == LF_OK ? lf_tok_split_bytes(t, diag) : rc;
+    if (rc == LF_OK && !split_add(t, LF_TOK_SPLIT_BYTES, diag))
+        rc = LF_E_TOO_BIG;
+    return rc;
 }
 
 static enum lf_err split_digits(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
@@ -507,4 +504,25 @@ enum lf_err lf_tok_read_decoder(struct lf_tokenizer *t, const json_t *obj, struc
          {"type", "replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}},
     };
     return read_typed(t, obj, "decoders", types, COUNT(types), diag);
+}
+
+/* --- for the forms that have no such file --- */
+
+enum lf_err lf_tok_byte_level(struct lf_tokenizer *t, struct lf_diag *diag)
+{
+    if (!split_add(t, LF_TOK_SPLIT_BYTES, diag) || !decode_add(t, LF_TOK_DECODE_BYTES, diag))
+        return LF_E_TOO_BIG;
+    return LF_OK;
+}
+
+enum lf_err lf_tok_read_text(struct lf_tokenizer *t, const char *json, lf_tok_read_fn read,
+                             struct lf_diag *diag)
+{
+    json_t *value;
+    enum lf_err rc = lf_json_parse(&value, json, strlen(json), diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = read(t, value, diag);
+    json_decref(value);
+    return rc;
 }

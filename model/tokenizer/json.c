@@ -95,8 +95,7 @@ static enum lf_err find_model(struct model *m, struct lf_json_reader *r)
     return rc;
 }
 
-static enum lf_err read_vocab(struct lf_tokenizer *t, struct lf_str range,
-                              struct lf_diag *diag)
+enum lf_err lf_tok_read_vocab(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
 {
     struct lf_json_reader r;
     lf_json_reader_init(&r, range.s, range.n, diag);
@@ -248,7 +247,7 @@ static enum lf_err read_model(struct lf_tokenizer *t, struct lf_str range,
     if (rc == LF_OK && (!m.vocab.s || !m.merges.s))
         rc = lf_fail(diag, LF_E_INVALID, "\"vocab\" or \"merges\" is missing");
     if (rc == LF_OK)
-        rc = read_vocab(t, m.vocab, diag);
+        rc = lf_tok_read_vocab(t, m.vocab, diag);
     if (rc == LF_OK)
         rc = read_merges(t, m.merges, diag);
     lf_json_reader_free(&r);
@@ -297,11 +296,9 @@ static enum lf_err read_added_all(struct lf_tokenizer *t, const json_t *list, st
 
 /* --- the file --- */
 
-typedef enum lf_err (*read_fn)(struct lf_tokenizer *t, const json_t *value, struct lf_diag *diag);
-
 /* Parses a member and hands it on; a missing one is null. */
 static enum lf_err read_member(struct lf_tokenizer *t, struct lf_str range, const char *name,
-                               read_fn read, struct lf_diag *diag)
+                               lf_tok_read_fn read, struct lf_diag *diag)
 {
     json_t *value = NULL;
     enum lf_err rc = LF_OK;

@@ -98,6 +98,19 @@ static void words_as_bytes(struct lf_tokenizer *t)
     t->n_splits--;
 }
 
+enum lf_err lf_tok_template(struct lf_tokenizer *t, bool bos, bool eos, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    t->template.n = 0;
+    if (bos && t->bos >= 0)
+        rc = lf_ids_push(&t->template, t->bos);
+    if (rc == LF_OK)
+        rc = lf_ids_push(&t->template, LF_TOK_TEMPLATE_TEXT);
+    if (rc == LF_OK && eos && t->eos >= 0)
+        rc = lf_ids_push(&t->template, t->eos);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the template");
+}
+
 static void mark_fused(struct lf_tokenizer *t)
 {
     bool fused = false;
@@ -114,9 +127,8 @@ enum lf_err lf_tok_ready(struct lf_tokenizer *t, struct lf_diag *diag)
     enum lf_err rc = lf_tok_bpe_ready(&t->bpe, &t->arena, diag);
     if (rc == LF_OK)
         rc = lf_tok_added_ready(t, diag);
-    if (rc == LF_OK && t->template.n == 0 &&
-        lf_ids_push(&t->template, LF_TOK_TEMPLATE_TEXT) != LF_OK)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a tokenizer");
+    if (rc == LF_OK && t->template.n == 0)
+        rc = lf_tok_template(t, false, false, diag);
     if (t->n_decodes == 0)
         t->decodes[t->n_decodes++].kind = LF_TOK_DECODE_SPACES;
     mark_fused(t);
@@ -159,4 +171,13 @@ bool lf_tokenizer_is_special(const struct lf_tokenizer *t, int32_t id)
 {
     const struct lf_tok_added *a = lf_tok_added_of(t, id);
     return a && a->hidden;
+}
+
+enum lf_err lf_tokenizer_parse_model(struct lf_tokenizer **out, const char *model, size_t n,
+                                     struct lf_diag *diag)
+{
+    if (n > LF_JSON_BYTES_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "tokenizer.model of %zu bytes is over the limit", n);
+    return lf_tok_is_tiktoken(model, n) ? lf_tok_parse_tiktoken(out, model, n, diag)
+                                        : lf_tok_parse_sentencepiece(out, model, n, diag);
 }

@@ -11,6 +11,7 @@
 #include "core/json.h"
 #include "core/limits.h"
 #include "model/tokenizer.h"
+#include "tests/vectors/unpacked.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -224,11 +225,91 @@ static void trained_bases_load_and_give_text_back(void **state)
         skip();
 }
 
+/* A directory that holds links to some files of others, so that another form is found. */
+static void link_into(const char *dir, const char *from, const char *file, const char *as)
+{
+    char target[LF_PATH_MAX], whole[LF_PATH_MAX], link[LF_PATH_MAX];
+    assert_true(join(target, from, file));
+    assert_non_null(realpath(target, whole));
+    snprintf(link, sizeof link, "%s/%s", dir, as);
+    assert_int_equal(symlink(whole, link), 0);
+}
+
+/* Opens what `dir` holds and removes it. */
+static void check_form(const char *dir, const char *name, const char *cases)
+{
+    struct lf_tokenizer *t = open_dir(dir);
+    check_cases(t, name, cases);
+    lf_tokenizer_free(t);
+    assert_int_equal(lf_dir_remove(dir, NULL), LF_OK);
+}
+
+static void check_model(const char *dir, const char *name, const char *cases)
+{
+    char form[] = "form-XXXXXX", label[LF_PATH_MAX], path[LF_PATH_MAX];
+    if (!join(path, dir, "tokenizer.model"))
+        return;
+    assert_non_null(mkdtemp(form));
+    link_into(form, dir, "tokenizer.model", "tokenizer.model");
+    snprintf(label, sizeof label, "%s/tokenizer.model", name);
+    check_form(form, label, cases);
+}
+
+static void check_merges(const char *dir, const char *name, const char *cases)
+{
+    char form[] = "form-XXXXXX", label[LF_PATH_MAX], path[LF_PATH_MAX];
+    if (!join(path, dir, "merges.txt"))
+        return;
+    assert_non_null(mkdtemp(form));
+    link_into(form, dir, "vocab.json", "vocab.json");
+    link_into(form, dir, "merges.txt", "merges.txt");
+    snprintf(label, sizeof label, "%s/merges.txt", name);
+    check_form(form, label, cases);
+}
+
+static void check_real(const char *dir, const char *name)
+{
+    char cases[LF_PATH_MAX];
+    if (!join(cases, dir, "cases.jsonl"))
+        return;
+    struct lf_tokenizer *t = open_dir(dir);
+    check_cases(t, name, cases);
+    lf_tokenizer_free(t);
+    check_model(dir, name, cases);
+    check_merges(dir, name, cases);
+}
+
+static void real_tokenizers_are_equal_in_every_form(void **state)
+{
+    (void)state;
+    const char *dir = unpacked_tokenizers();
+    if (!dir || each_folder(dir, check_real) == 0)
+        skip();
+}
+
+/* phi-2 is GPT-2's vocabulary and merges with added runs of spaces. */
+static void added_tokens_json_is_read(void **state)
+{
+    (void)state;
+    char gpt2[LF_PATH_MAX], phi2[LF_PATH_MAX], cases[LF_PATH_MAX], form[] = "form-XXXXXX";
+    const char *dir = unpacked_tokenizers();
+    if (!dir || !join(gpt2, dir, "gpt2") || !join(phi2, dir, "phi-2"))
+        skip();
+    assert_true(join(cases, phi2, "cases.jsonl"));
+    assert_non_null(mkdtemp(form));
+    link_into(form, gpt2, "vocab.json", "vocab.json");
+    link_into(form, gpt2, "merges.txt", "merges.txt");
+    link_into(form, phi2, "added_tokens.derived.json", "added_tokens.json");
+    check_form(form, "phi-2/added_tokens.json", cases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_cases_are_equal),
         cmocka_unit_test(trained_bases_load_and_give_text_back),
+        cmocka_unit_test(real_tokenizers_are_equal_in_every_form),
+        cmocka_unit_test(added_tokens_json_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
