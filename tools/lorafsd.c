@@ -1,0 +1,38 @@
+/* lorafsd: the daemon by itself. `lorafs serve` starts the same beside a mount. */
+#include "tools/serving.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    struct lf_serving s;
+    lf_serving_init(&s);
+    const struct lf_option options[] = {LF_SERVING_OPTIONS(s), {0}};
+    const struct lf_usage usage = {
+        "lorafsd", "--base DIR [options]",
+        "Serves one base model and all its LoRA adapters over HTTP, and trains new ones. Runs in "
+        "the foreground and logs on stderr; SIGTERM and SIGINT stop it once the answers under way have "
+        "ended. Mount its tree with `lorafs mount`.",
+        options, 0, 0, "  lorafsd --base share/base --data data --listen 127.0.0.1:8080"};
+    struct lf_args args;
+    int status;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("lorafsd %s\n", LF_VERSION);
+        return 0;
+    }
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    struct lf_diag diag = {""};
+    enum lf_err rc = LF_OK;
+    lf_serving_finish(&s);
+    s.daemon.stop_fd = lf_serving_stop_fd(false);
+    if (s.daemon.stop_fd < 0)
+        rc = lf_fail_errno(&diag, errno, "signals");
+    if (rc == LF_OK)
+        rc = lf_daemon_run(&s.daemon, &diag);
+    if (s.daemon.stop_fd >= 0)
+        close(s.daemon.stop_fd);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}

@@ -1,0 +1,66 @@
+/* The command line of the daemon: what `lorafsd` and `lorafs serve` have in common. */
+#ifndef LF_TOOLS_SERVING_H
+#define LF_TOOLS_SERVING_H
+
+#include "core/limits.h"
+#include "daemon/daemon.h"
+#include "tools/offline.h"
+#include "tools/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lf_serving {
+    struct lf_daemon_options daemon;
+    char data_dir[LF_PATH_MAX]; /* the default one */
+    /* As the options table wants them; lf_serving_finish moves them into `daemon`. */
+    int device, quant, log_level;
+    int64_t threads, slots, batch_tokens, train_tokens, drain_seconds;
+};
+
+#define LF_SERVING_OPTIONS(s)                                                                      \
+    {"base", 'b', LF_OPT_STR, "DIR", &(s).daemon.base_dir,                                         \
+     "the base model: a checkpoint directory", .required = true},                                  \
+    {"data", 'D', LF_OPT_STR, "DIR", &(s).daemon.data_dir,                                         \
+     "where adapters, data sets and state are kept"},                                              \
+    {"listen", 'l', LF_OPT_STR, "[ADDR:]PORT", &(s).daemon.listen,                                 \
+     "TCP address of the HTTP API; port 0 takes any that is free"},                                \
+    {"no-tcp", 0, LF_OPT_FLAG, NULL, &(s).daemon.no_tcp, "listen on the unix socket alone"},       \
+    {"socket", 0, LF_OPT_STR, "PATH", &(s).daemon.socket_path,                                     \
+     "the unix socket; lorafsd.sock in the data directory if not given"},                          \
+    {"api-key-file", 0, LF_OPT_STR, "FILE", &(s).daemon.api_key_file,                              \
+     "ask clients for the key on this file's first line"},                                         \
+    {"allow-load", 0, LF_OPT_FLAG, NULL, &(s).daemon.allow_load,                                   \
+     "clients may have adapters loaded from directories of this machine"},                         \
+    {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &(s).quant,                                   \
+     "form of the blocks' linear weights; a 4-bit checkpoint is used as it is"},                   \
+    {"device", 'd', LF_OPT_CHOICE, LF_OFFLINE_DEVICES, &(s).device,                                \
+     "where to compute; auto takes a CUDA card where there is one"},                               \
+    {"threads", 't', LF_OPT_INT, "N", &(s).threads, "threads of the cpu device; 0: one a core",    \
+     .hi = 1024},                                                                                  \
+    {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \
+     "ceiling for device memory; 0: all there is", .hi = 1e15},                                    \
+    {"slots", 0, LF_OPT_INT, "N", &(s).slots, "adapters resident on the device", .lo = 1,          \
+     .hi = LF_SLOTS_MAX},                                                                          \
+    {"kv-tokens", 0, LF_OPT_INT, "N", &(s).daemon.kv_tokens,                                       \
+     "tokens of all live sequences together; 0: what the memory allows", .hi = 1e9},               \
+    {"batch-tokens", 0, LF_OPT_INT, "N", &(s).batch_tokens, "most tokens of a serving step",       \
+     .lo = 1, .hi = 1 << 20},                                                                      \
+    {"train-tokens", 0, LF_OPT_INT, "N", &(s).train_tokens,                                        \
+     "most tokens of a training batch; 0: this daemon does not train", .hi = 1 << 20},             \
+    {"drain", 0, LF_OPT_INT, "SECONDS", &(s).drain_seconds,                                        \
+     "how long answers under way may take to end when the daemon stops", .hi = 86400},             \
+    {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \
+     "least level of the lines on stderr"}
+
+/* The defaults, before parsing. */
+void lf_serving_init(struct lf_serving *s);
+/* After parsing: s->daemon is complete but for stop_fd and ready. Opens the CUDA device briefly
+ * to answer `auto`. */
+void lf_serving_finish(struct lf_serving *s);
+/* Blocks SIGINT, SIGTERM and, with `children`, SIGCHLD in this thread and those it starts; ignores
+ * SIGPIPE. Returns a descriptor that is readable when one of them came: the daemon's stop_fd; or
+ * -1 with errno. Before any thread is started. */
+int lf_serving_stop_fd(bool children);
+
+#endif
