@@ -87,7 +87,8 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
 /* One fused batch: takes the next rows of every running job in turn until the budget is reached,
  * runs them, and ends the micro-batches, steps and jobs that are complete. budget <= tokens_max
  * (0: tokens_max) keeps a batch short while requests wait; a longer row then runs alone. *active:
- * jobs still running. Fails only for the device; a job's own trouble ends that job. */
+ * jobs still running. A job's own trouble ends that job; it fails only for the device: free the
+ * trainer then, checkpoints stay. */
 enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active, struct lf_diag *diag)
     LF_MUST_CHECK;
 
@@ -96,7 +97,7 @@ void lf_job_pause(struct lf_job *j, bool paused);
 /* Ends it now, as cancelled; its checkpoint is removed. */
 void lf_job_cancel(struct lf_job *j);
 /* Asks for a checkpoint at the next step boundary, told by LF_TRAIN_CHECKPOINT (shutdown: call,
- * step until it came, free). Of a paused job there is one already. */
+ * step until it came, free). Nothing where the job has no checkpoint_dir, or has ended. */
 void lf_job_checkpoint(struct lf_job *j);
 /* The adapter as it is now. Borrowed until the next call, or lf_job_release. */
 enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, struct lf_diag *diag)

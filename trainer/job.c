@@ -1,0 +1,467 @@
+/* A job: how it begins, what happens at its step boundaries, how it ends. */
+#include "trainer/job.h"
+
+#include "core/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SMOOTH_LOSS 0.95 /* of the smoothed loss is kept at a step */
+#define SMOOTH_TIME 0.9
+
+/* ---- Telling ---------------------------------------------------------------------------------- */
+
+void lf_job_tell(struct lf_job *j, const struct lf_train_event *e)
+{
+    struct lf_train_event filled = *e;
+    if (e->kind != LF_TRAIN_CHECKPOINT)
+        filled.step = j->step;
+    filled.steps = j->plan.steps;
+    if (j->event)
+        j->event(j->event_arg, &filled);
+}
+
+void lf_job_show(struct lf_job *j)
+{
+    struct lf_job_progress p = {
+        .state = j->state,
+        .step = j->step,
+        .steps = j->plan.steps,
+        .resumed = j->resumed,
+        .tokens = j->tokens,
+        .loss = j->loss_weight > 0 ? j->loss_sum / j->loss_weight : NAN,
+        .tokens_per_second = j->tokens_per_second,
+        .seconds = j->seconds,
+        .eta_seconds = j->step_seconds * (double)(j->plan.steps - j->step),
+        .eval_loss = j->evaluation.loss};
+    memcpy(p.reason, j->why.text, sizeof p.reason);
+    pthread_mutex_lock(&j->mutex);
+    j->seen = p;
+    pthread_mutex_unlock(&j->mutex);
+}
+
+void lf_job_progress(struct lf_job *j, struct lf_job_progress *out)
+{
+    pthread_mutex_lock(&j->mutex);
+    *out = j->seen;
+    pthread_mutex_unlock(&j->mutex);
+}
+
+/* ---- Checkpoints ------------------------------------------------------------------------------ */
+
+/* What a checkpoint must agree with to be this job's: all that decides its numbers. */
+static enum lf_err make_digest(struct lf_job *j, struct lf_diag *diag)
+{
+    struct lf_train_settings s = j->s;
+    s.base[0] = s.preset[0] = s.metric[0] = '\0';
+    s.eval_every = 0;
+    s.max_tokens = 1;
+    struct lf_dataset_report rows;
+    lf_dataset_report(j->train, &rows);
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    struct lf_sha256 *h = lf_sha256_begin();
+    enum lf_err rc = lf_train_settings_print(&s, &text);
+    if (rc == LF_OK && h) {
+        const struct lf_adapter_shape *shape = &j->adapter->shape;
+        size_t n = (size_t)shape->n_sites;
+        lf_sha256_add(h, text.data, text.len);
+        lf_sha256_add(h, rows.sha256, sizeof rows.sha256);
+        lf_sha256_add(h, j->t->m->digest, sizeof j->t->m->digest);
+        lf_sha256_add(h, shape->rank, n * sizeof *shape->rank);
+        lf_sha256_add(h, shape->scale, n * sizeof *shape->scale);
+        lf_sha256_add(h, j->adapter->params, shape->n_params * sizeof *j->adapter->params);
+    }
+    lf_sha256_end(h, j->digest);
+    lf_buf_free(&text);
+    return rc == LF_OK && h ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a digest");
+}
+
+static void note(struct lf_job *j, const struct lf_diag *d)
+{
+    memcpy(&j->why, d, sizeof j->why);
+}
+
+/* Tells of a write that is over; `wait` waits for it. */
+static void settle(struct lf_job *j, bool wait)
+{
+    if (!lf_checkpoint_over(&j->writer, wait))
+        return;
+    bool ok = j->writer.rc == LF_OK;
+    j->checkpoint_step = ok ? j->writer.c.step : -1;
+    note(j, &j->writer.diag);
+    lf_job_show(j);
+    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_CHECKPOINT,
+                                            .step = j->writer.c.step,
+                                            .reason = ok ? NULL : j->writer.diag.text});
+}
+
+/* Copies parameters and moments to the host. */
+static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf_diag *diag)
+{
+    const struct lf_slot *slot = &j->t->slots->slot[j->slot];
+    size_t n = slot->shape.n_params, bytes = n * sizeof(float);
+    *c = (struct lf_checkpoint){.step = j->step,
+                                .tokens = j->tokens,
+                                .seconds = j->seconds,
+                                .loss_sum = j->loss_sum,
+                                .loss_weight = j->loss_weight,
+                                .n = n,
+                                .data = malloc(3 * bytes)};
+    if (!c->data)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a checkpoint");
+    memcpy(c->digest, j->digest, sizeof c->digest);
+    lf_stream_download(j->t->stream, c->data, slot->master, bytes);
+    lf_stream_download(j->t->stream, c->data + n, slot->m, bytes);
+    lf_stream_download(j->t->stream, c->data + 2 * n, slot->v, bytes);
+    enum lf_err rc = lf_stream_wait(j->t->stream, diag);
+    if (rc != LF_OK)
+        free(c->data);
+    return rc;
+}
+
+/* Starts a checkpoint of the step that is done. Trouble with it is noted; the job goes on. */
+static enum lf_err save(struct lf_job *j, struct lf_diag *diag)
+{
+    struct lf_checkpoint c;
+    struct lf_diag trouble = {""};
+    settle(j, true);
+    enum lf_err rc = snapshot(j, &c, &trouble);
+    if (rc == LF_E_DEVICE_LOST)
+        return lf_fail(diag, rc, "%s", trouble.text);
+    if (rc == LF_OK)
+        rc = lf_checkpoint_start(&j->writer, &c, j->checkpoint_dir, &trouble);
+    note(j, &trouble);
+    j->checkpoint_wanted = false;
+    j->checkpoint_ns = lf_clock_ns();
+    if (rc != LF_OK)
+        lf_job_tell(j, &(struct lf_train_event){
+                           .kind = LF_TRAIN_CHECKPOINT, .step = j->step, .reason = j->why.text});
+    return LF_OK;
+}
+
+/* A checkpoint at a step boundary, where one is wanted or due; one that is merely due waits while
+ * the last is still being written. */
+static enum lf_err save_if_due(struct lf_job *j, struct lf_diag *diag)
+{
+    if (!j->checkpoint_dir)
+        return LF_OK;
+    double since = (double)(lf_clock_ns() - j->checkpoint_ns) * 1e-9;
+    bool due = since >= j->checkpoint_seconds &&
+               (!j->writer.busy || j->checkpoint_seconds == 0 || atomic_load(&j->writer.finished));
+    return j->checkpoint_wanted || due ? save(j, diag) : LF_OK;
+}
+
+/* The job's checkpoint, or c->data NULL where there is none that can be used; why not is noted. */
+static void find_checkpoint(struct lf_job *j, struct lf_checkpoint *c)
+{
+    struct lf_diag trouble = {""};
+    c->data = NULL;
+    if (!j->checkpoint_dir)
+        return;
+    size_t n = j->adapter->shape.n_params;
+    enum lf_err rc = lf_checkpoint_read(c, j->checkpoint_dir, j->digest, n, &trouble);
+    if (rc == LF_OK && c->step > j->plan.steps) {
+        free(c->data);
+        c->data = NULL;
+        rc = lf_fail(&trouble, LF_E_DAMAGED, "the checkpoint is of a later step");
+    }
+    if (rc != LF_OK && rc != LF_E_NOT_FOUND)
+        lf_fail(&j->why, rc, "started anew: %s", trouble.text);
+}
+
+/* Takes the slot, with what the checkpoint has where there is one. */
+static enum lf_err take_slot(struct lf_job *j, const struct lf_checkpoint *c, struct lf_diag *diag)
+{
+    struct lf_trainer *t = j->t;
+    size_t n = j->adapter->shape.n_params, bytes = n * sizeof(float);
+    if (c->data)
+        memcpy(j->adapter->params, c->data, bytes);
+    enum lf_err rc = lf_slots_load(t->slots, t->stream, &j->slot, j->adapter, true, diag);
+    if (rc != LF_OK || !c->data)
+        return rc;
+    lf_stream_upload(t->stream, t->slots->slot[j->slot].m, c->data + n, bytes);
+    lf_stream_upload(t->stream, t->slots->slot[j->slot].v, c->data + 2 * n, bytes);
+    j->step = j->resumed = j->checkpoint_step = c->step;
+    j->tokens = c->tokens;
+    j->seconds = c->seconds;
+    j->loss_sum = c->loss_sum;
+    j->loss_weight = c->loss_weight;
+    return LF_OK;
+}
+
+/* ---- Boundaries ------------------------------------------------------------------------------- */
+
+/* The next step, or what is instead of it. */
+static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    j->sums = (struct lf_job_sums){0};
+    if (j->step == j->plan.steps) {
+        lf_job_end(j, LF_JOB_DONE, NULL);
+        return LF_OK;
+    }
+    lf_plan_go(&j->plan, j->step);
+    j->clock_ns = lf_clock_ns();
+    if (j->pause_wanted) {
+        j->state = LF_JOB_PAUSED;
+        if (j->checkpoint_dir && j->checkpoint_step != j->step)
+            rc = save(j, diag);
+    }
+    lf_job_show(j);
+    return rc;
+}
+
+/* With `step` steps done: evaluation where it is due, then on. */
+static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
+{
+    bool last = j->step == j->plan.steps;
+    bool due = j->s.eval_every > 0 && j->step > 0 && j->step % j->s.eval_every == 0;
+    if (!j->eval || !(last || due))
+        return go_on(j, diag);
+    j->evaluation = (struct lf_job_eval){.running = true, .loss = j->evaluation.loss};
+    lf_job_show(j);
+    return LF_OK;
+}
+
+enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag)
+{
+    j->evaluation.running = false;
+    j->evaluation.loss = j->evaluation.sum / (double)j->evaluation.n;
+    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_EVAL,
+                                            .eval_loss = j->evaluation.loss});
+    return j->state == LF_JOB_RUNNING ? go_on(j, diag) : LF_OK;
+}
+
+static void count_time(struct lf_job *j)
+{
+    uint64_t now = lf_clock_ns();
+    double dt = fmax((double)(now - j->clock_ns) * 1e-9, 1e-9), rate = (double)j->sums.tokens / dt;
+    double keep = j->step_seconds > 0 ? SMOOTH_TIME : 0;
+    j->seconds += dt;
+    j->step_seconds = keep * j->step_seconds + (1 - keep) * dt;
+    j->tokens_per_second = keep * j->tokens_per_second + (1 - keep) * rate;
+    j->clock_ns = now;
+}
+
+enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag)
+{
+    bool by_tokens = j->s.loss_normalization == LF_LOSS_TOKENS;
+    double loss = by_tokens ? j->sums.step / (double)j->sums.step_n : j->sums.step;
+    double lr = lf_train_learning_rate(&j->s, j->step, j->plan.steps);
+    count_time(j);
+    j->step++;
+    j->tokens += j->sums.tokens;
+    j->loss_sum = j->loss_sum * SMOOTH_LOSS + loss;
+    j->loss_weight = j->loss_weight * SMOOTH_LOSS + 1;
+    lf_job_show(j);
+    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_STEP,
+                                            .loss = loss,
+                                            .grad_norm = norm,
+                                            .learning_rate = lr,
+                                            .tokens = j->tokens,
+                                            .tokens_per_second = j->tokens_per_second});
+    if (j->state != LF_JOB_RUNNING)
+        return LF_OK;
+    enum lf_err rc = save_if_due(j, diag);
+    return rc == LF_OK ? at_boundary(j, diag) : rc;
+}
+
+void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag *why)
+{
+    settle(j, true);
+    if (why)
+        note(j, why);
+    j->state = state;
+    j->evaluation.running = false;
+    lf_job_show(j);
+    lf_job_tell(j, &(struct lf_train_event){
+                       .kind = LF_TRAIN_END,
+                       .state = state,
+                       .reason = state == LF_JOB_FAILED ? j->why.text : NULL});
+}
+
+enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag)
+{
+    settle(j, false);
+    if (j->state == LF_JOB_PAUSED && j->checkpoint_wanted)
+        return save(j, diag);
+    if (j->begun || j->state != LF_JOB_RUNNING)
+        return LF_OK;
+    j->begun = true;
+    return at_boundary(j, diag);
+}
+
+/* ---- From outside ----------------------------------------------------------------------------- */
+
+static bool ended(const struct lf_job *j)
+{
+    return j->state != LF_JOB_RUNNING && j->state != LF_JOB_PAUSED;
+}
+
+void lf_job_pause(struct lf_job *j, bool paused)
+{
+    j->pause_wanted = paused;
+    if (!paused && j->state == LF_JOB_PAUSED) {
+        j->state = LF_JOB_RUNNING;
+        j->clock_ns = lf_clock_ns();
+        lf_job_show(j);
+    }
+}
+
+static void remove_checkpoint(struct lf_job *j)
+{
+    lf_checkpoint_over(&j->writer, true);
+    if (j->checkpoint_dir && lf_dir_remove(j->checkpoint_dir, &j->why) != LF_OK)
+        lf_job_show(j);
+}
+
+void lf_job_cancel(struct lf_job *j)
+{
+    if (ended(j))
+        return;
+    lf_job_end(j, LF_JOB_CANCELLED, NULL);
+    remove_checkpoint(j);
+}
+
+void lf_job_checkpoint(struct lf_job *j)
+{
+    if (ended(j) || !j->checkpoint_dir)
+        return;
+    j->checkpoint_wanted = true;
+}
+
+enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_slots_read(j->t->slots, j->t->stream, j->slot, j->adapter, diag);
+    if (rc == LF_OK)
+        *out = j->adapter;
+    return rc;
+}
+
+void lf_job_release(struct lf_job *j)
+{
+    lf_assert(ended(j));
+    if (j->state == LF_JOB_DONE)
+        remove_checkpoint(j);
+    lf_job_free(j);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------- */
+
+void lf_job_free(struct lf_job *j)
+{
+    struct lf_trainer *t = j->t;
+    for (int i = 0; i < t->n_jobs; i++) {
+        if (t->jobs[i] != j)
+            continue;
+        t->n_jobs--;
+        memmove(&t->jobs[i], &t->jobs[i + 1], (size_t)(t->n_jobs - i) * sizeof *t->jobs);
+        t->turn = 0;
+    }
+    lf_checkpoint_over(&j->writer, true);
+    if (j->slot >= 0)
+        lf_slots_unload(t->slots, t->stream, j->slot);
+    lf_plan_free(&j->plan);
+    lf_adapter_free(j->adapter);
+    lf_dataset_free(j->train);
+    lf_dataset_free(j->eval);
+    lf_train_settings_free(&j->s);
+    free(j->checkpoint_dir);
+    pthread_mutex_destroy(&j->mutex);
+    free(j);
+}
+
+static enum lf_err check_length(const struct lf_trainer *t, const struct lf_dataset *d,
+                                struct lf_diag *diag)
+{
+    struct lf_dataset_report r;
+    lf_dataset_report(d, &r);
+    if (r.n_max > t->tokens_max)
+        return lf_fail(diag, LF_E_INVALID,
+                       "a row has %d tokens and a batch holds %d: set max_length to that or less",
+                       r.n_max, t->tokens_max);
+    return LF_OK;
+}
+
+static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
+                                struct lf_diag *diag)
+{
+    const struct lf_config *c = &j->t->m->config;
+    int rank_max = lf_exec_limits(j->t->x)->rank_max;
+    struct lf_lora_settings lora = {.rank = j->s.rank,
+                                    .alpha = j->s.alpha,
+                                    .rslora = j->s.rslora,
+                                    .dropout = j->s.dropout,
+                                    .target_modules = j->s.target_modules};
+    enum lf_err rc = init ? lf_adapter_copy(&j->adapter, init, diag)
+                          : lf_adapter_new(&j->adapter, c, &lora, j->s.seed, diag);
+    if (rc == LF_OK && j->adapter->shape.rank_max > rank_max)
+        rc = lf_fail(diag, LF_E_INVALID, "the rank is %d; here it may be %d at the most",
+                     j->adapter->shape.rank_max, rank_max);
+    return rc;
+}
+
+static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struct lf_diag *diag)
+{
+    struct lf_trainer *t = j->t;
+    enum lf_err rc = lf_train_settings_copy(&j->s, spec->settings);
+    if (rc != LF_OK)
+        return lf_fail(diag, rc, "no memory for a job");
+    if (j->s.learning_rate == 0)
+        j->s.learning_rate = lf_train_auto_learning_rate(t->m->config.C);
+    if (spec->checkpoint_dir && !(j->checkpoint_dir = strdup(spec->checkpoint_dir)))
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a job");
+    rc = check_length(t, j->train, diag);
+    if (rc == LF_OK && j->eval)
+        rc = check_length(t, j->eval, diag);
+    if (rc == LF_OK)
+        rc = lf_plan_init(&j->plan, j->train, &j->s, diag);
+    if (rc == LF_OK)
+        rc = make_adapter(j, spec->init, diag);
+    if (rc == LF_OK && j->checkpoint_dir)
+        rc = make_digest(j, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_checkpoint c;
+    find_checkpoint(j, &c);
+    rc = take_slot(j, &c, diag);
+    free(c.data);
+    lf_job_show(j);
+    return rc;
+}
+
+enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
+                           struct lf_job **out, struct lf_diag *diag)
+{
+    struct lf_job *j = calloc(1, sizeof *j);
+    if (!j) {
+        lf_dataset_free(spec->train);
+        lf_dataset_free(spec->eval);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a job");
+    }
+    j->t = t;
+    j->slot = -1;
+    j->train = spec->train;
+    j->eval = spec->eval;
+    j->event = spec->event;
+    j->event_arg = spec->event_arg;
+    j->checkpoint_seconds = spec->checkpoint_seconds;
+    j->checkpoint_ns = lf_clock_ns();
+    j->checkpoint_step = -1;
+    j->evaluation.loss = NAN;
+    pthread_mutex_init(&j->mutex, NULL);
+    enum lf_err rc = LF_OK;
+    if (t->n_jobs == LF_JOBS_FUSED_MAX)
+        rc = lf_fail(diag, LF_E_OVERLOADED, "%d jobs train already", t->n_jobs);
+    if (rc == LF_OK)
+        rc = begin(j, spec, diag);
+    if (rc != LF_OK) {
+        lf_job_free(j);
+        return rc;
+    }
+    t->jobs[t->n_jobs++] = j;
+    *out = j;
+    return LF_OK;
+}

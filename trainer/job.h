@@ -1,0 +1,108 @@
+/* A job and the trainer, as the files of the trainer see them. Private to trainer/. */
+#ifndef LF_TRAINER_JOB_H
+#define LF_TRAINER_JOB_H
+
+#include "trainer/checkpoint.h"
+#include "trainer/plan.h"
+#include "trainer/trainer.h"
+
+#include <pthread.h>
+
+/* The micro-batch and the step that are being collected. */
+struct lf_job_sums {
+    int next;              /* row of the plan's step that runs next */
+    double micro;          /* loss over the micro-batch's supervised tokens so far */
+    int64_t micro_n;       /* of them */
+    double step;           /* the step's loss so far, by loss_normalization */
+    int64_t step_n, tokens;
+};
+
+struct lf_job_eval {
+    bool running;
+    int64_t next;          /* row that runs next */
+    double sum;
+    int64_t n;
+    double loss;           /* of the last evaluation, or NaN */
+};
+
+struct lf_job {
+    struct lf_trainer *t;
+    struct lf_train_settings s; /* its learning_rate is a number */
+    struct lf_dataset *train, *eval;
+    struct lf_adapter *adapter; /* host copy, as of the last read */
+    int slot;                   /* -1: none yet */
+    lf_train_event_fn event;
+    void *event_arg;
+
+    enum lf_job_state state;
+    bool begun;                 /* its first step, or evaluation, was prepared */
+    bool pause_wanted;
+    struct lf_diag why;         /* FAILED, or the last checkpoint's trouble */
+    struct lf_plan plan;
+    int64_t step;               /* optimizer steps done */
+    struct lf_job_sums sums;
+    struct lf_job_eval evaluation;
+
+    int64_t tokens;
+    double loss_sum, loss_weight; /* smoothed loss = sum / weight */
+    double seconds, step_seconds; /* trained; a step's, smoothed */
+    double tokens_per_second;
+    uint64_t clock_ns;          /* when the step began; 0: not running */
+
+    char *checkpoint_dir;       /* NULL: no checkpoints */
+    char digest[LF_SHA256_HEX];
+    double checkpoint_seconds;
+    bool checkpoint_wanted;
+    uint64_t checkpoint_ns;     /* when the last one was started */
+    int64_t checkpoint_step;    /* of it; -1: none */
+    int64_t resumed;
+    struct lf_checkpoint_writer writer;
+
+    pthread_mutex_t mutex;      /* protects `seen` */
+    struct lf_job_progress seen;
+};
+
+/* A sequence of the fused batch: whose it is. */
+struct lf_piece {
+    struct lf_job *job;
+    bool eval;
+    int64_t index;              /* of the plan's step, or of the evaluation rows */
+    int n;                      /* its tokens */
+};
+
+struct lf_trainer {
+    struct lf_exec *x;
+    struct lf_stream *stream;
+    struct lf_model *m;
+    struct lf_slots *slots;
+    int tokens_max, seqs_max;
+    struct lf_job *jobs[LF_JOBS_FUSED_MAX];
+    int n_jobs;
+    int turn;                   /* job that is asked first for the next batch */
+    /* The fused batch, (seqs_max) each. */
+    struct lf_batch_seq *batch;
+    struct lf_batch_result *results;
+    struct lf_piece *pieces;
+    int n, n_tokens;
+    /* Squares of gradients' norms, (LF_JOBS_FUSED_MAX). */
+    float *d_sumsq, *sumsq;
+};
+
+/* The optimizer step of these jobs, whose gradients are complete, in one launch. norms: (n) of the
+ * gradients before clipping. A job whose norm is not finite is left as it is. */
+enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, int n,
+                              double *norms, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* job.c */
+void lf_job_tell(struct lf_job *j, const struct lf_train_event *e);
+void lf_job_show(struct lf_job *j);
+/* why: of LF_JOB_FAILED, else NULL. */
+void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag *why);
+/* After an optimizer step: numbers, events, evaluation, checkpoint, the next step or the end. */
+enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag) LF_MUST_CHECK;
+/* Before each batch: begins a job that is new, tells of a checkpoint that was written meanwhile. */
+enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_job_free(struct lf_job *j);
+
+#endif
