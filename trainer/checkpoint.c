@@ -24,7 +24,7 @@ static enum lf_err file_path(char out[LF_PATH_MAX], const char *dir, struct lf_d
     return LF_OK;
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static void print_state(struct lf_buf *out, const struct lf_checkpoint *c)
 {
@@ -66,7 +66,7 @@ enum lf_err lf_checkpoint_write(const struct lf_checkpoint *c, const char *dir,
     return rc;
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors *file,
                                const char *digest, struct lf_diag *diag)
@@ -135,7 +135,7 @@ enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const
     return rc;
 }
 
-/* ---- The thread ------------------------------------------------------------------------------- */
+/* ---- The thread ------------------------------------------------------------------------------ */
 
 static void *write_thread(void *arg)
 {

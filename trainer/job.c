@@ -10,7 +10,7 @@
 #define SMOOTH_LOSS 0.95 /* of the smoothed loss is kept at a step */
 #define SMOOTH_TIME 0.9
 
-/* ---- Telling ---------------------------------------------------------------------------------- */
+/* ---- Telling --------------------------------------------------------------------------------- */
 
 void lf_job_tell(struct lf_job *j, const struct lf_train_event *e)
 {
@@ -48,7 +48,7 @@ void lf_job_progress(struct lf_job *j, struct lf_job_progress *out)
     pthread_mutex_unlock(&j->mutex);
 }
 
-/* ---- Checkpoints ------------------------------------------------------------------------------ */
+/* ---- Checkpoints ----------------------------------------------------------------------------- */
 
 /* What a checkpoint must agree with to be this job's: all that decides its numbers. */
 static enum lf_err make_digest(struct lf_job *j, struct lf_diag *diag)
@@ -191,7 +191,7 @@ static enum lf_err take_slot(struct lf_job *j, const struct lf_checkpoint *c, st
     return LF_OK;
 }
 
-/* ---- Boundaries ------------------------------------------------------------------------------- */
+/* ---- Boundaries ------------------------------------------------------------------------------ */
 
 /* The next step, or what is instead of it. */
 static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
@@ -293,7 +293,7 @@ enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag)
     return at_boundary(j, diag);
 }
 
-/* ---- From outside ----------------------------------------------------------------------------- */
+/* ---- From outside ---------------------------------------------------------------------------- */
 
 static bool ended(const struct lf_job *j)
 {
@@ -348,7 +348,7 @@ void lf_job_release(struct lf_job *j)
     lf_job_free(j);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void lf_job_free(struct lf_job *j)
 {

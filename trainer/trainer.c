@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf_stream *stream,
                            struct lf_model *m, struct lf_slots *slots, int tokens_max,
@@ -58,7 +58,7 @@ void lf_trainer_free(struct lf_trainer *t)
     free(t);
 }
 
-/* ---- Forming ---------------------------------------------------------------------------------- */
+/* ---- Forming --------------------------------------------------------------------------------- */
 
 /* It runs and has rows for a batch. */
 static bool ready(const struct lf_job *j)
@@ -153,7 +153,7 @@ static void form(struct lf_trainer *t, int budget)
     t->turn = t->n_jobs > 0 ? (first + 1) % t->n_jobs : 0;
 }
 
-/* ---- What came back --------------------------------------------------------------------------- */
+/* ---- What came back -------------------------------------------------------------------------- */
 
 static void credit_eval(struct lf_job *j, const struct lf_batch_result *r)
 {

@@ -1,0 +1,47 @@
+/* Evaluation by generation: greedy completions of a dataset's prompts, scored against its
+ * completions. One thread (the stream's). */
+#ifndef LF_TRAINER_EVALUATE_H
+#define LF_TRAINER_EVALUATE_H
+
+#include "core/err.h"
+#include "model/generate.h"
+#include "trainer/dataset.h"
+#include "trainer/metrics.h"
+
+#include <stdint.h>
+
+/* One row's outcome; pointers are borrowed during the call. */
+struct lf_eval_row {
+    int64_t row;              /* of the dataset */
+    const char *completion, *reference;
+    double score;
+    int n_tokens;             /* generated */
+    enum lf_finish finish;    /* LF_FINISH_NONE: its prompt did not fit, it scores 0 */
+};
+typedef void (*lf_eval_row_fn)(void *arg, const struct lf_eval_row *r);
+
+struct lf_eval_options {
+    lf_metric_fn metric;
+    int slot;                 /* adapter slot, or -1 */
+    int max_tokens;           /* of a completion */
+    int64_t rows_max;         /* the first of them; 0: all */
+    lf_eval_row_fn row;       /* as they end, in any order; or NULL */
+    void *row_arg;
+};
+
+struct lf_eval_report {
+    double score;             /* mean over the rows */
+    int64_t rows;
+    int64_t tokens;           /* generated */
+    int64_t unended;          /* completions that max_tokens cut off */
+    int64_t unfit;            /* prompts that did not fit */
+    double seconds;
+};
+
+/* d as loaded with keep_text (else completions are decoded from their ids). g has no live
+ * sequence; m has a tokenizer. */
+enum lf_err lf_evaluate(struct lf_gen *g, const struct lf_model *m, const struct lf_dataset *d,
+                        const struct lf_eval_options *o, struct lf_eval_report *out,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif
