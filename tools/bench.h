@@ -1,0 +1,53 @@
+/* Benchmarks of the exec, and the floor that the machine puts under them.
+ *
+ * A case runs real batches through lf_exec_run on random ids and random adapters (never zeros). Its
+ * floor is the time that the device would need if it did nothing but move the bytes that must be
+ * moved (at the bandwidth of a copy) or the multiplications that must be done (at the rate of a
+ * dense product), whichever takes longer; both rates are measured on this device, in this process.
+ * One thread.
+ */
+#ifndef LF_TOOLS_BENCH_H
+#define LF_TOOLS_BENCH_H
+
+#include "core/err.h"
+#include "model/exec.h"
+#include "tools/offline.h"
+
+#include <stdint.h>
+
+struct lf_floor {
+    double bytes_per_second; /* the best of a copy and of y += x, reads and writes together */
+    double flops_per_second; /* of a dense product in the device's act dtype; 2 a multiplication */
+};
+
+enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s, struct lf_diag *diag)
+    LF_MUST_CHECK;
+
+enum lf_bench_kind { LF_BENCH_DECODE, LF_BENCH_PREFILL, LF_BENCH_TRAIN };
+
+struct lf_bench_case {
+    enum lf_bench_kind kind;
+    int seqs;        /* sequences of a batch */
+    int tokens;      /* prefill, train: tokens of each; decode: tokens in its cache before */
+    int adapters;    /* sequences take them in turn; 0: the bare base */
+    struct lf_lora_settings lora;
+    enum lf_recompute recompute; /* train */
+    int warmup, iters;           /* batches: decoded tokens a sequence, prefills, micro-batches */
+};
+
+struct lf_bench_result {
+    double seconds;       /* a batch, the median of iters */
+    double tokens_per_second;
+    double floor_seconds;
+    bool memory_bound;    /* the floor is bytes, not multiplications */
+    bool recomputed;
+    size_t memory_bytes;  /* on the device for this case, weights included */
+};
+
+/* c: an open model without slots (made and freed here). A train case is forward and backward of a
+ * micro-batch; the optimizer's step, once an accumulation, is not in it. */
+enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
+                         const struct lf_bench_case *b, const struct lf_floor *floor,
+                         struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif

@@ -1,0 +1,193 @@
+/* `lorafs bench`: decoding, prefill and training beside the device's floor. */
+#include "tools/commands.h"
+
+#include "tools/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ask {
+    struct lf_offline_options o;
+    struct lf_option_ints seqs;
+    const char *batch, *targets;
+    int64_t adapters, rank, tokens, warmup, iters;
+    double alpha, dropout;
+    int recompute;
+    bool json;
+};
+
+static const char *const kinds[] = {"decode", "prefill", "train", NULL};
+
+static const char *head_of(enum lf_bench_kind kind)
+{
+    return kind == LF_BENCH_DECODE ? "context" : "tokens";
+}
+
+/* Bytes a second and operations a second, and what they are of. */
+static void print_machine(const struct lf_offline *c, const struct lf_floor *f)
+{
+    struct lf_device_info info;
+    lf_device_info(c->dev, &info);
+    printf("%s: %.1f GB/s, %.2f TFLOP/s\n%s: %s, %.2f GB of weights\n\n", info.name,
+           f->bytes_per_second / 1e9, f->flops_per_second / 1e12, c->model->name,
+           c->model->config.model_type, (double)c->model->weight_bytes / 1e9);
+}
+
+static void print_row(const struct lf_bench_case *b, const struct lf_bench_result *r, bool first)
+{
+    if (first)
+        printf("%-8s %5s %8s %9s %5s %11s %11s %11s %6s %-8s %9s\n", "", "seqs", head_of(b->kind),
+               "adapters", "rank", "tok/s", "ms/batch", "floor ms", "share", "bound", "memory");
+    printf("%-8s %5d %8d %9d %5d %11.1f %11.3f %11.3f %5.1f%% %-8s %6.2f GB%s\n", kinds[b->kind],
+           b->seqs, b->tokens, b->adapters, b->adapters ? b->lora.rank : 0, r->tokens_per_second,
+           r->seconds * 1e3, r->floor_seconds * 1e3, 100 * r->floor_seconds / r->seconds,
+           r->memory_bound ? "bytes" : "products", (double)r->memory_bytes / 1e9,
+           r->recomputed && b->kind == LF_BENCH_TRAIN ? "  recomputes" : "");
+    fflush(stdout);
+}
+
+static void print_json(const struct lf_offline *c, const struct lf_floor *f,
+                       const struct lf_bench_case *b, const struct lf_bench_result *r)
+{
+    struct lf_device_info info;
+    lf_device_info(c->dev, &info);
+    json_t *j = json_pack(
+        "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:s, s:I, s:b, s:f, s:f}",
+        "bench", kinds[b->kind], "device", info.name, "base", c->model->name, "seqs", b->seqs,
+        head_of(b->kind), b->tokens, "adapters", b->adapters, "rank",
+        b->adapters ? b->lora.rank : 0, "targets", b->lora.target_modules, "tokens_per_second",
+        r->tokens_per_second, "batch_seconds", r->seconds, "floor_seconds", r->floor_seconds,
+        "share", r->floor_seconds / r->seconds, "bound", r->memory_bound ? "bytes" : "products",
+        "memory_bytes", (json_int_t)r->memory_bytes, "recomputed", r->recomputed,
+        "bytes_per_second", f->bytes_per_second, "flops_per_second", f->flops_per_second);
+    if (j) {
+        json_dumpf(j, stdout, JSON_REAL_PRECISION(8));
+        putchar('\n');
+        fflush(stdout);
+    }
+    json_decref(j);
+}
+
+static enum lf_err run_cases(const struct ask *ask, struct lf_offline *c, const struct lf_floor *f,
+                             struct lf_bench_case *b, struct lf_diag *diag)
+{
+    if (!ask->json)
+        print_machine(c, f);
+    for (int i = 0; i < ask->seqs.n; i++) {
+        struct lf_bench_result r;
+        b->seqs = (int)ask->seqs.v[i];
+        enum lf_err rc = lf_bench_run(&r, c, b, f, diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "%s, %d sequences", kinds[b->kind], b->seqs);
+        if (ask->json)
+            print_json(c, f, b, &r);
+        else
+            print_row(b, &r, i == 0);
+    }
+    return LF_OK;
+}
+
+/* The floor is measured on a device of its own: its buffers are gone before the base comes. */
+static enum lf_err bench(const struct ask *ask, struct lf_bench_case *b, struct lf_diag *diag)
+{
+    struct lf_offline c = {0};
+    struct lf_floor floor;
+    enum lf_err rc = lf_offline_open_device(&c, &ask->o, diag);
+    if (rc == LF_OK)
+        rc = lf_floor_measure(&floor, c.stream, diag);
+    lf_offline_close(&c);
+    if (rc == LF_OK)
+        rc = lf_offline_open(&c, &ask->o, diag);
+    if (rc == LF_OK)
+        rc = run_cases(ask, &c, &floor, b, diag);
+    lf_offline_close(&c);
+    return rc;
+}
+
+/* "8x512". */
+static bool parse_batch(struct ask *ask)
+{
+    char *end;
+    long seqs = strtol(ask->batch, &end, 10);
+    long tokens = *end == 'x' ? strtol(end + 1, &end, 10) : 0;
+    if (*end || seqs < 1 || seqs > LF_SEQS_MAX || tokens < 1 || tokens > 1 << 20)
+        return false;
+    ask->seqs = (struct lf_option_ints){{seqs}, 1};
+    ask->tokens = tokens;
+    return true;
+}
+
+static int bench_status(const struct lf_usage *u, struct ask *ask, const char *word)
+{
+    struct lf_bench_case b = {.kind = LF_BENCH_DECODE};
+    while (kinds[b.kind] && strcmp(kinds[b.kind], word) != 0)
+        b.kind++;
+    if (!kinds[b.kind])
+        return lf_usage_error(u, "decode, prefill or train, not '%s'", word);
+    if (ask->batch && !parse_batch(ask))
+        return lf_usage_error(u, "--batch is SEQUENCESxTOKENS, such as 8x512");
+    if (!ask->o.base == !ask->o.shape)
+        return lf_usage_error(u, "either --base or --shape is needed");
+    if (b.kind == LF_BENCH_TRAIN && ask->adapters == 0)
+        ask->adapters = 1;
+    b.tokens = (int)ask->tokens;
+    b.adapters = (int)ask->adapters;
+    b.warmup = (int)ask->warmup;
+    b.iters = (int)ask->iters;
+    b.recompute = (enum lf_recompute)ask->recompute;
+    b.lora = (struct lf_lora_settings){.rank = (int)ask->rank,
+                                       .alpha = ask->alpha,
+                                       .dropout = ask->dropout,
+                                       .target_modules = ask->targets};
+    struct lf_diag diag = {""};
+    enum lf_err rc = bench(ask, &b, &diag);
+    return rc == LF_OK ? 0 : lf_command_failed(u, rc, &diag);
+}
+
+int lf_cmd_bench(int argc, char **argv)
+{
+    struct ask ask = {.o.quant = LF_QUANT_NF4, .seqs = {{1, 8, 16, 32, 64}, 5}, .rank = 16,
+                      .targets = "all-linear", .tokens = 512, .warmup = 3, .iters = 16,
+                      .alpha = 16, .recompute = LF_RECOMPUTE_AUTO};
+    const struct lf_option options[] = {
+        {"base", 'b', LF_OPT_STR, "DIR", &ask.o.base, "the base model: a checkpoint directory"},
+        {"shape", 0, LF_OPT_STR, "NAME", &ask.o.shape,
+         "instead: random weights of a model's shape, mistral-7b for one"},
+        {"seqs", 's', LF_OPT_INTS, "N,N...", &ask.seqs, "sequences of a batch, one case each",
+         .lo = 1, .hi = LF_SEQS_MAX},
+        {"tokens", 'T', LF_OPT_INT, "N", &ask.tokens,
+         "tokens of each sequence; when decoding, tokens before the first", .lo = 1, .hi = 1 << 20},
+        {"batch", 0, LF_OPT_STR, "SxT", &ask.batch, "both in one: 8x512"},
+        {"adapters", 'a', LF_OPT_INT, "N", &ask.adapters,
+         "random adapters, taken in turn by the sequences; 0: the bare base", .hi = LF_SLOTS_MAX},
+        {"rank", 'r', LF_OPT_INT, "N", &ask.rank, "of the adapters", .lo = 1, .hi = LF_RANK_MAX},
+        {"alpha", 0, LF_OPT_REAL, "X", &ask.alpha, "of the adapters", .lo = 1e-3, .hi = 1e6},
+        {"targets", 0, LF_OPT_STR, "NAMES", &ask.targets, "modules: all-linear, or q_proj,v_proj"},
+        {"dropout", 0, LF_OPT_REAL, "X", &ask.dropout, "LoRA dropout in training", .hi = 0.99},
+        {"recompute", 0, LF_OPT_CHOICE, "none|block|auto", &ask.recompute,
+         "in training: run blocks again in backward to save memory"},
+        {"warmup", 0, LF_OPT_INT, "N", &ask.warmup, "batches before the clock", .hi = 1e6},
+        {"iters", 0, LF_OPT_INT, "N", &ask.iters, "batches timed; their median counts", .lo = 1,
+         .hi = 1e6},
+        {"json", 0, LF_OPT_FLAG, NULL, &ask.json, "a JSON object a case, one a line"},
+        LF_OFFLINE_OPTION_QUANT(ask.o),
+        LF_OFFLINE_OPTIONS_DEVICE(ask.o),
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs bench", "decode|prefill|train (--base DIR | --shape NAME)",
+        "Measures batches through a base and prints, beside each figure, the time that this device "
+        "would need for the bytes and products alone: bytes at the rate of a copy, products at the "
+        "rate of a dense product, both measured first. Token ids and adapters are random.\n\n"
+        "decode: one more token of every sequence. prefill: whole prompts. train: forward and "
+        "backward of a micro-batch.",
+        options, 1, 1,
+        "  lorafs bench decode --base share/base --seqs 1,8,64 --adapters 8\n"
+        "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda"};
+    struct lf_args args;
+    int status;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    return bench_status(&usage, &ask, args.v[0]);
+}
