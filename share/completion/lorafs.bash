@@ -1,0 +1,28 @@
+# bash completion of lorafs: commands, options and words come from its own --help, names of
+# adapters from the daemon.
+_lorafs()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(lorafs help | sed -n 's/^  \([a-z]*\) .*/\1/p') help" -- "$word")
+        return
+    fi
+    local page value
+    page=$(lorafs "$command" --help 2>/dev/null) || return
+    value=$(sed -n "s/^ .*$before \([^ ]*\).*/\1/p" <<<"$page" | head -n 1)
+    if [[ $word == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(grep -o -- '--[a-z-]*' <<<"$page" | sort -u)" -- "$word")
+    elif [[ $before == -* && $value == *'|'* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "${value//|/ }" -- "$word")
+    elif [[ $before == -* && $value == DIR ]]; then
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+    elif [[ $command == status || $command == rm ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(lorafs ls 2>/dev/null)" -- "$word")
+    elif [[ $command == bench && $COMP_CWORD -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "decode prefill train" -- "$word")
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    fi
+}
+complete -o filenames -o bashdefault -F _lorafs lorafs
