@@ -104,6 +104,8 @@ struct lf_slot {
     float *master;   /* (n_params) fp32; NULL when only served on a bf16 device */
     float *grad;     /* trains: (n_params), zero at the start of a step */
     float *m, *v;    /* trains: Adam moments */
+    bool targets[LF_PROJ_MAX]; /* by config.proj index: in some layer */
+    int layer_first; /* the lowest layer with a target */
 };
 
 enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const struct lf_config *c,

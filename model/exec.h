@@ -59,6 +59,9 @@ struct lf_kv_seq {
     int32_t *pages;
     int n_pages, cap;
     int n_tokens;
+    int planned;    /* set by the caller before the first run: how long it may become, 0 if it cannot
+                       say. Models with longrope choose their factors by it (Phi-3.5: past 4,096) */
+    bool long_rope; /* what was chosen */
 };
 
 /* Makes room for n_tokens in all. LF_E_DEVICE_FULL leaves the sequence as it was. */

@@ -21,7 +21,8 @@ enum lf_quant {
 
 struct lf_model_options {
     enum lf_quant quant;
-    const char *cache_dir;  /* where quantised copies are kept; NULL: nowhere */
+    const char *cache_dir;  /* where quantised copies are kept, by digest; NULL: nowhere. One that
+                               cannot be written is done without */
     /* Progress of a long load, 0..1, or NULL. Called on the opening thread. */
     void (*progress)(void *arg, double fraction, const char *what);
     void *progress_arg;
@@ -43,14 +44,16 @@ struct lf_model {
     struct lf_weight head;  /* (V, C); the embedding's memory when tied */
     struct lf_layer *layers;
     const float *final_norm, *final_norm_b;
-    const float *rope_cos, *rope_sin; /* (rope_positions, rot/2), device */
-    int rope_positions;
+    const float *rope_cos, *rope_sin; /* (rope_positions, rot/2), device. longrope: twice as many
+                                         rows, the second half for sequences that are longer than
+                                         rope_original_positions */
+    int rope_positions;     /* = positions_max */
     size_t weight_bytes;    /* on the device */
     struct lf_tokenizer *tokenizer; /* NULL for a shape without one */
     struct lf_chat *chat;           /* NULL: the checkpoint has none, or it was refused: */
     struct lf_diag chat_reason;     /* why chat is NULL */
-    char digest[65];        /* SHA-256 over config.json and the tensors' names, shapes and sizes: tells
-                               one base from another in adapters' metadata */
+    char digest[65];        /* tells one base from another: SHA-256 over config.json, the tensors'
+                               names, dtypes and shapes, and a sample of each one's bytes */
     struct lf_model_memory *memory; /* what lf_model_free releases */
 };
 

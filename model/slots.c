@@ -152,6 +152,12 @@ enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slo
         return rc;
     }
     t->used = true;
+    t->layer_first = s->config->L;
+    for (int k = s->n_sites - 1; k >= 0; k--)
+        if (t->shape.rank[k] > 0) {
+            t->targets[k % s->config->n_proj] = true;
+            t->layer_first = k / s->config->n_proj;
+        }
     slot_publish(s, stream, i);
     *slot = i;
     return LF_OK;

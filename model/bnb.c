@@ -1,0 +1,231 @@
+/* bitsandbytes' serialisation of 4-bit matrices: reading, and quantising anew. */
+#include "model/bnb.h"
+
+#include "core/json.h"
+#include "gpu/nf4.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Reading ---------------------------------------------------------------------------------- */
+
+static const struct lf_tensor *part(const struct lf_tensors *ts, const char *name,
+                                    const char *suffix)
+{
+    char full[LF_BNB_NAME_MAX];
+    if (snprintf(full, sizeof full, "%s.%s", name, suffix) >= (int)sizeof full)
+        return NULL;
+    return lf_tensors_find(ts, full);
+}
+
+static bool power_of_two(int64_t x)
+{
+    return x > 0 && (x & (x - 1)) == 0;
+}
+
+/* Fills block, block2 and offset; checks that the state speaks of this matrix. */
+static enum lf_err check_state(struct lf_weight *w, const json_t *state, bool nested,
+                               struct lf_diag *diag)
+{
+    int64_t block = 0, block2 = 0;
+    double offset = 0;
+    enum lf_err rc = lf_json_get_int(&block, state, "blocksize", 32, 4096, diag);
+    if (rc == LF_OK && nested)
+        rc = lf_json_get_int(&block2, state, "nested_blocksize", 1, 1 << 20, diag);
+    if (rc == LF_OK && nested)
+        rc = lf_json_get_real(&offset, state, "nested_offset", -1e30, 1e30, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!power_of_two(block) || (nested && !power_of_two(block2)))
+        return lf_fail(diag, LF_E_UNSUPPORTED, "block sizes %lld and %lld are not powers of two",
+                       (long long)block, (long long)block2);
+    const json_t *shape = json_object_get(state, "shape");
+    if (json_array_size(shape) != 2 || json_integer_value(json_array_get(shape, 0)) != w->N ||
+        json_integer_value(json_array_get(shape, 1)) != w->K)
+        return lf_fail(diag, LF_E_DAMAGED, "its shape is not (%d, %d)", w->N, w->K);
+    w->block = (int)block;
+    w->block2 = (int)block2;
+    w->offset = (float)offset;
+    return LF_OK;
+}
+
+static enum lf_err read_state(struct lf_weight *w, const struct lf_tensors *ts, const char *name,
+                              bool nested, struct lf_diag *diag)
+{
+    const struct lf_tensor *t = part(ts, name, "quant_state.bitsandbytes__nf4");
+    if (!t)
+        t = part(ts, name, "quant_state.bitsandbytes__fp4");
+    if (!t || t->dtype != LF_U8)
+        return lf_fail(diag, LF_E_DAMAGED, "its quant_state is missing");
+    json_t *state;
+    enum lf_err rc = lf_json_parse(&state, t->data, t->bytes, diag);
+    if (rc == LF_OK) {
+        rc = check_state(w, state, nested, diag);
+        json_decref(state);
+    }
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "quant_state");
+}
+
+/* A part of exactly n elements of a dtype. out: the address of the pointer to set. */
+static enum lf_err read_part(void *out, const struct lf_tensors *ts, const char *name,
+                             const char *suffix, enum lf_dtype dtype, size_t n,
+                             struct lf_diag *diag)
+{
+    const struct lf_tensor *t = part(ts, name, suffix);
+    if (!t)
+        return lf_fail(diag, LF_E_DAMAGED, "its %s is missing", suffix);
+    if (t->dtype != dtype || t->bytes != n * lf_dtype_bytes(dtype))
+        return lf_fail(diag, LF_E_DAMAGED, "its %s does not have %zu elements of its dtype",
+                       suffix, n);
+    memcpy(out, &t->data, sizeof t->data);
+    return LF_OK;
+}
+
+static enum lf_err read_parts(struct lf_weight *w, const struct lf_tensors *ts, const char *name,
+                              const struct lf_tensor *codes, struct lf_diag *diag)
+{
+    size_t n = (size_t)w->N * (size_t)w->K;
+    bool nested = part(ts, name, "nested_absmax") != NULL;
+    if (n % 2 != 0 || codes->bytes != n / 2)
+        return lf_fail(diag, LF_E_DAMAGED, "%zu bytes of codes are not those of (%d, %d)",
+                       codes->bytes, w->N, w->K);
+    w->data = codes->data;
+    enum lf_err rc = read_state(w, ts, name, nested, diag);
+    if (rc == LF_OK)
+        rc = read_part(&w->code, ts, name, "quant_map", LF_F32, 16, diag);
+    if (rc == LF_OK && !nested)
+        rc = read_part(&w->absmax, ts, name, "absmax", LF_F32, lf_bnb_blocks(w), diag);
+    if (rc != LF_OK || !nested)
+        return rc;
+    rc = read_part(&w->absmax_q, ts, name, "absmax", LF_U8, lf_bnb_blocks(w), diag);
+    if (rc == LF_OK)
+        rc = read_part(&w->absmax2, ts, name, "nested_absmax", LF_F32, lf_bnb_blocks2(w), diag);
+    if (rc == LF_OK)
+        rc = read_part(&w->absmax_code, ts, name, "nested_quant_map", LF_F32, 256, diag);
+    return rc;
+}
+
+enum lf_err lf_bnb_read(bool *found, struct lf_weight *w, const struct lf_tensors *ts,
+                        const char *name, int N, int K, struct lf_diag *diag)
+{
+    const struct lf_tensor *codes = lf_tensors_find(ts, name);
+    *found = codes && part(ts, name, "quant_map");
+    if (!*found)
+        return LF_OK;
+    struct lf_weight r = {.kind = LF_WEIGHT_Q4, .N = N, .K = K};
+    enum lf_err rc = read_parts(&r, ts, name, codes, diag);
+    if (rc != LF_OK)
+        return lf_fail_within(diag, rc, "4-bit tensor \"%.128s\"", name);
+    *w = r;
+    return LF_OK;
+}
+
+/* ---- Quantising ------------------------------------------------------------------------------- */
+
+struct lf_bnb_quantizer {
+    struct lf_pool *pool;
+    size_t cap;            /* elements the buffers hold */
+    float *x, *absmax, *absmax2;
+    uint8_t *codes, *absmax_q;
+};
+
+enum lf_err lf_bnb_quantizer_new(struct lf_bnb_quantizer **out, struct lf_diag *diag)
+{
+    struct lf_bnb_quantizer *q = calloc(1, sizeof *q);
+    if (!q)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory to quantise");
+    enum lf_err rc = lf_pool_new(&q->pool, 0, diag);
+    if (rc == LF_OK)
+        *out = q;
+    else
+        free(q);
+    return rc;
+}
+
+static void buffers_free(struct lf_bnb_quantizer *q)
+{
+    free(q->x);
+    free(q->absmax);
+    free(q->absmax2);
+    free(q->codes);
+    free(q->absmax_q);
+    q->x = q->absmax = q->absmax2 = NULL;
+    q->codes = q->absmax_q = NULL;
+    q->cap = 0;
+}
+
+void lf_bnb_quantizer_free(struct lf_bnb_quantizer *q)
+{
+    if (!q)
+        return;
+    buffers_free(q);
+    lf_pool_free(q->pool);
+    free(q);
+}
+
+static enum lf_err buffers_grow(struct lf_bnb_quantizer *q, size_t n, struct lf_diag *diag)
+{
+    if (n <= q->cap)
+        return LF_OK;
+    size_t blocks = (n + LF_NF4_BLOCK - 1) / LF_NF4_BLOCK;
+    buffers_free(q);
+    q->x = malloc(n * sizeof *q->x);
+    q->absmax = malloc(blocks * sizeof *q->absmax);
+    q->absmax2 = malloc((blocks / LF_NF4_BLOCK2 + 1) * sizeof *q->absmax2);
+    q->codes = malloc(n / 2);
+    q->absmax_q = malloc(blocks);
+    if (!q->x || !q->absmax || !q->absmax2 || !q->codes || !q->absmax_q) {
+        buffers_free(q);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory to quantise %zu weights", n);
+    }
+    q->cap = n;
+    return LF_OK;
+}
+
+struct widen {
+    float *x;
+    const char *data;
+    enum lf_dtype dtype;
+};
+
+static void widen_part(void *arg, size_t begin, size_t end, int worker)
+{
+    const struct widen *w = arg;
+    (void)worker;
+    lf_to_f32(w->x + begin, w->data + begin * lf_dtype_bytes(w->dtype), w->dtype, end - begin);
+}
+
+enum lf_err lf_bnb_quantize(struct lf_bnb_quantizer *q, struct lf_weight *w,
+                            const struct lf_tensor *t, int N, int K, struct lf_diag *diag)
+{
+    size_t n = (size_t)N * (size_t)K;
+    if (n % 2 != 0)
+        return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%.128s\": an odd number of weights "
+                       "cannot be quantised", t->name);
+    enum lf_err rc = buffers_grow(q, n, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct widen widen = {q->x, t->data, t->dtype};
+    lf_pool_run(q->pool, n, 4096, widen_part, &widen);
+    *w = (struct lf_weight){
+        .kind = LF_WEIGHT_Q4, .N = N, .K = K, .data = q->codes,
+        .block = LF_NF4_BLOCK, .block2 = LF_NF4_BLOCK2, .code = lf_nf4_code,
+        .absmax_q = q->absmax_q, .absmax_code = lf_dynamic_map, .absmax2 = q->absmax2,
+    };
+    lf_nf4_quantize(q->codes, q->absmax_q, q->absmax2, &w->offset, q->absmax, q->x, n, q->pool);
+    if (!isfinite(w->offset))
+        return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": its weights are not all finite",
+                       t->name);
+    return LF_OK;
+}
+
+void lf_bnb_state(char out[LF_BNB_STATE_MAX], const struct lf_weight *w, enum lf_dtype dtype)
+{
+    const char *name = dtype == LF_BF16 ? "bfloat16" : dtype == LF_F16 ? "float16" : "float32";
+    snprintf(out, LF_BNB_STATE_MAX,
+             "{\"quant_type\": \"nf4\", \"blocksize\": %d, \"dtype\": \"%s\", \"shape\": [%d, %d], "
+             "\"nested_blocksize\": %d, \"nested_dtype\": \"float32\", \"nested_offset\": %.17g}",
+             w->block, name, w->N, w->K, w->block2, (double)w->offset);
+}

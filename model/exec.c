@@ -1,0 +1,167 @@
+/* An exec: made from its limits, and one run from the caller's sequences to their losses. */
+#include "model/exec_inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum lf_err check_limits(const struct lf_exec_limits *l, struct lf_diag *diag)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+        int lo, hi;
+    } fields[] = {
+        {"tokens_max", offsetof(struct lf_exec_limits, tokens_max), 1, 1 << 20},
+        {"train_tokens_max", offsetof(struct lf_exec_limits, train_tokens_max), 0, 1 << 20},
+        {"seqs_max", offsetof(struct lf_exec_limits, seqs_max), 1, LF_SEQS_MAX},
+        {"rows_max", offsetof(struct lf_exec_limits, rows_max), 1, 1 << 20},
+        {"rank_max", offsetof(struct lf_exec_limits, rank_max), 1, LF_RANK_MAX},
+        {"kv_pages", offsetof(struct lf_exec_limits, kv_pages), 0, 1 << 24},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        int v;
+        memcpy(&v, (const char *)l + fields[i].offset, sizeof v);
+        if (v < fields[i].lo || v > fields[i].hi)
+            return lf_fail(diag, LF_E_INVALID, "%s is %d; it must be between %d and %d",
+                           fields[i].name, v, fields[i].lo, fields[i].hi);
+    }
+    return LF_OK;
+}
+
+static enum lf_err alloc_host(struct lf_exec *x, struct lf_diag *diag)
+{
+    size_t S = (size_t)x->limits.seqs_max, T = (size_t)x->limits.tokens_max;
+    void *meta = NULL, *loss = NULL;
+    if ((size_t)x->limits.train_tokens_max > T)
+        T = (size_t)x->limits.train_tokens_max;
+    x->saved = calloc((size_t)x->model->config.L, sizeof *x->saved);
+    x->plan.order = calloc(S, sizeof *x->plan.order);
+    x->plan.place = calloc(S, sizeof *x->plan.place);
+    x->plan.start = calloc(S, sizeof *x->plan.start);
+    x->plan.n = calloc(S, sizeof *x->plan.n);
+    x->plan.keys = calloc(S, sizeof *x->plan.keys);
+    if (!x->saved || !x->plan.order || !x->plan.place || !x->plan.start || !x->plan.n ||
+        !x->plan.keys)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an exec");
+    enum lf_err rc = lf_device_alloc_host(x->stream->dev, &meta, x->meta_cap, diag);
+    x->h_meta = meta;
+    if (rc == LF_OK)
+        rc = lf_device_alloc_host(x->stream->dev, &loss, T * sizeof *x->h_loss, diag);
+    x->h_loss = loss;
+    return rc;
+}
+
+enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct lf_model *model,
+                        struct lf_slots *slots, const struct lf_exec_limits *limits,
+                        struct lf_diag *diag)
+{
+    enum lf_err rc = check_limits(limits, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_exec *x = calloc(1, sizeof *x);
+    if (!x)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an exec");
+    const struct lf_config *c = &model->config;
+    x->stream = stream;
+    x->ops = stream->ops;
+    x->model = model;
+    x->slots = slots;
+    x->limits = *limits;
+    x->es = lf_dtype_bytes(stream->dev->act);
+    x->qkv_n = (c->H + 2 * c->Hkv) * c->D;
+    x->h_n = c->gated ? 2 * c->F : c->F;
+    x->meta_cap = lf_exec_meta_bytes(limits);
+    rc = alloc_host(x, diag);
+    if (rc == LF_OK)
+        rc = lf_exec_kv_open(x, diag);
+    if (rc == LF_OK)
+        rc = lf_exec_allocate(x, diag);
+    if (rc == LF_OK)
+        *out = x;
+    else
+        lf_exec_free(x);
+    return rc;
+}
+
+void lf_exec_free(struct lf_exec *x)
+{
+    if (!x)
+        return;
+    struct lf_device *dev = x->stream->dev;
+    lf_device_release(dev, x->history);
+    lf_device_release(dev, x->device);
+    lf_device_release_host(dev, x->h_meta);
+    lf_device_release_host(dev, x->h_loss);
+    lf_exec_kv_close(x);
+    free(x->saved);
+    free(x->plan.order);
+    free(x->plan.place);
+    free(x->plan.start);
+    free(x->plan.n);
+    free(x->plan.keys);
+    free(x);
+}
+
+void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out)
+{
+    *out = x->memory;
+}
+
+bool lf_exec_recomputes(const struct lf_exec *x)
+{
+    return x->recompute;
+}
+
+/* Which factors a longrope sequence uses is chosen at its first tokens and kept: its cached keys
+ * were turned by them. */
+static void choose_long_rope(const struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs)
+{
+    int original = x->model->config.rope_original_positions;
+    for (int i = 0; i < n_seqs; i++) {
+        struct lf_kv_seq *kv = seqs[i].kv;
+        if (kv && kv->n_tokens == 0)
+            kv->long_rope = kv->planned > original || seqs[i].n > original;
+    }
+}
+
+static void sum_losses(const struct lf_exec *x, const struct lf_batch_seq *seqs,
+                       struct lf_batch_result *results)
+{
+    const struct lf_plan *p = &x->plan;
+    int m = 0;
+    for (int i = 0; i < p->S; i++) {
+        const struct lf_batch_seq *s = &seqs[p->order[i]];
+        struct lf_batch_result r = {0};
+        for (int t = 0; s->labels && t < s->n; t++)
+            if (s->labels[t] >= 0) {
+                r.loss_sum += x->h_loss[m++];
+                r.n_supervised++;
+            }
+        results[p->order[i]] = r;
+    }
+}
+
+enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                        struct lf_batch_result *results, struct lf_diag *diag)
+{
+    choose_long_rope(x, seqs, n_seqs);
+    enum lf_err rc = lf_exec_pack(x, seqs, n_seqs, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_exec_forward(x);
+    if (x->plan.M > 0)
+        lf_exec_loss(x);
+    if (x->plan.M_train > 0)
+        lf_exec_backward(x);
+    for (int i = 0; i < n_seqs; i++)
+        if (seqs[i].kv)
+            seqs[i].kv->n_tokens += seqs[i].n;
+    if (x->plan.M > 0) {
+        rc = lf_stream_wait(x->stream, diag);
+        if (rc != LF_OK)
+            return rc;
+    }
+    if (results)
+        sum_losses(x, seqs, results);
+    return LF_OK;
+}

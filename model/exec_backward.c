@@ -1,0 +1,156 @@
+/* The backward through the blocks, over the training rows alone. Base weights are frozen: what is
+ * wanted is the adapters' gradients, and the residual stream's on the way down. Norms and the
+ * activation are run again rather than kept: they cost little. */
+#include "model/exec_inside.h"
+
+void lf_exec_norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *in, const float *w,
+                      int T, bool accumulate)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_norm_bwd_args a = {
+        .dx = dx, .dy = dy, .x = in, .w = w, .rstd = x->work.rstd, .mean = x->work.mean,
+        .layer_norm = c->layer_norm, .accumulate = accumulate, .T = T, .H = 1, .C = c->C,
+        .ldx = c->C, .ldy = c->C, .lddx = c->C};
+    x->ops->norm_bwd(x->stream, &a);
+}
+
+/* The gradient of a branch's output before its norm, if it has one. */
+static const void *through_post_norm(struct lf_exec *x, const void *branch, const float *w)
+{
+    int T = x->train.batch.T;
+    if (!w)
+        return x->work.dx;
+    lf_exec_norm(x, x->work.y, branch, w, NULL, T, true);
+    lf_exec_norm_bwd(x, x->work.dy, x->work.dx, branch, w, T, false);
+    return x->work.dy;
+}
+
+/* d of the branch's output is work.dx; leaves d of the normed input in dn. */
+static void mlp_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void *dn, const void *x_in,
+                    const float *norm, const float *norm_b)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_layer *y = &x->model->layers[l];
+    struct lf_work *w = &x->work;
+    int T = x->train.batch.T;
+    const void *dy = through_post_norm(x, b->mlp_y, y->post_mlp_norm);
+    if (lf_exec_group_has_lora(x, LF_GROUP_MLP_OUT)) {
+        struct lf_glu_args g = {
+            .y = w->g, .x = b->h, .act = c->act, .gated = c->gated, .T = T, .F = c->F};
+        x->ops->glu(x->stream, &g);
+    }
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, w->dg, dy, w->g,
+                      b->u[LF_GROUP_MLP_OUT], false);
+    struct lf_glu_bwd_args g = {
+        .dx = b->h, .dy = w->dg, .x = b->h, .act = c->act, .gated = c->gated, .T = T, .F = c->F};
+    x->ops->glu_bwd(x->stream, &g);
+    lf_exec_norm(x, w->n, x_in, norm, norm_b, T, true);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_IN, dn, b->h, w->n, b->u[LF_GROUP_MLP_IN],
+                      false);
+}
+
+/* Back through the rotation and the norms of q and k, in place in dqkv. */
+static void qk_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_layer *y = &x->model->layers[l];
+    struct lf_work *w = &x->work;
+    int T = x->train.batch.T;
+    struct lf_rope_args r = {
+        .x = w->dqkv, .pos = x->train.rope_pos, .cos_ = x->model->rope_cos,
+        .sin_ = x->model->rope_sin, .T = T, .H = c->H + c->Hkv, .D = c->D, .rot = c->rot,
+        .ldx = x->qkv_n, .inverse = true};
+    x->ops->rope(x->stream, &r);
+    for (int k = 0; k < 2 && c->qk_norm; k++) {
+        size_t col = k ? (size_t)c->H * (size_t)c->D : 0;
+        void *d = lf_at(w->dqkv, col, x->es);
+        struct lf_norm_bwd_args a = {
+            .dx = d, .dy = d, .x = lf_at(b->raw, col, x->es), .w = k ? y->k_norm : y->q_norm,
+            .rstd = w->rstd, .T = T, .H = k ? c->Hkv : c->H, .C = c->D, .ldx = x->qkv_n,
+            .ldy = x->qkv_n, .lddx = x->qkv_n};
+        lf_exec_qk_norm(x, &x->train, l, b, k, true);
+        x->ops->norm_bwd(x->stream, &a);
+    }
+}
+
+static void attention_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_work *w = &x->work;
+    size_t k = (size_t)c->H * (size_t)c->D, v = k + (size_t)c->Hkv * (size_t)c->D;
+    const void *dy = through_post_norm(x, b->attn_y, x->model->layers[l].post_attn_norm);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_OUT, w->d_o, dy, b->o,
+                      b->u[LF_GROUP_ATTN_OUT], false);
+    struct lf_attn_bwd_args a = {
+        .dq = w->dqkv, .dk = lf_at(w->dqkv, k, x->es), .dv = lf_at(w->dqkv, v, x->es),
+        .delta = w->delta, .d_o = w->d_o, .o = b->o, .q = b->qkv, .k = lf_at(b->qkv, k, x->es),
+        .v = lf_at(b->raw, v, x->es), .lse = b->lse, .batch = &x->train.batch, .H = c->H,
+        .Hkv = c->Hkv, .D = c->D, .ldo = c->H * c->D, .ldq = x->qkv_n, .ldkv = x->qkv_n,
+        .lddq = x->qkv_n, .lddkv = x->qkv_n, .window = c->window[l], .scale = c->attn_scale,
+        .softcap = c->attn_softcap};
+    x->ops->attn_bwd(x->stream, &a);
+    qk_bwd(x, l, b);
+}
+
+/* lowest: nothing below has an adapter, so the block's own input needs no gradient. */
+static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, bool lowest)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_layer *y = &x->model->layers[l];
+    struct lf_work *w = &x->work;
+    int T = x->train.batch.T;
+    if (c->parallel_block) {
+        mlp_bwd(x, l, b, lowest ? NULL : w->dn, b->x_in, y->attn_norm, y->attn_norm_b);
+    } else {
+        mlp_bwd(x, l, b, w->dn, b->x_mid, y->mlp_norm, y->mlp_norm_b);
+        lf_exec_norm_bwd(x, w->dx, w->dn, b->x_mid, y->mlp_norm, T, true);
+    }
+    attention_bwd(x, l, b);
+    lf_exec_norm(x, w->n, b->x_in, y->attn_norm, y->attn_norm_b, T, true);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, lowest ? NULL : w->dn, w->dqkv, w->n,
+                      b->u[LF_GROUP_ATTN_IN], c->parallel_block);
+    if (!lowest)
+        lf_exec_norm_bwd(x, w->dx, w->dn, b->x_in, y->attn_norm, T, true);
+}
+
+/* The training rows of a block's activations. What a block that is run again puts out is not kept:
+ * the last one's output may still be asked for (lf_exec_logits). */
+static struct lf_acts training_rows(const struct lf_exec *x, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t first = (size_t)(x->plan.T - x->plan.T_train), C = (size_t)c->C;
+    size_t qkv = (size_t)x->qkv_n, H = (size_t)c->H, D = (size_t)c->D;
+    struct lf_acts t = {
+        .x_in = lf_at(b->x_in, first * C, x->es),
+        .x_mid = lf_at(b->x_mid, first * C, x->es),
+        .x_out = lf_at(b->x_out, first * C, x->es),
+        .raw = lf_at(b->raw, first * qkv, x->es),
+        .qkv = lf_at(b->qkv, first * qkv, x->es),
+        .o = lf_at(b->o, first * H * D, x->es),
+        .lse = b->lse + first * H,
+        .h = lf_at(b->h, first * (size_t)x->h_n, x->es),
+        .attn_y = lf_at(b->attn_y, first * C, x->es),
+        .mlp_y = lf_at(b->mlp_y, first * C, x->es),
+    };
+    for (int g = 0; g < LF_GROUPS; g++) {
+        int p0, n;
+        lf_config_group(c, (enum lf_group_kind)g, &p0, &n);
+        t.u[g] = lf_at(b->u[g], first * (size_t)(n * x->train.batch.rank_max), x->es);
+    }
+    if (x->recompute) {
+        t.x_out = x->work.x;
+        if (c->parallel_block)
+            t.x_mid = x->work.x;
+    }
+    return t;
+}
+
+void lf_exec_backward(struct lf_exec *x)
+{
+    for (int l = x->model->config.L - 1; l >= x->layer_first; l--) {
+        struct lf_acts b = training_rows(x, &x->saved[l]);
+        if (x->recompute)
+            lf_exec_block(x, &x->train, l, &b);
+        block_bwd(x, l, &b, l == x->layer_first);
+    }
+}

@@ -1,0 +1,122 @@
+/* The forward: embedding, then each block over the whole batch. Serving, evaluation and training
+ * come through here; they differ only in where the activations go (struct lf_acts). */
+#include "model/exec_inside.h"
+
+void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b,
+                  int T, bool keep)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_norm_args a = {
+        .y = y, .x = in, .w = w, .b = b, .layer_norm = c->layer_norm,
+        .T = T, .H = 1, .C = c->C, .ldx = c->C, .ldy = c->C, .eps = c->norm_eps,
+        .rstd = keep ? x->work.rstd : NULL,
+        .mean = keep && c->layer_norm ? x->work.mean : NULL};
+    x->ops->norm(x->stream, &a);
+}
+
+void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
+                     bool k, bool keep)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_layer *y = &x->model->layers[l];
+    size_t col = k ? (size_t)c->H * (size_t)c->D : 0;
+    struct lf_norm_args a = {
+        .y = lf_at(b->qkv, col, x->es), .x = lf_at(b->raw, col, x->es),
+        .w = k ? y->k_norm : y->q_norm, .T = p->batch.T, .H = k ? c->Hkv : c->H, .C = c->D,
+        .ldx = x->qkv_n, .ldy = x->qkv_n, .eps = c->norm_eps,
+        .rstd = keep ? x->work.rstd : NULL};
+    x->ops->norm(x->stream, &a);
+}
+
+static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t k = (size_t)c->H * (size_t)c->D, v = k + (size_t)c->Hkv * (size_t)c->D;
+    bool cached = p->batch.n_cached > 0;
+    struct lf_attn_args a = {
+        .o = b->o, .lse = b->lse, .q = b->qkv, .k = lf_at(b->qkv, k, x->es),
+        .v = lf_at(b->raw, v, x->es), .batch = &p->batch, .H = c->H, .Hkv = c->Hkv, .D = c->D,
+        .k_pages = cached ? lf_exec_kv_layer(x, l, false) : NULL,
+        .v_pages = cached ? lf_exec_kv_layer(x, l, true) : NULL,
+        .ldo = c->H * c->D, .ldq = x->qkv_n, .ldkv = x->qkv_n, .window = c->window[l],
+        .scale = c->attn_scale, .softcap = c->attn_softcap};
+    if (c->qk_norm) {
+        lf_exec_qk_norm(x, p, l, b, false, false);
+        lf_exec_qk_norm(x, p, l, b, true, false);
+    }
+    /* q and k stand side by side: one call turns the heads of both. */
+    struct lf_rope_args r = {
+        .x = b->qkv, .pos = p->rope_pos, .cos_ = x->model->rope_cos, .sin_ = x->model->rope_sin,
+        .T = p->batch.T, .H = c->H + c->Hkv, .D = c->D, .rot = c->rot, .ldx = x->qkv_n};
+    x->ops->rope(x->stream, &r);
+    if (cached) {
+        struct lf_kv_write_args w = {
+            .k_pages = lf_exec_kv_layer(x, l, false), .v_pages = lf_exec_kv_layer(x, l, true),
+            .k = a.k, .v = a.v, .batch = &p->batch, .Hkv = c->Hkv, .D = c->D, .ldkv = x->qkv_n};
+        x->ops->kv_write(x->stream, &w);
+    }
+    x->ops->attn(x->stream, &a);
+}
+
+/* y = x + a group's output, which goes through its own norm where the model has one. */
+static void residual(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                     void *y, const void *x_before, const void *in, void *u, void *branch,
+                     const float *post_norm)
+{
+    size_t n = (size_t)p->batch.T * (size_t)x->model->config.C;
+    bool last = g == LF_GROUP_MLP_OUT || x->model->config.parallel_block;
+    if (p->again && last && !post_norm && !lf_exec_group_has_lora(x, g))
+        return; /* backward reads neither y nor u */
+    if (y != x_before)
+        lf_stream_copy(x->stream, y, x_before, n * x->es);
+    if (!post_norm) {
+        lf_exec_group(x, p, l, g, y, in, u, true);
+        return;
+    }
+    lf_exec_group(x, p, l, g, branch, in, u, false);
+    lf_exec_norm(x, x->work.y, branch, post_norm, NULL, p->batch.T, false);
+    struct lf_add_args a = {.y = y, .x = x->work.y, .n = n};
+    x->ops->add(x->stream, &a);
+}
+
+static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    lf_exec_group(x, p, l, LF_GROUP_MLP_IN, b->h, x->work.n, b->u[LF_GROUP_MLP_IN], false);
+    struct lf_glu_args g = {.y = x->work.g, .x = b->h, .act = c->act, .gated = c->gated,
+                            .T = p->batch.T, .F = c->F};
+    x->ops->glu(x->stream, &g);
+}
+
+void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_layer *y = &x->model->layers[l];
+    void *n = x->work.n;
+    lf_exec_norm(x, n, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T, false);
+    lf_exec_group(x, p, l, LF_GROUP_ATTN_IN, b->raw, n, b->u[LF_GROUP_ATTN_IN], false);
+    attention(x, p, l, b);
+    if (c->parallel_block)
+        mlp_inner(x, p, l, b);
+    residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, b->u[LF_GROUP_ATTN_OUT],
+             b->attn_y, y->post_attn_norm);
+    if (!c->parallel_block) {
+        lf_exec_norm(x, n, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T, false);
+        mlp_inner(x, p, l, b);
+    }
+    residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, b->u[LF_GROUP_MLP_OUT],
+             b->mlp_y, y->post_mlp_norm);
+}
+
+void lf_exec_forward(struct lf_exec *x)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_acts *acts = x->plan.S_train > 0 ? x->saved : &x->serve;
+    int step = x->plan.S_train > 0 ? 1 : 0; /* each layer its own, or all the same */
+    struct lf_embed_args e = {.y = acts[0].x_in, .ids = x->all.batch.ids, .e = &x->model->embed,
+                              .T = x->all.batch.T, .C = c->C, .scale = c->embed_scale};
+    x->ops->embed(x->stream, &e);
+    for (int l = 0; l < c->L; l++)
+        lf_exec_block(x, &x->all, l, &acts[l * step]);
+    x->x_last = acts[(c->L - 1) * step].x_out;
+}

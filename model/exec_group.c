@@ -1,0 +1,64 @@
+/* Linear maps that share an input (q, k, v; gate, up), so that it is read once: the frozen base,
+ * and each row's own adapter beside it. */
+#include "model/exec_inside.h"
+
+static int group_range(const struct lf_exec *x, enum lf_group_kind g, int *first, int *ld)
+{
+    int n;
+    *ld = lf_config_group(&x->model->config, g, first, &n);
+    return n;
+}
+
+bool lf_exec_group_has_lora(const struct lf_exec *x, enum lf_group_kind g)
+{
+    int first, ld, n = group_range(x, g, &first, &ld);
+    bool any = false;
+    for (int i = 0; i < n; i++)
+        any = any || x->lora[first + i];
+    return any;
+}
+
+void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                   void *y, const void *in, void *u, bool accumulate)
+{
+    const struct lf_config *c = &x->model->config;
+    int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
+    struct lf_linear_args a = {
+        .y = y, .x = in, .n = n, .T = p->batch.T, .ldy = ld, .ldx = K, .accumulate = accumulate};
+    struct lf_lora_args r = {
+        .y = y, .u = u, .x = in, .sites = x->slots->sites, .batch = &p->batch,
+        .n_sites = x->slots->n_sites, .n = n, .K = K, .ldy = ld, .ldx = K};
+    for (int i = 0; i < n; i++) {
+        a.w[i] = &x->model->layers[l].w[first + i];
+        a.col[i] = r.col[i] = c->proj[first + i].col;
+        r.site[i] = l * c->n_proj + first + i;
+        r.N[i] = c->proj[first + i].N;
+    }
+    x->ops->linear(x->stream, &a);
+    if (lf_exec_group_has_lora(x, g))
+        x->ops->lora(x->stream, &r);
+}
+
+void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                       void *dx, const void *dy, const void *in, const void *u, bool accumulate)
+{
+    const struct lf_config *c = &x->model->config;
+    int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
+    struct lf_linear_bwd_args a = {
+        .dx = dx, .dy = dy, .n = n, .T = p->batch.T, .lddx = K, .lddy = ld,
+        .accumulate = accumulate};
+    struct lf_lora_bwd_args r = {
+        .dx = dx, .du = x->work.du, .dy = dy, .u = u, .x = in, .sites = x->slots->sites,
+        .batch = &p->batch, .n_sites = x->slots->n_sites, .n = n, .K = K, .lddx = K, .lddy = ld,
+        .ldx = K};
+    for (int i = 0; i < n; i++) {
+        a.w[i] = &x->model->layers[l].w[first + i];
+        a.col[i] = r.col[i] = c->proj[first + i].col;
+        r.site[i] = l * c->n_proj + first + i;
+        r.N[i] = c->proj[first + i].N;
+    }
+    if (dx)
+        x->ops->linear_bwd(x->stream, &a);
+    if (lf_exec_group_has_lora(x, g))
+        x->ops->lora_bwd(x->stream, &r);
+}

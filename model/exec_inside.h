@@ -1,0 +1,167 @@
+/* The inside of an lf_exec, for its own files. Private to model/.
+ *
+ *   exec.c           making one, and one run from end to end
+ *   exec_memory.c    the size table: every buffer, its bytes, its place
+ *   exec_batch.c     the caller's sequences into one ragged batch, packed and uploaded once
+ *   exec_group.c     linear maps that share an input: base and LoRA, forward and backward
+ *   exec_forward.c   embedding and blocks
+ *   exec_head.c      final norm, logits, loss and its gradient, sampling
+ *   exec_backward.c  the gradient through the blocks
+ *   kv.c             pages of the cache
+ *
+ * Rows of a batch stand in three parts: cached sequences, uncached ones that only want a loss,
+ * uncached ones that train. So each part is contiguous, and backward runs over the last alone.
+ */
+#ifndef LF_MODEL_EXEC_INSIDE_H
+#define LF_MODEL_EXEC_INSIDE_H
+
+#include "model/exec.h"
+
+/* What one block's forward leaves behind for its backward. act unless said otherwise. */
+struct lf_acts {
+    void *x_in;          /* (T, C) the block's input */
+    void *x_mid;         /* (T, C) after attention; parallel blocks: = x_out */
+    void *x_out;         /* (T, C) */
+    void *raw;           /* (T, qkv) q, k before their norms, v; = qkv where nothing is normed */
+    void *qkv;           /* (T, qkv) q and k normed and rotated */
+    void *o;             /* (T, H*D) */
+    float *lse;          /* (T, H); NULL when no backward follows */
+    void *h;             /* (T, 2F or F) before the activation */
+    void *attn_y, *mlp_y; /* (T, C) before their norms; post_norms only */
+    void *u[LF_GROUPS];  /* (T, n*rank_max) LoRA's middle */
+};
+
+/* Fixed device buffers beside them. */
+struct lf_work {
+    void *n;             /* (T, C) a norm's output */
+    void *g;             /* (T, F) the activation's output */
+    void *x;             /* (T, C) the residual stream where nothing is kept */
+    void *y;             /* (T, C) a post norm's output; post_norms only */
+    float *rstd, *mean;  /* (T*H) */
+    /* Backward */
+    void *dx;            /* (T, C) gradient of the residual stream */
+    void *dn;            /* (T, C) of a norm's output */
+    void *dy;            /* (T, C) through a post norm; post_norms only */
+    void *dqkv, *d_o, *dg; /* (T, qkv), (T, H*D), (T, F) */
+    void *du;            /* (T, n*rank_max) */
+    float *delta;        /* (T, H) */
+    /* Head */
+    void *rows_x;        /* (T, C) the selected rows of the last block's output */
+    void *rows_n;        /* (T, C) normed; the gradient there on the way back */
+    float *logits;       /* (rows_max, V) */
+    void *dlogits;       /* (rows_max, V) act; = logits on fp32 devices */
+    float *loss;         /* (T) */
+    int32_t *ids;        /* (seqs_max) sampled */
+    float *logprob;      /* (seqs_max) */
+    struct lf_sample_params *params; /* (seqs_max) */
+};
+
+/* The order of a batch. Host arrays with room for seqs_max. */
+struct lf_plan {
+    int *order;          /* (S) caller's index of the i-th sequence of the batch */
+    int *place;          /* (S) the inverse: by the caller's index */
+    int *start, *n;      /* (S) rows of the i-th sequence of the batch */
+    uint64_t *keys;      /* scratch of the sort */
+    int S, T;
+    int S_cached, T_cached; /* the first part */
+    int S_train, T_train;   /* the last part */
+    int M, M_train;         /* supervised rows; those that train are the last of them */
+};
+
+/* What one pass through the blocks runs over: the whole batch, or its training rows. */
+struct lf_pass {
+    struct lf_ragged batch;
+    const int32_t *rope_pos; /* (T) rows of the rotary table */
+    bool again;              /* run for backward's sake: what it does not read may be left out */
+};
+
+struct lf_exec {
+    struct lf_stream *stream;
+    const struct lf_ops *ops;
+    struct lf_model *model;
+    struct lf_slots *slots;
+    struct lf_exec_limits limits;
+    bool recompute;
+    struct lf_exec_memory memory;
+    size_t es;             /* bytes of an act element */
+    int qkv_n, h_n;        /* columns of q, k, v together; of the MLP's inner, before activation */
+    /* Memory */
+    void *device;          /* the one allocation that everything below points into */
+    struct lf_work work;
+    struct lf_acts serve;  /* a forward without backward: in place where that is possible */
+    struct lf_acts *saved; /* (L) a forward with backward; with recompute they share all but x_in */
+    const void *x_last;    /* (T, C) the last block's output in the last run */
+    /* KV cache */
+    char *kv;              /* (2, L, pages, Hkv, LF_KV_PAGE_TOKENS, D) act */
+    size_t kv_layer_bytes;
+    int32_t *free_pages;
+    int n_free;
+    /* The batch */
+    char *meta;            /* device; filled from h_meta (pinned host) in one upload */
+    char *h_meta;
+    size_t meta_cap, meta_bytes;
+    struct lf_plan plan;
+    struct lf_pass all;    /* every row */
+    struct lf_pass train;  /* the training rows, counted from their first */
+    const int32_t *rows;       /* (M) supervised rows */
+    const int32_t *rows_train; /* (M_train) the last of them, counted from the first training row */
+    const int32_t *labels;     /* (M) */
+    const float *weight;       /* (M) */
+    float *h_loss;             /* (T) pinned host */
+    bool lora[LF_PROJ_MAX];    /* some adapter of the batch has this projection in some layer */
+    int layer_first;           /* the lowest layer that a training adapter touches */
+    int32_t *history;          /* device, grown as needed */
+    size_t history_cap;
+};
+
+static inline void *lf_at(const void *p, size_t elements, size_t es)
+{
+    return p ? (char *)(uintptr_t)p + elements * es : NULL;
+}
+
+/* exec_batch.c: fills plan, all, train ... and uploads. */
+enum lf_err lf_exec_pack(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                         struct lf_diag *diag) LF_MUST_CHECK;
+/* Bytes that the packed metadata of any batch within the limits, or of a sampling, needs. */
+size_t lf_exec_meta_bytes(const struct lf_exec_limits *l);
+/* The next `bytes` of the metadata: its host address, and the device's in *device. */
+void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device);
+
+/* exec_group.c: the maps that read one input, base and LoRA. */
+bool lf_exec_group_has_lora(const struct lf_exec *x, enum lf_group_kind g);
+/* y (+)= in W^T, and LoRA's share; u is kept for backward. */
+void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                   void *y, const void *in, void *u, bool accumulate);
+/* Gradients of the group's adapters, and dx (+)= the input's, or dx NULL. */
+void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                       void *dx, const void *dy, const void *in, const void *u, bool accumulate);
+
+/* exec_forward.c */
+void lf_exec_forward(struct lf_exec *x);
+void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
+/* One of the model's norms over T rows. keep: rstd and mean go into work, for backward. */
+void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b,
+                  int T, bool keep);
+/* heads `k` (else q) of raw into qkv. */
+void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
+                     bool k, bool keep);
+
+/* exec_head.c: losses of the supervised rows into h_loss (there after a wait); of training rows
+ * also the gradient of the last block's output, into work.dx. */
+void lf_exec_loss(struct lf_exec *x);
+
+/* exec_backward.c: from work.dx down to the lowest adapter. */
+void lf_exec_norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *in, const float *w,
+                      int T, bool accumulate);
+void lf_exec_backward(struct lf_exec *x);
+
+/* kv.c */
+enum lf_err lf_exec_kv_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_exec_kv_close(struct lf_exec *x);
+/* This layer's pages of keys, or of values; NULL without a cache. */
+void *lf_exec_kv_layer(const struct lf_exec *x, int l, bool values);
+
+/* exec_memory.c: the size table. Allocates and hands out everything of x's device memory. */
+enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif

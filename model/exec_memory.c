@@ -1,0 +1,221 @@
+/* The size table. Every device buffer of an exec is a line here; the table is walked once to sum
+ * the bytes and once to hand out places in the one allocation. Nothing grows afterwards. */
+#include "model/exec_inside.h"
+
+#include <stdlib.h>
+
+#define ALIGN ((size_t)256)
+
+struct walk {
+    char *base;   /* NULL: only summing */
+    size_t total;
+    bool overflow;
+};
+
+/* rows x cols elements of `es` bytes, counted under *purpose. */
+static void *take(struct walk *w, size_t *purpose, size_t rows, size_t cols, size_t es)
+{
+    size_t bytes, at = w->total;
+    if (__builtin_mul_overflow(rows, cols, &bytes) || __builtin_mul_overflow(bytes, es, &bytes) ||
+        bytes > SIZE_MAX / 4 || w->total > SIZE_MAX / 4) {
+        w->overflow = true;
+        return NULL;
+    }
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    w->total += bytes;
+    *purpose += bytes;
+    return w->base && bytes > 0 ? w->base + at : NULL;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t rows_any(const struct lf_exec *x)
+{
+    return most((size_t)x->limits.tokens_max, (size_t)x->limits.train_tokens_max);
+}
+
+/* Columns of a group's LoRA middle. */
+static size_t u_cols(const struct lf_exec *x, int g)
+{
+    int first, n;
+    lf_config_group(&x->model->config, (enum lf_group_kind)g, &first, &n);
+    return (size_t)n * (size_t)x->limits.rank_max;
+}
+
+static size_t u_cols_max(const struct lf_exec *x)
+{
+    size_t cols = 0;
+    for (int g = 0; g < LF_GROUPS; g++)
+        cols = most(cols, u_cols(x, g));
+    return cols;
+}
+
+/* Buffers that any forward needs. */
+static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_work *k = &x->work;
+    size_t T = rows_any(x), C = (size_t)c->C, es = x->es;
+    k->n = take(w, purpose, T, C, es);
+    k->x = take(w, purpose, T, C, es);
+    k->g = take(w, purpose, T, (size_t)c->F, es);
+    k->y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
+    k->rows_x = take(w, purpose, T, C, es);
+    k->rows_n = take(w, purpose, T, C, es);
+    k->rstd = take(w, purpose, T, (size_t)c->H, sizeof(float));
+    k->mean = take(w, purpose, T, 1, sizeof(float));
+    k->loss = take(w, purpose, T, 1, sizeof(float));
+    k->ids = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->ids);
+    k->logprob = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->logprob);
+    struct lf_acts *s = &x->serve;
+    s->x_in = s->x_mid = s->x_out = k->x;
+    s->raw = s->qkv = take(w, purpose, T, (size_t)x->qkv_n, es);
+    s->o = take(w, purpose, T, (size_t)(c->H * c->D), es);
+    s->h = take(w, purpose, T, (size_t)x->h_n, es);
+    s->attn_y = s->mlp_y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
+    s->lse = NULL;
+    void *u = take(w, purpose, T, u_cols_max(x), es);
+    for (int g = 0; g < LF_GROUPS; g++)
+        s->u[g] = u;
+}
+
+static void take_logits(struct lf_exec *x, struct walk *w, size_t *purpose)
+{
+    size_t M = (size_t)x->limits.rows_max, V = (size_t)x->model->config.V;
+    x->work.logits = take(w, purpose, M, V, sizeof(float));
+    x->work.dlogits = x->work.logits;
+    if (x->limits.train_tokens_max > 0 && x->stream->dev->act != LF_F32)
+        x->work.dlogits = take(w, purpose, M, V, x->es);
+}
+
+static void take_backward(struct lf_exec *x, struct walk *w, size_t *purpose)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_work *k = &x->work;
+    size_t T = (size_t)x->limits.train_tokens_max, C = (size_t)c->C, es = x->es;
+    k->dx = take(w, purpose, T, C, es);
+    k->dn = take(w, purpose, T, C, es);
+    k->dy = c->post_norms ? take(w, purpose, T, C, es) : NULL;
+    k->dqkv = take(w, purpose, T, (size_t)x->qkv_n, es);
+    k->d_o = take(w, purpose, T, (size_t)(c->H * c->D), es);
+    k->dg = take(w, purpose, T, (size_t)c->F, es);
+    k->du = take(w, purpose, T, u_cols_max(x), es);
+    k->delta = take(w, purpose, T, (size_t)c->H, sizeof(float));
+}
+
+/* What backward reads of one block beside its input. Buffers of `serve` are taken over where that
+ * is given: the first set costs only what serving does not have. */
+static void take_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, struct lf_acts *a,
+                           const struct lf_acts *serve)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t T = (size_t)x->limits.train_tokens_max, C = (size_t)c->C, es = x->es;
+    a->qkv = serve ? serve->qkv : take(w, purpose, T, (size_t)x->qkv_n, es);
+    a->raw = c->qk_norm ? take(w, purpose, T, (size_t)x->qkv_n, es) : a->qkv;
+    a->o = serve ? serve->o : take(w, purpose, T, (size_t)(c->H * c->D), es);
+    a->h = serve ? serve->h : take(w, purpose, T, (size_t)x->h_n, es);
+    a->lse = take(w, purpose, T, (size_t)c->H, sizeof(float));
+    a->x_mid = c->parallel_block ? NULL : take(w, purpose, T, C, es);
+    if (c->post_norms) {
+        a->attn_y = serve ? serve->attn_y : take(w, purpose, T, C, es);
+        a->mlp_y = take(w, purpose, T, C, es);
+    }
+    for (int g = 0; g < LF_GROUPS; g++)
+        a->u[g] = take(w, purpose, T, u_cols(x, g), es);
+}
+
+static void take_saved(struct lf_exec *x, struct walk *w, size_t *purpose)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t T = (size_t)x->limits.train_tokens_max;
+    void *in = take(w, purpose, T, (size_t)c->C, x->es);
+    for (int l = 0; l < c->L; l++) {
+        struct lf_acts *a = &x->saved[l];
+        if (l == 0 || !x->recompute)
+            take_saved_set(x, w, purpose, a, l == 0 ? &x->serve : NULL);
+        else
+            *a = x->saved[0];
+        a->x_in = in;
+        a->x_out = in = take(w, purpose, T, (size_t)c->C, x->es);
+        if (c->parallel_block)
+            a->x_mid = a->x_out;
+    }
+}
+
+static void take_kv(struct lf_exec *x, struct walk *w, size_t *purpose)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t page = (size_t)c->Hkv * LF_KV_PAGE_TOKENS * (size_t)c->D * x->es;
+    x->kv_layer_bytes = (size_t)x->limits.kv_pages * page;
+    x->kv = take(w, purpose, 2 * (size_t)c->L, (size_t)x->limits.kv_pages, page);
+}
+
+static struct walk walk_table(struct lf_exec *x, char *base)
+{
+    struct walk w = {.base = base};
+    struct lf_exec_memory m = {0};
+    take_forward(x, &w, &m.activations);
+    take_logits(x, &w, &m.logits);
+    if (x->limits.train_tokens_max > 0) {
+        take_backward(x, &w, &m.activations);
+        take_saved(x, &w, &m.saved);
+    }
+    take_kv(x, &w, &m.kv);
+    x->meta = take(&w, &m.scratch, x->meta_cap, 1, 1);
+    m.scratch += x->memory.scratch; /* the stream's, reserved before */
+    if (base)
+        x->memory = m;
+    return w;
+}
+
+/* Scratch that the linear maps of this model need on the stream. */
+static enum lf_err reserve_scratch(struct lf_exec *x, struct lf_diag *diag)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_device *dev = x->stream->dev;
+    int T = (int)rows_any(x);
+    size_t bytes = x->ops->linear_scratch_bytes(dev, x->limits.rows_max, c->V, c->C);
+    for (int p = 0; p < c->n_proj; p++)
+        bytes = most(bytes, x->ops->linear_scratch_bytes(dev, T, c->proj[p].N, c->proj[p].K));
+    for (int g = 0; g < LF_GROUPS; g++) { /* a group's weights may be dequantised together */
+        int first, n, N = lf_config_group(c, (enum lf_group_kind)g, &first, &n);
+        bytes = most(bytes, x->ops->linear_scratch_bytes(dev, T, N, c->proj[first].K));
+    }
+    x->memory.scratch = bytes;
+    return lf_stream_reserve(x->stream, bytes, diag);
+}
+
+static size_t memory_ceiling(const struct lf_exec *x)
+{
+    struct lf_device_info info;
+    if (x->limits.memory_bytes > 0)
+        return x->limits.memory_bytes;
+    lf_device_info(x->stream->dev, &info);
+    return info.memory_free / 8 * 7; /* adapters, and other programs, come later */
+}
+
+enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
+{
+    enum lf_err rc = reserve_scratch(x, diag);
+    if (rc != LF_OK)
+        return rc;
+    x->recompute = x->limits.recompute == LF_RECOMPUTE_BLOCK;
+    struct walk w = walk_table(x, NULL);
+    if (x->limits.recompute == LF_RECOMPUTE_AUTO && x->limits.train_tokens_max > 0 &&
+        (w.overflow || w.total > memory_ceiling(x))) {
+        x->recompute = true;
+        w = walk_table(x, NULL);
+    }
+    if (w.overflow)
+        return lf_fail(diag, LF_E_TOO_BIG, "the limits ask for more memory than can be addressed");
+    rc = lf_device_alloc(x->stream->dev, &x->device, w.total, diag);
+    if (rc != LF_OK)
+        return lf_fail_within(diag, rc, "working memory of %zu MiB for %d tokens, %d of them "
+                              "training, and %d KV pages", w.total >> 20, x->limits.tokens_max,
+                              x->limits.train_tokens_max, x->limits.kv_pages);
+    walk_table(x, x->device);
+    return LF_OK;
+}

@@ -1,0 +1,30 @@
+/* Files of quantised weights, for the model's loader. Private to model/. */
+#ifndef LF_MODEL_QUANTIZE_H
+#define LF_MODEL_QUANTIZE_H
+
+#include "core/err.h"
+#include "model/config.h"
+#include "model/safetensors.h"
+
+#include <stdbool.h>
+
+/* Where a long task tells how far it is. */
+struct lf_progress {
+    void (*fn)(void *arg, double fraction, const char *what); /* or NULL */
+    void *arg;
+};
+
+static inline void lf_progress(const struct lf_progress *p, double fraction, const char *what)
+{
+    if (p->fn)
+        p->fn(p->arg, fraction, what);
+}
+
+/* Writes `path` with the block linears of a checkpoint in NF4 with double quantisation and, with
+ * with_rest, its other tensors as they are. */
+enum lf_err lf_quantize_file(const char *path, const struct lf_tensors *ts,
+                             const struct lf_config *c, bool with_rest,
+                             const struct lf_progress *progress, struct lf_diag *diag)
+    LF_MUST_CHECK;
+
+#endif
