@@ -1,5 +1,5 @@
 /* `lorafs ls`: list the adapters of a daemon. */
-#include "tools/client.h"
+#include "tools/remote.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 
@@ -48,12 +48,12 @@ static void print_list(const json_t *answer, bool longer)
 
 int lf_cmd_ls(int argc, char **argv)
 {
-    struct lf_client_options o = {0};
+    struct lf_remote_options o = {0};
     bool longer = false, json = false;
     const struct lf_option options[] = {
         {"long", 'l', LF_OPT_FLAG, NULL, &longer, "with state, version, time of change and base"},
         {"json", 0, LF_OPT_FLAG, NULL, &json, "print the daemon's JSON"},
-        LF_CLIENT_OPTIONS(o),
+        LF_REMOTE_OPTIONS(o),
         {0},
     };
     const struct lf_usage usage = {"lorafs ls", "[-l]", "Lists the adapters of a daemon.", options,
@@ -63,11 +63,11 @@ int lf_cmd_ls(int argc, char **argv)
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;
     struct lf_diag diag = {""};
-    struct lf_client *c = NULL;
+    struct lf_remote *c = NULL;
     json_t *answer = NULL;
-    enum lf_err rc = lf_client_new(&c, &o, &diag);
+    enum lf_err rc = lf_remote_new(&c, &o, &diag);
     if (rc == LF_OK)
-        rc = lf_client_json(c, &answer, "GET", "/v1/adapters", NULL, &diag);
+        rc = lf_remote_json(c, &answer, "GET", "/v1/adapters", NULL, &diag);
     if (rc == LF_OK && json) {
         json_dumpf(answer, stdout, JSON_INDENT(2));
         putchar('\n');
@@ -75,6 +75,6 @@ int lf_cmd_ls(int argc, char **argv)
         print_list(answer, longer);
     }
     json_decref(answer);
-    lf_client_free(c);
+    lf_remote_free(c);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -1,5 +1,5 @@
 /* `lorafs status`: what a daemon, or an adapter of it, is doing. */
-#include "tools/client.h"
+#include "tools/remote.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 
@@ -24,17 +24,17 @@ static const char *text_of(const json_t *obj, const char *key)
 
 /* ---- One adapter ----------------------------------------------------------------------------- */
 
-static enum lf_err show_adapter(struct lf_client *c, const char *name, const struct question *q,
+static enum lf_err show_adapter(struct lf_remote *c, const char *name, const struct question *q,
                                 bool named, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     json_t *answer = NULL;
     const char *rest = q->json ? "" : q->follow ? "/files/progress?follow=1" : "/files/status";
-    enum lf_err rc = lf_client_path(path, name, rest, diag);
+    enum lf_err rc = lf_remote_path(path, name, rest, diag);
     if (rc != LF_OK)
         return rc;
     if (q->json) {
-        rc = lf_client_json(c, &answer, "GET", path, NULL, diag);
+        rc = lf_remote_json(c, &answer, "GET", path, NULL, diag);
         if (rc == LF_OK)
             print_json(answer);
         json_decref(answer);
@@ -42,7 +42,7 @@ static enum lf_err show_adapter(struct lf_client *c, const char *name, const str
     }
     if (named)
         printf("%s: ", name);
-    return lf_client_stream(c, path, stdout, diag);
+    return lf_remote_stream(c, path, stdout, diag);
 }
 
 /* ---- The daemon ------------------------------------------------------------------------------ */
@@ -77,7 +77,7 @@ static void print_adapters(const json_t *answer)
 }
 
 /* The status line of every adapter whose job is open. */
-static enum lf_err print_jobs(struct lf_client *c, const json_t *answer, struct lf_diag *diag)
+static enum lf_err print_jobs(struct lf_remote *c, const json_t *answer, struct lf_diag *diag)
 {
     static const struct question line = {0};
     size_t i;
@@ -95,13 +95,13 @@ static enum lf_err print_jobs(struct lf_client *c, const json_t *answer, struct 
     return LF_OK;
 }
 
-static enum lf_err show_daemon(struct lf_client *c, const struct question *q, struct lf_diag *diag)
+static enum lf_err show_daemon(struct lf_remote *c, const struct question *q, struct lf_diag *diag)
 {
     static const char *const paths[] = {"/v1/bases", "/v1/adapters", "/v1/jobs"};
     json_t *all = json_object(), *answers[3] = {NULL};
     enum lf_err rc = LF_OK;
     for (int i = 0; rc == LF_OK && i < 3; i++) {
-        rc = lf_client_json(c, &answers[i], "GET", paths[i], NULL, diag);
+        rc = lf_remote_json(c, &answers[i], "GET", paths[i], NULL, diag);
         if (rc == LF_OK)
             json_object_update(all, answers[i]);
     }
@@ -120,13 +120,13 @@ static enum lf_err show_daemon(struct lf_client *c, const struct question *q, st
 
 int lf_cmd_status(int argc, char **argv)
 {
-    struct lf_client_options o = {0};
+    struct lf_remote_options o = {0};
     struct question q = {0};
     const struct lf_option options[] = {
         {"follow", 'f', LF_OPT_FLAG, NULL, &q.follow,
          "of one adapter: a live progress bar until its job ends"},
         {"json", 0, LF_OPT_FLAG, NULL, &q.json, "print the daemon's JSON"},
-        LF_CLIENT_OPTIONS(o),
+        LF_REMOTE_OPTIONS(o),
         {0},
     };
     const struct lf_usage usage = {
@@ -141,8 +141,8 @@ int lf_cmd_status(int argc, char **argv)
     if (q.follow && args.n != 1)
         return lf_usage_error(&usage, "--follow wants one name");
     struct lf_diag diag = {""};
-    struct lf_client *c = NULL;
-    enum lf_err rc = lf_client_new(&c, &o, &diag);
+    struct lf_remote *c = NULL;
+    enum lf_err rc = lf_remote_new(&c, &o, &diag);
     if (rc != LF_OK)
         return lf_command_failed(&usage, rc, &diag);
     if (args.n == 0 && (rc = show_daemon(c, &q, &diag)) != LF_OK)
@@ -150,6 +150,6 @@ int lf_cmd_status(int argc, char **argv)
     for (int i = 0; i < args.n; i++)
         if ((rc = show_adapter(c, args.v[i], &q, args.n > 1, &diag)) != LF_OK)
             status = lf_command_failed(&usage, rc, &diag);
-    lf_client_free(c);
+    lf_remote_free(c);
     return status;
 }

@@ -1,9 +1,9 @@
 /* Calls of the daemon's HTTP API, each waited for. */
-#include "tools/client.h"
+#include "tools/remote.h"
 
 #include "core/file.h"
 #include "core/json.h"
-#include "fs/http.h"
+#include "fs/client.h"
 #include "tools/places.h"
 
 #include <poll.h>
@@ -12,8 +12,8 @@
 
 #define KEY_FILE_MAX 4096
 
-struct lf_client {
-    struct lf_http *http;
+struct lf_remote {
+    struct lf_client *http;
 };
 
 /* A call on its way; the callbacks fill it. */
@@ -37,19 +37,19 @@ static enum lf_err read_key(struct lf_buf *out, const char *path, struct lf_diag
     return LF_OK;
 }
 
-enum lf_err lf_client_new(struct lf_client **out, const struct lf_client_options *o,
+enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options *o,
                           struct lf_diag *diag)
 {
     char socket[LF_PATH_MAX];
     struct lf_buf key;
     lf_buf_init(&key, KEY_FILE_MAX + 1);
     lf_place_socket(socket);
-    struct lf_client *c = calloc(1, sizeof *c);
+    struct lf_remote *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     if (rc == LF_OK && o->key_file)
         rc = read_key(&key, o->key_file, diag);
     if (rc == LF_OK)
-        rc = lf_http_new(&c->http, o->url ? o->url : socket,
+        rc = lf_client_new(&c->http, o->url ? o->url : socket,
                          o->key_file ? key.data : getenv("LORAFS_API_KEY"), diag);
     lf_buf_free(&key);
     if (rc != LF_OK) {
@@ -60,22 +60,22 @@ enum lf_err lf_client_new(struct lf_client **out, const struct lf_client_options
     return LF_OK;
 }
 
-void lf_client_free(struct lf_client *c)
+void lf_remote_free(struct lf_remote *c)
 {
     if (c)
-        lf_http_free(c->http);
+        lf_client_free(c->http);
     free(c);
 }
 
-static enum lf_http_flow on_data(void *arg, const void *data, size_t n)
+static enum lf_client_flow on_data(void *arg, const void *data, size_t n)
 {
     struct wait *w = arg;
     if (fwrite(data, 1, n, w->to) != n || fflush(w->to) != 0)
-        return LF_HTTP_ABORT;
-    return LF_HTTP_TAKEN;
+        return LF_CLIENT_ABORT;
+    return LF_CLIENT_TAKEN;
 }
 
-static void on_done(void *arg, const struct lf_http_result *r)
+static void on_done(void *arg, const struct lf_client_result *r)
 {
     struct wait *w = arg;
     w->rc = r->rc;
@@ -86,24 +86,24 @@ static void on_done(void *arg, const struct lf_http_result *r)
     w->done = true;
 }
 
-static enum lf_err call(struct lf_client *c, struct wait *w, const struct lf_http_spec *spec,
+static enum lf_err call(struct lf_remote *c, struct wait *w, const struct lf_client_spec *spec,
                         struct lf_diag *diag)
 {
-    struct lf_http_call *running = NULL;
-    enum lf_err rc = lf_http_start(&running, c->http, spec, diag);
+    struct lf_client_call *running = NULL;
+    enum lf_err rc = lf_client_start(&running, c->http, spec, diag);
     if (rc != LF_OK)
         return rc;
     while (!w->done) {
-        struct pollfd p = {.fd = lf_http_fd(c->http), .events = POLLIN};
-        poll(&p, 1, lf_http_timeout_ms(c->http));
-        lf_http_run(c->http);
+        struct pollfd p = {.fd = lf_client_fd(c->http), .events = POLLIN};
+        poll(&p, 1, lf_client_timeout_ms(c->http));
+        lf_client_run(c->http);
     }
     if (w->rc != LF_OK && diag)
         *diag = w->diag;
     return w->rc;
 }
 
-enum lf_err lf_client_json(struct lf_client *c, json_t **out, const char *method, const char *path,
+enum lf_err lf_remote_json(struct lf_remote *c, json_t **out, const char *method, const char *path,
                            const json_t *body, struct lf_diag *diag)
 {
     struct wait w = {0};
@@ -111,7 +111,7 @@ enum lf_err lf_client_json(struct lf_client *c, json_t **out, const char *method
     if (body && !text)
         return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     lf_buf_init(&w.body, LF_JSON_BYTES_MAX);
-    const struct lf_http_spec spec = {
+    const struct lf_client_spec spec = {
         .method = method,
         .path = path,
         .content_type = "application/json",
@@ -133,11 +133,11 @@ enum lf_err lf_client_json(struct lf_client *c, json_t **out, const char *method
     return rc;
 }
 
-enum lf_err lf_client_stream(struct lf_client *c, const char *path, FILE *to, struct lf_diag *diag)
+enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to, struct lf_diag *diag)
 {
     struct wait w = {.to = to};
     lf_buf_init(&w.body, 0);
-    const struct lf_http_spec spec = {.method = "GET",
+    const struct lf_client_spec spec = {.method = "GET",
                                       .path = path,
                                       .body_fd = -1,
                                       .reply_max = LF_HTTP_BODY_MAX,
@@ -149,7 +149,7 @@ enum lf_err lf_client_stream(struct lf_client *c, const char *path, FILE *to, st
     return rc;
 }
 
-enum lf_err lf_client_path(char out[LF_PATH_MAX], const char *name, const char *rest,
+enum lf_err lf_remote_path(char out[LF_PATH_MAX], const char *name, const char *rest,
                            struct lf_diag *diag)
 {
     if (!lf_name_ok(name))

@@ -1,7 +1,7 @@
-/* Calls of the daemon's HTTP API (docs/http.md), one at a time, each waited for; fs/http.h
+/* Calls of the daemon's HTTP API (docs/http.md), one at a time, each waited for; fs/client.h
  * underneath. One thread. */
-#ifndef LF_TOOLS_CLIENT_H
-#define LF_TOOLS_CLIENT_H
+#ifndef LF_TOOLS_REMOTE_H
+#define LF_TOOLS_REMOTE_H
 
 #include "core/buf.h"
 #include "core/err.h"
@@ -13,35 +13,35 @@
 
 /* Zero-initialised: the default socket (tools/places.h), the key of LORAFS_API_KEY if there is
  * one. */
-struct lf_client_options {
+struct lf_remote_options {
     const char *url;      /* "http://host:port", or the path of a unix socket */
     const char *key_file; /* its first line is the API key */
 };
 
-/* Rows for a command's option table; o is its struct lf_client_options. */
-#define LF_CLIENT_OPTIONS(o)                                                                       \
+/* Rows for a command's option table; o is its struct lf_remote_options. */
+#define LF_REMOTE_OPTIONS(o)                                                                       \
     {"url", 'u', LF_OPT_STR, "URL", &(o).url,                                                      \
      "the daemon: http://host:port, or the path of its unix socket; otherwise the socket in the "  \
      "default data directory"},                                                                    \
     {"api-key-file", 0, LF_OPT_STR, "FILE", &(o).key_file,                                         \
      "file whose first line is the API key; otherwise LORAFS_API_KEY"}
 
-struct lf_client;
+struct lf_remote;
 
-/* Yours, free with lf_client_free. Does not connect yet. */
-enum lf_err lf_client_new(struct lf_client **out, const struct lf_client_options *o,
+/* Yours, free with lf_remote_free. Does not connect yet. */
+enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options *o,
                           struct lf_diag *diag) LF_MUST_CHECK;
-void lf_client_free(struct lf_client *c);
+void lf_remote_free(struct lf_remote *c);
 
 /* method path, with a JSON body (NULL: none), to a JSON answer (*out NULL when it is empty; yours,
  * json_decref). Errors are the daemon's own; LF_E_UNREACHABLE when there is none. */
-enum lf_err lf_client_json(struct lf_client *c, json_t **out, const char *method, const char *path,
+enum lf_err lf_remote_json(struct lf_remote *c, json_t **out, const char *method, const char *path,
                            const json_t *body, struct lf_diag *diag) LF_MUST_CHECK;
 /* The bytes of a GET, as they come. */
-enum lf_err lf_client_stream(struct lf_client *c, const char *path, FILE *to,
+enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to,
                              struct lf_diag *diag) LF_MUST_CHECK;
 /* "/v1/adapters/NAME" + rest. LF_E_INVALID for what cannot be a name. */
-enum lf_err lf_client_path(char out[LF_PATH_MAX], const char *name, const char *rest,
+enum lf_err lf_remote_path(char out[LF_PATH_MAX], const char *name, const char *rest,
                            struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif
