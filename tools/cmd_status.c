@@ -60,7 +60,8 @@ static void print_bases(const json_t *answer)
 
 static void print_adapters(const json_t *answer)
 {
-    static const char *const states[] = {"ready", "training", "queued", "paused", "failed", "empty"};
+    static const char *const states[] = {"ready",  "training", "queued",
+                                         "paused", "failed",   "empty"};
     const json_t *adapters = json_object_get(answer, "adapters");
     printf("%zu adapter%s", json_array_size(adapters), json_array_size(adapters) == 1 ? "" : "s");
     const char *gap = ": ";

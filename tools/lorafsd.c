@@ -13,8 +13,8 @@ int main(int argc, char **argv)
     const struct lf_usage usage = {
         "lorafsd", "--base DIR [options]",
         "Serves one base model and all its LoRA adapters over HTTP, and trains new ones. Runs in "
-        "the foreground and logs on stderr; SIGTERM and SIGINT stop it once the answers under way have "
-        "ended. Mount its tree with `lorafs mount`.",
+        "the foreground and logs on stderr; SIGTERM and SIGINT stop it once the answers under way "
+        "have ended. Mount its tree with `lorafs mount`.",
         options, 0, 0, "  lorafsd --base share/base --data data --listen 127.0.0.1:8080"};
     struct lf_args args;
     int status;
