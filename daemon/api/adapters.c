@@ -1,0 +1,211 @@
+/* Adapters: the tree, and making, showing, renaming, removing and steering one. */
+#include "daemon/api/api.h"
+#include "daemon/jobs/jobs.h"
+#include "daemon/state.h"
+
+#include "core/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
+{
+    int64_t since = -1;
+    enum lf_err rc = lf_http_query_int(q, "since", 0, INT64_MAX, &since, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    if (since >= 0 && (uint64_t)since == lf_registry_generation(q->daemon->registry)) {
+        lf_http_reply(q, 304, NULL, &text);
+    } else {
+        rc = lf_registry_tree(q->daemon->registry, &text);
+        if (rc == LF_OK)
+            lf_http_reply(q, 200, "application/json", &text);
+    }
+    lf_buf_free(&text);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the tree");
+}
+
+
+static json_t *text_or_null(const char *s)
+{
+    return s[0] ? json_string(s) : json_null();
+}
+
+static json_t *view_json(const struct lf_adapter_view *v)
+{
+    const struct lf_adapter_record *a = &v->record;
+    struct lf_buf line;
+    lf_buf_init(&line, 0);
+    json_t *j = NULL;
+    if (lf_adapter_status_line(&line, v) == LF_OK)
+        j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o}", "name", a->name, "base",
+                      a->base, "state", lf_adapter_state_name(v->state), "status", line.data,
+                      "version", (int)a->current, "versions_made", (int)a->versions, "created_ms",
+                      (json_int_t)a->created_ms, "changed_ms", (json_int_t)a->changed_ms, "trouble",
+                      text_or_null(a->trouble), "last_job",
+                      a->last_job ? json_integer((json_int_t)a->last_job) : json_null());
+    lf_buf_free(&line);
+    return j;
+}
+
+enum lf_err lf_api_adapters(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_adapter_view *list = NULL;
+    size_t n = 0;
+    enum lf_err rc = lf_registry_list(q->daemon->registry, &list, &n, diag);
+    if (rc != LF_OK)
+        return rc;
+    json_t *rows = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(rows, view_json(&list[i]));
+    free(list);
+    lf_http_reply_json(q, 200, json_pack("{s:o}", "adapters", rows));
+    return LF_OK;
+}
+
+static enum lf_err reply_adapter(struct lf_http *q, unsigned status, const char *name,
+                                 struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    int32_t *versions = NULL;
+    size_t n = 0;
+    enum lf_err rc = lf_registry_view(q->daemon->registry, name, &v, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_versions(q->daemon->registry, name, &versions, &n, diag);
+    if (rc != LF_OK)
+        return rc;
+    json_t *j = view_json(&v), *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer(versions[i]));
+    free(versions);
+    json_object_set_new(j, "versions", list);
+    json_object_set_new(j, "job", v.record.last_job
+                                      ? lf_jobs_json(q->daemon->jobs, v.record.last_job)
+                                      : json_null());
+    lf_http_reply_json(q, status, j);
+    return LF_OK;
+}
+
+enum lf_err lf_api_adapter(struct lf_http *q, struct lf_diag *diag)
+{
+    return reply_adapter(q, 200, q->param[0], diag);
+}
+
+enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
+{
+    static const char *const known[] = {"name", "config", NULL};
+    json_t *body = NULL;
+    const char *name = NULL;
+    enum lf_err rc = lf_http_json(q, &body, diag);
+    if (rc == LF_OK)
+        rc = lf_json_only(body, known, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&name, body, "name", diag);
+    if (rc == LF_OK && !name)
+        rc = lf_fail(diag, LF_E_INVALID, "\"name\" is missing");
+    const json_t *config = json_object_get(body, "config");
+    if (json_is_null(config))
+        config = NULL;
+    if (rc == LF_OK)
+        rc = lf_registry_create(q->daemon->registry, name, config, diag);
+    if (rc == LF_OK)
+        rc = reply_adapter(q, 201, name, diag);
+    json_decref(body);
+    return rc;
+}
+
+enum lf_err lf_api_adapter_remove(struct lf_http *q, struct lf_diag *diag)
+{
+    uint64_t id;
+    enum lf_err rc = lf_registry_remove(q->daemon->registry, q->param[0], &id, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_jobs_adapter_gone(q->daemon->jobs, id);
+    lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[0]));
+    return LF_OK;
+}
+
+enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
+{
+    static const char *const known[] = {"to", NULL};
+    json_t *body = NULL;
+    const char *to = NULL;
+    enum lf_err rc = lf_http_json(q, &body, diag);
+    if (rc == LF_OK)
+        rc = lf_json_only(body, known, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&to, body, "to", diag);
+    if (rc == LF_OK && !to)
+        rc = lf_fail(diag, LF_E_INVALID, "\"to\" is missing");
+    if (rc == LF_OK)
+        rc = lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
+    if (rc == LF_OK)
+        rc = reply_adapter(q, 200, to, diag);
+    json_decref(body);
+    return rc;
+}
+
+/* ---- ctl -------------------------------------------------------------------------------------- */
+
+/* One line, without its newline and blanks around it. */
+static enum lf_err ctl_line(struct lf_http *q, const char *line, struct lf_diag *diag)
+{
+    static const struct {
+        const char *word;
+        enum lf_job_order order;
+    } orders[] = {{"cancel", LF_JOB_ORDER_CANCEL},
+                  {"pause", LF_JOB_ORDER_PAUSE},
+                  {"resume", LF_JOB_ORDER_RESUME},
+                  {"retry", LF_JOB_ORDER_RETRY}};
+    int version, used = 0;
+    bool queued;
+    if (strcmp(line, "train") == 0)
+        return lf_jobs_train(q->daemon->jobs, q->param[0], true, &queued, diag);
+    if (sscanf(line, "rollback %d%n", &version, &used) == 1 && line[used] == '\0')
+        return lf_registry_rollback(q->daemon->registry, q->param[0], version, diag);
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
+        if (strcmp(line, orders[i].word) == 0)
+            return lf_jobs_order_adapter(q->daemon->jobs, q->param[0], orders[i].order, diag);
+    return lf_fail(diag, LF_E_INVALID,
+                   "unknown command \"%.60s\"; there are train, cancel, pause, resume, retry and "
+                   "rollback N",
+                   line);
+}
+
+/* Lines are done in order; the first that fails ends it, named. */
+enum lf_err lf_api_adapter_ctl(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    enum lf_err rc = lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
+    const char *p = q->body.data ? q->body.data : "";
+    if (rc == LF_OK && strlen(p) != q->body.len)
+        rc = lf_fail(diag, LF_E_INVALID, "a command holds a NUL byte");
+    int done = 0;
+    while (rc == LF_OK && *p) {
+        char line[LF_CTL_LINE_MAX];
+        size_t n = strcspn(p, "\n");
+        const char *next = p + n + (p[n] == '\n');
+        while (n > 0 && strchr(" \t\r", *p))
+            p++, n--;
+        while (n > 0 && strchr(" \t\r", p[n - 1]))
+            n--;
+        if (n >= sizeof line) {
+            rc = lf_fail(diag, LF_E_INVALID, "a command is longer than %d bytes", LF_CTL_LINE_MAX);
+        } else if (n > 0) {
+            memcpy(line, p, n);
+            line[n] = '\0';
+            rc = ctl_line(q, line, diag);
+            done++;
+        }
+        p = next;
+    }
+    if (rc != LF_OK)
+        return rc;
+    if (done == 0)
+        return lf_fail(diag, LF_E_INVALID, "no command");
+    lf_http_reply_json(q, 200, json_pack("{s:i}", "commands", done));
+    return LF_OK;
+}

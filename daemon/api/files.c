@@ -1,0 +1,216 @@
+/* An adapter's files: bytes from disk, lines that are made, and streams that follow a job. */
+#include "daemon/api/api.h"
+#include "daemon/jobs/jobs.h"
+#include "daemon/state.h"
+
+#include "core/clock.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOLLOW_LOOK_MS 100
+#define FOLLOW_REDRAW_MS 250
+#define FOLLOW_CHUNK_BYTES (16u << 10)
+
+/* ---- Following -------------------------------------------------------------------------------- */
+
+struct follow {
+    struct lf_registry *registry;
+    uint64_t id;
+    int fd;                 /* of the log; -1: the progress line is followed */
+    bool started;
+    bool ending;            /* the job ended: what is there is sent, then the end */
+    char last[512];         /* the line shown last */
+    uint64_t shown_ns;
+};
+
+static void follow_close(void *arg)
+{
+    struct follow *f = arg;
+    if (f->fd >= 0)
+        close(f->fd);
+    free(f);
+}
+
+/* The adapter has no open job any more, or is gone. */
+static bool job_over(const struct follow *f, struct lf_adapter_view *v)
+{
+    return lf_registry_view_id(f->registry, f->id, v, NULL) != LF_OK || v->activity.job == 0;
+}
+
+static bool follow_over(struct lf_http *q)
+{
+    return lf_http_gone(q) || atomic_load(&q->daemon->stopping);
+}
+
+static enum lf_err follow_log(void *arg, struct lf_http *q, struct lf_buf *out, bool *end)
+{
+    struct follow *f = arg;
+    struct lf_adapter_view v;
+    char chunk[FOLLOW_CHUNK_BYTES];
+    for (;;) {
+        ssize_t n = read(f->fd, chunk, sizeof chunk);
+        if (n < 0)
+            return LF_E_IO;
+        if (n > 0)
+            return lf_buf_append(out, chunk, (size_t)n);
+        if (f->ending || follow_over(q)) {
+            *end = true;
+            return LF_OK;
+        }
+        f->ending = job_over(f, &v); /* and one more look at the file */
+        if (!f->ending)
+            poll(NULL, 0, FOLLOW_LOOK_MS);
+    }
+}
+
+static enum lf_err follow_progress(void *arg, struct lf_http *q, struct lf_buf *out, bool *end)
+{
+    struct follow *f = arg;
+    struct lf_adapter_view v;
+    struct lf_buf line;
+    enum lf_err rc = LF_OK;
+    lf_buf_init(&line, 0);
+    for (;;) {
+        bool over = job_over(f, &v) || follow_over(q);
+        lf_buf_reset(&line);
+        rc = lf_adapter_progress_line(&line, &v);
+        if (rc != LF_OK)
+            break;
+        uint64_t since_ms = (lf_clock_ns() - f->shown_ns) / 1000000;
+        if (over || (strcmp(line.data, f->last) != 0 && since_ms >= FOLLOW_REDRAW_MS)) {
+            /* Back to the line's start; what a longer line left is erased. */
+            rc = lf_buf_printf(out, "%s%s%s", f->started ? "\r\033[K" : "", line.data,
+                               over ? "\n" : "");
+            snprintf(f->last, sizeof f->last, "%s", line.data);
+            f->shown_ns = lf_clock_ns();
+            f->started = true;
+            *end = over;
+            break;
+        }
+        poll(NULL, 0, FOLLOW_LOOK_MS);
+    }
+    lf_buf_free(&line);
+    return rc;
+}
+
+/* From the Range's start, or from the beginning. */
+static enum lf_err follow_start(struct lf_http *q, const struct lf_adapter_view *v,
+                                const char *log_path, struct lf_diag *diag)
+{
+    struct follow *f = calloc(1, sizeof *f);
+    if (!f)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory to follow");
+    *f = (struct follow){.registry = q->daemon->registry, .id = v->record.id, .fd = -1};
+    if (log_path) {
+        uint64_t first = 0, n;
+        f->fd = open(log_path, O_RDONLY | O_CLOEXEC);
+        if (f->fd < 0) {
+            enum lf_err rc = errno == ENOENT
+                                 ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no log yet", q->param[0])
+                                 : lf_fail_errno(diag, errno, "log");
+            free(f);
+            return rc;
+        }
+        if (lf_range_parse(lf_http_header(q, "Range"), UINT64_MAX, &first, &n) == LF_RANGE_PART)
+            lseek(f->fd, (off_t)first, SEEK_SET);
+    }
+    lf_http_reply_stream(q, lf_file_media_type(log_path ? LF_FILE_LOG : LF_FILE_PROGRESS),
+                         &(struct lf_http_stream){log_path ? follow_log : follow_progress,
+                                                  follow_close, f});
+    return LF_OK;
+}
+
+/* ---- Reading ---------------------------------------------------------------------------------- */
+
+static enum lf_err reply_line(struct lf_http *q, const struct lf_adapter_view *v,
+                              enum lf_file_kind kind, struct lf_diag *diag)
+{
+    struct lf_buf line;
+    lf_buf_init(&line, 0);
+    enum lf_err rc = kind == LF_FILE_STATUS ? lf_adapter_status_line(&line, v)
+                                            : lf_adapter_progress_line(&line, v);
+    if (rc == LF_OK)
+        rc = lf_buf_putc(&line, '\n');
+    if (rc == LF_OK)
+        lf_http_reply(q, 200, lf_file_media_type(kind), &line);
+    lf_buf_free(&line);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the line");
+}
+
+static enum lf_err reply_disk(struct lf_http *q, const struct lf_file_ref *ref, const char *path,
+                              struct lf_diag *diag)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", q->param[0],
+                                         q->param[1])
+                               : lf_fail_errno(diag, errno, "%s", q->param[1]);
+    if (fstat(fd, &st) != 0) {
+        close(fd);
+        return lf_fail_errno(diag, errno, "%s", q->param[1]);
+    }
+    lf_http_reply_file(q, fd, (uint64_t)st.st_size, lf_file_media_type(ref->kind));
+    return LF_OK;
+}
+
+enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    struct lf_file_ref ref;
+    char path[LF_PATH_MAX];
+    bool follow = lf_http_query_flag(q, "follow") && !q->head;
+    enum lf_err rc = lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!lf_file_ref_parse(&ref, q->param[1]))
+        return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
+    if (ref.kind == LF_FILE_PROGRESS && follow)
+        return follow_start(q, &v, NULL, diag);
+    if (ref.kind == LF_FILE_STATUS || ref.kind == LF_FILE_PROGRESS)
+        return reply_line(q, &v, ref.kind, diag);
+    rc = lf_registry_path(q->daemon->registry, q->param[0], &ref, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (ref.kind == LF_FILE_LOG && follow)
+        return follow_start(q, &v, path, diag);
+    return reply_disk(q, &ref, path, diag);
+}
+
+/* ---- Writing ---------------------------------------------------------------------------------- */
+
+enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
+{
+    int32_t imported = 0;
+    bool dataset = q->upload.ref.kind == LF_FILE_DATASET, queued = false;
+    uint64_t bytes = q->upload.bytes;
+    enum lf_err rc = lf_registry_upload_commit(q->daemon->registry, q->param[0], &q->upload,
+                                               &imported, diag);
+    if (rc == LF_OK && dataset && lf_http_query_flag(q, "train"))
+        rc = lf_jobs_train(q->daemon->jobs, q->param[0], false, &queued, diag);
+    if (rc != LF_OK)
+        return rc;
+    json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)bytes,
+                          "queued", queued);
+    if (imported > 0)
+        json_object_set_new(j, "imported", json_integer(imported));
+    lf_http_reply_json(q, 200, j);
+    return LF_OK;
+}
+
+enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_file_ref ref;
+    if (!lf_file_ref_parse(&ref, q->param[1]))
+        return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
+    enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[1]));
+    return LF_OK;
+}

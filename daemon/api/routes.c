@@ -1,0 +1,30 @@
+/* The table of routes. */
+#include "daemon/api/api.h"
+
+#include "core/limits.h"
+
+#define CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX)
+
+/* method, path, handler, body, its ceiling, open, file */
+const struct lf_route lf_routes[] = {
+    {LF_HTTP_GET, "/health", lf_api_health, .open = true},
+    {LF_HTTP_GET, "/metrics", lf_api_metrics},
+    {LF_HTTP_GET, "/v1/bases", lf_api_bases},
+    {LF_HTTP_GET, "/v1/bases/{name}", lf_api_base},
+    {LF_HTTP_GET, "/v1/bases/{name}/files/{path*}", lf_api_base_file},
+    {LF_HTTP_GET, "/v1/tree", lf_api_tree},
+    {LF_HTTP_GET, "/v1/adapters", lf_api_adapters},
+    {LF_HTTP_POST, "/v1/adapters", lf_api_adapter_create, LF_HTTP_BODY_TEXT, LF_HTTP_BODY_MAX},
+    {LF_HTTP_GET, "/v1/adapters/{name}", lf_api_adapter},
+    {LF_HTTP_DELETE, "/v1/adapters/{name}", lf_api_adapter_remove},
+    {LF_HTTP_POST, "/v1/adapters/{name}/rename", lf_api_adapter_rename, LF_HTTP_BODY_TEXT,
+     LF_HTTP_BODY_MAX},
+    {LF_HTTP_POST, "/v1/adapters/{name}/ctl", lf_api_adapter_ctl, LF_HTTP_BODY_TEXT,
+     CTL_BYTES_MAX},
+    {LF_HTTP_GET, "/v1/adapters/{name}/files/{path*}", lf_api_file_read},
+    {LF_HTTP_PUT, "/v1/adapters/{name}/files/{path*}", lf_api_file_write, LF_HTTP_BODY_UPLOAD,
+     .file = true},
+    {LF_HTTP_DELETE, "/v1/adapters/{name}/files/{path*}", lf_api_file_remove},
+};
+
+const size_t lf_routes_n = sizeof lf_routes / sizeof *lf_routes;

@@ -1,0 +1,88 @@
+/* The daemon itself: its health, its counters, its bases. */
+#include "daemon/api/api.h"
+#include "daemon/jobs/jobs.h"
+#include "daemon/state.h"
+
+#include "core/clock.h"
+
+#include <string.h>
+
+enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
+{
+    if (atomic_load(&q->daemon->stopping))
+        return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
+    lf_http_reply_json(q, 200, json_pack("{s:s}", "status", "ok"));
+    return LF_OK;
+}
+
+enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_buf out;
+    lf_buf_init(&out, 0);
+    const struct lf_daemon *d = q->daemon;
+    lf_gauge_print(&out, "uptime_seconds", "Since the daemon started.",
+                   (double)(lf_clock_unix_ms() - d->started_ms) / 1e3);
+    enum lf_err rc = lf_counters_print(&d->counters, lf_routes, lf_routes_n, &out);
+    if (rc == LF_OK)
+        lf_http_reply(q, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+    lf_buf_free(&out);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the counters");
+}
+
+/* ---- Bases ------------------------------------------------------------------------------------ */
+
+static json_t *base_json(const struct lf_base *b)
+{
+    const struct lf_config *c = &b->model->config;
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:b}", "name",
+                     b->name, "architecture", c->model_type, "parameters",
+                     (json_int_t)lf_config_params(c), "bytes", (json_int_t)b->weight_bytes,
+                     "quantisation", b->quant, "layers", c->L, "hidden", c->C, "vocabulary", c->V,
+                     "context", c->positions_max, "created_ms", (json_int_t)b->created_ms,
+                     "info_bytes", (json_int_t)b->info_bytes, "chat", b->model->chat != NULL);
+}
+
+static enum lf_err base_find(struct lf_http *q, const struct lf_base **out, struct lf_diag *diag)
+{
+    if (strcmp(q->param[0], q->daemon->base->name) != 0)
+        return lf_fail(diag, LF_E_NOT_FOUND, "there is no base \"%.100s\"", q->param[0]);
+    *out = q->daemon->base;
+    return LF_OK;
+}
+
+enum lf_err lf_api_bases(struct lf_http *q, struct lf_diag *diag)
+{
+    (void)diag;
+    lf_http_reply_json(q, 200, json_pack("{s:[o]}", "bases", base_json(q->daemon->base)));
+    return LF_OK;
+}
+
+enum lf_err lf_api_base(struct lf_http *q, struct lf_diag *diag)
+{
+    const struct lf_base *b;
+    enum lf_err rc = base_find(q, &b, diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, base_json(b));
+    return rc;
+}
+
+enum lf_err lf_api_base_file(struct lf_http *q, struct lf_diag *diag)
+{
+    const struct lf_base *b;
+    struct lf_buf text;
+    enum lf_err rc = base_find(q, &b, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_buf_init(&text, 0);
+    bool info = strcmp(q->param[1], "info") == 0;
+    if (info)
+        rc = lf_buf_append(&text, b->info, b->info_bytes);
+    else if (strcmp(q->param[1], "config.json") == 0)
+        rc = lf_buf_append(&text, b->config_text, b->config_bytes);
+    else
+        rc = lf_fail(diag, LF_E_NOT_FOUND, "a base has info and config.json");
+    if (rc == LF_OK)
+        lf_http_reply(q, 200, info ? "text/plain; charset=utf-8" : "application/json", &text);
+    lf_buf_free(&text);
+    return rc;
+}

@@ -1,0 +1,162 @@
+/* A base's host side: opened from its directory, described for people. */
+#include "daemon/base.h"
+
+#include "core/file.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CONFIG_BYTES_MAX (16u << 20)
+
+/* The last part of a path, slashes at its end aside. */
+static enum lf_err name_of(char out[LF_NAME_MAX + 1], const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (!realpath(dir, path))
+        return lf_fail_errno(diag, errno, "%s", dir);
+    const char *last = strrchr(path, '/') + 1;
+    if (!lf_name_ok(last))
+        return lf_fail(diag, LF_E_INVALID,
+                       "%s: the directory's name becomes the base's: 1 to %d of [A-Za-z0-9._-]",
+                       dir, LF_NAME_MAX);
+    memcpy(out, last, strlen(last) + 1);
+    return LF_OK;
+}
+
+static int64_t weight_bytes(const char *dir)
+{
+    int64_t sum = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *x = d ? readdir(d) : NULL; x; x = readdir(d)) {
+        char path[LF_PATH_MAX];
+        size_t n = strlen(x->d_name);
+        if (n < 12 || strcmp(x->d_name + n - 12, ".safetensors") != 0 ||
+            snprintf(path, sizeof path, "%s/%s", dir, x->d_name) >= (int)sizeof path)
+            continue;
+        int64_t bytes = lf_file_size(path);
+        sum += bytes > 0 ? bytes : 0;
+    }
+    if (d)
+        closedir(d);
+    return sum;
+}
+
+static enum lf_err config_read(struct lf_base *b, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    if (snprintf(path, sizeof path, "%s/config.json", b->dir) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", b->dir);
+    enum lf_err rc = lf_file_read(&text, path, CONFIG_BYTES_MAX, diag);
+    if (rc == LF_OK) {
+        b->config_text = lf_buf_take(&text, &b->config_bytes);
+        struct stat st;
+        if (stat(path, &st) == 0)
+            b->created_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+        if (!b->config_text)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
+    }
+    lf_buf_free(&text);
+    return rc;
+}
+
+/* The parts of a model that need no device. */
+static enum lf_err host_open(struct lf_base *b, struct lf_diag *diag)
+{
+    struct lf_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the base");
+    b->model = m;
+    snprintf(m->name, sizeof m->name, "%s", b->name);
+    enum lf_err rc = lf_config_load(&m->config, b->dir, diag);
+    if (rc == LF_OK)
+        rc = lf_tokenizer_open(&m->tokenizer, b->dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    m->rope_positions = m->config.positions_max;
+    if (lf_chat_open(&m->chat, b->dir, &m->chat_reason) != LF_OK)
+        m->chat = NULL; /* the reason is shown to whoever asks for a chat */
+    return LF_OK;
+}
+
+/* How the block weights are held: 4-bit checkpoints stay 4-bit. */
+static const char *quant_name(const struct lf_base *b, enum lf_quant quant)
+{
+    return quant == LF_QUANT_NF4 || strstr(b->config_text, "\"quantization_config\"") ? "nf4"
+                                                                                     : "none";
+}
+
+static enum lf_err info_make(struct lf_base *b, struct lf_diag *diag)
+{
+    const struct lf_config *c = &b->model->config;
+    struct lf_buf t;
+    lf_buf_init(&t, 0);
+    lf_buf_printf(&t, "name           %s\n", b->name);
+    lf_buf_printf(&t, "architecture   %s\n", c->model_type);
+    lf_buf_printf(&t, "parameters     %lld\n", (long long)lf_config_params(c));
+    lf_buf_printf(&t, "bytes          %lld\n", (long long)b->weight_bytes);
+    lf_buf_printf(&t, "quantisation   %s\n", b->quant);
+    lf_buf_printf(&t, "layers         %d\n", c->L);
+    lf_buf_printf(&t, "hidden         %d\n", c->C);
+    lf_buf_printf(&t, "heads          %d, %d of keys and values\n", c->H, c->Hkv);
+    lf_buf_printf(&t, "vocabulary     %d\n", c->V);
+    lf_buf_printf(&t, "context        %d tokens\n", c->positions_max);
+    lf_buf_printf(&t, "chat template  %s\n", b->model->chat ? "yes" : b->model->chat_reason.text);
+    lf_buf_puts(&t, "target modules ");
+    for (int i = 0; i < c->n_proj; i++) {
+        const char *dot = strrchr(c->proj[i].module, '.');
+        lf_buf_printf(&t, i ? ", %s" : "%s", dot ? dot + 1 : c->proj[i].module);
+    }
+    lf_buf_putc(&t, '\n');
+    enum lf_err rc = t.rc;
+    if (rc == LF_OK)
+        b->info = lf_buf_take(&t, &b->info_bytes);
+    lf_buf_free(&t);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the base's description");
+}
+
+enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant quant,
+                         struct lf_diag *diag)
+{
+    struct lf_base *b = calloc(1, sizeof *b);
+    if (!b)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the base");
+    enum lf_err rc = LF_OK;
+    if (snprintf(b->dir, sizeof b->dir, "%s", dir) >= (int)sizeof b->dir)
+        rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (rc == LF_OK)
+        rc = name_of(b->name, dir, diag);
+    if (rc == LF_OK)
+        rc = config_read(b, diag);
+    if (rc == LF_OK)
+        rc = host_open(b, diag);
+    if (rc == LF_OK) {
+        b->weight_bytes = weight_bytes(b->dir);
+        b->quant = quant_name(b, quant);
+        rc = info_make(b, diag);
+    }
+    if (rc != LF_OK) {
+        lf_base_free(b);
+        return rc;
+    }
+    *out = b;
+    return LF_OK;
+}
+
+void lf_base_free(struct lf_base *b)
+{
+    if (!b)
+        return;
+    if (b->model) {
+        lf_tokenizer_free(b->model->tokenizer);
+        lf_chat_free(b->model->chat);
+        free(b->model);
+    }
+    free(b->config_text);
+    free(b->info);
+    free(b);
+}

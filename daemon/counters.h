@@ -1,0 +1,56 @@
+/* What GET /metrics shows: counters that any thread adds to, without locks. */
+#ifndef LF_DAEMON_COUNTERS_H
+#define LF_DAEMON_COUNTERS_H
+
+#include "core/buf.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LF_COUNTER_ROUTES_MAX 64
+#define LF_COUNTER_STATUSES 24
+#define LF_HISTOGRAM_BUCKETS 16
+
+/* Durations in seconds, or sizes. sum is in millionths. */
+struct lf_histogram {
+    const double *bounds; /* (n_bounds) ascending, static */
+    int n_bounds;
+    atomic_uint_fast64_t bucket[LF_HISTOGRAM_BUCKETS + 1]; /* the last: above all bounds */
+    atomic_uint_fast64_t sum_micro;
+};
+
+struct lf_counters {
+    atomic_uint_fast64_t requests[LF_COUNTER_ROUTES_MAX + 1][LF_COUNTER_STATUSES];
+    /* Generations, by how they ended */
+    atomic_uint_fast64_t ended_eos, ended_stop, ended_length, ended_cancelled, ended_failed;
+    atomic_uint_fast64_t refused;           /* the queue was full */
+    atomic_uint_fast64_t prompt_tokens, completion_tokens;
+    atomic_uint_fast64_t train_tokens, train_steps;
+    atomic_uint_fast64_t adapters_loaded, adapters_evicted;
+    atomic_uint_fast64_t device_losses;
+    struct lf_histogram queue_seconds;      /* from arrival to the first step */
+    struct lf_histogram first_token_seconds;
+    struct lf_histogram token_seconds;      /* mean time of a token after the first, by request */
+    struct lf_histogram request_seconds;
+    struct lf_histogram batch_tokens;       /* of a serving step */
+};
+
+void lf_counters_init(struct lf_counters *c);
+/* An HTTP request on routes[route] was answered; route past the table: none of ours. */
+void lf_counters_request(struct lf_counters *c, size_t route, unsigned status);
+void lf_histogram_add(struct lf_histogram *h, double value);
+static inline void lf_counter_add(atomic_uint_fast64_t *c, uint64_t n)
+{
+    atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+}
+
+/* ---- Prometheus' text form -------------------------------------------------------------------- */
+
+struct lf_route;
+/* What the counters know; gauges come from the rooms that own them (lf_gauge_print). */
+enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route *routes, size_t n,
+                              struct lf_buf *out) LF_MUST_CHECK;
+void lf_gauge_print(struct lf_buf *out, const char *name, const char *help, double value);
+
+#endif

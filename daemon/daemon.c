@@ -1,0 +1,130 @@
+/* The daemon's life: rooms are opened bottom up, requests are served, rooms are closed top down. */
+#include "daemon/daemon.h"
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "daemon/api/api.h"
+#include "daemon/http/server.h"
+#include "daemon/jobs/jobs.h"
+#include "daemon/state.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_BYTES_MAX 4096
+#define LOOK_MS 100
+
+void lf_daemon_options_default(struct lf_daemon_options *o)
+{
+    *o = (struct lf_daemon_options){
+        .listen = "127.0.0.1:8080",
+        .device = LF_DEVICE_CPU,
+        .slots = 64,
+        .batch_tokens_max = 2048,
+        .train_tokens = 4096,
+        .drain_seconds = 10,
+        .stop_fd = -1,
+    };
+}
+
+/* The first line of the key file. */
+static enum lf_err key_read(char **out, const char *path, struct lf_diag *diag)
+{
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    enum lf_err rc = lf_file_read(&text, path, KEY_BYTES_MAX, diag);
+    size_t n = rc == LF_OK && text.data ? strcspn(text.data, "\r\n") : 0;
+    if (rc == LF_OK && n == 0)
+        rc = lf_fail(diag, LF_E_INVALID, "%s: its first line is empty", path);
+    if (rc == LF_OK) {
+        *out = strndup(text.data, n);
+        if (!*out)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the key");
+    }
+    lf_buf_free(&text);
+    return rc;
+}
+
+static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
+{
+    const struct lf_daemon_options *o = &d->options;
+    char store_dir[LF_PATH_MAX];
+    enum lf_err rc = LF_OK;
+    if (snprintf(store_dir, sizeof store_dir, "%s/state", o->data_dir) >= (int)sizeof store_dir)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
+    if (o->api_key_file)
+        rc = key_read(&d->api_key, o->api_key_file, diag);
+    if (rc == LF_OK)
+        rc = lf_store_open(&d->store, store_dir, diag);
+    if (rc == LF_OK)
+        rc = lf_base_open(&d->base, o->base_dir, o->quant, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_open(&d->registry, o->data_dir, d->store, d->base, diag);
+    if (rc == LF_OK)
+        rc = lf_jobs_open(&d->jobs, d, diag);
+    return rc;
+}
+
+static void close_rooms(struct lf_daemon *d)
+{
+    lf_jobs_close(d->jobs);
+    lf_registry_close(d->registry);
+    lf_base_free(d->base);
+    lf_store_close(d->store);
+    free(d->api_key);
+    free(d);
+}
+
+/* Until stop_fd is readable. */
+static void serve(struct lf_daemon *d)
+{
+    struct pollfd p = {d->options.stop_fd, POLLIN, 0};
+    while (poll(&p, 1, -1) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Answers under way may end within the drain time. */
+static void drain(struct lf_daemon *d)
+{
+    atomic_store(&d->stopping, true);
+    uint64_t end_ns = lf_clock_ns() + (uint64_t)d->options.drain_seconds * 1000000000u;
+    while (atomic_load(&d->active) > 0 && lf_clock_ns() < end_ns)
+        poll(NULL, 0, LOOK_MS);
+}
+
+static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
+{
+    struct lf_http_server *server = NULL;
+    struct lf_daemon_address at;
+    enum lf_err rc = lf_http_server_start(&server, d, lf_routes, lf_routes_n, &at, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_log(LF_LOG_INFO, "daemon", "base %s; listening on %s%s%s", d->base->name, at.tcp,
+           at.tcp[0] ? " and " : "", at.unix_path);
+    if (d->options.ready)
+        d->options.ready(d->options.ready_arg, &at);
+    serve(d);
+    lf_log(LF_LOG_INFO, "daemon", "stopping");
+    lf_http_server_quiesce(server);
+    drain(d);
+    lf_http_server_stop(server);
+    return LF_OK;
+}
+
+enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *diag)
+{
+    struct lf_daemon *d = calloc(1, sizeof *d);
+    if (!d)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the daemon");
+    d->options = *o;
+    d->started_ms = lf_clock_unix_ms();
+    lf_counters_init(&d->counters);
+    enum lf_err rc = open_rooms(d, diag);
+    if (rc == LF_OK)
+        rc = run(d, diag);
+    close_rooms(d);
+    return rc;
+}

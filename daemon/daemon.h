@@ -1,0 +1,49 @@
+/* The daemon: owns the device, the base, the store, the jobs and the HTTP server. lorafsd is this
+ * and a command line; `lorafs serve` starts the same beside a mount. */
+#ifndef LF_DAEMON_H
+#define LF_DAEMON_H
+
+#include "core/err.h"
+#include "core/limits.h"
+#include "gpu/device.h"
+#include "model/model.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where it listens, told when it does. */
+struct lf_daemon_address {
+    char tcp[128];              /* "127.0.0.1:8080"; "" with no_tcp */
+    char unix_path[LF_PATH_MAX];
+};
+
+struct lf_daemon_options {
+    const char *base_dir;       /* a checkpoint */
+    const char *data_dir;       /* adapters, store, socket; made where it is not there */
+    const char *listen;         /* "ADDR:PORT", "PORT"; port 0: any free one */
+    bool no_tcp;                /* the unix socket alone */
+    const char *socket_path;    /* NULL: DATA/lorafsd.sock */
+    const char *api_key_file;   /* its first line is the key; NULL: no key is asked for */
+    bool allow_load;            /* /v1/load_lora_adapter reads directories of this machine */
+    enum lf_device_kind device;
+    enum lf_quant quant;
+    int threads;                /* cpu: 0 = one a core */
+    int64_t gpu_memory_bytes;   /* ceiling for device memory; 0: all */
+    int slots;                  /* adapters resident on the device */
+    int64_t kv_tokens;          /* of all sequences together; 0: chosen from the memory */
+    int batch_tokens_max;       /* of a serving step */
+    int train_tokens;           /* of a fused training batch; 0: this daemon never trains */
+    int drain_seconds;          /* answers under way may end within this when it stops */
+    int stop_fd;                /* readable: stop */
+    void (*ready)(void *arg, const struct lf_daemon_address *at); /* or NULL; it answers now */
+    void *ready_arg;
+};
+
+/* What `lorafsd` does without options. base_dir, data_dir are to be filled in. */
+void lf_daemon_options_default(struct lf_daemon_options *o);
+/* Serves until stop_fd is readable: LF_OK after a clean stop. Otherwise why it could not start, or
+ * LF_E_DEVICE_LOST when the device is lost for good. Blocks; other threads of the process should
+ * have SIGPIPE ignored. */
+enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif

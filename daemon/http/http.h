@@ -1,0 +1,135 @@
+/* HTTP: a request as a handler sees it, and the ways to answer it.
+ *
+ * libmicrohttpd runs a small thread for each connection, so a handler may block: it parses, asks the
+ * other rooms, replies once. A handler that returns an error has not replied; the server then
+ * answers with the status and body that the error has in docs/http.md. One thread at a time uses a
+ * request.
+ */
+#ifndef LF_DAEMON_HTTP_H
+#define LF_DAEMON_HTTP_H
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "daemon/registry/registry.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lf_daemon;
+struct lf_http;
+struct MHD_Connection;
+
+enum lf_http_method { LF_HTTP_GET, LF_HTTP_POST, LF_HTTP_PUT, LF_HTTP_DELETE };
+
+enum lf_http_body {
+    LF_HTTP_BODY_NONE,  /* read and thrown away */
+    LF_HTTP_BODY_TEXT,  /* in q->body, up to the route's body_max */
+    LF_HTTP_BODY_UPLOAD /* into q->upload, begun before the first byte from q->param */
+};
+
+typedef enum lf_err (*lf_http_fn)(struct lf_http *q, struct lf_diag *diag);
+
+struct lf_route {
+    enum lf_http_method method;
+    const char *path;       /* "/v1/adapters/{name}/files/{path*}": a name is one part of the path,
+                               the one with the star is all that follows */
+    lf_http_fn run;
+    enum lf_http_body body;
+    size_t body_max;        /* bytes; of LF_HTTP_BODY_TEXT */
+    bool open;              /* answered without the API key, and while the daemon stops */
+    bool file;              /* a refused body is 422 */
+};
+
+#define LF_HTTP_PARAMS_MAX 2
+#define LF_HTTP_PARAM_BYTES 512
+#define LF_HTTP_HEADERS_MAX 12
+
+/* A body that is made while it is sent. fill blocks until it appends at least a byte or sets *end;
+ * it looks at lf_http_gone ten times a second. An error cuts the connection. close is called once,
+ * when the client has it all or is gone. */
+struct lf_http_stream {
+    enum lf_err (*fill)(void *arg, struct lf_http *q, struct lf_buf *out, bool *end);
+    void (*close)(void *arg);
+    void *arg;
+};
+
+struct lf_http {
+    struct lf_daemon *daemon;
+    const struct lf_route *route;
+    char param[LF_HTTP_PARAMS_MAX][LF_HTTP_PARAM_BYTES]; /* decoded, in the path's order */
+    struct lf_buf body;
+    struct lf_upload upload;
+    uint64_t start_ns;
+    bool head;              /* HEAD: as GET, the body is not sent */
+    /* The server's */
+    struct MHD_Connection *conn;
+    int fd;                 /* the connection's socket, borrowed */
+    enum lf_err early;      /* decided before the body was read */
+    struct lf_diag early_diag;
+    unsigned status;        /* replied with; 0: not yet */
+    int queued;             /* what MHD_queue_response said */
+    struct {
+        const char *name;   /* static */
+        char value[128];
+    } header[LF_HTTP_HEADERS_MAX];
+    int n_headers;
+    struct lf_http_stream stream;
+    struct lf_buf pending;  /* filled and not sent yet, from `sent` on */
+    size_t sent;
+    bool ended;
+};
+
+/* ---- The request ------------------------------------------------------------------------------ */
+
+/* A query parameter; NULL where it is missing, "" where it has no value. Borrowed. */
+const char *lf_http_query(struct lf_http *q, const char *name);
+/* "1", "true" or no value at all. */
+bool lf_http_query_flag(struct lf_http *q, const char *name);
+enum lf_err lf_http_query_int(struct lf_http *q, const char *name, int64_t lo, int64_t hi,
+                              int64_t *out, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_http_query_real(struct lf_http *q, const char *name, double lo, double hi,
+                               double *out, struct lf_diag *diag) LF_MUST_CHECK;
+const char *lf_http_header(struct lf_http *q, const char *name);
+/* The body as a JSON object; an empty body is {}. Yours (json_decref). */
+enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag) LF_MUST_CHECK;
+/* The client has closed its connection, or at least its sending half. */
+bool lf_http_gone(const struct lf_http *q);
+
+/* ---- The reply -------------------------------------------------------------------------------- */
+
+/* A header of the reply to come. name is static; the value is cut at 127 bytes. */
+void lf_http_set(struct lf_http *q, const char *name, const char *fmt, ...) LF_PRINTF(3, 4);
+/* Sends body's bytes and leaves it empty. */
+void lf_http_reply(struct lf_http *q, unsigned status, const char *media_type, struct lf_buf *body);
+/* Takes j (json_decref). NULL: memory was out. */
+void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j);
+void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag *diag);
+/* A file's bytes, or the part that the request's Range asks for. Takes fd. */
+void lf_http_reply_file(struct lf_http *q, int fd, uint64_t bytes, const char *media_type);
+/* 200 with a body of unknown length. */
+void lf_http_reply_stream(struct lf_http *q, const char *media_type,
+                          const struct lf_http_stream *stream);
+
+/* The status of an error: total, so that a new code must choose. `file`: its route's flag. */
+unsigned lf_http_status(enum lf_err rc, bool file);
+
+/* ---- Pieces, tested alone --------------------------------------------------------------------- */
+
+/* The route of a path, its parameters in `param`. NULL: LF_E_NOT_FOUND in *rc, or LF_E_UNSUPPORTED
+ * where the path has other methods only. */
+const struct lf_route *lf_route_find(const struct lf_route *routes, size_t n,
+                                     enum lf_http_method method, const char *path,
+                                     char param[LF_HTTP_PARAMS_MAX][LF_HTTP_PARAM_BYTES],
+                                     enum lf_err *rc);
+enum lf_range {
+    LF_RANGE_WHOLE, /* no range, several, or one that is not understood: the whole file is sent */
+    LF_RANGE_PART,  /* [*first, *first + *n) */
+    LF_RANGE_NONE   /* nothing of the file is in it: 416 */
+};
+/* A Range header's value (NULL: none) over a file of `bytes`. */
+enum lf_range lf_range_parse(const char *value, uint64_t bytes, uint64_t *first, uint64_t *n);
+/* Equal, in a time that does not tell where they differ. */
+bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b);
+
+#endif

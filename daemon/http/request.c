@@ -1,0 +1,107 @@
+/* What a handler may ask of its request. */
+#include "daemon/http/http.h"
+
+#include "core/json.h"
+
+#include <microhttpd.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* libmicrohttpd tells a missing argument from one without a value only by walking them. */
+struct seek {
+    const char *name;
+    const char *value;
+};
+
+static enum MHD_Result seek_argument(void *arg, enum MHD_ValueKind kind, const char *key,
+                                     const char *value)
+{
+    (void)kind;
+    struct seek *s = arg;
+    if (strcmp(key, s->name) != 0)
+        return MHD_YES;
+    s->value = value ? value : "";
+    return MHD_NO;
+}
+
+const char *lf_http_query(struct lf_http *q, const char *name)
+{
+    struct seek s = {name, NULL};
+    MHD_get_connection_values(q->conn, MHD_GET_ARGUMENT_KIND, seek_argument, &s);
+    return s.value;
+}
+
+bool lf_http_query_flag(struct lf_http *q, const char *name)
+{
+    const char *v = lf_http_query(q, name);
+    return v && (!*v || strcmp(v, "1") == 0 || strcmp(v, "true") == 0);
+}
+
+enum lf_err lf_http_query_real(struct lf_http *q, const char *name, double lo, double hi,
+                               double *out, struct lf_diag *diag)
+{
+    const char *v = lf_http_query(q, name);
+    if (!v)
+        return LF_OK;
+    char *end;
+    double x = strtod(v, &end);
+    if (end == v || *end || !(x >= lo && x <= hi))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a number between %g and %g", name, lo,
+                       hi);
+    *out = x;
+    return LF_OK;
+}
+
+enum lf_err lf_http_query_int(struct lf_http *q, const char *name, int64_t lo, int64_t hi,
+                              int64_t *out, struct lf_diag *diag)
+{
+    const char *v = lf_http_query(q, name);
+    if (!v)
+        return LF_OK;
+    char *end;
+    errno = 0;
+    long long x = strtoll(v, &end, 10);
+    if (end == v || *end || errno == ERANGE || x < lo || x > hi)
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an integer between %lld and %lld", name,
+                       (long long)lo, (long long)hi);
+    *out = x;
+    return LF_OK;
+}
+
+const char *lf_http_header(struct lf_http *q, const char *name)
+{
+    return MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, name);
+}
+
+enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag)
+{
+    json_t *j = NULL;
+    enum lf_err rc = LF_OK;
+    if (q->body.len == 0)
+        j = json_object();
+    else
+        rc = lf_json_parse(&j, q->body.data, q->body.len, diag);
+    if (rc != LF_OK)
+        return lf_fail_within(diag, rc, "the body is not JSON");
+    if (!json_is_object(j)) {
+        json_decref(j);
+        return lf_fail(diag, LF_E_INVALID, "the body must be a JSON object");
+    }
+    *out = j;
+    return LF_OK;
+}
+
+bool lf_http_gone(const struct lf_http *q)
+{
+    struct pollfd p = {q->fd, POLLRDHUP, 0};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    unsigned char differs = n_a != n_b;
+    for (size_t i = 0; i < n_a; i++)
+        differs |= (unsigned char)(a[i] ^ b[n_b ? i % n_b : 0]);
+    return n_b > 0 && differs == 0;
+}

@@ -1,0 +1,357 @@
+/* The server on libmicrohttpd: one daemon of theirs for each listening socket, a thread for each
+ * connection. A request is told to us in three steps: its head (route, key and size are decided,
+ * but an error is kept back so that a small body can be read and thrown away, else the client would
+ * see a reset instead of the answer), its body piece by piece, its end (the handler runs). */
+#include "daemon/http/server.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "daemon/http/listen.h"
+#include "daemon/state.h"
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* All that may wait, all that may run, and room for those who list and look. */
+#define CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
+#define THREAD_STACK_BYTES (1u << 20)   /* a handler's paths, diags and a template's recursion */
+#define CONNECTION_MEMORY_BYTES (64u << 10) /* head of a request and libmicrohttpd's buffers */
+#define IDLE_SECONDS 60u                /* between requests, and between pieces of a body */
+#define SWALLOW_BYTES LF_HTTP_BODY_MAX  /* of a refused body that is read all the same */
+
+struct listener {
+    int fd;
+    struct MHD_Daemon *mhd;
+};
+
+struct lf_http_server {
+    struct lf_daemon *d;
+    const struct lf_route *routes;
+    size_t n_routes;
+    struct listener listener[2];
+    int n_listeners;
+    char unix_path[LF_PATH_MAX];
+};
+
+static const struct {
+    const char *name;
+    enum lf_http_method method;
+    bool head;
+} methods[] = {
+    {"GET", LF_HTTP_GET, false},   {"HEAD", LF_HTTP_GET, true},
+    {"POST", LF_HTTP_POST, false}, {"PUT", LF_HTTP_PUT, false},
+    {"DELETE", LF_HTTP_DELETE, false},
+};
+
+static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE"};
+
+/* ---- The head --------------------------------------------------------------------------------- */
+
+/* "GET, PUT": the methods that the path has. */
+static void allow(const struct lf_http_server *s, struct lf_http *q, const char *path)
+{
+    char list[64] = "";
+    enum lf_err rc;
+    for (int m = LF_HTTP_GET; m <= LF_HTTP_DELETE; m++) {
+        char param[LF_HTTP_PARAMS_MAX][LF_HTTP_PARAM_BYTES];
+        if (!lf_route_find(s->routes, s->n_routes, (enum lf_http_method)m, path, param, &rc))
+            continue;
+        size_t n = strlen(list);
+        snprintf(list + n, sizeof list - n, n ? ", %s" : "%s", method_names[m]);
+    }
+    lf_http_set(q, "Allow", "%s", list);
+}
+
+static enum lf_err route(const struct lf_http_server *s, struct lf_http *q, const char *path,
+                         const char *word)
+{
+    enum lf_err rc = LF_E_UNSUPPORTED;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (strcmp(methods[i].name, word) != 0)
+            continue;
+        q->head = methods[i].head;
+        q->route = lf_route_find(s->routes, s->n_routes, methods[i].method, path, q->param, &rc);
+    }
+    if (rc == LF_E_NOT_FOUND)
+        return lf_fail(&q->early_diag, rc, "there is nothing at %.200s", path);
+    if (rc == LF_E_UNSUPPORTED) {
+        allow(s, q, path);
+        return lf_fail(&q->early_diag, rc, "%.16s is not a method of this path", word);
+    }
+    return rc;
+}
+
+static enum lf_err authorize(struct lf_http *q)
+{
+    const char *key = q->daemon->api_key;
+    if (!key || q->route->open)
+        return LF_OK;
+    const char *given = lf_http_header(q, "Authorization");
+    if (given && strncmp(given, "Bearer ", 7) == 0 &&
+        lf_key_equal(given + 7, strlen(given + 7), key, strlen(key)))
+        return LF_OK;
+    return lf_fail(&q->early_diag, LF_E_DENIED, "this daemon wants its API key");
+}
+
+/* -1: not told (chunked). */
+static int64_t content_length(struct lf_http *q)
+{
+    const char *v = lf_http_header(q, "Content-Length");
+    return v ? strtoll(v, NULL, 10) : -1;
+}
+
+static enum lf_err begin_body(struct lf_http *q)
+{
+    const struct lf_route *r = q->route;
+    int64_t n = content_length(q);
+    if (r->body == LF_HTTP_BODY_TEXT) {
+        lf_buf_init(&q->body, r->body_max);
+        if (n > (int64_t)r->body_max)
+            return lf_fail(&q->early_diag, LF_E_TOO_BIG, "the body is over %zu bytes", r->body_max);
+    }
+    if (r->body != LF_HTTP_BODY_UPLOAD)
+        return LF_OK;
+    struct lf_file_ref ref;
+    if (!lf_file_ref_parse(&ref, q->param[1]))
+        return lf_fail(&q->early_diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"",
+                       q->param[1]);
+    enum lf_err rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, &q->upload,
+                                              &q->early_diag);
+    if (rc == LF_OK && n > 0 && (uint64_t)n > q->upload.bytes_max)
+        rc = lf_fail(&q->early_diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
+                     (unsigned long long)q->upload.bytes_max);
+    return rc;
+}
+
+static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connection *conn,
+                             const char *path, const char *method)
+{
+    struct lf_http *q = calloc(1, sizeof *q);
+    if (!q)
+        return NULL;
+    q->daemon = s->d;
+    q->conn = conn;
+    q->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    q->start_ns = lf_clock_ns();
+    q->upload.fd = -1;
+    lf_buf_init(&q->body, 0);
+    lf_buf_init(&q->pending, 0);
+    atomic_fetch_add(&s->d->active, 1);
+    q->early = route(s, q, path, method);
+    if (q->early == LF_OK)
+        q->early = authorize(q);
+    if (q->early == LF_OK && atomic_load(&s->d->stopping) && !q->route->open)
+        q->early = lf_fail(&q->early_diag, LF_E_DEVICE_LOST, "the daemon is stopping");
+    if (q->early == LF_OK)
+        q->early = begin_body(q);
+    return q;
+}
+
+/* ---- Body and end ----------------------------------------------------------------------------- */
+
+/* False: too much of a body that is refused anyway. */
+static bool take_body(struct lf_http *q, const char *data, size_t n)
+{
+    if (q->early == LF_OK && q->route->body == LF_HTTP_BODY_UPLOAD) {
+        q->early = lf_upload_write(&q->upload, data, n, &q->early_diag);
+        return true;
+    }
+    if (q->early == LF_OK && q->route->body == LF_HTTP_BODY_TEXT) {
+        enum lf_err rc = lf_buf_append(&q->body, data, n);
+        if (rc != LF_OK)
+            q->early = lf_fail(&q->early_diag, rc, "the body is over %zu bytes", q->route->body_max);
+        return true;
+    }
+    q->sent += n; /* not sending yet: counts what is thrown away */
+    return q->sent <= SWALLOW_BYTES;
+}
+
+static void finish(struct lf_http *q)
+{
+    struct lf_diag diag = {""};
+    q->sent = 0;
+    if (q->early != LF_OK) {
+        lf_http_reply_error(q, q->early, &q->early_diag);
+        return;
+    }
+    /* Waiting for an answer is no idleness of the client's. */
+    MHD_set_connection_option(q->conn, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    enum lf_err rc = q->route->run(q, &diag);
+    if (rc != LF_OK)
+        lf_http_reply_error(q, rc, &diag);
+    if (!q->stream.fill)
+        MHD_set_connection_option(q->conn, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_SECONDS);
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *data_size, void **state)
+{
+    const struct lf_http_server *s = arg;
+    struct lf_http *q = *state;
+    (void)version;
+    if (!q) {
+        *state = q = begin(s, conn, path, method);
+        if (!q)
+            return MHD_NO;
+        if (q->early == LF_OK || content_length(q) <= (int64_t)SWALLOW_BYTES)
+            return MHD_YES;
+        finish(q);
+        return (enum MHD_Result)q->queued;
+    }
+    if (*data_size > 0) {
+        bool goes_on = take_body(q, data, *data_size);
+        *data_size = 0;
+        return goes_on ? MHD_YES : MHD_NO;
+    }
+    finish(q);
+    return (enum MHD_Result)q->queued;
+}
+
+static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
+                         enum MHD_RequestTerminationCode how)
+{
+    const struct lf_http_server *s = arg;
+    struct lf_http *q = *state;
+    (void)conn;
+    (void)how;
+    if (!q)
+        return;
+    if (q->stream.close)
+        q->stream.close(q->stream.arg);
+    lf_counters_request(&s->d->counters, q->route ? (size_t)(q->route - s->routes) : s->n_routes,
+                        q->status);
+    lf_upload_abort(&q->upload);
+    lf_buf_free(&q->body);
+    lf_buf_free(&q->pending);
+    free(q);
+    *state = NULL;
+    atomic_fetch_sub(&s->d->active, 1);
+}
+
+/* ---- Start and stop --------------------------------------------------------------------------- */
+
+/* A peer that vanished without a word is noticed within a minute. Not for unix sockets, where the
+ * calls fail and nothing is lost. */
+static void on_connection(void *arg, struct MHD_Connection *conn, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    (void)arg;
+    (void)context;
+    if (what != MHD_CONNECTION_NOTIFY_STARTED)
+        return;
+    int fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    int on = 1, idle = 20, every = 10, times = 4;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static void on_log(void *arg, const char *fmt, va_list ap)
+{
+    (void)arg;
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, ap);
+    text[strcspn(text, "\n")] = '\0';
+    lf_log(LF_LOG_DEBUG, "http", "%s", text);
+}
+
+static enum lf_err listener_start(struct lf_http_server *s, int fd, struct lf_diag *diag)
+{
+    struct listener *l = &s->listener[s->n_listeners];
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
+                     MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    l->fd = fd;
+    s->n_listeners++;
+    l->mhd = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_END);
+    return l->mhd ? LF_OK : lf_fail(diag, LF_E_IO, "the HTTP server does not start");
+}
+
+static enum lf_err listen_all(struct lf_http_server *s, struct lf_daemon_address *at,
+                              struct lf_diag *diag)
+{
+    const struct lf_daemon_options *o = &s->d->options;
+    int fd = -1;
+    enum lf_err rc = LF_OK;
+    if (o->socket_path)
+        snprintf(s->unix_path, sizeof s->unix_path, "%s", o->socket_path);
+    else
+        snprintf(s->unix_path, sizeof s->unix_path, "%s/lorafsd.sock", o->data_dir);
+    if (!o->no_tcp) {
+        rc = lf_listen_tcp(&fd, o->listen, at->tcp, sizeof at->tcp, diag);
+        if (rc == LF_OK)
+            rc = listener_start(s, fd, diag);
+    }
+    if (rc == LF_OK)
+        rc = lf_listen_unix(&fd, s->unix_path, diag);
+    if (rc == LF_OK) {
+        memcpy(at->unix_path, s->unix_path, sizeof at->unix_path);
+        rc = listener_start(s, fd, diag);
+    } else {
+        s->unix_path[0] = '\0'; /* not ours to remove */
+    }
+    return rc;
+}
+
+enum lf_err lf_http_server_start(struct lf_http_server **out, struct lf_daemon *d,
+                                 const struct lf_route *routes, size_t n,
+                                 struct lf_daemon_address *at, struct lf_diag *diag)
+{
+    struct lf_http_server *s = calloc(1, sizeof *s);
+    if (!s)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the HTTP server");
+    s->d = d;
+    s->routes = routes;
+    s->n_routes = n;
+    *at = (struct lf_daemon_address){""};
+    enum lf_err rc = listen_all(s, at, diag);
+    if (rc != LF_OK) {
+        lf_http_server_stop(s);
+        return rc;
+    }
+    *out = s;
+    return LF_OK;
+}
+
+void lf_http_server_quiesce(struct lf_http_server *s)
+{
+    for (int i = 0; i < s->n_listeners; i++)
+        if (s->listener[i].mhd)
+            MHD_quiesce_daemon(s->listener[i].mhd);
+}
+
+void lf_http_server_stop(struct lf_http_server *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < s->n_listeners; i++) {
+        struct listener *l = &s->listener[i];
+        bool quiesced = false;
+        if (l->mhd) {
+            quiesced = MHD_get_daemon_info(l->mhd, MHD_DAEMON_INFO_LISTEN_FD)->listen_fd < 0;
+            MHD_stop_daemon(l->mhd);
+        }
+        /* libmicrohttpd closes the socket unless it gave it back. */
+        if (!l->mhd || quiesced)
+            close(l->fd);
+    }
+    if (s->unix_path[0])
+        unlink(s->unix_path);
+    free(s);
+}

@@ -1,0 +1,93 @@
+/* Freezing a job's inputs. */
+#include "daemon/jobs/inputs.h"
+
+#include "core/json.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum lf_err join(char out[LF_PATH_MAX], const char *dir, const char *file,
+                        struct lf_diag *diag)
+{
+    if (snprintf(out, LF_PATH_MAX, "%s/%s", dir, file) >= LF_PATH_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    return LF_OK;
+}
+
+/* Links the adapter's file into dir; one that is not there is LF_E_NOT_FOUND. */
+static enum lf_err link_in(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
+                           const char *dir, const char *name, struct lf_diag *diag)
+{
+    char from[LF_PATH_MAX], to[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_dir(r, id, lf_file_disk_name(kind), from, diag);
+    if (rc == LF_OK)
+        rc = join(to, dir, name, diag);
+    if (rc == LF_OK && link(from, to) != 0)
+        rc = errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "there is no %s", lf_file_name(kind))
+                             : lf_fail_errno(diag, errno, "%s", to);
+    return rc;
+}
+
+static enum lf_err settings_write(struct lf_registry *r, uint64_t id, const char *dir,
+                                  struct lf_buf *text, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_train_settings s;
+    enum lf_err rc = lf_registry_settings(r, id, &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_train_settings_print(&s, text);
+    lf_train_settings_free(&s);
+    if (rc == LF_OK)
+        rc = join(path, dir, LF_INPUTS_SETTINGS, diag);
+    if (rc == LF_OK)
+        rc = lf_file_write(path, text->data, text->len, diag);
+    return rc;
+}
+
+static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[LF_SHA256_HEX],
+                          struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_map m;
+    enum lf_err rc = join(path, dir, LF_INPUTS_DATASET, diag);
+    if (rc == LF_OK)
+        rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_sha256_hex(sha256, m.data ? (const char *)m.data : "", m.bytes);
+    lf_file_unmap(&m);
+    rc = lf_buf_puts(settings, sha256);
+    if (rc == LF_OK)
+        lf_sha256_hex(sha256, settings->data, settings->len);
+    return rc;
+}
+
+enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const char *dir,
+                             char sha256[LF_SHA256_HEX], struct lf_diag *diag)
+{
+    struct lf_buf settings;
+    lf_buf_init(&settings, 0);
+    enum lf_err rc = lf_dir_make(dir, diag);
+    if (rc == LF_OK)
+        rc = link_in(r, adapter_id, LF_FILE_DATASET, dir, LF_INPUTS_DATASET, diag);
+    if (rc == LF_OK) {
+        rc = link_in(r, adapter_id, LF_FILE_EVAL, dir, LF_INPUTS_EVAL, diag);
+        rc = rc == LF_E_NOT_FOUND ? LF_OK : rc;
+    }
+    if (rc == LF_OK)
+        rc = settings_write(r, adapter_id, dir, &settings, diag);
+    if (rc == LF_OK)
+        rc = digest(dir, &settings, sha256, diag);
+    lf_buf_free(&settings);
+    return rc;
+}
+
+enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out,
+                               struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = join(path, dir, LF_INPUTS_SETTINGS, diag);
+    return rc == LF_OK ? lf_train_settings_load(out, path, diag) : rc;
+}

@@ -1,0 +1,22 @@
+/* A job's inputs, frozen: a directory with dataset.jsonl and eval.jsonl (hard links: the files of an
+ * adapter are replaced, never written over) and settings.json. Any thread. */
+#ifndef LF_DAEMON_JOBS_INPUTS_H
+#define LF_DAEMON_JOBS_INPUTS_H
+
+#include "core/file.h"
+#include "daemon/registry/registry.h"
+
+/* Freezes what the adapter's directory holds now into `dir`, which is made. sha256: of the dataset
+ * and the settings, what tells a training from another. LF_E_NOT_FOUND without a dataset. */
+enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const char *dir,
+                             char sha256[LF_SHA256_HEX], struct lf_diag *diag) LF_MUST_CHECK;
+/* What was frozen. Yours, lf_train_settings_free. */
+enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+
+#define LF_INPUTS_DATASET "dataset.jsonl"
+#define LF_INPUTS_EVAL "eval.jsonl"
+#define LF_INPUTS_SETTINGS "settings.json"
+#define LF_INPUTS_CHECKPOINT "checkpoint"
+
+#endif

@@ -1,0 +1,399 @@
+/* The queue from outside: training is asked for, orders are given, jobs are shown. */
+#include "daemon/jobs/live.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ENDED_JOBS_KEPT 1000
+
+/* ---- The list --------------------------------------------------------------------------------- */
+
+enum lf_err lf_job_dir(struct lf_jobs *j, uint64_t adapter_id, uint64_t job_id,
+                       char out[LF_PATH_MAX], struct lf_diag *diag)
+{
+    char part[64];
+    snprintf(part, sizeof part, "jobs/%llu", (unsigned long long)job_id);
+    return lf_registry_dir(j->d->registry, adapter_id, part, out, diag);
+}
+
+struct lf_live *lf_live_find(struct lf_jobs *j, uint64_t job_id)
+{
+    for (struct lf_live *l = j->live; l; l = l->next)
+        if (l->record.id == job_id)
+            return l;
+    return NULL;
+}
+
+static struct lf_live *find_adapter(struct lf_jobs *j, uint64_t adapter_id)
+{
+    struct lf_live *found = NULL;
+    for (struct lf_live *l = j->live; l; l = l->next)
+        if (l->record.adapter_id == adapter_id && !l->cancelled)
+            found = l;
+    return found;
+}
+
+static void append(struct lf_jobs *j, struct lf_live *l)
+{
+    struct lf_live **at = &j->live;
+    while (*at)
+        at = &(*at)->next;
+    *at = l;
+    pthread_cond_broadcast(&j->changed);
+}
+
+static void take_off(struct lf_jobs *j, struct lf_live *l)
+{
+    struct lf_live **at = &j->live;
+    while (*at && *at != l)
+        at = &(*at)->next;
+    if (*at)
+        *at = l->next;
+    l->next = NULL;
+}
+
+void lf_live_show(struct lf_jobs *j, const struct lf_live *l)
+{
+    const struct lf_job_record *r = &l->record;
+    lf_registry_activity(j->d->registry, r->adapter_id,
+                         &(struct lf_activity){r->id, r->status, r->version, r->step, r->steps,
+                                               r->loss, r->tokens_per_second, l->eta_seconds});
+}
+
+static void log_end(struct lf_jobs *j, const struct lf_job_record *r)
+{
+    json_t *line = json_pack("{s:s, s:I, s:i}", "event", lf_job_status_name(r->status), "job",
+                             (json_int_t)r->id, "version", (int)r->version);
+    if (line && r->reason[0])
+        json_object_set_new(line, "reason", json_string(r->reason));
+    lf_registry_log(j->d->registry, r->adapter_id, line);
+}
+
+void lf_live_end(struct lf_jobs *j, struct lf_live *l)
+{
+    struct lf_diag diag = {""};
+    char dir[LF_PATH_MAX];
+    struct lf_job_record *r = &l->record;
+    r->ended_ms = lf_clock_unix_ms();
+    pthread_mutex_lock(&j->lock);
+    take_off(j, l);
+    pthread_mutex_unlock(&j->lock);
+    if (lf_registry_job_finish(j->d->registry, r, &diag) != LF_OK)
+        lf_log(LF_LOG_ERROR, "jobs", "job %llu: its end is not in the store: %s",
+               (unsigned long long)r->id, diag.text);
+    log_end(j, r);
+    if (lf_job_dir(j, r->adapter_id, r->id, dir, &diag) != LF_OK ||
+        lf_dir_remove(dir, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "job %llu: %s", (unsigned long long)r->id, diag.text);
+    if (lf_store_job_prune(j->d->store, ENDED_JOBS_KEPT, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "ended jobs are not forgotten: %s", diag.text);
+    pthread_mutex_lock(&j->lock);
+    l->stage = LF_STAGE_ENDED;
+    struct lf_live *other = find_adapter(j, r->adapter_id);
+    if (other)
+        lf_live_show(j, other); /* the one that took its place */
+    pthread_cond_broadcast(&j->changed);
+    pthread_mutex_unlock(&j->lock);
+    free(l);
+}
+
+/* ---- Making one ------------------------------------------------------------------------------- */
+
+/* The open job, or else the served version, was made from these very inputs. */
+static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, const char *sha256)
+{
+    pthread_mutex_lock(&j->lock);
+    const struct lf_live *open = find_adapter(j, a->id);
+    const char *have = open ? open->record.inputs_sha256 : a->current > 0 ? a->inputs_sha256 : "";
+    bool same = strcmp(have, sha256) == 0;
+    pthread_mutex_unlock(&j->lock);
+    return same;
+}
+
+/* A job of a stage that nobody works at ends here and now; else whoever has it will end it. */
+static void cancel(struct lf_jobs *j, uint64_t job_id)
+{
+    struct lf_live *mine = NULL;
+    pthread_mutex_lock(&j->lock);
+    struct lf_live *l = lf_live_find(j, job_id);
+    if (l && !l->cancelled) {
+        l->cancelled = true;
+        if (l->stage == LF_STAGE_WAITING) {
+            l->stage = LF_STAGE_ENDED;
+            l->record.status = LF_JOB_STATUS_CANCELLED;
+            mine = l;
+        }
+    }
+    pthread_mutex_unlock(&j->lock);
+    if (mine)
+        lf_live_end(j, mine);
+}
+
+static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,
+                          struct lf_diag *diag)
+{
+    struct lf_live *l = calloc(1, sizeof *l);
+    if (!l)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the job");
+    l->record = *record;
+    l->eta_seconds = (double)NAN;
+    pthread_mutex_lock(&j->lock);
+    struct lf_live *older = find_adapter(j, record->adapter_id);
+    uint64_t old_id = older ? older->record.id : 0;
+    append(j, l);
+    lf_live_show(j, l);
+    pthread_mutex_unlock(&j->lock);
+    if (old_id)
+        cancel(j, old_id);
+    return LF_OK;
+}
+
+/* `frozen` holds the inputs; it becomes the job's directory. */
+static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *frozen,
+                        const char *sha256, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    struct lf_job_record record = {.adapter_id = adapter_id, .loss = (double)NAN,
+                                   .eval_loss = (double)NAN, .tokens_per_second = (double)NAN};
+    memcpy(record.inputs_sha256, sha256, sizeof record.inputs_sha256);
+    enum lf_err rc = lf_registry_job_create(j->d->registry, &record, diag);
+    if (rc == LF_OK)
+        rc = lf_job_dir(j, adapter_id, record.id, dir, diag);
+    if (rc == LF_OK && rename(frozen, dir) != 0)
+        rc = lf_fail_errno(diag, errno, "%s", dir);
+    if (rc != LF_OK)
+        return rc;
+    lf_registry_log(j->d->registry, adapter_id,
+                    json_pack("{s:s, s:I, s:i}", "event", "queued", "job", (json_int_t)record.id,
+                              "version", (int)record.version));
+    return enlist(j, &record, diag);
+}
+
+enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
+                          struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], sha256[LF_SHA256_HEX];
+    struct lf_adapter_view v;
+    pthread_mutex_lock(&j->making);
+    enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(j->d->registry, v.record.id, "jobs/new", dir, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_remove(dir, diag);
+    if (rc == LF_OK) {
+        rc = lf_inputs_freeze(j->d->registry, v.record.id, dir, sha256, diag);
+        if (rc == LF_OK)
+            *queued = force || !made_from(j, &v.record, sha256);
+        if (rc == LF_OK && *queued)
+            rc = make(j, v.record.id, dir, sha256, diag);
+        if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
+            lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
+    }
+    pthread_mutex_unlock(&j->making);
+    return rc;
+}
+
+/* ---- Orders ----------------------------------------------------------------------------------- */
+
+static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct lf_diag *diag)
+{
+    struct lf_job_record record;
+    enum lf_err rc = LF_OK;
+    pthread_mutex_lock(&j->lock);
+    struct lf_live *l = lf_live_find(j, id);
+    if (!l || l->cancelled) {
+        rc = lf_fail(diag, LF_E_BUSY, "job %llu is over", (unsigned long long)id);
+    } else if ((l->record.status == LF_JOB_STATUS_PAUSED) == paused) {
+        rc = lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
+                     lf_job_status_name(l->record.status));
+    } else {
+        l->record.status = paused ? LF_JOB_STATUS_PAUSED : LF_JOB_STATUS_QUEUED;
+        record = l->record;
+        lf_live_show(j, l);
+        pthread_cond_broadcast(&j->changed);
+    }
+    pthread_mutex_unlock(&j->lock);
+    return rc == LF_OK ? lf_store_job_put(j->d->store, &record, diag) : rc;
+}
+
+static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    bool queued;
+    if (lf_job_status_open(r->status) || r->status == LF_JOB_STATUS_DONE)
+        return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)r->id,
+                       lf_job_status_name(r->status));
+    enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, diag);
+    return rc == LF_OK ? lf_jobs_train(j, v.record.name, true, &queued, diag) : rc;
+}
+
+enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_job_order order,
+                          struct lf_diag *diag)
+{
+    struct lf_job_record r;
+    enum lf_err rc = lf_store_job_get(j->d->store, id, &r, diag);
+    if (rc != LF_OK)
+        return rc;
+    switch (order) {
+    case LF_JOB_ORDER_CANCEL:
+        if (!lf_job_status_open(r.status))
+            return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
+                           lf_job_status_name(r.status));
+        cancel(j, id);
+        return LF_OK;
+    case LF_JOB_ORDER_PAUSE:
+        return pause_job(j, id, true, diag);
+    case LF_JOB_ORDER_RESUME:
+        return pause_job(j, id, false, diag);
+    case LF_JOB_ORDER_RETRY:
+        break;
+    }
+    return retry(j, &r, diag);
+}
+
+enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_job_order order,
+                                  struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
+    if (rc == LF_OK && v.record.last_job == 0)
+        rc = lf_fail(diag, LF_E_BUSY, "%s has no job", name);
+    return rc == LF_OK ? lf_jobs_order(j, v.record.last_job, order, diag) : rc;
+}
+
+void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id)
+{
+    pthread_mutex_lock(&j->lock);
+    const struct lf_live *l = find_adapter(j, adapter_id);
+    uint64_t id = l ? l->record.id : 0;
+    pthread_mutex_unlock(&j->lock);
+    if (id)
+        cancel(j, id);
+}
+
+/* ---- Shown ------------------------------------------------------------------------------------ */
+
+static json_t *real_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *time_or_null(int64_t ms)
+{
+    return ms > 0 ? json_integer(ms) : json_null();
+}
+
+static json_t *record_json(const struct lf_job_record *r, double eta_seconds)
+{
+    return json_pack("{s:I, s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}",
+                     "id", (json_int_t)r->id, "adapter", r->adapter, "state",
+                     lf_job_status_name(r->status), "version", (int)r->version, "step",
+                     (json_int_t)r->step, "steps", (json_int_t)r->steps, "tokens",
+                     (json_int_t)r->tokens, "loss", real_or_null(r->loss), "eval_loss",
+                     real_or_null(r->eval_loss), "tokens_per_second",
+                     real_or_null(r->tokens_per_second), "eta_seconds", real_or_null(eta_seconds),
+                     "created_ms", (json_int_t)r->created_ms, "started_ms",
+                     time_or_null(r->started_ms), "ended_ms", time_or_null(r->ended_ms), "reason",
+                     r->reason[0] ? json_string(r->reason) : json_null());
+}
+
+/* The record in memory is newer than the store's. */
+static json_t *job_json(struct lf_jobs *j, const struct lf_job_record *stored)
+{
+    struct lf_job_record r = *stored;
+    double eta = (double)NAN;
+    pthread_mutex_lock(&j->lock);
+    const struct lf_live *l = lf_live_find(j, r.id);
+    if (l) {
+        r = l->record;
+        eta = l->eta_seconds;
+    }
+    pthread_mutex_unlock(&j->lock);
+    return record_json(&r, eta);
+}
+
+json_t *lf_jobs_json(struct lf_jobs *j, uint64_t id)
+{
+    struct lf_job_record r;
+    return lf_store_job_get(j->d->store, id, &r, NULL) == LF_OK ? job_json(j, &r) : json_null();
+}
+
+enum lf_err lf_jobs_list_json(struct lf_jobs *j, json_t **out, struct lf_diag *diag)
+{
+    struct lf_job_record *list = NULL;
+    size_t n = 0;
+    enum lf_err rc = lf_store_job_list(j->d->store, false, &list, &n, diag);
+    if (rc != LF_OK)
+        return rc;
+    json_t *rows = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(rows, job_json(j, &list[i]));
+    free(list);
+    *out = rows;
+    return LF_OK;
+}
+
+/* ---- Opening ---------------------------------------------------------------------------------- */
+
+/* A job that was open when the last run ended waits again; its checkpoint is in its directory. */
+static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    char dir[LF_PATH_MAX];
+    if (r->status == LF_JOB_STATUS_RUNNING)
+        r->status = LF_JOB_STATUS_QUEUED;
+    enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, NULL);
+    if (rc != LF_OK) { /* removed, and killed before the job was cancelled */
+        r->status = LF_JOB_STATUS_CANCELLED;
+        r->ended_ms = lf_clock_unix_ms();
+        return lf_store_job_put(j->d->store, r, diag);
+    }
+    rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
+    if (rc == LF_OK && !lf_file_exists(dir)) /* killed between the record and the inputs */
+        rc = lf_inputs_freeze(j->d->registry, r->adapter_id, dir, r->inputs_sha256, diag);
+    return rc == LF_OK ? enlist(j, r, diag) : rc;
+}
+
+enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_diag *diag)
+{
+    struct lf_job_record *list = NULL;
+    size_t n = 0;
+    struct lf_jobs *j = calloc(1, sizeof *j);
+    if (!j)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the jobs");
+    j->d = d;
+    pthread_mutex_init(&j->making, NULL);
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->changed, NULL);
+    enum lf_err rc = lf_store_job_list(d->store, true, &list, &n, diag);
+    for (size_t i = 0; i < n && rc == LF_OK; i++)
+        rc = take_up(j, &list[i], diag);
+    free(list);
+    if (rc != LF_OK) {
+        lf_jobs_close(j);
+        return rc;
+    }
+    *out = j;
+    return LF_OK;
+}
+
+void lf_jobs_close(struct lf_jobs *j)
+{
+    if (!j)
+        return;
+    while (j->live) {
+        struct lf_live *l = j->live;
+        j->live = l->next;
+        free(l);
+    }
+    pthread_mutex_destroy(&j->making);
+    pthread_mutex_destroy(&j->lock);
+    pthread_cond_destroy(&j->changed);
+    free(j);
+}

@@ -1,0 +1,56 @@
+/* Jobs: the queue of trainings, from a dataset that was put in place to a version that is served.
+ *
+ * A job's inputs are frozen when it is made (jobs/<id>/ of its adapter: dataset.jsonl and eval.jsonl
+ * as hard links, settings.json), so that replacing a file never changes a job under way, and a job
+ * resumed after a crash goes on with the same bytes. An adapter has one open job at most: newer
+ * inputs replace those of a job that is open.
+ *
+ * Any thread calls; the work is done by threads of this room (tokenising, saving, scoring, all disk)
+ * and by the engine (all device). Progress is kept in memory and goes to the store every few
+ * seconds and when something ends.
+ */
+#ifndef LF_DAEMON_JOBS_H
+#define LF_DAEMON_JOBS_H
+
+#include "core/err.h"
+#include "meta/store.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct lf_daemon;
+struct lf_jobs;
+
+/* Takes up the jobs that were open when the last run ended: running ones continue from their
+ * checkpoints, paused ones stay paused. Yours, lf_jobs_close. */
+enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* Jobs that run write a checkpoint and stay open in the store. */
+void lf_jobs_close(struct lf_jobs *j);
+
+/* Queues a training of what the adapter's directory holds. Without `force`, inputs that the served
+ * version, or the open job, was made from queue nothing. LF_E_NOT_FOUND without a dataset. */
+enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+
+enum lf_job_order {
+    LF_JOB_ORDER_CANCEL,
+    LF_JOB_ORDER_PAUSE,
+    LF_JOB_ORDER_RESUME,
+    LF_JOB_ORDER_RETRY  /* of a job that failed or was cancelled: trains again */
+};
+/* LF_E_BUSY where the job is not in a state for it. */
+enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_job_order order,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+/* The adapter's last job. */
+enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_job_order order,
+                                  struct lf_diag *diag) LF_MUST_CHECK;
+/* The adapter was removed: its job is cancelled. */
+void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id);
+
+/* A job as docs/http.md shows it; null where there is none. Yours. */
+json_t *lf_jobs_json(struct lf_jobs *j, uint64_t id);
+/* All that the store remembers, oldest first. */
+enum lf_err lf_jobs_list_json(struct lf_jobs *j, json_t **out, struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif

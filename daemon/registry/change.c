@@ -1,0 +1,436 @@
+/* Changes of adapters: each is disk, then store, then index, under the edit lock. */
+#include "daemon/registry/index.h"
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/log.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- Names and places ------------------------------------------------------------------------- */
+
+enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
+                              struct lf_diag *diag, const char *fmt, ...)
+{
+    int n = snprintf(out, LF_PATH_MAX, "%s/", r->data_dir);
+    va_list ap;
+    va_start(ap, fmt);
+    int k = vsnprintf(out + n, (size_t)(LF_PATH_MAX - n), fmt, ap);
+    va_end(ap);
+    if (k < 0 || n + k >= LF_PATH_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", r->data_dir);
+    return LF_OK;
+}
+
+enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file,
+                            char out[LF_PATH_MAX], struct lf_diag *diag)
+{
+    return lf_registry_pathf(r, out, diag, "adapters/%llu%s%s", (unsigned long long)id,
+                             file ? "/" : "", file ? file : "");
+}
+
+static enum lf_err no_such(const char *name, struct lf_diag *diag)
+{
+    return lf_fail(diag, LF_E_NOT_FOUND, "there is no adapter \"%.*s\"", LF_NAME_MAX, name);
+}
+
+enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id,
+                           struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find(r, name);
+    if (e)
+        *id = e->record.id;
+    pthread_mutex_unlock(&r->index);
+    return e ? LF_OK : no_such(name, diag);
+}
+
+static enum lf_err name_check(const char *name, struct lf_diag *diag)
+{
+    if (lf_name_ok(name))
+        return LF_OK;
+    return lf_fail(diag, LF_E_INVALID,
+                   "\"%.*s\" cannot be a name: 1 to %d of [A-Za-z0-9._-], not starting with '.'",
+                   2 * LF_NAME_MAX, name, LF_NAME_MAX);
+}
+
+enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_record *record,
+                                struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    struct lf_entry look = {.record = *record};
+    enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag);
+    if (rc == LF_OK)
+        rc = lf_entry_scan(&look, dir, diag);
+    if (rc != LF_OK) {
+        free(look.versions);
+        return rc;
+    }
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, record->id);
+    if (e) {
+        struct lf_version *old = e->versions;
+        e->record = look.record;
+        memcpy(e->files, look.files, sizeof e->files);
+        e->versions = look.versions;
+        e->n_versions = look.n_versions;
+        look.versions = old;
+        lf_index_touch(r, e);
+    }
+    pthread_mutex_unlock(&r->index);
+    free(look.versions);
+    return LF_OK;
+}
+
+/* ---- Adapters --------------------------------------------------------------------------------- */
+
+/* The text of config.json for a new adapter: all settings, so that a person sees what there is. */
+static enum lf_err config_text(struct lf_registry *r, const json_t *config, struct lf_buf *out,
+                               struct lf_diag *diag)
+{
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    enum lf_err rc = LF_OK;
+    if (config)
+        rc = lf_train_settings_parse(&s, config, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_settings_fit(&s, r->base, diag);
+    if (rc == LF_OK && !s.base[0])
+        memcpy(s.base, r->base->name, sizeof s.base);
+    if (rc == LF_OK)
+        rc = lf_train_settings_print(&s, out);
+    if (rc == LF_OK && out->len > 0 && out->data[out->len - 1] != '\n')
+        rc = lf_buf_putc(out, '\n');
+    lf_train_settings_free(&s);
+    return rc;
+}
+
+static enum lf_err create_on_disk(struct lf_registry *r, struct lf_entry *e,
+                                  const struct lf_buf *config, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], path[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_dir(r, e->record.id, NULL, dir, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_make(dir, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(r, e->record.id, lf_file_disk_name(LF_FILE_CONFIG), path, diag);
+    if (rc == LF_OK)
+        rc = lf_file_write(path, config->data, config->len, diag);
+    if (rc == LF_OK)
+        rc = lf_entry_scan(e, dir, diag);
+    return rc;
+}
+
+/* The store gives the id, so the record comes first here; a crash right after it leaves an empty
+ * adapter, which is what was asked for. */
+enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const json_t *config,
+                               struct lf_diag *diag)
+{
+    enum lf_err rc = name_check(name, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    struct lf_entry *e = calloc(1, sizeof *e);
+    if (!e)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
+    snprintf(e->record.name, sizeof e->record.name, "%s", name);
+    memcpy(e->record.base, r->base->name, sizeof e->record.base);
+    rc = config_text(r, config, &text, diag);
+    pthread_mutex_lock(&r->edit);
+    if (rc == LF_OK)
+        rc = lf_store_adapter_create(r->store, &e->record, diag);
+    if (rc == LF_OK) {
+        uint64_t id = e->record.id;
+        rc = create_on_disk(r, e, &text, diag);
+        pthread_mutex_lock(&r->index);
+        if (rc == LF_OK)
+            rc = lf_index_add(r, e, diag);
+        pthread_mutex_unlock(&r->index);
+        if (rc == LF_OK)
+            e = NULL;
+        else if (lf_store_adapter_delete(r->store, id, NULL) != LF_OK)
+            lf_log(LF_LOG_ERROR, "registry", "%s: half made; the next start will finish it", name);
+    }
+    pthread_mutex_unlock(&r->edit);
+    lf_entry_free(e);
+    lf_buf_free(&text);
+    return rc;
+}
+
+enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const char *to,
+                               struct lf_diag *diag)
+{
+    uint64_t id;
+    struct lf_adapter_record record;
+    enum lf_err rc = name_check(to, diag);
+    if (rc != LF_OK)
+        return rc;
+    pthread_mutex_lock(&r->edit);
+    rc = lf_registry_id(r, name, &id, diag);
+    if (rc == LF_OK)
+        rc = lf_store_adapter_rename(r->store, id, to, &record, diag);
+    if (rc == LF_OK) {
+        pthread_mutex_lock(&r->index);
+        lf_index_renamed(r, lf_index_find_id(r, id), &record);
+        pthread_mutex_unlock(&r->index);
+    }
+    pthread_mutex_unlock(&r->edit);
+    return rc;
+}
+
+enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t *id,
+                               struct lf_diag *diag)
+{
+    uint64_t gone = 0;
+    pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_registry_id(r, name, &gone, diag);
+    if (rc == LF_OK)
+        rc = lf_store_adapter_delete(r->store, gone, diag);
+    if (rc == LF_OK) {
+        pthread_mutex_lock(&r->index);
+        lf_index_remove(r, lf_index_find_id(r, gone));
+        pthread_mutex_unlock(&r->index);
+        struct lf_diag why = {""};
+        if (lf_registry_trash(r, gone, name, &why) != LF_OK)
+            lf_log(LF_LOG_WARN, "registry", "%s: not moved to the trash yet: %s", name, why.text);
+        *id = gone;
+    }
+    pthread_mutex_unlock(&r->edit);
+    return rc;
+}
+
+static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
+{
+    *out = (struct lf_adapter_view){e->record, lf_entry_state(e), e->activity};
+}
+
+enum lf_err lf_registry_view(struct lf_registry *r, const char *name, struct lf_adapter_view *out,
+                             struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find(r, name);
+    if (e)
+        view_of(out, e);
+    pthread_mutex_unlock(&r->index);
+    return e ? LF_OK : no_such(name, diag);
+}
+
+enum lf_err lf_registry_view_id(struct lf_registry *r, uint64_t id, struct lf_adapter_view *out,
+                                struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find_id(r, id);
+    if (e)
+        view_of(out, e);
+    pthread_mutex_unlock(&r->index);
+    return e ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "the adapter is gone");
+}
+
+enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out, size_t *n,
+                             struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    struct lf_adapter_view *list = malloc((r->n ? r->n : 1) * sizeof *list);
+    if (list) {
+        for (size_t i = 0; i < r->n; i++)
+            view_of(&list[i], r->by_name[i]);
+        *out = list;
+        *n = r->n;
+    }
+    pthread_mutex_unlock(&r->index);
+    return list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
+}
+
+enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
+                                 struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find(r, name);
+    int32_t *list = e ? malloc((e->n_versions ? e->n_versions : 1) * sizeof *list) : NULL;
+    if (!e) {
+        rc = no_such(name, diag);
+    } else if (!list) {
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of versions");
+    } else {
+        for (size_t i = 0; i < e->n_versions; i++)
+            list[i] = e->versions[i].n;
+        *out = list;
+        *n = e->n_versions;
+    }
+    pthread_mutex_unlock(&r->index);
+    return rc;
+}
+
+static enum lf_err make_current(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    int32_t n = *(const int32_t *)arg;
+    if (record->current != n)
+        record->inputs_sha256[0] = '\0'; /* the same dataset may train again */
+    record->current = n;
+    record->trouble[0] = '\0';
+    return LF_OK;
+}
+
+enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_t n,
+                                 struct lf_diag *diag)
+{
+    struct lf_adapter_record record;
+    enum lf_err rc = LF_OK;
+    uint64_t id = 0;
+    pthread_mutex_lock(&r->edit);
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find(r, name);
+    if (!e)
+        rc = no_such(name, diag);
+    else if (!lf_entry_version(e, n))
+        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", name, (int)n);
+    else
+        id = e->record.id;
+    pthread_mutex_unlock(&r->index);
+    if (rc == LF_OK)
+        rc = lf_store_adapter_update(r->store, id, make_current, &n, &record, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_refresh(r, &record, diag);
+    pthread_mutex_unlock(&r->edit);
+    if (rc == LF_OK)
+        lf_registry_log(r, id, json_pack("{s:s, s:i}", "event", "rollback", "version", (int)n));
+    return rc;
+}
+
+static enum lf_err set_trouble(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    snprintf(record->trouble, sizeof record->trouble, "%s", (const char *)arg);
+    return LF_OK;
+}
+
+void lf_registry_refused(struct lf_registry *r, const char *name, const char *file,
+                         const char *reason)
+{
+    char trouble[LF_DIAG_MAX];
+    struct lf_adapter_record record;
+    uint64_t id;
+    snprintf(trouble, sizeof trouble, "%s: %s", file, reason);
+    pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_registry_id(r, name, &id, NULL);
+    if (rc == LF_OK)
+        rc = lf_store_adapter_update(r->store, id, set_trouble, trouble, &record, NULL);
+    if (rc == LF_OK)
+        rc = lf_registry_refresh(r, &record, NULL);
+    pthread_mutex_unlock(&r->edit);
+    if (rc == LF_OK)
+        lf_registry_log(r, id, json_pack("{s:s, s:s}", "event", "refused", "reason", trouble));
+}
+
+/* ---- Jobs ------------------------------------------------------------------------------------- */
+
+enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *job,
+                                   struct lf_diag *diag)
+{
+    struct lf_adapter_record record;
+    pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_store_job_create(r->store, job, &record, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_refresh(r, &record, diag);
+    pthread_mutex_unlock(&r->edit);
+    return rc;
+}
+
+void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_activity *a)
+{
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e) {
+        enum lf_adapter_state before = lf_entry_state(e);
+        e->activity = *a;
+        if (lf_entry_state(e) != before)
+            lf_index_touch(r, e);
+    }
+    pthread_mutex_unlock(&r->index);
+}
+
+enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,
+                                   struct lf_diag *diag)
+{
+    struct lf_adapter_record record = {0};
+    pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_store_job_finish(r->store, job, &record, diag);
+    if (rc == LF_OK && record.id != 0)
+        rc = lf_registry_refresh(r, &record, diag);
+    pthread_mutex_unlock(&r->edit);
+    if (rc == LF_OK)
+        lf_registry_activity(r, job->adapter_id, &(struct lf_activity){0});
+    return rc;
+}
+
+/* "2026-11-23T10:11:12.345Z" */
+static json_t *time_json(int64_t ms)
+{
+    char text[64];
+    time_t s = (time_t)(ms / 1000);
+    struct tm tm;
+    gmtime_r(&s, &tm);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(ms % 1000));
+    return json_string(text);
+}
+
+void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
+{
+    char path[LF_PATH_MAX];
+    char *text = NULL;
+    json_t *dated = json_object();
+    if (dated && line && json_object_set_new(dated, "time", time_json(lf_clock_unix_ms())) == 0 &&
+        json_object_update(dated, line) == 0)
+        text = json_dumps(dated, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    json_decref(dated);
+    json_decref(line);
+    if (!text || lf_registry_dir(r, id, lf_file_disk_name(LF_FILE_LOG), path, NULL) != LF_OK) {
+        free(text);
+        return;
+    }
+    size_t n = strlen(text);
+    text[n] = '\n'; /* over the NUL: the line goes out in one write */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    bool written = fd >= 0 && write(fd, text, n + 1) == (ssize_t)(n + 1);
+    if (fd >= 0)
+        close(fd);
+    free(text);
+    if (!written)
+        return;
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e) {
+        e->files[LF_FILE_LOG] = lf_file_stat_of(path);
+        lf_index_touch(r, e);
+    }
+    pthread_mutex_unlock(&r->index);
+}
+
+enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
+                              const struct lf_buf *text, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_dir(r, id, lf_file_disk_name(kind), path, diag);
+    if (rc == LF_OK)
+        rc = lf_file_write(path, text->data ? text->data : "", text->len, diag);
+    if (rc != LF_OK)
+        return rc;
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e) {
+        e->files[kind] = lf_file_stat_of(path);
+        lf_index_touch(r, e);
+    }
+    pthread_mutex_unlock(&r->index);
+    return LF_OK;
+}

@@ -1,0 +1,224 @@
+/* The registry's memory: two sorted arrays over the same entries, and how an entry is read from
+ * its directory. */
+#include "daemon/registry/index.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The first place in by_name whose name is not below `name`. */
+static size_t name_place(const struct lf_registry *r, const char *name)
+{
+    size_t lo = 0, hi = r->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (strcmp(r->by_name[mid]->record.name, name) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static size_t id_place(const struct lf_registry *r, uint64_t id)
+{
+    size_t lo = 0, hi = r->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (r->by_id[mid]->record.id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+struct lf_entry *lf_index_find(const struct lf_registry *r, const char *name)
+{
+    size_t i = name_place(r, name);
+    return i < r->n && strcmp(r->by_name[i]->record.name, name) == 0 ? r->by_name[i] : NULL;
+}
+
+struct lf_entry *lf_index_find_id(const struct lf_registry *r, uint64_t id)
+{
+    size_t i = id_place(r, id);
+    return i < r->n && r->by_id[i]->record.id == id ? r->by_id[i] : NULL;
+}
+
+static void place_at(struct lf_entry **list, size_t n, size_t i, struct lf_entry *e)
+{
+    memmove(list + i + 1, list + i, (n - i) * sizeof *list);
+    list[i] = e;
+}
+
+static void place_gone(struct lf_entry **list, size_t n, size_t i)
+{
+    memmove(list + i, list + i + 1, (n - i - 1) * sizeof *list);
+}
+
+static bool index_grow(struct lf_registry *r)
+{
+    size_t cap = r->cap ? 2 * r->cap : 64;
+    struct lf_entry **a = realloc(r->by_name, cap * sizeof(struct lf_entry *));
+    if (a)
+        r->by_name = a;
+    struct lf_entry **b = realloc(r->by_id, cap * sizeof(struct lf_entry *));
+    if (b)
+        r->by_id = b;
+    if (a && b)
+        r->cap = cap;
+    return a && b;
+}
+
+enum lf_err lf_index_add(struct lf_registry *r, struct lf_entry *e, struct lf_diag *diag)
+{
+    if (r->n >= LF_ADAPTERS_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "there are %d adapters already", LF_ADAPTERS_MAX);
+    if (r->n == r->cap && !index_grow(r))
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
+    place_at(r->by_name, r->n, name_place(r, e->record.name), e);
+    place_at(r->by_id, r->n, id_place(r, e->record.id), e);
+    r->n++;
+    r->generation++;
+    return LF_OK;
+}
+
+void lf_index_remove(struct lf_registry *r, struct lf_entry *e)
+{
+    place_gone(r->by_name, r->n, name_place(r, e->record.name));
+    place_gone(r->by_id, r->n, id_place(r, e->record.id));
+    r->n--;
+    r->generation++;
+    lf_entry_free(e);
+}
+
+void lf_index_renamed(struct lf_registry *r, struct lf_entry *e,
+                      const struct lf_adapter_record *record)
+{
+    place_gone(r->by_name, r->n, name_place(r, e->record.name));
+    r->n--;
+    size_t i = name_place(r, record->name);
+    e->record = *record;
+    place_at(r->by_name, r->n, i, e);
+    r->n++;
+    lf_index_touch(r, e);
+}
+
+void lf_index_touch(struct lf_registry *r, struct lf_entry *e)
+{
+    free(e->fragment);
+    e->fragment = NULL;
+    r->generation++;
+}
+
+enum lf_adapter_state lf_entry_state(const struct lf_entry *e)
+{
+    if (e->activity.job != 0)
+        switch (e->activity.status) {
+        case LF_JOB_STATUS_QUEUED:
+            return LF_ADAPTER_QUEUED;
+        case LF_JOB_STATUS_RUNNING:
+            return LF_ADAPTER_TRAINING;
+        case LF_JOB_STATUS_PAUSED:
+            return LF_ADAPTER_PAUSED;
+        case LF_JOB_STATUS_DONE:
+        case LF_JOB_STATUS_FAILED:
+        case LF_JOB_STATUS_CANCELLED:
+            break;
+        }
+    if (e->record.trouble[0])
+        return LF_ADAPTER_FAILED;
+    return e->record.current > 0 ? LF_ADAPTER_READY : LF_ADAPTER_EMPTY;
+}
+
+const struct lf_version *lf_entry_version(const struct lf_entry *e, int32_t n)
+{
+    for (size_t i = 0; i < e->n_versions; i++)
+        if (e->versions[i].n == n)
+            return &e->versions[i];
+    return NULL;
+}
+
+/* ---- From the disk ---------------------------------------------------------------------------- */
+
+struct lf_file_stat lf_file_stat_of(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return (struct lf_file_stat){-1, 0};
+    return (struct lf_file_stat){(int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec * 1000 +
+                                                          st.st_mtim.tv_nsec / 1000000};
+}
+
+static struct lf_file_stat stat_in(const char *dir, const char *file)
+{
+    char path[LF_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
+        return (struct lf_file_stat){-1, 0};
+    return lf_file_stat_of(path);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const struct lf_version *x = a, *y = b;
+    return (x->n > y->n) - (x->n < y->n);
+}
+
+/* versions/<n>, where both files are there. */
+static enum lf_err version_read(struct lf_entry *e, const char *dir, const char *word,
+                                struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], *end;
+    long n = strtol(word, &end, 10);
+    if (word[0] < '1' || word[0] > '9' || *end || n > INT32_MAX ||
+        snprintf(path, sizeof path, "%s/%s", dir, word) >= (int)sizeof path)
+        return LF_OK;
+    struct lf_version v = {(int32_t)n, stat_in(path, LF_ADAPTER_CONFIG_NAME),
+                           stat_in(path, LF_ADAPTER_WEIGHTS_NAME)};
+    if (v.config.bytes < 0 || v.weights.bytes < 0)
+        return LF_OK;
+    struct lf_version *list = realloc(e->versions, (e->n_versions + 1) * sizeof v);
+    if (!list)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the versions of %s", e->record.name);
+    e->versions = list;
+    e->versions[e->n_versions++] = v;
+    return LF_OK;
+}
+
+static enum lf_err versions_read(struct lf_entry *e, const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/versions", dir) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    DIR *d = opendir(path);
+    if (!d)
+        return errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
+    enum lf_err rc = LF_OK;
+    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d))
+        rc = version_read(e, path, x->d_name, diag);
+    closedir(d);
+    if (e->n_versions > 1)
+        qsort(e->versions, e->n_versions, sizeof *e->versions, by_number);
+    return rc;
+}
+
+enum lf_err lf_entry_scan(struct lf_entry *e, const char *dir, struct lf_diag *diag)
+{
+    free(e->versions);
+    e->versions = NULL;
+    e->n_versions = 0;
+    for (int k = 0; k < LF_FILE_PLAIN_N; k++)
+        e->files[k] = stat_in(dir, lf_file_disk_name((enum lf_file_kind)k));
+    return versions_read(e, dir, diag);
+}
+
+void lf_entry_free(struct lf_entry *e)
+{
+    if (!e)
+        return;
+    free(e->versions);
+    free(e->fragment);
+    free(e);
+}

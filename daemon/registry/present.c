@@ -1,0 +1,192 @@
+/* What is shown of adapters: the tree's document, and the lines of `status` and `progress`. */
+#include "daemon/registry/index.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BAR_CELLS 16
+
+const char *lf_adapter_state_name(enum lf_adapter_state s)
+{
+    switch (s) {
+    case LF_ADAPTER_EMPTY:
+        return "empty";
+    case LF_ADAPTER_READY:
+        return "ready";
+    case LF_ADAPTER_QUEUED:
+        return "queued";
+    case LF_ADAPTER_TRAINING:
+        return "training";
+    case LF_ADAPTER_PAUSED:
+        return "paused";
+    case LF_ADAPTER_FAILED:
+        break;
+    }
+    return "failed";
+}
+
+/* ---- The tree --------------------------------------------------------------------------------- */
+
+static void put_stat(struct lf_buf *b, bool *first, const char *fmt_name, int32_t version,
+                     const struct lf_file_stat *st)
+{
+    if (st->bytes < 0)
+        return;
+    lf_buf_puts(b, *first ? "\"" : ",\"");
+    *first = false;
+    if (version > 0)
+        lf_buf_printf(b, "versions/%d/", (int)version);
+    lf_buf_printf(b, "%s\":[%lld,%lld]", fmt_name, (long long)st->bytes, (long long)st->mtime_ms);
+}
+
+static void put_files(struct lf_buf *b, const struct lf_entry *e)
+{
+    bool first = true;
+    for (int k = 0; k < LF_FILE_PLAIN_N; k++)
+        put_stat(b, &first, lf_file_name((enum lf_file_kind)k), 0, &e->files[k]);
+    const struct lf_version *current = lf_entry_version(e, e->record.current);
+    if (current) {
+        put_stat(b, &first, lf_file_name(LF_FILE_ADAPTER_CONFIG), 0, &current->config);
+        put_stat(b, &first, lf_file_name(LF_FILE_ADAPTER_WEIGHTS), 0, &current->weights);
+    }
+    for (size_t i = 0; i < e->n_versions; i++) {
+        put_stat(b, &first, LF_ADAPTER_CONFIG_NAME, e->versions[i].n, &e->versions[i].config);
+        put_stat(b, &first, LF_ADAPTER_WEIGHTS_NAME, e->versions[i].n, &e->versions[i].weights);
+    }
+}
+
+/* Names are of [A-Za-z0-9._-]: nothing here needs escaping. */
+static enum lf_err fragment_make(struct lf_entry *e)
+{
+    struct lf_buf b;
+    lf_buf_init(&b, 0);
+    const struct lf_adapter_record *a = &e->record;
+    lf_buf_printf(&b,
+                  "{\"name\":\"%s\",\"base\":\"%s\",\"created_ms\":%lld,\"changed_ms\":%lld,"
+                  "\"state\":\"%s\",\"current\":%d,\"versions\":[",
+                  a->name, a->base, (long long)a->created_ms, (long long)a->changed_ms,
+                  lf_adapter_state_name(lf_entry_state(e)), (int)a->current);
+    for (size_t i = 0; i < e->n_versions; i++)
+        lf_buf_printf(&b, i ? ",%d" : "%d", (int)e->versions[i].n);
+    lf_buf_puts(&b, "],\"files\":{");
+    put_files(&b, e);
+    lf_buf_puts(&b, "}}");
+    enum lf_err rc = b.rc;
+    if (rc == LF_OK) {
+        e->fragment_len = b.len;
+        e->fragment = lf_buf_take(&b, NULL);
+    }
+    lf_buf_free(&b);
+    return rc;
+}
+
+static void put_base(struct lf_buf *out, const struct lf_base *base)
+{
+    lf_buf_printf(out,
+                  "{\"name\":\"%s\",\"created_ms\":%lld,\"info_bytes\":%zu,\"config_bytes\":%zu}",
+                  base->name, (long long)base->created_ms, base->info_bytes, base->config_bytes);
+}
+
+enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out)
+{
+    enum lf_err rc = LF_OK;
+    pthread_mutex_lock(&r->index);
+    lf_buf_printf(out, "{\"generation\":%llu,\"bases\":[", (unsigned long long)r->generation);
+    put_base(out, r->base);
+    lf_buf_puts(out, "],\"adapters\":[");
+    for (size_t i = 0; i < r->n && rc == LF_OK; i++) {
+        struct lf_entry *e = r->by_name[i];
+        if (!e->fragment)
+            rc = fragment_make(e);
+        if (rc == LF_OK && i > 0)
+            lf_buf_putc(out, ',');
+        if (rc == LF_OK)
+            rc = lf_buf_append(out, e->fragment, e->fragment_len);
+    }
+    pthread_mutex_unlock(&r->index);
+    lf_buf_puts(out, "]}\n");
+    return rc == LF_OK ? out->rc : rc;
+}
+
+/* ---- Lines for people ------------------------------------------------------------------------- */
+
+/* "45s", "3m12s", "1h04m", "2d03h". */
+static void put_duration(struct lf_buf *b, double seconds)
+{
+    long long s = seconds < 0 ? 0 : seconds > 1e9 ? 1000000000 : (long long)(seconds + 0.5);
+    if (s < 60)
+        lf_buf_printf(b, "%llds", s);
+    else if (s < 3600)
+        lf_buf_printf(b, "%lldm%02llds", s / 60, s % 60);
+    else if (s < 86400)
+        lf_buf_printf(b, "%lldh%02lldm", s / 3600, s / 60 % 60);
+    else
+        lf_buf_printf(b, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+}
+
+/* "120/2500 loss 0.83 4120 tok/s eta 3m12s", as far as it is known. */
+static void put_work(struct lf_buf *b, const struct lf_activity *a)
+{
+    if (a->steps == 0) {
+        lf_buf_puts(b, "preparing");
+        return;
+    }
+    lf_buf_printf(b, "%lld/%lld", (long long)a->step, (long long)a->steps);
+    if (isfinite(a->loss))
+        lf_buf_printf(b, " loss %.2f", a->loss);
+    if (a->status != LF_JOB_STATUS_RUNNING)
+        return;
+    if (isfinite(a->tokens_per_second))
+        lf_buf_printf(b, " %.0f tok/s", a->tokens_per_second);
+    if (isfinite(a->eta_seconds)) {
+        lf_buf_puts(b, " eta ");
+        put_duration(b, a->eta_seconds);
+    }
+}
+
+enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_view *v)
+{
+    const struct lf_adapter_record *a = &v->record;
+    lf_buf_puts(b, lf_adapter_state_name(v->state));
+    switch (v->state) {
+    case LF_ADAPTER_EMPTY:
+    case LF_ADAPTER_QUEUED:
+        break;
+    case LF_ADAPTER_READY:
+        lf_buf_printf(b, " v%d", (int)a->current);
+        break;
+    case LF_ADAPTER_TRAINING:
+    case LF_ADAPTER_PAUSED:
+        lf_buf_printf(b, " v%d ", (int)v->activity.version);
+        put_work(b, &v->activity);
+        break;
+    case LF_ADAPTER_FAILED:
+        lf_buf_printf(b, ": %s", a->trouble);
+        if (a->current > 0)
+            lf_buf_printf(b, "; serving v%d", (int)a->current);
+        break;
+    }
+    return b->rc;
+}
+
+static void put_bar(struct lf_buf *b, int64_t step, int64_t steps)
+{
+    int full = steps > 0 ? (int)((double)step / (double)steps * BAR_CELLS) : 0;
+    lf_buf_putc(b, '[');
+    for (int i = 0; i < BAR_CELLS; i++)
+        lf_buf_puts(b, i < full ? "\u2588" : "\u2591");
+    lf_buf_putc(b, ']');
+}
+
+enum lf_err lf_adapter_progress_line(struct lf_buf *b, const struct lf_adapter_view *v)
+{
+    lf_buf_printf(b, "%s ", v->record.name);
+    if (v->state != LF_ADAPTER_TRAINING && v->state != LF_ADAPTER_PAUSED)
+        return lf_adapter_status_line(b, v);
+    lf_buf_printf(b, "v%d ", (int)v->activity.version);
+    put_bar(b, v->activity.step, v->activity.steps);
+    lf_buf_puts(b, v->state == LF_ADAPTER_PAUSED ? " paused " : " ");
+    put_work(b, &v->activity);
+    return b->rc;
+}

@@ -1,0 +1,210 @@
+/* Opening the registry: disk and store are made to agree, whatever a crash left between them.
+ *
+ *   a record without a directory      gets an empty one (made, or lost: its versions are gone)
+ *   a directory without a record      into the trash: its removal was cut short
+ *   a current version that is missing the newest one that is there is served, or none
+ *   versions newer than the record    keep their numbers: they are not given out again
+ *   an upload or import cut short     thrown away
+ *   a last line of the log cut short  ended
+ */
+#include "daemon/registry/index.h"
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/log.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TRASH_KEPT_MS (7ll * 24 * 3600 * 1000)
+
+enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
+                              struct lf_diag *diag)
+{
+    char from[LF_PATH_MAX], to[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_dir(r, id, NULL, from, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_pathf(r, to, diag, "trash/%lld-%s-%llu", (long long)lf_clock_unix_ms(),
+                               name, (unsigned long long)id);
+    if (rc == LF_OK && rename(from, to) != 0)
+        rc = lf_fail_errno(diag, errno, "%s", from);
+    return rc;
+}
+
+/* Names in the trash start with the time of removal in ms. */
+void lf_registry_trash_expire(struct lf_registry *r)
+{
+    char path[LF_PATH_MAX];
+    if (lf_registry_pathf(r, path, NULL, "trash") != LF_OK)
+        return;
+    DIR *d = opendir(path);
+    int64_t now = lf_clock_unix_ms();
+    for (struct dirent *x = d ? readdir(d) : NULL; x; x = readdir(d)) {
+        long long removed_ms = strtoll(x->d_name, NULL, 10);
+        if (removed_ms <= 0 || now - removed_ms < TRASH_KEPT_MS)
+            continue;
+        struct lf_diag why = {""};
+        if (lf_registry_pathf(r, path, &why, "trash/%s", x->d_name) != LF_OK ||
+            lf_dir_remove(path, &why) != LF_OK)
+            lf_log(LF_LOG_WARN, "registry", "trash: %s", why.text);
+    }
+    if (d)
+        closedir(d);
+}
+
+static void end_last_line(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    char last = '\n';
+    if (fd >= 0 && lseek(fd, -1, SEEK_END) >= 0 && read(fd, &last, 1) == 1 && last != '\n' &&
+        write(fd, "\n", 1) != 1)
+        lf_log(LF_LOG_WARN, "registry", "%s: its last line stays cut off", path);
+    if (fd >= 0)
+        close(fd);
+}
+
+static enum lf_err fit_versions(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    const struct lf_entry *e = arg;
+    int32_t newest = e->n_versions ? e->versions[e->n_versions - 1].n : 0;
+    if (record->versions < newest)
+        record->versions = newest;
+    if (record->current > 0 && !lf_entry_version(e, record->current)) {
+        snprintf(record->trouble, sizeof record->trouble, "version %d is not on the disk any more",
+                 (int)record->current);
+        record->current = newest;
+        record->inputs_sha256[0] = '\0';
+    }
+    return LF_OK;
+}
+
+static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_record *record,
+                              struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], path[LF_PATH_MAX];
+    struct lf_entry *e = calloc(1, sizeof *e);
+    if (!e)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the adapters");
+    e->record = *record;
+    enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_make(dir, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(r, record->id, "import", path, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_remove(path, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(r, record->id, lf_file_disk_name(LF_FILE_LOG), path, diag);
+    if (rc == LF_OK) {
+        end_last_line(path);
+        rc = lf_entry_scan(e, dir, diag);
+    }
+    int32_t newest = e->n_versions ? e->versions[e->n_versions - 1].n : 0;
+    if (rc == LF_OK && (record->versions < newest ||
+                        (record->current > 0 && !lf_entry_version(e, record->current))))
+        rc = lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag);
+    if (rc == LF_OK)
+        rc = lf_index_add(r, e, diag);
+    if (rc != LF_OK)
+        lf_entry_free(e);
+    return rc;
+}
+
+/* DATA/adapters holds directories of known ids, and nothing else of ours. */
+static enum lf_err trash_strays(struct lf_registry *r, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], *end;
+    enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters");
+    DIR *d = rc == LF_OK ? opendir(path) : NULL;
+    if (!d)
+        return rc == LF_OK ? lf_fail_errno(diag, errno, "%s", path) : rc;
+    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
+        uint64_t id = strtoull(x->d_name, &end, 10);
+        if (id == 0 || *end || lf_index_find_id(r, id))
+            continue;
+        lf_log(LF_LOG_WARN, "registry", "adapters/%s has no record: moved to the trash", x->d_name);
+        rc = lf_registry_trash(r, id, "stray", diag);
+    }
+    closedir(d);
+    return rc;
+}
+
+enum lf_err lf_registry_reconcile(struct lf_registry *r, struct lf_diag *diag)
+{
+    struct lf_adapter_record *list = NULL;
+    size_t n = 0;
+    enum lf_err rc = lf_store_adapter_list(r->store, &list, &n, diag);
+    for (size_t i = 0; i < n && rc == LF_OK; i++)
+        rc = entry_open(r, &list[i], diag);
+    free(list);
+    return rc == LF_OK ? trash_strays(r, diag) : rc;
+}
+
+static enum lf_err folders_make(struct lf_registry *r, struct lf_diag *diag)
+{
+    static const char *const folders[] = {"adapters", "trash", "incoming"};
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_pathf(r, path, diag, "incoming");
+    if (rc == LF_OK)
+        rc = lf_dir_remove(path, diag);
+    for (size_t i = 0; i < 3 && rc == LF_OK; i++) {
+        rc = lf_registry_pathf(r, path, diag, "%s", folders[i]);
+        if (rc == LF_OK)
+            rc = lf_dir_make(path, diag);
+    }
+    return rc;
+}
+
+enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, struct lf_store *store,
+                             const struct lf_base *base, struct lf_diag *diag)
+{
+    struct lf_registry *r = calloc(1, sizeof *r);
+    if (!r)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the registry");
+    pthread_mutex_init(&r->edit, NULL);
+    pthread_mutex_init(&r->index, NULL);
+    r->store = store;
+    r->base = base;
+    r->generation = lf_store_epoch(store) << 32; /* changes of this run are below */
+    enum lf_err rc = LF_OK;
+    if (snprintf(r->data_dir, sizeof r->data_dir, "%s", data_dir) >= (int)sizeof r->data_dir)
+        rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", data_dir);
+    if (rc == LF_OK)
+        rc = folders_make(r, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_reconcile(r, diag);
+    if (rc != LF_OK) {
+        lf_registry_close(r);
+        return rc;
+    }
+    lf_registry_trash_expire(r);
+    *out = r;
+    return LF_OK;
+}
+
+void lf_registry_close(struct lf_registry *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->n; i++)
+        lf_entry_free(r->by_id[i]);
+    free(r->by_id);
+    free(r->by_name);
+    pthread_mutex_destroy(&r->edit);
+    pthread_mutex_destroy(&r->index);
+    free(r);
+}
+
+uint64_t lf_registry_generation(struct lf_registry *r)
+{
+    pthread_mutex_lock(&r->index);
+    uint64_t g = r->generation;
+    pthread_mutex_unlock(&r->index);
+    return g;
+}

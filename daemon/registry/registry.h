@@ -1,0 +1,163 @@
+/* The registry: every adapter's directory and record, kept in memory so that a listing of
+ * thousands reads no disk.
+ *
+ * On disk (DATA/adapters/<id>/): the files of registry/files.h, versions/<n>/ in PEFT's form,
+ * import/ while an adapter is being copied in, jobs/<id>/ with what an open job trains on. A change
+ * is: write, fsync, rename, then one transaction of the store, then the index; lf_registry_open puts
+ * right whatever a crash left between these. Removed adapters lie in DATA/trash for seven days.
+ *
+ * Any thread. Two locks: `edit` makes changes one at a time and is held over the disk; `index` is
+ * held for memory alone, so that readers never wait for an fsync. Knows nothing of HTTP, devices,
+ * or how a job is run.
+ */
+#ifndef LF_DAEMON_REGISTRY_H
+#define LF_DAEMON_REGISTRY_H
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "core/limits.h"
+#include "daemon/base.h"
+#include "daemon/registry/files.h"
+#include "meta/store.h"
+#include "trainer/settings.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lf_registry;
+
+/* store and base are borrowed and must outlive it. Yours, lf_registry_close. */
+enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, struct lf_store *store,
+                             const struct lf_base *base, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_registry_close(struct lf_registry *r);
+/* Grows with every change that lf_registry_tree shows, also over restarts. */
+uint64_t lf_registry_generation(struct lf_registry *r);
+
+/* ---- Adapters --------------------------------------------------------------------------------- */
+
+enum lf_adapter_state {
+    LF_ADAPTER_EMPTY,    /* no version yet */
+    LF_ADAPTER_READY,
+    LF_ADAPTER_QUEUED,
+    LF_ADAPTER_TRAINING,
+    LF_ADAPTER_PAUSED,
+    LF_ADAPTER_FAILED    /* its trouble says why; a version may be served all the same */
+};
+const char *lf_adapter_state_name(enum lf_adapter_state s);
+
+/* What an adapter's open job is doing; job 0: there is none. */
+struct lf_activity {
+    uint64_t job;
+    enum lf_job_status status;
+    int32_t version;
+    int64_t step, steps;
+    double loss, tokens_per_second, eta_seconds; /* NaN: not known yet */
+};
+
+/* A copy of what is known of one adapter. */
+struct lf_adapter_view {
+    struct lf_adapter_record record;
+    enum lf_adapter_state state;
+    struct lf_activity activity;
+};
+
+/* config: a JSON object as for config.json, or NULL for the defaults. LF_E_EXISTS. */
+enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const json_t *config,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const char *to,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+/* Into the trash. *id: its number, for whoever runs a job of it. */
+enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t *id,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+/* LF_E_NOT_FOUND for a name that is not there (or cannot be a name). */
+enum lf_err lf_registry_view(struct lf_registry *r, const char *name, struct lf_adapter_view *out,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_registry_view_id(struct lf_registry *r, uint64_t id, struct lf_adapter_view *out,
+                                struct lf_diag *diag) LF_MUST_CHECK;
+/* All, by name. *out is yours (free). */
+enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out, size_t *n,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+/* Makes version n the current one. LF_E_NOT_FOUND when it is not there. */
+enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_t n,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* Remembers why something was refused, as "file: reason", for `status`; and writes a log line. */
+void lf_registry_refused(struct lf_registry *r, const char *name, const char *file,
+                         const char *reason);
+
+/* ---- What is shown ---------------------------------------------------------------------------- */
+
+/* The document of GET /v1/tree (docs/http.md). */
+enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out) LF_MUST_CHECK;
+/* The version numbers that are there, ascending. *out is yours (free). */
+enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* The line of `status`: "training v4 120/2500 loss 0.83 4120 tok/s eta 3m12s". No newline. */
+enum lf_err lf_adapter_status_line(struct lf_buf *out, const struct lf_adapter_view *v)
+    LF_MUST_CHECK;
+/* The line of `progress`: "viggo v4 [█████░░░] 120/2500 loss 0.83 4120 tok/s eta 3m12s". */
+enum lf_err lf_adapter_progress_line(struct lf_buf *out, const struct lf_adapter_view *v)
+    LF_MUST_CHECK;
+
+/* ---- Files ------------------------------------------------------------------------------------ */
+
+/* The path on disk of a file that has bytes there. LF_E_NOT_FOUND when it does not exist. */
+enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
+                             char out[LF_PATH_MAX], struct lf_diag *diag) LF_MUST_CHECK;
+/* Removes a file that lf_file_writable, or a version that is not current (LF_E_BUSY). */
+enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
+                               const struct lf_file_ref *ref, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* A file on its way in: bytes go to DATA/incoming, and replace the old file in one step when they
+ * are all there and good. */
+struct lf_upload {
+    int fd;                /* -1: not begun */
+    char path[LF_PATH_MAX];
+    uint64_t bytes, bytes_max;
+    struct lf_file_ref ref;
+};
+/* LF_E_READ_ONLY for a file that is not for writing. */
+enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
+                                     const struct lf_file_ref *ref, struct lf_upload *out,
+                                     struct lf_diag *diag) LF_MUST_CHECK;
+/* LF_E_TOO_BIG past bytes_max. */
+enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* Checks the bytes and takes them in; refused ones leave the old file and become the adapter's
+ * trouble. *imported: the version that a PUT of adapter/ completed, else 0. The upload is ended
+ * either way. */
+enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, struct lf_upload *u,
+                                      int32_t *imported, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_upload_abort(struct lf_upload *u);
+/* Imports a PEFT directory that this process can read, as the two PUTs of adapter/ would; makes
+ * the adapter where it is not there. */
+enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const char *dir,
+                               int32_t *version, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* ---- For whoever runs jobs -------------------------------------------------------------------- */
+
+/* DATA/adapters/<id>, with "/" and `file` after it where file is not NULL. */
+enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file,
+                            char out[LF_PATH_MAX], struct lf_diag *diag) LF_MUST_CHECK;
+/* config.json with the `template` file in its place. Yours, lf_train_settings_free. */
+enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* Files the job in the store and in the index (lf_store_job_create). */
+enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *job,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* What the open job is doing now. */
+void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_activity *a);
+/* The job ended (lf_store_job_finish): its version, written to versions/<n>, is served from now
+ * on. An adapter that is gone is no error. */
+enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* Appends one JSON line to the log, with the time before the object's members; takes `line`
+ * (json_decref). A line that cannot be written is lost. */
+void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line);
+/* Replaces a file that the daemon writes (metrics.json, loss.svg). */
+enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
+                              const struct lf_buf *text, struct lf_diag *diag) LF_MUST_CHECK;
+/* Throws away what has been in the trash for longer than seven days. */
+void lf_registry_trash_expire(struct lf_registry *r);
+
+#endif

@@ -1,0 +1,487 @@
+/* Files on their way in: received beside the tree, checked, then put in place in one step. */
+#include "daemon/registry/index.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "trainer/dataset.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- Receiving -------------------------------------------------------------------------------- */
+
+enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
+                                     const struct lf_file_ref *ref, struct lf_upload *out,
+                                     struct lf_diag *diag)
+{
+    uint64_t id;
+    struct lf_upload u = {.ref = *ref, .bytes_max = lf_file_bytes_max(ref->kind)};
+    enum lf_err rc = lf_registry_id(r, name, &id, diag);
+    if (rc == LF_OK && !lf_file_writable(ref->kind))
+        rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
+    if (rc == LF_OK)
+        rc = lf_registry_pathf(r, u.path, diag, "incoming/XXXXXX");
+    if (rc != LF_OK)
+        return rc;
+    u.fd = mkostemp(u.path, O_CLOEXEC);
+    if (u.fd < 0)
+        return lf_fail_errno(diag, errno, "%s", u.path);
+    *out = u;
+    return LF_OK;
+}
+
+enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n, struct lf_diag *diag)
+{
+    if (n > u->bytes_max - u->bytes)
+        return lf_fail(diag, LF_E_TOO_BIG, "larger than %llu bytes",
+                       (unsigned long long)u->bytes_max);
+    const char *p = data;
+    for (size_t left = n; left > 0;) {
+        ssize_t k = write(u->fd, p, left);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return lf_fail_errno(diag, errno, "writing the upload");
+        p += k;
+        left -= (size_t)k;
+    }
+    u->bytes += n;
+    return LF_OK;
+}
+
+void lf_upload_abort(struct lf_upload *u)
+{
+    if (u->fd < 0)
+        return;
+    close(u->fd);
+    unlink(u->path);
+    u->fd = -1;
+}
+
+/* ---- Checks ----------------------------------------------------------------------------------- */
+
+enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
+                                     struct lf_diag *diag)
+{
+    if (s->base[0] && strcmp(s->base, base->name) != 0)
+        return lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s->base,
+                       base->name);
+    return LF_OK;
+}
+
+/* The `template` file in dir takes the place of config.json's. */
+static enum lf_err template_over(const char *dir, struct lf_train_settings *s,
+                                 struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", dir, lf_file_disk_name(LF_FILE_TEMPLATE)) >=
+        (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (!lf_file_exists(path))
+        return LF_OK;
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    enum lf_err rc = lf_file_read(&text, path, lf_file_bytes_max(LF_FILE_TEMPLATE), diag);
+    if (rc == LF_OK && text.len > 0) {
+        char *own = lf_buf_take(&text, NULL);
+        if (own) {
+            free(s->template_);
+            s->template_ = own;
+        } else {
+            rc = LF_E_NO_MEMORY;
+        }
+    }
+    lf_buf_free(&text);
+    return rc;
+}
+
+enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
+                                    struct lf_train_settings *out, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_train_settings s;
+    if (snprintf(path, sizeof path, "%s/%s", dir, lf_file_disk_name(LF_FILE_CONFIG)) >=
+        (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    lf_train_settings_default(&s);
+    enum lf_err rc = LF_OK;
+    if (lf_file_exists(path)) {
+        json_t *j = NULL;
+        rc = lf_json_load(&j, path, NULL);
+        if (rc == LF_OK)
+            rc = lf_train_settings_parse(&s, j, diag);
+        else
+            rc = lf_fail(diag, rc, "config.json cannot be read");
+        json_decref(j);
+    }
+    if (rc == LF_OK)
+        rc = lf_registry_settings_fit(&s, base, diag);
+    if (rc == LF_OK)
+        rc = template_over(dir, &s, diag);
+    if (rc == LF_OK)
+        *out = s;
+    else
+        lf_train_settings_free(&s);
+    return rc;
+}
+
+enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
+                                 struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag);
+    return rc == LF_OK ? lf_registry_settings_at(dir, r->base, out, diag) : rc;
+}
+
+static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *path,
+                              struct lf_diag *diag)
+{
+    struct lf_train_settings s;
+    enum lf_err rc = lf_registry_settings(r, id, &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_dataset_check(path, &s, diag);
+    lf_train_settings_free(&s);
+    return rc;
+}
+
+static enum lf_err check_config(struct lf_registry *r, const char *path, struct lf_diag *diag)
+{
+    struct lf_map m;
+    json_t *j = NULL;
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
+    if (rc == LF_OK)
+        rc = lf_train_settings_parse(&s, j, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_settings_fit(&s, r->base, diag);
+    lf_train_settings_free(&s);
+    json_decref(j);
+    lf_file_unmap(&m);
+    return rc;
+}
+
+static enum lf_err check_text(const char *path, enum lf_file_kind kind, struct lf_diag *diag)
+{
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    enum lf_err rc = lf_file_read(&text, path, lf_file_bytes_max(kind), diag);
+    if (rc == LF_OK && text.data && memchr(text.data, '\0', text.len))
+        rc = lf_fail(diag, LF_E_INVALID, "holds a NUL byte");
+    if (rc == LF_OK && kind == LF_FILE_TEMPLATE && text.len > 0)
+        rc = lf_template_check(text.data, diag);
+    lf_buf_free(&text);
+    return rc;
+}
+
+static enum lf_err check(struct lf_registry *r, uint64_t id, const struct lf_upload *u,
+                         struct lf_diag *diag)
+{
+    switch (u->ref.kind) {
+    case LF_FILE_DATASET:
+    case LF_FILE_EVAL:
+        return check_rows(r, id, u->path, diag);
+    case LF_FILE_CONFIG:
+        return check_config(r, u->path, diag);
+    case LF_FILE_TEMPLATE:
+    case LF_FILE_PROMPT:
+        return check_text(u->path, u->ref.kind, diag);
+    case LF_FILE_ADAPTER_CONFIG:
+    case LF_FILE_ADAPTER_WEIGHTS: /* checked together, when both are there */
+        return LF_OK;
+    case LF_FILE_LOG:
+    case LF_FILE_CURVE:
+    case LF_FILE_METRICS:
+    case LF_FILE_VERSION_CONFIG:
+    case LF_FILE_VERSION_WEIGHTS:
+    case LF_FILE_VERSION:
+    case LF_FILE_STATUS:
+    case LF_FILE_PROGRESS:
+    case LF_FILE_GENERATE:
+    case LF_FILE_CTL:
+        break;
+    }
+    return lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
+}
+
+/* ---- Taking in -------------------------------------------------------------------------------- */
+
+/* A file that was in trouble and is good now is in trouble no more. */
+static enum lf_err clear_trouble(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    const char *file = arg;
+    size_t n = strlen(file);
+    if (strncmp(record->trouble, file, n) == 0 && record->trouble[n] == ':')
+        record->trouble[0] = '\0';
+    return LF_OK;
+}
+
+static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload *u,
+                           struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_adapter_record record;
+    enum lf_err rc = lf_registry_dir(r, id, lf_file_disk_name(u->ref.kind), path, diag);
+    if (rc == LF_OK && fchmod(u->fd, 0644) != 0)
+        rc = lf_fail_errno(diag, errno, "%s", u->path);
+    if (rc == LF_OK)
+        rc = lf_file_commit(u->fd, u->path, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    close(u->fd);
+    u->fd = -1;
+    rc = lf_store_adapter_update(r->store, id, clear_trouble,
+                                 (void *)(uintptr_t)lf_file_name(u->ref.kind), &record, diag);
+    return rc == LF_OK ? lf_registry_refresh(r, &record, diag) : rc;
+}
+
+static enum lf_err next_version(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    *(int32_t *)arg = ++record->versions;
+    return LF_OK;
+}
+
+static enum lf_err serve_import(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    record->current = *(const int32_t *)arg;
+    record->inputs_sha256[0] = '\0';
+    record->trouble[0] = '\0';
+    return LF_OK;
+}
+
+/* A directory in PEFT's form, checked against the base, becomes the next version. `staged` is moved.
+ * The number is drawn first: a crash in between leaves a hole in the numbers, nothing else. */
+static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *staged,
+                              int32_t *version, struct lf_diag *diag)
+{
+    struct lf_adapter *a = NULL;
+    struct lf_adapter_record record;
+    char path[LF_PATH_MAX];
+    int32_t n = 0;
+    enum lf_err rc = lf_adapter_load(&a, &r->base->model->config, staged, diag);
+    lf_adapter_free(a);
+    if (rc == LF_OK)
+        rc = lf_store_adapter_update(r->store, id, next_version, &n, NULL, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(r, id, "versions", path, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_make(path, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_sync(staged, diag);
+    size_t used = strlen(path);
+    if (rc == LF_OK && snprintf(path + used, sizeof path - used, "/%d", (int)n) >=
+                           (int)(sizeof path - used))
+        rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
+    if (rc == LF_OK && rename(staged, path) != 0)
+        rc = lf_fail_errno(diag, errno, "%s", path);
+    if (rc == LF_OK) {
+        path[used] = '\0';
+        rc = lf_dir_sync(path, diag);
+    }
+    if (rc == LF_OK)
+        rc = lf_store_adapter_update(r->store, id, serve_import, &n, &record, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_refresh(r, &record, diag);
+    if (rc == LF_OK)
+        *version = n;
+    return rc;
+}
+
+/* One of the two files of adapter/. With both there, they become a version; if they do not fit,
+ * the one that came last is thrown away. */
+static enum lf_err stage(struct lf_registry *r, uint64_t id, struct lf_upload *u, int32_t *imported,
+                         struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], config[LF_PATH_MAX], weights[LF_PATH_MAX];
+    bool is_config = u->ref.kind == LF_FILE_ADAPTER_CONFIG;
+    enum lf_err rc = lf_registry_dir(r, id, "import", dir, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(r, id, "import/" LF_ADAPTER_CONFIG_NAME, config, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(r, id, "import/" LF_ADAPTER_WEIGHTS_NAME, weights, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_make(dir, diag);
+    if (rc == LF_OK && fchmod(u->fd, 0644) != 0)
+        rc = lf_fail_errno(diag, errno, "%s", u->path);
+    if (rc == LF_OK)
+        rc = lf_file_commit(u->fd, u->path, is_config ? config : weights, diag);
+    if (rc != LF_OK)
+        return rc;
+    close(u->fd);
+    u->fd = -1;
+    if (!lf_file_exists(config) || !lf_file_exists(weights))
+        return LF_OK;
+    rc = import_dir(r, id, dir, imported, diag);
+    if (rc != LF_OK)
+        unlink(is_config ? config : weights);
+    return rc;
+}
+
+static bool is_refusal(enum lf_err rc)
+{
+    return rc == LF_E_INVALID || rc == LF_E_UNSUPPORTED || rc == LF_E_BASE_DIFFERS ||
+           rc == LF_E_DAMAGED;
+}
+
+enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, struct lf_upload *u,
+                                      int32_t *imported, struct lf_diag *diag)
+{
+    uint64_t id;
+    struct lf_diag why = {""};
+    const char *file = lf_file_name(u->ref.kind);
+    enum lf_err rc = lf_registry_id(r, name, &id, &why);
+    if (rc == LF_OK)
+        rc = check(r, id, u, &why);
+    if (rc == LF_OK) {
+        bool adapter = u->ref.kind == LF_FILE_ADAPTER_CONFIG ||
+                       u->ref.kind == LF_FILE_ADAPTER_WEIGHTS;
+        *imported = 0;
+        pthread_mutex_lock(&r->edit);
+        rc = adapter ? stage(r, id, u, imported, &why) : install(r, id, u, &why);
+        pthread_mutex_unlock(&r->edit);
+    }
+    lf_upload_abort(u);
+    if (rc == LF_OK && *imported > 0)
+        lf_registry_log(r, id, json_pack("{s:s, s:i}", "event", "imported", "version",
+                                         (int)*imported));
+    if (rc != LF_OK) {
+        lf_fail(diag, rc, "%s", why.text);
+        if (is_refusal(rc))
+            lf_registry_refused(r, name, file, why.text);
+    }
+    return rc;
+}
+
+/* ---- A directory of this machine -------------------------------------------------------------- */
+
+static enum lf_err copy_in(struct lf_registry *r, const char *name, const char *dir,
+                           enum lf_file_kind kind, const char *file, int32_t *version,
+                           struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_upload u = {.fd = -1};
+    struct lf_map m = {NULL, 0};
+    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_upload_begin(r, name, &(struct lf_file_ref){kind, 0}, &u, diag);
+    if (rc == LF_OK)
+        rc = lf_upload_write(&u, m.data, m.bytes, diag);
+    lf_file_unmap(&m);
+    if (rc == LF_OK)
+        return lf_registry_upload_commit(r, name, &u, version, diag);
+    lf_upload_abort(&u);
+    return rc;
+}
+
+enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const char *dir,
+                               int32_t *version, struct lf_diag *diag)
+{
+    struct lf_adapter *a = NULL;
+    enum lf_err rc = lf_adapter_load(&a, &r->base->model->config, dir, diag);
+    lf_adapter_free(a);
+    if (rc == LF_OK) {
+        rc = lf_registry_create(r, name, NULL, diag);
+        if (rc == LF_E_EXISTS)
+            rc = LF_OK;
+    }
+    if (rc == LF_OK)
+        rc = copy_in(r, name, dir, LF_FILE_ADAPTER_CONFIG, LF_ADAPTER_CONFIG_NAME, version, diag);
+    if (rc == LF_OK)
+        rc = copy_in(r, name, dir, LF_FILE_ADAPTER_WEIGHTS, LF_ADAPTER_WEIGHTS_NAME, version, diag);
+    return rc;
+}
+
+/* ---- Reading and removing --------------------------------------------------------------------- */
+
+enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
+                             char out[LF_PATH_MAX], struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    enum lf_err rc = lf_registry_view(r, name, &v, diag);
+    if (rc != LF_OK)
+        return rc;
+    int n = (int)(ref->version > 0 ? ref->version : v.record.current);
+    const char *file = NULL;
+    switch (ref->kind) {
+    case LF_FILE_DATASET:
+    case LF_FILE_EVAL:
+    case LF_FILE_CONFIG:
+    case LF_FILE_TEMPLATE:
+    case LF_FILE_PROMPT:
+    case LF_FILE_LOG:
+    case LF_FILE_CURVE:
+    case LF_FILE_METRICS:
+        return lf_registry_dir(r, v.record.id, lf_file_disk_name(ref->kind), out, diag);
+    case LF_FILE_ADAPTER_CONFIG:
+    case LF_FILE_VERSION_CONFIG:
+        file = LF_ADAPTER_CONFIG_NAME;
+        break;
+    case LF_FILE_ADAPTER_WEIGHTS:
+    case LF_FILE_VERSION_WEIGHTS:
+        file = LF_ADAPTER_WEIGHTS_NAME;
+        break;
+    case LF_FILE_VERSION:
+    case LF_FILE_STATUS:
+    case LF_FILE_PROGRESS:
+    case LF_FILE_GENERATE:
+    case LF_FILE_CTL:
+        return lf_fail(diag, LF_E_NOT_FOUND, "no file of that name has bytes of its own");
+    }
+    if (n == 0)
+        return lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
+    return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s",
+                             (unsigned long long)v.record.id, n, file);
+}
+
+static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter_view *v, int32_t n,
+                                  struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (v->record.current == n)
+        return lf_fail(diag, LF_E_BUSY, "version %d is the one that is served", (int)n);
+    enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
+                                       (unsigned long long)v->record.id, (int)n);
+    if (rc == LF_OK && !lf_file_exists(path))
+        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", v->record.name, (int)n);
+    if (rc == LF_OK)
+        rc = lf_dir_remove(path, diag);
+    return rc;
+}
+
+enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
+                               const struct lf_file_ref *ref, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_adapter_view v;
+    pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_registry_view(r, name, &v, diag);
+    if (rc == LF_OK && ref->kind == LF_FILE_VERSION) {
+        rc = remove_version(r, &v, ref->version, diag);
+    } else if (rc == LF_OK && (ref->kind >= LF_FILE_PLAIN_N || !lf_file_writable(ref->kind))) {
+        rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for removing");
+    } else if (rc == LF_OK) {
+        rc = lf_registry_dir(r, v.record.id, lf_file_disk_name(ref->kind), path, diag);
+        if (rc == LF_OK && unlink(path) != 0)
+            rc = errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name,
+                                           lf_file_name(ref->kind))
+                                 : lf_fail_errno(diag, errno, "%s", lf_file_name(ref->kind));
+    }
+    if (rc == LF_OK)
+        rc = lf_registry_refresh(r, &v.record, diag);
+    pthread_mutex_unlock(&r->edit);
+    return rc;
+}

@@ -1,0 +1,29 @@
+/* The daemon from inside: what handlers reach. All of it is made before the first request and
+ * freed after the last. */
+#ifndef LF_DAEMON_STATE_H
+#define LF_DAEMON_STATE_H
+
+#include "daemon/counters.h"
+#include "daemon/daemon.h"
+#include "daemon/registry/registry.h"
+
+#include <stdatomic.h>
+
+struct lf_engine;
+struct lf_jobs;
+
+struct lf_daemon {
+    struct lf_daemon_options options;
+    struct lf_store *store;
+    struct lf_base *base;
+    struct lf_registry *registry;
+    struct lf_engine *engine;
+    struct lf_jobs *jobs;
+    struct lf_counters counters;
+    char *api_key;          /* NULL: none is asked for */
+    int64_t started_ms;
+    atomic_bool stopping;   /* new requests are turned away, streams that only follow end */
+    atomic_int active;      /* requests whose answer is not out yet */
+};
+
+#endif
