@@ -36,4 +36,8 @@
 #define LF_KV_PAGE_TOKENS 16       /* tokens in a page of the KV cache */
 #define LF_STOPS_MAX 16            /* OpenAI allows 4; LoRAX 16 */
 
+/* The mount */
+#define LF_STAGED_BYTES_MAX (16ull << 30)  /* of all files being written through one mount */
+#define LF_STAGED_FILES_MAX 1024           /* a descriptor each */
+
 #endif
