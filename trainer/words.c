@@ -47,17 +47,26 @@ static void push(struct words *ws, uint64_t h)
     ws->w[ws->n++] = mix(h);
 }
 
-/* The next code point of s in lower case; bytes that are not UTF-8 come as U+FFFD. */
-static uint32_t next_lower(const char **s)
+/* A text being read in lower case. */
+struct reader {
+    const char *s;
+    uint32_t next; /* a code point that comes before s, or 0 */
+};
+
+/* The next code point, 0 at the end; bytes that are not UTF-8 come as U+FFFD. U+0130 is the one
+ * letter whose lower case is two code points: i and a dot above it. */
+static uint32_t next_lower(struct reader *r)
 {
-    size_t n = lf_utf8_len(*s, strnlen(*s, 4));
-    if (n == 0) {
-        (*s)++;
-        return 0xfffd;
-    }
-    uint32_t cp = lf_utf8_get(*s, &n);
-    *s += n;
-    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp);
+    uint32_t cp = r->next;
+    r->next = 0;
+    if (cp || *r->s == '\0')
+        return cp;
+    size_t n = lf_utf8_len(r->s, strnlen(r->s, 4));
+    cp = n ? lf_utf8_get(r->s, &n) : 0xfffd;
+    r->s += n ? n : 1;
+    if (cp == 0x130)
+        r->next = 0x307;
+    return cp == 0x130 ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp);
 }
 
 /* ---- ROUGE ----------------------------------------------------------------------------------- */
@@ -66,10 +75,10 @@ static uint32_t next_lower(const char **s)
 static struct words rouge_words(const char *s)
 {
     struct words ws = {NULL, 0, 0, false};
+    struct reader r = {s, 0};
     uint64_t h = HASH_START;
     bool inside = false;
-    while (*s) {
-        uint32_t c = next_lower(&s);
+    for (uint32_t c; (c = next_lower(&r)) != 0;) {
         bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         if (word)
             h = hash_byte(h, (unsigned char)c);
@@ -231,17 +240,16 @@ static void blank_articles(uint32_t *c, size_t n)
 static struct words squad_words(const char *s)
 {
     struct words ws = {NULL, 0, 0, false};
-    uint32_t *c = malloc((strlen(s) + 1) * sizeof *c);
+    struct reader r = {s, 0};
+    uint32_t *c = malloc((strlen(s) + 1) * sizeof *c); /* U+0130 has two bytes: it fits */
     if (!c) {
         ws.failed = true;
         return ws;
     }
     size_t n = 0;
-    while (*s) {
-        uint32_t x = next_lower(&s);
+    for (uint32_t x; (x = next_lower(&r)) != 0;)
         if (!is_punctuation(x))
             c[n++] = x;
-    }
     blank_articles(c, n);
     c[n] = ' ';
     uint64_t h = HASH_START;

@@ -1,0 +1,383 @@
+/* LIBS: lf_trainer */
+/* Datasets: which ids carry loss, what is cut, what is refused and how it is said. */
+#include "trainer/dataset.h"
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define BOS 1
+#define EOS 0
+
+static struct lf_model model; /* a description and a tokenizer; no weights */
+static char path[64];
+
+static const char chat_template[] =
+    "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+    "{% if m.role == 'assistant' %}{{ eos_token }}\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}";
+
+static int open_model(void **state)
+{
+    (void)state;
+    char dir[512];
+    struct lf_diag diag = {""};
+    snprintf(dir, sizeof dir, "%s/share/base", getenv("LF_SOURCE"));
+    if (lf_config_load(&model.config, dir, &diag) != LF_OK ||
+        lf_tokenizer_open(&model.tokenizer, dir, &diag) != LF_OK ||
+        lf_chat_parse(&model.chat, chat_template, strlen(chat_template), "<|begin_of_text|>",
+                      "<|endoftext|>", &diag) != LF_OK) {
+        fprintf(stderr, "%s\n", diag.text);
+        return -1;
+    }
+    model.rope_positions = 2048;
+    snprintf(path, sizeof path, "test_dataset.%d.jsonl", (int)getpid());
+    return 0;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    unlink(path);
+    lf_tokenizer_free(model.tokenizer);
+    lf_chat_free(model.chat);
+    return 0;
+}
+
+static struct lf_train_settings settings(int max_length)
+{
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    s.max_length = max_length;
+    return s;
+}
+
+static enum lf_err load(struct lf_dataset **d, const char *text, const struct lf_train_settings *s,
+                        struct lf_diag *diag)
+{
+    assert_int_equal(lf_file_write(path, text, strlen(text), NULL), LF_OK);
+    return lf_dataset_load(d, path, &model, s, true, diag);
+}
+
+/* The row as text: ids joined, each learnt one in [brackets]. */
+static void show(struct lf_buf *out, const struct lf_dataset *d, int64_t i)
+{
+    struct lf_row row;
+    lf_dataset_row(d, i, &row);
+    lf_buf_reset(out);
+    for (int k = 0; k <= row.n; k++) {
+        int32_t label = k > 0 ? row.labels[k - 1] : -1;
+        int32_t id = k < row.n ? row.ids[k] : label;
+        if (label >= 0) {
+            assert_int_equal(label, id);
+            lf_buf_putc(out, '[');
+        }
+        assert_int_equal(lf_tokenizer_decode(model.tokenizer, out, &id, 1, false), LF_OK);
+        if (label >= 0)
+            lf_buf_putc(out, ']');
+    }
+}
+
+static void expect_row(const struct lf_dataset *d, int64_t i, const char *want)
+{
+    struct lf_buf out;
+    lf_buf_init(&out, 0);
+    show(&out, d, i);
+    assert_string_equal(out.data, want);
+    lf_buf_free(&out);
+}
+
+static void completions_alone_carry_loss(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    struct lf_dataset_report r;
+    assert_int_equal(load(&d,
+                          "\xef\xbb\xbf{\"prompt\": \"the man\", \"completion\": \" and\"}\r\n"
+                          "\n  \r\n"
+                          "{\"completion\": 7, \"prompt\": \"\", \"other\": [1, {}]}",
+                          &s, NULL),
+                     LF_OK);
+    lf_dataset_report(d, &r);
+    assert_int_equal(r.rows, 2);
+    assert_int_equal(r.lost, 0);
+    expect_row(d, 0, "<|begin_of_text|>the man[ and][<|endoftext|>]");
+    expect_row(d, 1, "<|begin_of_text|>[7][<|endoftext|>]");
+    struct lf_row row;
+    lf_dataset_row(d, 1, &row);
+    assert_int_equal(row.line, 4);
+    assert_int_equal(row.n, 2);
+    assert_int_equal(row.n_supervised, 2);
+    assert_string_equal(lf_dataset_completion(d, 0), " and");
+    lf_dataset_free(d);
+}
+
+static void a_prompt_has_the_ids_that_generation_starts_from(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    static const char prompt[] = "Sum of parts:";
+    struct lf_ids ids = {NULL, 0, 0};
+    enum lf_err rc = load(&d, "{\"prompt\": \"Sum of parts:\", \"completion\": \"x y\"}\n", &s,
+                          NULL);
+    assert_int_equal(rc, LF_OK);
+    assert_int_equal(lf_prompt_encode(&ids, &model, prompt, strlen(prompt), NULL), LF_OK);
+    const int32_t *got;
+    assert_int_equal(lf_dataset_prompt(d, 0, &got), ids.n);
+    assert_memory_equal(got, ids.ids, ids.n * sizeof *got);
+    assert_int_equal(ids.ids[0], BOS);
+    lf_ids_free(&ids);
+    lf_dataset_free(d);
+}
+
+static void templates_make_prompts_of_columns(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    struct lf_diag diag;
+    s.template_ = (char *)(uintptr_t)"{{{a}}} {n} {b}{none}:";
+    assert_int_equal(load(&d,
+                          "{\"a\": \"man\", \"n\": 1.5, \"b\": true, \"none\": null, "
+                          "\"completion\": \"x\"}\n",
+                          &s, NULL),
+                     LF_OK);
+    expect_row(d, 0, "<|begin_of_text|>{man} 1.5 true:[x][<|endoftext|>]");
+    lf_dataset_free(d);
+    assert_int_equal(load(&d, "{\"text\": \"man\", \"completion\": \"x\"}\n", &s, &diag),
+                     LF_E_INVALID);
+    assert_string_equal(diag.text, "line 1: the template's {a} is no column of the row; it has: "
+                                   "text, completion");
+}
+
+static void every_assistant_turn_of_a_chat_carries_loss(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(256);
+    struct lf_dataset *d;
+    assert_int_equal(
+        load(&d,
+             "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+             "\"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": "
+             "\"assistant\", \"content\": \"d\"}, {\"role\": \"user\", \"content\": \"e\"}]}\n",
+             &s, NULL),
+        LF_OK);
+    expect_row(d, 0,
+               "<|begin_of_text|><|user|>a<|assistant|>[b][<|endoftext|>]\n"
+               "<|user|>c<|assistant|>[d][<|endoftext|>]");
+    assert_string_equal(lf_dataset_completion(d, 0), "d");
+    const int32_t *prompt;
+    int n = lf_dataset_prompt(d, 0, &prompt);
+    assert_int_equal(prompt[n - 1], lf_tokenizer_find(model.tokenizer, "<|assistant|>"));
+    lf_dataset_free(d);
+}
+
+static void ready_made_labels_stand_over_their_ids(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    struct lf_row row;
+    assert_int_equal(load(&d,
+                          "{\"input_ids\": [5, 6, 7, 8], \"labels\": [-100, -100, 7, -100]}\n"
+                          "{\"input_ids\": [5, 6]}\n",
+                          &s, NULL),
+                     LF_OK);
+    lf_dataset_row(d, 0, &row);
+    assert_int_equal(row.n, 2);
+    assert_int_equal(row.ids[1], 6);
+    assert_int_equal(row.labels[0], -1);
+    assert_int_equal(row.labels[1], 7);
+    lf_dataset_row(d, 1, &row);
+    assert_int_equal(row.n, 1);
+    assert_int_equal(row.labels[0], 6);
+    assert_null(lf_dataset_completion(d, 0));
+    lf_dataset_free(d);
+}
+
+static void long_rows_lose_the_prompt_from_the_left_then_the_end(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(5);
+    struct lf_dataset *d;
+    struct lf_dataset_report r;
+    assert_int_equal(load(&d,
+                          "{\"prompt\": \"1 2 3 4\", \"completion\": \" 5\"}\n"
+                          "{\"prompt\": \"1 2 3 4\", \"completion\": \" 5 6 7 8 9\"}\n"
+                          "{\"prompt\": \"1\", \"completion\": \" 2\"}\n",
+                          &s, NULL),
+                     LF_OK);
+    lf_dataset_report(d, &r);
+    expect_row(d, 0, "<|begin_of_text|>4[ ][5][<|endoftext|>]");
+    expect_row(d, 1, "<|begin_of_text|>[ ][5][ ][6]");
+    expect_row(d, 2, "<|begin_of_text|>1[ ][2][<|endoftext|>]");
+    assert_int_equal(r.cut_prompts, 2);
+    assert_int_equal(r.cut_completions, 1);
+    assert_int_equal(r.lost, 0);
+    lf_dataset_free(d);
+}
+
+static void rows_with_nothing_to_learn_are_named(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(4);
+    struct lf_dataset *d;
+    struct lf_dataset_report r;
+    struct lf_diag diag;
+    assert_int_equal(load(&d,
+                          "{\"prompt\": \"a\", \"completion\": \"\"}\n"
+                          "{\"prompt\": \"a\", \"completion\": \"b\"}\n"
+                          "{\"input_ids\": [5, 6, 7], \"labels\": [5, -100, -100]}\n"
+                          "{\"input_ids\": [1, 2, 3, 4, 5], "
+                          "\"labels\": [1, -100, -100, -100, 5]}\n",
+                          &s, NULL),
+                     LF_OK);
+    lf_dataset_report(d, &r);
+    assert_int_equal(r.lines, 4);
+    assert_int_equal(r.rows, 1);
+    assert_int_equal(r.lost, 3);
+    assert_int_equal(r.lost_lines[0], 1);
+    assert_int_equal(r.lost_lines[1], 3);
+    assert_int_equal(r.lost_lines[2], 4);
+    lf_dataset_free(d);
+    assert_int_equal(load(&d, "\n{\"prompt\": \"a\", \"completion\": \"\"}\n", &s, &diag),
+                     LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "none of the 1 rows"));
+    assert_non_null(strstr(diag.text, "line 2"));
+}
+
+static void refuses_bad_lines_by_number(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"", "no rows"},
+        {"\n\n", "no rows"},
+        {"{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"a\"}\n",
+         "line 2: no \"completion\" (the row has: prompt)"},
+        {"{\"text\": \"a\", \"completion\": \"b\"}\n", "line 1: no \"prompt\""},
+        {"{\"prompt\": [\"a\"], \"completion\": \"b\"}\n", "\"prompt\" must be a string"},
+        {"{\"prompt\": \"a\", \"completion\": null}\n", "\"completion\" must be a string"},
+        {"\n{\"prompt\": \"a\", \"compl", "line 2 is cut off"},
+        {"{\"prompt\": \"a\", }\n", "line 1: "},
+        {"[1]\n", "line 1: a row must be an object"},
+        {"{} {}\n", "line 1: "},
+        {"{\"prompt\": \"\\ud800\", \"completion\": \"b\"}\n", "line 1: "},
+        {"{\"prompt\": \"\xff\", \"completion\": \"b\"}\n", "line 1: "},
+        {"{\"messages\": []}\n", "no message of the assistant"},
+        {"{\"messages\": {}}\n", "must be a list"},
+        {"{\"messages\": [1]}\n", "message 1 has no \"role\""},
+        {"{\"messages\": [{\"role\": \"assistant\"}]}\n", "message 1 has no \"content\""},
+        {"{\"input_ids\": [1, 2], \"labels\": [1]}\n", "2 \"input_ids\" and 1 \"labels\""},
+        {"{\"input_ids\": [1, 1.5]}\n", "\"input_ids\"[1] is no token id"},
+        {"{\"input_ids\": 3}\n", "must be a list of integers"},
+    };
+    struct lf_train_settings s = settings(64);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lf_dataset *d = NULL;
+        struct lf_diag loaded = {""}, checked = {""};
+        assert_int_equal(load(&d, cases[i].text, &s, &loaded), LF_E_INVALID);
+        assert_null(d);
+        assert_int_equal(lf_dataset_check(path, &s, &checked), LF_E_INVALID);
+        if (!strstr(loaded.text, cases[i].says))
+            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, loaded.text, cases[i].says);
+        assert_string_equal(loaded.text, checked.text);
+    }
+    struct lf_dataset *d = NULL;
+    struct lf_diag diag;
+    assert_int_equal(load(&d, "{\"input_ids\": [1, 4096]}\n", &s, &diag), LF_E_INVALID);
+    assert_string_equal(diag.text, "line 1: \"input_ids\"[1] is 4096; the base has 4096 ids");
+    assert_int_equal(load(&d, "{\"input_ids\": [1, 2], \"labels\": [-1, 2]}\n", &s, &diag),
+                     LF_E_INVALID);
+    assert_int_equal(lf_dataset_load(&d, "/nonexistent/x.jsonl", &model, &s, false, &diag),
+                     LF_E_NOT_FOUND);
+    assert_int_equal(lf_dataset_load(&d, ".", &model, &s, false, &diag), lf_err_from_errno(EISDIR));
+}
+
+static void a_line_over_the_limit_is_refused(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(64);
+    size_t n = LF_DATASET_LINE_MAX + 100;
+    char *text = malloc(n);
+    assert_non_null(text);
+    memset(text, ' ', n);
+    assert_int_equal(lf_file_write(path, text, n, NULL), LF_OK);
+    free(text);
+    struct lf_diag diag;
+    assert_int_equal(lf_dataset_check(path, &s, &diag), LF_E_TOO_BIG);
+    assert_non_null(strstr(diag.text, "line 1: longer than"));
+}
+
+static void templates_are_checked(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"{", "}", "{}", "{a", "a}", "{{a}}", "", "{a{b}}", "{a\n}"};
+    static const char *const good[] = {"{a}", "{{{a}}}", "x {a b} y {c}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (lf_template_check(bad[i], NULL) != LF_E_INVALID)
+            fail_msg("\"%s\" was accepted", bad[i]);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_int_equal(lf_template_check(good[i], NULL), LF_OK);
+}
+
+static void a_hundred_thousand_rows_load_in_seconds(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(256);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 100000; i++)
+        fprintf(f,
+                "{\"prompt\": \"Turn the video game data into a sentence.\\nData: inform(name[Game "
+                "%d], esrb[M (for Mature)], platforms[PlayStation, Xbox, PC])\\nAnswer:\", "
+                "\"completion\": \" Game %d is rated M and came out on PlayStation, Xbox and "
+                "PC.\"}\n",
+                i, i * 7);
+    assert_int_equal(fclose(f), 0);
+    uint64_t start = lf_clock_ns();
+    assert_int_equal(lf_dataset_check(path, &s, NULL), LF_OK);
+    double check = (double)(lf_clock_ns() - start) * 1e-9;
+    struct lf_dataset *d;
+    start = lf_clock_ns();
+    assert_int_equal(lf_dataset_load(&d, path, &model, &s, false, NULL), LF_OK);
+    double seconds = (double)(lf_clock_ns() - start) * 1e-9;
+    struct lf_dataset_report r;
+    lf_dataset_report(d, &r);
+    print_message("checked in %.2f s, loaded %lld tokens in %.2f s\n", check, (long long)r.tokens,
+                  seconds);
+    assert_int_equal(r.rows, 100000);
+    assert_true(seconds < 60);
+    lf_dataset_free(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(completions_alone_carry_loss),
+        cmocka_unit_test(a_prompt_has_the_ids_that_generation_starts_from),
+        cmocka_unit_test(templates_make_prompts_of_columns),
+        cmocka_unit_test(every_assistant_turn_of_a_chat_carries_loss),
+        cmocka_unit_test(ready_made_labels_stand_over_their_ids),
+        cmocka_unit_test(long_rows_lose_the_prompt_from_the_left_then_the_end),
+        cmocka_unit_test(rows_with_nothing_to_learn_are_named),
+        cmocka_unit_test(refuses_bad_lines_by_number),
+        cmocka_unit_test(a_line_over_the_limit_is_refused),
+        cmocka_unit_test(templates_are_checked),
+        cmocka_unit_test(a_hundred_thousand_rows_load_in_seconds),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}

@@ -1,0 +1,125 @@
+/* LIBS: lf_trainer */
+/* Metrics that compare whole answers, and the loss curve. (ROUGE and SQuAD's F1 against their
+ * reference implementations: tests/vectors/test_metrics_vectors.c.) */
+#include "trainer/metrics.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct pair {
+    const char *metric, *completion, *reference;
+    double want;
+};
+
+static const struct pair pairs[] = {
+    {"exact_match", " yes\n", "yes", 1},
+    {"exact_match", "Yes", "yes", 0},
+    {"exact_match", "", "", 1},
+    {"accuracy", " Positive.", " positive", 1},
+    {"accuracy", "positive because it shines", "Positive", 1},
+    {"accuracy", "positively", "Positive", 0},
+    {"accuracy", "not positive", "Positive", 0},
+    {"accuracy", "(B) the second", "B", 1},
+    {"accuracy", "**B**", " B", 1},
+    {"accuracy", "Answer: B", "B", 1},
+    {"accuracy", "The answer is B.", "B", 1},
+    {"accuracy", "\n1\n2", "1", 1},
+    {"accuracy", "1.0", "1", 1},
+    {"accuracy", "1.5", "1", 0},
+    {"accuracy", "10", "1", 0},
+    {"accuracy", "", "1", 0},
+    {"accuracy", "Extremely Negative", "Negative", 0},
+    {"mae", " 3.5", "3", 0.9},
+    {"mae", "about 4.0 or 5", "4", 1},
+    {"mae", "none", "4", 0},
+    {"mae", "5.5", "5", 0},
+    {"mae", "0", "5", 0},
+    {"gsm8k", "so 3 + 4 = 7\n#### 7", "text\n#### 7", 1},
+    {"gsm8k", "The cost is $1,100.", "#### 1100", 1},
+    {"gsm8k", "it is -5", "#### -5", 1},
+    {"gsm8k", "a loss of -$5", "#### -5", 1},
+    {"gsm8k", "12 then 13", "#### 12", 0},
+    {"gsm8k", "2.50 dollars", "#### 2.5", 1},
+    {"gsm8k", "I do not know", "#### 12", 0},
+    {"rouge_l", "", "", 0},
+    {"rouge_1", "!!", "word", 0},
+    {"token_f1", "the", "a an", 1},
+};
+
+static void scores_whole_answers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        lf_metric_fn fn = lf_metric_find(pairs[i].metric);
+        assert_non_null(fn);
+        double got = fn(pairs[i].completion, pairs[i].reference);
+        if (!(fabs(got - pairs[i].want) < 1e-12))
+            fail_msg("%s(\"%s\", \"%s\") is %g, not %g", pairs[i].metric, pairs[i].completion,
+                     pairs[i].reference, got, pairs[i].want);
+    }
+}
+
+static void every_listed_name_is_found(void **state)
+{
+    (void)state;
+    char name[64];
+    int n = 0;
+    for (const char *p = lf_metric_names(); *p; n++) {
+        size_t len = strcspn(p, ",");
+        snprintf(name, sizeof name, "%.*s", (int)len, p);
+        assert_non_null(lf_metric_find(name));
+        p += len + strspn(p + len, ", ");
+    }
+    assert_int_equal(n, 8);
+    assert_null(lf_metric_find("bleu"));
+}
+
+/* Draws n points of a falling loss; the SVG must stay small and well formed at its ends. */
+static void draw(size_t n, double jump)
+{
+    struct lf_curve_point *p = calloc(n + 1, sizeof *p), eval[2] = {{1, 2}, {(double)n, 1}};
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (struct lf_curve_point){(double)(i + 1), 4 * exp(-5 * (double)i / (double)n) + jump};
+    if (n > 3)
+        p[3].loss = NAN;
+    struct lf_buf out;
+    lf_buf_init(&out, 0);
+    assert_int_equal(lf_curve_svg(&out, "a < b & \xff", p, n, eval, n > 1 ? 2 : 0), LF_OK);
+    assert_memory_equal(out.data, "<svg ", 5);
+    assert_string_equal(out.data + out.len - 7, "</svg>\n");
+    assert_true(out.len < 64 * 1024);
+    assert_null(strstr(out.data, "nan"));
+    assert_null(strstr(out.data, "inf"));
+    assert_non_null(strstr(out.data, "a &lt; b &amp; \xef\xbf\xbd"));
+    lf_buf_free(&out);
+    free(p);
+}
+
+static void draws_any_number_of_points(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 2, 3, 50, 1000, 100000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        draw(sizes[i], 0);
+        draw(sizes[i], 100);
+    }
+    draw(500, -2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores_whole_answers),
+        cmocka_unit_test(every_listed_name_is_found),
+        cmocka_unit_test(draws_any_number_of_points),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,153 @@
+/* LIBS: lf_trainer */
+/* Settings: defaults, the preset, what is refused and how, and that printing loses nothing. */
+#include "trainer/settings.h"
+
+#include "core/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static enum lf_err parse(struct lf_train_settings *out, const char *text, struct lf_diag *diag)
+{
+    json_t *j;
+    assert_int_equal(lf_json_parse(&j, text, strlen(text), diag), LF_OK);
+    enum lf_err rc = lf_train_settings_parse(out, j, diag);
+    json_decref(j);
+    return rc;
+}
+
+static void an_empty_object_gives_the_defaults(void **state)
+{
+    (void)state;
+    struct lf_train_settings s, d;
+    assert_int_equal(parse(&s, "{}", NULL), LF_OK);
+    lf_train_settings_default(&d);
+    assert_int_equal(s.rank, d.rank);
+    assert_int_equal(s.batch_size, d.batch_size);
+    assert_string_equal(s.target_modules, "all-linear");
+    assert_true(s.learning_rate == 0);
+    assert_true(s.shuffle);
+    lf_train_settings_free(&s);
+}
+
+static void the_preset_gives_way_to_what_is_written(void **state)
+{
+    (void)state;
+    struct lf_train_settings s;
+    assert_int_equal(parse(&s, "{\"preset\": \"lora-land\", \"rank\": 4, \"epochs\": 2}", NULL),
+                     LF_OK);
+    assert_int_equal(s.rank, 4);
+    assert_int_equal(s.steps, 0);
+    assert_true(s.epochs == 2);
+    assert_int_equal(s.batch_size, 1);
+    assert_int_equal(s.accumulation, 16);
+    assert_true(s.learning_rate == 2e-4);
+    assert_false(s.adamw);
+    assert_int_equal(s.loss_normalization, LF_LOSS_MICRO_BATCH);
+    assert_string_equal(s.target_modules, "q_proj,v_proj");
+    lf_train_settings_free(&s);
+    assert_int_equal(parse(&s, "{\"preset\": \"lora-land\"}", NULL), LF_OK);
+    assert_int_equal(s.steps * s.accumulation * s.batch_size, 40000);
+    lf_train_settings_free(&s);
+}
+
+static void refuses_bad_values_and_says_which(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"[]", "an object"},
+        {"{\"learning_rat\": 1}", "unknown key \"learning_rat\""},
+        {"{\"rank\": 0}", "\"rank\" is 0"},
+        {"{\"rank\": 257}", "\"rank\" is 257"},
+        {"{\"rank\": 8.5}", "\"rank\" must be an integer"},
+        {"{\"rank\": \"8\"}", "\"rank\" must be an integer"},
+        {"{\"alpha\": -1}", "\"alpha\""},
+        {"{\"dropout\": 1}", "\"dropout\""},
+        {"{\"learning_rate\": 0}", "\"learning_rate\""},
+        {"{\"learning_rate\": \"fast\"}", "number or \"auto\""},
+        {"{\"schedule\": \"cosin\"}", "constant, linear, cosine"},
+        {"{\"optimizer\": \"sgd\"}", "adam, adamw"},
+        {"{\"loss_normalization\": \"mean\"}", "tokens, micro_batch"},
+        {"{\"steps\": 1, \"epochs\": 1}", "not both"},
+        {"{\"warmup_steps\": 1, \"warmup_fraction\": 0.1}", "not both"},
+        {"{\"preset\": \"loraland\"}", "lora-land"},
+        {"{\"metric\": \"rouge\"}", "rouge_l"},
+        {"{\"base\": \"../x\"}", "\"base\""},
+        {"{\"target_modules\": []}", "target_modules"},
+        {"{\"target_modules\": [1]}", "list of strings"},
+        {"{\"target_modules\": \"q proj\"}", "target_modules"},
+        {"{\"template\": \"{a\"}", "\"template\""},
+        {"{\"template\": \"no columns\"}", "names no {column}"},
+        {"{\"max_length\": 1}", "max_length"},
+        {"{\"seed\": -1}", "seed"},
+        {"{\"shuffle\": 1}", "true or false"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lf_train_settings s = {.rank = -7};
+        struct lf_diag diag = {""};
+        assert_int_equal(parse(&s, cases[i].text, &diag), LF_E_INVALID);
+        if (!strstr(diag.text, cases[i].says))
+            fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, diag.text, cases[i].says);
+        assert_int_equal(s.rank, -7);
+    }
+}
+
+static void what_is_printed_parses_to_the_same(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{}",
+        "{\"preset\": \"lora-land\", \"base\": \"mistral-7b\"}",
+        "{\"epochs\": 0.1, \"warmup_steps\": 7, \"learning_rate\": 0.00037, \"rslora\": true}",
+        "{\"steps\": 12, \"template\": \"Q: {q}\\n\\\"{{\\\"\\nA:\", \"metric\": \"rouge_l\"}",
+        "{\"target_modules\": [\"q_proj\", \"down_proj\"], \"seed\": 9007199254740992}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct lf_train_settings s, again;
+        struct lf_buf first, second;
+        lf_buf_init(&first, 0);
+        lf_buf_init(&second, 0);
+        assert_int_equal(parse(&s, texts[i], NULL), LF_OK);
+        assert_int_equal(lf_train_settings_print(&s, &first), LF_OK);
+        assert_int_equal(parse(&again, first.data, NULL), LF_OK);
+        assert_int_equal(lf_train_settings_print(&again, &second), LF_OK);
+        assert_string_equal(first.data, second.data);
+        assert_true(s.epochs == again.epochs || s.steps > 0);
+        assert_true(s.learning_rate == again.learning_rate);
+        assert_int_equal(s.seed, again.seed);
+        lf_buf_free(&first);
+        lf_buf_free(&second);
+        lf_train_settings_free(&s);
+        lf_train_settings_free(&again);
+    }
+}
+
+static void a_copy_owns_its_template(void **state)
+{
+    (void)state;
+    struct lf_train_settings s, copy;
+    assert_int_equal(parse(&s, "{\"template\": \"{a}\"}", NULL), LF_OK);
+    assert_int_equal(lf_train_settings_copy(&copy, &s), LF_OK);
+    assert_ptr_not_equal(copy.template_, s.template_);
+    lf_train_settings_free(&s);
+    assert_string_equal(copy.template_, "{a}");
+    lf_train_settings_free(&copy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_object_gives_the_defaults),
+        cmocka_unit_test(the_preset_gives_way_to_what_is_written),
+        cmocka_unit_test(refuses_bad_values_and_says_which),
+        cmocka_unit_test(what_is_printed_parses_to_the_same),
+        cmocka_unit_test(a_copy_owns_its_template),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
