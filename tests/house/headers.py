@@ -25,7 +25,8 @@ def compiles(job):
 
 
 def main(cc, cxx, flags):
-    headers = [str(p.relative_to(ROOT)) for room in ROOMS for p in sorted((ROOT / room).rglob("*.h"))]
+    headers = [str(p.relative_to(ROOT))
+               for room in ROOMS for p in sorted((ROOT / room).rglob("*.h"))]
     from_cuda = set()
     for source in [*ROOT.glob("gpu/**/*.cu"), *ROOT.glob("gpu/**/*.cuh")]:
         from_cuda |= set(re.findall(r'#include "([^"]+\.h)"', source.read_text()))
