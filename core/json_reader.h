@@ -1,7 +1,7 @@
 /* A pull reader for JSON, beside the tree that lf_json_parse makes: for large flat members that are
- * read in place (a vocabulary of 128,000 tokens), and for files with a member that no tree can hold
- * (tokenizer_config.json writes a length of 10^30). A value that is not pulled apart is a byte range
- * for lf_json_parse. No recursion; nothing is read past n. One thread at a time. */
+ * read in place (a vocabulary of 128,000 tokens), and for files with a member that no tree can
+ * hold (tokenizer_config.json writes a length of 10^30). A value that is not pulled apart is a
+ * byte range for lf_json_parse. No recursion; nothing is read past n. One thread at a time. */
 #ifndef LF_CORE_JSON_READER_H
 #define LF_CORE_JSON_READER_H
 

@@ -101,8 +101,7 @@ static size_t merge_slot(const struct lf_tok_bpe *b, uint64_t pair)
 static const struct lf_tok_merge *merge_find(const struct lf_tok_bpe *b, int32_t left,
                                              int32_t right)
 {
-    const struct lf_tok_merge *m =
-        &b->merges[merge_slot(b, LF_TOK_PAIR(left, right))];
+    const struct lf_tok_merge *m = &b->merges[merge_slot(b, LF_TOK_PAIR(left, right))];
     return m->pair == NO_PAIR ? NULL : m;
 }
 
@@ -112,8 +111,7 @@ enum lf_err lf_tok_bpe_add(struct lf_tok_bpe *b, struct lf_str spelling, uint32_
                            struct lf_diag *diag)
 {
     if (id >= LF_VOCAB_MAX)
-        return lf_fail(diag, LF_E_TOO_BIG, "token id %u is over the limit of %d", id,
-                       LF_VOCAB_MAX);
+        return lf_fail(diag, LF_E_TOO_BIG, "token id %u is over the limit of %d", id, LF_VOCAB_MAX);
     if (id >= b->cap_ids) {
         size_t cap = b->cap_ids ? b->cap_ids : 1024;
         while (cap <= id)
@@ -238,7 +236,8 @@ enum lf_err lf_tok_bpe_ready(struct lf_tok_bpe *b, struct lf_arena *arena, struc
             return lf_fail(diag, LF_E_INVALID, "unk_token \"%s\" is not in the vocabulary",
                            b->unk.s);
     }
-    b->cut_at_mark = !b->by_bytes && !b->merges_into_mark && lf_tok_bpe_find_char(b, 0x2581) >= 0;
+    b->cut_at_mark = !b->by_bytes && !b->ignore_merges && !b->merges_into_mark &&
+                     lf_tok_bpe_find_char(b, 0x2581) >= 0;
     b->cache = calloc(CACHE_SLOTS, sizeof *b->cache);
     if (!b->cache)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the word cache");
@@ -264,8 +263,8 @@ static const struct lf_tok_cached *cache_find(const struct lf_tok_bpe *b, uint64
                                               const char *word, size_t n)
 {
     for (size_t i = 0; i < CACHE_PROBES; i++) {
-        const struct lf_tok_cached *c = atomic_load_explicit(
-            &b->cache[(hash + i) & (CACHE_SLOTS - 1)], memory_order_acquire);
+        const struct lf_tok_cached *c =
+            atomic_load_explicit(&b->cache[(hash + i) & (CACHE_SLOTS - 1)], memory_order_acquire);
         if (!c)
             return NULL;
         if (c->hash == hash && c->n_bytes == n && memcmp(c->ids + c->n_ids, word, n) == 0)
@@ -339,8 +338,7 @@ static uint32_t symbols_of_chars(const struct lf_tok_bpe *b, struct lf_tok_scrat
             continue;
         }
         size_t have = 0;
-        while (b->byte_fallback && have < len &&
-               b->fallback_id[(unsigned char)word[i + have]] >= 0)
+        while (b->byte_fallback && have < len && b->fallback_id[(unsigned char)word[i + have]] >= 0)
             have++;
         if (have == len) {
             for (size_t k = 0; k < len; k++)
@@ -445,25 +443,39 @@ static enum lf_err merge_word(const struct lf_tok_bpe *b, struct lf_tok_scratch 
         rc = reserve((void **)&x->heap, &x->cap_heap, 3 * n + 1, sizeof *x->heap);
     if (rc != LF_OK)
         return rc;
-    uint32_t count = b->by_bytes ? symbols_of_bytes(b, x, word, n)
-                                 : symbols_of_chars(b, x, word, n);
+    uint32_t count =
+        b->by_bytes ? symbols_of_bytes(b, x, word, n) : symbols_of_chars(b, x, word, n);
     merge_all(b, x, count);
     for (uint32_t i = 0; i < count && rc == LF_OK; i = x->symbols[i].next)
         rc = lf_ids_push(out, x->symbols[i].id);
     return rc;
 }
 
+/* A word not seen before. */
+static enum lf_err encode_new(const struct lf_tok_bpe *b, struct lf_tok_scratch *x,
+                              struct lf_ids *out, const char *word, size_t n)
+{
+    if (b->ignore_merges) {
+        struct lf_str key = {word, n};
+        int32_t id =
+            b->by_bytes ? lf_tok_table_find(&b->by_word, b->word, key) : lf_tok_bpe_find(b, key);
+        if (id >= 0)
+            return lf_ids_push(out, id);
+    }
+    return merge_word(b, x, out, word, n);
+}
+
 static enum lf_err encode_cached(const struct lf_tok_bpe *b, struct lf_tok_scratch *x,
                                  struct lf_ids *out, const char *word, size_t n)
 {
     if (n > CACHE_WORD_MAX)
-        return merge_word(b, x, out, word, n);
+        return encode_new(b, x, out, word, n);
     uint64_t hash = lf_tok_hash(word, n);
     const struct lf_tok_cached *c = cache_find(b, hash, word, n);
     if (c)
         return lf_ids_append(out, c->ids, c->n_ids);
     size_t before = out->n;
-    enum lf_err rc = merge_word(b, x, out, word, n);
+    enum lf_err rc = encode_new(b, x, out, word, n);
     if (rc == LF_OK)
         cache_put(b, hash, word, n, out->ids + before, out->n - before);
     return rc;
@@ -482,13 +494,6 @@ static size_t next_cut(const char *word, size_t from, size_t n)
 enum lf_err lf_tok_bpe_encode(const struct lf_tok_bpe *b, struct lf_tok_scratch *x,
                               struct lf_ids *out, const char *word, size_t n)
 {
-    if (b->ignore_merges) {
-        struct lf_str key = {word, n};
-        int32_t id = b->by_bytes ? lf_tok_table_find(&b->by_word, b->word, key)
-                                 : lf_tok_bpe_find(b, key);
-        if (id >= 0)
-            return lf_ids_push(out, id);
-    }
     if (!b->cut_at_mark)
         return encode_cached(b, x, out, word, n);
     enum lf_err rc = LF_OK;

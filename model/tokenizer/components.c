@@ -98,7 +98,7 @@ static enum lf_err get_flag(bool *out, const json_t *obj, const char *key, struc
 
 /* The next step, or NULL when there are too many. */
 static struct lf_tok_norm *norm_add(struct lf_tokenizer *t, enum lf_tok_norm_kind kind,
-                         struct lf_diag *diag)
+                                    struct lf_diag *diag)
 {
     if (t->n_norms == LF_TOK_STEPS_MAX) {
         lf_fail(diag, LF_E_TOO_BIG, "more than %d steps", LF_TOK_STEPS_MAX);
@@ -168,7 +168,7 @@ enum lf_err lf_tok_read_normalizer(struct lf_tokenizer *t, const json_t *obj, st
 
 /* The next step, or NULL when there are too many. */
 static struct lf_tok_split *split_add(struct lf_tokenizer *t, enum lf_tok_split_kind kind,
-                         struct lf_diag *diag)
+                                      struct lf_diag *diag)
 {
     if (t->n_splits == LF_TOK_STEPS_MAX) {
         lf_fail(diag, LF_E_TOO_BIG, "more than %d steps", LF_TOK_STEPS_MAX);
@@ -225,20 +225,21 @@ static enum lf_err split_split(struct lf_tokenizer *t, const json_t *obj, struct
 
 enum lf_err lf_tok_split_gpt2(struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    return split_regex(t, "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"
-                          "\\s+(?!\\S)|\\s+",
+    return split_regex(t,
+                       "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"
+                       "\\s+(?!\\S)|\\s+",
                        LF_TOK_ISOLATED, false, diag);
 }
 
 enum lf_err lf_tok_split_llama3(struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    return split_regex(t, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
-                          " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    return split_regex(t,
+                       "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+                       " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
                        LF_TOK_ISOLATED, false, diag);
 }
 
-static enum lf_err split_byte_level(struct lf_tokenizer *t, const json_t *obj,
-                                    struct lf_diag *diag)
+static enum lf_err split_byte_level(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
 {
     bool prefix = false, trim = false, regex = true;
     enum lf_err rc = get_flag(&prefix, obj, "add_prefix_space", diag);
@@ -272,8 +273,7 @@ static enum lf_err split_punctuation(struct lf_tokenizer *t, const json_t *obj,
     return rc == LF_OK ? split_regex(t, "[\\p{P}!-/:-@\\[-`{-~]", behavior, false, diag) : rc;
 }
 
-static enum lf_err split_whitespace(struct lf_tokenizer *t, const json_t *obj,
-                                    struct lf_diag *diag)
+static enum lf_err split_whitespace(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
 {
     (void)obj;
     return split_regex(t, "[" LF_TOK_WORD_SET "]+|[^" LF_TOK_WORD_SET "\\s]+", LF_TOK_REMOVED, true,
@@ -428,7 +428,7 @@ enum lf_err lf_tok_read_post_processor(struct lf_tokenizer *t, const json_t *obj
 
 /* The next step, or NULL when there are too many. */
 static struct lf_tok_decode *decode_add(struct lf_tokenizer *t, enum lf_tok_decode_kind kind,
-                         struct lf_diag *diag)
+                                        struct lf_diag *diag)
 {
     if (t->n_decodes == LF_DECODER_STAGES_MAX) {
         lf_fail(diag, LF_E_TOO_BIG, "more than %d steps", LF_DECODER_STAGES_MAX);
@@ -476,8 +476,7 @@ static enum lf_err decode_strip(struct lf_tokenizer *t, const json_t *obj, struc
     return rc;
 }
 
-static enum lf_err decode_metaspace(struct lf_tokenizer *t, const json_t *obj,
-                                    struct lf_diag *diag)
+static enum lf_err decode_metaspace(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
 {
     enum lf_tok_prepend prepend = LF_TOK_PREPEND_ALWAYS;
     struct lf_tok_decode *step = decode_add(t, LF_TOK_DECODE_METASPACE, diag);

@@ -16,7 +16,15 @@
 
 static enum lf_err pass(struct lf_decoder *d, size_t stage, struct lf_buf *out, const char *s,
                         size_t n);
-static enum lf_err end(struct lf_decoder *d, size_t stage, struct lf_buf *out);
+
+/* Passes on what this stage has made. */
+static enum lf_err pass_made(struct lf_decoder *d, size_t stage, struct lf_buf *out)
+{
+    const struct lf_buf *made = &d->stages[stage].out;
+    if (made->rc != LF_OK)
+        return made->rc;
+    return pass(d, stage + 1, out, made->len ? made->data : "", made->len);
+}
 
 /* --- ByteLevel --- */
 
@@ -41,9 +49,7 @@ static enum lf_err bytes_settle(struct lf_decoder *d, size_t stage, struct lf_bu
         i += part;
     }
     lf_buf_drop_front(&st->held, i);
-    if (st->out.rc != LF_OK || st->out.len == 0)
-        return st->out.rc;
-    return pass(d, stage + 1, out, st->out.data, st->out.len);
+    return pass_made(d, stage, out);
 }
 
 /* A token of GPT-2's alphabet gives its bytes; any other, its own UTF-8. */
@@ -140,8 +146,7 @@ static enum lf_err strip_chunk(struct lf_decoder *d, size_t stage, struct lf_buf
             lf_buf_append(&st->out, s + i, len);
         }
     }
-    return st->out.rc == LF_OK ? pass(d, stage + 1, out, st->out.data ? st->out.data : "", st->out.len)
-                               : st->out.rc;
+    return pass_made(d, stage, out);
 }
 
 static enum lf_err strip_token(struct lf_decoder *d, size_t stage, struct lf_buf *out,
@@ -160,10 +165,10 @@ static enum lf_err replace_token(struct lf_decoder *d, size_t stage, struct lf_b
     struct lf_buf *made = &d->stages[stage].out;
     pcre2_match_data *match = NULL;
     lf_buf_reset(made);
-    enum lf_err rc = lf_tok_replace(made, &step->pattern, step->text, (struct lf_str){s, n},
-                                    &match, NULL);
+    enum lf_err rc =
+        lf_tok_replace(made, &step->pattern, step->text, (struct lf_str){s, n}, &match, NULL);
     pcre2_match_data_free(match);
-    return rc == LF_OK ? pass(d, stage + 1, out, made->data ? made->data : "", made->len) : rc;
+    return rc == LF_OK ? pass_made(d, stage, out) : rc;
 }
 
 /* Marks are spaces; in the first token they go, where encoding had prepended one. */
@@ -182,8 +187,7 @@ static enum lf_err metaspace_token(struct lf_decoder *d, size_t stage, struct lf
             lf_buf_putc(&st->out, ' ');
     }
     st->seen++;
-    return st->out.rc == LF_OK ? pass(d, stage + 1, out, st->out.data ? st->out.data : "", st->out.len)
-                               : st->out.rc;
+    return pass_made(d, stage, out);
 }
 
 static enum lf_err spaced_token(struct lf_decoder *d, size_t stage, struct lf_buf *out,

@@ -80,8 +80,8 @@ static enum lf_err encode_text(const struct lf_tokenizer *t, struct lf_tok_scrat
         if (token)
             rc = lf_ids_push(out, token->id);
         else
-            rc = encode_stretch(t, x, out, (struct lf_str){text.s + start, end - start},
-                                start == 0, diag);
+            rc = encode_stretch(t, x, out, (struct lf_str){text.s + start, end - start}, start == 0,
+                                diag);
         if (rc != LF_OK)
             return rc;
     }

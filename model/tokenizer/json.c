@@ -163,8 +163,7 @@ enum lf_err lf_tok_merge_of(const struct lf_tok_bpe *b, struct lf_str both, size
     return LF_OK;
 }
 
-static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range,
-                               struct lf_diag *diag)
+static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
 {
     struct lf_json_reader r;
     lf_json_reader_init(&r, range.s, range.n, diag);
@@ -182,8 +181,8 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range,
             break;
         rc = read_merge(&r, &both, &left);
         if (rc == LF_OK)
-            rc = lf_tok_merge_of(&t->bpe, (struct lf_str){both.data, both.len}, left, rank++,
-                                 &m, diag);
+            rc = lf_tok_merge_of(&t->bpe, (struct lf_str){both.data, both.len}, left, rank++, &m,
+                                 diag);
         if (rc == LF_OK && lf_buf_append(&merges, &m, sizeof m) != LF_OK)
             rc = lf_fail(diag, merges.rc, "no memory for the merges");
     }
@@ -208,9 +207,15 @@ static enum lf_err refuse_affix(const json_t *rest, const char *key, struct lf_d
 
 static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct lf_diag *diag)
 {
-    static const char *const known[] = {"type", "dropout", "unk_token", "continuing_subword_prefix",
-                                        "end_of_word_suffix", "fuse_unk", "byte_fallback",
-                                        "ignore_merges", NULL};
+    static const char *const known[] = {"type",
+                                        "dropout",
+                                        "unk_token",
+                                        "continuing_subword_prefix",
+                                        "end_of_word_suffix",
+                                        "fuse_unk",
+                                        "byte_fallback",
+                                        "ignore_merges",
+                                        NULL};
     const char *type = "BPE", *unk = NULL;
     double dropout = 0;
     enum lf_err rc = lf_json_get_str(&type, rest, "type", diag);
@@ -235,8 +240,7 @@ static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct
     return rc == LF_OK ? lf_json_get_bool(&t->bpe.ignore_merges, rest, "ignore_merges", diag) : rc;
 }
 
-static enum lf_err read_model(struct lf_tokenizer *t, struct lf_str range,
-                              struct lf_diag *diag)
+static enum lf_err read_model(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
 {
     struct model m = {.rest = json_object()};
     struct lf_json_reader r;

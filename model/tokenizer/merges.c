@@ -9,8 +9,8 @@
 static const char end_of_text[] = "<|endoftext|>";
 
 /* A line "a b": both sides behind each other in `both`. */
-static enum lf_err read_line(struct lf_str line, struct lf_buf *both, size_t *left,
-                             size_t number, struct lf_diag *diag)
+static enum lf_err read_line(struct lf_str line, struct lf_buf *both, size_t *left, size_t number,
+                             struct lf_diag *diag)
 {
     const char *space = memchr(line.s, ' ', line.n);
     *left = space ? (size_t)(space - line.s) : 0;

@@ -63,19 +63,18 @@ static enum lf_err replace(const struct lf_tok_norm *step, struct lf_tok_scratch
 }
 
 /* Rust's char::to_lowercase: U+0130 is the one letter that becomes two. */
-static enum lf_err lowercase(struct lf_tok_scratch *x, struct lf_str *text,
-                             struct lf_diag *diag)
+static enum lf_err lowercase(struct lf_tok_scratch *x, struct lf_str *text, struct lf_diag *diag)
 {
     struct lf_buf *out = next_buf(x);
     size_t len;
     for (size_t i = 0; i < text->n; i += len) {
         uint32_t c = lf_utf8_get(text->s + i, &len);
         char utf8[4];
+        uint32_t lower = (uint32_t)utf8proc_tolower((utf8proc_int32_t)lf_tok_new_lower(c));
         if (c == 0x130)
             lf_buf_puts(out, "i\xcc\x87");
         else
-            lf_buf_append(out, utf8,
-                          lf_utf8_put(utf8, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c)));
+            lf_buf_append(out, utf8, lf_utf8_put(utf8, lower));
     }
     return take(text, out, diag);
 }
@@ -120,21 +119,38 @@ static void strip(const struct lf_tok_norm *step, struct lf_str *text, bool *fir
         text->n -= lf_tok_spaces_at_end(*text);
 }
 
-/* Normalises one run that starts with a character below the limit of inert ones. */
-static enum lf_err normalize_run(const struct lf_tok_norm *step, struct lf_buf *out,
-                                 const char *s, size_t n, struct lf_diag *diag)
+static enum lf_err normalize_run(const struct lf_tok_norm *step, struct lf_buf *out, const char *s,
+                                 size_t n, struct lf_diag *diag)
 {
+    if (n == 0)
+        return LF_OK;
     utf8proc_option_t how = UTF8PROC_STABLE;
     how |= step->compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
     how |= step->compat ? UTF8PROC_COMPAT : 0;
     utf8proc_uint8_t *done = NULL;
-    utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &done,
-                                        how);
+    utf8proc_ssize_t len =
+        utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &done, how);
     if (len < 0)
         return lf_fail(diag, LF_E_NO_MEMORY, "Unicode normalisation: %s", utf8proc_errmsg(len));
     lf_buf_append(out, done, (size_t)len);
     free(done);
     return LF_OK;
+}
+
+/* Normalises a run, cut at the characters that are to be left alone. */
+static enum lf_err normalize_around(const struct lf_tok_norm *step, struct lf_buf *out,
+                                    const char *s, size_t n, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    size_t done = 0, len;
+    for (size_t i = 0; i < n && rc == LF_OK; i += len) {
+        if (!lf_tok_is_unnormalized(lf_utf8_get(s + i, &len)))
+            continue;
+        rc = normalize_run(step, out, s + done, i - done, diag);
+        lf_buf_append(out, s + i, len);
+        done = i + len;
+    }
+    return rc == LF_OK ? normalize_run(step, out, s + done, n - done, diag) : rc;
 }
 
 /* Characters below the limit never change nor join with what is before them: ASCII, and for NFC
@@ -159,7 +175,7 @@ static enum lf_err unicode(const struct lf_tok_norm *step, struct lf_tok_scratch
         if (!out)
             out = next_buf(x);
         lf_buf_append(out, s + done, start - done);
-        rc = normalize_run(step, out, text->s + start, i - start, diag);
+        rc = normalize_around(step, out, text->s + start, i - start, diag);
         done = start = i;
     }
     if (rc != LF_OK || !out)

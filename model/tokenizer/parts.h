@@ -51,21 +51,23 @@ void lf_tok_pattern_free(struct lf_tok_pattern *p);
 /* What Rust's regex crate takes for \w, as the inside of a set: letters, marks, decimal digits,
  * connectors, letter numbers, circled letters, joiners. */
 #define LF_TOK_WORD_SET                                                                            \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                     \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                    \
     "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}\\x{200c}\\x{200d}"
 
 /* One walk over the matches of a pattern in a text. */
 struct lf_tok_search {
     const struct lf_tok_pattern *pattern;
     struct lf_str text;
-    size_t from;             /* where the next search starts */
-    size_t last_end;         /* the end of the last match, or SIZE_MAX */
+    size_t from;              /* where the next search starts */
+    size_t last_end;          /* the end of the last match, or SIZE_MAX */
     pcre2_match_data **match; /* made at the first use; the owner frees it */
 };
 
 /* *found false: no more. An empty match right after a match is passed over. */
 enum lf_err lf_tok_search_next(struct lf_tok_search *s, bool *found, size_t *start, size_t *end,
                                struct lf_diag *diag) LF_MUST_CHECK;
+
+/* --- unicode_new.c: what the versions of Unicode differ in --- */
 
 /* The code points that Unicode 15, 15.1 and 16 added, which PCRE2's tables (Unicode 14) lack. */
 struct lf_tok_new_range {
@@ -74,6 +76,10 @@ struct lf_tok_new_range {
 };
 extern const struct lf_tok_new_range lf_tok_new_ranges[];
 extern const size_t lf_tok_n_new_ranges;
+/* Whether utf8proc normalises this one, but the library (Unicode 9) leaves it alone. */
+bool lf_tok_is_unnormalized(uint32_t c);
+/* The lower case of a letter that is newer than utf8proc; else c. */
+uint32_t lf_tok_new_lower(uint32_t c);
 
 /* --- bytes.c: GPT-2's byte alphabet --- */
 
@@ -94,7 +100,7 @@ enum lf_tok_norm_kind {
 struct lf_tok_norm {
     enum lf_tok_norm_kind kind;
     struct lf_tok_pattern pattern; /* REPLACE */
-    struct lf_str text;        /* PREPEND: what; REPLACE: by what */
+    struct lf_str text;            /* PREPEND: what; REPLACE: by what */
     bool compose, compat;          /* UNICODE */
     bool left, right;              /* STRIP */
 };
@@ -102,8 +108,7 @@ struct lf_tok_norm {
 /* Runs all normalizers over *text; the result is the caller's bytes or the scratch's. *first goes
  * false where leading text was stripped. */
 enum lf_err lf_tok_normalize(const struct lf_tokenizer *t, struct lf_tok_scratch *x,
-                             struct lf_str *text, bool *first, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                             struct lf_str *text, bool *first, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Appends the text with every match replaced. */
 enum lf_err lf_tok_replace(struct lf_buf *out, const struct lf_tok_pattern *pattern,
@@ -157,7 +162,7 @@ struct lf_tok_table {
 struct lf_tok_merge {
     uint64_t pair; /* LF_TOK_PAIR; UINT64_MAX is empty */
     uint32_t rank;
-    int32_t id;    /* what the two become */
+    int32_t id; /* what the two become */
 };
 
 #define LF_TOK_PAIR(left, right) ((uint64_t)(uint32_t)(left) << 32 | (uint32_t)(right))
@@ -167,16 +172,16 @@ struct lf_tok_cached; /* a word and its ids, immutable once published */
 struct lf_tok_bpe {
     struct lf_str *spelling; /* by id; s NULL where the model has no such id */
     struct lf_str *word;     /* by_bytes: the bytes a spelling stands for; s NULL: none */
-    size_t n_ids, cap_ids;       /* ids of the model are below n_ids */
+    size_t n_ids, cap_ids;   /* ids of the model are below n_ids */
     size_t n_tokens;
     struct lf_tok_table by_spelling, by_word;
     struct lf_tok_merge *merges;
     size_t merges_mask;
-    bool by_bytes;         /* ByteLevel comes last: words are raw bytes, its map undone at load */
+    bool by_bytes; /* ByteLevel comes last: words are raw bytes, its map undone at load */
     bool byte_fallback, fuse_unk, ignore_merges;
     bool merges_into_mark; /* some merge crosses from another character into U+2581... */
     bool cut_at_mark;      /* ...and where none does, words may be cut there */
-    struct lf_str unk; /* s NULL: none */
+    struct lf_str unk;     /* s NULL: none */
     int32_t unk_id;
     int32_t byte_id[256];     /* the symbol of a byte's character, or -1 */
     int32_t fallback_id[256]; /* "<0x41>", or -1 */
@@ -198,8 +203,8 @@ enum lf_err lf_tok_bpe_index(struct lf_tok_bpe *b, struct lf_diag *diag) LF_MUST
 /* Lower ranks go first. Of a pair that comes twice the later one counts. */
 enum lf_err lf_tok_bpe_merges(struct lf_tok_bpe *b, const struct lf_tok_merge *merges, size_t n,
                               struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_tok_bpe_ready(struct lf_tok_bpe *b, struct lf_arena *arena, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_tok_bpe_ready(struct lf_tok_bpe *b, struct lf_arena *arena,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 void lf_tok_bpe_free(struct lf_tok_bpe *b);
 /* The id of an exact spelling in the model, or -1. */
 int32_t lf_tok_bpe_find(const struct lf_tok_bpe *b, struct lf_str spelling);
@@ -270,9 +275,9 @@ struct lf_tok_decode {
     enum lf_tok_decode_kind kind;
     struct lf_tok_pattern pattern;
     struct lf_str text; /* REPLACE: by what; STRIP, METASPACE: the character */
-    size_t start, stop;     /* STRIP: how many at most */
-    bool prepends;          /* METASPACE: the first token lost its mark */
-    bool fused;             /* what comes in is one token without end, in chunks */
+    size_t start, stop; /* STRIP: how many at most */
+    bool prepends;      /* METASPACE: the first token lost its mark */
+    bool fused;         /* what comes in is one token without end, in chunks */
 };
 
 /* --- the whole --- */
@@ -331,8 +336,8 @@ enum lf_err lf_tok_read_pre_tokenizer(struct lf_tokenizer *t, const json_t *obj,
                                       struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_tok_read_post_processor(struct lf_tokenizer *t, const json_t *obj,
                                        struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_tok_read_decoder(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_tok_read_decoder(struct lf_tokenizer *t, const json_t *obj,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 /* A member that must be a string, copied. */
 enum lf_err lf_tok_get_text(struct lf_tokenizer *t, struct lf_str *out, const json_t *obj,
                             const char *key, struct lf_diag *diag) LF_MUST_CHECK;
@@ -355,19 +360,19 @@ enum lf_err lf_tok_parse_tiktoken(struct lf_tokenizer **out, const char *bytes, 
                                   struct lf_diag *diag) LF_MUST_CHECK;
 /* added may be empty. */
 enum lf_err lf_tok_parse_merges(struct lf_tokenizer **out, struct lf_str vocab,
-                                struct lf_str merges, struct lf_str added, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                                struct lf_str merges, struct lf_str added,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 
 /* --- json.c --- */
 
 /* {"token": id, ...}: adds all and indexes them. */
-enum lf_err lf_tok_read_vocab(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_tok_read_vocab(struct lf_tokenizer *t, struct lf_str range,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 
 /* The merge of two tokens that stand behind each other in `both`, the first `left` bytes long. */
 enum lf_err lf_tok_merge_of(const struct lf_tok_bpe *b, struct lf_str both, size_t left,
-                            uint32_t rank, struct lf_tok_merge *out, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                            uint32_t rank, struct lf_tok_merge *out,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 
 /* --- tokenizer.c --- */
 
@@ -375,8 +380,8 @@ enum lf_err lf_tok_new(struct lf_tokenizer **out, struct lf_diag *diag) LF_MUST_
 enum lf_err lf_tok_strdup(struct lf_tokenizer *t, struct lf_str *out, const char *s, size_t n,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* The template: the text, with bos before it and eos behind where asked for and known. */
-enum lf_err lf_tok_template(struct lf_tokenizer *t, bool bos, bool eos, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_tok_template(struct lf_tokenizer *t, bool bos, bool eos,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* What every loader calls last. */
 enum lf_err lf_tok_ready(struct lf_tokenizer *t, struct lf_diag *diag) LF_MUST_CHECK;
 

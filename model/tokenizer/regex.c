@@ -3,7 +3,8 @@
  *
  * Where the two differ, and what is done:
  *   \s \S   White_Space; PCRE2's \s also holds U+180E      written out as a set
- *   \w \b   letters, marks, numbers, connectors            written out; PCRE2's \w lacks marks
+ *   \w \b   Alphabetic, marks, digits, connectors, and      written out; PCRE2's \w lacks marks
+ *           of Latin-1 the other numbers too
  *   \h      a hex digit; in PCRE2 a horizontal space        written out
  *   \p{..}  Unicode 16; PCRE2 10.42 has 14                  the new code points are added to the
  *           set; a negated property inside brackets keeps 14's meaning
@@ -24,7 +25,7 @@
 #define SPACE_SET                                                                                  \
     "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"       \
     "\\x{3000}"
-#define WORD_SET "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}"
+#define WORD_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define REGEX_BYTES_MAX (64u << 10)
 
 /* A regex on its way from one dialect to the other. */
@@ -62,16 +63,17 @@ static void put_word_set(struct lf_buf *out)
     lf_buf_puts(out, WORD_SET);
     put_new(out, "L");
     put_new(out, "M");
-    put_new(out, "N");
+    put_new(out, "Nd");
+    put_new(out, "Nl");
     put_new(out, "Pc");
 }
 
 static bool is_category(const char *name)
 {
-    static const char *const all[] = {"C",  "Cc", "Cf", "Cn", "Co", "Cs", "L",  "Ll", "Lm", "Lo",
-                                      "Lt", "Lu", "M",  "Mc", "Me", "Mn", "N",  "Nd", "Nl", "No",
-                                      "P",  "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "S",  "Sc", "Sk",
-                                      "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
+    static const char *const all[] = {"C",  "Cc", "Cf", "Cn", "Co", "Cs", "L",  "Ll", "Lm",
+                                      "Lo", "Lt", "Lu", "M",  "Mc", "Me", "Mn", "N",  "Nd",
+                                      "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi", "Po",
+                                      "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (strcmp(all[i], name) == 0)
             return true;

@@ -139,8 +139,8 @@ static enum lf_err read_spec(struct lf_str m, const uint32_t *numbers, uint64_t 
 static enum lf_err read_proto(struct proto *p, struct lf_str m, struct lf_diag *diag)
 {
     static const uint32_t trainer[] = {3, 24, 35, 41, 42}, normalizer[] = {3, 4, 5};
-    uint64_t *const to_trainer[] = {&p->model_type, &p->space_suffix, &p->byte_fallback,
-                                    &p->bos_id, &p->eos_id};
+    uint64_t *const to_trainer[] = {&p->model_type, &p->space_suffix, &p->byte_fallback, &p->bos_id,
+                                    &p->eos_id};
     uint64_t *const to_normalizer[] = {&p->dummy_prefix, &p->remove_spaces, &p->escape_spaces};
     struct field f;
     enum lf_err rc = LF_OK;
@@ -194,8 +194,8 @@ static bool is_text(const struct piece *p)
 }
 
 /* Appends every merge that makes this piece. */
-static void cut_piece(const struct lf_tok_bpe *b, const struct proto *p, uint32_t id,
-                      uint32_t rank, struct lf_buf *merges)
+static void cut_piece(const struct lf_tok_bpe *b, const struct proto *p, uint32_t id, uint32_t rank,
+                      struct lf_buf *merges)
 {
     struct lf_str s = p->pieces[id].text;
     for (size_t i = lf_utf8_len(s.s, s.n); i < s.n; i += lf_utf8_len(s.s + i, s.n - i)) {
@@ -306,8 +306,12 @@ enum lf_err lf_tok_parse_sentencepiece(struct lf_tokenizer **out, const char *by
                                        struct lf_diag *diag)
 {
     /* The defaults of the format. */
-    struct proto p = {.model_type = 1, .bos_id = 1, .eos_id = 2, .dummy_prefix = 1,
-                      .remove_spaces = 1, .escape_spaces = 1};
+    struct proto p = {.model_type = 1,
+                      .bos_id = 1,
+                      .eos_id = 2,
+                      .dummy_prefix = 1,
+                      .remove_spaces = 1,
+                      .escape_spaces = 1};
     struct lf_tokenizer *t = NULL;
     enum lf_err rc = read_proto(&p, (struct lf_str){bytes, n}, diag);
     if (rc == LF_OK)

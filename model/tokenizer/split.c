@@ -83,8 +83,11 @@ static enum lf_err split_piece(const struct lf_tok_split *step, struct lf_tok_sc
 {
     struct lf_str inside = {text.s + piece.start, piece.end - piece.start};
     struct lf_tok_search s = {&step->pattern, inside, 0, SIZE_MAX, &x->match};
-    struct joiner j = {.out = out, .behavior = step->behavior, .base = piece.start,
-                       .first = piece.first, .diag = diag};
+    struct joiner j = {.out = out,
+                       .behavior = step->behavior,
+                       .base = piece.start,
+                       .first = piece.first,
+                       .diag = diag};
     size_t done = 0, start, end;
     for (;;) {
         bool found;

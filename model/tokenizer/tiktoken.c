@@ -119,7 +119,7 @@ static enum lf_err add_merges(struct lf_tokenizer *t, struct lf_diag *diag)
 static enum lf_err add_special(struct lf_tokenizer *t, struct lf_diag *diag)
 {
     static const char *const names[N_SPECIAL] = {
-        [0] = "<|begin_of_text|>",   [1] = "<|end_of_text|>", [4] = "<|finetune_right_pad_id|>",
+        [0] = "<|begin_of_text|>",   [1] = "<|end_of_text|>",   [4] = "<|finetune_right_pad_id|>",
         [6] = "<|start_header_id|>", [7] = "<|end_header_id|>", [8] = "<|eom_id|>",
         [9] = "<|eot_id|>",          [10] = "<|python_tag|>",
     };

@@ -116,8 +116,8 @@ static void mark_fused(struct lf_tokenizer *t)
     bool fused = false;
     for (size_t i = 0; i < t->n_decodes; i++) {
         t->decodes[i].fused = fused;
-        fused |= t->decodes[i].kind == LF_TOK_DECODE_FUSE ||
-                 t->decodes[i].kind == LF_TOK_DECODE_BYTES;
+        fused |=
+            t->decodes[i].kind == LF_TOK_DECODE_FUSE || t->decodes[i].kind == LF_TOK_DECODE_BYTES;
     }
 }
 

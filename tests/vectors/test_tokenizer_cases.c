@@ -5,6 +5,7 @@
  *
  * $LF_SHARED/golden/<architecture>: small tokenizers, a JSON list of cases each.
  * $LF_SHARED/base/<name>: loads, and text comes back.
+ * $LF_TOKENIZERS/vectors: llama.cpp's own strings and ids, for the vocabularies that are there.
  * $LF_TOKENIZERS/<name> (or $LF_SHARED/tokenizers/tokenizers.tar.xz, unpacked): real ones, JSON
  * lines of cases; tokenizer.model and vocab.json are held against the same cases. */
 #include "core/file.h"
@@ -196,7 +197,7 @@ static void golden_cases_are_equal(void **state)
 
 static void check_base(const char *dir, const char *name)
 {
-    static const char text[] = "It was a bright day in April; \xe6\x9d\xb1\xe4\xba\xac 12345\n\n\tx";
+    static const char text[] = "A bright day in April; \xe6\x9d\xb1\xe4\xba\xac 12345\n\n\tx";
     char json[LF_PATH_MAX];
     if (!join(json, dir, "tokenizer.json"))
         return;
@@ -303,13 +304,66 @@ static void added_tokens_json_is_read(void **state)
     check_form(form, "phi-2/added_tokens.json", cases);
 }
 
+/* llama.cpp's pair of files: strings with a separator between, and a line of ids for each. */
+static void check_ggml(const char *dir, const char *file, const char *vocabulary)
+{
+    static const char separator[] = "\n__ggml_vocab_test__\n";
+    char path[LF_PATH_MAX], name[128];
+    struct lf_buf in, out;
+    struct lf_diag diag;
+    size_t n = 0;
+    lf_buf_init(&in, 0);
+    lf_buf_init(&out, 0);
+    snprintf(name, sizeof name, "vectors/ggml-vocab-%s.gguf.inp", file);
+    if (!join(path, dir, name))
+        return;
+    assert_int_equal(lf_file_read(&in, path, 1u << 20, &diag), LF_OK);
+    memcpy(strrchr(path, '.'), ".out", 5);
+    assert_int_equal(lf_file_read(&out, path, 1u << 20, &diag), LF_OK);
+    assert_true(join(path, dir, vocabulary));
+    struct lf_tokenizer *t = open_dir(path);
+    char *lines = out.data;
+    for (char *s = in.data; s && lines; n++) {
+        char *end = strstr(s, separator), *line = strsep(&lines, "\n");
+        size_t len = end ? (size_t)(end - s) : strlen(s);
+        json_t *want = json_array();
+        for (char *word; (word = strsep(&line, " "));)
+            if (*word)
+                json_array_append_new(want, json_integer(strtol(word, NULL, 10)));
+        if (!same_ids(t, s, len, false, want))
+            fail_msg("%s: \"%.*s\"", file, (int)len, s);
+        json_decref(want);
+        s = end ? end + sizeof separator - 1 : NULL;
+    }
+    print_message("llama.cpp %s: %zu strings\n", file, n);
+    assert_true(n > 40);
+    lf_tokenizer_free(t);
+    lf_buf_free(&in);
+    lf_buf_free(&out);
+}
+
+static void llama_cpp_vectors_are_equal(void **state)
+{
+    (void)state;
+    const char *dir = unpacked_tokenizers();
+    if (!dir)
+        skip();
+    check_ggml(dir, "gpt-2", "gpt2");
+    check_ggml(dir, "llama-bpe", "llama-3");
+    check_ggml(dir, "llama-spm", "llama-2");
+}
+
 int main(void)
 {
+    char golden[LF_PATH_MAX];
+    if (!join(golden, shared(), "golden") && !unpacked_tokenizers())
+        return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_cases_are_equal),
         cmocka_unit_test(trained_bases_load_and_give_text_back),
         cmocka_unit_test(real_tokenizers_are_equal_in_every_form),
         cmocka_unit_test(added_tokens_json_is_read),
+        cmocka_unit_test(llama_cpp_vectors_are_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
