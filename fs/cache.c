@@ -1,0 +1,145 @@
+/* The daemon's tree and its queue, kept for a moment.
+ *
+ * A snapshot is believed for TTL_MIN_MS, or for ten times as long as it took to parse, so that a
+ * tree of 100,000 adapters takes at most a tenth of this thread. What is done through this mount
+ * expires it at once; what others do is seen that much later (and another FS_ATTR_TIMEOUT_S for
+ * what the kernel keeps, fs/fs.c).
+ */
+#include "fs/state.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+
+#include <stdio.h>
+
+#define TTL_MIN_MS 250
+#define TTL_JOBS_MS 1000
+#define NS_PER_MS 1000000u
+#define CACHE_TIMEOUT_S 15
+#define CACHE_REPLY_MAX (256u << 20) /* LF_JSON_BYTES_MAX; 100,000 adapters are about 80 MB */
+
+static void tree_request(struct lf_cache *c, char *path, size_t cap)
+{
+    if (c->fs->tree && !c->whole)
+        snprintf(path, cap, "/v1/tree?since=%lld", (long long)c->fs->tree->generation);
+    else
+        snprintf(path, cap, "/v1/tree");
+}
+
+static enum lf_err tree_parse(struct lf_cache *c, const struct lf_client_result *r,
+                              struct lf_diag *diag)
+{
+    struct lf_tree *tree;
+    uint64_t began = lf_clock_ns();
+    if (r->status == 304)
+        return LF_OK;
+    enum lf_err rc = lf_tree_parse(&tree, r->body, r->body_bytes, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_tree_release(c->fs->tree);
+    c->fs->tree = tree;
+    uint64_t took = lf_clock_ns() - began;
+    c->ttl_ns = took * 10 > TTL_MIN_MS * NS_PER_MS ? took * 10 : TTL_MIN_MS * NS_PER_MS;
+    return LF_OK;
+}
+
+static void jobs_request(struct lf_cache *c, char *path, size_t cap)
+{
+    (void)c;
+    snprintf(path, cap, "/v1/jobs");
+}
+
+static enum lf_err jobs_parse(struct lf_cache *c, const struct lf_client_result *r,
+                              struct lf_diag *diag)
+{
+    struct lf_tree_jobs jobs;
+    enum lf_err rc = lf_tree_jobs_parse(&jobs, r->body, r->body_bytes, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_tree_jobs_free(&c->fs->jobs);
+    c->fs->jobs = jobs;
+    return LF_OK;
+}
+
+static void cache_init(struct lf_cache *c, struct lf_fs *fs, unsigned ttl_ms)
+{
+    *c = (struct lf_cache){.fs = fs, .ttl_ns = (uint64_t)ttl_ms * NS_PER_MS};
+    TAILQ_INIT(&c->now);
+    TAILQ_INIT(&c->next);
+}
+
+void lf_cache_init_tree(struct lf_cache *c, struct lf_fs *fs)
+{
+    cache_init(c, fs, TTL_MIN_MS);
+    c->request = tree_request;
+    c->parse = tree_parse;
+}
+
+void lf_cache_init_jobs(struct lf_cache *c, struct lf_fs *fs)
+{
+    cache_init(c, fs, TTL_JOBS_MS);
+    c->request = jobs_request;
+    c->parse = jobs_parse;
+}
+
+static void cache_ask(struct lf_cache *c);
+
+static void cache_answered(void *arg, const struct lf_client_result *r)
+{
+    struct lf_cache *c = arg;
+    struct lf_diag diag = {""};
+    enum lf_err rc = r->rc;
+    c->call = NULL;
+    if (rc == LF_OK) {
+        rc = c->parse(c, r, &diag);
+        if (rc != LF_OK)
+            lf_log(LF_LOG_ERROR, "fs", "the daemon's tree: %s", diag.text);
+    } else {
+        lf_log(LF_LOG_DEBUG, "fs", "the daemon's tree: %s", r->diag->text);
+    }
+    c->fresh = rc == LF_OK && !c->outdated;
+    c->whole = rc != LF_OK; /* another daemon, with generations of its own, may answer next */
+    c->fetched_ns = lf_clock_ns();
+    lf_op_wake(&c->now, rc);
+    /* A step above may have asked again already; then those below joined that call. */
+    if (!c->call && !TAILQ_EMPTY(&c->next))
+        cache_ask(c);
+}
+
+static void cache_ask(struct lf_cache *c)
+{
+    char path[64];
+    struct lf_client_spec spec = {.method = "GET",
+                                .path = path,
+                                .reply_max = CACHE_REPLY_MAX,
+                                .timeout_s = CACHE_TIMEOUT_S,
+                                .on_done = cache_answered,
+                                .arg = c};
+    struct lf_op *op;
+    c->outdated = false;
+    TAILQ_FOREACH(op, &c->next, wait)
+        op->waits_in = &c->now;
+    TAILQ_CONCAT(&c->now, &c->next, wait);
+    c->request(c, path, sizeof path);
+    enum lf_err rc = lf_client_start(&c->call, c->fs->client, &spec, NULL);
+    if (rc != LF_OK)
+        lf_op_wake(&c->now, rc);
+}
+
+void lf_cache_wait(struct lf_cache *c, struct lf_op *op, lf_op_step step)
+{
+    if (c->fresh && lf_clock_ns() - c->fetched_ns < c->ttl_ns) {
+        step(op, LF_OK);
+        return;
+    }
+    lf_op_wait(op, c->call && !c->outdated ? &c->now : &c->next, step);
+    if (!c->call)
+        cache_ask(c);
+}
+
+void lf_cache_expire(struct lf_cache *c)
+{
+    c->fresh = false;
+    if (c->call)
+        c->outdated = true;
+}

@@ -1,0 +1,85 @@
+/* The mount's HTTP client: many calls at once, none of which blocks.
+ *
+ * Everything happens on the one thread that drives the mount. lf_client_fd() is readable when there is
+ * work, lf_client_run() does it; callbacks run inside lf_client_run() (on_data also inside
+ * lf_client_resume()) and nowhere else. Connections are kept and used again; a daemon that was
+ * restarted in between is reached again without a failed call.
+ *
+ * Knows curl. Knows neither FUSE nor what the bytes mean.
+ */
+#ifndef LF_FS_CLIENT_H
+#define LF_FS_CLIENT_H
+
+#include "core/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lf_client;
+struct lf_client_call;
+
+/* How a call ended. */
+struct lf_client_result {
+    enum lf_err rc;       /* LF_OK: the status is 2xx or 304. Else what the daemon's error says, or
+                             LF_E_UNREACHABLE, LF_E_IO (the connection broke), LF_E_TIMED_OUT */
+    int status;           /* HTTP; 0 where there was no answer */
+    const char *body;     /* the collected answer, NUL-terminated; borrowed during the callback */
+    size_t body_bytes;
+    const struct lf_diag *diag; /* the reason when rc is not LF_OK; borrowed */
+};
+
+/* The end of a call, which is gone afterwards. May start and cancel other calls. */
+typedef void (*lf_client_done_fn)(void *arg, const struct lf_client_result *r);
+
+/* A piece of a 2xx answer. Must not start, cancel or resume calls. */
+enum lf_client_flow {
+    LF_CLIENT_TAKEN, /* go on */
+    LF_CLIENT_PAUSE, /* the piece was not taken: it comes again after lf_client_resume */
+    LF_CLIENT_ABORT  /* end the call with LF_E_NO_SPACE */
+};
+typedef enum lf_client_flow (*lf_client_data_fn)(void *arg, const void *data, size_t n);
+
+struct lf_client_spec {
+    const char *method;         /* "GET", "POST", "PUT", "DELETE" */
+    const char *path;           /* from the root with its query, of characters that need no escape */
+    const char *content_type;   /* of the body; NULL: application/octet-stream */
+    const void *body;           /* body_bytes of it, copied; or */
+    int body_fd;                /* where body is NULL and body_bytes > 0: sent from offset 0 of this
+                                   file, which stays open until the end */
+    uint64_t body_bytes;
+    uint64_t range_off, range_bytes; /* Range; range_bytes 0: everything */
+    size_t reply_max;           /* ceiling of the collected answer; LF_E_TOO_BIG past it */
+    int timeout_s;              /* of the whole call; 0: none */
+    lf_client_data_fn on_data;    /* NULL: the answer is collected for on_done */
+    lf_client_done_fn on_done;
+    void *arg;
+};
+
+/* target: "http://host:port", "https://...", "unix:PATH" or a path with a '/'. api_key may be NULL.
+ * Call it after the process has daemonized. Yours, free with lf_client_free. */
+enum lf_err lf_client_new(struct lf_client **out, const char *target, const char *api_key,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+/* Calls in flight are dropped without their callbacks. */
+void lf_client_free(struct lf_client *h);
+
+/* On failure no callback comes. *out is the client's: valid until on_done or lf_client_cancel. */
+enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
+                          const struct lf_client_spec *spec, struct lf_diag *diag) LF_MUST_CHECK;
+/* Ends the call at once, closing its connection; no callback comes any more. Not inside on_data. */
+void lf_client_cancel(struct lf_client_call *c);
+/* After LF_CLIENT_PAUSE: on_data may be called before this returns. Not inside on_data. */
+void lf_client_resume(struct lf_client_call *c);
+
+/* Readable when lf_client_run has work. */
+int lf_client_fd(const struct lf_client *h);
+/* Milliseconds until lf_client_run must be called at the latest; -1: no limit. */
+int lf_client_timeout_ms(const struct lf_client *h);
+void lf_client_run(struct lf_client *h);
+/* Calls in flight. */
+size_t lf_client_calls(const struct lf_client *h);
+
+/* The error of an answer: the "code" word of its body where there is one, else by its status; the
+ * reason is the body's message. LF_OK for 2xx and 304. */
+enum lf_err lf_client_verdict(int status, const char *body, size_t n, struct lf_diag *diag);
+
+#endif

@@ -1,0 +1,254 @@
+/* Drafts: fetched, written, sent. */
+#include "fs/draft.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+
+#include <stdlib.h>
+
+#define DRAFT_REPLY_MAX (64u << 10) /* what the daemon says of an upload */
+
+/* ---- Life ------------------------------------------------------------------------------------- */
+
+struct lf_draft *lf_draft_get(struct lf_node *n)
+{
+    if (n->draft)
+        return n->draft;
+    struct lf_draft *d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    TAILQ_INIT(&d->waiters);
+    d->mtime_ms = lf_clock_unix_ms();
+    d->mode = lf_kind_mode(n->kind) & 07777;
+    n->draft = d;
+    return d;
+}
+
+void lf_draft_free(struct lf_draft *d)
+{
+    if (!d)
+        return;
+    lf_stage_free(d->bytes);
+    lf_stage_free(d->incoming);
+    free(d);
+}
+
+void lf_draft_settle(struct lf_node *n)
+{
+    struct lf_draft *d = n->draft;
+    if (!d || d->writers > 0 || d->uses > 0 || n->kind == LF_KIND_LOCAL)
+        return;
+    lf_draft_free(d);
+    n->draft = NULL;
+}
+
+struct lf_stage *lf_draft_bytes(const struct lf_node *n)
+{
+    return n->draft ? n->draft->bytes : NULL;
+}
+
+/* ---- Writing ---------------------------------------------------------------------------------- */
+
+bool lf_draft_is_dirty(const struct lf_node *n)
+{
+    return n->draft && n->draft->changes != n->draft->sent;
+}
+
+static void draft_changed(struct lf_draft *d)
+{
+    d->changes++;
+    d->emptied = false;
+    d->mtime_ms = lf_clock_unix_ms();
+}
+
+enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n)
+{
+    struct lf_draft *d = n->draft;
+    enum lf_err rc = d->bytes ? lf_stage_truncate(d->bytes, 0) : lf_stage_new(&d->bytes, &fs->stages);
+    if (rc != LF_OK)
+        return rc;
+    if (d->changes != d->sent)
+        draft_changed(d);
+    d->emptied = d->changes == d->sent;
+    d->mtime_ms = lf_clock_unix_ms();
+    return LF_OK;
+}
+
+enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes, uint64_t off)
+{
+    enum lf_err rc = lf_stage_write(n->draft->bytes, data, n_bytes, off);
+    draft_changed(n->draft); /* also after a failure: a part may be there */
+    return rc;
+}
+
+enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes)
+{
+    enum lf_err rc = lf_stage_truncate(n->draft->bytes, bytes);
+    if (rc == LF_OK)
+        draft_changed(n->draft);
+    return rc;
+}
+
+/* ---- Both ways -------------------------------------------------------------------------------- */
+
+static void use_begin(struct lf_op *op, lf_op_step then)
+{
+    op->then = then;
+    op->node->draft->uses++;
+}
+
+static void use_end(struct lf_op *op, enum lf_err rc)
+{
+    op->node->draft->uses--;
+    op->then(op, rc);
+}
+
+static void idle(struct lf_draft *d)
+{
+    d->busy = false;
+    lf_op_wake(&d->waiters, LF_OK);
+}
+
+/* ---- Fetching --------------------------------------------------------------------------------- */
+
+static enum lf_client_flow load_piece(void *arg, const void *data, size_t n)
+{
+    struct lf_op *op = arg;
+    struct lf_stage *s = op->node->draft->incoming;
+    return lf_stage_write(s, data, n, lf_stage_bytes(s)) == LF_OK ? LF_CLIENT_TAKEN : LF_CLIENT_ABORT;
+}
+
+static void load_done(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_draft *d = op->node->draft;
+    if (rc == LF_OK && !d->bytes) { /* it may have been emptied meanwhile */
+        d->bytes = d->incoming;
+        d->incoming = NULL;
+    }
+    lf_stage_free(d->incoming);
+    d->incoming = NULL;
+    idle(d);
+    use_end(op, rc);
+}
+
+static void load_step(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_draft *d = op->node->draft;
+    char url[LF_FS_URL_MAX];
+    if (rc != LF_OK || d->bytes) {
+        use_end(op, rc);
+        return;
+    }
+    if (d->busy) {
+        lf_op_wait(op, &d->waiters, load_step);
+        return;
+    }
+    lf_node_place(op->node, &op->place);
+    rc = lf_fs_file_url(url, &op->place, "");
+    if (rc == LF_OK)
+        rc = lf_stage_new(&d->incoming, &op->fs->stages);
+    if (rc != LF_OK) {
+        use_end(op, rc);
+        return;
+    }
+    d->busy = true;
+    struct lf_client_spec spec = {.method = "GET", .path = url, .on_data = load_piece};
+    lf_op_call(op, &spec, load_done);
+}
+
+void lf_draft_load(struct lf_op *op, lf_op_step then)
+{
+    use_begin(op, then);
+    load_step(op, LF_OK);
+}
+
+/* ---- Sending ---------------------------------------------------------------------------------- */
+
+static void send_done(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_draft *d = op->node->draft;
+    if (rc != LF_OK)
+        lf_log(LF_LOG_INFO, "fs", "%s/%s is not taken: %s", op->place.owner, op->place.rel,
+               rc != LF_E_INTERRUPTED && op->answer && op->answer->diag ? op->answer->diag->text
+                                                                       : lf_err_name(rc));
+    d->sent = op->changes;
+    d->verdict = rc;
+    d->emptied = false;
+    if (rc == LF_OK && op->train)
+        d->trained = op->changes;
+    lf_fs_changed(op->fs);
+    idle(d);
+    use_end(op, rc);
+}
+
+static void send_step(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_draft *d = op->node->draft;
+    char url[LF_FS_URL_MAX];
+    if (rc == LF_OK && d->busy) {
+        lf_op_wait(op, &d->waiters, send_step);
+        return;
+    }
+    if (rc == LF_OK)
+        rc = lf_fs_file_url(url, &op->place, op->train ? "?train=1" : "");
+    if (rc != LF_OK) {
+        use_end(op, rc);
+        return;
+    }
+    d->busy = true;
+    op->changes = d->changes;
+    op->answer = NULL;
+    struct lf_client_spec spec = {.method = "PUT",
+                                .path = url,
+                                .body_fd = lf_stage_fd(d->bytes),
+                                .body_bytes = lf_stage_bytes(d->bytes),
+                                .reply_max = DRAFT_REPLY_MAX};
+    lf_op_call(op, &spec, send_done);
+}
+
+void lf_draft_send(struct lf_op *op, const struct lf_place *to, bool train, lf_op_step then)
+{
+    op->place = *to;
+    op->train = train;
+    use_begin(op, then);
+    send_step(op, LF_OK);
+}
+
+/* ---- The last RELEASE ------------------------------------------------------------------------- */
+
+static bool wants_commit(const struct lf_node *n)
+{
+    const struct lf_draft *d = n->draft;
+    struct lf_place place;
+    if (n->kind != LF_KIND_UPLOAD || !n->linked || !d->bytes)
+        return false;
+    lf_node_place(n, &place);
+    if (d->changes != d->sent)
+        return true;
+    if (d->emptied)
+        return lf_space_may_be_empty(&place);
+    return lf_space_trains(&place) && d->verdict == LF_OK && d->sent != d->trained;
+}
+
+static void commit_done(struct lf_op *op, enum lf_err rc)
+{
+    (void)rc; /* logged; the daemon's status has the reason */
+    lf_draft_settle(op->node);
+    lf_op_end(op);
+}
+
+void lf_draft_writer_gone(struct lf_fs *fs, struct lf_node *n)
+{
+    struct lf_place place;
+    n->draft->writers--;
+    if (n->draft->writers > 0)
+        return;
+    struct lf_op *op = wants_commit(n) ? lf_op_new_detached(fs, n) : NULL;
+    if (!op) {
+        lf_draft_settle(n);
+        return;
+    }
+    lf_node_place(n, &place);
+    lf_op_commits(op, n);
+    lf_draft_send(op, &place, lf_space_trains(&place), commit_done);
+}

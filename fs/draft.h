@@ -1,0 +1,64 @@
+/* Drafts: files on their way to the daemon.
+ *
+ * A draft is there while a file is open for writing, and holds its bytes in a stage once something
+ * needs them there: O_TRUNC and create start empty, the first write into an existing file fetches it
+ * first (so O_APPEND and edits in place work, and `touch` fetches nothing).
+ *
+ * It is dirty when bytes were written, or the size was set, since it was last sent. Tools differ in
+ * when they flush, so:
+ *   FLUSH, not dirty    nothing (shells flush before the first write); the last verdict again
+ *   FLUSH, dirty        sent and checked, not trained: close() fails with EINVAL where it is refused
+ *   last RELEASE        dirty still (a mapping's late write): sent; then, unless it was refused,
+ *                       a dataset.jsonl that changed starts training
+ *   RENAME onto it      sent, checked and trained in the rename, which fails where it is refused
+ * A file that only O_TRUNC has emptied is sent empty at the last RELEASE when it means something
+ * empty (prompt, template, config.json). A refused draft is dropped: the daemon's file is the file.
+ * A killed writer closes like any other; the daemon's check refuses a data set cut off mid-line.
+ *
+ * A LOCAL file is a draft that is never sent and stays until it is removed.
+ */
+#ifndef LF_FS_DRAFT_H
+#define LF_FS_DRAFT_H
+
+#include "fs/state.h"
+
+struct lf_draft {
+    struct lf_stage *bytes;      /* NULL: not here yet, the daemon's are the file's */
+    struct lf_stage *incoming;   /* being fetched */
+    uint64_t changes;            /* counts writes and settings of the size */
+    uint64_t sent;               /* `changes` of what the daemon saw last */
+    uint64_t trained;            /* `changes` of what training was started with */
+    enum lf_err verdict;         /* what the daemon said of `sent` */
+    bool emptied;                /* by O_TRUNC, and nothing was written since */
+    bool busy;                   /* being fetched or sent */
+    unsigned writers;            /* handles open for writing */
+    unsigned uses;               /* operations inside lf_draft_load and lf_draft_send */
+    struct lf_op_list waiters;   /* for the end of busy */
+    int64_t mtime_ms;
+    mode_t mode;                 /* LOCAL: permission bits */
+};
+
+/* The node's draft, made if need be; NULL: out of memory. Borrowed. */
+struct lf_draft *lf_draft_get(struct lf_node *n);
+/* Drops a draft that no one needs: no writers, nothing under way, not LOCAL. */
+void lf_draft_settle(struct lf_node *n);
+void lf_draft_free(struct lf_draft *d);
+/* The draft's bytes, or NULL where the file's bytes are the daemon's. Borrowed. */
+struct lf_stage *lf_draft_bytes(const struct lf_node *n);
+
+/* Empty from now on: O_TRUNC and create. Nothing is dirty yet. */
+enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n) LF_MUST_CHECK;
+/* With the bytes here. */
+enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes, uint64_t off)
+    LF_MUST_CHECK;
+enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes) LF_MUST_CHECK;
+bool lf_draft_is_dirty(const struct lf_node *n);
+
+/* Goes on with `then` when the bytes of op->node's draft are here. */
+void lf_draft_load(struct lf_op *op, lf_op_step then);
+/* Sends op->node's draft as the file at `to`, and goes on with `then` and the verdict. */
+void lf_draft_send(struct lf_op *op, const struct lf_place *to, bool train, lf_op_step then);
+/* A handle that wrote is gone: the rules of the last RELEASE, without anyone to reply to. */
+void lf_draft_writer_gone(struct lf_fs *fs, struct lf_node *n);
+
+#endif

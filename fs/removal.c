@@ -1,0 +1,201 @@
+/* Removals: hidden names, sent late. */
+#include "fs/removal.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REMOVAL_GRACE_MS 1000
+#define NS_PER_MS 1000000u
+
+static void on_timer(void *arg)
+{
+    lf_removal_run(arg, false);
+}
+
+void lf_removal_init(struct lf_fs *fs)
+{
+    LIST_INIT(&fs->removing);
+    fs->removal_timer = (struct lf_timer){.fn = on_timer, .arg = fs};
+}
+
+static struct lf_hidden *find(struct lf_node *adapter, const char *rel)
+{
+    struct lf_hidden *h;
+    LIST_FOREACH(h, &adapter->hidden, link)
+        if (strcmp(h->rel, rel) == 0)
+            return h;
+    return NULL;
+}
+
+bool lf_removal_hides(struct lf_node *dir, const struct lf_place *place)
+{
+    struct lf_node *adapter = lf_node_adapter(dir);
+    return adapter && place->rel[0] && find(adapter, place->rel);
+}
+
+/* Drops one; with the last, the adapter leaves the list. */
+static void drop(struct lf_fs *fs, struct lf_node *adapter, struct lf_hidden *h)
+{
+    LIST_REMOVE(h, link);
+    free(h);
+    if (!LIST_EMPTY(&adapter->hidden))
+        return;
+    LIST_REMOVE(adapter, removing);
+    lf_node_release(&fs->nodes, adapter);
+}
+
+enum lf_err lf_removal_add(struct lf_fs *fs, struct lf_node *adapter, const struct lf_place *place)
+{
+    if (!find(adapter, place->rel)) {
+        struct lf_hidden *h = calloc(1, sizeof *h);
+        if (!h)
+            return LF_E_NO_MEMORY;
+        strcpy(h->rel, place->rel);
+        h->remove = lf_space_removable(place);
+        if (LIST_EMPTY(&adapter->hidden))
+            LIST_INSERT_HEAD(&fs->removing, lf_node_hold(adapter), removing);
+        LIST_INSERT_HEAD(&adapter->hidden, h, link);
+    }
+    adapter->hidden_until_ns = lf_clock_ns() + (uint64_t)REMOVAL_GRACE_MS * NS_PER_MS;
+    if (!fs->removal_timer.due_ns)
+        lf_timer_set(fs, &fs->removal_timer, REMOVAL_GRACE_MS);
+    return LF_OK;
+}
+
+void lf_removal_undo(struct lf_fs *fs, struct lf_node *adapter, const struct lf_place *place)
+{
+    struct lf_hidden *h = adapter ? find(adapter, place->rel) : NULL;
+    if (h)
+        drop(fs, adapter, h);
+}
+
+void lf_removal_forget(struct lf_fs *fs, struct lf_node *adapter)
+{
+    lf_node_hold(adapter);
+    while (!LIST_EMPTY(&adapter->hidden))
+        drop(fs, adapter, LIST_FIRST(&adapter->hidden));
+    lf_node_release(&fs->nodes, adapter);
+}
+
+/* ---- Sending ---------------------------------------------------------------------------------- */
+
+static void removed(struct lf_op *op, enum lf_err rc)
+{
+    if (rc != LF_OK && rc != LF_E_NOT_FOUND)
+        lf_log(LF_LOG_WARN, "fs", "%s/%s is not removed: %s", op->place.owner, op->place.rel,
+               op->answer && op->answer->diag ? op->answer->diag->text : lf_err_name(rc));
+    lf_removal_undo(op->fs, op->node, &op->place);
+    lf_op_end(op);
+}
+
+/* Hidden until the daemon has answered. */
+static void send_removal(struct lf_fs *fs, struct lf_node *adapter, struct lf_hidden *h)
+{
+    char url[LF_FS_URL_MAX];
+    struct lf_op *op = lf_op_new_detached(fs, adapter);
+    if (!op)
+        return; /* tried again with the next removal */
+    h->sending = true;
+    lf_node_place(adapter, &op->place);
+    strcpy(op->place.rel, h->rel);
+    lf_op_commits(op, adapter);
+    if (lf_fs_file_url(url, &op->place, "") != LF_OK) {
+        lf_op_end(op);
+        return;
+    }
+    struct lf_client_spec spec = {.method = "DELETE", .path = url, .reply_max = 4096, .timeout_s = 15};
+    lf_op_call(op, &spec, removed);
+}
+
+/* Of one adapter whose grace is over. Names on their way to the daemon stay hidden until it has
+ * answered. */
+static void run_adapter(struct lf_fs *fs, struct lf_node *adapter)
+{
+    struct lf_hidden *h, *next;
+    lf_node_hold(adapter);
+    for (h = LIST_FIRST(&adapter->hidden); h; h = next) {
+        next = LIST_NEXT(h, link);
+        if (h->remove && !h->sending)
+            send_removal(fs, adapter, h);
+        else if (!h->remove)
+            drop(fs, adapter, h);
+    }
+    lf_node_release(&fs->nodes, adapter);
+}
+
+void lf_removal_run(struct lf_fs *fs, bool everything)
+{
+    uint64_t now = lf_clock_ns(), soonest = UINT64_MAX;
+    struct lf_node *adapter, *next;
+    for (adapter = LIST_FIRST(&fs->removing); adapter; adapter = next) {
+        next = LIST_NEXT(adapter, removing);
+        if (everything || adapter->hidden_until_ns <= now)
+            run_adapter(fs, adapter);
+        else if (adapter->hidden_until_ns < soonest)
+            soonest = adapter->hidden_until_ns;
+    }
+    if (soonest != UINT64_MAX)
+        lf_timer_set(fs, &fs->removal_timer, (unsigned)((soonest - now) / NS_PER_MS) + 1);
+}
+
+/* ---- What rmdir may remove -------------------------------------------------------------------- */
+
+static bool hidden_rel(struct lf_node *adapter, const char *rel)
+{
+    return find(adapter, rel) != NULL;
+}
+
+struct emptiness {
+    struct lf_node *adapter;
+    const struct lf_place *dir;
+};
+
+/* A name of adapter/, versions/ or versions/<n>/ that was not removed. */
+static enum lf_err check_name(void *arg, const char *name)
+{
+    const struct emptiness *e = arg;
+    char rel[2 * LF_REL_MAX];
+    snprintf(rel, sizeof rel, "%s/%s", e->dir->rel, name);
+    return hidden_rel(e->adapter, rel) ? LF_OK : LF_E_NOT_EMPTY;
+}
+
+static bool has_locals(struct lf_node *adapter, struct lf_node *dir)
+{
+    struct lf_node *n;
+    LIST_FOREACH(n, &adapter->locals, local)
+        if (n->parent == dir)
+            return true;
+    return false;
+}
+
+/* Of an adapter: what a person would miss. Its settings and what the daemon makes do not count. */
+static enum lf_err check_adapter(struct lf_node *adapter, const struct lf_tree_adapter *a)
+{
+    static const char *const missed[] = {"dataset.jsonl", "eval.jsonl"};
+    for (size_t i = 0; i < 2; i++)
+        if (lf_tree_file(a, missed[i]) && !hidden_rel(adapter, missed[i]))
+            return LF_E_NOT_EMPTY;
+    if (a->n_versions > 0 && !hidden_rel(adapter, "versions"))
+        return LF_E_NOT_EMPTY;
+    return LIST_EMPTY(&adapter->locals) ? LF_OK : LF_E_NOT_EMPTY;
+}
+
+enum lf_err lf_removal_check_empty(struct lf_fs *fs, struct lf_node *dir)
+{
+    struct lf_view v = lf_fs_view(fs);
+    struct lf_place place;
+    struct lf_node *adapter = lf_node_adapter(dir);
+    lf_node_place(dir, &place);
+    const struct lf_tree_adapter *a = lf_tree_adapter(v.tree, place.owner);
+    if (!a)
+        return LF_E_NOT_FOUND;
+    if (dir == adapter)
+        return check_adapter(adapter, a);
+    struct emptiness e = {adapter, &place};
+    return has_locals(adapter, dir) ? LF_E_NOT_EMPTY
+                                    : lf_space_list(&v, &place, check_name, &e);
+}

@@ -1,0 +1,437 @@
+/* The name space: one table, three questions (what is this name, what is known of it, what is in
+ * here). */
+#include "fs/space.h"
+
+#include "core/file.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char lf_space_readme[] =
+    "Every directory in model/ is a LoRA adapter of one shared 4-bit base model.\n"
+    "\n"
+    "  mkdir model/mytask                          make an adapter\n"
+    "  cp train.jsonl model/mytask/dataset.jsonl   train it: {\"prompt\": ..., \"completion\": ...} a line\n"
+    "  cat model/mytask/status                     one line: ready, training, or what is wrong\n"
+    "  cat model/mytask/progress                   a progress bar until the job ends\n"
+    "  tail -f model/mytask/log                    JSON lines\n"
+    "\n"
+    "  echo 'Great film. Sentiment:' > model/mytask/prompt; cat model/mytask/generate\n"
+    "  exec 3<>model/mytask/generate; echo 'Great film. Sentiment:' >&3; cat <&3\n"
+    "\n"
+    "  echo train|cancel|pause|resume|retry|'rollback N' > model/mytask/ctl\n"
+    "  ln -sfn 2 model/mytask/versions/current     serve version 2 again\n"
+    "  mv model/mytask model/other                 rename\n"
+    "  rm -r model/other                           remove (the daemon keeps it for 7 days)\n"
+    "\n"
+    "config.json, template, eval.jsonl and adapter/ (a PEFT directory) are written the same way. A\n"
+    "file that is refused fails at close with EINVAL, and status says why. One newline at the end\n"
+    "of a prompt written to generate is the end of the line, not part of the prompt.\n";
+
+const char lf_space_ctl[] = "train\ncancel\npause\nresume\nretry\nrollback N\n";
+
+/* ---- The table -------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    enum lf_kind kind;
+    bool always; /* there in every adapter; otherwise when the snapshot lists it */
+} adapter_names[] = {
+    {"adapter", LF_KIND_WEIGHTS, true},
+    {"config.json", LF_KIND_UPLOAD, false},
+    {"ctl", LF_KIND_CTL, true},
+    {"dataset.jsonl", LF_KIND_UPLOAD, false},
+    {"eval.jsonl", LF_KIND_UPLOAD, false},
+    {"generate", LF_KIND_GENERATE, true},
+    {"log", LF_KIND_LOG, false},
+    {"loss.svg", LF_KIND_TEXT, false},
+    {"metrics.json", LF_KIND_TEXT, false},
+    {"progress", LF_KIND_PROGRESS, true},
+    {"prompt", LF_KIND_UPLOAD, false},
+    {"status", LF_KIND_TEXT, true},
+    {"template", LF_KIND_UPLOAD, false},
+    {"versions", LF_KIND_VERSIONS, true},
+};
+#define N_ADAPTER_NAMES (sizeof adapter_names / sizeof *adapter_names)
+
+static const char *const weight_names[] = {"adapter_config.json", "adapter_model.safetensors"};
+
+static const struct {
+    const char *name;
+    enum lf_kind kind;
+} root_names[] = {
+    {"README", LF_KIND_README}, {"base", LF_KIND_BASES},       {"jobs", LF_KIND_JOBS},
+    {"metrics", LF_KIND_METRICS}, {"model", LF_KIND_MODELS},
+};
+#define N_ROOT_NAMES (sizeof root_names / sizeof *root_names)
+
+static const char *const base_names[] = {"config.json", "info"};
+
+bool lf_kind_is_dir(enum lf_kind kind)
+{
+    return S_ISDIR(lf_kind_mode(kind));
+}
+
+bool lf_kind_is_draft(enum lf_kind kind)
+{
+    return kind == LF_KIND_UPLOAD || kind == LF_KIND_LOCAL;
+}
+
+bool lf_kind_is_stream(enum lf_kind kind)
+{
+    return kind == LF_KIND_PROGRESS || kind == LF_KIND_GENERATE;
+}
+
+bool lf_kind_is_made(enum lf_kind kind)
+{
+    return kind == LF_KIND_README || kind == LF_KIND_METRICS || kind == LF_KIND_BASE_FILE ||
+           kind == LF_KIND_JOB || kind == LF_KIND_TEXT || kind == LF_KIND_CTL;
+}
+
+mode_t lf_kind_mode(enum lf_kind kind)
+{
+    switch (kind) {
+    case LF_KIND_ROOT:
+    case LF_KIND_BASES:
+    case LF_KIND_BASE:
+    case LF_KIND_JOBS:
+        return S_IFDIR | 0555;
+    case LF_KIND_MODELS:
+    case LF_KIND_ADAPTER:
+    case LF_KIND_WEIGHTS:
+    case LF_KIND_VERSIONS:
+    case LF_KIND_VERSION:
+        return S_IFDIR | 0755;
+    case LF_KIND_README:
+    case LF_KIND_METRICS:
+    case LF_KIND_BASE_FILE:
+    case LF_KIND_JOB:
+        return S_IFREG | 0444;
+    case LF_KIND_CURRENT:
+    case LF_KIND_LOCAL_LINK:
+        return S_IFLNK | 0777;
+    case LF_KIND_UPLOAD:
+    case LF_KIND_REMOTE:
+    case LF_KIND_LOG:
+    case LF_KIND_TEXT:
+    case LF_KIND_PROGRESS:
+    case LF_KIND_GENERATE:
+    case LF_KIND_CTL:
+    case LF_KIND_LOCAL:
+        break;
+    }
+    return S_IFREG | 0644;
+}
+
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+int64_t lf_space_number(const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n > 18 || name[0] == '0' || strspn(name, "0123456789") != n)
+        return 0;
+    int64_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v = v * 10 + (name[i] - '0');
+    return v;
+}
+
+bool lf_space_trains(const struct lf_place *p)
+{
+    return p->kind == LF_KIND_UPLOAD && strcmp(p->rel, "dataset.jsonl") == 0;
+}
+
+bool lf_space_removable(const struct lf_place *p)
+{
+    return p->kind == LF_KIND_VERSION || (p->kind == LF_KIND_UPLOAD && !strchr(p->rel, '/'));
+}
+
+bool lf_space_may_be_empty(const struct lf_place *p)
+{
+    return p->kind == LF_KIND_UPLOAD && !strchr(p->rel, '/') && !strstr(p->rel, ".jsonl");
+}
+
+/* ---- What a name is --------------------------------------------------------------------------- */
+
+static enum lf_err place_set(struct lf_place *out, enum lf_kind kind, const char *owner,
+                             const char *dir, const char *name)
+{
+    struct lf_place p = {.kind = kind};
+    int n = snprintf(p.owner, sizeof p.owner, "%s", owner);
+    int k = snprintf(p.rel, sizeof p.rel, "%s%s%s", dir, *dir ? "/" : "", name);
+    if (n < 0 || (size_t)n >= sizeof p.owner || k < 0 || (size_t)k >= sizeof p.rel)
+        return LF_E_NOT_FOUND;
+    *out = p;
+    return LF_OK;
+}
+
+static enum lf_err root_child(struct lf_place *out, const char *name)
+{
+    for (size_t i = 0; i < N_ROOT_NAMES; i++)
+        if (strcmp(root_names[i].name, name) == 0)
+            return place_set(out, root_names[i].kind, "", "", "");
+    return LF_E_NOT_FOUND;
+}
+
+static enum lf_err adapter_child(struct lf_place *out, const char *adapter, const char *name)
+{
+    for (size_t i = 0; i < N_ADAPTER_NAMES; i++)
+        if (strcmp(adapter_names[i].name, name) == 0)
+            return place_set(out, adapter_names[i].kind, adapter, "", name);
+    return place_set(out, LF_KIND_LOCAL, adapter, "", "");
+}
+
+static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v,
+                                 const char *adapter, const char *name)
+{
+    if (is_one_of(name, weight_names, 2))
+        return place_set(out, LF_KIND_UPLOAD, adapter, "adapter", name);
+    struct lf_place p;
+    const struct lf_tree_adapter *a = lf_tree_adapter(v->tree, adapter);
+    if (lf_name_ok(name) && a &&
+        place_set(&p, LF_KIND_REMOTE, adapter, "adapter", name) == LF_OK &&
+        lf_tree_file(a, p.rel)) {
+        *out = p;
+        return LF_OK;
+    }
+    return place_set(out, LF_KIND_LOCAL, adapter, "", "");
+}
+
+static enum lf_err versions_child(struct lf_place *out, const char *adapter, const char *name)
+{
+    if (strcmp(name, "current") == 0)
+        return place_set(out, LF_KIND_CURRENT, adapter, "versions", name);
+    if (lf_space_number(name))
+        return place_set(out, LF_KIND_VERSION, adapter, "versions", name);
+    return place_set(out, LF_KIND_LOCAL_LINK, adapter, "", "");
+}
+
+enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
+                           const struct lf_place *parent, const char *name)
+{
+    switch (parent->kind) {
+    case LF_KIND_ROOT:
+        return root_child(out, name);
+    case LF_KIND_BASES:
+        return lf_name_ok(name) ? place_set(out, LF_KIND_BASE, name, "", "") : LF_E_NOT_FOUND;
+    case LF_KIND_BASE:
+        if (!is_one_of(name, base_names, 2))
+            return LF_E_NOT_FOUND;
+        return place_set(out, LF_KIND_BASE_FILE, parent->owner, "", name);
+    case LF_KIND_JOBS:
+        return lf_space_number(name) ? place_set(out, LF_KIND_JOB, name, "", "") : LF_E_NOT_FOUND;
+    case LF_KIND_MODELS:
+        return lf_name_ok(name) ? place_set(out, LF_KIND_ADAPTER, name, "", "") : LF_E_NOT_FOUND;
+    case LF_KIND_ADAPTER:
+        return adapter_child(out, parent->owner, name);
+    case LF_KIND_WEIGHTS:
+        return weights_child(out, v, parent->owner, name);
+    case LF_KIND_VERSIONS:
+        return versions_child(out, parent->owner, name);
+    case LF_KIND_VERSION:
+        if (!lf_name_ok(name))
+            return LF_E_NOT_FOUND;
+        return place_set(out, LF_KIND_REMOTE, parent->owner, parent->rel, name);
+    default:
+        return LF_E_NOT_FOUND;
+    }
+}
+
+/* ---- What is known of a place ----------------------------------------------------------------- */
+
+static enum lf_err base_facts(struct lf_facts *out, const struct lf_view *v,
+                              const struct lf_place *p)
+{
+    const struct lf_tree_base *b = lf_tree_base(v->tree, p->owner);
+    if (!b)
+        return LF_E_NOT_FOUND;
+    out->mtime_ms = b->created_ms;
+    if (p->kind == LF_KIND_BASE_FILE)
+        out->bytes = strcmp(p->rel, "info") == 0 ? b->info_bytes : b->config_bytes;
+    return LF_OK;
+}
+
+static enum lf_err listed_facts(struct lf_facts *out, const struct lf_tree_adapter *a,
+                                const char *rel)
+{
+    const struct lf_tree_file *f = lf_tree_file(a, rel);
+    if (!f)
+        return LF_E_NOT_FOUND;
+    out->bytes = f->bytes;
+    out->mtime_ms = f->mtime_ms;
+    return LF_OK;
+}
+
+static bool always_there(const char *rel)
+{
+    for (size_t i = 0; i < N_ADAPTER_NAMES; i++)
+        if (strcmp(adapter_names[i].name, rel) == 0)
+            return adapter_names[i].always;
+    return false;
+}
+
+static enum lf_err adapter_facts(struct lf_facts *out, const struct lf_view *v,
+                                 const struct lf_place *p)
+{
+    const struct lf_tree_adapter *a = lf_tree_adapter(v->tree, p->owner);
+    if (!a)
+        return LF_E_NOT_FOUND;
+    out->mtime_ms = a->changed_ms;
+    switch (p->kind) {
+    case LF_KIND_VERSION:
+        return lf_tree_has_version(a, lf_space_number(p->rel + strlen("versions/")))
+                   ? LF_OK
+                   : LF_E_NOT_FOUND;
+    case LF_KIND_CURRENT:
+        out->bytes = (uint64_t)snprintf(NULL, 0, "%lld", (long long)a->current);
+        return a->current > 0 ? LF_OK : LF_E_NOT_FOUND;
+    case LF_KIND_LOCAL:
+    case LF_KIND_LOCAL_LINK:
+        return LF_E_NOT_FOUND;
+    case LF_KIND_CTL:
+        out->bytes = strlen(lf_space_ctl);
+        return LF_OK;
+    case LF_KIND_ADAPTER:
+        return LF_OK;
+    default:
+        if (listed_facts(out, a, p->rel) == LF_OK || always_there(p->rel))
+            return LF_OK;
+        return LF_E_NOT_FOUND;
+    }
+}
+
+enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const struct lf_place *p)
+{
+    struct lf_facts f = {0};
+    enum lf_err rc = LF_OK;
+    switch (p->kind) {
+    case LF_KIND_ROOT:
+    case LF_KIND_METRICS:
+    case LF_KIND_BASES:
+    case LF_KIND_JOBS:
+        break;
+    case LF_KIND_README:
+        f.bytes = strlen(lf_space_readme);
+        break;
+    case LF_KIND_MODELS:
+        f.mtime_ms = v->tree ? v->tree->changed_ms : 0;
+        break;
+    case LF_KIND_BASE:
+    case LF_KIND_BASE_FILE:
+        rc = base_facts(&f, v, p);
+        break;
+    case LF_KIND_JOB:
+        rc = lf_tree_jobs_has(v->jobs, lf_space_number(p->owner)) ? LF_OK : LF_E_NOT_FOUND;
+        break;
+    default:
+        rc = adapter_facts(&f, v, p);
+    }
+    if (rc == LF_OK)
+        *out = f;
+    return rc;
+}
+
+/* ---- What is in a directory ------------------------------------------------------------------- */
+
+static enum lf_err list_names(const char *const *names, size_t n, lf_space_fn fn, void *arg)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < n && rc == LF_OK; i++)
+        rc = fn(arg, names[i]);
+    return rc;
+}
+
+static enum lf_err list_root(lf_space_fn fn, void *arg)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < N_ROOT_NAMES && rc == LF_OK; i++)
+        rc = fn(arg, root_names[i].name);
+    return rc;
+}
+
+static enum lf_err list_jobs(const struct lf_view *v, lf_space_fn fn, void *arg)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < v->jobs->n && rc == LF_OK; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "%lld", (long long)v->jobs->ids[i]);
+        rc = fn(arg, name);
+    }
+    return rc;
+}
+
+static enum lf_err list_adapter(const struct lf_tree_adapter *a, lf_space_fn fn, void *arg)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < N_ADAPTER_NAMES && rc == LF_OK; i++)
+        if (adapter_names[i].always || lf_tree_file(a, adapter_names[i].name))
+            rc = fn(arg, adapter_names[i].name);
+    return rc;
+}
+
+static enum lf_err list_versions(const struct lf_tree_adapter *a, lf_space_fn fn, void *arg)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < a->n_versions && rc == LF_OK; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "%lld", (long long)a->versions[i]);
+        rc = fn(arg, name);
+    }
+    return rc == LF_OK && a->current > 0 ? fn(arg, "current") : rc;
+}
+
+/* The files right below adapter/ or versions/<n>/. */
+static enum lf_err list_files(const struct lf_tree_adapter *a, const char *rel, lf_space_fn fn,
+                              void *arg)
+{
+    char prefix[LF_REL_MAX + 1];
+    int len = snprintf(prefix, sizeof prefix, "%s/", rel);
+    size_t n;
+    enum lf_err rc = LF_OK;
+    const struct lf_tree_file *f = lf_tree_files_below(a, prefix, &n);
+    for (size_t i = 0; i < n && rc == LF_OK; i++)
+        if (!strchr(f[i].path + len, '/'))
+            rc = fn(arg, f[i].path + len);
+    return rc;
+}
+
+enum lf_err lf_space_list(const struct lf_view *v, const struct lf_place *dir, lf_space_fn fn,
+                          void *arg)
+{
+    const struct lf_tree_adapter *a = NULL;
+    enum lf_err rc = LF_OK;
+    if (dir->kind >= LF_KIND_ADAPTER && !(a = lf_tree_adapter(v->tree, dir->owner)))
+        return LF_E_NOT_FOUND;
+    switch (dir->kind) {
+    case LF_KIND_ROOT:
+        return list_root(fn, arg);
+    case LF_KIND_BASES:
+        for (size_t i = 0; i < v->tree->n_bases && rc == LF_OK; i++)
+            rc = fn(arg, v->tree->bases[i].name);
+        return rc;
+    case LF_KIND_BASE:
+        return list_names(base_names, 2, fn, arg);
+    case LF_KIND_JOBS:
+        return list_jobs(v, fn, arg);
+    case LF_KIND_MODELS:
+        for (size_t i = 0; i < v->tree->n_adapters && rc == LF_OK; i++)
+            rc = fn(arg, v->tree->adapters[i].name);
+        return rc;
+    case LF_KIND_ADAPTER:
+        return list_adapter(a, fn, arg);
+    case LF_KIND_VERSIONS:
+        return list_versions(a, fn, arg);
+    case LF_KIND_WEIGHTS:
+    case LF_KIND_VERSION:
+        return list_files(a, dir->rel, fn, arg);
+    default:
+        return LF_E_NOT_FOUND;
+    }
+}

@@ -1,0 +1,102 @@
+/* The name space: which names there are, what each of them is, and what the daemon's snapshot says
+ * about it. The one table of the files of an adapter directory is here.
+ *
+ *     /README /metrics            constant text; Prometheus text
+ *     /base/<name>/{info,config.json}
+ *     /jobs/<id>                  one JSON object each
+ *     /model/<task>/              dataset.jsonl eval.jsonl config.json template prompt  (UPLOAD)
+ *                                 status metrics.json loss.svg log progress generate ctl
+ *         adapter/                adapter_config.json adapter_model.safetensors         (UPLOAD)
+ *         versions/<n>/...        current -> <n>
+ *
+ * Any other name in an adapter directory or in adapter/ is LOCAL: an editor's or rsync's file that
+ * stays in the mount. Pure functions over a snapshot: no HTTP, no FUSE, no state.
+ */
+#ifndef LF_FS_SPACE_H
+#define LF_FS_SPACE_H
+
+#include "core/limits.h"
+#include "fs/tree.h"
+
+#include <sys/types.h>
+
+enum lf_kind {
+    LF_KIND_ROOT,
+    LF_KIND_README,
+    LF_KIND_METRICS,
+    LF_KIND_BASES,      /* /base */
+    LF_KIND_BASE,
+    LF_KIND_BASE_FILE,
+    LF_KIND_JOBS,       /* /jobs */
+    LF_KIND_JOB,
+    LF_KIND_MODELS,     /* /model */
+    LF_KIND_ADAPTER,
+    LF_KIND_WEIGHTS,    /* adapter/ */
+    LF_KIND_VERSIONS,   /* versions/ */
+    LF_KIND_VERSION,
+    LF_KIND_CURRENT,    /* versions/current, a symbolic link */
+    LF_KIND_UPLOAD,     /* bytes that a person writes and the daemon checks */
+    LF_KIND_REMOTE,     /* the daemon's bytes, which do not change: read by range */
+    LF_KIND_LOG,        /* the daemon's bytes, growing while they are read */
+    LF_KIND_TEXT,       /* made by the daemon at each open */
+    LF_KIND_PROGRESS,   /* a stream that ends with the job */
+    LF_KIND_GENERATE,   /* a conversation: prompt in, completion out */
+    LF_KIND_CTL,        /* commands, a line each */
+    LF_KIND_LOCAL,      /* a file of the mount alone */
+    LF_KIND_LOCAL_LINK  /* a symbolic link of the mount alone: what `ln -sfn` renames onto current */
+};
+
+#define LF_REL_MAX (3 * (LF_NAME_MAX + 1)) /* "versions/<n>/<name>" */
+
+/* A place in the tree. owner: the adapter, base or job; rel: the path below the adapter, or the
+ * base's file. Both "" where there is none. */
+struct lf_place {
+    enum lf_kind kind;
+    char owner[LF_NAME_MAX + 1];
+    char rel[LF_REL_MAX];
+};
+
+/* What the snapshots are at this moment; jobs is looked at for LF_KIND_JOB alone. */
+struct lf_view {
+    const struct lf_tree *tree;      /* NULL: enough for the directories of the root */
+    const struct lf_tree_jobs *jobs;
+};
+
+struct lf_facts {
+    uint64_t bytes;
+    int64_t mtime_ms;   /* 0: no one knows */
+};
+
+/* The place that `name` in `parent` would be, whether or not it exists now. LF_E_NOT_FOUND: never. */
+enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
+                           const struct lf_place *parent, const char *name) LF_MUST_CHECK;
+/* LF_E_NOT_FOUND: not there. LOCAL and LOCAL_LINK never are: the mount knows them, not the daemon. */
+enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const struct lf_place *p)
+    LF_MUST_CHECK;
+/* Calls fn for every name in a directory, without "." and ".."; fn returns LF_OK to go on. */
+typedef enum lf_err (*lf_space_fn)(void *arg, const char *name);
+enum lf_err lf_space_list(const struct lf_view *v, const struct lf_place *dir, lf_space_fn fn,
+                          void *arg) LF_MUST_CHECK;
+
+bool lf_kind_is_dir(enum lf_kind kind);
+bool lf_kind_is_draft(enum lf_kind kind);  /* has a draft while it is written */
+bool lf_kind_is_stream(enum lf_kind kind);
+bool lf_kind_is_made(enum lf_kind kind);   /* its bytes are made at open */
+/* Type and permission bits. Files of an adapter are 0644 also where a write is refused (EPERM): with
+ * 0444 `rm -r` would ask about each. */
+mode_t lf_kind_mode(enum lf_kind kind);
+
+/* An UPLOAD that trains when it is replaced: dataset.jsonl. */
+bool lf_space_trains(const struct lf_place *p);
+/* A person may remove it: the UPLOADs of the adapter directory itself, and versions. */
+bool lf_space_removable(const struct lf_place *p);
+/* An UPLOAD that means something when empty: template, prompt, config.json; no data set. */
+bool lf_space_may_be_empty(const struct lf_place *p);
+
+/* Digits of a positive number without leading zeros, as versions and jobs are named. 0: no. */
+int64_t lf_space_number(const char *name);
+
+extern const char lf_space_readme[]; /* the text of /README */
+extern const char lf_space_ctl[];    /* what reading `ctl` shows: the commands */
+
+#endif

@@ -1,0 +1,261 @@
+/* Streams: one HTTP call a turn, a bounded buffer, waiting readers. */
+#include "fs/stream.h"
+
+#include "core/log.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#define STREAM_BUFFER_BYTES (64u << 10) /* more is left in the connection until it is read */
+#define STREAM_RETURN_MS 200
+#define STREAM_READABLE (POLLIN | POLLRDNORM)
+#define STREAM_WRITABLE (POLLOUT | POLLWRNORM)
+
+enum stream_state {
+    STREAM_IDLE,    /* a prompt may be written; the next read starts */
+    STREAM_RUNNING,
+    STREAM_ENDED    /* reads get what is left, then rc or the end */
+};
+
+struct lf_stream {
+    struct lf_fs *fs;
+    struct lf_node *node;        /* the handle's, which outlives the stream */
+    enum stream_state state;
+    enum lf_err rc;              /* why it ended, or LF_OK */
+    struct lf_client_call *call; /* while it runs */
+    bool paused;
+    struct lf_buf prompt;        /* of the turn to come */
+    struct lf_buf bytes;         /* arrived, not read */
+    struct lf_op_list readers;
+    struct fuse_pollhandle *poll; /* to be told, or NULL */
+    struct lf_timer interrupted; /* set: a read was interrupted, and none has come since */
+};
+
+/* ---- Ends ------------------------------------------------------------------------------------- */
+
+static void notify(struct lf_stream *s)
+{
+    if (!s->poll)
+        return;
+    fuse_lowlevel_notify_poll(s->poll);
+    fuse_pollhandle_destroy(s->poll);
+    s->poll = NULL;
+}
+
+/* Of all that runs; rc is what readers get after the bytes that are left. */
+static void stream_end(struct lf_stream *s, enum lf_err rc)
+{
+    lf_client_cancel(s->call);
+    s->call = NULL;
+    s->paused = false;
+    s->state = STREAM_ENDED;
+    s->rc = rc;
+    lf_timer_clear(&s->interrupted);
+    lf_op_wake(&s->readers, LF_OK);
+    notify(s);
+}
+
+static void on_return_timeout(void *arg)
+{
+    struct lf_stream *s = arg;
+    if (s->state == STREAM_RUNNING)
+        stream_end(s, LF_E_CANCELLED);
+}
+
+struct lf_stream *lf_stream_new(struct lf_fs *fs, struct lf_node *n)
+{
+    struct lf_stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->fs = fs;
+    s->node = n;
+    lf_buf_init(&s->prompt, LF_PROMPT_BYTES_MAX);
+    lf_buf_init(&s->bytes, 0);
+    TAILQ_INIT(&s->readers);
+    s->interrupted.fn = on_return_timeout;
+    s->interrupted.arg = s;
+    return s;
+}
+
+void lf_stream_free(struct lf_stream *s)
+{
+    if (!s)
+        return;
+    lf_assert(TAILQ_EMPTY(&s->readers));
+    lf_client_cancel(s->call);
+    lf_timer_clear(&s->interrupted);
+    if (s->poll)
+        fuse_pollhandle_destroy(s->poll);
+    lf_buf_free(&s->prompt);
+    lf_buf_free(&s->bytes);
+    free(s);
+}
+
+/* ---- What arrives ----------------------------------------------------------------------------- */
+
+static void read_more(struct lf_op *op, enum lf_err rc);
+
+static enum lf_client_flow on_piece(void *arg, const void *data, size_t n)
+{
+    struct lf_stream *s = arg;
+    if (s->bytes.len > 0 && n > STREAM_BUFFER_BYTES - s->bytes.len) {
+        s->paused = true;
+        return LF_CLIENT_PAUSE;
+    }
+    if (lf_buf_append(&s->bytes, data, n) != LF_OK)
+        return LF_CLIENT_ABORT;
+    lf_op_wake(&s->readers, LF_OK);
+    notify(s);
+    return LF_CLIENT_TAKEN;
+}
+
+static void on_end(void *arg, const struct lf_client_result *r)
+{
+    struct lf_stream *s = arg;
+    s->call = NULL;
+    if (r->rc != LF_OK)
+        lf_log(LF_LOG_INFO, "fs", "%s/%s: %s", s->node->parent->name, s->node->name,
+               r->diag->text);
+    stream_end(s, r->rc);
+}
+
+static enum lf_err stream_start(struct lf_stream *s)
+{
+    char url[LF_FS_URL_MAX];
+    struct lf_place place;
+    struct lf_client_spec spec = {
+        .path = url, .reply_max = 4096, .on_data = on_piece, .on_done = on_end, .arg = s};
+    lf_node_place(s->node, &place);
+    enum lf_err rc;
+    if (s->node->kind == LF_KIND_PROGRESS) {
+        rc = lf_fs_file_url(url, &place, "?follow=1");
+        spec.method = "GET";
+    } else {
+        if (s->prompt.len > 0 && s->prompt.data[s->prompt.len - 1] == '\n')
+            s->prompt.len--; /* the end of the line */
+        rc = lf_fs_adapter_url(url, place.owner, "/generate");
+        spec.method = "POST";
+        spec.content_type = "text/plain";
+        spec.body = s->prompt.data;
+        spec.body_bytes = s->prompt.len;
+    }
+    if (rc == LF_OK)
+        rc = lf_client_start(&s->call, s->fs->client, &spec, NULL);
+    if (rc == LF_OK)
+        s->state = STREAM_RUNNING;
+    lf_buf_free(&s->prompt);
+    return rc;
+}
+
+/* ---- Reading ---------------------------------------------------------------------------------- */
+
+static void reply_bytes(struct lf_op *op)
+{
+    struct lf_stream *s = op->handle->stream;
+    size_t n = op->size < s->bytes.len ? op->size : s->bytes.len;
+    if (fuse_reply_buf(op->req, s->bytes.data, n) != -ENOENT)
+        lf_buf_drop_front(&s->bytes, n);
+    lf_op_end(op);
+}
+
+static void read_more(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_stream *s = op->handle->stream;
+    if (rc != LF_OK) { /* interrupted */
+        if (s->state == STREAM_RUNNING)
+            lf_timer_set(s->fs, &s->interrupted, STREAM_RETURN_MS);
+        lf_op_reply(op, rc);
+    } else if (s->bytes.len > 0) {
+        reply_bytes(op);
+    } else if (s->state == STREAM_ENDED && s->rc != LF_OK) {
+        lf_op_reply(op, s->rc);
+    } else if (s->state == STREAM_ENDED) {
+        fuse_reply_buf(op->req, NULL, 0);
+        lf_op_end(op);
+    } else if (op->fi.flags & O_NONBLOCK) {
+        lf_op_reply(op, LF_E_OVERLOADED); /* EAGAIN */
+    } else {
+        lf_op_wait(op, &s->readers, read_more);
+    }
+}
+
+static void read_start(struct lf_op *op)
+{
+    struct lf_stream *s = op->handle->stream;
+    enum lf_err rc = s->state == STREAM_IDLE ? stream_start(s) : LF_OK;
+    if (rc == LF_OK)
+        read_more(op, LF_OK);
+    else
+        lf_op_reply(op, rc);
+}
+
+/* Nothing was written: the adapter's `prompt` must be there. */
+static void read_stored(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_place place;
+    const struct lf_tree_adapter *a = NULL;
+    const struct lf_tree_file *prompt = NULL;
+    lf_node_place(op->node, &place);
+    if (rc == LF_OK)
+        a = lf_tree_adapter(op->fs->tree, place.owner);
+    if (rc == LF_OK && !a)
+        rc = LF_E_NOT_FOUND;
+    if (rc != LF_OK) {
+        lf_op_reply(op, rc);
+        return;
+    }
+    prompt = lf_tree_file(a, "prompt");
+    if (prompt && prompt->bytes > 0) {
+        read_start(op);
+        return;
+    }
+    fuse_reply_err(op->req, ENODATA);
+    lf_op_end(op);
+}
+
+void lf_stream_read(struct lf_op *op)
+{
+    struct lf_stream *s = op->handle->stream;
+    lf_timer_clear(&s->interrupted);
+    if (s->paused && s->bytes.len <= STREAM_BUFFER_BYTES / 2) {
+        s->paused = false;
+        lf_client_resume(s->call);
+    }
+    if (s->state == STREAM_IDLE && s->node->kind == LF_KIND_GENERATE && s->prompt.len == 0)
+        lf_fs_look(op, op->node, read_stored);
+    else
+        read_start(op);
+}
+
+/* ---- Writing, closing, polling ---------------------------------------------------------------- */
+
+enum lf_err lf_stream_write(struct lf_stream *s, const void *data, size_t n)
+{
+    if (s->state != STREAM_IDLE) { /* the next turn */
+        stream_end(s, LF_E_CANCELLED);
+        lf_buf_reset(&s->bytes);
+        s->state = STREAM_IDLE;
+        s->rc = LF_OK;
+    }
+    return lf_buf_append(&s->prompt, data, n);
+}
+
+void lf_stream_flush(struct lf_stream *s)
+{
+    if (s->state == STREAM_RUNNING && s->interrupted.due_ns)
+        stream_end(s, LF_E_CANCELLED);
+}
+
+unsigned lf_stream_poll(struct lf_stream *s, struct fuse_pollhandle *ph)
+{
+    unsigned events = s->node->kind == LF_KIND_GENERATE ? STREAM_WRITABLE : 0;
+    bool starts = s->node->kind == LF_KIND_PROGRESS || s->prompt.len > 0;
+    if (s->poll)
+        fuse_pollhandle_destroy(s->poll);
+    s->poll = ph;
+    if (s->state == STREAM_IDLE && (!starts || stream_start(s) != LF_OK))
+        return events | STREAM_READABLE; /* the read says what is wrong, or starts */
+    if (s->bytes.len > 0 || s->state == STREAM_ENDED)
+        events |= STREAM_READABLE;
+    return events;
+}

@@ -1,0 +1,34 @@
+/* Streams: `generate` and `progress`, whose bytes come when they come.
+ *
+ * A read is answered as soon as there is a byte, and by nothing (the end) when the daemon has ended
+ * the stream. Nothing starts before the first read, or poll.
+ *
+ * `generate` opened read-only answers the adapter's stored `prompt`; without one a read fails with
+ * ENODATA, so that a walk over the tree (grep -r, a backup) starts no generation where no person has
+ * asked for it. Opened read-write it is a conversation: what is written is the prompt (one newline
+ * at its end is not part of it), reads answer it up to their end, the next write starts the next
+ * turn; a read without a write answers the stored prompt.
+ *
+ * A generation ends with its handle. It also ends when a read was interrupted and the reader closes,
+ * or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a handler
+ * (Python restarts such a read) does not.
+ */
+#ifndef LF_FS_STREAM_H
+#define LF_FS_STREAM_H
+
+#include "fs/state.h"
+
+/* Of a GENERATE or PROGRESS node. NULL: out of memory. */
+struct lf_stream *lf_stream_new(struct lf_fs *fs, struct lf_node *n);
+/* Ends what is going on. No operation waits for it any more: the kernel has released the handle. */
+void lf_stream_free(struct lf_stream *s);
+/* op: a READ of op->size bytes on a handle with a stream. Replies now or later: buf, err. */
+void lf_stream_read(struct lf_op *op);
+/* A piece of the prompt. */
+enum lf_err lf_stream_write(struct lf_stream *s, const void *data, size_t n) LF_MUST_CHECK;
+/* One of the handle's descriptors is closed. */
+void lf_stream_flush(struct lf_stream *s);
+/* The poll(2) events that are there; ph (may be NULL) is told when there are more. Takes ph. */
+unsigned lf_stream_poll(struct lf_stream *s, struct fuse_pollhandle *ph);
+
+#endif

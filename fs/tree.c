@@ -1,0 +1,330 @@
+/* The snapshot: JSON to sorted arrays in one arena. */
+#include "fs/tree.h"
+
+#include "core/arena.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TREE_PATH_DEPTH_MAX 3    /* "versions/3/adapter_model.safetensors" */
+#define TREE_FILES_MAX 100000    /* of one adapter: its versions' files */
+
+struct snapshot {
+    struct lf_tree tree; /* first: a tree is its snapshot */
+    struct lf_arena arena;
+    int counts;
+};
+
+/* ---- Names ------------------------------------------------------------------------------------ */
+
+/* One to TREE_PATH_DEPTH_MAX good names with a '/' between them. */
+static bool path_ok(const char *path)
+{
+    char part[LF_NAME_MAX + 1];
+    for (int depth = 0; depth < TREE_PATH_DEPTH_MAX; depth++) {
+        size_t n = strcspn(path, "/");
+        if (n > LF_NAME_MAX)
+            return false;
+        memcpy(part, path, n);
+        part[n] = '\0';
+        if (!lf_name_ok(part))
+            return false;
+        if (!path[n])
+            return true;
+        path += n + 1;
+    }
+    return false;
+}
+
+static int file_order(const void *a, const void *b)
+{
+    return strcmp(((const struct lf_tree_file *)a)->path, ((const struct lf_tree_file *)b)->path);
+}
+
+static int adapter_order(const void *a, const void *b)
+{
+    const struct lf_tree_adapter *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static int base_order(const void *a, const void *b)
+{
+    return strcmp(((const struct lf_tree_base *)a)->name, ((const struct lf_tree_base *)b)->name);
+}
+
+static int id_order(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* ---- Parsing ---------------------------------------------------------------------------------- */
+
+static enum lf_err out_of_memory(struct lf_diag *diag)
+{
+    return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
+}
+
+/* A list's length, within `max`; a missing list is an empty one. */
+static enum lf_err list_size(size_t *n, const json_t *list, size_t max, const char *what,
+                             struct lf_diag *diag)
+{
+    *n = 0;
+    if (!list || json_is_null(list))
+        return LF_OK;
+    if (!json_is_array(list))
+        return lf_fail(diag, LF_E_DAMAGED, "\"%s\" is not a list", what);
+    if (json_array_size(list) > max)
+        return lf_fail(diag, LF_E_TOO_BIG, "%zu %s are over the limit", json_array_size(list), what);
+    *n = json_array_size(list);
+    return LF_OK;
+}
+
+static enum lf_err parse_files(struct lf_tree_adapter *out, struct lf_arena *arena,
+                               const json_t *files, struct lf_diag *diag)
+{
+    size_t n = json_object_size(files), kept = 0;
+    if (n > TREE_FILES_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "%s: %zu files are over the limit", out->name, n);
+    struct lf_tree_file *list = lf_arena_alloc(arena, n * sizeof *list + 1);
+    if (!list)
+        return out_of_memory(diag);
+    const char *path;
+    json_t *pair;
+    json_object_foreach((json_t *)(uintptr_t)files, path, pair) {
+        json_int_t bytes = json_integer_value(json_array_get(pair, 0));
+        if (!path_ok(path) || json_array_size(pair) != 2 || bytes < 0)
+            continue;
+        list[kept].path = lf_arena_strdup(arena, path);
+        if (!list[kept].path)
+            return out_of_memory(diag);
+        list[kept].bytes = (uint64_t)bytes;
+        list[kept].mtime_ms = json_integer_value(json_array_get(pair, 1));
+        kept++;
+    }
+    qsort(list, kept, sizeof *list, file_order);
+    out->files = list;
+    out->n_files = kept;
+    return LF_OK;
+}
+
+static enum lf_err parse_versions(struct lf_tree_adapter *out, struct lf_arena *arena,
+                                  const json_t *versions, struct lf_diag *diag)
+{
+    size_t n, kept = 0;
+    enum lf_err rc = list_size(&n, versions, TREE_FILES_MAX, "versions", diag);
+    if (rc != LF_OK)
+        return rc;
+    int64_t *list = lf_arena_alloc(arena, n * sizeof *list + 1);
+    if (!list)
+        return out_of_memory(diag);
+    for (size_t i = 0; i < n; i++) {
+        json_int_t v = json_integer_value(json_array_get(versions, i));
+        if (v > 0)
+            list[kept++] = v;
+    }
+    qsort(list, kept, sizeof *list, id_order);
+    out->versions = list;
+    out->n_versions = kept;
+    return LF_OK;
+}
+
+/* *kept: the entry has a name that can stand in a path. */
+static enum lf_err parse_adapter(struct lf_tree_adapter *out, bool *kept, struct lf_arena *arena,
+                                 const json_t *j, struct lf_diag *diag)
+{
+    const char *name = json_string_value(json_object_get(j, "name"));
+    *kept = name && lf_name_ok(name);
+    if (!*kept)
+        return LF_OK;
+    out->name = lf_arena_strdup(arena, name);
+    if (!out->name)
+        return out_of_memory(diag);
+    out->created_ms = json_integer_value(json_object_get(j, "created_ms"));
+    out->changed_ms = json_integer_value(json_object_get(j, "changed_ms"));
+    out->current = json_integer_value(json_object_get(j, "current"));
+    enum lf_err rc = parse_versions(out, arena, json_object_get(j, "versions"), diag);
+    return rc == LF_OK ? parse_files(out, arena, json_object_get(j, "files"), diag) : rc;
+}
+
+static enum lf_err parse_adapters(struct snapshot *s, const json_t *list, struct lf_diag *diag)
+{
+    size_t n, n_kept = 0;
+    enum lf_err rc = list_size(&n, list, LF_ADAPTERS_MAX, "adapters", diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_tree_adapter *adapters = lf_arena_alloc(&s->arena, n * sizeof *adapters + 1);
+    if (!adapters)
+        return out_of_memory(diag);
+    for (size_t i = 0; i < n && rc == LF_OK; i++) {
+        bool kept;
+        rc = parse_adapter(&adapters[n_kept], &kept, &s->arena, json_array_get(list, i), diag);
+        if (rc != LF_OK || !kept)
+            continue;
+        if (adapters[n_kept].changed_ms > s->tree.changed_ms)
+            s->tree.changed_ms = adapters[n_kept].changed_ms;
+        n_kept++;
+    }
+    qsort(adapters, n_kept, sizeof *adapters, adapter_order);
+    s->tree.adapters = adapters;
+    s->tree.n_adapters = n_kept;
+    return rc;
+}
+
+static enum lf_err parse_bases(struct snapshot *s, const json_t *list, struct lf_diag *diag)
+{
+    size_t n, kept = 0;
+    enum lf_err rc = list_size(&n, list, LF_ADAPTERS_MAX, "bases", diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_tree_base *bases = lf_arena_alloc(&s->arena, n * sizeof *bases + 1);
+    if (!bases)
+        return out_of_memory(diag);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *j = json_array_get(list, i);
+        const char *name = json_string_value(json_object_get(j, "name"));
+        json_int_t info = json_integer_value(json_object_get(j, "info_bytes"));
+        json_int_t config = json_integer_value(json_object_get(j, "config_bytes"));
+        if (!name || !lf_name_ok(name))
+            continue;
+        bases[kept].name = lf_arena_strdup(&s->arena, name);
+        if (!bases[kept].name)
+            return out_of_memory(diag);
+        bases[kept].created_ms = json_integer_value(json_object_get(j, "created_ms"));
+        bases[kept].info_bytes = info > 0 ? (uint64_t)info : 0;
+        bases[kept].config_bytes = config > 0 ? (uint64_t)config : 0;
+        kept++;
+    }
+    qsort(bases, kept, sizeof *bases, base_order);
+    s->tree.bases = bases;
+    s->tree.n_bases = kept;
+    return LF_OK;
+}
+
+enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, struct lf_diag *diag)
+{
+    json_t *root = NULL;
+    struct snapshot *s = calloc(1, sizeof *s);
+    if (!s)
+        return out_of_memory(diag);
+    lf_arena_init(&s->arena);
+    s->counts = 1;
+    enum lf_err rc = lf_json_parse(&root, json, n, diag);
+    if (rc == LF_OK && !json_is_object(root))
+        rc = lf_fail(diag, LF_E_DAMAGED, "the tree is not an object");
+    if (rc == LF_OK)
+        rc = parse_bases(s, json_object_get(root, "bases"), diag);
+    if (rc == LF_OK)
+        rc = parse_adapters(s, json_object_get(root, "adapters"), diag);
+    if (rc == LF_OK) {
+        s->tree.generation = json_integer_value(json_object_get(root, "generation"));
+        *out = &s->tree;
+    } else {
+        lf_tree_release(&s->tree);
+    }
+    json_decref(root);
+    return rc;
+}
+
+struct lf_tree *lf_tree_hold(struct lf_tree *t)
+{
+    if (t)
+        ((struct snapshot *)t)->counts++;
+    return t;
+}
+
+void lf_tree_release(struct lf_tree *t)
+{
+    struct snapshot *s = (struct snapshot *)t;
+    if (!s || --s->counts > 0)
+        return;
+    lf_arena_free(&s->arena);
+    free(s);
+}
+
+/* ---- Finding ---------------------------------------------------------------------------------- */
+
+const struct lf_tree_adapter *lf_tree_adapter(const struct lf_tree *t, const char *name)
+{
+    struct lf_tree_adapter key = {.name = name};
+    return bsearch(&key, t->adapters, t->n_adapters, sizeof key, adapter_order);
+}
+
+const struct lf_tree_base *lf_tree_base(const struct lf_tree *t, const char *name)
+{
+    struct lf_tree_base key = {.name = name};
+    return bsearch(&key, t->bases, t->n_bases, sizeof key, base_order);
+}
+
+const struct lf_tree_file *lf_tree_file(const struct lf_tree_adapter *a, const char *path)
+{
+    struct lf_tree_file key = {.path = path};
+    return bsearch(&key, a->files, a->n_files, sizeof key, file_order);
+}
+
+const struct lf_tree_file *lf_tree_files_below(const struct lf_tree_adapter *a, const char *prefix,
+                                               size_t *n)
+{
+    size_t lo = 0, hi = a->n_files, len = strlen(prefix);
+    while (lo < hi) { /* the first that is not before the prefix */
+        size_t mid = lo + (hi - lo) / 2;
+        if (strcmp(a->files[mid].path, prefix) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    size_t end = lo;
+    while (end < a->n_files && strncmp(a->files[end].path, prefix, len) == 0)
+        end++;
+    *n = end - lo;
+    return a->files + lo;
+}
+
+bool lf_tree_has_version(const struct lf_tree_adapter *a, int64_t version)
+{
+    return bsearch(&version, a->versions, a->n_versions, sizeof version, id_order) != NULL;
+}
+
+/* ---- The queue -------------------------------------------------------------------------------- */
+
+enum lf_err lf_tree_jobs_parse(struct lf_tree_jobs *out, const char *json, size_t n,
+                               struct lf_diag *diag)
+{
+    json_t *root = NULL;
+    size_t n_jobs = 0, kept = 0;
+    int64_t *ids = NULL;
+    enum lf_err rc = lf_json_parse(&root, json, n, diag);
+    const json_t *list = json_is_array(root) ? root : json_object_get(root, "jobs");
+    if (rc == LF_OK)
+        rc = list_size(&n_jobs, list, LF_JSON_BYTES_MAX, "jobs", diag);
+    if (rc == LF_OK) {
+        ids = calloc(n_jobs + 1, sizeof *ids);
+        if (!ids)
+            rc = out_of_memory(diag);
+    }
+    for (size_t i = 0; rc == LF_OK && i < n_jobs; i++) {
+        json_int_t id = json_integer_value(json_object_get(json_array_get(list, i), "id"));
+        if (id > 0)
+            ids[kept++] = id;
+    }
+    json_decref(root);
+    if (rc != LF_OK)
+        return rc;
+    qsort(ids, kept, sizeof *ids, id_order);
+    *out = (struct lf_tree_jobs){ids, kept};
+    return LF_OK;
+}
+
+void lf_tree_jobs_free(struct lf_tree_jobs *jobs)
+{
+    free(jobs->ids);
+    *jobs = (struct lf_tree_jobs){0};
+}
+
+bool lf_tree_jobs_has(const struct lf_tree_jobs *jobs, int64_t id)
+{
+    return jobs->n && bsearch(&id, jobs->ids, jobs->n, sizeof id, id_order) != NULL;
+}
