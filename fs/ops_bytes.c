@@ -1,7 +1,7 @@
 /* Bytes: read, write, flush, setattr, poll. */
 #include "fs/draft.h"
 #include "fs/state.h"
-#include "fs/stream.h"
+#include "fs/feed.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -112,7 +112,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     op->off = off < 0 ? 0 : (uint64_t)off;
     op->size = size;
     if (h->stream)
-        lf_stream_read(op);
+        lf_feed_read(op);
     else if (kind == LF_KIND_LOG)
         lf_fs_look(op, op->node, read_log);
     else
@@ -230,7 +230,7 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
         return;
     }
     if (h->stream) {
-        reply_write(req, lf_stream_write(h->stream, data, size), size);
+        reply_write(req, lf_feed_write(h->stream, data, size), size);
         return;
     }
     if (lf_draft_bytes(h->node)) {
@@ -268,7 +268,7 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct lf_handle *h = lf_fs_handle(fi);
     struct lf_node *n = h->node;
     if (h->stream)
-        lf_stream_flush(h->stream);
+        lf_feed_flush(h->stream);
     if (n->kind == LF_KIND_CTL && h->text.len > 0) {
         flush_ctl(req, h);
         return;
@@ -387,7 +387,7 @@ static void on_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
     (void)ino;
     struct lf_handle *h = lf_fs_handle(fi);
     if (h->stream) {
-        fuse_reply_poll(req, lf_stream_poll(h->stream, ph));
+        fuse_reply_poll(req, lf_feed_poll(h->stream, ph));
         return;
     }
     if (ph)

@@ -2,7 +2,7 @@
 #include "fs/draft.h"
 #include "fs/removal.h"
 #include "fs/state.h"
-#include "fs/stream.h"
+#include "fs/feed.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ struct lf_handle *lf_handle_new(struct lf_fs *fs, struct lf_node *n)
 void lf_handle_discard(struct lf_handle *h)
 {
     LIST_REMOVE(h, link);
-    lf_stream_free(h->stream);
+    lf_feed_free(h->stream);
     lf_buf_free(&h->text);
     free(h);
 }
@@ -174,7 +174,7 @@ static void open_known(struct lf_op *op)
     enum lf_kind kind = op->node->kind;
     enum lf_err rc = LF_OK;
     if (lf_kind_is_stream(kind)) {
-        op->handle->stream = lf_stream_new(op->fs, op->node);
+        op->handle->stream = lf_feed_new(op->fs, op->node);
         rc = op->handle->stream ? LF_OK : LF_E_NO_MEMORY;
     } else if (kind == LF_KIND_README || kind == LF_KIND_CTL) {
         rc = open_text(op);

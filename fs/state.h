@@ -108,7 +108,7 @@ void lf_fs_changed(struct lf_fs *fs);
 
 /* ---- Handles ---------------------------------------------------------------------------------- */
 
-struct lf_stream;
+struct lf_feed;
 
 struct lf_handle {
     LIST_ENTRY(lf_handle) link;
@@ -116,7 +116,7 @@ struct lf_handle {
     bool writes;                 /* counts among its draft's writers */
     struct lf_buf text;          /* TEXT and its like: the answer; CTL: the unfinished line;
                                     a directory: its names, each ending in NUL */
-    struct lf_stream *stream;    /* PROGRESS, GENERATE */
+    struct lf_feed *stream;    /* PROGRESS, GENERATE */
 };
 
 /* NULL: out of memory. */

@@ -13,22 +13,22 @@
  * or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a handler
  * (Python restarts such a read) does not.
  */
-#ifndef LF_FS_STREAM_H
-#define LF_FS_STREAM_H
+#ifndef LF_FS_FEED_H
+#define LF_FS_FEED_H
 
 #include "fs/state.h"
 
 /* Of a GENERATE or PROGRESS node. NULL: out of memory. */
-struct lf_stream *lf_stream_new(struct lf_fs *fs, struct lf_node *n);
+struct lf_feed *lf_feed_new(struct lf_fs *fs, struct lf_node *n);
 /* Ends what is going on. No operation waits for it any more: the kernel has released the handle. */
-void lf_stream_free(struct lf_stream *s);
+void lf_feed_free(struct lf_feed *s);
 /* op: a READ of op->size bytes on a handle with a stream. Replies now or later: buf, err. */
-void lf_stream_read(struct lf_op *op);
+void lf_feed_read(struct lf_op *op);
 /* A piece of the prompt. */
-enum lf_err lf_stream_write(struct lf_stream *s, const void *data, size_t n) LF_MUST_CHECK;
+enum lf_err lf_feed_write(struct lf_feed *s, const void *data, size_t n) LF_MUST_CHECK;
 /* One of the handle's descriptors is closed. */
-void lf_stream_flush(struct lf_stream *s);
+void lf_feed_flush(struct lf_feed *s);
 /* The poll(2) events that are there; ph (may be NULL) is told when there are more. Takes ph. */
-unsigned lf_stream_poll(struct lf_stream *s, struct fuse_pollhandle *ph);
+unsigned lf_feed_poll(struct lf_feed *s, struct fuse_pollhandle *ph);
 
 #endif

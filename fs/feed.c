@@ -1,5 +1,5 @@
 /* Streams: one HTTP call a turn, a bounded buffer, waiting readers. */
-#include "fs/stream.h"
+#include "fs/feed.h"
 
 #include "core/log.h"
 
@@ -17,7 +17,7 @@ enum stream_state {
     STREAM_ENDED    /* reads get what is left, then rc or the end */
 };
 
-struct lf_stream {
+struct lf_feed {
     struct lf_fs *fs;
     struct lf_node *node;        /* the handle's, which outlives the stream */
     enum stream_state state;
@@ -33,7 +33,7 @@ struct lf_stream {
 
 /* ---- Ends ------------------------------------------------------------------------------------- */
 
-static void notify(struct lf_stream *s)
+static void notify(struct lf_feed *s)
 {
     if (!s->poll)
         return;
@@ -43,7 +43,7 @@ static void notify(struct lf_stream *s)
 }
 
 /* Of all that runs; rc is what readers get after the bytes that are left. */
-static void stream_end(struct lf_stream *s, enum lf_err rc)
+static void stream_end(struct lf_feed *s, enum lf_err rc)
 {
     lf_client_cancel(s->call);
     s->call = NULL;
@@ -57,14 +57,14 @@ static void stream_end(struct lf_stream *s, enum lf_err rc)
 
 static void on_return_timeout(void *arg)
 {
-    struct lf_stream *s = arg;
+    struct lf_feed *s = arg;
     if (s->state == STREAM_RUNNING)
         stream_end(s, LF_E_CANCELLED);
 }
 
-struct lf_stream *lf_stream_new(struct lf_fs *fs, struct lf_node *n)
+struct lf_feed *lf_feed_new(struct lf_fs *fs, struct lf_node *n)
 {
-    struct lf_stream *s = calloc(1, sizeof *s);
+    struct lf_feed *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->fs = fs;
@@ -77,7 +77,7 @@ struct lf_stream *lf_stream_new(struct lf_fs *fs, struct lf_node *n)
     return s;
 }
 
-void lf_stream_free(struct lf_stream *s)
+void lf_feed_free(struct lf_feed *s)
 {
     if (!s)
         return;
@@ -97,7 +97,7 @@ static void read_more(struct lf_op *op, enum lf_err rc);
 
 static enum lf_client_flow on_piece(void *arg, const void *data, size_t n)
 {
-    struct lf_stream *s = arg;
+    struct lf_feed *s = arg;
     if (s->bytes.len > 0 && n > STREAM_BUFFER_BYTES - s->bytes.len) {
         s->paused = true;
         return LF_CLIENT_PAUSE;
@@ -111,7 +111,7 @@ static enum lf_client_flow on_piece(void *arg, const void *data, size_t n)
 
 static void on_end(void *arg, const struct lf_client_result *r)
 {
-    struct lf_stream *s = arg;
+    struct lf_feed *s = arg;
     s->call = NULL;
     if (r->rc != LF_OK)
         lf_log(LF_LOG_INFO, "fs", "%s/%s: %s", s->node->parent->name, s->node->name,
@@ -119,7 +119,7 @@ static void on_end(void *arg, const struct lf_client_result *r)
     stream_end(s, r->rc);
 }
 
-static enum lf_err stream_start(struct lf_stream *s)
+static enum lf_err stream_start(struct lf_feed *s)
 {
     char url[LF_FS_URL_MAX];
     struct lf_place place;
@@ -151,7 +151,7 @@ static enum lf_err stream_start(struct lf_stream *s)
 
 static void reply_bytes(struct lf_op *op)
 {
-    struct lf_stream *s = op->handle->stream;
+    struct lf_feed *s = op->handle->stream;
     size_t n = op->size < s->bytes.len ? op->size : s->bytes.len;
     if (fuse_reply_buf(op->req, s->bytes.data, n) != -ENOENT)
         lf_buf_drop_front(&s->bytes, n);
@@ -160,7 +160,7 @@ static void reply_bytes(struct lf_op *op)
 
 static void read_more(struct lf_op *op, enum lf_err rc)
 {
-    struct lf_stream *s = op->handle->stream;
+    struct lf_feed *s = op->handle->stream;
     if (rc != LF_OK) { /* interrupted */
         if (s->state == STREAM_RUNNING)
             lf_timer_set(s->fs, &s->interrupted, STREAM_RETURN_MS);
@@ -181,7 +181,7 @@ static void read_more(struct lf_op *op, enum lf_err rc)
 
 static void read_start(struct lf_op *op)
 {
-    struct lf_stream *s = op->handle->stream;
+    struct lf_feed *s = op->handle->stream;
     enum lf_err rc = s->state == STREAM_IDLE ? stream_start(s) : LF_OK;
     if (rc == LF_OK)
         read_more(op, LF_OK);
@@ -213,9 +213,9 @@ static void read_stored(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
-void lf_stream_read(struct lf_op *op)
+void lf_feed_read(struct lf_op *op)
 {
-    struct lf_stream *s = op->handle->stream;
+    struct lf_feed *s = op->handle->stream;
     lf_timer_clear(&s->interrupted);
     if (s->paused && s->bytes.len <= STREAM_BUFFER_BYTES / 2) {
         s->paused = false;
@@ -229,7 +229,7 @@ void lf_stream_read(struct lf_op *op)
 
 /* ---- Writing, closing, polling ---------------------------------------------------------------- */
 
-enum lf_err lf_stream_write(struct lf_stream *s, const void *data, size_t n)
+enum lf_err lf_feed_write(struct lf_feed *s, const void *data, size_t n)
 {
     if (s->state != STREAM_IDLE) { /* the next turn */
         stream_end(s, LF_E_CANCELLED);
@@ -240,13 +240,13 @@ enum lf_err lf_stream_write(struct lf_stream *s, const void *data, size_t n)
     return lf_buf_append(&s->prompt, data, n);
 }
 
-void lf_stream_flush(struct lf_stream *s)
+void lf_feed_flush(struct lf_feed *s)
 {
     if (s->state == STREAM_RUNNING && s->interrupted.due_ns)
         stream_end(s, LF_E_CANCELLED);
 }
 
-unsigned lf_stream_poll(struct lf_stream *s, struct fuse_pollhandle *ph)
+unsigned lf_feed_poll(struct lf_feed *s, struct fuse_pollhandle *ph)
 {
     unsigned events = s->node->kind == LF_KIND_GENERATE ? STREAM_WRITABLE : 0;
     bool starts = s->node->kind == LF_KIND_PROGRESS || s->prompt.len > 0;
