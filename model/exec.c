@@ -102,6 +102,11 @@ void lf_exec_free(struct lf_exec *x)
     free(x);
 }
 
+const struct lf_exec_limits *lf_exec_limits(const struct lf_exec *x)
+{
+    return &x->limits;
+}
+
 void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out)
 {
     *out = x->memory;
