@@ -25,14 +25,18 @@ struct wait {
     bool done;
 };
 
-static enum lf_err read_key(struct lf_buf *out, const char *path, struct lf_diag *diag)
+enum lf_err lf_remote_key(struct lf_buf *out, const struct lf_remote_options *o,
+                          struct lf_diag *diag)
 {
-    enum lf_err rc = lf_file_read(out, path, KEY_FILE_MAX, diag);
+    const char *env = getenv("LORAFS_API_KEY");
+    if (!o->key_file)
+        return env ? lf_buf_puts(out, env) : LF_OK;
+    enum lf_err rc = lf_file_read(out, o->key_file, KEY_FILE_MAX, diag);
     if (rc != LF_OK)
         return rc;
     size_t n = out->len ? strcspn(out->data, "\r\n") : 0;
     if (n == 0)
-        return lf_fail(diag, LF_E_INVALID, "%s: its first line is empty", path);
+        return lf_fail(diag, LF_E_INVALID, "%s: its first line is empty", o->key_file);
     out->data[n] = 0;
     return LF_OK;
 }
@@ -42,15 +46,14 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
 {
     char socket[LF_PATH_MAX];
     struct lf_buf key;
-    lf_buf_init(&key, KEY_FILE_MAX + 1);
+    lf_buf_init(&key, KEY_FILE_MAX);
     lf_place_socket(socket);
     struct lf_remote *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
-    if (rc == LF_OK && o->key_file)
-        rc = read_key(&key, o->key_file, diag);
     if (rc == LF_OK)
-        rc = lf_client_new(&c->http, o->url ? o->url : socket,
-                         o->key_file ? key.data : getenv("LORAFS_API_KEY"), diag);
+        rc = lf_remote_key(&key, o, diag);
+    if (rc == LF_OK)
+        rc = lf_client_new(&c->http, o->url ? o->url : socket, key.data, diag);
     lf_buf_free(&key);
     if (rc != LF_OK) {
         free(c);
