@@ -3,7 +3,8 @@
  * device.c keeps what all backends share: the handles, the ledger of device memory (ceiling, used,
  * peak) and the choice of a backend; everything below this table is the backend's own. A backend
  * is one `const struct lf_backend` and one `const struct lf_ops`; its functions are named
- * lf_<backend>_<op>, one file an op: gpu/ops/<op>/{ref.c,cpu.c,cuda.cu}.
+ * lf_<backend>_<op>, one file an op: gpu/ops/<op>/{ref.c,cpu.c,cuda.cu}. `open` may choose another
+ * table of operations than the backend's (the cpu's depends on the machine).
  *
  * In the common subset of C17 and C++17.
  */
@@ -82,8 +83,14 @@ extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
     void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n)
 
 LF_DECLARE_OPS(ref);
-LF_DECLARE_OPS(cpu);
 LF_DECLARE_OPS(cuda);
+/* The cpu backend's, once for each instruction set (gpu/cpu/isa.h). */
+LF_DECLARE_OPS(cpu_base);
+extern const struct lf_ops lf_cpu_base_ops;
+#ifdef LF_HAVE_AVX2
+LF_DECLARE_OPS(cpu_avx2);
+extern const struct lf_ops lf_cpu_avx2_ops;
+#endif
 
 #ifdef __cplusplus
 }

@@ -1,35 +1,9 @@
-/* The cpu backend: a pool of threads, vector kernels, OpenBLAS for the large dense products. */
-#include "gpu/cpu.h"
+/* The cpu backend: a pool of threads, and kernels for the instruction set that is there. */
+#include "gpu/cpu/run.h"
 #include "gpu/host.h"
 
-#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static const struct lf_ops cpu_ops = {
-    .linear_scratch_bytes = lf_host_linear_scratch_bytes,
-    .embed = lf_ref_embed,
-    .norm = lf_ref_norm,
-    .norm_bwd = lf_ref_norm_bwd,
-    .linear = lf_ref_linear,
-    .linear_bwd = lf_ref_linear_bwd,
-    .lora = lf_ref_lora,
-    .lora_bwd = lf_ref_lora_bwd,
-    .rope = lf_ref_rope,
-    .kv_write = lf_ref_kv_write,
-    .attn = lf_ref_attn,
-    .attn_bwd = lf_ref_attn_bwd,
-    .glu = lf_ref_glu,
-    .glu_bwd = lf_ref_glu_bwd,
-    .add = lf_ref_add,
-    .gather = lf_ref_gather,
-    .scatter = lf_ref_scatter,
-    .softcap = lf_ref_softcap,
-    .cross_entropy = lf_ref_cross_entropy,
-    .sample = lf_ref_sample,
-    .sumsq = lf_ref_sumsq,
-    .adam = lf_ref_adam,
-};
 
 struct job {
     lf_cpu_fn fn;
@@ -52,14 +26,17 @@ void lf_cpu_run(struct lf_stream *s, size_t n, size_t grain, lf_cpu_fn fn, const
     pthread_mutex_unlock(&cpu->lock);
 }
 
-static bool has_avx2(void)
+static const struct lf_ops *best_ops(const char **isa)
 {
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
-#else
-    return false;
+#ifdef LF_HAVE_AVX2
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("f16c")) {
+        *isa = "AVX2";
+        return &lf_cpu_avx2_ops;
+    }
 #endif
+    *isa = "base instructions";
+    return &lf_cpu_base_ops;
 }
 
 static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_options *options,
@@ -78,8 +55,7 @@ static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_option
                      cpu->threads);
         goto out;
     }
-    cpu->avx2 = has_avx2();
-    openblas_set_num_threads(1); /* the pool's workers call it side by side */
+    dev->ops = best_ops(&cpu->isa);
     pthread_mutex_init(&cpu->lock, NULL);
     dev->impl = cpu;
     cpu = NULL;
@@ -103,8 +79,8 @@ static void cpu_close(struct lf_device *dev)
 static void cpu_info(struct lf_device *dev, struct lf_device_info *out)
 {
     const struct lf_cpu *cpu = dev->impl;
-    snprintf(out->name, sizeof out->name, "cpu (%d thread%s%s)", cpu->threads,
-             cpu->threads == 1 ? "" : "s", cpu->avx2 ? ", AVX2" : "");
+    snprintf(out->name, sizeof out->name, "cpu (%d thread%s, %s)", cpu->threads,
+             cpu->threads == 1 ? "" : "s", cpu->isa);
     out->units = cpu->threads;
     lf_host_memory(out);
 }
@@ -113,7 +89,7 @@ const struct lf_backend lf_backend_cpu = {
     .kind = LF_DEVICE_CPU,
     .name = "cpu",
     .act = LF_F32,
-    .ops = &cpu_ops,
+    .ops = &lf_cpu_base_ops,
     .open = cpu_open,
     .close = cpu_close,
     .info = cpu_info,

@@ -342,6 +342,7 @@ static void compare(const struct rig *r, const struct mirror *m)
         ref2 += x * x;
         n++;
     }
+    ref2 = fmax(ref2, m->floor * m->floor * (double)n);
     double rms = n ? sqrt(ref2 / (double)n) : 0;
     for (size_t i = 0; i < m->n; i++) {
         double x = rig_got(m, RIG_REF, i), y = rig_got(m, RIG_DUT, i);

@@ -49,6 +49,7 @@ struct mirror {
     void *init[2]; /* host: what is uploaded before a run */
     void *base[2]; /* device: a guard, the data, a guard */
     void *got[2];  /* host: what the last run left */
+    double floor; /* output: the least rms that errors are measured by; for sums that cancel */
     bool output;
     bool loose;   /* output: elements that the definition leaves alone may be written */
     bool scratch; /* output: not compared */

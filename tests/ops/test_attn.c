@@ -4,10 +4,11 @@
 
 #include <math.h>
 
-static const struct rig_limits OUT = {.f32 = {1e-11, 3e-5}, .bf16 = {3e-5, 3e-2}};
-static const struct rig_limits LSE = {.f32 = {1e-11, 1e-5}, .bf16 = {1e-8, 1e-3}};
-/* delta subtracts two near things: the gradient's error is relative to its rms. */
-static const struct rig_limits GRADIENT = {.f32 = {1e-10, 1e-4}, .bf16 = {2e-4, 6e-2}};
+/* Scores reach 60 in the sharp cases, where an fp32 ulp is 4e-6 and goes into an exponent; and delta
+ * subtracts two near things. */
+static const struct rig_limits OUT = {.f32 = {3e-11, 1e-4}, .bf16 = {3e-5, 3e-2}};
+static const struct rig_limits LSE = {.f32 = {1e-10, 1e-4}, .bf16 = {1e-8, 1e-3}};
+static const struct rig_limits GRADIENT = {.f32 = {1e-9, 5e-4}, .bf16 = {2e-4, 6e-2}};
 
 struct attn_case {
     const struct rig_seq *seqs;
@@ -146,6 +147,7 @@ static void carries_gradients_back(void **state)
         c.dq = rig_out_act(r, "dq", T * (size_t)c.ldq, GRADIENT);
         c.dk = rig_out_act(r, "dk", T * (size_t)c.ldkv, GRADIENT);
         c.dv = rig_out_act(r, "dv", T * (size_t)c.ldkv, GRADIENT);
+        c.dq->floor = c.dk->floor = 0.1; /* a lone token's are 0, but for rounding */
         c.delta = rig_out(r, "delta", LF_F32, T * (size_t)c.H, GRADIENT);
         c.delta->loose = true;
         rig_run(r, backward, &c);

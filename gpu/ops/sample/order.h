@@ -15,4 +15,13 @@ static inline uint32_t lf_order_key(float x)
     return u & 0x80000000u ? ~u : u | 0x80000000u;
 }
 
+/* The float of a key. */
+static inline float lf_order_float(uint32_t key)
+{
+    float x;
+    key = key & 0x80000000u ? key & 0x7FFFFFFFu : ~key;
+    memcpy(&x, &key, sizeof x);
+    return x;
+}
+
 #endif

@@ -2,6 +2,7 @@
 #include "core/rng.h"
 #include "gpu/backend.h"
 #include "gpu/ops/sample/order.h"
+#include "gpu/ops/sample/penalty.h"
 
 #include <math.h>
 
@@ -33,26 +34,18 @@ static double total_mass(const struct row *r)
     return sum;
 }
 
-static bool seen(const int32_t *ids, int n, int32_t id)
-{
-    for (int i = 0; i < n; i++)
-        if (ids[i] == id)
-            return true;
-    return false;
-}
-
 static void penalize(struct row *r, const struct lf_sample_params *p, const int32_t *history)
 {
     const int32_t *ids = history + p->history_off;
     for (int i = 0; p->repetition_penalty != 1 && i < p->history_n; i++)
-        if (!seen(ids, i, ids[i])) {
+        if (!lf_sample_seen(ids, i, ids[i])) {
             float *x = &r->x[ids[i]];
             *x = *x > 0 ? *x / p->repetition_penalty : *x * p->repetition_penalty;
         }
     ids += p->history_n - p->completion_n;
     for (int i = 0; i < p->completion_n; i++) {
         r->x[ids[i]] -= p->frequency_penalty;
-        if (!seen(ids, i, ids[i]))
+        if (!lf_sample_seen(ids, i, ids[i]))
             r->x[ids[i]] -= p->presence_penalty;
     }
 }
@@ -123,21 +116,6 @@ static int32_t choose(struct row *r, const struct lf_sample_params *p)
     return draw(r, lf_rng_unit(lf_rng_u32(p->seed, p->counter, 0)));
 }
 
-/* The logit that `penalize` was given for id, from what it made of it. */
-static double raw_logit(const struct row *r, const struct lf_sample_params *p,
-                        const int32_t *history, int32_t id)
-{
-    const int32_t *ids = history + p->history_off;
-    double x = r->x[id];
-    int count = 0;
-    for (int i = p->history_n - p->completion_n; i < p->history_n; i++)
-        count += ids[i] == id;
-    x += (double)p->frequency_penalty * count + (count > 0 ? p->presence_penalty : 0);
-    if (p->repetition_penalty == 1 || !seen(ids, p->history_n, id))
-        return x;
-    return x > 0 ? x * p->repetition_penalty : x / p->repetition_penalty;
-}
-
 void lf_ref_sample(struct lf_stream *s, const struct lf_sample_args *a)
 {
     (void)s;
@@ -149,6 +127,6 @@ void lf_ref_sample(struct lf_stream *s, const struct lf_sample_args *a)
         penalize(&r, p, a->history);
         a->ids[m] = choose(&r, p);
         if (a->logprob)
-            a->logprob[m] = (float)(raw_logit(&r, p, a->history, a->ids[m]) - lse);
+            a->logprob[m] = (float)(lf_sample_raw_logit(r.x[a->ids[m]], p, a->history, a->ids[m]) - lse);
     }
 }

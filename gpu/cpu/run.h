@@ -4,8 +4,8 @@
  * One operation at a time runs on a cpu device, whatever stream it came from: lf_cpu_run holds
  * the device's lock. Inside it each worker has LF_CPU_SCRATCH bytes of its own.
  */
-#ifndef LF_GPU_CPU_H
-#define LF_GPU_CPU_H
+#ifndef LF_GPU_CPU_RUN_H
+#define LF_GPU_CPU_RUN_H
 
 #include "core/pool.h"
 #include "gpu/backend.h"
@@ -19,7 +19,7 @@ struct lf_cpu {
     pthread_mutex_t lock;
     char *scratch; /* threads x LF_CPU_SCRATCH */
     int threads;
-    bool avx2; /* AVX2, FMA and F16C are there */
+    const char *isa; /* the instruction set of the kernels in use */
 };
 
 static inline struct lf_cpu *lf_cpu_of(const struct lf_stream *s)
@@ -33,5 +33,13 @@ typedef void (*lf_cpu_fn)(const void *args, size_t begin, size_t end, void *scra
 /* Runs fn over [0, n) on all threads, in parts that are multiples of grain; n <= grain stays on
  * this thread. */
 void lf_cpu_run(struct lf_stream *s, size_t n, size_t grain, lf_cpu_fn fn, const void *args);
+
+#define LF_CPU_SHARE 16384 /* simple operations (a microsecond or two in all) worth waking a thread for */
+
+/* The grain for loops whose iterations do `work` simple operations each. */
+static inline size_t lf_cpu_grain(size_t work)
+{
+    return work ? (LF_CPU_SHARE + work - 1) / work : LF_CPU_SHARE;
+}
 
 #endif

@@ -1,0 +1,293 @@
+/* Dense products on one thread. */
+#include "gpu/cpu/gemm.h"
+
+#define ROWS 6      /* of C in registers: 6 x 2 vectors of sums, 2 of B, 1 of A */
+#define ROW_BLOCK 96 /* rows of A that stay in the second cache while the panels pass */
+#define DEPTH 512    /* of K at a time: a panel of 32 KiB */
+#define EDGE_DEPTH 64 /* of K at a time, where the last columns of an unpacked B are packed */
+
+struct tile {
+    float *C;
+    size_t ldc;
+    struct lf_mat A;
+    const float *B; /* 16 columns, from the right k on */
+    size_t ldb, K;
+    float alpha;
+    bool accumulate;
+};
+
+LF_INLINE void finish(float *c, lf_v8 sum, float alpha, bool accumulate)
+{
+    lf_v8 v = sum * alpha;
+    lf_v8_store(c, accumulate ? lf_v8_load(c) + v : v);
+}
+
+/* m rows, a whole panel; m is a constant at each call. */
+LF_INLINE void tile_rows(const struct tile *t, const size_t m)
+{
+    lf_v8 left[ROWS], right[ROWS];
+    const float *a = t->A.p, *b = t->B;
+    ptrdiff_t rs = t->A.rs, cs = t->A.cs;
+    for (size_t i = 0; i < m; i++)
+        left[i] = right[i] = (lf_v8){0};
+    for (size_t k = 0; k < t->K; k++, a += cs, b += t->ldb) {
+        lf_v8 b0 = lf_v8_load(b), b1 = lf_v8_load(b + 8);
+#pragma GCC unroll 6
+        for (size_t i = 0; i < m; i++) {
+            float x = a[(ptrdiff_t)i * rs];
+            left[i] += b0 * x;
+            right[i] += b1 * x;
+        }
+    }
+#pragma GCC unroll 6
+    for (size_t i = 0; i < m; i++) {
+        finish(t->C + i * t->ldc, left[i], t->alpha, t->accumulate);
+        finish(t->C + i * t->ldc + 8, right[i], t->alpha, t->accumulate);
+    }
+}
+
+static void tile_any(const struct tile *t, size_t m)
+{
+    switch (m) {
+    case 1:
+        tile_rows(t, 1);
+        break;
+    case 2:
+        tile_rows(t, 2);
+        break;
+    case 3:
+        tile_rows(t, 3);
+        break;
+    case 4:
+        tile_rows(t, 4);
+        break;
+    case 5:
+        tile_rows(t, 5);
+        break;
+    default:
+        tile_rows(t, 6);
+    }
+}
+
+/* The last panel may be narrower: its sums go by way of a buffer. */
+static void tile_narrow(const struct tile *t, size_t m, size_t n)
+{
+    float wide[ROWS * LF_PANEL];
+    struct tile all = *t;
+    all.C = wide;
+    all.ldc = LF_PANEL;
+    all.accumulate = false;
+    tile_any(&all, m);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            float *c = &t->C[i * t->ldc + j];
+            *c = (t->accumulate ? *c : 0) + wide[i * LF_PANEL + j];
+        }
+}
+
+/* Rows [i0, i1) of 16 columns, or the n < 16 that are left; t->C and t->A are row 0's. */
+static void tile_column(const struct tile *t, size_t i0, size_t i1, size_t n)
+{
+    for (size_t i = i0; i < i1; i += ROWS) {
+        struct tile row = *t;
+        size_t m = i1 - i < ROWS ? i1 - i : ROWS;
+        row.C += i * t->ldc;
+        row.A.p += (ptrdiff_t)i * t->A.rs;
+        if (n >= LF_PANEL)
+            tile_any(&row, m);
+        else
+            tile_narrow(&row, m, n);
+    }
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* panel_step: floats from one group of 16 columns of B to the next. */
+static void gemm_blocks(const struct tile *all, size_t panel_step, size_t M, size_t N)
+{
+    for (size_t i0 = 0; i0 < M; i0 += ROW_BLOCK) {
+        size_t i1 = min_size(i0 + ROW_BLOCK, M);
+        for (size_t k0 = 0; k0 < all->K; k0 += DEPTH) {
+            struct tile t = *all;
+            t.K = min_size(DEPTH, all->K - k0);
+            t.A.p += (ptrdiff_t)k0 * t.A.cs;
+            t.accumulate = all->accumulate || k0 > 0;
+            for (size_t j = 0; j < N; j += LF_PANEL) {
+                t.B = all->B + j / LF_PANEL * panel_step + k0 * all->ldb;
+                t.C = all->C + j;
+                tile_column(&t, i0, i1, N - j);
+            }
+        }
+    }
+}
+
+void lf_gemm(float *C, size_t ldc, struct lf_mat A, const float *B, size_t M, size_t N, size_t K,
+             float alpha, bool accumulate)
+{
+    struct tile t = {C, ldc, A, B, LF_PANEL, K, alpha, accumulate};
+    gemm_blocks(&t, K * LF_PANEL, M, N);
+}
+
+/* The last n < 16 columns of an unpacked B, which may not be read past their end. */
+static void gemm_edge(const struct tile *all, size_t M, size_t n)
+{
+    float packed[EDGE_DEPTH * LF_PANEL];
+    for (size_t k = 0; k < all->K; k += EDGE_DEPTH) {
+        struct tile t = *all;
+        t.K = min_size(EDGE_DEPTH, all->K - k);
+        t.A.p += (ptrdiff_t)k * t.A.cs;
+        t.accumulate = all->accumulate || k > 0;
+        t.B = packed;
+        t.ldb = LF_PANEL;
+        lf_pack_rows(packed, all->B + k * all->ldb, all->ldb, t.K, n);
+        tile_column(&t, 0, M, n);
+    }
+}
+
+void lf_gemm_rows(float *C, size_t ldc, struct lf_mat A, const float *B, size_t ldb, size_t M,
+                  size_t N, size_t K, float alpha, bool accumulate)
+{
+    struct tile t = {C, ldc, A, B, ldb, K, alpha, accumulate};
+    size_t whole = N / LF_PANEL * LF_PANEL;
+    gemm_blocks(&t, LF_PANEL, M, whole);
+    if (whole == N)
+        return;
+    t.B += whole;
+    t.C += whole;
+    gemm_edge(&t, M, N - whole);
+}
+
+void lf_pack_rows(float *dst, const float *src, size_t ld, size_t K, size_t N)
+{
+    for (size_t j = 0; j < N; j += LF_PANEL) {
+        size_t n = N - j < LF_PANEL ? N - j : LF_PANEL;
+        for (size_t k = 0; k < K; k++, dst += LF_PANEL) {
+            memcpy(dst, src + k * ld + j, n * sizeof *dst);
+            memset(dst + n, 0, (LF_PANEL - n) * sizeof *dst);
+        }
+    }
+}
+
+/* Eight rows of eight, transposed: columns of src become rows of dst. */
+LF_INLINE void transpose8(float *dst, size_t ldd, const float *src, size_t lds)
+{
+#define MIX __builtin_shufflevector
+    lf_v8 r[8], s[8];
+    for (size_t i = 0; i < 8; i++)
+        r[i] = lf_v8_load(src + i * lds);
+    for (size_t i = 0; i < 8; i += 2) {
+        s[i] = MIX(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        s[i + 1] = MIX(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    for (size_t i = 0; i < 8; i += 4)
+        for (size_t h = 0; h < 2; h++) {
+            r[i + 2 * h] = MIX(s[i + h], s[i + 2 + h], 0, 1, 8, 9, 4, 5, 12, 13);
+            r[i + 2 * h + 1] = MIX(s[i + h], s[i + 2 + h], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    for (size_t i = 0; i < 4; i++) {
+        lf_v8_store(dst + i * ldd, MIX(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+        lf_v8_store(dst + (i + 4) * ldd, MIX(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+    }
+}
+
+void lf_pack_columns(float *dst, const float *src, size_t ld, size_t K, size_t N)
+{
+    for (size_t j = 0; j < N; j += LF_PANEL, dst += K * LF_PANEL) {
+        size_t n = N - j < LF_PANEL ? N - j : LF_PANEL, k = 0;
+        const float *rows = src + j * ld;
+        for (; n == LF_PANEL && k + 8 <= K; k += 8) {
+            transpose8(dst + k * LF_PANEL, LF_PANEL, rows + k, ld);
+            transpose8(dst + k * LF_PANEL + 8, LF_PANEL, rows + 8 * ld + k, ld);
+        }
+        for (; k < K; k++)
+            for (size_t i = 0; i < LF_PANEL; i++)
+                dst[k * LF_PANEL + i] = i < n ? rows[i * ld + k] : 0;
+    }
+}
+
+/* ---- Rows by rows ---- */
+
+/* The sums of eight vectors. */
+LF_INLINE lf_v8 sums_of(const lf_v8 *v)
+{
+    lf_v8 a[4], b[2];
+    for (size_t i = 0; i < 4; i++)
+        a[i] = MIX(v[2 * i], v[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14) +
+               MIX(v[2 * i], v[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    for (size_t i = 0; i < 2; i++)
+        b[i] = MIX(a[2 * i], a[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
+               MIX(a[2 * i], a[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
+    return MIX(b[0], b[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+           MIX(b[0], b[1], 4, 5, 6, 7, 12, 13, 14, 15);
+}
+
+struct dots {
+    float *C;
+    const float *A, *B;
+    size_t ldc, lda, ldb, K;
+    float alpha;
+    bool accumulate;
+};
+
+/* m rows of A by n rows of B; both are constants at each call, m * n <= 12. */
+LF_INLINE void dots_block(const struct dots *d, const size_t m, const size_t n)
+{
+    lf_v8 sum[12];
+    size_t k = 0;
+    for (size_t i = 0; i < m * n; i++)
+        sum[i] = (lf_v8){0};
+    for (; k + 8 <= d->K; k += 8) {
+        lf_v8 a[4];
+#pragma GCC unroll 4
+        for (size_t i = 0; i < m; i++)
+            a[i] = lf_v8_load(d->A + i * d->lda + k);
+#pragma GCC unroll 8
+        for (size_t j = 0; j < n; j++) {
+            lf_v8 b = lf_v8_load(d->B + j * d->ldb + k);
+#pragma GCC unroll 4
+            for (size_t i = 0; i < m; i++)
+                sum[i * n + j] += a[i] * b;
+        }
+    }
+    for (size_t j = 0; k < d->K && j < n; j++) {
+        lf_v8 b = lf_v8_load_part(d->B + j * d->ldb + k, d->K - k);
+        for (size_t i = 0; i < m; i++)
+            sum[i * n + j] += lf_v8_load_part(d->A + i * d->lda + k, d->K - k) * b;
+    }
+    if (m == 1 && n == 8) {
+        finish(d->C, sums_of(sum), d->alpha, d->accumulate);
+        return;
+    }
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            float *c = &d->C[i * d->ldc + j];
+            *c = (d->accumulate ? *c : 0) + d->alpha * lf_v8_sum(sum[i * n + j]);
+        }
+}
+
+/* All N rows of B, n at a time, then one at a time. */
+LF_INLINE void dots_rows(struct dots d, const size_t m, const size_t n, size_t N)
+{
+    size_t j = 0;
+    for (; j + n <= N; j += n, d.C += n, d.B += n * d.ldb)
+        dots_block(&d, m, n);
+    for (; j < N; j++, d.C++, d.B += d.ldb)
+        dots_block(&d, m, 1);
+}
+
+void lf_gemm_dots(float *C, size_t ldc, const float *A, size_t lda, const float *B, size_t ldb,
+                  size_t M, size_t N, size_t K, float alpha, bool accumulate)
+{
+    struct dots d = {C, A, B, ldc, lda, ldb, K, alpha, accumulate};
+    for (; M >= 4; M -= 4, d.A += 4 * lda, d.C += 4 * ldc)
+        dots_rows(d, 4, 3, N);
+    if (M == 3)
+        dots_rows(d, 3, 4, N);
+    else if (M == 2)
+        dots_rows(d, 2, 4, N);
+    else if (M == 1)
+        dots_rows(d, 1, 8, N);
+}

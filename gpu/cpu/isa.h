@@ -1,0 +1,72 @@
+/* Names and vectors of the instruction set that a cpu source is compiled for. Private to gpu/.
+ *
+ * gpu/cpu/ and the ops' cpu.c are compiled once for each set (CMakeLists.txt): `base`, which every
+ * machine of the architecture runs, and on x86-64 `avx2` (AVX2, FMA, F16C). LF_CPU_ISA is the
+ * set's name; it becomes a part of every symbol, and the backend picks a table when it opens.
+ */
+#ifndef LF_GPU_CPU_ISA_H
+#define LF_GPU_CPU_ISA_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+#define LF_ISA_JOIN2(isa, name) lf_cpu_##isa##_##name
+#define LF_ISA_JOIN(isa, name) LF_ISA_JOIN2(isa, name)
+#define LF_ISA(name) LF_ISA_JOIN(LF_CPU_ISA, name)
+
+#define LF_INLINE static inline __attribute__((always_inline))
+
+/* Eight floats: one register of AVX2, two of SSE and NEON. */
+typedef float lf_v8 __attribute__((vector_size(32)));
+
+LF_INLINE lf_v8 lf_v8_load(const float *p)
+{
+    lf_v8 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+LF_INLINE void lf_v8_store(float *p, lf_v8 v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+#ifdef __AVX2__
+
+/* The first n < 8 elements; the others are 0. */
+LF_INLINE lf_v8 lf_v8_load_part(const float *p, size_t n)
+{
+    __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return (lf_v8)_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane));
+}
+
+LF_INLINE float lf_v8_sum(lf_v8 v)
+{
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)v),
+                             _mm256_extractf128_ps((__m256)v, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+#else
+
+LF_INLINE lf_v8 lf_v8_load_part(const float *p, size_t n)
+{
+    lf_v8 v = {0};
+    memcpy(&v, p, n * sizeof *p);
+    return v;
+}
+
+LF_INLINE float lf_v8_sum(lf_v8 v)
+{
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+#endif
+
+#endif

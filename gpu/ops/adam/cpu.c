@@ -1,0 +1,61 @@
+/* Adam and AdamW on the cpu. */
+#include "gpu/backend.h"
+#include "gpu/cpu/isa.h"
+#include "gpu/cpu/run.h"
+
+#include <math.h>
+
+/* What is the same for every element of a run. */
+struct step {
+    const struct lf_adam_args *a;
+    float grad_scale;  /* with the clip in it */
+    float keep;        /* of p, where weight decay is decoupled */
+    float joined;      /* weight decay that joins the gradient */
+    float rate;        /* lr / correction of m */
+    float correct2;    /* sqrt of the correction of v */
+};
+
+static void part(const void *args, size_t begin, size_t end, void *scratch)
+{
+    const struct step *s = args;
+    float *p = s->a->p, *m = s->a->m, *v = s->a->v, *g = s->a->g;
+    float b1 = s->a->beta1, b2 = s->a->beta2, eps = s->a->eps;
+    float inverse2 = 1 / s->correct2;
+    (void)scratch;
+#pragma omp simd
+    for (size_t i = begin; i < end; i++) {
+        float gi = g[i] * s->grad_scale + s->joined * p[i];
+        float mi = b1 * m[i] + (1 - b1) * gi;
+        float vi = b2 * v[i] + (1 - b2) * gi * gi;
+        p[i] = s->keep * p[i] - s->rate * mi / (sqrtf(vi) * inverse2 + eps);
+        m[i] = mi;
+        v[i] = vi;
+        g[i] = 0;
+    }
+    if (s->a->copy)
+        memcpy((float *)s->a->copy + begin, p + begin, (end - begin) * sizeof *p);
+}
+
+static struct step step_of(const struct lf_adam_args *a)
+{
+    struct step s = {.a = a, .grad_scale = a->grad_scale, .keep = 1};
+    if (a->sumsq) {
+        double norm = sqrt(a->sumsq[0]) * a->grad_scale, c = a->max_norm / (norm + 1e-6);
+        s.grad_scale = (float)(a->grad_scale * (c < 1 ? c : 1));
+    }
+    if (a->decoupled)
+        s.keep = (float)(1 - (double)a->lr * a->weight_decay);
+    else
+        s.joined = a->weight_decay;
+    s.rate = (float)(a->lr / (1 - pow(a->beta1, a->step)));
+    s.correct2 = (float)sqrt(1 - pow(a->beta2, a->step));
+    return s;
+}
+
+void LF_ISA(adam)(struct lf_stream *s, const struct lf_adam_args *a, int n)
+{
+    for (int r = 0; r < n; r++) {
+        struct step step = step_of(&a[r]);
+        lf_cpu_run(s, a[r].n, LF_CPU_SHARE / 4, part, &step);
+    }
+}

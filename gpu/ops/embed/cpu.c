@@ -1,0 +1,23 @@
+/* Token embedding on the cpu. */
+#include "gpu/backend.h"
+#include "gpu/cpu/run.h"
+#include "gpu/cpu/weights.h"
+
+static void rows(const void *args, size_t begin, size_t end, void *scratch)
+{
+    const struct lf_embed_args *a = args;
+    size_t C = (size_t)a->C;
+    (void)scratch;
+    for (size_t t = begin; t < end; t++) {
+        float *y = (float *)a->y + t * C;
+        size_t id = (size_t)a->ids[t];
+        struct lf_weight_rows row = lf_weight_view(a->e, id, id + 1, 0, C, y);
+        for (size_t c = 0; c < C; c++)
+            y[c] = a->scale * row.p[c];
+    }
+}
+
+void LF_ISA(embed)(struct lf_stream *s, const struct lf_embed_args *a)
+{
+    lf_cpu_run(s, (size_t)a->T, lf_cpu_grain((size_t)a->C), rows, a);
+}

@@ -1,0 +1,206 @@
+/* Linear maps on the cpu: weights are decoded in pieces that stay in the caches.
+ *
+ * Forward, few tokens: each worker takes rows of the weights, and multiplies while it decodes (up to
+ * LF_GEMV_TOKENS) or right after. Many tokens: rows become packed panels of 16 columns for lf_gemm.
+ * Backward: each worker takes columns of the input's gradient and decodes that part of every row.
+ * Tried and slower: OpenBLAS for many tokens (0.6 to 0.9 of lf_gemm's speed on pieces this small).
+ */
+#include "gpu/backend.h"
+#include "gpu/cpu/run.h"
+#include "gpu/cpu/gemm.h"
+#include "gpu/cpu/weights.h"
+
+#define MANY_TOKENS 32 /* from here on packing pays */
+#define DECODE_ROWS 16 /* rows decoded at a time: 64 KiB with PIECE_K */
+#define PIECE_ROWS 64  /* rows of a forward piece */
+#define PIECE_K 1024   /* its depth */
+#define BACK_ROWS 128  /* rows (depth) of a backward piece */
+#define BACK_K 512     /* its columns */
+
+_Static_assert((DECODE_ROWS + PIECE_ROWS) * PIECE_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
+_Static_assert(2 * BACK_ROWS * BACK_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
+_Static_assert(DECODE_ROWS == LF_PANEL, "a decoded group becomes one panel");
+
+LF_INLINE size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Rows [n0, n1) of weight p, all tokens in [t0, t1). */
+struct piece {
+    const struct lf_linear_args *a;
+    const struct lf_weight *w;
+    size_t n0, n1, t0, t1;
+    float *y;       /* row t0, column of n0 */
+    const float *x; /* row t0 */
+    bool accumulate;
+};
+
+static void add_bias(struct piece *c)
+{
+    for (size_t t = 0; t < c->t1 - c->t0; t++) {
+        float *y = c->y + t * (size_t)c->a->ldy;
+        for (size_t n = c->n0; n < c->n1; n++)
+            y[n - c->n0] = (c->accumulate ? y[n - c->n0] : 0) + c->w->bias[n];
+    }
+    c->accumulate = true;
+}
+
+static void few_tokens(const struct piece *c, float *scratch)
+{
+    size_t T = c->t1 - c->t0, ldx = (size_t)c->a->ldx, ldy = (size_t)c->a->ldy;
+    size_t K = (size_t)c->w->K;
+    if (T <= LF_GEMV_TOKENS &&
+        lf_weight_gemv(c->y, ldy, c->w, c->n0, c->n1, c->x, ldx, T, c->accumulate))
+        return;
+    for (size_t n = c->n0; n < c->n1; n += DECODE_ROWS) {
+        size_t end = min_size(n + DECODE_ROWS, c->n1);
+        for (size_t k = 0; k < K; k += PIECE_K) {
+            size_t k1 = min_size(k + PIECE_K, K);
+            struct lf_weight_rows rows = lf_weight_view(c->w, n, end, k, k1, scratch);
+            lf_gemm_dots(c->y + (n - c->n0), ldy, c->x + k, ldx, rows.p, rows.ld, T, end - n,
+                         k1 - k, 1, c->accumulate || k > 0);
+        }
+    }
+}
+
+static void many_tokens(const struct piece *c, float *scratch)
+{
+    size_t T = c->t1 - c->t0, K = (size_t)c->w->K;
+    float *packed = scratch + DECODE_ROWS * PIECE_K;
+    for (size_t k = 0; k < K; k += PIECE_K) {
+        size_t k1 = min_size(k + PIECE_K, K), depth = k1 - k;
+        for (size_t n = c->n0; n < c->n1; n += DECODE_ROWS) {
+            size_t end = min_size(n + DECODE_ROWS, c->n1);
+            struct lf_weight_rows rows = lf_weight_view(c->w, n, end, k, k1, scratch);
+            lf_pack_columns(packed + (n - c->n0) * depth, rows.p, rows.ld, depth, end - n);
+        }
+        lf_gemm(c->y, (size_t)c->a->ldy, (struct lf_mat){c->x + k, c->a->ldx, 1}, packed, T,
+                c->n1 - c->n0, depth, 1, c->accumulate || k > 0);
+    }
+}
+
+static size_t panels_of(int n)
+{
+    return ((size_t)n + LF_PANEL - 1) / LF_PANEL;
+}
+
+/* A part of the work of one call: panels of the weights one after another, then blocks of tokens. */
+struct work {
+    const struct lf_linear_args *a;
+    size_t panels, block; /* of all weights; tokens of a block */
+};
+
+/* Panels [begin, end) of the weights together, tokens [t0, t1). */
+static void forward_panels(const struct work *wk, size_t begin, size_t end, size_t t0, size_t t1,
+                           float *scratch)
+{
+    const struct lf_linear_args *a = wk->a;
+    size_t first = 0; /* panel at which weight p starts */
+    for (int p = 0; p < a->n; p++) {
+        size_t n = panels_of(a->w[p]->N);
+        size_t from = begin > first ? begin - first : 0, to = end > first ? end - first : 0;
+        first += n;
+        for (to = min_size(to, n); from < to; from += PIECE_ROWS / LF_PANEL) {
+            struct piece c = {.a = a, .w = a->w[p], .t0 = t0, .t1 = t1};
+            c.n0 = from * LF_PANEL;
+            c.n1 = min_size(min_size(c.n0 + PIECE_ROWS, to * LF_PANEL), (size_t)c.w->N);
+            c.y = (float *)a->y + t0 * (size_t)a->ldy + (size_t)a->col[p] + c.n0;
+            c.x = (const float *)a->x + t0 * (size_t)a->ldx;
+            c.accumulate = a->accumulate;
+            if (c.w->bias)
+                add_bias(&c);
+            if (t1 - t0 < MANY_TOKENS)
+                few_tokens(&c, scratch);
+            else
+                many_tokens(&c, scratch);
+        }
+    }
+}
+
+static void forward(const void *args, size_t begin, size_t end, void *scratch)
+{
+    const struct work *wk = args;
+    while (begin < end) { /* units are (token block, panel) */
+        size_t tb = begin / wk->panels, from = begin % wk->panels;
+        size_t to = min_size(wk->panels, from + (end - begin));
+        size_t t0 = tb * wk->block, t1 = min_size(t0 + wk->block, (size_t)wk->a->T);
+        forward_panels(wk, from, to, t0, t1, scratch);
+        begin += to - from;
+    }
+}
+
+/* Tokens in one block: all of them, unless there are too few panels for the threads. */
+static size_t token_block(struct lf_stream *s, size_t T, size_t panels)
+{
+    size_t threads = (size_t)lf_cpu_of(s)->threads;
+    if (panels >= 2 * threads || T < 4 * MANY_TOKENS)
+        return T;
+    size_t blocks = (2 * threads + panels - 1) / panels;
+    size_t block = (T + blocks - 1) / blocks;
+    return block < 2 * MANY_TOKENS ? 2 * MANY_TOKENS : block;
+}
+
+void LF_ISA(linear)(struct lf_stream *s, const struct lf_linear_args *a)
+{
+    struct work wk = {.a = a};
+    for (int p = 0; p < a->n; p++)
+        wk.panels += panels_of(a->w[p]->N);
+    if (a->T == 0 || wk.panels == 0)
+        return;
+    wk.block = token_block(s, (size_t)a->T, wk.panels);
+    size_t blocks = ((size_t)a->T + wk.block - 1) / wk.block;
+    lf_cpu_run(s, wk.panels * blocks, 1, forward, &wk);
+}
+
+/* ---- Backward ---- */
+
+struct back {
+    const struct lf_linear_bwd_args *a;
+    size_t panels, block;
+};
+
+/* Columns [k0, k1), at most BACK_K of them, of dx rows [t0, t1). */
+static void backward_columns(const struct lf_linear_bwd_args *a, size_t k0, size_t k1, size_t t0,
+                             size_t t1, float *scratch)
+{
+    float *packed = scratch + BACK_ROWS * BACK_K;
+    float *dx = (float *)a->dx + t0 * (size_t)a->lddx + k0;
+    bool accumulate = a->accumulate;
+    for (int p = 0; p < a->n; p++) {
+        size_t N = (size_t)a->w[p]->N;
+        const float *dy = (const float *)a->dy + t0 * (size_t)a->lddy + (size_t)a->col[p];
+        for (size_t n = 0; n < N; n += BACK_ROWS) {
+            size_t end = min_size(n + BACK_ROWS, N);
+            struct lf_weight_rows rows = lf_weight_view(a->w[p], n, end, k0, k1, scratch);
+            lf_pack_rows(packed, rows.p, rows.ld, end - n, k1 - k0);
+            lf_gemm(dx, (size_t)a->lddx, (struct lf_mat){dy + n, a->lddy, 1}, packed, t1 - t0,
+                    k1 - k0, end - n, 1, accumulate);
+            accumulate = true;
+        }
+    }
+}
+
+static void backward(const void *args, size_t begin, size_t end, void *scratch)
+{
+    const struct back *b = args;
+    size_t K = (size_t)b->a->w[0]->K;
+    while (begin < end) {
+        size_t tb = begin / b->panels, from = begin % b->panels;
+        size_t to = min_size(b->panels, from + (end - begin));
+        to = min_size(to, from + BACK_K / LF_PANEL);
+        size_t t0 = tb * b->block, t1 = min_size(t0 + b->block, (size_t)b->a->T);
+        backward_columns(b->a, from * LF_PANEL, min_size(to * LF_PANEL, K), t0, t1, scratch);
+        begin += to - from;
+    }
+}
+
+void LF_ISA(linear_bwd)(struct lf_stream *s, const struct lf_linear_bwd_args *a)
+{
+    struct back b = {.a = a, .panels = panels_of(a->w[0]->K)};
+    if (a->T == 0)
+        return;
+    b.block = token_block(s, (size_t)a->T, b.panels);
+    size_t blocks = ((size_t)a->T + b.block - 1) / b.block;
+    lf_cpu_run(s, b.panels * blocks, 1, backward, &b);
+}

@@ -1,0 +1,99 @@
+/* RMSNorm and LayerNorm on the cpu: rows over threads, columns over lanes. */
+#include "gpu/backend.h"
+#include "gpu/cpu/isa.h"
+#include "gpu/cpu/run.h"
+
+#include <math.h>
+
+struct moments {
+    float mean, rstd;
+};
+
+static struct moments row_moments(const float *x, int C, bool layer_norm, float eps)
+{
+    float sum = 0, squares = 0;
+    struct moments m = {0};
+    if (layer_norm) {
+#pragma omp simd reduction(+ : sum)
+        for (int c = 0; c < C; c++)
+            sum += x[c];
+        m.mean = sum / (float)C;
+    }
+#pragma omp simd reduction(+ : squares)
+    for (int c = 0; c < C; c++)
+        squares += (x[c] - m.mean) * (x[c] - m.mean);
+    m.rstd = 1 / sqrtf(squares / (float)C + eps);
+    return m;
+}
+
+static void forward(const void *args, size_t begin, size_t end, void *scratch)
+{
+    const struct lf_norm_args *a = args;
+    size_t H = (size_t)a->H, C = (size_t)a->C;
+    (void)scratch;
+    for (size_t row = begin; row < end; row++) {
+        const float *x = (const float *)a->x + row / H * (size_t)a->ldx + row % H * C;
+        float *y = (float *)a->y + row / H * (size_t)a->ldy + row % H * C;
+        struct moments m = row_moments(x, a->C, a->layer_norm, a->eps);
+        if (a->b)
+#pragma omp simd
+            for (size_t c = 0; c < C; c++)
+                y[c] = (x[c] - m.mean) * m.rstd * a->w[c] + a->b[c];
+        else
+#pragma omp simd
+            for (size_t c = 0; c < C; c++)
+                y[c] = (x[c] - m.mean) * m.rstd * a->w[c];
+        if (a->rstd)
+            a->rstd[row] = m.rstd;
+        if (a->mean)
+            a->mean[row] = m.mean;
+    }
+}
+
+void LF_ISA(norm)(struct lf_stream *s, const struct lf_norm_args *a)
+{
+    lf_cpu_run(s, (size_t)a->T * (size_t)a->H, lf_cpu_grain((size_t)a->C), forward, a);
+}
+
+static void row_bwd(float *dx, const float *dy, const float *x, const struct lf_norm_bwd_args *a,
+                    struct moments m)
+{
+    const float *w = a->w;
+    int C = a->C;
+    float g_sum = 0, gx_sum = 0;
+#pragma omp simd reduction(+ : g_sum, gx_sum)
+    for (int c = 0; c < C; c++) {
+        float g = w[c] * dy[c];
+        g_sum += g;
+        gx_sum += g * (x[c] - m.mean);
+    }
+    float g_mean = a->layer_norm ? g_sum / (float)C : 0;
+    float slope = gx_sum / (float)C * m.rstd * m.rstd;
+    if (a->accumulate)
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            dx[c] += m.rstd * (w[c] * dy[c] - g_mean - (x[c] - m.mean) * slope);
+    else
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            dx[c] = m.rstd * (w[c] * dy[c] - g_mean - (x[c] - m.mean) * slope);
+}
+
+static void backward(const void *args, size_t begin, size_t end, void *scratch)
+{
+    const struct lf_norm_bwd_args *a = args;
+    size_t H = (size_t)a->H, C = (size_t)a->C;
+    (void)scratch;
+    for (size_t row = begin; row < end; row++) {
+        size_t t = row / H, column = row % H * C;
+        struct moments m = {a->layer_norm ? a->mean[row] : 0, a->rstd[row]};
+        row_bwd((float *)a->dx + t * (size_t)a->lddx + column,
+                (const float *)a->dy + t * (size_t)a->ldy + column,
+                (const float *)a->x + t * (size_t)a->ldx + column, a, m);
+    }
+}
+
+void LF_ISA(norm_bwd)(struct lf_stream *s, const struct lf_norm_bwd_args *a)
+{
+    lf_cpu_run(s, (size_t)a->T * (size_t)a->H, lf_cpu_grain((size_t)a->C), backward, a);
+}

@@ -1,0 +1,170 @@
+/* Choosing the next token on the cpu: rows over threads; thresholds by bisection, as the definition
+ * finds them, over probabilities that are computed once. */
+#include "core/rng.h"
+#include "gpu/backend.h"
+#include "gpu/cpu/run.h"
+#include "gpu/cpu/vmath.h"
+#include "gpu/ops/sample/order.h"
+#include "gpu/ops/sample/penalty.h"
+
+#include <math.h>
+
+/* A worker's scratch: probabilities, and a mark for each id of the history. */
+#define V_MAX (LF_CPU_SCRATCH / (sizeof(float) + 1))
+#define COST 64 /* of a logit, in simple operations */
+
+struct row {
+    float *x, *p; /* logits; probabilities, not divided by their total, 0 where an id is out */
+    int V;
+};
+
+static float row_max(const float *x, int V)
+{
+    float max = -INFINITY;
+#pragma omp simd reduction(max : max)
+    for (int v = 0; v < V; v++)
+        max = x[v] > max ? x[v] : max;
+    return max;
+}
+
+static float log_sum_exp(const float *x, int V)
+{
+    float max = row_max(x, V), sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int v = 0; v < V; v++)
+        sum += lf_exp(x[v] - max);
+    return max + logf(sum);
+}
+
+static void penalize(float *x, int V, const struct lf_sample_params *p, const int32_t *history,
+                     uint8_t *marks)
+{
+    const int32_t *ids = history + p->history_off;
+    if (p->repetition_penalty != 1) {
+        memset(marks, 0, (size_t)V);
+        for (int i = 0; i < p->history_n; i++) {
+            float *at = &x[ids[i]];
+            if (!marks[ids[i]])
+                *at = *at > 0 ? *at / p->repetition_penalty : *at * p->repetition_penalty;
+            marks[ids[i]] = 1;
+        }
+    }
+    if (p->frequency_penalty == 0 && p->presence_penalty == 0)
+        return;
+    memset(marks, 0, (size_t)V);
+    ids += p->history_n - p->completion_n;
+    for (int i = 0; i < p->completion_n; i++) {
+        x[ids[i]] -= p->frequency_penalty;
+        if (!marks[ids[i]])
+            x[ids[i]] -= p->presence_penalty;
+        marks[ids[i]] = 1;
+    }
+}
+
+static int32_t greedy(const float *x, int V)
+{
+    float max = row_max(x, V);
+    for (int v = 0; v < V; v++)
+        if (x[v] == max)
+            return v;
+    return 0; /* no number in the row is comparable */
+}
+
+static float sum_above(const struct row *r, float threshold)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int v = 0; v < r->V; v++)
+        sum += r->x[v] > threshold ? r->p[v] : 0;
+    return sum;
+}
+
+static float count_above(const struct row *r, float threshold)
+{
+    int n = 0;
+#pragma omp simd reduction(+ : n)
+    for (int v = 0; v < r->V; v++)
+        n += r->x[v] > threshold;
+    return (float)n;
+}
+
+/* Drops the ids whose strict betters amount to `limit` or more. */
+static void keep_top(struct row *r, float max, float limit, bool count)
+{
+    uint32_t low = 0, high = lf_order_key(max);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        float threshold = lf_order_float(middle);
+        if ((count ? count_above(r, threshold) : sum_above(r, threshold)) < limit)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    float lowest = lf_order_float(low);
+#pragma omp simd
+    for (int v = 0; v < r->V; v++)
+        r->p[v] = r->x[v] >= lowest ? r->p[v] : 0;
+}
+
+static float total(const struct row *r)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int v = 0; v < r->V; v++)
+        sum += r->p[v];
+    return sum;
+}
+
+static int32_t draw(const struct row *r, double u)
+{
+    double sum = 0, all = 0;
+    int32_t last = 0;
+    for (int v = 0; v < r->V; v++)
+        all += r->p[v];
+    for (int v = 0; v < r->V && sum <= u * all; v++) {
+        sum += r->p[v];
+        last = r->p[v] > 0 ? v : last;
+    }
+    return last;
+}
+
+static int32_t choose(struct row *r, const struct lf_sample_params *p)
+{
+    if (p->temperature <= 0)
+        return greedy(r->x, r->V);
+    float max = row_max(r->x, r->V), inverse = 1 / p->temperature;
+#pragma omp simd
+    for (int v = 0; v < r->V; v++)
+        r->p[v] = lf_exp((r->x[v] - max) * inverse);
+    if (p->top_k > 0 && p->top_k < r->V)
+        keep_top(r, max, (float)p->top_k, true);
+    if (p->top_p < 1)
+        keep_top(r, max, p->top_p * total(r), false);
+    if (p->min_p > 0)
+        for (int v = 0; v < r->V; v++)
+            r->p[v] = r->p[v] >= p->min_p ? r->p[v] : 0;
+    return draw(r, lf_rng_unit(lf_rng_u32(p->seed, p->counter, 0)));
+}
+
+static void rows(const void *args, size_t begin, size_t end, void *scratch)
+{
+    const struct lf_sample_args *a = args;
+    for (size_t m = begin; m < end; m++) {
+        const struct lf_sample_params *p = &a->params[m];
+        struct row r = {.x = a->logits + m * (size_t)a->V, .p = scratch, .V = a->V};
+        float lse = a->logprob ? log_sum_exp(r.x, r.V) : 0;
+        penalize(r.x, r.V, p, a->history, (uint8_t *)(r.p + r.V));
+        a->ids[m] = choose(&r, p);
+        if (a->logprob)
+            a->logprob[m] =
+                (float)(lf_sample_raw_logit(r.x[a->ids[m]], p, a->history, a->ids[m]) - lse);
+    }
+}
+
+void LF_ISA(sample)(struct lf_stream *s, const struct lf_sample_args *a)
+{
+    if ((size_t)a->V > V_MAX)
+        lf_ref_sample(s, a);
+    else
+        lf_cpu_run(s, (size_t)a->M, lf_cpu_grain(COST * (size_t)a->V), rows, a);
+}

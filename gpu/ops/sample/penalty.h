@@ -1,0 +1,31 @@
+/* Penalties undone: the raw logit of a chosen id, when its row has been used up. Private to gpu/. */
+#ifndef LF_GPU_OPS_SAMPLE_PENALTY_H
+#define LF_GPU_OPS_SAMPLE_PENALTY_H
+
+#include "gpu/ops.h"
+
+static inline bool lf_sample_seen(const int32_t *ids, int n, int32_t id)
+{
+    for (int i = 0; i < n; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+/* The logit of id before the penalties of p made `penalized` of it. */
+static inline double lf_sample_raw_logit(double penalized, const struct lf_sample_params *p,
+                                         const int32_t *history, int32_t id)
+{
+    const int32_t *ids = history + p->history_off;
+    int count = 0;
+    for (int i = p->history_n - p->completion_n; i < p->history_n; i++)
+        count += ids[i] == id;
+    double x = penalized + (double)p->frequency_penalty * count;
+    if (count > 0)
+        x += p->presence_penalty;
+    if (p->repetition_penalty == 1 || !lf_sample_seen(ids, p->history_n, id))
+        return x;
+    return x > 0 ? x * p->repetition_penalty : x / p->repetition_penalty;
+}
+
+#endif
