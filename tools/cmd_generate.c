@@ -105,11 +105,12 @@ static void answer_free(struct answer *a)
     lf_ids_free(&a->ids);
 }
 
-/* Ends the text: what decoder and stop strings held back comes out. */
+/* Ends the text: what decoder and stop strings held back comes out. A base without a tokenizer
+ * answers in ids alone. */
 static enum lf_err answer_finish(struct answer *a, const char *why)
 {
     lf_buf_reset(&a->fresh);
-    enum lf_err rc = lf_decoder_finish(&a->decoder, &a->fresh);
+    enum lf_err rc = a->decoder.tok ? lf_decoder_finish(&a->decoder, &a->fresh) : LF_OK;
     if (rc == LF_OK)
         rc = lf_stop_push(&a->stop, &a->text, a->fresh.data, a->fresh.len);
     if (rc == LF_OK)
@@ -124,7 +125,7 @@ static enum lf_err answer_token(struct answer *a, const struct lf_gen_token *t, 
         return answer_finish(a, "eos");
     lf_buf_reset(&a->fresh);
     enum lf_err rc = lf_ids_push(&a->ids, t->token);
-    if (rc == LF_OK)
+    if (rc == LF_OK && a->decoder.tok)
         rc = lf_decoder_push(&a->decoder, &a->fresh, t->token);
     if (rc == LF_OK)
         rc = lf_stop_push(&a->stop, &a->text, a->fresh.data, a->fresh.len);
