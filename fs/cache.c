@@ -110,11 +110,11 @@ static void cache_ask(struct lf_cache *c)
 {
     char path[64];
     struct lf_client_spec spec = {.method = "GET",
-                                .path = path,
-                                .reply_max = CACHE_REPLY_MAX,
-                                .timeout_s = CACHE_TIMEOUT_S,
-                                .on_done = cache_answered,
-                                .arg = c};
+                                  .path = path,
+                                  .reply_max = CACHE_REPLY_MAX,
+                                  .timeout_s = CACHE_TIMEOUT_S,
+                                  .on_done = cache_answered,
+                                  .arg = c};
     struct lf_op *op;
     c->outdated = false;
     TAILQ_FOREACH(op, &c->next, wait)

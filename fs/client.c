@@ -46,7 +46,7 @@ struct lf_client {
     size_t n_calls;
 };
 
-/* ---- Errors ----------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 static enum lf_err err_from_status(int status)
 {
@@ -126,7 +126,7 @@ static enum lf_err err_from_curl(CURLcode code, struct lf_diag *diag)
     return lf_fail(diag, rc, "the daemon: %s", curl_easy_strerror(code));
 }
 
-/* ---- curl's callbacks for one transfer -------------------------------------------------------- */
+/* ---- curl's callbacks for one transfer ------------------------------------------------------- */
 
 static long response_code(const struct lf_client_call *c)
 {
@@ -190,7 +190,7 @@ static int on_seek(void *arg, curl_off_t off, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-/* ---- curl's callbacks for sockets and time ---------------------------------------------------- */
+/* ---- curl's callbacks for sockets and time --------------------------------------------------- */
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
@@ -221,7 +221,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
-/* ---- The client ------------------------------------------------------------------------------- */
+/* ---- The client ------------------------------------------------------------------------------ */
 
 static enum lf_err parse_target(struct lf_client *h, const char *target, struct lf_diag *diag)
 {
@@ -237,7 +237,14 @@ static enum lf_err parse_target(struct lf_client *h, const char *target, struct 
     if (socket)
         root = "http://lorafs";
     h->root = strdup(root);
-    h->socket = socket ? strdup(socket) : NULL;
+    if (socket && socket[0] != '/') {
+        char *here = getcwd(NULL, 0); /* a mount goes to the background, and there to "/" */
+        if (!here || asprintf(&h->socket, "%s/%s", here, socket) < 0)
+            h->socket = NULL;
+        free(here);
+    } else if (socket) {
+        h->socket = strdup(socket);
+    }
     if (!h->root || (socket && !h->socket))
         return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     size_t n = strlen(h->root);
@@ -267,7 +274,7 @@ static enum lf_err set_up(struct lf_client *h, const char *api_key, struct lf_di
 }
 
 enum lf_err lf_client_new(struct lf_client **out, const char *target, const char *api_key,
-                        struct lf_diag *diag)
+                          struct lf_diag *diag)
 {
     struct lf_client *h = calloc(1, sizeof *h);
     if (!h)
@@ -319,7 +326,7 @@ void lf_client_free(struct lf_client *h)
     free(h);
 }
 
-/* ---- A call ----------------------------------------------------------------------------------- */
+/* ---- A call ---------------------------------------------------------------------------------- */
 
 static enum lf_err add_header(struct lf_client_call *c, const char *line)
 {
@@ -408,7 +415,7 @@ static enum lf_err call_prepare(struct lf_client_call *c, const struct lf_client
 }
 
 enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
-                          const struct lf_client_spec *spec, struct lf_diag *diag)
+                            const struct lf_client_spec *spec, struct lf_diag *diag)
 {
     struct lf_client_call *c = calloc(1, sizeof *c);
     if (!c)
@@ -449,8 +456,8 @@ static void call_end(struct lf_client_call *c, CURLcode code)
 {
     struct lf_diag diag = {""};
     struct lf_client_result r = {.body = c->reply.data ? c->reply.data : "",
-                               .body_bytes = c->reply.len,
-                               .diag = &diag};
+                                 .body_bytes = c->reply.len,
+                                 .diag = &diag};
     r.status = (int)response_code(c);
     if (c->failed != LF_OK)
         r.rc = lf_fail(&diag, c->failed, "the answer could not be kept: %s",

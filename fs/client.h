@@ -1,7 +1,7 @@
 /* The mount's HTTP client: many calls at once, none of which blocks.
  *
- * Everything happens on the one thread that drives the mount. lf_client_fd() is readable when there is
- * work, lf_client_run() does it; callbacks run inside lf_client_run() (on_data also inside
+ * Everything happens on the one thread that drives the mount. lf_client_fd() is readable when there
+ * is work, lf_client_run() does it; callbacks run inside lf_client_run() (on_data also inside
  * lf_client_resume()) and nowhere else. Connections are kept and used again; a daemon that was
  * restarted in between is reached again without a failed call.
  *
@@ -41,7 +41,7 @@ typedef enum lf_client_flow (*lf_client_data_fn)(void *arg, const void *data, si
 
 struct lf_client_spec {
     const char *method;         /* "GET", "POST", "PUT", "DELETE" */
-    const char *path;           /* from the root with its query, of characters that need no escape */
+    const char *path;           /* from the root, with its query; nothing in it needs an escape */
     const char *content_type;   /* of the body; NULL: application/octet-stream */
     const void *body;           /* body_bytes of it, copied; or */
     int body_fd;                /* where body is NULL and body_bytes > 0: sent from offset 0 of this
@@ -50,21 +50,21 @@ struct lf_client_spec {
     uint64_t range_off, range_bytes; /* Range; range_bytes 0: everything */
     size_t reply_max;           /* ceiling of the collected answer; LF_E_TOO_BIG past it */
     int timeout_s;              /* of the whole call; 0: none */
-    lf_client_data_fn on_data;    /* NULL: the answer is collected for on_done */
+    lf_client_data_fn on_data;  /* NULL: the answer is collected for on_done */
     lf_client_done_fn on_done;
     void *arg;
 };
 
-/* target: "http://host:port", "https://...", "unix:PATH" or a path with a '/'. api_key may be NULL.
- * Call it after the process has daemonized. Yours, free with lf_client_free. */
+/* target: "http://host:port", "https://...", "unix:PATH" or a path with a '/' (made absolute).
+ * api_key may be NULL. Yours, free with lf_client_free. */
 enum lf_err lf_client_new(struct lf_client **out, const char *target, const char *api_key,
-                        struct lf_diag *diag) LF_MUST_CHECK;
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* Calls in flight are dropped without their callbacks. */
 void lf_client_free(struct lf_client *h);
 
 /* On failure no callback comes. *out is the client's: valid until on_done or lf_client_cancel. */
 enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
-                          const struct lf_client_spec *spec, struct lf_diag *diag) LF_MUST_CHECK;
+                            const struct lf_client_spec *spec, struct lf_diag *diag) LF_MUST_CHECK;
 /* Ends the call at once, closing its connection; no callback comes any more. Not inside on_data. */
 void lf_client_cancel(struct lf_client_call *c);
 /* After LF_CLIENT_PAUSE: on_data may be called before this returns. Not inside on_data. */

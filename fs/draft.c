@@ -8,7 +8,7 @@
 
 #define DRAFT_REPLY_MAX (64u << 10) /* what the daemon says of an upload */
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 struct lf_draft *lf_draft_get(struct lf_node *n)
 {
@@ -47,7 +47,7 @@ struct lf_stage *lf_draft_bytes(const struct lf_node *n)
     return n->draft ? n->draft->bytes : NULL;
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 bool lf_draft_is_dirty(const struct lf_node *n)
 {
@@ -64,7 +64,8 @@ static void draft_changed(struct lf_draft *d)
 enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n)
 {
     struct lf_draft *d = n->draft;
-    enum lf_err rc = d->bytes ? lf_stage_truncate(d->bytes, 0) : lf_stage_new(&d->bytes, &fs->stages);
+    enum lf_err rc = d->bytes ? lf_stage_truncate(d->bytes, 0)
+                              : lf_stage_new(&d->bytes, &fs->stages);
     if (rc != LF_OK)
         return rc;
     if (d->changes != d->sent)
@@ -89,7 +90,7 @@ enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes)
     return rc;
 }
 
-/* ---- Both ways -------------------------------------------------------------------------------- */
+/* ---- Both ways ------------------------------------------------------------------------------- */
 
 static void use_begin(struct lf_op *op, lf_op_step then)
 {
@@ -109,13 +110,14 @@ static void idle(struct lf_draft *d)
     lf_op_wake(&d->waiters, LF_OK);
 }
 
-/* ---- Fetching --------------------------------------------------------------------------------- */
+/* ---- Fetching -------------------------------------------------------------------------------- */
 
 static enum lf_client_flow load_piece(void *arg, const void *data, size_t n)
 {
     struct lf_op *op = arg;
     struct lf_stage *s = op->node->draft->incoming;
-    return lf_stage_write(s, data, n, lf_stage_bytes(s)) == LF_OK ? LF_CLIENT_TAKEN : LF_CLIENT_ABORT;
+    enum lf_err rc = lf_stage_write(s, data, n, lf_stage_bytes(s));
+    return rc == LF_OK ? LF_CLIENT_TAKEN : LF_CLIENT_ABORT;
 }
 
 static void load_done(struct lf_op *op, enum lf_err rc)
@@ -162,7 +164,7 @@ void lf_draft_load(struct lf_op *op, lf_op_step then)
     load_step(op, LF_OK);
 }
 
-/* ---- Sending ---------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void send_done(struct lf_op *op, enum lf_err rc)
 {
@@ -199,10 +201,10 @@ static void send_step(struct lf_op *op, enum lf_err rc)
     op->changes = d->changes;
     op->answer = NULL;
     struct lf_client_spec spec = {.method = "PUT",
-                                .path = url,
-                                .body_fd = lf_stage_fd(d->bytes),
-                                .body_bytes = lf_stage_bytes(d->bytes),
-                                .reply_max = DRAFT_REPLY_MAX};
+                                  .path = url,
+                                  .body_fd = lf_stage_fd(d->bytes),
+                                  .body_bytes = lf_stage_bytes(d->bytes),
+                                  .reply_max = DRAFT_REPLY_MAX};
     lf_op_call(op, &spec, send_done);
 }
 
@@ -214,7 +216,7 @@ void lf_draft_send(struct lf_op *op, const struct lf_place *to, bool train, lf_o
     send_step(op, LF_OK);
 }
 
-/* ---- The last RELEASE ------------------------------------------------------------------------- */
+/* ---- The last RELEASE ------------------------------------------------------------------------ */
 
 static bool wants_commit(const struct lf_node *n)
 {

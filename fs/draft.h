@@ -1,13 +1,13 @@
 /* Drafts: files on their way to the daemon.
  *
  * A draft is there while a file is open for writing, and holds its bytes in a stage once something
- * needs them there: O_TRUNC and create start empty, the first write into an existing file fetches it
- * first (so O_APPEND and edits in place work, and `touch` fetches nothing).
+ * needs them there: O_TRUNC and create start empty, the first write into an existing file fetches
+ * it first (so O_APPEND and edits in place work, and `touch` fetches nothing).
  *
  * It is dirty when bytes were written, or the size was set, since it was last sent. Tools differ in
  * when they flush, so:
  *   FLUSH, not dirty    nothing (shells flush before the first write); the last verdict again
- *   FLUSH, dirty        sent and checked, not trained: close() fails with EINVAL where it is refused
+ *   FLUSH, dirty        sent and checked, not trained: close() fails (EINVAL) where it is refused
  *   last RELEASE        dirty still (a mapping's late write): sent; then, unless it was refused,
  *                       a dataset.jsonl that changed starts training
  *   RENAME onto it      sent, checked and trained in the rename, which fails where it is refused

@@ -31,7 +31,7 @@ struct lf_feed {
     struct lf_timer interrupted; /* set: a read was interrupted, and none has come since */
 };
 
-/* ---- Ends ------------------------------------------------------------------------------------- */
+/* ---- Ends ------------------------------------------------------------------------------------ */
 
 static void notify(struct lf_feed *s)
 {
@@ -91,7 +91,7 @@ void lf_feed_free(struct lf_feed *s)
     free(s);
 }
 
-/* ---- What arrives ----------------------------------------------------------------------------- */
+/* ---- What arrives ---------------------------------------------------------------------------- */
 
 static void read_more(struct lf_op *op, enum lf_err rc);
 
@@ -147,7 +147,7 @@ static enum lf_err stream_start(struct lf_feed *s)
     return rc;
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static void reply_bytes(struct lf_op *op)
 {
@@ -227,7 +227,7 @@ void lf_feed_read(struct lf_op *op)
         read_start(op);
 }
 
-/* ---- Writing, closing, polling ---------------------------------------------------------------- */
+/* ---- Writing, closing, polling --------------------------------------------------------------- */
 
 enum lf_err lf_feed_write(struct lf_feed *s, const void *data, size_t n)
 {

@@ -4,13 +4,13 @@
  * the stream. Nothing starts before the first read, or poll.
  *
  * `generate` opened read-only answers the adapter's stored `prompt`; without one a read fails with
- * ENODATA, so that a walk over the tree (grep -r, a backup) starts no generation where no person has
- * asked for it. Opened read-write it is a conversation: what is written is the prompt (one newline
- * at its end is not part of it), reads answer it up to their end, the next write starts the next
- * turn; a read without a write answers the stored prompt.
+ * ENODATA, so that a walk over the tree (grep -r, a backup) starts no generation where no person
+ * has asked for it. Opened read-write it is a conversation: what is written is the prompt (one
+ * newline at its end is not part of it), reads answer it up to their end, the next write starts the
+ * next turn; a read without a write answers the stored prompt.
  *
- * A generation ends with its handle. It also ends when a read was interrupted and the reader closes,
- * or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a handler
+ * A generation ends with its handle. It also ends when a read was interrupted and the reader then
+ * closes, or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a handler
  * (Python restarts such a read) does not.
  */
 #ifndef LF_FS_FEED_H

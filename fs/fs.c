@@ -115,6 +115,7 @@ enum lf_err lf_fs_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, st
     }
     if (rc != LF_OK && n->linked)
         return rc;
+    blkcnt_t blocks = (blkcnt_t)((facts.bytes + FS_BLOCK_BYTES - 1) / FS_BLOCK_BYTES);
     *out = (struct stat){.st_ino = lf_node_ino(n),
                          .st_mode = mode,
                          .st_nlink = !n->linked && n->parent ? 0 : S_ISDIR(mode) ? 2 : 1,
@@ -122,7 +123,7 @@ enum lf_err lf_fs_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, st
                          .st_gid = fs->gid,
                          .st_size = (off_t)facts.bytes,
                          .st_blksize = FS_IO_BYTES,
-                         .st_blocks = (blkcnt_t)((facts.bytes + FS_BLOCK_BYTES - 1) / FS_BLOCK_BYTES)};
+                         .st_blocks = blocks};
     set_times(out, facts.mtime_ms ? facts.mtime_ms : fs->mounted_ms);
     *timeout_s = n->kind == LF_KIND_LOG ? 0 : FS_ATTR_TIMEOUT_S;
     return LF_OK;

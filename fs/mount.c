@@ -8,14 +8,18 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +28,7 @@
 #define MAX_BACKGROUND 128     /* read-ahead and releases that the kernel keeps under way */
 #define NS_PER_MS 1000000u
 
-/* ---- The kernel's side ------------------------------------------------------------------------ */
+/* ---- The kernel's side ----------------------------------------------------------------------- */
 
 static void on_init(void *arg, struct fuse_conn_info *conn)
 {
@@ -67,21 +71,41 @@ static enum lf_err make_args(struct fuse_args *args, const struct lf_mount_optio
     return bad ? LF_E_NO_MEMORY : LF_OK;
 }
 
-/* A mount whose process died answers everything with ENOTCONN: it is in the way. */
+/* A mount whose process died answers everything with ENOTCONN: it is in the way. (statvfs asks; the
+ * kernel may answer a stat from memory.) */
 static enum lf_err clear_stale(const char *dir, struct lf_diag *diag)
 {
-    struct stat st;
-    if (stat(dir, &st) == 0)
-        return S_ISDIR(st.st_mode) ? LF_OK
-                                   : lf_fail(diag, LF_E_INVALID, "%s is not a directory", dir);
+    struct statvfs st;
+    if (statvfs(dir, &st) == 0)
+        return LF_OK;
     if (errno != ENOTCONN && errno != ECONNABORTED)
         return lf_fail_errno(diag, errno, "%s", dir);
     lf_log(LF_LOG_WARN, "fs", "%s: clearing the mount of a process that died", dir);
     return lf_mount_undo(dir, true, diag);
 }
 
-/* ---- State ------------------------------------------------------------------------------------ */
+/* A directory, and free: two trees on one would hide each other. dir is absolute. */
+static enum lf_err check_free(const char *dir, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    struct stat st;
+    if (stat(dir, &st) != 0)
+        return lf_fail_errno(diag, errno, "%s", dir);
+    if (!S_ISDIR(st.st_mode))
+        return lf_fail(diag, LF_E_INVALID, "%s is not a directory", dir);
+    FILE *mounts = setmntent("/proc/self/mounts", "r");
+    struct mntent *m;
+    while (mounts && (m = getmntent(mounts)))
+        if (strcmp(m->mnt_type, "fuse.lorafs") == 0 && strcmp(m->mnt_dir, dir) == 0)
+            rc = lf_fail(diag, LF_E_BUSY, "a tree is mounted on %s already", dir);
+    if (mounts)
+        endmntent(mounts);
+    return rc;
+}
 
+/* ---- State ----------------------------------------------------------------------------------- */
+
+/* On failure, too, fs_deinit ends it. */
 static enum lf_err fs_init(struct lf_fs *fs, const struct lf_mount_options *o, struct lf_diag *diag)
 {
     *fs = (struct lf_fs){.uid = getuid(), .gid = getgid(), .mounted_ms = lf_clock_unix_ms()};
@@ -95,11 +119,10 @@ static enum lf_err fs_init(struct lf_fs *fs, const struct lf_mount_options *o, s
     lf_cache_init_tree(&fs->tree_cache, fs);
     lf_cache_init_jobs(&fs->jobs_cache, fs);
     enum lf_err rc = lf_nodes_init(&fs->nodes);
-    if (rc == LF_OK)
-        rc = lf_stage_pool_init(&fs->stages, o->staging, diag);
-    else
-        lf_fail(diag, rc, "out of memory");
-    return rc;
+    if (rc != LF_OK)
+        return lf_fail(diag, rc, "out of memory");
+    rc = lf_stage_pool_init(&fs->stages, o->staging, diag);
+    return rc == LF_OK ? lf_client_new(&fs->client, o->target, o->api_key, diag) : rc;
 }
 
 static void fs_deinit(struct lf_fs *fs)
@@ -123,7 +146,7 @@ static void raise_limits(void)
     }
 }
 
-/* ---- The loop --------------------------------------------------------------------------------- */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
 struct loop {
     struct lf_fs *fs;
@@ -181,8 +204,8 @@ static void serve(struct loop *l)
     }
 }
 
-/* What waits for the kernel's sake is let go, then the tree, then uploads that a close has begun get
- * their time. */
+/* What waits for the kernel's sake is let go, then the tree, then uploads that a close has begun
+ * get their time. */
 static void wind_up(struct loop *l)
 {
     struct lf_fs *fs = l->fs;
@@ -215,21 +238,17 @@ static int open_signals(void)
 }
 
 /* In the process that stays. */
-static enum lf_err run_mounted(struct lf_fs *fs, const struct lf_mount_options *o,
-                               struct lf_diag *diag)
+static enum lf_err run_mounted(struct lf_fs *fs, struct lf_diag *diag)
 {
     struct loop l = {.fs = fs, .signals = open_signals()};
     int fd = fuse_session_fd(fs->session);
     if (l.signals < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
         return lf_fail_errno(diag, errno, "signals");
-    enum lf_err rc = lf_client_new(&fs->client, o->target, o->api_key, diag);
-    if (rc == LF_OK) {
-        serve(&l);
-        wind_up(&l);
-    }
+    serve(&l);
+    wind_up(&l);
     close(l.signals);
     free(l.buf.mem);
-    return rc;
+    return LF_OK;
 }
 
 static enum lf_err go_background(const struct lf_mount_options *o, struct lf_diag *diag)
@@ -253,7 +272,7 @@ static enum lf_err go_background(const struct lf_mount_options *o, struct lf_dia
 }
 
 static enum lf_err mount_and_run(struct lf_fs *fs, const struct lf_mount_options *o,
-                                 struct lf_diag *diag)
+                                 const char *dir, struct lf_diag *diag)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_lowlevel_ops ops;
@@ -263,13 +282,13 @@ static enum lf_err mount_and_run(struct lf_fs *fs, const struct lf_mount_options
     fuse_opt_free_args(&args);
     if (!fs->session)
         return lf_fail(diag, rc == LF_OK ? LF_E_INVALID : rc, "a mount option is not known");
-    if (fuse_session_mount(fs->session, o->dir) != 0) {
+    if (fuse_session_mount(fs->session, dir) != 0) {
         fuse_session_destroy(fs->session);
-        return lf_fail(diag, LF_E_IO, "cannot mount on %s", o->dir);
+        return lf_fail(diag, LF_E_IO, "cannot mount on %s", dir);
     }
     rc = go_background(o, diag);
     if (rc == LF_OK)
-        rc = run_mounted(fs, o, diag);
+        rc = run_mounted(fs, diag);
     fuse_session_unmount(fs->session);
     fuse_session_destroy(fs->session);
     return rc;
@@ -278,38 +297,41 @@ static enum lf_err mount_and_run(struct lf_fs *fs, const struct lf_mount_options
 enum lf_err lf_mount_run(const struct lf_mount_options *o, struct lf_diag *diag)
 {
     struct lf_fs fs;
+    char *dir = NULL; /* absolute: the background is in the root directory */
     raise_limits();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     enum lf_err rc = clear_stale(o->dir, diag);
+    if (rc == LF_OK && !(dir = realpath(o->dir, NULL)))
+        rc = lf_fail_errno(diag, errno, "%s", o->dir);
     if (rc == LF_OK)
-        rc = fs_init(&fs, o, diag);
+        rc = check_free(dir, diag);
     if (rc == LF_OK) {
-        rc = mount_and_run(&fs, o, diag);
+        rc = fs_init(&fs, o, diag);
+        if (rc == LF_OK)
+            rc = mount_and_run(&fs, o, dir, diag);
         fs_deinit(&fs);
     }
+    free(dir);
     curl_global_cleanup();
     return rc;
 }
 
-/* ---- Unmounting ------------------------------------------------------------------------------- */
+/* ---- Unmounting ------------------------------------------------------------------------------ */
 
 /* fusermount3 is what lets a user unmount what that user has mounted. */
 static enum lf_err undo_by_helper(const char *dir, bool lazy, struct lf_diag *diag)
 {
     int status = 0;
-    pid_t child = fork();
-    if (child == 0) {
-        execlp("fusermount3", "fusermount3", "-u", lazy ? "-qz" : "-q", "--", dir, (char *)NULL);
-        _exit(127);
-    }
-    if (child < 0)
-        return lf_fail_errno(diag, errno, "fork");
+    pid_t child;
+    char *argv[] = {(char[]){"fusermount3"}, (char[]){"-u"}, lazy ? (char[]){"-qz"} : (char[]){"-q"},
+                    (char[]){"--"}, (char *)(uintptr_t)dir, NULL};
+    int failed = posix_spawnp(&child, argv[0], NULL, NULL, argv, environ);
+    if (failed)
+        return lf_fail_errno(diag, failed, "fusermount3 (of the package fuse3)");
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return LF_OK;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return lf_fail(diag, LF_E_UNSUPPORTED, "fusermount3 (of the package fuse3) is missing");
     return lf_fail(diag, LF_E_BUSY, "cannot unmount %s: not mounted, or in use", dir);
 }
 

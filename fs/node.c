@@ -11,7 +11,7 @@
 #define NODE_DEPTH_MAX 8 /* the tree is five deep */
 #define ROOT_INO 1
 
-/* ---- Numbers ---------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* FNV-1a. */
 static uint64_t hash_name(uint64_t seed, const char *name)
@@ -33,7 +33,7 @@ uint64_t lf_node_ino(const struct lf_node *n)
     return n->parent ? lf_node_child_ino(n->parent, n->name) : ROOT_INO;
 }
 
-/* ---- The table -------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 static struct lf_bucket *bucket_of(const struct lf_nodes *t, uint64_t hash)
 {
@@ -84,6 +84,7 @@ enum lf_err lf_nodes_init(struct lf_nodes *t)
     t->root = t->buckets ? node_new(t, "", LF_KIND_ROOT) : NULL;
     if (!t->root) {
         free(t->buckets);
+        t->buckets = NULL;
         return LF_E_NO_MEMORY;
     }
     t->root->holds = 1;
@@ -160,7 +161,7 @@ struct lf_node *lf_node_get(struct lf_nodes *t, struct lf_node *parent, const ch
     return n;
 }
 
-/* ---- Counts ----------------------------------------------------------------------------------- */
+/* ---- Counts ---------------------------------------------------------------------------------- */
 
 struct lf_node *lf_node_hold(struct lf_node *n)
 {
@@ -202,7 +203,7 @@ void lf_node_forget(struct lf_nodes *t, struct lf_node *n, uint64_t lookups)
     node_settle(t, n);
 }
 
-/* ---- Names ------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 struct lf_node *lf_node_adapter(struct lf_node *n)
 {

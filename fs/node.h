@@ -1,7 +1,7 @@
 /* Nodes: what the kernel holds by number, and what the mount knows beside the daemon's tree.
  *
- * A node stands for one name in one directory. The kernel's node id is its address; st_ino is a hash
- * of the path, so it is the same after a forget and after a remount. A node lives while the kernel
+ * A node stands for one name in one directory. The kernel's node id is its address; st_ino is a
+ * hash of the path, so it is the same after a forget and after a remount. A node lives while the kernel
  * has looked it up or one of ours holds it: an operation, a handle, a child, its adapter's list of
  * local files, a removal under way.
  *
@@ -64,8 +64,8 @@ void lf_nodes_deinit(struct lf_nodes *t);
 /* The linked node of that name, or NULL. Borrowed. */
 struct lf_node *lf_node_find(const struct lf_nodes *t, const struct lf_node *parent,
                              const char *name);
-/* That node, made if need be; its kind is set to `kind` (a name can become another thing). NULL: out
- * of memory. Borrowed: hold it, or count a lookup, before the next call. */
+/* That node, made if need be; its kind is set to `kind` (a name can become another thing). NULL:
+ * out of memory. Borrowed: hold it, or count a lookup, before the next call. */
 struct lf_node *lf_node_get(struct lf_nodes *t, struct lf_node *parent, const char *name,
                             enum lf_kind kind);
 /* The name is gone; the node lives on for those who hold it. */

@@ -9,7 +9,7 @@
 
 #define NS_PER_MS 1000000u
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 struct lf_op *lf_op_new_detached(struct lf_fs *fs, struct lf_node *node)
 {
@@ -67,11 +67,12 @@ void lf_op_reply(struct lf_op *op, enum lf_err rc)
 
 enum lf_err lf_op_names(struct lf_op *op, const char *name, const char *new_name)
 {
-    if (strlen(name) > NAME_MAX || (new_name && strlen(new_name) > NAME_MAX))
+    size_t n = strlen(name), k = new_name ? strlen(new_name) : 0;
+    if (n > NAME_MAX || k > NAME_MAX)
         return LF_E_INVALID;
-    strcpy(op->name, name);
+    memcpy(op->name, name, n + 1);
     if (new_name)
-        strcpy(op->new_name, new_name);
+        memcpy(op->new_name, new_name, k + 1);
     return LF_OK;
 }
 
@@ -85,7 +86,7 @@ int lf_fs_errno(enum lf_err rc)
     }
 }
 
-/* ---- Interrupts ------------------------------------------------------------------------------- */
+/* ---- Interrupts ------------------------------------------------------------------------------ */
 
 /* Called by libfuse with its own locks held: only takes note. */
 static void on_interrupt(fuse_req_t req, void *arg)
@@ -150,7 +151,7 @@ void lf_op_abandon(struct lf_op *op)
     lf_op_end(op);
 }
 
-/* ---- Waiting ---------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 void lf_op_wait(struct lf_op *op, struct lf_op_list *list, lf_op_step step)
 {
@@ -162,8 +163,9 @@ void lf_op_wait(struct lf_op *op, struct lf_op_list *list, lf_op_step step)
 
 void lf_op_wake(struct lf_op_list *list, enum lf_err rc)
 {
-    struct lf_op_list woken = TAILQ_HEAD_INITIALIZER(woken); /* those who wait again are not in it */
+    struct lf_op_list woken; /* those who wait again are not in it */
     struct lf_op *op;
+    TAILQ_INIT(&woken);
     TAILQ_CONCAT(&woken, list, wait);
     TAILQ_FOREACH(op, &woken, wait)
         op->waits_in = &woken;
@@ -197,7 +199,7 @@ void lf_op_call(struct lf_op *op, struct lf_client_spec *spec, lf_op_step step)
     step(op, rc);
 }
 
-/* ---- Commits of an adapter -------------------------------------------------------------------- */
+/* ---- Commits of an adapter ------------------------------------------------------------------- */
 
 void lf_op_settle(struct lf_op *op, struct lf_node *n, lf_op_step step)
 {
@@ -217,7 +219,7 @@ void lf_op_commits(struct lf_op *op, struct lf_node *n)
     adapter->commits++;
 }
 
-/* ---- Addresses -------------------------------------------------------------------------------- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 static enum lf_err url_fit(int n)
 {
@@ -235,7 +237,7 @@ enum lf_err lf_fs_file_url(char out[LF_FS_URL_MAX], const struct lf_place *p, co
                             query));
 }
 
-/* ---- Timers ----------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 void lf_timer_set(struct lf_fs *fs, struct lf_timer *t, unsigned ms)
 {

@@ -11,7 +11,7 @@
 #define CALL_REPLY_MAX (1u << 20)
 #define HTTP_RANGE_NOT_SATISFIABLE 416
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static void reply_part(fuse_req_t req, const char *data, size_t n, off_t off, size_t size)
 {
@@ -119,7 +119,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         read_range(op);
 }
 
-/* ---- Commands --------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 static void ctl_done(struct lf_op *op, enum lf_err rc)
 {
@@ -159,7 +159,7 @@ static void ctl_send(struct lf_op *op, enum lf_err rc)
     lf_op_call(op, &spec, ctl_done);
 }
 
-/* A command is done, or refused, in the write that ends its line; one without a newline at close. */
+/* A command is done, or refused, in the write that ends its line; without a newline, at close. */
 static void ctl_write(fuse_req_t req, struct lf_handle *h, const char *data, size_t n)
 {
     struct lf_buf *line = &h->text;
@@ -188,7 +188,7 @@ static void ctl_write(fuse_req_t req, struct lf_handle *h, const char *data, siz
     ctl_send(op, rc);
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 /* The bytes are here. O_APPEND writes at the end that is here, which the kernel may not know. */
 static enum lf_err write_draft(struct lf_node *n, int flags, const char *data, size_t size,
@@ -248,7 +248,7 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
         lf_op_reply(op, LF_E_NO_MEMORY);
 }
 
-/* ---- Closing ---------------------------------------------------------------------------------- */
+/* ---- Closing --------------------------------------------------------------------------------- */
 
 static void flush_ctl(fuse_req_t req, struct lf_handle *h)
 {
@@ -289,7 +289,7 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     lf_draft_send(op, &place, false, lf_op_reply);
 }
 
-/* ---- Attributes ------------------------------------------------------------------------------- */
+/* ---- Attributes ------------------------------------------------------------------------------ */
 
 static void setattr_reply(struct lf_op *op, enum lf_err rc)
 {
@@ -306,8 +306,8 @@ static void setattr_reply(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
-/* Of a local file, mode and times are kept; of the daemon's they are accepted and forgotten, so that
- * editors, install and rsync -a go on. */
+/* Of a local file, mode and times are kept; of the daemon's they are accepted and forgotten, so
+ * that editors, install and rsync -a go on. */
 static void setattr_rest(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
@@ -378,7 +378,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
         setattr_rest(op, LF_OK);
 }
 
-/* ---- Polling ---------------------------------------------------------------------------------- */
+/* ---- Polling --------------------------------------------------------------------------------- */
 
 /* Replies: poll, err. */
 static void on_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,

@@ -11,7 +11,7 @@
 #define CALL_TIMEOUT_S 30
 #define CALL_REPLY_MAX (1u << 20)
 
-/* ---- Entries ---------------------------------------------------------------------------------- */
+/* ---- Entries --------------------------------------------------------------------------------- */
 
 /* Replies with op->node's child of that name, and counts the lookup. */
 static void reply_entry(struct lf_op *op, const char *name)
@@ -80,7 +80,7 @@ static void on_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     fuse_reply_none(req);
 }
 
-/* ---- Attributes ------------------------------------------------------------------------------- */
+/* ---- Attributes ------------------------------------------------------------------------------ */
 
 static void getattr_step(struct lf_op *op, enum lf_err rc)
 {
@@ -162,7 +162,7 @@ static void on_statfs(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_statfs(req, &s);
 }
 
-/* ---- Making directories ----------------------------------------------------------------------- */
+/* ---- Making directories ---------------------------------------------------------------------- */
 
 static void mkdir_made(struct lf_op *op, enum lf_err rc)
 {
@@ -203,7 +203,7 @@ static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     lf_op_call(op, &spec, mkdir_made);
 }
 
-/* ---- Removing --------------------------------------------------------------------------------- */
+/* ---- Removing -------------------------------------------------------------------------------- */
 
 static void rmdir_done(struct lf_op *op, enum lf_err rc)
 {
@@ -309,7 +309,7 @@ static void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
         lf_fs_look(op, op->node, unlink_step);
 }
 
-/* ---- Symbolic links --------------------------------------------------------------------------- */
+/* ---- Symbolic links -------------------------------------------------------------------------- */
 
 static void link_made(struct lf_op *op, enum lf_err rc)
 {

@@ -11,7 +11,7 @@
 #define TEXT_BYTES_MAX (16u << 20) /* of a file that is made at open */
 #define CALL_TIMEOUT_S 30
 
-/* ---- Handles ---------------------------------------------------------------------------------- */
+/* ---- Handles --------------------------------------------------------------------------------- */
 
 struct lf_handle *lf_handle_new(struct lf_fs *fs, struct lf_node *n)
 {
@@ -44,7 +44,7 @@ void lf_handle_free(struct lf_fs *fs, struct lf_handle *h)
     lf_node_release(&fs->nodes, n);
 }
 
-/* ---- Opening ---------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 /* How the kernel treats the handle: made, followed and streamed bytes are never cached, since their
  * size is not known, or not for long; a version's never change. */
@@ -209,7 +209,7 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         lf_op_reply(op, rc);
 }
 
-/* ---- Creating --------------------------------------------------------------------------------- */
+/* ---- Creating -------------------------------------------------------------------------------- */
 
 /* A file that was not there: empty, and nothing to send until something is written. */
 static enum lf_err make_file(struct lf_op *op, struct lf_node *n)
@@ -302,7 +302,7 @@ static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         lf_op_reply(op, rc);
 }
 
-/* ---- Releasing -------------------------------------------------------------------------------- */
+/* ---- Releasing ------------------------------------------------------------------------------- */
 
 /* Replies: err, which no one sees. The rules are those of fs/draft.h. */
 static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

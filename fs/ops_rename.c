@@ -3,8 +3,8 @@
  *   model/a -> model/b                   the adapter gets another name
  *   (local file) -> dataset.jsonl...     commit: sent, checked, trained; how sed -i, rsync, vim's
  *                                        backups and os.replace write
- *   dataset.jsonl -> dataset.jsonl~      fetched, then a local file; the old name is removed (late, so
- *                                        that an editor may write it again: fs/removal.h)
+ *   dataset.jsonl -> dataset.jsonl~      fetched, then a local file; the old name is removed, late,
+ *                                        so that an editor may write it again (fs/removal.h)
  *   (local link) -> versions/current     another version is served: ln -sfn
  *   (local file) -> (other name)         nothing but the name
  * Anything else is EPERM. RENAME_NOREPLACE is honoured; RENAME_EXCHANGE is EINVAL.
@@ -41,7 +41,7 @@ static void moved(struct lf_op *op, enum lf_kind kind)
     lf_op_reply(op, rc);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------ */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static void file_sent(struct lf_op *op, enum lf_err rc)
 {
@@ -65,7 +65,7 @@ static void file_loaded(struct lf_op *op, enum lf_err rc)
     }
 }
 
-/* ---- Links ------------------------------------------------------------------------------------ */
+/* ---- Links ----------------------------------------------------------------------------------- */
 
 static void link_done(struct lf_op *op, enum lf_err rc)
 {
@@ -102,7 +102,7 @@ void lf_op_rollback(struct lf_op *op, const char *adapter, const char *target, l
     lf_op_call(op, &spec, step);
 }
 
-/* ---- Adapters --------------------------------------------------------------------------------- */
+/* ---- Adapters -------------------------------------------------------------------------------- */
 
 static void adapter_done(struct lf_op *op, enum lf_err rc)
 {
@@ -131,7 +131,7 @@ static void rename_adapter(struct lf_op *op)
     lf_op_call(op, &spec, adapter_done);
 }
 
-/* ---- Which of them it is ---------------------------------------------------------------------- */
+/* ---- Which of them it is --------------------------------------------------------------------- */
 
 static void rename_known(struct lf_op *op)
 {

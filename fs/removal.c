@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define REMOVAL_GRACE_MS 1000
+#define REMOVAL_TIMEOUT_S 30
+#define REMOVAL_REPLY_MAX (64u << 10)
 #define NS_PER_MS 1000000u
 
 static void on_timer(void *arg)
@@ -54,7 +56,7 @@ enum lf_err lf_removal_add(struct lf_fs *fs, struct lf_node *adapter, const stru
         struct lf_hidden *h = calloc(1, sizeof *h);
         if (!h)
             return LF_E_NO_MEMORY;
-        strcpy(h->rel, place->rel);
+        memcpy(h->rel, place->rel, sizeof h->rel);
         h->remove = lf_space_removable(place);
         if (LIST_EMPTY(&adapter->hidden))
             LIST_INSERT_HEAD(&fs->removing, lf_node_hold(adapter), removing);
@@ -81,7 +83,7 @@ void lf_removal_forget(struct lf_fs *fs, struct lf_node *adapter)
     lf_node_release(&fs->nodes, adapter);
 }
 
-/* ---- Sending ---------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void removed(struct lf_op *op, enum lf_err rc)
 {
@@ -101,13 +103,16 @@ static void send_removal(struct lf_fs *fs, struct lf_node *adapter, struct lf_hi
         return; /* tried again with the next removal */
     h->sending = true;
     lf_node_place(adapter, &op->place);
-    strcpy(op->place.rel, h->rel);
+    memcpy(op->place.rel, h->rel, sizeof h->rel);
     lf_op_commits(op, adapter);
     if (lf_fs_file_url(url, &op->place, "") != LF_OK) {
         lf_op_end(op);
         return;
     }
-    struct lf_client_spec spec = {.method = "DELETE", .path = url, .reply_max = 4096, .timeout_s = 15};
+    struct lf_client_spec spec = {.method = "DELETE",
+                                  .path = url,
+                                  .reply_max = REMOVAL_REPLY_MAX,
+                                  .timeout_s = REMOVAL_TIMEOUT_S};
     lf_op_call(op, &spec, removed);
 }
 
@@ -142,7 +147,7 @@ void lf_removal_run(struct lf_fs *fs, bool everything)
         lf_timer_set(fs, &fs->removal_timer, (unsigned)((soonest - now) / NS_PER_MS) + 1);
 }
 
-/* ---- What rmdir may remove -------------------------------------------------------------------- */
+/* ---- What rmdir may remove ------------------------------------------------------------------- */
 
 static bool hidden_rel(struct lf_node *adapter, const char *rel)
 {

@@ -1,9 +1,9 @@
 /* Removals: `rm -r model/<task>` as tools do it, and `rm` of one file.
  *
  * rm -r unlinks every file it has listed and then removes the directory. Were each unlink sent at
- * once, the adapter would arrive in the daemon's trash without its data; were the unlink of `status`
- * refused, rm -r could not work at all. So a removed name is hidden here, in this mount, until
- * REMOVAL_GRACE_MS after the last removal in that adapter:
+ * once, the adapter would arrive in the daemon's trash without its data; were the unlink of
+ * `status` refused, rm -r could not work at all. So a removed name is hidden here, in this mount,
+ * until REMOVAL_GRACE_MS after the last removal in that adapter:
  *   the directory is removed in time    one DELETE of the adapter, whole, into the trash
  *   else, files that a person owns      a DELETE each (dataset.jsonl, eval.jsonl, config.json,
  *                                       template, prompt; a directory versions/<n>)

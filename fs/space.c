@@ -12,7 +12,8 @@ const char lf_space_readme[] =
     "Every directory in model/ is a LoRA adapter of one shared 4-bit base model.\n"
     "\n"
     "  mkdir model/mytask                          make an adapter\n"
-    "  cp train.jsonl model/mytask/dataset.jsonl   train it: {\"prompt\": ..., \"completion\": ...} a line\n"
+    "  cp train.jsonl model/mytask/dataset.jsonl   train it; a line of the file is\n"
+    "                                              {\"prompt\": ..., \"completion\": ...}\n"
     "  cat model/mytask/status                     one line: ready, training, or what is wrong\n"
     "  cat model/mytask/progress                   a progress bar until the job ends\n"
     "  tail -f model/mytask/log                    JSON lines\n"
@@ -31,7 +32,7 @@ const char lf_space_readme[] =
 
 const char lf_space_ctl[] = "train\ncancel\npause\nresume\nretry\nrollback N\n";
 
-/* ---- The table -------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -158,7 +159,7 @@ bool lf_space_may_be_empty(const struct lf_place *p)
     return p->kind == LF_KIND_UPLOAD && !strchr(p->rel, '/') && !strstr(p->rel, ".jsonl");
 }
 
-/* ---- What a name is --------------------------------------------------------------------------- */
+/* ---- What a name is -------------------------------------------------------------------------- */
 
 static enum lf_err place_set(struct lf_place *out, enum lf_kind kind, const char *owner,
                              const char *dir, const char *name)
@@ -244,7 +245,7 @@ enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
     }
 }
 
-/* ---- What is known of a place ----------------------------------------------------------------- */
+/* ---- What is known of a place ---------------------------------------------------------------- */
 
 static enum lf_err base_facts(struct lf_facts *out, const struct lf_view *v,
                               const struct lf_place *p)
@@ -338,7 +339,7 @@ enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const 
     return rc;
 }
 
-/* ---- What is in a directory ------------------------------------------------------------------- */
+/* ---- What is in a directory ------------------------------------------------------------------ */
 
 static enum lf_err list_names(const char *const *names, size_t n, lf_space_fn fn, void *arg)
 {

@@ -43,7 +43,7 @@ enum lf_kind {
     LF_KIND_GENERATE,   /* a conversation: prompt in, completion out */
     LF_KIND_CTL,        /* commands, a line each */
     LF_KIND_LOCAL,      /* a file of the mount alone */
-    LF_KIND_LOCAL_LINK  /* a symbolic link of the mount alone: what `ln -sfn` renames onto current */
+    LF_KIND_LOCAL_LINK  /* a symbolic link of the mount alone: `ln -sfn` renames one onto current */
 };
 
 #define LF_REL_MAX (3 * (LF_NAME_MAX + 1)) /* "versions/<n>/<name>" */
@@ -67,10 +67,10 @@ struct lf_facts {
     int64_t mtime_ms;   /* 0: no one knows */
 };
 
-/* The place that `name` in `parent` would be, whether or not it exists now. LF_E_NOT_FOUND: never. */
+/* The place that `name` in `parent` would be, whether or not it is there. LF_E_NOT_FOUND: never. */
 enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
                            const struct lf_place *parent, const char *name) LF_MUST_CHECK;
-/* LF_E_NOT_FOUND: not there. LOCAL and LOCAL_LINK never are: the mount knows them, not the daemon. */
+/* LF_E_NOT_FOUND: not there. LOCAL and LOCAL_LINK never are: the mount knows them, no daemon. */
 enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const struct lf_place *p)
     LF_MUST_CHECK;
 /* Calls fn for every name in a directory, without "." and ".."; fn returns LF_OK to go on. */
@@ -82,8 +82,8 @@ bool lf_kind_is_dir(enum lf_kind kind);
 bool lf_kind_is_draft(enum lf_kind kind);  /* has a draft while it is written */
 bool lf_kind_is_stream(enum lf_kind kind);
 bool lf_kind_is_made(enum lf_kind kind);   /* its bytes are made at open */
-/* Type and permission bits. Files of an adapter are 0644 also where a write is refused (EPERM): with
- * 0444 `rm -r` would ask about each. */
+/* Type and permission bits. Files of an adapter are 0644 also where a write is refused (EPERM):
+ * with 0444 `rm -r` would ask about each. */
 mode_t lf_kind_mode(enum lf_kind kind);
 
 /* An UPLOAD that trains when it is replaced: dataset.jsonl. */

@@ -31,7 +31,7 @@ struct lf_op;
 struct lf_fs;
 TAILQ_HEAD(lf_op_list, lf_op);
 
-/* ---- Timers ----------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 struct lf_timer {
     LIST_ENTRY(lf_timer) link;
@@ -46,12 +46,13 @@ void lf_timer_clear(struct lf_timer *t);
 int lf_timer_next_ms(const struct lf_fs *fs);
 void lf_timer_run(struct lf_fs *fs);
 
-/* ---- The daemon's tree, kept for a moment ----------------------------------------------------- */
+/* ---- The daemon's tree, kept for a moment ---------------------------------------------------- */
 
 struct lf_cache {
     struct lf_fs *fs;
     void (*request)(struct lf_cache *c, char *path, size_t cap);
-    enum lf_err (*parse)(struct lf_cache *c, const struct lf_client_result *r, struct lf_diag *diag);
+    enum lf_err (*parse)(struct lf_cache *c, const struct lf_client_result *r,
+                         struct lf_diag *diag);
     bool fresh;                  /* what is there was true at fetched_ns */
     uint64_t fetched_ns, ttl_ns;
     struct lf_client_call *call;
@@ -67,7 +68,7 @@ void lf_cache_wait(struct lf_cache *c, struct lf_op *op, void (*step)(struct lf_
 /* The next wait asks the daemon again. */
 void lf_cache_expire(struct lf_cache *c);
 
-/* ---- The mount -------------------------------------------------------------------------------- */
+/* ---- The mount ------------------------------------------------------------------------------- */
 
 struct lf_fs {
     struct fuse_session *session;
@@ -106,7 +107,7 @@ enum lf_err lf_fs_entry(struct fuse_entry_param *out, struct lf_fs *fs, struct l
 /* The daemon's tree has changed by our doing. */
 void lf_fs_changed(struct lf_fs *fs);
 
-/* ---- Handles ---------------------------------------------------------------------------------- */
+/* ---- Handles --------------------------------------------------------------------------------- */
 
 struct lf_feed;
 
@@ -126,7 +127,7 @@ void lf_handle_free(struct lf_fs *fs, struct lf_handle *h);
 /* At the end of everything: memory alone. */
 void lf_handle_discard(struct lf_handle *h);
 
-/* ---- Waiting operations ----------------------------------------------------------------------- */
+/* ---- Waiting operations ---------------------------------------------------------------------- */
 
 typedef void (*lf_op_step)(struct lf_op *op, enum lf_err rc);
 
@@ -179,8 +180,8 @@ void lf_op_call(struct lf_op *op, struct lf_client_spec *spec, lf_op_step step);
 void lf_op_settle(struct lf_op *op, struct lf_node *n, lf_op_step step);
 /* Until its end this operation is such an upload or removal. */
 void lf_op_commits(struct lf_op *op, struct lf_node *n);
-/* Has `target`, the text of a link, become the version that the adapter serves. Replies EINVAL where
- * it is no number. */
+/* Has `target`, the text of a link, become the version that the adapter serves. Replies EINVAL
+ * where it is no number. */
 void lf_op_rollback(struct lf_op *op, const char *adapter, const char *target, lf_op_step step);
 /* Steps the interrupted operations with LF_E_INTERRUPTED. */
 void lf_op_run_interrupts(struct lf_fs *fs);
@@ -201,7 +202,7 @@ enum lf_err lf_fs_file_url(char out[LF_FS_URL_MAX], const struct lf_place *p, co
 enum lf_err lf_fs_adapter_url(char out[LF_FS_URL_MAX], const char *name, const char *tail)
     LF_MUST_CHECK;
 
-/* ---- The callbacks ---------------------------------------------------------------------------- */
+/* ---- The callbacks --------------------------------------------------------------------------- */
 
 /* By file: what each may reply is said at each. */
 void lf_fs_ops_names(struct fuse_lowlevel_ops *ops);  /* lookup, getattr, mkdir, unlink... */

@@ -18,7 +18,7 @@ struct snapshot {
     int counts;
 };
 
-/* ---- Names ------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /* One to TREE_PATH_DEPTH_MAX good names with a '/' between them. */
 static bool path_ok(const char *path)
@@ -61,7 +61,7 @@ static int id_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* ---- Parsing ---------------------------------------------------------------------------------- */
+/* ---- Parsing --------------------------------------------------------------------------------- */
 
 static enum lf_err out_of_memory(struct lf_diag *diag)
 {
@@ -78,7 +78,8 @@ static enum lf_err list_size(size_t *n, const json_t *list, size_t max, const ch
     if (!json_is_array(list))
         return lf_fail(diag, LF_E_DAMAGED, "\"%s\" is not a list", what);
     if (json_array_size(list) > max)
-        return lf_fail(diag, LF_E_TOO_BIG, "%zu %s are over the limit", json_array_size(list), what);
+        return lf_fail(diag, LF_E_TOO_BIG, "%zu %s are over the limit", json_array_size(list),
+                       what);
     *n = json_array_size(list);
     return LF_OK;
 }
@@ -245,7 +246,7 @@ void lf_tree_release(struct lf_tree *t)
     free(s);
 }
 
-/* ---- Finding ---------------------------------------------------------------------------------- */
+/* ---- Finding --------------------------------------------------------------------------------- */
 
 const struct lf_tree_adapter *lf_tree_adapter(const struct lf_tree *t, const char *name)
 {
@@ -288,7 +289,7 @@ bool lf_tree_has_version(const struct lf_tree_adapter *a, int64_t version)
     return bsearch(&version, a->versions, a->n_versions, sizeof version, id_order) != NULL;
 }
 
-/* ---- The queue -------------------------------------------------------------------------------- */
+/* ---- The queue ------------------------------------------------------------------------------- */
 
 enum lf_err lf_tree_jobs_parse(struct lf_tree_jobs *out, const char *json, size_t n,
                                struct lf_diag *diag)

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 struct lf_tree_file {
-    const char *path;     /* below the adapter: "dataset.jsonl", "versions/3/adapter_model.safetensors" */
+    const char *path;     /* below the adapter: "log", "versions/3/adapter_model.safetensors" */
     uint64_t bytes;
     int64_t mtime_ms;
 };

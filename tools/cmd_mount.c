@@ -32,8 +32,8 @@ int lf_cmd_mount(int argc, char **argv)
     const struct lf_usage usage = {
         "lorafs mount", "[URL|SOCKET] DIR",
         "Mounts a daemon's tree on DIR. The daemon is http://host:port or the path of its unix "
-        "socket; without it, the socket in the default data directory. It may start later, stop and "
-        "come back: the tree is there when it is. A mount whose process died is cleared first.",
+        "socket; without it, the socket in the default data directory. It may start later, stop "
+        "and come back: the tree is there when it is. A mount whose process died is cleared first.",
         options, 1, 2,
         "  lorafs mount /mnt/models\n"
         "  lorafs mount -o allow_other http://gpu1:8080 /mnt/models"};
