@@ -10,8 +10,8 @@
  * next turn; a read without a write answers the stored prompt.
  *
  * A generation ends with its handle. It also ends when a read was interrupted and the reader then
- * closes, or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a handler
- * (Python restarts such a read) does not.
+ * closes, or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a
+ * handler (Python restarts such a read) does not.
  */
 #ifndef LF_FS_FEED_H
 #define LF_FS_FEED_H

@@ -323,8 +323,10 @@ static enum lf_err undo_by_helper(const char *dir, bool lazy, struct lf_diag *di
 {
     int status = 0;
     pid_t child;
-    char *argv[] = {(char[]){"fusermount3"}, (char[]){"-u"}, lazy ? (char[]){"-qz"} : (char[]){"-q"},
-                    (char[]){"--"}, (char *)(uintptr_t)dir, NULL};
+    char program[] = "fusermount3", unmount[] = "-u", quiet[] = "-qz", end[] = "--";
+    char *argv[] = {program, unmount, quiet, end, (char *)(uintptr_t)dir, NULL};
+    if (!lazy)
+        quiet[2] = '\0';
     int failed = posix_spawnp(&child, argv[0], NULL, NULL, argv, environ);
     if (failed)
         return lf_fail_errno(diag, failed, "fusermount3 (of the package fuse3)");

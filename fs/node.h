@@ -1,9 +1,9 @@
 /* Nodes: what the kernel holds by number, and what the mount knows beside the daemon's tree.
  *
  * A node stands for one name in one directory. The kernel's node id is its address; st_ino is a
- * hash of the path, so it is the same after a forget and after a remount. A node lives while the kernel
- * has looked it up or one of ours holds it: an operation, a handle, a child, its adapter's list of
- * local files, a removal under way.
+ * hash of the path, so it is the same after a forget and after a remount. A node lives while the
+ * kernel has looked it up or one of ours holds it: an operation, a handle, a child, its adapter's
+ * list of local files, a removal under way.
  *
  * A draft is the bytes of a file that was opened for writing: see fs/draft.h. One thread.
  */
