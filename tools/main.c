@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"rm", lf_cmd_rm, "remove adapters"},
     {NULL, NULL, NULL},
     {"train", lf_cmd_train, "train an adapter on a data set"},
+    {"eval", lf_cmd_eval, "score a base or an adapter on a data set"},
     {"generate", lf_cmd_generate, "complete a prompt"},
     {"quantize", lf_cmd_quantize, "write a 4-bit copy of a base model"},
     {"tokenize", lf_cmd_tokenize, "text to token ids and back"},

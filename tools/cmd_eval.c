@@ -1,0 +1,206 @@
+/* `lorafs eval`: score a base or an adapter on a dataset by generation, without a daemon. */
+#include "tools/commands.h"
+
+#include "tools/bar.h"
+#include "tools/offline.h"
+#include "tools/options.h"
+#include "trainer/evaluate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SEQS_AT_ONCE 64
+#define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
+
+struct order {
+    struct lf_offline_options o;
+    const char *adapter, *dataset, *config, *metric, *predictions;
+    int64_t rows, max_tokens, seqs;
+    bool json;
+};
+
+struct run {
+    const struct order *order;
+    struct lf_offline c;
+    struct lf_train_settings s;
+    struct lf_dataset *rows;
+    lf_metric_fn metric;
+    const char *metric_name;
+    FILE *predictions;
+    bool write_failed;
+    struct lf_bar bar;
+    int64_t n, done;
+};
+
+static void put_string(struct lf_buf *out, const char *key, const char *text)
+{
+    lf_buf_printf(out, "\"%s\": \"", key);
+    lf_buf_json(out, text, strlen(text));
+    lf_buf_puts(out, "\", ");
+}
+
+static void on_row(void *arg, const struct lf_eval_row *row)
+{
+    struct run *r = arg;
+    struct lf_buf line;
+    r->done++;
+    lf_bar_update(&r->bar, (double)r->done / (double)r->n, r->metric_name);
+    if (!r->predictions)
+        return;
+    lf_buf_init(&line, 0);
+    lf_buf_printf(&line, "{\"row\": %lld, ", (long long)row->row);
+    put_string(&line, "completion", row->completion);
+    put_string(&line, "reference", row->reference);
+    if (lf_buf_printf(&line, "\"score\": %.6g}\n", row->score) != LF_OK ||
+        fwrite(line.data, 1, line.len, r->predictions) != line.len)
+        r->write_failed = true;
+    lf_buf_free(&line);
+}
+
+/* Room for as many sequences as are asked for, each as long as it can become. */
+static enum lf_err make_exec(struct run *r, struct lf_exec **x, int max_tokens,
+                             struct lf_diag *diag)
+{
+    struct lf_dataset_report report;
+    lf_dataset_report(r->rows, &report);
+    int64_t positions = r->c.model->rope_positions, n = r->order->seqs;
+    n = n < r->n ? n : r->n;
+    int64_t context = (int64_t)report.n_max + 1 + max_tokens;
+    context = context < positions ? context : positions;
+    int64_t pages = n * ((context + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS);
+    const struct lf_exec_limits limits = {.tokens_max = STEP_TOKENS,
+                                          .seqs_max = (int)n,
+                                          .rows_max = (int)n,
+                                          .rank_max = r->c.rank_max,
+                                          .kv_pages = (int)pages};
+    return lf_exec_new(x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
+}
+
+static enum lf_err score(struct run *r, struct lf_eval_report *report, struct lf_diag *diag)
+{
+    struct lf_exec *x = NULL;
+    struct lf_gen *g = NULL;
+    const struct order *o = r->order;
+    const struct lf_eval_options options = {
+        .metric = r->metric,
+        .slot = r->c.slot,
+        .max_tokens = o->max_tokens ? (int)o->max_tokens : r->s.max_tokens,
+        .rows_max = o->rows,
+        .row = on_row,
+        .row_arg = r};
+    r->n = lf_dataset_rows(r->rows);
+    if (o->rows > 0 && o->rows < r->n)
+        r->n = o->rows;
+    enum lf_err rc = make_exec(r, &x, options.max_tokens, diag);
+    if (rc == LF_OK)
+        rc = lf_gen_new(&g, x, r->c.model, &(struct lf_gen_limits){0}, diag);
+    lf_bar_init(&r->bar, o->o.quiet);
+    if (rc == LF_OK)
+        rc = lf_evaluate(g, r->c.model, r->rows, &options, report, diag);
+    lf_bar_end(&r->bar);
+    lf_gen_free(g);
+    lf_exec_free(x);
+    return rc;
+}
+
+static enum lf_err load(struct run *r, struct lf_diag *diag)
+{
+    const struct order *o = r->order;
+    enum lf_err rc = LF_OK;
+    if (o->config)
+        rc = lf_train_settings_load(&r->s, o->config, diag);
+    else
+        lf_train_settings_default(&r->s);
+    if (rc != LF_OK)
+        return rc;
+    r->metric_name = o->metric ? o->metric : r->s.metric;
+    r->metric = lf_metric_find(r->metric_name);
+    if (!r->metric)
+        return lf_fail(diag, LF_E_INVALID, "no metric \"%s\"; it must be one of: %s",
+                       r->metric_name, lf_metric_names());
+    rc = lf_offline_open(&r->c, &o->o, diag);
+    if (rc == LF_OK)
+        rc = lf_offline_adapter(&r->c, o->adapter, diag);
+    if (rc == LF_OK) {
+        rc = lf_dataset_load(&r->rows, o->dataset, r->c.model, &r->s, true, diag);
+        if (rc != LF_OK)
+            lf_fail_within(diag, rc, "%s", o->dataset);
+    }
+    if (rc == LF_OK && o->predictions && !(r->predictions = fopen(o->predictions, "w")))
+        rc = lf_fail_errno(diag, errno, "%s", o->predictions);
+    return rc;
+}
+
+static void print_report(const struct run *r, const struct lf_eval_report *e)
+{
+    double rate = (double)e->tokens / e->seconds;
+    if (r->order->json)
+        printf("{\"metric\": \"%s\", \"score\": %.6g, \"rows\": %lld, \"unended\": %lld, "
+               "\"unfit\": %lld, \"tokens\": %lld, \"seconds\": %.3f, "
+               "\"tokens_per_second\": %.1f}\n",
+               r->metric_name, e->score, (long long)e->rows, (long long)e->unended,
+               (long long)e->unfit, (long long)e->tokens, e->seconds, rate);
+    else
+        printf("%s %.4f over %lld rows (%lld without an end, %lld too long); %lld tokens in "
+               "%.1f s, %.0f tok/s\n",
+               r->metric_name, e->score, (long long)e->rows, (long long)e->unended,
+               (long long)e->unfit, (long long)e->tokens, e->seconds, rate);
+}
+
+static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
+{
+    struct run r = {.order = o};
+    struct lf_eval_report report;
+    enum lf_err rc = load(&r, diag);
+    if (rc == LF_OK)
+        rc = score(&r, &report, diag);
+    if (r.predictions && (fclose(r.predictions) != 0 || r.write_failed) && rc == LF_OK)
+        rc = lf_fail(diag, LF_E_IO, "%s: could not be written", o->predictions);
+    if (rc == LF_OK)
+        print_report(&r, &report);
+    lf_dataset_free(r.rows);
+    lf_train_settings_free(&r.s);
+    lf_offline_close(&r.c);
+    return rc;
+}
+
+int lf_cmd_eval(int argc, char **argv)
+{
+    struct order order = {.o.quant = LF_QUANT_NF4, .seqs = SEQS_AT_ONCE};
+    const struct lf_option options[] = {
+        LF_OFFLINE_OPTION_BASE(order.o),
+        {"adapter", 'a', LF_OPT_STR, "DIR", &order.adapter, "a PEFT adapter; without it, the base"},
+        {"dataset", 'i', LF_OPT_STR, "FILE", &order.dataset, "JSON lines, as for training",
+         .required = true},
+        {"metric", 'm', LF_OPT_STR, "NAME", &order.metric,
+         "rouge_1, rouge_2, rouge_l, token_f1, accuracy, exact_match, mae or gsm8k; without it, "
+         "the config's"},
+        {"config", 'c', LF_OPT_STR, "FILE", &order.config,
+         "JSON, as for training: template, max_length, max_tokens, metric"},
+        {"rows", 'r', LF_OPT_INT, "N", &order.rows, "score the first N rows; 0: all", .hi = 1e9},
+        {"max-tokens", 'n', LF_OPT_INT, "N", &order.max_tokens,
+         "longest completion; 0: the config's", .hi = 1 << 20},
+        {"seqs", 0, LF_OPT_INT, "N", &order.seqs, "completions made at once", .lo = 1,
+         .hi = LF_SEQS_MAX},
+        {"predictions", 'p', LF_OPT_STR, "FILE", &order.predictions,
+         "write a JSON line with completion, reference and score for each row"},
+        LF_OFFLINE_OPTION_QUANT(order.o),
+        LF_OFFLINE_OPTIONS_DEVICE(order.o),
+        {"quiet", 0, LF_OPT_FLAG, NULL, &order.o.quiet, "no progress bar"},
+        {"json", 0, LF_OPT_FLAG, NULL, &order.json, "print the result as JSON"},
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs eval", "--base DIR --dataset FILE --metric NAME [--adapter DIR]",
+        "Completes the prompts of a dataset greedily and scores the completions against the "
+        "dataset's.",
+        options, 0, 0,
+        "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l --rows 200"};
+    struct lf_args args;
+    int status;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    struct lf_diag diag = {""};
+    enum lf_err rc = run_order(&order, &diag);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}

@@ -1,0 +1,368 @@
+/* `lorafs train`: train an adapter on a dataset, without a daemon. */
+#include "tools/commands.h"
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "tools/bar.h"
+#include "tools/offline.h"
+#include "tools/options.h"
+#include "trainer/log.h"
+#include "trainer/trainer.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_TOKENS_CPU 4096
+#define BATCH_TOKENS_CUDA 16384
+#define LOGIT_ROWS 256 /* logits held at once: chunks of the loss */
+
+struct order {
+    struct lf_offline_options o;
+    const char *dataset, *eval, *config, *init, *out, *log, *curve, *checkpoint;
+    int64_t batch_tokens;
+    double checkpoint_seconds;
+    bool json;
+};
+
+struct run {
+    const struct order *order;
+    struct lf_offline c;
+    struct lf_train_settings s;
+    struct lf_dataset *train, *eval; /* until the job takes them */
+    struct lf_dataset_report rows;
+    struct lf_slots *slots;
+    FILE *log;
+    bool log_failed;
+    struct lf_bar bar;
+    struct lf_job_progress seen; /* as the job ended */
+    double last_loss;
+    bool checkpointed;           /* since the interrupt */
+    uint64_t start_ns;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+/* ---- Inputs ---------------------------------------------------------------------------------- */
+
+static enum lf_err load_settings(struct run *r, struct lf_diag *diag)
+{
+    if (r->order->config)
+        return lf_train_settings_load(&r->s, r->order->config, diag);
+    lf_train_settings_default(&r->s);
+    return LF_OK;
+}
+
+/* What a dataset lost on the way, for the person to know. */
+static void warn_of(const char *path, const struct lf_dataset_report *r)
+{
+    if (r->lost > 0) {
+        fprintf(stderr, "%s: %lld of %lld rows have nothing to learn and are left out: line", path,
+                (long long)r->lost, (long long)r->lines);
+        for (int i = 0; i < 8 && i < r->lost; i++)
+            fprintf(stderr, "%s %lld", i ? "," : "", (long long)r->lost_lines[i]);
+        fprintf(stderr, "%s\n", r->lost > 8 ? ", ..." : "");
+    }
+    if (r->cut_prompts > 0)
+        fprintf(stderr, "%s: %lld prompts were shortened to fit max_length\n", path,
+                (long long)r->cut_prompts);
+    if (r->cut_completions > 0)
+        fprintf(stderr, "%s: %lld completions were shortened: their end is not learnt\n", path,
+                (long long)r->cut_completions);
+}
+
+static enum lf_err load_rows(struct run *r, struct lf_dataset **out, const char *path, bool text,
+                             struct lf_diag *diag)
+{
+    struct lf_dataset_report report;
+    enum lf_err rc = lf_dataset_load(out, path, r->c.model, &r->s, text, diag);
+    if (rc != LF_OK)
+        return lf_fail_within(diag, rc, "%s", path);
+    lf_dataset_report(*out, &report);
+    warn_of(path, &report);
+    return LF_OK;
+}
+
+static enum lf_err load_inputs(struct run *r, struct lf_diag *diag)
+{
+    const struct order *o = r->order;
+    enum lf_err rc = load_settings(r, diag);
+    if (rc == LF_OK)
+        rc = lf_offline_open(&r->c, &o->o, diag);
+    if (rc == LF_OK)
+        rc = load_rows(r, &r->train, o->dataset, false, diag);
+    if (rc == LF_OK)
+        lf_dataset_report(r->train, &r->rows);
+    if (rc == LF_OK && o->eval)
+        rc = load_rows(r, &r->eval, o->eval, true, diag);
+    if (rc == LF_OK && o->log && !(r->log = fopen(o->log, "a")))
+        rc = lf_fail_errno(diag, errno, "%s", o->log);
+    return rc;
+}
+
+/* ---- Events ---------------------------------------------------------------------------------- */
+
+static void show(struct run *r, const struct lf_train_event *e)
+{
+    char what[128];
+    snprintf(what, sizeof what, "step %lld/%lld  loss %.4f  %.0f tok/s", (long long)e->step,
+             (long long)e->steps, e->loss, e->tokens_per_second);
+    lf_bar_update(&r->bar, (double)e->step / (double)e->steps, what);
+}
+
+static void on_event(void *arg, const struct lf_train_event *e)
+{
+    struct run *r = arg;
+    struct lf_buf line;
+    lf_buf_init(&line, 0);
+    if (r->log && (lf_train_log_line(&line, e) != LF_OK ||
+                   fwrite(line.data, 1, line.len, r->log) != line.len ||
+                   (e->kind != LF_TRAIN_MICRO && fflush(r->log) != 0)))
+        r->log_failed = true;
+    lf_buf_free(&line);
+    if (e->kind == LF_TRAIN_STEP) {
+        r->last_loss = e->loss;
+        show(r, e);
+    }
+    if (e->kind == LF_TRAIN_CHECKPOINT && e->reason)
+        fprintf(stderr, "checkpoint: %s\n", e->reason);
+    if (e->kind == LF_TRAIN_CHECKPOINT)
+        r->checkpointed = true;
+}
+
+/* ---- Training -------------------------------------------------------------------------------- */
+
+/* Room for a micro-batch of the longest rows, within the ceiling; never less than one row. */
+static int batch_tokens(const struct run *r)
+{
+    int64_t ceiling = r->order->batch_tokens, longest = r->rows.n_max;
+    struct lf_dataset_report eval;
+    if (ceiling == 0)
+        ceiling = r->c.dev->kind == LF_DEVICE_CUDA ? BATCH_TOKENS_CUDA : BATCH_TOKENS_CPU;
+    if (r->eval) {
+        lf_dataset_report(r->eval, &eval);
+        longest = eval.n_max > longest ? eval.n_max : longest;
+    }
+    int64_t want = longest * r->s.batch_size * r->s.accumulation;
+    want = want < ceiling ? want : ceiling;
+    return (int)(want > longest ? want : longest);
+}
+
+static enum lf_err make_exec(struct run *r, struct lf_exec **x, int rank, struct lf_diag *diag)
+{
+    int n = batch_tokens(r);
+    const struct lf_exec_limits limits = {.tokens_max = n,
+                                          .train_tokens_max = n,
+                                          .seqs_max = n < LF_SEQS_MAX ? n : LF_SEQS_MAX,
+                                          .rows_max = n < LOGIT_ROWS ? n : LOGIT_ROWS,
+                                          .rank_max = rank,
+                                          .recompute = LF_RECOMPUTE_AUTO};
+    return lf_exec_new(x, r->c.stream, r->c.model, r->slots, &limits, diag);
+}
+
+/* Steps until the job ends; an interrupt leaves a checkpoint and LF_E_INTERRUPTED. */
+static enum lf_err step_to_end(struct run *r, struct lf_trainer *t, struct lf_job *j,
+                               struct lf_diag *diag)
+{
+    bool stopping = false;
+    for (int active = 1; active > 0;) {
+        if (interrupted && !stopping) {
+            stopping = true;
+            r->checkpointed = false;
+            lf_job_checkpoint(j);
+        }
+        if (stopping && (r->checkpointed || !r->order->checkpoint))
+            return lf_fail(diag, LF_E_INTERRUPTED, "interrupted%s",
+                           r->order->checkpoint ? "; the same command goes on from here" : "");
+        enum lf_err rc = lf_trainer_step(t, 0, &active, diag);
+        if (rc != LF_OK)
+            return rc;
+    }
+    lf_job_progress(j, &r->seen);
+    if (r->seen.state != LF_JOB_DONE)
+        return lf_fail(diag, LF_E_INVALID, "%s", r->seen.reason);
+    return LF_OK;
+}
+
+static enum lf_err save(struct run *r, struct lf_job *j, struct lf_diag *diag)
+{
+    const struct lf_adapter *a;
+    enum lf_err rc = lf_job_adapter(j, &a, diag);
+    if (rc == LF_OK)
+        rc = lf_adapter_save(a, &r->c.model->config, r->order->out, r->c.model->name, diag);
+    return rc;
+}
+
+static enum lf_err run_job(struct run *r, struct lf_exec *x, const struct lf_adapter *init,
+                           struct lf_diag *diag)
+{
+    struct lf_trainer *t = NULL;
+    struct lf_job *j;
+    const struct order *o = r->order;
+    struct lf_job_spec spec = {.settings = &r->s,
+                               .train = r->train,
+                               .eval = r->eval,
+                               .init = init,
+                               .checkpoint_dir = o->checkpoint,
+                               .checkpoint_seconds = o->checkpoint_seconds,
+                               .event = on_event,
+                               .event_arg = r};
+    enum lf_err rc = lf_trainer_new(&t, x, r->c.stream, r->c.model, r->slots, 0, diag);
+    if (rc != LF_OK)
+        return rc;
+    r->train = r->eval = NULL;
+    lf_bar_init(&r->bar, o->o.quiet);
+    rc = lf_trainer_add(t, &spec, &j, diag);
+    if (rc == LF_OK) {
+        lf_job_progress(j, &r->seen);
+        if (r->seen.resumed > 0)
+            fprintf(stderr, "resumed at step %lld\n", (long long)r->seen.resumed);
+        else if (r->seen.reason[0])
+            fprintf(stderr, "checkpoint: %s\n", r->seen.reason);
+        rc = step_to_end(r, t, j, diag);
+    }
+    lf_bar_end(&r->bar);
+    if (rc == LF_OK)
+        rc = save(r, j, diag);
+    if (rc == LF_OK)
+        lf_job_release(j);
+    lf_trainer_free(t);
+    return rc;
+}
+
+static enum lf_err train(struct run *r, struct lf_diag *diag)
+{
+    const struct lf_config *config = &r->c.model->config;
+    struct lf_adapter *init = NULL;
+    struct lf_exec *x = NULL;
+    enum lf_err rc = LF_OK;
+    if (r->order->init)
+        rc = lf_adapter_load(&init, config, r->order->init, diag);
+    if (rc == LF_OK)
+        rc = lf_slots_new(&r->slots, r->c.dev, config, 1, diag);
+    if (rc == LF_OK)
+        rc = make_exec(r, &x, init ? init->shape.rank_max : r->s.rank, diag);
+    if (rc == LF_OK)
+        rc = run_job(r, x, init, diag);
+    lf_exec_free(x);
+    lf_adapter_free(init);
+    return rc;
+}
+
+/* ---- Afterwards ------------------------------------------------------------------------------ */
+
+static enum lf_err draw_curve(const struct run *r, struct lf_diag *diag)
+{
+    struct lf_buf svg;
+    lf_buf_init(&svg, 0);
+    enum lf_err rc = lf_train_log_curve(&svg, r->order->log, r->order->out, diag);
+    if (rc == LF_OK)
+        rc = lf_file_write(r->order->curve, svg.data, svg.len, diag);
+    lf_buf_free(&svg);
+    return rc;
+}
+
+static void print_report(const struct run *r)
+{
+    double seconds = (double)(lf_clock_ns() - r->start_ns) * 1e-9;
+    bool evaluated = isfinite(r->seen.eval_loss);
+    if (r->order->json) {
+        printf("{\"steps\": %lld, \"loss\": %.6g, \"smoothed_loss\": %.6g, ",
+               (long long)r->seen.steps, r->last_loss, r->seen.loss);
+        if (evaluated)
+            printf("\"eval_loss\": %.6g, ", r->seen.eval_loss);
+        printf("\"rows\": %lld, \"lost_rows\": %lld, \"tokens\": %lld, \"train_seconds\": %.3f, "
+               "\"tokens_per_second\": %.1f, \"seconds\": %.3f}\n",
+               (long long)r->rows.rows, (long long)r->rows.lost, (long long)r->seen.tokens,
+               r->seen.seconds, (double)r->seen.tokens / r->seen.seconds, seconds);
+        return;
+    }
+    printf("%s: %lld steps over %lld rows, %lld tokens in %.1f s (%.0f tok/s), loss %.4f",
+           r->order->out, (long long)r->seen.steps, (long long)r->rows.rows,
+           (long long)r->seen.tokens, r->seen.seconds,
+           (double)r->seen.tokens / r->seen.seconds, r->seen.loss);
+    if (evaluated)
+        printf(", eval loss %.4f", r->seen.eval_loss);
+    printf("\n");
+}
+
+static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
+{
+    struct run r = {.order = o, .start_ns = lf_clock_ns()};
+    enum lf_err rc = load_inputs(&r, diag);
+    if (rc == LF_OK)
+        rc = train(&r, diag);
+    if (r.log && fclose(r.log) != 0)
+        r.log_failed = true;
+    if (rc == LF_OK && r.log_failed)
+        rc = lf_fail(diag, LF_E_IO, "%s: could not be written", o->log);
+    if (rc == LF_OK && o->curve)
+        rc = draw_curve(&r, diag);
+    if (rc == LF_OK)
+        print_report(&r);
+    lf_dataset_free(r.train);
+    lf_dataset_free(r.eval);
+    lf_slots_free(r.slots);
+    lf_train_settings_free(&r.s);
+    lf_offline_close(&r.c);
+    return rc;
+}
+
+int lf_cmd_train(int argc, char **argv)
+{
+    struct order order = {.o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60};
+    const struct lf_option options[] = {
+        LF_OFFLINE_OPTION_BASE(order.o),
+        {"dataset", 'i', LF_OPT_STR, "FILE", &order.dataset,
+         "JSON lines: {\"prompt\", \"completion\"}, {\"messages\"} or {\"input_ids\", \"labels\"}",
+         .required = true},
+        {"out", 'o', LF_OPT_STR, "DIR", &order.out, "where the PEFT adapter is written",
+         .required = true},
+        {"config", 'c', LF_OPT_STR, "FILE", &order.config,
+         "JSON: rank, learning_rate, epochs ...; defaults without it"},
+        {"eval", 'e', LF_OPT_STR, "FILE", &order.eval, "rows to report the loss of"},
+        {"init-adapter", 0, LF_OPT_STR, "DIR", &order.init, "start from this PEFT adapter"},
+        {"log", 'l', LF_OPT_STR, "FILE", &order.log,
+         "append a JSON line for each micro-batch, step and evaluation"},
+        {"curve", 0, LF_OPT_STR, "FILE", &order.curve, "draw the log's loss curve (SVG)"},
+        {"checkpoint", 0, LF_OPT_STR, "DIR", &order.checkpoint,
+         "save the state there, and go on from what is there"},
+        {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &order.checkpoint_seconds,
+         "between checkpoints; 0: each step", .hi = 1e6},
+        {"batch-tokens", 0, LF_OPT_INT, "N", &order.batch_tokens,
+         "ceiling for the tokens computed at once; 0: by the device. Does not change what is "
+         "learnt", .hi = 1 << 20},
+        LF_OFFLINE_OPTION_QUANT(order.o),
+        LF_OFFLINE_OPTIONS_DEVICE(order.o),
+        {"quiet", 0, LF_OPT_FLAG, NULL, &order.o.quiet, "no progress bar"},
+        {"json", 0, LF_OPT_FLAG, NULL, &order.json, "print the result as JSON"},
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs train", "--base DIR --dataset FILE --out DIR [--config FILE]",
+        "Trains a LoRA adapter on a base model in this process and writes it as PEFT does. An "
+        "interrupted run with --checkpoint goes on where it was when it is started again.",
+        options, 0, 0,
+        "  lorafs train --base share/base --dataset train.jsonl --out my-adapter\n"
+        "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl"};
+    struct lf_args args;
+    int status;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    if (order.curve && !order.log)
+        return lf_usage_error(&usage, "--curve is drawn from --log");
+    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    struct lf_diag diag = {""};
+    enum lf_err rc = run_order(&order, &diag);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}
