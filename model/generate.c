@@ -234,17 +234,22 @@ static void plan(struct lf_gen *g, int i, int take)
     g->n_tokens += take;
 }
 
-/* Every sequence that decodes, oldest first, so that those whose pages are taken come later. */
-static void plan_decoding(struct lf_gen *g)
+/* Every sequence that decodes, oldest first, so that those whose pages are taken come later.
+ * Returns how many go on from a token that they made. */
+static int plan_decoding(struct lf_gen *g)
 {
+    int n = 0;
     for (int i = 0; i < g->n_seqs && g->n_tokens < g->tokens_max; i++) {
         struct gen_seq *s = &g->seqs[i];
         bool ours = decodes(s);
         while (ours && lf_exec_kv_grow(g->x, &s->kv, s->n) != LF_OK)
             ours = preempt(g, i) > i;
-        if (ours)
+        if (ours) {
             plan(g, i, 1);
+            n += s->n > s->n_prompt;
+        }
     }
+    return n;
 }
 
 /* Pages for all that a waiting sequence has to read, leaving one for each that runs; the first of
@@ -373,8 +378,7 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
                         struct lf_diag *diag)
 {
     g->n_batch = g->n_tokens = 0;
-    plan_decoding(g);
-    int n_decoding = g->n_tokens;
+    int n_decoding = plan_decoding(g);
     plan_reading(g, prefill_max);
     int n = 0;
     if (g->n_batch > 0) {
