@@ -71,11 +71,14 @@ int lf_cmd_pull(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs pull", "ORG/NAME[@REVISION]",
+        "lorafs pull",
+        "ORG/NAME[@REVISION]",
         "Fetches a checkpoint or an adapter from a hub that speaks Hugging Face's routes.\n\n"
         "Files are checked against the hub's digests; a pull that was stopped goes on where it "
         "was. HF_TOKEN, when set, is sent to the hub (gated and private repositories).",
-        options, 1, 1,
+        options,
+        1,
+        1,
         "lorafs pull mistralai/Mistral-7B-v0.1 --out bases/mistral-7b\n"
         "lorafs pull org/adapter@v2"};
     struct lf_args args;

@@ -1,4 +1,5 @@
-/* The hub client: one listing request, then parallel ranged downloads through a curl multi handle. */
+/* The hub client: one listing request, then parallel ranged downloads through a curl multi handle.
+ */
 #include "tools/hub.h"
 
 #include "core/buf.h"
@@ -22,7 +23,8 @@
 #define HUB_STALL_SECONDS 30L
 #define HUB_TRIES 5
 
-/* ---- Requests --------------------------------------------------------------------------------- */
+/* ---- Requests ---------------------------------------------------------------------------------
+ */
 
 static const char *hub_endpoint(const struct lf_hub_options *o)
 {
@@ -78,16 +80,26 @@ static size_t append_body(char *data, size_t size, size_t n, void *arg)
     return lf_buf_append(arg, data, size * n) == LF_OK ? size * n : 0;
 }
 
-/* ---- The listing ------------------------------------------------------------------------------ */
+/* ---- The listing ------------------------------------------------------------------------------
+ */
 
 bool lf_hub_wanted(const char *name)
 {
-    static const char *const exact[] = {
-        "config.json",          "generation_config.json",  "tokenizer.json",
-        "tokenizer.model",      "tokenizer_config.json",   "special_tokens_map.json",
-        "added_tokens.json",    "vocab.json",              "merges.txt",
-        "chat_template.jinja",  "chat_template.json",      "model.safetensors.index.json",
-        "adapter_config.json",  "LICENSE",                 "README.md"};
+    static const char *const exact[] = {"config.json",
+                                        "generation_config.json",
+                                        "tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "chat_template.jinja",
+                                        "chat_template.json",
+                                        "model.safetensors.index.json",
+                                        "adapter_config.json",
+                                        "LICENSE",
+                                        "README.md"};
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
         if (strcmp(name, exact[i]) == 0)
             return true;
@@ -104,7 +116,8 @@ static bool repo_path_ok(const char *s)
 static bool repo_id_ok(const char *s)
 {
     return repo_path_ok(s) && strlen(s) < 200 &&
-           strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/") == strlen(s);
+           strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/") ==
+               strlen(s);
 }
 
 static void copy_hex(char *out, size_t cap, const json_t *v)
@@ -215,7 +228,8 @@ void lf_hub_repo_free(struct lf_hub_repo *r)
     *r = (struct lf_hub_repo){0};
 }
 
-/* ---- Digests ---------------------------------------------------------------------------------- */
+/* ---- Digests ----------------------------------------------------------------------------------
+ */
 
 /* SHA-1 of "blob <bytes>\0" and the contents: git's name for a file. */
 static void git_blob_hex(char out[41], const struct lf_map *m)
@@ -258,17 +272,18 @@ static enum lf_err file_check(const struct lf_hub_file *f, const char *path, str
     return rc;
 }
 
-/* ---- Transfers -------------------------------------------------------------------------------- */
+/* ---- Transfers --------------------------------------------------------------------------------
+ */
 
 struct transfer {
     const struct lf_hub_file *file;
     char path[LF_PATH_MAX], part[LF_PATH_MAX + 8];
     FILE *f;
     CURL *curl;
-    int64_t resumed;   /* bytes that were there before this request */
-    int64_t got;       /* bytes of this request */
+    int64_t resumed; /* bytes that were there before this request */
+    int64_t got;     /* bytes of this request */
     int tries;
-    bool checked;      /* the answer's status was seen to fit `resumed` */
+    bool checked; /* the answer's status was seen to fit `resumed` */
     bool disk_failed;
     char why[CURL_ERROR_SIZE];
 };
@@ -278,9 +293,9 @@ struct fetch {
     const struct lf_hub_options *options;
     CURLM *multi;
     struct transfer *t;
-    size_t n, next;        /* transfers in all; the first that has not started */
+    size_t n, next; /* transfers in all; the first that has not started */
     int running;
-    int64_t total, kept;   /* bytes of all wanted files; of files that were there already */
+    int64_t total, kept; /* bytes of all wanted files; of files that were there already */
 };
 
 /* A server that ignores the range sends the whole file: start again from nothing. */
@@ -382,7 +397,8 @@ static enum lf_err transfer_done(struct fetch *f, struct transfer *t, CURLcode c
     bool progressed = t->got > 0;
     if (!transfer_stop(f, t))
         return lf_fail(diag, LF_E_NO_SPACE, "%s: could not be written", t->part);
-    bool complete = code == CURLE_OK || (t->file->bytes >= 0 && lf_file_size(t->part) == t->file->bytes);
+    bool complete =
+        code == CURLE_OK || (t->file->bytes >= 0 && lf_file_size(t->part) == t->file->bytes);
     if (status >= 400 && status < 500 && status != 429 && status != 416)
         return hub_status(status, t->file->name, diag);
     if (complete && (status < 300 || status == 416)) {

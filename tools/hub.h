@@ -15,23 +15,23 @@
 #include <stdint.h>
 
 struct lf_hub_file {
-    char *name;        /* path in the repository; no "..", no leading '/' */
+    char *name; /* path in the repository; no "..", no leading '/' */
     int64_t bytes;
-    char sha256[65];   /* large files; "" otherwise */
-    char blob[41];     /* git blob id (SHA-1) of small files; "" where the hub gives none */
+    char sha256[65]; /* large files; "" otherwise */
+    char blob[41];   /* git blob id (SHA-1) of small files; "" where the hub gives none */
 };
 
 struct lf_hub_repo {
-    char *id;          /* "org/name" */
-    char *revision;    /* the commit that the asked revision stands for */
+    char *id;       /* "org/name" */
+    char *revision; /* the commit that the asked revision stands for */
     struct lf_hub_file *files;
     size_t n_files;
 };
 
 struct lf_hub_options {
-    const char *endpoint;  /* "https://..."; NULL: HF_ENDPOINT, else the public hub */
-    const char *token;     /* NULL: HF_TOKEN; "" sends none */
-    int parallel;          /* transfers at once; 0: 4 */
+    const char *endpoint; /* "https://..."; NULL: HF_ENDPOINT, else the public hub */
+    const char *token;    /* NULL: HF_TOKEN; "" sends none */
+    int parallel;         /* transfers at once; 0: 4 */
     /* Bytes there and bytes in all, some times a second and at the end; or NULL. Non-zero stops. */
     int (*progress)(void *arg, int64_t done, int64_t total);
     void *progress_arg;

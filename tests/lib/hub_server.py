@@ -5,6 +5,7 @@ hub_server.py ROOT PORTFILE [--token T] [--cut N]: repositories are ROOT/<org>/<
 first request for each large file after N bytes, so that a client has to resume. Requests are logged
 on stdout: method, path, range, whether a token came.
 """
+
 import argparse
 import hashlib
 import json
@@ -64,7 +65,11 @@ class Hub(BaseHTTPRequestHandler):
             if start >= len(data):
                 return self.answer(416)
         body = data[start:]
-        headers = [("Content-Range", "bytes %d-%d/%d" % (start, len(data) - 1, len(data)))] if want else []
+        headers = (
+            [("Content-Range", "bytes %d-%d/%d" % (start, len(data) - 1, len(data)))]
+            if want
+            else []
+        )
         if args.cut and path not in cut and len(body) > args.cut:
             cut.add(path)
             self.send_response(206 if want else 200)
@@ -78,7 +83,9 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path.split("?")[0]
         auth = self.headers.get("Authorization", "")
-        print("GET", self.path, self.headers.get("Range", "-"), "token" if auth else "-", flush=True)
+        print(
+            "GET", self.path, self.headers.get("Range", "-"), "token" if auth else "-", flush=True
+        )
         parts = path.strip("/").split("/")
         if args.token and parts[0] != "storage" and auth != "Bearer " + args.token:
             return self.answer(401)
@@ -89,7 +96,10 @@ class Hub(BaseHTTPRequestHandler):
             if not os.path.isfile(f):
                 return self.answer(404)
             if f.endswith(".safetensors"):
-                return self.answer(302, headers=[("Location", "/storage/%s/%s/%s" % (parts[0], parts[1], parts[4]))])
+                return self.answer(
+                    302,
+                    headers=[("Location", "/storage/%s/%s/%s" % (parts[0], parts[1], parts[4]))],
+                )
             return self.content(f)
         if parts[0] == "storage":
             return self.content(os.path.join(args.root, *parts[1:]))

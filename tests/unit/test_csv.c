@@ -37,7 +37,9 @@ static void reads_quotes_and_line_breaks(void **state)
     } cases[] = {
         {"a,b\n1,2\n", "a|b/1|2/"},
         {"a,b\r\n1,2", "a|b/1|2/"},
-        {"\xef\xbb\xbf" "a\n", "a/"},
+        {"\xef\xbb\xbf"
+         "a\n",
+         "a/"},
         {"\"x, y\",\"he said \"\"no\"\"\"\n", "x, y|he said \"no\"/"},
         {"\"two\nlines\",2\n3,4\n", "two\nlines|2/3|4/"},
         {",,\n", "||/"},

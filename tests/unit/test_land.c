@@ -38,11 +38,16 @@ static void published_averages_come_from_its_cells(void **state)
         double before, tuned, lift, clipped;
         int above_gpt4;
     } want[] = {
-        {"gemma-2b", .145, .657, .512, .512, 18},        {"gemma-7b", .187, .644, .456, .458, 16},
-        {"llama-2-7b", .252, .695, .443, .444, 19},      {"mistral-7b", .271, .732, .461, .461, 23},
-        {"phi-2", .274, .677, .403, .403, 20},           {"gemma-2b-it", .326, .644, .319, .319, 17},
-        {"zephyr-7b-beta", .350, .742, .392, .392, 22},  {"llama-2-7b-chat", .370, .708, .337, .337, 20},
-        {"gemma-7b-it", .377, .629, .252, .279, 18},     {"mistral-7b-instruct", .462, .724, .263, .263, 21},
+        {"gemma-2b", .145, .657, .512, .512, 18},
+        {"gemma-7b", .187, .644, .456, .458, 16},
+        {"llama-2-7b", .252, .695, .443, .444, 19},
+        {"mistral-7b", .271, .732, .461, .461, 23},
+        {"phi-2", .274, .677, .403, .403, 20},
+        {"gemma-2b-it", .326, .644, .319, .319, 17},
+        {"zephyr-7b-beta", .350, .742, .392, .392, 22},
+        {"llama-2-7b-chat", .370, .708, .337, .337, 20},
+        {"gemma-7b-it", .377, .629, .252, .279, 18},
+        {"mistral-7b-instruct", .462, .724, .263, .263, 21},
     };
     struct lf_land_table t;
     load_published(&t);
@@ -111,11 +116,12 @@ static void results_survive_their_file(void **state)
     assert_int_equal(lf_land_table_parse(&u, b.data, b.len, &diag), LF_OK);
     assert_int_equal(lf_land_table_print(&u, &again), LF_OK);
     assert_string_equal(b.data, again.data);
-    static const char *const bad[] = {"base,task\nx,y\n",
-                                      "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n"
-                                      "a,b,m,zero,1,1,1,1\n",
-                                      "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n"
-                                      "../a,b,m,0,1,1,1,1\n"};
+    static const char *const bad[] = {
+        "base,task\nx,y\n",
+        "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n"
+        "a,b,m,zero,1,1,1,1\n",
+        "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n"
+        "../a,b,m,0,1,1,1,1\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         diag.text[0] = '\0';
         assert_int_equal(lf_land_table_parse(&u, bad[i], strlen(bad[i]), &diag), LF_E_INVALID);

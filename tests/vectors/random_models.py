@@ -1,14 +1,16 @@
-"""Random models of every architecture, made on the spot: lorafs against transformers, peft and bitsandbytes.
+"""Random models of every architecture, made on the spot: lorafs against transformers, peft and
+bitsandbytes.
 
 random_models.py LORAFS [--seed N] [--only ARCH,...] [--keep DIR]
 
-For each architecture a checkpoint of random sizes is written, and then compared, on the CPU in fp32:
-  logits      of the bf16 checkpoint; of our NF4 model, whose file transformers + bitsandbytes
-              load; with a PEFT adapter of random rank, targets and patterns (2e-4)
+For each architecture a checkpoint of random sizes is written, then compared on the CPU in fp32:
+  logits      of the bf16 checkpoint; of our NF4 model, whose file transformers + bitsandbytes load;
+              with a PEFT adapter of random rank, targets and patterns (2e-4)
   generation  greedy ids, wherever the two best logits are far enough apart to be sure
-  training    micro-batch losses (1e-4), the trained adapter (1e-3 of its norm), and that PEFT reads it
-Exit status 77 where torch, transformers, peft or bitsandbytes cannot be imported. The seed is printed.
+  training    micro-batch losses (1e-4), the trained adapter (1e-3 of its norm), which PEFT reads
+Exit status 77 where one of the libraries cannot be imported. The seed is printed.
 """
+
 import argparse
 import json
 import math
@@ -25,8 +27,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 try:
     import torch
     import transformers
-    from transformers import (AutoModelForCausalLM, Gemma2Config, GemmaConfig, LlamaConfig,
-                              MistralConfig, Phi3Config, PhiConfig, Qwen2Config, Qwen3Config)
+    from transformers import (
+        AutoModelForCausalLM,
+        Gemma2Config,
+        GemmaConfig,
+        LlamaConfig,
+        MistralConfig,
+        Phi3Config,
+        PhiConfig,
+        Qwen2Config,
+        Qwen3Config,
+    )
     from peft import LoraConfig, PeftModel, get_peft_model
     import bitsandbytes
     from safetensors.torch import load_file
@@ -45,34 +56,79 @@ def sizes(rng):
     d = rng.choice([16, 24, 32, 64])
     kv = rng.choice([1, 2, 3])
     heads = kv * rng.choice([1, 2, 3])
-    return dict(d=d, kv=kv, heads=heads, hidden=heads * d, inner=rng.choice([160, 224, 288, 352]),
-                layers=rng.choice([2, 3]), vocab=rng.choice([301, 512, 777]))
+    return dict(
+        d=d,
+        kv=kv,
+        heads=heads,
+        hidden=heads * d,
+        inner=rng.choice([160, 224, 288, 352]),
+        layers=rng.choice([2, 3]),
+        vocab=rng.choice([301, 512, 777]),
+    )
 
 
 def config(arch, rng):
     s = sizes(rng)
-    plain = dict(vocab_size=s["vocab"], hidden_size=s["hidden"], intermediate_size=s["inner"], num_hidden_layers=s["layers"],
-                 num_attention_heads=s["heads"], num_key_value_heads=s["kv"], max_position_embeddings=512,
-                 bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    wide = dict(plain, head_dim=rng.choice([16, 32, 48, 64]), hidden_size=rng.choice([96, 128, 160]))
+    plain = dict(
+        vocab_size=s["vocab"],
+        hidden_size=s["hidden"],
+        intermediate_size=s["inner"],
+        num_hidden_layers=s["layers"],
+        num_attention_heads=s["heads"],
+        num_key_value_heads=s["kv"],
+        max_position_embeddings=512,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    wide = dict(
+        plain, head_dim=rng.choice([16, 32, 48, 64]), hidden_size=rng.choice([96, 128, 160])
+    )
     tied = rng.random() < 0.5
     if arch == "llama":
-        return LlamaConfig(**plain, tie_word_embeddings=tied, attention_bias=rng.random() < 0.3, mlp_bias=rng.random() < 0.3)
+        return LlamaConfig(
+            **plain,
+            tie_word_embeddings=tied,
+            attention_bias=rng.random() < 0.3,
+            mlp_bias=rng.random() < 0.3
+        )
     if arch == "llama3":
-        return LlamaConfig(**plain, tie_word_embeddings=tied, rope_parameters={
-            "rope_type": "llama3", "rope_theta": 500000.0, "factor": rng.choice([4.0, 8.0]), "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 64})
+        return LlamaConfig(
+            **plain,
+            tie_word_embeddings=tied,
+            rope_parameters={
+                "rope_type": "llama3",
+                "rope_theta": 500000.0,
+                "factor": rng.choice([4.0, 8.0]),
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,
+            }
+        )
     if arch == "mistral":
-        return MistralConfig(**wide, sliding_window=rng.choice([None, 5, 11]), tie_word_embeddings=tied)
+        return MistralConfig(
+            **wide, sliding_window=rng.choice([None, 5, 11]), tie_word_embeddings=tied
+        )
     if arch == "gemma":
-        return GemmaConfig(**wide, hidden_act="gelu_pytorch_tanh", hidden_activation="gelu_pytorch_tanh")
+        return GemmaConfig(
+            **wide, hidden_act="gelu_pytorch_tanh", hidden_activation="gelu_pytorch_tanh"
+        )
     if arch == "gemma2":
-        return Gemma2Config(**wide, hidden_activation="gelu_pytorch_tanh", sliding_window=7, query_pre_attn_scalar=rng.choice([24, 48]))
+        return Gemma2Config(
+            **wide,
+            hidden_activation="gelu_pytorch_tanh",
+            sliding_window=7,
+            query_pre_attn_scalar=rng.choice([24, 48])
+        )
     if arch == "phi":
         s["d"] = rng.choice([16, 32, 48])
         h = s["heads"] * s["d"]
-        return PhiConfig(**dict(plain, hidden_size=h, num_key_value_heads=s["heads"]), partial_rotary_factor=0.5, hidden_act="gelu_new",
-                         tie_word_embeddings=False)
+        return PhiConfig(
+            **dict(plain, hidden_size=h, num_key_value_heads=s["heads"]),
+            partial_rotary_factor=0.5,
+            hidden_act="gelu_new",
+            tie_word_embeddings=False
+        )
     if arch == "qwen2":
         return Qwen2Config(**plain, tie_word_embeddings=tied)
     if arch == "qwen3":
@@ -83,7 +139,10 @@ def config(arch, rng):
 
 
 ARCHS = ["llama", "llama3", "mistral", "gemma", "gemma2", "phi", "qwen2", "qwen3", "phi3"]
-LINEARS = {"phi": ["q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"], "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]}
+LINEARS = {
+    "phi": ["q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"],
+    "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+}
 COMMON = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -109,8 +168,20 @@ def logits_of(base, quant, ids, work, adapter=None):
     out = os.path.join(work, "logits.safetensors")
     path = os.path.join(work, "ids.json")
     json.dump(ids.tolist(), open(path, "w"))
-    lorafs("logits", "--base", base, "--quant", quant, "--device", "cpu", "--ids", path, "--out", out,
-           *(["--adapter", adapter] if adapter else []))
+    lorafs(
+        "logits",
+        "--base",
+        base,
+        "--quant",
+        quant,
+        "--device",
+        "cpu",
+        "--ids",
+        path,
+        "--out",
+        out,
+        *(["--adapter", adapter] if adapter else [])
+    )
     return load_file(out)["logits"]
 
 
@@ -133,13 +204,15 @@ def make_checkpoint(arch, rng, seed, out):
 
 
 def load(path, **kw):
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **kw).eval()
+    return AutoModelForCausalLM.from_pretrained(
+        path, dtype=torch.float32, attn_implementation="eager", **kw
+    ).eval()
 
 
 def load_nf4(base, quantised):
     """The base in fp32 with block weights as bitsandbytes reads them from our file, unrounded."""
     m, file = load(base), load_file(os.path.join(quantised, "model.safetensors"))
-    for k in [k[:-len(".absmax")] for k in file if k.endswith("weight.absmax")]:
+    for k in [k[: -len(".absmax")] for k in file if k.endswith("weight.absmax")]:
         parts = {n: v for n, v in file.items() if n.startswith(k + ".")}
         state = bitsandbytes.functional.QuantState.from_dict(parts, torch.device("cpu"))
         state.dtype = torch.float32
@@ -154,10 +227,11 @@ def check_codes(base, quantised):
     for f in os.listdir(base):
         if f.endswith(".safetensors"):
             weights.update(load_file(os.path.join(base, f)))
-    names = [k[:-len(".absmax")] for k in ours if k.endswith("weight.absmax")]
+    names = [k[: -len(".absmax")] for k in ours if k.endswith("weight.absmax")]
     for k in names:
-        codes, state = bitsandbytes.functional.quantize_4bit(weights[k].float(), quant_type="nf4",
-                                                             compress_statistics=True)
+        codes, state = bitsandbytes.functional.quantize_4bit(
+            weights[k].float(), quant_type="nf4", compress_statistics=True
+        )
         if not torch.equal(codes.flatten(), ours[k].flatten()):
             raise Failure("codes of %s differ" % k)
         scales[0] += int((state.absmax.flatten() != ours[k + ".absmax"].flatten()).sum())
@@ -174,8 +248,16 @@ def lora_config(arch, rng):
     kw = {}
     if targets != "all-linear" and rng.random() < 0.5:
         kw = dict(rank_pattern={targets[0]: r + 2}, alpha_pattern={targets[-1]: 5})
-    return LoraConfig(r=r, lora_alpha=rng.choice([4, 16]), target_modules=targets, lora_dropout=0.0, bias="none",
-                      use_rslora=rng.random() < 0.3, task_type="CAUSAL_LM", **kw)
+    return LoraConfig(
+        r=r,
+        lora_alpha=rng.choice([4, 16]),
+        target_modules=targets,
+        lora_dropout=0.0,
+        bias="none",
+        use_rslora=rng.random() < 0.3,
+        task_type="CAUSAL_LM",
+        **kw
+    )
 
 
 def adapted(model, cfg, seed, zero_b):
@@ -185,7 +267,11 @@ def adapted(model, cfg, seed, zero_b):
         if "lora_A" in n:
             p.data = torch.randn_like(p, dtype=torch.float32) / math.sqrt(p.shape[1])
         if "lora_B" in n:
-            p.data = torch.zeros_like(p, dtype=torch.float32) if zero_b else torch.randn_like(p, dtype=torch.float32) * 0.05
+            p.data = (
+                torch.zeros_like(p, dtype=torch.float32)
+                if zero_b
+                else torch.randn_like(p, dtype=torch.float32) * 0.05
+            )
     return m
 
 
@@ -200,9 +286,27 @@ def check_greedy(model, base, adapter, ids, work):
         sure += 1
     path = os.path.join(work, "prompt.json")
     json.dump(ids[0].tolist(), open(path, "w"))
-    got = json.loads(lorafs("generate", "--base", base, "--adapter", adapter, "--quant", "nf4", "--device", "cpu", "--ids", path,
-                            "--greedy", "--ignore-eos", "--max-tokens", n, "--json"))["ids"]
-    want = seq[0, ids.shape[1]:].tolist()
+    got = json.loads(
+        lorafs(
+            "generate",
+            "--base",
+            base,
+            "--adapter",
+            adapter,
+            "--quant",
+            "nf4",
+            "--device",
+            "cpu",
+            "--ids",
+            path,
+            "--greedy",
+            "--ignore-eos",
+            "--max-tokens",
+            n,
+            "--json",
+        )
+    )["ids"]
+    want = seq[0, ids.shape[1] :].tolist()
     if got[:sure] != want:
         raise Failure("greedy ids differ: %s, not %s" % (got[:sure], want))
     return "greedy %d ids" % sure
@@ -230,34 +334,72 @@ def check_training(model, cfg, base, rng, seed, work):
         for a in range(accumulation):
             at = (s * accumulation + a) * batch
             total, count = 0.0, 0
-            for row in rows[at:at + batch]:
+            for row in rows[at : at + batch]:
                 out_ = m(input_ids=torch.tensor([row["input_ids"]])).logits.float()
                 y = torch.tensor(row["labels"][1:])
-                total = total + torch.nn.functional.cross_entropy(out_[0, :-1], y, ignore_index=-100, reduction="sum")
+                total = total + torch.nn.functional.cross_entropy(
+                    out_[0, :-1], y, ignore_index=-100, reduction="sum"
+                )
                 count += int((y != -100).sum())
             losses.append((total / count).item())
             (total / count / accumulation).backward()
         torch.nn.utils.clip_grad_norm_(params, 0.7)
         opt.step()
         opt.zero_grad()
-    settings = dict(rank=cfg.r, alpha=cfg.lora_alpha, batch_size=batch, accumulation=accumulation, steps=steps, learning_rate=lr,
-                    schedule="constant", warmup_steps=0, optimizer="adamw", weight_decay=0.01, max_grad_norm=0.7, dropout=0,
-                    loss_normalization="micro_batch", shuffle=False, max_length=64)
+    settings = dict(
+        rank=cfg.r,
+        alpha=cfg.lora_alpha,
+        batch_size=batch,
+        accumulation=accumulation,
+        steps=steps,
+        learning_rate=lr,
+        schedule="constant",
+        warmup_steps=0,
+        optimizer="adamw",
+        weight_decay=0.01,
+        max_grad_norm=0.7,
+        dropout=0,
+        loss_normalization="micro_batch",
+        shuffle=False,
+        max_length=64,
+    )
     data, conf = os.path.join(work, "rows.jsonl"), os.path.join(work, "config.json")
     open(data, "w").write("".join(json.dumps(r) + "\n" for r in rows))
     json.dump(settings, open(conf, "w"))
-    lorafs("train", "--base", base, "--quant", "nf4", "--device", "cpu", "--dataset", data, "--config", conf, "--out", out,
-           "--init-adapter", init, "--log", log)
+    lorafs(
+        "train",
+        "--base",
+        base,
+        "--quant",
+        "nf4",
+        "--device",
+        "cpu",
+        "--dataset",
+        data,
+        "--config",
+        conf,
+        "--out",
+        out,
+        "--init-adapter",
+        init,
+        "--log",
+        log,
+    )
     got = [json.loads(x)["micro_loss"] for x in open(log) if "micro_loss" in x]
     if len(got) != len(losses):
         raise Failure("%d micro-batches in the log, not %d" % (len(got), len(losses)))
     said = close("micro losses", torch.tensor(got), torch.tensor(losses), 1e-4)
-    want, have = os.path.join(work, "want"), load_file(os.path.join(out, "adapter_model.safetensors"))
+    want, have = os.path.join(work, "want"), load_file(
+        os.path.join(out, "adapter_model.safetensors")
+    )
     m.save_pretrained(want)
     ref = load_file(os.path.join(want, "adapter_model.safetensors"))
     if set(ref) != set(have):
         raise Failure("trained tensors differ in name: %s" % (set(ref) ^ set(have)))
-    off = math.sqrt(sum(((ref[k] - have[k].float()) ** 2).sum().item() for k in ref) / sum((ref[k] ** 2).sum().item() for k in ref))
+    off = math.sqrt(
+        sum(((ref[k] - have[k].float()) ** 2).sum().item() for k in ref)
+        / sum((ref[k] ** 2).sum().item() for k in ref)
+    )
     if not off < 1e-3:
         raise Failure("trained adapter differs by %.2e of its norm" % off)
     PeftModel.from_pretrained(load(base), out)
@@ -269,9 +411,17 @@ def check(arch, seed, work):
     base, quantised, adapter = (os.path.join(work, n) for n in ("base", "quantised", "adapter"))
     cfg = make_checkpoint(arch, rng, seed, base)
     ids = torch.randint(3, cfg.vocab_size, (2, 37))
-    said = ["C%d H%d/%d D%d F%d V%d" % (cfg.hidden_size, cfg.num_attention_heads, cfg.num_key_value_heads or 0,
-                                       getattr(cfg, "head_dim", None) or cfg.hidden_size // cfg.num_attention_heads,
-                                       cfg.intermediate_size, cfg.vocab_size)]
+    said = [
+        "C%d H%d/%d D%d F%d V%d"
+        % (
+            cfg.hidden_size,
+            cfg.num_attention_heads,
+            cfg.num_key_value_heads or 0,
+            getattr(cfg, "head_dim", None) or cfg.hidden_size // cfg.num_attention_heads,
+            cfg.intermediate_size,
+            cfg.vocab_size,
+        )
+    ]
     said.append(close("fp", logits_of(base, "none", ids, work), theirs(load(base), ids), LOGITS))
     lorafs("quantize", "--base", base, "--out", quantised)
     said.append(check_codes(base, quantised))
@@ -283,7 +433,10 @@ def check(arch, seed, work):
     lora = lora_config(arch, rng)
     ml = adapted(m4, lora, seed + 2, zero_b=False).eval()
     ml.save_pretrained(adapter)
-    said.append("r%d %s" % (lora.r, "all" if lora.target_modules == "all-linear" else len(lora.target_modules)))
+    said.append(
+        "r%d %s"
+        % (lora.r, "all" if lora.target_modules == "all-linear" else len(lora.target_modules))
+    )
     said.append(close("lora", logits_of(base, "nf4", ids, work, adapter), theirs(ml, ids), LOGITS))
     said.append(check_greedy(ml, base, adapter, ids[:1, :8], work))
     said.append(check_training(load_nf4(base, quantised), lora, base, rng, seed, work))

@@ -11,10 +11,10 @@ const enum lf_land_feature lf_land_model_features[LF_LAND_MODEL_FEATURES] = {
 const char *lf_land_feature_name(enum lf_land_feature f)
 {
     static const char *const names[LF_LAND_FEATURES] = {
-        "input length, mean",    "input length, sigma",   "input length, p95",
-        "output length, mean",   "output length, sigma",  "output length, p95",
-        "example length, mean",  "example length, sigma", "example length, p95",
-        "I/O ROUGE-L, mean",     "I/O ROUGE-L, sigma",    "compressibility, mean",
+        "input length, mean",     "input length, sigma",   "input length, p95",
+        "output length, mean",    "output length, sigma",  "output length, p95",
+        "example length, mean",   "example length, sigma", "example length, p95",
+        "I/O ROUGE-L, mean",      "I/O ROUGE-L, sigma",    "compressibility, mean",
         "compressibility, sigma", "training examples"};
     return names[f];
 }

@@ -1,5 +1,5 @@
-/* What the report says of features and scores: their correlations, and linear models that foretell a
- * task's scores from its text. Private to tools/land. */
+/* What the report says of features and scores: their correlations, and linear models that foretell
+ * a task's scores from its text. Private to tools/land. */
 #ifndef LF_TOOLS_LAND_ANALYSIS_H
 #define LF_TOOLS_LAND_ANALYSIS_H
 
@@ -8,7 +8,11 @@
 
 /* Of a task, over the trained bases. */
 enum lf_land_target {
-    LF_LAND_BEST_TUNED, LF_LAND_MEAN_TUNED, LF_LAND_BEST_BASE, LF_LAND_MEAN_BASE, LF_LAND_MEAN_LIFT,
+    LF_LAND_BEST_TUNED,
+    LF_LAND_MEAN_TUNED,
+    LF_LAND_BEST_BASE,
+    LF_LAND_MEAN_BASE,
+    LF_LAND_MEAN_LIFT,
     LF_LAND_BEST_LIFT,
     LF_LAND_TARGETS
 };
@@ -19,11 +23,11 @@ const char *lf_land_target_name(enum lf_land_target t);
 #define LF_LAND_MODEL_FEATURES 4
 
 struct lf_land_analysis {
-    int n;                     /* tasks with features and scores */
-    double *x;                 /* (LF_LAND_VARIABLES, n): features, then targets; owned */
-    int *task;                 /* (n) which; owned */
+    int n;     /* tasks with features and scores */
+    double *x; /* (LF_LAND_VARIABLES, n): features, then targets; owned */
+    int *task; /* (n) which; owned */
     double correlation[LF_LAND_VARIABLES * LF_LAND_VARIABLES];
-    int n_models;              /* 0 when there are too few tasks */
+    int n_models;                         /* 0 when there are too few tasks */
     struct lf_fit model[LF_LAND_TARGETS]; /* of the first n_models targets */
 };
 

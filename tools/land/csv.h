@@ -15,9 +15,9 @@
 struct lf_csv {
     const char *text;
     size_t n, at;
-    char delimiter;     /* ',' or '\t' */
-    bool quotes;        /* '"' quotes a field (CSV); TSV files of GLUE use '"' as a letter */
-    int64_t line;       /* of the record last read, from 1 */
+    char delimiter; /* ',' or '\t' */
+    bool quotes;    /* '"' quotes a field (CSV); TSV files of GLUE use '"' as a letter */
+    int64_t line;   /* of the record last read, from 1 */
     int64_t lines_seen;
     struct lf_buf bytes; /* the fields of the record, each ending in a NUL */
     size_t *start;       /* (cap) offsets into bytes */

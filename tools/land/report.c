@@ -114,8 +114,12 @@ static enum lf_err section_bases(struct lf_buf *out, const struct lf_land_table 
         before[b] = m.base;
         after[b] = m.tuned;
     }
-    const struct lf_bars bars = {.n = t->n_bases, .names = bases, .before = before, .after = after,
-                                 .before_title = "base", .after_title = "tuned"};
+    const struct lf_bars bars = {.n = t->n_bases,
+                                 .names = bases,
+                                 .before = before,
+                                 .after = after,
+                                 .before_title = "base",
+                                 .after_title = "tuned"};
     heading(out, "Averages of each base");
     enum lf_err rc = lf_bars_svg(out, &bars);
     lf_buf_puts(out, "<table><tr><th>base</th><th>before</th><th>after</th><th>lift</th><th>lift, "
@@ -174,8 +178,12 @@ static enum lf_err section_categories(struct lf_buf *out, const struct lf_land_r
     }
     if (n == 0)
         return LF_OK;
-    const struct lf_bars bars = {.n = n, .names = names, .before = before, .after = after,
-                                 .before_title = "base", .after_title = "tuned"};
+    const struct lf_bars bars = {.n = n,
+                                 .names = names,
+                                 .before = before,
+                                 .after = after,
+                                 .before_title = "base",
+                                 .after_title = "tuned"};
     heading(out, "Averages of each category, over tasks and bases");
     return lf_bars_svg(out, &bars);
 }
@@ -186,10 +194,11 @@ static void section_published(struct lf_buf *out, const struct lf_land_report *r
     static const char *const peers[] = {"gpt-4", "gpt-3.5"};
     const struct lf_land_table *t = r->results, *p = r->published;
     heading(out, "Beside the published GPT scores");
-    lf_buf_puts(out, "<p class=\"note\"><span class=\"paper\">gpt-4 and gpt-3.5 are the paper's "
-                     "figures</span>, measured by its authors on their prompts and rows. A task whose "
-                     "data stands in for another (see the end) cannot be compared at all and is "
-                     "left out of the counts.</p><table><tr><th>base</th>");
+    lf_buf_puts(out,
+                "<p class=\"note\"><span class=\"paper\">gpt-4 and gpt-3.5 are the paper's "
+                "figures</span>, measured by its authors on their prompts and rows. A task whose "
+                "data stands in for another (see the end) cannot be compared at all and is "
+                "left out of the counts.</p><table><tr><th>base</th>");
     for (int i = 0; i < 2; i++)
         lf_buf_printf(out, "<th>above %s</th><th>equal</th><th>below</th>", peers[i]);
     lf_buf_puts(out, "</tr>\n");
@@ -202,14 +211,17 @@ static void section_published(struct lf_buf *out, const struct lf_land_report *r
             for (int k = 0; k < t->n_tasks; k++) {
                 int pk = lf_land_table_task(p, t->task[k]);
                 const struct lf_land_cell *c = lf_land_table_get(t, b, k);
-                const struct lf_land_cell *q = pk < 0 || peer < 0 ? NULL : lf_land_table_get(p, peer, pk);
+                const struct lf_land_cell *q =
+                    pk < 0 || peer < 0 ? NULL : lf_land_table_get(p, peer, pk);
                 const char *fidelity = r->notes[k].fidelity;
-                if (!c || !q || isnan(c->tuned_score) || !fidelity || strcmp(fidelity, "exact") != 0)
+                if (!c || !q || isnan(c->tuned_score) || !fidelity ||
+                    strcmp(fidelity, "exact") != 0)
                     continue;
                 double d = c->tuned_score - q->tuned_score;
                 counts[d > 0 ? 0 : d < 0 ? 2 : 1]++;
             }
-            lf_buf_printf(out, "<td>%d</td><td>%d</td><td>%d</td>", counts[0], counts[1], counts[2]);
+            lf_buf_printf(out, "<td>%d</td><td>%d</td><td>%d</td>", counts[0], counts[1],
+                          counts[2]);
         }
         lf_buf_puts(out, "</tr>\n");
     }
@@ -230,12 +242,18 @@ static enum lf_err section_correlations(struct lf_buf *out, const struct lf_land
     }
     for (int j = 0; j < LF_LAND_TARGETS; j++)
         columns[j] = lf_land_target_name((enum lf_land_target)j);
-    const struct lf_heat_map map = {.rows = LF_LAND_VARIABLES, .columns = LF_LAND_TARGETS,
-                                    .row_names = rows, .column_names = columns, .value = values,
-                                    .title = "correlation", .signed_ = true};
+    const struct lf_heat_map map = {.rows = LF_LAND_VARIABLES,
+                                    .columns = LF_LAND_TARGETS,
+                                    .row_names = rows,
+                                    .column_names = columns,
+                                    .value = values,
+                                    .title = "correlation",
+                                    .signed_ = true};
     heading(out, "Do a task's texts foretell its scores?");
-    lf_buf_printf(out, "<p class=\"note\">Pearson's correlation over %d tasks. Lengths are in tokens; "
-                       "compressibility is deflated bytes over bytes of an example.</p>\n", a->n);
+    lf_buf_printf(out,
+                  "<p class=\"note\">Pearson's correlation over %d tasks. Lengths are in tokens; "
+                  "compressibility is deflated bytes over bytes of an example.</p>\n",
+                  a->n);
     return lf_heat_map_svg(out, &map);
 }
 

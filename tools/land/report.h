@@ -11,18 +11,26 @@
 
 /* What foretells a task's scores: the study's section 5. Lengths in tokens. */
 enum lf_land_feature {
-    LF_LAND_INPUT_MEAN, LF_LAND_INPUT_SIGMA, LF_LAND_INPUT_P95,
-    LF_LAND_OUTPUT_MEAN, LF_LAND_OUTPUT_SIGMA, LF_LAND_OUTPUT_P95,
-    LF_LAND_EXAMPLE_MEAN, LF_LAND_EXAMPLE_SIGMA, LF_LAND_EXAMPLE_P95,
-    LF_LAND_SIMILARITY_MEAN, LF_LAND_SIMILARITY_SIGMA,   /* ROUGE-L of input and output */
-    LF_LAND_COMPRESS_MEAN, LF_LAND_COMPRESS_SIGMA,       /* deflated bytes / bytes of an example */
-    LF_LAND_EXAMPLES,                                    /* rows to train on */
+    LF_LAND_INPUT_MEAN,
+    LF_LAND_INPUT_SIGMA,
+    LF_LAND_INPUT_P95,
+    LF_LAND_OUTPUT_MEAN,
+    LF_LAND_OUTPUT_SIGMA,
+    LF_LAND_OUTPUT_P95,
+    LF_LAND_EXAMPLE_MEAN,
+    LF_LAND_EXAMPLE_SIGMA,
+    LF_LAND_EXAMPLE_P95,
+    LF_LAND_SIMILARITY_MEAN,
+    LF_LAND_SIMILARITY_SIGMA, /* ROUGE-L of input and output */
+    LF_LAND_COMPRESS_MEAN,
+    LF_LAND_COMPRESS_SIGMA, /* deflated bytes / bytes of an example */
+    LF_LAND_EXAMPLES,       /* rows to train on */
     LF_LAND_FEATURES
 };
 const char *lf_land_feature_name(enum lf_land_feature f);
 
 struct lf_land_task_note {
-    const char *category;   /* "Classic NLP", ...; NULL: unknown */
+    const char *category; /* "Classic NLP", ...; NULL: unknown */
     const char *metric;
     const char *fidelity;   /* "exact", or what the data stands in for; NULL: not said */
     const double *features; /* (LF_LAND_FEATURES), NaN where unknown; NULL: not measured */
@@ -30,7 +38,7 @@ struct lf_land_task_note {
 
 struct lf_land_report {
     const char *title;
-    const char *how;         /* command, device, date: a line under the title */
+    const char *how; /* command, device, date: a line under the title */
     const struct lf_land_table *results;
     const struct lf_land_task_note *notes; /* (results->n_tasks) */
     const struct lf_land_table *published; /* the paper's table, marked as such; NULL: left out */

@@ -67,7 +67,8 @@ double lf_stat_correlation(const double *x, const double *y, size_t n)
     return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
 }
 
-/* ---- Least squares ---------------------------------------------------------------------------- */
+/* ---- Least squares ----------------------------------------------------------------------------
+ */
 
 /* Rows of a problem, one of which may be left out. */
 struct design {

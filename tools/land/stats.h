@@ -26,9 +26,9 @@ double lf_stat_correlation(const double *x, const double *y, size_t n);
  * coefficient 0. */
 struct lf_fit {
     double intercept;
-    double *coef;         /* (k) on standardised features; owned */
-    double *predicted;    /* (n) leave-one-out; owned */
-    double r2, rmse;      /* of the fit itself */
+    double *coef;      /* (k) on standardised features; owned */
+    double *predicted; /* (n) leave-one-out; owned */
+    double r2, rmse;   /* of the fit itself */
     double r2_loo, rmse_loo;
     size_t n, k;
 };

@@ -93,7 +93,8 @@ static void svg_text(struct lf_buf *out, double x, double y, const char *anchor,
     lf_buf_puts(out, "</text>\n");
 }
 
-static void heat_cell(struct lf_buf *out, const struct lf_heat_map *m, int r, int c, int left, int top)
+static void heat_cell(struct lf_buf *out, const struct lf_heat_map *m, int r, int c, int left,
+                      int top)
 {
     double v = m->value[r * m->columns + c];
     double x = left + c * CELL_W, y = top + r * CELL_H;
@@ -118,11 +119,11 @@ static void heat_cell(struct lf_buf *out, const struct lf_heat_map *m, int r, in
                   x, y, CELL_W - 1, CELL_H - 1, fill.r, fill.g, fill.b,
                   is_dark(fill) ? "#fff" : "#222");
     double mid = x + CELL_W / 2.0;
-    lf_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\">%.*f</text>", mid, y + (isnan(second) ? 19 : 14),
-                  m->signed_ ? 2 : 3, v);
+    lf_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\">%.*f</text>", mid,
+                  y + (isnan(second) ? 19 : 14), m->signed_ ? 2 : 3, v);
     if (!isnan(second))
-        lf_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"9.5\">%+.3f</text>", mid, y + 25,
-                      second);
+        lf_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"9.5\">%+.3f</text>", mid,
+                      y + 25, second);
     lf_buf_puts(out, "</g></g>\n");
 }
 

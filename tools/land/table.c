@@ -42,7 +42,7 @@ int lf_land_table_task(const struct lf_land_table *t, const char *name)
 
 static int add_name(char (*names)[LF_NAME_MAX + 1], int *n, int max, const char *name)
 {
-    int i = find_name((const char (*)[LF_NAME_MAX + 1])names, *n, name);
+    int i = find_name((const char(*)[LF_NAME_MAX + 1]) names, *n, name);
     if (i >= 0 || *n == max)
         return i;
     snprintf(names[*n], LF_NAME_MAX + 1, "%s", name);
@@ -72,7 +72,8 @@ const struct lf_land_cell *lf_land_table_get(const struct lf_land_table *t, int 
     return c->there ? c : NULL;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------ */
+/* ---- Files ------------------------------------------------------------------------------------
+ */
 
 /* Columns of a file by name: where in a record each of `names` stands. */
 static enum lf_err read_header(struct lf_csv *csv, int *at, const char *const *names, int n,
@@ -112,8 +113,10 @@ static enum lf_err put_named(struct lf_land_cell **out, struct lf_land_table *t,
                              struct lf_diag *diag)
 {
     if (!lf_name_ok(base) || !lf_name_ok(task))
-        return lf_fail(diag, LF_E_INVALID, "line %lld: \"%s\" and \"%s\" are no names of a base "
-                       "and a task", (long long)csv->line, base, task);
+        return lf_fail(diag, LF_E_INVALID,
+                       "line %lld: \"%s\" and \"%s\" are no names of a base "
+                       "and a task",
+                       (long long)csv->line, base, task);
     *out = lf_land_table_put(t, base, task);
     return *out ? LF_OK
                 : lf_fail(diag, LF_E_TOO_BIG, "line %lld: more than %d bases or %d tasks",
@@ -221,7 +224,8 @@ enum lf_err lf_land_table_print(const struct lf_land_table *t, struct lf_buf *ou
     return out->rc;
 }
 
-/* ---- Sums ------------------------------------------------------------------------------------- */
+/* ---- Sums -------------------------------------------------------------------------------------
+ */
 
 void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t, int base, int task)
 {
@@ -250,7 +254,8 @@ void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t,
     *out = m;
 }
 
-void lf_land_table_wins(struct lf_land_wins *out, const struct lf_land_table *t, int base, int other)
+void lf_land_table_wins(struct lf_land_wins *out, const struct lf_land_table *t, int base,
+                        int other)
 {
     struct lf_land_wins w = {0};
     for (int k = 0; k < t->n_tasks; k++) {

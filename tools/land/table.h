@@ -55,15 +55,17 @@ struct lf_land_mean {
     double clipped_lift; /* negative lifts counted as 0, as the paper's text does */
     int cells, positive; /* with both scores; of these, with lift > 0 */
 };
-void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t, int base, int task);
+void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t, int base,
+                        int task);
 /* Tasks on which base's tuned score is above that of `other` (a column of the same table, scored
  * by its tuned_score), equal to it, below it. */
 struct lf_land_wins {
     int above, equal, below;
 };
-void lf_land_table_wins(struct lf_land_wins *out, const struct lf_land_table *t, int base, int other);
-/* The base with the task's best tuned score (lowest index among equals), or -1; columns without any base score
- * (GPT) are passed over. */
+void lf_land_table_wins(struct lf_land_wins *out, const struct lf_land_table *t, int base,
+                        int other);
+/* The base with the task's best tuned score (lowest index among equals), or -1; columns without any
+ * base score (GPT) are passed over. */
 int lf_land_table_best(const struct lf_land_table *t, int task);
 /* Columns that were trained here: at least one cell has a base score. */
 bool lf_land_table_trained(const struct lf_land_table *t, int base);
