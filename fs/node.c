@@ -214,7 +214,8 @@ struct lf_node *lf_node_adapter(struct lf_node *n)
 
 void lf_node_add_local(struct lf_node *n)
 {
-    LIST_INSERT_HEAD(&lf_node_adapter(n)->locals, lf_node_hold(n), local);
+    lf_node_hold(n);
+    LIST_INSERT_HEAD(&lf_node_adapter(n)->locals, n, local);
 }
 
 void lf_node_unlink(struct lf_nodes *t, struct lf_node *n)

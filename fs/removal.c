@@ -58,8 +58,10 @@ enum lf_err lf_removal_add(struct lf_fs *fs, struct lf_node *adapter, const stru
             return LF_E_NO_MEMORY;
         memcpy(h->rel, place->rel, sizeof h->rel);
         h->remove = lf_space_removable(place);
-        if (LIST_EMPTY(&adapter->hidden))
-            LIST_INSERT_HEAD(&fs->removing, lf_node_hold(adapter), removing);
+        if (LIST_EMPTY(&adapter->hidden)) {
+            lf_node_hold(adapter);
+            LIST_INSERT_HEAD(&fs->removing, adapter, removing);
+        }
         LIST_INSERT_HEAD(&adapter->hidden, h, link);
     }
     adapter->hidden_until_ns = lf_clock_ns() + (uint64_t)REMOVAL_GRACE_MS * NS_PER_MS;

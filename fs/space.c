@@ -26,9 +26,9 @@ const char lf_space_readme[] =
     "  mv model/mytask model/other                 rename\n"
     "  rm -r model/other                           remove (the daemon keeps it for 7 days)\n"
     "\n"
-    "config.json, template, eval.jsonl and adapter/ (a PEFT directory) are written likewise. A file\n"
-    "that is refused fails at close with EINVAL, and status says why. One newline at the end of a\n"
-    "prompt written to generate is the end of the line, not part of the prompt.\n";
+    "config.json, template, eval.jsonl and adapter/ (a PEFT directory) are written likewise. A\n"
+    "file that is refused fails at close with EINVAL, and status says why. One newline at the end\n"
+    "of a prompt written to generate ends the line; it is no part of the prompt.\n";
 
 const char lf_space_ctl[] = "train\ncancel\npause\nresume\nretry\nrollback N\n";
 
