@@ -52,7 +52,7 @@ LOGITS = 2e-4
 
 
 def sizes(rng):
-    """Hidden, heads, kv heads, head dim, inner, layers, vocabulary: no two alike, some not multiples of 64."""
+    """Hidden, heads, kv heads, head dim, inner, layers, vocabulary: some no multiples of 64."""
     d = rng.choice([16, 24, 32, 64])
     kv = rng.choice([1, 2, 3])
     heads = kv * rng.choice([1, 2, 3])
