@@ -1,0 +1,245 @@
+/* LIBS: lf_model lf_gpu lf_core */
+/* Configurations: what each architecture means, and what is refused, by name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/json.h"
+#include "model/config.h"
+
+#include <math.h>
+#include <string.h>
+
+#define DIMS                                                                                       \
+    "\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":4,"                         \
+    "\"num_attention_heads\":4,\"vocab_size\":128,\"max_position_embeddings\":256"
+
+static enum lf_err parse(struct lf_config *c, const char *text, struct lf_diag *diag)
+{
+    json_t *j = NULL;
+    diag->text[0] = '\0';
+    enum lf_err rc = lf_json_parse(&j, text, strlen(text), diag);
+    if (rc == LF_OK)
+        rc = lf_config_parse(c, j, diag);
+    json_decref(j);
+    return rc;
+}
+
+static struct lf_config config(const char *text)
+{
+    struct lf_config c;
+    struct lf_diag diag;
+    if (parse(&c, text, &diag) != LF_OK)
+        fail_msg("%s", diag.text);
+    return c;
+}
+
+static void refuses(const char *text, enum lf_err want, const char *word)
+{
+    struct lf_config c;
+    struct lf_diag diag;
+    memset(&c, 0x5a, sizeof c);
+    struct lf_config before = c;
+    enum lf_err rc = parse(&c, text, &diag);
+    if (rc != want || !strstr(diag.text, word))
+        fail_msg("%s\ngave %s: \"%s\", not %s naming %s", text, lf_err_name(rc), diag.text,
+                 lf_err_name(want), word);
+    assert_memory_equal(&c, &before, sizeof c);
+}
+
+static void llama_has_what_its_keys_say(void **state)
+{
+    (void)state;
+    struct lf_config c = config("{\"model_type\":\"llama\",\"num_key_value_heads\":2,"
+                                "\"rms_norm_eps\":1e-5,\"attention_bias\":true,"
+                                "\"rope_theta\":5e5,\"eos_token_id\":[3,4]," DIMS "}");
+    assert_int_equal(c.H, 4);
+    assert_int_equal(c.Hkv, 2);
+    assert_int_equal(c.D, 16);
+    assert_int_equal(c.rot, 16);
+    assert_int_equal(c.n_proj, 7);
+    assert_true(c.gated && !c.layer_norm && !c.tied_head && !c.parallel_block);
+    assert_true(c.proj[0].bias && c.proj[3].bias && !c.proj[4].bias);
+    assert_true(c.rope_theta == 5e5 && c.norm_eps == 1e-5f);
+    assert_true(fabsf(c.attn_scale - 0.25f) < 1e-7f);
+    assert_int_equal(c.n_eos, 2);
+    assert_int_equal(c.eos[1], 4);
+    assert_int_equal(c.bos, -1);
+    int first, n;
+    assert_int_equal(lf_config_group(&c, LF_GROUP_ATTN_IN, &first, &n), 64 + 2 * 32);
+    assert_int_equal(n, 3);
+    assert_int_equal(c.proj[2].col, 64 + 32);
+    assert_int_equal(lf_config_group(&c, LF_GROUP_MLP_IN, &first, &n), 2 * 96);
+    assert_int_equal(first, 4);
+    assert_int_equal(lf_config_sites(&c), 28);
+}
+
+static void both_spellings_of_rope_mean_the_same(void **state)
+{
+    (void)state;
+    struct lf_config a = config(
+        "{\"model_type\":\"llama\"," DIMS ",\"rope_theta\":1000.0,\"rope_scaling\":{"
+        "\"type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
+        "\"original_max_position_embeddings\":64}}");
+    struct lf_config b = config(
+        "{\"model_type\":\"llama\"," DIMS ",\"rope_parameters\":{\"rope_theta\":1000.0,"
+        "\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
+        "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}");
+    assert_int_equal(a.rope, LF_ROPE_LLAMA3);
+    assert_int_equal(a.rope_original_positions, 64);
+    assert_memory_equal(&a, &b, sizeof a);
+}
+
+static void windows_stand_where_each_architecture_has_them(void **state)
+{
+    (void)state;
+    struct lf_config m = config("{\"model_type\":\"mistral\",\"num_key_value_heads\":2,"
+                                "\"sliding_window\":9," DIMS "}");
+    struct lf_config g = config("{\"model_type\":\"gemma2\",\"head_dim\":16,"
+                                "\"sliding_window\":9," DIMS "}");
+    struct lf_config q = config("{\"model_type\":\"qwen2\",\"use_sliding_window\":true,"
+                                "\"sliding_window\":9,\"max_window_layers\":3," DIMS "}");
+    struct lf_config off = config("{\"model_type\":\"qwen2\",\"use_sliding_window\":false,"
+                                  "\"sliding_window\":9,\"max_window_layers\":0," DIMS "}");
+    struct lf_config none = config("{\"model_type\":\"mistral\",\"num_key_value_heads\":2,"
+                                   "\"sliding_window\":null," DIMS "}");
+    struct lf_config typed = config(
+        "{\"model_type\":\"gemma2\",\"head_dim\":16,\"sliding_window\":9," DIMS ","
+        "\"layer_types\":[\"full_attention\",\"full_attention\",\"sliding_attention\","
+        "\"full_attention\"]}");
+    for (int l = 0; l < 4; l++) {
+        assert_int_equal(m.window[l], 9);
+        assert_int_equal(g.window[l], l % 2 ? 0 : 9);
+        assert_int_equal(q.window[l], l == 3 ? 9 : 0);
+        assert_int_equal(off.window[l], 0);
+        assert_int_equal(none.window[l], 0);
+        assert_int_equal(typed.window[l], l == 2 ? 9 : 0);
+    }
+}
+
+static void gemma_is_scaled_tied_and_tanh(void **state)
+{
+    (void)state;
+    struct lf_config c = config("{\"model_type\":\"gemma\",\"num_key_value_heads\":1,"
+                                "\"hidden_act\":\"gelu\"," DIMS "}");
+    assert_int_equal(c.D, 256);
+    assert_true(c.tied_head && c.norm_plus_one && c.embed_scale == 8.0f);
+    assert_int_equal(c.act, LF_ACT_GELU_TANH);
+    struct lf_config g2 = config("{\"model_type\":\"gemma2\",\"head_dim\":16,"
+                                 "\"query_pre_attn_scalar\":64," DIMS "}");
+    assert_true(g2.post_norms && g2.attn_softcap == 50 && g2.final_softcap == 30);
+    assert_true(g2.attn_scale == 0.125f);
+    assert_string_equal(g2.norms.mlp, "pre_feedforward_layernorm");
+    struct lf_config bare = config("{\"model_type\":\"gemma2\",\"head_dim\":16,"
+                                   "\"attn_logit_softcapping\":null," DIMS "}");
+    assert_true(bare.attn_softcap == 0 && bare.final_softcap == 30);
+}
+
+static void phi_is_parallel_with_biases_everywhere(void **state)
+{
+    (void)state;
+    struct lf_config c = config("{\"model_type\":\"phi\",\"partial_rotary_factor\":0.4," DIMS "}");
+    assert_true(c.parallel_block && c.layer_norm && c.head_bias && !c.gated);
+    assert_int_equal(c.n_proj, 6);
+    assert_int_equal(c.rot, 6);
+    assert_string_equal(c.proj[3].module, "self_attn.dense");
+    assert_string_equal(c.proj[4].module, "mlp.fc1");
+    for (int p = 0; p < c.n_proj; p++)
+        assert_true(c.proj[p].bias);
+    struct lf_config f = config("{\"model_type\":\"phi3\"," DIMS "}");
+    assert_int_equal(f.n_proj, 4);
+    assert_int_equal(f.proj[0].N, 3 * 64);
+    assert_int_equal(f.proj[2].N, 2 * 96);
+}
+
+static void longrope_takes_its_factors(void **state)
+{
+    (void)state;
+    struct lf_config c = config(
+        "{\"model_type\":\"phi3\"," DIMS ",\"partial_rotary_factor\":0.25,"
+        "\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":\"su\","
+        "\"short_factor\":[1.0,2.0],\"long_factor\":[3.0,4.0]}}");
+    assert_int_equal(c.rope, LF_ROPE_LONGROPE);
+    assert_int_equal(c.rope_original_positions, 128);
+    assert_true(c.rope_short[1] == 2 && c.rope_long[0] == 3);
+    assert_true(fabs(c.rope_attention_factor - sqrt(1 + log(2.0) / log(128.0))) < 1e-12);
+}
+
+static void refuses_what_it_does_not_do_and_names_it(void **state)
+{
+    (void)state;
+#define LLAMA(more) "{\"model_type\":\"llama\"," DIMS more "}"
+    refuses("[]", LF_E_INVALID, "object");
+    refuses("{}", LF_E_INVALID, "model_type");
+    refuses("{\"model_type\":\"mamba\"}", LF_E_UNSUPPORTED, "mamba");
+    refuses("{\"model_type\":7}", LF_E_INVALID, "model_type");
+    refuses("{\"model_type\":\"llama\"}", LF_E_INVALID, "num_hidden_layers");
+    refuses(LLAMA(",\"num_key_value_heads\":3"), LF_E_INVALID, "num_key_value_heads");
+    refuses(LLAMA(",\"num_key_value_heads\":-1"), LF_E_INVALID, "num_key_value_heads");
+    refuses(LLAMA(",\"head_dim\":512"), LF_E_INVALID, "head_dim");
+    refuses(LLAMA(",\"hidden_act\":\"relu6\""), LF_E_UNSUPPORTED, "relu6");
+    refuses(LLAMA(",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}"), LF_E_UNSUPPORTED,
+            "dynamic");
+    refuses(LLAMA(",\"rope_scaling\":{\"type\":\"linear\"}"), LF_E_INVALID, "factor");
+    refuses(LLAMA(",\"rope_scaling\":[]"), LF_E_INVALID, "rope_scaling");
+    refuses(LLAMA(",\"rope_parameters\":{\"full_attention\":{}}"), LF_E_UNSUPPORTED,
+            "full_attention");
+    refuses(LLAMA(",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1]}"), LF_E_INVALID,
+            "short_factor");
+    refuses(LLAMA(",\"partial_rotary_factor\":0.2"), LF_E_UNSUPPORTED, "rotating 3");
+    refuses(LLAMA(",\"quantization_config\":{\"quant_method\":\"gptq\"}"), LF_E_UNSUPPORTED,
+            "gptq");
+    refuses(LLAMA(",\"quantization_config\":{\"quant_method\":\"bitsandbytes\","
+                  "\"load_in_8bit\":true}"), LF_E_UNSUPPORTED, "load_in_4bit");
+    refuses(LLAMA(",\"eos_token_id\":[1,2,3,4,5,6,7,8,9]"), LF_E_UNSUPPORTED, "eos_token_id");
+    refuses(LLAMA(",\"eos_token_id\":\"x\""), LF_E_INVALID, "eos_token_id");
+    refuses("{\"model_type\":\"phi\",\"qk_layernorm\":true," DIMS "}", LF_E_UNSUPPORTED,
+            "qk_layernorm");
+    refuses("{\"model_type\":\"gemma2\",\"layer_types\":[\"a\"]," DIMS "}", LF_E_INVALID,
+            "layer_types");
+    refuses("{\"model_type\":\"qwen3\",\"layer_types\":[\"full_attention\",\"full_attention\","
+            "\"chunked_attention\",\"full_attention\"]," DIMS "}", LF_E_UNSUPPORTED,
+            "chunked_attention");
+    refuses("{\"model_type\":\"llama\",\"hidden_size\":1e3}", LF_E_INVALID, "num_hidden_layers");
+#undef LLAMA
+}
+
+static void shapes_are_those_of_their_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t params;
+    } known[] = {
+        /* as published, to the parameter */
+        {"mistral-7b", 7241732096}, {"llama-2-7b", 6738415616}, {"llama-3-8b", 8030261248},
+        {"gemma-2b", 2506172416},   {"gemma-7b", 8537680896},   {"phi-2", 2779683840},
+    };
+    struct lf_config c;
+    struct lf_diag diag;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        assert_int_equal(lf_config_shape(&c, known[i].name, &diag), LF_OK);
+        if (lf_config_params(&c) != known[i].params)
+            fail_msg("%s has %lld parameters", known[i].name, (long long)lf_config_params(&c));
+    }
+    assert_int_equal(lf_config_shape(&c, "small", &diag), LF_OK);
+    assert_int_equal(lf_config_shape(&c, "gpt-5", &diag), LF_E_NOT_FOUND);
+    assert_non_null(strstr(diag.text, "mistral-7b"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(llama_has_what_its_keys_say),
+        cmocka_unit_test(both_spellings_of_rope_mean_the_same),
+        cmocka_unit_test(windows_stand_where_each_architecture_has_them),
+        cmocka_unit_test(gemma_is_scaled_tied_and_tanh),
+        cmocka_unit_test(phi_is_parallel_with_biases_everywhere),
+        cmocka_unit_test(longrope_takes_its_factors),
+        cmocka_unit_test(refuses_what_it_does_not_do_and_names_it),
+        cmocka_unit_test(shapes_are_those_of_their_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
