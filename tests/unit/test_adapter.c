@@ -1,0 +1,285 @@
+/* LIBS: lf_model lf_gpu lf_core */
+/* Adapters: fresh ones, PEFT's ways to name what they target, what is refused, and slots. */
+#include "tiny.h"
+
+#include "model/adapter.h"
+
+#include <math.h>
+
+static char dir[] = "/tmp/lf-adapter-XXXXXX";
+static struct lf_config config;
+
+static int set_up(void **state)
+{
+    (void)state;
+    config = tiny_config();
+    return mkdtemp(dir) ? 0 : 1;
+}
+
+static int tear_down(void **state)
+{
+    struct lf_diag diag;
+    (void)state;
+    return lf_dir_remove(dir, &diag);
+}
+
+static struct lf_adapter *fresh(const char *targets, int rank)
+{
+    struct lf_adapter *a;
+    struct lf_diag diag;
+    struct lf_lora_settings s = {.rank = rank, .alpha = 16, .target_modules = targets};
+    ok(lf_adapter_new(&a, &config, &s, 7, &diag), &diag);
+    return a;
+}
+
+/* ---- Fresh ------------------------------------------------------------------------------------ */
+
+static void a_fresh_one_starts_as_pefts(void **state)
+{
+    (void)state;
+    struct lf_adapter *a = fresh("q_proj, down_proj", 4), *b = fresh("q_proj,down_proj", 4);
+    double sum = 0, sum2 = 0;
+    size_t n = 0;
+    assert_int_equal(a->shape.n_sites, 14);
+    assert_int_equal(a->shape.rank_max, 4);
+    assert_memory_equal(a->params, b->params, a->shape.n_params * sizeof(float));
+    for (int i = 0; i < a->shape.n_sites; i++) {
+        const struct lf_proj *p = &config.proj[i % config.n_proj];
+        bool target = i % 7 == 0 || i % 7 == 6;
+        float bound = 1.0f / sqrtf((float)p->K);
+        assert_int_equal(a->shape.rank[i], target ? 4 : 0);
+        assert_true(a->shape.scale[i] == (target ? 4.0f : 0.0f));
+        for (size_t k = 0; target && k < (size_t)(4 * p->K); k++, n++) {
+            float x = a->params[a->shape.a_off[i] + k] / bound;
+            assert_true(x >= -1 && x <= 1);
+            sum += (double)x;
+            sum2 += (double)x * (double)x;
+        }
+        for (size_t k = 0; target && k < (size_t)(4 * p->N); k++)
+            assert_true(a->params[a->shape.b_off[i] + k] == 0);
+    }
+    assert_true(fabs(sum / (double)n) < 0.05);
+    assert_true(fabs(sum2 / (double)n - 1.0 / 3) < 0.05);
+    lf_adapter_free(a);
+    lf_adapter_free(b);
+}
+
+static void refuses_bad_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        int rank;
+        const char *targets, *word;
+    } bad[] = {{0, "q_proj", "rank 0"},
+               {257, "q_proj", "rank 257"},
+               {8, "fc1", "q_proj, k_proj"},
+               {8, "q_proj,,w_proj", "w_proj"},
+               {8, "", "names nothing"},
+               {8, " , ", "names nothing"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct lf_adapter *a;
+        struct lf_diag diag;
+        struct lf_lora_settings s = {.rank = bad[i].rank, .alpha = 1,
+                                     .target_modules = bad[i].targets};
+        assert_int_equal(lf_adapter_new(&a, &config, &s, 1, &diag), LF_E_INVALID);
+        assert_non_null(strstr(diag.text, bad[i].word));
+    }
+}
+
+/* ---- Files ------------------------------------------------------------------------------------ */
+
+/* Saves an adapter of every projection and rank 2 to DIR/name, then replaces its configuration. */
+static void write_with_config(char path[256], const char *name, const char *text)
+{
+    struct lf_diag diag;
+    struct lf_adapter *a = fresh("all-linear", 2);
+    snprintf(path, 256, "%s/%s", dir, name);
+    ok(lf_adapter_save(a, &config, path, "tiny", &diag), &diag);
+    lf_adapter_free(a);
+    if (text)
+        tiny_file(path, "adapter_config.json", text);
+}
+
+static void refuses_config(const char *text, enum lf_err want, const char *word)
+{
+    struct lf_adapter *a;
+    struct lf_diag diag = {""};
+    char path[256];
+    write_with_config(path, "bad", text);
+    enum lf_err rc = lf_adapter_load(&a, &config, path, &diag);
+    if (rc != want || !strstr(diag.text, word))
+        fail_msg("%s\ngave %s: \"%s\"", text, lf_err_name(rc), diag.text);
+}
+
+static void refuses_variants_by_name(void **state)
+{
+    (void)state;
+#define CONFIG(more) "{\"r\":2,\"lora_alpha\":16,\"target_modules\":\"all-linear\"" more "}"
+    refuses_config("{", LF_E_INVALID, "adapter_config.json");
+    refuses_config("[]", LF_E_INVALID, "object");
+    refuses_config(CONFIG(",\"peft_type\":\"IA3\""), LF_E_UNSUPPORTED, "IA3");
+    refuses_config(CONFIG(",\"use_dora\":true"), LF_E_UNSUPPORTED, "use_dora");
+    refuses_config(CONFIG(",\"bias\":\"all\""), LF_E_UNSUPPORTED, "bias");
+    refuses_config(CONFIG(",\"modules_to_save\":[\"lm_head\"]"), LF_E_UNSUPPORTED,
+                   "modules_to_save");
+    refuses_config(CONFIG(",\"fan_in_fan_out\":true"), LF_E_UNSUPPORTED, "fan_in_fan_out");
+    refuses_config(CONFIG(",\"trainable_token_indices\":[1]"), LF_E_UNSUPPORTED,
+                   "trainable_token_indices");
+    refuses_config(CONFIG(",\"layer_replication\":[[0,1]]"), LF_E_UNSUPPORTED,
+                   "layer_replication");
+    refuses_config(CONFIG(",\"init_lora_weights\":\"pissa\""), LF_E_UNSUPPORTED, "pissa");
+    refuses_config(CONFIG(",\"invented_later\":1"), LF_E_UNSUPPORTED, "invented_later");
+    refuses_config("{\"r\":0,\"target_modules\":[\"q_proj\"]}", LF_E_INVALID, "\"r\"");
+    refuses_config("{\"r\":2,\"target_modules\":7}", LF_E_INVALID, "target_modules");
+    refuses_config("{\"r\":2,\"target_modules\":\"(\"}", LF_E_INVALID, "regular expression");
+    refuses_config("{\"r\":2,\"target_modules\":\"(?:(?:[a-z]|.)+)+[!?]\"}", LF_E_INVALID, "too long");
+    refuses_config(CONFIG(",\"rank_pattern\":{\"q_proj\":\"x\"}"), LF_E_INVALID, "rank_pattern");
+    refuses_config(CONFIG(",\"rank_pattern\":{\"q_proj\":1000}"), LF_E_INVALID, "rank 1000");
+    refuses_config("{\"r\":3,\"target_modules\":\"all-linear\"}", LF_E_DAMAGED, "(2, 64)");
+    refuses_config("{\"r\":2,\"target_modules\":[\"q_proj\"]}", LF_E_UNSUPPORTED, "k_proj");
+    refuses_config("{\"r\":2,\"target_modules\":[\"q_proj\"],\"layers_to_transform\":[1],"
+                   "\"layers_pattern\":\"h\"}", LF_E_UNSUPPORTED, "layers_pattern");
+#undef CONFIG
+}
+
+static void an_adapter_of_another_base_is_told_apart(void **state)
+{
+    (void)state;
+    struct lf_adapter *a;
+    struct lf_diag diag;
+    struct lf_config other = config;
+    char path[256];
+    write_with_config(path, "other", NULL);
+    other.proj[6].K = 80;
+    assert_int_equal(lf_adapter_load(&a, &other, path, &diag), LF_E_BASE_DIFFERS);
+    assert_non_null(strstr(diag.text, "down_proj"));
+    other = config;
+    other.L = 1;
+    assert_int_equal(lf_adapter_load(&a, &other, path, &diag), LF_E_BASE_DIFFERS);
+    assert_non_null(strstr(diag.text, "1 layers"));
+}
+
+/* Which sites a configuration targets, as a string of 0 and 1 over the two layers. */
+static void targets_are(const char *text, const char *want)
+{
+    struct lf_adapter *a;
+    struct lf_diag diag;
+    struct lf_adapter *full = fresh("all-linear", 2);
+    char path[256], got[15] = "";
+    snprintf(path, sizeof path, "%s/targets", dir);
+    for (int i = 0; i < 14; i++)
+        if (want[i] == '0')
+            full->shape.rank[i] = 0;
+    lf_adapter_shape_lay(&full->shape, &config);
+    ok(lf_adapter_save(full, &config, path, "tiny", &diag), &diag);
+    lf_adapter_free(full);
+    tiny_file(path, "adapter_config.json", text);
+    if (lf_adapter_load(&a, &config, path, &diag) != LF_OK)
+        fail_msg("%s: %s", text, diag.text);
+    for (int i = 0; i < 14; i++)
+        got[i] = a->shape.rank[i] ? '1' : '0';
+    assert_string_equal(got, want);
+    lf_adapter_free(a);
+}
+
+static void reads_every_way_to_name_targets(void **state)
+{
+    (void)state;
+    targets_are("{\"r\":2,\"target_modules\":[\"q_proj\",\"v_proj\"]}", "10100001010000");
+    targets_are("{\"r\":2,\"target_modules\":\"all-linear\"}", "11111111111111");
+    targets_are("{\"r\":2,\"target_modules\":[\"self_attn.o_proj\",\"gate_proj\"]}",
+                "00011000001100");
+    targets_are("{\"r\":2,\"target_modules\":[\"model.layers.1.mlp.up_proj\"]}", "00000000000010");
+    targets_are("{\"r\":2,\"target_modules\":\".*\\\\.(0|2)\\\\..*_proj\"}", "11111110000000");
+    targets_are("{\"r\":2,\"target_modules\":[\"q_proj\"],\"layers_to_transform\":1}",
+                "00000001000000");
+    targets_are("{\"r\":2,\"target_modules\":[\"q_proj\"],\"layers_to_transform\":[0],"
+                "\"layers_pattern\":[\"layers\"]}", "10000000000000");
+    targets_are("{\"r\":2,\"target_modules\":\"all-linear\",\"exclude_modules\":\".*mlp.*\"}",
+                "11110001111000");
+    /* targeted, but saved for one layer only */
+    targets_are("{\"r\":2,\"target_modules\":[\"k_proj\"]}", "01000000000000");
+}
+
+static void patterns_survive_saving(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_adapter *a = fresh("all-linear", 4), *b;
+    char path[256];
+    snprintf(path, sizeof path, "%s/patterns", dir);
+    a->rslora = true;
+    for (int i = 0; i < 14; i++) {
+        a->shape.rank[i] = i == 3 ? 0 : i == 8 ? 2 : 4;
+        a->shape.scale[i] = lf_lora_scale(i == 5 ? 3.7 : a->alpha, a->shape.rank[i], true);
+    }
+    lf_adapter_shape_lay(&a->shape, &config);
+    for (size_t i = 0; i < a->shape.n_params; i++)
+        a->params[i] = (float)i;
+    for (int again = 0; again < 2; again++) { /* the second time replaces a directory */
+        ok(lf_adapter_save(a, &config, path, "tiny", &diag), &diag);
+        ok(lf_adapter_load(&b, &config, path, &diag), &diag);
+        assert_int_equal(b->shape.n_params, a->shape.n_params);
+        assert_memory_equal(b->shape.rank, a->shape.rank, 14 * sizeof(int));
+        for (int i = 0; i < 14; i++)
+            if (a->shape.rank[i] > 0)
+                assert_true(b->shape.scale[i] == a->shape.scale[i]);
+        lf_adapter_free(b);
+    }
+    lf_adapter_free(a);
+}
+
+/* ---- Slots ------------------------------------------------------------------------------------ */
+
+static void slots_are_handed_out_and_taken_back(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_device *dev;
+    struct lf_stream *stream;
+    struct lf_slots *s;
+    struct lf_device_info before, after;
+    struct lf_adapter *a = fresh("v_proj", 3), *b = fresh("v_proj", 3);
+    int one, two, three;
+    ok(lf_device_open(&dev, LF_DEVICE_REF, NULL, &diag), &diag);
+    ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
+    lf_device_info(dev, &before);
+    ok(lf_slots_new(&s, dev, &config, 2, &diag), &diag);
+    ok(lf_slots_load(s, stream, &one, a, false, &diag), &diag);
+    ok(lf_slots_load(s, stream, &two, a, true, &diag), &diag);
+    assert_int_equal(lf_slots_load(s, stream, &three, a, false, &diag), LF_E_DEVICE_FULL);
+    assert_null(s->slot[one].grad);
+    assert_non_null(s->slot[two].grad);
+    assert_int_equal(s->slot[two].layer_first, 0);
+    assert_true(s->slot[two].targets[2] && !s->slot[two].targets[0]);
+    assert_int_equal(s->sites[two * 14 + 9].rank, 3); /* host memory on this device */
+    assert_null(s->sites[one * 14 + 9].da);
+    memset(b->params, 0, b->shape.n_params * sizeof(float));
+    ok(lf_slots_read(s, stream, two, b, &diag), &diag);
+    assert_memory_equal(a->params, b->params, a->shape.n_params * sizeof(float));
+    lf_slots_unload(s, stream, one);
+    assert_int_equal(s->sites[one * 14 + 9].rank, 0);
+    ok(lf_slots_load(s, stream, &three, a, false, &diag), &diag);
+    assert_int_equal(three, one);
+    lf_slots_free(s);
+    lf_device_info(dev, &after);
+    assert_int_equal(before.memory_used, after.memory_used);
+    lf_stream_free(stream);
+    lf_device_free(dev);
+    lf_adapter_free(a);
+    lf_adapter_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fresh_one_starts_as_pefts),
+        cmocka_unit_test(refuses_bad_settings),
+        cmocka_unit_test(refuses_variants_by_name),
+        cmocka_unit_test(an_adapter_of_another_base_is_told_apart),
+        cmocka_unit_test(reads_every_way_to_name_targets),
+        cmocka_unit_test(patterns_survive_saving),
+        cmocka_unit_test(slots_are_handed_out_and_taken_back),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
