@@ -350,7 +350,9 @@ struct lf_adam_args {
 /* ---- The table -------------------------------------------------------------------------------- */
 
 struct lf_ops {
-    /* Makes the backend's own form of a weight (w->prepared) once at load; NULL: not needed. */
+    /* Makes a weight the backend's own, once at load: data and scales may be put into another order
+     * where they lie (w->prepared is then set), and from then on only this backend's operations
+     * may read them. NULL: not needed. */
     enum lf_err (*prepare_weight)(struct lf_stream *s, struct lf_weight *w, struct lf_diag *diag);
     void (*release_weight)(struct lf_device *dev, struct lf_weight *w);
     /* Scratch that linear maps over these shapes need on a stream. */

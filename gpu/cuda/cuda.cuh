@@ -67,7 +67,7 @@ void lf_launch(struct lf_stream *s, dim3 grid, int threads, size_t smem, A... ar
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (!lf_cuda_enter(cs->dev) || !grid.x || !grid.y || !grid.z)
         return;
-    if (smem > 48 << 10)
+    if (smem > 32 << 10) /* with what the kernel declares itself, perhaps over 48 KiB */
         lf_cuda_allow_smem(cs->dev, (const void *)kernel, smem);
     cudaLaunchAttribute overlap;
     overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;

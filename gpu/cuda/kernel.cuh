@@ -94,6 +94,19 @@ LF_DEVICE void store8(bf16 *p, const float (&v)[8], int n, bool vec)
     }
 }
 
+/* Eight bf16 from p as four words; elements at or past n are 0. */
+LF_DEVICE uint4 words8(const bf16 *p, int n, bool vec)
+{
+    if (vec && n >= 8)
+        return *(const uint4 *)p;
+    unsigned short e[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        e[i] = i < n ? __bfloat16_as_ushort(p[i]) : (unsigned short)0;
+    return make_uint4(e[0] | (uint32_t)e[1] << 16, e[2] | (uint32_t)e[3] << 16,
+                      e[4] | (uint32_t)e[5] << 16, e[6] | (uint32_t)e[7] << 16);
+}
+
 /* Host: rows of these strides (in elements) may be read eight at a time. */
 static inline bool lf_eights(const void *p, int ld, int elements)
 {
@@ -244,6 +257,12 @@ LF_DEVICE float drop_factor(const struct drop &d, uint32_t u)
     return lf_rng_unit(u) < d.p ? 0.0f : d.keep;
 }
 
+/* Of element i by itself; for rows whose words do not line up. */
+static __device__ __noinline__ float drop_one(const struct drop &d, uint64_t i)
+{
+    return drop_factor(d, lf_rng_u32(d.key, i, d.site));
+}
+
 /* Multiplies elements k .. k+8 of a row. Words are drawn four at a time where they line up. */
 LF_DEVICE void drop8(float (&v)[8], const struct drop &d, int k)
 {
@@ -259,8 +278,9 @@ LF_DEVICE void drop8(float (&v)[8], const struct drop &d, int k)
                 v[4 * q + e] *= drop_factor(d, u.v[e]);
         }
     } else {
+#pragma unroll
         for (int e = 0; e < 8; e++)
-            v[e] *= drop_factor(d, lf_rng_u32(d.key, i + e, d.site));
+            v[e] *= drop_one(d, i + e);
     }
 }
 

@@ -36,6 +36,10 @@ struct rig_limit {
     double nmse, max;
 };
 
+/* What one rounding to bf16 may do where a few elements are all: half a unit in the last place is
+ * up to 2^-8 of a value. */
+#define RIG_BF16_ROUNDING 1.6e-5
+
 /* By the act dtype of the device under test. */
 struct rig_limits {
     struct rig_limit f32, bf16;
@@ -53,6 +57,7 @@ struct mirror {
     bool output;
     bool loose;   /* output: elements that the definition leaves alone may be written */
     bool scratch; /* output: not compared */
+    bool taken;   /* input that prepare_weight made the backend's own: it may have changed */
     struct rig_limits limits;
 };
 
@@ -70,7 +75,8 @@ struct rig {
     int n_owned;
 };
 
-/* A program's main: argv[1] names the device ("cpu" when absent). Answers 77 where the machine or
+/* A program's main: argv[1] names the device: "cpu" (when absent), "cuda", or "cpu-base", the cpu
+ * without the instructions that this machine may have beyond its architecture's base. Answers 77 where the machine or
  * the build has no such device. */
 int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests);
 /* Only the definition, for finite differences. */

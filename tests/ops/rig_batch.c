@@ -83,6 +83,7 @@ struct lf_weight *rig_weight(struct rig *r, const struct rig_weight_shape *s)
     struct lf_weight *pair = rig_host(r, 2, sizeof *pair);
     r->weights[r->n_weights++] = pair;
     pair[0] = pair[1] = (struct lf_weight){.kind = s->kind, .N = s->N, .K = s->K};
+    int first = r->n_mirrors;
     if (s->kind == LF_WEIGHT_Q4)
         quantized(r, pair, s);
     else
@@ -95,6 +96,8 @@ struct lf_weight *rig_weight(struct rig *r, const struct rig_weight_shape *s)
         if (ops->prepare_weight && ops->prepare_weight(r->stream[side], &pair[side], &diag))
             fail_msg("%s", diag.text);
     }
+    for (int i = first; i < r->n_mirrors; i++)
+        r->mirrors[i].taken = pair[RIG_DUT].prepared != NULL;
     return pair;
 }
 

@@ -2,7 +2,7 @@
 #include "tests/ops/rig.h"
 
 static const struct rig_limits LIMITS = {.f32 = {1e-11, 1e-5}, .bf16 = {1e-11, 1e-5}};
-static const struct rig_limits COPY = {.f32 = {1e-11, 1e-5}, .bf16 = {3e-6, 5e-3}};
+static const struct rig_limits COPY = {.f32 = {1e-11, 1e-5}, .bf16 = {RIG_BF16_ROUNDING, 5e-3}};
 static const struct rig_limits EXACT = {{0, 0}, {0, 0}};
 
 #define RUNS 4

@@ -2,7 +2,7 @@
 #include "tests/ops/rig.h"
 
 static const struct rig_limits LOSS = {.f32 = {1e-11, 1e-5}, .bf16 = {1e-11, 1e-5}};
-static const struct rig_limits GRADIENT = {.f32 = {1e-11, 3e-5}, .bf16 = {5e-6, 1e-2}};
+static const struct rig_limits GRADIENT = {.f32 = {1e-11, 3e-5}, .bf16 = {RIG_BF16_ROUNDING, 1e-2}};
 
 struct entropy_case {
     int M, V;

@@ -5,7 +5,7 @@
 
 #define POSITIONS 4096
 
-static const struct rig_limits LIMITS = {.f32 = {1e-13, 1e-6}, .bf16 = {5e-6, 1e-2}};
+static const struct rig_limits LIMITS = {.f32 = {1e-13, 1e-6}, .bf16 = {RIG_BF16_ROUNDING, 1e-2}};
 
 struct rope_case {
     int T, H, D, rot, gap;
