@@ -1,4 +1,4 @@
-/* A job's log: one JSON object a line, as `lorafs train --log` and an adapter's `log` file have it.
+/* A job's log: one JSON object a line, as `lorafs train --log` writes it.
  *
  *   {"step": 3, "micro": 2, "micro_loss": 1.25}           a micro-batch of step 3
  *   {"step": 3, "steps": 940, "loss": 1.2, "grad_norm": 0.8, "lr": 0.0001, "tokens": 5120,
