@@ -50,6 +50,12 @@ struct lf_backend {
     void (*download)(struct lf_stream *s, void *dst, const void *src, size_t bytes);
     void (*copy)(struct lf_stream *s, void *dst, const void *src, size_t bytes);
     void (*zero)(struct lf_stream *s, void *dst, size_t bytes);
+
+    /* Recorded work (optional together; NULL: not supported). *out is the backend's own. */
+    enum lf_err (*record_begin)(struct lf_stream *s, struct lf_diag *diag);
+    enum lf_err (*record_end)(struct lf_stream *s, void **out, struct lf_diag *diag);
+    void (*graph_launch)(struct lf_stream *s, void *graph);
+    void (*graph_free)(struct lf_stream *s, void *graph);
 };
 
 extern const struct lf_backend lf_backend_ref;

@@ -201,3 +201,47 @@ void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes)
     if (bytes)
         backend_of(s)->zero(s, dst, bytes);
 }
+
+/* ---- Recorded work ---- */
+
+struct lf_graph {
+    struct lf_stream *stream;
+    void *impl;
+};
+
+enum lf_err lf_stream_record_begin(struct lf_stream *s, struct lf_diag *diag)
+{
+    if (!backend_of(s)->record_begin)
+        return lf_fail(diag, LF_E_UNSUPPORTED, "a %s device does not record work",
+                       backend_of(s)->name);
+    return backend_of(s)->record_begin(s, diag);
+}
+
+enum lf_err lf_stream_record_end(struct lf_stream *s, struct lf_graph **out, struct lf_diag *diag)
+{
+    void *impl;
+    enum lf_err rc = backend_of(s)->record_end(s, &impl, diag);
+    if (rc)
+        return rc;
+    struct lf_graph *g = malloc(sizeof *g);
+    if (!g) {
+        backend_of(s)->graph_free(s, impl);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for recorded work");
+    }
+    *g = (struct lf_graph){s, impl};
+    *out = g;
+    return LF_OK;
+}
+
+void lf_graph_launch(struct lf_graph *g)
+{
+    backend_of(g->stream)->graph_launch(g->stream, g->impl);
+}
+
+void lf_graph_free(struct lf_graph *g)
+{
+    if (!g)
+        return;
+    backend_of(g->stream)->graph_free(g->stream, g->impl);
+    free(g);
+}

@@ -102,6 +102,22 @@ void lf_stream_download(struct lf_stream *s, void *dst, const void *src, size_t 
 void lf_stream_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes);
 void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes);
 
+/* ---- Recorded work ----
+ * A run of operations recorded once and launched many times, at little cost to the host (decoding).
+ * What a recorded operation was given on the host (pointers, sizes, mirrors) is fixed; what device
+ * arrays hold is read at each launch: a batch may change between launches as long as T, S, n_segs,
+ * n_max, kv_max and rank_max of the recording bound it. Downloads (into lf_device_alloc_host
+ * memory) may be recorded; uploads may not. */
+struct lf_graph;
+/* Work put on s from here on is recorded instead of run. LF_E_UNSUPPORTED on ref and cpu. */
+enum lf_err lf_stream_record_begin(struct lf_stream *s, struct lf_diag *diag) LF_MUST_CHECK;
+/* Yours, free with lf_graph_free before the stream. */
+enum lf_err lf_stream_record_end(struct lf_stream *s, struct lf_graph **out,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* Puts all of it on the stream it was recorded from. */
+void lf_graph_launch(struct lf_graph *g);
+void lf_graph_free(struct lf_graph *g);
+
 static inline size_t lf_dtype_bytes(enum lf_dtype t)
 {
     return t == LF_U8 ? 1 : t == LF_BF16 || t == LF_F16 ? 2 : t == LF_I64 ? 8 : 4;

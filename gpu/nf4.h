@@ -2,9 +2,9 @@
  *
  * The flattened row-major matrix is cut into blocks of 64; each block is divided by its largest
  * magnitude and every value becomes the index of the nearest of 16 code values (ties to the lower
- * index). Two codes a byte, the even element in the high nibble. With double quantisation the
- * block scales, less their mean, are quantised again: blocks of 256, an 8-bit signed dynamic map,
- * 4.127 bits a weight in all. Host code, any thread.
+ * index, to fp32's precision). Two codes a byte, the even element in the high nibble. With double
+ * quantisation the block scales, less their mean, are quantised again: blocks of 256, an 8-bit
+ * signed dynamic map, 4.127 bits a weight in all. Host code, any thread.
  */
 #ifndef LF_GPU_NF4_H
 #define LF_GPU_NF4_H
@@ -32,12 +32,14 @@ extern const float lf_dynamic_map[256];   /* bitsandbytes' create_dynamic_map(si
 void lf_nf4_quantize(uint8_t *codes, uint8_t *absmax_q, float *absmax2, float *offset,
                      float *scratch_absmax, const float *x, size_t n, struct lf_pool *pool);
 
-/* Values [begin, end) of a quantised matrix to fp32; begin and end are multiples of `block`.
+/* Values [begin, end) of a quantised matrix to fp32, value `begin` to y[0]; begin is a multiple of
+ * `block`, end is too, or it is the matrix's end (even).
  * absmax: one scale a block (nested ones resolved with lf_nf4_scales). */
 void lf_q4_dequantize(float *y, const uint8_t *codes, const float *code, const float *absmax,
                       int block, size_t begin, size_t end);
 
-/* Resolves doubly quantised scales [begin, end) to fp32: map[q[i]] * absmax2[i/block2] + offset. */
+/* Resolves doubly quantised scales [begin, end) to fp32, scale `begin` to absmax[0]: map[q[i]] *
+ * absmax2[i/block2] + offset, rounded twice. */
 void lf_nf4_scales(float *absmax, const uint8_t *q, const float *map, const float *absmax2,
                    int block2, float offset, size_t begin, size_t end);
 

@@ -210,18 +210,28 @@ void lf_pack_columns(float *dst, const float *src, size_t ld, size_t K, size_t N
 
 /* ---- Rows by rows ---- */
 
-/* The sums of eight vectors. */
-LF_INLINE lf_v8 sums_of(const lf_v8 *v)
+typedef float lf_v4 __attribute__((vector_size(16)));
+
+/* Of four vectors: the sums of their low halves, and of their high halves. */
+LF_INLINE lf_v8 half_sums(const lf_v8 *v)
 {
-    lf_v8 a[4], b[2];
-    for (size_t i = 0; i < 4; i++)
-        a[i] = MIX(v[2 * i], v[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14) +
-               MIX(v[2 * i], v[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    lf_v8 a[2];
     for (size_t i = 0; i < 2; i++)
-        b[i] = MIX(a[2 * i], a[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
-               MIX(a[2 * i], a[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
-    return MIX(b[0], b[1], 0, 1, 2, 3, 8, 9, 10, 11) +
-           MIX(b[0], b[1], 4, 5, 6, 7, 12, 13, 14, 15);
+        a[i] = MIX(v[2 * i], v[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13) +
+               MIX(v[2 * i], v[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    return MIX(a[0], a[1], 0, 1, 8, 9, 4, 5, 12, 13) + MIX(a[0], a[1], 2, 3, 10, 11, 6, 7, 14, 15);
+}
+
+LF_INLINE lf_v8 sums8(const lf_v8 *v)
+{
+    lf_v8 a = half_sums(v), b = half_sums(v + 4);
+    return MIX(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + MIX(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+}
+
+LF_INLINE lf_v4 sums4(const lf_v8 *v)
+{
+    lf_v8 a = half_sums(v);
+    return MIX(a, a, 0, 1, 2, 3) + MIX(a, a, 4, 5, 6, 7);
 }
 
 struct dots {
@@ -258,14 +268,18 @@ LF_INLINE void dots_block(const struct dots *d, const size_t m, const size_t n)
             sum[i * n + j] += lf_v8_load_part(d->A + i * d->lda + k, d->K - k) * b;
     }
     if (m == 1 && n == 8) {
-        finish(d->C, sums_of(sum), d->alpha, d->accumulate);
+        finish(d->C, sums8(sum), d->alpha, d->accumulate);
         return;
     }
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) {
-            float *c = &d->C[i * d->ldc + j];
-            *c = (d->accumulate ? *c : 0) + d->alpha * lf_v8_sum(sum[i * n + j]);
+    for (size_t i = m * n; i < 12; i++)
+        sum[i] = (lf_v8){0};
+    for (size_t q = 0; q < m * n; q += 4) {
+        lf_v4 four = sums4(sum + q);
+        for (size_t i = q; i < q + 4 && i < m * n; i++) {
+            float *c = &d->C[i / n * d->ldc + i % n];
+            *c = (d->accumulate ? *c : 0) + d->alpha * four[i - q];
         }
+    }
 }
 
 /* All N rows of B, n at a time, then one at a time. */

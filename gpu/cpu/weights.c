@@ -12,6 +12,28 @@ static void bf16_row(float *dst, const uint16_t *src, size_t n)
     }
 }
 
+/* The scales of a Q4 weight: lf_q4_scale with its divisions, by powers of two, as shifts. */
+struct scales {
+    const float *absmax, *code, *absmax2;
+    const uint8_t *q;
+    int shift, shift2; /* elements a scale, scales a nested one */
+    float offset;
+};
+
+LF_INLINE struct scales scales_of(const struct lf_weight *w)
+{
+    return (struct scales){w->absmax, w->absmax_code, w->absmax2, w->absmax_q,
+                           __builtin_ctz((unsigned)w->block),
+                           w->absmax ? 0 : __builtin_ctz((unsigned)w->block2), w->offset};
+}
+
+/* The scale of element e. */
+LF_INLINE float scale_at(const struct scales *s, size_t e)
+{
+    size_t i = e >> s->shift;
+    return s->absmax ? s->absmax[i] : s->code[s->q[i]] * s->absmax2[i >> s->shift2] + s->offset;
+}
+
 #ifdef __AVX2__
 
 /* The code table in two registers, and how to bring the nibble of each lane into place. */
@@ -42,11 +64,12 @@ LF_INLINE __m256 decode8(struct decoder d, const uint8_t *bytes)
 static void q4_run(float *dst, const struct lf_weight *w, size_t e, size_t n)
 {
     struct decoder d = decoder_of(w);
+    struct scales s = scales_of(w);
     const uint8_t *codes = (const uint8_t *)w->data + e / 2;
     size_t block = (size_t)w->block;
     for (size_t i = 0; i < n;) {
-        __m256 scale = _mm256_set1_ps(lf_q4_scale(w, (e + i) / block));
-        size_t end = i + (block - (e + i) % block);
+        __m256 scale = _mm256_set1_ps(scale_at(&s, e + i));
+        size_t end = i + (block - ((e + i) & (block - 1)));
         for (end = end < n ? end : n; i < end; i += 8)
             _mm256_storeu_ps(dst + i, _mm256_mul_ps(decode8(d, codes + i / 2), scale));
     }
@@ -56,11 +79,12 @@ static void q4_run(float *dst, const struct lf_weight *w, size_t e, size_t n)
 
 static void q4_run(float *dst, const struct lf_weight *w, size_t e, size_t n)
 {
+    struct scales s = scales_of(w);
     const uint8_t *codes = (const uint8_t *)w->data + e / 2;
     size_t block = (size_t)w->block;
     for (size_t i = 0; i < n;) {
-        float scale = lf_q4_scale(w, (e + i) / block);
-        size_t end = i + (block - (e + i) % block);
+        float scale = scale_at(&s, e + i);
+        size_t end = i + (block - ((e + i) & (block - 1)));
         for (end = end < n ? end : n; i < end; i += 2) {
             dst[i] = w->code[codes[i / 2] >> 4] * scale;
             dst[i + 1] = w->code[codes[i / 2] & 15] * scale;
@@ -121,8 +145,9 @@ LF_INLINE void gemv_store(const struct gemv *g, __m256 *sums, const size_t rows,
  * block, not each of its weights. */
 LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, const size_t step)
 {
-    size_t K = (size_t)g->w->K, block = (size_t)g->w->block;
+    size_t K = (size_t)g->w->K;
     struct decoder d = decoder_of(g->w);
+    struct scales s = scales_of(g->w);
     __m256 sums[GEMV_ROWS * LF_GEMV_TOKENS];
     for (size_t i = 0; i < rows * T; i++)
         sums[i] = _mm256_setzero_ps();
@@ -144,7 +169,7 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
             }
         }
         for (size_t r = 0; r < rows; r++) {
-            __m256 scale = _mm256_set1_ps(lf_q4_scale(g->w, ((g->n + r) * K + k) / block));
+            __m256 scale = _mm256_set1_ps(scale_at(&s, (g->n + r) * K + k));
             for (size_t t = 0; t < T; t++)
                 sums[r * T + t] = _mm256_fmadd_ps(part[r * T + t], scale, sums[r * T + t]);
         }

@@ -47,7 +47,7 @@ static const int tokens[] = {1, 2, 3, 5, 8, 16, 17, 33, 64, 130, 300};
 /* The definition is slow: long runs go with narrow weights. */
 static bool too_slow(const struct linear_case *c)
 {
-    return (double)c->T * c->s.N[0] * c->s.K > 6e6;
+    return (double)c->T * c->s.N[0] * c->s.K > 3e6;
 }
 
 static void forward(struct rig *r, enum rig_side side, void *arg)

@@ -71,6 +71,15 @@ static int find_groups(struct group *out, const struct lf_attn_args *a, const st
     return n;
 }
 
+/* Starts bringing n rows of D into the cache. With few query rows the keys' and values' way from
+ * memory is what decode waits for, and pages lie too scattered for the hardware to guess. */
+static void fetch(const float *rows, size_t ld, int n, size_t D)
+{
+    for (int i = 0; i < n; i++)
+        for (size_t d = 0; d < D; d += 16)
+            __builtin_prefetch(rows + (size_t)i * ld + d);
+}
+
 /* scores = scale * q k^T. */
 static void score(const struct lf_attn_args *a, const struct unit *u, const struct room *m,
                   const struct group *g, int n_groups)
@@ -79,6 +88,9 @@ static void score(const struct lf_attn_args *a, const struct unit *u, const stru
     for (int i = 0; i < n_groups; at += (size_t)g[i].n, i++) {
         size_t n = (size_t)g[i].n;
         if (u->rows < FEW_ROWS) {
+            fetch(g[i].v, g[i].ld, g[i].n, D);
+            if (i + 1 < n_groups)
+                fetch(g[i + 1].k, g[i + 1].ld, g[i + 1].n, D);
             lf_gemm_dots(m->scores + at, KEYS, u->q, u->ldq, g[i].k, g[i].ld, rows, n, D,
                          a->scale, false);
         } else {
