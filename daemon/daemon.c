@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
+#include "daemon/engine/engine.h"
 #include "daemon/http/server.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/state.h"
@@ -63,14 +64,22 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
         rc = lf_base_open(&d->base, o->base_dir, o->quant, diag);
     if (rc == LF_OK)
         rc = lf_registry_open(&d->registry, o->data_dir, d->store, d->base, diag);
+    if (rc == LF_OK && snprintf(d->cache_dir, sizeof d->cache_dir, "%s/cache", o->data_dir) >=
+                           (int)sizeof d->cache_dir)
+        rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
+    if (rc == LF_OK)
+        rc = lf_engine_start(&d->engine, &d->options, d->cache_dir, &d->counters, diag);
     if (rc == LF_OK)
         rc = lf_jobs_open(&d->jobs, d, diag);
     return rc;
 }
 
+/* The engine first: it tells the jobs how far they came, and they write it down. */
 static void close_rooms(struct lf_daemon *d)
 {
+    lf_engine_stop(d->engine);
     lf_jobs_close(d->jobs);
+    lf_engine_free(d->engine);
     lf_registry_close(d->registry);
     lf_base_free(d->base);
     lf_store_close(d->store);
@@ -78,12 +87,16 @@ static void close_rooms(struct lf_daemon *d)
     free(d);
 }
 
-/* Until stop_fd is readable. */
-static void serve(struct lf_daemon *d)
+/* Until stop_fd is readable (LF_OK), or the engine gave up: its reason. */
+static enum lf_err serve(struct lf_daemon *d, struct lf_diag *diag)
 {
     struct pollfd p = {d->options.stop_fd, POLLIN, 0};
-    while (poll(&p, 1, -1) < 0 && errno == EINTR)
-        continue;
+    for (;;) {
+        if (poll(&p, 1, LOOK_MS) > 0)
+            return LF_OK;
+        if (lf_engine_state(d->engine) == LF_ENGINE_FAILED)
+            return lf_engine_why(d->engine, diag);
+    }
 }
 
 /* Answers under way may end within the drain time. */
@@ -106,12 +119,13 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
            at.tcp[0] ? " and " : "", at.unix_path);
     if (d->options.ready)
         d->options.ready(d->options.ready_arg, &at);
-    serve(d);
+    rc = serve(d, diag);
     lf_log(LF_LOG_INFO, "daemon", "stopping");
     lf_http_server_quiesce(server);
     drain(d);
+    lf_engine_stop(d->engine); /* what is left ends, so that its connections do */
     lf_http_server_stop(server);
-    return LF_OK;
+    return rc;
 }
 
 enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *diag)

@@ -8,6 +8,8 @@ extern const struct lf_route lf_routes[];
 extern const size_t lf_routes_n;
 
 /* system.c */
+enum lf_err lf_api_page(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_openapi(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_bases(struct lf_http *q, struct lf_diag *diag);
@@ -25,5 +27,26 @@ enum lf_err lf_api_adapter_ctl(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag);
+
+/* generate.c, openai.c, lorax.c */
+enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_models(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_completions(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_chat_completions(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_lorax_generate(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_lorax_generate_stream(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag);
+/* load.c */
+enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag);
+/* jobs.c */
+enum lf_err lf_api_jobs(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_job(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_job_cancel(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_job_pause(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_job_resume(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_job_retry(struct lf_http *q, struct lf_diag *diag);
 
 #endif

@@ -7,8 +7,23 @@
 
 /* method, path, handler, body, its ceiling, open, file */
 const struct lf_route lf_routes[] = {
+    {LF_HTTP_GET, "/", lf_api_page, .open = true},
     {LF_HTTP_GET, "/health", lf_api_health, .open = true},
+    {LF_HTTP_GET, "/openapi.json", lf_api_openapi, .open = true},
     {LF_HTTP_GET, "/metrics", lf_api_metrics},
+    {LF_HTTP_GET, "/v1/models", lf_api_models},
+    {LF_HTTP_GET, "/v1/models/{name}", lf_api_model},
+    {LF_HTTP_POST, "/v1/completions", lf_api_completions, LF_HTTP_BODY_TEXT, LF_HTTP_BODY_MAX},
+    {LF_HTTP_POST, "/v1/chat/completions", lf_api_chat_completions, LF_HTTP_BODY_TEXT,
+     LF_HTTP_BODY_MAX},
+    {LF_HTTP_POST, "/generate", lf_api_lorax_generate, LF_HTTP_BODY_TEXT, LF_HTTP_BODY_MAX},
+    {LF_HTTP_POST, "/generate_stream", lf_api_lorax_generate_stream, LF_HTTP_BODY_TEXT,
+     LF_HTTP_BODY_MAX},
+    {LF_HTTP_GET, "/info", lf_api_lorax_info},
+    {LF_HTTP_POST, "/tokenize", lf_api_lorax_tokenize, LF_HTTP_BODY_TEXT, LF_HTTP_BODY_MAX},
+    {LF_HTTP_POST, "/v1/load_lora_adapter", lf_api_load, LF_HTTP_BODY_TEXT, LF_HTTP_BODY_MAX},
+    {LF_HTTP_POST, "/v1/unload_lora_adapter", lf_api_unload, LF_HTTP_BODY_TEXT,
+     LF_HTTP_BODY_MAX},
     {LF_HTTP_GET, "/v1/bases", lf_api_bases},
     {LF_HTTP_GET, "/v1/bases/{name}", lf_api_base},
     {LF_HTTP_GET, "/v1/bases/{name}/files/{path*}", lf_api_base_file},
@@ -21,10 +36,18 @@ const struct lf_route lf_routes[] = {
      LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, "/v1/adapters/{name}/ctl", lf_api_adapter_ctl, LF_HTTP_BODY_TEXT,
      CTL_BYTES_MAX},
+    {LF_HTTP_POST, "/v1/adapters/{name}/generate", lf_api_generate_text, LF_HTTP_BODY_TEXT,
+     LF_PROMPT_BYTES_MAX},
     {LF_HTTP_GET, "/v1/adapters/{name}/files/{path*}", lf_api_file_read},
     {LF_HTTP_PUT, "/v1/adapters/{name}/files/{path*}", lf_api_file_write, LF_HTTP_BODY_UPLOAD,
      .file = true},
     {LF_HTTP_DELETE, "/v1/adapters/{name}/files/{path*}", lf_api_file_remove},
+    {LF_HTTP_GET, "/v1/jobs", lf_api_jobs},
+    {LF_HTTP_GET, "/v1/jobs/{id}", lf_api_job},
+    {LF_HTTP_POST, "/v1/jobs/{id}/cancel", lf_api_job_cancel},
+    {LF_HTTP_POST, "/v1/jobs/{id}/pause", lf_api_job_pause},
+    {LF_HTTP_POST, "/v1/jobs/{id}/resume", lf_api_job_resume},
+    {LF_HTTP_POST, "/v1/jobs/{id}/retry", lf_api_job_retry},
 };
 
 const size_t lf_routes_n = sizeof lf_routes / sizeof *lf_routes;

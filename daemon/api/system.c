@@ -1,28 +1,87 @@
 /* The daemon itself: its health, its counters, its bases. */
 #include "daemon/api/api.h"
-#include "daemon/jobs/jobs.h"
+#include "daemon/engine/engine.h"
+#include "daemon/embedded.h"
 #include "daemon/state.h"
 
 #include "core/clock.h"
 
 #include <string.h>
 
+static enum lf_err reply_embedded(struct lf_http *q, const char *media_type,
+                                  const unsigned char *text, size_t n)
+{
+    struct lf_buf b;
+    lf_buf_init(&b, 0);
+    enum lf_err rc = lf_buf_append(&b, text, n);
+    if (rc == LF_OK)
+        lf_http_reply(q, 200, media_type, &b);
+    lf_buf_free(&b);
+    return rc;
+}
+
+enum lf_err lf_api_page(struct lf_http *q, struct lf_diag *diag)
+{
+    (void)diag;
+    return reply_embedded(q, "text/html; charset=utf-8", lf_page_html, lf_page_html_n);
+}
+
+enum lf_err lf_api_openapi(struct lf_http *q, struct lf_diag *diag)
+{
+    (void)diag;
+    return reply_embedded(q, "application/json", lf_openapi_json, lf_openapi_json_n);
+}
+
 enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 {
     if (atomic_load(&q->daemon->stopping))
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
+    if (lf_engine_state(q->daemon->engine) != LF_ENGINE_READY) {
+        struct lf_diag why = {""};
+        enum lf_err rc = lf_engine_why(q->daemon->engine, &why);
+        return lf_fail(diag, LF_E_DEVICE_LOST, "the base is being loaded%s%s",
+                       rc != LF_OK ? " again: " : "", rc != LF_OK ? why.text : "");
+    }
     lf_http_reply_json(q, 200, json_pack("{s:s}", "status", "ok"));
     return LF_OK;
+}
+
+static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
+{
+    struct lf_engine_status s;
+    lf_engine_status(d->engine, &s);
+    const struct {
+        const char *name, *help;
+        double value;
+    } rows[] = {
+        {"uptime_seconds", "Since the daemon started.",
+         (double)(lf_clock_unix_ms() - d->started_ms) / 1e3},
+        {"ready", "1 when the model is loaded.", s.state == LF_ENGINE_READY},
+        {"requests_waiting", "Generations without a place on the device yet.", s.waiting},
+        {"requests_live", "Generations on the device.", s.gen.live},
+        {"sequences_decoding", "Of them, those that make tokens.", s.gen.decoding},
+        {"sequences_max", "Places on the device.", s.seqs_max},
+        {"kv_pages", "Pages of the KV cache.", s.gen.pages},
+        {"kv_pages_free", "Of them, those that are free.", s.gen.pages_free},
+        {"preemptions", "Times a sequence gave its pages back.", (double)s.gen.preempted},
+        {"adapter_slots", "Places for adapters on the device.", s.slots},
+        {"adapter_slots_used", "Of them, those that are taken.", s.slots_used},
+        {"trainings_running", "Jobs in the fused training batch.", s.trainings},
+        {"device_memory_used_bytes", "By this daemon.", (double)s.memory_used},
+        {"device_memory_bytes", "Of the device.", (double)s.memory_total},
+        {"http_requests_active", "Requests whose answer is not out yet.",
+         atomic_load(&d->active)},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        lf_gauge_print(out, rows[i].name, rows[i].help, rows[i].value);
 }
 
 enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
 {
     struct lf_buf out;
     lf_buf_init(&out, 0);
-    const struct lf_daemon *d = q->daemon;
-    lf_gauge_print(&out, "uptime_seconds", "Since the daemon started.",
-                   (double)(lf_clock_unix_ms() - d->started_ms) / 1e3);
-    enum lf_err rc = lf_counters_print(&d->counters, lf_routes, lf_routes_n, &out);
+    print_gauges(&out, q->daemon);
+    enum lf_err rc = lf_counters_print(&q->daemon->counters, lf_routes, lf_routes_n, &out);
     if (rc == LF_OK)
         lf_http_reply(q, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     lf_buf_free(&out);

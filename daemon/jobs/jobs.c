@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ENDED_JOBS_KEPT 1000
@@ -98,8 +99,11 @@ void lf_live_end(struct lf_jobs *j, struct lf_live *l)
     struct lf_live *other = find_adapter(j, r->adapter_id);
     if (other)
         lf_live_show(j, other); /* the one that took its place */
+    for (struct lf_live *o = j->live; o; o = o->next)
+        o->no_room = false; /* there may be now */
     pthread_cond_broadcast(&j->changed);
     pthread_mutex_unlock(&j->lock);
+    lf_curve_free(&l->curve);
     free(l);
 }
 
@@ -124,6 +128,8 @@ static void cancel(struct lf_jobs *j, uint64_t job_id)
     struct lf_live *l = lf_live_find(j, job_id);
     if (l && !l->cancelled) {
         l->cancelled = true;
+        if (l->training)
+            lf_training_cancel(l->training);
         if (l->stage == LF_STAGE_WAITING) {
             l->stage = LF_STAGE_ENDED;
             l->record.status = LF_JOB_STATUS_CANCELLED;
@@ -141,8 +147,11 @@ static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,
     struct lf_live *l = calloc(1, sizeof *l);
     if (!l)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the job");
+    l->jobs = j;
     l->record = *record;
     l->eta_seconds = (double)NAN;
+    if (record->step > 0)
+        lf_curve_recall(j, l);
     pthread_mutex_lock(&j->lock);
     struct lf_live *older = find_adapter(j, record->adapter_id);
     uint64_t old_id = older ? older->record.id : 0;
@@ -213,7 +222,11 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
         rc = lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
                      lf_job_status_name(l->record.status));
     } else {
-        l->record.status = paused ? LF_JOB_STATUS_PAUSED : LF_JOB_STATUS_QUEUED;
+        if (l->training)
+            lf_training_pause(l->training, paused);
+        l->record.status = paused       ? LF_JOB_STATUS_PAUSED
+                           : l->started ? LF_JOB_STATUS_RUNNING
+                                        : LF_JOB_STATUS_QUEUED;
         record = l->record;
         lf_live_show(j, l);
         pthread_cond_broadcast(&j->changed);
@@ -360,6 +373,18 @@ static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf
     return rc == LF_OK ? enlist(j, r, diag) : rc;
 }
 
+static enum lf_err threads_start(struct lf_jobs *j, struct lf_diag *diag)
+{
+    void *(*const mains[])(void *) = {lf_preparer_main, lf_clerk_main, lf_examiner_main};
+    for (int i = 0; i < 3; i++) {
+        int bad = pthread_create(&j->threads[i], NULL, mains[i], j);
+        if (bad)
+            return lf_fail_errno(diag, bad, "the jobs' threads");
+        j->n_threads++;
+    }
+    return LF_OK;
+}
+
 enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_diag *diag)
 {
     struct lf_job_record *list = NULL;
@@ -368,13 +393,23 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     if (!j)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the jobs");
     j->d = d;
+    j->notes_end = &j->notes;
+    j->exams_end = &j->exams;
     pthread_mutex_init(&j->making, NULL);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->changed, NULL);
+    pthread_cond_init(&j->asked, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&j->noted, &attr);
+    pthread_condattr_destroy(&attr);
     enum lf_err rc = lf_store_job_list(d->store, true, &list, &n, diag);
     for (size_t i = 0; i < n && rc == LF_OK; i++)
         rc = take_up(j, &list[i], diag);
     free(list);
+    if (rc == LF_OK)
+        rc = threads_start(j, diag);
     if (rc != LF_OK) {
         lf_jobs_close(j);
         return rc;
@@ -387,13 +422,29 @@ void lf_jobs_close(struct lf_jobs *j)
 {
     if (!j)
         return;
+    pthread_mutex_lock(&j->lock);
+    j->closing = true;
+    pthread_cond_broadcast(&j->changed);
+    pthread_cond_broadcast(&j->noted);
+    pthread_cond_broadcast(&j->asked);
+    pthread_mutex_unlock(&j->lock);
+    for (int i = 0; i < j->n_threads; i++)
+        pthread_join(j->threads[i], NULL);
     while (j->live) {
         struct lf_live *l = j->live;
         j->live = l->next;
+        lf_curve_free(&l->curve);
         free(l);
+    }
+    while (j->exams) {
+        struct lf_exam *x = j->exams;
+        j->exams = x->next;
+        free(x);
     }
     pthread_mutex_destroy(&j->making);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->changed);
+    pthread_cond_destroy(&j->noted);
+    pthread_cond_destroy(&j->asked);
     free(j);
 }

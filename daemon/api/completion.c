@@ -1,0 +1,231 @@
+/* Completions: words to ids to tokens to text. */
+#include "daemon/api/completion.h"
+
+#include "core/clock.h"
+#include "daemon/state.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define LOOK_MS 100 /* between looks at the client's end of the connection */
+
+/* ---- What is asked ---------------------------------------------------------------------------- */
+
+enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speaker *out,
+                            struct lf_diag *diag)
+{
+    const struct lf_daemon *d = q->daemon;
+    struct lf_adapter_view v;
+    struct lf_speaker s = {0};
+    if (!*name || strcmp(name, d->base->name) == 0) {
+        memcpy(s.name, d->base->name, sizeof s.name);
+        *out = s;
+        return LF_OK;
+    }
+    enum lf_err rc = lf_registry_view(d->registry, name, &v, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (v.record.current == 0)
+        return lf_fail(diag, LF_E_BUSY, "%s has no version to serve yet: it is %s", v.record.name,
+                       lf_adapter_state_name(v.state));
+    char part[64];
+    snprintf(part, sizeof part, "versions/%d", (int)v.record.current);
+    s.pick.id = v.record.id;
+    s.pick.version = v.record.current;
+    memcpy(s.name, v.record.name, sizeof s.name);
+    rc = lf_registry_dir(d->registry, v.record.id, part, s.pick.dir, diag);
+    if (rc == LF_OK)
+        *out = s;
+    return rc;
+}
+
+void lf_ask_init(struct lf_ask *a)
+{
+    uint64_t seed = lf_clock_ns();
+    *a = (struct lf_ask){.sample = lf_sample_greedy()};
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0)
+        seed = lf_clock_ns();
+    a->seed = (int64_t)(seed >> 1);
+}
+
+static enum lf_err stop_add(struct lf_ask *a, const json_t *s, struct lf_diag *diag)
+{
+    const char *text = json_string_value(s);
+    if (!text || strlen(text) != json_string_length(s))
+        return lf_fail(diag, LF_E_INVALID, "\"stop\" must be a string or a list of strings");
+    if (!*text)
+        return LF_OK;
+    if (a->n_stops == LF_STOPS_MAX)
+        return lf_fail(diag, LF_E_INVALID, "\"stop\" may have %d strings", LF_STOPS_MAX);
+    a->stops[a->n_stops++] = text;
+    return LF_OK;
+}
+
+enum lf_err lf_ask_stops(struct lf_ask *a, const json_t *stop, struct lf_diag *diag)
+{
+    if (!stop || json_is_null(stop))
+        return LF_OK;
+    if (!json_is_array(stop))
+        return stop_add(a, stop, diag);
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < json_array_size(stop) && rc == LF_OK; i++)
+        rc = stop_add(a, json_array_get(stop, i), diag);
+    return rc;
+}
+
+void lf_answer_id(char out[25])
+{
+    unsigned char b[12];
+    uint64_t ns = lf_clock_ns();
+    memset(b, 0, sizeof b);
+    memcpy(b, &ns, sizeof ns);
+    if (getrandom(b, sizeof b, GRND_NONBLOCK) < 0)
+        memcpy(b + 4, &ns, sizeof ns);
+    for (size_t i = 0; i < sizeof b; i++)
+        snprintf(out + 2 * i, 3, "%02x", b[i]);
+}
+
+/* ---- How it goes ------------------------------------------------------------------------------ */
+
+enum lf_err lf_completion_start(struct lf_completion *c, struct lf_http *q, const struct lf_ask *a,
+                                const int32_t *ids, int n, struct lf_diag *diag)
+{
+    struct lf_engine_status status;
+    struct lf_generate_spec spec = {.ids = ids,
+                                    .n = n,
+                                    .pick = &a->speaker.pick,
+                                    .sample = a->sample,
+                                    .max_tokens = (int)a->max_tokens,
+                                    .ignore_eos = a->ignore_eos};
+    *c = (struct lf_completion){.tokenizer = q->daemon->base->model->tokenizer, .n_prompt = n};
+    lf_decoder_init(&c->decoder, c->tokenizer, true);
+    lf_stop_init(&c->stop, a->stops, a->n_stops);
+    lf_buf_init(&c->text, 0);
+    if (a->max_tokens == 0) {
+        lf_engine_status(q->daemon->engine, &status);
+        spec.max_tokens = status.context_max > n ? status.context_max - n : 1;
+    }
+    spec.sample.seed = (uint64_t)a->seed;
+    return lf_engine_generate(q->daemon->engine, &spec, &c->g, diag);
+}
+
+void lf_completion_free(struct lf_completion *c)
+{
+    lf_generation_release(c->g);
+    c->g = NULL;
+    lf_decoder_free(&c->decoder);
+    lf_stop_free(&c->stop);
+    lf_buf_free(&c->text);
+}
+
+enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int timeout_ms,
+                                bool *ready, struct lf_diag *diag)
+{
+    uint64_t end = lf_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+    *ready = c->at < c->n_ahead || c->ending != LF_ENDING_NONE || c->news.ended;
+    while (!*ready) {
+        if (lf_http_gone(q)) {
+            lf_generation_cancel(c->g, false);
+            return lf_fail(diag, LF_E_CANCELLED, "the client went away");
+        }
+        uint64_t now = lf_clock_ns();
+        int left = now < end ? (int)((end - now) / 1000000u) : 0;
+        lf_generation_take(c->g, c->ahead, LF_TOKENS_AHEAD, left < LOOK_MS ? left : LOOK_MS,
+                           &c->news, diag);
+        c->n_ahead = c->news.n;
+        c->at = 0;
+        *ready = c->n_ahead > 0 || c->news.ended;
+        if (c->news.ended && c->news.rc != LF_OK)
+            return c->news.rc;
+        if (now >= end)
+            break;
+    }
+    return LF_OK;
+}
+
+/* The text's end: what the decoder and the stop strings still held. */
+static enum lf_err end_text(struct lf_completion *c)
+{
+    struct lf_buf rest;
+    lf_buf_init(&rest, 0);
+    enum lf_err rc = lf_decoder_finish(&c->decoder, &rest);
+    if (rc == LF_OK && rest.len > 0)
+        rc = lf_stop_push(&c->stop, &c->text, rest.data, rest.len);
+    if (rc == LF_OK && c->stop.met < 0)
+        rc = lf_stop_finish(&c->stop, &c->text);
+    lf_buf_free(&rest);
+    return rc;
+}
+
+static enum lf_err token_text(struct lf_completion *c)
+{
+    struct lf_buf more;
+    lf_buf_init(&more, 0);
+    enum lf_err rc = lf_decoder_push(&c->decoder, &more, c->token);
+    if (rc == LF_OK && more.len > 0)
+        rc = lf_stop_push(&c->stop, &c->text, more.data, more.len);
+    lf_buf_free(&more);
+    return rc;
+}
+
+enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    *stepped = c->ending == LF_ENDING_NONE && c->at < c->n_ahead;
+    if (*stepped) {
+        c->token = c->ahead[c->at].token;
+        c->logprob = c->ahead[c->at++].logprob;
+        c->n_tokens++;
+        bool last = c->news.ended && c->at == c->n_ahead;
+        bool ends = last && c->news.finish == LF_FINISH_EOS;
+        c->special = ends || lf_tokenizer_is_special(c->tokenizer, c->token);
+        if (!ends)
+            rc = token_text(c);
+    }
+    if (rc == LF_OK && c->stop.met >= 0 && c->ending == LF_ENDING_NONE) {
+        c->ending = LF_ENDING_STOP;
+        lf_generation_cancel(c->g, true);
+    }
+    if (rc == LF_OK && c->ending == LF_ENDING_NONE && c->news.ended && c->at == c->n_ahead) {
+        c->ending = c->news.finish == LF_FINISH_EOS ? LF_ENDING_EOS : LF_ENDING_LENGTH;
+        rc = end_text(c);
+        if (c->stop.met >= 0)
+            c->ending = LF_ENDING_STOP;
+    }
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the text");
+}
+
+enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    bool ready, stepped;
+    while (rc == LF_OK && c->ending == LF_ENDING_NONE) {
+        rc = lf_completion_await(c, q, 1000, &ready, diag);
+        if (rc == LF_OK && ready)
+            rc = lf_completion_step(c, &stepped, diag);
+    }
+    return rc;
+}
+
+static double ms_between(uint64_t from, uint64_t to)
+{
+    return from > 0 && to > from ? (double)(to - from) / 1e6 : 0;
+}
+
+void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt, int n_tokens,
+                           const struct lf_completion *over)
+{
+    if (s->pick.id)
+        lf_http_set(q, "x-adapter-id", "%s", s->name);
+    lf_http_set(q, "x-prompt-tokens", "%d", n_prompt);
+    if (!over)
+        return;
+    struct lf_generation_times t;
+    lf_generation_times(over->g, &t);
+    uint64_t now = lf_clock_ns();
+    lf_http_set(q, "x-generated-tokens", "%d", n_tokens);
+    lf_http_set(q, "x-queue-time", "%.0f", ms_between(t.submitted, t.started));
+    lf_http_set(q, "x-inference-time", "%.0f", ms_between(t.started, t.ended ? t.ended : now));
+    lf_http_set(q, "x-total-time", "%.0f", ms_between(q->start_ns, now));
+}

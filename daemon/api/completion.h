@@ -1,0 +1,85 @@
+/* A completion: a generation from a request's words to text that is fit to be sent. Names become
+ * adapters, prompts ids; tokens become text, stop strings end it, and a client that goes away
+ * cancels it. What OpenAI's, LoRAX' and the mount's routes have in common; what differs is how
+ * they write it. The connection's thread. */
+#ifndef LF_DAEMON_API_COMPLETION_H
+#define LF_DAEMON_API_COMPLETION_H
+
+#include "daemon/engine/engine.h"
+#include "daemon/http/http.h"
+#include "model/stop.h"
+#include "model/tokenizer.h"
+
+/* ---- What is asked ---------------------------------------------------------------------------- */
+
+/* Who answers. */
+struct lf_speaker {
+    struct lf_pick pick;             /* id 0: the base */
+    char name[LF_NAME_MAX + 1];      /* as the answer calls it */
+};
+/* An adapter, or the base by its name or "". LF_E_NOT_FOUND; LF_E_BUSY for an adapter without a
+ * version yet. */
+enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speaker *out,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+
+struct lf_ask {
+    struct lf_speaker speaker;
+    struct lf_sample_params sample;
+    int64_t max_tokens;              /* 0: what the context leaves */
+    bool ignore_eos;
+    const char *stops[LF_STOPS_MAX]; /* borrowed until the completions are freed */
+    int n_stops;
+    int64_t seed;
+};
+/* Greedy, nothing else set; a seed drawn from the system. */
+void lf_ask_init(struct lf_ask *a);
+/* "stop" of a JSON body: null, a string, or a list of them; "" are left out. */
+enum lf_err lf_ask_stops(struct lf_ask *a, const json_t *stop, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* ---- How it goes ------------------------------------------------------------------------------ */
+
+enum lf_ending { LF_ENDING_NONE, LF_ENDING_EOS, LF_ENDING_STOP, LF_ENDING_LENGTH };
+
+#define LF_TOKENS_AHEAD 32
+
+struct lf_completion {
+    struct lf_generation *g;
+    const struct lf_tokenizer *tokenizer;
+    struct lf_decoder decoder;
+    struct lf_stop stop;
+    struct lf_generated ahead[LF_TOKENS_AHEAD]; /* taken, not stepped over yet */
+    int n_ahead, at;
+    struct lf_generation_news news;
+    /* The caller's to read */
+    int n_prompt, n_tokens;          /* n_tokens: generated, the one that ended it too */
+    enum lf_ending ending;           /* not NONE: no more tokens */
+    struct lf_buf text;              /* settled since the caller reset it */
+    int32_t token;                   /* the last one */
+    float logprob;
+    bool special;                    /* it has no text */
+};
+
+/* Asks the engine. ids (n) are copied. Free with lf_completion_free, also after a failure. */
+enum lf_err lf_completion_start(struct lf_completion *c, struct lf_http *q, const struct lf_ask *a,
+                                const int32_t *ids, int n, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_completion_free(struct lf_completion *c);
+
+/* Waits up to timeout_ms for a token, or the end, to be there: *ready. LF_E_CANCELLED when the
+ * client went away; else why the engine gave up. */
+enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int timeout_ms,
+                                bool *ready, struct lf_diag *diag) LF_MUST_CHECK;
+/* Steps over one token that is ready, or to the end. Its text, as far as it is settled, is appended
+ * to c->text. *stepped: there was a token. */
+enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* All the rest of it into c->text. */
+enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* LoRAX' reply headers; before the reply. over: the completion, when it is; else NULL. */
+void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt, int n_tokens,
+                           const struct lf_completion *over);
+
+/* A random word for an answer's id: 24 hex digits. */
+void lf_answer_id(char out[25]);
+
+#endif

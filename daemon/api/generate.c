@@ -1,0 +1,208 @@
+/* The mount's route: a prompt as text in, its completion as text out, as it is made. */
+#include "daemon/api/api.h"
+#include "daemon/api/completion.h"
+#include "daemon/state.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "trainer/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The prompt ------------------------------------------------------------------------------- */
+
+/* What a shell adds to the end of a text. */
+static void drop_newline(struct lf_buf *b)
+{
+    if (b->len > 0 && b->data[b->len - 1] == '\n')
+        b->data[--b->len] = '\0';
+}
+
+/* The body, or else the adapter's `prompt` file. */
+static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = LF_OK;
+    if (q->body.len > 0) {
+        rc = lf_buf_append(out, q->body.data, q->body.len);
+    } else {
+        rc = lf_registry_dir(q->daemon->registry, id, lf_file_disk_name(LF_FILE_PROMPT), path,
+                             diag);
+        if (rc == LF_OK && !lf_file_exists(path))
+            rc = lf_fail(diag, LF_E_INVALID, "no prompt was given, and %s has no `prompt` file",
+                         q->param[0]);
+        if (rc == LF_OK)
+            rc = lf_file_read(out, path, LF_PROMPT_BYTES_MAX, diag);
+    }
+    if (rc == LF_OK)
+        drop_newline(out);
+    return rc;
+}
+
+/* The words through the adapter's template: a JSON object gives the columns, any other text is
+ * {prompt}. */
+static enum lf_err fill_template(const char *template_, struct lf_buf *text, struct lf_diag *diag)
+{
+    json_t *row = NULL;
+    struct lf_buf out;
+    lf_buf_init(&out, LF_PROMPT_BYTES_MAX);
+    const char *s = text->data ? text->data : "";
+    if (s[0] != '{' || lf_json_parse(&row, s, text->len, NULL) != LF_OK || !json_is_object(row)) {
+        json_decref(row);
+        row = json_pack("{s:o}", "prompt", json_stringn(s, text->len));
+    }
+    enum lf_err rc = row ? lf_template_render(&out, template_, row, diag)
+                         : lf_fail(diag, LF_E_INVALID, "the prompt is not UTF-8");
+    json_decref(row);
+    if (rc == LF_OK) {
+        lf_buf_reset(text);
+        rc = lf_buf_append(text, out.data ? out.data : "", out.len);
+    }
+    lf_buf_free(&out);
+    return rc;
+}
+
+/* ---- What is asked ---------------------------------------------------------------------------- */
+
+static enum lf_err query_float(struct lf_http *q, const char *name, double lo, double hi, float *out,
+                               struct lf_diag *diag)
+{
+    double x = *out;
+    enum lf_err rc = lf_http_query_real(q, name, lo, hi, &x, diag);
+    if (rc == LF_OK)
+        *out = (float)x;
+    return rc;
+}
+
+static enum lf_err read_query(struct lf_http *q, struct lf_ask *a, struct lf_diag *diag)
+{
+    struct lf_sample_params *s = &a->sample;
+    int64_t top_k = 0;
+    const char *stop = lf_http_query(q, "stop");
+    enum lf_err rc = lf_http_query_int(q, "max_tokens", 1, INT32_MAX, &a->max_tokens, diag);
+    if (rc == LF_OK)
+        rc = lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
+    if (rc == LF_OK)
+        rc = lf_http_query_int(q, "top_k", 0, INT32_MAX, &top_k, diag);
+    if (rc == LF_OK)
+        rc = query_float(q, "temperature", 0, 100, &s->temperature, diag);
+    if (rc == LF_OK)
+        rc = query_float(q, "top_p", 1e-6, 1, &s->top_p, diag);
+    if (rc == LF_OK)
+        rc = query_float(q, "min_p", 0, 1, &s->min_p, diag);
+    if (rc == LF_OK)
+        rc = query_float(q, "repetition_penalty", 0.01, 100, &s->repetition_penalty, diag);
+    s->top_k = (int32_t)top_k;
+    a->ignore_eos = lf_http_query_flag(q, "ignore_eos");
+    if (stop && *stop)
+        a->stops[a->n_stops++] = stop;
+    return rc;
+}
+
+/* ---- The stream ------------------------------------------------------------------------------- */
+
+struct plain {
+    struct lf_completion c;
+    char *stop; /* what the query gave, kept */
+};
+
+static void plain_close(void *arg)
+{
+    struct plain *p = arg;
+    lf_completion_free(&p->c);
+    free(p->stop);
+    free(p);
+}
+
+static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, bool *end)
+{
+    struct plain *p = arg;
+    struct lf_completion *c = &p->c;
+    bool ready, stepped;
+    enum lf_err rc = LF_OK;
+    while (rc == LF_OK && out->len == 0 && !*end) {
+        rc = lf_completion_await(c, q, 1000, &ready, NULL);
+        if (rc == LF_OK && ready)
+            do
+                rc = lf_completion_step(c, &stepped, NULL);
+            while (rc == LF_OK && c->ending == LF_ENDING_NONE && c->at < c->n_ahead);
+        if (rc == LF_OK && c->text.len > 0) {
+            rc = lf_buf_append(out, c->text.data, c->text.len);
+            lf_buf_reset(&c->text);
+        }
+        *end = c->ending != LF_ENDING_NONE;
+    }
+    return rc;
+}
+
+/* The settings decide how long the answer may be where the query does not; never over the context. */
+static void limit(struct lf_http *q, struct lf_ask *a, int settings_max, int n_prompt)
+{
+    struct lf_engine_status status;
+    if (a->max_tokens > 0)
+        return;
+    lf_engine_status(q->daemon->engine, &status);
+    int room = status.context_max - n_prompt;
+    a->max_tokens = room < settings_max ? room : settings_max;
+    if (a->max_tokens < 1)
+        a->max_tokens = 1; /* the engine will say that it does not fit */
+}
+
+static enum lf_err answer(struct lf_http *q, struct lf_ask *a, const struct lf_ids *ids,
+                          struct lf_diag *diag)
+{
+    bool ready;
+    struct plain *p = calloc(1, sizeof *p);
+    if (!p)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+    if (a->n_stops > 0) {
+        p->stop = strdup(a->stops[0]);
+        a->stops[0] = p->stop;
+        a->n_stops = p->stop ? 1 : 0;
+    }
+    enum lf_err rc = lf_completion_start(&p->c, q, a, ids->ids, (int)ids->n, diag);
+    if (rc == LF_OK)
+        rc = lf_completion_await(&p->c, q, 1000, &ready, diag);
+    if (rc != LF_OK) {
+        plain_close(p);
+        return rc;
+    }
+    lf_completion_headers(q, &a->speaker, p->c.n_prompt, 0, NULL);
+    lf_http_reply_stream(q, "text/plain; charset=utf-8",
+                         &(struct lf_http_stream){plain_fill, plain_close, p});
+    return LF_OK;
+}
+
+enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_ask a;
+    struct lf_train_settings s;
+    struct lf_buf text;
+    struct lf_ids ids = {0};
+    lf_ask_init(&a);
+    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
+    enum lf_err rc = lf_speaker_find(q, q->param[0], &a.speaker, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_train_settings_default(&s);
+    if (a.speaker.pick.id)
+        rc = lf_registry_settings(q->daemon->registry, a.speaker.pick.id, &s, diag);
+    if (rc == LF_OK)
+        rc = read_query(q, &a, diag);
+    if (rc == LF_OK)
+        rc = words(q, a.speaker.pick.id, &text, diag);
+    if (rc == LF_OK && s.template_)
+        rc = fill_template(s.template_, &text, diag);
+    if (rc == LF_OK)
+        rc = lf_prompt_encode(&ids, q->daemon->base->model, text.data ? text.data : "", text.len,
+                              diag);
+    if (rc == LF_OK) {
+        limit(q, &a, s.max_tokens, (int)ids.n);
+        rc = answer(q, &a, &ids, diag);
+    }
+    lf_ids_free(&ids);
+    lf_buf_free(&text);
+    lf_train_settings_free(&s);
+    return rc;
+}

@@ -1,0 +1,74 @@
+/* The queue, and orders for its jobs. */
+#include "daemon/api/api.h"
+#include "daemon/jobs/jobs.h"
+#include "daemon/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum lf_err job_id(struct lf_http *q, uint64_t *id, struct lf_diag *diag)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(q->param[0], &end, 10);
+    if (q->param[0][0] < '0' || q->param[0][0] > '9' || *end || errno == ERANGE)
+        return lf_fail(diag, LF_E_NOT_FOUND, "no such job: %.60s", q->param[0]);
+    *id = n;
+    return LF_OK;
+}
+
+enum lf_err lf_api_jobs(struct lf_http *q, struct lf_diag *diag)
+{
+    json_t *rows = NULL;
+    enum lf_err rc = lf_jobs_list_json(q->daemon->jobs, &rows, diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_pack("{s:o}", "jobs", rows));
+    return rc;
+}
+
+static enum lf_err reply_job(struct lf_http *q, uint64_t id, struct lf_diag *diag)
+{
+    json_t *j = lf_jobs_json(q->daemon->jobs, id);
+    if (json_is_null(j)) {
+        json_decref(j);
+        return lf_fail(diag, LF_E_NOT_FOUND, "no such job: %llu", (unsigned long long)id);
+    }
+    lf_http_reply_json(q, 200, j);
+    return LF_OK;
+}
+
+enum lf_err lf_api_job(struct lf_http *q, struct lf_diag *diag)
+{
+    uint64_t id;
+    enum lf_err rc = job_id(q, &id, diag);
+    return rc == LF_OK ? reply_job(q, id, diag) : rc;
+}
+
+static enum lf_err order(struct lf_http *q, enum lf_job_order what, struct lf_diag *diag)
+{
+    uint64_t id;
+    enum lf_err rc = job_id(q, &id, diag);
+    if (rc == LF_OK)
+        rc = lf_jobs_order(q->daemon->jobs, id, what, diag);
+    return rc == LF_OK ? reply_job(q, id, diag) : rc;
+}
+
+enum lf_err lf_api_job_cancel(struct lf_http *q, struct lf_diag *diag)
+{
+    return order(q, LF_JOB_ORDER_CANCEL, diag);
+}
+
+enum lf_err lf_api_job_pause(struct lf_http *q, struct lf_diag *diag)
+{
+    return order(q, LF_JOB_ORDER_PAUSE, diag);
+}
+
+enum lf_err lf_api_job_resume(struct lf_http *q, struct lf_diag *diag)
+{
+    return order(q, LF_JOB_ORDER_RESUME, diag);
+}
+
+enum lf_err lf_api_job_retry(struct lf_http *q, struct lf_diag *diag)
+{
+    return order(q, LF_JOB_ORDER_RETRY, diag);
+}

@@ -1,0 +1,71 @@
+/* vLLM's routes for adapters that lie on this machine already; only with --allow-load, as they make
+ * the daemon read where a client points. */
+#include "daemon/api/api.h"
+#include "daemon/jobs/jobs.h"
+#include "daemon/state.h"
+
+#include "core/json.h"
+
+#include <string.h>
+
+static enum lf_err allowed(const struct lf_http *q, struct lf_diag *diag)
+{
+    if (q->daemon->options.allow_load)
+        return LF_OK;
+    return lf_fail(diag, LF_E_READ_ONLY, "the daemon was started without --allow-load");
+}
+
+static void reply_text(struct lf_http *q, const char *what, const char *name)
+{
+    struct lf_buf b;
+    lf_buf_init(&b, 0);
+    lf_buf_printf(&b, "Success: LoRA adapter '%s' %s successfully.", name, what);
+    lf_http_reply(q, 200, "text/plain; charset=utf-8", &b);
+    lf_buf_free(&b);
+}
+
+enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
+{
+    const char *name = NULL, *path = NULL;
+    json_t *body = NULL;
+    int32_t version;
+    enum lf_err rc = allowed(q, diag);
+    if (rc == LF_OK)
+        rc = lf_http_json(q, &body, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&name, body, "lora_name", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&path, body, "lora_path", diag);
+    if (rc == LF_OK && (!name || !path))
+        rc = lf_fail(diag, LF_E_INVALID, "\"lora_name\" and \"lora_path\" are both needed");
+    if (rc == LF_OK && path[0] != '/')
+        rc = lf_fail(diag, LF_E_INVALID, "\"lora_path\" must be an absolute path");
+    if (rc == LF_OK)
+        rc = lf_registry_import(q->daemon->registry, name, path, &version, diag);
+    if (rc == LF_OK)
+        reply_text(q, "added", name);
+    json_decref(body);
+    return rc;
+}
+
+enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
+{
+    const char *name = NULL;
+    json_t *body = NULL;
+    uint64_t id;
+    enum lf_err rc = allowed(q, diag);
+    if (rc == LF_OK)
+        rc = lf_http_json(q, &body, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&name, body, "lora_name", diag);
+    if (rc == LF_OK && !name)
+        rc = lf_fail(diag, LF_E_INVALID, "\"lora_name\" is needed");
+    if (rc == LF_OK)
+        rc = lf_registry_remove(q->daemon->registry, name, &id, diag);
+    if (rc == LF_OK) {
+        lf_jobs_adapter_gone(q->daemon->jobs, id);
+        reply_text(q, "removed", name);
+    }
+    json_decref(body);
+    return rc;
+}

@@ -1,0 +1,341 @@
+/* LoRAX' routes: /generate, /generate_stream, /info, /tokenize. */
+#include "daemon/api/api.h"
+#include "daemon/api/sse.h"
+#include "daemon/state.h"
+
+#include "core/json.h"
+#include "trainer/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DETAILS_MAX 100000 /* tokens listed in an answer */
+
+struct lorax {
+    struct lf_ask ask;
+    const char *inputs;    /* borrowed from body */
+    size_t n_inputs;
+    bool stream, details, full_text, seeded;
+    json_t *body;          /* holds the strings; owned */
+    struct lf_buf whole;   /* the text so far, for the stream's last event */
+};
+
+static void lorax_free(void *state)
+{
+    struct lorax *x = state;
+    if (!x)
+        return;
+    json_decref(x->body);
+    lf_buf_free(&x->whole);
+    free(x);
+}
+
+/* ---- What is asked ---------------------------------------------------------------------------- */
+
+static enum lf_err refuse_others(const json_t *p, struct lf_diag *diag)
+{
+    static const char *const keys[] = {"merged_adapters", "response_format", "typical_p",
+                                       "truncate", "return_k_alternatives"};
+    int64_t best_of = 1;
+    bool watermark = false, prefill = false, chat = false;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *v = json_object_get(p, keys[i]);
+        if (v && !json_is_null(v))
+            return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here", keys[i]);
+    }
+    enum lf_err rc = lf_json_get_int(&best_of, p, "best_of", 1, 128, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&watermark, p, "watermark", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&prefill, p, "decoder_input_details", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&chat, p, "apply_chat_template", diag);
+    if (rc == LF_OK && (best_of > 1 || watermark || prefill || chat))
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here",
+                     best_of > 1 ? "best_of"
+                     : watermark ? "watermark"
+                     : prefill   ? "decoder_input_details"
+                                 : "apply_chat_template");
+    return rc;
+}
+
+/* LoRAX samples when do_sample says so or a sampling parameter is given; else it is greedy. */
+static enum lf_err parse_sampling(struct lorax *x, const json_t *p, struct lf_diag *diag)
+{
+    struct lf_sample_params *s = &x->ask.sample;
+    bool sample = false;
+    double temperature = -1, top_p = 1, penalty = 1, frequency = 0;
+    int64_t top_k = 0;
+    enum lf_err rc = lf_json_get_bool(&sample, p, "do_sample", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&temperature, p, "temperature", 0, 100, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&top_p, p, "top_p", 1e-6, 1, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&top_k, p, "top_k", 1, INT32_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&penalty, p, "repetition_penalty", 0.01, 100, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&frequency, p, "frequency_penalty", -2, 2, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&x->ask.seed, p, "seed", 0, INT64_MAX, diag);
+    if (rc != LF_OK)
+        return rc;
+    sample = sample || temperature > 0 || top_p < 1 || top_k > 0;
+    s->temperature = sample ? (float)(temperature >= 0 ? temperature : 1) : 0;
+    s->top_p = (float)top_p;
+    s->top_k = (int32_t)top_k;
+    s->repetition_penalty = (float)penalty;
+    s->frequency_penalty = (float)frequency;
+    x->seeded = sample;
+    return LF_OK;
+}
+
+static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const json_t *p,
+                                    struct lf_diag *diag)
+{
+    const char *adapter = "";
+    int64_t n = 0;
+    enum lf_err rc = lf_json_get_str(&adapter, p, "adapter_id", diag);
+    if (rc == LF_OK)
+        rc = lf_speaker_find(q, adapter, &x->ask.speaker, diag);
+    if (rc == LF_OK)
+        rc = refuse_others(p, diag);
+    if (rc == LF_OK)
+        rc = parse_sampling(x, p, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&n, p, "max_new_tokens", 1, INT32_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&x->ask.ignore_eos, p, "ignore_eos_token", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&x->full_text, p, "return_full_text", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&x->details, p, "details", diag);
+    if (rc == LF_OK)
+        rc = lf_ask_stops(&x->ask, json_object_get(p, "stop"), diag);
+    x->ask.max_tokens = n; /* 0, as LoRAX: what the context leaves */
+    return rc;
+}
+
+static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *diag)
+{
+    struct lorax *x = calloc(1, sizeof *x);
+    if (!x)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+    lf_buf_init(&x->whole, 0);
+    lf_ask_init(&x->ask);
+    json_t *none = json_object();
+    enum lf_err rc = lf_http_json(q, &x->body, diag);
+    const json_t *inputs = json_object_get(x->body, "inputs");
+    const json_t *p = json_object_get(x->body, "parameters");
+    if (rc == LF_OK && (!json_is_string(inputs) || json_string_length(inputs) == 0))
+        rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text that is not empty");
+    if (rc == LF_OK && p && !json_is_null(p) && !json_is_object(p))
+        rc = lf_fail(diag, LF_E_INVALID, "\"parameters\" must be an object");
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&x->stream, x->body, "stream", diag);
+    if (rc == LF_OK)
+        rc = parse_parameters(x, q, json_is_object(p) ? p : none, diag);
+    json_decref(none);
+    if (rc != LF_OK) {
+        lorax_free(x);
+        return rc;
+    }
+    x->inputs = json_string_value(inputs);
+    x->n_inputs = json_string_length(inputs);
+    *out = x;
+    return LF_OK;
+}
+
+/* ---- What is answered ------------------------------------------------------------------------- */
+
+static const char *finish_word(enum lf_ending e)
+{
+    return e == LF_ENDING_EOS ? "eos_token" : e == LF_ENDING_STOP ? "stop_sequence" : "length";
+}
+
+static json_t *token_json(const struct lf_completion *c, const char *text, size_t n)
+{
+    return json_pack("{s:i, s:o, s:f, s:b, s:b}", "id", (int)c->token, "text",
+                     json_stringn(text ? text : "", n), "logprob", (double)c->logprob, "special",
+                     c->special, "skipped", 0);
+}
+
+/* A special token's own spelling, where it has no text. */
+static json_t *step_json(const struct lf_completion *c, size_t from)
+{
+    const char *spelling = lf_tokenizer_token(c->tokenizer, c->token);
+    if (c->special && spelling)
+        return token_json(c, spelling, strlen(spelling));
+    return token_json(c, c->text.data ? c->text.data + from : "", c->text.len - from);
+}
+
+static json_t *details_json(const struct lorax *x, const struct lf_completion *c, json_t *tokens)
+{
+    json_t *d = json_pack("{s:s, s:i, s:i, s:i, s:o}", "finish_reason", finish_word(c->ending),
+                          "prompt_tokens", c->n_prompt, "generated_tokens", c->n_tokens,
+                          "skipped_tokens", 0, "seed",
+                          x->seeded ? json_integer(x->ask.seed) : json_null());
+    if (tokens) {
+        json_object_set_new(d, "prefill", json_array());
+        json_object_set_new(d, "tokens", tokens);
+    }
+    return d;
+}
+
+static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct lf_completion *c,
+                               struct lf_diag *diag)
+{
+    json_t *tokens = json_array();
+    bool ready, stepped;
+    enum lf_err rc = LF_OK;
+    if (x->full_text)
+        rc = lf_buf_append(&c->text, x->inputs, x->n_inputs);
+    while (rc == LF_OK && c->ending == LF_ENDING_NONE) {
+        size_t from = c->text.len;
+        rc = lf_completion_await(c, q, 1000, &ready, diag);
+        if (rc == LF_OK && ready)
+            rc = lf_completion_step(c, &stepped, diag);
+        if (rc == LF_OK && ready && stepped && x->details && json_array_size(tokens) < DETAILS_MAX)
+            json_array_append_new(tokens, step_json(c, from));
+    }
+    if (rc == LF_OK) {
+        json_t *answer = json_pack("{s:o}", "generated_text",
+                                   json_stringn(c->text.data ? c->text.data : "", c->text.len));
+        if (x->details)
+            json_object_set_new(answer, "details", details_json(x, c, json_incref(tokens)));
+        lf_completion_headers(q, &x->ask.speaker, c->n_prompt, c->n_tokens, c);
+        lf_http_reply_json(q, 200, answer);
+    }
+    json_decref(tokens);
+    return rc;
+}
+
+/* ---- As events -------------------------------------------------------------------------------- */
+
+static int dump_to_buf(const char *text, size_t n, void *arg)
+{
+    return lf_buf_append(arg, text, n) == LF_OK ? 0 : -1;
+}
+
+/* One event a token, as LoRAX; text that was held back comes with a later token's. */
+static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
+{
+    struct lorax *x = s->state;
+    struct lf_completion *c = &s->list[i];
+    lf_buf_append(&x->whole, c->text.data ? c->text.data : "", c->text.len);
+    bool over = c->ending != LF_ENDING_NONE;
+    if (!stepped && !over)
+        return;
+    json_t *e = json_pack("{s:o, s:o, s:o}", "token", step_json(c, 0), "generated_text",
+                          over ? json_stringn(x->whole.data ? x->whole.data : "", x->whole.len)
+                               : json_null(),
+                          "details", over ? details_json(x, c, NULL) : json_null());
+    lf_buf_puts(out, "data:");
+    if (!e || json_dump_callback(e, dump_to_buf, out, JSON_COMPACT) != 0)
+        out->rc = LF_E_NO_MEMORY;
+    lf_buf_puts(out, "\n\n");
+    json_decref(e);
+    lf_buf_reset(&c->text);
+}
+
+static void end(struct lf_sse *s, struct lf_buf *out)
+{
+    (void)s;
+    (void)out;
+}
+
+static enum lf_err reply_stream(struct lf_http *q, struct lorax *x, struct lf_completion *c,
+                                struct lf_diag *diag)
+{
+    static const struct lf_sse_dialect dialect = {event, end, lorax_free};
+    if (x->full_text)
+        lf_buf_append(&x->whole, x->inputs, x->n_inputs);
+    lf_completion_headers(q, &x->ask.speaker, c->n_prompt, 0, NULL);
+    return lf_sse_reply(q, &dialect, x, c, 1, diag);
+}
+
+/* ---- Routes ----------------------------------------------------------------------------------- */
+
+static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag)
+{
+    struct lorax *x = NULL;
+    struct lf_ids ids = {0};
+    struct lf_completion *c = NULL;
+    enum lf_err rc = parse(&x, q, diag);
+    if (rc == LF_OK)
+        rc = lf_prompt_encode(&ids, q->daemon->base->model, x->inputs, x->n_inputs, diag);
+    if (rc == LF_OK) {
+        c = calloc(1, sizeof *c);
+        rc = c ? lf_completion_start(c, q, &x->ask, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;
+    }
+    lf_ids_free(&ids);
+    if (rc == LF_OK && (stream || x->stream))
+        return reply_stream(q, x, c, diag); /* takes both */
+    if (rc == LF_OK)
+        rc = reply_whole(q, x, c, diag);
+    if (c)
+        lf_completion_free(c);
+    free(c);
+    lorax_free(x);
+    return rc;
+}
+
+enum lf_err lf_api_lorax_generate(struct lf_http *q, struct lf_diag *diag)
+{
+    return generate(q, false, diag);
+}
+
+enum lf_err lf_api_lorax_generate_stream(struct lf_http *q, struct lf_diag *diag)
+{
+    return generate(q, true, diag);
+}
+
+enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
+{
+    (void)diag;
+    const struct lf_daemon *d = q->daemon;
+    struct lf_engine_status s;
+    lf_engine_status(d->engine, &s);
+    bool cuda = d->options.device == LF_DEVICE_CUDA;
+    lf_http_reply_json(
+        q, 200,
+        json_pack("{s:s, s:n, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:n, s:n}",
+                  "model_id", d->base->name, "model_sha", "model_dtype",
+                  cuda ? "bfloat16" : "float32", "model_device_type", cuda ? "cuda" : "cpu",
+                  "model_pipeline_tag", "text-generation", "max_concurrent_requests", LF_QUEUE_MAX,
+                  "max_best_of", 1, "max_stop_sequences", LF_STOPS_MAX, "max_input_length",
+                  s.context_max > 0 ? s.context_max - 1 : 0, "max_total_tokens", s.context_max,
+                  "max_batch_total_tokens", d->options.batch_tokens_max, "version", LF_VERSION,
+                  "sha", "docker_label"));
+    return LF_OK;
+}
+
+/* Each token by its spelling in the vocabulary. */
+enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
+{
+    const struct lf_tokenizer *t = q->daemon->base->model->tokenizer;
+    struct lf_ids ids = {0};
+    bool special = true;
+    json_t *body = NULL, *rows = json_array();
+    enum lf_err rc = lf_http_json(q, &body, diag);
+    const json_t *inputs = json_object_get(body, "inputs");
+    if (rc == LF_OK && !json_is_string(inputs))
+        rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text");
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&special, body, "add_special_tokens", diag);
+    if (rc == LF_OK)
+        rc = lf_tokenizer_encode(t, &ids, json_string_value(inputs), json_string_length(inputs),
+                                 special, diag);
+    for (size_t i = 0; i < ids.n && rc == LF_OK; i++) {
+        const char *text = lf_tokenizer_token(t, ids.ids[i]);
+        json_array_append_new(rows, json_pack("{s:i, s:s}", "id", (int)ids.ids[i], "text",
+                                              text ? text : ""));
+    }
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_incref(rows));
+    json_decref(rows);
+    json_decref(body);
+    lf_ids_free(&ids);
+    return rc;
+}

@@ -1,0 +1,103 @@
+/* OpenAI's routes. */
+#include "daemon/api/api.h"
+#include "daemon/api/openai.h"
+#include "daemon/state.h"
+
+#include <stdlib.h>
+
+/* Asks for a completion of every prompt, then lets them be written. */
+static enum lf_err answer(struct lf_http *q, struct lf_openai *o, json_t *body,
+                          struct lf_diag *diag)
+{
+    struct lf_completion *list = calloc((size_t)o->n_prompts, sizeof *list);
+    enum lf_err rc = list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the answers");
+    int begun = 0;
+    while (begun < o->n_prompts && rc == LF_OK) {
+        const struct lf_ids *p = &o->prompt[begun];
+        rc = lf_completion_start(&list[begun], q, &o->ask, p->ids, (int)p->n, diag);
+        begun++;
+    }
+    if (rc == LF_OK)
+        return o->stream ? lf_openai_reply_stream(q, o, body, list, diag)
+                         : lf_openai_reply(q, o, list, diag);
+    for (int i = 0; i < begun; i++)
+        lf_completion_free(&list[i]);
+    free(list);
+    return rc;
+}
+
+static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
+{
+    struct lf_openai *o = calloc(1, sizeof *o);
+    json_t *body = NULL;
+    enum lf_err rc = o ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+    if (rc == LF_OK)
+        rc = lf_http_json(q, &body, diag);
+    if (rc == LF_OK)
+        rc = lf_openai_parse(o, q, body, chat, diag);
+    if (rc == LF_OK)
+        rc = chat ? lf_openai_messages(o, q, body, diag)
+                  : lf_openai_prompts(o, q, json_object_get(body, "prompt"), diag);
+    if (rc == LF_OK)
+        rc = answer(q, o, body, diag);
+    if (o)
+        lf_openai_free(o);
+    free(o);
+    json_decref(body);
+    return rc;
+}
+
+enum lf_err lf_api_completions(struct lf_http *q, struct lf_diag *diag)
+{
+    return route(q, false, diag);
+}
+
+enum lf_err lf_api_chat_completions(struct lf_http *q, struct lf_diag *diag)
+{
+    return route(q, true, diag);
+}
+
+/* ---- Models ----------------------------------------------------------------------------------- */
+
+static json_t *model_json(const char *name, int64_t created_ms, const char *parent)
+{
+    return json_pack("{s:s, s:s, s:I, s:s, s:s?}", "id", name, "object", "model", "created",
+                     (json_int_t)(created_ms / 1000), "owned_by", "lorafs", "parent", parent);
+}
+
+enum lf_err lf_api_models(struct lf_http *q, struct lf_diag *diag)
+{
+    const struct lf_base *base = q->daemon->base;
+    struct lf_adapter_view *list = NULL;
+    size_t n = 0;
+    enum lf_err rc = lf_registry_list(q->daemon->registry, &list, &n, diag);
+    if (rc != LF_OK)
+        return rc;
+    json_t *rows = json_array();
+    json_array_append_new(rows, model_json(base->name, base->created_ms, NULL));
+    for (size_t i = 0; i < n; i++)
+        if (list[i].record.current > 0)
+            json_array_append_new(
+                rows, model_json(list[i].record.name, list[i].record.created_ms, base->name));
+    free(list);
+    lf_http_reply_json(q, 200, json_pack("{s:s, s:o}", "object", "list", "data", rows));
+    return LF_OK;
+}
+
+enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag)
+{
+    const struct lf_base *base = q->daemon->base;
+    struct lf_speaker s;
+    struct lf_adapter_view v;
+    enum lf_err rc = lf_speaker_find(q, q->param[0], &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (s.pick.id == 0) {
+        lf_http_reply_json(q, 200, model_json(base->name, base->created_ms, NULL));
+        return LF_OK;
+    }
+    rc = lf_registry_view(q->daemon->registry, s.name, &v, diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, model_json(s.name, v.record.created_ms, base->name));
+    return rc;
+}

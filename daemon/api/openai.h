@@ -1,0 +1,41 @@
+/* OpenAI's dialect, for completions and chats. */
+#ifndef LF_DAEMON_API_OPENAI_H
+#define LF_DAEMON_API_OPENAI_H
+
+#include "daemon/api/completion.h"
+
+#include <stdbool.h>
+
+#define LF_PROMPTS_MAX 64
+
+/* A request's body, read. */
+struct lf_openai {
+    bool chat;
+    struct lf_ask ask;
+    bool stream, include_usage, echo, logprobs;
+    struct lf_ids prompt[LF_PROMPTS_MAX]; /* owned */
+    int n_prompts;
+    char id[48];                          /* "cmpl-..." */
+    int64_t created;
+};
+
+/* Checks and reads all but the prompt. What this program does not do is LF_E_UNSUPPORTED, named;
+ * members that it does not know are left alone. `body` must outlive out (stop strings). */
+enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json_t *body, bool chat,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+/* "prompt": a string, strings, ids, or lists of ids. */
+enum lf_err lf_openai_prompts(struct lf_openai *o, struct lf_http *q, const json_t *prompt,
+                              struct lf_diag *diag) LF_MUST_CHECK;
+/* "messages" through the base's chat template, and what else of the body the template may want. */
+enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const json_t *body,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+void lf_openai_free(struct lf_openai *o);
+
+/* Writers (openai_write.c): the answer in one, and as a stream. Both take the completions. */
+enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_completion *list,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Takes the prompts of o too, and holds on to body. */
+enum lf_err lf_openai_reply_stream(struct lf_http *q, struct lf_openai *o, json_t *body,
+                                   struct lf_completion *list, struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif

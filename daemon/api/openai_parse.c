@@ -1,0 +1,276 @@
+/* OpenAI's request bodies. */
+#include "daemon/api/openai.h"
+#include "daemon/state.h"
+
+#include "core/json.h"
+#include "trainer/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- Numbers ---------------------------------------------------------------------------------- */
+
+static enum lf_err get_float(float *out, const json_t *body, const char *key, double lo, double hi,
+                             struct lf_diag *diag)
+{
+    double x = *out;
+    enum lf_err rc = lf_json_get_real(&x, body, key, lo, hi, diag);
+    if (rc == LF_OK)
+        *out = (float)x;
+    return rc;
+}
+
+static enum lf_err parse_sampling(struct lf_ask *a, const json_t *body, struct lf_diag *diag)
+{
+    struct lf_sample_params *s = &a->sample;
+    int64_t top_k = 0;
+    s->temperature = 1;
+    enum lf_err rc = get_float(&s->temperature, body, "temperature", 0, 100, diag);
+    if (rc == LF_OK)
+        rc = get_float(&s->top_p, body, "top_p", 0, 1, diag);
+    if (rc == LF_OK)
+        rc = get_float(&s->min_p, body, "min_p", 0, 1, diag);
+    if (rc == LF_OK)
+        rc = get_float(&s->repetition_penalty, body, "repetition_penalty", 0.01, 100, diag);
+    if (rc == LF_OK)
+        rc = get_float(&s->presence_penalty, body, "presence_penalty", -2, 2, diag);
+    if (rc == LF_OK)
+        rc = get_float(&s->frequency_penalty, body, "frequency_penalty", -2, 2, diag);
+    if (rc == LF_OK) /* -1 and 0: off, as elsewhere */
+        rc = lf_json_get_int(&top_k, body, "top_k", -1, INT32_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&a->seed, body, "seed", INT64_MIN, INT64_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&a->ignore_eos, body, "ignore_eos", diag);
+    if (rc == LF_OK) /* LoRAX' name for it */
+        rc = lf_json_get_bool(&a->ignore_eos, body, "ignore_eos_token", diag);
+    if (rc == LF_OK)
+        s->top_k = top_k > 0 ? (int32_t)top_k : 0;
+    if (rc == LF_OK && s->top_p == 0)
+        rc = lf_fail(diag, LF_E_INVALID, "\"top_p\" must be above 0");
+    return rc;
+}
+
+/* What would change the answer and is not done here is refused, never ignored. */
+static enum lf_err refuse_others(const json_t *body, struct lf_diag *diag)
+{
+    static const char *const lists[] = {"tools", "functions", "logit_bias", "suffix"};
+    int64_t n = 1, best_of = 1;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        const json_t *v = json_object_get(body, lists[i]);
+        if (json_array_size(v) > 0 || json_object_size(v) > 0 || json_string_length(v) > 0)
+            return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here", lists[i]);
+    }
+    const json_t *format = json_object_get(body, "response_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+    if (format && !json_is_null(format) && (!type || strcmp(type, "text") != 0))
+        return lf_fail(diag, LF_E_UNSUPPORTED, "\"response_format\" other than text is not done");
+    enum lf_err rc = lf_json_get_int(&n, body, "n", 1, 128, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&best_of, body, "best_of", 1, 128, diag);
+    if (rc == LF_OK && (n > 1 || best_of > 1))
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "one choice for each prompt: \"%s\" must be 1",
+                     n > 1 ? "n" : "best_of");
+    return rc;
+}
+
+static enum lf_err parse_logprobs(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
+{
+    int64_t n = 0;
+    enum lf_err rc;
+    if (o->chat) {
+        rc = lf_json_get_bool(&o->logprobs, body, "logprobs", diag);
+        if (rc == LF_OK)
+            rc = lf_json_get_int(&n, body, "top_logprobs", 0, 20, diag);
+    } else {
+        const json_t *v = json_object_get(body, "logprobs");
+        rc = json_is_false(v) ? LF_OK : lf_json_get_int(&n, body, "logprobs", 0, 20, diag);
+        o->logprobs = json_is_integer(v);
+    }
+    if (rc == LF_OK && n > 1)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "log-probabilities are of the chosen token alone");
+    if (rc == LF_OK && o->logprobs && o->echo)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "log-probabilities of the prompt (\"echo\" with "
+                                             "\"logprobs\") are not done here");
+    return rc;
+}
+
+/* OpenAI: 16 for completions; a chat goes on as far as the context reaches. */
+static enum lf_err parse_length(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
+{
+    int64_t n = o->chat ? 0 : 16;
+    enum lf_err rc = lf_json_get_int(&n, body, "max_tokens", 1, INT32_MAX, diag);
+    if (rc == LF_OK && o->chat)
+        rc = lf_json_get_int(&n, body, "max_completion_tokens", 1, INT32_MAX, diag);
+    o->ask.max_tokens = n;
+    return rc;
+}
+
+static enum lf_err parse_stream(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
+{
+    const json_t *options = json_object_get(body, "stream_options");
+    enum lf_err rc = lf_json_get_bool(&o->stream, body, "stream", diag);
+    if (rc == LF_OK && options && !json_is_null(options) && !json_is_object(options))
+        rc = lf_fail(diag, LF_E_INVALID, "\"stream_options\" must be an object");
+    if (rc == LF_OK && options)
+        rc = lf_json_get_bool(&o->include_usage, options, "include_usage", diag);
+    return rc;
+}
+
+enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json_t *body, bool chat,
+                            struct lf_diag *diag)
+{
+    struct lf_openai o = {.chat = chat, .created = (int64_t)time(NULL)};
+    const char *model = "";
+    char id[25];
+    lf_ask_init(&o.ask);
+    lf_answer_id(id);
+    snprintf(o.id, sizeof o.id, "%s-%s", chat ? "chatcmpl" : "cmpl", id);
+    enum lf_err rc = lf_json_get_str(&model, body, "model", diag);
+    if (rc == LF_OK)
+        rc = lf_speaker_find(q, model, &o.ask.speaker, diag);
+    if (rc == LF_OK)
+        rc = refuse_others(body, diag);
+    if (rc == LF_OK)
+        rc = parse_sampling(&o.ask, body, diag);
+    if (rc == LF_OK)
+        rc = lf_ask_stops(&o.ask, json_object_get(body, "stop"), diag);
+    if (rc == LF_OK && !chat)
+        rc = lf_json_get_bool(&o.echo, body, "echo", diag);
+    if (rc == LF_OK)
+        rc = parse_logprobs(&o, body, diag);
+    if (rc == LF_OK)
+        rc = parse_length(&o, body, diag);
+    if (rc == LF_OK)
+        rc = parse_stream(&o, body, diag);
+    if (rc == LF_OK)
+        *out = o;
+    return rc;
+}
+
+void lf_openai_free(struct lf_openai *o)
+{
+    for (int i = 0; i < o->n_prompts; i++)
+        lf_ids_free(&o->prompt[i]);
+    o->n_prompts = 0;
+}
+
+/* ---- Prompts ---------------------------------------------------------------------------------- */
+
+static bool all_integers(const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!json_is_integer(json_array_get(list, i)))
+            return false;
+    return json_array_size(list) > 0;
+}
+
+static enum lf_err prompt_add(struct lf_openai *o, struct lf_http *q, const json_t *p,
+                              struct lf_diag *diag)
+{
+    const struct lf_model *m = q->daemon->base->model;
+    if (o->n_prompts == LF_PROMPTS_MAX)
+        return lf_fail(diag, LF_E_INVALID, "\"prompt\" may have %d entries", LF_PROMPTS_MAX);
+    struct lf_ids *ids = &o->prompt[o->n_prompts++];
+    enum lf_err rc = LF_OK;
+    if (json_is_string(p))
+        return lf_prompt_encode(ids, m, json_string_value(p), json_string_length(p), diag);
+    if (!json_is_array(p) || !all_integers(p))
+        return lf_fail(diag, LF_E_INVALID,
+                       "\"prompt\" must be a string, a list of strings, ids, or lists of ids");
+    for (size_t i = 0; i < json_array_size(p) && rc == LF_OK; i++) {
+        json_int_t id = json_integer_value(json_array_get(p, i));
+        if (id < 0 || id >= m->config.V)
+            rc = lf_fail(diag, LF_E_INVALID, "%lld is no token id: there are %d", (long long)id,
+                         m->config.V);
+        else
+            rc = lf_ids_push(ids, (int32_t)id);
+    }
+    return rc;
+}
+
+enum lf_err lf_openai_prompts(struct lf_openai *o, struct lf_http *q, const json_t *prompt,
+                              struct lf_diag *diag)
+{
+    if (!prompt || json_is_null(prompt))
+        return lf_fail(diag, LF_E_INVALID, "\"prompt\" is missing");
+    if (!json_is_array(prompt) || all_integers(prompt))
+        return prompt_add(o, q, prompt, diag);
+    if (json_array_size(prompt) == 0)
+        return lf_fail(diag, LF_E_INVALID, "\"prompt\" is an empty list");
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < json_array_size(prompt) && rc == LF_OK; i++)
+        rc = prompt_add(o, q, json_array_get(prompt, i), diag);
+    return rc;
+}
+
+/* ---- Messages --------------------------------------------------------------------------------- */
+
+/* A message's content may be a list of parts; templates want text. */
+static enum lf_err content_flatten(json_t *message, struct lf_diag *diag)
+{
+    json_t *content = json_object_get(message, "content");
+    if (!json_is_array(content))
+        return LF_OK;
+    struct lf_buf text;
+    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < json_array_size(content) && rc == LF_OK; i++) {
+        const json_t *part = json_array_get(content, i);
+        const json_t *words = json_object_get(part, "text");
+        if (!json_is_string(words))
+            rc = lf_fail(diag, LF_E_UNSUPPORTED, "message parts other than text are not done here");
+        else
+            rc = lf_buf_append(&text, json_string_value(words), json_string_length(words));
+    }
+    if (rc == LF_OK && json_object_set_new(message, "content",
+                                           json_stringn(text.data ? text.data : "", text.len)) != 0)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
+    lf_buf_free(&text);
+    return rc;
+}
+
+static enum lf_err messages_check(json_t *messages, struct lf_diag *diag)
+{
+    if (!json_is_array(messages) || json_array_size(messages) == 0)
+        return lf_fail(diag, LF_E_INVALID, "\"messages\" must be a list with a message in it");
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        json_t *m = json_array_get(messages, i);
+        if (!json_is_object(m) || !json_is_string(json_object_get(m, "role")))
+            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", i + 1);
+        enum lf_err rc = content_flatten(m, diag);
+        if (rc != LF_OK)
+            return rc;
+        if (!json_is_string(json_object_get(m, "content")))
+            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"content\"", i + 1);
+    }
+    return LF_OK;
+}
+
+enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const json_t *body,
+                               struct lf_diag *diag)
+{
+    const struct lf_model *m = q->daemon->base->model;
+    struct lf_buf text;
+    json_t *messages = json_deep_copy(json_object_get(body, "messages"));
+    json_t *extra = json_object_get(body, "chat_template_kwargs");
+    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
+    enum lf_err rc = messages_check(messages, diag);
+    if (rc == LF_OK && !m->chat)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,
+                     m->chat_reason.text);
+    json_t *vars = json_is_object(extra) ? json_copy(extra) : json_object();
+    if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
+    if (rc == LF_OK)
+        rc = lf_chat_render(m->chat, &text, vars, true, diag);
+    if (rc == LF_OK)
+        rc = lf_tokenizer_encode(m->tokenizer, &o->prompt[o->n_prompts++], text.data, text.len,
+                                 false, diag);
+    json_decref(vars);
+    json_decref(messages);
+    lf_buf_free(&text);
+    return rc;
+}

@@ -1,0 +1,144 @@
+/* What is on the device: opened in order, sized from the memory there is, closed in reverse. */
+#include "daemon/engine/inside.h"
+
+#include "core/log.h"
+
+#include <stdlib.h>
+
+/* Sequences of a step. A card hides the cost of many behind the weights' traffic; cores do not. */
+#define SEQS_CUDA 256
+#define SEQS_HOST 128
+/* KV pages when --kv-tokens does not say: a part of what is free beside the weights. The rest is
+ * for adapters, optimizer states and activations. */
+#define KV_PART_CUDA 0.35
+#define KV_BYTES_HOST ((size_t)256 << 20)
+/* Activations kept for backward may take this part of what is free. */
+#define SAVED_PART 0.4
+
+static size_t kv_token_bytes(const struct lf_engine *e)
+{
+    const struct lf_config *c = &e->model->config;
+    return (size_t)2 * (size_t)c->L * (size_t)c->Hkv * (size_t)c->D * lf_dtype_bytes(e->dev->act);
+}
+
+/* Pages of the KV cache: at least one whole context, at most one for every sequence. */
+static int kv_pages(const struct lf_engine *e, size_t free_bytes, int seqs)
+{
+    int64_t context = e->model->config.positions_max;
+    int64_t tokens = e->o->kv_tokens;
+    if (tokens == 0) {
+        double bytes = e->dev->kind == LF_DEVICE_CUDA ? KV_PART_CUDA * (double)free_bytes
+                                                      : (double)KV_BYTES_HOST;
+        tokens = (int64_t)(bytes / (double)kv_token_bytes(e));
+        if (tokens < context)
+            tokens = context;
+        if (tokens > context * seqs)
+            tokens = context * seqs;
+    }
+    int64_t pages = (tokens + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
+    return (int)(pages < (1 << 24) ? pages : 1 << 24);
+}
+
+static enum lf_err device_open(struct lf_engine *e, struct lf_diag *diag)
+{
+    struct lf_device_options options = {.threads = e->o->threads,
+                                        .memory_bytes = (size_t)e->o->gpu_memory_bytes};
+    enum lf_err rc = lf_device_open(&e->dev, e->o->device, &options, diag);
+    return rc == LF_OK ? lf_stream_new(&e->stream, e->dev, 1, diag) : rc;
+}
+
+static void load_progress(void *arg, double fraction, const char *what)
+{
+    (void)arg;
+    lf_log(LF_LOG_DEBUG, "engine", "loading: %.0f%% %s", 100 * fraction, what);
+}
+
+static enum lf_err model_open(struct lf_engine *e, struct lf_diag *diag)
+{
+    struct lf_model_options options = {
+        .quant = e->o->quant, .cache_dir = e->cache_dir, .progress = load_progress};
+    enum lf_err rc = lf_model_open(&e->model, e->stream, e->o->base_dir, &options, diag);
+    if (rc == LF_OK)
+        e->config = e->model->config;
+    return rc;
+}
+
+static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
+{
+    int slots = e->o->slots + (e->o->train_tokens > 0 ? LF_JOBS_FUSED_MAX : 0);
+    enum lf_err rc = lf_slots_new(&e->slots, e->dev, &e->model->config, slots, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_device_info info;
+    lf_device_info(e->dev, &info);
+    int seqs = e->dev->kind == LF_DEVICE_CUDA ? SEQS_CUDA : SEQS_HOST;
+    struct lf_exec_limits limits = {
+        .tokens_max = e->o->batch_tokens_max,
+        .train_tokens_max = e->o->train_tokens,
+        .seqs_max = seqs,
+        .rows_max = seqs,
+        .rank_max = LF_RANK_MAX,
+        .kv_pages = kv_pages(e, info.memory_free, seqs),
+        .recompute = LF_RECOMPUTE_AUTO,
+        .memory_bytes = (size_t)(SAVED_PART * (double)info.memory_free)};
+    return lf_exec_new(&e->exec, e->stream, e->model, e->slots, &limits, diag);
+}
+
+static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
+{
+    size_t seqs = (size_t)lf_gen_seqs_max(e->gen);
+    e->live = calloc(seqs, sizeof *e->live);
+    e->tokens = calloc(seqs, sizeof *e->tokens);
+    e->residents = calloc((size_t)e->o->slots, sizeof *e->residents);
+    if (!e->live || !e->tokens || !e->residents)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine's tables");
+    e->share = (struct lf_share){.budget = e->o->train_tokens};
+    return LF_OK;
+}
+
+enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
+{
+    enum lf_err rc = device_open(e, diag);
+    if (rc == LF_OK)
+        rc = model_open(e, diag);
+    if (rc == LF_OK)
+        rc = exec_open(e, diag);
+    struct lf_gen_limits limits = {.tokens_max = e->o->batch_tokens_max};
+    if (rc == LF_OK)
+        rc = lf_gen_new(&e->gen, e->exec, e->model, &limits, diag);
+    if (rc == LF_OK && e->o->train_tokens > 0)
+        rc = lf_trainer_new(&e->trainer, e->exec, e->stream, e->model, e->slots,
+                            e->o->train_tokens, diag);
+    if (rc == LF_OK)
+        rc = tables_open(e, diag);
+    if (rc == LF_OK)
+        rc = lf_loader_start(e, diag);
+    return rc;
+}
+
+void lf_engine_close(struct lf_engine *e)
+{
+    lf_loader_stop(e);
+    lf_residents_drop_all(e);
+    lf_trainer_free(e->trainer);
+    lf_gen_free(e->gen);
+    lf_exec_free(e->exec);
+    lf_slots_free(e->slots);
+    lf_model_free(e->model);
+    lf_stream_free(e->stream);
+    lf_device_free(e->dev);
+    free(e->live);
+    free(e->tokens);
+    free(e->residents);
+    e->trainer = NULL;
+    e->gen = NULL;
+    e->exec = NULL;
+    e->slots = NULL;
+    e->model = NULL;
+    e->stream = NULL;
+    e->dev = NULL;
+    e->live = NULL;
+    e->tokens = NULL;
+    e->residents = NULL;
+    e->n_live = e->n_background = 0;
+}

@@ -1,0 +1,323 @@
+/* The engine's thread: its turn, its start and its end. */
+#include "daemon/engine/inside.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REOPENINGS_MAX 3      /* in a row, without a step in between */
+#define SMOOTH 0.9
+/* A training batch beside live sequences holds up their next token: for about as long as two
+ * steps, at least for STALL_MIN seconds (a shorter batch would be all overhead). */
+#define STALL_STEPS 2.0
+#define STALL_MIN 0.02
+#define BUDGET_MIN 64
+#define DEBT_MAX 2.0          /* seconds: a long batch is not held against training for longer */
+#define STATUS_NS 1000000000ull
+
+/* ---- Work in ---------------------------------------------------------------------------------- */
+
+static enum lf_err waiting_add(struct lf_engine *e, struct lf_generation *g)
+{
+    if (e->n_waiting == e->cap_waiting) {
+        int cap = e->cap_waiting ? 2 * e->cap_waiting : 64;
+        struct lf_generation **list = realloc(e->waiting, (size_t)cap * sizeof *list);
+        if (!list)
+            return LF_E_NO_MEMORY;
+        e->waiting = list;
+        e->cap_waiting = cap;
+    }
+    e->waiting[e->n_waiting++] = g;
+    return LF_OK;
+}
+
+static bool has_work(const struct lf_engine *e)
+{
+    return e->n_live > 0 || lf_engine_trainings_running(e) > 0;
+}
+
+/* Waits for work where there is none, then takes what came. False: stop. */
+static bool take_in(struct lf_engine *e)
+{
+    bool busy = has_work(e);
+    pthread_mutex_lock(&e->lock);
+    while (!busy && !e->stopping && !e->poked && !e->inbox && !e->training_inbox)
+        pthread_cond_wait(&e->more, &e->lock);
+    struct lf_generation *g = e->inbox;
+    struct lf_training *t = e->training_inbox;
+    bool stopping = e->stopping;
+    e->inbox = NULL;
+    e->inbox_end = &e->inbox;
+    e->training_inbox = NULL;
+    e->training_end = &e->training_inbox;
+    e->poked = false;
+    pthread_mutex_unlock(&e->lock);
+    struct lf_training **end = &e->trainings;
+    while (*end)
+        end = &(*end)->next;
+    *end = t;
+    while (g) {
+        struct lf_generation *next = g->next;
+        g->next = NULL;
+        if (waiting_add(e, g) != LF_OK)
+            lf_generation_end(g, NULL, LF_E_NO_MEMORY, "no memory for the queue");
+        g = next;
+    }
+    return !stopping;
+}
+
+/* ---- A turn ----------------------------------------------------------------------------------- */
+
+static double seconds_since(uint64_t ns)
+{
+    return (double)(lf_clock_ns() - ns) / 1e9;
+}
+
+static enum lf_err serve(struct lf_engine *e, struct lf_diag *diag)
+{
+    uint64_t start = lf_clock_ns();
+    enum lf_err rc = lf_engine_serve_step(e, diag);
+    double t = seconds_since(start);
+    struct lf_share *s = &e->share;
+    s->step = s->step > 0 ? SMOOTH * s->step + (1 - SMOOTH) * t : t;
+    s->debt -= t;
+    return rc;
+}
+
+/* A training batch: whole when nobody waits for a token; else when serving has had as much time as
+ * training had, and short. */
+static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
+{
+    struct lf_share *s = &e->share;
+    if (e->n_live == 0) {
+        s->debt = 0;
+        return lf_engine_train_step(e, 0, diag);
+    }
+    if (s->debt > 0)
+        return LF_OK;
+    uint64_t start = lf_clock_ns();
+    enum lf_err rc = lf_engine_train_step(e, s->budget, diag);
+    double t = seconds_since(start), wanted = STALL_STEPS * s->step;
+    if (wanted < STALL_MIN)
+        wanted = STALL_MIN;
+    double factor = t > 0 ? wanted / t : 2;
+    factor = factor < 0.5 ? 0.5 : factor > 1.25 ? 1.25 : factor;
+    s->budget = (int)(s->budget * factor) + 1;
+    s->budget = s->budget < BUDGET_MIN ? BUDGET_MIN : s->budget;
+    s->budget = s->budget > e->o->train_tokens ? e->o->train_tokens : s->budget;
+    s->debt = t < DEBT_MAX ? t : DEBT_MAX;
+    return rc;
+}
+
+/* What /metrics and lf_engine_generate look at. */
+static void show(struct lf_engine *e, bool with_device)
+{
+    struct lf_engine_status now = {.waiting = e->n_waiting,
+                                   .slots = e->o->slots,
+                                   .slots_used = e->n_residents,
+                                   .trainings = lf_engine_trainings_running(e),
+                                   .context_max = lf_gen_context_max(e->gen),
+                                   .seqs_max = lf_gen_seqs_max(e->gen)};
+    struct lf_device_info info;
+    lf_gen_status(e->gen, &now.gen);
+    if (with_device)
+        lf_device_info(e->dev, &info);
+    pthread_mutex_lock(&e->lock);
+    if (with_device) {
+        memcpy(now.device, info.name, sizeof now.device);
+        now.memory_used = info.memory_used;
+        now.memory_total = info.memory_total;
+    } else {
+        memcpy(now.device, e->status.device, sizeof now.device);
+        now.memory_used = e->status.memory_used;
+        now.memory_total = e->status.memory_total;
+    }
+    e->status = now;
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* Turns until it is to stop (LF_OK) or something of the device fails. */
+static enum lf_err run(struct lf_engine *e, int *reopenings, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    uint64_t shown = 0;
+    while (rc == LF_OK && take_in(e)) {
+        lf_engine_sweep(e);
+        if (e->trainer)
+            lf_engine_trainings_poll(e);
+        lf_engine_admit(e);
+        if (e->n_live > 0)
+            rc = serve(e, diag);
+        if (rc == LF_OK && e->trainer && lf_engine_trainings_running(e) > 0)
+            rc = train(e, diag);
+        if (rc == LF_OK && e->trainer)
+            lf_engine_trainings_poll(e);
+        if (rc == LF_OK && has_work(e))
+            *reopenings = 0;
+        bool with_device = lf_clock_ns() - shown > STATUS_NS;
+        show(e, with_device);
+        if (with_device)
+            shown = lf_clock_ns();
+    }
+    return rc;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------- */
+
+static void set_state(struct lf_engine *e, enum lf_engine_state state, enum lf_err rc,
+                      const char *why)
+{
+    pthread_mutex_lock(&e->lock);
+    e->state = state;
+    e->rc = rc;
+    lf_fail(&e->why, rc, "%s", why);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static bool stopping(struct lf_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    bool s = e->stopping;
+    pthread_mutex_unlock(&e->lock);
+    return s;
+}
+
+/* Everything that is under way, and what came in while the state said otherwise, ends. */
+static void end_all(struct lf_engine *e, enum lf_err rc, const char *why)
+{
+    pthread_mutex_lock(&e->lock);
+    e->poked = true; /* take_in does not wait */
+    pthread_mutex_unlock(&e->lock);
+    take_in(e);
+    if (e->gen)
+        lf_engine_end_generations(e, rc, why);
+    lf_engine_end_trainings(e, rc, why);
+}
+
+/* Opens and runs once. LF_OK: it was told to stop. */
+static enum lf_err session(struct lf_engine *e, int *reopenings, bool *opened, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_engine_open(e, diag);
+    *opened = rc == LF_OK;
+    if (rc == LF_OK) {
+        show(e, true);
+        set_state(e, LF_ENGINE_READY, LF_OK, "");
+        lf_log(LF_LOG_INFO, "engine", "%s: ready on %s", e->model->name, e->status.device);
+        rc = run(e, reopenings, diag);
+    }
+    if (rc == LF_OK) {
+        if (e->trainer)
+            lf_engine_trainings_stop(e);
+        end_all(e, LF_E_CANCELLED, "the daemon is stopping");
+        set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
+    } else {
+        lf_log(LF_LOG_ERROR, "engine", "%s", diag->text);
+        set_state(e, LF_ENGINE_LOADING, rc, diag->text);
+        end_all(e, LF_E_DEVICE_LOST, diag->text);
+    }
+    lf_engine_close(e);
+    return rc;
+}
+
+static void *engine_main(void *arg)
+{
+    struct lf_engine *e = arg;
+    struct lf_diag diag = {""};
+    int reopenings = 0;
+    bool opened, ever = false;
+    for (;;) {
+        enum lf_err rc = session(e, &reopenings, &opened, &diag);
+        ever = ever || opened;
+        if (rc == LF_OK)
+            return NULL;
+        lf_counter_add(&e->counters->device_losses, opened);
+        if (stopping(e)) {
+            set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
+            return NULL;
+        }
+        if (!ever || ++reopenings > REOPENINGS_MAX) {
+            set_state(e, LF_ENGINE_FAILED, rc, diag.text);
+            return NULL;
+        }
+        lf_log(LF_LOG_WARN, "engine", "opening the device again (%d of %d)", reopenings,
+               REOPENINGS_MAX);
+        poll(NULL, 0, 1000);
+    }
+}
+
+enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
+                            const char *cache_dir, struct lf_counters *counters,
+                            struct lf_diag *diag)
+{
+    struct lf_engine *e = calloc(1, sizeof *e);
+    if (!e)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine");
+    e->o = o;
+    e->cache_dir = cache_dir;
+    e->counters = counters;
+    e->inbox_end = &e->inbox;
+    e->training_end = &e->training_inbox;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->more, NULL);
+    pthread_cond_init(&e->gone, NULL);
+    int bad = pthread_create(&e->thread, NULL, engine_main, e);
+    if (bad) {
+        lf_engine_free(e);
+        return lf_fail_errno(diag, bad, "the engine's thread");
+    }
+    e->started = true;
+    *out = e;
+    return LF_OK;
+}
+
+void lf_engine_stop(struct lf_engine *e)
+{
+    if (!e || !e->started)
+        return;
+    pthread_mutex_lock(&e->lock);
+    e->stopping = true;
+    pthread_cond_signal(&e->more);
+    pthread_mutex_unlock(&e->lock);
+    pthread_join(e->thread, NULL);
+    e->started = false;
+}
+
+void lf_engine_free(struct lf_engine *e)
+{
+    if (!e)
+        return;
+    lf_engine_stop(e);
+    pthread_mutex_destroy(&e->lock);
+    pthread_cond_destroy(&e->more);
+    pthread_cond_destroy(&e->gone);
+    free(e->waiting);
+    free(e);
+}
+
+enum lf_engine_state lf_engine_state(struct lf_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    enum lf_engine_state s = e->state;
+    pthread_mutex_unlock(&e->lock);
+    return s;
+}
+
+enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag)
+{
+    pthread_mutex_lock(&e->lock);
+    enum lf_err rc = lf_fail(diag, e->rc, "%s", e->why.text);
+    pthread_mutex_unlock(&e->lock);
+    return rc;
+}
+
+void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
+{
+    pthread_mutex_lock(&e->lock);
+    *out = e->status;
+    out->state = e->state;
+    out->waiting = e->queued;
+    pthread_mutex_unlock(&e->lock);
+}

@@ -1,0 +1,160 @@
+/* The engine: one thread that owns the device, the model, the adapters on it, the live sequences
+ * and the trainer. Others give it work through queues and wait on their own piece of it; nobody
+ * holds a lock over a forward.
+ *
+ * A turn of the engine: take in what is new; admit waiting generations, oldest first, bringing
+ * their adapters onto the device; one serving step (one token of every live sequence, and prompts);
+ * when it is training's turn, one training batch. While sequences are live, training gets about
+ * half of the device's time in short batches; without them, all of it in full ones.
+ *
+ * An adapter that is not on the device is read by a loader thread, while others go on; the least
+ * recently used one that nobody uses makes room for it. When the device is lost, everything under
+ * way ends with LF_E_DEVICE_LOST and the engine opens the device again.
+ */
+#ifndef LF_DAEMON_ENGINE_H
+#define LF_DAEMON_ENGINE_H
+
+#include "core/err.h"
+#include "core/limits.h"
+#include "daemon/counters.h"
+#include "daemon/daemon.h"
+#include "model/generate.h"
+#include "trainer/trainer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lf_engine;
+
+enum lf_engine_state {
+    LF_ENGINE_LOADING, /* the model is being opened, at first or again */
+    LF_ENGINE_READY,
+    LF_ENGINE_FAILED,  /* it could not be opened: lf_engine_why; it will not try again */
+    LF_ENGINE_STOPPED
+};
+
+/* o, counters and cache_dir (where quantised weights are kept) are borrowed and must outlive it.
+ * Returns at once; the model is opened by the engine's thread. Yours, lf_engine_free. */
+enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
+                            const char *cache_dir, struct lf_counters *counters,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Ends what is under way (generations: LF_E_CANCELLED; trainings write a checkpoint first and end
+ * with LF_E_INTERRUPTED) and waits for the thread. Later work is refused. */
+void lf_engine_stop(struct lf_engine *e);
+/* After lf_engine_stop, when all generations are released. */
+void lf_engine_free(struct lf_engine *e);
+enum lf_engine_state lf_engine_state(struct lf_engine *e);
+/* Why it failed: the code, and the reason. */
+enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag);
+
+struct lf_engine_status {
+    enum lf_engine_state state;
+    char device[128];
+    int waiting;                   /* generations without a sequence yet */
+    struct lf_gen_status gen;
+    int slots, slots_used;         /* adapters on the device, those that train not counted */
+    int trainings;                 /* that run */
+    uint64_t memory_used, memory_total; /* of the device, bytes */
+    int context_max, seqs_max;
+};
+void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);
+
+/* ---- Generations ------------------------------------------------------------------------------ */
+
+/* An adapter's version, and the PEFT directory that it is read from. id 0: the bare base. */
+struct lf_pick {
+    uint64_t id;
+    int32_t version;
+    char dir[LF_PATH_MAX];
+};
+
+struct lf_generate_spec {
+    const int32_t *ids;            /* (n) the prompt, n >= 1; copied */
+    int n;
+    const struct lf_pick *pick;
+    struct lf_sample_params sample;
+    int max_tokens;                /* of the completion, >= 1 */
+    bool ignore_eos;
+    bool background;               /* after all others, few at a time: evaluation */
+};
+
+struct lf_generation;
+
+/* LF_E_OVERLOADED: LF_QUEUE_MAX wait already. LF_E_INVALID: prompt and max_tokens are over the
+ * context. LF_E_DEVICE_LOST: the engine is not ready. Yours, lf_generation_release. */
+enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
+                               struct lf_generation **out, struct lf_diag *diag) LF_MUST_CHECK;
+
+struct lf_generated {
+    int32_t token;
+    float logprob;
+};
+struct lf_generation_news {
+    int n;                         /* tokens taken now */
+    bool ended;                    /* and there will be no more */
+    enum lf_finish finish;         /* when it ended well; LF_FINISH_EOS: its last token is the end's */
+    enum lf_err rc;                /* why it ended otherwise */
+};
+/* Takes up to cap tokens; waits up to timeout_ms when there are none and it has not ended. diag: the
+ * reason of news->rc. The generation's own thread. */
+void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int cap, int timeout_ms,
+                        struct lf_generation_news *news, struct lf_diag *diag);
+/* Ends it soon; what was generated may still be taken. enough: the caller has what it wanted. */
+void lf_generation_cancel(struct lf_generation *g, bool enough);
+/* Cancels it where it has not ended. */
+void lf_generation_release(struct lf_generation *g);
+
+/* Nanoseconds of lf_clock_ns; 0: not yet. */
+struct lf_generation_times {
+    uint64_t submitted, started, first_token, ended;
+};
+void lf_generation_times(struct lf_generation *g, struct lf_generation_times *out);
+
+/* ---- Trainings -------------------------------------------------------------------------------- */
+
+enum lf_training_event_kind {
+    LF_TRAINING_STARTED,    /* has its place on the device; progress.resumed says from where */
+    LF_TRAINING_STEP,       /* step, progress */
+    LF_TRAINING_EVAL,
+    LF_TRAINING_CHECKPOINT, /* resumable from step.step; or why says why it could not be written */
+    LF_TRAINING_PAUSED,     /* at a step boundary, checkpoint asked for */
+    LF_TRAINING_RESUMED,
+    LF_TRAINING_ENDED       /* rc; the last event */
+};
+
+struct lf_training_event {
+    enum lf_training_event_kind kind;
+    struct lf_train_event step;      /* STEP, EVAL, CHECKPOINT; its reason is not set */
+    struct lf_job_progress progress;
+    /* ENDED: LF_OK and the adapter (yours); LF_E_CANCELLED; LF_E_DEVICE_FULL: no room beside the
+     * others now; LF_E_INTERRUPTED: the engine stops; LF_E_DEVICE_LOST; else it failed. */
+    enum lf_err rc;
+    struct lf_diag why;
+    struct lf_adapter *adapter;
+    bool alone;                      /* DEVICE_FULL: and nothing else trains or could make room */
+};
+/* On the engine's thread: hands over and returns, never blocks. */
+typedef void (*lf_training_fn)(void *arg, const struct lf_training_event *e);
+
+struct lf_training_spec {
+    const struct lf_train_settings *settings; /* copied */
+    struct lf_dataset *train;       /* taken, also on failure */
+    struct lf_dataset *eval;        /* taken, or NULL */
+    const char *checkpoint_dir;     /* copied */
+    double checkpoint_seconds;
+    lf_training_fn event;
+    void *event_arg;
+};
+
+struct lf_training;
+
+/* LF_TRAINING_ENDED comes exactly once after LF_OK. Yours, lf_training_release. */
+enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
+                            struct lf_training **out, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_training_pause(struct lf_training *t, bool paused);
+void lf_training_cancel(struct lf_training *t);
+/* After LF_TRAINING_ENDED; until then the place on the device and the checkpoint of a training that
+ * is done stay: save the adapter first. Waits until the engine has let go of both. */
+void lf_training_release(struct lf_training *t);
+
+#endif

@@ -1,0 +1,192 @@
+/* The engine from inside. Fields are the engine thread's own unless they say otherwise. */
+#ifndef LF_DAEMON_ENGINE_INSIDE_H
+#define LF_DAEMON_ENGINE_INSIDE_H
+
+#include "daemon/engine/engine.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* ---- Adapters on the device ------------------------------------------------------------------- */
+
+enum lf_resident_state {
+    LF_RESIDENT_READING, /* the loader has it */
+    LF_RESIDENT_READ,    /* in host memory, waiting for device memory */
+    LF_RESIDENT_PLACED,  /* in a slot */
+    LF_RESIDENT_BROKEN   /* rc says why; goes when its last user has heard */
+};
+
+struct lf_resident {
+    uint64_t id;
+    int32_t version;
+    enum lf_resident_state state;
+    int slot;
+    int users;                   /* generations that hold it */
+    uint64_t used_ns;
+    struct lf_adapter *adapter;  /* READ; the loader's while READING */
+    enum lf_err rc;
+    struct lf_diag why;
+    char dir[LF_PATH_MAX];
+    struct lf_resident *next_load; /* in the loader's queues */
+};
+
+/* The loader: PEFT directories into host memory, one after the other. */
+struct lf_loader {
+    pthread_t thread;
+    bool started;
+    const struct lf_config *config; /* a copy that lives as long as the engine */
+    pthread_mutex_t lock;           /* protects all below */
+    pthread_cond_t more;
+    struct lf_resident *todo, *done;
+    bool stopping;
+};
+
+/* ---- Generations ------------------------------------------------------------------------------ */
+
+struct lf_generation {
+    struct lf_engine *engine;
+    struct lf_generation *next;     /* in the engine's inbox */
+    atomic_int refs;                /* the engine and the caller */
+    atomic_bool cancelled, enough;
+    /* Set by the caller before the engine sees it, then the engine's */
+    int32_t *ids;
+    int n;
+    struct lf_pick pick;
+    struct lf_sample_params sample;
+    int max_tokens;
+    bool ignore_eos, background;
+    struct lf_resident *resident;   /* held, or NULL */
+    uint64_t seq;                   /* lf_gen's id; 0: none yet */
+
+    pthread_mutex_t lock;           /* protects all below */
+    pthread_cond_t more;
+    struct lf_generated *tokens;    /* (max_tokens) */
+    int n_tokens, n_taken;
+    bool ended;
+    enum lf_finish finish;
+    enum lf_err rc;
+    struct lf_diag why;
+    struct lf_generation_times times;
+};
+
+/* ---- Trainings -------------------------------------------------------------------------------- */
+
+struct lf_training {
+    struct lf_engine *engine;
+    struct lf_training *next;       /* in the engine's inbox or its list */
+    atomic_int refs;                /* the engine and the caller */
+    atomic_bool pause, cancel;      /* wanted */
+    atomic_bool released;           /* by the caller */
+    struct lf_train_settings settings;
+    struct lf_dataset *train, *eval; /* NULL once the trainer has them */
+    char *checkpoint_dir;
+    double checkpoint_seconds;
+    lf_training_fn event;
+    void *event_arg;
+    struct lf_job *job;             /* NULL: waits for its place */
+    bool paused;                    /* was told */
+    bool over;                      /* the trainer said that it ended */
+    bool told;                      /* LF_TRAINING_ENDED was */
+    bool checkpointed;              /* since it was asked for */
+    bool gone;                      /* the engine has let go; under its lock */
+};
+
+/* ---- The engine ------------------------------------------------------------------------------- */
+
+/* How training shares the device with serving (turn.c). */
+struct lf_share {
+    double debt;       /* seconds that training had, less what serving had since */
+    double step;       /* of a serving step, smoothed, seconds */
+    int budget;        /* tokens of a training batch beside live sequences */
+};
+
+struct lf_engine {
+    const struct lf_daemon_options *o;
+    const char *cache_dir;
+    struct lf_counters *counters;
+    pthread_t thread;
+    bool started;
+
+    struct lf_device *dev;
+    struct lf_stream *stream;
+    struct lf_model *model;
+    struct lf_slots *slots;
+    struct lf_exec *exec;
+    struct lf_gen *gen;
+    struct lf_trainer *trainer;     /* NULL: this daemon never trains */
+    struct lf_config config;        /* the model's, for the loader */
+    struct lf_loader loader;
+    struct lf_resident **residents; /* (slots) */
+    int n_residents;
+    struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
+    int n_waiting, cap_waiting;
+    struct lf_generation **live;    /* (seqs_max) */
+    int n_live, n_background;       /* n_background of the live ones */
+    struct lf_gen_token *tokens;    /* (seqs_max) of a step */
+    struct lf_training *trainings;  /* oldest first */
+    struct lf_share share;
+
+    pthread_mutex_t lock;           /* protects all below */
+    pthread_cond_t more;            /* work for the engine */
+    pthread_cond_t gone;            /* a training is */
+    enum lf_engine_state state;
+    enum lf_err rc;                 /* FAILED */
+    struct lf_diag why;
+    struct lf_generation *inbox, **inbox_end;
+    struct lf_training *training_inbox, **training_end;
+    int queued;                     /* not background: in the inbox or waiting */
+    bool stopping, poked;
+    struct lf_engine_status status; /* as of the last turn */
+};
+
+/* device.c: opens and closes what is on the device. */
+enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_engine_close(struct lf_engine *e);
+
+/* loader.c */
+enum lf_err lf_loader_start(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_loader_stop(struct lf_engine *e);
+void lf_loader_ask(struct lf_loader *l, struct lf_resident *r);
+/* What was read (or failed) since the last call, linked by next_load. */
+struct lf_resident *lf_loader_done(struct lf_loader *l);
+
+/* residents.c */
+/* The generation's adapter, held: found, or asked for where there is room for one more. NULL: no
+ * room now. */
+struct lf_resident *lf_resident_hold(struct lf_engine *e, const struct lf_pick *pick);
+void lf_resident_let_go(struct lf_engine *e, struct lf_resident *r);
+/* Into a slot. LF_E_DEVICE_FULL: not now. */
+enum lf_err lf_resident_place(struct lf_engine *e, struct lf_resident *r, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* Takes what the loader has read. */
+void lf_residents_collect(struct lf_engine *e);
+/* Takes the least recently used one that nobody holds off the device; false: there is none. */
+bool lf_residents_evict(struct lf_engine *e);
+void lf_residents_drop_all(struct lf_engine *e);
+
+/* serve.c */
+void lf_engine_admit(struct lf_engine *e);
+enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
+/* Ends generations whose callers went away. */
+void lf_engine_sweep(struct lf_engine *e);
+/* Ends all, waiting and live. */
+void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *why);
+/* queue.c: tells the caller, with its last token (or NULL), and lets go of it. */
+void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last, enum lf_err rc,
+                       const char *why);
+/* A token; the first one's time is `now`. */
+void lf_generation_push(struct lf_generation *g, const struct lf_gen_token *t, uint64_t now);
+void lf_generation_unref(struct lf_generation *g);
+
+/* train.c */
+/* New ones onto the device, pauses and cancels as asked. */
+void lf_engine_trainings_poll(struct lf_engine *e);
+enum lf_err lf_engine_train_step(struct lf_engine *e, int budget, struct lf_diag *diag)
+    LF_MUST_CHECK;
+int lf_engine_trainings_running(const struct lf_engine *e);
+/* Checkpoints of all that run, within the time; then all end. */
+void lf_engine_trainings_stop(struct lf_engine *e);
+/* All end, and the trainer is freed. */
+void lf_engine_end_trainings(struct lf_engine *e, enum lf_err rc, const char *why);
+
+#endif

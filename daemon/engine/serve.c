@@ -1,0 +1,199 @@
+/* Serving: who comes onto the device, one step of all who are there, and their tokens out.
+ *
+ * Waiting generations are admitted oldest first, and one whose adapter is not on the device does
+ * not hold up those behind it: until it has waited FAIR_NS, then nobody overtakes it any more, the
+ * adapters in use run dry, and one of them makes room. */
+#include "daemon/engine/inside.h"
+
+#include "core/clock.h"
+
+
+#define FAIR_NS 2000000000ull /* LoRAX cycles its adapters at the same two seconds */
+#define BACKGROUND_PART 4     /* at most a fourth of the sequences evaluate */
+
+/* ---- In --------------------------------------------------------------------------------------- */
+
+/* Waiting generations that ended or were admitted have left NULLs. */
+static void waiting_pack(struct lf_engine *e)
+{
+    int n = 0;
+    for (int i = 0; i < e->n_waiting; i++)
+        if (e->waiting[i])
+            e->waiting[n++] = e->waiting[i];
+    e->n_waiting = n;
+}
+
+static void leave_queue(struct lf_engine *e, int i)
+{
+    if (!e->waiting[i]->background) {
+        pthread_mutex_lock(&e->lock);
+        e->queued--;
+        pthread_mutex_unlock(&e->lock);
+    }
+    e->waiting[i] = NULL;
+}
+
+static void refuse(struct lf_engine *e, int i, enum lf_err rc, const char *why)
+{
+    struct lf_generation *g = e->waiting[i];
+    leave_queue(e, i);
+    lf_generation_end(g, NULL, rc, why);
+}
+
+/* Its adapter is in a slot. LF_E_OVERLOADED: not yet. */
+static enum lf_err adapter_ready(struct lf_engine *e, struct lf_generation *g, int *slot,
+                                 struct lf_diag *diag)
+{
+    *slot = -1;
+    if (g->pick.id == 0)
+        return LF_OK;
+    if (!g->resident)
+        g->resident = lf_resident_hold(e, &g->pick);
+    struct lf_resident *r = g->resident;
+    if (!r || r->state == LF_RESIDENT_READING)
+        return LF_E_OVERLOADED;
+    if (r->state == LF_RESIDENT_BROKEN)
+        return lf_fail(diag, r->rc, "%s", r->why.text);
+    enum lf_err rc = LF_OK;
+    if (r->state == LF_RESIDENT_READ)
+        rc = lf_resident_place(e, r, diag);
+    if (rc == LF_E_DEVICE_FULL && (e->n_live > 0 || lf_engine_trainings_running(e) > 0))
+        return LF_E_OVERLOADED; /* something will end */
+    *slot = r->slot;
+    return rc;
+}
+
+static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, struct lf_diag *diag)
+{
+    int slot;
+    enum lf_err rc = adapter_ready(e, g, &slot, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_gen_request request = {.ids = g->ids,
+                                     .n = g->n,
+                                     .slot = slot,
+                                     .sample = g->sample,
+                                     .max_tokens = g->max_tokens,
+                                     .ignore_eos = g->ignore_eos,
+                                     .user = g};
+    rc = lf_gen_add(e->gen, &request, &g->seq, diag);
+    if (rc != LF_OK)
+        return rc;
+    e->live[e->n_live++] = g;
+    e->n_background += g->background;
+    lf_counter_add(&e->counters->prompt_tokens, (uint64_t)g->n);
+    pthread_mutex_lock(&g->lock);
+    g->times.started = lf_clock_ns();
+    double queued = (double)(g->times.started - g->times.submitted) / 1e9;
+    pthread_mutex_unlock(&g->lock);
+    if (!g->background)
+        lf_histogram_add(&e->counters->queue_seconds, queued);
+    return LF_OK;
+}
+
+/* One pass over those of one kind; false: the device is full. */
+static bool admit_pass(struct lf_engine *e, bool background)
+{
+    int seqs = lf_gen_seqs_max(e->gen);
+    int background_max = seqs / BACKGROUND_PART > 0 ? seqs / BACKGROUND_PART : 1;
+    uint64_t now = lf_clock_ns();
+    for (int i = 0; i < e->n_waiting; i++) {
+        struct lf_generation *g = e->waiting[i];
+        struct lf_diag diag = {""};
+        if (!g || g->background != background)
+            continue;
+        if (e->n_live == seqs || (background && e->n_background >= background_max))
+            return false;
+        enum lf_err rc = admit_one(e, g, &diag);
+        if (rc == LF_OK)
+            leave_queue(e, i);
+        else if (rc != LF_E_OVERLOADED)
+            refuse(e, i, rc, diag.text);
+        else if (!g->resident && now - g->times.submitted > FAIR_NS)
+            return false;
+    }
+    return true;
+}
+
+void lf_engine_admit(struct lf_engine *e)
+{
+    lf_residents_collect(e);
+    if (e->n_waiting == 0)
+        return;
+    if (admit_pass(e, false))
+        admit_pass(e, true);
+    waiting_pack(e);
+}
+
+/* ---- A step ----------------------------------------------------------------------------------- */
+
+static void live_remove(struct lf_engine *e, struct lf_generation *g)
+{
+    for (int i = 0; i < e->n_live; i++)
+        if (e->live[i] == g) {
+            e->live[i] = e->live[--e->n_live];
+            break;
+        }
+    e->n_background -= g->background;
+}
+
+static void deliver(struct lf_engine *e, const struct lf_gen_token *t, uint64_t now)
+{
+    struct lf_generation *g = t->user;
+    if (t->finish == LF_FINISH_NONE) {
+        lf_generation_push(g, t, now);
+        return;
+    }
+    live_remove(e, g);
+    lf_generation_end(g, t, LF_OK, "");
+}
+
+enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
+{
+    struct lf_gen_status before, after;
+    int n = 0;
+    lf_gen_status(e->gen, &before);
+    enum lf_err rc = lf_gen_step(e->gen, 0, e->tokens, &n, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_gen_status(e->gen, &after);
+    lf_histogram_add(&e->counters->batch_tokens,
+                     (double)(after.prompt_tokens - before.prompt_tokens + after.completion_tokens -
+                              before.completion_tokens));
+    lf_counter_add(&e->counters->completion_tokens, (uint64_t)n);
+    uint64_t now = lf_clock_ns();
+    for (int i = 0; i < n; i++)
+        deliver(e, &e->tokens[i], now);
+    return LF_OK;
+}
+
+/* ---- Out -------------------------------------------------------------------------------------- */
+
+void lf_engine_sweep(struct lf_engine *e)
+{
+    for (int i = e->n_live - 1; i >= 0; i--) {
+        struct lf_generation *g = e->live[i];
+        if (!atomic_load(&g->cancelled))
+            continue;
+        lf_gen_remove(e->gen, g->seq);
+        live_remove(e, g);
+        lf_generation_end(g, NULL, LF_E_CANCELLED, "cancelled");
+    }
+    for (int i = 0; i < e->n_waiting; i++)
+        if (atomic_load(&e->waiting[i]->cancelled))
+            refuse(e, i, LF_E_CANCELLED, "cancelled");
+    waiting_pack(e);
+}
+
+void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *why)
+{
+    while (e->n_live > 0) {
+        struct lf_generation *g = e->live[0];
+        lf_gen_remove(e->gen, g->seq);
+        live_remove(e, g);
+        lf_generation_end(g, NULL, rc, why);
+    }
+    for (int i = 0; i < e->n_waiting; i++)
+        refuse(e, i, rc, why);
+    waiting_pack(e);
+}

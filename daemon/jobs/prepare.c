@@ -1,0 +1,168 @@
+/* The preparer: reads and tokenises the rows of the oldest waiting job, and hands it to the engine.
+ * One job is prepared ahead of what fits the device, so that rows do not pile up in memory. */
+#include "daemon/jobs/live.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECKPOINT_SECONDS 60
+
+/* The oldest job that may be prepared; NULL: none now. With the lock held. */
+static struct lf_live *next_job(struct lf_jobs *j)
+{
+    struct lf_live *found = NULL;
+    for (struct lf_live *l = j->live; l; l = l->next) {
+        if (l->stage == LF_STAGE_TRAINING && !l->started)
+            return NULL; /* one ahead is enough */
+        if (!found && l->stage == LF_STAGE_WAITING && l->record.status == LF_JOB_STATUS_QUEUED &&
+            !l->cancelled && !l->no_room)
+            found = l;
+    }
+    return found;
+}
+
+struct prepared {
+    struct lf_train_settings settings;
+    struct lf_dataset *train, *eval;
+    char checkpoint_dir[LF_PATH_MAX];
+};
+
+static void prepared_free(struct prepared *p)
+{
+    lf_train_settings_free(&p->settings);
+    lf_dataset_free(p->train);
+    lf_dataset_free(p->eval);
+}
+
+static enum lf_err file_in(char out[LF_PATH_MAX], const char *dir, const char *name,
+                           struct lf_diag *diag)
+{
+    if (snprintf(out, LF_PATH_MAX, "%s/%s", dir, name) >= LF_PATH_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    return LF_OK;
+}
+
+static enum lf_err rows_load(struct lf_dataset **out, const char *dir, const char *name,
+                             const struct lf_model *m, const struct lf_train_settings *s,
+                             struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = file_in(path, dir, name, diag);
+    if (rc == LF_OK)
+        rc = lf_dataset_load(out, path, m, s, false, diag);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
+}
+
+static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct prepared *p,
+                        struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], eval[LF_PATH_MAX];
+    const struct lf_model *m = j->d->base->model;
+    lf_train_settings_default(&p->settings);
+    enum lf_err rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
+    if (rc == LF_OK)
+        rc = file_in(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
+    if (rc == LF_OK)
+        rc = file_in(eval, dir, LF_INPUTS_EVAL, diag);
+    if (rc == LF_OK)
+        rc = lf_inputs_settings(dir, &p->settings, diag);
+    if (rc == LF_OK)
+        rc = rows_load(&p->train, dir, LF_INPUTS_DATASET, m, &p->settings, diag);
+    if (rc == LF_OK && lf_file_exists(eval))
+        rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, m, &p->settings, diag);
+    return rc;
+}
+
+static void log_rows(struct lf_jobs *j, const struct lf_job_record *r,
+                     const struct lf_dataset_report *d)
+{
+    json_t *line = json_pack("{s:s, s:I, s:I, s:I, s:I}", "event", "prepared", "job",
+                             (json_int_t)r->id, "rows", (json_int_t)d->rows, "tokens",
+                             (json_int_t)d->tokens, "supervised_tokens",
+                             (json_int_t)d->supervised_tokens);
+    const struct {
+        const char *name;
+        int64_t n;
+    } cuts[] = {{"cut_prompts", d->cut_prompts},
+                {"cut_completions", d->cut_completions},
+                {"lost_rows", d->lost}};
+    for (size_t i = 0; line && i < sizeof cuts / sizeof *cuts; i++)
+        if (cuts[i].n > 0)
+            json_object_set_new(line, cuts[i].name, json_integer(cuts[i].n));
+    lf_registry_log(j->d->registry, r->adapter_id, line);
+}
+
+/* The job is the engine's now, unless somebody thought otherwise meanwhile. */
+static enum lf_err hand_over(struct lf_jobs *j, struct lf_live *l, struct prepared *p,
+                             struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    struct lf_training_spec spec = {.settings = &p->settings,
+                                    .train = p->train,
+                                    .eval = p->eval,
+                                    .checkpoint_dir = p->checkpoint_dir,
+                                    .checkpoint_seconds = CHECKPOINT_SECONDS,
+                                    .event = lf_clerk_note,
+                                    .event_arg = l};
+    pthread_mutex_lock(&j->lock);
+    if (l->cancelled) {
+        rc = LF_E_CANCELLED;
+    } else if (l->record.status == LF_JOB_STATUS_PAUSED || j->closing) {
+        l->stage = LF_STAGE_WAITING;
+    } else {
+        l->stage = LF_STAGE_TRAINING;
+        l->started = false;
+        p->train = p->eval = NULL;
+        rc = lf_engine_train(j->d->engine, &spec, &l->training, diag);
+        if (rc == LF_E_INTERRUPTED) { /* it stops, and so will the daemon */
+            l->stage = LF_STAGE_WAITING;
+            l->no_room = true;
+            rc = LF_OK;
+        }
+    }
+    pthread_mutex_unlock(&j->lock);
+    return rc;
+}
+
+static void prepare(struct lf_jobs *j, struct lf_live *l)
+{
+    struct lf_diag diag = {""};
+    struct prepared p = {0};
+    enum lf_err rc = load(j, &l->record, &p, &diag);
+    if (rc == LF_OK) {
+        lf_dataset_report(p.train, &l->rows);
+        log_rows(j, &l->record, &l->rows);
+        rc = hand_over(j, l, &p, &diag);
+    }
+    prepared_free(&p);
+    if (rc == LF_OK)
+        return;
+    pthread_mutex_lock(&j->lock);
+    l->stage = LF_STAGE_ENDED;
+    l->record.status = rc == LF_E_CANCELLED || l->cancelled ? LF_JOB_STATUS_CANCELLED
+                                                            : LF_JOB_STATUS_FAILED;
+    if (l->record.status == LF_JOB_STATUS_FAILED)
+        memcpy(l->record.reason, diag.text, sizeof l->record.reason);
+    pthread_mutex_unlock(&j->lock);
+    lf_live_end(j, l);
+}
+
+void *lf_preparer_main(void *arg)
+{
+    struct lf_jobs *j = arg;
+    pthread_mutex_lock(&j->lock);
+    while (!j->closing) {
+        struct lf_live *l = next_job(j);
+        if (!l) {
+            pthread_cond_wait(&j->changed, &j->lock);
+            continue;
+        }
+        l->stage = LF_STAGE_PREPARING;
+        pthread_mutex_unlock(&j->lock);
+        prepare(j, l);
+        pthread_mutex_lock(&j->lock);
+    }
+    pthread_mutex_unlock(&j->lock);
+    return NULL;
+}

@@ -1,0 +1,215 @@
+/* What is written about a version: metrics.json and loss.svg.
+ *
+ * metrics.json: {"version": 4, "job": 7, "data": {...}, "train": {...}, "eval": {...},
+ *                "base": {...}, "history": [{"version": 3, "train_loss": ..., ...}, ...]} */
+#include "daemon/jobs/live.h"
+
+#include "core/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HISTORY_MAX 100
+#define LOG_BYTES_MAX (256u << 20)
+
+static json_t *real_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* ---- metrics.json ----------------------------------------------------------------------------- */
+
+json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id)
+{
+    char path[LF_PATH_MAX];
+    json_t *old = NULL;
+    if (lf_registry_dir(j->d->registry, adapter_id, lf_file_disk_name(LF_FILE_METRICS), path,
+                        NULL) != LF_OK ||
+        lf_json_load(&old, path, NULL) != LF_OK || !json_is_object(old)) {
+        json_decref(old);
+        old = json_object();
+    }
+    return old;
+}
+
+static enum lf_err write_report(struct lf_jobs *j, uint64_t adapter_id, json_t *report,
+                                struct lf_diag *diag)
+{
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    char *s = report ? json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+    enum lf_err rc = s ? lf_buf_printf(&text, "%s\n", s) : LF_E_NO_MEMORY;
+    free(s);
+    if (rc == LF_OK)
+        rc = lf_registry_write(j->d->registry, adapter_id, LF_FILE_METRICS, &text, diag);
+    else
+        lf_fail(diag, rc, "no memory for the report");
+    lf_buf_free(&text);
+    return rc;
+}
+
+/* The report of an earlier version in one row. */
+static json_t *summary(const json_t *old)
+{
+    const json_t *train = json_object_get(old, "train"), *eval = json_object_get(old, "eval");
+    json_t *row = json_object();
+    json_object_set(row, "version", json_object_get(old, "version"));
+    json_object_set(row, "train_loss", json_object_get(train, "loss"));
+    if (json_object_get(train, "eval_loss"))
+        json_object_set(row, "eval_loss", json_object_get(train, "eval_loss"));
+    if (json_object_get(eval, "score"))
+        json_object_set(row, "score", json_object_get(eval, "score"));
+    return row;
+}
+
+static json_t *history(const json_t *old)
+{
+    json_t *list = json_object_get(old, "history") ? json_copy(json_object_get(old, "history"))
+                                                   : json_array();
+    if (!json_is_array(list)) {
+        json_decref(list);
+        list = json_array();
+    }
+    if (json_object_get(old, "version"))
+        json_array_append_new(list, summary(old));
+    while (json_array_size(list) > HISTORY_MAX)
+        json_array_remove(list, 0);
+    return list;
+}
+
+static json_t *data_json(const struct lf_dataset_report *d)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s}", "rows", (json_int_t)d->rows,
+                     "tokens", (json_int_t)d->tokens, "supervised_tokens",
+                     (json_int_t)d->supervised_tokens, "cut_prompts", (json_int_t)d->cut_prompts,
+                     "cut_completions", (json_int_t)d->cut_completions, "lost_rows",
+                     (json_int_t)d->lost, "longest_row", d->n_max, "sha256", d->sha256);
+}
+
+static json_t *train_json(const struct lf_job_progress *p)
+{
+    return json_pack("{s:I, s:o, s:o, s:I, s:f, s:f}", "steps", (json_int_t)p->steps, "loss",
+                     real_or_null(p->loss), "eval_loss", real_or_null(p->eval_loss), "tokens",
+                     (json_int_t)p->tokens, "seconds", p->seconds, "tokens_per_second",
+                     p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0);
+}
+
+enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_live *l,
+                               const struct lf_job_progress *p, struct lf_diag *diag)
+{
+    json_t *old = lf_report_read(j, l->record.adapter_id);
+    json_t *report = json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version,
+                               "job", (json_int_t)l->record.id, "data", data_json(&l->rows),
+                               "train", train_json(p), "history", history(old));
+    if (report && json_object_get(old, "base"))
+        json_object_set(report, "base", json_object_get(old, "base"));
+    enum lf_err rc = write_report(j, l->record.adapter_id, report, diag);
+    json_decref(report);
+    json_decref(old);
+    return rc;
+}
+
+enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t version, json_t *part,
+                           struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    json_t *report = lf_report_read(j, adapter_id);
+    /* A newer version may have been reported meanwhile; its scores are still to come. */
+    if (json_integer_value(json_object_get(report, "version")) == version) {
+        json_object_update(report, part);
+        rc = write_report(j, adapter_id, report, diag);
+    }
+    json_decref(part);
+    json_decref(report);
+    return rc;
+}
+
+/* ---- loss.svg --------------------------------------------------------------------------------- */
+
+void lf_curve_add(struct lf_curve_point **list, size_t *n, size_t *cap, double step, double loss)
+{
+    if (*n == *cap) {
+        size_t more = *cap ? 2 * *cap : 256;
+        struct lf_curve_point *p = realloc(*list, more * sizeof *p);
+        if (!p)
+            return; /* the curve ends here */
+        *list = p;
+        *cap = more;
+    }
+    (*list)[(*n)++] = (struct lf_curve_point){step, loss};
+}
+
+void lf_curve_free(struct lf_curve *c)
+{
+    free(c->train);
+    free(c->eval);
+    *c = (struct lf_curve){0};
+}
+
+enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_live *l, struct lf_diag *diag)
+{
+    char title[2 * LF_NAME_MAX];
+    struct lf_adapter_view v;
+    struct lf_buf svg;
+    const struct lf_curve *c = &l->curve;
+    if (c->n_train == 0)
+        return LF_OK;
+    enum lf_err rc = lf_registry_view_id(j->d->registry, l->record.adapter_id, &v, NULL);
+    if (rc != LF_OK)
+        return LF_OK; /* removed meanwhile */
+    snprintf(title, sizeof title, "%s v%d", v.record.name, (int)l->record.version);
+    lf_buf_init(&svg, 0);
+    rc = lf_curve_svg(&svg, title, c->train, c->n_train, c->eval, c->n_eval);
+    if (rc == LF_OK)
+        rc = lf_registry_write(j->d->registry, l->record.adapter_id, LF_FILE_CURVE, &svg, diag);
+    else
+        lf_fail(diag, rc, "no memory for the curve");
+    lf_buf_free(&svg);
+    return rc;
+}
+
+/* Steps told again after a resumption replace those of before. */
+static void recall_line(struct lf_live *l, const char *line, size_t n)
+{
+    json_t *x = NULL;
+    if (lf_json_parse(&x, line, n, NULL) != LF_OK)
+        return;
+    const char *event = json_string_value(json_object_get(x, "event"));
+    double step = json_number_value(json_object_get(x, "step"));
+    struct lf_curve *c = &l->curve;
+    if (event && json_integer_value(json_object_get(x, "job")) == (json_int_t)l->record.id) {
+        if (strcmp(event, "started") == 0) {
+            while (c->n_train > 0 && c->train[c->n_train - 1].step > step)
+                c->n_train--;
+            while (c->n_eval > 0 && c->eval[c->n_eval - 1].step > step)
+                c->n_eval--;
+        } else if (strcmp(event, "step") == 0) {
+            lf_curve_add(&c->train, &c->n_train, &c->cap_train, step,
+                         json_number_value(json_object_get(x, "loss")));
+        } else if (strcmp(event, "eval") == 0) {
+            lf_curve_add(&c->eval, &c->n_eval, &c->cap_eval, step,
+                         json_number_value(json_object_get(x, "eval_loss")));
+        }
+    }
+    json_decref(x);
+}
+
+void lf_curve_recall(struct lf_jobs *j, struct lf_live *l)
+{
+    char path[LF_PATH_MAX];
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    if (lf_registry_dir(j->d->registry, l->record.adapter_id, lf_file_disk_name(LF_FILE_LOG), path,
+                        NULL) == LF_OK &&
+        lf_file_read(&text, path, LOG_BYTES_MAX, NULL) == LF_OK && text.data) {
+        const char *p = text.data;
+        while (*p) {
+            size_t n = strcspn(p, "\n");
+            recall_line(l, p, n);
+            p += n + (p[n] == '\n');
+        }
+    }
+    lf_buf_free(&text);
+}
