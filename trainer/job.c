@@ -48,6 +48,11 @@ void lf_job_progress(struct lf_job *j, struct lf_job_progress *out)
     pthread_mutex_unlock(&j->mutex);
 }
 
+static bool ended(const struct lf_job *j)
+{
+    return j->state != LF_JOB_RUNNING && j->state != LF_JOB_PAUSED;
+}
+
 /* ---- Checkpoints ----------------------------------------------------------------------------- */
 
 /* What a checkpoint must agree with to be this job's: all that decides its numbers. */
@@ -127,6 +132,8 @@ static enum lf_err save(struct lf_job *j, struct lf_diag *diag)
     struct lf_checkpoint c;
     struct lf_diag trouble = {""};
     settle(j, true);
+    if (ended(j)) /* cancelled by who was told */
+        return LF_OK;
     enum lf_err rc = snapshot(j, &c, &trouble);
     if (rc == LF_E_DEVICE_LOST)
         return lf_fail(diag, rc, "%s", trouble.text);
@@ -265,7 +272,7 @@ enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag
     if (j->state != LF_JOB_RUNNING)
         return LF_OK;
     enum lf_err rc = save_if_due(j, diag);
-    return rc == LF_OK ? at_boundary(j, diag) : rc;
+    return rc == LF_OK && j->state == LF_JOB_RUNNING ? at_boundary(j, diag) : rc;
 }
 
 void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag *why)
@@ -294,11 +301,6 @@ enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag)
 }
 
 /* ---- From outside ---------------------------------------------------------------------------- */
-
-static bool ended(const struct lf_job *j)
-{
-    return j->state != LF_JOB_RUNNING && j->state != LF_JOB_PAUSED;
-}
 
 void lf_job_pause(struct lf_job *j, bool paused)
 {

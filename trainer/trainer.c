@@ -177,20 +177,27 @@ static void end_micro(struct lf_job *j, int i)
                                             .micro_loss = mean});
 }
 
+static void fail_loss(struct lf_job *j, const struct lf_piece *p)
+{
+    struct lf_row row;
+    struct lf_diag why;
+    if (p->eval)
+        lf_dataset_row(j->eval, p->index, &row);
+    else
+        lf_dataset_row(j->train, j->plan.rows[p->index], &row);
+    lf_fail(&why, LF_E_INVALID,
+            "the loss is not finite at step %lld (%srow of line %lld); a lower learning_rate may "
+            "help",
+            (long long)j->step + !p->eval, p->eval ? "evaluation " : "", (long long)row.line);
+    lf_job_end(j, LF_JOB_FAILED, &why);
+}
+
 static void credit(struct lf_job *j, const struct lf_piece *p, const struct lf_batch_result *r)
 {
     if (j->state != LF_JOB_RUNNING)
         return;
     if (!isfinite(r->loss_sum)) {
-        struct lf_row row;
-        lf_dataset_row(p->eval ? j->eval : j->train, p->eval ? p->index : j->plan.rows[p->index],
-                       &row);
-        struct lf_diag why;
-        lf_fail(&why, LF_E_INVALID,
-                "the loss is not finite at step %lld (row of line %lld); a lower learning_rate "
-                "may help",
-                (long long)j->step + 1, (long long)row.line);
-        lf_job_end(j, LF_JOB_FAILED, &why);
+        fail_loss(j, p);
         return;
     }
     if (p->eval) {
