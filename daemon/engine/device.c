@@ -72,8 +72,9 @@ static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
     struct lf_device_info info;
     lf_device_info(e->dev, &info);
     int seqs = e->dev->kind == LF_DEVICE_CUDA ? SEQS_CUDA : SEQS_HOST;
+    bool more = e->o->train_tokens > e->o->batch_tokens_max; /* evaluation batches have no backward */
     struct lf_exec_limits limits = {
-        .tokens_max = e->o->batch_tokens_max,
+        .tokens_max = more ? e->o->train_tokens : e->o->batch_tokens_max,
         .train_tokens_max = e->o->train_tokens,
         .seqs_max = seqs,
         .rows_max = seqs,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECKPOINT_SECONDS 60
+#define CHECKPOINT_SECONDS 15
 
 /* The oldest job that may be prepared; NULL: none now. With the lock held. */
 static struct lf_live *next_job(struct lf_jobs *j)

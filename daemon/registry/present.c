@@ -137,7 +137,7 @@ static void put_work(struct lf_buf *b, const struct lf_activity *a)
         lf_buf_printf(b, " loss %.2f", a->loss);
     if (a->status != LF_JOB_STATUS_RUNNING)
         return;
-    if (isfinite(a->tokens_per_second))
+    if (isfinite(a->tokens_per_second) && a->tokens_per_second > 0)
         lf_buf_printf(b, " %.0f tok/s", a->tokens_per_second);
     if (isfinite(a->eta_seconds)) {
         lf_buf_puts(b, " eta ");
@@ -165,8 +165,10 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
         lf_buf_printf(b, ": %s", a->trouble);
         if (a->current > 0)
             lf_buf_printf(b, "; serving v%d", (int)a->current);
-        break;
+        return b->rc;
     }
+    if (a->trouble[0]) /* refused while a job is open */
+        lf_buf_printf(b, "; refused %s", a->trouble);
     return b->rc;
 }
 
