@@ -111,6 +111,12 @@ LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const 
     copy_async_wait<0>();
 }
 
+/* A word that another warp or block wrote, in shared or global memory. */
+LF_DEVICE float written(const float *p)
+{
+    return *(const volatile float *)p;
+}
+
 /* Running softmaxes that are to be joined, in memory: sums (n, rows, ld), maxima and totals
  * (n, rows), each part a step after the one before. */
 struct parts {
@@ -133,7 +139,7 @@ LF_DEVICE void weigh(struct joint &j, const struct parts &p, int rows, int warps
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             int part = lane + 32 * i;
-            max[i] = part < p.n ? __ldcg(&p.max[part * p.stats_step + row]) : NO_SCORE;
+            max[i] = part < p.n ? written(&p.max[part * p.stats_step + row]) : NO_SCORE;
         }
         float most = warp_max(fmaxf(max[0], max[1]));
 #pragma unroll
@@ -141,7 +147,7 @@ LF_DEVICE void weigh(struct joint &j, const struct parts &p, int rows, int warps
             int part = lane + 32 * i;
             float weight = exp2_fast(max[i] - most);
             if (part < p.n) {
-                total += weight * __ldcg(&p.total[part * p.stats_step + row]);
+                total += weight * written(&p.total[part * p.stats_step + row]);
                 j.weight[part][row] = weight;
             }
         }
@@ -159,7 +165,7 @@ LF_DEVICE float join(const struct joint &j, const struct parts &p, int row, int 
     float sum = 0.0f;
 #pragma unroll 8
     for (int i = 0; i < p.n; i++)
-        sum += j.weight[i][row] * __ldcg(&p.sums[(size_t)i * p.sums_step + row * p.ld + d]);
+        sum += j.weight[i][row] * written(&p.sums[(size_t)i * p.sums_step + row * p.ld + d]);
     return sum;
 }
 
