@@ -133,7 +133,7 @@ enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
     return LF_OK;
 }
 
-/* ---- A fresh adapter -------------------------------------------------------------------------- */
+/* ---- A fresh adapter ------------------------------------------------------------------------- */
 
 /* The last part of "self_attn.q_proj". */
 static const char *short_name(const struct lf_proj *p)

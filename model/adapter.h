@@ -85,7 +85,7 @@ void lf_adapter_free(struct lf_adapter *a);
 enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
                             struct lf_diag *diag) LF_MUST_CHECK;
 
-/* ---- Slots ------------------------------------------------------------------------------------ */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 /* The adapters on a device, by slot. One thread (the stream's) at a time. */
 struct lf_slots {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static const struct lf_tensor *part(const struct lf_tensors *ts, const char *name,
                                     const char *suffix)
@@ -122,7 +122,7 @@ enum lf_err lf_bnb_read(bool *found, struct lf_weight *w, const struct lf_tensor
     return LF_OK;
 }
 
-/* ---- Quantising ------------------------------------------------------------------------------- */
+/* ---- Quantising ------------------------------------------------------------------------------ */
 
 struct lf_bnb_quantizer {
     struct lf_pool *pool;

@@ -104,7 +104,7 @@ static enum lf_err get_dim(int *out, const json_t *j, const char *key, int fallb
     return LF_OK;
 }
 
-/* ---- Sizes ------------------------------------------------------------------------------------ */
+/* ---- Sizes ----------------------------------------------------------------------------------- */
 
 static enum lf_err parse_dims(struct lf_config *c, const struct arch *a, const json_t *j,
                               struct lf_diag *diag)
@@ -137,7 +137,7 @@ static enum lf_err parse_dims(struct lf_config *c, const struct arch *a, const j
     return LF_OK;
 }
 
-/* ---- Activation ------------------------------------------------------------------------------- */
+/* ---- Activation ------------------------------------------------------------------------------ */
 
 static enum lf_err parse_act(struct lf_config *c, const struct arch *a, const json_t *j,
                              struct lf_diag *diag)
@@ -165,7 +165,7 @@ static enum lf_err parse_act(struct lf_config *c, const struct arch *a, const js
     return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\": \"%.64s\" is not supported", a->act_key, name);
 }
 
-/* ---- Rotary embedding ------------------------------------------------------------------------- */
+/* ---- Rotary embedding ------------------------------------------------------------------------ */
 
 static enum lf_err parse_factors(double *out, int n, const json_t *r, const char *key,
                                  struct lf_diag *diag)
@@ -343,7 +343,7 @@ static enum lf_err parse_rope(struct lf_config *c, const struct arch *a, const j
     return c->rope == LF_ROPE_DEFAULT ? LF_OK : rope_scaling(c, a, j, r, diag);
 }
 
-/* ---- Windows ---------------------------------------------------------------------------------- */
+/* ---- Windows --------------------------------------------------------------------------------- */
 
 static enum lf_err parse_layer_types(struct lf_config *c, const json_t *types, int window,
                                      struct lf_diag *diag)
@@ -389,7 +389,7 @@ static enum lf_err parse_windows(struct lf_config *c, const struct arch *a, cons
     return LF_OK;
 }
 
-/* ---- Projections ------------------------------------------------------------------------------ */
+/* ---- Projections ----------------------------------------------------------------------------- */
 
 static void add_proj(struct lf_config *c, enum lf_proj_kind kind, enum lf_group_kind group,
                      const char *module, int N, int K, bool bias)
@@ -435,7 +435,7 @@ static enum lf_err parse_projections(struct lf_config *c, const struct arch *a, 
     return LF_OK;
 }
 
-/* ---- The rest --------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static enum lf_err parse_scales(struct lf_config *c, const struct arch *a, const json_t *j,
                                 struct lf_diag *diag)

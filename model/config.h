@@ -39,11 +39,13 @@ struct lf_norm_names {
     const char *attn, *mlp, *post_attn, *post_mlp, *final;
 };
 
-enum lf_rope_kind { LF_ROPE_DEFAULT, LF_ROPE_LINEAR, LF_ROPE_LLAMA3, LF_ROPE_LONGROPE, LF_ROPE_YARN };
+enum lf_rope_kind {
+    LF_ROPE_DEFAULT, LF_ROPE_LINEAR, LF_ROPE_LLAMA3, LF_ROPE_LONGROPE, LF_ROPE_YARN
+};
 
 struct lf_config {
     char model_type[32];     /* "llama", "gemma2" ... as in the file */
-    int L, C, F, H, Hkv, D, V; /* layers, hidden, MLP inner, heads, kv heads, head dim, vocabulary */
+    int L, C, F, H, Hkv, D, V; /* layers, hidden, MLP inner, heads, kv heads, head dim, words */
     int positions_max;       /* max_position_embeddings */
     bool layer_norm;         /* LayerNorm with bias instead of RMSNorm */
     bool norm_plus_one;      /* the checkpoint stores w - 1 (Gemma) */
@@ -86,8 +88,8 @@ enum lf_err lf_config_load(struct lf_config *out, const char *dir, struct lf_dia
     LF_MUST_CHECK;
 enum lf_err lf_config_parse(struct lf_config *out, const json_t *config, struct lf_diag *diag)
     LF_MUST_CHECK;
-/* "mistral-7b", "llama-2-7b", "llama-3-8b", "gemma-2b", "gemma-7b", "phi-2", "small": shapes for benchmarks on
- * random weights. LF_E_NOT_FOUND lists the names. */
+/* "mistral-7b", "llama-2-7b", "llama-3-8b", "gemma-2b", "gemma-7b", "phi-2", "small": shapes for
+ * benchmarks on random weights. LF_E_NOT_FOUND lists the names. */
 enum lf_err lf_config_shape(struct lf_config *out, const char *name, struct lf_diag *diag)
     LF_MUST_CHECK;
 

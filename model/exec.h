@@ -52,15 +52,15 @@ struct lf_exec_memory {
 void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out);
 bool lf_exec_recomputes(const struct lf_exec *x);
 
-/* ---- KV pages --------------------------------------------------------------------------------- */
+/* ---- KV pages -------------------------------------------------------------------------------- */
 
 /* A cached sequence: its pages and how many tokens are in them. */
 struct lf_kv_seq {
     int32_t *pages;
     int n_pages, cap;
     int n_tokens;
-    int planned;    /* set by the caller before the first run: how long it may become, 0 if it cannot
-                       say. Models with longrope choose their factors by it (Phi-3.5: past 4,096) */
+    int planned;    /* set by the caller before the first run: how long it may become; 0: unknown.
+                       longrope chooses its factors by it (Phi-3.5: past 4,096 tokens) */
     bool long_rope; /* what was chosen */
 };
 
@@ -70,7 +70,7 @@ enum lf_err lf_exec_kv_grow(struct lf_exec *x, struct lf_kv_seq *s, int n_tokens
 void lf_exec_kv_release(struct lf_exec *x, struct lf_kv_seq *s);
 int lf_exec_kv_free_pages(const struct lf_exec *x);
 
-/* ---- Batches ---------------------------------------------------------------------------------- */
+/* ---- Batches --------------------------------------------------------------------------------- */
 
 /* One sequence of a batch, as the caller states it. */
 struct lf_batch_seq {
@@ -102,7 +102,8 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
 
 /* After lf_exec_run: the next token of each of the sequences listed in `which` (indices of the last
  * run's seqs; the logits are those of each one's last token). params[i] and history as in
- * gpu/ops.h (history: host, n_history ids in all). ids, logprobs (may be NULL): host, (n). Waits. */
+ * gpu/ops.h (history: host, n_history ids in all). ids, logprobs (may be NULL): host, (n).
+ * Waits. */
 enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
                            const struct lf_sample_params *params, const int32_t *history,
                            int n_history, int32_t *ids, float *logprobs, struct lf_diag *diag)

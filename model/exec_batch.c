@@ -25,7 +25,7 @@ void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device)
     return p;
 }
 
-/* ---- Checks ----------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 static enum lf_err check_tokens(const struct lf_exec *x, const struct lf_batch_seq *s,
                                 struct lf_diag *diag)
@@ -102,7 +102,7 @@ static enum lf_err check_all(const struct lf_exec *x, const struct lf_batch_seq 
     return LF_OK;
 }
 
-/* ---- Order ------------------------------------------------------------------------------------ */
+/* ---- Order ----------------------------------------------------------------------------------- */
 
 enum part { PART_CACHED, PART_LOSS, PART_TRAIN };
 
@@ -151,7 +151,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
     }
 }
 
-/* ---- Packing ---------------------------------------------------------------------------------- */
+/* ---- Packing --------------------------------------------------------------------------------- */
 
 static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {

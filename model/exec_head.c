@@ -81,7 +81,7 @@ void lf_exec_loss(struct lf_exec *x)
     x->ops->scatter(x->stream, &s);
 }
 
-/* ---- Sampling --------------------------------------------------------------------------------- */
+/* ---- Sampling -------------------------------------------------------------------------------- */
 
 static enum lf_err upload_history(struct lf_exec *x, const int32_t *history, int n,
                                   struct lf_diag *diag)

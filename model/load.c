@@ -21,7 +21,7 @@ struct load {
     struct lf_progress progress;
 };
 
-/* ---- Vectors ---------------------------------------------------------------------------------- */
+/* ---- Vectors --------------------------------------------------------------------------------- */
 
 static bool is_float(const struct lf_tensor *t)
 {
@@ -49,7 +49,7 @@ static enum lf_err load_vector(struct load *ld, const float **out, const char *n
     return rc;
 }
 
-/* ---- Matrices --------------------------------------------------------------------------------- */
+/* ---- Matrices -------------------------------------------------------------------------------- */
 
 /* A matrix in another dtype than the device wants: converted piece by piece on its way. */
 static enum lf_err place_converted(struct load *ld, struct lf_weight *w, const struct lf_tensor *t,
@@ -82,7 +82,7 @@ static enum lf_err place_converted(struct load *ld, struct lf_weight *w, const s
 static enum lf_err place_plain(struct load *ld, struct lf_weight *w, const struct lf_tensor *t,
                                struct lf_diag *diag)
 {
-    /* fp32 devices keep fp32 and bf16 as they are, and fp16 without loss; bf16 devices want bf16. */
+    /* fp32 devices take fp32 and bf16 as they are, fp16 widened; bf16 devices want bf16. */
     enum lf_dtype want = LF_BF16;
     if (ld->m->dev->act == LF_F32 && t->dtype != LF_BF16)
         want = LF_F32;
@@ -125,7 +125,7 @@ static enum lf_err load_matrix(struct load *ld, struct lf_weight *w, const char 
     return rc;
 }
 
-/* ---- The model -------------------------------------------------------------------------------- */
+/* ---- The model ------------------------------------------------------------------------------- */
 
 static enum lf_err load_norm(struct load *ld, const float **w, const float **b, const char *where,
                              const char *norm, int n, struct lf_diag *diag)
@@ -219,7 +219,7 @@ static enum lf_err load_weights(struct load *ld, struct lf_diag *diag)
     return rc;
 }
 
-/* ---- The digest ------------------------------------------------------------------------------- */
+/* ---- The digest ------------------------------------------------------------------------------ */
 
 #define SAMPLE 64 /* bytes taken from the start and the middle of each tensor */
 
@@ -248,7 +248,7 @@ static enum lf_err make_digest(char out[LF_SHA256_HEX], const struct lf_tensors 
     return rc;
 }
 
-/* ---- The cache -------------------------------------------------------------------------------- */
+/* ---- The cache ------------------------------------------------------------------------------- */
 
 /* The checkpoint holds block linears that are not 4-bit. */
 static bool wants_quantizing(const struct lf_tensors *ts, const struct lf_config *c)
@@ -300,7 +300,7 @@ static enum lf_err prepare_quantizing(struct load *ld, const struct lf_model_opt
     return lf_bnb_quantizer_new(&ld->q, diag);
 }
 
-/* ---- Tokenizer and chat template -------------------------------------------------------------- */
+/* ---- Tokenizer and chat template ------------------------------------------------------------- */
 
 static bool has_file(const char *dir, const char *name)
 {

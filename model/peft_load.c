@@ -20,7 +20,7 @@
 #define REGEX_STEPS_MAX 100000 /* ends patterns that backtrack without end */
 #define PREFIX "base_model.model."
 
-/* ---- Matching --------------------------------------------------------------------------------- */
+/* ---- Matching -------------------------------------------------------------------------------- */
 
 /* Does `regex` (a Python one) match all of `text`? With `suffix`, a part of it after a dot does:
  * (.*\.)?(regex)$. */
@@ -185,7 +185,7 @@ static enum lf_err pattern_value(double *out, const json_t *config, const char *
     return LF_OK;
 }
 
-/* ---- The configuration ------------------------------------------------------------------------ */
+/* ---- The configuration ----------------------------------------------------------------------- */
 
 /* Keys without bearing on the numbers of a trained adapter. */
 static const char *const ignored[] = {
@@ -275,7 +275,7 @@ static enum lf_err read_site(struct lf_adapter *a, const struct lf_config *c, in
     return LF_OK;
 }
 
-/* ---- Tensors ---------------------------------------------------------------------------------- */
+/* ---- Tensors --------------------------------------------------------------------------------- */
 
 /* PEFT writes lora_A.weight; a plain state dict has the adapter's name ("default") in between. */
 static const struct lf_tensor *find_factor(const struct lf_tensors *ts, const char *key, char ab)
@@ -384,7 +384,7 @@ static enum lf_err check_finite(const struct lf_adapter *a, struct lf_diag *diag
     return LF_OK;
 }
 
-/* ---- Together --------------------------------------------------------------------------------- */
+/* ---- Together -------------------------------------------------------------------------------- */
 
 static enum lf_err load_config(struct lf_adapter *a, const struct lf_config *c, const char *dir,
                                struct lf_diag *diag)

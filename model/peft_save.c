@@ -18,7 +18,7 @@
 
 #define TENSOR_NAME_MAX (LF_SITE_NAME_MAX + 48)
 
-/* ---- adapter_config.json ---------------------------------------------------------------------- */
+/* ---- adapter_config.json --------------------------------------------------------------------- */
 
 /* "q_proj" where every layer has it, full names of single sites otherwise. */
 static json_t *target_modules(const struct lf_adapter *a, const struct lf_config *c)
@@ -109,7 +109,7 @@ static enum lf_err write_config(const struct lf_adapter *a, const struct lf_conf
     return rc;
 }
 
-/* ---- adapter_model.safetensors ---------------------------------------------------------------- */
+/* ---- adapter_model.safetensors --------------------------------------------------------------- */
 
 static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_config *c,
                                  const char *path, struct lf_diag *diag)
@@ -143,7 +143,7 @@ static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_con
     return rc;
 }
 
-/* ---- The directory ---------------------------------------------------------------------------- */
+/* ---- The directory --------------------------------------------------------------------------- */
 
 /* tmp becomes dir; what dir was before is removed. */
 static enum lf_err place_dir(const char *tmp, const char *dir, struct lf_diag *diag)

@@ -35,7 +35,7 @@ struct job {
     const struct lf_progress *progress;
 };
 
-/* ---- What there is ---------------------------------------------------------------------------- */
+/* ---- What there is --------------------------------------------------------------------------- */
 
 static enum lf_err find_linear(struct job *j, struct linear *lin, const struct lf_config *c,
                                int layer, int p, struct lf_diag *diag)
@@ -81,7 +81,7 @@ static void job_close(struct job *j)
     free(j->rest);
 }
 
-/* ---- Places in the file: larger elements first, so that all are aligned ----------------------- */
+/* ---- Places in the file: larger elements first, so that all are aligned ---------------------- */
 
 static enum lf_err add_part(struct job *j, size_t *index, const struct linear *lin,
                             const char *suffix, enum lf_dtype dtype, size_t n, struct lf_diag *diag)
@@ -133,7 +133,7 @@ static enum lf_err add_all(struct job *j, struct lf_diag *diag)
     return rc;
 }
 
-/* ---- Data ------------------------------------------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------------------------------ */
 
 static enum lf_err put_linear(struct job *j, struct linear *lin, struct lf_diag *diag)
 {
@@ -206,7 +206,7 @@ enum lf_err lf_quantize_file(const char *path, const struct lf_tensors *ts,
     return rc;
 }
 
-/* ---- lorafs quantize -------------------------------------------------------------------------- */
+/* ---- lorafs quantize ------------------------------------------------------------------------- */
 
 /* What transformers writes for BitsAndBytesConfig(load_in_4bit, nf4, double quantisation). */
 static json_t *quantization_config(void)

@@ -51,7 +51,7 @@ bool lf_tensor_bytes(size_t *out, enum lf_dtype dtype, const int64_t *dims, int 
     return true;
 }
 
-/* ---- One tensor's entry ----------------------------------------------------------------------- */
+/* ---- One tensor's entry ---------------------------------------------------------------------- */
 
 static enum lf_err parse_dtype(enum lf_dtype *out, const json_t *v, const char *name,
                                struct lf_diag *diag)
@@ -141,7 +141,7 @@ static enum lf_err check_cover(struct lf_tensor *t, size_t n, const unsigned cha
     return LF_OK;
 }
 
-/* ---- One file --------------------------------------------------------------------------------- */
+/* ---- One file -------------------------------------------------------------------------------- */
 
 static enum lf_err check_metadata(const json_t *meta, struct lf_diag *diag)
 {
@@ -249,7 +249,7 @@ static enum lf_err add_file(struct lf_tensors *ts, const char *path, size_t head
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
-/* ---- Sets ------------------------------------------------------------------------------------- */
+/* ---- Sets ------------------------------------------------------------------------------------ */
 
 static int by_name(const void *a, const void *b)
 {

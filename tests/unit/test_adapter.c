@@ -32,7 +32,7 @@ static struct lf_adapter *fresh(const char *targets, int rank)
     return a;
 }
 
-/* ---- Fresh ------------------------------------------------------------------------------------ */
+/* ---- Fresh ----------------------------------------------------------------------------------- */
 
 static void a_fresh_one_starts_as_pefts(void **state)
 {
@@ -86,7 +86,7 @@ static void refuses_bad_settings(void **state)
     }
 }
 
-/* ---- Files ------------------------------------------------------------------------------------ */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 /* Saves an adapter of every projection and rank 2 to DIR/name, then replaces its configuration. */
 static void write_with_config(char path[256], const char *name, const char *text)
@@ -132,7 +132,8 @@ static void refuses_variants_by_name(void **state)
     refuses_config("{\"r\":0,\"target_modules\":[\"q_proj\"]}", LF_E_INVALID, "\"r\"");
     refuses_config("{\"r\":2,\"target_modules\":7}", LF_E_INVALID, "target_modules");
     refuses_config("{\"r\":2,\"target_modules\":\"(\"}", LF_E_INVALID, "regular expression");
-    refuses_config("{\"r\":2,\"target_modules\":\"(?:(?:[a-z]|.)+)+[!?]\"}", LF_E_INVALID, "too long");
+    refuses_config("{\"r\":2,\"target_modules\":\"(?:(?:[a-z]|.)+)+[!?]\"}", LF_E_INVALID,
+                   "too long");
     refuses_config(CONFIG(",\"rank_pattern\":{\"q_proj\":\"x\"}"), LF_E_INVALID, "rank_pattern");
     refuses_config(CONFIG(",\"rank_pattern\":{\"q_proj\":1000}"), LF_E_INVALID, "rank 1000");
     refuses_config("{\"r\":3,\"target_modules\":\"all-linear\"}", LF_E_DAMAGED, "(2, 64)");
@@ -229,7 +230,7 @@ static void patterns_survive_saving(void **state)
     lf_adapter_free(a);
 }
 
-/* ---- Slots ------------------------------------------------------------------------------------ */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 static void slots_are_handed_out_and_taken_back(void **state)
 {

@@ -48,7 +48,8 @@ static void refuses_broken_files_and_says_why(void **state)
 {
     (void)state;
 #define T(name, dtype, shape, begin, end)                                                          \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape                                      \
+    ",\"data_offsets\":[" begin "," end "]}"
     static const struct {
         const char *header;
         long length;
@@ -140,7 +141,7 @@ static void every_truncation_is_refused(void **state)
     lf_buf_free(&b);
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static char dir[] = "/tmp/lf-safetensors-XXXXXX";
 
@@ -203,7 +204,7 @@ static void an_unfinished_file_leaves_nothing(void **state)
     assert_int_equal(lf_tensors_write(path, &t, 0, &diag), LF_E_NOT_FOUND);
 }
 
-/* ---- Checkpoints of several files ------------------------------------------------------------- */
+/* ---- Checkpoints of several files ------------------------------------------------------------ */
 
 static void write_index(const char *text)
 {

@@ -12,7 +12,7 @@
 static const struct lf_exec_limits limits = {
     .tokens_max = 128, .seqs_max = 8, .rows_max = 20, .rank_max = 8, .kv_pages = 16};
 
-/* ---- Logits ----------------------------------------------------------------------------------- */
+/* ---- Logits ---------------------------------------------------------------------------------- */
 
 /* Runs the reference input as one batch; all logits into out. */
 static void run_logits(struct rig *r, const struct golden *g, int slot, float *out)
@@ -74,7 +74,7 @@ static void logits_with_an_adapter(void **state)
     check_logits(*state, "model-nf4", LF_QUANT_NONE, "adapter", "logits_nf4_lora");
 }
 
-/* ---- Greedy decoding -------------------------------------------------------------------------- */
+/* ---- Greedy decoding ------------------------------------------------------------------------- */
 
 static int32_t best_of(const float *logits, int V)
 {
@@ -153,7 +153,7 @@ static void greedy_ids_with_an_adapter(void **state)
     check_greedy(*state, "model-nf4", "adapter", "greedy_nf4_lora");
 }
 
-/* ---- Many sequences, several adapters --------------------------------------------------------- */
+/* ---- Many sequences, several adapters -------------------------------------------------------- */
 
 #define MIXED 7
 
@@ -199,7 +199,7 @@ static void a_mixed_batch_gives_what_each_gets_alone(void **state)
     lf_tensors_free(gold);
 }
 
-/* ---- Quantised files -------------------------------------------------------------------------- */
+/* ---- Quantised files ------------------------------------------------------------------------- */
 
 /* quant_state says the dtype that the weights had: bf16 here, fp32 in the reference. */
 static void compare_states(const struct lf_tensor *got, const struct lf_tensor *want)
@@ -258,7 +258,7 @@ static void quantised_files_equal_the_reference(void **state)
     ok(lf_dir_remove(dst, &diag), &diag);
 }
 
-/* ---- All of them ------------------------------------------------------------------------------ */
+/* ---- All of them ----------------------------------------------------------------------------- */
 
 static const struct {
     const char *what;

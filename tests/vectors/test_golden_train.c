@@ -188,7 +188,8 @@ static void gradients_do_not_depend_on_the_company(void **state)
             .recompute = i == 2 ? LF_RECOMPUTE_BLOCK : LF_RECOMPUTE_NONE};
         trajectory_open(&t, g);
         rig_open(&r, g, "model-nf4", LF_QUANT_NONE, &limits);
-        int other = slot_open(&r, g, "adapter-init", true), slot = slot_open(&r, g, "adapter", true);
+        int other = slot_open(&r, g, "adapter-init", true);
+        int slot = slot_open(&r, g, "adapter", true);
         grad[i] = malloc(r.slots->slot[slot].shape.n_params * sizeof(float));
         gradients(&r, &t, slot, other, i > 0 ? &kv : NULL, grad[i]);
         if (i > 0) {
