@@ -29,8 +29,7 @@ void lf_cpu_run(struct lf_stream *s, size_t n, size_t grain, lf_cpu_fn fn, const
 static const struct lf_ops *best_ops(const char **isa)
 {
 #ifdef LF_HAVE_AVX2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c")) {
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         *isa = "AVX2";
         return &lf_cpu_avx2_ops;
     }

@@ -73,8 +73,8 @@ const float lf_dynamic_map[256] = {
     0.9085938f, 0.92265624f, 0.93671876f, 0.9507812f, 0.96484375f, 0.9789063f, 0.99296874f, 1.0f,
 };
 
-/* Code i + 1 exactly when x > threshold i: the midpoints of neighbouring codes, to the last digit as
- * bitsandbytes writes them. */
+/* Code i + 1 exactly when x > threshold i: the midpoints of neighbouring codes, to the last digit
+ * as bitsandbytes writes them. */
 static const float nf4_thresholds[15] = {
     -0.8480964004993439f,   -0.6106329262256622f, -0.4599952697753906f, -0.33967943489551544f,
     -0.23460740596055984f,  -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f,

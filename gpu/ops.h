@@ -21,7 +21,7 @@
 extern "C" {
 #endif
 
-/* ---- Weights ---------------------------------------------------------------------------------- */
+/* ---- Weights --------------------------------------------------------------------------------- */
 
 enum lf_weight_kind {
     LF_WEIGHT_F32,
@@ -49,7 +49,7 @@ struct lf_weight {
     void *prepared; /* a backend's own form, made by prepare_weight; else NULL */
 };
 
-/* ---- The ragged batch ------------------------------------------------------------------------- */
+/* ---- The ragged batch ------------------------------------------------------------------------ */
 
 /* One sequence's share of the run of tokens. */
 struct lf_seq {
@@ -101,7 +101,7 @@ struct lf_lora_site {
     int32_t rank;
 };
 
-/* ---- Arguments -------------------------------------------------------------------------------- */
+/* ---- Arguments ------------------------------------------------------------------------------- */
 
 /* y[t] = scale * E[ids[t]]. E (V, C) F32 or BF16, never Q4. */
 struct lf_embed_args {
@@ -138,8 +138,8 @@ struct lf_norm_bwd_args {
     int T, H, C, ldx, ldy, lddx;
 };
 
-/* For each p < n: y[:, col[p] : col[p]+N_p] (+)= x W_p^T + bias_p. All W_p have one K. Weights that read one input (q,
- * k, v; gate, up) go together, so that x is read once. */
+/* For each p < n: y[:, col[p] : col[p]+N_p] (+)= x W_p^T + bias_p. All W_p have one K. Weights
+ * that read one input (q, k, v; gate, up) go together, so that x is read once. */
 struct lf_linear_args {
     void *y;         /* (T, ldy) act, or fp32 when y_f32 */
     const void *x;   /* (T, ldx) act */
@@ -304,7 +304,7 @@ struct lf_sample_params {
     float frequency_penalty, presence_penalty; /* 0: off; OpenAI's */
     int32_t top_k;             /* 0: off */
     int32_t history_off, history_n; /* this row's part of `history`: prompt and completion ids */
-    int32_t completion_n;      /* the last completion_n of them count for the two OpenAI penalties */
+    int32_t completion_n; /* the last completion_n of them count for the two OpenAI penalties */
     uint64_t seed, counter;    /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
 };
 
@@ -347,7 +347,7 @@ struct lf_adam_args {
     int step;             /* from 1, for bias correction */
 };
 
-/* ---- The table -------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 struct lf_ops {
     /* Makes a weight the backend's own, once at load: data and scales may be put into another order

@@ -1,7 +1,7 @@
 /* Names and vectors of the instruction set that a cpu source is compiled for. Private to gpu/.
  *
  * gpu/cpu/ and the ops' cpu.c are compiled once for each set (CMakeLists.txt): `base`, which every
- * machine of the architecture runs, and on x86-64 `avx2` (AVX2, FMA, F16C). LF_CPU_ISA is the
+ * machine of the architecture runs, and on x86-64 `avx2` (with FMA). LF_CPU_ISA is the
  * set's name; it becomes a part of every symbol, and the backend picks a table when it opens.
  */
 #ifndef LF_GPU_CPU_ISA_H

@@ -34,7 +34,7 @@ typedef void (*lf_cpu_fn)(const void *args, size_t begin, size_t end, void *scra
  * this thread. */
 void lf_cpu_run(struct lf_stream *s, size_t n, size_t grain, lf_cpu_fn fn, const void *args);
 
-#define LF_CPU_SHARE 16384 /* simple operations (a microsecond or two in all) worth waking a thread for */
+#define LF_CPU_SHARE 16384 /* simple operations worth waking a thread for: a few microseconds */
 
 /* The grain for loops whose iterations do `work` simple operations each. */
 static inline size_t lf_cpu_grain(size_t work)

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* Scores reach 60 in the sharp cases, where an fp32 ulp is 4e-6 and goes into an exponent; and delta
- * subtracts two near things. */
+/* Scores reach 60 in the sharp cases, where an fp32 ulp is 4e-6 and goes into an exponent; and
+ * delta subtracts two near things. */
 static const struct rig_limits OUT = {.f32 = {3e-11, 1e-4}, .bf16 = {3e-5, 3e-2}};
 static const struct rig_limits LSE = {.f32 = {1e-10, 1e-4}, .bf16 = {1e-8, 1e-3}};
 static const struct rig_limits GRADIENT = {.f32 = {1e-9, 5e-4}, .bf16 = {2e-4, 6e-2}};
@@ -27,11 +27,11 @@ static const struct rig_seq first[] = {{.n = 1, .slot = -1, .cached = true}};
 static const struct rig_seq prompt[] = {{.n = 130, .slot = 0}};
 static const struct rig_seq decode[] = {
     {.n = 1, .past = 5, .slot = 0, .cached = true}, {.n = 1, .past = 16, .slot = 1, .cached = true},
-    {.n = 1, .past = 300, .slot = 0, .cached = true}, {.n = 1, .past = 0, .slot = -1, .cached = true},
+    {.n = 1, .past = 300, .slot = 0, .cached = true}, {.n = 1, .slot = -1, .cached = true},
     {.n = 1, .past = 63, .slot = 2, .cached = true},
 };
 static const struct rig_seq mixed[] = {
-    {.n = 1, .past = 77, .slot = 0, .cached = true}, {.n = 40, .past = 0, .slot = 0, .cached = true},
+    {.n = 1, .past = 77, .slot = 0, .cached = true}, {.n = 40, .slot = 0, .cached = true},
     {.n = 19, .past = 45, .slot = 1, .cached = true}, {.n = 33, .slot = 1}, {.n = 1, .slot = -1},
     {.n = 65, .slot = 2},
 };
@@ -63,7 +63,8 @@ static const struct attn_case cases[] = {
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct attn_case *c = arg;
-    struct lf_attn_args a = {.o = rig_at(c->o, side), .lse = rig_at(c->no_lse ? NULL : c->lse, side),
+    struct lf_attn_args a = {.o = rig_at(c->o, side),
+                             .lse = rig_at(c->no_lse ? NULL : c->lse, side),
                              .q = rig_at(c->q, side), .k = rig_at(c->k, side),
                              .v = rig_at(c->v, side), .k_pages = rig_at(c->k_pages, side),
                              .v_pages = rig_at(c->v_pages, side), .batch = &c->batch.side[side],

@@ -4,7 +4,7 @@
 static const struct rig_limits EXACT = {{0, 0}, {0, 0}};
 
 static const struct rig_seq seqs[] = {
-    {.n = 1, .past = 0, .slot = -1, .cached = true}, {.n = 1, .past = 15, .slot = 0, .cached = true},
+    {.n = 1, .slot = -1, .cached = true}, {.n = 1, .past = 15, .slot = 0, .cached = true},
     {.n = 20, .past = 12, .slot = -1, .cached = true}, {.n = 64, .slot = -1, .cached = true},
     {.n = 1, .past = 160, .slot = 1, .cached = true},  {.n = 7, .slot = -1},
 };

@@ -141,7 +141,7 @@ struct hand_case {
 static void each_setting_means_what_it_says(void **state)
 {
     struct rig *r = *state;
-    /* Probabilities of ids 0..5 before any setting: .4 .2 .2 .1 .06 .04; the others next to none. */
+    /* Probabilities of ids 0..5 before any setting: .4 .2 .2 .1 .06 .04; others next to none. */
     static const float logits[V_HAND] = {-0.91629073f, -1.6094379f, -1.6094379f, -2.3025851f,
                                          -2.8134107f,  -3.2188758f, -60,         -60,
                                          -60,          -60,         -60,         -60};

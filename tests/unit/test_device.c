@@ -166,6 +166,18 @@ static void streams_move_bytes(void **state)
     lf_device_free(dev);
 }
 
+static void host_devices_record_nothing(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_stream *s;
+    struct lf_device *dev = open_cpu(NULL);
+    assert_int_equal(lf_stream_new(&s, dev, 0, &diag), LF_OK);
+    assert_int_equal(lf_stream_record_begin(s, &diag), LF_E_UNSUPPORTED);
+    lf_stream_free(s);
+    lf_device_free(dev);
+}
+
 /* ---- Two streams at once ---- */
 
 enum { T = 40, N = 96, K = 64, RUNS = 50 };
@@ -283,6 +295,7 @@ int main(void)
         cmocka_unit_test(an_impossible_size_is_refused),
         cmocka_unit_test(the_ledger_keeps_up),
         cmocka_unit_test(streams_move_bytes),
+        cmocka_unit_test(host_devices_record_nothing),
         cmocka_unit_test(two_streams_do_not_mix),
         cmocka_unit_test(every_16_bit_float_comes_back),
         cmocka_unit_test(rounding_is_to_nearest_even),

@@ -1,8 +1,9 @@
 /* Linear maps on the cpu: weights are decoded in pieces that stay in the caches.
  *
- * Forward, few tokens: each worker takes rows of the weights, and multiplies while it decodes (up to
- * LF_GEMV_TOKENS) or right after. Many tokens: rows become packed panels of 16 columns for lf_gemm.
- * Backward: each worker takes columns of the input's gradient and decodes that part of every row.
+ * Forward, few tokens: each worker takes rows of the weights, and multiplies while it decodes (up
+ * to LF_GEMV_TOKENS) or right after. Many tokens: rows become packed panels of 16 columns for
+ * lf_gemm. Backward: each worker takes columns of the input's gradient and decodes that part of
+ * every row.
  * Tried and slower: OpenBLAS for many tokens (0.6 to 0.9 of lf_gemm's speed on pieces this small).
  */
 #include "gpu/backend.h"
@@ -85,7 +86,7 @@ static size_t panels_of(int n)
     return ((size_t)n + LF_PANEL - 1) / LF_PANEL;
 }
 
-/* A part of the work of one call: panels of the weights one after another, then blocks of tokens. */
+/* How one call is cut: panels of the weights one after another, then blocks of tokens. */
 struct work {
     const struct lf_linear_args *a;
     size_t panels, block; /* of all weights; tokens of a block */

@@ -21,7 +21,8 @@ LF_INLINE __m256i lf_drop_mulhi(__m256i x, __m256i factor)
  * wrap among them. */
 LF_INLINE void lf_drop_words(uint32_t *out, uint64_t key, uint64_t first, uint64_t site)
 {
-    const __m256i m0 = _mm256_set1_epi32((int)0xD2511F53u), m1 = _mm256_set1_epi32((int)0xCD9E8D57u);
+    const __m256i m0 = _mm256_set1_epi32((int)0xD2511F53u);
+    const __m256i m1 = _mm256_set1_epi32((int)0xCD9E8D57u);
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     __m256i x0 = _mm256_add_epi32(_mm256_set1_epi32((int)(uint32_t)first),
                                   _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -1,4 +1,4 @@
-/* Penalties undone: the raw logit of a chosen id, when its row has been used up. Private to gpu/. */
+/* Penalties undone: the raw logit of a chosen id, after its row was used up. Private to gpu/. */
 #ifndef LF_GPU_OPS_SAMPLE_PENALTY_H
 #define LF_GPU_OPS_SAMPLE_PENALTY_H
 

@@ -126,7 +126,9 @@ void lf_ref_sample(struct lf_stream *s, const struct lf_sample_args *a)
         double lse = r.max + log(total_mass(&r));
         penalize(&r, p, a->history);
         a->ids[m] = choose(&r, p);
-        if (a->logprob)
-            a->logprob[m] = (float)(lf_sample_raw_logit(r.x[a->ids[m]], p, a->history, a->ids[m]) - lse);
+        if (!a->logprob)
+            continue;
+        float x = r.x[a->ids[m]];
+        a->logprob[m] = (float)(lf_sample_raw_logit(x, p, a->history, a->ids[m]) - lse);
     }
 }
