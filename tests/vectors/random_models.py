@@ -82,7 +82,7 @@ def config(arch, rng):
         pad_token_id=0,
     )
     wide = dict(
-        plain, head_dim=rng.choice([16, 32, 48, 64]), hidden_size=rng.choice([96, 128, 160])
+        plain, head_dim=rng.choice([16, 32, 48, 64]), hidden_size=s["heads"] * rng.choice([24, 40])
     )
     tied = rng.random() < 0.5
     if arch == "llama":
