@@ -258,20 +258,22 @@ static enum lf_err render(struct chat *c, struct lf_buf *out, size_t n, bool add
     return rc == LF_OK && out->rc != LF_OK ? lf_fail(diag, out->rc, "the chat is too long") : rc;
 }
 
-/* How many of the whole text's ids the first `bytes` of it have. */
-static enum lf_err ids_of_prefix(struct chat *c, const struct lf_ids *whole, size_t bytes,
-                                 size_t *n, struct lf_diag *diag)
+/* How many ids the text and the whole text have in common from the start; the text's own are in
+ * c->part_ids then. */
+static enum lf_err common_ids(struct chat *c, const struct lf_ids *whole, const char *text,
+                              size_t n, size_t *common, struct lf_diag *diag)
 {
-    c->part_ids.n = 0;
     size_t k = 0;
-    enum lf_err rc = LF_OK;
-    if (bytes > 0)
-        rc = lf_tokenizer_encode(c->m->tokenizer, &c->part_ids, c->whole.data, bytes, false, diag);
-    while (rc == LF_OK && k < c->part_ids.n && k < whole->n &&
-           c->part_ids.ids[k] == whole->ids[k])
+    c->part_ids.n = 0;
+    if (n > 0) {
+        enum lf_err rc = lf_tokenizer_encode(c->m->tokenizer, &c->part_ids, text, n, false, diag);
+        if (rc != LF_OK)
+            return rc;
+    }
+    while (k < c->part_ids.n && k < whole->n && c->part_ids.ids[k] == whole->ids[k])
         k++;
-    *n = k;
-    return rc;
+    *common = k;
+    return LF_OK;
 }
 
 static size_t common_bytes(const struct lf_buf *a, const struct lf_buf *b)
@@ -282,27 +284,44 @@ static size_t common_bytes(const struct lf_buf *a, const struct lf_buf *b)
     return n;
 }
 
-/* Gives assistant message k its targets: from where its generation prompt ends to where its
- * rendering does, without what the template puts after the end of the turn. A turn whose rendering
- * changes when others follow (a template that drops old reasoning) keeps no loss. */
+/* Where the first k messages and the generation prompt end, in the whole text's ids. */
+static enum lf_err turn_begin(struct chat *c, const struct lf_ids *whole, size_t k, size_t *begin,
+                              struct lf_diag *diag)
+{
+    *begin = 0;
+    if (k == 0)
+        return LF_OK;
+    enum lf_err rc = render(c, &c->part, k, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    size_t bytes = common_bytes(&c->part, &c->whole);
+    return common_ids(c, whole, c->whole.data, bytes, begin, diag);
+}
+
+/* Where message k ends. Its rendering as the last one may have an end-of-text more; where it
+ * differs otherwise from its part of the whole text (a template that drops old reasoning), *end is
+ * 0: the turn is not learnt. */
+static enum lf_err turn_end(struct chat *c, const struct lf_ids *whole, size_t k, size_t *end,
+                            struct lf_diag *diag)
+{
+    enum lf_err rc = render(c, &c->part, k + 1, false, diag);
+    if (rc == LF_OK)
+        rc = common_ids(c, whole, c->part.data, c->part.len, end, diag);
+    for (size_t i = *end; rc == LF_OK && i < c->part_ids.n; i++)
+        if (!lf_model_is_eos(c->m, c->part_ids.ids[i]))
+            *end = 0;
+    return rc;
+}
+
+/* Gives assistant message k its targets, without what the template puts after the token that ends
+ * the turn. */
 static enum lf_err learn_turn(struct chat *c, struct lf_row_ids *r, size_t k, bool last,
                               struct lf_diag *diag)
 {
-    size_t begin = 0, end = r->ids.n, bytes = 0;
-    enum lf_err rc = LF_OK;
-    if (k > 0) {
-        rc = render(c, &c->part, k, true, diag);
-        bytes = rc == LF_OK ? common_bytes(&c->part, &c->whole) : 0;
-        if (rc == LF_OK)
-            rc = ids_of_prefix(c, &r->ids, bytes, &begin, diag);
-    }
-    if (rc == LF_OK && !last) {
-        rc = render(c, &c->part, k + 1, false, diag);
-        if (rc == LF_OK && common_bytes(&c->part, &c->whole) < c->part.len)
-            return LF_OK;
-        if (rc == LF_OK)
-            rc = ids_of_prefix(c, &r->ids, c->part.len, &end, diag);
-    }
+    size_t begin, end = r->ids.n;
+    enum lf_err rc = turn_begin(c, &r->ids, k, &begin, diag);
+    if (rc == LF_OK && !last)
+        rc = turn_end(c, &r->ids, k, &end, diag);
     if (rc != LF_OK)
         return rc;
     size_t after = end;

@@ -184,6 +184,48 @@ static void every_assistant_turn_of_a_chat_carries_loss(void **state)
     lf_dataset_free(d);
 }
 
+/* Loads a chat of two assistant turns through another template and compares the row. */
+static void expect_chat(const char *template_, const char *want)
+{
+    struct lf_train_settings s = settings(256);
+    struct lf_dataset *d;
+    struct lf_chat *chat, *kept = model.chat;
+    assert_int_equal(lf_chat_parse(&chat, template_, strlen(template_), "<|begin_of_text|>",
+                                   "<|endoftext|>", NULL),
+                     LF_OK);
+    model.chat = chat;
+    assert_int_equal(
+        load(&d,
+             "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+             "\"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": "
+             "\"assistant\", \"content\": \"d\"}]}\n",
+             &s, NULL),
+        LF_OK);
+    model.chat = kept;
+    lf_chat_free(chat);
+    expect_row(d, 0, want);
+    lf_dataset_free(d);
+}
+
+static void chat_templates_differ_in_how_a_turn_ends(void **state)
+{
+    (void)state;
+    /* An end-of-text at the end of the whole text alone, as Phi 3 has it. */
+    expect_chat("{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+                "{% if add_generation_prompt %}<|assistant|>{% else %}{{ eos_token }}{% endif %}",
+                "<|user|>a<|assistant|>[b]<|user|>c<|assistant|>[d][<|endoftext|>]");
+    /* None at all: it is added. */
+    expect_chat("{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+                "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+                "<|user|>a<|assistant|>[b]<|user|>c<|assistant|>[d][<|endoftext|>]");
+    /* Earlier answers are shown otherwise than they were made: they are not learnt. */
+    expect_chat("{% for m in messages %}<|{{ m.role }}|>"
+                "{% if loop.last and m.role == 'assistant' %}x{% endif %}{{ m.content }}"
+                "{% endfor %}"
+                "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+                "<|user|>a<|assistant|>b<|user|>c<|assistant|>[x][d][<|endoftext|>]");
+}
+
 static void ready_made_labels_stand_over_their_ids(void **state)
 {
     (void)state;
@@ -371,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_prompt_has_the_ids_that_generation_starts_from),
         cmocka_unit_test(templates_make_prompts_of_columns),
         cmocka_unit_test(every_assistant_turn_of_a_chat_carries_loss),
+        cmocka_unit_test(chat_templates_differ_in_how_a_turn_ends),
         cmocka_unit_test(ready_made_labels_stand_over_their_ids),
         cmocka_unit_test(long_rows_lose_the_prompt_from_the_left_then_the_end),
         cmocka_unit_test(rows_with_nothing_to_learn_are_named),
