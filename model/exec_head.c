@@ -108,9 +108,9 @@ static enum lf_err check_sampling(const struct lf_exec *x, const int *which, int
                                   const struct lf_sample_params *params, int n_history,
                                   struct lf_diag *diag)
 {
-    if (n < 1 || n > x->limits.seqs_max)
-        return lf_fail(diag, LF_E_INVALID, "%d sequences to sample: between 1 and %d are possible",
-                       n, x->limits.seqs_max);
+    if (n < 1 || n > x->plan.S)
+        return lf_fail(diag, LF_E_INVALID, "%d sequences to sample: the last run had %d", n,
+                       x->plan.S);
     for (int i = 0; i < n; i++) {
         if (which[i] < 0 || which[i] >= x->plan.S)
             return lf_fail(diag, LF_E_INVALID, "the last run had no sequence %d", which[i]);

@@ -11,7 +11,8 @@
 #define GRADIENT_TOLERANCE 1e-4
 
 static const struct lf_exec_limits limits = {
-    .tokens_max = 64, .train_tokens_max = 64, .seqs_max = 2, .rows_max = 16, .rank_max = 8};
+    .tokens_max = 64, .train_tokens_max = 64, .seqs_max = 2, .rows_max = 16, .rank_max = 8,
+    .kv_pages = 4};
 
 /* The oracle's exit status, or -1. */
 static int oracle(const char *verb, const char *dir)
@@ -40,6 +41,25 @@ static void run(struct rig *r, const struct lf_batch_seq *seq, float *logits)
     struct lf_diag diag;
     ok(lf_exec_run(r->exec, seq, 1, NULL, &diag), &diag);
     ok(lf_exec_logits(r->exec, 0, logits, &diag), &diag);
+}
+
+/* The same through the cache, a few tokens at a time. */
+static void run_cached(struct rig *r, const struct lf_batch_seq *seq, float *logits)
+{
+    struct lf_diag diag;
+    struct lf_kv_seq kv = {.planned = seq->n};
+    size_t V = (size_t)r->model->config.V;
+    while (kv.n_tokens < seq->n) {
+        int past = kv.n_tokens, left = seq->n - past;
+        struct lf_batch_seq piece = *seq;
+        piece.ids = seq->ids + past;
+        piece.n = left < 7 ? left : 7;
+        piece.kv = &kv;
+        assert_int_equal(lf_exec_kv_grow(r->exec, &kv, past + piece.n), LF_OK);
+        ok(lf_exec_run(r->exec, &piece, 1, NULL, &diag), &diag);
+        ok(lf_exec_logits(r->exec, 0, logits + (size_t)past * V, &diag), &diag);
+    }
+    lf_exec_kv_release(r->exec, &kv);
 }
 
 static void check_against(const struct golden *g, const struct lf_tensors *gold, const char *name,
@@ -137,6 +157,8 @@ static void gives_what_transformers_gives(void **state)
         check_against(g, gold, "logits", logits);
         seq.slot = slot_open(&r, g, "adapter", true);
         run(&r, &seq, logits);
+        check_against(g, gold, "logits_lora", logits);
+        run_cached(&r, &seq, logits);
         check_against(g, gold, "logits_lora", logits);
         check_gradients(&r, g, gold, seq);
         if (recompute) { /* the last block's output must survive being run again */
