@@ -7,6 +7,7 @@
  * It is dirty when bytes were written, or the size was set, since it was last sent. Tools differ in
  * when they flush, so:
  *   FLUSH, not dirty    nothing (shells flush before the first write); the last verdict again
+ *   FLUSH, inherited    nothing: in `(a; b) > f` a's end flushes half a file
  *   FLUSH, dirty        sent and checked, not trained: close() fails (EINVAL) where it is refused
  *   last RELEASE        dirty still (a mapping's late write): sent; then, unless it was refused,
  *                       a dataset.jsonl that changed starts training

@@ -3,7 +3,7 @@
 #include "fs/removal.h"
 #include "fs/state.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The kernel may believe a name and its attributes for this long, so that `ls -l` asks once. A log
@@ -16,6 +16,22 @@
 struct lf_fs *lf_fs_of(fuse_req_t req)
 {
     return fuse_req_userdata(req);
+}
+
+/* The kernel tells the thread; its process is in /proc. */
+pid_t lf_fs_process(fuse_req_t req)
+{
+    char path[64], line[128];
+    pid_t thread = fuse_req_ctx(req)->pid;
+    int process = (int)thread;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)thread);
+    FILE *f = thread > 0 ? fopen(path, "re") : NULL;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "Tgid: %d", &process) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return process;
 }
 
 struct lf_node *lf_fs_node(struct lf_fs *fs, fuse_ino_t ino)

@@ -260,6 +260,14 @@ static void flush_ctl(fuse_req_t req, struct lf_handle *h)
     ctl_send(op, rc);
 }
 
+/* A child that inherited the descriptor flushes what is there when it ends: in `(a; b) > f`, a's half
+ * of the file. Only who has opened it is done when it closes. */
+static bool is_opener(fuse_req_t req, const struct lf_handle *h)
+{
+    pid_t process = lf_fs_process(req);
+    return process == 0 || h->opener == 0 || process == h->opener;
+}
+
 /* Replies: err. EINVAL: the daemon refuses what was written, and `status` says why; the file stays
  * what it was. */
 static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -273,7 +281,7 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         flush_ctl(req, h);
         return;
     }
-    if (!h->writes || n->kind != LF_KIND_UPLOAD || !n->linked) {
+    if (!h->writes || n->kind != LF_KIND_UPLOAD || !n->linked || !is_opener(req, h)) {
         fuse_reply_err(req, 0);
         return;
     }

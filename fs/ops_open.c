@@ -148,6 +148,7 @@ static enum lf_err begin_writing(struct lf_op *op)
     }
     d->writers++;
     op->handle->writes = true;
+    op->handle->opener = lf_fs_process(op->req);
     return LF_OK;
 }
 

@@ -115,6 +115,7 @@ struct lf_handle {
     LIST_ENTRY(lf_handle) link;
     struct lf_node *node;        /* held */
     bool writes;                 /* counts among its draft's writers */
+    pid_t opener;                /* the process that opened it; 0: not known */
     struct lf_buf text;          /* TEXT and its like: the answer; CTL: the unfinished line;
                                     a directory: its names, each ending in NUL */
     struct lf_feed *stream;    /* PROGRESS, GENERATE */
@@ -212,6 +213,8 @@ void lf_fs_ops_open(struct fuse_lowlevel_ops *ops);   /* open, create, release *
 void lf_fs_ops_bytes(struct fuse_lowlevel_ops *ops);  /* read, write, flush, setattr, poll */
 
 struct lf_fs *lf_fs_of(fuse_req_t req);
+/* The process (not the thread) that asks; 0: not known, such as from another PID name space. */
+pid_t lf_fs_process(fuse_req_t req);
 struct lf_node *lf_fs_node(struct lf_fs *fs, fuse_ino_t ino);
 struct lf_handle *lf_fs_handle(const struct fuse_file_info *fi);
 

@@ -1,0 +1,30 @@
+# generate: the stored prompt for cat, a conversation for a handle, pieces for head, errors for a walk.
+. "$TEST_LIB/common.sh"
+start_daemon
+start_mount
+
+make_adapter task 20
+rows 8 red >"$MODEL/task/dataset.jsonl"
+wait_status task '^ready v1$'
+file=$MODEL/task/generate
+
+check read_errno "$file" ENODATA
+echo 'Item 1 is' >"$MODEL/task/prompt"
+cat "$file" >"$WORK/one"
+cat "$file" >"$WORK/two"
+[ -s "$WORK/one" ]
+cmp "$WORK/one" "$WORK/two"
+
+check conversation "$file" 'Item 1 is' 'Item 2 is' >"$WORK/talk"
+[ "$(head -c 8 "$WORK/talk")" = "$(head -c 8 "$WORK/one")" ]
+exec 3<>"$file"
+echo 'Item 1 is' >&3
+cat <&3 >"$WORK/three"
+exec 3>&-
+cmp "$WORK/one" "$WORK/three"
+
+head -c 1 "$file" >"$WORK/piece"
+[ "$(wc -c <"$WORK/piece")" = 1 ]
+check seek_errno "$file"
+check nonblocking "$file" 'Item 1 is'
+check signal_with_handler "$file"

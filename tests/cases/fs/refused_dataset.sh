@@ -1,0 +1,27 @@
+# A data set that is wrong fails at close, status names the line, and the old adapter still answers.
+. "$TEST_LIB/common.sh"
+start_daemon
+start_mount
+
+make_adapter task
+rows 4 red >"$WORK/good.jsonl"
+cp "$WORK/good.jsonl" "$MODEL/task/dataset.jsonl"
+wait_status task '^ready v1$'
+echo 'Item 1 is' >"$MODEL/task/prompt"
+cat "$MODEL/task/generate" >"$WORK/before"
+
+{ rows 2 red; echo '{"prompt": "x"'; rows 2 red; } >"$WORK/bad.jsonl"
+refuses cp "$WORK/bad.jsonl" "$MODEL/task/dataset.jsonl"
+refused_with 'failed to close'
+wait_status task 'dataset.jsonl: line 3'
+check write_errno "$MODEL/task/dataset.jsonl" '{"completion": 1}' EINVAL
+wait_status task 'dataset.jsonl: line 1'
+
+cmp "$WORK/good.jsonl" "$MODEL/task/dataset.jsonl"
+[ "$(versions_of task)" = 1 ]
+cat "$MODEL/task/generate" >"$WORK/after"
+cmp "$WORK/before" "$WORK/after"
+
+# A good file clears it.
+rows 3 blue >"$MODEL/task/dataset.jsonl"
+wait_status task '^ready v2$'

@@ -1,0 +1,48 @@
+# rm -r, rmdir and rm: an adapter goes as a whole, a slip does no harm.
+. "$TEST_LIB/common.sh"
+start_daemon
+start_mount
+
+make_adapter task
+rows 3 red >"$MODEL/task/dataset.jsonl"
+wait_status task '^ready v1$'
+
+# What the daemon makes comes back; what a person wrote is gone.
+rm "$MODEL/task/status" "$MODEL/task/log"
+[ ! -e "$MODEL/task/status" ]
+wait_until 5 status_is task '^ready v1$' || fail "status did not come back"
+[ -s "$MODEL/task/log" ]
+echo hi >"$MODEL/task/prompt"
+rm "$MODEL/task/prompt"
+sleep 1.5
+[ ! -e "$MODEL/task/prompt" ]
+rm "$MODEL/task/dataset.jsonl"
+rows 4 blue >"$MODEL/task/dataset.jsonl" # before the removal is sent
+wait_status task '^ready v2$'
+sleep 1.5
+[ "$(cat "$MODEL/task/dataset.jsonl")" = "$(rows 4 blue)" ]
+
+# A version that is not served can go.
+rm -r "$MODEL/task/versions/1"
+[ "$(versions_of task)" = 2 ]
+sleep 1.5
+[ "$(versions_of task)" = 2 ]
+
+refuses rmdir "$MODEL/task"
+refused_with 'not empty'
+echo x >"$MODEL/task/.swp"
+rm -r "$MODEL/task"
+[ ! -e "$MODEL/task" ]
+[ -z "$(ls "$MODEL")" ]
+trash=$(find "$DATA/trash" -name dataset.jsonl)
+[ "$(cat "$trash")" = "$(rows 4 blue)" ] || fail "the trash has no data set"
+
+mkdir "$MODEL/empty"
+rmdir "$MODEL/empty"
+make_adapter empty
+rmdir "$MODEL/empty"
+make_adapter again
+rows 3 red >"$MODEL/again/dataset.jsonl"
+wait_status again '^ready v1$'
+find "$MODEL/again" -delete
+[ ! -e "$MODEL/again" ]

@@ -1,0 +1,318 @@
+"""Assertions of the end-to-end cases: `checks.py NAME ARGS...`, exit status 0 when they hold.
+
+The shell mounts, orders and skips; what needs exact times, errno values or several descriptors at
+once is asserted here. A function of this file is a check; its arguments are strings.
+"""
+import errno
+import http.client
+import inspect
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+# Sanitizers make everything slower; a limit in seconds is stretched for them.
+SLOWER = 6 if os.environ.get("SANITIZE") else 1
+
+
+def expect(condition, text):
+    if not condition:
+        raise SystemExit(f"check failed: {text}")
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("lorafs", timeout=5)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def call(sock, method, path, body=None):
+    """One HTTP call; (status, bytes)."""
+    c = UnixConnection(sock)
+    c.request(method, path, body)
+    r = c.getresponse()
+    return r.status, r.read()
+
+
+def answers(sock, pid, limit_s):
+    """The daemon says that it is well, within the limit; it does not end meanwhile."""
+    end = time.monotonic() + float(limit_s)
+    while time.monotonic() < end:
+        try:
+            if call(sock, "GET", "/health")[0] == 200:
+                return
+        except OSError:
+            pass
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            expect(f.read().split()[2] != "Z", "the daemon has ended")
+        time.sleep(0.05)
+    raise SystemExit("check failed: the daemon does not answer")
+
+
+def adapters(sock, n):
+    """Makes n adapters, a0000 on, past the mount."""
+    c = UnixConnection(sock)
+    for i in range(int(n)):
+        c.request("POST", "/v1/adapters", json.dumps({"name": f"a{i:04}"}),
+                  {"Content-Type": "application/json"})
+        r = c.getresponse()
+        r.read()
+        expect(r.status == 201, f"a{i:04}: {r.status}")
+
+
+# ---- Errors ---------------------------------------------------------------------------------------
+
+def expect_errno(name, action):
+    try:
+        action()
+    except OSError as e:
+        got = errno.errorcode[e.errno]
+        expect(got == name, f"{got}, not {name}")
+        return
+    raise SystemExit(f"check failed: success, not {name}")
+
+
+def write_errno(path, data, name):
+    """Writing `data` in a new open(O_TRUNC) fails with `name` at close."""
+    f = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.write(f, data.encode())
+    expect_errno(name, lambda: os.close(f))
+
+
+def open_errno(path, flags, name):
+    """open(path, flags) fails with `name`; flags as "O_WRONLY|O_TRUNC"."""
+    value = sum(getattr(os, word) for word in flags.split("|"))
+    expect_errno(name, lambda: os.open(path, value))
+
+
+def read_errno(path, name):
+    """open for reading works, the first read fails with `name`."""
+    f = os.open(path, os.O_RDONLY)
+    expect_errno(name, lambda: os.read(f, 1))
+    os.close(f)
+
+
+RENAME_NOREPLACE, RENAME_EXCHANGE, AT_FDCWD = 1, 2, -100
+
+
+def rename2_errno(old, new, flag, name):
+    """renameat2(old, new, flag) fails with `name`."""
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    value = {"NOREPLACE": RENAME_NOREPLACE, "EXCHANGE": RENAME_EXCHANGE}[flag]
+    rc = libc.renameat2(AT_FDCWD, old.encode(), AT_FDCWD, new.encode(), value)
+    got = "success" if rc == 0 else errno.errorcode[ctypes.get_errno()]
+    expect(got == name, f"{got}, not {name}")
+
+
+# ---- Writing as programs do -----------------------------------------------------------------------
+
+def replace(source, path):
+    """A temporary file beside it, fsync, os.replace."""
+    tmp = os.path.join(os.path.dirname(path), ".w.tmp")
+    with open(source, "rb") as f, open(tmp, "wb") as out:
+        out.write(f.read())
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(tmp, path)
+
+
+def replace_before_close(source, path):
+    """os.replace while the temporary file is open, and its last line is written afterwards."""
+    with open(source, "rb") as f:
+        lines = f.readlines()
+    tmp = os.path.join(os.path.dirname(path), ".w.tmp")
+    with open(tmp, "wb") as out:
+        out.write(b"".join(lines[:-1]))
+        out.flush()
+        os.replace(tmp, path)
+        out.write(lines[-1])
+
+
+def append_shared(path, rows, writers):
+    """Several O_APPEND writers at once: every line arrives whole."""
+    fds = [os.open(path, os.O_WRONLY | os.O_APPEND) for _ in range(int(writers))]
+    for i in range(int(rows)):
+        for w, fd in enumerate(fds):
+            os.write(fd, json.dumps({"prompt": f"{w} {i}", "completion": " x"}).encode() + b"\n")
+    for fd in fds:
+        os.close(fd)
+
+
+def mapped(path, source):
+    """The bytes, read through a mapping."""
+    import mmap
+    with open(path, "rb") as f, open(source, "rb") as g:
+        with mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) as m:
+            expect(m[:] == g.read(), "the mapping's bytes differ")
+
+
+# ---- Streams --------------------------------------------------------------------------------------
+
+def conversation(path, first, second):
+    """A handle, two turns; each answer ends by itself. Prints them."""
+    f = os.open(path, os.O_RDWR)
+    answers_ = []
+    for prompt in (first, second):
+        os.write(f, prompt.encode() + b"\n")
+        parts = []
+        while part := os.read(f, 65536):
+            parts.append(part)
+        expect(os.read(f, 10) == b"", "more after the end")
+        answers_.append(b"".join(parts))
+    os.close(f)
+    expect(all(answers_), "an empty answer")
+    for a in answers_:
+        print(a.decode(errors="replace"))
+
+
+def seek_errno(path):
+    """A stream has no positions."""
+    f = os.open(path, os.O_RDWR)
+    expect_errno("ESPIPE", lambda: os.lseek(f, 0, os.SEEK_SET))
+    os.close(f)
+
+
+def nonblocking(path, prompt):
+    """O_NONBLOCK: EAGAIN while there is nothing, poll says when there is."""
+    f = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    os.write(f, prompt.encode())
+    poll = select.poll()
+    poll.register(f, select.POLLIN)
+    polls, again, got = 0, 0, b""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            part = os.read(f, 4096)
+        except BlockingIOError:
+            again += 1
+            polls += len(poll.poll(30000))
+            continue
+        if not part:
+            break
+        got += part
+    os.close(f)
+    expect(got, "no answer")
+    expect(again > 0 and polls > 0, f"{again} times EAGAIN, {polls} times ready")
+
+
+def interrupted(path, signal_name, limit_ms):
+    """A reader of a stream dies of a signal at once."""
+    p = subprocess.Popen(["cat", path], stdout=subprocess.PIPE)
+    p.stdout.read(1)  # it has begun
+    began = time.monotonic()
+    p.send_signal(getattr(signal, signal_name))
+    p.wait(30)
+    took = (time.monotonic() - began) * 1000
+    expect(took < float(limit_ms) * SLOWER, f"it took {took:.0f} ms to die")
+
+
+def signal_with_handler(path):
+    """A signal that has a handler does not cut the answer off."""
+    whole = subprocess.run(["cat", path], stdout=subprocess.PIPE, check=True).stdout
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    f, got = os.open(path, os.O_RDONLY), b""
+    while part := os.read(f, 4096):  # Python reads again after EINTR
+        got += part
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    os.close(f)
+    expect(got == whole, f"{len(got)} bytes, not {len(whole)}")
+
+
+def blocked_readers(path, n, directory, limit_s):
+    """n readers that wait do not keep a listing waiting, and go when they are told."""
+    readers = [subprocess.Popen(["cat", path], stdout=subprocess.DEVNULL) for _ in range(int(n))]
+    try:
+        time.sleep(1)
+        for _ in range(5):
+            began = time.monotonic()
+            subprocess.run(["ls", "-lR", directory], stdout=subprocess.DEVNULL, check=True)
+            took = time.monotonic() - began
+            expect(took < float(limit_s) * SLOWER, f"ls took {took:.2f} s")
+            time.sleep(0.3)
+        waiting = sum(p.poll() is None for p in readers)
+        expect(waiting == int(n), f"{waiting} of {n} readers wait")
+    finally:
+        for p in readers:
+            p.terminate()
+        began = time.monotonic()
+        for p in readers:
+            p.wait(30)
+    took = time.monotonic() - began
+    expect(took < 2 * SLOWER, f"the readers took {took:.2f} s to go")
+
+
+# ---- Looking --------------------------------------------------------------------------------------
+
+def listing(directory, entries, limit_s):
+    """ls -lR prints at least `entries` names, and its best of three is within the limit."""
+    best = float("inf")
+    for _ in range(3):
+        began = time.monotonic()
+        out = subprocess.run(["ls", "-lR", directory], stdout=subprocess.PIPE, check=True).stdout
+        best = min(best, time.monotonic() - began)
+    n = out.count(b"\n")
+    expect(n >= int(entries), f"{n} lines")
+    print(f"ls -lR: {n} lines, {best:.3f} s")
+    expect(best < float(limit_s) * SLOWER, f"{best:.2f} s")
+
+
+def stable_inodes(directory):
+    """Two walks see the same number for the same path, and no number twice."""
+    def walk():
+        seen = {}
+        for at, dirs, files in os.walk(directory):
+            for name in dirs + files:
+                path = os.path.join(at, name)
+                seen[path] = os.lstat(path).st_ino
+        return seen
+    a, b = walk(), walk()
+    expect(a == b, "the numbers changed")
+    expect(len(set(a.values())) == len(a), "two paths have one number")
+
+
+def json_lines(path, at_least):
+    """Every line is JSON."""
+    with open(path, encoding="utf-8") as f:
+        lines = f.read().splitlines()
+    for line in lines:
+        json.loads(line)
+    expect(len(lines) >= int(at_least), f"{len(lines)} lines")
+
+
+def json_file(path):
+    """It is JSON."""
+    with open(path, encoding="utf-8") as f:
+        json.load(f)
+
+
+def metric(path, name, at_least):
+    """A sample of the Prometheus text, as `name` or `name{labels}`, has at least this value."""
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            if line.startswith(name + " "):
+                value = float(line.split()[-1])
+                expect(value >= float(at_least), f"{name} is {value}")
+                return
+    raise SystemExit(f"check failed: no {name}")
+
+
+def main(argv):
+    checks = {k: v for k, v in globals().items() if inspect.isfunction(v) and v.__doc__}
+    if len(argv) < 2 or argv[1] not in checks:
+        raise SystemExit("checks: " + " ".join(sorted(checks)))
+    checks[argv[1]](*argv[2:])
+
+
+if __name__ == "__main__":
+    main(sys.argv)

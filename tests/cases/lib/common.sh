@@ -1,0 +1,176 @@
+# Sourced first by every case: a daemon on the embedded base, its mount, and the end of both.
+# tests/README.md says what a case may rely on.
+set -Eeuo pipefail
+export LC_ALL=C
+
+CASE=$(basename "$0" .sh)
+BIN=$BUILD_DIR/bin
+BASE=$LF_SOURCE/share/base
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/lorafs-$CASE.XXXXXX") # short: a socket's path has 107 bytes
+DATA=$WORK/data
+SOCK=$DATA/lorafsd.sock
+MNT=$WORK/mnt
+MODEL=$MNT/model
+DAEMON=
+MOUNT=
+
+say() { echo "-- $*" >&2; }
+
+fail() {
+    say "FAILED: $*"
+    exit 1
+}
+
+skip() {
+    say "skipped: $*"
+    exit 77
+}
+
+# need PROGRAM...: skips where one is missing.
+need() {
+    local program
+    for program; do
+        command -v "$program" >/dev/null || skip "$program is not installed"
+    done
+}
+
+# check NAME ARGS...: an assertion of checks.py.
+check() { "${PYTHON:-python3}" "$TEST_LIB/checks.py" "$@" || fail "check $*"; }
+
+# wait_until SECONDS COMMAND...: runs it until it succeeds.
+wait_until() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.05
+    done
+}
+
+# ---- The daemon and the mount -------------------------------------------------------------------
+
+start_daemon() {
+    "$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp "$@" 2>>"$WORK/daemon.log" &
+    DAEMON=$!
+    check answers "$SOCK" "$DAEMON" 60
+}
+
+# stop_process PID WHAT: ends it cleanly; its exit status must be 0.
+stop_process() {
+    local status=0
+    kill -TERM "$1" 2>/dev/null || true
+    wait "$1" || status=$?
+    [ $status = 0 ] || say "FAILED: $2 ended with status $status"
+    return $status
+}
+
+stop_daemon() {
+    local pid=$DAEMON
+    DAEMON=
+    [ -z "$pid" ] || stop_process "$pid" "the daemon"
+}
+
+kill_daemon() {
+    kill -KILL "$DAEMON"
+    wait "$DAEMON" 2>/dev/null || true
+    DAEMON=
+}
+
+# start_mount [OPTION...]
+start_mount() {
+    mkdir -p "$MNT"
+    "$BIN/lorafs" mount --foreground "$@" "unix:$SOCK" "$MNT" 2>>"$WORK/mount.log" &
+    MOUNT=$!
+    wait_until 20 mountpoint -q "$MNT" || fail "nothing is mounted"
+}
+
+stop_mount() {
+    local pid=$MOUNT
+    MOUNT=
+    [ -z "$pid" ] || stop_process "$pid" "the mount"
+}
+
+# ---- Adapters -----------------------------------------------------------------------------------
+
+# settings [STEPS [MEMBERS]]: a config.json whose training takes a second.
+settings() {
+    echo "{\"rank\": 4, \"steps\": ${1:-2}, \"batch_size\": 2, \"max_length\": 64," \
+        "\"learning_rate\": 0.01, \"max_tokens\": 16${2:+, $2}}"
+}
+
+# rows N WORD: a data set that teaches WORD.
+rows() {
+    local i
+    for ((i = 1; i <= $1; i++)); do
+        printf '{"prompt": "Item %d is", "completion": " %s"}\n' "$i" "$2"
+    done
+}
+
+# make_adapter NAME [STEPS [MEMBERS]]: a directory with its settings, not trained.
+make_adapter() {
+    mkdir "$MODEL/$1"
+    settings "${2:-2}" "${3:-}" >"$WORK/config.json"
+    cp "$WORK/config.json" "$MODEL/$1/config.json"
+}
+
+status_of() { cat "$MODEL/$1/status"; }
+
+status_is() { status_of "$1" | grep -Eq "$2"; }
+
+# wait_status NAME REGEX [SECONDS]: until the adapter's status says so.
+wait_status() {
+    wait_until "${3:-60}" status_is "$1" "$2" ||
+        fail "$1 is '$(status_of "$1" || true)', not /$2/"
+}
+
+# versions_of NAME: the numbers on one line.
+versions_of() { (cd "$MODEL/$1/versions" && echo [0-9]*); }
+
+# stays NAME REGEX: after half a second the status (still) says so: nothing was started.
+stays() {
+    sleep 0.5
+    status_is "$1" "$2" || fail "$1 is '$(status_of "$1")', not /$2/"
+}
+
+# refuses COMMAND...: it must fail.
+refuses() {
+    if "$@" 2>"$WORK/refused"; then
+        fail "'$*' went through"
+    fi
+}
+
+# refused_with TEXT: what the last `refuses` said.
+refused_with() { grep -q "$1" "$WORK/refused" || fail "refused with: $(cat "$WORK/refused")"; }
+
+# ---- The end ------------------------------------------------------------------------------------
+
+# What a log must not say, whatever the exit status was.
+SUSPICIOUS='Sanitizer|runtime error|broken invariant|Segmentation|Aborted|core dumped|double free|corrupt|fuse: writing device'
+
+finish() {
+    local status=$? job
+    trap - EXIT
+    set +e
+    for job in $(jobs -p); do
+        [ "$job" = "$DAEMON" ] || [ "$job" = "$MOUNT" ] || kill -KILL "$job" 2>/dev/null
+    done
+    stop_mount || status=1
+    stop_daemon || status=1
+    mountpoint -q "$MNT" && umount -l "$MNT"
+    if grep -EHn "$SUSPICIOUS" "$WORK"/*.log >&2; then
+        say "FAILED: suspicious lines in a log"
+        status=1
+    fi
+    if [ $status = 0 ] || [ $status = 77 ]; then
+        rm -rf "$WORK"
+    else
+        tail -n 40 "$WORK"/*.log >&2
+        say "left behind: $WORK"
+    fi
+    exit $status
+}
+trap finish EXIT
+trap 'say "line $LINENO: $BASH_COMMAND"' ERR
+
+[ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "there is no /dev/fuse for us"
+touch "$WORK/daemon.log" "$WORK/mount.log"
