@@ -241,6 +241,7 @@ static void checkpoints_come_when_asked_for(void **state)
     char checkpoint[128];
     int active;
     path_in_dir(checkpoint, "asked");
+    s.steps = 1000000; /* it does not end while a slow disk writes */
     tiny_open(&t, LF_DEVICE_CPU, 2, &rig_limits);
     struct lf_trainer *trainer = trainer_open(&t);
     struct lf_job *j;
