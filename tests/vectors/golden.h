@@ -43,6 +43,11 @@ static inline void ok(enum lf_err rc, const struct lf_diag *diag)
         fail_msg("%s: %s", lf_err_name(rc), diag->text);
 }
 
+static inline int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 /* Sorted names of the reference models; 0 where there is no reference material. */
 static inline int golden_list(char names[GOLDEN_MODELS_MAX][64], char root[1024])
 {
@@ -58,7 +63,7 @@ static inline int golden_list(char names[GOLDEN_MODELS_MAX][64], char root[1024]
     }
     if (d)
         closedir(d);
-    qsort(names, (size_t)n, 64, (int (*)(const void *, const void *))strcmp);
+    qsort(names, (size_t)n, 64, by_text);
     return n;
 }
 
