@@ -54,16 +54,17 @@ void lf_histogram_add(struct lf_histogram *h, double value)
         lf_counter_add(&h->sum_micro, (uint64_t)(value * 1e6));
 }
 
-/* ---- Text ------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static void head(struct lf_buf *out, const char *name, const char *type, const char *help)
 {
     lf_buf_printf(out, "# HELP lorafs_%s %s\n# TYPE lorafs_%s %s\n", name, help, name, type);
 }
 
-void lf_gauge_print(struct lf_buf *out, const char *name, const char *help, double value)
+void lf_metric_print(struct lf_buf *out, const char *type, const char *name, const char *help,
+                     double value)
 {
-    head(out, name, "gauge", help);
+    head(out, name, type, help);
     lf_buf_printf(out, "lorafs_%s %.10g\n", name, value);
 }
 

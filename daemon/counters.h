@@ -45,12 +45,14 @@ static inline void lf_counter_add(atomic_uint_fast64_t *c, uint64_t n)
     atomic_fetch_add_explicit(c, n, memory_order_relaxed);
 }
 
-/* ---- Prometheus' text form -------------------------------------------------------------------- */
+/* ---- Prometheus' text form ------------------------------------------------------------------- */
 
 struct lf_route;
-/* What the counters know; gauges come from the rooms that own them (lf_gauge_print). */
+/* What the counters know; other rooms' numbers are printed with lf_metric_print. */
 enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route *routes, size_t n,
                               struct lf_buf *out) LF_MUST_CHECK;
-void lf_gauge_print(struct lf_buf *out, const char *name, const char *help, double value);
+/* type: "gauge" or "counter". */
+void lf_metric_print(struct lf_buf *out, const char *type, const char *name, const char *help,
+                     double value);
 
 #endif

@@ -148,7 +148,7 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
     return rc;
 }
 
-/* ---- ctl -------------------------------------------------------------------------------------- */
+/* ---- ctl ------------------------------------------------------------------------------------- */
 
 /* One line, without its newline and blanks around it. */
 static enum lf_err ctl_line(struct lf_http *q, const char *line, struct lf_diag *diag)

@@ -10,7 +10,7 @@
 
 #define LOOK_MS 100 /* between looks at the client's end of the connection */
 
-/* ---- What is asked ---------------------------------------------------------------------------- */
+/* ---- What is asked --------------------------------------------------------------------------- */
 
 enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speaker *out,
                             struct lf_diag *diag)
@@ -86,7 +86,7 @@ void lf_answer_id(char out[25])
         snprintf(out + 2 * i, 3, "%02x", b[i]);
 }
 
-/* ---- How it goes ------------------------------------------------------------------------------ */
+/* ---- How it goes ----------------------------------------------------------------------------- */
 
 enum lf_err lf_completion_start(struct lf_completion *c, struct lf_http *q, const struct lf_ask *a,
                                 const int32_t *ids, int n, struct lf_diag *diag)
@@ -213,8 +213,8 @@ static double ms_between(uint64_t from, uint64_t to)
     return from > 0 && to > from ? (double)(to - from) / 1e6 : 0;
 }
 
-void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt, int n_tokens,
-                           const struct lf_completion *over)
+void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt,
+                           int n_tokens, const struct lf_completion *over)
 {
     if (s->pick.id)
         lf_http_set(q, "x-adapter-id", "%s", s->name);

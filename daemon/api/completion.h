@@ -10,7 +10,7 @@
 #include "model/stop.h"
 #include "model/tokenizer.h"
 
-/* ---- What is asked ---------------------------------------------------------------------------- */
+/* ---- What is asked --------------------------------------------------------------------------- */
 
 /* Who answers. */
 struct lf_speaker {
@@ -36,7 +36,7 @@ void lf_ask_init(struct lf_ask *a);
 /* "stop" of a JSON body: null, a string, or a list of them; "" are left out. */
 enum lf_err lf_ask_stops(struct lf_ask *a, const json_t *stop, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* ---- How it goes ------------------------------------------------------------------------------ */
+/* ---- How it goes ----------------------------------------------------------------------------- */
 
 enum lf_ending { LF_ENDING_NONE, LF_ENDING_EOS, LF_ENDING_STOP, LF_ENDING_LENGTH };
 
@@ -76,8 +76,8 @@ enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf
 enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q, struct lf_diag *diag)
     LF_MUST_CHECK;
 /* LoRAX' reply headers; before the reply. over: the completion, when it is; else NULL. */
-void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt, int n_tokens,
-                           const struct lf_completion *over);
+void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt,
+                           int n_tokens, const struct lf_completion *over);
 
 /* A random word for an answer's id: 24 hex digits. */
 void lf_answer_id(char out[25]);

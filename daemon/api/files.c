@@ -16,7 +16,7 @@
 #define FOLLOW_REDRAW_MS 250
 #define FOLLOW_CHUNK_BYTES (16u << 10)
 
-/* ---- Following -------------------------------------------------------------------------------- */
+/* ---- Following ------------------------------------------------------------------------------- */
 
 struct follow {
     struct lf_registry *registry;
@@ -125,7 +125,7 @@ static enum lf_err follow_start(struct lf_http *q, const struct lf_adapter_view 
     return LF_OK;
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static enum lf_err reply_line(struct lf_http *q, const struct lf_adapter_view *v,
                               enum lf_file_kind kind, struct lf_diag *diag)
@@ -182,7 +182,7 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
     return reply_disk(q, &ref, path, diag);
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
 {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The prompt ------------------------------------------------------------------------------- */
+/* ---- The prompt ------------------------------------------------------------------------------ */
 
 /* What a shell adds to the end of a text. */
 static void drop_newline(struct lf_buf *b)
@@ -63,10 +63,10 @@ static enum lf_err fill_template(const char *template_, struct lf_buf *text, str
     return rc;
 }
 
-/* ---- What is asked ---------------------------------------------------------------------------- */
+/* ---- What is asked --------------------------------------------------------------------------- */
 
-static enum lf_err query_float(struct lf_http *q, const char *name, double lo, double hi, float *out,
-                               struct lf_diag *diag)
+static enum lf_err query_float(struct lf_http *q, const char *name, double lo, double hi,
+                               float *out, struct lf_diag *diag)
 {
     double x = *out;
     enum lf_err rc = lf_http_query_real(q, name, lo, hi, &x, diag);
@@ -100,7 +100,7 @@ static enum lf_err read_query(struct lf_http *q, struct lf_ask *a, struct lf_dia
     return rc;
 }
 
-/* ---- The stream ------------------------------------------------------------------------------- */
+/* ---- The stream ------------------------------------------------------------------------------ */
 
 struct plain {
     struct lf_completion c;
@@ -136,7 +136,8 @@ static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, 
     return rc;
 }
 
-/* The settings decide how long the answer may be where the query does not; never over the context. */
+/* The settings decide how long the answer may be where the query does not; never over the
+ * context. */
 static void limit(struct lf_http *q, struct lf_ask *a, int settings_max, int n_prompt)
 {
     struct lf_engine_status status;

@@ -30,7 +30,7 @@ static void lorax_free(void *state)
     free(x);
 }
 
-/* ---- What is asked ---------------------------------------------------------------------------- */
+/* ---- What is asked --------------------------------------------------------------------------- */
 
 static enum lf_err refuse_others(const json_t *p, struct lf_diag *diag)
 {
@@ -147,7 +147,7 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *
     return LF_OK;
 }
 
-/* ---- What is answered ------------------------------------------------------------------------- */
+/* ---- What is answered ------------------------------------------------------------------------ */
 
 static const char *finish_word(enum lf_ending e)
 {
@@ -211,7 +211,7 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
     return rc;
 }
 
-/* ---- As events -------------------------------------------------------------------------------- */
+/* ---- As events ------------------------------------------------------------------------------- */
 
 static int dump_to_buf(const char *text, size_t n, void *arg)
 {
@@ -255,7 +255,7 @@ static enum lf_err reply_stream(struct lf_http *q, struct lorax *x, struct lf_co
     return lf_sse_reply(q, &dialect, x, c, 1, diag);
 }
 
-/* ---- Routes ----------------------------------------------------------------------------------- */
+/* ---- Routes ---------------------------------------------------------------------------------- */
 
 static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag)
 {

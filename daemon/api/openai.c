@@ -57,7 +57,7 @@ enum lf_err lf_api_chat_completions(struct lf_http *q, struct lf_diag *diag)
     return route(q, true, diag);
 }
 
-/* ---- Models ----------------------------------------------------------------------------------- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
 static json_t *model_json(const char *name, int64_t created_ms, const char *parent)
 {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- Numbers ---------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 static enum lf_err get_float(float *out, const json_t *body, const char *key, double lo, double hi,
                              struct lf_diag *diag)
@@ -157,7 +157,7 @@ void lf_openai_free(struct lf_openai *o)
     o->n_prompts = 0;
 }
 
-/* ---- Prompts ---------------------------------------------------------------------------------- */
+/* ---- Prompts --------------------------------------------------------------------------------- */
 
 static bool all_integers(const json_t *list)
 {
@@ -206,7 +206,7 @@ enum lf_err lf_openai_prompts(struct lf_openai *o, struct lf_http *q, const json
     return rc;
 }
 
-/* ---- Messages --------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 /* A message's content may be a list of parts; templates want text. */
 static enum lf_err content_flatten(json_t *message, struct lf_diag *diag)

@@ -58,7 +58,7 @@ static void put_usage(struct lf_buf *b, const struct lf_completion *list, int n)
                   prompt, completion, prompt + completion);
 }
 
-/* ---- Log-probabilities ------------------------------------------------------------------------ */
+/* ---- Log-probabilities ----------------------------------------------------------------------- */
 
 /* The tokens of an answer, kept for its logprobs. */
 struct record {
@@ -150,7 +150,7 @@ static enum lf_err put_echo(struct lf_buf *text, const struct lf_openai *o,
     return lf_tokenizer_decode(c->tokenizer, text, p->ids, p->n, true);
 }
 
-/* ---- In one piece ----------------------------------------------------------------------------- */
+/* ---- In one piece ---------------------------------------------------------------------------- */
 
 static enum lf_err choice(struct lf_buf *b, struct lf_http *q, const struct lf_openai *o,
                           struct lf_completion *c, int i, struct lf_diag *diag)
@@ -206,7 +206,7 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
     return rc;
 }
 
-/* ---- As events -------------------------------------------------------------------------------- */
+/* ---- As events ------------------------------------------------------------------------------- */
 
 struct streaming {
     struct lf_openai o;

@@ -63,7 +63,6 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
         {"sequences_max", "Places on the device.", s.seqs_max},
         {"kv_pages", "Pages of the KV cache.", s.gen.pages},
         {"kv_pages_free", "Of them, those that are free.", s.gen.pages_free},
-        {"preemptions", "Times a sequence gave its pages back.", (double)s.gen.preempted},
         {"adapter_slots", "Places for adapters on the device.", s.slots},
         {"adapter_slots_used", "Of them, those that are taken.", s.slots_used},
         {"trainings_running", "Jobs in the fused training batch.", s.trainings},
@@ -73,7 +72,9 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
          atomic_load(&d->active)},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        lf_gauge_print(out, rows[i].name, rows[i].help, rows[i].value);
+        lf_metric_print(out, "gauge", rows[i].name, rows[i].help, rows[i].value);
+    lf_metric_print(out, "counter", "preemptions_total", "Times a sequence gave its pages back.",
+                    (double)s.gen.preempted);
 }
 
 enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
@@ -88,7 +89,7 @@ enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the counters");
 }
 
-/* ---- Bases ------------------------------------------------------------------------------------ */
+/* ---- Bases ----------------------------------------------------------------------------------- */
 
 static json_t *base_json(const struct lf_base *b)
 {

@@ -72,7 +72,8 @@ static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
     struct lf_device_info info;
     lf_device_info(e->dev, &info);
     int seqs = e->dev->kind == LF_DEVICE_CUDA ? SEQS_CUDA : SEQS_HOST;
-    bool more = e->o->train_tokens > e->o->batch_tokens_max; /* evaluation batches have no backward */
+    /* Evaluation batches are as large as training's, and have no backward. */
+    bool more = e->o->train_tokens > e->o->batch_tokens_max;
     struct lf_exec_limits limits = {
         .tokens_max = more ? e->o->train_tokens : e->o->batch_tokens_max,
         .train_tokens_max = e->o->train_tokens,

@@ -18,7 +18,7 @@
 #define DEBT_MAX 2.0          /* seconds: a long batch is not held against training for longer */
 #define STATUS_NS 1000000000ull
 
-/* ---- Work in ---------------------------------------------------------------------------------- */
+/* ---- Work in --------------------------------------------------------------------------------- */
 
 static enum lf_err waiting_add(struct lf_engine *e, struct lf_generation *g)
 {
@@ -42,7 +42,7 @@ static bool has_work(const struct lf_engine *e)
 /* Waits for work where there is none, then takes what came. False: stop. */
 static bool take_in(struct lf_engine *e)
 {
-    bool busy = has_work(e);
+    bool busy = has_work(e) || (e->room && e->n_waiting > 0);
     pthread_mutex_lock(&e->lock);
     while (!busy && !e->stopping && !e->poked && !e->inbox && !e->training_inbox)
         pthread_cond_wait(&e->more, &e->lock);
@@ -69,7 +69,7 @@ static bool take_in(struct lf_engine *e)
     return !stopping;
 }
 
-/* ---- A turn ----------------------------------------------------------------------------------- */
+/* ---- A turn ---------------------------------------------------------------------------------- */
 
 static double seconds_since(uint64_t ns)
 {
@@ -165,7 +165,7 @@ static enum lf_err run(struct lf_engine *e, int *reopenings, struct lf_diag *dia
     return rc;
 }
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void set_state(struct lf_engine *e, enum lf_engine_state state, enum lf_err rc,
                       const char *why)

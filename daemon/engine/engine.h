@@ -59,7 +59,7 @@ struct lf_engine_status {
 };
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);
 
-/* ---- Generations ------------------------------------------------------------------------------ */
+/* ---- Generations ----------------------------------------------------------------------------- */
 
 /* An adapter's version, and the PEFT directory that it is read from. id 0: the bare base. */
 struct lf_pick {
@@ -92,11 +92,11 @@ struct lf_generated {
 struct lf_generation_news {
     int n;                         /* tokens taken now */
     bool ended;                    /* and there will be no more */
-    enum lf_finish finish;         /* when it ended well; LF_FINISH_EOS: its last token is the end's */
+    enum lf_finish finish;         /* when it ended well; EOS: its last token is the end's */
     enum lf_err rc;                /* why it ended otherwise */
 };
-/* Takes up to cap tokens; waits up to timeout_ms when there are none and it has not ended. diag: the
- * reason of news->rc. The generation's own thread. */
+/* Takes up to cap tokens; waits up to timeout_ms when there are none and it has not ended. diag:
+ * the reason of news->rc. The generation's own thread. */
 void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int cap, int timeout_ms,
                         struct lf_generation_news *news, struct lf_diag *diag);
 /* Ends it soon; what was generated may still be taken. enough: the caller has what it wanted. */
@@ -110,7 +110,7 @@ struct lf_generation_times {
 };
 void lf_generation_times(struct lf_generation *g, struct lf_generation_times *out);
 
-/* ---- Trainings -------------------------------------------------------------------------------- */
+/* ---- Trainings ------------------------------------------------------------------------------- */
 
 enum lf_training_event_kind {
     LF_TRAINING_STARTED,    /* has its place on the device; progress.resumed says from where */

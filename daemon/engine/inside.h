@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- Adapters on the device ------------------------------------------------------------------- */
+/* ---- Adapters on the device ------------------------------------------------------------------ */
 
 enum lf_resident_state {
     LF_RESIDENT_READING, /* the loader has it */
@@ -41,7 +41,7 @@ struct lf_loader {
     bool stopping;
 };
 
-/* ---- Generations ------------------------------------------------------------------------------ */
+/* ---- Generations ----------------------------------------------------------------------------- */
 
 struct lf_generation {
     struct lf_engine *engine;
@@ -69,7 +69,7 @@ struct lf_generation {
     struct lf_generation_times times;
 };
 
-/* ---- Trainings -------------------------------------------------------------------------------- */
+/* ---- Trainings ------------------------------------------------------------------------------- */
 
 struct lf_training {
     struct lf_engine *engine;
@@ -91,7 +91,7 @@ struct lf_training {
     bool gone;                      /* the engine has let go; under its lock */
 };
 
-/* ---- The engine ------------------------------------------------------------------------------- */
+/* ---- The engine ------------------------------------------------------------------------------ */
 
 /* How training shares the device with serving (turn.c). */
 struct lf_share {
@@ -120,6 +120,7 @@ struct lf_engine {
     int n_residents;
     struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
     int n_waiting, cap_waiting;
+    bool room;                      /* something ended: those who wait are looked at again */
     struct lf_generation **live;    /* (seqs_max) */
     int n_live, n_background;       /* n_background of the live ones */
     struct lf_gen_token *tokens;    /* (seqs_max) of a step */

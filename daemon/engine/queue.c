@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- Asking ----------------------------------------------------------------------------------- */
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
 static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *e,
                                   const struct lf_generate_spec *spec, struct lf_diag *diag)
@@ -53,8 +53,8 @@ static enum lf_err check(const struct lf_engine *e, const struct lf_generate_spe
         return lf_fail(diag, LF_E_INVALID, "the prompt is empty");
     if (spec->max_tokens < 1 || spec->n > e->status.context_max - spec->max_tokens)
         return lf_fail(diag, LF_E_INVALID,
-                       "the prompt has %d tokens and %d may follow: over the context of %d", spec->n,
-                       spec->max_tokens, e->status.context_max);
+                       "the prompt has %d tokens and %d may follow: over the context of %d",
+                       spec->n, spec->max_tokens, e->status.context_max);
     if (!spec->background && e->queued >= LF_QUEUE_MAX)
         return lf_fail(diag, LF_E_OVERLOADED, "%d requests wait already", e->queued);
     return LF_OK;
@@ -90,7 +90,7 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
     return rc;
 }
 
-/* ---- Taking ----------------------------------------------------------------------------------- */
+/* ---- Taking ---------------------------------------------------------------------------------- */
 
 static struct timespec deadline(int timeout_ms)
 {
@@ -170,7 +170,7 @@ void lf_generation_unref(struct lf_generation *g)
     free(g);
 }
 
-/* ---- The engine's side ------------------------------------------------------------------------ */
+/* ---- The engine's side ----------------------------------------------------------------------- */
 
 static void count_end(struct lf_counters *c, const struct lf_generation *g)
 {
@@ -218,6 +218,7 @@ void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last,
     if (g->resident)
         lf_resident_let_go(e, g->resident);
     g->resident = NULL;
+    e->room = true;
     pthread_mutex_lock(&g->lock);
     if (last)
         put(g, last, now);

@@ -11,7 +11,7 @@
 #define FAIR_NS 2000000000ull /* LoRAX cycles its adapters at the same two seconds */
 #define BACKGROUND_PART 4     /* at most a fourth of the sequences evaluate */
 
-/* ---- In --------------------------------------------------------------------------------------- */
+/* ---- In -------------------------------------------------------------------------------------- */
 
 /* Waiting generations that ended or were admitted have left NULLs. */
 static void waiting_pack(struct lf_engine *e)
@@ -118,6 +118,7 @@ static bool admit_pass(struct lf_engine *e, bool background)
 void lf_engine_admit(struct lf_engine *e)
 {
     lf_residents_collect(e);
+    e->room = false;
     if (e->n_waiting == 0)
         return;
     if (admit_pass(e, false))
@@ -125,7 +126,7 @@ void lf_engine_admit(struct lf_engine *e)
     waiting_pack(e);
 }
 
-/* ---- A step ----------------------------------------------------------------------------------- */
+/* ---- A step ---------------------------------------------------------------------------------- */
 
 static void live_remove(struct lf_engine *e, struct lf_generation *g)
 {
@@ -167,7 +168,7 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     return LF_OK;
 }
 
-/* ---- Out -------------------------------------------------------------------------------------- */
+/* ---- Out ------------------------------------------------------------------------------------- */
 
 void lf_engine_sweep(struct lf_engine *e)
 {

@@ -8,7 +8,7 @@
 
 #define STOP_NS 20000000000ull /* for the checkpoints of a stop */
 
-/* ---- From the caller's side ------------------------------------------------------------------- */
+/* ---- From the caller's side ------------------------------------------------------------------ */
 
 static void training_unref(struct lf_training *t)
 {
@@ -104,7 +104,7 @@ void lf_training_release(struct lf_training *t)
     training_unref(t);
 }
 
-/* ---- Telling ---------------------------------------------------------------------------------- */
+/* ---- Telling --------------------------------------------------------------------------------- */
 
 static void tell(struct lf_training *t, struct lf_training_event *e)
 {
@@ -147,7 +147,7 @@ static void on_event(void *arg, const struct lf_train_event *event)
     tell(t, &e);
 }
 
-/* ---- In and out ------------------------------------------------------------------------------- */
+/* ---- In and out ------------------------------------------------------------------------------ */
 
 static void let_go(struct lf_engine *e, struct lf_training *t)
 {
@@ -168,6 +168,7 @@ static void forget(struct lf_engine *e, struct lf_training *t)
     if (t->job)
         lf_job_release(t->job);
     t->job = NULL;
+    e->room = true;
     let_go(e, t);
 }
 
@@ -298,7 +299,7 @@ enum lf_err lf_engine_train_step(struct lf_engine *e, int budget, struct lf_diag
     return rc;
 }
 
-/* ---- The end ---------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static bool owes_checkpoint(const struct lf_engine *e)
 {

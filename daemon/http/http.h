@@ -1,7 +1,7 @@
 /* HTTP: a request as a handler sees it, and the ways to answer it.
  *
- * libmicrohttpd runs a small thread for each connection, so a handler may block: it parses, asks the
- * other rooms, replies once. A handler that returns an error has not replied; the server then
+ * libmicrohttpd runs a small thread for each connection, so a handler may block: it parses, asks
+ * the other rooms, replies once. A handler that returns an error has not replied; the server then
  * answers with the status and body that the error has in docs/http.md. One thread at a time uses a
  * request.
  */
@@ -80,7 +80,7 @@ struct lf_http {
     bool ended;
 };
 
-/* ---- The request ------------------------------------------------------------------------------ */
+/* ---- The request ----------------------------------------------------------------------------- */
 
 /* A query parameter; NULL where it is missing, "" where it has no value. Borrowed. */
 const char *lf_http_query(struct lf_http *q, const char *name);
@@ -96,7 +96,7 @@ enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag) 
 /* The client has closed its connection, or at least its sending half. */
 bool lf_http_gone(const struct lf_http *q);
 
-/* ---- The reply -------------------------------------------------------------------------------- */
+/* ---- The reply ------------------------------------------------------------------------------- */
 
 /* A header of the reply to come. name is static; the value is cut at 127 bytes. */
 void lf_http_set(struct lf_http *q, const char *name, const char *fmt, ...) LF_PRINTF(3, 4);
@@ -114,7 +114,7 @@ void lf_http_reply_stream(struct lf_http *q, const char *media_type,
 /* The status of an error: total, so that a new code must choose. `file`: its route's flag. */
 unsigned lf_http_status(enum lf_err rc, bool file);
 
-/* ---- Pieces, tested alone --------------------------------------------------------------------- */
+/* ---- Pieces, tested alone -------------------------------------------------------------------- */
 
 /* The route of a path, its parameters in `param`. NULL: LF_E_NOT_FOUND in *rc, or LF_E_UNSUPPORTED
  * where the path has other methods only. */

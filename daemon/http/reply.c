@@ -70,7 +70,7 @@ void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j)
     lf_buf_free(&b);
 }
 
-/* ---- Errors ----------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 unsigned lf_http_status(enum lf_err rc, bool file)
 {
@@ -160,7 +160,7 @@ void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag
         reply_error_as(q, lf_http_status(rc, q->route && q->route->file), lf_err_name(rc), message);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------ */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 void lf_http_reply_file(struct lf_http *q, int fd, uint64_t bytes, const char *media_type)
 {
@@ -184,7 +184,7 @@ void lf_http_reply_file(struct lf_http *q, int fd, uint64_t bytes, const char *m
                   m);
 }
 
-/* ---- Streams ---------------------------------------------------------------------------------- */
+/* ---- Streams --------------------------------------------------------------------------------- */
 
 /* libmicrohttpd asks for the next bytes; this thread is the connection's own, so it may wait. */
 static ssize_t stream_read(void *arg, uint64_t pos, char *out, size_t max)

@@ -52,7 +52,7 @@ static const struct {
 
 static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE"};
 
-/* ---- The head --------------------------------------------------------------------------------- */
+/* ---- The head -------------------------------------------------------------------------------- */
 
 /* "GET, PUT": the methods that the path has. */
 static void allow(const struct lf_http_server *s, struct lf_http *q, const char *path)
@@ -154,7 +154,7 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
     return q;
 }
 
-/* ---- Body and end ----------------------------------------------------------------------------- */
+/* ---- Body and end ---------------------------------------------------------------------------- */
 
 /* False: too much of a body that is refused anyway. */
 static bool take_body(struct lf_http *q, const char *data, size_t n)
@@ -166,7 +166,8 @@ static bool take_body(struct lf_http *q, const char *data, size_t n)
     if (q->early == LF_OK && q->route->body == LF_HTTP_BODY_TEXT) {
         enum lf_err rc = lf_buf_append(&q->body, data, n);
         if (rc != LF_OK)
-            q->early = lf_fail(&q->early_diag, rc, "the body is over %zu bytes", q->route->body_max);
+            q->early = lf_fail(&q->early_diag, rc, "the body is over %zu bytes",
+                               q->route->body_max);
         return true;
     }
     q->sent += n; /* not sending yet: counts what is thrown away */
@@ -236,7 +237,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
     atomic_fetch_sub(&s->d->active, 1);
 }
 
-/* ---- Start and stop --------------------------------------------------------------------------- */
+/* ---- Start and stop -------------------------------------------------------------------------- */
 
 /* A peer that vanished without a word is noticed within a minute. Not for unix sockets, where the
  * calls fail and nothing is lost. */

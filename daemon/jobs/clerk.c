@@ -32,7 +32,7 @@ void lf_clerk_note(void *arg, const struct lf_training_event *e)
     pthread_mutex_unlock(&j->lock);
 }
 
-/* ---- Progress --------------------------------------------------------------------------------- */
+/* ---- Progress -------------------------------------------------------------------------------- */
 
 static void take_progress(struct lf_jobs *j, struct lf_live *l, const struct lf_job_progress *p)
 {
@@ -126,7 +126,7 @@ static void on_checkpoint(struct lf_jobs *j, struct lf_live *l, const struct lf_
     log_line(j, l, line);
 }
 
-/* ---- The end ---------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 /* Back to the preparer: its rows went with the trainer's job, its checkpoint is there. */
 static void wait_again(struct lf_jobs *j, struct lf_live *l, bool no_room)
@@ -245,7 +245,7 @@ static void handle(struct lf_jobs *j, struct lf_live *l, const struct lf_trainin
     }
 }
 
-/* ---- The thread ------------------------------------------------------------------------------- */
+/* ---- The thread ------------------------------------------------------------------------------ */
 
 /* The first job with something to save; NULL: none. */
 static struct lf_live *next_unsaved(struct lf_jobs *j)

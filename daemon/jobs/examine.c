@@ -1,5 +1,5 @@
-/* The examiner: scores a new version on its adapter's eval rows, by generation, and the base once for
- * comparison. Its generations are background work: they give way to everybody's. */
+/* The examiner: scores a new version on its adapter's eval rows, by generation, and the base once
+ * for comparison. Its generations are background work: they give way to everybody's. */
 #include "daemon/jobs/live.h"
 
 #include "core/clock.h"
@@ -36,7 +36,7 @@ static bool closing(struct lf_jobs *j)
     return c;
 }
 
-/* ---- One row ---------------------------------------------------------------------------------- */
+/* ---- One row --------------------------------------------------------------------------------- */
 
 struct exam {
     struct lf_jobs *j;
@@ -108,7 +108,7 @@ static enum lf_err grade(const struct exam *x, int64_t i, struct lf_generation *
     return rc;
 }
 
-/* ---- All rows --------------------------------------------------------------------------------- */
+/* ---- All rows -------------------------------------------------------------------------------- */
 
 static enum lf_err grade_all(const struct exam *x, const struct lf_pick *pick, double *mean,
                              struct lf_diag *diag)

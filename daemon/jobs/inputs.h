@@ -1,5 +1,5 @@
-/* A job's inputs, frozen: a directory with dataset.jsonl and eval.jsonl (hard links: the files of an
- * adapter are replaced, never written over) and settings.json. Any thread. */
+/* A job's inputs, frozen: a directory with dataset.jsonl and eval.jsonl (hard links: the files of
+ * an adapter are replaced, never written over) and settings.json. Any thread. */
 #ifndef LF_DAEMON_JOBS_INPUTS_H
 #define LF_DAEMON_JOBS_INPUTS_H
 

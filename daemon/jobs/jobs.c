@@ -13,7 +13,7 @@
 
 #define ENDED_JOBS_KEPT 1000
 
-/* ---- The list --------------------------------------------------------------------------------- */
+/* ---- The list -------------------------------------------------------------------------------- */
 
 enum lf_err lf_job_dir(struct lf_jobs *j, uint64_t adapter_id, uint64_t job_id,
                        char out[LF_PATH_MAX], struct lf_diag *diag)
@@ -107,7 +107,7 @@ void lf_live_end(struct lf_jobs *j, struct lf_live *l)
     free(l);
 }
 
-/* ---- Making one ------------------------------------------------------------------------------- */
+/* ---- Making one ------------------------------------------------------------------------------ */
 
 /* The open job, or else the served version, was made from these very inputs. */
 static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, const char *sha256)
@@ -208,7 +208,7 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
     return rc;
 }
 
-/* ---- Orders ----------------------------------------------------------------------------------- */
+/* ---- Orders ---------------------------------------------------------------------------------- */
 
 static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct lf_diag *diag)
 {
@@ -290,7 +290,7 @@ void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id)
         cancel(j, id);
 }
 
-/* ---- Shown ------------------------------------------------------------------------------------ */
+/* ---- Shown ----------------------------------------------------------------------------------- */
 
 static json_t *real_or_null(double x)
 {
@@ -352,7 +352,7 @@ enum lf_err lf_jobs_list_json(struct lf_jobs *j, json_t **out, struct lf_diag *d
     return LF_OK;
 }
 
-/* ---- Opening ---------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 /* A job that was open when the last run ended waits again; its checkpoint is in its directory. */
 static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf_diag *diag)

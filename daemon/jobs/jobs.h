@@ -1,12 +1,12 @@
 /* Jobs: the queue of trainings, from a dataset that was put in place to a version that is served.
  *
- * A job's inputs are frozen when it is made (jobs/<id>/ of its adapter: dataset.jsonl and eval.jsonl
- * as hard links, settings.json), so that replacing a file never changes a job under way, and a job
- * resumed after a crash goes on with the same bytes. An adapter has one open job at most: newer
- * inputs replace those of a job that is open.
+ * A job's inputs are frozen when it is made (jobs/<id>/ of its adapter: dataset.jsonl and
+ * eval.jsonl as hard links, settings.json), so that replacing a file never changes a job under
+ * way, and a job resumed after a crash goes on with the same bytes. An adapter has one open job at
+ * most: a newer one takes the place of one that is open.
  *
- * Any thread calls; the work is done by threads of this room (tokenising, saving, scoring, all disk)
- * and by the engine (all device). Progress is kept in memory and goes to the store every few
+ * Any thread calls; the work is done by threads of this room (tokenising, saving, scoring, all
+ * disk) and by the engine (all device). Progress is kept in memory and goes to the store every few
  * seconds and when something ends.
  */
 #ifndef LF_DAEMON_JOBS_H

@@ -87,8 +87,8 @@ enum lf_err lf_job_dir(struct lf_jobs *j, uint64_t adapter_id, uint64_t job_id,
 struct lf_live *lf_live_find(struct lf_jobs *j, uint64_t job_id);
 /* What the registry shows of the job. With the lock held. */
 void lf_live_show(struct lf_jobs *j, const struct lf_live *l);
-/* The job ends as its record's status says: off the list, then the store, the registry, the log, its
- * directory. Takes l. No lock held. */
+/* The job ends as its record's status says: off the list, then the store, the registry, the log,
+ * its directory. Takes l. No lock held. */
 void lf_live_end(struct lf_jobs *j, struct lf_live *l);
 
 /* The threads' mains; arg is the lf_jobs. */

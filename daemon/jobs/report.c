@@ -19,7 +19,7 @@ static json_t *real_or_null(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-/* ---- metrics.json ----------------------------------------------------------------------------- */
+/* ---- metrics.json ---------------------------------------------------------------------------- */
 
 json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id)
 {
@@ -126,7 +126,7 @@ enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t versi
     return rc;
 }
 
-/* ---- loss.svg --------------------------------------------------------------------------------- */
+/* ---- loss.svg -------------------------------------------------------------------------------- */
 
 void lf_curve_add(struct lf_curve_point **list, size_t *n, size_t *cap, double step, double loss)
 {

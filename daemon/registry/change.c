@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Names and places ------------------------------------------------------------------------- */
+/* ---- Names and places ------------------------------------------------------------------------ */
 
 enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
                               struct lf_diag *diag, const char *fmt, ...)
@@ -88,7 +88,7 @@ enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_r
     return LF_OK;
 }
 
-/* ---- Adapters --------------------------------------------------------------------------------- */
+/* ---- Adapters -------------------------------------------------------------------------------- */
 
 /* The text of config.json for a new adapter: all settings, so that a person sees what there is. */
 static enum lf_err config_text(struct lf_registry *r, const json_t *config, struct lf_buf *out,
@@ -331,7 +331,7 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
         lf_registry_log(r, id, json_pack("{s:s, s:s}", "event", "refused", "reason", trouble));
 }
 
-/* ---- Jobs ------------------------------------------------------------------------------------- */
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
 enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *job,
                                    struct lf_diag *diag)

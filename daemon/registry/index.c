@@ -141,7 +141,7 @@ const struct lf_version *lf_entry_version(const struct lf_entry *e, int32_t n)
     return NULL;
 }
 
-/* ---- From the disk ---------------------------------------------------------------------------- */
+/* ---- From the disk --------------------------------------------------------------------------- */
 
 struct lf_file_stat lf_file_stat_of(const char *path)
 {

@@ -26,7 +26,7 @@ const char *lf_adapter_state_name(enum lf_adapter_state s)
     return "failed";
 }
 
-/* ---- The tree --------------------------------------------------------------------------------- */
+/* ---- The tree -------------------------------------------------------------------------------- */
 
 static void put_stat(struct lf_buf *b, bool *first, const char *fmt_name, int32_t version,
                      const struct lf_file_stat *st)
@@ -109,7 +109,7 @@ enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out)
     return rc == LF_OK ? out->rc : rc;
 }
 
-/* ---- Lines for people ------------------------------------------------------------------------- */
+/* ---- Lines for people ------------------------------------------------------------------------ */
 
 /* "45s", "3m12s", "1h04m", "2d03h". */
 static void put_duration(struct lf_buf *b, double seconds)

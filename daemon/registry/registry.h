@@ -3,8 +3,8 @@
  *
  * On disk (DATA/adapters/<id>/): the files of registry/files.h, versions/<n>/ in PEFT's form,
  * import/ while an adapter is being copied in, jobs/<id>/ with what an open job trains on. A change
- * is: write, fsync, rename, then one transaction of the store, then the index; lf_registry_open puts
- * right whatever a crash left between these. Removed adapters lie in DATA/trash for seven days.
+ * is: write, fsync, rename, then one transaction of the store, then the index; lf_registry_open
+ * puts right whatever a crash left between these. Removed adapters lie in DATA/trash for 7 days.
  *
  * Any thread. Two locks: `edit` makes changes one at a time and is held over the disk; `index` is
  * held for memory alone, so that readers never wait for an fsync. Knows nothing of HTTP, devices,
@@ -34,7 +34,7 @@ void lf_registry_close(struct lf_registry *r);
 /* Grows with every change that lf_registry_tree shows, also over restarts. */
 uint64_t lf_registry_generation(struct lf_registry *r);
 
-/* ---- Adapters --------------------------------------------------------------------------------- */
+/* ---- Adapters -------------------------------------------------------------------------------- */
 
 enum lf_adapter_state {
     LF_ADAPTER_EMPTY,    /* no version yet */
@@ -85,7 +85,7 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
 void lf_registry_refused(struct lf_registry *r, const char *name, const char *file,
                          const char *reason);
 
-/* ---- What is shown ---------------------------------------------------------------------------- */
+/* ---- What is shown --------------------------------------------------------------------------- */
 
 /* The document of GET /v1/tree (docs/http.md). */
 enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out) LF_MUST_CHECK;
@@ -99,7 +99,7 @@ enum lf_err lf_adapter_status_line(struct lf_buf *out, const struct lf_adapter_v
 enum lf_err lf_adapter_progress_line(struct lf_buf *out, const struct lf_adapter_view *v)
     LF_MUST_CHECK;
 
-/* ---- Files ------------------------------------------------------------------------------------ */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 /* The path on disk of a file that has bytes there. LF_E_NOT_FOUND when it does not exist. */
 enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
@@ -134,7 +134,7 @@ void lf_upload_abort(struct lf_upload *u);
 enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const char *dir,
                                int32_t *version, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* ---- For whoever runs jobs -------------------------------------------------------------------- */
+/* ---- For whoever runs jobs ------------------------------------------------------------------- */
 
 /* DATA/adapters/<id>, with "/" and `file` after it where file is not NULL. */
 enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file,

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Receiving -------------------------------------------------------------------------------- */
+/* ---- Receiving ------------------------------------------------------------------------------- */
 
 enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
                                      const struct lf_file_ref *ref, struct lf_upload *out,
@@ -63,7 +63,7 @@ void lf_upload_abort(struct lf_upload *u)
     u->fd = -1;
 }
 
-/* ---- Checks ----------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
                                      struct lf_diag *diag)
@@ -213,7 +213,7 @@ static enum lf_err check(struct lf_registry *r, uint64_t id, const struct lf_upl
     return lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
 }
 
-/* ---- Taking in -------------------------------------------------------------------------------- */
+/* ---- Taking in ------------------------------------------------------------------------------- */
 
 /* A file that was in trouble and is good now is in trouble no more. */
 static enum lf_err clear_trouble(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
@@ -261,8 +261,8 @@ static enum lf_err serve_import(void *arg, struct lf_adapter_record *record, str
     return LF_OK;
 }
 
-/* A directory in PEFT's form, checked against the base, becomes the next version. `staged` is moved.
- * The number is drawn first: a crash in between leaves a hole in the numbers, nothing else. */
+/* A directory in PEFT's form, checked against the base, becomes the next version; `staged` is
+ * moved. The number is drawn first: a crash in between leaves a hole in the numbers, no more. */
 static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *staged,
                               int32_t *version, struct lf_diag *diag)
 {
@@ -364,7 +364,7 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     return rc;
 }
 
-/* ---- A directory of this machine -------------------------------------------------------------- */
+/* ---- A directory of this machine ------------------------------------------------------------- */
 
 static enum lf_err copy_in(struct lf_registry *r, const char *name, const char *dir,
                            enum lf_file_kind kind, const char *file, int32_t *version,
@@ -405,7 +405,7 @@ enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const ch
     return rc;
 }
 
-/* ---- Reading and removing --------------------------------------------------------------------- */
+/* ---- Reading and removing -------------------------------------------------------------------- */
 
 enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
                              char out[LF_PATH_MAX], struct lf_diag *diag)

@@ -1,0 +1,332 @@
+/* LIBS: lf_daemon lf_trainer lf_model lf_gpu lf_meta lf_core */
+/* The engine on the embedded base: generations in company, adapters that take turns in a slot,
+ * cancels, full queues, and trainings beside serving that survive a stop. */
+#include "daemon_rig.h"
+
+#include "core/clock.h"
+#include "daemon/engine/engine.h"
+
+#include <stdatomic.h>
+
+struct bench {
+    struct rig rig;
+    struct lf_daemon_options options;
+    struct lf_counters *counters;
+    struct lf_engine *engine;
+    char base_dir[LF_PATH_MAX], cache_dir[LF_PATH_MAX];
+};
+
+static void engine_up(struct bench *b)
+{
+    struct lf_diag diag = {""};
+    must(lf_engine_start(&b->engine, &b->options, b->cache_dir, b->counters, &diag), &diag);
+    uint64_t end = lf_clock_ns() + 60000000000u;
+    while (lf_engine_state(b->engine) == LF_ENGINE_LOADING && lf_clock_ns() < end)
+        usleep(2000);
+    if (lf_engine_state(b->engine) != LF_ENGINE_READY)
+        must(lf_engine_why(b->engine, &diag), &diag);
+}
+
+static void engine_down(struct bench *b)
+{
+    lf_engine_stop(b->engine);
+    lf_engine_free(b->engine);
+    b->engine = NULL;
+}
+
+static int setup(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    rig_open(&b->rig);
+    rig_base_dir(b->base_dir);
+    snprintf(b->cache_dir, sizeof b->cache_dir, "%s/cache", b->rig.dir);
+    b->counters = malloc(sizeof *b->counters);
+    lf_counters_init(b->counters);
+    lf_daemon_options_default(&b->options);
+    b->options.base_dir = b->base_dir;
+    b->options.data_dir = b->rig.dir;
+    b->options.device = LF_DEVICE_CPU;
+    b->options.slots = 1;
+    b->options.kv_tokens = 8192;
+    b->options.batch_tokens_max = 256;
+    b->options.train_tokens = 256;
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    engine_down(b);
+    rig_close(&b->rig);
+    free(b->counters);
+    free(b);
+    return 0;
+}
+
+static const struct lf_pick no_adapter = {0};
+
+static struct lf_generate_spec spec(const struct lf_pick *pick, int max_tokens)
+{
+    static const int32_t prompt[] = {1, 297, 412, 300};
+    return (struct lf_generate_spec){.ids = prompt,
+                                     .n = 4,
+                                     .pick = pick,
+                                     .sample = lf_sample_greedy(),
+                                     .max_tokens = max_tokens,
+                                     .ignore_eos = true};
+}
+
+static struct lf_generation *ask(struct bench *b, const struct lf_pick *pick, int max_tokens)
+{
+    struct lf_diag diag = {""};
+    struct lf_generation *g;
+    struct lf_generate_spec s = spec(pick, max_tokens);
+    must(lf_engine_generate(b->engine, &s, &g, &diag), &diag);
+    return g;
+}
+
+/* All its tokens; returns how it ended. */
+static enum lf_err hear(struct lf_generation *g, struct lf_ids *ids)
+{
+    struct lf_diag diag = {""};
+    struct lf_generation_news news;
+    do {
+        struct lf_generated some[8];
+        lf_generation_take(g, some, 8, 1000, &news, &diag);
+        for (int i = 0; i < news.n; i++)
+            assert_int_equal(lf_ids_push(ids, some[i].token), LF_OK);
+    } while (!news.ended);
+    lf_generation_release(g);
+    return news.rc;
+}
+
+static void company_does_not_change_an_answer(void **state)
+{
+    struct bench *b = *state;
+    engine_up(b);
+    struct lf_ids alone = {0};
+    assert_int_equal(hear(ask(b, &no_adapter, 8), &alone), LF_OK);
+    assert_int_equal(alone.n, 8);
+    struct lf_generation *many[12];
+    for (int i = 0; i < 12; i++)
+        many[i] = ask(b, &no_adapter, 8);
+    for (int i = 0; i < 12; i++) {
+        struct lf_ids got = {0};
+        assert_int_equal(hear(many[i], &got), LF_OK);
+        assert_int_equal(got.n, alone.n);
+        assert_memory_equal(got.ids, alone.ids, alone.n * sizeof *alone.ids);
+        lf_ids_free(&got);
+    }
+    lf_ids_free(&alone);
+}
+
+static void adapters_take_turns_in_one_slot(void **state)
+{
+    struct bench *b = *state;
+    struct lf_pick picks[2] = {{.id = 1, .version = 1}, {.id = 2, .version = 1}};
+    struct lf_ids first[2] = {{0}, {0}};
+    for (int i = 0; i < 2; i++) {
+        snprintf(picks[i].dir, sizeof picks[i].dir, "%s/peft%d", b->rig.dir, i);
+        rig_peft(&b->rig, picks[i].dir, (uint64_t)i + 1);
+    }
+    engine_up(b);
+    for (int turn = 0; turn < 2; turn++) {
+        struct lf_generation *g[2] = {ask(b, &picks[0], 6), ask(b, &picks[1], 6)};
+        for (int i = 0; i < 2; i++) {
+            struct lf_ids got = {0};
+            assert_int_equal(hear(g[i], &got), LF_OK);
+            if (turn == 0) {
+                first[i] = got;
+                continue;
+            }
+            assert_memory_equal(got.ids, first[i].ids, got.n * sizeof *got.ids);
+            lf_ids_free(&got);
+        }
+    }
+    assert_int_not_equal(memcmp(first[0].ids, first[1].ids, 6 * sizeof *first[0].ids), 0);
+    assert_true(atomic_load(&b->counters->adapters_evicted) >= 2);
+    lf_ids_free(&first[0]);
+    lf_ids_free(&first[1]);
+    struct lf_pick gone = {.id = 3, .version = 1, .dir = "/nowhere"};
+    struct lf_ids none = {0};
+    assert_int_equal(hear(ask(b, &gone, 6), &none), LF_E_NOT_FOUND);
+    struct lf_ids again = {0}; /* the broken one holds no slot */
+    assert_int_equal(hear(ask(b, &picks[0], 6), &again), LF_OK);
+    lf_ids_free(&again);
+}
+
+static void a_cancelled_generation_leaves_at_once(void **state)
+{
+    struct bench *b = *state;
+    struct lf_engine_status s;
+    engine_up(b);
+    struct lf_generation *g = ask(b, &no_adapter, 1500);
+    struct lf_generation_news news;
+    struct lf_generated some[4];
+    lf_generation_take(g, some, 4, 10000, &news, NULL);
+    assert_true(news.n > 0 && !news.ended);
+    lf_generation_cancel(g, false);
+    struct lf_ids rest = {0};
+    assert_int_equal(hear(g, &rest), LF_E_CANCELLED);
+    lf_ids_free(&rest);
+    lf_generation_release(ask(b, &no_adapter, 1500)); /* nobody listens: the same */
+    uint64_t end = lf_clock_ns() + 10000000000u;
+    do {
+        usleep(10000);
+        lf_engine_status(b->engine, &s);
+    } while ((s.gen.live > 0 || s.waiting > 0) && lf_clock_ns() < end);
+    assert_int_equal(s.gen.live, 0);
+    assert_int_equal(s.gen.pages_free, s.gen.pages);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+    struct bench *b = *state;
+    struct lf_diag diag;
+    struct lf_generation *g, *held[LF_QUEUE_MAX + 256];
+    struct lf_generate_spec s = spec(&no_adapter, 2045);
+    engine_up(b);
+    assert_int_equal(lf_engine_generate(b->engine, &s, &g, &diag), LF_E_INVALID);
+    s.max_tokens = 0;
+    assert_int_equal(lf_engine_generate(b->engine, &s, &g, &diag), LF_E_INVALID);
+    s.max_tokens = 4;
+    s.n = 0;
+    assert_int_equal(lf_engine_generate(b->engine, &s, &g, &diag), LF_E_INVALID);
+    s = spec(&no_adapter, 400);
+    enum lf_err rc = LF_OK;
+    int n = 0;
+    while (rc == LF_OK && n < LF_QUEUE_MAX + 256) {
+        rc = lf_engine_generate(b->engine, &s, &held[n], &diag);
+        n += rc == LF_OK;
+    }
+    assert_int_equal(rc, LF_E_OVERLOADED);
+    assert_true(n >= LF_QUEUE_MAX);
+    for (int i = 0; i < n; i++)
+        lf_generation_release(held[i]);
+    engine_down(b);
+}
+
+/* ---- Trainings -------------------------------------------------------------------------------- */
+
+struct heard {
+    atomic_int started, steps, ended;
+    int resumed;
+    enum lf_err rc;
+    struct lf_adapter *adapter;
+};
+
+static void on_training(void *arg, const struct lf_training_event *e)
+{
+    struct heard *h = arg;
+    if (e->kind == LF_TRAINING_STARTED)
+        h->resumed = (int)e->progress.resumed;
+    if (e->kind == LF_TRAINING_ENDED) {
+        h->rc = e->rc;
+        h->adapter = e->adapter;
+    }
+    atomic_fetch_add(&h->started, e->kind == LF_TRAINING_STARTED);
+    atomic_fetch_add(&h->steps, e->kind == LF_TRAINING_STEP);
+    atomic_fetch_add(&h->ended, e->kind == LF_TRAINING_ENDED);
+}
+
+static struct lf_training *train(struct bench *b, int steps, struct heard *h)
+{
+    struct lf_diag diag = {""};
+    struct lf_train_settings s;
+    struct lf_dataset *rows = NULL;
+    struct lf_training *t = NULL;
+    char path[LF_PATH_MAX], checkpoint[LF_PATH_MAX];
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    for (int i = 0; i < 8; i++)
+        lf_buf_printf(&text, "{\"prompt\":\"Item %d is\",\"completion\":\" red\"}\n", i);
+    snprintf(path, sizeof path, "%s/rows.jsonl", b->rig.dir);
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", b->rig.dir);
+    must(lf_file_write(path, text.data, text.len, &diag), &diag);
+    lf_buf_free(&text);
+    lf_train_settings_default(&s);
+    s.rank = 2;
+    s.steps = steps;
+    s.batch_size = 2;
+    must(lf_dataset_load(&rows, path, b->rig.base->model, &s, false, &diag), &diag);
+    must(lf_engine_train(b->engine,
+                         &(struct lf_training_spec){.settings = &s,
+                                                    .train = rows,
+                                                    .checkpoint_dir = checkpoint,
+                                                    .checkpoint_seconds = 3600,
+                                                    .event = on_training,
+                                                    .event_arg = h},
+                         &t, &diag),
+         &diag);
+    lf_train_settings_free(&s);
+    return t;
+}
+
+static void wait_for(atomic_int *what, int n)
+{
+    uint64_t end = lf_clock_ns() + 60000000000u;
+    while (atomic_load(what) < n && lf_clock_ns() < end)
+        usleep(2000);
+    assert_true(atomic_load(what) >= n);
+}
+
+static void training_goes_on_beside_serving(void **state)
+{
+    struct bench *b = *state;
+    struct heard h = {0};
+    engine_up(b);
+    struct lf_generation *g = ask(b, &no_adapter, 120);
+    struct lf_training *t = train(b, 4, &h);
+    struct lf_ids ids = {0};
+    assert_int_equal(hear(g, &ids), LF_OK);
+    assert_int_equal(ids.n, 120);
+    wait_for(&h.ended, 1);
+    assert_int_equal(h.rc, LF_OK);
+    assert_int_equal(atomic_load(&h.steps), 4);
+    assert_non_null(h.adapter);
+    lf_adapter_free(h.adapter);
+    lf_training_release(t);
+    lf_ids_free(&ids);
+}
+
+static void a_training_is_cancelled_and_one_that_was_stopped_goes_on(void **state)
+{
+    struct bench *b = *state;
+    struct heard cancelled = {0}, stopped = {0}, resumed = {0};
+    engine_up(b);
+    struct lf_training *t = train(b, 5000, &cancelled);
+    wait_for(&cancelled.steps, 1);
+    lf_training_cancel(t);
+    wait_for(&cancelled.ended, 1);
+    assert_int_equal(cancelled.rc, LF_E_CANCELLED);
+    lf_training_release(t);
+    t = train(b, 5000, &stopped);
+    wait_for(&stopped.steps, 2);
+    lf_engine_stop(b->engine);
+    assert_int_equal(atomic_load(&stopped.ended), 1);
+    assert_int_equal(stopped.rc, LF_E_INTERRUPTED);
+    lf_training_release(t);
+    engine_down(b);
+    engine_up(b);
+    t = train(b, 5000, &resumed);
+    wait_for(&resumed.started, 1);
+    assert_true(resumed.resumed >= 2);
+    lf_training_cancel(t);
+    wait_for(&resumed.ended, 1);
+    lf_training_release(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(company_does_not_change_an_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(adapters_take_turns_in_one_slot, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cancelled_generation_leaves_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(training_goes_on_beside_serving, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_training_is_cancelled_and_one_that_was_stopped_goes_on,
+                                        setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,232 @@
+/* LIBS: lf_daemon lf_core */
+/* HTTP's pieces: routes, ranges, keys, statuses, paths of files; and the document that lists the
+ * routes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/json.h"
+#include "daemon/api/api.h"
+#include "daemon/counters.h"
+#include "daemon/embedded.h"
+#include "daemon/http/http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum lf_err nothing(struct lf_http *q, struct lf_diag *diag)
+{
+    (void)q;
+    (void)diag;
+    return LF_OK;
+}
+
+static const struct lf_route table[] = {
+    {LF_HTTP_GET, "/", nothing},
+    {LF_HTTP_GET, "/a", nothing},
+    {LF_HTTP_GET, "/a/{name}", nothing},
+    {LF_HTTP_PUT, "/a/{name}/files/{path*}", nothing},
+    {LF_HTTP_GET, "/a/{name}/files/{path*}", nothing},
+};
+
+static const char *found(enum lf_http_method m, const char *path, char p[2][LF_HTTP_PARAM_BYTES],
+                         enum lf_err *rc)
+{
+    const struct lf_route *r =
+        lf_route_find(table, sizeof table / sizeof *table, m, path, p, rc);
+    return r ? r->path : NULL;
+}
+
+static void a_path_finds_its_route_and_gives_its_parts(void **state)
+{
+    (void)state;
+    char p[2][LF_HTTP_PARAM_BYTES];
+    enum lf_err rc;
+    assert_string_equal(found(LF_HTTP_GET, "/", p, &rc), "/");
+    assert_string_equal(found(LF_HTTP_GET, "/a", p, &rc), "/a");
+    assert_string_equal(found(LF_HTTP_GET, "/a/viggo", p, &rc), "/a/{name}");
+    assert_string_equal(p[0], "viggo");
+    assert_string_equal(found(LF_HTTP_PUT, "/a/v/files/versions/3/x", p, &rc),
+                        "/a/{name}/files/{path*}");
+    assert_string_equal(p[0], "v");
+    assert_string_equal(p[1], "versions/3/x");
+    assert_null(found(LF_HTTP_GET, "/a/", p, &rc));
+    assert_int_equal(rc, LF_E_NOT_FOUND);
+    assert_null(found(LF_HTTP_GET, "/a/v/files/", p, &rc));
+    assert_null(found(LF_HTTP_GET, "", p, &rc));
+    assert_null(found(LF_HTTP_GET, "/b", p, &rc));
+    assert_null(found(LF_HTTP_POST, "/a/v", p, &rc));
+    assert_int_equal(rc, LF_E_UNSUPPORTED);
+    char path[LF_HTTP_PARAM_BYTES + 16] = "/a/";
+    memset(path + 3, 'x', LF_HTTP_PARAM_BYTES);
+    assert_null(found(LF_HTTP_GET, path, p, &rc));
+    assert_int_equal(rc, LF_E_NOT_FOUND);
+}
+
+static void ranges_are_cut_to_the_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        uint64_t bytes;
+        enum lf_range kind;
+        uint64_t first, n;
+    } cases[] = {
+        {NULL, 10, LF_RANGE_WHOLE, 0, 0},
+        {"bytes=0-", 10, LF_RANGE_PART, 0, 10},
+        {"bytes=3-5", 10, LF_RANGE_PART, 3, 3},
+        {"bytes=3-99", 10, LF_RANGE_PART, 3, 7},
+        {"bytes=9-9", 10, LF_RANGE_PART, 9, 1},
+        {"bytes=-4", 10, LF_RANGE_PART, 6, 4},
+        {"bytes=-40", 10, LF_RANGE_PART, 0, 10},
+        {"bytes=0-18446744073709551615", 10, LF_RANGE_PART, 0, 10},
+        {"bytes=0-99999999999999999999999", 10, LF_RANGE_PART, 0, 10},
+        {"bytes=10-", 10, LF_RANGE_NONE, 0, 0},
+        {"bytes=99999999999999999999999-", 10, LF_RANGE_NONE, 0, 0},
+        {"bytes=-0", 10, LF_RANGE_NONE, 0, 0},
+        {"bytes=0-", 0, LF_RANGE_NONE, 0, 0},
+        {"bytes=-1", 0, LF_RANGE_NONE, 0, 0},
+        {"bytes=5-3", 10, LF_RANGE_WHOLE, 0, 0},
+        {"bytes=-", 10, LF_RANGE_WHOLE, 0, 0},
+        {"bytes=", 10, LF_RANGE_WHOLE, 0, 0},
+        {"bytes=0-1,3-4", 10, LF_RANGE_WHOLE, 0, 0},
+        {"bytes=a-b", 10, LF_RANGE_WHOLE, 0, 0},
+        {"bytes= 1-2", 10, LF_RANGE_WHOLE, 0, 0},
+        {"lines=1-2", 10, LF_RANGE_WHOLE, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t first = 0, n = 0;
+        assert_int_equal(lf_range_parse(cases[i].value, cases[i].bytes, &first, &n),
+                         cases[i].kind);
+        if (cases[i].kind != LF_RANGE_PART)
+            continue;
+        assert_int_equal(first, cases[i].first);
+        assert_int_equal(n, cases[i].n);
+    }
+}
+
+static void keys_are_equal_only_when_they_are(void **state)
+{
+    (void)state;
+    assert_true(lf_key_equal("secret", 6, "secret", 6));
+    assert_false(lf_key_equal("secreT", 6, "secret", 6));
+    assert_false(lf_key_equal("secret", 5, "secret", 6));
+    assert_false(lf_key_equal("secretsecret", 12, "secret", 6));
+    assert_false(lf_key_equal("", 0, "secret", 6));
+    assert_false(lf_key_equal("", 0, "", 0));
+}
+
+static void a_refused_file_is_422_and_else_400(void **state)
+{
+    (void)state;
+    assert_int_equal(lf_http_status(LF_E_INVALID, false), 400);
+    assert_int_equal(lf_http_status(LF_E_INVALID, true), 422);
+    assert_int_equal(lf_http_status(LF_E_BASE_DIFFERS, true), 422);
+    assert_int_equal(lf_http_status(LF_E_OVERLOADED, false), 429);
+    assert_int_equal(lf_http_status(LF_E_DEVICE_LOST, false), 503);
+    assert_int_equal(lf_http_status(LF_E_DENIED, false), 401);
+    assert_int_equal(lf_http_status(LF_E_READ_ONLY, true), 403);
+    assert_int_equal(lf_http_status(LF_E_BUSY, false), 409);
+}
+
+static void files_have_names_and_strangers_have_not(void **state)
+{
+    (void)state;
+    struct lf_file_ref ref;
+    static const char *const strange[] = {
+        "", "x", "dataset.jsonl/", "dataset.jsonl2", "../config.json", "adapter", "adapter/",
+        "adapter/x", "versions", "versions/", "versions/0", "versions/-1", "versions/01",
+        "versions/99999999999", "versions/3/", "versions/3/../../config.json", "versions/3x",
+        "versions/ 3", "log.jsonl", "jobs/1/dataset.jsonl",
+    };
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+        if (lf_file_ref_parse(&ref, strange[i]))
+            fail_msg("\"%s\" is no file of an adapter", strange[i]);
+    assert_true(lf_file_ref_parse(&ref, "versions/3/adapter_config.json"));
+    assert_int_equal(ref.kind, LF_FILE_VERSION_CONFIG);
+    assert_int_equal(ref.version, 3);
+    assert_true(lf_file_ref_parse(&ref, "versions/12"));
+    assert_int_equal(ref.kind, LF_FILE_VERSION);
+    assert_true(lf_file_ref_parse(&ref, "log"));
+    assert_false(lf_file_writable(ref.kind));
+    assert_true(lf_file_ref_parse(&ref, "adapter/adapter_model.safetensors"));
+    assert_true(lf_file_writable(ref.kind));
+}
+
+/* "/v1/adapters/{name}/files/{path*}" as the document has it, "{path}". */
+static void document_path(char *out, size_t cap, const char *path)
+{
+    size_t n = 0;
+    for (; *path && n + 1 < cap; path++)
+        if (*path != '*')
+            out[n++] = *path;
+    out[n] = '\0';
+}
+
+static void the_document_lists_every_route_and_no_other(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"get", "post", "put", "delete"};
+    struct lf_diag diag = {""};
+    json_t *doc = NULL;
+    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi_json, lf_openapi_json_n, &diag),
+                     LF_OK);
+    const json_t *paths = json_object_get(doc, "paths");
+    size_t listed = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)paths, key, value)
+        listed += json_object_size(value);
+    for (size_t i = 0; i < lf_routes_n; i++) {
+        char path[128];
+        document_path(path, sizeof path, lf_routes[i].path);
+        if (!json_object_get(json_object_get(paths, path), words[lf_routes[i].method]))
+            fail_msg("%s %s is not in openapi.json", words[lf_routes[i].method], path);
+    }
+    assert_int_equal(listed, lf_routes_n);
+    assert_in_range(lf_routes_n, 1, LF_COUNTER_ROUTES_MAX);
+    json_decref(doc);
+}
+
+static void counters_print_as_prometheus_reads_them(void **state)
+{
+    (void)state;
+    struct lf_counters *c = malloc(sizeof *c);
+    struct lf_buf b;
+    lf_counters_init(c);
+    lf_buf_init(&b, 0);
+    lf_counters_request(c, 1, 200);
+    lf_counters_request(c, 1, 200);
+    lf_counters_request(c, lf_routes_n, 404);
+    lf_counters_request(c, 1, 777); /* none of ours */
+    lf_histogram_add(&c->queue_seconds, 0.003);
+    lf_histogram_add(&c->queue_seconds, 1000);
+    assert_int_equal(lf_counters_print(c, lf_routes, lf_routes_n, &b), LF_OK);
+    char line[128];
+    snprintf(line, sizeof line, "{method=\"GET\",route=\"%s\",code=\"200\"} 2\n", lf_routes[1].path);
+    assert_non_null(strstr(b.data, line));
+    assert_non_null(strstr(b.data, "{method=\"\",route=\"\",code=\"404\"} 1\n"));
+    assert_non_null(strstr(b.data, "lorafs_queue_seconds_bucket{le=\"0.0025\"} 0\n"));
+    assert_non_null(strstr(b.data, "lorafs_queue_seconds_bucket{le=\"0.005\"} 1\n"));
+    assert_non_null(strstr(b.data, "lorafs_queue_seconds_bucket{le=\"+Inf\"} 2\n"));
+    assert_non_null(strstr(b.data, "lorafs_queue_seconds_sum 1000.003"));
+    lf_buf_free(&b);
+    free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_path_finds_its_route_and_gives_its_parts),
+        cmocka_unit_test(ranges_are_cut_to_the_file),
+        cmocka_unit_test(keys_are_equal_only_when_they_are),
+        cmocka_unit_test(a_refused_file_is_422_and_else_400),
+        cmocka_unit_test(files_have_names_and_strangers_have_not),
+        cmocka_unit_test(the_document_lists_every_route_and_no_other),
+        cmocka_unit_test(counters_print_as_prometheus_reads_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

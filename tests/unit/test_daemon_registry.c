@@ -1,0 +1,380 @@
+/* LIBS: lf_daemon lf_meta lf_core */
+/* The registry: what goes in, what is refused, what is shown, and what a crash may have left. */
+#include "daemon_rig.h"
+
+#include "core/json.h"
+#include "trainer/settings.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <sys/stat.h>
+
+static int setup(void **state)
+{
+    struct rig *r = malloc(sizeof *r);
+    rig_open(r);
+    *state = r;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_close(*state);
+    free(*state);
+    return 0;
+}
+
+static void make(struct rig *r, const char *name)
+{
+    struct lf_diag diag = {""};
+    must(lf_registry_create(r->registry, name, NULL, &diag), &diag);
+}
+
+static void status_is(struct rig *r, const char *name, const char *line)
+{
+    struct lf_diag diag = {""};
+    struct lf_adapter_view v;
+    struct lf_buf b;
+    lf_buf_init(&b, 0);
+    must(lf_registry_view(r->registry, name, &v, &diag), &diag);
+    assert_int_equal(lf_adapter_status_line(&b, &v), LF_OK);
+    assert_string_equal(b.data, line);
+    lf_buf_free(&b);
+}
+
+static json_t *tree(struct rig *r)
+{
+    struct lf_diag diag = {""};
+    struct lf_buf b;
+    json_t *j = NULL;
+    lf_buf_init(&b, 0);
+    assert_int_equal(lf_registry_tree(r->registry, &b), LF_OK);
+    must(lf_json_parse(&j, b.data, b.len, &diag), &diag);
+    lf_buf_free(&b);
+    return j;
+}
+
+static bool has(struct rig *r, const char *path)
+{
+    char full[LF_PATH_MAX];
+    snprintf(full, sizeof full, "%s/%s", r->dir, path);
+    return lf_file_exists(full);
+}
+
+static void names_are_checked_and_unique(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag;
+    static const char *const bad[] = {"", ".", "..", ".x", "a/b", "a b", "\xc3\xa4",
+                                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                                      "aaa"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(lf_registry_create(r->registry, bad[i], NULL, &diag), LF_E_INVALID);
+    make(r, "a");
+    make(r, "b");
+    assert_int_equal(lf_registry_create(r->registry, "a", NULL, &diag), LF_E_EXISTS);
+    assert_int_equal(lf_registry_rename(r->registry, "a", "b", &diag), LF_E_EXISTS);
+    assert_int_equal(lf_registry_rename(r->registry, "a", "../c", &diag), LF_E_INVALID);
+    assert_int_equal(lf_registry_rename(r->registry, "x", "c", &diag), LF_E_NOT_FOUND);
+    must(lf_registry_rename(r->registry, "a", "c", &diag), &diag);
+    status_is(r, "c", "empty");
+    rig_reopen(r);
+    status_is(r, "c", "empty");
+}
+
+static void a_removed_adapter_lies_in_the_trash(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    uint64_t id;
+    make(r, "a");
+    must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
+    assert_int_equal(lf_registry_remove(r->registry, "a", &id, &diag), LF_E_NOT_FOUND);
+    assert_false(has(r, "adapters/1"));
+    char trash[LF_PATH_MAX];
+    snprintf(trash, sizeof trash, "%s/trash/1-old-7", r->dir); /* removed in 1970 */
+    must(lf_dir_make(trash, &diag), &diag);
+    lf_registry_trash_expire(r->registry);
+    assert_false(has(r, "trash/1-old-7"));
+    assert_int_not_equal(rmdir(trash), 0);
+    snprintf(trash, sizeof trash, "%s/trash", r->dir);
+    assert_int_not_equal(rmdir(trash), 0); /* the new one is still there */
+    make(r, "a");
+}
+
+static void a_bad_file_is_refused_and_named_and_the_old_one_stays(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    make(r, "a");
+    must(rig_put_text(r, "a", "dataset.jsonl", "{\"prompt\":\"a\",\"completion\":\"b\"}\n", &diag),
+         &diag);
+    assert_int_equal(rig_put_text(r, "a", "dataset.jsonl",
+                                  "{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\":1}\n", &diag),
+                     LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "line 2"));
+    struct lf_adapter_view v;
+    must(lf_registry_view(r->registry, "a", &v, &diag), &diag);
+    assert_int_equal(v.state, LF_ADAPTER_FAILED);
+    assert_non_null(strstr(v.record.trouble, "dataset.jsonl: line 2"));
+    json_t *j = tree(r);
+    json_t *a = json_array_get(json_object_get(j, "adapters"), 0);
+    json_t *f = json_object_get(json_object_get(a, "files"), "dataset.jsonl");
+    assert_int_equal(json_integer_value(json_array_get(f, 0)), 32);
+    json_decref(j);
+    must(rig_put_text(r, "a", "dataset.jsonl", "{\"prompt\":\"a\",\"completion\":\"c\"}\n", &diag),
+         &diag);
+    status_is(r, "a", "empty");
+    assert_int_equal(rig_put_text(r, "a", "config.json", "{\"rank\":0}", &diag), LF_E_INVALID);
+    assert_int_equal(rig_put_text(r, "a", "config.json", "{", &diag), LF_E_INVALID);
+    assert_int_equal(rig_put_text(r, "a", "config.json", "{\"base\":\"other\"}", &diag),
+                     LF_E_INVALID);
+    assert_int_equal(rig_put_text(r, "a", "template", "{prompt", &diag), LF_E_INVALID);
+    assert_int_equal(rig_put(r, "a", "prompt", "a\0b", 3, &diag), LF_E_INVALID);
+    must(rig_put_text(r, "a", "prompt", "hello\n", &diag), &diag);
+    assert_int_equal(rig_put_text(r, "a", "log", "x", &diag), LF_E_READ_ONLY);
+    assert_int_equal(rig_put_text(r, "b", "prompt", "x", &diag), LF_E_NOT_FOUND);
+}
+
+static void the_template_file_takes_the_place_of_the_settings_one(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    struct lf_train_settings s;
+    make(r, "a");
+    must(rig_put_text(r, "a", "config.json", "{\"rank\":3,\"template\":\"A {x}\"}", &diag), &diag);
+    must(lf_registry_settings(r->registry, 1, &s, &diag), &diag);
+    assert_string_equal(s.template_, "A {x}");
+    assert_int_equal(s.rank, 3);
+    lf_train_settings_free(&s);
+    must(rig_put_text(r, "a", "template", "B {x}", &diag), &diag);
+    must(lf_registry_settings(r->registry, 1, &s, &diag), &diag);
+    assert_string_equal(s.template_, "B {x}");
+    lf_train_settings_free(&s);
+}
+
+static void put_file(struct rig *r, const char *name, const char *dir, const char *file,
+                     enum lf_err wanted)
+{
+    struct lf_diag diag = {""};
+    char path[LF_PATH_MAX], target[128];
+    struct lf_buf b;
+    lf_buf_init(&b, 0);
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    must(lf_file_read(&b, path, 1u << 30, &diag), &diag);
+    snprintf(target, sizeof target, "adapter/%s", file);
+    assert_int_equal(rig_put(r, name, target, b.data, b.len, &diag), wanted);
+    lf_buf_free(&b);
+}
+
+static void two_files_make_a_version_and_versions_can_be_chosen(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    struct lf_adapter_view v;
+    int32_t *list, n2;
+    size_t n;
+    char dir[LF_PATH_MAX];
+    make(r, "a");
+    for (int i = 1; i <= 2; i++) {
+        snprintf(dir, sizeof dir, "%s/peft%d", r->dir, i);
+        rig_peft(r, dir, (uint64_t)i);
+        put_file(r, "a", dir, LF_ADAPTER_WEIGHTS_NAME, LF_OK);
+        must(lf_registry_view(r->registry, "a", &v, &diag), &diag);
+        assert_int_equal(v.record.current, i - 1);
+        put_file(r, "a", dir, LF_ADAPTER_CONFIG_NAME, LF_OK);
+    }
+    status_is(r, "a", "ready v2");
+    assert_int_equal(lf_registry_rollback(r->registry, "a", 3, &diag), LF_E_NOT_FOUND);
+    must(lf_registry_rollback(r->registry, "a", 1, &diag), &diag);
+    status_is(r, "a", "ready v1");
+    must(lf_registry_versions(r->registry, "a", &list, &n, &diag), &diag);
+    assert_int_equal(n, 2);
+    free(list);
+    assert_int_equal(lf_registry_delete(r->registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 1},
+                                        &diag),
+                     LF_E_BUSY);
+    must(lf_registry_delete(r->registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 2}, &diag),
+         &diag);
+    must(lf_registry_import(r->registry, "b", dir, &n2, &diag), &diag);
+    status_is(r, "b", "ready v1");
+    rig_reopen(r);
+    status_is(r, "a", "ready v1");
+    status_is(r, "b", "ready v1");
+}
+
+static void an_import_that_does_not_fit_is_refused(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    char dir[LF_PATH_MAX];
+    make(r, "a");
+    snprintf(dir, sizeof dir, "%s/peft", r->dir);
+    rig_peft(r, dir, 1);
+    put_file(r, "a", dir, LF_ADAPTER_CONFIG_NAME, LF_OK);
+    assert_int_not_equal(rig_put_text(r, "a", "adapter/adapter_model.safetensors", "junk", &diag),
+                         LF_OK);
+    struct lf_adapter_view v;
+    must(lf_registry_view(r->registry, "a", &v, &diag), &diag);
+    assert_int_equal(v.state, LF_ADAPTER_FAILED);
+    assert_int_equal(v.record.current, 0);
+    put_file(r, "a", dir, LF_ADAPTER_WEIGHTS_NAME, LF_OK);
+    status_is(r, "a", "ready v1");
+}
+
+static void what_a_crash_left_is_put_right(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    char path[LF_PATH_MAX], peft[LF_PATH_MAX];
+    make(r, "a");
+    make(r, "b");
+    make(r, "c");
+    snprintf(peft, sizeof peft, "%s/peft", r->dir);
+    int32_t n;
+    rig_peft(r, peft, 1);
+    must(lf_registry_import(r->registry, "a", peft, &n, &diag), &diag);
+    must(lf_registry_import(r->registry, "b", peft, &n, &diag), &diag);
+    must(lf_registry_import(r->registry, "b", peft, &n, &diag), &diag);
+    uint64_t generation = lf_registry_generation(r->registry);
+    /* b lost its second version; c its directory; a's log is cut; 99 has no record; an upload and
+     * an import were under way; a version was saved before its record was. */
+    snprintf(path, sizeof path, "%s/adapters/2/versions/2", r->dir);
+    must(lf_dir_remove(path, &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/3", r->dir);
+    must(lf_dir_remove(path, &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/1/log.jsonl", r->dir);
+    must(lf_file_write(path, "{\"event\":\"x\"}\n{\"ev", 18, &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/99/versions", r->dir);
+    must(lf_dir_make(path, &diag), &diag);
+    snprintf(path, sizeof path, "%s/incoming/abc", r->dir);
+    must(lf_file_write(path, "x", 1, &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/1/import", r->dir);
+    must(lf_dir_make(path, &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/1/versions/7", r->dir);
+    rig_peft(r, path, 2);
+    rig_reopen(r);
+    status_is(r, "a", "ready v1");
+    status_is(r, "b", "failed: version 2 is not on the disk any more; serving v1");
+    status_is(r, "c", "empty");
+    assert_false(has(r, "adapters/99"));
+    assert_false(has(r, "incoming/abc"));
+    assert_false(has(r, "adapters/1/import"));
+    assert_true(lf_registry_generation(r->registry) > generation);
+    snprintf(path, sizeof path, "%s/adapters/1/log.jsonl", r->dir);
+    assert_int_equal(lf_file_size(path), 19);
+    must(lf_registry_import(r->registry, "a", peft, &n, &diag), &diag);
+    assert_int_equal(n, 8);
+}
+
+static void the_tree_changes_its_generation_with_what_it_shows(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    make(r, "a");
+    uint64_t g = lf_registry_generation(r->registry);
+    json_decref(tree(r));
+    assert_int_equal(lf_registry_generation(r->registry), g);
+    must(rig_put_text(r, "a", "prompt", "x", &diag), &diag);
+    assert_true(lf_registry_generation(r->registry) > g);
+    g = lf_registry_generation(r->registry);
+    struct lf_activity act = {.job = 1, .status = LF_JOB_STATUS_RUNNING, .version = 1, .step = 5};
+    lf_registry_activity(r->registry, 1, &act);
+    assert_true(lf_registry_generation(r->registry) > g);
+    g = lf_registry_generation(r->registry);
+    act.step = 6;
+    lf_registry_activity(r->registry, 1, &act);
+    assert_int_equal(lf_registry_generation(r->registry), g);
+    lf_registry_log(r->registry, 1, json_pack("{s:s}", "event", "x"));
+    assert_true(lf_registry_generation(r->registry) > g);
+    json_t *j = tree(r);
+    const json_t *a = json_array_get(json_object_get(j, "adapters"), 0);
+    assert_string_equal(json_string_value(json_object_get(a, "state")), "training");
+    json_decref(j);
+}
+
+static void lines_say_how_a_job_is_doing(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    struct lf_adapter_view v;
+    struct lf_buf b;
+    make(r, "viggo");
+    struct lf_activity act = {.job = 1, .status = LF_JOB_STATUS_QUEUED, .version = 4,
+                              .loss = (double)NAN, .tokens_per_second = (double)NAN,
+                              .eta_seconds = (double)NAN};
+    lf_registry_activity(r->registry, 1, &act);
+    status_is(r, "viggo", "queued");
+    act.status = LF_JOB_STATUS_RUNNING;
+    lf_registry_activity(r->registry, 1, &act);
+    status_is(r, "viggo", "training v4 preparing");
+    act.steps = 2500;
+    act.step = 120;
+    act.loss = 0.834;
+    act.tokens_per_second = 4120.3;
+    act.eta_seconds = 192;
+    lf_registry_activity(r->registry, 1, &act);
+    status_is(r, "viggo", "training v4 120/2500 loss 0.83 4120 tok/s eta 3m12s");
+    act.eta_seconds = 3840;
+    act.step = 1250;
+    lf_registry_activity(r->registry, 1, &act);
+    must(lf_registry_view(r->registry, "viggo", &v, &diag), &diag);
+    lf_buf_init(&b, 0);
+    assert_int_equal(lf_adapter_progress_line(&b, &v), LF_OK);
+    assert_string_equal(b.data, "viggo v4 [\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588"
+                                "\u2591\u2591\u2591\u2591\u2591\u2591\u2591\u2591] "
+                                "1250/2500 loss 0.83 4120 tok/s eta 1h04m");
+    lf_buf_free(&b);
+    act.status = LF_JOB_STATUS_PAUSED;
+    lf_registry_activity(r->registry, 1, &act);
+    status_is(r, "viggo", "paused v4 1250/2500 loss 0.83");
+    assert_int_equal(rig_put_text(r, "viggo", "config.json", "{", &diag), LF_E_INVALID);
+    assert_int_equal(lf_registry_view(r->registry, "viggo", &v, &diag), LF_OK);
+    assert_int_equal(v.state, LF_ADAPTER_PAUSED);
+    lf_registry_activity(r->registry, 1, &(struct lf_activity){0});
+    must(lf_registry_view(r->registry, "viggo", &v, &diag), &diag);
+    assert_int_equal(v.state, LF_ADAPTER_FAILED);
+}
+
+static void adapters_are_listed_by_name(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    for (int i = 0; i < 100; i++) {
+        struct lf_adapter_record a = {0};
+        snprintf(a.name, sizeof a.name, "t%03d", 99 - i);
+        must(lf_store_adapter_create(r->store, &a, &diag), &diag);
+    }
+    rig_reopen(r);
+    json_t *j = tree(r);
+    const json_t *list = json_object_get(j, "adapters");
+    assert_int_equal(json_array_size(list), 100);
+    for (size_t i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%03zu", i);
+        assert_string_equal(json_string_value(json_object_get(json_array_get(list, i), "name")),
+                            name);
+    }
+    json_decref(j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names_are_checked_and_unique, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_removed_adapter_lies_in_the_trash, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_bad_file_is_refused_and_named_and_the_old_one_stays,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(the_template_file_takes_the_place_of_the_settings_one,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(two_files_make_a_version_and_versions_can_be_chosen, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(an_import_that_does_not_fit_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_crash_left_is_put_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_tree_changes_its_generation_with_what_it_shows, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(lines_say_how_a_job_is_doing, setup, teardown),
+        cmocka_unit_test_setup_teardown(adapters_are_listed_by_name, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
