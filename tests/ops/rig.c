@@ -284,6 +284,15 @@ void *rig_at(const struct mirror *m, enum rig_side side)
     return m ? (char *)m->base[side] + GUARD : NULL;
 }
 
+const void *rig_init_of(const struct rig *r, const char *name)
+{
+    for (int i = 0; i < r->n_mirrors; i++)
+        if (strcmp(r->mirrors[i].name, name) == 0)
+            return r->mirrors[i].init[RIG_REF];
+    fail_msg("%s: no array %s", r->label, name);
+    return NULL;
+}
+
 /* ---- Runs ---- */
 
 static const void *data_got(const struct mirror *m, enum rig_side side)

@@ -110,6 +110,8 @@ struct mirror *rig_inout_f32(struct rig *r, const char *name, size_t n, double s
                              struct rig_limits limits);
 /* The device pointer of a mirror; NULL for a NULL mirror. */
 void *rig_at(const struct mirror *m, enum rig_side side);
+/* The bytes that a mirror of this name starts from, on the ref side. */
+const void *rig_init_of(const struct rig *r, const char *name);
 /* Element i of what the last run left, as a number. */
 double rig_got(const struct mirror *m, enum rig_side side, size_t i);
 

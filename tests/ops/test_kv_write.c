@@ -26,6 +26,25 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
     r->stream[side]->ops->kv_write(r->stream[side], &a);
 }
 
+/* The layout of ops.h, spelled out: the definition and the cpu share the code that finds a row. */
+static void check_layout(struct rig *r, const struct kv_case *c, const int32_t *pages)
+{
+    int page_off = 0;
+    for (int i = 0, start = 0; i < S && seqs[i].cached; start += seqs[i].n, i++) {
+        for (int j = 0; j < seqs[i].n; j++)
+            for (int h = 0; h < c->Hkv; h++) {
+                int at = seqs[i].past + j, page = pages[page_off + at / 16];
+                size_t to = (size_t)(((page * c->Hkv + h) * 16 + at % 16) * c->D);
+                size_t from = (size_t)((start + j) * c->ldkv + h * c->D);
+                for (size_t d = 0; d < (size_t)c->D; d++)
+                    if (rig_got(c->k_pages, RIG_DUT, to + d) !=
+                        rig_got(c->k, RIG_DUT, from + d))
+                        fail_msg("%s: key %d of sequence %d is elsewhere", r->label, at, i);
+            }
+        page_off += (seqs[i].past + seqs[i].n + 15) / 16;
+    }
+}
+
 static void fills_pages(void **state)
 {
     struct rig *r = *state;
@@ -42,6 +61,7 @@ static void fills_pages(void **state)
         c.k_pages = rig_out_act(r, "k_pages", cache, EXACT);
         c.v_pages = rig_out_act(r, "v_pages", cache, EXACT);
         rig_run(r, launch, &c);
+        check_layout(r, &c, rig_init_of(r, "pages"));
     }
 }
 

@@ -52,6 +52,8 @@ static const struct lora_case cases[] = {
     {1, {384}, 1024, {16, 16, 16, 16, 16, 16}, SEQS(training), .no_dx = true},
     {3, {128, 40, 40}, 160, {8, 3, 16, 64, 1, 0}, SEQS(training)},
     {2, {32, 32}, 64, {8, 8, 8, 128, 8, 32}, SEQS(training)},
+    {2, {24, 50}, 100, {8, 8, 8, 5, 8, 32}, SEQS(training)},
+    {1, {24}, 1300, {8, 8, 8, 5, 8, 4}, SEQS(training)},
     {1, {32}, 64, {8}, SEQS(no_adapters)},
 };
 #define N_CASES (sizeof cases / sizeof *cases)
