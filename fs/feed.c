@@ -113,6 +113,8 @@ static void on_end(void *arg, const struct lf_client_result *r)
 {
     struct lf_feed *s = arg;
     s->call = NULL;
+    if (s->node->kind == LF_KIND_PROGRESS)
+        lf_fs_changed(s->fs); /* the job has ended */
     if (r->rc != LF_OK)
         lf_log(LF_LOG_INFO, "fs", "%s/%s: %s", s->node->parent->name, s->node->name,
                r->diag->text);

@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The kernel may believe a name and its attributes for this long, so that `ls -l` asks once. A log
- * that is being followed is looked at anew each time: its size must never be younger in a read than
- * in a later stat, or tail takes it for truncated. */
+/* The kernel may believe a name and its attributes for this long, so that `ls -l` asks once. Looked
+ * at anew each time are a log, whose size must never be younger in a read than in a later stat (tail
+ * would take it for truncated), and a file that is being written, which is the old one again when it
+ * is refused. */
 #define FS_ATTR_TIMEOUT_S 0.25
 #define FS_BLOCK_BYTES 512
 #define FS_IO_BYTES (128 << 10)
@@ -141,7 +142,8 @@ enum lf_err lf_fs_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, st
                          .st_blksize = FS_IO_BYTES,
                          .st_blocks = blocks};
     set_times(out, facts.mtime_ms ? facts.mtime_ms : fs->mounted_ms);
-    *timeout_s = n->kind == LF_KIND_LOG ? 0 : FS_ATTR_TIMEOUT_S;
+    bool settled = n->kind != LF_KIND_LOG && !(bytes && n->kind == LF_KIND_UPLOAD);
+    *timeout_s = settled ? FS_ATTR_TIMEOUT_S : 0;
     return LF_OK;
 }
 

@@ -74,6 +74,8 @@ static void text_arrived(struct lf_op *op, enum lf_err rc)
 {
     const struct lf_client_result *r = op->answer;
     struct lf_buf *text = &op->handle->text;
+    if (rc == LF_OK && op->node->kind == LF_KIND_TEXT)
+        lf_fs_changed(op->fs); /* a version that status speaks of is in the next listing, too */
     if (rc == LF_OK)
         rc = lf_buf_append(text, r->body, r->body_bytes);
     if (rc == LF_OK && op->node->kind == LF_KIND_JOB && text->len &&

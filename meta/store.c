@@ -97,7 +97,7 @@ static MDB_val text_val(const char *s)
     return (MDB_val){strlen(s), (void *)(uintptr_t)s};
 }
 
-/* ---- Counters --------------------------------------------------------------------------------- */
+/* ---- Counters -------------------------------------------------------------------------------- */
 
 static enum lf_err counter_get(struct tx *t, const char *word, uint64_t *out)
 {
@@ -132,7 +132,7 @@ static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
     return rc;
 }
 
-/* ---- Records ---------------------------------------------------------------------------------- */
+/* ---- Records --------------------------------------------------------------------------------- */
 
 static enum lf_err adapter_read(struct tx *t, uint64_t id, struct lf_adapter_record *out)
 {
@@ -202,7 +202,7 @@ static enum lf_err name_drop(struct tx *t, const char *name)
     return mdb_err(mdb_del(t->txn, t->s->names, &key, NULL), "name", t->diag);
 }
 
-/* ---- Opening ---------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 /* One process at a time: LMDB would allow more, the daemon's memory of the state would not. */
 static enum lf_err store_lock(int *out, const char *dir, struct lf_diag *diag)
@@ -303,7 +303,7 @@ uint64_t lf_store_epoch(const struct lf_store *s)
     return s->epoch;
 }
 
-/* ---- Adapters --------------------------------------------------------------------------------- */
+/* ---- Adapters -------------------------------------------------------------------------------- */
 
 enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record *r,
                                     struct lf_diag *diag)
@@ -474,7 +474,7 @@ enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record *
     return LF_OK;
 }
 
-/* ---- Jobs ------------------------------------------------------------------------------------- */
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
 const char *lf_job_status_name(enum lf_job_status s)
 {

@@ -33,7 +33,7 @@ void lf_store_close(struct lf_store *s);
  * from another. */
 uint64_t lf_store_epoch(const struct lf_store *s);
 
-/* ---- Adapters --------------------------------------------------------------------------------- */
+/* ---- Adapters -------------------------------------------------------------------------------- */
 
 struct lf_adapter_record {
     uint64_t id;               /* its directory's name; survives renames; never used again */
@@ -71,7 +71,7 @@ enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_d
 enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,
                                   struct lf_diag *diag) LF_MUST_CHECK;
 
-/* ---- Jobs ------------------------------------------------------------------------------------- */
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
 enum lf_job_status {
     LF_JOB_STATUS_QUEUED,

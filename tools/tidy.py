@@ -154,7 +154,8 @@ def main(argv):
     for name in names:
         path = ROOT / name
         suffix = path.suffix
-        if suffix not in TEXT_SUFFIXES or name.startswith("share/base/"):
+        data = name.startswith(("share/base/", "share/tasks/", "tests/fuzz/corpus/"))
+        if suffix not in TEXT_SUFFIXES or data:
             continue
         try:
             text = path.read_text(encoding="utf-8")

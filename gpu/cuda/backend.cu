@@ -145,4 +145,8 @@ extern "C" const struct lf_backend lf_backend_cuda = {
     .download = lf_cuda_download,
     .copy = lf_cuda_copy,
     .zero = lf_cuda_zero,
+    .record_begin = lf_cuda_record_begin,
+    .record_end = lf_cuda_record_end,
+    .graph_launch = lf_cuda_graph_launch,
+    .graph_free = lf_cuda_graph_free,
 };

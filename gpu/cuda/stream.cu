@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define RING_HALF ((size_t)8 << 20)
+#define SCRATCH_MIN ((size_t)32 << 20) /* lets every linear map go, if in more parts */
 
 struct lf_upload_ring {
     unsigned char *bytes;  /* 2 x RING_HALF, pinned */
@@ -142,6 +143,8 @@ enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_dia
         rc = fixed_memory(cs, diag);
     if (!rc && !(cs->ring = ring_new()))
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no pinned memory for uploads");
+    if (!rc)
+        rc = lf_cuda_stream_reserve(s, SCRATCH_MIN, diag);
     if (rc)
         lf_cuda_stream_close(s);
     return rc;
@@ -239,7 +242,7 @@ enum lf_err lf_cuda_record_begin(struct lf_stream *s, struct lf_diag *diag)
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (lf_cuda_enter(cs->dev))
         lf_cuda_note(cs->dev,
-                     cudaStreamBeginCapture(cs->stream, cudaStreamCaptureModeThreadLocal));
+                     cudaStreamBeginCapture(cs->stream, cudaStreamCaptureModeRelaxed));
     if (!lf_cuda_enter(cs->dev))
         return lf_cuda_lost(cs->dev, diag);
     cs->recording = true;
@@ -271,8 +274,8 @@ void lf_cuda_graph_launch(struct lf_stream *s, void *graph)
         lf_cuda_note(cs->dev, cudaGraphLaunch((cudaGraphExec_t)graph, cs->stream));
 }
 
-void lf_cuda_graph_free(struct lf_device *dev, void *graph)
+void lf_cuda_graph_free(struct lf_stream *s, void *graph)
 {
-    (void)dev;
-    cudaGraphExecDestroy((cudaGraphExec_t)graph);
+    if (lf_cuda_enter(lf_cuda_of(s)->dev)) /* after a fault there is nothing left to destroy */
+        cudaGraphExecDestroy((cudaGraphExec_t)graph);
 }

@@ -19,6 +19,6 @@ void lf_cuda_zero(struct lf_stream *s, void *dst, size_t bytes);
 enum lf_err lf_cuda_record_begin(struct lf_stream *s, struct lf_diag *diag);
 enum lf_err lf_cuda_record_end(struct lf_stream *s, void **out, struct lf_diag *diag);
 void lf_cuda_graph_launch(struct lf_stream *s, void *graph);
-void lf_cuda_graph_free(struct lf_device *dev, void *graph);
+void lf_cuda_graph_free(struct lf_stream *s, void *graph);
 
 #endif

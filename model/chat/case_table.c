@@ -1,5 +1,5 @@
-/* Letters whose upper or title case is more than one letter (SpecialCasing.txt, without conditions);
- * utf8proc gives the others. Lower case has one: U+0130. */
+/* Letters whose upper or title case is more than one letter (SpecialCasing.txt, without
+ * conditions); utf8proc gives the others. Lower case has one: U+0130. */
 #include "model/chat/jinja.h"
 
 const struct lf_jspecial_case lf_j_special_cases[] = {

@@ -165,8 +165,8 @@ enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *
 /* A message's reasoning goes by three names; templates read the first or the second. */
 static enum lf_err alias_reasoning(struct lf_jrun *r, struct lf_jv *message)
 {
-    static const struct lf_str names[] = {{"reasoning_content", 17}, {"thinking", 8},
-                                          {"reasoning", 9}};
+    static const struct lf_str names[] = {
+        {"reasoning_content", 17}, {"thinking", 8}, {"reasoning", 9}};
     const struct lf_jv *found = NULL;
     struct lf_jdict *d = NULL;
     if (message->type != LF_J_DICT)
@@ -252,6 +252,8 @@ enum lf_err lf_chat_render(const struct lf_chat *c, struct lf_buf *out, json_t *
         rc = lf_j_run(&r, &c->body);
     if (rc == LF_OK && lf_buf_append(out, text.data, text.len) != LF_OK)
         rc = lf_fail(diag, out->rc, "no room for the prompt");
+    if (rc == LF_E_NO_MEMORY && r.over_memory)
+        rc = LF_E_TOO_BIG;
     lf_arena_free(&r.arena);
     lf_buf_free(&text);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "chat template");

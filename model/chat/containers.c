@@ -280,8 +280,8 @@ static enum lf_err missing(struct lf_jrun *r, struct lf_jv v, struct lf_str name
 static enum lf_err attribute(struct lf_jrun *r, struct lf_jv v, struct lf_str name, bool *found,
                              struct lf_jv *out)
 {
-    bool dunder = name.n > 4 && memcmp(name.s, "__", 2) == 0 &&
-                  memcmp(name.s + name.n - 2, "__", 2) == 0;
+    bool dunder =
+        name.n > 4 && memcmp(name.s, "__", 2) == 0 && memcmp(name.s + name.n - 2, "__", 2) == 0;
     *found = true;
     if (dunder || lf_j_is_hidden(v, name)) {
         *out = lf_jv_undefined("access to an unsafe attribute");

@@ -282,8 +282,7 @@ static enum lf_err keywords(struct lf_jrun *r, const struct lf_jargs *args, stru
     for (size_t i = 0; i < extra && rc == LF_OK; i++) {
         if (map.dict->v[i].key.type != LF_J_STRING)
             return lf_j_fail(r, LF_E_INVALID, "keywords must be strings");
-        kw[args->n_named + i] =
-            (struct lf_jkeyword){map.dict->v[i].key.s, map.dict->v[i].value};
+        kw[args->n_named + i] = (struct lf_jkeyword){map.dict->v[i].key.s, map.dict->v[i].value};
     }
     out->kw = kw;
     out->n_kw = args->n_named + extra;
@@ -510,8 +509,7 @@ static enum lf_err eval_logic(struct lf_jrun *r, const struct lf_jnode *node, st
     return rc;
 }
 
-static enum lf_err eval_condition(struct lf_jrun *r, const struct lf_jnode *node,
-                                  struct lf_jv *out)
+static enum lf_err eval_condition(struct lf_jrun *r, const struct lf_jnode *node, struct lf_jv *out)
 {
     struct lf_jv test;
     enum lf_err rc = lf_j_eval(r, node->a, &test);

@@ -46,8 +46,7 @@ static enum lf_err argument(struct lf_jparser *p, struct lf_jargs *args)
     if (rc != LF_OK)
         return rc;
     bool plain = !star && !star_star && !named;
-    if (args->star_star || (star && args->star) ||
-        (plain && (args->star || args->n_named > 0)))
+    if (args->star_star || (star && args->star) || (plain && (args->star || args->n_named > 0)))
         return lf_jp_fail(p, "an argument in the wrong place of a call");
     if (star)
         args->star = value;
@@ -133,9 +132,12 @@ static bool constant(const struct lf_jtoken *t, struct lf_jv *out)
         const char *name;
         struct lf_jv value;
     } all[] = {
-        {"true", {.type = LF_J_BOOL, .b = true}},   {"True", {.type = LF_J_BOOL, .b = true}},
-        {"false", {.type = LF_J_BOOL, .b = false}}, {"False", {.type = LF_J_BOOL, .b = false}},
-        {"none", {.type = LF_J_NONE}},              {"None", {.type = LF_J_NONE}},
+        {"true", {.type = LF_J_BOOL, .b = true}},
+        {"True", {.type = LF_J_BOOL, .b = true}},
+        {"false", {.type = LF_J_BOOL, .b = false}},
+        {"False", {.type = LF_J_BOOL, .b = false}},
+        {"none", {.type = LF_J_NONE}},
+        {"None", {.type = LF_J_NONE}},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (lf_jp_is_name(t, all[i].name)) {
@@ -473,9 +475,8 @@ static enum lf_err power(struct lf_jparser *p, struct lf_jnode **out)
 
 static enum lf_err product(struct lf_jparser *p, struct lf_jnode **out)
 {
-    static const struct level level = {{"*", "/", "//", "%"},
-                                       {LF_JO_MUL, LF_JO_DIV, LF_JO_FLOORDIV, LF_JO_MOD},
-                                       power};
+    static const struct level level = {
+        {"*", "/", "//", "%"}, {LF_JO_MUL, LF_JO_DIV, LF_JO_FLOORDIV, LF_JO_MOD}, power};
     return left_to_right(p, &level, out);
 }
 

@@ -344,8 +344,8 @@ FILTER(f_round)
     if (rc == LF_OK && !lf_jv_is_number(v))
         rc = lf_j_fail(r, LF_E_INVALID, "round of a '%s'", lf_jv_type_name(v));
     struct lf_jv places = rc == LF_OK && a.given[0] ? a.v[0] : lf_jv_int(0);
-    if (rc == LF_OK && (!lf_jv_is_int(places) || lf_jv_to_int(places) < 0 ||
-                        lf_jv_to_int(places) > 20))
+    if (rc == LF_OK &&
+        (!lf_jv_is_int(places) || lf_jv_to_int(places) < 0 || lf_jv_to_int(places) > 20))
         rc = lf_j_fail(r, LF_E_UNSUPPORTED, "round at such a place is not supported");
     if (rc != LF_OK)
         return rc;

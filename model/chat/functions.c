@@ -159,13 +159,12 @@ static enum lf_err dict(struct lf_jrun *r, const struct lf_jcall *c, struct lf_j
     return rc;
 }
 
-static enum lf_err namespace(struct lf_jrun *r, const struct lf_jcall *c, struct lf_jv *out)
-{
-    struct lf_jdict *d = NULL;
-    enum lf_err rc = make_dict(r, c, &d);
-    for (size_t i = 0; rc == LF_OK && i < d->n; i++)
-        if (d->v[i].key.type == LF_J_STRING && d->v[i].key.s.n > 0 && d->v[i].key.s.s[0] == '_')
-            rc = lf_j_fail(r, LF_E_INVALID, "a namespace's attribute may not start with '_'");
+static enum lf_err namespace(struct lf_jrun *r, const struct lf_jcall *c, struct lf_jv *out) {
+    struct lf_jdict *d = NULL; enum lf_err rc = make_dict(r, c, &d);
+    for (size_t i = 0; rc == LF_OK && i < d->n; i++) if (d->v[i].key.type == LF_J_STRING &&
+                                                         d->v[i].key.s.n > 0 &&
+                                                         d->v[i].key.s.s[0] == '_')
+        rc = lf_j_fail(r, LF_E_INVALID, "a namespace's attribute may not start with '_'");
     *out = (struct lf_jv){.type = LF_J_NAMESPACE, .dict = d};
     return rc;
 }

@@ -25,12 +25,12 @@
 /* Ceilings of one template and of one run, generous against any real one. */
 #define LF_J_SOURCE_MAX (1u << 20)
 #define LF_J_NODES_MAX (1u << 18)
-#define LF_J_NESTING_MAX 200        /* tags and parentheses in a template */
-#define LF_J_STEPS_MAX 20000000     /* nodes visited, and work on long values: about a second */
-#define LF_J_DEPTH_MAX 1500         /* nested evaluations: C stack, so macros cannot run away */
-#define LF_J_MEMORY_MAX (256u << 20)
-#define LF_J_VALUE_DEPTH_MAX 200    /* lists in lists */
-#define LF_J_RANGE_MAX 100000       /* the sandbox's own */
+#define LF_J_NESTING_MAX 200    /* tags and parentheses in a template */
+#define LF_J_STEPS_MAX 10000000 /* nodes visited, and work on long values: under a second */
+#define LF_J_DEPTH_MAX 1500     /* nested evaluations: C stack, so macros cannot run away */
+#define LF_J_MEMORY_MAX (128u << 20)
+#define LF_J_VALUE_DEPTH_MAX 200 /* lists in lists */
+#define LF_J_RANGE_MAX 100000    /* the sandbox's own */
 
 /* --- values --- */
 
@@ -44,14 +44,14 @@ enum lf_jtype {
     LF_J_LIST,
     LF_J_TUPLE,
     LF_J_DICT,
-    LF_J_VIEW,      /* dict.keys(), .values(), .items() */
+    LF_J_VIEW, /* dict.keys(), .values(), .items() */
     LF_J_RANGE,
-    LF_J_ITERATOR,  /* a generator: goes once, has no length */
+    LF_J_ITERATOR, /* a generator: goes once, has no length */
     LF_J_NAMESPACE,
     LF_J_LOOP,
     LF_J_MACRO,
-    LF_J_FUNCTION,  /* of the environment: range, namespace... */
-    LF_J_METHOD,    /* of a value: "x".strip */
+    LF_J_FUNCTION, /* of the environment: range, namespace... */
+    LF_J_METHOD,   /* of a value: "x".strip */
     LF_J_JOINER,
     LF_J_CYCLER,
 };
@@ -78,7 +78,7 @@ struct lf_jv {
         bool b;
         int64_t i;
         double d;
-        struct lf_str s; /* STRING: UTF-8. UNDEFINED: what to say when it is used */
+        struct lf_str s;             /* STRING: UTF-8. UNDEFINED: what to say when it is used */
         const struct lf_jlist *list; /* LIST, TUPLE */
         struct lf_jdict *dict;       /* DICT, NAMESPACE */
         const struct lf_jview *view;
@@ -223,8 +223,8 @@ bool lf_jv_truth(struct lf_jv v);
 /* Python's ==. Never fails; values that cannot be equal are not. */
 bool lf_jv_equal(struct lf_jv a, struct lf_jv b);
 /* Python's ordering: *out < 0, 0, > 0. Fails where Python has none. */
-enum lf_err lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b, int *out)
-    LF_MUST_CHECK;
+enum lf_err lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b,
+                          int *out) LF_MUST_CHECK;
 /* Whether a dict may have it as a key. */
 bool lf_jv_hashable(struct lf_jv v);
 /* Code points, items, keys; fails where Python's len() does. */
@@ -253,8 +253,8 @@ void lf_j_print_float(struct lf_buf *out, double d);
 enum lf_err lf_jlist_new(struct lf_jrun *r, size_t n, struct lf_jlist **out) LF_MUST_CHECK;
 enum lf_err lf_jlist_done(struct lf_jrun *r, struct lf_jlist *list, enum lf_jtype type,
                           struct lf_jv *out) LF_MUST_CHECK;
-enum lf_err lf_jtuple2(struct lf_jrun *r, struct lf_jv a, struct lf_jv b, struct lf_jv *out)
-    LF_MUST_CHECK;
+enum lf_err lf_jtuple2(struct lf_jrun *r, struct lf_jv a, struct lf_jv b,
+                       struct lf_jv *out) LF_MUST_CHECK;
 enum lf_err lf_jdict_new(struct lf_jrun *r, size_t cap, struct lf_jdict **out) LF_MUST_CHECK;
 /* Sets or replaces; the key is hashable. */
 enum lf_err lf_jdict_put(struct lf_jrun *r, struct lf_jdict *d, struct lf_jv key,
@@ -267,17 +267,17 @@ struct lf_jv lf_jrange_at(const struct lf_jrange *range, size_t i);
 enum lf_err lf_jiterator_new(struct lf_jrun *r, const struct lf_jlist *items, const char *why,
                              struct lf_jv *out) LF_MUST_CHECK;
 /* Python's list(v): a new list, or v's own items. An iterator is used up. */
-enum lf_err lf_jv_items(struct lf_jrun *r, struct lf_jv v, const struct lf_jlist **out)
-    LF_MUST_CHECK;
+enum lf_err lf_jv_items(struct lf_jrun *r, struct lf_jv v,
+                        const struct lf_jlist **out) LF_MUST_CHECK;
 bool lf_jv_iterable(struct lf_jv v);
 /* `needle in v` */
-enum lf_err lf_jv_contains(struct lf_jrun *r, struct lf_jv v, struct lf_jv needle, bool *out)
-    LF_MUST_CHECK;
+enum lf_err lf_jv_contains(struct lf_jrun *r, struct lf_jv v, struct lf_jv needle,
+                           bool *out) LF_MUST_CHECK;
 /* v[key], v.name as the sandbox does it: undefined where there is none. */
-enum lf_err lf_jv_getitem(struct lf_jrun *r, struct lf_jv v, struct lf_jv key, struct lf_jv *out)
-    LF_MUST_CHECK;
-enum lf_err lf_jv_getattr(struct lf_jrun *r, struct lf_jv v, struct lf_str name, struct lf_jv *out)
-    LF_MUST_CHECK;
+enum lf_err lf_jv_getitem(struct lf_jrun *r, struct lf_jv v, struct lf_jv key,
+                          struct lf_jv *out) LF_MUST_CHECK;
+enum lf_err lf_jv_getattr(struct lf_jrun *r, struct lf_jv v, struct lf_str name,
+                          struct lf_jv *out) LF_MUST_CHECK;
 /* v[start:stop:step]; NONE where one is left out. Fails where v cannot be sliced. */
 enum lf_err lf_jv_slice(struct lf_jrun *r, struct lf_jv v, const struct lf_jv bounds[3],
                         struct lf_jv *out) LF_MUST_CHECK;
@@ -318,17 +318,17 @@ enum lf_err lf_j_percent(struct lf_jrun *r, struct lf_str format, struct lf_jv v
 
 enum lf_jkind {
     /* statements */
-    LF_JN_TEXT,      /* name */
-    LF_JN_PRINT,     /* v: expressions */
-    LF_JN_IF,        /* a: test, body, orelse */
-    LF_JN_FOR,       /* a: target, b: iterable, c: test or NULL, body, orelse */
-    LF_JN_SET,       /* a: target, b: value */
-    LF_JN_SET_BLOCK, /* a: target, b: filters on NULL or NULL, body */
-    LF_JN_MACRO,     /* name, v: names, defaults of the last of them, body */
-    LF_JN_CALL_BLOCK, /* a: call, b: a MACRO node, the caller */
+    LF_JN_TEXT,         /* name */
+    LF_JN_PRINT,        /* v: expressions */
+    LF_JN_IF,           /* a: test, body, orelse */
+    LF_JN_FOR,          /* a: target, b: iterable, c: test or NULL, body, orelse */
+    LF_JN_SET,          /* a: target, b: value */
+    LF_JN_SET_BLOCK,    /* a: target, b: filters on NULL or NULL, body */
+    LF_JN_MACRO,        /* name, v: names, defaults of the last of them, body */
+    LF_JN_CALL_BLOCK,   /* a: call, b: a MACRO node, the caller */
     LF_JN_FILTER_BLOCK, /* a: filters on NULL, body */
-    LF_JN_WITH,      /* v: targets, defaults: values, body */
-    LF_JN_SCOPE,     /* body ({% generation %}) */
+    LF_JN_WITH,         /* v: targets, defaults: values, body */
+    LF_JN_SCOPE,        /* body ({% generation %}) */
     LF_JN_BREAK,
     LF_JN_CONTINUE,
     /* expressions */
@@ -443,7 +443,7 @@ struct lf_jparser {
     unsigned depth;
     bool conditional; /* under an if: an unknown filter is an error only when it is reached */
     const struct lf_jnode *unknown; /* elsewhere: the first such filter or test */
-    unsigned loops;       /* loops around, within this function body */
+    unsigned loops;                 /* loops around, within this function body */
 };
 
 enum lf_err lf_j_parse(struct lf_arena *arena, struct lf_str source, struct lf_jbody *out,
@@ -464,11 +464,11 @@ enum lf_err lf_jp_push(struct lf_jparser *p, struct lf_jnode ***v, size_t *n,
 
 enum lf_err lf_jp_expression(struct lf_jparser *p, struct lf_jnode **out) LF_MUST_CHECK;
 /* A tuple without parentheses, or one expression. `conditional`: a trailing if belongs to it. */
-enum lf_err lf_jp_tuple(struct lf_jparser *p, bool conditional, struct lf_jnode **out)
-    LF_MUST_CHECK;
+enum lf_err lf_jp_tuple(struct lf_jparser *p, bool conditional,
+                        struct lf_jnode **out) LF_MUST_CHECK;
 /* What may stand left of = or of `in`. */
-enum lf_err lf_jp_target(struct lf_jparser *p, bool namespaces, struct lf_jnode **out)
-    LF_MUST_CHECK;
+enum lf_err lf_jp_target(struct lf_jparser *p, bool namespaces,
+                         struct lf_jnode **out) LF_MUST_CHECK;
 /* "| name(args) | ..." after `node`, which may be NULL. */
 enum lf_err lf_jp_filters(struct lf_jparser *p, struct lf_jnode *node, bool first_is_bare,
                           struct lf_jnode **out) LF_MUST_CHECK;
@@ -516,6 +516,7 @@ struct lf_jrun {
     unsigned depth;
     uint64_t steps;
     size_t memory;
+    bool over_memory; /* the LF_E_NO_MEMORY that comes up is LF_J_MEMORY_MAX */
 };
 
 /* An error of the template or of what it was given: "line N: ...". */
@@ -528,28 +529,28 @@ void *lf_j_alloc(struct lf_jrun *r, size_t n);
 enum lf_err lf_j_spend(struct lf_jrun *r, size_t work) LF_MUST_CHECK;
 enum lf_err lf_j_run(struct lf_jrun *r, const struct lf_jbody *body) LF_MUST_CHECK;
 
-enum lf_err lf_j_eval(struct lf_jrun *r, const struct lf_jnode *node, struct lf_jv *out)
-    LF_MUST_CHECK;
+enum lf_err lf_j_eval(struct lf_jrun *r, const struct lf_jnode *node,
+                      struct lf_jv *out) LF_MUST_CHECK;
 enum lf_err lf_j_call(struct lf_jrun *r, struct lf_jv callee, const struct lf_jcall *c,
                       struct lf_jv *out) LF_MUST_CHECK;
 enum lf_err lf_j_call_macro(struct lf_jrun *r, const struct lf_jmacro *m, const struct lf_jcall *c,
                             const struct lf_jv *caller, struct lf_jv *out) LF_MUST_CHECK;
-enum lf_err lf_j_eval_args(struct lf_jrun *r, const struct lf_jargs *args, struct lf_jcall *out)
-    LF_MUST_CHECK;
+enum lf_err lf_j_eval_args(struct lf_jrun *r, const struct lf_jargs *args,
+                           struct lf_jcall *out) LF_MUST_CHECK;
 /* Applies the filters of `node`, whose innermost has no operand, to v. */
 enum lf_err lf_j_eval_filters(struct lf_jrun *r, const struct lf_jnode *node, struct lf_jv v,
                               struct lf_jv *out) LF_MUST_CHECK;
 enum lf_err lf_j_binary(struct lf_jrun *r, enum lf_jop op, struct lf_jv a, struct lf_jv b,
                         struct lf_jv *out) LF_MUST_CHECK;
-enum lf_err lf_j_assign(struct lf_jrun *r, const struct lf_jnode *target, struct lf_jv v)
-    LF_MUST_CHECK;
+enum lf_err lf_j_assign(struct lf_jrun *r, const struct lf_jnode *target,
+                        struct lf_jv v) LF_MUST_CHECK;
 enum lf_err lf_j_bind(struct lf_jrun *r, struct lf_str name, struct lf_jv v) LF_MUST_CHECK;
 enum lf_err lf_j_lookup(struct lf_jrun *r, struct lf_str name, struct lf_jv *out) LF_MUST_CHECK;
 /* A new innermost scope; the caller puts the old one back. */
 enum lf_err lf_j_push_scope(struct lf_jrun *r, struct lf_jscope *parent) LF_MUST_CHECK;
 /* loop.name */
-enum lf_err lf_j_loop_attr(struct lf_jrun *r, struct lf_jloop *loop, struct lf_str name, bool *found,
-                           struct lf_jv *out) LF_MUST_CHECK;
+enum lf_err lf_j_loop_attr(struct lf_jrun *r, struct lf_jloop *loop, struct lf_str name,
+                           bool *found, struct lf_jv *out) LF_MUST_CHECK;
 
 /* loop.cycle or loop.changed, to be called (functions.c) */
 enum lf_err lf_j_loop_method(struct lf_jrun *r, struct lf_jloop *loop, bool changed,
@@ -571,8 +572,8 @@ struct lf_jbound {
 };
 /* `params` is NULL-terminated; the first n_required must be there. */
 enum lf_err lf_j_bind_args(struct lf_jrun *r, const char *what, const struct lf_jcall *c,
-                           const char *const *params, size_t n_required, struct lf_jbound *out)
-    LF_MUST_CHECK;
+                           const char *const *params, size_t n_required,
+                           struct lf_jbound *out) LF_MUST_CHECK;
 
 struct lf_jfilter_def {
     const char *name;

@@ -163,8 +163,8 @@ static size_t digits_end(const struct lexer *x, size_t i)
 {
     size_t end = i;
     while (end < x->s.n &&
-           (is_digit(x->s.s[end]) || (end > i && x->s.s[end] == '_' && end + 1 < x->s.n &&
-                                      is_digit(x->s.s[end + 1]))))
+           (is_digit(x->s.s[end]) ||
+            (end > i && x->s.s[end] == '_' && end + 1 < x->s.n && is_digit(x->s.s[end + 1]))))
         end++;
     return end;
 }
@@ -257,7 +257,7 @@ static enum lf_err lex_int(struct lexer *x)
 
 static int hex_digit(char c)
 {
-    return is_digit(c) ? c - '0'
+    return is_digit(c)                              ? c - '0'
            : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
                                                     : -1;
 }
@@ -400,8 +400,8 @@ static enum lf_err lex_tag(struct lexer *x, bool variable)
         count_lines(x);
         size_t end = x->n_open == 0 ? tag_end(x, x->i, close) : 0;
         if (end) {
-            enum lf_err rc = push(x, variable ? LF_JT_VARIABLE_END : LF_JT_BLOCK_END,
-                                  (struct lf_str){close, 2});
+            enum lf_err rc =
+                push(x, variable ? LF_JT_VARIABLE_END : LF_JT_BLOCK_END, (struct lf_str){close, 2});
             x->i = end;
             return rc;
         }

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
-/* The n-th argument as a string; `or_none`: None and nothing are an empty *out with *given false. */
+/* The n-th argument as a string; `or_none`: None and nothing are an empty *out with *given false.
+ */
 static enum lf_err string_arg(struct lf_jrun *r, const struct lf_jbound *a, size_t i, bool or_none,
                               struct lf_str *out, bool *given)
 {
@@ -18,8 +19,7 @@ static enum lf_err string_arg(struct lf_jrun *r, const struct lf_jbound *a, size
     if (a->v[i].type == LF_J_UNDEFINED)
         return lf_j_fail_undefined(r, a->v[i]);
     if (a->v[i].type != LF_J_STRING)
-        return lf_j_fail(r, LF_E_INVALID, "a string is needed, not '%s'",
-                         lf_jv_type_name(a->v[i]));
+        return lf_j_fail(r, LF_E_INVALID, "a string is needed, not '%s'", lf_jv_type_name(a->v[i]));
     *out = a->v[i].s;
     return LF_OK;
 }
@@ -40,9 +40,8 @@ static enum lf_err int_arg(struct lf_jrun *r, const struct lf_jbound *a, size_t 
 /* Markup escapes the arguments of its methods, which is not done here. */
 static enum lf_err refuse_markup(struct lf_jrun *r, struct lf_jv self)
 {
-    return self.special
-               ? lf_j_fail(r, LF_E_UNSUPPORTED, "this method of Markup is not supported")
-               : LF_OK;
+    return self.special ? lf_j_fail(r, LF_E_UNSUPPORTED, "this method of Markup is not supported")
+                        : LF_OK;
 }
 
 /* --- strings: stripping --- */
@@ -371,8 +370,7 @@ static enum lf_err m_count(struct lf_jrun *r, struct lf_jv self, const struct lf
 
 static bool has_affix(struct lf_str s, struct lf_str affix, bool end)
 {
-    return affix.n <= s.n &&
-           memcmp(end ? s.s + s.n - affix.n : s.s, affix.s, affix.n) == 0;
+    return affix.n <= s.n && memcmp(end ? s.s + s.n - affix.n : s.s, affix.s, affix.n) == 0;
 }
 
 /* startswith and endswith: one string, or a tuple of which any will do. */
@@ -573,18 +571,28 @@ static enum lf_err m_isdigit(struct lf_jrun *r, struct lf_jv self, const struct 
 
 /* --- strings: format --- */
 
-static const struct lf_jv *format_field(const struct lf_jcall *c, struct lf_str name, size_t *next)
+/* Fields are numbered by the format or by their order, not both. */
+struct numbering {
+    size_t next;
+    bool by_order, by_number;
+};
+
+/* The value of a field; NULL: there is none. */
+static const struct lf_jv *format_field(const struct lf_jcall *c, struct lf_str name,
+                                        struct numbering *numbers)
 {
     size_t i = 0;
-    bool digits = name.n > 0;
-    for (size_t k = 0; k < name.n; k++) {
-        digits &= name.s[k] >= '0' && name.s[k] <= '9' && name.n < 6;
+    bool digits = name.n > 0 && name.n < 6;
+    for (size_t k = 0; k < name.n && digits; k++) {
+        digits = name.s[k] >= '0' && name.s[k] <= '9';
         i = 10 * i + (size_t)(name.s[k] - '0');
     }
     if (name.n == 0)
-        i = (*next)++;
+        i = numbers->next++;
+    numbers->by_order |= name.n == 0;
+    numbers->by_number |= digits;
     if (name.n == 0 || digits)
-        return i < c->n ? &c->v[i] : NULL;
+        return i < c->n && !(numbers->by_order && numbers->by_number) ? &c->v[i] : NULL;
     for (size_t k = 0; k < c->n_kw; k++)
         if (c->kw[k].name.n == name.n && memcmp(c->kw[k].name.s, name.s, name.n) == 0)
             return &c->kw[k].value;
@@ -596,7 +604,7 @@ static enum lf_err m_format(struct lf_jrun *r, struct lf_jv self, const struct l
                             struct lf_jv *out)
 {
     struct lf_buf b;
-    size_t next = 0;
+    struct numbering numbers = {0};
     struct lf_str s = self.s;
     enum lf_err rc = refuse_markup(r, self);
     lf_buf_init(&b, LF_J_MEMORY_MAX);
@@ -613,11 +621,11 @@ static enum lf_err m_format(struct lf_jrun *r, struct lf_jv self, const struct l
         bool plain = close != NULL;
         for (size_t k = 0; k < name.n; k++)
             plain &= name.s[k] == '\0' || !strchr(".[!:{", name.s[k]);
-        const struct lf_jv *v = plain ? format_field(c, name, &next) : NULL;
+        const struct lf_jv *v = plain ? format_field(c, name, &numbers) : NULL;
         if (close && !plain)
             rc = lf_j_fail(r, LF_E_UNSUPPORTED, "format() with more than names");
         else if (!v)
-            rc = lf_j_fail(r, LF_E_INVALID, "format() without the value it needs");
+            rc = lf_j_fail(r, LF_E_INVALID, "format() without the value a field needs");
         else
             rc = lf_jv_print(r, &b, *v);
         i += name.n + 1;
@@ -789,8 +797,8 @@ static const struct lf_jmethod_def string_methods[] = {
 };
 
 static const struct lf_jmethod_def dict_methods[] = {
-    {"get", m_get},   {"items", m_items},   {"keys", m_keys}, {"values", m_values},
-    {"copy", m_copy}, {"fromkeys", NULL},   {NULL, NULL},
+    {"get", m_get},   {"items", m_items}, {"keys", m_keys}, {"values", m_values},
+    {"copy", m_copy}, {"fromkeys", NULL}, {NULL, NULL},
 };
 
 static const struct lf_jmethod_def list_methods[] = {

@@ -75,8 +75,7 @@ enum lf_err lf_jp_expect_name(struct lf_jparser *p, struct lf_str *out)
     return LF_OK;
 }
 
-enum lf_err lf_jp_push(struct lf_jparser *p, struct lf_jnode ***v, size_t *n,
-                       struct lf_jnode *node)
+enum lf_err lf_jp_push(struct lf_jparser *p, struct lf_jnode ***v, size_t *n, struct lf_jnode *node)
 {
     bool full = *n == 0 || (*n >= 4 && (*n & (*n - 1)) == 0); /* room for 4, then powers of two */
     if (full) {
@@ -163,8 +162,9 @@ static enum lf_err body_until(struct lf_jparser *p, const struct ends *ends, str
             if (rc == LF_OK)
                 rc = expect_block_end(p);
         } else {
-            return ends ? lf_jp_fail(p, "unexpected end of template, looking for %s", ends->names[0])
-                        : LF_OK;
+            return ends
+                       ? lf_jp_fail(p, "unexpected end of template, looking for %s", ends->names[0])
+                       : LF_OK;
         }
         if (rc == LF_OK && p->unknown)
             rc = lf_jp_fail(p, "no %s named '%.*s'",

@@ -28,6 +28,7 @@ void *lf_j_alloc(struct lf_jrun *r, size_t n)
 {
     if (n > LF_J_MEMORY_MAX || r->memory + n > LF_J_MEMORY_MAX) {
         lf_j_fail(r, LF_E_TOO_BIG, "the template needs over %u bytes", LF_J_MEMORY_MAX);
+        r->over_memory = true;
         return NULL;
     }
     void *p = lf_arena_alloc(&r->arena, n);
@@ -219,7 +220,8 @@ static enum lf_err bind_rest(struct lf_jrun *r, const struct lf_jnode *node,
         if (!is_parameter(node, c->kw[i].name))
             rc = lf_jdict_put(r, d, lf_jv_str(c->kw[i].name.s, c->kw[i].name.n), c->kw[i].value);
     if (rc == LF_OK && node->catches_kwargs)
-        rc = lf_j_bind(r, (struct lf_str){"kwargs", 6}, (struct lf_jv){.type = LF_J_DICT, .dict = d});
+        rc = lf_j_bind(r, (struct lf_str){"kwargs", 6},
+                       (struct lf_jv){.type = LF_J_DICT, .dict = d});
     return rc;
 }
 
@@ -235,8 +237,8 @@ static enum lf_err bind_macro(struct lf_jrun *r, const struct lf_jnode *node,
         rc = lf_j_fail(r, LF_E_INVALID, "macro '%.*s' takes not more than %zu arguments",
                        (int)node->name.n, node->name.s, node->n);
     if (rc == LF_OK && caller && !node->has_caller)
-        rc = lf_j_fail(r, LF_E_INVALID, "macro '%.*s' has no use for a caller",
-                       (int)node->name.n, node->name.s);
+        rc = lf_j_fail(r, LF_E_INVALID, "macro '%.*s' has no use for a caller", (int)node->name.n,
+                       node->name.s);
     if (rc == LF_OK && (node->catches_kwargs || node->catches_varargs))
         rc = bind_rest(r, node, c);
     if (rc == LF_OK && node->has_caller && !is_parameter(node, (struct lf_str){"caller", 6}))
@@ -382,8 +384,8 @@ static enum lf_err loop_neighbour(struct lf_jrun *r, struct lf_jloop *loop, bool
     return rc;
 }
 
-enum lf_err lf_j_loop_attr(struct lf_jrun *r, struct lf_jloop *loop, struct lf_str name, bool *found,
-                           struct lf_jv *out)
+enum lf_err lf_j_loop_attr(struct lf_jrun *r, struct lf_jloop *loop, struct lf_str name,
+                           bool *found, struct lf_jv *out)
 {
     static const char *const names[] = {"index",  "index0", "revindex", "revindex0", "length",
                                         "first",  "last",   "previtem", "nextitem",  "depth",

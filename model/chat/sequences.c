@@ -5,8 +5,7 @@
 #include <string.h>
 
 #define FILTER(name)                                                                               \
-    enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c,                  \
-                     struct lf_jv *out)
+    enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c, struct lf_jv *out)
 
 static const char *const no_params[] = {NULL};
 
@@ -165,8 +164,7 @@ FILTER(lf_jf_last)
         rc = lf_jv_items(r, v, &items);
     if (rc != LF_OK)
         return rc;
-    *out = items->n ? items->v[items->n - 1]
-                    : lf_jv_undefined("no last item, sequence was empty");
+    *out = items->n ? items->v[items->n - 1] : lf_jv_undefined("no last item, sequence was empty");
     return LF_OK;
 }
 

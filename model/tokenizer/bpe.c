@@ -476,7 +476,7 @@ static enum lf_err encode_cached(const struct lf_tok_bpe *b, struct lf_tok_scrat
         return lf_ids_append(out, c->ids, c->n_ids);
     size_t before = out->n;
     enum lf_err rc = encode_new(b, x, out, word, n);
-    if (rc == LF_OK)
+    if (rc == LF_OK && out->n > before)
         cache_put(b, hash, word, n, out->ids + before, out->n - before);
     return rc;
 }

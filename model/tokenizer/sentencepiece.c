@@ -46,7 +46,7 @@ static void drop(struct lf_str *m, size_t n)
 static bool read_field(struct lf_str *m, struct field *f)
 {
     uint64_t key;
-    if (!read_varint(m, &key) || key >> 3 > UINT32_MAX)
+    if (!read_varint(m, &key) || key >> 3 > UINT32_MAX || key >> 3 == 0)
         return false;
     *f = (struct field){.number = (uint32_t)(key >> 3), .wire = (uint32_t)(key & 7)};
     size_t fixed = f->wire == WIRE_FIXED32 ? 4 : f->wire == WIRE_FIXED64 ? 8 : 0;

@@ -1,11 +1,12 @@
 /* LIBS: lf_daemon lf_trainer lf_model lf_gpu lf_meta lf_core */
 /* The engine on the embedded base: generations in company, adapters that take turns in a slot,
  * cancels, full queues, and trainings beside serving that survive a stop. */
-#include "daemon_rig.h"
+#include "tests/unit/daemon_rig.h"
 
 #include "core/clock.h"
 #include "daemon/engine/engine.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 
 struct bench {
@@ -22,7 +23,7 @@ static void engine_up(struct bench *b)
     must(lf_engine_start(&b->engine, &b->options, b->cache_dir, b->counters, &diag), &diag);
     uint64_t end = lf_clock_ns() + 60000000000u;
     while (lf_engine_state(b->engine) == LF_ENGINE_LOADING && lf_clock_ns() < end)
-        usleep(2000);
+        poll(NULL, 0, 2);
     if (lf_engine_state(b->engine) != LF_ENGINE_READY)
         must(lf_engine_why(b->engine, &diag), &diag);
 }
@@ -173,7 +174,7 @@ static void a_cancelled_generation_leaves_at_once(void **state)
     lf_generation_release(ask(b, &no_adapter, 1500)); /* nobody listens: the same */
     uint64_t end = lf_clock_ns() + 10000000000u;
     do {
-        usleep(10000);
+        poll(NULL, 0, 10);
         lf_engine_status(b->engine, &s);
     } while ((s.gen.live > 0 || s.waiting > 0) && lf_clock_ns() < end);
     assert_int_equal(s.gen.live, 0);
@@ -207,7 +208,7 @@ static void what_does_not_fit_is_refused(void **state)
     engine_down(b);
 }
 
-/* ---- Trainings -------------------------------------------------------------------------------- */
+/* ---- Trainings ------------------------------------------------------------------------------- */
 
 struct heard {
     atomic_int started, steps, ended;
@@ -267,7 +268,7 @@ static void wait_for(atomic_int *what, int n)
 {
     uint64_t end = lf_clock_ns() + 60000000000u;
     while (atomic_load(what) < n && lf_clock_ns() < end)
-        usleep(2000);
+        poll(NULL, 0, 2);
     assert_true(atomic_load(what) >= n);
 }
 

@@ -206,7 +206,8 @@ static void counters_print_as_prometheus_reads_them(void **state)
     lf_histogram_add(&c->queue_seconds, 1000);
     assert_int_equal(lf_counters_print(c, lf_routes, lf_routes_n, &b), LF_OK);
     char line[128];
-    snprintf(line, sizeof line, "{method=\"GET\",route=\"%s\",code=\"200\"} 2\n", lf_routes[1].path);
+    snprintf(line, sizeof line, "{method=\"GET\",route=\"%s\",code=\"200\"} 2\n",
+             lf_routes[1].path);
     assert_non_null(strstr(b.data, line));
     assert_non_null(strstr(b.data, "{method=\"\",route=\"\",code=\"404\"} 1\n"));
     assert_non_null(strstr(b.data, "lorafs_queue_seconds_bucket{le=\"0.0025\"} 0\n"));

@@ -1,6 +1,6 @@
 /* LIBS: lf_daemon lf_meta lf_core */
 /* The registry: what goes in, what is refused, what is shown, and what a crash may have left. */
-#include "daemon_rig.h"
+#include "tests/unit/daemon_rig.h"
 
 #include "core/json.h"
 #include "trainer/settings.h"
@@ -65,9 +65,9 @@ static void names_are_checked_and_unique(void **state)
 {
     struct rig *r = *state;
     struct lf_diag diag;
-    static const char *const bad[] = {"", ".", "..", ".x", "a/b", "a b", "\xc3\xa4",
-                                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                      "aaa"};
+    static const char *const bad[] = {
+        "", ".", "..", ".x", "a/b", "a b", "\xc3\xa4",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(lf_registry_create(r->registry, bad[i], NULL, &diag), LF_E_INVALID);
     make(r, "a");
@@ -109,9 +109,8 @@ static void a_bad_file_is_refused_and_named_and_the_old_one_stays(void **state)
     make(r, "a");
     must(rig_put_text(r, "a", "dataset.jsonl", "{\"prompt\":\"a\",\"completion\":\"b\"}\n", &diag),
          &diag);
-    assert_int_equal(rig_put_text(r, "a", "dataset.jsonl",
-                                  "{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\":1}\n", &diag),
-                     LF_E_INVALID);
+    static const char second_is_bad[] = "{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\":1}\n";
+    assert_int_equal(rig_put_text(r, "a", "dataset.jsonl", second_is_bad, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "line 2"));
     struct lf_adapter_view v;
     must(lf_registry_view(r->registry, "a", &v, &diag), &diag);

@@ -2,11 +2,13 @@
 """Chat templates: our interpreter against jinja2 as transformers sets it up.
 
     chat_oracle.py RENDER_LINES [--random N] [--seed S] [--only NAME]
+    chat_oracle.py --answer < questions.jsonl > chat_cases.jsonl
 
 Every template of $LF_TOKENIZERS (or of the unpacked archive) and of $LF_SHARED/golden is rendered
 with fixed and random conversations; then small random templates are. The text, or the fact that
 there is an error, must agree. A random template that we refuse as not supported is counted, not
-compared; a real one may not be refused. Exits 77 without jinja2.
+compared; a real one may not be refused. Exits 77 without jinja2. --answer adds jinja2's answers to
+questions ({"template", "vars", ...}), which is how chat_cases.jsonl was made and can be extended.
 """
 import argparse
 import glob
@@ -70,7 +72,8 @@ TOOLS = [{"type": "function", "function": {
 
 def call(name="get_weather", identifier="abc123xyz", arguments=None):
     return {"id": identifier, "type": "function", "function": {
-        "name": name, "arguments": {"city": "Paris", "days": 3} if arguments is None else arguments}}
+        "name": name,
+        "arguments": {"city": "Paris", "days": 3} if arguments is None else arguments}}
 
 
 def conversations():
@@ -133,7 +136,9 @@ def random_conversation(rng):
         messages.append({"role": "system", "content": content()})
     roles = ["user", "assistant"]
     for i in range(rng.randrange(7)):
-        role = roles[i % 2] if rng.random() < 0.85 else rng.choice(["user", "tool", "system", "odd"])
+        role = roles[i % 2]
+        if rng.random() < 0.15:
+            role = rng.choice(["user", "tool", "system", "odd"])
         m = {"role": role, "content": content()}
         if role == "assistant" and rng.random() < 0.3:
             m["tool_calls"] = [call(rng.choice(["now", "get_weather"]),
@@ -172,7 +177,8 @@ PLAIN = {
     "dict": ["d", "{}", "{'a': 1, 'b': [2]}", "dict(a=1, b='x')", "{1: 2, none: 'n', 'z': true}",
              "messages[1]", "nested[0]", "dict([('k', 1)])"],
     "dicts": ["messages", "nested", "[d]", "[]", "messages[1:]", "messages + nested"],
-    "any": ["nothing", "missing", "x", "none", "mixed", "missing.y", "messages[9]", "ns", "d['no']"],
+    "any": ["nothing", "missing", "x", "none", "mixed", "missing.y", "messages[9]", "ns",
+            "d['no']"],
 }
 FROM = [
     ("str", "str", ["trim", "upper", "lower", "title", "capitalize", "string", "replace('l', 'LL')",
@@ -180,7 +186,8 @@ FROM = [
                     "indent('> ', blank=true)", "e", "trim('x H')", "reverse", "default('D')",
                     "d('D', true)", "tojson", "tojson(ensure_ascii=true)", "first", "last"]),
     ("str", "num", ["length", "count", "int", "float", "int(5)", "float(1.5)"]),
-    ("str", "list", ["list", "sort", "unique | list", "map('upper') | list", "list | reverse | list"]),
+    ("str", "list", ["list", "sort", "unique | list", "map('upper') | list",
+                     "list | reverse | list"]),
     ("num", "num", ["abs", "round", "round(1)", "round(1, 'ceil')", "round(0, 'floor')", "int",
                     "float", "default(1)"]),
     ("num", "str", ["string", "tojson"]),
@@ -189,7 +196,8 @@ FROM = [
                      "tojson(separators=(',', ':'))", "join('<')"]),
     ("list", "list", ["list", "sort", "sort(reverse=true)", "unique | list", "select | list",
                       "reject('none') | list", "select('odd') | list", "map('string') | list",
-                      "select('equalto', 1) | list", "reverse | list", "select('in', [1, 'a']) | list",
+                      "select('equalto', 1) | list", "reverse | list",
+                      "select('in', [1, 'a']) | list",
                       "sort(case_sensitive=true)", "map('default', 4) | list", "reverse", "unique",
                       "select('string')", "reject('greaterthan', 1) | list"]),
     ("dict", "str", ["tojson", "tojson(indent=2)", "tojson(sort_keys=true)", "string", "join(',')",
@@ -412,6 +420,13 @@ def compare(name, questions, answers, may_refuse, show=5):
     return bad, refused, errors
 
 
+def sample_conversations():
+    real = os.environ.get("LF_TOKENIZERS", "tokenizers")
+    for path in sorted(glob.glob(real + "/mistral-tests/samples/*/sample.json")):
+        sample = json.load(open(path, encoding="utf-8"))
+        yield {k: sample[k] for k in ("messages", "tools") if k in sample}
+
+
 def real_templates():
     shared = os.environ.get("LF_SHARED", "../shared")
     real = os.environ.get("LF_TOKENIZERS", "tokenizers")
@@ -422,14 +437,21 @@ def real_templates():
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("program")
+    p.add_argument("program", nargs="?")
+    p.add_argument("--answer", action="store_true")
     p.add_argument("--random", type=int, default=400)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--only", default="")
     a = p.parse_args()
+    if a.answer:
+        for line in sys.stdin:
+            q = {"vars": {}, "bos": "<s>", "eos": "</s>", "generate": False, **json.loads(line)}
+            q = {k: v for k, v in q.items() if k not in ("text", "error")}
+            print(json.dumps({**q, **expected(q["template"], q)}, ensure_ascii=False))
+        return 0
     rng = random.Random(a.seed)
     bad = total = errors = 0
-    fixed = list(conversations())
+    fixed = list(conversations()) + list(sample_conversations())
     for path in real_templates():
         if a.only not in path:
             continue

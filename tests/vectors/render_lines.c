@@ -20,10 +20,9 @@ static json_t *answer(const json_t *question)
     struct lf_chat *chat = NULL;
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    enum lf_err rc =
-        lf_chat_parse(&chat, json_string_value(source), json_string_length(source),
-                      json_string_value(json_object_get(question, "bos")),
-                      json_string_value(json_object_get(question, "eos")), &diag);
+    enum lf_err rc = lf_chat_parse(&chat, json_string_value(source), json_string_length(source),
+                                   json_string_value(json_object_get(question, "bos")),
+                                   json_string_value(json_object_get(question, "eos")), &diag);
     if (rc == LF_OK)
         rc = lf_chat_render(chat, &text, json_object_get(question, "vars"),
                             json_is_true(json_object_get(question, "generate")), &diag);

@@ -84,15 +84,6 @@ static bool next_stretch(struct lf_stream *s, struct stretch *out,
     return out->N > 0;
 }
 
-/* The least scratch that next_stretch makes headway with. */
-static bool has_scratch(struct lf_stream *s, int K)
-{
-    if (rows_that_fit(s, K) > 0)
-        return true;
-    lf_cuda_note(lf_cuda_of(s)->dev, cudaErrorMemoryAllocation);
-    return false;
-}
-
 static void dense(struct lf_stream *s, const struct lf_linear_args *a)
 {
     int p = 0, row = 0;
@@ -121,8 +112,6 @@ void lf_cuda_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a)
     g.ldy = a->lddx, g.ldx = a->lddy, g.ldw = g.N;
     g.trans = true;
     g.accumulate = a->accumulate;
-    if (a->w[0]->kind != LF_WEIGHT_BF16 && !has_scratch(s, a->w[0]->K))
-        return;
     while (next_stretch(s, &t, a->w, a->col, a->n, &p, &row)) {
         g.w = t.w;
         g.K = t.N;
@@ -199,7 +188,7 @@ void lf_cuda_linear(struct lf_stream *s, const struct lf_linear_args *a)
     }
     if (a->T <= ROWS_MAX && all_bf16(a))
         lf_cuda_bf16_rows(s, a);
-    else if (a->w[0]->kind == LF_WEIGHT_BF16 || has_scratch(s, a->w[0]->K))
+    else
         dense(s, a);
 }
 

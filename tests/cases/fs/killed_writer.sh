@@ -1,4 +1,4 @@
-# A writer that is killed closes like any other; the line it was cut off in gives it away.
+# A writer that is killed closes like any other; what it wrote is not taken for a data set.
 . "$TEST_LIB/common.sh"
 start_daemon
 start_mount
@@ -6,14 +6,27 @@ start_mount
 make_adapter task
 rows 4 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
-(
-    rows 2 blue
-    printf '{"prompt": "Item 3 is", "comp'
-    sleep 60
-) | cat >"$MODEL/task/dataset.jsonl" &
-cat=$!
-wait_until 10 grep -q comp "$MODEL/task/dataset.jsonl" || fail "nothing was written"
-kill -KILL "$cat"
-wait_status task 'dataset.jsonl: line 3'
-[ "$(cat "$MODEL/task/dataset.jsonl")" = "$(rows 4 red)" ]
-[ "$(versions_of task)" = 1 ]
+
+# killed SIGNAL TEXT: a writer that dies after TEXT.
+killed() {
+    local writer
+    mkfifo "$WORK/pipe"
+    cat "$WORK/pipe" >"$MODEL/task/dataset.jsonl" &
+    writer=$!
+    exec 3>"$WORK/pipe"
+    echo "$2" >&3
+    wait_until 10 grep -q green "$MODEL/task/dataset.jsonl" || fail "nothing was written"
+    kill "-$1" "$writer"
+    wait "$writer" || true
+    exec 3>&-
+    rm "$WORK/pipe"
+    sleep 0.5
+    [ "$(cat "$MODEL/task/dataset.jsonl")" = "$(rows 4 red)" ] || fail "$1: the file has changed"
+    [ "$(versions_of task)" = 1 ] || fail "$1: it was trained"
+}
+killed KILL "$(rows 2 green)"$'\n{"prompt": "cut o'
+killed TERM "$(rows 2 green)"$'\n{"prompt": "cut o'
+killed KILL "$(rows 2 green)" # cut off between lines: whole, as far as one can see
+
+rows 3 blue >"$MODEL/task/dataset.jsonl"
+wait_status task '^ready v2$'

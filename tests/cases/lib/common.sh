@@ -78,6 +78,7 @@ kill_daemon() {
 
 # start_mount [OPTION...]
 start_mount() {
+    [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "there is no /dev/fuse for us"
     mkdir -p "$MNT"
     "$BIN/lorafs" mount --foreground "$@" "unix:$SOCK" "$MNT" 2>>"$WORK/mount.log" &
     MOUNT=$!
@@ -172,5 +173,4 @@ finish() {
 trap finish EXIT
 trap 'say "line $LINENO: $BASH_COMMAND"' ERR
 
-[ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "there is no /dev/fuse for us"
 touch "$WORK/daemon.log" "$WORK/mount.log"

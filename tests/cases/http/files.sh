@@ -1,0 +1,55 @@
+# Files by HTTP: what is put reads back, whole and in ranges; what is refused is named and leaves the old.
+. "$TEST_LIB/http.sh"
+serve --train-tokens 0
+
+new_adapter task
+printf '0123456789' >"$WORK/prompt"
+put task prompt "$WORK/prompt"
+[ "$(call GET /v1/adapters/task/files/prompt)" = 0123456789 ]
+[ "$(call GET /v1/adapters/task/files/prompt -H 'Range: bytes=3-5')" = 345 ]
+[ "$(call GET /v1/adapters/task/files/prompt -H 'Range: bytes=-2')" = 89 ]
+answers_with 206 GET /v1/adapters/task/files/prompt -H 'Range: bytes=8-100'
+answers_with 416 GET /v1/adapters/task/files/prompt -H 'Range: bytes=10-'
+curl -sSI "$URL/v1/adapters/task/files/prompt" | grep -qi '^content-length: 10'
+
+answers_with 404 GET /v1/adapters/task/files/dataset.jsonl
+answers_with 404 GET /v1/adapters/task/files/../../state/data.mdb --path-as-is
+answers_with 404 GET /v1/adapters/task/files/%2e%2e/%2e%2e/state/data.mdb
+answers_with 404 GET /v1/adapters/none/files/prompt
+answers_with 403 PUT /v1/adapters/task/files/log -d x
+answers_with 403 DELETE /v1/adapters/task/files/log
+answers_with 405 POST /v1/adapters/task/files/prompt -d x
+grep -q '"code":"unsupported"' "$WORK/body"
+
+# Line 2 is broken: 422 names it, `status` names it, the first data set is still there.
+rows 3 red >"$WORK/good"
+put task dataset.jsonl "$WORK/good"
+{ rows 1 red; echo '{"prompt": "x"'; rows 1 red; } >"$WORK/bad"
+answers_with 422 PUT /v1/adapters/task/files/dataset.jsonl --data-binary "@$WORK/bad"
+grep -q 'line 2' "$WORK/body"
+[ "$(status_line task | grep -c '^failed: dataset.jsonl: line 2')" = 1 ]
+call GET /v1/adapters/task/files/dataset.jsonl | cmp - "$WORK/good"
+put task dataset.jsonl "$WORK/good"
+[ "$(status_line task)" = empty ]
+
+for config in '{"rank": 0}' '{"rank": "x"}' '{"nonsense": 1}' '[]' '{' '' '{"base": "other"}'; do
+    answers_with 422 PUT /v1/adapters/task/files/config.json --data-binary "$config"
+done
+
+# The generation tells whether the tree changed.
+generation=$(call GET /v1/tree | sed 's/.*"generation":\([0-9]*\).*/\1/')
+answers_with 304 GET "/v1/tree?since=$generation"
+put task prompt "$WORK/prompt" >/dev/null
+answers_with 200 GET "/v1/tree?since=$generation"
+
+call POST /v1/adapters/task/rename -d '{"to": "other"}' >/dev/null
+answers_with 404 GET /v1/adapters/task
+new_adapter task
+answers_with 409 POST /v1/adapters/task/rename -d '{"to": "other"}'
+call DELETE /v1/adapters/task >/dev/null
+answers_with 404 DELETE /v1/adapters/task
+
+# A killed daemon has it all.
+kill_daemon
+serve --train-tokens 0
+call GET /v1/adapters/other/files/dataset.jsonl | cmp - "$WORK/good"

@@ -1,0 +1,22 @@
+# A hundred streams at once: all end whole, and nothing else has to wait for them.
+. "$TEST_LIB/http.sh"
+serve
+clients=
+for i in $(seq 100); do
+    curl -sS -N "$URL/v1/completions" -d "{\"prompt\": \"The old man number $i\", \"max_tokens\": 24,
+        \"ignore_eos\": true, \"stream\": true}" >"$WORK/stream.$i" &
+    clients="$clients $!"
+done
+wait_until 20 metric_is requests_live 100 || say "at most $(metric requests_live) live"
+start=$(date +%s%N)
+call GET /v1/tree >/dev/null
+[ $((($(date +%s%N) - start) / 1000000)) -lt 5000 ] || fail "a listing waited for the streams"
+for client in $clients; do
+    wait "$client" || fail "a stream failed"
+done
+for i in $(seq 100); do
+    tail -n 2 "$WORK/stream.$i" | grep -q 'data: \[DONE\]' || fail "stream $i is cut off"
+    grep -q '"finish_reason":"length"' "$WORK/stream.$i" || fail "stream $i did not end by length"
+done
+wait_until 5 metric_is requests_live 0
+[ "$(metric kv_pages)" = "$(metric kv_pages_free)" ]

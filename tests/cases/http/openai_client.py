@@ -1,0 +1,94 @@
+"""What a program that speaks OpenAI's API sees. URL: the daemon; adapter `red` answers " red"."""
+import os
+
+import openai
+
+client = openai.OpenAI(base_url=os.environ["URL"] + "/v1", api_key="none", max_retries=0)
+
+
+def expect(condition, text):
+    if not condition:
+        raise SystemExit(f"check failed: {text}")
+
+
+names = [m.id for m in client.models.list()]
+expect(names == ["chatty", "red"], f"models: {names}")
+expect(client.models.retrieve("red").id == "red", "retrieve")
+
+# In one piece
+r = client.completions.create(model="red", prompt="Item 3 is", max_tokens=4, temperature=0)
+expect("red" in r.choices[0].text, f"red says {r.choices[0].text!r}")
+expect(r.usage.total_tokens == r.usage.prompt_tokens + r.usage.completion_tokens, "usage")
+base = client.completions.create(model="", prompt="Item 3 is", max_tokens=8, temperature=0)
+expect("red" not in base.choices[0].text and base.model == "chatty", "the base by \"\"")
+expect(base.choices[0].finish_reason == "length" and base.usage.completion_tokens == 8, "length")
+
+# The same, streamed, joins to the same text
+parts = list(client.completions.create(model="", prompt="Item 3 is", max_tokens=8, temperature=0,
+                                       stream=True, stream_options={"include_usage": True}))
+text = "".join(p.choices[0].text for p in parts if p.choices)
+expect(text == base.choices[0].text, f"streamed {text!r}, whole {base.choices[0].text!r}")
+expect(parts[-1].usage.completion_tokens == 8 and not parts[-1].choices, "usage at the end")
+expect([p.choices[0].finish_reason for p in parts if p.choices][-1] == "length", "finish")
+
+# Stop strings, also where they begin inside one token and end in another
+whole = client.completions.create(model="", prompt="The old man", max_tokens=24, temperature=0)
+text = whole.choices[0].text
+for start in range(1, 12, 3):
+    stop = text[start:start + 5]
+    cut = client.completions.create(model="", prompt="The old man", max_tokens=24, temperature=0,
+                                    stop=[stop, "no such thing"])
+    expect(cut.choices[0].text == text[:text.index(stop)], f"stop {stop!r}: {cut.choices[0].text!r}")
+    expect(cut.choices[0].finish_reason == "stop", "finish_reason of a stop")
+    expect(cut.usage.completion_tokens <= 24, "usage of a stop")
+
+# Lists, ids, echo, log-probabilities, seeds
+many = client.completions.create(model="", prompt=["The old man", "Item 3 is"], max_tokens=8,
+                                 temperature=0)
+expect([c.index for c in many.choices] == [0, 1], "indices")
+expect(many.choices[1].text == base.choices[0].text, "the second of a list")
+ids = client.completions.create(model="", prompt=[1, 300, 301], max_tokens=2, echo=True)
+expect(ids.usage.prompt_tokens == 3, "ids")
+echoed = client.completions.create(model="", prompt="Item 3 is", max_tokens=8, temperature=0,
+                                   echo=True)
+expect(echoed.choices[0].text == "Item 3 is" + base.choices[0].text, "echo")
+p = client.completions.create(model="", prompt="Item 3 is", max_tokens=5, temperature=0, logprobs=1)
+l = p.choices[0].logprobs
+expect("".join(l.tokens) == p.choices[0].text and len(l.token_logprobs) == 5, "logprobs")
+expect(all(x <= 0 for x in l.token_logprobs), "log-probabilities are not above 0")
+a, b = (client.completions.create(model="", prompt="He", max_tokens=12, seed=7).choices[0].text
+        for _ in range(2))
+expect(a == b, "a seed repeats")
+
+# Chats
+messages = [{"role": "user", "content": "Who are you?"}]
+c = client.chat.completions.create(model="chatty", messages=messages, max_tokens=6, temperature=0)
+expect(c.choices[0].message.role == "assistant" and c.choices[0].message.content, "chat")
+parts = client.chat.completions.create(model="chatty", messages=messages, max_tokens=6,
+                                       temperature=0, stream=True)
+text = "".join(x.choices[0].delta.content or "" for x in parts)
+expect(text == c.choices[0].message.content, f"chat streamed {text!r}")
+parts = [{"role": "user", "content": [{"type": "text", "text": "Who are "},
+                                      {"type": "text", "text": "you?"}]}]
+same = client.chat.completions.create(model="chatty", messages=parts, max_tokens=6, temperature=0)
+expect(same.choices[0].message.content == c.choices[0].message.content, "parts of a message")
+
+
+# Errors are the client's own kinds
+def refused(kind, **arguments):
+    try:
+        client.completions.create(**{"model": "", "prompt": "x", "max_tokens": 4, **arguments})
+    except kind as e:
+        expect(e.body and e.body["message"], "an error says why")
+        return
+    raise SystemExit(f"check failed: {arguments} was not refused with {kind.__name__}")
+
+
+refused(openai.NotFoundError, model="nobody")
+refused(openai.BadRequestError, max_tokens=1000000)
+refused(openai.BadRequestError, temperature=-1)
+refused(openai.BadRequestError, n=2)
+refused(openai.BadRequestError, prompt=[99999999])
+refused(openai.BadRequestError, prompt=[[1], "x"])
+refused(openai.BadRequestError, stop=["x"] * 17)
+refused(openai.BadRequestError, logprobs=5)
