@@ -335,8 +335,9 @@ class Grammar:
                 ["", self.tag("else") + self.body(depth + 1, loop),
                  self.tag("elif " + self.expr()) + "E"]) + self.tag("endif")
         if kind in (5, 6):
-            head = rng.choice(["for x in %s", "for x in %s if x", "for m in messages", "for a, b in "
-                               "d.items()", "for x in xs", "for k in d", "for x in xs if x > 1"])
+            head = rng.choice(["for x in %s", "for x in %s if x", "for m in messages",
+                               "for a, b in d.items()", "for x in xs", "for k in d",
+                               "for x in xs if x > 1"])
             head = head % self.expr(0, "list") if "%s" in head else head
             info = rng.choice(["", "{{ loop.index }}/{{ loop.length }}", "{{ loop.last }}",
                                "{{ loop.first }}{{ loop.revindex }}", "{{ loop.previtem }}",
