@@ -201,8 +201,14 @@ enum lf_err lf_openai_prompts(struct lf_openai *o, struct lf_http *q, const json
     if (json_array_size(prompt) == 0)
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" is an empty list");
     enum lf_err rc = LF_OK;
-    for (size_t i = 0; i < json_array_size(prompt) && rc == LF_OK; i++)
-        rc = prompt_add(o, q, json_array_get(prompt, i), diag);
+    json_type kind = json_typeof(json_array_get(prompt, 0));
+    for (size_t i = 0; i < json_array_size(prompt) && rc == LF_OK; i++) {
+        const json_t *p = json_array_get(prompt, i);
+        if (json_typeof(p) != kind)
+            rc = lf_fail(diag, LF_E_INVALID, "\"prompt\" mixes strings and ids");
+        else
+            rc = prompt_add(o, q, p, diag);
+    }
     return rc;
 }
 

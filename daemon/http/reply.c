@@ -139,7 +139,7 @@ static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
         lf_http_set(q, "Retry-After", RETRY_AFTER_SECONDS);
     if (status == MHD_HTTP_UNAUTHORIZED)
         lf_http_set(q, "WWW-Authenticate", "Bearer");
-    if (status >= 500)
+    if (status >= 500 && status != MHD_HTTP_SERVICE_UNAVAILABLE)
         lf_log(LF_LOG_WARN, "http", "%s: %u %s", q->route ? q->route->path : "?", status, message);
     struct lf_buf b;
     lf_buf_init(&b, 0);

@@ -24,7 +24,7 @@
 #define THREAD_STACK_BYTES (1u << 20)   /* a handler's paths, diags and a template's recursion */
 #define CONNECTION_MEMORY_BYTES (64u << 10) /* head of a request and libmicrohttpd's buffers */
 #define IDLE_SECONDS 60u                /* between requests, and between pieces of a body */
-#define SWALLOW_BYTES LF_HTTP_BODY_MAX  /* of a refused body that is read all the same */
+#define SWALLOW_BYTES (64u << 20)       /* of a refused body that is read all the same */
 
 struct listener {
     int fd;

@@ -2,12 +2,13 @@
 . "$TEST_LIB/http.sh"
 serve
 new_adapter task 20 '"metric": "exact_match"'
-rows 4 red >"$WORK/eval"
-rows 16 red >"$WORK/data"
-put task eval.jsonl "$WORK/eval" >/dev/null
-put task dataset.jsonl "$WORK/data" '?train=1' | grep -q '"queued":true'
+rows 4 red >"$WORK/held_out"
+rows 16 red >"$WORK/rows"
+put task eval.jsonl "$WORK/held_out" >/dev/null
+put task dataset.jsonl "$WORK/rows" '?train=1' | grep -q '"queued":true'
 curl -sS -N "$URL/v1/adapters/task/files/progress?follow=1" >"$WORK/progress"
-tr '\r' '\n' <"$WORK/progress" | grep -q 'task v1 \[.*\] 20/20 loss'
+tr '\r' '\n' <"$WORK/progress" | grep -q 'task v1 \[.*\] [0-9]*/20 loss'
+tr '\r' '\n' <"$WORK/progress" | tail -n 1 | grep -q 'task ready v1$'
 await task '^ready v1$'
 call GET /v1/adapters/task/files/log >"$WORK/log"
 [ "$(grep -c '"event":"step"' "$WORK/log")" = 20 ]
@@ -23,9 +24,9 @@ assert m["eval"]["score"] > 0.9 > 0.1 > m["base"]["score"], m
 assert 0 < m["train"]["eval_loss"] < 2, m'
 
 # The same bytes train nothing; other settings, or an order, do.
-put task dataset.jsonl "$WORK/data" '?train=1' | grep -q '"queued":false'
+put task dataset.jsonl "$WORK/rows" '?train=1' | grep -q '"queued":false'
 call PUT /v1/adapters/task/files/config.json -d "$(settings 3)" >/dev/null
-put task dataset.jsonl "$WORK/data" '?train=1' | grep -q '"queued":true'
+put task dataset.jsonl "$WORK/rows" '?train=1' | grep -q '"queued":true'
 await task '^ready v2$'
 call POST /v1/adapters/task/ctl -d train >/dev/null
 await task '^ready v3$'
@@ -41,6 +42,7 @@ call POST /v1/adapters/task/ctl -d train >/dev/null
 await task '^training v4 [1-9]'
 call POST /v1/adapters/task/ctl -d pause >/dev/null
 await task '^paused v4 '
+sleep 1 # the step under way ends
 at=$(status_line task)
 sleep 1
 [ "$(status_line task)" = "$at" ] || fail "it goes on while paused"
@@ -56,8 +58,8 @@ call POST "/v1/jobs/$job/retry" >/dev/null
 await task '^training v5 [1-9]'
 
 # Newer inputs take the place of a job that is open; a removed adapter's job ends.
-rows 16 blue >"$WORK/data"
-put task dataset.jsonl "$WORK/data" '?train=1' | grep -q '"queued":true'
+rows 16 blue >"$WORK/rows"
+put task dataset.jsonl "$WORK/rows" '?train=1' | grep -q '"queued":true'
 await task '^training v6 [1-9]'
 call DELETE /v1/adapters/task >/dev/null
 idle() { metric_is trainings_running 0; }
