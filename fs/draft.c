@@ -136,6 +136,7 @@ static void load_done(struct lf_op *op, enum lf_err rc)
 static void load_step(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
+    struct lf_place from;
     char url[LF_FS_URL_MAX];
     if (rc != LF_OK || d->bytes) {
         use_end(op, rc);
@@ -145,8 +146,8 @@ static void load_step(struct lf_op *op, enum lf_err rc)
         lf_op_wait(op, &d->waiters, load_step);
         return;
     }
-    lf_node_place(op->node, &op->place);
-    rc = lf_fs_file_url(url, &op->place, "");
+    lf_node_place(op->node, &from);
+    rc = lf_fs_file_url(url, &from, "");
     if (rc == LF_OK)
         rc = lf_stage_new(&d->incoming, &op->fs->stages);
     if (rc != LF_OK) {

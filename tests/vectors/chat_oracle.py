@@ -11,6 +11,7 @@ compared; a real one may not be refused. Exits 77 without jinja2. --answer adds 
 questions ({"template", "vars", ...}), which is how chat_cases.jsonl was made and can be extended.
 """
 import argparse
+import datetime
 import glob
 import json
 import os
@@ -52,6 +53,7 @@ except ImportError:
             sort_keys=False: json.dumps(x, ensure_ascii=ensure_ascii, indent=indent,
                                         separators=separators, sort_keys=sort_keys)
         env.globals["raise_exception"] = raise_exception
+        env.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
         return env.from_string(source)
 
     def alias(messages):

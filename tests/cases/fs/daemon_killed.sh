@@ -19,7 +19,7 @@ wait_status task '^ready v1$'
 
 # A stream that is cut off is an error, not an end; what is being written is kept until its close.
 echo 'Once upon a time' >"$MODEL/task/prompt"
-settings 2 '"max_tokens": 1900' >"$MODEL/task/config.json"
+settings 2 1900 >"$MODEL/task/config.json"
 cat "$MODEL/task/generate" >/dev/null 2>"$WORK/cut" &
 reader=$!
 exec 3>"$MODEL/task/dataset.jsonl"

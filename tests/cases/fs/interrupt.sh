@@ -3,7 +3,7 @@
 start_daemon
 start_mount
 
-make_adapter task 2 '"max_tokens": 1900'
+make_adapter task 2 1900
 rows 2 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
 echo 'Once upon a time' >"$MODEL/task/prompt"

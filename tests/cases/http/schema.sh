@@ -4,7 +4,8 @@ st=${LF_SCHEMATHESIS:-$(command -v schemathesis || true)}
 [ -n "$st" ] || skip "schemathesis is not installed"
 serve --train-tokens 0
 new_adapter task
+cd "$WORK" # it writes where it runs
 "$st" run "$URL/openapi.json" --phases examples,coverage,fuzzing --max-examples 15 --seed 1 \
-    --request-timeout 60 --exclude-path-regex '^/(v1/jobs/.*|generate_stream)$' \
+    --request-timeout 60 \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
     >"$WORK/schema.txt" 2>&1 || { tail -n 150 "$WORK/schema.txt" >&2; fail "schemathesis"; }

@@ -93,10 +93,10 @@ stop_mount() {
 
 # ---- Adapters -----------------------------------------------------------------------------------
 
-# settings [STEPS [MEMBERS]]: a config.json whose training takes a second.
+# settings [STEPS [MAX_TOKENS]]: a config.json whose training takes a second.
 settings() {
     echo "{\"rank\": 4, \"steps\": ${1:-2}, \"batch_size\": 2, \"max_length\": 64," \
-        "\"learning_rate\": 0.01, \"max_tokens\": 16${2:+, $2}}"
+        "\"learning_rate\": 0.01, \"max_tokens\": ${2:-16}}"
 }
 
 # rows N WORD: a data set that teaches WORD.
@@ -107,10 +107,10 @@ rows() {
     done
 }
 
-# make_adapter NAME [STEPS [MEMBERS]]: a directory with its settings, not trained.
+# make_adapter NAME [STEPS [MAX_TOKENS]]: a directory with its settings, not trained.
 make_adapter() {
     mkdir "$MODEL/$1"
-    settings "${2:-2}" "${3:-}" >"$WORK/config.json"
+    settings "${2:-2}" "${3:-16}" >"$WORK/config.json"
     cp "$WORK/config.json" "$MODEL/$1/config.json"
 }
 
