@@ -32,6 +32,18 @@ static void tile(struct lf_buf *out, const char *value, const char *what)
     lf_buf_printf(out, "<div class=\"tile\"><b>%s</b>%s</div>", value, what);
 }
 
+static double smallest_lift(const struct lf_land_table *t)
+{
+    double least = INFINITY;
+    for (int k = 0; k < t->n_tasks; k++)
+        for (int b = 0; b < t->n_bases; b++) {
+            const struct lf_land_cell *c = lf_land_table_get(t, b, k);
+            if (c && c->tuned_score - c->base_score < least)
+                least = c->tuned_score - c->base_score;
+        }
+    return least;
+}
+
 static void section_head(struct lf_buf *out, const struct lf_land_report *r)
 {
     struct lf_land_mean m;
@@ -52,6 +64,10 @@ static void section_head(struct lf_buf *out, const struct lf_land_report *r)
     tile(out, text, "mean lift");
     snprintf(text, sizeof text, "%d of %d", m.positive, m.cells);
     tile(out, text, "cells above their base");
+    if (m.cells > 0) {
+        snprintf(text, sizeof text, "%+.3f", smallest_lift(r->results));
+        tile(out, text, "smallest lift of a cell");
+    }
     lf_buf_puts(out, "</div>\n");
 }
 
@@ -148,6 +164,28 @@ static bool same_category(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
+void lf_land_category_mean(struct lf_land_mean *out, const struct lf_land_report *r,
+                           const char *category)
+{
+    struct lf_land_mean sum = {0}, m;
+    int n = 0;
+    for (int k = 0; k < r->results->n_tasks; k++) {
+        lf_land_table_mean(&m, r->results, -1, k);
+        if (!same_category(r->notes[k].category, category) || m.cells == 0)
+            continue;
+        sum.base += m.base;
+        sum.tuned += m.tuned;
+        sum.lift += m.lift;
+        sum.clipped_lift += m.clipped_lift;
+        sum.cells += m.cells;
+        sum.positive += m.positive;
+        n++;
+    }
+    double by = n ? n : (double)NAN;
+    *out = (struct lf_land_mean){sum.base / by,         sum.tuned / by, sum.lift / by,
+                                 sum.clipped_lift / by, sum.cells,      sum.positive};
+}
+
 static enum lf_err section_categories(struct lf_buf *out, const struct lf_land_report *r)
 {
     const struct lf_land_table *t = r->results;
@@ -161,20 +199,11 @@ static enum lf_err section_categories(struct lf_buf *out, const struct lf_land_r
             seen = seen || same_category(names[i], category);
         if (seen)
             continue;
-        double sum_before = 0, sum_after = 0;
-        int tasks = 0;
-        for (int j = 0; j < t->n_tasks; j++) {
-            struct lf_land_mean m;
-            lf_land_table_mean(&m, t, -1, j);
-            if (!same_category(r->notes[j].category, category) || m.cells == 0)
-                continue;
-            sum_before += m.base;
-            sum_after += m.tuned;
-            tasks++;
-        }
+        struct lf_land_mean m;
+        lf_land_category_mean(&m, r, category);
         names[n] = category;
-        before[n] = tasks ? sum_before / tasks : NAN;
-        after[n++] = tasks ? sum_after / tasks : NAN;
+        before[n] = m.base;
+        after[n++] = m.tuned;
     }
     if (n == 0)
         return LF_OK;
@@ -188,40 +217,49 @@ static enum lf_err section_categories(struct lf_buf *out, const struct lf_land_r
     return lf_bars_svg(out, &bars);
 }
 
+const char *const lf_land_peers[LF_LAND_PEERS] = {"gpt-4", "gpt-3.5"};
+
+void lf_land_peer_wins(struct lf_land_wins *out, const struct lf_land_report *r, int base,
+                       const char *peer)
+{
+    const struct lf_land_table *t = r->results, *p = r->published;
+    struct lf_land_wins w = {0};
+    int column = lf_land_table_base(p, peer);
+    for (int k = 0; k < t->n_tasks && column >= 0; k++) {
+        int row = lf_land_table_task(p, t->task[k]);
+        const struct lf_land_cell *c = lf_land_table_get(t, base, k);
+        const struct lf_land_cell *q = row < 0 ? NULL : lf_land_table_get(p, column, row);
+        const char *fidelity = r->notes[k].fidelity;
+        if (!c || !q || isnan(c->tuned_score) || !fidelity || strcmp(fidelity, "exact") != 0)
+            continue;
+        w.above += c->tuned_score > q->tuned_score;
+        w.equal += c->tuned_score == q->tuned_score;
+        w.below += c->tuned_score < q->tuned_score;
+    }
+    *out = w;
+}
+
 /* Our scores beside the paper's GPT columns. Different rows and prompts: said, not hidden. */
 static void section_published(struct lf_buf *out, const struct lf_land_report *r)
 {
-    static const char *const peers[] = {"gpt-4", "gpt-3.5"};
-    const struct lf_land_table *t = r->results, *p = r->published;
+    const struct lf_land_table *t = r->results;
     heading(out, "Beside the published GPT scores");
     lf_buf_puts(out,
                 "<p class=\"note\"><span class=\"paper\">gpt-4 and gpt-3.5 are the paper's "
                 "figures</span>, measured by its authors on their prompts and rows. A task whose "
                 "data stands in for another (see the end) cannot be compared at all and is "
                 "left out of the counts.</p><table><tr><th>base</th>");
-    for (int i = 0; i < 2; i++)
-        lf_buf_printf(out, "<th>above %s</th><th>equal</th><th>below</th>", peers[i]);
+    for (int i = 0; i < LF_LAND_PEERS; i++)
+        lf_buf_printf(out, "<th>above %s</th><th>equal</th><th>below</th>", lf_land_peers[i]);
     lf_buf_puts(out, "</tr>\n");
     for (int b = 0; b < t->n_bases; b++) {
         lf_buf_puts(out, "<tr><td>");
         lf_html_text(out, t->base[b]);
         lf_buf_puts(out, "</td>");
-        for (int i = 0; i < 2; i++) {
-            int peer = lf_land_table_base(p, peers[i]), counts[3] = {0};
-            for (int k = 0; k < t->n_tasks; k++) {
-                int pk = lf_land_table_task(p, t->task[k]);
-                const struct lf_land_cell *c = lf_land_table_get(t, b, k);
-                const struct lf_land_cell *q =
-                    pk < 0 || peer < 0 ? NULL : lf_land_table_get(p, peer, pk);
-                const char *fidelity = r->notes[k].fidelity;
-                if (!c || !q || isnan(c->tuned_score) || !fidelity ||
-                    strcmp(fidelity, "exact") != 0)
-                    continue;
-                double d = c->tuned_score - q->tuned_score;
-                counts[d > 0 ? 0 : d < 0 ? 2 : 1]++;
-            }
-            lf_buf_printf(out, "<td>%d</td><td>%d</td><td>%d</td>", counts[0], counts[1],
-                          counts[2]);
+        for (int i = 0; i < LF_LAND_PEERS; i++) {
+            struct lf_land_wins w;
+            lf_land_peer_wins(&w, r, b, lf_land_peers[i]);
+            lf_buf_printf(out, "<td>%d</td><td>%d</td><td>%d</td>", w.above, w.equal, w.below);
         }
         lf_buf_puts(out, "</tr>\n");
     }
@@ -312,6 +350,36 @@ static void section_tasks(struct lf_buf *out, const struct lf_land_report *r)
     lf_buf_puts(out, "</table>\n");
 }
 
+/* The heuristics, a task a line. */
+static void section_features(struct lf_buf *out, const struct lf_land_report *r)
+{
+    const struct lf_land_table *t = r->results;
+    bool any = false;
+    for (int k = 0; k < t->n_tasks; k++)
+        any = any || (r->notes[k].features && !isnan(r->notes[k].features[0]));
+    if (!any)
+        return;
+    heading(out, "What the tasks' texts look like");
+    lf_buf_puts(out, "<div class=\"wide\"><table><tr><th>task</th>");
+    for (int i = 0; i < LF_LAND_FEATURES; i++)
+        lf_buf_printf(out, "<th>%s</th>", lf_land_feature_name((enum lf_land_feature)i));
+    lf_buf_puts(out, "</tr>\n");
+    for (int k = 0; k < t->n_tasks; k++) {
+        const double *x = r->notes[k].features;
+        lf_buf_puts(out, "<tr><td>");
+        lf_html_text(out, t->task[k]);
+        lf_buf_puts(out, "</td>");
+        for (int i = 0; i < LF_LAND_FEATURES; i++) {
+            char text[32] = "&ndash;";
+            if (x && !isnan(x[i]))
+                snprintf(text, sizeof text, x[i] < 10 ? "%.2f" : "%.0f", x[i]);
+            lf_buf_printf(out, "<td>%s</td>", text);
+        }
+        lf_buf_puts(out, "</tr>\n");
+    }
+    lf_buf_puts(out, "</table></div>\n");
+}
+
 enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report *r,
                                 struct lf_diag *diag)
 {
@@ -334,11 +402,57 @@ enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report 
     if (rc == LF_OK && a.n >= 3)
         rc = section_correlations(out, &a);
     section_models(out, &a);
+    section_features(out, r);
     section_tasks(out, r);
     lf_buf_puts(out, "</html>\n");
     lf_land_analysis_free(&a);
     rc = rc != LF_OK ? rc : out->rc;
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the report");
+}
+
+static void csv_row(struct lf_buf *out, const char *kind, const char *row, const char *column,
+                    double value)
+{
+    lf_buf_printf(out, "%s,", kind);
+    lf_csv_put(out, row);
+    lf_buf_putc(out, ',');
+    lf_csv_put(out, column);
+    lf_buf_printf(out, isnan(value) ? ",\n" : ",%.6f\n", value);
+}
+
+static void csv_mean(struct lf_buf *out, const char *kind, const char *row,
+                     const struct lf_land_mean *m)
+{
+    csv_row(out, kind, row, "base", m->base);
+    csv_row(out, kind, row, "tuned", m->tuned);
+    csv_row(out, kind, row, "lift", m->lift);
+    csv_row(out, kind, row, "clipped_lift", m->clipped_lift);
+}
+
+static void csv_means(struct lf_buf *out, const struct lf_land_report *r)
+{
+    struct lf_land_mean m;
+    for (int b = 0; b < r->results->n_bases; b++) {
+        lf_land_table_mean(&m, r->results, b, -1);
+        csv_mean(out, "base", r->results->base[b], &m);
+    }
+    for (int k = 0; k < r->results->n_tasks; k++) {
+        bool first = r->notes[k].category != NULL;
+        for (int i = 0; i < k && first; i++)
+            first = !same_category(r->notes[i].category, r->notes[k].category);
+        if (!first)
+            continue;
+        lf_land_category_mean(&m, r, r->notes[k].category);
+        csv_mean(out, "category", r->notes[k].category, &m);
+    }
+}
+
+static void csv_features(struct lf_buf *out, const struct lf_land_report *r)
+{
+    for (int k = 0; k < r->results->n_tasks; k++)
+        for (int i = 0; i < LF_LAND_FEATURES && r->notes[k].features; i++)
+            csv_row(out, "feature", r->results->task[k],
+                    lf_land_feature_name((enum lf_land_feature)i), r->notes[k].features[i]);
 }
 
 enum lf_err lf_land_report_csv(struct lf_buf *out, const struct lf_land_report *r,
@@ -349,20 +463,19 @@ enum lf_err lf_land_report_csv(struct lf_buf *out, const struct lf_land_report *
     if (rc != LF_OK)
         return rc;
     lf_buf_puts(out, "kind,row,column,value\n");
+    csv_means(out, r);
+    csv_features(out, r);
     for (int i = 0; i < LF_LAND_FEATURES; i++)
-        for (int t = 0; t < LF_LAND_TARGETS; t++) {
-            double v = a.correlation[i * LF_LAND_VARIABLES + LF_LAND_FEATURES + t];
-            lf_buf_puts(out, "correlation,");
-            lf_csv_put(out, lf_land_feature_name((enum lf_land_feature)i));
-            lf_buf_printf(out, ",%s,", lf_land_target_name((enum lf_land_target)t));
-            lf_buf_printf(out, isnan(v) ? "\n" : "%.6f\n", v);
-        }
+        for (int t = 0; t < LF_LAND_TARGETS; t++)
+            csv_row(out, "correlation", lf_land_feature_name((enum lf_land_feature)i),
+                    lf_land_target_name((enum lf_land_target)t),
+                    a.correlation[i * LF_LAND_VARIABLES + LF_LAND_FEATURES + t]);
     for (int t = 0; t < a.n_models; t++) {
         const char *name = lf_land_target_name((enum lf_land_target)t);
-        lf_buf_printf(out, "model,%s,r2,%.6f\nmodel,%s,rmse,%.6f\n", name, a.model[t].r2, name,
-                      a.model[t].rmse);
-        lf_buf_printf(out, "model,%s,r2_left_one_out,%.6f\nmodel,%s,rmse_left_one_out,%.6f\n", name,
-                      a.model[t].r2_loo, name, a.model[t].rmse_loo);
+        csv_row(out, "model", name, "r2", a.model[t].r2);
+        csv_row(out, "model", name, "rmse", a.model[t].rmse);
+        csv_row(out, "model", name, "r2_left_one_out", a.model[t].r2_loo);
+        csv_row(out, "model", name, "rmse_left_one_out", a.model[t].rmse_loo);
     }
     lf_land_analysis_free(&a);
     return out->rc == LF_OK ? LF_OK : lf_fail(diag, out->rc, "no memory for the report");

@@ -44,9 +44,21 @@ struct lf_land_report {
     const struct lf_land_table *published; /* the paper's table, marked as such; NULL: left out */
 };
 
+/* The averages of a category, each of its tasks counting once with its mean over the bases; cells
+ * are counted. */
+void lf_land_category_mean(struct lf_land_mean *out, const struct lf_land_report *r,
+                           const char *category);
+/* The published columns that results are set beside. */
+#define LF_LAND_PEERS 2
+extern const char *const lf_land_peers[LF_LAND_PEERS];
+/* Tasks whose rows are exactly the published ones, on which base scored above, equal to, below
+ * that column of r->published. */
+void lf_land_peer_wins(struct lf_land_wins *out, const struct lf_land_report *r, int base,
+                       const char *peer);
+
 enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report *r,
                                 struct lf_diag *diag) LF_MUST_CHECK;
-/* The correlations of features and scores, and the linear models, as CSV. */
+/* Averages, features, their correlations with scores, and the linear models, as CSV. */
 enum lf_err lf_land_report_csv(struct lf_buf *out, const struct lf_land_report *r,
                                struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -231,7 +231,9 @@ void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t,
 {
     struct lf_land_mean m = {0};
     int tuned = 0;
-    for (int b = 0; b < t->n_bases; b++)
+    for (int b = 0; b < t->n_bases; b++) {
+        if (base < 0 && !lf_land_table_trained(t, b))
+            continue;
         for (int k = 0; k < t->n_tasks; k++) {
             const struct lf_land_cell *c = lf_land_table_get(t, b, k);
             if (!c || (base >= 0 && b != base) || (task >= 0 && k != task) || isnan(c->tuned_score))
@@ -247,6 +249,7 @@ void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t,
             m.clipped_lift += lift > 0 ? lift : 0;
             m.positive += lift > 0;
         }
+    }
     m.tuned = tuned ? m.tuned / tuned : NAN;
     m.base = m.cells ? m.base / m.cells : NAN;
     m.lift = m.cells ? m.lift / m.cells : NAN;

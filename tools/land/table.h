@@ -48,8 +48,9 @@ enum lf_err lf_land_table_print(const struct lf_land_table *t, struct lf_buf *ou
 enum lf_err lf_land_table_parse_published(struct lf_land_table *t, const char *csv, size_t n,
                                           struct lf_diag *diag) LF_MUST_CHECK;
 
-/* Averages over a base's cells (task = -1) or a task's (base = -1), or over all (both -1); cells
- * without a base score count for `tuned` alone. */
+/* Averages over a base's cells (task = -1), over a task's (base = -1) or over all (both -1), these
+ * two without the columns that were not trained; cells without a base score count for `tuned`
+ * alone. NaN where there is none. */
 struct lf_land_mean {
     double base, tuned, lift;
     double clipped_lift; /* negative lifts counted as 0, as the paper's text does */
