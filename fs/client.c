@@ -354,7 +354,8 @@ static enum lf_err set_headers(struct lf_client_call *c, const struct lf_client_
 static void set_body(struct lf_client_call *c, const struct lf_client_spec *spec)
 {
     CURL *e = c->easy;
-    if (strcmp(spec->method, "PUT") == 0) {
+    bool put = strcmp(spec->method, "PUT") == 0;
+    if (put && !spec->body) {
         curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)spec->body_bytes);
         curl_easy_setopt(e, CURLOPT_READFUNCTION, on_send);
@@ -362,9 +363,11 @@ static void set_body(struct lf_client_call *c, const struct lf_client_spec *spec
         curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(e, CURLOPT_SEEKDATA, c);
         curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)HTTP_BUFFER_BYTES);
-    } else if (strcmp(spec->method, "POST") == 0) {
+    } else if (put || strcmp(spec->method, "POST") == 0) {
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_bytes);
         curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, spec->body_bytes ? spec->body : "");
+        if (put)
+            curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, "PUT");
     } else if (strcmp(spec->method, "GET") != 0) {
         curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, spec->method);
     }
