@@ -59,8 +59,10 @@ struct lf_kv_seq {
     int32_t *pages;
     int n_pages, cap;
     int n_tokens;
-    int planned;    /* set by the caller before the first run: how long it may become; 0: unknown.
-                       longrope chooses its factors by it (Phi-3.5: past 4,096 tokens) */
+    int planned;    /* set by the caller before the first run: how long the whole text is that it
+                       reads in, maybe in pieces; 0: the first run is all. Longrope chooses its
+                       factors by it (Phi-3.5: past 4,096 tokens); a text that grows past that
+                       point is to be read again, which lf_gen_step does */
     bool long_rope; /* what was chosen */
 };
 

@@ -225,9 +225,23 @@ static int preempt(struct lf_gen *g, int i)
     return -1;
 }
 
+/* Longrope has one set of factors for texts up to the original context and another for longer ones.
+ * A sequence that grows past it is read again with the other set, as transformers does. */
+static void reread_outgrown(struct lf_gen *g)
+{
+    const struct lf_config *c = &g->m->config;
+    for (int i = 0; c->rope == LF_ROPE_LONGROPE && i < g->n_seqs; i++) {
+        struct gen_seq *s = &g->seqs[i];
+        if (s->kv.n_tokens > 0 && !s->kv.long_rope && s->n > c->rope_original_positions)
+            lf_exec_kv_release(g->x, &s->kv);
+    }
+}
+
 static void plan(struct lf_gen *g, int i, int take)
 {
     struct gen_seq *s = &g->seqs[i];
+    if (s->kv.n_tokens == 0)
+        s->kv.planned = s->n;
     g->planned[g->n_batch] = i;
     g->batch[g->n_batch++] = (struct lf_batch_seq){
         .ids = s->tokens + s->kv.n_tokens, .n = take, .kv = &s->kv, .slot = s->slot};
@@ -378,6 +392,7 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
                         struct lf_diag *diag)
 {
     g->n_batch = g->n_tokens = 0;
+    reread_outgrown(g);
     int n_decoding = plan_decoding(g);
     plan_reading(g, prefill_max);
     int n = 0;

@@ -7,7 +7,8 @@
  *
  * KV pages are taken as a sequence grows. When they run out the youngest sequence gives its pages
  * back and waits; later it reads its prompt and what it has generated again and goes on. Nothing
- * of that is seen from outside but the time it takes.
+ * of that is seen from outside but the time it takes. So too a longrope sequence when it outgrows
+ * the original context, whose keys must then be turned by other factors.
  *
  * One thread (the stream's) uses it. The engine of the daemon, `lorafs generate` and evaluation all
  * stand on this. Token ids in, token ids out: text, stop strings and queues are the caller's.

@@ -28,15 +28,16 @@ static inline void must(enum lf_err rc, const struct lf_diag *diag)
         fail_msg("%s: %s", lf_err_name(rc), diag->text);
 }
 
-/* 2 layers, hidden 64, 4 and 2 heads of 16, vocabulary 512, 256 positions; NF4. */
-static inline void tiny_open(struct tiny *t, enum lf_device_kind kind, int n_slots,
-                             const struct lf_exec_limits *limits)
+/* 2 layers, hidden 64, 4 and 2 heads of 16, vocabulary 512, 256 positions. */
+#define TINY_SIZES                                                                                 \
+    "\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,"                       \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":512,"                     \
+    "\"max_position_embeddings\":256,\"rms_norm_eps\":1e-5,\"bos_token_id\":1,\"eos_token_id\":0"
+
+/* From the text of a config.json; NF4. */
+static inline void tiny_open_as(struct tiny *t, const char *text, enum lf_device_kind kind,
+                                int n_slots, const struct lf_exec_limits *limits)
 {
-    static const char text[] =
-        "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,"
-        "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
-        "\"vocab_size\":512,\"max_position_embeddings\":256,\"rms_norm_eps\":1e-5,"
-        "\"tie_word_embeddings\":true,\"bos_token_id\":1,\"eos_token_id\":0}";
     struct lf_diag diag = {""};
     struct lf_device_options options = {.threads = 2};
     struct lf_config config;
@@ -49,6 +50,14 @@ static inline void tiny_open(struct tiny *t, enum lf_device_kind kind, int n_slo
     must(lf_model_random(&t->model, t->stream, &config, LF_QUANT_NF4, 7, &diag), &diag);
     must(lf_slots_new(&t->slots, t->dev, &t->model->config, n_slots, &diag), &diag);
     must(lf_exec_new(&t->exec, t->stream, t->model, t->slots, limits, &diag), &diag);
+}
+
+static inline void tiny_open(struct tiny *t, enum lf_device_kind kind, int n_slots,
+                             const struct lf_exec_limits *limits)
+{
+    static const char text[] = "{\"model_type\":\"llama\"," TINY_SIZES
+                               ",\"tie_word_embeddings\":true}";
+    tiny_open_as(t, text, kind, n_slots, limits);
 }
 
 static inline void tiny_close(struct tiny *t)
