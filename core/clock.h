@@ -10,6 +10,8 @@ extern "C" {
 
 /* Monotonic nanoseconds, for durations. */
 uint64_t lf_clock_ns(void);
+/* Nanoseconds of processor time that the calling thread has had, whatever else the machine does. */
+uint64_t lf_clock_thread_ns(void);
 /* Milliseconds since 1970 (UTC), for records that outlive the process. */
 int64_t lf_clock_unix_ms(void);
 

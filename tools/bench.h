@@ -50,4 +50,17 @@ enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
                          const struct lf_bench_case *b, const struct lf_floor *floor,
                          struct lf_diag *diag) LF_MUST_CHECK;
 
+/* A tokenizer on a file of text, cut at line ends into texts of a kilobyte or more. Seconds are of
+ * the thread's processor time. */
+struct lf_bench_tokens {
+    size_t texts, bytes, tokens;
+    double first_seconds;  /* all texts for the first time: no word was seen before */
+    double encode_seconds; /* again, the median of iters */
+    double decode_seconds; /* all ids to text at once, the median of iters */
+};
+
+/* base: a directory with a tokenizer. */
+enum lf_err lf_bench_tokenize(struct lf_bench_tokens *out, const char *base, const char *path,
+                              int iters, struct lf_diag *diag) LF_MUST_CHECK;
+
 #endif

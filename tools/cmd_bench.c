@@ -1,4 +1,4 @@
-/* `lorafs bench`: decoding, prefill and training beside the device's floor. */
+/* `lorafs bench`: decoding, prefill and training beside the device's floor; the tokenizer. */
 #include "tools/commands.h"
 
 #include "tools/bench.h"
@@ -10,7 +10,7 @@
 struct ask {
     struct lf_offline_options o;
     struct lf_option_ints seqs;
-    const char *batch, *targets;
+    const char *batch, *targets, *text;
     int64_t adapters, rank, tokens, warmup, iters;
     double alpha, dropout;
     int recompute;
@@ -118,13 +118,40 @@ static bool parse_batch(struct ask *ask)
     return true;
 }
 
+static int tokenize_status(const struct lf_usage *u, const struct ask *ask)
+{
+    struct lf_bench_tokens r;
+    struct lf_diag diag = {""};
+    if (!ask->o.base || !ask->text)
+        return lf_usage_error(u, "tokenize needs --base and --text");
+    enum lf_err rc = lf_bench_tokenize(&r, ask->o.base, ask->text, (int)ask->iters, &diag);
+    if (rc != LF_OK)
+        return lf_command_failed(u, rc, &diag);
+    double mb = (double)r.bytes / 1e6;
+    if (ask->json)
+        printf("{\"bench\": \"tokenize\", \"texts\": %zu, \"bytes\": %zu, \"tokens\": %zu, "
+               "\"first_seconds\": %.6f, \"encode_seconds\": %.6f, \"decode_seconds\": %.6f, "
+               "\"encode_bytes_per_second\": %.0f}\n",
+               r.texts, r.bytes, r.tokens, r.first_seconds, r.encode_seconds, r.decode_seconds,
+               mb / r.encode_seconds * 1e6);
+    else
+        printf("%zu texts, %.2f MB, %zu tokens\n"
+               "encode, first time %8.1f MB/s\nencode             %8.1f MB/s\n"
+               "decode             %8.1f MB/s\n",
+               r.texts, mb, r.tokens, mb / r.first_seconds, mb / r.encode_seconds,
+               mb / r.decode_seconds);
+    return 0;
+}
+
 static int bench_status(const struct lf_usage *u, struct ask *ask, const char *word)
 {
+    if (strcmp(word, "tokenize") == 0)
+        return tokenize_status(u, ask);
     struct lf_bench_case b = {.kind = LF_BENCH_DECODE};
     while (kinds[b.kind] && strcmp(kinds[b.kind], word) != 0)
         b.kind++;
     if (!kinds[b.kind])
-        return lf_usage_error(u, "decode, prefill or train, not '%s'", word);
+        return lf_usage_error(u, "decode, prefill, train or tokenize, not '%s'", word);
     if (ask->batch && !parse_batch(ask))
         return lf_usage_error(u, "--batch is SEQUENCESxTOKENS, such as 8x512");
     if (!ask->o.base == !ask->o.shape)
@@ -170,18 +197,19 @@ int lf_cmd_bench(int argc, char **argv)
         {"warmup", 0, LF_OPT_INT, "N", &ask.warmup, "batches before the clock", .hi = 1e6},
         {"iters", 0, LF_OPT_INT, "N", &ask.iters, "batches timed; their median counts", .lo = 1,
          .hi = 1e6},
+        {"text", 0, LF_OPT_STR, "FILE", &ask.text, "what to tokenize"},
         {"json", 0, LF_OPT_FLAG, NULL, &ask.json, "a JSON object a case, one a line"},
         LF_OFFLINE_OPTION_QUANT(ask.o),
         LF_OFFLINE_OPTIONS_DEVICE(ask.o),
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs bench", "decode|prefill|train (--base DIR | --shape NAME)",
+        "lorafs bench", "decode|prefill|train|tokenize (--base DIR | --shape NAME) [--text FILE]",
         "Measures batches through a base and prints, beside each figure, the time that this device "
         "would need for the bytes and products alone: bytes at the rate of a copy, products at the "
         "rate of a dense product, both measured first. Token ids and adapters are random.\n\n"
         "decode: one more token of every sequence. prefill: whole prompts. train: forward and "
-        "backward of a micro-batch.",
+        "backward of a micro-batch. tokenize: a file's text to ids and back, on one thread.",
         options, 1, 1,
         "  lorafs bench decode --base share/base --seqs 1,8,64 --adapters 8\n"
         "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda"};

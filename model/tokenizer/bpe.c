@@ -17,17 +17,10 @@
 
 #define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's space */
 #define MARK_BYTES 3
-#define CACHE_SLOTS (1u << 16) /* 4 to 6 MB when full */
-#define CACHE_PROBES 4
-#define CACHE_WORD_MAX 64 /* longer words hardly repeat */
+#define KEPT_BYTES_MAX 64 /* longer words hardly repeat */
+#define FEW 24            /* symbols */
 #define NO_PAIR UINT64_MAX
 #define NONE UINT32_MAX
-
-struct lf_tok_cached {
-    uint64_t hash;
-    uint32_t n_bytes, n_ids;
-    int32_t ids[]; /* then the bytes */
-};
 
 struct lf_tok_symbol {
     int32_t id; /* -1: merged into the one before */
@@ -238,61 +231,19 @@ enum lf_err lf_tok_bpe_ready(struct lf_tok_bpe *b, struct lf_arena *arena, struc
     }
     b->cut_at_mark = !b->by_bytes && !b->ignore_merges && !b->merges_into_mark &&
                      lf_tok_bpe_find_char(b, 0x2581) >= 0;
-    b->cache = calloc(CACHE_SLOTS, sizeof *b->cache);
-    if (!b->cache)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the word cache");
-    return b->by_bytes ? undo_bytes(b, arena, diag) : LF_OK;
+    enum lf_err rc = lf_tok_words_init(&b->words, diag);
+    return rc == LF_OK && b->by_bytes ? undo_bytes(b, arena, diag) : rc;
 }
 
 void lf_tok_bpe_free(struct lf_tok_bpe *b)
 {
-    for (size_t i = 0; b->cache && i < CACHE_SLOTS; i++)
-        free(atomic_load_explicit(&b->cache[i], memory_order_relaxed));
-    free(b->cache);
+    lf_tok_words_free(b->words);
     free(b->spelling);
     free(b->word);
     free(b->by_spelling.slots);
     free(b->by_word.slots);
     free(b->merges);
     *b = (struct lf_tok_bpe){0};
-}
-
-/* --- the word cache --- */
-
-static const struct lf_tok_cached *cache_find(const struct lf_tok_bpe *b, uint64_t hash,
-                                              const char *word, size_t n)
-{
-    for (size_t i = 0; i < CACHE_PROBES; i++) {
-        const struct lf_tok_cached *c =
-            atomic_load_explicit(&b->cache[(hash + i) & (CACHE_SLOTS - 1)], memory_order_acquire);
-        if (!c)
-            return NULL;
-        if (c->hash == hash && c->n_bytes == n && memcmp(c->ids + c->n_ids, word, n) == 0)
-            return c;
-    }
-    return NULL;
-}
-
-/* Keeps a word if one of its slots is free; a word that is not kept is merged again next time. */
-static void cache_put(const struct lf_tok_bpe *b, uint64_t hash, const char *word, size_t n,
-                      const int32_t *ids, size_t n_ids)
-{
-    for (size_t i = 0; i < CACHE_PROBES; i++) {
-        _Atomic(struct lf_tok_cached *) *slot = &b->cache[(hash + i) & (CACHE_SLOTS - 1)];
-        if (atomic_load_explicit(slot, memory_order_relaxed))
-            continue;
-        struct lf_tok_cached *c = malloc(sizeof *c + n_ids * sizeof *ids + n);
-        if (!c)
-            return;
-        *c = (struct lf_tok_cached){.hash = hash, .n_bytes = (uint32_t)n, .n_ids = (uint32_t)n_ids};
-        memcpy(c->ids, ids, n_ids * sizeof *ids);
-        memcpy(c->ids + n_ids, word, n);
-        struct lf_tok_cached *empty = NULL;
-        if (!atomic_compare_exchange_strong_explicit(slot, &empty, c, memory_order_release,
-                                                     memory_order_relaxed))
-            free(c);
-        return;
-    }
 }
 
 /* --- symbols --- */
@@ -367,6 +318,33 @@ static uint32_t symbols_of_bytes(const struct lf_tok_bpe *b, struct lf_tok_scrat
 }
 
 /* --- merging --- */
+
+/* Few symbols: side by side, each with what it and the next become. */
+static size_t merge_few(const struct lf_tok_bpe *b, int32_t *id, size_t n)
+{
+    const struct lf_tok_merge *merge[FEW];
+    for (size_t i = 0; i + 1 < n; i++)
+        merge[i] = merge_find(b, id[i], id[i + 1]);
+    for (;;) {
+        size_t best = n;
+        uint32_t rank = UINT32_MAX;
+        for (size_t i = 0; i + 1 < n; i++)
+            if (merge[i] && (best == n || merge[i]->rank < rank)) {
+                best = i;
+                rank = merge[i]->rank;
+            }
+        if (best == n)
+            return n;
+        id[best] = merge[best]->id;
+        n--;
+        memmove(id + best + 1, id + best + 2, (n - best - 1) * sizeof *id);
+        memmove(merge + best, merge + best + 1, (n - best - 1) * sizeof *merge);
+        if (best + 1 < n)
+            merge[best] = merge_find(b, id[best], id[best + 1]);
+        if (best > 0)
+            merge[best - 1] = merge_find(b, id[best - 1], id[best]);
+    }
+}
 
 /* A heap of rank << 32 | position: the smallest on top. */
 static void heap_push(struct lf_tok_scratch *x, uint64_t key)
@@ -445,6 +423,12 @@ static enum lf_err merge_word(const struct lf_tok_bpe *b, struct lf_tok_scratch 
         return rc;
     uint32_t count =
         b->by_bytes ? symbols_of_bytes(b, x, word, n) : symbols_of_chars(b, x, word, n);
+    if (count <= FEW) {
+        int32_t id[FEW];
+        for (uint32_t i = 0; i < count; i++)
+            id[i] = x->symbols[i].id;
+        return lf_ids_append(out, id, merge_few(b, id, count));
+    }
     merge_all(b, x, count);
     for (uint32_t i = 0; i < count && rc == LF_OK; i = x->symbols[i].next)
         rc = lf_ids_push(out, x->symbols[i].id);
@@ -465,19 +449,20 @@ static enum lf_err encode_new(const struct lf_tok_bpe *b, struct lf_tok_scratch 
     return merge_word(b, x, out, word, n);
 }
 
-static enum lf_err encode_cached(const struct lf_tok_bpe *b, struct lf_tok_scratch *x,
-                                 struct lf_ids *out, const char *word, size_t n)
+static enum lf_err encode_word(const struct lf_tok_bpe *b, struct lf_tok_scratch *x,
+                               struct lf_ids *out, const char *word, size_t n)
 {
-    if (n > CACHE_WORD_MAX)
+    const int32_t *ids;
+    size_t n_ids, before = out->n;
+    if (n > KEPT_BYTES_MAX)
         return encode_new(b, x, out, word, n);
     uint64_t hash = lf_tok_hash(word, n);
-    const struct lf_tok_cached *c = cache_find(b, hash, word, n);
-    if (c)
-        return lf_ids_append(out, c->ids, c->n_ids);
-    size_t before = out->n;
+    if (lf_tok_words_find(b->words, hash, (struct lf_str){word, n}, &ids, &n_ids))
+        return lf_ids_append(out, ids, n_ids);
     enum lf_err rc = encode_new(b, x, out, word, n);
     if (rc == LF_OK && out->n > before)
-        cache_put(b, hash, word, n, out->ids + before, out->n - before);
+        lf_tok_words_put(b->words, hash, (struct lf_str){word, n}, out->ids + before,
+                         out->n - before);
     return rc;
 }
 
@@ -495,11 +480,11 @@ enum lf_err lf_tok_bpe_encode(const struct lf_tok_bpe *b, struct lf_tok_scratch 
                               struct lf_ids *out, const char *word, size_t n)
 {
     if (!b->cut_at_mark)
-        return encode_cached(b, x, out, word, n);
+        return encode_word(b, x, out, word, n);
     enum lf_err rc = LF_OK;
     for (size_t i = 0, end; rc == LF_OK && i < n; i = end) {
         end = next_cut(word, i, n);
-        rc = encode_cached(b, x, out, word + i, end - i);
+        rc = encode_word(b, x, out, word + i, end - i);
     }
     return rc;
 }

@@ -225,18 +225,12 @@ static enum lf_err split_split(struct lf_tokenizer *t, const json_t *obj, struct
 
 enum lf_err lf_tok_split_gpt2(struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    return split_regex(t,
-                       "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"
-                       "\\s+(?!\\S)|\\s+",
-                       LF_TOK_ISOLATED, false, diag);
+    return split_regex(t, LF_TOK_GPT2_REGEX, LF_TOK_ISOLATED, false, diag);
 }
 
 enum lf_err lf_tok_split_llama3(struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    return split_regex(t,
-                       "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
-                       " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-                       LF_TOK_ISOLATED, false, diag);
+    return split_regex(t, LF_TOK_LLAMA3_REGEX("\\p{N}{1,3}"), LF_TOK_ISOLATED, false, diag);
 }
 
 static enum lf_err split_byte_level(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)

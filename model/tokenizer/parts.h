@@ -33,12 +33,32 @@ struct lf_tok_spans {
     size_t n, cap;
 };
 
+/* --- ascii.c: what most tokenizers cut words by --- */
+
+#define LF_TOK_GPT2_REGEX                                                                          \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define LF_TOK_LLAMA3_REGEX(digits)                                                                \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+enum lf_tok_known {
+    LF_TOK_UNKNOWN,
+    LF_TOK_KNOWN_GPT2,
+    LF_TOK_KNOWN_LLAMA3, /* up to three digits a word */
+    LF_TOK_KNOWN_QWEN2,  /* one */
+};
+
+enum lf_tok_known lf_tok_known_regex(const char *regex, size_t n);
+/* The end of the match at byte i (these regexes match everywhere), or i: ask the engine. */
+size_t lf_tok_known_match(enum lf_tok_known known, struct lf_str s, size_t i);
+
 /* --- regex.c: Oniguruma's dialect on PCRE2 --- */
 
 struct lf_tok_pattern {
     struct lf_str literal; /* n > 0: an exact string, and re is NULL */
     pcre2_code *re;
     bool jit;
+    enum lf_tok_known known;
 };
 
 enum lf_err lf_tok_pattern_regex(struct lf_tok_pattern *out, const char *regex, size_t n,
@@ -167,8 +187,6 @@ struct lf_tok_merge {
 
 #define LF_TOK_PAIR(left, right) ((uint64_t)(uint32_t)(left) << 32 | (uint32_t)(right))
 
-struct lf_tok_cached; /* a word and its ids, immutable once published */
-
 struct lf_tok_bpe {
     struct lf_str *spelling; /* by id; s NULL where the model has no such id */
     struct lf_str *word;     /* by_bytes: the bytes a spelling stands for; s NULL: none */
@@ -186,7 +204,7 @@ struct lf_tok_bpe {
     int32_t byte_id[256];     /* the symbol of a byte's character, or -1 */
     int32_t fallback_id[256]; /* "<0x41>", or -1 */
     int32_t ascii_id[128];    /* the symbol of an ASCII character, or -1 */
-    _Atomic(struct lf_tok_cached *) *cache;
+    struct lf_tok_bucket *words; /* seen before */
 };
 
 uint64_t lf_tok_hash(const char *s, size_t n);
@@ -213,6 +231,19 @@ int32_t lf_tok_bpe_find_char(const struct lf_tok_bpe *b, uint32_t c);
 /* Appends the ids of one pre-tokenized word. */
 enum lf_err lf_tok_bpe_encode(const struct lf_tok_bpe *b, struct lf_tok_scratch *x,
                               struct lf_ids *out, const char *word, size_t n) LF_MUST_CHECK;
+
+/* --- words.c --- */
+
+struct lf_tok_bucket;
+
+enum lf_err lf_tok_words_init(struct lf_tok_bucket **out, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_tok_words_free(struct lf_tok_bucket *buckets);
+/* hash is lf_tok_hash of the word. The ids are borrowed until lf_tok_words_free. */
+bool lf_tok_words_find(struct lf_tok_bucket *buckets, uint64_t hash, struct lf_str word,
+                       const int32_t **ids, size_t *n_ids);
+/* Keeps the word where there is room. */
+void lf_tok_words_put(struct lf_tok_bucket *buckets, uint64_t hash, struct lf_str word,
+                      const int32_t *ids, size_t n_ids);
 
 /* --- added.c --- */
 

@@ -323,6 +323,8 @@ enum lf_err lf_tok_pattern_regex(struct lf_tok_pattern *out, const char *regex, 
     enum lf_err rc = rewrite_all(&r);
     if (rc == LF_OK)
         rc = compile(out, r.out.data ? r.out.data : "", r.out.len, diag);
+    if (rc == LF_OK)
+        out->known = lf_tok_known_regex(regex, n);
     lf_buf_free(&r.out);
     return rc;
 }
@@ -346,11 +348,18 @@ void lf_tok_pattern_free(struct lf_tok_pattern *p)
 static enum lf_err find_regex(struct lf_tok_search *s, bool *found, size_t *start, size_t *end,
                               struct lf_diag *diag)
 {
+    const struct lf_tok_pattern *p = s->pattern;
+    if (p->known) {
+        *start = s->from;
+        *end = lf_tok_known_match(p->known, s->text, s->from);
+        *found = *end > *start;
+        if (*found)
+            return LF_OK;
+    }
     if (!*s->match)
         *s->match = pcre2_match_data_create(1, NULL);
     if (!*s->match)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to match a regex");
-    const struct lf_tok_pattern *p = s->pattern;
     PCRE2_SPTR text = (PCRE2_SPTR)s->text.s;
     int rc = PCRE2_ERROR_JIT_STACKLIMIT;
     if (p->jit)
