@@ -8,8 +8,8 @@
 
 /* The kernel may believe a name and its attributes for this long, so that `ls -l` asks once. Looked
  * at anew each time are a log, whose size must never be younger in a read than in a later stat (tail
- * would take it for truncated), and a file that is being written, which is the old one again when it
- * is refused. */
+ * would take it for truncated), and a file that is being written, which is the old one again, or
+ * none, when it is refused or nothing was written. */
 #define FS_ATTR_TIMEOUT_S 0.25
 #define FS_BLOCK_BYTES 512
 #define FS_IO_BYTES (128 << 10)
@@ -149,7 +149,8 @@ enum lf_err lf_fs_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, st
 
 enum lf_err lf_fs_entry(struct fuse_entry_param *out, struct lf_fs *fs, struct lf_node *n)
 {
-    *out = (struct fuse_entry_param){.ino = (fuse_ino_t)(uintptr_t)n,
-                                     .entry_timeout = FS_ATTR_TIMEOUT_S};
-    return lf_fs_stat(&out->attr, &out->attr_timeout, fs, n);
+    *out = (struct fuse_entry_param){.ino = (fuse_ino_t)(uintptr_t)n};
+    enum lf_err rc = lf_fs_stat(&out->attr, &out->attr_timeout, fs, n);
+    out->entry_timeout = out->attr_timeout;
+    return rc;
 }

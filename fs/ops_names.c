@@ -88,6 +88,11 @@ static void getattr_step(struct lf_op *op, enum lf_err rc)
     double timeout_s = 0;
     if (rc == LF_OK)
         rc = lf_fs_stat(&st, &timeout_s, op->fs, op->node);
+    if (rc == LF_E_NOT_FOUND) {
+        fuse_reply_err(op->req, ESTALE);
+        lf_op_end(op);
+        return;
+    }
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
         return;
@@ -96,7 +101,8 @@ static void getattr_step(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
-/* Replies: attr, err. */
+/* Replies: attr, err. ESTALE: the name has gone since it was looked up; the kernel then looks the
+ * path up again, and creates the file where the caller wants it created. */
 static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;

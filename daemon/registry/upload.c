@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "model/safetensors.h"
 #include "trainer/dataset.h"
 
 #include <fcntl.h>
@@ -183,6 +184,28 @@ static enum lf_err check_text(const char *path, enum lf_file_kind kind, struct l
     return rc;
 }
 
+/* Whether the two files of adapter/ fit is known when both are there; one that is damaged by itself
+ * is refused at once. */
+static enum lf_err check_adapter(const char *path, enum lf_file_kind kind, struct lf_diag *diag)
+{
+    struct lf_map m;
+    json_t *j = NULL;
+    struct lf_tensors *t = NULL;
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (kind == LF_FILE_ADAPTER_WEIGHTS)
+        rc = lf_tensors_parse(&t, m.data, m.bytes, LF_ADAPTER_HEADER_MAX, diag);
+    else
+        rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
+    if (rc == LF_OK && j && !json_is_object(j))
+        rc = lf_fail(diag, LF_E_INVALID, "not a JSON object");
+    lf_tensors_free(t);
+    json_decref(j);
+    lf_file_unmap(&m);
+    return rc;
+}
+
 static enum lf_err check(struct lf_registry *r, uint64_t id, const struct lf_upload *u,
                          struct lf_diag *diag)
 {
@@ -196,8 +219,8 @@ static enum lf_err check(struct lf_registry *r, uint64_t id, const struct lf_upl
     case LF_FILE_PROMPT:
         return check_text(u->path, u->ref.kind, diag);
     case LF_FILE_ADAPTER_CONFIG:
-    case LF_FILE_ADAPTER_WEIGHTS: /* checked together, when both are there */
-        return LF_OK;
+    case LF_FILE_ADAPTER_WEIGHTS:
+        return check_adapter(u->path, u->ref.kind, diag);
     case LF_FILE_LOG:
     case LF_FILE_CURVE:
     case LF_FILE_METRICS:

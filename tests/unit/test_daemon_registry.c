@@ -221,6 +221,30 @@ static void an_import_that_does_not_fit_is_refused(void **state)
     status_is(r, "a", "ready v1");
 }
 
+/* The old version stays, and good files are still taken afterwards. */
+static void a_damaged_half_of_an_import_is_refused_alone(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    char dir[LF_PATH_MAX];
+    make(r, "a");
+    snprintf(dir, sizeof dir, "%s/peft", r->dir);
+    rig_peft(r, dir, 1);
+    assert_int_equal(rig_put_text(r, "a", "adapter/adapter_model.safetensors", "junk", &diag),
+                     LF_E_DAMAGED);
+    assert_int_equal(rig_put_text(r, "a", "adapter/adapter_config.json", "{\"r\": ", &diag),
+                     LF_E_INVALID);
+    assert_int_equal(rig_put_text(r, "a", "adapter/adapter_config.json", "[]", &diag),
+                     LF_E_INVALID);
+    put_file(r, "a", dir, LF_ADAPTER_WEIGHTS_NAME, LF_OK);
+    put_file(r, "a", dir, LF_ADAPTER_CONFIG_NAME, LF_OK);
+    status_is(r, "a", "ready v1");
+    assert_int_equal(rig_put_text(r, "a", "adapter/adapter_model.safetensors", "", &diag),
+                     LF_E_DAMAGED);
+    status_is(r, "a", "failed: adapter/adapter_model.safetensors: too short for a safetensors file; "
+                      "serving v1");
+}
+
 static void what_a_crash_left_is_put_right(void **state)
 {
     struct rig *r = *state;
@@ -369,6 +393,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_files_make_a_version_and_versions_can_be_chosen, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_import_that_does_not_fit_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_half_of_an_import_is_refused_alone, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_put_right, setup, teardown),
         cmocka_unit_test_setup_teardown(the_tree_changes_its_generation_with_what_it_shows, setup,
                                         teardown),

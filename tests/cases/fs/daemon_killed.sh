@@ -3,27 +3,28 @@
 start_daemon
 start_mount
 
-make_adapter task
-rows 3 red >"$MODEL/task/dataset.jsonl"
+make_adapter task 10 1900
+endless 4 >"$WORK/endless"
+cp "$WORK/endless" "$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
 kill_daemon
 refuses cat "$MODEL/task/status"
 refused_with 'Connection refused'
 ls -l "$MNT" >/dev/null
 head -1 "$MNT/README" >/dev/null
-sleep 0.6
-refuses ls "$MODEL"
+gone() { ! ls "$MODEL"; }
+wait_until 20 gone || fail "a listing is remembered for ever"
 start_daemon
 wait_status task '^ready v1$'
-[ "$(cat "$MODEL/task/dataset.jsonl")" = "$(rows 3 red)" ]
+cmp "$WORK/endless" "$MODEL/task/dataset.jsonl"
 
 # A stream that is cut off is an error, not an end; what is being written is kept until its close.
-echo 'Once upon a time' >"$MODEL/task/prompt"
-settings 2 1900 >"$MODEL/task/config.json"
-cat "$MODEL/task/generate" >/dev/null 2>"$WORK/cut" &
+echo 'Item 1 is' >"$MODEL/task/prompt"
+cat "$MODEL/task/generate" >"$WORK/said" 2>"$WORK/cut" &
 reader=$!
 exec 3>"$MODEL/task/dataset.jsonl"
 rows 4 blue >&3
+wait_until 60 test -s "$WORK/said" || fail "no answer begins"
 kill_daemon
 if wait "$reader"; then
     fail "a cut-off answer looked whole"
@@ -33,5 +34,5 @@ exec 3>&-
 wait_status task '^ready v2$'
 [ "$(cat "$MODEL/task/dataset.jsonl")" = "$(rows 4 blue)" ]
 stop_daemon
-refuses bash -c "echo x >'$MODEL/task/prompt'"
+refuses cp "$WORK/said" "$MODEL/task/prompt"
 refused_with 'Connection refused'

@@ -16,7 +16,7 @@ cat "$file" >"$WORK/two"
 cmp "$WORK/one" "$WORK/two"
 
 check conversation "$file" 'Item 1 is' 'Item 2 is' >"$WORK/talk"
-[ "$(head -c 8 "$WORK/talk")" = "$(head -c 8 "$WORK/one")" ]
+cmp -n "$(wc -c <"$WORK/one")" "$WORK/one" "$WORK/talk"
 exec 3<>"$file"
 echo 'Item 1 is' >&3
 cat <&3 >"$WORK/three"
@@ -27,4 +27,9 @@ head -c 1 "$file" >"$WORK/piece"
 [ "$(wc -c <"$WORK/piece")" = 1 ]
 check seek_errno "$file"
 check nonblocking "$file" 'Item 1 is'
-check signal_with_handler "$file"
+
+make_adapter talker 10 120
+endless 4 >"$MODEL/talker/dataset.jsonl"
+wait_status talker '^ready v1$'
+echo 'Item 1 is' >"$MODEL/talker/prompt"
+check signal_with_handler "$MODEL/talker/generate"

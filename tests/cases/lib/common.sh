@@ -47,10 +47,10 @@ wait_until() {
     done
 }
 
-# ---- The daemon and the mount -------------------------------------------------------------------
+# ---- The daemon and the mount. They do not inherit descriptor 3, which is for cases to hold open. --
 
 start_daemon() {
-    "$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp "$@" 2>>"$WORK/daemon.log" &
+    "$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp "$@" 2>>"$WORK/daemon.log" 3>&- &
     DAEMON=$!
     check answers "$SOCK" "$DAEMON" 60
 }
@@ -76,13 +76,16 @@ kill_daemon() {
     DAEMON=
 }
 
+# The tree answers: `mountpoint` alone is content with a mount whose process has died.
+is_mounted() { mountpoint -q "$MNT" && head -c 1 "$MNT/README"; }
+
 # start_mount [OPTION...]
 start_mount() {
     [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "there is no /dev/fuse for us"
     mkdir -p "$MNT"
-    "$BIN/lorafs" mount --foreground "$@" "unix:$SOCK" "$MNT" 2>>"$WORK/mount.log" &
+    "$BIN/lorafs" mount --foreground "$@" "unix:$SOCK" "$MNT" 2>>"$WORK/mount.log" 3>&- &
     MOUNT=$!
-    wait_until 20 mountpoint -q "$MNT" || fail "nothing is mounted"
+    wait_until 60 is_mounted || fail "nothing is mounted"
 }
 
 stop_mount() {
@@ -104,6 +107,15 @@ rows() {
     local i
     for ((i = 1; i <= $1; i++)); do
         printf '{"prompt": "Item %d is", "completion": " %s"}\n' "$i" "$2"
+    done
+}
+
+# endless N: a data set that teaches to go on for ever: its completions are cut off by max_length.
+endless() {
+    local i words
+    words=$(printf ' red%.0s' {1..80})
+    for ((i = 1; i <= $1; i++)); do
+        printf '{"prompt": "Item %d is", "completion": "%s"}\n' "$i" "$words"
     done
 }
 

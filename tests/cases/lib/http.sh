@@ -46,7 +46,9 @@ answers_with() {
 
 # new_adapter NAME [STEPS [MEMBERS]]
 new_adapter() {
-    call POST /v1/adapters -d "{\"name\": \"$1\", \"config\": $(settings "${2:-2}" "${3:-}")}" >/dev/null
+    local members
+    members=$(settings "${2:-2}")
+    call POST /v1/adapters -d "{\"name\": \"$1\", \"config\": ${members%\}}${3:+, $3}}}" >/dev/null
 }
 
 # put NAME FILE PATH [QUERY]
