@@ -42,10 +42,13 @@ call POST /v1/adapters/task/ctl -d train >/dev/null
 await task '^training v4 [1-9]'
 call POST /v1/adapters/task/ctl -d pause >/dev/null
 await task '^paused v4 '
-sleep 1 # the step under way ends
-at=$(status_line task)
-sleep 1
-[ "$(status_line task)" = "$at" ] || fail "it goes on while paused"
+stands_still() {
+    local at
+    at=$(status_line task)
+    sleep 1
+    [ "$(status_line task)" = "$at" ]
+}
+wait_until 30 stands_still || fail "it goes on while paused" # a step may be under way
 job=$(call GET /v1/adapters/task | sed 's/.*"last_job":\([0-9]*\).*/\1/')
 call POST "/v1/jobs/$job/resume" >/dev/null
 await task '^training v4 '

@@ -7,7 +7,8 @@ for i in $(seq 100); do
         \"ignore_eos\": true, \"stream\": true}" >"$WORK/stream.$i" &
     clients="$clients $!"
 done
-wait_until 20 metric_is requests_live 100 || say "at most $(metric requests_live) live"
+some_run() { [ "$(metric requests_live)" -gt 10 ]; }
+wait_until 60 some_run || fail "no streams run"
 start=$(date +%s%N)
 call GET /v1/tree >/dev/null
 [ $((($(date +%s%N) - start) / 1000000)) -lt 5000 ] || fail "a listing waited for the streams"
@@ -18,5 +19,4 @@ for i in $(seq 100); do
     tail -n 2 "$WORK/stream.$i" | grep -q 'data: \[DONE\]' || fail "stream $i is cut off"
     grep -q '"finish_reason":"length"' "$WORK/stream.$i" || fail "stream $i did not end by length"
 done
-wait_until 5 metric_is requests_live 0
-[ "$(metric kv_pages)" = "$(metric kv_pages_free)" ]
+wait_until 30 is_idle || fail "something still runs"

@@ -75,6 +75,12 @@ metric() { curl -sS "$URL/metrics" | sed -n "s/^lorafs_$1 //p"; }
 
 metric_is() { [ "$(metric "$1")" = "$2" ]; }
 
+# is_idle: no request runs or waits, and every page is free.
+is_idle() {
+    metric_is requests_live 0 && metric_is requests_waiting 0 &&
+        metric_is kv_pages "$(metric kv_pages_free)"
+}
+
 # py FILE ARGUMENT...: a helper of this folder, with URL in its environment.
 py() { URL=$URL "${PYTHON:-python3}" "$TEST_LIB/../http/$1" "${@:2}" || fail "$*"; }
 
