@@ -87,7 +87,7 @@ static void dir_of(char out[LF_PATH_MAX], const char *path)
     memcpy(out, path, n);
     out[n] = '\0';
     if (n == 0)
-        strcpy(out, slash ? "/" : ".");
+        memcpy(out, slash ? "/" : ".", 2);
 }
 
 enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag)

@@ -17,7 +17,7 @@
 #define LF_HTTP_BODY_MAX (8u << 20)            /* JSON bodies; uploads have their own ceilings */
 #define LF_CTL_LINE_MAX 256
 #define LF_PROMPT_BYTES_MAX (4u << 20)
-#define LF_VOCAB_MAX (2 << 20)                 /* token ids; the largest known vocabulary: 262,144 */
+#define LF_VOCAB_MAX (2 << 20)                 /* token ids; the largest known: 262,144 */
 #define LF_TEXT_BYTES_MAX (1u << 30)           /* one call of the tokenizer: 32-bit offsets */
 
 /* The model */

@@ -14,8 +14,9 @@
  *   RENAME onto it      sent, checked and trained in the rename, which fails where it is refused
  * A file that only O_TRUNC has emptied is sent empty at the last RELEASE when it means something
  * empty (prompt, template, config.json). A refused draft is dropped: the daemon's file is the file.
- * A killed writer closes like any other, but the kernel wants its FLUSH back (LF_E_INTERRUPTED): what
- * it wrote is dropped. Where that is not so, the check refuses a data set that is cut off mid-line.
+ * A killed writer closes like any other, but the kernel wants its FLUSH back (LF_E_INTERRUPTED):
+ * what it wrote is dropped. Where that is not so, the check refuses a data set that is cut off
+ * mid-line.
  *
  * A LOCAL file is a draft that is never sent and stays until it is removed.
  */

@@ -7,9 +7,9 @@
 #include <string.h>
 
 /* The kernel may believe a name and its attributes for this long, so that `ls -l` asks once. Looked
- * at anew each time are a log, whose size must never be younger in a read than in a later stat (tail
- * would take it for truncated), and a file that is being written, which is the old one again, or
- * none, when it is refused or nothing was written. */
+ * at anew each time are a log, whose size must never be younger in a read than in a later stat
+ * (tail would take it for truncated), and a file that is being written, which is the old one again,
+ * or none, when it is refused or nothing was written. */
 #define FS_ATTR_TIMEOUT_S 0.25
 #define FS_BLOCK_BYTES 512
 #define FS_IO_BYTES (128 << 10)

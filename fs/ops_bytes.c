@@ -260,8 +260,8 @@ static void flush_ctl(fuse_req_t req, struct lf_handle *h)
     ctl_send(op, rc);
 }
 
-/* A child that inherited the descriptor flushes what is there when it ends: in `(a; b) > f`, a's half
- * of the file. Only who has opened it is done when it closes. */
+/* A child that inherited the descriptor flushes what is there when it ends: in `(a; b) > f`, a's
+ * half of the file. Only who has opened it is done when it closes. */
 static bool is_opener(fuse_req_t req, const struct lf_handle *h)
 {
     pid_t process = lf_fs_process(req);

@@ -26,8 +26,8 @@ struct lf_remote_options {
     {"api-key-file", 0, LF_OPT_STR, "FILE", &(o).key_file,                                         \
      "file whose first line is the API key; otherwise LORAFS_API_KEY"}
 
-/* The API key that the options name: the file's first line, else LORAFS_API_KEY's; `out` stays empty
- * where there is none. */
+/* The API key that the options name: the file's first line, else LORAFS_API_KEY's; `out` stays
+ * empty where there is none. */
 enum lf_err lf_remote_key(struct lf_buf *out, const struct lf_remote_options *o,
                           struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""House rules that a machine can check; run as the test `tidy`, or by hand: tools/tidy.py [FILE...].
+"""House rules that a machine can check: the test `tidy`, or by hand: tools/tidy.py [FILE...].
 
-Lengths (columns, files, functions), banned calls, the direction of includes, head comments, and what
-does not belong into a finished tree. Rules with their reasons: HACKING.md.
+Lengths (columns, files, functions), banned calls, the direction of includes, head comments, and
+what does not belong into a finished tree. Rules with their reasons: HACKING.md.
 """
 import pathlib
 import re
@@ -31,9 +31,10 @@ ROOMS = {
 }
 
 BANNED = {
-    "strcpy": "memcpy or snprintf", "strcat": "lf_buf", "sprintf": "snprintf", "vsprintf": "vsnprintf",
-    "gets": "getline", "atoi": "strtol", "atol": "strtol", "atof": "strtod", "strtok": "strcspn",
-    "alloca": "the heap", "rand": "lf_rng", "srand": "lf_rng", "usleep": "a condition",
+    "strcpy": "memcpy or snprintf", "strcat": "lf_buf", "sprintf": "snprintf",
+    "vsprintf": "vsnprintf", "gets": "getline", "atoi": "strtol", "atol": "strtol",
+    "atof": "strtod", "strtok": "strcspn", "alloca": "the heap", "rand": "lf_rng",
+    "srand": "lf_rng", "usleep": "a condition",
 }
 # Libraries return errors; borders print and end.
 BORDER_CALLS = {"exit", "_exit", "abort", "printf", "puts", "putchar", "perror", "vprintf"}

@@ -87,7 +87,7 @@ static inline int lf_div_up(int64_t a, int64_t b)
     return (int)((a + b - 1) / b);
 }
 
-/* ---- Dense products (gpu/cuda/gemm.cu) -------------------------------------------------------- */
+/* ---- Dense products (gpu/cuda/gemm.cu) ------------------------------------------------------- */
 
 /* Row-major y (T, N) = x (T, K) w^T, w (N, K) [trans false] or y = x (T, K) w, w (K, N) [trans
  * true]; x and w bf16, y bf16 or fp32; ld* are row strides. */
@@ -101,7 +101,7 @@ struct lf_gemm {
 void lf_cuda_gemm(struct lf_stream *s, const struct lf_gemm *g);
 void lf_cuda_gemm_plans_free(struct lf_gemm_plans *plans);
 
-/* ---- 4-bit weights, for the table of operations (gpu/ops/linear/) ------------------------------ */
+/* ---- 4-bit weights, for the table of operations (gpu/ops/linear/) ---------------------------- */
 
 enum lf_err lf_cuda_prepare_weight(struct lf_stream *s, struct lf_weight *w, struct lf_diag *diag);
 void lf_cuda_release_weight(struct lf_device *dev, struct lf_weight *w);

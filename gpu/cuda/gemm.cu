@@ -86,7 +86,8 @@ static bool plan_choose(struct gemm_plan *p, struct lf_cuda_stream *cs, const st
     cublasLtMatmulHeuristicResult_t found;
     int n = 0;
     size_t space = LF_CUDA_WORKSPACE;
-    uint32_t w_align = alignment_of(g->w), x_align = alignment_of(g->x), y_align = alignment_of(g->y);
+    uint32_t w_align = alignment_of(g->w), x_align = alignment_of(g->x);
+    uint32_t y_align = alignment_of(g->y);
     bool ok = cublasLtMatmulPreferenceCreate(&wish) == 0;
     ok = ok && cublasLtMatmulPreferenceSetAttribute(
                    wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &space, sizeof space) == 0;

@@ -10,7 +10,7 @@
 #define LOG2E 1.4426950408889634f
 #define LN2 0.6931471805599453f
 
-/* ---- Numbers ---------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 LF_DEVICE float to_f32(bf16 x)
 {
@@ -47,7 +47,7 @@ LF_DEVICE float tanh_fast(float x)
     return 1.0f - __fdividef(2.0f, 1.0f + exp2_fast(2.0f * LOG2E * x));
 }
 
-/* ---- Runs of eight ---------------------------------------------------------------------------- */
+/* ---- Runs of eight --------------------------------------------------------------------------- */
 
 /* p[0..8) as fp32; elements at or past n are 0. One 16-byte load when `vec` (p is 16-byte aligned
  * and n >= 8). */
@@ -113,7 +113,7 @@ static inline bool lf_eights(const void *p, int ld, int elements)
     return (uintptr_t)p % 16 == 0 && ld % 8 == 0 && elements % 8 == 0;
 }
 
-/* ---- Sums and maxima, always in the same order ------------------------------------------------- */
+/* ---- Sums and maxima, always in the same order ----------------------------------------------- */
 
 LF_DEVICE float warp_sum(float x)
 {
@@ -185,7 +185,7 @@ LF_DEVICE bool last_to_arrive(int *counter, int n)
     return last;
 }
 
-/* ---- LoRA segments ---------------------------------------------------------------------------- */
+/* ---- LoRA segments --------------------------------------------------------------------------- */
 
 struct row_tile {
     int seg; /* -1: there is none */
@@ -230,7 +230,7 @@ static inline int lf_row_tiles_max(const struct lf_ragged *b, int height)
     return b->T / height + b->n_segs;
 }
 
-/* ---- Dropout ---------------------------------------------------------------------------------- */
+/* ---- Dropout --------------------------------------------------------------------------------- */
 
 /* The mask of one row of one site (gpu/ops/lora/drop.h). */
 struct drop {

@@ -51,7 +51,7 @@ enum lf_err lf_cuda_lost(struct lf_cuda *dev, struct lf_diag *diag)
                    cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
-/* ---- Opening and closing ---------------------------------------------------------------------- */
+/* ---- Opening and closing --------------------------------------------------------------------- */
 
 static enum lf_err out_of_memory(cudaError_t error, size_t bytes, struct lf_diag *diag)
 {
@@ -176,7 +176,7 @@ enum lf_err lf_cuda_stream_wait(struct lf_stream *s, struct lf_diag *diag)
     return lf_cuda_enter(cs->dev) ? LF_OK : lf_cuda_lost(cs->dev, diag);
 }
 
-/* ---- Copies ----------------------------------------------------------------------------------- */
+/* ---- Copies ---------------------------------------------------------------------------------- */
 
 /* Room for up to `bytes` in the ring; *got says how much. Waits for a half's last reader. */
 static unsigned char *ring_take(struct lf_cuda_stream *cs, size_t bytes, size_t *got)
@@ -235,7 +235,7 @@ void lf_cuda_zero(struct lf_stream *s, void *dst, size_t bytes)
         lf_cuda_note(cs->dev, cudaMemsetAsync(dst, 0, bytes, cs->stream));
 }
 
-/* ---- Recorded graphs -------------------------------------------------------------------------- */
+/* ---- Recorded graphs ------------------------------------------------------------------------- */
 
 enum lf_err lf_cuda_record_begin(struct lf_stream *s, struct lf_diag *diag)
 {

@@ -1,6 +1,7 @@
 /* The gradient of whole models, every architecture and every adapted map, against finite
  * differences: for each factor of each site one random direction v, and
- * (L(p + h v) - L(p - h v)) / 2h, extrapolated to h = 0, must be g.v. On the ref device; dropout on, its masks fixed. */
+ * (L(p + h v) - L(p - h v)) / 2h, extrapolated to h = 0, must be g.v. On the ref device; dropout
+ * on, its masks fixed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* LIBS: lf_model lf_gpu lf_core */
 /* Adapters: fresh ones, PEFT's ways to name what they target, what is refused, and slots. */
-#include "tiny.h"
+#include "tests/unit/tiny.h"
 
 #include "model/adapter.h"
 

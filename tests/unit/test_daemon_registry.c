@@ -241,8 +241,8 @@ static void a_damaged_half_of_an_import_is_refused_alone(void **state)
     status_is(r, "a", "ready v1");
     assert_int_equal(rig_put_text(r, "a", "adapter/adapter_model.safetensors", "", &diag),
                      LF_E_DAMAGED);
-    status_is(r, "a", "failed: adapter/adapter_model.safetensors: too short for a safetensors file; "
-                      "serving v1");
+    status_is(r, "a", "failed: adapter/adapter_model.safetensors: too short for a safetensors "
+                      "file; serving v1");
 }
 
 static void what_a_crash_left_is_put_right(void **state)

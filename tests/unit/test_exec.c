@@ -1,7 +1,7 @@
 /* LIBS: lf_model lf_gpu lf_core */
 /* The exec's edges: limits, what a batch may be, pages, memory by plan. What it computes is
  * tests/vectors'. */
-#include "tiny.h"
+#include "tests/unit/tiny.h"
 
 #include "model/exec.h"
 

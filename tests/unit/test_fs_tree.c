@@ -12,12 +12,13 @@
 
 static const char two[] =
     "{\"generation\": 42,"
-    " \"bases\": [{\"name\": \"tiny\", \"created_ms\": 5, \"info_bytes\": 10, \"config_bytes\": 20}],"
+    " \"bases\": [{\"name\": \"tiny\", \"created_ms\": 5, \"info_bytes\": 10,"
+    "             \"config_bytes\": 20}],"
     " \"adapters\": ["
-    "  {\"name\": \"zoo\", \"created_ms\": 1, \"changed_ms\": 9, \"state\": \"empty\", \"current\": 0,"
-    "   \"versions\": [], \"files\": {}},"
-    "  {\"name\": \"ant\", \"created_ms\": 2, \"changed_ms\": 7, \"state\": \"ready\", \"current\": 2,"
-    "   \"versions\": [10, 2, 1],"
+    "  {\"name\": \"zoo\", \"created_ms\": 1, \"changed_ms\": 9, \"state\": \"empty\","
+    "   \"current\": 0, \"versions\": [], \"files\": {}},"
+    "  {\"name\": \"ant\", \"created_ms\": 2, \"changed_ms\": 7, \"state\": \"ready\","
+    "   \"current\": 2, \"versions\": [10, 2, 1],"
     "   \"files\": {\"log\": [3, 4], \"dataset.jsonl\": [100, 6],"
     "             \"versions/2/adapter_config.json\": [1, 1],"
     "             \"versions/10/adapter_config.json\": [1, 1],"

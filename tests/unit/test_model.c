@@ -1,7 +1,7 @@
 /* LIBS: lf_model lf_gpu lf_core */
 /* Opening bases: what is missing or wrong is named; 4-bit copies are kept, reused and done
  * without; a quantised checkpoint opens as the one quantised on the way. */
-#include "tiny.h"
+#include "tests/unit/tiny.h"
 
 #include "model/exec.h"
 

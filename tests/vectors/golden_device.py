@@ -1,8 +1,8 @@
 """The reference checkpoints on a device: golden_device.py LORAFS DEVICE GOLDEN_DIR
 
 For every folder: logits of the bf16, the NF4 and the adapted model against the fp32 references, the
-training trajectory's losses, and that training twice gives the same bytes. A device that computes in
-bf16 has to reach a cosine of 0.9995 and losses within 1%; the largest error is printed.
+training trajectory's losses, and that training twice gives the same bytes. A device that computes
+in bf16 has to reach a cosine of 0.9995 and losses within 1%; the largest error is printed.
 Exit status 77 where numpy, the folders or the device are missing.
 """
 import json
@@ -28,9 +28,7 @@ def tensors(path):
         data = f.read()
     kinds = {"F32": np.float32, "I32": np.int32}
     return {
-        k: np.frombuffer(data[v["data_offsets"][0] : v["data_offsets"][1]], kinds[v["dtype"]]).reshape(
-            v["shape"]
-        )
+        k: np.frombuffer(data[slice(*v["data_offsets"])], kinds[v["dtype"]]).reshape(v["shape"])
         for k, v in header.items()
         if k != "__metadata__" and v["dtype"] in kinds
     }

@@ -1,7 +1,7 @@
 /* LIBS: lf_model lf_gpu lf_core */
 /* Reference models of every architecture (golden/README.md): logits, greedy ids, quantised bytes,
  * and sequences of several adapters in one batch. */
-#include "golden.h"
+#include "tests/vectors/golden.h"
 
 #include "gpu/nf4.h"
 

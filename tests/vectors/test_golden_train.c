@@ -3,7 +3,7 @@
  * base, driven by hand: forward and backward, sum of squares, AdamW with clipping. Losses, gradient
  * norms and the trained adapter must come out, with activations kept and with blocks run again,
  * and with an optimizer step's micro-batches run one by one or as one ragged batch. */
-#include "golden.h"
+#include "tests/vectors/golden.h"
 
 #define LOSS_TOLERANCE 1e-4
 #define ADAPTER_TOLERANCE 1e-3

@@ -2,7 +2,7 @@
 /* Many configurations against transformers and peft themselves (transformers_oracle.py, run with
  * $LF_PYTHON): logits, logits with an adapter, the gradients of every adapted map, and adapters
  * saved here and read by peft. Skipped where the Python packages are missing. */
-#include "golden.h"
+#include "tests/vectors/golden.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -27,7 +27,8 @@ static void launch_linear_bwd(struct bench *b, void *arg, int i)
 
 void bench_linear(struct bench *b, bool backward)
 {
-    static const int tokens[] = {1, 2, 4, 8, 9, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 4096};
+    static const int tokens[] = {1,  2,  4,  8,   9,   16,  24,  32,  48,
+                                 64, 96, 128, 192, 256, 512, 1024, 4096};
     const char *op = backward ? "linear_bwd" : "linear";
     if (!wanted(b, op))
         return;

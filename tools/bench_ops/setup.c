@@ -103,7 +103,8 @@ double q4_bytes(double elements)
     return elements * (0.5 + 1 / 64.0 + 4 / 16384.0);
 }
 
-static struct lf_weight q4_weight(struct bench *b, int N, int K, const float *code, const float *map)
+static struct lf_weight q4_weight(struct bench *b, int N, int K, const float *code,
+                                  const float *map)
 {
     struct lf_weight w = {.kind = LF_WEIGHT_Q4, .N = N, .K = K, .block = 64, .block2 = 256};
     struct lf_diag diag;
@@ -177,7 +178,8 @@ struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cache
     int32_t *ids = host((size_t)(3 * T + S * each), sizeof *ids);
     int32_t *pos = ids + T, *seq = pos + T, *pages = seq + T;
     for (int i = 0; i < S; i++) {
-        seqs[i] = (struct lf_seq){.start = i * n, .n = n, .past = past, .slot = trains ? 0 : i % SLOTS,
+        seqs[i] = (struct lf_seq){.start = i * n, .n = n, .past = past,
+                                  .slot = trains ? 0 : i % SLOTS,
                                   .page_off = cached ? i * each : -1, .drop_p = drop_p,
                                   .drop_key = (uint64_t)i + 7};
         segs[i] = (struct lf_lora_seg){i * n, (i + 1) * n, seqs[i].slot, trains};

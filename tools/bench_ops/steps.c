@@ -120,7 +120,8 @@ static void linear_bwd(struct bench *b, struct step_arg *a, int layer, int group
     struct lf_linear_bwd_args l = linear_bwd_args(b, layer, group, a->batch->T, dx, dy);
     b->ops->linear_bwd(b->s, &l);
     if (has_lora(a, group)) {
-        struct lf_lora_bwd_args r = lora_bwd_args(b, layer, group, a->batch, dx, a->du, dy, a->u, x);
+        struct lf_lora_bwd_args r =
+            lora_bwd_args(b, layer, group, a->batch, dx, a->du, dy, a->u, x);
         b->ops->lora_bwd(b->s, &r);
     }
 }

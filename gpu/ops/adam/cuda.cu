@@ -1,5 +1,5 @@
-/* Adam and AdamW on CUDA: every parameter of a step in one launch (128 runs a launch). Memory-bound:
- * 16 bytes read and 18 written a parameter. */
+/* Adam and AdamW on CUDA: every parameter of a step in one launch (128 runs a launch).
+ * Memory-bound: 16 bytes read and 18 written a parameter. */
 #include "gpu/cuda/kernel.cuh"
 
 #define ADAM_RUNS 128 /* runs a launch; their table travels as a kernel argument */

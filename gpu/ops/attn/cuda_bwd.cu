@@ -1,8 +1,9 @@
 /* Attention backward for sequences that attend to their own rows (training), without storing
  * scores: they are made again from q, k and the forward's log-sum-exp.
  *
- * Three launches: delta = dO.O for each row and head; dk and dv, a block for 64 keys of one kv head,
- * which goes through the queries of all its query heads; dq, a block for 64 queries of one head.
+ * Three launches: delta = dO.O for each row and head; dk and dv, a block for 64 keys of one kv
+ * head, which goes through the queries of all its query heads; dq, a block for 64 queries of one
+ * head.
  * No element has two owners, so results repeat; the price is making the scores twice.
  *
  *   ds = p (dp - delta) slope,  dq = scale ds k,  dk = scale ds^T q,  dv = p^T dO
@@ -27,7 +28,7 @@ template <int DP> struct passing {
     static const int stages = DP > 128 ? 1 : 2;
 };
 
-/* ---- delta ------------------------------------------------------------------------------------ */
+/* ---- delta ----------------------------------------------------------------------------------- */
 
 /* A warp a row and head. */
 static __global__ void __launch_bounds__(256)
@@ -48,7 +49,7 @@ static __global__ void __launch_bounds__(256)
         p.a.delta[t * p.a.H + h] = sum;
 }
 
-/* ---- Shared by dq and dk, dv ------------------------------------------------------------------ */
+/* ---- Shared by dq and dk, dv ----------------------------------------------------------------- */
 
 LF_DEVICE struct head_rows rows_of(const void *x, int start, int ld, int head, int D)
 {
@@ -86,7 +87,7 @@ LF_DEVICE void put_sums(bf16 *out, int ld, const float (&acc)[m][4], int row, in
     }
 }
 
-/* ---- dk and dv -------------------------------------------------------------------------------- */
+/* ---- dk and dv ------------------------------------------------------------------------------- */
 
 /* lse and delta of the queries of a stage. */
 struct query_stats {
@@ -192,7 +193,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
     }
 }
 
-/* ---- dq --------------------------------------------------------------------------------------- */
+/* ---- dq -------------------------------------------------------------------------------------- */
 
 template <int DP>
 LF_DEVICE void load_keys(bf16 *stage, const struct bwd_args &p, const struct lf_seq &seq, int hk,
@@ -284,7 +285,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
     }
 }
 
-/* ---- Launchers -------------------------------------------------------------------------------- */
+/* ---- Launchers ------------------------------------------------------------------------------- */
 
 template <int DP> static void launch(struct lf_stream *s, const struct bwd_args *p)
 {

@@ -26,7 +26,8 @@ struct span {
     struct head_rows q, k, v;
 };
 
-LF_DEVICE struct span span_at(const struct prefill_args &p, const struct lf_seq &seq, int t, int end)
+LF_DEVICE struct span span_at(const struct prefill_args &p, const struct lf_seq &seq, int t,
+                              int end)
 {
     const struct lf_attn_args &a = p.a;
     int h = blockIdx.y, hk = h / (a.H / a.Hkv);

@@ -1,4 +1,4 @@
-/* The paged KV cache as kernels see it (gpu/ops/attn/pages.h is the definition). Private to gpu/. */
+/* The paged KV cache as kernels see it (gpu/ops/attn/pages.h defines it). Private to gpu/. */
 #ifndef LF_GPU_OPS_ATTN_PAGES_CUH
 #define LF_GPU_OPS_ATTN_PAGES_CUH
 

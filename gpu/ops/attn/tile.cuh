@@ -153,7 +153,7 @@ LF_DEVICE bool sees(const struct scoring &s, int query, int key)
     return key <= query && (s.window <= 0 || key > query - s.window);
 }
 
-/* Running softmax of a lane's two rows (lane / 4 and 8 more) of sixteen, and their weighted sums. */
+/* Running softmax of a lane's two rows (lane / 4 and 8 more) of sixteen, and weighted sums. */
 template <int DP> struct running {
     float max[2], sum[2];
     float o[DP / 8][4];
@@ -204,7 +204,7 @@ LF_DEVICE float row_total(float sum)
     return sum + __shfl_xor_sync(0xffffffffu, sum, 2);
 }
 
-/* ---- Which kernel takes a sequence ------------------------------------------------------------ */
+/* ---- Which kernel takes a sequence ----------------------------------------------------------- */
 
 #define FEW_ROWS 16 /* query rows of one kv head that one mma holds */
 

@@ -15,7 +15,7 @@
 #define ROWS_MAX 8
 #define TILES_MAX 128 /* tokens; above, decoding once into memory is cheaper than once for 32 */
 
-/* ---- The dense way ---------------------------------------------------------------------------- */
+/* ---- The dense way --------------------------------------------------------------------------- */
 
 static __global__ void __launch_bounds__(256)
     bias_kernel(void *y, const float *bias, int N, int ldy, bool y_f32)
@@ -121,7 +121,7 @@ void lf_cuda_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a)
     }
 }
 
-/* ---- The ways of few tokens ------------------------------------------------------------------- */
+/* ---- The ways of few tokens ------------------------------------------------------------------ */
 
 static bool same_tables(const struct lf_weight *a, const struct lf_weight *b)
 {

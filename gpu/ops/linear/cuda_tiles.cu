@@ -37,7 +37,8 @@ LF_DEVICE int stage_tile(const struct work &w, int s, int h)
 
 /* Asks for the tokens of stage s. */
 template <int NT>
-LF_DEVICE void load_stage(unsigned char *stage, const struct q4_call &c, const struct work &w, int s)
+LF_DEVICE void load_stage(unsigned char *stage, const struct q4_call &c, const struct work &w,
+                          int s)
 {
     for (int i = threadIdx.x; i < NT * 8 * 16; i += WARPS * 32) {
         int token = i / 16, part = i % 16, tile = stage_tile(w, s, part / 8);

@@ -5,7 +5,7 @@
 #include <new>
 #include <string.h>
 
-/* ---- Reordering ------------------------------------------------------------------------------- */
+/* ---- Reordering ------------------------------------------------------------------------------ */
 
 /* A thread makes one lane's 16 bytes of a tile from 8 of row g and 8 of row g + 8. */
 static __global__ void __launch_bounds__(256)
@@ -96,9 +96,9 @@ void lf_cuda_release_weight(struct lf_device *dev, struct lf_weight *w)
     w->prepared = NULL;
 }
 
-/* ---- Taking apart ----------------------------------------------------------------------------- */
+/* ---- Taking apart ---------------------------------------------------------------------------- */
 
-/* Two decoded values a byte, fp32, sixteen copies side by side: no two lanes of a half warp meet. */
+/* Two decoded values a byte, fp32, sixteen copies side by side: no lanes of a half warp meet. */
 LF_DEVICE void fill_pairs(float2 *pairs, const float *code)
 {
     for (int i = threadIdx.x; i < 256 * 16; i += 256)

@@ -11,7 +11,8 @@
  * which is mma's order with k permuted; the activations are read with the same permutation: lane
  * (g, c) needs k 16c .. 16c+15 of token g, 32 bytes in a row. Panels follow one another, and the
  * tiles of a panel do, so a panel is one contiguous run of 8 K bytes. K is a multiple of 256, four
- * tiles, whose scales lie together as (8 g, 4 tiles, rows g and g+8): a lane reads its rows' at once.
+ * tiles, whose scales lie together as (8 g, 4 tiles, rows g and g+8): a lane reads its rows' at
+ * once.
  *
  * Decoding: a byte holds two codes, so a table of 256 words of two bf16 does both at once. It lies
  * in shared memory 32 times, one copy a bank: the word of byte b for lane l is at 256 b + 4 l,
@@ -187,7 +188,7 @@ LF_DEVICE float2 q4_scale(const struct q4_scales<false> &s, const struct q4_pane
     return s.value[i];
 }
 
-/* ---- Launchers (host) -------------------------------------------------------------------------- */
+/* ---- Launchers (host) ------------------------------------------------------------------------ */
 
 /* What a prepared weight keeps on the host (lf_weight.prepared): its tables, so that weights that
  * share them can go together. */

@@ -30,7 +30,8 @@ LF_DEVICE void dots(float (&sum)[TOGETHER], const struct lf_lora_args &a,
 
 /* Grid: (p, r) pairs, segments. */
 static __global__ void __launch_bounds__(SHRINK_THREADS)
-    shrink_kernel(const __grid_constant__ struct lf_lora_args a, const struct lora_batch b, bool vec)
+    shrink_kernel(const __grid_constant__ struct lf_lora_args a, const struct lora_batch b,
+                  bool vec)
 {
     grid_wait();
     int p = blockIdx.x / b.rank_max, r = blockIdx.x % b.rank_max;
@@ -51,7 +52,8 @@ static __global__ void __launch_bounds__(SHRINK_THREADS)
                 continue;
             float u = block_sum<SHRINK_THREADS>(sum[i]);
             if (threadIdx.x == 0)
-                ((bf16 *)a.u)[((size_t)(t + i) * a.n + p) * b.rank_max + r] = __float2bfloat16_rn(u);
+                ((bf16 *)a.u)[((size_t)(t + i) * a.n + p) * b.rank_max + r] =
+                    __float2bfloat16_rn(u);
         }
     }
 }

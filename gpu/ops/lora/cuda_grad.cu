@@ -84,7 +84,8 @@ LF_DEVICE void fetch(struct in_flight &f, const struct grad_args &a, const struc
     bool vec = whole_words(narrow, ld);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        int run = i * WARPS * 32 + threadIdx.x, t = row + run / (COLS / 8), c = run % (COLS / 8) * 8;
+        int run = i * WARPS * 32 + threadIdx.x;
+        int t = row + run / (COLS / 8), c = run % (COLS / 8) * 8;
         f.wide[i] = f.narrow[i] = make_uint4(0, 0, 0, 0);
         if (t < end && j.c0 + c < j.width) {
             f.wide[i] = words8(j.wide + (size_t)t * j.ld + j.c0 + c, j.width - j.c0 - c, j.vec);
@@ -102,7 +103,8 @@ LF_DEVICE void put_step(struct grad_smem &s, const struct in_flight &f)
 {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        int run = i * WARPS * 32 + threadIdx.x, at = run / (COLS / 8) * TILE_ROW + run % (COLS / 8) * 8;
+        int run = i * WARPS * 32 + threadIdx.x;
+        int at = run / (COLS / 8) * TILE_ROW + run % (COLS / 8) * 8;
         *(uint4 *)(s.in.wide + at) = f.wide[i];
         *(uint4 *)(s.in.narrow + at) = f.narrow[i];
     }

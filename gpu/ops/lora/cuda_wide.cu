@@ -147,7 +147,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
     wide_kernel(const __grid_constant__ struct wide_args a, const struct lora_batch b)
 {
     __shared__ __align__(16) struct wide_smem s;
-    int c0 = blockIdx.x * COLS, first = backward ? 0 : blockIdx.z, last = backward ? a.n : first + 1;
+    int c0 = blockIdx.x * COLS;
+    int first = backward ? 0 : blockIdx.z, last = backward ? a.n : first + 1;
     if (c0 >= a.width[first])
         return;
     grid_wait();

@@ -2,8 +2,8 @@
  *
  * No sort. The lowest value that top-k or top-p keeps is found by narrowing: the values between two
  * bounds are counted (or their probabilities added) in 1024 bins, the bin in which the limit falls
- * becomes the next pair of bounds, until it holds one value; two rounds as a rule. Probabilities are
- * added as integers of 2^-40, so sums do not depend on their order and results repeat.
+ * becomes the next pair of bounds, until it holds one value; two rounds as a rule. Probabilities
+ * are added as integers of 2^-40, so sums do not depend on their order and results repeat.
  */
 #include "gpu/cuda/kernel.cuh"
 
@@ -27,7 +27,7 @@ struct sample_smem {
     int at;
 };
 
-/* ---- Over the block, in any order with the same result ----------------------------------------- */
+/* ---- Over the block, in any order with the same result --------------------------------------- */
 
 LF_DEVICE mass_t block_add(mass_t v, mass_t *part)
 {
@@ -81,7 +81,7 @@ LF_DEVICE mass_t block_before(mass_t v, mass_t *part)
     return before;
 }
 
-/* ---- Values ----------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 /* Floats as integers in the same order (gpu/ops/sample/order.h). */
 LF_DEVICE uint32_t order_key(float x)
@@ -122,7 +122,7 @@ LF_DEVICE mass_t total_mass(const struct row &r, struct sample_smem *s)
     return block_add(sum, s->part);
 }
 
-/* ---- Penalties -------------------------------------------------------------------------------- */
+/* ---- Penalties ------------------------------------------------------------------------------- */
 
 /* True for the first caller with this id. */
 LF_DEVICE bool first_sight(uint32_t *seen, int id)
@@ -181,7 +181,7 @@ LF_DEVICE float raw_logit(float x, const struct lf_sample_params &p, const int32
     return x > 0.0f ? x * p.repetition_penalty : x / p.repetition_penalty;
 }
 
-/* ---- What stays ------------------------------------------------------------------------------- */
+/* ---- What stays ------------------------------------------------------------------------------ */
 
 /* Bins of the values in [low, high], the highest first. */
 LF_DEVICE int bin_of(float x, float low, float high)
@@ -272,7 +272,7 @@ LF_DEVICE void keep_likely(struct row &r, float min_p)
     __syncthreads();
 }
 
-/* ---- Choosing --------------------------------------------------------------------------------- */
+/* ---- Choosing -------------------------------------------------------------------------------- */
 
 LF_DEVICE int greedy(const struct row &r, struct sample_smem *s)
 {

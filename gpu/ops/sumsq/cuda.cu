@@ -51,7 +51,8 @@ void lf_cuda_sumsq(struct lf_stream *s, const struct lf_sumsq_args *a, int n)
             longest = longest > a[from + i].n ? longest : a[from + i].n;
         }
         size_t blocks = (longest + SUMSQ_PART - 1) / SUMSQ_PART;
-        lf_launch<sumsq_kernel>(s, dim3(blocks < SUMSQ_PARTS ? (unsigned)blocks : SUMSQ_PARTS, runs),
-                                256, 0, table, lf_cuda_of(s)->partials, lf_cuda_of(s)->counters);
+        unsigned parts = blocks < SUMSQ_PARTS ? (unsigned)blocks : SUMSQ_PARTS;
+        lf_launch<sumsq_kernel>(s, dim3(parts, runs), 256, 0, table, lf_cuda_of(s)->partials,
+                                lf_cuda_of(s)->counters);
     }
 }

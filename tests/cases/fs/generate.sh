@@ -1,4 +1,5 @@
-# generate: the stored prompt for cat, a conversation for a handle, pieces for head, errors for a walk.
+# generate: the stored prompt for cat, a conversation for a handle, pieces for head, errors for a
+# walk.
 . "$TEST_LIB/common.sh"
 start_daemon
 start_mount

@@ -1,5 +1,5 @@
-# Other names in an adapter directory are files of the mount alone: editors' and rsync's. They do not
-# train, are not sent, and can be listed, renamed, linked and removed.
+# Other names in an adapter directory are files of the mount alone: editors' and rsync's. They do
+# not train, are not sent, and can be listed, renamed, linked and removed.
 . "$TEST_LIB/common.sh"
 start_daemon
 start_mount

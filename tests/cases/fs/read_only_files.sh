@@ -28,7 +28,8 @@ stays task '^ready v1$'
 
 # Extended attributes are not there, room is.
 df "$MNT" | grep -q "$MNT"
-refuses python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.a", b"b")' "$MODEL/task/config.json"
+refuses python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.a", b"b")' \
+    "$MODEL/task/config.json"
 grep -q adapter "$MNT/README"
 grep -q '^lorafs_' "$MNT/metrics"
 check json_file "$MNT/base/$(ls "$MNT/base")/config.json"

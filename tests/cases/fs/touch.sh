@@ -1,4 +1,5 @@
-# touch, chmod and chown neither train nor change what is there; nor does an open that writes nothing.
+# touch, chmod and chown neither train nor change what is there; nor does an open that writes
+# nothing.
 . "$TEST_LIB/common.sh"
 start_daemon
 start_mount

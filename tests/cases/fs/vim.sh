@@ -13,12 +13,14 @@ vim -es -u NONE -i NONE -c 'set swapfile' -c '%s/red/blue/' -c wq "$file"
 wait_status task '^ready v2$'
 [ "$(cat "$file")" = "$(rows 3 blue)" ]
 
-vim -es -u NONE -i NONE -c 'set backup backupskip= writebackup backupcopy=no' -c '%s/blue/green/' -c wq "$file"
+vim -es -u NONE -i NONE -c 'set backup backupskip= writebackup backupcopy=no' \
+    -c '%s/blue/green/' -c wq "$file"
 wait_status task '^ready v3$'
 [ "$(cat "$file")" = "$(rows 3 green)" ]
 [ "$(cat "$file~")" = "$(rows 3 blue)" ]
 
-vim -es -u NONE -i NONE -c 'set backupskip= writebackup backupcopy=yes' -c '%s/green/black/' -c wq "$file"
+vim -es -u NONE -i NONE -c 'set backupskip= writebackup backupcopy=yes' \
+    -c '%s/green/black/' -c wq "$file"
 wait_status task '^ready v4$'
 
 # The removal that backupcopy=no began has been taken back, not sent late.

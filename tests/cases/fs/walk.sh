@@ -1,5 +1,5 @@
-# A walk over the tree (grep -r, tar, cp -r, du) ends, and starts no generation that no one has asked
-# for.
+# A walk over the tree (grep -r, tar, cp -r, du) ends, and starts no generation that no one has
+# asked for.
 . "$TEST_LIB/common.sh"
 start_daemon
 start_mount

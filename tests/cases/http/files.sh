@@ -1,4 +1,5 @@
-# Files by HTTP: what is put reads back, whole and in ranges; what is refused is named and leaves the old.
+# Files by HTTP: what is put reads back, whole and in ranges; what is refused is named and leaves
+# the old.
 . "$TEST_LIB/http.sh"
 serve --train-tokens 0
 

@@ -24,8 +24,8 @@ def raw(data, end=False):
 
 def post(path, body, method="POST", headers=""):
     body = body if isinstance(body, bytes) else body.encode()
-    return raw(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
-               .encode() + body)
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return raw(head.encode() + body)
 
 
 def expect(line, *codes):
@@ -36,7 +36,8 @@ def expect(line, *codes):
 JSON_ROUTES = ["/v1/completions", "/v1/chat/completions", "/generate", "/generate_stream",
                "/tokenize", "/v1/adapters", "/v1/adapters/task/rename"]
 BODIES = ["", "{", "[]", "null", "1", '"x"', "{" * 100000, "[" * 70 + "]" * 70, '{"a":1,"a":2}',
-          '{"model": 1}', '{"prompt": null}', '{"prompt": {}}', '{"prompt": [[]]}', '{"prompt": [1.5]}',
+          '{"model": 1}', '{"prompt": null}', '{"prompt": {}}', '{"prompt": [[]]}',
+          '{"prompt": [1.5]}',
           '{"inputs": ""}', '{"inputs": 7}', '{"inputs": "x", "parameters": []}',
           '{"messages": []}', '{"messages": [1]}', '{"messages": [{"role": "user"}]}',
           '{"name": "../x"}', '{"name": "a\\u0000b"}', '{"to": "task/.."}', b"\xff\xfe\x00{}",
@@ -61,12 +62,14 @@ long_prompt = json.dumps({"prompt": "word " * 5000, "max_tokens": 1})
 expect(post("/v1/completions", long_prompt), 400)
 
 # The protocol itself
-for data in [b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01" * 50,
+for data in [b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+             b"\x16\x03\x01\x02\x00\x01" * 50,
              b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n",
              b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20000 + b"\r\n",
              b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
              b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
-             b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+             b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+             b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
              b"PUT /v1/adapters/task/files/dataset.jsonl?train=1 HTTP/1.1\r\nHost: x\r\n"
              b"Content-Length: 1000\r\n\r\n{\"prompt\""]:
     line = raw(data, end=True)

@@ -1,5 +1,5 @@
-# Bytes that no client of ours sends: each gets a clear answer or a closed connection, and the daemon
-# answers the next one.
+# Bytes that no client of ours sends: each gets a clear answer or a closed connection, and the
+# daemon answers the next one.
 . "$TEST_LIB/http.sh"
 serve --train-tokens 0
 new_adapter task

@@ -1,4 +1,5 @@
-# SIGKILL in the middle of a training: the next start goes on from the checkpoint. SIGTERM: from where it was.
+# SIGKILL in the middle of a training: the next start goes on from the checkpoint. SIGTERM: from
+# where it was.
 . "$TEST_LIB/http.sh"
 serve
 train task red 100000

@@ -1,4 +1,5 @@
-# A job from cp to served: queued, trained, scored; the same again trains nothing; orders are obeyed.
+# A job from cp to served: queued, trained, scored; the same again trains nothing; orders are
+# obeyed.
 . "$TEST_LIB/http.sh"
 serve
 new_adapter task 20 '"metric": "exact_match"'

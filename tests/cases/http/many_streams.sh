@@ -3,8 +3,8 @@
 serve
 clients=
 for i in $(seq 100); do
-    curl -sS -N "$URL/v1/completions" -d "{\"prompt\": \"The old man number $i\", \"max_tokens\": 24,
-        \"ignore_eos\": true, \"stream\": true}" >"$WORK/stream.$i" &
+    curl -sS -N "$URL/v1/completions" -d "{\"prompt\": \"The old man number $i\",
+        \"max_tokens\": 24, \"ignore_eos\": true, \"stream\": true}" >"$WORK/stream.$i" &
     clients="$clients $!"
 done
 some_run() { [ "$(metric requests_live)" -gt 10 ]; }

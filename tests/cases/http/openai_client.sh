@@ -1,4 +1,5 @@
-# OpenAI's own client: completions and chats, in one piece and streamed, usage, stop strings, errors.
+# OpenAI's own client: completions and chats, in one piece and streamed, usage, stop strings,
+# errors.
 . "$TEST_LIB/http.sh"
 with_openai
 

@@ -76,7 +76,7 @@ def adapters(sock, n):
     expect(statuses == [201] * int(n), f"not all were made: {statuses}")
 
 
-# ---- Errors ---------------------------------------------------------------------------------------
+# ---- Errors --------------------------------------------------------------------------------------
 
 def expect_errno(name, action):
     try:
@@ -121,7 +121,7 @@ def rename2_errno(old, new, flag, name):
     expect(got == name, f"{got}, not {name}")
 
 
-# ---- Writing as programs do -----------------------------------------------------------------------
+# ---- Writing as programs do ----------------------------------------------------------------------
 
 def replace(source, path):
     """A temporary file beside it, fsync, os.replace."""
@@ -163,7 +163,7 @@ def mapped(path, source):
             expect(m[:] == g.read(), "the mapping's bytes differ")
 
 
-# ---- Streams --------------------------------------------------------------------------------------
+# ---- Streams -------------------------------------------------------------------------------------
 
 def conversation(path, first, second):
     """A handle, two turns; each answer ends by itself. Prints them."""
@@ -257,11 +257,11 @@ def blocked_readers(path, n, directory, limit_s):
     expect(took < 2 * SLOWER, f"the readers took {took:.2f} s to go")
 
 
-# ---- Looking --------------------------------------------------------------------------------------
+# ---- Looking -------------------------------------------------------------------------------------
 
 def quickest(command, limit_s):
-    """Runs a command until it has once ended within the limit (others use the machine, too), ten times
-    at most; what it printed. Not a check: the first argument is a list."""
+    """Runs a command until it has once ended within the limit (others use the machine, too), ten
+    times at most; what it printed. Not a check: the first argument is a list."""
     best = float("inf")
     for _ in range(10):
         began = time.monotonic()
