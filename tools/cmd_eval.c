@@ -195,7 +195,7 @@ int lf_cmd_eval(int argc, char **argv)
         "Completes the prompts of a dataset greedily and scores the completions against the "
         "dataset's.",
         options, 0, 0,
-        "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l --rows 200"};
+        "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

@@ -188,9 +188,10 @@ class Bench(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             row = json.loads(done.stdout)
             self.assertEqual((row["bench"], row["seqs"]), (kind, 2))
-            self.assertGreater(row["tokens_per_second"], 0)
-            self.assertGreater(row["share"], 0)
-            self.assertLess(row["share"], 1)
+            tokens, seconds = (2 if kind == "decode" else 32), row["batch_seconds"]
+            self.assertGreater(row["floor_seconds"], 0)
+            self.assertAlmostEqual(row["tokens_per_second"] * seconds / tokens, 1, places=4)
+            self.assertAlmostEqual(row["share"] * seconds / row["floor_seconds"], 1, places=4)
 
 
 if __name__ == "__main__":
