@@ -26,10 +26,16 @@
 /* ---- Requests ---------------------------------------------------------------------------------
  */
 
-static const char *hub_endpoint(const struct lf_hub_options *o)
+/* The endpoint without the '/' at its end that some write. */
+static enum lf_err put_endpoint(struct lf_buf *url, const struct lf_hub_options *o)
 {
     const char *e = o->endpoint ? o->endpoint : getenv("HF_ENDPOINT");
-    return e && *e ? e : HUB_DEFAULT_ENDPOINT;
+    if (!e || !*e)
+        e = HUB_DEFAULT_ENDPOINT;
+    size_t n = strlen(e);
+    while (n > 0 && e[n - 1] == '/')
+        n--;
+    return lf_buf_append(url, e, n);
 }
 
 static const char *hub_token(const struct lf_hub_options *o)
@@ -184,8 +190,9 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
         rc = lf_fail(diag, LF_E_INVALID, "\"%s\" is not org/name or org/name@revision", id);
         goto out;
     }
-    rc = lf_buf_printf(&url, "%s/api/models/%s/revision/%s?blobs=true", hub_endpoint(options), r.id,
-                       revision);
+    rc = put_endpoint(&url, options);
+    if (rc == LF_OK)
+        rc = lf_buf_printf(&url, "/api/models/%s/revision/%s?blobs=true", r.id, revision);
     c = rc == LF_OK ? hub_request(url.data, options, why) : NULL;
     if (!c) {
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
@@ -330,10 +337,10 @@ static size_t transfer_body(char *data, size_t size, size_t n, void *arg)
 
 static enum lf_err transfer_url(struct lf_buf *url, const struct fetch *f, const struct transfer *t)
 {
-    lf_buf_printf(url, "%s/%s/resolve/%s/", hub_endpoint(f->options), f->repo->id,
-                  f->repo->revision);
     char *name = curl_easy_escape(NULL, t->file->name, 0);
-    enum lf_err rc = name ? lf_buf_puts(url, name) : LF_E_NO_MEMORY;
+    enum lf_err rc = name ? put_endpoint(url, f->options) : LF_E_NO_MEMORY;
+    if (rc == LF_OK)
+        rc = lf_buf_printf(url, "/%s/resolve/%s/%s", f->repo->id, f->repo->revision, name);
     curl_free(name);
     return rc;
 }

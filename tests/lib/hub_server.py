@@ -1,9 +1,12 @@
 """A hub for tests: Hugging Face's listing and resolve routes over the folders below a directory.
 
-hub_server.py ROOT PORTFILE [--token T] [--cut N]: repositories are ROOT/<org>/<name>. Large files
-(*.safetensors) redirect to a second path as the real hub does. --cut closes the connection of the
-first request for each large file after N bytes, so that a client has to resume. Requests are logged
-on stdout: method, path, range, whether a token came.
+hub_server.py ROOT PORTFILE [OPTION...]: repositories are ROOT/<org>/<name>. Large files
+(*.safetensors) redirect to another host, as the real hub does: its name is localhost, the hub's
+127.0.0.1. Requests are logged on stdout: method, path, range, "token" where one came.
+--token T  only who sends it is answered
+--cut N    the first request for each large file is closed after N bytes: a client has to resume
+--stall N  every request for a large file stands still after N bytes, until the client goes
+--wrong F  a file of that name comes with one byte that is not what the listing's digest says
 """
 
 import argparse
@@ -17,6 +20,8 @@ ap.add_argument("root")
 ap.add_argument("portfile")
 ap.add_argument("--token", default="")
 ap.add_argument("--cut", type=int, default=0)
+ap.add_argument("--stall", type=int, default=0)
+ap.add_argument("--wrong", default="")
 args = ap.parse_args()
 SHA = "0123456789abcdef0123456789abcdef01234567"
 cut = set()
@@ -56,8 +61,21 @@ class Hub(BaseHTTPRequestHandler):
         files.append({"rfilename": "pytorch_model.bin", "size": 1 << 40, "blobId": "0" * 40})
         self.answer(200, json.dumps({"sha": SHA, "siblings": files}).encode())
 
+    def a_part(self, body, n, want, headers):
+        """The head of the whole answer, then n bytes of it; afterwards the connection is closed."""
+        self.send_response(206 if want else 200)
+        for k, v in headers:
+            self.send_header(k, v)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:n])
+        self.wfile.flush()
+        self.close_connection = True
+
     def content(self, path):
         data = open(path, "rb").read()
+        if os.path.basename(path) == args.wrong:
+            data = data[:-1] + bytes([data[-1] ^ 1])
         start = 0
         want = self.headers.get("Range")
         if want:
@@ -70,14 +88,13 @@ class Hub(BaseHTTPRequestHandler):
             if want
             else []
         )
-        if args.cut and path not in cut and len(body) > args.cut:
+        large = path.endswith(".safetensors")
+        if large and args.cut and path not in cut and len(body) > args.cut:
             cut.add(path)
-            self.send_response(206 if want else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: args.cut])
-            self.close_connection = True
-            return None
+            return self.a_part(body, args.cut, want, headers)
+        if large and args.stall and len(body) > args.stall:
+            self.a_part(body, args.stall, want, headers)
+            return self.connection.recv(1)
         return self.answer(206 if want else 200, body, headers)
 
     def do_GET(self):
@@ -86,7 +103,7 @@ class Hub(BaseHTTPRequestHandler):
         print(
             "GET", self.path, self.headers.get("Range", "-"), "token" if auth else "-", flush=True
         )
-        parts = path.strip("/").split("/")
+        parts = path[1:].split("/")
         if args.token and parts[0] != "storage" and auth != "Bearer " + args.token:
             return self.answer(401)
         if parts[:2] == ["api", "models"] and len(parts) == 6:
@@ -98,7 +115,7 @@ class Hub(BaseHTTPRequestHandler):
             if f.endswith(".safetensors"):
                 return self.answer(
                     302,
-                    headers=[("Location", "/storage/%s/%s/%s" % (parts[0], parts[1], parts[4]))],
+                    headers=[("Location", storage + "/".join((parts[0], parts[1], parts[4])))],
                 )
             return self.content(f)
         if parts[0] == "storage":
@@ -107,6 +124,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+storage = "http://localhost:%d/storage/" % server.server_address[1]
 with open(args.portfile + ".tmp", "w") as f:
     f.write(str(server.server_address[1]))
 os.rename(args.portfile + ".tmp", args.portfile)

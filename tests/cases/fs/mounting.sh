@@ -25,8 +25,7 @@ refused_with 'Read-only'
 "$lorafs" umount "$MNT"
 
 start_mount
-kill -KILL "$MOUNT"
-wait "$MOUNT" || true
+end_process "$MOUNT"
 refuses ls "$MNT"
 refused_with 'not connected'
 start_mount

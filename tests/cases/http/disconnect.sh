@@ -8,8 +8,7 @@ for stream in true false; do
     client=$!
     wait_until 20 metric_is requests_live 1 || fail "nothing runs"
     sleep 0.3
-    kill -KILL "$client"
-    wait "$client" 2>/dev/null || true
+    end_process "$client"
     wait_until 30 is_idle || fail "it still runs (stream: $stream)"
 done
 

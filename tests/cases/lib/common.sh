@@ -70,9 +70,14 @@ stop_daemon() {
     [ -z "$pid" ] || stop_process "$pid" "the daemon"
 }
 
+# end_process PID: with SIGKILL, and without a word of bash about it.
+end_process() {
+    kill -KILL "$1"
+    wait "$1" 2>/dev/null || true
+}
+
 kill_daemon() {
-    kill -KILL "$DAEMON"
-    wait "$DAEMON" 2>/dev/null || true
+    end_process "$DAEMON"
     DAEMON=
 }
 
@@ -145,7 +150,7 @@ stays() {
     status_is "$1" "$2" || fail "$1 is '$(status_of "$1")', not /$2/"
 }
 
-# refuses COMMAND...: it must fail.
+# refuses COMMAND...: it must fail. (With `! COMMAND` bash goes on either way.)
 refuses() {
     if "$@" 2>"$WORK/refused"; then
         fail "'$*' went through"
@@ -166,7 +171,7 @@ finish() {
     trap - EXIT
     set +e
     for job in $(jobs -p); do
-        [ "$job" = "$DAEMON" ] || [ "$job" = "$MOUNT" ] || kill -KILL "$job" 2>/dev/null
+        [ "$job" = "$DAEMON" ] || [ "$job" = "$MOUNT" ] || end_process "$job" 2>/dev/null
     done
     stop_mount || status=1
     stop_daemon || status=1

@@ -30,10 +30,10 @@ awk "BEGIN { exit !($before < 0.1 && $after > 0.8) }"
 
 # Wrong input is refused with its place, and nothing is written.
 printf '{"prompt": "a", "completion": "b"}\n{"prompt": "a"}\n' >"$WORK/bad"
-! "$lorafs" train --base "$BASE" --dataset "$WORK/bad" --out "$WORK/none" 2>"$WORK/err"
-grep -q 'line 2: no "completion"' "$WORK/err"
+refuses "$lorafs" train --base "$BASE" --dataset "$WORK/bad" --out "$WORK/none"
+refused_with 'line 2: no "completion"'
 printf '{"learning_rat": 1}' >"$WORK/bad"
-! "$lorafs" train --base "$BASE" --dataset "$WORK/rows" --config "$WORK/bad" --out "$WORK/none" \
-    2>"$WORK/err"
-grep -q 'unknown key "learning_rat"' "$WORK/err"
+refuses "$lorafs" train --base "$BASE" --dataset "$WORK/rows" --config "$WORK/bad" \
+    --out "$WORK/none"
+refused_with 'unknown key "learning_rat"'
 [ ! -e "$WORK/none" ]
