@@ -444,6 +444,7 @@ struct all {
     size_t n, next; /* requests, of them added */
     struct lf_ids *made; /* (n) */
     struct lf_gen_token *tokens;
+    lf_gen_enough_fn enough;
     lf_gen_done_fn done;
     void *arg;
 };
@@ -465,10 +466,16 @@ static enum lf_err refill(struct all *a, struct lf_diag *diag)
 static enum lf_err take(struct all *a, const struct lf_gen_token *t, struct lf_diag *diag)
 {
     struct lf_ids *made = t->user;
-    if (t->finish != LF_FINISH_EOS && lf_ids_push(made, t->token) != LF_OK)
+    enum lf_finish finish = t->finish;
+    size_t i = (size_t)(made - a->made);
+    if (finish != LF_FINISH_EOS && lf_ids_push(made, t->token) != LF_OK)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a completion");
-    if (t->finish != LF_FINISH_NONE) {
-        a->done(a->arg, (size_t)(made - a->made), made->ids, (int)made->n, t->finish);
+    if (finish != LF_FINISH_EOS && a->enough && a->enough(a->arg, i, made->ids, (int)made->n)) {
+        finish = LF_FINISH_EOS;
+        lf_gen_remove(a->g, t->id);
+    }
+    if (finish != LF_FINISH_NONE) {
+        a->done(a->arg, i, made->ids, (int)made->n, finish);
         lf_ids_free(made);
     }
     return LF_OK;
@@ -490,11 +497,13 @@ static enum lf_err run_all(struct all *a, struct lf_diag *diag)
 }
 
 enum lf_err lf_gen_all(struct lf_gen *g, const struct lf_gen_request *requests, size_t n,
-                       lf_gen_done_fn done, void *arg, struct lf_diag *diag)
+                       lf_gen_enough_fn enough, lf_gen_done_fn done, void *arg,
+                       struct lf_diag *diag)
 {
     lf_assert(g->n_seqs == 0);
     enum lf_err rc = LF_OK;
-    struct all a = {.g = g, .requests = requests, .n = n, .done = done, .arg = arg};
+    struct all a = {
+        .g = g, .requests = requests, .n = n, .enough = enough, .done = done, .arg = arg};
     a.made = calloc(n ? n : 1, sizeof *a.made);
     a.tokens = calloc((size_t)g->seqs_max, sizeof *a.tokens);
     if (!a.made || !a.tokens) {

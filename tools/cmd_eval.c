@@ -24,7 +24,7 @@ struct run {
     struct lf_offline c;
     struct lf_train_settings s;
     struct lf_dataset *rows;
-    lf_metric_fn metric;
+    const struct lf_metric *metric;
     const char *metric_name;
     FILE *predictions;
     bool write_failed;
@@ -85,6 +85,8 @@ static enum lf_err score(struct run *r, struct lf_eval_report *report, struct lf
         .metric = r->metric,
         .slot = r->c.slot,
         .max_tokens = o->max_tokens ? (int)o->max_tokens : r->s.max_tokens,
+        .stop = r->s.stop,
+        .n_stop = r->s.n_stop,
         .rows_max = o->rows,
         .row = on_row,
         .row_arg = r};

@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"logits", lf_cmd_logits, "write a base model's logits of given ids"},
     {"bench", lf_cmd_bench, "measure decoding, prefill and training against the device"},
     {"pull", lf_cmd_pull, "fetch a checkpoint from a hub"},
+    {"land", lf_cmd_land, "the study LoRA Land: its tasks, their rows"},
 };
 #define N_COMMANDS ((int)(sizeof commands / sizeof commands[0]))
 

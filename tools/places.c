@@ -1,8 +1,12 @@
 /* Where things are when nobody says. */
 #include "tools/places.h"
 
+#include "core/file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 void lf_place_data(char out[LF_PATH_MAX])
 {
@@ -21,4 +25,21 @@ void lf_place_socket(char out[LF_PATH_MAX])
     lf_place_data(out);
     snprintf(data, sizeof data, "%s", out);
     snprintf(out, LF_PATH_MAX, "%s/lorafsd.sock", data);
+}
+
+enum lf_err lf_place_share(char out[LF_PATH_MAX], const char *rel, struct lf_diag *diag)
+{
+    static const char *const shares[] = {"../share/lorafs", "../../../share"};
+    char program[LF_PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n < 0)
+        return lf_fail_errno(diag, errno, "the program's own path");
+    program[n] = '\0';
+    *strrchr(program, '/') = '\0';
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        int len = snprintf(out, LF_PATH_MAX, "%s/%s/%s", program, shares[i], rel);
+        if (len < LF_PATH_MAX && lf_file_exists(out))
+            return LF_OK;
+    }
+    return lf_fail(diag, LF_E_NOT_FOUND, "share/%s is not installed beside %s", rel, program);
 }

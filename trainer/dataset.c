@@ -14,6 +14,7 @@ struct row_at {
     size_t text_off;    /* in texts; SIZE_MAX: none */
     int n, n_supervised;
     int64_t line;
+    json_t *columns;    /* members that are no form's own, or NULL; owned */
 };
 
 struct lf_dataset {
@@ -164,6 +165,21 @@ static enum lf_err put_text(struct lf_dataset *d, const struct lf_row_ids *row, 
     return LF_OK;
 }
 
+/* The row without what its form says of it; *out NULL where nothing is left. */
+static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag *diag)
+{
+    static const char *const own[] = {"prompt", "completion", "messages", "tools", "input_ids",
+                                      "labels"};
+    json_t *rest = json_copy((json_t *)(uintptr_t)row);
+    if (!rest)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        json_object_del(rest, own[i]);
+    *out = json_object_size(rest) > 0 ? json_incref(rest) : NULL;
+    json_decref(rest);
+    return LF_OK;
+}
+
 static enum lf_err load_row(void *arg, const json_t *json, int64_t line, struct lf_diag *diag)
 {
     struct load *load = arg;
@@ -183,6 +199,8 @@ static enum lf_err load_row(void *arg, const json_t *json, int64_t line, struct 
         rc = reserve(&d->rows, &d->cap_rows, d->n_rows, 1, sizeof *d->rows, diag);
     if (rc == LF_OK)
         rc = put_text(d, &load->row, &at, diag);
+    if (rc == LF_OK && d->keep_text)
+        rc = other_members(&at.columns, json, diag);
     if (rc != LF_OK)
         return rc;
     put_tokens(d, &load->row, &at);
@@ -241,6 +259,8 @@ void lf_dataset_free(struct lf_dataset *d)
         return;
     free(d->ids);
     free(d->labels);
+    for (size_t i = 0; i < d->n_rows; i++)
+        json_decref(d->rows[i].columns);
     free(d->rows);
     lf_buf_free(&d->texts);
     free(d);
@@ -285,4 +305,9 @@ const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i)
 {
     size_t off = d->rows[i].text_off;
     return off == SIZE_MAX ? NULL : d->texts.data + off;
+}
+
+const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i)
+{
+    return d->rows[i].columns;
 }

@@ -50,8 +50,8 @@ struct lf_dataset_report {
 struct lf_dataset;
 
 /* Parses and tokenises. The first bad line is LF_E_INVALID: "line 17: ...". A dataset with no
- * usable row is refused, saying why rows were lost. keep_text keeps completions as text, for
- * evaluation. Yours, free with lf_dataset_free. */
+ * usable row is refused, saying why rows were lost. keep_text keeps completions and other members,
+ * for evaluation. Yours, free with lf_dataset_free. */
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
                             const struct lf_train_settings *s, bool keep_text,
                             struct lf_diag *diag) LF_MUST_CHECK;
@@ -64,6 +64,9 @@ void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out
  * Borrowed. */
 int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids);
 const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i);
+/* With keep_text: the row's members but for the forms' own, an object; NULL where it has none.
+ * Borrowed. */
+const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i);
 
 /* The cheap check of FLUSH: every line parses and has what a row needs; no tokenizer. A last line
  * without '\n' that does not parse is named as cut off. Reads at most LF_DATASET_BYTES_MAX. */

@@ -3,8 +3,8 @@
 
 #include "core/clock.h"
 
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct evaluation {
     const struct lf_model *m;
@@ -15,8 +15,30 @@ struct evaluation {
     size_t *rows;          /* of the dataset, for each request */
     struct lf_buf completion, reference;
     struct lf_ids ids;
-    enum lf_err rc;        /* a row's trouble */
+    struct lf_confusion *confusion;
+    enum lf_err rc;        /* a row's trouble, and why */
+    struct lf_diag why;
 };
+
+bool lf_eval_cut(struct lf_buf *text, char *const *stop, int n_stop)
+{
+    size_t from = text->data ? strspn(text->data, " \t\r\n\f\v") : 0, cut = text->len;
+    for (int i = 0; i < n_stop && text->data; i++) {
+        const char *met = strstr(text->data + from, stop[i]);
+        if (met && (size_t)(met - text->data) < cut)
+            cut = (size_t)(met - text->data);
+    }
+    if (cut == text->len)
+        return false;
+    text->len = cut;
+    text->data[cut] = '\0';
+    return true;
+}
+
+static void no_memory(struct evaluation *e)
+{
+    e->rc = lf_fail(&e->why, LF_E_NO_MEMORY, "no memory for an evaluation");
+}
 
 /* The completion as the dataset has it, or as its ids say. */
 static const char *reference_of(struct evaluation *e, int64_t i)
@@ -29,32 +51,52 @@ static const char *reference_of(struct evaluation *e, int64_t i)
     lf_dataset_row(e->d, i, &row);
     e->ids.n = 0;
     lf_buf_reset(&e->reference);
+    bool ok = true;
     for (int k = lf_dataset_prompt(e->d, i, &prompt) - 1; k >= 0 && k < row.n; k++)
-        if (row.labels[k] >= 0 && e->rc == LF_OK)
-            e->rc = lf_ids_push(&e->ids, row.labels[k]);
-    if (e->rc == LF_OK)
-        e->rc = lf_tokenizer_decode(e->m->tokenizer, &e->reference, e->ids.ids, e->ids.n, true);
+        if (row.labels[k] >= 0 && ok)
+            ok = lf_ids_push(&e->ids, row.labels[k]) == LF_OK;
+    if (!ok || lf_tokenizer_decode(e->m->tokenizer, &e->reference, e->ids.ids, e->ids.n, true) !=
+                   LF_OK)
+        no_memory(e);
     return e->reference.data ? e->reference.data : "";
+}
+
+/* The completion's text, up to a stop string. True: it has one. */
+static bool decode(struct evaluation *e, const int32_t *ids, int n)
+{
+    lf_buf_reset(&e->completion);
+    if (n > 0 && lf_tokenizer_decode(e->m->tokenizer, &e->completion, ids, (size_t)n, true) !=
+                     LF_OK)
+        no_memory(e);
+    return lf_eval_cut(&e->completion, e->o->stop, e->o->n_stop);
+}
+
+static enum lf_err grade(struct evaluation *e, struct lf_eval_row *r)
+{
+    const struct lf_answer a = {r->completion, r->reference, lf_dataset_columns(e->d, r->row)};
+    enum lf_err rc = LF_OK;
+    if (r->finish != LF_FINISH_NONE)
+        rc = lf_metric_score(&r->score, e->o->metric, &a, &e->why);
+    if (rc == LF_OK && e->confusion)
+        rc = lf_confusion_add(e->confusion, &a, r->score, &e->why);
+    return rc == LF_OK ? rc : lf_fail_within(&e->why, rc, "row %lld", (long long)r->row + 1);
 }
 
 static void score_row(struct evaluation *e, int64_t i, const int32_t *ids, int n,
                       enum lf_finish finish)
 {
-    lf_buf_reset(&e->completion);
-    if (e->rc == LF_OK && n > 0)
-        e->rc = lf_tokenizer_decode(e->m->tokenizer, &e->completion, ids, (size_t)n, true);
+    if (e->rc != LF_OK)
+        return;
+    decode(e, ids, n);
     struct lf_eval_row r = {.row = i,
                             .completion = e->completion.data ? e->completion.data : "",
                             .reference = reference_of(e, i),
                             .n_tokens = n,
                             .finish = finish};
+    if (e->rc == LF_OK)
+        e->rc = grade(e, &r);
     if (e->rc != LF_OK)
         return;
-    r.score = finish == LF_FINISH_NONE ? 0 : e->o->metric(r.completion, r.reference);
-    if (isnan(r.score)) {
-        e->rc = LF_E_NO_MEMORY;
-        return;
-    }
     e->sum += r.score;
     e->report.rows++;
     e->report.tokens += n;
@@ -68,6 +110,13 @@ static void done(void *arg, size_t i, const int32_t *ids, int n, enum lf_finish 
 {
     struct evaluation *e = arg;
     score_row(e, (int64_t)e->rows[i], ids, n, finish);
+}
+
+static bool enough(void *arg, size_t i, const int32_t *ids, int n)
+{
+    struct evaluation *e = arg;
+    (void)i;
+    return e->rc != LF_OK || decode(e, ids, n);
 }
 
 /* A request for each prompt that leaves room for a token; the others are scored at once. */
@@ -108,24 +157,28 @@ enum lf_err lf_evaluate(struct lf_gen *g, const struct lf_model *m, const struct
     lf_buf_init(&e.reference, 0);
     e.rows = malloc((size_t)n_rows * sizeof *e.rows);
     struct lf_gen_request *requests = malloc((size_t)n_rows * sizeof *requests);
-    enum lf_err rc = LF_OK;
-    if (!e.rows || !requests)
-        e.rc = LF_E_NO_MEMORY;
-    if (e.rc == LF_OK) {
+    enum lf_err rc = lf_metric_ready(o->metric, diag);
+    if (rc == LF_OK && (!e.rows || !requests))
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for an evaluation");
+    if (rc == LF_OK && lf_metric_labels(o->metric))
+        rc = lf_confusion_new(&e.confusion, o->metric, diag);
+    if (rc == LF_OK) {
         size_t n = make_requests(&e, requests, n_rows, lf_gen_context_max(g));
-        rc = lf_gen_all(g, requests, n, done, &e, diag);
+        rc = lf_gen_all(g, requests, n, o->n_stop > 0 ? enough : NULL, done, &e, diag);
     }
     if (rc == LF_OK && e.rc != LF_OK)
-        rc = lf_fail(diag, e.rc, "no memory for an evaluation");
+        rc = lf_fail(diag, e.rc, "%s", e.why.text);
+    if (rc == LF_OK) {
+        e.report.score = e.sum / (double)e.report.rows;
+        e.report.seconds = (double)(lf_clock_ns() - start_ns) * 1e-9;
+        e.report.confusion = e.confusion ? lf_confusion_json(e.confusion) : NULL;
+        *out = e.report;
+    }
+    lf_confusion_free(e.confusion);
     free(e.rows);
     free(requests);
     lf_buf_free(&e.completion);
     lf_buf_free(&e.reference);
     lf_ids_free(&e.ids);
-    if (rc != LF_OK)
-        return rc;
-    e.report.score = e.sum / (double)e.report.rows;
-    e.report.seconds = (double)(lf_clock_ns() - start_ns) * 1e-9;
-    *out = e.report;
-    return LF_OK;
+    return rc;
 }

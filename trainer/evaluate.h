@@ -5,6 +5,7 @@
 
 #include "core/err.h"
 #include "model/generate.h"
+#include "trainer/confusion.h"
 #include "trainer/dataset.h"
 #include "trainer/metrics.h"
 
@@ -21,9 +22,11 @@ struct lf_eval_row {
 typedef void (*lf_eval_row_fn)(void *arg, const struct lf_eval_row *r);
 
 struct lf_eval_options {
-    lf_metric_fn metric;
+    const struct lf_metric *metric;
     int slot;                 /* adapter slot, or -1 */
     int max_tokens;           /* of a completion */
+    char *const *stop;        /* (n_stop) strings that end it: lf_eval_cut */
+    int n_stop;
     int64_t rows_max;         /* the first of them; 0: all */
     lf_eval_row_fn row;       /* as they end, in any order; or NULL */
     void *row_arg;
@@ -36,7 +39,12 @@ struct lf_eval_report {
     int64_t unended;          /* completions that max_tokens cut off */
     int64_t unfit;            /* prompts that did not fit */
     double seconds;
+    json_t *confusion;        /* where answers are labels (trainer/confusion.h), or NULL; yours */
 };
+
+/* Cuts a completion at the first of the strings; white space at its start is not searched, since
+ * what is scored is the first answer. False: none is in it. */
+bool lf_eval_cut(struct lf_buf *text, char *const *stop, int n_stop);
 
 /* d as loaded with keep_text (else completions are decoded from their ids). g has no live
  * sequence; m has a tokenizer. */

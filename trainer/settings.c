@@ -40,6 +40,7 @@ static const struct member {
     {"seed", MEMBER_INT64, AT(seed), 0, JSON_INT_MAX},
     {"max_length", MEMBER_INT, AT(max_length), 2, 1 << 20},
     {"eval_every", MEMBER_INT64, AT(eval_every), 0, 1e9},
+    {"eval_rows", MEMBER_INT64, AT(eval_rows), 0, 1e9},
     {"max_tokens", MEMBER_INT, AT(max_tokens), 1, 1 << 20},
 };
 #define N_MEMBERS (sizeof members / sizeof *members)
@@ -48,7 +49,8 @@ static const char *const known_keys[] = {
     "base", "preset", "rank", "alpha", "rslora", "target_modules", "dropout", "batch_size",
     "accumulation", "steps", "epochs", "learning_rate", "schedule", "warmup_steps",
     "warmup_fraction", "optimizer", "weight_decay", "max_grad_norm", "loss_normalization",
-    "shuffle", "seed", "max_length", "template", "eval_every", "max_tokens", "metric", NULL};
+    "shuffle", "seed", "max_length", "template", "eval_every", "eval_rows",
+    "max_tokens", "stop", "metric", NULL};
 
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
@@ -72,6 +74,7 @@ void lf_train_settings_default(struct lf_train_settings *out)
                                       .adamw = true,
                                       .max_grad_norm = 1,
                                       .loss_normalization = LF_LOSS_TOKENS,
+                                      .eval_rows = 200,
                                       .max_tokens = 256};
 }
 
@@ -271,6 +274,29 @@ static enum lf_err get_template(struct lf_train_settings *s, const json_t *obj,
     return s->template_ ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the template");
 }
 
+/* A list of strings, or one string. */
+static enum lf_err get_stop(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
+{
+    const json_t *v = json_object_get(obj, "stop");
+    bool one = json_is_string(v);
+    size_t n = one ? 1 : json_array_size(v);
+    if (!has(obj, "stop"))
+        return LF_OK;
+    if ((!one && !json_is_array(v)) || n > LF_STOPS_MAX)
+        return lf_fail(diag, LF_E_INVALID, "\"stop\" must be a string, or a list of up to %d",
+                       LF_STOPS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const char *text = json_string_value(one ? v : json_array_get(v, i));
+        if (!text || text[0] == '\0')
+            return lf_fail(diag, LF_E_INVALID, "\"stop\" has something that is no string, or an "
+                                               "empty one");
+        s->stop[s->n_stop] = strdup(text);
+        if (!s->stop[s->n_stop++])
+            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
+    }
+    return LF_OK;
+}
+
 static enum lf_err get_members(struct lf_train_settings *s, const json_t *obj,
                                struct lf_diag *diag)
 {
@@ -307,6 +333,8 @@ enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t 
         rc = get_names(&s, obj, diag);
     if (rc == LF_OK)
         rc = get_template(&s, obj, diag);
+    if (rc == LF_OK)
+        rc = get_stop(&s, obj, diag);
     if (rc == LF_OK)
         *out = s;
     else
@@ -390,6 +418,17 @@ static void print_target_modules(struct lf_buf *out, const char *names)
     lf_buf_putc(out, ']');
 }
 
+static void print_stop(struct lf_buf *out, const struct lf_train_settings *s)
+{
+    print_key(out, "stop");
+    for (int i = 0; i < s->n_stop; i++) {
+        lf_buf_puts(out, i ? ", \"" : "[\"");
+        lf_buf_json(out, s->stop[i], strlen(s->stop[i]));
+        lf_buf_putc(out, '"');
+    }
+    lf_buf_putc(out, ']');
+}
+
 /* The member does not decide: another one of its choice does. */
 static bool is_silent(const struct lf_train_settings *s, const char *key)
 {
@@ -421,6 +460,8 @@ enum lf_err lf_train_settings_print(const struct lf_train_settings *s, struct lf
             print_member(out, s, &members[i]);
     if (s->template_)
         print_text(out, "template", s->template_);
+    if (s->n_stop > 0)
+        print_stop(out, s);
     if (s->metric[0])
         print_text(out, "metric", s->metric);
     return lf_buf_puts(out, "\n}\n");
@@ -430,11 +471,15 @@ enum lf_err lf_train_settings_print(const struct lf_train_settings *s, struct lf
 
 enum lf_err lf_train_settings_copy(struct lf_train_settings *out, const struct lf_train_settings *s)
 {
-    char *text = NULL;
-    if (s->template_ && !(text = strdup(s->template_)))
+    struct lf_train_settings copy = *s;
+    bool failed = s->template_ && !(copy.template_ = strdup(s->template_));
+    for (int i = 0; i < s->n_stop; i++)
+        failed = !(copy.stop[i] = strdup(s->stop[i])) || failed;
+    if (failed) {
+        lf_train_settings_free(&copy);
         return LF_E_NO_MEMORY;
-    *out = *s;
-    out->template_ = text;
+    }
+    *out = copy;
     return LF_OK;
 }
 
@@ -442,4 +487,7 @@ void lf_train_settings_free(struct lf_train_settings *s)
 {
     free(s->template_);
     s->template_ = NULL;
+    for (int i = 0; i < s->n_stop; i++)
+        free(s->stop[i]);
+    s->n_stop = 0;
 }

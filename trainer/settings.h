@@ -23,7 +23,9 @@
  * | max_length         | 2048       | tokens of a row: prompt cut from the left, then the rest    |
  * | template           | null       | prompt of a row from its columns: "Q: {question}\nA:"       |
  * | eval_every         | 0          | optimizer steps between evaluations; 0: at the end only     |
+ * | eval_rows          | 200        | rows that are completed and scored, the first; 0: all       |
  * | max_tokens         | 256        | of a completion when a request does not say                 |
+ * | stop               | []         | strings that end a completion when a request names none     |
  * | metric             | ""         | scores completions of eval rows: trainer/metrics.h          |
  */
 #ifndef LF_TRAINER_SETTINGS_H
@@ -69,9 +71,12 @@ struct lf_train_settings {
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
     int64_t eval_every;          /* optimizer steps between evaluations; 0: at the end only */
+    int64_t eval_rows;           /* completed and scored after training, the first; 0: all */
     char *template_;             /* prompt template over columns, or NULL; owned */
     /* Generation defaults of the adapter */
     int max_tokens;              /* of a completion when the request does not say */
+    char *stop[LF_STOPS_MAX];    /* strings that end it likewise, none empty; owned */
+    int n_stop;
     char metric[32];             /* "" = by loss only; "rouge_l", "exact_match", "accuracy", ... */
 };
 

@@ -3,6 +3,7 @@
 #include "trainer/words.h"
 
 #include "core/utf8.h"
+#include "trainer/metrics.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -71,14 +72,15 @@ static uint32_t next_lower(struct reader *r)
 
 /* ---- ROUGE ----------------------------------------------------------------------------------- */
 
-/* rouge_score.tokenize without a stemmer: runs of a-z and 0-9 of the lower-cased text. */
+/* rouge_score.tokenize without a stemmer: runs of a-z and 0-9 of the lower-cased text. At most
+ * LF_METRIC_WORDS_MAX of them. */
 static struct words rouge_words(const char *s)
 {
     struct words ws = {NULL, 0, 0, false};
     struct reader r = {s, 0};
     uint64_t h = HASH_START;
     bool inside = false;
-    for (uint32_t c; (c = next_lower(&r)) != 0;) {
+    for (uint32_t c; ws.n < LF_METRIC_WORDS_MAX && (c = next_lower(&r)) != 0;) {
         bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         if (word)
             h = hash_byte(h, (unsigned char)c);
@@ -88,7 +90,7 @@ static struct words rouge_words(const char *s)
             h = HASH_START;
         inside = word;
     }
-    if (inside)
+    if (inside && ws.n < LF_METRIC_WORDS_MAX)
         push(&ws, h);
     return ws;
 }

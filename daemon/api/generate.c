@@ -105,12 +105,14 @@ static enum lf_err read_query(struct lf_http *q, struct lf_ask *a, struct lf_dia
 struct plain {
     struct lf_completion c;
     char *stop; /* what the query gave, kept */
+    struct lf_train_settings settings; /* whose stop strings end it where the query gave none */
 };
 
 static void plain_close(void *arg)
 {
     struct plain *p = arg;
     lf_completion_free(&p->c);
+    lf_train_settings_free(&p->settings);
     free(p->stop);
     free(p);
 }
@@ -150,19 +152,32 @@ static void limit(struct lf_http *q, struct lf_ask *a, int settings_max, int n_p
         a->max_tokens = 1; /* the engine will say that it does not fit */
 }
 
+/* Stop strings that outlive the query: its own, or the settings'. */
+static enum lf_err keep_stops(struct plain *p, struct lf_ask *a, const struct lf_train_settings *s,
+                              struct lf_diag *diag)
+{
+    bool failed = a->n_stops > 0 ? !(p->stop = strdup(a->stops[0]))
+                                 : lf_train_settings_copy(&p->settings, s) != LF_OK;
+    if (failed)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+    if (a->n_stops > 0)
+        a->stops[0] = p->stop;
+    else
+        for (int i = 0; i < s->n_stop; i++)
+            a->stops[a->n_stops++] = p->settings.stop[i];
+    return LF_OK;
+}
+
 static enum lf_err answer(struct lf_http *q, struct lf_ask *a, const struct lf_ids *ids,
-                          struct lf_diag *diag)
+                          const struct lf_train_settings *s, struct lf_diag *diag)
 {
     bool ready;
     struct plain *p = calloc(1, sizeof *p);
     if (!p)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
-    if (a->n_stops > 0) {
-        p->stop = strdup(a->stops[0]);
-        a->stops[0] = p->stop;
-        a->n_stops = p->stop ? 1 : 0;
-    }
-    enum lf_err rc = lf_completion_start(&p->c, q, a, ids->ids, (int)ids->n, diag);
+    enum lf_err rc = keep_stops(p, a, s, diag);
+    if (rc == LF_OK)
+        rc = lf_completion_start(&p->c, q, a, ids->ids, (int)ids->n, diag);
     if (rc == LF_OK)
         rc = lf_completion_await(&p->c, q, 1000, &ready, diag);
     if (rc != LF_OK) {
@@ -200,7 +215,7 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
                               diag);
     if (rc == LF_OK) {
         limit(q, &a, s.max_tokens, (int)ids.n);
-        rc = answer(q, &a, &ids, diag);
+        rc = answer(q, &a, &ids, &s, diag);
     }
     lf_ids_free(&ids);
     lf_buf_free(&text);

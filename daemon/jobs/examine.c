@@ -1,17 +1,18 @@
-/* The examiner: scores a new version on its adapter's eval rows, by generation, and the base once
- * for comparison. Its generations are background work: they give way to everybody's. */
+/* The examiner: scores the base on an adapter's eval rows when a training is queued, and each new
+ * version when it is there, by generation. Its generations are background work: they give way to
+ * everybody's. */
 #include "daemon/jobs/live.h"
 
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "trainer/evaluate.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define ROWS_MAX 200       /* the first of eval.jsonl */
 #define AT_ONCE 32         /* generations asked for ahead */
 #define LOOK_MS 200
 
@@ -42,7 +43,7 @@ struct exam {
     struct lf_jobs *j;
     struct lf_dataset *rows;
     struct lf_train_settings settings;
-    lf_metric_fn metric;
+    const struct lf_metric *metric;
     int64_t n;
     int context;
 };
@@ -68,79 +69,117 @@ static enum lf_err ask(const struct exam *x, const struct lf_pick *pick, int64_t
     return lf_engine_generate(x->j->d->engine, &spec, out, diag);
 }
 
-/* Waits for the completion's end; its ids, without the one that ended it. */
-static enum lf_err collect(const struct exam *x, struct lf_generation *g, struct lf_ids *ids,
+/* The text of what came so far, up to a stop string. True: it has one. */
+static bool decode(const struct exam *x, struct lf_buf *text, const struct lf_ids *ids)
+{
+    lf_buf_reset(text);
+    if (ids->n == 0 ||
+        lf_tokenizer_decode(x->j->d->base->model->tokenizer, text, ids->ids, ids->n, true) != LF_OK)
+        return false;
+    return lf_eval_cut(text, x->settings.stop, x->settings.n_stop);
+}
+
+/* Waits for the completion's end, or a stop string: its text. */
+static enum lf_err collect(const struct exam *x, struct lf_generation *g, struct lf_buf *text,
                            struct lf_diag *diag)
 {
     struct lf_generation_news news;
+    struct lf_ids ids = {0};
+    bool met = false;
     enum lf_err rc = LF_OK;
-    ids->n = 0;
     do {
         struct lf_generated some[64];
         lf_generation_take(g, some, 64, LOOK_MS, &news, diag);
         for (int i = 0; i < news.n && rc == LF_OK; i++)
-            rc = lf_ids_push(ids, some[i].token);
+            rc = lf_ids_push(&ids, some[i].token);
+        if (news.ended && news.finish == LF_FINISH_EOS && ids.n > 0)
+            ids.n--;
+        if (news.n > 0 || news.ended)
+            met = decode(x, text, &ids);
+        if (met)
+            break;
         if (closing(x->j))
             lf_generation_cancel(g, false);
     } while (!news.ended);
-    if (news.finish == LF_FINISH_EOS && ids->n > 0)
-        ids->n--;
-    return rc == LF_OK ? news.rc : lf_fail(diag, rc, "no memory for a completion");
-}
-
-/* *score: of row i's completion. */
-static enum lf_err grade(const struct exam *x, int64_t i, struct lf_generation *g, double *score,
-                         struct lf_diag *diag)
-{
-    struct lf_ids ids = {0};
-    struct lf_buf text;
-    const char *reference = lf_dataset_completion(x->rows, i);
-    lf_buf_init(&text, 0);
-    *score = 0;
-    enum lf_err rc = g ? collect(x, g, &ids, diag) : LF_OK;
-    if (rc == LF_OK && g && reference) {
-        rc = lf_tokenizer_decode(x->j->d->base->model->tokenizer, &text, ids.ids, ids.n, true);
-        if (rc == LF_OK)
-            *score = x->metric(text.data ? text.data : "", reference);
-    }
-    lf_buf_free(&text);
+    if (met)
+        lf_generation_cancel(g, true);
     lf_ids_free(&ids);
-    return rc;
+    if (rc != LF_OK || text->rc != LF_OK)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a completion");
+    return met ? LF_OK : news.rc;
 }
 
 /* ---- All rows -------------------------------------------------------------------------------- */
 
-static enum lf_err grade_all(const struct exam *x, const struct lf_pick *pick, double *mean,
+struct grades {
+    double sum;
+    struct lf_confusion *confusion; /* or NULL */
+};
+
+/* Adds the score of row i's completion; g NULL: its prompt did not fit. */
+static enum lf_err grade(const struct exam *x, int64_t i, struct lf_generation *g,
+                         struct grades *all, struct lf_diag *diag)
+{
+    struct lf_buf text;
+    const char *reference = lf_dataset_completion(x->rows, i);
+    double score = 0;
+    lf_buf_init(&text, 0);
+    enum lf_err rc = g ? collect(x, g, &text, diag) : LF_OK;
+    const struct lf_answer a = {text.data ? text.data : "", reference ? reference : "",
+                                lf_dataset_columns(x->rows, i)};
+    if (rc == LF_OK && g && reference)
+        rc = lf_metric_score(&score, x->metric, &a, diag);
+    if (rc == LF_OK && all->confusion)
+        rc = lf_confusion_add(all->confusion, &a, score, diag);
+    all->sum += score;
+    lf_buf_free(&text);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "row %lld of eval.jsonl", (long long)i + 1);
+}
+
+static enum lf_err grade_all(const struct exam *x, const struct lf_pick *pick, struct grades *all,
                              struct lf_diag *diag)
 {
     struct lf_generation *ahead[AT_ONCE] = {NULL};
     enum lf_err rc = LF_OK;
-    double sum = 0, score;
     int64_t asked = 0;
+    *all = (struct grades){0};
+    if (lf_metric_labels(x->metric))
+        rc = lf_confusion_new(&all->confusion, x->metric, diag);
     for (int64_t i = 0; i < x->n && rc == LF_OK; i++) {
         while (asked < x->n && asked < i + AT_ONCE && rc == LF_OK) {
             rc = ask(x, pick, asked, &ahead[asked % AT_ONCE], diag);
             asked++;
         }
         if (rc == LF_OK)
-            rc = grade(x, i, ahead[i % AT_ONCE], &score, diag);
-        if (rc == LF_OK)
-            sum += isfinite(score) ? score : 0;
+            rc = grade(x, i, ahead[i % AT_ONCE], all, diag);
         lf_generation_release(ahead[i % AT_ONCE]);
         ahead[i % AT_ONCE] = NULL;
     }
     for (int k = 0; k < AT_ONCE; k++)
         lf_generation_release(ahead[k]);
-    if (rc == LF_OK)
-        *mean = sum / (double)x->n;
     return rc;
 }
 
-static json_t *score_json(const struct exam *x, const char *sha256, double score, double seconds)
+/* What metrics.json says of a version, or of the base: *out is yours. */
+static enum lf_err score_json(json_t **out, const struct exam *x, const struct lf_pick *pick,
+                              const char *sha256, struct lf_diag *diag)
 {
-    return json_pack("{s:s, s:f, s:I, s:i, s:s, s:f}", "metric", x->settings.metric, "score", score,
-                     "rows", (json_int_t)x->n, "max_tokens", x->settings.max_tokens, "sha256",
-                     sha256, "seconds", seconds);
+    struct grades all;
+    uint64_t start = lf_clock_ns();
+    enum lf_err rc = grade_all(x, pick, &all, diag);
+    if (rc == LF_OK) {
+        *out = json_pack("{s:s, s:f, s:I, s:i, s:s, s:f}", "metric", x->settings.metric, "score",
+                         all.sum / (double)x->n, "rows", (json_int_t)x->n, "max_tokens",
+                         x->settings.max_tokens, "sha256", sha256, "seconds",
+                         (double)(lf_clock_ns() - start) / 1e9);
+        json_t *confusion = all.confusion ? lf_confusion_json(all.confusion) : NULL;
+        if (confusion)
+            json_object_set_new(*out, "confusion", confusion);
+        if (!*out)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scores");
+    }
+    lf_confusion_free(all.confusion);
+    return rc;
 }
 
 /* The base's score of before, when it was of the same rows. */
@@ -152,44 +191,64 @@ static json_t *base_known(const struct exam *x, uint64_t adapter_id, const char 
     const char *metric = json_string_value(json_object_get(base, "metric"));
     bool same = sha && metric && strcmp(sha, sha256) == 0 &&
                 strcmp(metric, x->settings.metric) == 0 &&
+                json_integer_value(json_object_get(base, "rows")) == x->n &&
                 json_integer_value(json_object_get(base, "max_tokens")) == x->settings.max_tokens;
     base = same ? json_incref(base) : NULL;
     json_decref(report);
     return base;
 }
 
+static enum lf_err grade_base(json_t **out, const struct exam *x, uint64_t adapter_id,
+                              const char *sha256, struct lf_diag *diag)
+{
+    const struct lf_pick none = {0};
+    *out = base_known(x, adapter_id, sha256);
+    return *out ? LF_OK : score_json(out, x, &none, sha256, diag);
+}
+
+static enum lf_err grade_version(const struct exam *x, const struct lf_exam *what, json_t *base,
+                                 const char *sha256, struct lf_diag *diag)
+{
+    struct lf_pick pick = {.id = what->adapter_id, .version = what->version};
+    char part[64];
+    json_t *eval;
+    snprintf(part, sizeof part, "versions/%d", (int)what->version);
+    enum lf_err rc = lf_registry_dir(x->j->d->registry, what->adapter_id, part, pick.dir, diag);
+    if (rc == LF_OK)
+        rc = score_json(&eval, x, &pick, sha256, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_registry_log(x->j->d->registry, what->adapter_id,
+                    json_pack("{s:s, s:i, s:s, s:O, s:O}", "event", "scored", "version",
+                              (int)what->version, "metric", x->settings.metric, "score",
+                              json_object_get(eval, "score"), "base",
+                              json_object_get(base, "score")));
+    return lf_report_eval(x->j, what->adapter_id, what->version,
+                          json_pack("{s:o, s:O}", "eval", eval, "base", base), diag);
+}
+
+/* The base, and the version where there is one yet. */
 static enum lf_err grade_both(const struct exam *x, const struct lf_exam *what,
                               struct lf_diag *diag)
 {
     struct lf_dataset_report rows;
-    struct lf_pick pick = {.id = what->adapter_id, .version = what->version};
-    struct lf_pick none = {0};
-    char part[64];
-    double score, base_score;
+    json_t *base = NULL;
     lf_dataset_report(x->rows, &rows);
-    snprintf(part, sizeof part, "versions/%d", (int)what->version);
-    enum lf_err rc = lf_registry_dir(x->j->d->registry, what->adapter_id, part, pick.dir, diag);
-    uint64_t start = lf_clock_ns();
-    if (rc == LF_OK)
-        rc = grade_all(x, &pick, &score, diag);
-    double seconds = (double)(lf_clock_ns() - start) / 1e9;
-    json_t *base = rc == LF_OK ? base_known(x, what->adapter_id, rows.sha256) : NULL;
-    start = lf_clock_ns();
-    if (rc == LF_OK && !base) {
-        rc = grade_all(x, &none, &base_score, diag);
-        if (rc == LF_OK)
-            base = score_json(x, rows.sha256, base_score, (double)(lf_clock_ns() - start) / 1e9);
-    }
-    if (rc != LF_OK)
-        return rc;
-    lf_registry_log(x->j->d->registry, what->adapter_id,
-                    json_pack("{s:s, s:i, s:s, s:f, s:O}", "event", "scored", "version",
-                              (int)what->version, "metric", x->settings.metric, "score", score,
-                              "base", json_object_get(base, "score")));
-    return lf_report_eval(x->j, what->adapter_id, what->version,
-                          json_pack("{s:o, s:o}", "eval",
-                                    score_json(x, rows.sha256, score, seconds), "base", base),
-                          diag);
+    enum lf_err rc = grade_base(&base, x, what->adapter_id, rows.sha256, diag);
+    if (rc == LF_OK && what->version > 0)
+        rc = grade_version(x, what, base, rows.sha256, diag);
+    else if (rc == LF_OK)
+        rc = lf_report_base(x->j, what->adapter_id, json_incref(base), diag);
+    json_decref(base);
+    return rc;
+}
+
+/* Until the model is open, or nothing is to be waited for any more. */
+static void await_engine(struct lf_jobs *j)
+{
+    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
+    while (lf_engine_state(j->d->engine) == LF_ENGINE_LOADING && !closing(j))
+        nanosleep(&look, NULL);
 }
 
 static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct lf_diag *diag)
@@ -197,6 +256,7 @@ static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct
     char path[LF_PATH_MAX];
     struct lf_engine_status status;
     struct exam x = {.j = j};
+    await_engine(j);
     lf_engine_status(j->d->engine, &status);
     x.context = status.context_max;
     enum lf_err rc = lf_registry_settings(j->d->registry, what->adapter_id, &x.settings, diag);
@@ -206,15 +266,30 @@ static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct
     rc = lf_registry_dir(j->d->registry, what->adapter_id, lf_file_disk_name(LF_FILE_EVAL), path,
                          diag);
     if (rc == LF_OK && x.metric && lf_file_exists(path)) {
-        rc = lf_dataset_load(&x.rows, path, j->d->base->model, &x.settings, true, diag);
+        rc = lf_metric_ready(x.metric, diag);
+        if (rc == LF_OK)
+            rc = lf_dataset_load(&x.rows, path, j->d->base->model, &x.settings, true, diag);
         if (rc == LF_OK) {
-            x.n = lf_dataset_rows(x.rows) < ROWS_MAX ? lf_dataset_rows(x.rows) : ROWS_MAX;
+            int64_t n = lf_dataset_rows(x.rows), some = x.settings.eval_rows;
+            x.n = some > 0 && some < n ? some : n;
             rc = grade_both(&x, what, diag);
         }
         lf_dataset_free(x.rows);
     }
     lf_train_settings_free(&x.settings);
     return rc;
+}
+
+/* Into the daemon's log and the adapter's own, where a person looks for the score. */
+static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struct lf_diag *diag)
+{
+    if (x->version > 0)
+        lf_log(LF_LOG_WARN, "jobs", "version %d is not scored: %s", (int)x->version, diag->text);
+    else
+        lf_log(LF_LOG_WARN, "jobs", "the base is not scored: %s", diag->text);
+    lf_registry_log(j->d->registry, x->adapter_id,
+                    json_pack("{s:s, s:i, s:s}", "event", "not scored", "version",
+                              (int)x->version, "reason", diag->text));
 }
 
 void *lf_examiner_main(void *arg)
@@ -237,7 +312,7 @@ void *lf_examiner_main(void *arg)
         if (!x)
             return NULL;
         if (examine(j, x, &diag) != LF_OK)
-            lf_log(LF_LOG_WARN, "jobs", "version %d is not scored: %s", (int)x->version, diag.text);
+            tell_failure(j, x, &diag);
         free(x);
     }
 }

@@ -201,6 +201,8 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
             *queued = force || !made_from(j, &v.record, sha256);
         if (rc == LF_OK && *queued)
             rc = make(j, v.record.id, dir, sha256, diag);
+        if (rc == LF_OK && *queued)
+            lf_examiner_ask(j, v.record.id, 0);
         if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
             lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
     }
@@ -396,6 +398,7 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     j->notes_end = &j->notes;
     j->exams_end = &j->exams;
     pthread_mutex_init(&j->making, NULL);
+    pthread_mutex_init(&j->reporting, NULL);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->changed, NULL);
     pthread_cond_init(&j->asked, NULL);
@@ -442,6 +445,7 @@ void lf_jobs_close(struct lf_jobs *j)
         free(x);
     }
     pthread_mutex_destroy(&j->making);
+    pthread_mutex_destroy(&j->reporting);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->changed);
     pthread_cond_destroy(&j->noted);

@@ -4,7 +4,7 @@
  *   the preparer   reads and tokenises the oldest waiting job's rows, one ahead   prepare.c
  *   the engine     trains; tells what happens, never waits                        engine/
  *   the clerk      writes down what the engine told: log, curve, store, versions  clerk.c
- *   the examiner   scores a new version on its eval rows by generation            examine.c
+ *   the examiner   scores base and versions on eval rows by generation            examine.c
  *
  * One lock over the list; no disk and no device under it.
  */
@@ -68,6 +68,7 @@ struct lf_exam {
 struct lf_jobs {
     struct lf_daemon *d;
     pthread_mutex_t making; /* one job is made at a time; held over the disk; taken first */
+    pthread_mutex_t reporting; /* one metrics.json is read and written at a time; taken last */
     pthread_mutex_t lock;   /* protects all below */
     pthread_cond_t changed; /* the list, for the preparer */
     pthread_cond_t noted;   /* notes, for the clerk */
@@ -97,7 +98,8 @@ void *lf_clerk_main(void *arg);
 void *lf_examiner_main(void *arg);
 /* clerk.c: given to the engine with each training, arg is the lf_live. */
 void lf_clerk_note(void *arg, const struct lf_training_event *e);
-/* examine.c: scores the version where the adapter has eval rows and a metric. */
+/* examine.c: scores the version (0: the base alone) where the adapter has eval rows and a metric.
+ */
 void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version);
 
 /* report.c: metrics.json and loss.svg. */
@@ -105,7 +107,10 @@ void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version);
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_live *l,
                                const struct lf_job_progress *p, struct lf_diag *diag)
     LF_MUST_CHECK;
-/* Puts `part` (taken) under "eval" of the version's report. */
+/* Puts the base's scores (taken) under "base". */
+enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* Puts `part` (taken) into the version's report. */
 enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t version, json_t *part,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* metrics.json as it is, or {}. Yours. */

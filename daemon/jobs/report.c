@@ -1,7 +1,10 @@
 /* What is written about a version: metrics.json and loss.svg.
  *
  * metrics.json: {"version": 4, "job": 7, "data": {...}, "train": {...}, "eval": {...},
- *                "base": {...}, "history": [{"version": 3, "train_loss": ..., ...}, ...]} */
+ *                "base": {...}, "history": [{"version": 3, "train_loss": ..., ...}, ...]}
+ * "eval" and "base": {"metric", "score", "rows", "max_tokens", "sha256", "seconds"} and, of a
+ * metric whose answers are labels, "confusion" (trainer/confusion.h). Before the first version is
+ * there, "base" stands alone. */
 #include "daemon/jobs/live.h"
 
 #include "core/json.h"
@@ -99,6 +102,7 @@ static json_t *train_json(const struct lf_job_progress *p)
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_live *l,
                                const struct lf_job_progress *p, struct lf_diag *diag)
 {
+    pthread_mutex_lock(&j->reporting);
     json_t *old = lf_report_read(j, l->record.adapter_id);
     json_t *report = json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version,
                                "job", (json_int_t)l->record.id, "data", data_json(&l->rows),
@@ -106,6 +110,7 @@ enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_live *l,
     if (report && json_object_get(old, "base"))
         json_object_set(report, "base", json_object_get(old, "base"));
     enum lf_err rc = write_report(j, l->record.adapter_id, report, diag);
+    pthread_mutex_unlock(&j->reporting);
     json_decref(report);
     json_decref(old);
     return rc;
@@ -115,13 +120,28 @@ enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t versi
                            struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
+    pthread_mutex_lock(&j->reporting);
     json_t *report = lf_report_read(j, adapter_id);
     /* A newer version may have been reported meanwhile; its scores are still to come. */
     if (json_integer_value(json_object_get(report, "version")) == version) {
         json_object_update(report, part);
         rc = write_report(j, adapter_id, report, diag);
     }
+    pthread_mutex_unlock(&j->reporting);
     json_decref(part);
+    json_decref(report);
+    return rc;
+}
+
+enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
+                           struct lf_diag *diag)
+{
+    pthread_mutex_lock(&j->reporting);
+    json_t *report = lf_report_read(j, adapter_id);
+    enum lf_err rc = json_object_set_new(report, "base", base) == 0
+                         ? write_report(j, adapter_id, report, diag)
+                         : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+    pthread_mutex_unlock(&j->reporting);
     json_decref(report);
     return rc;
 }

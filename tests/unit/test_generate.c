@@ -78,7 +78,7 @@ static void run_all(struct texts *out, struct lf_gen *g)
     for (int i = 0; i < N_PROMPTS; i++)
         r[i] = request(i);
     memset(out, 0, sizeof *out);
-    must(lf_gen_all(g, r, N_PROMPTS, keep, out, &diag), &diag);
+    must(lf_gen_all(g, r, N_PROMPTS, NULL, keep, out, &diag), &diag);
 }
 
 static struct lf_gen *gen_open(struct tiny *t, int seqs_max, int tokens_max)
@@ -239,7 +239,7 @@ static void a_stop_id_ends_a_sequence(void **state)
     r.stop_ids = &stop;
     r.n_stop_ids = 1;
     memset(&got, 0, sizeof got);
-    must(lf_gen_all(g, &r, 1, keep, &got, &diag), &diag);
+    must(lf_gen_all(g, &r, 1, NULL, keep, &got, &diag), &diag);
     assert_int_equal(got.n[0], first);
     assert_int_equal(got.finish[0], LF_FINISH_EOS);
     assert_memory_equal(got.ids[0], alone.ids[3], (size_t)first * sizeof stop);
@@ -247,7 +247,7 @@ static void a_stop_id_ends_a_sequence(void **state)
     r = request(3);
     r.ignore_eos = false;
     memset(&got, 0, sizeof got);
-    must(lf_gen_all(g, &r, 1, keep, &got, &diag), &diag);
+    must(lf_gen_all(g, &r, 1, NULL, keep, &got, &diag), &diag);
     assert_int_equal(got.n[0], first);
     lf_gen_free(g);
     tiny_close(&t);

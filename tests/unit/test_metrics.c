@@ -48,6 +48,57 @@ static const struct pair pairs[] = {
     {"gsm8k", "12 then 13", "#### 12", 0},
     {"gsm8k", "2.50 dollars", "#### 2.5", 1},
     {"gsm8k", "I do not know", "#### 12", 0},
+    {"gsm8k", "He has 5 apples...", "#### 5", 1},
+    {"gsm8k", "7 cost $. each", "#### 7", 1},
+    {"gsm8k", "1.2.3", "#### 1.2", 0},
+    {"gsm8k", "12-34", "#### -34", 1},
+    {"accuracy", "\303\211COLE", "\303\251cole", 1},
+    /* LoRA Land's */
+    {"binary_accuracy_flex", " 1", " yes", 1},
+    {"binary_accuracy_flex", "It is positive", "1", 1},
+    {"binary_accuracy_flex", "NO!", "False", 1},
+    {"binary_accuracy_flex", "nothing", "0", 1}, /* "no" is in it */
+    {"binary_accuracy_flex", "I cannot tell", "0", 1},
+    {"binary_accuracy_flex", "yes or no", "0", 0},
+    {"binary_accuracy_flex", "perhaps", "1", 0},
+    {"binary_accuracy_flex", "", "1", 0},
+    {"mrpc_accuracy", " 0", "0", 1},
+    {"mrpc_accuracy", "0 I think", "0", 0}, /* it looks for 1 and 2 alone */
+    {"mrpc_accuracy", "the answer is 1", "1", 1},
+    {"mnli_accuracy", "the answer is 0", "0", 1},
+    {"mnli_accuracy", "0 or 1 or 2", "2", 1},
+    {"mnli_accuracy", "3", "3.0", 1},
+    {"hellaswag_accuracy", "ending 3.", "3", 1},
+    {"hellaswag_accuracy", "ending 3.", "2", 0},
+    {"mmlu_accuracy", " B", "B", 1},
+    {"mmlu_accuracy", "(b)", " B", 1},
+    {"mmlu_accuracy", "**B**", "B", 1},
+    {"mmlu_accuracy", "Answer: B, because A is wrong", "B", 1},
+    {"mmlu_accuracy", "A dog is a C", "C", 1},
+    {"mmlu_accuracy", "I think D", "D", 1},
+    {"mmlu_accuracy", "A", "A", 1},
+    {"mmlu_accuracy", "hello", "B", 0},
+    {"mmlu_accuracy", "choice 2", "2", 1},
+    {"mmlu_accuracy", "choice 12", "2", 0},
+    {"mmlu_accuracy", "no number", "none", 0},
+    {"arc_accuracy", "(C) water", "C", 1},
+    {"arc_accuracy", "The answer is 3.", "3", 1},
+    {"winogrande_accuracy", "Option 2: beaches", "2", 1},
+    {"winogrande_accuracy", "1 or 2", "2", 0},
+    {"covid_accuracy", "Extremely Positive", "Extremely Positive", 1},
+    {"covid_accuracy", "extremely  positive!", "Extremely Positive", 1},
+    {"covid_accuracy", "Positive", "Extremely Positive", 0},
+    {"covid_accuracy", "Extremely Negative", "Negative", 0},
+    {"covid_accuracy", "It is neutral, not negative", "Neutral", 1},
+    {"covid_accuracy", "good", "Positive", 0},
+    {"customer_support_accuracy", "They want to check balance today", " check balance", 1},
+    {"customer_support_accuracy", "Check Balance.", "check balance", 1},
+    {"customer_support_accuracy", "balance", "check balance", 0},
+    {"dbpedia", "Company", "Company", 1},
+    {"dbpedia", " 0", "Company", 1},
+    {"dbpedia", "13\n", "WrittenWork", 1},
+    {"dbpedia", "14", "WrittenWork", 0},
+    {"dbpedia", "the Company", "Company", 2. / 3},
     {"rouge_l", "", "", 0},
     {"rouge_1", "!!", "word", 0},
     {"token_f1", "the", "a an", 1},
@@ -57,9 +108,11 @@ static void scores_whole_answers(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        lf_metric_fn fn = lf_metric_find(pairs[i].metric);
-        assert_non_null(fn);
-        double got = fn(pairs[i].completion, pairs[i].reference);
+        const struct lf_metric *m = lf_metric_find(pairs[i].metric);
+        const struct lf_answer a = {pairs[i].completion, pairs[i].reference, NULL};
+        double got = -1;
+        assert_non_null(m);
+        assert_int_equal(lf_metric_score(&got, m, &a, NULL), LF_OK);
         if (!(fabs(got - pairs[i].want) < 1e-12))
             fail_msg("%s(\"%s\", \"%s\") is %g, not %g", pairs[i].metric, pairs[i].completion,
                      pairs[i].reference, got, pairs[i].want);
@@ -77,7 +130,9 @@ static void every_listed_name_is_found(void **state)
         assert_non_null(lf_metric_find(name));
         p += len + strspn(p + len, ", ");
     }
-    assert_int_equal(n, 8);
+    assert_int_equal(n, 18);
+    assert_ptr_equal(lf_metric_find("rouge"), lf_metric_find("rouge_l"));
+    assert_ptr_equal(lf_metric_find("stsb"), lf_metric_find("mae"));
     assert_null(lf_metric_find("bleu"));
 }
 

@@ -62,15 +62,17 @@ static enum lf_err measure_texts(double *x, size_t n, size_t *m, const struct lf
                                  struct lf_diag *diag)
 {
     struct lf_buf text, packed;
-    lf_metric_fn rouge = lf_metric_find("rouge_l");
+    const struct lf_metric *rouge = lf_metric_find("rouge_l");
     size_t step = (n + LF_LAND_FEATURE_ROWS - 1) / LF_LAND_FEATURE_ROWS;
     enum lf_err rc = LF_OK;
     lf_buf_init(&text, 0);
     lf_buf_init(&packed, 0);
     *m = 0;
     for (size_t i = 0; i < n && rc == LF_OK; i += step) {
-        x[SIMILARITY * n + *m] = rouge(rows[i].completion, rows[i].prompt);
-        rc = compressibility(&x[COMPRESS * n + *m], &rows[i], &text, &packed, diag);
+        const struct lf_answer a = {rows[i].completion, rows[i].prompt, NULL};
+        rc = lf_metric_score(&x[SIMILARITY * n + *m], rouge, &a, diag);
+        if (rc == LF_OK)
+            rc = compressibility(&x[COMPRESS * n + *m], &rows[i], &text, &packed, diag);
         ++*m;
     }
     lf_buf_free(&text);

@@ -1,0 +1,8 @@
+/* The words of `lorafs land`, each a main of its own as in tools/commands.h. */
+#ifndef LF_TOOLS_LAND_COMMANDS_H
+#define LF_TOOLS_LAND_COMMANDS_H
+
+int lf_land_cmd_tasks(int argc, char **argv);
+int lf_land_cmd_prepare(int argc, char **argv);
+
+#endif

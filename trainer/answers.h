@@ -1,0 +1,34 @@
+/* Metrics that compare short answers: labels, choices, numbers. Private to trainer/. All take
+ * completion and reference; white space around them does not count. */
+#ifndef LF_TRAINER_ANSWERS_H
+#define LF_TRAINER_ANSWERS_H
+
+#include "core/buf.h"
+
+double lf_exact_match(const char *completion, const char *reference);
+double lf_accuracy(const char *completion, const char *reference);
+double lf_mae(const char *completion, const char *reference);
+double lf_gsm8k(const char *completion, const char *reference);
+
+/* LoRA Land's. */
+double lf_binary_flex(const char *completion, const char *reference);
+double lf_mrpc(const char *completion, const char *reference);
+double lf_mnli(const char *completion, const char *reference);
+double lf_hellaswag(const char *completion, const char *reference);
+double lf_choice(const char *completion, const char *reference);
+double lf_covid(const char *completion, const char *reference);
+double lf_customer_support(const char *completion, const char *reference);
+double lf_dbpedia(const char *completion, const char *reference);
+
+/* What they read from a text, appended as a label; nothing where they read none. */
+enum lf_err lf_accuracy_label(struct lf_buf *out, const char *text);
+enum lf_err lf_binary_flex_label(struct lf_buf *out, const char *text);
+enum lf_err lf_mrpc_label(struct lf_buf *out, const char *text);
+enum lf_err lf_mnli_label(struct lf_buf *out, const char *text);
+enum lf_err lf_hellaswag_label(struct lf_buf *out, const char *text);
+enum lf_err lf_choice_label(struct lf_buf *out, const char *text);
+enum lf_err lf_covid_label(struct lf_buf *out, const char *text);
+enum lf_err lf_words_label(struct lf_buf *out, const char *text);
+enum lf_err lf_dbpedia_label(struct lf_buf *out, const char *text);
+
+#endif

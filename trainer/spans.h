@@ -1,0 +1,36 @@
+/* Parts of a text, as the metrics look at them. Private to trainer/. */
+#ifndef LF_TRAINER_SPANS_H
+#define LF_TRAINER_SPANS_H
+
+#include "core/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct lf_span {
+    const char *s;
+    size_t n;
+};
+
+#define LF_SPACE " \t\r\n\f\v"
+
+/* The text without bytes of `set` at both ends. */
+struct lf_span lf_span_trim(struct lf_span t, const char *set);
+static inline bool lf_is_in(char c, const char *set)
+{
+    for (; *set; set++)
+        if (*set == c)
+            return true;
+    return false;
+}
+/* The whole span is one finite number, without white space. */
+bool lf_span_number(struct lf_span t, double *x);
+/* Equal in lower case. */
+bool lf_span_same(struct lf_span a, struct lf_span b);
+/* Appends it in lower case. */
+enum lf_err lf_span_lower(struct lf_buf *out, struct lf_span t);
+/* The first number as LoRA Land reads one: up to three digits, then thousands of three behind
+ * commas, then decimals. n is 0 where there is none. */
+struct lf_span lf_first_number(const char *text);
+
+#endif
