@@ -10,14 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-static struct lf_span whole(const char *text)
-{
-    return lf_span_trim((struct lf_span){text, strlen(text)}, LF_SPACE);
-}
-
 double lf_exact_match(const char *completion, const char *reference)
 {
-    struct lf_span a = whole(completion), b = whole(reference);
+    struct lf_span a = lf_span_whole(completion), b = lf_span_whole(reference);
     return a.n == b.n && memcmp(a.s, b.s, a.n) == 0;
 }
 
@@ -33,7 +28,7 @@ static struct lf_span label_of(const char *text)
 {
     static const char *const leads[] = {"the answer is", "answer is", "answer", "label"};
     const char *around = LF_SPACE "\"'`.,:;!?()[]{}*";
-    struct lf_span t = whole(text);
+    struct lf_span t = lf_span_whole(text);
     size_t line = strcspn(t.s, "\n");
     t.n = line < t.n ? line : t.n;
     t = lf_span_trim(t, around);
@@ -75,7 +70,7 @@ static bool some_number(const char *text, double *x)
 {
     char digits[64];
     size_t n = 0;
-    if (lf_span_number(whole(text), x))
+    if (lf_span_number(lf_span_whole(text), x))
         return true;
     struct lf_span t = lf_first_number(text);
     for (size_t i = 0; i < t.n && n + 1 < sizeof digits; i++)
@@ -145,7 +140,7 @@ double lf_gsm8k(const char *completion, const char *reference)
 /* Equal but for case and full stops around, or as numbers. */
 static bool equal(const char *completion, const char *reference)
 {
-    struct lf_span a = whole(completion), b = whole(reference);
+    struct lf_span a = lf_span_whole(completion), b = lf_span_whole(reference);
     double x, y;
     if (lf_span_number(a, &x) && lf_span_number(b, &y))
         return x == y;
@@ -187,7 +182,7 @@ static double digit_in_both(const char *completion, const char *reference, const
 
 static enum lf_err digit_label(struct lf_buf *out, const char *text, const char *digits)
 {
-    struct lf_span t = whole(text);
+    struct lf_span t = lf_span_whole(text);
     double x;
     if (lf_span_number(t, &x))
         return lf_span_lower(out, t);
@@ -251,7 +246,7 @@ static bool is_choice(const char *text, const char *s)
 /* The first choice's letter, upper case; 0: none. */
 static char first_letter(const char *text)
 {
-    struct lf_span t = lf_span_trim(whole(text), LF_SPACE "\"'`.,:;!?()[]{}*");
+    struct lf_span t = lf_span_trim(lf_span_whole(text), LF_SPACE "\"'`.,:;!?()[]{}*");
     if (t.n == 1 && isalpha((unsigned char)*t.s))
         return (char)toupper((unsigned char)*t.s);
     for (const char *s = text; *s;) {
@@ -267,7 +262,7 @@ static char first_letter(const char *text)
 
 double lf_choice(const char *completion, const char *reference)
 {
-    struct lf_span ref = lf_span_trim(whole(reference), LF_SPACE "().:");
+    struct lf_span ref = lf_span_trim(lf_span_whole(reference), LF_SPACE "().:");
     if (equal(completion, reference))
         return 1;
     if (ref.n == 1 && isalpha((unsigned char)*ref.s))
@@ -334,8 +329,8 @@ double lf_customer_support(const char *completion, const char *reference)
     lf_buf_init(&a, 0);
     lf_buf_init(&b, 0);
     double score = equal(completion, reference);
-    if (lf_span_lower(&a, whole(completion)) != LF_OK ||
-        lf_span_lower(&b, whole(reference)) != LF_OK)
+    if (lf_span_lower(&a, lf_span_whole(completion)) != LF_OK ||
+        lf_span_lower(&b, lf_span_whole(reference)) != LF_OK)
         score = NAN;
     else if (score == 0 && a.data && b.len > 0)
         score = memmem(a.data, a.len, b.data, b.len) != NULL;
@@ -346,7 +341,7 @@ double lf_customer_support(const char *completion, const char *reference)
 
 enum lf_err lf_words_label(struct lf_buf *out, const char *text)
 {
-    return lf_span_lower(out, lf_span_trim(whole(text), LF_SPACE "."));
+    return lf_span_lower(out, lf_span_trim(lf_span_whole(text), LF_SPACE "."));
 }
 
 /* The class that a number stands for, or the text itself. */
@@ -356,7 +351,7 @@ static const char *dbpedia_class(const char *text)
         "Company",  "EducationalInstitution", "Artist",  "Athlete", "OfficeHolder",
         "MeanOfTransportation", "Building",   "NaturalPlace", "Village", "Animal",
         "Plant",    "Album",                  "Film",    "WrittenWork"};
-    struct lf_span t = whole(text);
+    struct lf_span t = lf_span_whole(text);
     size_t n = strspn(t.s, "0123456789");
     long i = n > 0 && n == t.n && n < 4 ? strtol(t.s, NULL, 10) : -1;
     return i >= 0 && i < 14 ? classes[i] : text;

@@ -104,8 +104,7 @@ enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, 
                              struct lf_diag *diag)
 {
     struct pair p;
-    struct lf_span shown = lf_span_trim(
-        (struct lf_span){a->reference, strlen(a->reference)}, LF_SPACE);
+    struct lf_span shown = lf_span_whole(a->reference);
     bool ok = intern(c, a->reference, &p.expected) && intern(c, a->completion, &p.got) &&
               reserve(&c->pairs, c->n_pairs, &c->cap_pairs, sizeof *c->pairs);
     struct name *name = ok ? &c->names[p.expected] : NULL;

@@ -2,6 +2,8 @@
 #include "trainer/metrics.h"
 
 #include "trainer/answers.h"
+#include "trainer/humaneval.h"
+#include "trainer/sandbox.h"
 #include "trainer/words.h"
 
 #include <math.h>
@@ -9,7 +11,8 @@
 
 struct lf_metric {
     const char *name;
-    double (*score)(const char *completion, const char *reference); /* NaN: memory is out */
+    /* NaN: memory is out. NULL: humaneval, which runs the completion. */
+    double (*score)(const char *completion, const char *reference);
     enum lf_err (*label)(struct lf_buf *out, const char *text);     /* NULL: no labels */
 };
 
@@ -32,6 +35,7 @@ static const struct lf_metric metrics[] = {
     {"covid_accuracy", lf_covid, lf_covid_label},
     {"customer_support_accuracy", lf_customer_support, lf_words_label},
     {"dbpedia", lf_dbpedia, lf_dbpedia_label},
+    {"humaneval", NULL, NULL},
 };
 #define N_METRICS (sizeof metrics / sizeof *metrics)
 
@@ -55,7 +59,7 @@ const char *lf_metric_names(void)
     return "rouge_1, rouge_2, rouge_l, token_f1, exact_match, accuracy, mae, gsm8k, "
            "binary_accuracy_flex, mrpc_accuracy, mnli_accuracy, hellaswag_accuracy, "
            "mmlu_accuracy, arc_accuracy, winogrande_accuracy, covid_accuracy, "
-           "customer_support_accuracy, dbpedia";
+           "customer_support_accuracy, dbpedia, humaneval";
 }
 
 const char *lf_metric_name(const struct lf_metric *m)
@@ -65,14 +69,14 @@ const char *lf_metric_name(const struct lf_metric *m)
 
 enum lf_err lf_metric_ready(const struct lf_metric *m, struct lf_diag *diag)
 {
-    (void)m;
-    (void)diag;
-    return LF_OK;
+    return m->score ? LF_OK : lf_sandbox_ready(diag);
 }
 
 enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct lf_answer *a,
                             struct lf_diag *diag)
 {
+    if (!m->score)
+        return lf_humaneval(out, a->completion, a->row, diag);
     double score = m->score(a->completion, a->reference);
     if (isnan(score))
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to score a completion");

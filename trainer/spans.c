@@ -19,6 +19,40 @@ struct lf_span lf_span_trim(struct lf_span t, const char *set)
     return t;
 }
 
+bool lf_is_space(uint32_t c)
+{
+    if (c < 0x80)
+        return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x1f);
+    utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
+    return c == 0x85 || k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL ||
+           k == UTF8PROC_CATEGORY_ZP;
+}
+
+/* Bytes of the white space at the end of t, or 0. */
+static size_t space_before_end(struct lf_span t)
+{
+    size_t n = 1;
+    while (n < t.n && n < 4 && ((unsigned char)t.s[t.n - n] & 0xc0) == 0x80)
+        n++;
+    const char *at = t.s + t.n - n;
+    size_t len = lf_utf8_len(at, n);
+    return len == n && lf_is_space(lf_utf8_get(at, &len)) ? n : 0;
+}
+
+struct lf_span lf_span_whole(const char *text)
+{
+    struct lf_span t = {text, strlen(text)};
+    for (size_t n = 1; t.n > 0 && n > 0;) {
+        n = lf_utf8_len(t.s, t.n);
+        n = n > 0 && lf_is_space(lf_utf8_get(t.s, &n)) ? n : 0;
+        t.s += n;
+        t.n -= n;
+    }
+    for (size_t n = 1; t.n > 0 && n > 0; t.n -= n)
+        n = space_before_end(t);
+    return t;
+}
+
 bool lf_span_number(struct lf_span t, double *x)
 {
     char text[64], *end;

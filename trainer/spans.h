@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct lf_span {
     const char *s;
@@ -23,6 +24,10 @@ static inline bool lf_is_in(char c, const char *set)
             return true;
     return false;
 }
+/* White space as Python has it. */
+bool lf_is_space(uint32_t cp);
+/* The text without white space at both ends. */
+struct lf_span lf_span_whole(const char *text);
 /* The whole span is one finite number, without white space. */
 bool lf_span_number(struct lf_span t, double *x);
 /* Equal in lower case. */

@@ -4,6 +4,7 @@
 
 #include "core/utf8.h"
 #include "trainer/metrics.h"
+#include "trainer/spans.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -201,15 +202,6 @@ static bool is_punctuation(uint32_t c)
     return c < 0x80 && c != 0 && strchr("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", (int)c);
 }
 
-static bool is_space(uint32_t c)
-{
-    if (c < 0x80)
-        return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x1f);
-    utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
-    return c == 0x85 || k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL ||
-           k == UTF8PROC_CATEGORY_ZP;
-}
-
 static bool is_alphanumeric(uint32_t c)
 {
     utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
@@ -256,7 +248,7 @@ static struct words squad_words(const char *s)
     c[n] = ' ';
     uint64_t h = HASH_START;
     for (size_t i = 0; i <= n; i++) {
-        bool space = is_space(c[i]);
+        bool space = lf_is_space(c[i]);
         if (space && h != HASH_START)
             push(&ws, h);
         for (int shift = 0; !space && shift < 24; shift += 8)

@@ -287,6 +287,21 @@ static void find_dir(struct preparation *p, const char *data)
         snprintf(p->dir, sizeof p->dir, "%s", data);
 }
 
+/* What is known of prepared rows: what this program wrote beside them, or a SOURCE.md. */
+static void take_notes(struct lf_task_rows *made, const char *dir)
+{
+    struct lf_task_rows before;
+    if (lf_task_made(&before, dir, NULL) == LF_OK) {
+        memcpy(made->fidelity_text, before.fidelity_text, sizeof made->fidelity_text);
+        memcpy(made->source, before.source, sizeof made->source);
+        memcpy(made->licence, before.licence, sizeof made->licence);
+        made->fidelity = before.fidelity;
+    } else {
+        lf_made_source_md(made, dir);
+    }
+    made->prepared = true;
+}
+
 static enum lf_err find_rows(struct preparation *p, struct lf_diag *diag)
 {
     const json_t *data = json_object_get(p->t->file, "data");
@@ -295,8 +310,7 @@ static enum lf_err find_rows(struct preparation *p, struct lf_diag *diag)
         return lf_fail(diag, LF_E_NOT_FOUND, "%s is not there", p->dir);
     p->train.split_by = p->test.split_by = "";
     if (find_prepared(p, &p->train, "train.jsonl") && find_prepared(p, &p->test, "test.jsonl")) {
-        p->made.prepared = true;
-        lf_made_source_md(&p->made, p->dir);
+        take_notes(&p->made, p->dir);
         return LF_OK;
     }
     for (size_t i = 0; i < json_array_size(data); i++)

@@ -1,0 +1,122 @@
+/* HumanEval: a completion becomes a program, and the program is run. */
+#include "trainer/humaneval.h"
+
+#include "core/json.h"
+#include "trainer/sandbox.h"
+#include "trainer/spans.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define SECONDS 5
+#define MEMORY_BYTES (1u << 30)
+#define COMPLETION_BYTES_MAX (1u << 20) /* more is no answer */
+
+/* The inside of the first fenced block, or all of it. */
+static struct lf_span unfenced(const char *text)
+{
+    struct lf_span all = {text, strnlen(text, COMPLETION_BYTES_MAX)};
+    const char *open = memmem(all.s, all.n, "```", 3);
+    if (!open)
+        return all;
+    const char *end = all.s + all.n, *line = memchr(open, '\n', (size_t)(end - open));
+    if (!line)
+        return all;
+    line++;
+    const char *shut = memmem(line, (size_t)(end - line), "```", 3);
+    return (struct lf_span){line, (size_t)((shut ? shut : end) - line)};
+}
+
+/* Without empty lines at the start; the first line keeps its indentation. */
+static struct lf_span from_first_line(struct lf_span t)
+{
+    for (;;) {
+        const char *end = memchr(t.s, '\n', t.n);
+        struct lf_span line = {t.s, end ? (size_t)(end - t.s) : t.n};
+        if (!end || lf_span_trim(line, LF_SPACE).n > 0)
+            return t;
+        t.n -= line.n + 1;
+        t.s = end + 1;
+    }
+}
+
+/* Whether a line of t begins with `def name`; the first may be indented. */
+static bool defines(struct lf_span t, const char *name)
+{
+    size_t n = strlen(name);
+    for (bool more = true; more;) {
+        const char *end = memchr(t.s, '\n', t.n);
+        if (t.n > n + 4 && memcmp(t.s, "def ", 4) == 0 && memcmp(t.s + 4, name, n) == 0 &&
+            lf_is_in(t.s[4 + n], " ("))
+            return true;
+        more = end != NULL;
+        t.n -= more ? (size_t)(end + 1 - t.s) : t.n;
+        t.s = more ? end + 1 : t.s;
+    }
+    return false;
+}
+
+/* Of the head's last line that has something: where its docstring ends. */
+static size_t indentation(const char *head)
+{
+    size_t found = 4;
+    for (const char *s = head; *s;) {
+        size_t n = strcspn(s, "\n"), indent = strspn(s, " ");
+        if (indent < n)
+            found = indent;
+        s += n + (s[n] == '\n');
+    }
+    return found;
+}
+
+static void put_completion(struct lf_buf *out, const char *completion, const char *head,
+                           const char *name)
+{
+    struct lf_span t = from_first_line(unfenced(completion));
+    struct lf_span bare = t;
+    while (bare.n > 0 && (*bare.s == ' ' || *bare.s == '\t')) {
+        bare.s++;
+        bare.n--;
+    }
+    if (!defines(bare, name))
+        for (size_t i = indentation(head); i > 0; i--)
+            lf_buf_putc(out, ' ');
+    lf_buf_append(out, bare.s, bare.n);
+}
+
+enum lf_err lf_humaneval_program(struct lf_buf *out, const char *completion, const json_t *row,
+                                 struct lf_diag *diag)
+{
+    static const char *const needed[] = {"raw_prompt", "test", "entry_point"};
+    const char *word[3] = {NULL, NULL, NULL};
+    for (int i = 0; i < 3; i++) {
+        enum lf_err rc = row ? lf_json_get_str(&word[i], row, needed[i], diag) : LF_OK;
+        if (rc != LF_OK)
+            return rc;
+        if (!word[i])
+            return lf_fail(diag, LF_E_INVALID, "humaneval needs \"%s\" beside the completion",
+                           needed[i]);
+    }
+    lf_buf_puts(out, word[0]);
+    if (out->len > 0 && out->data[out->len - 1] != '\n')
+        lf_buf_putc(out, '\n');
+    put_completion(out, completion, word[0], word[2]);
+    lf_buf_printf(out, "\n%s\ncheck(%s)\n", word[1], word[2]);
+    return out->rc == LF_OK ? LF_OK : lf_fail(diag, out->rc, "no memory for a program");
+}
+
+enum lf_err lf_humaneval(double *out, const char *completion, const json_t *row,
+                         struct lf_diag *diag)
+{
+    const struct lf_sandbox_limits limits = {SECONDS, MEMORY_BYTES};
+    enum lf_sandbox_end end;
+    struct lf_buf program;
+    lf_buf_init(&program, 0);
+    enum lf_err rc = lf_humaneval_program(&program, completion, row, diag);
+    if (rc == LF_OK)
+        rc = lf_sandbox_run(&end, program.data, program.len, &limits, diag);
+    if (rc == LF_OK)
+        *out = end == LF_SANDBOX_PASSED;
+    lf_buf_free(&program);
+    return rc;
+}
