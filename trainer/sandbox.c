@@ -1,5 +1,6 @@
-/* The sandbox. prlimit sets the limits and becomes bwrap, which makes the namespaces, sets the filter
- * and becomes python. Three descriptors go in: the program (0), the answers (1), the filter (3).
+/* The sandbox. prlimit sets the limits and becomes bwrap, which makes the namespaces, sets the
+ * filter and becomes python. Three descriptors go in: the program (0), the answers (1), the filter
+ * (3).
  *
  * The wrapper answers '+' when it is there, so that a sandbox that cannot be made is told from a
  * program that fails, and a secret when the program has run to its end, so that leaving early is no
@@ -176,8 +177,8 @@ static enum lf_err start(struct box *b, const struct lf_sandbox_limits *limits,
         "/usr/bin/bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop",
         "ALL", "--uid", "65534", "--gid", "65534", "--clearenv", "--ro-bind", "/usr", "/usr",
         "--ro-bind-try", "/lib", "/lib", "--ro-bind-try", "/lib64", "/lib64", "--dev", "/dev",
-        "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--seccomp", FILTER_FD, "--", "/usr/bin/python3",
-        "-I", "-S", "-c", wrapper, NULL};
+        "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--seccomp", FILTER_FD, "--",
+        "/usr/bin/python3", "-I", "-S", "-c", wrapper, NULL};
     char *const environment[] = {NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;

@@ -28,8 +28,8 @@ static const struct {
     /* Leaving early is no success, and answers are not to be had by guessing. */
     {"import sys; sys.exit(0)", LF_SANDBOX_FAILED},
     {"import os; os._exit(0)", LF_SANDBOX_FAILED},
-    {"import os\nfor fd in range(64):\n  try: os.write(fd, b'+' * 1000000)\n  except OSError: pass\n"
-     "os._exit(0)", LF_SANDBOX_FAILED},
+    {"import os\nfor fd in range(64):\n  try: os.write(fd, b'+' * 1000000)\n"
+     "  except OSError: pass\nos._exit(0)", LF_SANDBOX_FAILED},
     {"input('a number')", LF_SANDBOX_FAILED},
     {"print('x' * 10000000)", LF_SANDBOX_PASSED},
     /* Limits. */

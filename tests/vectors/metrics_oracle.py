@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Metrics on random answers against other implementations: metrics_oracle.py SCORE_LINES
 
-ROUGE against rouge-score and confusion matrices against scikit-learn, where they are there; LoRA Land's
-rules against the same rules written down here with Python's own strings, numbers and regular
-expressions. Where the study's rule has no answer (its float() fails, nothing is found on either side)
-the metric scores 0, and where a number lies off STS-B's scale too.
+ROUGE against rouge-score and confusion matrices against scikit-learn, where they are there; LoRA
+Land's rules against the same rules written down here with Python's own strings, numbers and regular
+expressions. Where the study's rule has no answer (its float() fails, nothing is found on either
+side) the metric scores 0, and where a number lies off STS-B's scale too.
 """
 import json
 import random
@@ -102,8 +102,8 @@ RULES = {
 
 PIECES = ["1", "0", "2", "3", "12", "4.5", "1,100", "$5", "-7", "yes", "No", "true", "FALSE",
           "positive", "negative.", "the", "answer", "is", ".", "...", ",", "$", "-", "#### ", "\n",
-          "check balance", "Check Balance.", "5.", "0.25", "10,00", "é", "日本", "\u00a0", "<<3*4=12>>",
-          "$1,100.", "-$5", "1.2.3", "000", "١"]
+          "check balance", "Check Balance.", "5.", "0.25", "10,00", "é", "日本", "\u00a0",
+          "<<3*4=12>>", "$1,100.", "-$5", "1.2.3", "000", "١"]
 
 
 def some_text():
@@ -117,7 +117,7 @@ def study_cases():
     for metric, rule in RULES.items():
         for _ in range(600):
             want = draw.choice(wants.get(metric, [" 1", "0", " 2", "yes", " no", "3", "1.0", ""]))
-            got = draw.choice([some_text(), want, " " + want + ".", want.upper() + " " + some_text()])
+            got = draw.choice([some_text(), want, f" {want}.", f"{want.upper()} {some_text()}"])
             yield {"metric": metric, "completion": got, "reference": want}, float(rule(got, want))
 
 

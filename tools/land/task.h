@@ -90,9 +90,9 @@ struct lf_task_rows {
 /* Reads the task's files below `data` (or below data/<name>, where that is there) and writes the
  * four files of the head into `out`, which is made; what is there already is replaced, whole.
  * Prepared rows, a train.jsonl and a test.jsonl of {"prompt", "completion"}, are taken as they are,
- * with the fidelity that a task.json or a SOURCE.md beside them states. LF_E_NOT_FOUND: a file is missing, and the
- * reason says which and where one gets it. LF_E_INVALID: the reason names file and line. Nothing
- * is left behind on an error. */
+ * with the fidelity that a task.json or a SOURCE.md beside them states. LF_E_NOT_FOUND: a file is
+ * missing, and the reason says which and where one gets it. LF_E_INVALID: the reason names file
+ * and line. Nothing is left behind on an error. */
 enum lf_err lf_task_prepare(const struct lf_task *t, const char *data, const char *out,
                             const struct lf_task_options *o, struct lf_task_rows *made,
                             struct lf_diag *diag) LF_MUST_CHECK;
