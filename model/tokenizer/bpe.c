@@ -231,13 +231,13 @@ enum lf_err lf_tok_bpe_ready(struct lf_tok_bpe *b, struct lf_arena *arena, struc
     }
     b->cut_at_mark = !b->by_bytes && !b->ignore_merges && !b->merges_into_mark &&
                      lf_tok_bpe_find_char(b, 0x2581) >= 0;
-    enum lf_err rc = lf_tok_words_init(&b->words, diag);
+    enum lf_err rc = lf_tok_words_init(&b->words, b->n_tokens, diag);
     return rc == LF_OK && b->by_bytes ? undo_bytes(b, arena, diag) : rc;
 }
 
 void lf_tok_bpe_free(struct lf_tok_bpe *b)
 {
-    lf_tok_words_free(b->words);
+    lf_tok_words_free(&b->words);
     free(b->spelling);
     free(b->word);
     free(b->by_spelling.slots);
@@ -457,11 +457,11 @@ static enum lf_err encode_word(const struct lf_tok_bpe *b, struct lf_tok_scratch
     if (n > KEPT_BYTES_MAX)
         return encode_new(b, x, out, word, n);
     uint64_t hash = lf_tok_hash(word, n);
-    if (lf_tok_words_find(b->words, hash, (struct lf_str){word, n}, &ids, &n_ids))
+    if (lf_tok_words_find(&b->words, hash, (struct lf_str){word, n}, &ids, &n_ids))
         return lf_ids_append(out, ids, n_ids);
     enum lf_err rc = encode_new(b, x, out, word, n);
     if (rc == LF_OK && out->n > before)
-        lf_tok_words_put(b->words, hash, (struct lf_str){word, n}, out->ids + before,
+        lf_tok_words_put(&b->words, hash, (struct lf_str){word, n}, out->ids + before,
                          out->n - before);
     return rc;
 }

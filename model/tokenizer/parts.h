@@ -187,6 +187,11 @@ struct lf_tok_merge {
 
 #define LF_TOK_PAIR(left, right) ((uint64_t)(uint32_t)(left) << 32 | (uint32_t)(right))
 
+struct lf_tok_words {
+    struct lf_tok_bucket *buckets;
+    size_t mask;
+};
+
 struct lf_tok_bpe {
     struct lf_str *spelling; /* by id; s NULL where the model has no such id */
     struct lf_str *word;     /* by_bytes: the bytes a spelling stands for; s NULL: none */
@@ -204,7 +209,7 @@ struct lf_tok_bpe {
     int32_t byte_id[256];     /* the symbol of a byte's character, or -1 */
     int32_t fallback_id[256]; /* "<0x41>", or -1 */
     int32_t ascii_id[128];    /* the symbol of an ASCII character, or -1 */
-    struct lf_tok_bucket *words; /* seen before */
+    struct lf_tok_words words; /* seen before */
 };
 
 uint64_t lf_tok_hash(const char *s, size_t n);
@@ -234,15 +239,14 @@ enum lf_err lf_tok_bpe_encode(const struct lf_tok_bpe *b, struct lf_tok_scratch 
 
 /* --- words.c --- */
 
-struct lf_tok_bucket;
-
-enum lf_err lf_tok_words_init(struct lf_tok_bucket **out, struct lf_diag *diag) LF_MUST_CHECK;
-void lf_tok_words_free(struct lf_tok_bucket *buckets);
+enum lf_err lf_tok_words_init(struct lf_tok_words *w, size_t n_tokens, struct lf_diag *diag)
+    LF_MUST_CHECK;
+void lf_tok_words_free(struct lf_tok_words *w);
 /* hash is lf_tok_hash of the word. The ids are borrowed until lf_tok_words_free. */
-bool lf_tok_words_find(struct lf_tok_bucket *buckets, uint64_t hash, struct lf_str word,
+bool lf_tok_words_find(const struct lf_tok_words *words, uint64_t hash, struct lf_str word,
                        const int32_t **ids, size_t *n_ids);
 /* Keeps the word where there is room. */
-void lf_tok_words_put(struct lf_tok_bucket *buckets, uint64_t hash, struct lf_str word,
+void lf_tok_words_put(const struct lf_tok_words *words, uint64_t hash, struct lf_str word,
                       const int32_t *ids, size_t n_ids);
 
 /* --- added.c --- */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS (1u << 15) /* times BUCKET words: 10 MB when full */
-#define BUCKET 4           /* with their hashes, a cache line */
+#define BUCKETS_MAX (1u << 15) /* times BUCKET words: 10 MB when full */
+#define BUCKET 4               /* with their hashes, a cache line */
 
 struct lf_tok_word {
     uint32_t n_bytes, n_ids;
@@ -19,28 +19,31 @@ struct lf_tok_bucket {
     _Atomic(struct lf_tok_word *) word[BUCKET];
 };
 
-enum lf_err lf_tok_words_init(struct lf_tok_bucket **out, struct lf_diag *diag)
+enum lf_err lf_tok_words_init(struct lf_tok_words *w, size_t n_tokens, struct lf_diag *diag)
 {
-    size_t bytes = BUCKETS * sizeof **out;
-    *out = aligned_alloc(sizeof **out, bytes);
-    if (!*out)
+    size_t n = 64;
+    while (n < BUCKETS_MAX && n * BUCKET < 8 * n_tokens) /* in proportion */
+        n *= 2;
+    w->buckets = aligned_alloc(sizeof *w->buckets, n * sizeof *w->buckets);
+    if (!w->buckets)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the word cache");
-    memset(*out, 0, bytes);
+    memset(w->buckets, 0, n * sizeof *w->buckets);
+    w->mask = n - 1;
     return LF_OK;
 }
 
-void lf_tok_words_free(struct lf_tok_bucket *buckets)
+void lf_tok_words_free(struct lf_tok_words *w)
 {
-    for (size_t i = 0; buckets && i < BUCKETS; i++)
+    for (size_t i = 0; w->buckets && i <= w->mask; i++)
         for (int k = 0; k < BUCKET; k++)
-            free(atomic_load_explicit(&buckets[i].word[k], memory_order_relaxed));
-    free(buckets);
+            free(atomic_load_explicit(&w->buckets[i].word[k], memory_order_relaxed));
+    free(w->buckets);
 }
 
-bool lf_tok_words_find(struct lf_tok_bucket *buckets, uint64_t hash, struct lf_str word,
+bool lf_tok_words_find(const struct lf_tok_words *words, uint64_t hash, struct lf_str word,
                        const int32_t **ids, size_t *n_ids)
 {
-    struct lf_tok_bucket *b = &buckets[hash % BUCKETS];
+    struct lf_tok_bucket *b = &words->buckets[hash & words->mask];
     for (int k = 0; k < BUCKET; k++) {
         if (atomic_load_explicit(&b->hash[k], memory_order_relaxed) != hash)
             continue;
@@ -54,10 +57,10 @@ bool lf_tok_words_find(struct lf_tok_bucket *buckets, uint64_t hash, struct lf_s
     return false;
 }
 
-void lf_tok_words_put(struct lf_tok_bucket *buckets, uint64_t hash, struct lf_str word,
+void lf_tok_words_put(const struct lf_tok_words *words, uint64_t hash, struct lf_str word,
                       const int32_t *ids, size_t n_ids)
 {
-    struct lf_tok_bucket *b = &buckets[hash % BUCKETS];
+    struct lf_tok_bucket *b = &words->buckets[hash & words->mask];
     for (int k = 0; k < BUCKET; k++) {
         if (atomic_load_explicit(&b->word[k], memory_order_relaxed))
             continue;
