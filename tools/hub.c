@@ -3,6 +3,7 @@
 #include "tools/hub.h"
 
 #include "core/buf.h"
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -22,20 +23,29 @@
 #define HUB_PARALLEL_MAX 16
 #define HUB_STALL_SECONDS 30L
 #define HUB_TRIES 5
+#define HUB_PAUSE_MS 500        /* before the second try, doubled for each one after */
+#define HUB_PAUSE_MAX_MS 60000  /* of what the hub asks for */
 
-/* ---- Requests ---------------------------------------------------------------------------------
- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
-/* The endpoint without the '/' at its end that some write. */
-static enum lf_err put_endpoint(struct lf_buf *url, const struct lf_hub_options *o)
+/* Appends the endpoint, without a slash at its end. */
+static void put_endpoint(struct lf_buf *url, const struct lf_hub_options *o)
 {
     const char *e = o->endpoint ? o->endpoint : getenv("HF_ENDPOINT");
-    if (!e || !*e)
-        e = HUB_DEFAULT_ENDPOINT;
+    e = e && *e ? e : HUB_DEFAULT_ENDPOINT;
     size_t n = strlen(e);
     while (n > 0 && e[n - 1] == '/')
         n--;
-    return lf_buf_append(url, e, n);
+    lf_buf_append(url, e, n);
+}
+
+/* Appends a part of a path, escaped, its slashes too. */
+static enum lf_err put_escaped(struct lf_buf *url, const char *part)
+{
+    char *s = curl_easy_escape(NULL, part, 0);
+    enum lf_err rc = s ? lf_buf_puts(url, s) : LF_E_NO_MEMORY;
+    curl_free(s);
+    return rc;
 }
 
 static const char *hub_token(const struct lf_hub_options *o)
@@ -86,8 +96,7 @@ static size_t append_body(char *data, size_t size, size_t n, void *arg)
     return lf_buf_append(arg, data, size * n) == LF_OK ? size * n : 0;
 }
 
-/* ---- The listing ------------------------------------------------------------------------------
- */
+/* ---- The listing ----------------------------------------------------------------------------- */
 
 bool lf_hub_wanted(const char *name)
 {
@@ -109,6 +118,9 @@ bool lf_hub_wanted(const char *name)
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
         if (strcmp(name, exact[i]) == 0)
             return true;
+    /* The same weights once more, under the names of Mistral's own code. */
+    if (strncmp(name, "consolidated", 12) == 0)
+        return false;
     size_t n = strlen(name);
     return n > 12 && strcmp(name + n - 12, ".safetensors") == 0 && !strchr(name, '/');
 }
@@ -190,9 +202,11 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
         rc = lf_fail(diag, LF_E_INVALID, "\"%s\" is not org/name or org/name@revision", id);
         goto out;
     }
-    rc = put_endpoint(&url, options);
+    put_endpoint(&url, options);
+    lf_buf_printf(&url, "/api/models/%s/revision/", r.id);
+    rc = put_escaped(&url, revision);
     if (rc == LF_OK)
-        rc = lf_buf_printf(&url, "/api/models/%s/revision/%s?blobs=true", r.id, revision);
+        rc = lf_buf_puts(&url, "?blobs=true");
     c = rc == LF_OK ? hub_request(url.data, options, why) : NULL;
     if (!c) {
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
@@ -235,8 +249,7 @@ void lf_hub_repo_free(struct lf_hub_repo *r)
     *r = (struct lf_hub_repo){0};
 }
 
-/* ---- Digests ----------------------------------------------------------------------------------
- */
+/* ---- Digests --------------------------------------------------------------------------------- */
 
 /* SHA-1 of "blob <bytes>\0" and the contents: git's name for a file. */
 static void git_blob_hex(char out[41], const struct lf_map *m)
@@ -279,8 +292,7 @@ static enum lf_err file_check(const struct lf_hub_file *f, const char *path, str
     return rc;
 }
 
-/* ---- Transfers --------------------------------------------------------------------------------
- */
+/* ---- Transfers ------------------------------------------------------------------------------- */
 
 struct transfer {
     const struct lf_hub_file *file;
@@ -289,9 +301,12 @@ struct transfer {
     CURL *curl;
     int64_t resumed; /* bytes that were there before this request */
     int64_t got;     /* bytes of this request */
+    int64_t best;    /* bytes of the longest part that a request left */
     int tries;
+    uint64_t again_ns; /* when the next try starts; 0: it is not waiting for one */
     bool checked; /* the answer's status was seen to fit `resumed` */
     bool disk_failed;
+    bool damaged; /* it came once and was not what the hub says */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -301,7 +316,7 @@ struct fetch {
     CURLM *multi;
     struct transfer *t;
     size_t n, next; /* transfers in all; the first that has not started */
-    int running;
+    int running, waiting;
     int64_t total, kept; /* bytes of all wanted files; of files that were there already */
 };
 
@@ -337,12 +352,9 @@ static size_t transfer_body(char *data, size_t size, size_t n, void *arg)
 
 static enum lf_err transfer_url(struct lf_buf *url, const struct fetch *f, const struct transfer *t)
 {
-    char *name = curl_easy_escape(NULL, t->file->name, 0);
-    enum lf_err rc = name ? put_endpoint(url, f->options) : LF_E_NO_MEMORY;
-    if (rc == LF_OK)
-        rc = lf_buf_printf(url, "/%s/resolve/%s/%s", f->repo->id, f->repo->revision, name);
-    curl_free(name);
-    return rc;
+    put_endpoint(url, f->options);
+    lf_buf_printf(url, "/%s/resolve/%s/", f->repo->id, f->repo->revision);
+    return put_escaped(url, t->file->name);
 }
 
 static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf_diag *diag)
@@ -395,13 +407,36 @@ static bool transfer_stop(struct fetch *f, struct transfer *t)
     return written && !t->disk_failed;
 }
 
-/* A request is over: checks the file and gives it its name, or starts it again. */
+/* Puts a transfer that failed to wait for its next try: none where the file grew, else a pause that
+ * grows, or that the hub asked for. */
+static enum lf_err transfer_again(struct fetch *f, struct transfer *t, CURLcode code, long status,
+                                  int64_t asked_s, struct lf_diag *diag)
+{
+    int64_t have = lf_file_size(t->part);
+    bool came = have > t->best;
+    t->best = came ? have : t->best;
+    t->tries = came ? 1 : t->tries + 1;
+    if (t->tries >= HUB_TRIES && status >= 400)
+        return hub_status(status, t->file->name, diag);
+    if (t->tries >= HUB_TRIES)
+        return lf_fail(diag, LF_E_IO, "%s: %s", t->file->name,
+                       *t->why ? t->why : curl_easy_strerror(code));
+    int64_t pause_ms = came ? 0 : (int64_t)HUB_PAUSE_MS << (t->tries - 1);
+    if (asked_s > 0 && asked_s * 1000 > pause_ms)
+        pause_ms = asked_s < HUB_PAUSE_MAX_MS / 1000 ? asked_s * 1000 : HUB_PAUSE_MAX_MS;
+    t->again_ns = lf_clock_ns() + (uint64_t)pause_ms * 1000000u;
+    f->waiting++;
+    return LF_OK;
+}
+
+/* A request is over: checks the file and gives it its name, or has it tried again. */
 static enum lf_err transfer_done(struct fetch *f, struct transfer *t, CURLcode code,
                                  struct lf_diag *diag)
 {
     long status = 0;
+    curl_off_t asked_s = 0;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
-    bool progressed = t->got > 0;
+    curl_easy_getinfo(t->curl, CURLINFO_RETRY_AFTER, &asked_s);
     if (!transfer_stop(f, t))
         return lf_fail(diag, LF_E_NO_SPACE, "%s: could not be written", t->part);
     bool complete =
@@ -414,14 +449,27 @@ static enum lf_err transfer_done(struct fetch *f, struct transfer *t, CURLcode c
             unlink(t->part);
         if (rc == LF_OK && rename(t->part, t->path) != 0)
             rc = lf_fail_errno(diag, errno, "%s", t->path);
-        if (rc != LF_E_DAMAGED || t->tries > 0)
+        if (rc != LF_E_DAMAGED || t->damaged)
             return rc;
+        t->damaged = true; /* once more from the start */
     }
-    t->tries = progressed ? 1 : t->tries + 1;
-    if (t->tries >= HUB_TRIES)
-        return lf_fail(diag, LF_E_IO, "%s: %s", t->file->name,
-                       *t->why ? t->why : curl_easy_strerror(code));
-    return transfer_start(f, t, diag);
+    return transfer_again(f, t, code, status, asked_s, diag);
+}
+
+/* Starts what has waited long enough. */
+static enum lf_err fetch_again(struct fetch *f, struct lf_diag *diag)
+{
+    uint64_t now = lf_clock_ns();
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < f->next && f->waiting > 0 && rc == LF_OK; i++) {
+        struct transfer *t = &f->t[i];
+        if (t->again_ns == 0 || t->again_ns > now)
+            continue;
+        t->again_ns = 0;
+        f->waiting--;
+        rc = transfer_start(f, t, diag);
+    }
+    return rc;
 }
 
 static int64_t fetch_bytes(const struct fetch *f)
@@ -429,7 +477,8 @@ static int64_t fetch_bytes(const struct fetch *f)
     int64_t done = f->kept;
     for (size_t i = 0; i < f->next; i++) {
         const struct transfer *t = &f->t[i];
-        done += t->curl || t->f ? t->resumed + t->got : t->file->bytes > 0 ? t->file->bytes : 0;
+        bool over = !t->curl && t->again_ns == 0;
+        done += !over ? t->resumed + t->got : t->file->bytes > 0 ? t->file->bytes : 0;
     }
     return done;
 }
@@ -460,11 +509,13 @@ static enum lf_err fetch_run(struct fetch *f, struct lf_diag *diag)
     if (parallel > HUB_PARALLEL_MAX)
         parallel = HUB_PARALLEL_MAX;
     enum lf_err rc = LF_OK;
-    while (rc == LF_OK && (f->next < f->n || f->running > 0)) {
-        if (f->next < f->n && f->running < parallel)
+    while (rc == LF_OK && (f->next < f->n || f->running + f->waiting > 0)) {
+        if (f->next < f->n && f->running + f->waiting < parallel)
             rc = transfer_start(f, &f->t[f->next++], diag);
         else
             rc = fetch_poll(f, diag);
+        if (rc == LF_OK)
+            rc = fetch_again(f, diag);
     }
     for (size_t i = 0; i < f->next; i++)
         transfer_stop(f, &f->t[i]);
@@ -487,12 +538,31 @@ static enum lf_err fetch_plan(struct fetch *f, const char *dir, bool last_round,
             return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
         snprintf(t->part, sizeof t->part, "%s.part", t->path);
         f->total += file->bytes > 0 ? file->bytes : 0;
-        if (lf_file_exists(t->path) && file_check(file, t->path, NULL) == LF_OK)
+        bool there = file_check(file, t->path, NULL) == LF_OK;
+        if (!there && file->bytes >= 0 && file_check(file, t->part, NULL) == LF_OK)
+            there = rename(t->part, t->path) == 0;
+        if (there)
             f->kept += file->bytes > 0 ? file->bytes : 0;
         else
             f->n++;
     }
     return LF_OK;
+}
+
+/* Files are about to change: until all are there, the directory is no checkpoint. A config.json that
+ * is right waits as a part. */
+static enum lf_err forget_config(const struct fetch *f, const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], part[LF_PATH_MAX + 8];
+    if (snprintf(path, sizeof path, "%s/config.json", dir) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    snprintf(part, sizeof part, "%s.part", path);
+    bool right = false;
+    for (size_t i = 0; i < f->repo->n_files; i++)
+        if (strcmp(f->repo->files[i].name, "config.json") == 0)
+            right = file_check(&f->repo->files[i], path, NULL) == LF_OK;
+    int rc = right ? rename(path, part) : unlink(path);
+    return rc == 0 || errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
 }
 
 enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
@@ -508,6 +578,8 @@ enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the transfers");
     for (int round = 0; round < 2 && rc == LF_OK; round++) {
         rc = fetch_plan(&f, dir, round == 1, diag);
+        if (rc == LF_OK && round == 0 && f.n > 0)
+            rc = forget_config(&f, dir, diag);
         if (rc == LF_OK)
             rc = fetch_run(&f, diag);
     }

@@ -7,6 +7,8 @@ hub_server.py ROOT PORTFILE [OPTION...]: repositories are ROOT/<org>/<name>. Lar
 --cut N    the first request for each large file is closed after N bytes: a client has to resume
 --stall N  every request for a large file stands still after N bytes, until the client goes
 --wrong F  a file of that name comes with one byte that is not what the listing's digest says
+--fail N   the first N requests for each file are answered 503
+--whole    ranges are ignored
 """
 
 import argparse
@@ -22,9 +24,12 @@ ap.add_argument("--token", default="")
 ap.add_argument("--cut", type=int, default=0)
 ap.add_argument("--stall", type=int, default=0)
 ap.add_argument("--wrong", default="")
+ap.add_argument("--fail", type=int, default=0)
+ap.add_argument("--whole", action="store_true")
 args = ap.parse_args()
 SHA = "0123456789abcdef0123456789abcdef01234567"
 cut = set()
+failed = {}
 
 
 def digests(path):
@@ -73,11 +78,14 @@ class Hub(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def content(self, path):
+        failed[path] = failed.get(path, 0) + 1
+        if failed[path] <= args.fail:
+            return self.answer(503)
         data = open(path, "rb").read()
         if os.path.basename(path) == args.wrong:
             data = data[:-1] + bytes([data[-1] ^ 1])
         start = 0
-        want = self.headers.get("Range")
+        want = None if args.whole else self.headers.get("Range")
         if want:
             start = int(want.split("=")[1].split("-")[0])
             if start >= len(data):
