@@ -153,6 +153,9 @@ enum lf_err lf_tok_merge_of(const struct lf_tok_bpe *b, struct lf_str both, size
 {
     struct lf_str parts[] = {{both.s, left}, {both.s + left, both.n - left}, both};
     int32_t id[3];
+    if (left == 0 || left == both.n)
+        return lf_fail(diag, LF_E_INVALID, "merge %u: \"%.*s\" is joined with nothing", rank,
+                       (int)both.n, both.s);
     for (size_t i = 0; i < 3; i++) {
         id[i] = lf_tok_bpe_find(b, parts[i]);
         if (id[i] < 0)

@@ -195,6 +195,11 @@ static void refuses_what_it_does_not_do_and_names_it(void **state)
                   "\"load_in_8bit\":true}"), LF_E_UNSUPPORTED, "load_in_4bit");
     refuses(LLAMA(",\"eos_token_id\":[1,2,3,4,5,6,7,8,9]"), LF_E_UNSUPPORTED, "eos_token_id");
     refuses(LLAMA(",\"eos_token_id\":\"x\""), LF_E_INVALID, "eos_token_id");
+    refuses(LLAMA(",\"eos_token_id\":-5"), LF_E_INVALID, "eos_token_id");
+    refuses(LLAMA(",\"num_hidden_layers\":100000000000000000000"), LF_E_INVALID, "");
+    refuses("{\"model_type\":\"llama\",\"num_hidden_layers\":300}", LF_E_INVALID, "300");
+    refuses("{\"model_type\":\"llama\",\"num_hidden_layers\":2,\"hidden_size\":99999999}",
+            LF_E_INVALID, "hidden_size");
     refuses("{\"model_type\":\"phi\",\"qk_layernorm\":true," DIMS "}", LF_E_UNSUPPORTED,
             "qk_layernorm");
     refuses("{\"model_type\":\"gemma2\",\"layer_types\":[\"a\"]," DIMS "}", LF_E_INVALID,

@@ -129,6 +129,22 @@ static void reads_what_the_format_allows(void **state)
     }
 }
 
+static void a_deep_header_is_refused(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_tensors *t = NULL;
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    for (int k = 0; k < 100000; k++)
+        lf_buf_puts(&text, "{\"a\":");
+    struct lf_buf b = file_of(text.data, -1, 0);
+    assert_int_equal(open_bytes(&t, &b, b.len, &diag), LF_E_DAMAGED);
+    assert_non_null(strstr(diag.text, "nested deeper"));
+    lf_buf_free(&text);
+    lf_buf_free(&b);
+}
+
 static void every_truncation_is_refused(void **state)
 {
     (void)state;
@@ -243,6 +259,7 @@ static void shards_make_one_checkpoint(void **state)
 static void refuses_a_bad_index(void **state)
 {
     (void)state;
+    char path[128];
     static const struct {
         const char *index;
         enum lf_err want;
@@ -251,7 +268,12 @@ static void refuses_a_bad_index(void **state)
         {"{}", LF_E_DAMAGED, "weight_map"},
         {"{\"weight_map\":{\"a\":\"../one.safetensors\"}}", LF_E_DAMAGED, "plain file"},
         {"{\"weight_map\":{\"a\":\"..\"}}", LF_E_DAMAGED, "plain file"},
+        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", LF_E_DAMAGED, "plain file"},
+        {"{\"weight_map\":{\"a\":\"\"}}", LF_E_DAMAGED, "plain file"},
         {"{\"weight_map\":{\"a\":7}}", LF_E_DAMAGED, "plain file"},
+        {"{\"weight_map\":[]}", LF_E_DAMAGED, "weight_map"},
+        {"{", LF_E_INVALID, "index.json"},
+        {"{\"weight_map\":{\"a\":\"short.safetensors\"}}", LF_E_DAMAGED, "short.safetensors"},
         {"{\"weight_map\":{\"c\":\"one.safetensors\"}}", LF_E_DAMAGED, "\"c\""},
         {"{\"weight_map\":{\"a\":\"missing.safetensors\"}}", LF_E_NOT_FOUND, "missing"},
         {"{\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"same.safetensors\"}}", LF_E_DAMAGED,
@@ -259,6 +281,9 @@ static void refuses_a_bad_index(void **state)
     };
     write_shard("one.safetensors", "a");
     write_shard("same.safetensors", "a");
+    write_shard("short.safetensors", "a");
+    snprintf(path, sizeof path, "%s/short.safetensors", dir);
+    assert_int_equal(truncate(path, lf_file_size(path) - 1), 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct lf_diag diag;
         struct lf_tensors *t;
@@ -274,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_broken_files_and_says_why),
         cmocka_unit_test(reads_what_the_format_allows),
+        cmocka_unit_test(a_deep_header_is_refused),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(an_unfinished_file_leaves_nothing),

@@ -254,6 +254,10 @@ static void refuses_what_it_does_not_know_by_name(void **state)
         {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", "dropout"},
         {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "\"b\" is not in the voc"},
         {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", "two tokens with a space"},
+        {"{\"model\":{\"vocab\":{\"\":0,\"a\":1},\"merges\":[[\"a\",\"\"]]}}", "\"a\" is joined with"},
+        {"{\"model\":{\"vocab\":{\"\":0,\"a\":1},\"merges\":[\" a\"]}}", "\"a\" is joined with"},
+        {"{\"model\":{\"vocab\":{\"a\":0,\"aa\":1},\"merges\":[\"a a\",\"aa a\"]}}",
+         "merge 1: \"aaa\" is not in the voc"},
         {"{\"model\":{\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "have id 0"},
         {"{\"model\":{\"vocab\":{\"a\":0,\"a\":1},\"merges\":[]}}", "\"a\" twice"},
         {"{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}", "expected a token id"},
@@ -288,6 +292,44 @@ static void refuses_what_it_does_not_know_by_name(void **state)
         assert_null(t);
         if (!strstr(diag.text, bad[i].says))
             fail_msg("%s\n  says: %s\n  not:  %s", bad[i].json, diag.text, bad[i].says);
+    }
+}
+
+/* n brackets around nothing, after `before` and before `after`. */
+static char *nested(const char *before, int n, const char *after)
+{
+    struct lf_buf b;
+    lf_buf_init(&b, 0);
+    lf_buf_puts(&b, before);
+    for (int i = 0; i < n; i++)
+        lf_buf_putc(&b, '[');
+    for (int i = 0; i < n; i++)
+        lf_buf_putc(&b, ']');
+    lf_buf_puts(&b, after);
+    return lf_buf_take(&b, NULL);
+}
+
+static void deep_nesting_is_refused_wherever_it_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *after, *says;
+    } places[] = {
+        {"", "", "expected '{'"},
+        {"{" MODEL ",\"normalizer\":", "}", "normalizer: JSON is nested deeper than 64"},
+        {"{" MODEL ",\"added_tokens\":", "}", "added_tokens: JSON is nested deeper than 64"},
+        {"{\"model\":{\"vocab\":", ",\"merges\":[]}}", "model: vocab: line 1 column 1: expected"},
+        {"{\"model\":{\"vocab\":{},\"merges\":", "}}", "model: line 1 column 3: expected"},
+        {"{\"model\":{\"vocab\":{},\"merges\":[],\"dropout\":", "}}", "nested deeper than 64"},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct lf_tokenizer *t = NULL;
+        struct lf_diag diag = {""};
+        char *json = nested(places[i].before, 1000000, places[i].after);
+        assert_int_equal(lf_tokenizer_parse(&t, json, strlen(json), &diag), LF_E_INVALID);
+        if (!strstr(diag.text, places[i].says))
+            fail_msg("%s... says: %s\n  not: %s", places[i].before, diag.text, places[i].says);
+        free(json);
     }
 }
 
@@ -335,6 +377,7 @@ int main(void)
         cmocka_unit_test(a_megabyte_of_one_letter_takes_no_time),
         cmocka_unit_test(threads_share_one_tokenizer),
         cmocka_unit_test(refuses_what_it_does_not_know_by_name),
+        cmocka_unit_test(deep_nesting_is_refused_wherever_it_is),
         cmocka_unit_test(refuses_broken_models_of_the_other_forms),
         cmocka_unit_test(a_directory_without_one_is_not_found),
     };
