@@ -31,13 +31,24 @@ static const struct {
     const char *name, *config;
 } shapes[] = {
     {"llama", "{\"model_type\":\"llama\",\"attention_bias\":true,\"mlp_bias\":true," DIMS "}"},
+    {"llama 3: scaled rope, tied head",
+     "{\"model_type\":\"llama\",\"tie_word_embeddings\":true,\"rope_scaling\":{\"rope_type\":"
+     "\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,"
+     "\"original_max_position_embeddings\":16}," DIMS "}"},
     {"mistral, window", "{\"model_type\":\"mistral\",\"sliding_window\":4," DIMS "}"},
     {"phi", "{\"model_type\":\"phi\"," DIMS "}"},
+    {"phi3, longrope past its original context, window",
+     "{\"model_type\":\"phi3\",\"sliding_window\":5,\"original_max_position_embeddings\":10,"
+     "\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1.5,2],"
+     "\"long_factor\":[2,3,5,8]}," DIMS "}"},
     {"phi3", "{\"model_type\":\"phi3\",\"sliding_window\":null," DIMS "}"},
     {"gemma", "{\"model_type\":\"gemma\"," DIMS "}"},
     {"gemma2", "{\"model_type\":\"gemma2\",\"attn_logit_softcapping\":0.5,"
                "\"final_logit_softcapping\":1.0,\"sliding_window\":4," DIMS "}"},
     {"qwen2", "{\"model_type\":\"qwen2\"," DIMS "}"},
+    {"qwen2, window in the second layer",
+     "{\"model_type\":\"qwen2\",\"use_sliding_window\":true,\"sliding_window\":3,"
+     "\"max_window_layers\":1," DIMS "}"},
     {"qwen3", "{\"model_type\":\"qwen3\"," DIMS "}"},
 };
 
