@@ -153,6 +153,13 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
 
 /* ---- Packing --------------------------------------------------------------------------------- */
 
+/* Whether longrope takes this text for a long one. A label behind the last token belongs to it. */
+static bool is_long(const struct lf_exec *x, const struct lf_batch_seq *s)
+{
+    int n = s->n + (s->labels && s->labels[s->n - 1] >= 0);
+    return s->kv ? s->kv->long_rope : n > x->model->config.rope_original_positions;
+}
+
 static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
     struct lf_plan *p = &x->plan;
@@ -166,7 +173,7 @@ static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
     for (int i = 0; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];
         int past = s->kv ? s->kv->n_tokens : 0, row = p->start[i];
-        bool far = s->kv ? s->kv->long_rope : s->n > x->model->config.rope_original_positions;
+        bool far = longrope && is_long(x, s);
         memcpy(ids + row, s->ids, (size_t)s->n * sizeof *ids);
         for (int t = 0; t < s->n; t++) {
             pos[row + t] = past + t;

@@ -6,7 +6,6 @@
 #include "core/rng.h"
 #include "model/generate.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #define N_PROMPTS 12
@@ -137,89 +136,6 @@ static void company_prompt_pieces_and_preemption_do_not_matter(void **state)
     }
 }
 
-/* What a model without a cache says of the last of n ids. */
-static float logprob_of_last(struct tiny *t, const int32_t *ids, int n)
-{
-    static float logits[64 * 512];
-    struct lf_diag diag = {""};
-    struct lf_batch_seq seq = {.ids = ids, .n = n - 1, .slot = -1};
-    must(lf_exec_run(t->exec, &seq, 1, NULL, &diag), &diag);
-    must(lf_exec_logits(t->exec, 0, logits, &diag), &diag);
-    const float *last = logits + (n - 2) * 512;
-    double sum = 0;
-    for (int v = 0; v < 512; v++)
-        sum += exp((double)last[v]);
-    return (float)((double)last[ids[n - 1]] - log(sum));
-}
-
-/* Generates from all prompts; the worst difference of a token's log-probability. */
-static float worst_logprob(struct tiny *t, struct lf_gen *g)
-{
-    struct lf_diag diag = {""};
-    struct lf_gen_token out[N_PROMPTS];
-    struct {
-        int32_t ids[64];
-        int n;
-        float logprobs[N_TOKENS];
-    } seqs[N_PROMPTS];
-    float worst = 0;
-    uint64_t id;
-    int n, next = 0, left = N_PROMPTS * N_TOKENS;
-    while (left > 0) {
-        while (next < N_PROMPTS) {
-            struct lf_gen_request r = request(next);
-            memcpy(seqs[next].ids, r.ids, (size_t)r.n * sizeof *r.ids);
-            seqs[next].n = r.n;
-            r.user = &seqs[next];
-            if (lf_gen_add(g, &r, &id, &diag) != LF_OK)
-                break;
-            next++;
-        }
-        must(lf_gen_step(g, 0, out, &n, &diag), &diag);
-        for (int i = 0; i < n; i++) {
-            size_t which = (size_t)((char *)out[i].user - (char *)seqs) / sizeof *seqs;
-            seqs[which].ids[seqs[which].n++] = out[i].token;
-            seqs[which].logprobs[out[i].index] = out[i].logprob;
-        }
-        left -= n;
-    }
-    for (int i = 0; i < N_PROMPTS; i++)
-        for (int k = 0; k < N_TOKENS; k++) {
-            float want = logprob_of_last(t, seqs[i].ids, prompt_length(i) + k + 1);
-            worst = fmaxf(worst, fabsf(seqs[i].logprobs[k] - want));
-        }
-    return worst;
-}
-
-/* The original context is 16 tokens: prompts of 1 to 34 start below and above it. */
-static void a_longrope_text_that_outgrows_the_original_context_is_read_again(void **state)
-{
-    (void)state;
-    static const char config[] =
-        "{\"model_type\":\"phi3\"," TINY_SIZES ",\"original_max_position_embeddings\":16,"
-        "\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1.2,1.4,1.6,1.8,2,2],"
-        "\"long_factor\":[2,3,5,8,13,21,34,55]}}";
-    static const struct {
-        int pages, seqs, tokens;
-    } cases[] = {{64, 12, 0}, {64, 12, 5}, {9, 12, 0}, {5, 3, 7}};
-    make_prompts();
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct tiny t;
-        struct lf_gen_status st;
-        struct lf_exec_limits l = limits(cases[i].pages);
-        tiny_open_as(&t, config, LF_DEVICE_CPU, 1, &l);
-        struct lf_gen *g = gen_open(&t, cases[i].seqs, cases[i].tokens);
-        float worst = worst_logprob(&t, g);
-        print_message("%d pages: log-probabilities differ by %.1g\n", cases[i].pages,
-                      (double)worst);
-        assert_true(worst < 1e-5f);
-        lf_gen_status(g, &st);
-        assert_int_equal(st.pages_free, cases[i].pages);
-        lf_gen_free(g);
-        tiny_close(&t);
-    }
-}
-
 static void a_stop_id_ends_a_sequence(void **state)
 {
     (void)state;
@@ -335,7 +251,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_prompt_pieces_and_preemption_do_not_matter),
-        cmocka_unit_test(a_longrope_text_that_outgrows_the_original_context_is_read_again),
         cmocka_unit_test(a_stop_id_ends_a_sequence),
         cmocka_unit_test(sequences_come_and_go_between_steps),
         cmocka_unit_test(refuses_what_cannot_be),

@@ -53,7 +53,7 @@ LOGITS = 2e-4
 
 def sizes(rng):
     """Hidden, heads, kv heads, head dim, inner, layers, vocabulary: some no multiples of 64."""
-    d = rng.choice([16, 24, 32, 64])
+    d = rng.choice([16, 24, 32, 64, 80])
     kv = rng.choice([1, 2, 3])
     heads = kv * rng.choice([1, 2, 3])
     return dict(
@@ -121,27 +121,58 @@ def config(arch, rng):
             query_pre_attn_scalar=rng.choice([24, 48])
         )
     if arch == "phi":
-        s["d"] = rng.choice([16, 32, 48])
+        s["d"] = rng.choice([16, 32, 48, 80])
         h = s["heads"] * s["d"]
         return PhiConfig(
-            **dict(plain, hidden_size=h, num_key_value_heads=s["heads"]),
-            partial_rotary_factor=0.5,
+            **dict(plain, hidden_size=h, num_key_value_heads=rng.choice([s["heads"], s["kv"]])),
+            partial_rotary_factor=rng.choice([0.25, 0.5, 1.0]),
             hidden_act="gelu_new",
             tie_word_embeddings=False
         )
+    window = {}
+    if rng.random() < 0.5:
+        window = dict(use_sliding_window=True, sliding_window=6, max_window_layers=1)
     if arch == "qwen2":
-        return Qwen2Config(**plain, tie_word_embeddings=tied)
+        return Qwen2Config(**plain, **window, tie_word_embeddings=tied)
     if arch == "qwen3":
-        return Qwen3Config(**wide, tie_word_embeddings=tied)
+        return Qwen3Config(**wide, **window, tie_word_embeddings=tied)
     if arch == "phi3":
         return Phi3Config(**plain, tie_word_embeddings=False, sliding_window=rng.choice([None, 9]))
+    if arch == "phi3long":
+        # Texts of 37 tokens are long, training rows either, and generation crosses over.
+        partial = rng.choice([0.5, 0.75, 1.0])
+        n = int(s["hidden"] // s["heads"] * partial) // 2
+        return Phi3Config(
+            **plain,
+            tie_word_embeddings=rng.random() < 0.5,
+            original_max_position_embeddings=rng.choice([12, 16]),
+            rope_parameters={
+                "rope_type": "longrope",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": partial,
+                "short_factor": [1 + 0.1 * rng.random() * i for i in range(n)],
+                "long_factor": [1 + 4 * rng.random() * i for i in range(n)],
+            }
+        )
     raise ValueError(arch)
 
 
-ARCHS = ["llama", "llama3", "mistral", "gemma", "gemma2", "phi", "qwen2", "qwen3", "phi3"]
+ARCHS = [
+    "llama",
+    "llama3",
+    "mistral",
+    "gemma",
+    "gemma2",
+    "phi",
+    "qwen2",
+    "qwen3",
+    "phi3",
+    "phi3long",
+]
 LINEARS = {
     "phi": ["q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"],
     "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+    "phi3long": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
 }
 COMMON = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -243,11 +274,15 @@ def check_codes(base, quantised):
 
 def lora_config(arch, rng):
     linears = LINEARS.get(arch, COMMON)
-    targets = rng.choice(["all-linear", rng.sample(linears, 2), linears])
-    r = rng.choice([1, 3, 8, 12])
+    two = rng.sample(linears, 2)
+    regex = r".*layers\.[1-9]\.\w+\.(%s)" % "|".join(two)
+    targets = rng.choice(["all-linear", two, linears, regex])
+    r = rng.choice([1, 3, 8, 12, 100, 254])
     kw = {}
-    if targets != "all-linear" and rng.random() < 0.5:
+    if isinstance(targets, list) and rng.random() < 0.5:
         kw = dict(rank_pattern={targets[0]: r + 2}, alpha_pattern={targets[-1]: 5})
+    if isinstance(targets, list) and rng.random() < 0.3:
+        kw["layers_to_transform"] = [1]
     return LoraConfig(
         r=r,
         lora_alpha=rng.choice([4, 16]),
@@ -273,6 +308,19 @@ def adapted(model, cfg, seed, zero_b):
                 else torch.randn_like(p, dtype=torch.float32) * 0.05
             )
     return m
+
+
+def targets_of(lora):
+    t = lora.target_modules
+    return t if isinstance(t, str) else "%d modules" % len(t) if len(t) > 4 else "+".join(sorted(t))
+
+
+def rename_base(adapter, rng):
+    """What an adapter says its base was called is no matter."""
+    path = os.path.join(adapter, "adapter_config.json")
+    c = json.load(open(path))
+    c["base_model_name_or_path"] = rng.choice([None, "org/unknown", c["base_model_name_or_path"]])
+    json.dump(c, open(path, "w"))
 
 
 def check_greedy(model, base, adapter, ids, work):
@@ -433,10 +481,8 @@ def check(arch, seed, work):
     lora = lora_config(arch, rng)
     ml = adapted(m4, lora, seed + 2, zero_b=False).eval()
     ml.save_pretrained(adapter)
-    said.append(
-        "r%d %s"
-        % (lora.r, "all" if lora.target_modules == "all-linear" else len(lora.target_modules))
-    )
+    rename_base(adapter, rng)
+    said.append("r%d %s" % (lora.r, targets_of(lora)))
     said.append(close("lora", logits_of(base, "nf4", ids, work, adapter), theirs(ml, ids), LOGITS))
     said.append(check_greedy(ml, base, adapter, ids[:1, :8], work))
     said.append(check_training(load_nf4(base, quantised), lora, base, rng, seed, work))

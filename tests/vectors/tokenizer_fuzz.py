@@ -3,8 +3,9 @@
 
     tokenizer_fuzz.py TOKENIZE_LINES [--strings N] [--seed S] [--only NAME]
 
-Runs over the tokenizers of $LF_SHARED/golden, $LF_SHARED/base and $LF_TOKENIZERS, and over small
-ones made here so that every kind of component comes up. Exits 77 without the library.
+Runs over the tokenizers of $LF_SHARED/golden, $LF_SHARED/base and $LF_TOKENIZERS (from their
+tokenizer.json and, where there is one, from their tokenizer.model alone), and over small ones made
+here so that every kind of component comes up. Exits 77 without the library.
 """
 import argparse
 import glob
@@ -250,13 +251,19 @@ def main():
     bad = 0
     with tempfile.TemporaryDirectory() as tmp:
         todo = [(name, t, name) for name, t in found_tokenizers().items()]
+        for i, (name, t, _) in enumerate(todo[:]):
+            model = os.path.abspath(name + "/tokenizer.model")
+            if os.path.exists(model):
+                os.mkdir("%s/model%d" % (tmp, i))
+                os.symlink(model, "%s/model%d/tokenizer.model" % (tmp, i))
+                todo.append((name + "/tokenizer.model", t, "%s/model%d" % (tmp, i)))
         for name, t in made_tokenizers().items():
             os.mkdir(tmp + "/" + name)
             t.save(tmp + "/" + name + "/tokenizer.json")
             todo.append((name, t, tmp + "/" + name))
+        todo = [x for x in todo if a.only in x[0]]
         for name, t, folder in todo:
-            if a.only in name:
-                bad += check(a.program, name, t, folder, random.Random(a.seed), a.strings)
+            bad += check(a.program, name, t, folder, random.Random(a.seed), a.strings)
     print("%d tokenizers, %d strings each, %d differences" % (len(todo), a.strings, bad))
     return 1 if bad else 0
 
