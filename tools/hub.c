@@ -549,8 +549,8 @@ static enum lf_err fetch_plan(struct fetch *f, const char *dir, bool last_round,
     return LF_OK;
 }
 
-/* Files are about to change: until all are there, the directory is no checkpoint. A config.json that
- * is right waits as a part. */
+/* Files are about to change: until all are there, the directory is no checkpoint. A config.json
+ * that is right waits as a part. */
 static enum lf_err forget_config(const struct fetch *f, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], part[LF_PATH_MAX + 8];

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""`lorafs pull` of several shards against a hub on this machine (tests/lib/hub_server.py), and a hub
-in trouble; what a pull of one file is held to is in tests/cases/hub.
+"""`lorafs pull` of several shards against a hub on this machine (tests/lib/hub_server.py), and a
+hub in trouble; what a pull of one file is held to is in tests/cases/hub.
 
 LORAFS names the program, LF_SOURCE the checkout.
 """
@@ -52,8 +52,8 @@ class Pull(unittest.TestCase):
         self.log = self.dir / "log"
         with open(self.log, "w") as log:
             self.server = subprocess.Popen(
-                [sys.executable, SOURCE / "tests/lib/hub_server.py", self.dir / "hub", port, *options],
-                stdout=log, stderr=subprocess.DEVNULL)
+                [sys.executable, SOURCE / "tests/lib/hub_server.py", self.dir / "hub", port,
+                 *options], stdout=log, stderr=subprocess.DEVNULL)
         while not port.exists():
             self.assertIsNone(self.server.poll())
             time.sleep(0.02)

@@ -1,6 +1,7 @@
 /* LIBS: lf_model */
-/* Longrope has one set of factors for texts up to the original context, here 16 tokens, and another
- * for longer ones. Which one counts goes by the whole text, as in transformers, however it comes. */
+/* Longrope has one set of factors for texts up to the original context, here 16 tokens, and
+ * another for longer ones. Which one counts goes by the whole text, as in transformers, however it
+ * comes. */
 #include "tests/lib/tiny.h"
 
 #include "core/rng.h"

@@ -400,7 +400,7 @@ enum lf_err lf_task_list(struct lf_task ***out, int *n, struct lf_diag *diag)
     enum lf_err rc = list_files(&files, &n_files, dir, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_task **list = calloc((size_t)n_files + 1, sizeof *list);
+    struct lf_task **list = calloc((size_t)(unsigned)n_files + 1, sizeof *list);
     if (!list)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tasks");
     for (; rc == LF_OK && k < n_files; k++) {
