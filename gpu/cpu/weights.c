@@ -12,6 +12,8 @@ static void bf16_row(float *dst, const uint16_t *src, size_t n)
     }
 }
 
+#define Q4_RUN 32 /* elements decoded together: no block is shorter (bitsandbytes' smallest) */
+
 /* The scales of a Q4 weight: lf_q4_scale with its divisions, by powers of two, as shifts. */
 struct scales {
     const float *absmax, *code, *absmax2;
@@ -36,31 +38,51 @@ LF_INLINE float scale_at(const struct scales *s, size_t e)
 
 #ifdef __AVX2__
 
-/* The code table in two registers, and how to bring the nibble of each lane into place. */
+/* The code table taken apart: the first, second, third and fourth bytes of its 16 floats. */
 struct decoder {
-    __m256 low, high; /* codes 0-7, 8-15 */
-    __m256i right;    /* shift that puts the nibble at bit 0 */
+    __m256i byte[4];
 };
 
 LF_INLINE struct decoder decoder_of(const struct lf_weight *w)
 {
-    return (struct decoder){_mm256_loadu_ps(w->code), _mm256_loadu_ps(w->code + 8),
-                            _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24)};
+    const __m128i apart = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m128i four[4]; /* of codes: their first bytes, their second ... */
+    for (int i = 0; i < 4; i++)
+        four[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(w->code + 4 * i)), apart);
+    __m128i a = _mm_unpacklo_epi32(four[0], four[1]), b = _mm_unpacklo_epi32(four[2], four[3]);
+    __m128i c = _mm_unpackhi_epi32(four[0], four[1]), d = _mm_unpackhi_epi32(four[2], four[3]);
+    return (struct decoder){{_mm256_broadcastsi128_si256(_mm_unpacklo_epi64(a, b)),
+                             _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(a, b)),
+                             _mm256_broadcastsi128_si256(_mm_unpacklo_epi64(c, d)),
+                             _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(c, d))}};
 }
 
-/* The codes of 8 elements from 4 bytes. The permutation looks at 3 bits of an index; the fourth
- * bit, shifted up to the sign, chooses between the halves of the table. */
-LF_INLINE __m256 decode8(struct decoder d, const uint8_t *bytes)
+/* The codes of Q4_RUN elements, by looking the bytes of the floats up one by one and putting them
+ * together. A half of a register deals with every other four elements, so that the results come
+ * out in order. Tried and slower by half: the table in two registers of floats, permuted by 32-bit
+ * lanes and blended (two permutations for 8 elements, each of two operations on Zen 3). */
+LF_INLINE void decode_run(__m256 out[4], struct decoder d, const uint8_t *bytes)
 {
-    int32_t four;
-    memcpy(&four, bytes, sizeof four);
-    __m256i index = _mm256_srlv_epi32(_mm256_set1_epi32(four), d.right);
-    __m256 low = _mm256_permutevar8x32_ps(d.low, index);
-    __m256 high = _mm256_permutevar8x32_ps(d.high, index);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+    const __m256i twice = _mm256_setr_epi8(0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13, 2, 2,
+                                           3, 3, 6, 6, 7, 7, 10, 10, 11, 11, 14, 14, 15, 15);
+    __m256i two = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes));
+    two = _mm256_shuffle_epi8(two, twice);
+    __m256i nibble = _mm256_blendv_epi8(_mm256_srli_epi16(two, 4), two,
+                                        _mm256_set1_epi16((short)0xff00));
+    nibble = _mm256_and_si256(nibble, _mm256_set1_epi8(15));
+    __m256i b0 = _mm256_shuffle_epi8(d.byte[0], nibble);
+    __m256i b1 = _mm256_shuffle_epi8(d.byte[1], nibble);
+    __m256i b2 = _mm256_shuffle_epi8(d.byte[2], nibble);
+    __m256i b3 = _mm256_shuffle_epi8(d.byte[3], nibble);
+    __m256i low0 = _mm256_unpacklo_epi8(b0, b1), low1 = _mm256_unpackhi_epi8(b0, b1);
+    __m256i high0 = _mm256_unpacklo_epi8(b2, b3), high1 = _mm256_unpackhi_epi8(b2, b3);
+    out[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low0, high0));
+    out[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low0, high0));
+    out[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low1, high1));
+    out[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low1, high1));
 }
 
-/* Elements [e, e + n) of the flattened matrix; e and n are multiples of 8. */
+/* Elements [e, e + n) of the flattened matrix; e and n are multiples of Q4_RUN, as blocks are. */
 static void q4_run(float *dst, const struct lf_weight *w, size_t e, size_t n)
 {
     struct decoder d = decoder_of(w);
@@ -70,8 +92,12 @@ static void q4_run(float *dst, const struct lf_weight *w, size_t e, size_t n)
     for (size_t i = 0; i < n;) {
         __m256 scale = _mm256_set1_ps(scale_at(&s, e + i));
         size_t end = i + (block - ((e + i) & (block - 1)));
-        for (end = end < n ? end : n; i < end; i += 8)
-            _mm256_storeu_ps(dst + i, _mm256_mul_ps(decode8(d, codes + i / 2), scale));
+        for (end = end < n ? end : n; i < end; i += Q4_RUN) {
+            __m256 v[4];
+            decode_run(v, d, codes + i / 2);
+            for (size_t j = 0; j < 4; j++)
+                _mm256_storeu_ps(dst + i + 8 * j, _mm256_mul_ps(v[j], scale));
+        }
     }
 }
 
@@ -99,7 +125,7 @@ static void decode_row(float *dst, const struct lf_weight *w, size_t n, size_t k
     size_t e = n * (size_t)w->K + k0;
     if (w->kind == LF_WEIGHT_BF16)
         bf16_row(dst, (const uint16_t *)w->data + e, k1 - k0);
-    else if (e % 8 == 0 && (k1 - k0) % 8 == 0)
+    else if (e % Q4_RUN == 0 && (k1 - k0) % Q4_RUN == 0)
         q4_run(dst, w, e, k1 - k0);
     else
         for (size_t k = k0; k < k1; k++)
@@ -151,27 +177,31 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
     __m256 sums[GEMV_ROWS * LF_GEMV_TOKENS];
     for (size_t i = 0; i < rows * T; i++)
         sums[i] = _mm256_setzero_ps();
+    const uint8_t *codes[GEMV_ROWS];
+    for (size_t r = 0; r < rows; r++)
+        codes[r] = (const uint8_t *)g->w->data + (g->n + r) * (K / 2);
     for (size_t k = 0; k < K; k += step) {
         __m256 part[GEMV_ROWS * LF_GEMV_TOKENS];
         for (size_t i = 0; i < rows * T; i++)
             part[i] = _mm256_setzero_ps();
 #pragma GCC unroll 8
-        for (size_t j = 0; j < step; j += 8) {
-            __m256 x[LF_GEMV_TOKENS];
-            for (size_t t = 0; t < T; t++)
-                x[t] = _mm256_loadu_ps(g->x + t * g->ldx + k + j);
+        for (size_t j = 0; j < step; j += Q4_RUN)
 #pragma GCC unroll 4
             for (size_t r = 0; r < rows; r++) {
-                const uint8_t *codes = g->w->data;
-                __m256 v = decode8(d, codes + ((g->n + r) * K + k + j) / 2);
-                for (size_t t = 0; t < T; t++)
-                    part[r * T + t] = _mm256_fmadd_ps(v, x[t], part[r * T + t]);
+                __m256 v[4];
+                decode_run(v, d, codes[r] + j / 2);
+#pragma GCC unroll 4
+                for (size_t i = 0; i < 4; i++)
+                    for (size_t t = 0; t < T; t++)
+                        part[r * T + t] = _mm256_fmadd_ps(
+                            v[i], _mm256_loadu_ps(g->x + t * g->ldx + k + j + 8 * i),
+                            part[r * T + t]);
             }
-        }
         for (size_t r = 0; r < rows; r++) {
             __m256 scale = _mm256_set1_ps(scale_at(&s, (g->n + r) * K + k));
             for (size_t t = 0; t < T; t++)
                 sums[r * T + t] = _mm256_fmadd_ps(part[r * T + t], scale, sums[r * T + t]);
+            codes[r] += step / 2;
         }
     }
     gemv_store(g, sums, rows, T);
