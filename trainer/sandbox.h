@@ -2,8 +2,8 @@
  *
  * bubblewrap (bwrap) gives a program namespaces of its own (user, mount, pid, net, ipc, uts): it
  * sees /usr read-only and nothing else of this machine, has no network and no other process, and
- * may write no file. A seccomp filter lets it start no process and no thread; limits end it when it takes too
- * long or too much memory. Any thread, any number at once. */
+ * may write no file. A seccomp filter lets it start no process and no thread; limits end it when it
+ * takes too long or too much memory. Any thread, any number at once. */
 #ifndef LF_TRAINER_SANDBOX_H
 #define LF_TRAINER_SANDBOX_H
 
