@@ -188,6 +188,7 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
 {
     int32_t imported = 0;
     bool dataset = q->upload.ref.kind == LF_FILE_DATASET, queued = false;
+    bool eval = q->upload.ref.kind == LF_FILE_EVAL;
     uint64_t bytes = q->upload.bytes;
     enum lf_err rc = lf_registry_upload_commit(q->daemon->registry, q->param[0], &q->upload,
                                                &imported, diag);
@@ -195,6 +196,8 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
         rc = lf_jobs_train(q->daemon->jobs, q->param[0], false, &queued, diag);
     if (rc != LF_OK)
         return rc;
+    if (eval)
+        lf_jobs_eval_changed(q->daemon->jobs, q->param[0]);
     json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)bytes,
                           "queued", queued);
     if (imported > 0)

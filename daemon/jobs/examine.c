@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#define AT_ONCE 32         /* generations asked for ahead */
+#define AT_ONCE 128        /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
 
 void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
@@ -182,20 +182,37 @@ static enum lf_err score_json(json_t **out, const struct exam *x, const struct l
     return rc;
 }
 
-/* The base's score of before, when it was of the same rows. */
+/* What the report has under `key`, when it was of the same rows; yours, or NULL. */
+static json_t *part_known(const struct exam *x, const json_t *report, const char *key,
+                          const char *sha256)
+{
+    json_t *part = json_object_get(report, key);
+    const char *sha = json_string_value(json_object_get(part, "sha256"));
+    const char *metric = json_string_value(json_object_get(part, "metric"));
+    bool same = sha && metric && strcmp(sha, sha256) == 0 &&
+                strcmp(metric, x->settings.metric) == 0 &&
+                json_integer_value(json_object_get(part, "rows")) == x->n &&
+                json_integer_value(json_object_get(part, "max_tokens")) == x->settings.max_tokens;
+    return same ? json_incref(part) : NULL;
+}
+
 static json_t *base_known(const struct exam *x, uint64_t adapter_id, const char *sha256)
 {
     json_t *report = lf_report_read(x->j, adapter_id);
-    json_t *base = json_object_get(report, "base");
-    const char *sha = json_string_value(json_object_get(base, "sha256"));
-    const char *metric = json_string_value(json_object_get(base, "metric"));
-    bool same = sha && metric && strcmp(sha, sha256) == 0 &&
-                strcmp(metric, x->settings.metric) == 0 &&
-                json_integer_value(json_object_get(base, "rows")) == x->n &&
-                json_integer_value(json_object_get(base, "max_tokens")) == x->settings.max_tokens;
-    base = same ? json_incref(base) : NULL;
+    json_t *base = part_known(x, report, "base", sha256);
     json_decref(report);
     return base;
+}
+
+/* This very version has its score on these rows. */
+static bool version_known(const struct exam *x, const struct lf_exam *what, const char *sha256)
+{
+    json_t *report = lf_report_read(x->j, what->adapter_id);
+    json_t *eval = part_known(x, report, "eval", sha256);
+    bool known = eval && json_integer_value(json_object_get(report, "version")) == what->version;
+    json_decref(eval);
+    json_decref(report);
+    return known;
 }
 
 static enum lf_err grade_base(json_t **out, const struct exam *x, uint64_t adapter_id,
@@ -234,6 +251,8 @@ static enum lf_err grade_both(const struct exam *x, const struct lf_exam *what,
     struct lf_dataset_report rows;
     json_t *base = NULL;
     lf_dataset_report(x->rows, &rows);
+    if (what->version > 0 && version_known(x, what, rows.sha256))
+        return LF_OK;
     enum lf_err rc = grade_base(&base, x, what->adapter_id, rows.sha256, diag);
     if (rc == LF_OK && what->version > 0)
         rc = grade_version(x, what, base, rows.sha256, diag);
@@ -280,7 +299,8 @@ static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct
     return rc;
 }
 
-/* Into the daemon's log and the adapter's own, where a person looks for the score. */
+/* Into the daemon's log, the adapter's own, where a person looks for the score, and its report,
+ * where a program does. */
 static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struct lf_diag *diag)
 {
     if (x->version > 0)
@@ -290,11 +310,63 @@ static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struc
     lf_registry_log(j->d->registry, x->adapter_id,
                     json_pack("{s:s, s:i, s:s}", "event", "not scored", "version",
                               (int)x->version, "reason", diag->text));
+    json_t *part = json_pack("{s:{s:s}}", "eval", "reason", diag->text);
+    if (x->version > 0 && part &&
+        lf_report_eval(j, x->adapter_id, x->version, part, NULL) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "metrics.json does not say so");
+}
+
+/* ---- Which ----------------------------------------------------------------------------------- */
+
+/* The report is of the served version, and that has rows to be scored on. *scored: it has a score,
+ * or a reason why not. */
+static bool is_reported(struct lf_jobs *j, const struct lf_adapter_record *a, bool *scored)
+{
+    char path[LF_PATH_MAX];
+    if (a->current == 0 ||
+        lf_registry_dir(j->d->registry, a->id, lf_file_disk_name(LF_FILE_EVAL), path, NULL) !=
+            LF_OK ||
+        !lf_file_exists(path))
+        return false;
+    json_t *report = lf_report_read(j, a->id);
+    bool reported = json_integer_value(json_object_get(report, "version")) == a->current;
+    *scored = json_object_get(report, "eval") != NULL;
+    json_decref(report);
+    return reported;
+}
+
+/* Versions that the last run made and did not come to score. */
+static void take_up(struct lf_jobs *j)
+{
+    struct lf_diag diag = {""};
+    struct lf_adapter_view *list = NULL;
+    size_t n = 0;
+    if (lf_registry_list(j->d->registry, &list, &n, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "versions without scores stay so: %s", diag.text);
+    for (size_t i = 0; i < n && !closing(j); i++) {
+        bool scored;
+        if (is_reported(j, &list[i].record, &scored) && !scored)
+            lf_examiner_ask(j, list[i].record.id, list[i].record.current);
+    }
+    free(list);
+}
+
+void lf_jobs_eval_changed(struct lf_jobs *j, const char *name)
+{
+    struct lf_adapter_view v;
+    bool scored;
+    if (lf_registry_view(j->d->registry, name, &v, NULL) != LF_OK ||
+        !is_reported(j, &v.record, &scored))
+        return;
+    if (lf_report_retry(j, v.record.id, NULL) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "%s: its report is not written", name);
+    lf_examiner_ask(j, v.record.id, v.record.current);
 }
 
 void *lf_examiner_main(void *arg)
 {
     struct lf_jobs *j = arg;
+    take_up(j);
     for (;;) {
         struct lf_diag diag = {""};
         pthread_mutex_lock(&j->lock);
@@ -311,8 +383,8 @@ void *lf_examiner_main(void *arg)
         pthread_mutex_unlock(&j->lock);
         if (!x)
             return NULL;
-        if (examine(j, x, &diag) != LF_OK)
-            tell_failure(j, x, &diag);
+        if (examine(j, x, &diag) != LF_OK && !closing(j))
+            tell_failure(j, x, &diag); /* else the next start takes it up again */
         free(x);
     }
 }

@@ -33,6 +33,10 @@ void lf_jobs_close(struct lf_jobs *j);
 enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
                           struct lf_diag *diag) LF_MUST_CHECK;
 
+/* The rows to score have been replaced: the served version, where there is one, is scored on them,
+ * unless it was already. */
+void lf_jobs_eval_changed(struct lf_jobs *j, const char *name);
+
 enum lf_job_order {
     LF_JOB_ORDER_CANCEL,
     LF_JOB_ORDER_PAUSE,

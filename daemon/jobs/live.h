@@ -113,6 +113,9 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
 /* Puts `part` (taken) into the version's report. */
 enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t version, json_t *part,
                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Takes back the reason why it could not be scored, before it is tried again. */
+enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, struct lf_diag *diag)
+    LF_MUST_CHECK;
 /* metrics.json as it is, or {}. Yours. */
 json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id);
 enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_live *l, struct lf_diag *diag)

@@ -4,7 +4,7 @@
  *                "base": {...}, "history": [{"version": 3, "train_loss": ..., ...}, ...]}
  * "eval" and "base": {"metric", "score", "rows", "max_tokens", "sha256", "seconds"} and, of a
  * metric whose answers are labels, "confusion" (trainer/confusion.h). Before the first version is
- * there, "base" stands alone. */
+ * there, "base" stands alone; of a version that could not be scored, "eval" is {"reason"}. */
 #include "daemon/jobs/live.h"
 
 #include "core/json.h"
@@ -141,6 +141,20 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
     enum lf_err rc = json_object_set_new(report, "base", base) == 0
                          ? write_report(j, adapter_id, report, diag)
                          : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+    pthread_mutex_unlock(&j->reporting);
+    json_decref(report);
+    return rc;
+}
+
+enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    pthread_mutex_lock(&j->reporting);
+    json_t *report = lf_report_read(j, adapter_id);
+    if (json_object_get(json_object_get(report, "eval"), "reason")) {
+        json_object_del(report, "eval");
+        rc = write_report(j, adapter_id, report, diag);
+    }
     pthread_mutex_unlock(&j->reporting);
     json_decref(report);
     return rc;

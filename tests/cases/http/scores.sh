@@ -1,0 +1,36 @@
+# A version is scored on its eval rows, also when the daemon ended before it came to it, and again
+# when other rows take their place; the same rows are not scored twice.
+. "$TEST_LIB/http.sh"
+serve
+scored() { curl -sS "$URL/v1/adapters/task/files/log" | grep -c '"event":"scored"'; }
+is_scored() { [ "$(scored)" = "$1" ]; }
+report() { call GET /v1/adapters/task/files/metrics.json; }
+digest() { sha256sum "$1" | cut -d ' ' -f 1; }
+
+call POST /v1/adapters -d '{"name": "task", "config": {"rank": 4, "steps": 4, "batch_size": 2,
+    "max_length": 64, "max_tokens": 4, "metric": "exact_match"}}' >/dev/null
+rows 4 red >"$WORK/eval.jsonl"
+rows 8 red >"$WORK/train.jsonl"
+put task eval.jsonl "$WORK/eval.jsonl" >/dev/null
+put task dataset.jsonl "$WORK/train.jsonl" '?train=1' >/dev/null
+wait_until 60 is_scored 1 || fail "the version is not scored"
+report | grep -q "\"sha256\": \"$(digest "$WORK/eval.jsonl")\""
+
+# As if it had been killed between the version and its score.
+stop_daemon
+METRICS=$(echo "$DATA"/adapters/*/metrics.json)
+"${PYTHON:-python3}" -c 'import json, sys
+report = json.load(open(sys.argv[1]))
+del report["eval"]
+json.dump(report, open(sys.argv[1], "w"))' "$METRICS"
+serve
+wait_until 60 is_scored 2 || fail "the version stays without a score"
+
+put task eval.jsonl "$WORK/eval.jsonl" >/dev/null
+rows 5 blue >"$WORK/other.jsonl"
+put task eval.jsonl "$WORK/other.jsonl" >/dev/null
+wait_until 60 is_scored 3 || fail "other rows are not scored"
+report | grep -q "\"rows\": 5"
+report | grep -q "\"sha256\": \"$(digest "$WORK/other.jsonl")\""
+sleep 0.5
+is_scored 3 || fail "the same rows were scored twice"
