@@ -13,6 +13,9 @@ static const struct word {
 } words[] = {
     {"tasks", lf_land_cmd_tasks, "list the tasks, or say all of some"},
     {"prepare", lf_land_cmd_prepare, "make rows of tasks from their publishers' files"},
+    {"run", lf_land_cmd_run, "train and score all cells of a study"},
+    {"status", lf_land_cmd_status, "show how far it is"},
+    {"report", lf_land_cmd_report, "write its report"},
 };
 #define N_WORDS ((int)(sizeof words / sizeof *words))
 

@@ -6,9 +6,12 @@
 #include "fs/client.h"
 #include "tools/places.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define KEY_FILE_MAX 4096
 
@@ -106,33 +109,59 @@ static enum lf_err call(struct lf_remote *c, struct wait *w, const struct lf_cli
     return w->rc;
 }
 
-enum lf_err lf_remote_json(struct lf_remote *c, json_t **out, const char *method, const char *path,
-                           const json_t *body, struct lf_diag *diag)
+/* The call, and what its answer says as JSON. */
+static enum lf_err call_json(struct lf_remote *c, json_t **out, struct lf_client_spec *spec,
+                             struct lf_diag *diag)
 {
     struct wait w = {0};
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    if (body && !text)
-        return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     lf_buf_init(&w.body, LF_JSON_BYTES_MAX);
-    const struct lf_client_spec spec = {
-        .method = method,
-        .path = path,
-        .content_type = "application/json",
-        .body = text,
-        .body_bytes = text ? strlen(text) : 0,
-        .body_fd = -1,
-        .reply_max = LF_JSON_BYTES_MAX,
-        .on_done = on_done,
-        .arg = &w,
-    };
-    enum lf_err rc = call(c, &w, &spec, diag);
+    spec->reply_max = LF_JSON_BYTES_MAX;
+    spec->on_done = on_done;
+    spec->arg = &w;
+    enum lf_err rc = call(c, &w, spec, diag);
     json_t *answer = NULL;
     if (rc == LF_OK && w.body.len > 0)
         rc = lf_json_parse(&answer, w.body.data, w.body.len, diag);
     if (rc == LF_OK)
         *out = answer;
     lf_buf_free(&w.body);
+    return rc;
+}
+
+enum lf_err lf_remote_json(struct lf_remote *c, json_t **out, const char *method, const char *path,
+                           const json_t *body, struct lf_diag *diag)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (body && !text)
+        return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
+    struct lf_client_spec spec = {
+        .method = method,
+        .path = path,
+        .content_type = "application/json",
+        .body = text,
+        .body_bytes = text ? strlen(text) : 0,
+        .body_fd = -1,
+    };
+    enum lf_err rc = call_json(c, out, &spec, diag);
     free(text);
+    return rc;
+}
+
+enum lf_err lf_remote_upload(struct lf_remote *c, json_t **out, const char *path, const char *file,
+                             struct lf_diag *diag)
+{
+    struct stat st;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        int bad = errno;
+        if (fd >= 0)
+            close(fd);
+        return lf_fail_errno(diag, bad, "%s", file);
+    }
+    struct lf_client_spec spec = {
+        .method = "PUT", .path = path, .body_fd = fd, .body_bytes = (uint64_t)st.st_size};
+    enum lf_err rc = call_json(c, out, &spec, diag);
+    close(fd);
     return rc;
 }
 

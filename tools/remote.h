@@ -42,6 +42,9 @@ void lf_remote_free(struct lf_remote *c);
  * json_decref). Errors are the daemon's own; LF_E_UNREACHABLE when there is none. */
 enum lf_err lf_remote_json(struct lf_remote *c, json_t **out, const char *method, const char *path,
                            const json_t *body, struct lf_diag *diag) LF_MUST_CHECK;
+/* PUT path with the bytes of a local file, to a JSON answer as above. */
+enum lf_err lf_remote_upload(struct lf_remote *c, json_t **out, const char *path, const char *file,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 /* The bytes of a GET, as they come. */
 enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to,
                              struct lf_diag *diag) LF_MUST_CHECK;

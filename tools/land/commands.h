@@ -4,5 +4,8 @@
 
 int lf_land_cmd_tasks(int argc, char **argv);
 int lf_land_cmd_prepare(int argc, char **argv);
+int lf_land_cmd_run(int argc, char **argv);
+int lf_land_cmd_status(int argc, char **argv);
+int lf_land_cmd_report(int argc, char **argv);
 
 #endif

@@ -78,7 +78,7 @@ static void names_of(const char **out, const char (*names)[LF_NAME_MAX + 1], int
         out[i] = names[i];
 }
 
-static enum lf_err section_matrix(struct lf_buf *out, const struct lf_land_table *t)
+static enum lf_err matrix_svg(struct lf_buf *out, const struct lf_land_table *t)
 {
     const char *bases[LF_LAND_BASES_MAX], *tasks[LF_LAND_TASKS_MAX];
     int n = t->n_bases * t->n_tasks;
@@ -102,11 +102,17 @@ static enum lf_err section_matrix(struct lf_buf *out, const struct lf_land_table
                                     .second = lift,
                                     .title = "score after LoRA",
                                     .second_title = "lift"};
+    enum lf_err rc = lf_heat_map_svg(out, &map);
+    free(tuned);
+    return rc;
+}
+
+static enum lf_err section_matrix(struct lf_buf *out, const struct lf_land_table *t)
+{
     heading(out, "Scores after training, and the lift over the base");
     lf_buf_puts(out, "<div class=\"wide\">");
-    enum lf_err rc = lf_heat_map_svg(out, &map);
+    enum lf_err rc = matrix_svg(out, t);
     lf_buf_puts(out, "</div>\n");
-    free(tuned);
     return rc;
 }
 
@@ -408,6 +414,13 @@ enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report 
     lf_land_analysis_free(&a);
     rc = rc != LF_OK ? rc : out->rc;
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the report");
+}
+
+enum lf_err lf_land_report_svg(struct lf_buf *out, const struct lf_land_report *r,
+                               struct lf_diag *diag)
+{
+    enum lf_err rc = matrix_svg(out, r->results);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the picture");
 }
 
 static void csv_row(struct lf_buf *out, const char *kind, const char *row, const char *column,

@@ -58,6 +58,9 @@ void lf_land_peer_wins(struct lf_land_wins *out, const struct lf_land_report *r,
 
 enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report *r,
                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* The page's first picture alone: scores and lifts, tasks down and bases across. */
+enum lf_err lf_land_report_svg(struct lf_buf *out, const struct lf_land_report *r,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 /* Averages, features, their correlations with scores, and the linear models, as CSV. */
 enum lf_err lf_land_report_csv(struct lf_buf *out, const struct lf_land_report *r,
                                struct lf_diag *diag) LF_MUST_CHECK;

@@ -3,6 +3,7 @@
 The shell mounts, orders and skips; what needs exact times, errno values or several descriptors at
 once is asserted here. A function of this file is a check; its arguments are strings.
 """
+import csv
 import errno
 import http.client
 import inspect
@@ -317,6 +318,25 @@ def metric(path, name, at_least):
                 expect(value >= float(at_least), f"{name} is {value}")
                 return
     raise SystemExit(f"check failed: no {name}")
+
+
+def land_state(state, done):
+    """The study whose status is on stdin is in this state, with so many cells done."""
+    study = json.load(sys.stdin)
+    finished = [c for c in study["cells"] if c["state"] == "done"]
+    expect(study["state"] == state, f"the study is {study['state']}")
+    expect(len(finished) == int(done), f"{len(finished)} cells are done")
+    for c in finished:
+        expect(0 <= c["base_score"] < c["tuned_score"] <= 1 and c["tokens"] > 0, f"scores of {c}")
+
+
+def land_lift(path, task, at_least):
+    """A task's row of results.csv is at least so much above its base."""
+    with open(path, encoding="utf-8") as f:
+        rows = [r for r in csv.DictReader(f) if r["task"] == task]
+    expect(len(rows) == 1, f"{len(rows)} rows of {task}")
+    lift = float(rows[0]["tuned_score"]) - float(rows[0]["base_score"])
+    expect(lift >= float(at_least), f"{task} gained {lift:.3f}")
 
 
 def main(argv):
