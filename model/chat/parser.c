@@ -195,6 +195,15 @@ static enum lf_err body_of_tag(struct lf_jparser *p, const struct ends *ends, bo
     return rc;
 }
 
+/* What a tag says to its own body (a loop's condition, a macro's defaults, a block's filter) counts
+ * as part of it: an unknown filter is an error at once. Returns what was; give it back after. */
+static bool inside_tag(struct lf_jparser *p)
+{
+    bool was = p->conditional;
+    p->conditional = false;
+    return was;
+}
+
 /* A body that ends with one tag, which is passed over up to its "%}". */
 static enum lf_err body_to(struct lf_jparser *p, const char *end, struct lf_jbody *out)
 {
@@ -251,8 +260,10 @@ static enum lf_err parse_for(struct lf_jparser *p, struct lf_jnode *node)
         rc = lf_jp_fail(p, "expected 'in'");
     if (rc == LF_OK)
         rc = lf_jp_tuple(p, false, &node->b);
+    bool was = inside_tag(p);
     if (rc == LF_OK && lf_jp_skip_name(p, "if"))
         rc = lf_jp_expression(p, &node->c);
+    p->conditional = was;
     if (rc == LF_OK && lf_jp_is_name(p->at, "recursive"))
         rc = lf_jp_fail(p, "recursive loops are not supported");
     p->loops++;
@@ -274,7 +285,9 @@ static enum lf_err parse_set(struct lf_jparser *p, struct lf_jnode *node)
     if (lf_jp_skip_op(p, "="))
         return lf_jp_tuple(p, true, &node->b);
     node->kind = LF_JN_SET_BLOCK;
+    bool was = inside_tag(p);
     rc = lf_jp_filters(p, NULL, false, &node->b);
+    p->conditional = was;
     return rc == LF_OK ? body_to(p, "endset", &node->body) : rc;
 }
 
@@ -282,6 +295,7 @@ static enum lf_err parse_set(struct lf_jparser *p, struct lf_jnode *node)
 static enum lf_err parse_signature(struct lf_jparser *p, struct lf_jnode *node)
 {
     enum lf_err rc = lf_jp_expect_op(p, "(");
+    bool was = inside_tag(p);
     while (rc == LF_OK && !lf_jp_is_op(p->at, ")")) {
         struct lf_jnode *name, *value;
         if (node->n > 0)
@@ -302,6 +316,7 @@ static enum lf_err parse_signature(struct lf_jparser *p, struct lf_jnode *node)
             rc = lf_jp_fail(p, "an argument without default follows one with");
         }
     }
+    p->conditional = was;
     return rc == LF_OK ? lf_jp_expect_op(p, ")") : rc;
 }
 
@@ -348,7 +363,9 @@ static enum lf_err parse_call_block(struct lf_jparser *p, struct lf_jnode *node)
 
 static enum lf_err parse_filter_block(struct lf_jparser *p, struct lf_jnode *node)
 {
+    bool was = inside_tag(p);
     enum lf_err rc = lf_jp_filters(p, NULL, true, &node->a);
+    p->conditional = was;
     return rc == LF_OK ? body_to(p, "endfilter", &node->body) : rc;
 }
 
