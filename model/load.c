@@ -311,7 +311,8 @@ static bool has_file(const char *dir, const char *name)
 
 static enum lf_err open_text(struct lf_model *m, const char *dir, struct lf_diag *diag)
 {
-    if (!has_file(dir, "tokenizer.json") && !has_file(dir, "tokenizer.model")) {
+    if (!has_file(dir, "tokenizer.json") && !has_file(dir, "tokenizer.model") &&
+        !has_file(dir, "vocab.json")) {
         lf_fail(&m->chat_reason, LF_E_NOT_FOUND, "the checkpoint has no tokenizer");
         return LF_OK;
     }

@@ -78,6 +78,25 @@ static void a_base_opens_with_its_name_and_digest(void **state)
     lf_model_free(again);
 }
 
+static void a_tokenizer_of_any_form_is_found(void **state)
+{
+    (void)state;
+    static const char json[] = "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}";
+    static const char *const forms[][2] = {
+        {"tokenizer.json", json}, {"tokenizer.model", "YQ== 0\n"}, {"vocab.json", "{\"a\":0}"}};
+    for (size_t i = 0; i < 3; i++) {
+        char path[128];
+        tiny_file(base, forms[i][0], forms[i][1]);
+        tiny_file(base, "merges.txt", "");
+        struct lf_model *m = open_model(base, LF_QUANT_NONE, NULL);
+        assert_non_null(m->tokenizer);
+        assert_int_equal(lf_tokenizer_find(m->tokenizer, "a"), 0);
+        lf_model_free(m);
+        snprintf(path, sizeof path, "%s/%s", base, forms[i][0]);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void other_weights_have_another_digest(void **state)
 {
     (void)state;
@@ -231,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_base_opens_with_its_name_and_digest),
+        cmocka_unit_test(a_tokenizer_of_any_form_is_found),
         cmocka_unit_test(other_weights_have_another_digest),
         cmocka_unit_test(names_what_is_missing),
         cmocka_unit_test(a_4_bit_copy_is_kept_and_used),
