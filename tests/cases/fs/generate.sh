@@ -29,7 +29,7 @@ head -c 1 "$file" >"$WORK/piece"
 check seek_errno "$file"
 check nonblocking "$file" 'Item 1 is'
 
-make_adapter talker 10 120
+make_adapter talker 6 120
 endless 4 >"$MODEL/talker/dataset.jsonl"
 wait_status talker '^ready v1$'
 echo 'Item 1 is' >"$MODEL/talker/prompt"

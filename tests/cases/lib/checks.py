@@ -45,9 +45,9 @@ def call(sock, method, path, body=None):
     return r.status, r.read()
 
 
-def answers(sock, pid, limit_s):
-    """The daemon says that it is well, within the limit; it does not end meanwhile."""
-    end = time.monotonic() + float(limit_s)
+def answers(sock, pid):
+    """The daemon says that it is well, some time; it does not end meanwhile."""
+    end = time.monotonic() + 60 * SLOWER
     while time.monotonic() < end:
         try:
             if call(sock, "GET", "/health")[0] == 200:

@@ -37,9 +37,11 @@ need() {
 # check NAME ARGS...: an assertion of checks.py.
 check() { "${PYTHON:-python3}" "$TEST_LIB/checks.py" "$@" || fail "check $*"; }
 
+SLOWER=${SANITIZE:+6} # with sanitizers, everything
+
 # wait_until SECONDS COMMAND...: runs it until it succeeds.
 wait_until() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * ${SLOWER:-1}))
     shift
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $end ] || return 1
@@ -52,7 +54,7 @@ wait_until() {
 start_daemon() {
     "$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp "$@" 2>>"$WORK/daemon.log" 3>&- &
     DAEMON=$!
-    check answers "$SOCK" "$DAEMON" 60
+    check answers "$SOCK" "$DAEMON"
 }
 
 # stop_process PID WHAT: ends it cleanly; its exit status must be 0.
@@ -103,7 +105,7 @@ stop_mount() {
 
 # settings [STEPS [MAX_TOKENS]]: a config.json whose training takes a second.
 settings() {
-    echo "{\"rank\": 4, \"steps\": ${1:-2}, \"batch_size\": 2, \"max_length\": 64," \
+    echo "{\"rank\": 4, \"steps\": ${1:-2}, \"batch_size\": 2, \"max_length\": 32," \
         "\"learning_rate\": 0.01, \"max_tokens\": ${2:-16}}"
 }
 
@@ -118,7 +120,7 @@ rows() {
 # endless N: a data set that teaches to go on for ever: its completions are cut off by max_length.
 endless() {
     local i words
-    words=$(printf ' red%.0s' {1..80})
+    words=$(printf ' red%.0s' {1..40})
     for ((i = 1; i <= $1; i++)); do
         printf '{"prompt": "Item %d is", "completion": "%s"}\n' "$i" "$words"
     done
