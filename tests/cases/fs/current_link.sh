@@ -3,7 +3,7 @@
 start_daemon
 start_mount
 
-make_adapter task 20
+make_adapter task 12
 echo 'Item 1 is' >"$MODEL/task/prompt"
 rows 8 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
@@ -11,6 +11,8 @@ cat "$MODEL/task/generate" >"$WORK/one"
 rows 8 blue >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v2$'
 cat "$MODEL/task/generate" >"$WORK/two"
+grep -q red "$WORK/one"
+grep -q blue "$WORK/two"
 link=$MODEL/task/versions/current
 [ "$(readlink "$link")" = 2 ]
 cmp "$link/adapter_model.safetensors" "$MODEL/task/adapter/adapter_model.safetensors"

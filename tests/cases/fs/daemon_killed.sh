@@ -3,7 +3,7 @@
 start_daemon
 start_mount
 
-make_adapter task 6 1900
+make_adapter task 8 1900
 endless 4 >"$WORK/endless"
 cp "$WORK/endless" "$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'

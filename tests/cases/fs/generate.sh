@@ -4,7 +4,7 @@
 start_daemon
 start_mount
 
-make_adapter task 20
+make_adapter task 12
 rows 8 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
 file=$MODEL/task/generate
@@ -13,7 +13,7 @@ check read_errno "$file" ENODATA
 echo 'Item 1 is' >"$MODEL/task/prompt"
 cat "$file" >"$WORK/one"
 cat "$file" >"$WORK/two"
-[ -s "$WORK/one" ]
+grep -q red "$WORK/one"
 cmp "$WORK/one" "$WORK/two"
 
 check conversation "$file" 'Item 1 is' 'Item 2 is' >"$WORK/talk"
@@ -29,7 +29,7 @@ head -c 1 "$file" >"$WORK/piece"
 check seek_errno "$file"
 check nonblocking "$file" 'Item 1 is'
 
-make_adapter talker 6 120
+make_adapter talker 8 120
 endless 4 >"$MODEL/talker/dataset.jsonl"
 wait_status talker '^ready v1$'
 echo 'Item 1 is' >"$MODEL/talker/prompt"

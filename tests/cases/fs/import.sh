@@ -3,7 +3,7 @@
 start_daemon
 start_mount
 
-make_adapter from 20
+make_adapter from 12
 rows 8 red >"$MODEL/from/dataset.jsonl"
 wait_status from '^ready v1$'
 cp -r "$MODEL/from/adapter" "$WORK/peft"

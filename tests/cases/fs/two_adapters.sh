@@ -4,7 +4,7 @@ start_daemon
 start_mount
 
 for word in red blue; do
-    make_adapter $word 40
+    make_adapter $word 12
     echo 'Item 3 is' >"$MODEL/$word/prompt"
     rows 16 $word >"$MODEL/$word/dataset.jsonl"
 done

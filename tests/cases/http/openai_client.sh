@@ -1,7 +1,7 @@
 # OpenAI's own client: completions and chats, in one piece and streamed, usage, stop strings,
 # errors.
 . "$TEST_LIB/http.sh"
-with_openai
+need_module openai
 
 # The embedded base has no chat template; a copy of it gets one.
 cp -r "$BASE" "$WORK/chatty"

@@ -65,7 +65,7 @@ await() {
 
 # train NAME WORD [STEPS]: makes it and teaches it the word.
 train() {
-    new_adapter "$1" "${3:-40}"
+    new_adapter "$1" "${3:-12}"
     rows 16 "$2" >"$WORK/$1.jsonl"
     put "$1" dataset.jsonl "$WORK/$1.jsonl" '?train=1' >/dev/null
 }
@@ -84,14 +84,10 @@ is_idle() {
 # py FILE ARGUMENT...: a helper of this folder, with URL in its environment.
 py() { URL=$URL "${PYTHON:-python3}" "$TEST_LIB/../http/$1" "${@:2}" || fail "$*"; }
 
-# with_openai: a python that has OpenAI's client, in PYTHON.
-with_openai() {
-    local p
-    for p in "${LF_VENV:-/tmp/venv}/bin/python" "${PYTHON:-python3}"; do
-        if "$p" -c 'import openai' 2>/dev/null; then
-            PYTHON=$p
-            return
-        fi
+# need_module NAME...: skips where PYTHON lacks one.
+need_module() {
+    local module
+    for module; do
+        "${PYTHON:-python3}" -c "import $module" 2>/dev/null || skip "python has no $module"
     done
-    skip "OpenAI's python client is not installed"
 }
