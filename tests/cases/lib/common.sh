@@ -117,7 +117,8 @@ rows() {
     done
 }
 
-# endless N: a data set that teaches to go on for ever, in 8 steps: its completions are cut off by max_length.
+# endless N: a data set that teaches to go on for ever, in 8 steps: its completions are longer than
+# max_length, so that no end is learnt.
 endless() {
     local i words
     words=$(printf ' red%.0s' {1..40})
