@@ -9,20 +9,34 @@ struct moments {
     float mean, rstd;
 };
 
+/* Columns that are summed in fp32 before they join a double: so rounding does not grow with C. */
+#define CHUNK 256
+
+static int chunk_end(int c, int C)
+{
+    return C - c < CHUNK ? C : c + CHUNK;
+}
+
 static struct moments row_moments(const float *x, int C, bool layer_norm, float eps)
 {
-    float sum = 0, squares = 0;
+    double sum = 0, squares = 0;
     struct moments m = {0};
-    if (layer_norm) {
-#pragma omp simd reduction(+ : sum)
-        for (int c = 0; c < C; c++)
-            sum += x[c];
-        m.mean = sum / (float)C;
+    for (int at = 0; layer_norm && at < C; at += CHUNK) {
+        float part = 0;
+#pragma omp simd reduction(+ : part)
+        for (int c = at; c < chunk_end(at, C); c++)
+            part += x[c];
+        sum += (double)part;
     }
-#pragma omp simd reduction(+ : squares)
-    for (int c = 0; c < C; c++)
-        squares += (x[c] - m.mean) * (x[c] - m.mean);
-    m.rstd = 1 / sqrtf(squares / (float)C + eps);
+    m.mean = (float)(sum / C);
+    for (int at = 0; at < C; at += CHUNK) {
+        float part = 0;
+#pragma omp simd reduction(+ : part)
+        for (int c = at; c < chunk_end(at, C); c++)
+            part += (x[c] - m.mean) * (x[c] - m.mean);
+        squares += (double)part;
+    }
+    m.rstd = 1 / sqrtf((float)(squares / C) + eps);
     return m;
 }
 
@@ -60,15 +74,20 @@ static void row_bwd(float *dx, const float *dy, const float *x, const struct lf_
 {
     const float *w = a->w;
     int C = a->C;
-    float g_sum = 0, gx_sum = 0;
-#pragma omp simd reduction(+ : g_sum, gx_sum)
-    for (int c = 0; c < C; c++) {
-        float g = w[c] * dy[c];
-        g_sum += g;
-        gx_sum += g * (x[c] - m.mean);
+    double g_sum = 0, gx_sum = 0;
+    for (int at = 0; at < C; at += CHUNK) {
+        float g_part = 0, gx_part = 0;
+#pragma omp simd reduction(+ : g_part, gx_part)
+        for (int c = at; c < chunk_end(at, C); c++) {
+            float g = w[c] * dy[c];
+            g_part += g;
+            gx_part += g * (x[c] - m.mean);
+        }
+        g_sum += (double)g_part;
+        gx_sum += (double)gx_part;
     }
-    float g_mean = a->layer_norm ? g_sum / (float)C : 0;
-    float slope = gx_sum / (float)C * m.rstd * m.rstd;
+    float g_mean = a->layer_norm ? (float)(g_sum / C) : 0;
+    float slope = (float)(gx_sum / C) * m.rstd * m.rstd;
     if (a->accumulate)
 #pragma omp simd
         for (int c = 0; c < C; c++)
