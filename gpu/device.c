@@ -209,9 +209,14 @@ struct lf_graph {
     void *impl;
 };
 
+bool lf_stream_records(const struct lf_stream *s)
+{
+    return backend_of(s)->record_begin != NULL;
+}
+
 enum lf_err lf_stream_record_begin(struct lf_stream *s, struct lf_diag *diag)
 {
-    if (!backend_of(s)->record_begin)
+    if (!lf_stream_records(s))
         return lf_fail(diag, LF_E_UNSUPPORTED, "a %s device does not record work",
                        backend_of(s)->name);
     return backend_of(s)->record_begin(s, diag);

@@ -109,6 +109,8 @@ void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes);
  * n_max, kv_max and rank_max of the recording bound it. Downloads (into lf_device_alloc_host
  * memory) may be recorded; uploads may not. */
 struct lf_graph;
+/* This stream's device records: cuda does, ref and cpu do not. */
+bool lf_stream_records(const struct lf_stream *s);
 /* Work put on s from here on is recorded instead of run. LF_E_UNSUPPORTED on ref and cpu. */
 enum lf_err lf_stream_record_begin(struct lf_stream *s, struct lf_diag *diag) LF_MUST_CHECK;
 /* Yours, free with lf_graph_free before the stream. */

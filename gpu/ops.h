@@ -86,7 +86,8 @@ struct lf_ragged {
     int n_max;     /* the longest sequence's n */
     int kv_max;    /* the longest past + n */
     int rank_max;  /* over the segments' adapters */
-    int n_cached;  /* the first n_cached sequences have pages, the others not */
+    int n_cached;  /* the first n_cached sequences have pages, the others not; when recorded, the
+                      last of them may be padding without pages (page_off -1, one row) */
     int T_cached;  /* their rows come first */
 };
 

@@ -77,6 +77,8 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
     if (rc == LF_OK)
         rc = lf_exec_allocate(x, diag);
     if (rc == LF_OK)
+        rc = lf_exec_steps_open(x, diag);
+    if (rc == LF_OK)
         *out = x;
     else
         lf_exec_free(x);
@@ -93,6 +95,7 @@ void lf_exec_free(struct lf_exec *x)
     lf_device_release_host(dev, x->h_meta);
     lf_device_release_host(dev, x->h_loss);
     lf_exec_kv_close(x);
+    lf_exec_steps_close(x);
     free(x->saved);
     free(x->plan.order);
     free(x->plan.place);
@@ -153,7 +156,10 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
     enum lf_err rc = lf_exec_pack(x, seqs, n_seqs, diag);
     if (rc != LF_OK)
         return rc;
-    lf_exec_forward(x);
+    if (!x->recorded)
+        lf_exec_forward(x);
+    else if ((rc = lf_exec_step(x, diag)) != LF_OK)
+        return rc;
     if (x->plan.M > 0)
         lf_exec_loss(x);
     if (x->plan.M_train > 0)

@@ -130,6 +130,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
     struct lf_plan *p = &x->plan;
     sort_seqs(x, seqs, n_seqs);
     p->S = n_seqs;
+    bool decodes = true; /* one more token of every cached sequence, and nothing else */
     p->T = p->S_cached = p->T_cached = p->S_train = p->T_train = p->M = p->M_train = 0;
     for (int i = 0; i < n_seqs; i++) {
         int k = (int)(p->keys[i] & 0xffffff);
@@ -140,6 +141,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
         p->start[i] = p->T;
         p->n[i] = s->n;
         p->T += s->n;
+        decodes = decodes && part == PART_CACHED && s->n == 1;
         p->S_cached += part == PART_CACHED;
         p->T_cached += part == PART_CACHED ? s->n : 0;
         p->S_train += part == PART_TRAIN;
@@ -149,6 +151,9 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
             p->M_train += part == PART_TRAIN && s->labels[t] >= 0;
         }
     }
+    int rows = decodes ? lf_exec_step_rows(x, p->T) : 0;
+    x->recorded = rows > 0;
+    p->rows = rows > 0 ? rows : p->T;
 }
 
 /* ---- Packing --------------------------------------------------------------------------------- */
@@ -164,7 +169,7 @@ static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
     struct lf_plan *p = &x->plan;
     struct lf_ragged *b = &x->all.batch;
-    size_t bytes = (size_t)p->T * sizeof(int32_t);
+    size_t bytes = (size_t)p->rows * sizeof(int32_t);
     bool longrope = x->model->config.rope == LF_ROPE_LONGROPE;
     const void *d_ids, *d_pos, *d_seq, *d_rope;
     int32_t *ids = lf_exec_carve(x, bytes, &d_ids), *pos = lf_exec_carve(x, bytes, &d_pos);
@@ -182,7 +187,11 @@ static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
                 rope[row + t] = past + t + (far ? x->model->rope_positions : 0);
         }
     }
-    b->T = p->T;
+    for (int row = p->T; row < p->rows; row++) {
+        ids[row] = pos[row] = rope[row] = 0;
+        seq[row] = p->S + row - p->T;
+    }
+    b->T = p->rows;
     b->ids = d_ids;
     b->pos = d_pos;
     b->seq = d_seq;
@@ -193,13 +202,10 @@ static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
     struct lf_plan *p = &x->plan;
     struct lf_ragged *b = &x->all.batch;
-    const void *d_seqs, *d_pages;
-    struct lf_seq *out = lf_exec_carve(x, (size_t)p->S * sizeof *out, &d_seqs);
+    int padding = p->rows - p->T; /* sequences of one row that neither read nor write pages */
+    const void *d_seqs;
+    struct lf_seq *out = lf_exec_carve(x, (size_t)(p->S + padding) * sizeof *out, &d_seqs);
     int n_pages = 0;
-    for (int i = 0; i < p->S_cached; i++)
-        n_pages += seqs[p->order[i]].kv->n_pages;
-    int32_t *pages = lf_exec_carve(x, (size_t)n_pages * sizeof *pages, &d_pages);
-    n_pages = 0;
     b->n_max = b->kv_max = 0;
     for (int i = 0; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];
@@ -207,19 +213,35 @@ static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
         out[i] = (struct lf_seq){.start = p->start[i], .n = s->n, .past = past, .slot = s->slot,
                                  .page_off = s->kv ? n_pages : -1, .drop_p = s->drop_p,
                                  .drop_key = s->drop_key};
-        if (s->kv) {
-            memcpy(pages + n_pages, s->kv->pages, (size_t)s->kv->n_pages * sizeof *pages);
-            n_pages += s->kv->n_pages;
-        }
+        n_pages += s->kv ? s->kv->n_pages : 0;
         b->n_max = s->n > b->n_max ? s->n : b->n_max;
         b->kv_max = past + s->n > b->kv_max ? past + s->n : b->kv_max;
     }
-    b->S = p->S;
+    for (int i = 0; i < padding; i++)
+        out[p->S + i] = (struct lf_seq){.start = p->T + i, .n = 1, .slot = -1, .page_off = -1};
+    b->S = p->S + padding;
     b->seqs = d_seqs;
     b->h_seqs = out;
-    b->pages = d_pages;
-    b->n_cached = p->S_cached;
-    b->T_cached = p->T_cached;
+    b->n_cached = p->S_cached + padding;
+    b->T_cached = p->T_cached + padding;
+}
+
+/* The cached sequences' page lists, one after another. Carved last of what a recorded step reads:
+ * the lists grow from step to step. */
+static void pack_pages(struct lf_exec *x, const struct lf_batch_seq *seqs)
+{
+    const struct lf_plan *p = &x->plan;
+    const void *d_pages;
+    size_t n = 0;
+    for (int i = 0; i < p->S_cached; i++)
+        n += (size_t)seqs[p->order[i]].kv->n_pages;
+    int32_t *pages = lf_exec_carve(x, n * sizeof *pages, &d_pages);
+    for (int i = 0; i < p->S_cached; i++) {
+        const struct lf_kv_seq *kv = seqs[p->order[i]].kv;
+        memcpy(pages, kv->pages, (size_t)kv->n_pages * sizeof *pages);
+        pages += kv->n_pages;
+    }
+    x->all.batch.pages = d_pages;
 }
 
 /* Runs of rows with one adapter, from sequence `first` on, rows counted from `row0`. */
@@ -228,7 +250,8 @@ static void pack_segs(struct lf_exec *x, struct lf_ragged *b, const struct lf_ba
 {
     const struct lf_plan *p = &x->plan;
     const void *d_segs;
-    struct lf_lora_seg *out = lf_exec_carve(x, (size_t)p->S * sizeof *out, &d_segs);
+    size_t most = (size_t)(p->S + p->rows - p->T);
+    struct lf_lora_seg *out = lf_exec_carve(x, most * sizeof *out, &d_segs);
     int n = 0;
     for (int i = first; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];
@@ -241,6 +264,8 @@ static void pack_segs(struct lf_exec *x, struct lf_ragged *b, const struct lf_ba
         else
             out[n++] = (struct lf_lora_seg){start, start + s->n, s->slot, s->trains};
     }
+    for (; x->recorded && n > 0 && n < p->rows; n++) /* a recorded step has one a row, or none */
+        out[n] = (struct lf_lora_seg){.start = p->rows, .end = p->rows};
     b->n_segs = n;
     b->segs = d_segs;
     b->h_segs = out;
@@ -256,6 +281,8 @@ static void pack_adapters(struct lf_exec *x)
     memset(x->lora, 0, sizeof x->lora);
     for (int i = 0; i < b->n_segs; i++) {
         const struct lf_slot *t = &x->slots->slot[b->h_segs[i].slot];
+        if (b->h_segs[i].start == b->h_segs[i].end)
+            continue;
         if (t->shape.rank_max > b->rank_max)
             b->rank_max = t->shape.rank_max;
         if (b->h_segs[i].trains && t->layer_first < x->layer_first)
@@ -330,7 +357,10 @@ enum lf_err lf_exec_pack(struct lf_exec *x, const struct lf_batch_seq *seqs, int
     pack_tokens(x, seqs);
     pack_seqs(x, seqs);
     pack_segs(x, &x->all.batch, seqs, 0, 0);
+    pack_pages(x, seqs);
     pack_adapters(x);
+    if (x->recorded)
+        lf_exec_step_round(x);
     if (x->plan.M > 0)
         pack_labels(x, seqs);
     if (x->plan.S_train > 0)

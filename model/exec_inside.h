@@ -5,6 +5,7 @@
  *   exec_batch.c     the caller's sequences into one ragged batch, packed and uploaded once
  *   exec_group.c     linear maps that share an input: base and LoRA, forward and backward
  *   exec_forward.c   embedding and blocks
+ *   exec_step.c      decoding steps, recorded
  *   exec_head.c      final norm, logits, loss and its gradient, sampling
  *   exec_backward.c  the gradient through the blocks
  *   kv.c             pages of the cache
@@ -63,6 +64,7 @@ struct lf_plan {
     int *start, *n;      /* (S) rows of the i-th sequence of the batch */
     uint64_t *keys;      /* scratch of the sort */
     int S, T;
+    int rows;            /* that run: T, or with the padding of a recorded step */
     int S_cached, T_cached; /* the first part */
     int S_train, T_train;   /* the last part */
     int M, M_train;         /* supervised rows; those that train are the last of them */
@@ -74,6 +76,14 @@ struct lf_pass {
     const int32_t *rope_pos; /* (T) rows of the rotary table */
     bool again;              /* run for backward's sake: what it does not read may be left out */
 };
+
+/* What a recorded step depends on beside the metadata. Compared as bytes. */
+struct lf_step_key {
+    int32_t rows, kv_max, rank_max;
+    uint32_t lora; /* projections with adapters, a bit each */
+};
+
+struct lf_recordings; /* exec_step.c */
 
 struct lf_exec {
     struct lf_stream *stream;
@@ -112,6 +122,10 @@ struct lf_exec {
     int layer_first;           /* the lowest layer that a training adapter touches */
     int32_t *history;          /* device, grown as needed */
     size_t history_cap;
+    /* Decoding */
+    struct lf_recordings *recordings; /* NULL where the device records nothing */
+    struct lf_step_key step;   /* of this batch */
+    bool recorded;             /* this batch runs as a recorded step */
 };
 
 static inline void *lf_at(const void *p, size_t elements, size_t es)
@@ -145,6 +159,17 @@ void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, co
 /* heads `k` (else q) of raw into qkv. */
 void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
                      bool k, bool keep);
+
+/* exec_step.c: the forward of a batch that decodes, from a recording. */
+enum lf_err lf_exec_steps_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_exec_steps_close(struct lf_exec *x);
+/* Rows, T and more, of the recording for T sequences that decode; 0: they are not recorded. */
+int lf_exec_step_rows(const struct lf_exec *x, int T);
+/* Sets x->step, and rounds the batch's bounds up to it. */
+void lf_exec_step_round(struct lf_exec *x);
+/* Puts the forward of the packed batch on the stream; records it when it is the first of its key.
+ */
+enum lf_err lf_exec_step(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* exec_head.c: losses of the supervised rows into h_loss (there after a wait); of training rows
  * also the gradient of the last block's output, into work.dx. */

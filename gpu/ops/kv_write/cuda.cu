@@ -9,6 +9,8 @@ static __global__ void __launch_bounds__(256)
     int t = blockIdx.x, runs = (a.D + 7) / 8;
     const struct lf_seq *seq = &pages.seqs[pages.seq[t]];
     int at = seq->past + t - seq->start;
+    if (seq->page_off < 0) /* padding of a recorded step */
+        return;
     for (int i = threadIdx.x; i < a.Hkv * runs; i += 256) {
         int h = i / runs, d = i % runs * 8, n = a.D - d;
         size_t from = (size_t)t * a.ldkv + (size_t)h * a.D + d;
