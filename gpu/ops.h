@@ -366,6 +366,10 @@ struct lf_ops {
     void (*linear_bwd)(struct lf_stream *s, const struct lf_linear_bwd_args *a);
     void (*lora)(struct lf_stream *s, const struct lf_lora_args *a);
     void (*lora_bwd)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
+    /* linear, then lora, over one group and one y: as one operation where a backend has it, NULL
+     * where not (lf_linear_lora). y is rounded once. */
+    void (*linear_lora)(struct lf_stream *s, const struct lf_linear_args *a,
+                        const struct lf_lora_args *lora);
     void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
     void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
     void (*attn)(struct lf_stream *s, const struct lf_attn_args *a);
@@ -381,6 +385,18 @@ struct lf_ops {
     void (*sumsq)(struct lf_stream *s, const struct lf_sumsq_args *a, int n);
     void (*adam)(struct lf_stream *s, const struct lf_adam_args *a, int n);
 };
+
+/* A group's linear map and its adapters. */
+static inline void lf_linear_lora(struct lf_stream *s, const struct lf_linear_args *a,
+                                  const struct lf_lora_args *lora)
+{
+    if (s->ops->linear_lora) {
+        s->ops->linear_lora(s, a, lora);
+        return;
+    }
+    s->ops->linear(s, a);
+    s->ops->lora(s, lora);
+}
 
 #ifdef __cplusplus
 }

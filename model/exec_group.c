@@ -34,9 +34,10 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
         r.site[i] = l * c->n_proj + first + i;
         r.N[i] = c->proj[first + i].N;
     }
-    x->ops->linear(x->stream, &a);
     if (lf_exec_group_has_lora(x, g))
-        x->ops->lora(x->stream, &r);
+        lf_linear_lora(x->stream, &a, &r);
+    else
+        x->ops->linear(x->stream, &a);
 }
 
 void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,

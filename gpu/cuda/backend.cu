@@ -25,6 +25,7 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
     c->index = options->index;
     c->units = p.multiProcessorCount;
     c->cc = 10 * p.major + p.minor;
+    c->smem_block = (int)p.sharedMemPerBlockOptin;
     if (!lf_cuda_enter(c) || cublasLtCreate(&c->lt) != CUBLAS_STATUS_SUCCESS) {
         delete c;
         return lf_fail(diag, LF_E_NOT_FOUND, "cuBLASLt does not start on card %d", options->index);
@@ -109,6 +110,7 @@ static const struct lf_ops cuda_ops = {
     .linear_bwd = lf_cuda_linear_bwd,
     .lora = lf_cuda_lora,
     .lora_bwd = lf_cuda_lora_bwd,
+    .linear_lora = lf_cuda_linear_lora,
     .rope = lf_cuda_rope,
     .kv_write = lf_cuda_kv_write,
     .attn = lf_cuda_attn,

@@ -29,6 +29,7 @@ struct lf_cuda {
     int index;   /* which card */
     int units;   /* multiprocessors */
     int cc;      /* 10 * major + minor */
+    int smem_block; /* shared memory that a block can have, bytes */
     cublasLtHandle_t lt;
     std::atomic<int> fault; /* the first cudaError_t; sticky */
 };
@@ -58,8 +59,9 @@ static inline struct lf_cuda_stream *lf_cuda_of(const struct lf_stream *s)
 bool lf_cuda_enter(struct lf_cuda *dev);
 /* Keeps the first error. */
 void lf_cuda_note(struct lf_cuda *dev, cudaError_t error);
-/* Allows a kernel `smem` bytes of shared memory; once a kernel and card. */
-void lf_cuda_allow_smem(struct lf_cuda *dev, const void *kernel, size_t smem);
+/* Allows a kernel all the shared memory there is; once a kernel and card. (Lost: the same division
+ * from L1 for all kernels, so that none waits for another division. Decoding needs its L1.) */
+void lf_cuda_prepare_kernel(struct lf_cuda *dev, const void *kernel);
 
 template <auto kernel, typename... A>
 void lf_launch(struct lf_stream *s, dim3 grid, int threads, size_t smem, A... args)
@@ -67,8 +69,11 @@ void lf_launch(struct lf_stream *s, dim3 grid, int threads, size_t smem, A... ar
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (!lf_cuda_enter(cs->dev) || !grid.x || !grid.y || !grid.z)
         return;
-    if (smem > 32 << 10) /* with what the kernel declares itself, perhaps over 48 KiB */
-        lf_cuda_allow_smem(cs->dev, (const void *)kernel, smem);
+    static std::atomic<uint64_t> prepared; /* a bit a card */
+    if (!(prepared.load(std::memory_order_relaxed) >> cs->dev->index % 64 & 1)) {
+        lf_cuda_prepare_kernel(cs->dev, (const void *)kernel);
+        prepared.fetch_or(1ull << cs->dev->index % 64);
+    }
     cudaLaunchAttribute overlap;
     overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     overlap.val.programmaticStreamSerializationAllowed = 1;
@@ -106,5 +111,7 @@ void lf_cuda_gemm_plans_free(struct lf_gemm_plans *plans);
 enum lf_err lf_cuda_prepare_weight(struct lf_stream *s, struct lf_weight *w, struct lf_diag *diag);
 void lf_cuda_release_weight(struct lf_device *dev, struct lf_weight *w);
 size_t lf_cuda_linear_scratch_bytes(const struct lf_device *dev, int T, int N, int K);
+void lf_cuda_linear_lora(struct lf_stream *s, const struct lf_linear_args *a,
+                         const struct lf_lora_args *lora);
 
 #endif

@@ -99,6 +99,100 @@ LF_DEVICE void prefetch_l2(const void *p, uint32_t bytes)
 #endif
 }
 
+/* The same for the line at p; each lane its own. */
+LF_DEVICE void prefetch_line(const void *p)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
+
+/* ---- Warpgroup products (sm_90a) ---------------------------------------------------------------
+ *
+ * B is a tile of N rows (columns of the product) by 64 k in shared memory, K-major with the
+ * 128-byte swizzle: row n is at 128 n, and its 16-byte chunk i at (i ^ n % 8) * 16;
+ * WGMMA_ALIGN-aligned. A (64 x 16) and D (64 x N) lie in registers: warp w of the warpgroup has
+ * rows 16 w .. 16 w + 16, as mma's A and D. */
+
+#define WGMMA_ALIGN 1024
+
+/* The first aligned byte from p on, in shared memory. */
+LF_DEVICE unsigned char *wgmma_aligned(unsigned char *p)
+{
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(p);
+    return p + (WGMMA_ALIGN - at % WGMMA_ALIGN) % WGMMA_ALIGN;
+}
+
+/* Shared memory written by ordinary stores is read by wgmma next: each writer, before the barrier.
+ */
+LF_DEVICE void fence_for_wgmma()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+/* Tile b as wgmma names it. Sixteen k further on, or a multiple of WGMMA_ALIGN bytes further on, is
+ * that many bytes / 16 (32, and the multiple) more. */
+LF_DEVICE uint64_t wgmma_tile(const void *b)
+{
+    uint64_t at = (uint32_t)__cvta_generic_to_shared(b);
+    return (at >> 4 & 0x3fff) | 1ull << 16 | 64ull << 32 | 1ull << 62;
+}
+
+/* Other targets compile what uses these, but must not run it (lf_cuda_q4_wgmma's caller checks). */
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define LF_SM90A(...) asm volatile(__VA_ARGS__)
+#else
+#define LF_SM90A(...) __trap()
+#endif
+
+LF_DEVICE void wgmma_begin()
+{
+    LF_SM90A("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+/* Closes what was put under way since wgmma_begin: until wgmma_wait its A and D may not be touched,
+ * and its tiles may not be written. */
+LF_DEVICE void wgmma_end()
+{
+    LF_SM90A("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/* Until all products of the warpgroup are done: then d has them. */
+template <int n> LF_DEVICE void wgmma_wait(float (&d)[n])
+{
+    LF_SM90A("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+    for (int i = 0; i < n; i++) /* no use of d moves up over the wait */
+        asm volatile("" : "+f"(d[i])::"memory");
+}
+
+/* d = a b for the tile's k16-th sixteen k, added to d but for the first; between wgmma_begin and
+ * _end. */
+#define LF_D8(i)                                                                                   \
+    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]),    \
+        "+f"(d[i + 6]), "+f"(d[i + 7])
+
+LF_DEVICE void wgmma(float (&d)[8], const uint32_t (&a)[4], uint64_t tile, int k16)
+{
+    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %13, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7}, "
+                 "{%8,%9,%10,%11}, %12, p, 1, 1, 0;}"
+                 : LF_D8(0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
+}
+
+LF_DEVICE void wgmma(float (&d)[16], const uint32_t (&a)[4], uint64_t tile, int k16)
+{
+    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %21, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,"
+                 "%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, p, 1, 1, 0;}"
+                 : LF_D8(0), LF_D8(8)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
+}
+
+#undef LF_D8
+#undef LF_SM90A
+
 /* 2^x, relative error 2^-22. */
 LF_DEVICE float exp2_fast(float x)
 {

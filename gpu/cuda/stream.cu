@@ -38,10 +38,14 @@ void lf_cuda_note(struct lf_cuda *dev, cudaError_t error)
         dev->fault.compare_exchange_strong(none, error);
 }
 
-void lf_cuda_allow_smem(struct lf_cuda *dev, const void *kernel, size_t smem)
+void lf_cuda_prepare_kernel(struct lf_cuda *dev, const void *kernel)
 {
-    lf_cuda_note(dev, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                           (int)smem));
+    cudaFuncAttributes own;
+    cudaError_t error = cudaFuncGetAttributes(&own, kernel);
+    if (error == cudaSuccess)
+        error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     dev->smem_block - (int)own.sharedSizeBytes);
+    lf_cuda_note(dev, error);
 }
 
 enum lf_err lf_cuda_lost(struct lf_cuda *dev, struct lf_diag *diag)

@@ -1,5 +1,5 @@
-/* lora and lora_bwd: many adapters of different ranks in one batch, empty slots, dropout, segments
- * that share an adapter, rows without any, segments that do not train. */
+/* lora, linear_lora and lora_bwd: many adapters of different ranks in one batch, empty slots,
+ * dropout, segments that share an adapter, rows without any, segments that do not train. */
 #include "tests/ops/rig.h"
 
 #include <math.h>
@@ -19,6 +19,7 @@ struct lora_case {
     int col[LF_GROUP_MAX], site[LF_GROUP_MAX];
     struct rig_batch batch;
     struct mirror *sites, *x, *y, *u, *du, *dy, *dx;
+    struct lf_weight *w[LF_GROUP_MAX]; /* linear_lora */
 };
 
 static const struct rig_seq one_token[] = {{.n = 1, .past = 9, .slot = 0, .cached = true}};
@@ -39,6 +40,12 @@ static const struct rig_seq training[] = {
     {.n = 130, .slot = 3, .trains = true, .drop_p = 0.05f}, {.n = 6, .slot = 5, .trains = true},
     {.n = 12, .slot = 0},
 };
+static const struct rig_seq chunk[] = {
+    {.n = 11, .past = 4, .slot = 0, .cached = true}, {.n = 3, .past = 0, .slot = 4, .cached = true},
+    {.n = 1, .past = 0, .slot = -1, .cached = true}, {.n = 9, .past = 0, .slot = 2, .cached = true},
+};
+static const struct rig_seq chunks[] = {
+    {.n = 30, .slot = 1}, {.n = 25, .slot = 3}, {.n = 21, .slot = 3}, {.n = 14, .slot = 5}};
 static const struct rig_seq no_adapters[] = {{.n = 4, .slot = -1}};
 #define SEQS(a) .seqs = a, .S = sizeof(a) / sizeof *(a)
 
@@ -58,9 +65,21 @@ static const struct lora_case cases[] = {
 };
 #define N_CASES (sizeof cases / sizeof *cases)
 
-static void forward(struct rig *r, enum rig_side side, void *arg)
+/* Of linear_lora, over 4-bit weights. */
+static const struct lora_case fused_cases[] = {
+    {1, {384}, 512, {16}, SEQS(one_token)},
+    {3, {384, 128, 128}, 512, {8, 16, 3, 1, 64, 8}, SEQS(decode)},
+    {2, {256, 256}, 256, {16, 0, 8, 16, 4, 1}, SEQS(decode)},
+    {3, {256, 64, 64}, 1024, {8, 8, 5, 16, 32, 16}, SEQS(chunk)},
+    {2, {160, 192}, 512, {16, 8, 0, 8, 3, 8}, SEQS(chunks)},
+    {2, {64, 96}, 256, {16, 8, 8, 16, 16, 16}, SEQS(mixed)},
+    {1, {96}, 160, {8, 8, 8, 8, 8, 8}, SEQS(chunk)},
+    {1, {96}, 512, {8}, SEQS(no_adapters)},
+};
+#define N_FUSED (sizeof fused_cases / sizeof *fused_cases)
+
+static struct lf_lora_args args_of(const struct lora_case *c, enum rig_side side)
 {
-    const struct lora_case *c = arg;
     struct lf_lora_args a = {.y = rig_at(c->y, side), .u = rig_at(c->u, side),
                              .x = rig_at(c->x, side), .sites = rig_at(c->sites, side),
                              .batch = &c->batch.side[side], .n_sites = N_SITES, .n = c->n,
@@ -70,7 +89,26 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
         a.col[p] = c->col[p];
         a.N[p] = c->N[p];
     }
+    return a;
+}
+
+static void forward(struct rig *r, enum rig_side side, void *arg)
+{
+    struct lf_lora_args a = args_of(arg, side);
     r->stream[side]->ops->lora(r->stream[side], &a);
+}
+
+static void forward_fused(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct lora_case *c = arg;
+    struct lf_lora_args a = args_of(c, side);
+    struct lf_linear_args l = {.y = a.y, .x = a.x, .n = c->n, .T = c->batch.side[side].T,
+                               .ldy = a.ldy, .ldx = a.ldx};
+    for (int p = 0; p < c->n; p++) {
+        l.w[p] = &c->w[p][side];
+        l.col[p] = c->col[p];
+    }
+    lf_linear_lora(r->stream[side], &l, &a);
 }
 
 static void backward(struct rig *r, enum rig_side side, void *arg)
@@ -155,6 +193,23 @@ static void adds_each_segments_adapter(void **state)
     }
 }
 
+static void adds_adapters_as_the_linear_map_writes(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < N_FUSED; i++) {
+        struct lora_case c = fused_cases[i];
+        begin(r, &c, "fused", false);
+        for (int p = 0; p < c.n; p++)
+            c.w[p] = rig_weight(r, &(struct rig_weight_shape){LF_WEIGHT_Q4, c.N[p], c.K, i % 2,
+                                                              i % 3 != 0, 64});
+        size_t T = (size_t)c.batch.side[0].T;
+        c.u = rig_out_act(r, "u", T * (size_t)(c.n * c.rank_max), LIMITS);
+        c.u->loose = true;
+        c.y = rig_out_act(r, "y", T * (size_t)c.width, LIMITS);
+        rig_run(r, forward_fused, &c);
+    }
+}
+
 static void carries_gradients_back(void **state)
 {
     struct rig *r = *state;
@@ -175,6 +230,7 @@ static void carries_gradients_back(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adds_each_segments_adapter),
+                                       cmocka_unit_test(adds_adapters_as_the_linear_map_writes),
                                        cmocka_unit_test(carries_gradients_back)};
     return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

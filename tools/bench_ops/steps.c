@@ -37,10 +37,11 @@ static void linear(struct bench *b, struct step_arg *a, int layer, int group, vo
                    const void *x, bool accumulate)
 {
     struct lf_linear_args l = linear_args(b, layer, group, a->batch->T, y, x, accumulate);
-    b->ops->linear(b->s, &l);
     if (has_lora(a, group)) {
         struct lf_lora_args r = lora_args(b, layer, group, a->batch, y, a->u, x);
-        b->ops->lora(b->s, &r);
+        lf_linear_lora(b->s, &l, &r);
+    } else {
+        b->ops->linear(b->s, &l);
     }
 }
 

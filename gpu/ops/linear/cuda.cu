@@ -9,6 +9,7 @@
  * fails. With scratch for a whole group its weights form one matrix; with less, rows go in parts.
  */
 #include "gpu/ops/linear/q4.cuh"
+#include "gpu/ops/lora/lora.cuh"
 
 #include <string.h>
 
@@ -171,25 +172,62 @@ static bool whole_pairs(const struct q4_call *c)
     return true;
 }
 
+/* This build and this card do warpgroup products. */
+static bool has_wgmma(const struct lf_stream *s)
+{
+#ifdef LF_HAVE_SM90A
+    return lf_cuda_of(s)->dev->cc == 90;
+#else
+    (void)s;
+    return false;
+#endif
+}
+
+/* The 4-bit kernel of the call's size; false where there is none on this card. */
+static bool q4_run(struct lf_stream *s, const struct q4_call *c)
+{
+    if (c->T <= ROWS_MAX)
+        lf_cuda_q4_rows(s, c);
+    else if (has_wgmma(s))
+        lf_cuda_q4_wgmma(s, c);
+    else if (whole_pairs(c))
+        lf_cuda_q4_tiles(s, c);
+    else
+        return false;
+    return true;
+}
+
 void lf_cuda_linear(struct lf_stream *s, const struct lf_linear_args *a)
 {
     struct q4_call c;
-    if (a->T <= 0)
+    if (a->T <= 0 || (a->T <= TILES_MAX && q4_call_from(&c, a) && q4_run(s, &c)))
         return;
-    if (a->T <= TILES_MAX && q4_call_from(&c, a)) {
-        if (a->T <= ROWS_MAX) {
-            lf_cuda_q4_rows(s, &c);
-            return;
-        }
-        if (whole_pairs(&c)) {
-            lf_cuda_q4_tiles(s, &c);
-            return;
-        }
-    }
     if (a->T <= ROWS_MAX && all_bf16(a))
         lf_cuda_bf16_rows(s, a);
     else
         dense(s, a);
+}
+
+/* Few tokens: u first, then the linear map adds the adapters' share as it writes. */
+void lf_cuda_linear_lora(struct lf_stream *s, const struct lf_linear_args *a,
+                         const struct lf_lora_args *lora)
+{
+    const struct lf_ragged *b = lora->batch;
+    struct q4_call c;
+    if (a->T <= TILES_MAX && b->n_segs > 0 && b->rank_max > 0 && q4_call_from(&c, a)) {
+        lf_cuda_lora_u(s, lora);
+        c.lora.sites = lora->sites;
+        c.lora.segs = b->segs;
+        c.lora.u = (const bf16 *)lora->u;
+        c.lora.n_sites = lora->n_sites;
+        c.lora.n_segs = b->n_segs;
+        c.lora.rank_max = b->rank_max;
+        memcpy(c.lora.site, lora->site, sizeof c.lora.site);
+        if (q4_run(s, &c))
+            return;
+    }
+    lf_cuda_linear(s, a);
+    lf_cuda_lora(s, lora);
 }
 
 /* A weight of (N, K) as bf16. For a group whose products shall be one, N is their sum. */

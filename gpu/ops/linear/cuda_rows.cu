@@ -2,56 +2,53 @@
  *
  * A warp makes a panel (16 rows of the output, all tokens) or an equal part of one along K, as many
  * parts as it takes to give every multiprocessor enough warps; the parts of a panel are neighbours
- * in a block and meet in shared memory. Each warp keeps eight tiles (4 KiB) of codes on their way
- * into registers, so that a card has 8 MB under way. The first are asked for, and more into L2,
- * before the kernel may look at its inputs: the memory is kept busy while small kernels finish.
+ * in a block and meet in shared memory. A warp has a run of tiles (2 KiB of codes) on its way into
+ * registers, the tokens of the next two tiles too, and a few runs more on their way into L2. The
+ * first are asked for before the kernel may look at its inputs: the memory is kept busy while small
+ * kernels finish.
  *
- * Floor: 0.516 bytes a weight. Shared memory is read 22 times (128 bytes) for 1024 weights.
- */
+ * Floor: 0.516 bytes a weight. Shared memory is read 22 times (128 bytes) for 1024 weights. */
 #include "gpu/ops/linear/q4.cuh"
 
+#define TOKENS 8
 #define WARPS 8
-#define BLOCKS 2                 /* a multiprocessor */
-#define CHUNK 2                  /* runs of tiles under way */
-#define TILES (CHUNK * Q4_RUN)
-#define AHEAD 4                  /* runs asked into L2 behind them */
+#define BLOCKS 2 /* a multiprocessor */
+#define AHEAD 4  /* runs asked into L2 behind the one in registers */
 
 struct rows_args {
     struct q4_call c;
     int split; /* warps a panel */
 };
 
-/* This lane's activations of tile 0: 32 bytes of token lane / 4, or NULL past the last token. */
+/* This lane's activations of tile 0: 32 bytes of token lane / 4. Past the last token any will do:
+ * its column of the product is dropped. */
 LF_DEVICE const uint4 *tokens_at(const struct q4_call &c)
 {
-    int token = threadIdx.x % 32 / 4;
-    if (token >= c.T)
-        return NULL;
+    int token = min((int)threadIdx.x % 32 / 4, c.T - 1);
     return (const uint4 *)(c.x + (size_t)token * c.ldx + threadIdx.x % 4 * 16);
 }
 
 /* The activations of a tile as B fragments: words 2j, 2j+1 are those of the j-th mma. */
-LF_DEVICE void load_tokens(uint32_t (&b)[8], const uint4 *x, int tile)
+struct tokens {
+    uint4 lo, hi;
+};
+
+LF_DEVICE struct tokens load_tokens(const uint4 *x, int tile)
 {
-    uint4 lo = make_uint4(0, 0, 0, 0), hi = lo;
-    if (x) {
-        lo = x[tile * 8];
-        hi = x[tile * 8 + 1];
-    }
-    b[0] = lo.x, b[1] = lo.y, b[2] = lo.z, b[3] = lo.w;
-    b[4] = hi.x, b[5] = hi.y, b[6] = hi.z, b[7] = hi.w;
+    return {x[tile * 8], x[tile * 8 + 1]};
 }
 
 /* acc += scale * codes * tokens for one tile. */
-LF_DEVICE void add_tile(float (&acc)[4], const uint4 &code, float2 scale, const uint32_t (&b)[8],
+LF_DEVICE void add_tile(float (&acc)[4], const uint4 &code, float2 scale, const struct tokens &b,
                         const unsigned char *table, uint32_t lane4)
 {
+    const uint32_t word[8] = {b.lo.x, b.lo.y, b.lo.z, b.lo.w, b.hi.x, b.hi.y, b.hi.z, b.hi.w};
     float d[4] = {};
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         uint32_t a[4];
         q4_fragment(a, table, q4_word(code, j), lane4);
-        mma(d, a, b[2 * j], b[2 * j + 1]);
+        mma(d, a, word[2 * j], word[2 * j + 1]);
     }
     acc[0] += scale.x * d[0];
     acc[1] += scale.x * d[1];
@@ -65,70 +62,67 @@ struct part {
     int begin, end;
 };
 
-/* What is under way: the codes and scales of CHUNK runs. */
-template <bool nested> struct chunk {
-    uint4 code[TILES];
-    struct q4_scales<nested> scale[CHUNK];
+/* What is under way: the codes of a run, its scales, the tokens of its first two tiles. */
+template <bool nested> struct stream {
+    uint4 code[Q4_RUN];
+    struct q4_scales<nested> scale;
+    struct tokens x[2];
 };
 
+/* Asks for the codes and scales of a part's first run, and for more into L2. */
 template <bool nested>
-LF_DEVICE void start(struct chunk<nested> &k, const struct part &p, int tiles)
+LF_DEVICE void start(struct stream<nested> &k, const struct part &p, int tiles)
 {
+    if (p.begin >= p.end)
+        return;
 #pragma unroll
-    for (int r = 0; r < CHUNK; r++)
-        if (p.begin + r < p.end) {
-#pragma unroll
-            for (int i = 0; i < Q4_RUN; i++)
-                k.code[r * Q4_RUN + i] =
-                    load_once(p.panel.codes + ((p.begin + r) * Q4_RUN + i) * 32);
-            q4_fetch_scales(k.scale[r], p.panel, tiles, (p.begin + r) * Q4_RUN);
-        }
+    for (int i = 0; i < Q4_RUN; i++)
+        k.code[i] = load_once(p.panel.codes + (p.begin * Q4_RUN + i) * 32);
+    q4_fetch_scales(k.scale, p.panel, tiles, p.begin * Q4_RUN);
+    q4_prefetch_scales<nested>(p.panel, p.begin, p.end);
+    int behind = min(p.end - p.begin - 1, AHEAD);
+    if (threadIdx.x % 32 == 0 && behind > 0)
+        prefetch_l2(p.panel.codes + (p.begin + 1) * Q4_RUN * 32, behind * Q4_RUN * 512);
 }
 
-/* Run r of the chunk, which starts at tile `tile`, into acc; its place is taken by the run at
- * `ahead`, when there is one. */
-template <int r, bool nested>
-LF_DEVICE void step_run(float (&acc)[4], struct chunk<nested> &k, const struct q4_panel &p,
-                        const uint4 *x, int tile, const struct q4_panel &next, int ahead, bool more,
-                        int tiles, const unsigned char *table)
+/* A run into acc; its place is taken by run `ahead` of panel `next`, when there is `more`. */
+template <bool nested>
+LF_DEVICE void add_run(float (&acc)[4], struct stream<nested> &k, const struct q4_panel &p,
+                       const uint4 *x, int run, const struct q4_panel &next, int ahead, bool more,
+                       int tiles, const unsigned char *table)
 {
-    uint32_t b[4][8], lane4 = threadIdx.x % 32 * 4;
-    float2 scale[4] = {q4_scale<0>(k.scale[r], p, table, lane4),
-                       q4_scale<1>(k.scale[r], p, table, lane4),
-                       q4_scale<2>(k.scale[r], p, table, lane4),
-                       q4_scale<3>(k.scale[r], p, table, lane4)};
+    uint32_t lane4 = threadIdx.x % 32 * 4;
+    const float2 scale[Q4_RUN] = {
+        q4_scale<0>(k.scale, p, table, lane4), q4_scale<1>(k.scale, p, table, lane4),
+        q4_scale<2>(k.scale, p, table, lane4), q4_scale<3>(k.scale, p, table, lane4)};
     if (more)
-        q4_fetch_scales(k.scale[r], next, tiles, ahead * Q4_RUN);
+        q4_fetch_scales(k.scale, next, tiles, ahead * Q4_RUN);
 #pragma unroll
     for (int i = 0; i < Q4_RUN; i++) {
-        load_tokens(b[i], x, tile + i);
-        add_tile(acc, k.code[r * Q4_RUN + i], scale[i], b[i], table, lane4);
+        struct tokens b = k.x[i % 2];
+        k.x[i % 2] = load_tokens(x, i + 2 < Q4_RUN ? run * Q4_RUN + i + 2
+                                                   : ahead * Q4_RUN + i + 2 - Q4_RUN);
+        add_tile(acc, k.code[i], scale[i], b, table, lane4);
         if (more)
-            k.code[r * Q4_RUN + i] = load_once(next.codes + (ahead * Q4_RUN + i) * 32);
+            k.code[i] = load_once(next.codes + (ahead * Q4_RUN + i) * 32);
     }
 }
 
-/* A part into acc. On entry k holds its first chunk; on leaving, the first chunk of `next`. */
+/* A part into acc. On entry k holds its first run; on leaving, the first run of `next`. */
 template <bool nested>
-LF_DEVICE void add_part(float (&acc)[4], struct chunk<nested> &k, const struct part &p,
+LF_DEVICE void add_part(float (&acc)[4], struct stream<nested> &k, const struct part &p,
                         const struct part &next, const uint4 *x, int tiles,
                         const unsigned char *table)
 {
-    for (int run = p.begin; run < p.end; run += CHUNK) {
-        bool last = run + CHUNK >= p.end;
-        int ahead = last ? next.begin : run + CHUNK, end = last ? next.end : p.end;
-        const struct q4_panel from = last ? next.panel : p.panel;
-        step_run<0>(acc, k, p.panel, x, run * Q4_RUN, from, ahead, ahead < end, tiles, table);
-        if (run + 1 < p.end)
-            step_run<1>(acc, k, p.panel, x, (run + 1) * Q4_RUN, from, ahead + 1, ahead + 1 < end,
-                        tiles, table);
-        else if (ahead + 1 < end) { /* the second place was free already */
-#pragma unroll
-            for (int i = 0; i < Q4_RUN; i++)
-                k.code[Q4_RUN + i] = load_once(from.codes + ((ahead + 1) * Q4_RUN + i) * 32);
-            q4_fetch_scales(k.scale[1], from, tiles, (ahead + 1) * Q4_RUN);
-        }
+    bool first = threadIdx.x % 32 == 0;
+    for (int run = p.begin; run + 1 < p.end; run++) {
+        if (first && run + 1 + AHEAD < p.end)
+            prefetch_l2(p.panel.codes + (run + 1 + AHEAD) * Q4_RUN * 32, Q4_RUN * 512);
+        add_run(acc, k, p.panel, x, run, p.panel, run + 1, true, tiles, table);
     }
+    if (p.begin < p.end)
+        add_run(acc, k, p.panel, x, p.end - 1, next.panel, next.begin, next.begin < next.end,
+                tiles, table);
 }
 
 /* This warp's part in pass `pass`: panels go round the blocks, so that all have alike. */
@@ -147,17 +141,22 @@ LF_DEVICE struct part part_at(const struct rows_args &a, int pass)
     return p;
 }
 
-/* Element e of a lane's sums as an output: row, token and value, of one panel. */
-LF_DEVICE void put(const struct q4_call &c, int panel, int row, int token, float sum)
+/* An element of a panel as an output. */
+LF_DEVICE void put(const struct q4_call &c, const struct q4_adapters<TOKENS> &adapters, int panel,
+                   int row, int token, float sum)
 {
-    const struct q4_matrix &m = c.group.m[q4_matrix_of(c.group, panel)];
+    int p = q4_matrix_of(c.group, panel);
+    const struct q4_matrix &m = c.group.m[p];
     int n = (panel - m.panel) * Q4_PANEL + row;
     sum += m.bias ? m.bias[n] : 0.0f;
+    if (c.lora.sites)
+        sum += q4_lora_at(adapters, c, token, token, p, n);
     put_output(c.y, (size_t)token * c.ldy + m.col + n, sum, c.accumulate, c.y_f32);
 }
 
 /* Writes what the pass has made. `sums`: shared, (WARPS, 128). */
-LF_DEVICE void finish(const struct rows_args &a, const float (&acc)[4], float *sums, int pass)
+LF_DEVICE void finish(const struct rows_args &a, const struct q4_adapters<TOKENS> &adapters,
+                      const float (&acc)[4], float *sums, int pass)
 {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, panels = WARPS / a.split;
     int panel = (pass * panels + warp / a.split) * gridDim.x + blockIdx.x;
@@ -165,7 +164,8 @@ LF_DEVICE void finish(const struct rows_args &a, const float (&acc)[4], float *s
 #pragma unroll
         for (int e = 0; e < 4; e++)
             if (panel < a.c.group.panels && lane % 4 * 2 + e % 2 < a.c.T)
-                put(a.c, panel, lane / 4 + e / 2 * 8, lane % 4 * 2 + e % 2, acc[e]);
+                put(a.c, adapters, panel, lane / 4 + e / 2 * 8, lane % 4 * 2 + e % 2,
+                    acc[e]);
         return;
     }
     __syncthreads(); /* the pass before has been read */
@@ -179,7 +179,7 @@ LF_DEVICE void finish(const struct rows_args &a, const float (&acc)[4], float *s
             sum += sums[(which * a.split + w) * 128 + at];
         panel = (pass * panels + which) * gridDim.x + blockIdx.x;
         if (panel < a.c.group.panels)
-            put(a.c, panel, row, token, sum);
+            put(a.c, adapters, panel, row, token, sum);
     }
 }
 
@@ -187,25 +187,27 @@ template <bool nested>
 static __global__ void __launch_bounds__(WARPS * 32, BLOCKS)
     q4_rows_kernel(const __grid_constant__ struct rows_args a)
 {
+    __shared__ struct q4_adapters<TOKENS> adapters;
     unsigned char *table = dynamic_smem();
     float *sums = (float *)(table + Q4_TABLE_BYTES);
     const struct q4_group &g = a.c.group;
     struct part p = part_at(a, 0);
-    struct chunk<nested> k;
+    struct stream<nested> k;
     start(k, p, g.tiles);
-    int behind = min(p.end - p.begin - CHUNK, AHEAD);
-    if (threadIdx.x % 32 == 0 && behind > 0)
-        prefetch_l2(p.panel.codes + (p.begin + CHUNK) * Q4_RUN * 32, behind * Q4_RUN * 512);
     q4_table_fill(table, g.code, g.map);
+    if (a.c.lora.sites)
+        q4_find_adapters(adapters, a.c, 0);
     __syncthreads();
     grid_wait();
     const uint4 *x = tokens_at(a.c);
+    for (int i = 0; i < 2; i++)
+        k.x[i] = load_tokens(x, p.begin * Q4_RUN + i);
     int slots = WARPS / a.split * gridDim.x, passes = (g.panels + slots - 1) / slots;
     for (int pass = 0; pass < passes; pass++) {
         struct part next = part_at(a, pass + 1);
         float acc[4] = {};
         add_part(acc, k, p, next, x, g.tiles, table);
-        finish(a, acc, sums, pass);
+        finish(a, adapters, acc, sums, pass);
         p = next;
     }
 }

@@ -1,33 +1,14 @@
-/* Linear maps of 9 to a few hundred tokens over 4-bit weights: codes go from memory through the
- * table straight into the tensor cores' fragments, and each weight is decoded once for 32 tokens.
- *
- * A block makes 128 rows for up to 32 tokens over a part of K: four warps have two panels each, and
- * four more do the same panels for every other run of tiles. Tokens come through shared memory, in
- * stages of two tiles (one for each half of the warps). Parts of K are added by the last block that
- * finishes, in order. Blocks over the same weights and other tokens are neighbours, so that memory
- * is read once and L2 the other times.
- */
-#include "gpu/ops/linear/q4.cuh"
+/* Linear maps of 9 to a few hundred tokens over 4-bit weights, by warps (cards before Hopper):
+ * codes go from memory through the table straight into mma's fragments, and each weight is decoded
+ * once for 32 tokens. Four warps have two panels each, and four more do the same panels for every
+ * other run of tiles. Tokens come through shared memory, in stages of two tiles (one for each half
+ * of the warps). */
+#include "gpu/ops/linear/tiles.cuh"
 
-#define WARPS 8
 #define ROWS 128
+#define WARPS 8
 #define STAGES 4
-#define AHEAD 8 /* runs asked into L2 ahead of use */
 #define ROW_BYTES 272 /* two tiles of one token, and 16 more: eight threads never meet in a bank */
-
-struct tiles_args {
-    struct q4_call c;
-    int splits, runs; /* parts of K; runs of tiles in each, even */
-    float *partials;
-    int *counters;
-};
-
-/* Where a block works. */
-struct work {
-    int panel;  /* its first */
-    int token, tokens;
-    int begin, end; /* runs of tiles */
-};
 
 /* Tile `i` of stage `s`: half h of the warps takes tile s % 4 of every other run. */
 LF_DEVICE int stage_tile(const struct work &w, int s, int h)
@@ -120,17 +101,6 @@ LF_DEVICE const unsigned char *next_stage(unsigned char *ring, const struct q4_c
     return ring + s % STAGES * bytes;
 }
 
-/* Asks L2 for two runs of the block's panels, from `run` on; thread k for panel k. */
-LF_DEVICE void prefetch_runs(const struct q4_group &g, const struct work &w, int run)
-{
-    int panel = w.panel + threadIdx.x, runs = min(2, w.end - run);
-    if (threadIdx.x >= ROWS / Q4_PANEL || panel >= g.panels || runs <= 0)
-        return;
-    const struct q4_matrix &m = g.m[q4_matrix_of(g, panel)];
-    const uint4 *from = m.codes + ((size_t)(panel - m.panel) * g.tiles + run * Q4_RUN) * 32;
-    prefetch_l2(from, runs * Q4_RUN * 512);
-}
-
 template <int NT, bool nested>
 LF_DEVICE void add_runs(float (&acc)[2][NT][4], struct pair<nested> &p, unsigned char *ring,
                         const unsigned char *table, const struct tiles_args &a,
@@ -146,7 +116,6 @@ LF_DEVICE void add_runs(float (&acc)[2][NT][4], struct pair<nested> &p, unsigned
         bool live = run < w.end, more = run + 2 < w.end;
         int tile = run * Q4_RUN, then = tile + 2 * Q4_RUN;
         const unsigned char *stage;
-        prefetch_runs(a.c.group, w, run - half + AHEAD);
         if (more)
             fetch_scales(p.next, p.panel, tiles, run + 2);
         stage = next_stage<NT>(ring, a.c, w, s, stages) + half * 128;
@@ -183,64 +152,22 @@ LF_DEVICE void join_halves(float *out, const float (&acc)[2][NT][4], int group, 
 #pragma unroll
                     for (int e = 0; e < 4; e++) {
                         int row = (group * 2 + k) * Q4_PANEL + r + e / 2 * 8;
-                        float *to = out + (t * 8 + 2 * c + e % 2) * (ROWS + 4) + row;
+                        float *to = out + (t * 8 + 2 * c + e % 2) * tile_out<ROWS>::ld + row;
                         *to = turn ? acc[k][t][e] : *to + acc[k][t][e];
                     }
     }
     __syncthreads();
 }
 
-/* Row `row` of the block, token `token`: the sum with its bias into y. */
-LF_DEVICE void put_sum(const struct q4_call &c, const struct work &w, int row, int token, float sum)
-{
-    int panel = w.panel + row / Q4_PANEL;
-    if (panel >= c.group.panels)
-        return;
-    const struct q4_matrix &m = c.group.m[q4_matrix_of(c.group, panel)];
-    int n = (panel - m.panel) * Q4_PANEL + row % Q4_PANEL;
-    sum += m.bias ? m.bias[n] : 0.0f;
-    put_output(c.y, (size_t)(w.token + token) * c.ldy + m.col + n, sum, c.accumulate, c.y_f32);
-}
-
-LF_DEVICE void finish(const struct tiles_args &a, const struct work &w, const float *out)
-{
-    int block = blockIdx.y * gridDim.x + blockIdx.x; /* same rows and tokens in every part */
-    int n = w.tokens * ROWS;
-    if (a.splits > 1) {
-        size_t stride = (size_t)gridDim.x * gridDim.y * 32 * ROWS;
-        float *part = a.partials + (size_t)block * 32 * ROWS;
-        for (int i = threadIdx.x; i < n; i += WARPS * 32)
-            part[blockIdx.z * stride + i] = out[i / ROWS * (ROWS + 4) + i % ROWS];
-        if (!last_to_arrive(&a.counters[block], a.splits))
-            return;
-        for (int i = threadIdx.x; i < n; i += WARPS * 32) {
-            float sum = 0.0f;
-            for (int p = 0; p < a.splits; p++)
-                sum += __ldcg(&part[p * stride + i]);
-            put_sum(a.c, w, i % ROWS, i / ROWS, sum);
-        }
-    } else {
-        for (int i = threadIdx.x; i < n; i += WARPS * 32)
-            put_sum(a.c, w, i % ROWS, i / ROWS, out[i / ROWS * (ROWS + 4) + i % ROWS]);
-    }
-}
-
-/* Grid: token tiles, row blocks, parts of K. */
 template <int NT, bool nested>
 static __global__ void __launch_bounds__(WARPS * 32, 2)
     q4_tiles_kernel(const __grid_constant__ struct tiles_args a)
 {
+    __shared__ struct q4_adapters<NT * 8> adapters;
     unsigned char *table = dynamic_smem(), *ring = table + Q4_TABLE_BYTES;
     const struct q4_group &g = a.c.group;
     int warp = threadIdx.x / 32, group = warp % 4, half = warp / 4;
-    struct work w;
-    w.panel = blockIdx.y * (ROWS / Q4_PANEL);
-    w.token = blockIdx.x * NT * 8;
-    w.tokens = min(NT * 8, a.c.T - w.token);
-    w.begin = blockIdx.z * a.runs;
-    w.end = min(w.begin + a.runs, g.tiles / Q4_RUN);
-    for (int run = w.begin; run < w.begin + AHEAD; run += 2)
-        prefetch_runs(g, w, run);
+    struct work w = work_of(a, ROWS, NT * 8);
     struct pair<nested> p;
     p.panel = q4_panel_at(g, min(w.panel + group * 2, g.panels - 2));
     if (w.begin + half < w.end) {
@@ -251,30 +178,21 @@ static __global__ void __launch_bounds__(WARPS * 32, 2)
             p.code[i / 2][i % 2] = load_once(codes_of(p.panel, i / 2, g.tiles, tile + i % 2));
     }
     q4_table_fill(table, g.code, g.map);
+    if (a.c.lora.sites)
+        q4_find_adapters(adapters, a.c, w.token);
     grid_wait();
     float acc[2][NT][4] = {};
     add_runs<NT, nested>(acc, p, ring, table, a, w, half);
     join_halves<NT>((float *)ring, acc, group, half);
-    finish(a, w, (const float *)ring);
+    finish<ROWS>(a, adapters, w, (const float *)ring);
 }
 
 template <int NT, bool nested> static void launch(struct lf_stream *s, const struct q4_call *c)
 {
-    struct lf_cuda_stream *cs = lf_cuda_of(s);
-    struct tiles_args a = {*c, 1, 0, cs->partials, cs->counters};
-    int tokens = lf_div_up(c->T, NT * 8), rows = lf_div_up(c->group.panels, ROWS / Q4_PANEL);
-    int runs = c->group.tiles / Q4_RUN, want = 2 * cs->dev->units;
-    size_t bytes = (size_t)tokens * rows * 32 * ROWS * sizeof(float);
-    int most = (int)(LF_CUDA_PARTIALS / bytes);
-    a.splits = lf_div_up(want, (int64_t)tokens * rows);
-    a.splits = a.splits < most ? a.splits : most;
-    if ((int64_t)tokens * rows >= LF_CUDA_COUNTERS || a.splits < 1)
-        a.splits = 1;
-    a.runs = lf_div_up(runs, a.splits);
-    a.runs += a.runs % 2;
-    a.splits = lf_div_up(runs, a.runs);
+    struct tiles_args a;
+    dim3 grid = tiles_grid(s, &a, c, ROWS, NT * 8, 2, 2);
     size_t smem = Q4_TABLE_BYTES + STAGES * NT * 8 * ROW_BYTES;
-    lf_launch<q4_tiles_kernel<NT, nested>>(s, dim3(tokens, rows, a.splits), WARPS * 32, smem, a);
+    lf_launch<q4_tiles_kernel<NT, nested>>(s, grid, WARPS * 32, smem, a);
 }
 
 void lf_cuda_q4_tiles(struct lf_stream *s, const struct q4_call *c)

@@ -169,6 +169,21 @@ LF_DEVICE void q4_fetch_scales(struct q4_scales<false> &s, const struct q4_panel
     }
 }
 
+/* Asks L2 for the scales of runs [begin, end), which come too late from memory otherwise. */
+template <bool nested>
+LF_DEVICE void q4_prefetch_scales(const struct q4_panel &p, int begin, int end)
+{
+    const int run = Q4_RUN * Q4_PANEL; /* scales of one */
+    if (nested)
+        prefetch_line(&p.absmax2[(p.block + begin * Q4_RUN) >> p.shift2]);
+    if (threadIdx.x % 32 != 0)
+        return;
+    if (nested)
+        prefetch_l2(p.absmax_q + begin * run, (end - begin) * run);
+    else
+        prefetch_l2(p.absmax + begin * run, (end - begin) * run * sizeof(float));
+}
+
 /* Tile i of the run. */
 template <int i>
 LF_DEVICE float2 q4_scale(const struct q4_scales<true> &s, const struct q4_panel &p,
@@ -212,8 +227,18 @@ static inline struct q4_matrix q4_matrix_from(const struct lf_weight *w)
     return m;
 }
 
+/* Adapters whose share the epilogue adds: u is made. sites NULL: none. */
+struct q4_lora {
+    const struct lf_lora_site *sites;
+    const struct lf_lora_seg *segs;
+    const bf16 *u; /* (T, n, rank_max) */
+    int n_sites, n_segs, rank_max;
+    int site[LF_GROUP_MAX];
+};
+
 struct q4_call {
     struct q4_group group;
+    struct q4_lora lora;
     const bf16 *x;
     void *y;
     int T, ldx, ldy;
@@ -224,10 +249,61 @@ struct q4_call {
 void lf_cuda_q4_rows(struct lf_stream *s, const struct q4_call *c);
 /* Up to a few hundred tokens, in tiles of 32; every N is a multiple of 32. */
 void lf_cuda_q4_tiles(struct lf_stream *s, const struct q4_call *c);
+/* The same by wgmma, for any N; builds for sm_90a, on Hopper. */
+void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c);
 /* Rows [row, row + n) of any weight as row-major bf16 (n, K); prepared weights: multiples of 16. */
 void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, const struct lf_weight *w, int row, int n);
 /* T <= 8 tokens over bf16 weights. */
 void lf_cuda_bf16_rows(struct lf_stream *s, const struct lf_linear_args *a);
+
+/* The adapters of a block's tokens, in shared memory. rank 0: none. */
+template <int tokens> struct q4_adapters {
+    const bf16 *b[LF_GROUP_MAX][tokens]; /* (N, rank) */
+    float scale[LF_GROUP_MAX][tokens];
+    int rank[LF_GROUP_MAX][tokens];
+};
+
+/* Looks them up, for tokens from `token` on; before grid_wait. No barrier after. */
+template <int tokens>
+LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_call &c, int token)
+{
+    const struct q4_lora &l = c.lora;
+    for (int i = threadIdx.x; i < c.group.n * tokens; i += blockDim.x) {
+        int p = i / tokens, t = i % tokens, seg = 0;
+        while (seg < l.n_segs && l.segs[seg].end <= token + t)
+            seg++;
+        a.rank[p][t] = 0;
+        if (seg >= l.n_segs || l.segs[seg].start > token + t)
+            continue;
+        const struct lf_lora_site &site = l.sites[(size_t)l.segs[seg].slot * l.n_sites + l.site[p]];
+        a.b[p][t] = (const bf16 *)site.b;
+        a.scale[p][t] = site.scale;
+        a.rank[p][t] = site.rank;
+    }
+}
+
+/* What the adapter of the block's token t adds to column n of matrix p; `token` is its row. */
+template <int tokens>
+LF_DEVICE float q4_lora_at(const struct q4_adapters<tokens> &a, const struct q4_call &c, int t,
+                           int token, int p, int n)
+{
+    int rank = a.rank[p][t];
+    if (rank == 0)
+        return 0.0f;
+    const bf16 *b = a.b[p][t] + (size_t)n * rank;
+    const bf16 *u = c.lora.u + ((size_t)token * c.group.n + p) * c.lora.rank_max;
+    bool vec = rank % 8 == 0 && c.lora.rank_max % 8 == 0 && (uintptr_t)a.b[p][t] % 16 == 0;
+    float sum = 0.0f;
+    for (int r = 0; r < rank; r += 8) {
+        float x[8], w[8];
+        load8(x, u + r, rank - r, vec);
+        load8(w, b + r, rank - r, vec);
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            sum += x[e] * w[e];
+    }
+    return a.scale[p][t] * sum;
+}
 
 /* An output element, bias added, into y. */
 LF_DEVICE void put_output(void *y, size_t i, float v, bool accumulate, bool y_f32)

@@ -3,16 +3,23 @@
 
 #define DECODE_MAX 32 /* tokens; up to here a token's own dot products beat tiles of rows */
 
+void lf_cuda_lora_u(struct lf_stream *s, const struct lf_lora_args *a)
+{
+    if (a->batch->T <= DECODE_MAX)
+        lf_cuda_lora_decode_u(s, a);
+    else
+        lf_cuda_lora_shrink(s, a);
+}
+
 void lf_cuda_lora(struct lf_stream *s, const struct lf_lora_args *a)
 {
     if (a->batch->n_segs == 0 || a->batch->rank_max == 0)
         return;
-    if (a->batch->T <= DECODE_MAX) {
-        lf_cuda_lora_decode(s, a);
-        return;
-    }
-    lf_cuda_lora_shrink(s, a);
-    lf_cuda_lora_expand(s, a);
+    lf_cuda_lora_u(s, a);
+    if (a->batch->T <= DECODE_MAX)
+        lf_cuda_lora_decode_y(s, a);
+    else
+        lf_cuda_lora_expand(s, a);
 }
 
 void lf_cuda_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a)

@@ -28,20 +28,22 @@ LF_DEVICE void dots(float (&sum)[TOGETHER], const struct lf_lora_args &a,
     }
 }
 
-/* Grid: (p, r) pairs, segments. */
+/* Grid: (p, r) pairs, segments. The batch and its adapters were there before any kernel of the run
+ * began, so they may be looked up before grid_wait. */
 static __global__ void __launch_bounds__(SHRINK_THREADS)
     shrink_kernel(const __grid_constant__ struct lf_lora_args a, const struct lora_batch b,
                   bool vec)
 {
-    grid_wait();
     int p = blockIdx.x / b.rank_max, r = blockIdx.x % b.rank_max;
     const struct lf_lora_seg seg = b.segs[blockIdx.y];
-    if (seg.start >= seg.end)
-        return;
     const struct lf_lora_site *site = &a.sites[(size_t)seg.slot * a.n_sites + a.site[p]];
-    if (r >= site->rank)
+    bool there = seg.start < seg.end && r < site->rank;
+    const bf16 *A = there ? (const bf16 *)site->a + (size_t)r * a.K : NULL;
+    if (there && threadIdx.x == 0 && whole_words(A, a.K))
+        prefetch_l2(A, a.K * sizeof(bf16));
+    grid_wait();
+    if (!there)
         return;
-    const bf16 *A = (const bf16 *)site->a + (size_t)r * a.K;
     for (int t = seg.start; t < seg.end; t += TOGETHER) {
         float sum[TOGETHER] = {};
         int rows = min(TOGETHER, seg.end - t);
@@ -99,14 +101,19 @@ static __global__ void __launch_bounds__(EXPAND_THREADS)
     }
 }
 
-void lf_cuda_lora_decode(struct lf_stream *s, const struct lf_lora_args *a)
+void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a)
+{
+    struct lora_batch b = lora_batch_of(a->batch);
+    lf_launch<shrink_kernel>(s, dim3(a->n * b.rank_max, b.n_segs), SHRINK_THREADS, 0, *a, b,
+                             lf_eights(a->x, a->ldx, a->K));
+}
+
+void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a)
 {
     struct lora_batch b = lora_batch_of(a->batch);
     int widest = 0;
     for (int p = 0; p < a->n; p++)
         widest = widest > a->N[p] ? widest : a->N[p];
-    lf_launch<shrink_kernel>(s, dim3(a->n * b.rank_max, b.n_segs), SHRINK_THREADS, 0, *a, b,
-                             lf_eights(a->x, a->ldx, a->K));
     lf_launch<expand_kernel>(s, dim3(lf_div_up(widest, EXPAND_THREADS), a->n, b.n_segs),
                              EXPAND_THREADS, 0, *a, b);
 }

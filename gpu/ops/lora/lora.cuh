@@ -55,7 +55,10 @@ LF_DEVICE uint4 drop_words(uint4 w, const struct drop &d, int k)
     return make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
 }
 
-void lf_cuda_lora_decode(struct lf_stream *s, const struct lf_lora_args *a);
+/* u alone, by the way that suits the batch's size. */
+void lf_cuda_lora_u(struct lf_stream *s, const struct lf_lora_args *a);
+void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a);
+void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a);
 void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a);
 void lf_cuda_lora_expand(struct lf_stream *s, const struct lf_lora_args *a);
 void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a);
