@@ -9,7 +9,13 @@ _lorafs()
         return
     fi
     local page value
-    page=$(lorafs "$command" --help 2>/dev/null) || return
+    if [[ $command == land && $COMP_CWORD -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(lorafs land --help | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$word")
+        return
+    fi
+    [[ $command != land ]] || command="land ${COMP_WORDS[2]}"
+    # shellcheck disable=SC2086 # a command of two words
+    page=$(lorafs $command --help 2>/dev/null) || return
     value=$(sed -n "s/^ .*$before \([^ ]*\).*/\1/p" <<<"$page" | head -n 1)
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(grep -o -- '--[a-z-]*' <<<"$page" | sort -u)" -- "$word")

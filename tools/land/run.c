@@ -598,12 +598,12 @@ static enum lf_err run_base(struct run *r, int base, struct lf_diag *diag)
             bad = connect_to(r, &at, base, &why);
         if (bad == LF_OK)
             bad = watch(r, base, &why);
-        if (bad != LF_OK && is_away(bad) && answered && lf_host_check(&r->host, &why) != LF_OK &&
-            ++r->deaths < DEATHS_MAX) {
-            lf_show_note(&r->show, true, "%s: %s; it is started again", b->name, why.text);
+        bool again = bad != LF_OK && is_away(bad) && answered && ++r->deaths < DEATHS_MAX;
+        lf_host_stop(&r->host);
+        if (again) {
+            lf_show_note(&r->show, true, "%s: %s; its daemon is started again", b->name, why.text);
             bad = LF_OK;
         }
-        lf_host_stop(&r->host);
         forget_flights(r, base);
         if (bad == LF_E_INTERRUPTED || bad == LF_E_NO_SPACE)
             rc = lf_fail(diag, bad, "%s", why.text);
