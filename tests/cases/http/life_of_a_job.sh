@@ -15,7 +15,7 @@ call GET /v1/adapters/task/files/log >"$WORK/log"
 [ "$(grep -c '"event":"step"' "$WORK/log")" = 20 ]
 grep -q '"event":"done"' "$WORK/log"
 call GET /v1/adapters/task/files/loss.svg | grep -q '<svg'
-scored() { curl -sS "$URL/v1/adapters/task/files/metrics.json" | grep -q '"score"'; }
+scored() { curl -sS "$URL/v1/adapters/task/files/metrics.json" | grep -q '"eval"'; }
 wait_until 60 scored || fail "the version was not scored"
 call GET /v1/adapters/task/files/metrics.json | "${PYTHON:-python3}" -c '
 import json, sys
