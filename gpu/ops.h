@@ -372,6 +372,10 @@ struct lf_ops {
                         const struct lf_lora_args *lora);
     void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
     void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
+    /* rope, then kv_write of what it turned (a's last Hkv heads are w's k), as one operation where
+     * a backend has it, NULL where not (lf_rope_kv_write). */
+    void (*rope_kv_write)(struct lf_stream *s, const struct lf_rope_args *a,
+                          const struct lf_kv_write_args *w);
     void (*attn)(struct lf_stream *s, const struct lf_attn_args *a);
     void (*attn_bwd)(struct lf_stream *s, const struct lf_attn_bwd_args *a);
     void (*glu)(struct lf_stream *s, const struct lf_glu_args *a);
@@ -396,6 +400,18 @@ static inline void lf_linear_lora(struct lf_stream *s, const struct lf_linear_ar
     }
     s->ops->linear(s, a);
     s->ops->lora(s, lora);
+}
+
+/* Turns queries and keys, and puts the keys and values into their pages. */
+static inline void lf_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
+                                    const struct lf_kv_write_args *w)
+{
+    if (s->ops->rope_kv_write) {
+        s->ops->rope_kv_write(s, a, w);
+        return;
+    }
+    s->ops->rope(s, a);
+    s->ops->kv_write(s, w);
 }
 
 #ifdef __cplusplus

@@ -33,11 +33,12 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
     const struct lf_config *c = &x->model->config;
     size_t k = (size_t)c->H * (size_t)c->D, v = k + (size_t)c->Hkv * (size_t)c->D;
     bool cached = p->batch.n_cached > 0;
+    void *k_pages = cached ? lf_exec_kv_layer(x, l, false) : NULL;
+    void *v_pages = cached ? lf_exec_kv_layer(x, l, true) : NULL;
     struct lf_attn_args a = {
         .o = b->o, .lse = b->lse, .q = b->qkv, .k = lf_at(b->qkv, k, x->es),
         .v = lf_at(b->raw, v, x->es), .batch = &p->batch, .H = c->H, .Hkv = c->Hkv, .D = c->D,
-        .k_pages = cached ? lf_exec_kv_layer(x, l, false) : NULL,
-        .v_pages = cached ? lf_exec_kv_layer(x, l, true) : NULL,
+        .k_pages = k_pages, .v_pages = v_pages,
         .ldo = c->H * c->D, .ldq = x->qkv_n, .ldkv = x->qkv_n, .window = c->window[l],
         .scale = c->attn_scale, .softcap = c->attn_softcap};
     if (c->qk_norm) {
@@ -48,13 +49,13 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
     struct lf_rope_args r = {
         .x = b->qkv, .pos = p->rope_pos, .cos_ = x->model->rope_cos, .sin_ = x->model->rope_sin,
         .T = p->batch.T, .H = c->H + c->Hkv, .D = c->D, .rot = c->rot, .ldx = x->qkv_n};
-    x->ops->rope(x->stream, &r);
-    if (cached) {
-        struct lf_kv_write_args w = {
-            .k_pages = lf_exec_kv_layer(x, l, false), .v_pages = lf_exec_kv_layer(x, l, true),
-            .k = a.k, .v = a.v, .batch = &p->batch, .Hkv = c->Hkv, .D = c->D, .ldkv = x->qkv_n};
-        x->ops->kv_write(x->stream, &w);
-    }
+    struct lf_kv_write_args w = {
+        .k_pages = k_pages, .v_pages = v_pages, .k = a.k, .v = a.v, .batch = &p->batch,
+        .Hkv = c->Hkv, .D = c->D, .ldkv = x->qkv_n};
+    if (cached)
+        lf_rope_kv_write(x->stream, &r, &w);
+    else
+        x->ops->rope(x->stream, &r);
     x->ops->attn(x->stream, &a);
 }
 

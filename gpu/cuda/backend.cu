@@ -113,6 +113,7 @@ static const struct lf_ops cuda_ops = {
     .linear_lora = lf_cuda_linear_lora,
     .rope = lf_cuda_rope,
     .kv_write = lf_cuda_kv_write,
+    .rope_kv_write = lf_cuda_rope_kv_write,
     .attn = lf_cuda_attn,
     .attn_bwd = lf_cuda_attn_bwd,
     .glu = lf_cuda_glu,

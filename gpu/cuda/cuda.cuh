@@ -111,7 +111,12 @@ void lf_cuda_gemm_plans_free(struct lf_gemm_plans *plans);
 enum lf_err lf_cuda_prepare_weight(struct lf_stream *s, struct lf_weight *w, struct lf_diag *diag);
 void lf_cuda_release_weight(struct lf_device *dev, struct lf_weight *w);
 size_t lf_cuda_linear_scratch_bytes(const struct lf_device *dev, int T, int N, int K);
+
+/* ---- What other backends do not have (gpu/ops.h) --------------------------------------------- */
+
 void lf_cuda_linear_lora(struct lf_stream *s, const struct lf_linear_args *a,
                          const struct lf_lora_args *lora);
+void lf_cuda_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
+                           const struct lf_kv_write_args *w);
 
 #endif

@@ -45,12 +45,12 @@ static void linear(struct bench *b, struct step_arg *a, int layer, int group, vo
     }
 }
 
-static void rope(struct bench *b, struct step_arg *a, void *qkv, bool inverse)
+static struct lf_rope_args rope_args(const struct bench *b, const struct step_arg *a, void *qkv,
+                                     bool inverse)
 {
-    struct lf_rope_args r = {.x = qkv, .pos = a->batch->pos, .cos_ = b->cos_, .sin_ = b->sin_,
-                             .T = a->batch->T, .H = H + HKV, .D = D, .rot = D, .ldx = QKV,
-                             .inverse = inverse};
-    b->ops->rope(b->s, &r);
+    return (struct lf_rope_args){.x = qkv, .pos = a->batch->pos, .cos_ = b->cos_, .sin_ = b->sin_,
+                                 .T = a->batch->T, .H = H + HKV, .D = D, .rot = D, .ldx = QKV,
+                                 .inverse = inverse};
 }
 
 static void attention(struct bench *b, struct step_arg *a, int layer)
@@ -64,8 +64,11 @@ static void attention(struct bench *b, struct step_arg *a, int layer)
     struct lf_kv_write_args w = {
         .k_pages = (char *)a->k_pages + at, .v_pages = (char *)a->v_pages + at, .k = k, .v = v,
         .batch = a->batch, .Hkv = HKV, .D = D, .ldkv = QKV};
+    struct lf_rope_args r = rope_args(b, a, a->qkv, false);
     if (a->batch->n_cached)
-        b->ops->kv_write(b->s, &w);
+        lf_rope_kv_write(b->s, &r, &w);
+    else
+        b->ops->rope(b->s, &r);
     b->ops->attn(b->s, &t);
 }
 
@@ -75,7 +78,6 @@ static void block(struct bench *b, struct step_arg *a, int layer)
                             .T = a->batch->T, .F = F};
     norm(b, a, a->n, a->x);
     linear(b, a, layer, GROUP_QKV, a->qkv, a->n, false);
-    rope(b, a, a->qkv, false);
     attention(b, a, layer);
     linear(b, a, layer, GROUP_O, a->x, a->o, true);
     norm(b, a, a->n, a->x);
@@ -144,7 +146,8 @@ static void attention_bwd(struct bench *b, struct step_arg *a)
         .lse = a->lse, .batch = a->batch, .H = H, .Hkv = HKV, .D = D, .ldo = H * D, .ldq = QKV,
         .ldkv = QKV, .lddq = QKV, .lddkv = QKV, .scale = 0.08838835f};
     b->ops->attn_bwd(b->s, &t);
-    rope(b, a, a->dqkv, true);
+    struct lf_rope_args r = rope_args(b, a, a->dqkv, true);
+    b->ops->rope(b->s, &r);
 }
 
 static void block_bwd(struct bench *b, struct step_arg *a, int layer)
