@@ -187,7 +187,9 @@ static enum lf_err get_target_modules(struct lf_train_settings *s, const json_t 
     if (rc != LF_OK)
         return rc;
     size_t ok = strspn(names, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,-");
-    if (names[0] == '\0' || names[ok] != '\0')
+    bool whole = names[ok] == '\0' && names[0] != '\0';
+    bool empty = names[0] == ',' || strstr(names, ",,") || (ok > 0 && names[ok - 1] == ',');
+    if (!whole || empty)
         return lf_fail(diag, LF_E_INVALID,
                        "\"target_modules\" must be \"all-linear\" or module names: [\"q_proj\", "
                        "\"v_proj\"]");
