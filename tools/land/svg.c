@@ -6,7 +6,7 @@
 
 #define CELL_W 62
 #define CELL_H 30
-#define LETTER 6.6 /* width of a letter at 12 px, about */
+#define LETTER 7.8 /* width of a letter at 12 px in a wide font, about */
 
 enum lf_err lf_html_text(struct lf_buf *out, const char *text)
 {
