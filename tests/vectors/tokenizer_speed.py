@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How fast our tokenizer is beside the Hugging Face `tokenizers` library: the same texts, one thread
-each, processor time, in one run.
+"""How fast our tokenizer is beside the Hugging Face `tokenizers` library: the same texts, one
+thread each, processor time, in one run.
 
     tokenizer_speed.py LORAFS [--text FILE] [--only NAME]
 
 Runs over the tokenizers of $LF_SHARED/base and $LF_TOKENIZERS. Without --text the texts are this
-project's own sources and task rows. Fails where the ids differ, or where ours is not faster. Exits 77
-without the library.
+project's own sources and task rows. Fails where the ids differ, or where ours is not faster. Exits
+77 without the library.
 """
 import argparse
 import glob
@@ -51,7 +51,7 @@ def texts_of(path):
     return out
 
 
-def best_of(fn, n=3):
+def best_of(fn, n=2):
     """Seconds of processor time; and what fn gave."""
     best, result = 1e9, None
     for _ in range(n):
