@@ -26,6 +26,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .slots = 64,
         .batch_tokens_max = 2048,
         .train_tokens = 4096,
+        .checkpoint_seconds = 15,
         .drain_seconds = 10,
         .stop_fd = -1,
     };

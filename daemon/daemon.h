@@ -33,6 +33,7 @@ struct lf_daemon_options {
     int64_t kv_tokens;          /* of all sequences together; 0: chosen from the memory */
     int batch_tokens_max;       /* of a serving step */
     int train_tokens;           /* of a fused training batch; 0: this daemon never trains */
+    double checkpoint_seconds;  /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;          /* answers under way may end within this when it stops */
     int stop_fd;                /* readable: stop */
     void (*ready)(void *arg, const struct lf_daemon_address *at); /* or NULL; it answers now */

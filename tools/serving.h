@@ -48,6 +48,8 @@ struct lf_serving {
      .lo = 1, .hi = 1 << 20},                                                                      \
     {"train-tokens", 0, LF_OPT_INT, "N", &(s).train_tokens,                                        \
      "most tokens of a training batch; 0: this daemon does not train", .hi = 1 << 20},             \
+    {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.checkpoint_seconds,                    \
+     "between checkpoints of a training: what is lost when the daemon is killed", .hi = 86400},    \
     {"drain", 0, LF_OPT_INT, "SECONDS", &(s).drain_seconds,                                        \
      "how long answers under way may take to end when the daemon stops", .hi = 86400},             \
     {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECKPOINT_SECONDS 15
-
 /* The oldest job that may be prepared; NULL: none now. With the lock held. */
 static struct lf_live *next_job(struct lf_jobs *j)
 {
@@ -102,7 +100,7 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_live *l, struct prepar
                                     .train = p->train,
                                     .eval = p->eval,
                                     .checkpoint_dir = p->checkpoint_dir,
-                                    .checkpoint_seconds = CHECKPOINT_SECONDS,
+                                    .checkpoint_seconds = j->d->options.checkpoint_seconds,
                                     .event = lf_clerk_note,
                                     .event_arg = l};
     pthread_mutex_lock(&j->lock);
