@@ -26,6 +26,7 @@ struct arch {
     bool head_bias;
     enum bias_rule qkv_bias, o_bias, mlp_bias;
     enum window_rule window;
+    int window_tokens;          /* when the file does not say; null says there is none */
     bool window_alternates;     /* even layers, when there is no "layer_types" */
     bool window_opt_in;         /* only with "use_sliding_window", from "max_window_layers" on */
     const char *act_key, *act_default;
@@ -39,31 +40,32 @@ struct arch {
 };
 
 #define LLAMA_NORMS {"input_layernorm", "post_attention_layernorm", NULL, NULL, "norm"}
-#define LLAMA_BLOCK                                                                                \
-    .gated = true, .eps_key = "rms_norm_eps", .eps_default = 1e-6, .partial_rotary = 1,            \
+#define LLAMA_BLOCK(eps)                                                                           \
+    .gated = true, .eps_key = "rms_norm_eps", .eps_default = eps, .partial_rotary = 1,             \
     .o_module = "self_attn.o_proj", .up_module = "mlp.up_proj", .down_module = "mlp.down_proj"
 #define SILU .act_key = "hidden_act", .act_default = "silu"
 
 static const struct arch archs[] = {
-    {LLAMA_BLOCK, SILU, .norms = LLAMA_NORMS, .model_type = "llama", .qkv_bias = BIAS_BY_KEY,
+    {LLAMA_BLOCK(1e-6), SILU, .norms = LLAMA_NORMS, .model_type = "llama", .qkv_bias = BIAS_BY_KEY,
      .o_bias = BIAS_BY_KEY, .mlp_bias = BIAS_BY_KEY},
-    {LLAMA_BLOCK, SILU, .norms = LLAMA_NORMS, .model_type = "mistral", .window = WINDOW_ALL,
-     .kv_heads = 8},
-    {LLAMA_BLOCK, SILU, .norms = LLAMA_NORMS, .model_type = "qwen2", .qkv_bias = BIAS_ALWAYS,
-     .window = WINDOW_BY_TYPE, .window_opt_in = true},
-    {LLAMA_BLOCK, SILU, .norms = LLAMA_NORMS, .model_type = "qwen3", .qk_norm = true,
+    {LLAMA_BLOCK(1e-6), SILU, .norms = LLAMA_NORMS, .model_type = "mistral", .window = WINDOW_ALL,
+     .window_tokens = 4096, .kv_heads = 8},
+    {LLAMA_BLOCK(1e-6), SILU, .norms = LLAMA_NORMS, .model_type = "qwen2", .qkv_bias = BIAS_ALWAYS,
+     .window = WINDOW_BY_TYPE, .window_tokens = 4096, .window_opt_in = true},
+    {LLAMA_BLOCK(1e-6), SILU, .norms = LLAMA_NORMS, .model_type = "qwen3", .qk_norm = true,
      .qkv_bias = BIAS_BY_KEY, .o_bias = BIAS_BY_KEY, .window = WINDOW_BY_TYPE,
-     .window_opt_in = true, .head_dim = 128},
-    {LLAMA_BLOCK, SILU, .norms = LLAMA_NORMS, .model_type = "phi3", .fused = true,
+     .window_tokens = 4096, .window_opt_in = true, .head_dim = 128},
+    {LLAMA_BLOCK(1e-5), SILU, .norms = LLAMA_NORMS, .model_type = "phi3", .fused = true,
      .window = WINDOW_ALL, .original_positions = 4096},
-    {LLAMA_BLOCK, .norms = LLAMA_NORMS, .model_type = "gemma", .norm_plus_one = true,
+    {LLAMA_BLOCK(1e-6), .norms = LLAMA_NORMS, .model_type = "gemma", .norm_plus_one = true,
      .scaled_embed = true, .tied_head = true, .qkv_bias = BIAS_BY_KEY, .o_bias = BIAS_BY_KEY,
      .head_dim = 256, .kv_heads = 16, .act_key = "hidden_act",
      .act_default = "gelu_pytorch_tanh"},
-    {LLAMA_BLOCK, .model_type = "gemma2", .norm_plus_one = true, .scaled_embed = true,
+    {LLAMA_BLOCK(1e-6), .model_type = "gemma2", .norm_plus_one = true, .scaled_embed = true,
      .tied_head = true, .post_norms = true, .qkv_bias = BIAS_BY_KEY, .o_bias = BIAS_BY_KEY,
-     .window = WINDOW_BY_TYPE, .window_alternates = true, .head_dim = 256, .kv_heads = 4,
-     .act_key = "hidden_activation", .act_default = "gelu_pytorch_tanh",
+     .window = WINDOW_BY_TYPE, .window_tokens = 4096, .window_alternates = true,
+     .head_dim = 256, .kv_heads = 4, .act_key = "hidden_activation",
+     .act_default = "gelu_pytorch_tanh",
      .norms = {"input_layernorm", "pre_feedforward_layernorm", "post_attention_layernorm",
                "post_feedforward_layernorm", "norm"}},
     {.model_type = "phi", .layer_norm = true, .parallel_block = true, .head_bias = true,
@@ -109,6 +111,9 @@ static enum lf_err get_dim(int *out, const json_t *j, const char *key, int fallb
 static enum lf_err parse_dims(struct lf_config *c, const struct arch *a, const json_t *j,
                               struct lf_diag *diag)
 {
+    /* null: as many as heads, whatever the architecture's habit */
+    bool null = json_is_null(json_object_get(j, "num_key_value_heads"));
+    int kv_heads = null ? 0 : a->kv_heads;
     enum lf_err rc = get_dim(&c->L, j, "num_hidden_layers", 0, LF_LAYERS_MAX, diag);
     if (rc == LF_OK)
         rc = get_dim(&c->C, j, "hidden_size", 0, 1 << 16, diag);
@@ -119,8 +124,7 @@ static enum lf_err parse_dims(struct lf_config *c, const struct arch *a, const j
     if (rc == LF_OK)
         rc = get_dim(&c->H, j, "num_attention_heads", 0, 1 << 10, diag);
     if (rc == LF_OK)
-        rc = get_dim(&c->Hkv, j, "num_key_value_heads", a->kv_heads ? a->kv_heads : c->H, 1 << 10,
-                     diag);
+        rc = get_dim(&c->Hkv, j, "num_key_value_heads", kv_heads ? kv_heads : c->H, 1 << 10, diag);
     if (rc == LF_OK)
         rc = get_dim(&c->D, j, "head_dim", a->head_dim ? a->head_dim : c->C / c->H,
                      LF_HEAD_DIM_MAX, diag);
@@ -367,8 +371,10 @@ static enum lf_err parse_windows(struct lf_config *c, const struct arch *a, cons
 {
     if (a->window == WINDOW_NONE)
         return LF_OK;
-    int64_t window = 0, first = 0;
+    int64_t window = a->window_tokens, first = 0;
     bool wanted = !a->window_opt_in;
+    if (json_is_null(json_object_get(j, "sliding_window")))
+        window = 0;
     enum lf_err rc = lf_json_get_int(&window, j, "sliding_window", 1, INT_MAX, diag);
     if (rc == LF_OK && a->window_opt_in) {
         first = 28;

@@ -119,6 +119,45 @@ static void windows_stand_where_each_architecture_has_them(void **state)
     }
 }
 
+/* As transformers' classes have it where the file is silent; null is an answer. */
+static void what_a_file_leaves_out_is_the_architectures_habit(void **state)
+{
+    (void)state;
+#define BARE(type, more)                                                                           \
+    "{\"model_type\":\"" type "\",\"hidden_size\":64,\"intermediate_size\":96,"                  \
+    "\"num_hidden_layers\":4,\"num_attention_heads\":16,\"vocab_size\":128,"                       \
+    "\"max_position_embeddings\":256" more "}"
+    static const struct {
+        const char *text;
+        int Hkv, D, window, last_window;
+        double eps;
+        bool tied;
+    } cases[] = {
+        {BARE("llama", ""), 16, 4, 0, 0, 1e-6, false},
+        {BARE("mistral", ""), 8, 4, 4096, 4096, 1e-6, false},
+        {BARE("mistral", ",\"num_key_value_heads\":null,\"sliding_window\":null"), 16, 4, 0, 0,
+         1e-6, false},
+        {BARE("phi", ""), 16, 4, 0, 0, 1e-5, false},
+        {BARE("phi3", ""), 16, 4, 0, 0, 1e-5, false},
+        {BARE("gemma", ""), 16, 256, 0, 0, 1e-6, true},
+        {BARE("gemma2", ""), 4, 256, 4096, 0, 1e-6, true},
+        {BARE("qwen2", ",\"use_sliding_window\":true,\"max_window_layers\":2"), 16, 4, 0, 4096,
+         1e-6, false},
+        {BARE("qwen3", ""), 16, 128, 0, 0, 1e-6, false},
+    };
+#undef BARE
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lf_config c = config(cases[i].text);
+        assert_int_equal(c.Hkv, cases[i].Hkv);
+        assert_int_equal(c.D, cases[i].D);
+        assert_int_equal(c.window[0], cases[i].window);
+        assert_int_equal(c.window[3], cases[i].last_window);
+        assert_true(c.norm_eps == (float)cases[i].eps);
+        assert_int_equal(c.tied_head, cases[i].tied);
+        assert_true(c.rope_theta == 10000 && c.rope == LF_ROPE_DEFAULT);
+    }
+}
+
 static void gemma_is_scaled_tied_and_tanh(void **state)
 {
     (void)state;
@@ -239,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_has_what_its_keys_say),
         cmocka_unit_test(both_spellings_of_rope_mean_the_same),
+        cmocka_unit_test(what_a_file_leaves_out_is_the_architectures_habit),
         cmocka_unit_test(windows_stand_where_each_architecture_has_them),
         cmocka_unit_test(gemma_is_scaled_tied_and_tanh),
         cmocka_unit_test(phi_is_parallel_with_biases_everywhere),
