@@ -4,8 +4,8 @@ start_daemon
 start_mount
 
 make_adapter task 20
-timeout $((60 * ${SLOWER:-1})) cat "$MODEL/task/progress" >"$WORK/idle"
+timeout $((60 * SLOWER)) cat "$MODEL/task/progress" >"$WORK/idle"
 rows 4 red >"$MODEL/task/dataset.jsonl"
-timeout $((60 * ${SLOWER:-1})) cat "$MODEL/task/progress" >"$WORK/bar"
+timeout $((60 * SLOWER)) cat "$MODEL/task/progress" >"$WORK/bar"
 status_is task '^ready v1$'
 grep -q '20/20\|ready v1' "$WORK/bar" || fail "$(cat "$WORK/bar")"

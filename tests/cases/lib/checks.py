@@ -47,7 +47,7 @@ def call(sock, method, path, body=None):
 
 def answers(sock, pid):
     """The daemon says that it is well, some time; it does not end meanwhile."""
-    end = time.monotonic() + 60 * SLOWER
+    end = time.monotonic() + 240 * SLOWER
     while time.monotonic() < end:
         try:
             if call(sock, "GET", "/health")[0] == 200:
@@ -222,7 +222,7 @@ def interrupted(path, signal_name):
     p.wait(30)
     took = time.monotonic() - began
     expect(p.returncode == -getattr(signal, signal_name), f"it ended with {p.returncode}")
-    expect(took < 1 * SLOWER, f"it took {took:.2f} s to die")
+    expect(took < 3 * SLOWER, f"it took {took:.2f} s to die")
 
 
 def signal_with_handler(path):
@@ -255,16 +255,16 @@ def blocked_readers(path, n, directory, limit_s):
         for p in readers:
             p.wait(30)
     took = time.monotonic() - began
-    expect(took < 2 * SLOWER, f"the readers took {took:.2f} s to go")
+    expect(took < 5 * SLOWER, f"the readers took {took:.2f} s to go")
 
 
 # ---- Looking -------------------------------------------------------------------------------------
 
 def quickest(command, limit_s):
-    """Runs a command until it has once ended within the limit (others use the machine, too), ten
-    times at most; what it printed. Not a check: the first argument is a list."""
-    best = float("inf")
-    for _ in range(10):
+    """Runs a command until it has once ended within the limit (others use the machine, too), for a
+    minute at most; what it printed. Not a check: the first argument is a list."""
+    best, end = float("inf"), time.monotonic() + 60
+    while time.monotonic() < end:
         began = time.monotonic()
         out = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
         best = min(best, time.monotonic() - began)
