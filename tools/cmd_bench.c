@@ -204,7 +204,7 @@ int lf_cmd_bench(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs bench", "decode|prefill|train|tokenize (--base DIR | --shape NAME) [--text FILE]",
+        "lorafs bench", "decode|prefill|train|tokenize (--base DIR|--shape NAME)",
         "Measures batches through a base and prints, beside each figure, the time that this device "
         "would need for the bytes and products alone: bytes at the rate of a copy, products at the "
         "rate of a dense product, both measured first. Token ids and adapters are random.\n\n"

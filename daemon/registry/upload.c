@@ -291,7 +291,7 @@ static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *st
 {
     struct lf_adapter *a = NULL;
     struct lf_adapter_record record;
-    char path[LF_PATH_MAX];
+    char path[LF_PATH_MAX] = "";
     int32_t n = 0;
     enum lf_err rc = lf_adapter_load(&a, &r->base->model->config, staged, diag);
     lf_adapter_free(a);

@@ -60,7 +60,7 @@ class Manners(unittest.TestCase):
             (("stauts",), "did you mean 'status'?"), (("frobnicate",), "no command"),
             (("tokenize",), "--base DIR is needed"),
             (("tokenize", "--bas", "x"), "did you mean --base?"),
-            (("bench", "sleep", "--base", BASE), "decode, prefill or train"),
+            (("bench", "sleep", "--base", BASE), "decode, prefill, train or tokenize"),
             (("bench", "decode"), "--base or --shape"),
             (("generate", "--base", BASE, "--top-p", "2"), "--top-p must lie in"),
             (("generate", "--base", BASE, "--max-tokens", "ten"), "whole number"),
