@@ -110,6 +110,20 @@ enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n)
     return b->rc;
 }
 
+enum lf_err lf_buf_utf8(struct lf_buf *b, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        size_t ok = lf_utf8_valid(s + i, n - i);
+        lf_buf_append(b, s + i, ok);
+        i += ok;
+        if (i < n) {
+            lf_buf_puts(b, "\xef\xbf\xbd");
+            i += lf_utf8_part(s + i, n - i);
+        }
+    }
+    return b->rc;
+}
+
 void lf_buf_drop_front(struct lf_buf *b, size_t n)
 {
     if (!b->data || n == 0)

@@ -36,6 +36,8 @@ enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...) LF_PRINTF(2, 3
 enum lf_err lf_buf_vprintf(struct lf_buf *b, const char *fmt, va_list ap);
 /* Appends s as the inside of a JSON string (no quotes); bytes that are not UTF-8 become U+FFFD. */
 enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n);
+/* Appends s with bytes that are not UTF-8 replaced: U+FFFD for each "maximal subpart". */
+enum lf_err lf_buf_utf8(struct lf_buf *b, const char *s, size_t n);
 /* Removes the first n bytes. */
 void lf_buf_drop_front(struct lf_buf *b, size_t n);
 /* Hands the bytes over (NUL-terminated, yours, free with free()); the buffer is empty again.

@@ -25,7 +25,7 @@ struct lf_confusion {
     size_t n_names, cap_names;
     struct pair *pairs;
     size_t n_pairs, cap_pairs;
-    struct lf_buf key;
+    struct lf_buf text; /* of a label on its way in */
 };
 
 enum lf_err lf_confusion_new(struct lf_confusion **out, const struct lf_metric *m,
@@ -35,7 +35,7 @@ enum lf_err lf_confusion_new(struct lf_confusion **out, const struct lf_metric *
     if (!c)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a confusion matrix");
     c->metric = m;
-    lf_buf_init(&c->key, 0);
+    lf_buf_init(&c->text, 0);
     *out = c;
     return LF_OK;
 }
@@ -50,7 +50,7 @@ void lf_confusion_free(struct lf_confusion *c)
     }
     free(c->names);
     free(c->pairs);
-    lf_buf_free(&c->key);
+    lf_buf_free(&c->text);
     free(c);
 }
 
@@ -83,10 +83,10 @@ static char *dup_start(const char *s, size_t n)
 /* Index of the label that the metric reads from the text. */
 static bool intern(struct lf_confusion *c, const char *text, size_t *out)
 {
-    lf_buf_reset(&c->key);
-    if (lf_metric_label(&c->key, c->metric, text) != LF_OK)
+    lf_buf_reset(&c->text);
+    if (lf_metric_label(&c->text, c->metric, text) != LF_OK)
         return false;
-    char *key = dup_start(c->key.data ? c->key.data : "", c->key.len);
+    char *key = dup_start(c->text.data ? c->text.data : "", c->text.len);
     for (*out = 0; key && *out < c->n_names; ++*out)
         if (strcmp(c->names[*out].key, key) == 0) {
             free(key);
@@ -108,8 +108,11 @@ enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, 
     bool ok = intern(c, a->reference, &p.expected) && intern(c, a->completion, &p.got) &&
               reserve(&c->pairs, c->n_pairs, &c->cap_pairs, sizeof *c->pairs);
     struct name *name = ok ? &c->names[p.expected] : NULL;
-    if (name && !name->shown)
-        name->shown = dup_start(shown.s, shown.n);
+    if (name && !name->shown) {
+        lf_buf_reset(&c->text);
+        if (lf_buf_utf8(&c->text, shown.s, shown.n) == LF_OK)
+            name->shown = dup_start(c->text.data ? c->text.data : "", c->text.len);
+    }
     if (!name || !name->shown)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a confusion matrix");
     if (score == 1)

@@ -1,4 +1,4 @@
-/* From a publisher's columns to a prompt and a completion: joined, computed, filtered, worded. */
+/* From a publisher's columns to a prompt and a completion: joined, filtered, computed, worded. */
 #include "tools/land/columns.h"
 
 #include "core/limits.h"
@@ -260,20 +260,19 @@ static enum lf_err keep(const struct lf_columns *c, json_t *out, const json_t *r
     return LF_OK;
 }
 
-enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out,
+enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out, bool *wanted,
                            struct lf_diag *diag)
 {
-    bool wanted = true;
     json_t *prompt = NULL, *completion = NULL;
     *out = NULL;
     enum lf_err rc = c->join ? join(c, row, diag) : LF_OK;
     if (rc == LF_OK)
-        rc = compute(c, row, diag);
-    if (rc == LF_OK)
-        rc = passes(c, row, &wanted, diag);
-    if (rc != LF_OK || !wanted)
+        rc = passes(c, row, wanted, diag);
+    if (rc != LF_OK || !*wanted)
         return rc;
-    rc = word(&prompt, "prompt", c->prompt, row, diag);
+    rc = compute(c, row, diag);
+    if (rc == LF_OK)
+        rc = word(&prompt, "prompt", c->prompt, row, diag);
     if (rc == LF_OK && prompt)
         rc = word(&completion, "completion", c->completion, row, diag);
     if (rc == LF_OK && prompt && completion) {

@@ -34,8 +34,8 @@ enum lf_err lf_columns_open(struct lf_columns *c, const struct lf_task_part *p, 
 void lf_columns_close(struct lf_columns *c);
 
 /* A row of the files as one to train on or score: {"prompt", "completion"} and what is kept. *out
- * is yours; NULL: the filter leaves it out, or it has no answer. Changes row. */
-enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out,
+ * is yours; NULL: the filter leaves it out (*wanted false), or it has no answer. Changes row. */
+enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out, bool *wanted,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* All rows of all files, in order. LF_E_CANCELLED as in rows.h. */
 enum lf_err lf_columns_read(const struct lf_columns *c, lf_rows_fn fn, void *arg,

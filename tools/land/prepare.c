@@ -161,10 +161,12 @@ static enum lf_err on_row(void *arg, json_t *columns, int64_t line, struct lf_di
 {
     struct preparation *p = arg;
     json_t *row = NULL;
+    bool wanted = true;
     (void)line;
-    enum lf_err rc = p->origin->prepared ? take_prepared(columns, &row, diag)
-                                         : lf_columns_row(&p->columns, columns, &row, diag);
-    if (rc == LF_OK && !row && p->pass != PASS_SHOTS)
+    enum lf_err rc = p->origin->prepared
+                         ? take_prepared(columns, &row, diag)
+                         : lf_columns_row(&p->columns, columns, &row, &wanted, diag);
+    if (rc == LF_OK && !row && wanted && p->pass != PASS_SHOTS)
         p->made.left_out += p->origin->percent == 0 || p->pass == PASS_TEST;
     if (rc == LF_OK && row && of_the_pass(p, columns, row))
         rc = add_row(p, row, diag);

@@ -20,16 +20,7 @@ json_t *lf_rows_string(const char *s, size_t n)
         return out;
     struct lf_buf b;
     lf_buf_init(&b, 0);
-    for (size_t i = 0; i < n;) {
-        size_t ok = lf_utf8_valid(s + i, n - i);
-        lf_buf_append(&b, s + i, ok);
-        i += ok;
-        if (i < n) {
-            lf_buf_puts(&b, "\xef\xbf\xbd");
-            i += lf_utf8_part(s + i, n - i);
-        }
-    }
-    out = b.rc == LF_OK ? json_stringn(b.data, b.len) : NULL;
+    out = lf_buf_utf8(&b, s, n) == LF_OK ? json_stringn(b.data, b.len) : NULL;
     lf_buf_free(&b);
     return out;
 }

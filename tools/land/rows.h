@@ -11,7 +11,8 @@
  *   xml       elements of the name "rows". An element is an object: its attributes are in
  *             "attributes", every child's name holds a list of the children of that name, text is
  *             in "text"; an element of text alone, without attributes, is that text.
- *   sgml      the same, mended first: control characters, bare ampersands, no root, Latin-1
+ *   sgml      the same, mended first: control characters, bare ampersands, end tags that are
+ *             missing or one too many, no root, Latin-1
  *   conll     a token a line, its columns between white space, a sentence up to a blank line:
  *             "tokens" and "tags" (first and last column) are lists, "text" the tokens in a line,
  *             "spans" the entities that BIO tags mark, [{"type", "text"}], "by_tag" the tokens of

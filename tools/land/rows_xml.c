@@ -202,44 +202,94 @@ static void mend_ampersand(struct lf_buf *out, const char *text, size_t n, size_
     *at += len;
 }
 
-/* What begins a tag: a letter or '/' and a letter. Declarations and comments are left out. */
-static void mend_bracket(struct lf_buf *out, const char *text, size_t n, size_t *at)
+/* A text being mended, with the names of the elements that are open in it. */
+struct mending {
+    struct lf_buf out;
+    struct {
+        const char *s;
+        size_t n;
+    } open[DEPTH_MAX];
+    int depth;
+};
+
+static void close_last(struct mending *m)
 {
-    const char *s = text + *at;
-    size_t left = n - *at;
-    const char *end = left > 1 && (s[1] == '!' || s[1] == '?') ? memchr(s, '>', left) : NULL;
-    bool tag = left > 1 && (isalpha((unsigned char)s[1]) ||
-                            (s[1] == '/' && left > 2 && isalpha((unsigned char)s[2])));
-    if (end) {
-        *at += (size_t)(end - s) + 1;
+    m->depth--;
+    lf_buf_puts(&m->out, "</");
+    lf_buf_append(&m->out, m->open[m->depth].s, m->open[m->depth].n);
+    lf_buf_putc(&m->out, '>');
+}
+
+/* An end tag closes its element and those left open inside it; one without an element is left
+ * out. */
+static void mend_end(struct mending *m, const char *name, size_t n)
+{
+    int at = m->depth - 1;
+    while (at >= 0 && !(m->open[at].n == n && memcmp(m->open[at].s, name, n) == 0))
+        at--;
+    while (at >= 0 && m->depth > at)
+        close_last(m);
+}
+
+/* The tag, comment or declaration at text[*at], or a '<' that begins none. Comments and
+ * declarations are left out. */
+static void mend_tag(struct mending *m, const char *text, size_t n, size_t *at)
+{
+    const char *s = text + *at, *end = memchr(s, '>', n - *at);
+    size_t len = end ? (size_t)(end - s) + 1 : 0, from = len > 1 && s[1] == '/' ? 2 : 1, name = 0;
+    bool special = len > 1 && (s[1] == '!' || s[1] == '?');
+    while (from + name < len && (isalnum((unsigned char)s[from + name]) ||
+                                 strchr("_-.:", s[from + name])))
+        name++;
+    bool tag = name > 0 && isalpha((unsigned char)s[from]) && m->depth < DEPTH_MAX;
+    if (!special && !tag) {
+        lf_buf_puts(&m->out, "&lt;");
+        *at += 1;
         return;
     }
-    lf_buf_puts(out, tag ? "<" : "&lt;");
-    *at += 1;
+    *at += len;
+    if (special)
+        return;
+    if (from == 2) {
+        mend_end(m, s + from, name);
+        return;
+    }
+    lf_buf_append(&m->out, s, len);
+    if (s[len - 2] != '/') {
+        m->open[m->depth].s = s + from;
+        m->open[m->depth++].n = name;
+    }
+}
+
+static void mend(struct mending *m, const char *text, size_t n)
+{
+    lf_buf_puts(&m->out, "<sgml>");
+    for (size_t at = 0; at < n && m->out.rc == LF_OK;) {
+        unsigned char c = (unsigned char)text[at];
+        if (c == '&') {
+            mend_ampersand(&m->out, text, n, &at);
+        } else if (c == '<') {
+            mend_tag(m, text, n, &at);
+        } else {
+            bool control = c < 32 && c != '\t' && c != '\n' && c != '\r';
+            lf_buf_putc(&m->out, control || c == 127 ? ' ' : text[at]);
+            at++;
+        }
+    }
+    while (m->depth > 0)
+        close_last(m);
+    lf_buf_puts(&m->out, "</sgml>");
 }
 
 enum lf_err lf_rows_sgml(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, 5 * n + 64);
-    lf_buf_puts(&b, "<sgml>");
-    for (size_t at = 0; at < n && b.rc == LF_OK;) {
-        unsigned char c = (unsigned char)text[at];
-        if (c == '&') {
-            mend_ampersand(&b, text, n, &at);
-        } else if (c == '<') {
-            mend_bracket(&b, text, n, &at);
-        } else {
-            bool control = c < 32 && c != '\t' && c != '\n' && c != '\r';
-            lf_buf_putc(&b, control || c == 127 ? ' ' : text[at]);
-            at++;
-        }
-    }
-    lf_buf_puts(&b, "</sgml>");
-    enum lf_err rc = b.rc == LF_OK ? LF_OK : lf_fail(diag, b.rc, "no memory to mend it");
+    struct mending m = {.depth = 0};
+    lf_buf_init(&m.out, 5 * n + 4096);
+    mend(&m, text, n);
+    enum lf_err rc = m.out.rc == LF_OK ? LF_OK : lf_fail(diag, m.out.rc, "no memory to mend it");
     bool utf8 = lf_utf8_valid(text, n) == n;
     if (rc == LF_OK)
-        rc = parse(r, b.data, b.len, utf8 ? "UTF-8" : "ISO-8859-1", diag);
-    lf_buf_free(&b);
+        rc = parse(r, m.out.data, m.out.len, utf8 ? "UTF-8" : "ISO-8859-1", diag);
+    lf_buf_free(&m.out);
     return rc;
 }

@@ -311,13 +311,28 @@ static bool ends_in(const char *s, const char *end)
     return n > n_end && strcmp(s + n - n_end, end) == 0;
 }
 
+/* "viggo" of tasks/viggo.json, and of the study's tasks/viggo/metadata.yaml; "" where the path has
+ * none. */
+static void name_of(char name[LF_NAME_MAX + 1], const char *path)
+{
+    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *end = base + strcspn(base, ".");
+    if (strcmp(base, "metadata.yaml") == 0) {
+        end = base > path ? base - 1 : base;
+        for (base = end; base > path && base[-1] != '/';)
+            base--;
+    }
+    snprintf(name, LF_NAME_MAX + 1, "%.*s", (int)(end - base), base);
+    if (!lf_name_ok(name))
+        name[0] = '\0';
+}
+
 static enum lf_err read_path(struct lf_task **out, const char *path, struct lf_diag *diag)
 {
     char name[LF_NAME_MAX + 1];
     json_t *file = NULL;
     struct lf_buf text;
-    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(base, "."), base);
+    name_of(name, path);
     lf_buf_init(&text, 0);
     enum lf_err rc = lf_file_read(&text, path, TASK_BYTES_MAX, diag);
     const char *s = text.data ? text.data : "";

@@ -77,7 +77,7 @@ struct lf_task_options {
 struct lf_task_rows {
     int64_t train, test;      /* rows written */
     int64_t train_found, test_found; /* in the files, before what follows and the two maxima */
-    int64_t left_out;         /* by the task's filter, or without an answer */
+    int64_t left_out;         /* without an answer */
     int64_t leaked;           /* rows to train on that were left out: their prompt is a test's */
     int shots;
     enum lf_fidelity fidelity;

@@ -20,7 +20,8 @@ const char *lf_task_string(const struct lf_task_part *p, const char *key);
 /* The split's files: a list of patterns. */
 const json_t *lf_task_files(const struct lf_task_part *p);
 
-/* The study's metadata.yaml as a task's file: its name, and the members of docs/land.md. */
+/* The study's metadata.yaml as a task's file, with the members of docs/land.md; its own name for it
+ * where `name` is "". */
 enum lf_err lf_task_from_yaml(json_t **out, char name[LF_NAME_MAX + 1], const char *text, size_t n,
                               struct lf_diag *diag) LF_MUST_CHECK;
 /* A task from its file as JSON, which it takes, also on failure. */

@@ -189,7 +189,8 @@ static enum lf_err make_source(json_t **out, const json_t *yaml, struct lf_diag 
 {
     const char *evaluation = either(word(yaml, "evaluation_data"), word(yaml, "data_path"));
     const char *training = either(word(yaml, "training_data"), word(yaml, "data_path"));
-    const char *column = word(yaml, "split_column"), *link = word(yaml, "dataset_link");
+    const char *value = word(yaml, "split_column_value"), *link = word(yaml, "dataset_link");
+    const char *column = either(word(yaml, "split_column"), value[0] ? "split" : "");
     bool one_file = strcmp(evaluation, training) == 0;
     struct split_words train = {.file = training,
                                 .prompt = word(yaml, "prompt_template"),
@@ -201,7 +202,7 @@ static enum lf_err make_source(json_t **out, const json_t *yaml, struct lf_diag 
         .prompt = either(word(yaml, "eval_prompt_template"), train.prompt),
         .column = either(word(yaml, "eval_target_col"), train.column),
         .filter_column = column,
-        .filter_value = word(yaml, "split_column_value")};
+        .filter_value = value};
     if (one_file && !column[0])
         return lf_fail(diag, LF_E_INVALID,
                        "training and evaluation have one file and no \"split_column\"");
@@ -252,7 +253,7 @@ enum lf_err lf_task_from_yaml(json_t **out, char name[LF_NAME_MAX + 1], const ch
     if (rc == LF_OK)
         rc = make_source(&source, yaml, diag);
     if (rc == LF_OK) {
-        if (word(yaml, "dataset_name")[0])
+        if (name[0] == '\0')
             snprintf(name, LF_NAME_MAX + 1, "%s", word(yaml, "dataset_name"));
         *out = json_pack("{s:s, s:s, s:s, s:o, s:[o]}", "title", word(yaml, "dataset_description"),
                          "category", word(yaml, "adapter_category"), "metric",
