@@ -1,7 +1,8 @@
-/* `lorafs eval`: score a base or an adapter on a dataset by generation, without a daemon. */
+/* `lorafs eval`: score a base or an adapter on a dataset by generation, here or by a daemon. */
 #include "tools/commands.h"
 
 #include "tools/bar.h"
+#include "tools/eval_remote.h"
 #include "tools/offline.h"
 #include "tools/options.h"
 #include "trainer/evaluate.h"
@@ -14,6 +15,7 @@
 
 struct order {
     struct lf_offline_options o;
+    struct lf_remote_options remote; /* without a base */
     const char *adapter, *dataset, *config, *metric, *predictions;
     int64_t rows, max_tokens, seqs;
     bool json;
@@ -22,6 +24,7 @@ struct order {
 struct run {
     const struct order *order;
     struct lf_offline c;
+    struct lf_remote *remote;   /* or NULL: here */
     struct lf_train_settings s;
     struct lf_dataset *rows;
     const struct lf_metric *metric;
@@ -76,12 +79,10 @@ static enum lf_err make_exec(struct run *r, struct lf_exec **x, int max_tokens,
     return lf_exec_new(x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
 }
 
-static enum lf_err score(struct run *r, struct lf_eval_report *report, struct lf_diag *diag)
+static struct lf_eval_options eval_options(struct run *r)
 {
-    struct lf_exec *x = NULL;
-    struct lf_gen *g = NULL;
     const struct order *o = r->order;
-    const struct lf_eval_options options = {
+    return (struct lf_eval_options){
         .metric = r->metric,
         .slot = r->c.slot,
         .max_tokens = o->max_tokens ? (int)o->max_tokens : r->s.max_tokens,
@@ -90,6 +91,14 @@ static enum lf_err score(struct run *r, struct lf_eval_report *report, struct lf
         .rows_max = o->rows,
         .row = on_row,
         .row_arg = r};
+}
+
+static enum lf_err score_here(struct run *r, struct lf_eval_report *report, struct lf_diag *diag)
+{
+    struct lf_exec *x = NULL;
+    struct lf_gen *g = NULL;
+    const struct order *o = r->order;
+    const struct lf_eval_options options = eval_options(r);
     r->n = lf_dataset_rows(r->rows);
     if (o->rows > 0 && o->rows < r->n)
         r->n = o->rows;
@@ -105,12 +114,15 @@ static enum lf_err score(struct run *r, struct lf_eval_report *report, struct lf
     return rc;
 }
 
-static enum lf_err load(struct run *r, struct lf_diag *diag)
+/* Settings and metric: the config's, else those of the daemon's adapter. */
+static enum lf_err load_settings(struct run *r, struct lf_diag *diag)
 {
     const struct order *o = r->order;
     enum lf_err rc = LF_OK;
     if (o->config)
         rc = lf_train_settings_load(&r->s, o->config, diag);
+    else if (r->remote)
+        rc = lf_eval_remote_settings(&r->s, r->remote, o->adapter, diag);
     else
         lf_train_settings_default(&r->s);
     if (rc != LF_OK)
@@ -120,7 +132,18 @@ static enum lf_err load(struct run *r, struct lf_diag *diag)
     if (!r->metric)
         return lf_fail(diag, LF_E_INVALID, "no metric \"%s\"; it must be one of: %s",
                        r->metric_name, lf_metric_names());
-    rc = lf_offline_open(&r->c, &o->o, diag);
+    if (o->predictions && !(r->predictions = fopen(o->predictions, "w")))
+        rc = lf_fail_errno(diag, errno, "%s", o->predictions);
+    return rc;
+}
+
+static enum lf_err evaluate_here(struct run *r, struct lf_eval_report *report,
+                                 struct lf_diag *diag)
+{
+    const struct order *o = r->order;
+    enum lf_err rc = load_settings(r, diag);
+    if (rc == LF_OK)
+        rc = lf_offline_open(&r->c, &o->o, diag);
     if (rc == LF_OK)
         rc = lf_offline_adapter(&r->c, o->adapter, diag);
     if (rc == LF_OK) {
@@ -128,38 +151,84 @@ static enum lf_err load(struct run *r, struct lf_diag *diag)
         if (rc != LF_OK)
             lf_fail_within(diag, rc, "%s", o->dataset);
     }
-    if (rc == LF_OK && o->predictions && !(r->predictions = fopen(o->predictions, "w")))
-        rc = lf_fail_errno(diag, errno, "%s", o->predictions);
+    return rc == LF_OK ? score_here(r, report, diag) : rc;
+}
+
+static enum lf_err evaluate_there(struct run *r, struct lf_eval_report *report,
+                                  struct lf_diag *diag)
+{
+    const struct order *o = r->order;
+    enum lf_err rc = lf_remote_new(&r->remote, &o->remote, diag);
+    if (rc == LF_OK)
+        rc = load_settings(r, diag);
+    if (rc != LF_OK)
+        return rc;
+    const struct lf_eval_options options = eval_options(r);
+    lf_bar_init(&r->bar, o->o.quiet);
+    rc = lf_eval_remote(r->remote, o->adapter, o->dataset, &r->s, &options, &r->n, report, diag);
+    lf_bar_end(&r->bar);
     return rc;
+}
+
+static json_t *report_json(const struct run *r, const struct lf_eval_report *e)
+{
+    json_t *j = json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:f, s:f}", "metric",
+                          lf_metric_name(r->metric), "score", e->score, "rows",
+                          (json_int_t)e->rows, "unended", (json_int_t)e->unended, "unfit",
+                          (json_int_t)e->unfit, "tokens", (json_int_t)e->tokens, "seconds",
+                          e->seconds, "tokens_per_second", (double)e->tokens / e->seconds);
+    if (e->confusion)
+        json_object_set(j, "confusion", e->confusion);
+    return j;
+}
+
+/* A line a class, worst first would hide which is which: by name. */
+static void print_classes(const json_t *confusion)
+{
+    size_t i;
+    json_t *c;
+    printf("%-30s %9s %9s %9s %9s\n", "CLASS", "PRECISION", "RECALL", "F1", "ROWS");
+    json_array_foreach(json_object_get(confusion, "classes"), i, c) {
+        printf("%-30.30s %9.3f %9.3f %9.3f %9lld\n",
+               json_string_value(json_object_get(c, "label")),
+               json_real_value(json_object_get(c, "precision")),
+               json_real_value(json_object_get(c, "recall")),
+               json_real_value(json_object_get(c, "f1")),
+               (long long)json_integer_value(json_object_get(c, "support")));
+    }
+    printf("%-30s %9s %9s %9.3f\n", "mean", "", "",
+           json_real_value(json_object_get(confusion, "macro_f1")));
 }
 
 static void print_report(const struct run *r, const struct lf_eval_report *e)
 {
-    double rate = (double)e->tokens / e->seconds;
-    if (r->order->json)
-        printf("{\"metric\": \"%s\", \"score\": %.6g, \"rows\": %lld, \"unended\": %lld, "
-               "\"unfit\": %lld, \"tokens\": %lld, \"seconds\": %.3f, "
-               "\"tokens_per_second\": %.1f}\n",
-               r->metric_name, e->score, (long long)e->rows, (long long)e->unended,
-               (long long)e->unfit, (long long)e->tokens, e->seconds, rate);
-    else
-        printf("%s %.4f over %lld rows (%lld without an end, %lld too long); %lld tokens in "
-               "%.1f s, %.0f tok/s\n",
-               r->metric_name, e->score, (long long)e->rows, (long long)e->unended,
-               (long long)e->unfit, (long long)e->tokens, e->seconds, rate);
+    if (r->order->json) {
+        json_t *j = report_json(r, e);
+        json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+        putchar('\n');
+        json_decref(j);
+        return;
+    }
+    printf("%s %.4f over %lld rows (%lld without an end, %lld too long); %lld tokens in "
+           "%.1f s, %.0f tok/s\n",
+           lf_metric_name(r->metric), e->score, (long long)e->rows, (long long)e->unended,
+           (long long)e->unfit, (long long)e->tokens, e->seconds, (double)e->tokens / e->seconds);
+    if (e->confusion)
+        print_classes(e->confusion);
 }
 
 static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
 {
-    struct run r = {.order = o};
-    struct lf_eval_report report;
-    enum lf_err rc = load(&r, diag);
-    if (rc == LF_OK)
-        rc = score(&r, &report, diag);
+    struct run r = {.order = o, .c.slot = -1};
+    struct lf_eval_report report = {0};
+    enum lf_err rc = o->o.base ? evaluate_here(&r, &report, diag)
+                               : evaluate_there(&r, &report, diag);
     if (r.predictions && (fclose(r.predictions) != 0 || r.write_failed) && rc == LF_OK)
         rc = lf_fail(diag, LF_E_IO, "%s: could not be written", o->predictions);
     if (rc == LF_OK)
         print_report(&r, &report);
+    json_decref(report.confusion);
+    lf_remote_free(r.remote);
     lf_dataset_free(r.rows);
     lf_train_settings_free(&r.s);
     lf_offline_close(&r.c);
@@ -170,15 +239,18 @@ int lf_cmd_eval(int argc, char **argv)
 {
     struct order order = {.o.quant = LF_QUANT_NF4, .seqs = SEQS_AT_ONCE};
     const struct lf_option options[] = {
-        LF_OFFLINE_OPTION_BASE(order.o),
-        {"adapter", 'a', LF_OPT_STR, "DIR", &order.adapter, "a PEFT adapter; without it, the base"},
+        {"base", 'b', LF_OPT_STR, "DIR", &order.o.base,
+         "a base model, to do it here: a checkpoint directory; without it, a daemon does it"},
+        {"adapter", 'a', LF_OPT_STR, "DIR|NAME", &order.adapter,
+         "a PEFT adapter, or the name of a daemon's; without it, the base"},
         {"dataset", 'i', LF_OPT_STR, "FILE", &order.dataset, "JSON lines, as for training",
          .required = true},
         {"metric", 'm', LF_OPT_STR, "NAME", &order.metric,
-         "rouge_1, rouge_2, rouge_l, token_f1, accuracy, exact_match, mae or gsm8k; without it, "
-         "the config's"},
+         "rouge_l, accuracy, exact_match or another one of docs/training.md; without it, the "
+         "config's"},
         {"config", 'c', LF_OPT_STR, "FILE", &order.config,
-         "JSON, as for training: template, max_length, max_tokens, metric"},
+         "JSON, as for training: template, max_tokens, stop, metric; without it, the config.json "
+         "of a daemon's adapter"},
         {"rows", 'r', LF_OPT_INT, "N", &order.rows, "score the first N rows; 0: all", .hi = 1e9},
         {"max-tokens", 'n', LF_OPT_INT, "N", &order.max_tokens,
          "longest completion; 0: the config's", .hi = 1 << 20},
@@ -188,14 +260,16 @@ int lf_cmd_eval(int argc, char **argv)
          "write a JSON line with completion, reference and score for each row"},
         LF_OFFLINE_OPTION_QUANT(order.o),
         LF_OFFLINE_OPTIONS_DEVICE(order.o),
+        LF_REMOTE_OPTIONS(order.remote),
         {"quiet", 0, LF_OPT_FLAG, NULL, &order.o.quiet, "no progress bar"},
         {"json", 0, LF_OPT_FLAG, NULL, &order.json, "print the result as JSON"},
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs eval", "--base DIR --dataset FILE --metric NAME [--adapter DIR]",
-        "Completes the prompts of a dataset greedily and scores the completions against the "
-        "dataset's.",
+        "lorafs eval", "[--base DIR] [--adapter DIR|NAME] --dataset FILE [--metric NAME]",
+        "Completes the prompts of a data set greedily and scores the completions against the data "
+        "set's. With --base it is done here; without, by a daemon, and --adapter is one of its "
+        "adapters.",
         options, 0, 0,
         "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l"};
     struct lf_args args;

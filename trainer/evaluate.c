@@ -10,12 +10,10 @@ struct evaluation {
     const struct lf_model *m;
     const struct lf_dataset *d;
     const struct lf_eval_options *o;
-    struct lf_eval_report report;
-    double sum;
+    struct lf_eval_sums sums;
     size_t *rows;          /* of the dataset, for each request */
     struct lf_buf completion, reference;
     struct lf_ids ids;
-    struct lf_confusion *confusion;
     enum lf_err rc;        /* a row's trouble, and why */
     struct lf_diag why;
 };
@@ -34,6 +32,49 @@ bool lf_eval_cut(struct lf_buf *text, char *const *stop, int n_stop)
     text->data[cut] = '\0';
     return true;
 }
+
+/* ---- Sums ------------------------------------------------------------------------------------ */
+
+enum lf_err lf_eval_begin(struct lf_eval_sums *s, const struct lf_metric *m, struct lf_diag *diag)
+{
+    *s = (struct lf_eval_sums){.metric = m, .start_ns = lf_clock_ns()};
+    enum lf_err rc = lf_metric_ready(m, diag);
+    return rc == LF_OK && lf_metric_labels(m) ? lf_confusion_new(&s->confusion, m, diag) : rc;
+}
+
+enum lf_err lf_eval_add(struct lf_eval_sums *s, struct lf_eval_row *r, const json_t *columns,
+                        struct lf_diag *diag)
+{
+    const struct lf_answer a = {r->completion, r->reference, columns};
+    enum lf_err rc = LF_OK;
+    r->score = 0;
+    if (r->finish != LF_FINISH_NONE)
+        rc = lf_metric_score(&r->score, s->metric, &a, diag);
+    if (rc == LF_OK && s->confusion)
+        rc = lf_confusion_add(s->confusion, &a, r->score, diag);
+    if (rc != LF_OK)
+        return lf_fail_within(diag, rc, "row %lld", (long long)r->row + 1);
+    s->sum += r->score;
+    s->report.rows++;
+    s->report.tokens += r->n_tokens;
+    s->report.unended += r->finish == LF_FINISH_LENGTH;
+    s->report.unfit += r->finish == LF_FINISH_NONE;
+    return LF_OK;
+}
+
+void lf_eval_end(struct lf_eval_sums *s, struct lf_eval_report *out)
+{
+    if (out) {
+        *out = s->report;
+        out->score = s->report.rows > 0 ? s->sum / (double)s->report.rows : 0;
+        out->seconds = (double)(lf_clock_ns() - s->start_ns) * 1e-9;
+        out->confusion = s->confusion ? lf_confusion_json(s->confusion) : NULL;
+    }
+    lf_confusion_free(s->confusion);
+    s->confusion = NULL;
+}
+
+/* ---- By generation --------------------------------------------------------------------------- */
 
 static void no_memory(struct evaluation *e)
 {
@@ -71,17 +112,6 @@ static bool decode(struct evaluation *e, const int32_t *ids, int n)
     return lf_eval_cut(&e->completion, e->o->stop, e->o->n_stop);
 }
 
-static enum lf_err grade(struct evaluation *e, struct lf_eval_row *r)
-{
-    const struct lf_answer a = {r->completion, r->reference, lf_dataset_columns(e->d, r->row)};
-    enum lf_err rc = LF_OK;
-    if (r->finish != LF_FINISH_NONE)
-        rc = lf_metric_score(&r->score, e->o->metric, &a, &e->why);
-    if (rc == LF_OK && e->confusion)
-        rc = lf_confusion_add(e->confusion, &a, r->score, &e->why);
-    return rc == LF_OK ? rc : lf_fail_within(&e->why, rc, "row %lld", (long long)r->row + 1);
-}
-
 static void score_row(struct evaluation *e, int64_t i, const int32_t *ids, int n,
                       enum lf_finish finish)
 {
@@ -94,15 +124,8 @@ static void score_row(struct evaluation *e, int64_t i, const int32_t *ids, int n
                             .n_tokens = n,
                             .finish = finish};
     if (e->rc == LF_OK)
-        e->rc = grade(e, &r);
-    if (e->rc != LF_OK)
-        return;
-    e->sum += r.score;
-    e->report.rows++;
-    e->report.tokens += n;
-    e->report.unended += finish == LF_FINISH_LENGTH;
-    e->report.unfit += finish == LF_FINISH_NONE;
-    if (e->o->row)
+        e->rc = lf_eval_add(&e->sums, &r, lf_dataset_columns(e->d, i), &e->why);
+    if (e->rc == LF_OK && e->o->row)
         e->o->row(e->o->row_arg, &r);
 }
 
@@ -149,7 +172,6 @@ enum lf_err lf_evaluate(struct lf_gen *g, const struct lf_model *m, const struct
     struct evaluation e = {.m = m, .d = d, .o = o};
     if (!m->tokenizer)
         return lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: completions have no text");
-    uint64_t start_ns = lf_clock_ns();
     int64_t n_rows = lf_dataset_rows(d);
     if (o->rows_max > 0 && o->rows_max < n_rows)
         n_rows = o->rows_max;
@@ -157,24 +179,16 @@ enum lf_err lf_evaluate(struct lf_gen *g, const struct lf_model *m, const struct
     lf_buf_init(&e.reference, 0);
     e.rows = malloc((size_t)n_rows * sizeof *e.rows);
     struct lf_gen_request *requests = malloc((size_t)n_rows * sizeof *requests);
-    enum lf_err rc = lf_metric_ready(o->metric, diag);
+    enum lf_err rc = lf_eval_begin(&e.sums, o->metric, diag);
     if (rc == LF_OK && (!e.rows || !requests))
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for an evaluation");
-    if (rc == LF_OK && lf_metric_labels(o->metric))
-        rc = lf_confusion_new(&e.confusion, o->metric, diag);
     if (rc == LF_OK) {
         size_t n = make_requests(&e, requests, n_rows, lf_gen_context_max(g));
         rc = lf_gen_all(g, requests, n, o->n_stop > 0 ? enough : NULL, done, &e, diag);
     }
     if (rc == LF_OK && e.rc != LF_OK)
         rc = lf_fail(diag, e.rc, "%s", e.why.text);
-    if (rc == LF_OK) {
-        e.report.score = e.sum / (double)e.report.rows;
-        e.report.seconds = (double)(lf_clock_ns() - start_ns) * 1e-9;
-        e.report.confusion = e.confusion ? lf_confusion_json(e.confusion) : NULL;
-        *out = e.report;
-    }
-    lf_confusion_free(e.confusion);
+    lf_eval_end(&e.sums, rc == LF_OK ? out : NULL);
     free(e.rows);
     free(requests);
     lf_buf_free(&e.completion);

@@ -1,5 +1,5 @@
-/* Evaluation by generation: greedy completions of a dataset's prompts, scored against its
- * completions. One thread (the stream's). */
+/* Evaluation: greedy completions of a dataset's prompts, scored against its completions. One
+ * thread. */
 #ifndef LF_TRAINER_EVALUATE_H
 #define LF_TRAINER_EVALUATE_H
 
@@ -45,6 +45,23 @@ struct lf_eval_report {
 /* Cuts a completion at the first of the strings; white space at its start is not searched, since
  * what is scored is the first answer. False: none is in it. */
 bool lf_eval_cut(struct lf_buf *text, char *const *stop, int n_stop);
+
+/* An evaluation by whoever makes the completions: begin, add each row's, end. */
+struct lf_eval_sums {
+    const struct lf_metric *metric;
+    struct lf_confusion *confusion; /* or NULL */
+    struct lf_eval_report report;
+    double sum;
+    uint64_t start_ns;
+};
+/* The metric must be ready here (lf_metric_ready). Free with lf_eval_end, also after a failure. */
+enum lf_err lf_eval_begin(struct lf_eval_sums *s, const struct lf_metric *m, struct lf_diag *diag)
+    LF_MUST_CHECK;
+/* Scores the row (sets r->score; 0 where finish is NONE). columns: of its row, or NULL. */
+enum lf_err lf_eval_add(struct lf_eval_sums *s, struct lf_eval_row *r, const json_t *columns,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+/* out may be NULL. */
+void lf_eval_end(struct lf_eval_sums *s, struct lf_eval_report *out);
 
 /* d as loaded with keep_text (else completions are decoded from their ids). g has no live
  * sequence; m has a tokenizer. */

@@ -111,40 +111,30 @@ static enum lf_err collect(const struct exam *x, struct lf_generation *g, struct
 
 /* ---- All rows -------------------------------------------------------------------------------- */
 
-struct grades {
-    double sum;
-    struct lf_confusion *confusion; /* or NULL */
-};
-
 /* Adds the score of row i's completion; g NULL: its prompt did not fit. */
 static enum lf_err grade(const struct exam *x, int64_t i, struct lf_generation *g,
-                         struct grades *all, struct lf_diag *diag)
+                         struct lf_eval_sums *all, struct lf_diag *diag)
 {
     struct lf_buf text;
     const char *reference = lf_dataset_completion(x->rows, i);
-    double score = 0;
     lf_buf_init(&text, 0);
     enum lf_err rc = g ? collect(x, g, &text, diag) : LF_OK;
-    const struct lf_answer a = {text.data ? text.data : "", reference ? reference : "",
-                                lf_dataset_columns(x->rows, i)};
-    if (rc == LF_OK && g && reference)
-        rc = lf_metric_score(&score, x->metric, &a, diag);
-    if (rc == LF_OK && all->confusion)
-        rc = lf_confusion_add(all->confusion, &a, score, diag);
-    all->sum += score;
+    struct lf_eval_row r = {.row = i,
+                            .completion = text.data ? text.data : "",
+                            .reference = reference ? reference : "",
+                            .finish = g && reference ? LF_FINISH_EOS : LF_FINISH_NONE};
+    if (rc == LF_OK)
+        rc = lf_eval_add(all, &r, lf_dataset_columns(x->rows, i), diag);
     lf_buf_free(&text);
-    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "row %lld of eval.jsonl", (long long)i + 1);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "eval.jsonl");
 }
 
-static enum lf_err grade_all(const struct exam *x, const struct lf_pick *pick, struct grades *all,
-                             struct lf_diag *diag)
+static enum lf_err grade_all(const struct exam *x, const struct lf_pick *pick,
+                             struct lf_eval_sums *all, struct lf_diag *diag)
 {
     struct lf_generation *ahead[AT_ONCE] = {NULL};
     enum lf_err rc = LF_OK;
     int64_t asked = 0;
-    *all = (struct grades){0};
-    if (lf_metric_labels(x->metric))
-        rc = lf_confusion_new(&all->confusion, x->metric, diag);
     for (int64_t i = 0; i < x->n && rc == LF_OK; i++) {
         while (asked < x->n && asked < i + AT_ONCE && rc == LF_OK) {
             rc = ask(x, pick, asked, &ahead[asked % AT_ONCE], diag);
@@ -160,26 +150,32 @@ static enum lf_err grade_all(const struct exam *x, const struct lf_pick *pick, s
     return rc;
 }
 
+static json_t *stops(const struct exam *x)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < x->settings.n_stop; i++)
+        json_array_append_new(list, json_string(x->settings.stop[i]));
+    return list;
+}
+
 /* What metrics.json says of a version, or of the base: *out is yours. */
 static enum lf_err score_json(json_t **out, const struct exam *x, const struct lf_pick *pick,
                               const char *sha256, struct lf_diag *diag)
 {
-    struct grades all;
-    uint64_t start = lf_clock_ns();
-    enum lf_err rc = grade_all(x, pick, &all, diag);
-    if (rc == LF_OK) {
-        *out = json_pack("{s:s, s:f, s:I, s:i, s:s, s:f}", "metric", x->settings.metric, "score",
-                         all.sum / (double)x->n, "rows", (json_int_t)x->n, "max_tokens",
-                         x->settings.max_tokens, "sha256", sha256, "seconds",
-                         (double)(lf_clock_ns() - start) / 1e9);
-        json_t *confusion = all.confusion ? lf_confusion_json(all.confusion) : NULL;
-        if (confusion)
-            json_object_set_new(*out, "confusion", confusion);
-        if (!*out)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scores");
-    }
-    lf_confusion_free(all.confusion);
-    return rc;
+    struct lf_eval_sums all;
+    struct lf_eval_report r;
+    enum lf_err rc = lf_eval_begin(&all, x->metric, diag);
+    if (rc == LF_OK)
+        rc = grade_all(x, pick, &all, diag);
+    lf_eval_end(&all, rc == LF_OK ? &r : NULL);
+    if (rc != LF_OK)
+        return rc;
+    *out = json_pack("{s:s, s:f, s:I, s:i, s:o, s:s, s:f}", "metric", x->settings.metric, "score",
+                     r.score, "rows", (json_int_t)x->n, "max_tokens", x->settings.max_tokens,
+                     "stop", stops(x), "sha256", sha256, "seconds", r.seconds);
+    if (r.confusion)
+        json_object_set_new(*out, "confusion", r.confusion);
+    return *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scores");
 }
 
 /* What the report has under `key`, when it was of the same rows; yours, or NULL. */
@@ -189,10 +185,13 @@ static json_t *part_known(const struct exam *x, const json_t *report, const char
     json_t *part = json_object_get(report, key);
     const char *sha = json_string_value(json_object_get(part, "sha256"));
     const char *metric = json_string_value(json_object_get(part, "metric"));
+    json_t *stop = stops(x);
     bool same = sha && metric && strcmp(sha, sha256) == 0 &&
                 strcmp(metric, x->settings.metric) == 0 &&
+                json_equal(json_object_get(part, "stop"), stop) &&
                 json_integer_value(json_object_get(part, "rows")) == x->n &&
                 json_integer_value(json_object_get(part, "max_tokens")) == x->settings.max_tokens;
+    json_decref(stop);
     return same ? json_incref(part) : NULL;
 }
 
@@ -285,9 +284,7 @@ static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct
     rc = lf_registry_dir(j->d->registry, what->adapter_id, lf_file_disk_name(LF_FILE_EVAL), path,
                          diag);
     if (rc == LF_OK && x.metric && lf_file_exists(path)) {
-        rc = lf_metric_ready(x.metric, diag);
-        if (rc == LF_OK)
-            rc = lf_dataset_load(&x.rows, path, j->d->base->model, &x.settings, true, diag);
+        rc = lf_dataset_load(&x.rows, path, j->d->base->model, &x.settings, true, diag);
         if (rc == LF_OK) {
             int64_t n = lf_dataset_rows(x.rows), some = x.settings.eval_rows;
             x.n = some > 0 && some < n ? some : n;

@@ -1,6 +1,6 @@
 /* LIBS: lf_tools lf_core */
-/* Any bytes as a publisher's file: the first byte chooses the format, the rest is the text. Every row
- * is an object that can be written and read again. */
+/* Any bytes as a publisher's file: the first byte chooses the format, the rest is the text. Every
+ * row is an object that can be written and read again. */
 #include "tools/land/rows.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* LIBS: lf_tools lf_core */
-/* Any bytes as a task's file, JSON or the study's YAML: it is refused with a reason, or makes a task
- * whose members keep their promises. */
+/* Any bytes as a task's file, JSON or the study's YAML: it is refused with a reason, or makes a
+ * task whose members keep their promises. */
 #include "core/json.h"
 #include "tools/land/task_file.h"
 #include "trainer/metrics.h"

@@ -162,8 +162,9 @@ static void reads_the_studys_own_metadata(void **state)
     assert_int_equal(made.fidelity, LF_FIDELITY_EXACT);
     snprintf(path, sizeof path, "%s/test.jsonl", dir);
     char *text = read_text(path);
-    assert_string_equal(text, "{\"prompt\": \"Say whether the day is dry. An example: {'rain': 0}.\\n"
-                              "\\n### Day: snow\\n### Dry (1 or 0):\", \"completion\": \" 0\"}\n");
+    assert_string_equal(text,
+                        "{\"prompt\": \"Say whether the day is dry. An example: {'rain': 0}."
+                        "\\n\\n### Day: snow\\n### Dry (1 or 0):\", \"completion\": \" 0\"}\n");
     free(text);
     lf_task_close(t);
 }
