@@ -174,7 +174,8 @@ static enum lf_err start(struct box *b, const struct lf_sandbox_limits *limits,
     snprintf(processor, sizeof processor, "--cpu=%d", limits->seconds);
     const char *const argv[] = {
         "prlimit", memory, processor, "--fsize=0", "--core=0", "--nofile=64", "--",
-        "/usr/bin/bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop",
+        "/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
+        "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop",
         "ALL", "--uid", "65534", "--gid", "65534", "--clearenv", "--ro-bind", "/usr", "/usr",
         "--ro-bind-try", "/lib", "/lib", "--ro-bind-try", "/lib64", "/lib64", "--dev", "/dev",
         "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--seccomp", FILTER_FD, "--",

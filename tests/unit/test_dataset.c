@@ -271,6 +271,26 @@ static void long_rows_lose_the_prompt_from_the_left_then_the_end(void **state)
     lf_dataset_free(d);
 }
 
+static void other_members_stay_with_a_row_that_is_scored(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"prompt\": \"a\", \"completion\": \" b\", \"test\": \"t\", \"n\": [1]}\n"
+        "{\"prompt\": \"c\", \"completion\": \"\"}\n"
+        "{\"prompt\": \"e\", \"completion\": \" f\"}\n";
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    assert_int_equal(load(&d, text, &s, NULL), LF_OK);
+    const json_t *columns = lf_dataset_columns(d, 0);
+    assert_int_equal(json_object_size(columns), 2);
+    assert_string_equal(json_string_value(json_object_get(columns, "test")), "t");
+    assert_null(lf_dataset_columns(d, 1));
+    lf_dataset_free(d);
+    assert_int_equal(lf_dataset_load(&d, path, &model, &s, false, NULL), LF_OK);
+    assert_null(lf_dataset_columns(d, 0));
+    lf_dataset_free(d);
+}
+
 static void rows_with_nothing_to_learn_are_named(void **state)
 {
     (void)state;
@@ -416,6 +436,7 @@ int main(void)
         cmocka_unit_test(chat_templates_differ_in_how_a_turn_ends),
         cmocka_unit_test(ready_made_labels_stand_over_their_ids),
         cmocka_unit_test(long_rows_lose_the_prompt_from_the_left_then_the_end),
+        cmocka_unit_test(other_members_stay_with_a_row_that_is_scored),
         cmocka_unit_test(rows_with_nothing_to_learn_are_named),
         cmocka_unit_test(refuses_bad_lines_by_number),
         cmocka_unit_test(a_line_over_the_limit_is_refused),

@@ -154,11 +154,68 @@ static void a_prompt_that_does_not_fit_scores_zero(void **state)
     lf_dataset_free(d);
 }
 
+static void completions_end_at_a_stop_string(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+        bool met;
+    } cases[] = {
+        {" yes\nno", " yes", true},       {"\n\n yes\nno", "\n\n yes", true},
+        {"yes", "yes", false},            {"", "", false},
+        {"\n \n", "\n \n", false},       {"a END b\n", "a ", true},
+        {" END", " ", true},
+    };
+    char *stop[] = {"\n", "END"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lf_buf b;
+        lf_buf_init(&b, 0);
+        lf_buf_puts(&b, cases[i].text);
+        assert_int_equal(lf_eval_cut(&b, stop, 2), cases[i].met);
+        assert_string_equal(b.data, cases[i].want);
+        assert_int_equal(lf_eval_cut(&b, stop, 0), false);
+        lf_buf_free(&b);
+    }
+}
+
+/* The base's own words, cut at their first space but the leading one: fewer tokens are made. */
+static void generation_ends_with_them(void **state)
+{
+    (void)state;
+    struct said said = {.rows = 0};
+    struct lf_eval_report all, r;
+    struct lf_diag diag = {""};
+    char *stop[] = {" "};
+    struct lf_eval_options o = {
+        .metric = lf_metric_find("accuracy"), .slot = -1, .max_tokens = 16};
+    struct lf_dataset *d = rows_with(NULL, true);
+    assert_int_equal(lf_evaluate(gen, model, d, &o, &all, &diag), LF_OK);
+    o.stop = stop;
+    o.n_stop = 1;
+    o.row = listen;
+    o.row_arg = &said;
+    assert_int_equal(lf_evaluate(gen, model, d, &o, &r, &diag), LF_OK);
+    assert_true(r.tokens < all.tokens);
+    assert_true(r.unended <= all.unended);
+    for (int i = 0; i < N_ROWS; i++) {
+        const char *word = said.completion[i] + strspn(said.completion[i], " \n");
+        assert_null(strchr(word, ' '));
+        free(said.completion[i]);
+    }
+    /* One class, "nothing", and no completion that names it. */
+    assert_int_equal(json_array_size(json_object_get(r.confusion, "labels")), 1);
+    json_decref(all.confusion);
+    json_decref(r.confusion);
+    lf_dataset_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_base_says_scores_one),
         cmocka_unit_test(a_prompt_that_does_not_fit_scores_zero),
+        cmocka_unit_test(completions_end_at_a_stop_string),
+        cmocka_unit_test(generation_ends_with_them),
     };
     return cmocka_run_group_tests(tests, open_base, close_base);
 }

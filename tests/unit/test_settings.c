@@ -145,6 +145,29 @@ static void a_copy_owns_its_template(void **state)
     lf_train_settings_free(&copy);
 }
 
+static void stop_strings_are_one_or_a_list(void **state)
+{
+    (void)state;
+    struct lf_train_settings s, copy;
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    assert_int_equal(parse(&s, "{\"stop\": \"\\n\"}", NULL), LF_OK);
+    assert_int_equal(s.n_stop, 1);
+    lf_train_settings_free(&s);
+    assert_int_equal(parse(&s, "{\"stop\": [\"\\n\", \"a\\\"b\"]}", NULL), LF_OK);
+    assert_int_equal(lf_train_settings_copy(&copy, &s), LF_OK);
+    lf_train_settings_free(&s);
+    assert_int_equal(copy.n_stop, 2);
+    assert_string_equal(copy.stop[0], "\n");
+    assert_int_equal(lf_train_settings_print(&copy, &text), LF_OK);
+    lf_train_settings_free(&copy);
+    assert_int_equal(parse(&s, text.data, NULL), LF_OK);
+    assert_int_equal(s.n_stop, 2);
+    assert_string_equal(s.stop[1], "a\"b");
+    lf_train_settings_free(&s);
+    lf_buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +176,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_values_and_says_which),
         cmocka_unit_test(what_is_printed_parses_to_the_same),
         cmocka_unit_test(a_copy_owns_its_template),
+        cmocka_unit_test(stop_strings_are_one_or_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
