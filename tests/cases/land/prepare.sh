@@ -6,8 +6,8 @@ land() { "$BIN/lorafs" land "$@"; }
 [ "$(land tasks | wc -l)" = 31 ]
 [ "$(land tasks --json | "$python" -c 'import json, sys; print(len(json.load(sys.stdin)))')" = 31 ]
 land tasks viggo gsm8k | grep -q 'CC BY-SA 4.0'
-refuses land tasks vigo 2>"$WORK/why"
-grep -q 'did you mean "viggo"' "$WORK/why"
+refuses land tasks vigo
+grep -q 'did you mean "viggo"' "$WORK/refused"
 
 # One task, all of a folder, rows that were made before.
 land prepare viggo --data "$LF_SOURCE/tests/data/tasks/viggo/data" --out "$WORK/rows" | grep -q near
@@ -24,12 +24,12 @@ cmp "$WORK/rows/viggo/train.jsonl" "$WORK/again/viggo/train.jsonl"
 
 # What is missing is said, and where one gets it; nothing is left behind.
 mkdir "$WORK/empty"
-refuses land prepare gsm8k --data "$WORK/empty" --out "$WORK/none" 2>"$WORK/why"
-grep -q 'no train.jsonl.*github.com/openai' "$WORK/why"
+refuses land prepare gsm8k --data "$WORK/empty" --out "$WORK/none"
+grep -q 'no train.jsonl.*github.com/openai' "$WORK/refused"
 [ ! -e "$WORK/none/gsm8k" ]
-refuses land prepare --all --data "$WORK/empty" --out "$WORK/none" 2>"$WORK/why"
-refuses land prepare --data "$WORK/empty" --out "$WORK/none" 2>"$WORK/why"
-grep -q 'name the tasks' "$WORK/why"
+refuses land prepare --all --data "$WORK/empty" --out "$WORK/none"
+refuses land prepare --data "$WORK/empty" --out "$WORK/none"
+grep -q 'name the tasks' "$WORK/refused"
 
 # A newcomer's task: the one file that the manual shows, and what it trains on.
 sed -n '/^```json$/,/^```$/p' "$LF_SOURCE/docs/land.md" | sed '1d;/^```$/,$d' >"$WORK/weather.json"
