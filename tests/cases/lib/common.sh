@@ -157,9 +157,11 @@ stays() {
 
 # refuses COMMAND...: it must fail. (With `! COMMAND` bash goes on either way.)
 refuses() {
-    if "$@" 2>"$WORK/refused"; then
-        fail "'$*' went through"
-    fi
+    local status=0
+    "$@" 2>"$WORK/refused" || status=$?
+    [ $status != 0 ] || fail "'$*' went through"
+    [ $status -lt 128 ] && ! grep -E "$SUSPICIOUS" "$WORK/refused" >&2 ||
+        fail "'$*' did not refuse, it died: $status"
 }
 
 # refused_with TEXT: what the last `refuses` said.
@@ -167,7 +169,7 @@ refused_with() { grep -q "$1" "$WORK/refused" || fail "refused with: $(cat "$WOR
 
 # ---- The end ------------------------------------------------------------------------------------
 
-# What a log must not say, whatever the exit status was.
+# What a log, or a refusal, must not say, whatever the exit status was.
 SUSPICIOUS='Sanitizer|runtime error|broken invariant|Segmentation|Aborted|core dumped|double free'
 SUSPICIOUS="$SUSPICIOUS|corrupt|fuse: writing device"
 
