@@ -241,8 +241,8 @@ int lf_cmd_eval(int argc, char **argv)
     const struct lf_option options[] = {
         {"base", 'b', LF_OPT_STR, "DIR", &order.o.base,
          "a base model, to do it here: a checkpoint directory; without it, a daemon does it"},
-        {"adapter", 'a', LF_OPT_STR, "DIR|NAME", &order.adapter,
-         "a PEFT adapter, or the name of a daemon's; without it, the base"},
+        {"adapter", 'a', LF_OPT_STR, "ADAPTER", &order.adapter,
+         "the directory of a PEFT adapter, or the name of a daemon's; without it, the base"},
         {"dataset", 'i', LF_OPT_STR, "FILE", &order.dataset, "JSON lines, as for training",
          .required = true},
         {"metric", 'm', LF_OPT_STR, "NAME", &order.metric,
@@ -266,7 +266,7 @@ int lf_cmd_eval(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs eval", "[--base DIR] [--adapter DIR|NAME] --dataset FILE [--metric NAME]",
+        "lorafs eval", "[--base DIR] [--adapter ADAPTER] --dataset FILE",
         "Completes the prompts of a data set greedily and scores the completions against the data "
         "set's. With --base it is done here; without, by a daemon, and --adapter is one of its "
         "adapters.",

@@ -25,6 +25,8 @@ _lorafs()
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
     elif [[ $command == status || $command == rm ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(lorafs ls 2>/dev/null)" -- "$word")
+    elif [[ $command == 'land tasks' || $command == 'land prepare' ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -W "$(lorafs land tasks 2>/dev/null | cut -d ' ' -f 1)" -- "$word")
     elif [[ $command == bench && $COMP_CWORD -eq 2 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "decode prefill train" -- "$word")
     else

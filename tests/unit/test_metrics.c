@@ -119,6 +119,35 @@ static void scores_whole_answers(void **state)
     }
 }
 
+/* A model that never ends: a megabyte of words costs no more than the first of them. */
+static void huge_completions_are_scored(void **state)
+{
+    (void)state;
+    const size_t n = 1 << 20;
+    char *words = malloc(n + 1), *one = malloc(n + 1);
+    assert_non_null(words);
+    assert_non_null(one);
+    for (size_t i = 0; i < n; i++)
+        words[i] = i % 2 ? ' ' : (char)('a' + i / 2 % 26);
+    memset(one, '7', n);
+    words[n] = one[n] = '\0';
+    for (const char *p = lf_metric_names(); *p;) {
+        char name[64];
+        size_t len = strcspn(p, ",");
+        snprintf(name, sizeof name, "%.*s", (int)len, p);
+        p += len + strspn(p + len, ", ");
+        const struct lf_answer answers[] = {{words, "a b c", NULL}, {one, "7", NULL}};
+        for (size_t i = 0; i < 2 && strcmp(name, "humaneval") != 0; i++) {
+            double score = -1;
+            assert_int_equal(
+                lf_metric_score(&score, lf_metric_find(name), &answers[i], NULL), LF_OK);
+            assert_true(score >= 0 && score <= 1);
+        }
+    }
+    free(words);
+    free(one);
+}
+
 static void every_listed_name_is_found(void **state)
 {
     (void)state;
@@ -173,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_whole_answers),
+        cmocka_unit_test(huge_completions_are_scored),
         cmocka_unit_test(every_listed_name_is_found),
         cmocka_unit_test(draws_any_number_of_points),
     };
