@@ -8,12 +8,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Appends ", 123"; printf would take longer than the tokenizer. */
+static void put_id(struct lf_buf *out, int32_t id)
+{
+    char digits[16], *p = digits + sizeof digits;
+    for (uint32_t rest = (uint32_t)id; p == digits + sizeof digits || rest > 0; rest /= 10)
+        *--p = (char)('0' + rest % 10);
+    *--p = ' ';
+    *--p = ',';
+    lf_buf_append(out, p, (size_t)(digits + sizeof digits - p));
+}
+
 /* "key": [1, 2, 3],  */
 static enum lf_err put_ids(struct lf_buf *out, const char *key, const struct lf_ids *ids)
 {
     lf_buf_printf(out, "\"%s\": [", key);
-    for (size_t i = 0; i < ids->n; i++)
-        lf_buf_printf(out, "%s%d", i ? ", " : "", ids->ids[i]);
+    if (ids->n > 0)
+        lf_buf_printf(out, "%d", ids->ids[0]);
+    for (size_t i = 1; i < ids->n; i++)
+        put_id(out, ids->ids[i]);
     return lf_buf_puts(out, "], ");
 }
 
