@@ -20,6 +20,7 @@ int lf_cmd_tokenize(int argc, char **argv);
 int lf_cmd_generate(int argc, char **argv);
 int lf_cmd_quantize(int argc, char **argv);
 int lf_cmd_bench(int argc, char **argv);
+int lf_cmd_import(int argc, char **argv);
 int lf_cmd_pull(int argc, char **argv);
 int lf_cmd_land(int argc, char **argv);
 

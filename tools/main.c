@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"tokenize", lf_cmd_tokenize, "text to token ids and back"},
     {"logits", lf_cmd_logits, "write a base model's logits of given ids"},
     {"bench", lf_cmd_bench, "measure decoding, prefill and training against the device"},
+    {"import", lf_cmd_import, "make a checkpoint of a GGUF file"},
     {"pull", lf_cmd_pull, "fetch a checkpoint from a hub"},
     {"land", lf_cmd_land, "the study LoRA Land: its tasks, their rows"},
 };

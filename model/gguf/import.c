@@ -1,0 +1,70 @@
+/* A GGUF file into a checkpoint's directory. */
+#include "model/gguf.h"
+
+#include "core/limits.h"
+#include "model/gguf/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum lf_err write_config(const json_t *j, const char *path, struct lf_diag *diag)
+{
+    char *text = json_dumps(j, JSON_INDENT(2));
+    enum lf_err rc = text ? lf_file_write(path, text, strlen(text), diag)
+                          : lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
+    free(text);
+    return rc;
+}
+
+/* Weights first, config.json last: a directory with a config.json is complete. */
+static enum lf_err import(const struct lf_gguf *g, const char *dir, enum lf_dtype dtype,
+                          void (*progress)(void *arg, double fraction, const char *what),
+                          void *arg, struct lf_diag *diag)
+{
+    char config[LF_PATH_MAX], weights[LF_PATH_MAX];
+    struct lf_config c;
+    json_t *j;
+    snprintf(config, sizeof config, "%s/config.json", dir);
+    snprintf(weights, sizeof weights, "%s/model.safetensors", dir);
+    enum lf_err rc = lf_gguf_config(&j, g, dtype == LF_F32 ? "float32" : "bfloat16", diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_config_parse(&c, j, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_make(dir, diag);
+    if (rc == LF_OK)
+        rc = lf_gguf_weights(g, &c, weights, dtype, progress, arg, diag);
+    if (rc == LF_OK)
+        rc = lf_gguf_tokenizer(g, dir, diag);
+    if (rc == LF_OK)
+        rc = write_config(j, config, diag);
+    json_decref(j);
+    return rc;
+}
+
+enum lf_err lf_gguf_import(const char *path, const char *dir, enum lf_dtype dtype,
+                           void (*progress)(void *arg, double fraction, const char *what),
+                           void *progress_arg, struct lf_diag *diag)
+{
+    char config[LF_PATH_MAX];
+    struct lf_map map;
+    struct lf_gguf g;
+    if (strlen(dir) + 64 > sizeof config)
+        return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
+    snprintf(config, sizeof config, "%s/config.json", dir);
+    if (lf_file_exists(config))
+        return lf_fail(diag, LF_E_EXISTS, "%s: there is a checkpoint already", dir);
+    enum lf_err rc = lf_file_map(&map, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_gguf_parse(&g, map.data, map.bytes, diag);
+    if (rc == LF_OK) {
+        rc = import(&g, dir, dtype, progress, progress_arg, diag);
+        lf_gguf_free(&g);
+    }
+    lf_file_unmap(&map);
+    if (rc == LF_OK && progress)
+        progress(progress_arg, 1.0, "imported");
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
+}
