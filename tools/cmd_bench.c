@@ -197,7 +197,7 @@ int lf_cmd_bench(int argc, char **argv)
         {"warmup", 0, LF_OPT_INT, "N", &ask.warmup, "batches before the clock", .hi = 1e6},
         {"iters", 0, LF_OPT_INT, "N", &ask.iters, "batches timed; their median counts", .lo = 1,
          .hi = 1e6},
-        {"text", 0, LF_OPT_STR, "FILE", &ask.text, "what to tokenize"},
+        {"text", 0, LF_OPT_STR, "FILE", &ask.text, "of tokenize: what to tokenize"},
         {"json", 0, LF_OPT_FLAG, NULL, &ask.json, "a JSON object a case, one a line"},
         LF_OFFLINE_OPTION_QUANT(ask.o),
         LF_OFFLINE_OPTIONS_DEVICE(ask.o),
