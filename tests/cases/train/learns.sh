@@ -11,7 +11,7 @@ printf '{"steps": 30, "learning_rate": 0.003, "metric": "exact_match", "max_toke
     >"$WORK/config"
 score() {
     "$lorafs" eval --base "$BASE" --device cpu --dataset "$WORK/rows" --config "$WORK/config" \
-        --json "$@" | sed 's/.*"score": \([0-9.]*\).*/\1/'
+        --json "$@" | sed -n 's/.*"score": \([0-9.]*\).*/\1/p'
 }
 "$lorafs" train --base "$BASE" --device cpu --dataset "$WORK/rows" --eval "$WORK/rows" \
     --config "$WORK/config" --out "$WORK/adapter" --log "$WORK/log" --curve "$WORK/curve.svg" \
