@@ -148,6 +148,7 @@ struct lf_weight_rows lf_weight_view(const struct lf_weight *w, size_t n0, size_
 #ifdef __AVX2__
 
 #define GEMV_ROWS 4
+#define AHEAD 2048 /* bytes that are asked for early: the hardware stops at the end of a page */
 #define GEMV_STEP 64  /* elements that one scale covers at least, but for blocks of 32 */
 
 struct gemv {
@@ -177,6 +178,7 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
     __m256 sums[GEMV_ROWS * LF_GEMV_TOKENS];
     for (size_t i = 0; i < rows * T; i++)
         sums[i] = _mm256_setzero_ps();
+    size_t ahead = rows * K / 2 > AHEAD ? rows * K / 2 : AHEAD;
     const uint8_t *codes[GEMV_ROWS];
     for (size_t r = 0; r < rows; r++)
         codes[r] = (const uint8_t *)g->w->data + (g->n + r) * (K / 2);
@@ -201,6 +203,7 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
             __m256 scale = _mm256_set1_ps(scale_at(&s, (g->n + r) * K + k));
             for (size_t t = 0; t < T; t++)
                 sums[r * T + t] = _mm256_fmadd_ps(part[r * T + t], scale, sums[r * T + t]);
+            __builtin_prefetch(codes[r] + ahead);
             codes[r] += step / 2;
         }
     }
@@ -210,12 +213,15 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
 LF_INLINE void bf16_rows(const struct gemv *g, const size_t rows, const size_t T)
 {
     size_t K = (size_t)g->w->K;
+    size_t ahead = rows * K > AHEAD / 2 ? rows * K : AHEAD / 2;
     __m256 sums[GEMV_ROWS * LF_GEMV_TOKENS];
     for (size_t i = 0; i < rows * T; i++)
         sums[i] = _mm256_setzero_ps();
     for (size_t k = 0; k < K; k += 8)
         for (size_t r = 0; r < rows; r++) {
             const uint16_t *at = (const uint16_t *)g->w->data + (g->n + r) * K + k;
+            if (k % 32 == 0)
+                __builtin_prefetch(at + ahead);
             __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at));
             __m256 v = _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
             for (size_t t = 0; t < T; t++)
