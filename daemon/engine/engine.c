@@ -300,7 +300,7 @@ void lf_engine_free(struct lf_engine *e)
 enum lf_engine_state lf_engine_state(struct lf_engine *e)
 {
     pthread_mutex_lock(&e->lock);
-    enum lf_engine_state s = e->state;
+    enum lf_engine_state s = e->stopping ? LF_ENGINE_STOPPED : e->state;
     pthread_mutex_unlock(&e->lock);
     return s;
 }

@@ -30,7 +30,7 @@ enum lf_engine_state {
     LF_ENGINE_LOADING, /* the model is being opened, at first or again */
     LF_ENGINE_READY,
     LF_ENGINE_FAILED,  /* it could not be opened: lf_engine_why; it will not try again */
-    LF_ENGINE_STOPPED
+    LF_ENGINE_STOPPED  /* or about to: lf_engine_stop was called */
 };
 
 /* o, counters and cache_dir (where quantised weights are kept) are borrowed and must outlive it.

@@ -15,18 +15,29 @@
 
 #define AT_ONCE 128        /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
+#define TRIES_MAX 3         /* of one exam, when the device is lost under it */
 
-void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
+static void queue(struct lf_jobs *j, uint64_t adapter_id, int32_t version, int tries)
 {
     struct lf_exam *x = calloc(1, sizeof *x);
     if (!x)
         return;
-    *x = (struct lf_exam){NULL, adapter_id, version};
+    *x = (struct lf_exam){NULL, adapter_id, version, tries};
     pthread_mutex_lock(&j->lock);
     *j->exams_end = x;
     j->exams_end = &x->next;
     pthread_cond_signal(&j->asked);
     pthread_mutex_unlock(&j->lock);
+}
+
+void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
+{
+    queue(j, adapter_id, version, 0);
+}
+
+static void ask_again(struct lf_jobs *j, const struct lf_exam *x)
+{
+    queue(j, x->adapter_id, x->version, x->tries + 1);
 }
 
 static bool closing(struct lf_jobs *j)
@@ -307,10 +318,24 @@ static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struc
     lf_registry_log(j->d->registry, x->adapter_id,
                     json_pack("{s:s, s:i, s:s}", "event", "not scored", "version",
                               (int)x->version, "reason", diag->text));
+    if (x->version == 0)
+        return;
     json_t *part = json_pack("{s:{s:s}}", "eval", "reason", diag->text);
-    if (x->version > 0 && part &&
-        lf_report_eval(j, x->adapter_id, x->version, part, NULL) != LF_OK)
+    if (part && lf_report_eval(j, x->adapter_id, x->version, part, NULL) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "metrics.json does not say so");
+}
+
+/* An exam that was not passed. When the daemon is stopping its next start takes it up again; when
+ * the device was lost it is tried again once that is back. */
+static void not_scored(struct lf_jobs *j, const struct lf_exam *x, enum lf_err rc,
+                       const struct lf_diag *diag)
+{
+    if (closing(j) || lf_engine_state(j->d->engine) == LF_ENGINE_STOPPED)
+        return;
+    if (rc == LF_E_DEVICE_LOST && x->tries + 1 < TRIES_MAX)
+        ask_again(j, x);
+    else
+        tell_failure(j, x, diag);
 }
 
 /* ---- Which ----------------------------------------------------------------------------------- */
@@ -380,8 +405,9 @@ void *lf_examiner_main(void *arg)
         pthread_mutex_unlock(&j->lock);
         if (!x)
             return NULL;
-        if (examine(j, x, &diag) != LF_OK && !closing(j))
-            tell_failure(j, x, &diag); /* else the next start takes it up again */
+        enum lf_err rc = examine(j, x, &diag);
+        if (rc != LF_OK)
+            not_scored(j, x, rc, &diag);
         free(x);
     }
 }

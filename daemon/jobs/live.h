@@ -62,7 +62,8 @@ struct lf_note {
 struct lf_exam {
     struct lf_exam *next;
     uint64_t adapter_id;
-    int32_t version;
+    int32_t version; /* 0: the base alone */
+    int tries;       /* before this one */
 };
 
 struct lf_jobs {

@@ -58,3 +58,21 @@ done
 grep -q nobody "$WORK/why" || fail "$(cat "$WORK/why")"
 "$BIN/lorafs" eval --url "$URL" -a task -i "$WORK/eval.jsonl" -m bleu 2>"$WORK/why" && fail "bleu"
 grep -q rouge_l "$WORK/why"
+
+# Completions that are programs are run, or it is said why they are not.
+has_score_or_reason() {
+    curl -sS "$URL/v1/adapters/code/files/metrics.json" >"$WORK/code"
+    { member eval score <"$WORK/code" || member eval reason <"$WORK/code"; } >/dev/null 2>&1
+}
+call POST /v1/adapters -d '{"name": "code", "config": {"rank": 4, "steps": 2, "batch_size": 2,
+    "max_length": 64, "max_tokens": 8, "metric": "humaneval"}}' >/dev/null
+printf '%s\n' '{"prompt": "Double x.", "completion": " return 2 * x", "entry_point": "double",
+    "raw_prompt": "def double(x):\n", "test": "def check(f):\n    assert f(2) == 4\n"}' |
+    tr -d '\n' >"$WORK/code.jsonl"
+echo >>"$WORK/code.jsonl"
+put code eval.jsonl "$WORK/code.jsonl" >/dev/null
+put code dataset.jsonl "$WORK/train.jsonl" '?train=1' >/dev/null
+wait_until 60 has_score_or_reason || fail "no score and no reason: $(cat "$WORK/code")"
+if [ -x /usr/bin/bwrap ] && bwrap --unshare-user --ro-bind / / true 2>/dev/null; then
+    [ "$(member eval score <"$WORK/code")" = 0.0 ] || fail "$(cat "$WORK/code")"
+fi
