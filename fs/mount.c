@@ -225,6 +225,7 @@ static void wind_up(struct loop *l)
         lf_op_abandon(TAILQ_FIRST(&fs->ops));
 }
 
+/* Before there is a mount, so that no signal leaves it behind. */
 static int open_signals(void)
 {
     sigset_t set;
@@ -238,15 +239,14 @@ static int open_signals(void)
 }
 
 /* In the process that stays. */
-static enum lf_err run_mounted(struct lf_fs *fs, struct lf_diag *diag)
+static enum lf_err run_mounted(struct lf_fs *fs, int signals, struct lf_diag *diag)
 {
-    struct loop l = {.fs = fs, .signals = open_signals()};
+    struct loop l = {.fs = fs, .signals = signals};
     int fd = fuse_session_fd(fs->session);
-    if (l.signals < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
-        return lf_fail_errno(diag, errno, "signals");
+    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+        return lf_fail_errno(diag, errno, "the kernel's side");
     serve(&l);
     wind_up(&l);
-    close(l.signals);
     free(l.buf.mem);
     return LF_OK;
 }
@@ -282,14 +282,19 @@ static enum lf_err mount_and_run(struct lf_fs *fs, const struct lf_mount_options
     fuse_opt_free_args(&args);
     if (!fs->session)
         return lf_fail(diag, rc == LF_OK ? LF_E_INVALID : rc, "a mount option is not known");
-    if (fuse_session_mount(fs->session, dir) != 0) {
-        fuse_session_destroy(fs->session);
-        return lf_fail(diag, LF_E_IO, "cannot mount on %s", dir);
+    int signals = open_signals();
+    if (signals < 0)
+        rc = lf_fail_errno(diag, errno, "signals");
+    if (rc == LF_OK && fuse_session_mount(fs->session, dir) != 0)
+        rc = lf_fail(diag, LF_E_IO, "cannot mount on %s", dir);
+    if (rc == LF_OK) {
+        rc = go_background(o, diag);
+        if (rc == LF_OK)
+            rc = run_mounted(fs, signals, diag);
+        fuse_session_unmount(fs->session);
     }
-    rc = go_background(o, diag);
-    if (rc == LF_OK)
-        rc = run_mounted(fs, diag);
-    fuse_session_unmount(fs->session);
+    if (signals >= 0)
+        close(signals);
     fuse_session_destroy(fs->session);
     return rc;
 }

@@ -1,7 +1,6 @@
 # Mounting: in the background, read-only, over a dead mount, never over a living one; unmounting.
 . "$TEST_LIB/common.sh"
 start_daemon
-mkdir -p "$MNT"
 lorafs=$BIN/lorafs
 
 "$lorafs" mount --log "$WORK/background.log" "unix:$SOCK" "$MNT"
@@ -26,6 +25,7 @@ refused_with 'Read-only'
 
 start_mount
 end_process "$MOUNT"
+MOUNT=
 refuses ls "$MNT"
 refused_with 'not connected'
 start_mount

@@ -91,7 +91,6 @@ is_mounted() { mountpoint -q "$MNT" && head -c 1 "$MNT/README"; }
 # start_mount [OPTION...]
 start_mount() {
     [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "there is no /dev/fuse for us"
-    mkdir -p "$MNT"
     "$BIN/lorafs" mount --foreground "$@" "unix:$SOCK" "$MNT" 2>>"$WORK/mount.log" 3>&- &
     MOUNT=$!
     wait_until 60 is_mounted || fail "nothing is mounted"
@@ -198,4 +197,5 @@ finish() {
 trap finish EXIT
 trap 'say "line $LINENO: $BASH_COMMAND"' ERR
 
+mkdir "$MNT"
 touch "$WORK/daemon.log" "$WORK/mount.log"
