@@ -60,17 +60,24 @@ uint16_t lf_f32_to_f16(float x)
     return (uint16_t)(sign | ((rest - ((127u - 15u) << 23) + 0xFFFu + odd) >> 13));
 }
 
+/* Of an array that may stand at any address, as in files. */
+static uint16_t half_at(const void *src, size_t i)
+{
+    uint16_t h;
+    memcpy(&h, (const char *)src + i * sizeof h, sizeof h);
+    return h;
+}
+
 void lf_to_f32(float *dst, const void *src, enum lf_dtype t, size_t n)
 {
-    const uint16_t *h = src;
     if (t == LF_F32)
         memcpy(dst, src, n * sizeof *dst);
     else if (t == LF_BF16)
         for (size_t i = 0; i < n; i++)
-            dst[i] = lf_bf16_to_f32(h[i]);
+            dst[i] = lf_bf16_to_f32(half_at(src, i));
     else if (t == LF_F16)
         for (size_t i = 0; i < n; i++)
-            dst[i] = lf_f16_to_f32(h[i]);
+            dst[i] = lf_f16_to_f32(half_at(src, i));
     else
         lf_assert(!"a floating dtype");
 }
