@@ -1,5 +1,6 @@
 /* The thread pool: workers sleep on a condition; a run bumps the generation. */
 #include "core/pool.h"
+#include "core/clock.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -8,7 +9,10 @@
 #include <stdlib.h>
 
 #define POOL_THREADS_MAX 256
-#define POOL_SPINS 2000 /* ~10 us: decode's loops follow each other closer than a wake-up takes */
+/* How long a thread looks on before it sleeps or gives its turn away: decode's loops follow each
+ * other within that, and waking a core that a hypervisor has put to sleep takes as long. */
+#define POOL_WATCH_NS 50000
+#define POOL_TURNS 16 /* looks between two looks at the clock */
 
 struct pool_worker {
     struct lf_pool *pool;
@@ -41,12 +45,25 @@ static void pool_part(struct lf_pool *p, int worker)
         p->fn(p->arg, begin, end, worker);
 }
 
+/* A turn of waiting: a core that shares its units with another leaves them to it. */
+static inline void relax(void)
+{
+#if defined __x86_64__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Waits for a generation other than `seen`; false when the pool stops. */
 static bool pool_wait(struct lf_pool *p, unsigned seen)
 {
-    for (int i = 0; i < POOL_SPINS; i++)
-        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen)
+    uint64_t start = lf_clock_ns();
+    for (unsigned i = 1; atomic_load_explicit(&p->generation, memory_order_acquire) == seen; i++) {
+        if (i % POOL_TURNS == 0 && lf_clock_ns() - start > POOL_WATCH_NS)
             break;
+        relax();
+    }
     pthread_mutex_lock(&p->lock);
     while (!p->stop && atomic_load(&p->generation) == seen)
         pthread_cond_wait(&p->wake, &p->lock);
@@ -122,6 +139,20 @@ void lf_pool_free(struct lf_pool *p)
     free(p);
 }
 
+/* Until the workers have done their parts; to who needs the core where that takes long. */
+static void pool_join(struct lf_pool *p)
+{
+    uint64_t start = lf_clock_ns();
+    bool late = false;
+    for (unsigned i = 1; atomic_load_explicit(&p->unfinished, memory_order_acquire) > 0; i++) {
+        late = late || (i % POOL_TURNS == 0 && lf_clock_ns() - start > POOL_WATCH_NS);
+        if (late)
+            sched_yield();
+        else
+            relax();
+    }
+}
+
 int lf_pool_threads(const struct lf_pool *p)
 {
     return p ? p->n_threads : 1;
@@ -149,6 +180,5 @@ void lf_pool_run(struct lf_pool *p, size_t n, size_t grain, lf_pool_fn fn, void 
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     pool_part(p, 0);
-    while (atomic_load_explicit(&p->unfinished, memory_order_acquire) > 0)
-        sched_yield();
+    pool_join(p);
 }
