@@ -86,7 +86,8 @@ extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
     void lf_##b##_cross_entropy(struct lf_stream *s, const struct lf_cross_entropy_args *a);       \
     void lf_##b##_sample(struct lf_stream *s, const struct lf_sample_args *a);                     \
     void lf_##b##_sumsq(struct lf_stream *s, const struct lf_sumsq_args *a, int n);                \
-    void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n)
+    void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n);                  \
+    void lf_##b##_nf4(struct lf_stream *s, const struct lf_nf4_args *a)
 
 LF_DECLARE_OPS(ref);
 LF_DECLARE_OPS(cuda);

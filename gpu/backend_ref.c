@@ -26,6 +26,7 @@ static const struct lf_ops ref_ops = {
     .sample = lf_ref_sample,
     .sumsq = lf_ref_sumsq,
     .adam = lf_ref_adam,
+    .nf4 = lf_ref_nf4,
 };
 
 static enum lf_err ref_open(struct lf_device *dev, const struct lf_device_options *options,

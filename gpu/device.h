@@ -10,7 +10,8 @@
  * Work is put on a stream in order. On ref and cpu it is done when the call returns; on cuda when
  * lf_stream_wait returns. One thread at a time uses a stream; the device's memory calls may be
  * made from any thread. Device faults are sticky: operations after one do nothing, and the next
- * lf_stream_wait answers LF_E_DEVICE_LOST, after which the device can only be closed.
+ * lf_stream_wait answers LF_E_DEVICE_LOST, after which the device can only be closed. Closing a
+ * lost cuda device resets the card for this process; no other handle to the card may be open then.
  *
  * Knows nothing of models, files or HTTP.
  */
@@ -40,6 +41,12 @@ struct lf_device {
     void *impl;               /* the backend's own */
 };
 
+/* Device memory is host memory: what is there can be read and written in place. */
+static inline bool lf_device_on_host(const struct lf_device *dev)
+{
+    return dev->kind != LF_DEVICE_CUDA;
+}
+
 /* An ordered queue of work with its own scratch memory. */
 struct lf_stream {
     struct lf_device *dev;
@@ -50,13 +57,14 @@ struct lf_stream {
 struct lf_device_options {
     int threads;         /* cpu: 0 = one a core */
     int index;           /* cuda: which card */
-    size_t memory_bytes; /* ceiling for lf_device_alloc; 0 = all there is */
+    size_t memory_bytes; /* ceiling for what this device allocates; 0 = all there is. The driver's
+                            own part, some 500 MB of a card, comes on top */
 };
 
 struct lf_device_info {
     char name[128];          /* "NVIDIA H200", "cpu (2 threads, AVX2)" */
-    size_t memory_total;     /* bytes; host memory on ref and cpu */
-    size_t memory_free;
+    size_t memory_total;     /* bytes; host memory on ref and cpu; no more than the ceiling */
+    size_t memory_free;      /* what lf_device_alloc may still have */
     size_t memory_used;      /* by this program through lf_device_alloc */
     size_t memory_peak;
     int compute_major, compute_minor; /* cuda, else 0 */

@@ -3,6 +3,7 @@
 #include "gpu/nf4.h"
 
 #include <math.h>
+#include <string.h>
 
 const float lf_nf4_code[16] = {
     -1.0f,
@@ -73,23 +74,11 @@ const float lf_dynamic_map[256] = {
     0.9085938f, 0.92265624f, 0.93671876f, 0.9507812f, 0.96484375f, 0.9789063f, 0.99296874f, 1.0f,
 };
 
-/* Code i + 1 exactly when x > threshold i: the midpoints of neighbouring codes, to the last digit
- * as bitsandbytes writes them. */
-static const float nf4_thresholds[15] = {
+const float lf_nf4_thresholds[15] = {
     -0.8480964004993439f,   -0.6106329262256622f, -0.4599952697753906f, -0.33967943489551544f,
     -0.23460740596055984f,  -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f,
     0.1202552504837513f,    0.2035212516784668f,  0.2920137718319893f,  0.3893125355243683f,
     0.5016634166240692f,    0.6427869200706482f,  0.8614784181118011f,
-};
-
-#define NF4_ZERO 7 /* the code of 0.0 */
-
-struct quantizer {
-    uint8_t *codes, *absmax_q;
-    float *absmax, *absmax2;
-    const float *x;
-    size_t n, n_blocks;
-    float offset;
 };
 
 static float largest_magnitude(const float *x, size_t n)
@@ -100,32 +89,27 @@ static float largest_magnitude(const float *x, size_t n)
     return max;
 }
 
-/* Codes of one block of n <= LF_NF4_BLOCK values, n even. */
-static void block_codes(uint8_t *codes, const float *x, size_t n, float absmax)
+float lf_nf4_quantize_block(uint8_t *codes, const float *x, size_t n)
 {
+    float absmax = largest_magnitude(x, n), inverse = 1.0f / absmax;
     uint8_t c[LF_NF4_BLOCK] = {0};
-    float inverse = 1.0f / absmax;
-    for (size_t t = 0; t < 15; t++)
-        for (size_t i = 0; i < n; i++)
-            c[i] += x[i] * inverse > nf4_thresholds[t];
+    for (size_t i = 0; i < n; i++)
+        for (size_t t = 0; t < 15; t++)
+            c[i] += x[i] * inverse > lf_nf4_thresholds[t];
     if (!isfinite(inverse)) /* an all-zero block; bitsandbytes makes -1 of its 0 * (1/0) */
-        for (size_t i = 0; i < n; i++)
-            c[i] = NF4_ZERO;
+        memset(c, LF_NF4_ZERO, n);
     for (size_t i = 0; i < n; i += 2)
         codes[i / 2] = (uint8_t)(c[i] << 4 | c[i + 1]);
+    return absmax;
 }
 
-static void quantize_blocks(void *arg, size_t begin, size_t end, int worker)
-{
-    struct quantizer *q = arg;
-    (void)worker;
-    for (size_t b = begin; b < end; b++) {
-        size_t at = b * LF_NF4_BLOCK;
-        size_t n = q->n - at < LF_NF4_BLOCK ? q->n - at : LF_NF4_BLOCK;
-        q->absmax[b] = largest_magnitude(q->x + at, n);
-        block_codes(q->codes + at / 2, q->x + at, n, q->absmax[b]);
-    }
-}
+struct scales {
+    uint8_t *absmax_q;
+    float *absmax2;
+    const float *absmax;
+    size_t n;
+    float offset;
+};
 
 /* The dynamic map's entry nearest to x in [-1, 1]. A midpoint goes to the entry at which the
  * search ends, as it does in bitsandbytes. */
@@ -149,11 +133,11 @@ static uint8_t dynamic_code(float x)
 
 static void quantize_scales(void *arg, size_t begin, size_t end, int worker)
 {
-    struct quantizer *q = arg;
+    struct scales *q = arg;
     (void)worker;
     for (size_t b = begin; b < end; b++) {
         size_t at = b * LF_NF4_BLOCK2;
-        size_t n = q->n_blocks - at < LF_NF4_BLOCK2 ? q->n_blocks - at : LF_NF4_BLOCK2;
+        size_t n = q->n - at < LF_NF4_BLOCK2 ? q->n - at : LF_NF4_BLOCK2;
         float x[LF_NF4_BLOCK2];
         for (size_t i = 0; i < n; i++)
             x[i] = q->absmax[at + i] - q->offset;
@@ -174,26 +158,11 @@ static float mean_scale(const float *absmax, size_t n)
     return (float)sum * (float)(1.0 / (double)n);
 }
 
-void lf_nf4_quantize(uint8_t *codes, uint8_t *absmax_q, float *absmax2, float *offset,
-                     float *scratch_absmax, const float *x, size_t n, struct lf_pool *pool)
+void lf_nf4_quantize_scales(uint8_t *absmax_q, float *absmax2, float *offset, const float *absmax,
+                            size_t n, struct lf_pool *pool)
 {
-    struct quantizer q = {
-        .codes = codes,
-        .absmax_q = absmax_q,
-        .absmax = scratch_absmax,
-        .absmax2 = absmax2,
-        .x = x,
-        .n = n,
-        .n_blocks = (n + LF_NF4_BLOCK - 1) / LF_NF4_BLOCK,
-    };
-    lf_assert(n % 2 == 0);
-    if (n == 0) {
-        *offset = 0;
-        return;
-    }
-    lf_pool_run(pool, q.n_blocks, LF_NF4_BLOCK2, quantize_blocks, &q);
-    q.offset = mean_scale(q.absmax, q.n_blocks);
-    lf_pool_run(pool, (q.n_blocks + LF_NF4_BLOCK2 - 1) / LF_NF4_BLOCK2, 1, quantize_scales, &q);
+    struct scales q = {absmax_q, absmax2, absmax, n, mean_scale(absmax, n)};
+    lf_pool_run(pool, (n + LF_NF4_BLOCK2 - 1) / LF_NF4_BLOCK2, 1, quantize_scales, &q);
     *offset = q.offset;
 }
 

@@ -21,16 +21,23 @@ extern "C" {
 
 #define LF_NF4_BLOCK 64
 #define LF_NF4_BLOCK2 256
+#define LF_NF4_ZERO 7 /* the code of 0.0 */
 
 extern const float lf_nf4_code[16];
+/* The code is i + 1 or more exactly when x / absmax > threshold i: the midpoints of neighbouring
+ * codes, to the last digit as bitsandbytes writes them. */
+extern const float lf_nf4_thresholds[15];
 extern const float lf_fp4_code[16];       /* for reading FP4 checkpoints */
 extern const float lf_dynamic_map[256];   /* bitsandbytes' create_dynamic_map(signed=True) */
 
-/* Quantises n values (n a multiple of 2) into codes (n/2 bytes), absmax_q (ceil(n/64) bytes),
- * absmax2 (ceil(n/64/256)) and *offset. scratch_absmax: ceil(n/64) floats. pool may be NULL.
- * An all-zero block gets code 7 (0.0) throughout and its scale is harmless. */
-void lf_nf4_quantize(uint8_t *codes, uint8_t *absmax_q, float *absmax2, float *offset,
-                     float *scratch_absmax, const float *x, size_t n, struct lf_pool *pool);
+/* Codes (n/2 bytes) of one block of n <= 64 values, n even; returns its scale. An all-zero block
+ * gets code 7 (0.0) throughout. This is the meaning of lf_ops.nf4, which quantises a matrix. */
+float lf_nf4_quantize_block(uint8_t *codes, const float *x, size_t n);
+
+/* Quantises n > 0 block scales into absmax_q (n bytes), absmax2 (ceil(n/256)) and *offset. pool
+ * may be NULL. */
+void lf_nf4_quantize_scales(uint8_t *absmax_q, float *absmax2, float *offset, const float *absmax,
+                            size_t n, struct lf_pool *pool);
 
 /* Values [begin, end) of a quantised matrix to fp32, value `begin` to y[0]; begin is a multiple of
  * `block`, end is too, or it is the matrix's end (even).

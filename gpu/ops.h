@@ -348,6 +348,16 @@ struct lf_adam_args {
     int step;             /* from 1, for bias correction */
 };
 
+/* Weights to NF4, one scale a block of LF_NF4_BLOCK: what bitsandbytes writes, byte for byte on
+ * every device (gpu/nf4.h). The scales of scales come after it, on the host. */
+struct lf_nf4_args {
+    uint8_t *codes;      /* (n/2), as in struct lf_weight */
+    float *absmax;       /* (ceil(n/LF_NF4_BLOCK)) */
+    const void *x;       /* (n), at any address on ref and cpu */
+    enum lf_dtype dtype; /* of x: F32, BF16 or F16 */
+    size_t n;            /* even */
+};
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 struct lf_ops {
@@ -388,6 +398,7 @@ struct lf_ops {
     void (*sample)(struct lf_stream *s, const struct lf_sample_args *a);
     void (*sumsq)(struct lf_stream *s, const struct lf_sumsq_args *a, int n);
     void (*adam)(struct lf_stream *s, const struct lf_adam_args *a, int n);
+    void (*nf4)(struct lf_stream *s, const struct lf_nf4_args *a);
 };
 
 /* A group's linear map and its adapters. */

@@ -124,18 +124,28 @@ enum lf_err lf_bnb_read(bool *found, struct lf_weight *w, const struct lf_tensor
 
 /* ---- Quantising ------------------------------------------------------------------------------ */
 
+/* The codes are made where the stream computes; the scales of scales, a sixty-fourth of the
+ * numbers, on the host. */
 struct lf_bnb_quantizer {
+    struct lf_stream *s;
     struct lf_pool *pool;
-    size_t cap;            /* elements the buffers hold */
-    float *x, *absmax, *absmax2;
+    size_t cap, x_bytes; /* elements, and bytes of them as stored, that the buffers hold */
     uint8_t *codes, *absmax_q;
+    float *absmax, *absmax2;
+    struct {
+        void *x;
+        uint8_t *codes;
+        float *absmax;
+    } device; /* NULL where the device computes in host memory */
 };
 
-enum lf_err lf_bnb_quantizer_new(struct lf_bnb_quantizer **out, struct lf_diag *diag)
+enum lf_err lf_bnb_quantizer_new(struct lf_bnb_quantizer **out, struct lf_stream *s,
+                                 struct lf_diag *diag)
 {
     struct lf_bnb_quantizer *q = calloc(1, sizeof *q);
     if (!q)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to quantise");
+    q->s = s;
     enum lf_err rc = lf_pool_new(&q->pool, 0, diag);
     if (rc == LF_OK)
         *out = q;
@@ -146,14 +156,15 @@ enum lf_err lf_bnb_quantizer_new(struct lf_bnb_quantizer **out, struct lf_diag *
 
 static void buffers_free(struct lf_bnb_quantizer *q)
 {
-    free(q->x);
-    free(q->absmax);
-    free(q->absmax2);
-    free(q->codes);
+    struct lf_device *dev = q->s->dev;
+    lf_device_release_host(dev, q->codes);
+    lf_device_release_host(dev, q->absmax);
     free(q->absmax_q);
-    q->x = q->absmax = q->absmax2 = NULL;
-    q->codes = q->absmax_q = NULL;
-    q->cap = 0;
+    free(q->absmax2);
+    lf_device_release(dev, q->device.x);
+    lf_device_release(dev, q->device.codes);
+    lf_device_release(dev, q->device.absmax);
+    *q = (struct lf_bnb_quantizer){.s = q->s, .pool = q->pool};
 }
 
 void lf_bnb_quantizer_free(struct lf_bnb_quantizer *q)
@@ -165,36 +176,69 @@ void lf_bnb_quantizer_free(struct lf_bnb_quantizer *q)
     free(q);
 }
 
-static enum lf_err buffers_grow(struct lf_bnb_quantizer *q, size_t n, struct lf_diag *diag)
+static enum lf_err buffers_make(struct lf_bnb_quantizer *q, size_t n, size_t x_bytes,
+                                struct lf_diag *diag)
 {
-    if (n <= q->cap)
-        return LF_OK;
-    size_t blocks = (n + LF_NF4_BLOCK - 1) / LF_NF4_BLOCK;
-    buffers_free(q);
-    q->x = malloc(n * sizeof *q->x);
-    q->absmax = malloc(blocks * sizeof *q->absmax);
-    q->absmax2 = malloc((blocks / LF_NF4_BLOCK2 + 1) * sizeof *q->absmax2);
-    q->codes = malloc(n / 2);
+    struct lf_device *dev = q->s->dev;
+    size_t blocks = (n + LF_NF4_BLOCK - 1) / LF_NF4_BLOCK, absmax_bytes = blocks * sizeof(float);
+    void *codes = NULL, *absmax = NULL, *on_device[3] = {NULL};
+    enum lf_err rc = lf_device_alloc_host(dev, &codes, n / 2, diag);
+    if (rc == LF_OK)
+        rc = lf_device_alloc_host(dev, &absmax, absmax_bytes, diag);
+    if (!lf_device_on_host(dev)) {
+        const size_t bytes[3] = {x_bytes, n / 2, absmax_bytes};
+        for (int i = 0; i < 3 && rc == LF_OK; i++)
+            rc = lf_device_alloc(dev, &on_device[i], bytes[i], diag);
+    }
+    q->codes = codes;
+    q->absmax = absmax;
     q->absmax_q = malloc(blocks);
-    if (!q->x || !q->absmax || !q->absmax2 || !q->codes || !q->absmax_q) {
+    q->absmax2 = malloc((blocks / LF_NF4_BLOCK2 + 1) * sizeof *q->absmax2);
+    q->device.x = on_device[0];
+    q->device.codes = on_device[1];
+    q->device.absmax = on_device[2];
+    if (rc == LF_OK && (!q->absmax_q || !q->absmax2))
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory to quantise %zu weights", n);
+    return rc;
+}
+
+static enum lf_err buffers_grow(struct lf_bnb_quantizer *q, size_t n, size_t x_bytes,
+                                struct lf_diag *diag)
+{
+    if (n <= q->cap && x_bytes <= q->x_bytes)
+        return LF_OK;
+    n = n > q->cap ? n : q->cap;
+    x_bytes = x_bytes > q->x_bytes ? x_bytes : q->x_bytes;
+    buffers_free(q);
+    enum lf_err rc = buffers_make(q, n, x_bytes, diag);
+    if (rc != LF_OK) {
         buffers_free(q);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory to quantise %zu weights", n);
+        return rc;
     }
     q->cap = n;
+    q->x_bytes = x_bytes;
     return LF_OK;
 }
 
-struct widen {
-    float *x;
-    const char *data;
-    enum lf_dtype dtype;
-};
-
-static void widen_part(void *arg, size_t begin, size_t end, int worker)
+/* Codes and scales of n weights, into the host buffers. */
+static enum lf_err quantise_blocks(struct lf_bnb_quantizer *q, const struct lf_tensor *t, size_t n,
+                                   struct lf_diag *diag)
 {
-    const struct widen *w = arg;
-    (void)worker;
-    lf_to_f32(w->x + begin, w->data + begin * lf_dtype_bytes(w->dtype), w->dtype, end - begin);
+    struct lf_nf4_args a = {.codes = q->codes, .absmax = q->absmax, .x = t->data,
+                            .dtype = t->dtype, .n = n};
+    if (q->device.x) {
+        a.x = q->device.x;
+        a.codes = q->device.codes;
+        a.absmax = q->device.absmax;
+        lf_stream_upload(q->s, q->device.x, t->data, n * lf_dtype_bytes(t->dtype));
+    }
+    q->s->ops->nf4(q->s, &a);
+    if (q->device.x) {
+        lf_stream_download(q->s, q->codes, a.codes, n / 2);
+        lf_stream_download(q->s, q->absmax, a.absmax,
+                           (n + LF_NF4_BLOCK - 1) / LF_NF4_BLOCK * sizeof *q->absmax);
+    }
+    return lf_stream_wait(q->s, diag);
 }
 
 enum lf_err lf_bnb_quantize(struct lf_bnb_quantizer *q, struct lf_weight *w,
@@ -204,17 +248,18 @@ enum lf_err lf_bnb_quantize(struct lf_bnb_quantizer *q, struct lf_weight *w,
     if (n % 2 != 0)
         return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%.128s\": an odd number of weights "
                        "cannot be quantised", t->name);
-    enum lf_err rc = buffers_grow(q, n, diag);
+    enum lf_err rc = buffers_grow(q, n, n * lf_dtype_bytes(t->dtype), diag);
+    if (rc == LF_OK)
+        rc = quantise_blocks(q, t, n, diag);
     if (rc != LF_OK)
         return rc;
-    struct widen widen = {q->x, t->data, t->dtype};
-    lf_pool_run(q->pool, n, 4096, widen_part, &widen);
     *w = (struct lf_weight){
         .kind = LF_WEIGHT_Q4, .N = N, .K = K, .data = q->codes,
         .block = LF_NF4_BLOCK, .block2 = LF_NF4_BLOCK2, .code = lf_nf4_code,
         .absmax_q = q->absmax_q, .absmax_code = lf_dynamic_map, .absmax2 = q->absmax2,
     };
-    lf_nf4_quantize(q->codes, q->absmax_q, q->absmax2, &w->offset, q->absmax, q->x, n, q->pool);
+    lf_nf4_quantize_scales(q->absmax_q, q->absmax2, &w->offset, q->absmax, lf_bnb_blocks(w),
+                           q->pool);
     if (!isfinite(w->offset))
         return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": its weights are not all finite",
                        t->name);

@@ -10,7 +10,6 @@
 #define LF_MODEL_BNB_H
 
 #include "core/err.h"
-#include "core/pool.h"
 #include "gpu/ops.h"
 #include "model/safetensors.h"
 
@@ -24,10 +23,12 @@
 enum lf_err lf_bnb_read(bool *found, struct lf_weight *w, const struct lf_tensors *ts,
                         const char *name, int N, int K, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* Quantises one matrix after another into buffers of its own. One thread. */
+/* Quantises one matrix after another on a stream's device, into host buffers of its own. On cuda,
+ * device memory for the largest matrix as it is stored, and its codes, is taken until it is freed.
+ * One thread, the stream's. */
 struct lf_bnb_quantizer;
-enum lf_err lf_bnb_quantizer_new(struct lf_bnb_quantizer **out, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_bnb_quantizer_new(struct lf_bnb_quantizer **out, struct lf_stream *s,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 void lf_bnb_quantizer_free(struct lf_bnb_quantizer *q);
 /* NF4 with double quantisation. *w points into q's buffers until the next call. */
 enum lf_err lf_bnb_quantize(struct lf_bnb_quantizer *q, struct lf_weight *w,

@@ -270,7 +270,7 @@ static enum lf_err open_cache(struct load *ld, const char *cache_dir, struct lf_
     if (lf_tensors_open(cache, path, LF_SAFETENSORS_HEADER_MAX, NULL) != LF_OK) {
         enum lf_err rc = lf_dir_make(cache_dir, diag);
         if (rc == LF_OK)
-            rc = lf_quantize_file(path, ld->ts, &m->config, false, &ld->progress, diag);
+            rc = lf_quantize_file(path, ld->s, ld->ts, &m->config, false, &ld->progress, diag);
         if (rc == LF_OK)
             rc = lf_tensors_open(cache, path, LF_SAFETENSORS_HEADER_MAX, diag);
         if (rc != LF_OK)
@@ -297,7 +297,7 @@ static enum lf_err prepare_quantizing(struct load *ld, const struct lf_model_opt
         if (rc == LF_OK || !only_the_disk(rc))
             return rc;
     }
-    return lf_bnb_quantizer_new(&ld->q, diag);
+    return lf_bnb_quantizer_new(&ld->q, ld->s, diag);
 }
 
 /* ---- Tokenizer and chat template ------------------------------------------------------------- */
@@ -361,7 +361,7 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
         lf_model_free(m);
         return rc;
     }
-    if (!lf_model_on_host(m)) { /* everything was copied */
+    if (!lf_device_on_host(m->dev)) { /* everything was copied */
         lf_tensors_free(m->memory->checkpoint);
         lf_tensors_free(m->memory->cache);
         m->memory->checkpoint = m->memory->cache = NULL;

@@ -60,11 +60,6 @@ void lf_model_free(struct lf_model *m)
     free(m);
 }
 
-bool lf_model_on_host(const struct lf_model *m)
-{
-    return m->dev->kind == LF_DEVICE_REF || m->dev->kind == LF_DEVICE_CPU;
-}
-
 enum lf_err lf_model_alloc(struct lf_model *m, void **out, size_t bytes, struct lf_diag *diag)
 {
     struct lf_model_memory *mem = m->memory;
@@ -125,7 +120,7 @@ enum lf_err lf_model_place(struct lf_model *m, struct lf_stream *s, struct lf_we
     struct piece p[6];
     size_t n = pieces_of(p, w), total = 0;
     void *base = NULL;
-    bool here = lasting && lf_model_on_host(m);
+    bool here = lasting && lf_device_on_host(m->dev);
     for (size_t i = 0; i < n; i++) {
         p[i].in_place = here && (uintptr_t)p[i].host % p[i].align == 0;
         p[i].offset = total;

@@ -15,8 +15,6 @@ struct lf_model_memory {
 /* bytes of device memory that live with the model, counted in weight_bytes. */
 enum lf_err lf_model_alloc(struct lf_model *m, void **out, size_t bytes, struct lf_diag *diag)
     LF_MUST_CHECK;
-/* The device reads host memory: weights are used where they are mapped. */
-bool lf_model_on_host(const struct lf_model *m);
 
 /* An empty model with its layers, or nothing on error. */
 enum lf_err lf_model_new(struct lf_model **out, struct lf_device *dev,

@@ -84,8 +84,9 @@ static inline int32_t lf_model_eos(const struct lf_model *m)
 }
 
 /* Writes DIR as transformers + bitsandbytes do: model.safetensors with 4-bit block linears and the
- * rest as it was, config.json with a quantization_config, and the tokenizer's files. Host work. */
-enum lf_err lf_model_quantize(const char *src_dir, const char *dst_dir,
+ * rest as it was, config.json with a quantization_config, and the tokenizer's
+ * files. The stream's device quantises. */
+enum lf_err lf_model_quantize(struct lf_stream *s, const char *src_dir, const char *dst_dir,
                               void (*progress)(void *arg, double fraction, const char *what),
                               void *progress_arg, struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -24,6 +24,7 @@ struct linear {
 };
 
 struct job {
+    struct lf_stream *s;
     const struct lf_tensors *ts;
     struct lf_tensors_writer *w;
     struct lf_bnb_quantizer *q;
@@ -63,7 +64,7 @@ static enum lf_err job_open(struct job *j, const struct lf_config *c, struct lf_
     j->rest = calloc(n + 1, sizeof *j->rest);
     if (!j->linears || !j->is_linear || !j->rest)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to quantise");
-    enum lf_err rc = lf_bnb_quantizer_new(&j->q, diag);
+    enum lf_err rc = lf_bnb_quantizer_new(&j->q, j->s, diag);
     for (int i = 0; i < (int)j->n_linears && rc == LF_OK; i++) {
         rc = find_linear(j, &j->linears[i], c, i / c->n_proj, i % c->n_proj, diag);
         if (rc == LF_OK)
@@ -183,11 +184,11 @@ static enum lf_err put_all(struct job *j, struct lf_diag *diag)
     return rc == LF_OK ? put_states(j, diag) : rc;
 }
 
-enum lf_err lf_quantize_file(const char *path, const struct lf_tensors *ts,
+enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct lf_tensors *ts,
                              const struct lf_config *c, bool with_rest,
                              const struct lf_progress *progress, struct lf_diag *diag)
 {
-    struct job j = {.ts = ts, .with_rest = with_rest, .progress = progress};
+    struct job j = {.s = s, .ts = ts, .with_rest = with_rest, .progress = progress};
     enum lf_err rc = job_open(&j, c, diag);
     if (rc == LF_OK) {
         size_t n = lf_tensors_count(ts) + 6 * j.n_linears, names = 0;
@@ -276,7 +277,7 @@ static enum lf_err copy_companions(const char *src_dir, const char *dst_dir, str
 }
 
 /* Weights first, config.json last: a directory with a config.json is complete. */
-static enum lf_err write_checkpoint(const char *src_dir, const char *dst_dir,
+static enum lf_err write_checkpoint(struct lf_stream *s, const char *src_dir, const char *dst_dir,
                                     const struct lf_progress *progress, struct lf_diag *diag)
 {
     struct lf_config c;
@@ -289,7 +290,7 @@ static enum lf_err write_checkpoint(const char *src_dir, const char *dst_dir,
         rc = lf_dir_make(dst_dir, diag);
     snprintf(path, sizeof path, "%s/model.safetensors", dst_dir);
     if (rc == LF_OK)
-        rc = lf_quantize_file(path, ts, &c, true, progress, diag);
+        rc = lf_quantize_file(path, s, ts, &c, true, progress, diag);
     lf_tensors_free(ts);
     if (rc == LF_OK)
         rc = copy_companions(src_dir, dst_dir, diag);
@@ -298,7 +299,7 @@ static enum lf_err write_checkpoint(const char *src_dir, const char *dst_dir,
     return rc;
 }
 
-enum lf_err lf_model_quantize(const char *src_dir, const char *dst_dir,
+enum lf_err lf_model_quantize(struct lf_stream *s, const char *src_dir, const char *dst_dir,
                               void (*progress)(void *arg, double fraction, const char *what),
                               void *progress_arg, struct lf_diag *diag)
 {
@@ -309,7 +310,7 @@ enum lf_err lf_model_quantize(const char *src_dir, const char *dst_dir,
     snprintf(path, sizeof path, "%s/config.json", dst_dir);
     if (lf_file_exists(path))
         return lf_fail(diag, LF_E_EXISTS, "%s: there is a checkpoint already", dst_dir);
-    enum lf_err rc = write_checkpoint(src_dir, dst_dir, &p, diag);
+    enum lf_err rc = write_checkpoint(s, src_dir, dst_dir, &p, diag);
     if (rc == LF_OK)
         lf_progress(&p, 1.0, "done");
     return rc;

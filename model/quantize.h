@@ -3,6 +3,7 @@
 #define LF_MODEL_QUANTIZE_H
 
 #include "core/err.h"
+#include "gpu/device.h"
 #include "model/config.h"
 #include "model/safetensors.h"
 
@@ -20,9 +21,9 @@ static inline void lf_progress(const struct lf_progress *p, double fraction, con
         p->fn(p->arg, fraction, what);
 }
 
-/* Writes `path` with the block linears of a checkpoint in NF4 with double quantisation and, with
- * with_rest, its other tensors as they are. */
-enum lf_err lf_quantize_file(const char *path, const struct lf_tensors *ts,
+/* Writes `path` with the block linears of a checkpoint in NF4 with double quantisation, computed on
+ * the stream's device, and, with with_rest, its other tensors as they are. */
+enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct lf_tensors *ts,
                              const struct lf_config *c, bool with_rest,
                              const struct lf_progress *progress, struct lf_diag *diag)
     LF_MUST_CHECK;

@@ -1,22 +1,35 @@
 /* `lorafs quantize`: write a 4-bit copy of a base model. */
 #include "tools/commands.h"
 
-#include "model/model.h"
 #include "tools/bar.h"
-#include "tools/options.h"
+#include "tools/offline.h"
 
 #include <stdio.h>
 
+static enum lf_err quantize(const struct lf_offline_options *o, const char *out,
+                            struct lf_diag *diag)
+{
+    struct lf_offline c = {0};
+    struct lf_bar bar;
+    lf_bar_init(&bar, o->quiet);
+    enum lf_err rc = lf_offline_open_device(&c, o, diag);
+    if (rc == LF_OK)
+        rc = lf_model_quantize(c.stream, o->base, out, lf_bar_update, &bar, diag);
+    lf_bar_end(&bar);
+    lf_offline_close(&c);
+    return rc;
+}
+
 int lf_cmd_quantize(int argc, char **argv)
 {
-    const char *base = NULL, *out = NULL;
-    bool quiet = false;
+    const char *out = NULL;
+    struct lf_offline_options o = {.quant = LF_QUANT_NF4};
     const struct lf_option options[] = {
-        {"base", 'b', LF_OPT_STR, "DIR", &base, "the base model: a checkpoint directory",
-         .required = true},
+        LF_OFFLINE_OPTION_BASE(o),
         {"out", 'o', LF_OPT_STR, "DIR", &out, "where the copy goes; made, or replaced file by file",
          .required = true},
-        {"quiet", 0, LF_OPT_FLAG, NULL, &quiet, "no progress bar"},
+        LF_OFFLINE_OPTIONS_DEVICE(o),
+        {"quiet", 0, LF_OPT_FLAG, NULL, &o.quiet, "no progress bar"},
         {0},
     };
     const struct lf_usage usage = {
@@ -30,10 +43,7 @@ int lf_cmd_quantize(int argc, char **argv)
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;
     struct lf_diag diag = {""};
-    struct lf_bar bar;
-    lf_bar_init(&bar, quiet);
-    enum lf_err rc = lf_model_quantize(base, out, lf_bar_update, &bar, &diag);
-    lf_bar_end(&bar);
+    enum lf_err rc = quantize(&o, out, &diag);
     if (rc != LF_OK)
         return lf_command_failed(&usage, rc, &diag);
     printf("%s\n", out);

@@ -26,4 +26,5 @@ const struct lf_ops LF_ISA(ops) = {
     .sample = LF_ISA(sample),
     .sumsq = LF_ISA(sumsq),
     .adam = LF_ISA(adam),
+    .nf4 = LF_ISA(nf4),
 };

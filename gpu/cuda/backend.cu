@@ -5,6 +5,8 @@
 #include <new>
 #include <stdio.h>
 
+static std::atomic<unsigned> lives;
+
 static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_options *options,
                              struct lf_diag *diag)
 {
@@ -23,6 +25,7 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
     if (!c)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");
     c->index = options->index;
+    c->life = ++lives;
     c->units = p.multiProcessorCount;
     c->cc = 10 * p.major + p.minor;
     c->smem_block = (int)p.sharedMemPerBlockOptin;
@@ -38,6 +41,9 @@ static void cuda_close(struct lf_device *dev)
 {
     struct lf_cuda *c = (struct lf_cuda *)dev->impl;
     cublasLtDestroy(c->lt);
+    if (c->fault.load() != cudaSuccess && cudaSetDevice(c->index) == cudaSuccess)
+        cudaDeviceReset();
+    cudaGetLastError();
     delete c;
 }
 
@@ -90,6 +96,7 @@ static enum lf_err cuda_alloc_host(struct lf_device *dev, void **out, size_t byt
     if (cudaHostAlloc(out, bytes, cudaHostAllocPortable) == cudaSuccess)
         return LF_OK;
     cudaGetLastError();
+    *out = NULL;
     return lf_fail(diag, LF_E_NO_MEMORY, "no pinned memory for %zu bytes", bytes);
 }
 
@@ -126,6 +133,7 @@ static const struct lf_ops cuda_ops = {
     .sample = lf_cuda_sample,
     .sumsq = lf_cuda_sumsq,
     .adam = lf_cuda_adam,
+    .nf4 = lf_cuda_nf4,
 };
 
 extern "C" const struct lf_backend lf_backend_cuda = {

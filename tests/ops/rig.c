@@ -306,6 +306,8 @@ double rig_got(const struct mirror *m, enum rig_side side, size_t i)
     float x;
     if (m->dtype[side] == LF_I32)
         return ((const int32_t *)data)[i];
+    if (m->dtype[side] == LF_U8)
+        return ((const uint8_t *)data)[i];
     lf_to_f32(&x, (const char *)data + i * lf_dtype_bytes(m->dtype[side]), m->dtype[side], 1);
     return x;
 }

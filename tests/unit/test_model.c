@@ -216,14 +216,14 @@ static void a_quantised_checkpoint_opens_as_one(void **state)
     logits_of(m, want);
     lf_model_free(m);
     snprintf(dst, sizeof dst, "%s/base-nf4", dir);
-    ok(lf_model_quantize(base, dst, count_progress, &progress, &diag), &diag);
+    ok(lf_model_quantize(stream, base, dst, count_progress, &progress, &diag), &diag);
     assert_true(progress == 1);
     m = open_model(dst, LF_QUANT_NONE, NULL);
     logits_of(m, got);
     lf_model_free(m);
     assert_memory_equal(want, got, sizeof want);
-    assert_int_equal(lf_model_quantize(base, dst, NULL, NULL, &diag), LF_E_EXISTS);
-    assert_int_equal(lf_model_quantize(dst, cache, NULL, NULL, &diag), LF_E_INVALID);
+    assert_int_equal(lf_model_quantize(stream, base, dst, NULL, NULL, &diag), LF_E_EXISTS);
+    assert_int_equal(lf_model_quantize(stream, dst, cache, NULL, NULL, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "already"));
 }
 

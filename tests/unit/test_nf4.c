@@ -40,7 +40,11 @@ static struct quantized quantize(const float *x, size_t n, struct lf_pool *pool)
     q.absmax2 = must_alloc(q.blocks2, sizeof *q.absmax2);
     q.absmax = must_alloc(q.blocks, sizeof *q.absmax);
     q.back = must_alloc(n, sizeof *q.back);
-    lf_nf4_quantize(q.codes, q.absmax_q, q.absmax2, &q.offset, q.absmax, x, n, pool);
+    for (size_t i = 0; i < n; i += LF_NF4_BLOCK)
+        q.absmax[i / LF_NF4_BLOCK] = lf_nf4_quantize_block(
+            q.codes + i / 2, x + i, n - i < LF_NF4_BLOCK ? n - i : LF_NF4_BLOCK);
+    if (n > 0)
+        lf_nf4_quantize_scales(q.absmax_q, q.absmax2, &q.offset, q.absmax, q.blocks, pool);
     lf_nf4_scales(q.absmax, q.absmax_q, lf_dynamic_map, q.absmax2, LF_NF4_BLOCK2, q.offset, 0,
                   q.blocks);
     lf_q4_dequantize(q.back, q.codes, lf_nf4_code, q.absmax, LF_NF4_BLOCK, 0, n);

@@ -243,13 +243,16 @@ static void compare_quantised(const struct lf_tensors *got, const struct lf_tens
 static void quantised_files_equal_the_reference(void **state)
 {
     const struct golden *g = *state;
+    struct rig r;
     struct lf_diag diag;
     struct lf_tensors *got, *want;
     char src[1200], ref[1200], dst[] = "/tmp/lf-quantize-XXXXXX";
     assert_non_null(mkdtemp(dst));
     snprintf(src, sizeof src, "%s/model", g->dir);
     snprintf(ref, sizeof ref, "%s/model-nf4", g->dir);
-    ok(lf_model_quantize(src, dst, NULL, NULL, &diag), &diag);
+    rig_open(&r, g, "model", LF_QUANT_NONE, &limits);
+    ok(lf_model_quantize(r.stream, src, dst, NULL, NULL, &diag), &diag);
+    rig_close(&r);
     ok(lf_tensors_open_checkpoint(&got, dst, &diag), &diag);
     ok(lf_tensors_open_checkpoint(&want, ref, &diag), &diag);
     compare_quantised(got, want);

@@ -1,7 +1,8 @@
 /* LIBS: lf_model lf_gpu lf_core */
-/* The NF4 codec against checkpoints that bitsandbytes quantised on CUDA: from the bf16 matrices we
- * must make the same codes, scales and offset, to the byte. */
+/* The quantiser against checkpoints that bitsandbytes quantised on CUDA: from the bf16 matrices we
+ * must make the same codes, scales and offset, to the byte. The argument is a device: cpu, cuda. */
 #include "gpu/nf4.h"
+#include "model/bnb.h"
 #include "model/safetensors.h"
 
 #include <setjmp.h>
@@ -32,6 +33,7 @@ static const char *const pairs[][2] = {
 };
 
 static const char *shared;
+static struct lf_bnb_quantizer *quantizer;
 
 static struct lf_tensors *open_checkpoint(const char *name)
 {
@@ -67,30 +69,19 @@ static float stored_offset(const struct lf_tensor *state)
 static void check_matrix(const struct lf_tensors *plain, const struct lf_tensors *quantized,
                          const char *name)
 {
-    const struct lf_tensor *w = find(plain, name, "");
-    size_t n = w->bytes / lf_dtype_bytes(w->dtype);
-    size_t blocks = (n + LF_NF4_BLOCK - 1) / LF_NF4_BLOCK;
-    size_t blocks2 = (blocks + LF_NF4_BLOCK2 - 1) / LF_NF4_BLOCK2;
-    float *x = malloc(n * sizeof *x), *absmax = malloc(blocks * sizeof *absmax);
-    float *absmax2 = malloc(blocks2 * sizeof *absmax2), offset;
-    uint8_t *codes = malloc(n / 2), *q = malloc(blocks);
-    assert_true(x && absmax && absmax2 && codes && q);
-    lf_to_f32(x, w->data, w->dtype, n);
-    lf_nf4_quantize(codes, q, absmax2, &offset, absmax, x, n, NULL);
-    assert_memory_equal(codes, find(quantized, name, "")->data, n / 2);
-    assert_memory_equal(q, find(quantized, name, ".absmax")->data, blocks);
-    assert_memory_equal(absmax2, find(quantized, name, ".nested_absmax")->data,
-                        blocks2 * sizeof *absmax2);
-    assert_true(offset == stored_offset(find(quantized, name, STATE_SUFFIX)));
-    assert_memory_equal(lf_nf4_code, find(quantized, name, ".quant_map")->data,
-                        sizeof lf_nf4_code);
-    assert_memory_equal(lf_dynamic_map, find(quantized, name, ".nested_quant_map")->data,
+    const struct lf_tensor *t = find(plain, name, "");
+    struct lf_weight w;
+    struct lf_diag diag;
+    if (lf_bnb_quantize(quantizer, &w, t, (int)t->dims[0], (int)t->dims[1], &diag))
+        fail_msg("%s", diag.text);
+    assert_memory_equal(w.data, find(quantized, name, "")->data, (size_t)(w.N * w.K / 2));
+    assert_memory_equal(w.absmax_q, find(quantized, name, ".absmax")->data, lf_bnb_blocks(&w));
+    assert_memory_equal(w.absmax2, find(quantized, name, ".nested_absmax")->data,
+                        lf_bnb_blocks2(&w) * sizeof *w.absmax2);
+    assert_true(w.offset == stored_offset(find(quantized, name, STATE_SUFFIX)));
+    assert_memory_equal(w.code, find(quantized, name, ".quant_map")->data, sizeof lf_nf4_code);
+    assert_memory_equal(w.absmax_code, find(quantized, name, ".nested_quant_map")->data,
                         sizeof lf_dynamic_map);
-    free(x);
-    free(absmax);
-    free(absmax2);
-    free(codes);
-    free(q);
 }
 
 static void makes_the_same_bytes(void **state)
@@ -117,7 +108,34 @@ static void makes_the_same_bytes(void **state)
     assert_true(matrices > 100);
 }
 
-int main(void)
+static int run(const char *device)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(makes_the_same_bytes)};
+    struct lf_device *dev = NULL;
+    struct lf_stream *stream = NULL;
+    struct lf_diag diag;
+    enum lf_device_kind kind;
+    enum lf_err rc = lf_device_kind_parse(&kind, device, &diag);
+    if (rc == LF_OK)
+        rc = lf_device_open(&dev, kind, NULL, &diag);
+    if (rc == LF_E_NOT_FOUND || rc == LF_E_UNSUPPORTED) {
+        print_message("skipped: %s\n", diag.text);
+        return EXIT_SKIPPED;
+    }
+    if (rc == LF_OK)
+        rc = lf_stream_new(&stream, dev, 0, &diag);
+    if (rc == LF_OK)
+        rc = lf_bnb_quantizer_new(&quantizer, stream, &diag);
+    if (rc != LF_OK)
+        print_error("%s\n", diag.text);
+    int failed = rc == LF_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+    lf_bnb_quantizer_free(quantizer);
+    lf_stream_free(stream);
+    lf_device_free(dev);
+    return failed;
+}
+
+int main(int argc, char **argv)
 {
     char path[4096];
     shared = getenv("LF_SHARED");
@@ -128,6 +146,5 @@ int main(void)
         return EXIT_SKIPPED;
     }
     fclose(f);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(makes_the_same_bytes)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run(argc > 1 ? argv[1] : "cpu");
 }
