@@ -95,7 +95,12 @@ void lf_device_info(struct lf_device *dev, struct lf_device_info *out)
     pthread_mutex_lock(&d->ledger.lock);
     out->memory_used = d->ledger.used;
     out->memory_peak = d->ledger.peak;
+    size_t ceiling = d->ledger.ceiling, left = ceiling - d->ledger.used;
     pthread_mutex_unlock(&d->ledger.lock);
+    if (ceiling > 0 && out->memory_total > ceiling)
+        out->memory_total = ceiling;
+    if (ceiling > 0 && out->memory_free > left)
+        out->memory_free = left;
 }
 
 enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)

@@ -67,7 +67,9 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
         {"adapter_slots_used", "Of them, those that are taken.", s.slots_used},
         {"trainings_running", "Jobs in the fused training batch.", s.trainings},
         {"device_memory_used_bytes", "By this daemon.", (double)s.memory_used},
+        {"device_memory_peak_bytes", "The most that it used.", (double)s.memory_peak},
         {"device_memory_bytes", "Of the device.", (double)s.memory_total},
+        {"load_seconds", "What loading the base took.", s.load_seconds},
         {"http_requests_active", "Requests whose answer is not out yet.",
          atomic_load(&d->active)},
     };

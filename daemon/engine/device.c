@@ -1,6 +1,7 @@
 /* What is on the device: opened in order, sized from the memory there is, closed in reverse. */
 #include "daemon/engine/inside.h"
 
+#include "core/clock.h"
 #include "core/log.h"
 
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #define KV_BYTES_HOST ((size_t)256 << 20)
 /* Activations kept for backward may take this part of what is free. */
 #define SAVED_PART 0.4
+#define LOAD_TELL_NS 5000000000ull /* between two lines about a long load */
 
 static size_t kv_token_bytes(const struct lf_engine *e)
 {
@@ -49,15 +51,23 @@ static enum lf_err device_open(struct lf_engine *e, struct lf_diag *diag)
 
 static void load_progress(void *arg, double fraction, const char *what)
 {
-    (void)arg;
-    lf_log(LF_LOG_DEBUG, "engine", "loading: %.0f%% %s", 100 * fraction, what);
+    struct lf_engine *e = arg;
+    uint64_t now = lf_clock_ns();
+    if (now - e->load_told_ns < LOAD_TELL_NS)
+        return;
+    e->load_told_ns = now;
+    lf_log(LF_LOG_INFO, "engine", "%s: %.0f%%", what, 100 * fraction);
 }
 
 static enum lf_err model_open(struct lf_engine *e, struct lf_diag *diag)
 {
-    struct lf_model_options options = {
-        .quant = e->o->quant, .cache_dir = e->cache_dir, .progress = load_progress};
+    struct lf_model_options options = {.quant = e->o->quant,
+                                       .cache_dir = e->cache_dir,
+                                       .progress = load_progress,
+                                       .progress_arg = e};
+    uint64_t start = e->load_told_ns = lf_clock_ns();
     enum lf_err rc = lf_model_open(&e->model, e->stream, e->o->base_dir, &options, diag);
+    e->load_seconds = (double)(lf_clock_ns() - start) / 1e9;
     if (rc == LF_OK)
         e->config = e->model->config;
     return rc;

@@ -116,6 +116,7 @@ static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
 static void show(struct lf_engine *e, bool with_device)
 {
     struct lf_engine_status now = {.waiting = e->n_waiting,
+                                   .load_seconds = e->load_seconds,
                                    .slots = e->o->slots,
                                    .slots_used = e->n_residents,
                                    .trainings = lf_engine_trainings_running(e),
@@ -129,10 +130,12 @@ static void show(struct lf_engine *e, bool with_device)
     if (with_device) {
         memcpy(now.device, info.name, sizeof now.device);
         now.memory_used = info.memory_used;
+        now.memory_peak = info.memory_peak;
         now.memory_total = info.memory_total;
     } else {
         memcpy(now.device, e->status.device, sizeof now.device);
         now.memory_used = e->status.memory_used;
+        now.memory_peak = e->status.memory_peak;
         now.memory_total = e->status.memory_total;
     }
     e->status = now;
@@ -205,7 +208,8 @@ static enum lf_err session(struct lf_engine *e, int *reopenings, bool *opened, s
     if (rc == LF_OK) {
         show(e, true);
         set_state(e, LF_ENGINE_READY, LF_OK, "");
-        lf_log(LF_LOG_INFO, "engine", "%s: ready on %s", e->model->name, e->status.device);
+        lf_log(LF_LOG_INFO, "engine", "%s: ready on %s, loaded in %.1f s", e->model->name,
+               e->status.device, e->load_seconds);
         rc = run(e, reopenings, diag);
     }
     if (rc == LF_OK) {

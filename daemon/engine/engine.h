@@ -54,7 +54,8 @@ struct lf_engine_status {
     struct lf_gen_status gen;
     int slots, slots_used;         /* adapters on the device, those that train not counted */
     int trainings;                 /* that run */
-    uint64_t memory_used, memory_total; /* of the device, bytes */
+    uint64_t memory_used, memory_peak, memory_total; /* of the device, bytes */
+    double load_seconds;           /* the base, at the last start of the device */
     int context_max, seqs_max;
 };
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);

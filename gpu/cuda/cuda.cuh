@@ -31,6 +31,7 @@ struct lf_cuda {
     int cc;      /* 10 * major + minor */
     int smem_block; /* shared memory that a block can have, bytes */
     cublasLtHandle_t lt;
+    unsigned life; /* another for each open: what was prepared in an earlier one may be gone */
     std::atomic<int> fault; /* the first cudaError_t; sticky */
 };
 
@@ -59,8 +60,9 @@ static inline struct lf_cuda_stream *lf_cuda_of(const struct lf_stream *s)
 bool lf_cuda_enter(struct lf_cuda *dev);
 /* Keeps the first error. */
 void lf_cuda_note(struct lf_cuda *dev, cudaError_t error);
-/* Allows a kernel all the shared memory there is; once a kernel and card. (Lost: the same division
- * from L1 for all kernels, so that none waits for another division. Decoding needs its L1.) */
+/* Allows a kernel all the shared memory there is; once a kernel and life of a card. (Lost: the same
+ * division from L1 for all kernels, so that none waits for another division. Decoding needs its
+ * L1.) */
 void lf_cuda_prepare_kernel(struct lf_cuda *dev, const void *kernel);
 
 template <auto kernel, typename... A>
@@ -69,10 +71,10 @@ void lf_launch(struct lf_stream *s, dim3 grid, int threads, size_t smem, A... ar
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (!lf_cuda_enter(cs->dev) || !grid.x || !grid.y || !grid.z)
         return;
-    static std::atomic<uint64_t> prepared; /* a bit a card */
-    if (!(prepared.load(std::memory_order_relaxed) >> cs->dev->index % 64 & 1)) {
+    static std::atomic<unsigned> prepared; /* for which life */
+    if (prepared.load(std::memory_order_relaxed) != cs->dev->life) {
         lf_cuda_prepare_kernel(cs->dev, (const void *)kernel);
-        prepared.fetch_or(1ull << cs->dev->index % 64);
+        prepared.store(cs->dev->life, std::memory_order_relaxed);
     }
     cudaLaunchAttribute overlap;
     overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;

@@ -57,22 +57,16 @@ enum lf_err lf_cuda_lost(struct lf_cuda *dev, struct lf_diag *diag)
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
 
-static enum lf_err out_of_memory(cudaError_t error, size_t bytes, struct lf_diag *diag)
-{
-    cudaGetLastError(); /* a refused allocation is no fault of the device */
-    return lf_fail(diag, LF_E_DEVICE_FULL, "no device memory for %zu bytes: %s", bytes,
-                   cudaGetErrorString(error));
-}
-
 /* The stream's fixed memory in one allocation: counters (zeroed), partial sums, workspace. */
-static enum lf_err fixed_memory(struct lf_cuda_stream *cs, struct lf_diag *diag)
+static enum lf_err fixed_memory(struct lf_device *dev, struct lf_cuda_stream *cs,
+                                struct lf_diag *diag)
 {
     size_t counters = LF_CUDA_COUNTERS * sizeof(int);
     size_t bytes = counters + LF_CUDA_PARTIALS + LF_CUDA_WORKSPACE;
     void *p;
-    cudaError_t error = cudaMalloc(&p, bytes);
-    if (error != cudaSuccess)
-        return out_of_memory(error, bytes, diag);
+    enum lf_err rc = lf_device_alloc(dev, &p, bytes, diag);
+    if (rc)
+        return rc;
     cs->counters = (int *)p;
     cs->partials = (float *)((char *)p + counters);
     cs->workspace = (char *)p + counters + LF_CUDA_PARTIALS;
@@ -118,8 +112,8 @@ void lf_cuda_stream_close(struct lf_stream *s)
         cudaStreamSynchronize(cs->stream);
     lf_cuda_gemm_plans_free(cs->plans);
     ring_free(cs->ring);
-    cudaFree(cs->counters);
-    cudaFree(cs->scratch);
+    lf_device_release(s->dev, cs->counters);
+    lf_device_release(s->dev, cs->scratch);
     if (cs->stream)
         cudaStreamDestroy(cs->stream);
     delete cs;
@@ -141,10 +135,13 @@ enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_dia
     cudaError_t error = cudaStreamCreateWithPriority(&cs->stream, cudaStreamNonBlocking,
                                                      priority > 0 ? greatest : least);
     enum lf_err rc = LF_OK;
-    if (error != cudaSuccess)
-        rc = out_of_memory(error, 0, diag);
+    if (error != cudaSuccess) {
+        cudaGetLastError(); /* no fault of the device */
+        rc = lf_fail(diag, LF_E_DEVICE_FULL, "no stream on card %d: %s", dev->index,
+                     cudaGetErrorString(error));
+    }
     if (!rc)
-        rc = fixed_memory(cs, diag);
+        rc = fixed_memory(s->dev, cs, diag);
     if (!rc && !(cs->ring = ring_new()))
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no pinned memory for uploads");
     if (!rc)
@@ -163,10 +160,10 @@ enum lf_err lf_cuda_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_
     if (rc)
         return rc;
     void *p;
-    cudaError_t error = cudaMalloc(&p, bytes);
-    if (error != cudaSuccess)
-        return out_of_memory(error, bytes, diag);
-    cudaFree(cs->scratch);
+    rc = lf_device_alloc(s->dev, &p, bytes, diag);
+    if (rc)
+        return rc;
+    lf_device_release(s->dev, cs->scratch);
     cs->scratch = p;
     cs->scratch_bytes = bytes;
     return LF_OK;

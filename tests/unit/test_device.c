@@ -88,6 +88,10 @@ static void the_ceiling_holds(void **state)
     void *p = NULL;
     struct lf_device *dev = open_cpu(&(struct lf_device_options){.memory_bytes = 1000});
     void *a = must_alloc(dev, 600);
+    struct lf_device_info info;
+    lf_device_info(dev, &info);
+    assert_int_equal(info.memory_total, 1000);
+    assert_int_equal(info.memory_free, 400);
     assert_int_equal(lf_device_alloc(dev, &p, 401, &diag), LF_E_DEVICE_FULL);
     assert_int_equal(lf_device_alloc(dev, &p, SIZE_MAX, &diag), LF_E_DEVICE_FULL);
     assert_null(p);
