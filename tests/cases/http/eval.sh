@@ -43,7 +43,7 @@ for file in adapter_config.json adapter_model.safetensors; do
 done
 "$BIN/lorafs" eval --url "$URL" -a task -i "$WORK/eval.jsonl" --json >"$WORK/there"
 "$BIN/lorafs" eval --base "$BASE" -a "$WORK/peft" -i "$WORK/eval.jsonl" -c "$WORK/config.json" \
-    --device cpu --json --predictions "$WORK/said" >"$WORK/here"
+    --device "$DEVICE" --json --predictions "$WORK/said" >"$WORK/here"
 for key in score rows confusion; do
     [ "$(member "$key" <"$WORK/there")" = "$(member "$key" <"$WORK/here")" ] ||
         fail "$key: $(cat "$WORK/there" "$WORK/here")"

@@ -44,6 +44,6 @@ mkdir "$WORK/own"
 land prepare "$WORK/weather.json" --data "$WORK/own" --out "$WORK/rows"
 [ "$(cat "$WORK"/rows/weather/t*.jsonl | wc -l)" = 60 ]
 grep -q '"completion": " yes"' "$WORK/rows/weather/train.jsonl"
-"$BIN/lorafs" eval --base "$BASE" -i "$WORK/rows/weather/test.jsonl" --device cpu --rows 2 \
+"$BIN/lorafs" eval --base "$BASE" -i "$WORK/rows/weather/test.jsonl" --device "$DEVICE" --rows 2 \
     -c "$WORK/rows/weather/config.json" --json >"$WORK/score"
 grep -q '"metric": "binary_accuracy_flex"' "$WORK/score"

@@ -29,7 +29,7 @@ cat >"$WORK/study.json" <<EOF
            {"task": "boolq", "data": "$WORK/nothing"}],
  "eval_rows": 12,
  "settings": {"steps": 24, "batch_size": 4, "learning_rate": 0.003, "rank": 8, "max_length": 72},
- "daemon": {"device": "cpu"}}
+ "daemon": {"device": "$DEVICE"}}
 EOF
 run() { "$lorafs" land run "$WORK/study.json" --out "$OUT" "$@" 2>>"$WORK/run.log"; }
 status() { "$lorafs" land status "$OUT" --json; }

@@ -11,6 +11,7 @@ DATA=$WORK/data
 SOCK=$DATA/lorafsd.sock
 MNT=$WORK/mnt
 MODEL=$MNT/model
+DEVICE=${LF_DEVICE:-cpu}
 DAEMON=
 MOUNT=
 
@@ -54,7 +55,8 @@ wait_until() {
 # ---- The daemon and the mount. They do not inherit descriptor 3, which is for cases to hold open.
 
 start_daemon() {
-    "$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp "$@" 2>>"$WORK/daemon.log" 3>&- &
+    "$BIN/lorafsd" --base "$BASE" --data "$DATA" --device "$DEVICE" --no-tcp "$@" \
+        2>>"$WORK/daemon.log" 3>&- &
     DAEMON=$!
     check answers "$SOCK" "$DAEMON"
 }
@@ -194,6 +196,7 @@ finish() {
     fi
     exit $status
 }
+[ "$DEVICE" != cuda ] || [ -e /dev/nvidia0 ] || skip "there is no card"
 trap finish EXIT
 trap 'say "line $LINENO: $BASH_COMMAND"' ERR
 

@@ -13,7 +13,7 @@ listens() {
 # serve [OPTION...]: until it answers; ADDRESS and URL say where.
 serve() {
     : >"$WORK/daemon.log"
-    "$BIN/lorafsd" --base "$BASE" --data "$DATA" --listen 127.0.0.1:0 --device cpu "$@" \
+    "$BIN/lorafsd" --base "$BASE" --data "$DATA" --listen 127.0.0.1:0 --device "$DEVICE" "$@" \
         2>>"$WORK/daemon.log" &
     DAEMON=$!
     wait_until 60 listens || fail "the daemon does not answer"

@@ -2,7 +2,7 @@
 . "$TEST_LIB/common.sh"
 head -n 12 "$LF_SOURCE/share/tasks/viggo-excerpt/train.jsonl" >"$WORK/rows"
 printf '{"steps": 10, "batch_size": 2, "rank": 4}' >"$WORK/config"
-train=("$BIN/lorafs" train --base "$BASE" --device cpu --threads 1 --dataset "$WORK/rows"
+train=("$BIN/lorafs" train --base "$BASE" --device "$DEVICE" --threads 1 --dataset "$WORK/rows"
     --config "$WORK/config")
 "${train[@]}" --out "$WORK/whole"
 

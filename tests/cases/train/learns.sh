@@ -10,10 +10,10 @@ done >"$WORK/rows"
 printf '{"steps": 30, "learning_rate": 0.003, "metric": "exact_match", "max_tokens": 12}' \
     >"$WORK/config"
 score() {
-    "$lorafs" eval --base "$BASE" --device cpu --dataset "$WORK/rows" --config "$WORK/config" \
-        --json "$@" | sed -n 's/.*"score": \([0-9.]*\).*/\1/p'
+    "$lorafs" eval --base "$BASE" --device "$DEVICE" --dataset "$WORK/rows" \
+        --config "$WORK/config" --json "$@" | sed -n 's/.*"score": \([0-9.]*\).*/\1/p'
 }
-"$lorafs" train --base "$BASE" --device cpu --dataset "$WORK/rows" --eval "$WORK/rows" \
+"$lorafs" train --base "$BASE" --device "$DEVICE" --dataset "$WORK/rows" --eval "$WORK/rows" \
     --config "$WORK/config" --out "$WORK/adapter" --log "$WORK/log" --curve "$WORK/curve.svg" \
     >"$WORK/out"
 grep -q 'eval loss' "$WORK/out"
