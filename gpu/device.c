@@ -119,17 +119,42 @@ enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, str
         lf_ledger_cancel(&d->ledger, bytes);
         return rc;
     }
-    lf_ledger_bind(&d->ledger, p, bytes);
+    lf_ledger_bind(&d->ledger, &(struct lf_ledger_entry){.p = p, .bytes = bytes});
+    *out = p;
+    return LF_OK;
+}
+
+enum lf_err lf_device_alloc_paged(struct lf_device *dev, void **out, size_t bytes,
+                                  struct lf_diag *diag)
+{
+    struct device *d = inside(dev);
+    enum lf_err rc = lf_device_alloc(dev, out, bytes, diag);
+    if (rc != LF_E_DEVICE_FULL)
+        return rc;
+    rc = lf_ledger_reserve(&d->ledger, 0, diag);
+    if (rc)
+        return rc;
+    void *p;
+    rc = d->backend->alloc_host(dev, &p, bytes, diag);
+    if (rc) {
+        lf_ledger_cancel(&d->ledger, 0);
+        return rc;
+    }
+    lf_ledger_bind(&d->ledger, &(struct lf_ledger_entry){.p = p, .host = true});
     *out = p;
     return LF_OK;
 }
 
 void lf_device_release(struct lf_device *dev, void *p)
 {
+    struct lf_ledger_entry e;
     if (!p)
         return;
-    lf_assert(lf_ledger_drop(&inside(dev)->ledger, p));
-    inside(dev)->backend->release(dev, p);
+    lf_assert(lf_ledger_drop(&inside(dev)->ledger, p, &e));
+    if (e.host)
+        inside(dev)->backend->release_host(dev, p);
+    else
+        inside(dev)->backend->release(dev, p);
 }
 
 enum lf_err lf_device_alloc_host(struct lf_device *dev, void **out, size_t bytes,

@@ -86,6 +86,10 @@ void lf_device_info(struct lf_device *dev, struct lf_device_info *out);
  * and cpu it is host memory. bytes 0 gives NULL. */
 enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
     LF_MUST_CHECK;
+/* For arrays that are used once in a while (optimizer states): device memory, or where that is full
+ * host memory that operations reach over the bus, as slow as that is. Released like the other. */
+enum lf_err lf_device_alloc_paged(struct lf_device *dev, void **out, size_t bytes,
+                                  struct lf_diag *diag) LF_MUST_CHECK;
 void lf_device_release(struct lf_device *dev, void *p);
 /* Host memory that copies to and from the device fast (pinned on cuda). */
 enum lf_err lf_device_alloc_host(struct lf_device *dev, void **out, size_t bytes,

@@ -76,10 +76,10 @@ void lf_ledger_cancel(struct lf_ledger *l, size_t bytes)
     pthread_mutex_unlock(&l->lock);
 }
 
-void lf_ledger_bind(struct lf_ledger *l, void *p, size_t bytes)
+void lf_ledger_bind(struct lf_ledger *l, const struct lf_ledger_entry *e)
 {
     pthread_mutex_lock(&l->lock);
-    l->entries[slot_of(l, p)] = (struct lf_ledger_entry){p, bytes};
+    l->entries[slot_of(l, e->p)] = *e;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -95,7 +95,7 @@ static void remove_at(struct lf_ledger *l, size_t i)
     }
 }
 
-bool lf_ledger_drop(struct lf_ledger *l, void *p)
+bool lf_ledger_drop(struct lf_ledger *l, void *p, struct lf_ledger_entry *out)
 {
     pthread_mutex_lock(&l->lock);
     bool found = false;
@@ -103,6 +103,7 @@ bool lf_ledger_drop(struct lf_ledger *l, void *p)
         size_t i = slot_of(l, p);
         found = l->entries[i].p == p;
         if (found) {
+            *out = l->entries[i];
             l->used -= l->entries[i].bytes;
             l->count--;
             remove_at(l, i);

@@ -11,7 +11,8 @@
 
 struct lf_ledger_entry {
     void *p; /* NULL: free */
-    size_t bytes;
+    size_t bytes; /* of the device; 0 where it is host memory */
+    bool host;
 };
 
 struct lf_ledger {
@@ -30,8 +31,8 @@ enum lf_err lf_ledger_reserve(struct lf_ledger *l, size_t bytes, struct lf_diag 
     LF_MUST_CHECK;
 /* Gives reserved bytes back, or binds them to the pointer that they became. */
 void lf_ledger_cancel(struct lf_ledger *l, size_t bytes);
-void lf_ledger_bind(struct lf_ledger *l, void *p, size_t bytes);
-/* Forgets p; false when it is not there. */
-bool lf_ledger_drop(struct lf_ledger *l, void *p);
+void lf_ledger_bind(struct lf_ledger *l, const struct lf_ledger_entry *e);
+/* Forgets p: its entry to *out. False when it is not there. */
+bool lf_ledger_drop(struct lf_ledger *l, void *p, struct lf_ledger_entry *out);
 
 #endif

@@ -111,7 +111,8 @@ struct lf_slot {
 enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const struct lf_config *c,
                          int n_slots, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_slots_free(struct lf_slots *s);
-/* Puts an adapter into a free slot; with `trains`, gradients and moments (zero) too.
+/* Puts an adapter into a free slot; with `trains`, gradients and moments (zero) too. The moments,
+ * and a master beside a copy, go to host memory where the device is full (lf_device_alloc_paged).
  * LF_E_DEVICE_FULL when no slot or memory is left. */
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
                           const struct lf_adapter *a, bool trains, struct lf_diag *diag)

@@ -56,33 +56,39 @@ void lf_slots_free(struct lf_slots *s)
     free(s);
 }
 
-static enum lf_err alloc_floats(struct lf_slots *s, float **out, size_t n, struct lf_diag *diag)
+static enum lf_err alloc_floats(struct lf_slots *s, float **out, size_t n, bool paged,
+                                struct lf_diag *diag)
 {
     void *p = NULL;
-    enum lf_err rc = lf_device_alloc(s->dev, &p, n * sizeof(float), diag);
+    enum lf_err rc = paged ? lf_device_alloc_paged(s->dev, &p, n * sizeof(float), diag)
+                           : lf_device_alloc(s->dev, &p, n * sizeof(float), diag);
     *out = p;
     return rc;
 }
 
-/* Memory for one adapter. On fp32 devices the master is what the forward reads. */
+/* Memory for one adapter. On fp32 devices the master is what the forward reads. What only the
+ * optimizer reads comes last, and need not find room on the device. */
 static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, bool trains,
                               struct lf_diag *diag)
 {
     size_t n = t->shape.n_params;
     bool fp32 = s->dev->act == LF_F32;
     enum lf_err rc = LF_OK;
-    if (fp32 || trains)
-        rc = alloc_floats(s, &t->master, n, diag);
-    if (rc == LF_OK && fp32)
-        t->copy = t->master;
-    else if (rc == LF_OK)
+    if (fp32)
+        rc = alloc_floats(s, &t->master, n, false, diag);
+    else
         rc = lf_device_alloc(s->dev, &t->copy, n * lf_dtype_bytes(s->dev->act), diag);
-    if (rc == LF_OK && trains)
-        rc = alloc_floats(s, &t->grad, n, diag);
-    if (rc == LF_OK && trains)
-        rc = alloc_floats(s, &t->m, n, diag);
-    if (rc == LF_OK && trains)
-        rc = alloc_floats(s, &t->v, n, diag);
+    if (fp32)
+        t->copy = t->master;
+    if (rc != LF_OK || !trains)
+        return rc;
+    rc = alloc_floats(s, &t->grad, n, false, diag);
+    if (rc == LF_OK && !fp32)
+        rc = alloc_floats(s, &t->master, n, true, diag);
+    if (rc == LF_OK)
+        rc = alloc_floats(s, &t->m, n, true, diag);
+    if (rc == LF_OK)
+        rc = alloc_floats(s, &t->v, n, true, diag);
     return rc;
 }
 

@@ -177,7 +177,7 @@ enum lf_err lf_cuda_stream_wait(struct lf_stream *s, struct lf_diag *diag)
     return lf_cuda_enter(cs->dev) ? LF_OK : lf_cuda_lost(cs->dev, diag);
 }
 
-/* ---- Copies ---------------------------------------------------------------------------------- */
+/* ---- Copies: what lf_device_alloc_paged gave may be on either side --------------------------- */
 
 /* Room for up to `bytes` in the ring; *got says how much. Waits for a half's last reader. */
 static unsigned char *ring_take(struct lf_cuda_stream *cs, size_t bytes, size_t *got)
@@ -206,7 +206,7 @@ void lf_cuda_upload(struct lf_stream *s, void *dst, const void *src, size_t byte
         unsigned char *staged = ring_take(cs, bytes, &n);
         memcpy(staged, src, n);
         lf_cuda_note(cs->dev,
-                     cudaMemcpyAsync(dst, staged, n, cudaMemcpyHostToDevice, cs->stream));
+                     cudaMemcpyAsync(dst, staged, n, cudaMemcpyDefault, cs->stream));
         dst = (char *)dst + n;
         src = (const char *)src + n;
         bytes -= n;
@@ -218,7 +218,7 @@ void lf_cuda_download(struct lf_stream *s, void *dst, const void *src, size_t by
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (lf_cuda_enter(cs->dev))
         lf_cuda_note(cs->dev,
-                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, cs->stream));
+                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, cs->stream));
 }
 
 void lf_cuda_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes)
@@ -226,7 +226,7 @@ void lf_cuda_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes)
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (lf_cuda_enter(cs->dev))
         lf_cuda_note(cs->dev,
-                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, cs->stream));
+                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, cs->stream));
 }
 
 void lf_cuda_zero(struct lf_stream *s, void *dst, size_t bytes)

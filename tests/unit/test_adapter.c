@@ -271,6 +271,43 @@ static void slots_are_handed_out_and_taken_back(void **state)
     lf_adapter_free(b);
 }
 
+/* Room for parameters and gradients, none for the moments: they go elsewhere, and it trains. */
+static void moments_find_room_beside_a_full_device(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_device *dev;
+    struct lf_stream *stream;
+    struct lf_slots *s;
+    struct lf_device_info info;
+    struct lf_adapter *a = fresh("v_proj", 3);
+    size_t n = a->shape.n_params;
+    size_t sites = (size_t)lf_config_sites(&config) * sizeof(struct lf_lora_site);
+    struct lf_device_options o = {.memory_bytes = sites + 2 * n * sizeof(float)};
+    int slot;
+    ok(lf_device_open(&dev, LF_DEVICE_REF, &o, &diag), &diag);
+    ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
+    ok(lf_slots_new(&s, dev, &config, 1, &diag), &diag);
+    ok(lf_slots_load(s, stream, &slot, a, true, &diag), &diag);
+    lf_device_info(dev, &info);
+    assert_int_equal(info.memory_free, 0);
+    const struct lf_slot *t = &s->slot[slot];
+    for (size_t i = 0; i < n; i++)
+        assert_true(t->m[i] == 0 && t->v[i] == 0 && t->grad[i] == 0);
+    t->grad[0] = 1;
+    struct lf_adam_args step = {.p = t->master, .m = t->m, .v = t->v, .g = t->grad, .n = n,
+                                .grad_scale = 1, .lr = 0.5f, .beta1 = 0.9f, .beta2 = 0.999f,
+                                .eps = 1e-8f, .step = 1};
+    float before = t->master[0];
+    stream->ops->adam(stream, &step, 1);
+    ok(lf_stream_wait(stream, &diag), &diag);
+    assert_true(fabsf(before - 0.5f - t->master[0]) < 1e-5f);
+    lf_slots_free(s);
+    lf_stream_free(stream);
+    lf_device_free(dev);
+    lf_adapter_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +318,7 @@ int main(void)
         cmocka_unit_test(reads_every_way_to_name_targets),
         cmocka_unit_test(patterns_survive_saving),
         cmocka_unit_test(slots_are_handed_out_and_taken_back),
+        cmocka_unit_test(moments_find_room_beside_a_full_device),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

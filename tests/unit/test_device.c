@@ -103,6 +103,29 @@ static void the_ceiling_holds(void **state)
     lf_device_free(dev);
 }
 
+static void paged_memory_goes_to_the_host(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_device_info info;
+    struct lf_device *dev = open_cpu(&(struct lf_device_options){.memory_bytes = 1000});
+    void *p[3];
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(lf_device_alloc_paged(dev, &p[i], 600, &diag), LF_OK);
+        memset(p[i], i, 600);
+    }
+    lf_device_info(dev, &info);
+    assert_int_equal(info.memory_used, 600);
+    lf_device_release(dev, p[1]);
+    lf_device_release(dev, p[0]);
+    lf_device_info(dev, &info);
+    assert_int_equal(info.memory_used, 0);
+    assert_int_equal(((char *)p[2])[599], 2);
+    lf_device_release(dev, p[2]);
+    assert_int_equal(lf_device_alloc_paged(dev, &p[0], SIZE_MAX, &diag), LF_E_NO_MEMORY);
+    lf_device_free(dev);
+}
+
 static void an_impossible_size_is_refused(void **state)
 {
     (void)state;
@@ -296,6 +319,7 @@ int main(void)
         cmocka_unit_test(says_what_it_is),
         cmocka_unit_test(memory_is_aligned_and_counted),
         cmocka_unit_test(the_ceiling_holds),
+        cmocka_unit_test(paged_memory_goes_to_the_host),
         cmocka_unit_test(an_impossible_size_is_refused),
         cmocka_unit_test(the_ledger_keeps_up),
         cmocka_unit_test(streams_move_bytes),
