@@ -219,7 +219,8 @@ def check(name, kind, work):
     lorafs("logits", "--base", base, "--quant", "none", "--device", "cpu", "--ids",
            os.path.join(work, "ids.json"), "--out", got_path)
     got = load_file(got_path)["logits"]
-    worst = (got - logits(model, ids)).abs().max().item()
+    # In fp64: gemma2's soft ceilings lose 1e-3 in transformers' fp32 on some of these weights.
+    worst = (got - logits(model.double(), ids)).abs().max().item()
     report("%s %s" % (name, kind.name), worst <= LOGITS, "%.1e" % worst)
     if readable and kind.name in ("F32", "F16", "Q8_0", "Q4_0"):
         theirs = tf.AutoModelForCausalLM.from_pretrained(
