@@ -12,6 +12,7 @@ questions ({"template", "vars", ...}), which is how chat_cases.jsonl was made an
 """
 import argparse
 import datetime
+import functools
 import glob
 import json
 import os
@@ -42,6 +43,7 @@ except ImportError:
         def _body(self, caller):
             return caller()
 
+    @functools.lru_cache(maxsize=None)
     def compile_template(source):
         env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
                                             extensions=[Generation, jinja2.ext.loopcontrols])
