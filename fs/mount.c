@@ -244,7 +244,7 @@ static enum lf_err run_mounted(struct lf_fs *fs, int signals, struct lf_diag *di
     struct loop l = {.fs = fs, .signals = signals};
     int fd = fuse_session_fd(fs->session);
     if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
-        return lf_fail_errno(diag, errno, "the kernel's side");
+        return lf_fail_errno(diag, errno, "the mount's descriptor");
     serve(&l);
     wind_up(&l);
     free(l.buf.mem);

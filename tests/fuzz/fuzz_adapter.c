@@ -1,8 +1,8 @@
 /* Any adapter_config.json, a NUL, and any adapter_model.safetensors: refused with a reason, or an
  * adapter whose ranks and numbers are in their bounds, which is saved and read again the same. */
-#include "core/file.h"
 #include "core/json.h"
 #include "model/adapter.h"
+#include "tests/fuzz/work.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -27,27 +27,6 @@ static const struct lf_config *config(void)
         json_decref(j);
     }
     return &c;
-}
-
-static char dir[64];
-
-static void remove_dir(void)
-{
-    (void)!lf_dir_remove(dir, NULL);
-}
-
-/* One directory for the whole run, in memory where there is such a place. */
-static const char *work(void)
-{
-    if (!*dir) {
-        snprintf(dir, sizeof dir, "/dev/shm/lf-fuzz-XXXXXX");
-        if (!mkdtemp(dir)) {
-            snprintf(dir, sizeof dir, "/tmp/lf-fuzz-XXXXXX");
-            lf_assert(mkdtemp(dir));
-        }
-        atexit(remove_dir);
-    }
-    return dir;
 }
 
 static void write_whole(const char *name, const void *data, size_t n)

@@ -1,35 +1,11 @@
 /* Any bytes as a GGUF file: refused with a reason, or a checkpoint of bounded size is written whose
  * configuration is one. */
-#include "core/file.h"
 #include "model/gguf/inside.h"
+#include "tests/fuzz/work.h"
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static char dir[64];
-
-static void remove_dir(void)
-{
-    (void)!lf_dir_remove(dir, NULL);
-}
-
-/* One directory for the whole run, in memory where there is such a place. */
-static const char *work(void)
-{
-    if (!*dir) {
-        snprintf(dir, sizeof dir, "/dev/shm/lf-fuzz-XXXXXX");
-        if (!mkdtemp(dir)) {
-            snprintf(dir, sizeof dir, "/tmp/lf-fuzz-XXXXXX");
-            lf_assert(mkdtemp(dir));
-        }
-        atexit(remove_dir);
-    }
-    return dir;
-}
 
 static void import(const struct lf_gguf *g)
 {

@@ -196,9 +196,9 @@ finish() {
     fi
     exit $status
 }
-[ "$DEVICE" != cuda ] || [ -e /dev/nvidia0 ] || skip "there is no card"
 trap finish EXIT
 trap 'say "line $LINENO: $BASH_COMMAND"' ERR
 
 mkdir "$MNT"
 touch "$WORK/daemon.log" "$WORK/mount.log"
+[ "$DEVICE" != cuda ] || [ -e /dev/nvidia0 ] || skip "there is no card"
