@@ -29,9 +29,13 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
     c->units = p.multiProcessorCount;
     c->cc = 10 * p.major + p.minor;
     c->smem_block = (int)p.sharedMemPerBlockOptin;
-    if (!lf_cuda_enter(c) || cublasLtCreate(&c->lt) != CUBLAS_STATUS_SUCCESS) {
+    cublasStatus_t status = CUBLAS_STATUS_NOT_INITIALIZED;
+    if (lf_cuda_enter(c))
+        status = cublasLtCreate(&c->lt);
+    if (status != CUBLAS_STATUS_SUCCESS) {
         delete c;
-        return lf_fail(diag, LF_E_NOT_FOUND, "cuBLASLt does not start on card %d", options->index);
+        return lf_fail(diag, LF_E_NOT_FOUND, "cuBLASLt does not start on card %d: %s",
+                       options->index, cublasLtGetStatusName(status));
     }
     dev->impl = c;
     return LF_OK;

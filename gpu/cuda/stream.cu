@@ -21,12 +21,12 @@ struct lf_upload_ring {
 
 bool lf_cuda_enter(struct lf_cuda *dev)
 {
-    static thread_local int current = -1;
+    static thread_local unsigned current; /* its life: a card that was reset is to be set again */
     if (dev->fault.load(std::memory_order_relaxed) != cudaSuccess)
         return false;
-    if (current != dev->index) {
+    if (current != dev->life) {
         lf_cuda_note(dev, cudaSetDevice(dev->index));
-        current = dev->index;
+        current = dev->life;
     }
     return true;
 }
