@@ -17,8 +17,13 @@ LF_DEVICE void take(struct log_sum *l, float x)
     l->max = max;
 }
 
-/* log2 of the sum over the row of 2^(LOG2E * x). */
-LF_DEVICE float row_log_sum(const float *x, int V, bool vec)
+/* The row's largest LOG2E * x, and log2 of the sum of 2^(LOG2E * x - max): apart, since the loss of
+ * a sure token is lost beside a large maximum. */
+struct row_log {
+    float max, sum;
+};
+
+LF_DEVICE struct row_log row_log_of(const float *x, int V, bool vec)
 {
     struct log_sum l = {-3.0e38f, 0.0f};
     for (int v = threadIdx.x * 8; v < V; v += CE_THREADS * 8) {
@@ -27,10 +32,10 @@ LF_DEVICE float row_log_sum(const float *x, int V, bool vec)
 #pragma unroll
         for (int i = 0; i < 8; i++)
             if (v + i < V)
-                take(&l, e[i] * LOG2E);
+                take(&l, __fmul_rn(e[i], LOG2E));
     }
     float max = block_max<CE_THREADS>(l.max);
-    return max + __log2f(block_sum<CE_THREADS>(l.sum * exp2_fast(l.max - max)));
+    return {max, log2f(block_sum<CE_THREADS>(l.sum * exp2_fast(l.max - max)))};
 }
 
 static __global__ void __launch_bounds__(CE_THREADS)
@@ -41,12 +46,14 @@ static __global__ void __launch_bounds__(CE_THREADS)
     const float *x = a.logits + m * a.V;
     bf16 *d = (bf16 *)a.dlogits + m * a.V;
     int label = a.labels[m];
-    float lse = label >= 0 ? row_log_sum(x, a.V, vec) : 0.0f;
+    struct row_log row = {};
+    if (label >= 0)
+        row = row_log_of(x, a.V, vec);
     if (threadIdx.x == 0)
-        a.loss[m] = label >= 0 ? lse * LN2 - x[label] : 0.0f;
+        a.loss[m] = label >= 0 ? LN2 * (row.max - __fmul_rn(x[label], LOG2E) + row.sum) : 0.0f;
     if (!a.dlogits)
         return;
-    float weight = label >= 0 ? a.weight[m] : 0.0f;
+    float lse = row.max + row.sum, weight = label >= 0 ? a.weight[m] : 0.0f;
     float inverse_cap = a.softcap > 0.0f ? 1.0f / a.softcap : 0.0f;
     for (int v = threadIdx.x * 8; v < a.V; v += CE_THREADS * 8) {
         float e[8];

@@ -20,12 +20,11 @@ struct rows_args {
     int split; /* warps a panel */
 };
 
-/* This lane's activations of tile 0: 32 bytes of token lane / 4. Past the last token any will do:
- * its column of the product is dropped. */
+/* This lane's activations of tile 0: 32 bytes of token lane / 4; NULL past the last token. */
 LF_DEVICE const uint4 *tokens_at(const struct q4_call &c)
 {
-    int token = min((int)threadIdx.x % 32 / 4, c.T - 1);
-    return (const uint4 *)(c.x + (size_t)token * c.ldx + threadIdx.x % 4 * 16);
+    int token = (int)threadIdx.x % 32 / 4;
+    return token < c.T ? (const uint4 *)(c.x + (size_t)token * c.ldx + threadIdx.x % 4 * 16) : NULL;
 }
 
 /* The activations of a tile as B fragments: words 2j, 2j+1 are those of the j-th mma. */
@@ -33,9 +32,12 @@ struct tokens {
     uint4 lo, hi;
 };
 
-LF_DEVICE struct tokens load_tokens(const uint4 *x, int tile)
+/* Past the last token b stays as it is, since its column of the product is dropped: reading
+ * something all the same would cost L1, which is the narrowest here. */
+LF_DEVICE void load_tokens(struct tokens &b, const uint4 *x, int tile)
 {
-    return {x[tile * 8], x[tile * 8 + 1]};
+    if (x)
+        b = {x[tile * 8], x[tile * 8 + 1]};
 }
 
 /* acc += scale * codes * tokens for one tile. */
@@ -99,10 +101,9 @@ LF_DEVICE void add_run(float (&acc)[4], struct stream<nested> &k, const struct q
         q4_fetch_scales(k.scale, next, tiles, ahead * Q4_RUN);
 #pragma unroll
     for (int i = 0; i < Q4_RUN; i++) {
-        struct tokens b = k.x[i % 2];
-        k.x[i % 2] = load_tokens(x, i + 2 < Q4_RUN ? run * Q4_RUN + i + 2
-                                                   : ahead * Q4_RUN + i + 2 - Q4_RUN);
-        add_tile(acc, k.code[i], scale[i], b, table, lane4);
+        add_tile(acc, k.code[i], scale[i], k.x[i % 2], table, lane4);
+        load_tokens(k.x[i % 2], x, i + 2 < Q4_RUN ? run * Q4_RUN + i + 2
+                                                  : ahead * Q4_RUN + i + 2 - Q4_RUN);
         if (more)
             k.code[i] = load_once(next.codes + (ahead * Q4_RUN + i) * 32);
     }
@@ -200,8 +201,10 @@ static __global__ void __launch_bounds__(WARPS * 32, BLOCKS)
     __syncthreads();
     grid_wait();
     const uint4 *x = tokens_at(a.c);
-    for (int i = 0; i < 2; i++)
-        k.x[i] = load_tokens(x, p.begin * Q4_RUN + i);
+    for (int i = 0; i < 2; i++) {
+        k.x[i] = {};
+        load_tokens(k.x[i], x, p.begin * Q4_RUN + i);
+    }
     int slots = WARPS / a.split * gridDim.x, passes = (g.panels + slots - 1) / slots;
     for (int pass = 0; pass < passes; pass++) {
         struct part next = part_at(a, pass + 1);

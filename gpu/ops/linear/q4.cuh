@@ -149,11 +149,11 @@ LF_DEVICE void q4_fetch_scales(struct q4_scales<true> &s, const struct q4_panel 
                                int tile)
 {
     int r = threadIdx.x % 32 / 4, i = p.block + tile;
-    uint2 bytes = *(const uint2 *)(p.absmax_q + tile * Q4_PANEL + r * 2 * Q4_RUN);
+    uint2 bytes = __ldg((const uint2 *)(p.absmax_q + tile * Q4_PANEL + r * 2 * Q4_RUN));
     s.bytes[0] = bytes.x;
     s.bytes[1] = bytes.y;
-    s.absmax2[0] = p.absmax2[i >> p.shift2];
-    s.absmax2[1] = p.absmax2[(i + 8 * tiles) >> p.shift2];
+    s.absmax2[0] = __ldg(&p.absmax2[i >> p.shift2]);
+    s.absmax2[1] = __ldg(&p.absmax2[(i + 8 * tiles) >> p.shift2]);
 }
 
 LF_DEVICE void q4_fetch_scales(struct q4_scales<false> &s, const struct q4_panel &p, int tiles,
@@ -164,8 +164,9 @@ LF_DEVICE void q4_fetch_scales(struct q4_scales<false> &s, const struct q4_panel
     (void)tiles;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        s.value[2 * i] = make_float2(from[i].x, from[i].y);
-        s.value[2 * i + 1] = make_float2(from[i].z, from[i].w);
+        float4 v = __ldg(&from[i]);
+        s.value[2 * i] = make_float2(v.x, v.y);
+        s.value[2 * i + 1] = make_float2(v.z, v.w);
     }
 }
 
