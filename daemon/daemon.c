@@ -88,7 +88,7 @@ static void close_rooms(struct lf_daemon *d)
     free(d);
 }
 
-/* Until stop_fd is readable (LF_OK), or the engine gave up: its reason. */
+/* Until stop_fd is readable (LF_OK), or the engine has failed: its reason. */
 static enum lf_err serve(struct lf_daemon *d, struct lf_diag *diag)
 {
     struct pollfd p = {d->options.stop_fd, POLLIN, 0};
@@ -137,6 +137,7 @@ enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *dia
     d->options = *o;
     d->started_ms = lf_clock_unix_ms();
     lf_counters_init(&d->counters);
+    lf_counter_add(&d->counters.device_losses, (uint64_t)o->device_losses);
     enum lf_err rc = open_rooms(d, diag);
     if (rc == LF_OK)
         rc = run(d, diag);

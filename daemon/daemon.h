@@ -35,6 +35,7 @@ struct lf_daemon_options {
     int train_tokens;           /* of a fused training batch; 0: this daemon never trains */
     double checkpoint_seconds;  /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;          /* answers under way may end within this when it stops */
+    int device_losses;          /* before this run of the daemon: for /metrics */
     int stop_fd;                /* readable: stop */
     void (*ready)(void *arg, const struct lf_daemon_address *at); /* or NULL; it answers now */
     void *ready_arg;
@@ -43,8 +44,9 @@ struct lf_daemon_options {
 /* What `lorafsd` does without options. base_dir, data_dir are to be filled in. */
 void lf_daemon_options_default(struct lf_daemon_options *o);
 /* Serves until stop_fd is readable: LF_OK after a clean stop. Otherwise why it could not start, or
- * LF_E_DEVICE_LOST when the device is lost for good. Blocks; other threads of the process should
- * have SIGPIPE ignored. */
+ * LF_E_DEVICE_LOST when the device was lost: another process can open it, or this one after exec.
+ * What was under way has been told so, and jobs go on where their checkpoints are. Blocks; other
+ * threads of the process should have SIGPIPE ignored. */
 enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -10,8 +10,8 @@
  * Work is put on a stream in order. On ref and cpu it is done when the call returns; on cuda when
  * lf_stream_wait returns. One thread at a time uses a stream; the device's memory calls may be
  * made from any thread. Device faults are sticky: operations after one do nothing, and the next
- * lf_stream_wait answers LF_E_DEVICE_LOST, after which the device can only be closed. Closing a
- * lost cuda device resets the card for this process; no other handle to the card may be open then.
+ * lf_stream_wait answers LF_E_DEVICE_LOST, after which the device can only be closed, and the
+ * process cannot open that card again (no reset of CUDA's brings it back); another process can.
  *
  * Knows nothing of models, files or HTTP.
  */

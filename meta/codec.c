@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define ADAPTER_FORMAT 1
-#define JOB_FORMAT 1
+#define JOB_FORMAT 2 /* 1: without losses */
 
 /* Either side of the walk: `out` when writing, `in` when reading. The first failure sticks. */
 struct cursor {
@@ -89,13 +89,15 @@ static void field_text(struct cursor *c, char *s, size_t cap)
     }
 }
 
-static void field_format(struct cursor *c, unsigned char format)
+/* The format that the record has: when writing, the newest. */
+static unsigned char field_format(struct cursor *c, unsigned char newest)
 {
-    unsigned char b = format;
+    unsigned char b = newest;
     if (c->out)
         lf_buf_append(c->out, &b, 1);
-    else if (take(c, &b, 1) && b != format)
+    else if (take(c, &b, 1) && (b < 1 || b > newest))
         c->rc = LF_E_UNSUPPORTED;
+    return b;
 }
 
 static void adapter_fields(struct cursor *c, struct lf_adapter_record *r)
@@ -115,7 +117,7 @@ static void adapter_fields(struct cursor *c, struct lf_adapter_record *r)
 
 static void job_fields(struct cursor *c, struct lf_job_record *r)
 {
-    field_format(c, JOB_FORMAT);
+    unsigned char format = field_format(c, JOB_FORMAT);
     field_u64(c, &r->id);
     field_u64(c, &r->adapter_id);
     field_text(c, r->adapter, sizeof r->adapter);
@@ -137,6 +139,8 @@ static void job_fields(struct cursor *c, struct lf_job_record *r)
     field_real(c, &r->tokens_per_second);
     field_text(c, r->inputs_sha256, sizeof r->inputs_sha256);
     field_text(c, r->reason, sizeof r->reason);
+    if (format >= 2)
+        field_i32(c, &r->losses);
 }
 
 static enum lf_err decoded(const struct cursor *c, const char *what, struct lf_diag *diag)

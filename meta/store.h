@@ -92,6 +92,7 @@ struct lf_job_record {
     enum lf_job_status status;
     int32_t version;               /* that it makes */
     int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
+    int32_t losses;                /* times the device was lost under it */
     int64_t step, steps, tokens;
     double loss, eval_loss, tokens_per_second; /* NaN: not known */
     char inputs_sha256[65];

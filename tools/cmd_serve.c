@@ -3,7 +3,8 @@
  * The child is forked first, while there is one thread and no device, and waits on a pipe; when the
  * daemon answers, it becomes `lorafs mount`. A signal stops the daemon, which lets answers under
  * way end; then the child unmounts. When the child ends by itself (somebody unmounted, or it
- * failed), the daemon stops too. A daemon that dies takes the child with it. */
+ * failed), the daemon stops too. A daemon that dies takes the child with it; one that begins anew
+ * because it lost the device keeps it. */
 #include "tools/commands.h"
 
 #include "core/file.h"
@@ -25,8 +26,8 @@ struct serve {
     const char *mount_dir;
     struct lf_option_strs mount_options;
     bool mounts;
-    pid_t child;
-    int go;               /* writing end of the child's pipe */
+    pid_t child;          /* the mount; 0: none */
+    int go;               /* writing end of the child's pipe; -1: it is mounted */
 };
 
 /* ---- The child ------------------------------------------------------------------------------- */
@@ -122,7 +123,7 @@ static void on_ready(void *arg, const struct lf_daemon_address *at)
     if (at->tcp[0])
         fprintf(stderr, "lorafs: serving http://%s\n", at->tcp);
     fprintf(stderr, "lorafs: serving %s\n", at->unix_path);
-    if (s->mounts) {
+    if (s->go >= 0) {
         fprintf(stderr, "lorafs: mounting on %s; Ctrl-C stops both\n", s->mount_dir);
         if (write(s->go, "g", 1) != 1)
             fprintf(stderr, "lorafs: the mount is gone: %s\n", strerror(errno));
@@ -137,7 +138,8 @@ static enum lf_err serve(struct serve *s, struct lf_diag *diag)
         rc = lf_dir_make(s->mount_dir, diag);
     if (rc == LF_OK)
         rc = lf_dir_make(s->s.daemon.data_dir, diag);
-    if (rc == LF_OK && s->mounts)
+    s->child = s->s.mount;
+    if (rc == LF_OK && s->mounts && s->child == 0)
         rc = child_start(s, diag);
     if (rc != LF_OK)
         return rc;
@@ -149,6 +151,8 @@ static enum lf_err serve(struct serve *s, struct lf_diag *diag)
                                  : lf_daemon_run(&s->s.daemon, diag);
     if (s->s.daemon.stop_fd >= 0)
         close(s->s.daemon.stop_fd);
+    if (rc == LF_E_DEVICE_LOST)
+        lf_serving_begin_anew(&s->s, s->child, diag);
     if (!s->mounts)
         return rc;
     enum lf_err unmounted = child_stop(s, rc == LF_OK ? diag : NULL);
@@ -157,7 +161,7 @@ static enum lf_err serve(struct serve *s, struct lf_diag *diag)
 
 int lf_cmd_serve(int argc, char **argv)
 {
-    struct serve s = {.child = -1, .go = -1};
+    struct serve s = {.go = -1};
     lf_serving_init(&s.s);
     const struct lf_option options[] = {
         {"mount", 'M', LF_OPT_STR, "DIR", &s.mount_dir,

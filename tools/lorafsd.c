@@ -34,5 +34,7 @@ int main(int argc, char **argv)
         rc = lf_daemon_run(&s.daemon, &diag);
     if (s.daemon.stop_fd >= 0)
         close(s.daemon.stop_fd);
+    if (rc == LF_E_DEVICE_LOST)
+        lf_serving_begin_anew(&s, 0, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

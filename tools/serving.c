@@ -1,11 +1,37 @@
 /* The command line of the daemon. */
 #include "tools/serving.h"
 
+#include "core/clock.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "tools/places.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
+
+#define LOSSES_MAX 3                     /* of the device, in a row */
+#define CALM_NS 60000000000u             /* a loss later than this after a start begins a new row */
+#define EARLIER "LORAFS_EARLIER_LOSSES"  /* "TOTAL IN_A_ROW MOUNT", from one life to the next */
+#define ARGS_MAX ((size_t)1 << 20)       /* bytes */
+
+/* What the process was before it began anew; nothing, where it did not. */
+static void remember(struct lf_serving *s)
+{
+    int total, row, mount;
+    const char *text = getenv(EARLIER);
+    if (text && sscanf(text, "%d %d %d", &total, &row, &mount) == 3 && total > 0 && row >= 0 &&
+        mount >= 0) {
+        s->daemon.device_losses = total;
+        s->losses_in_a_row = row;
+        s->mount = mount;
+    }
+    unsetenv(EARLIER);
+}
 
 void lf_serving_init(struct lf_serving *s)
 {
@@ -18,6 +44,8 @@ void lf_serving_init(struct lf_serving *s)
     s->batch_tokens = s->daemon.batch_tokens_max;
     s->train_tokens = s->daemon.train_tokens;
     s->drain_seconds = s->daemon.drain_seconds;
+    s->started_ns = lf_clock_ns();
+    remember(s);
 }
 
 static enum lf_device_kind best_device(void)
@@ -58,4 +86,40 @@ int lf_serving_stop_fd(bool children)
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return -1;
     return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* The arguments of this process, from where the kernel has them; NULL: they cannot be had. */
+static char **own_arguments(struct lf_buf *text, struct lf_diag *diag)
+{
+    size_t n = 0;
+    lf_buf_init(text, 0);
+    if (lf_file_read(text, "/proc/self/cmdline", ARGS_MAX, diag) != LF_OK)
+        return NULL;
+    for (size_t i = 0; i < text->len; i++)
+        n += text->data[i] == '\0';
+    char **argv = calloc(n + 1, sizeof *argv), *at = text->data;
+    for (size_t i = 0; argv && i < n; i++, at += strlen(at) + 1)
+        argv[i] = at;
+    return argv;
+}
+
+void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_diag *diag)
+{
+    struct lf_buf text;
+    char earlier[64];
+    int row = lf_clock_ns() - s->started_ns < CALM_NS ? s->losses_in_a_row + 1 : 1;
+    if (row > LOSSES_MAX) {
+        lf_fail_within(diag, LF_E_DEVICE_LOST, "lost %d times in a row", row);
+        return;
+    }
+    char **argv = own_arguments(&text, diag);
+    snprintf(earlier, sizeof earlier, "%d %d %d", s->daemon.device_losses + 1, row, (int)mount);
+    if (argv && setenv(EARLIER, earlier, 1) == 0 && close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0) {
+        lf_log(LF_LOG_WARN, "daemon", "beginning anew: the device was lost (%d of %d in a row)",
+               row, LOSSES_MAX);
+        execv("/proc/self/exe", argv);
+    }
+    lf_fail_within(diag, LF_E_DEVICE_LOST, "cannot begin anew: %s", strerror(errno));
+    free(argv);
+    lf_buf_free(&text);
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct lf_serving {
     struct lf_daemon_options daemon;
@@ -16,6 +17,10 @@ struct lf_serving {
     /* As the options table wants them; lf_serving_finish moves them into `daemon`. */
     int device, quant, log_level;
     int64_t threads, slots, batch_tokens, train_tokens, drain_seconds;
+    /* What this process was before it began anew (lf_serving_begin_anew): */
+    int losses_in_a_row; /* each soon after a start */
+    pid_t mount;         /* its child that is a mount; 0: none */
+    uint64_t started_ns;
 };
 
 #define LF_SERVING_OPTIONS(s)                                                                      \
@@ -55,7 +60,7 @@ struct lf_serving {
     {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \
      "least level of the lines on stderr"}
 
-/* The defaults, before parsing. */
+/* The defaults, before parsing, and what an earlier life of the process has left behind. */
 void lf_serving_init(struct lf_serving *s);
 /* After parsing: s->daemon is complete but for stop_fd and ready. Opens the CUDA device briefly
  * to answer `auto`. */
@@ -64,5 +69,10 @@ void lf_serving_finish(struct lf_serving *s);
  * SIGPIPE. Returns a descriptor that is readable when one of them came: the daemon's stop_fd; or
  * -1 with errno. Before any thread is started. */
 int lf_serving_stop_fd(bool children);
+/* After a run of the daemon that ended with LF_E_DEVICE_LOST: the process runs this program anew
+ * (exec, with the same arguments), since CUDA lets it have the card in no other way. mount: a child
+ * to be taken over, or 0. Returns when that is of no use, after three losses in a row each within
+ * a minute of the start, or is not possible: then diag has the reason added. */
+void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_diag *diag);
 
 #endif

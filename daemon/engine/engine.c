@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REOPENINGS_MAX 3      /* in a row, without a step in between */
 #define SMOOTH 0.9
 /* A training batch beside live sequences holds up their next token: for about as long as two
  * steps, at least for STALL_MIN seconds (a shorter batch would be all overhead). */
@@ -143,7 +142,7 @@ static void show(struct lf_engine *e, bool with_device)
 }
 
 /* Turns until it is to stop (LF_OK) or something of the device fails. */
-static enum lf_err run(struct lf_engine *e, int *reopenings, struct lf_diag *diag)
+static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     uint64_t shown = 0;
@@ -158,8 +157,6 @@ static enum lf_err run(struct lf_engine *e, int *reopenings, struct lf_diag *dia
             rc = train(e, diag);
         if (rc == LF_OK && e->trainer)
             lf_engine_trainings_poll(e);
-        if (rc == LF_OK && has_work(e))
-            *reopenings = 0;
         bool with_device = lf_clock_ns() - shown > STATUS_NS;
         show(e, with_device);
         if (with_device)
@@ -180,14 +177,6 @@ static void set_state(struct lf_engine *e, enum lf_engine_state state, enum lf_e
     pthread_mutex_unlock(&e->lock);
 }
 
-static bool stopping(struct lf_engine *e)
-{
-    pthread_mutex_lock(&e->lock);
-    bool s = e->stopping;
-    pthread_mutex_unlock(&e->lock);
-    return s;
-}
-
 /* Everything that is under way, and what came in while the state said otherwise, ends. */
 static void end_all(struct lf_engine *e, enum lf_err rc, const char *why)
 {
@@ -200,56 +189,37 @@ static void end_all(struct lf_engine *e, enum lf_err rc, const char *why)
     lf_engine_end_trainings(e, rc, why);
 }
 
-/* Opens and runs once. LF_OK: it was told to stop. */
-static enum lf_err session(struct lf_engine *e, int *reopenings, bool *opened, struct lf_diag *diag)
+/* Opens, and runs until it is to stop (LF_OK) or cannot go on. */
+static enum lf_err live(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = lf_engine_open(e, diag);
-    *opened = rc == LF_OK;
-    if (rc == LF_OK) {
-        show(e, true);
-        set_state(e, LF_ENGINE_READY, LF_OK, "");
-        lf_log(LF_LOG_INFO, "engine", "%s: ready on %s, loaded in %.1f s", e->model->name,
-               e->status.device, e->load_seconds);
-        rc = run(e, reopenings, diag);
-    }
-    if (rc == LF_OK) {
-        if (e->trainer)
-            lf_engine_trainings_stop(e);
-        end_all(e, LF_E_CANCELLED, "the daemon is stopping");
-        set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
-    } else {
-        lf_log(LF_LOG_ERROR, "engine", "%s", diag->text);
-        set_state(e, LF_ENGINE_LOADING, rc, diag->text);
-        end_all(e, LF_E_DEVICE_LOST, diag->text);
-    }
-    lf_engine_close(e);
-    return rc;
+    if (rc != LF_OK)
+        return rc;
+    show(e, true);
+    set_state(e, LF_ENGINE_READY, LF_OK, "");
+    lf_log(LF_LOG_INFO, "engine", "%s: ready on %s, loaded in %.1f s", e->model->name,
+           e->status.device, e->load_seconds);
+    return run(e, diag) == LF_OK ? LF_OK : LF_E_DEVICE_LOST;
 }
 
 static void *engine_main(void *arg)
 {
     struct lf_engine *e = arg;
     struct lf_diag diag = {""};
-    int reopenings = 0;
-    bool opened, ever = false;
-    for (;;) {
-        enum lf_err rc = session(e, &reopenings, &opened, &diag);
-        ever = ever || opened;
-        if (rc == LF_OK)
-            return NULL;
-        lf_counter_add(&e->counters->device_losses, opened);
-        if (stopping(e)) {
-            set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
-            return NULL;
-        }
-        if (!ever || ++reopenings > REOPENINGS_MAX) {
-            set_state(e, LF_ENGINE_FAILED, rc, diag.text);
-            return NULL;
-        }
-        lf_log(LF_LOG_WARN, "engine", "opening the device again (%d of %d)", reopenings,
-               REOPENINGS_MAX);
-        poll(NULL, 0, 1000);
+    enum lf_err rc = live(e, &diag);
+    if (rc == LF_OK) {
+        if (e->trainer)
+            lf_engine_trainings_stop(e);
+        end_all(e, LF_E_CANCELLED, "the daemon is stopping");
+        set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
+    } else {
+        lf_log(LF_LOG_ERROR, "engine", "%s", diag.text);
+        lf_counter_add(&e->counters->device_losses, rc == LF_E_DEVICE_LOST);
+        set_state(e, LF_ENGINE_FAILED, rc, diag.text);
+        end_all(e, LF_E_DEVICE_LOST, diag.text);
     }
+    lf_engine_close(e);
+    return NULL;
 }
 
 enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,

@@ -9,7 +9,8 @@
  *
  * An adapter that is not on the device is read by a loader thread, while others go on; the least
  * recently used one that nobody uses makes room for it. When the device is lost, everything under
- * way ends with LF_E_DEVICE_LOST and the engine opens the device again.
+ * way ends with LF_E_DEVICE_LOST and the engine has failed: a process that has lost a device cannot
+ * open it again.
  */
 #ifndef LF_DAEMON_ENGINE_H
 #define LF_DAEMON_ENGINE_H
@@ -27,9 +28,9 @@
 struct lf_engine;
 
 enum lf_engine_state {
-    LF_ENGINE_LOADING, /* the model is being opened, at first or again */
+    LF_ENGINE_LOADING, /* the model is being opened */
     LF_ENGINE_READY,
-    LF_ENGINE_FAILED,  /* it could not be opened: lf_engine_why; it will not try again */
+    LF_ENGINE_FAILED,  /* it could not be opened, or the device was lost: lf_engine_why */
     LF_ENGINE_STOPPED  /* or about to: lf_engine_stop was called */
 };
 
@@ -44,7 +45,7 @@ void lf_engine_stop(struct lf_engine *e);
 /* After lf_engine_stop, when all generations are released. */
 void lf_engine_free(struct lf_engine *e);
 enum lf_engine_state lf_engine_state(struct lf_engine *e);
-/* Why it failed: the code, and the reason. */
+/* Why it failed: the code (LF_E_DEVICE_LOST when it had been ready), and the reason. */
 enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag);
 
 struct lf_engine_status {
@@ -55,7 +56,7 @@ struct lf_engine_status {
     int slots, slots_used;         /* adapters on the device, those that train not counted */
     int trainings;                 /* that run */
     uint64_t memory_used, memory_peak, memory_total; /* of the device, bytes */
-    double load_seconds;           /* the base, at the last start of the device */
+    double load_seconds;           /* the base */
     int context_max, seqs_max;
 };
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);

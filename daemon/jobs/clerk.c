@@ -183,7 +183,7 @@ static bool judge(struct lf_jobs *j, struct lf_live *l, const struct lf_training
         return true;
     }
     bool again = (rc == LF_E_DEVICE_FULL && !e->alone) || rc == LF_E_INTERRUPTED ||
-                 (rc == LF_E_DEVICE_LOST && ++l->losses < LOSSES_MAX);
+                 (rc == LF_E_DEVICE_LOST && ++l->record.losses < LOSSES_MAX);
     if (again && !l->cancelled) {
         wait_again(j, l, rc != LF_E_DEVICE_LOST);
         return false;

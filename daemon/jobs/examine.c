@@ -15,29 +15,18 @@
 
 #define AT_ONCE 128        /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
-#define TRIES_MAX 3         /* of one exam, when the device is lost under it */
 
-static void queue(struct lf_jobs *j, uint64_t adapter_id, int32_t version, int tries)
+void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
 {
     struct lf_exam *x = calloc(1, sizeof *x);
     if (!x)
         return;
-    *x = (struct lf_exam){NULL, adapter_id, version, tries};
+    *x = (struct lf_exam){NULL, adapter_id, version};
     pthread_mutex_lock(&j->lock);
     *j->exams_end = x;
     j->exams_end = &x->next;
     pthread_cond_signal(&j->asked);
     pthread_mutex_unlock(&j->lock);
-}
-
-void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
-{
-    queue(j, adapter_id, version, 0);
-}
-
-static void ask_again(struct lf_jobs *j, const struct lf_exam *x)
-{
-    queue(j, x->adapter_id, x->version, x->tries + 1);
 }
 
 static bool closing(struct lf_jobs *j)
@@ -325,16 +314,11 @@ static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struc
         lf_log(LF_LOG_WARN, "jobs", "metrics.json does not say so");
 }
 
-/* An exam that was not passed. When the daemon is stopping its next start takes it up again; when
- * the device was lost it is tried again once that is back. */
-static void not_scored(struct lf_jobs *j, const struct lf_exam *x, enum lf_err rc,
-                       const struct lf_diag *diag)
+/* An exam that was not passed. When the engine has ended, the daemon's next start takes it up
+ * again. */
+static void not_scored(struct lf_jobs *j, const struct lf_exam *x, const struct lf_diag *diag)
 {
-    if (closing(j) || lf_engine_state(j->d->engine) == LF_ENGINE_STOPPED)
-        return;
-    if (rc == LF_E_DEVICE_LOST && x->tries + 1 < TRIES_MAX)
-        ask_again(j, x);
-    else
+    if (!closing(j) && lf_engine_state(j->d->engine) == LF_ENGINE_READY)
         tell_failure(j, x, diag);
 }
 
@@ -407,7 +391,7 @@ void *lf_examiner_main(void *arg)
             return NULL;
         enum lf_err rc = examine(j, x, &diag);
         if (rc != LF_OK)
-            not_scored(j, x, rc, &diag);
+            not_scored(j, x, &diag);
         free(x);
     }
 }

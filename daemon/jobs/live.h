@@ -47,7 +47,6 @@ struct lf_live {
     /* The clerk's own */
     struct lf_curve curve;
     struct lf_dataset_report rows; /* the preparer's before TRAINING */
-    int losses;             /* times the device was lost under it */
     bool unsaved;           /* progress that is not in the store, or not drawn */
 };
 
@@ -63,7 +62,6 @@ struct lf_exam {
     struct lf_exam *next;
     uint64_t adapter_id;
     int32_t version; /* 0: the base alone */
-    int tries;       /* before this one */
 };
 
 struct lf_jobs {

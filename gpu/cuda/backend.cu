@@ -29,13 +29,13 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
     c->units = p.multiProcessorCount;
     c->cc = 10 * p.major + p.minor;
     c->smem_block = (int)p.sharedMemPerBlockOptin;
-    cublasStatus_t status = CUBLAS_STATUS_NOT_INITIALIZED;
-    if (lf_cuda_enter(c))
-        status = cublasLtCreate(&c->lt);
+    error = cudaSetDevice(c->index);
+    cublasStatus_t status = error ? CUBLAS_STATUS_NOT_INITIALIZED : cublasLtCreate(&c->lt);
     if (status != CUBLAS_STATUS_SUCCESS) {
+        cudaGetLastError();
         delete c;
-        return lf_fail(diag, LF_E_NOT_FOUND, "cuBLASLt does not start on card %d: %s",
-                       options->index, cublasLtGetStatusName(status));
+        return lf_fail(diag, LF_E_NOT_FOUND, "card %d does not start: %s", options->index,
+                       error ? cudaGetErrorString(error) : cublasLtGetStatusName(status));
     }
     dev->impl = c;
     return LF_OK;
@@ -45,8 +45,6 @@ static void cuda_close(struct lf_device *dev)
 {
     struct lf_cuda *c = (struct lf_cuda *)dev->impl;
     cublasLtDestroy(c->lt);
-    if (c->fault.load() != cudaSuccess && cudaSetDevice(c->index) == cudaSuccess)
-        cudaDeviceReset();
     cudaGetLastError();
     delete c;
 }

@@ -31,7 +31,7 @@ struct lf_cuda {
     int cc;      /* 10 * major + minor */
     int smem_block; /* shared memory that a block can have, bytes */
     cublasLtHandle_t lt;
-    unsigned life; /* another for each open: what was prepared in an earlier one may be gone */
+    unsigned life; /* another for each open: kernels are prepared for each */
     std::atomic<int> fault; /* the first cudaError_t; sticky */
 };
 

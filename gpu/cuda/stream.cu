@@ -21,12 +21,12 @@ struct lf_upload_ring {
 
 bool lf_cuda_enter(struct lf_cuda *dev)
 {
-    static thread_local unsigned current; /* its life: a card that was reset is to be set again */
+    static thread_local int current = -1;
     if (dev->fault.load(std::memory_order_relaxed) != cudaSuccess)
         return false;
-    if (current != dev->life) {
+    if (current != dev->index) {
         lf_cuda_note(dev, cudaSetDevice(dev->index));
-        current = dev->life;
+        current = dev->index;
     }
     return true;
 }
