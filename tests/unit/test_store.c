@@ -293,6 +293,25 @@ static void damaged_records_are_refused(void **state)
     lf_buf_free(&b);
 }
 
+/* Format 1 ended before `losses`. */
+static void a_job_of_the_first_format_reads_back(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_buf b;
+    struct lf_job_record r = {.id = 5, .adapter = "viggo", .steps = 7, .losses = 2}, got;
+    lf_buf_init(&b, LF_RECORD_BYTES_MAX);
+    assert_int_equal(lf_job_record_encode(&b, &r), LF_OK);
+    assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_OK);
+    assert_int_equal(got.losses, 2);
+    b.data[0] = 1;
+    assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_E_DAMAGED);
+    assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 4, &diag), LF_OK);
+    assert_int_equal(got.steps, 7);
+    assert_int_equal(got.losses, 0);
+    lf_buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_killed_writer_loses_nothing_that_was_answered, setup,
                                         teardown),
         cmocka_unit_test(damaged_records_are_refused),
+        cmocka_unit_test(a_job_of_the_first_format_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,12 +26,18 @@ grep '"event":"started"' "$MODEL/task/log" | tail -n 1 | grep -vq '"step":0,' ||
     fail "the training began anew"
 call POST /v1/completions -d '{"prompt": "The old man", "max_tokens": 4}' | grep -q '"text"'
 
-# Four losses in a row are more than chance: it ends, and says why.
+# A job that has lost it three times fails. Four losses in a row are more than chance: the daemon
+# ends, and says why.
 for n in 3 4; do
     touch "$WORK/fault"
     wait_until 60 again $n || fail "the daemon did not begin anew at loss $((n - 1))"
 done
+wait_status task '^failed: '
+wait_until 60 listens || fail "the daemon does not answer"
 touch "$WORK/fault"
+is_faulted() { [ ! -e "$WORK/fault" ]; }
+wait_until 30 is_faulted
+curl -sS "http://$ADDRESS/v1/completions" -d '{"prompt": "The old man"}' >"$WORK/answer" || true
 status=0
 wait "$DAEMON" || status=$?
 DAEMON=
