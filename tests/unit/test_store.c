@@ -306,7 +306,7 @@ static void a_job_of_the_first_format_reads_back(void **state)
     assert_int_equal(got.losses, 2);
     b.data[0] = 1;
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_E_DAMAGED);
-    assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 4, &diag), LF_OK);
+    assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
     assert_int_equal(got.steps, 7);
     assert_int_equal(got.losses, 0);
     lf_buf_free(&b);
