@@ -260,6 +260,17 @@ struct lf_glu_bwd_args {
     int T, F;
 };
 
+/* A group's linear map with what stands around it in a block; parts that are NULL are left out:
+ * norm, which makes linear's x; linear; lora, over the same group, x and y; glu, which takes
+ * linear's y. With glu linear's y is lost afterwards: a backend may leave it out. y is rounded
+ * once. */
+struct lf_map_args {
+    const struct lf_norm_args *norm;
+    const struct lf_linear_args *linear;
+    const struct lf_lora_args *lora;
+    const struct lf_glu_args *glu;
+};
+
 /* y += x, n elements of act. */
 struct lf_add_args {
     void *y;
@@ -376,10 +387,8 @@ struct lf_ops {
     void (*linear_bwd)(struct lf_stream *s, const struct lf_linear_bwd_args *a);
     void (*lora)(struct lf_stream *s, const struct lf_lora_args *a);
     void (*lora_bwd)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
-    /* linear, then lora, over one group and one y: as one operation where a backend has it, NULL
-     * where not (lf_linear_lora). y is rounded once. */
-    void (*linear_lora)(struct lf_stream *s, const struct lf_linear_args *a,
-                        const struct lf_lora_args *lora);
+    /* As few kernels as a backend can; NULL: one after another (lf_map). */
+    void (*map)(struct lf_stream *s, const struct lf_map_args *a);
     void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
     void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
     /* rope, then kv_write of what it turned (a's last Hkv heads are w's k), as one operation where
@@ -401,16 +410,19 @@ struct lf_ops {
     void (*nf4)(struct lf_stream *s, const struct lf_nf4_args *a);
 };
 
-/* A group's linear map and its adapters. */
-static inline void lf_linear_lora(struct lf_stream *s, const struct lf_linear_args *a,
-                                  const struct lf_lora_args *lora)
+static inline void lf_map(struct lf_stream *s, const struct lf_map_args *a)
 {
-    if (s->ops->linear_lora) {
-        s->ops->linear_lora(s, a, lora);
+    if (s->ops->map) {
+        s->ops->map(s, a);
         return;
     }
-    s->ops->linear(s, a);
-    s->ops->lora(s, lora);
+    if (a->norm)
+        s->ops->norm(s, a->norm);
+    s->ops->linear(s, a->linear);
+    if (a->lora)
+        s->ops->lora(s, a->lora);
+    if (a->glu)
+        s->ops->glu(s, a->glu);
 }
 
 /* Turns queries and keys, and puts the keys and values into their pages. */

@@ -2,15 +2,21 @@
  * come through here; they differ only in where the activations go (struct lf_acts). */
 #include "model/exec_inside.h"
 
-void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b,
-                  int T, bool keep)
+static struct lf_norm_args norm_args(struct lf_exec *x, void *y, const void *in, const float *w,
+                                     const float *b, int T, bool keep)
 {
     const struct lf_config *c = &x->model->config;
-    struct lf_norm_args a = {
+    return (struct lf_norm_args){
         .y = y, .x = in, .w = w, .b = b, .layer_norm = c->layer_norm,
         .T = T, .H = 1, .C = c->C, .ldx = c->C, .ldy = c->C, .eps = c->norm_eps,
         .rstd = keep ? x->work.rstd : NULL,
         .mean = keep && c->layer_norm ? x->work.mean : NULL};
+}
+
+void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b,
+                  int T, bool keep)
+{
+    struct lf_norm_args a = norm_args(x, y, in, w, b, T, keep);
     x->ops->norm(x->stream, &a);
 }
 
@@ -71,22 +77,30 @@ static void residual(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_
     if (y != x_before)
         lf_stream_copy(x->stream, y, x_before, n * x->es);
     if (!post_norm) {
-        lf_exec_group(x, p, l, g, y, in, u, true);
+        struct lf_group_io io = {.y = y, .x = in, .u = u, .accumulate = true};
+        lf_exec_group(x, p, l, g, &io);
         return;
     }
-    lf_exec_group(x, p, l, g, branch, in, u, false);
+    struct lf_group_io io = {.y = branch, .x = in, .u = u};
+    lf_exec_group(x, p, l, g, &io);
     lf_exec_norm(x, x->work.y, branch, post_norm, NULL, p->batch.T, false);
     struct lf_add_args a = {.y = y, .x = x->work.y, .n = n};
     x->ops->add(x->stream, &a);
 }
 
-static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+/* norm: what makes the input, or NULL where it is there. */
+static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
+                      const struct lf_norm_args *norm)
 {
     const struct lf_config *c = &x->model->config;
-    lf_exec_group(x, p, l, LF_GROUP_MLP_IN, b->h, x->work.n, b->u[LF_GROUP_MLP_IN], false);
+    bool keep = x->plan.S_train > 0; /* backward reads h */
     struct lf_glu_args g = {.y = x->work.g, .x = b->h, .act = c->act, .gated = c->gated,
                             .T = p->batch.T, .F = c->F};
-    x->ops->glu(x->stream, &g);
+    struct lf_group_io io = {.y = b->h, .x = x->work.n, .u = b->u[LF_GROUP_MLP_IN],
+                             .norm = norm, .glu = keep ? NULL : &g};
+    lf_exec_group(x, p, l, LF_GROUP_MLP_IN, &io);
+    if (keep)
+        x->ops->glu(x->stream, &g);
 }
 
 void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
@@ -94,16 +108,22 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
     void *n = x->work.n;
-    lf_exec_norm(x, n, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T, false);
-    lf_exec_group(x, p, l, LF_GROUP_ATTN_IN, b->raw, n, b->u[LF_GROUP_ATTN_IN], false);
+    struct lf_norm_args norm = norm_args(x, n, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T,
+                                         false);
+    struct lf_group_io io = {.y = b->raw, .x = n, .u = b->u[LF_GROUP_ATTN_IN], .norm = &norm};
+    if (c->parallel_block) { /* both branches read n */
+        x->ops->norm(x->stream, &norm);
+        io.norm = NULL;
+    }
+    lf_exec_group(x, p, l, LF_GROUP_ATTN_IN, &io);
     attention(x, p, l, b);
     if (c->parallel_block)
-        mlp_inner(x, p, l, b);
+        mlp_inner(x, p, l, b, NULL);
     residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, b->u[LF_GROUP_ATTN_OUT],
              b->attn_y, y->post_attn_norm);
     if (!c->parallel_block) {
-        lf_exec_norm(x, n, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T, false);
-        mlp_inner(x, p, l, b);
+        norm = norm_args(x, n, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T, false);
+        mlp_inner(x, p, l, b, &norm);
     }
     residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, b->u[LF_GROUP_MLP_OUT],
              b->mlp_y, y->post_mlp_norm);

@@ -19,14 +19,15 @@ bool lf_exec_group_has_lora(const struct lf_exec *x, enum lf_group_kind g)
 }
 
 void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                   void *y, const void *in, void *u, bool accumulate)
+                   const struct lf_group_io *io)
 {
     const struct lf_config *c = &x->model->config;
     int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
     struct lf_linear_args a = {
-        .y = y, .x = in, .n = n, .T = p->batch.T, .ldy = ld, .ldx = K, .accumulate = accumulate};
+        .y = io->y, .x = io->x, .n = n, .T = p->batch.T, .ldy = ld, .ldx = K,
+        .accumulate = io->accumulate};
     struct lf_lora_args r = {
-        .y = y, .u = u, .x = in, .sites = x->slots->sites, .batch = &p->batch,
+        .y = io->y, .u = io->u, .x = io->x, .sites = x->slots->sites, .batch = &p->batch,
         .n_sites = x->slots->n_sites, .n = n, .K = K, .ldy = ld, .ldx = K};
     for (int i = 0; i < n; i++) {
         a.w[i] = &x->model->layers[l].w[first + i];
@@ -34,10 +35,9 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
         r.site[i] = l * c->n_proj + first + i;
         r.N[i] = c->proj[first + i].N;
     }
-    if (lf_exec_group_has_lora(x, g))
-        lf_linear_lora(x->stream, &a, &r);
-    else
-        x->ops->linear(x->stream, &a);
+    struct lf_map_args m = {.norm = io->norm, .linear = &a, .glu = io->glu,
+                            .lora = lf_exec_group_has_lora(x, g) ? &r : NULL};
+    lf_map(x->stream, &m);
 }
 
 void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,

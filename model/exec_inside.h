@@ -143,9 +143,18 @@ void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device);
 
 /* exec_group.c: the maps that read one input, base and LoRA. */
 bool lf_exec_group_has_lora(const struct lf_exec *x, enum lf_group_kind g);
-/* y (+)= in W^T, and LoRA's share; u is kept for backward. */
+/* y (+)= x W^T, and LoRA's share; u is kept for backward. norm makes x, glu takes y, as struct
+ * lf_map_args says; each may be NULL. */
+struct lf_group_io {
+    void *y;
+    const void *x;
+    void *u;
+    bool accumulate;
+    const struct lf_norm_args *norm;
+    const struct lf_glu_args *glu;
+};
 void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                   void *y, const void *in, void *u, bool accumulate);
+                   const struct lf_group_io *io);
 /* Gradients of the group's adapters, and dx (+)= the input's, or dx NULL. */
 void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
                        void *dx, const void *dy, const void *in, const void *u, bool accumulate);

@@ -63,8 +63,6 @@ static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
     k->x = take(w, purpose, T, C, es);
     k->g = take(w, purpose, T, (size_t)c->F, es);
     k->y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
-    k->rows_x = take(w, purpose, T, C, es);
-    k->rows_n = take(w, purpose, T, C, es);
     k->rstd = take(w, purpose, T, (size_t)c->H, sizeof(float));
     k->mean = take(w, purpose, T, 1, sizeof(float));
     k->loss = take(w, purpose, T, 1, sizeof(float));
@@ -82,21 +80,25 @@ static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
         s->u[g] = u;
 }
 
-static void take_logits(struct lf_exec *x, struct walk *w, size_t *purpose)
+/* What the head needs while it makes losses or samples; nothing of it is read later. */
+static void take_head(struct lf_exec *x, struct walk *w, size_t *purpose)
 {
     size_t M = (size_t)x->limits.rows_max, V = (size_t)x->model->config.V;
+    size_t T = rows_any(x), C = (size_t)x->model->config.C;
+    x->work.rows_x = take(w, purpose, T, C, x->es);
+    x->work.rows_n = take(w, purpose, T, C, x->es);
     x->work.logits = take(w, purpose, M, V, sizeof(float));
     x->work.dlogits = x->work.logits;
     if (x->limits.train_tokens_max > 0 && x->stream->dev->act != LF_F32)
         x->work.dlogits = take(w, purpose, M, V, x->es);
 }
 
+/* What the blocks' backward needs beside dx, in which the head leaves its gradient. */
 static void take_backward(struct lf_exec *x, struct walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     struct lf_work *k = &x->work;
     size_t T = (size_t)x->limits.train_tokens_max, C = (size_t)c->C, es = x->es;
-    k->dx = take(w, purpose, T, C, es);
     k->dn = take(w, purpose, T, C, es);
     k->dy = c->post_norms ? take(w, purpose, T, C, es) : NULL;
     k->dqkv = take(w, purpose, T, (size_t)x->qkv_n, es);
@@ -153,15 +155,32 @@ static void take_kv(struct lf_exec *x, struct walk *w, size_t *purpose)
     x->kv = take(w, purpose, 2 * (size_t)c->L, (size_t)x->limits.kv_pages, page);
 }
 
+/* The head's buffers and backward's, in the same place: the head is done when the blocks' backward
+ * begins. */
+static void take_head_or_backward(struct lf_exec *x, struct walk *w, struct lf_exec_memory *m)
+{
+    size_t begin = w->total, backward = 0;
+    take_head(x, w, &m->logits);
+    size_t end = w->total;
+    w->total = begin;
+    take_backward(x, w, &backward);
+    if (w->total > end)
+        m->activations += w->total - end; /* the rest is counted already */
+    w->total = most(w->total, end);
+}
+
 static struct walk walk_table(struct lf_exec *x, char *base)
 {
     struct walk w = {.base = base};
     struct lf_exec_memory m = {0};
     take_forward(x, &w, &m.activations);
-    take_logits(x, &w, &m.logits);
     if (x->limits.train_tokens_max > 0) {
-        take_backward(x, &w, &m.activations);
+        x->work.dx = take(&w, &m.activations, (size_t)x->limits.train_tokens_max,
+                          (size_t)x->model->config.C, x->es);
+        take_head_or_backward(x, &w, &m);
         take_saved(x, &w, &m.saved);
+    } else {
+        take_head(x, &w, &m.logits);
     }
     take_kv(x, &w, &m.kv);
     x->meta = take(&w, &m.scratch, x->meta_cap, 1, 1);

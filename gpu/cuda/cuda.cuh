@@ -116,8 +116,7 @@ size_t lf_cuda_linear_scratch_bytes(const struct lf_device *dev, int T, int N, i
 
 /* ---- What other backends do not have (gpu/ops.h) --------------------------------------------- */
 
-void lf_cuda_linear_lora(struct lf_stream *s, const struct lf_linear_args *a,
-                         const struct lf_lora_args *lora);
+void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *a);
 void lf_cuda_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
                            const struct lf_kv_write_args *w);
 

@@ -1,5 +1,5 @@
-/* lora, linear_lora and lora_bwd: many adapters of different ranks in one batch, empty slots,
- * dropout, segments that share an adapter, rows without any, segments that do not train. */
+/* lora, lora_bwd, and map with all that goes with it: adapters of different ranks in one batch,
+ * empty slots, dropout, segments that share one, rows without any, segments that do not train. */
 #include "tests/ops/rig.h"
 
 #include <math.h>
@@ -19,10 +19,14 @@ struct lora_case {
     int col[LF_GROUP_MAX], site[LF_GROUP_MAX];
     struct rig_batch batch;
     struct mirror *sites, *x, *y, *u, *du, *dy, *dx;
-    struct lf_weight *w[LF_GROUP_MAX]; /* linear_lora */
+    struct lf_weight *w[LF_GROUP_MAX]; /* map */
+    bool norm, glu;
+    struct mirror *raw, *norm_w, *g;
 };
 
 static const struct rig_seq one_token[] = {{.n = 1, .past = 9, .slot = 0, .cached = true}};
+static const struct rig_seq two_tokens[] = {{.n = 1, .past = 9, .slot = 2, .cached = true},
+                                            {.n = 1, .past = 2, .slot = -1, .cached = true}};
 static const struct rig_seq decode[] = {
     {.n = 1, .past = 3, .slot = 2, .cached = true}, {.n = 1, .past = 40, .slot = 0, .cached = true},
     {.n = 1, .past = 7, .slot = 2, .cached = true}, {.n = 1, .past = 1, .slot = -1, .cached = true},
@@ -65,11 +69,14 @@ static const struct lora_case cases[] = {
 };
 #define N_CASES (sizeof cases / sizeof *cases)
 
-/* Of linear_lora, over 4-bit weights. */
+/* Of map, over 4-bit weights. */
 static const struct lora_case fused_cases[] = {
     {1, {384}, 512, {16}, SEQS(one_token)},
     {3, {384, 128, 128}, 512, {8, 16, 3, 1, 64, 8}, SEQS(decode)},
     {2, {256, 256}, 256, {16, 0, 8, 16, 4, 1}, SEQS(decode)},
+    {2, {1008, 1008}, 1536, {16, 0, 8, 16, 4, 1}, SEQS(one_token)},
+    {2, {16384, 16384}, 256, {8, 0, 8, 16, 4, 1}, SEQS(two_tokens)},
+    {2, {4096, 4096}, 512, {8}, SEQS(no_adapters)},
     {3, {256, 64, 64}, 1024, {8, 8, 5, 16, 32, 16}, SEQS(chunk)},
     {2, {160, 192}, 512, {16, 8, 0, 8, 3, 8}, SEQS(chunks)},
     {2, {64, 96}, 256, {16, 8, 8, 16, 16, 16}, SEQS(mixed)},
@@ -102,13 +109,20 @@ static void forward_fused(struct rig *r, enum rig_side side, void *arg)
 {
     const struct lora_case *c = arg;
     struct lf_lora_args a = args_of(c, side);
-    struct lf_linear_args l = {.y = a.y, .x = a.x, .n = c->n, .T = c->batch.side[side].T,
-                               .ldy = a.ldy, .ldx = a.ldx};
+    int T = c->batch.side[side].T;
+    struct lf_linear_args l = {.y = a.y, .x = a.x, .n = c->n, .T = T, .ldy = a.ldy, .ldx = a.ldx};
+    struct lf_norm_args norm = {.y = rig_at(c->x, side), .x = rig_at(c->raw, side),
+                                .w = rig_at(c->norm_w, side), .T = T, .H = 1, .C = c->K,
+                                .ldx = c->K, .ldy = a.ldx, .eps = 1e-5f};
+    struct lf_glu_args glu = {.y = rig_at(c->g, side), .x = a.y, .act = (enum lf_act_kind)(T % 3),
+                              .gated = true, .T = T, .F = c->N[0]};
+    struct lf_map_args m = {.norm = c->norm ? &norm : NULL, .linear = &l, .lora = &a,
+                            .glu = c->glu ? &glu : NULL};
     for (int p = 0; p < c->n; p++) {
         l.w[p] = &c->w[p][side];
         l.col[p] = c->col[p];
     }
-    lf_linear_lora(r->stream[side], &l, &a);
+    lf_map(r->stream[side], &m);
 }
 
 static void backward(struct rig *r, enum rig_side side, void *arg)
@@ -176,7 +190,14 @@ static void begin(struct rig *r, struct lora_case *c, const char *what, bool gra
     c->width += c->gap;
     c->sites = rig_bytes(r, "sites", LF_U8, table, table + SLOTS * N_SITES,
                          (size_t)SLOTS * N_SITES * sizeof *table);
-    c->x = rig_act(r, "x", (size_t)c->batch.side[0].T * (size_t)(c->K + c->gap), 1);
+    size_t n_x = (size_t)c->batch.side[0].T * (size_t)(c->K + c->gap);
+    if (!c->norm) {
+        c->x = rig_act(r, "x", n_x, 1);
+        return;
+    }
+    c->x = rig_out_act(r, "x", n_x, LIMITS);
+    c->raw = rig_act(r, "raw", n_x, 3);
+    c->norm_w = rig_f32(r, "norm_w", (size_t)c->K, 1);
 }
 
 static void adds_each_segments_adapter(void **state)
@@ -193,12 +214,20 @@ static void adds_each_segments_adapter(void **state)
     }
 }
 
-static void adds_adapters_as_the_linear_map_writes(void **state)
+/* Each case alone, with a norm before it, with an activation behind it where two matrices are
+ * alike, with both. */
+static void makes_a_map_with_what_stands_around_it(void **state)
 {
     struct rig *r = *state;
-    for (size_t i = 0; i < N_FUSED; i++) {
+    for (size_t k = 0; k < 4 * N_FUSED; k++) {
+        size_t i = k / 4;
         struct lora_case c = fused_cases[i];
-        begin(r, &c, "fused", false);
+        c.norm = k & 1;
+        c.glu = k & 2;
+        if (c.glu && (c.n != 2 || c.N[0] != c.N[1]))
+            continue;
+        begin(r, &c, c.norm ? c.glu ? "norm, map, glu" : "norm, map" : c.glu ? "map, glu" : "map",
+              false);
         for (int p = 0; p < c.n; p++)
             c.w[p] = rig_weight(r, &(struct rig_weight_shape){LF_WEIGHT_Q4, c.N[p], c.K, i % 2,
                                                               i % 3 != 0, 64});
@@ -206,6 +235,9 @@ static void adds_adapters_as_the_linear_map_writes(void **state)
         c.u = rig_out_act(r, "u", T * (size_t)(c.n * c.rank_max), LIMITS);
         c.u->loose = true;
         c.y = rig_out_act(r, "y", T * (size_t)c.width, LIMITS);
+        c.y->scratch = c.glu;
+        if (c.glu)
+            c.g = rig_out_act(r, "g", T * (size_t)c.N[0], LIMITS);
         rig_run(r, forward_fused, &c);
     }
 }
@@ -230,7 +262,7 @@ static void carries_gradients_back(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adds_each_segments_adapter),
-                                       cmocka_unit_test(adds_adapters_as_the_linear_map_writes),
+                                       cmocka_unit_test(makes_a_map_with_what_stands_around_it),
                                        cmocka_unit_test(carries_gradients_back)};
     return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

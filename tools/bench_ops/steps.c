@@ -39,7 +39,7 @@ static void linear(struct bench *b, struct step_arg *a, int layer, int group, vo
     struct lf_linear_args l = linear_args(b, layer, group, a->batch->T, y, x, accumulate);
     if (has_lora(a, group)) {
         struct lf_lora_args r = lora_args(b, layer, group, a->batch, y, a->u, x);
-        lf_linear_lora(b->s, &l, &r);
+        lf_map(b->s, &(struct lf_map_args){.linear = &l, .lora = &r});
     } else {
         b->ops->linear(b->s, &l);
     }

@@ -11,6 +11,7 @@
 
 #define KEYS LF_KV_PAGE_TOKENS
 #define PART_KEYS_MIN 64
+#define ALONE_KEYS 256 /* up to so many are one part: less than joining parts costs */
 #define PARTS_MAX 64
 
 struct decode_args {
@@ -140,6 +141,18 @@ LF_DEVICE void load_page(bf16 *stage, const struct decode_args &p, const struct 
         load_sixteen<DP>(stage + KEYS * tile<DP>::ld, v, ld, s.end - key, p.a.D, p.vec);
     }
     copy_async_commit();
+}
+
+/* Asks L2 for this warp's further pages of past tokens. */
+template <int DP>
+LF_DEVICE void prefetch_pages(const struct decode_args &p, const struct share &s, int first)
+{
+    int key = first + (threadIdx.x % 32 + 1) * shape<DP>::warps * KEYS;
+    if (key + KEYS > s.query || key >= s.end || p.a.D % 8 != 0)
+        return;
+    size_t at = page_row(s.list, key, p.a.Hkv, s.hk) * p.a.D;
+    prefetch_l2((const bf16 *)p.a.k_pages + at, KEYS * p.a.D * sizeof(bf16));
+    prefetch_l2((const bf16 *)p.a.v_pages + at, KEYS * p.a.D * sizeof(bf16));
 }
 
 /* This warp's keys: every warps-th page of the share. The first is asked for already. */
@@ -292,8 +305,10 @@ static __global__ void __launch_bounds__(shape<DP>::threads)
     find_places(places, p, s);
     int first = s.begin + threadIdx.x / 32 * KEYS;
     bool past = s.list && first + KEYS <= s.query;
-    if (past)
+    if (past) {
         load_page<DP>(mine, p, s, first);
+        prefetch_pages<DP>(p, s, first);
+    }
     __syncthreads();
     grid_wait();
     if (!past)
@@ -331,6 +346,8 @@ static int parts_for(const struct lf_stream *s, const struct lf_attn_args *a, si
     int64_t pairs = (int64_t)a->batch->S * a->Hkv, keys = a->batch->kv_max;
     if (a->window > 0 && keys > a->window + 2 * KEYS)
         keys = a->window + 2 * KEYS;
+    if (keys <= ALONE_KEYS)
+        return 1;
     int64_t parts = 3 * lf_cuda_of(s)->dev->units / pairs, most = lf_div_up(keys, PART_KEYS_MIN);
     parts = parts < most ? parts : most;
     most = (int64_t)(LF_CUDA_PARTIALS / part_bytes) / pairs;

@@ -183,51 +183,84 @@ static bool has_wgmma(const struct lf_stream *s)
 #endif
 }
 
-/* The 4-bit kernel of the call's size; false where there is none on this card. */
-static bool q4_run(struct lf_stream *s, const struct q4_call *c)
+/* There is a 4-bit kernel for the call on this card. */
+static bool q4_takes(const struct lf_stream *s, const struct q4_call *c)
+{
+    return c->T <= ROWS_MAX || has_wgmma(s) || whole_pairs(c);
+}
+
+static void q4_run(struct lf_stream *s, const struct q4_call *c)
 {
     if (c->T <= ROWS_MAX)
         lf_cuda_q4_rows(s, c);
     else if (has_wgmma(s))
         lf_cuda_q4_wgmma(s, c);
-    else if (whole_pairs(c))
-        lf_cuda_q4_tiles(s, c);
     else
-        return false;
-    return true;
+        lf_cuda_q4_tiles(s, c);
 }
 
-void lf_cuda_linear(struct lf_stream *s, const struct lf_linear_args *a)
+/* The activation goes into the call's kernel. */
+static bool takes_glu(const struct lf_stream *s, const struct lf_glu_args *g,
+                      const struct q4_call *c)
 {
+    return g && c->T > ROWS_MAX && has_wgmma(s) && g->gated && !c->accumulate && !c->y_f32 &&
+           c->group.n == 2 && c->group.m[0].N == g->F && c->group.m[1].N == g->F;
+}
+
+/* Few tokens over 4-bit weights: u first, perhaps with the norm; then the map adds the adapters'
+ * share as it writes, perhaps through the activation. */
+static void map_few(struct lf_stream *s, struct q4_call *c, const struct lf_map_args *m,
+                    const struct lf_lora_args *lora)
+{
+    bool glu = takes_glu(s, m->glu, c);
+    if (glu)
+        c->glu = {(bf16 *)m->glu->y, m->glu->act};
+    if (lora) {
+        lf_cuda_lora_u(s, lora, m->norm);
+        c->lora.sites = lora->sites;
+        c->lora.segs = lora->batch->segs;
+        c->lora.u = (const bf16 *)lora->u;
+        c->lora.n_sites = lora->n_sites;
+        c->lora.n_segs = lora->batch->n_segs;
+        c->lora.rank_max = lora->batch->rank_max;
+        memcpy(c->lora.site, lora->site, sizeof c->lora.site);
+    } else if (m->norm) {
+        lf_cuda_norm(s, m->norm);
+    }
+    q4_run(s, c);
+    if (m->glu && !glu)
+        lf_cuda_glu(s, m->glu);
+}
+
+void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *m)
+{
+    const struct lf_linear_args *a = m->linear;
+    const struct lf_lora_args *lora = m->lora;
     struct q4_call c;
-    if (a->T <= 0 || (a->T <= TILES_MAX && q4_call_from(&c, a) && q4_run(s, &c)))
+    if (a->T <= 0)
         return;
+    if (lora && (lora->batch->n_segs == 0 || lora->batch->rank_max == 0))
+        lora = NULL;
+    if (a->T <= TILES_MAX && q4_call_from(&c, a) && q4_takes(s, &c)) {
+        map_few(s, &c, m, lora);
+        return;
+    }
+    if (m->norm)
+        lf_cuda_norm(s, m->norm);
     if (a->T <= ROWS_MAX && all_bf16(a))
         lf_cuda_bf16_rows(s, a);
     else
         dense(s, a);
+    if (lora)
+        lf_cuda_lora(s, lora);
+    if (m->glu)
+        lf_cuda_glu(s, m->glu);
 }
 
-/* Few tokens: u first, then the linear map adds the adapters' share as it writes. */
-void lf_cuda_linear_lora(struct lf_stream *s, const struct lf_linear_args *a,
-                         const struct lf_lora_args *lora)
+void lf_cuda_linear(struct lf_stream *s, const struct lf_linear_args *a)
 {
-    const struct lf_ragged *b = lora->batch;
-    struct q4_call c;
-    if (a->T <= TILES_MAX && b->n_segs > 0 && b->rank_max > 0 && q4_call_from(&c, a)) {
-        lf_cuda_lora_u(s, lora);
-        c.lora.sites = lora->sites;
-        c.lora.segs = b->segs;
-        c.lora.u = (const bf16 *)lora->u;
-        c.lora.n_sites = lora->n_sites;
-        c.lora.n_segs = b->n_segs;
-        c.lora.rank_max = b->rank_max;
-        memcpy(c.lora.site, lora->site, sizeof c.lora.site);
-        if (q4_run(s, &c))
-            return;
-    }
-    lf_cuda_linear(s, a);
-    lf_cuda_lora(s, lora);
+    struct lf_map_args m = {NULL, a, NULL, NULL};
+    lf_cuda_map(s, &m);
 }
 
 /* A weight of (N, K) as bf16. For a group whose products shall be one, N is their sum. */

@@ -3,17 +3,18 @@
  * A warp makes a panel (16 rows of the output, all tokens) or an equal part of one along K, as many
  * parts as it takes to give every multiprocessor enough warps; the parts of a panel are neighbours
  * in a block and meet in shared memory. A warp has a run of tiles (2 KiB of codes) on its way into
- * registers, the tokens of the next two tiles too, and a few runs more on their way into L2. The
- * first are asked for before the kernel may look at its inputs: the memory is kept busy while small
- * kernels finish.
+ * registers, and the tokens of the next two tiles. The first are asked for before the kernel may
+ * look at its inputs: the memory is kept busy while small kernels finish.
  *
- * Floor: 0.516 bytes a weight. Shared memory is read 22 times (128 bytes) for 1024 weights. */
+ * Floor: 0.516 bytes a weight. Shared memory is read 22 times (128 bytes) for 1024 weights. With
+ * all weights in L2 the time is the same: what bounds it is the work of a run between its loads.
+ * Lost: asking codes into L2 ahead (1% of a step), the tokens in shared memory (1%), one block of
+ * sixteen warps (3%), panels cut into as many parts as there are warps (6%). */
 #include "gpu/ops/linear/q4.cuh"
 
 #define TOKENS 8
 #define WARPS 8
 #define BLOCKS 2 /* a multiprocessor */
-#define AHEAD 4  /* runs asked into L2 behind the one in registers */
 
 struct rows_args {
     struct q4_call c;
@@ -71,7 +72,7 @@ template <bool nested> struct stream {
     struct tokens x[2];
 };
 
-/* Asks for the codes and scales of a part's first run, and for more into L2. */
+/* Asks for the codes and scales of a part's first run, and for the other scales into L2. */
 template <bool nested>
 LF_DEVICE void start(struct stream<nested> &k, const struct part &p, int tiles)
 {
@@ -82,9 +83,6 @@ LF_DEVICE void start(struct stream<nested> &k, const struct part &p, int tiles)
         k.code[i] = load_once(p.panel.codes + (p.begin * Q4_RUN + i) * 32);
     q4_fetch_scales(k.scale, p.panel, tiles, p.begin * Q4_RUN);
     q4_prefetch_scales<nested>(p.panel, p.begin, p.end);
-    int behind = min(p.end - p.begin - 1, AHEAD);
-    if (threadIdx.x % 32 == 0 && behind > 0)
-        prefetch_l2(p.panel.codes + (p.begin + 1) * Q4_RUN * 32, behind * Q4_RUN * 512);
 }
 
 /* A run into acc; its place is taken by run `ahead` of panel `next`, when there is `more`. */
@@ -115,12 +113,8 @@ LF_DEVICE void add_part(float (&acc)[4], struct stream<nested> &k, const struct 
                         const struct part &next, const uint4 *x, int tiles,
                         const unsigned char *table)
 {
-    bool first = threadIdx.x % 32 == 0;
-    for (int run = p.begin; run + 1 < p.end; run++) {
-        if (first && run + 1 + AHEAD < p.end)
-            prefetch_l2(p.panel.codes + (run + 1 + AHEAD) * Q4_RUN * 32, Q4_RUN * 512);
+    for (int run = p.begin; run + 1 < p.end; run++)
         add_run(acc, k, p.panel, x, run, p.panel, run + 1, true, tiles, table);
-    }
     if (p.begin < p.end)
         add_run(acc, k, p.panel, x, p.end - 1, next.panel, next.begin, next.begin < next.end,
                 tiles, table);
@@ -142,19 +136,6 @@ LF_DEVICE struct part part_at(const struct rows_args &a, int pass)
     return p;
 }
 
-/* An element of a panel as an output. */
-LF_DEVICE void put(const struct q4_call &c, const struct q4_adapters<TOKENS> &adapters, int panel,
-                   int row, int token, float sum)
-{
-    int p = q4_matrix_of(c.group, panel);
-    const struct q4_matrix &m = c.group.m[p];
-    int n = (panel - m.panel) * Q4_PANEL + row;
-    sum += m.bias ? m.bias[n] : 0.0f;
-    if (c.lora.sites)
-        sum += q4_lora_at(adapters, c, token, token, p, n);
-    put_output(c.y, (size_t)token * c.ldy + m.col + n, sum, c.accumulate, c.y_f32);
-}
-
 /* Writes what the pass has made. `sums`: shared, (WARPS, 128). */
 LF_DEVICE void finish(const struct rows_args &a, const struct q4_adapters<TOKENS> &adapters,
                       const float (&acc)[4], float *sums, int pass)
@@ -163,10 +144,12 @@ LF_DEVICE void finish(const struct rows_args &a, const struct q4_adapters<TOKENS
     int panel = (pass * panels + warp / a.split) * gridDim.x + blockIdx.x;
     if (a.split == 1) {
 #pragma unroll
-        for (int e = 0; e < 4; e++)
-            if (panel < a.c.group.panels && lane % 4 * 2 + e % 2 < a.c.T)
-                put(a.c, adapters, panel, lane / 4 + e / 2 * 8, lane % 4 * 2 + e % 2,
-                    acc[e]);
+        for (int e = 0; e < 4; e++) {
+            int row = lane / 4 + e / 2 * 8, token = lane % 4 * 2 + e % 2;
+            float sum[1] = {acc[e]};
+            if (panel < a.c.group.panels && token < a.c.T)
+                q4_put(sum, a.c, adapters, panel, row, token, token);
+        }
         return;
     }
     __syncthreads(); /* the pass before has been read */
@@ -175,12 +158,12 @@ LF_DEVICE void finish(const struct rows_args &a, const struct q4_adapters<TOKENS
     for (int i = threadIdx.x; i < panels * Q4_PANEL * a.c.T; i += WARPS * 32) {
         int row = i % Q4_PANEL, which = i / Q4_PANEL % panels, token = i / Q4_PANEL / panels;
         int at = (row % 8 * 4 + token / 2) * 4 + row / 8 * 2 + token % 2;
-        float sum = 0.0f;
+        float sum[1] = {};
         for (int w = 0; w < a.split; w++)
-            sum += sums[(which * a.split + w) * 128 + at];
+            sum[0] += sums[(which * a.split + w) * 128 + at];
         panel = (pass * panels + which) * gridDim.x + blockIdx.x;
         if (panel < a.c.group.panels)
-            put(a.c, adapters, panel, row, token, sum);
+            q4_put(sum, a.c, adapters, panel, row, token, token);
     }
 }
 

@@ -167,7 +167,7 @@ static __global__ void __launch_bounds__(WARPS * 32, 2)
     unsigned char *table = dynamic_smem(), *ring = table + Q4_TABLE_BYTES;
     const struct q4_group &g = a.c.group;
     int warp = threadIdx.x / 32, group = warp % 4, half = warp / 4;
-    struct work w = work_of(a, ROWS, NT * 8);
+    struct work w = work_of<false>(a, ROWS, NT * 8);
     struct pair<nested> p;
     p.panel = q4_panel_at(g, min(w.panel + group * 2, g.panels - 2));
     if (w.begin + half < w.end) {
@@ -184,7 +184,7 @@ static __global__ void __launch_bounds__(WARPS * 32, 2)
     float acc[2][NT][4] = {};
     add_runs<NT, nested>(acc, p, ring, table, a, w, half);
     join_halves<NT>((float *)ring, acc, group, half);
-    finish<ROWS>(a, adapters, w, (const float *)ring);
+    finish<ROWS, false>(a, adapters, w, (const float *)ring);
 }
 
 template <int NT, bool nested> static void launch(struct lf_stream *s, const struct q4_call *c)

@@ -4,22 +4,22 @@
  *
  * A block is alone on its multiprocessor, so that the table and the tokens are there once for all
  * of its four warpgroups; a warpgroup has 64 rows, a warp one panel. Codes come into shared memory
- * by asynchronous copies, two runs ahead, each lane copying what it reads itself, and into L2
- * before that. Tokens pass through shared memory a run (256 k) at a time, the next under way in
- * registers: lane (n, c) of a warp reads k 16c .. 16c+15 of token n of a tile, and word j of them
- * goes to chunk j of the token's row, which is the order of k that the codes have (q4.cuh). Each
- * tile's products are scaled in fp32; the next tile is decoded while they are made.
+ * by asynchronous copies, two runs ahead, each lane copying what it reads itself. Tokens pass
+ * through shared memory a run (256 k) at a time, the next under way in registers: lane (n, c) of a
+ * warp reads k 16c .. 16c+15 of token n of a tile, and word j of them goes to chunk j of the
+ * token's row, which is the order of k that the codes have (q4.cuh). Each tile's products are
+ * scaled in fp32; the next tile is decoded while they are made.
  *
  * Shared memory is read or written 32 times (128 bytes) for 1024 weights and 32 tokens. Lost: codes
  * straight into registers, a run ahead. The compiler puts off such loads to the end of the run
- * before, and the fence of the next run waits for them (twice the time). */
+ * before, and the fence of the next run waits for them (twice the time). Asking codes into L2
+ * before their copies (6% of a step). */
 #include "gpu/ops/linear/tiles.cuh"
 
 #define WARPS 16
 #define ROWS (WARPS * Q4_PANEL)
 #define CODE_STAGES 3
 #define RUN_BYTES (Q4_RUN * 512) /* codes of a panel */
-#define AHEAD 8                  /* runs asked into L2 ahead of use */
 
 /* How the warps carry tokens: eight tokens of one tile each. */
 template <int tokens> struct shape {
@@ -164,8 +164,6 @@ LF_DEVICE void add_runs(float (&acc)[tokens / 2], struct stream<nested> &k, unsi
         store_tokens(ring + (stage + 1) % 2 * bytes, x);
         fetch_tokens(x, w, stage + 2);
         fetch_codes(k, w, run + 2);
-        if (threadIdx.x % 32 == 0 && run + AHEAD < w.end)
-            prefetch_l2(k.panel.codes + (run + AHEAD) * Q4_RUN * 32, RUN_BYTES);
         copy_async_wait<1>(); /* the next run's codes are there */
         add_run<tokens>(acc, d, k, at + stage % 2 * (bytes / 16), table, a.c.group.tiles, w, run);
     }
@@ -186,7 +184,7 @@ template <int tokens> LF_DEVICE void put_warp(float *out, const float (&acc)[tok
     __syncthreads();
 }
 
-template <int tokens, bool nested>
+template <int tokens, bool nested, bool glu>
 static __global__ void __launch_bounds__(WARPS * 32, 1)
     q4_wgmma_kernel(const __grid_constant__ struct tiles_args a)
 {
@@ -195,16 +193,13 @@ static __global__ void __launch_bounds__(WARPS * 32, 1)
     unsigned char *ring = wgmma_aligned(table + Q4_TABLE_BYTES);
     unsigned char *codes = ring + 2 * shape<tokens>::stage;
     const struct q4_group &g = a.c.group;
-    struct work w = work_of(a, ROWS, tokens);
+    struct work w = work_of<glu>(a, ROWS, tokens);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     struct stream<nested> k;
-    k.panel = q4_panel_at(g, min(w.panel + warp, g.panels - 1));
+    k.panel = q4_panel_at(g, min(panel_of<glu>(a.c, w, warp, WARPS), g.panels - 1));
     k.ring = codes + warp * CODE_STAGES * RUN_BYTES + lane * 16;
     fetch_codes(k, w, w.begin);
     fetch_codes(k, w, w.begin + 1);
-    int behind = min(w.end - w.begin, AHEAD) - 2;
-    if (lane == 0 && behind > 0)
-        prefetch_l2(k.panel.codes + (w.begin + 2) * Q4_RUN * 32, behind * RUN_BYTES);
     q4_fetch_scales(k.scale, k.panel, g.tiles, w.begin * Q4_RUN);
     q4_prefetch_scales<nested>(k.panel, w.begin, w.end);
     if (threadIdx.x < Q4_TABLE_THREADS)
@@ -212,29 +207,39 @@ static __global__ void __launch_bounds__(WARPS * 32, 1)
     if (a.c.lora.sites)
         q4_find_adapters(adapters, a.c, w.token);
     __syncthreads();
+    if (a.c.lora.sites && lane < w.tokens)
+        q4_prefetch_adapter(adapters, a.c, panel_of<glu>(a.c, w, warp, WARPS), lane);
     grid_wait();
     float acc[tokens / 2] = {};
     add_runs<tokens, nested>(acc, k, ring, table, a, w);
     put_warp<tokens>((float *)table, acc);
-    finish<ROWS>(a, adapters, w, (const float *)table);
+    finish<ROWS, glu>(a, adapters, w, (const float *)table);
 }
 
-template <int tokens, bool nested>
+template <int tokens, bool nested, bool glu>
 static void launch(struct lf_stream *s, const struct q4_call *c)
 {
     struct tiles_args a;
     dim3 grid = tiles_grid(s, &a, c, ROWS, tokens, 1, 1);
     size_t smem = Q4_TABLE_BYTES + WGMMA_ALIGN + 2 * shape<tokens>::stage +
                   WARPS * CODE_STAGES * RUN_BYTES;
-    lf_launch<q4_wgmma_kernel<tokens, nested>>(s, grid, WARPS * 32, smem, a);
+    lf_launch<q4_wgmma_kernel<tokens, nested, glu>>(s, grid, WARPS * 32, smem, a);
+}
+
+template <bool glu> static void launch_for(struct lf_stream *s, const struct q4_call *c)
+{
+    if (c->nested && c->T <= 16)
+        launch<16, true, glu>(s, c);
+    else if (c->nested)
+        launch<32, true, glu>(s, c);
+    else
+        launch<32, false, glu>(s, c);
 }
 
 void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c)
 {
-    if (c->nested && c->T <= 16)
-        launch<16, true>(s, c);
-    else if (c->nested)
-        launch<32, true>(s, c);
+    if (c->glu.y)
+        launch_for<true>(s, c);
     else
-        launch<32, false>(s, c);
+        launch_for<false>(s, c);
 }

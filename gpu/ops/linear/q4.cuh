@@ -23,6 +23,7 @@
 #define LF_GPU_OPS_LINEAR_Q4_CUH
 
 #include "gpu/cuda/kernel.cuh"
+#include "gpu/ops/glu/curve.cuh"
 
 #define Q4_BLOCK 64
 #define Q4_PANEL 16 /* rows */
@@ -237,9 +238,16 @@ struct q4_lora {
     int site[LF_GROUP_MAX];
 };
 
+/* act(first matrix) * second matrix instead of both. y NULL: none. For wgmma only. */
+struct q4_glu {
+    bf16 *y; /* (T, N) */
+    enum lf_act_kind act;
+};
+
 struct q4_call {
     struct q4_group group;
     struct q4_lora lora;
+    struct q4_glu glu;
     const bf16 *x;
     void *y;
     int T, ldx, ldy;
@@ -283,36 +291,98 @@ LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_c
     }
 }
 
-/* What the adapter of the block's token t adds to column n of matrix p; `token` is its row. */
+/* Asks L2 for what the epilogue reads of those adapters: the rows of B of `panel`, for this
+ * thread's token t of the block. */
 template <int tokens>
-LF_DEVICE float q4_lora_at(const struct q4_adapters<tokens> &a, const struct q4_call &c, int t,
-                           int token, int p, int n)
+LF_DEVICE void q4_prefetch_adapter(const struct q4_adapters<tokens> &a, const struct q4_call &c,
+                                   int panel, int t)
+{
+    int p = q4_matrix_of(c.group, panel), rank = a.rank[p][t];
+    if (panel < c.group.panels && rank > 0 && (uintptr_t)a.b[p][t] % 16 == 0)
+        prefetch_l2(a.b[p][t] + (size_t)(panel - c.group.m[p].panel) * Q4_PANEL * rank,
+                    Q4_PANEL * rank * sizeof(bf16));
+}
+
+/* Adds what the adapter of the block's token t adds to columns n .. n + rows of matrix p; `token`
+ * is its row. */
+template <int rows, int tokens>
+LF_DEVICE void q4_add_lora(float (&sum)[rows], const struct q4_adapters<tokens> &a,
+                           const struct q4_call &c, int t, int token, int p, int n)
 {
     int rank = a.rank[p][t];
-    if (rank == 0)
-        return 0.0f;
     const bf16 *b = a.b[p][t] + (size_t)n * rank;
     const bf16 *u = c.lora.u + ((size_t)token * c.group.n + p) * c.lora.rank_max;
     bool vec = rank % 8 == 0 && c.lora.rank_max % 8 == 0 && (uintptr_t)a.b[p][t] % 16 == 0;
-    float sum = 0.0f;
+    float add[rows] = {};
     for (int r = 0; r < rank; r += 8) {
-        float x[8], w[8];
+        float x[8], w[rows][8];
         load8(x, u + r, rank - r, vec);
-        load8(w, b + r, rank - r, vec);
 #pragma unroll
-        for (int e = 0; e < 8; e++)
-            sum += x[e] * w[e];
+        for (int i = 0; i < rows; i++)
+            load8(w[i], b + i * rank + r, rank - r, vec);
+#pragma unroll
+        for (int i = 0; i < rows; i++)
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                add[i] += x[e] * w[i][e];
     }
-    return a.scale[p][t] * sum;
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+        sum[i] += a.scale[p][t] * add[i];
 }
 
-/* An output element, bias added, into y. */
+/* Rows row .. row + rows of a panel for the block's token t, which is row `token` of x: their
+ * products get bias and adapter. The place of the first in y. */
+template <int rows, int tokens>
+LF_DEVICE size_t q4_complete(float (&sum)[rows], const struct q4_call &c,
+                             const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
+                             int token)
+{
+    int p = q4_matrix_of(c.group, panel);
+    const struct q4_matrix &m = c.group.m[p];
+    int n = (panel - m.panel) * Q4_PANEL + row;
+    if (m.bias)
+#pragma unroll
+        for (int i = 0; i < rows; i++)
+            sum[i] += m.bias[n + i];
+    if (c.lora.sites && adapters.rank[p][t] > 0)
+        q4_add_lora(sum, adapters, c, t, token, p, n);
+    return (size_t)token * c.ldy + m.col + n;
+}
+
+/* An output element, complete, into y. */
 LF_DEVICE void put_output(void *y, size_t i, float v, bool accumulate, bool y_f32)
 {
     if (y_f32)
         ((float *)y)[i] = accumulate ? ((float *)y)[i] + v : v;
     else
         ((bf16 *)y)[i] = __float2bfloat16_rn(accumulate ? to_f32(((bf16 *)y)[i]) + v : v);
+}
+
+/* Those rows into y. */
+template <int rows, int tokens>
+LF_DEVICE void q4_put(float (&sum)[rows], const struct q4_call &c,
+                      const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
+                      int token)
+{
+    size_t at = q4_complete(sum, c, adapters, panel, row, t, token);
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+        put_output(c.y, at + i, sum[i], c.accumulate, c.y_f32);
+}
+
+/* Those of two panels that belong together, through the activation into glu.y. */
+template <int rows, int tokens>
+LF_DEVICE void q4_put_glu(float (&gate)[rows], float (&up)[rows], const struct q4_call &c,
+                          const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
+                          int token)
+{
+    q4_complete(gate, c, adapters, panel, row, t, token);
+    q4_complete(up, c, adapters, panel + c.group.panels / 2, row, t, token);
+    bf16 *y = c.glu.y + (size_t)token * c.group.m[0].N + panel * Q4_PANEL + row;
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+        y[i] = __float2bfloat16_rn(act_at(c.glu.act, gate[i]) * up[i]);
 }
 
 #endif

@@ -22,7 +22,8 @@ struct tiles_args {
     int *counters;
 };
 
-/* Where a block works. */
+/* Where a block works. With an activation the first half of its panels are gate's and the second
+ * half those of up that belong to them. */
 struct work {
     int panel;  /* its first */
     int token, tokens;
@@ -30,10 +31,11 @@ struct work {
 };
 
 /* Grid: tiles of tokens, blocks of rows, parts of K. */
+template <bool glu>
 LF_DEVICE struct work work_of(const struct tiles_args &a, int rows, int tokens)
 {
     struct work w;
-    w.panel = blockIdx.y * (rows / Q4_PANEL);
+    w.panel = blockIdx.y * (rows / Q4_PANEL / (glu ? 2 : 1));
     w.token = blockIdx.x * tokens;
     w.tokens = min(tokens, a.c.T - w.token);
     w.begin = blockIdx.z * a.runs;
@@ -41,64 +43,99 @@ LF_DEVICE struct work work_of(const struct tiles_args &a, int rows, int tokens)
     return w;
 }
 
-/* Row `row` of the block, token `token`: the sum with its bias and its adapter's share into y. */
-template <int tokens>
-LF_DEVICE void put_sum(const struct q4_call &c, const struct q4_adapters<tokens> &adapters,
-                       const struct work &w, int row, int token, float sum)
+/* The k-th panel of a block of `panels`; may be past the last. */
+template <bool glu>
+LF_DEVICE int panel_of(const struct q4_call &c, const struct work &w, int k, int panels)
 {
-    int panel = w.panel + row / Q4_PANEL;
-    if (panel >= c.group.panels)
-        return;
-    int p = q4_matrix_of(c.group, panel);
-    const struct q4_matrix &m = c.group.m[p];
-    int n = (panel - m.panel) * Q4_PANEL + row % Q4_PANEL;
-    sum += m.bias ? m.bias[n] : 0.0f;
-    if (c.lora.sites)
-        sum += q4_lora_at(adapters, c, token, w.token + token, p, n);
-    put_output(c.y, (size_t)(w.token + token) * c.ldy + m.col + n, sum, c.accumulate, c.y_f32);
+    if (!glu)
+        return w.panel + k;
+    int half = c.group.panels / 2, pair = w.panel + k % (panels / 2);
+    return pair < half ? pair + k / (panels / 2) * half : c.group.panels;
 }
 
-/* Four rows from `row` on. */
-template <int tokens>
-LF_DEVICE void put_sums(const struct q4_call &c, const struct q4_adapters<tokens> &adapters,
-                        const struct work &w, int row, int token, float4 sum)
+/* A block's sums, by number: token * rows / 4 + four rows. */
+template <int rows> struct block_sums {
+    const float *out;   /* in shared memory, (tokens, tile_out<rows>::ld); or NULL and */
+    const float4 *part; /* those of the first part of K, the other parts `stride` further on each */
+    size_t stride;
+    int splits;
+};
+
+template <int rows> LF_DEVICE float4 sums_at(const struct block_sums<rows> &s, int i)
 {
-    put_sum(c, adapters, w, row, token, sum.x);
-    put_sum(c, adapters, w, row + 1, token, sum.y);
-    put_sum(c, adapters, w, row + 2, token, sum.z);
-    put_sum(c, adapters, w, row + 3, token, sum.w);
+    const int fours = rows / 4;
+    if (s.out)
+        return *(const float4 *)(s.out + i / fours * tile_out<rows>::ld + i % fours * 4);
+    float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll 4
+    for (int p = 0; p < s.splits; p++) {
+        float4 v = __ldcg(&s.part[p * s.stride + i]);
+        sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+    }
+    return sum;
+}
+
+/* Two panels at a time through the activation. */
+template <int rows, int tokens>
+LF_DEVICE void put_block_glu(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
+                             const struct work &w, const struct block_sums<rows> &s)
+{
+    const int fours = rows / 4, half = fours / 2;
+    for (int i = threadIdx.x; i < w.tokens * half; i += blockDim.x) {
+        int token = i / half, row = i % half * 4, at = token * fours + i % half;
+        int panel = w.panel + row / Q4_PANEL;
+        if (panel >= a.c.group.panels / 2)
+            continue;
+        float4 g = sums_at(s, at), u = sums_at(s, at + half);
+        float gate[4] = {g.x, g.y, g.z, g.w}, up[4] = {u.x, u.y, u.z, u.w};
+        q4_put_glu(gate, up, a.c, adapters, panel, row % Q4_PANEL, token, w.token + token);
+    }
+}
+
+template <int rows, int tokens>
+LF_DEVICE void put_block_plain(const struct tiles_args &a,
+                               const struct q4_adapters<tokens> &adapters, const struct work &w,
+                               const struct block_sums<rows> &s)
+{
+    const int fours = rows / 4;
+    for (int i = threadIdx.x; i < w.tokens * fours; i += blockDim.x) {
+        int token = i / fours, row = i % fours * 4, panel = w.panel + row / Q4_PANEL;
+        if (panel >= a.c.group.panels)
+            continue;
+        float4 v = sums_at(s, i);
+        float sum[4] = {v.x, v.y, v.z, v.w};
+        q4_put(sum, a.c, adapters, panel, row % Q4_PANEL, token, w.token + token);
+    }
+}
+
+template <int rows, bool glu, int tokens>
+LF_DEVICE void put_block(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
+                         const struct work &w, const struct block_sums<rows> &s)
+{
+    if (glu)
+        put_block_glu(a, adapters, w, s);
+    else
+        put_block_plain(a, adapters, w, s);
 }
 
 /* Writes the block's sums, `out` (tokens, tile_out<rows>::ld) in shared memory. */
-template <int rows, int tokens>
+template <int rows, bool glu, int tokens>
 LF_DEVICE void finish(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
                       const struct work &w, const float *out)
 {
     const int fours = rows / 4;
     int block = blockIdx.y * gridDim.x + blockIdx.x; /* same rows and tokens in every part */
-    int n = w.tokens * fours;
     if (a.splits == 1) {
-        for (int i = threadIdx.x; i < n; i += blockDim.x)
-            put_sums(a.c, adapters, w, i % fours * 4, i / fours,
-                     *(const float4 *)(out + i / fours * tile_out<rows>::ld + i % fours * 4));
+        put_block<rows, glu>(a, adapters, w, block_sums<rows>{out, NULL, 0, 1});
         return;
     }
     size_t stride = (size_t)gridDim.x * gridDim.y * tokens * fours;
     float4 *part = (float4 *)a.partials + (size_t)block * tokens * fours;
-    for (int i = threadIdx.x; i < n; i += blockDim.x)
+    for (int i = threadIdx.x; i < w.tokens * fours; i += blockDim.x)
         part[blockIdx.z * stride + i] =
             *(const float4 *)(out + i / fours * tile_out<rows>::ld + i % fours * 4);
-    if (!last_to_arrive(&a.counters[block], a.splits))
-        return;
-    for (int i = threadIdx.x; i < n; i += blockDim.x) {
-        float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-#pragma unroll 4
-        for (int p = 0; p < a.splits; p++) {
-            float4 v = __ldcg(&part[p * stride + i]);
-            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
-        }
-        put_sums(a.c, adapters, w, i % fours * 4, i / fours, sum);
-    }
+    if (last_to_arrive(&a.counters[block], a.splits))
+        put_block<rows, glu>(a, adapters, w, block_sums<rows>{NULL, part, stride, a.splits});
 }
 
 /* Host: cuts K so that about `blocks` blocks a multiprocessor run; `unit`: runs that go together.

@@ -2,40 +2,62 @@
  * projections, whatever the adapters. The time is that of reading A and B of each segment's
  * adapter once for every four of its rows. */
 #include "gpu/ops/lora/lora.cuh"
+#include "gpu/ops/norm/row.cuh"
 
-#define SHRINK_THREADS 128
+#define SHRINK_THREADS 256
+#define NORM_RUNS 2 /* a norm's row has up to so many eights a thread */
 #define EXPAND_THREADS 128
 #define TOGETHER 4 /* rows of a segment that share one reading of the adapter */
 
-/* The dot products of row r of A with up to TOGETHER rows of x, over this thread's part of K. */
-LF_DEVICE void dots(float (&sum)[TOGETHER], const struct lf_lora_args &a,
-                    const struct lora_batch &b, const bf16 *A, int t, int rows, int site, bool vec)
+struct shrink_args {
+    struct lf_lora_args a;
+    struct lora_batch b;
+    struct lf_norm_args norm; /* x NULL: there is none */
+    bool vec;
+};
+
+/* The dot products of row r of A with up to TOGETHER rows of x, over this thread's part of K; with
+ * a norm, those of its weights times x, and the sums of the squares of x. */
+template <bool norm>
+LF_DEVICE void dots(float (&sum)[TOGETHER], float (&squares)[TOGETHER], const struct shrink_args &s,
+                    const bf16 *A, int t, int rows, int site)
 {
+    const struct lf_lora_args &a = s.a;
+    const bf16 *from = (const bf16 *)(norm ? s.norm.x : a.x);
+    int ld = norm ? s.norm.ldx : a.ldx;
+#pragma unroll(norm ? 2 : 1)
     for (int k = threadIdx.x * 8; k < a.K; k += SHRINK_THREADS * 8) {
-        float w[8];
-        load8(w, A + k, a.K - k, vec && whole_words(A, a.K));
+        float w[8], scale[8];
+        load8(w, A + k, a.K - k, s.vec && whole_words(A, a.K));
+        if (norm) {
+            load8(scale, s.norm.w + k, a.K - k, s.vec);
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                w[e] *= scale[e];
+        }
 #pragma unroll
         for (int i = 0; i < TOGETHER; i++) {
             if (i >= rows)
                 continue;
             float x[8];
-            load8(x, (const bf16 *)a.x + (size_t)(t + i) * a.ldx + k, a.K - k, vec);
-            drop8(x, drop_of(b.seqs, b.seq, b.pos, t + i, a.K, site), k);
+            load8(x, from + (size_t)(t + i) * ld + k, a.K - k, s.vec);
+            if (!norm)
+                drop8(x, drop_of(s.b.seqs, s.b.seq, s.b.pos, t + i, a.K, site), k);
 #pragma unroll
-            for (int e = 0; e < 8; e++)
+            for (int e = 0; e < 8; e++) {
                 sum[i] += x[e] * w[e];
+                squares[i] += norm ? x[e] * x[e] : 0.0f;
+            }
         }
     }
 }
 
-/* Grid: (p, r) pairs, segments. The batch and its adapters were there before any kernel of the run
- * began, so they may be looked up before grid_wait. */
-static __global__ void __launch_bounds__(SHRINK_THREADS)
-    shrink_kernel(const __grid_constant__ struct lf_lora_args a, const struct lora_batch b,
-                  bool vec)
+/* Row r of u's share of projection p, for the rows of segment `at`. The batch and its adapters were
+ * there before any kernel of the run began, so they may be looked up before grid_wait. */
+template <bool norm> LF_DEVICE void shrink(const struct shrink_args &s, int p, int r, int at)
 {
-    int p = blockIdx.x / b.rank_max, r = blockIdx.x % b.rank_max;
-    const struct lf_lora_seg seg = b.segs[blockIdx.y];
+    const struct lf_lora_args &a = s.a;
+    const struct lf_lora_seg seg = s.b.segs[at];
     const struct lf_lora_site *site = &a.sites[(size_t)seg.slot * a.n_sites + a.site[p]];
     bool there = seg.start < seg.end && r < site->rank;
     const bf16 *A = there ? (const bf16 *)site->a + (size_t)r * a.K : NULL;
@@ -45,19 +67,39 @@ static __global__ void __launch_bounds__(SHRINK_THREADS)
     if (!there)
         return;
     for (int t = seg.start; t < seg.end; t += TOGETHER) {
-        float sum[TOGETHER] = {};
+        float sum[TOGETHER] = {}, squares[TOGETHER] = {};
         int rows = min(TOGETHER, seg.end - t);
-        dots(sum, a, b, A, t, rows, a.site[p], vec);
+        dots<norm>(sum, squares, s, A, t, rows, a.site[p]);
 #pragma unroll
         for (int i = 0; i < TOGETHER; i++) {
             if (i >= rows) /* the whole block alike */
                 continue;
             float u = block_sum<SHRINK_THREADS>(sum[i]);
+            if (norm)
+                u *= rsqrtf(block_sum<SHRINK_THREADS>(squares[i]) / a.K + s.norm.eps);
             if (threadIdx.x == 0)
-                ((bf16 *)a.u)[((size_t)(t + i) * a.n + p) * b.rank_max + r] =
+                ((bf16 *)a.u)[((size_t)(t + i) * a.n + p) * s.b.rank_max + r] =
                     __float2bfloat16_rn(u);
         }
     }
+}
+
+/* Blocks: with a norm, its rows, T of them; then (segment, p, r). */
+template <bool norm>
+static __global__ void __launch_bounds__(SHRINK_THREADS, 4)
+    shrink_kernel(const __grid_constant__ struct shrink_args s)
+{
+    int block = blockIdx.x;
+    if (norm && block < s.norm.T) {
+        struct share<SHRINK_THREADS, NORM_RUNS> w;
+        load_row(w, s.norm.w, s.norm.C, s.vec);
+        grid_wait();
+        norm_row(s.norm, block, w, s.vec, s.vec);
+        return;
+    }
+    block -= norm ? s.norm.T : 0;
+    int rank = s.b.rank_max;
+    shrink<norm>(s, block / rank % s.a.n, block % rank, block / rank / s.a.n);
 }
 
 /* Grid: columns, projections, segments. A thread makes one column for all rows of the segment. */
@@ -101,11 +143,24 @@ static __global__ void __launch_bounds__(EXPAND_THREADS)
     }
 }
 
-void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a)
+bool lf_cuda_lora_decode_norms(const struct lf_lora_args *a, const struct lf_norm_args *n)
 {
-    struct lora_batch b = lora_batch_of(a->batch);
-    lf_launch<shrink_kernel>(s, dim3(a->n * b.rank_max, b.n_segs), SHRINK_THREADS, 0, *a, b,
-                             lf_eights(a->x, a->ldx, a->K));
+    return !n->layer_norm && !n->b && !n->rstd && n->H == 1 && n->C == a->K && n->y == a->x &&
+           n->C <= NORM_RUNS * SHRINK_THREADS * 8 && lf_eights(n->x, n->ldx, n->C) &&
+           lf_eights(n->y, n->ldy, n->C) && lf_eights(n->w, n->C, n->C) && !lora_drops(a->batch);
+}
+
+void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a,
+                           const struct lf_norm_args *norm)
+{
+    struct shrink_args g = {*a, lora_batch_of(a->batch), {}, lf_eights(a->x, a->ldx, a->K)};
+    int blocks = g.b.n_segs * a->n * g.b.rank_max;
+    if (!norm) {
+        lf_launch<shrink_kernel<false>>(s, dim3(blocks), SHRINK_THREADS, 0, g);
+        return;
+    }
+    g.norm = *norm;
+    lf_launch<shrink_kernel<true>>(s, dim3(norm->T + blocks), SHRINK_THREADS, 0, g);
 }
 
 void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a)

@@ -55,9 +55,14 @@ LF_DEVICE uint4 drop_words(uint4 w, const struct drop &d, int k)
     return make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
 }
 
-/* u alone, by the way that suits the batch's size. */
-void lf_cuda_lora_u(struct lf_stream *s, const struct lf_lora_args *a);
-void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a);
+/* u alone, by the way that suits the batch's size. norm: what makes x, which is made too; NULL: x
+ * is there. */
+void lf_cuda_lora_u(struct lf_stream *s, const struct lf_lora_args *a,
+                    const struct lf_norm_args *norm);
+void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a,
+                           const struct lf_norm_args *norm);
+/* lf_cuda_lora_decode_u takes this norm. */
+bool lf_cuda_lora_decode_norms(const struct lf_lora_args *a, const struct lf_norm_args *n);
 void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a);
 void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a);
 void lf_cuda_lora_expand(struct lf_stream *s, const struct lf_lora_args *a);

@@ -1,75 +1,6 @@
-/* RMSNorm and LayerNorm on CUDA. A group of `width` threads owns a row and keeps it in registers
- * (eight elements a thread, up to `runs` times), so that it is read once; 256 threads hold
- * 256 / width rows of narrow groups, and wide groups are a block. */
-#include "gpu/cuda/kernel.cuh"
-
-/* A group's share of a row: run r of thread i holds elements (r * width + i) * 8 .. + 8. */
-template <int width, int runs> struct share {
-    float v[runs][8];
-};
-
-template <int width> LF_DEVICE float group_sum(float x)
-{
-    return width == 32 ? warp_sum(x) : block_sum<width>(x);
-}
-
-template <int width> LF_DEVICE int rank_in_group()
-{
-    return threadIdx.x % width;
-}
-
-template <typename E, int width, int runs>
-LF_DEVICE void load_row(struct share<width, runs> &x, const E *row, int C, bool vec)
-{
-#pragma unroll
-    for (int r = 0; r < runs; r++) {
-        int c = (r * width + rank_in_group<width>()) * 8;
-        if (c < C)
-            load8(x.v[r], row + c, C - c, vec);
-        else
-            for (int i = 0; i < 8; i++)
-                x.v[r][i] = 0.0f;
-    }
-}
-
-template <int width, int runs>
-LF_DEVICE void store_row(bf16 *row, const struct share<width, runs> &x, int C, bool vec)
-{
-#pragma unroll
-    for (int r = 0; r < runs; r++) {
-        int c = (r * width + rank_in_group<width>()) * 8;
-        if (c < C)
-            store8(row + c, x.v[r], C - c, vec);
-    }
-}
-
-template <int width, int runs>
-LF_DEVICE float mean_of(const struct share<width, runs> &x, int C)
-{
-    float sum = 0.0f;
-#pragma unroll
-    for (int r = 0; r < runs; r++)
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            sum += x.v[r][i];
-    return group_sum<width>(sum) / C;
-}
-
-/* Mean of (x - mean)^2 over the C elements that are there. */
-template <int width, int runs>
-LF_DEVICE float square_mean_of(const struct share<width, runs> &x, float mean, int C)
-{
-    float sum = 0.0f;
-#pragma unroll
-    for (int r = 0; r < runs; r++)
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            float d = x.v[r][i] - mean;
-            bool there = (r * width + rank_in_group<width>()) * 8 + i < C;
-            sum += there ? d * d : 0.0f;
-        }
-    return group_sum<width>(sum) / C;
-}
+/* RMSNorm and LayerNorm on CUDA: 256 threads hold 256 / width rows of narrow groups, and wide
+ * groups are a block. */
+#include "gpu/ops/norm/row.cuh"
 
 /* The row of this group, or -1 past the last. */
 template <int width> LF_DEVICE int64_t group_row(int64_t rows)
@@ -79,40 +10,17 @@ template <int width> LF_DEVICE int64_t group_row(int64_t rows)
     return row < rows ? row : -1;
 }
 
+/* The weights are there before the rows are. */
 template <int width, int runs>
 static __global__ void __launch_bounds__(width < 256 ? 256 : width)
     norm_kernel(struct lf_norm_args a, bool vec, bool vec_w)
 {
+    struct share<width, runs> w;
+    load_row(w, a.w, a.C, vec_w);
     grid_wait();
     int64_t row = group_row<width>((int64_t)a.T * a.H);
-    if (row < 0) /* a whole group leaves: narrow groups are warps, wide ones blocks */
-        return;
-    size_t t = row / a.H, h = row % a.H;
-    struct share<width, runs> x, w;
-    load_row(x, (const bf16 *)a.x + t * a.ldx + h * a.C, a.C, vec);
-    load_row(w, a.w, a.C, vec_w);
-    float mean = a.layer_norm ? mean_of(x, a.C) : 0.0f;
-    float rstd = rsqrtf(square_mean_of(x, mean, a.C) + a.eps);
-#pragma unroll
-    for (int r = 0; r < runs; r++)
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            x.v[r][i] = (x.v[r][i] - mean) * rstd * w.v[r][i];
-    if (a.b) {
-        load_row(w, a.b, a.C, vec_w);
-#pragma unroll
-        for (int r = 0; r < runs; r++)
-#pragma unroll
-            for (int i = 0; i < 8; i++)
-                x.v[r][i] += w.v[r][i];
-    }
-    store_row((bf16 *)a.y + t * a.ldy + h * a.C, x, a.C, vec);
-    if (rank_in_group<width>() == 0) {
-        if (a.rstd)
-            a.rstd[row] = rstd;
-        if (a.mean)
-            a.mean[row] = mean;
-    }
+    if (row >= 0) /* a whole group alike: narrow groups are warps, wide ones blocks */
+        norm_row(a, row, w, vec, vec_w);
 }
 
 /* With xhat = (x - mean) rstd and g = w dy: dx = rstd (g - mean(g) - xhat mean(g xhat)). */
