@@ -12,7 +12,7 @@
 struct shrink_args {
     struct lf_lora_args a;
     struct lora_batch b;
-    struct lf_norm_args norm; /* x NULL: there is none */
+    struct lf_norm_args norm; /* for shrink_kernel<true> */
     bool vec;
 };
 
