@@ -89,11 +89,11 @@ int lf_serving_stop_fd(bool children)
 }
 
 /* The arguments of this process, from where the kernel has them; NULL: they cannot be had. */
-static char **own_arguments(struct lf_buf *text, struct lf_diag *diag)
+static char **own_arguments(struct lf_buf *text)
 {
     size_t n = 0;
     lf_buf_init(text, 0);
-    if (lf_file_read(text, "/proc/self/cmdline", ARGS_MAX, diag) != LF_OK)
+    if (lf_file_read(text, "/proc/self/cmdline", ARGS_MAX, NULL) != LF_OK)
         return NULL;
     for (size_t i = 0; i < text->len; i++)
         n += text->data[i] == '\0';
@@ -112,7 +112,7 @@ void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_di
         lf_fail_within(diag, LF_E_DEVICE_LOST, "lost %d times in a row", row);
         return;
     }
-    char **argv = own_arguments(&text, diag);
+    char **argv = own_arguments(&text);
     snprintf(earlier, sizeof earlier, "%d %d %d", s->daemon.device_losses + 1, row, (int)mount);
     if (argv && setenv(EARLIER, earlier, 1) == 0 && close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0) {
         lf_log(LF_LOG_WARN, "daemon", "beginning anew: the device was lost (%d of %d in a row)",

@@ -36,12 +36,13 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 {
     if (atomic_load(&q->daemon->stopping))
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
-    if (lf_engine_state(q->daemon->engine) != LF_ENGINE_READY) {
-        struct lf_diag why = {""};
-        enum lf_err rc = lf_engine_why(q->daemon->engine, &why);
-        return lf_fail(diag, LF_E_DEVICE_LOST, "the base is being loaded%s%s",
-                       rc != LF_OK ? " again: " : "", rc != LF_OK ? why.text : "");
+    enum lf_engine_state state = lf_engine_state(q->daemon->engine);
+    if (state == LF_ENGINE_FAILED) {
+        lf_engine_why(q->daemon->engine, diag);
+        return LF_E_DEVICE_LOST;
     }
+    if (state != LF_ENGINE_READY)
+        return lf_fail(diag, LF_E_DEVICE_LOST, "the base is being loaded");
     lf_http_reply_json(q, 200, json_pack("{s:s}", "status", "ok"));
     return LF_OK;
 }

@@ -126,7 +126,7 @@ struct lf_engine {
     struct lf_gen_token *tokens;    /* (seqs_max) of a step */
     struct lf_training *trainings;  /* oldest first */
     struct lf_share share;
-    double load_seconds;            /* the base, at the last opening */
+    double load_seconds;            /* the base */
     uint64_t load_told_ns;          /* when the log last said how far a load is */
 
     pthread_mutex_t lock;           /* protects all below */
