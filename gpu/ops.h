@@ -391,11 +391,10 @@ struct lf_ops {
     void (*map)(struct lf_stream *s, const struct lf_map_args *a);
     void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
     void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
-    /* rope, then kv_write of what it turned (a's last Hkv heads are w's k), as one operation where
-     * a backend has it, NULL where not (lf_rope_kv_write). */
-    void (*rope_kv_write)(struct lf_stream *s, const struct lf_rope_args *a,
-                          const struct lf_kv_write_args *w);
     void (*attn)(struct lf_stream *s, const struct lf_attn_args *a);
+    /* As few kernels as a backend can; NULL: one after another (lf_attn_cached). */
+    void (*attn_cached)(struct lf_stream *s, const struct lf_rope_args *r,
+                        const struct lf_kv_write_args *w, const struct lf_attn_args *a);
     void (*attn_bwd)(struct lf_stream *s, const struct lf_attn_bwd_args *a);
     void (*glu)(struct lf_stream *s, const struct lf_glu_args *a);
     void (*glu_bwd)(struct lf_stream *s, const struct lf_glu_bwd_args *a);
@@ -425,16 +424,19 @@ static inline void lf_map(struct lf_stream *s, const struct lf_map_args *a)
         s->ops->glu(s, a->glu);
 }
 
-/* Turns queries and keys, and puts the keys and values into their pages. */
-static inline void lf_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
-                                    const struct lf_kv_write_args *w)
+/* What a batch with cached sequences does between its maps: rope over all heads of q and k (r's
+ * last Hkv heads are w's and a's k), kv_write, attn. Where every sequence is cached, q and k of the
+ * batch may stay as they were: nobody reads them again. */
+static inline void lf_attn_cached(struct lf_stream *s, const struct lf_rope_args *r,
+                                  const struct lf_kv_write_args *w, const struct lf_attn_args *a)
 {
-    if (s->ops->rope_kv_write) {
-        s->ops->rope_kv_write(s, a, w);
+    if (s->ops->attn_cached) {
+        s->ops->attn_cached(s, r, w, a);
         return;
     }
-    s->ops->rope(s, a);
+    s->ops->rope(s, r);
     s->ops->kv_write(s, w);
+    s->ops->attn(s, a);
 }
 
 #ifdef __cplusplus

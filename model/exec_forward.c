@@ -58,10 +58,11 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
     struct lf_kv_write_args w = {
         .k_pages = k_pages, .v_pages = v_pages, .k = a.k, .v = a.v, .batch = &p->batch,
         .Hkv = c->Hkv, .D = c->D, .ldkv = x->qkv_n};
-    if (cached)
-        lf_rope_kv_write(x->stream, &r, &w);
-    else
-        x->ops->rope(x->stream, &r);
+    if (cached) {
+        lf_attn_cached(x->stream, &r, &w, &a);
+        return;
+    }
+    x->ops->rope(x->stream, &r);
     x->ops->attn(x->stream, &a);
 }
 

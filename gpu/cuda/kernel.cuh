@@ -47,6 +47,12 @@ LF_DEVICE float tanh_fast(float x)
     return 1.0f - __fdividef(2.0f, 1.0f + exp2_fast(2.0f * LOG2E * x));
 }
 
+/* n / d for 0 <= n < 2^20, d > 0: a whole division is forty instructions in a row. */
+LF_DEVICE int small_div(int n, int d)
+{
+    return (int)__fdividef((float)n + 0.5f, (float)d);
+}
+
 /* ---- Runs of eight --------------------------------------------------------------------------- */
 
 /* p[0..8) as fp32; elements at or past n are 0. One 16-byte load when `vec` (p is 16-byte aligned

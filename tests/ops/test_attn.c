@@ -1,5 +1,6 @@
 /* attn and attn_bwd: cached and uncached sequences in one batch, grouped heads, windows, capped
- * scores, every head width of the field. */
+ * scores, every head width of the field. lf_attn_cached: the same of what it turns and puts into
+ * pages itself. */
 #include "tests/ops/rig.h"
 
 #include <math.h>
@@ -155,9 +156,102 @@ static void carries_gradients_back(void **state)
     }
 }
 
+/* ---- With the rotation and the cache's writes ------------------------------------------------ */
+
+#define POSITIONS 512
+
+static const struct rig_limits EXACT = {{0, 0}, {0, 0}};
+static const struct rig_limits ROTATED = {.f32 = {1e-13, 1e-6}, .bf16 = {RIG_BF16_ROUNDING, 1e-2}};
+
+static const struct rig_seq edges[] = {
+    {.n = 3, .past = 14, .slot = 0, .cached = true},
+    {.n = 4, .past = 60, .slot = 1, .cached = true},
+    {.n = 1, .past = 255, .slot = 0, .cached = true},
+    {.n = 2, .slot = -1, .cached = true},
+    {.n = 1, .past = 240, .slot = 0, .cached = true},
+};
+static const struct rig_seq far[] = {{.n = 1, .past = 450, .slot = 0, .cached = true},
+                                     {.n = 4, .past = 317, .slot = 0, .cached = true}};
+
+struct turn_case {
+    const struct rig_seq *seqs;
+    int S, H, Hkv, D, rot, window;
+    float softcap;
+    struct rig_batch batch;
+    struct mirror *qkv, *cos_, *sin_, *o, *k_pages, *v_pages;
+};
+
+static const struct turn_case turn_cases[] = {
+    {SEQS(first), .H = 4, .Hkv = 2, .D = 64, .rot = 64},
+    {SEQS(decode), .H = 32, .Hkv = 8, .D = 128, .rot = 128},
+    {SEQS(edges), .H = 8, .Hkv = 2, .D = 128, .rot = 128},
+    {SEQS(edges), .H = 4, .Hkv = 1, .D = 256, .rot = 256, .window = 20},
+    {SEQS(edges), .H = 5, .Hkv = 5, .D = 80, .rot = 80, .softcap = 20},
+    {SEQS(edges), .H = 4, .Hkv = 4, .D = 80, .rot = 32}, /* parts of heads: one after another */
+    {SEQS(edges), .H = 35, .Hkv = 35, .D = 32, .rot = 32}, /* more than a large card's units */
+    {SEQS(far), .H = 12, .Hkv = 3, .D = 64, .rot = 64},
+    {SEQS(far), .H = 4, .Hkv = 4, .D = 96, .rot = 96, .window = 100},
+    {SEQS(decode), .H = 32, .Hkv = 32, .D = 64, .rot = 64}, /* parts on a full card */
+    {SEQS(mixed), .H = 4, .Hkv = 2, .D = 64, .rot = 64},
+};
+
+static void turn_and_attend(struct rig *r, enum rig_side side, void *arg)
+{
+    const struct turn_case *c = arg;
+    const struct lf_ragged *b = &c->batch.side[side];
+    int ld = (c->H + 2 * c->Hkv) * c->D;
+    size_t es = lf_dtype_bytes(r->stream[side]->dev->act);
+    char *q = rig_at(c->qkv, side), *k = q + (size_t)(c->H * c->D) * es;
+    char *v = k + (size_t)(c->Hkv * c->D) * es;
+    struct lf_rope_args a = {.x = q, .pos = b->pos, .cos_ = rig_at(c->cos_, side),
+                             .sin_ = rig_at(c->sin_, side), .T = b->T, .H = c->H + c->Hkv,
+                             .D = c->D, .rot = c->rot, .ldx = ld};
+    struct lf_kv_write_args w = {.k_pages = rig_at(c->k_pages, side),
+                                 .v_pages = rig_at(c->v_pages, side), .k = k, .v = v, .batch = b,
+                                 .Hkv = c->Hkv, .D = c->D, .ldkv = ld};
+    struct lf_attn_args t = {.o = rig_at(c->o, side), .q = q, .k = k, .v = v, .k_pages = w.k_pages,
+                             .v_pages = w.v_pages, .batch = b, .H = c->H, .Hkv = c->Hkv,
+                             .D = c->D, .ldo = c->H * c->D, .ldq = ld, .ldkv = ld,
+                             .window = c->window, .scale = (float)(1 / sqrt(c->D)),
+                             .softcap = c->softcap};
+    lf_attn_cached(r->stream[side], &a, &w, &t);
+}
+
+static struct mirror *table(struct rig *r, const char *name, int half, double (*of)(double))
+{
+    size_t n = (size_t)POSITIONS * (size_t)half;
+    float *t = rig_host(r, n, sizeof *t);
+    for (int p = 0; p < POSITIONS; p++)
+        for (int i = 0; i < half; i++)
+            t[p * half + i] = (float)of(p * pow(10000, -1.0 * i / half));
+    return rig_bytes(r, name, LF_F32, t, t, n);
+}
+
+static void turns_fills_pages_and_attends(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < sizeof turn_cases / sizeof *turn_cases; i++) {
+        struct turn_case c = turn_cases[i];
+        rig_begin(r, "turned case %zu S %d H %d Hkv %d D %d rot %d window %d softcap %g", i, c.S,
+                  c.H, c.Hkv, c.D, c.rot, c.window, (double)c.softcap);
+        rig_batch(r, &c.batch, c.seqs, c.S, 0);
+        c.cos_ = table(r, "cos", c.rot / 2, cos);
+        c.sin_ = table(r, "sin", c.rot / 2, sin);
+        size_t T = (size_t)c.batch.side[0].T;
+        size_t cache = (size_t)(c.batch.n_pages * c.Hkv * LF_KV_PAGE_TOKENS * c.D);
+        c.qkv = rig_inout_act(r, "qkv", T * (size_t)((c.H + 2 * c.Hkv) * c.D), 1, ROTATED);
+        c.qkv->scratch = true;
+        c.o = rig_out_act(r, "o", T * (size_t)(c.H * c.D), OUT);
+        c.k_pages = rig_inout_act(r, "k_pages", cache, 1, ROTATED);
+        c.v_pages = rig_inout_act(r, "v_pages", cache, 1, EXACT);
+        rig_run(r, turn_and_attend, &c);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(attends),
-                                       cmocka_unit_test(carries_gradients_back)};
+                                       cmocka_unit_test(carries_gradients_back),
+                                       cmocka_unit_test(turns_fills_pages_and_attends)};
     return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

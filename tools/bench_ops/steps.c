@@ -65,10 +65,11 @@ static void attention(struct bench *b, struct step_arg *a, int layer)
         .k_pages = (char *)a->k_pages + at, .v_pages = (char *)a->v_pages + at, .k = k, .v = v,
         .batch = a->batch, .Hkv = HKV, .D = D, .ldkv = QKV};
     struct lf_rope_args r = rope_args(b, a, a->qkv, false);
-    if (a->batch->n_cached)
-        lf_rope_kv_write(b->s, &r, &w);
-    else
-        b->ops->rope(b->s, &r);
+    if (a->batch->n_cached) {
+        lf_attn_cached(b->s, &r, &w, &t);
+        return;
+    }
+    b->ops->rope(b->s, &r);
     b->ops->attn(b->s, &t);
 }
 

@@ -14,3 +14,12 @@ void lf_cuda_attn(struct lf_stream *s, const struct lf_attn_args *a)
     if (few)
         lf_cuda_attn_decode(s, a);
 }
+
+void lf_cuda_attn_cached(struct lf_stream *s, const struct lf_rope_args *r,
+                         const struct lf_kv_write_args *w, const struct lf_attn_args *a)
+{
+    if (lf_cuda_attn_step(s, r, w, a))
+        return;
+    lf_cuda_rope_kv_write(s, r, w);
+    lf_cuda_attn(s, a);
+}

@@ -143,7 +143,7 @@ LF_DEVICE void key_gradients(const struct bwd_args &p, const struct lf_seq &seq,
 {
     const int rows = passing<DP>::rows, stages = passing<DP>::stages;
     const int stage = 2 * rows * tile<DP>::ld;
-    int group = p.a.H / p.a.Hkv, window = p.scoring.window;
+    int group = p.a.H / p.a.Hkv, window = p.a.window;
     int begin = key / rows * rows, end = window > 0 ? min(seq.n, key + n - 1 + window) : seq.n;
     int steps = (end - begin + rows - 1) / rows, all = steps * group;
     bf16 *k = smem, *v = k + ROWS * tile<DP>::ld, *ring = v + ROWS * tile<DP>::ld;
@@ -236,7 +236,7 @@ LF_DEVICE void query_gradients(const struct bwd_args &p, const struct lf_seq &se
 {
     const int rows = passing<DP>::rows, stages = passing<DP>::stages;
     const int stage = 2 * rows * tile<DP>::ld;
-    int hk = h / (p.a.H / p.a.Hkv), window = p.scoring.window, limit = query + n;
+    int hk = h / (p.a.H / p.a.Hkv), window = p.a.window, limit = query + n;
     int warp = threadIdx.x / 32, row = warp * 16 + threadIdx.x % 32 / 4;
     bf16 *q = smem, *d_o = q + ROWS * tile<DP>::ld, *ring = d_o + ROWS * tile<DP>::ld;
     float dq[DP / 8][4] = {}, lse[2], delta[2];

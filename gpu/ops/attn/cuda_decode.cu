@@ -6,8 +6,12 @@
  * fill the card too; the warps of a block take sixteen keys (a page) at a time, two under way, each
  * with its own running softmax. They meet in shared memory, and the last block of a sequence and
  * head joins the parts, in order.
+ *
+ * A step turns queries and keys here too, and puts the new keys and values into their pages: past
+ * pages are on their way meanwhile, and no kernel of its own stands between the map and this.
  */
 #include "gpu/ops/attn/tile.cuh"
+#include "gpu/ops/rope/turn.cuh"
 
 #define KEYS LF_KV_PAGE_TOKENS
 #define PART_KEYS_MIN 64
@@ -18,15 +22,19 @@ struct decode_args {
     struct lf_attn_args a;
     struct kv_pages at;
     struct scoring scoring;
+    const int32_t *pos; /* a step: rows of the tables that turn each token; NULL: all is turned */
+    const float *cos_, *sin_;
+    bf16 *k_to, *v_to;  /* a step: the pages, for its new keys and values */
     int group, parts;
     bool vec;
     float *partials; /* (S, Hkv, parts): sums (FEW_ROWS, DP), maxima, totals (FEW_ROWS) */
     int *counters;   /* (S, Hkv) */
 };
 
-/* Narrow heads: four warps. Wide ones need the shared memory of two. */
-template <int DP> struct shape {
-    static const int warps = DP > 128 ? 2 : 4, threads = warps * 32;
+/* Narrow heads: four warps; wide ones need the shared memory of two. `alone`, where each block has
+ * a multiprocessor to itself: twice as many. */
+template <int DP, bool alone> struct shape {
+    static const int warps = (DP > 128 ? 2 : 4) * (alone ? 2 : 1), threads = warps * 32;
     static const int stage = 2 * KEYS * tile<DP>::ld; /* keys and values, elements */
     static const int smem = (FEW_ROWS * tile<DP>::ld + warps * 2 * stage) * sizeof(bf16);
     static const int part = FEW_ROWS * (DP + 2); /* floats of a part */
@@ -52,44 +60,143 @@ LF_DEVICE struct share share_of(const struct decode_args &p, const struct lf_seq
     s.list = cached ? p.at.pages + seq.page_off : NULL;
     int limit = s.query + seq.n;
     int low = p.a.window > 0 ? max(0, s.query - p.a.window + 1) / KEYS * KEYS : 0;
-    int pages = (limit - low + KEYS - 1) / KEYS, each = (pages + p.parts - 1) / p.parts * KEYS;
-    s.begin = low + blockIdx.x * each;
-    s.end = min(s.begin + each, limit);
+    int pages = (limit - low + KEYS - 1) / KEYS;
+    s.begin = low + blockIdx.x * small_div(pages + p.parts - 1, p.parts) * KEYS;
+    s.end = min(s.begin + small_div(pages + p.parts - 1, p.parts) * KEYS, limit);
     return s;
 }
 
-/* Where the query rows of a share come from and go to: offsets into q, o and lse, and positions. In
- * shared memory, so that nobody divides by the group later. */
+/* Where the query rows of a share come from and go to: offsets into q, o and lse, positions, and
+ * rows of the tables that turn them. In shared memory, so that nobody divides by the group later.
+ */
 struct row_places {
     size_t q[FEW_ROWS], o[FEW_ROWS], lse[FEW_ROWS];
-    int query[FEW_ROWS];
+    int query[FEW_ROWS], turn[FEW_ROWS];
 };
 
 LF_DEVICE void find_places(struct row_places &r, const struct decode_args &p, const struct share &s)
 {
     int row = threadIdx.x;
     if (row < FEW_ROWS) {
-        size_t t = s.start + row / p.group, h = s.hk * p.group + row % p.group;
+        int token = small_div(row, p.group);
+        size_t t = s.start + token, h = s.hk * p.group + row - token * p.group;
         r.q[row] = t * p.a.ldq + h * p.a.D;
         r.o[row] = t * p.a.ldo + h * p.a.D;
         r.lse[row] = t * p.a.H + h;
-        r.query[row] = s.query + row / p.group;
+        r.query[row] = s.query + token;
+        r.turn[row] = p.pos && row < s.rows ? p.pos[t] : 0;
     }
 }
 
 /* The query rows of a kv head: token i, head h of the group at row i * group + h. */
-template <int DP>
+template <int DP, int threads>
 LF_DEVICE void load_queries(bf16 *to, const struct decode_args &p, const struct row_places &r,
                             int rows)
 {
 #pragma unroll
-    for (int i = threadIdx.x; i < FEW_ROWS * (DP / 8); i += shape<DP>::threads) {
+    for (int i = threadIdx.x; i < FEW_ROWS * (DP / 8); i += threads) {
         int row = i / (DP / 8), d = i % (DP / 8) * 8;
         uint4 v = make_uint4(0, 0, 0, 0);
         if (row < rows && d < p.a.D)
             v = words8((const bf16 *)p.a.q + r.q[row] + d, p.a.D - d, p.vec);
         *(uint4 *)(to + row * tile<DP>::ld + d) = v;
     }
+}
+
+/* A step's new keys and values of a share: those of its tokens [first, first + n), one after
+ * another in shared memory, keys before values. */
+struct fresh {
+    bf16 *at;
+    int first, n;
+};
+
+LF_DEVICE struct fresh fresh_of(const struct decode_args &p, const struct share &s, bf16 *at)
+{
+    int from = max(s.begin, s.query), n = p.pos && s.list ? max(s.end - from, 0) : 0;
+    return {at, from - s.query, n};
+}
+
+/* The key or value of a new token in the batch, and where it lies in its page. */
+LF_DEVICE const bf16 *new_row(const struct decode_args &p, const struct share &s, const void *rows,
+                              int token)
+{
+    return (const bf16 *)rows + (size_t)(s.start + token) * p.a.ldkv + s.hk * p.a.D;
+}
+
+LF_DEVICE size_t page_of(const struct decode_args &p, const struct share &s, int token)
+{
+    return page_row(s.list, s.query + token, p.a.Hkv, s.hk) * p.a.D;
+}
+
+/* Pairs d .. d + 8 of a row, turned; `row` is at the first. */
+LF_DEVICE void turned(uint4 &first, uint4 &second, const struct decode_args &p, const bf16 *row,
+                      int position, int d)
+{
+    int half = p.a.D / 2;
+    size_t table = (size_t)position * half + d;
+    float u[8], v[8];
+    load8(u, row, 8, true);
+    load8(v, row + half, 8, true);
+    turn8(u, v, p.cos_ + table, p.sin_ + table, 8, true, false);
+    store8((bf16 *)&first, u, 8, true);
+    store8((bf16 *)&second, v, 8, true);
+}
+
+/* A step's query rows, turned, into q; its new keys, turned, and values into fresh and into their
+ * pages. q is zero before. */
+template <int DP, int threads>
+LF_DEVICE void turn_rows(bf16 *q, const struct fresh &f, const struct decode_args &p,
+                         const struct share &s, const struct row_places &r)
+{
+    const int runs = DP / 16, words = DP / 8;
+    int half = p.a.D / 2;
+#pragma unroll 1
+    for (int i = threadIdx.x; i < (s.rows + f.n) * runs; i += threads) {
+        int row = i / runs, d = i % runs * 8, new_key = row - s.rows, token = f.first + new_key;
+        bool query = row < s.rows;
+        const bf16 *from = query ? (const bf16 *)p.a.q + r.q[row] : new_row(p, s, p.a.k, token);
+        bf16 *to = query ? q + row * tile<DP>::ld : f.at + new_key * tile<DP>::ld;
+        uint4 u, v;
+        if (d >= half)
+            continue;
+        turned(u, v, p, from + d, r.turn[query ? row : token * p.group], d);
+        *(uint4 *)(to + d) = u;
+        *(uint4 *)(to + d + half) = v;
+        if (!query) {
+            to = p.k_to + page_of(p, s, token);
+            *(uint4 *)(to + d) = u;
+            *(uint4 *)(to + d + half) = v;
+        }
+    }
+#pragma unroll 1
+    for (int i = threads - 1 - threadIdx.x; i < f.n * words; i += threads) {
+        int new_key = i / words, d = i % words * 8, token = f.first + new_key;
+        if (d >= p.a.D)
+            continue;
+        uint4 word = *(const uint4 *)(new_row(p, s, p.a.v, token) + d);
+        *(uint4 *)(f.at + (f.n + new_key) * tile<DP>::ld + d) = word;
+        *(uint4 *)(p.v_to + page_of(p, s, token) + d) = word;
+    }
+}
+
+/* The new keys and values of the page that starts at `key` into its stage. */
+template <int DP>
+LF_DEVICE void add_fresh(bf16 *stage, const struct fresh &f, const struct decode_args &p,
+                         const struct share &s, int key)
+{
+    const int words = DP / 8;
+    int first = s.query + f.first - key;
+#pragma unroll 1
+    for (int i = threadIdx.x % 32; i < f.n * words; i += 32) {
+        int n = i / words, d = i % words * 8, row = first + n;
+        if (row < 0 || row >= KEYS || d >= p.a.D)
+            continue;
+        bf16 *to = stage + row * tile<DP>::ld + d;
+        *(uint4 *)to = *(const uint4 *)(f.at + n * tile<DP>::ld + d);
+        *(uint4 *)(to + KEYS * tile<DP>::ld) =
+            *(const uint4 *)(f.at + (f.n + n) * tile<DP>::ld + d);
+    }
+    __syncwarp();
 }
 
 /* load_sixteen of rows that do not lie in whole words. */
@@ -127,27 +234,35 @@ LF_DEVICE void load_sixteen(bf16 *to, const bf16 *from, int ld, int n, int D, bo
         }
 }
 
-/* Asks for the page that starts at `key`, when the share has it. */
+/* Asks for the page that starts at `key`, when the share has it; of a step's, for the past keys. */
 template <int DP>
 LF_DEVICE void load_page(bf16 *stage, const struct decode_args &p, const struct share &s, int key)
 {
     if (key < s.end) {
+        int n = (p.pos && s.list ? min(s.end, s.query) : s.end) - key;
         size_t at = s.list ? page_row(s.list, key, p.a.Hkv, s.hk) * p.a.D
                            : (size_t)(s.start + key) * p.a.ldkv + (size_t)s.hk * p.a.D;
         int ld = s.list ? p.a.D : p.a.ldkv;
         const bf16 *k = (const bf16 *)(s.list ? p.a.k_pages : p.a.k) + at;
         const bf16 *v = (const bf16 *)(s.list ? p.a.v_pages : p.a.v) + at;
-        load_sixteen<DP>(stage, k, ld, s.end - key, p.a.D, p.vec);
-        load_sixteen<DP>(stage + KEYS * tile<DP>::ld, v, ld, s.end - key, p.a.D, p.vec);
+        load_sixteen<DP>(stage, k, ld, n, p.a.D, p.vec);
+        load_sixteen<DP>(stage + KEYS * tile<DP>::ld, v, ld, n, p.a.D, p.vec);
     }
     copy_async_commit();
 }
 
-/* Asks L2 for this warp's further pages of past tokens. */
-template <int DP>
-LF_DEVICE void prefetch_pages(const struct decode_args &p, const struct share &s, int first)
+/* A warp's pages of a share: every so manyth. */
+struct pages_of_warp {
+    int first, step; /* keys */
+    int stage;       /* elements */
+    bf16 *ring;      /* two stages */
+};
+
+/* Asks L2 for this warp's pages of past tokens after the first two. */
+LF_DEVICE void prefetch_pages(const struct decode_args &p, const struct share &s,
+                              const struct pages_of_warp &w)
 {
-    int key = first + (threadIdx.x % 32 + 1) * shape<DP>::warps * KEYS;
+    int key = w.first + (threadIdx.x % 32 + 2) * w.step;
     if (key + KEYS > s.query || key >= s.end || p.a.D % 8 != 0)
         return;
     size_t at = page_row(s.list, key, p.a.Hkv, s.hk) * p.a.D;
@@ -155,24 +270,47 @@ LF_DEVICE void prefetch_pages(const struct decode_args &p, const struct share &s
     prefetch_l2((const bf16 *)p.a.v_pages + at, KEYS * p.a.D * sizeof(bf16));
 }
 
-/* This warp's keys: every warps-th page of the share. The first is asked for already. */
+/* The page that starts at `key` may be read before grid_wait: it is of past tokens, or only its
+ * past tokens are asked for. */
+LF_DEVICE bool is_past(const struct decode_args &p, const struct share &s, int key)
+{
+    return s.list && (p.pos || key + KEYS <= s.query);
+}
+
+/* Asks for the warp's first two pages, those that are past or the others. */
+template <int DP>
+LF_DEVICE void load_first(const struct decode_args &p, const struct share &s,
+                          const struct pages_of_warp &w, bool past)
+{
+#pragma unroll 1
+    for (int i = 0; i < 2; i++)
+        if (is_past(p, s, w.first + i * w.step) == past)
+            load_page<DP>(w.ring + i * w.stage, p, s, w.first + i * w.step);
+}
+
+/* This warp's keys. The first two pages are asked for already. */
 template <int DP>
 LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const struct share &s,
-                      const struct row_places &places, const bf16 *q, bf16 *ring)
+                      const struct row_places &places, const bf16 *q,
+                      const struct pages_of_warp &w, const struct fresh &f)
 {
-    const int step = shape<DP>::warps * KEYS;
-    int key = s.begin + threadIdx.x / 32 * KEYS, row = threadIdx.x % 32 / 4;
+    int row = threadIdx.x % 32 / 4;
     const int query[2] = {places.query[row], places.query[row + 8]};
-    for (int i = 0; key < s.end; key += step, i++) {
-        load_page<DP>(ring + (i + 1) % 2 * shape<DP>::stage, p, s, key + step);
+    bf16 *k = w.ring, *other = w.ring + w.stage;
+    for (int key = w.first; key < s.end; key += w.step) {
         copy_async_wait<1>();
         __syncwarp();
-        const bf16 *k = ring + i % 2 * shape<DP>::stage;
+        if (f.n > 0 && key + KEYS > s.query)
+            add_fresh<DP>(k, f, p, s, key);
         float scores[2][4];
         products<DP>(scores, q, 0, k);
         soften<DP>(r, scores, p.scoring, query, key, s.end);
         add_products<DP>(r.o, scores, k + KEYS * tile<DP>::ld, 0);
         __syncwarp(); /* before the page is overwritten */
+        load_page<DP>(k, p, s, key + 2 * w.step);
+        bf16 *next = other;
+        other = k;
+        k = next;
     }
     copy_async_wait<0>();
 }
@@ -184,75 +322,46 @@ struct parts {
     int n, sums_step, stats_step;
 };
 
-/* What joining a row takes; in shared memory. */
-struct joint {
-    float weight[PARTS_MAX][FEW_ROWS]; /* 2^(maximum of the part - maximum) */
-    float max[FEW_ROWS], total[FEW_ROWS];
+/* Two dims of a row, with the maximum and total that belong to them. */
+struct joined {
+    float2 sum;
+    float max, total;
 };
 
-/* Works out the weights: a warp a row, a lane two parts. Ends with a barrier. */
-template <int warps>
-LF_DEVICE void weigh(struct joint &j, const struct parts &p, int rows)
+template <int DP> LF_DEVICE struct joined join(const struct parts &p, int row, int d)
 {
-    int lane = threadIdx.x % 32;
-    for (int row = threadIdx.x / 32; row < rows; row += warps) {
-        float max[2], total[2], sum = 0.0f;
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            int at = (lane + 32 * i) * p.stats_step + row;
-            bool there = lane + 32 * i < p.n;
-            max[i] = there ? p.max[at] : NO_SCORE;
-            total[i] = there ? p.total[at] : 0.0f;
-        }
-        float most = warp_max(fmaxf(max[0], max[1]));
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            float weight = exp2_fast(max[i] - most);
-            sum += weight * total[i];
-            if (lane + 32 * i < p.n)
-                j.weight[lane + 32 * i][row] = weight;
-        }
-        sum = warp_sum(sum);
-        if (lane == 0) {
-            j.max[row] = most;
-            j.total[row] = sum;
-        }
-    }
-    __syncthreads();
-}
-
-/* Two dims of a row. */
-template <int DP>
-LF_DEVICE float2 join(const struct joint &j, const struct parts &p, int row, int d)
-{
-    float2 sum = make_float2(0.0f, 0.0f);
-    const float *from = p.sums + row * DP + d;
+    struct joined j = {make_float2(0.0f, 0.0f), NO_SCORE, 0.0f};
+#pragma unroll 8
+    for (int i = 0; i < p.n; i++)
+        j.max = fmaxf(j.max, p.max[i * p.stats_step + row]);
 #pragma unroll 8
     for (int i = 0; i < p.n; i++) {
-        float2 v = *(const float2 *)(from + i * p.sums_step);
-        sum.x += j.weight[i][row] * v.x;
-        sum.y += j.weight[i][row] * v.y;
+        float weight = exp2_fast(p.max[i * p.stats_step + row] - j.max);
+        float2 v = *(const float2 *)(p.sums + i * p.sums_step + row * DP + d);
+        j.total += weight * p.total[i * p.stats_step + row];
+        j.sum.x += weight * v.x;
+        j.sum.y += weight * v.y;
     }
-    return sum;
+    return j;
 }
 
 LF_DEVICE void put_output(const struct decode_args &p, const struct row_places &to,
-                          const struct joint &j, int row, int d, float2 sum)
+                          const struct joined &j, int row, int d)
 {
-    float inverse = __fdividef(1.0f, j.total[row]);
+    float inverse = __fdividef(1.0f, j.total);
     bf16 *o = (bf16 *)p.a.o + to.o[row] + d;
     if (d < p.a.D)
-        o[0] = __float2bfloat16_rn(sum.x * inverse);
+        o[0] = __float2bfloat16_rn(j.sum.x * inverse);
     if (d + 1 < p.a.D)
-        o[1] = __float2bfloat16_rn(sum.y * inverse);
+        o[1] = __float2bfloat16_rn(j.sum.y * inverse);
     if (d == 0 && p.a.lse)
-        p.a.lse[to.lse[row]] = (j.max[row] + __log2f(j.total[row])) * LN2;
+        p.a.lse[to.lse[row]] = (j.max + __log2f(j.total)) * LN2;
 }
 
 /* The warps' softmaxes in shared memory: sums (warps, FEW_ROWS, DP), then maxima, then totals. */
-template <int DP> LF_DEVICE struct parts put_warp(float *smem, const struct running<DP> &r)
+template <int DP, int warps>
+LF_DEVICE struct parts put_warp(float *smem, const struct running<DP> &r, int rows)
 {
-    const int warps = shape<DP>::warps;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     float *max = smem + warps * FEW_ROWS * DP, *total = max + warps * FEW_ROWS;
     __syncthreads(); /* the pages that were here are read */
@@ -260,6 +369,8 @@ template <int DP> LF_DEVICE struct parts put_warp(float *smem, const struct runn
     for (int h = 0; h < 2; h++) {
         int row = lane / 4 + 8 * h;
         float sum = row_total(r.sum[h]);
+        if (row >= rows)
+            continue;
         max[warp * FEW_ROWS + row] = r.max[h];
         total[warp * FEW_ROWS + row] = sum;
         float *to = smem + (warp * FEW_ROWS + row) * DP + lane % 4 * 2;
@@ -272,72 +383,76 @@ template <int DP> LF_DEVICE struct parts put_warp(float *smem, const struct runn
 }
 
 /* Joins the blocks' parts, as the last of them. */
-template <int DP>
-LF_DEVICE void finish(struct joint &j, const struct decode_args &p, const struct row_places &to,
-                      int rows, const float *all)
+template <int DP, int threads>
+LF_DEVICE void finish(const struct decode_args &p, const struct row_places &to, int rows,
+                      const float *all)
 {
-    struct parts blocks = {all, all + FEW_ROWS * DP, all + FEW_ROWS * (DP + 1), p.parts,
-                           shape<DP>::part, shape<DP>::part};
-    weigh<shape<DP>::warps>(j, blocks, rows);
-    for (int i = threadIdx.x; i < rows * (DP / 2); i += shape<DP>::threads) {
+    const int part = FEW_ROWS * (DP + 2);
+    struct parts blocks = {all, all + FEW_ROWS * DP, all + FEW_ROWS * (DP + 1), p.parts, part,
+                           part};
+    for (int i = threadIdx.x; i < rows * (DP / 2); i += threads) {
         int row = i / (DP / 2), d = i % (DP / 2) * 2;
-        put_output(p, to, j, row, d, join<DP>(j, blocks, row, d));
+        put_output(p, to, join<DP>(blocks, row, d), row, d);
     }
 }
 
-/* Grid: parts, kv heads, sequences. What the batch is (seqs, pages) was uploaded before any kernel
- * of the run began, and pages of past tokens alone were written by earlier runs: both may be read
- * before grid_wait. */
-template <int DP>
-static __global__ void __launch_bounds__(shape<DP>::threads)
+/* Grid: parts, kv heads, sequences. What the batch is (seqs, pages, positions) was uploaded before
+ * any kernel of the run began, and what pages hold of past tokens was written by earlier runs: both
+ * may be read before grid_wait. */
+template <int DP, bool alone>
+static __global__ void __launch_bounds__(shape<DP, alone>::threads)
     decode_kernel(const __grid_constant__ struct decode_args p)
 {
-    __shared__ struct joint joint;
+    typedef struct shape<DP, alone> shape;
     __shared__ struct row_places places;
     bf16 *q = (bf16 *)dynamic_smem(), *ring = q + FEW_ROWS * tile<DP>::ld;
-    bf16 *mine = ring + threadIdx.x / 32 * 2 * shape<DP>::stage;
     const struct lf_seq seq = p.at.seqs[blockIdx.z];
     if (seq.n <= 0 || !few_rows(seq.n, p.group)) {
         grid_wait();
         return;
     }
+    int warp = threadIdx.x / 32;
     struct share s = share_of(p, seq);
+    struct fresh f = fresh_of(p, s, ring + shape::warps * 2 * shape::stage);
+    struct pages_of_warp w = {s.begin + warp * KEYS, shape::warps * KEYS, shape::stage,
+                              ring + warp * 2 * shape::stage};
+    load_first<DP>(p, s, w, true);
+    if (s.list)
+        prefetch_pages(p, s, w);
     find_places(places, p, s);
-    int first = s.begin + threadIdx.x / 32 * KEYS;
-    bool past = s.list && first + KEYS <= s.query;
-    if (past) {
-        load_page<DP>(mine, p, s, first);
-        prefetch_pages<DP>(p, s, first);
-    }
+    if (p.pos)
+        for (int i = threadIdx.x; i < FEW_ROWS * tile<DP>::ld / 8; i += shape::threads)
+            ((uint4 *)q)[i] = make_uint4(0, 0, 0, 0);
     __syncthreads();
     grid_wait();
-    if (!past)
-        load_page<DP>(mine, p, s, first);
-    load_queries<DP>(q, p, places, s.rows);
+    if (!p.pos || !s.list)
+        load_first<DP>(p, s, w, false);
+    if (p.pos)
+        turn_rows<DP, shape::threads>(q, f, p, s, places);
+    else
+        load_queries<DP, shape::threads>(q, p, places, s.rows);
     __syncthreads();
     struct running<DP> r = {{NO_SCORE, NO_SCORE}, {}, {}};
-    attend<DP>(r, p, s, places, q, mine);
-    struct parts warps = put_warp<DP>((float *)ring, r);
-    weigh<shape<DP>::warps>(joint, warps, s.rows);
+    attend<DP>(r, p, s, places, q, w, f);
+    struct parts warps = put_warp<DP, shape::warps>((float *)ring, r, s.rows);
     int pair = blockIdx.z * p.a.Hkv + blockIdx.y;
-    float *all = p.partials + (size_t)pair * p.parts * shape<DP>::part;
-    float *part = all + blockIdx.x * shape<DP>::part;
-    for (int i = threadIdx.x; i < s.rows * (DP / 2); i += shape<DP>::threads) {
+    float *all = p.partials + (size_t)pair * p.parts * shape::part;
+    float *part = all + blockIdx.x * shape::part;
+    for (int i = threadIdx.x; i < s.rows * (DP / 2); i += shape::threads) {
         int row = i / (DP / 2), d = i % (DP / 2) * 2;
-        float2 sum = join<DP>(joint, warps, row, d);
-        if (p.parts == 1)
-            put_output(p, places, joint, row, d, sum);
-        else
-            *(float2 *)(part + row * DP + d) = sum;
+        struct joined j = join<DP>(warps, row, d);
+        if (p.parts == 1) {
+            put_output(p, places, j, row, d);
+            continue;
+        }
+        *(float2 *)(part + row * DP + d) = j.sum;
+        if (d == 0) {
+            part[FEW_ROWS * DP + row] = j.max;
+            part[FEW_ROWS * (DP + 1) + row] = j.total;
+        }
     }
-    if (p.parts == 1)
-        return;
-    if ((int)threadIdx.x < s.rows) {
-        part[FEW_ROWS * DP + threadIdx.x] = joint.max[threadIdx.x];
-        part[FEW_ROWS * (DP + 1) + threadIdx.x] = joint.total[threadIdx.x];
-    }
-    if (last_to_arrive(&p.counters[pair], p.parts))
-        finish<DP>(joint, p, places, s.rows, all);
+    if (p.parts > 1 && last_to_arrive(&p.counters[pair], p.parts))
+        finish<DP, shape::threads>(p, places, s.rows, all);
 }
 
 /* Parts for each sequence: enough blocks to fill the card, none with very few keys. */
@@ -356,20 +471,57 @@ static int parts_for(const struct lf_stream *s, const struct lf_attn_args *a, si
     return parts > 1 && pairs <= LF_CUDA_COUNTERS ? (int)parts : 1;
 }
 
+template <int DP, bool alone>
+static void launch_shape(struct lf_stream *s, const struct decode_args *p, int fresh)
+{
+    dim3 grid(p->parts, p->a.Hkv, p->a.batch->S);
+    size_t smem = shape<DP, alone>::smem + (size_t)2 * fresh * tile<DP>::ld * sizeof(bf16);
+    lf_launch<decode_kernel<DP, alone>>(s, grid, shape<DP, alone>::threads, smem, *p);
+}
+
 template <int DP> static void launch(struct lf_stream *s, struct decode_args *p)
 {
-    p->parts = parts_for(s, &p->a, shape<DP>::part * sizeof(float));
-    dim3 grid(p->parts, p->a.Hkv, p->a.batch->S);
-    lf_launch<decode_kernel<DP>>(s, grid, shape<DP>::threads, shape<DP>::smem, *p);
+    const struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    int fresh = p->pos ? p->a.batch->n_max : 0;
+    p->parts = parts_for(s, &p->a, shape<DP, false>::part * sizeof(float));
+    bool alone = p->parts * p->a.Hkv * p->a.batch->S <= dev->units &&
+                 shape<DP, true>::smem + 2 * fresh * tile<DP>::ld * (int)sizeof(bf16) <=
+                     dev->smem_block;
+    if (alone)
+        launch_shape<DP, true>(s, p, fresh);
+    else
+        launch_shape<DP, false>(s, p, fresh);
+}
+
+static struct decode_args args_of(struct lf_stream *s, const struct lf_attn_args *a)
+{
+    struct decode_args p = {*a, kv_pages_of(a->batch), scoring_of(a->scale, a->softcap, a->window),
+                            NULL, NULL, NULL, NULL, NULL, a->H / a->Hkv, 1, false,
+                            lf_cuda_of(s)->partials, lf_cuda_of(s)->counters};
+    p.vec = lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&
+            lf_eights(a->v, a->ldkv, a->D) && lf_eights(a->k_pages, 8, 8) &&
+            lf_eights(a->v_pages, 8, 8);
+    return p;
 }
 
 void lf_cuda_attn_decode(struct lf_stream *s, const struct lf_attn_args *a)
 {
-    struct decode_args p = {*a, kv_pages_of(a->batch), scoring_of(a->scale, a->softcap, a->window),
-                            a->H / a->Hkv, 1, false, lf_cuda_of(s)->partials,
-                            lf_cuda_of(s)->counters};
-    p.vec = lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&
-            lf_eights(a->v, a->ldkv, a->D) && lf_eights(a->k_pages, 8, 8) &&
-            lf_eights(a->v_pages, 8, 8);
+    struct decode_args p = args_of(s, a);
     LF_FOR_HEAD_WIDTH(a->D, launch, s, &p);
+}
+
+bool lf_cuda_attn_step(struct lf_stream *s, const struct lf_rope_args *r,
+                       const struct lf_kv_write_args *w, const struct lf_attn_args *a)
+{
+    struct decode_args p = args_of(s, a);
+    if (!p.vec || a->batch->T_cached != a->batch->T || !few_rows(a->batch->n_max, p.group) ||
+        r->rot != a->D || a->D % 16 != 0 || !lf_eights(r->cos_, 8, 8) || !lf_eights(r->sin_, 8, 8))
+        return false;
+    p.pos = r->pos;
+    p.cos_ = r->cos_;
+    p.sin_ = r->sin_;
+    p.k_to = (bf16 *)w->k_pages;
+    p.v_to = (bf16 *)w->v_pages;
+    LF_FOR_HEAD_WIDTH(a->D, launch, s, &p);
+    return true;
 }

@@ -90,7 +90,7 @@ LF_DEVICE void attend(const struct prefill_args &p, const struct span &s, bf16 *
 {
     const int stage = 2 * KEYS * tile<DP>::ld;
     bf16 *q = smem, *ring = smem + ROWS * tile<DP>::ld;
-    int window = p.scoring.window, limit = s.query + s.n, warp = threadIdx.x / 32;
+    int window = p.a.window, limit = s.query + s.n, warp = threadIdx.x / 32;
     int key = window > 0 ? max(0, s.query - window + 1) / KEYS * KEYS : 0;
     int first = s.query + warp * 16, query[2] = {first + (int)threadIdx.x % 32 / 4, 0};
     query[1] = query[0] + 8;

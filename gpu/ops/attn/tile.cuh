@@ -10,6 +10,8 @@
 
 #include "gpu/ops/attn/pages.cuh"
 
+#include <limits.h>
+
 #define NO_SCORE -3.0e38f
 
 template <int DP> struct tile {
@@ -125,14 +127,15 @@ LF_DEVICE void add_products(float (&acc)[m][4], const float (&p)[n][4], const bf
 struct scoring {
     float scale;   /* q.k to scores; in units of log2 when there is no cap */
     float cap;     /* softcap in units of log2; 0: none */
-    int window;    /* 0: none */
+    unsigned window; /* keys that a query sees */
 };
 
 static inline struct scoring scoring_of(float scale, float softcap, int window)
 {
+    unsigned keys = window > 0 ? (unsigned)window : INT_MAX;
     if (softcap > 0.0f)
-        return {scale / softcap, softcap * LOG2E, window};
-    return {scale * LOG2E, 0.0f, window};
+        return {scale / softcap, softcap * LOG2E, keys};
+    return {scale * LOG2E, 0.0f, keys};
 }
 
 /* The score of a product, and its slope (1 without a cap). */
@@ -150,7 +153,7 @@ LF_DEVICE float score_of(const struct scoring &s, float product, float *slope)
 
 LF_DEVICE bool sees(const struct scoring &s, int query, int key)
 {
-    return key <= query && (s.window <= 0 || key > query - s.window);
+    return (unsigned)(query - key) < s.window;
 }
 
 /* Running softmax of a lane's two rows (lane / 4 and 8 more) of sixteen, and weighted sums. */
@@ -166,13 +169,26 @@ LF_DEVICE void soften(struct running<DP> &r, float (&s)[n][4], const struct scor
                       const int (&query)[2], int key, int limit)
 {
     float max[2] = {r.max[0], r.max[1]}, unused;
+    if (how.cap > 0.0f) {
+#pragma unroll
+        for (int i = 0; i < n; i++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                s[i][e] = score_of(how, s[i][e], &unused);
+    } else {
+#pragma unroll
+        for (int i = 0; i < n; i++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                s[i][e] *= how.scale;
+    }
 #pragma unroll
     for (int i = 0; i < n; i++)
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             int j = key + i * 8 + threadIdx.x % 4 * 2 + e % 2;
             bool seen = j < limit && sees(how, query[e / 2], j);
-            s[i][e] = seen ? score_of(how, s[i][e], &unused) : NO_SCORE;
+            s[i][e] = seen ? s[i][e] : NO_SCORE;
             max[e / 2] = fmaxf(max[e / 2], s[i][e]);
         }
 #pragma unroll
@@ -216,6 +232,9 @@ static __host__ __device__ inline bool few_rows(int n, int group)
 
 void lf_cuda_attn_prefill(struct lf_stream *s, const struct lf_attn_args *a);
 void lf_cuda_attn_decode(struct lf_stream *s, const struct lf_attn_args *a);
+/* rope, kv_write and attn in one kernel; false when it does not take the batch. */
+bool lf_cuda_attn_step(struct lf_stream *s, const struct lf_rope_args *r,
+                       const struct lf_kv_write_args *w, const struct lf_attn_args *a);
 
 /* Host: calls launch<DP> for the width of the heads. */
 #define LF_FOR_HEAD_WIDTH(D, launch, ...)                                                          \

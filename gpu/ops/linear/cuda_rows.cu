@@ -6,10 +6,13 @@
  * registers, and the tokens of the next two tiles. The first are asked for before the kernel may
  * look at its inputs: the memory is kept busy while small kernels finish.
  *
- * Floor: 0.516 bytes a weight. Shared memory is read 22 times (128 bytes) for 1024 weights. With
- * all weights in L2 the time is the same: what bounds it is the work of a run between its loads.
- * Lost: asking codes into L2 ahead (1% of a step), the tokens in shared memory (1%), one block of
- * sixteen warps (3%), panels cut into as many parts as there are warps (6%). */
+ * Floor: 0.516 bytes a weight. Shared memory is read 22 times (128 bytes) for 1024 weights. A map
+ * takes as few as 5 us, so every instruction before the first tile and after the last is felt: no
+ * divisions, one copy of the loop, no code for adapters where there are none (all that together: 5%
+ * of a step).
+ * Lost: the tokens in shared memory (1% of a step), the activation in here (1%), one block of
+ * sixteen warps (3%), codes through shared memory by asynchronous copies (4%), two panels a warp
+ * (8%), panels cut into as many parts as there are warps (6%). */
 #include "gpu/ops/linear/q4.cuh"
 
 #define TOKENS 8
@@ -18,7 +21,8 @@
 
 struct rows_args {
     struct q4_call c;
-    int split; /* warps a panel */
+    int split_log; /* of warps a panel */
+    int passes;    /* how often a block's warps take up panels */
 };
 
 /* This lane's activations of tile 0: 32 bytes of token lane / 4; NULL past the last token. */
@@ -62,6 +66,7 @@ LF_DEVICE void add_tile(float (&acc)[4], const uint4 &code, float2 scale, const 
 /* A warp's part of a panel: runs [begin, end), or nothing. */
 struct part {
     struct q4_panel panel;
+    int column; /* of y, where the panel goes */
     int begin, end;
 };
 
@@ -85,89 +90,98 @@ LF_DEVICE void start(struct stream<nested> &k, const struct part &p, int tiles)
     q4_prefetch_scales<nested>(p.panel, p.begin, p.end);
 }
 
-/* A run into acc; its place is taken by run `ahead` of panel `next`, when there is `more`. */
+/* Sums begin with what y holds, since nobody waits for it then. */
+LF_DEVICE bool sums_go_on(const struct q4_call &c)
+{
+    return c.accumulate && !c.y_f32;
+}
+
+/* What y holds where a part's panel goes, as sums. */
+LF_DEVICE void load_sums(float (&acc)[4], const struct q4_call &c, const struct part &p)
+{
+    int lane = threadIdx.x % 32, token = lane % 4 * 2;
+    const bf16 *y = (const bf16 *)c.y + (size_t)token * c.ldy + p.column + lane / 4;
+    bf16 v[4] = {};
+#pragma unroll
+    for (int e = 0; e < 4; e++)
+        if (token + e % 2 < c.T)
+            v[e] = y[e % 2 * c.ldy + e / 2 * 8];
+#pragma unroll
+    for (int e = 0; e < 4; e++)
+        acc[e] = to_f32(v[e]);
+}
+
+/* A part into acc; k holds its first run and tokens, which are at x. */
 template <bool nested>
-LF_DEVICE void add_run(float (&acc)[4], struct stream<nested> &k, const struct q4_panel &p,
-                       const uint4 *x, int run, const struct q4_panel &next, int ahead, bool more,
-                       int tiles, const unsigned char *table)
+LF_DEVICE void add_part(float (&acc)[4], struct stream<nested> &k, const struct part &p,
+                        const uint4 *x, int tiles, const unsigned char *table)
 {
     uint32_t lane4 = threadIdx.x % 32 * 4;
-    const float2 scale[Q4_RUN] = {
-        q4_scale<0>(k.scale, p, table, lane4), q4_scale<1>(k.scale, p, table, lane4),
-        q4_scale<2>(k.scale, p, table, lane4), q4_scale<3>(k.scale, p, table, lane4)};
-    if (more)
-        q4_fetch_scales(k.scale, next, tiles, ahead * Q4_RUN);
-#pragma unroll
-    for (int i = 0; i < Q4_RUN; i++) {
-        add_tile(acc, k.code[i], scale[i], k.x[i % 2], table, lane4);
-        load_tokens(k.x[i % 2], x, i + 2 < Q4_RUN ? run * Q4_RUN + i + 2
-                                                  : ahead * Q4_RUN + i + 2 - Q4_RUN);
+    for (int run = p.begin; run < p.end; run++) {
+        bool more = run + 1 < p.end;
+        const float2 scale[Q4_RUN] = {
+            q4_scale<0>(k.scale, p.panel, table, lane4),
+            q4_scale<1>(k.scale, p.panel, table, lane4),
+            q4_scale<2>(k.scale, p.panel, table, lane4),
+            q4_scale<3>(k.scale, p.panel, table, lane4)};
         if (more)
-            k.code[i] = load_once(next.codes + (ahead * Q4_RUN + i) * 32);
+            q4_fetch_scales(k.scale, p.panel, tiles, (run + 1) * Q4_RUN);
+#pragma unroll
+        for (int i = 0; i < Q4_RUN; i++) {
+            add_tile(acc, k.code[i], scale[i], k.x[i % 2], table, lane4);
+            if (i + 2 < Q4_RUN || more)
+                load_tokens(k.x[i % 2], x, run * Q4_RUN + i + 2);
+            if (more)
+                k.code[i] = load_once(p.panel.codes + ((run + 1) * Q4_RUN + i) * 32);
+        }
     }
 }
 
-/* A part into acc. On entry k holds its first run; on leaving, the first run of `next`. */
-template <bool nested>
-LF_DEVICE void add_part(float (&acc)[4], struct stream<nested> &k, const struct part &p,
-                        const struct part &next, const uint4 *x, int tiles,
-                        const unsigned char *table)
+/* The panel that the `place`-th group of warps of a block makes in pass `pass`: they go round the
+ * blocks, so that all have alike. */
+LF_DEVICE int panel_at(const struct rows_args &a, int pass, int place)
 {
-    for (int run = p.begin; run + 1 < p.end; run++)
-        add_run(acc, k, p.panel, x, run, p.panel, run + 1, true, tiles, table);
-    if (p.begin < p.end)
-        add_run(acc, k, p.panel, x, p.end - 1, next.panel, next.begin, next.begin < next.end,
-                tiles, table);
+    return (pass * (WARPS >> a.split_log) + place) * gridDim.x + blockIdx.x;
 }
 
-/* This warp's part in pass `pass`: panels go round the blocks, so that all have alike. */
+/* This warp's part in pass `pass`. */
 LF_DEVICE struct part part_at(const struct rows_args &a, int pass)
 {
     const struct q4_group &g = a.c.group;
-    int warp = threadIdx.x / 32, runs = g.tiles / Q4_RUN;
-    int panel = (pass * (WARPS / a.split) + warp / a.split) * gridDim.x + blockIdx.x;
+    int warp = threadIdx.x / 32, runs = g.tiles / Q4_RUN, split = 1 << a.split_log;
+    int panel = panel_at(a, pass, warp >> a.split_log), nth = warp & (split - 1);
     struct part p;
     p.begin = p.end = 0;
     if (panel >= g.panels)
         return p;
+    const struct q4_matrix &m = g.m[q4_matrix_of(g, panel)];
     p.panel = q4_panel_at(g, panel);
-    p.begin = warp % a.split * runs / a.split;
-    p.end = (warp % a.split + 1) * runs / a.split;
+    p.column = m.col + (panel - m.panel) * Q4_PANEL;
+    p.begin = nth * runs >> a.split_log;
+    p.end = (nth + 1) * runs >> a.split_log;
     return p;
 }
 
-/* Writes what the pass has made. `sums`: shared, (WARPS, 128). */
+/* Writes what the pass has made; `sums`: shared, (WARPS, 128), of all warps. */
+template <bool lora>
 LF_DEVICE void finish(const struct rows_args &a, const struct q4_adapters<TOKENS> &adapters,
-                      const float (&acc)[4], float *sums, int pass)
+                      const float *sums, int pass)
 {
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, panels = WARPS / a.split;
-    int panel = (pass * panels + warp / a.split) * gridDim.x + blockIdx.x;
-    if (a.split == 1) {
-#pragma unroll
-        for (int e = 0; e < 4; e++) {
-            int row = lane / 4 + e / 2 * 8, token = lane % 4 * 2 + e % 2;
-            float sum[1] = {acc[e]};
-            if (panel < a.c.group.panels && token < a.c.T)
-                q4_put(sum, a.c, adapters, panel, row, token, token);
-        }
-        return;
-    }
-    __syncthreads(); /* the pass before has been read */
-    ((float4 *)sums)[threadIdx.x] = make_float4(acc[0], acc[1], acc[2], acc[3]);
-    __syncthreads();
-    for (int i = threadIdx.x; i < panels * Q4_PANEL * a.c.T; i += WARPS * 32) {
-        int row = i % Q4_PANEL, which = i / Q4_PANEL % panels, token = i / Q4_PANEL / panels;
+    int split = 1 << a.split_log, places = WARPS >> a.split_log;
+    for (int i = threadIdx.x; i < places * Q4_PANEL * a.c.T; i += WARPS * 32) {
+        int row = i % Q4_PANEL, place = i / Q4_PANEL & (places - 1);
+        int token = (i / Q4_PANEL << a.split_log) / WARPS, panel = panel_at(a, pass, place);
         int at = (row % 8 * 4 + token / 2) * 4 + row / 8 * 2 + token % 2;
         float sum[1] = {};
-        for (int w = 0; w < a.split; w++)
-            sum[0] += sums[(which * a.split + w) * 128 + at];
-        panel = (pass * panels + which) * gridDim.x + blockIdx.x;
+        for (int w = 0; w < split; w++)
+            sum[0] += sums[((place << a.split_log) + w) * 128 + at];
         if (panel < a.c.group.panels)
-            q4_put(sum, a.c, adapters, panel, row, token, token);
+            put_output(a.c.y, q4_complete<lora>(sum, a.c, adapters, panel, row, token, token),
+                       sum[0], a.c.accumulate && !sums_go_on(a.c), a.c.y_f32);
     }
 }
 
-template <bool nested>
+template <bool nested, bool lora>
 static __global__ void __launch_bounds__(WARPS * 32, BLOCKS)
     q4_rows_kernel(const __grid_constant__ struct rows_args a)
 {
@@ -177,42 +191,62 @@ static __global__ void __launch_bounds__(WARPS * 32, BLOCKS)
     const struct q4_group &g = a.c.group;
     struct part p = part_at(a, 0);
     struct stream<nested> k;
+    const uint4 *x = tokens_at(a.c);
+    k.x[0] = k.x[1] = {};
     start(k, p, g.tiles);
     q4_table_fill(table, g.code, g.map);
-    if (a.c.lora.sites)
+    if (lora)
         q4_find_adapters(adapters, a.c, 0);
     __syncthreads();
     grid_wait();
-    const uint4 *x = tokens_at(a.c);
-    for (int i = 0; i < 2; i++) {
-        k.x[i] = {};
-        load_tokens(k.x[i], x, p.begin * Q4_RUN + i);
-    }
-    int slots = WARPS / a.split * gridDim.x, passes = (g.panels + slots - 1) / slots;
-    for (int pass = 0; pass < passes; pass++) {
-        struct part next = part_at(a, pass + 1);
+    for (int pass = 0;; pass++) {
         float acc[4] = {};
-        add_part(acc, k, p, next, x, g.tiles, table);
-        finish(a, adapters, acc, sums, pass);
-        p = next;
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            load_tokens(k.x[i], x, p.begin * Q4_RUN + i);
+        if (sums_go_on(a.c) && p.begin == 0 && p.end > 0)
+            load_sums(acc, a.c, p);
+        add_part(acc, k, p, x, g.tiles, table);
+        ((float4 *)sums)[threadIdx.x] = make_float4(acc[0], acc[1], acc[2], acc[3]);
+        bool more = pass + 1 < a.passes;
+        if (more) {
+            p = part_at(a, pass + 1);
+            start(k, p, g.tiles);
+        }
+        __syncthreads();
+        finish<lora>(a, adapters, sums, pass);
+        if (!more)
+            return;
+        __syncthreads();
     }
 }
 
-template <bool nested> static void launch(struct lf_stream *s, const struct q4_call *c)
+template <bool nested, bool lora>
+static void launch(struct lf_stream *s, const struct q4_call *c)
 {
-    struct rows_args a = {*c, 1};
-    int units = lf_cuda_of(s)->dev->units, runs = c->group.tiles / Q4_RUN;
-    while (a.split < WARPS && a.split < runs && c->group.panels * a.split < 10 * units)
-        a.split *= 2;
-    int blocks = BLOCKS * units < c->group.panels ? BLOCKS * units : c->group.panels;
+    struct rows_args a = {*c, 0, 0};
+    int units = lf_cuda_of(s)->dev->units, runs = c->group.tiles / Q4_RUN, panels = c->group.panels;
+    int blocks = BLOCKS * units < panels ? BLOCKS * units : panels;
+    while (1 << a.split_log < WARPS && 1 << a.split_log < runs &&
+           panels << a.split_log < 10 * units)
+        a.split_log++;
+    a.passes = lf_div_up(panels, (WARPS >> a.split_log) * blocks);
     size_t smem = Q4_TABLE_BYTES + WARPS * 128 * sizeof(float);
-    lf_launch<q4_rows_kernel<nested>>(s, dim3(blocks), WARPS * 32, smem, a);
+    lf_launch<q4_rows_kernel<nested, lora>>(s, dim3(blocks), WARPS * 32, smem, a);
+}
+
+template <bool nested> static void launch_form(struct lf_stream *s, const struct q4_call *c)
+{
+    if (c->lora.sites)
+        launch<nested, true>(s, c);
+    else
+        launch<nested, false>(s, c);
 }
 
 void lf_cuda_q4_rows(struct lf_stream *s, const struct q4_call *c)
 {
     if (c->nested)
-        launch<true>(s, c);
+        launch_form<true>(s, c);
     else
-        launch<false>(s, c);
+        launch_form<false>(s, c);
 }

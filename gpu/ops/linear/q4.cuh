@@ -332,8 +332,8 @@ LF_DEVICE void q4_add_lora(float (&sum)[rows], const struct q4_adapters<tokens> 
 }
 
 /* Rows row .. row + rows of a panel for the block's token t, which is row `token` of x: their
- * products get bias and adapter. The place of the first in y. */
-template <int rows, int tokens>
+ * products get bias and, with `lora`, the adapter's share. The place of the first in y. */
+template <bool lora, int rows, int tokens>
 LF_DEVICE size_t q4_complete(float (&sum)[rows], const struct q4_call &c,
                              const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
                              int token)
@@ -345,7 +345,7 @@ LF_DEVICE size_t q4_complete(float (&sum)[rows], const struct q4_call &c,
 #pragma unroll
         for (int i = 0; i < rows; i++)
             sum[i] += m.bias[n + i];
-    if (c.lora.sites && adapters.rank[p][t] > 0)
+    if (lora && c.lora.sites && adapters.rank[p][t] > 0)
         q4_add_lora(sum, adapters, c, t, token, p, n);
     return (size_t)token * c.ldy + m.col + n;
 }
@@ -365,7 +365,7 @@ LF_DEVICE void q4_put(float (&sum)[rows], const struct q4_call &c,
                       const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
                       int token)
 {
-    size_t at = q4_complete(sum, c, adapters, panel, row, t, token);
+    size_t at = q4_complete<true>(sum, c, adapters, panel, row, t, token);
 #pragma unroll
     for (int i = 0; i < rows; i++)
         put_output(c.y, at + i, sum[i], c.accumulate, c.y_f32);
@@ -377,8 +377,8 @@ LF_DEVICE void q4_put_glu(float (&gate)[rows], float (&up)[rows], const struct q
                           const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
                           int token)
 {
-    q4_complete(gate, c, adapters, panel, row, t, token);
-    q4_complete(up, c, adapters, panel + c.group.panels / 2, row, t, token);
+    q4_complete<true>(gate, c, adapters, panel, row, t, token);
+    q4_complete<true>(up, c, adapters, panel + c.group.panels / 2, row, t, token);
     bf16 *y = c.glu.y + (size_t)token * c.group.m[0].N + panel * Q4_PANEL + row;
 #pragma unroll
     for (int i = 0; i < rows; i++)

@@ -2,6 +2,7 @@
  * pairs of one head; heads of one token are in one block, so cos and sin come from L1 after the
  * first. */
 #include "gpu/ops/attn/pages.cuh"
+#include "gpu/ops/rope/turn.cuh"
 
 /* Pairs `at` .. at + 8 of head h of token t. On leaving u and v are the rotated ones. */
 LF_DEVICE void rotate(float (&u)[8], float (&v)[8], const struct lf_rope_args &a, int t, int h,
@@ -10,17 +11,9 @@ LF_DEVICE void rotate(float (&u)[8], float (&v)[8], const struct lf_rope_args &a
     int n = half - at;
     size_t table = (size_t)a.pos[t] * half + at;
     bf16 *x1 = (bf16 *)a.x + (size_t)t * a.ldx + (size_t)h * a.D + at, *x2 = x1 + half;
-    float c[8], s[8];
-    load8(c, a.cos_ + table, n, vec);
-    load8(s, a.sin_ + table, n, vec);
     load8(u, x1, n, vec);
     load8(v, x2, n, vec);
-#pragma unroll
-    for (int e = 0; e < 8; e++) {
-        float sine = a.inverse ? -s[e] : s[e], first = u[e];
-        u[e] = first * c[e] - v[e] * sine;
-        v[e] = v[e] * c[e] + first * sine;
-    }
+    turn8(u, v, a.cos_ + table, a.sin_ + table, n, vec, a.inverse);
     store8(x1, u, n, vec);
     store8(x2, v, n, vec);
 }
