@@ -55,18 +55,23 @@ LF_DEVICE int small_div(int n, int d)
 
 /* ---- Runs of eight --------------------------------------------------------------------------- */
 
+/* Eight bf16 as fp32. */
+LF_DEVICE void floats8(float (&v)[8], const uint4 &u)
+{
+    const uint32_t w[4] = {u.x, u.y, u.z, u.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        v[2 * i] = low_half(w[i]);
+        v[2 * i + 1] = high_half(w[i]);
+    }
+}
+
 /* p[0..8) as fp32; elements at or past n are 0. One 16-byte load when `vec` (p is 16-byte aligned
  * and n >= 8). */
 LF_DEVICE void load8(float (&v)[8], const bf16 *p, int n, bool vec)
 {
     if (vec) {
-        uint4 u = *(const uint4 *)p;
-        uint32_t w[4] = {u.x, u.y, u.z, u.w};
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            v[2 * i] = low_half(w[i]);
-            v[2 * i + 1] = high_half(w[i]);
-        }
+        floats8(v, *(const uint4 *)p);
     } else {
 #pragma unroll
         for (int i = 0; i < 8; i++)

@@ -162,6 +162,25 @@ LF_DEVICE struct part part_at(const struct rows_args &a, int pass)
     return p;
 }
 
+/* An output element gets its adapter's share. */
+LF_DEVICE void add_adapter(float &sum, const struct q4_call &c,
+                           const struct q4_adapters<TOKENS> &adapters, int panel, int row,
+                           int token)
+{
+    int p = q4_matrix_of(c.group, panel), n = (panel - c.group.m[p].panel) * Q4_PANEL + row;
+    struct q4_factors f = q4_factors_of(adapters, c, token, token, p, n);
+    float add = 0.0f;
+    for (int r = 0; r < f.rank; r += 8) {
+        float u[8], b[8];
+        load8(u, f.u + r, f.rank - r, f.vec);
+        load8(b, f.b + r, f.rank - r, f.vec);
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            add += u[e] * b[e];
+    }
+    sum += f.scale * add;
+}
+
 /* Writes what the pass has made; `sums`: shared, (WARPS, 128), of all warps. */
 template <bool lora>
 LF_DEVICE void finish(const struct rows_args &a, const struct q4_adapters<TOKENS> &adapters,
@@ -175,9 +194,12 @@ LF_DEVICE void finish(const struct rows_args &a, const struct q4_adapters<TOKENS
         float sum[1] = {};
         for (int w = 0; w < split; w++)
             sum[0] += sums[((place << a.split_log) + w) * 128 + at];
-        if (panel < a.c.group.panels)
-            put_output(a.c.y, q4_complete<lora>(sum, a.c, adapters, panel, row, token, token),
-                       sum[0], a.c.accumulate && !sums_go_on(a.c), a.c.y_f32);
+        if (panel >= a.c.group.panels)
+            continue;
+        if (lora)
+            add_adapter(sum[0], a.c, adapters, panel, row, token);
+        size_t to = q4_complete(sum, a.c, panel, row, token);
+        put_output(a.c.y, to, sum[0], a.c.accumulate && !sums_go_on(a.c), a.c.y_f32);
     }
 }
 

@@ -184,7 +184,7 @@ static __global__ void __launch_bounds__(WARPS * 32, 2)
     float acc[2][NT][4] = {};
     add_runs<NT, nested>(acc, p, ring, table, a, w, half);
     join_halves<NT>((float *)ring, acc, group, half);
-    finish<ROWS, false>(a, adapters, w, (const float *)ring);
+    finish<ROWS, false>(a, adapters, w, (float *)ring);
 }
 
 template <int NT, bool nested> static void launch(struct lf_stream *s, const struct q4_call *c)

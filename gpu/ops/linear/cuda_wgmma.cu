@@ -207,13 +207,13 @@ static __global__ void __launch_bounds__(WARPS * 32, 1)
     if (a.c.lora.sites)
         q4_find_adapters(adapters, a.c, w.token);
     __syncthreads();
-    if (a.c.lora.sites && lane < w.tokens)
+    if (a.c.lora.sites && lane < w.tokens && lane % a.splits == (int)blockIdx.z)
         q4_prefetch_adapter(adapters, a.c, panel_of<glu>(a.c, w, warp, WARPS), lane);
     grid_wait();
     float acc[tokens / 2] = {};
     add_runs<tokens, nested>(acc, k, ring, table, a, w);
     put_warp<tokens>((float *)table, acc);
-    finish<ROWS, glu>(a, adapters, w, (const float *)table);
+    finish<ROWS, glu>(a, adapters, w, (float *)table);
 }
 
 template <int tokens, bool nested, bool glu>

@@ -303,50 +303,40 @@ LF_DEVICE void q4_prefetch_adapter(const struct q4_adapters<tokens> &a, const st
                     Q4_PANEL * rank * sizeof(bf16));
 }
 
-/* Adds what the adapter of the block's token t adds to columns n .. n + rows of matrix p; `token`
- * is its row. */
-template <int rows, int tokens>
-LF_DEVICE void q4_add_lora(float (&sum)[rows], const struct q4_adapters<tokens> &a,
-                           const struct q4_call &c, int t, int token, int p, int n)
+/* What the adapter of the block's token t multiplies for matrix p, from column n on: rows of B, and
+ * u of row `token` of x. */
+struct q4_factors {
+    const bf16 *b, *u;
+    float scale;
+    int rank;
+    bool vec; /* both may be read in eights */
+};
+
+template <int tokens>
+LF_DEVICE struct q4_factors q4_factors_of(const struct q4_adapters<tokens> &a,
+                                          const struct q4_call &c, int t, int token, int p, int n)
 {
-    int rank = a.rank[p][t];
-    const bf16 *b = a.b[p][t] + (size_t)n * rank;
-    const bf16 *u = c.lora.u + ((size_t)token * c.group.n + p) * c.lora.rank_max;
-    bool vec = rank % 8 == 0 && c.lora.rank_max % 8 == 0 && (uintptr_t)a.b[p][t] % 16 == 0;
-    float add[rows] = {};
-    for (int r = 0; r < rank; r += 8) {
-        float x[8], w[rows][8];
-        load8(x, u + r, rank - r, vec);
-#pragma unroll
-        for (int i = 0; i < rows; i++)
-            load8(w[i], b + i * rank + r, rank - r, vec);
-#pragma unroll
-        for (int i = 0; i < rows; i++)
-#pragma unroll
-            for (int e = 0; e < 8; e++)
-                add[i] += x[e] * w[i][e];
-    }
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-        sum[i] += a.scale[p][t] * add[i];
+    struct q4_factors f;
+    f.rank = a.rank[p][t];
+    f.scale = a.scale[p][t];
+    f.b = a.b[p][t] + (size_t)n * f.rank;
+    f.u = c.lora.u + ((size_t)token * c.group.n + p) * c.lora.rank_max;
+    f.vec = f.rank % 8 == 0 && c.lora.rank_max % 8 == 0 && (uintptr_t)f.b % 16 == 0;
+    return f;
 }
 
-/* Rows row .. row + rows of a panel for the block's token t, which is row `token` of x: their
- * products get bias and, with `lora`, the adapter's share. The place of the first in y. */
-template <bool lora, int rows, int tokens>
-LF_DEVICE size_t q4_complete(float (&sum)[rows], const struct q4_call &c,
-                             const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
+/* Rows row .. row + rows of a panel for row `token` of x: their sums get the bias. The place of the
+ * first in y. */
+template <int rows>
+LF_DEVICE size_t q4_complete(float (&sum)[rows], const struct q4_call &c, int panel, int row,
                              int token)
 {
-    int p = q4_matrix_of(c.group, panel);
-    const struct q4_matrix &m = c.group.m[p];
+    const struct q4_matrix &m = c.group.m[q4_matrix_of(c.group, panel)];
     int n = (panel - m.panel) * Q4_PANEL + row;
     if (m.bias)
 #pragma unroll
         for (int i = 0; i < rows; i++)
             sum[i] += m.bias[n + i];
-    if (lora && c.lora.sites && adapters.rank[p][t] > 0)
-        q4_add_lora(sum, adapters, c, t, token, p, n);
     return (size_t)token * c.ldy + m.col + n;
 }
 
@@ -357,32 +347,6 @@ LF_DEVICE void put_output(void *y, size_t i, float v, bool accumulate, bool y_f3
         ((float *)y)[i] = accumulate ? ((float *)y)[i] + v : v;
     else
         ((bf16 *)y)[i] = __float2bfloat16_rn(accumulate ? to_f32(((bf16 *)y)[i]) + v : v);
-}
-
-/* Those rows into y. */
-template <int rows, int tokens>
-LF_DEVICE void q4_put(float (&sum)[rows], const struct q4_call &c,
-                      const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
-                      int token)
-{
-    size_t at = q4_complete<true>(sum, c, adapters, panel, row, t, token);
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-        put_output(c.y, at + i, sum[i], c.accumulate, c.y_f32);
-}
-
-/* Those of two panels that belong together, through the activation into glu.y. */
-template <int rows, int tokens>
-LF_DEVICE void q4_put_glu(float (&gate)[rows], float (&up)[rows], const struct q4_call &c,
-                          const struct q4_adapters<tokens> &adapters, int panel, int row, int t,
-                          int token)
-{
-    q4_complete<true>(gate, c, adapters, panel, row, t, token);
-    q4_complete<true>(up, c, adapters, panel + c.group.panels / 2, row, t, token);
-    bf16 *y = c.glu.y + (size_t)token * c.group.m[0].N + panel * Q4_PANEL + row;
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-        y[i] = __float2bfloat16_rn(act_at(c.glu.act, gate[i]) * up[i]);
 }
 
 #endif

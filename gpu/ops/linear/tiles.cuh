@@ -76,57 +76,139 @@ template <int rows> LF_DEVICE float4 sums_at(const struct block_sums<rows> &s, i
 }
 
 /* Two panels at a time through the activation. */
-template <int rows, int tokens>
-LF_DEVICE void put_block_glu(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
-                             const struct work &w, const struct block_sums<rows> &s)
+template <int rows>
+LF_DEVICE void put_block_glu(const struct tiles_args &a, const struct work &w,
+                             const struct block_sums<rows> &s)
 {
     const int fours = rows / 4, half = fours / 2;
+    const struct q4_call &c = a.c;
     for (int i = threadIdx.x; i < w.tokens * half; i += blockDim.x) {
         int token = i / half, row = i % half * 4, at = token * fours + i % half;
         int panel = w.panel + row / Q4_PANEL;
-        if (panel >= a.c.group.panels / 2)
+        if (panel >= c.group.panels / 2)
             continue;
         float4 g = sums_at(s, at), u = sums_at(s, at + half);
         float gate[4] = {g.x, g.y, g.z, g.w}, up[4] = {u.x, u.y, u.z, u.w};
-        q4_put_glu(gate, up, a.c, adapters, panel, row % Q4_PANEL, token, w.token + token);
+        q4_complete(gate, c, panel, row % Q4_PANEL, w.token + token);
+        q4_complete(up, c, panel + c.group.panels / 2, row % Q4_PANEL, w.token + token);
+        bf16 *y = c.glu.y + (size_t)(w.token + token) * c.group.m[0].N + w.panel * Q4_PANEL + row;
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            y[e] = __float2bfloat16_rn(act_at(c.glu.act, gate[e]) * up[e]);
     }
 }
 
-template <int rows, int tokens>
-LF_DEVICE void put_block_plain(const struct tiles_args &a,
-                               const struct q4_adapters<tokens> &adapters, const struct work &w,
+template <int rows>
+LF_DEVICE void put_block_plain(const struct tiles_args &a, const struct work &w,
                                const struct block_sums<rows> &s)
 {
     const int fours = rows / 4;
+    const struct q4_call &c = a.c;
     for (int i = threadIdx.x; i < w.tokens * fours; i += blockDim.x) {
         int token = i / fours, row = i % fours * 4, panel = w.panel + row / Q4_PANEL;
-        if (panel >= a.c.group.panels)
+        if (panel >= c.group.panels)
             continue;
         float4 v = sums_at(s, i);
         float sum[4] = {v.x, v.y, v.z, v.w};
-        q4_put(sum, a.c, adapters, panel, row % Q4_PANEL, token, w.token + token);
+        size_t at = q4_complete(sum, c, panel, row % Q4_PANEL, w.token + token);
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            put_output(c.y, at + e, sum[e], c.accumulate, c.y_f32);
     }
 }
 
-template <int rows, bool glu, int tokens>
-LF_DEVICE void put_block(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
-                         const struct work &w, const struct block_sums<rows> &s)
+template <int rows, bool glu>
+LF_DEVICE void put_block(const struct tiles_args &a, const struct work &w,
+                         const struct block_sums<rows> &s)
 {
     if (glu)
-        put_block_glu(a, adapters, w, s);
+        put_block_glu(a, w, s);
     else
-        put_block_plain(a, adapters, w, s);
+        put_block_plain(a, w, s);
+}
+
+#define LORA_TOKENS 4 /* whose factors a thread asks for at once */
+
+/* words8 whose slow way is a call, since it stands here many times. */
+static __device__ __noinline__ uint4 words8_apart(const bf16 *p, int n)
+{
+    return words8(p, n, false);
+}
+
+LF_DEVICE uint4 factor_words(const bf16 *p, int n, bool vec)
+{
+    return vec ? *(const uint4 *)p : words8_apart(p, n);
+}
+
+/* Adds up to LORA_TOKENS adapters' shares of an output row each. */
+LF_DEVICE void adapter_dots(float (&dot)[LORA_TOKENS], const struct q4_factors (&f)[LORA_TOKENS],
+                            int rank_max)
+{
+    for (int r = 0; r < rank_max; r += 8) {
+        uint4 b[LORA_TOKENS], u[LORA_TOKENS];
+#pragma unroll
+        for (int j = 0; j < LORA_TOKENS; j++) {
+            b[j] = u[j] = make_uint4(0, 0, 0, 0);
+            if (r < f[j].rank) {
+                b[j] = factor_words(f[j].b + r, f[j].rank - r, f[j].vec);
+                u[j] = factor_words(f[j].u + r, f[j].rank - r, f[j].vec);
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < LORA_TOKENS; j++) {
+            float v[8], w[8];
+            floats8(v, b[j]);
+            floats8(w, u[j]);
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                dot[j] += v[e] * w[e];
+        }
+    }
+}
+
+/* Adds the adapters' share to a block's sums: each part of K that of every splits-th token, so that
+ * all blocks read some. A lane has a row of B; a thread has several tokens under way, since B comes
+ * from L2 and few threads wait for it. Ends with a barrier. */
+template <int rows, bool glu, int tokens>
+LF_DEVICE void add_adapters(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
+                            const struct work &w, float *out)
+{
+    const int groups = rows / 32;
+    int warp = threadIdx.x / 32, row = warp % groups * 32 + threadIdx.x % 32;
+    int panel = panel_of<glu>(a.c, w, row / Q4_PANEL, rows / Q4_PANEL);
+    int first = blockIdx.z + warp / groups * a.splits, step = blockDim.x / 32 / groups * a.splits;
+    int p = q4_matrix_of(a.c.group, panel);
+    int n = (panel - a.c.group.m[p].panel) * Q4_PANEL + row % Q4_PANEL;
+    if (panel >= a.c.group.panels)
+        first = w.tokens;
+    for (int t = first; t < w.tokens; t += LORA_TOKENS * step) {
+        struct q4_factors f[LORA_TOKENS];
+        float dot[LORA_TOKENS] = {};
+#pragma unroll
+        for (int j = 0; j < LORA_TOKENS; j++) {
+            int at = min(t + j * step, w.tokens - 1);
+            f[j] = q4_factors_of(adapters, a.c, at, w.token + at, p, n);
+        }
+        adapter_dots(dot, f, a.c.lora.rank_max);
+#pragma unroll
+        for (int j = 0; j < LORA_TOKENS; j++)
+            if (t + j * step < w.tokens)
+                out[(t + j * step) * tile_out<rows>::ld + row] += f[j].scale * dot[j];
+    }
+    __syncthreads();
 }
 
 /* Writes the block's sums, `out` (tokens, tile_out<rows>::ld) in shared memory. */
 template <int rows, bool glu, int tokens>
 LF_DEVICE void finish(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
-                      const struct work &w, const float *out)
+                      const struct work &w, float *out)
 {
     const int fours = rows / 4;
     int block = blockIdx.y * gridDim.x + blockIdx.x; /* same rows and tokens in every part */
+    if (a.c.lora.sites)
+        add_adapters<rows, glu>(a, adapters, w, out);
     if (a.splits == 1) {
-        put_block<rows, glu>(a, adapters, w, block_sums<rows>{out, NULL, 0, 1});
+        put_block<rows, glu>(a, w, block_sums<rows>{out, NULL, 0, 1});
         return;
     }
     size_t stride = (size_t)gridDim.x * gridDim.y * tokens * fours;
@@ -135,7 +217,7 @@ LF_DEVICE void finish(const struct tiles_args &a, const struct q4_adapters<token
         part[blockIdx.z * stride + i] =
             *(const float4 *)(out + i / fours * tile_out<rows>::ld + i % fours * 4);
     if (last_to_arrive(&a.counters[block], a.splits))
-        put_block<rows, glu>(a, adapters, w, block_sums<rows>{NULL, part, stride, a.splits});
+        put_block<rows, glu>(a, w, block_sums<rows>{NULL, part, stride, a.splits});
 }
 
 /* Host: cuts K so that about `blocks` blocks a multiprocessor run; `unit`: runs that go together.

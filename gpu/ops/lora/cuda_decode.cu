@@ -12,25 +12,31 @@
 struct shrink_args {
     struct lf_lora_args a;
     struct lora_batch b;
-    struct lf_norm_args norm; /* for shrink_kernel<true> */
-    bool vec;
+    struct lf_norm_args norm; /* for SHRINK_NORM */
+    bool vec; /* x (and a norm's weights) may be read in eights */
 };
+
+/* What x is: as it lies, with dropout, or to be normed (with a norm that
+ * lf_cuda_lora_decode_norms takes). */
+enum shrink_kind { SHRINK, SHRINK_DROP, SHRINK_NORM };
 
 /* The dot products of row r of A with up to TOGETHER rows of x, over this thread's part of K; with
  * a norm, those of its weights times x, and the sums of the squares of x. */
-template <bool norm>
+template <enum shrink_kind kind>
 LF_DEVICE void dots(float (&sum)[TOGETHER], float (&squares)[TOGETHER], const struct shrink_args &s,
                     const bf16 *A, int t, int rows, int site)
 {
+    const bool norm = kind == SHRINK_NORM;
     const struct lf_lora_args &a = s.a;
     const bf16 *from = (const bf16 *)(norm ? s.norm.x : a.x);
     int ld = norm ? s.norm.ldx : a.ldx;
-#pragma unroll(norm ? 2 : 1)
+    bool vec = s.vec && whole_words(A, a.K);
+#pragma unroll(kind == SHRINK_DROP ? 1 : 2)
     for (int k = threadIdx.x * 8; k < a.K; k += SHRINK_THREADS * 8) {
         float w[8], scale[8];
-        load8(w, A + k, a.K - k, s.vec && whole_words(A, a.K));
+        load8(w, A + k, a.K - k, vec);
         if (norm) {
-            load8(scale, s.norm.w + k, a.K - k, s.vec);
+            load8(scale, s.norm.w + k, a.K - k, true);
 #pragma unroll
             for (int e = 0; e < 8; e++)
                 w[e] *= scale[e];
@@ -40,8 +46,8 @@ LF_DEVICE void dots(float (&sum)[TOGETHER], float (&squares)[TOGETHER], const st
             if (i >= rows)
                 continue;
             float x[8];
-            load8(x, from + (size_t)(t + i) * ld + k, a.K - k, s.vec);
-            if (!norm)
+            load8(x, from + (size_t)(t + i) * ld + k, a.K - k, norm || s.vec);
+            if (kind == SHRINK_DROP)
                 drop8(x, drop_of(s.b.seqs, s.b.seq, s.b.pos, t + i, a.K, site), k);
 #pragma unroll
             for (int e = 0; e < 8; e++) {
@@ -54,8 +60,10 @@ LF_DEVICE void dots(float (&sum)[TOGETHER], float (&squares)[TOGETHER], const st
 
 /* Row r of u's share of projection p, for the rows of segment `at`. The batch and its adapters were
  * there before any kernel of the run began, so they may be looked up before grid_wait. */
-template <bool norm> LF_DEVICE void shrink(const struct shrink_args &s, int p, int r, int at)
+template <enum shrink_kind kind>
+LF_DEVICE void shrink(const struct shrink_args &s, int p, int r, int at)
 {
+    const bool norm = kind == SHRINK_NORM;
     const struct lf_lora_args &a = s.a;
     const struct lf_lora_seg seg = s.b.segs[at];
     const struct lf_lora_site *site = &a.sites[(size_t)seg.slot * a.n_sites + a.site[p]];
@@ -69,7 +77,7 @@ template <bool norm> LF_DEVICE void shrink(const struct shrink_args &s, int p, i
     for (int t = seg.start; t < seg.end; t += TOGETHER) {
         float sum[TOGETHER] = {}, squares[TOGETHER] = {};
         int rows = min(TOGETHER, seg.end - t);
-        dots<norm>(sum, squares, s, A, t, rows, a.site[p]);
+        dots<kind>(sum, squares, s, A, t, rows, a.site[p]);
 #pragma unroll
         for (int i = 0; i < TOGETHER; i++) {
             if (i >= rows) /* the whole block alike */
@@ -85,21 +93,22 @@ template <bool norm> LF_DEVICE void shrink(const struct shrink_args &s, int p, i
 }
 
 /* Blocks: with a norm, its rows, T of them; then (segment, p, r). */
-template <bool norm>
+template <enum shrink_kind kind>
 static __global__ void __launch_bounds__(SHRINK_THREADS, 4)
     shrink_kernel(const __grid_constant__ struct shrink_args s)
 {
+    const bool norm = kind == SHRINK_NORM;
     int block = blockIdx.x;
     if (norm && block < s.norm.T) {
         struct share<SHRINK_THREADS, NORM_RUNS> w;
-        load_row(w, s.norm.w, s.norm.C, s.vec);
+        load_row(w, s.norm.w, s.norm.C, true);
         grid_wait();
-        norm_row(s.norm, block, w, s.vec, s.vec);
+        norm_row(s.norm, block, w, true, true);
         return;
     }
     block -= norm ? s.norm.T : 0;
-    int rank = s.b.rank_max;
-    shrink<norm>(s, block / rank % s.a.n, block % rank, block / rank / s.a.n);
+    int of_p = small_div(block, s.b.rank_max), segment = small_div(of_p, s.a.n);
+    shrink<kind>(s, of_p - segment * s.a.n, block - of_p * s.b.rank_max, segment);
 }
 
 /* Grid: columns, projections, segments. A thread makes one column for all rows of the segment. */
@@ -155,12 +164,14 @@ void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a,
 {
     struct shrink_args g = {*a, lora_batch_of(a->batch), {}, lf_eights(a->x, a->ldx, a->K)};
     int blocks = g.b.n_segs * a->n * g.b.rank_max;
-    if (!norm) {
-        lf_launch<shrink_kernel<false>>(s, dim3(blocks), SHRINK_THREADS, 0, g);
-        return;
+    if (norm) {
+        g.norm = *norm;
+        lf_launch<shrink_kernel<SHRINK_NORM>>(s, dim3(norm->T + blocks), SHRINK_THREADS, 0, g);
+    } else if (lora_drops(a->batch)) {
+        lf_launch<shrink_kernel<SHRINK_DROP>>(s, dim3(blocks), SHRINK_THREADS, 0, g);
+    } else {
+        lf_launch<shrink_kernel<SHRINK>>(s, dim3(blocks), SHRINK_THREADS, 0, g);
     }
-    g.norm = *norm;
-    lf_launch<shrink_kernel<true>>(s, dim3(norm->T + blocks), SHRINK_THREADS, 0, g);
 }
 
 void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a)
