@@ -34,30 +34,31 @@ static inline void must(enum lf_err rc, const struct lf_diag *diag)
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":512,"                     \
     "\"max_position_embeddings\":256,\"rms_norm_eps\":1e-5,\"bos_token_id\":1,\"eos_token_id\":0"
 
-/* From the text of a config.json; NF4. */
+/* From the text of a config.json; NF4. options NULL: two threads. */
 static inline void tiny_open_as(struct tiny *t, const char *text, enum lf_device_kind kind,
-                                int n_slots, const struct lf_exec_limits *limits)
+                                const struct lf_device_options *options, int n_slots,
+                                const struct lf_exec_limits *limits)
 {
+    static const struct lf_device_options usual = {.threads = 2};
     struct lf_diag diag = {""};
-    struct lf_device_options options = {.threads = 2};
     struct lf_config config;
     json_t *j;
     must(lf_json_parse(&j, text, strlen(text), &diag), &diag);
     must(lf_config_parse(&config, j, &diag), &diag);
     json_decref(j);
-    must(lf_device_open(&t->dev, kind, &options, &diag), &diag);
+    must(lf_device_open(&t->dev, kind, options ? options : &usual, &diag), &diag);
     must(lf_stream_new(&t->stream, t->dev, 0, &diag), &diag);
     must(lf_model_random(&t->model, t->stream, &config, LF_QUANT_NF4, 7, &diag), &diag);
     must(lf_slots_new(&t->slots, t->dev, &t->model->config, n_slots, &diag), &diag);
     must(lf_exec_new(&t->exec, t->stream, t->model, t->slots, limits, &diag), &diag);
 }
 
+#define TINY_CONFIG "{\"model_type\":\"llama\"," TINY_SIZES ",\"tie_word_embeddings\":true}"
+
 static inline void tiny_open(struct tiny *t, enum lf_device_kind kind, int n_slots,
                              const struct lf_exec_limits *limits)
 {
-    static const char text[] = "{\"model_type\":\"llama\"," TINY_SIZES
-                               ",\"tie_word_embeddings\":true}";
-    tiny_open_as(t, text, kind, n_slots, limits);
+    tiny_open_as(t, TINY_CONFIG, kind, NULL, n_slots, limits);
 }
 
 static inline void tiny_close(struct tiny *t)

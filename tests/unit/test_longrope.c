@@ -25,7 +25,7 @@ static void open_tiny(struct tiny *t, int kv_pages)
 {
     struct lf_exec_limits l = {.tokens_max = 128, .seqs_max = N_PROMPTS, .rows_max = 8,
                                .rank_max = 4, .kv_pages = kv_pages};
-    tiny_open_as(t, config, LF_DEVICE_CPU, 1, &l);
+    tiny_open_as(t, config, LF_DEVICE_CPU, NULL, 1, &l);
 }
 
 static void random_ids(int32_t *ids, int n, int stream)
