@@ -10,7 +10,7 @@
  * takes as few as 5 us, so every instruction before the first tile and after the last is felt: no
  * divisions, one copy of the loop, no code for adapters where there are none (all that together: 5%
  * of a step).
- * Lost: the tokens in shared memory (1% of a step), the activation in here (1%), one block of
+ * Lost: the tokens in shared memory (1% of a step), the activation in here (0.5%), one block of
  * sixteen warps (3%), codes through shared memory by asynchronous copies (4%), two panels a warp
  * (8%), panels cut into as many parts as there are warps (6%). */
 #include "gpu/ops/linear/q4.cuh"

@@ -265,7 +265,7 @@ void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, const struct lf_weight *
 /* T <= 8 tokens over bf16 weights. */
 void lf_cuda_bf16_rows(struct lf_stream *s, const struct lf_linear_args *a);
 
-/* The adapters of a block's tokens, in shared memory. rank 0: none. */
+/* The adapters of a block's tokens, in shared memory. rank 0: none; scale is 0 then. */
 template <int tokens> struct q4_adapters {
     const bf16 *b[LF_GROUP_MAX][tokens]; /* (N, rank) */
     float scale[LF_GROUP_MAX][tokens];
@@ -282,6 +282,7 @@ LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_c
         while (seg < l.n_segs && l.segs[seg].end <= token + t)
             seg++;
         a.rank[p][t] = 0;
+        a.scale[p][t] = 0.0f; /* finite: it is multiplied by the nothing that rank 0 adds up to */
         if (seg >= l.n_segs || l.segs[seg].start > token + t)
             continue;
         const struct lf_lora_site &site = l.sites[(size_t)l.segs[seg].slot * l.n_sites + l.site[p]];
