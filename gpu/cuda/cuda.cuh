@@ -117,9 +117,10 @@ size_t lf_cuda_linear_scratch_bytes(const struct lf_device *dev, int T, int N, i
 /* ---- What other backends do not have (gpu/ops.h) --------------------------------------------- */
 
 void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *a);
-void lf_cuda_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
-                           const struct lf_kv_write_args *w);
 void lf_cuda_attn_cached(struct lf_stream *s, const struct lf_rope_args *r,
                          const struct lf_kv_write_args *w, const struct lf_attn_args *a);
+/* Its part where attention does not do it all: rope, then kv_write of what it turned. */
+void lf_cuda_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
+                           const struct lf_kv_write_args *w);
 
 #endif
