@@ -31,12 +31,13 @@ struct decode_args {
     int *counters;   /* (S, Hkv) */
 };
 
+/* Keys and values of a page in shared memory, elements. */
+template <int DP> static const int stage_of = 2 * KEYS * tile<DP>::ld;
+
 /* Narrow heads: four warps; wide ones need the shared memory of two. `alone`, where each block has
  * a multiprocessor to itself: twice as many. */
 template <int DP, bool alone> struct shape {
     static const int warps = (DP > 128 ? 2 : 4) * (alone ? 2 : 1), threads = warps * 32;
-    static const int stage = 2 * KEYS * tile<DP>::ld; /* keys and values, elements */
-    static const int smem = (FEW_ROWS * tile<DP>::ld + warps * 2 * stage) * sizeof(bf16);
     static const int part = FEW_ROWS * (DP + 2); /* floats of a part */
 };
 
@@ -61,8 +62,9 @@ LF_DEVICE struct share share_of(const struct decode_args &p, const struct lf_seq
     int limit = s.query + seq.n;
     int low = p.a.window > 0 ? max(0, s.query - p.a.window + 1) / KEYS * KEYS : 0;
     int pages = (limit - low + KEYS - 1) / KEYS;
-    s.begin = low + blockIdx.x * small_div(pages + p.parts - 1, p.parts) * KEYS;
-    s.end = min(s.begin + small_div(pages + p.parts - 1, p.parts) * KEYS, limit);
+    int each = small_div(pages + p.parts - 1, p.parts);
+    s.begin = low + blockIdx.x * each * KEYS;
+    s.end = min(s.begin + each * KEYS, limit);
     return s;
 }
 
@@ -254,7 +256,6 @@ LF_DEVICE void load_page(bf16 *stage, const struct decode_args &p, const struct 
 /* A warp's pages of a share: every so manyth. */
 struct pages_of_warp {
     int first, step; /* keys */
-    int stage;       /* elements */
     bf16 *ring;      /* two stages */
 };
 
@@ -285,7 +286,7 @@ LF_DEVICE void load_first(const struct decode_args &p, const struct share &s,
 #pragma unroll 1
     for (int i = 0; i < 2; i++)
         if (is_past(p, s, w.first + i * w.step) == past)
-            load_page<DP>(w.ring + i * w.stage, p, s, w.first + i * w.step);
+            load_page<DP>(w.ring + i * stage_of<DP>, p, s, w.first + i * w.step);
 }
 
 /* This warp's keys. The first two pages are asked for already. */
@@ -296,7 +297,7 @@ LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const 
 {
     int row = threadIdx.x % 32 / 4;
     const int query[2] = {places.query[row], places.query[row + 8]};
-    bf16 *k = w.ring, *other = w.ring + w.stage;
+    bf16 *k = w.ring, *other = w.ring + stage_of<DP>;
     for (int key = w.first; key < s.end; key += w.step) {
         copy_async_wait<1>();
         __syncwarp();
@@ -413,9 +414,9 @@ static __global__ void __launch_bounds__(shape<DP, alone>::threads)
     }
     int warp = threadIdx.x / 32;
     struct share s = share_of(p, seq);
-    struct fresh f = fresh_of(p, s, ring + shape::warps * 2 * shape::stage);
-    struct pages_of_warp w = {s.begin + warp * KEYS, shape::warps * KEYS, shape::stage,
-                              ring + warp * 2 * shape::stage};
+    struct fresh f = fresh_of(p, s, ring + shape::warps * 2 * stage_of<DP>);
+    struct pages_of_warp w = {s.begin + warp * KEYS, shape::warps * KEYS,
+                              ring + warp * 2 * stage_of<DP>};
     load_first<DP>(p, s, w, true);
     if (s.list)
         prefetch_pages(p, s, w);
@@ -471,33 +472,44 @@ static int parts_for(const struct lf_stream *s, const struct lf_attn_args *a, si
     return parts > 1 && pairs <= LF_CUDA_COUNTERS ? (int)parts : 1;
 }
 
+/* Queries, the warps' pages, and a step's new keys and values. */
+template <int DP, bool alone> static int smem_bytes(const struct decode_args &p)
+{
+    typedef struct shape<DP, alone> shape;
+    int fresh = p.pos ? p.a.batch->n_max : 0;
+    int rows = FEW_ROWS + 2 * fresh, stages = shape::warps * 2;
+    return (rows * tile<DP>::ld + stages * stage_of<DP>) * (int)sizeof(bf16);
+}
+
 template <int DP, bool alone>
-static void launch_shape(struct lf_stream *s, const struct decode_args *p, int fresh)
+static void launch_shape(struct lf_stream *s, const struct decode_args *p)
 {
     dim3 grid(p->parts, p->a.Hkv, p->a.batch->S);
-    size_t smem = shape<DP, alone>::smem + (size_t)2 * fresh * tile<DP>::ld * sizeof(bf16);
-    lf_launch<decode_kernel<DP, alone>>(s, grid, shape<DP, alone>::threads, smem, *p);
+    lf_launch<decode_kernel<DP, alone>>(s, grid, shape<DP, alone>::threads,
+                                        smem_bytes<DP, alone>(*p), *p);
 }
 
 template <int DP> static void launch(struct lf_stream *s, struct decode_args *p)
 {
     const struct lf_cuda *dev = lf_cuda_of(s)->dev;
-    int fresh = p->pos ? p->a.batch->n_max : 0;
     p->parts = parts_for(s, &p->a, shape<DP, false>::part * sizeof(float));
     bool alone = p->parts * p->a.Hkv * p->a.batch->S <= dev->units &&
-                 shape<DP, true>::smem + 2 * fresh * tile<DP>::ld * (int)sizeof(bf16) <=
-                     dev->smem_block;
+                 smem_bytes<DP, true>(*p) <= dev->smem_block;
     if (alone)
-        launch_shape<DP, true>(s, p, fresh);
+        launch_shape<DP, true>(s, p);
     else
-        launch_shape<DP, false>(s, p, fresh);
+        launch_shape<DP, false>(s, p);
 }
 
 static struct decode_args args_of(struct lf_stream *s, const struct lf_attn_args *a)
 {
-    struct decode_args p = {*a, kv_pages_of(a->batch), scoring_of(a->scale, a->softcap, a->window),
-                            NULL, NULL, NULL, NULL, NULL, a->H / a->Hkv, 1, false,
-                            lf_cuda_of(s)->partials, lf_cuda_of(s)->counters};
+    struct decode_args p = {};
+    p.a = *a;
+    p.at = kv_pages_of(a->batch);
+    p.scoring = scoring_of(a->scale, a->softcap, a->window);
+    p.group = a->H / a->Hkv;
+    p.partials = lf_cuda_of(s)->partials;
+    p.counters = lf_cuda_of(s)->counters;
     p.vec = lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&
             lf_eights(a->v, a->ldkv, a->D) && lf_eights(a->k_pages, 8, 8) &&
             lf_eights(a->v_pages, 8, 8);
