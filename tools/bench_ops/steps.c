@@ -37,12 +37,8 @@ static void linear(struct bench *b, struct step_arg *a, int layer, int group, vo
                    const void *x, bool accumulate)
 {
     struct lf_linear_args l = linear_args(b, layer, group, a->batch->T, y, x, accumulate);
-    if (has_lora(a, group)) {
-        struct lf_lora_args r = lora_args(b, layer, group, a->batch, y, a->u, x);
-        lf_map(b->s, &(struct lf_map_args){.linear = &l, .lora = &r});
-    } else {
-        b->ops->linear(b->s, &l);
-    }
+    struct lf_lora_args r = lora_args(b, layer, group, a->batch, y, a->u, x);
+    lf_map(b->s, &(struct lf_map_args){.linear = &l, .lora = has_lora(a, group) ? &r : NULL});
 }
 
 static struct lf_rope_args rope_args(const struct bench *b, const struct step_arg *a, void *qkv,
