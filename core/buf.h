@@ -15,11 +15,11 @@ extern "C" {
 #endif
 
 struct lf_buf {
-    char *data;      /* NUL-terminated; NULL until the first append */
-    size_t len;      /* bytes, without the NUL */
+    char *data; /* NUL-terminated; NULL until the first append */
+    size_t len; /* bytes, without the NUL */
     size_t cap;
-    size_t max;      /* ceiling for len */
-    enum lf_err rc;  /* the first failure, or LF_OK */
+    size_t max;     /* ceiling for len */
+    enum lf_err rc; /* the first failure, or LF_OK */
 };
 
 /* max 0 means 1 GiB. No allocation yet. */

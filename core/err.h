@@ -20,26 +20,26 @@ extern "C" {
 
 enum lf_err {
     LF_OK = 0,
-    LF_E_INVALID = -EINVAL,        /* the user's bytes are wrong: JSON, a value, a name */
-    LF_E_NOT_FOUND = -ENOENT,      /* no such adapter, file, job, base */
-    LF_E_EXISTS = -EEXIST,         /* the name is taken */
-    LF_E_NOT_EMPTY = -ENOTEMPTY,   /* a directory that still holds things */
-    LF_E_NO_MEMORY = -ENOMEM,      /* host memory */
-    LF_E_IO = -EIO,                /* the disk or the network failed */
-    LF_E_NO_SPACE = -ENOSPC,       /* the disk is full */
-    LF_E_TOO_BIG = -EFBIG,         /* over a ceiling of core/limits.h */
-    LF_E_DAMAGED = -EBADMSG,       /* magic, size or checksum does not hold */
-    LF_E_UNSUPPORTED = -ENOTSUP,   /* understood, but not done by this program */
-    LF_E_BASE_DIFFERS = -ESTALE,   /* an adapter's shapes do not fit this base */
-    LF_E_BUSY = -EBUSY,            /* in use: training runs, the store is open elsewhere */
-    LF_E_OVERLOADED = -EAGAIN,     /* a queue is full; try again */
-    LF_E_CANCELLED = -ECANCELED,   /* the caller or a ctl line asked for it */
-    LF_E_INTERRUPTED = -EINTR,     /* a signal arrived while waiting */
-    LF_E_TIMED_OUT = -ETIMEDOUT,   /* a wait had a limit */
-    LF_E_DEVICE_FULL = -ENOBUFS,   /* no device memory, adapter slot or KV page left */
-    LF_E_DEVICE_LOST = -ENODEV,    /* a sticky device fault: its context is gone */
-    LF_E_DENIED = -EACCES,         /* API key or file permission */
-    LF_E_READ_ONLY = -EPERM,       /* the file exists and is not for writing */
+    LF_E_INVALID = -EINVAL,           /* the user's bytes are wrong: JSON, a value, a name */
+    LF_E_NOT_FOUND = -ENOENT,         /* no such adapter, file, job, base */
+    LF_E_EXISTS = -EEXIST,            /* the name is taken */
+    LF_E_NOT_EMPTY = -ENOTEMPTY,      /* a directory that still holds things */
+    LF_E_NO_MEMORY = -ENOMEM,         /* host memory */
+    LF_E_IO = -EIO,                   /* the disk or the network failed */
+    LF_E_NO_SPACE = -ENOSPC,          /* the disk is full */
+    LF_E_TOO_BIG = -EFBIG,            /* over a ceiling of core/limits.h */
+    LF_E_DAMAGED = -EBADMSG,          /* magic, size or checksum does not hold */
+    LF_E_UNSUPPORTED = -ENOTSUP,      /* understood, but not done by this program */
+    LF_E_BASE_DIFFERS = -ESTALE,      /* an adapter's shapes do not fit this base */
+    LF_E_BUSY = -EBUSY,               /* in use: training runs, the store is open elsewhere */
+    LF_E_OVERLOADED = -EAGAIN,        /* a queue is full; try again */
+    LF_E_CANCELLED = -ECANCELED,      /* the caller or a ctl line asked for it */
+    LF_E_INTERRUPTED = -EINTR,        /* a signal arrived while waiting */
+    LF_E_TIMED_OUT = -ETIMEDOUT,      /* a wait had a limit */
+    LF_E_DEVICE_FULL = -ENOBUFS,      /* no device memory, adapter slot or KV page left */
+    LF_E_DEVICE_LOST = -ENODEV,       /* a sticky device fault: its context is gone */
+    LF_E_DENIED = -EACCES,            /* API key or file permission */
+    LF_E_READ_ONLY = -EPERM,          /* the file exists and is not for writing */
     LF_E_UNREACHABLE = -ECONNREFUSED, /* the daemon does not answer */
 };
 

@@ -19,19 +19,19 @@ struct lf_map {
 };
 
 /* Appends the whole file to `out`; LF_E_TOO_BIG past `max` bytes. */
-enum lf_err lf_file_read(struct lf_buf *out, const char *path, size_t max, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_file_read(struct lf_buf *out, const char *path, size_t max,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 /* Maps the file read-only. Unmap with lf_file_unmap. A file truncated under a map faults: map
  * only files that this program or a checkpoint's publisher replaces by rename. */
 enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_file_unmap(struct lf_map *m);
 /* Replaces `path` with these bytes, durably and at once (mode 0644). */
-enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_file_write(const char *path, const void *data, size_t n,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* The last steps of a replacement written by the caller: fsync fd, rename tmp over path, fsync
  * the directory. fd stays open. */
-enum lf_err lf_file_commit(int fd, const char *tmp, const char *path, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_file_commit(int fd, const char *tmp, const char *path,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* fsync of a directory, so that names made or removed in it last. */
 enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* mkdir -p, mode 0755. */

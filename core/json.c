@@ -111,8 +111,8 @@ enum lf_err lf_json_get_real(double *out, const json_t *obj, const char *key, do
         return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a number, not %s", key, type_name(v));
     double x = json_number_value(v);
     if (!(x >= lo && x <= hi))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %g; it must be between %g and %g", key, x,
-                       lo, hi);
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %g; it must be between %g and %g", key, x, lo,
+                       hi);
     *out = x;
     return LF_OK;
 }

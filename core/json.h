@@ -12,8 +12,8 @@
 
 /* Parses n bytes of UTF-8. Depth over LF_JSON_DEPTH_MAX, duplicate keys, trailing bytes and NaN
  * are errors; the reason has line and column. *out is yours (json_decref). */
-enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_json_parse(json_t **out, const char *text, size_t n,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads and parses a file of at most LF_JSON_BYTES_MAX; the reason starts with the path. */
 enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag) LF_MUST_CHECK;
 
@@ -24,13 +24,13 @@ enum lf_err lf_json_get_int(int64_t *out, const json_t *obj, const char *key, in
 /* An integer is accepted as a real. */
 enum lf_err lf_json_get_real(double *out, const json_t *obj, const char *key, double lo, double hi,
                              struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_json_get_bool(bool *out, const json_t *obj, const char *key, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_json_get_bool(bool *out, const json_t *obj, const char *key,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Borrowed until obj is freed. Strings hold no NUL. */
 enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Refuses members whose name is not in `known` (NULL-terminated), by name. */
-enum lf_err lf_json_only(const json_t *obj, const char *const *known, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_json_only(const json_t *obj, const char *const *known,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -27,8 +27,8 @@ char lf_json_reader_peek(struct lf_json_reader *r);
 enum lf_err lf_json_reader_expect(struct lf_json_reader *r, char c) LF_MUST_CHECK;
 /* Between the items of a list or object: after its opening bracket (count 0) or an item. *more
  * false: the closing bracket was there, and is consumed. */
-enum lf_err lf_json_reader_more(struct lf_json_reader *r, char close, size_t count, bool *more)
-    LF_MUST_CHECK;
+enum lf_err lf_json_reader_more(struct lf_json_reader *r, char close, size_t count,
+                                bool *more) LF_MUST_CHECK;
 /* A string, valid until the next one. */
 enum lf_err lf_json_reader_string(struct lf_json_reader *r, struct lf_str *out) LF_MUST_CHECK;
 /* A string and the colon after it. */

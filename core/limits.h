@@ -3,41 +3,41 @@
 #define LF_CORE_LIMITS_H
 
 /* Names */
-#define LF_NAME_MAX 64             /* adapter and base names: [A-Za-z0-9._-], no leading '.' */
-#define LF_PATH_MAX 4096           /* PATH_MAX of the kernel */
+#define LF_NAME_MAX 64   /* adapter and base names: [A-Za-z0-9._-], no leading '.' */
+#define LF_PATH_MAX 4096 /* PATH_MAX of the kernel */
 
 /* Parsers of bytes from outside */
-#define LF_JSON_DEPTH_MAX 64       /* deepest honest document seen: tokenizer.json, 7 */
-#define LF_JSON_BYTES_MAX (256u << 20) /* Gemma's tokenizer.json is 34 MB */
+#define LF_JSON_DEPTH_MAX 64                   /* deepest honest document seen: tokenizer.json, 7 */
+#define LF_JSON_BYTES_MAX (256u << 20)         /* Gemma's tokenizer.json is 34 MB */
 #define LF_SAFETENSORS_HEADER_MAX (100u << 20) /* the format's own ceiling */
 #define LF_SAFETENSORS_TENSORS_MAX 1000000
-#define LF_ADAPTER_HEADER_MAX (4u << 20)       /* an adapter of 100 layers x 7 x 2 is 0.2 MB */
+#define LF_ADAPTER_HEADER_MAX (4u << 20) /* an adapter of 100 layers x 7 x 2 is 0.2 MB */
 #define LF_DATASET_BYTES_MAX (4ull << 30)
 #define LF_DATASET_LINE_MAX (16u << 20)
-#define LF_HTTP_BODY_MAX (8u << 20)            /* JSON bodies; uploads have their own ceilings */
+#define LF_HTTP_BODY_MAX (8u << 20) /* JSON bodies; uploads have their own ceilings */
 #define LF_CTL_LINE_MAX 256
 #define LF_PROMPT_BYTES_MAX (4u << 20)
-#define LF_VOCAB_MAX (2 << 20)                 /* token ids; the largest known: 262,144 */
-#define LF_TEXT_BYTES_MAX (1u << 30)           /* one call of the tokenizer: 32-bit offsets */
+#define LF_VOCAB_MAX (2 << 20)       /* token ids; the largest known: 262,144 */
+#define LF_TEXT_BYTES_MAX (1u << 30) /* one call of the tokenizer: 32-bit offsets */
 
 /* The model */
 #define LF_LAYERS_MAX 256
 #define LF_HEAD_DIM_MAX 256
 #define LF_RANK_MAX 256
-#define LF_PROJ_MAX 7              /* q k v o gate up down; fewer in some architectures */
-#define LF_GROUP_MAX 3             /* projections that share one input: q, k, v */
+#define LF_PROJ_MAX 7  /* q k v o gate up down; fewer in some architectures */
+#define LF_GROUP_MAX 3 /* projections that share one input: q, k, v */
 
 /* Serving and training */
-#define LF_SLOTS_MAX 4096          /* adapters resident on the device */
-#define LF_SEQS_MAX 1024           /* sequences in one ragged batch */
-#define LF_QUEUE_MAX 1024          /* waiting requests before 429, as LoRAX */
-#define LF_JOBS_FUSED_MAX 64       /* training jobs in one ragged batch */
+#define LF_SLOTS_MAX 4096    /* adapters resident on the device */
+#define LF_SEQS_MAX 1024     /* sequences in one ragged batch */
+#define LF_QUEUE_MAX 1024    /* waiting requests before 429, as LoRAX */
+#define LF_JOBS_FUSED_MAX 64 /* training jobs in one ragged batch */
 #define LF_ADAPTERS_MAX 100000
-#define LF_KV_PAGE_TOKENS 16       /* tokens in a page of the KV cache */
-#define LF_STOPS_MAX 16            /* OpenAI allows 4; LoRAX 16 */
+#define LF_KV_PAGE_TOKENS 16 /* tokens in a page of the KV cache */
+#define LF_STOPS_MAX 16      /* OpenAI allows 4; LoRAX 16 */
 
 /* The mount */
-#define LF_STAGED_BYTES_MAX (16ull << 30)  /* of all files being written through one mount */
-#define LF_STAGED_FILES_MAX 1024           /* a descriptor each */
+#define LF_STAGED_BYTES_MAX (16ull << 30) /* of all files being written through one mount */
+#define LF_STAGED_FILES_MAX 1024          /* a descriptor each */
 
 #endif

@@ -87,7 +87,7 @@ static enum lf_err host_open(struct lf_base *b, struct lf_diag *diag)
 static const char *quant_name(const struct lf_base *b, enum lf_quant quant)
 {
     return quant == LF_QUANT_NF4 || strstr(b->config_text, "\"quantization_config\"") ? "nf4"
-                                                                                     : "none";
+                                                                                      : "none";
 }
 
 static enum lf_err info_make(struct lf_base *b, struct lf_diag *diag)

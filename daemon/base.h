@@ -13,14 +13,14 @@
 struct lf_base {
     char name[LF_NAME_MAX + 1]; /* the directory's last part */
     char dir[LF_PATH_MAX];
-    int64_t created_ms;         /* of config.json */
-    int64_t weight_bytes;       /* of the safetensors files */
-    char *config_text;          /* config.json as it is */
+    int64_t created_ms;   /* of config.json */
+    int64_t weight_bytes; /* of the safetensors files */
+    char *config_text;    /* config.json as it is */
     size_t config_bytes;
-    char *info;                 /* a page for people: architecture, parameters, quantisation */
+    char *info; /* a page for people: architecture, parameters, quantisation */
     size_t info_bytes;
-    const char *quant;          /* "nf4", "none": how the block weights are held */
-    struct lf_model *model;     /* its config, tokenizer and chat; no weights, no device */
+    const char *quant;      /* "nf4", "none": how the block weights are held */
+    struct lf_model *model; /* its config, tokenizer and chat; no weights, no device */
 };
 
 /* DIR is a checkpoint. LF_E_INVALID for a name that cannot be a file's. Yours, lf_base_free. */

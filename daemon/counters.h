@@ -24,16 +24,16 @@ struct lf_counters {
     atomic_uint_fast64_t requests[LF_COUNTER_ROUTES_MAX + 1][LF_COUNTER_STATUSES];
     /* Generations, by how they ended */
     atomic_uint_fast64_t ended_eos, ended_stop, ended_length, ended_cancelled, ended_failed;
-    atomic_uint_fast64_t refused;           /* the queue was full */
+    atomic_uint_fast64_t refused; /* the queue was full */
     atomic_uint_fast64_t prompt_tokens, completion_tokens;
     atomic_uint_fast64_t train_tokens, train_steps;
     atomic_uint_fast64_t adapters_loaded, adapters_evicted;
     atomic_uint_fast64_t device_losses;
-    struct lf_histogram queue_seconds;      /* from arrival to the first step */
+    struct lf_histogram queue_seconds; /* from arrival to the first step */
     struct lf_histogram first_token_seconds;
-    struct lf_histogram token_seconds;      /* mean time of a token after the first, by request */
+    struct lf_histogram token_seconds; /* mean time of a token after the first, by request */
     struct lf_histogram request_seconds;
-    struct lf_histogram batch_tokens;       /* of a serving step */
+    struct lf_histogram batch_tokens; /* of a serving step */
 };
 
 void lf_counters_init(struct lf_counters *c);

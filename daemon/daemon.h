@@ -13,30 +13,30 @@
 
 /* Where it listens, told when it does. */
 struct lf_daemon_address {
-    char tcp[128];              /* "127.0.0.1:8080"; "" with no_tcp */
+    char tcp[128]; /* "127.0.0.1:8080"; "" with no_tcp */
     char unix_path[LF_PATH_MAX];
 };
 
 struct lf_daemon_options {
-    const char *base_dir;       /* a checkpoint */
-    const char *data_dir;       /* adapters, store, socket; made where it is not there */
-    const char *listen;         /* "ADDR:PORT", "PORT"; port 0: any free one */
-    bool no_tcp;                /* the unix socket alone */
-    const char *socket_path;    /* NULL: DATA/lorafsd.sock */
-    const char *api_key_file;   /* its first line is the key; NULL: no key is asked for */
-    bool allow_load;            /* /v1/load_lora_adapter reads directories of this machine */
+    const char *base_dir;     /* a checkpoint */
+    const char *data_dir;     /* adapters, store, socket; made where it is not there */
+    const char *listen;       /* "ADDR:PORT", "PORT"; port 0: any free one */
+    bool no_tcp;              /* the unix socket alone */
+    const char *socket_path;  /* NULL: DATA/lorafsd.sock */
+    const char *api_key_file; /* its first line is the key; NULL: no key is asked for */
+    bool allow_load;          /* /v1/load_lora_adapter reads directories of this machine */
     enum lf_device_kind device;
     enum lf_quant quant;
-    int threads;                /* cpu: 0 = one a core */
-    int64_t gpu_memory_bytes;   /* ceiling for device memory; 0: all */
-    int slots;                  /* adapters resident on the device */
-    int64_t kv_tokens;          /* of all sequences together; 0: chosen from the memory */
-    int batch_tokens_max;       /* of a serving step */
-    int train_tokens;           /* of a fused training batch; 0: this daemon never trains */
-    double checkpoint_seconds;  /* a training that the daemon's death cuts off loses this much */
-    int drain_seconds;          /* answers under way may end within this when it stops */
-    int device_losses;          /* before this run of the daemon: for /metrics */
-    int stop_fd;                /* readable: stop */
+    int threads;               /* cpu: 0 = one a core */
+    int64_t gpu_memory_bytes;  /* ceiling for device memory; 0: all */
+    int slots;                 /* adapters resident on the device */
+    int64_t kv_tokens;         /* of all sequences together; 0: chosen from the memory */
+    int batch_tokens_max;      /* of a serving step */
+    int train_tokens;          /* of a fused training batch; 0: this daemon never trains */
+    double checkpoint_seconds; /* a training that the daemon's death cuts off loses this much */
+    int drain_seconds;         /* answers under way may end within this when it stops */
+    int device_losses;         /* before this run of the daemon: for /metrics */
+    int stop_fd;               /* readable: stop */
     void (*ready)(void *arg, const struct lf_daemon_address *at); /* or NULL; it answers now */
     void *ready_arg;
 };

@@ -21,10 +21,10 @@ struct lf_daemon {
     struct lf_jobs *jobs;
     struct lf_counters counters;
     char cache_dir[LF_PATH_MAX]; /* quantised copies of weights */
-    char *api_key;          /* NULL: none is asked for */
+    char *api_key;               /* NULL: none is asked for */
     int64_t started_ms;
-    atomic_bool stopping;   /* new requests are turned away, streams that only follow end */
-    atomic_int active;      /* requests whose answer is not out yet */
+    atomic_bool stopping; /* new requests are turned away, streams that only follow end */
+    atomic_int active;    /* requests whose answer is not out yet */
 };
 
 #endif

@@ -118,7 +118,7 @@ static void cache_ask(struct lf_cache *c)
     struct lf_op *op;
     c->outdated = false;
     TAILQ_FOREACH(op, &c->next, wait)
-        op->waits_in = &c->now;
+    op->waits_in = &c->now;
     TAILQ_CONCAT(&c->now, &c->next, wait);
     c->request(c, path, sizeof path);
     enum lf_err rc = lf_client_start(&c->call, c->fs->client, &spec, NULL);

@@ -30,18 +30,18 @@ struct lf_client_call {
     void *arg;
     int body_fd;
     uint64_t body_off, body_bytes;
-    struct lf_buf reply;   /* collected; or the error's JSON of a call with on_data */
+    struct lf_buf reply; /* collected; or the error's JSON of a call with on_data */
     size_t reply_max;
-    enum lf_err failed;    /* why a callback of ours ended the transfer, or LF_OK */
+    enum lf_err failed; /* why a callback of ours ended the transfer, or LF_OK */
 };
 
 struct lf_client {
     CURLM *multi;
     int epoll;
-    uint64_t timer_ns;     /* when curl wants to be called; UINT64_MAX: never */
-    char *root;            /* "http://host:port", without a '/' at its end */
-    char *socket;          /* path of the unix socket, or NULL */
-    char *authorization;   /* header line, or NULL */
+    uint64_t timer_ns;   /* when curl wants to be called; UINT64_MAX: never */
+    char *root;          /* "http://host:port", without a '/' at its end */
+    char *socket;        /* path of the unix socket, or NULL */
+    char *authorization; /* header line, or NULL */
     LIST_HEAD(, lf_client_call) calls;
     size_t n_calls;
 };
@@ -458,13 +458,12 @@ void lf_client_resume(struct lf_client_call *c)
 static void call_end(struct lf_client_call *c, CURLcode code)
 {
     struct lf_diag diag = {""};
-    struct lf_client_result r = {.body = c->reply.data ? c->reply.data : "",
-                                 .body_bytes = c->reply.len,
-                                 .diag = &diag};
+    struct lf_client_result r = {
+        .body = c->reply.data ? c->reply.data : "", .body_bytes = c->reply.len, .diag = &diag};
     r.status = (int)response_code(c);
     if (c->failed != LF_OK)
-        r.rc = lf_fail(&diag, c->failed, "the answer could not be kept: %s",
-                       lf_err_name(c->failed));
+        r.rc =
+            lf_fail(&diag, c->failed, "the answer could not be kept: %s", lf_err_name(c->failed));
     else if (code != CURLE_OK && !(r.status >= 300 && r.status != 304))
         r.rc = err_from_curl(code, &diag);
     else /* an error's own words, also when the connection broke while we still sent the body */

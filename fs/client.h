@@ -20,10 +20,10 @@ struct lf_client_call;
 
 /* How a call ended. */
 struct lf_client_result {
-    enum lf_err rc;       /* LF_OK: the status is 2xx or 304. Else what the daemon's error says, or
-                             LF_E_UNREACHABLE, LF_E_IO (the connection broke), LF_E_TIMED_OUT */
-    int status;           /* HTTP; 0 where there was no answer */
-    const char *body;     /* the collected answer, NUL-terminated; borrowed during the callback */
+    enum lf_err rc;   /* LF_OK: the status is 2xx or 304. Else what the daemon's error says, or
+                         LF_E_UNREACHABLE, LF_E_IO (the connection broke), LF_E_TIMED_OUT */
+    int status;       /* HTTP; 0 where there was no answer */
+    const char *body; /* the collected answer, NUL-terminated; borrowed during the callback */
     size_t body_bytes;
     const struct lf_diag *diag; /* the reason when rc is not LF_OK; borrowed */
 };
@@ -40,17 +40,17 @@ enum lf_client_flow {
 typedef enum lf_client_flow (*lf_client_data_fn)(void *arg, const void *data, size_t n);
 
 struct lf_client_spec {
-    const char *method;         /* "GET", "POST", "PUT", "DELETE" */
-    const char *path;           /* from the root, with its query; nothing in it needs an escape */
-    const char *content_type;   /* of the body; NULL: application/octet-stream */
-    const void *body;           /* body_bytes of it, copied; or */
-    int body_fd;                /* where body is NULL and body_bytes > 0: sent from offset 0 of this
-                                   file, which stays open until the end */
+    const char *method;       /* "GET", "POST", "PUT", "DELETE" */
+    const char *path;         /* from the root, with its query; nothing in it needs an escape */
+    const char *content_type; /* of the body; NULL: application/octet-stream */
+    const void *body;         /* body_bytes of it, copied; or */
+    int body_fd;              /* where body is NULL and body_bytes > 0: sent from offset 0 of this
+                                 file, which stays open until the end */
     uint64_t body_bytes;
     uint64_t range_off, range_bytes; /* Range; range_bytes 0: everything */
-    size_t reply_max;           /* ceiling of the collected answer; LF_E_TOO_BIG past it */
-    int timeout_s;              /* of the whole call; 0: none */
-    lf_client_data_fn on_data;  /* NULL: the answer is collected for on_done */
+    size_t reply_max;                /* ceiling of the collected answer; LF_E_TOO_BIG past it */
+    int timeout_s;                   /* of the whole call; 0: none */
+    lf_client_data_fn on_data;       /* NULL: the answer is collected for on_done */
     lf_client_done_fn on_done;
     void *arg;
 };

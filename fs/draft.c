@@ -64,8 +64,8 @@ static void draft_changed(struct lf_draft *d)
 enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n)
 {
     struct lf_draft *d = n->draft;
-    enum lf_err rc = d->bytes ? lf_stage_truncate(d->bytes, 0)
-                              : lf_stage_new(&d->bytes, &fs->stages);
+    enum lf_err rc =
+        d->bytes ? lf_stage_truncate(d->bytes, 0) : lf_stage_new(&d->bytes, &fs->stages);
     if (rc != LF_OK)
         return rc;
     if (d->changes != d->sent)
@@ -173,7 +173,7 @@ static void send_done(struct lf_op *op, enum lf_err rc)
     if (rc != LF_OK)
         lf_log(LF_LOG_INFO, "fs", "%s/%s is not taken: %s", op->place.owner, op->place.rel,
                rc != LF_E_INTERRUPTED && op->answer && op->answer->diag ? op->answer->diag->text
-                                                                       : lf_err_name(rc));
+                                                                        : lf_err_name(rc));
     d->sent = op->changes;
     d->verdict = rc;
     d->emptied = false;

@@ -26,19 +26,19 @@
 #include "fs/state.h"
 
 struct lf_draft {
-    struct lf_stage *bytes;      /* NULL: not here yet, the daemon's are the file's */
-    struct lf_stage *incoming;   /* being fetched */
-    uint64_t changes;            /* counts writes and settings of the size */
-    uint64_t sent;               /* `changes` of what the daemon saw last */
-    uint64_t trained;            /* `changes` of what training was started with */
-    enum lf_err verdict;         /* what the daemon said of `sent` */
-    bool emptied;                /* by O_TRUNC, and nothing was written since */
-    bool busy;                   /* being fetched or sent */
-    unsigned writers;            /* handles open for writing */
-    unsigned uses;               /* operations inside lf_draft_load and lf_draft_send */
-    struct lf_op_list waiters;   /* for the end of busy */
+    struct lf_stage *bytes;    /* NULL: not here yet, the daemon's are the file's */
+    struct lf_stage *incoming; /* being fetched */
+    uint64_t changes;          /* counts writes and settings of the size */
+    uint64_t sent;             /* `changes` of what the daemon saw last */
+    uint64_t trained;          /* `changes` of what training was started with */
+    enum lf_err verdict;       /* what the daemon said of `sent` */
+    bool emptied;              /* by O_TRUNC, and nothing was written since */
+    bool busy;                 /* being fetched or sent */
+    unsigned writers;          /* handles open for writing */
+    unsigned uses;             /* operations inside lf_draft_load and lf_draft_send */
+    struct lf_op_list waiters; /* for the end of busy */
     int64_t mtime_ms;
-    mode_t mode;                 /* LOCAL: permission bits */
+    mode_t mode; /* LOCAL: permission bits */
 };
 
 /* The node's draft, made if need be; NULL: out of memory. Borrowed. */
@@ -52,8 +52,8 @@ struct lf_stage *lf_draft_bytes(const struct lf_node *n);
 /* Empty from now on: O_TRUNC and create. Nothing is dirty yet. */
 enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n) LF_MUST_CHECK;
 /* With the bytes here. */
-enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes, uint64_t off)
-    LF_MUST_CHECK;
+enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes,
+                           uint64_t off) LF_MUST_CHECK;
 enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes) LF_MUST_CHECK;
 bool lf_draft_is_dirty(const struct lf_node *n);
 

@@ -12,23 +12,23 @@
 #define STREAM_WRITABLE (POLLOUT | POLLWRNORM)
 
 enum stream_state {
-    STREAM_IDLE,    /* a prompt may be written; the next read starts */
+    STREAM_IDLE, /* a prompt may be written; the next read starts */
     STREAM_RUNNING,
-    STREAM_ENDED    /* reads get what is left, then rc or the end */
+    STREAM_ENDED /* reads get what is left, then rc or the end */
 };
 
 struct lf_feed {
     struct lf_fs *fs;
-    struct lf_node *node;        /* the handle's, which outlives the stream */
+    struct lf_node *node; /* the handle's, which outlives the stream */
     enum stream_state state;
     enum lf_err rc;              /* why it ended, or LF_OK */
     struct lf_client_call *call; /* while it runs */
     bool paused;
-    struct lf_buf prompt;        /* of the turn to come */
-    struct lf_buf bytes;         /* arrived, not read */
+    struct lf_buf prompt; /* of the turn to come */
+    struct lf_buf bytes;  /* arrived, not read */
     struct lf_op_list readers;
     struct fuse_pollhandle *poll; /* to be told, or NULL */
-    struct lf_timer interrupted; /* set: a read was interrupted, and none has come since */
+    struct lf_timer interrupted;  /* set: a read was interrupted, and none has come since */
 };
 
 /* ---- Ends ------------------------------------------------------------------------------------ */
@@ -116,8 +116,7 @@ static void on_end(void *arg, const struct lf_client_result *r)
     if (s->node->kind == LF_KIND_PROGRESS)
         lf_fs_changed(s->fs); /* the job has ended */
     if (r->rc != LF_OK)
-        lf_log(LF_LOG_INFO, "fs", "%s/%s: %s", s->node->parent->name, s->node->name,
-               r->diag->text);
+        lf_log(LF_LOG_INFO, "fs", "%s/%s: %s", s->node->parent->name, s->node->name, r->diag->text);
     stream_end(s, r->rc);
 }
 

@@ -135,7 +135,9 @@ enum lf_err lf_fs_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, st
     blkcnt_t blocks = (blkcnt_t)((facts.bytes + FS_BLOCK_BYTES - 1) / FS_BLOCK_BYTES);
     *out = (struct stat){.st_ino = lf_node_ino(n),
                          .st_mode = mode,
-                         .st_nlink = !n->linked && n->parent ? 0 : S_ISDIR(mode) ? 2 : 1,
+                         .st_nlink = !n->linked && n->parent ? 0
+                                     : S_ISDIR(mode)         ? 2
+                                                             : 1,
                          .st_uid = fs->uid,
                          .st_gid = fs->gid,
                          .st_size = (off_t)facts.bytes,

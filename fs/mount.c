@@ -23,9 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOOP_REQUESTS 64       /* of the kernel in one turn, before HTTP and timers get theirs */
-#define DRAIN_SECONDS 30       /* that uploads under way get after the unmount */
-#define MAX_BACKGROUND 128     /* read-ahead and releases that the kernel keeps under way */
+#define LOOP_REQUESTS 64   /* of the kernel in one turn, before HTTP and timers get theirs */
+#define DRAIN_SECONDS 30   /* that uploads under way get after the unmount */
+#define MAX_BACKGROUND 128 /* read-ahead and releases that the kernel keeps under way */
 #define NS_PER_MS 1000000u
 
 /* ---- The kernel's side ----------------------------------------------------------------------- */

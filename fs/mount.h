@@ -7,14 +7,14 @@
 #include <stdbool.h>
 
 struct lf_mount_options {
-    const char *target;       /* fs/client.h: a URL, "unix:PATH" or a path */
-    const char *dir;          /* where to */
-    const char *api_key;      /* or NULL */
-    const char *staging;      /* directory of staged files; NULL: TMPDIR, else /var/tmp */
-    const char *const *fuse;  /* (n_fuse) words for mount's -o: "allow_other", "ro,nosuid"... */
+    const char *target;      /* fs/client.h: a URL, "unix:PATH" or a path */
+    const char *dir;         /* where to */
+    const char *api_key;     /* or NULL */
+    const char *staging;     /* directory of staged files; NULL: TMPDIR, else /var/tmp */
+    const char *const *fuse; /* (n_fuse) words for mount's -o: "allow_other", "ro,nosuid"... */
     int n_fuse;
     bool foreground;
-    const char *log;          /* file that messages go to from the background; NULL: nowhere */
+    const char *log; /* file that messages go to from the background; NULL: nowhere */
 };
 
 /* Mounts and serves: returns when the directory was unmounted, or after SIGTERM, SIGINT or SIGHUP,

@@ -140,8 +140,8 @@ struct lf_node *lf_node_find(const struct lf_nodes *t, const struct lf_node *par
     uint64_t hash = hash_name((uint64_t)(uintptr_t)parent, name);
     struct lf_node *n;
     LIST_FOREACH(n, bucket_of(t, hash), chain)
-        if (n->parent == parent && strcmp(n->name, name) == 0)
-            return n;
+    if (n->parent == parent && strcmp(n->name, name) == 0)
+        return n;
     return NULL;
 }
 
@@ -276,8 +276,8 @@ void lf_node_place(const struct lf_node *n, struct lf_place *out)
         return;
     size_t at = 0;
     for (int i = depth - 3; i >= 0; i--) {
-        int k = snprintf(out->rel + at, sizeof out->rel - at, "%s%s", at ? "/" : "",
-                         chain[i]->name);
+        int k =
+            snprintf(out->rel + at, sizeof out->rel - at, "%s%s", at ? "/" : "", chain[i]->name);
         at += k < 0 ? 0 : (size_t)k;
         lf_assert(at < sizeof out->rel); /* names of these kinds are at most LF_NAME_MAX long */
     }

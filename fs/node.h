@@ -22,21 +22,21 @@ struct lf_draft;
 struct lf_hidden {
     LIST_ENTRY(lf_hidden) link;
     char rel[LF_REL_MAX];
-    bool remove, sending;    /* the daemon is to be told, too; is being told */
+    bool remove, sending; /* the daemon is to be told, too; is being told */
 };
 
 struct lf_node {
     LIST_ENTRY(lf_node) all;
-    LIST_ENTRY(lf_node) chain;   /* in its bucket, while linked */
-    uint64_t hash;               /* of (parent, name) */
-    struct lf_node *parent;      /* held; NULL: the root */
+    LIST_ENTRY(lf_node) chain; /* in its bucket, while linked */
+    uint64_t hash;             /* of (parent, name) */
+    struct lf_node *parent;    /* held; NULL: the root */
     char *name;
     enum lf_kind kind;
-    bool linked;                 /* false: the name is no longer this node's */
-    uint64_t lookups;            /* the kernel's */
-    unsigned holds;              /* ours: operations, handles, children, locals */
+    bool linked;      /* false: the name is no longer this node's */
+    uint64_t lookups; /* the kernel's */
+    unsigned holds;   /* ours: operations, handles, children, locals */
     /* UPLOAD and LOCAL */
-    struct lf_draft *draft;      /* NULL: the daemon's bytes are the file's */
+    struct lf_draft *draft; /* NULL: the daemon's bytes are the file's */
     /* LOCAL_LINK */
     char *target;
     /* LOCAL and LOCAL_LINK: in their adapter's list, which holds them, while linked */
@@ -44,14 +44,14 @@ struct lf_node {
     /* ADAPTER */
     LIST_HEAD(, lf_node) locals;
     LIST_HEAD(, lf_hidden) hidden;
-    uint64_t hidden_until_ns;    /* when the removals among them are sent */
+    uint64_t hidden_until_ns;     /* when the removals among them are sent */
     LIST_ENTRY(lf_node) removing; /* in the list of adapters with hidden names, while it has some */
-    unsigned commits;            /* uploads and removals of this adapter under way */
+    unsigned commits;             /* uploads and removals of this adapter under way */
 };
 
 struct lf_nodes {
-    LIST_HEAD(lf_bucket, lf_node) *buckets;
-    size_t n_buckets;            /* a power of two */
+    LIST_HEAD(lf_bucket, lf_node) * buckets;
+    size_t n_buckets; /* a power of two */
     size_t n_linked;
     LIST_HEAD(, lf_node) all;
     struct lf_node *root;

@@ -168,7 +168,7 @@ void lf_op_wake(struct lf_op_list *list, enum lf_err rc)
     TAILQ_INIT(&woken);
     TAILQ_CONCAT(&woken, list, wait);
     TAILQ_FOREACH(op, &woken, wait)
-        op->waits_in = &woken;
+    op->waits_in = &woken;
     while ((op = TAILQ_FIRST(&woken))) {
         TAILQ_REMOVE(&woken, op, wait);
         op->waits_in = NULL;
@@ -233,8 +233,8 @@ enum lf_err lf_fs_adapter_url(char out[LF_FS_URL_MAX], const char *name, const c
 
 enum lf_err lf_fs_file_url(char out[LF_FS_URL_MAX], const struct lf_place *p, const char *query)
 {
-    return url_fit(snprintf(out, LF_FS_URL_MAX, "/v1/adapters/%s/files/%s%s", p->owner, p->rel,
-                            query));
+    return url_fit(
+        snprintf(out, LF_FS_URL_MAX, "/v1/adapters/%s/files/%s%s", p->owner, p->rel, query));
 }
 
 /* ---- Timers ---------------------------------------------------------------------------------- */
@@ -257,8 +257,8 @@ static struct lf_timer *timer_first(const struct lf_fs *fs)
 {
     struct lf_timer *t, *first = NULL;
     LIST_FOREACH(t, &fs->timers, link)
-        if (!first || t->due_ns < first->due_ns)
-            first = t;
+    if (!first || t->due_ns < first->due_ns)
+        first = t;
     return first;
 }
 

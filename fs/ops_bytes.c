@@ -323,8 +323,8 @@ static void setattr_rest(struct lf_op *op, enum lf_err rc)
         if (op->to_set & FUSE_SET_ATTR_MODE)
             d->mode = op->attr.st_mode & 07777;
         if (op->to_set & FUSE_SET_ATTR_MTIME && !(op->to_set & FUSE_SET_ATTR_MTIME_NOW))
-            d->mtime_ms = (int64_t)op->attr.st_mtim.tv_sec * 1000 +
-                          op->attr.st_mtim.tv_nsec / 1000000;
+            d->mtime_ms =
+                (int64_t)op->attr.st_mtim.tv_sec * 1000 + op->attr.st_mtim.tv_nsec / 1000000;
     }
     if (rc != LF_OK || lf_draft_bytes(op->node))
         setattr_reply(op, rc);

@@ -46,8 +46,8 @@ static enum lf_err list_names(struct lf_op *op)
     if (!adapter)
         return rc;
     LIST_FOREACH(n, &adapter->locals, local)
-        if (rc == LF_OK && n->parent == op->node)
-            rc = add_name(l.names, n->name);
+    if (rc == LF_OK && n->parent == op->node)
+        rc = add_name(l.names, n->name);
     return rc;
 }
 

@@ -230,10 +230,8 @@ static void rmdir_adapter(struct lf_op *op)
         lf_op_reply(op, rc);
         return;
     }
-    struct lf_client_spec spec = {.method = "DELETE",
-                                  .path = url,
-                                  .reply_max = CALL_REPLY_MAX,
-                                  .timeout_s = CALL_TIMEOUT_S};
+    struct lf_client_spec spec = {
+        .method = "DELETE", .path = url, .reply_max = CALL_REPLY_MAX, .timeout_s = CALL_TIMEOUT_S};
     lf_op_call(op, &spec, rmdir_done);
 }
 
@@ -328,8 +326,8 @@ static void link_made(struct lf_op *op, enum lf_err rc)
 static enum lf_err make_local_link(struct lf_op *op, const char *target)
 {
     char *copy = strdup(target);
-    struct lf_node *n = copy ? lf_node_get(&op->fs->nodes, op->node, op->name, LF_KIND_LOCAL_LINK)
-                             : NULL;
+    struct lf_node *n =
+        copy ? lf_node_get(&op->fs->nodes, op->node, op->name, LF_KIND_LOCAL_LINK) : NULL;
     if (!n) {
         free(copy);
         return LF_E_NO_MEMORY;

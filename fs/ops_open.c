@@ -116,10 +116,8 @@ static void text_ask(struct lf_op *op)
         fail_open(op, rc);
         return;
     }
-    struct lf_client_spec spec = {.method = "GET",
-                                  .path = url,
-                                  .reply_max = TEXT_BYTES_MAX,
-                                  .timeout_s = CALL_TIMEOUT_S};
+    struct lf_client_spec spec = {
+        .method = "GET", .path = url, .reply_max = TEXT_BYTES_MAX, .timeout_s = CALL_TIMEOUT_S};
     lf_op_call(op, &spec, text_arrived);
 }
 
@@ -186,8 +184,8 @@ static void open_known(struct lf_op *op)
     }
     if (rc != LF_OK)
         fail_open(op, rc);
-    else if (lf_kind_is_stream(kind) || (lf_kind_is_made(kind) && kind != LF_KIND_README &&
-                                 kind != LF_KIND_CTL))
+    else if (lf_kind_is_stream(kind) ||
+             (lf_kind_is_made(kind) && kind != LF_KIND_README && kind != LF_KIND_CTL))
         open_settled(op, LF_OK);
     else
         reply_open(op);

@@ -28,8 +28,8 @@ static struct lf_hidden *find(struct lf_node *adapter, const char *rel)
 {
     struct lf_hidden *h;
     LIST_FOREACH(h, &adapter->hidden, link)
-        if (strcmp(h->rel, rel) == 0)
-            return h;
+    if (strcmp(h->rel, rel) == 0)
+        return h;
     return NULL;
 }
 
@@ -174,8 +174,8 @@ static bool has_locals(struct lf_node *adapter, struct lf_node *dir)
 {
     struct lf_node *n;
     LIST_FOREACH(n, &adapter->locals, local)
-        if (n->parent == dir)
-            return true;
+    if (n->parent == dir)
+        return true;
     return false;
 }
 
@@ -203,6 +203,5 @@ enum lf_err lf_removal_check_empty(struct lf_fs *fs, struct lf_node *dir)
     if (dir == adapter)
         return check_adapter(adapter, a);
     struct emptiness e = {adapter, &place};
-    return has_locals(adapter, dir) ? LF_E_NOT_EMPTY
-                                    : lf_space_list(&v, &place, check_name, &e);
+    return has_locals(adapter, dir) ? LF_E_NOT_EMPTY : lf_space_list(&v, &place, check_name, &e);
 }

@@ -22,8 +22,8 @@ void lf_removal_init(struct lf_fs *fs);
 /* Whether the place, a child of dir, was removed here. */
 bool lf_removal_hides(struct lf_node *dir, const struct lf_place *place);
 /* Hides it. */
-enum lf_err lf_removal_add(struct lf_fs *fs, struct lf_node *adapter, const struct lf_place *place)
-    LF_MUST_CHECK;
+enum lf_err lf_removal_add(struct lf_fs *fs, struct lf_node *adapter,
+                           const struct lf_place *place) LF_MUST_CHECK;
 /* The name is there again. */
 void lf_removal_undo(struct lf_fs *fs, struct lf_node *adapter, const struct lf_place *place);
 /* The adapter itself is gone. */

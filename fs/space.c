@@ -62,7 +62,7 @@ static const struct {
     const char *name;
     enum lf_kind kind;
 } root_names[] = {
-    {"README", LF_KIND_README}, {"base", LF_KIND_BASES},       {"jobs", LF_KIND_JOBS},
+    {"README", LF_KIND_README},   {"base", LF_KIND_BASES},   {"jobs", LF_KIND_JOBS},
     {"metrics", LF_KIND_METRICS}, {"model", LF_KIND_MODELS},
 };
 #define N_ROOT_NAMES (sizeof root_names / sizeof *root_names)
@@ -189,15 +189,14 @@ static enum lf_err adapter_child(struct lf_place *out, const char *adapter, cons
     return place_set(out, LF_KIND_LOCAL, adapter, "", "");
 }
 
-static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v,
-                                 const char *adapter, const char *name)
+static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v, const char *adapter,
+                                 const char *name)
 {
     if (is_one_of(name, weight_names, 2))
         return place_set(out, LF_KIND_UPLOAD, adapter, "adapter", name);
     struct lf_place p;
     const struct lf_tree_adapter *a = lf_tree_adapter(v->tree, adapter);
-    if (lf_name_ok(name) && a &&
-        place_set(&p, LF_KIND_REMOTE, adapter, "adapter", name) == LF_OK &&
+    if (lf_name_ok(name) && a && place_set(&p, LF_KIND_REMOTE, adapter, "adapter", name) == LF_OK &&
         lf_tree_file(a, p.rel)) {
         *out = p;
         return LF_OK;

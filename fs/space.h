@@ -24,26 +24,26 @@ enum lf_kind {
     LF_KIND_ROOT,
     LF_KIND_README,
     LF_KIND_METRICS,
-    LF_KIND_BASES,      /* /base */
+    LF_KIND_BASES, /* /base */
     LF_KIND_BASE,
     LF_KIND_BASE_FILE,
-    LF_KIND_JOBS,       /* /jobs */
+    LF_KIND_JOBS, /* /jobs */
     LF_KIND_JOB,
-    LF_KIND_MODELS,     /* /model */
+    LF_KIND_MODELS, /* /model */
     LF_KIND_ADAPTER,
-    LF_KIND_WEIGHTS,    /* adapter/ */
-    LF_KIND_VERSIONS,   /* versions/ */
+    LF_KIND_WEIGHTS,  /* adapter/ */
+    LF_KIND_VERSIONS, /* versions/ */
     LF_KIND_VERSION,
-    LF_KIND_CURRENT,    /* versions/current, a symbolic link */
-    LF_KIND_UPLOAD,     /* bytes that a person writes and the daemon checks */
-    LF_KIND_REMOTE,     /* the daemon's bytes, which do not change: read by range */
-    LF_KIND_LOG,        /* the daemon's bytes, growing while they are read */
-    LF_KIND_TEXT,       /* made by the daemon at each open */
-    LF_KIND_PROGRESS,   /* a stream that ends with the job */
-    LF_KIND_GENERATE,   /* a conversation: prompt in, completion out */
-    LF_KIND_CTL,        /* commands, a line each */
-    LF_KIND_LOCAL,      /* a file of the mount alone */
-    LF_KIND_LOCAL_LINK  /* a symbolic link of the mount alone: `ln -sfn` renames one onto current */
+    LF_KIND_CURRENT,   /* versions/current, a symbolic link */
+    LF_KIND_UPLOAD,    /* bytes that a person writes and the daemon checks */
+    LF_KIND_REMOTE,    /* the daemon's bytes, which do not change: read by range */
+    LF_KIND_LOG,       /* the daemon's bytes, growing while they are read */
+    LF_KIND_TEXT,      /* made by the daemon at each open */
+    LF_KIND_PROGRESS,  /* a stream that ends with the job */
+    LF_KIND_GENERATE,  /* a conversation: prompt in, completion out */
+    LF_KIND_CTL,       /* commands, a line each */
+    LF_KIND_LOCAL,     /* a file of the mount alone */
+    LF_KIND_LOCAL_LINK /* a symbolic link of the mount alone: `ln -sfn` renames one onto current */
 };
 
 #define LF_REL_MAX (3 * (LF_NAME_MAX + 1)) /* "versions/<n>/<name>" */
@@ -58,30 +58,30 @@ struct lf_place {
 
 /* What the snapshots are at this moment; jobs is looked at for LF_KIND_JOB alone. */
 struct lf_view {
-    const struct lf_tree *tree;      /* NULL: enough for the directories of the root */
+    const struct lf_tree *tree; /* NULL: enough for the directories of the root */
     const struct lf_tree_jobs *jobs;
 };
 
 struct lf_facts {
     uint64_t bytes;
-    int64_t mtime_ms;   /* 0: no one knows */
+    int64_t mtime_ms; /* 0: no one knows */
 };
 
 /* The place that `name` in `parent` would be, whether or not it is there. LF_E_NOT_FOUND: never. */
 enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
                            const struct lf_place *parent, const char *name) LF_MUST_CHECK;
 /* LF_E_NOT_FOUND: not there. LOCAL and LOCAL_LINK never are: the mount knows them, no daemon. */
-enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const struct lf_place *p)
-    LF_MUST_CHECK;
+enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v,
+                           const struct lf_place *p) LF_MUST_CHECK;
 /* Calls fn for every name in a directory, without "." and ".."; fn returns LF_OK to go on. */
 typedef enum lf_err (*lf_space_fn)(void *arg, const char *name);
 enum lf_err lf_space_list(const struct lf_view *v, const struct lf_place *dir, lf_space_fn fn,
                           void *arg) LF_MUST_CHECK;
 
 bool lf_kind_is_dir(enum lf_kind kind);
-bool lf_kind_is_draft(enum lf_kind kind);  /* has a draft while it is written */
+bool lf_kind_is_draft(enum lf_kind kind); /* has a draft while it is written */
 bool lf_kind_is_stream(enum lf_kind kind);
-bool lf_kind_is_made(enum lf_kind kind);   /* its bytes are made at open */
+bool lf_kind_is_made(enum lf_kind kind); /* its bytes are made at open */
 /* Type and permission bits. Files of an adapter are 0644 also where a write is refused (EPERM):
  * with 0444 `rm -r` would ask about each. */
 mode_t lf_kind_mode(enum lf_kind kind);

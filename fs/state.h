@@ -35,7 +35,7 @@ TAILQ_HEAD(lf_op_list, lf_op);
 
 struct lf_timer {
     LIST_ENTRY(lf_timer) link;
-    uint64_t due_ns;             /* 0: not set */
+    uint64_t due_ns; /* 0: not set */
     void (*fn)(void *arg);
     void *arg;
 };
@@ -53,7 +53,7 @@ struct lf_cache {
     void (*request)(struct lf_cache *c, char *path, size_t cap);
     enum lf_err (*parse)(struct lf_cache *c, const struct lf_client_result *r,
                          struct lf_diag *diag);
-    bool fresh;                  /* what is there was true at fetched_ns */
+    bool fresh; /* what is there was true at fetched_ns */
     uint64_t fetched_ns, ttl_ns;
     struct lf_client_call *call;
     bool whole;                  /* ask for everything, not for what changed */
@@ -75,13 +75,13 @@ struct lf_fs {
     struct lf_client *client;
     struct lf_nodes nodes;
     struct lf_stage_pool stages;
-    struct lf_tree *tree;        /* NULL until the daemon has answered once */
+    struct lf_tree *tree; /* NULL until the daemon has answered once */
     struct lf_tree_jobs jobs;
     struct lf_cache tree_cache, jobs_cache;
-    struct lf_op_list ops;       /* all that wait */
+    struct lf_op_list ops;         /* all that wait */
     struct lf_op_list interrupted; /* those that the kernel wants back */
-    struct lf_op_list settling;  /* those that wait for an adapter's commits */
-    size_t n_detached;           /* operations of our own: commits, removals */
+    struct lf_op_list settling;    /* those that wait for an adapter's commits */
+    size_t n_detached;             /* operations of our own: commits, removals */
     LIST_HEAD(, lf_timer) timers;
     LIST_HEAD(, lf_handle) handles;
     LIST_HEAD(, lf_node) removing; /* adapters with hidden names */
@@ -99,11 +99,11 @@ void lf_fs_look(struct lf_op *op, struct lf_node *n, void (*step)(struct lf_op *
 enum lf_err lf_fs_resolve(struct lf_node **out, struct lf_fs *fs, struct lf_node *dir,
                           const char *name) LF_MUST_CHECK;
 /* Attributes of a node, and how long the kernel may believe them. */
-enum lf_err lf_fs_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, struct lf_node *n)
-    LF_MUST_CHECK;
+enum lf_err lf_fs_stat(struct stat *out, double *timeout_s, struct lf_fs *fs,
+                       struct lf_node *n) LF_MUST_CHECK;
 /* As lf_fs_resolve and lf_fs_stat, in the form that entries are replied in; counts no lookup. */
-enum lf_err lf_fs_entry(struct fuse_entry_param *out, struct lf_fs *fs, struct lf_node *n)
-    LF_MUST_CHECK;
+enum lf_err lf_fs_entry(struct fuse_entry_param *out, struct lf_fs *fs,
+                        struct lf_node *n) LF_MUST_CHECK;
 /* The daemon's tree has changed by our doing. */
 void lf_fs_changed(struct lf_fs *fs);
 
@@ -113,12 +113,12 @@ struct lf_feed;
 
 struct lf_handle {
     LIST_ENTRY(lf_handle) link;
-    struct lf_node *node;        /* held */
-    bool writes;                 /* counts among its draft's writers */
-    pid_t opener;                /* the process that opened it; 0: not known */
-    struct lf_buf text;          /* TEXT and its like: the answer; CTL: the unfinished line;
-                                    a directory: its names, each ending in NUL */
-    struct lf_feed *stream;    /* PROGRESS, GENERATE */
+    struct lf_node *node;   /* held */
+    bool writes;            /* counts among its draft's writers */
+    pid_t opener;           /* the process that opened it; 0: not known */
+    struct lf_buf text;     /* TEXT and its like: the answer; CTL: the unfinished line;
+                               a directory: its names, each ending in NUL */
+    struct lf_feed *stream; /* PROGRESS, GENERATE */
 };
 
 /* NULL: out of memory. */
@@ -139,24 +139,24 @@ struct lf_op {
     fuse_req_t req;              /* NULL: an operation of our own, which replies to no one */
     lf_op_step step;             /* what goes on */
     lf_op_step then;             /* what goes on after lf_draft_load or lf_draft_send */
-    struct lf_client_call *call;   /* in flight, or NULL */
+    struct lf_client_call *call; /* in flight, or NULL */
     const struct lf_client_result *answer; /* during the step after lf_op_call */
-    bool armed, interrupted;     /* told libfuse whom to tell; was told */
-    struct lf_node *node;        /* held: what the request names (a parent for names) */
-    struct lf_node *other;       /* held: a second one, or NULL */
-    struct lf_node *commits_to;  /* held: the adapter among whose commits it counts, or NULL */
-    struct lf_handle *handle;    /* outlives the operation: the kernel releases it later */
+    bool armed, interrupted;               /* told libfuse whom to tell; was told */
+    struct lf_node *node;                  /* held: what the request names (a parent for names) */
+    struct lf_node *other;                 /* held: a second one, or NULL */
+    struct lf_node *commits_to; /* held: the adapter among whose commits it counts, or NULL */
+    struct lf_handle *handle;   /* outlives the operation: the kernel releases it later */
     struct fuse_file_info fi;
     char name[NAME_MAX + 1], new_name[NAME_MAX + 1];
-    struct stat attr;            /* SETATTR's */
+    struct stat attr; /* SETATTR's */
     int to_set;
-    unsigned flags;              /* RENAME's */
+    unsigned flags; /* RENAME's */
     uint64_t off;
     size_t size;
-    struct lf_buf data;          /* WRITE's bytes; SYMLINK's target */
-    struct lf_place place;       /* where a draft is sent to */
-    uint64_t changes;            /* of the draft that is being sent */
-    bool train;                  /* sending it starts training */
+    struct lf_buf data;    /* WRITE's bytes; SYMLINK's target */
+    struct lf_place place; /* where a draft is sent to */
+    uint64_t changes;      /* of the draft that is being sent */
+    bool train;            /* sending it starts training */
 };
 
 /* For a request; a reply of ENOMEM is sent where there is no memory (NULL). node is held. */
@@ -197,20 +197,20 @@ int lf_fs_errno(enum lf_err rc);
 
 /* "/v1/adapters/<name>/files/<rel><query>" of a place. */
 #define LF_FS_URL_MAX 512
-enum lf_err lf_fs_file_url(char out[LF_FS_URL_MAX], const struct lf_place *p, const char *query)
-    LF_MUST_CHECK;
+enum lf_err lf_fs_file_url(char out[LF_FS_URL_MAX], const struct lf_place *p,
+                           const char *query) LF_MUST_CHECK;
 /* "/v1/adapters/<name><tail>". */
-enum lf_err lf_fs_adapter_url(char out[LF_FS_URL_MAX], const char *name, const char *tail)
-    LF_MUST_CHECK;
+enum lf_err lf_fs_adapter_url(char out[LF_FS_URL_MAX], const char *name,
+                              const char *tail) LF_MUST_CHECK;
 
 /* ---- The callbacks --------------------------------------------------------------------------- */
 
 /* By file: what each may reply is said at each. */
-void lf_fs_ops_names(struct fuse_lowlevel_ops *ops);  /* lookup, getattr, mkdir, unlink... */
-void lf_fs_ops_dirs(struct fuse_lowlevel_ops *ops);   /* opendir, readdir... */
+void lf_fs_ops_names(struct fuse_lowlevel_ops *ops); /* lookup, getattr, mkdir, unlink... */
+void lf_fs_ops_dirs(struct fuse_lowlevel_ops *ops);  /* opendir, readdir... */
 void lf_fs_ops_rename(struct fuse_lowlevel_ops *ops);
-void lf_fs_ops_open(struct fuse_lowlevel_ops *ops);   /* open, create, release */
-void lf_fs_ops_bytes(struct fuse_lowlevel_ops *ops);  /* read, write, flush, setattr, poll */
+void lf_fs_ops_open(struct fuse_lowlevel_ops *ops);  /* open, create, release */
+void lf_fs_ops_bytes(struct fuse_lowlevel_ops *ops); /* read, write, flush, setattr, poll */
 
 struct lf_fs *lf_fs_of(fuse_req_t req);
 /* The process (not the thread) that asks; 0: not known, such as from another PID name space. */

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TREE_PATH_DEPTH_MAX 3    /* "versions/3/adapter_model.safetensors" */
-#define TREE_FILES_MAX 100000    /* of one adapter: its versions' files */
+#define TREE_PATH_DEPTH_MAX 3 /* "versions/3/adapter_model.safetensors" */
+#define TREE_FILES_MAX 100000 /* of one adapter: its versions' files */
 
 struct snapshot {
     struct lf_tree tree; /* first: a tree is its snapshot */

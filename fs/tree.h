@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 struct lf_tree_file {
-    const char *path;     /* below the adapter: "log", "versions/3/adapter_model.safetensors" */
+    const char *path; /* below the adapter: "log", "versions/3/adapter_model.safetensors" */
     uint64_t bytes;
     int64_t mtime_ms;
 };
@@ -23,7 +23,7 @@ struct lf_tree_file {
 struct lf_tree_adapter {
     const char *name;
     int64_t created_ms, changed_ms;
-    int64_t current;      /* version served; 0: none */
+    int64_t current;         /* version served; 0: none */
     const int64_t *versions; /* (n_versions) ascending */
     size_t n_versions;
     const struct lf_tree_file *files; /* (n_files) by path */
@@ -38,16 +38,16 @@ struct lf_tree_base {
 
 struct lf_tree {
     int64_t generation;
-    const struct lf_tree_base *bases;       /* (n_bases) by name */
+    const struct lf_tree_base *bases; /* (n_bases) by name */
     size_t n_bases;
     const struct lf_tree_adapter *adapters; /* (n_adapters) by name */
     size_t n_adapters;
-    int64_t changed_ms;   /* the youngest adapter's */
+    int64_t changed_ms; /* the youngest adapter's */
 };
 
 /* Yours: one count, given back with lf_tree_release. */
-enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* The same snapshot once more. */
 struct lf_tree *lf_tree_hold(struct lf_tree *t);
 void lf_tree_release(struct lf_tree *t);

@@ -20,7 +20,7 @@ extern "C" {
 
 struct lf_backend {
     enum lf_device_kind kind;
-    const char *name;  /* the word lf_device_kind_parse knows */
+    const char *name; /* the word lf_device_kind_parse knows */
     enum lf_dtype act;
     const struct lf_ops *ops;
 
@@ -65,28 +65,28 @@ extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
 #endif
 
 /* The operations of one backend, as ops.h defines them. */
-#define LF_DECLARE_OPS(b)                                                                          \
-    void lf_##b##_embed(struct lf_stream *s, const struct lf_embed_args *a);                       \
-    void lf_##b##_norm(struct lf_stream *s, const struct lf_norm_args *a);                         \
-    void lf_##b##_norm_bwd(struct lf_stream *s, const struct lf_norm_bwd_args *a);                 \
-    void lf_##b##_linear(struct lf_stream *s, const struct lf_linear_args *a);                     \
-    void lf_##b##_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a);             \
-    void lf_##b##_lora(struct lf_stream *s, const struct lf_lora_args *a);                         \
-    void lf_##b##_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a);                 \
-    void lf_##b##_rope(struct lf_stream *s, const struct lf_rope_args *a);                         \
-    void lf_##b##_kv_write(struct lf_stream *s, const struct lf_kv_write_args *a);                 \
-    void lf_##b##_attn(struct lf_stream *s, const struct lf_attn_args *a);                         \
-    void lf_##b##_attn_bwd(struct lf_stream *s, const struct lf_attn_bwd_args *a);                 \
-    void lf_##b##_glu(struct lf_stream *s, const struct lf_glu_args *a);                           \
-    void lf_##b##_glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a);                   \
-    void lf_##b##_add(struct lf_stream *s, const struct lf_add_args *a);                           \
-    void lf_##b##_gather(struct lf_stream *s, const struct lf_rows_args *a);                       \
-    void lf_##b##_scatter(struct lf_stream *s, const struct lf_rows_args *a);                      \
-    void lf_##b##_softcap(struct lf_stream *s, const struct lf_softcap_args *a);                   \
-    void lf_##b##_cross_entropy(struct lf_stream *s, const struct lf_cross_entropy_args *a);       \
-    void lf_##b##_sample(struct lf_stream *s, const struct lf_sample_args *a);                     \
-    void lf_##b##_sumsq(struct lf_stream *s, const struct lf_sumsq_args *a, int n);                \
-    void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n);                  \
+#define LF_DECLARE_OPS(b)                                                                    \
+    void lf_##b##_embed(struct lf_stream *s, const struct lf_embed_args *a);                 \
+    void lf_##b##_norm(struct lf_stream *s, const struct lf_norm_args *a);                   \
+    void lf_##b##_norm_bwd(struct lf_stream *s, const struct lf_norm_bwd_args *a);           \
+    void lf_##b##_linear(struct lf_stream *s, const struct lf_linear_args *a);               \
+    void lf_##b##_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a);       \
+    void lf_##b##_lora(struct lf_stream *s, const struct lf_lora_args *a);                   \
+    void lf_##b##_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a);           \
+    void lf_##b##_rope(struct lf_stream *s, const struct lf_rope_args *a);                   \
+    void lf_##b##_kv_write(struct lf_stream *s, const struct lf_kv_write_args *a);           \
+    void lf_##b##_attn(struct lf_stream *s, const struct lf_attn_args *a);                   \
+    void lf_##b##_attn_bwd(struct lf_stream *s, const struct lf_attn_bwd_args *a);           \
+    void lf_##b##_glu(struct lf_stream *s, const struct lf_glu_args *a);                     \
+    void lf_##b##_glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a);             \
+    void lf_##b##_add(struct lf_stream *s, const struct lf_add_args *a);                     \
+    void lf_##b##_gather(struct lf_stream *s, const struct lf_rows_args *a);                 \
+    void lf_##b##_scatter(struct lf_stream *s, const struct lf_rows_args *a);                \
+    void lf_##b##_softcap(struct lf_stream *s, const struct lf_softcap_args *a);             \
+    void lf_##b##_cross_entropy(struct lf_stream *s, const struct lf_cross_entropy_args *a); \
+    void lf_##b##_sample(struct lf_stream *s, const struct lf_sample_args *a);               \
+    void lf_##b##_sumsq(struct lf_stream *s, const struct lf_sumsq_args *a, int n);          \
+    void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n);            \
     void lf_##b##_nf4(struct lf_stream *s, const struct lf_nf4_args *a)
 
 LF_DECLARE_OPS(ref);

@@ -50,8 +50,7 @@ static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_option
     cpu->threads = lf_pool_threads(cpu->pool);
     cpu->scratch = aligned_alloc(4096, (size_t)cpu->threads * LF_CPU_SCRATCH);
     if (!cpu->scratch) {
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scratch of %d threads",
-                     cpu->threads);
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scratch of %d threads", cpu->threads);
         goto out;
     }
     dev->ops = best_ops(&cpu->isa);

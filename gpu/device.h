@@ -62,30 +62,30 @@ struct lf_device_options {
 };
 
 struct lf_device_info {
-    char name[128];          /* "NVIDIA H200", "cpu (2 threads, AVX2)" */
-    size_t memory_total;     /* bytes; host memory on ref and cpu; no more than the ceiling */
-    size_t memory_free;      /* what lf_device_alloc may still have */
-    size_t memory_used;      /* by this program through lf_device_alloc */
+    char name[128];      /* "NVIDIA H200", "cpu (2 threads, AVX2)" */
+    size_t memory_total; /* bytes; host memory on ref and cpu; no more than the ceiling */
+    size_t memory_free;  /* what lf_device_alloc may still have */
+    size_t memory_used;  /* by this program through lf_device_alloc */
     size_t memory_peak;
     int compute_major, compute_minor; /* cuda, else 0 */
-    int units;               /* multiprocessors or threads */
+    int units;                        /* multiprocessors or threads */
 };
 
 /* "ref", "cpu" or "cuda". */
-enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* LF_E_UNSUPPORTED where this build has no such device, LF_E_NOT_FOUND where the machine has
  * none. options may be NULL. Yours, free with lf_device_free after all its memory and streams. */
 enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
-                           const struct lf_device_options *options, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                           const struct lf_device_options *options,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 void lf_device_free(struct lf_device *dev);
 void lf_device_info(struct lf_device *dev, struct lf_device_info *out);
 
 /* Device memory, 256-byte aligned, contents undefined. LF_E_DEVICE_FULL past the ceiling. On ref
  * and cpu it is host memory. bytes 0 gives NULL. */
-enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* For arrays that are used once in a while (optimizer states): device memory, or where that is full
  * host memory that operations reach over the bus, as slow as that is. Released like the other. */
 enum lf_err lf_device_alloc_paged(struct lf_device *dev, void **out, size_t bytes,
@@ -102,8 +102,8 @@ enum lf_err lf_stream_new(struct lf_stream **out, struct lf_device *dev, int pri
 void lf_stream_free(struct lf_stream *s);
 /* Scratch for operations on this stream (dequantised weights, split reductions): at least
  * `bytes`, kept until the stream is freed. Called at set-up with lf_linear_scratch_bytes. */
-enum lf_err lf_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_stream_reserve(struct lf_stream *s, size_t bytes,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 /* Until all work put on the stream is done. LF_E_DEVICE_LOST after a device fault. */
 enum lf_err lf_stream_wait(struct lf_stream *s, struct lf_diag *diag) LF_MUST_CHECK;
 

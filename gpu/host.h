@@ -5,14 +5,14 @@
 
 #include "gpu/backend.h"
 
-enum lf_err lf_host_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_host_alloc(struct lf_device *dev, void **out, size_t bytes,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_host_release(struct lf_device *dev, void *p);
-enum lf_err lf_host_stream_open(struct lf_stream *s, int priority, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_host_stream_open(struct lf_stream *s, int priority,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 void lf_host_stream_close(struct lf_stream *s);
-enum lf_err lf_host_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_host_stream_reserve(struct lf_stream *s, size_t bytes,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_host_stream_wait(struct lf_stream *s, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_host_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes);
 void lf_host_zero(struct lf_stream *s, void *dst, size_t bytes);

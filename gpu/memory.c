@@ -53,9 +53,8 @@ enum lf_err lf_ledger_reserve(struct lf_ledger *l, size_t bytes, struct lf_diag 
     enum lf_err rc = LF_OK;
     pthread_mutex_lock(&l->lock);
     if (l->ceiling && (bytes > l->ceiling || l->used > l->ceiling - bytes))
-        rc = lf_fail(diag, LF_E_DEVICE_FULL,
-                     "device memory: %zu bytes wanted, %zu of %zu in use", bytes, l->used,
-                     l->ceiling);
+        rc = lf_fail(diag, LF_E_DEVICE_FULL, "device memory: %zu bytes wanted, %zu of %zu in use",
+                     bytes, l->used, l->ceiling);
     else if (!grow(l))
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the ledger of device memory");
     else {

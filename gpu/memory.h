@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 struct lf_ledger_entry {
-    void *p; /* NULL: free */
+    void *p;      /* NULL: free */
     size_t bytes; /* of the device; 0 where it is host memory */
     bool host;
 };
@@ -27,8 +27,8 @@ void lf_ledger_init(struct lf_ledger *l, size_t ceiling);
 void lf_ledger_free(struct lf_ledger *l);
 /* Books bytes before they are allocated, so that two threads cannot pass the ceiling together.
  * LF_E_DEVICE_FULL past it; LF_E_NO_MEMORY when the ledger itself cannot grow. */
-enum lf_err lf_ledger_reserve(struct lf_ledger *l, size_t bytes, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_ledger_reserve(struct lf_ledger *l, size_t bytes,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 /* Gives reserved bytes back, or binds them to the pointer that they became. */
 void lf_ledger_cancel(struct lf_ledger *l, size_t bytes);
 void lf_ledger_bind(struct lf_ledger *l, const struct lf_ledger_entry *e);

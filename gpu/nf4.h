@@ -27,8 +27,8 @@ extern const float lf_nf4_code[16];
 /* The code is i + 1 or more exactly when x / absmax > threshold i: the midpoints of neighbouring
  * codes, to the last digit as bitsandbytes writes them. */
 extern const float lf_nf4_thresholds[15];
-extern const float lf_fp4_code[16];       /* for reading FP4 checkpoints */
-extern const float lf_dynamic_map[256];   /* bitsandbytes' create_dynamic_map(signed=True) */
+extern const float lf_fp4_code[16];     /* for reading FP4 checkpoints */
+extern const float lf_dynamic_map[256]; /* bitsandbytes' create_dynamic_map(signed=True) */
 
 /* Codes (n/2 bytes) of one block of n <= 64 values, n even; returns its scale. An all-zero block
  * gets code 7 (0.0) throughout. This is the meaning of lf_ops.nf4, which quantises a matrix. */

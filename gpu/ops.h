@@ -38,13 +38,13 @@ struct lf_weight {
     const float *bias; /* (N) or NULL */
     /* Q4 only. Value = code[nibble] * scale[element / block], scale = absmax, or with double
      * quantisation absmax_code[absmax_q[i]] * absmax2[i / block2] + offset, in fp32. */
-    int block;                  /* elements a scale covers: 64, or another power of two >= 32 */
-    const float *code;          /* (16) */
-    const float *absmax;        /* (ceil(N*K/block)), or NULL when nested */
-    const uint8_t *absmax_q;    /* (ceil(N*K/block)) */
-    const float *absmax_code;   /* (256) */
-    const float *absmax2;       /* (ceil(N*K/block/block2)) */
-    int block2;                 /* a power of two; 256 */
+    int block;                /* elements a scale covers: 64, or another power of two >= 32 */
+    const float *code;        /* (16) */
+    const float *absmax;      /* (ceil(N*K/block)), or NULL when nested */
+    const uint8_t *absmax_q;  /* (ceil(N*K/block)) */
+    const float *absmax_code; /* (256) */
+    const float *absmax2;     /* (ceil(N*K/block/block2)) */
+    int block2;               /* a power of two; 256 */
     float offset;
     void *prepared; /* a backend's own form, made by prepare_weight; else NULL */
 };
@@ -75,20 +75,20 @@ struct lf_lora_seg {
 /* What a forward or backward runs over. Arrays are device memory; `h_*` their host mirrors. */
 struct lf_ragged {
     int T, S, n_segs;
-    const int32_t *ids;  /* (T) */
-    const int32_t *pos;  /* (T) position in the sequence: past + index */
-    const int32_t *seq;  /* (T) index into seqs */
+    const int32_t *ids; /* (T) */
+    const int32_t *pos; /* (T) position in the sequence: past + index */
+    const int32_t *seq; /* (T) index into seqs */
     const struct lf_seq *seqs;
-    const int32_t *pages;            /* page lists of the cached sequences, one after another */
-    const struct lf_lora_seg *segs;  /* ascending, disjoint; rows of no segment have no adapter */
+    const int32_t *pages;           /* page lists of the cached sequences, one after another */
+    const struct lf_lora_seg *segs; /* ascending, disjoint; rows of no segment have no adapter */
     const struct lf_seq *h_seqs;
     const struct lf_lora_seg *h_segs;
-    int n_max;     /* the longest sequence's n */
-    int kv_max;    /* the longest past + n */
-    int rank_max;  /* over the segments' adapters */
-    int n_cached;  /* the first n_cached sequences have pages, the others not; when recorded, the
-                      last of them may be padding without pages (page_off -1, one row) */
-    int T_cached;  /* their rows come first */
+    int n_max;    /* the longest sequence's n */
+    int kv_max;   /* the longest past + n */
+    int rank_max; /* over the segments' adapters */
+    int n_cached; /* the first n_cached sequences have pages, the others not; when recorded, the
+                     last of them may be padding without pages (page_off -1, one row) */
+    int T_cached; /* their rows come first */
 };
 
 /* What an adapter slot holds for one site (layer x projection). Device table
@@ -118,12 +118,12 @@ struct lf_embed_args {
  * Rows are (t, h), h < H, at x + t*ldx + h*C: H = 1 for hidden states, the head count for the
  * per-head norms of q and k. fp32 inside. Gemma's (1 + w) is folded into w at load. */
 struct lf_norm_args {
-    void *y;         /* act; may be x (in place) when rstd is NULL */
-    float *rstd;     /* (T*H), for backward, or NULL */
-    float *mean;     /* (T*H), LayerNorm, or NULL */
+    void *y;     /* act; may be x (in place) when rstd is NULL */
+    float *rstd; /* (T*H), for backward, or NULL */
+    float *mean; /* (T*H), LayerNorm, or NULL */
     const void *x;
-    const float *w;  /* (C) */
-    const float *b;  /* (C) or NULL */
+    const float *w; /* (C) */
+    const float *b; /* (C) or NULL */
     bool layer_norm;
     int T, H, C, ldx, ldy;
     float eps;
@@ -131,9 +131,9 @@ struct lf_norm_args {
 
 /* dx (+)= gradient through the norm; w and b are frozen. */
 struct lf_norm_bwd_args {
-    void *dx;        /* act, lddx; may be dy when not accumulating */
-    const void *dy;  /* act, ldy */
-    const void *x;   /* the forward's input, ldx */
+    void *dx;       /* act, lddx; may be dy when not accumulating */
+    const void *dy; /* act, ldy */
+    const void *x;  /* the forward's input, ldx */
     const float *w, *rstd, *mean;
     bool layer_norm, accumulate;
     int T, H, C, ldx, ldy, lddx;
@@ -142,8 +142,8 @@ struct lf_norm_bwd_args {
 /* For each p < n: y[:, col[p] : col[p]+N_p] (+)= x W_p^T + bias_p. All W_p have one K. Weights
  * that read one input (q, k, v; gate, up) go together, so that x is read once. */
 struct lf_linear_args {
-    void *y;         /* (T, ldy) act, or fp32 when y_f32 */
-    const void *x;   /* (T, ldx) act */
+    void *y;       /* (T, ldy) act, or fp32 when y_f32 */
+    const void *x; /* (T, ldx) act */
     const struct lf_weight *w[LF_GROUP_MAX];
     int col[LF_GROUP_MAX];
     int n;
@@ -154,8 +154,8 @@ struct lf_linear_args {
 
 /* dx (+)= sum_p dy[:, col[p] : col[p]+N_p] W_p. */
 struct lf_linear_bwd_args {
-    void *dx;        /* (T, lddx) act */
-    const void *dy;  /* (T, lddy) act */
+    void *dx;       /* (T, lddx) act */
+    const void *dy; /* (T, lddy) act */
     const struct lf_weight *w[LF_GROUP_MAX];
     int col[LF_GROUP_MAX];
     int n;
@@ -168,9 +168,9 @@ struct lf_linear_bwd_args {
  *   y[:, col[p] : col[p]+N_p] += scale * u B^T
  * drop() as struct lf_seq says, with j = site[p]; each site draws its own mask. */
 struct lf_lora_args {
-    void *y;         /* (T, ldy) act */
-    void *u;         /* (T, n*rank_max) act */
-    const void *x;   /* (T, ldx) act */
+    void *y;                          /* (T, ldy) act */
+    void *u;                          /* (T, n*rank_max) act */
+    const void *x;                    /* (T, ldx) act */
     const struct lf_lora_site *sites; /* (slots, n_sites), device */
     const struct lf_ragged *batch;
     int n_sites;
@@ -182,10 +182,10 @@ struct lf_lora_args {
  * dx is over all p together. Segments that do not train are skipped: none of their rows is
  * touched; gradients of one slot add over its segments. */
 struct lf_lora_bwd_args {
-    void *dx;        /* (T, lddx) act, accumulated into; NULL when the input needs no gradient */
-    void *du;        /* (T, n*rank_max) act, scratch */
-    const void *dy;  /* (T, lddy) act */
-    const void *u;   /* from the forward */
+    void *dx;       /* (T, lddx) act, accumulated into; NULL when the input needs no gradient */
+    void *du;       /* (T, n*rank_max) act, scratch */
+    const void *dy; /* (T, lddy) act */
+    const void *u;  /* from the forward */
     const void *x;
     const struct lf_lora_site *sites;
     const struct lf_ragged *batch;
@@ -197,18 +197,18 @@ struct lf_lora_bwd_args {
 /* Rotates the first `rot` dims of each head, halves apart as in GPT-NeoX and Hugging Face:
  * (x1, x2) -> (x1 c - x2 s, x2 c + x1 s), x1 = x[i], x2 = x[i + rot/2]. In place. */
 struct lf_rope_args {
-    void *x;           /* (T, ldx) act: H heads of D */
+    void *x; /* (T, ldx) act: H heads of D */
     const int32_t *pos;
     const float *cos_, *sin_; /* (positions, rot/2) */
     int T, H, D, rot, ldx;
-    bool inverse;      /* backward: the transposed rotation */
+    bool inverse; /* backward: the transposed rotation */
 };
 
 /* Puts the new k and v of cached sequences into their pages. A page holds LF_KV_PAGE_TOKENS
  * tokens of one layer: (pages, Hkv, LF_KV_PAGE_TOKENS, D) act. */
 struct lf_kv_write_args {
-    void *k_pages, *v_pages;  /* this layer's */
-    const void *k, *v;        /* (T, ldkv) act */
+    void *k_pages, *v_pages; /* this layer's */
+    const void *k, *v;       /* (T, ldkv) act */
     const struct lf_ragged *batch;
     int Hkv, D, ldkv;
 };
@@ -218,13 +218,13 @@ struct lf_kv_write_args {
  * p = softmax over keys j <= i (j > i - window when window > 0) of cap(scale * q_i.k_j),
  * cap(s) = softcap * tanh(s / softcap) when softcap > 0. Query head h reads kv head h / (H/Hkv). */
 struct lf_attn_args {
-    void *o;          /* (T, ldo) act: H heads of D */
-    float *lse;       /* (T, H) log-sum-exp for backward, or NULL */
+    void *o;    /* (T, ldo) act: H heads of D */
+    float *lse; /* (T, H) log-sum-exp for backward, or NULL */
     const void *q, *k, *v;
     const void *k_pages, *v_pages; /* this layer's, or NULL when no sequence is cached */
     const struct lf_ragged *batch;
     int H, Hkv, D, ldo, ldq, ldkv;
-    int window;       /* 0: none */
+    int window; /* 0: none */
     float scale, softcap;
 };
 
@@ -245,15 +245,15 @@ enum lf_act_kind { LF_ACT_SILU, LF_ACT_GELU_TANH, LF_ACT_GELU_ERF };
 
 /* gated: y = act(x[:, :F]) * x[:, F:]; else y = act(x[:, :F]). */
 struct lf_glu_args {
-    void *y;        /* (T, F) act */
-    const void *x;  /* (T, 2F) or (T, F) act, tight */
+    void *y;       /* (T, F) act */
+    const void *x; /* (T, 2F) or (T, F) act, tight */
     enum lf_act_kind act;
     bool gated;
     int T, F;
 };
 
 struct lf_glu_bwd_args {
-    void *dx;       /* as x; may be x */
+    void *dx; /* as x; may be x */
     const void *dy, *x;
     enum lf_act_kind act;
     bool gated;
@@ -297,27 +297,27 @@ struct lf_softcap_args {
  * dlogits[m] = weight[m] * (softmax(logits[m]) - onehot(label)), times softcap's derivative when
  * softcap > 0 (logits are the capped ones). label -1: loss 0 and no gradient. */
 struct lf_cross_entropy_args {
-    float *loss;          /* (M) */
-    void *dlogits;        /* (M, V) act; may be logits when act is fp32; or NULL */
-    const float *logits;  /* (M, V) fp32 */
+    float *loss;         /* (M) */
+    void *dlogits;       /* (M, V) act; may be logits when act is fp32; or NULL */
+    const float *logits; /* (M, V) fp32 */
     const int32_t *labels;
-    const float *weight;  /* (M), or NULL without dlogits */
+    const float *weight; /* (M), or NULL without dlogits */
     int M, V;
     float softcap;
 };
 
 /* One sequence's way of choosing the next token. Host struct, uploaded with the rows. */
 struct lf_sample_params {
-    float temperature;         /* 0: greedy (lowest id among equals) */
-    float top_p;               /* 1: off */
-    float min_p;               /* 0: off */
-    float repetition_penalty;  /* 1: off; > 1 divides positive, multiplies negative logits of ids
-                                  in the history (CTRL, Hugging Face) */
+    float temperature;        /* 0: greedy (lowest id among equals) */
+    float top_p;              /* 1: off */
+    float min_p;              /* 0: off */
+    float repetition_penalty; /* 1: off; > 1 divides positive, multiplies negative logits of ids
+                                 in the history (CTRL, Hugging Face) */
     float frequency_penalty, presence_penalty; /* 0: off; OpenAI's */
-    int32_t top_k;             /* 0: off */
+    int32_t top_k;                             /* 0: off */
     int32_t history_off, history_n; /* this row's part of `history`: prompt and completion ids */
-    int32_t completion_n; /* the last completion_n of them count for the two OpenAI penalties */
-    uint64_t seed, counter;    /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
+    int32_t completion_n;   /* the last completion_n of them count for the two OpenAI penalties */
+    uint64_t seed, counter; /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
 };
 
 /* Order: penalties (repetition first), temperature, top-k, top-p, min-p, draw from what is left.
@@ -326,12 +326,12 @@ struct lf_sample_params {
  * to less than top_p; min-p keeps p >= min_p * max p. The draw takes the first kept id, ascending,
  * at which the running sum of p exceeds u times their total. */
 struct lf_sample_args {
-    int32_t *ids;        /* (M) */
-    float *logprob;      /* (M) of the chosen id, from the raw logits' softmax; or NULL */
-    float *logits;       /* (M, V) fp32; used up as scratch */
-    const struct lf_sample_params *params; /* (M) device */
+    int32_t *ids;   /* (M) */
+    float *logprob; /* (M) of the chosen id, from the raw logits' softmax; or NULL */
+    float *logits;  /* (M, V) fp32; used up as scratch */
+    const struct lf_sample_params *params;   /* (M) device */
     const struct lf_sample_params *h_params; /* the same, host: greedy rows take a short way */
-    const int32_t *history;                /* device */
+    const int32_t *history;                  /* device */
     int M, V;
 };
 
@@ -348,15 +348,15 @@ struct lf_sumsq_args {
  * 1e-6)), g' = g * grad_scale * c. weight_decay decouples (adamw) or joins the gradient (adam).
  * A list of these runs is one launch. */
 struct lf_adam_args {
-    float *p, *m, *v;     /* (n) masters and moments */
-    float *g;             /* (n); zeroed afterwards */
-    void *copy;           /* (n) act compute copy to refresh, or NULL */
-    const float *sumsq;   /* device scalar, of g before scaling; NULL: no clipping */
+    float *p, *m, *v;   /* (n) masters and moments */
+    float *g;           /* (n); zeroed afterwards */
+    void *copy;         /* (n) act compute copy to refresh, or NULL */
+    const float *sumsq; /* device scalar, of g before scaling; NULL: no clipping */
     size_t n;
     float grad_scale, max_norm;
     float lr, beta1, beta2, eps, weight_decay;
     bool decoupled;
-    int step;             /* from 1, for bias correction */
+    int step; /* from 1, for bias correction */
 };
 
 /* Weights to NF4, one scale a block of LF_NF4_BLOCK: what bitsandbytes writes, byte for byte on

@@ -10,8 +10,8 @@
 /* Room for any record; what a writer's stack holds. */
 #define LF_RECORD_BYTES_MAX 2048
 
-enum lf_err lf_adapter_record_encode(struct lf_buf *out, const struct lf_adapter_record *r)
-    LF_MUST_CHECK;
+enum lf_err lf_adapter_record_encode(struct lf_buf *out,
+                                     const struct lf_adapter_record *r) LF_MUST_CHECK;
 enum lf_err lf_adapter_record_decode(struct lf_adapter_record *out, const void *data, size_t n,
                                      struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_job_record_encode(struct lf_buf *out, const struct lf_job_record *r) LF_MUST_CHECK;

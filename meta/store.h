@@ -26,8 +26,8 @@ struct lf_store;
 
 /* Makes DIR where it is not there. LF_E_DAMAGED for a file that is no store of ours or of a newer
  * format. Yours, free with lf_store_close. */
-enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_store_open(struct lf_store **out, const char *dir,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_store_close(struct lf_store *s);
 /* How many times this store has been opened, this time included: what tells one run of the daemon
  * from another. */
@@ -36,7 +36,7 @@ uint64_t lf_store_epoch(const struct lf_store *s);
 /* ---- Adapters -------------------------------------------------------------------------------- */
 
 struct lf_adapter_record {
-    uint64_t id;               /* its directory's name; survives renames; never used again */
+    uint64_t id; /* its directory's name; survives renames; never used again */
     char name[LF_NAME_MAX + 1];
     char base[LF_NAME_MAX + 1];
     int64_t created_ms, changed_ms;
@@ -63,10 +63,10 @@ enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_ad
                                     struct lf_diag *diag) LF_MUST_CHECK;
 /* LF_E_EXISTS when `to` is taken, by another adapter. */
 enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char *to,
-                                    struct lf_adapter_record *out, struct lf_diag *diag)
-    LF_MUST_CHECK;
-enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                                    struct lf_adapter_record *out,
+                                    struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id,
+                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* All, by id. *out is yours (free). */
 enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,
                                   struct lf_diag *diag) LF_MUST_CHECK;
@@ -90,20 +90,20 @@ struct lf_job_record {
     uint64_t adapter_id;
     char adapter[LF_NAME_MAX + 1]; /* its name when the job was made */
     enum lf_job_status status;
-    int32_t version;               /* that it makes */
+    int32_t version;                          /* that it makes */
     int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
-    int32_t losses;                /* times the device was lost under it */
+    int32_t losses;                           /* times the device was lost under it */
     int64_t step, steps, tokens;
     double loss, eval_loss, tokens_per_second; /* NaN: not known */
     char inputs_sha256[65];
-    char reason[LF_DIAG_MAX];      /* why it failed */
+    char reason[LF_DIAG_MAX]; /* why it failed */
 };
 
 /* Gives the job its id and its version (the adapter's next number), makes it the adapter's last
  * job, clears the adapter's trouble. Fills id, adapter, version, created_ms. */
 enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
-                                struct lf_adapter_record *adapter, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                                struct lf_adapter_record *adapter,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_store_job_get(struct lf_store *s, uint64_t id, struct lf_job_record *out,
                              struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_store_job_put(struct lf_store *s, const struct lf_job_record *r,
@@ -118,7 +118,7 @@ enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *
  * inputs the adapter's. Failed: its reason becomes the adapter's trouble. An adapter that is gone
  * is no error (*adapter is then untouched). */
 enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *r,
-                                struct lf_adapter_record *adapter, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                                struct lf_adapter_record *adapter,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

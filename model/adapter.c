@@ -192,8 +192,7 @@ enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
     bool target[LF_PROJ_MAX];
     struct lf_adapter *a;
     if (s->rank < 1 || s->rank > LF_RANK_MAX)
-        return lf_fail(diag, LF_E_INVALID, "rank %d is not between 1 and %d", s->rank,
-                       LF_RANK_MAX);
+        return lf_fail(diag, LF_E_INVALID, "rank %d is not between 1 and %d", s->rank, LF_RANK_MAX);
     enum lf_err rc = parse_targets(target, c, s->target_modules, diag);
     if (rc != LF_OK)
         return rc;

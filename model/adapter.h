@@ -17,18 +17,18 @@
 
 /* What an adapter is, without its numbers. */
 struct lf_adapter_shape {
-    int n_sites;     /* lf_config_sites */
-    int *rank;       /* (n_sites) 0 where not targeted; owned */
-    float *scale;    /* (n_sites) alpha/r or alpha/sqrt(r); owned */
+    int n_sites;           /* lf_config_sites */
+    int *rank;             /* (n_sites) 0 where not targeted; owned */
+    float *scale;          /* (n_sites) alpha/r or alpha/sqrt(r); owned */
     size_t *a_off, *b_off; /* (n_sites) offsets of A and B in the flat run, in floats; owned */
-    size_t n_params; /* floats in the run */
+    size_t n_params;       /* floats in the run */
     int rank_max;
 };
 
 /* Sets the offsets, n_params and rank_max from rank[]. */
 void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c);
-enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out, const struct lf_adapter_shape *s)
-    LF_MUST_CHECK;
+enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out,
+                                  const struct lf_adapter_shape *s) LF_MUST_CHECK;
 void lf_adapter_shape_free(struct lf_adapter_shape *s);
 /* "model.layers.3.self_attn.q_proj": what PEFT calls a site. */
 #define LF_SITE_NAME_MAX 64
@@ -36,7 +36,7 @@ void lf_adapter_site_name(char out[LF_SITE_NAME_MAX], const struct lf_config *c,
 
 struct lf_adapter {
     struct lf_adapter_shape shape;
-    float *params;   /* (n_params) host */
+    float *params; /* (n_params) host */
     /* For adapter_config.json: the common values; sites that differ are written as patterns. */
     int rank;
     double alpha;
@@ -45,7 +45,7 @@ struct lf_adapter {
 };
 
 struct lf_lora_settings {
-    int rank;                 /* 1 .. LF_RANK_MAX */
+    int rank; /* 1 .. LF_RANK_MAX */
     double alpha;
     bool rslora;
     double dropout;
@@ -62,13 +62,13 @@ float lf_lora_scale(double alpha, int rank, bool rslora);
  * still 0. */
 enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
                              struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_adapter_lay(struct lf_adapter *a, const struct lf_config *c, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_adapter_lay(struct lf_adapter *a, const struct lf_config *c,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* A fresh adapter as PEFT initialises it: A kaiming-uniform with a = sqrt(5), that is
  * U(-1/sqrt(K), 1/sqrt(K)), B zero. Drawn from lf_rng with the seed. */
 enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
-                           const struct lf_lora_settings *s, uint64_t seed, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                           const struct lf_lora_settings *s, uint64_t seed,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* A PEFT directory: adapter_config.json and adapter_model.safetensors. target_modules as a list, a
  * regex or "all-linear", exclude_modules, rank_pattern, alpha_pattern, rsLoRA,
  * layers_to_transform; fp32, fp16 or bf16. Sites without tensors are rank 0. DoRA, biases,
@@ -100,12 +100,12 @@ struct lf_slots {
 struct lf_slot {
     bool used, trains;
     struct lf_adapter_shape shape; /* copied; owned */
-    void *copy;      /* (n_params) act: what the forward reads; = master on fp32 devices */
-    float *master;   /* (n_params) fp32; NULL when only served on a bf16 device */
-    float *grad;     /* trains: (n_params), zero at the start of a step */
-    float *m, *v;    /* trains: Adam moments */
+    void *copy;    /* (n_params) act: what the forward reads; = master on fp32 devices */
+    float *master; /* (n_params) fp32; NULL when only served on a bf16 device */
+    float *grad;   /* trains: (n_params), zero at the start of a step */
+    float *m, *v;  /* trains: Adam moments */
     bool targets[LF_PROJ_MAX]; /* by config.proj index: in some layer */
-    int layer_first; /* the lowest layer with a target */
+    int layer_first;           /* the lowest layer with a target */
 };
 
 enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const struct lf_config *c,
@@ -115,8 +115,8 @@ void lf_slots_free(struct lf_slots *s);
  * and a master beside a copy, go to host memory where the device is full (lf_device_alloc_paged).
  * LF_E_DEVICE_FULL when no slot or memory is left. */
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
-                          const struct lf_adapter *a, bool trains, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                          const struct lf_adapter *a, bool trains,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_slots_unload(struct lf_slots *s, struct lf_stream *stream, int slot);
 /* Copies the slot's parameters into a->params (same shape). Waits. */
 enum lf_err lf_slots_read(struct lf_slots *s, struct lf_stream *stream, int slot,

@@ -77,8 +77,8 @@ static enum lf_err read_part(void *out, const struct lf_tensors *ts, const char 
     if (!t)
         return lf_fail(diag, LF_E_DAMAGED, "its %s is missing", suffix);
     if (t->dtype != dtype || t->bytes != n * lf_dtype_bytes(dtype))
-        return lf_fail(diag, LF_E_DAMAGED, "its %s does not have %zu elements of its dtype",
-                       suffix, n);
+        return lf_fail(diag, LF_E_DAMAGED, "its %s does not have %zu elements of its dtype", suffix,
+                       n);
     memcpy(out, &t->data, sizeof t->data);
     return LF_OK;
 }
@@ -224,8 +224,8 @@ static enum lf_err buffers_grow(struct lf_bnb_quantizer *q, size_t n, size_t x_b
 static enum lf_err quantise_blocks(struct lf_bnb_quantizer *q, const struct lf_tensor *t, size_t n,
                                    struct lf_diag *diag)
 {
-    struct lf_nf4_args a = {.codes = q->codes, .absmax = q->absmax, .x = t->data,
-                            .dtype = t->dtype, .n = n};
+    struct lf_nf4_args a = {
+        .codes = q->codes, .absmax = q->absmax, .x = t->data, .dtype = t->dtype, .n = n};
     if (q->device.x) {
         a.x = q->device.x;
         a.codes = q->device.codes;
@@ -246,17 +246,26 @@ enum lf_err lf_bnb_quantize(struct lf_bnb_quantizer *q, struct lf_weight *w,
 {
     size_t n = (size_t)N * (size_t)K;
     if (n % 2 != 0)
-        return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%.128s\": an odd number of weights "
-                       "cannot be quantised", t->name);
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "tensor \"%.128s\": an odd number of weights "
+                       "cannot be quantised",
+                       t->name);
     enum lf_err rc = buffers_grow(q, n, n * lf_dtype_bytes(t->dtype), diag);
     if (rc == LF_OK)
         rc = quantise_blocks(q, t, n, diag);
     if (rc != LF_OK)
         return rc;
     *w = (struct lf_weight){
-        .kind = LF_WEIGHT_Q4, .N = N, .K = K, .data = q->codes,
-        .block = LF_NF4_BLOCK, .block2 = LF_NF4_BLOCK2, .code = lf_nf4_code,
-        .absmax_q = q->absmax_q, .absmax_code = lf_dynamic_map, .absmax2 = q->absmax2,
+        .kind = LF_WEIGHT_Q4,
+        .N = N,
+        .K = K,
+        .data = q->codes,
+        .block = LF_NF4_BLOCK,
+        .block2 = LF_NF4_BLOCK2,
+        .code = lf_nf4_code,
+        .absmax_q = q->absmax_q,
+        .absmax_code = lf_dynamic_map,
+        .absmax2 = q->absmax2,
     };
     lf_nf4_quantize_scales(q->absmax_q, q->absmax2, &w->offset, q->absmax, lf_bnb_blocks(w),
                            q->pool);

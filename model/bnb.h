@@ -32,8 +32,8 @@ enum lf_err lf_bnb_quantizer_new(struct lf_bnb_quantizer **out, struct lf_stream
 void lf_bnb_quantizer_free(struct lf_bnb_quantizer *q);
 /* NF4 with double quantisation. *w points into q's buffers until the next call. */
 enum lf_err lf_bnb_quantize(struct lf_bnb_quantizer *q, struct lf_weight *w,
-                            const struct lf_tensor *t, int N, int K, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                            const struct lf_tensor *t, int N, int K,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* The text of quant_state for a matrix that lf_bnb_quantize made of a tensor of this dtype. */
 void lf_bnb_state(char out[LF_BNB_STATE_MAX], const struct lf_weight *w, enum lf_dtype dtype);
 

@@ -19,8 +19,7 @@ struct lf_chat;
  * special tokens are read there too. LF_E_NOT_FOUND where the checkpoint has none; LF_E_INVALID
  * with the line where the template is broken or uses what is not known here. Yours, free with
  * lf_chat_free. */
-enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* From the source text. bos and eos may be NULL: undefined. */
 enum lf_err lf_chat_parse(struct lf_chat **out, const char *source, size_t n, const char *bos,
                           const char *eos, struct lf_diag *diag) LF_MUST_CHECK;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EOS_MAX (int)(sizeof ((struct lf_config *)0)->eos / sizeof(int32_t))
+#define EOS_MAX (int)(sizeof((struct lf_config *)0)->eos / sizeof(int32_t))
 
 enum bias_rule { BIAS_NONE, BIAS_ALWAYS, BIAS_BY_KEY };
 enum window_rule {
@@ -22,26 +22,29 @@ enum window_rule {
 struct arch {
     const char *model_type;
     bool layer_norm, norm_plus_one, parallel_block, post_norms, qk_norm, gated, fused, scaled_embed;
-    bool tied_head;             /* when the file does not say */
+    bool tied_head; /* when the file does not say */
     bool head_bias;
     enum bias_rule qkv_bias, o_bias, mlp_bias;
     enum window_rule window;
-    int window_tokens;          /* when the file does not say; null says there is none */
-    bool window_alternates;     /* even layers, when there is no "layer_types" */
-    bool window_opt_in;         /* only with "use_sliding_window", from "max_window_layers" on */
+    int window_tokens;      /* when the file does not say; null says there is none */
+    bool window_alternates; /* even layers, when there is no "layer_types" */
+    bool window_opt_in;     /* only with "use_sliding_window", from "max_window_layers" on */
     const char *act_key, *act_default;
     const char *eps_key;
     double eps_default;
-    int head_dim, kv_heads;     /* when the file does not say; 0: hidden / heads, heads */
-    double partial_rotary;      /* when the file does not say */
-    int original_positions;     /* when the file does not say; 0: max_position_embeddings */
+    int head_dim, kv_heads; /* when the file does not say; 0: hidden / heads, heads */
+    double partial_rotary;  /* when the file does not say */
+    int original_positions; /* when the file does not say; 0: max_position_embeddings */
     const char *o_module, *up_module, *down_module;
     struct lf_norm_names norms;
 };
 
-#define LLAMA_NORMS {"input_layernorm", "post_attention_layernorm", NULL, NULL, "norm"}
-#define LLAMA_BLOCK(eps)                                                                           \
-    .gated = true, .eps_key = "rms_norm_eps", .eps_default = eps, .partial_rotary = 1,             \
+#define LLAMA_NORMS                                                       \
+    {                                                                     \
+        "input_layernorm", "post_attention_layernorm", NULL, NULL, "norm" \
+    }
+#define LLAMA_BLOCK(eps)                                                               \
+    .gated = true, .eps_key = "rms_norm_eps", .eps_default = eps, .partial_rotary = 1, \
     .o_module = "self_attn.o_proj", .up_module = "mlp.up_proj", .down_module = "mlp.down_proj"
 #define SILU .act_key = "hidden_act", .act_default = "silu"
 
@@ -59,20 +62,28 @@ static const struct arch archs[] = {
      .window = WINDOW_ALL, .original_positions = 4096},
     {LLAMA_BLOCK(1e-6), .norms = LLAMA_NORMS, .model_type = "gemma", .norm_plus_one = true,
      .scaled_embed = true, .tied_head = true, .qkv_bias = BIAS_BY_KEY, .o_bias = BIAS_BY_KEY,
-     .head_dim = 256, .kv_heads = 16, .act_key = "hidden_act",
-     .act_default = "gelu_pytorch_tanh"},
+     .head_dim = 256, .kv_heads = 16, .act_key = "hidden_act", .act_default = "gelu_pytorch_tanh"},
     {LLAMA_BLOCK(1e-6), .model_type = "gemma2", .norm_plus_one = true, .scaled_embed = true,
      .tied_head = true, .post_norms = true, .qkv_bias = BIAS_BY_KEY, .o_bias = BIAS_BY_KEY,
-     .window = WINDOW_BY_TYPE, .window_tokens = 4096, .window_alternates = true,
-     .head_dim = 256, .kv_heads = 4, .act_key = "hidden_activation",
-     .act_default = "gelu_pytorch_tanh",
+     .window = WINDOW_BY_TYPE, .window_tokens = 4096, .window_alternates = true, .head_dim = 256,
+     .kv_heads = 4, .act_key = "hidden_activation", .act_default = "gelu_pytorch_tanh",
      .norms = {"input_layernorm", "pre_feedforward_layernorm", "post_attention_layernorm",
                "post_feedforward_layernorm", "norm"}},
-    {.model_type = "phi", .layer_norm = true, .parallel_block = true, .head_bias = true,
-     .qkv_bias = BIAS_ALWAYS, .o_bias = BIAS_ALWAYS, .mlp_bias = BIAS_ALWAYS,
-     .act_key = "hidden_act", .act_default = "gelu_new", .eps_key = "layer_norm_eps",
-     .eps_default = 1e-5, .partial_rotary = 0.5, .o_module = "self_attn.dense",
-     .up_module = "mlp.fc1", .down_module = "mlp.fc2",
+    {.model_type = "phi",
+     .layer_norm = true,
+     .parallel_block = true,
+     .head_bias = true,
+     .qkv_bias = BIAS_ALWAYS,
+     .o_bias = BIAS_ALWAYS,
+     .mlp_bias = BIAS_ALWAYS,
+     .act_key = "hidden_act",
+     .act_default = "gelu_new",
+     .eps_key = "layer_norm_eps",
+     .eps_default = 1e-5,
+     .partial_rotary = 0.5,
+     .o_module = "self_attn.dense",
+     .up_module = "mlp.fc1",
+     .down_module = "mlp.fc2",
      .norms = {"input_layernorm", NULL, NULL, NULL, "final_layernorm"}},
 };
 
@@ -89,8 +100,10 @@ static enum lf_err find_arch(const struct arch **out, const json_t *j, struct lf
             *out = &archs[i];
             return LF_OK;
         }
-    return lf_fail(diag, LF_E_UNSUPPORTED, "model_type \"%.64s\" is not supported (llama, mistral, "
-                   "phi, phi3, gemma, gemma2, qwen2, qwen3 are)", type);
+    return lf_fail(diag, LF_E_UNSUPPORTED,
+                   "model_type \"%.64s\" is not supported (llama, mistral, "
+                   "phi, phi3, gemma, gemma2, qwen2, qwen3 are)",
+                   type);
 }
 
 static enum lf_err get_dim(int *out, const json_t *j, const char *key, int fallback, int hi,
@@ -126,15 +139,17 @@ static enum lf_err parse_dims(struct lf_config *c, const struct arch *a, const j
     if (rc == LF_OK)
         rc = get_dim(&c->Hkv, j, "num_key_value_heads", kv_heads ? kv_heads : c->H, 1 << 10, diag);
     if (rc == LF_OK)
-        rc = get_dim(&c->D, j, "head_dim", a->head_dim ? a->head_dim : c->C / c->H,
-                     LF_HEAD_DIM_MAX, diag);
+        rc = get_dim(&c->D, j, "head_dim", a->head_dim ? a->head_dim : c->C / c->H, LF_HEAD_DIM_MAX,
+                     diag);
     if (rc == LF_OK)
         rc = get_dim(&c->positions_max, j, "max_position_embeddings", 0, 1 << 24, diag);
     if (rc != LF_OK)
         return rc;
     if (c->H % c->Hkv != 0)
-        return lf_fail(diag, LF_E_INVALID, "\"num_attention_heads\" %d is not a multiple of "
-                       "\"num_key_value_heads\" %d", c->H, c->Hkv);
+        return lf_fail(diag, LF_E_INVALID,
+                       "\"num_attention_heads\" %d is not a multiple of "
+                       "\"num_key_value_heads\" %d",
+                       c->H, c->Hkv);
     if (c->D > LF_HEAD_DIM_MAX)
         return lf_fail(diag, LF_E_UNSUPPORTED, "heads of %d dimensions are over the limit of %d",
                        c->D, LF_HEAD_DIM_MAX);
@@ -276,7 +291,8 @@ static enum lf_err rope_scaling(struct lf_config *c, const struct arch *a, const
         if (rc == LF_OK)
             rc = lf_json_get_real(&c->rope_high_freq, r, "high_freq_factor", 1e-6, 1e6, diag);
         if (rc == LF_OK && !(c->rope_high_freq > c->rope_low_freq && c->rope_low_freq > 0))
-            rc = lf_fail(diag, LF_E_INVALID, "rope's \"low_freq_factor\" and \"high_freq_factor\" "
+            rc = lf_fail(diag, LF_E_INVALID,
+                         "rope's \"low_freq_factor\" and \"high_freq_factor\" "
                          "must be there, the first below the second");
     }
     if (rc == LF_OK && c->rope == LF_ROPE_YARN) {
@@ -311,8 +327,10 @@ static enum lf_err rope_object(const json_t **out, const json_t *j, struct lf_di
         json_t *v;
         json_object_foreach((json_t *)(uintptr_t)r, key, v)
             if (json_is_object(v))
-                return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" by layer type (\"%.64s\") is not "
-                               "supported", keys[i], key);
+                return lf_fail(diag, LF_E_UNSUPPORTED,
+                               "\"%s\" by layer type (\"%.64s\") is not "
+                               "supported",
+                               keys[i], key);
         if (!*out)
             *out = r;
     }
@@ -342,8 +360,10 @@ static enum lf_err parse_rope(struct lf_config *c, const struct arch *a, const j
         return rc;
     c->rot = (int)(c->D * partial);
     if (c->rot < 2 || c->rot % 2 != 0)
-        return lf_fail(diag, LF_E_UNSUPPORTED, "rotating %d of a head's %d dimensions is not "
-                       "supported (an even number is)", c->rot, c->D);
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "rotating %d of a head's %d dimensions is not "
+                       "supported (an even number is)",
+                       c->rot, c->D);
     return c->rope == LF_ROPE_DEFAULT ? LF_OK : rope_scaling(c, a, j, r, diag);
 }
 
@@ -509,8 +529,10 @@ static enum lf_err refuse_others(const json_t *j, struct lf_diag *diag)
     if (rc != LF_OK)
         return rc;
     if (strcmp(method, "bitsandbytes") != 0 || !json_is_true(json_object_get(q, "load_in_4bit")))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "quantization_config of method \"%.64s\" is not "
-                       "supported (bitsandbytes with load_in_4bit is)", method);
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "quantization_config of method \"%.64s\" is not "
+                       "supported (bitsandbytes with load_in_4bit is)",
+                       method);
     return LF_OK;
 }
 

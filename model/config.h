@@ -17,7 +17,13 @@
 /* The linear maps of a block, in the order in which their inputs appear. Fused checkpoints (phi3)
  * have QKV in LF_PROJ_Q's place and GATE_UP in LF_PROJ_GATE's. */
 enum lf_proj_kind {
-    LF_PROJ_Q, LF_PROJ_K, LF_PROJ_V, LF_PROJ_O, LF_PROJ_GATE, LF_PROJ_UP, LF_PROJ_DOWN
+    LF_PROJ_Q,
+    LF_PROJ_K,
+    LF_PROJ_V,
+    LF_PROJ_O,
+    LF_PROJ_GATE,
+    LF_PROJ_UP,
+    LF_PROJ_DOWN
 };
 
 /* Projections that read one input form a group. */
@@ -30,7 +36,7 @@ struct lf_proj {
     char module[32]; /* as in the checkpoint, under model.layers.<l>.: "self_attn.q_proj" */
     bool bias;       /* has one */
     int N, K;
-    int col;         /* its first column in the group's output */
+    int col; /* its first column in the group's output */
 };
 
 /* What the checkpoint calls its norms, under model.layers.<l>. and (final) model. Static storage;
@@ -40,38 +46,42 @@ struct lf_norm_names {
 };
 
 enum lf_rope_kind {
-    LF_ROPE_DEFAULT, LF_ROPE_LINEAR, LF_ROPE_LLAMA3, LF_ROPE_LONGROPE, LF_ROPE_YARN
+    LF_ROPE_DEFAULT,
+    LF_ROPE_LINEAR,
+    LF_ROPE_LLAMA3,
+    LF_ROPE_LONGROPE,
+    LF_ROPE_YARN
 };
 
 struct lf_config {
-    char model_type[32];     /* "llama", "gemma2" ... as in the file */
+    char model_type[32];       /* "llama", "gemma2" ... as in the file */
     int L, C, F, H, Hkv, D, V; /* layers, hidden, MLP inner, heads, kv heads, head dim, words */
-    int positions_max;       /* max_position_embeddings */
-    bool layer_norm;         /* LayerNorm with bias instead of RMSNorm */
-    bool norm_plus_one;      /* the checkpoint stores w - 1 (Gemma) */
+    int positions_max;         /* max_position_embeddings */
+    bool layer_norm;           /* LayerNorm with bias instead of RMSNorm */
+    bool norm_plus_one;        /* the checkpoint stores w - 1 (Gemma) */
     float norm_eps;
-    bool parallel_block;     /* attention and MLP read the same normed input (Phi) */
-    bool post_norms;         /* norms after attention and after the MLP too (Gemma 2) */
-    bool qk_norm;            /* per-head RMSNorm on q and k (Qwen 3) */
-    bool gated;              /* gate and up (SwiGLU, GeGLU), else one fc1 */
+    bool parallel_block; /* attention and MLP read the same normed input (Phi) */
+    bool post_norms;     /* norms after attention and after the MLP too (Gemma 2) */
+    bool qk_norm;        /* per-head RMSNorm on q and k (Qwen 3) */
+    bool gated;          /* gate and up (SwiGLU, GeGLU), else one fc1 */
     enum lf_act_kind act;
-    float embed_scale;       /* 1, or sqrt(C) (Gemma) */
-    bool tied_head;          /* lm_head is the embedding */
-    bool head_bias;          /* lm_head has a bias (Phi) */
+    float embed_scale; /* 1, or sqrt(C) (Gemma) */
+    bool tied_head;    /* lm_head is the embedding */
+    bool head_bias;    /* lm_head has a bias (Phi) */
     struct lf_norm_names norms;
-    float attn_scale;        /* 1/sqrt(D), or 1/sqrt(query_pre_attn_scalar) */
+    float attn_scale;                  /* 1/sqrt(D), or 1/sqrt(query_pre_attn_scalar) */
     float attn_softcap, final_softcap; /* 0: none */
-    int window[LF_LAYERS_MAX]; /* a layer's sliding window, 0: none */
+    int window[LF_LAYERS_MAX];         /* a layer's sliding window, 0: none */
     /* Rotary embedding */
-    int rot;                 /* rotated dims of a head, even */
+    int rot; /* rotated dims of a head, even */
     enum lf_rope_kind rope;
     double rope_theta;
-    double rope_factor;            /* linear, llama3, yarn */
-    double rope_low_freq, rope_high_freq;   /* llama3 */
-    double rope_beta_fast, rope_beta_slow;  /* yarn */
-    bool rope_truncate;                     /* yarn */
-    double rope_attention_factor;  /* longrope, yarn: scales cos and sin; else 1 */
-    int rope_original_positions;   /* llama3, yarn, longrope */
+    double rope_factor;                    /* linear, llama3, yarn */
+    double rope_low_freq, rope_high_freq;  /* llama3 */
+    double rope_beta_fast, rope_beta_slow; /* yarn */
+    bool rope_truncate;                    /* yarn */
+    double rope_attention_factor;          /* longrope, yarn: scales cos and sin; else 1 */
+    int rope_original_positions;           /* llama3, yarn, longrope */
     double rope_short[LF_HEAD_DIM_MAX / 2], rope_long[LF_HEAD_DIM_MAX / 2]; /* longrope */
     /* Token ids; -1 or n = 0: none. generation_config.json's list wins over config.json's. */
     int32_t bos;
@@ -84,14 +94,14 @@ struct lf_config {
 
 /* Reads DIR/config.json and DIR/generation_config.json (may be missing). An unknown model_type or
  * a setting that this program does not do is LF_E_UNSUPPORTED, naming it. */
-enum lf_err lf_config_load(struct lf_config *out, const char *dir, struct lf_diag *diag)
-    LF_MUST_CHECK;
-enum lf_err lf_config_parse(struct lf_config *out, const json_t *config, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_config_load(struct lf_config *out, const char *dir,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_config_parse(struct lf_config *out, const json_t *config,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* "mistral-7b", "llama-2-7b", "llama-3-8b", "gemma-2b", "gemma-7b", "phi-2", "small": shapes for
  * benchmarks on random weights. LF_E_NOT_FOUND lists the names. */
-enum lf_err lf_config_shape(struct lf_config *out, const char *name, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_config_shape(struct lf_config *out, const char *name,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Sites are (layer, projection) pairs: what an adapter can target. */
 static inline int lf_config_sites(const struct lf_config *c)

@@ -25,14 +25,14 @@ enum lf_recompute {
 };
 
 struct lf_exec_limits {
-    int tokens_max;        /* T of any batch */
-    int train_tokens_max;  /* T of a batch with backward; 0: this exec never trains */
+    int tokens_max;       /* T of any batch */
+    int train_tokens_max; /* T of a batch with backward; 0: this exec never trains */
     int seqs_max;
-    int rows_max;          /* selected rows whose logits are held at once (chunks of the loss) */
-    int rank_max;          /* of any adapter */
-    int kv_pages;          /* LF_KV_PAGE_TOKENS tokens each; 0: no cache */
+    int rows_max; /* selected rows whose logits are held at once (chunks of the loss) */
+    int rank_max; /* of any adapter */
+    int kv_pages; /* LF_KV_PAGE_TOKENS tokens each; 0: no cache */
     enum lf_recompute recompute;
-    size_t memory_bytes;   /* ceiling for AUTO; 0: what the device has free */
+    size_t memory_bytes; /* ceiling for AUTO; 0: what the device has free */
 };
 
 struct lf_exec;
@@ -76,11 +76,11 @@ int lf_exec_kv_free_pages(const struct lf_exec *x);
 
 /* One sequence of a batch, as the caller states it. */
 struct lf_batch_seq {
-    const int32_t *ids;    /* (n) new tokens */
+    const int32_t *ids; /* (n) new tokens */
     int n;
-    struct lf_kv_seq *kv;  /* NULL: uncached. Grown by the caller to hold n more; n_tokens is
-                              advanced by a successful forward */
-    int slot;              /* or -1 */
+    struct lf_kv_seq *kv; /* NULL: uncached. Grown by the caller to hold n more; n_tokens is
+                             advanced by a successful forward */
+    int slot;             /* or -1 */
     /* Loss (uncached sequences) */
     const int32_t *labels; /* (n) labels[i] is the token after ids[i], -1 where it carries no loss;
                               NULL: none */
@@ -92,7 +92,7 @@ struct lf_batch_seq {
 
 /* What comes back for the sequence in the same place. */
 struct lf_batch_result {
-    double loss_sum;       /* over its supervised tokens, unweighted */
+    double loss_sum; /* over its supervised tokens, unweighted */
     int n_supervised;
 };
 
@@ -108,12 +108,12 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
  * Waits. */
 enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
                            const struct lf_sample_params *params, const int32_t *history,
-                           int n_history, int32_t *ids, float *logprobs, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                           int n_history, int32_t *ids, float *logprobs,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 
 /* After lf_exec_run: logits of every token of sequence `which`, fp32, host, (n, V). For
  * `lorafs logits` and prompt log-probabilities; in chunks, slow. */
-enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

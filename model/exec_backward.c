@@ -7,10 +7,20 @@ void lf_exec_norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *i
                       int T, bool accumulate)
 {
     const struct lf_config *c = &x->model->config;
-    struct lf_norm_bwd_args a = {
-        .dx = dx, .dy = dy, .x = in, .w = w, .rstd = x->work.rstd, .mean = x->work.mean,
-        .layer_norm = c->layer_norm, .accumulate = accumulate, .T = T, .H = 1, .C = c->C,
-        .ldx = c->C, .ldy = c->C, .lddx = c->C};
+    struct lf_norm_bwd_args a = {.dx = dx,
+                                 .dy = dy,
+                                 .x = in,
+                                 .w = w,
+                                 .rstd = x->work.rstd,
+                                 .mean = x->work.mean,
+                                 .layer_norm = c->layer_norm,
+                                 .accumulate = accumulate,
+                                 .T = T,
+                                 .H = 1,
+                                 .C = c->C,
+                                 .ldx = c->C,
+                                 .ldy = c->C,
+                                 .lddx = c->C};
     x->ops->norm_bwd(x->stream, &a);
 }
 
@@ -39,8 +49,8 @@ static void mlp_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void *dn,
             .y = w->g, .x = b->h, .act = c->act, .gated = c->gated, .T = T, .F = c->F};
         x->ops->glu(x->stream, &g);
     }
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, w->dg, dy, w->g,
-                      b->u[LF_GROUP_MLP_OUT], false);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, w->dg, dy, w->g, b->u[LF_GROUP_MLP_OUT],
+                      false);
     struct lf_glu_bwd_args g = {
         .dx = b->h, .dy = w->dg, .x = b->h, .act = c->act, .gated = c->gated, .T = T, .F = c->F};
     x->ops->glu_bwd(x->stream, &g);
@@ -56,18 +66,31 @@ static void qk_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     const struct lf_layer *y = &x->model->layers[l];
     struct lf_work *w = &x->work;
     int T = x->train.batch.T;
-    struct lf_rope_args r = {
-        .x = w->dqkv, .pos = x->train.rope_pos, .cos_ = x->model->rope_cos,
-        .sin_ = x->model->rope_sin, .T = T, .H = c->H + c->Hkv, .D = c->D, .rot = c->rot,
-        .ldx = x->qkv_n, .inverse = true};
+    struct lf_rope_args r = {.x = w->dqkv,
+                             .pos = x->train.rope_pos,
+                             .cos_ = x->model->rope_cos,
+                             .sin_ = x->model->rope_sin,
+                             .T = T,
+                             .H = c->H + c->Hkv,
+                             .D = c->D,
+                             .rot = c->rot,
+                             .ldx = x->qkv_n,
+                             .inverse = true};
     x->ops->rope(x->stream, &r);
     for (int k = 0; k < 2 && c->qk_norm; k++) {
         size_t col = k ? (size_t)c->H * (size_t)c->D : 0;
         void *d = lf_at(w->dqkv, col, x->es);
-        struct lf_norm_bwd_args a = {
-            .dx = d, .dy = d, .x = lf_at(b->raw, col, x->es), .w = k ? y->k_norm : y->q_norm,
-            .rstd = w->rstd, .T = T, .H = k ? c->Hkv : c->H, .C = c->D, .ldx = x->qkv_n,
-            .ldy = x->qkv_n, .lddx = x->qkv_n};
+        struct lf_norm_bwd_args a = {.dx = d,
+                                     .dy = d,
+                                     .x = lf_at(b->raw, col, x->es),
+                                     .w = k ? y->k_norm : y->q_norm,
+                                     .rstd = w->rstd,
+                                     .T = T,
+                                     .H = k ? c->Hkv : c->H,
+                                     .C = c->D,
+                                     .ldx = x->qkv_n,
+                                     .ldy = x->qkv_n,
+                                     .lddx = x->qkv_n};
         lf_exec_qk_norm(x, &x->train, l, b, k, true);
         x->ops->norm_bwd(x->stream, &a);
     }
@@ -79,15 +102,30 @@ static void attention_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     struct lf_work *w = &x->work;
     size_t k = (size_t)c->H * (size_t)c->D, v = k + (size_t)c->Hkv * (size_t)c->D;
     const void *dy = through_post_norm(x, b->attn_y, x->model->layers[l].post_attn_norm);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_OUT, w->d_o, dy, b->o,
-                      b->u[LF_GROUP_ATTN_OUT], false);
-    struct lf_attn_bwd_args a = {
-        .dq = w->dqkv, .dk = lf_at(w->dqkv, k, x->es), .dv = lf_at(w->dqkv, v, x->es),
-        .delta = w->delta, .d_o = w->d_o, .o = b->o, .q = b->qkv, .k = lf_at(b->qkv, k, x->es),
-        .v = lf_at(b->raw, v, x->es), .lse = b->lse, .batch = &x->train.batch, .H = c->H,
-        .Hkv = c->Hkv, .D = c->D, .ldo = c->H * c->D, .ldq = x->qkv_n, .ldkv = x->qkv_n,
-        .lddq = x->qkv_n, .lddkv = x->qkv_n, .window = c->window[l], .scale = c->attn_scale,
-        .softcap = c->attn_softcap};
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_OUT, w->d_o, dy, b->o, b->u[LF_GROUP_ATTN_OUT],
+                      false);
+    struct lf_attn_bwd_args a = {.dq = w->dqkv,
+                                 .dk = lf_at(w->dqkv, k, x->es),
+                                 .dv = lf_at(w->dqkv, v, x->es),
+                                 .delta = w->delta,
+                                 .d_o = w->d_o,
+                                 .o = b->o,
+                                 .q = b->qkv,
+                                 .k = lf_at(b->qkv, k, x->es),
+                                 .v = lf_at(b->raw, v, x->es),
+                                 .lse = b->lse,
+                                 .batch = &x->train.batch,
+                                 .H = c->H,
+                                 .Hkv = c->Hkv,
+                                 .D = c->D,
+                                 .ldo = c->H * c->D,
+                                 .ldq = x->qkv_n,
+                                 .ldkv = x->qkv_n,
+                                 .lddq = x->qkv_n,
+                                 .lddkv = x->qkv_n,
+                                 .window = c->window[l],
+                                 .scale = c->attn_scale,
+                                 .softcap = c->attn_softcap};
     x->ops->attn_bwd(x->stream, &a);
     qk_bwd(x, l, b);
 }

@@ -10,8 +10,8 @@ size_t lf_exec_meta_bytes(const struct lf_exec_limits *l)
 {
     int T = l->tokens_max > l->train_tokens_max ? l->tokens_max : l->train_tokens_max;
     size_t per_token = 9 * sizeof(int32_t); /* ids pos rope seq seq' rows rows' labels weight */
-    size_t per_seq = 2 * sizeof(struct lf_seq) + 2 * sizeof(struct lf_lora_seg) +
-                     sizeof(int32_t) + sizeof(struct lf_sample_params);
+    size_t per_seq = 2 * sizeof(struct lf_seq) + 2 * sizeof(struct lf_lora_seg) + sizeof(int32_t) +
+                     sizeof(struct lf_sample_params);
     return (size_t)T * per_token + (size_t)l->seqs_max * per_seq +
            (size_t)l->kv_pages * sizeof(int32_t) + PARTS * PART_ALIGN;
 }
@@ -210,8 +210,12 @@ static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
     for (int i = 0; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];
         int past = s->kv ? s->kv->n_tokens : 0;
-        out[i] = (struct lf_seq){.start = p->start[i], .n = s->n, .past = past, .slot = s->slot,
-                                 .page_off = s->kv ? n_pages : -1, .drop_p = s->drop_p,
+        out[i] = (struct lf_seq){.start = p->start[i],
+                                 .n = s->n,
+                                 .past = past,
+                                 .slot = s->slot,
+                                 .page_off = s->kv ? n_pages : -1,
+                                 .drop_p = s->drop_p,
                                  .drop_key = s->drop_key};
         n_pages += s->kv ? s->kv->n_pages : 0;
         b->n_max = s->n > b->n_max ? s->n : b->n_max;
@@ -330,8 +334,13 @@ static void pack_train(struct lf_exec *x, const struct lf_batch_seq *seqs)
     const void *d_seqs, *d_seq;
     struct lf_seq *out = lf_exec_carve(x, (size_t)p->S_train * sizeof *out, &d_seqs);
     int32_t *seq = lf_exec_carve(x, (size_t)p->T_train * sizeof *seq, &d_seq);
-    *t = (struct lf_ragged){.T = p->T_train, .S = p->S_train, .ids = b->ids + row0,
-                            .pos = b->pos + row0, .seq = d_seq, .seqs = d_seqs, .h_seqs = out,
+    *t = (struct lf_ragged){.T = p->T_train,
+                            .S = p->S_train,
+                            .ids = b->ids + row0,
+                            .pos = b->pos + row0,
+                            .seq = d_seq,
+                            .seqs = d_seqs,
+                            .h_seqs = out,
                             .rank_max = b->rank_max};
     for (int i = 0; i < p->S_train; i++) {
         out[i] = b->h_seqs[first + i];

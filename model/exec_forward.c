@@ -6,15 +6,23 @@ static struct lf_norm_args norm_args(struct lf_exec *x, void *y, const void *in,
                                      const float *b, int T, bool keep)
 {
     const struct lf_config *c = &x->model->config;
-    return (struct lf_norm_args){
-        .y = y, .x = in, .w = w, .b = b, .layer_norm = c->layer_norm,
-        .T = T, .H = 1, .C = c->C, .ldx = c->C, .ldy = c->C, .eps = c->norm_eps,
-        .rstd = keep ? x->work.rstd : NULL,
-        .mean = keep && c->layer_norm ? x->work.mean : NULL};
+    return (struct lf_norm_args){.y = y,
+                                 .x = in,
+                                 .w = w,
+                                 .b = b,
+                                 .layer_norm = c->layer_norm,
+                                 .T = T,
+                                 .H = 1,
+                                 .C = c->C,
+                                 .ldx = c->C,
+                                 .ldy = c->C,
+                                 .eps = c->norm_eps,
+                                 .rstd = keep ? x->work.rstd : NULL,
+                                 .mean = keep && c->layer_norm ? x->work.mean : NULL};
 }
 
-void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b,
-                  int T, bool keep)
+void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b, int T,
+                  bool keep)
 {
     struct lf_norm_args a = norm_args(x, y, in, w, b, T, keep);
     x->ops->norm(x->stream, &a);
@@ -26,11 +34,16 @@ void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const st
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
     size_t col = k ? (size_t)c->H * (size_t)c->D : 0;
-    struct lf_norm_args a = {
-        .y = lf_at(b->qkv, col, x->es), .x = lf_at(b->raw, col, x->es),
-        .w = k ? y->k_norm : y->q_norm, .T = p->batch.T, .H = k ? c->Hkv : c->H, .C = c->D,
-        .ldx = x->qkv_n, .ldy = x->qkv_n, .eps = c->norm_eps,
-        .rstd = keep ? x->work.rstd : NULL};
+    struct lf_norm_args a = {.y = lf_at(b->qkv, col, x->es),
+                             .x = lf_at(b->raw, col, x->es),
+                             .w = k ? y->k_norm : y->q_norm,
+                             .T = p->batch.T,
+                             .H = k ? c->Hkv : c->H,
+                             .C = c->D,
+                             .ldx = x->qkv_n,
+                             .ldy = x->qkv_n,
+                             .eps = c->norm_eps,
+                             .rstd = keep ? x->work.rstd : NULL};
     x->ops->norm(x->stream, &a);
 }
 
@@ -41,23 +54,45 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
     bool cached = p->batch.n_cached > 0;
     void *k_pages = cached ? lf_exec_kv_layer(x, l, false) : NULL;
     void *v_pages = cached ? lf_exec_kv_layer(x, l, true) : NULL;
-    struct lf_attn_args a = {
-        .o = b->o, .lse = b->lse, .q = b->qkv, .k = lf_at(b->qkv, k, x->es),
-        .v = lf_at(b->raw, v, x->es), .batch = &p->batch, .H = c->H, .Hkv = c->Hkv, .D = c->D,
-        .k_pages = k_pages, .v_pages = v_pages,
-        .ldo = c->H * c->D, .ldq = x->qkv_n, .ldkv = x->qkv_n, .window = c->window[l],
-        .scale = c->attn_scale, .softcap = c->attn_softcap};
+    struct lf_attn_args a = {.o = b->o,
+                             .lse = b->lse,
+                             .q = b->qkv,
+                             .k = lf_at(b->qkv, k, x->es),
+                             .v = lf_at(b->raw, v, x->es),
+                             .batch = &p->batch,
+                             .H = c->H,
+                             .Hkv = c->Hkv,
+                             .D = c->D,
+                             .k_pages = k_pages,
+                             .v_pages = v_pages,
+                             .ldo = c->H * c->D,
+                             .ldq = x->qkv_n,
+                             .ldkv = x->qkv_n,
+                             .window = c->window[l],
+                             .scale = c->attn_scale,
+                             .softcap = c->attn_softcap};
     if (c->qk_norm) {
         lf_exec_qk_norm(x, p, l, b, false, false);
         lf_exec_qk_norm(x, p, l, b, true, false);
     }
     /* q and k stand side by side: one call turns the heads of both. */
-    struct lf_rope_args r = {
-        .x = b->qkv, .pos = p->rope_pos, .cos_ = x->model->rope_cos, .sin_ = x->model->rope_sin,
-        .T = p->batch.T, .H = c->H + c->Hkv, .D = c->D, .rot = c->rot, .ldx = x->qkv_n};
-    struct lf_kv_write_args w = {
-        .k_pages = k_pages, .v_pages = v_pages, .k = a.k, .v = a.v, .batch = &p->batch,
-        .Hkv = c->Hkv, .D = c->D, .ldkv = x->qkv_n};
+    struct lf_rope_args r = {.x = b->qkv,
+                             .pos = p->rope_pos,
+                             .cos_ = x->model->rope_cos,
+                             .sin_ = x->model->rope_sin,
+                             .T = p->batch.T,
+                             .H = c->H + c->Hkv,
+                             .D = c->D,
+                             .rot = c->rot,
+                             .ldx = x->qkv_n};
+    struct lf_kv_write_args w = {.k_pages = k_pages,
+                                 .v_pages = v_pages,
+                                 .k = a.k,
+                                 .v = a.v,
+                                 .batch = &p->batch,
+                                 .Hkv = c->Hkv,
+                                 .D = c->D,
+                                 .ldkv = x->qkv_n};
     if (cached) {
         lf_attn_cached(x->stream, &r, &w, &a);
         return;
@@ -95,10 +130,13 @@ static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const s
 {
     const struct lf_config *c = &x->model->config;
     bool keep = x->plan.S_train > 0; /* backward reads h */
-    struct lf_glu_args g = {.y = x->work.g, .x = b->h, .act = c->act, .gated = c->gated,
-                            .T = p->batch.T, .F = c->F};
-    struct lf_group_io io = {.y = b->h, .x = x->work.n, .u = b->u[LF_GROUP_MLP_IN],
-                             .norm = norm, .glu = keep ? NULL : &g};
+    struct lf_glu_args g = {
+        .y = x->work.g, .x = b->h, .act = c->act, .gated = c->gated, .T = p->batch.T, .F = c->F};
+    struct lf_group_io io = {.y = b->h,
+                             .x = x->work.n,
+                             .u = b->u[LF_GROUP_MLP_IN],
+                             .norm = norm,
+                             .glu = keep ? NULL : &g};
     lf_exec_group(x, p, l, LF_GROUP_MLP_IN, &io);
     if (keep)
         x->ops->glu(x->stream, &g);
@@ -109,8 +147,8 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
     void *n = x->work.n;
-    struct lf_norm_args norm = norm_args(x, n, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T,
-                                         false);
+    struct lf_norm_args norm =
+        norm_args(x, n, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T, false);
     struct lf_group_io io = {.y = b->raw, .x = n, .u = b->u[LF_GROUP_ATTN_IN], .norm = &norm};
     if (c->parallel_block) { /* both branches read n */
         x->ops->norm(x->stream, &norm);
@@ -135,8 +173,12 @@ void lf_exec_forward(struct lf_exec *x)
     const struct lf_config *c = &x->model->config;
     const struct lf_acts *acts = x->plan.S_train > 0 ? x->saved : &x->serve;
     int step = x->plan.S_train > 0 ? 1 : 0; /* each layer its own, or all the same */
-    struct lf_embed_args e = {.y = acts[0].x_in, .ids = x->all.batch.ids, .e = &x->model->embed,
-                              .T = x->all.batch.T, .C = c->C, .scale = c->embed_scale};
+    struct lf_embed_args e = {.y = acts[0].x_in,
+                              .ids = x->all.batch.ids,
+                              .e = &x->model->embed,
+                              .T = x->all.batch.T,
+                              .C = c->C,
+                              .scale = c->embed_scale};
     x->ops->embed(x->stream, &e);
     for (int l = 0; l < c->L; l++)
         lf_exec_block(x, &x->all, l, &acts[l * step]);

@@ -23,19 +23,32 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
 {
     const struct lf_config *c = &x->model->config;
     int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
-    struct lf_linear_args a = {
-        .y = io->y, .x = io->x, .n = n, .T = p->batch.T, .ldy = ld, .ldx = K,
-        .accumulate = io->accumulate};
-    struct lf_lora_args r = {
-        .y = io->y, .u = io->u, .x = io->x, .sites = x->slots->sites, .batch = &p->batch,
-        .n_sites = x->slots->n_sites, .n = n, .K = K, .ldy = ld, .ldx = K};
+    struct lf_linear_args a = {.y = io->y,
+                               .x = io->x,
+                               .n = n,
+                               .T = p->batch.T,
+                               .ldy = ld,
+                               .ldx = K,
+                               .accumulate = io->accumulate};
+    struct lf_lora_args r = {.y = io->y,
+                             .u = io->u,
+                             .x = io->x,
+                             .sites = x->slots->sites,
+                             .batch = &p->batch,
+                             .n_sites = x->slots->n_sites,
+                             .n = n,
+                             .K = K,
+                             .ldy = ld,
+                             .ldx = K};
     for (int i = 0; i < n; i++) {
         a.w[i] = &x->model->layers[l].w[first + i];
         a.col[i] = r.col[i] = c->proj[first + i].col;
         r.site[i] = l * c->n_proj + first + i;
         r.N[i] = c->proj[first + i].N;
     }
-    struct lf_map_args m = {.norm = io->norm, .linear = &a, .glu = io->glu,
+    struct lf_map_args m = {.norm = io->norm,
+                            .linear = &a,
+                            .glu = io->glu,
                             .lora = lf_exec_group_has_lora(x, g) ? &r : NULL};
     lf_map(x->stream, &m);
 }
@@ -45,13 +58,26 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
 {
     const struct lf_config *c = &x->model->config;
     int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
-    struct lf_linear_bwd_args a = {
-        .dx = dx, .dy = dy, .n = n, .T = p->batch.T, .lddx = K, .lddy = ld,
-        .accumulate = accumulate};
-    struct lf_lora_bwd_args r = {
-        .dx = dx, .du = x->work.du, .dy = dy, .u = u, .x = in, .sites = x->slots->sites,
-        .batch = &p->batch, .n_sites = x->slots->n_sites, .n = n, .K = K, .lddx = K, .lddy = ld,
-        .ldx = K};
+    struct lf_linear_bwd_args a = {.dx = dx,
+                                   .dy = dy,
+                                   .n = n,
+                                   .T = p->batch.T,
+                                   .lddx = K,
+                                   .lddy = ld,
+                                   .accumulate = accumulate};
+    struct lf_lora_bwd_args r = {.dx = dx,
+                                 .du = x->work.du,
+                                 .dy = dy,
+                                 .u = u,
+                                 .x = in,
+                                 .sites = x->slots->sites,
+                                 .batch = &p->batch,
+                                 .n_sites = x->slots->n_sites,
+                                 .n = n,
+                                 .K = K,
+                                 .lddx = K,
+                                 .lddy = ld,
+                                 .ldx = K};
     for (int i = 0; i < n; i++) {
         a.w[i] = &x->model->layers[l].w[first + i];
         a.col[i] = r.col[i] = c->proj[first + i].col;

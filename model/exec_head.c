@@ -8,13 +8,18 @@
 static void head_logits(struct lf_exec *x, const void *normed, int M)
 {
     const struct lf_config *c = &x->model->config;
-    struct lf_linear_args a = {
-        .y = x->work.logits, .x = normed, .w = {&x->model->head}, .n = 1, .T = M, .ldy = c->V,
-        .ldx = c->C, .y_f32 = true};
+    struct lf_linear_args a = {.y = x->work.logits,
+                               .x = normed,
+                               .w = {&x->model->head},
+                               .n = 1,
+                               .T = M,
+                               .ldy = c->V,
+                               .ldx = c->C,
+                               .y_f32 = true};
     x->ops->linear(x->stream, &a);
     if (c->final_softcap > 0) {
-        struct lf_softcap_args s = {.logits = x->work.logits, .n = (size_t)M * (size_t)c->V,
-                                    .softcap = c->final_softcap};
+        struct lf_softcap_args s = {
+            .logits = x->work.logits, .n = (size_t)M * (size_t)c->V, .softcap = c->final_softcap};
         x->ops->softcap(x->stream, &s);
     }
 }
@@ -23,8 +28,12 @@ static void head_logits(struct lf_exec *x, const void *normed, int M)
 static void select_rows(struct lf_exec *x, const int32_t *rows, int M, bool keep)
 {
     const struct lf_model *m = x->model;
-    struct lf_rows_args g = {.y = x->work.rows_x, .x = x->x_last, .rows = rows, .M = M,
-                             .T = x->plan.T, .C = m->config.C};
+    struct lf_rows_args g = {.y = x->work.rows_x,
+                             .x = x->x_last,
+                             .rows = rows,
+                             .M = M,
+                             .T = x->plan.T,
+                             .C = m->config.C};
     x->ops->gather(x->stream, &g);
     lf_exec_norm(x, x->work.rows_n, x->work.rows_x, m->final_norm, m->final_norm_b, M, keep);
 }
@@ -37,16 +46,24 @@ static void loss_chunk(struct lf_exec *x, int m0, int M, bool train)
     struct lf_work *w = &x->work;
     void *normed = lf_at(w->rows_n, (size_t)m0 * (size_t)c->C, x->es);
     head_logits(x, normed, M);
-    struct lf_cross_entropy_args e = {
-        .loss = w->loss + m0, .dlogits = train ? w->dlogits : NULL, .logits = w->logits,
-        .labels = x->labels + m0, .weight = train ? x->weight + m0 : NULL, .M = M, .V = c->V,
-        .softcap = c->final_softcap};
+    struct lf_cross_entropy_args e = {.loss = w->loss + m0,
+                                      .dlogits = train ? w->dlogits : NULL,
+                                      .logits = w->logits,
+                                      .labels = x->labels + m0,
+                                      .weight = train ? x->weight + m0 : NULL,
+                                      .M = M,
+                                      .V = c->V,
+                                      .softcap = c->final_softcap};
     x->ops->cross_entropy(x->stream, &e);
     if (!train)
         return;
-    struct lf_linear_bwd_args b = {
-        .dx = normed, .dy = w->dlogits, .w = {&x->model->head}, .n = 1, .T = M, .lddx = c->C,
-        .lddy = c->V};
+    struct lf_linear_bwd_args b = {.dx = normed,
+                                   .dy = w->dlogits,
+                                   .w = {&x->model->head},
+                                   .n = 1,
+                                   .T = M,
+                                   .lddx = c->C,
+                                   .lddy = c->V};
     x->ops->linear_bwd(x->stream, &b);
 }
 
@@ -68,16 +85,26 @@ void lf_exec_loss(struct lf_exec *x)
     lf_stream_download(x->stream, x->h_loss, w->loss, (size_t)p->M * sizeof *x->h_loss);
     if (p->M_train == 0)
         return;
-    struct lf_norm_bwd_args b = {
-        .dx = lf_at(w->rows_n, (size_t)eval * C, x->es),
-        .dy = lf_at(w->rows_n, (size_t)eval * C, x->es),
-        .x = lf_at(w->rows_x, (size_t)eval * C, x->es), .w = m->final_norm,
-        .rstd = w->rstd + eval, .mean = w->mean + eval, .layer_norm = m->config.layer_norm,
-        .T = p->M_train, .H = 1, .C = m->config.C, .ldx = m->config.C, .ldy = m->config.C,
-        .lddx = m->config.C};
+    struct lf_norm_bwd_args b = {.dx = lf_at(w->rows_n, (size_t)eval * C, x->es),
+                                 .dy = lf_at(w->rows_n, (size_t)eval * C, x->es),
+                                 .x = lf_at(w->rows_x, (size_t)eval * C, x->es),
+                                 .w = m->final_norm,
+                                 .rstd = w->rstd + eval,
+                                 .mean = w->mean + eval,
+                                 .layer_norm = m->config.layer_norm,
+                                 .T = p->M_train,
+                                 .H = 1,
+                                 .C = m->config.C,
+                                 .ldx = m->config.C,
+                                 .ldy = m->config.C,
+                                 .lddx = m->config.C};
     x->ops->norm_bwd(x->stream, &b);
-    struct lf_rows_args s = {.y = w->dx, .x = b.dx, .rows = x->rows_train, .M = p->M_train,
-                             .T = p->T_train, .C = m->config.C};
+    struct lf_rows_args s = {.y = w->dx,
+                             .x = b.dx,
+                             .rows = x->rows_train,
+                             .M = p->M_train,
+                             .T = p->T_train,
+                             .C = m->config.C};
     x->ops->scatter(x->stream, &s);
 }
 
@@ -145,10 +172,14 @@ enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
         int M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
         select_rows(x, (const int32_t *)d_rows + at, M, false);
         head_logits(x, x->work.rows_n, M);
-        struct lf_sample_args a = {
-            .ids = x->work.ids + at, .logprob = logprobs ? x->work.logprob + at : NULL,
-            .logits = x->work.logits, .params = (const struct lf_sample_params *)d_params + at,
-            .h_params = h_params + at, .history = x->history, .M = M, .V = x->model->config.V};
+        struct lf_sample_args a = {.ids = x->work.ids + at,
+                                   .logprob = logprobs ? x->work.logprob + at : NULL,
+                                   .logits = x->work.logits,
+                                   .params = (const struct lf_sample_params *)d_params + at,
+                                   .h_params = h_params + at,
+                                   .history = x->history,
+                                   .M = M,
+                                   .V = x->model->config.V};
         x->ops->sample(x->stream, &a);
     }
     lf_stream_download(x->stream, ids, x->work.ids, (size_t)n * sizeof *ids);

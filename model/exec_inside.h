@@ -20,51 +20,51 @@
 
 /* What one block's forward leaves behind for its backward. act unless said otherwise. */
 struct lf_acts {
-    void *x_in;          /* (T, C) the block's input */
-    void *x_mid;         /* (T, C) after attention; parallel blocks: = x_out */
-    void *x_out;         /* (T, C) */
-    void *raw;           /* (T, qkv) q, k before their norms, v; = qkv where nothing is normed */
-    void *qkv;           /* (T, qkv) q and k normed and rotated */
-    void *o;             /* (T, H*D) */
-    float *lse;          /* (T, H); NULL when no backward follows */
-    void *h;             /* (T, 2F or F) before the activation */
+    void *x_in;           /* (T, C) the block's input */
+    void *x_mid;          /* (T, C) after attention; parallel blocks: = x_out */
+    void *x_out;          /* (T, C) */
+    void *raw;            /* (T, qkv) q, k before their norms, v; = qkv where nothing is normed */
+    void *qkv;            /* (T, qkv) q and k normed and rotated */
+    void *o;              /* (T, H*D) */
+    float *lse;           /* (T, H); NULL when no backward follows */
+    void *h;              /* (T, 2F or F) before the activation */
     void *attn_y, *mlp_y; /* (T, C) before their norms; post_norms only */
-    void *u[LF_GROUPS];  /* (T, n*rank_max) LoRA's middle */
+    void *u[LF_GROUPS];   /* (T, n*rank_max) LoRA's middle */
 };
 
 /* Fixed device buffers beside them. */
 struct lf_work {
-    void *n;             /* (T, C) a norm's output */
-    void *g;             /* (T, F) the activation's output */
-    void *x;             /* (T, C) the residual stream where nothing is kept */
-    void *y;             /* (T, C) a post norm's output; post_norms only */
-    float *rstd, *mean;  /* (T*H) */
+    void *n;            /* (T, C) a norm's output */
+    void *g;            /* (T, F) the activation's output */
+    void *x;            /* (T, C) the residual stream where nothing is kept */
+    void *y;            /* (T, C) a post norm's output; post_norms only */
+    float *rstd, *mean; /* (T*H) */
     /* Backward */
-    void *dx;            /* (T, C) gradient of the residual stream */
-    void *dn;            /* (T, C) of a norm's output */
-    void *dy;            /* (T, C) through a post norm; post_norms only */
+    void *dx;              /* (T, C) gradient of the residual stream */
+    void *dn;              /* (T, C) of a norm's output */
+    void *dy;              /* (T, C) through a post norm; post_norms only */
     void *dqkv, *d_o, *dg; /* (T, qkv), (T, H*D), (T, F) */
-    void *du;            /* (T, n*rank_max) */
-    float *delta;        /* (T, H) */
+    void *du;              /* (T, n*rank_max) */
+    float *delta;          /* (T, H) */
     /* Head */
-    void *rows_x;        /* (T, C) the selected rows of the last block's output */
-    void *rows_n;        /* (T, C) normed; the gradient there on the way back */
-    float *logits;       /* (rows_max, V) */
-    void *dlogits;       /* (rows_max, V) act; = logits on fp32 devices */
-    float *loss;         /* (T) */
-    int32_t *ids;        /* (seqs_max) sampled */
-    float *logprob;      /* (seqs_max) */
+    void *rows_x;                    /* (T, C) the selected rows of the last block's output */
+    void *rows_n;                    /* (T, C) normed; the gradient there on the way back */
+    float *logits;                   /* (rows_max, V) */
+    void *dlogits;                   /* (rows_max, V) act; = logits on fp32 devices */
+    float *loss;                     /* (T) */
+    int32_t *ids;                    /* (seqs_max) sampled */
+    float *logprob;                  /* (seqs_max) */
     struct lf_sample_params *params; /* (seqs_max) */
 };
 
 /* The order of a batch. Host arrays with room for seqs_max. */
 struct lf_plan {
-    int *order;          /* (S) caller's index of the i-th sequence of the batch */
-    int *place;          /* (S) the inverse: by the caller's index */
-    int *start, *n;      /* (S) rows of the i-th sequence of the batch */
-    uint64_t *keys;      /* scratch of the sort */
+    int *order;     /* (S) caller's index of the i-th sequence of the batch */
+    int *place;     /* (S) the inverse: by the caller's index */
+    int *start, *n; /* (S) rows of the i-th sequence of the batch */
+    uint64_t *keys; /* scratch of the sort */
     int S, T;
-    int rows;            /* that run: T, or with the padding of a recorded step */
+    int rows;               /* that run: T, or with the padding of a recorded step */
     int S_cached, T_cached; /* the first part */
     int S_train, T_train;   /* the last part */
     int M, M_train;         /* supervised rows; those that train are the last of them */
@@ -93,26 +93,26 @@ struct lf_exec {
     struct lf_exec_limits limits;
     bool recompute;
     struct lf_exec_memory memory;
-    size_t es;             /* bytes of an act element */
-    int qkv_n, h_n;        /* columns of q, k, v together; of the MLP's inner, before activation */
+    size_t es;      /* bytes of an act element */
+    int qkv_n, h_n; /* columns of q, k, v together; of the MLP's inner, before activation */
     /* Memory */
-    void *device;          /* the one allocation that everything below points into */
+    void *device; /* the one allocation that everything below points into */
     struct lf_work work;
     struct lf_acts serve;  /* a forward without backward: in place where that is possible */
     struct lf_acts *saved; /* (L) a forward with backward; with recompute they share all but x_in */
     const void *x_last;    /* (T, C) the last block's output in the last run */
     /* KV cache */
-    char *kv;              /* (2, L, pages, Hkv, LF_KV_PAGE_TOKENS, D) act */
+    char *kv; /* (2, L, pages, Hkv, LF_KV_PAGE_TOKENS, D) act */
     size_t kv_layer_bytes;
     int32_t *free_pages;
     int n_free;
     /* The batch */
-    char *meta;            /* device; filled from h_meta (pinned host) in one upload */
+    char *meta; /* device; filled from h_meta (pinned host) in one upload */
     char *h_meta;
     size_t meta_cap, meta_bytes;
     struct lf_plan plan;
-    struct lf_pass all;    /* every row */
-    struct lf_pass train;  /* the training rows, counted from their first */
+    struct lf_pass all;        /* every row */
+    struct lf_pass train;      /* the training rows, counted from their first */
     const int32_t *rows;       /* (M) supervised rows */
     const int32_t *rows_train; /* (M_train) the last of them, counted from the first training row */
     const int32_t *labels;     /* (M) */
@@ -124,8 +124,8 @@ struct lf_exec {
     size_t history_cap;
     /* Decoding */
     struct lf_recordings *recordings; /* NULL where the device records nothing */
-    struct lf_step_key step;   /* of this batch */
-    bool recorded;             /* this batch runs as a recorded step */
+    struct lf_step_key step;          /* of this batch */
+    bool recorded;                    /* this batch runs as a recorded step */
 };
 
 static inline void *lf_at(const void *p, size_t elements, size_t es)
@@ -163,8 +163,8 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
 void lf_exec_forward(struct lf_exec *x);
 void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
 /* One of the model's norms over T rows. keep: rstd and mean go into work, for backward. */
-void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b,
-                  int T, bool keep);
+void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b, int T,
+                  bool keep);
 /* heads `k` (else q) of raw into qkv. */
 void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
                      bool k, bool keep);

@@ -7,7 +7,7 @@
 #define ALIGN ((size_t)256)
 
 struct walk {
-    char *base;   /* NULL: only summing */
+    char *base; /* NULL: only summing */
     size_t total;
     bool overflow;
 };
@@ -232,9 +232,11 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
         return lf_fail(diag, LF_E_TOO_BIG, "the limits ask for more memory than can be addressed");
     rc = lf_device_alloc(x->stream->dev, &x->device, w.total, diag);
     if (rc != LF_OK)
-        return lf_fail_within(diag, rc, "working memory of %zu MiB for %d tokens, %d of them "
-                              "training, and %d KV pages", w.total >> 20, x->limits.tokens_max,
-                              x->limits.train_tokens_max, x->limits.kv_pages);
+        return lf_fail_within(diag, rc,
+                              "working memory of %zu MiB for %d tokens, %d of them "
+                              "training, and %d KV pages",
+                              w.total >> 20, x->limits.tokens_max, x->limits.train_tokens_max,
+                              x->limits.kv_pages);
     walk_table(x, x->device);
     return LF_OK;
 }

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_MAX 128      /* above, the products outlast their launches */
-#define KV_MIN 256        /* keys of the smallest recording */
+#define ROWS_MAX 128 /* above, the products outlast their launches */
+#define KV_MIN 256   /* keys of the smallest recording */
 #define RANK_MIN 8
 #define RECORDINGS_MAX 48 /* the least recently used one makes room */
 

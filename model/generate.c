@@ -23,7 +23,7 @@ struct lf_gen {
     struct lf_exec *x;
     const struct lf_model *m;
     int seqs_max, tokens_max, context_max;
-    int pages; /* of the exec, all of them ours */
+    int pages;            /* of the exec, all of them ours */
     struct gen_seq *seqs; /* (seqs_max), oldest first */
     int n_seqs;
     uint64_t next_id;
@@ -80,8 +80,8 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->m = m;
     g->pages = lf_exec_kv_free_pages(x);
     g->seqs_max = limits->seqs_max ? min_int(limits->seqs_max, xl->seqs_max) : xl->seqs_max;
-    g->tokens_max = limits->tokens_max ? min_int(limits->tokens_max, xl->tokens_max)
-                                       : xl->tokens_max;
+    g->tokens_max =
+        limits->tokens_max ? min_int(limits->tokens_max, xl->tokens_max) : xl->tokens_max;
     g->seqs_max = min_int(g->seqs_max, g->tokens_max);
     g->context_max = min_int(m->rope_positions, g->pages * LF_KV_PAGE_TOKENS);
     if (limits->context_max)
@@ -99,8 +99,8 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->params = calloc(n, sizeof *g->params);
     g->ids = calloc(n, sizeof *g->ids);
     g->logprobs = calloc(n, sizeof *g->logprobs);
-    if (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->params ||
-        !g->ids || !g->logprobs) {
+    if (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->params || !g->ids ||
+        !g->logprobs) {
         lf_gen_free(g);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
     }
@@ -441,7 +441,7 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
 struct all {
     struct lf_gen *g;
     const struct lf_gen_request *requests;
-    size_t n, next; /* requests, of them added */
+    size_t n, next;      /* requests, of them added */
     struct lf_ids *made; /* (n) */
     struct lf_gen_token *tokens;
     lf_gen_enough_fn enough;

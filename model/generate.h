@@ -34,20 +34,20 @@ struct lf_gen_limits {
 
 enum lf_finish {
     LF_FINISH_NONE,
-    LF_FINISH_EOS,    /* its token is an end-of-text id of the base, or a stop id */
-    LF_FINISH_LENGTH  /* max_tokens reached */
+    LF_FINISH_EOS,   /* its token is an end-of-text id of the base, or a stop id */
+    LF_FINISH_LENGTH /* max_tokens reached */
 };
 
 struct lf_gen_request {
-    const int32_t *ids;      /* (n) the prompt, n >= 1; copied */
+    const int32_t *ids; /* (n) the prompt, n >= 1; copied */
     int n;
-    int slot;                /* adapter slot, or -1 for the bare base; stays loaded while live */
+    int slot; /* adapter slot, or -1 for the bare base; stays loaded while live */
     struct lf_sample_params sample; /* its history_*, completion_n and counter are set in here */
-    int max_tokens;          /* of the completion, >= 1 */
-    bool ignore_eos;         /* the base's end-of-text ids do not end it */
+    int max_tokens;                 /* of the completion, >= 1 */
+    bool ignore_eos;                /* the base's end-of-text ids do not end it */
     const int32_t *stop_ids; /* (n_stop_ids) further ids that end it, copied; up to LF_STOPS_MAX */
     int n_stop_ids;
-    void *user;              /* comes back with each token */
+    void *user; /* comes back with each token */
 };
 
 /* temperature 0, everything off. */
@@ -55,7 +55,7 @@ struct lf_sample_params lf_sample_greedy(void);
 
 /* A token that a step made. */
 struct lf_gen_token {
-    uint64_t id;           /* the sequence's, from lf_gen_add */
+    uint64_t id; /* the sequence's, from lf_gen_add */
     void *user;
     int32_t token;
     float logprob;         /* of the token, from the raw logits */
@@ -64,11 +64,11 @@ struct lf_gen_token {
 };
 
 struct lf_gen_status {
-    int live;              /* = decoding + reading + waiting */
+    int live; /* = decoding + reading + waiting */
     int decoding;
-    int reading;           /* their prompts are partly in */
-    int waiting;           /* hold no pages */
-    int64_t preempted;     /* times a sequence gave its pages back, since lf_gen_new */
+    int reading;       /* their prompts are partly in */
+    int waiting;       /* hold no pages */
+    int64_t preempted; /* times a sequence gave its pages back, since lf_gen_new */
     int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
     int pages, pages_free;
 };

@@ -93,8 +93,8 @@ static enum lf_err place_plain(struct load *ld, struct lf_weight *w, const struc
     return lf_model_place(ld->m, ld->s, w, true, diag);
 }
 
-static enum lf_err load_matrix(struct load *ld, struct lf_weight *w, const char *name, int N,
-                               int K, bool quantize, struct lf_diag *diag)
+static enum lf_err load_matrix(struct load *ld, struct lf_weight *w, const char *name, int N, int K,
+                               bool quantize, struct lf_diag *diag)
 {
     const struct lf_tensor *t = lf_tensors_find(ld->ts, name);
     struct lf_weight r = {.N = N, .K = K};
@@ -107,8 +107,10 @@ static enum lf_err load_matrix(struct load *ld, struct lf_weight *w, const char 
     if (rc != LF_OK)
         return rc;
     if (!found && !is_float(t))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%s\" is neither floating-point nor 4-bit "
-                       "of bitsandbytes", name);
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "tensor \"%s\" is neither floating-point nor 4-bit "
+                       "of bitsandbytes",
+                       name);
     if (!found && (t->n_dims != 2 || t->dims[0] != N || t->dims[1] != K))
         return lf_fail(diag, LF_E_DAMAGED, "tensor \"%s\" is not (%d, %d)", name, N, K);
     if (found) {
@@ -153,8 +155,7 @@ static enum lf_err load_proj(struct load *ld, struct lf_weight *w, const char *w
     if (p->bias)
         rc = load_vector(ld, &bias, name, p->N, false, diag);
     else if (lf_tensors_find(ld->ts, name))
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%s\": config.json says there is none",
-                     name);
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%s\": config.json says there is none", name);
     snprintf(name, sizeof name, "%s%s.weight", where, p->module);
     if (rc == LF_OK)
         rc = load_matrix(ld, w, name, p->N, p->K, true, diag);
@@ -169,8 +170,8 @@ static enum lf_err load_layer(struct load *ld, int l, struct lf_diag *diag)
     struct lf_layer *y = &ld->m->layers[l];
     char where[64];
     snprintf(where, sizeof where, "model.layers.%d.", l);
-    enum lf_err rc = load_norm(ld, &y->attn_norm, &y->attn_norm_b, where, c->norms.attn, c->C,
-                               diag);
+    enum lf_err rc =
+        load_norm(ld, &y->attn_norm, &y->attn_norm_b, where, c->norms.attn, c->C, diag);
     if (rc == LF_OK)
         rc = load_norm(ld, &y->mlp_norm, &y->mlp_norm_b, where, c->norms.mlp, c->C, diag);
     if (rc == LF_OK)
@@ -190,8 +191,8 @@ static enum lf_err load_ends(struct load *ld, struct lf_diag *diag)
 {
     struct lf_model *m = ld->m;
     const struct lf_config *c = &m->config;
-    enum lf_err rc = load_matrix(ld, &m->embed, "model.embed_tokens.weight", c->V, c->C, false,
-                                 diag);
+    enum lf_err rc =
+        load_matrix(ld, &m->embed, "model.embed_tokens.weight", c->V, c->C, false, diag);
     if (rc == LF_OK && m->embed.kind == LF_WEIGHT_Q4)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "a 4-bit embedding is not supported");
     if (rc == LF_OK && c->tied_head)
@@ -344,8 +345,7 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
         rc = lf_model_new(&m, stream->dev, &config, name, diag);
     if (rc != LF_OK)
         return rc;
-    struct load ld = {.m = m, .s = stream,
-                      .progress = {options->progress, options->progress_arg}};
+    struct load ld = {.m = m, .s = stream, .progress = {options->progress, options->progress_arg}};
     rc = lf_tensors_open_checkpoint(&m->memory->checkpoint, dir, diag);
     ld.ts = m->memory->checkpoint;
     if (rc == LF_OK)

@@ -93,24 +93,23 @@ static size_t pieces_of(struct piece p[6], struct lf_weight *w)
     size_t count = (size_t)w->N * (size_t)w->K, n = 0;
     if (w->kind != LF_WEIGHT_Q4) {
         size_t es = w->kind == LF_WEIGHT_F32 ? 4 : 2;
-        p[n++] = (struct piece){.slot = &w->data, .host = w->data, .bytes = count * es,
-                                .align = es};
+        p[n++] =
+            (struct piece){.slot = &w->data, .host = w->data, .bytes = count * es, .align = es};
         return n;
     }
     size_t blocks = lf_bnb_blocks(w);
     p[n++] = (struct piece){.slot = &w->data, .host = w->data, .bytes = count / 2, .align = 1};
     p[n++] = (struct piece){.slot = &w->code, .host = w->code, .bytes = 64, .align = 4};
     if (w->absmax) {
-        p[n++] = (struct piece){.slot = &w->absmax, .host = w->absmax, .bytes = blocks * 4,
-                                .align = 4};
+        p[n++] =
+            (struct piece){.slot = &w->absmax, .host = w->absmax, .bytes = blocks * 4, .align = 4};
         return n;
     }
-    p[n++] = (struct piece){.slot = &w->absmax_q, .host = w->absmax_q, .bytes = blocks,
-                            .align = 1};
-    p[n++] = (struct piece){.slot = &w->absmax_code, .host = w->absmax_code, .bytes = 1024,
-                            .align = 4};
-    p[n++] = (struct piece){.slot = &w->absmax2, .host = w->absmax2,
-                            .bytes = lf_bnb_blocks2(w) * 4, .align = 4};
+    p[n++] = (struct piece){.slot = &w->absmax_q, .host = w->absmax_q, .bytes = blocks, .align = 1};
+    p[n++] =
+        (struct piece){.slot = &w->absmax_code, .host = w->absmax_code, .bytes = 1024, .align = 4};
+    p[n++] = (struct piece){
+        .slot = &w->absmax2, .host = w->absmax2, .bytes = lf_bnb_blocks2(w) * 4, .align = 4};
     return n;
 }
 

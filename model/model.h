@@ -21,15 +21,15 @@ enum lf_quant {
 
 struct lf_model_options {
     enum lf_quant quant;
-    const char *cache_dir;  /* where quantised copies are kept, by digest; NULL: nowhere. One that
-                               cannot be written is done without */
+    const char *cache_dir; /* where quantised copies are kept, by digest; NULL: nowhere. One that
+                              cannot be written is done without */
     /* Progress of a long load, 0..1, or NULL. Called on the opening thread. */
     void (*progress)(void *arg, double fraction, const char *what);
     void *progress_arg;
 };
 
 struct lf_layer {
-    struct lf_weight w[LF_PROJ_MAX];   /* by index in config.proj */
+    struct lf_weight w[LF_PROJ_MAX]; /* by index in config.proj */
     const float *attn_norm, *attn_norm_b;
     const float *mlp_norm, *mlp_norm_b;          /* not in parallel blocks */
     const float *post_attn_norm, *post_mlp_norm; /* post_norms */
@@ -37,7 +37,7 @@ struct lf_layer {
 };
 
 struct lf_model {
-    char name[65];          /* the directory's name, or the shape's */
+    char name[65]; /* the directory's name, or the shape's */
     struct lf_config config;
     struct lf_device *dev;
     struct lf_weight embed; /* (V, C) */
@@ -47,21 +47,21 @@ struct lf_model {
     const float *rope_cos, *rope_sin; /* (rope_positions, rot/2), device. longrope: twice as many
                                          rows, the second half for sequences that are longer than
                                          rope_original_positions */
-    int rope_positions;     /* = positions_max */
-    size_t weight_bytes;    /* on the device */
-    struct lf_tokenizer *tokenizer; /* NULL for a shape without one */
-    struct lf_chat *chat;           /* NULL: the checkpoint has none, or it was refused: */
-    struct lf_diag chat_reason;     /* why chat is NULL */
-    char digest[65];        /* tells one base from another: SHA-256 over config.json, the tensors'
-                               names, dtypes and shapes, and a sample of each one's bytes */
+    int rope_positions;               /* = positions_max */
+    size_t weight_bytes;              /* on the device */
+    struct lf_tokenizer *tokenizer;   /* NULL for a shape without one */
+    struct lf_chat *chat;             /* NULL: the checkpoint has none, or it was refused: */
+    struct lf_diag chat_reason;       /* why chat is NULL */
+    char digest[65]; /* tells one base from another: SHA-256 over config.json, the tensors'
+                        names, dtypes and shapes, and a sample of each one's bytes */
     struct lf_model_memory *memory; /* what lf_model_free releases */
 };
 
 /* LF_E_UNSUPPORTED names what is not done; LF_E_DAMAGED what does not fit. Yours, free with
  * lf_model_free. `stream` is used for uploads and is idle again on return. */
 enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const char *dir,
-                          const struct lf_model_options *options, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                          const struct lf_model_options *options,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* Random weights of a shape (lf_config_shape), reproducible from the seed; for benchmarks. */
 enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
                             const struct lf_config *config, enum lf_quant quant, uint64_t seed,

@@ -36,8 +36,8 @@ static enum lf_err regex_matches(bool *out, const char *regex, bool suffix, cons
         lf_buf_free(&p);
         return lf_fail(diag, LF_E_TOO_BIG, "a pattern is longer than %d bytes", REGEX_BYTES_MAX);
     }
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)p.data, p.len, PCRE2_DOLLAR_ENDONLY, &code, &at,
-                                   NULL);
+    pcre2_code *re =
+        pcre2_compile((PCRE2_SPTR)p.data, p.len, PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
     lf_buf_free(&p);
     pcre2_match_data *md = re ? pcre2_match_data_create_from_pattern(re, NULL) : NULL;
     pcre2_match_context *mc = md ? pcre2_match_context_create(NULL) : NULL;
@@ -119,9 +119,10 @@ static enum lf_err layer_wanted(bool *out, const json_t *config, int layer, stru
         return LF_OK;
     if (json_is_array(pattern) && json_array_size(pattern) == 1)
         pattern = json_array_get(pattern, 0);
-    if (is_set(pattern) && (!json_is_string(pattern) ||
-                            strcmp(json_string_value(pattern), "layers") != 0))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "\"layers_pattern\" other than \"layers\" is not "
+    if (is_set(pattern) &&
+        (!json_is_string(pattern) || strcmp(json_string_value(pattern), "layers") != 0))
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "\"layers_pattern\" other than \"layers\" is not "
                        "supported");
     if (json_is_integer(layers)) {
         *out = json_integer_value(layers) == layer;
@@ -224,7 +225,8 @@ static enum lf_err refuse_variants(const json_t *config, struct lf_diag *diag)
     if (strcmp(bias, "none") != 0)
         return lf_fail(diag, LF_E_UNSUPPORTED, "\"bias\": \"%.32s\" is not supported", bias);
     if (!init_harmless(json_object_get(config, "init_lora_weights")))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "\"init_lora_weights\": \"%.32s\" is not supported "
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "\"init_lora_weights\": \"%.32s\" is not supported "
                        "(it changes the base's weights)",
                        json_string_value(json_object_get(config, "init_lora_weights")));
     json_object_foreach((json_t *)(uintptr_t)config, key, v) {
@@ -354,8 +356,10 @@ static enum lf_err refuse_unused(const struct lf_adapter *a, const struct lf_con
         if (sscanf(t->name, PREFIX "model.layers.%d.", &layer) == 1 && layer >= c->L)
             return lf_fail(diag, LF_E_BASE_DIFFERS, "tensor \"%.128s\": this base has %d layers",
                            t->name, c->L);
-        return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%.128s\" is not a LoRA factor of a "
-                       "targeted linear map of this base", t->name);
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "tensor \"%.128s\" is not a LoRA factor of a "
+                       "targeted linear map of this base",
+                       t->name);
     }
     return LF_OK;
 }

@@ -128,12 +128,18 @@ static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_con
             continue;
         lf_adapter_site_name(key, c, i);
         snprintf(names[n], sizeof *names, "base_model.model.%s.lora_A.weight", key);
-        t[n] = (struct lf_tensor){.name = names[n], .dtype = LF_F32, .n_dims = 2,
-                                  .dims = {rank, p->K}, .data = a->params + a->shape.a_off[i]};
+        t[n] = (struct lf_tensor){.name = names[n],
+                                  .dtype = LF_F32,
+                                  .n_dims = 2,
+                                  .dims = {rank, p->K},
+                                  .data = a->params + a->shape.a_off[i]};
         n++;
         snprintf(names[n], sizeof *names, "base_model.model.%s.lora_B.weight", key);
-        t[n] = (struct lf_tensor){.name = names[n], .dtype = LF_F32, .n_dims = 2,
-                                  .dims = {p->N, rank}, .data = a->params + a->shape.b_off[i]};
+        t[n] = (struct lf_tensor){.name = names[n],
+                                  .dtype = LF_F32,
+                                  .n_dims = 2,
+                                  .dims = {p->N, rank},
+                                  .data = a->params + a->shape.b_off[i]};
         n++;
     }
     if (rc == LF_OK)

@@ -30,8 +30,8 @@ struct job {
     struct lf_bnb_quantizer *q;
     struct linear *linears;
     size_t n_linears;
-    bool *is_linear;       /* by tensor index */
-    size_t *rest;          /* writer's indices of the other tensors, by tensor index */
+    bool *is_linear; /* by tensor index */
+    size_t *rest;    /* writer's indices of the other tensors, by tensor index */
     bool with_rest;
     const struct lf_progress *progress;
 };
@@ -47,8 +47,10 @@ static enum lf_err find_linear(struct job *j, struct linear *lin, const struct l
     if (!lin->t)
         return lf_fail(diag, LF_E_DAMAGED, "tensor \"%s\" is missing", lin->name);
     if (lin->t->dtype != LF_F32 && lin->t->dtype != LF_BF16 && lin->t->dtype != LF_F16)
-        return lf_fail(diag, LF_E_INVALID, "tensor \"%s\" is not fp32, fp16 or bf16: is the base "
-                       "quantised already?", lin->name);
+        return lf_fail(diag, LF_E_INVALID,
+                       "tensor \"%s\" is not fp32, fp16 or bf16: is the base "
+                       "quantised already?",
+                       lin->name);
     if (lin->t->n_dims != 2 || lin->t->dims[0] != proj->N || lin->t->dims[1] != proj->K)
         return lf_fail(diag, LF_E_DAMAGED, "tensor \"%s\" is not (%d, %d)", lin->name, proj->N,
                        proj->K);
@@ -100,15 +102,15 @@ static enum lf_err add_part(struct job *j, size_t *index, const struct linear *l
 static enum lf_err add_linear(struct job *j, struct linear *lin, size_t element,
                               struct lf_diag *diag)
 {
-    struct lf_weight w = {.N = (int)lin->t->dims[0], .K = (int)lin->t->dims[1],
-                          .block = 64, .block2 = 256};
+    struct lf_weight w = {
+        .N = (int)lin->t->dims[0], .K = (int)lin->t->dims[1], .block = 64, .block2 = 256};
     size_t n = (size_t)w.N * (size_t)w.K;
     enum lf_err rc = LF_OK;
     if (element == 4) {
         rc = add_part(j, &lin->map, lin, ".quant_map", LF_F32, 16, diag);
         if (rc == LF_OK)
-            rc = add_part(j, &lin->absmax2, lin, ".nested_absmax", LF_F32, lf_bnb_blocks2(&w),
-                          diag);
+            rc =
+                add_part(j, &lin->absmax2, lin, ".nested_absmax", LF_F32, lf_bnb_blocks2(&w), diag);
         if (rc == LF_OK)
             rc = add_part(j, &lin->map2, lin, ".nested_quant_map", LF_F32, 256, diag);
     } else if (element == 1) {
@@ -139,8 +141,8 @@ static enum lf_err add_all(struct job *j, struct lf_diag *diag)
 static enum lf_err put_linear(struct job *j, struct linear *lin, struct lf_diag *diag)
 {
     struct lf_weight w;
-    enum lf_err rc = lf_bnb_quantize(j->q, &w, lin->t, (int)lin->t->dims[0],
-                                     (int)lin->t->dims[1], diag);
+    enum lf_err rc =
+        lf_bnb_quantize(j->q, &w, lin->t, (int)lin->t->dims[0], (int)lin->t->dims[1], diag);
     if (rc != LF_OK)
         return rc;
     lf_bnb_state(lin->state, &w, lin->t->dtype);
@@ -212,13 +214,12 @@ enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct
 /* What transformers writes for BitsAndBytesConfig(load_in_4bit, nf4, double quantisation). */
 static json_t *quantization_config(void)
 {
-    return json_pack("{s:b,s:b,s:s,s:s,s:s,s:b,s:b,s:b,s:n,s:f,s:b,s:b,s:s}",
-                     "_load_in_4bit", 1, "_load_in_8bit", 0,
-                     "bnb_4bit_compute_dtype", "bfloat16", "bnb_4bit_quant_storage", "uint8",
-                     "bnb_4bit_quant_type", "nf4", "bnb_4bit_use_double_quant", 1,
-                     "llm_int8_enable_fp32_cpu_offload", 0, "llm_int8_has_fp16_weight", 0,
-                     "llm_int8_skip_modules", "llm_int8_threshold", 6.0, "load_in_4bit", 1,
-                     "load_in_8bit", 0, "quant_method", "bitsandbytes");
+    return json_pack("{s:b,s:b,s:s,s:s,s:s,s:b,s:b,s:b,s:n,s:f,s:b,s:b,s:s}", "_load_in_4bit", 1,
+                     "_load_in_8bit", 0, "bnb_4bit_compute_dtype", "bfloat16",
+                     "bnb_4bit_quant_storage", "uint8", "bnb_4bit_quant_type", "nf4",
+                     "bnb_4bit_use_double_quant", 1, "llm_int8_enable_fp32_cpu_offload", 0,
+                     "llm_int8_has_fp16_weight", 0, "llm_int8_skip_modules", "llm_int8_threshold",
+                     6.0, "load_in_4bit", 1, "load_in_8bit", 0, "quant_method", "bitsandbytes");
 }
 
 static enum lf_err write_config(const char *src_dir, const char *dst_dir, struct lf_diag *diag)
@@ -243,10 +244,20 @@ static enum lf_err write_config(const char *src_dir, const char *dst_dir, struct
 /* Files that belong to a checkpoint beside its weights and config.json. */
 static bool companion(const char *name)
 {
-    static const char *const names[] = {
-        "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-        "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt",
-        "chat_template.jinja", "chat_template.json", "LICENSE", "LICENSE.txt", "NOTICE"};
+    static const char *const names[] = {"generation_config.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "tokenizer.model",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "vocab.txt",
+                                        "chat_template.jinja",
+                                        "chat_template.json",
+                                        "LICENSE",
+                                        "LICENSE.txt",
+                                        "NOTICE"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0)
             return true;

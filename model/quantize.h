@@ -25,7 +25,7 @@ static inline void lf_progress(const struct lf_progress *p, double fraction, con
  * the stream's device, and, with with_rest, its other tensors as they are. */
 enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct lf_tensors *ts,
                              const struct lf_config *c, bool with_rest,
-                             const struct lf_progress *progress, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                             const struct lf_progress *progress,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

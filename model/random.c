@@ -16,11 +16,11 @@
 struct gen {
     struct lf_model *m;
     struct lf_stream *s;
-    uint64_t seed, stream;    /* each array draws from its own stream of numbers */
-    uint16_t values[256];     /* bf16 weights by random byte */
-    uint8_t *bytes;           /* (cap) scratch */
-    uint16_t *halves;         /* (cap) */
-    float *floats;            /* as many as a matrix has blocks of blocks, or a vector elements */
+    uint64_t seed, stream; /* each array draws from its own stream of numbers */
+    uint16_t values[256];  /* bf16 weights by random byte */
+    uint8_t *bytes;        /* (cap) scratch */
+    uint16_t *halves;      /* (cap) */
+    float *floats;         /* as many as a matrix has blocks of blocks, or a vector elements */
     size_t cap;
 };
 

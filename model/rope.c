@@ -16,8 +16,8 @@ static float llama3(float inv, const struct lf_config *c)
         return inv;
     if (wavelen > original / c->rope_low_freq)
         return inv / (float)c->rope_factor;
-    float smooth = (float)((original / wavelen - c->rope_low_freq) /
-                           (c->rope_high_freq - c->rope_low_freq));
+    float smooth =
+        (float)((original / wavelen - c->rope_low_freq) / (c->rope_high_freq - c->rope_low_freq));
     return (1 - smooth) * inv / (float)c->rope_factor + smooth * inv;
 }
 

@@ -11,15 +11,15 @@
 #include <string.h>
 
 struct source {
-    struct lf_map map;    /* data NULL when the bytes are the caller's */
-    json_t *metadata;     /* __metadata__, or NULL */
+    struct lf_map map; /* data NULL when the bytes are the caller's */
+    json_t *metadata;  /* __metadata__, or NULL */
 };
 
 struct lf_tensors {
     struct lf_arena arena; /* names */
     struct source *sources;
     size_t n_sources;
-    struct lf_tensor *t;   /* (n) in file order */
+    struct lf_tensor *t; /* (n) in file order */
     size_t n;
     const struct lf_tensor **by_name; /* (n) sorted */
 };
@@ -33,10 +33,9 @@ static const struct {
 };
 
 /* Of the format, but no weight this program reads has them. */
-static const char *const foreign_dtypes[] = {"BOOL",    "I8",      "I16", "U16", "U32",
-                                             "U64",     "F64",     "F8_E4M3", "F8_E5M2",
-                                             "F8_E8M0", "F4",      "F6_E2M3", "F6_E3M2",
-                                             "C64",     "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
+static const char *const foreign_dtypes[] = {
+    "BOOL",    "I8",      "I16", "U16",     "U32",     "U64", "F64",         "F8_E4M3",
+    "F8_E5M2", "F8_E8M0", "F4",  "F6_E2M3", "F6_E3M2", "C64", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
 
 bool lf_tensor_bytes(size_t *out, enum lf_dtype dtype, const int64_t *dims, int n_dims)
 {
@@ -64,8 +63,10 @@ static enum lf_err parse_dtype(enum lf_dtype *out, const json_t *v, const char *
         }
     for (size_t i = 0; i < sizeof foreign_dtypes / sizeof *foreign_dtypes; i++)
         if (strcmp(foreign_dtypes[i], s) == 0)
-            return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%.128s\" has dtype %s, which is not "
-                           "supported", name, s);
+            return lf_fail(diag, LF_E_UNSUPPORTED,
+                           "tensor \"%.128s\" has dtype %s, which is not "
+                           "supported",
+                           name, s);
     return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": unknown dtype \"%.32s\"", name, s);
 }
 
@@ -104,13 +105,16 @@ static enum lf_err parse_entry(struct lf_tensor *t, const json_t *v, const unsig
         return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": bad data_offsets", t->name);
     json_int_t begin = json_integer_value(b), end = json_integer_value(e);
     if (begin < 0 || end < begin || (uint64_t)end > n)
-        return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": offsets [%lld, %lld) are outside "
-                       "of the file's %zu bytes of data", t->name, (long long)begin,
-                       (long long)end, n);
+        return lf_fail(diag, LF_E_DAMAGED,
+                       "tensor \"%.128s\": offsets [%lld, %lld) are outside "
+                       "of the file's %zu bytes of data",
+                       t->name, (long long)begin, (long long)end, n);
     if (!lf_tensor_bytes(&t->bytes, t->dtype, t->dims, t->n_dims) ||
         t->bytes != (size_t)(end - begin))
-        return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": its shape does not fit its %lld "
-                       "bytes", t->name, (long long)(end - begin));
+        return lf_fail(diag, LF_E_DAMAGED,
+                       "tensor \"%.128s\": its shape does not fit its %lld "
+                       "bytes",
+                       t->name, (long long)(end - begin));
     t->data = data + begin;
     return LF_OK;
 }
@@ -131,8 +135,10 @@ static enum lf_err check_cover(struct lf_tensor *t, size_t n, const unsigned cha
     const unsigned char *at = data;
     for (size_t i = 0; i < n; i++) {
         if (t[i].data != at)
-            return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": its data leaves a hole or "
-                           "overlaps another's", t[i].name);
+            return lf_fail(diag, LF_E_DAMAGED,
+                           "tensor \"%.128s\": its data leaves a hole or "
+                           "overlaps another's",
+                           t[i].name);
         at += t[i].bytes;
     }
     if (at != data + data_bytes)
@@ -302,8 +308,8 @@ enum lf_err lf_tensors_open(struct lf_tensors **out, const char *path, size_t he
     return tensors_finish(out, ts, add_file(ts, path, header_max, diag), diag);
 }
 
-enum lf_err lf_tensors_parse(struct lf_tensors **out, const void *data, size_t n,
-                             size_t header_max, struct lf_diag *diag)
+enum lf_err lf_tensors_parse(struct lf_tensors **out, const void *data, size_t n, size_t header_max,
+                             struct lf_diag *diag)
 {
     struct lf_tensors *ts = tensors_new();
     if (!ts)
@@ -335,8 +341,10 @@ static enum lf_err open_shards(struct lf_tensors *ts, const char *dir, const jso
         if (rc != LF_OK || json_object_get(seen, name))
             continue;
         if (!shard_name_ok(name))
-            rc = lf_fail(diag, LF_E_DAMAGED, "the index's shard name \"%.64s\" is not a plain file "
-                         "name", name);
+            rc = lf_fail(diag, LF_E_DAMAGED,
+                         "the index's shard name \"%.64s\" is not a plain file "
+                         "name",
+                         name);
         else if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
             rc = lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
         else if (json_object_set_new(seen, name, json_true()) != 0)
@@ -360,8 +368,8 @@ static enum lf_err open_index(struct lf_tensors **out, const char *dir, const ch
     if (!ts)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", dir);
     else if (!json_is_object(map))
-        rc = tensors_finish(out, ts, lf_fail(diag, LF_E_DAMAGED, "%s: no \"weight_map\"",
-                                             index_path), diag);
+        rc = tensors_finish(out, ts,
+                            lf_fail(diag, LF_E_DAMAGED, "%s: no \"weight_map\"", index_path), diag);
     else
         rc = tensors_finish(&ts, ts, open_shards(ts, dir, map, diag), diag);
     const char *key;
@@ -420,8 +428,7 @@ const struct lf_tensor *lf_tensors_find(const struct lf_tensors *ts, const char 
 {
     struct lf_tensor key = {.name = name};
     const struct lf_tensor *k = &key;
-    const struct lf_tensor **hit =
-        bsearch(&k, ts->by_name, ts->n, sizeof *ts->by_name, by_name);
+    const struct lf_tensor **hit = bsearch(&k, ts->by_name, ts->n, sizeof *ts->by_name, by_name);
     return hit ? *hit : NULL;
 }
 

@@ -17,11 +17,11 @@
 #define LF_TENSOR_DIMS_MAX 8
 
 struct lf_tensor {
-    const char *name;   /* of a reader: borrowed from the set */
+    const char *name; /* of a reader: borrowed from the set */
     enum lf_dtype dtype;
     int n_dims;
     int64_t dims[LF_TENSOR_DIMS_MAX];
-    const void *data;   /* in the map; not necessarily aligned to the dtype */
+    const void *data; /* in the map; not necessarily aligned to the dtype */
     size_t bytes;
 };
 
@@ -40,8 +40,8 @@ enum lf_err lf_tensors_open(struct lf_tensors **out, const char *path, size_t he
 enum lf_err lf_tensors_open_checkpoint(struct lf_tensors **out, const char *dir,
                                        struct lf_diag *diag) LF_MUST_CHECK;
 /* From memory (the fuzz target's door); the bytes stay the caller's and must outlive the set. */
-enum lf_err lf_tensors_parse(struct lf_tensors **out, const void *data, size_t n,
-                             size_t header_max, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_tensors_parse(struct lf_tensors **out, const void *data, size_t n, size_t header_max,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 void lf_tensors_free(struct lf_tensors *t);
 
 size_t lf_tensors_count(const struct lf_tensors *t);

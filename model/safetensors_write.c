@@ -21,12 +21,12 @@
 struct lf_tensors_writer {
     int fd;
     char path[LF_PATH_MAX], tmp[LF_PATH_MAX];
-    size_t header_room;   /* bytes of the header, after its 8 bytes of length */
+    size_t header_room; /* bytes of the header, after its 8 bytes of length */
     size_t data_bytes;
     struct lf_buf header; /* the JSON so far, without the closing brace */
     struct placed {
         size_t offset, bytes;
-    } *placed;
+    } * placed;
     size_t n, n_max;
 };
 

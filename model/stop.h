@@ -11,8 +11,8 @@
 struct lf_stop {
     const char *strings[LF_STOPS_MAX]; /* borrowed, none empty */
     int n;
-    struct lf_buf held;  /* text that is not settled yet */
-    int met;             /* index of the string that ended the text, or -1 */
+    struct lf_buf held; /* text that is not settled yet */
+    int met;            /* index of the string that ended the text, or -1 */
 };
 
 /* strings (n): borrowed until lf_stop_free; n <= LF_STOPS_MAX, none empty. */
@@ -20,8 +20,8 @@ void lf_stop_init(struct lf_stop *s, const char *const *strings, int n);
 void lf_stop_free(struct lf_stop *s);
 /* Takes more text and appends to `out` what is settled. Once a string was met (s->met >= 0) the
  * text before its earliest occurrence is out, and nothing more comes. */
-enum lf_err lf_stop_push(struct lf_stop *s, struct lf_buf *out, const char *text, size_t n)
-    LF_MUST_CHECK;
+enum lf_err lf_stop_push(struct lf_stop *s, struct lf_buf *out, const char *text,
+                         size_t n) LF_MUST_CHECK;
 /* The text's end: appends what was held back. */
 enum lf_err lf_stop_finish(struct lf_stop *s, struct lf_buf *out) LF_MUST_CHECK;
 

@@ -32,8 +32,8 @@ enum lf_err lf_ids_append(struct lf_ids *ids, const int32_t *more, size_t n) LF_
  * for the other forms it is bos where the form has one, or what add_bos_token and add_eos_token of
  * tokenizer_config.json say. Truncation and padding in a tokenizer.json are not applied.
  * Yours, free with lf_tokenizer_free. */
-enum lf_err lf_tokenizer_open(struct lf_tokenizer **out, const char *dir, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_tokenizer_open(struct lf_tokenizer **out, const char *dir,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 /* From the bytes of a tokenizer.json; from those of a tokenizer.model. */
 enum lf_err lf_tokenizer_parse(struct lf_tokenizer **out, const char *json, size_t n,
                                struct lf_diag *diag) LF_MUST_CHECK;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct lf_bar {
-    bool shown;         /* stderr is a terminal, and the caller does not want quiet */
-    bool drawn;         /* something stands on the line */
+    bool shown; /* stderr is a terminal, and the caller does not want quiet */
+    bool drawn; /* something stands on the line */
     uint64_t start_ns, last_ns;
 };
 

@@ -20,28 +20,28 @@ struct lf_floor {
     double flops_per_second; /* of a dense product in the device's act dtype; 2 a multiplication */
 };
 
-enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 
 enum lf_bench_kind { LF_BENCH_DECODE, LF_BENCH_PREFILL, LF_BENCH_TRAIN };
 
 struct lf_bench_case {
     enum lf_bench_kind kind;
-    int seqs;        /* sequences of a batch */
-    int tokens;      /* prefill, train: tokens of each; decode: tokens in its cache before */
-    int adapters;    /* sequences take them in turn; 0: the bare base */
+    int seqs;     /* sequences of a batch */
+    int tokens;   /* prefill, train: tokens of each; decode: tokens in its cache before */
+    int adapters; /* sequences take them in turn; 0: the bare base */
     struct lf_lora_settings lora;
     enum lf_recompute recompute; /* train */
     int warmup, iters;           /* batches: decoded tokens a sequence, prefills, micro-batches */
 };
 
 struct lf_bench_result {
-    double seconds;       /* a batch, the median of iters */
+    double seconds; /* a batch, the median of iters */
     double tokens_per_second;
     double floor_seconds;
-    bool memory_bound;    /* the floor is bytes, not multiplications */
+    bool memory_bound; /* the floor is bytes, not multiplications */
     bool recomputed;
-    size_t memory_bytes;  /* on the device for this case, weights included */
+    size_t memory_bytes; /* on the device for this case, weights included */
 };
 
 /* c: an open model without slots (made and freed here). A train case is forward and backward of a

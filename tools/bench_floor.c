@@ -6,11 +6,11 @@
 
 #include <stdlib.h>
 
-#define HOST_BYTES ((size_t)256 << 20)  /* of a buffer: well past every cache */
+#define HOST_BYTES ((size_t)256 << 20) /* of a buffer: well past every cache */
 #define CARD_BYTES ((size_t)1 << 30)
-#define HOST_SIDE 2048                  /* of the square product */
+#define HOST_SIDE 2048 /* of the square product */
 #define CARD_SIDE 8192
-#define REPEATS 7                       /* the best counts */
+#define REPEATS 7 /* the best counts */
 
 struct probe {
     struct lf_stream *s;
@@ -117,9 +117,8 @@ static enum lf_err measure(struct lf_floor *out, struct probe *p, struct lf_diag
 enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s, struct lf_diag *diag)
 {
     bool card = s->dev->kind == LF_DEVICE_CUDA;
-    struct probe p = {.s = s,
-                      .bytes = card ? CARD_BYTES : HOST_BYTES,
-                      .side = card ? CARD_SIDE : HOST_SIDE};
+    struct probe p = {
+        .s = s, .bytes = card ? CARD_BYTES : HOST_BYTES, .side = card ? CARD_SIDE : HOST_SIDE};
     size_t w_bytes = (size_t)p.side * (size_t)p.side * lf_dtype_bytes(s->dev->act);
     void *w = NULL;
     enum lf_err rc = lf_device_alloc(s->dev, &p.x, p.bytes, diag);

@@ -14,15 +14,15 @@ struct rig {
     const struct lf_bench_case *b;
     struct lf_offline *c;
     struct lf_exec *x;
-    int *slots;               /* (adapters) */
-    size_t adapter_params;    /* floats of one */
-    int32_t *ids, *labels;    /* (seqs, tokens) */
-    struct lf_kv_seq *kv;     /* (seqs) */
+    int *slots;            /* (adapters) */
+    size_t adapter_params; /* floats of one */
+    int32_t *ids, *labels; /* (seqs, tokens) */
+    struct lf_kv_seq *kv;  /* (seqs) */
     struct lf_batch_seq *seqs;
     struct lf_batch_result *results;
-    int *which;               /* 0, 1, 2 ... */
+    int *which; /* 0, 1, 2 ... */
     struct lf_sample_params *sample;
-    int32_t *next;            /* (seqs) the last sampled id */
+    int32_t *next; /* (seqs) the last sampled id */
 };
 
 /* ---- Floors ---------------------------------------------------------------------------------- */

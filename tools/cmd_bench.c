@@ -174,9 +174,15 @@ static int bench_status(const struct lf_usage *u, struct ask *ask, const char *w
 
 int lf_cmd_bench(int argc, char **argv)
 {
-    struct ask ask = {.o.quant = LF_QUANT_NF4, .seqs = {{1, 8, 16, 32, 64}, 5}, .rank = 16,
-                      .targets = "all-linear", .tokens = 512, .warmup = 3, .iters = 16,
-                      .alpha = 16, .recompute = LF_RECOMPUTE_AUTO};
+    struct ask ask = {.o.quant = LF_QUANT_NF4,
+                      .seqs = {{1, 8, 16, 32, 64}, 5},
+                      .rank = 16,
+                      .targets = "all-linear",
+                      .tokens = 512,
+                      .warmup = 3,
+                      .iters = 16,
+                      .alpha = 16,
+                      .recompute = LF_RECOMPUTE_AUTO};
     const struct lf_option options[] = {
         {"base", 'b', LF_OPT_STR, "DIR", &ask.o.base, "the base model: a checkpoint directory"},
         {"shape", 0, LF_OPT_STR, "NAME", &ask.o.shape,
@@ -204,13 +210,16 @@ int lf_cmd_bench(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs bench", "decode|prefill|train|tokenize (--base DIR|--shape NAME)",
+        "lorafs bench",
+        "decode|prefill|train|tokenize (--base DIR|--shape NAME)",
         "Measures batches through a base and prints, beside each figure, the time that this device "
         "would need for the bytes and products alone: bytes at the rate of a copy, products at the "
         "rate of a dense product, both measured first. Token ids and adapters are random.\n\n"
         "decode: one more token of every sequence. prefill: whole prompts. train: forward and "
         "backward of a micro-batch. tokenize: a file's text to ids and back, on one thread.",
-        options, 1, 1,
+        options,
+        1,
+        1,
         "  lorafs bench decode --base share/base --seqs 1,8,64 --adapters 8\n"
         "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda"};
     struct lf_args args;

@@ -24,7 +24,7 @@ struct order {
 struct run {
     const struct order *order;
     struct lf_offline c;
-    struct lf_remote *remote;   /* or NULL: here */
+    struct lf_remote *remote; /* or NULL: here */
     struct lf_train_settings s;
     struct lf_dataset *rows;
     const struct lf_metric *metric;
@@ -82,15 +82,15 @@ static enum lf_err make_exec(struct run *r, struct lf_exec **x, int max_tokens,
 static struct lf_eval_options eval_options(struct run *r)
 {
     const struct order *o = r->order;
-    return (struct lf_eval_options){
-        .metric = r->metric,
-        .slot = r->c.slot,
-        .max_tokens = o->max_tokens ? (int)o->max_tokens : r->s.max_tokens,
-        .stop = r->s.stop,
-        .n_stop = r->s.n_stop,
-        .rows_max = o->rows,
-        .row = on_row,
-        .row_arg = r};
+    return (struct lf_eval_options){.metric = r->metric,
+                                    .slot = r->c.slot,
+                                    .max_tokens =
+                                        o->max_tokens ? (int)o->max_tokens : r->s.max_tokens,
+                                    .stop = r->s.stop,
+                                    .n_stop = r->s.n_stop,
+                                    .rows_max = o->rows,
+                                    .row = on_row,
+                                    .row_arg = r};
 }
 
 static enum lf_err score_here(struct run *r, struct lf_eval_report *report, struct lf_diag *diag)
@@ -137,8 +137,7 @@ static enum lf_err load_settings(struct run *r, struct lf_diag *diag)
     return rc;
 }
 
-static enum lf_err evaluate_here(struct run *r, struct lf_eval_report *report,
-                                 struct lf_diag *diag)
+static enum lf_err evaluate_here(struct run *r, struct lf_eval_report *report, struct lf_diag *diag)
 {
     const struct order *o = r->order;
     enum lf_err rc = load_settings(r, diag);
@@ -172,11 +171,11 @@ static enum lf_err evaluate_there(struct run *r, struct lf_eval_report *report,
 
 static json_t *report_json(const struct run *r, const struct lf_eval_report *e)
 {
-    json_t *j = json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:f, s:f}", "metric",
-                          lf_metric_name(r->metric), "score", e->score, "rows",
-                          (json_int_t)e->rows, "unended", (json_int_t)e->unended, "unfit",
-                          (json_int_t)e->unfit, "tokens", (json_int_t)e->tokens, "seconds",
-                          e->seconds, "tokens_per_second", (double)e->tokens / e->seconds);
+    json_t *j =
+        json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:f, s:f}", "metric", lf_metric_name(r->metric),
+                  "score", e->score, "rows", (json_int_t)e->rows, "unended", (json_int_t)e->unended,
+                  "unfit", (json_int_t)e->unfit, "tokens", (json_int_t)e->tokens, "seconds",
+                  e->seconds, "tokens_per_second", (double)e->tokens / e->seconds);
     if (e->confusion)
         json_object_set(j, "confusion", e->confusion);
     return j;
@@ -189,8 +188,7 @@ static void print_classes(const json_t *confusion)
     json_t *c;
     printf("%-30s %9s %9s %9s %9s\n", "CLASS", "PRECISION", "RECALL", "F1", "ROWS");
     json_array_foreach(json_object_get(confusion, "classes"), i, c) {
-        printf("%-30.30s %9.3f %9.3f %9.3f %9lld\n",
-               json_string_value(json_object_get(c, "label")),
+        printf("%-30.30s %9.3f %9.3f %9.3f %9lld\n", json_string_value(json_object_get(c, "label")),
                json_real_value(json_object_get(c, "precision")),
                json_real_value(json_object_get(c, "recall")),
                json_real_value(json_object_get(c, "f1")),
@@ -221,8 +219,8 @@ static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
 {
     struct run r = {.order = o, .c.slot = -1};
     struct lf_eval_report report = {0};
-    enum lf_err rc = o->o.base ? evaluate_here(&r, &report, diag)
-                               : evaluate_there(&r, &report, diag);
+    enum lf_err rc =
+        o->o.base ? evaluate_here(&r, &report, diag) : evaluate_there(&r, &report, diag);
     if (r.predictions && (fclose(r.predictions) != 0 || r.write_failed) && rc == LF_OK)
         rc = lf_fail(diag, LF_E_IO, "%s: could not be written", o->predictions);
     if (rc == LF_OK)
@@ -266,11 +264,14 @@ int lf_cmd_eval(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs eval", "[--base DIR] [--adapter ADAPTER] --dataset FILE",
+        "lorafs eval",
+        "[--base DIR] [--adapter ADAPTER] --dataset FILE",
         "Completes the prompts of a data set greedily and scores the completions against the data "
         "set's. With --base it is done here; without, by a daemon, and --adapter is one of its "
         "adapters.",
-        options, 0, 0,
+        options,
+        0,
+        0,
         "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l"};
     struct lf_args args;
     int status;

@@ -33,11 +33,11 @@ struct ask {
 struct answer {
     struct lf_decoder decoder;
     struct lf_stop stop;
-    struct lf_buf fresh;   /* text of the last token, before stop strings */
-    struct lf_buf text;    /* settled text */
-    struct lf_ids ids;     /* of the completion */
-    uint64_t seq;          /* lf_gen's number */
-    const char *finish;    /* NULL: still live */
+    struct lf_buf fresh; /* text of the last token, before stop strings */
+    struct lf_buf text;  /* settled text */
+    struct lf_ids ids;   /* of the completion */
+    uint64_t seq;        /* lf_gen's number */
+    const char *finish;  /* NULL: still live */
 };
 
 struct run {
@@ -46,7 +46,7 @@ struct run {
     struct lf_id_lists prompts;
     struct answer *answers; /* (prompts.n) */
     struct lf_gen *gen;
-    bool stream;            /* text goes out as it comes */
+    bool stream; /* text goes out as it comes */
 };
 
 /* ---- Prompts --------------------------------------------------------------------------------- */
@@ -308,8 +308,8 @@ static enum lf_err run_ask(const struct ask *ask, struct lf_diag *diag)
 
 int lf_cmd_generate(int argc, char **argv)
 {
-    struct ask ask = {.max_tokens = 256, .seed = -1, .temperature = 1, .top_p = 1,
-                      .repetition_penalty = 1};
+    struct ask ask = {
+        .max_tokens = 256, .seed = -1, .temperature = 1, .top_p = 1, .repetition_penalty = 1};
     const struct lf_option options[] = {
         LF_OFFLINE_OPTION_BASE(ask.o),
         {"adapter", 'a', LF_OPT_STR, "DIR", &ask.adapter, "a PEFT adapter to apply"},
@@ -341,10 +341,13 @@ int lf_cmd_generate(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs generate", "--base DIR [--adapter DIR] (--prompt TEXT | --ids FILE)",
+        "lorafs generate",
+        "--base DIR [--adapter DIR] (--prompt TEXT | --ids FILE)",
         "Completes prompts with a base model, or with an adapter on it, in this process. The text "
         "of a single prompt streams; several prompts run together and are printed in order.",
-        options, 0, 0,
+        options,
+        0,
+        0,
         "  lorafs generate --base share/base --prompt 'It was a dark' --greedy\n"
         "  lorafs generate --base share/base --adapter my-adapter --json < prompt.txt"};
     struct lf_args args;

@@ -20,12 +20,16 @@ int lf_cmd_import(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs import", "FILE.gguf --out DIR",
+        "lorafs import",
+        "FILE.gguf --out DIR",
         "Writes a GGUF file as the checkpoint directory that everything else here reads: weights, "
         "configuration, tokenizer, chat template.\n\n"
         "Architectures: llama (Llama, Mistral), qwen2, qwen3, gemma, gemma2, phi2, phi3. Weights: "
         "F32, F16, BF16, Q4_0, Q8_0, Q4_K and Q6_K (Q4_K_M files have both).",
-        options, 1, 1, "  lorafs import llama-3.2-1b.Q8_0.gguf --out bases/llama-3.2-1b"};
+        options,
+        1,
+        1,
+        "  lorafs import llama-3.2-1b.Q8_0.gguf --out bases/llama-3.2-1b"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
@@ -33,8 +37,8 @@ int lf_cmd_import(int argc, char **argv)
     struct lf_diag diag = {""};
     struct lf_bar bar;
     lf_bar_init(&bar, quiet);
-    enum lf_err rc = lf_gguf_import(args.v[0], out, dtype ? LF_F32 : LF_BF16, lf_bar_update, &bar,
-                                    &diag);
+    enum lf_err rc =
+        lf_gguf_import(args.v[0], out, dtype ? LF_F32 : LF_BF16, lf_bar_update, &bar, &diag);
     lf_bar_end(&bar);
     if (rc != LF_OK)
         return lf_command_failed(&usage, rc, &diag);

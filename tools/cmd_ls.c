@@ -56,8 +56,8 @@ int lf_cmd_ls(int argc, char **argv)
         LF_REMOTE_OPTIONS(o),
         {0},
     };
-    const struct lf_usage usage = {"lorafs ls", "[-l]", "Lists the adapters of a daemon.", options,
-                                   0, 0, NULL};
+    const struct lf_usage usage = {
+        "lorafs ls", "[-l]", "Lists the adapters of a daemon.", options, 0, 0, NULL};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

@@ -25,16 +25,18 @@ int lf_cmd_mount(int argc, char **argv)
         {"staging", 0, LF_OPT_STR, "DIR", &mount.staging,
          "where files that are being written wait; otherwise TMPDIR or /var/tmp"},
         {"log", 0, LF_OPT_STR, "FILE", &mount.log, "messages of the background go there"},
-        {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &level,
-         "least level of messages"},
+        {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &level, "least level of messages"},
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs mount", "[URL|SOCKET] DIR",
+        "lorafs mount",
+        "[URL|SOCKET] DIR",
         "Mounts a daemon's tree on DIR. The daemon is http://host:port or the path of its unix "
         "socket; without it, the socket in the default data directory. It may start later, stop "
         "and come back: the tree is there when it is. A mount whose process died is cleared first.",
-        options, 1, 2,
+        options,
+        1,
+        2,
         "  lorafs mount /mnt/models\n"
         "  lorafs mount -o allow_other http://gpu1:8080 /mnt/models"};
     struct lf_args args;

@@ -8,10 +8,14 @@ int lf_cmd_rm(int argc, char **argv)
     struct lf_remote_options o = {0};
     const struct lf_option options[] = {LF_REMOTE_OPTIONS(o), {0}};
     const struct lf_usage usage = {
-        "lorafs rm", "NAME...",
+        "lorafs rm",
+        "NAME...",
         "Removes adapters: each goes to the daemon's trash, where it is kept for seven days. A job "
         "that trains it is cancelled.",
-        options, 1, -1, NULL};
+        options,
+        1,
+        -1,
+        NULL};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

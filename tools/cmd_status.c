@@ -131,10 +131,14 @@ int lf_cmd_status(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs status", "[NAME...]",
+        "lorafs status",
+        "[NAME...]",
         "Without a name: the bases, how many adapters are in which state, and the jobs under way. "
         "With names: the status line of each adapter.",
-        options, 0, -1, NULL};
+        options,
+        0,
+        -1,
+        NULL};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

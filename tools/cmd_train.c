@@ -39,7 +39,7 @@ struct run {
     struct lf_bar bar;
     struct lf_job_progress seen; /* as the job ended */
     double last_loss;
-    bool checkpointed;           /* since the interrupt */
+    bool checkpointed; /* since the interrupt */
     uint64_t start_ns;
 };
 
@@ -287,8 +287,8 @@ static void print_report(const struct run *r)
     }
     printf("%s: %lld steps over %lld rows, %lld tokens in %.1f s (%.0f tok/s), loss %.4f",
            r->order->out, (long long)r->seen.steps, (long long)r->rows.rows,
-           (long long)r->seen.tokens, r->seen.seconds,
-           (double)r->seen.tokens / r->seen.seconds, r->seen.loss);
+           (long long)r->seen.tokens, r->seen.seconds, (double)r->seen.tokens / r->seen.seconds,
+           r->seen.loss);
     if (evaluated)
         printf(", eval loss %.4f", r->seen.eval_loss);
     printf("\n");
@@ -339,7 +339,8 @@ int lf_cmd_train(int argc, char **argv)
          "between checkpoints; 0: each step", .hi = 1e6},
         {"batch-tokens", 0, LF_OPT_INT, "N", &order.batch_tokens,
          "ceiling for the tokens computed at once; 0: by the device. Does not change what is "
-         "learnt", .hi = 1 << 20},
+         "learnt",
+         .hi = 1 << 20},
         LF_OFFLINE_OPTION_QUANT(order.o),
         LF_OFFLINE_OPTIONS_DEVICE(order.o),
         {"quiet", 0, LF_OPT_FLAG, NULL, &order.o.quiet, "no progress bar"},
@@ -347,10 +348,13 @@ int lf_cmd_train(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs train", "--base DIR --dataset FILE --out DIR [--config FILE]",
+        "lorafs train",
+        "--base DIR --dataset FILE --out DIR [--config FILE]",
         "Trains a LoRA adapter on a base model in this process and writes it as PEFT does. An "
         "interrupted run with --checkpoint goes on where it was when it is started again.",
-        options, 0, 0,
+        options,
+        0,
+        0,
         "  lorafs train --base share/base --dataset train.jsonl --out my-adapter\n"
         "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl"};
     struct lf_args args;

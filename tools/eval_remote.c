@@ -16,7 +16,7 @@ struct evaluation {
     const char *model; /* "": the base */
     const struct lf_train_settings *s;
     const struct lf_eval_options *o;
-    json_t *rows;      /* {"ask", "reference", "columns"}; ask is a prompt, or messages */
+    json_t *rows; /* {"ask", "reference", "columns"}; ask is a prompt, or messages */
     struct lf_eval_sums sums;
 };
 
@@ -86,9 +86,9 @@ static enum lf_err add_row(void *arg, json_t *row, int64_t line, struct lf_diag 
         rc = prompt_of(&ask, e, row, diag);
     if (rc == LF_OK && !reference && !(reference = as_text(json_object_get(row, "completion"))))
         rc = lf_fail(diag, LF_E_INVALID, "no \"completion\"");
-    if (rc == LF_OK && json_array_append_new(e->rows, json_pack("{s:O, s:O, s:O}", "ask", ask,
-                                                                "reference", reference, "columns",
-                                                                row)) != 0)
+    if (rc == LF_OK &&
+        json_array_append_new(e->rows, json_pack("{s:O, s:O, s:O}", "ask", ask, "reference",
+                                                 reference, "columns", row)) != 0)
         rc = no_memory(diag);
     json_decref(ask);
     json_decref(reference);
@@ -152,8 +152,8 @@ static enum lf_err score_answer(struct evaluation *e, size_t i, size_t n, const 
                                 struct lf_diag *diag)
 {
     const json_t *choices = json_object_get(answer, "choices");
-    int64_t tokens = json_integer_value(
-        json_object_get(json_object_get(answer, "usage"), "completion_tokens"));
+    int64_t tokens =
+        json_integer_value(json_object_get(json_object_get(answer, "usage"), "completion_tokens"));
     enum lf_err rc = LF_OK;
     if (json_array_size(choices) != n)
         return lf_fail(diag, LF_E_INVALID, "the daemon answered %zu of %zu prompts",

@@ -16,7 +16,7 @@ enum lf_err lf_eval_remote_settings(struct lf_train_settings *out, struct lf_rem
  * is not used; *n_rows is set before the first row ends. */
 enum lf_err lf_eval_remote(struct lf_remote *c, const char *adapter, const char *dataset,
                            const struct lf_train_settings *s, const struct lf_eval_options *o,
-                           int64_t *n_rows, struct lf_eval_report *out, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                           int64_t *n_rows, struct lf_eval_report *out,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

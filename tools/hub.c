@@ -23,8 +23,8 @@
 #define HUB_PARALLEL_MAX 16
 #define HUB_STALL_SECONDS 30L
 #define HUB_TRIES 5
-#define HUB_PAUSE_MS 500        /* before the second try, doubled for each one after */
-#define HUB_PAUSE_MAX_MS 60000  /* of what the hub asks for */
+#define HUB_PAUSE_MS 500       /* before the second try, doubled for each one after */
+#define HUB_PAUSE_MAX_MS 60000 /* of what the hub asks for */
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
@@ -304,7 +304,7 @@ struct transfer {
     int64_t best;    /* bytes of the longest part that a request left */
     int tries;
     uint64_t again_ns; /* when the next try starts; 0: it is not waiting for one */
-    bool checked; /* the answer's status was seen to fit `resumed` */
+    bool checked;      /* the answer's status was seen to fit `resumed` */
     bool disk_failed;
     bool damaged; /* it came once and was not what the hub says */
     char why[CURL_ERROR_SIZE];

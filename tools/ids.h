@@ -9,7 +9,7 @@
 struct lf_id_lists {
     struct lf_ids *lists; /* (n), none of them empty */
     size_t n;
-    size_t n_max;         /* ids of the longest list */
+    size_t n_max; /* ids of the longest list */
 };
 
 /* Ids must lie in [0, vocab); the reason names file, list and place. Free with

@@ -27,10 +27,11 @@ struct lf_offline_options {
     int device;        /* enum lf_offline_device */
     int quant;         /* enum lf_quant */
     int64_t threads, gpu;
-    bool quiet;        /* no progress bar */
+    bool quiet; /* no progress bar */
 };
 
 /* Rows for a command's option table; o is its struct lf_offline_options. */
+/* clang-format off */
 #define LF_OFFLINE_OPTION_BASE(o)                                                                  \
     {"base", 'b', LF_OPT_STR, "DIR", &(o).base, "the base model: a checkpoint directory",          \
      .required = true}
@@ -44,6 +45,7 @@ struct lf_offline_options {
     {"threads", 't', LF_OPT_INT, "N", &(o).threads, "threads of the cpu device; 0: one a core",    \
      .hi = 1024},                                                                                  \
     {"gpu", 0, LF_OPT_INT, "N", &(o).gpu, "which card of the cuda device", .hi = 63}
+/* clang-format on */
 
 struct lf_offline {
     struct lf_device *dev;
@@ -62,8 +64,8 @@ enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_opti
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* After lf_offline_open: makes the slots and puts the adapter of a PEFT directory (NULL: none) into
  * one, for serving. */
-enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 /* Zero-initialised is no error. */
 void lf_offline_close(struct lf_offline *c);
 

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #define HELP_COLUMNS 80
-#define HELP_INDENT 28  /* where the help phrases start */
-#define WORD_MAX 32     /* longer words are not looked up */
+#define HELP_INDENT 28 /* where the help phrases start */
+#define WORD_MAX 32    /* longer words are not looked up */
 
 /* ---- Nearest word ---------------------------------------------------------------------------- */
 
@@ -162,8 +162,8 @@ static enum lf_err parse_ints(struct lf_option_ints *out, const struct lf_option
     return LF_OK;
 }
 
-static enum lf_err push_str(struct lf_option_strs *out, const struct lf_option *o,
-                            const char *text, struct lf_diag *diag)
+static enum lf_err push_str(struct lf_option_strs *out, const struct lf_option *o, const char *text,
+                            struct lf_diag *diag)
 {
     if (out->n == LF_OPTION_LIST_MAX)
         return lf_fail(diag, LF_E_INVALID, "--%s may be given %d times", o->name,
@@ -405,8 +405,8 @@ void lf_options_help(const struct lf_usage *u)
     printf("\nOptions:\n");
     for (const struct lf_option *o = u->options; o->name; o++)
         print_option(o);
-    print_option(&(struct lf_option){"help", 'h', LF_OPT_FLAG, NULL, NULL, "print this page", 0, 0,
-                                     false});
+    print_option(
+        &(struct lf_option){"help", 'h', LF_OPT_FLAG, NULL, NULL, "print this page", 0, 0, false});
     if (u->examples)
         printf("\nExamples:\n%s\n", u->examples);
 }

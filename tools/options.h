@@ -52,23 +52,23 @@ struct lf_option_ints {
 };
 
 struct lf_option {
-    const char *name;      /* without the dashes; NULL ends the table */
-    char letter;           /* 0: none */
+    const char *name; /* without the dashes; NULL ends the table */
+    char letter;      /* 0: none */
     enum lf_option_kind kind;
-    const char *value;     /* its name in the help: "DIR"; of a CHOICE: the words */
-    void *out;             /* holds the default when parsing starts */
-    const char *help;      /* a phrase; the default is added to it */
-    double lo, hi;         /* both 0: no range */
+    const char *value; /* its name in the help: "DIR"; of a CHOICE: the words */
+    void *out;         /* holds the default when parsing starts */
+    const char *help;  /* a phrase; the default is added to it */
+    double lo, hi;     /* both 0: no range */
     bool required;
 };
 
 struct lf_usage {
-    const char *name;      /* "lorafs train" */
-    const char *synopsis;  /* what follows the name in the usage line: "--base DIR FILE..." */
-    const char *text;      /* what it does: paragraphs parted by an empty line */
+    const char *name;     /* "lorafs train" */
+    const char *synopsis; /* what follows the name in the usage line: "--base DIR FILE..." */
+    const char *text;     /* what it does: paragraphs parted by an empty line */
     const struct lf_option *options;
     int args_min, args_max; /* arguments that are no options; args_max -1: any number */
-    const char *examples;  /* lines, or NULL */
+    const char *examples;   /* lines, or NULL */
 };
 
 /* The arguments that are no options, in order: borrowed from argv, which is reordered. */

@@ -12,7 +12,7 @@ void lf_place_data(char out[LF_PATH_MAX]);
 void lf_place_socket(char out[LF_PATH_MAX]);
 /* What is installed beside the programs: share/lorafs/REL next to the program's bin/, or share/REL
  * of the tree that it was built in. LF_E_NOT_FOUND where neither is there. */
-enum lf_err lf_place_share(char out[LF_PATH_MAX], const char *rel, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_place_share(char out[LF_PATH_MAX], const char *rel,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -170,12 +170,12 @@ enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to, st
     struct wait w = {.to = to};
     lf_buf_init(&w.body, 0);
     const struct lf_client_spec spec = {.method = "GET",
-                                      .path = path,
-                                      .body_fd = -1,
-                                      .reply_max = LF_HTTP_BODY_MAX,
-                                      .on_data = on_data,
-                                      .on_done = on_done,
-                                      .arg = &w};
+                                        .path = path,
+                                        .body_fd = -1,
+                                        .reply_max = LF_HTTP_BODY_MAX,
+                                        .on_data = on_data,
+                                        .on_done = on_done,
+                                        .arg = &w};
     enum lf_err rc = call(c, &w, &spec, diag);
     lf_buf_free(&w.body);
     return rc;

@@ -14,10 +14,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define LOSSES_MAX 3                     /* of the device, in a row */
-#define CALM_NS 60000000000u             /* a loss later than this after a start begins a new row */
-#define EARLIER "LORAFS_EARLIER_LOSSES"  /* "TOTAL IN_A_ROW MOUNT", from one life to the next */
-#define ARGS_MAX ((size_t)1 << 20)       /* bytes */
+#define LOSSES_MAX 3                    /* of the device, in a row */
+#define CALM_NS 60000000000u            /* a loss later than this after a start begins a new row */
+#define EARLIER "LORAFS_EARLIER_LOSSES" /* "TOTAL IN_A_ROW MOUNT", from one life to the next */
+#define ARGS_MAX ((size_t)1 << 20)      /* bytes */
 
 /* What the process was before it began anew; nothing, where it did not. */
 static void remember(struct lf_serving *s)

@@ -23,6 +23,7 @@ struct lf_serving {
     uint64_t started_ns;
 };
 
+/* clang-format off */
 #define LF_SERVING_OPTIONS(s)                                                                      \
     {"base", 'b', LF_OPT_STR, "DIR", &(s).daemon.base_dir,                                         \
      "the base model: a checkpoint directory", .required = true},                                  \
@@ -59,6 +60,7 @@ struct lf_serving {
      "how long answers under way may take to end when the daemon stops", .hi = 86400},             \
     {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \
      "least level of the lines on stderr"}
+/* clang-format on */
 
 /* The defaults, before parsing, and what an earlier life of the process has left behind. */
 void lf_serving_init(struct lf_serving *s);

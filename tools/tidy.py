@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """House rules that a machine can check: the test `tidy`, or by hand: tools/tidy.py [FILE...].
 
-Lengths (columns, files, functions), banned calls, the direction of includes, head comments, and
-what does not belong into a finished tree. Rules with their reasons: HACKING.md.
+Lengths (columns, files, functions), layout (clang-format), banned calls, the direction of includes,
+head comments, and what does not belong into a finished tree. Rules with their reasons: HACKING.md.
 """
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -149,6 +150,18 @@ def check_functions(name, code, seen):
             trouble(name, line, f"{function}: {length} lines (at most {FUNCTION_LINES})")
 
 
+def check_format(names):
+    """Layout is .clang-format's, by version 14: others break lines elsewhere."""
+    tool = shutil.which("clang-format-14") or shutil.which("clang-format")
+    version = tool and subprocess.check_output([tool, "--version"], text=True)
+    if not tool or " 14." not in version:
+        return
+    out = subprocess.run([tool, "--dry-run", *names], cwd=ROOT, capture_output=True,
+                         text=True, check=True)
+    for name, line in sorted(set(re.findall(r"^(\S+?):(\d+):\d+: warning", out.stderr, re.M))):
+        trouble(name, line, "not as clang-format would lay it out")
+
+
 def main(argv):
     names = argv or tracked()
     seen = set()
@@ -171,6 +184,7 @@ def main(argv):
             check_calls(name, code)
             check_includes(name, text)
             check_functions(name, code, seen)
+    check_format([name for name in names if pathlib.Path(name).suffix in C_SUFFIXES])
     if not argv:
         for name, function in LONG_FUNCTIONS.keys() - seen:
             trouble(name, 0, f"{function} is listed as long and is not there")

@@ -53,8 +53,8 @@ double lf_accuracy(const char *completion, const char *reference)
     if (got.n == want.n)
         return 1;
     const char *after = got.s + want.n;
-    bool decimals = lf_is_in(after[0], ".,") && got.n > want.n + 1 &&
-                    isdigit((unsigned char)after[1]);
+    bool decimals =
+        lf_is_in(after[0], ".,") && got.n > want.n + 1 && isdigit((unsigned char)after[1]);
     return !decimals && !isalnum((unsigned char)after[0]) && (unsigned char)after[0] < 0x80;
 }
 
@@ -281,8 +281,8 @@ enum lf_err lf_choice_label(struct lf_buf *out, const char *text)
 
 /* ---- Sentiments ------------------------------------------------------------------------------ */
 
-static const char *const sentiments[] = {"neutral",  "positive",           "negative",
-                                         "extremely positive", "extremely negative"};
+static const char *const sentiments[] = {"neutral", "positive", "negative", "extremely positive",
+                                         "extremely negative"};
 
 /* Whether the word "extremely" is in front of s. */
 static bool is_extreme(const char *text, const char *s)
@@ -347,10 +347,13 @@ enum lf_err lf_words_label(struct lf_buf *out, const char *text)
 /* The class that a number stands for, or the text itself. */
 static const char *dbpedia_class(const char *text)
 {
-    static const char *const classes[] = {
-        "Company",  "EducationalInstitution", "Artist",  "Athlete", "OfficeHolder",
-        "MeanOfTransportation", "Building",   "NaturalPlace", "Village", "Animal",
-        "Plant",    "Album",                  "Film",    "WrittenWork"};
+    static const char *const classes[] = {"Company",      "EducationalInstitution",
+                                          "Artist",       "Athlete",
+                                          "OfficeHolder", "MeanOfTransportation",
+                                          "Building",     "NaturalPlace",
+                                          "Village",      "Animal",
+                                          "Plant",        "Album",
+                                          "Film",         "WrittenWork"};
     struct lf_span t = lf_span_whole(text);
     size_t n = strspn(t.s, "0123456789");
     long i = n > 0 && n == t.n && n < 4 ? strtol(t.s, NULL, 10) : -1;

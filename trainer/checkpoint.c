@@ -91,8 +91,8 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
     if (rc == LF_OK)
         rc = lf_json_get_real(&c->loss_weight, j, "loss_weight", 0, 1e300, diag);
     if (rc == LF_OK && strcmp(whose, digest) != 0)
-        rc = lf_fail(diag, LF_E_INVALID,
-                     "the checkpoint is of other settings, rows, base or start");
+        rc =
+            lf_fail(diag, LF_E_INVALID, "the checkpoint is of other settings, rows, base or start");
     json_decref(j);
     snprintf(c->digest, sizeof c->digest, "%s", digest);
     return rc;

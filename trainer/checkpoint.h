@@ -18,8 +18,8 @@ struct lf_checkpoint {
     int64_t step, tokens;
     double seconds;
     double loss_sum, loss_weight; /* of the smoothed loss */
-    size_t n;                   /* parameters */
-    float *data;                /* (3n): parameters, first moments, second moments; owned */
+    size_t n;                     /* parameters */
+    float *data;                  /* (3n): parameters, first moments, second moments; owned */
 };
 
 /* LF_E_NOT_FOUND where there is none; LF_E_INVALID where it is another job's (digest, n);
@@ -32,12 +32,12 @@ enum lf_err lf_checkpoint_write(const struct lf_checkpoint *c, const char *dir,
 
 /* One write under way. Zero-initialised: none. */
 struct lf_checkpoint_writer {
-    bool busy;           /* a thread is there and not joined */
+    bool busy; /* a thread is there and not joined */
     pthread_t thread;
     atomic_bool finished;
     struct lf_checkpoint c;
-    const char *dir;     /* borrowed */
-    enum lf_err rc;      /* of the last write, once it is over */
+    const char *dir; /* borrowed */
+    enum lf_err rc;  /* of the last write, once it is over */
     struct lf_diag diag;
 };
 

@@ -11,8 +11,8 @@
 #define NAME_BYTES_MAX 200 /* of a label; the rest tells no class from another */
 
 struct name {
-    char *key;     /* as the metric reads it */
-    char *shown;   /* as the first reference spells it; NULL: no reference said it */
+    char *key;   /* as the metric reads it */
+    char *shown; /* as the first reference spells it; NULL: no reference said it */
 };
 
 struct pair {

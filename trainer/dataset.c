@@ -10,11 +10,11 @@
 #include <string.h>
 
 struct row_at {
-    size_t off;         /* in ids and labels */
-    size_t text_off;    /* in texts; SIZE_MAX: none */
+    size_t off;      /* in ids and labels */
+    size_t text_off; /* in texts; SIZE_MAX: none */
     int n, n_supervised;
     int64_t line;
-    json_t *columns;    /* members that are no form's own, or NULL; owned */
+    json_t *columns; /* members that are no form's own, or NULL; owned */
 };
 
 struct lf_dataset {
@@ -22,7 +22,7 @@ struct lf_dataset {
     size_t n_tokens, cap_tokens;
     struct row_at *rows;
     size_t n_rows, cap_rows;
-    struct lf_buf texts;   /* completions, each with its NUL */
+    struct lf_buf texts; /* completions, each with its NUL */
     bool keep_text;
     struct lf_dataset_report report;
 };
@@ -168,8 +168,8 @@ static enum lf_err put_text(struct lf_dataset *d, const struct lf_row_ids *row, 
 /* The row without what its form says of it; *out NULL where nothing is left. */
 static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag *diag)
 {
-    static const char *const own[] = {"prompt", "completion", "messages", "tools", "input_ids",
-                                      "labels"};
+    static const char *const own[] = {"prompt", "completion", "messages",
+                                      "tools",  "input_ids",  "labels"};
     json_t *rest = json_copy((json_t *)(uintptr_t)row);
     if (!rest)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
@@ -225,8 +225,7 @@ static enum lf_err nothing_usable(const struct lf_dataset_report *r, struct lf_d
 }
 
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
-                            const struct lf_train_settings *s, bool keep_text,
-                            struct lf_diag *diag)
+                            const struct lf_train_settings *s, bool keep_text, struct lf_diag *diag)
 {
     struct lf_lines l;
     struct load load = {.m = m, .s = s};

@@ -33,11 +33,11 @@ struct lf_row {
     const int32_t *ids, *labels; /* (n) */
     int n;
     int n_supervised;
-    int64_t line;            /* in the file, from 1 */
+    int64_t line; /* in the file, from 1 */
 };
 
 struct lf_dataset_report {
-    int64_t lines, rows;     /* rows are the usable ones */
+    int64_t lines, rows; /* rows are the usable ones */
     int64_t tokens, supervised_tokens;
     int64_t cut_prompts;     /* prompts shortened to fit max_length */
     int64_t cut_completions; /* completions shortened: their end is not learnt */

@@ -11,10 +11,10 @@ struct evaluation {
     const struct lf_dataset *d;
     const struct lf_eval_options *o;
     struct lf_eval_sums sums;
-    size_t *rows;          /* of the dataset, for each request */
+    size_t *rows; /* of the dataset, for each request */
     struct lf_buf completion, reference;
     struct lf_ids ids;
-    enum lf_err rc;        /* a row's trouble, and why */
+    enum lf_err rc; /* a row's trouble, and why */
     struct lf_diag why;
 };
 
@@ -96,8 +96,8 @@ static const char *reference_of(struct evaluation *e, int64_t i)
     for (int k = lf_dataset_prompt(e->d, i, &prompt) - 1; k >= 0 && k < row.n; k++)
         if (row.labels[k] >= 0 && ok)
             ok = lf_ids_push(&e->ids, row.labels[k]) == LF_OK;
-    if (!ok || lf_tokenizer_decode(e->m->tokenizer, &e->reference, e->ids.ids, e->ids.n, true) !=
-                   LF_OK)
+    if (!ok ||
+        lf_tokenizer_decode(e->m->tokenizer, &e->reference, e->ids.ids, e->ids.n, true) != LF_OK)
         no_memory(e);
     return e->reference.data ? e->reference.data : "";
 }
@@ -106,8 +106,8 @@ static const char *reference_of(struct evaluation *e, int64_t i)
 static bool decode(struct evaluation *e, const int32_t *ids, int n)
 {
     lf_buf_reset(&e->completion);
-    if (n > 0 && lf_tokenizer_decode(e->m->tokenizer, &e->completion, ids, (size_t)n, true) !=
-                     LF_OK)
+    if (n > 0 &&
+        lf_tokenizer_decode(e->m->tokenizer, &e->completion, ids, (size_t)n, true) != LF_OK)
         no_memory(e);
     return lf_eval_cut(&e->completion, e->o->stop, e->o->n_stop);
 }

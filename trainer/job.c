@@ -24,17 +24,16 @@ void lf_job_tell(struct lf_job *j, const struct lf_train_event *e)
 
 void lf_job_show(struct lf_job *j)
 {
-    struct lf_job_progress p = {
-        .state = j->state,
-        .step = j->step,
-        .steps = j->plan.steps,
-        .resumed = j->resumed,
-        .tokens = j->tokens,
-        .loss = j->loss_weight > 0 ? j->loss_sum / j->loss_weight : NAN,
-        .tokens_per_second = j->tokens_per_second,
-        .seconds = j->seconds,
-        .eta_seconds = j->step_seconds * (double)(j->plan.steps - j->step),
-        .eval_loss = j->evaluation.loss};
+    struct lf_job_progress p = {.state = j->state,
+                                .step = j->step,
+                                .steps = j->plan.steps,
+                                .resumed = j->resumed,
+                                .tokens = j->tokens,
+                                .loss = j->loss_weight > 0 ? j->loss_sum / j->loss_weight : NAN,
+                                .tokens_per_second = j->tokens_per_second,
+                                .seconds = j->seconds,
+                                .eta_seconds = j->step_seconds * (double)(j->plan.steps - j->step),
+                                .eval_loss = j->evaluation.loss};
     memcpy(p.reason, j->why.text, sizeof p.reason);
     pthread_mutex_lock(&j->mutex);
     j->seen = p;
@@ -236,8 +235,8 @@ enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag)
 {
     j->evaluation.running = false;
     j->evaluation.loss = j->evaluation.sum / (double)j->evaluation.n;
-    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_EVAL,
-                                            .eval_loss = j->evaluation.loss});
+    lf_job_tell(j,
+                &(struct lf_train_event){.kind = LF_TRAIN_EVAL, .eval_loss = j->evaluation.loss});
     return j->state == LF_JOB_RUNNING ? go_on(j, diag) : LF_OK;
 }
 
@@ -283,10 +282,9 @@ void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag 
     j->state = state;
     j->evaluation.running = false;
     lf_job_show(j);
-    lf_job_tell(j, &(struct lf_train_event){
-                       .kind = LF_TRAIN_END,
-                       .state = state,
-                       .reason = state == LF_JOB_FAILED ? j->why.text : NULL});
+    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_END,
+                                            .state = state,
+                                            .reason = state == LF_JOB_FAILED ? j->why.text : NULL});
 }
 
 enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag)

@@ -10,19 +10,19 @@
 
 /* The micro-batch and the step that are being collected. */
 struct lf_job_sums {
-    int next;              /* row of the plan's step that runs next */
-    double micro;          /* loss over the micro-batch's supervised tokens so far */
-    int64_t micro_n;       /* of them */
-    double step;           /* the step's loss so far, by loss_normalization */
+    int next;        /* row of the plan's step that runs next */
+    double micro;    /* loss over the micro-batch's supervised tokens so far */
+    int64_t micro_n; /* of them */
+    double step;     /* the step's loss so far, by loss_normalization */
     int64_t step_n, tokens;
 };
 
 struct lf_job_eval {
     bool running;
-    int64_t next;          /* row that runs next */
+    int64_t next; /* row that runs next */
     double sum;
     int64_t n;
-    double loss;           /* of the last evaluation, or NaN */
+    double loss; /* of the last evaluation, or NaN */
 };
 
 struct lf_job {
@@ -35,11 +35,11 @@ struct lf_job {
     void *event_arg;
 
     enum lf_job_state state;
-    bool begun;                 /* its first step, or evaluation, was prepared */
+    bool begun; /* its first step, or evaluation, was prepared */
     bool pause_wanted;
-    struct lf_diag why;         /* FAILED, or the last checkpoint's trouble */
+    struct lf_diag why; /* FAILED, or the last checkpoint's trouble */
     struct lf_plan plan;
-    int64_t step;               /* optimizer steps done */
+    int64_t step; /* optimizer steps done */
     struct lf_job_sums sums;
     struct lf_job_eval evaluation;
 
@@ -47,18 +47,18 @@ struct lf_job {
     double loss_sum, loss_weight; /* smoothed loss = sum / weight */
     double seconds, step_seconds; /* trained; a step's, smoothed */
     double tokens_per_second;
-    uint64_t clock_ns;          /* when the step began; 0: not running */
+    uint64_t clock_ns; /* when the step began; 0: not running */
 
-    char *checkpoint_dir;       /* NULL: no checkpoints */
+    char *checkpoint_dir; /* NULL: no checkpoints */
     char digest[LF_SHA256_HEX];
     double checkpoint_seconds;
     bool checkpoint_wanted;
-    uint64_t checkpoint_ns;     /* when the last one was started */
-    int64_t checkpoint_step;    /* of it; -1: none */
+    uint64_t checkpoint_ns;  /* when the last one was started */
+    int64_t checkpoint_step; /* of it; -1: none */
     int64_t resumed;
     struct lf_checkpoint_writer writer;
 
-    pthread_mutex_t mutex;      /* protects `seen` */
+    pthread_mutex_t mutex; /* protects `seen` */
     struct lf_job_progress seen;
 };
 
@@ -66,8 +66,8 @@ struct lf_job {
 struct lf_piece {
     struct lf_job *job;
     bool eval;
-    int64_t index;              /* of the plan's step, or of the evaluation rows */
-    int n;                      /* its tokens */
+    int64_t index; /* of the plan's step, or of the evaluation rows */
+    int n;         /* its tokens */
 };
 
 struct lf_trainer {
@@ -78,7 +78,7 @@ struct lf_trainer {
     int tokens_max, seqs_max;
     struct lf_job *jobs[LF_JOBS_FUSED_MAX];
     int n_jobs;
-    int turn;                   /* job that is asked first for the next batch */
+    int turn; /* job that is asked first for the next batch */
     /* The fused batch, (seqs_max) each. */
     struct lf_batch_seq *batch;
     struct lf_batch_result *results;

@@ -67,9 +67,8 @@ static enum lf_err find_end(struct lf_lines *l, size_t *n, struct lf_diag *diag)
     size_t seen = 0;
     for (;;) {
         size_t have = l->buf.len - l->used;
-        const char *nl = have > seen
-                             ? memchr(l->buf.data + l->used + seen, '\n', have - seen)
-                             : NULL;
+        const char *nl =
+            have > seen ? memchr(l->buf.data + l->used + seen, '\n', have - seen) : NULL;
         *n = nl ? (size_t)(nl - (l->buf.data + l->used)) : have;
         l->ended = nl != NULL;
         if (*n > LF_DATASET_LINE_MAX)

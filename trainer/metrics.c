@@ -13,7 +13,7 @@ struct lf_metric {
     const char *name;
     /* NaN: memory is out. NULL: humaneval, which runs the completion. */
     double (*score)(const char *completion, const char *reference);
-    enum lf_err (*label)(struct lf_buf *out, const char *text);     /* NULL: no labels */
+    enum lf_err (*label)(struct lf_buf *out, const char *text); /* NULL: no labels */
 };
 
 static const struct lf_metric metrics[] = {

@@ -64,8 +64,8 @@ enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct
 /* Whether answers are labels, so that they make a confusion matrix. */
 bool lf_metric_labels(const struct lf_metric *m);
 /* What the metric reads from a text, as a label in lower case; nothing where it reads none. */
-enum lf_err lf_metric_label(struct lf_buf *out, const struct lf_metric *m, const char *text)
-    LF_MUST_CHECK;
+enum lf_err lf_metric_label(struct lf_buf *out, const struct lf_metric *m,
+                            const char *text) LF_MUST_CHECK;
 
 /* A loss curve as a self-contained SVG: the training loss and its smoothed line over steps, and
  * evaluation points where there are any (n_eval 0: none). Any number of points, drawn as no more
@@ -74,7 +74,7 @@ struct lf_curve_point {
     double step, loss;
 };
 enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve_point *train,
-                         size_t n_train, const struct lf_curve_point *eval, size_t n_eval)
-    LF_MUST_CHECK;
+                         size_t n_train, const struct lf_curve_point *eval,
+                         size_t n_eval) LF_MUST_CHECK;
 
 #endif

@@ -25,13 +25,13 @@ struct lf_plan {
     const struct lf_train_settings *s;
     int64_t steps, n_rows; /* of the job; rows with their repetitions */
     /* The order of one epoch */
-    uint32_t *order;       /* (rows of d) */
-    int64_t epoch;         /* the one in `order`, or -1 */
+    uint32_t *order; /* (rows of d) */
+    int64_t epoch;   /* the one in `order`, or -1 */
     /* The step it stands at */
     int64_t step;
-    uint32_t *rows;        /* (n) of d, micro-batch after micro-batch */
+    uint32_t *rows; /* (n) of d, micro-batch after micro-batch */
     int n, n_micros;
-    float *weight;         /* (n_micros) of the loss of each supervised token */
+    float *weight; /* (n_micros) of the loss of each supervised token */
 };
 
 /* d and s must outlive it. Free with lf_plan_free, also after a failure. */

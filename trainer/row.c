@@ -26,8 +26,7 @@ static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *
     char list[256] = "";
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, key, value)
-    {
+    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
     }
@@ -251,8 +250,8 @@ static enum lf_err render(struct chat *c, struct lf_buf *out, size_t n, bool add
     if (!bad)
         bad = json_object_set(vars, "messages", some);
     lf_buf_reset(out);
-    enum lf_err rc = bad ? no_memory(diag)
-                         : lf_chat_render(c->m->chat, out, vars, add_generation_prompt, diag);
+    enum lf_err rc =
+        bad ? no_memory(diag) : lf_chat_render(c->m->chat, out, vars, add_generation_prompt, diag);
     json_decref(vars);
     json_decref(some);
     return rc == LF_OK && out->rc != LF_OK ? lf_fail(diag, out->rc, "the chat is too long") : rc;
@@ -343,8 +342,8 @@ static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_
         n--;
     enum lf_err rc = render(c, &c->whole, n, false, diag);
     if (rc == LF_OK && c->whole.len > 0)
-        rc = lf_tokenizer_encode(c->m->tokenizer, &r->ids, c->whole.data, c->whole.len, false,
-                                 diag);
+        rc =
+            lf_tokenizer_encode(c->m->tokenizer, &r->ids, c->whole.data, c->whole.len, false, diag);
     if (rc == LF_OK)
         rc = extend_targets(r, false, diag);
     for (size_t k = 0; k < n && rc == LF_OK; k++)

@@ -11,16 +11,16 @@
 #include <stdbool.h>
 
 /* The parsed row has what its form needs. Reasons name the member, not the line. */
-enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_row_check(const json_t *row, const char *template_,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A row as ids, with targets over their ids: targets[i] is ids[i] where it is learnt (another id
  * only where a ready-made row says so), else -1. Zero-initialised, reused from row to row. */
 struct lf_row_ids {
     struct lf_ids ids, targets;
-    struct lf_buf completion;     /* as text; empty for ready-made ids */
+    struct lf_buf completion; /* as text; empty for ready-made ids */
     bool cut_prompt, cut_completion;
-    int n_supervised;             /* targets after the first id; 0: the row is lost */
+    int n_supervised; /* targets after the first id; 0: the row is lost */
 };
 void lf_row_ids_init(struct lf_row_ids *r);
 void lf_row_ids_free(struct lf_row_ids *r);

@@ -52,8 +52,8 @@ static const char wrapper[] =
 #endif
 
 #ifdef ARCH
-#define DENY(nr)                                                                                   \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1),                                               \
+#define DENY(nr)                                     \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), \
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
 static const struct sock_filter filter[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -106,16 +106,16 @@ static int memory_file(const void *a, size_t n_a, const void *b, size_t n_b)
 }
 
 struct box {
-    int program, filter;      /* files to be read; -1: none */
-    int answers[2], trouble[2]; /* pipes: ours, its; -1: closed */
-    pid_t pid;                /* 0: not started */
+    int program, filter;           /* files to be read; -1: none */
+    int answers[2], trouble[2];    /* pipes: ours, its; -1: closed */
+    pid_t pid;                     /* 0: not started */
     char secret[SECRET_BYTES + 1]; /* as hex, and the newline after it */
 };
 
 static void close_box(struct box *b)
 {
-    int *const fds[] = {&b->program, &b->filter, &b->answers[0], &b->answers[1], &b->trouble[0],
-                        &b->trouble[1]};
+    int *const fds[] = {&b->program,    &b->filter,     &b->answers[0],
+                        &b->answers[1], &b->trouble[0], &b->trouble[1]};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);
@@ -172,6 +172,7 @@ static enum lf_err start(struct box *b, const struct lf_sandbox_limits *limits,
     char memory[48], processor[48];
     snprintf(memory, sizeof memory, "--as=%zu", limits->memory_bytes);
     snprintf(processor, sizeof processor, "--cpu=%d", limits->seconds);
+    /* clang-format off */
     const char *const argv[] = {
         "prlimit", memory, processor, "--fsize=0", "--core=0", "--nofile=64", "--",
         "/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
@@ -180,6 +181,7 @@ static enum lf_err start(struct box *b, const struct lf_sandbox_limits *limits,
         "--ro-bind-try", "/lib", "/lib", "--ro-bind-try", "/lib64", "/lib64", "--dev", "/dev",
         "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--seccomp", FILTER_FD, "--",
         "/usr/bin/python3", "-I", "-S", "-c", wrapper, NULL};
+    /* clang-format on */
     char *const environment[] = {NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
@@ -222,8 +224,8 @@ static bool drain(int fd, char *text, size_t size)
 }
 
 /* Until the box closes its pipes, or time is up (false). */
-static bool listen_to(struct box *b, int seconds, char *answers, size_t n_answers,
-                      char *trouble, size_t n_trouble)
+static bool listen_to(struct box *b, int seconds, char *answers, size_t n_answers, char *trouble,
+                      size_t n_trouble)
 {
     uint64_t end = lf_clock_ns() + (uint64_t)seconds * 1000000000u;
     bool open = true, open_trouble = true;
@@ -269,7 +271,9 @@ enum lf_err lf_sandbox_run(enum lf_sandbox_end *out, const char *program, size_t
     }
     trouble[strcspn(trouble, "\n")] = '\0';
     return lf_fail(diag, LF_E_UNSUPPORTED, "a sandbox cannot be made: %s",
-                   trouble[0] ? trouble : ended ? "it ended at once" : "it did not begin in time");
+                   trouble[0] ? trouble
+                   : ended    ? "it ended at once"
+                              : "it did not begin in time");
 }
 
 enum lf_err lf_sandbox_ready(struct lf_diag *diag)
@@ -282,9 +286,10 @@ enum lf_err lf_sandbox_ready(struct lf_diag *diag)
         if (access(programs[i], X_OK) != 0)
             return lf_fail(diag, LF_E_UNSUPPORTED,
                            "programs are run in a sandbox, which needs %s (Debian: %s)",
-                           programs[i], i == 0   ? "util-linux"
-                                        : i == 1 ? "bubblewrap"
-                                                 : "python3");
+                           programs[i],
+                           i == 0   ? "util-linux"
+                           : i == 1 ? "bubblewrap"
+                                    : "python3");
 #ifndef ARCH
     return lf_fail(diag, LF_E_UNSUPPORTED, "no sandbox for this processor");
 #endif

@@ -32,7 +32,7 @@ enum lf_err lf_sandbox_ready(struct lf_diag *diag) LF_MUST_CHECK;
 /* Runs the program (n bytes; any bytes: what does not compile fails). Fails itself only where the
  * sandbox cannot be made: never for what the program is or does. */
 enum lf_err lf_sandbox_run(enum lf_sandbox_end *out, const char *program, size_t n,
-                           const struct lf_sandbox_limits *limits, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                           const struct lf_sandbox_limits *limits,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -45,12 +45,35 @@ static const struct member {
 };
 #define N_MEMBERS (sizeof members / sizeof *members)
 
-static const char *const known_keys[] = {
-    "base", "preset", "rank", "alpha", "rslora", "target_modules", "dropout", "batch_size",
-    "accumulation", "steps", "epochs", "learning_rate", "schedule", "warmup_steps",
-    "warmup_fraction", "optimizer", "weight_decay", "max_grad_norm", "loss_normalization",
-    "shuffle", "seed", "max_length", "template", "eval_every", "eval_rows",
-    "max_tokens", "stop", "metric", NULL};
+static const char *const known_keys[] = {"base",
+                                         "preset",
+                                         "rank",
+                                         "alpha",
+                                         "rslora",
+                                         "target_modules",
+                                         "dropout",
+                                         "batch_size",
+                                         "accumulation",
+                                         "steps",
+                                         "epochs",
+                                         "learning_rate",
+                                         "schedule",
+                                         "warmup_steps",
+                                         "warmup_fraction",
+                                         "optimizer",
+                                         "weight_decay",
+                                         "max_grad_norm",
+                                         "loss_normalization",
+                                         "shuffle",
+                                         "seed",
+                                         "max_length",
+                                         "template",
+                                         "eval_every",
+                                         "eval_rows",
+                                         "max_tokens",
+                                         "stop",
+                                         "metric",
+                                         NULL};
 
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
@@ -290,8 +313,9 @@ static enum lf_err get_stop(struct lf_train_settings *s, const json_t *obj, stru
     for (size_t i = 0; i < n; i++) {
         const char *text = json_string_value(one ? v : json_array_get(v, i));
         if (!text || text[0] == '\0')
-            return lf_fail(diag, LF_E_INVALID, "\"stop\" has something that is no string, or an "
-                                               "empty one");
+            return lf_fail(diag, LF_E_INVALID,
+                           "\"stop\" has something that is no string, or an "
+                           "empty one");
         s->stop[s->n_stop] = strdup(text);
         if (!s->stop[s->n_stop++])
             return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
@@ -299,8 +323,7 @@ static enum lf_err get_stop(struct lf_train_settings *s, const json_t *obj, stru
     return LF_OK;
 }
 
-static enum lf_err get_members(struct lf_train_settings *s, const json_t *obj,
-                               struct lf_diag *diag)
+static enum lf_err get_members(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < N_MEMBERS && rc == LF_OK; i++)

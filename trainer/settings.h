@@ -42,42 +42,42 @@
 
 enum lf_schedule { LF_SCHEDULE_CONSTANT, LF_SCHEDULE_LINEAR, LF_SCHEDULE_COSINE };
 enum lf_loss_normalization {
-    LF_LOSS_TOKENS,      /* by the supervised tokens of the whole optimizer step */
-    LF_LOSS_MICRO_BATCH  /* mean of the micro-batches' means, as Ludwig does */
+    LF_LOSS_TOKENS,     /* by the supervised tokens of the whole optimizer step */
+    LF_LOSS_MICRO_BATCH /* mean of the micro-batches' means, as Ludwig does */
 };
 
 struct lf_train_settings {
-    char base[LF_NAME_MAX + 1];  /* "" = the daemon's default base */
-    char preset[32];             /* "" or "lora-land" */
+    char base[LF_NAME_MAX + 1]; /* "" = the daemon's default base */
+    char preset[32];            /* "" or "lora-land" */
     /* LoRA */
     int rank;
     double alpha, dropout;
     bool rslora;
-    char target_modules[256];    /* comma separated, or "all-linear" */
+    char target_modules[256]; /* comma separated, or "all-linear" */
     /* The batch */
-    int batch_size;              /* rows of a micro-batch */
-    int accumulation;            /* micro-batches of an optimizer step */
-    int64_t steps;               /* optimizer steps; 0: epochs decide */
+    int batch_size;   /* rows of a micro-batch */
+    int accumulation; /* micro-batches of an optimizer step */
+    int64_t steps;    /* optimizer steps; 0: epochs decide */
     double epochs;
     bool shuffle;
     uint64_t seed;
-    int max_length;              /* tokens of a row; the prompt is cut from the left first */
+    int max_length; /* tokens of a row; the prompt is cut from the left first */
     /* The optimizer */
-    double learning_rate;        /* the peak; 0: auto */
+    double learning_rate; /* the peak; 0: auto */
     enum lf_schedule schedule;
-    int64_t warmup_steps;        /* -1: warmup_fraction decides */
+    int64_t warmup_steps; /* -1: warmup_fraction decides */
     double warmup_fraction;
-    bool adamw;                  /* decoupled weight decay */
+    bool adamw;                         /* decoupled weight decay */
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
-    int64_t eval_every;          /* optimizer steps between evaluations; 0: at the end only */
-    int64_t eval_rows;           /* completed and scored after training, the first; 0: all */
-    char *template_;             /* prompt template over columns, or NULL; owned */
+    int64_t eval_every; /* optimizer steps between evaluations; 0: at the end only */
+    int64_t eval_rows;  /* completed and scored after training, the first; 0: all */
+    char *template_;    /* prompt template over columns, or NULL; owned */
     /* Generation defaults of the adapter */
-    int max_tokens;              /* of a completion when the request does not say */
-    char *stop[LF_STOPS_MAX];    /* strings that end it likewise, none empty; owned */
+    int max_tokens;           /* of a completion when the request does not say */
+    char *stop[LF_STOPS_MAX]; /* strings that end it likewise, none empty; owned */
     int n_stop;
-    char metric[32];             /* "" = by loss only; "rouge_l", "exact_match", "accuracy", ... */
+    char metric[32]; /* "" = by loss only; "rouge_l", "exact_match", "accuracy", ... */
 };
 
 /* The defaults: those of a person who drops a file and wants a good adapter (rank 16, all-linear,
@@ -89,8 +89,8 @@ enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t 
 enum lf_err lf_train_settings_load(struct lf_train_settings *out, const char *path,
                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* All settings as a JSON object, pretty-printed: parsing it gives the same settings. */
-enum lf_err lf_train_settings_print(const struct lf_train_settings *s, struct lf_buf *out)
-    LF_MUST_CHECK;
+enum lf_err lf_train_settings_print(const struct lf_train_settings *s,
+                                    struct lf_buf *out) LF_MUST_CHECK;
 enum lf_err lf_train_settings_copy(struct lf_train_settings *out,
                                    const struct lf_train_settings *s) LF_MUST_CHECK;
 void lf_train_settings_free(struct lf_train_settings *s);

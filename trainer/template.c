@@ -65,8 +65,7 @@ static enum lf_err unknown_column(const char *name, size_t n, const json_t *row,
     char list[256] = "";
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, key, value)
-    {
+    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
     }

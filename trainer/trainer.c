@@ -101,9 +101,9 @@ static bool put_eval(struct lf_trainer *t, int budget, struct lf_job *j, int64_t
 {
     struct lf_row row;
     lf_dataset_row(j->eval, i, &row);
-    return put(t, budget, &(struct lf_piece){.job = j, .eval = true, .index = i, .n = row.n},
-               &(struct lf_batch_seq){
-                   .ids = row.ids, .n = row.n, .slot = j->slot, .labels = row.labels});
+    return put(
+        t, budget, &(struct lf_piece){.job = j, .eval = true, .index = i, .n = row.n},
+        &(struct lf_batch_seq){.ids = row.ids, .n = row.n, .slot = j->slot, .labels = row.labels});
 }
 
 /* Rows of one job: to the end of its micro-batch, or as many evaluation rows. False: the batch is

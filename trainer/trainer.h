@@ -28,7 +28,7 @@ enum lf_job_state {
     LF_JOB_RUNNING,
     LF_JOB_PAUSED,
     LF_JOB_DONE,
-    LF_JOB_FAILED,    /* its reason says why: the loss is not finite */
+    LF_JOB_FAILED, /* its reason says why: the loss is not finite */
     LF_JOB_CANCELLED
 };
 
@@ -61,13 +61,13 @@ typedef void (*lf_train_event_fn)(void *arg, const struct lf_train_event *e);
 
 struct lf_job_spec {
     const struct lf_train_settings *settings; /* copied */
-    struct lf_dataset *train;          /* taken: freed with the job, also when add fails */
-    struct lf_dataset *eval;           /* taken, or NULL */
-    const struct lf_adapter *init;     /* where it starts; NULL: fresh, from the settings */
-    const char *checkpoint_dir;        /* resumes from what is there, if it is of these settings,
-                                          dataset, base and start; NULL: never */
-    double checkpoint_seconds;         /* between checkpoints; 0: each step */
-    lf_train_event_fn event;           /* or NULL */
+    struct lf_dataset *train;                 /* taken: freed with the job, also when add fails */
+    struct lf_dataset *eval;                  /* taken, or NULL */
+    const struct lf_adapter *init;            /* where it starts; NULL: fresh, from the settings */
+    const char *checkpoint_dir; /* resumes from what is there, if it is of these settings,
+                                   dataset, base and start; NULL: never */
+    double checkpoint_seconds;  /* between checkpoints; 0: each step */
+    lf_train_event_fn event;    /* or NULL */
     void *event_arg;
 };
 
@@ -89,8 +89,8 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
  * (0: tokens_max) keeps a batch short while requests wait; a longer row then runs alone. *active:
  * jobs still running. A job's own trouble ends that job; it fails only for the device: free the
  * trainer then, checkpoints stay. */
-enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Pauses at the next step boundary, with a checkpoint, or goes on. */
 void lf_job_pause(struct lf_job *j, bool paused);
@@ -100,8 +100,8 @@ void lf_job_cancel(struct lf_job *j);
  * step until it came, free). Nothing where the job has no checkpoint_dir, or has ended. */
 void lf_job_checkpoint(struct lf_job *j);
 /* The adapter as it is now. Borrowed until the next call, or lf_job_release. */
-enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* Frees a job that ended, and its slot. The checkpoint of one that is done is removed: save the
  * adapter before. That of a failed one stays. */
 void lf_job_release(struct lf_job *j);
@@ -109,11 +109,11 @@ void lf_job_release(struct lf_job *j);
 struct lf_job_progress {
     enum lf_job_state state;
     int64_t step, steps;
-    int64_t resumed;          /* the step it was resumed from; 0: from the start */
+    int64_t resumed; /* the step it was resumed from; 0: from the start */
     int64_t tokens;
-    double loss;              /* smoothed; NaN until there is one */
+    double loss;                                    /* smoothed; NaN until there is one */
     double tokens_per_second, seconds, eta_seconds; /* seconds: trained, over all resumptions */
-    double eval_loss;         /* NaN until there is one */
+    double eval_loss;                               /* NaN until there is one */
     char reason[LF_DIAG_MAX]; /* FAILED: why; else why the last checkpoint was not written, or "" */
 };
 /* Any thread. */

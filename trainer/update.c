@@ -7,23 +7,22 @@ static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf
 {
     const struct lf_slot *slot = &t->slots->slot[j->slot];
     const struct lf_train_settings *s = &j->s;
-    return (struct lf_adam_args){
-        .p = slot->master,
-        .m = slot->m,
-        .v = slot->v,
-        .g = slot->grad,
-        .copy = slot->copy == (void *)slot->master ? NULL : slot->copy,
-        .sumsq = s->max_grad_norm > 0 ? t->d_sumsq + i : NULL,
-        .n = slot->shape.n_params,
-        .grad_scale = 1,
-        .max_norm = (float)s->max_grad_norm,
-        .lr = (float)lf_train_learning_rate(s, j->step, j->plan.steps),
-        .beta1 = 0.9f,
-        .beta2 = 0.999f,
-        .eps = 1e-8f,
-        .weight_decay = (float)s->weight_decay,
-        .decoupled = s->adamw,
-        .step = (int)(j->step + 1)};
+    return (struct lf_adam_args){.p = slot->master,
+                                 .m = slot->m,
+                                 .v = slot->v,
+                                 .g = slot->grad,
+                                 .copy = slot->copy == (void *)slot->master ? NULL : slot->copy,
+                                 .sumsq = s->max_grad_norm > 0 ? t->d_sumsq + i : NULL,
+                                 .n = slot->shape.n_params,
+                                 .grad_scale = 1,
+                                 .max_norm = (float)s->max_grad_norm,
+                                 .lr = (float)lf_train_learning_rate(s, j->step, j->plan.steps),
+                                 .beta1 = 0.9f,
+                                 .beta2 = 0.999f,
+                                 .eps = 1e-8f,
+                                 .weight_decay = (float)s->weight_decay,
+                                 .decoupled = s->adamw,
+                                 .step = (int)(j->step + 1)};
 }
 
 enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, int n,

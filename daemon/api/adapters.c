@@ -28,7 +28,6 @@ enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the tree");
 }
 
-
 static json_t *text_or_null(const char *s)
 {
     return s[0] ? json_string(s) : json_null();
@@ -82,9 +81,9 @@ static enum lf_err reply_adapter(struct lf_http *q, unsigned status, const char 
         json_array_append_new(list, json_integer(versions[i]));
     free(versions);
     json_object_set_new(j, "versions", list);
-    json_object_set_new(j, "job", v.record.last_job
-                                      ? lf_jobs_json(q->daemon->jobs, v.record.last_job)
-                                      : json_null());
+    json_object_set_new(j, "job",
+                        v.record.last_job ? lf_jobs_json(q->daemon->jobs, v.record.last_job)
+                                          : json_null());
     lf_http_reply_json(q, status, j);
     return LF_OK;
 }

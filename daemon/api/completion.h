@@ -14,8 +14,8 @@
 
 /* Who answers. */
 struct lf_speaker {
-    struct lf_pick pick;             /* id 0: the base */
-    char name[LF_NAME_MAX + 1];      /* as the answer calls it */
+    struct lf_pick pick;        /* id 0: the base */
+    char name[LF_NAME_MAX + 1]; /* as the answer calls it */
 };
 /* An adapter, or the base by its name or "". LF_E_NOT_FOUND; LF_E_BUSY for an adapter without a
  * version yet. */
@@ -25,7 +25,7 @@ enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speak
 struct lf_ask {
     struct lf_speaker speaker;
     struct lf_sample_params sample;
-    int64_t max_tokens;              /* 0: what the context leaves */
+    int64_t max_tokens; /* 0: what the context leaves */
     bool ignore_eos;
     const char *stops[LF_STOPS_MAX]; /* borrowed until the completions are freed */
     int n_stops;
@@ -51,12 +51,12 @@ struct lf_completion {
     int n_ahead, at;
     struct lf_generation_news news;
     /* The caller's to read */
-    int n_prompt, n_tokens;          /* n_tokens: generated, the one that ended it too */
-    enum lf_ending ending;           /* not NONE: no more tokens */
-    struct lf_buf text;              /* settled since the caller reset it */
-    int32_t token;                   /* the last one */
+    int n_prompt, n_tokens; /* n_tokens: generated, the one that ended it too */
+    enum lf_ending ending;  /* not NONE: no more tokens */
+    struct lf_buf text;     /* settled since the caller reset it */
+    int32_t token;          /* the last one */
     float logprob;
-    bool special;                    /* it has no text */
+    bool special; /* it has no text */
 };
 
 /* Asks the engine. ids (n) are copied. Free with lf_completion_free, also after a failure. */
@@ -70,11 +70,11 @@ enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int 
                                 bool *ready, struct lf_diag *diag) LF_MUST_CHECK;
 /* Steps over one token that is ready, or to the end. Its text, as far as it is settled, is appended
  * to c->text. *stepped: there was a token. */
-enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 /* All the rest of it into c->text. */
-enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* LoRAX' reply headers; before the reply. over: the completion, when it is; else NULL. */
 void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt,
                            int n_tokens, const struct lf_completion *over);

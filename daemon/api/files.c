@@ -21,10 +21,10 @@
 struct follow {
     struct lf_registry *registry;
     uint64_t id;
-    int fd;                 /* of the log; -1: the progress line is followed */
+    int fd; /* of the log; -1: the progress line is followed */
     bool started;
-    bool ending;            /* the job ended: what is there is sent, then the end */
-    char last[512];         /* the line shown last */
+    bool ending;    /* the job ended: what is there is sent, then the end */
+    char last[512]; /* the line shown last */
     uint64_t shown_ns;
 };
 
@@ -119,9 +119,9 @@ static enum lf_err follow_start(struct lf_http *q, const struct lf_adapter_view 
         if (lf_range_parse(lf_http_header(q, "Range"), UINT64_MAX, &first, &n) == LF_RANGE_PART)
             lseek(f->fd, (off_t)first, SEEK_SET);
     }
-    lf_http_reply_stream(q, lf_file_media_type(log_path ? LF_FILE_LOG : LF_FILE_PROGRESS),
-                         &(struct lf_http_stream){log_path ? follow_log : follow_progress,
-                                                  follow_close, f});
+    lf_http_reply_stream(
+        q, lf_file_media_type(log_path ? LF_FILE_LOG : LF_FILE_PROGRESS),
+        &(struct lf_http_stream){log_path ? follow_log : follow_progress, follow_close, f});
     return LF_OK;
 }
 
@@ -148,9 +148,9 @@ static enum lf_err reply_disk(struct lf_http *q, const struct lf_file_ref *ref, 
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", q->param[0],
-                                         q->param[1])
-                               : lf_fail_errno(diag, errno, "%s", q->param[1]);
+        return errno == ENOENT
+                   ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", q->param[0], q->param[1])
+                   : lf_fail_errno(diag, errno, "%s", q->param[1]);
     if (fstat(fd, &st) != 0) {
         close(fd);
         return lf_fail_errno(diag, errno, "%s", q->param[1]);
@@ -190,8 +190,8 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
     bool dataset = q->upload.ref.kind == LF_FILE_DATASET, queued = false;
     bool eval = q->upload.ref.kind == LF_FILE_EVAL;
     uint64_t bytes = q->upload.bytes;
-    enum lf_err rc = lf_registry_upload_commit(q->daemon->registry, q->param[0], &q->upload,
-                                               &imported, diag);
+    enum lf_err rc =
+        lf_registry_upload_commit(q->daemon->registry, q->param[0], &q->upload, &imported, diag);
     if (rc == LF_OK && dataset && lf_http_query_flag(q, "train"))
         rc = lf_jobs_train(q->daemon->jobs, q->param[0], false, &queued, diag);
     if (rc != LF_OK)

@@ -13,11 +13,11 @@
 
 struct lorax {
     struct lf_ask ask;
-    const char *inputs;    /* borrowed from body */
+    const char *inputs; /* borrowed from body */
     size_t n_inputs;
     bool stream, details, full_text, seeded;
-    json_t *body;          /* holds the strings; owned */
-    struct lf_buf whole;   /* the text so far, for the stream's last event */
+    json_t *body;        /* holds the strings; owned */
+    struct lf_buf whole; /* the text so far, for the stream's last event */
 };
 
 static void lorax_free(void *state)
@@ -172,10 +172,10 @@ static json_t *step_json(const struct lf_completion *c, size_t from)
 
 static json_t *details_json(const struct lorax *x, const struct lf_completion *c, json_t *tokens)
 {
-    json_t *d = json_pack("{s:s, s:i, s:i, s:i, s:o}", "finish_reason", finish_word(c->ending),
-                          "prompt_tokens", c->n_prompt, "generated_tokens", c->n_tokens,
-                          "skipped_tokens", 0, "seed",
-                          x->seeded ? json_integer(x->ask.seed) : json_null());
+    json_t *d =
+        json_pack("{s:s, s:i, s:i, s:i, s:o}", "finish_reason", finish_word(c->ending),
+                  "prompt_tokens", c->n_prompt, "generated_tokens", c->n_tokens, "skipped_tokens",
+                  0, "seed", x->seeded ? json_integer(x->ask.seed) : json_null());
     if (tokens) {
         json_object_set_new(d, "prefill", json_array());
         json_object_set_new(d, "tokens", tokens);
@@ -300,15 +300,14 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
     bool cuda = d->options.device == LF_DEVICE_CUDA;
     lf_http_reply_json(
         q, 200,
-        json_pack(
-            "{s:s, s:n, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:n, s:n}",
-            "model_id", d->base->name, "model_sha", "model_dtype", cuda ? "bfloat16" : "float32",
-            "model_device_type", cuda ? "cuda" : "cpu", "device", s.device, "model_pipeline_tag",
-            "text-generation", "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of", 1,
-            "max_stop_sequences", LF_STOPS_MAX, "max_input_length",
-            s.context_max > 0 ? s.context_max - 1 : 0, "max_total_tokens", s.context_max,
-            "max_batch_total_tokens", d->options.batch_tokens_max, "version", LF_VERSION, "sha",
-            "docker_label"));
+        json_pack("{s:s, s:n, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:n, s:n}",
+                  "model_id", d->base->name, "model_sha", "model_dtype",
+                  cuda ? "bfloat16" : "float32", "model_device_type", cuda ? "cuda" : "cpu",
+                  "device", s.device, "model_pipeline_tag", "text-generation",
+                  "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of", 1, "max_stop_sequences",
+                  LF_STOPS_MAX, "max_input_length", s.context_max > 0 ? s.context_max - 1 : 0,
+                  "max_total_tokens", s.context_max, "max_batch_total_tokens",
+                  d->options.batch_tokens_max, "version", LF_VERSION, "sha", "docker_label"));
     return LF_OK;
 }
 
@@ -330,8 +329,8 @@ enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
                                  special, diag);
     for (size_t i = 0; i < ids.n && rc == LF_OK; i++) {
         const char *text = lf_tokenizer_token(t, ids.ids[i]);
-        json_array_append_new(rows, json_pack("{s:i, s:s}", "id", (int)ids.ids[i], "text",
-                                              text ? text : ""));
+        json_array_append_new(
+            rows, json_pack("{s:i, s:s}", "id", (int)ids.ids[i], "text", text ? text : ""));
     }
     if (rc == LF_OK)
         lf_http_reply_json(q, 200, json_incref(rows));

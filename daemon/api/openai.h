@@ -15,7 +15,7 @@ struct lf_openai {
     bool stream, include_usage, echo, logprobs;
     struct lf_ids prompt[LF_PROMPTS_MAX]; /* owned */
     int n_prompts;
-    char id[48];                          /* "cmpl-..." */
+    char id[48]; /* "cmpl-..." */
     int64_t created;
 };
 

@@ -92,8 +92,9 @@ static enum lf_err parse_logprobs(struct lf_openai *o, const json_t *body, struc
     if (rc == LF_OK && n > 1)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "log-probabilities are of the chosen token alone");
     if (rc == LF_OK && o->logprobs && o->echo)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "log-probabilities of the prompt (\"echo\" with "
-                                             "\"logprobs\") are not done here");
+        rc = lf_fail(diag, LF_E_UNSUPPORTED,
+                     "log-probabilities of the prompt (\"echo\" with "
+                     "\"logprobs\") are not done here");
     return rc;
 }
 

@@ -210,10 +210,10 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
 
 struct streaming {
     struct lf_openai o;
-    json_t *body;                    /* holds the stop strings */
+    json_t *body; /* holds the stop strings */
     bool began[LF_PROMPTS_MAX];
-    size_t offset[LF_PROMPTS_MAX];   /* bytes of text sent */
-    struct record record;            /* since the last event */
+    size_t offset[LF_PROMPTS_MAX]; /* bytes of text sent */
+    struct record record;          /* since the last event */
 };
 
 static void chunk_begin(struct lf_buf *b, const struct streaming *st, int i)

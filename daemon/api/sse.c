@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_MS 1000   /* an error within it becomes the reply's status */
-#define TURN_MS 20      /* waiting on one of several completions */
+#define FIRST_MS 1000 /* an error within it becomes the reply's status */
+#define TURN_MS 20    /* waiting on one of several completions */
 #define PING_NS 10000000000ull
 
 static void sse_free(struct lf_sse *s)
@@ -29,8 +29,9 @@ static void speak_error(struct lf_buf *out, enum lf_err rc, const struct lf_diag
 {
     lf_buf_puts(out, "data: {\"error\":{\"message\":\"");
     lf_buf_json(out, diag->text, strlen(diag->text));
-    lf_buf_printf(out, "\",\"type\":\"server_error\",\"code\":\"%s\"},\"error_type\":"
-                       "\"generation\"}\n\n",
+    lf_buf_printf(out,
+                  "\",\"type\":\"server_error\",\"code\":\"%s\"},\"error_type\":"
+                  "\"generation\"}\n\n",
                   lf_err_name(rc));
 }
 

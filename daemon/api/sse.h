@@ -18,8 +18,8 @@ struct lf_sse_dialect {
 
 struct lf_sse {
     const struct lf_sse_dialect *dialect;
-    void *state;                 /* the dialect's, freed with the stream */
-    struct lf_completion *list;  /* (n) freed with the stream */
+    void *state;                /* the dialect's, freed with the stream */
+    struct lf_completion *list; /* (n) freed with the stream */
     int n;
     uint64_t spoke_ns;
 };

@@ -71,8 +71,7 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
         {"device_memory_peak_bytes", "The most that it used.", (double)s.memory_peak},
         {"device_memory_bytes", "Of the device.", (double)s.memory_total},
         {"load_seconds", "What loading the base took.", s.load_seconds},
-        {"http_requests_active", "Requests whose answer is not out yet.",
-         atomic_load(&d->active)},
+        {"http_requests_active", "Requests whose answer is not out yet.", atomic_load(&d->active)},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         lf_metric_print(out, "gauge", rows[i].name, rows[i].help, rows[i].value);

@@ -119,8 +119,8 @@ enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
     if (rc == LF_OK)
         rc = lf_gen_new(&e->gen, e->exec, e->model, &limits, diag);
     if (rc == LF_OK && e->o->train_tokens > 0)
-        rc = lf_trainer_new(&e->trainer, e->exec, e->stream, e->model, e->slots,
-                            e->o->train_tokens, diag);
+        rc = lf_trainer_new(&e->trainer, e->exec, e->stream, e->model, e->slots, e->o->train_tokens,
+                            diag);
     if (rc == LF_OK)
         rc = tables_open(e, diag);
     if (rc == LF_OK)

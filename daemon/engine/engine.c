@@ -14,7 +14,7 @@
 #define STALL_STEPS 2.0
 #define STALL_MIN 0.02
 #define BUDGET_MIN 64
-#define DEBT_MAX 2.0          /* seconds: a long batch is not held against training for longer */
+#define DEBT_MAX 2.0 /* seconds: a long batch is not held against training for longer */
 #define STATUS_NS 1000000000ull
 
 /* ---- Work in --------------------------------------------------------------------------------- */

@@ -30,8 +30,8 @@ struct lf_engine;
 enum lf_engine_state {
     LF_ENGINE_LOADING, /* the model is being opened */
     LF_ENGINE_READY,
-    LF_ENGINE_FAILED,  /* it could not be opened, or the device was lost: lf_engine_why */
-    LF_ENGINE_STOPPED  /* or about to: lf_engine_stop was called */
+    LF_ENGINE_FAILED, /* it could not be opened, or the device was lost: lf_engine_why */
+    LF_ENGINE_STOPPED /* or about to: lf_engine_stop was called */
 };
 
 /* o, counters and cache_dir (where quantised weights are kept) are borrowed and must outlive it.
@@ -51,12 +51,12 @@ enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag);
 struct lf_engine_status {
     enum lf_engine_state state;
     char device[128];
-    int waiting;                   /* generations without a sequence yet */
+    int waiting; /* generations without a sequence yet */
     struct lf_gen_status gen;
-    int slots, slots_used;         /* adapters on the device, those that train not counted */
-    int trainings;                 /* that run */
+    int slots, slots_used; /* adapters on the device, those that train not counted */
+    int trainings;         /* that run */
     uint64_t memory_used, memory_peak, memory_total; /* of the device, bytes */
-    double load_seconds;           /* the base */
+    double load_seconds;                             /* the base */
     int context_max, seqs_max;
 };
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);
@@ -71,13 +71,13 @@ struct lf_pick {
 };
 
 struct lf_generate_spec {
-    const int32_t *ids;            /* (n) the prompt, n >= 1; copied */
+    const int32_t *ids; /* (n) the prompt, n >= 1; copied */
     int n;
     const struct lf_pick *pick;
     struct lf_sample_params sample;
-    int max_tokens;                /* of the completion, >= 1 */
+    int max_tokens; /* of the completion, >= 1 */
     bool ignore_eos;
-    bool background;               /* after all others, few at a time: evaluation */
+    bool background; /* after all others, few at a time: evaluation */
 };
 
 struct lf_generation;
@@ -92,10 +92,10 @@ struct lf_generated {
     float logprob;
 };
 struct lf_generation_news {
-    int n;                         /* tokens taken now */
-    bool ended;                    /* and there will be no more */
-    enum lf_finish finish;         /* when it ended well; EOS: its last token is the end's */
-    enum lf_err rc;                /* why it ended otherwise */
+    int n;                 /* tokens taken now */
+    bool ended;            /* and there will be no more */
+    enum lf_finish finish; /* when it ended well; EOS: its last token is the end's */
+    enum lf_err rc;        /* why it ended otherwise */
 };
 /* Takes up to cap tokens; waits up to timeout_ms when there are none and it has not ended. diag:
  * the reason of news->rc. The generation's own thread. */
@@ -115,34 +115,34 @@ void lf_generation_times(struct lf_generation *g, struct lf_generation_times *ou
 /* ---- Trainings ------------------------------------------------------------------------------- */
 
 enum lf_training_event_kind {
-    LF_TRAINING_STARTED,    /* has its place on the device; progress.resumed says from where */
-    LF_TRAINING_STEP,       /* step, progress */
+    LF_TRAINING_STARTED, /* has its place on the device; progress.resumed says from where */
+    LF_TRAINING_STEP,    /* step, progress */
     LF_TRAINING_EVAL,
     LF_TRAINING_CHECKPOINT, /* resumable from step.step; or why says why it could not be written */
     LF_TRAINING_PAUSED,     /* at a step boundary, checkpoint asked for */
     LF_TRAINING_RESUMED,
-    LF_TRAINING_ENDED       /* rc; the last event */
+    LF_TRAINING_ENDED /* rc; the last event */
 };
 
 struct lf_training_event {
     enum lf_training_event_kind kind;
-    struct lf_train_event step;      /* STEP, EVAL, CHECKPOINT; its reason is not set */
+    struct lf_train_event step; /* STEP, EVAL, CHECKPOINT; its reason is not set */
     struct lf_job_progress progress;
     /* ENDED: LF_OK and the adapter (yours); LF_E_CANCELLED; LF_E_DEVICE_FULL: no room beside the
      * others now; LF_E_INTERRUPTED: the engine stops; LF_E_DEVICE_LOST; else it failed. */
     enum lf_err rc;
     struct lf_diag why;
     struct lf_adapter *adapter;
-    bool alone;                      /* DEVICE_FULL: and nothing else trains or could make room */
+    bool alone; /* DEVICE_FULL: and nothing else trains or could make room */
 };
 /* On the engine's thread: hands over and returns, never blocks. */
 typedef void (*lf_training_fn)(void *arg, const struct lf_training_event *e);
 
 struct lf_training_spec {
     const struct lf_train_settings *settings; /* copied */
-    struct lf_dataset *train;       /* taken, also on failure */
-    struct lf_dataset *eval;        /* taken, or NULL */
-    const char *checkpoint_dir;     /* copied */
+    struct lf_dataset *train;                 /* taken, also on failure */
+    struct lf_dataset *eval;                  /* taken, or NULL */
+    const char *checkpoint_dir;               /* copied */
     double checkpoint_seconds;
     lf_training_fn event;
     void *event_arg;

@@ -21,9 +21,9 @@ struct lf_resident {
     int32_t version;
     enum lf_resident_state state;
     int slot;
-    int users;                   /* generations that hold it */
+    int users; /* generations that hold it */
     uint64_t used_ns;
-    struct lf_adapter *adapter;  /* READ; the loader's while READING */
+    struct lf_adapter *adapter; /* READ; the loader's while READING */
     enum lf_err rc;
     struct lf_diag why;
     char dir[LF_PATH_MAX];
@@ -45,8 +45,8 @@ struct lf_loader {
 
 struct lf_generation {
     struct lf_engine *engine;
-    struct lf_generation *next;     /* in the engine's inbox */
-    atomic_int refs;                /* the engine and the caller */
+    struct lf_generation *next; /* in the engine's inbox */
+    atomic_int refs;            /* the engine and the caller */
     atomic_bool cancelled, enough;
     /* Set by the caller before the engine sees it, then the engine's */
     int32_t *ids;
@@ -55,12 +55,12 @@ struct lf_generation {
     struct lf_sample_params sample;
     int max_tokens;
     bool ignore_eos, background;
-    struct lf_resident *resident;   /* held, or NULL */
-    uint64_t seq;                   /* lf_gen's id; 0: none yet */
+    struct lf_resident *resident; /* held, or NULL */
+    uint64_t seq;                 /* lf_gen's id; 0: none yet */
 
-    pthread_mutex_t lock;           /* protects all below */
+    pthread_mutex_t lock; /* protects all below */
     pthread_cond_t more;
-    struct lf_generated *tokens;    /* (max_tokens) */
+    struct lf_generated *tokens; /* (max_tokens) */
     int n_tokens, n_taken;
     bool ended;
     enum lf_finish finish;
@@ -73,31 +73,31 @@ struct lf_generation {
 
 struct lf_training {
     struct lf_engine *engine;
-    struct lf_training *next;       /* in the engine's inbox or its list */
-    atomic_int refs;                /* the engine and the caller */
-    atomic_bool pause, cancel;      /* wanted */
-    atomic_bool released;           /* by the caller */
+    struct lf_training *next;  /* in the engine's inbox or its list */
+    atomic_int refs;           /* the engine and the caller */
+    atomic_bool pause, cancel; /* wanted */
+    atomic_bool released;      /* by the caller */
     struct lf_train_settings settings;
     struct lf_dataset *train, *eval; /* NULL once the trainer has them */
     char *checkpoint_dir;
     double checkpoint_seconds;
     lf_training_fn event;
     void *event_arg;
-    struct lf_job *job;             /* NULL: waits for its place */
-    bool paused;                    /* was told */
-    bool over;                      /* the trainer said that it ended */
-    bool told;                      /* LF_TRAINING_ENDED was */
-    bool checkpointed;              /* since it was asked for */
-    bool gone;                      /* the engine has let go; under its lock */
+    struct lf_job *job; /* NULL: waits for its place */
+    bool paused;        /* was told */
+    bool over;          /* the trainer said that it ended */
+    bool told;          /* LF_TRAINING_ENDED was */
+    bool checkpointed;  /* since it was asked for */
+    bool gone;          /* the engine has let go; under its lock */
 };
 
 /* ---- The engine ------------------------------------------------------------------------------ */
 
 /* How training shares the device with serving (turn.c). */
 struct lf_share {
-    double debt;       /* seconds that training had, less what serving had since */
-    double step;       /* of a serving step, smoothed, seconds */
-    int budget;        /* tokens of a training batch beside live sequences */
+    double debt; /* seconds that training had, less what serving had since */
+    double step; /* of a serving step, smoothed, seconds */
+    int budget;  /* tokens of a training batch beside live sequences */
 };
 
 struct lf_engine {
@@ -113,31 +113,31 @@ struct lf_engine {
     struct lf_slots *slots;
     struct lf_exec *exec;
     struct lf_gen *gen;
-    struct lf_trainer *trainer;     /* NULL: this daemon never trains */
-    struct lf_config config;        /* the model's, for the loader */
+    struct lf_trainer *trainer; /* NULL: this daemon never trains */
+    struct lf_config config;    /* the model's, for the loader */
     struct lf_loader loader;
     struct lf_resident **residents; /* (slots) */
     int n_residents;
     struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
     int n_waiting, cap_waiting;
-    bool room;                      /* something ended: those who wait are looked at again */
-    struct lf_generation **live;    /* (seqs_max) */
-    int n_live, n_background;       /* n_background of the live ones */
-    struct lf_gen_token *tokens;    /* (seqs_max) of a step */
-    struct lf_training *trainings;  /* oldest first */
+    bool room;                     /* something ended: those who wait are looked at again */
+    struct lf_generation **live;   /* (seqs_max) */
+    int n_live, n_background;      /* n_background of the live ones */
+    struct lf_gen_token *tokens;   /* (seqs_max) of a step */
+    struct lf_training *trainings; /* oldest first */
     struct lf_share share;
-    double load_seconds;            /* the base */
-    uint64_t load_told_ns;          /* when the log last said how far a load is */
+    double load_seconds;   /* the base */
+    uint64_t load_told_ns; /* when the log last said how far a load is */
 
-    pthread_mutex_t lock;           /* protects all below */
-    pthread_cond_t more;            /* work for the engine */
-    pthread_cond_t gone;            /* a training is */
+    pthread_mutex_t lock; /* protects all below */
+    pthread_cond_t more;  /* work for the engine */
+    pthread_cond_t gone;  /* a training is */
     enum lf_engine_state state;
-    enum lf_err rc;                 /* FAILED */
+    enum lf_err rc; /* FAILED */
     struct lf_diag why;
     struct lf_generation *inbox, **inbox_end;
     struct lf_training *training_inbox, **training_end;
-    int queued;                     /* not background: in the inbox or waiting */
+    int queued; /* not background: in the inbox or waiting */
     bool stopping, poked;
     struct lf_engine_status status; /* as of the last turn */
 };
@@ -159,8 +159,8 @@ struct lf_resident *lf_loader_done(struct lf_loader *l);
 struct lf_resident *lf_resident_hold(struct lf_engine *e, const struct lf_pick *pick);
 void lf_resident_let_go(struct lf_engine *e, struct lf_resident *r);
 /* Into a slot. LF_E_DEVICE_FULL: not now. */
-enum lf_err lf_resident_place(struct lf_engine *e, struct lf_resident *r, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_resident_place(struct lf_engine *e, struct lf_resident *r,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 /* Takes what the loader has read. */
 void lf_residents_collect(struct lf_engine *e);
 /* Takes the least recently used one that nobody holds off the device; false: there is none. */
@@ -184,8 +184,8 @@ void lf_generation_unref(struct lf_generation *g);
 /* train.c */
 /* New ones onto the device, pauses and cancels as asked. */
 void lf_engine_trainings_poll(struct lf_engine *e);
-enum lf_err lf_engine_train_step(struct lf_engine *e, int budget, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_engine_train_step(struct lf_engine *e, int budget,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 int lf_engine_trainings_running(const struct lf_engine *e);
 /* Checkpoints of all that run, within the time; then all end. */
 void lf_engine_trainings_stop(struct lf_engine *e);

@@ -1,7 +1,6 @@
 /* The loader: reads adapters from disk while the engine goes on. */
 #include "daemon/engine/inside.h"
 
-
 /* Appends at the end: first asked, first read. */
 static void push(struct lf_resident **list, struct lf_resident *r)
 {

@@ -7,7 +7,6 @@
 
 #include "core/clock.h"
 
-
 #define FAIR_NS 2000000000ull /* LoRAX cycles its adapters at the same two seconds */
 #define BACKGROUND_PART 4     /* at most a fourth of the sequences evaluate */
 

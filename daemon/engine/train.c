@@ -247,8 +247,8 @@ static void poll_one(struct lf_engine *e, struct lf_training *t)
     if (pause != t->paused && !t->over) {
         t->paused = pause;
         lf_job_pause(t->job, pause);
-        tell(t, &(struct lf_training_event){.kind = pause ? LF_TRAINING_PAUSED
-                                                          : LF_TRAINING_RESUMED});
+        tell(t,
+             &(struct lf_training_event){.kind = pause ? LF_TRAINING_PAUSED : LF_TRAINING_RESUMED});
     }
     if (t->over)
         settle(t);

@@ -32,13 +32,13 @@ typedef enum lf_err (*lf_http_fn)(struct lf_http *q, struct lf_diag *diag);
 
 struct lf_route {
     enum lf_http_method method;
-    const char *path;       /* "/v1/adapters/{name}/files/{path*}": a name is one part of the path,
-                               the one with the star is all that follows */
+    const char *path; /* "/v1/adapters/{name}/files/{path*}": a name is one part of the path,
+                         the one with the star is all that follows */
     lf_http_fn run;
     enum lf_http_body body;
-    size_t body_max;        /* bytes; of LF_HTTP_BODY_TEXT */
-    bool open;              /* answered without the API key, and while the daemon stops */
-    bool file;              /* a refused body is 422 */
+    size_t body_max; /* bytes; of LF_HTTP_BODY_TEXT */
+    bool open;       /* answered without the API key, and while the daemon stops */
+    bool file;       /* a refused body is 422 */
 };
 
 #define LF_HTTP_PARAMS_MAX 2
@@ -61,21 +61,21 @@ struct lf_http {
     struct lf_buf body;
     struct lf_upload upload;
     uint64_t start_ns;
-    bool head;              /* HEAD: as GET, the body is not sent */
+    bool head; /* HEAD: as GET, the body is not sent */
     /* The server's */
     struct MHD_Connection *conn;
-    int fd;                 /* the connection's socket, borrowed */
-    enum lf_err early;      /* decided before the body was read */
+    int fd;            /* the connection's socket, borrowed */
+    enum lf_err early; /* decided before the body was read */
     struct lf_diag early_diag;
-    unsigned status;        /* replied with; 0: not yet */
-    int queued;             /* what MHD_queue_response said */
+    unsigned status; /* replied with; 0: not yet */
+    int queued;      /* what MHD_queue_response said */
     struct {
-        const char *name;   /* static */
+        const char *name; /* static */
         char value[128];
     } header[LF_HTTP_HEADERS_MAX];
     int n_headers;
     struct lf_http_stream stream;
-    struct lf_buf pending;  /* filled and not sent yet, from `sent` on */
+    struct lf_buf pending; /* filled and not sent yet, from `sent` on */
     size_t sent;
     bool ended;
 };

@@ -69,7 +69,8 @@ enum lf_err lf_listen_tcp(int *out, const char *address, char *bound, size_t cap
     enum lf_err rc = address_split(address, host, port, diag);
     if (rc != LF_OK)
         return rc;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     int code = getaddrinfo(*host ? host : NULL, port, &hints, &list);

@@ -21,10 +21,10 @@
 
 /* All that may wait, all that may run, and room for those who list and look. */
 #define CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
-#define THREAD_STACK_BYTES (1u << 20)   /* a handler's paths, diags and a template's recursion */
+#define THREAD_STACK_BYTES (1u << 20) /* a handler's paths, diags and a template's recursion */
 #define CONNECTION_MEMORY_BYTES (64u << 10) /* head of a request and libmicrohttpd's buffers */
-#define IDLE_SECONDS 60u                /* between requests, and between pieces of a body */
-#define SWALLOW_BYTES (64u << 20)       /* of a refused body that is read all the same */
+#define IDLE_SECONDS 60u                    /* between requests, and between pieces of a body */
+#define SWALLOW_BYTES (64u << 20)           /* of a refused body that is read all the same */
 
 struct listener {
     int fd;
@@ -45,9 +45,8 @@ static const struct {
     enum lf_http_method method;
     bool head;
 } methods[] = {
-    {"GET", LF_HTTP_GET, false},   {"HEAD", LF_HTTP_GET, true},
-    {"POST", LF_HTTP_POST, false}, {"PUT", LF_HTTP_PUT, false},
-    {"DELETE", LF_HTTP_DELETE, false},
+    {"GET", LF_HTTP_GET, false}, {"HEAD", LF_HTTP_GET, true},       {"POST", LF_HTTP_POST, false},
+    {"PUT", LF_HTTP_PUT, false}, {"DELETE", LF_HTTP_DELETE, false},
 };
 
 static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE"};
@@ -166,8 +165,8 @@ static bool take_body(struct lf_http *q, const char *data, size_t n)
     if (q->early == LF_OK && q->route->body == LF_HTTP_BODY_TEXT) {
         enum lf_err rc = lf_buf_append(&q->body, data, n);
         if (rc != LF_OK)
-            q->early = lf_fail(&q->early_diag, rc, "the body is over %zu bytes",
-                               q->route->body_max);
+            q->early =
+                lf_fail(&q->early_diag, rc, "the body is over %zu bytes", q->route->body_max);
         return true;
     }
     q->sent += n; /* not sending yet: counts what is thrown away */

@@ -91,9 +91,10 @@ static void on_started(struct lf_jobs *j, struct lf_live *l, const struct lf_job
     pthread_cond_broadcast(&j->changed);
     pthread_mutex_unlock(&j->lock);
     take_progress(j, l, p);
-    log_line(j, l, json_pack("{s:s, s:i, s:I, s:I}", "event", "started", "version",
-                             (int)l->record.version, "step", (json_int_t)p->step, "steps",
-                             (json_int_t)p->steps));
+    log_line(j, l,
+             json_pack("{s:s, s:i, s:I, s:I}", "event", "started", "version",
+                       (int)l->record.version, "step", (json_int_t)p->step, "steps",
+                       (json_int_t)p->steps));
     save(j, l);
 }
 
@@ -102,10 +103,11 @@ static void on_step(struct lf_jobs *j, struct lf_live *l, const struct lf_traini
     const struct lf_train_event *s = &e->step;
     take_progress(j, l, &e->progress);
     lf_curve_add(&l->curve.train, &l->curve.n_train, &l->curve.cap_train, (double)s->step, s->loss);
-    log_line(j, l, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:I, s:f}", "event", "step", "step",
-                             (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", s->loss,
-                             "learning_rate", s->learning_rate, "grad_norm", s->grad_norm, "tokens",
-                             (json_int_t)s->tokens, "tokens_per_second", s->tokens_per_second));
+    log_line(j, l,
+             json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:I, s:f}", "event", "step", "step",
+                       (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", s->loss,
+                       "learning_rate", s->learning_rate, "grad_norm", s->grad_norm, "tokens",
+                       (json_int_t)s->tokens, "tokens_per_second", s->tokens_per_second));
 }
 
 static void on_eval(struct lf_jobs *j, struct lf_live *l, const struct lf_training_event *e)
@@ -114,8 +116,9 @@ static void on_eval(struct lf_jobs *j, struct lf_live *l, const struct lf_traini
     take_progress(j, l, &e->progress);
     lf_curve_add(&l->curve.eval, &l->curve.n_eval, &l->curve.cap_eval, (double)s->step,
                  s->eval_loss);
-    log_line(j, l, json_pack("{s:s, s:I, s:f}", "event", "eval", "step", (json_int_t)s->step,
-                             "eval_loss", s->eval_loss));
+    log_line(j, l,
+             json_pack("{s:s, s:I, s:f}", "event", "eval", "step", (json_int_t)s->step, "eval_loss",
+                       s->eval_loss));
 }
 
 static void on_checkpoint(struct lf_jobs *j, struct lf_live *l, const struct lf_training_event *e)
@@ -234,10 +237,10 @@ static void handle(struct lf_jobs *j, struct lf_live *l, const struct lf_trainin
         break;
     case LF_TRAINING_PAUSED:
     case LF_TRAINING_RESUMED:
-        set_status(j, l, e->kind == LF_TRAINING_PAUSED ? LF_JOB_STATUS_PAUSED
-                                                       : LF_JOB_STATUS_RUNNING);
-        log_line(j, l, json_pack("{s:s}", "event", e->kind == LF_TRAINING_PAUSED ? "paused"
-                                                                                : "resumed"));
+        set_status(j, l,
+                   e->kind == LF_TRAINING_PAUSED ? LF_JOB_STATUS_PAUSED : LF_JOB_STATUS_RUNNING);
+        log_line(j, l,
+                 json_pack("{s:s}", "event", e->kind == LF_TRAINING_PAUSED ? "paused" : "resumed"));
         break;
     case LF_TRAINING_ENDED:
         on_ended(j, l, e);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#define AT_ONCE 128        /* generations asked for ahead, so that some always wait */
+#define AT_ONCE 128 /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
 
 void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
@@ -58,14 +58,13 @@ static enum lf_err ask(const struct exam *x, const struct lf_pick *pick, int64_t
     *out = NULL;
     if (n < 1 || room < 1)
         return LF_OK;
-    struct lf_generate_spec spec = {.ids = ids,
-                                    .n = n,
-                                    .pick = pick,
-                                    .sample = lf_sample_greedy(),
-                                    .max_tokens = room < x->settings.max_tokens
-                                                      ? room
-                                                      : x->settings.max_tokens,
-                                    .background = true};
+    struct lf_generate_spec spec = {
+        .ids = ids,
+        .n = n,
+        .pick = pick,
+        .sample = lf_sample_greedy(),
+        .max_tokens = room < x->settings.max_tokens ? room : x->settings.max_tokens,
+        .background = true};
     return lf_engine_generate(x->j->d->engine, &spec, out, diag);
 }
 
@@ -305,8 +304,8 @@ static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struc
     else
         lf_log(LF_LOG_WARN, "jobs", "the base is not scored: %s", diag->text);
     lf_registry_log(j->d->registry, x->adapter_id,
-                    json_pack("{s:s, s:i, s:s}", "event", "not scored", "version",
-                              (int)x->version, "reason", diag->text));
+                    json_pack("{s:s, s:i, s:s}", "event", "not scored", "version", (int)x->version,
+                              "reason", diag->text));
     if (x->version == 0)
         return;
     json_t *part = json_pack("{s:{s:s}}", "eval", "reason", diag->text);

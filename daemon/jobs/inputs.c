@@ -84,8 +84,7 @@ enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const c
     return rc;
 }
 
-enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out,
-                               struct lf_diag *diag)
+enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = join(path, dir, LF_INPUTS_SETTINGS, diag);

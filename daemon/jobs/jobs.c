@@ -168,8 +168,10 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
                         const char *sha256, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX];
-    struct lf_job_record record = {.adapter_id = adapter_id, .loss = (double)NAN,
-                                   .eval_loss = (double)NAN, .tokens_per_second = (double)NAN};
+    struct lf_job_record record = {.adapter_id = adapter_id,
+                                   .loss = (double)NAN,
+                                   .eval_loss = (double)NAN,
+                                   .tokens_per_second = (double)NAN};
     memcpy(record.inputs_sha256, sha256, sizeof record.inputs_sha256);
     enum lf_err rc = lf_registry_job_create(j->d->registry, &record, diag);
     if (rc == LF_OK)
@@ -306,16 +308,15 @@ static json_t *time_or_null(int64_t ms)
 
 static json_t *record_json(const struct lf_job_record *r, double eta_seconds)
 {
-    return json_pack("{s:I, s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}",
-                     "id", (json_int_t)r->id, "adapter", r->adapter, "state",
-                     lf_job_status_name(r->status), "version", (int)r->version, "step",
-                     (json_int_t)r->step, "steps", (json_int_t)r->steps, "tokens",
-                     (json_int_t)r->tokens, "loss", real_or_null(r->loss), "eval_loss",
-                     real_or_null(r->eval_loss), "tokens_per_second",
-                     real_or_null(r->tokens_per_second), "eta_seconds", real_or_null(eta_seconds),
-                     "created_ms", (json_int_t)r->created_ms, "started_ms",
-                     time_or_null(r->started_ms), "ended_ms", time_or_null(r->ended_ms), "reason",
-                     r->reason[0] ? json_string(r->reason) : json_null());
+    return json_pack(
+        "{s:I, s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
+        (json_int_t)r->id, "adapter", r->adapter, "state", lf_job_status_name(r->status), "version",
+        (int)r->version, "step", (json_int_t)r->step, "steps", (json_int_t)r->steps, "tokens",
+        (json_int_t)r->tokens, "loss", real_or_null(r->loss), "eval_loss",
+        real_or_null(r->eval_loss), "tokens_per_second", real_or_null(r->tokens_per_second),
+        "eta_seconds", real_or_null(eta_seconds), "created_ms", (json_int_t)r->created_ms,
+        "started_ms", time_or_null(r->started_ms), "ended_ms", time_or_null(r->ended_ms), "reason",
+        r->reason[0] ? json_string(r->reason) : json_null());
 }
 
 /* The record in memory is newer than the store's. */

@@ -23,8 +23,8 @@ struct lf_jobs;
 
 /* Takes up the jobs that were open when the last run ended: running ones continue from their
  * checkpoints, paused ones stay paused. Yours, lf_jobs_close. */
-enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 /* Jobs that run write a checkpoint and stay open in the store. */
 void lf_jobs_close(struct lf_jobs *j);
 
@@ -41,7 +41,7 @@ enum lf_job_order {
     LF_JOB_ORDER_CANCEL,
     LF_JOB_ORDER_PAUSE,
     LF_JOB_ORDER_RESUME,
-    LF_JOB_ORDER_RETRY  /* of a job that failed or was cancelled: trains again */
+    LF_JOB_ORDER_RETRY /* of a job that failed or was cancelled: trains again */
 };
 /* LF_E_BUSY where the job is not in a state for it. */
 enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_job_order order,

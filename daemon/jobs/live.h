@@ -21,10 +21,10 @@
 #include <pthread.h>
 
 enum lf_stage {
-    LF_STAGE_WAITING,   /* for the preparer */
+    LF_STAGE_WAITING, /* for the preparer */
     LF_STAGE_PREPARING,
-    LF_STAGE_TRAINING,  /* with the engine: waiting for room there, or running */
-    LF_STAGE_ENDED      /* on its way off the list */
+    LF_STAGE_TRAINING, /* with the engine: waiting for room there, or running */
+    LF_STAGE_ENDED     /* on its way off the list */
 };
 
 /* The points of a loss curve. Trained ones grow by doubling. */
@@ -39,15 +39,15 @@ struct lf_live {
     struct lf_jobs *jobs;
     struct lf_job_record record;
     enum lf_stage stage;
-    bool cancelled;         /* asked for; the stage that has it ends it */
-    bool no_room;           /* did not fit beside the others: waits until one of them ends */
-    bool started;           /* TRAINING: has its place on the device */
+    bool cancelled; /* asked for; the stage that has it ends it */
+    bool no_room;   /* did not fit beside the others: waits until one of them ends */
+    bool started;   /* TRAINING: has its place on the device */
     double eta_seconds;
     struct lf_training *training; /* TRAINING, else NULL */
     /* The clerk's own */
     struct lf_curve curve;
     struct lf_dataset_report rows; /* the preparer's before TRAINING */
-    bool unsaved;           /* progress that is not in the store, or not drawn */
+    bool unsaved;                  /* progress that is not in the store, or not drawn */
 };
 
 /* What the engine told, on its way to the clerk. */
@@ -66,13 +66,13 @@ struct lf_exam {
 
 struct lf_jobs {
     struct lf_daemon *d;
-    pthread_mutex_t making; /* one job is made at a time; held over the disk; taken first */
+    pthread_mutex_t making;    /* one job is made at a time; held over the disk; taken first */
     pthread_mutex_t reporting; /* one metrics.json is read and written at a time; taken last */
-    pthread_mutex_t lock;   /* protects all below */
-    pthread_cond_t changed; /* the list, for the preparer */
-    pthread_cond_t noted;   /* notes, for the clerk */
-    pthread_cond_t asked;   /* exams, for the examiner */
-    struct lf_live *live;   /* oldest first */
+    pthread_mutex_t lock;      /* protects all below */
+    pthread_cond_t changed;    /* the list, for the preparer */
+    pthread_cond_t noted;      /* notes, for the clerk */
+    pthread_cond_t asked;      /* exams, for the examiner */
+    struct lf_live *live;      /* oldest first */
     struct lf_note *notes, **notes_end;
     struct lf_exam *exams, **exams_end;
     bool closing;
@@ -104,8 +104,7 @@ void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version);
 /* report.c: metrics.json and loss.svg. */
 /* What training says: rows, tokens, loss, times. Earlier versions' reports move to "history". */
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_live *l,
-                               const struct lf_job_progress *p, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                               const struct lf_job_progress *p, struct lf_diag *diag) LF_MUST_CHECK;
 /* Puts the base's scores (taken) under "base". */
 enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
                            struct lf_diag *diag) LF_MUST_CHECK;
@@ -113,12 +112,12 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
 enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t version, json_t *part,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* Takes back the reason why it could not be scored, before it is tried again. */
-enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* metrics.json as it is, or {}. Yours. */
 json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id);
-enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_live *l, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_live *l,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 void lf_curve_add(struct lf_curve_point **list, size_t *n, size_t *cap, double step, double loss);
 /* The curve so far of a job that is taken up again, from the log's lines. */
 void lf_curve_recall(struct lf_jobs *j, struct lf_live *l);

@@ -75,10 +75,10 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
 static void log_rows(struct lf_jobs *j, const struct lf_job_record *r,
                      const struct lf_dataset_report *d)
 {
-    json_t *line = json_pack("{s:s, s:I, s:I, s:I, s:I}", "event", "prepared", "job",
-                             (json_int_t)r->id, "rows", (json_int_t)d->rows, "tokens",
-                             (json_int_t)d->tokens, "supervised_tokens",
-                             (json_int_t)d->supervised_tokens);
+    json_t *line =
+        json_pack("{s:s, s:I, s:I, s:I, s:I}", "event", "prepared", "job", (json_int_t)r->id,
+                  "rows", (json_int_t)d->rows, "tokens", (json_int_t)d->tokens, "supervised_tokens",
+                  (json_int_t)d->supervised_tokens);
     const struct {
         const char *name;
         int64_t n;
@@ -138,8 +138,8 @@ static void prepare(struct lf_jobs *j, struct lf_live *l)
         return;
     pthread_mutex_lock(&j->lock);
     l->stage = LF_STAGE_ENDED;
-    l->record.status = rc == LF_E_CANCELLED || l->cancelled ? LF_JOB_STATUS_CANCELLED
-                                                            : LF_JOB_STATUS_FAILED;
+    l->record.status =
+        rc == LF_E_CANCELLED || l->cancelled ? LF_JOB_STATUS_CANCELLED : LF_JOB_STATUS_FAILED;
     if (l->record.status == LF_JOB_STATUS_FAILED)
         memcpy(l->record.reason, diag.text, sizeof l->record.reason);
     pthread_mutex_unlock(&j->lock);

@@ -148,8 +148,8 @@ struct lf_file_stat lf_file_stat_of(const char *path)
     struct stat st;
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return (struct lf_file_stat){-1, 0};
-    return (struct lf_file_stat){(int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec * 1000 +
-                                                          st.st_mtim.tv_nsec / 1000000};
+    return (struct lf_file_stat){(int64_t)st.st_size,
+                                 (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000};
 }
 
 static struct lf_file_stat stat_in(const char *dir, const char *file)

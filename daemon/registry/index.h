@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 struct lf_file_stat {
-    int64_t bytes;    /* -1: not there */
+    int64_t bytes; /* -1: not there */
     int64_t mtime_ms;
 };
 
@@ -23,7 +23,7 @@ struct lf_entry {
     struct lf_file_stat files[LF_FILE_PLAIN_N];
     struct lf_version *versions; /* ascending */
     size_t n_versions;
-    char *fragment;              /* its part of the tree's document; NULL: to be made again */
+    char *fragment; /* its part of the tree's document; NULL: to be made again */
     size_t fragment_len;
 };
 
@@ -31,10 +31,10 @@ struct lf_registry {
     char data_dir[LF_PATH_MAX - 256]; /* leaves room for what is put after it */
     struct lf_store *store;
     const struct lf_base *base;
-    pthread_mutex_t edit;         /* one change at a time; held over the disk; taken first */
-    pthread_mutex_t index;        /* protects all below */
-    struct lf_entry **by_name;    /* (n) */
-    struct lf_entry **by_id;      /* (n) */
+    pthread_mutex_t edit;      /* one change at a time; held over the disk; taken first */
+    pthread_mutex_t index;     /* protects all below */
+    struct lf_entry **by_name; /* (n) */
+    struct lf_entry **by_id;   /* (n) */
     size_t n, cap;
     uint64_t generation;
 };
@@ -42,8 +42,8 @@ struct lf_registry {
 struct lf_entry *lf_index_find(const struct lf_registry *r, const char *name);
 struct lf_entry *lf_index_find_id(const struct lf_registry *r, uint64_t id);
 /* Takes the entry. */
-enum lf_err lf_index_add(struct lf_registry *r, struct lf_entry *e, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_index_add(struct lf_registry *r, struct lf_entry *e,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 /* Out of the index and freed. */
 void lf_index_remove(struct lf_registry *r, struct lf_entry *e);
 /* After its record was written under another name. */
@@ -68,8 +68,8 @@ enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_r
                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* fmt after "DATA/". */
 enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
-                              struct lf_diag *diag, const char *fmt, ...) LF_PRINTF(4, 5)
-    LF_MUST_CHECK;
+                              struct lf_diag *diag, const char *fmt, ...)
+    LF_PRINTF(4, 5) LF_MUST_CHECK;
 /* Makes disk, store and index agree; fills the index. Called once, before any other thread. */
 enum lf_err lf_registry_reconcile(struct lf_registry *r, struct lf_diag *diag) LF_MUST_CHECK;
 /* Moves DATA/adapters/<id> into the trash, named so that a person finds it. */
@@ -77,8 +77,8 @@ enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *na
                               struct lf_diag *diag) LF_MUST_CHECK;
 /* config.json and template of a directory of files. */
 enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
-                                    struct lf_train_settings *out, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                                    struct lf_train_settings *out,
+                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* Settings that this daemon can train: its base, its modules. */
 enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
                                      struct lf_diag *diag) LF_MUST_CHECK;

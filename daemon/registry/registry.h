@@ -37,12 +37,12 @@ uint64_t lf_registry_generation(struct lf_registry *r);
 /* ---- Adapters -------------------------------------------------------------------------------- */
 
 enum lf_adapter_state {
-    LF_ADAPTER_EMPTY,    /* no version yet */
+    LF_ADAPTER_EMPTY, /* no version yet */
     LF_ADAPTER_READY,
     LF_ADAPTER_QUEUED,
     LF_ADAPTER_TRAINING,
     LF_ADAPTER_PAUSED,
-    LF_ADAPTER_FAILED    /* its trouble says why; a version may be served all the same */
+    LF_ADAPTER_FAILED /* its trouble says why; a version may be served all the same */
 };
 const char *lf_adapter_state_name(enum lf_adapter_state s);
 
@@ -93,11 +93,11 @@ enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out) LF_MUST_
 enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 /* The line of `status`: "training v4 120/2500 loss 0.83 4120 tok/s eta 3m12s". No newline. */
-enum lf_err lf_adapter_status_line(struct lf_buf *out, const struct lf_adapter_view *v)
-    LF_MUST_CHECK;
+enum lf_err lf_adapter_status_line(struct lf_buf *out,
+                                   const struct lf_adapter_view *v) LF_MUST_CHECK;
 /* The line of `progress`: "viggo v4 [█████░░░] 120/2500 loss 0.83 4120 tok/s eta 3m12s". */
-enum lf_err lf_adapter_progress_line(struct lf_buf *out, const struct lf_adapter_view *v)
-    LF_MUST_CHECK;
+enum lf_err lf_adapter_progress_line(struct lf_buf *out,
+                                     const struct lf_adapter_view *v) LF_MUST_CHECK;
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
@@ -111,7 +111,7 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
 /* A file on its way in: bytes go to DATA/incoming, and replace the old file in one step when they
  * are all there and good. */
 struct lf_upload {
-    int fd;                /* -1: not begun */
+    int fd; /* -1: not begun */
     char path[LF_PATH_MAX];
     uint64_t bytes, bytes_max;
     struct lf_file_ref ref;
@@ -121,8 +121,8 @@ enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
                                      const struct lf_file_ref *ref, struct lf_upload *out,
                                      struct lf_diag *diag) LF_MUST_CHECK;
 /* LF_E_TOO_BIG past bytes_max. */
-enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* Checks the bytes and takes them in; refused ones leave the old file and become the adapter's
  * trouble. *imported: the version that a PUT of adapter/ completed, else 0. The upload is ended
  * either way. */

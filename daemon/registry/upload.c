@@ -76,8 +76,7 @@ enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const st
 }
 
 /* The `template` file in dir takes the place of config.json's. */
-static enum lf_err template_over(const char *dir, struct lf_train_settings *s,
-                                 struct lf_diag *diag)
+static enum lf_err template_over(const char *dir, struct lf_train_settings *s, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     if (snprintf(path, sizeof path, "%s/%s", dir, lf_file_disk_name(LF_FILE_TEMPLATE)) >=
@@ -304,8 +303,8 @@ static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *st
     if (rc == LF_OK)
         rc = lf_dir_sync(staged, diag);
     size_t used = strlen(path);
-    if (rc == LF_OK && snprintf(path + used, sizeof path - used, "/%d", (int)n) >=
-                           (int)(sizeof path - used))
+    if (rc == LF_OK &&
+        snprintf(path + used, sizeof path - used, "/%d", (int)n) >= (int)(sizeof path - used))
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
     if (rc == LF_OK && rename(staged, path) != 0)
         rc = lf_fail_errno(diag, errno, "%s", path);
@@ -368,8 +367,8 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     if (rc == LF_OK)
         rc = check(r, id, u, &why);
     if (rc == LF_OK) {
-        bool adapter = u->ref.kind == LF_FILE_ADAPTER_CONFIG ||
-                       u->ref.kind == LF_FILE_ADAPTER_WEIGHTS;
+        bool adapter =
+            u->ref.kind == LF_FILE_ADAPTER_CONFIG || u->ref.kind == LF_FILE_ADAPTER_WEIGHTS;
         *imported = 0;
         pthread_mutex_lock(&r->edit);
         rc = adapter ? stage(r, id, u, imported, &why) : install(r, id, u, &why);
@@ -377,8 +376,8 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     }
     lf_upload_abort(u);
     if (rc == LF_OK && *imported > 0)
-        lf_registry_log(r, id, json_pack("{s:s, s:i}", "event", "imported", "version",
-                                         (int)*imported));
+        lf_registry_log(r, id,
+                        json_pack("{s:s, s:i}", "event", "imported", "version", (int)*imported));
     if (rc != LF_OK) {
         lf_fail(diag, rc, "%s", why.text);
         if (is_refusal(rc))
@@ -499,9 +498,9 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
     } else if (rc == LF_OK) {
         rc = lf_registry_dir(r, v.record.id, lf_file_disk_name(ref->kind), path, diag);
         if (rc == LF_OK && unlink(path) != 0)
-            rc = errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name,
-                                           lf_file_name(ref->kind))
-                                 : lf_fail_errno(diag, errno, "%s", lf_file_name(ref->kind));
+            rc = errno == ENOENT
+                     ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_file_name(ref->kind))
+                     : lf_fail_errno(diag, errno, "%s", lf_file_name(ref->kind));
     }
     if (rc == LF_OK)
         rc = lf_registry_refresh(r, &v.record, diag);

@@ -1,9 +1,9 @@
 /* Dense products on one thread. */
 #include "gpu/cpu/gemm.h"
 
-#define ROWS 6      /* of C in registers: 6 x 2 vectors of sums, 2 of B, 1 of A */
-#define ROW_BLOCK 96 /* rows of A that stay in the second cache while the panels pass */
-#define DEPTH 512    /* of K at a time: a panel of 32 KiB */
+#define ROWS 6        /* of C in registers: 6 x 2 vectors of sums, 2 of B, 1 of A */
+#define ROW_BLOCK 96  /* rows of A that stay in the second cache while the panels pass */
+#define DEPTH 512     /* of K at a time: a panel of 32 KiB */
 #define EDGE_DEPTH 64 /* of K at a time, where the last columns of an unpacked B are packed */
 
 struct tile {

@@ -47,8 +47,8 @@ LF_INLINE lf_v8 lf_v8_load_part(const float *p, size_t n)
 
 LF_INLINE float lf_v8_sum(lf_v8 v)
 {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)v),
-                             _mm256_extractf128_ps((__m256)v, 1));
+    __m128 four =
+        _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }

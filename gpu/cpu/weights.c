@@ -24,9 +24,13 @@ struct scales {
 
 LF_INLINE struct scales scales_of(const struct lf_weight *w)
 {
-    return (struct scales){w->absmax, w->absmax_code, w->absmax2, w->absmax_q,
+    return (struct scales){w->absmax,
+                           w->absmax_code,
+                           w->absmax2,
+                           w->absmax_q,
                            __builtin_ctz((unsigned)w->block),
-                           w->absmax ? 0 : __builtin_ctz((unsigned)w->block2), w->offset};
+                           w->absmax ? 0 : __builtin_ctz((unsigned)w->block2),
+                           w->offset};
 }
 
 /* The scale of element e. */
@@ -67,8 +71,8 @@ LF_INLINE void decode_run(__m256 out[4], struct decoder d, const uint8_t *bytes)
                                            3, 3, 6, 6, 7, 7, 10, 10, 11, 11, 14, 14, 15, 15);
     __m256i two = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes));
     two = _mm256_shuffle_epi8(two, twice);
-    __m256i nibble = _mm256_blendv_epi8(_mm256_srli_epi16(two, 4), two,
-                                        _mm256_set1_epi16((short)0xff00));
+    __m256i nibble =
+        _mm256_blendv_epi8(_mm256_srli_epi16(two, 4), two, _mm256_set1_epi16((short)0xff00));
     nibble = _mm256_and_si256(nibble, _mm256_set1_epi8(15));
     __m256i b0 = _mm256_shuffle_epi8(d.byte[0], nibble);
     __m256i b1 = _mm256_shuffle_epi8(d.byte[1], nibble);
@@ -148,8 +152,8 @@ struct lf_weight_rows lf_weight_view(const struct lf_weight *w, size_t n0, size_
 #ifdef __AVX2__
 
 #define GEMV_ROWS 4
-#define AHEAD 2048 /* bytes that are asked for early: the hardware stops at the end of a page */
-#define GEMV_STEP 64  /* elements that one scale covers at least, but for blocks of 32 */
+#define AHEAD 2048   /* bytes that are asked for early: the hardware stops at the end of a page */
+#define GEMV_STEP 64 /* elements that one scale covers at least, but for blocks of 32 */
 
 struct gemv {
     float *y;
@@ -225,8 +229,8 @@ LF_INLINE void bf16_rows(const struct gemv *g, const size_t rows, const size_t T
             __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at));
             __m256 v = _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
             for (size_t t = 0; t < T; t++)
-                sums[r * T + t] = _mm256_fmadd_ps(v, _mm256_loadu_ps(g->x + t * g->ldx + k),
-                                                  sums[r * T + t]);
+                sums[r * T + t] =
+                    _mm256_fmadd_ps(v, _mm256_loadu_ps(g->x + t * g->ldx + k), sums[r * T + t]);
         }
     gemv_store(g, sums, rows, T);
 }

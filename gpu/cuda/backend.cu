@@ -19,8 +19,10 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
     }
     cudaDeviceProp p;
     if (cudaGetDeviceProperties(&p, options->index) != cudaSuccess || p.major < 8)
-        return lf_fail(diag, LF_E_NOT_FOUND, "card %d cannot be used: compute capability 8.0 or "
-                       "later is needed", options->index);
+        return lf_fail(diag, LF_E_NOT_FOUND,
+                       "card %d cannot be used: compute capability 8.0 or "
+                       "later is needed",
+                       options->index);
     struct lf_cuda *c = new (std::nothrow) lf_cuda();
     if (!c)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");

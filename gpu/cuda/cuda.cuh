@@ -26,12 +26,12 @@ typedef __nv_bfloat16 bf16; /* act */
 #define LF_CUDA_WORKSPACE ((size_t)32 << 20) /* cuBLASLt's; what NVIDIA advises for Hopper */
 
 struct lf_cuda {
-    int index;   /* which card */
-    int units;   /* multiprocessors */
-    int cc;      /* 10 * major + minor */
+    int index;      /* which card */
+    int units;      /* multiprocessors */
+    int cc;         /* 10 * major + minor */
     int smem_block; /* shared memory that a block can have, bytes */
     cublasLtHandle_t lt;
-    unsigned life; /* another for each open: kernels are prepared for each */
+    unsigned life;          /* another for each open: kernels are prepared for each */
     std::atomic<int> fault; /* the first cudaError_t; sticky */
 };
 

@@ -89,8 +89,8 @@ static bool plan_choose(struct gemm_plan *p, struct lf_cuda_stream *cs, const st
     uint32_t w_align = alignment_of(g->w), x_align = alignment_of(g->x);
     uint32_t y_align = alignment_of(g->y);
     bool ok = cublasLtMatmulPreferenceCreate(&wish) == 0;
-    ok = ok && cublasLtMatmulPreferenceSetAttribute(
-                   wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &space, sizeof space) == 0;
+    ok = ok && cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                    &space, sizeof space) == 0;
     ok = ok && cublasLtMatmulPreferenceSetAttribute(
                    wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &w_align, 4) == 0;
     ok = ok && cublasLtMatmulPreferenceSetAttribute(
@@ -112,7 +112,12 @@ static bool plan_choose(struct gemm_plan *p, struct lf_cuda_stream *cs, const st
 static struct gemm_plan *plan_for(struct lf_cuda_stream *cs, const struct lf_gemm *g)
 {
     int align = (int)(alignment_of(g->w) | alignment_of(g->x) << 5 | alignment_of(g->y) << 10);
-    struct gemm_key key = {g->T, g->N, g->K, g->ldy, g->ldx, g->ldw,
+    struct gemm_key key = {g->T,
+                           g->N,
+                           g->K,
+                           g->ldy,
+                           g->ldx,
+                           g->ldw,
                            align << 3 | g->trans << 2 | g->accumulate << 1 | (int)g->y_f32};
     if (!cs->plans)
         cs->plans = new (std::nothrow) lf_gemm_plans();

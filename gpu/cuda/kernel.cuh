@@ -95,8 +95,8 @@ LF_DEVICE void load8(float (&v)[8], const float *p, int n, bool vec)
 LF_DEVICE void store8(bf16 *p, const float (&v)[8], int n, bool vec)
 {
     if (vec) {
-        *(uint4 *)p = make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]),
-                                 pack2(v[6], v[7]));
+        *(uint4 *)p =
+            make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
     } else {
 #pragma unroll
         for (int i = 0; i < 8; i++)
@@ -199,7 +199,7 @@ LF_DEVICE bool last_to_arrive(int *counter, int n)
 /* ---- LoRA segments --------------------------------------------------------------------------- */
 
 struct row_tile {
-    int seg; /* -1: there is none */
+    int seg;    /* -1: there is none */
     int row, n; /* rows [row, row + n) */
 };
 

@@ -168,26 +168,26 @@ template <int n> LF_DEVICE void wgmma_wait(float (&d)[n])
 
 /* d = a b for the tile's k16-th sixteen k, added to d but for the first; between wgmma_begin and
  * _end. */
-#define LF_D8(i)                                                                                   \
-    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]),    \
+#define LF_D8(i)                                                                                \
+    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
         "+f"(d[i + 6]), "+f"(d[i + 7])
 
 LF_DEVICE void wgmma(float (&d)[8], const uint32_t (&a)[4], uint64_t tile, int k16)
 {
     LF_SM90A("{.reg .pred p; setp.ne.b32 p, %13, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7}, "
-                 "{%8,%9,%10,%11}, %12, p, 1, 1, 0;}"
-                 : LF_D8(0)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
+             "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7}, "
+             "{%8,%9,%10,%11}, %12, p, 1, 1, 0;}"
+             : LF_D8(0)
+             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
 }
 
 LF_DEVICE void wgmma(float (&d)[16], const uint32_t (&a)[4], uint64_t tile, int k16)
 {
     LF_SM90A("{.reg .pred p; setp.ne.b32 p, %21, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,"
-                 "%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, p, 1, 1, 0;}"
-                 : LF_D8(0), LF_D8(8)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
+             "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,"
+             "%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, p, 1, 1, 0;}"
+             : LF_D8(0), LF_D8(8)
+             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
 }
 
 #undef LF_D8

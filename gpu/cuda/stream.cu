@@ -13,10 +13,10 @@
 #define SCRATCH_MIN ((size_t)32 << 20) /* lets every linear map go, if in more parts */
 
 struct lf_upload_ring {
-    unsigned char *bytes;  /* 2 x RING_HALF, pinned */
-    cudaEvent_t done[2];   /* the last copy out of each half */
+    unsigned char *bytes; /* 2 x RING_HALF, pinned */
+    cudaEvent_t done[2];  /* the last copy out of each half */
     int half;
-    size_t used;           /* of this half */
+    size_t used; /* of this half */
 };
 
 bool lf_cuda_enter(struct lf_cuda *dev)
@@ -205,8 +205,7 @@ void lf_cuda_upload(struct lf_stream *s, void *dst, const void *src, size_t byte
         size_t n;
         unsigned char *staged = ring_take(cs, bytes, &n);
         memcpy(staged, src, n);
-        lf_cuda_note(cs->dev,
-                     cudaMemcpyAsync(dst, staged, n, cudaMemcpyDefault, cs->stream));
+        lf_cuda_note(cs->dev, cudaMemcpyAsync(dst, staged, n, cudaMemcpyDefault, cs->stream));
         dst = (char *)dst + n;
         src = (const char *)src + n;
         bytes -= n;
@@ -217,16 +216,14 @@ void lf_cuda_download(struct lf_stream *s, void *dst, const void *src, size_t by
 {
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (lf_cuda_enter(cs->dev))
-        lf_cuda_note(cs->dev,
-                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, cs->stream));
+        lf_cuda_note(cs->dev, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, cs->stream));
 }
 
 void lf_cuda_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes)
 {
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (lf_cuda_enter(cs->dev))
-        lf_cuda_note(cs->dev,
-                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, cs->stream));
+        lf_cuda_note(cs->dev, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, cs->stream));
 }
 
 void lf_cuda_zero(struct lf_stream *s, void *dst, size_t bytes)
@@ -242,8 +239,7 @@ enum lf_err lf_cuda_record_begin(struct lf_stream *s, struct lf_diag *diag)
 {
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (lf_cuda_enter(cs->dev))
-        lf_cuda_note(cs->dev,
-                     cudaStreamBeginCapture(cs->stream, cudaStreamCaptureModeRelaxed));
+        lf_cuda_note(cs->dev, cudaStreamBeginCapture(cs->stream, cudaStreamCaptureModeRelaxed));
     if (!lf_cuda_enter(cs->dev))
         return lf_cuda_lost(cs->dev, diag);
     cs->recording = true;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILTER(name)                                                                               \
-    static enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c,           \
+#define FILTER(name)                                                                     \
+    static enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c, \
                             struct lf_jv *out)
 
 static const char *const no_params[] = {NULL};

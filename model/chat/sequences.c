@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define FILTER(name)                                                                               \
+#define FILTER(name) \
     enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c, struct lf_jv *out)
 
 static const char *const no_params[] = {NULL};

@@ -4,8 +4,8 @@
 
 #include "model/chat/jinja.h"
 
-#define LF_J_FILTER(name)                                                                          \
-    enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c,                  \
+#define LF_J_FILTER(name)                                                         \
+    enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c, \
                      struct lf_jv *out) LF_MUST_CHECK
 
 LF_J_FILTER(lf_jf_length);

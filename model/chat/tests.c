@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define TEST(name)                                                                                 \
+#define TEST(name) \
     static enum lf_err name(struct lf_jrun *r, struct lf_jv v, const struct lf_jcall *c, bool *out)
 
 static enum lf_err none_given(struct lf_jrun *r, const struct lf_jcall *c)
@@ -18,11 +18,11 @@ static enum lf_err one_given(struct lf_jrun *r, const struct lf_jcall *c)
 }
 
 /* Tests of what a value is. */
-#define KIND(name, condition)                                                                      \
-    TEST(name)                                                                                     \
-    {                                                                                              \
-        *out = (condition);                                                                        \
-        return none_given(r, c);                                                                   \
+#define KIND(name, condition)    \
+    TEST(name)                   \
+    {                            \
+        *out = (condition);      \
+        return none_given(r, c); \
     }
 
 KIND(t_defined, v.type != LF_J_UNDEFINED)

@@ -153,8 +153,10 @@ static enum lf_err longrope_scaling(struct maker *m, int64_t rot)
     int64_t original;
     for (int i = 0; i < 2; i++)
         if (!t[i] || t[i]->n_dims != 1 || t[i]->dims[0] != rot / 2 || t[i]->form->elements != 1)
-            return lf_fail(m->diag, LF_E_DAMAGED, "rope_factors_short and rope_factors_long are "
-                           "not %lld numbers each", (long long)(rot / 2));
+            return lf_fail(m->diag, LF_E_DAMAGED,
+                           "rope_factors_short and rope_factors_long are "
+                           "not %lld numbers each",
+                           (long long)(rot / 2));
     enum lf_err rc = need_int(m, "rope.scaling.original_context_length", &original);
     if (rc != LF_OK)
         return rc;
@@ -264,7 +266,8 @@ static enum lf_err find_arch(struct maker *m)
             m->arch = &archs[i];
             return LF_OK;
         }
-    return lf_fail(m->diag, LF_E_UNSUPPORTED, "architecture \"%.*s\" is not supported (llama, "
+    return lf_fail(m->diag, LF_E_UNSUPPORTED,
+                   "architecture \"%.*s\" is not supported (llama, "
                    "qwen2, qwen3, gemma, gemma2, phi2, phi3 are)",
                    (int)(name.n < 64 ? name.n : 64), name.s);
 }

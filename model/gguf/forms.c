@@ -68,8 +68,8 @@ static void widen_q4_k(float *out, const unsigned char *b)
         const unsigned char *q = b + 16 + j / 2 * 32;
         scale_of_q4_k(j, b + 4, &scale, &min);
         for (int i = 0; i < 32; i++)
-            out[32 * j + i] = d * (float)scale * (float)(j % 2 ? q[i] >> 4 : q[i] & 15) -
-                              d_min * (float)min;
+            out[32 * j + i] =
+                d * (float)scale * (float)(j % 2 ? q[i] >> 4 : q[i] & 15) - d_min * (float)min;
     }
 }
 

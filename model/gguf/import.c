@@ -19,8 +19,8 @@ static enum lf_err write_config(const json_t *j, const char *path, struct lf_dia
 
 /* Weights first, config.json last: a directory with a config.json is complete. */
 static enum lf_err import(const struct lf_gguf *g, const char *dir, enum lf_dtype dtype,
-                          void (*progress)(void *arg, double fraction, const char *what),
-                          void *arg, struct lf_diag *diag)
+                          void (*progress)(void *arg, double fraction, const char *what), void *arg,
+                          struct lf_diag *diag)
 {
     char config[LF_PATH_MAX], weights[LF_PATH_MAX];
     struct lf_config c;

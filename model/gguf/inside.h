@@ -21,8 +21,19 @@
 
 /* Of a key's value, as the file numbers them. */
 enum lf_gguf_kind {
-    LF_GGUF_U8, LF_GGUF_I8, LF_GGUF_U16, LF_GGUF_I16, LF_GGUF_U32, LF_GGUF_I32, LF_GGUF_F32,
-    LF_GGUF_BOOL, LF_GGUF_STR, LF_GGUF_ARRAY, LF_GGUF_U64, LF_GGUF_I64, LF_GGUF_F64,
+    LF_GGUF_U8,
+    LF_GGUF_I8,
+    LF_GGUF_U16,
+    LF_GGUF_I16,
+    LF_GGUF_U32,
+    LF_GGUF_I32,
+    LF_GGUF_F32,
+    LF_GGUF_BOOL,
+    LF_GGUF_STR,
+    LF_GGUF_ARRAY,
+    LF_GGUF_U64,
+    LF_GGUF_I64,
+    LF_GGUF_F64,
     LF_GGUF_KINDS
 };
 
@@ -59,8 +70,8 @@ struct lf_gguf {
 };
 
 /* The bytes stay the caller's. Free with lf_gguf_free, which does not unmap. */
-enum lf_err lf_gguf_parse(struct lf_gguf *out, const void *data, size_t n, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_gguf_parse(struct lf_gguf *out, const void *data, size_t n,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_gguf_free(struct lf_gguf *g);
 
 const struct lf_gguf_key *lf_gguf_find(const struct lf_gguf *g, const char *key);
@@ -85,7 +96,7 @@ enum lf_err lf_gguf_weights(const struct lf_gguf *g, const struct lf_config *c, 
                             void (*progress)(void *arg, double fraction, const char *what),
                             void *progress_arg, struct lf_diag *diag) LF_MUST_CHECK;
 /* tokenizer.json or tokenizer.model, and tokenizer_config.json. Nothing where there is none. */
-enum lf_err lf_gguf_tokenizer(const struct lf_gguf *g, const char *dir, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_gguf_tokenizer(const struct lf_gguf *g, const char *dir,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

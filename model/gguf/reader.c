@@ -60,9 +60,9 @@ static enum lf_err take_str(struct cursor *c, struct lf_str *out)
 static size_t kind_bytes(enum lf_gguf_kind kind)
 {
     static const unsigned char bytes[LF_GGUF_KINDS] = {
-        [LF_GGUF_U8] = 1,   [LF_GGUF_I8] = 1,  [LF_GGUF_U16] = 2, [LF_GGUF_I16] = 2,
-        [LF_GGUF_U32] = 4,  [LF_GGUF_I32] = 4, [LF_GGUF_F32] = 4, [LF_GGUF_BOOL] = 1,
-        [LF_GGUF_U64] = 8,  [LF_GGUF_I64] = 8, [LF_GGUF_F64] = 8,
+        [LF_GGUF_U8] = 1,  [LF_GGUF_I8] = 1,  [LF_GGUF_U16] = 2, [LF_GGUF_I16] = 2,
+        [LF_GGUF_U32] = 4, [LF_GGUF_I32] = 4, [LF_GGUF_F32] = 4, [LF_GGUF_BOOL] = 1,
+        [LF_GGUF_U64] = 8, [LF_GGUF_I64] = 8, [LF_GGUF_F64] = 8,
     };
     return bytes[kind];
 }

@@ -50,7 +50,8 @@ static enum lf_err read_vocabulary(struct vocabulary *v)
                        LF_VOCAB_MAX);
     if (!kinds || kinds->kind != LF_GGUF_ARRAY || kinds->each != LF_GGUF_I32 ||
         kinds->n != tokens->n)
-        return lf_fail(v->diag, LF_E_DAMAGED, "\"tokenizer.ggml.token_type\" does not fit the "
+        return lf_fail(v->diag, LF_E_DAMAGED,
+                       "\"tokenizer.ggml.token_type\" does not fit the "
                        "tokens");
     if (scores && scores->kind == LF_GGUF_ARRAY && scores->each == LF_GGUF_F32 &&
         scores->n == tokens->n)
@@ -149,9 +150,12 @@ static const struct way *find_way(const struct vocabulary *v)
     static const char llama3[] = LF_TOK_LLAMA3_REGEX("\\p{N}{1,3}");
     static const char qwen2[] = LF_TOK_LLAMA3_REGEX("\\p{N}");
     static const struct way ways[] = {
-        {"gpt-2", NULL, false, false, false},    {"phi-2", NULL, false, false, false},
-        {"llama-bpe", llama3, false, true, true}, {"llama3", llama3, false, true, true},
-        {"llama-v3", llama3, false, true, true}, {"qwen2", qwen2, true, false, false},
+        {"gpt-2", NULL, false, false, false},
+        {"phi-2", NULL, false, false, false},
+        {"llama-bpe", llama3, false, true, true},
+        {"llama3", llama3, false, true, true},
+        {"llama-v3", llama3, false, true, true},
+        {"qwen2", qwen2, true, false, false},
         {"deepseek-r1-qwen", qwen2, true, false, false},
     };
     struct lf_str name = {"", 0};
@@ -159,8 +163,10 @@ static const struct way *find_way(const struct vocabulary *v)
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
         if (is(name, ways[i].name))
             return &ways[i];
-    lf_fail(v->diag, LF_E_UNSUPPORTED, "tokenizer.ggml.pre \"%.*s\" is not supported (gpt-2, "
-            "phi-2, llama-bpe, qwen2 are)", (int)(name.n < 64 ? name.n : 64), name.s);
+    lf_fail(v->diag, LF_E_UNSUPPORTED,
+            "tokenizer.ggml.pre \"%.*s\" is not supported (gpt-2, "
+            "phi-2, llama-bpe, qwen2 are)",
+            (int)(name.n < 64 ? name.n : 64), name.s);
     return NULL;
 }
 
@@ -188,8 +194,10 @@ static void put_pre_tokenizer(struct lf_buf *b, const struct way *way)
         put_quoted(b, (struct lf_str){way->regex, strlen(way->regex)});
         lf_buf_puts(b, "},\"behavior\":\"Isolated\",\"invert\":false},");
     }
-    lf_buf_printf(b, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,"
-                     "\"use_regex\":%s}]},", way->regex ? "false" : "true");
+    lf_buf_printf(b,
+                  "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,"
+                  "\"use_regex\":%s}]},",
+                  way->regex ? "false" : "true");
 }
 
 static void put_added(struct lf_buf *b, const struct vocabulary *v)
@@ -201,8 +209,9 @@ static void put_added(struct lf_buf *b, const struct vocabulary *v)
             continue;
         lf_buf_printf(b, "%s{\"id\":%zu,\"content\":", first ? "" : ",", i);
         put_quoted(b, v->tokens[i]);
-        lf_buf_printf(b, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
-                         "\"normalized\":false,\"special\":%s}",
+        lf_buf_printf(b,
+                      ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+                      "\"normalized\":false,\"special\":%s}",
                       kind_of(v, i) == KIND_CONTROL ? "true" : "false");
         first = false;
     }
@@ -323,8 +332,10 @@ enum lf_err lf_gguf_tokenizer(const struct lf_gguf *g, const char *dir, struct l
     else if (rc == LF_OK && is(model, "gpt2"))
         rc = write_json(&v, dir);
     else if (rc == LF_OK)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "tokenizer.ggml.model \"%.*s\" is not supported "
-                     "(llama and gpt2 are)", (int)(model.n < 64 ? model.n : 64), model.s);
+        rc = lf_fail(diag, LF_E_UNSUPPORTED,
+                     "tokenizer.ggml.model \"%.*s\" is not supported "
+                     "(llama and gpt2 are)",
+                     (int)(model.n < 64 ? model.n : 64), model.s);
     if (rc == LF_OK)
         rc = write_config(&v, dir);
     free(v.tokens);

@@ -154,8 +154,8 @@ static enum lf_err refuse_unused(const struct job *j)
         struct lf_str name = j->g->tensors[i].name;
         bool known = j->used[i];
         for (size_t k = 0; k < 3; k++)
-            known = known || (strlen(elsewhere[k]) == name.n &&
-                              memcmp(elsewhere[k], name.s, name.n) == 0);
+            known = known ||
+                    (strlen(elsewhere[k]) == name.n && memcmp(elsewhere[k], name.s, name.n) == 0);
         if (!known)
             return lf_fail(j->diag, LF_E_UNSUPPORTED, "tensor \"%.*s\" is not of this architecture",
                            (int)name.n, name.s);
@@ -220,8 +220,8 @@ static enum lf_err write_all(struct job *j, const char *path, enum lf_dtype dtyp
     enum lf_err rc = lf_tensors_create(&w, path, j->n, j->n * HF_NAME_MAX, j->diag);
     for (size_t i = 0; i < j->n && rc == LF_OK; i++) {
         struct piece *p = &j->pieces[i];
-        struct lf_tensor t = {.name = p->name, .dtype = dtype, .n_dims = p->K ? 2 : 1,
-                              .dims = {p->N, p->K}};
+        struct lf_tensor t = {
+            .name = p->name, .dtype = dtype, .n_dims = p->K ? 2 : 1, .dims = {p->N, p->K}};
         rc = lf_tensors_add(w, &t, &p->index, j->diag);
     }
     for (size_t i = 0; i < j->n && rc == LF_OK; i++) {

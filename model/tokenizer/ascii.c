@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-enum class { OTHER, LETTER, DIGIT, SPACE, NEWLINE, BLANK, END, NOT_ASCII };
+enum kind { OTHER, LETTER, DIGIT, SPACE, NEWLINE, BLANK, END, NOT_ASCII };
 
 /* The space itself, line ends, and the other white space are told apart. */
+/* clang-format off */
 static const unsigned char classes[128] = {
     ['\t'] = BLANK,  ['\n'] = NEWLINE, ['\v'] = BLANK, ['\f'] = BLANK, ['\r'] = NEWLINE,
     [' '] = SPACE,   ['0'] = DIGIT,    ['1'] = DIGIT,  ['2'] = DIGIT,  ['3'] = DIGIT,
@@ -24,22 +25,23 @@ static const unsigned char classes[128] = {
     ['s'] = LETTER,  ['t'] = LETTER,   ['u'] = LETTER, ['v'] = LETTER, ['w'] = LETTER,
     ['x'] = LETTER,  ['y'] = LETTER,   ['z'] = LETTER,
 };
+/* clang-format on */
 
-static enum class class_at(struct lf_str s, size_t i)
+static enum kind class_at(struct lf_str s, size_t i)
 {
     if (i >= s.n)
         return END;
     unsigned char c = (unsigned char)s.s[i];
-    return c < 128 ? (enum class)classes[c] : NOT_ASCII;
+    return c < 128 ? (enum kind)classes[c] : NOT_ASCII;
 }
 
-static bool is_white(enum class c)
+static bool is_white(enum kind c)
 {
     return c == SPACE || c == NEWLINE || c == BLANK;
 }
 
 /* The end of the run of one class that starts at i. */
-static size_t run_of(struct lf_str s, size_t i, enum class c)
+static size_t run_of(struct lf_str s, size_t i, enum kind c)
 {
     while (class_at(s, i) == c)
         i++;
@@ -79,7 +81,7 @@ static size_t gpt2(struct lf_str s, size_t i)
     if (end > i)
         return end;
     size_t word = i + (class_at(s, i) == SPACE);
-    enum class c = class_at(s, word);
+    enum kind c = class_at(s, word);
     if (c == LETTER || c == DIGIT || c == OTHER)
         return run_of(s, word, c);
     return white(s, i, white_end(s, i));
@@ -90,7 +92,7 @@ static size_t llama3(struct lf_str s, size_t i, size_t digits)
     size_t end = contraction(s, i, true);
     if (end > i)
         return end;
-    enum class c = class_at(s, i), next = class_at(s, i + 1);
+    enum kind c = class_at(s, i), next = class_at(s, i + 1);
     if (c == LETTER)
         return run_of(s, i, LETTER);
     if (c == DIGIT) {

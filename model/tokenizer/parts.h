@@ -35,10 +35,10 @@ struct lf_tok_spans {
 
 /* --- ascii.c: what most tokenizers cut words by --- */
 
-#define LF_TOK_GPT2_REGEX                                                                          \
+#define LF_TOK_GPT2_REGEX \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define LF_TOK_LLAMA3_REGEX(digits)                                                                \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
+#define LF_TOK_LLAMA3_REGEX(digits)                                      \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 enum lf_tok_known {
@@ -70,8 +70,8 @@ void lf_tok_pattern_free(struct lf_tok_pattern *p);
 
 /* What Rust's regex crate takes for \w, as the inside of a set: letters, marks, decimal digits,
  * connectors, letter numbers, circled letters, joiners. */
-#define LF_TOK_WORD_SET                                                                            \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                    \
+#define LF_TOK_WORD_SET                                                         \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}" \
     "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}\\x{200c}\\x{200d}"
 
 /* One walk over the matches of a pattern in a text. */
@@ -206,9 +206,9 @@ struct lf_tok_bpe {
     bool cut_at_mark;      /* ...and where none does, words may be cut there */
     struct lf_str unk;     /* s NULL: none */
     int32_t unk_id;
-    int32_t byte_id[256];     /* the symbol of a byte's character, or -1 */
-    int32_t fallback_id[256]; /* "<0x41>", or -1 */
-    int32_t ascii_id[128];    /* the symbol of an ASCII character, or -1 */
+    int32_t byte_id[256];      /* the symbol of a byte's character, or -1 */
+    int32_t fallback_id[256];  /* "<0x41>", or -1 */
+    int32_t ascii_id[128];     /* the symbol of an ASCII character, or -1 */
     struct lf_tok_words words; /* seen before */
 };
 
@@ -239,8 +239,8 @@ enum lf_err lf_tok_bpe_encode(const struct lf_tok_bpe *b, struct lf_tok_scratch 
 
 /* --- words.c --- */
 
-enum lf_err lf_tok_words_init(struct lf_tok_words *w, size_t n_tokens, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_tok_words_init(struct lf_tok_words *w, size_t n_tokens,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 void lf_tok_words_free(struct lf_tok_words *w);
 /* hash is lf_tok_hash of the word. The ids are borrowed until lf_tok_words_free. */
 bool lf_tok_words_find(const struct lf_tok_words *words, uint64_t hash, struct lf_str word,

@@ -4,6 +4,7 @@
 
 /* Regular expressions: the library's engine knows Unicode 16, PCRE2 10.42 knows 14. What 15, 15.1
  * and 16 added; nothing that 14 had assigned changed its category. */
+/* clang-format off */
 const struct lf_tok_new_range lf_tok_new_ranges[] = {
     {0x897, 0x897, "Mn"}, {0xcf3, 0xcf3, "Mc"}, {0xece, 0xece, "Mn"}, {0x1b4e, 0x1b4f, "Po"},
     {0x1b7f, 0x1b7f, "Po"}, {0x1c89, 0x1c89, "Lu"}, {0x1c8a, 0x1c8a, "Ll"},
@@ -48,11 +49,13 @@ const struct lf_tok_new_range lf_tok_new_ranges[] = {
     {0x1faf7, 0x1faf8, "So"}, {0x1fbcb, 0x1fbef, "So"}, {0x2b739, 0x2b739, "Lo"},
     {0x2ebf0, 0x2ee5d, "Lo"}, {0x31350, 0x323af, "Lo"},
 };
+/* clang-format on */
 
 const size_t lf_tok_n_new_ranges = sizeof lf_tok_new_ranges / sizeof lf_tok_new_ranges[0];
 
 /* Normalisation: the library knows Unicode 9, utf8proc 2.8 knows 15. The code points that 10 to 15
  * gave a decomposition, a combining class or a part in a composition. */
+/* clang-format off */
 static const uint32_t unnormalized[][2] = {
     {0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c}, {0xd3b, 0xd3c},
     {0xeba, 0xeba}, {0x1715, 0x1715}, {0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0x32ff, 0x32ff},
@@ -66,6 +69,7 @@ static const uint32_t unnormalized[][2] = {
     {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
     {0x1e4ec, 0x1e4ef}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
 };
+/* clang-format on */
 
 bool lf_tok_is_unnormalized(uint32_t c)
 {
@@ -87,9 +91,9 @@ uint32_t lf_tok_new_lower(uint32_t c)
         uint32_t lo, hi;
         int32_t add;
     } rows[] = {
-        {0x1c89, 0x1c89, 1},       {0xa7cb, 0xa7cb, -42343}, {0xa7cc, 0xa7cc, 1},
-        {0xa7ce, 0xa7ce, 1},       {0xa7d2, 0xa7d2, 1},      {0xa7d4, 0xa7d4, 1},
-        {0xa7da, 0xa7da, 1},       {0xa7dc, 0xa7dc, -42561}, {0x10d50, 0x10d65, 32},
+        {0x1c89, 0x1c89, 1},    {0xa7cb, 0xa7cb, -42343}, {0xa7cc, 0xa7cc, 1},
+        {0xa7ce, 0xa7ce, 1},    {0xa7d2, 0xa7d2, 1},      {0xa7d4, 0xa7d4, 1},
+        {0xa7da, 0xa7da, 1},    {0xa7dc, 0xa7dc, -42561}, {0x10d50, 0x10d65, 32},
         {0x16ea0, 0x16eb8, 27},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

@@ -12,10 +12,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char text[] =
-    "{\"model_type\":\"llama\",\"hidden_size\":8,\"intermediate_size\":12,"
-    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":16,"
-    "\"max_position_embeddings\":32}";
+static const char text[] = "{\"model_type\":\"llama\",\"hidden_size\":8,\"intermediate_size\":12,"
+                           "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":16,"
+                           "\"max_position_embeddings\":32}";
 
 static const struct lf_config *config(void)
 {
@@ -52,8 +51,8 @@ static void check(const struct lf_adapter *a)
     lf_assert(memcmp(again->params, a->params, s->n_params * sizeof(float)) == 0);
     for (int i = 0; i < s->n_sites; i++)
         lf_assert(again->shape.rank[i] == s->rank[i] &&
-                  (s->rank[i] == 0 || fabsf(again->shape.scale[i] - s->scale[i]) <=
-                                          1e-6f * fabsf(s->scale[i])));
+                  (s->rank[i] == 0 ||
+                   fabsf(again->shape.scale[i] - s->scale[i]) <= 1e-6f * fabsf(s->scale[i])));
     lf_adapter_free(again);
 }
 

@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     lf_train_settings_default(&s);
     load(path, &s);
     s.max_length = 9;
-    s.template_ = (char *)(uintptr_t)"Q: {q} {{n}}\nA:";
+    s.template_ = (char *)(uintptr_t) "Q: {q} {{n}}\nA:";
     load(path, &s);
     close(fd);
     return 0;

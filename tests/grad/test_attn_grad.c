@@ -6,8 +6,8 @@
 
 enum { H = 4, HKV = 2, D = 8 };
 
-static const struct rig_seq seqs[] = {{.n = 7, .slot = -1}, {.n = 1, .slot = -1},
-                                      {.n = 5, .slot = -1}};
+static const struct rig_seq seqs[] = {
+    {.n = 7, .slot = -1}, {.n = 1, .slot = -1}, {.n = 5, .slot = -1}};
 enum { S = 3 };
 
 struct attn_case {
@@ -20,11 +20,20 @@ struct attn_case {
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct attn_case *c = arg;
-    struct lf_attn_args a = {.o = rig_at(c->o, side), .lse = rig_at(c->lse, side),
-                             .q = rig_at(c->q, side), .k = rig_at(c->k, side),
-                             .v = rig_at(c->v, side), .batch = &c->batch.side[side], .H = H,
-                             .Hkv = HKV, .D = D, .ldo = H * D, .ldq = H * D, .ldkv = HKV * D,
-                             .window = c->window, .scale = (float)(1 / sqrt(D)),
+    struct lf_attn_args a = {.o = rig_at(c->o, side),
+                             .lse = rig_at(c->lse, side),
+                             .q = rig_at(c->q, side),
+                             .k = rig_at(c->k, side),
+                             .v = rig_at(c->v, side),
+                             .batch = &c->batch.side[side],
+                             .H = H,
+                             .Hkv = HKV,
+                             .D = D,
+                             .ldo = H * D,
+                             .ldq = H * D,
+                             .ldkv = HKV * D,
+                             .window = c->window,
+                             .scale = (float)(1 / sqrt(D)),
                              .softcap = c->softcap};
     r->stream[side]->ops->attn(r->stream[side], &a);
 }
@@ -33,23 +42,36 @@ static void both(struct rig *r, enum rig_side side, void *arg)
 {
     const struct attn_case *c = arg;
     forward(r, side, arg);
-    struct lf_attn_bwd_args a = {.dq = rig_at(c->dq, side), .dk = rig_at(c->dk, side),
-                                 .dv = rig_at(c->dv, side), .delta = rig_at(c->delta, side),
-                                 .d_o = rig_at(c->d_o, side), .o = rig_at(c->o, side),
-                                 .q = rig_at(c->q, side), .k = rig_at(c->k, side),
-                                 .v = rig_at(c->v, side), .lse = rig_at(c->lse, side),
-                                 .batch = &c->batch.side[side], .H = H, .Hkv = HKV, .D = D,
-                                 .ldo = H * D, .ldq = H * D, .ldkv = HKV * D, .lddq = H * D,
-                                 .lddkv = HKV * D, .window = c->window,
-                                 .scale = (float)(1 / sqrt(D)), .softcap = c->softcap};
+    struct lf_attn_bwd_args a = {.dq = rig_at(c->dq, side),
+                                 .dk = rig_at(c->dk, side),
+                                 .dv = rig_at(c->dv, side),
+                                 .delta = rig_at(c->delta, side),
+                                 .d_o = rig_at(c->d_o, side),
+                                 .o = rig_at(c->o, side),
+                                 .q = rig_at(c->q, side),
+                                 .k = rig_at(c->k, side),
+                                 .v = rig_at(c->v, side),
+                                 .lse = rig_at(c->lse, side),
+                                 .batch = &c->batch.side[side],
+                                 .H = H,
+                                 .Hkv = HKV,
+                                 .D = D,
+                                 .ldo = H * D,
+                                 .ldq = H * D,
+                                 .ldkv = HKV * D,
+                                 .lddq = H * D,
+                                 .lddkv = HKV * D,
+                                 .window = c->window,
+                                 .scale = (float)(1 / sqrt(D)),
+                                 .softcap = c->softcap};
     r->stream[side]->ops->attn_bwd(r->stream[side], &a);
 }
 
 static void is_the_slope(void **state)
 {
     struct rig *r = *state;
-    static const struct attn_case cases[] = {{.window = 0}, {.window = 3}, {.softcap = 1.5f},
-                                             {.window = 2, .softcap = 3}};
+    static const struct attn_case cases[] = {
+        {.window = 0}, {.window = 3}, {.softcap = 1.5f}, {.window = 2, .softcap = 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct attn_case c = cases[i];
         rig_begin(r, "window %d softcap %g", c.window, (double)c.softcap);

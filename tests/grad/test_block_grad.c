@@ -22,9 +22,9 @@
 #define N_SEQS 2
 
 /* The large eps keeps post norms of small branches from being steep. */
-#define DIMS                                                                                       \
-    "\"hidden_size\":24,\"intermediate_size\":40,\"num_hidden_layers\":2,"                         \
-    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":8,\"vocab_size\":32,"        \
+#define DIMS                                                                                \
+    "\"hidden_size\":24,\"intermediate_size\":40,\"num_hidden_layers\":2,"                  \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":8,\"vocab_size\":32," \
     "\"max_position_embeddings\":64,\"rms_norm_eps\":0.05"
 
 static const struct {
@@ -84,9 +84,14 @@ static void make_batch(struct bench *b)
             b->ids[s][i] = (int32_t)(lf_rng_u32(3, (uint64_t)i, (uint64_t)s) % (uint32_t)V);
             b->labels[s][i] = i < 3 || i == n - 1 ? -1 : b->ids[s][i] * 7 % V;
         }
-        b->seqs[s] = (struct lf_batch_seq){
-            .ids = b->ids[s], .n = n, .slot = b->slot, .labels = b->labels[s], .trains = true,
-            .loss_weight = 1.0f + (float)s, .drop_p = 0.2f, .drop_key = 5 + (uint64_t)s};
+        b->seqs[s] = (struct lf_batch_seq){.ids = b->ids[s],
+                                           .n = n,
+                                           .slot = b->slot,
+                                           .labels = b->labels[s],
+                                           .trains = true,
+                                           .loss_weight = 1.0f + (float)s,
+                                           .drop_p = 0.2f,
+                                           .drop_key = 5 + (uint64_t)s};
     }
 }
 
@@ -96,8 +101,11 @@ static void bench_open(struct bench *b, const char *text)
     struct lf_config config;
     json_t *j;
     struct lf_lora_settings lora = {.rank = RANK, .alpha = 9, .target_modules = "all-linear"};
-    struct lf_exec_limits limits = {.tokens_max = 32, .train_tokens_max = 32, .seqs_max = N_SEQS,
-                                    .rows_max = 5, .rank_max = RANK};
+    struct lf_exec_limits limits = {.tokens_max = 32,
+                                    .train_tokens_max = 32,
+                                    .seqs_max = N_SEQS,
+                                    .rows_max = 5,
+                                    .rank_max = RANK};
     ok(lf_json_parse(&j, text, strlen(text), &diag), &diag);
     ok(lf_config_parse(&config, j, &diag), &diag);
     json_decref(j);
@@ -193,8 +201,8 @@ int main(void)
 {
     struct CMUnitTest tests[N_SHAPES];
     for (size_t i = 0; i < N_SHAPES; i++)
-        tests[i] = (struct CMUnitTest){
-            .name = shapes[i].name, .test_func = is_the_slope,
-            .initial_state = (void *)(uintptr_t)shapes[i].config};
+        tests[i] = (struct CMUnitTest){.name = shapes[i].name,
+                                       .test_func = is_the_slope,
+                                       .initial_state = (void *)(uintptr_t)shapes[i].config};
     return _cmocka_run_group_tests("block gradients", tests, N_SHAPES, NULL, NULL);
 }

@@ -20,7 +20,9 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
                                       .dlogits = rig_at(c->dlogits, side),
                                       .logits = rig_at(c->logits, side),
                                       .labels = rig_at(c->labels, side),
-                                      .weight = rig_at(c->weight, side), .M = M, .V = V,
+                                      .weight = rig_at(c->weight, side),
+                                      .M = M,
+                                      .V = V,
                                       .softcap = c->softcap};
     s->ops->cross_entropy(s, &a);
 }

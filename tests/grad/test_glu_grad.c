@@ -12,8 +12,12 @@ struct glu_case {
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct glu_case *c = arg;
-    struct lf_glu_args a = {.y = rig_at(c->y, side), .x = rig_at(c->x, side), .act = c->act,
-                            .gated = c->gated, .T = T, .F = F};
+    struct lf_glu_args a = {.y = rig_at(c->y, side),
+                            .x = rig_at(c->x, side),
+                            .act = c->act,
+                            .gated = c->gated,
+                            .T = T,
+                            .F = F};
     r->stream[side]->ops->glu(r->stream[side], &a);
 }
 
@@ -21,8 +25,12 @@ static void both(struct rig *r, enum rig_side side, void *arg)
 {
     const struct glu_case *c = arg;
     forward(r, side, arg);
-    struct lf_glu_bwd_args a = {.dx = rig_at(c->dx, side), .dy = rig_at(c->dy, side),
-                                .x = rig_at(c->x, side), .act = c->act, .gated = c->gated, .T = T,
+    struct lf_glu_bwd_args a = {.dx = rig_at(c->dx, side),
+                                .dy = rig_at(c->dy, side),
+                                .x = rig_at(c->x, side),
+                                .act = c->act,
+                                .gated = c->gated,
+                                .T = T,
                                 .F = F};
     r->stream[side]->ops->glu_bwd(r->stream[side], &a);
 }

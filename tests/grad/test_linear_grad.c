@@ -14,9 +14,14 @@ struct linear_case {
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct linear_case *c = arg;
-    struct lf_linear_args a = {.y = rig_at(c->y, side), .x = rig_at(c->x, side),
-                               .w = {&c->w[0][side], &c->w[1][side]}, .col = {0, N[0]}, .n = 2,
-                               .T = T, .ldy = WIDTH, .ldx = K};
+    struct lf_linear_args a = {.y = rig_at(c->y, side),
+                               .x = rig_at(c->x, side),
+                               .w = {&c->w[0][side], &c->w[1][side]},
+                               .col = {0, N[0]},
+                               .n = 2,
+                               .T = T,
+                               .ldy = WIDTH,
+                               .ldx = K};
     r->stream[side]->ops->linear(r->stream[side], &a);
 }
 
@@ -24,9 +29,14 @@ static void both(struct rig *r, enum rig_side side, void *arg)
 {
     const struct linear_case *c = arg;
     forward(r, side, arg);
-    struct lf_linear_bwd_args a = {.dx = rig_at(c->dx, side), .dy = rig_at(c->dy, side),
-                                   .w = {&c->w[0][side], &c->w[1][side]}, .col = {0, N[0]},
-                                   .n = 2, .T = T, .lddx = K, .lddy = WIDTH};
+    struct lf_linear_bwd_args a = {.dx = rig_at(c->dx, side),
+                                   .dy = rig_at(c->dy, side),
+                                   .w = {&c->w[0][side], &c->w[1][side]},
+                                   .col = {0, N[0]},
+                                   .n = 2,
+                                   .T = T,
+                                   .lddx = K,
+                                   .lddy = WIDTH};
     r->stream[side]->ops->linear_bwd(r->stream[side], &a);
 }
 

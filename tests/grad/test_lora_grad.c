@@ -27,10 +27,18 @@ struct lora_case {
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct lora_case *c = arg;
-    struct lf_lora_args a = {.y = rig_at(c->y, side), .u = rig_at(c->u, side),
-                             .x = rig_at(c->x, side), .sites = rig_at(c->sites, side),
-                             .batch = &c->batch.side[side], .n_sites = SITES, .site = {0, 1},
-                             .col = {0, N[0]}, .N = {N[0], N[1]}, .n = 2, .K = K, .ldy = WIDTH,
+    struct lf_lora_args a = {.y = rig_at(c->y, side),
+                             .u = rig_at(c->u, side),
+                             .x = rig_at(c->x, side),
+                             .sites = rig_at(c->sites, side),
+                             .batch = &c->batch.side[side],
+                             .n_sites = SITES,
+                             .site = {0, 1},
+                             .col = {0, N[0]},
+                             .N = {N[0], N[1]},
+                             .n = 2,
+                             .K = K,
+                             .ldy = WIDTH,
                              .ldx = K};
     r->stream[side]->ops->lora(r->stream[side], &a);
 }
@@ -39,12 +47,22 @@ static void both(struct rig *r, enum rig_side side, void *arg)
 {
     const struct lora_case *c = arg;
     forward(r, side, arg);
-    struct lf_lora_bwd_args a = {.dx = rig_at(c->dx, side), .du = rig_at(c->du, side),
-                                 .dy = rig_at(c->dy, side), .u = rig_at(c->u, side),
-                                 .x = rig_at(c->x, side), .sites = rig_at(c->sites, side),
-                                 .batch = &c->batch.side[side], .n_sites = SITES, .site = {0, 1},
-                                 .col = {0, N[0]}, .N = {N[0], N[1]}, .n = 2, .K = K, .lddx = K,
-                                 .lddy = WIDTH, .ldx = K};
+    struct lf_lora_bwd_args a = {.dx = rig_at(c->dx, side),
+                                 .du = rig_at(c->du, side),
+                                 .dy = rig_at(c->dy, side),
+                                 .u = rig_at(c->u, side),
+                                 .x = rig_at(c->x, side),
+                                 .sites = rig_at(c->sites, side),
+                                 .batch = &c->batch.side[side],
+                                 .n_sites = SITES,
+                                 .site = {0, 1},
+                                 .col = {0, N[0]},
+                                 .N = {N[0], N[1]},
+                                 .n = 2,
+                                 .K = K,
+                                 .lddx = K,
+                                 .lddy = WIDTH,
+                                 .ldx = K};
     r->stream[side]->ops->lora_bwd(r->stream[side], &a);
 }
 
@@ -68,7 +86,8 @@ static void make_sites(struct rig *r, struct lora_case *c)
                                          .b = rig_at(c->b[slot][p], RIG_REF),
                                          .da = rig_at(c->da[slot][p], RIG_REF),
                                          .db = rig_at(c->db[slot][p], RIG_REF),
-                                         .scale = 0.5f + (float)slot, .rank = R};
+                                         .scale = 0.5f + (float)slot,
+                                         .rank = R};
     }
     c->sites = rig_bytes(r, "sites", LF_U8, table, table, sizeof table);
 }

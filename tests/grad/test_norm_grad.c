@@ -10,11 +10,19 @@ struct norm_case {
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct norm_case *c = arg;
-    struct lf_norm_args a = {.y = rig_at(c->y, side), .rstd = rig_at(c->rstd, side),
-                             .mean = rig_at(c->mean, side), .x = rig_at(c->x, side),
-                             .w = rig_at(c->w, side), .b = rig_at(c->b, side),
-                             .layer_norm = c->layer_norm, .T = c->T, .H = c->H, .C = c->C,
-                             .ldx = c->H * c->C, .ldy = c->H * c->C, .eps = 1e-5f};
+    struct lf_norm_args a = {.y = rig_at(c->y, side),
+                             .rstd = rig_at(c->rstd, side),
+                             .mean = rig_at(c->mean, side),
+                             .x = rig_at(c->x, side),
+                             .w = rig_at(c->w, side),
+                             .b = rig_at(c->b, side),
+                             .layer_norm = c->layer_norm,
+                             .T = c->T,
+                             .H = c->H,
+                             .C = c->C,
+                             .ldx = c->H * c->C,
+                             .ldy = c->H * c->C,
+                             .eps = 1e-5f};
     r->stream[side]->ops->norm(r->stream[side], &a);
 }
 
@@ -22,11 +30,19 @@ static void both(struct rig *r, enum rig_side side, void *arg)
 {
     const struct norm_case *c = arg;
     forward(r, side, arg);
-    struct lf_norm_bwd_args a = {.dx = rig_at(c->dx, side), .dy = rig_at(c->dy, side),
-                                 .x = rig_at(c->x, side), .w = rig_at(c->w, side),
-                                 .rstd = rig_at(c->rstd, side), .mean = rig_at(c->mean, side),
-                                 .layer_norm = c->layer_norm, .T = c->T, .H = c->H, .C = c->C,
-                                 .ldx = c->H * c->C, .ldy = c->H * c->C, .lddx = c->H * c->C};
+    struct lf_norm_bwd_args a = {.dx = rig_at(c->dx, side),
+                                 .dy = rig_at(c->dy, side),
+                                 .x = rig_at(c->x, side),
+                                 .w = rig_at(c->w, side),
+                                 .rstd = rig_at(c->rstd, side),
+                                 .mean = rig_at(c->mean, side),
+                                 .layer_norm = c->layer_norm,
+                                 .T = c->T,
+                                 .H = c->H,
+                                 .C = c->C,
+                                 .ldx = c->H * c->C,
+                                 .ldy = c->H * c->C,
+                                 .lddx = c->H * c->C};
     r->stream[side]->ops->norm_bwd(r->stream[side], &a);
 }
 

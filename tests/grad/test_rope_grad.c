@@ -12,9 +12,16 @@ struct rope_case {
 static void rotate(struct rig *r, enum rig_side side, const struct rope_case *c, struct mirror *x,
                    bool inverse)
 {
-    struct lf_rope_args a = {.x = rig_at(x, side), .pos = rig_at(c->pos, side),
-                             .cos_ = rig_at(c->cos_, side), .sin_ = rig_at(c->sin_, side), .T = T,
-                             .H = H, .D = D, .rot = ROT, .ldx = H * D, .inverse = inverse};
+    struct lf_rope_args a = {.x = rig_at(x, side),
+                             .pos = rig_at(c->pos, side),
+                             .cos_ = rig_at(c->cos_, side),
+                             .sin_ = rig_at(c->sin_, side),
+                             .T = T,
+                             .H = H,
+                             .D = D,
+                             .rot = ROT,
+                             .ldx = H * D,
+                             .inverse = inverse};
     r->stream[side]->ops->rope(r->stream[side], &a);
 }
 

@@ -29,9 +29,9 @@ static inline void must(enum lf_err rc, const struct lf_diag *diag)
 }
 
 /* 2 layers, hidden 64, 4 and 2 heads of 16, vocabulary 512, 256 positions. */
-#define TINY_SIZES                                                                                 \
-    "\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,"                       \
-    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":512,"                     \
+#define TINY_SIZES                                                            \
+    "\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,"   \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":512," \
     "\"max_position_embeddings\":256,\"rms_norm_eps\":1e-5,\"bos_token_id\":1,\"eos_token_id\":0"
 
 /* From the text of a config.json; NF4. options NULL: two threads. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUARD 256      /* bytes on each side of an array */
+#define GUARD 256 /* bytes on each side of an array */
 #define GUARD_BYTE 0xA5
 #define POISON_BYTE 0xFF /* NaN in fp32 and bf16, -1 in integers */
 #define EXIT_SKIPPED 77

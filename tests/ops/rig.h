@@ -26,7 +26,7 @@
 #include <cmocka.h>
 
 #define RIG_MIRRORS_MAX 256
-#define RIG_CASE_MAX 128  /* weights, and pieces of host memory, of one case */
+#define RIG_CASE_MAX 128 /* weights, and pieces of host memory, of one case */
 
 enum rig_side { RIG_REF, RIG_DUT };
 
@@ -53,7 +53,7 @@ struct mirror {
     void *init[2]; /* host: what is uploaded before a run */
     void *base[2]; /* device: a guard, the data, a guard */
     void *got[2];  /* host: what the last run left */
-    double floor; /* output: the least rms that errors are measured by; for sums that cancel */
+    double floor;  /* output: the least rms that errors are measured by; for sums that cancel */
     bool output;
     bool loose;   /* output: elements that the definition leaves alone may be written */
     bool scratch; /* output: not compared */
@@ -143,8 +143,8 @@ struct rig_seq {
 
 struct rig_batch {
     struct lf_ragged side[2];
-    int n_pages; /* pages that the cache must have */
-    struct lf_seq *h_seqs;      /* of the ref side; the other differs in nothing */
+    int n_pages;           /* pages that the cache must have */
+    struct lf_seq *h_seqs; /* of the ref side; the other differs in nothing */
     struct lf_lora_seg *h_segs;
 };
 

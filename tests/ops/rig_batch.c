@@ -13,12 +13,12 @@ static void set_both(const void **ref, const void **dut, const struct mirror *m)
     *dut = rig_at(m, RIG_DUT);
 }
 
-#define SET(pair, field, mirror_)                                                                  \
-    do {                                                                                           \
-        const void *ref_, *dut_;                                                                   \
-        set_both(&ref_, &dut_, mirror_);                                                           \
-        (pair)[0].field = ref_;                                                                    \
-        (pair)[1].field = dut_;                                                                    \
+#define SET(pair, field, mirror_)        \
+    do {                                 \
+        const void *ref_, *dut_;         \
+        set_both(&ref_, &dut_, mirror_); \
+        (pair)[0].field = ref_;          \
+        (pair)[1].field = dut_;          \
     } while (0)
 
 /* ---- Weights ---- */
@@ -140,8 +140,8 @@ static int make_segs(struct rig_batch *b, const struct rig_seq *seqs, int S)
         if (last && last->end == seq->start && last->slot == seq->slot)
             last->end += seq->n;
         else
-            b->h_segs[n++] = (struct lf_lora_seg){seq->start, seq->start + seq->n, seq->slot,
-                                                  seqs[i].trains};
+            b->h_segs[n++] =
+                (struct lf_lora_seg){seq->start, seq->start + seq->n, seq->slot, seqs[i].trains};
     }
     return n;
 }
@@ -169,8 +169,11 @@ void rig_batch(struct rig *r, struct rig_batch *out, const struct rig_seq *seqs,
     int page_off = 0;
     for (int i = 0; i < S; i++) {
         const struct rig_seq *q = &seqs[i];
-        out->h_seqs[i] = (struct lf_seq){.start = all.T, .n = q->n, .past = q->past,
-                                         .slot = q->slot, .page_off = q->cached ? page_off : -1,
+        out->h_seqs[i] = (struct lf_seq){.start = all.T,
+                                         .n = q->n,
+                                         .past = q->past,
+                                         .slot = q->slot,
+                                         .page_off = q->cached ? page_off : -1,
                                          .drop_p = q->drop_p,
                                          .drop_key = (uint64_t)rig_u32(r) << 32 | rig_u32(r)};
         page_off += pages_of(q);
@@ -186,8 +189,9 @@ void rig_batch(struct rig *r, struct rig_batch *out, const struct rig_seq *seqs,
     out->side[0] = out->side[1] = all;
     make_rows(r, out, all.T, S);
     SET(out->side, pages, pages);
-    SET(out->side, seqs, rig_bytes(r, "seqs", LF_U8, out->h_seqs, out->h_seqs,
-                                   (size_t)S * sizeof *out->h_seqs));
-    SET(out->side, segs, rig_bytes(r, "segs", LF_U8, out->h_segs, out->h_segs,
-                                   (size_t)all.n_segs * sizeof *out->h_segs));
+    SET(out->side, seqs,
+        rig_bytes(r, "seqs", LF_U8, out->h_seqs, out->h_seqs, (size_t)S * sizeof *out->h_seqs));
+    SET(out->side, segs,
+        rig_bytes(r, "segs", LF_U8, out->h_segs, out->h_segs,
+                  (size_t)all.n_segs * sizeof *out->h_segs));
 }

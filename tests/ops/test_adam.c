@@ -20,13 +20,21 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
     struct lf_adam_args a[RUNS];
     for (int i = 0; i < RUNS; i++) {
         const struct run *u = &runs[i];
-        a[i] = (struct lf_adam_args){.p = rig_at(u->p, side), .m = rig_at(u->m, side),
-                                     .v = rig_at(u->v, side), .g = rig_at(u->g, side),
+        a[i] = (struct lf_adam_args){.p = rig_at(u->p, side),
+                                     .m = rig_at(u->m, side),
+                                     .v = rig_at(u->v, side),
+                                     .g = rig_at(u->g, side),
                                      .copy = rig_at(u->copy, side),
-                                     .sumsq = rig_at(u->sumsq, side), .n = u->n,
-                                     .grad_scale = 0.25f, .max_norm = 1, .lr = 1e-2f,
-                                     .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
-                                     .weight_decay = 0.1f, .decoupled = u->decoupled,
+                                     .sumsq = rig_at(u->sumsq, side),
+                                     .n = u->n,
+                                     .grad_scale = 0.25f,
+                                     .max_norm = 1,
+                                     .lr = 1e-2f,
+                                     .beta1 = 0.9f,
+                                     .beta2 = 0.999f,
+                                     .eps = 1e-8f,
+                                     .weight_decay = 0.1f,
+                                     .decoupled = u->decoupled,
                                      .step = u->step};
     }
     r->stream[side]->ops->adam(r->stream[side], a, RUNS);

@@ -27,18 +27,23 @@ static const struct rig_seq lone[] = {{.n = 1, .slot = -1}};
 static const struct rig_seq first[] = {{.n = 1, .slot = -1, .cached = true}};
 static const struct rig_seq prompt[] = {{.n = 130, .slot = 0}};
 static const struct rig_seq decode[] = {
-    {.n = 1, .past = 5, .slot = 0, .cached = true}, {.n = 1, .past = 16, .slot = 1, .cached = true},
-    {.n = 1, .past = 300, .slot = 0, .cached = true}, {.n = 1, .slot = -1, .cached = true},
+    {.n = 1, .past = 5, .slot = 0, .cached = true},
+    {.n = 1, .past = 16, .slot = 1, .cached = true},
+    {.n = 1, .past = 300, .slot = 0, .cached = true},
+    {.n = 1, .slot = -1, .cached = true},
     {.n = 1, .past = 63, .slot = 2, .cached = true},
 };
 static const struct rig_seq mixed[] = {
-    {.n = 1, .past = 77, .slot = 0, .cached = true}, {.n = 40, .slot = 0, .cached = true},
-    {.n = 19, .past = 45, .slot = 1, .cached = true}, {.n = 33, .slot = 1}, {.n = 1, .slot = -1},
+    {.n = 1, .past = 77, .slot = 0, .cached = true},
+    {.n = 40, .slot = 0, .cached = true},
+    {.n = 19, .past = 45, .slot = 1, .cached = true},
+    {.n = 33, .slot = 1},
+    {.n = 1, .slot = -1},
     {.n = 65, .slot = 2},
 };
 static const struct rig_seq training[] = {
-    {.n = 7, .slot = 0}, {.n = 64, .slot = 0}, {.n = 97, .slot = 1}, {.n = 1, .slot = 2},
-    {.n = 150, .slot = 3},
+    {.n = 7, .slot = 0}, {.n = 64, .slot = 0},  {.n = 97, .slot = 1},
+    {.n = 1, .slot = 2}, {.n = 150, .slot = 3},
 };
 #define SEQS(a) .seqs = a, .S = sizeof(a) / sizeof *(a)
 
@@ -66,27 +71,49 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
     const struct attn_case *c = arg;
     struct lf_attn_args a = {.o = rig_at(c->o, side),
                              .lse = rig_at(c->no_lse ? NULL : c->lse, side),
-                             .q = rig_at(c->q, side), .k = rig_at(c->k, side),
-                             .v = rig_at(c->v, side), .k_pages = rig_at(c->k_pages, side),
-                             .v_pages = rig_at(c->v_pages, side), .batch = &c->batch.side[side],
-                             .H = c->H, .Hkv = c->Hkv, .D = c->D, .ldo = c->ldo, .ldq = c->ldq,
-                             .ldkv = c->ldkv, .window = c->window,
-                             .scale = (float)(1 / sqrt(c->D)), .softcap = c->softcap};
+                             .q = rig_at(c->q, side),
+                             .k = rig_at(c->k, side),
+                             .v = rig_at(c->v, side),
+                             .k_pages = rig_at(c->k_pages, side),
+                             .v_pages = rig_at(c->v_pages, side),
+                             .batch = &c->batch.side[side],
+                             .H = c->H,
+                             .Hkv = c->Hkv,
+                             .D = c->D,
+                             .ldo = c->ldo,
+                             .ldq = c->ldq,
+                             .ldkv = c->ldkv,
+                             .window = c->window,
+                             .scale = (float)(1 / sqrt(c->D)),
+                             .softcap = c->softcap};
     r->stream[side]->ops->attn(r->stream[side], &a);
 }
 
 static void backward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct attn_case *c = arg;
-    struct lf_attn_bwd_args a = {.dq = rig_at(c->dq, side), .dk = rig_at(c->dk, side),
-                                 .dv = rig_at(c->dv, side), .delta = rig_at(c->delta, side),
-                                 .d_o = rig_at(c->d_o, side), .o = rig_at(c->o, side),
-                                 .q = rig_at(c->q, side), .k = rig_at(c->k, side),
-                                 .v = rig_at(c->v, side), .lse = rig_at(c->lse, side),
-                                 .batch = &c->batch.side[side], .H = c->H, .Hkv = c->Hkv,
-                                 .D = c->D, .ldo = c->ldo, .ldq = c->ldq, .ldkv = c->ldkv,
-                                 .lddq = c->ldq, .lddkv = c->ldkv, .window = c->window,
-                                 .scale = (float)(1 / sqrt(c->D)), .softcap = c->softcap};
+    struct lf_attn_bwd_args a = {.dq = rig_at(c->dq, side),
+                                 .dk = rig_at(c->dk, side),
+                                 .dv = rig_at(c->dv, side),
+                                 .delta = rig_at(c->delta, side),
+                                 .d_o = rig_at(c->d_o, side),
+                                 .o = rig_at(c->o, side),
+                                 .q = rig_at(c->q, side),
+                                 .k = rig_at(c->k, side),
+                                 .v = rig_at(c->v, side),
+                                 .lse = rig_at(c->lse, side),
+                                 .batch = &c->batch.side[side],
+                                 .H = c->H,
+                                 .Hkv = c->Hkv,
+                                 .D = c->D,
+                                 .ldo = c->ldo,
+                                 .ldq = c->ldq,
+                                 .ldkv = c->ldkv,
+                                 .lddq = c->ldq,
+                                 .lddkv = c->ldkv,
+                                 .window = c->window,
+                                 .scale = (float)(1 / sqrt(c->D)),
+                                 .softcap = c->softcap};
     r->stream[side]->ops->attn_bwd(r->stream[side], &a);
 }
 
@@ -187,7 +214,7 @@ static const struct turn_case turn_cases[] = {
     {SEQS(edges), .H = 8, .Hkv = 2, .D = 128, .rot = 128},
     {SEQS(edges), .H = 4, .Hkv = 1, .D = 256, .rot = 256, .window = 20},
     {SEQS(edges), .H = 5, .Hkv = 5, .D = 80, .rot = 80, .softcap = 20},
-    {SEQS(edges), .H = 4, .Hkv = 4, .D = 80, .rot = 32}, /* parts of heads: one after another */
+    {SEQS(edges), .H = 4, .Hkv = 4, .D = 80, .rot = 32},   /* parts of heads: one after another */
     {SEQS(edges), .H = 35, .Hkv = 35, .D = 32, .rot = 32}, /* more than a large card's units */
     {SEQS(far), .H = 12, .Hkv = 3, .D = 64, .rot = 64},
     {SEQS(far), .H = 4, .Hkv = 4, .D = 96, .rot = 96, .window = 100},
@@ -203,16 +230,38 @@ static void turn_and_attend(struct rig *r, enum rig_side side, void *arg)
     size_t es = lf_dtype_bytes(r->stream[side]->dev->act);
     char *q = rig_at(c->qkv, side), *k = q + (size_t)(c->H * c->D) * es;
     char *v = k + (size_t)(c->Hkv * c->D) * es;
-    struct lf_rope_args a = {.x = q, .pos = b->pos, .cos_ = rig_at(c->cos_, side),
-                             .sin_ = rig_at(c->sin_, side), .T = b->T, .H = c->H + c->Hkv,
-                             .D = c->D, .rot = c->rot, .ldx = ld};
+    struct lf_rope_args a = {.x = q,
+                             .pos = b->pos,
+                             .cos_ = rig_at(c->cos_, side),
+                             .sin_ = rig_at(c->sin_, side),
+                             .T = b->T,
+                             .H = c->H + c->Hkv,
+                             .D = c->D,
+                             .rot = c->rot,
+                             .ldx = ld};
     struct lf_kv_write_args w = {.k_pages = rig_at(c->k_pages, side),
-                                 .v_pages = rig_at(c->v_pages, side), .k = k, .v = v, .batch = b,
-                                 .Hkv = c->Hkv, .D = c->D, .ldkv = ld};
-    struct lf_attn_args t = {.o = rig_at(c->o, side), .q = q, .k = k, .v = v, .k_pages = w.k_pages,
-                             .v_pages = w.v_pages, .batch = b, .H = c->H, .Hkv = c->Hkv,
-                             .D = c->D, .ldo = c->H * c->D, .ldq = ld, .ldkv = ld,
-                             .window = c->window, .scale = (float)(1 / sqrt(c->D)),
+                                 .v_pages = rig_at(c->v_pages, side),
+                                 .k = k,
+                                 .v = v,
+                                 .batch = b,
+                                 .Hkv = c->Hkv,
+                                 .D = c->D,
+                                 .ldkv = ld};
+    struct lf_attn_args t = {.o = rig_at(c->o, side),
+                             .q = q,
+                             .k = k,
+                             .v = v,
+                             .k_pages = w.k_pages,
+                             .v_pages = w.v_pages,
+                             .batch = b,
+                             .H = c->H,
+                             .Hkv = c->Hkv,
+                             .D = c->D,
+                             .ldo = c->H * c->D,
+                             .ldq = ld,
+                             .ldkv = ld,
+                             .window = c->window,
+                             .scale = (float)(1 / sqrt(c->D)),
                              .softcap = c->softcap};
     lf_attn_cached(r->stream[side], &a, &w, &t);
 }

@@ -17,9 +17,12 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
     const struct entropy_case *c = arg;
     void *logits = rig_at(c->in_place ? c->dlogits : c->logits, side);
     struct lf_cross_entropy_args a = {.loss = rig_at(c->loss, side),
-                                      .dlogits = rig_at(c->dlogits, side), .logits = logits,
+                                      .dlogits = rig_at(c->dlogits, side),
+                                      .logits = logits,
                                       .labels = rig_at(c->labels, side),
-                                      .weight = rig_at(c->weight, side), .M = c->M, .V = c->V,
+                                      .weight = rig_at(c->weight, side),
+                                      .M = c->M,
+                                      .V = c->V,
                                       .softcap = c->softcap};
     r->stream[side]->ops->cross_entropy(r->stream[side], &a);
 }

@@ -14,8 +14,12 @@ struct embed_case {
 static void launch(struct rig *r, enum rig_side side, void *arg)
 {
     const struct embed_case *c = arg;
-    struct lf_embed_args a = {.y = rig_at(c->y, side), .ids = rig_at(c->ids, side),
-                              .e = &c->e[side], .T = c->T, .C = c->C, .scale = c->scale};
+    struct lf_embed_args a = {.y = rig_at(c->y, side),
+                              .ids = rig_at(c->ids, side),
+                              .e = &c->e[side],
+                              .T = c->T,
+                              .C = c->C,
+                              .scale = c->scale};
     r->stream[side]->ops->embed(r->stream[side], &a);
 }
 
@@ -23,8 +27,8 @@ static void rows_are_the_tables(void **state)
 {
     struct rig *r = *state;
     static const struct embed_case cases[] = {
-        {1, 8, 3, LF_WEIGHT_BF16, 1},      {7, 33, 50, LF_WEIGHT_BF16, 5.65685425f},
-        {130, 384, 400, LF_WEIGHT_BF16, 1}, {19, 64, 100, LF_WEIGHT_F32, 1},
+        {1, 8, 3, LF_WEIGHT_BF16, 1},          {7, 33, 50, LF_WEIGHT_BF16, 5.65685425f},
+        {130, 384, 400, LF_WEIGHT_BF16, 1},    {19, 64, 100, LF_WEIGHT_F32, 1},
         {64, 2048, 77, LF_WEIGHT_F32, 45.25f},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -13,17 +13,25 @@ struct glu_case {
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct glu_case *c = arg;
-    struct lf_glu_args a = {.y = rig_at(c->y, side), .x = rig_at(c->x, side), .act = c->act,
-                            .gated = c->gated, .T = c->T, .F = c->F};
+    struct lf_glu_args a = {.y = rig_at(c->y, side),
+                            .x = rig_at(c->x, side),
+                            .act = c->act,
+                            .gated = c->gated,
+                            .T = c->T,
+                            .F = c->F};
     r->stream[side]->ops->glu(r->stream[side], &a);
 }
 
 static void backward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct glu_case *c = arg;
-    struct lf_glu_bwd_args a = {.dx = rig_at(c->dx, side), .dy = rig_at(c->dy, side),
-                                .x = rig_at(c->in_place ? c->dx : c->x, side), .act = c->act,
-                                .gated = c->gated, .T = c->T, .F = c->F};
+    struct lf_glu_bwd_args a = {.dx = rig_at(c->dx, side),
+                                .dy = rig_at(c->dy, side),
+                                .x = rig_at(c->in_place ? c->dx : c->x, side),
+                                .act = c->act,
+                                .gated = c->gated,
+                                .T = c->T,
+                                .F = c->F};
     r->stream[side]->ops->glu_bwd(r->stream[side], &a);
 }
 

@@ -4,9 +4,12 @@
 static const struct rig_limits EXACT = {{0, 0}, {0, 0}};
 
 static const struct rig_seq seqs[] = {
-    {.n = 1, .slot = -1, .cached = true}, {.n = 1, .past = 15, .slot = 0, .cached = true},
-    {.n = 20, .past = 12, .slot = -1, .cached = true}, {.n = 64, .slot = -1, .cached = true},
-    {.n = 1, .past = 160, .slot = 1, .cached = true},  {.n = 7, .slot = -1},
+    {.n = 1, .slot = -1, .cached = true},
+    {.n = 1, .past = 15, .slot = 0, .cached = true},
+    {.n = 20, .past = 12, .slot = -1, .cached = true},
+    {.n = 64, .slot = -1, .cached = true},
+    {.n = 1, .past = 160, .slot = 1, .cached = true},
+    {.n = 7, .slot = -1},
 };
 #define S (int)(sizeof seqs / sizeof *seqs)
 
@@ -20,9 +23,13 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
 {
     const struct kv_case *c = arg;
     struct lf_kv_write_args a = {.k_pages = rig_at(c->k_pages, side),
-                                 .v_pages = rig_at(c->v_pages, side), .k = rig_at(c->k, side),
-                                 .v = rig_at(c->v, side), .batch = &c->batch.side[side],
-                                 .Hkv = c->Hkv, .D = c->D, .ldkv = c->ldkv};
+                                 .v_pages = rig_at(c->v_pages, side),
+                                 .k = rig_at(c->k, side),
+                                 .v = rig_at(c->v, side),
+                                 .batch = &c->batch.side[side],
+                                 .Hkv = c->Hkv,
+                                 .D = c->D,
+                                 .ldkv = c->ldkv};
     r->stream[side]->ops->kv_write(r->stream[side], &a);
 }
 
@@ -37,8 +44,7 @@ static void check_layout(struct rig *r, const struct kv_case *c, const int32_t *
                 size_t to = (size_t)(((page * c->Hkv + h) * 16 + at % 16) * c->D);
                 size_t from = (size_t)((start + j) * c->ldkv + h * c->D);
                 for (size_t d = 0; d < (size_t)c->D; d++)
-                    if (rig_got(c->k_pages, RIG_DUT, to + d) !=
-                        rig_got(c->k, RIG_DUT, from + d))
+                    if (rig_got(c->k_pages, RIG_DUT, to + d) != rig_got(c->k, RIG_DUT, from + d))
                         fail_msg("%s: key %d of sequence %d is elsewhere", r->label, at, i);
             }
         page_off += (seqs[i].past + seqs[i].n + 15) / 16;

@@ -48,8 +48,8 @@ static const int tokens[] = {1, 2, 3, 5, 8, 16, 17, 33, 64, 130, 300};
 static struct linear_case case_at(size_t i)
 {
     size_t pair = i / 2;
-    return (struct linear_case){.s = shapes[pair / N_TOKENS], .T = tokens[pair % N_TOKENS],
-                                .accumulate = i % 2};
+    return (struct linear_case){
+        .s = shapes[pair / N_TOKENS], .T = tokens[pair % N_TOKENS], .accumulate = i % 2};
 }
 
 /* The definition is slow: long runs go with narrow weights. */
@@ -61,9 +61,14 @@ static bool too_slow(const struct linear_case *c)
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct linear_case *c = arg;
-    struct lf_linear_args a = {.y = rig_at(c->y, side), .x = rig_at(c->x, side), .n = c->s.n,
-                               .T = c->T, .ldy = c->ldy, .ldx = c->ldx,
-                               .accumulate = c->accumulate, .y_f32 = c->y_f32};
+    struct lf_linear_args a = {.y = rig_at(c->y, side),
+                               .x = rig_at(c->x, side),
+                               .n = c->s.n,
+                               .T = c->T,
+                               .ldy = c->ldy,
+                               .ldx = c->ldx,
+                               .accumulate = c->accumulate,
+                               .y_f32 = c->y_f32};
     for (int p = 0; p < c->s.n; p++) {
         a.w[p] = &c->w[p][side];
         a.col[p] = c->col[p];
@@ -74,8 +79,12 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
 static void backward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct linear_case *c = arg;
-    struct lf_linear_bwd_args a = {.dx = rig_at(c->y, side), .dy = rig_at(c->x, side), .n = c->s.n,
-                                   .T = c->T, .lddx = c->ldy, .lddy = c->ldx,
+    struct lf_linear_bwd_args a = {.dx = rig_at(c->y, side),
+                                   .dy = rig_at(c->x, side),
+                                   .n = c->s.n,
+                                   .T = c->T,
+                                   .lddx = c->ldy,
+                                   .lddy = c->ldx,
                                    .accumulate = c->accumulate};
     for (int p = 0; p < c->s.n; p++) {
         a.w[p] = &c->w[p][side];
@@ -113,8 +122,8 @@ static void maps_forward(void **state)
         size_t n = (size_t)c.T * (size_t)c.ldy;
         c.x = rig_act(r, "x", (size_t)c.T * (size_t)c.ldx, 1);
         if (c.accumulate)
-            c.y = c.y_f32 ? rig_inout_f32(r, "y", n, 1, LIMITS)
-                          : rig_inout_act(r, "y", n, 1, LIMITS);
+            c.y =
+                c.y_f32 ? rig_inout_f32(r, "y", n, 1, LIMITS) : rig_inout_act(r, "y", n, 1, LIMITS);
         else
             c.y = c.y_f32 ? rig_out(r, "y", LF_F32, n, LIMITS) : rig_out_act(r, "y", n, LIMITS);
         rig_run(r, forward, &c);
@@ -132,8 +141,7 @@ static void carries_gradients_back(void **state)
         c.ldy = c.s.K + (c.accumulate ? 16 : 0);
         size_t n = (size_t)c.T * (size_t)c.ldy;
         c.x = rig_act(r, "dy", (size_t)c.T * (size_t)c.ldx, 1);
-        c.y = c.accumulate ? rig_inout_act(r, "dx", n, 1, LIMITS)
-                           : rig_out_act(r, "dx", n, LIMITS);
+        c.y = c.accumulate ? rig_inout_act(r, "dx", n, 1, LIMITS) : rig_out_act(r, "dx", n, LIMITS);
         rig_run(r, backward, &c);
     }
 }

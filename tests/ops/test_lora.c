@@ -34,19 +34,26 @@ static const struct rig_seq decode[] = {
     {.n = 1, .past = 8, .slot = 1, .cached = true},
 };
 static const struct rig_seq mixed[] = {
-    {.n = 5, .past = 0, .slot = 1, .cached = true}, {.n = 1, .past = 30, .slot = 4, .cached = true},
-    {.n = 70, .slot = 0, .trains = true},           {.n = 9, .slot = 0, .trains = true},
-    {.n = 33, .slot = -1},                          {.n = 64, .slot = 2, .trains = true},
+    {.n = 5, .past = 0, .slot = 1, .cached = true},
+    {.n = 1, .past = 30, .slot = 4, .cached = true},
+    {.n = 70, .slot = 0, .trains = true},
+    {.n = 9, .slot = 0, .trains = true},
+    {.n = 33, .slot = -1},
+    {.n = 64, .slot = 2, .trains = true},
 };
 static const struct rig_seq training[] = {
-    {.n = 40, .slot = 3, .trains = true, .drop_p = 0.3f}, {.n = 17, .slot = 1, .trains = true},
+    {.n = 40, .slot = 3, .trains = true, .drop_p = 0.3f},
+    {.n = 17, .slot = 1, .trains = true},
     {.n = 1, .slot = 1, .trains = true, .drop_p = 0.05f},
-    {.n = 130, .slot = 3, .trains = true, .drop_p = 0.05f}, {.n = 6, .slot = 5, .trains = true},
+    {.n = 130, .slot = 3, .trains = true, .drop_p = 0.05f},
+    {.n = 6, .slot = 5, .trains = true},
     {.n = 12, .slot = 0},
 };
 static const struct rig_seq chunk[] = {
-    {.n = 11, .past = 4, .slot = 0, .cached = true}, {.n = 3, .past = 0, .slot = 4, .cached = true},
-    {.n = 1, .past = 0, .slot = -1, .cached = true}, {.n = 9, .past = 0, .slot = 2, .cached = true},
+    {.n = 11, .past = 4, .slot = 0, .cached = true},
+    {.n = 3, .past = 0, .slot = 4, .cached = true},
+    {.n = 1, .past = 0, .slot = -1, .cached = true},
+    {.n = 9, .past = 0, .slot = 2, .cached = true},
 };
 static const struct rig_seq chunks[] = {
     {.n = 30, .slot = 1}, {.n = 25, .slot = 3}, {.n = 21, .slot = 3}, {.n = 14, .slot = 5}};
@@ -87,10 +94,16 @@ static const struct lora_case fused_cases[] = {
 
 static struct lf_lora_args args_of(const struct lora_case *c, enum rig_side side)
 {
-    struct lf_lora_args a = {.y = rig_at(c->y, side), .u = rig_at(c->u, side),
-                             .x = rig_at(c->x, side), .sites = rig_at(c->sites, side),
-                             .batch = &c->batch.side[side], .n_sites = N_SITES, .n = c->n,
-                             .K = c->K, .ldy = c->width, .ldx = c->K + c->gap};
+    struct lf_lora_args a = {.y = rig_at(c->y, side),
+                             .u = rig_at(c->u, side),
+                             .x = rig_at(c->x, side),
+                             .sites = rig_at(c->sites, side),
+                             .batch = &c->batch.side[side],
+                             .n_sites = N_SITES,
+                             .n = c->n,
+                             .K = c->K,
+                             .ldy = c->width,
+                             .ldx = c->K + c->gap};
     for (int p = 0; p < c->n; p++) {
         a.site[p] = c->site[p];
         a.col[p] = c->col[p];
@@ -111,13 +124,23 @@ static void forward_fused(struct rig *r, enum rig_side side, void *arg)
     struct lf_lora_args a = args_of(c, side);
     int T = c->batch.side[side].T;
     struct lf_linear_args l = {.y = a.y, .x = a.x, .n = c->n, .T = T, .ldy = a.ldy, .ldx = a.ldx};
-    struct lf_norm_args norm = {.y = rig_at(c->x, side), .x = rig_at(c->raw, side),
-                                .w = rig_at(c->norm_w, side), .T = T, .H = 1, .C = c->K,
-                                .ldx = c->K, .ldy = a.ldx, .eps = 1e-5f};
-    struct lf_glu_args glu = {.y = rig_at(c->g, side), .x = a.y, .act = (enum lf_act_kind)(T % 3),
-                              .gated = true, .T = T, .F = c->N[0]};
-    struct lf_map_args m = {.norm = c->norm ? &norm : NULL, .linear = &l, .lora = &a,
-                            .glu = c->glu ? &glu : NULL};
+    struct lf_norm_args norm = {.y = rig_at(c->x, side),
+                                .x = rig_at(c->raw, side),
+                                .w = rig_at(c->norm_w, side),
+                                .T = T,
+                                .H = 1,
+                                .C = c->K,
+                                .ldx = c->K,
+                                .ldy = a.ldx,
+                                .eps = 1e-5f};
+    struct lf_glu_args glu = {.y = rig_at(c->g, side),
+                              .x = a.y,
+                              .act = (enum lf_act_kind)(T % 3),
+                              .gated = true,
+                              .T = T,
+                              .F = c->N[0]};
+    struct lf_map_args m = {
+        .norm = c->norm ? &norm : NULL, .linear = &l, .lora = &a, .glu = c->glu ? &glu : NULL};
     for (int p = 0; p < c->n; p++) {
         l.w[p] = &c->w[p][side];
         l.col[p] = c->col[p];
@@ -128,11 +151,18 @@ static void forward_fused(struct rig *r, enum rig_side side, void *arg)
 static void backward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct lora_case *c = arg;
-    struct lf_lora_bwd_args a = {.dx = rig_at(c->dx, side), .du = rig_at(c->du, side),
-                                 .dy = rig_at(c->dy, side), .u = rig_at(c->u, side),
-                                 .x = rig_at(c->x, side), .sites = rig_at(c->sites, side),
-                                 .batch = &c->batch.side[side], .n_sites = N_SITES, .n = c->n,
-                                 .K = c->K, .lddx = c->K + c->gap, .lddy = c->width,
+    struct lf_lora_bwd_args a = {.dx = rig_at(c->dx, side),
+                                 .du = rig_at(c->du, side),
+                                 .dy = rig_at(c->dy, side),
+                                 .u = rig_at(c->u, side),
+                                 .x = rig_at(c->x, side),
+                                 .sites = rig_at(c->sites, side),
+                                 .batch = &c->batch.side[side],
+                                 .n_sites = N_SITES,
+                                 .n = c->n,
+                                 .K = c->K,
+                                 .lddx = c->K + c->gap,
+                                 .lddy = c->width,
                                  .ldx = c->K + c->gap};
     for (int p = 0; p < c->n; p++) {
         a.site[p] = c->site[p];
@@ -164,10 +194,12 @@ static void make_site(struct rig *r, const struct lora_case *c, struct lf_lora_s
     struct mirror *db = trains ? rig_inout_f32(r, "db", N * R, 1, LIMITS) : NULL;
     float scale = (float)(0.5 + rig_unit(r));
     for (int side = 0; side < 2; side++)
-        pair[side * SLOTS * N_SITES] =
-            (struct lf_lora_site){.a = rig_at(a, side), .b = rig_at(b, side),
-                                  .da = rig_at(da, side), .db = rig_at(db, side),
-                                  .scale = scale, .rank = c->ranks[slot]};
+        pair[side * SLOTS * N_SITES] = (struct lf_lora_site){.a = rig_at(a, side),
+                                                             .b = rig_at(b, side),
+                                                             .da = rig_at(da, side),
+                                                             .db = rig_at(db, side),
+                                                             .scale = scale,
+                                                             .rank = c->ranks[slot]};
 }
 
 static void begin(struct rig *r, struct lora_case *c, const char *what, bool gradients)
@@ -226,11 +258,14 @@ static void makes_a_map_with_what_stands_around_it(void **state)
         c.glu = k & 2;
         if (c.glu && (c.n != 2 || c.N[0] != c.N[1]))
             continue;
-        begin(r, &c, c.norm ? c.glu ? "norm, map, glu" : "norm, map" : c.glu ? "map, glu" : "map",
+        begin(r, &c,
+              c.norm  ? c.glu ? "norm, map, glu" : "norm, map"
+              : c.glu ? "map, glu"
+                      : "map",
               false);
         for (int p = 0; p < c.n; p++)
-            c.w[p] = rig_weight(r, &(struct rig_weight_shape){LF_WEIGHT_Q4, c.N[p], c.K, i % 2,
-                                                              i % 3 != 0, 64});
+            c.w[p] = rig_weight(
+                r, &(struct rig_weight_shape){LF_WEIGHT_Q4, c.N[p], c.K, i % 2, i % 3 != 0, 64});
         size_t T = (size_t)c.batch.side[0].T;
         c.u = rig_out_act(r, "u", T * (size_t)(c.n * c.rank_max), LIMITS);
         c.u->loose = true;

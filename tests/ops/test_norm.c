@@ -19,12 +19,19 @@ static int width(const struct norm_case *c)
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct norm_case *c = arg;
-    struct lf_norm_args a = {.y = rig_at(c->y, side), .rstd = rig_at(c->rstd, side),
+    struct lf_norm_args a = {.y = rig_at(c->y, side),
+                             .rstd = rig_at(c->rstd, side),
                              .mean = rig_at(c->mean, side),
                              .x = rig_at(c->in_place ? c->y : c->x, side),
-                             .w = rig_at(c->w, side), .b = rig_at(c->b, side),
-                             .layer_norm = c->layer_norm, .T = c->T, .H = c->H, .C = c->C,
-                             .ldx = width(c), .ldy = width(c), .eps = 1e-5f};
+                             .w = rig_at(c->w, side),
+                             .b = rig_at(c->b, side),
+                             .layer_norm = c->layer_norm,
+                             .T = c->T,
+                             .H = c->H,
+                             .C = c->C,
+                             .ldx = width(c),
+                             .ldy = width(c),
+                             .eps = 1e-5f};
     r->stream[side]->ops->norm(r->stream[side], &a);
 }
 
@@ -33,11 +40,18 @@ static void backward(struct rig *r, enum rig_side side, void *arg)
     const struct norm_case *c = arg;
     struct lf_norm_bwd_args a = {.dx = rig_at(c->dx, side),
                                  .dy = rig_at(c->in_place ? c->dx : c->dy, side),
-                                 .x = rig_at(c->x, side), .w = rig_at(c->w, side),
-                                 .rstd = rig_at(c->rstd, side), .mean = rig_at(c->mean, side),
-                                 .layer_norm = c->layer_norm, .accumulate = c->accumulate,
-                                 .T = c->T, .H = c->H, .C = c->C, .ldx = width(c),
-                                 .ldy = width(c), .lddx = width(c)};
+                                 .x = rig_at(c->x, side),
+                                 .w = rig_at(c->w, side),
+                                 .rstd = rig_at(c->rstd, side),
+                                 .mean = rig_at(c->mean, side),
+                                 .layer_norm = c->layer_norm,
+                                 .accumulate = c->accumulate,
+                                 .T = c->T,
+                                 .H = c->H,
+                                 .C = c->C,
+                                 .ldx = width(c),
+                                 .ldy = width(c),
+                                 .lddx = width(c)};
     r->stream[side]->ops->norm_bwd(r->stream[side], &a);
 }
 

@@ -16,10 +16,16 @@ struct rope_case {
 static void launch(struct rig *r, enum rig_side side, void *arg)
 {
     const struct rope_case *c = arg;
-    struct lf_rope_args a = {.x = rig_at(c->x, side), .pos = rig_at(c->pos, side),
-                             .cos_ = rig_at(c->cos_, side), .sin_ = rig_at(c->sin_, side),
-                             .T = c->T, .H = c->H, .D = c->D, .rot = c->rot,
-                             .ldx = c->H * c->D + c->gap, .inverse = c->inverse};
+    struct lf_rope_args a = {.x = rig_at(c->x, side),
+                             .pos = rig_at(c->pos, side),
+                             .cos_ = rig_at(c->cos_, side),
+                             .sin_ = rig_at(c->sin_, side),
+                             .T = c->T,
+                             .H = c->H,
+                             .D = c->D,
+                             .rot = c->rot,
+                             .ldx = c->H * c->D + c->gap,
+                             .inverse = c->inverse};
     r->stream[side]->ops->rope(r->stream[side], &a);
 }
 
@@ -44,8 +50,9 @@ static void rotates_halves(void **state)
 {
     struct rig *r = *state;
     static const struct rope_case cases[] = {
-        {1, 1, 32, 32, 0},      {5, 6, 64, 64, 256},  {33, 2, 80, 32, 0}, {7, 8, 128, 128, 0, true},
-        {130, 1, 256, 256, 64}, {9, 32, 96, 96, 192}, {3, 4, 64, 24, 1, true},
+        {1, 1, 32, 32, 0},         {5, 6, 64, 64, 256},    {33, 2, 80, 32, 0},
+        {7, 8, 128, 128, 0, true}, {130, 1, 256, 256, 64}, {9, 32, 96, 96, 192},
+        {3, 4, 64, 24, 1, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rope_case c = cases[i];

@@ -12,8 +12,12 @@ struct rows_case {
 static void launch(struct rig *r, enum rig_side side, void *arg)
 {
     const struct rows_case *c = arg;
-    struct lf_rows_args a = {.y = rig_at(c->y, side), .x = rig_at(c->x, side),
-                             .rows = rig_at(c->rows, side), .M = c->M, .T = c->T, .C = c->C};
+    struct lf_rows_args a = {.y = rig_at(c->y, side),
+                             .x = rig_at(c->x, side),
+                             .rows = rig_at(c->rows, side),
+                             .M = c->M,
+                             .T = c->T,
+                             .C = c->C};
     if (c->scatter)
         r->stream[side]->ops->scatter(r->stream[side], &a);
     else
@@ -23,8 +27,8 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
 static void moves_rows(void **state)
 {
     struct rig *r = *state;
-    static const int shapes[][3] = {{1, 1, 8}, {1, 9, 384}, {3, 100, 33}, {64, 64, 256},
-                                    {0, 5, 16}, {100, 333, 2048}};
+    static const int shapes[][3] = {{1, 1, 8},     {1, 9, 384}, {3, 100, 33},
+                                    {64, 64, 256}, {0, 5, 16},  {100, 333, 2048}};
     for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
         struct rows_case c = {shapes[i / 2][0], shapes[i / 2][1], shapes[i / 2][2], i % 2};
         rig_begin(r, "%s M %d T %d C %d", c.scatter ? "scatter" : "gather", c.M, c.T, c.C);

@@ -20,10 +20,14 @@ struct sample_case {
 static void launch(struct rig *r, enum rig_side side, void *arg)
 {
     const struct sample_case *c = arg;
-    struct lf_sample_args a = {.ids = rig_at(c->ids, side), .logprob = rig_at(c->logprob, side),
+    struct lf_sample_args a = {.ids = rig_at(c->ids, side),
+                               .logprob = rig_at(c->logprob, side),
                                .logits = rig_at(c->logits, side),
-                               .params = rig_at(c->params, side), .h_params = c->h_params,
-                               .history = rig_at(c->history, side), .M = c->M, .V = c->V};
+                               .params = rig_at(c->params, side),
+                               .h_params = c->h_params,
+                               .history = rig_at(c->history, side),
+                               .M = c->M,
+                               .V = c->V};
     r->stream[side]->ops->sample(r->stream[side], &a);
 }
 
@@ -64,8 +68,8 @@ static struct sample_case random_rows(struct rig *r, int M, int V, double scale)
     for (int i = 0; i < M * HISTORY; i++) /* repeats are common */
         history[i] = rig_int(r, 0, i % 3 ? V - 1 : V / 50);
     c.history = rig_bytes(r, "history", LF_I32, history, history, (size_t)(M * HISTORY));
-    c.params = rig_bytes(r, "params", LF_U8, c.h_params, c.h_params,
-                         (size_t)M * sizeof *c.h_params);
+    c.params =
+        rig_bytes(r, "params", LF_U8, c.h_params, c.h_params, (size_t)M * sizeof *c.h_params);
     c.logits = rig_inout_f32(r, "logits", (size_t)M * (size_t)V, scale, ANY);
     c.logits->scratch = true;
     return c;
@@ -74,8 +78,8 @@ static struct sample_case random_rows(struct rig *r, int M, int V, double scale)
 static void chooses_what_the_definition_chooses(void **state)
 {
     struct rig *r = *state;
-    static const int shapes[][2] = {{1, 7}, {5, 300}, {64, 4096}, {200, 1000}, {3, 32000},
-                                    {2, 128256}};
+    static const int shapes[][2] = {{1, 7},      {5, 300},   {64, 4096},
+                                    {200, 1000}, {3, 32000}, {2, 128256}};
     int rows = 0, others = 0;
     for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
         struct sample_case c =
@@ -114,8 +118,8 @@ static void count_choices(struct rig *r, int *counts, const float *logits,
         for (int v = 0; v < V_HAND; v++)
             all[m * V_HAND + v] = logits[v];
     }
-    c.params = rig_bytes(r, "params", LF_U8, c.h_params, c.h_params,
-                         (size_t)rows * sizeof *c.h_params);
+    c.params =
+        rig_bytes(r, "params", LF_U8, c.h_params, c.h_params, (size_t)rows * sizeof *c.h_params);
     c.history = rig_bytes(r, "history", LF_I32, history, history, (size_t)p.history_n);
     c.logits = rig_bytes(r, "logits", LF_F32, all, all, (size_t)(rows * V_HAND));
     c.logits->output = c.logits->scratch = true;
@@ -154,20 +158,40 @@ static void each_setting_means_what_it_says(void **state)
         {"top-k 4", {PARAMS, .top_k = 4}, 0x0F, {0}},
         {"min-p", {PARAMS, .min_p = 0.3f}, 0x07, {0}},
         {"cold", {.temperature = 0.01f, .top_p = 1, .repetition_penalty = 1}, 0x01, {0}},
-        {"frequency twice", {PARAMS, .frequency_penalty = 40, .history_n = 3, .completion_n = 2},
-         0x3C, {5, 0, 1}},
-        {"presence", {PARAMS, .presence_penalty = 80, .history_n = 3, .completion_n = 3}, 0x1E,
+        {"frequency twice",
+         {PARAMS, .frequency_penalty = 40, .history_n = 3, .completion_n = 2},
+         0x3C,
+         {5, 0, 1}},
+        {"presence",
+         {PARAMS, .presence_penalty = 80, .history_n = 3, .completion_n = 3},
+         0x1E,
          {0, 0, 5}},
-        {"presence counts once", {.temperature = 0, .top_p = 1, .repetition_penalty = 1,
-                                  .presence_penalty = 0.5f, .history_n = 3, .completion_n = 3},
-         0x01, {0, 0, 0}},
-        {"frequency counts each", {.temperature = 0, .top_p = 1, .repetition_penalty = 1,
-                                   .frequency_penalty = 0.5f, .history_n = 3, .completion_n = 3},
-         0x02, {0, 0, 0}},
-        {"repetition counts once", {.temperature = 0, .top_p = 1, .repetition_penalty = 1.5f,
-                                    .history_n = 3}, 0x01, {0, 0, 0}},
-        {"repetition counts the prompt", {.temperature = 0, .top_p = 1, .repetition_penalty = 30,
-                                          .history_n = 2}, 0x04, {0, 1}},
+        {"presence counts once",
+         {.temperature = 0,
+          .top_p = 1,
+          .repetition_penalty = 1,
+          .presence_penalty = 0.5f,
+          .history_n = 3,
+          .completion_n = 3},
+         0x01,
+         {0, 0, 0}},
+        {"frequency counts each",
+         {.temperature = 0,
+          .top_p = 1,
+          .repetition_penalty = 1,
+          .frequency_penalty = 0.5f,
+          .history_n = 3,
+          .completion_n = 3},
+         0x02,
+         {0, 0, 0}},
+        {"repetition counts once",
+         {.temperature = 0, .top_p = 1, .repetition_penalty = 1.5f, .history_n = 3},
+         0x01,
+         {0, 0, 0}},
+        {"repetition counts the prompt",
+         {.temperature = 0, .top_p = 1, .repetition_penalty = 30, .history_n = 2},
+         0x04,
+         {0, 1}},
     };
 #undef PARAMS
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -190,8 +214,8 @@ static void top_p_keeps_ids_until_their_betters_suffice(void **state)
     static const struct {
         float top_p;
         unsigned may;
-    } cases[] = {{0.3f, 0x01}, {0.45f, 0x07}, {0.7f, 0x07}, {0.85f, 0x0F}, {0.95f, 0x1F},
-                 {0.99f, 0x3F}};
+    } cases[] = {{0.3f, 0x01},  {0.45f, 0x07}, {0.7f, 0x07},
+                 {0.85f, 0x0F}, {0.95f, 0x1F}, {0.99f, 0x3F}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lf_sample_params p = plain();
         int counts[V_HAND];

@@ -15,8 +15,8 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
     const struct sumsq_case *c = arg;
     struct lf_sumsq_args a[RUNS];
     for (int i = 0; i < RUNS; i++)
-        a[i] = (struct lf_sumsq_args){.out = (float *)rig_at(c->out, side) + i,
-                                      .g = rig_at(c->g[i], side), .n = c->n[i]};
+        a[i] = (struct lf_sumsq_args){
+            .out = (float *)rig_at(c->out, side) + i, .g = rig_at(c->g[i], side), .n = c->n[i]};
     r->stream[side]->ops->sumsq(r->stream[side], a, RUNS);
 }
 

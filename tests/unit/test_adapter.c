@@ -70,17 +70,14 @@ static void refuses_bad_settings(void **state)
     static const struct {
         int rank;
         const char *targets, *word;
-    } bad[] = {{0, "q_proj", "rank 0"},
-               {257, "q_proj", "rank 257"},
-               {8, "fc1", "q_proj, k_proj"},
-               {8, "q_proj,,w_proj", "w_proj"},
-               {8, "", "names nothing"},
-               {8, " , ", "names nothing"}};
+    } bad[] = {{0, "q_proj", "rank 0"},      {257, "q_proj", "rank 257"},
+               {8, "fc1", "q_proj, k_proj"}, {8, "q_proj,,w_proj", "w_proj"},
+               {8, "", "names nothing"},     {8, " , ", "names nothing"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct lf_adapter *a;
         struct lf_diag diag;
-        struct lf_lora_settings s = {.rank = bad[i].rank, .alpha = 1,
-                                     .target_modules = bad[i].targets};
+        struct lf_lora_settings s = {
+            .rank = bad[i].rank, .alpha = 1, .target_modules = bad[i].targets};
         assert_int_equal(lf_adapter_new(&a, &config, &s, 1, &diag), LF_E_INVALID);
         assert_non_null(strstr(diag.text, bad[i].word));
     }
@@ -125,8 +122,7 @@ static void refuses_variants_by_name(void **state)
     refuses_config(CONFIG(",\"fan_in_fan_out\":true"), LF_E_UNSUPPORTED, "fan_in_fan_out");
     refuses_config(CONFIG(",\"trainable_token_indices\":[1]"), LF_E_UNSUPPORTED,
                    "trainable_token_indices");
-    refuses_config(CONFIG(",\"layer_replication\":[[0,1]]"), LF_E_UNSUPPORTED,
-                   "layer_replication");
+    refuses_config(CONFIG(",\"layer_replication\":[[0,1]]"), LF_E_UNSUPPORTED, "layer_replication");
     refuses_config(CONFIG(",\"init_lora_weights\":\"pissa\""), LF_E_UNSUPPORTED, "pissa");
     refuses_config(CONFIG(",\"invented_later\":1"), LF_E_UNSUPPORTED, "invented_later");
     refuses_config("{\"r\":0,\"target_modules\":[\"q_proj\"]}", LF_E_INVALID, "\"r\"");
@@ -139,7 +135,8 @@ static void refuses_variants_by_name(void **state)
     refuses_config("{\"r\":3,\"target_modules\":\"all-linear\"}", LF_E_DAMAGED, "(2, 64)");
     refuses_config("{\"r\":2,\"target_modules\":[\"q_proj\"]}", LF_E_UNSUPPORTED, "k_proj");
     refuses_config("{\"r\":2,\"target_modules\":[\"q_proj\"],\"layers_to_transform\":[1],"
-                   "\"layers_pattern\":\"h\"}", LF_E_UNSUPPORTED, "layers_pattern");
+                   "\"layers_pattern\":\"h\"}",
+                   LF_E_UNSUPPORTED, "layers_pattern");
 #undef CONFIG
 }
 
@@ -195,7 +192,8 @@ static void reads_every_way_to_name_targets(void **state)
     targets_are("{\"r\":2,\"target_modules\":[\"q_proj\"],\"layers_to_transform\":1}",
                 "00000001000000");
     targets_are("{\"r\":2,\"target_modules\":[\"q_proj\"],\"layers_to_transform\":[0],"
-                "\"layers_pattern\":[\"layers\"]}", "10000000000000");
+                "\"layers_pattern\":[\"layers\"]}",
+                "10000000000000");
     targets_are("{\"r\":2,\"target_modules\":\"all-linear\",\"exclude_modules\":\".*mlp.*\"}",
                 "11110001111000");
     /* targeted, but saved for one layer only */
@@ -295,9 +293,17 @@ static void moments_find_room_beside_a_full_device(void **state)
     for (size_t i = 0; i < n; i++)
         assert_true(t->m[i] == 0 && t->v[i] == 0 && t->grad[i] == 0);
     t->grad[0] = 1;
-    struct lf_adam_args step = {.p = t->master, .m = t->m, .v = t->v, .g = t->grad, .n = n,
-                                .grad_scale = 1, .lr = 0.5f, .beta1 = 0.9f, .beta2 = 0.999f,
-                                .eps = 1e-8f, .step = 1};
+    struct lf_adam_args step = {.p = t->master,
+                                .m = t->m,
+                                .v = t->v,
+                                .g = t->grad,
+                                .n = n,
+                                .grad_scale = 1,
+                                .lr = 0.5f,
+                                .beta1 = 0.9f,
+                                .beta2 = 0.999f,
+                                .eps = 1e-8f,
+                                .step = 1};
     float before = t->master[0];
     stream->ops->adam(stream, &step, 1);
     ok(lf_stream_wait(stream, &diag), &diag);

@@ -68,8 +68,8 @@ static void add(struct lf_tensor *t, size_t *n, const struct form *f, const char
                 enum lf_dtype dtype, size_t count, const void *data)
 {
     if (!f->skip || strcmp(f->skip, name) != 0)
-        t[(*n)++] = (struct lf_tensor){.name = name, .dtype = dtype, .n_dims = 1,
-                                       .dims = {(int64_t)count}, .data = data};
+        t[(*n)++] = (struct lf_tensor){
+            .name = name, .dtype = dtype, .n_dims = 1, .dims = {(int64_t)count}, .data = data};
 }
 
 static struct lf_tensors *write_form(const struct form *f)
@@ -79,13 +79,17 @@ static struct lf_tensors *write_form(const struct form *f)
     struct lf_tensors *out;
     size_t n = 0, blocks = (size_t)(ELEMENTS / f->block);
     char path[64], state[256], nested[96] = "";
-    const char *state_name = f->fp4 ? "w.quant_state.bitsandbytes__fp4"
-                                    : "w.quant_state.bitsandbytes__nf4";
+    const char *state_name =
+        f->fp4 ? "w.quant_state.bitsandbytes__fp4" : "w.quant_state.bitsandbytes__nf4";
     if (f->block2)
-        snprintf(nested, sizeof nested, ", \"nested_blocksize\": %d, \"nested_dtype\": "
-                 "\"float32\", \"nested_offset\": 0.3", f->block2);
-    snprintf(state, sizeof state, "{\"quant_type\": \"x\", \"blocksize\": %d, \"dtype\": "
-             "\"bfloat16\", \"shape\": [%d, %d]%s}", f->block, N, K, nested);
+        snprintf(nested, sizeof nested,
+                 ", \"nested_blocksize\": %d, \"nested_dtype\": "
+                 "\"float32\", \"nested_offset\": 0.3",
+                 f->block2);
+    snprintf(state, sizeof state,
+             "{\"quant_type\": \"x\", \"blocksize\": %d, \"dtype\": "
+             "\"bfloat16\", \"shape\": [%d, %d]%s}",
+             f->block, N, K, nested);
     if (f->state)
         snprintf(state, sizeof state, "%s", f->state);
     add(t, &n, f, "w.quant_map", LF_F32, 16, f->fp4 ? lf_fp4_code : lf_nf4_code);
@@ -151,7 +155,8 @@ static void names_the_part_that_is_wrong(void **state)
         const char *word;
     } bad[] = {
         {{.block = 64, .block2 = 256, .skip = "w.absmax"}, LF_E_DAMAGED, "absmax"},
-        {{.block = 64, .block2 = 256, .skip = "w.nested_quant_map"}, LF_E_DAMAGED,
+        {{.block = 64, .block2 = 256, .skip = "w.nested_quant_map"},
+         LF_E_DAMAGED,
          "nested_quant_map"},
         {{.block = 64, .skip = "w.quant_state.bitsandbytes__nf4"}, LF_E_DAMAGED, "quant_state"},
         {{.block = 64, .extra = 1}, LF_E_DAMAGED, "absmax"},

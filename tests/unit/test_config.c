@@ -12,8 +12,8 @@
 #include <math.h>
 #include <string.h>
 
-#define DIMS                                                                                       \
-    "\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":4,"                         \
+#define DIMS                                                               \
+    "\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":4," \
     "\"num_attention_heads\":4,\"vocab_size\":128,\"max_position_embeddings\":256"
 
 static enum lf_err parse(struct lf_config *c, const char *text, struct lf_diag *diag)
@@ -83,10 +83,10 @@ static void both_spellings_of_rope_mean_the_same(void **state)
         "{\"model_type\":\"llama\"," DIMS ",\"rope_theta\":1000.0,\"rope_scaling\":{"
         "\"type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
         "\"original_max_position_embeddings\":64}}");
-    struct lf_config b = config(
-        "{\"model_type\":\"llama\"," DIMS ",\"rope_parameters\":{\"rope_theta\":1000.0,"
-        "\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
-        "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}");
+    struct lf_config b =
+        config("{\"model_type\":\"llama\"," DIMS ",\"rope_parameters\":{\"rope_theta\":1000.0,"
+               "\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
+               "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}");
     assert_int_equal(a.rope, LF_ROPE_LLAMA3);
     assert_int_equal(a.rope_original_positions, 64);
     assert_memory_equal(&a, &b, sizeof a);
@@ -105,10 +105,10 @@ static void windows_stand_where_each_architecture_has_them(void **state)
                                   "\"sliding_window\":9,\"max_window_layers\":0," DIMS "}");
     struct lf_config none = config("{\"model_type\":\"mistral\",\"num_key_value_heads\":2,"
                                    "\"sliding_window\":null," DIMS "}");
-    struct lf_config typed = config(
-        "{\"model_type\":\"gemma2\",\"head_dim\":16,\"sliding_window\":9," DIMS ","
-        "\"layer_types\":[\"full_attention\",\"full_attention\",\"sliding_attention\","
-        "\"full_attention\"]}");
+    struct lf_config typed =
+        config("{\"model_type\":\"gemma2\",\"head_dim\":16,\"sliding_window\":9," DIMS ","
+               "\"layer_types\":[\"full_attention\",\"full_attention\",\"sliding_attention\","
+               "\"full_attention\"]}");
     for (int l = 0; l < 4; l++) {
         assert_int_equal(m.window[l], 9);
         assert_int_equal(g.window[l], l % 2 ? 0 : 9);
@@ -123,9 +123,9 @@ static void windows_stand_where_each_architecture_has_them(void **state)
 static void what_a_file_leaves_out_is_the_architectures_habit(void **state)
 {
     (void)state;
-#define BARE(type, more)                                                                           \
-    "{\"model_type\":\"" type "\",\"hidden_size\":64,\"intermediate_size\":96,"                  \
-    "\"num_hidden_layers\":4,\"num_attention_heads\":16,\"vocab_size\":128,"                       \
+#define BARE(type, more)                                                        \
+    "{\"model_type\":\"" type "\",\"hidden_size\":64,\"intermediate_size\":96," \
+    "\"num_hidden_layers\":4,\"num_attention_heads\":16,\"vocab_size\":128,"    \
     "\"max_position_embeddings\":256" more "}"
     static const struct {
         const char *text;
@@ -196,10 +196,10 @@ static void phi_is_parallel_with_biases_everywhere(void **state)
 static void longrope_takes_its_factors(void **state)
 {
     (void)state;
-    struct lf_config c = config(
-        "{\"model_type\":\"phi3\"," DIMS ",\"partial_rotary_factor\":0.25,"
-        "\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":\"su\","
-        "\"short_factor\":[1.0,2.0],\"long_factor\":[3.0,4.0]}}");
+    struct lf_config c =
+        config("{\"model_type\":\"phi3\"," DIMS ",\"partial_rotary_factor\":0.25,"
+               "\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":\"su\","
+               "\"short_factor\":[1.0,2.0],\"long_factor\":[3.0,4.0]}}");
     assert_int_equal(c.rope, LF_ROPE_LONGROPE);
     assert_int_equal(c.rope_original_positions, 128);
     assert_true(c.rope_short[1] == 2 && c.rope_long[0] == 3);
@@ -231,7 +231,8 @@ static void refuses_what_it_does_not_do_and_names_it(void **state)
     refuses(LLAMA(",\"quantization_config\":{\"quant_method\":\"gptq\"}"), LF_E_UNSUPPORTED,
             "gptq");
     refuses(LLAMA(",\"quantization_config\":{\"quant_method\":\"bitsandbytes\","
-                  "\"load_in_8bit\":true}"), LF_E_UNSUPPORTED, "load_in_4bit");
+                  "\"load_in_8bit\":true}"),
+            LF_E_UNSUPPORTED, "load_in_4bit");
     refuses(LLAMA(",\"eos_token_id\":[1,2,3,4,5,6,7,8,9]"), LF_E_UNSUPPORTED, "eos_token_id");
     refuses(LLAMA(",\"eos_token_id\":\"x\""), LF_E_INVALID, "eos_token_id");
     refuses(LLAMA(",\"eos_token_id\":-5"), LF_E_INVALID, "eos_token_id");
@@ -244,8 +245,8 @@ static void refuses_what_it_does_not_do_and_names_it(void **state)
     refuses("{\"model_type\":\"gemma2\",\"layer_types\":[\"a\"]," DIMS "}", LF_E_INVALID,
             "layer_types");
     refuses("{\"model_type\":\"qwen3\",\"layer_types\":[\"full_attention\",\"full_attention\","
-            "\"chunked_attention\",\"full_attention\"]," DIMS "}", LF_E_UNSUPPORTED,
-            "chunked_attention");
+            "\"chunked_attention\",\"full_attention\"]," DIMS "}",
+            LF_E_UNSUPPORTED, "chunked_attention");
     refuses("{\"model_type\":\"llama\",\"hidden_size\":1e3}", LF_E_INVALID, "num_hidden_layers");
 #undef LLAMA
 }

@@ -35,8 +35,7 @@ static const struct lf_route table[] = {
 static const char *found(enum lf_http_method m, const char *path, char p[2][LF_HTTP_PARAM_BYTES],
                          enum lf_err *rc)
 {
-    const struct lf_route *r =
-        lf_route_find(table, sizeof table / sizeof *table, m, path, p, rc);
+    const struct lf_route *r = lf_route_find(table, sizeof table / sizeof *table, m, path, p, rc);
     return r ? r->path : NULL;
 }
 
@@ -99,8 +98,7 @@ static void ranges_are_cut_to_the_file(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t first = 0, n = 0;
-        assert_int_equal(lf_range_parse(cases[i].value, cases[i].bytes, &first, &n),
-                         cases[i].kind);
+        assert_int_equal(lf_range_parse(cases[i].value, cases[i].bytes, &first, &n), cases[i].kind);
         if (cases[i].kind != LF_RANGE_PART)
             continue;
         assert_int_equal(first, cases[i].first);
@@ -137,10 +135,26 @@ static void files_have_names_and_strangers_have_not(void **state)
     (void)state;
     struct lf_file_ref ref;
     static const char *const strange[] = {
-        "", "x", "dataset.jsonl/", "dataset.jsonl2", "../config.json", "adapter", "adapter/",
-        "adapter/x", "versions", "versions/", "versions/0", "versions/-1", "versions/01",
-        "versions/99999999999", "versions/3/", "versions/3/../../config.json", "versions/3x",
-        "versions/ 3", "log.jsonl", "jobs/1/dataset.jsonl",
+        "",
+        "x",
+        "dataset.jsonl/",
+        "dataset.jsonl2",
+        "../config.json",
+        "adapter",
+        "adapter/",
+        "adapter/x",
+        "versions",
+        "versions/",
+        "versions/0",
+        "versions/-1",
+        "versions/01",
+        "versions/99999999999",
+        "versions/3/",
+        "versions/3/../../config.json",
+        "versions/3x",
+        "versions/ 3",
+        "log.jsonl",
+        "jobs/1/dataset.jsonl",
     };
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
         if (lf_file_ref_parse(&ref, strange[i]))

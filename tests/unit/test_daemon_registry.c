@@ -66,8 +66,10 @@ static void names_are_checked_and_unique(void **state)
     struct rig *r = *state;
     struct lf_diag diag;
     static const char *const bad[] = {
-        "", ".", "..", ".x", "a/b", "a b", "\xc3\xa4",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+        "",         ".",
+        "..",       ".x",
+        "a/b",      "a b",
+        "\xc3\xa4", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(lf_registry_create(r->registry, bad[i], NULL, &diag), LF_E_INVALID);
     make(r, "a");
@@ -190,9 +192,9 @@ static void two_files_make_a_version_and_versions_can_be_chosen(void **state)
     must(lf_registry_versions(r->registry, "a", &list, &n, &diag), &diag);
     assert_int_equal(n, 2);
     free(list);
-    assert_int_equal(lf_registry_delete(r->registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 1},
-                                        &diag),
-                     LF_E_BUSY);
+    assert_int_equal(
+        lf_registry_delete(r->registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 1}, &diag),
+        LF_E_BUSY);
     must(lf_registry_delete(r->registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 2}, &diag),
          &diag);
     must(lf_registry_import(r->registry, "b", dir, &n2, &diag), &diag);
@@ -241,8 +243,9 @@ static void a_damaged_half_of_an_import_is_refused_alone(void **state)
     status_is(r, "a", "ready v1");
     assert_int_equal(rig_put_text(r, "a", "adapter/adapter_model.safetensors", "", &diag),
                      LF_E_DAMAGED);
-    status_is(r, "a", "failed: adapter/adapter_model.safetensors: too short for a safetensors "
-                      "file; serving v1");
+    status_is(r, "a",
+              "failed: adapter/adapter_model.safetensors: too short for a safetensors "
+              "file; serving v1");
 }
 
 static void what_a_crash_left_is_put_right(void **state)
@@ -323,8 +326,11 @@ static void lines_say_how_a_job_is_doing(void **state)
     struct lf_adapter_view v;
     struct lf_buf b;
     make(r, "viggo");
-    struct lf_activity act = {.job = 1, .status = LF_JOB_STATUS_QUEUED, .version = 4,
-                              .loss = (double)NAN, .tokens_per_second = (double)NAN,
+    struct lf_activity act = {.job = 1,
+                              .status = LF_JOB_STATUS_QUEUED,
+                              .version = 4,
+                              .loss = (double)NAN,
+                              .tokens_per_second = (double)NAN,
                               .eta_seconds = (double)NAN};
     lf_registry_activity(r->registry, 1, &act);
     status_is(r, "viggo", "queued");

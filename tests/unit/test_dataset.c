@@ -130,8 +130,8 @@ static void a_prompt_has_the_ids_that_generation_starts_from(void **state)
     struct lf_dataset *d;
     static const char prompt[] = "Sum of parts:";
     struct lf_ids ids = {NULL, 0, 0};
-    enum lf_err rc = load(&d, "{\"prompt\": \"Sum of parts:\", \"completion\": \"x y\"}\n", &s,
-                          NULL);
+    enum lf_err rc =
+        load(&d, "{\"prompt\": \"Sum of parts:\", \"completion\": \"x y\"}\n", &s, NULL);
     assert_int_equal(rc, LF_OK);
     assert_int_equal(lf_prompt_encode(&ids, &model, prompt, strlen(prompt), NULL), LF_OK);
     const int32_t *got;
@@ -148,7 +148,7 @@ static void templates_make_prompts_of_columns(void **state)
     struct lf_train_settings s = settings(64);
     struct lf_dataset *d;
     struct lf_diag diag;
-    s.template_ = (char *)(uintptr_t)"{{{a}}} {n} {b}{none}:";
+    s.template_ = (char *)(uintptr_t) "{{{a}}} {n} {b}{none}:";
     assert_int_equal(load(&d,
                           "{\"a\": \"man\", \"n\": 1.5, \"b\": true, \"none\": null, "
                           "\"completion\": \"x\"}\n",

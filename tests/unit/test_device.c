@@ -219,8 +219,8 @@ struct user {
 static void *use(void *arg)
 {
     struct user *u = arg;
-    struct lf_linear_args a = {.y = u->y, .x = u->x, .w = {&u->w}, .n = 1, .T = T, .ldy = N,
-                               .ldx = K};
+    struct lf_linear_args a = {
+        .y = u->y, .x = u->x, .w = {&u->w}, .n = 1, .T = T, .ldy = N, .ldx = K};
     for (int i = 0; i < RUNS; i++)
         u->stream->ops->linear(u->stream, &a);
     return NULL;

@@ -136,8 +136,7 @@ static void a_prompt_that_does_not_fit_scores_zero(void **state)
     struct lf_dataset *d;
     struct lf_eval_report r;
     struct lf_diag diag = {""};
-    struct lf_eval_options o = {
-        .metric = lf_metric_find("rouge_l"), .slot = -1, .max_tokens = 4};
+    struct lf_eval_options o = {.metric = lf_metric_find("rouge_l"), .slot = -1, .max_tokens = 4};
     struct lf_buf text;
     lf_buf_init(&text, 0);
     lf_buf_puts(&text, "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"");
@@ -161,9 +160,9 @@ static void completions_end_at_a_stop_string(void **state)
         const char *text, *want;
         bool met;
     } cases[] = {
-        {" yes\nno", " yes", true},       {"\n\n yes\nno", "\n\n yes", true},
-        {"yes", "yes", false},            {"", "", false},
-        {"\n \n", "\n \n", false},       {"a END b\n", "a ", true},
+        {" yes\nno", " yes", true}, {"\n\n yes\nno", "\n\n yes", true},
+        {"yes", "yes", false},      {"", "", false},
+        {"\n \n", "\n \n", false},  {"a END b\n", "a ", true},
         {" END", " ", true},
     };
     char *stop[] = {"\n", "END"};
@@ -186,8 +185,7 @@ static void generation_ends_with_them(void **state)
     struct lf_eval_report all, r;
     struct lf_diag diag = {""};
     char *stop[] = {" "};
-    struct lf_eval_options o = {
-        .metric = lf_metric_find("accuracy"), .slot = -1, .max_tokens = 16};
+    struct lf_eval_options o = {.metric = lf_metric_find("accuracy"), .slot = -1, .max_tokens = 16};
     struct lf_dataset *d = rows_with(NULL, true);
     assert_int_equal(lf_evaluate(gen, model, d, &o, &all, &diag), LF_OK);
     o.stop = stop;

@@ -11,9 +11,12 @@ static struct lf_stream *stream;
 static struct lf_model *model;
 static struct lf_slots *slots;
 
-static const struct lf_exec_limits limits = {
-    .tokens_max = 40, .train_tokens_max = 40, .seqs_max = 4, .rows_max = 4, .rank_max = 4,
-    .kv_pages = 5};
+static const struct lf_exec_limits limits = {.tokens_max = 40,
+                                             .train_tokens_max = 40,
+                                             .seqs_max = 4,
+                                             .rows_max = 4,
+                                             .rank_max = 4,
+                                             .kv_pages = 5};
 
 static int set_up(void **state)
 {
@@ -173,8 +176,8 @@ static void labels_that_carry_no_loss_are_no_trouble(void **state)
     struct lf_batch_result r = {1, 1};
     int32_t ids[3] = {1, 2, 3}, none[3] = {-1, -1, -1};
     int slot = load(4, true);
-    struct lf_batch_seq s = {.ids = ids, .n = 3, .slot = slot, .labels = none, .trains = true,
-                             .loss_weight = 1};
+    struct lf_batch_seq s = {
+        .ids = ids, .n = 3, .slot = slot, .labels = none, .trains = true, .loss_weight = 1};
     ok(lf_exec_run(x, &s, 1, &r, &diag), &diag);
     assert_true(r.loss_sum == 0 && r.n_supervised == 0);
     const float *grad = slots->slot[slot].grad; /* host memory on this device */
@@ -193,8 +196,11 @@ static void sampling_is_checked(void **state)
     float logprob[4], logits[3 * 64];
     int which = 0, other = 1;
     struct lf_batch_seq s = {.ids = ids, .n = 3, .slot = -1};
-    struct lf_sample_params p = {.top_p = 1, .repetition_penalty = 2, .history_n = 2,
-                                 .frequency_penalty = 0.5f, .completion_n = 1};
+    struct lf_sample_params p = {.top_p = 1,
+                                 .repetition_penalty = 2,
+                                 .history_n = 2,
+                                 .frequency_penalty = 0.5f,
+                                 .completion_n = 1};
     ok(lf_exec_run(x, &s, 1, NULL, &diag), &diag);
     assert_int_equal(lf_exec_sample(x, &other, 1, &p, history, 2, out, NULL, &diag), LF_E_INVALID);
     assert_int_equal(lf_exec_sample(x, &which, 0, &p, history, 2, out, NULL, &diag), LF_E_INVALID);

@@ -50,8 +50,11 @@ static int set_up(void **state)
     struct lf_diag diag;
     struct lf_config config;
     char dir[] = "/tmp/lf-step-XXXXXX";
-    const struct lf_exec_limits limits = {.tokens_max = 1024, .seqs_max = SEQS, .rows_max = 16,
-                                          .rank_max = 16, .kv_pages = SEQS * (TOKENS / 16 + 1)};
+    const struct lf_exec_limits limits = {.tokens_max = 1024,
+                                          .seqs_max = SEQS,
+                                          .rows_max = 16,
+                                          .rank_max = 16,
+                                          .kv_pages = SEQS * (TOKENS / 16 + 1)};
     (void)state;
     assert_non_null(mkdtemp(dir));
     tiny_file(dir, "config.json", CONFIG);
@@ -84,7 +87,9 @@ static int tear_down(void **state)
 
 static struct lf_batch_seq seq_of(struct text *t, int n, bool cached)
 {
-    return (struct lf_batch_seq){.ids = t->ids + t->n - n, .n = n, .kv = cached ? &t->kv : NULL,
+    return (struct lf_batch_seq){.ids = t->ids + t->n - n,
+                                 .n = n,
+                                 .kv = cached ? &t->kv : NULL,
                                  .slot = t->adapter < 0 ? -1 : slot[t->adapter]};
 }
 

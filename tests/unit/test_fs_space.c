@@ -109,12 +109,22 @@ static void knows_every_name_of_the_tree(void **state)
 
 static void says_what_is_not_there(void **state)
 {
-    static const char *const paths[] = {
-        "nothing", "base/huge", "base/tiny/weights", "jobs/4", "jobs/x", "model/bee", "model/.git",
-        "model/ant/eval.jsonl", "model/ant/metrics.json", "model/ant/.dataset.jsonl.swp",
-        "model/ant/adapter/adapter_model.safetensors", "model/ant/adapter/4913",
-        "model/ant/versions/3", "model/ant/versions/02", "model/ant/versions/1/adapter_config.json",
-        "model/ant/versions/CuAb12"};
+    static const char *const paths[] = {"nothing",
+                                        "base/huge",
+                                        "base/tiny/weights",
+                                        "jobs/4",
+                                        "jobs/x",
+                                        "model/bee",
+                                        "model/.git",
+                                        "model/ant/eval.jsonl",
+                                        "model/ant/metrics.json",
+                                        "model/ant/.dataset.jsonl.swp",
+                                        "model/ant/adapter/adapter_model.safetensors",
+                                        "model/ant/adapter/4913",
+                                        "model/ant/versions/3",
+                                        "model/ant/versions/02",
+                                        "model/ant/versions/1/adapter_config.json",
+                                        "model/ant/versions/CuAb12"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct lf_place p;
         struct lf_facts f;
@@ -132,7 +142,8 @@ static void takes_other_names_for_local_files(void **state)
     char longest[256];
     memset(longest, 'x', 255);
     longest[255] = '\0';
-    static const char *const names[] = {".dataset.jsonl.swp", "4913", "dataset.jsonl~", "sedAbc123",
+    static const char *const names[] = {".dataset.jsonl.swp",    "4913",
+                                        "dataset.jsonl~",        "sedAbc123",
                                         ".dataset.jsonl.XXXXXX", "a b"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(lf_space_child(&p, &w->view, &adapter, names[i]), LF_OK);
@@ -217,8 +228,8 @@ static void knows_which_files_train_and_which_may_go(void **state)
     struct lf_place dataset = {.kind = LF_KIND_UPLOAD, .owner = "a", .rel = "dataset.jsonl"};
     struct lf_place eval = {.kind = LF_KIND_UPLOAD, .owner = "a", .rel = "eval.jsonl"};
     struct lf_place prompt = {.kind = LF_KIND_UPLOAD, .owner = "a", .rel = "prompt"};
-    struct lf_place weights = {.kind = LF_KIND_UPLOAD, .owner = "a",
-                               .rel = "adapter/adapter_model.safetensors"};
+    struct lf_place weights = {
+        .kind = LF_KIND_UPLOAD, .owner = "a", .rel = "adapter/adapter_model.safetensors"};
     struct lf_place version = {.kind = LF_KIND_VERSION, .owner = "a", .rel = "versions/2"};
     struct lf_place status = {.kind = LF_KIND_TEXT, .owner = "a", .rel = "status"};
     assert_true(lf_space_trains(&dataset));

@@ -87,7 +87,11 @@ static void leaves_out_names_that_are_no_path(void **state)
 static void refuses_what_is_no_tree(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "[]", "{", "{\"adapters\": 3}", "{\"bases\": {}}",
+    static const char *const bad[] = {"",
+                                      "[]",
+                                      "{",
+                                      "{\"adapters\": 3}",
+                                      "{\"bases\": {}}",
                                       "{\"adapters\": [{\"name\": \"a\", \"versions\": 1}]}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct lf_diag diag = {""};

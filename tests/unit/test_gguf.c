@@ -114,11 +114,11 @@ static struct lf_buf make(const struct spoil *s)
         const char *name;
         int rows, cols;
     } tensors[] = {
-        {"token_embd.weight", VOCAB, WIDTH},       {"output_norm.weight", 0, WIDTH},
-        {"blk.0.attn_norm.weight", 0, WIDTH},      {"blk.0.ffn_norm.weight", 0, WIDTH},
-        {"blk.0.attn_q.weight", WIDTH, WIDTH},     {"blk.0.attn_k.weight", WIDTH, WIDTH},
-        {"blk.0.attn_v.weight", WIDTH, WIDTH},     {"blk.0.attn_output.weight", WIDTH, WIDTH},
-        {"blk.0.ffn_gate.weight", INNER, WIDTH},   {"blk.0.ffn_up.weight", INNER, WIDTH},
+        {"token_embd.weight", VOCAB, WIDTH},     {"output_norm.weight", 0, WIDTH},
+        {"blk.0.attn_norm.weight", 0, WIDTH},    {"blk.0.ffn_norm.weight", 0, WIDTH},
+        {"blk.0.attn_q.weight", WIDTH, WIDTH},   {"blk.0.attn_k.weight", WIDTH, WIDTH},
+        {"blk.0.attn_v.weight", WIDTH, WIDTH},   {"blk.0.attn_output.weight", WIDTH, WIDTH},
+        {"blk.0.ffn_gate.weight", INNER, WIDTH}, {"blk.0.ffn_up.weight", INNER, WIDTH},
         {"blk.0.ffn_down.weight", WIDTH, INNER},
     };
     const size_t n = sizeof tensors / sizeof *tensors;
@@ -150,7 +150,8 @@ static struct lf_buf make(const struct spoil *s)
                    last && s->rows ? (int)s->rows : tensors[i].rows, tensors[i].cols,
                    last ? s->type : 0, &from);
         off += ((uint64_t)(tensors[i].rows ? tensors[i].rows : 1) * (uint64_t)tensors[i].cols * 4 +
-                31) / 32 * 32;
+                31) /
+               32 * 32;
     }
     if (s->extra)
         put_tensor(&b, "blk.0.ffn_gate_exps.weight", 0, WIDTH, 0, &off);

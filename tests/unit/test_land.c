@@ -150,12 +150,11 @@ static void published_discrepancies_are_seen(void **state)
 static void reports_compare_exact_tasks_alone(void **state)
 {
     (void)state;
-    static const char results[] =
-        "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n"
-        "a,viggo,rouge_l,0.1,0.5,10,1,1\na,legal,rouge_l,0.2,0.9,10,1,1\n"
-        "a,mine,mae,0.3,0.9,10,1,1\n"
-        "b,viggo,rouge_l,0.0,0.3,10,1,1\nb,legal,rouge_l,0.1,0.9,10,1,1\n"
-        "b,mine,mae,0.3,0.2,10,1,1\n";
+    static const char results[] = "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n"
+                                  "a,viggo,rouge_l,0.1,0.5,10,1,1\na,legal,rouge_l,0.2,0.9,10,1,1\n"
+                                  "a,mine,mae,0.3,0.9,10,1,1\n"
+                                  "b,viggo,rouge_l,0.0,0.3,10,1,1\nb,legal,rouge_l,0.1,0.9,10,1,1\n"
+                                  "b,mine,mae,0.3,0.2,10,1,1\n";
     const double unknown[LF_LAND_FEATURES] = {0};
     const struct lf_land_task_note notes[] = {{"NLP", "rouge_l", "exact", unknown},
                                               {"Knowledge", "rouge_l", "stand-in: CUAD", NULL},

@@ -23,8 +23,11 @@ static const char config[] =
 
 static void open_tiny(struct tiny *t, int kv_pages)
 {
-    struct lf_exec_limits l = {.tokens_max = 128, .seqs_max = N_PROMPTS, .rows_max = 8,
-                               .rank_max = 4, .kv_pages = kv_pages};
+    struct lf_exec_limits l = {.tokens_max = 128,
+                               .seqs_max = N_PROMPTS,
+                               .rows_max = 8,
+                               .rank_max = 4,
+                               .kv_pages = kv_pages};
     tiny_open_as(t, config, LF_DEVICE_CPU, NULL, 1, &l);
 }
 
@@ -67,9 +70,13 @@ static void generate(struct lf_gen *g, struct text *texts)
             struct text *t = &texts[next];
             t->n = t->n_prompt = 1 + 3 * next;
             random_ids(t->ids, t->n, next);
-            struct lf_gen_request r = {.ids = t->ids, .n = t->n, .slot = -1,
-                                       .sample = lf_sample_greedy(), .max_tokens = N_TOKENS,
-                                       .ignore_eos = true, .user = t};
+            struct lf_gen_request r = {.ids = t->ids,
+                                       .n = t->n,
+                                       .slot = -1,
+                                       .sample = lf_sample_greedy(),
+                                       .max_tokens = N_TOKENS,
+                                       .ignore_eos = true,
+                                       .user = t};
             if (lf_gen_add(g, &r, &id, &diag) != LF_OK)
                 break;
         }

@@ -139,8 +139,8 @@ static void huge_completions_are_scored(void **state)
         const struct lf_answer answers[] = {{words, "a b c", NULL}, {one, "7", NULL}};
         for (size_t i = 0; i < 2 && strcmp(name, "humaneval") != 0; i++) {
             double score = -1;
-            assert_int_equal(
-                lf_metric_score(&score, lf_metric_find(name), &answers[i], NULL), LF_OK);
+            assert_int_equal(lf_metric_score(&score, lf_metric_find(name), &answers[i], NULL),
+                             LF_OK);
             assert_true(score >= 0 && score <= 1);
         }
     }

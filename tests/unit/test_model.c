@@ -129,10 +129,9 @@ static void other_weights_have_another_digest(void **state)
 static void names_what_is_missing(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"model.embed_tokens.weight", "lm_head.weight",
-                                        "model.norm.weight",
-                                        "model.layers.1.self_attn.v_proj.weight",
-                                        "model.layers.0.post_attention_layernorm.weight"};
+    static const char *const parts[] = {
+        "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight",
+        "model.layers.1.self_attn.v_proj.weight", "model.layers.0.post_attention_layernorm.weight"};
     char broken[64];
     struct lf_diag diag;
     struct lf_model *m;

@@ -47,9 +47,9 @@ static enum lf_err open_bytes(struct lf_tensors **out, const struct lf_buf *b, s
 static void refuses_broken_files_and_says_why(void **state)
 {
     (void)state;
-#define T(name, dtype, shape, begin, end)                                                          \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape                                      \
-    ",\"data_offsets\":[" begin "," end "]}"
+#define T(name, dtype, shape, begin, end)                                                        \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end \
+    "]}"
     static const struct {
         const char *header;
         long length;
@@ -111,8 +111,8 @@ static void reads_what_the_format_allows(void **state)
         {"{}", 0, 0},
         {"  {}  \n", 0, 0},
         {"{\"__metadata__\":{\"format\":\"pt\"}}", 0, 0},
-        {"{" T("a", "F32", "[]", "0", "4") "}", 4, 1},           /* rank 0: one element */
-        {"{" T("a", "BF16", "[0,9]", "0", "0") "}", 0, 1},       /* no elements */
+        {"{" T("a", "F32", "[]", "0", "4") "}", 4, 1},     /* rank 0: one element */
+        {"{" T("a", "BF16", "[0,9]", "0", "0") "}", 0, 1}, /* no elements */
         {"{" T("a", "U8", "[9223372036854775807,0]", "0", "0") "}", 0, 1},
         {"{" T("b", "F16", "[2]", "4", "8") "," T("a", "I32", "[1]", "0", "4") "}", 8, 2},
         {"{" T("a", "I64", "[1]", "0", "8") "," T("z", "U8", "[0]", "8", "8") "}", 8, 2},
@@ -235,8 +235,8 @@ static void write_shard(const char *file, const char *name)
     struct lf_diag diag;
     char path[128];
     const float x = 1;
-    const struct lf_tensor t = {.name = name, .dtype = LF_F32, .n_dims = 1, .dims = {1},
-                                .data = &x};
+    const struct lf_tensor t = {
+        .name = name, .dtype = LF_F32, .n_dims = 1, .dims = {1}, .data = &x};
     snprintf(path, sizeof path, "%s/%s", dir, file);
     assert_int_equal(lf_tensors_write(path, &t, 1, &diag), LF_OK);
 }

@@ -29,7 +29,8 @@ static const struct {
     {"import sys; sys.exit(0)", LF_SANDBOX_FAILED},
     {"import os; os._exit(0)", LF_SANDBOX_FAILED},
     {"import os\nfor fd in range(64):\n  try: os.write(fd, b'+' * 1000000)\n"
-     "  except OSError: pass\nos._exit(0)", LF_SANDBOX_FAILED},
+     "  except OSError: pass\nos._exit(0)",
+     LF_SANDBOX_FAILED},
     {"input('a number')", LF_SANDBOX_FAILED},
     {"print('x' * 10000000)", LF_SANDBOX_PASSED},
     /* Limits. */

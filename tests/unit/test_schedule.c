@@ -17,24 +17,28 @@ static void follows_transformers(void **state)
         int warmup, steps;
         double lr[10];
     } cases[] = {
-        {LF_SCHEDULE_CONSTANT, 3, 10,
+        {LF_SCHEDULE_CONSTANT,
+         3,
+         10,
          {0, 2e-3 / 3, 4e-3 / 3, 2e-3, 2e-3, 2e-3, 2e-3, 2e-3, 2e-3, 2e-3}},
-        {LF_SCHEDULE_LINEAR, 3, 10,
+        {LF_SCHEDULE_LINEAR,
+         3,
+         10,
          {0, 2e-3 / 3, 4e-3 / 3, 2e-3, 0.0017142857142857142, 0.0014285714285714286,
           0.0011428571428571427, 0.0008571428571428571, 0.0005714285714285714,
           0.0002857142857142857}},
-        {LF_SCHEDULE_COSINE, 3, 10,
+        {LF_SCHEDULE_COSINE,
+         3,
+         10,
          {0, 2e-3 / 3, 4e-3 / 3, 2e-3, 0.001900968867902419, 0.0016234898018587336,
           0.0012225209339563144, 0.0007774790660436857, 0.0003765101981412665,
           9.903113209758097e-05}},
-        {LF_SCHEDULE_COSINE, 0, 4,
-         {2e-3, 0.0017071067811865474, 1e-3, 0.00029289321881345256}},
+        {LF_SCHEDULE_COSINE, 0, 4, {2e-3, 0.0017071067811865474, 1e-3, 0.00029289321881345256}},
         {LF_SCHEDULE_COSINE, 4, 4, {0, 5e-4, 1e-3, 1.5e-3}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lf_train_settings s = {.learning_rate = 2e-3,
-                                      .schedule = cases[i].schedule,
-                                      .warmup_steps = cases[i].warmup};
+        struct lf_train_settings s = {
+            .learning_rate = 2e-3, .schedule = cases[i].schedule, .warmup_steps = cases[i].warmup};
         for (int step = 0; step < cases[i].steps; step++) {
             double lr = lf_train_learning_rate(&s, step, cases[i].steps);
             if (fabs(lr - cases[i].lr[step]) > 1e-15)

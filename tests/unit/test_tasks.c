@@ -72,8 +72,8 @@ static void the_study_has_31_tasks(void **state)
     static const struct {
         const char *name;
         int tasks;
-    } categories[] = {{"Classic NLP", 7}, {"Coding", 2}, {"Knowledge", 8}, {"Reasoning", 13},
-                      {"Math", 1}};
+    } categories[] = {
+        {"Classic NLP", 7}, {"Coding", 2}, {"Knowledge", 8}, {"Reasoning", 13}, {"Math", 1}};
     struct lf_diag diag = {""};
     struct lf_task **list;
     int n, shots[3] = {0}, labels = 0;

@@ -94,10 +94,10 @@ static void expect(const struct lf_tokenizer *t, const char *text, size_t bytes,
         fail_msg("\"%s\"", text);
 }
 
-#define EXPECT(t, text, special, ...)                                                              \
-    do {                                                                                           \
-        const int32_t ids_[] = {__VA_ARGS__};                                                      \
-        expect(t, text, sizeof text - 1, special, ids_, sizeof ids_ / sizeof ids_[0]);             \
+#define EXPECT(t, text, special, ...)                                                  \
+    do {                                                                               \
+        const int32_t ids_[] = {__VA_ARGS__};                                          \
+        expect(t, text, sizeof text - 1, special, ids_, sizeof ids_ / sizeof ids_[0]); \
     } while (0)
 
 static void expect_text(const struct lf_tokenizer *t, const int32_t *ids, size_t n, bool skip,
@@ -110,10 +110,10 @@ static void expect_text(const struct lf_tokenizer *t, const int32_t *ids, size_t
     lf_buf_free(&b);
 }
 
-#define EXPECT_TEXT(t, want, skip, ...)                                                            \
-    do {                                                                                           \
-        const int32_t ids_[] = {__VA_ARGS__};                                                      \
-        expect_text(t, ids_, sizeof ids_ / sizeof ids_[0], skip, want);                            \
+#define EXPECT_TEXT(t, want, skip, ...)                                 \
+    do {                                                                \
+        const int32_t ids_[] = {__VA_ARGS__};                           \
+        expect_text(t, ids_, sizeof ids_ / sizeof ids_[0], skip, want); \
     } while (0)
 
 /* --- the tests --- */

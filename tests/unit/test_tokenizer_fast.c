@@ -27,11 +27,53 @@ static struct lf_str random_text(char *out, size_t cap)
     /* Each class of ASCII, and what is a letter, digit or white space beyond it; U+017F and U+212A
      * are s and k to a regex that ignores case. */
     static const char *const pieces[] = {
-        "a", "Z", "the", "'", "'s", "'S", "'ll", "'Ll", "'re", "'VE", "'t", "'x", "'\xc5\xbf", "0",
-        "12", "345", "6789", " ", " ", "  ", "   ", "\n", "\r\n", "\n\n", "\t", "\v", "\f", "\r",
-        ".", ",", "!?", "(", "_", "\x01", "\x1c", "\x7f", "\xc3\xa9", "\xe2\x84\xaa",
-        "\xc2\xa0", "\xe2\x80\xa8", "\xe3\x80\x80", "\xd9\xa1", "\xe6\x9d\xb1", "\xcc\x81",
-        "\xc2\x85", "\xf0\x9f\x98\x80", "\xc2\xb2",
+        "a",
+        "Z",
+        "the",
+        "'",
+        "'s",
+        "'S",
+        "'ll",
+        "'Ll",
+        "'re",
+        "'VE",
+        "'t",
+        "'x",
+        "'\xc5\xbf",
+        "0",
+        "12",
+        "345",
+        "6789",
+        " ",
+        " ",
+        "  ",
+        "   ",
+        "\n",
+        "\r\n",
+        "\n\n",
+        "\t",
+        "\v",
+        "\f",
+        "\r",
+        ".",
+        ",",
+        "!?",
+        "(",
+        "_",
+        "\x01",
+        "\x1c",
+        "\x7f",
+        "\xc3\xa9",
+        "\xe2\x84\xaa",
+        "\xc2\xa0",
+        "\xe2\x80\xa8",
+        "\xe3\x80\x80",
+        "\xd9\xa1",
+        "\xe6\x9d\xb1",
+        "\xcc\x81",
+        "\xc2\x85",
+        "\xf0\x9f\x98\x80",
+        "\xc2\xb2",
     };
     size_t n = 0, want = draw(24);
     for (size_t i = 0; i < want; i++) {
@@ -121,8 +163,8 @@ static struct lf_tokenizer *random_bpe(struct merge *merges)
         }
         lf_buf_printf(&vocab, "%s\"%s\":%d", i ? "," : "", spelling[i], i);
         if (i >= N_LETTERS)
-            lf_buf_printf(&list, "%s[\"%s\",\"%s\"]", i > N_LETTERS ? "," : "",
-                          spelling[m->left], spelling[m->right]);
+            lf_buf_printf(&list, "%s[\"%s\",\"%s\"]", i > N_LETTERS ? "," : "", spelling[m->left],
+                          spelling[m->right]);
     }
     lf_buf_printf(&json, "{\"model\":{\"type\":\"BPE\",\"vocab\":{%s},\"merges\":[%s]}}",
                   vocab.data, list.data);

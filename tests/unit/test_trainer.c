@@ -230,8 +230,7 @@ static void starts_from_an_adapter_that_is_given(void **state)
     const struct lf_adapter *now;
     must(lf_adapter_new(&init, &t.model->config, &lora, 1, &diag), &diag);
     struct lf_trainer *trainer = trainer_open(&t);
-    struct lf_job_spec spec = {
-        .settings = &s, .train = rows_made(&t, &s, 30, 3), .init = init};
+    struct lf_job_spec spec = {.settings = &s, .train = rows_made(&t, &s, 30, 3), .init = init};
     must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
     must(lf_job_adapter(j, &now, &diag), &diag);
     assert_int_equal(now->shape.n_params, init->shape.n_params);

@@ -18,9 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TINY_CONFIG                                                                                \
-    "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":96,"                       \
-    "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"                 \
+#define TINY_CONFIG                                                                \
+    "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":96,"       \
+    "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2," \
     "\"vocab_size\":64,\"max_position_embeddings\":128,\"eos_token_id\":2}"
 
 static inline void ok(enum lf_err rc, const struct lf_diag *diag)
@@ -50,8 +50,8 @@ static inline void tiny_add(struct lf_tensor *t, size_t *n, char (*names)[96], c
     enum lf_dtype dtype = K ? LF_BF16 : LF_F32;
     lf_from_f32(data, dtype, x, count);
     free(x);
-    t[*n] = (struct lf_tensor){.name = names[*n], .dtype = dtype, .n_dims = K ? 2 : 1,
-                               .dims = {N, K}, .data = data};
+    t[*n] = (struct lf_tensor){
+        .name = names[*n], .dtype = dtype, .n_dims = K ? 2 : 1, .dims = {N, K}, .data = data};
     (*n)++;
 }
 

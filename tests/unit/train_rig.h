@@ -13,11 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const struct lf_exec_limits rig_limits = {.tokens_max = 256,
-                                                 .train_tokens_max = 256,
-                                                 .seqs_max = 64,
-                                                 .rows_max = 64,
-                                                 .rank_max = 16};
+static const struct lf_exec_limits rig_limits = {
+    .tokens_max = 256, .train_tokens_max = 256, .seqs_max = 64, .rows_max = 64, .rank_max = 16};
 
 /* What a job's events said. */
 struct heard {

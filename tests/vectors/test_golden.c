@@ -112,8 +112,8 @@ static void greedy_from_the_cache(struct rig *r, int32_t *ids, int n_prompt, int
         assert_int_equal(lf_exec_kv_grow(r->exec, &kv, past + k), LF_OK);
         ok(lf_exec_run(r->exec, &seq, 1, NULL, &diag), &diag);
         if (kv.n_tokens >= n_prompt)
-            ok(lf_exec_sample(r->exec, &which, 1, &greedy, NULL, 0, &ids[kv.n_tokens], NULL,
-                              &diag), &diag);
+            ok(lf_exec_sample(r->exec, &which, 1, &greedy, NULL, 0, &ids[kv.n_tokens], NULL, &diag),
+               &diag);
     }
     lf_exec_kv_release(r->exec, &kv);
     assert_int_equal(lf_exec_kv_free_pages(r->exec), limits.kv_pages);
@@ -174,8 +174,11 @@ static void a_mixed_batch_gives_what_each_gets_alone(void **state)
     int one = slot_open(&r, g, "adapter", false), two = slot_open(&r, g, "adapter-trained", false);
     for (int i = 0; i < MIXED; i++) {
         int n = 5 + 3 * i;
-        seqs[i] = (struct lf_batch_seq){
-            .ids = ids + i, .n = n, .slot = i % 3 == 0 ? two : i % 3 == 1 ? -1 : one};
+        seqs[i] = (struct lf_batch_seq){.ids = ids + i,
+                                        .n = n,
+                                        .slot = i % 3 == 0   ? two
+                                                : i % 3 == 1 ? -1
+                                                             : one};
         alone[i] = malloc((size_t)n * V * sizeof(float));
         ok(lf_exec_run(r.exec, &seqs[i], 1, NULL, &diag), &diag);
         ok(lf_exec_logits(r.exec, 0, alone[i], &diag), &diag);

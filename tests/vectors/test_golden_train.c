@@ -59,9 +59,13 @@ static void run_step(struct rig *r, const struct trajectory *t, int step, int sl
     int A = t->accumulation;
     for (int a = 0; a < A; a++) {
         int n = micro_batch(t, step * A + a, ids[a], labels[a]);
-        seqs[a] = (struct lf_batch_seq){
-            .ids = ids[a], .n = n, .slot = slot, .labels = labels[a], .trains = true,
-            .loss_weight = 1.0f / (float)(A * n_supervised(labels[a], n))};
+        seqs[a] =
+            (struct lf_batch_seq){.ids = ids[a],
+                                  .n = n,
+                                  .slot = slot,
+                                  .labels = labels[a],
+                                  .trains = true,
+                                  .loss_weight = 1.0f / (float)(A * n_supervised(labels[a], n))};
     }
     for (int a = 0; a < A && !together; a++)
         ok(lf_exec_run(r->exec, &seqs[a], 1, &results[a], &diag), &diag);
@@ -80,11 +84,21 @@ static void run_adam(struct rig *r, const struct trajectory *t, int step, int sl
     struct lf_diag diag;
     struct lf_slot *s = &r->slots->slot[slot];
     struct lf_sumsq_args sum = {.out = d_sumsq, .g = s->grad, .n = s->shape.n_params};
-    struct lf_adam_args adam = {
-        .p = s->master, .m = s->m, .v = s->v, .g = s->grad,
-        .copy = s->copy == s->master ? NULL : s->copy, .sumsq = d_sumsq, .n = s->shape.n_params,
-        .grad_scale = 1, .max_norm = 1, .lr = (float)real_at(t, "lrs", step), .beta1 = 0.9f,
-        .beta2 = 0.999f, .eps = 1e-8f, .decoupled = true, .step = step + 1};
+    struct lf_adam_args adam = {.p = s->master,
+                                .m = s->m,
+                                .v = s->v,
+                                .g = s->grad,
+                                .copy = s->copy == s->master ? NULL : s->copy,
+                                .sumsq = d_sumsq,
+                                .n = s->shape.n_params,
+                                .grad_scale = 1,
+                                .max_norm = 1,
+                                .lr = (float)real_at(t, "lrs", step),
+                                .beta1 = 0.9f,
+                                .beta2 = 0.999f,
+                                .eps = 1e-8f,
+                                .decoupled = true,
+                                .step = step + 1};
     float sumsq;
     r->dev->ops->sumsq(r->stream, &sum, 1);
     lf_stream_download(r->stream, &sumsq, d_sumsq, sizeof sumsq);
@@ -110,8 +124,12 @@ static void check_trajectory(const struct golden *g, enum lf_recompute recompute
     struct trajectory t;
     struct lf_diag diag;
     void *d_sumsq;
-    struct lf_exec_limits limits = {.tokens_max = 32, .train_tokens_max = 128, .seqs_max = 8,
-                                    .rows_max = 10, .rank_max = 8, .recompute = recompute};
+    struct lf_exec_limits limits = {.tokens_max = 32,
+                                    .train_tokens_max = 128,
+                                    .seqs_max = 8,
+                                    .rows_max = 10,
+                                    .rank_max = 8,
+                                    .recompute = recompute};
     trajectory_open(&t, g);
     rig_open(&r, g, "model-nf4", LF_QUANT_NONE, &limits);
     assert_int_equal(lf_exec_recomputes(r.exec), recompute == LF_RECOMPUTE_BLOCK);
@@ -159,10 +177,14 @@ static void gradients(struct rig *r, const struct trajectory *t, int slot, int o
     struct lf_batch_seq seqs[4] = {{0}};
     struct lf_slot *s = &r->slots->slot[slot];
     for (int i = 0; i < 4; i++)
-        seqs[i] = (struct lf_batch_seq){
-            .ids = ids[i], .n = micro_batch(t, i, ids[i], labels[i]), .slot = i < 3 ? slot : other,
-            .labels = labels[i], .loss_weight = 0.1f, .drop_p = i == 0 ? 0.3f : 0,
-            .drop_key = 99, .trains = i == 0};
+        seqs[i] = (struct lf_batch_seq){.ids = ids[i],
+                                        .n = micro_batch(t, i, ids[i], labels[i]),
+                                        .slot = i < 3 ? slot : other,
+                                        .labels = labels[i],
+                                        .loss_weight = 0.1f,
+                                        .drop_p = i == 0 ? 0.3f : 0,
+                                        .drop_key = 99,
+                                        .trains = i == 0};
     if (kv) {
         seqs[1].kv = kv;
         seqs[1].labels = NULL;
@@ -182,10 +204,14 @@ static void gradients_do_not_depend_on_the_company(void **state)
         struct rig r;
         struct trajectory t;
         struct lf_kv_seq kv = {0};
-        struct lf_exec_limits limits = {
-            .tokens_max = 128, .train_tokens_max = 128, .seqs_max = 8, .rows_max = 5,
-            .rank_max = 8, .kv_pages = 8,
-            .recompute = i == 2 ? LF_RECOMPUTE_BLOCK : LF_RECOMPUTE_NONE};
+        struct lf_exec_limits limits = {.tokens_max = 128,
+                                        .train_tokens_max = 128,
+                                        .seqs_max = 8,
+                                        .rows_max = 5,
+                                        .rank_max = 8,
+                                        .kv_pages = 8,
+                                        .recompute =
+                                            i == 2 ? LF_RECOMPUTE_BLOCK : LF_RECOMPUTE_NONE};
         trajectory_open(&t, g);
         rig_open(&r, g, "model-nf4", LF_QUANT_NONE, &limits);
         int other = slot_open(&r, g, "adapter-init", true);

@@ -12,11 +12,8 @@
 #define NORM_TOLERANCE 1e-3
 #define ADAPTER_TOLERANCE 1e-3
 
-static const struct lf_exec_limits limits = {.tokens_max = 256,
-                                             .train_tokens_max = 256,
-                                             .seqs_max = 16,
-                                             .rows_max = 64,
-                                             .rank_max = 8};
+static const struct lf_exec_limits limits = {
+    .tokens_max = 256, .train_tokens_max = 256, .seqs_max = 16, .rows_max = 64, .rank_max = 8};
 
 struct follow {
     json_t *json;

@@ -10,9 +10,12 @@
 #define LOGITS_TOLERANCE 2e-4f
 #define GRADIENT_TOLERANCE 1e-4
 
-static const struct lf_exec_limits limits = {
-    .tokens_max = 64, .train_tokens_max = 64, .seqs_max = 2, .rows_max = 16, .rank_max = 8,
-    .kv_pages = 4};
+static const struct lf_exec_limits limits = {.tokens_max = 64,
+                                             .train_tokens_max = 64,
+                                             .seqs_max = 2,
+                                             .rows_max = 16,
+                                             .rank_max = 8,
+                                             .kv_pages = 4};
 
 /* The oracle's exit status, or -1. */
 static int oracle(const char *verb, const char *dir)
@@ -133,8 +136,7 @@ static void save_again(struct rig *r, const struct golden *g)
     struct lf_adapter *b = adapter_open(r, g, "saved");
     assert_int_equal(a->shape.n_params, b->shape.n_params);
     assert_memory_equal(a->params, b->params, a->shape.n_params * sizeof(float));
-    assert_memory_equal(a->shape.scale, b->shape.scale,
-                        (size_t)a->shape.n_sites * sizeof(float));
+    assert_memory_equal(a->shape.scale, b->shape.scale, (size_t)a->shape.n_sites * sizeof(float));
     lf_adapter_free(a);
     lf_adapter_free(b);
 }
@@ -197,8 +199,8 @@ int main(void)
             g->device = i % 2 ? LF_DEVICE_CPU : LF_DEVICE_REF;
             snprintf(g->name, sizeof g->name, "%.50s on %s", names[i / 2], i % 2 ? "cpu" : "ref");
             snprintf(g->dir, sizeof g->dir, "%.900s/%s", root, names[i / 2]);
-            tests[i] = (struct CMUnitTest){.name = g->name, .initial_state = g,
-                                           .test_func = gives_what_transformers_gives};
+            tests[i] = (struct CMUnitTest){
+                .name = g->name, .initial_state = g, .test_func = gives_what_transformers_gives};
         }
         tests[2 * n] = (struct CMUnitTest){.name = "saved adapters in peft",
                                            .initial_state = golden,

@@ -14,12 +14,21 @@ struct attn_arg {
 static struct lf_attn_args attn_args(struct bench *b, const struct attn_arg *t, int i)
 {
     size_t at = (size_t)(i % t->layers) * t->layer_pages * b->es;
-    return (struct lf_attn_args){
-        .o = t->o, .lse = t->lse, .q = t->qkv, .k = (char *)t->qkv + (size_t)H * D * b->es,
-        .v = (char *)t->qkv + (size_t)(H + HKV) * D * b->es,
-        .k_pages = t->k_pages ? (char *)t->k_pages + at : NULL,
-        .v_pages = t->v_pages ? (char *)t->v_pages + at : NULL, .batch = t->batch, .H = H,
-        .Hkv = HKV, .D = D, .ldo = H * D, .ldq = QKV, .ldkv = QKV, .scale = 0.08838835f};
+    return (struct lf_attn_args){.o = t->o,
+                                 .lse = t->lse,
+                                 .q = t->qkv,
+                                 .k = (char *)t->qkv + (size_t)H * D * b->es,
+                                 .v = (char *)t->qkv + (size_t)(H + HKV) * D * b->es,
+                                 .k_pages = t->k_pages ? (char *)t->k_pages + at : NULL,
+                                 .v_pages = t->v_pages ? (char *)t->v_pages + at : NULL,
+                                 .batch = t->batch,
+                                 .H = H,
+                                 .Hkv = HKV,
+                                 .D = D,
+                                 .ldo = H * D,
+                                 .ldq = QKV,
+                                 .ldkv = QKV,
+                                 .scale = 0.08838835f};
 }
 
 static void launch_attn(struct bench *b, void *arg, int i)
@@ -32,12 +41,26 @@ static void launch_attn_bwd(struct bench *b, void *arg, int i)
 {
     struct attn_arg *t = arg;
     struct lf_attn_args f = attn_args(b, t, i);
-    struct lf_attn_bwd_args a = {
-        .dq = t->dqkv, .dk = (char *)t->dqkv + (size_t)H * D * b->es,
-        .dv = (char *)t->dqkv + (size_t)(H + HKV) * D * b->es, .delta = t->delta, .d_o = t->d_o,
-        .o = t->o, .q = f.q, .k = f.k, .v = f.v, .lse = t->lse, .batch = t->batch, .H = H,
-        .Hkv = HKV, .D = D, .ldo = H * D, .ldq = QKV, .ldkv = QKV, .lddq = QKV, .lddkv = QKV,
-        .scale = f.scale};
+    struct lf_attn_bwd_args a = {.dq = t->dqkv,
+                                 .dk = (char *)t->dqkv + (size_t)H * D * b->es,
+                                 .dv = (char *)t->dqkv + (size_t)(H + HKV) * D * b->es,
+                                 .delta = t->delta,
+                                 .d_o = t->d_o,
+                                 .o = t->o,
+                                 .q = f.q,
+                                 .k = f.k,
+                                 .v = f.v,
+                                 .lse = t->lse,
+                                 .batch = t->batch,
+                                 .H = H,
+                                 .Hkv = HKV,
+                                 .D = D,
+                                 .ldo = H * D,
+                                 .ldq = QKV,
+                                 .ldkv = QKV,
+                                 .lddq = QKV,
+                                 .lddkv = QKV,
+                                 .scale = f.scale};
     b->ops->attn_bwd(b->s, &a);
 }
 
@@ -64,8 +87,9 @@ static void attn_memory(struct bench *b, struct attn_arg *t, const struct lf_rag
 
 static void attn_free(struct bench *b, struct attn_arg *t)
 {
-    drop(b, (void *const[]){t->qkv, t->o, t->d_o, t->dqkv, t->k_pages, t->v_pages, t->lse,
-                            t->delta}, 8);
+    drop(b,
+         (void *const[]){t->qkv, t->o, t->d_o, t->dqkv, t->k_pages, t->v_pages, t->lse, t->delta},
+         8);
 }
 
 static void bench_attn_at(struct bench *b, int S, int n, int past, bool cached, bool backward)

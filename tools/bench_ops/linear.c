@@ -12,8 +12,14 @@ struct linear_arg {
 static void launch_linear(struct bench *b, void *arg, int i)
 {
     struct linear_arg *l = arg;
-    struct lf_linear_args head = {.y = l->y, .x = l->x, .n = 1, .T = l->T, .ldy = V, .ldx = C,
-                                  .y_f32 = true, .w = {&b->head}};
+    struct lf_linear_args head = {.y = l->y,
+                                  .x = l->x,
+                                  .n = 1,
+                                  .T = l->T,
+                                  .ldy = V,
+                                  .ldx = C,
+                                  .y_f32 = true,
+                                  .w = {&b->head}};
     struct lf_linear_args a = linear_args(b, i % LAYERS, l->group, l->T, l->y, l->x, false);
     b->ops->linear(b->s, l->head ? &head : &a);
 }
@@ -27,7 +33,7 @@ static void launch_linear_bwd(struct bench *b, void *arg, int i)
 
 void bench_linear(struct bench *b, bool backward)
 {
-    static const int tokens[] = {1,  2,  4,  8,   9,   16,  24,  32,  48,
+    static const int tokens[] = {1,  2,  4,   8,   9,   16,  24,   32,  48,
                                  64, 96, 128, 192, 256, 512, 1024, 4096};
     const char *op = backward ? "linear_bwd" : "linear";
     if (!wanted(b, op))
@@ -78,8 +84,8 @@ static void launch_lora(struct bench *b, void *arg, int i)
 static void launch_lora_bwd(struct bench *b, void *arg, int i)
 {
     struct lora_arg *l = arg;
-    struct lf_lora_bwd_args a = lora_bwd_args(b, i % LAYERS, l->group, l->batch, l->dx, l->du,
-                                              l->y, l->u, l->x);
+    struct lf_lora_bwd_args a =
+        lora_bwd_args(b, i % LAYERS, l->group, l->batch, l->dx, l->du, l->y, l->u, l->x);
     b->ops->lora_bwd(b->s, &a);
 }
 
@@ -104,11 +110,11 @@ static void bench_lora_at(struct bench *b, int S, int n, bool trains, float drop
         double bytes = adapters * R * (N + w->n * K) * 2 + T * K * 2 + T * N * 4;
         if (backward)
             bytes = T * (2 * N + 2 * K + 4 * K);
-        snprintf(name, sizeof name, "lora%s %s r%d %dx%d%s", backward ? "_bwd" : "", w->name, R,
-                 S, n, drop_p > 0 ? " dropout" : "");
-        layer += report(b, name, time_of(b, backward ? launch_lora_bwd : launch_lora, &l,
-                                         T > 512 ? 4 : LAYERS),
-                        bytes, (backward ? 3 : 1) * 2.0 * T * R * (N + w->n * K));
+        snprintf(name, sizeof name, "lora%s %s r%d %dx%d%s", backward ? "_bwd" : "", w->name, R, S,
+                 n, drop_p > 0 ? " dropout" : "");
+        layer += report(
+            b, name, time_of(b, backward ? launch_lora_bwd : launch_lora, &l, T > 512 ? 4 : LAYERS),
+            bytes, (backward ? 3 : 1) * 2.0 * T * R * (N + w->n * K));
     }
     printf("  lora r%d %dx%d: %.1f us a layer\n", R, S, n, layer * 1e6);
     drop(b, (void *const[]){l.x, l.dx, l.y, l.u, l.du}, 5);

@@ -96,8 +96,8 @@ static void measure_ceilings(struct bench *b)
     b->bytes_per_second = 2 * (double)c.n / time_of(b, launch_copy, &c, 3);
     struct lf_weight w = {.kind = b->head.kind, .N = n, .K = n};
     w.data = acts(b, (size_t)n * (size_t)n);
-    struct lf_linear_args a = {.y = c.to, .x = c.from, .w = {&w}, .n = 1, .T = n, .ldy = n,
-                               .ldx = n};
+    struct lf_linear_args a = {
+        .y = c.to, .x = c.from, .w = {&w}, .n = 1, .T = n, .ldy = n, .ldx = n};
     b->flops_per_second = 2.0 * n * n * n / time_of(b, launch_dense, &a, 5);
     printf("ceilings: %.0f GB/s copy, %.0f TFLOP/s dense %d^3\n", b->bytes_per_second * 1e-9,
            b->flops_per_second * 1e-12, n);

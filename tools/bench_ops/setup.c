@@ -131,8 +131,10 @@ static void make_weights(struct bench *b)
     for (int l = 0; l < LAYERS; l++)
         for (int p = 0; p < PROJ; p++)
             b->w[l][p] = q4_weight(b, proj_n[p], proj_k[p], code, map);
-    b->head = (struct lf_weight){.kind = b->es == 2 ? LF_WEIGHT_BF16 : LF_WEIGHT_F32, .N = V,
-                                 .K = C, .data = acts(b, (size_t)V * C)};
+    b->head = (struct lf_weight){.kind = b->es == 2 ? LF_WEIGHT_BF16 : LF_WEIGHT_F32,
+                                 .N = V,
+                                 .K = C,
+                                 .data = acts(b, (size_t)V * C)};
     b->norm_w = floats(b, C, 1, 0.2);
     b->cos_ = floats(b, (size_t)8192 * D / 2, 0, 1);
     b->sin_ = floats(b, (size_t)8192 * D / 2, 0, 1);
@@ -168,8 +170,8 @@ void make_adapters(struct bench *b, int R, unsigned mask)
 
 /* ---- Batches ---- */
 
-struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cached,
-                                    bool trains, float drop_p, int rank)
+struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cached, bool trains,
+                             float drop_p, int rank)
 {
     struct lf_ragged *r = host(1, sizeof *r);
     struct lf_seq *seqs = host((size_t)S, sizeof *seqs);
@@ -178,9 +180,12 @@ struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cache
     int32_t *ids = host((size_t)(3 * T + S * each), sizeof *ids);
     int32_t *pos = ids + T, *seq = pos + T, *pages = seq + T;
     for (int i = 0; i < S; i++) {
-        seqs[i] = (struct lf_seq){.start = i * n, .n = n, .past = past,
+        seqs[i] = (struct lf_seq){.start = i * n,
+                                  .n = n,
+                                  .past = past,
                                   .slot = trains ? 0 : i % SLOTS,
-                                  .page_off = cached ? i * each : -1, .drop_p = drop_p,
+                                  .page_off = cached ? i * each : -1,
+                                  .drop_p = drop_p,
                                   .drop_key = (uint64_t)i + 7};
         segs[i] = (struct lf_lora_seg){i * n, (i + 1) * n, seqs[i].slot, trains};
         for (int j = 0; j < n; j++) {
@@ -193,9 +198,16 @@ struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cache
     }
     if (trains)
         segs[0].end = T;
-    *r = (struct lf_ragged){.T = T, .S = S, .n_segs = trains ? 1 : S, .h_seqs = seqs,
-                            .h_segs = segs, .n_max = n, .kv_max = past + n, .rank_max = rank,
-                            .n_cached = cached ? S : 0, .T_cached = cached ? T : 0};
+    *r = (struct lf_ragged){.T = T,
+                            .S = S,
+                            .n_segs = trains ? 1 : S,
+                            .h_seqs = seqs,
+                            .h_segs = segs,
+                            .n_max = n,
+                            .kv_max = past + n,
+                            .rank_max = rank,
+                            .n_cached = cached ? S : 0,
+                            .T_cached = cached ? T : 0};
     r->ids = upload(b, ids, (size_t)T * 4);
     r->pos = upload(b, pos, (size_t)T * 4);
     r->seq = upload(b, seq, (size_t)T * 4);
@@ -208,13 +220,14 @@ struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cache
 
 void free_batch(struct bench *b, struct lf_ragged *r)
 {
-    drop(b, (void *const[]){(void *)r->ids, (void *)r->pos, (void *)r->seq, (void *)r->pages,
-                            (void *)r->seqs, (void *)r->segs}, 6);
+    drop(b,
+         (void *const[]){(void *)r->ids, (void *)r->pos, (void *)r->seq, (void *)r->pages,
+                         (void *)r->seqs, (void *)r->segs},
+         6);
     free((void *)r->h_seqs);
     free((void *)r->h_segs);
     free(r);
 }
-
 
 /* ---- Opening ---- */
 

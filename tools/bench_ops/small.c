@@ -18,8 +18,16 @@ struct small_arg {
 static void launch_norm(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_norm_args a = {.y = m->y, .x = m->x, .w = b->norm_w, .rstd = m->rstd, .T = m->T,
-                             .H = 1, .C = C, .ldx = C, .ldy = C, .eps = 1e-5f};
+    struct lf_norm_args a = {.y = m->y,
+                             .x = m->x,
+                             .w = b->norm_w,
+                             .rstd = m->rstd,
+                             .T = m->T,
+                             .H = 1,
+                             .C = C,
+                             .ldx = C,
+                             .ldy = C,
+                             .eps = 1e-5f};
     (void)i;
     b->ops->norm(b->s, &a);
 }
@@ -27,9 +35,18 @@ static void launch_norm(struct bench *b, void *arg, int i)
 static void launch_norm_bwd(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_norm_bwd_args a = {.dx = m->h, .dy = m->y, .x = m->x, .w = b->norm_w,
-                                 .rstd = m->rstd, .accumulate = true, .T = m->T, .H = 1, .C = C,
-                                 .ldx = C, .ldy = C, .lddx = C};
+    struct lf_norm_bwd_args a = {.dx = m->h,
+                                 .dy = m->y,
+                                 .x = m->x,
+                                 .w = b->norm_w,
+                                 .rstd = m->rstd,
+                                 .accumulate = true,
+                                 .T = m->T,
+                                 .H = 1,
+                                 .C = C,
+                                 .ldx = C,
+                                 .ldy = C,
+                                 .lddx = C};
     (void)i;
     b->ops->norm_bwd(b->s, &a);
 }
@@ -37,8 +54,8 @@ static void launch_norm_bwd(struct bench *b, void *arg, int i)
 static void launch_glu(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_glu_args a = {.y = m->y, .x = m->h, .act = LF_ACT_SILU, .gated = true, .T = m->T,
-                            .F = F};
+    struct lf_glu_args a = {
+        .y = m->y, .x = m->h, .act = LF_ACT_SILU, .gated = true, .T = m->T, .F = F};
     (void)i;
     b->ops->glu(b->s, &a);
 }
@@ -46,8 +63,8 @@ static void launch_glu(struct bench *b, void *arg, int i)
 static void launch_glu_bwd(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_glu_bwd_args a = {.dx = m->h, .dy = m->y, .x = m->h, .act = LF_ACT_SILU,
-                                .gated = true, .T = m->T, .F = F};
+    struct lf_glu_bwd_args a = {
+        .dx = m->h, .dy = m->y, .x = m->h, .act = LF_ACT_SILU, .gated = true, .T = m->T, .F = F};
     (void)i;
     b->ops->glu_bwd(b->s, &a);
 }
@@ -55,8 +72,15 @@ static void launch_glu_bwd(struct bench *b, void *arg, int i)
 static void launch_rope(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_rope_args a = {.x = m->y, .pos = m->batch->pos, .cos_ = b->cos_, .sin_ = b->sin_,
-                             .T = m->T, .H = H + HKV, .D = D, .rot = D, .ldx = QKV};
+    struct lf_rope_args a = {.x = m->y,
+                             .pos = m->batch->pos,
+                             .cos_ = b->cos_,
+                             .sin_ = b->sin_,
+                             .T = m->T,
+                             .H = H + HKV,
+                             .D = D,
+                             .rot = D,
+                             .ldx = QKV};
     (void)i;
     b->ops->rope(b->s, &a);
 }
@@ -64,8 +88,13 @@ static void launch_rope(struct bench *b, void *arg, int i)
 static void launch_cross_entropy(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_cross_entropy_args a = {.loss = m->loss, .dlogits = m->h, .logits = m->logits,
-                                      .labels = m->labels, .weight = m->weight, .M = m->T, .V = V};
+    struct lf_cross_entropy_args a = {.loss = m->loss,
+                                      .dlogits = m->h,
+                                      .logits = m->logits,
+                                      .labels = m->labels,
+                                      .weight = m->weight,
+                                      .M = m->T,
+                                      .V = V};
     (void)i;
     b->ops->cross_entropy(b->s, &a);
 }
@@ -73,8 +102,13 @@ static void launch_cross_entropy(struct bench *b, void *arg, int i)
 static void launch_sample(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_sample_args a = {.ids = m->ids, .logprob = m->loss, .logits = m->logits,
-                               .params = m->params, .h_params = m->h_params, .M = m->T, .V = V};
+    struct lf_sample_args a = {.ids = m->ids,
+                               .logprob = m->loss,
+                               .logits = m->logits,
+                               .params = m->params,
+                               .h_params = m->h_params,
+                               .M = m->T,
+                               .V = V};
     (void)i;
     b->ops->sample(b->s, &a);
 }
@@ -88,11 +122,20 @@ static void launch_adam(struct bench *b, void *arg, int i)
     (void)i;
     b->ops->sumsq(b->s, &q, 1);
     for (size_t r = 0; r < 64; r++)
-        a[r] = (struct lf_adam_args){
-            .p = m->p[0] + r * each, .m = m->p[1] + r * each, .v = m->p[2] + r * each,
-            .g = m->p[3] + r * each, .copy = (char *)m->h + r * each * b->es, .sumsq = m->loss,
-            .n = each, .grad_scale = 1, .max_norm = 1, .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.999f,
-            .eps = 1e-8f, .step = 3};
+        a[r] = (struct lf_adam_args){.p = m->p[0] + r * each,
+                                     .m = m->p[1] + r * each,
+                                     .v = m->p[2] + r * each,
+                                     .g = m->p[3] + r * each,
+                                     .copy = (char *)m->h + r * each * b->es,
+                                     .sumsq = m->loss,
+                                     .n = each,
+                                     .grad_scale = 1,
+                                     .max_norm = 1,
+                                     .lr = 1e-5f,
+                                     .beta1 = 0.9f,
+                                     .beta2 = 0.999f,
+                                     .eps = 1e-8f,
+                                     .step = 3};
     b->ops->adam(b->s, a, 64);
 }
 
@@ -117,8 +160,11 @@ static void bench_rows(struct bench *b, struct small_arg *m, int T)
     if (T <= 32)
         row(b, m, "sample greedy", launch_sample, 4.0 * T * V);
     for (int i = 0; i < T && i < 32; i++)
-        m->h_params[i] = (struct lf_sample_params){.temperature = 0.8f, .top_p = 0.9f, .top_k = 50,
-                                                   .repetition_penalty = 1, .seed = 3,
+        m->h_params[i] = (struct lf_sample_params){.temperature = 0.8f,
+                                                   .top_p = 0.9f,
+                                                   .top_k = 50,
+                                                   .repetition_penalty = 1,
+                                                   .seed = 3,
                                                    .counter = (uint64_t)i};
     lf_stream_upload(b->s, m->params, m->h_params, 32 * sizeof *m->h_params);
     if (T <= 32)
@@ -156,9 +202,11 @@ void bench_small(struct bench *b)
     bench_rows(b, &m, 1);
     bench_rows(b, &m, 32);
     bench_rows(b, &m, 4096);
-    report(b, "adam and sumsq, 42M parameters", time_of(b, launch_adam, &m, 4),
-           38.0 * (double)m.n, 0);
-    drop(b, (void *const[]){m.x, m.y, m.h, m.logits, m.rstd, m.loss, m.weight, m.p[0], m.p[1],
-                            m.p[2], m.p[3], m.labels, m.ids, m.params}, 14);
+    report(b, "adam and sumsq, 42M parameters", time_of(b, launch_adam, &m, 4), 38.0 * (double)m.n,
+           0);
+    drop(b,
+         (void *const[]){m.x, m.y, m.h, m.logits, m.rstd, m.loss, m.weight, m.p[0], m.p[1], m.p[2],
+                         m.p[3], m.labels, m.ids, m.params},
+         14);
     free(m.h_params);
 }

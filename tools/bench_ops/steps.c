@@ -22,8 +22,16 @@ struct step_arg {
 
 static void norm(struct bench *b, struct step_arg *a, void *y, const void *x)
 {
-    struct lf_norm_args n = {.y = y, .x = x, .w = b->norm_w, .rstd = a->trains ? a->rstd : NULL,
-                             .T = a->batch->T, .H = 1, .C = C, .ldx = C, .ldy = C, .eps = 1e-5f};
+    struct lf_norm_args n = {.y = y,
+                             .x = x,
+                             .w = b->norm_w,
+                             .rstd = a->trains ? a->rstd : NULL,
+                             .T = a->batch->T,
+                             .H = 1,
+                             .C = C,
+                             .ldx = C,
+                             .ldy = C,
+                             .eps = 1e-5f};
     b->ops->norm(b->s, &n);
 }
 
@@ -44,8 +52,15 @@ static void linear(struct bench *b, struct step_arg *a, int layer, int group, vo
 static struct lf_rope_args rope_args(const struct bench *b, const struct step_arg *a, void *qkv,
                                      bool inverse)
 {
-    return (struct lf_rope_args){.x = qkv, .pos = a->batch->pos, .cos_ = b->cos_, .sin_ = b->sin_,
-                                 .T = a->batch->T, .H = H + HKV, .D = D, .rot = D, .ldx = QKV,
+    return (struct lf_rope_args){.x = qkv,
+                                 .pos = a->batch->pos,
+                                 .cos_ = b->cos_,
+                                 .sin_ = b->sin_,
+                                 .T = a->batch->T,
+                                 .H = H + HKV,
+                                 .D = D,
+                                 .rot = D,
+                                 .ldx = QKV,
                                  .inverse = inverse};
 }
 
@@ -53,13 +68,29 @@ static void attention(struct bench *b, struct step_arg *a, int layer)
 {
     size_t at = (size_t)layer * a->layer_pages * b->es;
     char *k = (char *)a->qkv + (size_t)H * D * b->es, *v = k + (size_t)HKV * D * b->es;
-    struct lf_attn_args t = {
-        .o = a->o, .lse = a->trains ? a->lse : NULL, .q = a->qkv, .k = k, .v = v,
-        .k_pages = (char *)a->k_pages + at, .v_pages = (char *)a->v_pages + at, .batch = a->batch,
-        .H = H, .Hkv = HKV, .D = D, .ldo = H * D, .ldq = QKV, .ldkv = QKV, .scale = 0.08838835f};
-    struct lf_kv_write_args w = {
-        .k_pages = (char *)a->k_pages + at, .v_pages = (char *)a->v_pages + at, .k = k, .v = v,
-        .batch = a->batch, .Hkv = HKV, .D = D, .ldkv = QKV};
+    struct lf_attn_args t = {.o = a->o,
+                             .lse = a->trains ? a->lse : NULL,
+                             .q = a->qkv,
+                             .k = k,
+                             .v = v,
+                             .k_pages = (char *)a->k_pages + at,
+                             .v_pages = (char *)a->v_pages + at,
+                             .batch = a->batch,
+                             .H = H,
+                             .Hkv = HKV,
+                             .D = D,
+                             .ldo = H * D,
+                             .ldq = QKV,
+                             .ldkv = QKV,
+                             .scale = 0.08838835f};
+    struct lf_kv_write_args w = {.k_pages = (char *)a->k_pages + at,
+                                 .v_pages = (char *)a->v_pages + at,
+                                 .k = k,
+                                 .v = v,
+                                 .batch = a->batch,
+                                 .Hkv = HKV,
+                                 .D = D,
+                                 .ldkv = QKV};
     struct lf_rope_args r = rope_args(b, a, a->qkv, false);
     if (a->batch->n_cached) {
         lf_attn_cached(b->s, &r, &w, &t);
@@ -71,8 +102,8 @@ static void attention(struct bench *b, struct step_arg *a, int layer)
 
 static void block(struct bench *b, struct step_arg *a, int layer)
 {
-    struct lf_glu_args g = {.y = a->g, .x = a->h, .act = LF_ACT_SILU, .gated = true,
-                            .T = a->batch->T, .F = F};
+    struct lf_glu_args g = {
+        .y = a->g, .x = a->h, .act = LF_ACT_SILU, .gated = true, .T = a->batch->T, .F = F};
     norm(b, a, a->n, a->x);
     linear(b, a, layer, GROUP_QKV, a->qkv, a->n, false);
     attention(b, a, layer);
@@ -85,24 +116,34 @@ static void block(struct bench *b, struct step_arg *a, int layer)
 
 static void head(struct bench *b, struct step_arg *a)
 {
-    struct lf_linear_args l = {.y = a->logits, .x = a->n, .n = 1, .T = a->batch->T, .ldy = V,
-                               .ldx = C, .y_f32 = true, .w = {&b->head}};
+    struct lf_linear_args l = {.y = a->logits,
+                               .x = a->n,
+                               .n = 1,
+                               .T = a->batch->T,
+                               .ldy = V,
+                               .ldx = C,
+                               .y_f32 = true,
+                               .w = {&b->head}};
     norm(b, a, a->n, a->x);
     b->ops->linear(b->s, &l);
 }
 
 static void embed(struct bench *b, struct step_arg *a)
 {
-    struct lf_embed_args e = {.y = a->x, .ids = a->ids, .e = &b->head, .T = a->batch->T, .C = C,
-                              .scale = 1};
+    struct lf_embed_args e = {
+        .y = a->x, .ids = a->ids, .e = &b->head, .T = a->batch->T, .C = C, .scale = 1};
     b->ops->embed(b->s, &e);
 }
 
 static void launch_decode(struct bench *b, void *arg, int i)
 {
     struct step_arg *a = arg;
-    struct lf_sample_args p = {.ids = a->ids, .logprob = a->loss, .logits = a->logits,
-                               .params = a->params, .h_params = a->h_params, .M = a->batch->T,
+    struct lf_sample_args p = {.ids = a->ids,
+                               .logprob = a->loss,
+                               .logits = a->logits,
+                               .params = a->params,
+                               .h_params = a->h_params,
+                               .M = a->batch->T,
                                .V = V};
     (void)i;
     embed(b, a);
@@ -128,20 +169,44 @@ static void linear_bwd(struct bench *b, struct step_arg *a, int layer, int group
 
 static void norm_bwd(struct bench *b, struct step_arg *a)
 {
-    struct lf_norm_bwd_args n = {.dx = a->dx, .dy = a->dn, .x = a->x, .w = b->norm_w,
-                                 .rstd = a->rstd, .accumulate = true, .T = a->batch->T, .H = 1,
-                                 .C = C, .ldx = C, .ldy = C, .lddx = C};
+    struct lf_norm_bwd_args n = {.dx = a->dx,
+                                 .dy = a->dn,
+                                 .x = a->x,
+                                 .w = b->norm_w,
+                                 .rstd = a->rstd,
+                                 .accumulate = true,
+                                 .T = a->batch->T,
+                                 .H = 1,
+                                 .C = C,
+                                 .ldx = C,
+                                 .ldy = C,
+                                 .lddx = C};
     b->ops->norm_bwd(b->s, &n);
 }
 
 static void attention_bwd(struct bench *b, struct step_arg *a)
 {
     size_t k = (size_t)H * D * b->es, v = k + (size_t)HKV * D * b->es;
-    struct lf_attn_bwd_args t = {
-        .dq = a->dqkv, .dk = (char *)a->dqkv + k, .dv = (char *)a->dqkv + v, .delta = a->delta,
-        .d_o = a->d_o, .o = a->o, .q = a->qkv, .k = (char *)a->qkv + k, .v = (char *)a->qkv + v,
-        .lse = a->lse, .batch = a->batch, .H = H, .Hkv = HKV, .D = D, .ldo = H * D, .ldq = QKV,
-        .ldkv = QKV, .lddq = QKV, .lddkv = QKV, .scale = 0.08838835f};
+    struct lf_attn_bwd_args t = {.dq = a->dqkv,
+                                 .dk = (char *)a->dqkv + k,
+                                 .dv = (char *)a->dqkv + v,
+                                 .delta = a->delta,
+                                 .d_o = a->d_o,
+                                 .o = a->o,
+                                 .q = a->qkv,
+                                 .k = (char *)a->qkv + k,
+                                 .v = (char *)a->qkv + v,
+                                 .lse = a->lse,
+                                 .batch = a->batch,
+                                 .H = H,
+                                 .Hkv = HKV,
+                                 .D = D,
+                                 .ldo = H * D,
+                                 .ldq = QKV,
+                                 .ldkv = QKV,
+                                 .lddq = QKV,
+                                 .lddkv = QKV,
+                                 .scale = 0.08838835f};
     b->ops->attn_bwd(b->s, &t);
     struct lf_rope_args r = rope_args(b, a, a->dqkv, true);
     b->ops->rope(b->s, &r);
@@ -149,10 +214,15 @@ static void attention_bwd(struct bench *b, struct step_arg *a)
 
 static void block_bwd(struct bench *b, struct step_arg *a, int layer)
 {
-    struct lf_glu_args g = {.y = a->g, .x = a->h, .act = LF_ACT_SILU, .gated = true,
-                            .T = a->batch->T, .F = F};
-    struct lf_glu_bwd_args d = {.dx = a->dh, .dy = a->g, .x = a->h, .act = LF_ACT_SILU,
-                                .gated = true, .T = a->batch->T, .F = F};
+    struct lf_glu_args g = {
+        .y = a->g, .x = a->h, .act = LF_ACT_SILU, .gated = true, .T = a->batch->T, .F = F};
+    struct lf_glu_bwd_args d = {.dx = a->dh,
+                                .dy = a->g,
+                                .x = a->h,
+                                .act = LF_ACT_SILU,
+                                .gated = true,
+                                .T = a->batch->T,
+                                .F = F};
     if (has_lora(a, GROUP_DOWN))
         b->ops->glu(b->s, &g);
     linear_bwd(b, a, layer, GROUP_DOWN, a->g, a->dx, a->g);
@@ -170,11 +240,20 @@ static void block_bwd(struct bench *b, struct step_arg *a, int layer)
 static void launch_train(struct bench *b, void *arg, int i)
 {
     struct step_arg *a = arg;
-    struct lf_cross_entropy_args e = {.loss = a->loss, .dlogits = a->dlogits, .logits = a->logits,
-                                      .labels = a->labels, .weight = a->weight, .M = a->batch->T,
+    struct lf_cross_entropy_args e = {.loss = a->loss,
+                                      .dlogits = a->dlogits,
+                                      .logits = a->logits,
+                                      .labels = a->labels,
+                                      .weight = a->weight,
+                                      .M = a->batch->T,
                                       .V = V};
-    struct lf_linear_bwd_args l = {.dx = a->dn, .dy = a->dlogits, .w = {&b->head}, .n = 1,
-                                   .T = a->batch->T, .lddx = C, .lddy = V};
+    struct lf_linear_bwd_args l = {.dx = a->dn,
+                                   .dy = a->dlogits,
+                                   .w = {&b->head},
+                                   .n = 1,
+                                   .T = a->batch->T,
+                                   .lddx = C,
+                                   .lddy = V};
     (void)i;
     embed(b, a);
     for (int k = 0; k < LAYERS; k++)
@@ -233,10 +312,12 @@ static void make_step(struct bench *b, struct step_arg *a, int S, int n, int pas
 
 static void free_step(struct bench *b, struct step_arg *a)
 {
-    drop(b, (void *const[]){a->x, a->n, a->qkv, a->o, a->h, a->g, a->u, a->du, a->dx, a->dn, a->dh,
-                            a->dqkv, a->d_o, a->k_pages, a->v_pages, a->dlogits, a->rstd, a->lse,
-                            a->delta, a->logits, a->loss, a->weight, a->ids, a->labels,
-                            a->params}, 25);
+    drop(b, (void *const[]){a->x,       a->n,      a->qkv, a->o,       a->h,
+                            a->g,       a->u,      a->du,  a->dx,      a->dn,
+                            a->dh,      a->dqkv,   a->d_o, a->k_pages, a->v_pages,
+                            a->dlogits, a->rstd,   a->lse, a->delta,   a->logits,
+                            a->loss,    a->weight, a->ids, a->labels,  a->params},
+         25);
     free(a->h_params);
     free_batch(b, a->batch);
 }

@@ -49,8 +49,7 @@ int lf_columns_missing(const struct lf_task_part *p, const char *dir, const char
     return n + n_join;
 }
 
-static enum lf_err find_files(glob_t *g, const json_t *files, const char *dir,
-                              struct lf_diag *diag)
+static enum lf_err find_files(glob_t *g, const json_t *files, const char *dir, struct lf_diag *diag)
 {
     for (size_t i = 0; i < json_array_size(files); i++) {
         const char *pattern = json_string_value(json_array_get(files, i));
@@ -136,8 +135,7 @@ static enum lf_err open_compute(struct lf_columns *c, struct lf_diag *diag)
 {
     const char *name;
     json_t *source;
-    json_object_foreach((json_t *)(uintptr_t)lf_task_member(&c->part, "compute"), name, source)
-    {
+    json_object_foreach((json_t *)(uintptr_t)lf_task_member(&c->part, "compute"), name, source) {
         if (c->n_compute == LF_COMPUTE_MAX)
             return lf_fail(diag, LF_E_INVALID, "\"compute\" has more than %d columns",
                            LF_COMPUTE_MAX);
@@ -277,8 +275,7 @@ enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out
         rc = word(&completion, "completion", c->completion, row, diag);
     if (rc == LF_OK && prompt && completion) {
         *out = json_pack("{s:O, s:O}", "prompt", prompt, "completion", completion);
-        rc = *out ? keep(c, *out, row, diag)
-                  : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        rc = *out ? keep(c, *out, row, diag) : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
     }
     json_decref(prompt);
     json_decref(completion);

@@ -15,15 +15,15 @@
 struct lf_columns {
     struct lf_task_part part;
     struct lf_rows_form form;
-    glob_t files;                 /* paths of the part's files, sorted */
+    glob_t files; /* paths of the part's files, sorted */
     const char *name[LF_COMPUTE_MAX];
     struct lf_chat *compute[LF_COMPUTE_MAX]; /* Jinja, in the file's order */
     int n_compute;
-    struct lf_chat *where;        /* NULL: all rows */
+    struct lf_chat *where; /* NULL: all rows */
     const char *prompt, *completion;
-    const json_t *join;           /* the file's member, or NULL */
-    json_t *joined;               /* key -> row */
-    const json_t *keep;           /* names of columns that go along, or NULL */
+    const json_t *join; /* the file's member, or NULL */
+    json_t *joined;     /* key -> row */
+    const json_t *keep; /* names of columns that go along, or NULL */
 };
 
 /* How many of the patterns have no file below dir. *missing: the first of them. */

@@ -133,15 +133,16 @@ json_t *lf_farm_json(const struct lf_farm *f)
     json_t *cells = json_array();
     for (int i = 0; i < f->n_tasks * f->n_columns; i++)
         json_array_append_new(cells, cell_json(f, &f->cells[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:I, s:o, s:o, s:o}", "name", f->name,
-                     "title", f->title, "state",
-                     f->running ? "running" : f->finished ? "finished" : "stopped", "device",
-                     f->device, "seconds", f->seconds, "progress", lf_farm_progress(f),
-                     "tokens_per_second", f->tokens_per_second, "updated_ms",
-                     (json_int_t)lf_clock_unix_ms(), "columns",
-                     names_json((const char(*)[LF_NAME_MAX + 1])f->columns, f->n_columns), "tasks",
-                     names_json((const char(*)[LF_NAME_MAX + 1])f->tasks, f->n_tasks), "cells",
-                     cells);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:I, s:o, s:o, s:o}", "name", f->name, "title",
+        f->title, "state",
+        f->running    ? "running"
+        : f->finished ? "finished"
+                      : "stopped",
+        "device", f->device, "seconds", f->seconds, "progress", lf_farm_progress(f),
+        "tokens_per_second", f->tokens_per_second, "updated_ms", (json_int_t)lf_clock_unix_ms(),
+        "columns", names_json((const char(*)[LF_NAME_MAX + 1]) f->columns, f->n_columns), "tasks",
+        names_json((const char(*)[LF_NAME_MAX + 1]) f->tasks, f->n_tasks), "cells", cells);
 }
 
 static enum lf_err write_json(const char *path, json_t *j, struct lf_diag *diag)
@@ -332,8 +333,7 @@ void lf_farm_cell_recall(const struct lf_farm *f, struct lf_cell *c)
         return;
     const char *key = json_string_value(json_object_get(j, "key"));
     const char *state = json_string_value(json_object_get(j, "state"));
-    if (key && state && strcmp(key, c->key) == 0 &&
-        strcmp(state, state_names[LF_CELL_DONE]) == 0) {
+    if (key && state && strcmp(key, c->key) == 0 && strcmp(state, state_names[LF_CELL_DONE]) == 0) {
         read_result(c, j);
         json_decref(c->metrics);
         c->metrics = json_incref(json_object_get(j, "metrics"));

@@ -16,15 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_NS 50000000        /* between looks at a child that starts or stops */
-#define STOP_SECONDS 60         /* for its checkpoints; then it is killed */
-#define SOCKET_BYTES_MAX 100    /* a unix socket's path has 107 */
+#define LOOK_NS 50000000     /* between looks at a child that starts or stops */
+#define STOP_SECONDS 60      /* for its checkpoints; then it is killed */
+#define SOCKET_BYTES_MAX 100 /* a unix socket's path has 107 */
 #define LOG_BYTES_MAX (64 << 20)
 #define ARGS_MAX 64
 
-static const char *const option_names[] = {"device",       "quant",        "threads", "memory",
-                                           "slots",        "kv_tokens",    "batch_tokens",
-                                           "train_tokens", "log_level",    NULL};
+static const char *const option_names[] = {"device",    "quant",     "threads",      "memory",
+                                           "slots",     "kv_tokens", "batch_tokens", "train_tokens",
+                                           "log_level", NULL};
 
 enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag)
 {

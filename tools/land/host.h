@@ -12,10 +12,10 @@
 #include <sys/types.h>
 
 struct lf_host {
-    pid_t pid;                  /* 0: none runs */
-    char socket[LF_PATH_MAX];   /* where it answers */
+    pid_t pid;                   /* 0: none runs */
+    char socket[LF_PATH_MAX];    /* where it answers */
     char temporary[LF_PATH_MAX]; /* a folder made for the socket, or "" */
-    char log[LF_PATH_MAX];      /* its stderr, appended */
+    char log[LF_PATH_MAX];       /* its stderr, appended */
 };
 
 /* Options of `lorafs serve` that a study may set, by their names with '_' for '-'; a value is a

@@ -74,8 +74,7 @@ void lf_made_drop(struct lf_made_file *f)
 
 /* ---- Notes ----------------------------------------------------------------------------------- */
 
-static enum lf_err write_json(json_t *json, const char *dir, const char *name,
-                              struct lf_diag *diag)
+static enum lf_err write_json(json_t *json, const char *dir, const char *name, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
@@ -99,8 +98,8 @@ static json_t *stops(const struct lf_task *t)
 enum lf_err lf_made_notes(const struct lf_task *t, const struct lf_task_rows *r, const char *dir,
                           struct lf_diag *diag)
 {
-    json_t *config = json_pack("{s:s, s:i, s:o}", "metric", t->metric, "max_tokens",
-                               t->max_tokens, "stop", stops(t));
+    json_t *config = json_pack("{s:s, s:i, s:o}", "metric", t->metric, "max_tokens", t->max_tokens,
+                               "stop", stops(t));
     enum lf_err rc = write_json(config, dir, "config.json", diag);
     if (rc != LF_OK)
         return rc;
@@ -136,9 +135,12 @@ enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir, struct lf_di
     const struct {
         const char *key;
         int64_t *to;
-    } counts[] = {{"train", &r.train},           {"test", &r.test},
-                  {"train_found", &r.train_found}, {"test_found", &r.test_found},
-                  {"left_out", &r.left_out},     {"leaked", &r.leaked},
+    } counts[] = {{"train", &r.train},
+                  {"test", &r.test},
+                  {"train_found", &r.train_found},
+                  {"test_found", &r.test_found},
+                  {"left_out", &r.left_out},
+                  {"leaked", &r.leaked},
                   {"shots", &shots}};
     if (rc == LF_OK && !json_is_object(json))
         rc = lf_fail(diag, LF_E_INVALID, "%s: must be an object", path);
@@ -173,9 +175,12 @@ enum lf_fidelity lf_fidelity_of(const char *words)
         const char *word;
         enum lf_fidelity f;
     } known[] = {
-        {"near", LF_FIDELITY_NEAR},           {"split", LF_FIDELITY_OTHER_SPLIT},
-        {"other split", LF_FIDELITY_OTHER_SPLIT}, {"subset", LF_FIDELITY_OTHER_SPLIT},
-        {"reduced", LF_FIDELITY_OTHER_SPLIT}, {"proxy", LF_FIDELITY_STAND_IN},
+        {"near", LF_FIDELITY_NEAR},
+        {"split", LF_FIDELITY_OTHER_SPLIT},
+        {"other split", LF_FIDELITY_OTHER_SPLIT},
+        {"subset", LF_FIDELITY_OTHER_SPLIT},
+        {"reduced", LF_FIDELITY_OTHER_SPLIT},
+        {"proxy", LF_FIDELITY_STAND_IN},
         {"stand-in", LF_FIDELITY_STAND_IN},
     };
     if (strncasecmp(words, "exact", 5) == 0) {

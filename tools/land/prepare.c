@@ -27,16 +27,16 @@ struct preparation {
     const struct lf_task *t;
     const struct lf_task_options *o;
     struct lf_task_rows made;
-    char dir[LF_PATH_MAX];    /* the data's */
+    char dir[LF_PATH_MAX]; /* the data's */
     struct origin train, test;
     /* The pass under way */
     enum pass pass;
     const struct origin *origin;
     struct lf_columns columns;
     struct lf_made_file *file;
-    struct lf_buf shots;      /* the examples, as text */
+    struct lf_buf shots; /* the examples, as text */
     int n_shots;
-    uint64_t *seen;           /* hashes of the prompts that are scored, sorted before PASS_TRAIN */
+    uint64_t *seen; /* hashes of the prompts that are scored, sorted before PASS_TRAIN */
     size_t n_seen, cap_seen;
 };
 
@@ -214,8 +214,8 @@ static bool find_prepared(struct preparation *p, struct origin *o, const char *n
     int n = snprintf(o->path, sizeof o->path, "%s/%s", p->dir, name);
     if (n >= (int)sizeof o->path || !lf_file_exists(o->path))
         return false;
-    o->prepared = lf_rows_read(o->path, &form, on_first, &peek, NULL) == LF_E_CANCELLED &&
-                  peek.is_prepared;
+    o->prepared =
+        lf_rows_read(o->path, &form, on_first, &peek, NULL) == LF_E_CANCELLED && peek.is_prepared;
     return o->prepared;
 }
 
@@ -234,9 +234,8 @@ static void take_source(struct preparation *p, const json_t *source)
 /* One file for both: by the task, or because the other one is not there. */
 static void share(struct preparation *p, struct lf_task_part part, int percent)
 {
-    p->train = p->test = (struct origin){.part = part,
-                                         .percent = percent,
-                                         .split_by = lf_task_string(&part, "split_by")};
+    p->train = p->test = (struct origin){
+        .part = part, .percent = percent, .split_by = lf_task_string(&part, "split_by")};
 }
 
 /* Takes the source if all its files are there; else *missing is one that is not. */
@@ -332,8 +331,8 @@ static enum lf_err find_rows(struct preparation *p, struct lf_diag *diag)
 /* Rows that the study has more or less of are near, not exact. */
 static void compare_counts(struct lf_task_rows *made, const struct lf_task *t)
 {
-    int64_t want_test = strcmp(t->evaluated, "validation") == 0 ? t->study_validation
-                                                                 : t->study_test;
+    int64_t want_test =
+        strcmp(t->evaluated, "validation") == 0 ? t->study_validation : t->study_test;
     bool train = t->study_train == 0 || made->train_found == t->study_train;
     bool test = want_test == 0 || made->test_found == want_test;
     if (made->prepared || made->fidelity != LF_FIDELITY_EXACT || (train && test))
@@ -341,8 +340,8 @@ static void compare_counts(struct lf_task_rows *made, const struct lf_task *t)
     made->fidelity = LF_FIDELITY_NEAR;
     snprintf(made->fidelity_text, sizeof made->fidelity_text,
              "near: %lld rows to train on and %lld to score, the study has %lld and %lld",
-             (long long)made->train_found, (long long)made->test_found,
-             (long long)t->study_train, (long long)want_test);
+             (long long)made->train_found, (long long)made->test_found, (long long)t->study_train,
+             (long long)want_test);
 }
 
 static enum lf_err run_passes(struct preparation *p, struct lf_made_file *train,
@@ -360,8 +359,7 @@ static enum lf_err run_passes(struct preparation *p, struct lf_made_file *train,
         rc = run_pass(p, PASS_TRAIN, diag);
     if (rc == LF_OK && (p->made.train == 0 || p->made.test == 0))
         rc = lf_fail(diag, LF_E_INVALID, "%s: no row %s (%lld were left out)", p->dir,
-                     p->made.train == 0 ? "to train on" : "to score",
-                     (long long)p->made.left_out);
+                     p->made.train == 0 ? "to train on" : "to score", (long long)p->made.left_out);
     return rc;
 }
 

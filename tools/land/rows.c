@@ -55,9 +55,9 @@ static const struct format {
     enum lf_err (*read)(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag);
     json_type rows; /* of the form's "rows"; NULL: it has none */
 } formats[] = {
-    {"csv", read_csv, JSON_NULL},      {"tsv", read_tsv, JSON_NULL},
+    {"csv", read_csv, JSON_NULL},        {"tsv", read_tsv, JSON_NULL},
     {"jsonl", lf_rows_jsonl, JSON_NULL}, {"json", lf_rows_json, JSON_ARRAY},
-    {"xml", lf_rows_xml, JSON_STRING}, {"sgml", lf_rows_sgml, JSON_STRING},
+    {"xml", lf_rows_xml, JSON_STRING},   {"sgml", lf_rows_sgml, JSON_STRING},
     {"conll", lf_rows_conll, JSON_NULL},
 };
 #define FORMATS "csv, tsv, jsonl, json, xml, sgml, conll"
@@ -88,7 +88,7 @@ enum lf_err lf_rows_check(const struct lf_rows_form *form, struct lf_diag *diag)
     if (xml ? !json_is_string(form->rows)
             : form->rows && (f->rows == JSON_NULL || !is_strings(form->rows)))
         return lf_fail(diag, LF_E_INVALID, "\"rows\" of %s must be %s", f->name,
-                       xml                       ? "the name of an element"
+                       xml                     ? "the name of an element"
                        : f->rows == JSON_ARRAY ? "a list of names and \"*\""
                                                : "left out");
     if (form->columns && (!is_strings(form->columns) || json_array_size(form->columns) == 0))
@@ -191,8 +191,8 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
     if (len > 3 && strcmp(path + len - 3, ".gz") == 0) {
         rc = inflate_file(&inflated, path, diag);
         if (rc == LF_OK)
-            rc = lf_rows_parse(inflated.data ? inflated.data : "", inflated.len, form, name_row,
-                               &x, diag);
+            rc = lf_rows_parse(inflated.data ? inflated.data : "", inflated.len, form, name_row, &x,
+                               diag);
     } else {
         rc = lf_file_map(&m, path, diag);
         if (rc != LF_OK)

@@ -56,8 +56,8 @@ static json_t *spans(const struct sentence *s)
         if (strncmp(tag, "B-", 2) == 0 || strncmp(tag, "I-", 2) == 0) {
             while (end < n && goes_on(s, end))
                 end++;
-            json_array_append_new(list, json_pack("{s:s, s:o}", "type", tag + 2, "text",
-                                                  join(s, i, end)));
+            json_array_append_new(
+                list, json_pack("{s:s, s:o}", "type", tag + 2, "text", join(s, i, end)));
         }
         i = end;
     }

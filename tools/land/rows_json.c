@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-enum lf_err lf_rows_jsonl(const struct lf_rows *r, const char *text, size_t n,
-                          struct lf_diag *diag)
+enum lf_err lf_rows_jsonl(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     int64_t line = 1;
@@ -72,8 +71,7 @@ static enum lf_err walk_members(const struct walk *w, const json_t *outer, json_
     const char *key;
     json_t *inner;
     enum lf_err rc = LF_OK;
-    json_object_foreach(value, key, inner)
-    {
+    json_object_foreach(value, key, inner) {
         json_t *named = json_copy((json_t *)(uintptr_t)outer);
         if (!named || json_object_set_new(named, "key", json_string(key)) != 0)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");

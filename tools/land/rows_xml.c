@@ -12,8 +12,8 @@
 
 /* An element that is open inside a row. */
 struct element {
-    json_t *json;       /* its object */
-    size_t text_from;   /* where its text begins in the reading's `text` */
+    json_t *json;     /* its object */
+    size_t text_from; /* where its text begins in the reading's `text` */
     bool has_children;
 };
 
@@ -238,8 +238,8 @@ static void mend_tag(struct mending *m, const char *text, size_t n, size_t *at)
     const char *s = text + *at, *end = memchr(s, '>', n - *at);
     size_t len = end ? (size_t)(end - s) + 1 : 0, from = len > 1 && s[1] == '/' ? 2 : 1, name = 0;
     bool special = len > 1 && (s[1] == '!' || s[1] == '?');
-    while (from + name < len && (isalnum((unsigned char)s[from + name]) ||
-                                 strchr("_-.:", s[from + name])))
+    while (from + name < len &&
+           (isalnum((unsigned char)s[from + name]) || strchr("_-.:", s[from + name])))
         name++;
     bool tag = name > 0 && isalpha((unsigned char)s[from]) && m->depth < DEPTH_MAX;
     if (!special && !tag) {

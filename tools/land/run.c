@@ -19,10 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POLL_NS 200000000     /* between looks at the daemon */
-#define WRITE_NS 1000000000u  /* between status files */
-#define LOCK_SECONDS 90       /* a daemon of a run that was killed writes its checkpoints */
-#define DEATHS_MAX 3          /* of a base's daemon, without a cell that ended in between */
+#define POLL_NS 200000000    /* between looks at the daemon */
+#define WRITE_NS 1000000000u /* between status files */
+#define LOCK_SECONDS 90      /* a daemon of a run that was killed writes its checkpoints */
+#define DEATHS_MAX 3         /* of a base's daemon, without a cell that ended in between */
 
 struct run {
     const struct lf_study *s;
@@ -33,11 +33,11 @@ struct run {
     struct lf_remote *remote;
     int lock;
     uint64_t start_ns, written_ns;
-    double seconds_before;   /* of earlier runs */
-    int measured;            /* tasks whose features are known */
+    double seconds_before;          /* of earlier runs */
+    int measured;                   /* tasks whose features are known */
     struct lf_tokenizer *tokenizer; /* that they are measured with */
     int deaths;
-    char (*test)[LF_SHA256_HEX];    /* (tasks) digests of the rows that are scored */
+    char (*test)[LF_SHA256_HEX]; /* (tasks) digests of the rows that are scored */
 };
 
 static bool is_open(const struct lf_cell *c)
@@ -52,9 +52,9 @@ static bool in_flight(const struct lf_cell *c)
 
 static enum lf_err stopped(const struct run *r, struct lf_diag *diag)
 {
-    return *r->o->stop ? lf_fail(diag, LF_E_INTERRUPTED,
-                                 "interrupted; the same command goes on from here")
-                       : LF_OK;
+    return *r->o->stop
+               ? lf_fail(diag, LF_E_INTERRUPTED, "interrupted; the same command goes on from here")
+               : LF_OK;
 }
 
 /* ---- The status ------------------------------------------------------------------------------ */
@@ -146,8 +146,8 @@ static enum lf_err task_cells(struct run *r, int task, const json_t *own,
         struct lf_cell *c = lf_farm_cell(r->f, i, task);
         struct lf_buf text;
         c->settings = lf_study_settings(r->s, own, c->base, task, c->variant);
-        char *settings = c->settings ? json_dumps(c->settings, JSON_SORT_KEYS | JSON_COMPACT)
-                                     : NULL;
+        char *settings =
+            c->settings ? json_dumps(c->settings, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
         lf_buf_init(&text, 0);
         if (!settings ||
             lf_buf_printf(&text, "%s\n%s\n%s\n%s", bases[c->base], settings, train, test) != LF_OK)
@@ -201,9 +201,8 @@ static enum lf_err prepare_all(struct run *r, struct lf_diag *diag)
 {
     char(*bases)[LF_SHA256_HEX] = calloc((size_t)r->s->n_bases, sizeof *bases);
     r->test = calloc((size_t)r->s->n_tasks, sizeof *r->test);
-    enum lf_err rc = bases && r->test
-                         ? LF_OK
-                         : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
+    enum lf_err rc =
+        bases && r->test ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
     for (int b = 0; b < r->s->n_bases && rc == LF_OK; b++)
         rc = base_digest(bases[b], r->s->bases[b].dir, diag);
     for (int k = 0; k < r->s->n_tasks && rc == LF_OK; k++) {
@@ -319,8 +318,8 @@ static bool measure_next(struct run *r)
     if (r->measured == r->s->n_tasks)
         return false;
     if (measure_task(r, r->measured, &why) != LF_OK)
-        lf_show_note(&r->show, true, "%s: its texts are not measured: %s",
-                     r->f->tasks[r->measured], why.text);
+        lf_show_note(&r->show, true, "%s: its texts are not measured: %s", r->f->tasks[r->measured],
+                     why.text);
     r->measured++;
     return true;
 }
@@ -590,8 +589,8 @@ static enum lf_err run_base(struct run *r, int base, struct lf_diag *diag)
     enum lf_err rc = lf_farm_path(data, r->f, diag, "daemons/%s", b->name);
     r->deaths = 0;
     while (rc == LF_OK && count_base(r, base, is_open) > 0) {
-        enum lf_err bad = lf_host_start(&r->host, b->dir, data, r->s->daemon, r->o->device,
-                                        r->o->stop, &why);
+        enum lf_err bad =
+            lf_host_start(&r->host, b->dir, data, r->s->daemon, r->o->device, r->o->stop, &why);
         const struct lf_remote_options at = {.url = r->host.socket};
         bool answered = bad == LF_OK;
         if (bad == LF_OK)

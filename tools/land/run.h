@@ -12,8 +12,8 @@
 #include <stdbool.h>
 
 struct lf_land_order {
-    const char *dir;          /* where everything goes; made */
-    const char *device;       /* instead of the study's; NULL: as it says */
+    const char *dir;                 /* where everything goes; made */
+    const char *device;              /* instead of the study's; NULL: as it says */
     struct lf_remote_options remote; /* with an url: this daemon, for the base that it has */
     bool quiet;
     const volatile sig_atomic_t *stop; /* set: end soon, with LF_E_INTERRUPTED */

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #define REDRAW_NS 200000000u
-#define WIDE 14       /* of a cell: "0.469 (+0.405)" */
-#define NARROW 6      /* "0.469" and a gap */
+#define WIDE 14  /* of a cell: "0.469 (+0.405)" */
+#define NARROW 6 /* "0.469" and a gap */
 #define GAP 2
 #define NAMES_MIN 8
 #define WIDTH_UNKNOWN 200 /* of what is no terminal */

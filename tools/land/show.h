@@ -19,8 +19,8 @@ enum lf_err lf_show_print(const struct lf_farm *f, bool json, struct lf_diag *di
 /* A matrix that is drawn over itself, on a terminal; elsewhere there are only notes. */
 struct lf_show {
     FILE *to;
-    bool live;        /* `to` is a terminal */
-    int lines;        /* drawn, to be drawn over */
+    bool live; /* `to` is a terminal */
+    int lines; /* drawn, to be drawn over */
     uint64_t drawn_ns;
 };
 

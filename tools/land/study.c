@@ -108,8 +108,8 @@ static enum lf_err read_base(struct lf_study_base *b, const json_t *entry,
 static enum lf_err read_task(struct lf_study_task *t, const json_t *entry,
                              const struct roots *roots, struct lf_diag *diag)
 {
-    static const char *const known[] = {"task", "name", "data", "rows", "eval_rows", "shots",
-                                        "test_percent", "settings", NULL};
+    static const char *const known[] = {"task",  "name",         "data",     "rows", "eval_rows",
+                                        "shots", "test_percent", "settings", NULL};
     const char *what, *name = NULL, *data = NULL;
     enum lf_err rc = entry_word(&what, entry, "task", known, diag);
     if (rc != LF_OK)
@@ -233,8 +233,8 @@ static enum lf_err check_cells(const struct lf_study *s, struct lf_diag *diag)
     for (int b = 0; b < s->n_bases; b++)
         for (int v = 0; v < s->n_variants; v++) {
             if (strlen(s->bases[b].name) + strlen(s->variants[v].name) + 1 > LF_NAME_MAX)
-                return lf_fail(diag, LF_E_INVALID, "%s.%s is too long for a name",
-                               s->bases[b].name, s->variants[v].name);
+                return lf_fail(diag, LF_E_INVALID, "%s.%s is too long for a name", s->bases[b].name,
+                               s->variants[v].name);
             for (int t = 0; t < s->n_tasks && rc == LF_OK; t++) {
                 struct lf_train_settings parsed;
                 json_t *j = lf_study_settings(s, NULL, b, t, v);

@@ -31,7 +31,7 @@
 struct lf_study_base {
     char name[LF_NAME_MAX + 1]; /* the directory's last part: what its daemon calls it */
     char dir[LF_PATH_MAX];
-    const json_t *settings;     /* NULL: none */
+    const json_t *settings; /* NULL: none */
 };
 
 struct lf_study_task {
@@ -56,10 +56,10 @@ struct lf_study {
     struct lf_study_base *bases;
     struct lf_study_task *tasks;
     struct lf_study_variant variants[LF_LAND_VARIANTS_MAX];
-    const json_t *settings;     /* of all cells; NULL: none */
-    int64_t fused;              /* trainings of a base at a time */
-    const json_t *daemon;       /* its options by name, "train_tokens"; NULL: none */
-    json_t *file;               /* what all the borrowed values are part of */
+    const json_t *settings; /* of all cells; NULL: none */
+    int64_t fused;          /* trainings of a base at a time */
+    const json_t *daemon;   /* its options by name, "train_tokens"; NULL: none */
+    json_t *file;           /* what all the borrowed values are part of */
 };
 
 /* Where bases and data are, instead of where the file says; NULL: as it says. */
@@ -70,8 +70,7 @@ struct lf_study_places {
 /* LF_E_INVALID names the member, and the cell where settings do not go together. Yours,
  * lf_study_close. */
 enum lf_err lf_study_open(struct lf_study *out, const char *path,
-                          const struct lf_study_places *places, struct lf_diag *diag)
-    LF_MUST_CHECK;
+                          const struct lf_study_places *places, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_study_close(struct lf_study *s);
 
 /* The column of a base and a variant: "base" or "base.variant". */

@@ -55,21 +55,20 @@ static const struct {
     const char *key;
     json_type type;
 } anywhere[] = {
-    {"format", JSON_STRING},    {"encoding", JSON_STRING}, {"columns", JSON_ARRAY},
-    {"quotes", JSON_TRUE},      {"rows", JSON_NULL},       {"join", JSON_OBJECT},
-    {"compute", JSON_OBJECT},   {"where", JSON_STRING},    {"prompt", JSON_STRING},
+    {"format", JSON_STRING},     {"encoding", JSON_STRING}, {"columns", JSON_ARRAY},
+    {"quotes", JSON_TRUE},       {"rows", JSON_NULL},       {"join", JSON_OBJECT},
+    {"compute", JSON_OBJECT},    {"where", JSON_STRING},    {"prompt", JSON_STRING},
     {"completion", JSON_STRING}, {"keep", JSON_ARRAY},
 };
 #define N_ANYWHERE (sizeof anywhere / sizeof *anywhere)
 
-static const char *const task_keys[] = {"title",  "category",   "study", "shots", "metric",
-                                        "stop",   "max_tokens", "data",  NULL};
-static const char *const source_keys[] = {"source",       "get",      "licence", "fidelity",
-                                          "train",        "test",     "all",     "test_percent",
-                                          "split_by",     NULL};
+static const char *const task_keys[] = {"title", "category",   "study", "shots", "metric",
+                                        "stop",  "max_tokens", "data",  NULL};
+static const char *const source_keys[] = {"source", "get", "licence",      "fidelity", "train",
+                                          "test",   "all", "test_percent", "split_by", NULL};
 static const char *const split_keys[] = {"files", NULL};
 static const char *const study_keys[] = {"train", "validation", "test", "evaluated", NULL};
-static const char *const join_keys[] = {"files", "on",       "key",     "as", "format",
+static const char *const join_keys[] = {"files", "on",       "key",     "as",     "format",
                                         "rows",  "encoding", "columns", "quotes", NULL};
 
 /* All members of obj are in own or in `anywhere`, with the types that the latter says. */

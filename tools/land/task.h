@@ -42,8 +42,8 @@ struct lf_task {
     const char *source;   /* whose data: "ViGGO (Juraska et al., 2019)" */
     const char *get;      /* how a user gets it */
     const char *licence;
-    int shots;            /* examples in front of a prompt, the first rows to train on */
-    int max_tokens;       /* of a completion */
+    int shots;      /* examples in front of a prompt, the first rows to train on */
+    int max_tokens; /* of a completion */
     const char *stop[LF_STOPS_MAX];
     int n_stop;
     /* Rows that the study names; 0: none, or not known. */
@@ -54,8 +54,8 @@ struct lf_task {
 
 /* By name from the installed tasks (share/tasks), or by path where `what` has a '/' or ends in
  * .json or .yaml. LF_E_NOT_FOUND names the nearest task; LF_E_INVALID the file and the member. */
-enum lf_err lf_task_open(struct lf_task **out, const char *what, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_task_open(struct lf_task **out, const char *what,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_task_close(struct lf_task *t);
 
 /* All installed tasks, by name. Free with lf_task_list_free. */
@@ -75,16 +75,16 @@ struct lf_task_options {
 
 /* What was made. */
 struct lf_task_rows {
-    int64_t train, test;      /* rows written */
+    int64_t train, test;             /* rows written */
     int64_t train_found, test_found; /* in the files, before what follows and the two maxima */
-    int64_t left_out;         /* without an answer */
-    int64_t leaked;           /* rows to train on that were left out: their prompt is a test's */
+    int64_t left_out;                /* without an answer */
+    int64_t leaked; /* rows to train on that were left out: their prompt is a test's */
     int shots;
     enum lf_fidelity fidelity;
-    char fidelity_text[256];  /* in words: "stand-in: SICK 2014 three-way NLI" */
-    char source[256];         /* whose data it was */
+    char fidelity_text[256]; /* in words: "stand-in: SICK 2014 three-way NLI" */
+    char source[256];        /* whose data it was */
     char licence[256];
-    bool prepared;            /* the files had prompts and completions already */
+    bool prepared; /* the files had prompts and completions already */
 };
 
 /* Reads the task's files below `data` (or below data/<name>, where that is there) and writes the
@@ -97,7 +97,7 @@ enum lf_err lf_task_prepare(const struct lf_task *t, const char *data, const cha
                             const struct lf_task_options *o, struct lf_task_rows *made,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads task.json of a folder that lf_task_prepare wrote. */
-enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

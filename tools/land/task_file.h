@@ -25,7 +25,7 @@ const json_t *lf_task_files(const struct lf_task_part *p);
 enum lf_err lf_task_from_yaml(json_t **out, char name[LF_NAME_MAX + 1], const char *text, size_t n,
                               struct lf_diag *diag) LF_MUST_CHECK;
 /* A task from its file as JSON, which it takes, also on failure. */
-enum lf_err lf_task_new(struct lf_task **out, const char *name, json_t *file, struct lf_diag *diag)
-    LF_MUST_CHECK;
+enum lf_err lf_task_new(struct lf_task **out, const char *name, json_t *file,
+                        struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

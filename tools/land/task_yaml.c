@@ -37,14 +37,13 @@ static json_t *read_mapping(yaml_parser_t *p, int depth, struct lf_diag *diag)
         }
         json_t *value = NULL;
         if (key.type != YAML_SCALAR_EVENT) {
-            lf_fail(diag, LF_E_INVALID, "line %zu: a key must be a word",
-                    key.start_mark.line + 1);
+            lf_fail(diag, LF_E_INVALID, "line %zu: a key must be a word", key.start_mark.line + 1);
         } else if (next(p, &event, diag)) {
             value = read_value(p, &event, depth + 1, diag);
             yaml_event_delete(&event);
         }
-        bool ok = value && json_object_set_new(object, (const char *)key.data.scalar.value,
-                                               value) == 0;
+        bool ok =
+            value && json_object_set_new(object, (const char *)key.data.scalar.value, value) == 0;
         yaml_event_delete(&key);
         if (!ok)
             break;
@@ -82,14 +81,12 @@ static json_t *read_value(yaml_parser_t *p, const yaml_event_t *event, int depth
     if (event->type == YAML_SEQUENCE_START_EVENT)
         return read_sequence(p, depth, diag);
     if (event->type == YAML_SCALAR_EVENT) {
-        json_t *s = json_stringn((const char *)event->data.scalar.value,
-                                 event->data.scalar.length);
+        json_t *s = json_stringn((const char *)event->data.scalar.value, event->data.scalar.length);
         if (!s)
             lf_fail(diag, LF_E_INVALID, "line %zu: not UTF-8", event->start_mark.line + 1);
         return s;
     }
-    lf_fail(diag, LF_E_INVALID, "line %zu: anchors are not read here",
-            event->start_mark.line + 1);
+    lf_fail(diag, LF_E_INVALID, "line %zu: anchors are not read here", event->start_mark.line + 1);
     return NULL;
 }
 
@@ -197,12 +194,11 @@ static enum lf_err make_source(json_t **out, const json_t *yaml, struct lf_diag 
                                 .column = word(yaml, "target_col"),
                                 .filter_column = one_file ? column : "",
                                 .filter_value = "0"};
-    struct split_words test = {
-        .file = evaluation,
-        .prompt = either(word(yaml, "eval_prompt_template"), train.prompt),
-        .column = either(word(yaml, "eval_target_col"), train.column),
-        .filter_column = column,
-        .filter_value = value};
+    struct split_words test = {.file = evaluation,
+                               .prompt = either(word(yaml, "eval_prompt_template"), train.prompt),
+                               .column = either(word(yaml, "eval_target_col"), train.column),
+                               .filter_column = column,
+                               .filter_value = value};
     if (one_file && !column[0])
         return lf_fail(diag, LF_E_INVALID,
                        "training and evaluation have one file and no \"split_column\"");
@@ -211,10 +207,10 @@ static enum lf_err make_source(json_t **out, const json_t *yaml, struct lf_diag 
     if (rc == LF_OK)
         rc = make_split(&test_split, &test, diag);
     if (rc == LF_OK && strcmp(word(yaml, "metric_name"), "humaneval") == 0)
-        rc = json_object_update_new(
-                 test_split, json_pack("{s:{s:s}, s:[s,s,s,s]}", "compute", "raw_prompt",
-                                       "{{ prompt }}", "keep", "task_id", "entry_point",
-                                       "raw_prompt", "test")) == 0
+        rc = json_object_update_new(test_split,
+                                    json_pack("{s:{s:s}, s:[s,s,s,s]}", "compute", "raw_prompt",
+                                              "{{ prompt }}", "keep", "task_id", "entry_point",
+                                              "raw_prompt", "test")) == 0
                  ? LF_OK
                  : LF_E_NO_MEMORY;
     if (rc != LF_OK) {

@@ -109,8 +109,8 @@ int lf_land_cmd_prepare(int argc, char **argv)
         {"test-rows", 0, LF_OPT_INT, "N", &o.o.test_max, "at most N rows to score; 0: all",
          .hi = 1e9},
         {"shots", 's', LF_OPT_INT, "N", &o.shots,
-         "examples in front of each prompt; -1: as the task says, none for prepared rows",
-         .lo = -1, .hi = 64},
+         "examples in front of each prompt; -1: as the task says, none for prepared rows", .lo = -1,
+         .hi = 64},
         {"test-percent", 0, LF_OPT_INT, "N", &o.test_percent,
          "where one of the two files is missing, score N percent of the other's rows; 0: fail",
          .hi = 99},
@@ -119,14 +119,17 @@ int lf_land_cmd_prepare(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs land prepare", "TASK... --data DIR --out DIR",
+        "lorafs land prepare",
+        "TASK... --data DIR --out DIR",
         "Makes a task's rows from its publisher's files: train.jsonl (an adapter's dataset.jsonl), "
         "test.jsonl (its eval.jsonl), config.json and task.json, which has the counts and says "
         "whether these are the study's own rows.\n\n"
         "TASK is a name of `lorafs land tasks`, a task file of one's own, or a metadata.yaml of "
         "the study. DIR may also hold rows that are prepared: train.jsonl and test.jsonl with "
         "\"prompt\" and \"completion\".",
-        options, 0, -1,
+        options,
+        0,
+        -1,
         "  lorafs land prepare viggo --data data2text-nlg/data/video_game --out rows\n"
         "  lorafs land prepare --all --data downloads --out rows --test-rows 1000"};
     struct lf_args args;

@@ -84,12 +84,16 @@ int lf_land_cmd_report(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs land report", "[DIR] [--html FILE] [--csv FILE]",
+        "lorafs land report",
+        "[DIR] [--html FILE] [--csv FILE]",
         "Writes the report of a study that ran, or still runs, in DIR (here, if not given): scores "
         "and lifts, averages, the published GPT scores beside them, what the tasks' texts "
         "foretell; a page of its own without scripts, its main picture, and CSV. Prints the "
         "averages.",
-        options, 0, 1, "  lorafs land report small-study"};
+        options,
+        0,
+        1,
+        "  lorafs land report small-study"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;

@@ -24,8 +24,7 @@ static void catch_interrupts(void)
 }
 
 static enum lf_err run_study(const char *path, const struct lf_study_places *places,
-                             struct lf_land_order *o, bool json, int *status,
-                             struct lf_diag *diag)
+                             struct lf_land_order *o, bool json, int *status, struct lf_diag *diag)
 {
     struct lf_study s;
     struct lf_farm f = {0};
@@ -70,14 +69,17 @@ int lf_land_cmd_run(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs land run", "STUDY.json [--out DIR]",
+        "lorafs land run",
+        "STUDY.json [--out DIR]",
         "Trains and scores every task of a study on every base: a daemon for each base in turn, "
         "all its tasks trained together. With --url, a daemon that runs already is used, for the "
         "base that it has. What was killed goes on where it was when the same command is given "
         "again; a cell that fails is written down with its reason, and tried again by the next "
         "run.\n\n"
         "Exit status: 0 when all cells are done, 1 when some failed or the run could not go on.",
-        options, 1, 1,
+        options,
+        1,
+        1,
         "  lorafs land run study.json\n"
         "  lorafs land run study.json --out /data/study --device cuda"};
     struct lf_args args;

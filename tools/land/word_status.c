@@ -57,10 +57,14 @@ int lf_land_cmd_status(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs land status", "[DIR]",
+        "lorafs land status",
+        "[DIR]",
         "The cells of a study that runs, or ran, in DIR (here, if not given): scores after "
         "training, and the lift over the base.",
-        options, 0, 1, "  lorafs land status small-study --watch"};
+        options,
+        0,
+        1,
+        "  lorafs land status small-study --watch"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;

@@ -11,13 +11,12 @@ static json_t *to_json(const struct lf_task *t)
     json_t *stop = json_array();
     for (int i = 0; i < t->n_stop; i++)
         json_array_append_new(stop, json_string(t->stop[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o, s:{s:I, s:I, s:I, s:s}, s:s, s:s, s:s}",
-                     "name", t->name, "title", t->title, "category", t->category, "metric",
-                     t->metric, "shots", t->shots, "max_tokens", t->max_tokens, "stop", stop,
-                     "study", "train", (json_int_t)t->study_train, "validation",
-                     (json_int_t)t->study_validation, "test", (json_int_t)t->study_test,
-                     "evaluated", t->evaluated, "source", t->source, "get", t->get, "licence",
-                     t->licence);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:o, s:{s:I, s:I, s:I, s:s}, s:s, s:s, s:s}", "name",
+        t->name, "title", t->title, "category", t->category, "metric", t->metric, "shots", t->shots,
+        "max_tokens", t->max_tokens, "stop", stop, "study", "train", (json_int_t)t->study_train,
+        "validation", (json_int_t)t->study_validation, "test", (json_int_t)t->study_test,
+        "evaluated", t->evaluated, "source", t->source, "get", t->get, "licence", t->licence);
 }
 
 static void print_line(const struct lf_task *t)
@@ -76,10 +75,14 @@ int lf_land_cmd_tasks(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs land tasks", "[TASK...]",
+        "lorafs land tasks",
+        "[TASK...]",
         "Lists the tasks that are installed; with names (or paths of task files), all that is "
         "known of these: how many rows the study had, whose data it is and how to get it.",
-        options, 0, -1, "  lorafs land tasks\n  lorafs land tasks viggo gsm8k"};
+        options,
+        0,
+        -1,
+        "  lorafs land tasks\n  lorafs land tasks viggo gsm8k"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

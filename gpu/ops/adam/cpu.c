@@ -8,11 +8,11 @@
 /* What is the same for every element of a run. */
 struct step {
     const struct lf_adam_args *a;
-    float grad_scale;  /* with the clip in it */
-    float keep;        /* of p, where weight decay is decoupled */
-    float joined;      /* weight decay that joins the gradient */
-    float rate;        /* lr / correction of m */
-    float correct2;    /* sqrt of the correction of v */
+    float grad_scale; /* with the clip in it */
+    float keep;       /* of p, where weight decay is decoupled */
+    float joined;     /* weight decay that joins the gradient */
+    float rate;       /* lr / correction of m */
+    float correct2;   /* sqrt of the correction of v */
 };
 
 static void part(const void *args, size_t begin, size_t end, void *scratch)

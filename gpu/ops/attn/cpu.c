@@ -57,16 +57,16 @@ static int find_groups(struct group *out, const struct lf_attn_args *a, const st
     size_t D = (size_t)a->D;
     if (u->seq->page_off < 0) {
         size_t at = (size_t)(u->seq->start + j0) * (size_t)a->ldkv + (size_t)u->hk * D;
-        out[0] = (struct group){(const float *)a->k + at, (const float *)a->v + at,
-                                (size_t)a->ldkv, j1 - j0};
+        out[0] = (struct group){(const float *)a->k + at, (const float *)a->v + at, (size_t)a->ldkv,
+                                j1 - j0};
         return 1;
     }
     int n = 0;
     for (int j = j0; j < j1; j += LF_KV_PAGE_TOKENS) {
         size_t at = lf_page_row(a->batch, u->seq, j, a->Hkv, u->hk) * D;
         int left = j1 - j < LF_KV_PAGE_TOKENS ? j1 - j : LF_KV_PAGE_TOKENS;
-        out[n++] = (struct group){(const float *)a->k_pages + at, (const float *)a->v_pages + at,
-                                  D, left};
+        out[n++] =
+            (struct group){(const float *)a->k_pages + at, (const float *)a->v_pages + at, D, left};
     }
     return n;
 }
@@ -91,8 +91,8 @@ static void score(const struct lf_attn_args *a, const struct unit *u, const stru
             fetch(g[i].v, g[i].ld, g[i].n, D);
             if (i + 1 < n_groups)
                 fetch(g[i + 1].k, g[i + 1].ld, g[i + 1].n, D);
-            lf_gemm_dots(m->scores + at, KEYS, u->q, u->ldq, g[i].k, g[i].ld, rows, n, D,
-                         a->scale, false);
+            lf_gemm_dots(m->scores + at, KEYS, u->q, u->ldq, g[i].k, g[i].ld, rows, n, D, a->scale,
+                         false);
         } else {
             lf_pack_columns(m->packed, g[i].k, g[i].ld, D, n);
             lf_gemm(m->scores + at, KEYS, (struct lf_mat){u->q, (ptrdiff_t)u->ldq, 1}, m->packed,

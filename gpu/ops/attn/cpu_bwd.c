@@ -16,7 +16,7 @@ _Static_assert((2 * KEYS * QUERIES + 2 * KEYS * LF_HEAD_DIM_MAX) * sizeof(float)
                "scratch");
 
 struct room {
-    float *p, *ds;                /* (queries, KEYS): scores, then probabilities; dp, then ds */
+    float *p, *ds;              /* (queries, KEYS): scores, then probabilities; dp, then ds */
     float *packed_k, *packed_v; /* the block's keys and values, (D, KEYS) in panels */
 };
 
@@ -99,8 +99,7 @@ static void add_block(const struct lf_attn_bwd_args *a, const struct block *b, c
 static void clear_rows(void *base, const struct lf_seq *seq, int ld, int first, int columns)
 {
     for (int t = seq->start; t < seq->start + seq->n; t++)
-        memset((float *)base + (size_t)t * (size_t)ld + first, 0,
-               (size_t)columns * sizeof(float));
+        memset((float *)base + (size_t)t * (size_t)ld + first, 0, (size_t)columns * sizeof(float));
 }
 
 static void make_delta(const struct lf_attn_bwd_args *a, const struct lf_seq *seq, int h)
@@ -133,7 +132,8 @@ static void one_unit(const struct lf_attn_bwd_args *a, const struct lf_seq *seq,
         lf_pack_columns(m->packed_k, k.p, k.ld, (size_t)a->D, (size_t)b.keys);
         lf_pack_columns(m->packed_v, v.p, v.ld, (size_t)a->D, (size_t)b.keys);
         int end = a->window > 0 && j + b.keys - 1 + a->window < seq->n
-                      ? j + b.keys - 1 + a->window : seq->n; /* queries that see the last key */
+                      ? j + b.keys - 1 + a->window
+                      : seq->n; /* queries that see the last key */
         for (b.h = h0; b.h < h0 + group; b.h++)
             for (b.i0 = j; b.i0 < end; b.i0 += QUERIES) {
                 b.rows = end - b.i0 < QUERIES ? end - b.i0 : QUERIES;

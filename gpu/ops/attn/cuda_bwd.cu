@@ -17,7 +17,7 @@ struct bwd_args {
     struct lf_attn_bwd_args a;
     struct kv_pages at;
     struct scoring scoring;
-    float unit; /* lse to units of log2 */
+    float unit;   /* lse to units of log2 */
     int first, T; /* rows [first, T) are of uncached sequences */
     bool vec;
 };
@@ -290,8 +290,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
 template <int DP> static void launch(struct lf_stream *s, const struct bwd_args *p)
 {
     int rows = p->T - p->first, tiles = lf_div_up(rows, ROWS);
-    size_t smem = (2 * ROWS + 2 * passing<DP>::rows * passing<DP>::stages) * tile<DP>::ld *
-                  sizeof(bf16);
+    size_t smem =
+        (2 * ROWS + 2 * passing<DP>::rows * passing<DP>::stages) * tile<DP>::ld * sizeof(bf16);
     lf_launch<delta_kernel>(s, dim3(lf_div_up((int64_t)rows * p->a.H, 8)), 256, 0, *p);
     lf_launch<key_kernel<DP>>(s, dim3(tiles, p->a.Hkv, lf_div_up(p->a.D, 128)), WARPS * 32, smem,
                               *p);
@@ -300,8 +300,9 @@ template <int DP> static void launch(struct lf_stream *s, const struct bwd_args 
 
 void lf_cuda_attn_bwd(struct lf_stream *s, const struct lf_attn_bwd_args *a)
 {
-    struct bwd_args p = {*a, kv_pages_of(a->batch), scoring_of(a->scale, a->softcap, a->window),
-                         LOG2E, a->batch->T_cached, a->batch->T, false};
+    struct bwd_args p = {*a,    kv_pages_of(a->batch), scoring_of(a->scale, a->softcap, a->window),
+                         LOG2E, a->batch->T_cached,    a->batch->T,
+                         false};
     if (p.first >= p.T)
         return;
     p.vec = lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&

@@ -24,7 +24,7 @@ struct decode_args {
     struct scoring scoring;
     const int32_t *pos; /* a step: rows of the tables that turn each token; NULL: all is turned */
     const float *cos_, *sin_;
-    bf16 *k_to, *v_to;  /* a step: the pages, for its new keys and values */
+    bf16 *k_to, *v_to; /* a step: the pages, for its new keys and values */
     int group, parts;
     bool vec;
     float *partials; /* (S, Hkv, parts): sums (FEW_ROWS, DP), maxima, totals (FEW_ROWS) */
@@ -32,7 +32,7 @@ struct decode_args {
 };
 
 /* Keys and values of a page in shared memory, elements. */
-template <int DP> static const int stage_of = 2 * KEYS * tile<DP>::ld;
+template <int DP> static const int stage_of = 2 * KEYS *tile<DP>::ld;
 
 /* Narrow heads: four warps; wide ones need the shared memory of two. `alone`, where each block has
  * a multiprocessor to itself: twice as many. */
@@ -43,10 +43,10 @@ template <int DP, bool alone> struct shape {
 
 /* A block's share of a sequence. */
 struct share {
-    int rows;         /* query rows; row = token * group + head within the group */
-    int query;        /* position of the first new token */
-    int begin, end;   /* keys, begin a multiple of KEYS */
-    int start, hk;    /* first batch row, kv head */
+    int rows;            /* query rows; row = token * group + head within the group */
+    int query;           /* position of the first new token */
+    int begin, end;      /* keys, begin a multiple of KEYS */
+    int start, hk;       /* first batch row, kv head */
     const int32_t *list; /* pages, or NULL */
 };
 
@@ -292,8 +292,8 @@ LF_DEVICE void load_first(const struct decode_args &p, const struct share &s,
 /* This warp's keys. The first two pages are asked for already. */
 template <int DP>
 LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const struct share &s,
-                      const struct row_places &places, const bf16 *q,
-                      const struct pages_of_warp &w, const struct fresh &f)
+                      const struct row_places &places, const bf16 *q, const struct pages_of_warp &w,
+                      const struct fresh &f)
 {
     int row = threadIdx.x % 32 / 4;
     const int query[2] = {places.query[row], places.query[row + 8]};
@@ -433,7 +433,11 @@ static __global__ void __launch_bounds__(shape<DP, alone>::threads)
     else
         load_queries<DP, shape::threads>(q, p, places, s.rows);
     __syncthreads();
-    struct running<DP> r = {{NO_SCORE, NO_SCORE}, {}, {}};
+    struct running<DP> r = {
+        {NO_SCORE, NO_SCORE}, {},
+        {
+        }
+    };
     attend<DP>(r, p, s, places, q, w, f);
     struct parts warps = put_warp<DP, shape::warps>((float *)ring, r, s.rows);
     int pair = blockIdx.z * p.a.Hkv + blockIdx.y;
@@ -478,7 +482,7 @@ template <int DP, bool alone> static int smem_bytes(const struct decode_args &p)
     typedef struct shape<DP, alone> shape;
     int fresh = p.pos ? p.a.batch->n_max : 0;
     int rows = FEW_ROWS + 2 * fresh, stages = shape::warps * 2;
-    return (rows * tile<DP>::ld + stages * stage_of<DP>) * (int)sizeof(bf16);
+    return (rows * tile<DP>::ld + stages * stage_of<DP>)*(int)sizeof(bf16);
 }
 
 template <int DP, bool alone>

@@ -21,8 +21,8 @@ struct prefill_args {
 
 /* The rows of one sequence within the block. */
 struct span {
-    int t, n;      /* batch rows [t, t + n) */
-    int query;     /* position of row t in its sequence */
+    int t, n;  /* batch rows [t, t + n) */
+    int query; /* position of row t in its sequence */
     struct head_rows q, k, v;
 };
 
@@ -39,10 +39,20 @@ LF_DEVICE struct span span_at(const struct prefill_args &p, const struct lf_seq 
     s.q = {(const bf16 *)a.q + (size_t)t * a.ldq + (size_t)h * a.D, NULL, NULL, a.ldq, a.H, h, a.D};
     size_t first = (size_t)seq.start * a.ldkv + (size_t)hk * a.D;
     const int32_t *list = p.at.pages + seq.page_off;
-    s.k = {cached ? NULL : (const bf16 *)a.k + first, (const bf16 *)a.k_pages, list, a.ldkv, a.Hkv,
-           hk, a.D};
-    s.v = {cached ? NULL : (const bf16 *)a.v + first, (const bf16 *)a.v_pages, list, a.ldkv, a.Hkv,
-           hk, a.D};
+    s.k = {cached ? NULL : (const bf16 *)a.k + first,
+           (const bf16 *)a.k_pages,
+           list,
+           a.ldkv,
+           a.Hkv,
+           hk,
+           a.D};
+    s.v = {cached ? NULL : (const bf16 *)a.v + first,
+           (const bf16 *)a.v_pages,
+           list,
+           a.ldkv,
+           a.Hkv,
+           hk,
+           a.D};
     return s;
 }
 
@@ -94,7 +104,11 @@ LF_DEVICE void attend(const struct prefill_args &p, const struct span &s, bf16 *
     int key = window > 0 ? max(0, s.query - window + 1) / KEYS * KEYS : 0;
     int first = s.query + warp * 16, query[2] = {first + (int)threadIdx.x % 32 / 4, 0};
     query[1] = query[0] + 8;
-    struct running<DP> r = {{NO_SCORE, NO_SCORE}, {}, {}};
+    struct running<DP> r = {
+        {NO_SCORE, NO_SCORE}, {},
+        {
+        }
+    };
     load_rows<DP>(q, s.q, 0, ROWS, s.n, p.vec, threadIdx.x, WARPS * 32);
     load_keys<DP>(ring, p, s, key, limit);
     copy_async_commit();
@@ -140,8 +154,11 @@ template <int DP> static void launch(struct lf_stream *s, const struct prefill_a
 
 void lf_cuda_attn_prefill(struct lf_stream *s, const struct lf_attn_args *a)
 {
-    struct prefill_args p = {*a, kv_pages_of(a->batch),
-                             scoring_of(a->scale, a->softcap, a->window), a->batch->T, false,
+    struct prefill_args p = {*a,
+                             kv_pages_of(a->batch),
+                             scoring_of(a->scale, a->softcap, a->window),
+                             a->batch->T,
+                             false,
                              false};
     p.vec = lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&
             lf_eights(a->v, a->ldkv, a->D) && lf_eights(a->k_pages, 8, 8) &&

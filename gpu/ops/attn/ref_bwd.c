@@ -95,8 +95,8 @@ void lf_ref_attn_bwd(struct lf_stream *s, const struct lf_attn_bwd_args *a)
         const struct lf_seq *seq = &a->batch->seqs[n];
         for (int t = seq->start; t < seq->start + seq->n; t++)
             for (int h = 0; h < a->H; h++)
-                a->delta[(size_t)t * a->H + h] = (float)dot(
-                    row(a->d_o, t, a->ldo, h, a->D), row(a->o, t, a->ldo, h, a->D), a->D);
+                a->delta[(size_t)t * a->H + h] = (float)dot(row(a->d_o, t, a->ldo, h, a->D),
+                                                            row(a->o, t, a->ldo, h, a->D), a->D);
         for (int i = 0; i < seq->n; i++) {
             for (int h = 0; h < a->H; h++)
                 query_gradient(a, seq, i, h);

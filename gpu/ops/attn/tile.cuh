@@ -125,8 +125,8 @@ LF_DEVICE void add_products(float (&acc)[m][4], const float (&p)[n][4], const bf
 
 /* How products become scores. */
 struct scoring {
-    float scale;   /* q.k to scores; in units of log2 when there is no cap */
-    float cap;     /* softcap in units of log2; 0: none */
+    float scale;     /* q.k to scores; in units of log2 when there is no cap */
+    float cap;       /* softcap in units of log2; 0: none */
     unsigned window; /* keys that a query sees */
 };
 
@@ -237,18 +237,18 @@ bool lf_cuda_attn_step(struct lf_stream *s, const struct lf_rope_args *r,
                        const struct lf_kv_write_args *w, const struct lf_attn_args *a);
 
 /* Host: calls launch<DP> for the width of the heads. */
-#define LF_FOR_HEAD_WIDTH(D, launch, ...)                                                          \
-    do {                                                                                           \
-        if ((D) <= 32)                                                                             \
-            launch<32>(__VA_ARGS__);                                                               \
-        else if ((D) <= 64)                                                                        \
-            launch<64>(__VA_ARGS__);                                                               \
-        else if ((D) <= 96)                                                                        \
-            launch<96>(__VA_ARGS__);                                                               \
-        else if ((D) <= 128)                                                                       \
-            launch<128>(__VA_ARGS__);                                                              \
-        else                                                                                       \
-            launch<256>(__VA_ARGS__);                                                              \
+#define LF_FOR_HEAD_WIDTH(D, launch, ...) \
+    do {                                  \
+        if ((D) <= 32)                    \
+            launch<32>(__VA_ARGS__);      \
+        else if ((D) <= 64)               \
+            launch<64>(__VA_ARGS__);      \
+        else if ((D) <= 96)               \
+            launch<96>(__VA_ARGS__);      \
+        else if ((D) <= 128)              \
+            launch<128>(__VA_ARGS__);     \
+        else                              \
+            launch<256>(__VA_ARGS__);     \
     } while (0)
 
 #endif

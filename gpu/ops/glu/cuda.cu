@@ -55,8 +55,8 @@ template <enum lf_act_kind act> static void glu(struct lf_stream *s, const struc
 template <enum lf_act_kind act>
 static void glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a)
 {
-    bool vec = lf_eights(a->dx, a->F, a->F) && lf_eights(a->x, a->F, a->F) &&
-               lf_eights(a->dy, a->F, a->F);
+    bool vec =
+        lf_eights(a->dx, a->F, a->F) && lf_eights(a->x, a->F, a->F) && lf_eights(a->dy, a->F, a->F);
     lf_launch<glu_bwd_kernel<act>>(s, dim3(a->T, lf_div_up(a->F, 2048)), 256, 0, *a, vec);
 }
 

@@ -18,8 +18,7 @@ template <enum lf_act_kind act> LF_DEVICE struct curve curve_at(float x)
     if (act == LF_ACT_GELU_TANH) {
         const float c = 0.7978845608f, k = 0.044715f;
         float th = tanhf(c * (x + k * x * x * x)), slope = c * (1.0f + 3.0f * k * x * x);
-        return {0.5f * x * (1.0f + th),
-                0.5f * (1.0f + th) + 0.5f * x * (1.0f - th * th) * slope};
+        return {0.5f * x * (1.0f + th), 0.5f * (1.0f + th) + 0.5f * x * (1.0f - th * th) * slope};
     }
     float cdf = 0.5f * erfcf(-x * 0.7071067812f);
     float pdf = 0.3989422804f * exp2_fast(-0.5f * LOG2E * x * x);

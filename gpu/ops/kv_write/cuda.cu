@@ -27,6 +27,5 @@ void lf_cuda_kv_write(struct lf_stream *s, const struct lf_kv_write_args *a)
 {
     bool vec = lf_eights(a->k, a->ldkv, a->D) && lf_eights(a->v, a->ldkv, a->D) &&
                lf_eights(a->k_pages, 8, 8) && lf_eights(a->v_pages, 8, 8);
-    lf_launch<kv_write_kernel>(s, dim3(a->batch->T_cached), 256, 0, *a, kv_pages_of(a->batch),
-                               vec);
+    lf_launch<kv_write_kernel>(s, dim3(a->batch->T_cached), 256, 0, *a, kv_pages_of(a->batch), vec);
 }

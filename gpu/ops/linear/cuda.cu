@@ -56,8 +56,8 @@ static int rows_that_fit(const struct lf_stream *s, int K)
 }
 
 /* The next stretch of a group, from row *row of weight *p on; moves both on. False at the end. */
-static bool next_stretch(struct lf_stream *s, struct stretch *out,
-                         const struct lf_weight *const *w, const int *col, int n, int *p, int *row)
+static bool next_stretch(struct lf_stream *s, struct stretch *out, const struct lf_weight *const *w,
+                         const int *col, int n, int *p, int *row)
 {
     if (*p >= n)
         return false;

@@ -119,11 +119,10 @@ LF_DEVICE void add_part(float (&acc)[4], struct stream<nested> &k, const struct 
     uint32_t lane4 = threadIdx.x % 32 * 4;
     for (int run = p.begin; run < p.end; run++) {
         bool more = run + 1 < p.end;
-        const float2 scale[Q4_RUN] = {
-            q4_scale<0>(k.scale, p.panel, table, lane4),
-            q4_scale<1>(k.scale, p.panel, table, lane4),
-            q4_scale<2>(k.scale, p.panel, table, lane4),
-            q4_scale<3>(k.scale, p.panel, table, lane4)};
+        const float2 scale[Q4_RUN] = {q4_scale<0>(k.scale, p.panel, table, lane4),
+                                      q4_scale<1>(k.scale, p.panel, table, lane4),
+                                      q4_scale<2>(k.scale, p.panel, table, lane4),
+                                      q4_scale<3>(k.scale, p.panel, table, lane4)};
         if (more)
             q4_fetch_scales(k.scale, p.panel, tiles, (run + 1) * Q4_RUN);
 #pragma unroll
@@ -243,8 +242,7 @@ static __global__ void __launch_bounds__(WARPS * 32, BLOCKS)
     }
 }
 
-template <bool nested, bool lora>
-static void launch(struct lf_stream *s, const struct q4_call *c)
+template <bool nested, bool lora> static void launch(struct lf_stream *s, const struct q4_call *c)
 {
     struct rows_args a = {*c, 0, 0};
     int units = lf_cuda_of(s)->dev->units, runs = c->group.tiles / Q4_RUN, panels = c->group.panels;

@@ -8,7 +8,7 @@
 #define ROWS 128
 #define WARPS 8
 #define STAGES 4
-#define ROW_BYTES 272 /* two tiles of one token, and 16 more: eight threads never meet in a bank */
+#define ROW_BYTES 272 /* two tiles of a token and 16: eight threads never meet in a bank */
 
 /* Tile `i` of stage `s`: half h of the warps takes tile s % 4 of every other run. */
 LF_DEVICE int stage_tile(const struct work &w, int s, int h)

@@ -124,10 +124,10 @@ static __global__ void __launch_bounds__(256)
         for (int h = 0; h < 2; h++) {
             size_t scale = run + g * 2 * Q4_RUN + tile % Q4_RUN * 2 + h;
             int block = (at * Q4_PANEL + g + 8 * h) * tiles + tile;
-            float absmax = nested ? __fadd_rn(__fmul_rn(map[m.absmax_q[scale]],
-                                                        m.absmax2[block >> m.shift2]),
-                                              m.offset)
-                                  : m.absmax[scale];
+            float absmax =
+                nested ? __fadd_rn(__fmul_rn(map[m.absmax_q[scale]], m.absmax2[block >> m.shift2]),
+                                   m.offset)
+                       : m.absmax[scale];
             uint32_t w[8];
 #pragma unroll
             for (int j = 0; j < 4; j++)
@@ -137,9 +137,9 @@ static __global__ void __launch_bounds__(256)
                     float2 p = pairs[byte * 16 + lane % 16];
                     w[2 * j + e] = pack2(p.x * absmax, p.y * absmax);
                 }
-            uint4 *to = (uint4 *)(out + ((size_t)(local * Q4_PANEL + g + 8 * h) * tiles + tile) *
-                                            Q4_BLOCK +
-                                  c * 16);
+            uint4 *to =
+                (uint4 *)(out + ((size_t)(local * Q4_PANEL + g + 8 * h) * tiles + tile) * Q4_BLOCK +
+                          c * 16);
             to[0] = make_uint4(w[0], w[1], w[2], w[3]);
             to[1] = make_uint4(w[4], w[5], w[6], w[7]);
         }
@@ -160,10 +160,11 @@ static __global__ void __launch_bounds__(256)
         return;
     }
     int64_t block = e / w.block;
-    float scale = w.absmax ? w.absmax[block]
-                           : __fadd_rn(__fmul_rn(w.absmax_code[w.absmax_q[block]],
-                                                 w.absmax2[block / w.block2]),
-                                       w.offset);
+    float scale =
+        w.absmax
+            ? w.absmax[block]
+            : __fadd_rn(__fmul_rn(w.absmax_code[w.absmax_q[block]], w.absmax2[block / w.block2]),
+                        w.offset);
     int byte = ((const uint8_t *)w.data)[e / 2];
     out[i] = __float2bfloat16_rn(w.code[e % 2 ? byte & 15 : byte >> 4] * scale);
 }

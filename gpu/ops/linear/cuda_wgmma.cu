@@ -221,8 +221,8 @@ static void launch(struct lf_stream *s, const struct q4_call *c)
 {
     struct tiles_args a;
     dim3 grid = tiles_grid(s, &a, c, ROWS, tokens, 1, 1);
-    size_t smem = Q4_TABLE_BYTES + WGMMA_ALIGN + 2 * shape<tokens>::stage +
-                  WARPS * CODE_STAGES * RUN_BYTES;
+    size_t smem =
+        Q4_TABLE_BYTES + WGMMA_ALIGN + 2 * shape<tokens>::stage + WARPS * CODE_STAGES * RUN_BYTES;
     lf_launch<q4_wgmma_kernel<tokens, nested, glu>>(s, grid, WARPS * 32, smem, a);
 }
 

@@ -41,7 +41,7 @@ struct q4_matrix {
     float offset;
     int shift2; /* log2 block2 */
     int N, col;
-    int panel;  /* its first panel within the group */
+    int panel; /* its first panel within the group */
 };
 
 struct q4_group {

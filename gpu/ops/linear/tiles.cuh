@@ -25,14 +25,13 @@ struct tiles_args {
 /* Where a block works. With an activation the first half of its panels are gate's and the second
  * half those of up that belong to them. */
 struct work {
-    int panel;  /* its first */
+    int panel; /* its first */
     int token, tokens;
     int begin, end; /* runs of tiles */
 };
 
 /* Grid: tiles of tokens, blocks of rows, parts of K. */
-template <bool glu>
-LF_DEVICE struct work work_of(const struct tiles_args &a, int rows, int tokens)
+template <bool glu> LF_DEVICE struct work work_of(const struct tiles_args &a, int rows, int tokens)
 {
     struct work w;
     w.panel = blockIdx.y * (rows / Q4_PANEL / (glu ? 2 : 1));

@@ -77,8 +77,8 @@ static void up(const struct part *c)
     size_t N = (size_t)c->a->N[c->p], R = (size_t)c->site->rank, T = (size_t)(c->t1 - c->t0);
     size_t ldu = (size_t)(c->a->n * c->a->batch->rank_max), ldy = (size_t)c->a->ldy;
     const float *B = c->site->b;
-    const float *u = (const float *)c->a->u + (size_t)c->t0 * ldu +
-                     (size_t)(c->p * c->a->batch->rank_max);
+    const float *u =
+        (const float *)c->a->u + (size_t)c->t0 * ldu + (size_t)(c->p * c->a->batch->rank_max);
     float *y = (float *)c->a->y + (size_t)c->t0 * ldy + (size_t)c->a->col[c->p];
     if (T < MANY_ROWS) {
         lf_gemm_dots(y, ldy, u, ldu, B, R, T, N, R, c->site->scale, true);

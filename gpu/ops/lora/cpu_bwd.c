@@ -63,8 +63,7 @@ static void make_du(const struct part *c)
 {
     const struct lf_lora_bwd_args *a = c->a;
     size_t N = (size_t)a->N[c->p], R = (size_t)c->site->rank;
-    const float *dy =
-        (const float *)a->dy + (size_t)c->t0 * (size_t)a->lddy + (size_t)a->col[c->p];
+    const float *dy = (const float *)a->dy + (size_t)c->t0 * (size_t)a->lddy + (size_t)a->col[c->p];
     float *du = (float *)a->du + offset_u(c, c->t0);
     for (size_t n = 0; n < N; n += PIECE) {
         size_t depth = min_size(PIECE, N - n);
@@ -149,8 +148,8 @@ static void add_db(const struct part *c, size_t n0, size_t n1)
 {
     const struct lf_lora_bwd_args *a = c->a;
     size_t R = (size_t)c->site->rank;
-    const float *dy = (const float *)a->dy + (size_t)c->t0 * (size_t)a->lddy +
-                      (size_t)a->col[c->p] + n0;
+    const float *dy =
+        (const float *)a->dy + (size_t)c->t0 * (size_t)a->lddy + (size_t)a->col[c->p] + n0;
     lf_gemm_rows(c->site->db + n0 * R, R, (struct lf_mat){dy, 1, a->lddy},
                  (const float *)a->u + offset_u(c, c->t0), stride_u(a), n1 - n0, R,
                  (size_t)(c->t1 - c->t0), c->site->scale, true);

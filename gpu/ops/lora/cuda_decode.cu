@@ -13,7 +13,7 @@ struct shrink_args {
     struct lf_lora_args a;
     struct lora_batch b;
     struct lf_norm_args norm; /* for SHRINK_NORM */
-    bool vec; /* x (and a norm's weights) may be read in eights */
+    bool vec;                 /* x (and a norm's weights) may be read in eights */
 };
 
 /* What x is: as it lies, with dropout, or to be normed (with a norm that
@@ -129,8 +129,8 @@ static __global__ void __launch_bounds__(EXPAND_THREADS)
         __syncthreads();
         for (int i = threadIdx.x; i < rows * site.rank; i += EXPAND_THREADS)
             u[i / site.rank][i % site.rank] = to_f32(
-                ((const bf16 *)a.u)[((size_t)(t + i / site.rank) * a.n + p) * b.rank_max +
-                                    i % site.rank]);
+                ((const bf16 *)
+                     a.u)[((size_t)(t + i / site.rank) * a.n + p) * b.rank_max + i % site.rank]);
         __syncthreads();
         float sum[TOGETHER] = {};
         for (int r = 0; n < a.N[p] && r < site.rank; r += 8) {

@@ -90,9 +90,8 @@ LF_DEVICE void fetch(struct in_flight &f, const struct grad_args &a, const struc
         if (t < end && j.c0 + c < j.width) {
             f.wide[i] = words8(j.wide + (size_t)t * j.ld + j.c0 + c, j.width - j.c0 - c, j.vec);
             if (drops && j.is_a)
-                f.wide[i] = drop_words(f.wide[i],
-                                       drop_of(b.seqs, b.seq, b.pos, t, j.width, a.site[j.p]),
-                                       j.c0 + c);
+                f.wide[i] = drop_words(
+                    f.wide[i], drop_of(b.seqs, b.seq, b.pos, t, j.width, a.site[j.p]), j.c0 + c);
         }
         if (t < end && j.rank0 + c < j.rank)
             f.narrow[i] = words8(narrow + (size_t)t * ld + c, j.rank - j.rank0 - c, vec);
@@ -124,8 +123,7 @@ LF_DEVICE void add_step(float (&acc)[8][4], const struct grad_smem &s, int ranks
         for (int t = 0; t < 8; t += 2)
             if (t * 8 < ranks) {
                 uint32_t b[4];
-                ldmatrix_trans(b, s.in.narrow + (row + lane % 16) * TILE_ROW +
-                                      (t + lane / 16) * 8);
+                ldmatrix_trans(b, s.in.narrow + (row + lane % 16) * TILE_ROW + (t + lane / 16) * 8);
                 mma(acc[t], a, b[0], b[1]);
                 mma(acc[t + 1], a, b[2], b[3]);
             }

@@ -159,8 +159,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
     if (t.ranks <= 0)
         return;
     if (drops && threadIdx.x < t.rows.n)
-        drop[threadIdx.x] = drop_of(b.seqs, b.seq, b.pos, t.rows.row + threadIdx.x, a.length[t.p],
-                                    a.site[t.p]);
+        drop[threadIdx.x] =
+            drop_of(b.seqs, b.seq, b.pos, t.rows.row + threadIdx.x, a.length[t.p], a.site[t.p]);
     __syncthreads();
     float acc[2][4][4] = {};
     bf16 *stage = (bf16 *)part + threadIdx.x / 32 * STEP * B_ROW;

@@ -7,7 +7,7 @@
 #define WARPS 8
 #define ROWS 64
 #define COLS 128
-#define RANKS 64 /* ranks in shared memory at a time */
+#define RANKS 64    /* ranks in shared memory at a time */
 #define U_ROW 72    /* elements of a row of u or B there: RANKS, and 8 against bank conflicts */
 #define A_ROW 136   /* of A: COLS and 8 */
 #define OUT_ROW 132 /* floats of a row of sums: COLS and 4 */
@@ -26,7 +26,7 @@ struct wide_smem {
     union {
         struct {
             bf16 u[ROWS * U_ROW];
-            bf16 w[COLS * U_ROW > RANKS * A_ROW ? COLS * U_ROW : RANKS * A_ROW];
+            bf16 w[COLS * U_ROW > RANKS *A_ROW ? COLS *U_ROW : RANKS *A_ROW];
         } in;
         float out[ROWS * OUT_ROW];
     };

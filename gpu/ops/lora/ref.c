@@ -70,8 +70,8 @@ static void add_da(const struct lf_lora_bwd_args *a, const struct lf_lora_site *
             for (int t = seg->start; t < seg->end; t++) {
                 const float *x = (const float *)a->x + (size_t)t * a->ldx;
                 size_t row = ((size_t)t * a->n + p) * a->batch->rank_max;
-                sum += ((const float *)a->du)[row + r] *
-                       dropped(a->batch, x, t, a->K, k, a->site[p]);
+                sum +=
+                    ((const float *)a->du)[row + r] * dropped(a->batch, x, t, a->K, k, a->site[p]);
             }
             float *da = &site->da[(size_t)r * a->K + k];
             *da = (float)(*da + sum);

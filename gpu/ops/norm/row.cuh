@@ -45,8 +45,7 @@ LF_DEVICE void store_row(bf16 *row, const struct share<width, runs> &x, int C, b
     }
 }
 
-template <int width, int runs>
-LF_DEVICE float mean_of(const struct share<width, runs> &x, int C)
+template <int width, int runs> LF_DEVICE float mean_of(const struct share<width, runs> &x, int C)
 {
     float sum = 0.0f;
 #pragma unroll

@@ -18,8 +18,7 @@ LF_DEVICE void rotate(float (&u)[8], float (&v)[8], const struct lf_rope_args &a
     store8(x2, v, n, vec);
 }
 
-static __global__ void __launch_bounds__(256)
-    rope_kernel(struct lf_rope_args a, int half, bool vec)
+static __global__ void __launch_bounds__(256) rope_kernel(struct lf_rope_args a, int half, bool vec)
 {
     grid_wait();
     int runs = (half + 7) / 8;

@@ -38,8 +38,8 @@ static __global__ void __launch_bounds__(256)
 void lf_cuda_gather(struct lf_stream *s, const struct lf_rows_args *a)
 {
     bool vec = lf_eights(a->y, a->C, a->C) && lf_eights(a->x, a->C, a->C);
-    lf_launch<gather_kernel>(s, dim3(a->M), 256, 0, (bf16 *)a->y, (const bf16 *)a->x, a->rows,
-                             a->C, vec);
+    lf_launch<gather_kernel>(s, dim3(a->M), 256, 0, (bf16 *)a->y, (const bf16 *)a->x, a->rows, a->C,
+                             vec);
 }
 
 void lf_cuda_scatter(struct lf_stream *s, const struct lf_rows_args *a)
