@@ -10,9 +10,9 @@
 
 #include "core/err.h"
 #include "gpu/ops.h"
-#include "model/chat.h"
+#include "text/chat.h"
 #include "model/config.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 enum lf_quant {
     LF_QUANT_NONE, /* block linears as stored (4-bit stays 4-bit) */

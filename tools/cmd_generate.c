@@ -5,7 +5,7 @@
 #include "core/limits.h"
 #include "model/exec.h"
 #include "model/generate.h"
-#include "model/stop.h"
+#include "text/stop.h"
 #include "tools/ids.h"
 #include "tools/offline.h"
 #include "tools/options.h"

@@ -2,7 +2,7 @@
 #include "tools/commands.h"
 
 #include "core/json.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 #include "tools/options.h"
 
 #include <stdio.h>

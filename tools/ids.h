@@ -3,7 +3,7 @@
 #define LF_TOOLS_IDS_H
 
 #include "core/err.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 /* Zero-initialised is empty. */
 struct lf_id_lists {

@@ -23,11 +23,12 @@ LONG_FUNCTIONS = {
 # A room may include these rooms. tools/ and tests/ may include all.
 ROOMS = {
     "core": {"core"},
+    "text": {"core", "text"},
     "gpu": {"core", "gpu"},
-    "model": {"core", "gpu", "model"},
-    "trainer": {"core", "gpu", "model", "trainer"},
+    "model": {"core", "text", "gpu", "model"},
+    "trainer": {"core", "text", "gpu", "model", "trainer"},
     "meta": {"core", "meta"},
-    "daemon": {"core", "gpu", "model", "trainer", "meta", "daemon"},
+    "daemon": {"core", "text", "gpu", "model", "trainer", "meta", "daemon"},
     "fs": {"core", "fs"},
 }
 

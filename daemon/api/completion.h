@@ -7,8 +7,8 @@
 
 #include "daemon/engine/engine.h"
 #include "daemon/http/http.h"
-#include "model/stop.h"
-#include "model/tokenizer.h"
+#include "text/stop.h"
+#include "text/tokenizer.h"
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 

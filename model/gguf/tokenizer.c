@@ -4,7 +4,7 @@
 
 #include "core/json.h"
 #include "core/limits.h"
-#include "model/tokenizer/parts.h"
+#include "text/tokenizer/parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Any bytes as a chat template, a NUL, and its variables as JSON: refused, failed, or rendered;
  * never for long, and nothing is written on an error. */
 #include "core/json.h"
-#include "model/chat.h"
+#include "text/chat.h"
 
 #include <stdint.h>
 #include <string.h>

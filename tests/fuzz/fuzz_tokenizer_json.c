@@ -1,6 +1,6 @@
 /* Any bytes as a tokenizer.json, a NUL, and a text for it: refused, or the text goes there and back
  * without harm, and a stream of its ids decodes as they do at once. */
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <stdint.h>
 #include <stdlib.h>

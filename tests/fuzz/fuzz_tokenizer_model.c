@@ -1,6 +1,6 @@
 /* Any bytes as a tokenizer.model, SentencePiece's protobuf or tiktoken's ranks: refused, or it
  * reads a text. */
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <stdint.h>
 

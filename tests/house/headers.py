@@ -14,7 +14,7 @@ import sys
 ROOT = pathlib.Path(os.environ["LF_SOURCE"])
 # What the cpu backend's kernels are compiled with for the oldest machine (gpu/CMakeLists.txt).
 CPU_KERNELS = ["-fopenmp-simd", "-Wno-psabi"]
-ROOMS = ["core", "gpu", "model", "trainer", "meta", "daemon", "fs", "tools"]
+ROOMS = os.environ["LF_ROOMS"].split()
 
 
 def compiles(job):

@@ -1,9 +1,9 @@
-/* LIBS: lf_model Threads::Threads */
+/* LIBS: lf_text Threads::Threads */
 /* Chat templates: what is refused and how it says so, the ceilings, opening from a directory. What
  * a template renders is tests/vectors/test_chat_cases.c. */
 #include "core/file.h"
 #include "core/limits.h"
-#include "model/chat.h"
+#include "text/chat.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
-/* LIBS: lf_model lf_core */
+/* LIBS: lf_text */
 /* Stop strings over streamed text: whatever the pieces, the same text comes out. */
-#include "model/stop.h"
+#include "text/stop.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

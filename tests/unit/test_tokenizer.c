@@ -1,7 +1,7 @@
-/* LIBS: lf_model Threads::Threads */
+/* LIBS: lf_text Threads::Threads */
 /* The tokenizer on small vocabularies made here: what is recognised, refused, streamed, shared. */
 #include "core/buf.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
-/* LIBS: lf_model */
+/* LIBS: lf_text */
 /* The tokenizer's short cuts give what the long way gives: ASCII text cut by hand against the regex
  * engine, and merging in both of its ways against the definition. */
 #include "core/rng.h"
-#include "model/tokenizer/parts.h"
+#include "text/tokenizer/parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

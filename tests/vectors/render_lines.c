@@ -1,7 +1,7 @@
 /* A filter for chat_oracle.py: JSON lines {"template", "bos", "eos", "vars", "generate"} in,
  * {"text": ...} or {"error": ..., "code": "invalid"} out. bos and eos may be null. */
 #include "core/json.h"
-#include "model/chat.h"
+#include "text/chat.h"
 
 #include <stdio.h>
 #include <stdlib.h>

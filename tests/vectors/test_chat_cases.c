@@ -1,10 +1,10 @@
-/* LIBS: lf_model */
+/* LIBS: lf_text */
 /* Chat templates against what jinja2 gave: chat_cases.jsonl, a case a line with "text" or "error"
  * (chat_oracle.py --answer makes them). The text must be equal; an error must be one here too. */
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
-#include "model/chat.h"
+#include "text/chat.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* LIBS: lf_model */
+/* LIBS: lf_text */
 /* Tokenizers against the ids and texts that the Hugging Face library, sentencepiece and tiktoken
  * gave. A case is {text, ids, ids_plain, decoded}: with special tokens, without, and the decoded
  * ids_plain. Every case is also decoded one id at a time.
@@ -11,7 +11,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 #include "tests/vectors/unpacked.h"
 
 #include <dirent.h>

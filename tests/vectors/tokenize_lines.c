@@ -3,7 +3,7 @@
  *   {"ids": [...]}  -> {"decoded": "...", "skipped": "..."}, special tokens left in, left out;
  *                      each decoded whole and one id at a time, which must agree */
 #include "core/json.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define LF_TOOLS_LAND_COLUMNS_H
 
 #include "core/buf.h"
-#include "model/chat.h"
+#include "text/chat.h"
 #include "tools/land/rows.h"
 #include "tools/land/task_file.h"
 

@@ -3,7 +3,7 @@
 #define LF_TOOLS_LAND_FEATURES_H
 
 #include "core/err.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 #include "tools/land/report.h"
 
 #include <stddef.h>

@@ -3,7 +3,7 @@
 
 #include "core/clock.h"
 #include "core/json.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 #include "tools/land/features.h"
 #include "tools/land/host.h"
 #include "tools/land/show.h"

@@ -1,0 +1,260 @@
+/* Chat templates: opened from a checkpoint, rendered with messages. */
+#include "text/chat.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "core/json_reader.h"
+#include "core/limits.h"
+#include "text/chat/jinja.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lf_chat {
+    struct lf_arena arena; /* the tree and its strings */
+    struct lf_jbody body;
+    json_t *tokens; /* bos_token, eos_token and the other named special tokens there are */
+};
+
+static enum lf_err chat_new(struct lf_chat **out, const char *source, size_t n, json_t *tokens,
+                            struct lf_diag *diag)
+{
+    struct lf_chat *c = calloc(1, sizeof *c);
+    if (!c || !tokens) {
+        free(c);
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a chat template");
+    }
+    lf_arena_init(&c->arena);
+    enum lf_err rc = lf_j_parse(&c->arena, (struct lf_str){source, n}, &c->body, diag);
+    if (rc != LF_OK) {
+        lf_chat_free(c);
+        return lf_fail_within(diag, rc, "chat template");
+    }
+    c->tokens = json_incref(tokens);
+    *out = c;
+    return LF_OK;
+}
+
+enum lf_err lf_chat_parse(struct lf_chat **out, const char *source, size_t n, const char *bos,
+                          const char *eos, struct lf_diag *diag)
+{
+    json_t *tokens = json_object();
+    if (bos)
+        json_object_set_new(tokens, "bos_token", json_string(bos));
+    if (eos)
+        json_object_set_new(tokens, "eos_token", json_string(eos));
+    enum lf_err rc = chat_new(out, source, n, tokens, diag);
+    json_decref(tokens);
+    return rc;
+}
+
+void lf_chat_free(struct lf_chat *c)
+{
+    if (!c)
+        return;
+    lf_arena_free(&c->arena);
+    json_decref(c->tokens);
+    free(c);
+}
+
+/* --- opening --- */
+
+/* A member of a JSON object; *out NULL where it is missing or null. */
+static enum lf_err get_member(json_t **out, struct lf_str text, const char *key,
+                              struct lf_diag *diag)
+{
+    struct lf_str range = {0};
+    *out = NULL;
+    enum lf_err rc = lf_json_reader_member(&range, text.s, text.n, key, diag);
+    if (rc == LF_OK && range.n)
+        rc = lf_json_parse(out, range.s, range.n, diag);
+    if (rc == LF_OK && json_is_null(*out))
+        *out = NULL;
+    return rc;
+}
+
+/* The special tokens that transformers hands to a template: each a string or {"content": ...}. */
+static enum lf_err read_tokens(json_t *tokens, struct lf_str config, struct lf_diag *diag)
+{
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && rc == LF_OK; i++) {
+        json_t *value;
+        rc = get_member(&value, config, names[i], diag);
+        json_t *s = json_is_object(value) ? json_object_get(value, "content") : value;
+        if (rc == LF_OK && json_is_string(s))
+            json_object_set(tokens, names[i], s);
+        json_decref(value);
+    }
+    return rc;
+}
+
+/* "chat_template": a string, or a list of {name, template} of which "default" is taken. */
+static const json_t *default_template(const json_t *value)
+{
+    if (json_is_string(value))
+        return value;
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const json_t *one = json_array_get(value, i);
+        const char *name = json_string_value(json_object_get(one, "name"));
+        if (name && strcmp(name, "default") == 0)
+            return json_object_get(one, "template");
+    }
+    return NULL;
+}
+
+/* A file of the directory, mapped; an empty text where there is none. */
+static enum lf_err map_file(struct lf_map *m, const char *dir, const char *file,
+                            struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    *m = (struct lf_map){0};
+    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    return lf_file_exists(path) ? lf_file_map(m, path, diag) : LF_OK;
+}
+
+static struct lf_str map_text(const struct lf_map *m)
+{
+    return (struct lf_str){(const char *)m->data, m->bytes};
+}
+
+static enum lf_err open_mapped(struct lf_chat **out, struct lf_str jinja, struct lf_str config,
+                               json_t *tokens, struct lf_diag *diag)
+{
+    json_t *value = NULL;
+    struct lf_str source = jinja;
+    enum lf_err rc = LF_OK;
+    if (config.n > 0)
+        rc = read_tokens(tokens, config, diag);
+    if (rc == LF_OK && source.n == 0 && config.n > 0) {
+        rc = get_member(&value, config, "chat_template", diag);
+        const json_t *chosen = rc == LF_OK ? default_template(value) : NULL;
+        if (rc == LF_OK && value && !json_is_string(chosen))
+            rc = lf_fail(diag, LF_E_UNSUPPORTED, "chat_template has no template named default");
+        if (rc == LF_OK && chosen)
+            source = (struct lf_str){json_string_value(chosen), json_string_length(chosen)};
+    }
+    if (rc == LF_OK && !source.s)
+        rc = lf_fail(diag, LF_E_NOT_FOUND, "the checkpoint has no chat template");
+    if (rc == LF_OK)
+        rc = chat_new(out, source.s, source.n, tokens, diag);
+    json_decref(value);
+    return rc;
+}
+
+enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *diag)
+{
+    struct lf_map jinja = {0}, config = {0};
+    json_t *tokens = json_object();
+    enum lf_err rc = map_file(&jinja, dir, "chat_template.jinja", diag);
+    if (rc == LF_OK)
+        rc = map_file(&config, dir, "tokenizer_config.json", diag);
+    if (rc == LF_OK)
+        rc = open_mapped(out, map_text(&jinja), map_text(&config), tokens, diag);
+    lf_file_unmap(&jinja);
+    lf_file_unmap(&config);
+    json_decref(tokens);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", dir);
+}
+
+/* --- rendering --- */
+
+/* A message's reasoning goes by three names; templates read the first or the second. */
+static enum lf_err alias_reasoning(struct lf_jrun *r, struct lf_jv *message)
+{
+    static const struct lf_str names[] = {
+        {"reasoning_content", 17}, {"thinking", 8}, {"reasoning", 9}};
+    const struct lf_jv *found = NULL;
+    struct lf_jdict *d = NULL;
+    if (message->type != LF_J_DICT)
+        return lf_j_fail(r, LF_E_INVALID, "a chat message must be an object");
+    for (size_t i = 0; i < 3 && !found; i++) {
+        found = lf_jdict_find_str(message->dict, names[i]);
+        if (found && found->type == LF_J_NONE)
+            found = NULL;
+    }
+    if (!found)
+        return LF_OK;
+    struct lf_jv reasoning = *found;
+    enum lf_err rc = lf_jdict_new(r, message->dict->n + 2, &d);
+    if (rc == LF_OK)
+        rc = lf_jdict_put(r, d, lf_jv_str(names[1].s, names[1].n), reasoning);
+    for (size_t i = 0; rc == LF_OK && i < message->dict->n; i++)
+        rc = lf_jdict_put(r, d, message->dict->v[i].key, message->dict->v[i].value);
+    if (rc == LF_OK)
+        rc = lf_jdict_put(r, d, lf_jv_str(names[0].s, names[0].n), reasoning);
+    message->dict = d;
+    return rc;
+}
+
+static enum lf_err alias_messages(struct lf_jrun *r, struct lf_jv messages, struct lf_jv *out)
+{
+    struct lf_jlist *list;
+    if (messages.type != LF_J_LIST)
+        return lf_j_fail(r, LF_E_INVALID, "\"messages\" must be a list");
+    enum lf_err rc = lf_jlist_new(r, messages.list->n, &list);
+    for (size_t i = 0; rc == LF_OK && i < list->n; i++) {
+        list->v[i] = messages.list->v[i];
+        rc = alias_reasoning(r, &list->v[i]);
+    }
+    return rc == LF_OK ? lf_jlist_done(r, list, LF_J_LIST, out) : rc;
+}
+
+static enum lf_err put(struct lf_jrun *r, const char *name, struct lf_jv v)
+{
+    return lf_jdict_put(r, r->globals, lf_jv_str(name, strlen(name)), v);
+}
+
+/* What the template sees: the special tokens, under them what the caller passes, and the names
+ * that transformers always sets. */
+static enum lf_err set_globals(struct lf_jrun *r, const struct lf_chat *c, const json_t *vars,
+                               bool add_generation_prompt)
+{
+    struct lf_jv tokens, given, messages = {.type = LF_J_UNDEFINED};
+    enum lf_err rc = lf_jdict_new(r, json_object_size(vars) + 16, &r->globals);
+    if (rc == LF_OK)
+        rc = lf_jv_from_json(r, c->tokens, &tokens);
+    if (rc == LF_OK)
+        rc = lf_jv_from_json(r, vars, &given);
+    for (size_t i = 0; rc == LF_OK && i < tokens.dict->n; i++)
+        rc = lf_jdict_put(r, r->globals, tokens.dict->v[i].key, tokens.dict->v[i].value);
+    if (rc == LF_OK)
+        rc = put(r, "tools", lf_jv_none());
+    if (rc == LF_OK)
+        rc = put(r, "documents", lf_jv_none());
+    for (size_t i = 0; rc == LF_OK && i < given.dict->n; i++)
+        rc = lf_jdict_put(r, r->globals, given.dict->v[i].key, given.dict->v[i].value);
+    const struct lf_jv *have =
+        rc == LF_OK ? lf_jdict_find_str(r->globals, (struct lf_str){"messages", 8}) : NULL;
+    if (rc == LF_OK && have)
+        rc = alias_messages(r, *have, &messages);
+    if (rc == LF_OK && have)
+        rc = put(r, "messages", messages);
+    return rc == LF_OK ? put(r, "add_generation_prompt", lf_jv_bool(add_generation_prompt)) : rc;
+}
+
+enum lf_err lf_chat_render(const struct lf_chat *c, struct lf_buf *out, json_t *vars,
+                           bool add_generation_prompt, struct lf_diag *diag)
+{
+    struct lf_buf text;
+    struct lf_jrun r = {.diag = diag, .out = &text};
+    if (!json_is_object(vars))
+        return lf_fail(diag, LF_E_INVALID, "a chat template's variables must be an object");
+    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
+    lf_arena_init(&r.arena);
+    enum lf_err rc = set_globals(&r, c, vars, add_generation_prompt);
+    if (rc == LF_OK)
+        rc = lf_j_push_scope(&r, NULL);
+    if (rc == LF_OK)
+        rc = lf_j_run(&r, &c->body);
+    if (rc == LF_OK && lf_buf_append(out, text.data, text.len) != LF_OK)
+        rc = lf_fail(diag, out->rc, "no room for the prompt");
+    if (rc == LF_E_NO_MEMORY && r.over_memory)
+        rc = LF_E_TOO_BIG;
+    lf_arena_free(&r.arena);
+    lf_buf_free(&text);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "chat template");
+}

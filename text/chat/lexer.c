@@ -1,0 +1,501 @@
+/* Source to tokens, as jinja2's lexer with trim_blocks and lstrip_blocks: a newline after a block
+ * or comment goes, and so does white space before one on its line; "-" inside a tag strips all
+ * white space on that side, "+" keeps it. */
+#include "text/chat/jinja.h"
+
+#include "core/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct lexer {
+    struct lf_arena *arena;
+    struct lf_diag *diag;
+    struct lf_str s;
+    size_t i;
+    unsigned line;
+    size_t counted; /* newlines before this byte are in `line` */
+    struct lf_jtoken *v;
+    size_t n, cap;
+    char open[LF_J_NESTING_MAX]; /* brackets that wait for their other half */
+    size_t n_open;
+};
+
+static enum lf_err fail(struct lexer *x, const char *what)
+{
+    return lf_fail(x->diag, LF_E_INVALID, "line %u: %s", x->line, what);
+}
+
+static bool at(const struct lexer *x, size_t i, const char *word)
+{
+    size_t n = strlen(word);
+    return i <= x->s.n && x->s.n - i >= n && memcmp(x->s.s + i, word, n) == 0;
+}
+
+/* Past white space, which is any of Unicode's. */
+static size_t skip_space(const struct lexer *x, size_t i)
+{
+    size_t len;
+    while (i < x->s.n && lf_j_is_space(lf_utf8_get(x->s.s + i, &len)))
+        i += len;
+    return i;
+}
+
+static void count_lines(struct lexer *x)
+{
+    for (; x->counted < x->i; x->counted++)
+        x->line += x->s.s[x->counted] == '\n';
+}
+
+static enum lf_err push(struct lexer *x, enum lf_jtoken_type type, struct lf_str text)
+{
+    if (x->n == x->cap) {
+        size_t cap = x->cap ? 2 * x->cap : 256;
+        struct lf_jtoken *p = realloc(x->v, cap * sizeof *p);
+        if (!p)
+            return lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for %zu tokens", cap);
+        x->v = p;
+        x->cap = cap;
+    }
+    x->v[x->n++] = (struct lf_jtoken){.type = type, .line = x->line, .text = text};
+    return LF_OK;
+}
+
+/* --- text between tags --- */
+
+/* The text before a tag, without what its sign and lstrip_blocks take away. */
+static struct lf_str strip_before(const struct lexer *x, size_t start, size_t end, char sign,
+                                  bool variable)
+{
+    struct lf_str text = {x->s.s + start, end - start};
+    if (sign == '-')
+        return lf_j_strip(text, NULL, false, true);
+    if (sign == '+' || variable)
+        return text;
+    size_t line = text.n;
+    while (line > 0 && text.s[line - 1] != '\n')
+        line--;
+    bool starts = line > 0 || start == 0 || x->s.s[start - 1] == '\n';
+    struct lf_str rest = {text.s + line, text.n - line};
+    if (starts && lf_j_strip(rest, NULL, true, false).n == 0)
+        text.n = line;
+    return text;
+}
+
+/* The end of a tag at i: `close` with its signs. 0: it does not end here. */
+static size_t tag_end(const struct lexer *x, size_t i, const char *close)
+{
+    bool minus = at(x, i, "-"), plus = at(x, i, "+") && close[0] != '}';
+    size_t end = i + (minus || plus);
+    if (!at(x, end, close))
+        return 0;
+    end += 2;
+    if (minus)
+        return skip_space(x, end);
+    if (!plus && close[0] != '}' && at(x, end, "\n"))
+        end++;
+    return end;
+}
+
+static char sign_at(const struct lexer *x, size_t i)
+{
+    return at(x, i, "-") ? '-' : at(x, i, "+") ? '+' : '\0';
+}
+
+static enum lf_err lex_comment(struct lexer *x)
+{
+    for (size_t i = x->i; i < x->s.n; i++) {
+        size_t end = tag_end(x, i, "#}");
+        if (end) {
+            x->i = end;
+            return LF_OK;
+        }
+    }
+    /* jinja2 does not miss the end of what begins where the source ends */
+    return x->i == x->s.n ? LF_OK : fail(x, "missing end of comment tag");
+}
+
+/* "{% raw %}" at i: the start of what is raw, or 0. */
+static size_t raw_begin(const struct lexer *x, size_t i)
+{
+    i = skip_space(x, i + 2 + (sign_at(x, i + 2) != '\0'));
+    if (!at(x, i, "raw"))
+        return 0;
+    i = skip_space(x, i + 3);
+    if (at(x, i, "-%}"))
+        return skip_space(x, i + 3);
+    return at(x, i, "%}") ? i + 2 : 0;
+}
+
+static enum lf_err lex_raw(struct lexer *x)
+{
+    size_t start = x->i;
+    for (size_t i = start; i < x->s.n; i++) {
+        if (!at(x, i, "{%"))
+            continue;
+        char sign = sign_at(x, i + 2);
+        size_t word = skip_space(x, i + 2 + (sign != '\0'));
+        size_t end = at(x, word, "endraw") ? tag_end(x, skip_space(x, word + 6), "%}") : 0;
+        if (!end)
+            continue;
+        struct lf_str text = strip_before(x, start, i, sign, false);
+        x->i = end;
+        return text.n ? push(x, LF_JT_TEXT, text) : LF_OK;
+    }
+    return start == x->s.n ? LF_OK : fail(x, "missing end of raw directive");
+}
+
+/* --- inside a tag --- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_word(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+/* The end of digits with single underscores between them, which begin at i; i where there are
+ * none. */
+static size_t digits_end(const struct lexer *x, size_t i)
+{
+    size_t end = i;
+    while (end < x->s.n &&
+           (is_digit(x->s.s[end]) ||
+            (end > i && x->s.s[end] == '_' && end + 1 < x->s.n && is_digit(x->s.s[end + 1]))))
+        end++;
+    return end;
+}
+
+/* The end of a float at x->i, or 0. */
+static size_t float_end(const struct lexer *x)
+{
+    size_t i = digits_end(x, x->i);
+    bool after_dot = x->i > 0 && x->s.s[x->i - 1] == '.';
+    if (i == x->i || after_dot)
+        return 0;
+    size_t end = 0;
+    if (at(x, i, ".") && digits_end(x, i + 1) > i + 1)
+        end = i = digits_end(x, i + 1);
+    if (at(x, i, "e") || at(x, i, "E")) {
+        size_t e = i + 1 + (sign_at(x, i + 1) != '\0');
+        if (digits_end(x, e) > e)
+            end = digits_end(x, e);
+    }
+    return end;
+}
+
+/* A number's characters without underscores; "" where they are too many. */
+static const char *plain_number(const struct lexer *x, size_t from, size_t to, char out[128])
+{
+    size_t n = 0;
+    for (size_t i = from; i < to && n < 127; i++)
+        if (x->s.s[i] != '_')
+            out[n++] = x->s.s[i];
+    out[n < 127 ? n : 0] = '\0';
+    return out;
+}
+
+static enum lf_err lex_float(struct lexer *x, size_t end)
+{
+    char text[128];
+    enum lf_err rc = push(x, LF_JT_FLOAT, (struct lf_str){x->s.s + x->i, end - x->i});
+    if (rc == LF_OK)
+        x->v[x->n - 1].d = strtod(plain_number(x, x->i, end, text), NULL);
+    x->i = end;
+    return rc;
+}
+
+static bool is_digit_of(char c, int base)
+{
+    if (base == 16)
+        return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    return c >= '0' && c < '0' + base;
+}
+
+/* The base of the integer at x->i and where its digits start: after 0x, 0o or 0b if a digit is
+ * there. A decimal that starts with 0 is zeros only: base 1. */
+static int int_base(const struct lexer *x, size_t *start)
+{
+    char letter = x->i + 1 < x->s.n ? (char)(x->s.s[x->i + 1] | 0x20) : '\0';
+    int base = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 1;
+    *start = x->i;
+    if (x->s.s[x->i] != '0')
+        return 10;
+    size_t digit = x->i + 2 + at(x, x->i + 2, "_");
+    if (base == 1 || digit >= x->s.n || !is_digit_of(x->s.s[digit], base))
+        return 1;
+    *start = x->i + 2;
+    return base;
+}
+
+static enum lf_err lex_int(struct lexer *x)
+{
+    char text[128];
+    size_t start, end;
+    int base = int_base(x, &start);
+    for (end = start; end < x->s.n; end++) {
+        bool joins = x->s.s[end] == '_' && end + 1 < x->s.n && is_digit_of(x->s.s[end + 1], base);
+        if (!is_digit_of(x->s.s[end], base) && !joins)
+            break;
+    }
+    errno = 0;
+    plain_number(x, start, end, text);
+    int64_t value = strtoll(text, NULL, base == 1 ? 10 : base);
+    if (errno == ERANGE || text[0] == '\0')
+        return lf_fail(x->diag, LF_E_UNSUPPORTED, "line %u: an integer over 64 bits", x->line);
+    enum lf_err rc = push(x, LF_JT_INT, (struct lf_str){x->s.s + x->i, end - x->i});
+    if (rc == LF_OK)
+        x->v[x->n - 1].i = value;
+    x->i = end;
+    return rc;
+}
+
+/* --- strings --- */
+
+static int hex_digit(char c)
+{
+    return is_digit(c)                              ? c - '0'
+           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                    : -1;
+}
+
+/* \xHH, \uHHHH, \UHHHHHHHH and octal; *i is after the letter or at the first octal digit. */
+static bool unescape_number(struct lf_str s, size_t *i, size_t digits, int base, struct lf_buf *out)
+{
+    uint32_t c = 0;
+    size_t n = 0;
+    for (; n < digits && *i < s.n; n++, (*i)++) {
+        int d = hex_digit(s.s[*i]);
+        if (d < 0 || d >= base)
+            break;
+        c = c * (uint32_t)base + (uint32_t)d;
+    }
+    char utf8[4];
+    if ((base == 16 && n < digits) || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+        return false;
+    lf_buf_append(out, utf8, lf_utf8_put(utf8, c));
+    return true;
+}
+
+/* A backslash before a character that is not ASCII: Python has written that out by then. */
+static void escape_spelled_out(struct lf_str s, size_t *i, struct lf_buf *out)
+{
+    size_t len;
+    uint32_t c = lf_utf8_get(s.s + *i, &len);
+    lf_buf_printf(out, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+    *i += len;
+}
+
+/* One escape; *i is after the backslash. */
+static bool unescape(struct lf_str s, size_t *i, struct lf_buf *out)
+{
+    static const char names[] = "\\'\"abfnrtv", values[] = "\\'\"\a\b\f\n\r\t\v";
+    char c = s.s[*i];
+    const char *name = c ? strchr(names, c) : NULL;
+    if (name) {
+        lf_buf_putc(out, values[name - names]);
+        (*i)++;
+        return true;
+    }
+    if (c >= '0' && c <= '7')
+        return unescape_number(s, i, 3, 8, out);
+    if (c == 'x' || c == 'u' || c == 'U') {
+        (*i)++;
+        return unescape_number(s, i, c == 'x' ? 2 : c == 'u' ? 4 : 8, 16, out);
+    }
+    if (c == 'N')
+        return false;
+    if (c == '\n') {
+        (*i)++;
+    } else if ((unsigned char)c >= 0x80) {
+        escape_spelled_out(s, i, out);
+    } else {
+        lf_buf_putc(out, '\\');
+        lf_buf_putc(out, c);
+        (*i)++;
+    }
+    return true;
+}
+
+static enum lf_err lex_string(struct lexer *x)
+{
+    char quote = x->s.s[x->i];
+    size_t end = x->i + 1;
+    while (end < x->s.n && x->s.s[end] != quote)
+        end += x->s.s[end] == '\\' ? 2 : 1;
+    if (end >= x->s.n)
+        return fail(x, "a string without end");
+    struct lf_str raw = {x->s.s + x->i + 1, end - x->i - 1};
+    struct lf_buf b;
+    lf_buf_init(&b, LF_J_SOURCE_MAX * 4);
+    bool good = true;
+    for (size_t i = 0; i < raw.n && good;) {
+        size_t run = i;
+        while (run < raw.n && raw.s[run] != '\\')
+            run++;
+        lf_buf_append(&b, raw.s + i, run - i);
+        i = run;
+        if (i < raw.n) {
+            i++;
+            good = unescape(raw, &i, &b);
+        }
+    }
+    enum lf_err rc = LF_OK;
+    char *text = lf_arena_strndup(x->arena, b.len ? b.data : "", b.len);
+    if (!good)
+        rc = fail(x, "a string with an escape that is not supported");
+    else if (!text || b.rc != LF_OK)
+        rc = lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for a string");
+    else
+        rc = push(x, LF_JT_STRING, (struct lf_str){text, b.len});
+    lf_buf_free(&b);
+    x->i = end + 1;
+    return rc;
+}
+
+/* --- operators --- */
+
+/* Brackets must pair up; while one is open a tag cannot end. */
+static enum lf_err balance(struct lexer *x, char c)
+{
+    static const char opens[3] = {'(', '[', '{'}, closes[3] = {')', ']', '}'};
+    for (size_t i = 0; i < 3; i++) {
+        if (c == opens[i] && x->n_open == LF_J_NESTING_MAX)
+            return fail(x, "brackets are nested too deep");
+        if (c == opens[i])
+            x->open[x->n_open++] = closes[i];
+        else if (c == closes[i] && (x->n_open == 0 || x->open[--x->n_open] != c))
+            return lf_fail(x->diag, LF_E_INVALID, "line %u: unexpected '%c'", x->line, c);
+    }
+    return LF_OK;
+}
+
+static enum lf_err lex_operator(struct lexer *x)
+{
+    static const char *const all[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
+                                      "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
+                                      ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (!at(x, x->i, all[i]))
+            continue;
+        enum lf_err rc = balance(x, all[i][1] ? '\0' : all[i][0]);
+        if (rc == LF_OK)
+            rc = push(x, LF_JT_OPERATOR, (struct lf_str){all[i], strlen(all[i])});
+        x->i += strlen(all[i]);
+        return rc;
+    }
+    return lf_fail(x->diag, LF_E_INVALID, "line %u: unexpected character '%.*s'", x->line,
+                   (int)lf_utf8_len(x->s.s + x->i, x->s.n - x->i), x->s.s + x->i);
+}
+
+/* From after "{{" or "{%" up to its end. */
+static enum lf_err lex_tag(struct lexer *x, bool variable)
+{
+    const char *close = variable ? "}}" : "%}";
+    x->n_open = 0;
+    for (;;) {
+        count_lines(x);
+        size_t end = x->n_open == 0 ? tag_end(x, x->i, close) : 0;
+        if (end) {
+            enum lf_err rc =
+                push(x, variable ? LF_JT_VARIABLE_END : LF_JT_BLOCK_END, (struct lf_str){close, 2});
+            x->i = end;
+            return rc;
+        }
+        size_t space = skip_space(x, x->i);
+        if (space > x->i) {
+            x->i = space;
+            continue;
+        }
+        if (x->i >= x->s.n)
+            return fail(x, variable ? "missing end of a variable" : "missing end of a block");
+        char c = x->s.s[x->i];
+        size_t number = float_end(x);
+        enum lf_err rc;
+        if (number) {
+            rc = lex_float(x, number);
+        } else if (is_digit(c)) {
+            rc = lex_int(x);
+        } else if (is_word(c)) {
+            size_t start = x->i;
+            while (x->i < x->s.n && is_word(x->s.s[x->i]))
+                x->i++;
+            rc = push(x, LF_JT_NAME, (struct lf_str){x->s.s + start, x->i - start});
+        } else {
+            rc = c == '"' || c == '\'' ? lex_string(x) : lex_operator(x);
+        }
+        if (rc != LF_OK)
+            return rc;
+    }
+}
+
+/* The next tag, with the text before it. */
+static enum lf_err lex_next(struct lexer *x)
+{
+    size_t start = x->i, i = start;
+    while (i < x->s.n && !at(x, i, "{{") && !at(x, i, "{%") && !at(x, i, "{#"))
+        i++;
+    count_lines(x);
+    if (i == x->s.n) {
+        x->i = i;
+        return push(x, LF_JT_TEXT, (struct lf_str){x->s.s + start, i - start});
+    }
+    bool variable = x->s.s[i + 1] == '{';
+    char sign = sign_at(x, i + 2);
+    size_t raw = x->s.s[i + 1] == '%' ? raw_begin(x, i) : 0;
+    struct lf_str text = strip_before(x, start, i, sign, variable);
+    enum lf_err rc = text.n ? push(x, LF_JT_TEXT, text) : LF_OK;
+    x->i = raw ? raw : i + 2 + (sign != '\0');
+    count_lines(x);
+    if (rc != LF_OK || raw)
+        return rc == LF_OK ? lex_raw(x) : rc;
+    if (x->s.s[i + 1] == '#')
+        return lex_comment(x);
+    rc = push(x, variable ? LF_JT_VARIABLE_BEGIN : LF_JT_BLOCK_BEGIN,
+              (struct lf_str){x->s.s + i, 2});
+    return rc == LF_OK ? lex_tag(x, variable) : rc;
+}
+
+/* Every kind of newline becomes \n, and one at the very end goes. */
+static enum lf_err normalize_newlines(struct lexer *x, struct lf_str source)
+{
+    char *s = lf_arena_alloc(x->arena, source.n + 1);
+    if (!s)
+        return lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for the template");
+    size_t n = 0;
+    for (size_t i = 0; i < source.n; i++) {
+        bool crlf = source.s[i] == '\r' && i + 1 < source.n && source.s[i + 1] == '\n';
+        if (!crlf)
+            s[n++] = source.s[i] == '\r' ? '\n' : source.s[i];
+    }
+    if (n > 0 && s[n - 1] == '\n')
+        n--;
+    x->s = (struct lf_str){s, n};
+    return LF_OK;
+}
+
+enum lf_err lf_j_lex(struct lf_arena *arena, struct lf_str source, struct lf_jtoken **out,
+                     struct lf_diag *diag)
+{
+    struct lexer x = {.arena = arena, .diag = diag, .line = 1};
+    enum lf_err rc = LF_OK;
+    if (source.n > LF_J_SOURCE_MAX)
+        rc = lf_fail(diag, LF_E_TOO_BIG, "a template of %zu bytes is over the limit", source.n);
+    else if (lf_utf8_valid(source.s, source.n) < source.n)
+        rc = lf_fail(diag, LF_E_INVALID, "the template is not UTF-8");
+    else
+        rc = normalize_newlines(&x, source);
+    while (rc == LF_OK && x.i < x.s.n)
+        rc = lex_next(&x);
+    count_lines(&x);
+    if (rc == LF_OK)
+        rc = push(&x, LF_JT_END, (struct lf_str){"", 0});
+    if (rc == LF_OK)
+        *out = x.v;
+    else
+        free(x.v);
+    return rc;
+}

@@ -1,0 +1,367 @@
+/* tokenizer.json: the model's vocabulary and merges read in place, then the components. */
+#include "core/json.h"
+#include "core/json_reader.h"
+#include "text/tokenizer/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The members of the file, as byte ranges. */
+struct members {
+    struct lf_str version, added_tokens, normalizer, pre_tokenizer, post_processor, decoder;
+    struct lf_str model, ignored;
+};
+
+static bool is(struct lf_str s, const char *word)
+{
+    return s.n == strlen(word) && memcmp(s.s, word, s.n) == 0;
+}
+
+static struct lf_str *member_of(struct members *m, struct lf_str key)
+{
+    struct {
+        const char *name;
+        struct lf_str *range;
+    } known[] = {
+        {"version", &m->version},
+        {"truncation", &m->ignored},
+        {"padding", &m->ignored},
+        {"added_tokens", &m->added_tokens},
+        {"normalizer", &m->normalizer},
+        {"pre_tokenizer", &m->pre_tokenizer},
+        {"post_processor", &m->post_processor},
+        {"decoder", &m->decoder},
+        {"model", &m->model},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (is(key, known[i].name))
+            return known[i].range;
+    return NULL;
+}
+
+static enum lf_err find_members(struct members *m, struct lf_json_reader *r)
+{
+    enum lf_err rc = lf_json_reader_expect(r, '{');
+    for (size_t count = 0; rc == LF_OK; count++) {
+        bool more;
+        struct lf_str key;
+        rc = lf_json_reader_more(r, '}', count, &more);
+        if (rc != LF_OK || !more)
+            break;
+        rc = lf_json_reader_key(r, &key);
+        struct lf_str *range = rc == LF_OK ? member_of(m, key) : NULL;
+        if (rc == LF_OK && !range)
+            rc = lf_fail(r->diag, LF_E_UNSUPPORTED, "unknown key \"%.*s\"", (int)key.n, key.s);
+        if (rc == LF_OK)
+            rc = lf_json_reader_skip(r, range);
+    }
+    return rc == LF_OK ? lf_json_reader_end(r) : rc;
+}
+
+/* --- the model --- */
+
+struct model {
+    struct lf_str vocab, merges;
+    json_t *rest; /* its small members */
+};
+
+static enum lf_err find_model(struct model *m, struct lf_json_reader *r)
+{
+    enum lf_err rc = lf_json_reader_expect(r, '{');
+    for (size_t count = 0; rc == LF_OK; count++) {
+        bool more;
+        struct lf_str key, value;
+        rc = lf_json_reader_more(r, '}', count, &more);
+        if (rc != LF_OK || !more)
+            break;
+        rc = lf_json_reader_key(r, &key);
+        char name[64] = "";
+        if (rc == LF_OK)
+            memcpy(name, key.s, key.n < sizeof name ? key.n : sizeof name - 1);
+        if (rc == LF_OK)
+            rc = lf_json_reader_skip(r, &value);
+        if (rc != LF_OK)
+            break;
+        json_t *small = NULL;
+        if (strcmp(name, "vocab") == 0)
+            m->vocab = value;
+        else if (strcmp(name, "merges") == 0)
+            m->merges = value;
+        else
+            rc = lf_json_parse(&small, value.s, value.n, r->diag);
+        if (small && json_object_set_new(m->rest, name, small) != 0)
+            rc = lf_json_reader_fail(r, "a key that is not UTF-8");
+    }
+    return rc;
+}
+
+enum lf_err lf_tok_read_vocab(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
+{
+    struct lf_json_reader r;
+    lf_json_reader_init(&r, range.s, range.n, diag);
+    enum lf_err rc = lf_json_reader_expect(&r, '{');
+    for (size_t count = 0; rc == LF_OK; count++) {
+        bool more;
+        uint32_t id;
+        struct lf_str key, kept;
+        rc = lf_json_reader_more(&r, '}', count, &more);
+        if (rc != LF_OK || !more)
+            break;
+        rc = lf_json_reader_key(&r, &key);
+        if (rc == LF_OK)
+            rc = lf_tok_strdup(t, &kept, key.s, key.n, diag);
+        if (rc == LF_OK)
+            rc = lf_json_reader_uint(&r, &id);
+        if (rc == LF_OK)
+            rc = lf_tok_bpe_add(&t->bpe, kept, id, diag);
+    }
+    lf_json_reader_free(&r);
+    return rc == LF_OK ? lf_tok_bpe_index(&t->bpe, diag) : lf_fail_within(diag, rc, "vocab");
+}
+
+/* One merge: "a b" or ["a", "b"], copied so that both sides stand behind each other in `both`. */
+static enum lf_err read_merge(struct lf_json_reader *r, struct lf_buf *both, size_t *left)
+{
+    struct lf_str s;
+    lf_buf_reset(both);
+    if (lf_json_reader_peek(r) == '"') {
+        enum lf_err rc = lf_json_reader_string(r, &s);
+        if (rc != LF_OK)
+            return rc;
+        const char *space = memchr(s.s, ' ', s.n);
+        *left = space ? (size_t)(space - s.s) : 0;
+        if (!space || memchr(space + 1, ' ', s.n - *left - 1))
+            return lf_json_reader_fail(r, "a merge must be two tokens with a space between");
+        lf_buf_append(both, s.s, *left);
+        return lf_buf_append(both, space + 1, s.n - *left - 1);
+    }
+    enum lf_err rc = lf_json_reader_expect(r, '[');
+    for (int side = 0; side < 2 && rc == LF_OK; side++) {
+        rc = side ? lf_json_reader_expect(r, ',') : LF_OK;
+        if (rc == LF_OK)
+            rc = lf_json_reader_string(r, &s);
+        if (rc == LF_OK)
+            rc = lf_buf_append(both, s.s, s.n);
+        if (side == 0)
+            *left = both->len;
+    }
+    return rc == LF_OK ? lf_json_reader_expect(r, ']') : rc;
+}
+
+enum lf_err lf_tok_merge_of(const struct lf_tok_bpe *b, struct lf_str both, size_t left,
+                            uint32_t rank, struct lf_tok_merge *out, struct lf_diag *diag)
+{
+    struct lf_str parts[] = {{both.s, left}, {both.s + left, both.n - left}, both};
+    int32_t id[3];
+    if (left == 0 || left == both.n)
+        return lf_fail(diag, LF_E_INVALID, "merge %u: \"%.*s\" is joined with nothing", rank,
+                       (int)both.n, both.s);
+    for (size_t i = 0; i < 3; i++) {
+        id[i] = lf_tok_bpe_find(b, parts[i]);
+        if (id[i] < 0)
+            return lf_fail(diag, LF_E_INVALID, "merge %u: \"%.*s\" is not in the vocabulary", rank,
+                           (int)parts[i].n, parts[i].s);
+    }
+    *out = (struct lf_tok_merge){LF_TOK_PAIR(id[0], id[1]), rank, id[2]};
+    return LF_OK;
+}
+
+static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
+{
+    struct lf_json_reader r;
+    lf_json_reader_init(&r, range.s, range.n, diag);
+    struct lf_buf both, merges;
+    lf_buf_init(&both, range.n + 1);
+    lf_buf_init(&merges, 0);
+    enum lf_err rc = lf_json_reader_expect(&r, '[');
+    uint32_t rank = 0;
+    for (size_t count = 0; rc == LF_OK; count++) {
+        bool more;
+        size_t left = 0;
+        struct lf_tok_merge m;
+        rc = lf_json_reader_more(&r, ']', count, &more);
+        if (rc != LF_OK || !more)
+            break;
+        rc = read_merge(&r, &both, &left);
+        if (rc == LF_OK)
+            rc = lf_tok_merge_of(&t->bpe, (struct lf_str){both.data, both.len}, left, rank++, &m,
+                                 diag);
+        if (rc == LF_OK && lf_buf_append(&merges, &m, sizeof m) != LF_OK)
+            rc = lf_fail(diag, merges.rc, "no memory for the merges");
+    }
+    if (rc == LF_OK)
+        rc = lf_tok_bpe_merges(&t->bpe, (const struct lf_tok_merge *)(void *)merges.data,
+                               merges.len / sizeof(struct lf_tok_merge), diag);
+    lf_buf_free(&merges);
+    lf_buf_free(&both);
+    lf_json_reader_free(&r);
+    return rc;
+}
+
+/* A prefix or suffix of subwords is not known here; "" is as good as none. */
+static enum lf_err refuse_affix(const json_t *rest, const char *key, struct lf_diag *diag)
+{
+    const char *value = "";
+    enum lf_err rc = lf_json_get_str(&value, rest, key, diag);
+    if (rc == LF_OK && *value)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s \"%s\" is not supported", key, value);
+    return rc;
+}
+
+static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct lf_diag *diag)
+{
+    static const char *const known[] = {"type",
+                                        "dropout",
+                                        "unk_token",
+                                        "continuing_subword_prefix",
+                                        "end_of_word_suffix",
+                                        "fuse_unk",
+                                        "byte_fallback",
+                                        "ignore_merges",
+                                        NULL};
+    const char *type = "BPE", *unk = NULL;
+    double dropout = 0;
+    enum lf_err rc = lf_json_get_str(&type, rest, "type", diag);
+    if (rc == LF_OK && strcmp(type, "BPE") != 0)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "model type \"%s\" is not supported", type);
+    if (rc == LF_OK)
+        rc = lf_json_only(rest, known, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_real(&dropout, rest, "dropout", 0, 0, diag);
+    if (rc == LF_OK)
+        rc = refuse_affix(rest, "continuing_subword_prefix", diag);
+    if (rc == LF_OK)
+        rc = refuse_affix(rest, "end_of_word_suffix", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&unk, rest, "unk_token", diag);
+    if (rc == LF_OK && unk)
+        rc = lf_tok_strdup(t, &t->bpe.unk, unk, strlen(unk), diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&t->bpe.fuse_unk, rest, "fuse_unk", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&t->bpe.byte_fallback, rest, "byte_fallback", diag);
+    return rc == LF_OK ? lf_json_get_bool(&t->bpe.ignore_merges, rest, "ignore_merges", diag) : rc;
+}
+
+static enum lf_err read_model(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
+{
+    struct model m = {.rest = json_object()};
+    struct lf_json_reader r;
+    lf_json_reader_init(&r, range.s, range.n, diag);
+    enum lf_err rc = m.rest ? find_model(&m, &r) : lf_fail(diag, LF_E_NO_MEMORY, "no memory");
+    if (rc == LF_OK)
+        rc = read_flags(t, m.rest, diag);
+    if (rc == LF_OK && (!m.vocab.s || !m.merges.s))
+        rc = lf_fail(diag, LF_E_INVALID, "\"vocab\" or \"merges\" is missing");
+    if (rc == LF_OK)
+        rc = lf_tok_read_vocab(t, m.vocab, diag);
+    if (rc == LF_OK)
+        rc = read_merges(t, m.merges, diag);
+    lf_json_reader_free(&r);
+    json_decref(m.rest);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "model");
+}
+
+/* --- added tokens --- */
+
+static enum lf_err read_added(struct lf_tokenizer *t, const json_t *item, struct lf_diag *diag)
+{
+    static const char *const known[] = {"id",     "content",    "single_word", "lstrip",
+                                        "rstrip", "normalized", "special",     NULL};
+    struct lf_tok_added a = {.normalized = true};
+    int64_t id = 0;
+    enum lf_err rc = lf_json_only(item, known, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&id, item, "id", 0, LF_VOCAB_MAX - 1, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&a.single_word, item, "single_word", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&a.lstrip, item, "lstrip", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&a.rstrip, item, "rstrip", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&a.normalized, item, "normalized", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_bool(&a.special, item, "special", diag);
+    if (rc == LF_OK)
+        rc = lf_tok_get_text(t, &a.content, item, "content", diag);
+    return rc == LF_OK ? lf_tok_added_put(t, &a, diag) : rc;
+}
+
+static enum lf_err read_added_all(struct lf_tokenizer *t, const json_t *list, struct lf_diag *diag)
+{
+    if (!json_is_array(list) && !json_is_null(list))
+        return lf_fail(diag, LF_E_INVALID, "added_tokens must be a list");
+    enum lf_err rc = lf_tok_added_init(t, json_array_size(list), diag);
+    for (size_t i = 0; rc == LF_OK && i < json_array_size(list); i++) {
+        rc = read_added(t, json_array_get(list, i), diag);
+        if (rc != LF_OK)
+            rc = lf_fail_within(diag, rc, "added_tokens[%zu]", i);
+    }
+    return rc;
+}
+
+/* --- the file --- */
+
+/* Parses a member and hands it on; a missing one is null. */
+static enum lf_err read_member(struct lf_tokenizer *t, struct lf_str range, const char *name,
+                               lf_tok_read_fn read, struct lf_diag *diag)
+{
+    json_t *value = NULL;
+    enum lf_err rc = LF_OK;
+    if (range.s)
+        rc = lf_json_parse(&value, range.s, range.n, diag);
+    else
+        value = json_null();
+    if (rc == LF_OK)
+        rc = read(t, value, diag);
+    json_decref(value);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
+}
+
+static enum lf_err read_version(struct lf_tokenizer *t, const json_t *value, struct lf_diag *diag)
+{
+    (void)t;
+    const char *s = json_string_value(value);
+    if (json_is_null(value) || (s && strcmp(s, "1.0") == 0))
+        return LF_OK;
+    return lf_fail(diag, LF_E_UNSUPPORTED, "only version \"1.0\" is supported");
+}
+
+enum lf_err lf_tokenizer_parse(struct lf_tokenizer **out, const char *json, size_t n,
+                               struct lf_diag *diag)
+{
+    struct lf_tokenizer *t = NULL;
+    struct members m = {0};
+    struct lf_json_reader r;
+    if (n > LF_JSON_BYTES_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "tokenizer.json of %zu bytes is over the limit", n);
+    lf_json_reader_init(&r, json, n, diag);
+    enum lf_err rc = find_members(&m, &r);
+    if (rc == LF_OK && !m.model.s)
+        rc = lf_fail(diag, LF_E_INVALID, "\"model\" is missing");
+    if (rc == LF_OK)
+        rc = lf_tok_new(&t, diag);
+    if (rc == LF_OK)
+        rc = read_member(t, m.version, "version", read_version, diag);
+    if (rc == LF_OK)
+        rc = read_model(t, m.model, diag);
+    if (rc == LF_OK)
+        rc = read_member(t, m.normalizer, "normalizer", lf_tok_read_normalizer, diag);
+    if (rc == LF_OK)
+        rc = read_member(t, m.pre_tokenizer, "pre_tokenizer", lf_tok_read_pre_tokenizer, diag);
+    if (rc == LF_OK)
+        rc = read_member(t, m.post_processor, "post_processor", lf_tok_read_post_processor, diag);
+    if (rc == LF_OK)
+        rc = read_member(t, m.decoder, "decoder", lf_tok_read_decoder, diag);
+    if (rc == LF_OK)
+        rc = read_member(t, m.added_tokens, "added_tokens", read_added_all, diag);
+    if (rc == LF_OK)
+        rc = lf_tok_ready(t, diag);
+    lf_json_reader_free(&r);
+    if (rc == LF_OK)
+        *out = t;
+    else
+        lf_tokenizer_free(t);
+    return rc;
+}
