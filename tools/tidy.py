@@ -24,11 +24,12 @@ LONG_FUNCTIONS = {
 ROOMS = {
     "core": {"core"},
     "text": {"core", "text"},
+    "score": {"core", "score"},
     "gpu": {"core", "gpu"},
     "model": {"core", "text", "gpu", "model"},
-    "trainer": {"core", "text", "gpu", "model", "trainer"},
+    "trainer": {"core", "text", "score", "gpu", "model", "trainer"},
     "meta": {"core", "meta"},
-    "daemon": {"core", "text", "gpu", "model", "trainer", "meta", "daemon"},
+    "daemon": {"core", "text", "score", "gpu", "model", "trainer", "meta", "daemon"},
     "fs": {"core", "fs"},
 }
 

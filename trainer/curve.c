@@ -1,5 +1,5 @@
 /* The loss curve as a picture. */
-#include "trainer/metrics.h"
+#include "trainer/curve.h"
 
 #include "core/utf8.h"
 

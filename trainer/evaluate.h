@@ -5,9 +5,9 @@
 
 #include "core/err.h"
 #include "model/generate.h"
-#include "trainer/confusion.h"
+#include "score/confusion.h"
 #include "trainer/dataset.h"
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 #include <stdint.h>
 
@@ -39,7 +39,7 @@ struct lf_eval_report {
     int64_t unended; /* completions that max_tokens cut off */
     int64_t unfit;   /* prompts that did not fit */
     double seconds;
-    json_t *confusion; /* where answers are labels (trainer/confusion.h), or NULL; yours */
+    json_t *confusion; /* where answers are labels (score/confusion.h), or NULL; yours */
 };
 
 /* Cuts a completion at the first of the strings; white space at its start is not searched, since

@@ -3,7 +3,7 @@
 
 #include "core/json.h"
 #include "trainer/lines.h"
-#include "trainer/metrics.h"
+#include "trainer/curve.h"
 
 #include <math.h>
 #include <stdlib.h>

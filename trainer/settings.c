@@ -4,7 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "trainer/dataset.h"
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 #include <stddef.h>
 #include <stdio.h>

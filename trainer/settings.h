@@ -26,7 +26,7 @@
  * | eval_rows          | 200        | rows that are completed and scored, the first; 0: all       |
  * | max_tokens         | 256        | of a completion when a request does not say                 |
  * | stop               | []         | strings that end a completion when a request names none     |
- * | metric             | ""         | scores completions of eval rows: trainer/metrics.h          |
+ * | metric             | ""         | scores completions of eval rows: score/metrics.h          |
  */
 #ifndef LF_TRAINER_SETTINGS_H
 #define LF_TRAINER_SETTINGS_H

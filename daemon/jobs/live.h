@@ -16,7 +16,7 @@
 #include "daemon/jobs/jobs.h"
 #include "daemon/state.h"
 #include "trainer/dataset.h"
-#include "trainer/metrics.h"
+#include "trainer/curve.h"
 
 #include <pthread.h>
 

@@ -3,7 +3,7 @@
  * metrics.json: {"version": 4, "job": 7, "data": {...}, "train": {...}, "eval": {...},
  *                "base": {...}, "history": [{"version": 3, "train_loss": ..., ...}, ...]}
  * "eval" and "base": {"metric", "score", "rows", "max_tokens", "stop", "sha256", "seconds"} and, of
- * a metric whose answers are labels, "confusion" (trainer/confusion.h). Before the first version is
+ * a metric whose answers are labels, "confusion" (score/confusion.h). Before the first version is
  * there, "base" stands alone. */
 #include "daemon/jobs/live.h"
 

@@ -1,7 +1,7 @@
 /* LIBS: lf_trainer lf_core */
 /* Any bytes as a model's completion and as its reference, with a NUL between: every metric but the
  * one that runs programs gives a score in [0, 1], and answers make a matrix that can be written. */
-#include "trainer/confusion.h"
+#include "score/confusion.h"
 #include "trainer/evaluate.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * task whose members keep their promises. */
 #include "core/json.h"
 #include "tools/land/task_file.h"
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

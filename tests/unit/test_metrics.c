@@ -1,7 +1,8 @@
 /* LIBS: lf_trainer */
 /* Metrics that compare whole answers, and the loss curve. (ROUGE and SQuAD's F1 against their
  * reference implementations: tests/vectors/test_metrics_vectors.c.) */
-#include "trainer/metrics.h"
+#include "score/metrics.h"
+#include "trainer/curve.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
-/* LIBS: lf_trainer */
+/* LIBS: lf_score */
 /* Programs that nobody trusts: what they may do, and what they may not. Skipped, and why is said,
  * where this machine can make no sandbox. */
-#include "trainer/humaneval.h"
-#include "trainer/sandbox.h"
+#include "score/humaneval.h"
+#include "score/sandbox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "tools/land/task.h"
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

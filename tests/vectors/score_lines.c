@@ -5,8 +5,8 @@
  *     {"metric": "accuracy", "answers": [["completion", "reference"], ...]}
  *         -> {"scores": [...], "confusion": {...}} */
 #include "core/json.h"
-#include "trainer/confusion.h"
-#include "trainer/metrics.h"
+#include "score/confusion.h"
+#include "score/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* LIBS: lf_trainer */
+/* LIBS: lf_score */
 /* ROUGE and SQuAD's F1 against rouge-score and the SQuAD script: metrics_vectors.json, made and
  * checked by metrics_vectors.py. */
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 #include "core/json.h"
 

@@ -2,7 +2,7 @@
 #include "tools/land/features.h"
 
 #include "tools/land/stats.h"
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

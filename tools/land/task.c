@@ -7,7 +7,7 @@
 #include "tools/options.h"
 #include "tools/places.h"
 #include "trainer/dataset.h"
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -38,7 +38,7 @@ struct lf_task {
     char name[LF_NAME_MAX + 1];
     const char *title;    /* a phrase: "Sentence from video game data" */
     const char *category; /* "Classic NLP", "Coding", "Knowledge", "Reasoning", "Math", or own */
-    const char *metric;   /* a name of trainer/metrics.h */
+    const char *metric;   /* a name of score/metrics.h */
     const char *source;   /* whose data: "ViGGO (Juraska et al., 2019)" */
     const char *get;      /* how a user gets it */
     const char *licence;

@@ -1,5 +1,5 @@
 /* Parts of a text. */
-#include "trainer/spans.h"
+#include "score/spans.h"
 
 #include "core/utf8.h"
 

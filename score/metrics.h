@@ -1,7 +1,7 @@
 /* Scores of a completion against its reference, and what reports draw from them. Pure functions,
  * any thread. */
-#ifndef LF_TRAINER_METRICS_H
-#define LF_TRAINER_METRICS_H
+#ifndef LF_SCORE_METRICS_H
+#define LF_SCORE_METRICS_H
 
 #include "core/buf.h"
 #include "core/err.h"
@@ -23,7 +23,7 @@
  *   mae          1 - |d| / 5 of the first number (STS-B); a number over 5 scores 0
  *   gsm8k        the last number is equal: "$1,100." is 1100
  *   humaneval    the completion, put behind the row's "raw_prompt", passes the row's "test" of
- *                its "entry_point": run in a sandbox (trainer/sandbox.h), pass@1
+ *                its "entry_point": run in a sandbox (score/sandbox.h), pass@1
  *
  * and LoRA Land's, with its names and leniency. "Equal" here: but for case and full stops around,
  * or as numbers.
@@ -66,15 +66,5 @@ bool lf_metric_labels(const struct lf_metric *m);
 /* What the metric reads from a text, as a label in lower case; nothing where it reads none. */
 enum lf_err lf_metric_label(struct lf_buf *out, const struct lf_metric *m,
                             const char *text) LF_MUST_CHECK;
-
-/* A loss curve as a self-contained SVG: the training loss and its smoothed line over steps, and
- * evaluation points where there are any (n_eval 0: none). Any number of points, drawn as no more
- * than the picture has columns; points that are not finite are left out. */
-struct lf_curve_point {
-    double step, loss;
-};
-enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve_point *train,
-                         size_t n_train, const struct lf_curve_point *eval,
-                         size_t n_eval) LF_MUST_CHECK;
 
 #endif

@@ -1,9 +1,9 @@
 /* A confusion matrix: of answers that are labels, which was expected and which came. Host data, one
  * thread. */
-#ifndef LF_TRAINER_CONFUSION_H
-#define LF_TRAINER_CONFUSION_H
+#ifndef LF_SCORE_CONFUSION_H
+#define LF_SCORE_CONFUSION_H
 
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
 #include <jansson.h>
 

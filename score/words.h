@@ -1,6 +1,6 @@
-/* Metrics over words: bags and sequences of them. Private to trainer/. */
-#ifndef LF_TRAINER_WORDS_H
-#define LF_TRAINER_WORDS_H
+/* Metrics over words: bags and sequences of them. Private to score/. */
+#ifndef LF_SCORE_WORDS_H
+#define LF_SCORE_WORDS_H
 
 double lf_rouge_1(const char *completion, const char *reference);
 double lf_rouge_2(const char *completion, const char *reference);

@@ -1,7 +1,7 @@
-/* Metrics that compare short answers: labels, choices, numbers. Private to trainer/. All take
+/* Metrics that compare short answers: labels, choices, numbers. Private to score/. All take
  * completion and reference; white space around them does not count. */
-#ifndef LF_TRAINER_ANSWERS_H
-#define LF_TRAINER_ANSWERS_H
+#ifndef LF_SCORE_ANSWERS_H
+#define LF_SCORE_ANSWERS_H
 
 #include "core/buf.h"
 

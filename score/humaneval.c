@@ -1,9 +1,9 @@
 /* HumanEval: a completion becomes a program, and the program is run. */
-#include "trainer/humaneval.h"
+#include "score/humaneval.h"
 
 #include "core/json.h"
-#include "trainer/sandbox.h"
-#include "trainer/spans.h"
+#include "score/sandbox.h"
+#include "score/spans.h"
 
 #include <stdbool.h>
 #include <string.h>

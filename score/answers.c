@@ -1,8 +1,8 @@
 /* Metrics that compare short answers. */
-#include "trainer/answers.h"
+#include "score/answers.h"
 
-#include "trainer/spans.h"
-#include "trainer/words.h"
+#include "score/spans.h"
+#include "score/words.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -5,7 +5,7 @@
  * The wrapper answers '+' when it is there, so that a sandbox that cannot be made is told from a
  * program that fails, and a secret when the program has run to its end, so that leaving early is no
  * success. */
-#include "trainer/sandbox.h"
+#include "score/sandbox.h"
 
 #include "core/clock.h"
 

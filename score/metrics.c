@@ -1,10 +1,10 @@
 /* Metrics by name. */
-#include "trainer/metrics.h"
+#include "score/metrics.h"
 
-#include "trainer/answers.h"
-#include "trainer/humaneval.h"
-#include "trainer/sandbox.h"
-#include "trainer/words.h"
+#include "score/answers.h"
+#include "score/humaneval.h"
+#include "score/sandbox.h"
+#include "score/words.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* Parts of a text, as the metrics look at them. Private to trainer/. */
-#ifndef LF_TRAINER_SPANS_H
-#define LF_TRAINER_SPANS_H
+/* Parts of a text, as the metrics look at them. Private to score/. */
+#ifndef LF_SCORE_SPANS_H
+#define LF_SCORE_SPANS_H
 
 #include "core/buf.h"
 

@@ -1,8 +1,8 @@
 /* Confusion matrices. Which labels are classes is known only when all references were seen, so
  * answers are kept as pairs of names until the matrix is asked for. */
-#include "trainer/confusion.h"
+#include "score/confusion.h"
 
-#include "trainer/spans.h"
+#include "score/spans.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* Metrics over words. A word is known by a 64-bit hash of its bytes, so that bags of words are
  * sorted numbers; the chance that two different words of a pair of texts meet is below 1e-12. */
-#include "trainer/words.h"
+#include "score/words.h"
 
 #include "core/utf8.h"
-#include "trainer/metrics.h"
-#include "trainer/spans.h"
+#include "score/metrics.h"
+#include "score/spans.h"
 
 #include <math.h>
 #include <stdbool.h>

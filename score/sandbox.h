@@ -4,8 +4,8 @@
  * sees /usr read-only and nothing else of this machine, has no network and no other process, and
  * may write no file. A seccomp filter lets it start no process and no thread; limits end it when it
  * takes too long or too much memory. Any thread, any number at once. */
-#ifndef LF_TRAINER_SANDBOX_H
-#define LF_TRAINER_SANDBOX_H
+#ifndef LF_SCORE_SANDBOX_H
+#define LF_SCORE_SANDBOX_H
 
 #include "core/err.h"
 

@@ -1,6 +1,6 @@
-/* HumanEval: completions that are programs. Private to trainer/. */
-#ifndef LF_TRAINER_HUMANEVAL_H
-#define LF_TRAINER_HUMANEVAL_H
+/* HumanEval: completions that are programs. Private to score/. */
+#ifndef LF_SCORE_HUMANEVAL_H
+#define LF_SCORE_HUMANEVAL_H
 
 #include "core/buf.h"
 
