@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 struct lf_mount_options {
-    const char *target;      /* fs/client.h: a URL, "unix:PATH" or a path */
+    const char *target;      /* client/http.h: a URL, "unix:PATH" or a path */
     const char *dir;         /* where to */
     const char *api_key;     /* or NULL */
     const char *staging;     /* directory of staged files; NULL: TMPDIR, else /var/tmp */

@@ -16,7 +16,7 @@
 #define LF_FS_SPACE_H
 
 #include "core/limits.h"
-#include "fs/tree.h"
+#include "client/tree.h"
 
 #include <sys/types.h>
 

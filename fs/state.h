@@ -19,7 +19,7 @@
 #define FUSE_USE_VERSION 314
 
 #include "core/buf.h"
-#include "fs/client.h"
+#include "client/http.h"
 #include "fs/node.h"
 #include "fs/stage.h"
 

@@ -1,5 +1,7 @@
 /* `lorafs land`: a study of many tasks and bases. Its words are commands of their own. */
 #include "tools/commands.h"
+
+#include "core/nearest.h"
 #include "tools/land/commands.h"
 #include "tools/options.h"
 

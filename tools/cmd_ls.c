@@ -1,5 +1,5 @@
 /* `lorafs ls`: list the adapters of a daemon. */
-#include "tools/remote.h"
+#include "client/remote.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 

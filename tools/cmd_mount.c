@@ -4,8 +4,8 @@
 #include "fs/mount.h"
 #include "tools/commands.h"
 #include "tools/options.h"
-#include "tools/places.h"
-#include "tools/remote.h"
+#include "client/places.h"
+#include "client/remote.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* `lorafs rm`: remove adapters. */
-#include "tools/remote.h"
+#include "client/remote.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 

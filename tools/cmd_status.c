@@ -1,5 +1,5 @@
 /* `lorafs status`: what a daemon, or an adapter of it, is doing. */
-#include "tools/remote.h"
+#include "client/remote.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 

@@ -2,7 +2,7 @@
 #ifndef LF_TOOLS_EVAL_REMOTE_H
 #define LF_TOOLS_EVAL_REMOTE_H
 
-#include "tools/remote.h"
+#include "client/remote.h"
 #include "trainer/evaluate.h"
 #include "trainer/settings.h"
 

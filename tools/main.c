@@ -1,5 +1,7 @@
 /* lorafs: the command line. Finds the command and hands over to its main (tools/cmd_<name>.c). */
 #include "tools/commands.h"
+
+#include "core/nearest.h"
 #include "tools/options.h"
 
 #include <stdio.h>

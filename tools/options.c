@@ -1,6 +1,8 @@
 /* Command lines: parsing by the table, and the help page that the table makes. */
 #include "tools/options.h"
 
+#include "core/nearest.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -10,53 +12,7 @@
 
 #define HELP_COLUMNS 80
 #define HELP_INDENT 28 /* where the help phrases start */
-#define WORD_MAX 32    /* longer words are not looked up */
-
-/* ---- Nearest word ---------------------------------------------------------------------------- */
-
-/* Levenshtein distance; both at most WORD_MAX bytes. */
-static int edit_distance(const char *a, const char *b)
-{
-    int row[WORD_MAX + 1];
-    int n = (int)strlen(b);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
-const char *lf_nearest_word(const char *word, const char *const *words)
-{
-    size_t len = strlen(word);
-    if (len == 0 || len > WORD_MAX)
-        return NULL;
-    const char *best = NULL;
-    int best_distance = 1 + (int)len / 3; /* a third of its letters may be wrong */
-    for (; *words; words++) {
-        if (strlen(*words) > WORD_MAX)
-            continue;
-        int d = edit_distance(word, *words);
-        if (strncmp(word, *words, len) == 0)
-            d = 1; /* the beginning of a longer word */
-        if (d <= best_distance && (!best || d < best_distance)) {
-            best = *words;
-            best_distance = d;
-        }
-    }
-    return best;
-}
+#define WORD_MAX 32    /* of an option word, for the search of the one that was meant */
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 

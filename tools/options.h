@@ -89,8 +89,4 @@ int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 
 /* A failure: prints "name: reason"; returns 1. diag may be empty: then the code's name is shown. */
 int lf_command_failed(const struct lf_usage *u, enum lf_err rc, const struct lf_diag *diag);
 
-/* The word of the list (NULL-terminated) that is nearest to a mistyped one, or NULL when none is
- * near. */
-const char *lf_nearest_word(const char *word, const char *const *words);
-
 #endif

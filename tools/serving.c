@@ -4,7 +4,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "tools/places.h"
+#include "client/places.h"
 
 #include <errno.h>
 #include <signal.h>

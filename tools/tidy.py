@@ -30,7 +30,8 @@ ROOMS = {
     "trainer": {"core", "text", "score", "gpu", "model", "trainer"},
     "meta": {"core", "meta"},
     "daemon": {"core", "text", "score", "gpu", "model", "trainer", "meta", "daemon"},
-    "fs": {"core", "fs"},
+    "client": {"core", "client"},
+    "fs": {"core", "client", "fs"},
 }
 
 BANNED = {

@@ -3,8 +3,9 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/nearest.h"
 #include "tools/options.h"
-#include "tools/remote.h"
+#include "client/remote.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
 
 #include "core/json.h"
 #include "tools/land/task.h"
-#include "tools/places.h"
+#include "client/places.h"
 
 #include <math.h>
 #include <stdio.h>

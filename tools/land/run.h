@@ -6,7 +6,7 @@
 #define LF_TOOLS_LAND_RUN_H
 
 #include "tools/land/farm.h"
-#include "tools/remote.h"
+#include "client/remote.h"
 
 #include <signal.h>
 #include <stdbool.h>

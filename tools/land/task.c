@@ -3,9 +3,10 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/nearest.h"
 #include "tools/land/task_file.h"
 #include "tools/options.h"
-#include "tools/places.h"
+#include "client/places.h"
 #include "trainer/dataset.h"
 #include "score/metrics.h"
 

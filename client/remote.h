@@ -1,17 +1,16 @@
-/* Calls of the daemon's HTTP API (docs/http.md), one at a time, each waited for; fs/client.h
+/* Calls of the daemon's HTTP API (docs/http.md), one at a time, each waited for; client/http.h
  * underneath. One thread. */
-#ifndef LF_TOOLS_REMOTE_H
-#define LF_TOOLS_REMOTE_H
+#ifndef LF_CLIENT_REMOTE_H
+#define LF_CLIENT_REMOTE_H
 
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/limits.h"
-#include "tools/options.h"
 
 #include <jansson.h>
 #include <stdio.h>
 
-/* Zero-initialised: the default socket (tools/places.h), the key of LORAFS_API_KEY if there is
+/* Zero-initialised: the default socket (client/places.h), the key of LORAFS_API_KEY if there is
  * one. */
 struct lf_remote_options {
     const char *url;      /* "http://host:port", or the path of a unix socket */

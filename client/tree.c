@@ -1,5 +1,5 @@
 /* The snapshot: JSON to sorted arrays in one arena. */
-#include "fs/tree.h"
+#include "client/tree.h"
 
 #include "core/arena.h"
 #include "core/file.h"

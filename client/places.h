@@ -1,6 +1,6 @@
 /* Where things are when nobody says. */
-#ifndef LF_TOOLS_PLACES_H
-#define LF_TOOLS_PLACES_H
+#ifndef LF_CLIENT_PLACES_H
+#define LF_CLIENT_PLACES_H
 
 #include "core/err.h"
 #include "core/limits.h"

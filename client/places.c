@@ -1,5 +1,5 @@
 /* Where things are when nobody says. */
-#include "tools/places.h"
+#include "client/places.h"
 
 #include "core/file.h"
 

@@ -5,8 +5,8 @@
  * Pure data: knows neither HTTP nor FUSE. One thread; snapshots are counted, so that a directory
  * that is being listed keeps the one it started with.
  */
-#ifndef LF_FS_TREE_H
-#define LF_FS_TREE_H
+#ifndef LF_CLIENT_TREE_H
+#define LF_CLIENT_TREE_H
 
 #include "core/err.h"
 

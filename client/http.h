@@ -1,14 +1,15 @@
-/* The mount's HTTP client: many calls at once, none of which blocks.
+/* The daemon's HTTP client, for the mount and the command line: many calls at once, none of which
+ * blocks.
  *
- * Everything happens on the one thread that drives the mount. lf_client_fd() is readable when there
+ * Everything happens on one thread, the one that drives it. lf_client_fd() is readable when there
  * is work, lf_client_run() does it; callbacks run inside lf_client_run() (on_data also inside
  * lf_client_resume()) and nowhere else. Connections are kept and used again; a daemon that was
  * restarted in between is reached again without a failed call.
  *
  * Knows curl. Knows neither FUSE nor what the bytes mean.
  */
-#ifndef LF_FS_CLIENT_H
-#define LF_FS_CLIENT_H
+#ifndef LF_CLIENT_HTTP_H
+#define LF_CLIENT_HTTP_H
 
 #include "core/err.h"
 

@@ -1,5 +1,5 @@
 /* The HTTP client: curl's multi interface behind one epoll descriptor. */
-#include "fs/client.h"
+#include "client/http.h"
 
 #include "core/buf.h"
 #include "core/clock.h"

@@ -1,10 +1,10 @@
 /* Calls of the daemon's HTTP API, each waited for. */
-#include "tools/remote.h"
+#include "client/remote.h"
 
 #include "core/file.h"
 #include "core/json.h"
-#include "fs/client.h"
-#include "tools/places.h"
+#include "client/http.h"
+#include "client/places.h"
 
 #include <fcntl.h>
 #include <poll.h>

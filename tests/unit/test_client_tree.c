@@ -1,6 +1,6 @@
-/* LIBS: lf_fs lf_core */
+/* LIBS: lf_client */
 /* The daemon's tree: parsed, sorted, searched; what cannot be a path is left out. */
-#include "fs/tree.h"
+#include "client/tree.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
