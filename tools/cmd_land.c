@@ -2,7 +2,7 @@
 #include "tools/commands.h"
 
 #include "core/nearest.h"
-#include "tools/land/commands.h"
+#include "tools/cmd_land.h"
 #include "tools/options.h"
 
 #include <stdio.h>

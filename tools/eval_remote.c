@@ -3,7 +3,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "tools/land/rows.h"
+#include "land/rows.h"
 #include "trainer/dataset.h"
 
 #include <stdlib.h>

@@ -29,6 +29,7 @@ ROOMS = {
     "model": {"core", "text", "gpu", "model"},
     "trainer": {"core", "text", "score", "gpu", "model", "trainer"},
     "meta": {"core", "meta"},
+    "land": {"core", "text", "score", "gpu", "model", "trainer", "client", "land"},
     "daemon": {"core", "text", "score", "gpu", "model", "trainer", "meta", "daemon"},
     "client": {"core", "client"},
     "fs": {"core", "client", "fs"},
@@ -42,7 +43,7 @@ BANNED = {
 }
 # Libraries return errors; borders print and end.
 BORDER_CALLS = {"exit", "_exit", "abort", "printf", "puts", "putchar", "perror", "vprintf"}
-BORDERS = re.compile(r"^(tools/|tests/|core/(log|err)\.c$)|/main\.c$")
+BORDERS = re.compile(r"^(tools/|tests/|bench/|core/(log|err)\.c$|land/(host|show)\.c$)|/main\.c$")
 
 C_SUFFIXES = {".c", ".h", ".cu", ".cuh"}
 CODE_SUFFIXES = C_SUFFIXES | {".py", ".sh"}

@@ -1,7 +1,7 @@
-/* LIBS: lf_tools */
+/* LIBS: lf_land */
 /* Any bytes as CSV, and as TSV: every record's fields are strings, and a record that is written and
  * read again is the same. */
-#include "tools/land/csv.h"
+#include "land/csv.h"
 
 #include <stdint.h>
 #include <string.h>

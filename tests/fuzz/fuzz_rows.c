@@ -1,7 +1,7 @@
-/* LIBS: lf_tools lf_core */
+/* LIBS: lf_land lf_core */
 /* Any bytes as a publisher's file: the first byte chooses the format, the rest is the text. Every
  * row is an object that can be written and read again. */
-#include "tools/land/rows.h"
+#include "land/rows.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
-/* LIBS: lf_tools lf_core */
+/* LIBS: lf_land lf_core */
 /* Any bytes as a task's file, JSON or the study's YAML: it is refused with a reason, or makes a
  * task whose members keep their promises. */
 #include "core/json.h"
-#include "tools/land/task_file.h"
+#include "land/task_file.h"
 #include "score/metrics.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -1,6 +1,6 @@
-/* LIBS: lf_tools lf_core */
+/* LIBS: lf_land lf_core */
 /* Delimited text: what the tasks' publishers ship. */
-#include "tools/land/csv.h"
+#include "land/csv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,10 +1,10 @@
-/* LIBS: lf_tools lf_core m */
+/* LIBS: lf_land lf_core m */
 /* The study's sums, checked on the published table: its own averages, win counts and the
  * discrepancies between them and the paper's text must come out of its cells. */
 #include "core/file.h"
-#include "tools/land/report.h"
-#include "tools/land/stats.h"
-#include "tools/land/table.h"
+#include "land/report.h"
+#include "land/stats.h"
+#include "land/table.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,10 +1,10 @@
-/* LIBS: lf_tools lf_core m */
+/* LIBS: lf_land lf_core m */
 /* A study's file, its cells on disk, and its matrix. */
 #include "core/file.h"
-#include "tools/land/farm.h"
-#include "tools/land/host.h"
-#include "tools/land/show.h"
-#include "tools/land/study.h"
+#include "land/farm.h"
+#include "land/host.h"
+#include "land/show.h"
+#include "land/study.h"
 
 #include <math.h>
 #include <setjmp.h>

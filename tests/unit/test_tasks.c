@@ -1,9 +1,9 @@
-/* LIBS: lf_tools lf_trainer lf_core */
+/* LIBS: lf_land lf_trainer lf_core */
 /* The study's tasks: all 31 are there, and each makes the expected rows of a few rows in its
  * publisher's form (tests/data/tasks: own words). And what is refused, with its reason. */
 #include "core/file.h"
 #include "core/json.h"
-#include "tools/land/task.h"
+#include "land/task.h"
 #include "score/metrics.h"
 
 #include <setjmp.h>

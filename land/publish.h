@@ -1,0 +1,31 @@
+/* The report of a study's folder: its cells, its tasks' notes and the published table brought
+ * together for land/report.h. Host data, one thread. */
+#ifndef LF_LAND_PUBLISH_H
+#define LF_LAND_PUBLISH_H
+
+#include "land/farm.h"
+#include "land/report.h"
+
+struct lf_publication {
+    struct lf_land_report report; /* points into what follows */
+    struct lf_farm farm;          /* of a study's folder; empty for the published table */
+    struct lf_land_table results, published;
+    struct lf_land_task_note *notes; /* (results.n_tasks) */
+    double (*features)[LF_LAND_FEATURES];
+    json_t **tasks; /* task.json of each, or NULL */
+    char how[512];
+};
+
+/* Of DIR as it is now: what is not finished is left out. LF_E_NOT_FOUND: no study, or not a cell of
+ * it is finished. Yours, lf_publication_close, also after a failure. */
+enum lf_err lf_publication_open(struct lf_publication *p, const char *dir,
+                                struct lf_diag *diag) LF_MUST_CHECK;
+/* Of the published table itself. */
+enum lf_err lf_publication_open_published(struct lf_publication *p,
+                                          struct lf_diag *diag) LF_MUST_CHECK;
+void lf_publication_close(struct lf_publication *p);
+
+/* Averages by base and by category, and wins over the published GPT columns, for a terminal. */
+enum lf_err lf_publication_text(const struct lf_publication *p, struct lf_buf *out) LF_MUST_CHECK;
+
+#endif

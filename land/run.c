@@ -1,0 +1,718 @@
+/* A study's run: preparing, then base by base. */
+#include "land/run.h"
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "text/tokenizer.h"
+#include "land/features.h"
+#include "land/host.h"
+#include "land/show.h"
+#include "land/task.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLL_NS 200000000    /* between looks at the daemon */
+#define WRITE_NS 1000000000u /* between status files */
+#define LOCK_SECONDS 90      /* a daemon of a run that was killed writes its checkpoints */
+#define DEATHS_MAX 3         /* of a base's daemon, without a cell that ended in between */
+
+struct run {
+    const struct lf_study *s;
+    const struct lf_land_order *o;
+    struct lf_farm *f;
+    struct lf_show show;
+    struct lf_host host;
+    struct lf_remote *remote;
+    int lock;
+    uint64_t start_ns, written_ns;
+    double seconds_before;          /* of earlier runs */
+    int measured;                   /* tasks whose features are known */
+    struct lf_tokenizer *tokenizer; /* that they are measured with */
+    int deaths;
+    char (*test)[LF_SHA256_HEX]; /* (tasks) digests of the rows that are scored */
+};
+
+static bool is_open(const struct lf_cell *c)
+{
+    return c->state != LF_CELL_DONE && c->state != LF_CELL_FAILED;
+}
+
+static bool in_flight(const struct lf_cell *c)
+{
+    return c->state == LF_CELL_TRAINING || c->state == LF_CELL_SCORING;
+}
+
+static enum lf_err stopped(const struct run *r, struct lf_diag *diag)
+{
+    return *r->o->stop
+               ? lf_fail(diag, LF_E_INTERRUPTED, "interrupted; the same command goes on from here")
+               : LF_OK;
+}
+
+/* ---- The status ------------------------------------------------------------------------------ */
+
+static enum lf_err tell(struct run *r, bool now, struct lf_diag *diag)
+{
+    uint64_t t = lf_clock_ns();
+    r->f->seconds = r->seconds_before + (double)(t - r->start_ns) / 1e9;
+    lf_show_draw(&r->show, r->f, now);
+    if (!now && t - r->written_ns < WRITE_NS)
+        return LF_OK;
+    r->written_ns = t;
+    return lf_farm_write(r->f, diag);
+}
+
+/* A cell is over: its file, and a line. */
+static enum lf_err cell_end(struct run *r, struct lf_cell *c, enum lf_cell_state state,
+                            const char *reason, struct lf_diag *diag)
+{
+    const struct lf_land_cell *q = &c->result;
+    c->state = state;
+    snprintf(c->reason, sizeof c->reason, "%s", reason);
+    if (state == LF_CELL_FAILED)
+        lf_show_note(&r->show, true, "%s %s: failed: %s", c->column, r->f->tasks[c->task], reason);
+    else
+        lf_show_note(&r->show, false, "%s %s: %s %.3f, base %.3f (%+.3f); %lld tokens in %.1f s",
+                     c->column, r->f->tasks[c->task], q->metric, q->tuned_score, q->base_score,
+                     q->tuned_score - q->base_score, (long long)q->tokens, q->seconds);
+    r->deaths = 0;
+    enum lf_err rc = lf_farm_cell_write(r->f, c, diag);
+    return rc == LF_OK ? tell(r, true, diag) : rc;
+}
+
+/* ---- Preparing ------------------------------------------------------------------------------- */
+
+static enum lf_err file_digest(char out[LF_SHA256_HEX], const char *path, struct lf_diag *diag)
+{
+    struct lf_map m;
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_sha256_hex(out, m.data ? (const char *)m.data : "", m.bytes);
+    lf_file_unmap(&m);
+    return LF_OK;
+}
+
+/* What a checkpoint is, without reading all of it: its config and its files' sizes. */
+static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/config.json", dir) >= (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", dir);
+    enum lf_err rc = file_digest(out, path, diag);
+    struct dirent **names;
+    int n = rc == LF_OK ? scandir(dir, &names, NULL, alphasort) : 0;
+    if (rc != LF_OK || n < 0)
+        return rc != LF_OK ? rc : lf_fail_errno(diag, errno, "%s", dir);
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    lf_buf_puts(&text, out);
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(names[i]->d_name), end = sizeof ".safetensors" - 1;
+        if (len > end && strcmp(names[i]->d_name + len - end, ".safetensors") == 0 &&
+            snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name) < (int)sizeof path)
+            lf_buf_printf(&text, "\n%s %lld", names[i]->d_name, (long long)lf_file_size(path));
+        free(names[i]);
+    }
+    free(names);
+    rc = text.rc == LF_OK ? LF_OK : lf_fail(diag, text.rc, "no memory");
+    if (rc == LF_OK)
+        lf_sha256_hex(out, text.data, text.len);
+    lf_buf_free(&text);
+    return rc;
+}
+
+/* Settings and key of a task's cells; those that are done already become so. */
+static enum lf_err task_cells(struct run *r, int task, const json_t *own,
+                              char bases[][LF_SHA256_HEX], struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], train[LF_SHA256_HEX], *test = r->test[task];
+    enum lf_err rc = lf_farm_path(path, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
+    if (rc == LF_OK)
+        rc = file_digest(train, path, diag);
+    if (rc == LF_OK)
+        rc = lf_farm_path(path, r->f, diag, "tasks/%s/test.jsonl", r->f->tasks[task]);
+    if (rc == LF_OK)
+        rc = file_digest(test, path, diag);
+    for (int i = 0; i < r->f->n_columns && rc == LF_OK; i++) {
+        struct lf_cell *c = lf_farm_cell(r->f, i, task);
+        struct lf_buf text;
+        c->settings = lf_study_settings(r->s, own, c->base, task, c->variant);
+        char *settings =
+            c->settings ? json_dumps(c->settings, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+        lf_buf_init(&text, 0);
+        if (!settings ||
+            lf_buf_printf(&text, "%s\n%s\n%s\n%s", bases[c->base], settings, train, test) != LF_OK)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study's settings");
+        if (rc == LF_OK) {
+            const char *metric = json_string_value(json_object_get(c->settings, "metric"));
+            snprintf(c->result.metric, sizeof c->result.metric, "%s", metric ? metric : "");
+            lf_sha256_hex(c->key, text.data, text.len);
+            lf_farm_cell_recall(r->f, c);
+        }
+        free(settings);
+        lf_buf_free(&text);
+    }
+    return rc;
+}
+
+static enum lf_err prepare_task(struct run *r, int task, char bases[][LF_SHA256_HEX],
+                                struct lf_diag *diag)
+{
+    const struct lf_study_task *t = &r->s->tasks[task];
+    const struct lf_task_options o = {.train_max = t->rows,
+                                      .test_max = t->eval_rows,
+                                      .has_shots = t->shots >= 0,
+                                      .shots = t->shots >= 0 ? (int)t->shots : 0,
+                                      .test_percent = (int)t->test_percent};
+    char dir[LF_PATH_MAX], path[LF_PATH_MAX];
+    struct lf_task *definition = NULL;
+    struct lf_task_rows made;
+    json_t *own = NULL, *all_rows = json_pack("{s:i}", "eval_rows", 0);
+    enum lf_err rc = lf_farm_path(dir, r->f, diag, "tasks/%s", t->name);
+    if (rc == LF_OK)
+        rc = lf_farm_path(path, r->f, diag, "tasks/%s/config.json", t->name);
+    if (rc == LF_OK)
+        rc = lf_task_open(&definition, t->definition, diag);
+    if (rc == LF_OK)
+        rc = lf_task_prepare(definition, t->data, dir, &o, &made, diag);
+    lf_task_close(definition);
+    if (rc == LF_OK)
+        rc = lf_json_load(&own, path, diag);
+    if (rc == LF_OK && json_object_update_missing(own, all_rows) != 0)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the task's settings");
+    if (rc == LF_OK) /* the study has chosen the rows to score */
+        rc = task_cells(r, task, own, bases, diag);
+    json_decref(own);
+    json_decref(all_rows);
+    return rc;
+}
+
+/* A task that cannot be prepared fails in all its cells. */
+static enum lf_err prepare_all(struct run *r, struct lf_diag *diag)
+{
+    char(*bases)[LF_SHA256_HEX] = calloc((size_t)r->s->n_bases, sizeof *bases);
+    r->test = calloc((size_t)r->s->n_tasks, sizeof *r->test);
+    enum lf_err rc =
+        bases && r->test ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
+    for (int b = 0; b < r->s->n_bases && rc == LF_OK; b++)
+        rc = base_digest(bases[b], r->s->bases[b].dir, diag);
+    for (int k = 0; k < r->s->n_tasks && rc == LF_OK; k++) {
+        struct lf_diag why = {""};
+        enum lf_err bad = prepare_task(r, k, bases, &why);
+        for (int i = 0; i < r->f->n_columns && bad != LF_OK && rc == LF_OK; i++)
+            rc = cell_end(r, lf_farm_cell(r->f, i, k), LF_CELL_FAILED, why.text, diag);
+        if (rc == LF_OK)
+            rc = stopped(r, diag);
+    }
+    free(bases);
+    return rc;
+}
+
+/* ---- Features -------------------------------------------------------------------------------- */
+
+static enum lf_err read_rows(json_t **out, const char *path, struct lf_diag *diag)
+{
+    struct lf_map m;
+    json_t *rows = json_array();
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    for (size_t at = 0; rc == LF_OK && at < m.bytes;) {
+        const char *line = (const char *)m.data + at;
+        const char *end = memchr(line, '\n', m.bytes - at);
+        size_t n = end ? (size_t)(end - line) : m.bytes - at;
+        json_t *row = NULL;
+        if (n > 0)
+            rc = lf_json_parse(&row, line, n, diag);
+        if (row && json_array_append_new(rows, row) != 0)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", path);
+        at += n + 1;
+    }
+    lf_file_unmap(&m);
+    if (rc == LF_OK)
+        *out = rows;
+    else
+        json_decref(rows);
+    return rc;
+}
+
+static enum lf_err write_features(const char *path, const double *x, const char *digest,
+                                  struct lf_diag *diag)
+{
+    json_t *j = json_pack("{s:s}", "sha256", digest), *values = json_object();
+    for (int i = 0; i < LF_LAND_FEATURES; i++)
+        json_object_set_new(values, lf_land_feature_name((enum lf_land_feature)i),
+                            isfinite(x[i]) ? json_real(x[i]) : json_null());
+    json_object_set_new(j, "features", values);
+    char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    enum lf_err rc = text ? lf_file_write(path, text, strlen(text), diag)
+                          : lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", path);
+    free(text);
+    json_decref(j);
+    return rc;
+}
+
+static bool features_known(const char *path, const char *digest)
+{
+    json_t *j = NULL;
+    if (!lf_file_exists(path) || lf_json_load(&j, path, NULL) != LF_OK)
+        return false;
+    const char *of = json_string_value(json_object_get(j, "sha256"));
+    bool known = of && strcmp(of, digest) == 0;
+    json_decref(j);
+    return known;
+}
+
+static enum lf_err measure_rows(double *x, const struct run *r, const char *path,
+                                struct lf_diag *diag)
+{
+    json_t *rows = NULL, *row;
+    size_t i, n = 0;
+    enum lf_err rc = read_rows(&rows, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_land_row *list = calloc(json_array_size(rows) + 1, sizeof *list);
+    json_array_foreach(rows, i, row) {
+        const char *prompt = json_string_value(json_object_get(row, "prompt"));
+        const char *completion = json_string_value(json_object_get(row, "completion"));
+        if (list && prompt && completion)
+            list[n++] = (struct lf_land_row){prompt, completion};
+    }
+    rc = list ? lf_land_features(x, r->tokenizer, list, n, n, diag)
+              : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the rows");
+    free(list);
+    json_decref(rows);
+    return rc;
+}
+
+static enum lf_err measure_task(struct run *r, int task, struct lf_diag *diag)
+{
+    char rows[LF_PATH_MAX], path[LF_PATH_MAX], digest[LF_SHA256_HEX];
+    double x[LF_LAND_FEATURES];
+    enum lf_err rc = lf_farm_path(rows, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
+    if (rc == LF_OK)
+        rc = lf_farm_path(path, r->f, diag, "tasks/%s/features.json", r->f->tasks[task]);
+    if (rc != LF_OK || !lf_file_exists(rows))
+        return rc;
+    rc = file_digest(digest, rows, diag);
+    if (rc != LF_OK || features_known(path, digest))
+        return rc;
+    if (!r->tokenizer)
+        rc = lf_tokenizer_open(&r->tokenizer, r->s->bases[0].dir, diag);
+    if (rc == LF_OK)
+        rc = measure_rows(x, r, rows, diag);
+    return rc == LF_OK ? write_features(path, x, digest, diag) : rc;
+}
+
+/* The next task's features, in the time that the daemon needs anyway. False: all are known. */
+static bool measure_next(struct run *r)
+{
+    struct lf_diag why = {""};
+    if (r->measured == r->s->n_tasks)
+        return false;
+    if (measure_task(r, r->measured, &why) != LF_OK)
+        lf_show_note(&r->show, true, "%s: its texts are not measured: %s", r->f->tasks[r->measured],
+                     why.text);
+    r->measured++;
+    return true;
+}
+
+/* ---- A cell at the daemon -------------------------------------------------------------------- */
+
+/* The adapter's name: a daemon of the study's own holds nothing else. */
+static void adapter_name(char out[LF_PATH_MAX], const struct run *r, const struct lf_cell *c)
+{
+    const char *variant = r->s->variants[c->variant].name;
+    snprintf(out, LF_PATH_MAX, "%s%s%s%s%s", r->o->remote.url ? r->s->name : "",
+             r->o->remote.url ? "." : "", r->f->tasks[c->task], variant[0] ? "." : "", variant);
+}
+
+static enum lf_err cell_call(struct run *r, const struct lf_cell *c, json_t **out,
+                             const char *method, const char *rest, const json_t *body,
+                             struct lf_diag *diag)
+{
+    char name[LF_PATH_MAX], path[LF_PATH_MAX];
+    adapter_name(name, r, c);
+    enum lf_err rc = lf_remote_path(path, name, rest, diag);
+    return rc == LF_OK ? lf_remote_json(r->remote, out, method, path, body, diag) : rc;
+}
+
+static enum lf_err cell_upload(struct run *r, const struct lf_cell *c, const char *file,
+                               const char *rest, struct lf_diag *diag)
+{
+    char name[LF_PATH_MAX], path[LF_PATH_MAX], from[LF_PATH_MAX];
+    json_t *answer = NULL;
+    adapter_name(name, r, c);
+    enum lf_err rc = lf_remote_path(path, name, rest, diag);
+    if (rc == LF_OK)
+        rc = lf_farm_path(from, r->f, diag, "tasks/%s/%s", r->f->tasks[c->task], file);
+    if (rc == LF_OK)
+        rc = lf_remote_upload(r->remote, &answer, path, from, diag);
+    json_decref(answer);
+    return rc;
+}
+
+/* Copies what makes an adapter; the data set last, which starts its training. What the daemon has
+ * already, it knows. */
+static enum lf_err submit(struct run *r, struct lf_cell *c, struct lf_diag *diag)
+{
+    char name[LF_PATH_MAX];
+    json_t *answer = NULL;
+    adapter_name(name, r, c);
+    json_t *body = json_pack("{s:s}", "name", name);
+    enum lf_err rc = lf_remote_json(r->remote, &answer, "POST", "/v1/adapters", body, diag);
+    json_decref(body);
+    if (rc == LF_E_EXISTS)
+        rc = LF_OK;
+    json_decref(answer);
+    answer = NULL;
+    if (rc == LF_OK)
+        rc = cell_call(r, c, &answer, "PUT", "/files/config.json", c->settings, diag);
+    json_decref(answer);
+    if (rc == LF_OK)
+        rc = cell_upload(r, c, "test.jsonl", "/files/eval.jsonl", diag);
+    if (rc == LF_OK)
+        rc = cell_upload(r, c, "train.jsonl", "/files/dataset.jsonl?train=1", diag);
+    if (rc == LF_OK) {
+        c->state = LF_CELL_TRAINING;
+        c->progress = 0;
+    }
+    return rc;
+}
+
+static double real_of(const json_t *obj, const char *key)
+{
+    const json_t *v = json_object_get(obj, key);
+    return json_is_number(v) ? json_number_value(v) : (double)NAN;
+}
+
+/* metrics.json says that this version was scored: what it says. */
+static void take_scores(struct lf_cell *c, json_t *metrics)
+{
+    const json_t *eval = json_object_get(metrics, "eval"), *base = json_object_get(metrics, "base");
+    const json_t *train = json_object_get(metrics, "train");
+    struct lf_land_cell *q = &c->result;
+    double seconds = real_of(train, "seconds");
+    q->tuned_score = real_of(eval, "score");
+    q->base_score = real_of(base, "score");
+    q->rows = json_integer_value(json_object_get(eval, "rows"));
+    q->tokens = json_integer_value(json_object_get(train, "tokens"));
+    q->seconds = isfinite(seconds) ? seconds : 0;
+    c->metrics = json_incref(metrics);
+}
+
+/* The report is of this version, and its scores are of these rows. */
+static bool is_scored(const struct run *r, const struct lf_cell *c, const json_t *metrics,
+                      json_int_t version)
+{
+    const json_t *eval = json_object_get(metrics, "eval");
+    const char *rows = json_string_value(json_object_get(eval, "sha256"));
+    return json_integer_value(json_object_get(metrics, "version")) == version && rows &&
+           strcmp(rows, r->test[c->task]) == 0 && isfinite(real_of(eval, "score")) &&
+           isfinite(real_of(json_object_get(metrics, "base"), "score"));
+}
+
+static enum lf_err look_at_scores(struct run *r, struct lf_cell *c, json_int_t version,
+                                  struct lf_diag *diag)
+{
+    json_t *metrics = NULL;
+    c->state = LF_CELL_SCORING;
+    enum lf_err rc = cell_call(r, c, &metrics, "GET", "/files/metrics.json", NULL, diag);
+    if (rc == LF_E_NOT_FOUND) /* the moment before it is written */
+        return LF_OK;
+    if (rc != LF_OK)
+        return rc;
+    const char *why =
+        json_string_value(json_object_get(json_object_get(metrics, "eval"), "reason"));
+    if (is_scored(r, c, metrics, version)) {
+        take_scores(c, metrics);
+        rc = cell_end(r, c, LF_CELL_DONE, "", diag);
+    } else if (why) {
+        rc = cell_end(r, c, LF_CELL_FAILED, why, diag);
+    }
+    json_decref(metrics);
+    return rc;
+}
+
+/* Where a cell is now. *speed: of its training, tokens a second. */
+static enum lf_err look_at(struct run *r, struct lf_cell *c, double *speed, struct lf_diag *diag)
+{
+    json_t *adapter = NULL;
+    enum lf_err rc = cell_call(r, c, &adapter, "GET", "", NULL, diag);
+    if (rc != LF_OK)
+        return rc;
+    const json_t *job = json_object_get(adapter, "job");
+    const char *state = json_string_value(json_object_get(job, "state"));
+    const char *reason = json_string_value(json_object_get(job, "reason"));
+    double step = real_of(job, "step"), steps = real_of(job, "steps");
+    if (!state)
+        state = "";
+    if (strcmp(state, "failed") == 0) {
+        rc = cell_end(r, c, LF_CELL_FAILED, reason ? reason : "its training failed", diag);
+    } else if (strcmp(state, "cancelled") == 0) {
+        rc = cell_end(r, c, LF_CELL_FAILED, "its training was cancelled", diag);
+    } else if (strcmp(state, "done") == 0) {
+        rc = look_at_scores(r, c, json_integer_value(json_object_get(adapter, "version")), diag);
+    } else {
+        double now = real_of(job, "tokens_per_second");
+        c->progress = step >= 0 && steps > 0 ? step / steps : 0;
+        *speed += strcmp(state, "running") == 0 && isfinite(now) ? now : 0;
+    }
+    json_decref(adapter);
+    return rc;
+}
+
+/* ---- A base ---------------------------------------------------------------------------------- */
+
+static int count_base(const struct run *r, int base, bool (*is)(const struct lf_cell *c))
+{
+    int n = 0;
+    for (int i = 0; i < r->f->n_tasks * r->f->n_columns; i++)
+        n += r->f->cells[i].base == base && is(&r->f->cells[i]);
+    return n;
+}
+
+static enum lf_err fail_base(struct run *r, int base, const char *reason, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < r->f->n_tasks * r->f->n_columns && rc == LF_OK; i++)
+        if (r->f->cells[i].base == base && is_open(&r->f->cells[i]))
+            rc = cell_end(r, &r->f->cells[i], LF_CELL_FAILED, reason, diag);
+    return rc;
+}
+
+/* The daemon cannot be asked now: it died, or it is gone. */
+static bool is_away(enum lf_err rc)
+{
+    return rc == LF_E_UNREACHABLE || rc == LF_E_IO || rc == LF_E_TIMED_OUT ||
+           rc == LF_E_DEVICE_LOST || rc == LF_E_OVERLOADED;
+}
+
+/* One look at all cells of the base that the daemon has, and more for it where there is room. */
+static enum lf_err look_round(struct run *r, int base, struct lf_diag *diag)
+{
+    int n = count_base(r, base, in_flight);
+    double speed = 0;
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < r->f->n_tasks * r->f->n_columns && rc == LF_OK; i++) {
+        struct lf_cell *c = &r->f->cells[i];
+        struct lf_diag why = {""};
+        enum lf_err bad = LF_OK;
+        if (c->base != base)
+            continue;
+        if (in_flight(c)) {
+            bad = look_at(r, c, &speed, &why);
+        } else if (c->state == LF_CELL_WAITING && n < r->s->fused) {
+            bad = submit(r, c, &why);
+            n += bad == LF_OK;
+        }
+        if (is_away(bad))
+            rc = lf_fail(diag, bad, "%s", why.text);
+        else if (bad != LF_OK)
+            rc = cell_end(r, c, LF_CELL_FAILED, why.text, diag);
+        if (rc == LF_OK)
+            rc = stopped(r, diag);
+    }
+    r->f->tokens_per_second = speed;
+    return rc == LF_OK ? tell(r, false, diag) : rc;
+}
+
+/* Everything that was with the daemon is sent again, for it to say what it has. */
+static void forget_flights(struct run *r, int base)
+{
+    for (int i = 0; i < r->f->n_tasks * r->f->n_columns; i++)
+        if (r->f->cells[i].base == base && in_flight(&r->f->cells[i]))
+            r->f->cells[i].state = LF_CELL_WAITING;
+}
+
+static void nap(void)
+{
+    struct timespec t = {.tv_nsec = POLL_NS};
+    nanosleep(&t, NULL);
+}
+
+/* Until all cells of the base ended. LF_E_UNREACHABLE and the like: the daemon is away. */
+static enum lf_err watch(struct run *r, int base, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    while (rc == LF_OK && count_base(r, base, is_open) > 0) {
+        rc = look_round(r, base, diag);
+        if (rc == LF_OK && !measure_next(r))
+            nap();
+    }
+    return rc;
+}
+
+/* What the daemon computes on, for the report. */
+static void ask_device(struct run *r)
+{
+    json_t *info = NULL;
+    if (lf_remote_json(r->remote, &info, "GET", "/info", NULL, NULL) == LF_OK) {
+        const char *name = json_string_value(json_object_get(info, "device"));
+        snprintf(r->f->device, sizeof r->f->device, "%s", name ? name : "");
+    }
+    json_decref(info);
+}
+
+static enum lf_err connect_to(struct run *r, const struct lf_remote_options *at, int base,
+                              struct lf_diag *diag)
+{
+    json_t *answer = NULL;
+    lf_remote_free(r->remote);
+    r->remote = NULL;
+    enum lf_err rc = lf_remote_new(&r->remote, at, diag);
+    if (rc == LF_OK)
+        rc = lf_remote_json(r->remote, &answer, "GET", "/v1/bases", NULL, diag);
+    const json_t *first = json_array_get(json_object_get(answer, "bases"), 0);
+    const char *name = json_string_value(json_object_get(first, "name"));
+    if (rc == LF_OK && (!name || strcmp(name, r->s->bases[base].name) != 0))
+        rc = lf_fail(diag, LF_E_BASE_DIFFERS, "that daemon serves %s", name ? name : "no base");
+    json_decref(answer);
+    if (rc == LF_OK)
+        ask_device(r);
+    return rc;
+}
+
+/* A daemon of our own, started again where it dies. */
+static enum lf_err run_base(struct run *r, int base, struct lf_diag *diag)
+{
+    char data[LF_PATH_MAX];
+    struct lf_diag why = {""};
+    const struct lf_study_base *b = &r->s->bases[base];
+    enum lf_err rc = lf_farm_path(data, r->f, diag, "daemons/%s", b->name);
+    r->deaths = 0;
+    while (rc == LF_OK && count_base(r, base, is_open) > 0) {
+        enum lf_err bad =
+            lf_host_start(&r->host, b->dir, data, r->s->daemon, r->o->device, r->o->stop, &why);
+        const struct lf_remote_options at = {.url = r->host.socket};
+        bool answered = bad == LF_OK;
+        if (bad == LF_OK)
+            bad = connect_to(r, &at, base, &why);
+        if (bad == LF_OK)
+            bad = watch(r, base, &why);
+        bool again = bad != LF_OK && is_away(bad) && answered && ++r->deaths < DEATHS_MAX;
+        lf_host_stop(&r->host);
+        if (again) {
+            lf_show_note(&r->show, true, "%s: %s; its daemon is started again", b->name, why.text);
+            bad = LF_OK;
+        }
+        forget_flights(r, base);
+        if (bad == LF_E_INTERRUPTED || bad == LF_E_NO_SPACE)
+            rc = lf_fail(diag, bad, "%s", why.text);
+        else if (bad != LF_OK)
+            rc = fail_base(r, base, why.text, diag);
+    }
+    return rc;
+}
+
+/* The daemon that the user named: the base that it has. */
+static enum lf_err run_remote(struct run *r, struct lf_diag *diag)
+{
+    struct lf_diag why = {""};
+    for (int b = 0; b < r->s->n_bases; b++) {
+        enum lf_err rc = connect_to(r, &r->o->remote, b, &why);
+        if (rc == LF_E_BASE_DIFFERS)
+            continue;
+        if (rc == LF_OK)
+            rc = watch(r, b, &why);
+        return rc == LF_OK ? rc : lf_fail(diag, rc, "%s", why.text);
+    }
+    return lf_fail(diag, LF_E_BASE_DIFFERS, "%s, which is no base of this study", why.text);
+}
+
+/* ---- All ------------------------------------------------------------------------------------- */
+
+/* Held by this process and by its daemons: those of a run that was killed end soon. */
+static enum lf_err take_lock(struct run *r, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_farm_path(path, r->f, diag, "lock");
+    if (rc != LF_OK)
+        return rc;
+    r->lock = open(path, O_RDWR | O_CREAT, 0644);
+    if (r->lock < 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    uint64_t end = lf_clock_ns() + LOCK_SECONDS * 1000000000ull;
+    bool told = false;
+    while (flock(r->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return lf_fail_errno(diag, errno, "%s", path);
+        if (!told)
+            lf_show_note(&r->show, true, "%s: waiting for the run before to end", r->f->dir);
+        told = true;
+        if (lf_clock_ns() > end)
+            return lf_fail(diag, LF_E_BUSY, "%s: another run works there", r->f->dir);
+        rc = stopped(r, diag);
+        if (rc != LF_OK)
+            return rc;
+        nap();
+    }
+    return LF_OK;
+}
+
+static void recall_seconds(struct run *r)
+{
+    struct lf_farm before;
+    if (lf_farm_read(&before, r->f->dir, NULL) != LF_OK)
+        return;
+    r->seconds_before = before.seconds;
+    snprintf(r->f->device, sizeof r->f->device, "%s", before.device);
+    lf_farm_free(&before);
+}
+
+static enum lf_err run_all(struct run *r, struct lf_diag *diag)
+{
+    enum lf_err rc = tell(r, true, diag);
+    if (rc == LF_OK)
+        rc = prepare_all(r, diag);
+    int done = lf_farm_count(r->f, LF_CELL_DONE);
+    if (done > 0)
+        lf_show_note(&r->show, false, "%d of %d cells are done already", done,
+                     r->f->n_tasks * r->f->n_columns);
+    if (rc == LF_OK && r->o->remote.url)
+        rc = run_remote(r, diag);
+    for (int b = 0; b < r->s->n_bases && rc == LF_OK && !r->o->remote.url; b++)
+        rc = run_base(r, b, diag);
+    while (rc == LF_OK && measure_next(r))
+        rc = stopped(r, diag);
+    return rc;
+}
+
+enum lf_err lf_land_run(struct lf_farm *f, const struct lf_study *s, const struct lf_land_order *o,
+                        struct lf_diag *diag)
+{
+    struct run r = {.s = s, .o = o, .f = f, .lock = -1, .start_ns = lf_clock_ns()};
+    lf_show_init(&r.show, stderr, o->quiet);
+    enum lf_err rc = lf_host_options_check(s->daemon, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_make(o->dir, diag);
+    if (rc == LF_OK)
+        rc = lf_farm_init(f, s, o->dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = take_lock(&r, diag);
+    if (rc == LF_OK) {
+        recall_seconds(&r);
+        r.start_ns = lf_clock_ns();
+        f->running = true;
+        rc = run_all(&r, diag);
+        f->running = false;
+        f->finished = rc == LF_OK;
+        enum lf_err wrote = tell(&r, true, rc == LF_OK ? diag : NULL);
+        rc = rc == LF_OK ? wrote : rc;
+    }
+    lf_show_end(&r.show);
+    free(r.test);
+    lf_tokenizer_free(r.tokenizer);
+    lf_remote_free(r.remote);
+    if (r.lock >= 0)
+        close(r.lock);
+    return rc;
+}

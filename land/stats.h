@@ -1,0 +1,39 @@
+/* The statistics of the study's analysis. Pure functions over doubles, any thread. */
+#ifndef LF_LAND_STATS_H
+#define LF_LAND_STATS_H
+
+#include "core/err.h"
+
+#include <stddef.h>
+
+struct lf_summary {
+    double mean;
+    double sigma; /* population standard deviation */
+    double p95;   /* linear interpolation between order statistics, as numpy.percentile */
+    size_t n;
+};
+
+/* n = 0 gives NaN throughout. LF_E_NO_MEMORY when the sort's copy finds none. */
+enum lf_err lf_stat_summary(struct lf_summary *out, const double *x, size_t n) LF_MUST_CHECK;
+/* Pearson's correlation over the pairs in which neither is NaN; NaN for fewer than two such pairs
+ * or a constant side. */
+double lf_stat_correlation(const double *x, const double *y, size_t n);
+
+/* Least squares y ~ intercept + sum_j coef[j] x[.][j], features standardised first so that the
+ * coefficients compare. x: (n, k) row-major. Leave-one-out: each row is predicted by the fit to the
+ * others; r2 = 1 - sum (y - yhat)^2 / sum (y - mean of the others)^2, so a model that knows no more
+ * than the mean scores 0. A feature that is constant or a combination of earlier ones gets
+ * coefficient 0. */
+struct lf_fit {
+    double intercept;
+    double *coef;      /* (k) on standardised features; owned */
+    double *predicted; /* (n) leave-one-out; owned */
+    double r2, rmse;   /* of the fit itself */
+    double r2_loo, rmse_loo;
+    size_t n, k;
+};
+enum lf_err lf_stat_fit(struct lf_fit *out, const double *x, const double *y, size_t n, size_t k,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+void lf_stat_fit_free(struct lf_fit *f);
+
+#endif

@@ -1,0 +1,351 @@
+/* Reading a study's file. */
+#include "land/study.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "trainer/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS_MAX 1000000000
+#define SHOTS_MAX 64
+
+/* ---- Words and paths ------------------------------------------------------------------------- */
+
+/* A path of the file, relative to the folder that the file is in. */
+static enum lf_err place(char out[LF_PATH_MAX], const char *folder, const char *path,
+                         struct lf_diag *diag)
+{
+    int n = path[0] == '/' ? snprintf(out, LF_PATH_MAX, "%s", path)
+                           : snprintf(out, LF_PATH_MAX, "%s/%s", folder, path);
+    return n < LF_PATH_MAX ? LF_OK : lf_fail(diag, LF_E_INVALID, "\"%.80s\" is too long", path);
+}
+
+/* The last part of a path without its suffix, as a name. */
+static enum lf_err name_of(char out[LF_NAME_MAX + 1], const char *path, bool cut_suffix,
+                           const char *what, struct lf_diag *diag)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    size_t from = n;
+    while (from > 0 && path[from - 1] != '/')
+        from--;
+    const char *dot = cut_suffix ? memrchr(path + from, '.', n - from) : NULL;
+    if (dot && dot > path + from)
+        n = (size_t)(dot - path);
+    if (n - from <= LF_NAME_MAX)
+        snprintf(out, LF_NAME_MAX + 1, "%.*s", (int)(n - from), path + from);
+    if (n - from > LF_NAME_MAX || !lf_name_ok(out))
+        return lf_fail(diag, LF_E_INVALID, "\"%.200s\" gives no name of a %s", path, what);
+    return LF_OK;
+}
+
+static enum lf_err object_of(const json_t **out, const json_t *obj, const char *key,
+                             struct lf_diag *diag)
+{
+    const json_t *v = json_object_get(obj, key);
+    *out = json_is_object(v) ? v : NULL;
+    if (v && !json_is_null(v) && !*out)
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an object", key);
+    return LF_OK;
+}
+
+static enum lf_err list_of(const json_t **out, const json_t *obj, const char *key, size_t min,
+                           size_t max, struct lf_diag *diag)
+{
+    const json_t *v = json_object_get(obj, key);
+    *out = v;
+    if (!v && min == 0)
+        return LF_OK;
+    if (!json_is_array(v) || json_array_size(v) < min || json_array_size(v) > max)
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a list of %zu to %zu", key, min, max);
+    return LF_OK;
+}
+
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+/* "bases/x", or {"base": "bases/x", ...}: the string under `key`, or the entry itself. */
+static enum lf_err entry_word(const char **out, const json_t *entry, const char *key,
+                              const char *const *known, struct lf_diag *diag)
+{
+    *out = json_string_value(entry);
+    if (*out)
+        return LF_OK;
+    if (!json_is_object(entry))
+        return lf_fail(diag, LF_E_INVALID, "an entry must be a string or an object");
+    enum lf_err rc = lf_json_only(entry, known, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(out, entry, key, diag);
+    if (rc == LF_OK && !*out)
+        rc = lf_fail(diag, LF_E_INVALID, "an entry without \"%s\"", key);
+    return rc;
+}
+
+/* What the paths of a file are relative to. */
+struct roots {
+    char folder[LF_PATH_MAX]; /* of the file itself */
+    const struct lf_study_places *places;
+};
+
+static enum lf_err read_base(struct lf_study_base *b, const json_t *entry,
+                             const struct roots *roots, struct lf_diag *diag)
+{
+    static const char *const known[] = {"base", "settings", NULL};
+    const char *dir;
+    enum lf_err rc = entry_word(&dir, entry, "base", known, diag);
+    if (rc == LF_OK)
+        rc = name_of(b->name, dir, false, "base", diag);
+    if (rc == LF_OK)
+        rc = roots->places->bases ? place(b->dir, roots->places->bases, b->name, diag)
+                                  : place(b->dir, roots->folder, dir, diag);
+    return rc == LF_OK ? object_of(&b->settings, entry, "settings", diag) : rc;
+}
+
+/* *t holds the study's defaults. */
+static enum lf_err read_task(struct lf_study_task *t, const json_t *entry,
+                             const struct roots *roots, struct lf_diag *diag)
+{
+    static const char *const known[] = {"task",  "name",         "data",     "rows", "eval_rows",
+                                        "shots", "test_percent", "settings", NULL};
+    const char *what, *name = NULL, *data = NULL;
+    enum lf_err rc = entry_word(&what, entry, "task", known, diag);
+    if (rc != LF_OK)
+        return rc;
+    bool is_path = strchr(what, '/') || strstr(what, ".json") || strstr(what, ".yaml");
+    if (is_path)
+        rc = place(t->definition, roots->folder, what, diag);
+    else
+        snprintf(t->definition, sizeof t->definition, "%s", what);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&name, entry, "name", diag);
+    if (rc == LF_OK)
+        rc = name_of(t->name, name ? name : what, is_path && !name, "task", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&data, entry, "data", diag);
+    if (rc == LF_OK && data && !roots->places->data)
+        rc = place(t->data, roots->folder, data, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&t->rows, entry, "rows", 0, ROWS_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&t->eval_rows, entry, "eval_rows", 0, ROWS_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&t->shots, entry, "shots", 0, SHOTS_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&t->test_percent, entry, "test_percent", 0, 99, diag);
+    return rc == LF_OK ? object_of(&t->settings, entry, "settings", diag) : rc;
+}
+
+static enum lf_err read_bases(struct lf_study *s, const struct roots *roots, struct lf_diag *diag)
+{
+    const json_t *list;
+    enum lf_err rc = list_of(&list, s->file, "bases", 1, LF_LAND_BASES_MAX, diag);
+    if (rc != LF_OK)
+        return rc;
+    int n = (int)json_array_size(list);
+    s->bases = calloc((size_t)n, sizeof *s->bases);
+    if (!s->bases)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
+    for (; s->n_bases < n && rc == LF_OK; s->n_bases += rc == LF_OK) {
+        struct lf_study_base *b = &s->bases[s->n_bases];
+        rc = read_base(b, json_array_get(list, (size_t)s->n_bases), roots, diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "\"bases\", entry %d", s->n_bases + 1);
+        for (int i = 0; i < s->n_bases; i++)
+            if (strcmp(s->bases[i].name, b->name) == 0)
+                return lf_fail(diag, LF_E_INVALID, "two bases are called %s", b->name);
+    }
+    return rc;
+}
+
+static enum lf_err read_tasks(struct lf_study *s, const struct roots *roots, struct lf_diag *diag)
+{
+    struct lf_study_task common = {.shots = -1};
+    const json_t *list;
+    const char *data = ".";
+    enum lf_err rc = list_of(&list, s->file, "tasks", 1, LF_LAND_TASKS_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&data, s->file, "data", diag);
+    if (rc == LF_OK)
+        rc = roots->places->data ? place(common.data, ".", roots->places->data, diag)
+                                 : place(common.data, roots->folder, data, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&common.rows, s->file, "rows", 0, ROWS_MAX, diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&common.eval_rows, s->file, "eval_rows", 0, ROWS_MAX, diag);
+    if (rc != LF_OK)
+        return rc;
+    int n = (int)json_array_size(list);
+    s->tasks = calloc((size_t)n, sizeof *s->tasks);
+    if (!s->tasks)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
+    for (; s->n_tasks < n; s->n_tasks++) {
+        struct lf_study_task *t = &s->tasks[s->n_tasks];
+        *t = common;
+        rc = read_task(t, json_array_get(list, (size_t)s->n_tasks), roots, diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "\"tasks\", entry %d", s->n_tasks + 1);
+        for (int i = 0; i < s->n_tasks; i++)
+            if (strcmp(s->tasks[i].name, t->name) == 0)
+                return lf_fail(diag, LF_E_INVALID, "two tasks are called %s", t->name);
+    }
+    return LF_OK;
+}
+
+static enum lf_err read_variants(struct lf_study *s, struct lf_diag *diag)
+{
+    static const char *const known[] = {"name", "settings", NULL};
+    const json_t *list;
+    enum lf_err rc = list_of(&list, s->file, "variants", 0, LF_LAND_VARIANTS_MAX, diag);
+    s->n_variants = (int)json_array_size(list);
+    for (int i = 0; i < s->n_variants && rc == LF_OK; i++) {
+        struct lf_study_variant *v = &s->variants[i];
+        const json_t *entry = json_array_get(list, (size_t)i);
+        const char *name = NULL;
+        rc = entry_word(&name, entry, "name", known, diag);
+        if (rc == LF_OK && (!lf_name_ok(name) || json_is_string(entry)))
+            rc = lf_fail(diag, LF_E_INVALID, "a variant is an object with a \"name\"");
+        if (rc == LF_OK)
+            rc = object_of(&v->settings, entry, "settings", diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "\"variants\", entry %d", i + 1);
+        snprintf(v->name, sizeof v->name, "%s", name);
+        for (int k = 0; k < i; k++)
+            if (strcmp(s->variants[k].name, name) == 0)
+                return lf_fail(diag, LF_E_INVALID, "two variants are called %s", name);
+    }
+    if (s->n_variants == 0)
+        s->n_variants = 1;
+    return rc;
+}
+
+/* ---- Checks ---------------------------------------------------------------------------------- */
+
+/* Every column has a name, and every cell's settings parse: before hours are spent. */
+static enum lf_err check_cells(const struct lf_study *s, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    if (s->n_bases * s->n_variants > LF_LAND_BASES_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "%d bases of %d variants: at most %d columns",
+                       s->n_bases, s->n_variants, LF_LAND_BASES_MAX);
+    for (int b = 0; b < s->n_bases; b++)
+        for (int v = 0; v < s->n_variants; v++) {
+            if (strlen(s->bases[b].name) + strlen(s->variants[v].name) + 1 > LF_NAME_MAX)
+                return lf_fail(diag, LF_E_INVALID, "%s.%s is too long for a name", s->bases[b].name,
+                               s->variants[v].name);
+            for (int t = 0; t < s->n_tasks && rc == LF_OK; t++) {
+                struct lf_train_settings parsed;
+                json_t *j = lf_study_settings(s, NULL, b, t, v);
+                rc = j ? lf_train_settings_parse(&parsed, j, diag)
+                       : lf_fail(diag, LF_E_NO_MEMORY, "no memory for settings");
+                json_decref(j);
+                if (rc != LF_OK)
+                    return lf_fail_within(diag, rc, "settings of %s on %s", s->tasks[t].name,
+                                          s->bases[b].name);
+                lf_train_settings_free(&parsed);
+            }
+        }
+    return rc;
+}
+
+static enum lf_err read_head(struct lf_study *s, const char *path, struct lf_diag *diag)
+{
+    static const char *const known[] = {"name",     "title", "bases",     "data",
+                                        "tasks",    "rows",  "eval_rows", "settings",
+                                        "variants", "fused", "daemon",    NULL};
+    const char *name = NULL;
+    s->fused = LF_JOBS_FUSED_MAX;
+    enum lf_err rc = json_is_object(s->file)
+                         ? lf_json_only(s->file, known, diag)
+                         : lf_fail(diag, LF_E_INVALID, "a study is a JSON object");
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&name, s->file, "name", diag);
+    if (rc == LF_OK)
+        rc = name_of(s->name, name ? name : path, !name, "study", diag);
+    s->title = s->name;
+    if (rc == LF_OK)
+        rc = lf_json_get_str(&s->title, s->file, "title", diag);
+    if (rc == LF_OK)
+        rc = object_of(&s->settings, s->file, "settings", diag);
+    if (rc == LF_OK)
+        rc = object_of(&s->daemon, s->file, "daemon", diag);
+    if (rc == LF_OK)
+        rc = lf_json_get_int(&s->fused, s->file, "fused", 1, LF_JOBS_FUSED_MAX, diag);
+    return rc;
+}
+
+enum lf_err lf_study_open(struct lf_study *out, const char *path,
+                          const struct lf_study_places *places, struct lf_diag *diag)
+{
+    struct roots roots = {.places = places};
+    struct lf_study s = {0};
+    const char *slash = strrchr(path, '/');
+    int n = slash == path ? 1 : slash ? (int)(slash - path) : 1;
+    if (snprintf(roots.folder, LF_PATH_MAX, "%.*s", n, slash ? path : ".") >= LF_PATH_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", path);
+    enum lf_err rc = lf_json_load(&s.file, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = read_head(&s, path, diag);
+    if (rc == LF_OK)
+        rc = read_bases(&s, &roots, diag);
+    if (rc == LF_OK)
+        rc = read_tasks(&s, &roots, diag);
+    if (rc == LF_OK)
+        rc = read_variants(&s, diag);
+    if (rc == LF_OK)
+        rc = check_cells(&s, diag);
+    if (rc != LF_OK) {
+        lf_study_close(&s);
+        return lf_fail_within(diag, rc, "%s", path);
+    }
+    *out = s;
+    return LF_OK;
+}
+
+void lf_study_close(struct lf_study *s)
+{
+    json_decref(s->file);
+    free(s->bases);
+    free(s->tasks);
+    *s = (struct lf_study){0};
+}
+
+/* ---- Cells ----------------------------------------------------------------------------------- */
+
+void lf_study_column(char out[LF_NAME_MAX + 1], const struct lf_study *s, int base, int variant)
+{
+    char name[2 * LF_NAME_MAX + 2];
+    const char *v = s->variants[variant].name;
+    snprintf(name, sizeof name, "%s%s%s", s->bases[base].name, v[0] ? "." : "", v);
+    name[LF_NAME_MAX] = '\0'; /* lf_study_open saw to it that it is no longer */
+    memcpy(out, name, LF_NAME_MAX + 1);
+}
+
+static bool lay_over(json_t *settings, const json_t *layer)
+{
+    static const char *const either[][2] = {{"epochs", "steps"},
+                                            {"warmup_fraction", "warmup_steps"}};
+    for (int i = 0; layer && i < 2; i++)
+        for (int k = 0; k < 2; k++)
+            if (json_object_get(layer, either[i][k]))
+                json_object_del(settings, either[i][!k]);
+    return !layer || json_object_update(settings, (json_t *)layer) == 0;
+}
+
+json_t *lf_study_settings(const struct lf_study *s, const json_t *own, int base, int task,
+                          int variant)
+{
+    const json_t *layers[] = {own, s->settings, s->bases[base].settings, s->tasks[task].settings,
+                              s->variants[variant].settings};
+    json_t *settings = json_object();
+    bool ok = settings != NULL;
+    for (size_t i = 0; i < sizeof layers / sizeof *layers && ok; i++)
+        ok = lay_over(settings, layers[i]);
+    if (ok)
+        return settings;
+    json_decref(settings);
+    return NULL;
+}

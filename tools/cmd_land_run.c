@@ -1,0 +1,93 @@
+/* `lorafs land run`: a study, trained and scored. */
+#include "tools/cmd_land.h"
+#include "land/run.h"
+#include "land/show.h"
+#include "tools/offline.h"
+#include "tools/options.h"
+
+#include <stdio.h>
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static enum lf_err run_study(const char *path, const struct lf_study_places *places,
+                             struct lf_land_order *o, bool json, int *status, struct lf_diag *diag)
+{
+    struct lf_study s;
+    struct lf_farm f = {0};
+    enum lf_err rc = lf_study_open(&s, path, places, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!o->dir)
+        o->dir = s.name;
+    rc = lf_land_run(&f, &s, o, diag);
+    int failed = lf_farm_count(&f, LF_CELL_FAILED);
+    struct lf_diag printing = {""};
+    if (f.n_tasks > 0 && lf_show_print(&f, json, &printing) != LF_OK)
+        fprintf(stderr, "lorafs land run: %s\n", printing.text);
+    if (rc == LF_OK && !json)
+        printf("%s/results.csv; `lorafs land report %s` makes the report\n", o->dir, o->dir);
+    *status = rc == LF_OK && failed > 0;
+    lf_farm_free(&f);
+    lf_study_close(&s);
+    return rc;
+}
+
+int lf_land_cmd_run(int argc, char **argv)
+{
+    static const char *const devices[] = {NULL, "cpu", "ref", "cuda"};
+    struct lf_land_order o = {.stop = &interrupted};
+    struct lf_study_places places = {0};
+    int device = LF_OFFLINE_AUTO, status;
+    bool json = false;
+    const struct lf_option options[] = {
+        {"out", 'o', LF_OPT_STR, "DIR", &o.dir,
+         "where everything goes, and what is there already is gone on from; the study's name if "
+         "not given"},
+        {"bases", 'b', LF_OPT_STR, "DIR", &places.bases,
+         "the folder that the bases are in, instead of where the study says"},
+        {"data", 'D', LF_OPT_STR, "DIR", &places.data,
+         "the folder that the tasks' data is in, instead of where the study says"},
+        {"device", 'd', LF_OPT_CHOICE, LF_OFFLINE_DEVICES, &device,
+         "where to compute, instead of what the study says"},
+        LF_REMOTE_OPTIONS(o.remote),
+        {"quiet", 'q', LF_OPT_FLAG, NULL, &o.quiet, "no matrix and no lines while it runs"},
+        {"json", 0, LF_OPT_FLAG, NULL, &json, "print all cells as JSON at the end"},
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs land run",
+        "STUDY.json [--out DIR]",
+        "Trains and scores every task of a study on every base: a daemon for each base in turn, "
+        "all its tasks trained together. With --url, a daemon that runs already is used, for the "
+        "base that it has. What was killed goes on where it was when the same command is given "
+        "again; a cell that fails is written down with its reason, and tried again by the next "
+        "run.\n\n"
+        "Exit status: 0 when all cells are done, 1 when some failed or the run could not go on.",
+        options,
+        1,
+        1,
+        "  lorafs land run study.json\n"
+        "  lorafs land run study.json --out /data/study --device cuda"};
+    struct lf_args args;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    o.device = devices[device];
+    struct lf_diag diag = {""};
+    catch_interrupts();
+    enum lf_err rc = run_study(args.v[0], &places, &o, json, &status, &diag);
+    return rc == LF_OK ? status : lf_command_failed(&usage, rc, &diag);
+}

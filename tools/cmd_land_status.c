@@ -1,0 +1,85 @@
+/* `lorafs land status`: the matrix of a study. */
+#include "tools/cmd_land.h"
+#include "land/show.h"
+#include "tools/options.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#define WATCH_NS 500000000
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Draws until the study's run ends, or an interrupt. */
+static enum lf_err watch(struct lf_farm *f, const char *dir, struct lf_diag *diag)
+{
+    struct lf_show show;
+    const struct timespec nap = {.tv_nsec = WATCH_NS};
+    enum lf_err rc = LF_OK;
+    lf_show_init(&show, stdout, false);
+    while (rc == LF_OK && f->running && !interrupted) {
+        if (show.live)
+            lf_show_draw(&show, f, true);
+        else
+            rc = lf_show_print(f, false, diag);
+        fflush(stdout);
+        nanosleep(&nap, NULL);
+        lf_farm_free(f);
+        if (rc == LF_OK)
+            rc = lf_farm_read(f, dir, diag);
+    }
+    lf_show_end(&show);
+    return rc;
+}
+
+int lf_land_cmd_status(int argc, char **argv)
+{
+    bool json = false, follow = false;
+    int status;
+    const struct lf_option options[] = {
+        {"watch", 'w', LF_OPT_FLAG, NULL, &follow, "go on showing it until the run ends"},
+        {"json", 0, LF_OPT_FLAG, NULL, &json, "print all cells as JSON"},
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs land status",
+        "[DIR]",
+        "The cells of a study that runs, or ran, in DIR (here, if not given): scores after "
+        "training, and the lift over the base.",
+        options,
+        0,
+        1,
+        "  lorafs land status small-study --watch"};
+    struct lf_args args;
+    if (!lf_options_parse(&args, &usage, argc, argv, &status))
+        return status;
+    const char *dir = args.n > 0 ? args.v[0] : ".";
+    struct lf_diag diag = {""};
+    struct lf_farm f;
+    enum lf_err rc = lf_farm_read(&f, dir, &diag);
+    if (rc != LF_OK)
+        return lf_command_failed(&usage, rc, &diag);
+    if (follow) {
+        catch_interrupts();
+        rc = watch(&f, dir, &diag);
+    }
+    if (rc == LF_OK)
+        rc = lf_show_print(&f, json, &diag);
+    lf_farm_free(&f);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}
