@@ -26,7 +26,7 @@ except ImportError:
     sys.exit(77)
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
-TEXT_BYTES = 1024  # as in tools/bench_tokenize.c
+TEXT_BYTES = 1024  # as in bench/tokenize.c
 
 
 def own_text():

@@ -1,5 +1,5 @@
 /* Which weights and adapters an operation gets. */
-#include "tools/bench_ops/bench_ops.h"
+#include "bench/ops/bench_ops.h"
 
 struct lf_linear_args linear_args(struct bench *b, int layer, int group, int T, void *y,
                                   const void *x, bool accumulate)

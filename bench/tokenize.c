@@ -1,5 +1,5 @@
 /* The tokenizer's speed: real texts, there and back, on one thread. */
-#include "tools/bench.h"
+#include "bench/bench.h"
 
 #include "core/clock.h"
 #include "core/file.h"

@@ -1,5 +1,5 @@
 /* Memory, weights, adapters and batches of the benchmarks. */
-#include "tools/bench_ops/bench_ops.h"
+#include "bench/ops/bench_ops.h"
 
 #include "core/rng.h"
 #include "gpu/nf4.h"

@@ -1,5 +1,5 @@
 /* What a device can do at best: bandwidth by copying, multiplications by a dense product. */
-#include "tools/bench.h"
+#include "bench/bench.h"
 
 #include "core/clock.h"
 #include "core/rng.h"

@@ -1,7 +1,7 @@
 /* Whole steps: the operations of all layers in the order in which a model runs them, recorded as
  * one graph where the device can. Decoding with and without adapters; training forward and
  * backward. */
-#include "tools/bench_ops/bench_ops.h"
+#include "bench/ops/bench_ops.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The operations that move bytes: norms, activation, rotation, loss, sampling, optimizer. */
-#include "tools/bench_ops/bench_ops.h"
+#include "bench/ops/bench_ops.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* One benchmark case: slots and exec for it, its batches, its floor. */
-#include "tools/bench.h"
+#include "bench/bench.h"
 
 #include "core/clock.h"
 #include "core/rng.h"

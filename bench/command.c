@@ -1,7 +1,7 @@
 /* `lorafs bench`: decoding, prefill and training beside the device's floor; the tokenizer. */
 #include "tools/commands.h"
 
-#include "tools/bench.h"
+#include "bench/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>

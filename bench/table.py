@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Figures of `lorafs bench --json` as one table: figure, floor, share of the floor, peers' figures.
 
-    bench_table.py [FILE...] < lines
+    bench/table.py [FILE...] < lines
 
 Lines that are no JSON object are passed over. bench_peers.csv has what others reached on an H200
 with the shape of Mistral-7B: transformers 5.17 + peft 0.21 + bitsandbytes 0.50 ("standard stack"),

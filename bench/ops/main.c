@@ -1,5 +1,5 @@
 /* bench_ops [cuda|cpu] [only cases whose name contains this]: see bench_ops.h. */
-#include "tools/bench_ops/bench_ops.h"
+#include "bench/ops/bench_ops.h"
 
 #include "core/clock.h"
 

@@ -1,5 +1,5 @@
 /* Attention by itself. */
-#include "tools/bench_ops/bench_ops.h"
+#include "bench/ops/bench_ops.h"
 
 #include <stdio.h>
 

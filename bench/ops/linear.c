@@ -1,5 +1,5 @@
 /* Linear maps and LoRA by themselves. */
-#include "tools/bench_ops/bench_ops.h"
+#include "bench/ops/bench_ops.h"
 
 #include <stdio.h>
 

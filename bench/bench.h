@@ -6,8 +6,8 @@
  * dense product), whichever takes longer; both rates are measured on this device, in this process.
  * One thread.
  */
-#ifndef LF_TOOLS_BENCH_H
-#define LF_TOOLS_BENCH_H
+#ifndef LF_BENCH_BENCH_H
+#define LF_BENCH_BENCH_H
 
 #include "core/err.h"
 #include "model/exec.h"
