@@ -1,7 +1,7 @@
 /* `lorafs import`: a GGUF file into a checkpoint's directory. */
 #include "tools/commands.h"
 
-#include "model/gguf.h"
+#include "tools/gguf/gguf.h"
 #include "tools/bar.h"
 #include "tools/options.h"
 

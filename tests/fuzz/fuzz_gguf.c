@@ -1,6 +1,7 @@
+/* LIBS: lf_tools */
 /* Any bytes as a GGUF file: refused with a reason, or a checkpoint of bounded size is written whose
  * configuration is one. */
-#include "model/gguf/inside.h"
+#include "tools/gguf/inside.h"
 #include "tests/fuzz/work.h"
 
 #include <stdint.h>

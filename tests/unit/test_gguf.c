@@ -1,4 +1,4 @@
-/* LIBS: lf_model */
+/* LIBS: lf_tools */
 /* GGUF files, made here byte by byte: what is wrong with a bad one is said, and nothing of it is
  * written. That good ones are read right is shown against transformers (tests/vectors). */
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 
 #include "core/buf.h"
 #include "core/file.h"
-#include "model/gguf.h"
+#include "tools/gguf/gguf.h"
 #include "model/model.h"
 
 #include <stdio.h>

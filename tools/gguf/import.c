@@ -1,8 +1,8 @@
 /* A GGUF file into a checkpoint's directory. */
-#include "model/gguf.h"
+#include "tools/gguf/gguf.h"
 
 #include "core/limits.h"
-#include "model/gguf/inside.h"
+#include "tools/gguf/inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>

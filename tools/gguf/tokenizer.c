@@ -1,6 +1,6 @@
 /* The tokenizer of a GGUF file in its original's form: a tokenizer.model for SentencePiece's
  * vocabularies, a tokenizer.json for byte-level ones; and tokenizer_config.json. */
-#include "model/gguf/inside.h"
+#include "tools/gguf/inside.h"
 
 #include "core/json.h"
 #include "core/limits.h"

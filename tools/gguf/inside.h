@@ -4,8 +4,8 @@
  * The file is trusted only after every length in it was held against what is there: keys, arrays
  * and tensors are bounded, tensors lie inside the file, aligned, in whole blocks. All pointers are
  * into the map. */
-#ifndef LF_MODEL_GGUF_INSIDE_H
-#define LF_MODEL_GGUF_INSIDE_H
+#ifndef LF_TOOLS_GGUF_INSIDE_H
+#define LF_TOOLS_GGUF_INSIDE_H
 
 #include "core/buf.h"
 #include "core/file.h"

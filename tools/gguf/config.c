@@ -1,5 +1,5 @@
 /* config.json from a GGUF file's keys. */
-#include "model/gguf/inside.h"
+#include "tools/gguf/inside.h"
 
 #include <math.h>
 #include <stdio.h>

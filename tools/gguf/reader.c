@@ -1,5 +1,5 @@
 /* A GGUF file's keys and tensors, checked. */
-#include "model/gguf/inside.h"
+#include "tools/gguf/inside.h"
 
 #include "core/limits.h"
 #include "core/utf8.h"

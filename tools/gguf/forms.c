@@ -1,5 +1,5 @@
 /* How GGUF stores numbers: a block of each form, widened. The blocks are ggml's (ggml-quants.c). */
-#include "model/gguf/inside.h"
+#include "tools/gguf/inside.h"
 
 #include "gpu/device.h"
 

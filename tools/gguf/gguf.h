@@ -1,7 +1,7 @@
 /* GGUF, llama.cpp's files: imported, that is written anew as a Hugging Face checkpoint, which is
  * the one form that everything else here reads. Host work, one thread. */
-#ifndef LF_MODEL_GGUF_H
-#define LF_MODEL_GGUF_H
+#ifndef LF_TOOLS_GGUF_GGUF_H
+#define LF_TOOLS_GGUF_GGUF_H
 
 #include "core/err.h"
 #include "gpu/device.h"

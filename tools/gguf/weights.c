@@ -1,6 +1,6 @@
 /* model.safetensors from a GGUF file's tensors: each that the configuration asks for is looked up
  * by llama.cpp's name, widened, put back into the order of the original and written. */
-#include "model/gguf/inside.h"
+#include "tools/gguf/inside.h"
 
 #include "core/limits.h"
 #include "model/safetensors.h"
