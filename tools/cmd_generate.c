@@ -5,7 +5,7 @@
 #include "core/limits.h"
 #include "model/exec.h"
 #include "model/generate.h"
-#include "text/stop.h"
+#include "text/writer.h"
 #include "tools/ids.h"
 #include "tools/offline.h"
 #include "tools/options.h"
@@ -31,13 +31,9 @@ struct ask {
 
 /* One prompt and what came of it. */
 struct answer {
-    struct lf_decoder decoder;
-    struct lf_stop stop;
-    struct lf_buf fresh; /* text of the last token, before stop strings */
-    struct lf_buf text;  /* settled text */
-    struct lf_ids ids;   /* of the completion */
-    uint64_t seq;        /* lf_gen's number */
-    const char *finish;  /* NULL: still live */
+    struct lf_writer out;
+    struct lf_ids ids; /* of the completion */
+    uint64_t seq;      /* lf_gen's number */
 };
 
 struct run {
@@ -88,76 +84,42 @@ static enum lf_err encode_prompts(struct lf_id_lists *l, const struct lf_model *
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static void answer_init(struct answer *a, const struct run *r)
-{
-    lf_decoder_init(&a->decoder, r->c.model->tokenizer, true);
-    lf_stop_init(&a->stop, r->ask->stops.s, r->ask->stops.n);
-    lf_buf_init(&a->fresh, 0);
-    lf_buf_init(&a->text, 0);
-}
-
-static void answer_free(struct answer *a)
-{
-    lf_decoder_free(&a->decoder);
-    lf_stop_free(&a->stop);
-    lf_buf_free(&a->fresh);
-    lf_buf_free(&a->text);
-    lf_ids_free(&a->ids);
-}
-
-/* Ends the text: what decoder and stop strings held back comes out. A base without a tokenizer
- * answers in ids alone. */
-static enum lf_err answer_finish(struct answer *a, const char *why)
-{
-    lf_buf_reset(&a->fresh);
-    enum lf_err rc = a->decoder.tok ? lf_decoder_finish(&a->decoder, &a->fresh) : LF_OK;
-    if (rc == LF_OK)
-        rc = lf_stop_push(&a->stop, &a->text, a->fresh.data, a->fresh.len);
-    if (rc == LF_OK)
-        rc = lf_stop_finish(&a->stop, &a->text);
-    a->finish = a->stop.met >= 0 ? "stop" : why;
-    return rc;
-}
-
 static enum lf_err answer_token(struct answer *a, const struct lf_gen_token *t, struct lf_gen *gen)
 {
     if (t->finish == LF_FINISH_EOS)
-        return answer_finish(a, "eos");
-    lf_buf_reset(&a->fresh);
+        return lf_writer_end(&a->out, LF_ENDING_EOS);
     enum lf_err rc = lf_ids_push(&a->ids, t->token);
-    if (rc == LF_OK && a->decoder.tok)
-        rc = lf_decoder_push(&a->decoder, &a->fresh, t->token);
     if (rc == LF_OK)
-        rc = lf_stop_push(&a->stop, &a->text, a->fresh.data, a->fresh.len);
-    if (rc == LF_OK && a->stop.met >= 0) {
+        rc = lf_writer_token(&a->out, t->token);
+    if (rc == LF_OK && a->out.ending == LF_ENDING_STOP)
         lf_gen_remove(gen, t->id);
-        a->finish = "stop";
-    } else if (rc == LF_OK && t->finish == LF_FINISH_LENGTH) {
-        rc = answer_finish(a, "length");
-    }
+    else if (rc == LF_OK && t->finish == LF_FINISH_LENGTH)
+        rc = lf_writer_end(&a->out, LF_ENDING_LENGTH);
     return rc;
 }
 
 /* Writes what is settled and forgets it. */
 static enum lf_err stream_out(struct answer *a, struct lf_diag *diag)
 {
-    if (fwrite(a->text.data ? a->text.data : "", 1, a->text.len, stdout) != a->text.len ||
+    struct lf_buf *text = &a->out.text;
+    if (fwrite(text->data ? text->data : "", 1, text->len, stdout) != text->len ||
         fflush(stdout) != 0)
         return lf_fail_errno(diag, errno, "stdout");
-    lf_buf_drop_front(&a->text, a->text.len);
+    lf_buf_reset(text);
     return LF_OK;
 }
 
 static enum lf_err print_json(const struct answer *a)
 {
+    static const char *const finish[] = {"", "eos", "stop", "length"}; /* of enum lf_ending */
     struct lf_buf out;
     lf_buf_init(&out, 0);
     lf_buf_puts(&out, "{\"text\": \"");
-    lf_buf_json(&out, a->text.data ? a->text.data : "", a->text.len);
+    lf_buf_json(&out, a->out.text.data ? a->out.text.data : "", a->out.text.len);
     lf_buf_puts(&out, "\", \"ids\": [");
     for (size_t i = 0; i < a->ids.n; i++)
         lf_buf_printf(&out, "%s%d", i ? ", " : "", a->ids.ids[i]);
-    enum lf_err rc = lf_buf_printf(&out, "], \"finish\": \"%s\"}\n", a->finish);
+    enum lf_err rc = lf_buf_printf(&out, "], \"finish\": \"%s\"}\n", finish[a->out.ending]);
     if (rc == LF_OK)
         fwrite(out.data, 1, out.len, stdout);
     lf_buf_free(&out);
@@ -172,7 +134,7 @@ static enum lf_err print_answers(const struct run *r, struct lf_diag *diag)
         if (r->ask->json)
             rc = print_json(a);
         else
-            printf("%s\n", a->text.data ? a->text.data : "");
+            printf("%s\n", a->out.text.data ? a->out.text.data : "");
     }
     return fflush(stdout) == 0 ? rc : lf_fail_errno(diag, errno, "stdout");
 }
@@ -271,7 +233,7 @@ static enum lf_err run_prompts(struct run *r, struct lf_diag *diag)
     if (!r->answers)
         return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < r->prompts.n; i++)
-        answer_init(&r->answers[i], r);
+        lf_writer_init(&r->answers[i].out, r->c.model->tokenizer, r->ask->stops.s, r->ask->stops.n);
     choose_limits(&limits, r);
     enum lf_err rc = lf_exec_new(&x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
     if (rc == LF_OK)
@@ -283,8 +245,10 @@ static enum lf_err run_prompts(struct run *r, struct lf_diag *diag)
         rc = print_answers(r, diag);
     lf_gen_free(r->gen);
     lf_exec_free(x);
-    for (size_t i = 0; i < r->prompts.n; i++)
-        answer_free(&r->answers[i]);
+    for (size_t i = 0; i < r->prompts.n; i++) {
+        lf_writer_free(&r->answers[i].out);
+        lf_ids_free(&r->answers[i].ids);
+    }
     free(r->answers);
     return rc;
 }

@@ -99,9 +99,7 @@ enum lf_err lf_completion_start(struct lf_completion *c, struct lf_http *q, cons
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos};
     *c = (struct lf_completion){.tokenizer = q->daemon->base->model->tokenizer, .n_prompt = n};
-    lf_decoder_init(&c->decoder, c->tokenizer, true);
-    lf_stop_init(&c->stop, a->stops, a->n_stops);
-    lf_buf_init(&c->text, 0);
+    lf_writer_init(&c->out, c->tokenizer, a->stops, a->n_stops);
     if (a->max_tokens == 0) {
         lf_engine_status(q->daemon->engine, &status);
         spec.max_tokens = status.context_max > n ? status.context_max - n : 1;
@@ -114,16 +112,14 @@ void lf_completion_free(struct lf_completion *c)
 {
     lf_generation_release(c->g);
     c->g = NULL;
-    lf_decoder_free(&c->decoder);
-    lf_stop_free(&c->stop);
-    lf_buf_free(&c->text);
+    lf_writer_free(&c->out);
 }
 
 enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int timeout_ms,
                                 bool *ready, struct lf_diag *diag)
 {
     uint64_t end = lf_clock_ns() + (uint64_t)timeout_ms * 1000000u;
-    *ready = c->at < c->n_ahead || c->ending != LF_ENDING_NONE || c->news.ended;
+    *ready = c->at < c->n_ahead || c->out.ending != LF_ENDING_NONE || c->news.ended;
     while (!*ready) {
         if (lf_http_gone(q)) {
             lf_generation_cancel(c->g, false);
@@ -144,35 +140,10 @@ enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int 
     return LF_OK;
 }
 
-/* The text's end: what the decoder and the stop strings still held. */
-static enum lf_err end_text(struct lf_completion *c)
-{
-    struct lf_buf rest;
-    lf_buf_init(&rest, 0);
-    enum lf_err rc = lf_decoder_finish(&c->decoder, &rest);
-    if (rc == LF_OK && rest.len > 0)
-        rc = lf_stop_push(&c->stop, &c->text, rest.data, rest.len);
-    if (rc == LF_OK && c->stop.met < 0)
-        rc = lf_stop_finish(&c->stop, &c->text);
-    lf_buf_free(&rest);
-    return rc;
-}
-
-static enum lf_err token_text(struct lf_completion *c)
-{
-    struct lf_buf more;
-    lf_buf_init(&more, 0);
-    enum lf_err rc = lf_decoder_push(&c->decoder, &more, c->token);
-    if (rc == LF_OK && more.len > 0)
-        rc = lf_stop_push(&c->stop, &c->text, more.data, more.len);
-    lf_buf_free(&more);
-    return rc;
-}
-
 enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    *stepped = c->ending == LF_ENDING_NONE && c->at < c->n_ahead;
+    *stepped = c->out.ending == LF_ENDING_NONE && c->at < c->n_ahead;
     if (*stepped) {
         c->token = c->ahead[c->at].token;
         c->logprob = c->ahead[c->at++].logprob;
@@ -181,18 +152,13 @@ enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf
         bool ends = last && c->news.finish == LF_FINISH_EOS;
         c->special = ends || lf_tokenizer_is_special(c->tokenizer, c->token);
         if (!ends)
-            rc = token_text(c);
+            rc = lf_writer_token(&c->out, c->token);
+        if (c->out.ending == LF_ENDING_STOP)
+            lf_generation_cancel(c->g, true);
     }
-    if (rc == LF_OK && c->stop.met >= 0 && c->ending == LF_ENDING_NONE) {
-        c->ending = LF_ENDING_STOP;
-        lf_generation_cancel(c->g, true);
-    }
-    if (rc == LF_OK && c->ending == LF_ENDING_NONE && c->news.ended && c->at == c->n_ahead) {
-        c->ending = c->news.finish == LF_FINISH_EOS ? LF_ENDING_EOS : LF_ENDING_LENGTH;
-        rc = end_text(c);
-        if (c->stop.met >= 0)
-            c->ending = LF_ENDING_STOP;
-    }
+    if (rc == LF_OK && c->news.ended && c->at == c->n_ahead)
+        rc = lf_writer_end(&c->out,
+                           c->news.finish == LF_FINISH_EOS ? LF_ENDING_EOS : LF_ENDING_LENGTH);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the text");
 }
 
@@ -200,7 +166,7 @@ enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q, str
 {
     enum lf_err rc = LF_OK;
     bool ready, stepped;
-    while (rc == LF_OK && c->ending == LF_ENDING_NONE) {
+    while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
         rc = lf_completion_await(c, q, 1000, &ready, diag);
         if (rc == LF_OK && ready)
             rc = lf_completion_step(c, &stepped, diag);

@@ -7,8 +7,7 @@
 
 #include "daemon/engine/engine.h"
 #include "daemon/http/http.h"
-#include "text/stop.h"
-#include "text/tokenizer.h"
+#include "text/writer.h"
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
@@ -38,22 +37,17 @@ enum lf_err lf_ask_stops(struct lf_ask *a, const json_t *stop, struct lf_diag *d
 
 /* ---- How it goes ----------------------------------------------------------------------------- */
 
-enum lf_ending { LF_ENDING_NONE, LF_ENDING_EOS, LF_ENDING_STOP, LF_ENDING_LENGTH };
-
 #define LF_TOKENS_AHEAD 32
 
 struct lf_completion {
     struct lf_generation *g;
     const struct lf_tokenizer *tokenizer;
-    struct lf_decoder decoder;
-    struct lf_stop stop;
     struct lf_generated ahead[LF_TOKENS_AHEAD]; /* taken, not stepped over yet */
     int n_ahead, at;
     struct lf_generation_news news;
     /* The caller's to read */
     int n_prompt, n_tokens; /* n_tokens: generated, the one that ended it too */
-    enum lf_ending ending;  /* not NONE: no more tokens */
-    struct lf_buf text;     /* settled since the caller reset it */
+    struct lf_writer out;   /* its text, and its ending: not NONE, no more tokens */
     int32_t token;          /* the last one */
     float logprob;
     bool special; /* it has no text */
@@ -69,10 +63,10 @@ void lf_completion_free(struct lf_completion *c);
 enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int timeout_ms,
                                 bool *ready, struct lf_diag *diag) LF_MUST_CHECK;
 /* Steps over one token that is ready, or to the end. Its text, as far as it is settled, is appended
- * to c->text. *stepped: there was a token. */
+ * to c->out.text. *stepped: there was a token. */
 enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped,
                                struct lf_diag *diag) LF_MUST_CHECK;
-/* All the rest of it into c->text. */
+/* All the rest of it into c->out.text. */
 enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 /* LoRAX' reply headers; before the reply. over: the completion, when it is; else NULL. */

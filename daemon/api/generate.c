@@ -128,12 +128,12 @@ static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, 
         if (rc == LF_OK && ready)
             do
                 rc = lf_completion_step(c, &stepped, NULL);
-            while (rc == LF_OK && c->ending == LF_ENDING_NONE && c->at < c->n_ahead);
-        if (rc == LF_OK && c->text.len > 0) {
-            rc = lf_buf_append(out, c->text.data, c->text.len);
-            lf_buf_reset(&c->text);
+            while (rc == LF_OK && c->out.ending == LF_ENDING_NONE && c->at < c->n_ahead);
+        if (rc == LF_OK && c->out.text.len > 0) {
+            rc = lf_buf_append(out, c->out.text.data, c->out.text.len);
+            lf_buf_reset(&c->out.text);
         }
-        *end = c->ending != LF_ENDING_NONE;
+        *end = c->out.ending != LF_ENDING_NONE;
     }
     return rc;
 }

@@ -167,13 +167,13 @@ static json_t *step_json(const struct lf_completion *c, size_t from)
     const char *spelling = lf_tokenizer_token(c->tokenizer, c->token);
     if (c->special && spelling)
         return token_json(c, spelling, strlen(spelling));
-    return token_json(c, c->text.data ? c->text.data + from : "", c->text.len - from);
+    return token_json(c, c->out.text.data ? c->out.text.data + from : "", c->out.text.len - from);
 }
 
 static json_t *details_json(const struct lorax *x, const struct lf_completion *c, json_t *tokens)
 {
     json_t *d =
-        json_pack("{s:s, s:i, s:i, s:i, s:o}", "finish_reason", finish_word(c->ending),
+        json_pack("{s:s, s:i, s:i, s:i, s:o}", "finish_reason", finish_word(c->out.ending),
                   "prompt_tokens", c->n_prompt, "generated_tokens", c->n_tokens, "skipped_tokens",
                   0, "seed", x->seeded ? json_integer(x->ask.seed) : json_null());
     if (tokens) {
@@ -190,9 +190,9 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
     bool ready, stepped;
     enum lf_err rc = LF_OK;
     if (x->full_text)
-        rc = lf_buf_append(&c->text, x->inputs, x->n_inputs);
-    while (rc == LF_OK && c->ending == LF_ENDING_NONE) {
-        size_t from = c->text.len;
+        rc = lf_buf_append(&c->out.text, x->inputs, x->n_inputs);
+    while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
+        size_t from = c->out.text.len;
         rc = lf_completion_await(c, q, 1000, &ready, diag);
         if (rc == LF_OK && ready)
             rc = lf_completion_step(c, &stepped, diag);
@@ -200,8 +200,9 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
             json_array_append_new(tokens, step_json(c, from));
     }
     if (rc == LF_OK) {
-        json_t *answer = json_pack("{s:o}", "generated_text",
-                                   json_stringn(c->text.data ? c->text.data : "", c->text.len));
+        json_t *answer =
+            json_pack("{s:o}", "generated_text",
+                      json_stringn(c->out.text.data ? c->out.text.data : "", c->out.text.len));
         if (x->details)
             json_object_set_new(answer, "details", details_json(x, c, json_incref(tokens)));
         lf_completion_headers(q, &x->ask.speaker, c->n_prompt, c->n_tokens, c);
@@ -223,8 +224,8 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
 {
     struct lorax *x = s->state;
     struct lf_completion *c = &s->list[i];
-    lf_buf_append(&x->whole, c->text.data ? c->text.data : "", c->text.len);
-    bool over = c->ending != LF_ENDING_NONE;
+    lf_buf_append(&x->whole, c->out.text.data ? c->out.text.data : "", c->out.text.len);
+    bool over = c->out.ending != LF_ENDING_NONE;
     if (!stepped && !over)
         return;
     json_t *e = json_pack("{s:o, s:o, s:o}", "token", step_json(c, 0), "generated_text",
@@ -236,7 +237,7 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
         out->rc = LF_E_NO_MEMORY;
     lf_buf_puts(out, "\n\n");
     json_decref(e);
-    lf_buf_reset(&c->text);
+    lf_buf_reset(&c->out.text);
 }
 
 static void end(struct lf_sse *s, struct lf_buf *out)

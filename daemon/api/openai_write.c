@@ -157,9 +157,9 @@ static enum lf_err choice(struct lf_buf *b, struct lf_http *q, const struct lf_o
 {
     struct record r = {0};
     bool ready, stepped;
-    enum lf_err rc = o->echo ? put_echo(&c->text, o, c, i) : LF_OK;
-    while (rc == LF_OK && c->ending == LF_ENDING_NONE) {
-        size_t offset = c->text.len;
+    enum lf_err rc = o->echo ? put_echo(&c->out.text, o, c, i) : LF_OK;
+    while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
+        size_t offset = c->out.text.len;
         rc = lf_completion_await(c, q, 1000, &ready, diag);
         if (rc == LF_OK && ready)
             rc = lf_completion_step(c, &stepped, diag);
@@ -169,10 +169,10 @@ static enum lf_err choice(struct lf_buf *b, struct lf_http *q, const struct lf_o
     if (rc == LF_OK) {
         lf_buf_printf(b, "%s{\"index\":%d,", i ? "," : "", i);
         lf_buf_puts(b, o->chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"text\":");
-        put_text(b, c->text.data, c->text.len);
+        put_text(b, c->out.text.data, c->out.text.len);
         lf_buf_puts(b, o->chat ? "}," : ",");
         put_logprobs(b, o, c, &r);
-        lf_buf_printf(b, ",\"finish_reason\":%s}", finish_word(c->ending));
+        lf_buf_printf(b, ",\"finish_reason\":%s}", finish_word(c->out.ending));
     }
     record_free(&r);
     return rc;
@@ -257,17 +257,17 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
         begin(out, st, c, i);
     if (stepped && st->o.logprobs && record_add(&st->record, c, st->offset[i]) != LF_OK)
         out->rc = LF_E_NO_MEMORY;
-    if (c->text.len == 0 && st->record.n == 0 && c->ending == LF_ENDING_NONE)
+    if (c->out.text.len == 0 && st->record.n == 0 && c->out.ending == LF_ENDING_NONE)
         return; /* part of a character, or what may become a stop string */
     chunk_begin(out, st, i);
     lf_buf_puts(out, st->o.chat ? "\"delta\":{\"content\":" : "\"text\":");
-    put_text(out, c->text.data, c->text.len);
+    put_text(out, c->out.text.data, c->out.text.len);
     lf_buf_puts(out, st->o.chat ? "}," : ",");
     put_logprobs(out, &st->o, c, &st->record);
-    chunk_end(out, st, c->ending);
-    st->offset[i] += c->text.len;
+    chunk_end(out, st, c->out.ending);
+    st->offset[i] += c->out.text.len;
     st->record.n = 0;
-    lf_buf_reset(&c->text);
+    lf_buf_reset(&c->out.text);
 }
 
 static void end(struct lf_sse *s, struct lf_buf *out)

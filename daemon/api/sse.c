@@ -46,9 +46,9 @@ static enum lf_err turn(struct lf_sse *s, struct lf_http *q, struct lf_buf *out,
         return rc;
     do {
         rc = lf_completion_step(c, &stepped, diag);
-        if (rc == LF_OK && (stepped || c->ending != LF_ENDING_NONE))
+        if (rc == LF_OK && (stepped || c->out.ending != LF_ENDING_NONE))
             s->dialect->event(s, out, i, stepped);
-    } while (rc == LF_OK && c->ending == LF_ENDING_NONE && c->at < c->n_ahead);
+    } while (rc == LF_OK && c->out.ending == LF_ENDING_NONE && c->at < c->n_ahead);
     return rc;
 }
 
@@ -61,10 +61,10 @@ static enum lf_err sse_fill(void *arg, struct lf_http *q, struct lf_buf *out, bo
     while (rc == LF_OK && open > 0 && out->len == 0) {
         open = 0;
         for (int i = 0; i < s->n && rc == LF_OK; i++) {
-            if (s->list[i].ending != LF_ENDING_NONE)
+            if (s->list[i].out.ending != LF_ENDING_NONE)
                 continue;
             rc = turn(s, q, out, i, s->n == 1 ? 1000 : TURN_MS / s->n + 1, &diag);
-            open += s->list[i].ending == LF_ENDING_NONE;
+            open += s->list[i].out.ending == LF_ENDING_NONE;
         }
         if (out->len == 0 && lf_clock_ns() - s->spoke_ns > PING_NS)
             lf_buf_puts(out, ": waiting\n\n");
