@@ -3,8 +3,10 @@
 
 #include "core/file.h"
 #include "core/limits.h"
+#include "core/nearest.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The deepest nesting of brackets outside strings; a parser recurses that deep. */
@@ -154,8 +156,89 @@ enum lf_err lf_json_only(const json_t *obj, const char *const *known, struct lf_
         size_t i = 0;
         while (known[i] && strcmp(known[i], key) != 0)
             i++;
-        if (!known[i])
-            return lf_fail(diag, LF_E_INVALID, "unknown key \"%s\"", key);
+        if (known[i])
+            continue;
+        const char *near = lf_nearest_word(key, known);
+        return near ? lf_fail(diag, LF_E_INVALID, "unknown key \"%s\"; did you mean \"%s\"?", key,
+                              near)
+                    : lf_fail(diag, LF_E_INVALID, "unknown key \"%s\"", key);
     }
     return LF_OK;
+}
+
+/* ---- Many members of one object -------------------------------------------------------------- */
+
+struct lf_json_in lf_json_in(const json_t *obj, struct lf_diag *diag)
+{
+    return (struct lf_json_in){.obj = obj, .diag = diag};
+}
+
+int64_t lf_json_int64(struct lf_json_in *in, const char *key, int64_t otherwise, int64_t lo,
+                      int64_t hi)
+{
+    if (in->rc == LF_OK)
+        in->rc = lf_json_get_int(&otherwise, in->obj, key, lo, hi, in->diag);
+    return otherwise;
+}
+
+int lf_json_int(struct lf_json_in *in, const char *key, int otherwise, int lo, int hi)
+{
+    return (int)lf_json_int64(in, key, otherwise, lo, hi);
+}
+
+double lf_json_real(struct lf_json_in *in, const char *key, double otherwise, double lo, double hi)
+{
+    if (in->rc == LF_OK)
+        in->rc = lf_json_get_real(&otherwise, in->obj, key, lo, hi, in->diag);
+    return otherwise;
+}
+
+bool lf_json_bool(struct lf_json_in *in, const char *key, bool otherwise)
+{
+    if (in->rc == LF_OK)
+        in->rc = lf_json_get_bool(&otherwise, in->obj, key, in->diag);
+    return otherwise;
+}
+
+const char *lf_json_str(struct lf_json_in *in, const char *key, const char *otherwise)
+{
+    if (in->rc == LF_OK)
+        in->rc = lf_json_get_str(&otherwise, in->obj, key, in->diag);
+    return otherwise;
+}
+
+int lf_json_word(struct lf_json_in *in, const char *key, int otherwise, const char *const *words)
+{
+    const char *word = lf_json_str(in, key, NULL);
+    char list[512] = "";
+    if (!word)
+        return otherwise;
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(words[i], word) == 0)
+            return i;
+        size_t n = strlen(list);
+        snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", words[i]);
+    }
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" is \"%.128s\"; it must be one of: %s", key,
+                     word, list);
+    return otherwise;
+}
+
+const json_t *lf_json_object(struct lf_json_in *in, const char *key)
+{
+    const json_t *v = in->rc == LF_OK ? member(in->obj, key) : NULL;
+    if (!v || json_is_object(v))
+        return v;
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be an object", key);
+    return NULL;
+}
+
+const json_t *lf_json_list(struct lf_json_in *in, const char *key, size_t min, size_t max)
+{
+    const json_t *v = in->rc == LF_OK ? member(in->obj, key) : NULL;
+    size_t n = json_array_size(v);
+    if (in->rc != LF_OK || (!v && min == 0) || (json_is_array(v) && n >= min && n <= max))
+        return v;
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be a list of %zu to %zu", key, min, max);
+    return NULL;
 }

@@ -29,8 +29,41 @@ enum lf_err lf_json_get_bool(bool *out, const json_t *obj, const char *key,
 /* Borrowed until obj is freed. Strings hold no NUL. */
 enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key,
                             struct lf_diag *diag) LF_MUST_CHECK;
-/* Refuses members whose name is not in `known` (NULL-terminated), by name. */
+/* Refuses members whose name is not in `known` (NULL-terminated), by name and with the nearest
+ * known one. */
 enum lf_err lf_json_only(const json_t *obj, const char *const *known,
                          struct lf_diag *diag) LF_MUST_CHECK;
+
+/* ---- Many members of one object --------------------------------------------------------------
+ * The same getters for who reads several: the first failure sticks (as in struct lf_buf), so rc is
+ * looked at once, at the end. After a failure nothing is looked up and nothing is said any more.
+ *
+ *     struct lf_json_in in = lf_json_in(obj, diag);
+ *     s->n_layers = lf_json_int(&in, "num_hidden_layers", 0, 1, LF_LAYERS_MAX);
+ *     s->eps = lf_json_real(&in, "rms_norm_eps", 1e-6, 0, 1);
+ *     if (in.rc == LF_OK && s->n_layers == 0)
+ *         return lf_fail(diag, LF_E_INVALID, "no \"num_hidden_layers\"");
+ *     return in.rc;
+ *
+ * Each answers `otherwise` where the member is missing or null, and after a failure. */
+struct lf_json_in {
+    const json_t *obj; /* borrowed */
+    struct lf_diag *diag;
+    enum lf_err rc;
+};
+struct lf_json_in lf_json_in(const json_t *obj, struct lf_diag *diag);
+
+int lf_json_int(struct lf_json_in *in, const char *key, int otherwise, int lo, int hi);
+int64_t lf_json_int64(struct lf_json_in *in, const char *key, int64_t otherwise, int64_t lo,
+                      int64_t hi);
+double lf_json_real(struct lf_json_in *in, const char *key, double otherwise, double lo, double hi);
+bool lf_json_bool(struct lf_json_in *in, const char *key, bool otherwise);
+/* Borrowed until the object is freed. */
+const char *lf_json_str(struct lf_json_in *in, const char *key, const char *otherwise);
+/* The index of a string in `words` (NULL-terminated); another one is refused, naming them all. */
+int lf_json_word(struct lf_json_in *in, const char *key, int otherwise, const char *const *words);
+/* An object, or a list of min to max entries; NULL where it is missing (and min is 0). */
+const json_t *lf_json_object(struct lf_json_in *in, const char *key);
+const json_t *lf_json_list(struct lf_json_in *in, const char *key, size_t min, size_t max);
 
 #endif

@@ -225,7 +225,6 @@ static enum lf_err read_back(struct lf_farm *f, const char *dir, const json_t *j
                              struct lf_diag *diag)
 {
     const json_t *columns = json_object_get(j, "columns"), *tasks = json_object_get(j, "tasks");
-    const char *name = "", *title = "", *device = "", *state = "";
     if (json_array_size(columns) > LF_LAND_BASES_MAX || json_array_size(tasks) > LF_LAND_TASKS_MAX)
         return lf_fail(diag, LF_E_DAMAGED, "more columns or tasks than a study has");
     enum lf_err rc = make(f, dir, (int)json_array_size(columns), (int)json_array_size(tasks), diag);
@@ -235,26 +234,17 @@ static enum lf_err read_back(struct lf_farm *f, const char *dir, const json_t *j
         rc = read_names(f->tasks, tasks, diag);
     if (rc == LF_OK)
         rc = read_cells(f, json_object_get(j, "cells"), diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&name, j, "name", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&title, j, "title", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&device, j, "device", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&state, j, "state", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&f->seconds, j, "seconds", 0, 1e12, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&f->tokens_per_second, j, "tokens_per_second", 0, 1e12, diag);
     if (rc != LF_OK)
         return rc;
-    snprintf(f->name, sizeof f->name, "%s", name);
-    snprintf(f->title, sizeof f->title, "%s", title);
-    snprintf(f->device, sizeof f->device, "%s", device);
-    f->finished = strcmp(state, "finished") == 0;
+    struct lf_json_in in = lf_json_in(j, diag);
+    snprintf(f->name, sizeof f->name, "%s", lf_json_str(&in, "name", ""));
+    snprintf(f->title, sizeof f->title, "%s", lf_json_str(&in, "title", ""));
+    snprintf(f->device, sizeof f->device, "%s", lf_json_str(&in, "device", ""));
+    f->finished = strcmp(lf_json_str(&in, "state", ""), "finished") == 0;
+    f->seconds = lf_json_real(&in, "seconds", f->seconds, 0, 1e12);
+    f->tokens_per_second = lf_json_real(&in, "tokens_per_second", f->tokens_per_second, 0, 1e12);
     f->running = is_locked(f);
-    return LF_OK;
+    return in.rc;
 }
 
 enum lf_err lf_farm_read(struct lf_farm *f, const char *dir, struct lf_diag *diag)

@@ -114,16 +114,6 @@ enum lf_err lf_made_notes(const struct lf_task *t, const struct lf_task_rows *r,
     return write_json(task, dir, "task.json", diag);
 }
 
-static enum lf_err get_text(char *out, size_t size, const json_t *obj, const char *key,
-                            struct lf_diag *diag)
-{
-    const char *s = "";
-    enum lf_err rc = lf_json_get_str(&s, obj, key, diag);
-    if (rc == LF_OK)
-        snprintf(out, size, "%s", s);
-    return rc;
-}
-
 enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], fidelity[32];
@@ -131,7 +121,6 @@ enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir, struct lf_di
     json_t *json = NULL;
     int64_t shots = 0;
     snprintf(path, sizeof path, "%s/task.json", dir);
-    enum lf_err rc = lf_json_load(&json, path, diag);
     const struct {
         const char *key;
         int64_t *to;
@@ -142,23 +131,21 @@ enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir, struct lf_di
                   {"left_out", &r.left_out},
                   {"leaked", &r.leaked},
                   {"shots", &shots}};
+    enum lf_err rc = lf_json_load(&json, path, diag);
     if (rc == LF_OK && !json_is_object(json))
         rc = lf_fail(diag, LF_E_INVALID, "%s: must be an object", path);
-    for (size_t i = 0; rc == LF_OK && i < sizeof counts / sizeof *counts; i++)
-        rc = lf_json_get_int(counts[i].to, json, counts[i].key, 0, INT32_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&r.prepared, json, "prepared", diag);
-    if (rc == LF_OK)
-        rc = get_text(fidelity, sizeof fidelity, json, "fidelity", diag);
-    if (rc == LF_OK)
-        rc = get_text(r.fidelity_text, sizeof r.fidelity_text, json, "fidelity_text", diag);
-    if (rc == LF_OK)
-        rc = get_text(r.source, sizeof r.source, json, "source", diag);
-    if (rc == LF_OK)
-        rc = get_text(r.licence, sizeof r.licence, json, "licence", diag);
+    struct lf_json_in in = lf_json_in(json, diag);
+    in.rc = rc;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        *counts[i].to = lf_json_int64(&in, counts[i].key, 0, 0, INT32_MAX);
+    r.prepared = lf_json_bool(&in, "prepared", false);
+    snprintf(fidelity, sizeof fidelity, "%s", lf_json_str(&in, "fidelity", ""));
+    snprintf(r.fidelity_text, sizeof r.fidelity_text, "%s", lf_json_str(&in, "fidelity_text", ""));
+    snprintf(r.source, sizeof r.source, "%s", lf_json_str(&in, "source", ""));
+    snprintf(r.licence, sizeof r.licence, "%s", lf_json_str(&in, "licence", ""));
     json_decref(json);
-    if (rc != LF_OK)
-        return rc;
+    if (in.rc != LF_OK)
+        return in.rc;
     r.shots = (int)shots;
     for (int f = LF_FIDELITY_UNKNOWN; f <= LF_FIDELITY_STAND_IN; f++)
         if (strcmp(fidelity, lf_fidelity_name(f)) == 0)

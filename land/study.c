@@ -43,28 +43,6 @@ static enum lf_err name_of(char out[LF_NAME_MAX + 1], const char *path, bool cut
     return LF_OK;
 }
 
-static enum lf_err object_of(const json_t **out, const json_t *obj, const char *key,
-                             struct lf_diag *diag)
-{
-    const json_t *v = json_object_get(obj, key);
-    *out = json_is_object(v) ? v : NULL;
-    if (v && !json_is_null(v) && !*out)
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an object", key);
-    return LF_OK;
-}
-
-static enum lf_err list_of(const json_t **out, const json_t *obj, const char *key, size_t min,
-                           size_t max, struct lf_diag *diag)
-{
-    const json_t *v = json_object_get(obj, key);
-    *out = v;
-    if (!v && min == 0)
-        return LF_OK;
-    if (!json_is_array(v) || json_array_size(v) < min || json_array_size(v) > max)
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a list of %zu to %zu", key, min, max);
-    return LF_OK;
-}
-
 /* ---- Parts ----------------------------------------------------------------------------------- */
 
 /* "bases/x", or {"base": "bases/x", ...}: the string under `key`, or the entry itself. */
@@ -101,7 +79,9 @@ static enum lf_err read_base(struct lf_study_base *b, const json_t *entry,
     if (rc == LF_OK)
         rc = roots->places->bases ? place(b->dir, roots->places->bases, b->name, diag)
                                   : place(b->dir, roots->folder, dir, diag);
-    return rc == LF_OK ? object_of(&b->settings, entry, "settings", diag) : rc;
+    struct lf_json_in in = lf_json_in(entry, diag);
+    b->settings = lf_json_object(&in, "settings");
+    return rc == LF_OK ? in.rc : rc;
 }
 
 /* *t holds the study's defaults. */
@@ -110,38 +90,35 @@ static enum lf_err read_task(struct lf_study_task *t, const json_t *entry,
 {
     static const char *const known[] = {"task",  "name",         "data",     "rows", "eval_rows",
                                         "shots", "test_percent", "settings", NULL};
-    const char *what, *name = NULL, *data = NULL;
+    const char *what;
     enum lf_err rc = entry_word(&what, entry, "task", known, diag);
     if (rc != LF_OK)
         return rc;
+    struct lf_json_in in = lf_json_in(entry, diag);
+    const char *name = lf_json_str(&in, "name", NULL), *data = lf_json_str(&in, "data", NULL);
+    t->rows = lf_json_int64(&in, "rows", t->rows, 0, ROWS_MAX);
+    t->eval_rows = lf_json_int64(&in, "eval_rows", t->eval_rows, 0, ROWS_MAX);
+    t->shots = lf_json_int64(&in, "shots", t->shots, 0, SHOTS_MAX);
+    t->test_percent = lf_json_int64(&in, "test_percent", t->test_percent, 0, 99);
+    t->settings = lf_json_object(&in, "settings");
+    rc = in.rc;
     bool is_path = strchr(what, '/') || strstr(what, ".json") || strstr(what, ".yaml");
-    if (is_path)
+    if (rc == LF_OK && is_path)
         rc = place(t->definition, roots->folder, what, diag);
     else
         snprintf(t->definition, sizeof t->definition, "%s", what);
     if (rc == LF_OK)
-        rc = lf_json_get_str(&name, entry, "name", diag);
-    if (rc == LF_OK)
         rc = name_of(t->name, name ? name : what, is_path && !name, "task", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&data, entry, "data", diag);
     if (rc == LF_OK && data && !roots->places->data)
         rc = place(t->data, roots->folder, data, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&t->rows, entry, "rows", 0, ROWS_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&t->eval_rows, entry, "eval_rows", 0, ROWS_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&t->shots, entry, "shots", 0, SHOTS_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&t->test_percent, entry, "test_percent", 0, 99, diag);
-    return rc == LF_OK ? object_of(&t->settings, entry, "settings", diag) : rc;
+    return rc;
 }
 
 static enum lf_err read_bases(struct lf_study *s, const struct roots *roots, struct lf_diag *diag)
 {
-    const json_t *list;
-    enum lf_err rc = list_of(&list, s->file, "bases", 1, LF_LAND_BASES_MAX, diag);
+    struct lf_json_in in = lf_json_in(s->file, diag);
+    const json_t *list = lf_json_list(&in, "bases", 1, LF_LAND_BASES_MAX);
+    enum lf_err rc = in.rc;
     if (rc != LF_OK)
         return rc;
     int n = (int)json_array_size(list);
@@ -163,18 +140,15 @@ static enum lf_err read_bases(struct lf_study *s, const struct roots *roots, str
 static enum lf_err read_tasks(struct lf_study *s, const struct roots *roots, struct lf_diag *diag)
 {
     struct lf_study_task common = {.shots = -1};
-    const json_t *list;
-    const char *data = ".";
-    enum lf_err rc = list_of(&list, s->file, "tasks", 1, LF_LAND_TASKS_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&data, s->file, "data", diag);
+    struct lf_json_in in = lf_json_in(s->file, diag);
+    const json_t *list = lf_json_list(&in, "tasks", 1, LF_LAND_TASKS_MAX);
+    const char *data = lf_json_str(&in, "data", ".");
+    common.rows = lf_json_int64(&in, "rows", 0, 0, ROWS_MAX);
+    common.eval_rows = lf_json_int64(&in, "eval_rows", 0, 0, ROWS_MAX);
+    enum lf_err rc = in.rc;
     if (rc == LF_OK)
         rc = roots->places->data ? place(common.data, ".", roots->places->data, diag)
                                  : place(common.data, roots->folder, data, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&common.rows, s->file, "rows", 0, ROWS_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&common.eval_rows, s->file, "eval_rows", 0, ROWS_MAX, diag);
     if (rc != LF_OK)
         return rc;
     int n = (int)json_array_size(list);
@@ -197,8 +171,9 @@ static enum lf_err read_tasks(struct lf_study *s, const struct roots *roots, str
 static enum lf_err read_variants(struct lf_study *s, struct lf_diag *diag)
 {
     static const char *const known[] = {"name", "settings", NULL};
-    const json_t *list;
-    enum lf_err rc = list_of(&list, s->file, "variants", 0, LF_LAND_VARIANTS_MAX, diag);
+    struct lf_json_in in = lf_json_in(s->file, diag);
+    const json_t *list = lf_json_list(&in, "variants", 0, LF_LAND_VARIANTS_MAX);
+    enum lf_err rc = in.rc;
     s->n_variants = (int)json_array_size(list);
     for (int i = 0; i < s->n_variants && rc == LF_OK; i++) {
         struct lf_study_variant *v = &s->variants[i];
@@ -207,8 +182,9 @@ static enum lf_err read_variants(struct lf_study *s, struct lf_diag *diag)
         rc = entry_word(&name, entry, "name", known, diag);
         if (rc == LF_OK && (!lf_name_ok(name) || json_is_string(entry)))
             rc = lf_fail(diag, LF_E_INVALID, "a variant is an object with a \"name\"");
-        if (rc == LF_OK)
-            rc = object_of(&v->settings, entry, "settings", diag);
+        struct lf_json_in of = lf_json_in(entry, diag);
+        v->settings = lf_json_object(&of, "settings");
+        rc = rc == LF_OK ? of.rc : rc;
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "\"variants\", entry %d", i + 1);
         snprintf(v->name, sizeof v->name, "%s", name);
@@ -255,25 +231,18 @@ static enum lf_err read_head(struct lf_study *s, const char *path, struct lf_dia
     static const char *const known[] = {"name",     "title", "bases",     "data",
                                         "tasks",    "rows",  "eval_rows", "settings",
                                         "variants", "fused", "daemon",    NULL};
-    const char *name = NULL;
-    s->fused = LF_JOBS_FUSED_MAX;
     enum lf_err rc = json_is_object(s->file)
                          ? lf_json_only(s->file, known, diag)
                          : lf_fail(diag, LF_E_INVALID, "a study is a JSON object");
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&name, s->file, "name", diag);
-    if (rc == LF_OK)
-        rc = name_of(s->name, name ? name : path, !name, "study", diag);
-    s->title = s->name;
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&s->title, s->file, "title", diag);
-    if (rc == LF_OK)
-        rc = object_of(&s->settings, s->file, "settings", diag);
-    if (rc == LF_OK)
-        rc = object_of(&s->daemon, s->file, "daemon", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&s->fused, s->file, "fused", 1, LF_JOBS_FUSED_MAX, diag);
-    return rc;
+    if (rc != LF_OK)
+        return rc;
+    struct lf_json_in in = lf_json_in(s->file, diag);
+    const char *name = lf_json_str(&in, "name", NULL);
+    s->title = lf_json_str(&in, "title", s->name);
+    s->settings = lf_json_object(&in, "settings");
+    s->daemon = lf_json_object(&in, "daemon");
+    s->fused = lf_json_int64(&in, "fused", LF_JOBS_FUSED_MAX, 1, LF_JOBS_FUSED_MAX);
+    return in.rc == LF_OK ? name_of(s->name, name ? name : path, !name, "study", diag) : in.rc;
 }
 
 enum lf_err lf_study_open(struct lf_study *out, const char *path,

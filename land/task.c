@@ -205,27 +205,20 @@ static enum lf_err check_data(const json_t *file, struct lf_diag *diag)
 
 /* ---- A task from its file -------------------------------------------------------------------- */
 
-static enum lf_err read_text(const char **out, const json_t *obj, const char *key,
-                             struct lf_diag *diag)
-{
-    *out = "";
-    return lf_json_get_str(out, obj, key, diag);
-}
-
 static enum lf_err read_study(struct lf_task *t, struct lf_diag *diag)
 {
     const json_t *study = json_object_get(t->file, "study");
     t->evaluated = "test";
     if (!study)
         return LF_OK;
-    enum lf_err rc = json_is_object(study) ? lf_json_only(study, study_keys, diag)
-                                           : lf_fail(diag, LF_E_INVALID, "must be an object");
+    struct lf_json_in in = lf_json_in(study, diag);
+    in.rc = json_is_object(study) ? lf_json_only(study, study_keys, diag)
+                                  : lf_fail(diag, LF_E_INVALID, "must be an object");
     int64_t *const counts[] = {&t->study_train, &t->study_validation, &t->study_test};
-    for (int i = 0; rc == LF_OK && i < 3; i++)
-        rc = lf_json_get_int(counts[i], study, study_keys[i], 0, 1 << 30, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&t->evaluated, study, "evaluated", diag);
-    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "\"study\"");
+    for (int i = 0; i < 3; i++)
+        *counts[i] = lf_json_int64(&in, study_keys[i], *counts[i], 0, 1 << 30);
+    t->evaluated = lf_json_str(&in, "evaluated", t->evaluated);
+    return in.rc == LF_OK ? in.rc : lf_fail_within(diag, in.rc, "\"study\"");
 }
 
 static enum lf_err read_stop(struct lf_task *t, struct lf_diag *diag)
@@ -243,23 +236,17 @@ static enum lf_err read_stop(struct lf_task *t, struct lf_diag *diag)
 
 static enum lf_err read_file(struct lf_task *t, struct lf_diag *diag)
 {
-    enum lf_err rc = check_members(t->file, task_keys, diag);
-    int64_t shots = 0, max_tokens = 256;
-    if (rc == LF_OK)
-        rc = read_text(&t->title, t->file, "title", diag);
-    if (rc == LF_OK)
-        rc = read_text(&t->category, t->file, "category", diag);
-    if (rc == LF_OK)
-        rc = read_text(&t->metric, t->file, "metric", diag);
+    struct lf_json_in in = lf_json_in(t->file, diag);
+    in.rc = check_members(t->file, task_keys, diag);
+    t->title = lf_json_str(&in, "title", "");
+    t->category = lf_json_str(&in, "category", "");
+    t->metric = lf_json_str(&in, "metric", "");
+    t->shots = lf_json_int(&in, "shots", 0, 0, 64);
+    t->max_tokens = lf_json_int(&in, "max_tokens", 256, 1, 1 << 20);
+    enum lf_err rc = in.rc;
     if (rc == LF_OK && !lf_metric_find(t->metric))
         rc = lf_fail(diag, LF_E_INVALID, "\"metric\" is \"%s\"; it must be one of: %s", t->metric,
                      lf_metric_names());
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&shots, t->file, "shots", 0, 64, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&max_tokens, t->file, "max_tokens", 1, 1 << 20, diag);
-    t->shots = (int)shots;
-    t->max_tokens = (int)max_tokens;
     if (rc == LF_OK)
         rc = read_stop(t, diag);
     if (rc == LF_OK)
@@ -268,11 +255,11 @@ static enum lf_err read_file(struct lf_task *t, struct lf_diag *diag)
         rc = check_data(t->file, diag);
     if (rc != LF_OK)
         return rc;
-    const json_t *first = json_array_get(json_object_get(t->file, "data"), 0);
-    rc = read_text(&t->source, first, "source", diag);
-    if (rc == LF_OK)
-        rc = read_text(&t->get, first, "get", diag);
-    return rc == LF_OK ? read_text(&t->licence, first, "licence", diag) : rc;
+    in.obj = json_array_get(json_object_get(t->file, "data"), 0);
+    t->source = lf_json_str(&in, "source", "");
+    t->get = lf_json_str(&in, "get", "");
+    t->licence = lf_json_str(&in, "licence", "");
+    return in.rc;
 }
 
 enum lf_err lf_task_new(struct lf_task **out, const char *name, json_t *file, struct lf_diag *diag)

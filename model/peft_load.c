@@ -212,13 +212,12 @@ static bool init_harmless(const json_t *v)
 
 static enum lf_err refuse_variants(const json_t *config, struct lf_diag *diag)
 {
-    const char *key, *type = "LORA", *bias = "none";
+    struct lf_json_in in = lf_json_in(config, diag);
+    const char *type = lf_json_str(&in, "peft_type", "LORA");
+    const char *bias = lf_json_str(&in, "bias", "none"), *key;
     json_t *v;
-    enum lf_err rc = lf_json_get_str(&type, config, "peft_type", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&bias, config, "bias", diag);
-    if (rc != LF_OK)
-        return rc;
+    if (in.rc != LF_OK)
+        return in.rc;
     if (strcmp(type, "LORA") != 0)
         return lf_fail(diag, LF_E_UNSUPPORTED, "peft_type \"%.32s\" is not supported (LORA is)",
                        type);
@@ -241,17 +240,12 @@ static enum lf_err refuse_variants(const json_t *config, struct lf_diag *diag)
 
 static enum lf_err read_settings(struct lf_adapter *a, const json_t *config, struct lf_diag *diag)
 {
-    int64_t rank = 8; /* PEFT's defaults */
-    a->alpha = 8;
-    enum lf_err rc = lf_json_get_int(&rank, config, "r", 1, LF_RANK_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&a->alpha, config, "lora_alpha", -1e9, 1e9, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&a->dropout, config, "lora_dropout", 0, 1, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&a->rslora, config, "use_rslora", diag);
-    a->rank = (int)rank;
-    return rc;
+    struct lf_json_in in = lf_json_in(config, diag);
+    a->rank = lf_json_int(&in, "r", 8, 1, LF_RANK_MAX); /* PEFT's defaults */
+    a->alpha = lf_json_real(&in, "lora_alpha", 8, -1e9, 1e9);
+    a->dropout = lf_json_real(&in, "lora_dropout", 0, 0, 1);
+    a->rslora = lf_json_bool(&in, "use_rslora", false);
+    return in.rc;
 }
 
 static enum lf_err read_site(struct lf_adapter *a, const struct lf_config *c, int site,

@@ -72,30 +72,25 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
                                const char *digest, struct lf_diag *diag)
 {
     json_t *j;
-    const char *whose = "";
     const struct lf_tensor *t = lf_tensors_find(file, STATE);
     if (!t || t->dtype != LF_U8 || t->bytes > STATE_BYTES_MAX)
         return lf_fail(diag, LF_E_DAMAGED, "the file is no checkpoint");
     enum lf_err rc = lf_json_parse(&j, t->data, t->bytes, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_json_get_str(&whose, j, "digest", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&c->step, j, "step", 0, INT64_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&c->tokens, j, "tokens", 0, INT64_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&c->seconds, j, "seconds", 0, 1e12, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&c->loss_sum, j, "loss_sum", -1e300, 1e300, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&c->loss_weight, j, "loss_weight", 0, 1e300, diag);
-    if (rc == LF_OK && strcmp(whose, digest) != 0)
-        rc =
-            lf_fail(diag, LF_E_INVALID, "the checkpoint is of other settings, rows, base or start");
+    struct lf_json_in in = lf_json_in(j, diag);
+    bool same = strcmp(lf_json_str(&in, "digest", ""), digest) == 0;
+    c->step = lf_json_int64(&in, "step", c->step, 0, INT64_MAX);
+    c->tokens = lf_json_int64(&in, "tokens", c->tokens, 0, INT64_MAX);
+    c->seconds = lf_json_real(&in, "seconds", c->seconds, 0, 1e12);
+    c->loss_sum = lf_json_real(&in, "loss_sum", c->loss_sum, -1e300, 1e300);
+    c->loss_weight = lf_json_real(&in, "loss_weight", c->loss_weight, 0, 1e300);
     json_decref(j);
     snprintf(c->digest, sizeof c->digest, "%s", digest);
-    return rc;
+    return in.rc != LF_OK || same ? in.rc
+                                  : lf_fail(diag, LF_E_INVALID,
+                                            "the checkpoint is of other settings, rows, base or "
+                                            "start");
 }
 
 static enum lf_err read_parts(struct lf_checkpoint *c, const struct lf_tensors *file,

@@ -1,0 +1,107 @@
+/* LIBS: lf_core */
+/* JSON from outside: members are read strictly, and who reads many hears of the first mistake. */
+#include "core/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static json_t *parsed(const char *text)
+{
+    json_t *j = NULL;
+    struct lf_diag diag = {""};
+    assert_int_equal(lf_json_parse(&j, text, strlen(text), &diag), LF_OK);
+    return j;
+}
+
+static void members_are_read_and_missing_ones_are_as_said(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"red", "green", NULL};
+    json_t *j = parsed("{\"i\":3,\"b\":true,\"s\":\"x\",\"r\":2,\"w\":\"green\",\"o\":{},\"l\":[1],"
+                       "\"n\":null,\"big\":9007199254740993}");
+    struct lf_diag diag = {""};
+    struct lf_json_in in = lf_json_in(j, &diag);
+    assert_int_equal(lf_json_int(&in, "i", 0, 1, 3), 3);
+    assert_int_equal(lf_json_int(&in, "missing", 7, 0, 1), 7);
+    assert_int_equal(lf_json_int(&in, "n", 8, 0, 1), 8);
+    assert_true(lf_json_int64(&in, "big", 0, 0, INT64_MAX) == 9007199254740993);
+    assert_true(lf_json_bool(&in, "b", false));
+    assert_true(lf_json_real(&in, "r", 0, 0, 9) == 2);
+    assert_string_equal(lf_json_str(&in, "s", ""), "x");
+    assert_int_equal(lf_json_word(&in, "w", 0, words), 1);
+    assert_non_null(lf_json_object(&in, "o"));
+    assert_null(lf_json_object(&in, "n"));
+    assert_int_equal(json_array_size(lf_json_list(&in, "l", 1, 1)), 1);
+    assert_null(lf_json_list(&in, "missing", 0, 1));
+    assert_int_equal(in.rc, LF_OK);
+    json_decref(j);
+}
+
+static void the_first_failure_sticks(void **state)
+{
+    (void)state;
+    json_t *j = parsed("{\"a\":9,\"b\":\"no\",\"c\":true}");
+    struct lf_diag diag = {""};
+    struct lf_json_in in = lf_json_in(j, &diag);
+    assert_int_equal(lf_json_int(&in, "a", 1, 0, 5), 1);
+    assert_false(lf_json_bool(&in, "b", false));
+    assert_false(lf_json_bool(&in, "c", false)); /* fine by itself, and not read any more */
+    assert_int_equal(in.rc, LF_E_INVALID);
+    assert_string_equal(diag.text, "\"a\" is 9; it must be between 0 and 5");
+    json_decref(j);
+}
+
+static void each_getter_names_what_is_wrong(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"red", "green", NULL};
+    json_t *j = parsed("{\"w\":\"blue\",\"o\":[],\"l\":[1,2]}");
+    for (int i = 0; i < 4; i++) {
+        static const char *const want[] = {
+            "\"w\" is \"blue\"; it must be one of: red, green", "\"o\" must be an object",
+            "\"l\" must be a list of 0 to 1", "\"needed\" must be a list of 1 to 2"};
+        struct lf_diag diag = {""};
+        struct lf_json_in in = lf_json_in(j, &diag);
+        if (i == 0)
+            assert_int_equal(lf_json_word(&in, "w", 1, words), 1);
+        else if (i == 1)
+            assert_null(lf_json_object(&in, "o"));
+        else if (i == 2)
+            assert_null(lf_json_list(&in, "l", 0, 1));
+        else
+            assert_null(lf_json_list(&in, "needed", 1, 2));
+        assert_int_equal(in.rc, LF_E_INVALID);
+        assert_string_equal(diag.text, want[i]);
+    }
+    json_decref(j);
+}
+
+static void an_unknown_key_is_answered_with_the_nearest(void **state)
+{
+    (void)state;
+    static const char *const known[] = {"rank", "alpha", NULL};
+    json_t *typo = parsed("{\"alpa\":1}"), *other = parsed("{\"temperature\":1}");
+    struct lf_diag diag = {""};
+    assert_int_equal(lf_json_only(typo, known, &diag), LF_E_INVALID);
+    assert_string_equal(diag.text, "unknown key \"alpa\"; did you mean \"alpha\"?");
+    assert_int_equal(lf_json_only(other, known, &diag), LF_E_INVALID);
+    assert_string_equal(diag.text, "unknown key \"temperature\"");
+    json_decref(typo);
+    json_decref(other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(members_are_read_and_missing_ones_are_as_said),
+        cmocka_unit_test(the_first_failure_sticks),
+        cmocka_unit_test(each_getter_names_what_is_wrong),
+        cmocka_unit_test(an_unknown_key_is_answered_with_the_nearest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
