@@ -1,6 +1,6 @@
 /* The mount's route: a prompt as text in, its completion as text out, as it is made. */
 #include "daemon/api/api.h"
-#include "daemon/api/completion.h"
+#include "daemon/api/sampling.h"
 #include "daemon/state.h"
 
 #include "core/file.h"
@@ -65,39 +65,14 @@ static enum lf_err fill_template(const char *template_, struct lf_buf *text, str
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
-static enum lf_err query_float(struct lf_http *q, const char *name, double lo, double hi,
-                               float *out, struct lf_diag *diag)
-{
-    double x = *out;
-    enum lf_err rc = lf_http_query_real(q, name, lo, hi, &x, diag);
-    if (rc == LF_OK)
-        *out = (float)x;
-    return rc;
-}
-
 static enum lf_err read_query(struct lf_http *q, struct lf_ask *a, struct lf_diag *diag)
 {
-    struct lf_sample_params *s = &a->sample;
-    int64_t top_k = 0;
     const char *stop = lf_http_query(q, "stop");
-    enum lf_err rc = lf_http_query_int(q, "max_tokens", 1, INT32_MAX, &a->max_tokens, diag);
-    if (rc == LF_OK)
-        rc = lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
-    if (rc == LF_OK)
-        rc = lf_http_query_int(q, "top_k", 0, INT32_MAX, &top_k, diag);
-    if (rc == LF_OK)
-        rc = query_float(q, "temperature", 0, 100, &s->temperature, diag);
-    if (rc == LF_OK)
-        rc = query_float(q, "top_p", 1e-6, 1, &s->top_p, diag);
-    if (rc == LF_OK)
-        rc = query_float(q, "min_p", 0, 1, &s->min_p, diag);
-    if (rc == LF_OK)
-        rc = query_float(q, "repetition_penalty", 0.01, 100, &s->repetition_penalty, diag);
-    s->top_k = (int32_t)top_k;
     a->ignore_eos = lf_http_query_flag(q, "ignore_eos");
     if (stop && *stop)
         a->stops[a->n_stops++] = stop;
-    return rc;
+    enum lf_err rc = lf_http_query_int(q, "max_tokens", 1, INT32_MAX, &a->max_tokens, diag);
+    return rc == LF_OK ? lf_ask_sampling(a, NULL, q, diag) : rc;
 }
 
 /* ---- The stream ------------------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 /* LoRAX' routes: /generate, /generate_stream, /info, /tokenize. */
 #include "daemon/api/api.h"
+#include "daemon/api/sampling.h"
 #include "daemon/api/sse.h"
 #include "daemon/state.h"
 
@@ -36,27 +37,21 @@ static enum lf_err refuse_others(const json_t *p, struct lf_diag *diag)
 {
     static const char *const keys[] = {"merged_adapters", "response_format", "typical_p",
                                        "truncate", "return_k_alternatives"};
-    int64_t best_of = 1;
-    bool watermark = false, prefill = false, chat = false;
+    struct lf_json_in in = lf_json_in(p, diag);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const json_t *v = json_object_get(p, keys[i]);
         if (v && !json_is_null(v))
             return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here", keys[i]);
     }
-    enum lf_err rc = lf_json_get_int(&best_of, p, "best_of", 1, 128, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&watermark, p, "watermark", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&prefill, p, "decoder_input_details", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&chat, p, "apply_chat_template", diag);
-    if (rc == LF_OK && (best_of > 1 || watermark || prefill || chat))
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here",
-                     best_of > 1 ? "best_of"
-                     : watermark ? "watermark"
-                     : prefill   ? "decoder_input_details"
-                                 : "apply_chat_template");
-    return rc;
+    const char *asked = lf_json_int(&in, "best_of", 1, 1, 128) > 1 ? "best_of" : NULL;
+    static const char *const flags[] = {"watermark", "decoder_input_details",
+                                        "apply_chat_template"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (lf_json_bool(&in, flags[i], false) && !asked)
+            asked = flags[i];
+    if (in.rc == LF_OK && asked)
+        return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here", asked);
+    return in.rc;
 }
 
 /* LoRAX samples when do_sample says so or a sampling parameter is given; else it is greedy. */
@@ -64,39 +59,27 @@ static enum lf_err parse_sampling(struct lorax *x, const json_t *p, struct lf_di
 {
     struct lf_sample_params *s = &x->ask.sample;
     bool sample = false;
-    double temperature = -1, top_p = 1, penalty = 1, frequency = 0;
-    int64_t top_k = 0;
+    s->temperature = -1; /* not given */
     enum lf_err rc = lf_json_get_bool(&sample, p, "do_sample", diag);
     if (rc == LF_OK)
-        rc = lf_json_get_real(&temperature, p, "temperature", 0, 100, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&top_p, p, "top_p", 1e-6, 1, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&top_k, p, "top_k", 1, INT32_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&penalty, p, "repetition_penalty", 0.01, 100, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&frequency, p, "frequency_penalty", -2, 2, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&x->ask.seed, p, "seed", 0, INT64_MAX, diag);
-    if (rc != LF_OK)
-        return rc;
-    sample = sample || temperature > 0 || top_p < 1 || top_k > 0;
-    s->temperature = sample ? (float)(temperature >= 0 ? temperature : 1) : 0;
-    s->top_p = (float)top_p;
-    s->top_k = (int32_t)top_k;
-    s->repetition_penalty = (float)penalty;
-    s->frequency_penalty = (float)frequency;
-    x->seeded = sample;
-    return LF_OK;
+        rc = lf_ask_sampling(&x->ask, p, NULL, diag);
+    x->seeded = sample || s->temperature > 0 || s->top_p < 1 || s->top_k > 0;
+    if (s->temperature < 0 || !x->seeded)
+        s->temperature = x->seeded ? 1 : 0;
+    return rc;
 }
 
 static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const json_t *p,
                                     struct lf_diag *diag)
 {
-    const char *adapter = "";
-    int64_t n = 0;
-    enum lf_err rc = lf_json_get_str(&adapter, p, "adapter_id", diag);
+    struct lf_json_in in = lf_json_in(p, diag);
+    const char *adapter = lf_json_str(&in, "adapter_id", "");
+    x->ask.max_tokens = /* 0, as LoRAX: what the context leaves */
+        lf_json_int(&in, "max_new_tokens", 0, 1, INT32_MAX);
+    x->ask.ignore_eos = lf_json_bool(&in, "ignore_eos_token", false);
+    x->full_text = lf_json_bool(&in, "return_full_text", false);
+    x->details = lf_json_bool(&in, "details", false);
+    enum lf_err rc = in.rc;
     if (rc == LF_OK)
         rc = lf_speaker_find(q, adapter, &x->ask.speaker, diag);
     if (rc == LF_OK)
@@ -104,16 +87,7 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     if (rc == LF_OK)
         rc = parse_sampling(x, p, diag);
     if (rc == LF_OK)
-        rc = lf_json_get_int(&n, p, "max_new_tokens", 1, INT32_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&x->ask.ignore_eos, p, "ignore_eos_token", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&x->full_text, p, "return_full_text", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&x->details, p, "details", diag);
-    if (rc == LF_OK)
         rc = lf_ask_stops(&x->ask, json_object_get(p, "stop"), diag);
-    x->ask.max_tokens = n; /* 0, as LoRAX: what the context leaves */
     return rc;
 }
 

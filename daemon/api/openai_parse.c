@@ -1,5 +1,6 @@
 /* OpenAI's request bodies. */
 #include "daemon/api/openai.h"
+#include "daemon/api/sampling.h"
 #include "daemon/state.h"
 
 #include "core/json.h"
@@ -12,52 +13,23 @@
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-static enum lf_err get_float(float *out, const json_t *body, const char *key, double lo, double hi,
-                             struct lf_diag *diag)
-{
-    double x = *out;
-    enum lf_err rc = lf_json_get_real(&x, body, key, lo, hi, diag);
-    if (rc == LF_OK)
-        *out = (float)x;
-    return rc;
-}
-
 static enum lf_err parse_sampling(struct lf_ask *a, const json_t *body, struct lf_diag *diag)
 {
-    struct lf_sample_params *s = &a->sample;
-    int64_t top_k = 0;
-    s->temperature = 1;
-    enum lf_err rc = get_float(&s->temperature, body, "temperature", 0, 100, diag);
-    if (rc == LF_OK)
-        rc = get_float(&s->top_p, body, "top_p", 0, 1, diag);
-    if (rc == LF_OK)
-        rc = get_float(&s->min_p, body, "min_p", 0, 1, diag);
-    if (rc == LF_OK)
-        rc = get_float(&s->repetition_penalty, body, "repetition_penalty", 0.01, 100, diag);
-    if (rc == LF_OK)
-        rc = get_float(&s->presence_penalty, body, "presence_penalty", -2, 2, diag);
-    if (rc == LF_OK)
-        rc = get_float(&s->frequency_penalty, body, "frequency_penalty", -2, 2, diag);
-    if (rc == LF_OK) /* -1 and 0: off, as elsewhere */
-        rc = lf_json_get_int(&top_k, body, "top_k", -1, INT32_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&a->seed, body, "seed", INT64_MIN, INT64_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&a->ignore_eos, body, "ignore_eos", diag);
-    if (rc == LF_OK) /* LoRAX' name for it */
-        rc = lf_json_get_bool(&a->ignore_eos, body, "ignore_eos_token", diag);
-    if (rc == LF_OK)
-        s->top_k = top_k > 0 ? (int32_t)top_k : 0;
-    if (rc == LF_OK && s->top_p == 0)
-        rc = lf_fail(diag, LF_E_INVALID, "\"top_p\" must be above 0");
-    return rc;
+    a->sample.temperature = 1;
+    enum lf_err rc = lf_ask_sampling(a, body, NULL, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_json_in in = lf_json_in(body, diag);
+    a->ignore_eos = lf_json_bool(&in, "ignore_eos", false);
+    a->ignore_eos = lf_json_bool(&in, "ignore_eos_token", a->ignore_eos); /* LoRAX' name for it */
+    return in.rc;
 }
 
 /* What would change the answer and is not done here is refused, never ignored. */
 static enum lf_err refuse_others(const json_t *body, struct lf_diag *diag)
 {
     static const char *const lists[] = {"tools", "functions", "logit_bias", "suffix"};
-    int64_t n = 1, best_of = 1;
+    struct lf_json_in in = lf_json_in(body, diag);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         const json_t *v = json_object_get(body, lists[i]);
         if (json_array_size(v) > 0 || json_object_size(v) > 0 || json_string_length(v) > 0)
@@ -67,57 +39,50 @@ static enum lf_err refuse_others(const json_t *body, struct lf_diag *diag)
     const char *type = json_string_value(json_object_get(format, "type"));
     if (format && !json_is_null(format) && (!type || strcmp(type, "text") != 0))
         return lf_fail(diag, LF_E_UNSUPPORTED, "\"response_format\" other than text is not done");
-    enum lf_err rc = lf_json_get_int(&n, body, "n", 1, 128, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&best_of, body, "best_of", 1, 128, diag);
-    if (rc == LF_OK && (n > 1 || best_of > 1))
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "one choice for each prompt: \"%s\" must be 1",
-                     n > 1 ? "n" : "best_of");
-    return rc;
+    int n = lf_json_int(&in, "n", 1, 1, 128), best_of = lf_json_int(&in, "best_of", 1, 1, 128);
+    if (in.rc == LF_OK && (n > 1 || best_of > 1))
+        return lf_fail(diag, LF_E_UNSUPPORTED, "one choice for each prompt: \"%s\" must be 1",
+                       n > 1 ? "n" : "best_of");
+    return in.rc;
 }
 
-static enum lf_err parse_logprobs(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
+static void parse_logprobs(struct lf_openai *o, struct lf_json_in *in)
 {
-    int64_t n = 0;
-    enum lf_err rc;
+    int n = 0;
     if (o->chat) {
-        rc = lf_json_get_bool(&o->logprobs, body, "logprobs", diag);
-        if (rc == LF_OK)
-            rc = lf_json_get_int(&n, body, "top_logprobs", 0, 20, diag);
+        o->logprobs = lf_json_bool(in, "logprobs", false);
+        n = lf_json_int(in, "top_logprobs", 0, 0, 20);
     } else {
-        const json_t *v = json_object_get(body, "logprobs");
-        rc = json_is_false(v) ? LF_OK : lf_json_get_int(&n, body, "logprobs", 0, 20, diag);
+        const json_t *v = json_object_get(in->obj, "logprobs");
+        n = json_is_false(v) ? 0 : lf_json_int(in, "logprobs", 0, 0, 20);
         o->logprobs = json_is_integer(v);
     }
-    if (rc == LF_OK && n > 1)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "log-probabilities are of the chosen token alone");
-    if (rc == LF_OK && o->logprobs && o->echo)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED,
-                     "log-probabilities of the prompt (\"echo\" with "
-                     "\"logprobs\") are not done here");
-    return rc;
+    if (in->rc == LF_OK && n > 1)
+        in->rc =
+            lf_fail(in->diag, LF_E_UNSUPPORTED, "log-probabilities are of the chosen token alone");
+    if (in->rc == LF_OK && o->logprobs && o->echo)
+        in->rc = lf_fail(in->diag, LF_E_UNSUPPORTED,
+                         "log-probabilities of the prompt (\"echo\" with "
+                         "\"logprobs\") are not done here");
 }
 
-/* OpenAI: 16 for completions; a chat goes on as far as the context reaches. */
-static enum lf_err parse_length(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
+/* How much is answered, and in what form. */
+static enum lf_err parse_form(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
-    int64_t n = o->chat ? 0 : 16;
-    enum lf_err rc = lf_json_get_int(&n, body, "max_tokens", 1, INT32_MAX, diag);
-    if (rc == LF_OK && o->chat)
-        rc = lf_json_get_int(&n, body, "max_completion_tokens", 1, INT32_MAX, diag);
-    o->ask.max_tokens = n;
-    return rc;
-}
-
-static enum lf_err parse_stream(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
-{
-    const json_t *options = json_object_get(body, "stream_options");
-    enum lf_err rc = lf_json_get_bool(&o->stream, body, "stream", diag);
-    if (rc == LF_OK && options && !json_is_null(options) && !json_is_object(options))
-        rc = lf_fail(diag, LF_E_INVALID, "\"stream_options\" must be an object");
-    if (rc == LF_OK && options)
-        rc = lf_json_get_bool(&o->include_usage, options, "include_usage", diag);
-    return rc;
+    struct lf_json_in in = lf_json_in(body, diag);
+    o->echo = !o->chat && lf_json_bool(&in, "echo", false);
+    parse_logprobs(o, &in);
+    /* OpenAI: 16 for completions; a chat goes on as far as the context reaches. */
+    o->ask.max_tokens = lf_json_int(&in, "max_tokens", o->chat ? 0 : 16, 1, INT32_MAX);
+    if (o->chat)
+        o->ask.max_tokens =
+            lf_json_int64(&in, "max_completion_tokens", o->ask.max_tokens, 1, INT32_MAX);
+    o->stream = lf_json_bool(&in, "stream", false);
+    struct lf_json_in options = lf_json_in(lf_json_object(&in, "stream_options"), diag);
+    if (in.rc != LF_OK)
+        return in.rc;
+    o->include_usage = lf_json_bool(&options, "include_usage", false);
+    return options.rc;
 }
 
 enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json_t *body, bool chat,
@@ -138,14 +103,8 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
         rc = parse_sampling(&o.ask, body, diag);
     if (rc == LF_OK)
         rc = lf_ask_stops(&o.ask, json_object_get(body, "stop"), diag);
-    if (rc == LF_OK && !chat)
-        rc = lf_json_get_bool(&o.echo, body, "echo", diag);
     if (rc == LF_OK)
-        rc = parse_logprobs(&o, body, diag);
-    if (rc == LF_OK)
-        rc = parse_length(&o, body, diag);
-    if (rc == LF_OK)
-        rc = parse_stream(&o, body, diag);
+        rc = parse_form(&o, body, diag);
     if (rc == LF_OK)
         *out = o;
     return rc;

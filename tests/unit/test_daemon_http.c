@@ -9,6 +9,7 @@
 
 #include "core/json.h"
 #include "daemon/api/api.h"
+#include "daemon/api/sampling.h"
 #include "daemon/counters.h"
 #include "daemon/embedded.h"
 #include "daemon/http/http.h"
@@ -205,6 +206,41 @@ static void the_document_lists_every_route_and_no_other(void **state)
     json_decref(doc);
 }
 
+/* Wherever the document has a sampling parameter, its range is the table's: as a member of a body
+ * or as a parameter of a query. Returns how many stand in v. */
+static int ranges_in(const json_t *v, const struct lf_sampling_param *p)
+{
+    const char *key;
+    json_t *value;
+    const json_t *range = json_object_get(v, p->key);
+    const char *name = json_string_value(json_object_get(v, "name"));
+    int n = 0;
+    if (name && strcmp(name, p->key) == 0)
+        range = json_object_get(v, "schema");
+    if (range) {
+        n = 1;
+        assert_true(json_number_value(json_object_get(range, "minimum")) == p->lo);
+        assert_true(json_number_value(json_object_get(range, "maximum")) == p->hi);
+    }
+    json_object_foreach((json_t *)(uintptr_t)v, key, value)
+        n += ranges_in(value, p);
+    for (size_t i = 0; i < json_array_size(v); i++)
+        n += ranges_in(json_array_get(v, i), p);
+    return n;
+}
+
+static void the_document_has_the_ranges_of_sampling_parameters(void **state)
+{
+    (void)state;
+    struct lf_diag diag = {""};
+    json_t *doc = NULL;
+    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi_json, lf_openapi_json_n, &diag),
+                     LF_OK);
+    for (const struct lf_sampling_param *p = lf_sampling_params; p->key; p++)
+        assert_int_equal(ranges_in(doc, p), 5); /* OpenAI's two, LoRAX' two, the mount's */
+    json_decref(doc);
+}
+
 static void counters_print_as_prometheus_reads_them(void **state)
 {
     (void)state;
@@ -241,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_refused_file_is_422_and_else_400),
         cmocka_unit_test(files_have_names_and_strangers_have_not),
         cmocka_unit_test(the_document_lists_every_route_and_no_other),
+        cmocka_unit_test(the_document_has_the_ranges_of_sampling_parameters),
         cmocka_unit_test(counters_print_as_prometheus_reads_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

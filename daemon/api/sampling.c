@@ -1,0 +1,47 @@
+/* Sampling parameters out of bodies and queries. */
+#include "daemon/api/sampling.h"
+
+#include "core/json.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define AT(field) offsetof(struct lf_sample_params, field)
+
+const struct lf_sampling_param lf_sampling_params[] = {
+    {"temperature", AT(temperature), 0, 100},
+    {"top_p", AT(top_p), 1e-6, 1},
+    {"top_k", AT(top_k), -1, INT32_MAX},
+    {"min_p", AT(min_p), 0, 1},
+    {"repetition_penalty", AT(repetition_penalty), 0.01, 100},
+    {"presence_penalty", AT(presence_penalty), -2, 2},
+    {"frequency_penalty", AT(frequency_penalty), -2, 2},
+    {NULL, 0, 0, 0},
+};
+
+static enum lf_err read_int(int64_t *out, const char *key, int64_t lo, int64_t hi,
+                            const json_t *body, struct lf_http *q, struct lf_diag *diag)
+{
+    return body ? lf_json_get_int(out, body, key, lo, hi, diag)
+                : lf_http_query_int(q, key, lo, hi, out, diag);
+}
+
+enum lf_err lf_ask_sampling(struct lf_ask *a, const json_t *body, struct lf_http *q,
+                            struct lf_diag *diag)
+{
+    enum lf_err rc = read_int(&a->seed, "seed", INT64_MIN, INT64_MAX, body, q, diag);
+    for (const struct lf_sampling_param *p = lf_sampling_params; p->key && rc == LF_OK; p++) {
+        if (p->at == AT(top_k)) {
+            int64_t k = a->sample.top_k;
+            rc = read_int(&k, p->key, (int64_t)p->lo, (int64_t)p->hi, body, q, diag);
+            a->sample.top_k = k > 0 ? (int32_t)k : 0;
+            continue;
+        }
+        float *at = (float *)((char *)&a->sample + p->at);
+        double x = (double)*at;
+        rc = body ? lf_json_get_real(&x, body, p->key, p->lo, p->hi, diag)
+                  : lf_http_query_real(q, p->key, p->lo, p->hi, &x, diag);
+        *at = (float)x;
+    }
+    return rc;
+}
