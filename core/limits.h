@@ -14,7 +14,9 @@
 #define LF_ADAPTER_HEADER_MAX (4u << 20) /* an adapter of 100 layers x 7 x 2 is 0.2 MB */
 #define LF_DATASET_BYTES_MAX (4ull << 30)
 #define LF_DATASET_LINE_MAX (16u << 20)
-#define LF_HTTP_BODY_MAX (8u << 20) /* JSON bodies; uploads have their own ceilings */
+#define LF_SETTINGS_BYTES_MAX (1u << 20)   /* an adapter's config.json or template */
+#define LF_WEIGHTS_BYTES_MAX (16ull << 30) /* LF_RANK_MAX on all maps of a 70B base, in fp32 */
+#define LF_HTTP_BODY_MAX (8u << 20)        /* JSON bodies; uploads have their own ceilings */
 #define LF_CTL_LINE_MAX 256
 #define LF_PROMPT_BYTES_MAX (4u << 20)
 #define LF_VOCAB_MAX (2 << 20)       /* token ids; the largest known: 262,144 */

@@ -85,6 +85,17 @@ static void read_log(struct lf_op *op, enum lf_err rc)
     read_range(op);
 }
 
+static void read_ctl(fuse_req_t req, off_t off, size_t size)
+{
+    struct lf_buf words;
+    lf_buf_init(&words, 0);
+    if (lf_space_ctl(&words) == LF_OK)
+        reply_part(req, words.data, words.len, off, size);
+    else
+        fuse_reply_err(req, ENOMEM);
+    lf_buf_free(&words);
+}
+
 /* Replies: buf, data, err. */
 static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                     struct fuse_file_info *fi)
@@ -93,7 +104,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct lf_handle *h = lf_fs_handle(fi);
     enum lf_kind kind = h->node->kind;
     if (kind == LF_KIND_CTL) {
-        reply_part(req, lf_space_ctl, strlen(lf_space_ctl), off, size);
+        read_ctl(req, off, size);
         return;
     }
     if (lf_kind_is_made(kind)) {

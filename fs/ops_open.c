@@ -152,12 +152,6 @@ static enum lf_err begin_writing(struct lf_op *op)
     return LF_OK;
 }
 
-static enum lf_err open_text(struct lf_op *op)
-{
-    const char *text = op->node->kind == LF_KIND_README ? lf_space_readme : "";
-    return lf_buf_puts(&op->handle->text, text);
-}
-
 /* LF_E_READ_ONLY for a file that is not for writing; `generate` cannot be written alone. */
 static enum lf_err check_mode(const struct lf_op *op)
 {
@@ -177,8 +171,8 @@ static void open_known(struct lf_op *op)
     if (lf_kind_is_stream(kind)) {
         op->handle->stream = lf_feed_new(op->fs, op->node);
         rc = op->handle->stream ? LF_OK : LF_E_NO_MEMORY;
-    } else if (kind == LF_KIND_README || kind == LF_KIND_CTL) {
-        rc = open_text(op);
+    } else if (kind == LF_KIND_README) {
+        rc = lf_space_readme(&op->handle->text);
     } else if (lf_kind_is_draft(kind) && (op->fi.flags & O_ACCMODE) != O_RDONLY) {
         rc = begin_writing(op);
     }

@@ -182,9 +182,9 @@ static bool has_locals(struct lf_node *adapter, struct lf_node *dir)
 /* Of an adapter: what a person would miss. Its settings and what the daemon makes do not count. */
 static enum lf_err check_adapter(struct lf_node *adapter, const struct lf_tree_adapter *a)
 {
-    static const char *const missed[] = {"dataset.jsonl", "eval.jsonl"};
-    for (size_t i = 0; i < 2; i++)
-        if (lf_tree_file(a, missed[i]) && !hidden_rel(adapter, missed[i]))
+    for (size_t i = 0; i < LF_FILE_N; i++)
+        if (lf_files[i].check == LF_CHECK_ROWS && lf_tree_file(a, lf_files[i].name) &&
+            !hidden_rel(adapter, lf_files[i].name))
             return LF_E_NOT_EMPTY;
     if (a->n_versions > 0 && !hidden_rel(adapter, "versions"))
         return LF_E_NOT_EMPTY;

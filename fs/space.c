@@ -1,5 +1,5 @@
-/* The name space: one table, three questions (what is this name, what is known of it, what is in
- * here). */
+/* The name space: three questions (what is this name, what is known of it, what is in here), over
+ * the table of names/files.h. */
 #include "fs/space.h"
 
 #include "core/file.h"
@@ -8,55 +8,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const char lf_space_readme[] =
-    "Every directory in model/ is a LoRA adapter of one shared 4-bit base model.\n"
-    "\n"
-    "  mkdir model/mytask                          make an adapter\n"
-    "  cp train.jsonl model/mytask/dataset.jsonl   train it; a line of the file is\n"
-    "                                              {\"prompt\": ..., \"completion\": ...}\n"
-    "  cat model/mytask/status                     one line: ready, training, or what is wrong\n"
-    "  cat model/mytask/progress                   a progress bar until the job ends\n"
-    "  tail -f model/mytask/log                    JSON lines\n"
-    "\n"
-    "  echo 'Great film. Sentiment:' > model/mytask/prompt; cat model/mytask/generate\n"
-    "  exec 3<>model/mytask/generate; echo 'Great film. Sentiment:' >&3; cat <&3\n"
-    "\n"
-    "  echo train|cancel|pause|resume|retry|'rollback N' > model/mytask/ctl\n"
-    "  ln -sfn 2 model/mytask/versions/current     serve version 2 again\n"
-    "  mv model/mytask model/other                 rename\n"
-    "  rm -r model/other                           remove (the daemon keeps it for 7 days)\n"
-    "\n"
-    "config.json, template, eval.jsonl and adapter/ (a PEFT directory) are written likewise. A\n"
-    "file that is refused fails at close with EINVAL, and status says why. One newline at the end\n"
-    "of a prompt written to generate ends the line; it is no part of the prompt.\n";
-
-const char lf_space_ctl[] = "train\ncancel\npause\nresume\nretry\nrollback N\n";
-
 /* ---- The table ------------------------------------------------------------------------------- */
 
+/* What the mount makes of a file of an adapter. */
+static const enum lf_kind form_kinds[] = {
+    [LF_FORM_WRITTEN] = LF_KIND_UPLOAD,    [LF_FORM_GROWN] = LF_KIND_LOG,
+    [LF_FORM_MADE] = LF_KIND_TEXT,         [LF_FORM_FOLLOWED] = LF_KIND_PROGRESS,
+    [LF_FORM_ANSWERED] = LF_KIND_GENERATE, [LF_FORM_ORDERED] = LF_KIND_CTL,
+};
+
+/* An adapter's directories. */
 static const struct {
     const char *name;
     enum lf_kind kind;
-    bool always; /* there in every adapter; otherwise when the snapshot lists it */
-} adapter_names[] = {
-    {"adapter", LF_KIND_WEIGHTS, true},
-    {"config.json", LF_KIND_UPLOAD, false},
-    {"ctl", LF_KIND_CTL, true},
-    {"dataset.jsonl", LF_KIND_UPLOAD, false},
-    {"eval.jsonl", LF_KIND_UPLOAD, false},
-    {"generate", LF_KIND_GENERATE, true},
-    {"log", LF_KIND_LOG, false},
-    {"loss.svg", LF_KIND_TEXT, false},
-    {"metrics.json", LF_KIND_TEXT, false},
-    {"progress", LF_KIND_PROGRESS, true},
-    {"prompt", LF_KIND_UPLOAD, false},
-    {"status", LF_KIND_TEXT, true},
-    {"template", LF_KIND_UPLOAD, false},
-    {"versions", LF_KIND_VERSIONS, true},
-};
-#define N_ADAPTER_NAMES (sizeof adapter_names / sizeof *adapter_names)
-
-static const char *const weight_names[] = {"adapter_config.json", "adapter_model.safetensors"};
+} adapter_dirs[] = {{"adapter", LF_KIND_WEIGHTS}, {"versions", LF_KIND_VERSIONS}};
 
 static const struct {
     const char *name;
@@ -144,19 +109,27 @@ int64_t lf_space_number(const char *name)
     return v;
 }
 
+static const struct lf_file_row *upload(const struct lf_place *p)
+{
+    return p->kind == LF_KIND_UPLOAD ? lf_file_find(p->rel) : NULL;
+}
+
 bool lf_space_trains(const struct lf_place *p)
 {
-    return p->kind == LF_KIND_UPLOAD && strcmp(p->rel, "dataset.jsonl") == 0;
+    const struct lf_file_row *f = upload(p);
+    return f && f->effect == LF_EFFECT_TRAIN;
 }
 
 bool lf_space_removable(const struct lf_place *p)
 {
-    return p->kind == LF_KIND_VERSION || (p->kind == LF_KIND_UPLOAD && !strchr(p->rel, '/'));
+    const struct lf_file_row *f = upload(p);
+    return p->kind == LF_KIND_VERSION || (f && f->disk);
 }
 
 bool lf_space_may_be_empty(const struct lf_place *p)
 {
-    return p->kind == LF_KIND_UPLOAD && !strchr(p->rel, '/') && !strstr(p->rel, ".jsonl");
+    const struct lf_file_row *f = upload(p);
+    return f && f->effect == LF_EFFECT_NONE;
 }
 
 /* ---- What a name is -------------------------------------------------------------------------- */
@@ -183,25 +156,26 @@ static enum lf_err root_child(struct lf_place *out, const char *name)
 
 static enum lf_err adapter_child(struct lf_place *out, const char *adapter, const char *name)
 {
-    for (size_t i = 0; i < N_ADAPTER_NAMES; i++)
-        if (strcmp(adapter_names[i].name, name) == 0)
-            return place_set(out, adapter_names[i].kind, adapter, "", name);
-    return place_set(out, LF_KIND_LOCAL, adapter, "", "");
+    const struct lf_file_row *f = lf_file_find(name);
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(adapter_dirs[i].name, name) == 0)
+            return place_set(out, adapter_dirs[i].kind, adapter, "", name);
+    return f ? place_set(out, form_kinds[f->form], adapter, "", name)
+             : place_set(out, LF_KIND_LOCAL, adapter, "", "");
 }
 
 static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v, const char *adapter,
                                  const char *name)
 {
-    if (is_one_of(name, weight_names, 2))
-        return place_set(out, LF_KIND_UPLOAD, adapter, "adapter", name);
     struct lf_place p;
     const struct lf_tree_adapter *a = lf_tree_adapter(v->tree, adapter);
-    if (lf_name_ok(name) && a && place_set(&p, LF_KIND_REMOTE, adapter, "adapter", name) == LF_OK &&
-        lf_tree_file(a, p.rel)) {
-        *out = p;
-        return LF_OK;
-    }
-    return place_set(out, LF_KIND_LOCAL, adapter, "", "");
+    bool fits = place_set(&p, LF_KIND_REMOTE, adapter, "adapter", name) == LF_OK;
+    if (fits && lf_file_find(p.rel))
+        p.kind = LF_KIND_UPLOAD;
+    else if (!fits || !lf_name_ok(name) || !a || !lf_tree_file(a, p.rel))
+        return place_set(out, LF_KIND_LOCAL, adapter, "", "");
+    *out = p;
+    return LF_OK;
 }
 
 static enum lf_err versions_child(struct lf_place *out, const char *adapter, const char *name)
@@ -269,18 +243,21 @@ static enum lf_err listed_facts(struct lf_facts *out, const struct lf_tree_adapt
     return LF_OK;
 }
 
-static bool always_there(const char *rel)
+static enum lf_err made_facts(struct lf_facts *out, enum lf_err (*text)(struct lf_buf *))
 {
-    for (size_t i = 0; i < N_ADAPTER_NAMES; i++)
-        if (strcmp(adapter_names[i].name, rel) == 0)
-            return adapter_names[i].always;
-    return false;
+    struct lf_buf b;
+    lf_buf_init(&b, 0);
+    enum lf_err rc = text(&b);
+    out->bytes = b.len;
+    lf_buf_free(&b);
+    return rc;
 }
 
 static enum lf_err adapter_facts(struct lf_facts *out, const struct lf_view *v,
                                  const struct lf_place *p)
 {
     const struct lf_tree_adapter *a = lf_tree_adapter(v->tree, p->owner);
+    const struct lf_file_row *f;
     if (!a)
         return LF_E_NOT_FOUND;
     out->mtime_ms = a->changed_ms;
@@ -296,14 +273,14 @@ static enum lf_err adapter_facts(struct lf_facts *out, const struct lf_view *v,
     case LF_KIND_LOCAL_LINK:
         return LF_E_NOT_FOUND;
     case LF_KIND_CTL:
-        out->bytes = strlen(lf_space_ctl);
-        return LF_OK;
+        return made_facts(out, lf_space_ctl);
     case LF_KIND_ADAPTER:
+    case LF_KIND_WEIGHTS:
+    case LF_KIND_VERSIONS:
         return LF_OK;
     default:
-        if (listed_facts(out, a, p->rel) == LF_OK || always_there(p->rel))
-            return LF_OK;
-        return LF_E_NOT_FOUND;
+        f = lf_file_find(p->rel);
+        return f && lf_file_is_always(f) ? LF_OK : listed_facts(out, a, p->rel);
     }
 }
 
@@ -318,7 +295,7 @@ enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const 
     case LF_KIND_JOBS:
         break;
     case LF_KIND_README:
-        f.bytes = strlen(lf_space_readme);
+        rc = made_facts(&f, lf_space_readme);
         break;
     case LF_KIND_MODELS:
         f.mtime_ms = v->tree ? v->tree->changed_ms : 0;
@@ -370,9 +347,12 @@ static enum lf_err list_jobs(const struct lf_view *v, lf_space_fn fn, void *arg)
 static enum lf_err list_adapter(const struct lf_tree_adapter *a, lf_space_fn fn, void *arg)
 {
     enum lf_err rc = LF_OK;
-    for (size_t i = 0; i < N_ADAPTER_NAMES && rc == LF_OK; i++)
-        if (adapter_names[i].always || lf_tree_file(a, adapter_names[i].name))
-            rc = fn(arg, adapter_names[i].name);
+    for (size_t i = 0; i < 2 && rc == LF_OK; i++)
+        rc = fn(arg, adapter_dirs[i].name);
+    for (size_t i = 0; i < LF_FILE_N && rc == LF_OK; i++)
+        if (!strchr(lf_files[i].name, '/') &&
+            (lf_file_is_always(&lf_files[i]) || lf_tree_file(a, lf_files[i].name)))
+            rc = fn(arg, lf_files[i].name);
     return rc;
 }
 

@@ -1,12 +1,11 @@
 /* The name space: which names there are, what each of them is, and what the daemon's snapshot says
- * about it. The one table of the files of an adapter directory is here.
+ * about it. The files of an adapter are those of names/files.h.
  *
  *     /README /metrics            constant text; Prometheus text
  *     /base/<name>/{info,config.json}
  *     /jobs/<id>                  one JSON object each
- *     /model/<task>/              dataset.jsonl eval.jsonl config.json template prompt  (UPLOAD)
- *                                 status metrics.json loss.svg log progress generate ctl
- *         adapter/                adapter_config.json adapter_model.safetensors         (UPLOAD)
+ *     /model/<task>/              dataset.jsonl, status, ctl...
+ *         adapter/                adapter_config.json adapter_model.safetensors
  *         versions/<n>/...        current -> <n>
  *
  * Any other name in an adapter directory or in adapter/ is LOCAL: an editor's or rsync's file that
@@ -15,7 +14,9 @@
 #ifndef LF_FS_SPACE_H
 #define LF_FS_SPACE_H
 
+#include "core/buf.h"
 #include "core/limits.h"
+#include "names/files.h"
 #include "client/tree.h"
 
 #include <sys/types.h>
@@ -96,7 +97,7 @@ bool lf_space_may_be_empty(const struct lf_place *p);
 /* Digits of a positive number without leading zeros, as versions and jobs are named. 0: no. */
 int64_t lf_space_number(const char *name);
 
-extern const char lf_space_readme[]; /* the text of /README */
-extern const char lf_space_ctl[];    /* what reading `ctl` shows: the commands */
+enum lf_err lf_space_readme(struct lf_buf *out); /* the text of /README */
+enum lf_err lf_space_ctl(struct lf_buf *out);    /* what reading `ctl` shows: the commands */
 
 #endif

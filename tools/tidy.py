@@ -23,6 +23,7 @@ LONG_FUNCTIONS = {
 # A room may include these rooms. tools/ and tests/ may include all.
 ROOMS = {
     "core": {"core"},
+    "names": {"core", "names"},
     "text": {"core", "text"},
     "score": {"core", "score"},
     "gpu": {"core", "gpu"},
@@ -30,9 +31,10 @@ ROOMS = {
     "trainer": {"core", "text", "score", "gpu", "model", "trainer"},
     "meta": {"core", "meta"},
     "land": {"core", "text", "score", "gpu", "model", "trainer", "client", "land"},
-    "daemon": {"core", "text", "score", "gpu", "model", "trainer", "meta", "daemon"},
+    "daemon": {"core", "text", "score", "gpu", "model", "trainer", "meta", "names",
+               "daemon"},
     "client": {"core", "client"},
-    "fs": {"core", "client", "fs"},
+    "fs": {"core", "client", "names", "fs"},
 }
 
 BANNED = {

@@ -152,26 +152,16 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
 /* One line, without its newline and blanks around it. */
 static enum lf_err ctl_line(struct lf_http *q, const char *line, struct lf_diag *diag)
 {
-    static const struct {
-        const char *word;
-        enum lf_job_order order;
-    } orders[] = {{"cancel", LF_JOB_ORDER_CANCEL},
-                  {"pause", LF_JOB_ORDER_PAUSE},
-                  {"resume", LF_JOB_ORDER_RESUME},
-                  {"retry", LF_JOB_ORDER_RETRY}};
-    int version, used = 0;
+    struct lf_ctl_order o;
     bool queued;
-    if (strcmp(line, "train") == 0)
+    enum lf_err rc = lf_ctl_parse(&o, line, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (o.word == LF_CTL_TRAIN)
         return lf_jobs_train(q->daemon->jobs, q->param[0], true, &queued, diag);
-    if (sscanf(line, "rollback %d%n", &version, &used) == 1 && line[used] == '\0')
-        return lf_registry_rollback(q->daemon->registry, q->param[0], version, diag);
-    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
-        if (strcmp(line, orders[i].word) == 0)
-            return lf_jobs_order_adapter(q->daemon->jobs, q->param[0], orders[i].order, diag);
-    return lf_fail(diag, LF_E_INVALID,
-                   "unknown command \"%.60s\"; there are train, cancel, pause, resume, retry and "
-                   "rollback N",
-                   line);
+    if (o.word == LF_CTL_ROLLBACK)
+        return lf_registry_rollback(q->daemon->registry, q->param[0], o.n, diag);
+    return lf_jobs_order_adapter(q->daemon->jobs, q->param[0], o.word, diag);
 }
 
 /* Lines are done in order; the first that fails ends it, named. */

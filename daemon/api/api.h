@@ -44,9 +44,6 @@ enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag);
 /* jobs.c */
 enum lf_err lf_api_jobs(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_job(struct lf_http *q, struct lf_diag *diag);
-enum lf_err lf_api_job_cancel(struct lf_http *q, struct lf_diag *diag);
-enum lf_err lf_api_job_pause(struct lf_http *q, struct lf_diag *diag);
-enum lf_err lf_api_job_resume(struct lf_http *q, struct lf_diag *diag);
-enum lf_err lf_api_job_retry(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_job_order(struct lf_http *q, struct lf_diag *diag);
 
 #endif

@@ -120,24 +120,30 @@ static enum lf_err follow_start(struct lf_http *q, const struct lf_adapter_view 
             lseek(f->fd, (off_t)first, SEEK_SET);
     }
     lf_http_reply_stream(
-        q, lf_file_media_type(log_path ? LF_FILE_LOG : LF_FILE_PROGRESS),
+        q, lf_files[log_path ? LF_FILE_LOG : LF_FILE_PROGRESS].media_type,
         &(struct lf_http_stream){log_path ? follow_log : follow_progress, follow_close, f});
     return LF_OK;
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* Files that are made at each reading: a line without its newline. */
+typedef enum lf_err (*line_fn)(struct lf_buf *out, const struct lf_adapter_view *v);
+static const line_fn lines[LF_FILE_N] = {
+    [LF_FILE_STATUS] = lf_adapter_status_line,
+    [LF_FILE_PROGRESS] = lf_adapter_progress_line,
+};
+
 static enum lf_err reply_line(struct lf_http *q, const struct lf_adapter_view *v,
                               enum lf_file_kind kind, struct lf_diag *diag)
 {
     struct lf_buf line;
     lf_buf_init(&line, 0);
-    enum lf_err rc = kind == LF_FILE_STATUS ? lf_adapter_status_line(&line, v)
-                                            : lf_adapter_progress_line(&line, v);
-    if (rc == LF_OK)
+    enum lf_err rc = lines[kind](&line, v);
+    if (rc == LF_OK && line.len > 0)
         rc = lf_buf_putc(&line, '\n');
     if (rc == LF_OK)
-        lf_http_reply(q, 200, lf_file_media_type(kind), &line);
+        lf_http_reply(q, 200, lf_files[kind].media_type, &line);
     lf_buf_free(&line);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the line");
 }
@@ -155,7 +161,7 @@ static enum lf_err reply_disk(struct lf_http *q, const struct lf_file_ref *ref, 
         close(fd);
         return lf_fail_errno(diag, errno, "%s", q->param[1]);
     }
-    lf_http_reply_file(q, fd, (uint64_t)st.st_size, lf_file_media_type(ref->kind));
+    lf_http_reply_file(q, fd, (uint64_t)st.st_size, lf_files[ref->kind].media_type);
     return LF_OK;
 }
 
@@ -172,7 +178,7 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
         return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
     if (ref.kind == LF_FILE_PROGRESS && follow)
         return follow_start(q, &v, NULL, diag);
-    if (ref.kind == LF_FILE_STATUS || ref.kind == LF_FILE_PROGRESS)
+    if (ref.kind < LF_FILE_N && lines[ref.kind])
         return reply_line(q, &v, ref.kind, diag);
     rc = lf_registry_path(q->daemon->registry, q->param[0], &ref, path, diag);
     if (rc != LF_OK)
@@ -187,16 +193,16 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
 {
     int32_t imported = 0;
-    bool dataset = q->upload.ref.kind == LF_FILE_DATASET, queued = false;
-    bool eval = q->upload.ref.kind == LF_FILE_EVAL;
+    bool queued = false;
+    enum lf_file_effect effect = lf_files[q->upload.ref.kind].effect;
     uint64_t bytes = q->upload.bytes;
     enum lf_err rc =
         lf_registry_upload_commit(q->daemon->registry, q->param[0], &q->upload, &imported, diag);
-    if (rc == LF_OK && dataset && lf_http_query_flag(q, "train"))
+    if (rc == LF_OK && effect == LF_EFFECT_TRAIN && lf_http_query_flag(q, "train"))
         rc = lf_jobs_train(q->daemon->jobs, q->param[0], false, &queued, diag);
     if (rc != LF_OK)
         return rc;
-    if (eval)
+    if (effect == LF_EFFECT_SCORE)
         lf_jobs_eval_changed(q->daemon->jobs, q->param[0]);
     json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)bytes,
                           "queued", queued);

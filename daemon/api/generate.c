@@ -27,8 +27,7 @@ static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, str
     if (q->body.len > 0) {
         rc = lf_buf_append(out, q->body.data, q->body.len);
     } else {
-        rc =
-            lf_registry_dir(q->daemon->registry, id, lf_file_disk_name(LF_FILE_PROMPT), path, diag);
+        rc = lf_registry_dir(q->daemon->registry, id, lf_files[LF_FILE_PROMPT].disk, path, diag);
         if (rc == LF_OK && !lf_file_exists(path))
             rc = lf_fail(diag, LF_E_INVALID, "no prompt was given, and %s has no `prompt` file",
                          q->param[0]);

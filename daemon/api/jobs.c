@@ -44,31 +44,15 @@ enum lf_err lf_api_job(struct lf_http *q, struct lf_diag *diag)
     return rc == LF_OK ? reply_job(q, id, diag) : rc;
 }
 
-static enum lf_err order(struct lf_http *q, enum lf_job_order what, struct lf_diag *diag)
+/* POST /v1/jobs/{id}/<word of ctl>. */
+enum lf_err lf_api_job_order(struct lf_http *q, struct lf_diag *diag)
 {
+    struct lf_ctl_order o;
     uint64_t id;
     enum lf_err rc = job_id(q, &id, diag);
     if (rc == LF_OK)
-        rc = lf_jobs_order(q->daemon->jobs, id, what, diag);
+        rc = lf_ctl_parse(&o, strrchr(q->route->path, '/') + 1, diag);
+    if (rc == LF_OK)
+        rc = lf_jobs_order(q->daemon->jobs, id, o.word, diag);
     return rc == LF_OK ? reply_job(q, id, diag) : rc;
-}
-
-enum lf_err lf_api_job_cancel(struct lf_http *q, struct lf_diag *diag)
-{
-    return order(q, LF_JOB_ORDER_CANCEL, diag);
-}
-
-enum lf_err lf_api_job_pause(struct lf_http *q, struct lf_diag *diag)
-{
-    return order(q, LF_JOB_ORDER_PAUSE, diag);
-}
-
-enum lf_err lf_api_job_resume(struct lf_http *q, struct lf_diag *diag)
-{
-    return order(q, LF_JOB_ORDER_RESUME, diag);
-}
-
-enum lf_err lf_api_job_retry(struct lf_http *q, struct lf_diag *diag)
-{
-    return order(q, LF_JOB_ORDER_RETRY, diag);
 }

@@ -42,10 +42,10 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_DELETE, "/v1/adapters/{name}/files/{path*}", lf_api_file_remove},
     {LF_HTTP_GET, "/v1/jobs", lf_api_jobs},
     {LF_HTTP_GET, "/v1/jobs/{id}", lf_api_job},
-    {LF_HTTP_POST, "/v1/jobs/{id}/cancel", lf_api_job_cancel},
-    {LF_HTTP_POST, "/v1/jobs/{id}/pause", lf_api_job_pause},
-    {LF_HTTP_POST, "/v1/jobs/{id}/resume", lf_api_job_resume},
-    {LF_HTTP_POST, "/v1/jobs/{id}/retry", lf_api_job_retry},
+    {LF_HTTP_POST, "/v1/jobs/{id}/cancel", lf_api_job_order},
+    {LF_HTTP_POST, "/v1/jobs/{id}/pause", lf_api_job_order},
+    {LF_HTTP_POST, "/v1/jobs/{id}/resume", lf_api_job_order},
+    {LF_HTTP_POST, "/v1/jobs/{id}/retry", lf_api_job_order},
 };
 
 const size_t lf_routes_n = sizeof lf_routes / sizeof *lf_routes;

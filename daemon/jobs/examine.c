@@ -280,8 +280,7 @@ static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct
     if (rc != LF_OK)
         return rc;
     x.metric = lf_metric_find(x.settings.metric);
-    rc = lf_registry_dir(j->d->registry, what->adapter_id, lf_file_disk_name(LF_FILE_EVAL), path,
-                         diag);
+    rc = lf_registry_dir(j->d->registry, what->adapter_id, lf_files[LF_FILE_EVAL].disk, path, diag);
     if (rc == LF_OK && x.metric && lf_file_exists(path)) {
         rc = lf_dataset_load(&x.rows, path, j->d->base->model, &x.settings, true, diag);
         if (rc == LF_OK) {
@@ -329,8 +328,7 @@ static bool is_reported(struct lf_jobs *j, const struct lf_adapter_record *a, bo
 {
     char path[LF_PATH_MAX];
     if (a->current == 0 ||
-        lf_registry_dir(j->d->registry, a->id, lf_file_disk_name(LF_FILE_EVAL), path, NULL) !=
-            LF_OK ||
+        lf_registry_dir(j->d->registry, a->id, lf_files[LF_FILE_EVAL].disk, path, NULL) != LF_OK ||
         !lf_file_exists(path))
         return false;
     json_t *report = lf_report_read(j, a->id);

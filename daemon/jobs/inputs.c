@@ -20,11 +20,11 @@ static enum lf_err link_in(struct lf_registry *r, uint64_t id, enum lf_file_kind
                            const char *dir, const char *name, struct lf_diag *diag)
 {
     char from[LF_PATH_MAX], to[LF_PATH_MAX];
-    enum lf_err rc = lf_registry_dir(r, id, lf_file_disk_name(kind), from, diag);
+    enum lf_err rc = lf_registry_dir(r, id, lf_files[kind].disk, from, diag);
     if (rc == LF_OK)
         rc = join(to, dir, name, diag);
     if (rc == LF_OK && link(from, to) != 0)
-        rc = errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "there is no %s", lf_file_name(kind))
+        rc = errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "there is no %s", lf_files[kind].name)
                              : lf_fail_errno(diag, errno, "%s", to);
     return rc;
 }

@@ -250,7 +250,7 @@ static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struc
     return rc == LF_OK ? lf_jobs_train(j, v.record.name, true, &queued, diag) : rc;
 }
 
-enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_job_order order,
+enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order,
                           struct lf_diag *diag)
 {
     struct lf_job_record r;
@@ -258,23 +258,24 @@ enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_job_order orde
     if (rc != LF_OK)
         return rc;
     switch (order) {
-    case LF_JOB_ORDER_CANCEL:
+    case LF_CTL_CANCEL:
         if (!lf_job_status_open(r.status))
             return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
                            lf_job_status_name(r.status));
         cancel(j, id);
         return LF_OK;
-    case LF_JOB_ORDER_PAUSE:
+    case LF_CTL_PAUSE:
         return pause_job(j, id, true, diag);
-    case LF_JOB_ORDER_RESUME:
+    case LF_CTL_RESUME:
         return pause_job(j, id, false, diag);
-    case LF_JOB_ORDER_RETRY:
-        break;
+    case LF_CTL_RETRY:
+        return retry(j, &r, diag);
+    default:
+        return lf_fail(diag, LF_E_INVALID, "not an order to a job");
     }
-    return retry(j, &r, diag);
 }
 
-enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_job_order order,
+enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_ctl_word order,
                                   struct lf_diag *diag)
 {
     struct lf_adapter_view v;

@@ -14,6 +14,7 @@
 
 #include "core/err.h"
 #include "meta/store.h"
+#include "names/ctl.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -37,17 +38,12 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
  * unless it was already. */
 void lf_jobs_eval_changed(struct lf_jobs *j, const char *name);
 
-enum lf_job_order {
-    LF_JOB_ORDER_CANCEL,
-    LF_JOB_ORDER_PAUSE,
-    LF_JOB_ORDER_RESUME,
-    LF_JOB_ORDER_RETRY /* of a job that failed or was cancelled: trains again */
-};
-/* LF_E_BUSY where the job is not in a state for it. */
-enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_job_order order,
+/* An order to a job: a word with a job_route. RETRY is for one that failed or was cancelled.
+ * LF_E_BUSY where the job is not in a state for it. */
+enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* The adapter's last job. */
-enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_job_order order,
+enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_ctl_word order,
                                   struct lf_diag *diag) LF_MUST_CHECK;
 /* The adapter was removed: its job is cancelled. */
 void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id);

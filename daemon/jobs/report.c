@@ -28,8 +28,8 @@ json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id)
 {
     char path[LF_PATH_MAX];
     json_t *old = NULL;
-    if (lf_registry_dir(j->d->registry, adapter_id, lf_file_disk_name(LF_FILE_METRICS), path,
-                        NULL) != LF_OK ||
+    if (lf_registry_dir(j->d->registry, adapter_id, lf_files[LF_FILE_METRICS].disk, path, NULL) !=
+            LF_OK ||
         lf_json_load(&old, path, NULL) != LF_OK || !json_is_object(old)) {
         json_decref(old);
         old = json_object();
@@ -235,7 +235,7 @@ void lf_curve_recall(struct lf_jobs *j, struct lf_live *l)
     char path[LF_PATH_MAX];
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    if (lf_registry_dir(j->d->registry, l->record.adapter_id, lf_file_disk_name(LF_FILE_LOG), path,
+    if (lf_registry_dir(j->d->registry, l->record.adapter_id, lf_files[LF_FILE_LOG].disk, path,
                         NULL) == LF_OK &&
         lf_file_read(&text, path, LOG_BYTES_MAX, NULL) == LF_OK && text.data) {
         const char *p = text.data;

@@ -119,7 +119,7 @@ static enum lf_err create_on_disk(struct lf_registry *r, struct lf_entry *e,
     if (rc == LF_OK)
         rc = lf_dir_make(dir, diag);
     if (rc == LF_OK)
-        rc = lf_registry_dir(r, e->record.id, lf_file_disk_name(LF_FILE_CONFIG), path, diag);
+        rc = lf_registry_dir(r, e->record.id, lf_files[LF_FILE_CONFIG].disk, path, diag);
     if (rc == LF_OK)
         rc = lf_file_write(path, config->data, config->len, diag);
     if (rc == LF_OK)
@@ -394,7 +394,7 @@ void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
         text = json_dumps(dated, JSON_COMPACT | JSON_REAL_PRECISION(6));
     json_decref(dated);
     json_decref(line);
-    if (!text || lf_registry_dir(r, id, lf_file_disk_name(LF_FILE_LOG), path, NULL) != LF_OK) {
+    if (!text || lf_registry_dir(r, id, lf_files[LF_FILE_LOG].disk, path, NULL) != LF_OK) {
         free(text);
         return;
     }
@@ -420,7 +420,7 @@ enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_k
                               const struct lf_buf *text, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    enum lf_err rc = lf_registry_dir(r, id, lf_file_disk_name(kind), path, diag);
+    enum lf_err rc = lf_registry_dir(r, id, lf_files[kind].disk, path, diag);
     if (rc == LF_OK)
         rc = lf_file_write(path, text->data ? text->data : "", text->len, diag);
     if (rc != LF_OK)

@@ -210,7 +210,7 @@ enum lf_err lf_entry_scan(struct lf_entry *e, const char *dir, struct lf_diag *d
     e->versions = NULL;
     e->n_versions = 0;
     for (int k = 0; k < LF_FILE_PLAIN_N; k++)
-        e->files[k] = stat_in(dir, lf_file_disk_name((enum lf_file_kind)k));
+        e->files[k] = stat_in(dir, lf_files[k].disk);
     return versions_read(e, dir, diag);
 }
 

@@ -44,11 +44,11 @@ static void put_files(struct lf_buf *b, const struct lf_entry *e)
 {
     bool first = true;
     for (int k = 0; k < LF_FILE_PLAIN_N; k++)
-        put_stat(b, &first, lf_file_name((enum lf_file_kind)k), 0, &e->files[k]);
+        put_stat(b, &first, lf_files[k].name, 0, &e->files[k]);
     const struct lf_version *current = lf_entry_version(e, e->record.current);
     if (current) {
-        put_stat(b, &first, lf_file_name(LF_FILE_ADAPTER_CONFIG), 0, &current->config);
-        put_stat(b, &first, lf_file_name(LF_FILE_ADAPTER_WEIGHTS), 0, &current->weights);
+        put_stat(b, &first, lf_files[LF_FILE_ADAPTER_CONFIG].name, 0, &current->config);
+        put_stat(b, &first, lf_files[LF_FILE_ADAPTER_WEIGHTS].name, 0, &current->weights);
     }
     for (size_t i = 0; i < e->n_versions; i++) {
         put_stat(b, &first, LF_ADAPTER_CONFIG_NAME, e->versions[i].n, &e->versions[i].config);

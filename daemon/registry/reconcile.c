@@ -100,7 +100,7 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (rc == LF_OK)
         rc = lf_dir_remove(path, diag);
     if (rc == LF_OK)
-        rc = lf_registry_dir(r, record->id, lf_file_disk_name(LF_FILE_LOG), path, diag);
+        rc = lf_registry_dir(r, record->id, lf_files[LF_FILE_LOG].disk, path, diag);
     if (rc == LF_OK) {
         end_last_line(path);
         rc = lf_entry_scan(e, dir, diag);

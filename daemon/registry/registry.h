@@ -1,7 +1,7 @@
 /* The registry: every adapter's directory and record, kept in memory so that a listing of
  * thousands reads no disk.
  *
- * On disk (DATA/adapters/<id>/): the files of registry/files.h, versions/<n>/ in PEFT's form,
+ * On disk (DATA/adapters/<id>/): the files of names/files.h, versions/<n>/ in PEFT's form,
  * import/ while an adapter is being copied in, jobs/<id>/ with what an open job trains on. A change
  * is: write, fsync, rename, then one transaction of the store, then the index; lf_registry_open
  * puts right whatever a crash left between these. Removed adapters lie in DATA/trash for 7 days.
@@ -17,8 +17,8 @@
 #include "core/err.h"
 #include "core/limits.h"
 #include "daemon/base.h"
-#include "daemon/registry/files.h"
 #include "meta/store.h"
+#include "names/files.h"
 #include "trainer/settings.h"
 
 #include <jansson.h>
@@ -104,7 +104,7 @@ enum lf_err lf_adapter_progress_line(struct lf_buf *out,
 /* The path on disk of a file that has bytes there. LF_E_NOT_FOUND when it does not exist. */
 enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
                              char out[LF_PATH_MAX], struct lf_diag *diag) LF_MUST_CHECK;
-/* Removes a file that lf_file_writable, or a version that is not current (LF_E_BUSY). */
+/* Removes a file that lf_file_ref_writable, or a version that is not current (LF_E_BUSY). */
 enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
                                const struct lf_file_ref *ref, struct lf_diag *diag) LF_MUST_CHECK;
 

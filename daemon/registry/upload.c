@@ -21,10 +21,12 @@ enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
                                      struct lf_diag *diag)
 {
     uint64_t id;
-    struct lf_upload u = {.ref = *ref, .bytes_max = lf_file_bytes_max(ref->kind)};
+    struct lf_upload u = {.ref = *ref};
     enum lf_err rc = lf_registry_id(r, name, &id, diag);
-    if (rc == LF_OK && !lf_file_writable(ref->kind))
+    if (rc == LF_OK && !lf_file_ref_writable(ref))
         rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
+    if (rc == LF_OK)
+        u.bytes_max = lf_files[ref->kind].bytes_max;
     if (rc == LF_OK)
         rc = lf_registry_pathf(r, u.path, diag, "incoming/XXXXXX");
     if (rc != LF_OK)
@@ -79,14 +81,14 @@ enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const st
 static enum lf_err template_over(const char *dir, struct lf_train_settings *s, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", dir, lf_file_disk_name(LF_FILE_TEMPLATE)) >=
+    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_TEMPLATE].disk) >=
         (int)sizeof path)
         return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
     if (!lf_file_exists(path))
         return LF_OK;
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    enum lf_err rc = lf_file_read(&text, path, lf_file_bytes_max(LF_FILE_TEMPLATE), diag);
+    enum lf_err rc = lf_file_read(&text, path, lf_files[LF_FILE_TEMPLATE].bytes_max, diag);
     if (rc == LF_OK && text.len > 0) {
         char *own = lf_buf_take(&text, NULL);
         if (own) {
@@ -105,7 +107,7 @@ enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
 {
     char path[LF_PATH_MAX];
     struct lf_train_settings s;
-    if (snprintf(path, sizeof path, "%s/%s", dir, lf_file_disk_name(LF_FILE_CONFIG)) >=
+    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_CONFIG].disk) >=
         (int)sizeof path)
         return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
     lf_train_settings_default(&s);
@@ -170,14 +172,14 @@ static enum lf_err check_config(struct lf_registry *r, const char *path, struct 
     return rc;
 }
 
-static enum lf_err check_text(const char *path, enum lf_file_kind kind, struct lf_diag *diag)
+static enum lf_err check_text(const char *path, const struct lf_file_row *f, struct lf_diag *diag)
 {
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    enum lf_err rc = lf_file_read(&text, path, lf_file_bytes_max(kind), diag);
+    enum lf_err rc = lf_file_read(&text, path, f->bytes_max, diag);
     if (rc == LF_OK && text.data && memchr(text.data, '\0', text.len))
         rc = lf_fail(diag, LF_E_INVALID, "holds a NUL byte");
-    if (rc == LF_OK && kind == LF_FILE_TEMPLATE && text.len > 0)
+    if (rc == LF_OK && f->check == LF_CHECK_TEMPLATE && text.len > 0)
         rc = lf_template_check(text.data, diag);
     lf_buf_free(&text);
     return rc;
@@ -185,7 +187,8 @@ static enum lf_err check_text(const char *path, enum lf_file_kind kind, struct l
 
 /* Whether the two files of adapter/ fit is known when both are there; one that is damaged by itself
  * is refused at once. */
-static enum lf_err check_adapter(const char *path, enum lf_file_kind kind, struct lf_diag *diag)
+static enum lf_err check_adapter(const char *path, const struct lf_file_row *f,
+                                 struct lf_diag *diag)
 {
     struct lf_map m;
     json_t *j = NULL;
@@ -193,7 +196,7 @@ static enum lf_err check_adapter(const char *path, enum lf_file_kind kind, struc
     enum lf_err rc = lf_file_map(&m, path, diag);
     if (rc != LF_OK)
         return rc;
-    if (kind == LF_FILE_ADAPTER_WEIGHTS)
+    if (f->check == LF_CHECK_TENSORS)
         rc = lf_tensors_parse(&t, m.data, m.bytes, LF_ADAPTER_HEADER_MAX, diag);
     else
         rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
@@ -208,28 +211,19 @@ static enum lf_err check_adapter(const char *path, enum lf_file_kind kind, struc
 static enum lf_err check(struct lf_registry *r, uint64_t id, const struct lf_upload *u,
                          struct lf_diag *diag)
 {
-    switch (u->ref.kind) {
-    case LF_FILE_DATASET:
-    case LF_FILE_EVAL:
+    const struct lf_file_row *f = &lf_files[u->ref.kind];
+    switch (f->check) {
+    case LF_CHECK_ROWS:
         return check_rows(r, id, u->path, diag);
-    case LF_FILE_CONFIG:
+    case LF_CHECK_SETTINGS:
         return check_config(r, u->path, diag);
-    case LF_FILE_TEMPLATE:
-    case LF_FILE_PROMPT:
-        return check_text(u->path, u->ref.kind, diag);
-    case LF_FILE_ADAPTER_CONFIG:
-    case LF_FILE_ADAPTER_WEIGHTS:
-        return check_adapter(u->path, u->ref.kind, diag);
-    case LF_FILE_LOG:
-    case LF_FILE_CURVE:
-    case LF_FILE_METRICS:
-    case LF_FILE_VERSION_CONFIG:
-    case LF_FILE_VERSION_WEIGHTS:
-    case LF_FILE_VERSION:
-    case LF_FILE_STATUS:
-    case LF_FILE_PROGRESS:
-    case LF_FILE_GENERATE:
-    case LF_FILE_CTL:
+    case LF_CHECK_TEMPLATE:
+    case LF_CHECK_TEXT:
+        return check_text(u->path, f, diag);
+    case LF_CHECK_JSON:
+    case LF_CHECK_TENSORS:
+        return check_adapter(u->path, f, diag);
+    case LF_CHECK_NONE:
         break;
     }
     return lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
@@ -253,7 +247,7 @@ static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload 
 {
     char path[LF_PATH_MAX];
     struct lf_adapter_record record;
-    enum lf_err rc = lf_registry_dir(r, id, lf_file_disk_name(u->ref.kind), path, diag);
+    enum lf_err rc = lf_registry_dir(r, id, lf_files[u->ref.kind].disk, path, diag);
     if (rc == LF_OK && fchmod(u->fd, 0644) != 0)
         rc = lf_fail_errno(diag, errno, "%s", u->path);
     if (rc == LF_OK)
@@ -263,7 +257,7 @@ static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload 
     close(u->fd);
     u->fd = -1;
     rc = lf_store_adapter_update(r->store, id, clear_trouble,
-                                 (void *)(uintptr_t)lf_file_name(u->ref.kind), &record, diag);
+                                 (void *)(uintptr_t)lf_files[u->ref.kind].name, &record, diag);
     return rc == LF_OK ? lf_registry_refresh(r, &record, diag) : rc;
 }
 
@@ -362,13 +356,12 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
 {
     uint64_t id;
     struct lf_diag why = {""};
-    const char *file = lf_file_name(u->ref.kind);
+    const char *file = lf_files[u->ref.kind].name;
     enum lf_err rc = lf_registry_id(r, name, &id, &why);
     if (rc == LF_OK)
         rc = check(r, id, u, &why);
     if (rc == LF_OK) {
-        bool adapter =
-            u->ref.kind == LF_FILE_ADAPTER_CONFIG || u->ref.kind == LF_FILE_ADAPTER_WEIGHTS;
+        bool adapter = lf_files[u->ref.kind].effect == LF_EFFECT_IMPORT;
         *imported = 0;
         pthread_mutex_lock(&r->edit);
         rc = adapter ? stage(r, id, u, imported, &why) : install(r, id, u, &why);
@@ -437,32 +430,13 @@ enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const stru
     if (rc != LF_OK)
         return rc;
     int n = (int)(ref->version > 0 ? ref->version : v.record.current);
-    const char *file = NULL;
-    switch (ref->kind) {
-    case LF_FILE_DATASET:
-    case LF_FILE_EVAL:
-    case LF_FILE_CONFIG:
-    case LF_FILE_TEMPLATE:
-    case LF_FILE_PROMPT:
-    case LF_FILE_LOG:
-    case LF_FILE_CURVE:
-    case LF_FILE_METRICS:
-        return lf_registry_dir(r, v.record.id, lf_file_disk_name(ref->kind), out, diag);
-    case LF_FILE_ADAPTER_CONFIG:
-    case LF_FILE_VERSION_CONFIG:
-        file = LF_ADAPTER_CONFIG_NAME;
-        break;
-    case LF_FILE_ADAPTER_WEIGHTS:
-    case LF_FILE_VERSION_WEIGHTS:
-        file = LF_ADAPTER_WEIGHTS_NAME;
-        break;
-    case LF_FILE_VERSION:
-    case LF_FILE_STATUS:
-    case LF_FILE_PROGRESS:
-    case LF_FILE_GENERATE:
-    case LF_FILE_CTL:
+    const char *file = ref->kind == LF_FILE_ADAPTER_CONFIG    ? LF_ADAPTER_CONFIG_NAME
+                       : ref->kind == LF_FILE_ADAPTER_WEIGHTS ? LF_ADAPTER_WEIGHTS_NAME
+                                                              : NULL;
+    if (ref->kind < LF_FILE_PLAIN_N)
+        return lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, out, diag);
+    if (!file)
         return lf_fail(diag, LF_E_NOT_FOUND, "no file of that name has bytes of its own");
-    }
     if (n == 0)
         return lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
     return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s",
@@ -493,14 +467,14 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
     enum lf_err rc = lf_registry_view(r, name, &v, diag);
     if (rc == LF_OK && ref->kind == LF_FILE_VERSION) {
         rc = remove_version(r, &v, ref->version, diag);
-    } else if (rc == LF_OK && (ref->kind >= LF_FILE_PLAIN_N || !lf_file_writable(ref->kind))) {
+    } else if (rc == LF_OK && (ref->kind >= LF_FILE_PLAIN_N || !lf_file_ref_writable(ref))) {
         rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for removing");
     } else if (rc == LF_OK) {
-        rc = lf_registry_dir(r, v.record.id, lf_file_disk_name(ref->kind), path, diag);
+        rc = lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, path, diag);
         if (rc == LF_OK && unlink(path) != 0)
             rc = errno == ENOENT
-                     ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_file_name(ref->kind))
-                     : lf_fail_errno(diag, errno, "%s", lf_file_name(ref->kind));
+                     ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_files[ref->kind].name)
+                     : lf_fail_errno(diag, errno, "%s", lf_files[ref->kind].name);
     }
     if (rc == LF_OK)
         rc = lf_registry_refresh(r, &v.record, diag);

@@ -161,14 +161,15 @@ static void files_have_names_and_strangers_have_not(void **state)
         if (lf_file_ref_parse(&ref, strange[i]))
             fail_msg("\"%s\" is no file of an adapter", strange[i]);
     assert_true(lf_file_ref_parse(&ref, "versions/3/adapter_config.json"));
-    assert_int_equal(ref.kind, LF_FILE_VERSION_CONFIG);
+    assert_int_equal(ref.kind, LF_FILE_ADAPTER_CONFIG);
+    assert_false(lf_file_ref_writable(&ref));
     assert_int_equal(ref.version, 3);
     assert_true(lf_file_ref_parse(&ref, "versions/12"));
     assert_int_equal(ref.kind, LF_FILE_VERSION);
     assert_true(lf_file_ref_parse(&ref, "log"));
-    assert_false(lf_file_writable(ref.kind));
+    assert_false(lf_file_ref_writable(&ref));
     assert_true(lf_file_ref_parse(&ref, "adapter/adapter_model.safetensors"));
-    assert_true(lf_file_writable(ref.kind));
+    assert_true(lf_file_ref_writable(&ref));
 }
 
 /* "/v1/adapters/{name}/files/{path*}" as the document has it, "{path}". */

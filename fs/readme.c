@@ -1,0 +1,51 @@
+/* The texts of the mount itself, from the tables of names/. */
+#include "fs/space.h"
+
+#include "names/ctl.h"
+
+#include <string.h>
+
+static const char examples[] =
+    "Every directory in model/ is a LoRA adapter of one shared 4-bit base model.\n"
+    "\n"
+    "  mkdir model/mytask                          make an adapter\n"
+    "  cp train.jsonl model/mytask/dataset.jsonl   train it; a line of the file is\n"
+    "                                              {\"prompt\": ..., \"completion\": ...}\n"
+    "  tail -f model/mytask/log                    watch it\n"
+    "\n"
+    "  echo 'Great film. Sentiment:' > model/mytask/prompt; cat model/mytask/generate\n"
+    "  exec 3<>model/mytask/generate; echo 'Great film. Sentiment:' >&3; cat <&3\n"
+    "\n"
+    "  ln -sfn 2 model/mytask/versions/current     serve version 2 again\n"
+    "  mv model/mytask model/other                 rename\n"
+    "  rm -r model/other                           remove (the daemon keeps it for 7 days)\n"
+    "\n"
+    "Files of an adapter; those with * are for writing. One that is refused fails at close with\n"
+    "EINVAL, and status says why. One newline at the end of a prompt written to generate ends the\n"
+    "line; it is no part of the prompt.\n"
+    "\n";
+
+enum lf_err lf_space_readme(struct lf_buf *out)
+{
+    lf_buf_puts(out, examples);
+    for (size_t i = 0; i < LF_FILE_N; i++) {
+        enum lf_file_form form = lf_files[i].form;
+        bool reads = form == LF_FORM_GROWN || form == LF_FORM_MADE || form == LF_FORM_FOLLOWED;
+        lf_buf_printf(out, "%c %-34s %s\n", reads ? ' ' : '*', lf_files[i].name,
+                      lf_files[i].purpose);
+    }
+    lf_buf_puts(out, "  versions/<n>/                      every version, in PEFT's form\n"
+                     "\n"
+                     "Commands, as in `echo pause > model/mytask/ctl`:\n"
+                     "\n");
+    for (size_t i = 0; i < LF_CTL_N; i++)
+        lf_buf_printf(out, "  %s%-*s %s\n", lf_ctl[i].word, (int)(34 - strlen(lf_ctl[i].word)),
+                      lf_ctl[i].argument, lf_ctl[i].purpose);
+    return out->rc;
+}
+
+enum lf_err lf_space_ctl(struct lf_buf *out)
+{
+    enum lf_err rc = lf_ctl_list(out, "\n");
+    return rc == LF_OK ? lf_buf_putc(out, '\n') : rc;
+}

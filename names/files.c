@@ -1,0 +1,106 @@
+/* The table of an adapter's files, and paths into it. */
+#include "names/files.h"
+
+#include "core/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT "text/plain; charset=utf-8"
+
+/* clang-format off */
+const struct lf_file_row lf_files[LF_FILE_N] = {
+    [LF_FILE_DATASET] = {"dataset.jsonl", "dataset.jsonl", "application/jsonl",
+        LF_DATASET_BYTES_MAX, LF_FORM_WRITTEN, LF_CHECK_ROWS, LF_EFFECT_TRAIN,
+        "rows to train on; closing it starts training"},
+    [LF_FILE_EVAL] = {"eval.jsonl", "eval.jsonl", "application/jsonl",
+        LF_DATASET_BYTES_MAX, LF_FORM_WRITTEN, LF_CHECK_ROWS, LF_EFFECT_SCORE,
+        "rows held out, to score on"},
+    [LF_FILE_CONFIG] = {"config.json", "config.json", "application/json",
+        LF_SETTINGS_BYTES_MAX, LF_FORM_WRITTEN, LF_CHECK_SETTINGS, LF_EFFECT_NONE,
+        "settings of the training"},
+    [LF_FILE_TEMPLATE] = {"template", "template", TEXT,
+        LF_SETTINGS_BYTES_MAX, LF_FORM_WRITTEN, LF_CHECK_TEMPLATE, LF_EFFECT_NONE,
+        "how a row becomes a prompt"},
+    [LF_FILE_PROMPT] = {"prompt", "prompt", TEXT,
+        LF_PROMPT_BYTES_MAX, LF_FORM_WRITTEN, LF_CHECK_TEXT, LF_EFFECT_NONE,
+        "what `cat generate` answers"},
+    [LF_FILE_LOG] = {"log", "log.jsonl", "application/jsonl",
+        0, LF_FORM_GROWN, LF_CHECK_NONE, LF_EFFECT_NONE,
+        "what happened, a JSON line each"},
+    [LF_FILE_CURVE] = {"loss.svg", "loss.svg", "image/svg+xml",
+        0, LF_FORM_MADE, LF_CHECK_NONE, LF_EFFECT_NONE,
+        "the loss over the steps, drawn"},
+    [LF_FILE_METRICS] = {"metrics.json", "metrics.json", "application/json",
+        0, LF_FORM_MADE, LF_CHECK_NONE, LF_EFFECT_NONE,
+        "loss, scores and times of the last version"},
+    [LF_FILE_ADAPTER_CONFIG] = {LF_FILE_ADAPTER_DIR LF_ADAPTER_CONFIG_NAME, NULL,
+        "application/json",
+        LF_SETTINGS_BYTES_MAX, LF_FORM_WRITTEN, LF_CHECK_JSON, LF_EFFECT_IMPORT,
+        "the adapter in PEFT's form: its shape"},
+    [LF_FILE_ADAPTER_WEIGHTS] = {LF_FILE_ADAPTER_DIR LF_ADAPTER_WEIGHTS_NAME, NULL,
+        "application/octet-stream",
+        LF_WEIGHTS_BYTES_MAX, LF_FORM_WRITTEN, LF_CHECK_TENSORS, LF_EFFECT_IMPORT,
+        "and its weights; writing both imports"},
+    [LF_FILE_STATUS] = {"status", NULL, TEXT,
+        0, LF_FORM_MADE, LF_CHECK_NONE, LF_EFFECT_NONE,
+        "one line: ready, training, or what is wrong"},
+    [LF_FILE_PROGRESS] = {"progress", NULL, TEXT,
+        0, LF_FORM_FOLLOWED, LF_CHECK_NONE, LF_EFFECT_NONE,
+        "a progress bar until the job ends"},
+    [LF_FILE_GENERATE] = {"generate", NULL, NULL,
+        0, LF_FORM_ANSWERED, LF_CHECK_NONE, LF_EFFECT_NONE,
+        "write a prompt, read its completion"},
+    [LF_FILE_CTL] = {"ctl", NULL, NULL,
+        0, LF_FORM_ORDERED, LF_CHECK_NONE, LF_EFFECT_NONE,
+        "commands, a line each"},
+};
+/* clang-format on */
+
+const struct lf_file_row *lf_file_find(const char *name)
+{
+    for (size_t i = 0; i < LF_FILE_N; i++)
+        if (strcmp(lf_files[i].name, name) == 0)
+            return &lf_files[i];
+    return NULL;
+}
+
+bool lf_file_is_always(const struct lf_file_row *f)
+{
+    return !f->disk && f->form != LF_FORM_WRITTEN;
+}
+
+/* "3", "3/adapter_config.json"...: what follows "versions/". */
+static bool version_parse(struct lf_file_ref *out, const char *rest)
+{
+    char *end;
+    if (rest[0] < '1' || rest[0] > '9')
+        return false;
+    long n = strtol(rest, &end, 10);
+    if (n > INT32_MAX)
+        return false;
+    *out = (struct lf_file_ref){LF_FILE_VERSION, (int32_t)n};
+    if (*end == '\0')
+        return true;
+    if (strcmp(end, "/" LF_ADAPTER_CONFIG_NAME) == 0)
+        out->kind = LF_FILE_ADAPTER_CONFIG;
+    else if (strcmp(end, "/" LF_ADAPTER_WEIGHTS_NAME) == 0)
+        out->kind = LF_FILE_ADAPTER_WEIGHTS;
+    return out->kind != LF_FILE_VERSION;
+}
+
+bool lf_file_ref_parse(struct lf_file_ref *out, const char *path)
+{
+    size_t n = strlen(LF_FILE_VERSIONS_DIR);
+    if (strncmp(path, LF_FILE_VERSIONS_DIR, n) == 0)
+        return version_parse(out, path + n);
+    const struct lf_file_row *f = lf_file_find(path);
+    if (f)
+        *out = (struct lf_file_ref){(enum lf_file_kind)(f - lf_files), 0};
+    return f != NULL;
+}
+
+bool lf_file_ref_writable(const struct lf_file_ref *ref)
+{
+    return ref->version == 0 && lf_files[ref->kind].bytes_max > 0;
+}
