@@ -98,19 +98,4 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);
 
-/* A completion of lf_gen_all: request i ended. ids (n) are borrowed during the call; the
- * end-of-text or stop id that ended it is not among them. */
-typedef void (*lf_gen_done_fn)(void *arg, size_t i, const int32_t *ids, int n,
-                               enum lf_finish finish);
-
-/* After each token of request i, whose completion so far is ids (n): true ends it here, well. */
-typedef bool (*lf_gen_enough_fn)(void *arg, size_t i, const int32_t *ids, int n);
-
-/* Runs n requests to their ends, keeping g as full as it goes; g must have no live sequence. Their
- * `user` is not used. done is called in the order in which they end. enough may be NULL; what it
- * ends has finish LF_FINISH_EOS. */
-enum lf_err lf_gen_all(struct lf_gen *g, const struct lf_gen_request *requests, size_t n,
-                       lf_gen_enough_fn enough, lf_gen_done_fn done, void *arg,
-                       struct lf_diag *diag) LF_MUST_CHECK;
-
 #endif

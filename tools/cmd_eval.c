@@ -83,7 +83,6 @@ static struct lf_eval_options eval_options(struct run *r)
 {
     const struct order *o = r->order;
     return (struct lf_eval_options){.metric = r->metric,
-                                    .slot = r->c.slot,
                                     .max_tokens =
                                         o->max_tokens ? (int)o->max_tokens : r->s.max_tokens,
                                     .stop = r->s.stop,
@@ -107,7 +106,7 @@ static enum lf_err score_here(struct run *r, struct lf_eval_report *report, stru
         rc = lf_gen_new(&g, x, r->c.model, &(struct lf_gen_limits){0}, diag);
     lf_bar_init(&r->bar, o->o.quiet);
     if (rc == LF_OK)
-        rc = lf_evaluate(g, r->c.model, r->rows, &options, report, diag);
+        rc = lf_evaluate_here(g, r->c.slot, r->c.model, r->rows, &options, report, diag);
     lf_bar_end(&r->bar);
     lf_gen_free(g);
     lf_exec_free(x);

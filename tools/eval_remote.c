@@ -11,13 +11,12 @@
 
 #define PROMPTS_AT_ONCE 32 /* of one request: the daemon takes 64 */
 
-struct evaluation {
+struct remote {
     struct lf_remote *c;
     const char *model; /* "": the base */
     const struct lf_train_settings *s;
     const struct lf_eval_options *o;
     json_t *rows; /* {"ask", "reference", "columns"}; ask is a prompt, or messages */
-    struct lf_eval_sums sums;
 };
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
@@ -40,7 +39,7 @@ static json_t *as_text(const json_t *v)
     return text;
 }
 
-static enum lf_err prompt_of(json_t **out, const struct evaluation *e, const json_t *row,
+static enum lf_err prompt_of(json_t **out, const struct remote *e, const json_t *row,
                              struct lf_diag *diag)
 {
     struct lf_buf text;
@@ -74,7 +73,7 @@ static enum lf_err messages_of(json_t **ask, json_t **reference, const json_t *r
 
 static enum lf_err add_row(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
 {
-    struct evaluation *e = arg;
+    struct remote *e = arg;
     json_t *ask = NULL, *reference = NULL;
     enum lf_err rc;
     (void)line;
@@ -96,33 +95,22 @@ static enum lf_err add_row(void *arg, json_t *row, int64_t line, struct lf_diag 
     return rc == LF_OK && full ? LF_E_CANCELLED : rc;
 }
 
-/* ---- Asking ---------------------------------------------------------------------------------- */
-
-static enum lf_err score(struct evaluation *e, size_t i, const char *text, int n_tokens,
-                         enum lf_finish finish, struct lf_diag *diag)
+static enum lf_err get_row(void *arg, int64_t i, struct lf_eval_row *out, struct lf_diag *diag)
 {
-    const json_t *row = json_array_get(e->rows, i);
-    struct lf_buf cut;
-    lf_buf_init(&cut, 0);
-    if (lf_buf_puts(&cut, text) != LF_OK)
-        return no_memory(diag);
-    if (lf_eval_cut(&cut, e->o->stop, e->o->n_stop))
-        finish = LF_FINISH_EOS;
-    struct lf_eval_row r = {.row = (int64_t)i,
-                            .completion = cut.data ? cut.data : "",
-                            .reference = json_string_value(json_object_get(row, "reference")),
-                            .n_tokens = n_tokens,
-                            .finish = finish};
-    enum lf_err rc = lf_eval_add(&e->sums, &r, json_object_get(row, "columns"), diag);
-    if (rc == LF_OK && e->o->row)
-        e->o->row(e->o->row_arg, &r);
-    lf_buf_free(&cut);
-    return rc;
+    const struct remote *e = arg;
+    const json_t *row = json_array_get(e->rows, (size_t)i);
+    (void)diag;
+    out->ask = json_object_get(row, "ask");
+    out->reference = json_string_value(json_object_get(row, "reference"));
+    out->columns = json_object_get(row, "columns");
+    return LF_OK;
 }
 
+/* ---- Asking ---------------------------------------------------------------------------------- */
+
 /* One request of the daemon; *answer is yours. */
-static enum lf_err ask(struct evaluation *e, json_t **answer, const char *path, const char *key,
-                       json_t *what, int max_tokens, struct lf_diag *diag)
+static enum lf_err ask(struct remote *e, json_t **answer, const char *path, const char *key,
+                       const json_t *what, int max_tokens, struct lf_diag *diag)
 {
     json_t *body = json_pack("{s:s, s:O, s:i, s:i}", "model", e->model, key, what, "max_tokens",
                              max_tokens, "temperature", 0);
@@ -133,10 +121,10 @@ static enum lf_err ask(struct evaluation *e, json_t **answer, const char *path, 
     return rc;
 }
 
-static enum lf_finish finish_of(const json_t *choice)
+static enum lf_ending ending_of(const json_t *choice)
 {
     const char *reason = json_string_value(json_object_get(choice, "finish_reason"));
-    return reason && strcmp(reason, "length") == 0 ? LF_FINISH_LENGTH : LF_FINISH_EOS;
+    return reason && strcmp(reason, "length") == 0 ? LF_ENDING_LENGTH : LF_ENDING_EOS;
 }
 
 static const char *text_of(const json_t *choice)
@@ -147,74 +135,104 @@ static const char *text_of(const json_t *choice)
     return s ? s : "";
 }
 
-/* Rows from i on, as the answer has them; the tokens that it used are shared out evenly. */
-static enum lf_err score_answer(struct evaluation *e, size_t i, size_t n, const json_t *answer,
-                                struct lf_diag *diag)
+/* Up to PROMPTS_AT_ONCE rows that are asked for together. */
+struct batch {
+    struct lf_eval_row rows[PROMPTS_AT_ONCE];
+    int n;
+};
+
+static enum lf_err end_row(struct lf_evaluation *e, int64_t row, const json_t *choice, int n_tokens,
+                           struct lf_diag *diag)
+{
+    struct lf_writer w;
+    const char *text = text_of(choice);
+    lf_evaluation_writer(e, &w, NULL);
+    enum lf_err rc = lf_writer_text(&w, text, strlen(text));
+    if (rc == LF_OK)
+        rc = lf_writer_end(&w, ending_of(choice));
+    w.n_tokens = n_tokens;
+    rc = rc == LF_OK ? lf_evaluation_done(e, row, &w, diag) : no_memory(diag);
+    lf_writer_free(&w);
+    return rc;
+}
+
+/* These rows, as the answer has them; the tokens that it used are shared out evenly. */
+static enum lf_err take_answer(struct lf_evaluation *e, const struct lf_eval_row *rows, int n,
+                               const json_t *answer, struct lf_diag *diag)
 {
     const json_t *choices = json_object_get(answer, "choices");
-    int64_t tokens =
-        json_integer_value(json_object_get(json_object_get(answer, "usage"), "completion_tokens"));
+    int tokens = (int)json_integer_value(
+        json_object_get(json_object_get(answer, "usage"), "completion_tokens"));
     enum lf_err rc = LF_OK;
-    if (json_array_size(choices) != n)
-        return lf_fail(diag, LF_E_INVALID, "the daemon answered %zu of %zu prompts",
+    if (json_array_size(choices) != (size_t)n)
+        return lf_fail(diag, LF_E_INVALID, "the daemon answered %zu of %d prompts",
                        json_array_size(choices), n);
-    for (size_t k = 0; k < n && rc == LF_OK; k++) {
-        const json_t *choice = json_array_get(choices, k);
-        int share = (int)(tokens / (int64_t)n) + ((int64_t)k < tokens % (int64_t)n);
-        rc = score(e, i + k, text_of(choice), share, finish_of(choice), diag);
-    }
+    for (int k = 0; k < n && rc == LF_OK; k++)
+        rc = end_row(e, rows[k].row, json_array_get(choices, (size_t)k),
+                     tokens / n + (k < tokens % n), diag);
     return rc;
 }
 
 /* One row. A prompt that leaves less room than max_tokens gets what it leaves, by halves; none: it
  * does not fit, and scores 0. */
-static enum lf_err ask_one(struct evaluation *e, size_t i, struct lf_diag *diag)
+static enum lf_err ask_one(struct remote *c, struct lf_evaluation *e, const struct lf_eval_row *r,
+                           struct lf_diag *diag)
 {
-    json_t *what = json_object_get(json_array_get(e->rows, i), "ask"), *answer = NULL;
-    bool chat = json_is_array(what);
+    json_t *answer = NULL;
+    bool chat = json_is_array(r->ask);
     enum lf_err rc = LF_E_INVALID;
-    for (int room = e->o->max_tokens; room > 0 && rc == LF_E_INVALID; room /= 2) {
+    for (int room = r->max_tokens; room > 0 && rc == LF_E_INVALID; room /= 2) {
         struct lf_diag why = {""};
-        rc = ask(e, &answer, chat ? "/v1/chat/completions" : "/v1/completions",
-                 chat ? "messages" : "prompt", what, room, &why);
+        rc = ask(c, &answer, chat ? "/v1/chat/completions" : "/v1/completions",
+                 chat ? "messages" : "prompt", r->ask, room, &why);
         if (rc != LF_OK && (rc != LF_E_INVALID || !strstr(why.text, "context")))
-            return lf_fail(diag, rc, "row %zu: %s", i + 1, why.text);
+            return lf_fail(diag, rc, "row %lld: %s", (long long)r->row + 1, why.text);
     }
-    if (rc == LF_OK)
-        rc = score_answer(e, i, 1, answer, diag);
-    else
-        rc = score(e, i, "", 0, LF_FINISH_NONE, diag);
+    rc = rc == LF_OK ? take_answer(e, r, 1, answer, diag)
+                     : lf_evaluation_done(e, r->row, NULL, diag);
     json_decref(answer);
     return rc;
 }
 
-/* Up to PROMPTS_AT_ONCE rows from *i on, which moves behind them. */
-static enum lf_err ask_some(struct evaluation *e, size_t *i, struct lf_diag *diag)
+static enum lf_err ask_batch(struct remote *c, struct lf_evaluation *e, const struct batch *b,
+                             struct lf_diag *diag)
 {
-    json_t *prompts = json_array(), *answer = NULL;
-    size_t n = json_array_size(e->rows), from = *i, to = from;
-    while (to < n && to - from < PROMPTS_AT_ONCE) {
-        json_t *what = json_object_get(json_array_get(e->rows, to), "ask");
-        if (!json_is_string(what))
-            break;
-        json_array_append(prompts, what);
-        to++;
-    }
-    *i = to > from ? to : from + 1;
-    if (to <= from + 1) {
-        json_decref(prompts);
-        return ask_one(e, from, diag);
-    }
-    enum lf_err rc = ask(e, &answer, "/v1/completions", "prompt", prompts, e->o->max_tokens, diag);
+    json_t *answer = NULL, *prompts = json_array();
+    enum lf_err rc = LF_E_INVALID;
+    for (int i = 0; i < b->n; i++)
+        json_array_append(prompts, (json_t *)(uintptr_t)b->rows[i].ask);
+    if (b->n > 1)
+        rc = ask(c, &answer, "/v1/completions", "prompt", prompts, b->rows[0].max_tokens, diag);
     if (rc == LF_OK) {
-        rc = score_answer(e, from, to - from, answer, diag);
+        rc = take_answer(e, b->rows, b->n, answer, diag);
     } else if (rc == LF_E_INVALID) { /* one of them does not fit: which, is found one by one */
         rc = LF_OK;
-        for (size_t k = from; k < to && rc == LF_OK; k++)
-            rc = ask_one(e, k, diag);
+        for (int i = 0; i < b->n && rc == LF_OK; i++)
+            rc = ask_one(c, e, &b->rows[i], diag);
     }
     json_decref(prompts);
     json_decref(answer);
+    return rc;
+}
+
+/* Prompts go together; messages are a request each. */
+static enum lf_err complete(void *arg, struct lf_evaluation *e, struct lf_diag *diag)
+{
+    struct lf_eval_row r = {0};
+    struct batch b = {.n = 0};
+    enum lf_err rc = LF_OK;
+    while (rc == LF_OK && r.row >= 0) {
+        rc = lf_evaluation_next(e, &r, diag);
+        bool prompt = r.row >= 0 && json_is_string(r.ask);
+        if (rc == LF_OK && b.n > 0 && (!prompt || b.n == PROMPTS_AT_ONCE)) {
+            rc = ask_batch(arg, e, &b, diag);
+            b.n = 0;
+        }
+        if (rc == LF_OK && prompt)
+            b.rows[b.n++] = r;
+        else if (rc == LF_OK && r.row >= 0)
+            rc = ask_one(arg, e, &r, diag);
+    }
     return rc;
 }
 
@@ -248,9 +266,9 @@ enum lf_err lf_eval_remote(struct lf_remote *c, const char *adapter, const char 
                            int64_t *n_rows, struct lf_eval_report *out, struct lf_diag *diag)
 {
     static const struct lf_rows_form form = {.format = "jsonl", .encoding = ""};
-    struct evaluation e = {.c = c, .model = adapter ? adapter : "", .s = s, .o = o};
+    struct remote e = {.c = c, .model = adapter ? adapter : "", .s = s, .o = o};
     e.rows = json_array();
-    enum lf_err rc = lf_eval_begin(&e.sums, o->metric, diag);
+    enum lf_err rc = lf_metric_ready(o->metric, diag); /* before the rows are read */
     if (rc == LF_OK)
         rc = lf_rows_read(dataset, &form, add_row, &e, diag);
     if (rc == LF_E_CANCELLED)
@@ -258,9 +276,9 @@ enum lf_err lf_eval_remote(struct lf_remote *c, const char *adapter, const char 
     *n_rows = (int64_t)json_array_size(e.rows);
     if (rc == LF_OK && *n_rows == 0)
         rc = lf_fail(diag, LF_E_INVALID, "%s: no rows", dataset);
-    for (size_t i = 0; rc == LF_OK && i < json_array_size(e.rows);)
-        rc = ask_some(&e, &i, diag);
-    lf_eval_end(&e.sums, rc == LF_OK ? out : NULL);
+    const struct lf_eval_rows rows = {*n_rows, get_row, &e};
+    if (rc == LF_OK)
+        rc = lf_evaluate(&rows, o, complete, &e, out, diag);
     json_decref(e.rows);
     return rc;
 }

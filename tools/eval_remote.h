@@ -12,8 +12,8 @@ enum lf_err lf_eval_remote_settings(struct lf_train_settings *out, struct lf_rem
                                     const char *adapter, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Rows of the JSON lines file, as for training, but for ready-made ids; "messages" go up to the
- * last one, which is the reference. adapter NULL: the daemon's base. s has the template; o's slot
- * is not used; *n_rows is set before the first row ends. */
+ * last one, which is the reference. adapter NULL: the daemon's base. s has the
+ * template; *n_rows is set before the first row ends. */
 enum lf_err lf_eval_remote(struct lf_remote *c, const char *adapter, const char *dataset,
                            const struct lf_train_settings *s, const struct lf_eval_options *o,
                            int64_t *n_rows, struct lf_eval_report *out,

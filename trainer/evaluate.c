@@ -6,193 +6,262 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct evaluation {
-    const struct lf_model *m;
-    const struct lf_dataset *d;
-    const struct lf_eval_options *o;
-    struct lf_eval_sums sums;
-    size_t *rows; /* of the dataset, for each request */
-    struct lf_buf completion, reference;
-    struct lf_ids ids;
-    enum lf_err rc; /* a row's trouble, and why */
-    struct lf_diag why;
-};
-
-bool lf_eval_cut(struct lf_buf *text, char *const *stop, int n_stop)
+static enum lf_err no_memory(struct lf_diag *diag)
 {
-    size_t from = text->data ? strspn(text->data, " \t\r\n\f\v") : 0, cut = text->len;
-    for (int i = 0; i < n_stop && text->data; i++) {
-        const char *met = strstr(text->data + from, stop[i]);
-        if (met && (size_t)(met - text->data) < cut)
-            cut = (size_t)(met - text->data);
-    }
-    if (cut == text->len)
-        return false;
-    text->len = cut;
-    text->data[cut] = '\0';
-    return true;
+    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an evaluation");
 }
 
-/* ---- Sums ------------------------------------------------------------------------------------ */
+/* ---- Any rows, any completions --------------------------------------------------------------- */
 
-enum lf_err lf_eval_begin(struct lf_eval_sums *s, const struct lf_metric *m, struct lf_diag *diag)
+static enum lf_err get_row(struct lf_evaluation *e, int64_t row, struct lf_eval_row *out,
+                           struct lf_diag *diag)
 {
-    *s = (struct lf_eval_sums){.metric = m, .start_ns = lf_clock_ns()};
-    enum lf_err rc = lf_metric_ready(m, diag);
-    return rc == LF_OK && lf_metric_labels(m) ? lf_confusion_new(&s->confusion, m, diag) : rc;
+    *out = (struct lf_eval_row){.row = row, .max_tokens = e->o->max_tokens, .completion = ""};
+    return e->rows->get(e->rows->arg, row, out, diag);
 }
 
-enum lf_err lf_eval_add(struct lf_eval_sums *s, struct lf_eval_row *r, const json_t *columns,
-                        struct lf_diag *diag)
+static enum lf_err score_row(struct lf_evaluation *e, struct lf_eval_row *r, struct lf_diag *diag)
 {
-    const struct lf_answer a = {r->completion, r->reference, columns};
+    const struct lf_answer a = {r->completion, r->reference, r->columns};
     enum lf_err rc = LF_OK;
-    r->score = 0;
-    if (r->finish != LF_FINISH_NONE)
-        rc = lf_metric_score(&r->score, s->metric, &a, diag);
-    if (rc == LF_OK && s->confusion)
-        rc = lf_confusion_add(s->confusion, &a, r->score, diag);
+    if (r->ending != LF_ENDING_NONE)
+        rc = lf_metric_score(&r->score, e->o->metric, &a, diag);
+    if (rc == LF_OK && e->confusion)
+        rc = lf_confusion_add(e->confusion, &a, r->score, diag);
     if (rc != LF_OK)
         return lf_fail_within(diag, rc, "row %lld", (long long)r->row + 1);
-    s->sum += r->score;
-    s->report.rows++;
-    s->report.tokens += r->n_tokens;
-    s->report.unended += r->finish == LF_FINISH_LENGTH;
-    s->report.unfit += r->finish == LF_FINISH_NONE;
+    e->sum += r->score;
+    e->report.rows++;
+    e->report.tokens += r->n_tokens;
+    e->report.unended += r->ending == LF_ENDING_LENGTH;
+    e->report.unfit += r->ending == LF_ENDING_NONE;
+    if (e->o->row)
+        e->o->row(e->o->row_arg, r);
     return LF_OK;
 }
 
-void lf_eval_end(struct lf_eval_sums *s, struct lf_eval_report *out)
+enum lf_err lf_evaluation_next(struct lf_evaluation *e, struct lf_eval_row *out,
+                               struct lf_diag *diag)
 {
-    if (out) {
-        *out = s->report;
-        out->score = s->report.rows > 0 ? s->sum / (double)s->report.rows : 0;
-        out->seconds = (double)(lf_clock_ns() - s->start_ns) * 1e-9;
-        out->confusion = s->confusion ? lf_confusion_json(s->confusion) : NULL;
+    enum lf_err rc = LF_OK;
+    while (rc == LF_OK && e->next < e->n) {
+        rc = get_row(e, e->next, out, diag);
+        if (rc != LF_OK)
+            break;
+        e->next++;
+        if (out->max_tokens > 0)
+            return LF_OK;
+        rc = score_row(e, out, diag);
     }
-    lf_confusion_free(s->confusion);
-    s->confusion = NULL;
+    out->row = -1;
+    return rc;
 }
 
-/* ---- By generation --------------------------------------------------------------------------- */
-
-static void no_memory(struct evaluation *e)
+void lf_evaluation_writer(const struct lf_evaluation *e, struct lf_writer *w,
+                          const struct lf_tokenizer *t)
 {
-    e->rc = lf_fail(&e->why, LF_E_NO_MEMORY, "no memory for an evaluation");
+    lf_writer_init(w, t, (const char *const *)e->o->stop, e->o->n_stop);
+    lf_writer_skip_leading(w);
 }
 
-/* The completion as the dataset has it, or as its ids say. */
-static const char *reference_of(struct evaluation *e, int64_t i)
+enum lf_err lf_evaluation_done(struct lf_evaluation *e, int64_t row, const struct lf_writer *w,
+                               struct lf_diag *diag)
 {
-    const char *text = lf_dataset_completion(e->d, i);
-    if (text)
-        return text;
-    struct lf_row row;
-    const int32_t *prompt;
-    lf_dataset_row(e->d, i, &row);
-    e->ids.n = 0;
-    lf_buf_reset(&e->reference);
-    bool ok = true;
-    for (int k = lf_dataset_prompt(e->d, i, &prompt) - 1; k >= 0 && k < row.n; k++)
-        if (row.labels[k] >= 0 && ok)
-            ok = lf_ids_push(&e->ids, row.labels[k]) == LF_OK;
-    if (!ok ||
-        lf_tokenizer_decode(e->m->tokenizer, &e->reference, e->ids.ids, e->ids.n, true) != LF_OK)
-        no_memory(e);
-    return e->reference.data ? e->reference.data : "";
-}
-
-/* The completion's text, up to a stop string. True: it has one. */
-static bool decode(struct evaluation *e, const int32_t *ids, int n)
-{
-    lf_buf_reset(&e->completion);
-    if (n > 0 &&
-        lf_tokenizer_decode(e->m->tokenizer, &e->completion, ids, (size_t)n, true) != LF_OK)
-        no_memory(e);
-    return lf_eval_cut(&e->completion, e->o->stop, e->o->n_stop);
-}
-
-static void score_row(struct evaluation *e, int64_t i, const int32_t *ids, int n,
-                      enum lf_finish finish)
-{
-    if (e->rc != LF_OK)
-        return;
-    decode(e, ids, n);
-    struct lf_eval_row r = {.row = i,
-                            .completion = e->completion.data ? e->completion.data : "",
-                            .reference = reference_of(e, i),
-                            .n_tokens = n,
-                            .finish = finish};
-    if (e->rc == LF_OK)
-        e->rc = lf_eval_add(&e->sums, &r, lf_dataset_columns(e->d, i), &e->why);
-    if (e->rc == LF_OK && e->o->row)
-        e->o->row(e->o->row_arg, &r);
-}
-
-static void done(void *arg, size_t i, const int32_t *ids, int n, enum lf_finish finish)
-{
-    struct evaluation *e = arg;
-    score_row(e, (int64_t)e->rows[i], ids, n, finish);
-}
-
-static bool enough(void *arg, size_t i, const int32_t *ids, int n)
-{
-    struct evaluation *e = arg;
-    (void)i;
-    return e->rc != LF_OK || decode(e, ids, n);
-}
-
-/* A request for each prompt that leaves room for a token; the others are scored at once. */
-static size_t make_requests(struct evaluation *e, struct lf_gen_request *requests, int64_t n_rows,
-                            int context_max)
-{
-    size_t n = 0;
-    for (int64_t i = 0; i < n_rows; i++) {
-        const int32_t *prompt;
-        int n_prompt = lf_dataset_prompt(e->d, i, &prompt), room = context_max - n_prompt;
-        if (n_prompt < 1 || room < 1) {
-            score_row(e, i, NULL, 0, LF_FINISH_NONE);
-            continue;
-        }
-        e->rows[n] = (size_t)i;
-        requests[n++] = (struct lf_gen_request){
-            .ids = prompt,
-            .n = n_prompt,
-            .slot = e->o->slot,
-            .sample = lf_sample_greedy(),
-            .max_tokens = room < e->o->max_tokens ? room : e->o->max_tokens};
+    struct lf_eval_row r;
+    enum lf_err rc = get_row(e, row, &r, diag);
+    if (rc == LF_OK && w) {
+        lf_assert(w->ending != LF_ENDING_NONE);
+        r.completion = w->text.data ? w->text.data : "";
+        r.n_tokens = w->n_tokens;
+        r.ending = w->ending;
     }
-    return n;
+    return rc == LF_OK ? score_row(e, &r, diag) : rc;
 }
 
-enum lf_err lf_evaluate(struct lf_gen *g, const struct lf_model *m, const struct lf_dataset *d,
-                        const struct lf_eval_options *o, struct lf_eval_report *out,
+enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_options *o,
+                        lf_complete_fn complete, void *arg, struct lf_eval_report *out,
                         struct lf_diag *diag)
 {
-    struct evaluation e = {.m = m, .d = d, .o = o};
-    if (!m->tokenizer)
-        return lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: completions have no text");
-    int64_t n_rows = lf_dataset_rows(d);
-    if (o->rows_max > 0 && o->rows_max < n_rows)
-        n_rows = o->rows_max;
-    lf_buf_init(&e.completion, 0);
-    lf_buf_init(&e.reference, 0);
-    e.rows = malloc((size_t)n_rows * sizeof *e.rows);
-    struct lf_gen_request *requests = malloc((size_t)n_rows * sizeof *requests);
-    enum lf_err rc = lf_eval_begin(&e.sums, o->metric, diag);
-    if (rc == LF_OK && (!e.rows || !requests))
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for an evaluation");
+    uint64_t start_ns = lf_clock_ns();
+    struct lf_evaluation e = {.rows = rows, .o = o, .n = rows->n};
+    if (o->rows_max > 0 && o->rows_max < e.n)
+        e.n = o->rows_max;
+    enum lf_err rc = lf_metric_ready(o->metric, diag);
+    if (rc == LF_OK && lf_metric_labels(o->metric))
+        rc = lf_confusion_new(&e.confusion, o->metric, diag);
+    if (rc == LF_OK)
+        rc = complete(arg, &e, diag);
     if (rc == LF_OK) {
-        size_t n = make_requests(&e, requests, n_rows, lf_gen_context_max(g));
-        rc = lf_gen_all(g, requests, n, o->n_stop > 0 ? enough : NULL, done, &e, diag);
+        *out = e.report;
+        out->score = out->rows > 0 ? e.sum / (double)out->rows : 0;
+        out->seconds = (double)(lf_clock_ns() - start_ns) * 1e-9;
+        out->confusion = e.confusion ? lf_confusion_json(e.confusion) : NULL;
     }
-    if (rc == LF_OK && e.rc != LF_OK)
-        rc = lf_fail(diag, e.rc, "%s", e.why.text);
-    lf_eval_end(&e.sums, rc == LF_OK ? out : NULL);
-    free(e.rows);
-    free(requests);
-    lf_buf_free(&e.completion);
-    lf_buf_free(&e.reference);
-    lf_ids_free(&e.ids);
+    lf_confusion_free(e.confusion);
+    return rc;
+}
+
+/* ---- A data set's rows ----------------------------------------------------------------------- */
+
+/* The completion as its labels say. */
+static enum lf_err decode_reference(struct lf_eval_dataset *e, int64_t row, struct lf_diag *diag)
+{
+    struct lf_row r;
+    struct lf_ids ids = {0};
+    const int32_t *prompt;
+    enum lf_err rc = LF_OK;
+    lf_dataset_row(e->d, row, &r);
+    for (int k = lf_dataset_prompt(e->d, row, &prompt) - 1; k >= 0 && k < r.n && rc == LF_OK; k++)
+        if (r.labels[k] >= 0)
+            rc = lf_ids_push(&ids, r.labels[k]);
+    lf_buf_reset(&e->reference);
+    if (rc == LF_OK)
+        rc = lf_tokenizer_decode(e->tokenizer, &e->reference, ids.ids, ids.n, true);
+    lf_ids_free(&ids);
+    return rc == LF_OK ? rc : no_memory(diag);
+}
+
+static enum lf_err dataset_row(void *arg, int64_t row, struct lf_eval_row *out,
+                               struct lf_diag *diag)
+{
+    struct lf_eval_dataset *e = arg;
+    enum lf_err rc = LF_OK;
+    out->n_ids = lf_dataset_prompt(e->d, row, &out->ids);
+    int room = out->n_ids > 0 ? e->context_max - out->n_ids : 0;
+    room = room > 0 ? room : 0;
+    out->max_tokens = room < out->max_tokens ? room : out->max_tokens;
+    out->columns = lf_dataset_columns(e->d, row);
+    out->reference = lf_dataset_completion(e->d, row);
+    if (!out->reference) {
+        rc = decode_reference(e, row, diag);
+        out->reference = e->reference.data ? e->reference.data : "";
+    }
+    return rc;
+}
+
+enum lf_err lf_eval_dataset_init(struct lf_eval_dataset *e, const struct lf_dataset *d,
+                                 const struct lf_tokenizer *t, int context_max,
+                                 struct lf_diag *diag)
+{
+    *e = (struct lf_eval_dataset){.rows = {lf_dataset_rows(d), dataset_row, e},
+                                  .d = d,
+                                  .tokenizer = t,
+                                  .context_max = context_max};
+    lf_buf_init(&e->reference, 0);
+    return t ? LF_OK
+             : lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: completions have no text");
+}
+
+void lf_eval_dataset_free(struct lf_eval_dataset *e)
+{
+    lf_buf_free(&e->reference);
+}
+
+/* ---- Completions made here ------------------------------------------------------------------- */
+
+/* A sequence and what it says. */
+struct live {
+    int64_t row; /* -1: free */
+    uint64_t id; /* lf_gen's */
+    struct lf_writer out;
+};
+
+struct here {
+    struct lf_gen *g;
+    int slot, n; /* seqs_max */
+    const struct lf_tokenizer *tokenizer;
+    struct live *live;           /* (n) */
+    struct lf_gen_token *tokens; /* (n) of a step */
+    int n_live;
+};
+
+static void leave(struct here *h, struct live *l)
+{
+    lf_gen_remove(h->g, l->id);
+    lf_writer_free(&l->out);
+    l->row = -1;
+    h->n_live--;
+}
+
+/* Sequences for the next rows, as many as may be live. */
+static enum lf_err refill(struct here *h, struct lf_evaluation *e, struct lf_diag *diag)
+{
+    struct lf_eval_row r;
+    for (int i = 0; i < h->n; i++) {
+        struct live *l = &h->live[i];
+        if (l->row >= 0)
+            continue;
+        enum lf_err rc = lf_evaluation_next(e, &r, diag);
+        if (rc != LF_OK || r.row < 0)
+            return rc;
+        const struct lf_gen_request request = {.ids = r.ids,
+                                               .n = r.n_ids,
+                                               .slot = h->slot,
+                                               .sample = lf_sample_greedy(),
+                                               .max_tokens = r.max_tokens,
+                                               .user = l};
+        rc = lf_gen_add(h->g, &request, &l->id, diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "row %lld", (long long)r.row + 1);
+        lf_evaluation_writer(e, &l->out, h->tokenizer);
+        l->row = r.row;
+        h->n_live++;
+    }
+    return LF_OK;
+}
+
+static enum lf_err take(struct here *h, struct lf_evaluation *e, const struct lf_gen_token *t,
+                        struct lf_diag *diag)
+{
+    struct live *l = t->user;
+    bool eos = t->finish == LF_FINISH_EOS;
+    enum lf_err rc = eos ? LF_OK : lf_writer_token(&l->out, t->token);
+    if (rc == LF_OK && t->finish != LF_FINISH_NONE)
+        rc = lf_writer_end(&l->out, eos ? LF_ENDING_EOS : LF_ENDING_LENGTH);
+    if (rc != LF_OK)
+        return no_memory(diag);
+    if (l->out.ending != LF_ENDING_NONE) {
+        rc = lf_evaluation_done(e, l->row, &l->out, diag);
+        leave(h, l);
+    }
+    return rc;
+}
+
+static enum lf_err complete_here(void *arg, struct lf_evaluation *e, struct lf_diag *diag)
+{
+    struct here *h = arg;
+    enum lf_err rc = refill(h, e, diag);
+    while (rc == LF_OK && h->n_live > 0) {
+        int n = 0;
+        rc = lf_gen_step(h->g, 0, h->tokens, &n, diag);
+        for (int i = 0; i < n && rc == LF_OK; i++)
+            rc = take(h, e, &h->tokens[i], diag);
+        if (rc == LF_OK)
+            rc = refill(h, e, diag);
+    }
+    for (int i = 0; i < h->n; i++)
+        if (h->live[i].row >= 0)
+            leave(h, &h->live[i]);
+    return rc;
+}
+
+enum lf_err lf_evaluate_here(struct lf_gen *g, int slot, const struct lf_model *m,
+                             const struct lf_dataset *d, const struct lf_eval_options *o,
+                             struct lf_eval_report *out, struct lf_diag *diag)
+{
+    struct here h = {.g = g, .slot = slot, .n = lf_gen_seqs_max(g), .tokenizer = m->tokenizer};
+    struct lf_eval_dataset rows;
+    enum lf_err rc = lf_eval_dataset_init(&rows, d, m->tokenizer, lf_gen_context_max(g), diag);
+    h.live = malloc((size_t)h.n * sizeof *h.live);
+    h.tokens = malloc((size_t)h.n * sizeof *h.tokens);
+    if (rc == LF_OK && (!h.live || !h.tokens))
+        rc = no_memory(diag);
+    for (int i = 0; i < h.n && h.live; i++)
+        h.live[i].row = -1;
+    if (rc == LF_OK)
+        rc = lf_evaluate(&rows.rows, o, complete_here, &h, out, diag);
+    lf_eval_dataset_free(&rows);
+    free(h.live);
+    free(h.tokens);
     return rc;
 }

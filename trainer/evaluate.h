@@ -1,31 +1,49 @@
-/* Evaluation: greedy completions of a dataset's prompts, scored against its completions. One
- * thread. */
+/* Evaluation: greedy completions of rows' prompts, scored against the rows' references. What is
+ * asked, cut, scored and summed is here; how completions are got is a callback: in this process
+ * (lf_evaluate_here), by the daemon's engine, by a daemon over HTTP. One thread. */
 #ifndef LF_TRAINER_EVALUATE_H
 #define LF_TRAINER_EVALUATE_H
 
 #include "core/err.h"
 #include "model/generate.h"
 #include "score/confusion.h"
-#include "trainer/dataset.h"
 #include "score/metrics.h"
+#include "text/writer.h"
+#include "trainer/dataset.h"
 
 #include <stdint.h>
 
-/* One row's outcome; pointers are borrowed during the call. */
+/* A row. Pointers are borrowed during the call that hands it over. */
 struct lf_eval_row {
-    int64_t row; /* of the dataset */
-    const char *completion, *reference;
+    int64_t row;
+    /* What is asked: a prompt's ids, or as a daemon takes it, a text or messages. */
+    const int32_t *ids; /* (n_ids) */
+    int n_ids;
+    const json_t *ask;
+    int max_tokens; /* of the completion; 0: the prompt leaves no room */
+    /* What it is held against. */
+    const char *reference;
+    const json_t *columns; /* other members of the row, or NULL */
+    /* What came of it. */
+    const char *completion;
     double score;
     int n_tokens;          /* generated */
-    enum lf_finish finish; /* LF_FINISH_NONE: its prompt did not fit, it scores 0 */
+    enum lf_ending ending; /* NONE: its prompt did not fit, it scores 0 */
 };
 typedef void (*lf_eval_row_fn)(void *arg, const struct lf_eval_row *r);
 
+/* Where rows come from. get fills the row's question and reference; max_tokens comes in as the
+ * options' and may be lowered. */
+struct lf_eval_rows {
+    int64_t n;
+    enum lf_err (*get)(void *arg, int64_t row, struct lf_eval_row *out, struct lf_diag *diag);
+    void *arg;
+};
+
 struct lf_eval_options {
     const struct lf_metric *metric;
-    int slot;          /* adapter slot, or -1 */
     int max_tokens;    /* of a completion */
-    char *const *stop; /* (n_stop) strings that end it: lf_eval_cut */
+    char *const *stop; /* (n_stop) strings that end it, from the first that is not white space */
     int n_stop;
     int64_t rows_max;   /* the first of them; 0: all */
     lf_eval_row_fn row; /* as they end, in any order; or NULL */
@@ -42,31 +60,54 @@ struct lf_eval_report {
     json_t *confusion; /* where answers are labels (score/confusion.h), or NULL; yours */
 };
 
-/* Cuts a completion at the first of the strings; white space at its start is not searched, since
- * what is scored is the first answer. False: none is in it. */
-bool lf_eval_cut(struct lf_buf *text, char *const *stop, int n_stop);
-
-/* An evaluation by whoever makes the completions: begin, add each row's, end. */
-struct lf_eval_sums {
-    const struct lf_metric *metric;
+/* One under way, as its callback sees it. */
+struct lf_evaluation {
+    const struct lf_eval_rows *rows;
+    const struct lf_eval_options *o;
+    int64_t n, next;                /* rows to score; the next to ask for */
     struct lf_confusion *confusion; /* or NULL */
-    struct lf_eval_report report;
     double sum;
-    uint64_t start_ns;
+    struct lf_eval_report report;
 };
-/* The metric must be ready here (lf_metric_ready). Free with lf_eval_end, also after a failure. */
-enum lf_err lf_eval_begin(struct lf_eval_sums *s, const struct lf_metric *m,
-                          struct lf_diag *diag) LF_MUST_CHECK;
-/* Scores the row (sets r->score; 0 where finish is NONE). columns: of its row, or NULL. */
-enum lf_err lf_eval_add(struct lf_eval_sums *s, struct lf_eval_row *r, const json_t *columns,
-                        struct lf_diag *diag) LF_MUST_CHECK;
-/* out may be NULL. */
-void lf_eval_end(struct lf_eval_sums *s, struct lf_eval_report *out);
+/* Gets the completions of all rows: asks lf_evaluation_next until there are no more, with as many
+ * under way as it likes, and ends each with lf_evaluation_done, in any order. */
+typedef enum lf_err (*lf_complete_fn)(void *arg, struct lf_evaluation *e, struct lf_diag *diag);
 
-/* d as loaded with keep_text (else completions are decoded from their ids). g has no live
- * sequence; m has a tokenizer. */
-enum lf_err lf_evaluate(struct lf_gen *g, const struct lf_model *m, const struct lf_dataset *d,
-                        const struct lf_eval_options *o, struct lf_eval_report *out,
+/* LF_E_UNSUPPORTED where the metric is not ready here (lf_metric_ready). */
+enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_options *o,
+                        lf_complete_fn complete, void *arg, struct lf_eval_report *out,
                         struct lf_diag *diag) LF_MUST_CHECK;
+
+/* For the callback. The next row to complete; out->row is -1 when there are no more. Rows without
+ * room are scored on the way. */
+enum lf_err lf_evaluation_next(struct lf_evaluation *e, struct lf_eval_row *out,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+/* A writer for a completion: with the stop strings, as they count here. t may be NULL: texts come
+ * in whole (lf_writer_text). */
+void lf_evaluation_writer(const struct lf_evaluation *e, struct lf_writer *w,
+                          const struct lf_tokenizer *t);
+/* The row's completion is what the writer has, which has ended; NULL: its prompt did not fit. */
+enum lf_err lf_evaluation_done(struct lf_evaluation *e, int64_t row, const struct lf_writer *w,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+
+/* A data set's rows, as loaded with keep_text (else references are decoded from their ids). */
+struct lf_eval_dataset {
+    struct lf_eval_rows rows;
+    const struct lf_dataset *d;
+    const struct lf_tokenizer *tokenizer;
+    int context_max; /* prompt and completion */
+    struct lf_buf reference;
+};
+/* All are borrowed until lf_eval_dataset_free. LF_E_INVALID without a tokenizer: completions have
+ * no text then. */
+enum lf_err lf_eval_dataset_init(struct lf_eval_dataset *e, const struct lf_dataset *d,
+                                 const struct lf_tokenizer *t, int context_max,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+void lf_eval_dataset_free(struct lf_eval_dataset *e);
+
+/* With an adapter's slot, or -1 for the base. g has no live sequence. */
+enum lf_err lf_evaluate_here(struct lf_gen *g, int slot, const struct lf_model *m,
+                             const struct lf_dataset *d, const struct lf_eval_options *o,
+                             struct lf_eval_report *out, struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

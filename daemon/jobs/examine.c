@@ -37,117 +37,113 @@ static bool closing(struct lf_jobs *j)
     return c;
 }
 
-/* ---- One row --------------------------------------------------------------------------------- */
+/* ---- Completions by the engine --------------------------------------------------------------- */
 
 struct exam {
     struct lf_jobs *j;
-    struct lf_dataset *rows;
+    struct lf_dataset *d;
+    struct lf_eval_dataset rows;
+    struct lf_eval_options o;
     struct lf_train_settings settings;
-    const struct lf_metric *metric;
     int64_t n;
-    int context;
 };
 
-/* Asks for row i's completion; *out stays NULL when its prompt does not fit. */
-static enum lf_err ask(const struct exam *x, const struct lf_pick *pick, int64_t i,
+/* Who answers, for lf_evaluate. */
+struct answering {
+    const struct exam *x;
+    const struct lf_pick *pick;
+};
+
+static enum lf_err ask(const struct answering *a, const struct lf_eval_row *r,
                        struct lf_generation **out, struct lf_diag *diag)
 {
-    const int32_t *ids;
-    int n = lf_dataset_prompt(x->rows, i, &ids);
-    int room = x->context - n;
-    *out = NULL;
-    if (n < 1 || room < 1)
-        return LF_OK;
-    struct lf_generate_spec spec = {
-        .ids = ids,
-        .n = n,
-        .pick = pick,
-        .sample = lf_sample_greedy(),
-        .max_tokens = room < x->settings.max_tokens ? room : x->settings.max_tokens,
-        .background = true};
-    return lf_engine_generate(x->j->d->engine, &spec, out, diag);
+    const struct lf_generate_spec spec = {.ids = r->ids,
+                                          .n = r->n_ids,
+                                          .pick = a->pick,
+                                          .sample = lf_sample_greedy(),
+                                          .max_tokens = r->max_tokens,
+                                          .background = true};
+    return lf_engine_generate(a->x->j->d->engine, &spec, out, diag);
 }
 
-/* The text of what came so far, up to a stop string. True: it has one. */
-static bool decode(const struct exam *x, struct lf_buf *text, const struct lf_ids *ids)
+static enum lf_err take(struct lf_writer *w, const struct lf_generated *some,
+                        const struct lf_generation_news *news)
 {
-    lf_buf_reset(text);
-    if (ids->n == 0 ||
-        lf_tokenizer_decode(x->j->d->base->model->tokenizer, text, ids->ids, ids->n, true) != LF_OK)
-        return false;
-    return lf_eval_cut(text, x->settings.stop, x->settings.n_stop);
+    bool eos = news->ended && news->finish == LF_FINISH_EOS;
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < news->n - eos && rc == LF_OK; i++)
+        rc = lf_writer_token(w, some[i].token);
+    if (rc == LF_OK && news->ended)
+        rc = lf_writer_end(w, eos ? LF_ENDING_EOS : LF_ENDING_LENGTH);
+    return rc;
 }
 
-/* Waits for the completion's end, or a stop string: its text. */
-static enum lf_err collect(const struct exam *x, struct lf_generation *g, struct lf_buf *text,
+/* Waits for the completion's end, or a stop string. */
+static enum lf_err collect(struct lf_jobs *j, struct lf_generation *g, struct lf_writer *w,
                            struct lf_diag *diag)
 {
     struct lf_generation_news news;
-    struct lf_ids ids = {0};
-    bool met = false;
-    enum lf_err rc = LF_OK;
     do {
         struct lf_generated some[64];
         lf_generation_take(g, some, 64, LOOK_MS, &news, diag);
-        for (int i = 0; i < news.n && rc == LF_OK; i++)
-            rc = lf_ids_push(&ids, some[i].token);
-        if (news.ended && news.finish == LF_FINISH_EOS && ids.n > 0)
-            ids.n--;
-        if (news.n > 0 || news.ended)
-            met = decode(x, text, &ids);
-        if (met)
-            break;
-        if (closing(x->j))
+        if (news.rc == LF_OK && take(w, some, &news) != LF_OK)
+            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a completion");
+        if (w->ending == LF_ENDING_STOP)
+            lf_generation_cancel(g, true);
+        else if (closing(j))
             lf_generation_cancel(g, false);
-    } while (!news.ended);
-    if (met)
-        lf_generation_cancel(g, true);
-    lf_ids_free(&ids);
-    if (rc != LF_OK || text->rc != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a completion");
-    return met ? LF_OK : news.rc;
+    } while (w->ending == LF_ENDING_NONE && news.rc == LF_OK);
+    return news.rc;
 }
 
-/* ---- All rows -------------------------------------------------------------------------------- */
+struct asked {
+    int64_t row;
+    struct lf_generation *g; /* NULL: none */
+};
 
-/* Adds the score of row i's completion; g NULL: its prompt did not fit. */
-static enum lf_err grade(const struct exam *x, int64_t i, struct lf_generation *g,
-                         struct lf_eval_sums *all, struct lf_diag *diag)
+static enum lf_err collect_row(const struct answering *a, struct lf_evaluation *e,
+                               const struct asked *asked, struct lf_diag *diag)
 {
-    struct lf_buf text;
-    const char *reference = lf_dataset_completion(x->rows, i);
-    lf_buf_init(&text, 0);
-    enum lf_err rc = g ? collect(x, g, &text, diag) : LF_OK;
-    struct lf_eval_row r = {.row = i,
-                            .completion = text.data ? text.data : "",
-                            .reference = reference ? reference : "",
-                            .finish = g && reference ? LF_FINISH_EOS : LF_FINISH_NONE};
+    struct lf_writer w;
+    lf_evaluation_writer(e, &w, a->x->rows.tokenizer);
+    enum lf_err rc = collect(a->x->j, asked->g, &w, diag);
     if (rc == LF_OK)
-        rc = lf_eval_add(all, &r, lf_dataset_columns(x->rows, i), diag);
-    lf_buf_free(&text);
+        rc = lf_evaluation_done(e, asked->row, &w, diag);
+    lf_writer_free(&w);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "eval.jsonl");
 }
 
-static enum lf_err grade_all(const struct exam *x, const struct lf_pick *pick,
-                             struct lf_eval_sums *all, struct lf_diag *diag)
+/* AT_ONCE generations are under way; the oldest is waited for. */
+static enum lf_err complete(void *arg, struct lf_evaluation *e, struct lf_diag *diag)
 {
-    struct lf_generation *ahead[AT_ONCE] = {NULL};
+    const struct answering *a = arg;
+    struct asked ring[AT_ONCE] = {{0}};
+    struct lf_eval_row r = {0};
     enum lf_err rc = LF_OK;
-    int64_t asked = 0;
-    for (int64_t i = 0; i < x->n && rc == LF_OK; i++) {
-        while (asked < x->n && asked < i + AT_ONCE && rc == LF_OK) {
-            rc = ask(x, pick, asked, &ahead[asked % AT_ONCE], diag);
-            asked++;
+    for (size_t first = 0; rc == LF_OK; first++) {
+        for (size_t at = first; r.row >= 0 && at < first + AT_ONCE && rc == LF_OK; at++) {
+            struct asked *next = &ring[at % AT_ONCE];
+            if (next->g)
+                continue;
+            rc = lf_evaluation_next(e, &r, diag);
+            next->row = r.row;
+            if (rc == LF_OK && r.row >= 0)
+                rc = ask(a, &r, &next->g, diag);
         }
+        struct asked *oldest = &ring[first % AT_ONCE];
+        if (!oldest->g)
+            break;
         if (rc == LF_OK)
-            rc = grade(x, i, ahead[i % AT_ONCE], all, diag);
-        lf_generation_release(ahead[i % AT_ONCE]);
-        ahead[i % AT_ONCE] = NULL;
+            rc = collect_row(a, e, oldest, diag);
+        lf_generation_release(oldest->g);
+        oldest->g = NULL;
     }
     for (int k = 0; k < AT_ONCE; k++)
-        lf_generation_release(ahead[k]);
+        lf_generation_release(ring[k].g);
     return rc;
 }
+
+/* ---- Scores ---------------------------------------------------------------------------------- */
 
 static json_t *stops(const struct exam *x)
 {
@@ -161,12 +157,9 @@ static json_t *stops(const struct exam *x)
 static enum lf_err score_json(json_t **out, const struct exam *x, const struct lf_pick *pick,
                               const char *sha256, struct lf_diag *diag)
 {
-    struct lf_eval_sums all;
     struct lf_eval_report r;
-    enum lf_err rc = lf_eval_begin(&all, x->metric, diag);
-    if (rc == LF_OK)
-        rc = grade_all(x, pick, &all, diag);
-    lf_eval_end(&all, rc == LF_OK ? &r : NULL);
+    struct answering a = {x, pick};
+    enum lf_err rc = lf_evaluate(&x->rows.rows, &x->o, complete, &a, &r, diag);
     if (rc != LF_OK)
         return rc;
     *out = json_pack("{s:s, s:f, s:I, s:i, s:o, s:s, s:f}", "metric", x->settings.metric, "score",
@@ -248,7 +241,7 @@ static enum lf_err grade_both(const struct exam *x, const struct lf_exam *what,
 {
     struct lf_dataset_report rows;
     json_t *base = NULL;
-    lf_dataset_report(x->rows, &rows);
+    lf_dataset_report(x->d, &rows);
     if (what->version > 0 && version_known(x, what, rows.sha256))
         return LF_OK;
     enum lf_err rc = grade_base(&base, x, what->adapter_id, rows.sha256, diag);
@@ -268,28 +261,42 @@ static void await_engine(struct lf_jobs *j)
         nanosleep(&look, NULL);
 }
 
+static enum lf_err examine_rows(struct exam *x, const struct lf_exam *what, const char *path,
+                                struct lf_diag *diag)
+{
+    const struct lf_model *m = x->j->d->base->model;
+    struct lf_engine_status status;
+    enum lf_err rc = lf_dataset_load(&x->d, path, m, &x->settings, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_engine_status(x->j->d->engine, &status);
+    rc = lf_eval_dataset_init(&x->rows, x->d, m->tokenizer, status.context_max, diag);
+    x->o.max_tokens = x->settings.max_tokens;
+    x->o.stop = x->settings.stop;
+    x->o.n_stop = x->settings.n_stop;
+    x->o.rows_max = x->settings.eval_rows;
+    x->n = x->rows.rows.n;
+    if (x->o.rows_max > 0 && x->o.rows_max < x->n)
+        x->n = x->o.rows_max;
+    if (rc == LF_OK)
+        rc = grade_both(x, what, diag);
+    lf_eval_dataset_free(&x->rows);
+    lf_dataset_free(x->d);
+    return rc;
+}
+
 static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_engine_status status;
     struct exam x = {.j = j};
     await_engine(j);
-    lf_engine_status(j->d->engine, &status);
-    x.context = status.context_max;
     enum lf_err rc = lf_registry_settings(j->d->registry, what->adapter_id, &x.settings, diag);
     if (rc != LF_OK)
         return rc;
-    x.metric = lf_metric_find(x.settings.metric);
+    x.o.metric = lf_metric_find(x.settings.metric);
     rc = lf_registry_dir(j->d->registry, what->adapter_id, lf_files[LF_FILE_EVAL].disk, path, diag);
-    if (rc == LF_OK && x.metric && lf_file_exists(path)) {
-        rc = lf_dataset_load(&x.rows, path, j->d->base->model, &x.settings, true, diag);
-        if (rc == LF_OK) {
-            int64_t n = lf_dataset_rows(x.rows), some = x.settings.eval_rows;
-            x.n = some > 0 && some < n ? some : n;
-            rc = grade_both(&x, what, diag);
-        }
-        lf_dataset_free(x.rows);
-    }
+    if (rc == LF_OK && x.o.metric && lf_file_exists(path))
+        rc = examine_rows(&x, what, path, diag);
     lf_train_settings_free(&x.settings);
     return rc;
 }

@@ -2,7 +2,7 @@
 /* Any bytes as a model's completion and as its reference, with a NUL between: every metric but the
  * one that runs programs gives a score in [0, 1], and answers make a matrix that can be written. */
 #include "score/confusion.h"
-#include "trainer/evaluate.h"
+#include "text/writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,18 +47,19 @@ static void score_all(const struct lf_answer *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    char *text = malloc(n + 2), *stop[] = {"\n", "x"};
+    char *text = malloc(n + 2);
+    const char *const stop[] = {"\n", "x"};
     lf_assert(text != NULL);
     memcpy(text, data, n);
     text[n] = text[n + 1] = '\0';
     const struct lf_answer a = {text, text + strlen(text) + (strlen(text) < n), NULL};
     score_all(&a);
-    struct lf_buf cut;
-    lf_buf_init(&cut, 0);
-    lf_buf_append(&cut, data, n);
-    lf_eval_cut(&cut, stop, 2);
-    lf_assert(cut.len <= n);
-    lf_buf_free(&cut);
+    struct lf_writer w;
+    lf_writer_init(&w, NULL, stop, 2);
+    lf_writer_skip_leading(&w);
+    lf_assert(lf_writer_text(&w, text, n) == LF_OK && lf_writer_end(&w, LF_ENDING_EOS) == LF_OK);
+    lf_assert(w.text.len <= n && (w.text.len < n) == (w.ending == LF_ENDING_STOP));
+    lf_writer_free(&w);
     free(text);
     return 0;
 }

@@ -101,13 +101,10 @@ static void what_the_base_says_scores_one(void **state)
     struct said said = {.rows = 0};
     struct lf_eval_report r;
     struct lf_diag diag = {""};
-    struct lf_eval_options o = {.metric = lf_metric_find("exact_match"),
-                                .slot = -1,
-                                .max_tokens = 8,
-                                .row = listen,
-                                .row_arg = &said};
+    struct lf_eval_options o = {
+        .metric = lf_metric_find("exact_match"), .max_tokens = 8, .row = listen, .row_arg = &said};
     struct lf_dataset *d = rows_with(NULL, true);
-    assert_int_equal(lf_evaluate(gen, model, d, &o, &r, &diag), LF_OK);
+    assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
     assert_int_equal(r.rows, N_ROWS);
     assert_int_equal(said.rows, N_ROWS);
     assert_true(r.score == 0);
@@ -116,11 +113,11 @@ static void what_the_base_says_scores_one(void **state)
     o.row = NULL;
     for (int keep_text = 0; keep_text < 2; keep_text++) {
         d = rows_with(&said, keep_text);
-        assert_int_equal(lf_evaluate(gen, model, d, &o, &r, &diag), LF_OK);
+        assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
         assert_int_equal(r.rows, N_ROWS);
         assert_true(r.score == 1);
         o.rows_max = 2;
-        assert_int_equal(lf_evaluate(gen, model, d, &o, &r, &diag), LF_OK);
+        assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
         assert_int_equal(r.rows, 2);
         o.rows_max = 0;
         lf_dataset_free(d);
@@ -136,7 +133,7 @@ static void a_prompt_that_does_not_fit_scores_zero(void **state)
     struct lf_dataset *d;
     struct lf_eval_report r;
     struct lf_diag diag = {""};
-    struct lf_eval_options o = {.metric = lf_metric_find("rouge_l"), .slot = -1, .max_tokens = 4};
+    struct lf_eval_options o = {.metric = lf_metric_find("rouge_l"), .max_tokens = 4};
     struct lf_buf text;
     lf_buf_init(&text, 0);
     lf_buf_puts(&text, "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"");
@@ -147,7 +144,7 @@ static void a_prompt_that_does_not_fit_scores_zero(void **state)
     lf_buf_free(&text);
     lf_train_settings_default(&settings);
     assert_int_equal(lf_dataset_load(&d, path, model, &settings, true, &diag), LF_OK);
-    assert_int_equal(lf_evaluate(gen, model, d, &o, &r, &diag), LF_OK);
+    assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
     assert_int_equal(r.rows, 2);
     assert_int_equal(r.unfit, 1);
     lf_dataset_free(d);
@@ -166,14 +163,18 @@ static void completions_end_at_a_stop_string(void **state)
         {" END", " ", true},
     };
     char *stop[] = {"\n", "END"};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lf_buf b;
-        lf_buf_init(&b, 0);
-        lf_buf_puts(&b, cases[i].text);
-        assert_int_equal(lf_eval_cut(&b, stop, 2), cases[i].met);
-        assert_string_equal(b.data, cases[i].want);
-        assert_int_equal(lf_eval_cut(&b, stop, 0), false);
-        lf_buf_free(&b);
+    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
+        bool met = i % 2 == 0 && cases[i / 2].met; /* every other time without stop strings */
+        const struct lf_eval_options o = {.stop = stop, .n_stop = i % 2 == 0 ? 2 : 0};
+        const struct lf_evaluation e = {.o = &o};
+        struct lf_writer w;
+        lf_evaluation_writer(&e, &w, NULL);
+        assert_int_equal(lf_writer_text(&w, cases[i / 2].text, strlen(cases[i / 2].text)), LF_OK);
+        assert_int_equal(lf_writer_end(&w, LF_ENDING_EOS), LF_OK);
+        assert_int_equal(w.ending, met ? LF_ENDING_STOP : LF_ENDING_EOS);
+        assert_string_equal(w.text.data ? w.text.data : "",
+                            met ? cases[i / 2].want : cases[i / 2].text);
+        lf_writer_free(&w);
     }
 }
 
@@ -185,14 +186,14 @@ static void generation_ends_with_them(void **state)
     struct lf_eval_report all, r;
     struct lf_diag diag = {""};
     char *stop[] = {" "};
-    struct lf_eval_options o = {.metric = lf_metric_find("accuracy"), .slot = -1, .max_tokens = 16};
+    struct lf_eval_options o = {.metric = lf_metric_find("accuracy"), .max_tokens = 16};
     struct lf_dataset *d = rows_with(NULL, true);
-    assert_int_equal(lf_evaluate(gen, model, d, &o, &all, &diag), LF_OK);
+    assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &all, &diag), LF_OK);
     o.stop = stop;
     o.n_stop = 1;
     o.row = listen;
     o.row_arg = &said;
-    assert_int_equal(lf_evaluate(gen, model, d, &o, &r, &diag), LF_OK);
+    assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
     assert_true(r.tokens < all.tokens);
     assert_true(r.unended <= all.unended);
     for (int i = 0; i < N_ROWS; i++) {
