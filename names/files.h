@@ -34,6 +34,7 @@ enum lf_file_kind {
     LF_FILE_ADAPTER_WEIGHTS,
     /* No bytes of their own. */
     LF_FILE_STATUS,
+    LF_FILE_ERROR,
     LF_FILE_PROGRESS,
     LF_FILE_GENERATE,
     LF_FILE_CTL,

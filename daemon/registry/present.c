@@ -172,6 +172,11 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
     return b->rc;
 }
 
+enum lf_err lf_adapter_error_line(struct lf_buf *b, const struct lf_adapter_view *v)
+{
+    return lf_buf_puts(b, v->record.trouble);
+}
+
 static void put_bar(struct lf_buf *b, int64_t step, int64_t steps)
 {
     int full = steps > 0 ? (int)((double)step / (double)steps * BAR_CELLS) : 0;

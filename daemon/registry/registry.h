@@ -95,6 +95,9 @@ enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_
 /* The line of `status`: "training v4 120/2500 loss 0.83 4120 tok/s eta 3m12s". No newline. */
 enum lf_err lf_adapter_status_line(struct lf_buf *out,
                                    const struct lf_adapter_view *v) LF_MUST_CHECK;
+/* The line of `error`: "dataset.jsonl: line 17: ...", or nothing. No newline. */
+enum lf_err lf_adapter_error_line(struct lf_buf *out,
+                                  const struct lf_adapter_view *v) LF_MUST_CHECK;
 /* The line of `progress`: "viggo v4 [█████░░░] 120/2500 loss 0.83 4120 tok/s eta 3m12s". */
 enum lf_err lf_adapter_progress_line(struct lf_buf *out,
                                      const struct lf_adapter_view *v) LF_MUST_CHECK;

@@ -14,6 +14,7 @@ cat "$MODEL/task/generate" >"$WORK/before"
 refuses cp "$WORK/bad.jsonl" "$MODEL/task/dataset.jsonl"
 refused_with 'failed to close'
 wait_status task 'dataset.jsonl: line 3'
+grep -q '^dataset.jsonl: line 3: ' "$MODEL/task/error"
 check write_errno "$MODEL/task/dataset.jsonl" '{"completion": 1}' EINVAL
 wait_status task 'dataset.jsonl: line 1'
 
@@ -25,3 +26,4 @@ cmp "$WORK/before" "$WORK/after"
 # A good file clears it.
 rows 3 blue >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v2$'
+[ -z "$(cat "$MODEL/task/error")" ]
