@@ -8,6 +8,7 @@
 #include "daemon/engine/engine.h"
 #include "daemon/http/server.h"
 #include "daemon/jobs/jobs.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
 #include <poll.h>

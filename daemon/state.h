@@ -5,12 +5,14 @@
 
 #include "daemon/counters.h"
 #include "daemon/daemon.h"
-#include "daemon/registry/registry.h"
 
 #include <stdatomic.h>
 
+struct lf_base;
 struct lf_engine;
 struct lf_jobs;
+struct lf_registry;
+struct lf_store;
 
 struct lf_daemon {
     struct lf_daemon_options options;

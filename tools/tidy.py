@@ -37,6 +37,14 @@ ROOMS = {
     "fs": {"core", "client", "names", "fs"},
 }
 
+# A folder of a room that must not know these others of it.
+FOLDERS = {
+    "daemon/http": {"daemon/registry", "daemon/engine", "daemon/jobs", "daemon/api"},
+    "daemon/registry": {"daemon/http", "daemon/engine", "daemon/jobs", "daemon/api"},
+    "daemon/engine": {"daemon/http", "daemon/registry", "daemon/jobs", "daemon/api"},
+    "daemon/jobs": {"daemon/http", "daemon/api"},
+}
+
 BANNED = {
     "strcpy": "memcpy or snprintf", "strcat": "lf_buf", "sprintf": "snprintf",
     "vsprintf": "vsnprintf", "gets": "getline", "atoi": "strtol", "atol": "strtol",
@@ -116,6 +124,7 @@ def check_calls(name, code):
 
 def check_includes(name, text):
     room = name.split("/")[0]
+    never = FOLDERS.get("/".join(name.split("/")[:2]), ())
     for i, line in enumerate(text.split("\n"), 1):
         m = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
         if not m:
@@ -125,6 +134,8 @@ def check_includes(name, text):
             trouble(name, i, f'"{path}" is not a path from the root')
         elif room in ROOMS and path.split("/")[0] not in ROOMS[room]:
             trouble(name, i, f"{room}/ must not know {path.split('/')[0]}/")
+        elif any(path.startswith(folder + "/") for folder in never):
+            trouble(name, i, f"{name.rpartition('/')[0]}/ must not know {path.rpartition('/')[0]}/")
 
 
 def functions(code):

@@ -1,6 +1,7 @@
 /* Adapters: the tree, and making, showing, renaming, removing and steering one. */
 #include "daemon/api/api.h"
 #include "daemon/jobs/jobs.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
 #include "core/json.h"

@@ -25,6 +25,7 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_adapter_ctl(struct lf_http *q, struct lf_diag *diag);
 /* files.c */
 enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag);
+extern const struct lf_http_sink lf_api_upload; /* of lf_api_file_write */
 enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag);
 

@@ -2,6 +2,7 @@
 #include "daemon/api/completion.h"
 
 #include "core/clock.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* An adapter's files: bytes from disk, lines that are made, and streams that follow a job. */
 #include "daemon/api/api.h"
 #include "daemon/jobs/jobs.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
 #include "core/clock.h"
@@ -191,14 +192,46 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
+static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)
+{
+    struct lf_file_ref ref;
+    if (!lf_file_ref_parse(&ref, q->param[1]))
+        return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
+    struct lf_upload *u = malloc(sizeof *u);
+    if (!u)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the upload");
+    u->fd = -1;
+    q->sinking = u;
+    enum lf_err rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);
+    if (rc == LF_OK && bytes > 0 && (uint64_t)bytes > u->bytes_max)
+        rc = lf_fail(diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
+                     (unsigned long long)u->bytes_max);
+    return rc;
+}
+
+static enum lf_err upload_write(struct lf_http *q, const void *data, size_t n, struct lf_diag *diag)
+{
+    return lf_upload_write(q->sinking, data, n, diag);
+}
+
+static void upload_end(struct lf_http *q)
+{
+    if (q->sinking)
+        lf_upload_abort(q->sinking);
+    free(q->sinking);
+}
+
+const struct lf_http_sink lf_api_upload = {upload_begin, upload_write, upload_end};
+
 enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
 {
     int32_t imported = 0;
     bool queued = false;
-    enum lf_file_effect effect = lf_files[q->upload.ref.kind].effect;
-    uint64_t bytes = q->upload.bytes;
+    struct lf_upload *u = q->sinking;
+    enum lf_file_effect effect = lf_files[u->ref.kind].effect;
+    uint64_t bytes = u->bytes;
     enum lf_err rc =
-        lf_registry_upload_commit(q->daemon->registry, q->param[0], &q->upload, &imported, diag);
+        lf_registry_upload_commit(q->daemon->registry, q->param[0], u, &imported, diag);
     if (rc == LF_OK && effect == LF_EFFECT_TRAIN && lf_http_query_flag(q, "train"))
         rc = lf_jobs_train(q->daemon->jobs, q->param[0], false, &queued, diag);
     if (rc != LF_OK)

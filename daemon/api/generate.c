@@ -1,6 +1,7 @@
 /* The mount's route: a prompt as text in, its completion as text out, as it is made. */
 #include "daemon/api/api.h"
 #include "daemon/api/sampling.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
 #include "core/file.h"

@@ -2,6 +2,7 @@
  * the daemon read where a client points. */
 #include "daemon/api/api.h"
 #include "daemon/jobs/jobs.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
 #include "core/json.h"

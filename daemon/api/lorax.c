@@ -1,5 +1,6 @@
 /* LoRAX' routes: /generate, /generate_stream, /info, /tokenize. */
 #include "daemon/api/api.h"
+#include "daemon/base.h"
 #include "daemon/api/sampling.h"
 #include "daemon/api/sse.h"
 #include "daemon/state.h"

@@ -1,6 +1,7 @@
 /* OpenAI's routes. */
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* OpenAI's request bodies. */
 #include "daemon/api/openai.h"
+#include "daemon/base.h"
 #include "daemon/api/sampling.h"
 #include "daemon/state.h"
 

@@ -1,5 +1,6 @@
 /* The daemon itself: its health, its counters, its bases. */
 #include "daemon/api/api.h"
+#include "daemon/base.h"
 #include "daemon/engine/engine.h"
 #include "daemon/embedded.h"
 #include "daemon/state.h"

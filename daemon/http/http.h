@@ -10,7 +10,6 @@
 
 #include "core/buf.h"
 #include "core/err.h"
-#include "daemon/registry/registry.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -22,10 +21,15 @@ struct MHD_Connection;
 
 enum lf_http_method { LF_HTTP_GET, LF_HTTP_POST, LF_HTTP_PUT, LF_HTTP_DELETE };
 
-enum lf_http_body {
-    LF_HTTP_BODY_NONE,  /* read and thrown away */
-    LF_HTTP_BODY_TEXT,  /* in q->body, up to the route's body_max */
-    LF_HTTP_BODY_UPLOAD /* into q->upload, begun before the first byte from q->param */
+/* Where a body goes that is not kept in memory. All on the request's thread. */
+struct lf_http_sink {
+    /* Before the first byte; may set q->sinking. bytes: how many there will be; -1: not told. An
+     * error is the answer, without the handler. */
+    enum lf_err (*begin)(struct lf_http *q, int64_t bytes, struct lf_diag *diag);
+    enum lf_err (*write)(struct lf_http *q, const void *data, size_t n, struct lf_diag *diag);
+    /* Once, after the handler or when the request broke off; q->sinking is NULL where begin did not
+     * set it. */
+    void (*end)(struct lf_http *q);
 };
 
 typedef enum lf_err (*lf_http_fn)(struct lf_http *q, struct lf_diag *diag);
@@ -35,10 +39,10 @@ struct lf_route {
     const char *path; /* "/v1/adapters/{name}/files/{path*}": a name is one part of the path,
                          the one with the star is all that follows */
     lf_http_fn run;
-    enum lf_http_body body;
-    size_t body_max; /* bytes; of LF_HTTP_BODY_TEXT */
-    bool open;       /* answered without the API key, and while the daemon stops */
-    bool file;       /* a refused body is 422 */
+    size_t body_max; /* bytes of q->body; 0 without a sink: the body is read and thrown away */
+    const struct lf_http_sink *sink; /* takes the body; or NULL */
+    bool open;                       /* answered without the API key, and while the daemon stops */
+    bool file;                       /* a refused body is 422 */
 };
 
 #define LF_HTTP_PARAMS_MAX 2
@@ -59,7 +63,7 @@ struct lf_http {
     const struct lf_route *route;
     char param[LF_HTTP_PARAMS_MAX][LF_HTTP_PARAM_BYTES]; /* decoded, in the path's order */
     struct lf_buf body;
-    struct lf_upload upload;
+    void *sinking; /* the sink's own */
     uint64_t start_ns;
     bool head; /* HEAD: as GET, the body is not sent */
     /* The server's */

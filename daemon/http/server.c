@@ -110,23 +110,14 @@ static enum lf_err begin_body(struct lf_http *q)
 {
     const struct lf_route *r = q->route;
     int64_t n = content_length(q);
-    if (r->body == LF_HTTP_BODY_TEXT) {
-        lf_buf_init(&q->body, r->body_max);
-        if (n > (int64_t)r->body_max)
-            return lf_fail(&q->early_diag, LF_E_TOO_BIG, "the body is over %zu bytes", r->body_max);
-    }
-    if (r->body != LF_HTTP_BODY_UPLOAD)
+    if (r->sink)
+        return r->sink->begin(q, n, &q->early_diag);
+    if (r->body_max == 0)
         return LF_OK;
-    struct lf_file_ref ref;
-    if (!lf_file_ref_parse(&ref, q->param[1]))
-        return lf_fail(&q->early_diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"",
-                       q->param[1]);
-    enum lf_err rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, &q->upload,
-                                              &q->early_diag);
-    if (rc == LF_OK && n > 0 && (uint64_t)n > q->upload.bytes_max)
-        rc = lf_fail(&q->early_diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
-                     (unsigned long long)q->upload.bytes_max);
-    return rc;
+    lf_buf_init(&q->body, r->body_max);
+    if (n > (int64_t)r->body_max)
+        return lf_fail(&q->early_diag, LF_E_TOO_BIG, "the body is over %zu bytes", r->body_max);
+    return LF_OK;
 }
 
 static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connection *conn,
@@ -139,7 +130,6 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
     q->conn = conn;
     q->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     q->start_ns = lf_clock_ns();
-    q->upload.fd = -1;
     lf_buf_init(&q->body, 0);
     lf_buf_init(&q->pending, 0);
     atomic_fetch_add(&s->d->active, 1);
@@ -158,11 +148,11 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
 /* False: too much of a body that is refused anyway. */
 static bool take_body(struct lf_http *q, const char *data, size_t n)
 {
-    if (q->early == LF_OK && q->route->body == LF_HTTP_BODY_UPLOAD) {
-        q->early = lf_upload_write(&q->upload, data, n, &q->early_diag);
+    if (q->early == LF_OK && q->route->sink) {
+        q->early = q->route->sink->write(q, data, n, &q->early_diag);
         return true;
     }
-    if (q->early == LF_OK && q->route->body == LF_HTTP_BODY_TEXT) {
+    if (q->early == LF_OK && q->route->body_max > 0) {
         enum lf_err rc = lf_buf_append(&q->body, data, n);
         if (rc != LF_OK)
             q->early =
@@ -228,7 +218,8 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
         q->stream.close(q->stream.arg);
     lf_counters_request(&s->d->counters, q->route ? (size_t)(q->route - s->routes) : s->n_routes,
                         q->status);
-    lf_upload_abort(&q->upload);
+    if (q->route && q->route->sink)
+        q->route->sink->end(q);
     lf_buf_free(&q->body);
     lf_buf_free(&q->pending);
     free(q);

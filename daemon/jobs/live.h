@@ -14,6 +14,7 @@
 #include "daemon/engine/engine.h"
 #include "daemon/jobs/inputs.h"
 #include "daemon/jobs/jobs.h"
+#include "daemon/registry/registry.h"
 #include "daemon/state.h"
 #include "trainer/dataset.h"
 #include "trainer/curve.h"

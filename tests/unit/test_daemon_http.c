@@ -131,47 +131,6 @@ static void a_refused_file_is_422_and_else_400(void **state)
     assert_int_equal(lf_http_status(LF_E_BUSY, false), 409);
 }
 
-static void files_have_names_and_strangers_have_not(void **state)
-{
-    (void)state;
-    struct lf_file_ref ref;
-    static const char *const strange[] = {
-        "",
-        "x",
-        "dataset.jsonl/",
-        "dataset.jsonl2",
-        "../config.json",
-        "adapter",
-        "adapter/",
-        "adapter/x",
-        "versions",
-        "versions/",
-        "versions/0",
-        "versions/-1",
-        "versions/01",
-        "versions/99999999999",
-        "versions/3/",
-        "versions/3/../../config.json",
-        "versions/3x",
-        "versions/ 3",
-        "log.jsonl",
-        "jobs/1/dataset.jsonl",
-    };
-    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
-        if (lf_file_ref_parse(&ref, strange[i]))
-            fail_msg("\"%s\" is no file of an adapter", strange[i]);
-    assert_true(lf_file_ref_parse(&ref, "versions/3/adapter_config.json"));
-    assert_int_equal(ref.kind, LF_FILE_ADAPTER_CONFIG);
-    assert_false(lf_file_ref_writable(&ref));
-    assert_int_equal(ref.version, 3);
-    assert_true(lf_file_ref_parse(&ref, "versions/12"));
-    assert_int_equal(ref.kind, LF_FILE_VERSION);
-    assert_true(lf_file_ref_parse(&ref, "log"));
-    assert_false(lf_file_ref_writable(&ref));
-    assert_true(lf_file_ref_parse(&ref, "adapter/adapter_model.safetensors"));
-    assert_true(lf_file_ref_writable(&ref));
-}
-
 /* "/v1/adapters/{name}/files/{path*}" as the document has it, "{path}". */
 static void document_path(char *out, size_t cap, const char *path)
 {
@@ -276,7 +235,6 @@ int main(void)
         cmocka_unit_test(ranges_are_cut_to_the_file),
         cmocka_unit_test(keys_are_equal_only_when_they_are),
         cmocka_unit_test(a_refused_file_is_422_and_else_400),
-        cmocka_unit_test(files_have_names_and_strangers_have_not),
         cmocka_unit_test(the_document_lists_every_route_and_no_other),
         cmocka_unit_test(the_document_has_the_ranges_of_sampling_parameters),
         cmocka_unit_test(counters_print_as_prometheus_reads_them),

@@ -45,17 +45,47 @@ static void every_row_is_whole(void **state)
     }
 }
 
-static void versions_are_read_only(void **state)
+static void files_have_names_and_strangers_have_not(void **state)
 {
     (void)state;
     struct lf_file_ref ref;
-    assert_true(lf_file_ref_parse(&ref, "versions/3/adapter_model.safetensors"));
-    assert_int_equal(ref.kind, LF_FILE_ADAPTER_WEIGHTS);
+    static const char *const strange[] = {
+        "",
+        "x",
+        "dataset.jsonl/",
+        "dataset.jsonl2",
+        "../config.json",
+        "adapter",
+        "adapter/",
+        "adapter/x",
+        "versions",
+        "versions/",
+        "versions/0",
+        "versions/-1",
+        "versions/01",
+        "versions/99999999999",
+        "versions/3/",
+        "versions/3/../../config.json",
+        "versions/3x",
+        "versions/ 3",
+        "log.jsonl",
+        "jobs/1/dataset.jsonl",
+    };
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+        if (lf_file_ref_parse(&ref, strange[i]))
+            fail_msg("\"%s\" is no file of an adapter", strange[i]);
+    assert_true(lf_file_ref_parse(&ref, "versions/3/adapter_config.json"));
+    assert_int_equal(ref.kind, LF_FILE_ADAPTER_CONFIG);
     assert_false(lf_file_ref_writable(&ref));
+    assert_int_equal(ref.version, 3);
     assert_true(lf_file_ref_parse(&ref, "versions/12"));
     assert_int_equal(ref.kind, LF_FILE_VERSION);
     assert_int_equal(ref.version, 12);
     assert_false(lf_file_ref_writable(&ref));
+    assert_true(lf_file_ref_parse(&ref, "log"));
+    assert_false(lf_file_ref_writable(&ref));
+    assert_true(lf_file_ref_parse(&ref, "adapter/adapter_model.safetensors"));
+    assert_true(lf_file_ref_writable(&ref));
 }
 
 static void a_command_is_a_word_and_what_it_takes(void **state)
@@ -160,7 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_whole),
-        cmocka_unit_test(versions_are_read_only),
+        cmocka_unit_test(files_have_names_and_strangers_have_not),
         cmocka_unit_test(a_command_is_a_word_and_what_it_takes),
         cmocka_unit_test(the_readme_has_every_file_and_command),
         cmocka_unit_test(the_page_of_the_api_has_every_file_and_command),
