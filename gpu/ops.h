@@ -148,8 +148,10 @@ struct lf_linear_args {
     int col[LF_GROUP_MAX];
     int n;
     int T, ldy, ldx;
-    bool accumulate; /* add to y instead of overwriting it */
-    bool y_f32;      /* logits */
+    bool accumulate;  /* add to y instead of overwriting it */
+    bool y_f32;       /* logits */
+    const void *copy; /* what copy_weights made of these weights, or NULL */
+    int ldcopy;
 };
 
 /* dx (+)= sum_p dy[:, col[p] : col[p]+N_p] W_p. */
@@ -161,6 +163,8 @@ struct lf_linear_bwd_args {
     int n;
     int T, lddx, lddy;
     bool accumulate;
+    const void *copy; /* as in struct lf_linear_args */
+    int ldcopy;
 };
 
 /* Segmented LoRA (PEFT): for each segment with slot s and each p < n whose site has rank R > 0:
@@ -379,6 +383,10 @@ struct lf_ops {
     void (*release_weight)(struct lf_device *dev, struct lf_weight *w);
     /* Scratch that linear maps over these shapes need on a stream. */
     size_t (*linear_scratch_bytes)(const struct lf_device *dev, int T, int N, int K);
+    /* Unpacks a group's weights once, where there is memory for it, so that maps of many tokens
+     * need not do so each time: out (sum of N, ld) act. Same results. NULL: no use. */
+    void (*copy_weights)(struct lf_stream *s, void *out, int ld, const struct lf_weight *const *w,
+                         int n);
 
     void (*embed)(struct lf_stream *s, const struct lf_embed_args *a);
     void (*norm)(struct lf_stream *s, const struct lf_norm_args *a);

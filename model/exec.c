@@ -92,6 +92,7 @@ void lf_exec_free(struct lf_exec *x)
     struct lf_device *dev = x->stream->dev;
     lf_device_release(dev, x->history);
     lf_device_release(dev, x->device);
+    lf_device_release(dev, x->copies);
     lf_device_release_host(dev, x->h_meta);
     lf_device_release_host(dev, x->h_loss);
     lf_exec_kv_close(x);

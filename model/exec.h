@@ -48,6 +48,7 @@ const struct lf_exec_limits *lf_exec_limits(const struct lf_exec *x);
 /* Bytes by purpose, for status pages and refusals. */
 struct lf_exec_memory {
     size_t activations, saved, logits, kv, scratch;
+    size_t copies; /* of the weights, unpacked; 0 where memory is scarce */
 };
 void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out);
 bool lf_exec_recomputes(const struct lf_exec *x);

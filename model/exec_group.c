@@ -29,7 +29,9 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
                                .T = p->batch.T,
                                .ldy = ld,
                                .ldx = K,
-                               .accumulate = io->accumulate};
+                               .accumulate = io->accumulate,
+                               .copy = lf_exec_copy(x, l, g),
+                               .ldcopy = K};
     struct lf_lora_args r = {.y = io->y,
                              .u = io->u,
                              .x = io->x,
@@ -64,7 +66,9 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
                                    .T = p->batch.T,
                                    .lddx = K,
                                    .lddy = ld,
-                                   .accumulate = accumulate};
+                                   .accumulate = accumulate,
+                                   .copy = lf_exec_copy(x, l, g),
+                                   .ldcopy = K};
     struct lf_lora_bwd_args r = {.dx = dx,
                                  .du = x->work.du,
                                  .dy = dy,

@@ -96,7 +96,9 @@ struct lf_exec {
     size_t es;      /* bytes of an act element */
     int qkv_n, h_n; /* columns of q, k, v together; of the MLP's inner, before activation */
     /* Memory */
-    void *device; /* the one allocation that everything below points into */
+    void *device;                   /* the one allocation that everything below points into */
+    char *copies;                   /* the groups' weights unpacked, layer by layer; or NULL */
+    size_t copy_off[LF_GROUPS + 1]; /* where a group's lie in a layer's; last: a layer's bytes */
     struct lf_work work;
     struct lf_acts serve;  /* a forward without backward: in place where that is possible */
     struct lf_acts *saved; /* (L) a forward with backward; with recompute they share all but x_in */
@@ -197,5 +199,7 @@ void *lf_exec_kv_layer(const struct lf_exec *x, int l, bool values);
 
 /* exec_memory.c: the size table. Allocates and hands out everything of x's device memory. */
 enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+/* A group's weights unpacked, rows of its K; NULL where there was no memory for copies. */
+void *lf_exec_copy(const struct lf_exec *x, int l, enum lf_group_kind g);
 
 #endif

@@ -216,6 +216,68 @@ static size_t memory_ceiling(const struct lf_exec *x)
     return info.memory_free / 8 * 7; /* adapters, and other programs, come later */
 }
 
+/* ---- Copies of the weights ------------------------------------------------------------------- */
+
+/* Copies may take this part of what the device has free beside everything else: 14 GB of bf16 for a
+ * model of 7B fit an 80 GB card, not one of 24. */
+#define COPIES_PART 4
+/* Batches of fewer tokens are made from the weights as they are. */
+#define COPIES_TOKENS 512
+
+/* Bytes of a layer's copies; where each group's begin. */
+static size_t copy_layer_bytes(struct lf_exec *x)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t at = 0;
+    for (int g = 0; g < LF_GROUPS; g++) {
+        int first, n, N = lf_config_group(c, (enum lf_group_kind)g, &first, &n);
+        x->copy_off[g] = at;
+        at += ((size_t)N * (size_t)c->proj[first].K * x->es + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    x->copy_off[LF_GROUPS] = at;
+    return at;
+}
+
+void *lf_exec_copy(const struct lf_exec *x, int l, enum lf_group_kind g)
+{
+    return x->copies ? x->copies + (size_t)l * x->copy_off[LF_GROUPS] + x->copy_off[g] : NULL;
+}
+
+static bool packed(const struct lf_model *m)
+{
+    return m->layers[0].w[0].kind == LF_WEIGHT_Q4;
+}
+
+/* Unpacks the weights where memory is plentiful. With recompute it is not: who asks for that wants
+ * to save memory. */
+static enum lf_err make_copies(struct lf_exec *x, struct lf_diag *diag)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_device_info info;
+    size_t bytes = copy_layer_bytes(x) * (size_t)c->L;
+    void *copies = NULL;
+    lf_device_info(x->stream->dev, &info);
+    if (!x->ops->copy_weights || x->recompute || rows_any(x) < COPIES_TOKENS || !packed(x->model) ||
+        bytes > info.memory_free / COPIES_PART)
+        return LF_OK;
+    enum lf_err rc = lf_device_alloc(x->stream->dev, &copies, bytes, diag);
+    if (rc != LF_OK)
+        return rc;
+    x->copies = copies;
+    x->memory.copies = bytes;
+    for (int l = 0; l < c->L; l++)
+        for (int g = 0; g < LF_GROUPS; g++) {
+            const struct lf_weight *w[LF_GROUP_MAX];
+            int first, n;
+            lf_config_group(c, (enum lf_group_kind)g, &first, &n);
+            for (int i = 0; i < n; i++)
+                w[i] = &x->model->layers[l].w[first + i];
+            x->ops->copy_weights(x->stream, lf_exec_copy(x, l, (enum lf_group_kind)g),
+                                 c->proj[first].K, w, n);
+        }
+    return LF_OK;
+}
+
 enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
 {
     enum lf_err rc = reserve_scratch(x, diag);
@@ -238,5 +300,5 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
                               w.total >> 20, x->limits.tokens_max, x->limits.train_tokens_max,
                               x->limits.kv_pages);
     walk_table(x, x->device);
-    return LF_OK;
+    return make_copies(x, diag);
 }

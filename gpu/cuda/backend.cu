@@ -114,6 +114,7 @@ static const struct lf_ops cuda_ops = {
     .prepare_weight = lf_cuda_prepare_weight,
     .release_weight = lf_cuda_release_weight,
     .linear_scratch_bytes = lf_cuda_linear_scratch_bytes,
+    .copy_weights = lf_cuda_copy_weights,
     .embed = lf_cuda_embed,
     .norm = lf_cuda_norm,
     .norm_bwd = lf_cuda_norm_bwd,

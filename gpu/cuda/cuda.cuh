@@ -113,6 +113,8 @@ void lf_cuda_gemm_plans_free(struct lf_gemm_plans *plans);
 enum lf_err lf_cuda_prepare_weight(struct lf_stream *s, struct lf_weight *w, struct lf_diag *diag);
 void lf_cuda_release_weight(struct lf_device *dev, struct lf_weight *w);
 size_t lf_cuda_linear_scratch_bytes(const struct lf_device *dev, int T, int N, int K);
+void lf_cuda_copy_weights(struct lf_stream *s, void *out, int ld, const struct lf_weight *const *w,
+                          int n);
 
 /* ---- What other backends do not have (gpu/ops.h) --------------------------------------------- */
 

@@ -14,6 +14,8 @@ struct linear_case {
     struct shape s;
     int T, ldx, ldy;
     bool accumulate, y_f32;
+    int ldcopy;
+    struct mirror *copy; /* the weights unpacked before each call, or NULL */
     int col[LF_GROUP_MAX];
     struct lf_weight *w[LF_GROUP_MAX];
     struct mirror *x, *y;
@@ -58,6 +60,19 @@ static bool too_slow(const struct linear_case *c)
     return (double)c->T * c->s.N[0] * c->s.K > 4e6;
 }
 
+/* The case's weights into its copy; NULL: without one, or on a side that makes none. */
+static const void *unpack(struct rig *r, enum rig_side side, const struct linear_case *c)
+{
+    const struct lf_weight *w[LF_GROUP_MAX];
+    struct lf_stream *s = r->stream[side];
+    if (!c->copy || !s->ops->copy_weights)
+        return NULL;
+    for (int p = 0; p < c->s.n; p++)
+        w[p] = &c->w[p][side];
+    s->ops->copy_weights(s, rig_at(c->copy, side), c->ldcopy, w, c->s.n);
+    return rig_at(c->copy, side);
+}
+
 static void forward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct linear_case *c = arg;
@@ -68,7 +83,9 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
                                .ldy = c->ldy,
                                .ldx = c->ldx,
                                .accumulate = c->accumulate,
-                               .y_f32 = c->y_f32};
+                               .y_f32 = c->y_f32,
+                               .copy = unpack(r, side, c),
+                               .ldcopy = c->ldcopy};
     for (int p = 0; p < c->s.n; p++) {
         a.w[p] = &c->w[p][side];
         a.col[p] = c->col[p];
@@ -85,7 +102,9 @@ static void backward(struct rig *r, enum rig_side side, void *arg)
                                    .T = c->T,
                                    .lddx = c->ldy,
                                    .lddy = c->ldx,
-                                   .accumulate = c->accumulate};
+                                   .accumulate = c->accumulate,
+                                   .copy = unpack(r, side, c),
+                                   .ldcopy = c->ldcopy};
     for (int p = 0; p < c->s.n; p++) {
         a.w[p] = &c->w[p][side];
         a.col[p] = c->col[p];
@@ -105,6 +124,11 @@ static int begin(struct rig *r, struct linear_case *c, const char *what)
                                                            !c->s.plain, c->s.block});
         c->col[p] = col;
         col += c->s.N[p] + (c->accumulate ? 8 : 0);
+    }
+    c->ldcopy = c->s.K + (c->accumulate ? 24 : 0);
+    if (c->T % 2 == 0) {
+        c->copy = rig_out_act(r, "copy", (size_t)col * (size_t)c->ldcopy, LIMITS);
+        c->copy->scratch = true;
     }
     return col;
 }

@@ -2,11 +2,10 @@
  *
  *   T <= 8          rows: 4-bit or bf16 weights stream through the tensor cores once
  *   T <= TILES_MAX  tiles: 4-bit weights, decoded in registers
- *   more, and all backward maps: weights become bf16 in the stream's scratch memory (bf16 ones stay
- *                   where they are), then one cuBLASLt product a group
+ *   more, and all backward maps: dense products (cuda_dense.cu)
  *
  * The last way is also that of shapes which the first two do not take, so there is no shape that
- * fails. With scratch for a whole group its weights form one matrix; with less, rows go in parts.
+ * fails.
  */
 #include "gpu/ops/linear/q4.cuh"
 #include "gpu/ops/lora/lora.cuh"
@@ -15,114 +14,6 @@
 
 #define ROWS_MAX 8
 #define TILES_MAX 128 /* tokens; above, decoding once into memory is cheaper than once for 32 */
-
-/* ---- The dense way --------------------------------------------------------------------------- */
-
-static __global__ void __launch_bounds__(256)
-    bias_kernel(void *y, const float *bias, int N, int ldy, bool y_f32)
-{
-    grid_wait();
-    size_t row = (size_t)blockIdx.x * ldy;
-    for (int n = blockIdx.y * 256 + threadIdx.x; n < N; n += gridDim.y * 256)
-        put_output(y, row + n, bias[n], true, y_f32);
-}
-
-static void *column(void *y, int col, bool f32)
-{
-    return f32 ? (void *)((float *)y + col) : (void *)((bf16 *)y + col);
-}
-
-static void add_bias(struct lf_stream *s, const struct lf_linear_args *a)
-{
-    for (int p = 0; p < a->n; p++)
-        if (a->w[p]->bias)
-            lf_launch<bias_kernel>(s, dim3(a->T, lf_div_up(a->w[p]->N, 1024)), 256, 0,
-                                   column(a->y, a->col[p], a->y_f32), a->w[p]->bias, a->w[p]->N,
-                                   a->ldy, a->y_f32);
-}
-
-/* A stretch of consecutive columns whose weights lie one after another as bf16: rows [row, row + N)
- * of weight p, or several whole weights. */
-struct stretch {
-    const bf16 *w;
-    int N, col;
-};
-
-/* How many rows of K go into the scratch memory; whole panels. */
-static int rows_that_fit(const struct lf_stream *s, int K)
-{
-    size_t rows = lf_cuda_of(s)->scratch_bytes / ((size_t)K * sizeof(bf16)) / Q4_PANEL * Q4_PANEL;
-    return rows < 1 << 30 ? (int)rows : 1 << 30;
-}
-
-/* The next stretch of a group, from row *row of weight *p on; moves both on. False at the end. */
-static bool next_stretch(struct lf_stream *s, struct stretch *out, const struct lf_weight *const *w,
-                         const int *col, int n, int *p, int *row)
-{
-    if (*p >= n)
-        return false;
-    const struct lf_weight *first = w[*p];
-    if (first->kind == LF_WEIGHT_BF16) {
-        *out = {(const bf16 *)first->data, first->N, col[*p]};
-        ++*p;
-        return true;
-    }
-    bf16 *scratch = (bf16 *)lf_cuda_of(s)->scratch;
-    int room = rows_that_fit(s, first->K);
-    *out = {scratch, 0, col[*p] + *row};
-    while (*p < n && room > 0 && w[*p]->kind != LF_WEIGHT_BF16 &&
-           col[*p] + *row == out->col + out->N) {
-        int left = w[*p]->N - *row, rows = left < room ? left : room;
-        lf_cuda_dequantize(s, scratch + (size_t)out->N * first->K, w[*p], *row, rows);
-        out->N += rows;
-        room -= rows;
-        *row += rows;
-        if (*row < w[*p]->N)
-            break;
-        *row = 0;
-        ++*p;
-    }
-    return out->N > 0;
-}
-
-static void dense(struct lf_stream *s, const struct lf_linear_args *a)
-{
-    int p = 0, row = 0;
-    struct stretch t;
-    struct lf_gemm g = {};
-    g.x = (const bf16 *)a->x;
-    g.T = a->T, g.K = a->w[0]->K;
-    g.ldy = a->ldy, g.ldx = a->ldx, g.ldw = g.K;
-    g.accumulate = a->accumulate, g.y_f32 = a->y_f32;
-    while (next_stretch(s, &t, a->w, a->col, a->n, &p, &row)) {
-        g.w = t.w;
-        g.N = t.N;
-        g.y = column(a->y, t.col, a->y_f32);
-        lf_cuda_gemm(s, &g);
-    }
-    add_bias(s, a);
-}
-
-void lf_cuda_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a)
-{
-    int p = 0, row = 0;
-    struct stretch t;
-    struct lf_gemm g = {};
-    g.y = a->dx;
-    g.T = a->T, g.N = a->w[0]->K;
-    g.ldy = a->lddx, g.ldx = a->lddy, g.ldw = g.N;
-    g.trans = true;
-    g.accumulate = a->accumulate;
-    while (next_stretch(s, &t, a->w, a->col, a->n, &p, &row)) {
-        g.w = t.w;
-        g.K = t.N;
-        g.x = (const bf16 *)a->dy + t.col;
-        lf_cuda_gemm(s, &g);
-        g.accumulate = true;
-    }
-}
-
-/* ---- The ways of few tokens ------------------------------------------------------------------ */
 
 static bool same_tables(const struct lf_weight *a, const struct lf_weight *b)
 {
@@ -250,7 +141,7 @@ void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *m)
     if (a->T <= ROWS_MAX && all_bf16(a))
         lf_cuda_bf16_rows(s, a);
     else
-        dense(s, a);
+        lf_cuda_linear_dense(s, a);
     if (lora)
         lf_cuda_lora(s, lora);
     if (m->glu)
@@ -261,12 +152,4 @@ void lf_cuda_linear(struct lf_stream *s, const struct lf_linear_args *a)
 {
     struct lf_map_args m = {NULL, a, NULL, NULL};
     lf_cuda_map(s, &m);
-}
-
-/* A weight of (N, K) as bf16. For a group whose products shall be one, N is their sum. */
-size_t lf_cuda_linear_scratch_bytes(const struct lf_device *dev, int T, int N, int K)
-{
-    (void)dev;
-    (void)T;
-    return (size_t)N * K * sizeof(bf16);
 }

@@ -108,8 +108,8 @@ LF_DEVICE void fill_pairs(float2 *pairs, const float *code)
 /* Prepared weights: a warp writes tiles of 16 rows and 64 columns. */
 template <bool nested>
 static __global__ void __launch_bounds__(256)
-    dequantize_kernel(bf16 *out, const __grid_constant__ struct q4_matrix m, const float *code,
-                      const float *map, int panel, int panels, int tiles)
+    dequantize_kernel(bf16 *out, int ld, const __grid_constant__ struct q4_matrix m,
+                      const float *code, const float *map, int panel, int panels, int tiles)
 {
     float2 *pairs = (float2 *)dynamic_smem();
     fill_pairs(pairs, code);
@@ -137,26 +137,27 @@ static __global__ void __launch_bounds__(256)
                     float2 p = pairs[byte * 16 + lane % 16];
                     w[2 * j + e] = pack2(p.x * absmax, p.y * absmax);
                 }
-            uint4 *to =
-                (uint4 *)(out + ((size_t)(local * Q4_PANEL + g + 8 * h) * tiles + tile) * Q4_BLOCK +
-                          c * 16);
+            uint4 *to = (uint4 *)(out + (size_t)(local * Q4_PANEL + g + 8 * h) * ld +
+                                  tile * Q4_BLOCK + c * 16);
             to[0] = make_uint4(w[0], w[1], w[2], w[3]);
             to[1] = make_uint4(w[4], w[5], w[6], w[7]);
         }
     }
 }
 
-/* Weights in their natural order, of any block size: elements [begin, begin + n). */
+/* Weights in their natural order, of any block size: elements [begin, begin + n), whole rows. */
 static __global__ void __launch_bounds__(256)
-    convert_kernel(bf16 *out, const struct lf_weight w, int64_t begin, int64_t n)
+    convert_kernel(bf16 *out, int ld, const struct lf_weight w, int64_t begin, int64_t n)
 {
     grid_wait();
     int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
     if (i >= n)
         return;
     int64_t e = begin + i;
+    out += i / w.K * ld + i % w.K;
     if (w.kind != LF_WEIGHT_Q4) {
-        out[i] = __float2bfloat16_rn(((const float *)w.data)[e]);
+        *out = w.kind == LF_WEIGHT_BF16 ? ((const bf16 *)w.data)[e]
+                                        : __float2bfloat16_rn(((const float *)w.data)[e]);
         return;
     }
     int64_t block = e / w.block;
@@ -166,14 +167,15 @@ static __global__ void __launch_bounds__(256)
             : __fadd_rn(__fmul_rn(w.absmax_code[w.absmax_q[block]], w.absmax2[block / w.block2]),
                         w.offset);
     int byte = ((const uint8_t *)w.data)[e / 2];
-    out[i] = __float2bfloat16_rn(w.code[e % 2 ? byte & 15 : byte >> 4] * scale);
+    *out = __float2bfloat16_rn(w.code[e % 2 ? byte & 15 : byte >> 4] * scale);
 }
 
-void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, const struct lf_weight *w, int row, int n)
+void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, int ld, const struct lf_weight *w, int row,
+                        int n)
 {
     if (!w->prepared) {
         int64_t elements = (int64_t)n * w->K;
-        lf_launch<convert_kernel>(s, dim3(lf_div_up(elements, 256)), 256, 0, out, *w,
+        lf_launch<convert_kernel>(s, dim3(lf_div_up(elements, 256)), 256, 0, out, ld, *w,
                                   (int64_t)row * w->K, elements);
         return;
     }
@@ -181,9 +183,9 @@ void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, const struct lf_weight *
     int tiles = w->K / Q4_BLOCK, panels = n / Q4_PANEL, most = 6 * lf_cuda_of(s)->dev->units;
     dim3 grid(panels * tiles / 8 < most ? lf_div_up((int64_t)panels * tiles, 8) : most);
     if (w->absmax)
-        lf_launch<dequantize_kernel<false>>(s, grid, 256, 32768, out, m, w->code, w->absmax_code,
-                                            row / Q4_PANEL, panels, tiles);
+        lf_launch<dequantize_kernel<false>>(s, grid, 256, 32768, out, ld, m, w->code,
+                                            w->absmax_code, row / Q4_PANEL, panels, tiles);
     else
-        lf_launch<dequantize_kernel<true>>(s, grid, 256, 32768, out, m, w->code, w->absmax_code,
+        lf_launch<dequantize_kernel<true>>(s, grid, 256, 32768, out, ld, m, w->code, w->absmax_code,
                                            row / Q4_PANEL, panels, tiles);
 }

@@ -260,8 +260,12 @@ void lf_cuda_q4_rows(struct lf_stream *s, const struct q4_call *c);
 void lf_cuda_q4_tiles(struct lf_stream *s, const struct q4_call *c);
 /* The same by wgmma, for any N; builds for sm_90a, on Hopper. */
 void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c);
-/* Rows [row, row + n) of any weight as row-major bf16 (n, K); prepared weights: multiples of 16. */
-void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, const struct lf_weight *w, int row, int n);
+/* Rows [row, row + n) of any weight as row-major bf16 (n, ld); prepared weights: multiples of 16.
+ */
+void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, int ld, const struct lf_weight *w, int row,
+                        int n);
+/* Any T, over weights as bf16. */
+void lf_cuda_linear_dense(struct lf_stream *s, const struct lf_linear_args *a);
 /* T <= 8 tokens over bf16 weights. */
 void lf_cuda_bf16_rows(struct lf_stream *s, const struct lf_linear_args *a);
 
