@@ -7,7 +7,7 @@
  *
  * A new file is an entry here with its row in names/files.c, and what makes its bytes: for MADE and
  * FOLLOWED a function in daemon/api/files.c, for WRITTEN, where no check fits, one in
- * daemon/registry/upload.c. Pure; any thread.
+ * daemon/registry/check.c. Pure; any thread.
  */
 #ifndef LF_NAMES_FILES_H
 #define LF_NAMES_FILES_H

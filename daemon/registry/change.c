@@ -1,55 +1,13 @@
 /* Changes of adapters: each is disk, then store, then index, under the edit lock. */
 #include "daemon/registry/index.h"
 
-#include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
 
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-/* ---- Names and places ------------------------------------------------------------------------ */
-
-enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
-                              struct lf_diag *diag, const char *fmt, ...)
-{
-    int n = snprintf(out, LF_PATH_MAX, "%s/", r->data_dir);
-    va_list ap;
-    va_start(ap, fmt);
-    int k = vsnprintf(out + n, (size_t)(LF_PATH_MAX - n), fmt, ap);
-    va_end(ap);
-    if (k < 0 || n + k >= LF_PATH_MAX)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", r->data_dir);
-    return LF_OK;
-}
-
-enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file,
-                            char out[LF_PATH_MAX], struct lf_diag *diag)
-{
-    return lf_registry_pathf(r, out, diag, "adapters/%llu%s%s", (unsigned long long)id,
-                             file ? "/" : "", file ? file : "");
-}
-
-static enum lf_err no_such(const char *name, struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NOT_FOUND, "there is no adapter \"%.*s\"", LF_NAME_MAX, name);
-}
-
-enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id,
-                           struct lf_diag *diag)
-{
-    pthread_mutex_lock(&r->index);
-    const struct lf_entry *e = lf_index_find(r, name);
-    if (e)
-        *id = e->record.id;
-    pthread_mutex_unlock(&r->index);
-    return e ? LF_OK : no_such(name, diag);
-}
 
 static enum lf_err name_check(const char *name, struct lf_diag *diag)
 {
@@ -87,8 +45,6 @@ enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_r
     free(look.versions);
     return LF_OK;
 }
-
-/* ---- Adapters -------------------------------------------------------------------------------- */
 
 /* The text of config.json for a new adapter: all settings, so that a person sees what there is. */
 static enum lf_err config_text(struct lf_registry *r, const json_t *config, struct lf_buf *out,
@@ -206,69 +162,6 @@ enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t
     return rc;
 }
 
-static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
-{
-    *out = (struct lf_adapter_view){e->record, lf_entry_state(e), e->activity};
-}
-
-enum lf_err lf_registry_view(struct lf_registry *r, const char *name, struct lf_adapter_view *out,
-                             struct lf_diag *diag)
-{
-    pthread_mutex_lock(&r->index);
-    const struct lf_entry *e = lf_index_find(r, name);
-    if (e)
-        view_of(out, e);
-    pthread_mutex_unlock(&r->index);
-    return e ? LF_OK : no_such(name, diag);
-}
-
-enum lf_err lf_registry_view_id(struct lf_registry *r, uint64_t id, struct lf_adapter_view *out,
-                                struct lf_diag *diag)
-{
-    pthread_mutex_lock(&r->index);
-    const struct lf_entry *e = lf_index_find_id(r, id);
-    if (e)
-        view_of(out, e);
-    pthread_mutex_unlock(&r->index);
-    return e ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "the adapter is gone");
-}
-
-enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out, size_t *n,
-                             struct lf_diag *diag)
-{
-    pthread_mutex_lock(&r->index);
-    struct lf_adapter_view *list = malloc((r->n ? r->n : 1) * sizeof *list);
-    if (list) {
-        for (size_t i = 0; i < r->n; i++)
-            view_of(&list[i], r->by_name[i]);
-        *out = list;
-        *n = r->n;
-    }
-    pthread_mutex_unlock(&r->index);
-    return list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
-}
-
-enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
-                                 struct lf_diag *diag)
-{
-    enum lf_err rc = LF_OK;
-    pthread_mutex_lock(&r->index);
-    const struct lf_entry *e = lf_index_find(r, name);
-    int32_t *list = e ? malloc((e->n_versions ? e->n_versions : 1) * sizeof *list) : NULL;
-    if (!e) {
-        rc = no_such(name, diag);
-    } else if (!list) {
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of versions");
-    } else {
-        for (size_t i = 0; i < e->n_versions; i++)
-            list[i] = e->versions[i].n;
-        *out = list;
-        *n = e->n_versions;
-    }
-    pthread_mutex_unlock(&r->index);
-    return rc;
-}
-
 static enum lf_err make_current(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
 {
     (void)diag;
@@ -284,17 +177,12 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
                                  struct lf_diag *diag)
 {
     struct lf_adapter_record record;
-    enum lf_err rc = LF_OK;
     uint64_t id = 0;
     pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_registry_id(r, name, &id, diag);
     pthread_mutex_lock(&r->index);
-    const struct lf_entry *e = lf_index_find(r, name);
-    if (!e)
-        rc = no_such(name, diag);
-    else if (!lf_entry_version(e, n))
+    if (rc == LF_OK && !lf_entry_version(lf_index_find_id(r, id), n))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", name, (int)n);
-    else
-        id = e->record.id;
     pthread_mutex_unlock(&r->index);
     if (rc == LF_OK)
         rc = lf_store_adapter_update(r->store, id, make_current, &n, &record, diag);
@@ -329,6 +217,45 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_log(r, id, json_pack("{s:s, s:s}", "event", "refused", "reason", trouble));
+}
+
+static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter_view *v, int32_t n,
+                                  struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (v->record.current == n)
+        return lf_fail(diag, LF_E_BUSY, "version %d is the one that is served", (int)n);
+    enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
+                                       (unsigned long long)v->record.id, (int)n);
+    if (rc == LF_OK && !lf_file_exists(path))
+        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", v->record.name, (int)n);
+    if (rc == LF_OK)
+        rc = lf_dir_remove(path, diag);
+    return rc;
+}
+
+enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
+                               const struct lf_file_ref *ref, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_adapter_view v;
+    pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_registry_view(r, name, &v, diag);
+    if (rc == LF_OK && ref->kind == LF_FILE_VERSION) {
+        rc = remove_version(r, &v, ref->version, diag);
+    } else if (rc == LF_OK && (ref->kind >= LF_FILE_PLAIN_N || !lf_file_ref_writable(ref))) {
+        rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for removing");
+    } else if (rc == LF_OK) {
+        rc = lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, path, diag);
+        if (rc == LF_OK && unlink(path) != 0)
+            rc = errno == ENOENT
+                     ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_files[ref->kind].name)
+                     : lf_fail_errno(diag, errno, "%s", lf_files[ref->kind].name);
+    }
+    if (rc == LF_OK)
+        rc = lf_registry_refresh(r, &v.record, diag);
+    pthread_mutex_unlock(&r->edit);
+    return rc;
 }
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
@@ -370,67 +297,4 @@ enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_re
     if (rc == LF_OK)
         lf_registry_activity(r, job->adapter_id, &(struct lf_activity){0});
     return rc;
-}
-
-/* "2026-11-23T10:11:12.345Z" */
-static json_t *time_json(int64_t ms)
-{
-    char text[64];
-    time_t s = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&s, &tm);
-    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(ms % 1000));
-    return json_string(text);
-}
-
-void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
-{
-    char path[LF_PATH_MAX];
-    char *text = NULL;
-    json_t *dated = json_object();
-    if (dated && line && json_object_set_new(dated, "time", time_json(lf_clock_unix_ms())) == 0 &&
-        json_object_update(dated, line) == 0)
-        text = json_dumps(dated, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    json_decref(dated);
-    json_decref(line);
-    if (!text || lf_registry_dir(r, id, lf_files[LF_FILE_LOG].disk, path, NULL) != LF_OK) {
-        free(text);
-        return;
-    }
-    size_t n = strlen(text);
-    text[n] = '\n'; /* over the NUL: the line goes out in one write */
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    bool written = fd >= 0 && write(fd, text, n + 1) == (ssize_t)(n + 1);
-    if (fd >= 0)
-        close(fd);
-    free(text);
-    if (!written)
-        return;
-    pthread_mutex_lock(&r->index);
-    struct lf_entry *e = lf_index_find_id(r, id);
-    if (e) {
-        e->files[LF_FILE_LOG] = lf_file_stat_of(path);
-        lf_index_touch(r, e);
-    }
-    pthread_mutex_unlock(&r->index);
-}
-
-enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
-                              const struct lf_buf *text, struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    enum lf_err rc = lf_registry_dir(r, id, lf_files[kind].disk, path, diag);
-    if (rc == LF_OK)
-        rc = lf_file_write(path, text->data ? text->data : "", text->len, diag);
-    if (rc != LF_OK)
-        return rc;
-    pthread_mutex_lock(&r->index);
-    struct lf_entry *e = lf_index_find_id(r, id);
-    if (e) {
-        e->files[kind] = lf_file_stat_of(path);
-        lf_index_touch(r, e);
-    }
-    pthread_mutex_unlock(&r->index);
-    return LF_OK;
 }

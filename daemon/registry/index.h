@@ -1,5 +1,14 @@
-/* Inside the registry: its memory. Functions here are called with the index lock held, but for
- * those that say otherwise. */
+/* Inside the registry: its memory, and what its files have of each other. From the ground up:
+ *
+ *     index.c      the entries, and how one is read from its directory
+ *     disk.c       paths, the trash
+ *     view.c       questions to the index            present.c   what is shown of an adapter
+ *     settings.c   config.json and template          check.c     bytes that a person wrote
+ *     log.c        what the daemon writes
+ *     change.c     changes: disk, then store, then index
+ *     upload.c     files on their way in             reconcile.c opening: all three agree
+ *
+ * Functions here are called with the index lock held, but for those that say otherwise. */
 #ifndef LF_DAEMON_REGISTRY_INDEX_H
 #define LF_DAEMON_REGISTRY_INDEX_H
 
@@ -79,6 +88,9 @@ enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *na
 enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
                                     struct lf_train_settings *out,
                                     struct lf_diag *diag) LF_MUST_CHECK;
+/* Whether the bytes at `path` may become the adapter's file. The reason in diag is the person's. */
+enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
+                              const char *path, struct lf_diag *diag) LF_MUST_CHECK;
 /* Settings that this daemon can train: its base, its modules. */
 enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
                                      struct lf_diag *diag) LF_MUST_CHECK;

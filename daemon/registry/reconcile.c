@@ -9,7 +9,6 @@
  */
 #include "daemon/registry/index.h"
 
-#include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
 
@@ -20,42 +19,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define TRASH_KEPT_MS (7ll * 24 * 3600 * 1000)
-
-enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
-                              struct lf_diag *diag)
-{
-    char from[LF_PATH_MAX], to[LF_PATH_MAX];
-    enum lf_err rc = lf_registry_dir(r, id, NULL, from, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_pathf(r, to, diag, "trash/%lld-%s-%llu", (long long)lf_clock_unix_ms(),
-                               name, (unsigned long long)id);
-    if (rc == LF_OK && rename(from, to) != 0)
-        rc = lf_fail_errno(diag, errno, "%s", from);
-    return rc;
-}
-
-/* Names in the trash start with the time of removal in ms. */
-void lf_registry_trash_expire(struct lf_registry *r)
-{
-    char path[LF_PATH_MAX];
-    if (lf_registry_pathf(r, path, NULL, "trash") != LF_OK)
-        return;
-    DIR *d = opendir(path);
-    int64_t now = lf_clock_unix_ms();
-    for (struct dirent *x = d ? readdir(d) : NULL; x; x = readdir(d)) {
-        long long removed_ms = strtoll(x->d_name, NULL, 10);
-        if (removed_ms <= 0 || now - removed_ms < TRASH_KEPT_MS)
-            continue;
-        struct lf_diag why = {""};
-        if (lf_registry_pathf(r, path, &why, "trash/%s", x->d_name) != LF_OK ||
-            lf_dir_remove(path, &why) != LF_OK)
-            lf_log(LF_LOG_WARN, "registry", "trash: %s", why.text);
-    }
-    if (d)
-        closedir(d);
-}
 
 static void end_last_line(const char *path)
 {
@@ -199,12 +162,4 @@ void lf_registry_close(struct lf_registry *r)
     pthread_mutex_destroy(&r->edit);
     pthread_mutex_destroy(&r->index);
     free(r);
-}
-
-uint64_t lf_registry_generation(struct lf_registry *r)
-{
-    pthread_mutex_lock(&r->index);
-    uint64_t g = r->generation;
-    pthread_mutex_unlock(&r->index);
-    return g;
 }

@@ -2,10 +2,7 @@
 #include "daemon/registry/index.h"
 
 #include "core/file.h"
-#include "core/json.h"
 #include "core/log.h"
-#include "model/safetensors.h"
-#include "trainer/dataset.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,169 +61,6 @@ void lf_upload_abort(struct lf_upload *u)
     close(u->fd);
     unlink(u->path);
     u->fd = -1;
-}
-
-/* ---- Checks ---------------------------------------------------------------------------------- */
-
-enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
-                                     struct lf_diag *diag)
-{
-    if (s->base[0] && strcmp(s->base, base->name) != 0)
-        return lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s->base,
-                       base->name);
-    return LF_OK;
-}
-
-/* The `template` file in dir takes the place of config.json's. */
-static enum lf_err template_over(const char *dir, struct lf_train_settings *s, struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_TEMPLATE].disk) >=
-        (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
-    if (!lf_file_exists(path))
-        return LF_OK;
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
-    enum lf_err rc = lf_file_read(&text, path, lf_files[LF_FILE_TEMPLATE].bytes_max, diag);
-    if (rc == LF_OK && text.len > 0) {
-        char *own = lf_buf_take(&text, NULL);
-        if (own) {
-            free(s->template_);
-            s->template_ = own;
-        } else {
-            rc = LF_E_NO_MEMORY;
-        }
-    }
-    lf_buf_free(&text);
-    return rc;
-}
-
-enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
-                                    struct lf_train_settings *out, struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    struct lf_train_settings s;
-    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_CONFIG].disk) >=
-        (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
-    lf_train_settings_default(&s);
-    enum lf_err rc = LF_OK;
-    if (lf_file_exists(path)) {
-        json_t *j = NULL;
-        rc = lf_json_load(&j, path, NULL);
-        if (rc == LF_OK)
-            rc = lf_train_settings_parse(&s, j, diag);
-        else
-            rc = lf_fail(diag, rc, "config.json cannot be read");
-        json_decref(j);
-    }
-    if (rc == LF_OK)
-        rc = lf_registry_settings_fit(&s, base, diag);
-    if (rc == LF_OK)
-        rc = template_over(dir, &s, diag);
-    if (rc == LF_OK)
-        *out = s;
-    else
-        lf_train_settings_free(&s);
-    return rc;
-}
-
-enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
-                                 struct lf_diag *diag)
-{
-    char dir[LF_PATH_MAX];
-    enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag);
-    return rc == LF_OK ? lf_registry_settings_at(dir, r->base, out, diag) : rc;
-}
-
-static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *path,
-                              struct lf_diag *diag)
-{
-    struct lf_train_settings s;
-    enum lf_err rc = lf_registry_settings(r, id, &s, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = lf_dataset_check(path, &s, diag);
-    lf_train_settings_free(&s);
-    return rc;
-}
-
-static enum lf_err check_config(struct lf_registry *r, const char *path, struct lf_diag *diag)
-{
-    struct lf_map m;
-    json_t *j = NULL;
-    struct lf_train_settings s;
-    lf_train_settings_default(&s);
-    enum lf_err rc = lf_file_map(&m, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
-    if (rc == LF_OK)
-        rc = lf_train_settings_parse(&s, j, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_settings_fit(&s, r->base, diag);
-    lf_train_settings_free(&s);
-    json_decref(j);
-    lf_file_unmap(&m);
-    return rc;
-}
-
-static enum lf_err check_text(const char *path, const struct lf_file_row *f, struct lf_diag *diag)
-{
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
-    enum lf_err rc = lf_file_read(&text, path, f->bytes_max, diag);
-    if (rc == LF_OK && text.data && memchr(text.data, '\0', text.len))
-        rc = lf_fail(diag, LF_E_INVALID, "holds a NUL byte");
-    if (rc == LF_OK && f->check == LF_CHECK_TEMPLATE && text.len > 0)
-        rc = lf_template_check(text.data, diag);
-    lf_buf_free(&text);
-    return rc;
-}
-
-/* Whether the two files of adapter/ fit is known when both are there; one that is damaged by itself
- * is refused at once. */
-static enum lf_err check_adapter(const char *path, const struct lf_file_row *f,
-                                 struct lf_diag *diag)
-{
-    struct lf_map m;
-    json_t *j = NULL;
-    struct lf_tensors *t = NULL;
-    enum lf_err rc = lf_file_map(&m, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    if (f->check == LF_CHECK_TENSORS)
-        rc = lf_tensors_parse(&t, m.data, m.bytes, LF_ADAPTER_HEADER_MAX, diag);
-    else
-        rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
-    if (rc == LF_OK && j && !json_is_object(j))
-        rc = lf_fail(diag, LF_E_INVALID, "not a JSON object");
-    lf_tensors_free(t);
-    json_decref(j);
-    lf_file_unmap(&m);
-    return rc;
-}
-
-static enum lf_err check(struct lf_registry *r, uint64_t id, const struct lf_upload *u,
-                         struct lf_diag *diag)
-{
-    const struct lf_file_row *f = &lf_files[u->ref.kind];
-    switch (f->check) {
-    case LF_CHECK_ROWS:
-        return check_rows(r, id, u->path, diag);
-    case LF_CHECK_SETTINGS:
-        return check_config(r, u->path, diag);
-    case LF_CHECK_TEMPLATE:
-    case LF_CHECK_TEXT:
-        return check_text(u->path, f, diag);
-    case LF_CHECK_JSON:
-    case LF_CHECK_TENSORS:
-        return check_adapter(u->path, f, diag);
-    case LF_CHECK_NONE:
-        break;
-    }
-    return lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
 }
 
 /* ---- Taking in ------------------------------------------------------------------------------- */
@@ -359,7 +193,7 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     const char *file = lf_files[u->ref.kind].name;
     enum lf_err rc = lf_registry_id(r, name, &id, &why);
     if (rc == LF_OK)
-        rc = check(r, id, u, &why);
+        rc = lf_registry_check(r, id, u->ref.kind, u->path, &why);
     if (rc == LF_OK) {
         bool adapter = lf_files[u->ref.kind].effect == LF_EFFECT_IMPORT;
         *imported = 0;
@@ -417,67 +251,5 @@ enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const ch
         rc = copy_in(r, name, dir, LF_FILE_ADAPTER_CONFIG, LF_ADAPTER_CONFIG_NAME, version, diag);
     if (rc == LF_OK)
         rc = copy_in(r, name, dir, LF_FILE_ADAPTER_WEIGHTS, LF_ADAPTER_WEIGHTS_NAME, version, diag);
-    return rc;
-}
-
-/* ---- Reading and removing -------------------------------------------------------------------- */
-
-enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
-                             char out[LF_PATH_MAX], struct lf_diag *diag)
-{
-    struct lf_adapter_view v;
-    enum lf_err rc = lf_registry_view(r, name, &v, diag);
-    if (rc != LF_OK)
-        return rc;
-    int n = (int)(ref->version > 0 ? ref->version : v.record.current);
-    const char *file = ref->kind == LF_FILE_ADAPTER_CONFIG    ? LF_ADAPTER_CONFIG_NAME
-                       : ref->kind == LF_FILE_ADAPTER_WEIGHTS ? LF_ADAPTER_WEIGHTS_NAME
-                                                              : NULL;
-    if (ref->kind < LF_FILE_PLAIN_N)
-        return lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, out, diag);
-    if (!file)
-        return lf_fail(diag, LF_E_NOT_FOUND, "no file of that name has bytes of its own");
-    if (n == 0)
-        return lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
-    return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s",
-                             (unsigned long long)v.record.id, n, file);
-}
-
-static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter_view *v, int32_t n,
-                                  struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    if (v->record.current == n)
-        return lf_fail(diag, LF_E_BUSY, "version %d is the one that is served", (int)n);
-    enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
-                                       (unsigned long long)v->record.id, (int)n);
-    if (rc == LF_OK && !lf_file_exists(path))
-        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", v->record.name, (int)n);
-    if (rc == LF_OK)
-        rc = lf_dir_remove(path, diag);
-    return rc;
-}
-
-enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
-                               const struct lf_file_ref *ref, struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    struct lf_adapter_view v;
-    pthread_mutex_lock(&r->edit);
-    enum lf_err rc = lf_registry_view(r, name, &v, diag);
-    if (rc == LF_OK && ref->kind == LF_FILE_VERSION) {
-        rc = remove_version(r, &v, ref->version, diag);
-    } else if (rc == LF_OK && (ref->kind >= LF_FILE_PLAIN_N || !lf_file_ref_writable(ref))) {
-        rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for removing");
-    } else if (rc == LF_OK) {
-        rc = lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, path, diag);
-        if (rc == LF_OK && unlink(path) != 0)
-            rc = errno == ENOENT
-                     ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_files[ref->kind].name)
-                     : lf_fail_errno(diag, errno, "%s", lf_files[ref->kind].name);
-    }
-    if (rc == LF_OK)
-        rc = lf_registry_refresh(r, &v.record, diag);
-    pthread_mutex_unlock(&r->edit);
     return rc;
 }

@@ -1,0 +1,99 @@
+/* Checks of bytes that a person wrote, before they take a file's place: one for each enum
+ * lf_file_check. */
+#include "daemon/registry/index.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "model/safetensors.h"
+#include "trainer/dataset.h"
+
+#include <string.h>
+
+static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *path,
+                              struct lf_diag *diag)
+{
+    struct lf_train_settings s;
+    enum lf_err rc = lf_registry_settings(r, id, &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_dataset_check(path, &s, diag);
+    lf_train_settings_free(&s);
+    return rc;
+}
+
+static enum lf_err check_config(struct lf_registry *r, const char *path, struct lf_diag *diag)
+{
+    struct lf_map m;
+    json_t *j = NULL;
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
+    if (rc == LF_OK)
+        rc = lf_train_settings_parse(&s, j, diag);
+    if (rc == LF_OK)
+        rc = lf_registry_settings_fit(&s, r->base, diag);
+    lf_train_settings_free(&s);
+    json_decref(j);
+    lf_file_unmap(&m);
+    return rc;
+}
+
+static enum lf_err check_text(const char *path, const struct lf_file_row *f, struct lf_diag *diag)
+{
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    enum lf_err rc = lf_file_read(&text, path, f->bytes_max, diag);
+    if (rc == LF_OK && text.data && memchr(text.data, '\0', text.len))
+        rc = lf_fail(diag, LF_E_INVALID, "holds a NUL byte");
+    if (rc == LF_OK && f->check == LF_CHECK_TEMPLATE && text.len > 0)
+        rc = lf_template_check(text.data, diag);
+    lf_buf_free(&text);
+    return rc;
+}
+
+/* Whether the two files of adapter/ fit is known when both are there; one that is damaged by itself
+ * is refused at once. */
+static enum lf_err check_adapter(const char *path, const struct lf_file_row *f,
+                                 struct lf_diag *diag)
+{
+    struct lf_map m;
+    json_t *j = NULL;
+    struct lf_tensors *t = NULL;
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (f->check == LF_CHECK_TENSORS)
+        rc = lf_tensors_parse(&t, m.data, m.bytes, LF_ADAPTER_HEADER_MAX, diag);
+    else
+        rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
+    if (rc == LF_OK && j && !json_is_object(j))
+        rc = lf_fail(diag, LF_E_INVALID, "not a JSON object");
+    lf_tensors_free(t);
+    json_decref(j);
+    lf_file_unmap(&m);
+    return rc;
+}
+
+enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
+                              const char *path, struct lf_diag *diag)
+{
+    const struct lf_file_row *f = &lf_files[kind];
+    switch (f->check) {
+    case LF_CHECK_ROWS:
+        return check_rows(r, id, path, diag);
+    case LF_CHECK_SETTINGS:
+        return check_config(r, path, diag);
+    case LF_CHECK_TEMPLATE:
+    case LF_CHECK_TEXT:
+        return check_text(path, f, diag);
+    case LF_CHECK_JSON:
+    case LF_CHECK_TENSORS:
+        return check_adapter(path, f, diag);
+    case LF_CHECK_NONE:
+        break;
+    }
+    return lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
+}

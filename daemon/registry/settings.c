@@ -1,0 +1,81 @@
+/* An adapter's settings: config.json with the template file in its place. */
+#include "daemon/registry/index.h"
+
+#include "core/file.h"
+#include "core/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
+                                     struct lf_diag *diag)
+{
+    if (s->base[0] && strcmp(s->base, base->name) != 0)
+        return lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s->base,
+                       base->name);
+    return LF_OK;
+}
+
+/* The `template` file in dir takes the place of config.json's. */
+static enum lf_err template_over(const char *dir, struct lf_train_settings *s, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_TEMPLATE].disk) >=
+        (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (!lf_file_exists(path))
+        return LF_OK;
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    enum lf_err rc = lf_file_read(&text, path, lf_files[LF_FILE_TEMPLATE].bytes_max, diag);
+    if (rc == LF_OK && text.len > 0) {
+        char *own = lf_buf_take(&text, NULL);
+        if (own) {
+            free(s->template_);
+            s->template_ = own;
+        } else {
+            rc = LF_E_NO_MEMORY;
+        }
+    }
+    lf_buf_free(&text);
+    return rc;
+}
+
+enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
+                                    struct lf_train_settings *out, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_train_settings s;
+    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_CONFIG].disk) >=
+        (int)sizeof path)
+        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    lf_train_settings_default(&s);
+    enum lf_err rc = LF_OK;
+    if (lf_file_exists(path)) {
+        json_t *j = NULL;
+        rc = lf_json_load(&j, path, NULL);
+        if (rc == LF_OK)
+            rc = lf_train_settings_parse(&s, j, diag);
+        else
+            rc = lf_fail(diag, rc, "config.json cannot be read");
+        json_decref(j);
+    }
+    if (rc == LF_OK)
+        rc = lf_registry_settings_fit(&s, base, diag);
+    if (rc == LF_OK)
+        rc = template_over(dir, &s, diag);
+    if (rc == LF_OK)
+        *out = s;
+    else
+        lf_train_settings_free(&s);
+    return rc;
+}
+
+enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
+                                 struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag);
+    return rc == LF_OK ? lf_registry_settings_at(dir, r->base, out, diag) : rc;
+}

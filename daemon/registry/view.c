@@ -1,0 +1,112 @@
+/* Questions to the index, each under its lock: copies of what is known of adapters. */
+#include "daemon/registry/index.h"
+
+#include <stdlib.h>
+
+static enum lf_err no_such(const char *name, struct lf_diag *diag)
+{
+    return lf_fail(diag, LF_E_NOT_FOUND, "there is no adapter \"%.*s\"", LF_NAME_MAX, name);
+}
+
+enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id,
+                           struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find(r, name);
+    if (e)
+        *id = e->record.id;
+    pthread_mutex_unlock(&r->index);
+    return e ? LF_OK : no_such(name, diag);
+}
+
+static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
+{
+    *out = (struct lf_adapter_view){e->record, lf_entry_state(e), e->activity};
+}
+
+enum lf_err lf_registry_view(struct lf_registry *r, const char *name, struct lf_adapter_view *out,
+                             struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find(r, name);
+    if (e)
+        view_of(out, e);
+    pthread_mutex_unlock(&r->index);
+    return e ? LF_OK : no_such(name, diag);
+}
+
+enum lf_err lf_registry_view_id(struct lf_registry *r, uint64_t id, struct lf_adapter_view *out,
+                                struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find_id(r, id);
+    if (e)
+        view_of(out, e);
+    pthread_mutex_unlock(&r->index);
+    return e ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "the adapter is gone");
+}
+
+enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out, size_t *n,
+                             struct lf_diag *diag)
+{
+    pthread_mutex_lock(&r->index);
+    struct lf_adapter_view *list = malloc((r->n ? r->n : 1) * sizeof *list);
+    if (list) {
+        for (size_t i = 0; i < r->n; i++)
+            view_of(&list[i], r->by_name[i]);
+        *out = list;
+        *n = r->n;
+    }
+    pthread_mutex_unlock(&r->index);
+    return list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
+}
+
+enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
+                                 struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find(r, name);
+    int32_t *list = e ? malloc((e->n_versions ? e->n_versions : 1) * sizeof *list) : NULL;
+    if (!e) {
+        rc = no_such(name, diag);
+    } else if (!list) {
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of versions");
+    } else {
+        for (size_t i = 0; i < e->n_versions; i++)
+            list[i] = e->versions[i].n;
+        *out = list;
+        *n = e->n_versions;
+    }
+    pthread_mutex_unlock(&r->index);
+    return rc;
+}
+
+enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
+                             char out[LF_PATH_MAX], struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    enum lf_err rc = lf_registry_view(r, name, &v, diag);
+    if (rc != LF_OK)
+        return rc;
+    int n = (int)(ref->version > 0 ? ref->version : v.record.current);
+    const char *file = ref->kind == LF_FILE_ADAPTER_CONFIG    ? LF_ADAPTER_CONFIG_NAME
+                       : ref->kind == LF_FILE_ADAPTER_WEIGHTS ? LF_ADAPTER_WEIGHTS_NAME
+                                                              : NULL;
+    if (ref->kind < LF_FILE_PLAIN_N)
+        return lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, out, diag);
+    if (!file)
+        return lf_fail(diag, LF_E_NOT_FOUND, "no file of that name has bytes of its own");
+    if (n == 0)
+        return lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
+    return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s",
+                             (unsigned long long)v.record.id, n, file);
+}
+
+uint64_t lf_registry_generation(struct lf_registry *r)
+{
+    pthread_mutex_lock(&r->index);
+    uint64_t g = r->generation;
+    pthread_mutex_unlock(&r->index);
+    return g;
+}
