@@ -295,12 +295,12 @@ void lf_study_column(char out[LF_NAME_MAX + 1], const struct lf_study *s, int ba
 
 static bool lay_over(json_t *settings, const json_t *layer)
 {
-    static const char *const either[][2] = {{"epochs", "steps"},
-                                            {"warmup_fraction", "warmup_steps"}};
-    for (int i = 0; layer && i < 2; i++)
-        for (int k = 0; k < 2; k++)
-            if (json_object_get(layer, either[i][k]))
-                json_object_del(settings, either[i][!k]);
+    for (const struct lf_setting *t = lf_settings; layer && t->key; t++) {
+        if (t->instead_of && json_object_get(layer, t->key))
+            json_object_del(settings, t->instead_of);
+        if (t->instead_of && json_object_get(layer, t->instead_of))
+            json_object_del(settings, t->key);
+    }
     return !layer || json_object_update(settings, (json_t *)layer) == 0;
 }
 

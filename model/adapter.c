@@ -78,6 +78,13 @@ void lf_adapter_site_name(char out[LF_SITE_NAME_MAX], const struct lf_config *c,
              c->proj[site % c->n_proj].module);
 }
 
+bool lf_site_is_named(const char *site, const char *name, size_t n)
+{
+    size_t k = strlen(site);
+    return n > 0 && n <= k && memcmp(site + k - n, name, n) == 0 &&
+           (n == k || site[k - n - 1] == '.');
+}
+
 enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
                              struct lf_diag *diag)
 {
@@ -153,21 +160,24 @@ static enum lf_err unknown_module(const struct lf_config *c, const char *word, s
                    (int)(n > 64 ? 64 : n), word, known);
 }
 
-/* Marks the projections that the comma-separated words name. */
-static enum lf_err parse_targets(bool target[LF_PROJ_MAX], const struct lf_config *c,
-                                 const char *words, struct lf_diag *diag)
+/* Marks the sites (with rank s->rank) that the comma-separated words name. */
+static enum lf_err mark_targets(struct lf_adapter *a, const struct lf_config *c, const char *words,
+                                struct lf_diag *diag)
 {
-    bool all = strcmp(words, "all-linear") == 0, any = all;
-    for (int p = 0; p < c->n_proj; p++)
-        target[p] = all;
-    for (const char *w = words; !all && *w;) {
+    int n_sites = a->shape.n_sites;
+    bool all = !words || strcmp(words, "all-linear") == 0, any = all;
+    for (int i = 0; all && i < n_sites; i++)
+        a->shape.rank[i] = a->rank;
+    for (const char *w = all ? "" : words + strspn(words, ", "); *w;) {
         size_t n = strcspn(w, ", ");
-        bool found = n == 0;
-        for (int p = 0; p < c->n_proj && n > 0; p++) {
-            const char *module = c->proj[p].module, *name = short_name(&c->proj[p]);
-            if ((strlen(name) == n && strncmp(name, w, n) == 0) ||
-                (strlen(module) == n && strncmp(module, w, n) == 0))
-                target[p] = found = any = true;
+        bool found = false;
+        for (int i = 0; i < n_sites; i++) {
+            char site[LF_SITE_NAME_MAX];
+            lf_adapter_site_name(site, c, i);
+            if (lf_site_is_named(site, w, n)) {
+                a->shape.rank[i] = a->rank;
+                found = any = true;
+            }
         }
         if (!found)
             return unknown_module(c, w, n, diag);
@@ -189,26 +199,22 @@ static void init_a(float *a, int R, int K, uint64_t seed, int site)
 enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
                            const struct lf_lora_settings *s, uint64_t seed, struct lf_diag *diag)
 {
-    bool target[LF_PROJ_MAX];
     struct lf_adapter *a;
     if (s->rank < 1 || s->rank > LF_RANK_MAX)
         return lf_fail(diag, LF_E_INVALID, "rank %d is not between 1 and %d", s->rank, LF_RANK_MAX);
-    enum lf_err rc = parse_targets(target, c, s->target_modules, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = lf_adapter_alloc(&a, c, diag);
+    enum lf_err rc = lf_adapter_alloc(&a, c, diag);
     if (rc != LF_OK)
         return rc;
     a->rank = s->rank;
     a->alpha = s->alpha;
     a->rslora = s->rslora;
     a->dropout = s->dropout;
+    rc = mark_targets(a, c, s->target_modules, diag);
     for (int i = 0; i < a->shape.n_sites; i++)
-        if (target[i % c->n_proj]) {
-            a->shape.rank[i] = s->rank;
+        if (a->shape.rank[i] > 0)
             a->shape.scale[i] = lf_lora_scale(s->alpha, s->rank, s->rslora);
-        }
-    rc = lf_adapter_lay(a, c, diag);
+    if (rc == LF_OK)
+        rc = lf_adapter_lay(a, c, diag);
     if (rc != LF_OK) {
         lf_adapter_free(a);
         return rc;

@@ -33,6 +33,9 @@ void lf_adapter_shape_free(struct lf_adapter_shape *s);
 /* "model.layers.3.self_attn.q_proj": what PEFT calls a site. */
 #define LF_SITE_NAME_MAX 64
 void lf_adapter_site_name(char out[LF_SITE_NAME_MAX], const struct lf_config *c, int site);
+/* PEFT's rule: the name (n bytes) is the site's, or its end from a dot on: "q_proj",
+ * "self_attn.q_proj", "model.layers.3.self_attn.q_proj". */
+bool lf_site_is_named(const char *site, const char *name, size_t n);
 
 struct lf_adapter {
     struct lf_adapter_shape shape;
@@ -49,8 +52,8 @@ struct lf_lora_settings {
     double alpha;
     bool rslora;
     double dropout;
-    /* "all-linear", or module names ("q_proj"), comma separated. Unknown names are refused, listing
-     * the model's. */
+    /* NULL or "all-linear": every linear map; or module names ("q_proj", or in full to name a
+     * single layer's), comma separated. Unknown names are refused, listing the model's. */
     const char *target_modules;
 };
 

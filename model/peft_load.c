@@ -7,6 +7,7 @@
 
 #include "core/buf.h"
 #include "core/json.h"
+#include "core/limits.h"
 #include "model/safetensors.h"
 
 #include <math.h>
@@ -16,8 +17,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define REGEX_BYTES_MAX 4096
-#define REGEX_STEPS_MAX 100000 /* ends patterns that backtrack without end */
 #define PREFIX "base_model.model."
 
 /* ---- Matching -------------------------------------------------------------------------------- */
@@ -30,11 +29,12 @@ static enum lf_err regex_matches(bool *out, const char *regex, bool suffix, cons
     struct lf_buf p;
     int code;
     PCRE2_SIZE at;
-    lf_buf_init(&p, REGEX_BYTES_MAX);
+    lf_buf_init(&p, LF_PATTERN_BYTES_MAX);
     lf_buf_printf(&p, suffix ? "^(?:.*\\.)?(?:%s)$" : "^(?:%s)$", regex);
     if (p.rc != LF_OK) {
         lf_buf_free(&p);
-        return lf_fail(diag, LF_E_TOO_BIG, "a pattern is longer than %d bytes", REGEX_BYTES_MAX);
+        return lf_fail(diag, LF_E_TOO_BIG, "a pattern is longer than %d bytes",
+                       LF_PATTERN_BYTES_MAX);
     }
     pcre2_code *re =
         pcre2_compile((PCRE2_SPTR)p.data, p.len, PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
@@ -47,7 +47,7 @@ static enum lf_err regex_matches(bool *out, const char *regex, bool suffix, cons
     } else if (!mc) {
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a pattern");
     } else {
-        pcre2_set_match_limit(mc, REGEX_STEPS_MAX);
+        pcre2_set_match_limit(mc, LF_PATTERN_STEPS_MAX);
         int n = pcre2_match(re, (PCRE2_SPTR)text, strlen(text), 0, 0, md, mc);
         if (n < 0 && n != PCRE2_ERROR_NOMATCH)
             rc = lf_fail(diag, LF_E_INVALID, "\"%.128s\" takes too long to match", regex);
@@ -58,15 +58,6 @@ static enum lf_err regex_matches(bool *out, const char *regex, bool suffix, cons
     pcre2_match_data_free(md);
     pcre2_code_free(re);
     return rc;
-}
-
-/* key is `name`, or ends in ".name". */
-static bool names_module(const char *key, const char *name)
-{
-    size_t k = strlen(key), n = strlen(name);
-    if (n == 0 || n > k || strcmp(key + k - n, name) != 0)
-        return false;
-    return n == k || key[k - n - 1] == '.';
 }
 
 /* A list of names, or a regular expression. */
@@ -84,7 +75,7 @@ static enum lf_err modules_match(bool *out, const json_t *modules, const char *w
         const json_t *v = json_array_get(modules, i);
         if (!json_is_string(v))
             return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a list of names or a pattern", what);
-        *out = *out || names_module(key, json_string_value(v));
+        *out = *out || lf_site_is_named(key, json_string_value(v), json_string_length(v));
     }
     return LF_OK;
 }

@@ -57,16 +57,12 @@ static bool ended(const struct lf_job *j)
 /* What a checkpoint must agree with to be this job's: all that decides its numbers. */
 static enum lf_err make_digest(struct lf_job *j, struct lf_diag *diag)
 {
-    struct lf_train_settings s = j->s;
-    s.base[0] = s.preset[0] = s.metric[0] = '\0';
-    s.eval_every = 0;
-    s.max_tokens = 1;
     struct lf_dataset_report rows;
     lf_dataset_report(j->train, &rows);
     struct lf_buf text;
     lf_buf_init(&text, 0);
     struct lf_sha256 *h = lf_sha256_begin();
-    enum lf_err rc = lf_train_settings_print(&s, &text);
+    enum lf_err rc = lf_train_settings_print_deciding(&j->s, &text);
     if (rc == LF_OK && h) {
         const struct lf_adapter_shape *shape = &j->adapter->shape;
         size_t n = (size_t)shape->n_sites;

@@ -1,127 +1,119 @@
-/* Settings: one table of plain members, and by hand the few that are words, lists or choices. */
+/* Settings: the table, and what reads and prints each type of its rows. */
 #include "trainer/settings.h"
 
 #include "core/file.h"
 #include "core/json.h"
-#include "trainer/dataset.h"
 #include "score/metrics.h"
+#include "trainer/dataset.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum member_type { MEMBER_INT, MEMBER_INT64, MEMBER_REAL, MEMBER_BOOL };
-
-#define AT(field) offsetof(struct lf_train_settings, field)
-
-/* 2^53: the largest range of integers that every JSON reader keeps exactly. */
-#define JSON_INT_MAX 9007199254740992.0
-
-static const struct member {
-    const char *key;
-    enum member_type type;
-    size_t off;
-    double lo, hi;
-} members[] = {
-    {"rank", MEMBER_INT, AT(rank), 1, LF_RANK_MAX},
-    {"alpha", MEMBER_REAL, AT(alpha), 1e-6, 1e6},
-    {"rslora", MEMBER_BOOL, AT(rslora), 0, 0},
-    {"dropout", MEMBER_REAL, AT(dropout), 0, 0.95},
-    {"batch_size", MEMBER_INT, AT(batch_size), 1, 4096},
-    {"accumulation", MEMBER_INT, AT(accumulation), 1, 4096},
-    {"steps", MEMBER_INT64, AT(steps), 1, 1e9},
-    {"epochs", MEMBER_REAL, AT(epochs), 1e-6, 1e6},
-    {"weight_decay", MEMBER_REAL, AT(weight_decay), 0, 10},
-    {"max_grad_norm", MEMBER_REAL, AT(max_grad_norm), 0, 1e9},
-    {"warmup_steps", MEMBER_INT64, AT(warmup_steps), 0, 1e9},
-    {"warmup_fraction", MEMBER_REAL, AT(warmup_fraction), 0, 1},
-    {"shuffle", MEMBER_BOOL, AT(shuffle), 0, 0},
-    {"seed", MEMBER_INT64, AT(seed), 0, JSON_INT_MAX},
-    {"max_length", MEMBER_INT, AT(max_length), 2, 1 << 20},
-    {"eval_every", MEMBER_INT64, AT(eval_every), 0, 1e9},
-    {"eval_rows", MEMBER_INT64, AT(eval_rows), 0, 1e9},
-    {"max_tokens", MEMBER_INT, AT(max_tokens), 1, 1 << 20},
-};
-#define N_MEMBERS (sizeof members / sizeof *members)
-
-static const char *const known_keys[] = {"base",
-                                         "preset",
-                                         "rank",
-                                         "alpha",
-                                         "rslora",
-                                         "target_modules",
-                                         "dropout",
-                                         "batch_size",
-                                         "accumulation",
-                                         "steps",
-                                         "epochs",
-                                         "learning_rate",
-                                         "schedule",
-                                         "warmup_steps",
-                                         "warmup_fraction",
-                                         "optimizer",
-                                         "weight_decay",
-                                         "max_grad_norm",
-                                         "loss_normalization",
-                                         "shuffle",
-                                         "seed",
-                                         "max_length",
-                                         "template",
-                                         "eval_every",
-                                         "eval_rows",
-                                         "max_tokens",
-                                         "stop",
-                                         "metric",
-                                         NULL};
+#define JSON_INT_MAX 9007199254740992.0 /* 2^53: integers to here are exact for every reader */
 
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
 static const char *const normalizations[] = {"tokens", "micro_batch", NULL};
 
-void lf_train_settings_default(struct lf_train_settings *out)
+/* eval_rows and stop decide no number, but checkpoints have always been told apart by them. */
+#define ROW(k, type, ...)                                                                \
+    {                                                                                    \
+        .key = #k, LF_SETTING_##type, offsetof(struct lf_train_settings, k), __VA_ARGS__ \
+    }
+const struct lf_setting lf_settings[] = {
+    ROW(base, NAME, .effect = LF_SETTING_LEFT_OUT,
+        .help = "base model by name; \"\": the daemon's"),
+    ROW(preset, NAME, .effect = LF_SETTING_LEFT_OUT,
+        .help = "\"lora-land\": the values of that study, where not set here"),
+    ROW(target_modules, MODULES,
+        .help =
+            "\"all-linear\", or modules: [\"q_proj\", \"v_proj\"]; full names are single layers'"),
+    ROW(learning_rate, RATE, 1e-9, 1, .help = "the peak; \"auto\" goes by the base's width"),
+    ROW(schedule, WORD, 0, 2, LF_SCHEDULE_COSINE, .words = schedules,
+        .help = "of the learning rate after the warm-up"),
+    ROW(optimizer, WORD, 0, 1, LF_OPTIMIZER_ADAMW, .words = optimizers,
+        .help = "betas 0.9 and 0.999, epsilon 1e-8"),
+    ROW(loss_normalization, WORD, 0, 1, LF_LOSS_TOKENS, .words = normalizations,
+        .help = "a step's loss: over all its tokens, or the mean of its micro-batches' means"),
+    ROW(rank, INT, 1, LF_RANK_MAX, 16, .help = "R in y = W x + (alpha / R) B A x"),
+    ROW(alpha, REAL, 1e-6, 1e6, 32, .help = "alpha there"),
+    ROW(rslora, BOOL, .help = "alpha / sqrt(R) instead of alpha / R"),
+    ROW(dropout, REAL, 0, 0.95, 0.05, .help = "on the adapter's input, while training"),
+    ROW(batch_size, INT, 1, 4096, 16, .help = "rows of a micro-batch"),
+    ROW(accumulation, INT, 1, 4096, 1, .help = "micro-batches of an optimizer step"),
+    ROW(steps, INT64, 1, 1e9, 0, .instead_of = "epochs", .help = "optimizer steps"),
+    ROW(epochs, REAL, 1e-6, 1e6, 3, .help = "passes over the rows"),
+    ROW(weight_decay, REAL, 0, 10, 0, .help = "decoupled with adamw, in the gradient with adam"),
+    ROW(max_grad_norm, REAL, 0, 1e9, 1, .help = "clips the adapter's gradient; 0: off"),
+    ROW(warmup_steps, INT64, 0, 1e9, -1, .instead_of = "warmup_fraction",
+        .help = "optimizer steps in which the learning rate rises"),
+    ROW(warmup_fraction, REAL, 0, 1, 0.03, .help = "the same as a part of all steps"),
+    ROW(shuffle, BOOL, .otherwise = true, .help = "the rows, anew in each epoch"),
+    ROW(seed, INT64, 0, JSON_INT_MAX, 42,
+        .help = "of the order of rows, the fresh adapter and the dropout masks"),
+    ROW(max_length, INT, 2, 1 << 20, 2048,
+        .help = "tokens of a row: the prompt is cut from the left, then the end"),
+    ROW(eval_every, INT64, 0, 1e9, 0, LF_SETTING_AT_LOWEST,
+        .help = "optimizer steps between evaluations; 0: at the end only"),
+    ROW(eval_rows, INT64, 0, 1e9, 200,
+        .help = "rows of `eval.jsonl` that are completed and scored, the first; 0: all"),
+    ROW(max_tokens, INT, 1, 1 << 20, 256, LF_SETTING_AT_LOWEST,
+        .help = "of a completion, when a request does not say"),
+    {"template", LF_SETTING_TEXT, offsetof(struct lf_train_settings, template_),
+     .help = "prompt of a row from its columns: \"Q: {question}\\nA:\""},
+    ROW(stop, STOPS, .help = "strings that end a completion when a request names none"),
+    ROW(metric, NAME, .effect = LF_SETTING_LEFT_OUT, .help = "scores completions of `eval.jsonl`"),
+    {.key = NULL},
+};
+
+/* "LoRA Land: 310 Fine-tuned LLMs that Rival GPT-4" (2024): 40,000 micro-steps of one row, Adam at
+ * 0.0002 as in its configuration figure (its text says 0.002, at which 4-bit 7B bases diverge). */
+static const char lora_land[] =
+    "{\"rank\": 8, \"alpha\": 16, \"dropout\": 0.05, \"target_modules\": [\"q_proj\", \"v_proj\"],"
+    " \"batch_size\": 1, \"accumulation\": 16, \"steps\": 2500, \"learning_rate\": 2e-4,"
+    " \"schedule\": \"cosine\", \"warmup_fraction\": 0.03, \"optimizer\": \"adam\","
+    " \"weight_decay\": 0, \"loss_normalization\": \"micro_batch\"}";
+
+static void *field(const struct lf_train_settings *s, const struct lf_setting *t)
 {
-    *out = (struct lf_train_settings){.rank = 16,
-                                      .alpha = 32,
-                                      .dropout = 0.05,
-                                      .target_modules = "all-linear",
-                                      .batch_size = 16,
-                                      .accumulation = 1,
-                                      .epochs = 3,
-                                      .shuffle = true,
-                                      .seed = 42,
-                                      .max_length = 2048,
-                                      .schedule = LF_SCHEDULE_COSINE,
-                                      .warmup_steps = -1,
-                                      .warmup_fraction = 0.03,
-                                      .adamw = true,
-                                      .max_grad_norm = 1,
-                                      .loss_normalization = LF_LOSS_TOKENS,
-                                      .eval_rows = 200,
-                                      .max_tokens = 256};
+    return (char *)(uintptr_t)s + t->at;
 }
 
-/* The configuration of "LoRA Land: 310 Fine-tuned LLMs that Rival GPT-4" (2024): 40,000 micro-steps
- * of one row, Adam at 0.0002 as in its configuration figure (its text says 0.002, at which 4-bit 7B
- * bases diverge). */
-static void apply_lora_land(struct lf_train_settings *s)
+/* One of the three representations of a number. */
+static void set_number(struct lf_train_settings *s, const struct lf_setting *t, double x)
 {
-    s->rank = 8;
-    s->alpha = 16;
-    s->dropout = 0.05;
-    snprintf(s->target_modules, sizeof s->target_modules, "q_proj,v_proj");
-    s->batch_size = 1;
-    s->accumulation = 16;
-    s->steps = 2500;
-    s->learning_rate = 2e-4;
-    s->schedule = LF_SCHEDULE_COSINE;
-    s->warmup_fraction = 0.03;
-    s->adamw = false;
-    s->weight_decay = 0;
-    s->loss_normalization = LF_LOSS_MICRO_BATCH;
+    void *at = field(s, t);
+    switch (t->type) {
+    case LF_SETTING_INT:
+    case LF_SETTING_WORD:
+        *(int *)at = (int)x;
+        break;
+    case LF_SETTING_INT64:
+        *(int64_t *)at = (int64_t)x;
+        break;
+    case LF_SETTING_REAL:
+        *(double *)at = x;
+        break;
+    case LF_SETTING_BOOL:
+        *(bool *)at = x != 0;
+        break;
+    default:
+        break;
+    }
+}
+
+void lf_train_settings_default(struct lf_train_settings *out)
+{
+    memset(out, 0, sizeof *out);
+    for (const struct lf_setting *t = lf_settings; t->key; t++)
+        set_number(out, t, t->otherwise);
 }
 
 /* ---- Parsing --------------------------------------------------------------------------------- */
+
+static enum lf_err read_all(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag);
 
 static bool has(const json_t *obj, const char *key)
 {
@@ -129,184 +121,82 @@ static bool has(const json_t *obj, const char *key)
     return v && !json_is_null(v);
 }
 
-static enum lf_err get_member(struct lf_train_settings *s, const struct member *m,
-                              const json_t *obj, struct lf_diag *diag)
+static enum lf_err apply_preset(struct lf_train_settings *s, struct lf_diag *diag)
 {
-    char *at = (char *)s + m->off;
-    if (!has(obj, m->key))
-        return LF_OK;
-    int64_t i = 0;
-    enum lf_err rc = LF_OK;
-    switch (m->type) {
-    case MEMBER_BOOL:
-        return lf_json_get_bool((bool *)at, obj, m->key, diag);
-    case MEMBER_REAL:
-        return lf_json_get_real((double *)at, obj, m->key, m->lo, m->hi, diag);
-    case MEMBER_INT:
-    case MEMBER_INT64:
-        rc = lf_json_get_int(&i, obj, m->key, (int64_t)m->lo, (int64_t)m->hi, diag);
-        if (rc == LF_OK && m->type == MEMBER_INT)
-            *(int *)at = (int)i;
-        else if (rc == LF_OK)
-            *(int64_t *)at = i;
-    }
-    return rc;
-}
-
-/* The index of obj[key] in words. */
-static enum lf_err get_word(int *out, const json_t *obj, const char *key, const char *const *words,
-                            struct lf_diag *diag)
-{
-    const char *word = NULL;
-    enum lf_err rc = lf_json_get_str(&word, obj, key, diag);
-    if (rc != LF_OK || !word)
-        return rc;
-    char list[128] = "";
-    for (int i = 0; words[i]; i++) {
-        if (strcmp(words[i], word) == 0) {
-            *out = i;
-            return LF_OK;
-        }
-        size_t n = strlen(list);
-        snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", words[i]);
-    }
-    return lf_fail(diag, LF_E_INVALID, "\"%s\" is \"%s\"; it must be one of: %s", key, word, list);
-}
-
-/* A string that fits `size` bytes. */
-static enum lf_err get_text(char *out, size_t size, const json_t *obj, const char *key,
-                            struct lf_diag *diag)
-{
-    const char *text = NULL;
-    enum lf_err rc = lf_json_get_str(&text, obj, key, diag);
-    if (rc != LF_OK || !text)
-        return rc;
-    if (strlen(text) >= size)
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" is longer than %zu bytes", key, size - 1);
-    snprintf(out, size, "%s", text);
-    return LF_OK;
-}
-
-/* A list of names, or one string of names separated by commas. */
-static enum lf_err get_target_modules(struct lf_train_settings *s, const json_t *obj,
-                                      struct lf_diag *diag)
-{
-    const json_t *v = json_object_get(obj, "target_modules");
-    char names[sizeof s->target_modules] = "";
-    enum lf_err rc = LF_OK;
-    if (!json_is_array(v)) {
-        memcpy(names, s->target_modules, sizeof names);
-        rc = get_text(names, sizeof names, obj, "target_modules", diag);
-    }
-    for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++) {
-        const json_t *name = json_array_get(v, i);
-        size_t used = strlen(names);
-        if (!json_is_string(name))
-            return lf_fail(diag, LF_E_INVALID, "\"target_modules\" must be a list of strings");
-        if (used + json_string_length(name) + 2 > sizeof names)
-            return lf_fail(diag, LF_E_INVALID, "\"target_modules\" is too long");
-        snprintf(names + used, sizeof names - used, "%s%s", i ? "," : "", json_string_value(name));
-    }
-    if (rc != LF_OK)
-        return rc;
-    size_t ok = strspn(names, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,-");
-    bool whole = names[ok] == '\0' && names[0] != '\0';
-    bool empty = names[0] == ',' || strstr(names, ",,") || (ok > 0 && names[ok - 1] == ',');
-    if (!whole || empty)
-        return lf_fail(diag, LF_E_INVALID,
-                       "\"target_modules\" must be \"all-linear\" or module names: [\"q_proj\", "
-                       "\"v_proj\"]");
-    memcpy(s->target_modules, names, sizeof names);
-    return LF_OK;
-}
-
-static enum lf_err get_learning_rate(struct lf_train_settings *s, const json_t *obj,
-                                     struct lf_diag *diag)
-{
-    const json_t *v = json_object_get(obj, "learning_rate");
-    if (!json_is_string(v))
-        return lf_json_get_real(&s->learning_rate, obj, "learning_rate", 1e-9, 1, diag);
-    if (strcmp(json_string_value(v), "auto") != 0)
-        return lf_fail(diag, LF_E_INVALID, "\"learning_rate\" must be a number or \"auto\"");
-    s->learning_rate = 0;
-    return LF_OK;
-}
-
-/* Members of which one may be given, because each decides alone. */
-static enum lf_err check_choices(const json_t *obj, struct lf_diag *diag)
-{
-    if (has(obj, "steps") && has(obj, "epochs"))
-        return lf_fail(diag, LF_E_INVALID, "give \"steps\" or \"epochs\", not both");
-    if (has(obj, "warmup_steps") && has(obj, "warmup_fraction"))
-        return lf_fail(diag, LF_E_INVALID,
-                       "give \"warmup_steps\" or \"warmup_fraction\", not both");
-    return LF_OK;
-}
-
-static enum lf_err get_preset(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
-{
-    enum lf_err rc = get_text(s->preset, sizeof s->preset, obj, "preset", diag);
-    if (rc != LF_OK || s->preset[0] == '\0')
-        return rc;
+    json_t *preset;
     if (strcmp(s->preset, "lora-land") != 0)
         return lf_fail(diag, LF_E_INVALID, "\"preset\" is \"%s\"; the only one is \"lora-land\"",
                        s->preset);
-    apply_lora_land(s);
-    return LF_OK;
-}
-
-static enum lf_err get_words(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
-{
-    int schedule = s->schedule, optimizer = s->adamw, normalization = s->loss_normalization;
-    enum lf_err rc = get_word(&schedule, obj, "schedule", schedules, diag);
-    if (rc == LF_OK)
-        rc = get_word(&optimizer, obj, "optimizer", optimizers, diag);
-    if (rc == LF_OK)
-        rc = get_word(&normalization, obj, "loss_normalization", normalizations, diag);
-    s->schedule = (enum lf_schedule)schedule;
-    s->adamw = optimizer == 1;
-    s->loss_normalization = (enum lf_loss_normalization)normalization;
+    enum lf_err rc = lf_json_parse(&preset, lora_land, sizeof lora_land - 1, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = read_all(s, preset, diag);
+    json_decref(preset);
     return rc;
 }
 
-static enum lf_err get_names(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
+static enum lf_err read_name(struct lf_train_settings *s, const struct lf_setting *t,
+                             const char *name, struct lf_diag *diag)
 {
-    enum lf_err rc = get_text(s->base, sizeof s->base, obj, "base", diag);
-    if (rc != LF_OK)
-        return rc;
-    if (s->base[0] && !lf_name_ok(s->base))
-        return lf_fail(diag, LF_E_INVALID, "\"base\" is not a name: \"%s\"", s->base);
-    rc = get_text(s->metric, sizeof s->metric, obj, "metric", diag);
-    if (rc != LF_OK)
-        return rc;
-    if (s->metric[0] && !lf_metric_find(s->metric))
-        return lf_fail(diag, LF_E_INVALID, "\"metric\" is \"%s\"; it must be one of: %s", s->metric,
+    char *at = field(s, t);
+    if (strlen(name) > LF_NAME_MAX)
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" is longer than %d bytes", t->key, LF_NAME_MAX);
+    snprintf(at, LF_NAME_MAX + 1, "%s", name);
+    if (!*name)
+        return LF_OK;
+    if (at == s->preset)
+        return apply_preset(s, diag);
+    if (at == s->base && !lf_name_ok(name))
+        return lf_fail(diag, LF_E_INVALID, "\"base\" is not a name: \"%s\"", name);
+    if (at == s->metric && !lf_metric_find(name))
+        return lf_fail(diag, LF_E_INVALID, "\"metric\" is \"%s\"; it must be one of: %s", name,
                        lf_metric_names());
     return LF_OK;
 }
 
-static enum lf_err get_template(struct lf_train_settings *s, const json_t *obj,
-                                struct lf_diag *diag)
+static enum lf_err replace_text(char **at, const char *text, struct lf_diag *diag)
 {
-    const char *text = NULL;
-    enum lf_err rc = lf_json_get_str(&text, obj, "template", diag);
-    if (rc != LF_OK || !text)
-        return rc;
-    rc = lf_template_check(text, diag);
-    if (rc != LF_OK)
-        return lf_fail_within(diag, rc, "\"template\"");
-    s->template_ = strdup(text);
-    return s->template_ ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the template");
+    free(*at);
+    *at = text ? strdup(text) : NULL;
+    return !text || *at ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
+}
+
+/* A list of names, or one string of names separated by commas. */
+static enum lf_err read_modules(char **at, const json_t *v, struct lf_diag *diag)
+{
+    struct lf_buf names;
+    lf_buf_init(&names, LF_TARGETS_BYTES_MAX);
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
+        if (!name) {
+            lf_buf_free(&names);
+            return lf_fail(diag, LF_E_INVALID, "\"target_modules\" must be a list of strings");
+        }
+        lf_buf_printf(&names, "%s%s", i ? "," : "", name);
+    }
+    enum lf_err rc = names.rc;
+    const char *text = names.data ? names.data : "";
+    size_t ok = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,-");
+    bool gap = !*text || *text == ',' || strstr(text, ",,") || text[names.len - 1] == ',';
+    if (rc == LF_E_TOO_BIG)
+        rc = lf_fail(diag, LF_E_INVALID, "\"target_modules\" is longer than %u bytes",
+                     LF_TARGETS_BYTES_MAX);
+    else if (rc == LF_OK && (text[ok] || gap))
+        rc = lf_fail(diag, LF_E_INVALID,
+                     "\"target_modules\" must be \"all-linear\" or module names: [\"q_proj\", "
+                     "\"v_proj\"]");
+    else if (rc == LF_OK)
+        rc = replace_text(at, strcmp(text, "all-linear") == 0 ? NULL : text, diag);
+    lf_buf_free(&names);
+    return rc;
 }
 
 /* A list of strings, or one string. */
-static enum lf_err get_stop(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
+static enum lf_err read_stops(struct lf_train_settings *s, const json_t *v, struct lf_diag *diag)
 {
-    const json_t *v = json_object_get(obj, "stop");
     bool one = json_is_string(v);
     size_t n = one ? 1 : json_array_size(v);
-    if (!has(obj, "stop"))
-        return LF_OK;
     if ((!one && !json_is_array(v)) || n > LF_STOPS_MAX)
         return lf_fail(diag, LF_E_INVALID, "\"stop\" must be a string, or a list of up to %d",
                        LF_STOPS_MAX);
@@ -323,43 +213,92 @@ static enum lf_err get_stop(struct lf_train_settings *s, const json_t *obj, stru
     return LF_OK;
 }
 
-static enum lf_err get_members(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
+/* A template, checked. */
+static enum lf_err read_text(char **at, const char *key, const char *text, struct lf_diag *diag)
 {
-    enum lf_err rc = LF_OK;
-    for (size_t i = 0; i < N_MEMBERS && rc == LF_OK; i++)
-        rc = get_member(s, &members[i], obj, diag);
-    /* What is given by name wins over what a preset or the default decided by the other. */
-    if (has(obj, "epochs"))
-        s->steps = 0;
-    if (has(obj, "warmup_fraction"))
-        s->warmup_steps = -1;
-    return rc;
+    enum lf_err rc = lf_template_check(text, diag);
+    return rc == LF_OK ? replace_text(at, text, diag) : lf_fail_within(diag, rc, "\"%s\"", key);
+}
+
+static double read_rate(struct lf_json_in *in, const struct lf_setting *t, double otherwise)
+{
+    const char *word = json_string_value(json_object_get(in->obj, t->key));
+    if (!word)
+        return lf_json_real(in, t->key, otherwise, t->lo, t->hi);
+    if (strcmp(word, "auto") != 0)
+        in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be a number or \"auto\"", t->key);
+    return 0;
+}
+
+static void read_setting(struct lf_train_settings *s, const struct lf_setting *t,
+                         struct lf_json_in *in)
+{
+    void *at = field(s, t);
+    const char *text;
+    switch (t->type) {
+    case LF_SETTING_INT:
+        *(int *)at = lf_json_int(in, t->key, *(int *)at, (int)t->lo, (int)t->hi);
+        break;
+    case LF_SETTING_INT64:
+        *(int64_t *)at = lf_json_int64(in, t->key, *(int64_t *)at, (int64_t)t->lo, (int64_t)t->hi);
+        break;
+    case LF_SETTING_REAL:
+        *(double *)at = lf_json_real(in, t->key, *(double *)at, t->lo, t->hi);
+        break;
+    case LF_SETTING_BOOL:
+        *(bool *)at = lf_json_bool(in, t->key, *(bool *)at);
+        break;
+    case LF_SETTING_WORD:
+        *(int *)at = lf_json_word(in, t->key, *(int *)at, t->words);
+        break;
+    case LF_SETTING_NAME:
+    case LF_SETTING_TEXT:
+        text = lf_json_str(in, t->key, NULL);
+        if (text)
+            in->rc = t->type == LF_SETTING_NAME ? read_name(s, t, text, in->diag)
+                                                : read_text(at, t->key, text, in->diag);
+        break;
+    case LF_SETTING_RATE:
+        *(double *)at = read_rate(in, t, *(double *)at);
+        break;
+    case LF_SETTING_MODULES:
+    case LF_SETTING_STOPS:
+        if (has(in->obj, t->key))
+            in->rc = t->type == LF_SETTING_STOPS
+                         ? read_stops(s, json_object_get(in->obj, t->key), in->diag)
+                         : read_modules(at, json_object_get(in->obj, t->key), in->diag);
+        break;
+    }
+}
+
+static enum lf_err read_all(struct lf_train_settings *s, const json_t *obj, struct lf_diag *diag)
+{
+    struct lf_json_in in = lf_json_in(obj, diag);
+    for (const struct lf_setting *t = lf_settings; t->key && in.rc == LF_OK; t++) {
+        if (t->instead_of && has(obj, t->instead_of)) {
+            if (has(obj, t->key))
+                return lf_fail(diag, LF_E_INVALID, "give \"%s\" or \"%s\", not both", t->key,
+                               t->instead_of);
+            set_number(s, t, t->lo - 1); /* what a preset may have given */
+        }
+        read_setting(s, t, &in);
+    }
+    return in.rc;
 }
 
 enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t *obj,
                                     struct lf_diag *diag)
 {
+    const char *known[sizeof lf_settings / sizeof *lf_settings];
     struct lf_train_settings s;
+    size_t n = 0;
+    for (; lf_settings[n].key; n++)
+        known[n] = lf_settings[n].key;
+    known[n] = NULL;
     lf_train_settings_default(&s);
-    enum lf_err rc = lf_json_only(obj, known_keys, diag);
+    enum lf_err rc = lf_json_only(obj, known, diag);
     if (rc == LF_OK)
-        rc = check_choices(obj, diag);
-    if (rc == LF_OK)
-        rc = get_preset(&s, obj, diag);
-    if (rc == LF_OK)
-        rc = get_members(&s, obj, diag);
-    if (rc == LF_OK)
-        rc = get_target_modules(&s, obj, diag);
-    if (rc == LF_OK)
-        rc = get_learning_rate(&s, obj, diag);
-    if (rc == LF_OK)
-        rc = get_words(&s, obj, diag);
-    if (rc == LF_OK)
-        rc = get_names(&s, obj, diag);
-    if (rc == LF_OK)
-        rc = get_template(&s, obj, diag);
-    if (rc == LF_OK)
-        rc = get_stop(&s, obj, diag);
+        rc = read_all(&s, obj, diag);
     if (rc == LF_OK)
         *out = s;
     else
@@ -393,111 +332,148 @@ static void print_real(struct lf_buf *out, double x)
     lf_buf_puts(out, text);
 }
 
-static void print_key(struct lf_buf *out, const char *key)
+static void print_string(struct lf_buf *out, const char *text, size_t n)
 {
-    lf_buf_printf(out, "%s\n  \"%s\": ", out->data[out->len - 1] == '{' ? "" : ",", key);
-}
-
-static void print_text(struct lf_buf *out, const char *key, const char *text)
-{
-    print_key(out, key);
     lf_buf_putc(out, '"');
-    lf_buf_json(out, text, strlen(text));
+    lf_buf_json(out, text, n);
     lf_buf_putc(out, '"');
 }
 
-static void print_member(struct lf_buf *out, const struct lf_train_settings *s,
-                         const struct member *m)
+static void print_modules(struct lf_buf *out, const char *names)
 {
-    const char *at = (const char *)s + m->off;
-    print_key(out, m->key);
-    switch (m->type) {
-    case MEMBER_BOOL:
-        lf_buf_puts(out, *(const bool *)at ? "true" : "false");
-        break;
-    case MEMBER_REAL:
-        print_real(out, *(const double *)at);
-        break;
-    case MEMBER_INT:
+    if (!names)
+        lf_buf_puts(out, "\"all-linear\"");
+    for (const char *p = names; p && *p;) {
+        size_t n = strcspn(p, ",");
+        lf_buf_puts(out, p == names ? "[" : ", ");
+        print_string(out, p, n);
+        p += n + (p[n] == ',');
+        if (!*p)
+            lf_buf_putc(out, ']');
+    }
+}
+
+static void print_stops(struct lf_buf *out, const struct lf_train_settings *s)
+{
+    for (int i = 0; i < s->n_stop; i++) {
+        lf_buf_puts(out, i ? ", " : "[");
+        print_string(out, s->stop[i], strlen(s->stop[i]));
+    }
+    lf_buf_putc(out, ']');
+}
+
+static void print_value(struct lf_buf *out, const struct lf_train_settings *s,
+                        const struct lf_setting *t)
+{
+    const void *at = field(s, t);
+    const char *text;
+    switch (t->type) {
+    case LF_SETTING_INT:
         lf_buf_printf(out, "%d", *(const int *)at);
         break;
-    case MEMBER_INT64:
+    case LF_SETTING_INT64:
         lf_buf_printf(out, "%lld", (long long)*(const int64_t *)at);
+        break;
+    case LF_SETTING_BOOL:
+        lf_buf_puts(out, *(const bool *)at ? "true" : "false");
+        break;
+    case LF_SETTING_RATE:
+    case LF_SETTING_REAL:
+        if (t->type == LF_SETTING_RATE && *(const double *)at == 0)
+            lf_buf_puts(out, "\"auto\"");
+        else
+            print_real(out, *(const double *)at);
+        break;
+    case LF_SETTING_WORD:
+    case LF_SETTING_NAME:
+    case LF_SETTING_TEXT:
+        text = t->type == LF_SETTING_WORD   ? t->words[*(const int *)at]
+               : t->type == LF_SETTING_NAME ? at
+                                            : *(char *const *)at;
+        print_string(out, text, strlen(text));
+        break;
+    case LF_SETTING_MODULES:
+        print_modules(out, *(char *const *)at);
+        break;
+    case LF_SETTING_STOPS:
+        print_stops(out, s);
         break;
     }
 }
 
-static void print_target_modules(struct lf_buf *out, const char *names)
+/* It says something: it is no empty text, and not the one of two that does not decide. */
+static bool is_given(const struct lf_train_settings *s, const struct lf_setting *t)
 {
-    if (strcmp(names, "all-linear") == 0) {
-        print_text(out, "target_modules", names);
-        return;
-    }
-    print_key(out, "target_modules");
-    lf_buf_putc(out, '[');
-    for (const char *p = names; *p;) {
-        size_t n = strcspn(p, ",");
-        lf_buf_printf(out, "%s\"%.*s\"", p == names ? "" : ", ", (int)n, p);
-        p += n + (p[n] == ',');
-    }
-    lf_buf_putc(out, ']');
+    for (const struct lf_setting *other = lf_settings; other->key; other++)
+        if (other->instead_of && strcmp(other->instead_of, t->key) == 0)
+            return *(int64_t *)field(s, other) < (int64_t)other->lo;
+    if (t->instead_of)
+        return *(int64_t *)field(s, t) >= (int64_t)t->lo;
+    if (t->type == LF_SETTING_TEXT)
+        return *(char **)field(s, t) != NULL;
+    return t->type == LF_SETTING_NAME    ? *(char *)field(s, t) != '\0'
+           : t->type == LF_SETTING_STOPS ? s->n_stop > 0
+                                         : true;
 }
 
-static void print_stop(struct lf_buf *out, const struct lf_train_settings *s)
+static bool is_default(const struct lf_train_settings *s, const struct lf_setting *t)
 {
-    print_key(out, "stop");
-    for (int i = 0; i < s->n_stop; i++) {
-        lf_buf_puts(out, i ? ", \"" : "[\"");
-        lf_buf_json(out, s->stop[i], strlen(s->stop[i]));
-        lf_buf_putc(out, '"');
-    }
-    lf_buf_putc(out, ']');
+    struct lf_buf value, usual;
+    struct lf_train_settings defaults;
+    lf_train_settings_default(&defaults);
+    lf_buf_init(&value, 0);
+    lf_buf_init(&usual, 0);
+    print_value(&value, s, t);
+    print_value(&usual, &defaults, t);
+    bool same = value.len == usual.len && memcmp(value.data, usual.data, value.len) == 0;
+    lf_buf_free(&value);
+    lf_buf_free(&usual);
+    return same;
 }
 
-/* The member does not decide: another one of its choice does. */
-static bool is_silent(const struct lf_train_settings *s, const char *key)
+static enum lf_err print(const struct lf_train_settings *s, bool deciding, struct lf_buf *out)
 {
-    return (strcmp(key, "steps") == 0 && s->steps == 0) ||
-           (strcmp(key, "epochs") == 0 && s->steps > 0) ||
-           (strcmp(key, "warmup_steps") == 0 && s->warmup_steps < 0) ||
-           (strcmp(key, "warmup_fraction") == 0 && s->warmup_steps >= 0);
+    struct lf_train_settings shown = *s;
+    const char *sep = "{";
+    for (const struct lf_setting *t = lf_settings; t->key; t++) {
+        if (!is_given(s, t) || (deciding && t->effect == LF_SETTING_LEFT_OUT) ||
+            (deciding && t->effect == LF_SETTING_DECIDES_IF_SET && is_default(s, t)))
+            continue;
+        if (deciding && t->effect == LF_SETTING_AT_LOWEST)
+            set_number(&shown, t, t->lo);
+        lf_buf_printf(out, "%s\n  \"%s\": ", sep, t->key);
+        print_value(out, &shown, t);
+        sep = ",";
+    }
+    return lf_buf_puts(out, "\n}\n");
 }
 
 enum lf_err lf_train_settings_print(const struct lf_train_settings *s, struct lf_buf *out)
 {
-    if (lf_buf_putc(out, '{') != LF_OK)
-        return out->rc;
-    if (s->base[0])
-        print_text(out, "base", s->base);
-    if (s->preset[0])
-        print_text(out, "preset", s->preset);
-    print_target_modules(out, s->target_modules);
-    print_key(out, "learning_rate");
-    if (s->learning_rate > 0)
-        print_real(out, s->learning_rate);
-    else
-        lf_buf_puts(out, "\"auto\"");
-    print_text(out, "schedule", schedules[s->schedule]);
-    print_text(out, "optimizer", optimizers[s->adamw]);
-    print_text(out, "loss_normalization", normalizations[s->loss_normalization]);
-    for (size_t i = 0; i < N_MEMBERS; i++)
-        if (!is_silent(s, members[i].key))
-            print_member(out, s, &members[i]);
-    if (s->template_)
-        print_text(out, "template", s->template_);
-    if (s->n_stop > 0)
-        print_stop(out, s);
-    if (s->metric[0])
-        print_text(out, "metric", s->metric);
-    return lf_buf_puts(out, "\n}\n");
+    return print(s, false, out);
+}
+
+enum lf_err lf_train_settings_print_deciding(const struct lf_train_settings *s, struct lf_buf *out)
+{
+    return print(s, true, out);
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
+static bool is_owned(const struct lf_setting *t)
+{
+    return t->type == LF_SETTING_TEXT || t->type == LF_SETTING_MODULES;
+}
+
 enum lf_err lf_train_settings_copy(struct lf_train_settings *out, const struct lf_train_settings *s)
 {
     struct lf_train_settings copy = *s;
-    bool failed = s->template_ && !(copy.template_ = strdup(s->template_));
+    bool failed = false;
+    for (const struct lf_setting *t = lf_settings; t->key; t++) {
+        char **at = field(&copy, t);
+        if (is_owned(t) && *at)
+            failed = !(*at = strdup(*at)) || failed;
+    }
     for (int i = 0; i < s->n_stop; i++)
         failed = !(copy.stop[i] = strdup(s->stop[i])) || failed;
     if (failed) {
@@ -510,8 +486,9 @@ enum lf_err lf_train_settings_copy(struct lf_train_settings *out, const struct l
 
 void lf_train_settings_free(struct lf_train_settings *s)
 {
-    free(s->template_);
-    s->template_ = NULL;
+    for (const struct lf_setting *t = lf_settings; t->key; t++)
+        if (is_owned(t))
+            (void)replace_text(field(s, t), NULL, NULL);
     for (int i = 0; i < s->n_stop; i++)
         free(s->stop[i]);
     s->n_stop = 0;

@@ -1,32 +1,8 @@
 /* A training job's settings: config.json of an adapter directory, or --config of `lorafs train`.
- * Unknown keys are refused by name; every value has a range. Host data, any thread.
- *
- * | key                | default    | meaning                                                     |
- * |--------------------|------------|-------------------------------------------------------------|
- * | base               | ""         | base model by name; "": the daemon's default                |
- * | preset             | ""         | "lora-land": the values of that study, where not set here   |
- * | rank, alpha        | 16, 32     | y = W x + (alpha / rank) B A x                              |
- * | rslora             | false      | alpha / sqrt(rank) instead                                  |
- * | target_modules     | all-linear | or a list of module names: ["q_proj", "v_proj"]             |
- * | dropout            | 0.05       | on the adapter's input, while training                      |
- * | batch_size         | 16         | rows of a micro-batch                                       |
- * | accumulation       | 1          | micro-batches of an optimizer step                          |
- * | epochs or steps    | 3 epochs   | passes over the rows, or optimizer steps; not both          |
- * | learning_rate      | "auto"     | the peak; see lf_train_auto_learning_rate                   |
- * | schedule           | cosine     | constant, linear, cosine (after the warm-up)                |
- * | warmup_fraction    | 0.03       | of the steps; or warmup_steps, not both                     |
- * | optimizer          | adamw      | adam, adamw (betas 0.9 and 0.999, eps 1e-8)                 |
- * | weight_decay       | 0          | decoupled with adamw, in the gradient with adam             |
- * | max_grad_norm      | 1          | clips the adapter's gradient; 0: off                        |
- * | loss_normalization | tokens     | tokens, micro_batch: enum lf_loss_normalization             |
- * | shuffle, seed      | true, 42   | the order of rows, the fresh adapter, the dropout masks     |
- * | max_length         | 2048       | tokens of a row: prompt cut from the left, then the rest    |
- * | template           | null       | prompt of a row from its columns: "Q: {question}\nA:"       |
- * | eval_every         | 0          | optimizer steps between evaluations; 0: at the end only     |
- * | eval_rows          | 200        | rows that are completed and scored, the first; 0: all       |
- * | max_tokens         | 256        | of a completion when a request does not say                 |
- * | stop               | []         | strings that end a completion when a request names none     |
- * | metric             | ""         | scores completions of eval rows: score/metrics.h          |
+ * What settings there are stands in one table, lf_settings: it reads, prints and checks them, says
+ * which decide a training's numbers, and is what docs/training.md, lorafs-config(5) and
+ * openapi.json are held against. A new setting is a row of it and a field here. Unknown keys are
+ * refused by name; every value has a range. Host data, any thread.
  */
 #ifndef LF_TRAINER_SETTINGS_H
 #define LF_TRAINER_SETTINGS_H
@@ -41,19 +17,20 @@
 #include <stdint.h>
 
 enum lf_schedule { LF_SCHEDULE_CONSTANT, LF_SCHEDULE_LINEAR, LF_SCHEDULE_COSINE };
+enum lf_optimizer { LF_OPTIMIZER_ADAM, LF_OPTIMIZER_ADAMW };
 enum lf_loss_normalization {
     LF_LOSS_TOKENS,     /* by the supervised tokens of the whole optimizer step */
     LF_LOSS_MICRO_BATCH /* mean of the micro-batches' means, as Ludwig does */
 };
 
 struct lf_train_settings {
-    char base[LF_NAME_MAX + 1]; /* "" = the daemon's default base */
-    char preset[32];            /* "" or "lora-land" */
+    char base[LF_NAME_MAX + 1];   /* "" = the daemon's default base */
+    char preset[LF_NAME_MAX + 1]; /* "" or "lora-land" */
     /* LoRA */
     int rank;
     double alpha, dropout;
     bool rslora;
-    char target_modules[256]; /* comma separated, or "all-linear" */
+    char *target_modules; /* names, comma separated; NULL: all linear maps; owned */
     /* The batch */
     int batch_size;   /* rows of a micro-batch */
     int accumulation; /* micro-batches of an optimizer step */
@@ -67,7 +44,7 @@ struct lf_train_settings {
     enum lf_schedule schedule;
     int64_t warmup_steps; /* -1: warmup_fraction decides */
     double warmup_fraction;
-    bool adamw;                         /* decoupled weight decay */
+    enum lf_optimizer optimizer;        /* adamw: decoupled weight decay */
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
     int64_t eval_every; /* optimizer steps between evaluations; 0: at the end only */
@@ -77,8 +54,47 @@ struct lf_train_settings {
     int max_tokens;           /* of a completion when the request does not say */
     char *stop[LF_STOPS_MAX]; /* strings that end it likewise, none empty; owned */
     int n_stop;
-    char metric[32]; /* "" = by loss only; "rouge_l", "exact_match", "accuracy", ... */
+    char metric[LF_NAME_MAX + 1]; /* "" = by loss only; "rouge_l", "exact_match", ... */
 };
+
+/* ---- The table ------------------------------------------------------------------------------- */
+
+enum lf_setting_type {
+    LF_SETTING_INT,
+    LF_SETTING_INT64,
+    LF_SETTING_REAL,
+    LF_SETTING_BOOL,
+    LF_SETTING_WORD,    /* one of `words`; an enum in the struct */
+    LF_SETTING_NAME,    /* "": none; char[LF_NAME_MAX + 1] */
+    LF_SETTING_TEXT,    /* null: none; char * */
+    LF_SETTING_RATE,    /* a number, or "auto"; double, 0: auto */
+    LF_SETTING_MODULES, /* "all-linear", or names as a list or separated by commas; char * */
+    LF_SETTING_STOPS    /* a string, or a list of them */
+};
+
+/* Does it decide what a training computes? A checkpoint is resumed where the text of those that do
+ * is the same to the byte, so nothing that stands in it may ever leave it. */
+enum lf_setting_effect {
+    LF_SETTING_DECIDES,
+    LF_SETTING_DECIDES_IF_SET, /* stands in the text where it is not the default: for settings that
+                                  are younger than checkpoints under way */
+    LF_SETTING_LEFT_OUT,
+    LF_SETTING_AT_LOWEST /* decides nothing, and stands in the text with its range's low end */
+};
+
+struct lf_setting {
+    const char *key;
+    enum lf_setting_type type;
+    size_t at;                /* of the field in struct lf_train_settings */
+    double lo, hi, otherwise; /* numbers: range and default; words: the default's index */
+    enum lf_setting_effect effect;
+    const char *help; /* a phrase for people, Markdown */
+    const char *const *words;
+    /* Of two that decide the same, this one wins where it is given, and the other one otherwise.
+     * Both are refused. An integer; below its range it is not given. */
+    const char *instead_of;
+};
+extern const struct lf_setting lf_settings[]; /* ends with a NULL key; in the order of printing */
 
 /* The defaults: those of a person who drops a file and wants a good adapter (rank 16, all-linear,
  * 3 epochs ...). */
@@ -88,6 +104,9 @@ enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t 
                                     struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_train_settings_load(struct lf_train_settings *out, const char *path,
                                    struct lf_diag *diag) LF_MUST_CHECK;
+/* Those that decide the numbers, likewise: what a checkpoint's digest is of. */
+enum lf_err lf_train_settings_print_deciding(const struct lf_train_settings *s,
+                                             struct lf_buf *out) LF_MUST_CHECK;
 /* All settings as a JSON object, pretty-printed: parsing it gives the same settings. */
 enum lf_err lf_train_settings_print(const struct lf_train_settings *s,
                                     struct lf_buf *out) LF_MUST_CHECK;

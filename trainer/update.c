@@ -21,7 +21,7 @@ static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf
                                  .beta2 = 0.999f,
                                  .eps = 1e-8f,
                                  .weight_decay = (float)s->weight_decay,
-                                 .decoupled = s->adamw,
+                                 .decoupled = s->optimizer == LF_OPTIMIZER_ADAMW,
                                  .step = (int)(j->step + 1)};
 }
 

@@ -64,15 +64,28 @@ static void a_fresh_one_starts_as_pefts(void **state)
     lf_adapter_free(b);
 }
 
+static void full_names_are_single_layers(void **state)
+{
+    (void)state;
+    struct lf_adapter *a = fresh("model.layers.1.self_attn.q_proj, mlp.up_proj", 2);
+    for (int i = 0; i < a->shape.n_sites; i++)
+        assert_int_equal(a->shape.rank[i], i == 7 || i % 7 == 5 ? 2 : 0);
+    lf_adapter_free(a);
+}
+
 static void refuses_bad_settings(void **state)
 {
     (void)state;
     static const struct {
         int rank;
         const char *targets, *word;
-    } bad[] = {{0, "q_proj", "rank 0"},      {257, "q_proj", "rank 257"},
-               {8, "fc1", "q_proj, k_proj"}, {8, "q_proj,,w_proj", "w_proj"},
-               {8, "", "names nothing"},     {8, " , ", "names nothing"}};
+    } bad[] = {{0, "q_proj", "rank 0"},
+               {257, "q_proj", "rank 257"},
+               {8, "fc1", "q_proj, k_proj"},
+               {8, "q_proj,,w_proj", "w_proj"},
+               {8, "", "names nothing"},
+               {8, " , ", "names nothing"},
+               {8, "model.layers.2.self_attn.q_proj", "model.layers.2"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct lf_adapter *a;
         struct lf_diag diag;
@@ -318,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fresh_one_starts_as_pefts),
+        cmocka_unit_test(full_names_are_single_layers),
         cmocka_unit_test(refuses_bad_settings),
         cmocka_unit_test(refuses_variants_by_name),
         cmocka_unit_test(an_adapter_of_another_base_is_told_apart),

@@ -28,7 +28,7 @@ static void an_empty_object_gives_the_defaults(void **state)
     lf_train_settings_default(&d);
     assert_int_equal(s.rank, d.rank);
     assert_int_equal(s.batch_size, d.batch_size);
-    assert_string_equal(s.target_modules, "all-linear");
+    assert_null(s.target_modules); /* all-linear */
     assert_true(s.learning_rate == 0);
     assert_true(s.shuffle);
     lf_train_settings_free(&s);
@@ -46,7 +46,7 @@ static void the_preset_gives_way_to_what_is_written(void **state)
     assert_int_equal(s.batch_size, 1);
     assert_int_equal(s.accumulation, 16);
     assert_true(s.learning_rate == 2e-4);
-    assert_false(s.adamw);
+    assert_int_equal(s.optimizer, LF_OPTIMIZER_ADAM);
     assert_int_equal(s.loss_normalization, LF_LOSS_MICRO_BATCH);
     assert_string_equal(s.target_modules, "q_proj,v_proj");
     lf_train_settings_free(&s);
@@ -133,6 +133,76 @@ static void what_is_printed_parses_to_the_same(void **state)
     }
 }
 
+/* Of version 0.1, to the byte: by these texts checkpoints under way know their jobs. */
+static void what_decides_the_numbers_is_printed_as_ever(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *deciding;
+    } cases[] = {
+        {"{\"eval_every\": 5, \"max_tokens\": 3, \"metric\": \"accuracy\", \"base\": \"b\"}",
+         "{\n  \"target_modules\": \"all-linear\",\n  \"learning_rate\": \"auto\",\n"
+         "  \"schedule\": \"cosine\",\n  \"optimizer\": \"adamw\",\n"
+         "  \"loss_normalization\": \"tokens\",\n  \"rank\": 16,\n  \"alpha\": 32,\n"
+         "  \"rslora\": false,\n  \"dropout\": 0.05,\n  \"batch_size\": 16,\n"
+         "  \"accumulation\": 1,\n  \"epochs\": 3,\n  \"weight_decay\": 0,\n"
+         "  \"max_grad_norm\": 1,\n  \"warmup_fraction\": 0.03,\n  \"shuffle\": true,\n"
+         "  \"seed\": 42,\n  \"max_length\": 2048,\n  \"eval_every\": 0,\n"
+         "  \"eval_rows\": 200,\n  \"max_tokens\": 1\n}\n"},
+        {"{\"preset\": \"lora-land\", \"warmup_steps\": 7, \"stop\": [\"\\n\", \"a\\\"b\"],"
+         " \"template\": \"Q: {q}\\nA:\"}",
+         "{\n  \"target_modules\": [\"q_proj\", \"v_proj\"],\n  \"learning_rate\": 0.0002,\n"
+         "  \"schedule\": \"cosine\",\n  \"optimizer\": \"adam\",\n"
+         "  \"loss_normalization\": \"micro_batch\",\n  \"rank\": 8,\n  \"alpha\": 16,\n"
+         "  \"rslora\": false,\n  \"dropout\": 0.05,\n  \"batch_size\": 1,\n"
+         "  \"accumulation\": 16,\n  \"steps\": 2500,\n  \"weight_decay\": 0,\n"
+         "  \"max_grad_norm\": 1,\n  \"warmup_steps\": 7,\n  \"shuffle\": true,\n"
+         "  \"seed\": 42,\n  \"max_length\": 2048,\n  \"eval_every\": 0,\n"
+         "  \"eval_rows\": 200,\n  \"max_tokens\": 1,\n"
+         "  \"template\": \"Q: {q}\\u000aA:\",\n  \"stop\": [\"\\u000a\", \"a\\\"b\"]\n}\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lf_train_settings s;
+        struct lf_buf text;
+        lf_buf_init(&text, 0);
+        assert_int_equal(parse(&s, cases[i].text, NULL), LF_OK);
+        assert_int_equal(lf_train_settings_print_deciding(&s, &text), LF_OK);
+        assert_string_equal(text.data, cases[i].deciding);
+        lf_buf_free(&text);
+        lf_train_settings_free(&s);
+    }
+}
+
+/* PEFT writes one full name a layer. */
+static void a_list_of_modules_may_name_every_map_of_the_largest_model(void **state)
+{
+    (void)state;
+    struct lf_train_settings s, copy;
+    struct lf_diag diag = {""};
+    json_t *names = json_array();
+    for (int i = 0; i < LF_LAYERS_MAX * LF_PROJ_MAX; i++)
+        json_array_append_new(names, json_sprintf("model.layers.%d.self_attn.q_proj", i));
+    json_t *j = json_pack("{s:O}", "target_modules", names);
+    assert_int_equal(lf_train_settings_parse(&s, j, &diag), LF_OK);
+    assert_int_equal(lf_train_settings_copy(&copy, &s), LF_OK);
+    lf_train_settings_free(&s);
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    assert_int_equal(lf_train_settings_print(&copy, &text), LF_OK);
+    json_t *printed = NULL;
+    assert_int_equal(lf_json_parse(&printed, text.data, text.len, &diag), LF_OK);
+    assert_true(json_equal(json_object_get(printed, "target_modules"), names));
+    json_decref(printed);
+    lf_buf_free(&text);
+    lf_train_settings_free(&copy);
+    for (int i = 0; i < (int)LF_TARGETS_BYTES_MAX / 32; i++)
+        json_array_append_new(names, json_sprintf("model.layers.%d.self_attn.q_proj", i));
+    assert_int_equal(lf_train_settings_parse(&s, j, &diag), LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "longer than"));
+    json_decref(j);
+    json_decref(names);
+}
+
 static void a_copy_owns_its_template(void **state)
 {
     (void)state;
@@ -175,6 +245,8 @@ int main(void)
         cmocka_unit_test(the_preset_gives_way_to_what_is_written),
         cmocka_unit_test(refuses_bad_values_and_says_which),
         cmocka_unit_test(what_is_printed_parses_to_the_same),
+        cmocka_unit_test(what_decides_the_numbers_is_printed_as_ever),
+        cmocka_unit_test(a_list_of_modules_may_name_every_map_of_the_largest_model),
         cmocka_unit_test(a_copy_owns_its_template),
         cmocka_unit_test(stop_strings_are_one_or_a_list),
     };

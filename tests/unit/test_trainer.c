@@ -55,16 +55,17 @@ static void a_job_learns(void **state)
 static void three_jobs_fused_give_what_each_gives_alone(void **state)
 {
     (void)state;
+    static char attention[] = "q_proj,v_proj";
     struct lf_train_settings s[3] = {rig_settings(), rig_settings(), rig_settings()};
     struct lf_job *jobs[3];
     s[1].rank = 8;
     s[1].batch_size = 1;
     s[1].accumulation = 4;
     s[1].loss_normalization = LF_LOSS_MICRO_BATCH;
-    s[1].adamw = false;
+    s[1].optimizer = LF_OPTIMIZER_ADAM;
     s[1].weight_decay = 0.01;
     s[1].seed = 5;
-    snprintf(s[1].target_modules, sizeof s[1].target_modules, "q_proj,v_proj");
+    s[1].target_modules = attention;
     s[2].batch_size = 7;
     s[2].steps = 0;
     s[2].epochs = 1.5;
@@ -85,6 +86,31 @@ static void three_jobs_fused_give_what_each_gives_alone(void **state)
         free(alone);
     }
     lf_trainer_free(trainer);
+}
+
+/* As PEFT writes them: one full name a layer, more than fits any line. */
+static void modules_in_full_train_as_modules_by_name(void **state)
+{
+    (void)state;
+    static char brief[] = "q_proj,up_proj";
+    struct lf_train_settings s = rig_settings();
+    struct lf_buf names;
+    lf_buf_init(&names, 0);
+    for (int i = 0; i < 9; i++)
+        for (int layer = 0; layer < t.model->config.L; layer++)
+            lf_buf_printf(&names, "%smodel.layers.%d.self_attn.q_proj,model.layers.%d.mlp.up_proj",
+                          names.len ? "," : "", layer, layer);
+    assert_true(names.len > 255);
+    size_t n, m;
+    s.target_modules = brief;
+    float *want = trained_alone(&t, &s, 3, 0, &n);
+    s.target_modules = names.data;
+    float *got = trained_alone(&t, &s, 3, 0, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(got, want, n * sizeof *got);
+    free(got);
+    free(want);
+    lf_buf_free(&names);
 }
 
 static void the_size_of_batches_does_not_matter(void **state)
@@ -304,7 +330,8 @@ static void refuses_what_does_not_fit(void **state)
     assert_int_equal(lf_trainer_add(trainer, &spec, &j, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "rank"));
     s.rank = 4;
-    snprintf(s.target_modules, sizeof s.target_modules, "c_attn");
+    static char unknown[] = "c_attn";
+    s.target_modules = unknown;
     spec.train = rows_made(&t, &s, 30, 3);
     assert_int_equal(lf_trainer_add(trainer, &spec, &j, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "q_proj"));
@@ -321,6 +348,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_learns),
         cmocka_unit_test(three_jobs_fused_give_what_each_gives_alone),
+        cmocka_unit_test(modules_in_full_train_as_modules_by_name),
         cmocka_unit_test(the_size_of_batches_does_not_matter),
         cmocka_unit_test(accumulation_is_a_larger_batch),
         cmocka_unit_test(the_same_job_gives_the_same_bytes),
