@@ -1,8 +1,9 @@
 /* A training job's settings: config.json of an adapter directory, or --config of `lorafs train`.
  * What settings there are stands in one table, lf_settings: it reads, prints and checks them, says
  * which decide a training's numbers, and is what docs/training.md, lorafs-config(5) and
- * openapi.json are held against. A new setting is a row of it and a field here. Unknown keys are
- * refused by name; every value has a range. Host data, any thread.
+ * openapi.json are held against. A new setting is a row of it and a field here; tools/settings-doc
+ * then writes the documents. Unknown keys are refused by name; every value has a range. Host data,
+ * any thread.
  */
 #ifndef LF_TRAINER_SETTINGS_H
 #define LF_TRAINER_SETTINGS_H
