@@ -148,10 +148,11 @@ struct lf_linear_args {
     int col[LF_GROUP_MAX];
     int n;
     int T, ldy, ldx;
-    bool accumulate;  /* add to y instead of overwriting it */
-    bool y_f32;       /* logits */
-    const void *copy; /* what copy_weights made of these weights, or NULL */
+    bool accumulate; /* add to y instead of overwriting it */
+    bool y_f32;      /* logits */
+    void *copy;      /* what copy_weights made of these weights, or NULL */
     int ldcopy;
+    int room; /* columns behind K in each row of x that the call may use as scratch; 0: none */
 };
 
 /* dx (+)= sum_p dy[:, col[p] : col[p]+N_p] W_p. */
@@ -163,8 +164,9 @@ struct lf_linear_bwd_args {
     int n;
     int T, lddx, lddy;
     bool accumulate;
-    const void *copy; /* as in struct lf_linear_args */
+    void *copy; /* as in struct lf_linear_args */
     int ldcopy;
+    int room; /* columns behind the group's in each row of dy that the call may use as scratch */
 };
 
 /* Segmented LoRA (PEFT): for each segment with slot s and each p < n whose site has rank R > 0:
@@ -249,30 +251,40 @@ enum lf_act_kind { LF_ACT_SILU, LF_ACT_GELU_TANH, LF_ACT_GELU_ERF };
 
 /* gated: y = act(x[:, :F]) * x[:, F:]; else y = act(x[:, :F]). */
 struct lf_glu_args {
-    void *y;       /* (T, F) act */
-    const void *x; /* (T, 2F) or (T, F) act, tight */
+    void *y;       /* (T, ldy) act, F of a row */
+    const void *x; /* (T, ldx) act, 2F or F of a row */
     enum lf_act_kind act;
     bool gated;
-    int T, F;
+    int T, F, ldy, ldx;
 };
 
 struct lf_glu_bwd_args {
-    void *dx; /* as x; may be x */
+    void *dx; /* as x, ldx; may be x */
     const void *dy, *x;
     enum lf_act_kind act;
     bool gated;
-    int T, F;
+    int T, F, ldy, ldx; /* ldy: of dy */
 };
 
 /* A group's linear map with what stands around it in a block; parts that are NULL are left out:
  * norm, which makes linear's x; linear; lora, over the same group, x and y; glu, which takes
  * linear's y. With glu linear's y is lost afterwards: a backend may leave it out. y is rounded
- * once. */
+ * once. Rooms that linear grants hold what belongs to the adapters: u behind x, scale B behind the
+ * weights' copy, so that their share is part of the product. */
 struct lf_map_args {
     const struct lf_norm_args *norm;
     const struct lf_linear_args *linear;
     const struct lf_lora_args *lora;
     const struct lf_glu_args *glu;
+    const void *plus; /* (T, ldy) tight; with accumulate: y = plus + what would be added to y.
+                         NULL: y */
+};
+
+/* Backward of a group's linear map with its adapters, over the same dy and dx. linear NULL: no dx
+ * (then lora's is NULL, too). lora NULL: none. Rooms as above: du behind dy, A below the copy. */
+struct lf_map_bwd_args {
+    const struct lf_linear_bwd_args *linear;
+    const struct lf_lora_bwd_args *lora;
 };
 
 /* y += x, n elements of act. */
@@ -288,6 +300,7 @@ struct lf_rows_args {
     const void *x;
     const int32_t *rows; /* (M), ascending, no two alike for scatter */
     int M, T, C;         /* T: rows of y for scatter */
+    int ldy;             /* x is tight */
 };
 
 /* logits = softcap * tanh(logits / softcap), in place, fp32. */
@@ -384,7 +397,8 @@ struct lf_ops {
     /* Scratch that linear maps over these shapes need on a stream. */
     size_t (*linear_scratch_bytes)(const struct lf_device *dev, int T, int N, int K);
     /* Unpacks a group's weights once, where there is memory for it, so that maps of many tokens
-     * need not do so each time: out (sum of N, ld) act. Same results. NULL: no use. */
+     * need not do so each time: out (sum of N, ld) act. For rooms, ld is K and the room, and there
+     * are as many rows more. Same results. NULL: no use. */
     void (*copy_weights)(struct lf_stream *s, void *out, int ld, const struct lf_weight *const *w,
                          int n);
 
@@ -397,6 +411,7 @@ struct lf_ops {
     void (*lora_bwd)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
     /* As few kernels as a backend can; NULL: one after another (lf_map). */
     void (*map)(struct lf_stream *s, const struct lf_map_args *a);
+    void (*map_bwd)(struct lf_stream *s, const struct lf_map_bwd_args *a);
     void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
     void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
     void (*attn)(struct lf_stream *s, const struct lf_attn_args *a);
@@ -423,13 +438,29 @@ static inline void lf_map(struct lf_stream *s, const struct lf_map_args *a)
         s->ops->map(s, a);
         return;
     }
+    const struct lf_linear_args *l = a->linear;
     if (a->norm)
         s->ops->norm(s, a->norm);
-    s->ops->linear(s, a->linear);
+    if (a->plus && a->plus != l->y)
+        lf_stream_copy(s, l->y, a->plus,
+                       (size_t)l->T * (size_t)l->ldy * lf_dtype_bytes(s->dev->act));
+    s->ops->linear(s, l);
     if (a->lora)
         s->ops->lora(s, a->lora);
     if (a->glu)
         s->ops->glu(s, a->glu);
+}
+
+static inline void lf_map_bwd(struct lf_stream *s, const struct lf_map_bwd_args *a)
+{
+    if (s->ops->map_bwd) {
+        s->ops->map_bwd(s, a);
+        return;
+    }
+    if (a->linear)
+        s->ops->linear_bwd(s, a->linear);
+    if (a->lora)
+        s->ops->lora_bwd(s, a->lora);
 }
 
 /* What a batch with cached sequences does between its maps: rope over all heads of q and k (r's

@@ -19,8 +19,8 @@ void lf_exec_norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *i
                                  .H = 1,
                                  .C = c->C,
                                  .ldx = c->C,
-                                 .ldy = c->C,
-                                 .lddx = c->C};
+                                 .ldy = c->C + x->room,
+                                 .lddx = c->C + x->room};
     x->ops->norm_bwd(x->stream, &a);
 }
 
@@ -30,7 +30,7 @@ static const void *through_post_norm(struct lf_exec *x, const void *branch, cons
     int T = x->train.batch.T;
     if (!w)
         return x->work.dx;
-    lf_exec_norm(x, x->work.y, branch, w, NULL, T, true);
+    lf_exec_norm(x, x->work.y, x->model->config.C, branch, w, NULL, T, true);
     lf_exec_norm_bwd(x, x->work.dy, x->work.dx, branch, w, T, false);
     return x->work.dy;
 }
@@ -45,16 +45,29 @@ static void mlp_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void *dn,
     int T = x->train.batch.T;
     const void *dy = through_post_norm(x, b->mlp_y, y->post_mlp_norm);
     if (lf_exec_group_has_lora(x, LF_GROUP_MLP_OUT)) {
-        struct lf_glu_args g = {
-            .y = w->g, .x = b->h, .act = c->act, .gated = c->gated, .T = T, .F = c->F};
+        struct lf_glu_args g = {.y = w->g,
+                                .x = b->h,
+                                .act = c->act,
+                                .gated = c->gated,
+                                .T = T,
+                                .F = c->F,
+                                .ldy = c->F + x->room,
+                                .ldx = x->h_n + x->room};
         x->ops->glu(x->stream, &g);
     }
     lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, w->dg, dy, w->g, b->u[LF_GROUP_MLP_OUT],
                       false);
-    struct lf_glu_bwd_args g = {
-        .dx = b->h, .dy = w->dg, .x = b->h, .act = c->act, .gated = c->gated, .T = T, .F = c->F};
+    struct lf_glu_bwd_args g = {.dx = b->h,
+                                .dy = w->dg,
+                                .x = b->h,
+                                .act = c->act,
+                                .gated = c->gated,
+                                .T = T,
+                                .F = c->F,
+                                .ldy = c->F + x->room,
+                                .ldx = x->h_n + x->room};
     x->ops->glu_bwd(x->stream, &g);
-    lf_exec_norm(x, w->n, x_in, norm, norm_b, T, true);
+    lf_exec_norm(x, w->n, c->C + x->room, x_in, norm, norm_b, T, true);
     lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_IN, dn, b->h, w->n, b->u[LF_GROUP_MLP_IN],
                       false);
 }
@@ -74,7 +87,7 @@ static void qk_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
                              .H = c->H + c->Hkv,
                              .D = c->D,
                              .rot = c->rot,
-                             .ldx = x->qkv_n,
+                             .ldx = x->qkv_n + x->room,
                              .inverse = true};
     x->ops->rope(x->stream, &r);
     for (int k = 0; k < 2 && c->qk_norm; k++) {
@@ -89,8 +102,8 @@ static void qk_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
                                      .H = k ? c->Hkv : c->H,
                                      .C = c->D,
                                      .ldx = x->qkv_n,
-                                     .ldy = x->qkv_n,
-                                     .lddx = x->qkv_n};
+                                     .ldy = x->qkv_n + x->room,
+                                     .lddx = x->qkv_n + x->room};
         lf_exec_qk_norm(x, &x->train, l, b, k, true);
         x->ops->norm_bwd(x->stream, &a);
     }
@@ -118,11 +131,11 @@ static void attention_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
                                  .H = c->H,
                                  .Hkv = c->Hkv,
                                  .D = c->D,
-                                 .ldo = c->H * c->D,
+                                 .ldo = c->H * c->D + x->room,
                                  .ldq = x->qkv_n,
                                  .ldkv = x->qkv_n,
-                                 .lddq = x->qkv_n,
-                                 .lddkv = x->qkv_n,
+                                 .lddq = x->qkv_n + x->room,
+                                 .lddkv = x->qkv_n + x->room,
                                  .window = c->window[l],
                                  .scale = c->attn_scale,
                                  .softcap = c->attn_softcap};
@@ -144,7 +157,7 @@ static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, bool lo
         lf_exec_norm_bwd(x, w->dx, w->dn, b->x_mid, y->mlp_norm, T, true);
     }
     attention_bwd(x, l, b);
-    lf_exec_norm(x, w->n, b->x_in, y->attn_norm, y->attn_norm_b, T, true);
+    lf_exec_norm(x, w->n, c->C + x->room, b->x_in, y->attn_norm, y->attn_norm_b, T, true);
     lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, lowest ? NULL : w->dn, w->dqkv, w->n,
                       b->u[LF_GROUP_ATTN_IN], c->parallel_block);
     if (!lowest)
@@ -157,16 +170,16 @@ static struct lf_acts training_rows(const struct lf_exec *x, const struct lf_act
 {
     const struct lf_config *c = &x->model->config;
     size_t first = (size_t)(x->plan.T - x->plan.T_train), C = (size_t)c->C;
-    size_t qkv = (size_t)x->qkv_n, H = (size_t)c->H, D = (size_t)c->D;
+    size_t qkv = (size_t)x->qkv_n, room = (size_t)x->room, H = (size_t)c->H, D = (size_t)c->D;
     struct lf_acts t = {
         .x_in = lf_at(b->x_in, first * C, x->es),
         .x_mid = lf_at(b->x_mid, first * C, x->es),
         .x_out = lf_at(b->x_out, first * C, x->es),
         .raw = lf_at(b->raw, first * qkv, x->es),
         .qkv = lf_at(b->qkv, first * qkv, x->es),
-        .o = lf_at(b->o, first * H * D, x->es),
+        .o = lf_at(b->o, first * (H * D + room), x->es),
         .lse = b->lse + first * H,
-        .h = lf_at(b->h, first * (size_t)x->h_n, x->es),
+        .h = lf_at(b->h, first * ((size_t)x->h_n + room), x->es),
         .attn_y = lf_at(b->attn_y, first * C, x->es),
         .mlp_y = lf_at(b->mlp_y, first * C, x->es),
     };

@@ -2,8 +2,8 @@
  * come through here; they differ only in where the activations go (struct lf_acts). */
 #include "model/exec_inside.h"
 
-static struct lf_norm_args norm_args(struct lf_exec *x, void *y, const void *in, const float *w,
-                                     const float *b, int T, bool keep)
+static struct lf_norm_args norm_args(struct lf_exec *x, void *y, int ldy, const void *in,
+                                     const float *w, const float *b, int T, bool keep)
 {
     const struct lf_config *c = &x->model->config;
     return (struct lf_norm_args){.y = y,
@@ -15,16 +15,16 @@ static struct lf_norm_args norm_args(struct lf_exec *x, void *y, const void *in,
                                  .H = 1,
                                  .C = c->C,
                                  .ldx = c->C,
-                                 .ldy = c->C,
+                                 .ldy = ldy,
                                  .eps = c->norm_eps,
                                  .rstd = keep ? x->work.rstd : NULL,
                                  .mean = keep && c->layer_norm ? x->work.mean : NULL};
 }
 
-void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b, int T,
-                  bool keep)
+void lf_exec_norm(struct lf_exec *x, void *y, int ldy, const void *in, const float *w,
+                  const float *b, int T, bool keep)
 {
-    struct lf_norm_args a = norm_args(x, y, in, w, b, T, keep);
+    struct lf_norm_args a = norm_args(x, y, ldy, in, w, b, T, keep);
     x->ops->norm(x->stream, &a);
 }
 
@@ -65,7 +65,7 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
                              .D = c->D,
                              .k_pages = k_pages,
                              .v_pages = v_pages,
-                             .ldo = c->H * c->D,
+                             .ldo = c->H * c->D + x->room,
                              .ldq = x->qkv_n,
                              .ldkv = x->qkv_n,
                              .window = c->window[l],
@@ -103,25 +103,35 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
 
 /* y = x + a group's output, which goes through its own norm where the model has one. */
 static void residual(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                     void *y, const void *x_before, const void *in, void *u, void *branch,
-                     const float *post_norm)
+                     void *y, const void *x_before, const void *in, int ld_in, void *u,
+                     void *branch, const float *post_norm)
 {
-    size_t n = (size_t)p->batch.T * (size_t)x->model->config.C;
+    int C = x->model->config.C;
+    size_t n = (size_t)p->batch.T * (size_t)C;
     bool last = g == LF_GROUP_MLP_OUT || x->model->config.parallel_block;
     if (p->again && last && !post_norm && !lf_exec_group_has_lora(x, g))
         return; /* backward reads neither y nor u */
-    if (y != x_before)
-        lf_stream_copy(x->stream, y, x_before, n * x->es);
+    struct lf_group_io io = {
+        .y = y, .x = in, .u = u, .ldy = C, .ldx = ld_in, .accumulate = true, .plus = x_before};
     if (!post_norm) {
-        struct lf_group_io io = {.y = y, .x = in, .u = u, .accumulate = true};
         lf_exec_group(x, p, l, g, &io);
         return;
     }
-    struct lf_group_io io = {.y = branch, .x = in, .u = u};
+    if (y != x_before)
+        lf_stream_copy(x->stream, y, x_before, n * x->es);
+    io.y = branch;
+    io.accumulate = false;
     lf_exec_group(x, p, l, g, &io);
-    lf_exec_norm(x, x->work.y, branch, post_norm, NULL, p->batch.T, false);
+    lf_exec_norm(x, x->work.y, C, branch, post_norm, NULL, p->batch.T, false);
     struct lf_add_args a = {.y = y, .x = x->work.y, .n = n};
     x->ops->add(x->stream, &a);
+}
+
+/* Row stride of the activation's output. Where backward has no use for what is before it, both may
+ * be one kernel, which writes tight rows. */
+static int inner_ld(const struct lf_exec *x)
+{
+    return x->model->config.F + (x->plan.S_train > 0 ? x->room : 0);
 }
 
 /* norm: what makes the input, or NULL where it is there. */
@@ -130,11 +140,19 @@ static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const s
 {
     const struct lf_config *c = &x->model->config;
     bool keep = x->plan.S_train > 0; /* backward reads h */
-    struct lf_glu_args g = {
-        .y = x->work.g, .x = b->h, .act = c->act, .gated = c->gated, .T = p->batch.T, .F = c->F};
+    struct lf_glu_args g = {.y = x->work.g,
+                            .x = b->h,
+                            .act = c->act,
+                            .gated = c->gated,
+                            .T = p->batch.T,
+                            .F = c->F,
+                            .ldy = inner_ld(x),
+                            .ldx = x->h_n + x->room};
     struct lf_group_io io = {.y = b->h,
                              .x = x->work.n,
                              .u = b->u[LF_GROUP_MLP_IN],
+                             .ldy = g.ldx,
+                             .ldx = c->C + x->room,
                              .norm = norm,
                              .glu = keep ? NULL : &g};
     lf_exec_group(x, p, l, LF_GROUP_MLP_IN, &io);
@@ -147,9 +165,15 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
     void *n = x->work.n;
+    int ld = c->C + x->room;
     struct lf_norm_args norm =
-        norm_args(x, n, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T, false);
-    struct lf_group_io io = {.y = b->raw, .x = n, .u = b->u[LF_GROUP_ATTN_IN], .norm = &norm};
+        norm_args(x, n, ld, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T, false);
+    struct lf_group_io io = {.y = b->raw,
+                             .x = n,
+                             .u = b->u[LF_GROUP_ATTN_IN],
+                             .ldy = x->qkv_n,
+                             .ldx = ld,
+                             .norm = &norm};
     if (c->parallel_block) { /* both branches read n */
         x->ops->norm(x->stream, &norm);
         io.norm = NULL;
@@ -158,14 +182,14 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     attention(x, p, l, b);
     if (c->parallel_block)
         mlp_inner(x, p, l, b, NULL);
-    residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, b->u[LF_GROUP_ATTN_OUT],
-             b->attn_y, y->post_attn_norm);
+    residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, c->H * c->D + x->room,
+             b->u[LF_GROUP_ATTN_OUT], b->attn_y, y->post_attn_norm);
     if (!c->parallel_block) {
-        norm = norm_args(x, n, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T, false);
+        norm = norm_args(x, n, ld, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T, false);
         mlp_inner(x, p, l, b, &norm);
     }
-    residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, b->u[LF_GROUP_MLP_OUT],
-             b->mlp_y, y->post_mlp_norm);
+    residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, inner_ld(x),
+             b->u[LF_GROUP_MLP_OUT], b->mlp_y, y->post_mlp_norm);
 }
 
 void lf_exec_forward(struct lf_exec *x)

@@ -27,11 +27,12 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
                                .x = io->x,
                                .n = n,
                                .T = p->batch.T,
-                               .ldy = ld,
-                               .ldx = K,
+                               .ldy = io->ldy,
+                               .ldx = io->ldx,
                                .accumulate = io->accumulate,
                                .copy = lf_exec_copy(x, l, g),
-                               .ldcopy = K};
+                               .ldcopy = K + x->room,
+                               .room = io->ldx - K};
     struct lf_lora_args r = {.y = io->y,
                              .u = io->u,
                              .x = io->x,
@@ -40,8 +41,8 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
                              .n_sites = x->slots->n_sites,
                              .n = n,
                              .K = K,
-                             .ldy = ld,
-                             .ldx = K};
+                             .ldy = io->ldy,
+                             .ldx = io->ldx};
     for (int i = 0; i < n; i++) {
         a.w[i] = &x->model->layers[l].w[first + i];
         a.col[i] = r.col[i] = c->proj[first + i].col;
@@ -51,6 +52,7 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
     struct lf_map_args m = {.norm = io->norm,
                             .linear = &a,
                             .glu = io->glu,
+                            .plus = io->plus,
                             .lora = lf_exec_group_has_lora(x, g) ? &r : NULL};
     lf_map(x->stream, &m);
 }
@@ -64,11 +66,12 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
                                    .dy = dy,
                                    .n = n,
                                    .T = p->batch.T,
-                                   .lddx = K,
-                                   .lddy = ld,
+                                   .lddx = K + x->room,
+                                   .lddy = ld + x->room,
                                    .accumulate = accumulate,
                                    .copy = lf_exec_copy(x, l, g),
-                                   .ldcopy = K};
+                                   .ldcopy = K + x->room,
+                                   .room = x->room};
     struct lf_lora_bwd_args r = {.dx = dx,
                                  .du = x->work.du,
                                  .dy = dy,
@@ -79,17 +82,16 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
                                  .n_sites = x->slots->n_sites,
                                  .n = n,
                                  .K = K,
-                                 .lddx = K,
-                                 .lddy = ld,
-                                 .ldx = K};
+                                 .lddx = K + x->room,
+                                 .lddy = ld + x->room,
+                                 .ldx = K + x->room};
     for (int i = 0; i < n; i++) {
         a.w[i] = &x->model->layers[l].w[first + i];
         a.col[i] = r.col[i] = c->proj[first + i].col;
         r.site[i] = l * c->n_proj + first + i;
         r.N[i] = c->proj[first + i].N;
     }
-    if (dx)
-        x->ops->linear_bwd(x->stream, &a);
-    if (lf_exec_group_has_lora(x, g))
-        x->ops->lora_bwd(x->stream, &r);
+    struct lf_map_bwd_args m = {.linear = dx ? &a : NULL,
+                                .lora = lf_exec_group_has_lora(x, g) ? &r : NULL};
+    lf_map_bwd(x->stream, &m);
 }

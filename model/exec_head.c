@@ -33,9 +33,11 @@ static void select_rows(struct lf_exec *x, const int32_t *rows, int M, bool keep
                              .rows = rows,
                              .M = M,
                              .T = x->plan.T,
-                             .C = m->config.C};
+                             .C = m->config.C,
+                             .ldy = m->config.C};
     x->ops->gather(x->stream, &g);
-    lf_exec_norm(x, x->work.rows_n, x->work.rows_x, m->final_norm, m->final_norm_b, M, keep);
+    lf_exec_norm(x, x->work.rows_n, m->config.C, x->work.rows_x, m->final_norm, m->final_norm_b, M,
+                 keep);
 }
 
 /* Rows [m0, m0 + M) of the supervised ones. With train, their normed rows are replaced by the
@@ -104,7 +106,8 @@ void lf_exec_loss(struct lf_exec *x)
                              .rows = x->rows_train,
                              .M = p->M_train,
                              .T = p->T_train,
-                             .C = m->config.C};
+                             .C = m->config.C,
+                             .ldy = m->config.C + x->room};
     x->ops->scatter(x->stream, &s);
 }
 
@@ -199,7 +202,7 @@ enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits, struct l
     for (int at = 0; at < n && rc == LF_OK; at += x->limits.rows_max) {
         int M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
         const void *in = lf_at(x->x_last, (size_t)(x->plan.start[s] + at) * C, x->es);
-        lf_exec_norm(x, x->work.rows_n, in, m->final_norm, m->final_norm_b, M, false);
+        lf_exec_norm(x, x->work.rows_n, m->config.C, in, m->final_norm, m->final_norm_b, M, false);
         head_logits(x, x->work.rows_n, M);
         lf_stream_download(x->stream, logits + (size_t)at * V, x->work.logits,
                            (size_t)M * V * sizeof *logits);

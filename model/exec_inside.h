@@ -25,25 +25,26 @@ struct lf_acts {
     void *x_out;          /* (T, C) */
     void *raw;            /* (T, qkv) q, k before their norms, v; = qkv where nothing is normed */
     void *qkv;            /* (T, qkv) q and k normed and rotated */
-    void *o;              /* (T, H*D) */
+    void *o;              /* (T, H*D + room) */
     float *lse;           /* (T, H); NULL when no backward follows */
-    void *h;              /* (T, 2F or F) before the activation */
+    void *h;              /* (T, 2F or F, + room) before the activation */
     void *attn_y, *mlp_y; /* (T, C) before their norms; post_norms only */
     void *u[LF_GROUPS];   /* (T, n*rank_max) LoRA's middle */
 };
 
-/* Fixed device buffers beside them. */
+/* Fixed device buffers beside them. room: columns behind a map's input, or behind its output's
+ * gradient, for what belongs to adapters (struct lf_linear_args). */
 struct lf_work {
-    void *n;            /* (T, C) a norm's output */
-    void *g;            /* (T, F) the activation's output */
+    void *n;            /* (T, C + room) a norm's output */
+    void *g;            /* (T, F + room) the activation's output; tight where backward has no use */
     void *x;            /* (T, C) the residual stream where nothing is kept */
     void *y;            /* (T, C) a post norm's output; post_norms only */
     float *rstd, *mean; /* (T*H) */
     /* Backward */
-    void *dx;              /* (T, C) gradient of the residual stream */
-    void *dn;              /* (T, C) of a norm's output */
-    void *dy;              /* (T, C) through a post norm; post_norms only */
-    void *dqkv, *d_o, *dg; /* (T, qkv), (T, H*D), (T, F) */
+    void *dx;              /* (T, C + room) gradient of the residual stream */
+    void *dn;              /* (T, C + room) of a norm's output */
+    void *dy;              /* (T, C + room) through a post norm; post_norms only */
+    void *dqkv, *d_o, *dg; /* (T, qkv + room), (T, H*D + room), (T, F + room) */
     void *du;              /* (T, n*rank_max) */
     float *delta;          /* (T, H) */
     /* Head */
@@ -95,6 +96,7 @@ struct lf_exec {
     struct lf_exec_memory memory;
     size_t es;      /* bytes of an act element */
     int qkv_n, h_n; /* columns of q, k, v together; of the MLP's inner, before activation */
+    int room;       /* columns for adapters behind maps' inputs; 0: they go by themselves */
     /* Memory */
     void *device;                   /* the one allocation that everything below points into */
     char *copies;                   /* the groups' weights unpacked, layer by layer; or NULL */
@@ -151,7 +153,9 @@ struct lf_group_io {
     void *y;
     const void *x;
     void *u;
+    int ldy, ldx;
     bool accumulate;
+    const void *plus; /* what accumulate adds; NULL: y */
     const struct lf_norm_args *norm;
     const struct lf_glu_args *glu;
 };
@@ -164,9 +168,10 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
 /* exec_forward.c */
 void lf_exec_forward(struct lf_exec *x);
 void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
-/* One of the model's norms over T rows. keep: rstd and mean go into work, for backward. */
-void lf_exec_norm(struct lf_exec *x, void *y, const void *in, const float *w, const float *b, int T,
-                  bool keep);
+/* One of the model's norms over T rows, into rows of ldy. keep: rstd and mean go into work, for
+ * backward. */
+void lf_exec_norm(struct lf_exec *x, void *y, int ldy, const void *in, const float *w,
+                  const float *b, int T, bool keep);
 /* heads `k` (else q) of raw into qkv. */
 void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
                      bool k, bool keep);

@@ -58,10 +58,10 @@ static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     struct lf_work *k = &x->work;
-    size_t T = rows_any(x), C = (size_t)c->C, es = x->es;
-    k->n = take(w, purpose, T, C, es);
+    size_t T = rows_any(x), C = (size_t)c->C, es = x->es, room = (size_t)x->room;
+    k->n = take(w, purpose, T, C + room, es);
     k->x = take(w, purpose, T, C, es);
-    k->g = take(w, purpose, T, (size_t)c->F, es);
+    k->g = take(w, purpose, T, (size_t)c->F + room, es);
     k->y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
     k->rstd = take(w, purpose, T, (size_t)c->H, sizeof(float));
     k->mean = take(w, purpose, T, 1, sizeof(float));
@@ -71,8 +71,8 @@ static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
     struct lf_acts *s = &x->serve;
     s->x_in = s->x_mid = s->x_out = k->x;
     s->raw = s->qkv = take(w, purpose, T, (size_t)x->qkv_n, es);
-    s->o = take(w, purpose, T, (size_t)(c->H * c->D), es);
-    s->h = take(w, purpose, T, (size_t)x->h_n, es);
+    s->o = take(w, purpose, T, (size_t)(c->H * c->D) + room, es);
+    s->h = take(w, purpose, T, (size_t)x->h_n + room, es);
     s->attn_y = s->mlp_y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
     s->lse = NULL;
     void *u = take(w, purpose, T, u_cols_max(x), es);
@@ -99,11 +99,12 @@ static void take_backward(struct lf_exec *x, struct walk *w, size_t *purpose)
     const struct lf_config *c = &x->model->config;
     struct lf_work *k = &x->work;
     size_t T = (size_t)x->limits.train_tokens_max, C = (size_t)c->C, es = x->es;
-    k->dn = take(w, purpose, T, C, es);
-    k->dy = c->post_norms ? take(w, purpose, T, C, es) : NULL;
-    k->dqkv = take(w, purpose, T, (size_t)x->qkv_n, es);
-    k->d_o = take(w, purpose, T, (size_t)(c->H * c->D), es);
-    k->dg = take(w, purpose, T, (size_t)c->F, es);
+    size_t room = (size_t)x->room;
+    k->dn = take(w, purpose, T, C + room, es);
+    k->dy = c->post_norms ? take(w, purpose, T, C + room, es) : NULL;
+    k->dqkv = take(w, purpose, T, (size_t)x->qkv_n + room, es);
+    k->d_o = take(w, purpose, T, (size_t)(c->H * c->D) + room, es);
+    k->dg = take(w, purpose, T, (size_t)c->F + room, es);
     k->du = take(w, purpose, T, u_cols_max(x), es);
     k->delta = take(w, purpose, T, (size_t)c->H, sizeof(float));
 }
@@ -115,10 +116,11 @@ static void take_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, s
 {
     const struct lf_config *c = &x->model->config;
     size_t T = (size_t)x->limits.train_tokens_max, C = (size_t)c->C, es = x->es;
+    size_t room = (size_t)x->room;
     a->qkv = serve ? serve->qkv : take(w, purpose, T, (size_t)x->qkv_n, es);
     a->raw = c->qk_norm ? take(w, purpose, T, (size_t)x->qkv_n, es) : a->qkv;
-    a->o = serve ? serve->o : take(w, purpose, T, (size_t)(c->H * c->D), es);
-    a->h = serve ? serve->h : take(w, purpose, T, (size_t)x->h_n, es);
+    a->o = serve ? serve->o : take(w, purpose, T, (size_t)(c->H * c->D) + room, es);
+    a->h = serve ? serve->h : take(w, purpose, T, (size_t)x->h_n + room, es);
     a->lse = take(w, purpose, T, (size_t)c->H, sizeof(float));
     a->x_mid = c->parallel_block ? NULL : take(w, purpose, T, C, es);
     if (c->post_norms) {
@@ -176,7 +178,7 @@ static struct walk walk_table(struct lf_exec *x, char *base)
     take_forward(x, &w, &m.activations);
     if (x->limits.train_tokens_max > 0) {
         x->work.dx = take(&w, &m.activations, (size_t)x->limits.train_tokens_max,
-                          (size_t)x->model->config.C, x->es);
+                          (size_t)x->model->config.C + (size_t)x->room, x->es);
         take_head_or_backward(x, &w, &m);
         take_saved(x, &w, &m.saved);
     } else {
@@ -190,6 +192,19 @@ static struct walk walk_table(struct lf_exec *x, char *base)
     return w;
 }
 
+/* Columns for adapters behind a map's input: whole lines of 128 bytes, enough for one adapter's
+ * ranks, and for some more of low rank up to where their zeros cost a twentieth of a product. */
+#define ROOM_LINE 64
+#define ROOM_MAX 256
+
+static int room_for_adapters(const struct lf_exec *x)
+{
+    int cols = (int)u_cols_max(x);
+    if (!x->ops->map_bwd || x->limits.train_tokens_max == 0)
+        return 0;
+    return cols < ROOM_MAX ? (cols + ROOM_LINE - 1) / ROOM_LINE * ROOM_LINE : ROOM_MAX;
+}
+
 /* Scratch that the linear maps of this model need on the stream. */
 static enum lf_err reserve_scratch(struct lf_exec *x, struct lf_diag *diag)
 {
@@ -201,7 +216,8 @@ static enum lf_err reserve_scratch(struct lf_exec *x, struct lf_diag *diag)
         bytes = most(bytes, x->ops->linear_scratch_bytes(dev, T, c->proj[p].N, c->proj[p].K));
     for (int g = 0; g < LF_GROUPS; g++) { /* a group's weights may be dequantised together */
         int first, n, N = lf_config_group(c, (enum lf_group_kind)g, &first, &n);
-        bytes = most(bytes, x->ops->linear_scratch_bytes(dev, T, N, c->proj[first].K));
+        bytes = most(bytes,
+                     x->ops->linear_scratch_bytes(dev, T, N + x->room, c->proj[first].K + x->room));
     }
     x->memory.scratch = bytes;
     return lf_stream_reserve(x->stream, bytes, diag);
@@ -221,7 +237,7 @@ static size_t memory_ceiling(const struct lf_exec *x)
 /* Copies may take this part of what the device has free beside everything else: 14 GB of bf16 for a
  * model of 7B fit an 80 GB card, not one of 24. */
 #define COPIES_PART 4
-/* Batches of fewer tokens are made from the weights as they are. */
+/* A forward of fewer tokens reads the weights as they are. */
 #define COPIES_TOKENS 512
 
 /* Bytes of a layer's copies; where each group's begin. */
@@ -232,7 +248,8 @@ static size_t copy_layer_bytes(struct lf_exec *x)
     for (int g = 0; g < LF_GROUPS; g++) {
         int first, n, N = lf_config_group(c, (enum lf_group_kind)g, &first, &n);
         x->copy_off[g] = at;
-        at += ((size_t)N * (size_t)c->proj[first].K * x->es + ALIGN - 1) / ALIGN * ALIGN;
+        size_t rows = (size_t)(N + x->room), cols = (size_t)(c->proj[first].K + x->room);
+        at += (rows * cols * x->es + ALIGN - 1) / ALIGN * ALIGN;
     }
     x->copy_off[LF_GROUPS] = at;
     return at;
@@ -257,8 +274,9 @@ static enum lf_err make_copies(struct lf_exec *x, struct lf_diag *diag)
     size_t bytes = copy_layer_bytes(x) * (size_t)c->L;
     void *copies = NULL;
     lf_device_info(x->stream->dev, &info);
-    if (!x->ops->copy_weights || x->recompute || rows_any(x) < COPIES_TOKENS || !packed(x->model) ||
-        bytes > info.memory_free / COPIES_PART)
+    if (!x->ops->copy_weights || x->recompute ||
+        !(x->limits.train_tokens_max > 0 || x->limits.tokens_max >= COPIES_TOKENS) ||
+        !packed(x->model) || bytes > info.memory_free / COPIES_PART)
         return LF_OK;
     enum lf_err rc = lf_device_alloc(x->stream->dev, &copies, bytes, diag);
     if (rc != LF_OK)
@@ -273,13 +291,14 @@ static enum lf_err make_copies(struct lf_exec *x, struct lf_diag *diag)
             for (int i = 0; i < n; i++)
                 w[i] = &x->model->layers[l].w[first + i];
             x->ops->copy_weights(x->stream, lf_exec_copy(x, l, (enum lf_group_kind)g),
-                                 c->proj[first].K, w, n);
+                                 c->proj[first].K + x->room, w, n);
         }
     return LF_OK;
 }
 
 enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
 {
+    x->room = room_for_adapters(x);
     enum lf_err rc = reserve_scratch(x, diag);
     if (rc != LF_OK)
         return rc;

@@ -54,8 +54,14 @@ static void launch_norm_bwd(struct bench *b, void *arg, int i)
 static void launch_glu(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_glu_args a = {
-        .y = m->y, .x = m->h, .act = LF_ACT_SILU, .gated = true, .T = m->T, .F = F};
+    struct lf_glu_args a = {.y = m->y,
+                            .x = m->h,
+                            .act = LF_ACT_SILU,
+                            .gated = true,
+                            .T = m->T,
+                            .F = F,
+                            .ldy = F,
+                            .ldx = 2 * F};
     (void)i;
     b->ops->glu(b->s, &a);
 }
@@ -63,8 +69,15 @@ static void launch_glu(struct bench *b, void *arg, int i)
 static void launch_glu_bwd(struct bench *b, void *arg, int i)
 {
     struct small_arg *m = arg;
-    struct lf_glu_bwd_args a = {
-        .dx = m->h, .dy = m->y, .x = m->h, .act = LF_ACT_SILU, .gated = true, .T = m->T, .F = F};
+    struct lf_glu_bwd_args a = {.dx = m->h,
+                                .dy = m->y,
+                                .x = m->h,
+                                .act = LF_ACT_SILU,
+                                .gated = true,
+                                .T = m->T,
+                                .F = F,
+                                .ldy = F,
+                                .ldx = 2 * F};
     (void)i;
     b->ops->glu_bwd(b->s, &a);
 }

@@ -102,8 +102,14 @@ static void attention(struct bench *b, struct step_arg *a, int layer)
 
 static void block(struct bench *b, struct step_arg *a, int layer)
 {
-    struct lf_glu_args g = {
-        .y = a->g, .x = a->h, .act = LF_ACT_SILU, .gated = true, .T = a->batch->T, .F = F};
+    struct lf_glu_args g = {.y = a->g,
+                            .x = a->h,
+                            .act = LF_ACT_SILU,
+                            .gated = true,
+                            .T = a->batch->T,
+                            .F = F,
+                            .ldy = F,
+                            .ldx = 2 * F};
     norm(b, a, a->n, a->x);
     linear(b, a, layer, GROUP_QKV, a->qkv, a->n, false);
     attention(b, a, layer);
@@ -214,15 +220,23 @@ static void attention_bwd(struct bench *b, struct step_arg *a)
 
 static void block_bwd(struct bench *b, struct step_arg *a, int layer)
 {
-    struct lf_glu_args g = {
-        .y = a->g, .x = a->h, .act = LF_ACT_SILU, .gated = true, .T = a->batch->T, .F = F};
+    struct lf_glu_args g = {.y = a->g,
+                            .x = a->h,
+                            .act = LF_ACT_SILU,
+                            .gated = true,
+                            .T = a->batch->T,
+                            .F = F,
+                            .ldy = F,
+                            .ldx = 2 * F};
     struct lf_glu_bwd_args d = {.dx = a->dh,
                                 .dy = a->g,
                                 .x = a->h,
                                 .act = LF_ACT_SILU,
                                 .gated = true,
                                 .T = a->batch->T,
-                                .F = F};
+                                .F = F,
+                                .ldy = F,
+                                .ldx = 2 * F};
     if (has_lora(a, GROUP_DOWN))
         b->ops->glu(b->s, &g);
     linear_bwd(b, a, layer, GROUP_DOWN, a->g, a->dx, a->g);

@@ -123,6 +123,7 @@ static const struct lf_ops cuda_ops = {
     .lora = lf_cuda_lora,
     .lora_bwd = lf_cuda_lora_bwd,
     .map = lf_cuda_map,
+    .map_bwd = lf_cuda_map_bwd,
     .rope = lf_cuda_rope,
     .kv_write = lf_cuda_kv_write,
     .attn = lf_cuda_attn,

@@ -100,6 +100,7 @@ static inline int lf_div_up(int64_t a, int64_t b)
  * true]; x and w bf16, y bf16 or fp32; ld* are row strides. */
 struct lf_gemm {
     void *y;
+    const void *plus; /* what accumulate adds, as y; NULL: y */
     const bf16 *x, *w;
     int T, N, K, ldy, ldx, ldw;
     bool trans, accumulate, y_f32;
@@ -119,6 +120,7 @@ void lf_cuda_copy_weights(struct lf_stream *s, void *out, int ld, const struct l
 /* ---- What other backends do not have (gpu/ops.h) --------------------------------------------- */
 
 void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *a);
+void lf_cuda_map_bwd(struct lf_stream *s, const struct lf_map_bwd_args *a);
 void lf_cuda_attn_cached(struct lf_stream *s, const struct lf_rope_args *r,
                          const struct lf_kv_write_args *w, const struct lf_attn_args *a);
 /* Its part where attention does not do it all: rope, then kv_write of what it turned. */

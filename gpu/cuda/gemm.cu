@@ -46,6 +46,12 @@ static uint32_t alignment_of(const void *p)
     return at % 16 == 0 ? 16 : at % 8 == 0 ? 8 : at % 4 == 0 ? 4 : 2;
 }
 
+/* Of what is added to y. */
+static const void *plus_of(const struct lf_gemm *g)
+{
+    return g->accumulate && g->plus ? g->plus : g->y;
+}
+
 static void plan_drop(struct gemm_plan *p)
 {
     if (p->y)
@@ -87,7 +93,7 @@ static bool plan_choose(struct gemm_plan *p, struct lf_cuda_stream *cs, const st
     int n = 0;
     size_t space = LF_CUDA_WORKSPACE;
     uint32_t w_align = alignment_of(g->w), x_align = alignment_of(g->x);
-    uint32_t y_align = alignment_of(g->y);
+    uint32_t y_align = alignment_of(g->y), plus_align = alignment_of(plus_of(g));
     bool ok = cublasLtMatmulPreferenceCreate(&wish) == 0;
     ok = ok && cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                     &space, sizeof space) == 0;
@@ -96,7 +102,7 @@ static bool plan_choose(struct gemm_plan *p, struct lf_cuda_stream *cs, const st
     ok = ok && cublasLtMatmulPreferenceSetAttribute(
                    wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &x_align, 4) == 0;
     ok = ok && cublasLtMatmulPreferenceSetAttribute(
-                   wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &y_align, 4) == 0;
+                   wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &plus_align, 4) == 0;
     ok = ok && cublasLtMatmulPreferenceSetAttribute(
                    wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &y_align, 4) == 0;
     ok = ok && cublasLtMatmulAlgoGetHeuristic(cs->dev->lt, p->op, p->w, p->x, p->y, p->y, wish, 1,
@@ -111,7 +117,8 @@ static bool plan_choose(struct gemm_plan *p, struct lf_cuda_stream *cs, const st
 
 static struct gemm_plan *plan_for(struct lf_cuda_stream *cs, const struct lf_gemm *g)
 {
-    int align = (int)(alignment_of(g->w) | alignment_of(g->x) << 5 | alignment_of(g->y) << 10);
+    int align = (int)(alignment_of(g->w) | alignment_of(g->x) << 5 | alignment_of(g->y) << 10 |
+                      alignment_of(plus_of(g)) << 15);
     struct gemm_key key = {g->T,
                            g->N,
                            g->K,
@@ -143,8 +150,8 @@ void lf_cuda_gemm(struct lf_stream *s, const struct lf_gemm *g)
         return;
     const struct gemm_plan *p = plan_for(cs, g);
     float alpha = 1.0f, beta = g->accumulate ? 1.0f : 0.0f;
-    if (!p || cublasLtMatmul(cs->dev->lt, p->op, &alpha, g->w, p->w, g->x, p->x, &beta, g->y, p->y,
-                             g->y, p->y, &p->algo, cs->workspace, LF_CUDA_WORKSPACE,
+    if (!p || cublasLtMatmul(cs->dev->lt, p->op, &alpha, g->w, p->w, g->x, p->x, &beta, plus_of(g),
+                             p->y, g->y, p->y, &p->algo, cs->workspace, LF_CUDA_WORKSPACE,
                              cs->stream) != CUBLAS_STATUS_SUCCESS)
         lf_cuda_note(cs->dev, cudaErrorUnknown);
 }

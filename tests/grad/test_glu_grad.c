@@ -17,7 +17,9 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
                             .act = c->act,
                             .gated = c->gated,
                             .T = T,
-                            .F = F};
+                            .F = F,
+                            .ldy = F,
+                            .ldx = F * (c->gated ? 2 : 1)};
     r->stream[side]->ops->glu(r->stream[side], &a);
 }
 
@@ -31,7 +33,9 @@ static void both(struct rig *r, enum rig_side side, void *arg)
                                 .act = c->act,
                                 .gated = c->gated,
                                 .T = T,
-                                .F = F};
+                                .F = F,
+                                .ldy = F,
+                                .ldx = F * (c->gated ? 2 : 1)};
     r->stream[side]->ops->glu_bwd(r->stream[side], &a);
 }
 

@@ -6,7 +6,7 @@ static const struct rig_limits LIMITS = {.f32 = {1e-11, 1e-5}, .bf16 = {RIG_BF16
 struct glu_case {
     enum lf_act_kind act;
     bool gated, in_place;
-    int T, F;
+    int T, F, ldx, ldy;
     struct mirror *y, *x, *dx, *dy;
 };
 
@@ -18,7 +18,9 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
                             .act = c->act,
                             .gated = c->gated,
                             .T = c->T,
-                            .F = c->F};
+                            .F = c->F,
+                            .ldy = c->ldy,
+                            .ldx = c->ldx};
     r->stream[side]->ops->glu(r->stream[side], &a);
 }
 
@@ -31,7 +33,9 @@ static void backward(struct rig *r, enum rig_side side, void *arg)
                                 .act = c->act,
                                 .gated = c->gated,
                                 .T = c->T,
-                                .F = c->F};
+                                .F = c->F,
+                                .ldy = c->ldy,
+                                .ldx = c->ldx};
     r->stream[side]->ops->glu_bwd(r->stream[side], &a);
 }
 
@@ -45,6 +49,8 @@ static double begin(struct rig *r, struct glu_case *c, unsigned i, const char *w
     c->gated = i / 3 % 2;
     c->T = sizes[i / 6 % 5][0];
     c->F = sizes[i / 6 % 5][1];
+    c->ldx = c->F * (c->gated ? 2 : 1) + (i % 5 ? 0 : 16);
+    c->ldy = c->F + (i % 7 ? 0 : 8);
     double scale = scales[i / 30];
     rig_begin(r, "%s act %d gated %d T %d F %d scale %g", what, c->act, c->gated, c->T, c->F,
               scale);
@@ -57,9 +63,8 @@ static void activates(void **state)
     for (unsigned i = 0; i < N_CASES; i++) {
         struct glu_case c = {0};
         double scale = begin(r, &c, i, "forward");
-        size_t n = (size_t)c.T * (size_t)c.F;
-        c.x = rig_act(r, "x", n * (c.gated ? 2 : 1), scale);
-        c.y = rig_out_act(r, "y", n, LIMITS);
+        c.x = rig_act(r, "x", (size_t)c.T * (size_t)c.ldx, scale);
+        c.y = rig_out_act(r, "y", (size_t)c.T * (size_t)c.ldy, LIMITS);
         c.y->floor = 0.1; /* the negative tail is tiny */
         rig_run(r, forward, &c);
     }
@@ -71,8 +76,8 @@ static void carries_gradients_back(void **state)
     for (unsigned i = 0; i < N_CASES; i++) {
         struct glu_case c = {.in_place = i % 4 == 0};
         double scale = begin(r, &c, i, "backward");
-        size_t n = (size_t)c.T * (size_t)c.F, wide = n * (c.gated ? 2 : 1);
-        c.dy = rig_act(r, "dy", n, 1);
+        size_t wide = (size_t)c.T * (size_t)c.ldx;
+        c.dy = rig_act(r, "dy", (size_t)c.T * (size_t)c.ldy, 1);
         c.x = rig_act(r, "x", wide, scale);
         c.dx = c.in_place ? rig_inout_act(r, "dx", wide, scale, LIMITS)
                           : rig_out_act(r, "dx", wide, LIMITS);

@@ -61,7 +61,7 @@ static bool too_slow(const struct linear_case *c)
 }
 
 /* The case's weights into its copy; NULL: without one, or on a side that makes none. */
-static const void *unpack(struct rig *r, enum rig_side side, const struct linear_case *c)
+static void *unpack(struct rig *r, enum rig_side side, const struct linear_case *c)
 {
     const struct lf_weight *w[LF_GROUP_MAX];
     struct lf_stream *s = r->stream[side];

@@ -16,12 +16,14 @@ struct lora_case {
     int S;
     bool no_dx;
     int rank_max, width, gap;
+    int room; /* map: columns behind x's and dy's, and around the copy */
     int col[LF_GROUP_MAX], site[LF_GROUP_MAX];
     struct rig_batch batch;
     struct mirror *sites, *x, *y, *u, *du, *dy, *dx;
     struct lf_weight *w[LF_GROUP_MAX]; /* map */
     bool norm, glu;
-    struct mirror *raw, *norm_w, *g;
+    struct mirror *raw, *norm_w, *g, *plus;
+    struct mirror *copy; /* the weights unpacked, or NULL */
 };
 
 static const struct rig_seq one_token[] = {{.n = 1, .past = 9, .slot = 0, .cached = true}};
@@ -57,6 +59,7 @@ static const struct rig_seq chunk[] = {
 };
 static const struct rig_seq chunks[] = {
     {.n = 30, .slot = 1}, {.n = 25, .slot = 3}, {.n = 21, .slot = 3}, {.n = 14, .slot = 5}};
+static const struct rig_seq whole[] = {{.n = 150, .slot = 3, .trains = true}};
 static const struct rig_seq no_adapters[] = {{.n = 4, .slot = -1}};
 #define SEQS(a) .seqs = a, .S = sizeof(a) / sizeof *(a)
 
@@ -89,6 +92,11 @@ static const struct lora_case fused_cases[] = {
     {2, {64, 96}, 256, {16, 8, 8, 16, 16, 16}, SEQS(mixed)},
     {1, {96}, 160, {8, 8, 8, 8, 8, 8}, SEQS(chunk)},
     {1, {96}, 512, {8}, SEQS(no_adapters)},
+    {3, {256, 64, 64}, 512, {8, 3, 16, 8, 1, 0}, SEQS(training), .room = 256},
+    {2, {64, 64}, 256, {16, 8, 8, 16, 16, 16}, SEQS(mixed), .room = 128},
+    {2, {64, 64}, 256, {16, 8, 8, 16, 16, 16}, SEQS(mixed), .room = 120}, /* too little */
+    {1, {96}, 512, {0, 0, 0, 40, 0, 0}, SEQS(whole), .room = 40},
+    {3, {96, 32, 16}, 256, {0, 0, 0, 5, 0, 0}, SEQS(whole), .room = 16},
 };
 #define N_FUSED (sizeof fused_cases / sizeof *fused_cases)
 
@@ -118,12 +126,34 @@ static void forward(struct rig *r, enum rig_side side, void *arg)
     r->stream[side]->ops->lora(r->stream[side], &a);
 }
 
+/* The case's weights into its copy; NULL: without one, or on a side that makes none. */
+static void *unpack(struct rig *r, enum rig_side side, const struct lora_case *c)
+{
+    const struct lf_weight *w[LF_GROUP_MAX];
+    struct lf_stream *s = r->stream[side];
+    if (!c->copy || !s->ops->copy_weights)
+        return NULL;
+    for (int p = 0; p < c->n; p++)
+        w[p] = &c->w[p][side];
+    s->ops->copy_weights(s, rig_at(c->copy, side), c->K + c->room, w, c->n);
+    return rig_at(c->copy, side);
+}
+
 static void forward_fused(struct rig *r, enum rig_side side, void *arg)
 {
     const struct lora_case *c = arg;
     struct lf_lora_args a = args_of(c, side);
     int T = c->batch.side[side].T;
-    struct lf_linear_args l = {.y = a.y, .x = a.x, .n = c->n, .T = T, .ldy = a.ldy, .ldx = a.ldx};
+    struct lf_linear_args l = {.y = a.y,
+                               .x = a.x,
+                               .n = c->n,
+                               .T = T,
+                               .ldy = a.ldy,
+                               .ldx = a.ldx,
+                               .accumulate = c->plus != NULL,
+                               .copy = unpack(r, side, c),
+                               .ldcopy = c->K + c->room,
+                               .room = c->room};
     struct lf_norm_args norm = {.y = rig_at(c->x, side),
                                 .x = rig_at(c->raw, side),
                                 .w = rig_at(c->norm_w, side),
@@ -138,9 +168,14 @@ static void forward_fused(struct rig *r, enum rig_side side, void *arg)
                               .act = (enum lf_act_kind)(T % 3),
                               .gated = true,
                               .T = T,
-                              .F = c->N[0]};
-    struct lf_map_args m = {
-        .norm = c->norm ? &norm : NULL, .linear = &l, .lora = &a, .glu = c->glu ? &glu : NULL};
+                              .F = c->N[0],
+                              .ldy = c->N[0],
+                              .ldx = c->width};
+    struct lf_map_args m = {.norm = c->norm ? &norm : NULL,
+                            .linear = &l,
+                            .lora = &a,
+                            .glu = c->glu ? &glu : NULL,
+                            .plus = rig_at(c->plus, side)};
     for (int p = 0; p < c->n; p++) {
         l.w[p] = &c->w[p][side];
         l.col[p] = c->col[p];
@@ -169,7 +204,25 @@ static void backward(struct rig *r, enum rig_side side, void *arg)
         a.col[p] = c->col[p];
         a.N[p] = c->N[p];
     }
-    r->stream[side]->ops->lora_bwd(r->stream[side], &a);
+    if (!c->w[0]) {
+        r->stream[side]->ops->lora_bwd(r->stream[side], &a);
+        return;
+    }
+    struct lf_linear_bwd_args l = {.dx = a.dx,
+                                   .dy = a.dy,
+                                   .n = c->n,
+                                   .T = a.batch->T,
+                                   .lddx = a.lddx,
+                                   .lddy = a.lddy,
+                                   .copy = unpack(r, side, c),
+                                   .ldcopy = c->K + c->room,
+                                   .room = c->room};
+    struct lf_map_bwd_args m = {.linear = &l, .lora = &a};
+    for (int p = 0; p < c->n; p++) {
+        l.w[p] = &c->w[p][side];
+        l.col[p] = c->col[p];
+    }
+    lf_map_bwd(r->stream[side], &m);
 }
 
 static bool slot_trains(const struct lora_case *c, int slot)
@@ -211,7 +264,7 @@ static void begin(struct rig *r, struct lora_case *c, const char *what, bool gra
                 c->rank_max = c->ranks[slot];
     rig_batch(r, &c->batch, c->seqs, c->S, c->rank_max);
     struct lf_lora_site *table = rig_host(r, (size_t)2 * SLOTS * N_SITES, sizeof *table);
-    c->gap = gradients ? 8 : 0;
+    c->gap = c->room ? c->room : gradients ? 8 : 0;
     for (int p = 0; p < c->n; p++) {
         c->site[p] = N_SITES - 1 - p;
         c->col[p] = c->width;
@@ -219,17 +272,32 @@ static void begin(struct rig *r, struct lora_case *c, const char *what, bool gra
         for (int slot = 0; slot < SLOTS; slot++)
             make_site(r, c, &table[slot * N_SITES + c->site[p]], slot, p, gradients);
     }
-    c->width += c->gap;
+    c->width += gradients ? c->gap : 0;
     c->sites = rig_bytes(r, "sites", LF_U8, table, table + SLOTS * N_SITES,
                          (size_t)SLOTS * N_SITES * sizeof *table);
     size_t n_x = (size_t)c->batch.side[0].T * (size_t)(c->K + c->gap);
     if (!c->norm) {
         c->x = rig_act(r, "x", n_x, 1);
+        c->x->taken = c->room > 0;
         return;
     }
     c->x = rig_out_act(r, "x", n_x, LIMITS);
+    c->x->loose = c->room > 0;
     c->raw = rig_act(r, "raw", n_x, 3);
     c->norm_w = rig_f32(r, "norm_w", (size_t)c->K, 1);
+}
+
+/* The weights of a map, with a copy of them in every third case of those with room. */
+static void begin_weights(struct rig *r, struct lora_case *c, size_t i)
+{
+    for (int p = 0; p < c->n; p++)
+        c->w[p] = rig_weight(
+            r, &(struct rig_weight_shape){LF_WEIGHT_Q4, c->N[p], c->K, i % 2, i % 3 != 0, 64});
+    if (!c->room || i % 3)
+        return;
+    c->copy =
+        rig_out_act(r, "copy", (size_t)(c->width + c->room) * (size_t)(c->K + c->room), LIMITS);
+    c->copy->scratch = true;
 }
 
 static void adds_each_segments_adapter(void **state)
@@ -263,14 +331,14 @@ static void makes_a_map_with_what_stands_around_it(void **state)
               : c.glu ? "map, glu"
                       : "map",
               false);
-        for (int p = 0; p < c.n; p++)
-            c.w[p] = rig_weight(
-                r, &(struct rig_weight_shape){LF_WEIGHT_Q4, c.N[p], c.K, i % 2, i % 3 != 0, 64});
+        begin_weights(r, &c, k);
         size_t T = (size_t)c.batch.side[0].T;
         c.u = rig_out_act(r, "u", T * (size_t)(c.n * c.rank_max), LIMITS);
         c.u->loose = true;
         c.y = rig_out_act(r, "y", T * (size_t)c.width, LIMITS);
         c.y->scratch = c.glu;
+        if (c.room && !c.glu)
+            c.plus = rig_act(r, "plus", T * (size_t)c.width, 1);
         if (c.glu)
             c.g = rig_out_act(r, "g", T * (size_t)c.N[0], LIMITS);
         rig_run(r, forward_fused, &c);
@@ -294,10 +362,29 @@ static void carries_gradients_back(void **state)
     }
 }
 
+static void carries_gradients_back_through_a_map(void **state)
+{
+    struct rig *r = *state;
+    for (size_t i = 0; i < 2 * N_FUSED; i++) {
+        struct lora_case c = fused_cases[i / 2];
+        begin(r, &c, "map backward", true);
+        begin_weights(r, &c, i);
+        size_t T = (size_t)c.batch.side[0].T;
+        c.u = rig_act(r, "u", T * (size_t)(c.n * c.rank_max), 1);
+        c.dy = rig_act(r, "dy", T * (size_t)c.width, 1);
+        c.dy->taken = c.room > 0;
+        c.du = rig_out_act(r, "du", T * (size_t)(c.n * c.rank_max), LIMITS);
+        c.du->loose = true;
+        c.dx = rig_out_act(r, "dx", T * (size_t)(c.K + c.gap), LIMITS);
+        rig_run(r, backward, &c);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adds_each_segments_adapter),
                                        cmocka_unit_test(makes_a_map_with_what_stands_around_it),
-                                       cmocka_unit_test(carries_gradients_back)};
+                                       cmocka_unit_test(carries_gradients_back),
+                                       cmocka_unit_test(carries_gradients_back_through_a_map)};
     return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -70,11 +70,11 @@ LF_INLINE void backward_row(float *dx, const float *dy, const float *x, enum lf_
 static void forward(const void *args, size_t begin, size_t end, void *scratch)
 {
     const struct lf_glu_args *a = args;
-    size_t F = (size_t)a->F, width = a->gated ? 2 * F : F;
+    size_t F = (size_t)a->F, ldx = (size_t)a->ldx, ldy = (size_t)a->ldy;
     (void)scratch;
     for (size_t t = begin; t < end; t++) {
-        const float *x = (const float *)a->x + t * width, *up = a->gated ? x + F : NULL;
-        float *y = (float *)a->y + t * F;
+        const float *x = (const float *)a->x + t * ldx, *up = a->gated ? x + F : NULL;
+        float *y = (float *)a->y + t * ldy;
         if (a->act == LF_ACT_SILU)
             forward_row(y, x, up, LF_ACT_SILU, a->F);
         else if (a->act == LF_ACT_GELU_TANH)
@@ -92,11 +92,11 @@ void LF_ISA(glu)(struct lf_stream *s, const struct lf_glu_args *a)
 static void backward(const void *args, size_t begin, size_t end, void *scratch)
 {
     const struct lf_glu_bwd_args *a = args;
-    size_t F = (size_t)a->F, width = a->gated ? 2 * F : F;
+    size_t ldx = (size_t)a->ldx, ldy = (size_t)a->ldy;
     (void)scratch;
     for (size_t t = begin; t < end; t++) {
-        const float *x = (const float *)a->x + t * width, *dy = (const float *)a->dy + t * F;
-        float *dx = (float *)a->dx + t * width;
+        const float *x = (const float *)a->x + t * ldx, *dy = (const float *)a->dy + t * ldy;
+        float *dx = (float *)a->dx + t * ldx;
         if (a->act == LF_ACT_SILU)
             backward_row(dx, dy, x, LF_ACT_SILU, a->gated, a->F);
         else if (a->act == LF_ACT_GELU_TANH)

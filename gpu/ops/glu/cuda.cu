@@ -5,11 +5,11 @@ template <enum lf_act_kind act>
 static __global__ void __launch_bounds__(256) glu_kernel(struct lf_glu_args a, bool vec)
 {
     grid_wait();
-    size_t t = blockIdx.x, width = (size_t)a.F * (a.gated ? 2 : 1);
+    size_t t = blockIdx.x;
     int f = (blockIdx.y * 256 + threadIdx.x) * 8, n = a.F - f;
     if (n <= 0)
         return;
-    const bf16 *x = (const bf16 *)a.x + t * width + f;
+    const bf16 *x = (const bf16 *)a.x + t * a.ldx + f;
     float v[8], up[8];
     load8(v, x, n, vec);
     if (a.gated)
@@ -17,22 +17,22 @@ static __global__ void __launch_bounds__(256) glu_kernel(struct lf_glu_args a, b
 #pragma unroll
     for (int i = 0; i < 8; i++)
         v[i] = curve_at<act>(v[i]).y * (a.gated ? up[i] : 1.0f);
-    store8((bf16 *)a.y + t * a.F + f, v, n, vec);
+    store8((bf16 *)a.y + t * a.ldy + f, v, n, vec);
 }
 
 template <enum lf_act_kind act>
 static __global__ void __launch_bounds__(256) glu_bwd_kernel(struct lf_glu_bwd_args a, bool vec)
 {
     grid_wait();
-    size_t t = blockIdx.x, width = (size_t)a.F * (a.gated ? 2 : 1);
+    size_t t = blockIdx.x;
     int f = (blockIdx.y * 256 + threadIdx.x) * 8, n = a.F - f;
     if (n <= 0)
         return;
-    const bf16 *x = (const bf16 *)a.x + t * width + f;
-    bf16 *dx = (bf16 *)a.dx + t * width + f;
+    const bf16 *x = (const bf16 *)a.x + t * a.ldx + f;
+    bf16 *dx = (bf16 *)a.dx + t * a.ldx + f;
     float v[8], up[8], dy[8];
     load8(v, x, n, vec);
-    load8(dy, (const bf16 *)a.dy + t * a.F + f, n, vec);
+    load8(dy, (const bf16 *)a.dy + t * a.ldy + f, n, vec);
     if (a.gated)
         load8(up, x + a.F, n, vec);
 #pragma unroll
@@ -48,15 +48,15 @@ static __global__ void __launch_bounds__(256) glu_bwd_kernel(struct lf_glu_bwd_a
 
 template <enum lf_act_kind act> static void glu(struct lf_stream *s, const struct lf_glu_args *a)
 {
-    bool vec = lf_eights(a->y, a->F, a->F) && lf_eights(a->x, a->F, a->F);
+    bool vec = lf_eights(a->y, a->ldy, a->F) && lf_eights(a->x, a->ldx, a->F);
     lf_launch<glu_kernel<act>>(s, dim3(a->T, lf_div_up(a->F, 2048)), 256, 0, *a, vec);
 }
 
 template <enum lf_act_kind act>
 static void glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a)
 {
-    bool vec =
-        lf_eights(a->dx, a->F, a->F) && lf_eights(a->x, a->F, a->F) && lf_eights(a->dy, a->F, a->F);
+    bool vec = lf_eights(a->dx, a->ldx, a->F) && lf_eights(a->x, a->ldx, a->F) &&
+               lf_eights(a->dy, a->ldy, a->F);
     lf_launch<glu_bwd_kernel<act>>(s, dim3(a->T, lf_div_up(a->F, 2048)), 256, 0, *a, vec);
 }
 

@@ -29,10 +29,9 @@ static struct curve curve_at(enum lf_act_kind act, double x)
 void lf_ref_glu(struct lf_stream *s, const struct lf_glu_args *a)
 {
     (void)s;
-    size_t width = (size_t)a->F * (a->gated ? 2 : 1);
     for (int t = 0; t < a->T; t++) {
-        const float *x = (const float *)a->x + (size_t)t * width;
-        float *y = (float *)a->y + (size_t)t * a->F;
+        const float *x = (const float *)a->x + (size_t)t * a->ldx;
+        float *y = (float *)a->y + (size_t)t * a->ldy;
         for (int f = 0; f < a->F; f++)
             y[f] = (float)(curve_at(a->act, x[f]).y * (a->gated ? x[a->F + f] : 1));
     }
@@ -41,11 +40,10 @@ void lf_ref_glu(struct lf_stream *s, const struct lf_glu_args *a)
 void lf_ref_glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a)
 {
     (void)s;
-    size_t width = (size_t)a->F * (a->gated ? 2 : 1);
     for (int t = 0; t < a->T; t++) {
-        const float *x = (const float *)a->x + (size_t)t * width;
-        const float *dy = (const float *)a->dy + (size_t)t * a->F;
-        float *dx = (float *)a->dx + (size_t)t * width;
+        const float *x = (const float *)a->x + (size_t)t * a->ldx;
+        const float *dy = (const float *)a->dy + (size_t)t * a->ldy;
+        float *dx = (float *)a->dx + (size_t)t * a->ldx;
         for (int f = 0; f < a->F; f++) {
             struct curve c = curve_at(a->act, x[f]);
             double up = a->gated ? x[a->F + f] : 1;

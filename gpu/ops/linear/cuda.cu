@@ -94,8 +94,8 @@ static void q4_run(struct lf_stream *s, const struct q4_call *c)
 static bool takes_glu(const struct lf_stream *s, const struct lf_glu_args *g,
                       const struct q4_call *c)
 {
-    return g && c->T > ROWS_MAX && has_wgmma(s) && g->gated && !c->accumulate && !c->y_f32 &&
-           c->group.n == 2 && c->group.m[0].N == g->F && c->group.m[1].N == g->F;
+    return g && c->T > ROWS_MAX && has_wgmma(s) && g->gated && g->ldy == g->F && !c->accumulate &&
+           !c->y_f32 && c->group.n == 2 && c->group.m[0].N == g->F && c->group.m[1].N == g->F;
 }
 
 /* Few tokens over 4-bit weights: u first, perhaps with the norm; then the map adds the adapters'
@@ -123,6 +123,14 @@ static void map_few(struct lf_stream *s, struct q4_call *c, const struct lf_map_
         lf_cuda_glu(s, m->glu);
 }
 
+/* Few tokens: y holds what is added to. */
+static void start_from_plus(struct lf_stream *s, const struct lf_map_args *m)
+{
+    const struct lf_linear_args *a = m->linear;
+    if (m->plus && m->plus != a->y)
+        lf_stream_copy(s, a->y, m->plus, (size_t)a->T * a->ldy * sizeof(bf16));
+}
+
 void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *m)
 {
     const struct lf_linear_args *a = m->linear;
@@ -133,23 +141,26 @@ void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *m)
     if (lora && (lora->batch->n_segs == 0 || lora->batch->rank_max == 0))
         lora = NULL;
     if (a->T <= TILES_MAX && q4_call_from(&c, a) && q4_takes(s, &c)) {
+        start_from_plus(s, m);
         map_few(s, &c, m, lora);
         return;
     }
     if (m->norm)
         lf_cuda_norm(s, m->norm);
-    if (a->T <= ROWS_MAX && all_bf16(a))
+    if (a->T <= ROWS_MAX && all_bf16(a)) {
+        start_from_plus(s, m);
         lf_cuda_bf16_rows(s, a);
-    else
-        lf_cuda_linear_dense(s, a);
-    if (lora)
-        lf_cuda_lora(s, lora);
+        if (lora)
+            lf_cuda_lora(s, lora);
+    } else {
+        lf_cuda_linear_dense(s, a, lora, m->plus);
+    }
     if (m->glu)
         lf_cuda_glu(s, m->glu);
 }
 
 void lf_cuda_linear(struct lf_stream *s, const struct lf_linear_args *a)
 {
-    struct lf_map_args m = {NULL, a, NULL, NULL};
+    struct lf_map_args m = {NULL, a, NULL, NULL, NULL};
     lf_cuda_map(s, &m);
 }

@@ -2,9 +2,11 @@
  *
  * The weights as bf16 are the caller's copies (copy_weights), or are made in the stream's scratch
  * memory before each product; bf16 ones stay where they are. With scratch for a whole group its
- * weights form one matrix; with less, rows go in parts.
+ * weights form one matrix; with less, rows go in parts. Where there is room behind the activations
+ * and the weights, adapters are part of the product (struct lora_join).
  */
 #include "gpu/ops/linear/q4.cuh"
+#include "gpu/ops/lora/lora.cuh"
 
 static __global__ void __launch_bounds__(256)
     bias_kernel(void *y, const float *bias, int N, int ldy, bool y_f32)
@@ -33,7 +35,7 @@ static void add_bias(struct lf_stream *s, const struct lf_linear_args *a)
 struct walk {
     const struct lf_weight *const *w;
     const int *col;
-    const bf16 *copy;
+    bf16 *copy;
     int n, ldcopy;
     int p, row, made;
 };
@@ -41,7 +43,7 @@ struct walk {
 /* A stretch of consecutive columns whose weights lie one after another as bf16: rows [row, row + N)
  * of weight p, or several whole weights. */
 struct stretch {
-    const bf16 *w;
+    bf16 *w;
     int N, col, ld;
 };
 
@@ -71,7 +73,7 @@ static bool next_stretch(struct lf_stream *s, struct stretch *out, struct walk *
         return copied_stretch(out, k);
     const struct lf_weight *first = k->w[k->p];
     if (first->kind == LF_WEIGHT_BF16) {
-        *out = {(const bf16 *)first->data, first->N, k->col[k->p], first->K};
+        *out = {(bf16 *)first->data, first->N, k->col[k->p], first->K};
         k->p++;
         return true;
     }
@@ -94,9 +96,62 @@ static bool next_stretch(struct lf_stream *s, struct stretch *out, struct walk *
     return out->N > 0;
 }
 
-void lf_cuda_linear_dense(struct lf_stream *s, const struct lf_linear_args *a)
+/* The whole group as one matrix with `more` columns and rows behind it. False where it is in pieces
+ * or there is no memory for that. */
+static bool whole_group(struct lf_stream *s, struct stretch *out, const struct walk *k, int more)
 {
-    struct walk k = {a->w, a->col, (const bf16 *)a->copy, a->n, a->ldcopy, 0, 0, 0};
+    int K = k->w[0]->K, N = 0;
+    bool scratch = !k->copy;
+    for (int p = 0; p < k->n; p++) {
+        if (k->col[p] != k->col[0] + N || (scratch && k->w[p]->kind == LF_WEIGHT_BF16))
+            return false;
+        N += k->w[p]->N;
+    }
+    *out = {k->copy, N, k->col[0], k->ldcopy};
+    if (!scratch)
+        return k->ldcopy >= K + more;
+    size_t bytes = (size_t)(N + more) * (K + more) * sizeof(bf16);
+    if (bytes > lf_cuda_of(s)->scratch_bytes || K % 8)
+        return false;
+    *out = {(bf16 *)lf_cuda_of(s)->scratch, N, k->col[0], K + more};
+    for (int p = 0, row = 0; p < k->n; row += k->w[p++]->N)
+        lf_cuda_dequantize(s, (bf16 *)lf_cuda_of(s)->scratch + (size_t)row * (K + more), K + more,
+                           k->w[p], 0, k->w[p]->N);
+    return true;
+}
+
+/* One product with the adapters in it; false where that does not go. */
+static bool joined(struct lf_stream *s, const struct lf_linear_args *a,
+                   const struct lf_lora_args *lora, const void *plus)
+{
+    struct walk k = {a->w, a->col, (bf16 *)a->copy, a->n, a->ldcopy, 0, 0, 0};
+    int K = a->w[0]->K;
+    struct stretch t;
+    struct lora_join j;
+    if (a->y_f32 || !lf_eights(a->x, a->ldx, K) ||
+        !lf_cuda_lora_join(&j, lora->batch, a->n, a->room, false) ||
+        !whole_group(s, &t, &k, j.cols))
+        return false;
+    lf_cuda_lora_join_u(s, lora, &j);
+    lf_cuda_lora_join_b(s, lora, &j, t.w + K, t.ld);
+    struct lf_gemm g = {};
+    g.y = column(a->y, t.col, false), g.plus = plus ? column((void *)plus, t.col, false) : NULL;
+    g.x = (const bf16 *)a->x, g.w = t.w;
+    g.T = a->T, g.N = t.N, g.K = K + j.cols;
+    g.ldy = a->ldy, g.ldx = a->ldx, g.ldw = t.ld;
+    g.accumulate = a->accumulate;
+    lf_cuda_gemm(s, &g);
+    return true;
+}
+
+void lf_cuda_linear_dense(struct lf_stream *s, const struct lf_linear_args *a,
+                          const struct lf_lora_args *lora, const void *plus)
+{
+    if (lora && joined(s, a, lora, plus)) {
+        add_bias(s, a);
+        return;
+    }
+    struct walk k = {a->w, a->col, (bf16 *)a->copy, a->n, a->ldcopy, 0, 0, 0};
     struct stretch t;
     struct lf_gemm g = {};
     g.x = (const bf16 *)a->x;
@@ -107,14 +162,19 @@ void lf_cuda_linear_dense(struct lf_stream *s, const struct lf_linear_args *a)
         g.w = t.w;
         g.N = t.N, g.ldw = t.ld;
         g.y = column(a->y, t.col, a->y_f32);
+        g.plus = plus ? column((void *)plus, t.col, a->y_f32) : NULL;
         lf_cuda_gemm(s, &g);
     }
     add_bias(s, a);
+    if (lora)
+        lf_cuda_lora(s, lora);
 }
+
+/* ---- Backward -------------------------------------------------------------------------------- */
 
 void lf_cuda_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a)
 {
-    struct walk k = {a->w, a->col, (const bf16 *)a->copy, a->n, a->ldcopy, 0, 0, 0};
+    struct walk k = {a->w, a->col, (bf16 *)a->copy, a->n, a->ldcopy, 0, 0, 0};
     struct stretch t;
     struct lf_gemm g = {};
     g.y = a->dx;
@@ -130,6 +190,49 @@ void lf_cuda_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a)
         g.accumulate = true;
     }
 }
+
+/* The same backward. Dropout's mask lies between du A and dx: it cannot join. */
+static bool joined_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a,
+                       const struct lf_lora_bwd_args *lora)
+{
+    struct walk k = {a->w, a->col, (bf16 *)a->copy, a->n, a->ldcopy, 0, 0, 0};
+    struct stretch t;
+    struct lora_join j;
+    int N = 0;
+    for (int p = 0; p < a->n; p++)
+        N += a->w[p]->N;
+    if (a->col[0] || lora_drops(lora->batch) || !lf_eights(a->dy, a->lddy, N) ||
+        !lf_cuda_lora_join(&j, lora->batch, a->n, a->room, true) || !whole_group(s, &t, &k, j.cols))
+        return false;
+    lf_cuda_lora_join_du(s, lora, &j, N);
+    lf_cuda_lora_join_a(s, lora, &j, t.w + (size_t)N * t.ld, t.ld);
+    struct lf_gemm g = {};
+    g.y = a->dx;
+    g.x = (const bf16 *)a->dy, g.w = t.w;
+    g.T = a->T, g.N = a->w[0]->K, g.K = N + j.cols;
+    g.ldy = a->lddx, g.ldx = a->lddy, g.ldw = t.ld;
+    g.trans = true;
+    g.accumulate = a->accumulate;
+    lf_cuda_gemm(s, &g);
+    return true;
+}
+
+void lf_cuda_map_bwd(struct lf_stream *s, const struct lf_map_bwd_args *a)
+{
+    const struct lf_lora_bwd_args *lora = a->lora;
+    if (lora && (lora->batch->n_segs == 0 || lora->batch->rank_max == 0))
+        lora = NULL;
+    if (a->linear && lora && joined_bwd(s, a->linear, lora)) {
+        lf_cuda_lora_grads(s, lora);
+        return;
+    }
+    if (a->linear)
+        lf_cuda_linear_bwd(s, a->linear);
+    if (lora)
+        lf_cuda_lora_bwd(s, lora);
+}
+
+/* ---- The weights ----------------------------------------------------------------------------- */
 
 void lf_cuda_copy_weights(struct lf_stream *s, void *out, int ld, const struct lf_weight *const *w,
                           int n)

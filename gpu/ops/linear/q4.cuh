@@ -264,8 +264,9 @@ void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c);
  */
 void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, int ld, const struct lf_weight *w, int row,
                         int n);
-/* Any T, over weights as bf16. */
-void lf_cuda_linear_dense(struct lf_stream *s, const struct lf_linear_args *a);
+/* Any T, over weights as bf16, with adapters (lora, or NULL). plus: as in struct lf_map_args. */
+void lf_cuda_linear_dense(struct lf_stream *s, const struct lf_linear_args *a,
+                          const struct lf_lora_args *lora, const void *plus);
 /* T <= 8 tokens over bf16 weights. */
 void lf_cuda_bf16_rows(struct lf_stream *s, const struct lf_linear_args *a);
 

@@ -14,7 +14,7 @@ void lf_cuda_lora_u(struct lf_stream *s, const struct lf_lora_args *a,
     if (few)
         lf_cuda_lora_decode_u(s, a, norm);
     else
-        lf_cuda_lora_shrink(s, a);
+        lf_cuda_lora_shrink(s, a, NULL);
 }
 
 void lf_cuda_lora(struct lf_stream *s, const struct lf_lora_args *a)
@@ -32,7 +32,7 @@ void lf_cuda_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a)
 {
     if (a->batch->n_segs == 0 || a->batch->rank_max == 0)
         return;
-    lf_cuda_lora_du(s, a);
+    lf_cuda_lora_du(s, a, NULL, 0);
     lf_cuda_lora_grads(s, a);
     if (a->dx)
         lf_cuda_lora_dx(s, a);

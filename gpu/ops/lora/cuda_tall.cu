@@ -19,6 +19,8 @@ struct tall_args {
     int n_sites, n, ld;
     int site[LF_GROUP_MAX], col[LF_GROUP_MAX], length[LF_GROUP_MAX]; /* columns of x to contract */
     bool training, vec;
+    bf16 *tail; /* (T, ld) where the result goes again, in j's columns; or NULL */
+    struct lora_join j;
 };
 
 /* What a warp needs to know of its block's share. */
@@ -112,9 +114,27 @@ LF_DEVICE void contract(float (&acc)[2][4][4], const struct tall_args &a, const 
     }
 }
 
+/* Where element r of the tile's row 0 goes again. */
+LF_DEVICE bf16 *tail_of(const struct tall_args &a, const struct tall_tile &t, int slot)
+{
+    int i = 0;
+    while (i + 1 < a.j.n_slots && a.j.slot[i] != slot)
+        i++;
+    return a.tail + (size_t)t.rows.row * a.ld + (i * a.n + t.p) * a.j.rank_max + t.rank0;
+}
+
+/* Ranks that an adapter lacks are zeros in the product. */
+LF_DEVICE void clear_tail(const struct tall_args &a, const struct tall_tile &t, int slot)
+{
+    int lack = min(RANKS, a.j.rank_max - t.rank0) - max(t.ranks, 0);
+    bf16 *to = tail_of(a, t, slot) + max(t.ranks, 0);
+    for (int i = threadIdx.x; i < t.rows.n * lack; i += WARPS * 32)
+        to[(size_t)(i / lack) * a.ld + i % lack] = __ushort_as_bfloat16(0);
+}
+
 /* Adds the warps' sums in order and writes them. */
 LF_DEVICE void put_ranks(float *part, const float (&acc)[2][4][4], const struct tall_args &a,
-                         const struct tall_tile &t, float scale, int rank_max)
+                         const struct tall_tile &t, float scale, int rank_max, bf16 *tail)
 {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     __syncthreads(); /* `part` lies where the stages were */
@@ -137,6 +157,8 @@ LF_DEVICE void put_ranks(float *part, const float (&acc)[2][4][4], const struct 
             sum += part[(w * ROWS + row) * RANKS + r];
         size_t at = ((size_t)(t.rows.row + row) * a.n + t.p) * rank_max + t.rank0 + r;
         a.out[at] = __float2bfloat16_rn(scale * sum);
+        if (tail)
+            tail[(size_t)row * a.ld + r] = a.out[at];
     }
 }
 
@@ -156,6 +178,9 @@ static __global__ void __launch_bounds__(WARPS * 32)
     t.rank0 = blockIdx.z * RANKS;
     t.site = a.sites[(size_t)b.segs[t.rows.seg].slot * a.n_sites + a.site[t.p]];
     t.ranks = min(RANKS, t.site.rank - t.rank0);
+    int slot = b.segs[t.rows.seg].slot;
+    if (a.tail)
+        clear_tail(a, t, slot);
     if (t.ranks <= 0)
         return;
     if (drops && threadIdx.x < t.rows.n)
@@ -165,16 +190,20 @@ static __global__ void __launch_bounds__(WARPS * 32)
     float acc[2][4][4] = {};
     bf16 *stage = (bf16 *)part + threadIdx.x / 32 * STEP * B_ROW;
     contract<backward, drops>(acc, a, t, drop, stage);
-    put_ranks(part, acc, a, t, backward ? t.site.scale : 1.0f, b.rank_max);
+    put_ranks(part, acc, a, t, backward ? t.site.scale : 1.0f, b.rank_max,
+              a.tail ? tail_of(a, t, slot) : NULL);
 }
 
-void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a)
+void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a,
+                         const struct lora_join *j)
 {
     struct tall_args t = {};
     t.sites = a->sites;
     t.out = (bf16 *)a->u;
     t.x = (const bf16 *)a->x;
     t.n_sites = a->n_sites, t.n = a->n, t.ld = a->ldx;
+    if (j)
+        t.tail = (bf16 *)a->x + a->K, t.j = *j;
     t.vec = lf_eights(a->x, a->ldx, a->K);
     for (int p = 0; p < a->n; p++) {
         t.site[p] = a->site[p];
@@ -188,13 +217,16 @@ void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a)
         lf_launch<tall_kernel<false, false>>(s, grid, WARPS * 32, 0, t, b);
 }
 
-void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a)
+void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
+                     const struct lora_join *j, int N)
 {
     struct tall_args t = {};
     t.sites = a->sites;
     t.out = (bf16 *)a->du;
     t.x = (const bf16 *)a->dy;
     t.n_sites = a->n_sites, t.n = a->n, t.ld = a->lddy;
+    if (j)
+        t.tail = (bf16 *)a->dy + N, t.j = *j;
     t.training = true;
     t.vec = lf_eights(a->dy, a->lddy, 8);
     for (int p = 0; p < a->n; p++) {

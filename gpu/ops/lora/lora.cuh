@@ -3,6 +3,7 @@
  *   few tokens (decoding)   cuda_decode.cu: a block a dot product, then a thread an output
  *   u = drop(x) A^T         cuda_tall.cu: contraction over K; also du = scale dy B, over N
  *   y += scale u B^T        cuda_wide.cu: contraction over the rank; also dx += drop'(du A)
+ *   both with the base      cuda_join.cu: columns and rows more of a dense product
  *   da, db                  cuda_grad.cu: contraction over the rows of a segment
  *
  * All work on tiles of rows that lie in one segment; a tile finds its segment on the card, so that
@@ -55,6 +56,34 @@ LF_DEVICE uint4 drop_words(uint4 w, const struct drop &d, int k)
     return make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
 }
 
+/* Adapters of a batch that join a dense product: y = [x, u] [W, scale B]^T, dx = [dy, du] [W; A].
+ * Column (i * n + p) * rank_max + r is rank r of projection p in the batch's i-th slot; other
+ * slots' rows have zeros there. */
+#define LORA_JOIN_SLOTS 16
+struct lora_join {
+    int slot[LORA_JOIN_SLOTS];
+    int n_slots, n, rank_max;
+    int cols;  /* a multiple of 8 */
+    bool bare; /* some columns of some rows belong to nobody, and are cleared first */
+};
+
+/* False where the batch's adapters do not fit in `room` columns. With training, those that train.
+ */
+bool lf_cuda_lora_join(struct lora_join *j, const struct lf_ragged *b, int n, int room,
+                       bool training);
+/* u, and again behind x: columns K .. of its rows. */
+void lf_cuda_lora_join_u(struct lf_stream *s, const struct lf_lora_args *a,
+                         const struct lora_join *j);
+/* scale B behind the columns of w (N of the group, ld). */
+void lf_cuda_lora_join_b(struct lf_stream *s, const struct lf_lora_args *a,
+                         const struct lora_join *j, bf16 *w, int ld);
+/* du, and again behind dy; N: columns of the group. */
+void lf_cuda_lora_join_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
+                          const struct lora_join *j, int N);
+/* A into rows of ld from `w` on. */
+void lf_cuda_lora_join_a(struct lf_stream *s, const struct lf_lora_bwd_args *a,
+                         const struct lora_join *j, bf16 *w, int ld);
+
 /* u alone, by the way that suits the batch's size. norm: what makes x, which is made too; NULL: x
  * is there. */
 void lf_cuda_lora_u(struct lf_stream *s, const struct lf_lora_args *a,
@@ -64,9 +93,12 @@ void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a,
 /* lf_cuda_lora_decode_u takes this norm. */
 bool lf_cuda_lora_decode_norms(const struct lf_lora_args *a, const struct lf_norm_args *n);
 void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a);
-void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a);
+/* j: where u goes beside, or NULL. */
+void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a,
+                         const struct lora_join *j);
 void lf_cuda_lora_expand(struct lf_stream *s, const struct lf_lora_args *a);
-void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a);
+void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
+                     const struct lora_join *j, int N);
 void lf_cuda_lora_dx(struct lf_stream *s, const struct lf_lora_bwd_args *a);
 void lf_cuda_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a);
 

@@ -12,15 +12,15 @@ LF_DEVICE void copy_row(bf16 *y, const bf16 *x, int C, bool vec)
 }
 
 static __global__ void __launch_bounds__(256)
-    gather_kernel(bf16 *y, const bf16 *x, const int32_t *rows, int C, bool vec)
+    gather_kernel(bf16 *y, const bf16 *x, const int32_t *rows, int C, int ldy, bool vec)
 {
     grid_wait();
     size_t m = blockIdx.x;
-    copy_row(y + m * C, x + (size_t)rows[m] * C, C, vec);
+    copy_row(y + m * ldy, x + (size_t)rows[m] * C, C, vec);
 }
 
 static __global__ void __launch_bounds__(256)
-    scatter_kernel(bf16 *y, const bf16 *x, const int32_t *rows, int M, int C, bool vec)
+    scatter_kernel(bf16 *y, const bf16 *x, const int32_t *rows, int M, int C, int ldy, bool vec)
 {
     grid_wait();
     int t = blockIdx.x, low = 0, high = M; /* the first row >= t is in [low, high] */
@@ -32,19 +32,19 @@ static __global__ void __launch_bounds__(256)
             high = middle;
     }
     bool there = low < M && rows[low] == t;
-    copy_row(y + (size_t)t * C, there ? x + (size_t)low * C : NULL, C, vec);
+    copy_row(y + (size_t)t * ldy, there ? x + (size_t)low * C : NULL, C, vec);
 }
 
 void lf_cuda_gather(struct lf_stream *s, const struct lf_rows_args *a)
 {
-    bool vec = lf_eights(a->y, a->C, a->C) && lf_eights(a->x, a->C, a->C);
+    bool vec = lf_eights(a->y, a->ldy, a->C) && lf_eights(a->x, a->C, a->C);
     lf_launch<gather_kernel>(s, dim3(a->M), 256, 0, (bf16 *)a->y, (const bf16 *)a->x, a->rows, a->C,
-                             vec);
+                             a->ldy, vec);
 }
 
 void lf_cuda_scatter(struct lf_stream *s, const struct lf_rows_args *a)
 {
-    bool vec = lf_eights(a->y, a->C, a->C) && lf_eights(a->x, a->C, a->C);
+    bool vec = lf_eights(a->y, a->ldy, a->C) && lf_eights(a->x, a->C, a->C);
     lf_launch<scatter_kernel>(s, dim3(a->T), 256, 0, (bf16 *)a->y, (const bf16 *)a->x, a->rows,
-                              a->M, a->C, vec);
+                              a->M, a->C, a->ldy, vec);
 }
