@@ -46,6 +46,7 @@ struct lf_train_settings {
     int64_t warmup_steps; /* -1: warmup_fraction decides */
     double warmup_fraction;
     enum lf_optimizer optimizer;        /* adamw: decoupled weight decay */
+    double adam_beta2;                  /* decay of the second moment */
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
     int64_t eval_every; /* optimizer steps between evaluations; 0: at the end only */

@@ -18,7 +18,7 @@ static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf
                                  .max_norm = (float)s->max_grad_norm,
                                  .lr = (float)lf_train_learning_rate(s, j->step, j->plan.steps),
                                  .beta1 = 0.9f,
-                                 .beta2 = 0.999f,
+                                 .beta2 = (float)s->adam_beta2,
                                  .eps = 1e-8f,
                                  .weight_decay = (float)s->weight_decay,
                                  .decoupled = s->optimizer == LF_OPTIMIZER_ADAMW,

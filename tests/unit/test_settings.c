@@ -173,6 +173,23 @@ static void what_decides_the_numbers_is_printed_as_ever(void **state)
     }
 }
 
+static void a_younger_setting_stands_there_only_where_it_is_set(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"{}", "{\"adam_beta2\": 0.999}", "{\"adam_beta2\": 0.95}"};
+    for (int i = 0; i < 3; i++) {
+        struct lf_train_settings s;
+        struct lf_buf text;
+        lf_buf_init(&text, 0);
+        assert_int_equal(parse(&s, texts[i], NULL), LF_OK);
+        assert_int_equal(lf_train_settings_print_deciding(&s, &text), LF_OK);
+        assert_int_equal(strstr(text.data, "\"adam_beta2\": 0.95") != NULL, i == 2);
+        assert_int_equal(strstr(text.data, "adam_beta2") != NULL, i == 2);
+        lf_buf_free(&text);
+        lf_train_settings_free(&s);
+    }
+}
+
 /* PEFT writes one full name a layer. */
 static void a_list_of_modules_may_name_every_map_of_the_largest_model(void **state)
 {
@@ -246,6 +263,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_values_and_says_which),
         cmocka_unit_test(what_is_printed_parses_to_the_same),
         cmocka_unit_test(what_decides_the_numbers_is_printed_as_ever),
+        cmocka_unit_test(a_younger_setting_stands_there_only_where_it_is_set),
         cmocka_unit_test(a_list_of_modules_may_name_every_map_of_the_largest_model),
         cmocka_unit_test(a_copy_owns_its_template),
         cmocka_unit_test(stop_strings_are_one_or_a_list),

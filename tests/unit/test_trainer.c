@@ -113,6 +113,27 @@ static void modules_in_full_train_as_modules_by_name(void **state)
     lf_buf_free(&names);
 }
 
+/* The first step goes by the gradient's sign whatever beta2 is; those after it do not. */
+static void beta2_is_the_settings(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = rig_settings();
+    for (int steps = 1; steps <= 12; steps += 11) {
+        size_t n;
+        s.steps = steps;
+        s.warmup_steps = 0;
+        s.adam_beta2 = 0.999;
+        float *usual = trained_alone(&t, &s, 3, 0, &n);
+        s.adam_beta2 = 0.9;
+        float *shorter = trained_alone(&t, &s, 3, 0, &n);
+        double d = distance(shorter, usual, n);
+        print_message("%d steps: differ by %.1e\n", steps, d);
+        assert_true(steps == 1 ? d <= 1e-6 : d > 1e-3);
+        free(usual);
+        free(shorter);
+    }
+}
+
 static void the_size_of_batches_does_not_matter(void **state)
 {
     (void)state;
@@ -349,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_job_learns),
         cmocka_unit_test(three_jobs_fused_give_what_each_gives_alone),
         cmocka_unit_test(modules_in_full_train_as_modules_by_name),
+        cmocka_unit_test(beta2_is_the_settings),
         cmocka_unit_test(the_size_of_batches_does_not_matter),
         cmocka_unit_test(accumulation_is_a_larger_batch),
         cmocka_unit_test(the_same_job_gives_the_same_bytes),
