@@ -1,6 +1,7 @@
 /* LIBS: lf_text */
 /* Chat templates against what jinja2 gave: chat_cases.jsonl, a case a line with "text" or "error"
- * (chat_oracle.py --answer makes them). The text must be equal; an error must be one here too. */
+ * (chat_oracle.py --answer makes them). The text must be equal; an error must be one here too. What
+ * jinja2 can do and we cannot has "refused": what the error must say. */
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -29,8 +30,9 @@ static bool check(const json_t *c, int line)
     if (rc == LF_OK)
         rc = lf_chat_render(chat, &text, json_object_get(c, "vars"),
                             json_is_true(json_object_get(c, "generate")), &diag);
+    const char *refused = json_string_value(json_object_get(c, "refused"));
     bool good = rc != LF_OK
-                    ? !want && diag.text[0]
+                    ? !want && diag.text[0] && (!refused || strstr(diag.text, refused))
                     : want && text.len == json_string_length(want) &&
                           memcmp(text.len ? text.data : "", json_string_value(want), text.len) == 0;
     if (!good)

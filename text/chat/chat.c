@@ -5,7 +5,8 @@
 #include "core/json.h"
 #include "core/json_reader.h"
 #include "core/limits.h"
-#include "text/chat/jinja.h"
+#include "text/chat/names.h"
+#include "text/chat/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 struct lf_chat {
     struct lf_arena arena; /* the tree and its strings */
-    struct lf_jbody body;
+    struct lf_jnodes body;
     json_t *tokens; /* bos_token, eos_token and the other named special tokens there are */
 };
 
@@ -26,7 +27,7 @@ static enum lf_err chat_new(struct lf_chat **out, const char *source, size_t n, 
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a chat template");
     }
     lf_arena_init(&c->arena);
-    enum lf_err rc = lf_j_parse(&c->arena, (struct lf_str){source, n}, &c->body, diag);
+    enum lf_err rc = lf_j_parse(&c->arena, (struct lf_str){source, n}, &lf_j_names, &c->body, diag);
     if (rc != LF_OK) {
         lf_chat_free(c);
         return lf_fail_within(diag, rc, "chat template");
@@ -162,99 +163,81 @@ enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *
 
 /* --- rendering --- */
 
-/* A message's reasoning goes by three names; templates read the first or the second. */
-static enum lf_err alias_reasoning(struct lf_jrun *r, struct lf_jv *message)
+static struct lf_jv text(const char *s)
 {
-    static const struct lf_str names[] = {
-        {"reasoning_content", 17}, {"thinking", 8}, {"reasoning", 9}};
+    return lf_jv_str((struct lf_str){s, strlen(s)});
+}
+
+/* A message's reasoning goes by three names; templates read the first or the second. */
+static struct lf_jv alias_reasoning(struct lf_jrun *r, struct lf_jv message)
+{
+    static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
     const struct lf_jv *found = NULL;
-    struct lf_jdict *d = NULL;
-    if (message->type != LF_J_DICT)
+    if (message.type != LF_J_DICT)
         return lf_j_fail(r, LF_E_INVALID, "a chat message must be an object");
     for (size_t i = 0; i < 3 && !found; i++) {
-        found = lf_jdict_find_str(message->dict, names[i]);
+        found = lf_jdict_find(message.dict, text(names[i]));
         if (found && found->type == LF_J_NONE)
             found = NULL;
     }
     if (!found)
-        return LF_OK;
-    struct lf_jv reasoning = *found;
-    enum lf_err rc = lf_jdict_new(r, message->dict->n + 2, &d);
-    if (rc == LF_OK)
-        rc = lf_jdict_put(r, d, lf_jv_str(names[1].s, names[1].n), reasoning);
-    for (size_t i = 0; rc == LF_OK && i < message->dict->n; i++)
-        rc = lf_jdict_put(r, d, message->dict->v[i].key, message->dict->v[i].value);
-    if (rc == LF_OK)
-        rc = lf_jdict_put(r, d, lf_jv_str(names[0].s, names[0].n), reasoning);
-    message->dict = d;
-    return rc;
+        return message;
+    struct lf_jdict *d = lf_jdict_new(r, message.dict->n + 2);
+    lf_jdict_put(r, d, text(names[1]), *found);
+    for (size_t i = 0; i < message.dict->n; i++)
+        lf_jdict_put(r, d, message.dict->v[i].key, message.dict->v[i].value);
+    lf_jdict_put(r, d, text(names[0]), *found);
+    return (struct lf_jv){.type = LF_J_DICT, .dict = d};
 }
 
-static enum lf_err alias_messages(struct lf_jrun *r, struct lf_jv messages, struct lf_jv *out)
+static struct lf_jv alias_messages(struct lf_jrun *r, struct lf_jv messages)
 {
-    struct lf_jlist *list;
     if (messages.type != LF_J_LIST)
         return lf_j_fail(r, LF_E_INVALID, "\"messages\" must be a list");
-    enum lf_err rc = lf_jlist_new(r, messages.list->n, &list);
-    for (size_t i = 0; rc == LF_OK && i < list->n; i++) {
-        list->v[i] = messages.list->v[i];
-        rc = alias_reasoning(r, &list->v[i]);
-    }
-    return rc == LF_OK ? lf_jlist_done(r, list, LF_J_LIST, out) : rc;
+    struct lf_jlist *list = lf_jlist_new(r, messages.list->n);
+    for (size_t i = 0; i < messages.list->n && r->rc == LF_OK; i++)
+        lf_jlist_add(r, list, alias_reasoning(r, messages.list->v[i]));
+    return lf_jv_list(LF_J_LIST, list);
 }
 
-static enum lf_err put(struct lf_jrun *r, const char *name, struct lf_jv v)
+static void put_all(struct lf_jrun *r, const json_t *members)
 {
-    return lf_jdict_put(r, r->globals, lf_jv_str(name, strlen(name)), v);
+    struct lf_jv v = lf_jv_from_json(r, members);
+    for (size_t i = 0; r->rc == LF_OK && i < v.dict->n; i++)
+        lf_jdict_put(r, r->globals, v.dict->v[i].key, v.dict->v[i].value);
 }
 
-/* What the template sees: the special tokens, under them what the caller passes, and the names
- * that transformers always sets. */
-static enum lf_err set_globals(struct lf_jrun *r, const struct lf_chat *c, const json_t *vars,
-                               bool add_generation_prompt)
+/* What the template sees: the special tokens, over them what the caller passes, and the names that
+ * transformers always sets. */
+static void set_globals(struct lf_jrun *r, const struct lf_chat *c, const json_t *vars,
+                        bool add_generation_prompt)
 {
-    struct lf_jv tokens, given, messages = {.type = LF_J_UNDEFINED};
-    enum lf_err rc = lf_jdict_new(r, json_object_size(vars) + 16, &r->globals);
-    if (rc == LF_OK)
-        rc = lf_jv_from_json(r, c->tokens, &tokens);
-    if (rc == LF_OK)
-        rc = lf_jv_from_json(r, vars, &given);
-    for (size_t i = 0; rc == LF_OK && i < tokens.dict->n; i++)
-        rc = lf_jdict_put(r, r->globals, tokens.dict->v[i].key, tokens.dict->v[i].value);
-    if (rc == LF_OK)
-        rc = put(r, "tools", lf_jv_none());
-    if (rc == LF_OK)
-        rc = put(r, "documents", lf_jv_none());
-    for (size_t i = 0; rc == LF_OK && i < given.dict->n; i++)
-        rc = lf_jdict_put(r, r->globals, given.dict->v[i].key, given.dict->v[i].value);
-    const struct lf_jv *have =
-        rc == LF_OK ? lf_jdict_find_str(r->globals, (struct lf_str){"messages", 8}) : NULL;
-    if (rc == LF_OK && have)
-        rc = alias_messages(r, *have, &messages);
-    if (rc == LF_OK && have)
-        rc = put(r, "messages", messages);
-    return rc == LF_OK ? put(r, "add_generation_prompt", lf_jv_bool(add_generation_prompt)) : rc;
+    r->globals = lf_jdict_new(r, json_object_size(vars) + 16);
+    put_all(r, c->tokens);
+    lf_jdict_put(r, r->globals, text("tools"), lf_jv_none());
+    lf_jdict_put(r, r->globals, text("documents"), lf_jv_none());
+    put_all(r, vars);
+    const struct lf_jv *messages = lf_jdict_find(r->globals, text("messages"));
+    if (messages)
+        lf_jdict_put(r, r->globals, text("messages"), alias_messages(r, *messages));
+    lf_jdict_put(r, r->globals, text("add_generation_prompt"), lf_jv_bool(add_generation_prompt));
 }
 
 enum lf_err lf_chat_render(const struct lf_chat *c, struct lf_buf *out, json_t *vars,
                            bool add_generation_prompt, struct lf_diag *diag)
 {
-    struct lf_buf text;
-    struct lf_jrun r = {.diag = diag, .out = &text};
+    struct lf_buf b;
+    struct lf_jrun r = {.diag = diag, .names = &lf_j_names, .out = &b};
     if (!json_is_object(vars))
         return lf_fail(diag, LF_E_INVALID, "a chat template's variables must be an object");
-    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
+    lf_buf_init(&b, LF_PROMPT_BYTES_MAX);
     lf_arena_init(&r.arena);
-    enum lf_err rc = set_globals(&r, c, vars, add_generation_prompt);
-    if (rc == LF_OK)
-        rc = lf_j_push_scope(&r, NULL);
-    if (rc == LF_OK)
-        rc = lf_j_run(&r, &c->body);
-    if (rc == LF_OK && lf_buf_append(out, text.data, text.len) != LF_OK)
-        rc = lf_fail(diag, out->rc, "no room for the prompt");
-    if (rc == LF_E_NO_MEMORY && r.over_memory)
-        rc = LF_E_TOO_BIG;
+    set_globals(&r, c, vars, add_generation_prompt);
+    lf_j_push_scope(&r, NULL);
+    lf_j_run(&r, &c->body);
+    if (r.rc == LF_OK && lf_buf_append(out, b.data, b.len) != LF_OK)
+        r.rc = lf_fail(diag, out->rc, "no room for the prompt");
     lf_arena_free(&r.arena);
-    lf_buf_free(&text);
-    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "chat template");
+    lf_buf_free(&b);
+    return r.rc == LF_OK ? r.rc : lf_fail_within(diag, r.rc, "chat template");
 }

@@ -1,10 +1,9 @@
 /* json.dumps, which is what the tojson filter of chat templates is. */
-#include "text/chat/jinja.h"
+#include "text/chat/value.h"
 
 #include "core/utf8.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* One document on its way out. */
@@ -14,7 +13,7 @@ struct dumper {
     const struct lf_jdumps *how;
 };
 
-static enum lf_err dump(const struct dumper *d, struct lf_jv v, size_t level);
+static void dump(const struct dumper *d, struct lf_jv v, size_t level);
 
 static void put_unit(struct lf_buf *out, uint32_t unit)
 {
@@ -69,126 +68,83 @@ static void separate(const struct dumper *d, size_t i, size_t level)
     newline(d, level);
 }
 
-static enum lf_err dump_list(const struct dumper *d, const struct lf_jlist *list, size_t level)
+static void dump_list(const struct dumper *d, const struct lf_jlist *list, size_t level)
 {
-    enum lf_err rc = LF_OK;
     lf_buf_putc(d->out, '[');
-    for (size_t i = 0; i < list->n && rc == LF_OK; i++) {
+    for (size_t i = 0; i < list->n && d->r->rc == LF_OK; i++) {
         separate(d, i, level + 1);
-        rc = dump(d, list->v[i], level + 1);
+        dump(d, list->v[i], level + 1);
     }
     if (list->n)
         newline(d, level);
     lf_buf_putc(d->out, ']');
-    return rc;
 }
 
 /* Keys are strings; None, booleans and numbers are written as such, in quotes. */
-static enum lf_err dump_key(const struct dumper *d, struct lf_jv key)
+static void dump_key(const struct dumper *d, struct lf_jv key)
 {
-    switch (key.type) {
-    case LF_J_STRING:
-        dump_string(d, key.s);
-        return LF_OK;
-    case LF_J_NONE:
-    case LF_J_BOOL:
-    case LF_J_INT:
-    case LF_J_FLOAT: {
-        lf_buf_putc(d->out, '"');
-        enum lf_err rc = dump(d, key, 0);
-        lf_buf_putc(d->out, '"');
-        return rc;
-    }
-    default:
-        return lf_j_fail(d->r, LF_E_INVALID, "a key of JSON cannot be '%s'", lf_jv_type_name(key));
-    }
+    if (key.type == LF_J_UNDEFINED || key.type > LF_J_STRING)
+        lf_j_fail(d->r, LF_E_INVALID, "a key of JSON cannot be '%s'", lf_jv_type_name(key));
+    const char *quote = key.type == LF_J_STRING ? "" : "\"";
+    lf_buf_puts(d->out, quote);
+    dump(d, key, 0);
+    lf_buf_puts(d->out, quote);
 }
 
-/* The order in which sort_keys writes: a stable insertion, for the few keys of an object. */
-static enum lf_err sort_pairs(struct lf_jrun *r, struct lf_jpair *v, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        struct lf_jpair moving = v[i];
-        size_t at = i;
-        for (; at > 0; at--) {
-            int order;
-            enum lf_err rc = lf_jv_compare(r, v[at - 1].key, moving.key, &order);
-            if (rc == LF_OK)
-                rc = lf_j_spend(r, 0);
-            if (rc != LF_OK)
-                return rc;
-            if (order <= 0)
-                break;
-            v[at] = v[at - 1];
-        }
-        v[at] = moving;
-    }
-    return LF_OK;
-}
-
-static enum lf_err dump_dict(const struct dumper *d, const struct lf_jdict *dict, size_t level)
+static void dump_dict(const struct dumper *d, const struct lf_jdict *dict, size_t level)
 {
     struct lf_jpair *v = dict->v;
-    enum lf_err rc = LF_OK;
     if (d->how->sort_keys && dict->n > 1) {
         v = lf_j_alloc(d->r, dict->n * sizeof *v);
         if (!v)
-            return LF_E_NO_MEMORY;
+            return;
         memcpy(v, dict->v, dict->n * sizeof *v);
-        rc = sort_pairs(d->r, v, dict->n);
+        lf_jpairs_sort(d->r, v, dict->n, false);
     }
     lf_buf_putc(d->out, '{');
-    for (size_t i = 0; i < dict->n && rc == LF_OK; i++) {
+    for (size_t i = 0; i < dict->n && d->r->rc == LF_OK; i++) {
         separate(d, i, level + 1);
-        rc = dump_key(d, v[i].key);
+        dump_key(d, v[i].key);
         lf_buf_append(d->out, d->how->key_separator.s, d->how->key_separator.n);
-        if (rc == LF_OK)
-            rc = dump(d, v[i].value, level + 1);
+        dump(d, v[i].value, level + 1);
     }
     if (dict->n)
         newline(d, level);
     lf_buf_putc(d->out, '}');
-    return rc;
 }
 
-static enum lf_err dump(const struct dumper *d, struct lf_jv v, size_t level)
+static void dump(const struct dumper *d, struct lf_jv v, size_t level)
 {
-    enum lf_err rc = lf_j_spend(d->r, 0);
-    if (rc == LF_OK && d->out->rc != LF_OK)
-        rc = lf_j_fail(d->r, d->out->rc, "JSON over the limit");
-    if (rc != LF_OK)
-        return rc;
-    switch (v.type) {
-    case LF_J_NONE:
-        return lf_buf_puts(d->out, "null");
-    case LF_J_BOOL:
-        return lf_buf_puts(d->out, v.b ? "true" : "false");
-    case LF_J_INT:
-        return lf_buf_printf(d->out, "%lld", (long long)v.i);
-    case LF_J_FLOAT:
+    size_t before = d->out->len;
+    if (d->r->rc != LF_OK)
+        return;
+    if (v.type == LF_J_NONE)
+        lf_buf_puts(d->out, "null");
+    else if (v.type == LF_J_BOOL)
+        lf_buf_puts(d->out, v.b ? "true" : "false");
+    else if (v.type == LF_J_INT)
+        lf_buf_printf(d->out, "%lld", (long long)v.i);
+    else if (v.type == LF_J_FLOAT)
         dump_float(d->out, v.d);
-        return LF_OK;
-    case LF_J_STRING:
+    else if (v.type == LF_J_STRING)
         dump_string(d, v.s);
-        return LF_OK;
-    case LF_J_LIST:
-    case LF_J_TUPLE:
-        return dump_list(d, v.list, level);
-    case LF_J_DICT:
-        return dump_dict(d, v.dict, level);
-    default:
-        return lf_j_fail(d->r, LF_E_INVALID, "object of type %s is not JSON serializable",
-                         lf_jv_type_name(v));
-    }
+    else if (v.type == LF_J_LIST || v.type == LF_J_TUPLE)
+        dump_list(d, v.list, level);
+    else if (v.type == LF_J_DICT)
+        dump_dict(d, v.dict, level);
+    else
+        lf_j_fail(d->r, LF_E_INVALID, "object of type %s is not JSON serializable",
+                  lf_jv_type_name(v));
+    if (d->out->rc != LF_OK)
+        lf_j_fail(d->r, d->out->rc, "JSON over the limit");
+    lf_j_spend(d->r, d->out->len - before);
 }
 
-enum lf_err lf_jv_dumps(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v,
-                        const struct lf_jdumps *how)
+struct lf_jv lf_jv_dumps(struct lf_jrun *r, struct lf_jv v, const struct lf_jdumps *how)
 {
-    struct dumper d = {r, out, how};
-    size_t before = out->len;
-    enum lf_err rc = dump(&d, v, 0);
-    if (rc == LF_OK && out->rc != LF_OK)
-        rc = lf_j_fail(r, out->rc, "JSON over the limit");
-    return rc == LF_OK ? lf_j_spend(r, out->len - before) : rc;
+    struct lf_buf b;
+    struct dumper d = {r, &b, how};
+    lf_buf_init(&b, LF_J_MEMORY_MAX);
+    dump(&d, v, 0);
+    return lf_jv_take(r, &b);
 }

@@ -1,7 +1,7 @@
 /* Source to tokens, as jinja2's lexer with trim_blocks and lstrip_blocks: a newline after a block
  * or comment goes, and so does white space before one on its line; "-" inside a tag strips all
  * white space on that side, "+" keeps it. */
-#include "text/chat/jinja.h"
+#include "text/chat/tree.h"
 
 #include "core/utf8.h"
 
@@ -157,165 +157,80 @@ static bool is_word(char c)
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-/* The end of digits with single underscores between them, which begin at i; i where there are
- * none. */
+/* The end of the digits that begin at i. */
 static size_t digits_end(const struct lexer *x, size_t i)
 {
-    size_t end = i;
-    while (end < x->s.n &&
-           (is_digit(x->s.s[end]) ||
-            (end > i && x->s.s[end] == '_' && end + 1 < x->s.n && is_digit(x->s.s[end + 1]))))
-        end++;
-    return end;
+    while (i < x->s.n && is_digit(x->s.s[i]))
+        i++;
+    return i;
 }
 
-/* The end of a float at x->i, or 0. */
-static size_t float_end(const struct lexer *x)
+/* 12, 1.5, 1e9. A number after a dot is an index: no float. */
+static enum lf_err lex_number(struct lexer *x)
 {
-    size_t i = digits_end(x, x->i);
-    bool after_dot = x->i > 0 && x->s.s[x->i - 1] == '.';
-    if (i == x->i || after_dot)
-        return 0;
-    size_t end = 0;
-    if (at(x, i, ".") && digits_end(x, i + 1) > i + 1)
-        end = i = digits_end(x, i + 1);
-    if (at(x, i, "e") || at(x, i, "E")) {
-        size_t e = i + 1 + (sign_at(x, i + 1) != '\0');
-        if (digits_end(x, e) > e)
-            end = digits_end(x, e);
+    char text[64];
+    size_t start = x->i, end = digits_end(x, start);
+    bool after_dot = start > 0 && x->s.s[start - 1] == '.', whole = true;
+    if (!after_dot && at(x, end, ".") && digits_end(x, end + 1) > end + 1) {
+        end = digits_end(x, end + 1);
+        whole = false;
     }
-    return end;
-}
-
-/* A number's characters without underscores; "" where they are too many. */
-static const char *plain_number(const struct lexer *x, size_t from, size_t to, char out[128])
-{
-    size_t n = 0;
-    for (size_t i = from; i < to && n < 127; i++)
-        if (x->s.s[i] != '_')
-            out[n++] = x->s.s[i];
-    out[n < 127 ? n : 0] = '\0';
-    return out;
-}
-
-static enum lf_err lex_float(struct lexer *x, size_t end)
-{
-    char text[128];
-    enum lf_err rc = push(x, LF_JT_FLOAT, (struct lf_str){x->s.s + x->i, end - x->i});
-    if (rc == LF_OK)
-        x->v[x->n - 1].d = strtod(plain_number(x, x->i, end, text), NULL);
-    x->i = end;
-    return rc;
-}
-
-static bool is_digit_of(char c, int base)
-{
-    if (base == 16)
-        return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-    return c >= '0' && c < '0' + base;
-}
-
-/* The base of the integer at x->i and where its digits start: after 0x, 0o or 0b if a digit is
- * there. A decimal that starts with 0 is zeros only: base 1. */
-static int int_base(const struct lexer *x, size_t *start)
-{
-    char letter = x->i + 1 < x->s.n ? (char)(x->s.s[x->i + 1] | 0x20) : '\0';
-    int base = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 1;
-    *start = x->i;
-    if (x->s.s[x->i] != '0')
-        return 10;
-    size_t digit = x->i + 2 + at(x, x->i + 2, "_");
-    if (base == 1 || digit >= x->s.n || !is_digit_of(x->s.s[digit], base))
-        return 1;
-    *start = x->i + 2;
-    return base;
-}
-
-static enum lf_err lex_int(struct lexer *x)
-{
-    char text[128];
-    size_t start, end;
-    int base = int_base(x, &start);
-    for (end = start; end < x->s.n; end++) {
-        bool joins = x->s.s[end] == '_' && end + 1 < x->s.n && is_digit_of(x->s.s[end + 1], base);
-        if (!is_digit_of(x->s.s[end], base) && !joins)
-            break;
+    size_t e = end + 1 + (sign_at(x, end + 1) != '\0');
+    if (!after_dot && (at(x, end, "e") || at(x, end, "E")) && digits_end(x, e) > e) {
+        end = digits_end(x, e);
+        whole = false;
     }
+    struct lf_str s = {x->s.s + start, end - start};
+    bool zeros = whole && s.n > 1 && s.s[0] == '0';
+    if (s.n >= sizeof text || zeros || (end < x->s.n && is_word(x->s.s[end])))
+        return lf_fail(x->diag, LF_E_UNSUPPORTED, "line %u: this way to write a number", x->line);
+    memcpy(text, s.s, s.n);
+    text[s.n] = '\0';
     errno = 0;
-    plain_number(x, start, end, text);
-    int64_t value = strtoll(text, NULL, base == 1 ? 10 : base);
-    if (errno == ERANGE || text[0] == '\0')
+    struct lf_jv number =
+        whole ? lf_jv_int(strtoll(text, NULL, 10)) : lf_jv_float(strtod(text, NULL));
+    if (whole && errno == ERANGE)
         return lf_fail(x->diag, LF_E_UNSUPPORTED, "line %u: an integer over 64 bits", x->line);
-    enum lf_err rc = push(x, LF_JT_INT, (struct lf_str){x->s.s + x->i, end - x->i});
+    enum lf_err rc = push(x, LF_JT_NUMBER, s);
     if (rc == LF_OK)
-        x->v[x->n - 1].i = value;
+        x->v[x->n - 1].number = number;
     x->i = end;
     return rc;
 }
 
 /* --- strings --- */
 
-static int hex_digit(char c)
+/* \\xHH, \\uHHHH, \\UHHHHHHHH; *i is after the letter. */
+static bool unescape_number(struct lf_str s, size_t *i, size_t digits, struct lf_buf *out)
 {
-    return is_digit(c)                              ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                    : -1;
-}
-
-/* \xHH, \uHHHH, \UHHHHHHHH and octal; *i is after the letter or at the first octal digit. */
-static bool unescape_number(struct lf_str s, size_t *i, size_t digits, int base, struct lf_buf *out)
-{
-    uint32_t c = 0;
-    size_t n = 0;
-    for (; n < digits && *i < s.n; n++, (*i)++) {
-        int d = hex_digit(s.s[*i]);
-        if (d < 0 || d >= base)
-            break;
-        c = c * (uint32_t)base + (uint32_t)d;
-    }
-    char utf8[4];
-    if ((base == 16 && n < digits) || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+    char hex[9] = "", utf8[4], *end;
+    if (s.n - *i < digits)
         return false;
+    memcpy(hex, s.s + *i, digits);
+    uint32_t c = (uint32_t)strtoul(hex, &end, 16);
+    if (strspn(hex, "0123456789abcdefABCDEF") < digits || c > 0x10ffff ||
+        (c >= 0xd800 && c < 0xe000))
+        return false;
+    *i += digits;
     lf_buf_append(out, utf8, lf_utf8_put(utf8, c));
     return true;
-}
-
-/* A backslash before a character that is not ASCII: Python has written that out by then. */
-static void escape_spelled_out(struct lf_str s, size_t *i, struct lf_buf *out)
-{
-    size_t len;
-    uint32_t c = lf_utf8_get(s.s + *i, &len);
-    lf_buf_printf(out, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
-    *i += len;
 }
 
 /* One escape; *i is after the backslash. */
 static bool unescape(struct lf_str s, size_t *i, struct lf_buf *out)
 {
     static const char names[] = "\\'\"abfnrtv", values[] = "\\'\"\a\b\f\n\r\t\v";
-    char c = s.s[*i];
+    char c = s.s[(*i)++];
     const char *name = c ? strchr(names, c) : NULL;
+    if (c == 'x' || c == 'u' || c == 'U')
+        return unescape_number(s, i, c == 'x' ? 2 : c == 'u' ? 4 : 8, out);
+    if (is_digit(c) || c == 'N' || (unsigned char)c >= 0x80)
+        return false;
     if (name) {
         lf_buf_putc(out, values[name - names]);
-        (*i)++;
-        return true;
-    }
-    if (c >= '0' && c <= '7')
-        return unescape_number(s, i, 3, 8, out);
-    if (c == 'x' || c == 'u' || c == 'U') {
-        (*i)++;
-        return unescape_number(s, i, c == 'x' ? 2 : c == 'u' ? 4 : 8, 16, out);
-    }
-    if (c == 'N')
-        return false;
-    if (c == '\n') {
-        (*i)++;
-    } else if ((unsigned char)c >= 0x80) {
-        escape_spelled_out(s, i, out);
-    } else {
+    } else if (c != '\n') {
         lf_buf_putc(out, '\\');
         lf_buf_putc(out, c);
-        (*i)++;
     }
     return true;
 }
@@ -413,12 +328,9 @@ static enum lf_err lex_tag(struct lexer *x, bool variable)
         if (x->i >= x->s.n)
             return fail(x, variable ? "missing end of a variable" : "missing end of a block");
         char c = x->s.s[x->i];
-        size_t number = float_end(x);
         enum lf_err rc;
-        if (number) {
-            rc = lex_float(x, number);
-        } else if (is_digit(c)) {
-            rc = lex_int(x);
+        if (is_digit(c)) {
+            rc = lex_number(x);
         } else if (is_word(c)) {
             size_t start = x->i;
             while (x->i < x->s.n && is_word(x->s.s[x->i]))

@@ -1,5 +1,5 @@
-/* Values: what they are like (true, equal, ordered) and how they are written (str, repr, JSON). */
-#include "text/chat/jinja.h"
+/* Values: what they are like (true, equal, ordered) and how str() and repr() write them. */
+#include "text/chat/value.h"
 
 #include "core/utf8.h"
 
@@ -10,49 +10,19 @@
 
 const char *lf_jv_type_name(struct lf_jv v)
 {
-    switch (v.type) {
-    case LF_J_UNDEFINED:
-        return "Undefined";
-    case LF_J_NONE:
-        return "NoneType";
-    case LF_J_BOOL:
-        return "bool";
-    case LF_J_INT:
-        return "int";
-    case LF_J_FLOAT:
-        return "float";
-    case LF_J_STRING:
-        return v.special ? "Markup" : "str";
-    case LF_J_LIST:
-        return "list";
-    case LF_J_TUPLE:
-        return "tuple";
-    case LF_J_DICT:
-        return "dict";
-    case LF_J_VIEW:
-        return v.view->kind == LF_J_KEYS     ? "dict_keys"
-               : v.view->kind == LF_J_VALUES ? "dict_values"
-                                             : "dict_items";
-    case LF_J_RANGE:
-        return "range";
-    case LF_J_ITERATOR:
-        return "generator";
-    case LF_J_NAMESPACE:
-        return "Namespace";
-    case LF_J_LOOP:
-        return "LoopContext";
-    case LF_J_MACRO:
-        return "Macro";
-    case LF_J_FUNCTION:
-        return "function";
-    case LF_J_METHOD:
-        return "method";
-    case LF_J_JOINER:
-        return "Joiner";
-    case LF_J_CYCLER:
-        return "Cycler";
-    }
-    return "object";
+    static const char *const names[] = {
+        [LF_J_UNDEFINED] = "Undefined", [LF_J_NONE] = "NoneType",
+        [LF_J_BOOL] = "bool",           [LF_J_INT] = "int",
+        [LF_J_FLOAT] = "float",         [LF_J_STRING] = "str",
+        [LF_J_LIST] = "list",           [LF_J_TUPLE] = "tuple",
+        [LF_J_RANGE] = "range",         [LF_J_KEYS] = "dict_keys",
+        [LF_J_VALUES] = "dict_values",  [LF_J_ITEMS] = "dict_items",
+        [LF_J_DICT] = "dict",           [LF_J_ITERATOR] = "generator",
+        [LF_J_NAMESPACE] = "Namespace", [LF_J_LOOP] = "LoopContext",
+        [LF_J_MACRO] = "Macro",         [LF_J_FUNCTION] = "function",
+        [LF_J_METHOD] = "method",
+    };
+    return v.type == LF_J_STRING && v.markup ? "Markup" : names[v.type];
 }
 
 /* --- truth, equality, order --- */
@@ -71,85 +41,48 @@ bool lf_jv_truth(struct lf_jv v)
         return v.d != 0;
     case LF_J_STRING:
         return v.s.n > 0;
-    case LF_J_LIST:
-    case LF_J_TUPLE:
-        return v.list->n > 0;
     case LF_J_DICT:
         return v.dict->n > 0;
-    case LF_J_VIEW:
-        return v.view->dict->n > 0;
-    case LF_J_RANGE:
-        return v.range->n > 0;
     default:
-        return true;
+        return !lf_jv_is_list(v) || v.list->n > 0;
     }
 }
 
-/* An int and a double, exactly, as Python compares them: < 0, 0, > 0. NaN is the caller's. */
-static int compare_int_double(int64_t i, double d)
+/* Exactly, as Python compares them: a long double holds an int64. NaN is the caller's. */
+static int compare_numbers(struct lf_jv a, struct lf_jv b)
 {
-    if (d >= 9223372036854775808.0)
-        return -1;
-    if (d < -9223372036854775808.0)
-        return 1;
-    int64_t whole = (int64_t)d;
-    if (i != whole)
-        return i < whole ? -1 : 1;
-    double rest = d - (double)whole;
-    return rest > 0 ? -1 : rest < 0 ? 1 : 0;
+    long double x = a.type == LF_J_FLOAT ? a.d : (long double)lf_jv_to_int(a);
+    long double y = b.type == LF_J_FLOAT ? b.d : (long double)lf_jv_to_int(b);
+    return (x > y) - (x < y);
 }
 
-/* false: one of them is NaN. */
-static bool compare_numbers(struct lf_jv a, struct lf_jv b, int *out)
+static bool is_nan(struct lf_jv v)
 {
-    if (lf_jv_is_int(a) && lf_jv_is_int(b)) {
-        int64_t x = lf_jv_to_int(a), y = lf_jv_to_int(b);
-        *out = (x > y) - (x < y);
-        return true;
-    }
-    if ((a.type == LF_J_FLOAT && isnan(a.d)) || (b.type == LF_J_FLOAT && isnan(b.d)))
-        return false;
-    if (a.type == LF_J_FLOAT && b.type == LF_J_FLOAT)
-        *out = (a.d > b.d) - (a.d < b.d);
-    else if (a.type == LF_J_FLOAT)
-        *out = -compare_int_double(lf_jv_to_int(b), a.d);
-    else
-        *out = compare_int_double(lf_jv_to_int(a), b.d);
-    return true;
+    return v.type == LF_J_FLOAT && isnan(v.d);
 }
 
 static bool equal_lists(const struct lf_jlist *a, const struct lf_jlist *b)
 {
-    if (a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++)
-        if (!lf_jv_equal(a->v[i], b->v[i]))
-            return false;
-    return true;
+    bool equal = a->n == b->n;
+    for (size_t i = 0; i < a->n && equal; i++)
+        equal = lf_jv_equal(a->v[i], b->v[i]);
+    return equal;
 }
 
 static bool equal_dicts(const struct lf_jdict *a, const struct lf_jdict *b)
 {
-    if (a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++) {
+    bool equal = a->n == b->n;
+    for (size_t i = 0; i < a->n && equal; i++) {
         const struct lf_jv *other = lf_jdict_find(b, a->v[i].key);
-        if (!other || !lf_jv_equal(a->v[i].value, *other))
-            return false;
+        equal = other && lf_jv_equal(a->v[i].value, *other);
     }
-    return true;
-}
-
-static bool equal_ranges(const struct lf_jrange *a, const struct lf_jrange *b)
-{
-    return a->n == b->n && (a->n == 0 || a->start == b->start) && (a->n < 2 || a->step == b->step);
+    return equal;
 }
 
 bool lf_jv_equal(struct lf_jv a, struct lf_jv b)
 {
-    int order;
     if (lf_jv_is_number(a) && lf_jv_is_number(b))
-        return compare_numbers(a, b, &order) && order == 0;
+        return !is_nan(a) && !is_nan(b) && compare_numbers(a, b) == 0;
     if (a.type != b.type)
         return false;
     switch (a.type) {
@@ -157,14 +90,13 @@ bool lf_jv_equal(struct lf_jv a, struct lf_jv b)
     case LF_J_NONE:
         return true;
     case LF_J_STRING:
-        return a.s.n == b.s.n && memcmp(a.s.s, b.s.s, a.s.n) == 0;
+        return lf_str_same(a.s, b.s);
     case LF_J_LIST:
     case LF_J_TUPLE:
+    case LF_J_RANGE:
         return equal_lists(a.list, b.list);
     case LF_J_DICT:
         return equal_dicts(a.dict, b.dict);
-    case LF_J_RANGE:
-        return equal_ranges(a.range, b.range);
     case LF_J_METHOD:
         return a.method->def == b.method->def && lf_jv_equal(a.method->self, b.method->self);
     default:
@@ -172,70 +104,55 @@ bool lf_jv_equal(struct lf_jv a, struct lf_jv b)
     }
 }
 
-static enum lf_err compare_lists(struct lf_jrun *r, const struct lf_jlist *a,
-                                 const struct lf_jlist *b, int *out)
+int lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b)
 {
-    for (size_t i = 0; i < a->n && i < b->n; i++)
-        if (!lf_jv_equal(a->v[i], b->v[i]))
-            return lf_jv_compare(r, a->v[i], b->v[i], out);
-    *out = (a->n > b->n) - (a->n < b->n);
-    return LF_OK;
-}
-
-enum lf_err lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b, int *out)
-{
-    if (a.type == LF_J_UNDEFINED || b.type == LF_J_UNDEFINED)
-        return lf_j_fail_undefined(r, a.type == LF_J_UNDEFINED ? a : b);
-    if (lf_jv_is_number(a) && lf_jv_is_number(b)) {
-        if (!compare_numbers(a, b, out))
-            return lf_j_fail(r, LF_E_UNSUPPORTED, "the order of nan is not supported");
-        return LF_OK;
+    lf_j_spend(r, 0);
+    if (a.type == LF_J_UNDEFINED || b.type == LF_J_UNDEFINED) {
+        lf_j_fail_undefined(r, a.type == LF_J_UNDEFINED ? a : b);
+        return 0;
     }
+    if (is_nan(a) || is_nan(b))
+        lf_j_fail(r, LF_E_UNSUPPORTED, "the order of nan is not supported");
+    if (lf_jv_is_number(a) && lf_jv_is_number(b))
+        return compare_numbers(a, b);
     if (a.type == LF_J_STRING && b.type == LF_J_STRING) {
         int c = memcmp(a.s.s, b.s.s, a.s.n < b.s.n ? a.s.n : b.s.n);
-        *out = c ? c : (a.s.n > b.s.n) - (a.s.n < b.s.n);
-        return LF_OK;
+        return c ? c : (a.s.n > b.s.n) - (a.s.n < b.s.n);
     }
-    if (a.type == b.type && (a.type == LF_J_LIST || a.type == LF_J_TUPLE))
-        return compare_lists(r, a.list, b.list, out);
-    return lf_j_fail(r, LF_E_INVALID, "'%s' and '%s' have no order", lf_jv_type_name(a),
-                     lf_jv_type_name(b));
+    if (a.type != b.type || (a.type != LF_J_LIST && a.type != LF_J_TUPLE)) {
+        lf_j_fail(r, LF_E_INVALID, "'%s' and '%s' have no order", lf_jv_type_name(a),
+                  lf_jv_type_name(b));
+        return 0;
+    }
+    for (size_t i = 0; i < a.list->n && i < b.list->n; i++)
+        if (!lf_jv_equal(a.list->v[i], b.list->v[i]))
+            return lf_jv_compare(r, a.list->v[i], b.list->v[i]);
+    return (a.list->n > b.list->n) - (a.list->n < b.list->n);
 }
 
-bool lf_jv_hashable(struct lf_jv v)
+bool lf_jv_hashable(struct lf_jrun *r, struct lf_jv v)
 {
-    if (v.type == LF_J_TUPLE)
-        for (size_t i = 0; i < v.list->n; i++)
-            if (!lf_jv_hashable(v.list->v[i]))
-                return false;
-    return v.type != LF_J_LIST && v.type != LF_J_DICT && v.type != LF_J_VIEW;
+    bool good = v.type < LF_J_LIST || v.type > LF_J_DICT || v.type == LF_J_TUPLE;
+    for (size_t i = 0; v.type == LF_J_TUPLE && i < v.list->n && good; i++)
+        good = lf_jv_hashable(r, v.list->v[i]);
+    if (!good)
+        lf_j_fail(r, LF_E_INVALID, "unhashable type: '%s'", lf_jv_type_name(v));
+    return good;
 }
 
-enum lf_err lf_jv_length(struct lf_jrun *r, struct lf_jv v, size_t *out)
+size_t lf_jv_length(struct lf_jrun *r, struct lf_jv v)
 {
-    switch (v.type) {
-    case LF_J_UNDEFINED:
-        *out = 0;
-        return LF_OK;
-    case LF_J_STRING:
-        *out = lf_j_length(v.s);
-        return lf_j_spend(r, v.s.n);
-    case LF_J_LIST:
-    case LF_J_TUPLE:
-        *out = v.list->n;
-        return LF_OK;
-    case LF_J_DICT:
-        *out = v.dict->n;
-        return LF_OK;
-    case LF_J_VIEW:
-        *out = v.view->dict->n;
-        return LF_OK;
-    case LF_J_RANGE:
-        *out = v.range->n;
-        return LF_OK;
-    default:
-        return lf_j_fail(r, LF_E_INVALID, "object of type '%s' has no length", lf_jv_type_name(v));
+    if (lf_jv_is_list(v))
+        return v.list->n;
+    if (v.type == LF_J_DICT)
+        return v.dict->n;
+    if (v.type == LF_J_STRING) {
+        lf_j_spend(r, v.s.n);
+        return lf_j_length(v.s);
     }
+    if (v.type != LF_J_UNDEFINED)
+        lf_j_fail(r, LF_E_INVALID, "object of type '%s' has no length", lf_jv_type_name(v));
+    return 0;
 }
 
 /* --- str and repr --- */
@@ -281,140 +198,97 @@ static void repr_string(struct lf_buf *out, struct lf_str s)
     lf_buf_putc(out, quote);
 }
 
-static enum lf_err repr_list(struct lf_jrun *r, struct lf_buf *out, const struct lf_jlist *list,
-                             const char *open, const char *close)
+static void repr_list(struct lf_jrun *r, struct lf_buf *out, const struct lf_jlist *list,
+                      const char *open, const char *close)
 {
-    enum lf_err rc = lf_buf_puts(out, open);
-    for (size_t i = 0; i < list->n && rc == LF_OK; i++) {
+    lf_buf_puts(out, open);
+    for (size_t i = 0; i < list->n && r->rc == LF_OK; i++) {
         lf_buf_puts(out, i ? ", " : "");
-        rc = lf_jv_repr(r, out, list->v[i]);
+        lf_jv_repr(r, out, list->v[i]);
     }
     lf_buf_puts(out, list->n == 1 && strcmp(open, "(") == 0 ? "," : "");
     lf_buf_puts(out, close);
-    return rc;
 }
 
-static enum lf_err repr_dict(struct lf_jrun *r, struct lf_buf *out, const struct lf_jdict *d)
+static void repr_dict(struct lf_jrun *r, struct lf_buf *out, const struct lf_jdict *d)
 {
-    enum lf_err rc = lf_buf_puts(out, "{");
-    for (size_t i = 0; i < d->n && rc == LF_OK; i++) {
+    lf_buf_putc(out, '{');
+    for (size_t i = 0; i < d->n && r->rc == LF_OK; i++) {
         lf_buf_puts(out, i ? ", " : "");
-        rc = lf_jv_repr(r, out, d->v[i].key);
+        lf_jv_repr(r, out, d->v[i].key);
         lf_buf_puts(out, ": ");
-        if (rc == LF_OK)
-            rc = lf_jv_repr(r, out, d->v[i].value);
+        lf_jv_repr(r, out, d->v[i].value);
     }
-    lf_buf_puts(out, "}");
-    return rc;
+    lf_buf_putc(out, '}');
 }
 
-static enum lf_err repr_view(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
-{
-    const struct lf_jlist *items;
-    enum lf_err rc = lf_jv_items(r, v, &items);
-    if (rc != LF_OK)
-        return rc;
-    lf_buf_puts(out, lf_jv_type_name(v));
-    return repr_list(r, out, items, "([", "])");
-}
-
-static enum lf_err repr_range(struct lf_buf *out, const struct lf_jrange *range)
-{
-    lf_buf_printf(out, "range(%lld, %lld", (long long)range->start, (long long)range->stop);
-    if (range->step != 1)
-        lf_buf_printf(out, ", %lld", (long long)range->step);
-    return lf_buf_putc(out, ')');
-}
-
-static enum lf_err repr_inner(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
+static void repr_inner(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
 {
     switch (v.type) {
     case LF_J_UNDEFINED:
-        return lf_buf_puts(out, "Undefined");
     case LF_J_NONE:
-        return lf_buf_puts(out, "None");
+        lf_buf_puts(out, v.type == LF_J_NONE ? "None" : "Undefined");
+        return;
     case LF_J_BOOL:
-        return lf_buf_puts(out, v.b ? "True" : "False");
+        lf_buf_puts(out, v.b ? "True" : "False");
+        return;
     case LF_J_INT:
-        return lf_buf_printf(out, "%lld", (long long)v.i);
+        lf_buf_printf(out, "%lld", (long long)v.i);
+        return;
     case LF_J_FLOAT:
         lf_j_print_float(out, v.d);
-        return out->rc;
+        return;
     case LF_J_STRING:
-        lf_buf_puts(out, v.special ? "Markup(" : "");
+        lf_buf_puts(out, v.markup ? "Markup(" : "");
         repr_string(out, v.s);
-        return lf_buf_puts(out, v.special ? ")" : "");
+        lf_buf_puts(out, v.markup ? ")" : "");
+        return;
     case LF_J_LIST:
-        return repr_list(r, out, v.list, "[", "]");
     case LF_J_TUPLE:
-        return repr_list(r, out, v.list, "(", ")");
+        repr_list(r, out, v.list, v.type == LF_J_LIST ? "[" : "(", v.type == LF_J_LIST ? "]" : ")");
+        return;
+    case LF_J_KEYS:
+    case LF_J_VALUES:
+    case LF_J_ITEMS:
+        lf_buf_puts(out, lf_jv_type_name(v));
+        repr_list(r, out, v.list, "([", "])");
+        return;
     case LF_J_DICT:
-        return repr_dict(r, out, v.dict);
-    case LF_J_VIEW:
-        return repr_view(r, out, v);
-    case LF_J_RANGE:
-        return repr_range(out, v.range);
+        repr_dict(r, out, v.dict);
+        return;
     default:
-        return lf_j_fail(r, LF_E_UNSUPPORTED, "printing a '%s' is not supported",
-                         lf_jv_type_name(v));
+        lf_j_fail(r, LF_E_UNSUPPORTED, "printing a '%s' is not supported", lf_jv_type_name(v));
     }
 }
 
-enum lf_err lf_jv_repr(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
+void lf_jv_repr(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
 {
     size_t before = out->len;
-    enum lf_err rc = lf_j_spend(r, 0);
-    if (rc == LF_OK)
-        rc = repr_inner(r, out, v);
-    if (rc == LF_OK && out->rc != LF_OK)
-        rc = lf_j_fail(r, out->rc, "the text is over the limit");
-    return rc == LF_OK ? lf_j_spend(r, out->len - before) : rc;
+    repr_inner(r, out, v);
+    if (out->rc != LF_OK)
+        lf_j_fail(r, out->rc, "the text is over the limit");
+    lf_j_spend(r, out->len - before);
 }
 
-enum lf_err lf_jv_print(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
+void lf_jv_print(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
 {
-    if (v.type == LF_J_UNDEFINED)
-        return LF_OK;
-    if (v.type != LF_J_STRING)
-        return lf_jv_repr(r, out, v);
-    if (lf_buf_append(out, v.s.s, v.s.n) != LF_OK)
-        return lf_j_fail(r, out->rc, "the text is over the limit");
-    return lf_j_spend(r, v.s.n);
-}
-
-enum lf_err lf_jv_copy(struct lf_jrun *r, const char *s, size_t n, struct lf_jv *out)
-{
-    char *p = lf_j_alloc(r, n + 1);
-    if (!p)
-        return LF_E_NO_MEMORY;
-    if (n)
-        memcpy(p, s, n);
-    *out = lf_jv_str(p, n);
-    return lf_j_spend(r, n);
-}
-
-enum lf_err lf_jv_take(struct lf_jrun *r, struct lf_buf *b, struct lf_jv *out)
-{
-    enum lf_err rc = b->rc;
-    if (rc != LF_OK)
-        rc = lf_j_fail(r, rc, "a text is over the limit");
-    else
-        rc = lf_jv_copy(r, b->data, b->len, out);
-    lf_buf_free(b);
-    return rc;
-}
-
-enum lf_err lf_jv_to_string(struct lf_jrun *r, struct lf_jv v, struct lf_jv *out)
-{
-    if (v.type == LF_J_STRING) {
-        *out = v;
-        return LF_OK;
+    if (r->rc != LF_OK || v.type == LF_J_UNDEFINED)
+        return;
+    if (v.type != LF_J_STRING) {
+        lf_jv_repr(r, out, v);
+        return;
     }
+    if (lf_buf_append(out, v.s.s, v.s.n) != LF_OK)
+        lf_j_fail(r, out->rc, "the text is over the limit");
+    lf_j_spend(r, v.s.n);
+}
+
+struct lf_jv lf_jv_to_string(struct lf_jrun *r, struct lf_jv v)
+{
     struct lf_buf b;
+    if (v.type == LF_J_STRING)
+        return v;
     lf_buf_init(&b, LF_J_MEMORY_MAX);
-    enum lf_err rc = lf_jv_print(r, &b, v);
-    if (rc == LF_OK)
-        return lf_jv_take(r, &b, out);
-    lf_buf_free(&b);
-    return rc;
+    lf_jv_print(r, &b, v);
+    return lf_jv_take(r, &b);
 }

@@ -1,0 +1,130 @@
+/* A run's memory, work and failure; how arguments come to parameters. */
+#include "text/chat/value.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct lf_jv lf_j_fail(struct lf_jrun *r, enum lf_err rc, const char *fmt, ...)
+{
+    char text[LF_DIAG_MAX - 32];
+    va_list ap;
+    if (r->rc != LF_OK)
+        return lf_jv_undefined(NULL);
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    r->rc = lf_fail(r->diag, rc, "line %u: %s", r->line, text);
+    return lf_jv_undefined(NULL);
+}
+
+struct lf_jv lf_j_fail_undefined(struct lf_jrun *r, struct lf_jv v)
+{
+    return lf_j_fail(r, LF_E_INVALID, "%s", v.s.s ? v.s.s : "an undefined value was used");
+}
+
+void *lf_j_alloc(struct lf_jrun *r, size_t n)
+{
+    if (r->rc != LF_OK)
+        return NULL;
+    if (n > LF_J_MEMORY_MAX || r->memory + n > LF_J_MEMORY_MAX) {
+        lf_j_fail(r, LF_E_TOO_BIG, "the template needs over %u bytes", LF_J_MEMORY_MAX);
+        return NULL;
+    }
+    void *p = lf_arena_alloc(&r->arena, n);
+    if (!p)
+        lf_j_fail(r, LF_E_NO_MEMORY, "no memory for the template's values");
+    r->memory += n;
+    return p;
+}
+
+void lf_j_spend(struct lf_jrun *r, size_t work)
+{
+    r->steps += 1 + work / 64;
+    if (r->steps > LF_J_STEPS_MAX)
+        lf_j_fail(r, LF_E_TOO_BIG, "the template takes more than %d steps", LF_J_STEPS_MAX);
+}
+
+bool lf_j_enter(struct lf_jrun *r)
+{
+    if (++r->depth <= LF_J_DEPTH_MAX)
+        return true;
+    lf_j_fail(r, LF_E_TOO_BIG, "the template is nested or recurses too deep");
+    r->depth--;
+    return false;
+}
+
+/* --- names and arguments --- */
+
+bool lf_str_same(struct lf_str a, struct lf_str b)
+{
+    return a.n == b.n && memcmp(a.s, b.s, a.n) == 0;
+}
+
+const struct lf_jdef *lf_j_find(const struct lf_jdef *table, struct lf_str name)
+{
+    for (; table->name; table++)
+        if (lf_str_same(name, (struct lf_str){table->name, strlen(table->name)}))
+            return table;
+    return NULL;
+}
+
+const struct lf_jv *lf_j_keyword(const struct lf_jcall *c, struct lf_str name)
+{
+    for (size_t i = 0; i < c->n_kw; i++)
+        if (lf_str_same(c->kw[i].key.s, name))
+            return &c->kw[i].value;
+    return NULL;
+}
+
+/* Whether an argument is of its parameter's kind. */
+static void check_kind(struct lf_jrun *r, const char *name, char kind, struct lf_jbound *a,
+                       size_t i)
+{
+    struct lf_jv v = a->v[i];
+    if (kind == 'S' && v.type == LF_J_NONE)
+        a->given[i] = false;
+    else if (kind && v.type == LF_J_UNDEFINED)
+        lf_j_fail_undefined(r, v);
+    else if (kind && (kind == 'i' ? !lf_jv_is_int(v) : v.type != LF_J_STRING))
+        lf_j_fail(r, LF_E_INVALID, "%s needs %s, not '%s'", name,
+                  kind == 'i' ? "an integer" : "a string", lf_jv_type_name(v));
+}
+
+static void bind(struct lf_jrun *r, const struct lf_jdef *def, const struct lf_jcall *c,
+                 struct lf_jbound *a)
+{
+    size_t n = 0, by_name = 0;
+    for (const char *p = def->params; *p; n++) {
+        struct lf_str name = {p, strcspn(p, "?: ")};
+        const struct lf_jv *named = lf_j_keyword(c, name);
+        p += name.n;
+        bool optional = *p == '?';
+        p += optional;
+        char kind = *p == ':' ? p[1] : '\0';
+        p += kind ? 2 : 0;
+        p += *p == ' ';
+        by_name += n >= c->n && named;
+        a->given[n] = n < c->n || named;
+        if (a->given[n])
+            a->v[n] = n < c->n ? c->v[n] : *named;
+        else if (!optional)
+            lf_j_fail(r, LF_E_INVALID, "%s misses its argument '%.*s'", def->name, (int)name.n,
+                      name.s);
+        if (a->given[n])
+            check_kind(r, def->name, kind, a, n);
+    }
+    if (c->n > n || by_name < c->n_kw)
+        lf_j_fail(r, LF_E_INVALID, "%s was given an argument it does not take", def->name);
+}
+
+struct lf_jv lf_j_apply(struct lf_jrun *r, const char *kind, const struct lf_jdef *def,
+                        struct lf_jv self, const struct lf_jcall *c)
+{
+    struct lf_jbound a = {.how = def->how, .raw = c};
+    if (!def->call)
+        return lf_j_fail(r, LF_E_UNSUPPORTED, "%s '%s' is not supported", kind, def->name);
+    if (def->params)
+        bind(r, def, c, &a);
+    return r->rc == LF_OK ? def->call(r, self, &a) : lf_jv_undefined(NULL);
+}
