@@ -3,10 +3,9 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "fs/ask.h"
 
 #include <stdlib.h>
-
-#define DRAFT_REPLY_MAX (64u << 10) /* what the daemon says of an upload */
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
@@ -92,16 +91,21 @@ enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes)
 
 /* ---- Both ways ------------------------------------------------------------------------------- */
 
-static void use_begin(struct lf_op *op, lf_op_step then)
+static struct lf_transfer *transfer(struct lf_op *op)
 {
-    op->then = then;
-    op->node->draft->uses++;
+    return (struct lf_transfer *)op;
+}
+
+static void use_begin(struct lf_transfer *t, lf_op_step then)
+{
+    t->then = then;
+    t->op.node->draft->uses++;
 }
 
 static void use_end(struct lf_op *op, enum lf_err rc)
 {
     op->node->draft->uses--;
-    op->then(op, rc);
+    transfer(op)->then(op, rc);
 }
 
 static void idle(struct lf_draft *d)
@@ -136,8 +140,7 @@ static void load_done(struct lf_op *op, enum lf_err rc)
 static void load_step(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
-    struct lf_place from;
-    char url[LF_FS_URL_MAX];
+    char url[LF_URL_MAX];
     if (rc != LF_OK || d->bytes) {
         use_end(op, rc);
         return;
@@ -146,8 +149,7 @@ static void load_step(struct lf_op *op, enum lf_err rc)
         lf_op_wait(op, &d->waiters, load_step);
         return;
     }
-    lf_node_place(op->node, &from);
-    rc = lf_fs_file_url(url, &from, "");
+    rc = lf_url_node(url, op->node, "");
     if (rc == LF_OK)
         rc = lf_stage_new(&d->incoming, &op->fs->stages);
     if (rc != LF_OK) {
@@ -159,10 +161,10 @@ static void load_step(struct lf_op *op, enum lf_err rc)
     lf_op_call(op, &spec, load_done);
 }
 
-void lf_draft_load(struct lf_op *op, lf_op_step then)
+void lf_draft_load(struct lf_transfer *t, lf_op_step then)
 {
-    use_begin(op, then);
-    load_step(op, LF_OK);
+    use_begin(t, then);
+    load_step(&t->op, LF_OK);
 }
 
 /* ---- Sending --------------------------------------------------------------------------------- */
@@ -170,16 +172,17 @@ void lf_draft_load(struct lf_op *op, lf_op_step then)
 static void send_done(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
+    const struct lf_transfer *t = transfer(op);
     if (rc != LF_OK)
-        lf_log(LF_LOG_INFO, "fs", "%s/%s is not taken: %s", op->place.owner, op->place.rel,
+        lf_log(LF_LOG_INFO, "fs", "%s/%s is not taken: %s", t->to.owner, t->to.rel,
                rc != LF_E_INTERRUPTED && op->answer && op->answer->diag ? op->answer->diag->text
                                                                         : lf_err_name(rc));
-    d->sent = op->changes;
+    d->sent = t->changes;
     d->verdict = rc;
     d->emptied = false;
-    if (rc == LF_OK && op->train)
-        d->trained = op->changes;
-    lf_fs_changed(op->fs);
+    if (rc == LF_OK && t->train)
+        d->trained = t->changes;
+    lf_snapshot_expire(&op->fs->snapshot);
     idle(d);
     use_end(op, rc);
 }
@@ -187,34 +190,43 @@ static void send_done(struct lf_op *op, enum lf_err rc)
 static void send_step(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
-    char url[LF_FS_URL_MAX];
+    struct lf_transfer *t = transfer(op);
+    char url[LF_URL_MAX];
     if (rc == LF_OK && d->busy) {
         lf_op_wait(op, &d->waiters, send_step);
         return;
     }
     if (rc == LF_OK)
-        rc = lf_fs_file_url(url, &op->place, op->train ? "?train=1" : "");
+        rc = lf_url_file(url, &t->to, t->train ? "?train=1" : "");
     if (rc != LF_OK) {
         use_end(op, rc);
         return;
     }
     d->busy = true;
-    op->changes = d->changes;
+    t->changes = d->changes;
     op->answer = NULL;
     struct lf_client_spec spec = {.method = "PUT",
                                   .path = url,
                                   .body_fd = lf_stage_fd(d->bytes),
                                   .body_bytes = lf_stage_bytes(d->bytes),
-                                  .reply_max = DRAFT_REPLY_MAX};
+                                  .reply_max = LF_ASK_REPLY_MAX};
     lf_op_call(op, &spec, send_done);
 }
 
-void lf_draft_send(struct lf_op *op, const struct lf_place *to, bool train, lf_op_step then)
+void lf_draft_send(struct lf_transfer *t, const struct lf_place *to, bool train, lf_op_step then)
 {
-    op->place = *to;
-    op->train = train;
-    use_begin(op, then);
-    send_step(op, LF_OK);
+    t->to = *to;
+    t->train = train;
+    use_begin(t, then);
+    send_step(&t->op, LF_OK);
+}
+
+void lf_draft_commit(struct lf_transfer *t, lf_op_step then)
+{
+    struct lf_place place;
+    lf_node_place(t->op.node, &place);
+    lf_op_commits(&t->op, t->op.node);
+    lf_draft_send(t, &place, lf_space_trains(&place), then);
 }
 
 /* ---- The last RELEASE ------------------------------------------------------------------------ */
@@ -242,16 +254,13 @@ static void commit_done(struct lf_op *op, enum lf_err rc)
 
 void lf_draft_writer_gone(struct lf_fs *fs, struct lf_node *n)
 {
-    struct lf_place place;
     n->draft->writers--;
     if (n->draft->writers > 0)
         return;
-    struct lf_op *op = wants_commit(n) ? lf_op_new_detached(fs, n) : NULL;
-    if (!op) {
+    struct lf_transfer *t = wants_commit(n) ? lf_op_new_detached(&fs->waits, n, sizeof *t) : NULL;
+    if (!t) {
         lf_draft_settle(n);
         return;
     }
-    lf_node_place(n, &place);
-    lf_op_commits(op, n);
-    lf_draft_send(op, &place, lf_space_trains(&place), commit_done);
+    lf_draft_commit(t, commit_done);
 }

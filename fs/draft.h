@@ -23,7 +23,7 @@
 #ifndef LF_FS_DRAFT_H
 #define LF_FS_DRAFT_H
 
-#include "fs/state.h"
+#include "fs/fs.h"
 
 struct lf_draft {
     struct lf_stage *bytes;    /* NULL: not here yet, the daemon's are the file's */
@@ -57,10 +57,21 @@ enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes,
 enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes) LF_MUST_CHECK;
 bool lf_draft_is_dirty(const struct lf_node *n);
 
-/* Goes on with `then` when the bytes of op->node's draft are here. */
-void lf_draft_load(struct lf_op *op, lf_op_step then);
-/* Sends op->node's draft as the file at `to`, and goes on with `then` and the verdict. */
-void lf_draft_send(struct lf_op *op, const struct lf_place *to, bool train, lf_op_step then);
+/* An operation that moves the bytes of its node's draft. */
+struct lf_transfer {
+    struct lf_op op;
+    lf_op_step then;    /* what goes on afterwards */
+    struct lf_place to; /* where it is sent to */
+    uint64_t changes;   /* of the draft, as they are sent */
+    bool train;         /* sending it starts training */
+};
+/* Goes on with `then` when the bytes of the node's draft are here. */
+void lf_draft_load(struct lf_transfer *t, lf_op_step then);
+/* Sends the node's draft as the file at `to`, and goes on with `then` and the verdict. */
+void lf_draft_send(struct lf_transfer *t, const struct lf_place *to, bool train, lf_op_step then);
+/* The same as the file that the node is, with training where that follows; counts among the
+ * adapter's commits. */
+void lf_draft_commit(struct lf_transfer *t, lf_op_step then);
 /* A handle that wrote is gone: the rules of the last RELEASE, without anyone to reply to. */
 void lf_draft_writer_gone(struct lf_fs *fs, struct lf_node *n);
 

@@ -2,6 +2,7 @@
 #include "fs/feed.h"
 
 #include "core/log.h"
+#include "fs/ask.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -93,8 +94,6 @@ void lf_feed_free(struct lf_feed *s)
 
 /* ---- What arrives ---------------------------------------------------------------------------- */
 
-static void read_more(struct lf_op *op, enum lf_err rc);
-
 static enum lf_client_flow on_piece(void *arg, const void *data, size_t n)
 {
     struct lf_feed *s = arg;
@@ -114,7 +113,7 @@ static void on_end(void *arg, const struct lf_client_result *r)
     struct lf_feed *s = arg;
     s->call = NULL;
     if (s->node->kind == LF_KIND_PROGRESS)
-        lf_fs_changed(s->fs); /* the job has ended */
+        lf_snapshot_expire(&s->fs->snapshot); /* the job has ended */
     if (r->rc != LF_OK)
         lf_log(LF_LOG_INFO, "fs", "%s/%s: %s", s->node->parent->name, s->node->name, r->diag->text);
     stream_end(s, r->rc);
@@ -122,19 +121,19 @@ static void on_end(void *arg, const struct lf_client_result *r)
 
 static enum lf_err stream_start(struct lf_feed *s)
 {
-    char url[LF_FS_URL_MAX];
+    char url[LF_URL_MAX];
     struct lf_place place;
     struct lf_client_spec spec = {
         .path = url, .reply_max = 4096, .on_data = on_piece, .on_done = on_end, .arg = s};
-    lf_node_place(s->node, &place);
     enum lf_err rc;
     if (s->node->kind == LF_KIND_PROGRESS) {
-        rc = lf_fs_file_url(url, &place, "?follow=1");
+        rc = lf_url_node(url, s->node, "?follow=1");
         spec.method = "GET";
     } else {
         if (s->prompt.len > 0 && s->prompt.data[s->prompt.len - 1] == '\n')
             s->prompt.len--; /* the end of the line */
-        rc = lf_fs_adapter_url(url, place.owner, "/generate");
+        lf_node_place(s->node, &place);
+        rc = lf_url_adapter(url, place.owner, "/generate");
         spec.method = "POST";
         spec.content_type = "text/plain";
         spec.body = s->prompt.data;
@@ -150,10 +149,16 @@ static enum lf_err stream_start(struct lf_feed *s)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+static struct lf_feed *feed_of(struct lf_op *op)
+{
+    return ((struct lf_feed_read *)op)->feed;
+}
+
 static void reply_bytes(struct lf_op *op)
 {
-    struct lf_feed *s = op->handle->stream;
-    size_t n = op->size < s->bytes.len ? op->size : s->bytes.len;
+    struct lf_feed *s = feed_of(op);
+    size_t size = ((struct lf_feed_read *)op)->size;
+    size_t n = size < s->bytes.len ? size : s->bytes.len;
     if (fuse_reply_buf(op->req, s->bytes.data, n) != -ENOENT)
         lf_buf_drop_front(&s->bytes, n);
     lf_op_end(op);
@@ -161,10 +166,10 @@ static void reply_bytes(struct lf_op *op)
 
 static void read_more(struct lf_op *op, enum lf_err rc)
 {
-    struct lf_feed *s = op->handle->stream;
+    struct lf_feed *s = feed_of(op);
     if (rc != LF_OK) { /* interrupted */
         if (s->state == STREAM_RUNNING)
-            lf_timer_set(s->fs, &s->interrupted, STREAM_RETURN_MS);
+            lf_timer_set(&s->fs->timers, &s->interrupted, STREAM_RETURN_MS);
         lf_op_reply(op, rc);
     } else if (s->bytes.len > 0) {
         reply_bytes(op);
@@ -173,7 +178,7 @@ static void read_more(struct lf_op *op, enum lf_err rc)
     } else if (s->state == STREAM_ENDED) {
         fuse_reply_buf(op->req, NULL, 0);
         lf_op_end(op);
-    } else if (op->fi.flags & O_NONBLOCK) {
+    } else if (((struct lf_feed_read *)op)->nonblocking) {
         lf_op_reply(op, LF_E_OVERLOADED); /* EAGAIN */
     } else {
         lf_op_wait(op, &s->readers, read_more);
@@ -182,7 +187,7 @@ static void read_more(struct lf_op *op, enum lf_err rc)
 
 static void read_start(struct lf_op *op)
 {
-    struct lf_feed *s = op->handle->stream;
+    struct lf_feed *s = feed_of(op);
     enum lf_err rc = s->state == STREAM_IDLE ? stream_start(s) : LF_OK;
     if (rc == LF_OK)
         read_more(op, LF_OK);
@@ -198,7 +203,7 @@ static void read_stored(struct lf_op *op, enum lf_err rc)
     const struct lf_tree_file *prompt = NULL;
     lf_node_place(op->node, &place);
     if (rc == LF_OK)
-        a = lf_tree_adapter(op->fs->tree, place.owner);
+        a = lf_tree_adapter(op->fs->snapshot.tree, place.owner);
     if (rc == LF_OK && !a)
         rc = LF_E_NOT_FOUND;
     if (rc != LF_OK) {
@@ -214,18 +219,18 @@ static void read_stored(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
-void lf_feed_read(struct lf_op *op)
+void lf_feed_read(struct lf_feed_read *r)
 {
-    struct lf_feed *s = op->handle->stream;
+    struct lf_feed *s = r->feed;
     lf_timer_clear(&s->interrupted);
     if (s->paused && s->bytes.len <= STREAM_BUFFER_BYTES / 2) {
         s->paused = false;
         lf_client_resume(s->call);
     }
     if (s->state == STREAM_IDLE && s->node->kind == LF_KIND_GENERATE && s->prompt.len == 0)
-        lf_fs_look(op, op->node, read_stored);
+        lf_snapshot_look(&s->fs->snapshot, &r->op, s->node->kind, read_stored);
     else
-        read_start(op);
+        read_start(&r->op);
 }
 
 /* ---- Writing, closing, polling --------------------------------------------------------------- */

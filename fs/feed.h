@@ -16,14 +16,22 @@
 #ifndef LF_FS_FEED_H
 #define LF_FS_FEED_H
 
-#include "fs/state.h"
+#include "core/buf.h"
+#include "fs/fs.h"
 
 /* Of a GENERATE or PROGRESS node. NULL: out of memory. */
 struct lf_feed *lf_feed_new(struct lf_fs *fs, struct lf_node *n);
 /* Ends what is going on. No operation waits for it any more: the kernel has released the handle. */
 void lf_feed_free(struct lf_feed *s);
-/* op: a READ of op->size bytes on a handle with a stream. Replies now or later: buf, err. */
-void lf_feed_read(struct lf_op *op);
+/* A READ. */
+struct lf_feed_read {
+    struct lf_op op;
+    struct lf_feed *feed;
+    size_t size;
+    bool nonblocking;
+};
+/* Replies now or later: buf, err. */
+void lf_feed_read(struct lf_feed_read *r);
 /* A piece of the prompt. */
 enum lf_err lf_feed_write(struct lf_feed *s, const void *data, size_t n) LF_MUST_CHECK;
 /* One of the handle's descriptors is closed. */

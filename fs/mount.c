@@ -3,8 +3,9 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "fs/draft.h"
+#include "fs/ops.h"
 #include "fs/removal.h"
-#include "fs/state.h"
 
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -45,11 +46,14 @@ static void on_init(void *arg, struct fuse_conn_info *conn)
 static const struct fuse_lowlevel_ops *operations(struct fuse_lowlevel_ops *ops)
 {
     *ops = (struct fuse_lowlevel_ops){.init = on_init};
-    lf_fs_ops_names(ops);
-    lf_fs_ops_dirs(ops);
-    lf_fs_ops_rename(ops);
-    lf_fs_ops_open(ops);
-    lf_fs_ops_bytes(ops);
+    lf_ops_lookup(ops);
+    lf_ops_dirs(ops);
+    lf_ops_make(ops);
+    lf_ops_remove(ops);
+    lf_ops_rename(ops);
+    lf_ops_open(ops);
+    lf_ops_read(ops);
+    lf_ops_write(ops);
     return ops;
 }
 
@@ -110,19 +114,20 @@ static enum lf_err fs_init(struct lf_fs *fs, const struct lf_mount_options *o, s
 {
     *fs = (struct lf_fs){.uid = getuid(), .gid = getgid(), .mounted_ms = lf_clock_unix_ms()};
     fs->stages.dir = -1;
-    TAILQ_INIT(&fs->ops);
-    TAILQ_INIT(&fs->interrupted);
-    TAILQ_INIT(&fs->settling);
+    lf_waits_init(&fs->waits, fs, &fs->nodes);
+    lf_snapshot_init(&fs->snapshot);
     LIST_INIT(&fs->timers);
     LIST_INIT(&fs->handles);
     lf_removal_init(fs);
-    lf_cache_init_tree(&fs->tree_cache, fs);
-    lf_cache_init_jobs(&fs->jobs_cache, fs);
     enum lf_err rc = lf_nodes_init(&fs->nodes);
     if (rc != LF_OK)
         return lf_fail(diag, rc, "out of memory");
+    fs->nodes.draft_free = lf_draft_free;
     rc = lf_stage_pool_init(&fs->stages, o->staging, diag);
-    return rc == LF_OK ? lf_client_new(&fs->client, o->target, o->api_key, diag) : rc;
+    if (rc == LF_OK)
+        rc = lf_client_new(&fs->client, o->target, o->api_key, diag);
+    fs->waits.client = fs->snapshot.client = fs->client;
+    return rc;
 }
 
 static void fs_deinit(struct lf_fs *fs)
@@ -132,8 +137,7 @@ static void fs_deinit(struct lf_fs *fs)
     lf_client_free(fs->client);
     lf_nodes_deinit(&fs->nodes);
     lf_stage_pool_deinit(&fs->stages);
-    lf_tree_release(fs->tree);
-    lf_tree_jobs_free(&fs->jobs);
+    lf_snapshot_deinit(&fs->snapshot);
 }
 
 /* Each staged file and each connection is a descriptor. */
@@ -172,7 +176,7 @@ static bool serve_kernel(struct loop *l)
         if (n <= 0)
             return false;
         fuse_session_process_buf(se, &l->buf);
-        lf_op_run_interrupts(l->fs);
+        lf_op_run_interrupts(&l->fs->waits);
     }
     return !fuse_session_exited(se);
 }
@@ -191,12 +195,12 @@ static void serve(struct loop *l)
                            {lf_client_fd(fs->client), POLLIN, 0},
                            {l->signals, POLLIN, 0}};
     while (going) {
-        int ms = earlier(lf_client_timeout_ms(fs->client), lf_timer_next_ms(fs));
+        int ms = earlier(lf_client_timeout_ms(fs->client), lf_timer_next_ms(&fs->timers));
         poll(fds, 3, ms);
         if (fds[0].revents)
             going = serve_kernel(l);
         lf_client_run(fs->client);
-        lf_timer_run(fs);
+        lf_timer_run(&fs->timers);
         if (fds[2].revents && was_told_to_stop(l)) {
             serve_kernel(l); /* a close that was made before the signal counts */
             going = false;
@@ -211,18 +215,18 @@ static void wind_up(struct loop *l)
     struct lf_fs *fs = l->fs;
     uint64_t until = lf_clock_ns() + (uint64_t)DRAIN_SECONDS * 1000 * NS_PER_MS;
     struct pollfd fd = {lf_client_fd(fs->client), POLLIN, 0};
-    lf_op_interrupt_all(fs);
+    lf_op_interrupt_all(&fs->waits);
     lf_removal_run(fs, true);
     fuse_session_unmount(fs->session);
-    while (fs->n_detached > 0 && lf_clock_ns() < until) {
+    while (fs->waits.n_detached > 0 && lf_clock_ns() < until) {
         poll(&fd, 1, earlier(lf_client_timeout_ms(fs->client), 1000));
         lf_client_run(fs->client);
     }
-    if (fs->n_detached > 0)
-        lf_log(LF_LOG_WARN, "fs", "%zu uploads or removals did not end in %d s", fs->n_detached,
-               DRAIN_SECONDS);
-    while (!TAILQ_EMPTY(&fs->ops)) /* those, or new ones that no one can be told of */
-        lf_op_abandon(TAILQ_FIRST(&fs->ops));
+    if (fs->waits.n_detached > 0)
+        lf_log(LF_LOG_WARN, "fs", "%zu uploads or removals did not end in %d s",
+               fs->waits.n_detached, DRAIN_SECONDS);
+    while (!TAILQ_EMPTY(&fs->waits.all)) /* those, or new ones that no one can be told of */
+        lf_op_abandon(TAILQ_FIRST(&fs->waits.all));
 }
 
 /* Before there is a mount, so that no signal leaves it behind. */

@@ -1,8 +1,6 @@
 /* Nodes: a hash table by (parent, name), and counts. */
 #include "fs/node.h"
 
-#include "fs/draft.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +60,7 @@ static struct lf_node *node_new(struct lf_nodes *t, const char *name, enum lf_ki
     return n;
 }
 
-static void node_free(struct lf_node *n)
+static void node_free(struct lf_nodes *t, struct lf_node *n)
 {
     LIST_REMOVE(n, all);
     while (!LIST_EMPTY(&n->hidden)) {
@@ -70,7 +68,8 @@ static void node_free(struct lf_node *n)
         LIST_REMOVE(h, link);
         free(h);
     }
-    lf_draft_free(n->draft);
+    if (n->draft)
+        t->draft_free(n->draft);
     free(n->target);
     free(n->name);
     free(n);
@@ -94,7 +93,7 @@ enum lf_err lf_nodes_init(struct lf_nodes *t)
 void lf_nodes_deinit(struct lf_nodes *t)
 {
     while (!LIST_EMPTY(&t->all))
-        node_free(LIST_FIRST(&t->all));
+        node_free(t, LIST_FIRST(&t->all));
     free(t->buckets);
     *t = (struct lf_nodes){0};
 }
@@ -176,7 +175,7 @@ static void node_settle(struct lf_nodes *t, struct lf_node *n)
         struct lf_node *parent = n->parent;
         if (n->linked)
             table_remove(t, n);
-        node_free(n);
+        node_free(t, n);
         if (parent)
             parent->holds--;
         n = parent;

@@ -55,6 +55,7 @@ struct lf_nodes {
     size_t n_linked;
     LIST_HEAD(, lf_node) all;
     struct lf_node *root;
+    void (*draft_free)(struct lf_draft *d); /* set by who gives nodes drafts */
 };
 
 enum lf_err lf_nodes_init(struct lf_nodes *t) LF_MUST_CHECK;

@@ -1,7 +1,9 @@
 /* Directories: a listing is made at opendir and handed out piece by piece, each entry with its
  * attributes, so that `ls -l` asks nothing more. */
+#include "fs/ops.h"
+
+#include "fs/attr.h"
 #include "fs/removal.h"
-#include "fs/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,7 @@ static enum lf_err add_name(struct lf_buf *names, const char *name)
 static enum lf_err list_name(void *arg, const char *name)
 {
     struct listing *l = arg;
-    struct lf_view v = lf_fs_view(l->fs);
+    struct lf_view v = lf_snapshot_view(&l->fs->snapshot);
     struct lf_place place;
     if (lf_space_child(&place, &v, &l->place, name) != LF_OK || lf_removal_hides(l->dir, &place))
         return LF_OK;
@@ -31,12 +33,12 @@ static enum lf_err list_name(void *arg, const char *name)
 }
 
 /* "." and ".." come first, then the daemon's names, then the mount's own. */
-static enum lf_err list_names(struct lf_op *op)
+static enum lf_err list_names(struct lf_op *op, struct lf_buf *names)
 {
     struct lf_fs *fs = op->fs;
     struct lf_node *adapter = lf_node_adapter(op->node), *n;
-    struct lf_view v = lf_fs_view(fs);
-    struct listing l = {.fs = fs, .dir = op->node, .names = &op->handle->text};
+    struct lf_view v = lf_snapshot_view(&fs->snapshot);
+    struct listing l = {.fs = fs, .dir = op->node, .names = names};
     lf_node_place(op->node, &l.place);
     enum lf_err rc = add_name(l.names, ".");
     if (rc == LF_OK)
@@ -53,36 +55,35 @@ static enum lf_err list_names(struct lf_op *op)
 
 static void opendir_step(struct lf_op *op, enum lf_err rc)
 {
-    op->handle = rc == LF_OK ? lf_handle_new(op->fs, op->node) : NULL;
+    struct fuse_file_info fi = {0};
+    struct lf_handle *h = rc == LF_OK ? lf_handle_new(op->fs, op->node) : NULL;
     if (rc == LF_OK)
-        rc = op->handle ? list_names(op) : LF_E_NO_MEMORY;
+        rc = h ? list_names(op, &h->text) : LF_E_NO_MEMORY;
     if (rc != LF_OK) {
-        lf_handle_free(op->fs, op->handle);
+        lf_handle_free(op->fs, h);
         lf_op_reply(op, rc);
         return;
     }
-    op->fi.fh = (uint64_t)(uintptr_t)op->handle;
-    if (fuse_reply_open(op->req, &op->fi) == -ENOENT)
-        lf_handle_free(op->fs, op->handle);
+    fi.fh = (uint64_t)(uintptr_t)h;
+    if (fuse_reply_open(op->req, &fi) == -ENOENT)
+        lf_handle_free(op->fs, h);
     lf_op_end(op);
 }
 
 /* Replies: open, err. */
 static void on_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct lf_fs *fs = lf_fs_of(req);
-    struct lf_op *op = lf_op_new(fs, req, lf_fs_node(fs, ino));
-    if (!op)
-        return;
-    op->fi = *fi;
-    lf_fs_look(op, op->node, opendir_step);
+    struct lf_op *op = lf_ops_new(req, ino, sizeof *op);
+    (void)fi;
+    if (op)
+        lf_ops_look(op, opendir_step);
 }
 
 /* Replies: err. */
 static void on_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    lf_handle_free(lf_fs_of(req), lf_fs_handle(fi));
+    lf_handle_free(lf_ops_fs(req), lf_ops_handle(fi));
     fuse_reply_err(req, 0);
 }
 
@@ -126,10 +127,10 @@ static bool page_add(struct page *p, const char *name, off_t next)
         e.attr.st_ino = lf_node_ino(name[1] ? up : p->dir);
         return page_put(p, name, &e, next);
     }
-    if (lf_fs_resolve(&n, p->fs, p->dir, name) != LF_OK)
+    if (lf_attr_resolve(&n, p->fs, p->dir, name) != LF_OK)
         return true;
     lf_node_hold(n);
-    bool gone = lf_fs_entry(&e, p->fs, n) != LF_OK;
+    bool gone = lf_attr_entry(&e, p->fs, n) != LF_OK;
     bool fits = gone || page_put(p, name, &e, next);
     if (p->plus && fits && !gone)
         lf_node_looked_up(n);
@@ -140,7 +141,7 @@ static bool page_add(struct page *p, const char *name, off_t next)
 /* Offsets are positions in the handle's list of names. */
 static void read_names(fuse_req_t req, struct lf_handle *h, size_t size, off_t off, bool plus)
 {
-    struct page p = {.req = req, .fs = lf_fs_of(req), .dir = h->node, .plus = plus, .size = size};
+    struct page p = {.req = req, .fs = lf_ops_fs(req), .dir = h->node, .plus = plus, .size = size};
     p.data = malloc(size);
     if (!p.data) {
         fuse_reply_err(req, ENOMEM);
@@ -163,7 +164,7 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                        struct fuse_file_info *fi)
 {
     (void)ino;
-    read_names(req, lf_fs_handle(fi), size, off, false);
+    read_names(req, lf_ops_handle(fi), size, off, false);
 }
 
 /* Replies: buf, err. */
@@ -171,10 +172,10 @@ static void on_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
                            struct fuse_file_info *fi)
 {
     (void)ino;
-    read_names(req, lf_fs_handle(fi), size, off, true);
+    read_names(req, lf_ops_handle(fi), size, off, true);
 }
 
-void lf_fs_ops_dirs(struct fuse_lowlevel_ops *ops)
+void lf_ops_dirs(struct fuse_lowlevel_ops *ops)
 {
     ops->opendir = on_opendir;
     ops->releasedir = on_releasedir;

@@ -1,50 +1,29 @@
-/* Handles: open, create, release. */
+/* What is opened: open, create, release. */
+#include "fs/ops.h"
+
+#include "fs/ask.h"
+#include "fs/attr.h"
 #include "fs/draft.h"
 #include "fs/removal.h"
-#include "fs/state.h"
-#include "fs/feed.h"
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define TEXT_BYTES_MAX (16u << 20) /* of a file that is made at open */
-#define CALL_TIMEOUT_S 30
-
-/* ---- Handles --------------------------------------------------------------------------------- */
-
-struct lf_handle *lf_handle_new(struct lf_fs *fs, struct lf_node *n)
-{
-    struct lf_handle *h = calloc(1, sizeof *h);
-    if (!h)
-        return NULL;
-    h->node = lf_node_hold(n);
-    lf_buf_init(&h->text, 0);
-    LIST_INSERT_HEAD(&fs->handles, h, link);
-    return h;
-}
-
-void lf_handle_discard(struct lf_handle *h)
-{
-    LIST_REMOVE(h, link);
-    lf_feed_free(h->stream);
-    lf_buf_free(&h->text);
-    free(h);
-}
-
-void lf_handle_free(struct lf_fs *fs, struct lf_handle *h)
-{
-    if (!h)
-        return;
-    struct lf_node *n = h->node;
-    bool wrote = h->writes;
-    lf_handle_discard(h);
-    if (wrote)
-        lf_draft_writer_gone(fs, n);
-    lf_node_release(&fs->nodes, n);
-}
 
 /* ---- Opening --------------------------------------------------------------------------------- */
+
+struct opening {
+    struct lf_name_op at; /* the name: CREATE's */
+    struct lf_handle *handle;
+    struct fuse_file_info fi;
+    mode_t mode; /* CREATE's */
+};
+
+static struct opening *opening(struct lf_op *op)
+{
+    return (struct opening *)op;
+}
 
 /* How the kernel treats the handle: made, followed and streamed bytes are never cached, since their
  * size is not known, or not for long; a version's never change. */
@@ -57,25 +36,27 @@ static void set_caching(struct fuse_file_info *fi, enum lf_kind kind)
 
 static void reply_open(struct lf_op *op)
 {
-    set_caching(&op->fi, op->node->kind);
-    op->fi.fh = (uint64_t)(uintptr_t)op->handle;
-    if (fuse_reply_open(op->req, &op->fi) == -ENOENT)
-        lf_handle_free(op->fs, op->handle);
+    struct opening *o = opening(op);
+    set_caching(&o->fi, op->node->kind);
+    o->fi.fh = (uint64_t)(uintptr_t)o->handle;
+    if (fuse_reply_open(op->req, &o->fi) == -ENOENT)
+        lf_handle_free(op->fs, o->handle);
     lf_op_end(op);
 }
 
 static void fail_open(struct lf_op *op, enum lf_err rc)
 {
-    lf_handle_free(op->fs, op->handle);
+    lf_handle_free(op->fs, opening(op)->handle);
     lf_op_reply(op, rc);
 }
 
 static void text_arrived(struct lf_op *op, enum lf_err rc)
 {
     const struct lf_client_result *r = op->answer;
-    struct lf_buf *text = &op->handle->text;
+    struct lf_buf *text = &opening(op)->handle->text;
     if (rc == LF_OK && op->node->kind == LF_KIND_TEXT)
-        lf_fs_changed(op->fs); /* a version that status speaks of is in the next listing, too */
+        lf_snapshot_expire(
+            &op->fs->snapshot); /* a version that status speaks of is in the next listing, too */
     if (rc == LF_OK)
         rc = lf_buf_append(text, r->body, r->body_bytes);
     if (rc == LF_OK && op->node->kind == LF_KIND_JOB && text->len &&
@@ -87,47 +68,46 @@ static void text_arrived(struct lf_op *op, enum lf_err rc)
         fail_open(op, rc);
 }
 
-static enum lf_err text_url(char url[LF_FS_URL_MAX], const struct lf_node *n)
+static enum lf_err text_url(char url[LF_URL_MAX], const struct lf_node *n)
 {
     struct lf_place p;
     int k;
     lf_node_place(n, &p);
     switch (n->kind) {
     case LF_KIND_METRICS:
-        k = snprintf(url, LF_FS_URL_MAX, "/metrics");
+        k = snprintf(url, LF_URL_MAX, "/metrics");
         break;
     case LF_KIND_JOB:
-        k = snprintf(url, LF_FS_URL_MAX, "/v1/jobs/%s", p.owner);
+        k = snprintf(url, LF_URL_MAX, "/v1/jobs/%s", p.owner);
         break;
     case LF_KIND_BASE_FILE:
-        k = snprintf(url, LF_FS_URL_MAX, "/v1/bases/%s/files/%s", p.owner, p.rel);
+        k = snprintf(url, LF_URL_MAX, "/v1/bases/%s/files/%s", p.owner, p.rel);
         break;
     default:
-        return lf_fs_file_url(url, &p, "");
+        return lf_url_file(url, &p, "");
     }
-    return k < 0 || k >= LF_FS_URL_MAX ? LF_E_INVALID : LF_OK;
+    return k < 0 || k >= LF_URL_MAX ? LF_E_INVALID : LF_OK;
 }
 
 static void text_ask(struct lf_op *op)
 {
-    char url[LF_FS_URL_MAX];
+    char url[LF_URL_MAX];
     enum lf_err rc = text_url(url, op->node);
     if (rc != LF_OK) {
         fail_open(op, rc);
         return;
     }
     struct lf_client_spec spec = {
-        .method = "GET", .path = url, .reply_max = TEXT_BYTES_MAX, .timeout_s = CALL_TIMEOUT_S};
+        .method = "GET", .path = url, .reply_max = TEXT_BYTES_MAX, .timeout_s = LF_ASK_TIMEOUT_S};
     lf_op_call(op, &spec, text_arrived);
 }
 
 /* A file of the daemon's making: what was closed before is done first. */
 static void open_settled(struct lf_op *op, enum lf_err rc)
 {
-    struct lf_node *adapter = lf_node_adapter(op->node);
-    if (rc == LF_OK && adapter && adapter->commits > 0)
-        lf_op_settle(op, op->node, open_settled);
-    else if (rc != LF_OK)
+    if (rc == LF_OK && lf_op_settles(op, op->node, open_settled))
+        return;
+    if (rc != LF_OK)
         fail_open(op, rc);
     else if (lf_kind_is_stream(op->node->kind))
         reply_open(op);
@@ -138,25 +118,25 @@ static void open_settled(struct lf_op *op, enum lf_err rc)
 /* LF_OK: op->handle counts as a writer of the node's draft. */
 static enum lf_err begin_writing(struct lf_op *op)
 {
+    struct opening *o = opening(op);
     struct lf_draft *d = lf_draft_get(op->node);
     if (!d)
         return LF_E_NO_MEMORY;
-    enum lf_err rc = op->fi.flags & O_TRUNC ? lf_draft_empty(op->fs, op->node) : LF_OK;
+    enum lf_err rc = o->fi.flags & O_TRUNC ? lf_draft_empty(op->fs, op->node) : LF_OK;
     if (rc != LF_OK) {
         lf_draft_settle(op->node);
         return rc;
     }
     d->writers++;
-    op->handle->writes = true;
-    op->handle->opener = lf_fs_process(op->req);
+    o->handle->writes = true;
+    o->handle->opener = lf_ops_process(op->req);
     return LF_OK;
 }
 
 /* LF_E_READ_ONLY for a file that is not for writing; `generate` cannot be written alone. */
-static enum lf_err check_mode(const struct lf_op *op)
+static enum lf_err check_mode(enum lf_kind kind, int flags)
 {
-    enum lf_kind kind = op->node->kind;
-    int mode = op->fi.flags & O_ACCMODE;
+    int mode = flags & O_ACCMODE;
     if (mode == O_RDONLY || lf_kind_is_draft(kind) || kind == LF_KIND_CTL)
         return LF_OK;
     if (kind == LF_KIND_GENERATE)
@@ -166,14 +146,15 @@ static enum lf_err check_mode(const struct lf_op *op)
 
 static void open_known(struct lf_op *op)
 {
+    struct opening *o = opening(op);
     enum lf_kind kind = op->node->kind;
     enum lf_err rc = LF_OK;
     if (lf_kind_is_stream(kind)) {
-        op->handle->stream = lf_feed_new(op->fs, op->node);
-        rc = op->handle->stream ? LF_OK : LF_E_NO_MEMORY;
+        o->handle->feed = lf_feed_new(op->fs, op->node);
+        rc = o->handle->feed ? LF_OK : LF_E_NO_MEMORY;
     } else if (kind == LF_KIND_README) {
-        rc = lf_space_readme(&op->handle->text);
-    } else if (lf_kind_is_draft(kind) && (op->fi.flags & O_ACCMODE) != O_RDONLY) {
+        rc = lf_space_readme(&o->handle->text);
+    } else if (lf_kind_is_draft(kind) && (o->fi.flags & O_ACCMODE) != O_RDONLY) {
         rc = begin_writing(op);
     }
     if (rc != LF_OK)
@@ -188,15 +169,15 @@ static void open_known(struct lf_op *op)
 /* Replies: open, err. EPERM: not for writing. EINVAL: `generate` opened for writing alone. */
 static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct lf_fs *fs = lf_fs_of(req);
-    struct lf_op *op = lf_op_new(fs, req, lf_fs_node(fs, ino));
-    if (!op)
+    struct opening *o = lf_ops_new(req, ino, sizeof *o);
+    if (!o)
         return;
-    op->fi = *fi;
-    enum lf_err rc = check_mode(op);
+    struct lf_op *op = &o->at.op;
+    o->fi = *fi;
+    enum lf_err rc = check_mode(op->node->kind, fi->flags);
     if (rc == LF_OK) {
-        op->handle = lf_handle_new(op->fs, op->node);
-        rc = op->handle ? LF_OK : LF_E_NO_MEMORY;
+        o->handle = lf_handle_new(op->fs, op->node);
+        rc = o->handle ? LF_OK : LF_E_NO_MEMORY;
     }
     if (rc == LF_OK)
         open_known(op);
@@ -216,7 +197,7 @@ static enum lf_err make_file(struct lf_op *op, struct lf_node *n)
         return rc;
     d->emptied = false;
     if (n->kind == LF_KIND_LOCAL && is_new) {
-        d->mode = op->attr.st_mode & 07777;
+        d->mode = opening(op)->mode & 07777;
         lf_node_add_local(n);
     }
     return LF_OK;
@@ -224,33 +205,35 @@ static enum lf_err make_file(struct lf_op *op, struct lf_node *n)
 
 static enum lf_err create_node(struct lf_op *op, struct lf_node **out)
 {
-    struct lf_view v = lf_fs_view(op->fs);
+    struct opening *o = opening(op);
+    struct lf_view v = lf_snapshot_view(&op->fs->snapshot);
     struct lf_place dir, place;
     struct lf_node *n;
-    enum lf_err rc = lf_fs_resolve(&n, op->fs, op->node, op->name);
-    if (rc == LF_OK && (!lf_kind_is_draft(n->kind) || (op->fi.flags & O_EXCL)))
+    enum lf_err rc = lf_attr_resolve(&n, op->fs, op->node, o->at.name);
+    if (rc == LF_OK && (!lf_kind_is_draft(n->kind) || (o->fi.flags & O_EXCL)))
         return LF_E_EXISTS;
     if (rc == LF_OK) {
         *out = n;
         return LF_OK;
     }
     lf_node_place(op->node, &dir);
-    if (lf_space_child(&place, &v, &dir, op->name) != LF_OK || !lf_kind_is_draft(place.kind))
+    if (lf_space_child(&place, &v, &dir, o->at.name) != LF_OK || !lf_kind_is_draft(place.kind))
         return LF_E_READ_ONLY;
-    n = lf_node_get(&op->fs->nodes, op->node, op->name, place.kind);
+    n = lf_node_get(&op->fs->nodes, op->node, o->at.name, place.kind);
     if (!n)
         return LF_E_NO_MEMORY;
     rc = make_file(op, n);
     if (rc != LF_OK)
         return rc;
     lf_removal_undo(op->fs, lf_node_adapter(n), &place);
-    op->fi.flags &= ~O_TRUNC; /* it is empty */
+    o->fi.flags &= ~O_TRUNC; /* it is empty */
     *out = n;
     return LF_OK;
 }
 
 static void create_step(struct lf_op *op, enum lf_err rc)
 {
+    struct opening *o = opening(op);
     struct fuse_entry_param e;
     struct lf_node *n = NULL;
     if (rc == LF_OK)
@@ -259,22 +242,21 @@ static void create_step(struct lf_op *op, enum lf_err rc)
         lf_op_reply(op, rc);
         return;
     }
-    lf_node_release(&op->fs->nodes, op->node);
-    op->node = lf_node_hold(n);
-    op->handle = lf_handle_new(op->fs, n);
-    rc = op->handle ? begin_writing(op) : LF_E_NO_MEMORY;
+    lf_op_turn_to(op, n);
+    o->handle = lf_handle_new(op->fs, n);
+    rc = o->handle ? begin_writing(op) : LF_E_NO_MEMORY;
     if (rc == LF_OK)
-        rc = lf_fs_entry(&e, op->fs, n);
+        rc = lf_attr_entry(&e, op->fs, n);
     if (rc != LF_OK) {
         lf_draft_settle(n);
         fail_open(op, rc);
         return;
     }
     lf_node_looked_up(n);
-    set_caching(&op->fi, n->kind);
-    op->fi.fh = (uint64_t)(uintptr_t)op->handle;
-    if (fuse_reply_create(op->req, &e, &op->fi) == -ENOENT) {
-        lf_handle_free(op->fs, op->handle);
+    set_caching(&o->fi, n->kind);
+    o->fi.fh = (uint64_t)(uintptr_t)o->handle;
+    if (fuse_reply_create(op->req, &e, &o->fi) == -ENOENT) {
+        lf_handle_free(op->fs, o->handle);
         lf_node_forget(&op->fs->nodes, n, 1);
     }
     lf_op_end(op);
@@ -284,17 +266,12 @@ static void create_step(struct lf_op *op, enum lf_err rc)
 static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    struct lf_fs *fs = lf_fs_of(req);
-    struct lf_op *op = lf_op_new(fs, req, lf_fs_node(fs, parent));
-    if (!op)
+    struct opening *o = lf_ops_new_name(req, parent, name, sizeof *o);
+    if (!o)
         return;
-    op->fi = *fi;
-    op->attr.st_mode = mode;
-    enum lf_err rc = lf_op_names(op, name, NULL);
-    if (rc == LF_OK)
-        lf_fs_look(op, op->node, create_step);
-    else
-        lf_op_reply(op, rc);
+    o->fi = *fi;
+    o->mode = mode;
+    lf_ops_look(&o->at.op, create_step);
 }
 
 /* ---- Releasing ------------------------------------------------------------------------------- */
@@ -303,11 +280,11 @@ static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    lf_handle_free(lf_fs_of(req), lf_fs_handle(fi));
+    lf_handle_free(lf_ops_fs(req), lf_ops_handle(fi));
     fuse_reply_err(req, 0);
 }
 
-void lf_fs_ops_open(struct fuse_lowlevel_ops *ops)
+void lf_ops_open(struct fuse_lowlevel_ops *ops)
 {
     ops->open = on_open;
     ops->create = on_create;

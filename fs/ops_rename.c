@@ -9,35 +9,52 @@
  *   (local file) -> (other name)         nothing but the name
  * Anything else is EPERM. RENAME_NOREPLACE is honoured; RENAME_EXCHANGE is EINVAL.
  */
+#include "fs/ops.h"
+
+#include "fs/ask.h"
+#include "fs/attr.h"
 #include "fs/draft.h"
 #include "fs/removal.h"
-#include "fs/state.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define CALL_TIMEOUT_S 30
-#define CALL_REPLY_MAX (1u << 20)
+/* op.node is the old parent at first, and what is renamed once that is known. */
+struct renaming {
+    struct lf_transfer moves; /* of a file's bytes, where they have to */
+    struct lf_node *dir;      /* held: the new parent */
+    struct lf_place to;       /* the new place */
+    char name[NAME_MAX + 1], new_name[NAME_MAX + 1];
+    unsigned flags;
+};
 
-/* In these operations: op->node is the old parent at first, and what is renamed once that is known;
- * op->other is the new parent, op->place the new place. */
+static struct renaming *renaming(struct lf_op *op)
+{
+    return (struct renaming *)op;
+}
+
+static void drop(struct lf_op *op)
+{
+    lf_node_release(&op->fs->nodes, renaming(op)->dir);
+}
 
 /* The name has moved in the daemon or in the mount; now it does in the table. */
 static void moved(struct lf_op *op, enum lf_kind kind)
 {
+    struct renaming *r = renaming(op);
     struct lf_node *n = op->node;
     struct lf_place old;
     enum lf_err rc = LF_OK;
     lf_node_place(n, &old);
     struct lf_node *old_adapter = lf_node_adapter(n);
-    lf_removal_undo(op->fs, lf_node_adapter(op->other), &op->place);
+    lf_removal_undo(op->fs, lf_node_adapter(r->dir), &r->to);
     if (n->kind == LF_KIND_UPLOAD)
         rc = lf_removal_add(op->fs, old_adapter, &old);
     if (rc == LF_OK)
-        rc = lf_node_move(&op->fs->nodes, n, op->other, op->new_name, kind);
+        rc = lf_node_move(&op->fs->nodes, n, r->dir, r->new_name, kind);
     if (rc == LF_OK)
         lf_draft_settle(n);
-    lf_fs_changed(op->fs);
+    lf_snapshot_expire(&op->fs->snapshot);
     lf_op_reply(op, rc);
 }
 
@@ -53,13 +70,13 @@ static void file_sent(struct lf_op *op, enum lf_err rc)
 
 static void file_loaded(struct lf_op *op, enum lf_err rc)
 {
+    struct renaming *r = renaming(op);
     if (rc != LF_OK) {
         lf_draft_settle(op->node);
         lf_op_reply(op, rc);
-    } else if (op->place.kind == LF_KIND_UPLOAD) {
-        struct lf_place to = op->place;
-        lf_op_commits(op, op->other);
-        lf_draft_send(op, &to, lf_space_trains(&to), file_sent);
+    } else if (r->to.kind == LF_KIND_UPLOAD) {
+        lf_op_commits(op, r->dir);
+        lf_draft_send(&r->moves, &r->to, lf_space_trains(&r->to), file_sent);
     } else {
         moved(op, LF_KIND_LOCAL);
     }
@@ -75,69 +92,33 @@ static void link_done(struct lf_op *op, enum lf_err rc)
         lf_op_reply(op, rc);
 }
 
-void lf_op_rollback(struct lf_op *op, const char *adapter, const char *target, lf_op_step step)
-{
-    char url[LF_FS_URL_MAX], line[64];
-    size_t n = strlen(target);
-    char digits[24] = "";
-    if (n > 0 && target[n - 1] == '/') /* `ln -s 2/ current` */
-        n--;
-    if (n < sizeof digits)
-        memcpy(digits, target, n);
-    enum lf_err rc = lf_fs_adapter_url(url, adapter, "/ctl");
-    if (rc == LF_OK && !lf_space_number(digits))
-        rc = LF_E_INVALID;
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
-        return;
-    }
-    int k = snprintf(line, sizeof line, "rollback %s\n", digits);
-    struct lf_client_spec spec = {.method = "POST",
-                                  .path = url,
-                                  .content_type = "text/plain",
-                                  .body = line,
-                                  .body_bytes = (uint64_t)k,
-                                  .reply_max = CALL_REPLY_MAX,
-                                  .timeout_s = CALL_TIMEOUT_S};
-    lf_op_call(op, &spec, step);
-}
-
 /* ---- Adapters -------------------------------------------------------------------------------- */
 
 static void adapter_done(struct lf_op *op, enum lf_err rc)
 {
+    const struct renaming *r = renaming(op);
     if (rc == LF_OK)
-        rc = lf_node_move(&op->fs->nodes, op->node, op->other, op->new_name, LF_KIND_ADAPTER);
-    lf_fs_changed(op->fs);
+        rc = lf_node_move(&op->fs->nodes, op->node, r->dir, r->new_name, LF_KIND_ADAPTER);
+    lf_snapshot_expire(&op->fs->snapshot);
     lf_op_reply(op, rc);
 }
 
 static void rename_adapter(struct lf_op *op)
 {
-    char url[LF_FS_URL_MAX], body[LF_NAME_MAX + 32];
-    enum lf_err rc = lf_fs_adapter_url(url, op->node->name, "/rename");
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
-        return;
-    }
-    int k = snprintf(body, sizeof body, "{\"to\": \"%s\"}", op->place.owner);
-    struct lf_client_spec spec = {.method = "POST",
-                                  .path = url,
-                                  .content_type = "application/json",
-                                  .body = body,
-                                  .body_bytes = (uint64_t)k,
-                                  .reply_max = CALL_REPLY_MAX,
-                                  .timeout_s = CALL_TIMEOUT_S};
-    lf_op_call(op, &spec, adapter_done);
+    char body[LF_NAME_MAX + 32];
+    int k = snprintf(body, sizeof body, "{\"to\": \"%s\"}", renaming(op)->to.owner);
+    lf_op_ask_adapter(op, "POST", op->node->name, "/rename", "application/json", body, (size_t)k,
+                      adapter_done);
 }
 
 /* ---- Which of them it is --------------------------------------------------------------------- */
 
 static void rename_known(struct lf_op *op)
 {
+    struct renaming *r = renaming(op);
     struct lf_node *n = op->node;
     struct lf_place from;
-    enum lf_kind to = op->place.kind;
+    enum lf_kind to = r->to.kind;
     lf_node_place(n, &from);
     bool file = n->kind == LF_KIND_LOCAL || lf_draft_bytes(n) ||
                 (n->kind == LF_KIND_UPLOAD && lf_space_removable(&from));
@@ -145,11 +126,11 @@ static void rename_known(struct lf_op *op)
         rename_adapter(op);
     } else if (file && (to == LF_KIND_UPLOAD || to == LF_KIND_LOCAL)) {
         if (lf_draft_get(n))
-            lf_draft_load(op, file_loaded);
+            lf_draft_load(&r->moves, file_loaded);
         else
             lf_op_reply(op, LF_E_NO_MEMORY);
     } else if (n->kind == LF_KIND_LOCAL_LINK && to == LF_KIND_CURRENT) {
-        lf_op_rollback(op, op->place.owner, n->target, link_done);
+        lf_op_ask_rollback(op, r->to.owner, n->target, link_done);
     } else if (n->kind == LF_KIND_LOCAL_LINK && (to == LF_KIND_LOCAL || to == LF_KIND_LOCAL_LINK)) {
         moved(op, LF_KIND_LOCAL_LINK);
     } else {
@@ -160,12 +141,13 @@ static void rename_known(struct lf_op *op)
 /* LF_E_EXISTS where the new name must stay what it is. *same: it is the old one. */
 static enum lf_err check_target(struct lf_op *op, bool *same)
 {
+    const struct renaming *r = renaming(op);
     struct lf_node *there;
     *same = false;
-    if (lf_fs_resolve(&there, op->fs, op->other, op->new_name) != LF_OK)
+    if (lf_attr_resolve(&there, op->fs, r->dir, r->new_name) != LF_OK)
         return LF_OK;
     lf_node_hold(there);
-    bool taken = (op->flags & RENAME_NOREPLACE) || there->kind == LF_KIND_ADAPTER;
+    bool taken = (r->flags & RENAME_NOREPLACE) || there->kind == LF_KIND_ADAPTER;
     *same = there == op->node;
     lf_node_release(&op->fs->nodes, there);
     return taken && !*same ? LF_E_EXISTS : LF_OK;
@@ -173,19 +155,17 @@ static enum lf_err check_target(struct lf_op *op, bool *same)
 
 static void rename_step(struct lf_op *op, enum lf_err rc)
 {
-    struct lf_view v = lf_fs_view(op->fs);
+    struct renaming *r = renaming(op);
+    struct lf_view v = lf_snapshot_view(&op->fs->snapshot);
     struct lf_place dir;
     struct lf_node *n = NULL;
     bool same = false;
-    lf_node_place(op->other, &dir);
+    lf_node_place(r->dir, &dir);
     if (rc == LF_OK)
-        rc = lf_fs_resolve(&n, op->fs, op->node, op->name);
-    if (rc == LF_OK) { /* from here on op->node is what is renamed */
-        lf_node_hold(n);
-        lf_node_release(&op->fs->nodes, op->node);
-        op->node = n;
-    }
-    if (rc == LF_OK && lf_space_child(&op->place, &v, &dir, op->new_name) != LF_OK)
+        rc = lf_attr_resolve(&n, op->fs, op->node, r->name);
+    if (rc == LF_OK)
+        lf_op_turn_to(op, n);
+    if (rc == LF_OK && lf_space_child(&r->to, &v, &dir, r->new_name) != LF_OK)
         rc = dir.kind == LF_KIND_MODELS ? LF_E_INVALID : LF_E_READ_ONLY;
     if (rc == LF_OK)
         rc = check_target(op, &same);
@@ -198,14 +178,13 @@ static void rename_step(struct lf_op *op, enum lf_err rc)
 /* What is written just now is waited for. */
 static void rename_settled(struct lf_op *op, enum lf_err rc)
 {
-    struct lf_node *n = lf_node_find(&op->fs->nodes, op->node, op->name);
-    const struct lf_node *to = lf_node_adapter(op->other);
-    if (rc == LF_OK && n && lf_node_adapter(n) && lf_node_adapter(n)->commits > 0)
-        lf_op_settle(op, n, rename_settled);
-    else if (rc == LF_OK && to && to->commits > 0)
-        lf_op_settle(op, op->other, rename_settled);
-    else if (rc == LF_OK)
-        lf_fs_look(op, op->node, rename_step);
+    struct renaming *r = renaming(op);
+    struct lf_node *n = lf_node_find(&op->fs->nodes, op->node, r->name);
+    if (rc == LF_OK &&
+        ((n && lf_op_settles(op, n, rename_settled)) || lf_op_settles(op, r->dir, rename_settled)))
+        return;
+    if (rc == LF_OK)
+        lf_ops_look(op, rename_step);
     else
         lf_op_reply(op, rc);
 }
@@ -214,22 +193,22 @@ static void rename_settled(struct lf_op *op, enum lf_err rc)
 static void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                       const char *new_name, unsigned int flags)
 {
-    struct lf_fs *fs = lf_fs_of(req);
-    struct lf_op *op = lf_op_new(fs, req, lf_fs_node(fs, parent));
-    if (!op)
+    struct renaming *r = lf_ops_new(req, parent, sizeof *r);
+    if (!r)
         return;
-    op->other = lf_node_hold(lf_fs_node(fs, new_parent));
-    op->flags = flags;
-    enum lf_err rc = lf_op_names(op, name, new_name);
-    if (rc == LF_OK && (flags & ~(unsigned)RENAME_NOREPLACE))
-        rc = LF_E_INVALID;
-    if (rc == LF_OK)
-        rename_settled(op, LF_OK);
+    struct lf_op *op = &r->moves.op;
+    r->dir = lf_node_hold(lf_ops_node(op->fs, new_parent));
+    op->drop = drop;
+    r->flags = flags;
+    int a = snprintf(r->name, sizeof r->name, "%s", name);
+    int b = snprintf(r->new_name, sizeof r->new_name, "%s", new_name);
+    if (a > NAME_MAX || b > NAME_MAX || (flags & ~(unsigned)RENAME_NOREPLACE))
+        lf_op_reply(op, LF_E_INVALID);
     else
-        lf_op_reply(op, rc);
+        rename_settled(op, LF_OK);
 }
 
-void lf_fs_ops_rename(struct fuse_lowlevel_ops *ops)
+void lf_ops_rename(struct fuse_lowlevel_ops *ops)
 {
     ops->rename = on_rename;
 }

@@ -3,14 +3,13 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "fs/ask.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REMOVAL_GRACE_MS 1000
-#define REMOVAL_TIMEOUT_S 30
-#define REMOVAL_REPLY_MAX (64u << 10)
 #define NS_PER_MS 1000000u
 
 static void on_timer(void *arg)
@@ -66,7 +65,7 @@ enum lf_err lf_removal_add(struct lf_fs *fs, struct lf_node *adapter, const stru
     }
     adapter->hidden_until_ns = lf_clock_ns() + (uint64_t)REMOVAL_GRACE_MS * NS_PER_MS;
     if (!fs->removal_timer.due_ns)
-        lf_timer_set(fs, &fs->removal_timer, REMOVAL_GRACE_MS);
+        lf_timer_set(&fs->timers, &fs->removal_timer, REMOVAL_GRACE_MS);
     return LF_OK;
 }
 
@@ -87,35 +86,37 @@ void lf_removal_forget(struct lf_fs *fs, struct lf_node *adapter)
 
 /* ---- Sending --------------------------------------------------------------------------------- */
 
+struct removing {
+    struct lf_op op;
+    struct lf_place place;
+};
+
 static void removed(struct lf_op *op, enum lf_err rc)
 {
+    const struct lf_place *p = &((struct removing *)op)->place;
     if (rc != LF_OK && rc != LF_E_NOT_FOUND)
-        lf_log(LF_LOG_WARN, "fs", "%s/%s is not removed: %s", op->place.owner, op->place.rel,
+        lf_log(LF_LOG_WARN, "fs", "%s/%s is not removed: %s", p->owner, p->rel,
                op->answer && op->answer->diag ? op->answer->diag->text : lf_err_name(rc));
-    lf_removal_undo(op->fs, op->node, &op->place);
+    lf_removal_undo(op->fs, op->node, p);
+    lf_snapshot_expire(&op->fs->snapshot);
     lf_op_end(op);
 }
 
 /* Hidden until the daemon has answered. */
 static void send_removal(struct lf_fs *fs, struct lf_node *adapter, struct lf_hidden *h)
 {
-    char url[LF_FS_URL_MAX];
-    struct lf_op *op = lf_op_new_detached(fs, adapter);
-    if (!op)
+    char url[LF_URL_MAX];
+    struct removing *r = lf_op_new_detached(&fs->waits, adapter, sizeof *r);
+    if (!r)
         return; /* tried again with the next removal */
     h->sending = true;
-    lf_node_place(adapter, &op->place);
-    memcpy(op->place.rel, h->rel, sizeof h->rel);
-    lf_op_commits(op, adapter);
-    if (lf_fs_file_url(url, &op->place, "") != LF_OK) {
-        lf_op_end(op);
-        return;
-    }
-    struct lf_client_spec spec = {.method = "DELETE",
-                                  .path = url,
-                                  .reply_max = REMOVAL_REPLY_MAX,
-                                  .timeout_s = REMOVAL_TIMEOUT_S};
-    lf_op_call(op, &spec, removed);
+    lf_node_place(adapter, &r->place);
+    memcpy(r->place.rel, h->rel, sizeof h->rel);
+    lf_op_commits(&r->op, adapter);
+    if (lf_url_file(url, &r->place, "") == LF_OK)
+        lf_op_ask(&r->op, "DELETE", url, NULL, NULL, 0, removed);
+    else
+        lf_op_end(&r->op);
 }
 
 /* Of one adapter whose grace is over. Names on their way to the daemon stay hidden until it has
@@ -146,7 +147,7 @@ void lf_removal_run(struct lf_fs *fs, bool everything)
             soonest = adapter->hidden_until_ns;
     }
     if (soonest != UINT64_MAX)
-        lf_timer_set(fs, &fs->removal_timer, (unsigned)((soonest - now) / NS_PER_MS) + 1);
+        lf_timer_set(&fs->timers, &fs->removal_timer, (unsigned)((soonest - now) / NS_PER_MS) + 1);
 }
 
 /* ---- What rmdir may remove ------------------------------------------------------------------- */
@@ -193,7 +194,7 @@ static enum lf_err check_adapter(struct lf_node *adapter, const struct lf_tree_a
 
 enum lf_err lf_removal_check_empty(struct lf_fs *fs, struct lf_node *dir)
 {
-    struct lf_view v = lf_fs_view(fs);
+    struct lf_view v = lf_snapshot_view(&fs->snapshot);
     struct lf_place place;
     struct lf_node *adapter = lf_node_adapter(dir);
     lf_node_place(dir, &place);

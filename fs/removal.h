@@ -16,7 +16,7 @@
 #ifndef LF_FS_REMOVAL_H
 #define LF_FS_REMOVAL_H
 
-#include "fs/state.h"
+#include "fs/fs.h"
 
 void lf_removal_init(struct lf_fs *fs);
 /* Whether the place, a child of dir, was removed here. */

@@ -1,11 +1,5 @@
-/* The daemon's tree and its queue, kept for a moment.
- *
- * A snapshot is believed for TTL_MIN_MS, or for ten times as long as it took to parse, so that a
- * tree of 100,000 adapters takes at most a tenth of this thread. What is done through this mount
- * expires it at once; what others do is seen that much later (and another FS_ATTR_TIMEOUT_S for
- * what the kernel keeps, fs/fs.c).
- */
-#include "fs/state.h"
+/* The snapshot: one call for all that wait, parsed into the tree and the queue. */
+#include "fs/snapshot.h"
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -20,8 +14,8 @@
 
 static void tree_request(struct lf_cache *c, char *path, size_t cap)
 {
-    if (c->fs->tree && !c->whole)
-        snprintf(path, cap, "/v1/tree?since=%lld", (long long)c->fs->tree->generation);
+    if (c->of->tree && !c->whole)
+        snprintf(path, cap, "/v1/tree?since=%lld", (long long)c->of->tree->generation);
     else
         snprintf(path, cap, "/v1/tree");
 }
@@ -36,8 +30,8 @@ static enum lf_err tree_parse(struct lf_cache *c, const struct lf_client_result 
     enum lf_err rc = lf_tree_parse(&tree, r->body, r->body_bytes, diag);
     if (rc != LF_OK)
         return rc;
-    lf_tree_release(c->fs->tree);
-    c->fs->tree = tree;
+    lf_tree_release(c->of->tree);
+    c->of->tree = tree;
     uint64_t took = lf_clock_ns() - began;
     c->ttl_ns = took * 10 > TTL_MIN_MS * NS_PER_MS ? took * 10 : TTL_MIN_MS * NS_PER_MS;
     return LF_OK;
@@ -56,30 +50,9 @@ static enum lf_err jobs_parse(struct lf_cache *c, const struct lf_client_result 
     enum lf_err rc = lf_tree_jobs_parse(&jobs, r->body, r->body_bytes, diag);
     if (rc != LF_OK)
         return rc;
-    lf_tree_jobs_free(&c->fs->jobs);
-    c->fs->jobs = jobs;
+    lf_tree_jobs_free(&c->of->jobs);
+    c->of->jobs = jobs;
     return LF_OK;
-}
-
-static void cache_init(struct lf_cache *c, struct lf_fs *fs, unsigned ttl_ms)
-{
-    *c = (struct lf_cache){.fs = fs, .ttl_ns = (uint64_t)ttl_ms * NS_PER_MS};
-    TAILQ_INIT(&c->now);
-    TAILQ_INIT(&c->next);
-}
-
-void lf_cache_init_tree(struct lf_cache *c, struct lf_fs *fs)
-{
-    cache_init(c, fs, TTL_MIN_MS);
-    c->request = tree_request;
-    c->parse = tree_parse;
-}
-
-void lf_cache_init_jobs(struct lf_cache *c, struct lf_fs *fs)
-{
-    cache_init(c, fs, TTL_JOBS_MS);
-    c->request = jobs_request;
-    c->parse = jobs_parse;
 }
 
 static void cache_ask(struct lf_cache *c);
@@ -121,12 +94,12 @@ static void cache_ask(struct lf_cache *c)
     op->waits_in = &c->now;
     TAILQ_CONCAT(&c->now, &c->next, wait);
     c->request(c, path, sizeof path);
-    enum lf_err rc = lf_client_start(&c->call, c->fs->client, &spec, NULL);
+    enum lf_err rc = lf_client_start(&c->call, c->of->client, &spec, NULL);
     if (rc != LF_OK)
         lf_op_wake(&c->now, rc);
 }
 
-void lf_cache_wait(struct lf_cache *c, struct lf_op *op, lf_op_step step)
+static void cache_wait(struct lf_cache *c, struct lf_op *op, lf_op_step step)
 {
     if (c->fresh && lf_clock_ns() - c->fetched_ns < c->ttl_ns) {
         step(op, LF_OK);
@@ -137,9 +110,61 @@ void lf_cache_wait(struct lf_cache *c, struct lf_op *op, lf_op_step step)
         cache_ask(c);
 }
 
-void lf_cache_expire(struct lf_cache *c)
+static void cache_expire(struct lf_cache *c)
 {
     c->fresh = false;
     if (c->call)
         c->outdated = true;
+}
+
+/* ---- Both ------------------------------------------------------------------------------------ */
+
+static void cache_init(struct lf_cache *c, struct lf_snapshot *s, unsigned ttl_ms)
+{
+    c->of = s;
+    c->ttl_ns = (uint64_t)ttl_ms * NS_PER_MS;
+    TAILQ_INIT(&c->now);
+    TAILQ_INIT(&c->next);
+}
+
+void lf_snapshot_init(struct lf_snapshot *s)
+{
+    *s = (struct lf_snapshot){.tree_cache = {.request = tree_request, .parse = tree_parse},
+                              .jobs_cache = {.request = jobs_request, .parse = jobs_parse}};
+    cache_init(&s->tree_cache, s, TTL_MIN_MS);
+    cache_init(&s->jobs_cache, s, TTL_JOBS_MS);
+}
+
+void lf_snapshot_deinit(struct lf_snapshot *s)
+{
+    lf_tree_release(s->tree);
+    lf_tree_jobs_free(&s->jobs);
+}
+
+struct lf_view lf_snapshot_view(const struct lf_snapshot *s)
+{
+    return (struct lf_view){.tree = s->tree, .jobs = &s->jobs};
+}
+
+void lf_snapshot_look(struct lf_snapshot *s, struct lf_op *op, enum lf_kind kind, lf_op_step step)
+{
+    switch (kind) {
+    case LF_KIND_ROOT:
+    case LF_KIND_README:
+    case LF_KIND_METRICS:
+        step(op, LF_OK);
+        return;
+    case LF_KIND_JOBS:
+    case LF_KIND_JOB:
+        cache_wait(&s->jobs_cache, op, step);
+        return;
+    default:
+        cache_wait(&s->tree_cache, op, step);
+    }
+}
+
+void lf_snapshot_expire(struct lf_snapshot *s)
+{
+    cache_expire(&s->tree_cache);
+    cache_expire(&s->jobs_cache);
 }

@@ -1,0 +1,70 @@
+/* Addresses and the usual calls. */
+#include "fs/ask.h"
+
+#include "names/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum lf_err url_fit(int n)
+{
+    return n < 0 || n >= LF_URL_MAX ? LF_E_INVALID : LF_OK;
+}
+
+enum lf_err lf_url_adapter(char out[LF_URL_MAX], const char *name, const char *tail)
+{
+    return url_fit(snprintf(out, LF_URL_MAX, "/v1/adapters/%s%s", name, tail));
+}
+
+enum lf_err lf_url_file(char out[LF_URL_MAX], const struct lf_place *p, const char *query)
+{
+    return url_fit(
+        snprintf(out, LF_URL_MAX, "/v1/adapters/%s/files/%s%s", p->owner, p->rel, query));
+}
+
+enum lf_err lf_url_node(char out[LF_URL_MAX], const struct lf_node *n, const char *query)
+{
+    struct lf_place place;
+    lf_node_place(n, &place);
+    return lf_url_file(out, &place, query);
+}
+
+void lf_op_ask(struct lf_op *op, const char *method, const char *url, const char *media_type,
+               const void *body, size_t n, lf_op_step step)
+{
+    struct lf_client_spec spec = {.method = method,
+                                  .path = url,
+                                  .content_type = media_type,
+                                  .body = body,
+                                  .body_bytes = n,
+                                  .reply_max = LF_ASK_REPLY_MAX,
+                                  .timeout_s = LF_ASK_TIMEOUT_S};
+    lf_op_call(op, &spec, step);
+}
+
+void lf_op_ask_adapter(struct lf_op *op, const char *method, const char *name, const char *tail,
+                       const char *media_type, const void *body, size_t n, lf_op_step step)
+{
+    char url[LF_URL_MAX];
+    enum lf_err rc = lf_url_adapter(url, name, tail);
+    if (rc == LF_OK)
+        lf_op_ask(op, method, url, media_type, body, n, step);
+    else
+        step(op, rc);
+}
+
+void lf_op_ask_rollback(struct lf_op *op, const char *adapter, const char *target, lf_op_step step)
+{
+    char line[64], digits[24] = "";
+    size_t n = strlen(target);
+    if (n > 0 && target[n - 1] == '/') /* `ln -s 2/ current` */
+        n--;
+    if (n < sizeof digits)
+        memcpy(digits, target, n);
+    if (!lf_space_number(digits)) {
+        step(op, LF_E_INVALID);
+        return;
+    }
+    int k = snprintf(line, sizeof line, "%s %s\n", lf_ctl[LF_CTL_ROLLBACK].word, digits);
+    lf_op_ask_adapter(op, "POST", adapter, "/ctl", "text/plain", line, (size_t)k, step);
+}

@@ -1,0 +1,37 @@
+/* A mount: its parts, one thread's. Floors, from the ground up; each knows only those before it:
+ *
+ *     space, stage, timer     names and kinds; written bytes; timers
+ *     node                    what the kernel holds by number
+ *     wait, ask               operations that wait; what they ask of the daemon
+ *     snapshot                the daemon's tree, kept for a moment
+ *     draft, removal          files on their way to the daemon; names on their way out
+ *     attr, feed, handle      what a name is; streams; what is open
+ *     ops_*                   the kernel's requests
+ *     mount                   the loop, from the mount to its end
+ */
+#ifndef LF_FS_FS_H
+#define LF_FS_FS_H
+
+#include "fs/snapshot.h"
+#include "fs/stage.h"
+#include "fs/timer.h"
+
+struct lf_handle;
+
+struct lf_fs {
+    struct fuse_session *session;
+    struct lf_client *client;
+    struct lf_nodes nodes;
+    struct lf_stage_pool stages;
+    struct lf_timers timers;
+    struct lf_waits waits;
+    struct lf_snapshot snapshot;
+    LIST_HEAD(, lf_node) removing; /* adapters with hidden names */
+    struct lf_timer removal_timer;
+    LIST_HEAD(, lf_handle) handles;
+    uid_t uid;
+    gid_t gid;
+    int64_t mounted_ms;
+};
+
+#endif

@@ -1,0 +1,64 @@
+/* What the callbacks share. */
+#include "fs/ops.h"
+
+#include "fs/attr.h"
+
+#include <stdio.h>
+
+/* The kernel tells the thread; its process is in /proc. */
+pid_t lf_ops_process(fuse_req_t req)
+{
+    char path[64], line[128];
+    pid_t thread = fuse_req_ctx(req)->pid;
+    int process = (int)thread;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)thread);
+    FILE *f = thread > 0 ? fopen(path, "re") : NULL;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "Tgid: %d", &process) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return process;
+}
+
+void *lf_ops_new(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    struct lf_fs *fs = lf_ops_fs(req);
+    return lf_op_new(&fs->waits, req, lf_ops_node(fs, ino), size);
+}
+
+void *lf_ops_new_name(fuse_req_t req, fuse_ino_t parent, const char *name, size_t size)
+{
+    struct lf_name_op *n = lf_ops_new(req, parent, size);
+    if (!n || snprintf(n->name, sizeof n->name, "%s", name) <= NAME_MAX)
+        return n;
+    lf_op_reply(&n->op, LF_E_INVALID);
+    return NULL;
+}
+
+void lf_ops_reply_entry(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_node *n;
+    struct fuse_entry_param e;
+    if (rc == LF_OK)
+        rc = lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
+    if (rc != LF_OK) {
+        lf_op_reply(op, rc);
+        return;
+    }
+    lf_node_looked_up(n);
+    rc = lf_attr_entry(&e, op->fs, n);
+    if (rc != LF_OK || fuse_reply_entry(op->req, &e) == -ENOENT)
+        lf_node_forget(&op->fs->nodes, n, 1); /* the kernel does not have it */
+    if (rc != LF_OK)
+        lf_op_reply(op, rc);
+    else
+        lf_op_end(op);
+}
+
+void lf_ops_reply_part(fuse_req_t req, const struct lf_buf *text, off_t off, size_t size)
+{
+    size_t at = off < 0 || (size_t)off > text->len ? text->len : (size_t)off;
+    size_t left = text->len - at;
+    fuse_reply_buf(req, text->data ? text->data + at : NULL, left < size ? left : size);
+}

@@ -1,0 +1,133 @@
+/* What there is: lookup, forget, getattr, readlink, statfs. */
+#include "fs/ops.h"
+
+#include "fs/attr.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+/* Replies: entry, err. */
+static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct lf_name_op *n = lf_ops_new_name(req, parent, name, sizeof *n);
+    if (n)
+        lf_ops_look(&n->op, lf_ops_reply_entry);
+}
+
+/* Replies: none. */
+static void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+{
+    struct lf_fs *fs = lf_ops_fs(req);
+    if (ino != FUSE_ROOT_ID)
+        lf_node_forget(&fs->nodes, lf_ops_node(fs, ino), lookups);
+    fuse_reply_none(req);
+}
+
+/* Replies: none. */
+static void on_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct lf_fs *fs = lf_ops_fs(req);
+    for (size_t i = 0; i < count; i++)
+        if (forgets[i].ino != FUSE_ROOT_ID)
+            lf_node_forget(&fs->nodes, lf_ops_node(fs, forgets[i].ino), forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+/* ---- Attributes ------------------------------------------------------------------------------ */
+
+static void getattr_step(struct lf_op *op, enum lf_err rc)
+{
+    struct stat st;
+    double timeout_s = 0;
+    if (rc == LF_OK)
+        rc = lf_attr_stat(&st, &timeout_s, op->fs, op->node);
+    if (rc == LF_E_NOT_FOUND) {
+        fuse_reply_err(op->req, ESTALE);
+        lf_op_end(op);
+        return;
+    }
+    if (rc != LF_OK) {
+        lf_op_reply(op, rc);
+        return;
+    }
+    fuse_reply_attr(op->req, &st, timeout_s);
+    lf_op_end(op);
+}
+
+/* Replies: attr, err. ESTALE: the name has gone since it was looked up; the kernel then looks the
+ * path up again, and creates the file where the caller wants it created. */
+static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct lf_op *op = lf_ops_new(req, ino, sizeof *op);
+    if (!op)
+        return;
+    switch (op->node->kind) {
+    case LF_KIND_BASES:
+    case LF_KIND_JOBS:
+    case LF_KIND_MODELS: /* there without a daemon, too */
+        getattr_step(op, LF_OK);
+        return;
+    default:
+        lf_ops_look(op, getattr_step);
+    }
+}
+
+static void readlink_step(struct lf_op *op, enum lf_err rc)
+{
+    const struct lf_tree_adapter *a = NULL;
+    struct lf_place place;
+    char target[32];
+    if (rc == LF_OK && op->node->kind == LF_KIND_LOCAL_LINK) {
+        fuse_reply_readlink(op->req, op->node->target);
+        lf_op_end(op);
+        return;
+    }
+    lf_node_place(op->node, &place);
+    if (rc == LF_OK)
+        a = lf_tree_adapter(op->fs->snapshot.tree, place.owner);
+    if (rc == LF_OK && (!a || a->current <= 0))
+        rc = LF_E_NOT_FOUND;
+    if (rc != LF_OK) {
+        lf_op_reply(op, rc);
+        return;
+    }
+    snprintf(target, sizeof target, "%lld", (long long)a->current);
+    fuse_reply_readlink(op->req, target);
+    lf_op_end(op);
+}
+
+/* Replies: readlink, err. */
+static void on_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct lf_op *op = lf_ops_new(req, ino, sizeof *op);
+    if (op)
+        lf_ops_look(op, readlink_step);
+}
+
+/* Replies: statfs, err. The room is that of the staged files. */
+static void on_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    struct lf_fs *fs = lf_ops_fs(req);
+    struct statvfs s;
+    if (fstatvfs(fs->stages.dir, &s) != 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    s.f_namemax = NAME_MAX;
+    fuse_reply_statfs(req, &s);
+}
+
+void lf_ops_lookup(struct fuse_lowlevel_ops *ops)
+{
+    ops->lookup = on_lookup;
+    ops->forget = on_forget;
+    ops->forget_multi = on_forget_multi;
+    ops->getattr = on_getattr;
+    ops->readlink = on_readlink;
+    ops->statfs = on_statfs;
+}

@@ -1,0 +1,106 @@
+/* Names that go: rmdir, unlink. What becomes of them is said in fs/removal.h. */
+#include "fs/ops.h"
+
+#include "fs/ask.h"
+#include "fs/attr.h"
+#include "fs/removal.h"
+
+/* The operation is about the name's node from now on. False: it was answered. */
+static bool turn_to_child(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_node *n;
+    if (rc == LF_OK)
+        rc = lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
+    if (rc == LF_OK)
+        lf_op_turn_to(op, n);
+    else
+        lf_op_reply(op, rc);
+    return rc == LF_OK;
+}
+
+static void rmdir_done(struct lf_op *op, enum lf_err rc)
+{
+    if (rc == LF_OK || rc == LF_E_NOT_FOUND) {
+        lf_removal_forget(op->fs, op->node);
+        lf_node_drop_adapter(&op->fs->nodes, op->node);
+        rc = LF_OK;
+    }
+    lf_snapshot_expire(&op->fs->snapshot);
+    lf_op_reply(op, rc);
+}
+
+/* Hides one place of an adapter; its node loses the name. */
+static enum lf_err hide(struct lf_fs *fs, struct lf_node *n)
+{
+    struct lf_place place;
+    lf_node_place(n, &place);
+    enum lf_err rc = lf_removal_add(fs, lf_node_adapter(n), &place);
+    if (rc == LF_OK)
+        lf_node_unlink(&fs->nodes, n);
+    return rc;
+}
+
+static void rmdir_step(struct lf_op *op, enum lf_err rc)
+{
+    if (!turn_to_child(op, rc))
+        return;
+    struct lf_node *n = op->node;
+    rc = LF_OK;
+    if (!lf_kind_is_dir(n->kind) || !lf_node_adapter(n))
+        rc = LF_E_READ_ONLY; /* /base/<name> and the like; the kernel has seen to ENOTDIR */
+    else
+        rc = lf_removal_check_empty(op->fs, n);
+    if (rc == LF_OK && n->kind == LF_KIND_ADAPTER) {
+        lf_op_ask_adapter(op, "DELETE", n->name, "", NULL, NULL, 0, rmdir_done);
+        return;
+    }
+    if (rc == LF_OK)
+        rc = hide(op->fs, n);
+    lf_op_reply(op, rc);
+}
+
+static void rmdir_settled(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_node *n = lf_node_find(&op->fs->nodes, op->node, ((struct lf_name_op *)op)->name);
+    if (rc == LF_OK && n && n->kind == LF_KIND_ADAPTER && lf_op_settles(op, n, rmdir_settled))
+        return;
+    if (rc == LF_OK)
+        lf_ops_look(op, rmdir_step);
+    else
+        lf_op_reply(op, rc);
+}
+
+/* Replies: err. What may be removed is said in fs/removal.h. */
+static void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct lf_name_op *n = lf_ops_new_name(req, parent, name, sizeof *n);
+    if (n)
+        rmdir_settled(&n->op, LF_OK);
+}
+
+static void unlink_step(struct lf_op *op, enum lf_err rc)
+{
+    if (!turn_to_child(op, rc))
+        return;
+    struct lf_node *n = op->node;
+    rc = LF_OK;
+    if (n->kind == LF_KIND_LOCAL || n->kind == LF_KIND_LOCAL_LINK)
+        lf_node_unlink(&op->fs->nodes, n);
+    else
+        rc = lf_node_adapter(n) ? hide(op->fs, n) : LF_E_READ_ONLY;
+    lf_op_reply(op, rc);
+}
+
+/* Replies: err. fs/removal.h says what becomes of it. */
+static void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct lf_name_op *n = lf_ops_new_name(req, parent, name, sizeof *n);
+    if (n)
+        lf_ops_look(&n->op, unlink_step);
+}
+
+void lf_ops_remove(struct fuse_lowlevel_ops *ops)
+{
+    ops->rmdir = on_rmdir;
+    ops->unlink = on_unlink;
+}
