@@ -1,6 +1,7 @@
 /* JSON from outside, read strictly. */
 #include "core/json.h"
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/nearest.h"
@@ -8,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* The deepest nesting of brackets outside strings; a parser recurses that deep. */
 static size_t json_depth(const char *s, size_t n)
@@ -164,6 +166,29 @@ enum lf_err lf_json_only(const json_t *obj, const char *const *known, struct lf_
                     : lf_fail(diag, LF_E_INVALID, "unknown key \"%s\"", key);
     }
     return LF_OK;
+}
+
+json_t *lf_json_finite(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+json_t *lf_json_dated(json_t *o)
+{
+    char text[64];
+    int64_t ms = lf_clock_unix_ms();
+    time_t s = (time_t)(ms / 1000);
+    struct tm tm;
+    gmtime_r(&s, &tm);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(ms % 1000));
+    json_t *dated = o ? json_pack("{s:s}", "time", text) : NULL;
+    if (dated && json_object_update(dated, o) != 0) {
+        json_decref(dated);
+        dated = NULL;
+    }
+    json_decref(o);
+    return dated;
 }
 
 /* ---- Many members of one object -------------------------------------------------------------- */

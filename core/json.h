@@ -34,6 +34,11 @@ enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key
 enum lf_err lf_json_only(const json_t *obj, const char *const *known,
                          struct lf_diag *diag) LF_MUST_CHECK;
 
+/* For writing: the number, or null where it is not finite. */
+json_t *lf_json_finite(double x);
+/* The members of `o` (taken; NULL gives NULL) behind "time": "2026-11-28T09:51:50.194Z", now. */
+json_t *lf_json_dated(json_t *o);
+
 /* ---- Many members of one object --------------------------------------------------------------
  * The same getters for who reads several: the first failure sticks (as in struct lf_buf), so rc is
  * looked at once, at the end. After a failure nothing is looked up and nothing is said any more.

@@ -96,11 +96,6 @@ void lf_farm_free(struct lf_farm *f)
 
 /* ---- As JSON --------------------------------------------------------------------------------- */
 
-static json_t *real_or_null(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static double real_of(const json_t *obj, const char *key)
 {
     const json_t *v = json_object_get(obj, key);
@@ -113,9 +108,9 @@ static json_t *cell_json(const struct lf_farm *f, const struct lf_cell *c)
     return json_pack("{s:s, s:s, s:s, s:f, s:s, s:o, s:o, s:o, s:I, s:I, s:f, s:o}", "base",
                      c->column, "task", f->tasks[c->task], "state", lf_cell_state_name(c->state),
                      "progress", c->state == LF_CELL_TRAINING ? c->progress : 0.0, "metric",
-                     r->metric, "base_score", real_or_null(r->base_score), "tuned_score",
-                     real_or_null(r->tuned_score), "lift",
-                     real_or_null(r->tuned_score - r->base_score), "rows", (json_int_t)r->rows,
+                     r->metric, "base_score", lf_json_finite(r->base_score), "tuned_score",
+                     lf_json_finite(r->tuned_score), "lift",
+                     lf_json_finite(r->tuned_score - r->base_score), "rows", (json_int_t)r->rows,
                      "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "reason",
                      c->state == LF_CELL_FAILED ? json_string(c->reason) : json_null());
 }

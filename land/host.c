@@ -158,16 +158,15 @@ static void look(void)
     nanosleep(&t, NULL);
 }
 
-/* It answers /health; LF_E_OVERLOADED: not yet. */
-static enum lf_err asks_health(const struct lf_host *h, struct lf_diag *diag)
+/* *healthy: it answers /health. */
+static enum lf_err ask_health(const struct lf_host *h, bool *healthy, struct lf_diag *diag)
 {
     const struct lf_remote_options at = {.url = h->socket};
     struct lf_remote *c = NULL;
     json_t *answer = NULL;
     struct lf_diag not_yet = {""};
     enum lf_err rc = lf_remote_new(&c, &at, diag);
-    if (rc == LF_OK && lf_remote_json(c, &answer, "GET", "/health", NULL, &not_yet) != LF_OK)
-        rc = LF_E_OVERLOADED;
+    *healthy = rc == LF_OK && lf_remote_json(c, &answer, "GET", "/health", NULL, &not_yet) == LF_OK;
     json_decref(answer);
     lf_remote_free(c);
     return rc;
@@ -191,7 +190,8 @@ enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
     free(c);
     if (rc != LF_OK)
         return rc;
-    while ((rc = asks_health(h, diag)) == LF_E_OVERLOADED) {
+    bool healthy;
+    while ((rc = ask_health(h, &healthy, diag)) == LF_OK && !healthy) {
         if (*stop)
             return lf_fail(diag, LF_E_INTERRUPTED, "interrupted");
         rc = lf_host_check(h, diag);

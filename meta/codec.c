@@ -121,22 +121,25 @@ static void job_fields(struct cursor *c, struct lf_job_record *r)
     field_u64(c, &r->id);
     field_u64(c, &r->adapter_id);
     field_text(c, r->adapter, sizeof r->adapter);
-    int32_t status = (int32_t)r->status;
-    field_i32(c, &status);
-    if (status < LF_JOB_STATUS_QUEUED || status > LF_JOB_STATUS_CANCELLED)
+    struct lf_progress *p = &r->progress;
+    int32_t state = (int32_t)p->state;
+    if (!c->out)
+        *p = lf_progress_none();
+    field_i32(c, &state);
+    if (state < LF_JOB_QUEUED || state > LF_JOB_CANCELLED)
         c->rc = LF_E_DAMAGED;
     else
-        r->status = (enum lf_job_status)status;
+        p->state = (enum lf_job_state)state;
     field_i32(c, &r->version);
     field_i64(c, &r->created_ms);
     field_i64(c, &r->started_ms);
     field_i64(c, &r->ended_ms);
-    field_i64(c, &r->step);
-    field_i64(c, &r->steps);
-    field_i64(c, &r->tokens);
-    field_real(c, &r->loss);
-    field_real(c, &r->eval_loss);
-    field_real(c, &r->tokens_per_second);
+    field_i64(c, &p->step);
+    field_i64(c, &p->steps);
+    field_i64(c, &p->tokens);
+    field_real(c, &p->loss);
+    field_real(c, &p->eval_loss);
+    field_real(c, &p->tokens_per_second);
     field_text(c, r->inputs_sha256, sizeof r->inputs_sha256);
     field_text(c, r->reason, sizeof r->reason);
     if (format >= 2)

@@ -476,30 +476,6 @@ enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record *
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
-const char *lf_job_status_name(enum lf_job_status s)
-{
-    switch (s) {
-    case LF_JOB_STATUS_QUEUED:
-        return "queued";
-    case LF_JOB_STATUS_RUNNING:
-        return "running";
-    case LF_JOB_STATUS_PAUSED:
-        return "paused";
-    case LF_JOB_STATUS_DONE:
-        return "done";
-    case LF_JOB_STATUS_FAILED:
-        return "failed";
-    case LF_JOB_STATUS_CANCELLED:
-        break;
-    }
-    return "cancelled";
-}
-
-bool lf_job_status_open(enum lf_job_status s)
-{
-    return s == LF_JOB_STATUS_QUEUED || s == LF_JOB_STATUS_RUNNING || s == LF_JOB_STATUS_PAUSED;
-}
-
 enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
                                 struct lf_adapter_record *adapter, struct lf_diag *diag)
 {
@@ -566,7 +542,7 @@ enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_
     }
     size_t kept = 0;
     for (size_t i = 0; i < l.n; i++)
-        if (!only_open || lf_job_status_open(jobs[i].status))
+        if (!only_open || lf_job_state_open(jobs[i].progress.state))
             jobs[kept++] = jobs[i];
     *out = jobs;
     *n = kept;
@@ -583,7 +559,7 @@ enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *
     rc = table_walk(&t, s->jobs, job_listed, &l);
     struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
     for (size_t i = l.n; i-- > 0 && rc == LF_OK;) {
-        if (lf_job_status_open(jobs[i].status))
+        if (lf_job_state_open(jobs[i].progress.state))
             continue;
         if (keep > 0) {
             keep--;
@@ -613,10 +589,10 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
         rc = found == LF_E_NOT_FOUND ? LF_OK : found;
     }
     if (rc == LF_OK && found == LF_OK) {
-        if (r->status == LF_JOB_STATUS_DONE) {
+        if (r->progress.state == LF_JOB_DONE) {
             a.current = r->version;
             memcpy(a.inputs_sha256, r->inputs_sha256, sizeof a.inputs_sha256);
-        } else if (r->status == LF_JOB_STATUS_FAILED) {
+        } else if (r->progress.state == LF_JOB_FAILED) {
             memcpy(a.trouble, r->reason, sizeof a.trouble);
         }
         a.changed_ms = lf_clock_unix_ms();

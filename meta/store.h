@@ -17,6 +17,7 @@
 
 #include "core/err.h"
 #include "core/limits.h"
+#include "core/progress.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,28 +74,14 @@ enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record *
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
-enum lf_job_status {
-    LF_JOB_STATUS_QUEUED,
-    LF_JOB_STATUS_RUNNING,
-    LF_JOB_STATUS_PAUSED,
-    LF_JOB_STATUS_DONE,
-    LF_JOB_STATUS_FAILED,
-    LF_JOB_STATUS_CANCELLED
-};
-const char *lf_job_status_name(enum lf_job_status s); /* "queued" ... */
-/* Neither done, failed nor cancelled. */
-bool lf_job_status_open(enum lf_job_status s);
-
 struct lf_job_record {
     uint64_t id;
     uint64_t adapter_id;
-    char adapter[LF_NAME_MAX + 1]; /* its name when the job was made */
-    enum lf_job_status status;
+    char adapter[LF_NAME_MAX + 1];            /* its name when the job was made */
     int32_t version;                          /* that it makes */
     int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
     int32_t losses;                           /* times the device was lost under it */
-    int64_t step, steps, tokens;
-    double loss, eval_loss, tokens_per_second; /* NaN: not known */
+    struct lf_progress progress;              /* kept but for its times */
     char inputs_sha256[65];
     char reason[LF_DIAG_MAX]; /* why it failed */
 };

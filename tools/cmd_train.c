@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "tools/bar.h"
 #include "tools/offline.h"
 #include "tools/options.h"
@@ -37,9 +38,8 @@ struct run {
     FILE *log;
     bool log_failed;
     struct lf_bar bar;
-    struct lf_job_progress seen; /* as the job ended */
+    struct lf_progress seen; /* as the job ended */
     double last_loss;
-    bool checkpointed; /* since the interrupt */
     uint64_t start_ns;
 };
 
@@ -110,32 +110,34 @@ static enum lf_err load_inputs(struct run *r, struct lf_diag *diag)
 
 /* ---- Events ---------------------------------------------------------------------------------- */
 
+static bool write_line(FILE *log, const struct lf_train_event *e)
+{
+    json_t *line = lf_json_dated(lf_train_log_json(e));
+    bool ok = line && json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(7)) == 0 &&
+              fputc('\n', log) != EOF && (e->kind == LF_TRAIN_MICRO || fflush(log) == 0);
+    json_decref(line);
+    return ok;
+}
+
 static void show(struct run *r, const struct lf_train_event *e)
 {
     char what[128];
     snprintf(what, sizeof what, "step %lld/%lld  loss %.4f  %.0f tok/s", (long long)e->step,
-             (long long)e->steps, e->loss, e->tokens_per_second);
-    lf_bar_update(&r->bar, (double)e->step / (double)e->steps, what);
+             (long long)e->progress.steps, e->loss, e->progress.tokens_per_second);
+    lf_bar_update(&r->bar, (double)e->step / (double)e->progress.steps, what);
 }
 
 static void on_event(void *arg, const struct lf_train_event *e)
 {
     struct run *r = arg;
-    struct lf_buf line;
-    lf_buf_init(&line, 0);
-    if (r->log && (lf_train_log_line(&line, e) != LF_OK ||
-                   fwrite(line.data, 1, line.len, r->log) != line.len ||
-                   (e->kind != LF_TRAIN_MICRO && fflush(r->log) != 0)))
+    if (r->log && !write_line(r->log, e))
         r->log_failed = true;
-    lf_buf_free(&line);
     if (e->kind == LF_TRAIN_STEP) {
         r->last_loss = e->loss;
         show(r, e);
     }
     if (e->kind == LF_TRAIN_CHECKPOINT && e->reason)
         fprintf(stderr, "checkpoint: %s\n", e->reason);
-    if (e->kind == LF_TRAIN_CHECKPOINT)
-        r->checkpointed = true;
 }
 
 /* ---- Training -------------------------------------------------------------------------------- */
@@ -176,19 +178,19 @@ static enum lf_err step_to_end(struct run *r, struct lf_trainer *t, struct lf_jo
     for (int active = 1; active > 0;) {
         if (interrupted && !stopping) {
             stopping = true;
-            r->checkpointed = false;
             lf_job_checkpoint(j);
         }
-        if (stopping && (r->checkpointed || !r->order->checkpoint))
+        if (stopping && !lf_job_checkpointing(j))
             return lf_fail(diag, LF_E_INTERRUPTED, "interrupted%s",
                            r->order->checkpoint ? "; the same command goes on from here" : "");
         enum lf_err rc = lf_trainer_step(t, 0, &active, diag);
         if (rc != LF_OK)
             return rc;
     }
-    lf_job_progress(j, &r->seen);
+    struct lf_diag why;
+    lf_job_progress(j, &r->seen, &why);
     if (r->seen.state != LF_JOB_DONE)
-        return lf_fail(diag, LF_E_INVALID, "%s", r->seen.reason);
+        return lf_fail(diag, LF_E_INVALID, "%s", why.text);
     return LF_OK;
 }
 
@@ -222,11 +224,12 @@ static enum lf_err run_job(struct run *r, struct lf_exec *x, const struct lf_ada
     lf_bar_init(&r->bar, o->o.quiet);
     rc = lf_trainer_add(t, &spec, &j, diag);
     if (rc == LF_OK) {
-        lf_job_progress(j, &r->seen);
+        struct lf_diag why;
+        lf_job_progress(j, &r->seen, &why);
         if (r->seen.resumed > 0)
             fprintf(stderr, "resumed at step %lld\n", (long long)r->seen.resumed);
-        else if (r->seen.reason[0])
-            fprintf(stderr, "checkpoint: %s\n", r->seen.reason);
+        else if (why.text[0])
+            fprintf(stderr, "checkpoint: %s\n", why.text);
         rc = step_to_end(r, t, j, diag);
     }
     lf_bar_end(&r->bar);
@@ -261,11 +264,15 @@ static enum lf_err train(struct run *r, struct lf_diag *diag)
 
 static enum lf_err draw_curve(const struct run *r, struct lf_diag *diag)
 {
+    struct lf_curve c = {0};
     struct lf_buf svg;
     lf_buf_init(&svg, 0);
-    enum lf_err rc = lf_train_log_curve(&svg, r->order->log, r->order->out, diag);
+    enum lf_err rc = lf_train_log_read(&c, r->order->log, 0, diag);
+    if (rc == LF_OK && lf_curve_svg(&svg, r->order->out, &c) != LF_OK)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a curve");
     if (rc == LF_OK)
         rc = lf_file_write(r->order->curve, svg.data, svg.len, diag);
+    lf_curve_free(&c);
     lf_buf_free(&svg);
     return rc;
 }

@@ -1,4 +1,4 @@
-/* The loss curve as a picture. */
+/* The loss curve: points, ranges, the frame, the lines. */
 #include "trainer/curve.h"
 
 #include "core/utf8.h"
@@ -7,6 +7,29 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+void lf_curve_free(struct lf_curve *c)
+{
+    free(c->train.p);
+    free(c->eval.p);
+    *c = (struct lf_curve){0};
+}
+
+enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double loss)
+{
+    while (l->n > 0 && l->p[l->n - 1].step >= step)
+        l->n--;
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? l->cap * 2 : 256;
+        struct lf_curve_point *p = realloc(l->p, cap * sizeof *p);
+        if (!p)
+            return LF_E_NO_MEMORY;
+        l->p = p;
+        l->cap = cap;
+    }
+    l->p[l->n++] = (struct lf_curve_point){step, loss};
+    return LF_OK;
+}
 
 /* The picture and the plot in it, in pixels. */
 enum {
@@ -51,10 +74,10 @@ static bool usable(const struct lf_curve_point *p)
     return isfinite(p->step) && isfinite(p->loss);
 }
 
-static void widen(struct range *steps, struct range *losses, const struct lf_curve_point *p,
-                  size_t n)
+static void widen(struct range *steps, struct range *losses, const struct lf_curve_points *l)
 {
-    for (size_t i = 0; i < n; i++) {
+    const struct lf_curve_point *p = l->p;
+    for (size_t i = 0; i < l->n; i++) {
         if (!usable(&p[i]))
             continue;
         steps->lo = fmin(steps->lo, p[i].step);
@@ -203,9 +226,10 @@ struct column {
     double smooth; /* the smoothed loss after the last of them */
 };
 
-static void fill_columns(struct column *c, const struct axis *x, const struct lf_curve_point *p,
-                         size_t n)
+static void fill_columns(struct column *c, const struct axis *x, const struct lf_curve_points *l)
 {
+    const struct lf_curve_point *p = l->p;
+    size_t n = l->n;
     for (int i = 0; i < COLUMNS; i++)
         c[i] = (struct column){INFINITY, -INFINITY, 0};
     double window = fmax(1, (double)n / 40), keep = 1 - 2 / (window + 1);
@@ -246,8 +270,10 @@ static void put_lines(struct lf_buf *out, const struct column *c, const struct a
 }
 
 static void put_eval(struct lf_buf *out, const struct axis *x, const struct axis *y,
-                     const struct lf_curve_point *p, size_t n)
+                     const struct lf_curve_points *l)
 {
+    const struct lf_curve_point *p = l->p;
+    size_t n = l->n;
     const char *move = "M";
     lf_buf_puts(out, "<path class=\"eval\" d=\"");
     for (size_t i = 0; i < n; i++) {
@@ -272,19 +298,19 @@ static void put_few(struct lf_buf *out, const struct column *c, const struct axi
                           LEFT + i, place(y, c[i].lo));
 }
 
-enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve_point *train,
-                         size_t n_train, const struct lf_curve_point *eval, size_t n_eval)
+enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve *c)
 {
+    size_t n_train = c->train.n, n_eval = c->eval.n;
     struct column *columns = malloc(COLUMNS * sizeof *columns);
     if (!columns)
         return LF_E_NO_MEMORY;
     struct range steps = {INFINITY, -INFINITY}, losses = steps;
-    widen(&steps, &losses, train, n_train);
-    widen(&steps, &losses, eval, n_eval);
+    widen(&steps, &losses, &c->train);
+    widen(&steps, &losses, &c->eval);
     struct axis x = step_axis(steps), y = loss_axis(losses);
     put_open(out, title);
     put_frame(out, &x, &y);
-    fill_columns(columns, &x, train, n_train);
+    fill_columns(columns, &x, &c->train);
     if (n_train > 0) {
         put_lines(out, columns, &y);
         put_legend(out, n_eval > 0);
@@ -295,7 +321,7 @@ enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_
     if (n_train > 0 && n_train <= 8)
         put_few(out, columns, &y);
     if (n_eval > 0)
-        put_eval(out, &x, &y, eval, n_eval);
+        put_eval(out, &x, &y, &c->eval);
     free(columns);
     return lf_buf_puts(out, "</svg>\n");
 }

@@ -1,4 +1,4 @@
-/* The loss curve of a training as a picture. */
+/* The loss curve of a training: its points, and as a picture. */
 #ifndef LF_TRAINER_CURVE_H
 #define LF_TRAINER_CURVE_H
 
@@ -7,14 +7,26 @@
 
 #include <stddef.h>
 
-/* A loss curve as a self-contained SVG: the training loss and its smoothed line over steps, and
- * evaluation points where there are any (n_eval 0: none). Any number of points, drawn as no more
- * than the picture has columns; points that are not finite are left out. */
 struct lf_curve_point {
     double step, loss;
 };
-enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve_point *train,
-                         size_t n_train, const struct lf_curve_point *eval,
-                         size_t n_eval) LF_MUST_CHECK;
+struct lf_curve_points {
+    struct lf_curve_point *p; /* (n) */
+    size_t n, cap;
+};
+/* Zero-initialised is empty; free with lf_curve_free. */
+struct lf_curve {
+    struct lf_curve_points train, eval;
+};
+void lf_curve_free(struct lf_curve *c);
+/* Appends a point. Those of its step and later ones no longer hold: a training that was resumed
+ * reports the steps after its checkpoint again. */
+enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double loss) LF_MUST_CHECK;
+
+/* The curve as a self-contained SVG: the training loss and its smoothed line over steps, and
+ * evaluation points where there are any. Any number of points, drawn as no more than the picture
+ * has columns; points that are not finite are left out. */
+enum lf_err lf_curve_svg(struct lf_buf *out, const char *title,
+                         const struct lf_curve *c) LF_MUST_CHECK;
 
 #endif

@@ -15,41 +15,38 @@
 void lf_job_tell(struct lf_job *j, const struct lf_train_event *e)
 {
     struct lf_train_event filled = *e;
+    filled.progress = j->now;
     if (e->kind != LF_TRAIN_CHECKPOINT)
-        filled.step = j->step;
-    filled.steps = j->plan.steps;
+        filled.step = j->now.step;
     if (j->event)
         j->event(j->event_arg, &filled);
 }
 
+static void tell(struct lf_job *j, enum lf_train_event_kind kind)
+{
+    lf_job_tell(j, &(struct lf_train_event){.kind = kind});
+}
+
 void lf_job_show(struct lf_job *j)
 {
-    struct lf_job_progress p = {.state = j->state,
-                                .step = j->step,
-                                .steps = j->plan.steps,
-                                .resumed = j->resumed,
-                                .tokens = j->tokens,
-                                .loss = j->loss_weight > 0 ? j->loss_sum / j->loss_weight : NAN,
-                                .tokens_per_second = j->tokens_per_second,
-                                .seconds = j->seconds,
-                                .eta_seconds = j->step_seconds * (double)(j->plan.steps - j->step),
-                                .eval_loss = j->evaluation.loss};
-    memcpy(p.reason, j->why.text, sizeof p.reason);
     pthread_mutex_lock(&j->mutex);
-    j->seen = p;
+    j->seen = j->now;
+    j->seen_why = j->why;
     pthread_mutex_unlock(&j->mutex);
 }
 
-void lf_job_progress(struct lf_job *j, struct lf_job_progress *out)
+void lf_job_progress(struct lf_job *j, struct lf_progress *out, struct lf_diag *why)
 {
     pthread_mutex_lock(&j->mutex);
     *out = j->seen;
+    if (why)
+        *why = j->seen_why;
     pthread_mutex_unlock(&j->mutex);
 }
 
 static bool ended(const struct lf_job *j)
 {
-    return j->state != LF_JOB_RUNNING && j->state != LF_JOB_PAUSED;
+    return !lf_job_state_open(j->now.state);
 }
 
 /* ---- Checkpoints ----------------------------------------------------------------------------- */
@@ -89,6 +86,7 @@ static void settle(struct lf_job *j, bool wait)
     if (!lf_checkpoint_over(&j->writer, wait))
         return;
     bool ok = j->writer.rc == LF_OK;
+    j->checkpoint_owed = false;
     j->checkpoint_step = ok ? j->writer.c.step : -1;
     note(j, &j->writer.diag);
     lf_job_show(j);
@@ -102,9 +100,9 @@ static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf
 {
     const struct lf_slot *slot = &j->t->slots->slot[j->slot];
     size_t n = slot->shape.n_params, bytes = n * sizeof(float);
-    *c = (struct lf_checkpoint){.step = j->step,
-                                .tokens = j->tokens,
-                                .seconds = j->seconds,
+    *c = (struct lf_checkpoint){.step = j->now.step,
+                                .tokens = j->now.tokens,
+                                .seconds = j->now.seconds,
                                 .loss_sum = j->loss_sum,
                                 .loss_weight = j->loss_weight,
                                 .n = n,
@@ -136,10 +134,12 @@ static enum lf_err save(struct lf_job *j, struct lf_diag *diag)
         rc = lf_checkpoint_start(&j->writer, &c, j->checkpoint_dir, &trouble);
     note(j, &trouble);
     j->checkpoint_wanted = false;
+    j->checkpoint_owed = j->checkpoint_owed && rc == LF_OK;
     j->checkpoint_ns = lf_clock_ns();
     if (rc != LF_OK)
-        lf_job_tell(j, &(struct lf_train_event){
-                           .kind = LF_TRAIN_CHECKPOINT, .step = j->step, .reason = j->why.text});
+        lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_CHECKPOINT,
+                                                .step = j->now.step,
+                                                .reason = j->why.text});
     return LF_OK;
 }
 
@@ -185,11 +185,13 @@ static enum lf_err take_slot(struct lf_job *j, const struct lf_checkpoint *c, st
         return rc;
     lf_stream_upload(t->stream, t->slots->slot[j->slot].m, c->data + n, bytes);
     lf_stream_upload(t->stream, t->slots->slot[j->slot].v, c->data + 2 * n, bytes);
-    j->step = j->resumed = j->checkpoint_step = c->step;
-    j->tokens = c->tokens;
-    j->seconds = c->seconds;
+    j->now.step = j->now.resumed = j->checkpoint_step = c->step;
+    j->now.tokens = c->tokens;
+    j->now.seconds = c->seconds;
     j->loss_sum = c->loss_sum;
     j->loss_weight = c->loss_weight;
+    if (j->loss_weight > 0)
+        j->now.loss = j->loss_sum / j->loss_weight;
     return LF_OK;
 }
 
@@ -200,15 +202,16 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     j->sums = (struct lf_job_sums){0};
-    if (j->step == j->plan.steps) {
+    if (j->now.step == j->plan.steps) {
         lf_job_end(j, LF_JOB_DONE, NULL);
         return LF_OK;
     }
-    lf_plan_go(&j->plan, j->step);
+    lf_plan_go(&j->plan, j->now.step);
     j->clock_ns = lf_clock_ns();
     if (j->pause_wanted) {
-        j->state = LF_JOB_PAUSED;
-        if (j->checkpoint_dir && j->checkpoint_step != j->step)
+        j->now.state = LF_JOB_PAUSED;
+        tell(j, LF_TRAIN_PAUSED);
+        if (j->checkpoint_dir && j->checkpoint_step != j->now.step)
             rc = save(j, diag);
     }
     lf_job_show(j);
@@ -218,11 +221,11 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
 /* With `step` steps done: evaluation where it is due, then on. */
 static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
 {
-    bool last = j->step == j->plan.steps;
-    bool due = j->s.eval_every > 0 && j->step > 0 && j->step % j->s.eval_every == 0;
+    bool last = j->now.step == j->plan.steps;
+    bool due = j->s.eval_every > 0 && j->now.step > 0 && j->now.step % j->s.eval_every == 0;
     if (!j->eval || !(last || due))
         return go_on(j, diag);
-    j->evaluation = (struct lf_job_eval){.running = true, .loss = j->evaluation.loss};
+    j->evaluation = (struct lf_job_eval){.running = true};
     lf_job_show(j);
     return LF_OK;
 }
@@ -230,10 +233,9 @@ static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
 enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag)
 {
     j->evaluation.running = false;
-    j->evaluation.loss = j->evaluation.sum / (double)j->evaluation.n;
-    lf_job_tell(j,
-                &(struct lf_train_event){.kind = LF_TRAIN_EVAL, .eval_loss = j->evaluation.loss});
-    return j->state == LF_JOB_RUNNING ? go_on(j, diag) : LF_OK;
+    j->now.eval_loss = j->evaluation.sum / (double)j->evaluation.n;
+    tell(j, LF_TRAIN_EVAL);
+    return j->now.state == LF_JOB_RUNNING ? go_on(j, diag) : LF_OK;
 }
 
 static void count_time(struct lf_job *j)
@@ -241,9 +243,9 @@ static void count_time(struct lf_job *j)
     uint64_t now = lf_clock_ns();
     double dt = fmax((double)(now - j->clock_ns) * 1e-9, 1e-9), rate = (double)j->sums.tokens / dt;
     double keep = j->step_seconds > 0 ? SMOOTH_TIME : 0;
-    j->seconds += dt;
+    j->now.seconds += dt;
     j->step_seconds = keep * j->step_seconds + (1 - keep) * dt;
-    j->tokens_per_second = keep * j->tokens_per_second + (1 - keep) * rate;
+    j->now.tokens_per_second = keep * j->now.tokens_per_second + (1 - keep) * rate;
     j->clock_ns = now;
 }
 
@@ -251,23 +253,22 @@ enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag
 {
     bool by_tokens = j->s.loss_normalization == LF_LOSS_TOKENS;
     double loss = by_tokens ? j->sums.step / (double)j->sums.step_n : j->sums.step;
-    double lr = lf_train_learning_rate(&j->s, j->step, j->plan.steps);
+    double lr = lf_train_learning_rate(&j->s, j->now.step, j->plan.steps);
     count_time(j);
-    j->step++;
-    j->tokens += j->sums.tokens;
+    j->now.step++;
+    j->now.tokens += j->sums.tokens;
     j->loss_sum = j->loss_sum * SMOOTH_LOSS + loss;
     j->loss_weight = j->loss_weight * SMOOTH_LOSS + 1;
+    j->now.loss = j->loss_sum / j->loss_weight;
+    j->now.eta_seconds = j->step_seconds * (double)(j->now.steps - j->now.step);
     lf_job_show(j);
-    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_STEP,
-                                            .loss = loss,
-                                            .grad_norm = norm,
-                                            .learning_rate = lr,
-                                            .tokens = j->tokens,
-                                            .tokens_per_second = j->tokens_per_second});
-    if (j->state != LF_JOB_RUNNING)
+    lf_job_tell(j,
+                &(struct lf_train_event){
+                    .kind = LF_TRAIN_STEP, .loss = loss, .grad_norm = norm, .learning_rate = lr});
+    if (j->now.state != LF_JOB_RUNNING)
         return LF_OK;
     enum lf_err rc = save_if_due(j, diag);
-    return rc == LF_OK && j->state == LF_JOB_RUNNING ? at_boundary(j, diag) : rc;
+    return rc == LF_OK && j->now.state == LF_JOB_RUNNING ? at_boundary(j, diag) : rc;
 }
 
 void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag *why)
@@ -275,20 +276,19 @@ void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag 
     settle(j, true);
     if (why)
         note(j, why);
-    j->state = state;
+    j->now.state = state;
     j->evaluation.running = false;
     lf_job_show(j);
     lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_END,
-                                            .state = state,
                                             .reason = state == LF_JOB_FAILED ? j->why.text : NULL});
 }
 
 enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag)
 {
     settle(j, false);
-    if (j->state == LF_JOB_PAUSED && j->checkpoint_wanted)
+    if (j->now.state == LF_JOB_PAUSED && j->checkpoint_wanted)
         return save(j, diag);
-    if (j->begun || j->state != LF_JOB_RUNNING)
+    if (j->begun || j->now.state != LF_JOB_RUNNING)
         return LF_OK;
     j->begun = true;
     return at_boundary(j, diag);
@@ -299,10 +299,11 @@ enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag)
 void lf_job_pause(struct lf_job *j, bool paused)
 {
     j->pause_wanted = paused;
-    if (!paused && j->state == LF_JOB_PAUSED) {
-        j->state = LF_JOB_RUNNING;
+    if (!paused && j->now.state == LF_JOB_PAUSED) {
+        j->now.state = LF_JOB_RUNNING;
         j->clock_ns = lf_clock_ns();
         lf_job_show(j);
+        tell(j, LF_TRAIN_RESUMED);
     }
 }
 
@@ -325,7 +326,12 @@ void lf_job_checkpoint(struct lf_job *j)
 {
     if (ended(j) || !j->checkpoint_dir)
         return;
-    j->checkpoint_wanted = true;
+    j->checkpoint_wanted = j->checkpoint_owed = true;
+}
+
+bool lf_job_checkpointing(const struct lf_job *j)
+{
+    return j->now.state == LF_JOB_RUNNING && j->checkpoint_owed;
 }
 
 enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, struct lf_diag *diag)
@@ -339,7 +345,7 @@ enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, stru
 void lf_job_release(struct lf_job *j)
 {
     lf_assert(ended(j));
-    if (j->state == LF_JOB_DONE)
+    if (j->now.state == LF_JOB_DONE)
         remove_checkpoint(j);
     lf_job_free(j);
 }
@@ -414,6 +420,7 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         rc = check_length(t, j->eval, diag);
     if (rc == LF_OK)
         rc = lf_plan_init(&j->plan, j->train, &j->s, diag);
+    j->now.steps = j->plan.steps;
     if (rc == LF_OK)
         rc = make_adapter(j, spec->init, diag);
     if (rc == LF_OK && j->checkpoint_dir)
@@ -446,11 +453,13 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
     j->checkpoint_seconds = spec->checkpoint_seconds;
     j->checkpoint_ns = lf_clock_ns();
     j->checkpoint_step = -1;
-    j->evaluation.loss = NAN;
+    j->now = lf_progress_none();
+    j->now.state = LF_JOB_RUNNING;
+    j->now.tokens_per_second = 0;
     pthread_mutex_init(&j->mutex, NULL);
     enum lf_err rc = LF_OK;
     if (t->n_jobs == LF_JOBS_FUSED_MAX)
-        rc = lf_fail(diag, LF_E_OVERLOADED, "%d jobs train already", t->n_jobs);
+        rc = lf_fail(diag, LF_E_DEVICE_FULL, "%d jobs train already", t->n_jobs);
     if (rc == LF_OK)
         rc = begin(j, spec, diag);
     if (rc != LF_OK) {
@@ -459,5 +468,6 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
     }
     t->jobs[t->n_jobs++] = j;
     *out = j;
+    tell(j, LF_TRAIN_STARTED);
     return LF_OK;
 }

@@ -22,7 +22,6 @@ struct lf_job_eval {
     int64_t next; /* row that runs next */
     double sum;
     int64_t n;
-    double loss; /* of the last evaluation, or NaN */
 };
 
 struct lf_job {
@@ -34,32 +33,30 @@ struct lf_job {
     lf_train_event_fn event;
     void *event_arg;
 
-    enum lf_job_state state;
+    struct lf_progress now;
     bool begun; /* its first step, or evaluation, was prepared */
     bool pause_wanted;
     struct lf_diag why; /* FAILED, or the last checkpoint's trouble */
     struct lf_plan plan;
-    int64_t step; /* optimizer steps done */
     struct lf_job_sums sums;
     struct lf_job_eval evaluation;
 
-    int64_t tokens;
     double loss_sum, loss_weight; /* smoothed loss = sum / weight */
-    double seconds, step_seconds; /* trained; a step's, smoothed */
-    double tokens_per_second;
-    uint64_t clock_ns; /* when the step began; 0: not running */
+    double step_seconds;          /* smoothed */
+    uint64_t clock_ns;            /* when the step began; 0: not running */
 
     char *checkpoint_dir; /* NULL: no checkpoints */
     char digest[LF_SHA256_HEX];
     double checkpoint_seconds;
     bool checkpoint_wanted;
+    bool checkpoint_owed;    /* none was written since lf_job_checkpoint */
     uint64_t checkpoint_ns;  /* when the last one was started */
     int64_t checkpoint_step; /* of it; -1: none */
-    int64_t resumed;
     struct lf_checkpoint_writer writer;
 
-    pthread_mutex_t mutex; /* protects `seen` */
-    struct lf_job_progress seen;
+    pthread_mutex_t mutex; /* protects what others may see */
+    struct lf_progress seen;
+    struct lf_diag seen_why;
 };
 
 /* A sequence of the fused batch: whose it is. */

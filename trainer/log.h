@@ -1,27 +1,33 @@
-/* A job's log: one JSON object a line, as `lorafs train --log` writes it.
+/* The log of a training: one JSON object a line, the same in an adapter's `log` and as
+ * `lorafs train --log` writes it.
  *
- *   {"step": 3, "micro": 2, "micro_loss": 1.25}           a micro-batch of step 3
- *   {"step": 3, "steps": 940, "loss": 1.2, "grad_norm": 0.8, "lr": 0.0001, "tokens": 5120,
- *    "tokens_per_second": 812.5}                          the optimizer step
- *   {"step": 3, "eval_loss": 1.3}
- *   {"step": 3, "checkpoint": true}                       or "checkpoint_error": "why"
- *   {"step": 940, "state": "done"}                        or "failed" with a "reason", "cancelled"
+ *   {"time": "2026-11-28T09:51:50.194Z", "event": "started", "step": 0, "steps": 940}
+ *   {"time", "event": "micro", "step": 3, "micro": 2, "micro_loss": 1.25}    `train --log` alone
+ *   {"time", "event": "step", "step": 3, "steps": 940, "loss": 1.2, "learning_rate": 0.0001,
+ *    "grad_norm": 0.8, "tokens": 5120, "tokens_per_second": 812.5}
+ *   {"time", "event": "eval", "step": 3, "eval_loss": 1.3}
+ *   {"time", "event": "checkpoint", "step": 3}        "failed": why it could not be written
+ *   {"time", "event": "paused", "step": 3}, "resumed"
+ *   {"time", "event": "done", "step": 940}, "cancelled", or "failed" with a "reason"
  *
- * Numbers that are not finite are null. A resumed job tells the steps after its checkpoint again;
- * what is told last holds. */
+ * In an adapter's log lines have the "job" too, and there are others (docs/http.md). Numbers that
+ * are not finite are null. A job that was resumed reports the steps after its checkpoint again;
+ * what comes last holds. */
 #ifndef LF_TRAINER_LOG_H
 #define LF_TRAINER_LOG_H
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "trainer/curve.h"
 #include "trainer/trainer.h"
 
-/* Appends the event's line. */
-enum lf_err lf_train_log_line(struct lf_buf *out, const struct lf_train_event *e) LF_MUST_CHECK;
-/* The log's loss curve (lf_curve_svg), appended. Lines that are not the log's are passed over. */
-enum lf_err lf_train_log_curve(struct lf_buf *out, const char *log_path, const char *title,
-                               struct lf_diag *diag) LF_MUST_CHECK;
-/* "running", "paused", "done", "failed", "cancelled". */
-const char *lf_job_state_name(enum lf_job_state s);
+#include <jansson.h>
+
+/* The event's line but for its time (lf_json_dated). Yours; NULL: no memory. */
+json_t *lf_train_log_json(const struct lf_train_event *e);
+/* Adds the curve that the log at `path` holds; of one job, where job is not 0. Lines that are not
+ * of a training are passed over. Free the curve also after a failure. */
+enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

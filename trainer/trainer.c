@@ -63,7 +63,7 @@ void lf_trainer_free(struct lf_trainer *t)
 /* It runs and has rows for a batch. */
 static bool ready(const struct lf_job *j)
 {
-    if (j->state != LF_JOB_RUNNING)
+    if (j->now.state != LF_JOB_RUNNING)
         return false;
     if (j->evaluation.running)
         return j->evaluation.next < lf_dataset_rows(j->eval);
@@ -188,13 +188,13 @@ static void fail_loss(struct lf_job *j, const struct lf_piece *p)
     lf_fail(&why, LF_E_INVALID,
             "the loss is not finite at step %lld (%srow of line %lld); a lower learning_rate may "
             "help",
-            (long long)j->step + !p->eval, p->eval ? "evaluation " : "", (long long)row.line);
+            (long long)j->now.step + !p->eval, p->eval ? "evaluation " : "", (long long)row.line);
     lf_job_end(j, LF_JOB_FAILED, &why);
 }
 
 static void credit(struct lf_job *j, const struct lf_piece *p, const struct lf_batch_result *r)
 {
-    if (j->state != LF_JOB_RUNNING)
+    if (j->now.state != LF_JOB_RUNNING)
         return;
     if (!isfinite(r->loss_sum)) {
         fail_loss(j, p);
@@ -220,7 +220,7 @@ static enum lf_err finish(struct lf_trainer *t, struct lf_diag *diag)
     enum lf_err rc = LF_OK;
     for (int i = 0; i < t->n_jobs && rc == LF_OK; i++) {
         struct lf_job *j = t->jobs[i];
-        if (j->state != LF_JOB_RUNNING)
+        if (j->now.state != LF_JOB_RUNNING)
             continue;
         if (j->evaluation.running && j->evaluation.next == lf_dataset_rows(j->eval))
             rc = lf_job_eval_done(j, diag);
@@ -230,7 +230,7 @@ static enum lf_err finish(struct lf_trainer *t, struct lf_diag *diag)
     if (rc == LF_OK && n > 0)
         rc = lf_trainer_update(t, jobs, n, norms, diag);
     for (int i = 0; i < n && rc == LF_OK; i++) {
-        if (jobs[i]->state != LF_JOB_RUNNING)
+        if (jobs[i]->now.state != LF_JOB_RUNNING)
             continue;
         if (isfinite(norms[i])) {
             rc = lf_job_step_done(jobs[i], norms[i], diag);
@@ -238,7 +238,7 @@ static enum lf_err finish(struct lf_trainer *t, struct lf_diag *diag)
             struct lf_diag why;
             lf_fail(&why, LF_E_INVALID,
                     "the gradient is not finite at step %lld; a lower learning_rate may help",
-                    (long long)jobs[i]->step + 1);
+                    (long long)jobs[i]->now.step + 1);
             lf_job_end(jobs[i], LF_JOB_FAILED, &why);
         }
     }
@@ -261,6 +261,6 @@ enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active, struc
         rc = finish(t, diag);
     *active = 0;
     for (int i = 0; i < t->n_jobs; i++)
-        *active += t->jobs[i]->state == LF_JOB_RUNNING;
+        *active += t->jobs[i]->now.state == LF_JOB_RUNNING;
     return rc;
 }

@@ -15,6 +15,7 @@
 #define LF_TRAINER_TRAINER_H
 
 #include "core/err.h"
+#include "core/progress.h"
 #include "model/exec.h"
 #include "trainer/dataset.h"
 #include "trainer/settings.h"
@@ -24,38 +25,31 @@
 struct lf_trainer;
 struct lf_job;
 
-enum lf_job_state {
-    LF_JOB_RUNNING,
-    LF_JOB_PAUSED,
-    LF_JOB_DONE,
-    LF_JOB_FAILED, /* its reason says why: the loss is not finite */
-    LF_JOB_CANCELLED
-};
-
 enum lf_train_event_kind {
+    LF_TRAIN_STARTED,    /* it has its place; progress.resumed says from where it goes on */
     LF_TRAIN_MICRO,      /* a micro-batch's gradients are in */
     LF_TRAIN_STEP,       /* an optimizer step is done */
-    LF_TRAIN_EVAL,       /* evaluation rows were scored */
+    LF_TRAIN_EVAL,       /* evaluation rows were scored: progress.eval_loss */
     LF_TRAIN_CHECKPOINT, /* resumable from `step`; or reason says why it could not be written */
-    LF_TRAIN_END         /* the job left LF_JOB_RUNNING / PAUSED */
+    LF_TRAIN_PAUSED,     /* at a step boundary */
+    LF_TRAIN_RESUMED,
+    LF_TRAIN_END /* it is done, failed or cancelled: progress.state */
 };
 
 struct lf_train_event {
     enum lf_train_event_kind kind;
-    int64_t step, steps;      /* optimizer steps done (CHECKPOINT: as of it), in all */
-    int micro;                /* MICRO: of this step, from 1 */
-    double micro_loss;        /* MICRO: mean over its supervised tokens */
-    double loss;              /* STEP: mean over the step, by loss_normalization */
-    double grad_norm;         /* STEP: before clipping */
-    double learning_rate;     /* STEP: used for it */
-    double eval_loss;         /* EVAL: mean over the supervised tokens */
-    int64_t tokens;           /* STEP: tokens trained on so far, prompts too */
-    double tokens_per_second; /* STEP: of this job, smoothed */
-    enum lf_job_state state;  /* END */
-    const char *reason;       /* END: why it failed; CHECKPOINT: why not; else NULL */
+    struct lf_progress progress; /* as of now */
+    int64_t step;                /* progress.step; CHECKPOINT: as of it */
+    int micro;                   /* MICRO: of this step, from 1 */
+    double micro_loss;           /* MICRO: mean over its supervised tokens */
+    double loss;                 /* STEP: mean over the step, by loss_normalization */
+    double grad_norm;            /* STEP: before clipping */
+    double learning_rate;        /* STEP: used for it */
+    const char *reason;          /* END: why it failed; CHECKPOINT: why not; else NULL */
 };
 
-/* Called on the trainer's thread, inside lf_trainer_step and lf_job_cancel. It may call lf_job_*,
+/* Called on the trainer's thread, inside lf_trainer_add, lf_trainer_step and lf_job_*. It may call
+ * lf_job_*,
  * but not release the job. */
 typedef void (*lf_train_event_fn)(void *arg, const struct lf_train_event *e);
 
@@ -79,8 +73,8 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
 /* Jobs that run are stopped where they are; their checkpoints stay. */
 void lf_trainer_free(struct lf_trainer *t);
 
-/* A slot, gradients and moments are taken for it. LF_E_DEVICE_FULL when they do not fit;
- * LF_E_OVERLOADED when LF_JOBS_FUSED_MAX jobs are here; LF_E_INVALID when the longest row is over
+/* A slot, gradients and moments are taken for it. LF_E_DEVICE_FULL when they do not fit,
+ * or LF_JOBS_FUSED_MAX jobs are here; LF_E_INVALID when the longest row is over
  * tokens_max or the rank over the exec's. *out is borrowed until lf_job_release. */
 enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
                            struct lf_job **out, struct lf_diag *diag) LF_MUST_CHECK;
@@ -96,9 +90,11 @@ enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active,
 void lf_job_pause(struct lf_job *j, bool paused);
 /* Ends it now, as cancelled; its checkpoint is removed. */
 void lf_job_cancel(struct lf_job *j);
-/* Asks for a checkpoint at the next step boundary, told by LF_TRAIN_CHECKPOINT (shutdown: call,
- * step until it came, free). Nothing where the job has no checkpoint_dir, or has ended. */
+/* Asks for a checkpoint at the next step boundary (shutdown: call, step while
+ * lf_job_checkpointing, free). Nothing where the job has no checkpoint_dir, or has ended. */
 void lf_job_checkpoint(struct lf_job *j);
+/* The job runs, and since lf_job_checkpoint none was written (or could not be). */
+bool lf_job_checkpointing(const struct lf_job *j);
 /* The adapter as it is now. Borrowed until the next call, or lf_job_release. */
 enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out,
                            struct lf_diag *diag) LF_MUST_CHECK;
@@ -106,17 +102,7 @@ enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out,
  * adapter before. That of a failed one stays. */
 void lf_job_release(struct lf_job *j);
 
-struct lf_job_progress {
-    enum lf_job_state state;
-    int64_t step, steps;
-    int64_t resumed; /* the step it was resumed from; 0: from the start */
-    int64_t tokens;
-    double loss;                                    /* smoothed; NaN until there is one */
-    double tokens_per_second, seconds, eta_seconds; /* seconds: trained, over all resumptions */
-    double eval_loss;                               /* NaN until there is one */
-    char reason[LF_DIAG_MAX]; /* FAILED: why; else why the last checkpoint was not written, or "" */
-};
-/* Any thread. */
-void lf_job_progress(struct lf_job *j, struct lf_job_progress *out);
+/* why (or NULL): why it failed; else why the last checkpoint was not written, or "". Any thread. */
+void lf_job_progress(struct lf_job *j, struct lf_progress *out, struct lf_diag *why);
 
 #endif

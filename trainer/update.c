@@ -16,13 +16,13 @@ static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf
                                  .n = slot->shape.n_params,
                                  .grad_scale = 1,
                                  .max_norm = (float)s->max_grad_norm,
-                                 .lr = (float)lf_train_learning_rate(s, j->step, j->plan.steps),
+                                 .lr = (float)lf_train_learning_rate(s, j->now.step, j->plan.steps),
                                  .beta1 = 0.9f,
                                  .beta2 = (float)s->adam_beta2,
                                  .eps = 1e-8f,
                                  .weight_decay = (float)s->weight_decay,
                                  .decoupled = s->optimizer == LF_OPTIMIZER_ADAMW,
-                                 .step = (int)(j->step + 1)};
+                                 .step = (int)(j->now.step + 1)};
 }
 
 enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, int n,

@@ -199,7 +199,7 @@ static enum lf_err live(struct lf_engine *e, struct lf_diag *diag)
     set_state(e, LF_ENGINE_READY, LF_OK, "");
     lf_log(LF_LOG_INFO, "engine", "%s: ready on %s, loaded in %.1f s", e->model->name,
            e->status.device, e->load_seconds);
-    return run(e, diag) == LF_OK ? LF_OK : LF_E_DEVICE_LOST;
+    return run(e, diag);
 }
 
 static void *engine_main(void *arg)
@@ -213,7 +213,7 @@ static void *engine_main(void *arg)
         end_all(e, LF_E_CANCELLED, "the daemon is stopping");
         set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
     } else {
-        lf_log(LF_LOG_ERROR, "engine", "%s", diag.text);
+        lf_log(LF_LOG_ERROR, "engine", "%s: %s", lf_err_name(rc), diag.text);
         lf_counter_add(&e->counters->device_losses, rc == LF_E_DEVICE_LOST);
         set_state(e, LF_ENGINE_FAILED, rc, diag.text);
         end_all(e, LF_E_DEVICE_LOST, diag.text);

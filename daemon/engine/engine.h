@@ -8,9 +8,9 @@
  * half of the device's time in short batches; without them, all of it in full ones.
  *
  * An adapter that is not on the device is read by a loader thread, while others go on; the least
- * recently used one that nobody uses makes room for it. When the device is lost, everything under
- * way ends with LF_E_DEVICE_LOST and the engine has failed: a process that has lost a device cannot
- * open it again.
+ * recently used one that nobody uses makes room for it. When a step fails, everything under way
+ * ends with LF_E_DEVICE_LOST and the engine has failed, whatever it was (lf_engine_why): a process
+ * that has lost a device cannot open it again.
  */
 #ifndef LF_DAEMON_ENGINE_H
 #define LF_DAEMON_ENGINE_H
@@ -30,7 +30,7 @@ struct lf_engine;
 enum lf_engine_state {
     LF_ENGINE_LOADING, /* the model is being opened */
     LF_ENGINE_READY,
-    LF_ENGINE_FAILED, /* it could not be opened, or the device was lost: lf_engine_why */
+    LF_ENGINE_FAILED, /* it could not be opened, or a step failed: lf_engine_why */
     LF_ENGINE_STOPPED /* or about to: lf_engine_stop was called */
 };
 
@@ -45,7 +45,7 @@ void lf_engine_stop(struct lf_engine *e);
 /* After lf_engine_stop, when all generations are released. */
 void lf_engine_free(struct lf_engine *e);
 enum lf_engine_state lf_engine_state(struct lf_engine *e);
-/* Why it failed: the code (LF_E_DEVICE_LOST when it had been ready), and the reason. */
+/* Why it failed: the code, and the reason. */
 enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag);
 
 struct lf_engine_status {
@@ -114,49 +114,38 @@ void lf_generation_times(struct lf_generation *g, struct lf_generation_times *ou
 
 /* ---- Trainings ------------------------------------------------------------------------------- */
 
-enum lf_training_event_kind {
-    LF_TRAINING_STARTED, /* has its place on the device; progress.resumed says from where */
-    LF_TRAINING_STEP,    /* step, progress */
-    LF_TRAINING_EVAL,
-    LF_TRAINING_CHECKPOINT, /* resumable from step.step; or why says why it could not be written */
-    LF_TRAINING_PAUSED,     /* at a step boundary, checkpoint asked for */
-    LF_TRAINING_RESUMED,
-    LF_TRAINING_ENDED /* rc; the last event */
-};
-
-struct lf_training_event {
-    enum lf_training_event_kind kind;
-    struct lf_train_event step; /* STEP, EVAL, CHECKPOINT; its reason is not set */
-    struct lf_job_progress progress;
-    /* ENDED: LF_OK and the adapter (yours); LF_E_CANCELLED; LF_E_DEVICE_FULL: no room beside the
-     * others now; LF_E_INTERRUPTED: the engine stops; LF_E_DEVICE_LOST; else it failed. */
+/* How a training ended: LF_OK and the adapter (yours); LF_E_CANCELLED; LF_E_DEVICE_FULL: no room
+ * beside the others now; LF_E_INTERRUPTED: the engine stops; LF_E_DEVICE_LOST: it failed; else the
+ * training did. */
+struct lf_training_end {
     enum lf_err rc;
     struct lf_diag why;
+    struct lf_progress progress; /* steps 0: it had no place */
     struct lf_adapter *adapter;
     bool alone; /* DEVICE_FULL: and nothing else trains or could make room */
 };
-/* On the engine's thread: hands over and returns, never blocks. */
-typedef void (*lf_training_fn)(void *arg, const struct lf_training_event *e);
 
+/* Both are called on the engine's thread: they hand over and return, never block. */
 struct lf_training_spec {
     const struct lf_train_settings *settings; /* copied */
     struct lf_dataset *train;                 /* taken, also on failure */
     struct lf_dataset *eval;                  /* taken, or NULL */
     const char *checkpoint_dir;               /* copied */
     double checkpoint_seconds;
-    lf_training_fn event;
-    void *event_arg;
+    lf_train_event_fn event; /* all but LF_TRAIN_MICRO and LF_TRAIN_END */
+    void (*ended)(void *arg, const struct lf_training_end *end); /* once; the last call */
+    void *arg;
 };
 
 struct lf_training;
 
-/* LF_TRAINING_ENDED comes exactly once after LF_OK. Yours, lf_training_release. */
+/* After LF_OK, spec->ended is called exactly once. Yours, lf_training_release. */
 enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
                             struct lf_training **out, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_training_pause(struct lf_training *t, bool paused);
 void lf_training_cancel(struct lf_training *t);
-/* After LF_TRAINING_ENDED; until then the place on the device and the checkpoint of a training that
- * is done stay: save the adapter first. Waits until the engine has let go of both. */
+/* After it ended. Until then the place on the device and the checkpoint of a training that is done
+ * stay: save the adapter first. Waits until the engine has let go of both. */
 void lf_training_release(struct lf_training *t);
 
 #endif

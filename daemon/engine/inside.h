@@ -71,29 +71,41 @@ struct lf_generation {
 
 /* ---- Trainings ------------------------------------------------------------------------------- */
 
+/* Where a training is. The engine's thread moves it, under the engine's lock:
+ *
+ *     WAITING --placed--> PLACED --the trainer ended it--> ENDED --released--> GONE
+ *     WAITING --cancelled, or no room----------------------> ENDED
+ *     WAITING, PLACED --the engine stops or fails----------> ENDED --> GONE, released or not
+ *
+ * The caller's `ended` is called on the way into ENDED. */
+enum lf_training_state {
+    LF_TRAINING_WAITING, /* for its place; job is NULL */
+    LF_TRAINING_PLACED,  /* job runs, is paused, or has just ended */
+    LF_TRAINING_ENDED,   /* the caller knows; a job that is done keeps its place and checkpoint */
+    LF_TRAINING_GONE     /* the engine has let go of it */
+};
+/* What the caller wants of it: bits of `wanted`, set by any thread. */
+enum { LF_TRAINING_PAUSE = 1, LF_TRAINING_CANCEL = 2, LF_TRAINING_RELEASE = 4 };
+
 struct lf_training {
     struct lf_engine *engine;
-    struct lf_training *next;  /* in the engine's inbox or its list */
-    atomic_int refs;           /* the engine and the caller */
-    atomic_bool pause, cancel; /* wanted */
-    atomic_bool released;      /* by the caller */
+    struct lf_training *next; /* in the engine's inbox or its list */
+    atomic_int refs;          /* the engine and the caller */
+    atomic_uint wanted;
+    enum lf_training_state state;
     struct lf_train_settings settings;
     struct lf_dataset *train, *eval; /* NULL once the trainer has them */
     char *checkpoint_dir;
     double checkpoint_seconds;
-    lf_training_fn event;
-    void *event_arg;
-    struct lf_job *job; /* NULL: waits for its place */
-    bool paused;        /* was told */
-    bool over;          /* the trainer said that it ended */
-    bool told;          /* LF_TRAINING_ENDED was */
-    bool checkpointed;  /* since it was asked for */
-    bool gone;          /* the engine has let go; under its lock */
+    lf_train_event_fn event;
+    void (*ended)(void *arg, const struct lf_training_end *end);
+    void *arg;
+    struct lf_job *job;
 };
 
 /* ---- The engine ------------------------------------------------------------------------------ */
 
-/* How training shares the device with serving (turn.c). */
+/* How training shares the device with serving (engine.c). */
 struct lf_share {
     double debt; /* seconds that training had, less what serving had since */
     double step; /* of a serving step, smoothed, seconds */
@@ -131,7 +143,7 @@ struct lf_engine {
 
     pthread_mutex_t lock; /* protects all below */
     pthread_cond_t more;  /* work for the engine */
-    pthread_cond_t gone;  /* a training is */
+    pthread_cond_t gone;  /* a training is LF_TRAINING_GONE */
     enum lf_engine_state state;
     enum lf_err rc; /* FAILED */
     struct lf_diag why;

@@ -47,6 +47,8 @@ static enum lf_err check(const struct lf_engine *e, const struct lf_generate_spe
 {
     if (e->state == LF_ENGINE_LOADING)
         return lf_fail(diag, LF_E_DEVICE_LOST, "the base is being loaded");
+    if (e->state == LF_ENGINE_FAILED)
+        return lf_fail(diag, LF_E_DEVICE_LOST, "%s", e->why.text);
     if (e->state != LF_ENGINE_READY || e->stopping)
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
     if (spec->n < 1)

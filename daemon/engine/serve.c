@@ -39,34 +39,37 @@ static void refuse(struct lf_engine *e, int i, enum lf_err rc, const char *why)
     lf_generation_end(g, NULL, rc, why);
 }
 
-/* Its adapter is in a slot. LF_E_OVERLOADED: not yet. */
-static enum lf_err adapter_ready(struct lf_engine *e, struct lf_generation *g, int *slot,
-                                 struct lf_diag *diag)
+/* *slot: its adapter's, -1 for the base; *ready false: not yet. */
+static enum lf_err adapter_ready(struct lf_engine *e, struct lf_generation *g, bool *ready,
+                                 int *slot, struct lf_diag *diag)
 {
     *slot = -1;
-    if (g->pick.id == 0)
+    *ready = g->pick.id == 0;
+    if (*ready)
         return LF_OK;
     if (!g->resident)
         g->resident = lf_resident_hold(e, &g->pick);
     struct lf_resident *r = g->resident;
     if (!r || r->state == LF_RESIDENT_READING)
-        return LF_E_OVERLOADED;
+        return LF_OK;
     if (r->state == LF_RESIDENT_BROKEN)
         return lf_fail(diag, r->rc, "%s", r->why.text);
     enum lf_err rc = LF_OK;
     if (r->state == LF_RESIDENT_READ)
         rc = lf_resident_place(e, r, diag);
     if (rc == LF_E_DEVICE_FULL && (e->n_live > 0 || lf_engine_trainings_running(e) > 0))
-        return LF_E_OVERLOADED; /* something will end */
+        return LF_OK; /* something will end */
+    *ready = rc == LF_OK;
     *slot = r->slot;
     return rc;
 }
 
-static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, struct lf_diag *diag)
+static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool *admitted,
+                             struct lf_diag *diag)
 {
     int slot;
-    enum lf_err rc = adapter_ready(e, g, &slot, diag);
-    if (rc != LF_OK)
+    enum lf_err rc = adapter_ready(e, g, admitted, &slot, diag);
+    if (rc != LF_OK || !*admitted)
         return rc;
     struct lf_gen_request request = {.ids = g->ids,
                                      .n = g->n,
@@ -103,11 +106,12 @@ static bool admit_pass(struct lf_engine *e, bool background)
             continue;
         if (e->n_live == seqs || (background && e->n_background >= background_max))
             return false;
-        enum lf_err rc = admit_one(e, g, &diag);
-        if (rc == LF_OK)
-            leave_queue(e, i);
-        else if (rc != LF_E_OVERLOADED)
+        bool admitted;
+        enum lf_err rc = admit_one(e, g, &admitted, &diag);
+        if (rc != LF_OK)
             refuse(e, i, rc, diag.text);
+        else if (admitted)
+            leave_queue(e, i);
         else if (!g->resident && now - g->times.submitted > FAIR_NS)
             return false;
     }

@@ -1,4 +1,4 @@
-/* Trainings on the engine: given a place, stepped, told about, ended. */
+/* Trainings on the engine: from state to state (inside.h), and a batch of all of them. */
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
@@ -43,7 +43,8 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
     t->train = spec->train;
     t->eval = spec->eval;
     t->event = spec->event;
-    t->event_arg = spec->event_arg;
+    t->ended = spec->ended;
+    t->arg = spec->arg;
     t->checkpoint_seconds = spec->checkpoint_seconds;
     t->checkpoint_dir = strdup(spec->checkpoint_dir);
     lf_train_settings_default(&t->settings);
@@ -62,7 +63,7 @@ enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *
     enum lf_err rc = training_new(&t, e, spec, diag);
     if (rc != LF_OK)
         return rc;
-    *out = t; /* before the engine can speak of it */
+    *out = t; /* before the first event */
     pthread_mutex_lock(&e->lock);
     if (e->state == LF_ENGINE_FAILED || e->state == LF_ENGINE_STOPPED || e->stopping) {
         rc = lf_fail(diag, LF_E_INTERRUPTED, "the engine has stopped");
@@ -80,81 +81,66 @@ enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *
     return rc;
 }
 
+static void want(struct lf_training *t, unsigned what, bool on)
+{
+    if (on)
+        atomic_fetch_or(&t->wanted, what);
+    else
+        atomic_fetch_and(&t->wanted, ~what);
+    poke(t->engine);
+}
+
 void lf_training_pause(struct lf_training *t, bool paused)
 {
-    atomic_store(&t->pause, paused);
-    poke(t->engine);
+    want(t, LF_TRAINING_PAUSE, paused);
 }
 
 void lf_training_cancel(struct lf_training *t)
 {
-    atomic_store(&t->cancel, true);
-    poke(t->engine);
+    want(t, LF_TRAINING_CANCEL, true);
 }
 
 void lf_training_release(struct lf_training *t)
 {
     struct lf_engine *e = t->engine;
-    atomic_store(&t->released, true);
-    poke(e);
+    want(t, LF_TRAINING_RELEASE, true);
     pthread_mutex_lock(&e->lock);
-    while (!t->gone)
+    while (t->state != LF_TRAINING_GONE)
         pthread_cond_wait(&e->gone, &e->lock);
     pthread_mutex_unlock(&e->lock);
     training_unref(t);
 }
 
-/* ---- Telling --------------------------------------------------------------------------------- */
+/* ---- States ---------------------------------------------------------------------------------- */
 
-static void tell(struct lf_training *t, struct lf_training_event *e)
+static void set_state(struct lf_training *t, enum lf_training_state state)
 {
-    if (t->job)
-        lf_job_progress(t->job, &e->progress);
-    t->event(t->event_arg, e);
-}
-
-static void tell_ended(struct lf_training *t, enum lf_err rc, const char *why, bool alone)
-{
-    struct lf_training_event e = {.kind = LF_TRAINING_ENDED, .rc = rc, .alone = alone};
-    lf_fail(&e.why, rc, "%s", why ? why : "");
-    t->told = true;
-    tell(t, &e);
-}
-
-static void on_event(void *arg, const struct lf_train_event *event)
-{
-    struct lf_training *t = arg;
-    struct lf_training_event e = {.kind = LF_TRAINING_STEP, .step = *event};
-    e.step.reason = NULL;
-    switch (event->kind) {
-    case LF_TRAIN_MICRO:
-        return;
-    case LF_TRAIN_STEP:
-        lf_counter_add(&t->engine->counters->train_steps, 1);
-        break;
-    case LF_TRAIN_EVAL:
-        e.kind = LF_TRAINING_EVAL;
-        break;
-    case LF_TRAIN_CHECKPOINT:
-        t->checkpointed = true;
-        e.kind = LF_TRAINING_CHECKPOINT;
-        lf_fail(&e.why, LF_OK, "%s", event->reason ? event->reason : "");
-        break;
-    case LF_TRAIN_END:
-        t->over = true;
-        return;
-    }
-    tell(t, &e);
-}
-
-/* ---- In and out ------------------------------------------------------------------------------ */
-
-static void let_go(struct lf_engine *e, struct lf_training *t)
-{
+    struct lf_engine *e = t->engine;
     pthread_mutex_lock(&e->lock);
-    t->gone = true;
-    pthread_cond_broadcast(&e->gone);
+    t->state = state;
+    if (state == LF_TRAINING_GONE)
+        pthread_cond_broadcast(&e->gone);
     pthread_mutex_unlock(&e->lock);
+}
+
+static void end(struct lf_training *t, const struct lf_training_end *how)
+{
+    set_state(t, LF_TRAINING_ENDED);
+    t->ended(t->arg, how);
+}
+
+static void end_early(struct lf_training *t, enum lf_err rc, const char *why, bool alone)
+{
+    struct lf_training_end how = {.rc = rc, .alone = alone, .progress = lf_progress_none()};
+    lf_fail(&how.why, rc, "%s", why);
+    if (t->job)
+        lf_job_progress(t->job, &how.progress, NULL);
+    end(t, &how);
+}
+
+static void let_go(struct lf_training *t)
+{
+    set_state(t, LF_TRAINING_GONE);
     training_unref(t);
 }
 
@@ -169,7 +155,16 @@ static void forget(struct lf_engine *e, struct lf_training *t)
         lf_job_release(t->job);
     t->job = NULL;
     e->room = true;
-    let_go(e, t);
+    let_go(t);
+}
+
+static void on_event(void *arg, const struct lf_train_event *e)
+{
+    struct lf_training *t = arg;
+    if (e->kind == LF_TRAIN_STEP)
+        lf_counter_add(&t->engine->counters->train_steps, 1);
+    if (e->kind != LF_TRAIN_MICRO && e->kind != LF_TRAIN_END)
+        t->event(t->arg, e);
 }
 
 /* Datasets belong to the trainer from here on, whatever it answers. */
@@ -190,68 +185,56 @@ static void place(struct lf_engine *e, struct lf_training *t)
     enum lf_err rc = lf_trainer_add(e->trainer, &spec, &t->job, &diag);
     t->train = t->eval = NULL;
     if (rc == LF_OK) {
-        tell(t, &(struct lf_training_event){.kind = LF_TRAINING_STARTED});
+        set_state(t, LF_TRAINING_PLACED);
         return;
     }
-    if (rc == LF_E_OVERLOADED)
-        rc = LF_E_DEVICE_FULL;
     if (rc == LF_E_DEVICE_FULL && could_evict)
         while (lf_residents_evict(e))
             continue;
-    tell_ended(t, rc, diag.text, alone && !could_evict && e->n_live == 0);
+    end_early(t, rc, diag.text, alone && !could_evict && e->n_live == 0);
 }
 
-/* The trainer is done with it: how did it end? The job stays until the caller has what it needs. */
+/* Where the trainer is done with it. The job stays until the caller has what it needs. */
 static void settle(struct lf_training *t)
 {
-    struct lf_training_event ended = {.kind = LF_TRAINING_ENDED};
-    lf_job_progress(t->job, &ended.progress);
-    switch (ended.progress.state) {
-    case LF_JOB_DONE: {
-        const struct lf_adapter *a = NULL;
-        ended.rc = lf_job_adapter(t->job, &a, &ended.why);
-        if (ended.rc == LF_OK)
-            ended.rc = lf_adapter_copy(&ended.adapter, a, &ended.why);
-        break;
-    }
-    case LF_JOB_CANCELLED:
-        ended.rc = LF_E_CANCELLED;
-        break;
-    case LF_JOB_FAILED:
-    case LF_JOB_RUNNING:
-    case LF_JOB_PAUSED:
-        ended.rc = lf_fail(&ended.why, LF_E_INVALID, "%s", ended.progress.reason);
-        break;
-    }
-    t->told = true;
-    t->event(t->event_arg, &ended);
+    struct lf_training_end how = {.rc = LF_OK};
+    const struct lf_adapter *a = NULL;
+    lf_job_progress(t->job, &how.progress, &how.why);
+    if (lf_job_state_open(how.progress.state))
+        return;
+    if (how.progress.state == LF_JOB_DONE)
+        how.rc = lf_job_adapter(t->job, &a, &how.why);
+    else
+        how.rc = how.progress.state == LF_JOB_CANCELLED ? LF_E_CANCELLED : LF_E_INVALID;
+    if (how.rc == LF_OK)
+        how.rc = lf_adapter_copy(&how.adapter, a, &how.why);
+    end(t, &how);
 }
 
 static void poll_one(struct lf_engine *e, struct lf_training *t)
 {
-    if (t->told) {
-        if (atomic_load(&t->released))
-            forget(e, t);
-        return;
-    }
-    if (!t->job) {
-        if (atomic_load(&t->cancel))
-            tell_ended(t, LF_E_CANCELLED, "cancelled", false);
+    unsigned wanted = atomic_load(&t->wanted);
+    switch (t->state) {
+    case LF_TRAINING_WAITING:
+        if (wanted & LF_TRAINING_CANCEL)
+            end_early(t, LF_E_CANCELLED, "cancelled", false);
         else
             place(e, t);
-        return;
-    }
-    if (atomic_load(&t->cancel) && !t->over)
-        lf_job_cancel(t->job);
-    bool pause = atomic_load(&t->pause);
-    if (pause != t->paused && !t->over) {
-        t->paused = pause;
-        lf_job_pause(t->job, pause);
-        tell(t,
-             &(struct lf_training_event){.kind = pause ? LF_TRAINING_PAUSED : LF_TRAINING_RESUMED});
-    }
-    if (t->over)
+        break;
+    case LF_TRAINING_PLACED:
+        if (wanted & LF_TRAINING_CANCEL)
+            lf_job_cancel(t->job);
+        else
+            lf_job_pause(t->job, wanted & LF_TRAINING_PAUSE);
         settle(t);
+        break;
+    case LF_TRAINING_ENDED:
+        if (wanted & LF_TRAINING_RELEASE)
+            forget(e, t);
+        break;
+    case LF_TRAINING_GONE:
+        break;
+    }
 }
 
 void lf_engine_trainings_poll(struct lf_engine *e)
@@ -267,10 +250,10 @@ int lf_engine_trainings_running(const struct lf_engine *e)
 {
     int n = 0;
     for (const struct lf_training *t = e->trainings; t; t = t->next) {
-        struct lf_job_progress p;
-        if (!t->job || t->over)
+        struct lf_progress p;
+        if (t->state != LF_TRAINING_PLACED)
             continue;
-        lf_job_progress(t->job, &p);
+        lf_job_progress(t->job, &p, NULL);
         n += p.state == LF_JOB_RUNNING;
     }
     return n;
@@ -280,10 +263,10 @@ static uint64_t tokens_trained(const struct lf_engine *e)
 {
     uint64_t sum = 0;
     for (const struct lf_training *t = e->trainings; t; t = t->next) {
-        struct lf_job_progress p;
+        struct lf_progress p;
         if (!t->job)
             continue;
-        lf_job_progress(t->job, &p);
+        lf_job_progress(t->job, &p, NULL);
         sum += (uint64_t)p.tokens;
     }
     return sum;
@@ -301,34 +284,27 @@ enum lf_err lf_engine_train_step(struct lf_engine *e, int budget, struct lf_diag
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
-static bool owes_checkpoint(const struct lf_engine *e)
+static bool any_checkpointing(const struct lf_engine *e)
 {
-    for (const struct lf_training *t = e->trainings; t; t = t->next) {
-        struct lf_job_progress p;
-        if (!t->job || t->over || t->checkpointed)
-            continue;
-        lf_job_progress(t->job, &p);
-        if (p.state == LF_JOB_RUNNING)
+    for (const struct lf_training *t = e->trainings; t; t = t->next)
+        if (t->state == LF_TRAINING_PLACED && lf_job_checkpointing(t->job))
             return true;
-    }
     return false;
 }
 
 void lf_engine_trainings_stop(struct lf_engine *e)
 {
-    uint64_t end = lf_clock_ns() + STOP_NS;
+    uint64_t end_ns = lf_clock_ns() + STOP_NS;
     struct lf_diag diag = {""};
-    for (struct lf_training *t = e->trainings; t; t = t->next) {
-        t->checkpointed = false;
-        if (t->job && !t->over)
+    for (struct lf_training *t = e->trainings; t; t = t->next)
+        if (t->state == LF_TRAINING_PLACED)
             lf_job_checkpoint(t->job);
-    }
-    while (owes_checkpoint(e) && lf_clock_ns() < end)
+    while (any_checkpointing(e) && lf_clock_ns() < end_ns)
         if (lf_engine_train_step(e, 0, &diag) != LF_OK)
             break;
     for (struct lf_training *t = e->trainings; t; t = t->next)
-        if (t->over && !t->told)
-            settle(t); /* the last steps finished it */
+        if (t->state == LF_TRAINING_PLACED)
+            settle(t); /* the last steps may have finished it */
     lf_engine_end_trainings(e, LF_E_INTERRUPTED, "the daemon stops");
 }
 
@@ -336,14 +312,14 @@ void lf_engine_trainings_stop(struct lf_engine *e)
 void lf_engine_end_trainings(struct lf_engine *e, enum lf_err rc, const char *why)
 {
     for (struct lf_training *t = e->trainings; t; t = t->next)
-        if (!t->told)
-            tell_ended(t, rc, why, false);
+        if (t->state != LF_TRAINING_ENDED)
+            end_early(t, rc, why, false);
     lf_trainer_free(e->trainer);
     e->trainer = NULL;
     while (e->trainings) {
         struct lf_training *t = e->trainings;
         e->trainings = t->next;
         t->job = NULL;
-        let_go(e, t);
+        let_go(t);
     }
 }

@@ -1,8 +1,10 @@
 /* The queue from outside: training is asked for, orders are given, jobs are shown. */
-#include "daemon/jobs/live.h"
+#include "daemon/jobs/inside.h"
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/log.h"
+#include "trainer/log.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,35 +25,35 @@ enum lf_err lf_job_dir(struct lf_jobs *j, uint64_t adapter_id, uint64_t job_id,
     return lf_registry_dir(j->d->registry, adapter_id, part, out, diag);
 }
 
-struct lf_live *lf_live_find(struct lf_jobs *j, uint64_t job_id)
+struct lf_open_job *lf_open_job_find(struct lf_jobs *j, uint64_t job_id)
 {
-    for (struct lf_live *l = j->live; l; l = l->next)
+    for (struct lf_open_job *l = j->open; l; l = l->next)
         if (l->record.id == job_id)
             return l;
     return NULL;
 }
 
-static struct lf_live *find_adapter(struct lf_jobs *j, uint64_t adapter_id)
+static struct lf_open_job *find_adapter(struct lf_jobs *j, uint64_t adapter_id)
 {
-    struct lf_live *found = NULL;
-    for (struct lf_live *l = j->live; l; l = l->next)
+    struct lf_open_job *found = NULL;
+    for (struct lf_open_job *l = j->open; l; l = l->next)
         if (l->record.adapter_id == adapter_id && !l->cancelled)
             found = l;
     return found;
 }
 
-static void append(struct lf_jobs *j, struct lf_live *l)
+static void append(struct lf_jobs *j, struct lf_open_job *l)
 {
-    struct lf_live **at = &j->live;
+    struct lf_open_job **at = &j->open;
     while (*at)
         at = &(*at)->next;
     *at = l;
     pthread_cond_broadcast(&j->changed);
 }
 
-static void take_off(struct lf_jobs *j, struct lf_live *l)
+static void take_off(struct lf_jobs *j, struct lf_open_job *l)
 {
-    struct lf_live **at = &j->live;
+    struct lf_open_job **at = &j->open;
     while (*at && *at != l)
         at = &(*at)->next;
     if (*at)
@@ -59,24 +61,23 @@ static void take_off(struct lf_jobs *j, struct lf_live *l)
     l->next = NULL;
 }
 
-void lf_live_show(struct lf_jobs *j, const struct lf_live *l)
+void lf_open_job_show(struct lf_jobs *j, const struct lf_open_job *l)
 {
     const struct lf_job_record *r = &l->record;
     lf_registry_activity(j->d->registry, r->adapter_id,
-                         &(struct lf_activity){r->id, r->status, r->version, r->step, r->steps,
-                                               r->loss, r->tokens_per_second, l->eta_seconds});
+                         &(struct lf_activity){r->id, r->version, r->progress});
 }
 
 static void log_end(struct lf_jobs *j, const struct lf_job_record *r)
 {
-    json_t *line = json_pack("{s:s, s:I, s:i}", "event", lf_job_status_name(r->status), "job",
-                             (json_int_t)r->id, "version", (int)r->version);
+    json_t *line = json_pack("{s:s, s:I, s:i}", "event", lf_job_state_name(r->progress.state),
+                             "job", (json_int_t)r->id, "version", (int)r->version);
     if (line && r->reason[0])
         json_object_set_new(line, "reason", json_string(r->reason));
     lf_registry_log(j->d->registry, r->adapter_id, line);
 }
 
-void lf_live_end(struct lf_jobs *j, struct lf_live *l)
+void lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
     char dir[LF_PATH_MAX];
@@ -96,10 +97,10 @@ void lf_live_end(struct lf_jobs *j, struct lf_live *l)
         lf_log(LF_LOG_WARN, "jobs", "ended jobs are not forgotten: %s", diag.text);
     pthread_mutex_lock(&j->lock);
     l->stage = LF_STAGE_ENDED;
-    struct lf_live *other = find_adapter(j, r->adapter_id);
+    struct lf_open_job *other = find_adapter(j, r->adapter_id);
     if (other)
-        lf_live_show(j, other); /* the one that took its place */
-    for (struct lf_live *o = j->live; o; o = o->next)
+        lf_open_job_show(j, other); /* the one that took its place */
+    for (struct lf_open_job *o = j->open; o; o = o->next)
         o->no_room = false; /* there may be now */
     pthread_cond_broadcast(&j->changed);
     pthread_mutex_unlock(&j->lock);
@@ -113,7 +114,7 @@ void lf_live_end(struct lf_jobs *j, struct lf_live *l)
 static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, const char *sha256)
 {
     pthread_mutex_lock(&j->lock);
-    const struct lf_live *open = find_adapter(j, a->id);
+    const struct lf_open_job *open = find_adapter(j, a->id);
     const char *have = open ? open->record.inputs_sha256 : a->current > 0 ? a->inputs_sha256 : "";
     bool same = strcmp(have, sha256) == 0;
     pthread_mutex_unlock(&j->lock);
@@ -123,40 +124,52 @@ static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, cons
 /* A job of a stage that nobody works at ends here and now; else whoever has it will end it. */
 static void cancel(struct lf_jobs *j, uint64_t job_id)
 {
-    struct lf_live *mine = NULL;
+    struct lf_open_job *mine = NULL;
     pthread_mutex_lock(&j->lock);
-    struct lf_live *l = lf_live_find(j, job_id);
+    struct lf_open_job *l = lf_open_job_find(j, job_id);
     if (l && !l->cancelled) {
         l->cancelled = true;
         if (l->training)
             lf_training_cancel(l->training);
         if (l->stage == LF_STAGE_WAITING) {
             l->stage = LF_STAGE_ENDED;
-            l->record.status = LF_JOB_STATUS_CANCELLED;
+            l->record.progress.state = LF_JOB_CANCELLED;
             mine = l;
         }
     }
     pthread_mutex_unlock(&j->lock);
     if (mine)
-        lf_live_end(j, mine);
+        lf_open_job_end(j, mine);
+}
+
+/* The curve so far of a job that is taken up again. */
+static void recall_curve(struct lf_jobs *j, struct lf_open_job *l)
+{
+    char path[LF_PATH_MAX];
+    struct lf_diag diag = {""};
+    enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id,
+                                     lf_files[LF_FILE_LOG].disk, path, &diag);
+    if (rc == LF_OK)
+        rc = lf_train_log_read(&l->curve, path, l->record.id, &diag);
+    if (rc != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "the curve begins anew: %s", diag.text);
 }
 
 static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,
                           struct lf_diag *diag)
 {
-    struct lf_live *l = calloc(1, sizeof *l);
+    struct lf_open_job *l = calloc(1, sizeof *l);
     if (!l)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the job");
     l->jobs = j;
     l->record = *record;
-    l->eta_seconds = (double)NAN;
-    if (record->step > 0)
-        lf_curve_recall(j, l);
+    if (record->progress.step > 0)
+        recall_curve(j, l);
     pthread_mutex_lock(&j->lock);
-    struct lf_live *older = find_adapter(j, record->adapter_id);
+    struct lf_open_job *older = find_adapter(j, record->adapter_id);
     uint64_t old_id = older ? older->record.id : 0;
     append(j, l);
-    lf_live_show(j, l);
+    lf_open_job_show(j, l);
     pthread_mutex_unlock(&j->lock);
     if (old_id)
         cancel(j, old_id);
@@ -168,10 +181,7 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
                         const char *sha256, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX];
-    struct lf_job_record record = {.adapter_id = adapter_id,
-                                   .loss = (double)NAN,
-                                   .eval_loss = (double)NAN,
-                                   .tokens_per_second = (double)NAN};
+    struct lf_job_record record = {.adapter_id = adapter_id, .progress = lf_progress_none()};
     memcpy(record.inputs_sha256, sha256, sizeof record.inputs_sha256);
     enum lf_err rc = lf_registry_job_create(j->d->registry, &record, diag);
     if (rc == LF_OK)
@@ -204,7 +214,7 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
         if (rc == LF_OK && *queued)
             rc = make(j, v.record.id, dir, sha256, diag);
         if (rc == LF_OK && *queued)
-            lf_examiner_ask(j, v.record.id, 0);
+            lf_scoring_ask(j, v.record.id, 0);
         if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
             lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
     }
@@ -219,20 +229,20 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
     struct lf_job_record record;
     enum lf_err rc = LF_OK;
     pthread_mutex_lock(&j->lock);
-    struct lf_live *l = lf_live_find(j, id);
+    struct lf_open_job *l = lf_open_job_find(j, id);
     if (!l || l->cancelled) {
         rc = lf_fail(diag, LF_E_BUSY, "job %llu is over", (unsigned long long)id);
-    } else if ((l->record.status == LF_JOB_STATUS_PAUSED) == paused) {
+    } else if ((l->record.progress.state == LF_JOB_PAUSED) == paused) {
         rc = lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
-                     lf_job_status_name(l->record.status));
+                     lf_job_state_name(l->record.progress.state));
     } else {
         if (l->training)
             lf_training_pause(l->training, paused);
-        l->record.status = paused       ? LF_JOB_STATUS_PAUSED
-                           : l->started ? LF_JOB_STATUS_RUNNING
-                                        : LF_JOB_STATUS_QUEUED;
+        l->record.progress.state = paused       ? LF_JOB_PAUSED
+                                   : l->started ? LF_JOB_RUNNING
+                                                : LF_JOB_QUEUED;
         record = l->record;
-        lf_live_show(j, l);
+        lf_open_job_show(j, l);
         pthread_cond_broadcast(&j->changed);
     }
     pthread_mutex_unlock(&j->lock);
@@ -243,9 +253,9 @@ static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struc
 {
     struct lf_adapter_view v;
     bool queued;
-    if (lf_job_status_open(r->status) || r->status == LF_JOB_STATUS_DONE)
+    if (lf_job_state_open(r->progress.state) || r->progress.state == LF_JOB_DONE)
         return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)r->id,
-                       lf_job_status_name(r->status));
+                       lf_job_state_name(r->progress.state));
     enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, diag);
     return rc == LF_OK ? lf_jobs_train(j, v.record.name, true, &queued, diag) : rc;
 }
@@ -259,9 +269,9 @@ enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order
         return rc;
     switch (order) {
     case LF_CTL_CANCEL:
-        if (!lf_job_status_open(r.status))
+        if (!lf_job_state_open(r.progress.state))
             return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
-                           lf_job_status_name(r.status));
+                           lf_job_state_name(r.progress.state));
         cancel(j, id);
         return LF_OK;
     case LF_CTL_PAUSE:
@@ -288,7 +298,7 @@ enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_c
 void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id)
 {
     pthread_mutex_lock(&j->lock);
-    const struct lf_live *l = find_adapter(j, adapter_id);
+    const struct lf_open_job *l = find_adapter(j, adapter_id);
     uint64_t id = l ? l->record.id : 0;
     pthread_mutex_unlock(&j->lock);
     if (id)
@@ -297,25 +307,21 @@ void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id)
 
 /* ---- Shown ----------------------------------------------------------------------------------- */
 
-static json_t *real_or_null(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *time_or_null(int64_t ms)
 {
     return ms > 0 ? json_integer(ms) : json_null();
 }
 
-static json_t *record_json(const struct lf_job_record *r, double eta_seconds)
+static json_t *record_json(const struct lf_job_record *r)
 {
+    const struct lf_progress *p = &r->progress;
     return json_pack(
         "{s:I, s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
-        (json_int_t)r->id, "adapter", r->adapter, "state", lf_job_status_name(r->status), "version",
-        (int)r->version, "step", (json_int_t)r->step, "steps", (json_int_t)r->steps, "tokens",
-        (json_int_t)r->tokens, "loss", real_or_null(r->loss), "eval_loss",
-        real_or_null(r->eval_loss), "tokens_per_second", real_or_null(r->tokens_per_second),
-        "eta_seconds", real_or_null(eta_seconds), "created_ms", (json_int_t)r->created_ms,
+        (json_int_t)r->id, "adapter", r->adapter, "state", lf_job_state_name(p->state), "version",
+        (int)r->version, "step", (json_int_t)p->step, "steps", (json_int_t)p->steps, "tokens",
+        (json_int_t)p->tokens, "loss", lf_json_finite(p->loss), "eval_loss",
+        lf_json_finite(p->eval_loss), "tokens_per_second", lf_json_finite(p->tokens_per_second),
+        "eta_seconds", lf_json_finite(p->eta_seconds), "created_ms", (json_int_t)r->created_ms,
         "started_ms", time_or_null(r->started_ms), "ended_ms", time_or_null(r->ended_ms), "reason",
         r->reason[0] ? json_string(r->reason) : json_null());
 }
@@ -324,15 +330,12 @@ static json_t *record_json(const struct lf_job_record *r, double eta_seconds)
 static json_t *job_json(struct lf_jobs *j, const struct lf_job_record *stored)
 {
     struct lf_job_record r = *stored;
-    double eta = (double)NAN;
     pthread_mutex_lock(&j->lock);
-    const struct lf_live *l = lf_live_find(j, r.id);
-    if (l) {
+    const struct lf_open_job *l = lf_open_job_find(j, r.id);
+    if (l)
         r = l->record;
-        eta = l->eta_seconds;
-    }
     pthread_mutex_unlock(&j->lock);
-    return record_json(&r, eta);
+    return record_json(&r);
 }
 
 json_t *lf_jobs_json(struct lf_jobs *j, uint64_t id)
@@ -363,11 +366,11 @@ static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf
 {
     struct lf_adapter_view v;
     char dir[LF_PATH_MAX];
-    if (r->status == LF_JOB_STATUS_RUNNING)
-        r->status = LF_JOB_STATUS_QUEUED;
+    if (r->progress.state == LF_JOB_RUNNING)
+        r->progress.state = LF_JOB_QUEUED;
     enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, NULL);
     if (rc != LF_OK) { /* removed, and killed before the job was cancelled */
-        r->status = LF_JOB_STATUS_CANCELLED;
+        r->progress.state = LF_JOB_CANCELLED;
         r->ended_ms = lf_clock_unix_ms();
         return lf_store_job_put(j->d->store, r, diag);
     }
@@ -379,7 +382,7 @@ static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf
 
 static enum lf_err threads_start(struct lf_jobs *j, struct lf_diag *diag)
 {
-    void *(*const mains[])(void *) = {lf_preparer_main, lf_clerk_main, lf_examiner_main};
+    void *(*const mains[])(void *) = {lf_preparer_main, lf_recorder_main, lf_scorer_main};
     for (int i = 0; i < 3; i++) {
         int bad = pthread_create(&j->threads[i], NULL, mains[i], j);
         if (bad)
@@ -397,8 +400,8 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     if (!j)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the jobs");
     j->d = d;
-    j->notes_end = &j->notes;
-    j->exams_end = &j->exams;
+    j->events_end = &j->events;
+    j->scorings_end = &j->scorings;
     pthread_mutex_init(&j->making, NULL);
     pthread_mutex_init(&j->reporting, NULL);
     pthread_mutex_init(&j->lock, NULL);
@@ -407,7 +410,7 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&j->noted, &attr);
+    pthread_cond_init(&j->came, &attr);
     pthread_condattr_destroy(&attr);
     enum lf_err rc = lf_store_job_list(d->store, true, &list, &n, diag);
     for (size_t i = 0; i < n && rc == LF_OK; i++)
@@ -430,27 +433,27 @@ void lf_jobs_close(struct lf_jobs *j)
     pthread_mutex_lock(&j->lock);
     j->closing = true;
     pthread_cond_broadcast(&j->changed);
-    pthread_cond_broadcast(&j->noted);
+    pthread_cond_broadcast(&j->came);
     pthread_cond_broadcast(&j->asked);
     pthread_mutex_unlock(&j->lock);
     for (int i = 0; i < j->n_threads; i++)
         pthread_join(j->threads[i], NULL);
-    while (j->live) {
-        struct lf_live *l = j->live;
-        j->live = l->next;
+    while (j->open) {
+        struct lf_open_job *l = j->open;
+        j->open = l->next;
         lf_curve_free(&l->curve);
         free(l);
     }
-    while (j->exams) {
-        struct lf_exam *x = j->exams;
-        j->exams = x->next;
+    while (j->scorings) {
+        struct lf_scoring *x = j->scorings;
+        j->scorings = x->next;
         free(x);
     }
     pthread_mutex_destroy(&j->making);
     pthread_mutex_destroy(&j->reporting);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->changed);
-    pthread_cond_destroy(&j->noted);
+    pthread_cond_destroy(&j->came);
     pthread_cond_destroy(&j->asked);
     free(j);
 }

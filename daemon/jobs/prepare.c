@@ -1,19 +1,19 @@
 /* The preparer: reads and tokenises the rows of the oldest waiting job, and hands it to the engine.
  * One job is prepared ahead of what fits the device, so that rows do not pile up in memory. */
-#include "daemon/jobs/live.h"
+#include "daemon/jobs/inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The oldest job that may be prepared; NULL: none now. With the lock held. */
-static struct lf_live *next_job(struct lf_jobs *j)
+static struct lf_open_job *next_job(struct lf_jobs *j)
 {
-    struct lf_live *found = NULL;
-    for (struct lf_live *l = j->live; l; l = l->next) {
+    struct lf_open_job *found = NULL;
+    for (struct lf_open_job *l = j->open; l; l = l->next) {
         if (l->stage == LF_STAGE_TRAINING && !l->started)
             return NULL; /* one ahead is enough */
-        if (!found && l->stage == LF_STAGE_WAITING && l->record.status == LF_JOB_STATUS_QUEUED &&
+        if (!found && l->stage == LF_STAGE_WAITING && l->record.progress.state == LF_JOB_QUEUED &&
             !l->cancelled && !l->no_room)
             found = l;
     }
@@ -91,8 +91,8 @@ static void log_rows(struct lf_jobs *j, const struct lf_job_record *r,
     lf_registry_log(j->d->registry, r->adapter_id, line);
 }
 
-/* The job is the engine's now, unless somebody thought otherwise meanwhile. */
-static enum lf_err hand_over(struct lf_jobs *j, struct lf_live *l, struct prepared *p,
+/* The job is the engine's now, unless it was cancelled or paused while its rows were read. */
+static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct prepared *p,
                              struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
@@ -101,12 +101,13 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_live *l, struct prepar
                                     .eval = p->eval,
                                     .checkpoint_dir = p->checkpoint_dir,
                                     .checkpoint_seconds = j->d->options.checkpoint_seconds,
-                                    .event = lf_clerk_note,
-                                    .event_arg = l};
+                                    .event = lf_recorder_event,
+                                    .ended = lf_recorder_ended,
+                                    .arg = l};
     pthread_mutex_lock(&j->lock);
     if (l->cancelled) {
         rc = LF_E_CANCELLED;
-    } else if (l->record.status == LF_JOB_STATUS_PAUSED || j->closing) {
+    } else if (l->record.progress.state == LF_JOB_PAUSED || j->closing) {
         l->stage = LF_STAGE_WAITING;
     } else {
         l->stage = LF_STAGE_TRAINING;
@@ -123,7 +124,7 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_live *l, struct prepar
     return rc;
 }
 
-static void prepare(struct lf_jobs *j, struct lf_live *l)
+static void prepare(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
     struct prepared p = {0};
@@ -138,12 +139,12 @@ static void prepare(struct lf_jobs *j, struct lf_live *l)
         return;
     pthread_mutex_lock(&j->lock);
     l->stage = LF_STAGE_ENDED;
-    l->record.status =
-        rc == LF_E_CANCELLED || l->cancelled ? LF_JOB_STATUS_CANCELLED : LF_JOB_STATUS_FAILED;
-    if (l->record.status == LF_JOB_STATUS_FAILED)
+    l->record.progress.state =
+        rc == LF_E_CANCELLED || l->cancelled ? LF_JOB_CANCELLED : LF_JOB_FAILED;
+    if (l->record.progress.state == LF_JOB_FAILED)
         memcpy(l->record.reason, diag.text, sizeof l->record.reason);
     pthread_mutex_unlock(&j->lock);
-    lf_live_end(j, l);
+    lf_open_job_end(j, l);
 }
 
 void *lf_preparer_main(void *arg)
@@ -151,7 +152,7 @@ void *lf_preparer_main(void *arg)
     struct lf_jobs *j = arg;
     pthread_mutex_lock(&j->lock);
     while (!j->closing) {
-        struct lf_live *l = next_job(j);
+        struct lf_open_job *l = next_job(j);
         if (!l) {
             pthread_cond_wait(&j->changed, &j->lock);
             continue;

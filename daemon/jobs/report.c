@@ -5,7 +5,7 @@
  * "eval" and "base": {"metric", "score", "rows", "max_tokens", "stop", "sha256", "seconds"} and, of
  * a metric whose answers are labels, "confusion" (score/confusion.h). Before the first version is
  * there, "base" stands alone. */
-#include "daemon/jobs/live.h"
+#include "daemon/jobs/inside.h"
 
 #include "core/json.h"
 
@@ -15,12 +15,6 @@
 #include <string.h>
 
 #define HISTORY_MAX 100
-#define LOG_BYTES_MAX (256u << 20)
-
-static json_t *real_or_null(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
 
 /* ---- metrics.json ---------------------------------------------------------------------------- */
 
@@ -91,22 +85,21 @@ static json_t *data_json(const struct lf_dataset_report *d)
                      (json_int_t)d->lost, "longest_row", d->n_max, "sha256", d->sha256);
 }
 
-static json_t *train_json(const struct lf_job_progress *p)
+static json_t *train_json(const struct lf_progress *p)
 {
     return json_pack("{s:I, s:o, s:o, s:I, s:f, s:f}", "steps", (json_int_t)p->steps, "loss",
-                     real_or_null(p->loss), "eval_loss", real_or_null(p->eval_loss), "tokens",
+                     lf_json_finite(p->loss), "eval_loss", lf_json_finite(p->eval_loss), "tokens",
                      (json_int_t)p->tokens, "seconds", p->seconds, "tokens_per_second",
                      p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0);
 }
 
-enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_live *l,
-                               const struct lf_job_progress *p, struct lf_diag *diag)
+enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *diag)
 {
     pthread_mutex_lock(&j->reporting);
     json_t *old = lf_report_read(j, l->record.adapter_id);
     json_t *report = json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version,
                                "job", (json_int_t)l->record.id, "data", data_json(&l->rows),
-                               "train", train_json(p), "history", history(old));
+                               "train", train_json(&l->record.progress), "history", history(old));
     if (report && json_object_get(old, "base"))
         json_object_set(report, "base", json_object_get(old, "base"));
     enum lf_err rc = write_report(j, l->record.adapter_id, report, diag);
@@ -162,88 +155,23 @@ enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, struct lf_di
 
 /* ---- loss.svg -------------------------------------------------------------------------------- */
 
-void lf_curve_add(struct lf_curve_point **list, size_t *n, size_t *cap, double step, double loss)
-{
-    if (*n == *cap) {
-        size_t more = *cap ? 2 * *cap : 256;
-        struct lf_curve_point *p = realloc(*list, more * sizeof *p);
-        if (!p)
-            return; /* the curve ends here */
-        *list = p;
-        *cap = more;
-    }
-    (*list)[(*n)++] = (struct lf_curve_point){step, loss};
-}
-
-void lf_curve_free(struct lf_curve *c)
-{
-    free(c->train);
-    free(c->eval);
-    *c = (struct lf_curve){0};
-}
-
-enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_live *l, struct lf_diag *diag)
+enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *diag)
 {
     char title[2 * LF_NAME_MAX];
     struct lf_adapter_view v;
     struct lf_buf svg;
-    const struct lf_curve *c = &l->curve;
-    if (c->n_train == 0)
+    if (l->curve.train.n == 0)
         return LF_OK;
     enum lf_err rc = lf_registry_view_id(j->d->registry, l->record.adapter_id, &v, NULL);
     if (rc != LF_OK)
         return LF_OK; /* removed meanwhile */
     snprintf(title, sizeof title, "%s v%d", v.record.name, (int)l->record.version);
     lf_buf_init(&svg, 0);
-    rc = lf_curve_svg(&svg, title, c->train, c->n_train, c->eval, c->n_eval);
+    rc = lf_curve_svg(&svg, title, &l->curve);
     if (rc == LF_OK)
         rc = lf_registry_write(j->d->registry, l->record.adapter_id, LF_FILE_CURVE, &svg, diag);
     else
         lf_fail(diag, rc, "no memory for the curve");
     lf_buf_free(&svg);
     return rc;
-}
-
-/* Steps told again after a resumption replace those of before. */
-static void recall_line(struct lf_live *l, const char *line, size_t n)
-{
-    json_t *x = NULL;
-    if (lf_json_parse(&x, line, n, NULL) != LF_OK)
-        return;
-    const char *event = json_string_value(json_object_get(x, "event"));
-    double step = json_number_value(json_object_get(x, "step"));
-    struct lf_curve *c = &l->curve;
-    if (event && json_integer_value(json_object_get(x, "job")) == (json_int_t)l->record.id) {
-        if (strcmp(event, "started") == 0) {
-            while (c->n_train > 0 && c->train[c->n_train - 1].step > step)
-                c->n_train--;
-            while (c->n_eval > 0 && c->eval[c->n_eval - 1].step > step)
-                c->n_eval--;
-        } else if (strcmp(event, "step") == 0) {
-            lf_curve_add(&c->train, &c->n_train, &c->cap_train, step,
-                         json_number_value(json_object_get(x, "loss")));
-        } else if (strcmp(event, "eval") == 0) {
-            lf_curve_add(&c->eval, &c->n_eval, &c->cap_eval, step,
-                         json_number_value(json_object_get(x, "eval_loss")));
-        }
-    }
-    json_decref(x);
-}
-
-void lf_curve_recall(struct lf_jobs *j, struct lf_live *l)
-{
-    char path[LF_PATH_MAX];
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
-    if (lf_registry_dir(j->d->registry, l->record.adapter_id, lf_files[LF_FILE_LOG].disk, path,
-                        NULL) == LF_OK &&
-        lf_file_read(&text, path, LOG_BYTES_MAX, NULL) == LF_OK && text.data) {
-        const char *p = text.data;
-        while (*p) {
-            size_t n = strcspn(p, "\n");
-            recall_line(l, p, n);
-            p += n + (p[n] == '\n');
-        }
-    }
-    lf_buf_free(&text);
 }

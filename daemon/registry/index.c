@@ -116,16 +116,16 @@ void lf_index_touch(struct lf_registry *r, struct lf_entry *e)
 enum lf_adapter_state lf_entry_state(const struct lf_entry *e)
 {
     if (e->activity.job != 0)
-        switch (e->activity.status) {
-        case LF_JOB_STATUS_QUEUED:
+        switch (e->activity.progress.state) {
+        case LF_JOB_QUEUED:
             return LF_ADAPTER_QUEUED;
-        case LF_JOB_STATUS_RUNNING:
+        case LF_JOB_RUNNING:
             return LF_ADAPTER_TRAINING;
-        case LF_JOB_STATUS_PAUSED:
+        case LF_JOB_PAUSED:
             return LF_ADAPTER_PAUSED;
-        case LF_JOB_STATUS_DONE:
-        case LF_JOB_STATUS_FAILED:
-        case LF_JOB_STATUS_CANCELLED:
+        case LF_JOB_DONE:
+        case LF_JOB_FAILED:
+        case LF_JOB_CANCELLED:
             break;
         }
     if (e->record.trouble[0])

@@ -1,38 +1,23 @@
 /* What the daemon writes into an adapter's directory: log lines, and whole files. */
 #include "daemon/registry/index.h"
 
-#include "core/clock.h"
 #include "core/file.h"
+#include "core/json.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-/* "2026-11-23T10:11:12.345Z" */
-static json_t *time_json(int64_t ms)
-{
-    char text[64];
-    time_t s = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&s, &tm);
-    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(ms % 1000));
-    return json_string(text);
-}
 
 void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
 {
     char path[LF_PATH_MAX];
     char *text = NULL;
-    json_t *dated = json_object();
-    if (dated && line && json_object_set_new(dated, "time", time_json(lf_clock_unix_ms())) == 0 &&
-        json_object_update(dated, line) == 0)
+    json_t *dated = lf_json_dated(line);
+    if (dated)
         text = json_dumps(dated, JSON_COMPACT | JSON_REAL_PRECISION(6));
     json_decref(dated);
-    json_decref(line);
     if (!text || lf_registry_dir(r, id, lf_files[LF_FILE_LOG].disk, path, NULL) != LF_OK) {
         free(text);
         return;

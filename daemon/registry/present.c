@@ -126,22 +126,22 @@ static void put_duration(struct lf_buf *b, double seconds)
 }
 
 /* "120/2500 loss 0.83 4120 tok/s eta 3m12s", as far as it is known. */
-static void put_work(struct lf_buf *b, const struct lf_activity *a)
+static void put_work(struct lf_buf *b, const struct lf_progress *p)
 {
-    if (a->steps == 0) {
+    if (p->steps == 0) {
         lf_buf_puts(b, "preparing");
         return;
     }
-    lf_buf_printf(b, "%lld/%lld", (long long)a->step, (long long)a->steps);
-    if (isfinite(a->loss))
-        lf_buf_printf(b, " loss %.2f", a->loss);
-    if (a->status != LF_JOB_STATUS_RUNNING)
+    lf_buf_printf(b, "%lld/%lld", (long long)p->step, (long long)p->steps);
+    if (isfinite(p->loss))
+        lf_buf_printf(b, " loss %.2f", p->loss);
+    if (p->state != LF_JOB_RUNNING)
         return;
-    if (isfinite(a->tokens_per_second) && a->tokens_per_second > 0)
-        lf_buf_printf(b, " %.0f tok/s", a->tokens_per_second);
-    if (isfinite(a->eta_seconds)) {
+    if (isfinite(p->tokens_per_second) && p->tokens_per_second > 0)
+        lf_buf_printf(b, " %.0f tok/s", p->tokens_per_second);
+    if (isfinite(p->eta_seconds)) {
         lf_buf_puts(b, " eta ");
-        put_duration(b, a->eta_seconds);
+        put_duration(b, p->eta_seconds);
     }
 }
 
@@ -159,7 +159,7 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
     case LF_ADAPTER_TRAINING:
     case LF_ADAPTER_PAUSED:
         lf_buf_printf(b, " v%d ", (int)v->activity.version);
-        put_work(b, &v->activity);
+        put_work(b, &v->activity.progress);
         break;
     case LF_ADAPTER_FAILED:
         lf_buf_printf(b, ": %s", a->trouble);
@@ -192,8 +192,8 @@ enum lf_err lf_adapter_progress_line(struct lf_buf *b, const struct lf_adapter_v
     if (v->state != LF_ADAPTER_TRAINING && v->state != LF_ADAPTER_PAUSED)
         return lf_adapter_status_line(b, v);
     lf_buf_printf(b, "v%d ", (int)v->activity.version);
-    put_bar(b, v->activity.step, v->activity.steps);
+    put_bar(b, v->activity.progress.step, v->activity.progress.steps);
     lf_buf_puts(b, v->state == LF_ADAPTER_PAUSED ? " paused " : " ");
-    put_work(b, &v->activity);
+    put_work(b, &v->activity.progress);
     return b->rc;
 }

@@ -49,10 +49,8 @@ const char *lf_adapter_state_name(enum lf_adapter_state s);
 /* What an adapter's open job is doing; job 0: there is none. */
 struct lf_activity {
     uint64_t job;
-    enum lf_job_status status;
-    int32_t version;
-    int64_t step, steps;
-    double loss, tokens_per_second, eta_seconds; /* NaN: not known yet */
+    int32_t version; /* that it makes */
+    struct lf_progress progress;
 };
 
 /* A copy of what is known of one adapter. */

@@ -217,18 +217,21 @@ struct heard {
     struct lf_adapter *adapter;
 };
 
-static void on_training(void *arg, const struct lf_training_event *e)
+static void on_event(void *arg, const struct lf_train_event *e)
 {
     struct heard *h = arg;
-    if (e->kind == LF_TRAINING_STARTED)
+    if (e->kind == LF_TRAIN_STARTED)
         h->resumed = (int)e->progress.resumed;
-    if (e->kind == LF_TRAINING_ENDED) {
-        h->rc = e->rc;
-        h->adapter = e->adapter;
-    }
-    atomic_fetch_add(&h->started, e->kind == LF_TRAINING_STARTED);
-    atomic_fetch_add(&h->steps, e->kind == LF_TRAINING_STEP);
-    atomic_fetch_add(&h->ended, e->kind == LF_TRAINING_ENDED);
+    atomic_fetch_add(&h->started, e->kind == LF_TRAIN_STARTED);
+    atomic_fetch_add(&h->steps, e->kind == LF_TRAIN_STEP);
+}
+
+static void on_ended(void *arg, const struct lf_training_end *end)
+{
+    struct heard *h = arg;
+    h->rc = end->rc;
+    h->adapter = end->adapter;
+    atomic_fetch_add(&h->ended, 1);
 }
 
 static struct lf_training *train(struct bench *b, int steps, struct heard *h)
@@ -256,8 +259,9 @@ static struct lf_training *train(struct bench *b, int steps, struct heard *h)
                                                     .train = rows,
                                                     .checkpoint_dir = checkpoint,
                                                     .checkpoint_seconds = 3600,
-                                                    .event = on_training,
-                                                    .event_arg = h},
+                                                    .event = on_event,
+                                                    .ended = on_ended,
+                                                    .arg = h},
                          &t, &diag),
          &diag);
     lf_train_settings_free(&s);

@@ -318,11 +318,11 @@ static void the_tree_changes_its_generation_with_what_it_shows(void **state)
     must(rig_put_text(r, "a", "prompt", "x", &diag), &diag);
     assert_true(lf_registry_generation(r->registry) > g);
     g = lf_registry_generation(r->registry);
-    struct lf_activity act = {.job = 1, .status = LF_JOB_STATUS_RUNNING, .version = 1, .step = 5};
+    struct lf_activity act = {.job = 1, .version = 1, .progress.state = LF_JOB_RUNNING};
     lf_registry_activity(r->registry, 1, &act);
     assert_true(lf_registry_generation(r->registry) > g);
     g = lf_registry_generation(r->registry);
-    act.step = 6;
+    act.progress.step = 6;
     lf_registry_activity(r->registry, 1, &act);
     assert_int_equal(lf_registry_generation(r->registry), g);
     lf_registry_log(r->registry, 1, json_pack("{s:s}", "event", "x"));
@@ -340,26 +340,21 @@ static void lines_say_how_a_job_is_doing(void **state)
     struct lf_adapter_view v;
     struct lf_buf b;
     make(r, "viggo");
-    struct lf_activity act = {.job = 1,
-                              .status = LF_JOB_STATUS_QUEUED,
-                              .version = 4,
-                              .loss = (double)NAN,
-                              .tokens_per_second = (double)NAN,
-                              .eta_seconds = (double)NAN};
+    struct lf_activity act = {.job = 1, .version = 4, .progress = lf_progress_none()};
     lf_registry_activity(r->registry, 1, &act);
     status_is(r, "viggo", "queued");
-    act.status = LF_JOB_STATUS_RUNNING;
+    act.progress.state = LF_JOB_RUNNING;
     lf_registry_activity(r->registry, 1, &act);
     status_is(r, "viggo", "training v4 preparing");
-    act.steps = 2500;
-    act.step = 120;
-    act.loss = 0.834;
-    act.tokens_per_second = 4120.3;
-    act.eta_seconds = 192;
+    act.progress.steps = 2500;
+    act.progress.step = 120;
+    act.progress.loss = 0.834;
+    act.progress.tokens_per_second = 4120.3;
+    act.progress.eta_seconds = 192;
     lf_registry_activity(r->registry, 1, &act);
     status_is(r, "viggo", "training v4 120/2500 loss 0.83 4120 tok/s eta 3m12s");
-    act.eta_seconds = 3840;
-    act.step = 1250;
+    act.progress.eta_seconds = 3840;
+    act.progress.step = 1250;
     lf_registry_activity(r->registry, 1, &act);
     must(lf_registry_view(r->registry, "viggo", &v, &diag), &diag);
     lf_buf_init(&b, 0);
@@ -368,7 +363,7 @@ static void lines_say_how_a_job_is_doing(void **state)
                                 "\u2591\u2591\u2591\u2591\u2591\u2591\u2591\u2591] "
                                 "1250/2500 loss 0.83 4120 tok/s eta 1h04m");
     lf_buf_free(&b);
-    act.status = LF_JOB_STATUS_PAUSED;
+    act.progress.state = LF_JOB_PAUSED;
     lf_registry_activity(r->registry, 1, &act);
     status_is(r, "viggo", "paused v4 1250/2500 loss 0.83");
     assert_int_equal(rig_put_text(r, "viggo", "config.json", "{", &diag), LF_E_INVALID);

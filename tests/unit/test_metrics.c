@@ -175,9 +175,10 @@ static void draw(size_t n, double jump)
         p[i] = (struct lf_curve_point){(double)(i + 1), 4 * exp(-5 * (double)i / (double)n) + jump};
     if (n > 3)
         p[3].loss = NAN;
+    const struct lf_curve c = {{p, n, n + 1}, {eval, n > 1 ? 2 : 0, 2}};
     struct lf_buf out;
     lf_buf_init(&out, 0);
-    assert_int_equal(lf_curve_svg(&out, "a < b & \xff", p, n, eval, n > 1 ? 2 : 0), LF_OK);
+    assert_int_equal(lf_curve_svg(&out, "a < b & \xff", &c), LF_OK);
     assert_memory_equal(out.data, "<svg ", 5);
     assert_string_equal(out.data + out.len - 7, "</svg>\n");
     assert_true(out.len < 64 * 1024);

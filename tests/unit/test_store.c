@@ -134,7 +134,8 @@ static struct lf_job_record queue(struct lf_store *s, uint64_t adapter)
 {
     struct lf_diag diag = {""};
     struct lf_adapter_record a;
-    struct lf_job_record j = {.adapter_id = adapter, .loss = (double)NAN, .inputs_sha256 = "abc"};
+    struct lf_job_record j = {
+        .adapter_id = adapter, .progress = lf_progress_none(), .inputs_sha256 = "abc"};
     assert_int_equal(lf_store_job_create(s, &j, &a, &diag), LF_OK);
     assert_int_equal(a.last_job, j.id);
     return j;
@@ -148,20 +149,20 @@ static void a_job_ends_together_with_its_adapters_change(void **state)
     uint64_t id = make(f->s, "a");
     struct lf_job_record j = queue(f->s, id), got;
     assert_int_equal(j.version, 1);
-    j.status = LF_JOB_STATUS_DONE;
+    j.progress.state = LF_JOB_DONE;
     assert_int_equal(lf_store_job_finish(f->s, &j, &a, &diag), LF_OK);
     assert_int_equal(a.current, 1);
     assert_string_equal(a.inputs_sha256, "abc");
     struct lf_job_record k = queue(f->s, id);
     assert_int_equal(k.version, 2);
-    k.status = LF_JOB_STATUS_FAILED;
+    k.progress.state = LF_JOB_FAILED;
     snprintf(k.reason, sizeof k.reason, "loss is not finite");
     assert_int_equal(lf_store_job_finish(f->s, &k, &a, &diag), LF_OK);
     assert_int_equal(a.current, 1);
     assert_string_equal(a.trouble, "loss is not finite");
     assert_int_equal(lf_store_job_get(f->s, k.id, &got, &diag), LF_OK);
-    assert_true(isnan(got.loss));
-    assert_int_equal(got.status, LF_JOB_STATUS_FAILED);
+    assert_true(isnan(got.progress.loss));
+    assert_int_equal(got.progress.state, LF_JOB_FAILED);
     assert_int_equal(lf_store_adapter_delete(f->s, id, &diag), LF_OK);
     assert_int_equal(lf_store_job_finish(f->s, &k, &a, &diag), LF_OK);
 }
@@ -179,7 +180,7 @@ static void ended_jobs_are_forgotten_oldest_first(void **state)
         if (i == 0)
             first = j.id; /* stays open */
         if (i > 0) {
-            j.status = LF_JOB_STATUS_DONE;
+            j.progress.state = LF_JOB_DONE;
             assert_int_equal(lf_store_job_finish(f->s, &j, &a, &diag), LF_OK);
         }
     }
@@ -299,7 +300,7 @@ static void a_job_of_the_first_format_reads_back(void **state)
     (void)state;
     struct lf_diag diag;
     struct lf_buf b;
-    struct lf_job_record r = {.id = 5, .adapter = "viggo", .steps = 7, .losses = 2}, got;
+    struct lf_job_record r = {.id = 5, .adapter = "viggo", .progress.steps = 7, .losses = 2}, got;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
     assert_int_equal(lf_job_record_encode(&b, &r), LF_OK);
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_OK);
@@ -307,7 +308,7 @@ static void a_job_of_the_first_format_reads_back(void **state)
     b.data[0] = 1;
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_E_DAMAGED);
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
-    assert_int_equal(got.steps, 7);
+    assert_int_equal(got.progress.steps, 7);
     assert_int_equal(got.losses, 0);
     lf_buf_free(&b);
 }

@@ -40,8 +40,8 @@ static void a_job_learns(void **state)
     assert_int_equal(h.micros, 60);
     assert_int_equal(h.ends, 1);
     assert_int_equal(h.state, LF_JOB_DONE);
-    struct lf_job_progress p;
-    lf_job_progress(j, &p);
+    struct lf_progress p;
+    lf_job_progress(j, &p, NULL);
     assert_int_equal(p.state, LF_JOB_DONE);
     assert_int_equal(p.step, 60);
     assert_int_equal(p.steps, 60);
@@ -254,9 +254,11 @@ static void a_loss_that_is_not_finite_ends_its_job_alone(void **state)
     assert_int_equal(h.steps, 0);
     assert_non_null(strstr(h.reason, "not finite at step 1"));
     assert_non_null(strstr(h.reason, "line "));
-    struct lf_job_progress p;
-    lf_job_progress(j, &p);
-    assert_string_equal(p.reason, h.reason);
+    struct lf_progress p;
+    struct lf_diag why;
+    lf_job_progress(j, &p, &why);
+    assert_int_equal(p.state, LF_JOB_FAILED);
+    assert_string_equal(why.text, h.reason);
     lf_job_release(j);
     size_t n;
     float *a = params_of(good, &n), *b = trained_alone(&t, &s, 3, 0, &n);
@@ -300,10 +302,12 @@ static void pauses_between_steps_and_goes_on(void **state)
     while (active > 0)
         must(lf_trainer_step(trainer, 20, &active, &diag), &diag);
     assert_int_equal(h.steps, 1);
-    struct lf_job_progress p;
-    lf_job_progress(j, &p);
+    struct lf_progress p;
+    lf_job_progress(j, &p, NULL);
     assert_int_equal(p.state, LF_JOB_PAUSED);
+    assert_int_equal(h.pauses, 1);
     lf_job_pause(j, false);
+    assert_int_equal(h.resumes, 1);
     run_to_end(trainer, 20);
     size_t n;
     float *a = params_of(j, &n), *b = trained_alone(&t, &s, 3, 20, &n);

@@ -126,15 +126,15 @@ static void stops_anywhere_and_goes_on_from_the_last_step(void **state)
     tiny_open(&t, LF_DEVICE_CPU, 2, &rig_limits);
     size_t n;
     float *whole = trained_alone(&t, &s, 3, 0, &n);
-    struct lf_job_progress p = {.state = LF_JOB_RUNNING};
+    struct lf_progress p = {.state = LF_JOB_RUNNING};
     for (int round = 0; p.state == LF_JOB_RUNNING; round++) {
         struct lf_trainer *trainer = trainer_open(&t);
         struct lf_job *j = add(trainer, &t, &s, checkpoint, NULL);
-        lf_job_progress(j, &p);
+        lf_job_progress(j, &p, NULL);
         assert_int_equal(p.resumed, 3 * round);
         for (int i = 0, active = 1; i < 3 && active > 0; i++)
             must(lf_trainer_step(trainer, 0, &active, &diag), &diag);
-        lf_job_progress(j, &p);
+        lf_job_progress(j, &p, NULL);
         if (p.state == LF_JOB_DONE) {
             float *resumed = params_of(j, &n);
             assert_memory_equal(resumed, whole, n * sizeof *whole);
@@ -153,11 +153,12 @@ static void expect_anew(struct tiny *t, const struct lf_train_settings *s, const
                         const char *says)
 {
     struct lf_trainer *trainer = trainer_open(t);
-    struct lf_job_progress p;
-    lf_job_progress(add(trainer, t, s, checkpoint, NULL), &p);
+    struct lf_progress p;
+    struct lf_diag why;
+    lf_job_progress(add(trainer, t, s, checkpoint, NULL), &p, &why);
     assert_int_equal(p.resumed, 0);
-    if (!strstr(p.reason, says))
-        fail_msg("\"%s\" does not say \"%s\"", p.reason, says);
+    if (!strstr(why.text, says))
+        fail_msg("\"%s\" does not say \"%s\"", why.text, says);
     lf_trainer_free(trainer);
 }
 
@@ -187,8 +188,8 @@ static void another_jobs_checkpoint_is_not_used(void **state)
     s = rig_settings();
     s.eval_every = 3;
     trainer = trainer_open(&t);
-    struct lf_job_progress p;
-    lf_job_progress(add(trainer, &t, &s, checkpoint, NULL), &p);
+    struct lf_progress p;
+    lf_job_progress(add(trainer, &t, &s, checkpoint, NULL), &p, NULL);
     assert_int_equal(p.resumed, 3);
     lf_trainer_free(trainer);
 

@@ -18,7 +18,7 @@ static const struct lf_exec_limits rig_limits = {
 
 /* What a job's events said. */
 struct heard {
-    int micros, steps, evals, checkpoints, ends;
+    int starts, micros, steps, evals, checkpoints, pauses, resumes, ends;
     double micro_loss, loss, norm, eval_loss; /* the last of each */
     double lr_sum;
     enum lf_job_state state;
@@ -30,6 +30,15 @@ static inline void hear(void *arg, const struct lf_train_event *e)
 {
     struct heard *h = arg;
     switch (e->kind) {
+    case LF_TRAIN_STARTED:
+        h->starts++;
+        break;
+    case LF_TRAIN_PAUSED:
+        h->pauses++;
+        break;
+    case LF_TRAIN_RESUMED:
+        h->resumes++;
+        break;
     case LF_TRAIN_MICRO:
         h->micros++;
         h->micro_loss = e->micro_loss;
@@ -42,7 +51,7 @@ static inline void hear(void *arg, const struct lf_train_event *e)
         break;
     case LF_TRAIN_EVAL:
         h->evals++;
-        h->eval_loss = e->eval_loss;
+        h->eval_loss = e->progress.eval_loss;
         break;
     case LF_TRAIN_CHECKPOINT:
         h->checkpoints += !e->reason;
@@ -51,7 +60,7 @@ static inline void hear(void *arg, const struct lf_train_event *e)
         break;
     case LF_TRAIN_END:
         h->ends++;
-        h->state = e->state;
+        h->state = e->progress.state;
         snprintf(h->reason, sizeof h->reason, "%s", e->reason ? e->reason : "");
         break;
     }

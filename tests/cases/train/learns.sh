@@ -20,7 +20,8 @@ grep -q 'eval loss' "$WORK/out"
 [ "$(grep -c '"micro_loss"' "$WORK/log")" = 30 ]
 [ "$(grep -c '"grad_norm"' "$WORK/log")" = 30 ]
 grep -q '"eval_loss"' "$WORK/log"
-tail -n 1 "$WORK/log" | grep -q '"state": "done"'
+grep -q '"event":"step",.*"learning_rate":' "$WORK/log"
+tail -n 1 "$WORK/log" | grep -q '"event":"done"'
 grep -q '<svg' "$WORK/curve.svg"
 before=$(score)
 after=$(score --adapter "$WORK/adapter" --predictions "$WORK/predictions")

@@ -1,7 +1,7 @@
-/* The examiner: scores the base on an adapter's eval rows when a training is queued, and each new
+/* The scorer: scores the base on an adapter's eval rows when a training is queued, and each new
  * version when it is there, by generation. Its generations are background work: they give way to
  * everybody's. */
-#include "daemon/jobs/live.h"
+#include "daemon/jobs/inside.h"
 
 #include "core/clock.h"
 #include "core/json.h"
@@ -16,15 +16,15 @@
 #define AT_ONCE 128 /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
 
-void lf_examiner_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
+void lf_scoring_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
 {
-    struct lf_exam *x = calloc(1, sizeof *x);
+    struct lf_scoring *x = calloc(1, sizeof *x);
     if (!x)
         return;
-    *x = (struct lf_exam){NULL, adapter_id, version};
+    *x = (struct lf_scoring){NULL, adapter_id, version};
     pthread_mutex_lock(&j->lock);
-    *j->exams_end = x;
-    j->exams_end = &x->next;
+    *j->scorings_end = x;
+    j->scorings_end = &x->next;
     pthread_cond_signal(&j->asked);
     pthread_mutex_unlock(&j->lock);
 }
@@ -39,7 +39,7 @@ static bool closing(struct lf_jobs *j)
 
 /* ---- Completions by the engine --------------------------------------------------------------- */
 
-struct exam {
+struct scoring {
     struct lf_jobs *j;
     struct lf_dataset *d;
     struct lf_eval_dataset rows;
@@ -50,7 +50,7 @@ struct exam {
 
 /* Who answers, for lf_evaluate. */
 struct answering {
-    const struct exam *x;
+    const struct scoring *x;
     const struct lf_pick *pick;
 };
 
@@ -145,7 +145,7 @@ static enum lf_err complete(void *arg, struct lf_evaluation *e, struct lf_diag *
 
 /* ---- Scores ---------------------------------------------------------------------------------- */
 
-static json_t *stops(const struct exam *x)
+static json_t *stops(const struct scoring *x)
 {
     json_t *list = json_array();
     for (int i = 0; i < x->settings.n_stop; i++)
@@ -154,7 +154,7 @@ static json_t *stops(const struct exam *x)
 }
 
 /* What metrics.json says of a version, or of the base: *out is yours. */
-static enum lf_err score_json(json_t **out, const struct exam *x, const struct lf_pick *pick,
+static enum lf_err score_json(json_t **out, const struct scoring *x, const struct lf_pick *pick,
                               const char *sha256, struct lf_diag *diag)
 {
     struct lf_eval_report r;
@@ -171,7 +171,7 @@ static enum lf_err score_json(json_t **out, const struct exam *x, const struct l
 }
 
 /* What the report has under `key`, when it was of the same rows; yours, or NULL. */
-static json_t *part_known(const struct exam *x, const json_t *report, const char *key,
+static json_t *part_known(const struct scoring *x, const json_t *report, const char *key,
                           const char *sha256)
 {
     json_t *part = json_object_get(report, key);
@@ -187,7 +187,7 @@ static json_t *part_known(const struct exam *x, const json_t *report, const char
     return same ? json_incref(part) : NULL;
 }
 
-static json_t *base_known(const struct exam *x, uint64_t adapter_id, const char *sha256)
+static json_t *base_known(const struct scoring *x, uint64_t adapter_id, const char *sha256)
 {
     json_t *report = lf_report_read(x->j, adapter_id);
     json_t *base = part_known(x, report, "base", sha256);
@@ -196,7 +196,8 @@ static json_t *base_known(const struct exam *x, uint64_t adapter_id, const char 
 }
 
 /* This very version has its score on these rows. */
-static bool version_known(const struct exam *x, const struct lf_exam *what, const char *sha256)
+static bool version_known(const struct scoring *x, const struct lf_scoring *what,
+                          const char *sha256)
 {
     json_t *report = lf_report_read(x->j, what->adapter_id);
     json_t *eval = part_known(x, report, "eval", sha256);
@@ -206,7 +207,7 @@ static bool version_known(const struct exam *x, const struct lf_exam *what, cons
     return known;
 }
 
-static enum lf_err grade_base(json_t **out, const struct exam *x, uint64_t adapter_id,
+static enum lf_err score_base(json_t **out, const struct scoring *x, uint64_t adapter_id,
                               const char *sha256, struct lf_diag *diag)
 {
     const struct lf_pick none = {0};
@@ -214,8 +215,8 @@ static enum lf_err grade_base(json_t **out, const struct exam *x, uint64_t adapt
     return *out ? LF_OK : score_json(out, x, &none, sha256, diag);
 }
 
-static enum lf_err grade_version(const struct exam *x, const struct lf_exam *what, json_t *base,
-                                 const char *sha256, struct lf_diag *diag)
+static enum lf_err score_version(const struct scoring *x, const struct lf_scoring *what,
+                                 json_t *base, const char *sha256, struct lf_diag *diag)
 {
     struct lf_pick pick = {.id = what->adapter_id, .version = what->version};
     char part[64];
@@ -236,7 +237,7 @@ static enum lf_err grade_version(const struct exam *x, const struct lf_exam *wha
 }
 
 /* The base, and the version where there is one yet. */
-static enum lf_err grade_both(const struct exam *x, const struct lf_exam *what,
+static enum lf_err score_both(const struct scoring *x, const struct lf_scoring *what,
                               struct lf_diag *diag)
 {
     struct lf_dataset_report rows;
@@ -244,9 +245,9 @@ static enum lf_err grade_both(const struct exam *x, const struct lf_exam *what,
     lf_dataset_report(x->d, &rows);
     if (what->version > 0 && version_known(x, what, rows.sha256))
         return LF_OK;
-    enum lf_err rc = grade_base(&base, x, what->adapter_id, rows.sha256, diag);
+    enum lf_err rc = score_base(&base, x, what->adapter_id, rows.sha256, diag);
     if (rc == LF_OK && what->version > 0)
-        rc = grade_version(x, what, base, rows.sha256, diag);
+        rc = score_version(x, what, base, rows.sha256, diag);
     else if (rc == LF_OK)
         rc = lf_report_base(x->j, what->adapter_id, json_incref(base), diag);
     json_decref(base);
@@ -261,8 +262,8 @@ static void await_engine(struct lf_jobs *j)
         nanosleep(&look, NULL);
 }
 
-static enum lf_err examine_rows(struct exam *x, const struct lf_exam *what, const char *path,
-                                struct lf_diag *diag)
+static enum lf_err score_rows(struct scoring *x, const struct lf_scoring *what, const char *path,
+                              struct lf_diag *diag)
 {
     const struct lf_model *m = x->j->d->base->model;
     struct lf_engine_status status;
@@ -279,16 +280,17 @@ static enum lf_err examine_rows(struct exam *x, const struct lf_exam *what, cons
     if (x->o.rows_max > 0 && x->o.rows_max < x->n)
         x->n = x->o.rows_max;
     if (rc == LF_OK)
-        rc = grade_both(x, what, diag);
+        rc = score_both(x, what, diag);
     lf_eval_dataset_free(&x->rows);
     lf_dataset_free(x->d);
     return rc;
 }
 
-static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct lf_diag *diag)
+static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *what,
+                                 struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct exam x = {.j = j};
+    struct scoring x = {.j = j};
     await_engine(j);
     enum lf_err rc = lf_registry_settings(j->d->registry, what->adapter_id, &x.settings, diag);
     if (rc != LF_OK)
@@ -296,14 +298,14 @@ static enum lf_err examine(struct lf_jobs *j, const struct lf_exam *what, struct
     x.o.metric = lf_metric_find(x.settings.metric);
     rc = lf_registry_dir(j->d->registry, what->adapter_id, lf_files[LF_FILE_EVAL].disk, path, diag);
     if (rc == LF_OK && x.o.metric && lf_file_exists(path))
-        rc = examine_rows(&x, what, path, diag);
+        rc = score_rows(&x, what, path, diag);
     lf_train_settings_free(&x.settings);
     return rc;
 }
 
 /* Into the daemon's log, the adapter's own, where a person looks for the score, and its report,
  * where a program does. */
-static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struct lf_diag *diag)
+static void log_failure(struct lf_jobs *j, const struct lf_scoring *x, const struct lf_diag *diag)
 {
     if (x->version > 0)
         lf_log(LF_LOG_WARN, "jobs", "version %d is not scored: %s", (int)x->version, diag->text);
@@ -319,12 +321,12 @@ static void tell_failure(struct lf_jobs *j, const struct lf_exam *x, const struc
         lf_log(LF_LOG_WARN, "jobs", "metrics.json does not say so");
 }
 
-/* An exam that was not passed. When the engine has ended, the daemon's next start takes it up
+/* When the engine has ended, the daemon's next start takes it up
  * again. */
-static void not_scored(struct lf_jobs *j, const struct lf_exam *x, const struct lf_diag *diag)
+static void not_scored(struct lf_jobs *j, const struct lf_scoring *x, const struct lf_diag *diag)
 {
     if (!closing(j) && lf_engine_state(j->d->engine) == LF_ENGINE_READY)
-        tell_failure(j, x, diag);
+        log_failure(j, x, diag);
 }
 
 /* ---- Which ----------------------------------------------------------------------------------- */
@@ -356,7 +358,7 @@ static void take_up(struct lf_jobs *j)
     for (size_t i = 0; i < n && !closing(j); i++) {
         bool scored;
         if (is_reported(j, &list[i].record, &scored) && !scored)
-            lf_examiner_ask(j, list[i].record.id, list[i].record.current);
+            lf_scoring_ask(j, list[i].record.id, list[i].record.current);
     }
     free(list);
 }
@@ -370,30 +372,30 @@ void lf_jobs_eval_changed(struct lf_jobs *j, const char *name)
         return;
     if (lf_report_retry(j, v.record.id, NULL) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "%s: its report is not written", name);
-    lf_examiner_ask(j, v.record.id, v.record.current);
+    lf_scoring_ask(j, v.record.id, v.record.current);
 }
 
-void *lf_examiner_main(void *arg)
+void *lf_scorer_main(void *arg)
 {
     struct lf_jobs *j = arg;
     take_up(j);
     for (;;) {
         struct lf_diag diag = {""};
         pthread_mutex_lock(&j->lock);
-        while (!j->exams && !j->closing)
+        while (!j->scorings && !j->closing)
             pthread_cond_wait(&j->asked, &j->lock);
-        struct lf_exam *x = j->exams;
+        struct lf_scoring *x = j->scorings;
         if (j->closing)
             x = NULL;
         if (x) {
-            j->exams = x->next;
-            if (!j->exams)
-                j->exams_end = &j->exams;
+            j->scorings = x->next;
+            if (!j->scorings)
+                j->scorings_end = &j->scorings;
         }
         pthread_mutex_unlock(&j->lock);
         if (!x)
             return NULL;
-        enum lf_err rc = examine(j, x, &diag);
+        enum lf_err rc = score_adapter(j, x, &diag);
         if (rc != LF_OK)
             not_scored(j, x, &diag);
         free(x);

@@ -1,0 +1,293 @@
+/* The recorder: writes down what the engine reports. Log lines as they come; the store and the
+ * curve every few seconds; a version, when a training is done: saved, then served, then let go of
+ * by the engine, so that a crash at any moment finds either the checkpoint or the version. */
+#include "daemon/jobs/inside.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "trainer/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SAVE_NS 5000000000ull
+#define EXPIRE_NS (3600ull * 1000000000ull)
+#define LOSSES_MAX 3 /* of the device, under one job */
+
+static void put(struct lf_jobs *j, struct lf_job_event *r)
+{
+    r->next = NULL;
+    pthread_mutex_lock(&j->lock);
+    *j->events_end = r;
+    j->events_end = &r->next;
+    pthread_cond_signal(&j->came);
+    pthread_mutex_unlock(&j->lock);
+}
+
+void lf_recorder_event(void *arg, const struct lf_train_event *e)
+{
+    struct lf_open_job *l = arg;
+    struct lf_job_event *r = malloc(sizeof *r);
+    if (!r)
+        return; /* a line of the log is lost, no more */
+    *r = (struct lf_job_event){.job = l, .event = *e};
+    if (e->reason) {
+        snprintf(r->reason, sizeof r->reason, "%s", e->reason);
+        r->event.reason = r->reason;
+    }
+    put(l->jobs, r);
+}
+
+void lf_recorder_ended(void *arg, const struct lf_training_end *end)
+{
+    struct lf_open_job *l = arg;
+    l->end = *end;
+    l->end_event = (struct lf_job_event){.job = l, .event.kind = LF_TRAIN_END};
+    put(l->jobs, &l->end_event);
+}
+
+/* ---- Progress -------------------------------------------------------------------------------- */
+
+/* The numbers, not the state: a pause that is asked for is shown before the trainer comes to it. */
+static void take_progress(struct lf_jobs *j, struct lf_open_job *l, const struct lf_progress *p)
+{
+    pthread_mutex_lock(&j->lock);
+    enum lf_job_state state = l->record.progress.state;
+    l->record.progress = *p;
+    l->record.progress.state = state;
+    l->unsaved = true;
+    lf_open_job_show(j, l);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void set_state(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state)
+{
+    pthread_mutex_lock(&j->lock);
+    l->record.progress.state = state;
+    lf_open_job_show(j, l);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void save(struct lf_jobs *j, struct lf_open_job *l)
+{
+    struct lf_diag diag = {""};
+    pthread_mutex_lock(&j->lock);
+    struct lf_job_record record = l->record;
+    l->unsaved = false;
+    pthread_mutex_unlock(&j->lock);
+    enum lf_err rc = lf_store_job_put(j->d->store, &record, &diag);
+    if (rc == LF_OK)
+        rc = lf_report_curve(j, l, &diag);
+    if (rc != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "job %llu: progress is not saved: %s",
+               (unsigned long long)record.id, diag.text);
+}
+
+static void log_line(struct lf_jobs *j, const struct lf_open_job *l, json_t *line)
+{
+    if (line)
+        json_object_set_new(line, "job", json_integer((json_int_t)l->record.id));
+    lf_registry_log(j->d->registry, l->record.adapter_id, line);
+}
+
+static void on_started(struct lf_jobs *j, struct lf_open_job *l)
+{
+    pthread_mutex_lock(&j->lock);
+    l->started = true;
+    if (l->record.progress.state == LF_JOB_QUEUED)
+        l->record.progress.state = LF_JOB_RUNNING;
+    if (l->record.started_ms == 0)
+        l->record.started_ms = lf_clock_unix_ms();
+    pthread_cond_broadcast(&j->changed);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void on_event(struct lf_jobs *j, struct lf_open_job *l, const struct lf_train_event *e)
+{
+    enum lf_err rc = LF_OK;
+    if (e->kind == LF_TRAIN_STARTED)
+        on_started(j, l);
+    else if (e->kind == LF_TRAIN_STEP)
+        rc = lf_curve_add(&l->curve.train, (double)e->step, e->loss);
+    else if (e->kind == LF_TRAIN_EVAL)
+        rc = lf_curve_add(&l->curve.eval, (double)e->step, e->progress.eval_loss);
+    else if (e->kind == LF_TRAIN_PAUSED || e->kind == LF_TRAIN_RESUMED)
+        set_state(j, l, e->progress.state);
+    if (rc != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "no memory for a point of a curve");
+    take_progress(j, l, &e->progress);
+    json_t *line = lf_train_log_json(e);
+    if (line && e->kind == LF_TRAIN_STARTED)
+        json_object_set_new(line, "version", json_integer(l->record.version));
+    log_line(j, l, line);
+    if (e->kind == LF_TRAIN_STARTED)
+        save(j, l);
+}
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+/* Back to the preparer: its rows went with the trainer's job, its checkpoint is there. */
+static void wait_again(struct lf_jobs *j, struct lf_open_job *l, bool no_room)
+{
+    pthread_mutex_lock(&j->lock);
+    l->stage = LF_STAGE_WAITING;
+    l->no_room = no_room;
+    if (l->record.progress.state == LF_JOB_RUNNING)
+        l->record.progress.state = LF_JOB_QUEUED;
+    lf_open_job_show(j, l);
+    pthread_cond_broadcast(&j->changed);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
+                                const struct lf_adapter *a, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], part[64];
+    const struct lf_base *base = j->d->base;
+    enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, "versions", dir, diag);
+    if (rc == LF_OK)
+        rc = lf_dir_make(dir, diag);
+    snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
+    if (rc == LF_OK)
+        rc = lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
+    return rc == LF_OK ? lf_adapter_save(a, &base->model->config, dir, base->name, diag) : rc;
+}
+
+static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state,
+                   const char *reason)
+{
+    pthread_mutex_lock(&j->lock);
+    l->stage = LF_STAGE_ENDED;
+    l->record.progress.state = state;
+    snprintf(l->record.reason, sizeof l->record.reason, "%s", reason);
+    pthread_mutex_unlock(&j->lock);
+}
+
+/* What the end of a training means for its job. True: the job is over. */
+static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_training_end *e)
+{
+    struct lf_diag diag = {""};
+    enum lf_err rc = e->rc;
+    if (rc == LF_OK)
+        rc = save_version(j, l, e->adapter, &diag);
+    else
+        lf_fail(&diag, rc, "%s", e->why.text);
+    if (rc == LF_OK) {
+        finish(j, l, LF_JOB_DONE, "");
+        return true;
+    }
+    if (rc == LF_E_CANCELLED) {
+        finish(j, l, LF_JOB_CANCELLED, "");
+        return true;
+    }
+    bool again = (rc == LF_E_DEVICE_FULL && !e->alone) || rc == LF_E_INTERRUPTED ||
+                 (rc == LF_E_DEVICE_LOST && ++l->record.losses < LOSSES_MAX);
+    if (again && !l->cancelled) {
+        wait_again(j, l, rc != LF_E_DEVICE_LOST);
+        return false;
+    }
+    finish(j, l, l->cancelled ? LF_JOB_CANCELLED : LF_JOB_FAILED, diag.text);
+    return true;
+}
+
+static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
+{
+    struct lf_diag diag = {""};
+    const struct lf_training_end e = l->end; /* l may be gone before it is done with */
+    pthread_mutex_lock(&j->lock);
+    struct lf_training *training = l->training;
+    l->training = NULL;
+    l->started = false;
+    pthread_mutex_unlock(&j->lock);
+    if (e.progress.steps > 0)
+        take_progress(j, l, &e.progress);
+    bool over = judge(j, l, &e);
+    save(j, l);
+    bool done = over && l->record.progress.state == LF_JOB_DONE;
+    if (done && lf_report_training(j, l, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "metrics.json is not written: %s", diag.text);
+    uint64_t adapter_id = l->record.adapter_id;
+    int32_t version = l->record.version;
+    lf_training_release(training);
+    if (over)
+        lf_open_job_end(j, l);
+    if (done)
+        lf_scoring_ask(j, adapter_id, version);
+    lf_adapter_free(e.adapter);
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+/* The first job with something to save; NULL: none. */
+static struct lf_open_job *next_unsaved(struct lf_jobs *j)
+{
+    pthread_mutex_lock(&j->lock);
+    struct lf_open_job *l = j->open;
+    while (l && (!l->unsaved || l->stage != LF_STAGE_TRAINING))
+        l = l->next;
+    pthread_mutex_unlock(&j->lock);
+    return l;
+}
+
+static void save_all(struct lf_jobs *j)
+{
+    /* Only the recorder ends a job that trains, so l stays. */
+    for (struct lf_open_job *l = next_unsaved(j); l; l = next_unsaved(j))
+        save(j, l);
+}
+
+/* The next event, after at most a second; NULL: none. *closing: and none will come. */
+static struct lf_job_event *next_event(struct lf_jobs *j, bool *closing)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec++;
+    int waited = 0;
+    pthread_mutex_lock(&j->lock);
+    while (!j->events && !j->closing && waited == 0)
+        waited = pthread_cond_timedwait(&j->came, &j->lock, &at);
+    struct lf_job_event *r = j->events;
+    if (r) {
+        j->events = r->next;
+        if (!j->events)
+            j->events_end = &j->events;
+    }
+    *closing = j->closing;
+    pthread_mutex_unlock(&j->lock);
+    return r;
+}
+
+static void handle(struct lf_jobs *j, struct lf_job_event *r)
+{
+    if (r->event.kind == LF_TRAIN_END) {
+        on_ended(j, r->job);
+        return;
+    }
+    on_event(j, r->job, &r->event);
+    free(r);
+}
+
+void *lf_recorder_main(void *arg)
+{
+    struct lf_jobs *j = arg;
+    uint64_t saved = lf_clock_ns(), expired = saved;
+    bool closing = false;
+    for (;;) {
+        struct lf_job_event *r = next_event(j, &closing);
+        if (!r && closing)
+            return NULL;
+        if (r)
+            handle(j, r);
+        uint64_t now = lf_clock_ns();
+        if (now - saved > SAVE_NS) {
+            save_all(j);
+            saved = now;
+        }
+        if (now - expired > EXPIRE_NS) {
+            lf_registry_trash_expire(j->d->registry);
+            expired = now;
+        }
+    }
+}
