@@ -116,7 +116,7 @@ static enum lf_err measure(struct lf_floor *out, struct probe *p, struct lf_diag
 
 enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s, struct lf_diag *diag)
 {
-    bool card = s->dev->kind == LF_DEVICE_CUDA;
+    bool card = !lf_device_on_host(s->dev);
     struct probe p = {
         .s = s, .bytes = card ? CARD_BYTES : HOST_BYTES, .side = card ? CARD_SIDE : HOST_SIDE};
     size_t w_bytes = (size_t)p.side * (size_t)p.side * lf_dtype_bytes(s->dev->act);

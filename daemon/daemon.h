@@ -28,6 +28,7 @@ struct lf_daemon_options {
     enum lf_device_kind device;
     enum lf_quant quant;
     int threads;               /* cpu: 0 = one a core */
+    int gpu;                   /* cuda: which card */
     int64_t gpu_memory_bytes;  /* ceiling for device memory; 0: all */
     int slots;                 /* adapters resident on the device */
     int64_t kv_tokens;         /* of all sequences together; 0: chosen from the memory */

@@ -21,9 +21,17 @@ static const struct lf_backend *const backends[] = {
 #endif
 };
 
-static const char *const kind_names[] = {
-    [LF_DEVICE_REF] = "ref", [LF_DEVICE_CPU] = "cpu", [LF_DEVICE_CUDA] = "cuda"};
-#define N_KINDS (sizeof kind_names / sizeof *kind_names)
+/* A card hides the cost of many sequences behind the weights' traffic; cores do not. Its memory is
+ * for this program, the host's is for all. */
+#define HOST_TRAITS .seqs = 128, .train_tokens = 4096, .kv_bytes = (size_t)256 << 20
+static const struct lf_device_traits traits[] = {
+    [LF_DEVICE_AUTO] = {"auto"},
+    [LF_DEVICE_CPU] = {"cpu", HOST_TRAITS},
+    [LF_DEVICE_REF] = {"ref", HOST_TRAITS},
+    [LF_DEVICE_CUDA] = {"cuda", .own_memory = true, .seqs = 256, .train_tokens = 16384,
+                        .kv_part = 0.35},
+};
+#define N_KINDS (sizeof traits / sizeof *traits)
 
 static struct device *inside(struct lf_device *dev)
 {
@@ -38,11 +46,12 @@ static const struct lf_backend *backend_of(const struct lf_stream *s)
 enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word, struct lf_diag *diag)
 {
     for (size_t i = 0; i < N_KINDS; i++)
-        if (strcmp(word, kind_names[i]) == 0) {
+        if (strcmp(word, traits[i].word) == 0) {
             *out = (enum lf_device_kind)i;
             return LF_OK;
         }
-    return lf_fail(diag, LF_E_INVALID, "no device \"%.32s\": ref, cpu and cuda are known", word);
+    return lf_fail(diag, LF_E_INVALID, "no device \"%.32s\": it is one of " LF_DEVICE_WORDS "",
+                   word);
 }
 
 static const struct lf_backend *find_backend(enum lf_device_kind kind)
@@ -56,17 +65,23 @@ static const struct lf_backend *find_backend(enum lf_device_kind kind)
 enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
                            const struct lf_device_options *options, struct lf_diag *diag)
 {
+    if (kind == LF_DEVICE_AUTO) {
+        if (lf_device_open(out, LF_DEVICE_CUDA, options, NULL) == LF_OK)
+            return LF_OK;
+        kind = LF_DEVICE_CPU;
+    }
     const struct lf_backend *backend = find_backend(kind);
     if (!backend)
         return lf_fail(diag, LF_E_UNSUPPORTED, "this build has no %s device",
-                       (size_t)kind < N_KINDS ? kind_names[kind] : "such");
+                       (size_t)kind < N_KINDS ? traits[kind].word : "such");
     struct lf_device_options defaults = {0};
     if (!options)
         options = &defaults;
     struct device *d = calloc(1, sizeof *d);
     if (!d)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");
-    d->pub = (struct lf_device){.kind = kind, .act = backend->act, .ops = backend->ops};
+    d->pub = (struct lf_device){
+        .kind = kind, .traits = &traits[kind], .act = backend->act, .ops = backend->ops};
     d->backend = backend;
     enum lf_err rc = backend->open(&d->pub, options, diag);
     if (rc) {

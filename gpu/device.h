@@ -28,14 +28,27 @@
 extern "C" {
 #endif
 
-enum lf_device_kind { LF_DEVICE_REF, LF_DEVICE_CPU, LF_DEVICE_CUDA };
+/* AUTO is asked for and never is: cuda where this build and this machine have it, else cpu. */
+enum lf_device_kind { LF_DEVICE_AUTO, LF_DEVICE_CPU, LF_DEVICE_REF, LF_DEVICE_CUDA };
+#define LF_DEVICE_WORDS "auto|cpu|ref|cuda" /* in that order */
 
 enum lf_dtype { LF_F32, LF_BF16, LF_F16, LF_U8, LF_I32, LF_I64 };
 
 struct lf_ops;
 
+/* What those who use a device need to know of its kind. */
+struct lf_device_traits {
+    const char *word; /* "cuda" */
+    bool own_memory;  /* apart from the host's: what is there is copied, and nobody else wants it */
+    int seqs;         /* sequences in a serving step that still pay */
+    int train_tokens; /* of a training batch where nobody says how many */
+    double kv_part;   /* of the memory that is free beside the weights for the KV cache ... */
+    size_t kv_bytes;  /* ... or so much of it, where kv_part is 0 */
+};
+
 struct lf_device {
     enum lf_device_kind kind;
+    const struct lf_device_traits *traits;
     enum lf_dtype act;        /* dtype of activations, KV cache, adapters' compute copies */
     const struct lf_ops *ops; /* gpu/ops.h */
     void *impl;               /* the backend's own */
@@ -44,7 +57,7 @@ struct lf_device {
 /* Device memory is host memory: what is there can be read and written in place. */
 static inline bool lf_device_on_host(const struct lf_device *dev)
 {
-    return dev->kind != LF_DEVICE_CUDA;
+    return !dev->traits->own_memory;
 }
 
 /* An ordered queue of work with its own scratch memory. */
@@ -71,7 +84,7 @@ struct lf_device_info {
     int units;                        /* multiprocessors or threads */
 };
 
-/* "ref", "cpu" or "cuda". */
+/* A word of LF_DEVICE_WORDS. */
 enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 /* LF_E_UNSUPPORTED where this build has no such device, LF_E_NOT_FOUND where the machine has

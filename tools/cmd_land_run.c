@@ -51,7 +51,7 @@ int lf_land_cmd_run(int argc, char **argv)
     static const char *const devices[] = {NULL, "cpu", "ref", "cuda"};
     struct lf_land_order o = {.stop = &interrupted};
     struct lf_study_places places = {0};
-    int device = LF_OFFLINE_AUTO, status;
+    int device = LF_DEVICE_AUTO, status;
     bool json = false;
     const struct lf_option options[] = {
         {"out", 'o', LF_OPT_STR, "DIR", &o.dir,
@@ -61,7 +61,7 @@ int lf_land_cmd_run(int argc, char **argv)
          "the folder that the bases are in, instead of where the study says"},
         {"data", 'D', LF_OPT_STR, "DIR", &places.data,
          "the folder that the tasks' data is in, instead of where the study says"},
-        {"device", 'd', LF_OPT_CHOICE, LF_OFFLINE_DEVICES, &device,
+        {"device", 'd', LF_OPT_CHOICE, LF_DEVICE_WORDS, &device,
          "where to compute, instead of what the study says"},
         LF_REMOTE_OPTIONS(o.remote),
         {"quiet", 'q', LF_OPT_FLAG, NULL, &o.quiet, "no matrix and no lines while it runs"},

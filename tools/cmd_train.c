@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_TOKENS_CPU 4096
-#define BATCH_TOKENS_CUDA 16384
 #define LOGIT_ROWS 256 /* logits held at once: chunks of the loss */
 
 struct order {
@@ -148,7 +146,7 @@ static int batch_tokens(const struct run *r)
     int64_t ceiling = r->order->batch_tokens, longest = r->rows.n_max;
     struct lf_dataset_report eval;
     if (ceiling == 0)
-        ceiling = r->c.dev->kind == LF_DEVICE_CUDA ? BATCH_TOKENS_CUDA : BATCH_TOKENS_CPU;
+        ceiling = r->c.dev->traits->train_tokens;
     if (r->eval) {
         lf_dataset_report(r->eval, &eval);
         longest = eval.n_max > longest ? eval.n_max : longest;

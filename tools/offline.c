@@ -3,26 +3,12 @@
 
 #include "tools/bar.h"
 
-static enum lf_err open_kind(struct lf_device **out, enum lf_device_kind kind,
-                             const struct lf_offline_options *o, struct lf_diag *diag)
-{
-    struct lf_device_options options = {.threads = (int)o->threads, .index = (int)o->gpu};
-    return lf_device_open(out, kind, &options, diag);
-}
-
 enum lf_err lf_offline_open_device(struct lf_offline *out, const struct lf_offline_options *o,
                                    struct lf_diag *diag)
 {
-    static const enum lf_device_kind kinds[] = {LF_DEVICE_CPU, LF_DEVICE_CPU, LF_DEVICE_REF,
-                                                LF_DEVICE_CUDA};
-    enum lf_err rc = LF_E_NOT_FOUND;
-    if (o->device == LF_OFFLINE_AUTO)
-        rc = open_kind(&out->dev, LF_DEVICE_CUDA, o, NULL);
-    if (rc != LF_OK)
-        rc = open_kind(&out->dev, kinds[o->device], o, diag);
-    if (rc == LF_OK)
-        rc = lf_stream_new(&out->stream, out->dev, 0, diag);
-    return rc;
+    struct lf_device_options options = {.threads = (int)o->threads, .index = (int)o->gpu};
+    enum lf_err rc = lf_device_open(&out->dev, (enum lf_device_kind)o->device, &options, diag);
+    return rc == LF_OK ? lf_stream_new(&out->stream, out->dev, 0, diag) : rc;
 }
 
 static enum lf_err open_model(struct lf_offline *out, const struct lf_offline_options *o,

@@ -10,21 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Order of LF_OFFLINE_DEVICES. */
-enum lf_offline_device {
-    LF_OFFLINE_AUTO, /* cuda where this build and this machine have it, else cpu */
-    LF_OFFLINE_CPU,
-    LF_OFFLINE_REF,
-    LF_OFFLINE_CUDA
-};
-#define LF_OFFLINE_DEVICES "auto|cpu|ref|cuda"
 #define LF_OFFLINE_QUANTS "none|nf4" /* order of enum lf_quant */
 
 /* Zero-initialised: device auto, block weights as stored. */
 struct lf_offline_options {
     const char *base;  /* checkpoint directory */
     const char *shape; /* instead of base: random weights of this shape */
-    int device;        /* enum lf_offline_device */
+    int device;        /* enum lf_device_kind */
     int quant;         /* enum lf_quant */
     int64_t threads, gpu;
     bool quiet; /* no progress bar */
@@ -40,11 +32,11 @@ struct lf_offline_options {
      "form of the blocks' linear weights; none keeps them as stored, and a 4-bit checkpoint is "   \
      "used as it is in both cases"}
 #define LF_OFFLINE_OPTIONS_DEVICE(o)                                                               \
-    {"device", 'd', LF_OPT_CHOICE, LF_OFFLINE_DEVICES, &(o).device,                                \
+    {"device", 'd', LF_OPT_CHOICE, LF_DEVICE_WORDS, &(o).device,                                   \
      "where to compute; auto takes a CUDA card where there is one"},                               \
     {"threads", 't', LF_OPT_INT, "N", &(o).threads, "threads of the cpu device; 0: one a core",    \
      .hi = 1024},                                                                                  \
-    {"gpu", 0, LF_OPT_INT, "N", &(o).gpu, "which card of the cuda device", .hi = 63}
+    {"gpu", 0, LF_OPT_INT, "N", &(o).gpu, "which card of the cuda device, from 0", .hi = 63}
 /* clang-format on */
 
 struct lf_offline {

@@ -48,23 +48,10 @@ void lf_serving_init(struct lf_serving *s)
     remember(s);
 }
 
-static enum lf_device_kind best_device(void)
-{
-    struct lf_device *dev = NULL;
-    if (lf_device_open(&dev, LF_DEVICE_CUDA, NULL, NULL) != LF_OK)
-        return LF_DEVICE_CPU;
-    lf_device_free(dev);
-    return LF_DEVICE_CUDA;
-}
-
 void lf_serving_finish(struct lf_serving *s)
 {
-    static const enum lf_device_kind kinds[] = {
-        [LF_OFFLINE_CPU] = LF_DEVICE_CPU,
-        [LF_OFFLINE_REF] = LF_DEVICE_REF,
-        [LF_OFFLINE_CUDA] = LF_DEVICE_CUDA,
-    };
-    s->daemon.device = s->device == LF_OFFLINE_AUTO ? best_device() : kinds[s->device];
+    s->daemon.device = (enum lf_device_kind)s->device;
+    s->daemon.gpu = (int)s->gpu;
     s->daemon.quant = (enum lf_quant)s->quant;
     s->daemon.threads = (int)s->threads;
     s->daemon.slots = (int)s->slots;

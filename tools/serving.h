@@ -16,7 +16,7 @@ struct lf_serving {
     char data_dir[LF_PATH_MAX]; /* the default one */
     /* As the options table wants them; lf_serving_finish moves them into `daemon`. */
     int device, quant, log_level;
-    int64_t threads, slots, batch_tokens, train_tokens, drain_seconds;
+    int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds;
     /* What this process was before it began anew (lf_serving_begin_anew): */
     int losses_in_a_row; /* each soon after a start */
     pid_t mount;         /* its child that is a mount; 0: none */
@@ -40,10 +40,11 @@ struct lf_serving {
      "clients may have adapters loaded from directories of this machine"},                         \
     {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &(s).quant,                                   \
      "form of the blocks' linear weights; a 4-bit checkpoint is used as it is"},                   \
-    {"device", 'd', LF_OPT_CHOICE, LF_OFFLINE_DEVICES, &(s).device,                                \
+    {"device", 'd', LF_OPT_CHOICE, LF_DEVICE_WORDS, &(s).device,                                   \
      "where to compute; auto takes a CUDA card where there is one"},                               \
     {"threads", 't', LF_OPT_INT, "N", &(s).threads, "threads of the cpu device; 0: one a core",    \
      .hi = 1024},                                                                                  \
+    {"gpu", 0, LF_OPT_INT, "N", &(s).gpu, "which card of the cuda device, from 0", .hi = 63},      \
     {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \
      "ceiling for device memory; 0: all there is", .hi = 1e15},                                    \
     {"slots", 0, LF_OPT_INT, "N", &(s).slots, "adapters resident on the device", .lo = 1,          \
@@ -64,8 +65,7 @@ struct lf_serving {
 
 /* The defaults, before parsing, and what an earlier life of the process has left behind. */
 void lf_serving_init(struct lf_serving *s);
-/* After parsing: s->daemon is complete but for stop_fd and ready. Opens the CUDA device briefly
- * to answer `auto`. */
+/* After parsing: s->daemon is complete but for stop_fd and ready. */
 void lf_serving_finish(struct lf_serving *s);
 /* Blocks SIGINT, SIGTERM and, with `children`, SIGCHLD in this thread and those it starts; ignores
  * SIGPIPE. Returns a descriptor that is readable when one of them came: the daemon's stop_fd; or

@@ -88,7 +88,7 @@ static void launch_dense(struct bench *b, void *arg, int i)
 
 static void measure_ceilings(struct bench *b)
 {
-    bool cpu = b->dev->kind != LF_DEVICE_CUDA;
+    bool cpu = lf_device_on_host(b->dev);
     struct copy_arg c = {.n = (size_t)(cpu ? 64 : 2048) << 20};
     c.from = acts(b, c.n / b->es);
     c.to = get(b, c.n);

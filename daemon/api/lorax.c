@@ -273,17 +273,17 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
     const struct lf_daemon *d = q->daemon;
     struct lf_engine_status s;
     lf_engine_status(d->engine, &s);
-    bool cuda = d->options.device == LF_DEVICE_CUDA;
     lf_http_reply_json(
         q, 200,
         json_pack("{s:s, s:n, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:n, s:n}",
                   "model_id", d->base->name, "model_sha", "model_dtype",
-                  cuda ? "bfloat16" : "float32", "model_device_type", cuda ? "cuda" : "cpu",
-                  "device", s.device, "model_pipeline_tag", "text-generation",
-                  "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of", 1, "max_stop_sequences",
-                  LF_STOPS_MAX, "max_input_length", s.context_max > 0 ? s.context_max - 1 : 0,
-                  "max_total_tokens", s.context_max, "max_batch_total_tokens",
-                  d->options.batch_tokens_max, "version", LF_VERSION, "sha", "docker_label"));
+                  s.act == LF_BF16 ? "bfloat16" : "float32", "model_device_type",
+                  s.device_word ? s.device_word : "", "device", s.device, "model_pipeline_tag",
+                  "text-generation", "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of", 1,
+                  "max_stop_sequences", LF_STOPS_MAX, "max_input_length",
+                  s.context_max > 0 ? s.context_max - 1 : 0, "max_total_tokens", s.context_max,
+                  "max_batch_total_tokens", d->options.batch_tokens_max, "version", LF_VERSION,
+                  "sha", "docker_label"));
     return LF_OK;
 }
 

@@ -6,13 +6,6 @@
 
 #include <stdlib.h>
 
-/* Sequences of a step. A card hides the cost of many behind the weights' traffic; cores do not. */
-#define SEQS_CUDA 256
-#define SEQS_HOST 128
-/* KV pages when --kv-tokens does not say: a part of what is free beside the weights. The rest is
- * for adapters, optimizer states and activations. */
-#define KV_PART_CUDA 0.35
-#define KV_BYTES_HOST ((size_t)256 << 20)
 /* Activations kept for backward may take this part of what is free. */
 #define SAVED_PART 0.4
 #define LOAD_TELL_NS 5000000000ull /* between two lines about a long load */
@@ -29,8 +22,8 @@ static int kv_pages(const struct lf_engine *e, size_t free_bytes, int seqs)
     int64_t context = e->model->config.positions_max;
     int64_t tokens = e->o->kv_tokens;
     if (tokens == 0) {
-        double bytes = e->dev->kind == LF_DEVICE_CUDA ? KV_PART_CUDA * (double)free_bytes
-                                                      : (double)KV_BYTES_HOST;
+        const struct lf_device_traits *t = e->dev->traits;
+        double bytes = t->kv_part > 0 ? t->kv_part * (double)free_bytes : (double)t->kv_bytes;
         tokens = (int64_t)(bytes / (double)kv_token_bytes(e));
         if (tokens < context)
             tokens = context;
@@ -44,6 +37,7 @@ static int kv_pages(const struct lf_engine *e, size_t free_bytes, int seqs)
 static enum lf_err device_open(struct lf_engine *e, struct lf_diag *diag)
 {
     struct lf_device_options options = {.threads = e->o->threads,
+                                        .index = e->o->gpu,
                                         .memory_bytes = (size_t)e->o->gpu_memory_bytes};
     enum lf_err rc = lf_device_open(&e->dev, e->o->device, &options, diag);
     return rc == LF_OK ? lf_stream_new(&e->stream, e->dev, 1, diag) : rc;
@@ -81,7 +75,7 @@ static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
         return rc;
     struct lf_device_info info;
     lf_device_info(e->dev, &info);
-    int seqs = e->dev->kind == LF_DEVICE_CUDA ? SEQS_CUDA : SEQS_HOST;
+    int seqs = e->dev->traits->seqs;
     /* Evaluation batches are as large as training's, and have no backward. */
     bool more = e->o->train_tokens > e->o->batch_tokens_max;
     struct lf_exec_limits limits = {

@@ -120,7 +120,9 @@ static void show(struct lf_engine *e, bool with_device)
                                    .slots_used = e->n_residents,
                                    .trainings = lf_engine_trainings_running(e),
                                    .context_max = lf_gen_context_max(e->gen),
-                                   .seqs_max = lf_gen_seqs_max(e->gen)};
+                                   .seqs_max = lf_gen_seqs_max(e->gen),
+                                   .device_word = e->dev->traits->word,
+                                   .act = e->dev->act};
     struct lf_device_info info;
     lf_gen_status(e->gen, &now.gen);
     if (with_device)

@@ -50,8 +50,10 @@ enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag);
 
 struct lf_engine_status {
     enum lf_engine_state state;
-    char device[128];
-    int waiting; /* generations without a sequence yet */
+    char device[128];        /* its name */
+    const char *device_word; /* "cuda"; NULL until it is open */
+    enum lf_dtype act;       /* what it computes in */
+    int waiting;             /* generations without a sequence yet */
     struct lf_gen_status gen;
     int slots, slots_used; /* adapters on the device, those that train not counted */
     int trainings;         /* that run */

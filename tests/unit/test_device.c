@@ -45,6 +45,21 @@ static void kinds_have_names(void **state)
     assert_non_null(strstr(diag.text, "CPU "));
 }
 
+static void auto_opens_what_the_machine_has(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_device *dev, *card;
+    bool has_card = lf_device_open(&card, LF_DEVICE_CUDA, NULL, &diag) == LF_OK;
+    if (has_card)
+        lf_device_free(card);
+    assert_int_equal(lf_device_open(&dev, LF_DEVICE_AUTO, NULL, &diag), LF_OK);
+    assert_int_equal(dev->kind, has_card ? LF_DEVICE_CUDA : LF_DEVICE_CPU);
+    assert_string_equal(dev->traits->word, has_card ? "cuda" : "cpu");
+    assert_int_equal(lf_device_on_host(dev), !has_card);
+    lf_device_free(dev);
+}
+
 static void says_what_it_is(void **state)
 {
     (void)state;
@@ -316,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds_have_names),
+        cmocka_unit_test(auto_opens_what_the_machine_has),
         cmocka_unit_test(says_what_it_is),
         cmocka_unit_test(memory_is_aligned_and_counted),
         cmocka_unit_test(the_ceiling_holds),
