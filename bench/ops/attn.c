@@ -121,6 +121,11 @@ void bench_attn(struct bench *b)
     bench_attn_at(b, 32, 1, 511, true, false);
     bench_attn_at(b, 32, 1, 4095, true, false);
     bench_attn_at(b, 8, 128, 0, true, false);
+    bench_attn_at(b, 8, 1024, 0, true, false);
+    bench_attn_at(b, 1, 512, 3584, true, false);
+    bench_attn_at(b, 1, 256, 0, false, true);
     bench_attn_at(b, 8, 512, 0, false, true);
-    bench_attn_at(b, 1, 4096, 0, false, true);
+    bench_attn_at(b, 4, 2048, 0, false, true);
+    bench_attn_at(b, 1, 8192, 0, false, true);
+    bench_attn_at(b, 1, 32768, 0, false, true);
 }

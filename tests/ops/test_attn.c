@@ -45,6 +45,14 @@ static const struct rig_seq training[] = {
     {.n = 7, .slot = 0}, {.n = 64, .slot = 0},  {.n = 97, .slot = 1},
     {.n = 1, .slot = 2}, {.n = 150, .slot = 3},
 };
+/* Several tiles of rows and keys, none of them full at the end. */
+static const struct rig_seq longer[] = {
+    {.n = 290, .past = 333, .slot = 0, .cached = true},
+    {.n = 7, .past = 400, .slot = 0, .cached = true},
+    {.n = 520, .slot = 0},
+    {.n = 129, .slot = 1},
+    {.n = 2, .slot = 1},
+};
 #define SEQS(a) .seqs = a, .S = sizeof(a) / sizeof *(a)
 
 static const struct attn_case cases[] = {
@@ -63,6 +71,10 @@ static const struct attn_case cases[] = {
     {SEQS(training), .H = 4, .Hkv = 1, .D = 128, .window = 32},
     {SEQS(training), .H = 2, .Hkv = 2, .D = 80, .softcap = 30, .sharp = 10},
     {SEQS(training), .H = 3, .Hkv = 3, .D = 40, .sharp = 8},
+    {SEQS(longer), .H = 8, .Hkv = 2, .D = 128},
+    {SEQS(longer), .H = 4, .Hkv = 2, .D = 128, .window = 200, .sharp = 5},
+    {SEQS(longer), .H = 6, .Hkv = 2, .D = 64, .window = 65},
+    {SEQS(longer), .H = 2, .Hkv = 2, .D = 96, .softcap = 30, .sharp = 10},
 };
 #define N_CASES (sizeof cases / sizeof *cases)
 
@@ -180,6 +192,64 @@ static void carries_gradients_back(void **state)
         c.delta = rig_out(r, "delta", LF_F32, T * (size_t)c.H, GRADIENT);
         c.delta->loose = true;
         rig_run(r, backward, &c);
+    }
+}
+
+/* Normal numbers, with NaN in the rows of one sequence. */
+static struct mirror *act_with_nan(struct rig *r, const char *name, const struct lf_ragged *b,
+                                   int ld, const struct lf_seq *ill)
+{
+    float *x = rig_host(r, (size_t)b->T * (size_t)ld, sizeof *x);
+    for (int i = 0; i < b->T * ld; i++) {
+        int row = i / ld - ill->start;
+        x[i] = row >= 0 && row < ill->n ? NAN : (float)rig_normal(r);
+    }
+    return rig_act_of(r, name, x, (size_t)b->T * (size_t)ld);
+}
+
+static void assert_only_one_is_ill(const struct rig *r, const struct mirror *m,
+                                   const struct lf_ragged *b, int ld, int cols,
+                                   const struct lf_seq *ill)
+{
+    for (int t = b->T_cached; t < b->T; t++) {
+        if (t >= ill->start && t < ill->start + ill->n)
+            continue;
+        for (int i = 0; i < cols; i++)
+            if (!isfinite(rig_got(m, RIG_DUT, (size_t)t * (size_t)ld + (size_t)i)))
+                fail_msg("%s: %s: row %d has a neighbour's NaN", r->label, m->name, t);
+    }
+}
+
+/* One job of a batch diverges; those before and after it in the same tiles of rows must not. */
+static void keeps_nan_in_its_sequence(void **state)
+{
+    struct rig *r = *state;
+    static const struct attn_case nan_cases[] = {{SEQS(longer), .H = 4, .Hkv = 2, .D = 128},
+                                                 {SEQS(training), .H = 2, .Hkv = 1, .D = 64}};
+    for (size_t i = 0; i < sizeof nan_cases / sizeof *nan_cases; i++) {
+        struct attn_case c = nan_cases[i];
+        size_t T = begin(r, &c, i, "NaN");
+        const struct lf_ragged *b = &c.batch.side[RIG_REF];
+        const struct lf_seq *ill = &b->h_seqs[b->S - 2];
+        c.q = act_with_nan(r, "ill q", b, c.ldq, ill);
+        c.k = act_with_nan(r, "ill k", b, c.ldkv, ill);
+        c.v = act_with_nan(r, "ill v", b, c.ldkv, ill);
+        c.d_o = act_with_nan(r, "ill d_o", b, c.ldo, ill);
+        c.o = rig_out_act(r, "o", T * (size_t)c.ldo, OUT);
+        c.lse = rig_out(r, "lse", LF_F32, T * (size_t)c.H, LSE);
+        rig_run_side(r, RIG_DUT, forward, &c);
+        assert_only_one_is_ill(r, c.o, b, c.ldo, c.ldo, ill);
+        rig_run_side(r, RIG_REF, forward, &c);
+        c.o = given(r, "given o", c.o, true);
+        c.lse = given(r, "given lse", c.lse, false);
+        c.dq = rig_out_act(r, "dq", T * (size_t)c.ldq, GRADIENT);
+        c.dk = rig_out_act(r, "dk", T * (size_t)c.ldkv, GRADIENT);
+        c.dv = rig_out_act(r, "dv", T * (size_t)c.ldkv, GRADIENT);
+        c.delta = rig_out(r, "delta", LF_F32, T * (size_t)c.H, GRADIENT);
+        rig_run_side(r, RIG_DUT, backward, &c);
+        assert_only_one_is_ill(r, c.dq, b, c.ldq, c.H * c.D, ill);
+        assert_only_one_is_ill(r, c.dk, b, c.ldkv, c.Hkv * c.D, ill);
+        assert_only_one_is_ill(r, c.dv, b, c.ldkv, c.Hkv * c.D, ill);
     }
 }
 
@@ -301,6 +371,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(attends),
                                        cmocka_unit_test(carries_gradients_back),
+                                       cmocka_unit_test(keeps_nan_in_its_sequence),
                                        cmocka_unit_test(turns_fills_pages_and_attends)};
     return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -1,6 +1,6 @@
 /* Attention on CUDA: which sequences go which way. The kernels decide for each sequence alike
  * (few_rows); here a launch is left out where no sequence of the batch needs it. */
-#include "gpu/ops/attn/tile.cuh"
+#include "gpu/ops/attn/hopper.cuh"
 
 void lf_cuda_attn(struct lf_stream *s, const struct lf_attn_args *a)
 {
@@ -9,7 +9,7 @@ void lf_cuda_attn(struct lf_stream *s, const struct lf_attn_args *a)
     bool many = !few_rows(b->n_max, group), few = !many;
     for (int i = 0; !few && i < b->S; i++)
         few = few_rows(b->h_seqs[i].n, group);
-    if (many)
+    if (many && !lf_cuda_attn_prefill_hopper(s, a))
         lf_cuda_attn_prefill(s, a);
     if (few)
         lf_cuda_attn_decode(s, a);

@@ -1,4 +1,6 @@
 /* Attention forward over many tokens (Dao's flash attention): scores never leave the registers.
+ * Where cuda_prefill_hopper.cu does not take the batch: older cards, heads of up to 32 and above
+ * 128 dims.
  *
  * A block takes 64 rows of the batch, whatever sequences they are of, and one head; for each
  * sequence it goes through the keys 32 at a time, the next 32 under way while it works. Four warps

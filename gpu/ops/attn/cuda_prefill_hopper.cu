@@ -1,0 +1,352 @@
+/* Attention forward over many tokens on Hopper (hopper.cuh; after Shah and others, FlashAttention
+ * 3): scores never leave the registers, and both products go to wgmma.
+ *
+ * A block has 128 query rows of a head and goes through the keys 128 at a time, the latest first.
+ * Each computing warpgroup owns 64 of the rows. It puts the scores of the next keys and the
+ * weighted sums of these under way together and makes probabilities while they run; the two
+ * warpgroups take turns at that, so that the one's exponentials fall into the other's products
+ * (without turns 4% slower). Work: 4 D flops for each pair of query and key; bound by the tensor
+ * cores.
+ */
+#include "gpu/ops/attn/hopper.cuh"
+
+#define KEYS 128
+#define STAGES 2
+
+struct prefill_args {
+    struct lf_attn_args a;
+    struct kv_pages at;
+    struct scoring scoring;
+    struct tile_list list;
+    int items;
+    int *counter;
+};
+
+/* What a block works on: one tile and head. */
+struct item {
+    int t, n;  /* batch rows [t, t + n); 0: there is no more */
+    int query; /* position of row t in its sequence */
+    int head;
+    int start;       /* the sequence's first row */
+    int pages;       /* where its list of pages starts; -1: keys are in the batch */
+    int first, last; /* tiles of keys, both with */
+};
+
+template <int DP> struct shared {
+    unsigned char q[BLOCK * DP * 2];
+    unsigned char k[STAGES][KEYS * DP * 2], v[STAGES][KEYS * DP * 2];
+    uint64_t q_full, q_empty, k_full[STAGES], k_empty[STAGES], v_full[STAGES], v_empty[STAGES];
+    uint64_t item_full, item_empty;
+    struct item item;
+};
+
+/* ---- The carrier ----------------------------------------------------------------------------- */
+
+LF_DEVICE struct item item_at(const struct prefill_args &p, int number)
+{
+    if (number >= p.items)
+        return {};
+    struct tile_at at = find_tile(p.list, number / p.a.H);
+    const struct lf_seq seq = p.list.seqs[at.seq];
+    bool cached = seq.page_off >= 0;
+    struct item w;
+    w.t = seq.start + at.tile * BLOCK;
+    w.n = min(BLOCK, seq.n - at.tile * BLOCK);
+    w.query = (cached ? seq.past : 0) + at.tile * BLOCK;
+    w.head = number % p.a.H;
+    w.start = seq.start;
+    w.pages = cached ? seq.page_off : -1;
+    w.first = p.a.window > 0 ? max(0, w.query - p.a.window + 1) / KEYS : 0;
+    w.last = (w.query + w.n - 1) / KEYS;
+    return w;
+}
+
+LF_DEVICE struct head_rows key_rows(const struct prefill_args &p, const struct item &w,
+                                    const void *rows, const void *pages)
+{
+    const struct lf_attn_args &a = p.a;
+    int hk = w.head / (a.H / a.Hkv);
+    const bf16 *first = (const bf16 *)rows + (size_t)w.start * a.ldkv + (size_t)hk * a.D;
+    return {w.pages >= 0 ? NULL : first,
+            (const bf16 *)pages,
+            p.at.pages + max(w.pages, 0),
+            a.ldkv,
+            a.Hkv,
+            hk,
+            a.D};
+}
+
+/* Everything an item reads. turn: tiles of keys that were carried before. */
+template <int DP>
+LF_DEVICE void carry_item(struct shared<DP> &m, const struct prefill_args &p, const struct item &w,
+                          int number, int *turn)
+{
+    const struct lf_attn_args &a = p.a;
+    struct head_rows q = {(const bf16 *)a.q + (size_t)w.t * a.ldq + (size_t)w.head * a.D,
+                          NULL,
+                          NULL,
+                          a.ldq,
+                          a.H,
+                          w.head,
+                          a.D};
+    struct head_rows k = key_rows(p, w, a.k, a.k_pages), v = key_rows(p, w, a.v, a.v_pages);
+    int limit = w.query + w.n;
+    barrier_wait(&m.q_empty, number - 1);
+    carry_flat<DP, BLOCK>(m.q, q, 0, w.n);
+    barrier_arrive_copied(&m.q_full);
+    for (int tile = w.last; tile >= w.first; tile--, ++*turn) {
+        int stage = *turn % STAGES, round = *turn / STAGES;
+        barrier_wait(&m.k_empty[stage], round - 1);
+        carry_rows<DP, KEYS>(m.k[stage], k, tile * KEYS, limit);
+        barrier_arrive_copied(&m.k_full[stage]);
+        barrier_wait(&m.v_empty[stage], round - 1);
+        carry_rows<DP, KEYS>(m.v[stage], v, tile * KEYS, limit);
+        barrier_arrive_copied(&m.v_full[stage]);
+    }
+}
+
+/* The first warp finds the items; all others of the block read them. */
+template <int DP> LF_DEVICE void carry(struct shared<DP> &m, const struct prefill_args &p)
+{
+    int turn = 0, next = blockIdx.x;
+    for (int number = 0;; number++) {
+        struct item w;
+        if (threadIdx.x % WARPGROUP < 32) {
+            w = item_at(p, next);
+            barrier_wait(&m.item_empty, number - 1);
+            if (threadIdx.x % 32 == 0) {
+                m.item = w;
+                barrier_arrive(&m.item_full);
+            }
+            if (w.n)
+                next = next_item(p.counter, p.items);
+        } else {
+            barrier_wait(&m.item_full, number);
+            w = m.item;
+            tile_done(&m.item_empty);
+        }
+        if (!w.n)
+            break;
+        carry_item<DP>(m, p, w, number, &turn);
+    }
+    copy_async_commit();
+    copy_async_wait<0>();
+}
+
+/* ---- Computing ------------------------------------------------------------------------------- */
+
+/* Running softmax of a lane's two rows, in scores before scale. */
+struct rows_so_far {
+    float max[2], sum[2];
+};
+
+/* Scores that a row does not see become -inf. query: this lane's first row; key: the tile's first.
+ */
+LF_DEVICE void mask(float (&s)[KEYS / 2], const struct scoring &how, int query, int key)
+{
+    int apart = query - key - threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int i = 0; i < KEYS / 2; i++) {
+        int key_of = i / 4 * 8 + i % 2, row = i % 4 / 2 * 8;
+        s[i] = (unsigned)(apart + row - key_of) < how.window ? s[i] : -INFINITY;
+    }
+}
+
+/* Products to probabilities against the new maximum; shrink is for what was summed before. */
+template <bool capped>
+LF_DEVICE void soften(struct rows_so_far &r, float (&s)[KEYS / 2], float (&shrink)[2],
+                      const struct scoring &how, bool masked, int query, int key)
+{
+    float scale = capped ? 1.0f : how.scale, unused;
+    if (capped) {
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i++)
+            s[i] = score_of(how, s[i], &unused);
+    }
+    if (masked)
+        mask(s, how, query, key);
+    float max[2] = {r.max[0], r.max[1]}, below[2];
+#pragma unroll
+    for (int i = 0; i < KEYS / 2; i++)
+        max[i % 4 / 2] = fmaxf(max[i % 4 / 2], s[i]);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        max[h] = fmaxf(max[h], __shfl_xor_sync(0xffffffffu, max[h], 1));
+        max[h] = fmaxf(max[h], __shfl_xor_sync(0xffffffffu, max[h], 2));
+        below[h] = max[h] == -INFINITY ? 0.0f : max[h] * scale; /* a row that saw none yet */
+        shrink[h] = exp2_fast(r.max[h] * scale - below[h]);
+        r.max[h] = max[h];
+        r.sum[h] *= shrink[h];
+    }
+#pragma unroll
+    for (int i = 0; i < KEYS / 2; i++) {
+        int h = i % 4 / 2;
+        s[i] = exp2_fast(fmaf(s[i], scale, -below[h]));
+        r.sum[h] += s[i];
+    }
+}
+
+template <int DP>
+LF_DEVICE void put_item(const struct prefill_args &p, const struct item &w,
+                        const struct rows_so_far &r, const float (&o)[DP / 2], int row, bool capped)
+{
+    const struct lf_attn_args &a = p.a;
+    float inverse[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float sum = row_total(r.sum[h]), scale = capped ? 1.0f : p.scoring.scale;
+        inverse[h] = __fdividef(1.0f, sum);
+        if (a.lse && threadIdx.x % 4 == 0 && row + 8 * h < w.n)
+            a.lse[(size_t)(w.t + row + 8 * h) * a.H + w.head] =
+                (r.max[h] * scale + __log2f(sum)) * LN2;
+    }
+    put_rows((bf16 *)a.o + (size_t)w.t * a.ldo + (size_t)w.head * a.D, a.ldo, o, inverse, row, w.n,
+             a.D);
+}
+
+/* One of the two warpgroups that take turns. */
+struct turn_taking {
+    int mine, other;
+};
+
+template <int DP, bool capped>
+LF_DEVICE void attend(struct shared<DP> &m, const struct prefill_args &p, const struct item &w,
+                      int number, int *turn, const struct turn_taking &turns)
+{
+    int thread = threadIdx.x % WARPGROUP, group = computing_group();
+    int row = group * 64 + thread / 32 * 16 + thread % 32 / 4, query = w.query + row;
+    int first = w.query + group * 64, last = first + 63; /* this warpgroup's queries */
+    uint32_t q = tile_name(m.q) + group * 512, k = tile_name(m.k), v = tile_name(m.v);
+    const uint32_t tile_size = sizeof m.k[0] / 16;
+    struct rows_so_far r = {{-INFINITY, -INFINITY}, {0.0f, 0.0f}};
+    float s[KEYS / 2], o[DP / 2] = {}, shrink[2];
+    uint32_t probs[KEYS / 16][4];
+    barrier_wait(&m.q_full, number);
+    for (int tile = w.last; tile >= w.first; tile--, ++*turn) {
+        int stage = *turn % STAGES, before = (*turn - 1) % STAGES;
+        bool masked =
+            tile * KEYS + KEYS - 1 > first || (unsigned)(last - tile * KEYS) >= p.scoring.window;
+        barrier_wait(&m.k_full[stage], *turn / STAGES);
+        fence_for_wgmma();
+        pair_wait(turns.mine);
+        wgmma_begin();
+        tile_products<DP>(s, q, BLOCK, k + stage * tile_size, KEYS);
+        wgmma_end();
+        if (tile < w.last) {
+            wgmma_begin();
+            add_tile_products(o, probs, v + before * tile_size);
+            wgmma_end();
+            pair_arrive(turns.other);
+            wgmma_wait_for<1>();
+        } else {
+            pair_arrive(turns.other);
+            wgmma_wait_for<0>();
+        }
+        wgmma_made(s);
+        tile_done(&m.k_empty[stage]);
+        if (tile == w.first)
+            tile_done(&m.q_empty);
+        soften<capped>(r, s, shrink, p.scoring, masked, query, tile * KEYS);
+        wgmma_made(s);
+        /* Stands here so that the exponentials do not move past the wait for the sums. */
+        barrier_wait(&m.v_full[stage], *turn / STAGES);
+        wgmma_wait_for<0>();
+        wgmma_made(o);
+        if (tile < w.last)
+            tile_done(&m.v_empty[before]);
+#pragma unroll
+        for (int i = 0; i < DP / 2; i++)
+            o[i] *= shrink[i % 4 / 2];
+        fragments_of(probs, s);
+    }
+    int stage = (*turn - 1) % STAGES;
+    fence_for_wgmma();
+    wgmma_begin();
+    add_tile_products(o, probs, v + stage * tile_size);
+    wgmma_end();
+    wgmma_wait_for<0>();
+    wgmma_made(o);
+    tile_done(&m.v_empty[stage]);
+    put_item<DP>(p, w, r, o, row, capped);
+}
+
+template <int DP, bool capped>
+LF_DEVICE void compute(struct shared<DP> &m, const struct prefill_args &p)
+{
+    int group = computing_group(), turn = 0;
+    struct turn_taking turns = {1 + group, 2 - group};
+    if (group == 1)
+        pair_arrive(turns.other); /* the first warpgroup begins */
+    for (int number = 0;; number++) {
+        barrier_wait(&m.item_full, number);
+        struct item w = m.item;
+        tile_done(&m.item_empty);
+        if (!w.n)
+            return;
+        attend<DP, capped>(m, p, w, number, &turn, turns);
+    }
+}
+
+template <int DP> LF_DEVICE void begin(struct shared<DP> &m)
+{
+    if (threadIdx.x == 0) {
+        barrier_begin(&m.q_full, WARPGROUP);
+        barrier_begin(&m.q_empty, COMPUTING_WARPS);
+        for (int i = 0; i < STAGES; i++) {
+            barrier_begin(&m.k_full[i], WARPGROUP);
+            barrier_begin(&m.v_full[i], WARPGROUP);
+            barrier_begin(&m.k_empty[i], COMPUTING_WARPS);
+            barrier_begin(&m.v_empty[i], COMPUTING_WARPS);
+        }
+        barrier_begin(&m.item_full, 1);
+        barrier_begin(&m.item_empty, COMPUTING_WARPS + WARPGROUP / 32 - 1);
+        fence_for_wgmma();
+    }
+    __syncthreads();
+}
+
+template <int DP, bool capped>
+static __global__ void __launch_bounds__(THREADS, 1)
+    prefill_kernel(const __grid_constant__ struct prefill_args p)
+{
+    struct shared<DP> &m = *(struct shared<DP> *)wgmma_aligned(dynamic_smem());
+    begin<DP>(m);
+    grid_wait();
+    if (threadIdx.x < WARPGROUP) {
+        registers_give<CARRIER_REGISTERS>();
+        carry<DP>(m, p);
+    } else {
+        registers_take<COMPUTING_REGISTERS>();
+        compute<DP, capped>(m, p);
+    }
+}
+
+template <int DP, bool capped> static void launch(struct lf_stream *s, const struct prefill_args *p)
+{
+    int blocks = p->items < lf_cuda_of(s)->dev->units ? p->items : lf_cuda_of(s)->dev->units;
+    lf_launch<prefill_kernel<DP, capped>>(s, dim3(blocks), THREADS,
+                                          sizeof(struct shared<DP>) + WGMMA_ALIGN, *p);
+}
+
+bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a)
+{
+    struct prefill_args p = {
+        *a, kv_pages_of(a->batch),  scoring_of(a->scale, a->softcap, a->window), {},
+        0,  lf_cuda_of(s)->counters};
+    if (!on_hopper(s, a->D) || !lf_eights(a->q, a->ldq, a->D) || !lf_eights(a->k, a->ldkv, 8) ||
+        !lf_eights(a->v, a->ldkv, 8) || !lf_eights(a->k_pages, 8, 8) ||
+        !lf_eights(a->v_pages, 8, 8) || !lf_eights(a->o, a->ldo, 8))
+        return false;
+    p.list.few = FEW_ROWS / (a->H / a->Hkv);
+    p.list.cached = true;
+    p.items = count_tiles(&p.list, a->batch) * a->H;
+    if (a->D <= 64 && a->softcap > 0)
+        launch<64, true>(s, &p);
+    else if (a->D <= 64)
+        launch<64, false>(s, &p);
+    else if (a->softcap > 0)
+        launch<128, true>(s, &p);
+    else
+        launch<128, false>(s, &p);
+    return true;
+}

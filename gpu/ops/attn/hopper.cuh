@@ -1,0 +1,274 @@
+/* Attention on Hopper: what its forward and backward kernels share. Private to gpu/ops/attn/.
+ *
+ * A block is one warpgroup that carries and two that compute. It owns BLOCK rows of one sequence
+ * and head at a time, 64 for each computing warpgroup, while tiles of other rows pass through
+ * stages of shared memory. Blocks stay: each draws its next item of work from a counter, so that
+ * the carrier fetches the next item's rows while this one's results are written. Which block has
+ * an item changes nothing in its result.
+ *
+ * Tiles lie in shared memory as warpgroup.cuh says, a head's D dims filled up with zeros to DP (64
+ * or 128). They come by 16-byte copies, not by tensor maps: rows of other sequences have to be
+ * zeros (0 times a neighbour's NaN is NaN), and keys may lie in pages.
+ */
+#ifndef LF_GPU_OPS_ATTN_HOPPER_CUH
+#define LF_GPU_OPS_ATTN_HOPPER_CUH
+
+#include "gpu/cuda/warpgroup.cuh"
+#include "gpu/ops/attn/tile.cuh"
+
+#define BLOCK 128 /* rows that a block owns */
+#define THREADS (3 * WARPGROUP)
+/* Together what the block starts with: 3 x 168. */
+#define CARRIER_REGISTERS 56
+#define COMPUTING_REGISTERS 224
+#define COMPUTING_WARPS 8
+
+/* ---- The list of items ----------------------------------------------------------------------- */
+
+/* Sequences cut into tiles of BLOCK rows, the ones with the most work first. A tile's work grows
+ * with its level: how many tiles are before it in its sequence, with what is cached; backwards
+ * when the rows are keys, which later queries see. */
+struct tile_list {
+    const struct lf_seq *seqs;
+    int S, levels; /* levels are below this */
+    int few;       /* sequences of at most so many rows are left out */
+    bool cached;   /* cached sequences are in, too */
+    bool keys;
+};
+
+struct tile_at {
+    int seq, tile;
+};
+
+/* A sequence's tiles have levels [first, first + n). */
+struct tile_levels {
+    int first, n;
+};
+
+static __host__ __device__ inline struct tile_levels levels_of(const struct tile_list &l,
+                                                               const struct lf_seq &s)
+{
+    bool paged = s.page_off >= 0;
+    int n = s.n <= l.few || (paged && !l.cached) ? 0 : (s.n + BLOCK - 1) / BLOCK;
+    return {paged && l.cached ? s.past / BLOCK : 0, n};
+}
+
+/* Host: how many tiles there are. Sets levels. */
+static inline int count_tiles(struct tile_list *l, const struct lf_ragged *b)
+{
+    int n = 0;
+    l->seqs = b->seqs;
+    l->S = b->S;
+    l->levels = 0;
+    for (int i = 0; i < b->S; i++) {
+        struct tile_levels t = levels_of(*l, b->h_seqs[i]);
+        n += t.n;
+        l->levels = t.n > 0 && t.first + t.n > l->levels ? t.first + t.n : l->levels;
+    }
+    return n;
+}
+
+/* Tiles of at least this level; a whole warp. */
+LF_DEVICE int tiles_from(const struct tile_list &l, int level)
+{
+    int sum = 0;
+    for (int i = threadIdx.x % 32; i < l.S; i += 32) {
+        struct tile_levels t = levels_of(l, l.seqs[i]);
+        sum += max(0, min(t.n, t.first + t.n - level));
+    }
+    return __reduce_add_sync(0xffffffffu, sum);
+}
+
+/* Tile number `rank` of the list; a whole warp calls it, and every lane gets the same answer. */
+LF_DEVICE struct tile_at find_tile(const struct tile_list &l, int rank)
+{
+    int level = 0, above = l.levels; /* the tile is of a level in [level, above) */
+    while (above - level > 1) {
+        int middle = (level + above) / 2;
+        if (tiles_from(l, middle) > rank)
+            level = middle;
+        else
+            above = middle;
+    }
+    rank -= tiles_from(l, level + 1);
+    for (int base = 0; base < l.S; base += 32) {
+        int i = base + threadIdx.x % 32;
+        struct tile_levels t = {};
+        if (i < l.S)
+            t = levels_of(l, l.seqs[i]);
+        int tile = level - t.first;
+        unsigned has = __ballot_sync(0xffffffffu, tile >= 0 && tile < t.n);
+        if (rank < __popc(has)) {
+            int lane = __fns(has, 0, rank + 1);
+            tile = l.keys ? t.n - 1 - tile : tile;
+            return {base + lane, __shfl_sync(0xffffffffu, tile, lane)};
+        }
+        rank -= __popc(has);
+    }
+    return {0, 0};
+}
+
+/* Two of the stream's counters: the next item but for the blocks' first, and who has no more. */
+LF_DEVICE int next_item(int *counter, int items)
+{
+    int item = 0;
+    if (threadIdx.x % 32 == 0) {
+        item = (int)gridDim.x + atomicAdd(&counter[0], 1);
+        if (item >= items && atomicAdd(&counter[1], 1) == (int)gridDim.x - 1)
+            counter[0] = counter[1] = 0;
+    }
+    return __shfl_sync(0xffffffffu, item, 0);
+}
+
+/* ---- Tiles ----------------------------------------------------------------------------------- */
+
+/* Rows [first, first + rows) of a head into a tile, zeros from `limit` on and past D; all of the
+ * carrying warpgroup. One warp of it is on each scheduler, so that every instruction here is some
+ * five clocks of a tile's time. (Lost: head_row for every copy, twenty instructions each: the
+ * carrier was what all waited for, and forward took 439 us for 303, 4 x 2048.) */
+template <int DP, int rows>
+LF_DEVICE void carry_flat(unsigned char *to, const struct head_rows &h, int first, int limit)
+{
+    const int chunks = DP / 8, step = WARPGROUP / chunks;
+    int row = threadIdx.x % WARPGROUP / chunks, chunk = threadIdx.x % chunks;
+    int left = chunk * 8 < h.D ? limit - first - row : 0;
+    const bf16 *from = h.rows + (size_t)(first + row) * h.ld + chunk * 8;
+    to += chunk / 8 * rows * 128 + row * 128 + (chunk % 8 ^ row % 8) * 16;
+#pragma unroll
+    for (int i = 0; i < rows / step; i++) {
+        copy_async(to + i * step * 128, from, i * step < left);
+        from += step * h.ld;
+    }
+}
+
+/* The same of pages; first is a multiple of a page. */
+template <int DP, int rows>
+LF_DEVICE void carry_paged(unsigned char *to, const struct head_rows &h, int first, int limit)
+{
+    const int chunks = DP / 8, step = WARPGROUP / chunks, n = rows / LF_KV_PAGE_TOKENS;
+    int row = threadIdx.x % WARPGROUP / chunks, chunk = threadIdx.x % chunks;
+    int left = chunk * 8 < h.D ? limit - first - row : 0;
+    const bf16 *from = h.pages + ((size_t)h.head * LF_KV_PAGE_TOKENS + row) * h.D + chunk * 8;
+    int page[n], begin = first / LF_KV_PAGE_TOKENS, last = (limit - 1) / LF_KV_PAGE_TOKENS;
+    to += chunk / 8 * rows * 128 + row * 128 + (chunk % 8 ^ row % 8) * 16;
+#pragma unroll
+    for (int i = 0; i < n; i++)
+        page[i] = h.list[min(begin + i, last)];
+#pragma unroll
+    for (int i = 0; i < rows / step; i++) {
+        const bf16 *in =
+            from + (size_t)page[i * step / LF_KV_PAGE_TOKENS] * (h.Hkv * LF_KV_PAGE_TOKENS * h.D);
+        copy_async(to + i * step * 128, in + i * step % LF_KV_PAGE_TOKENS * h.D, i * step < left);
+    }
+}
+
+template <int DP, int rows>
+LF_DEVICE void carry_rows(unsigned char *to, const struct head_rows &h, int first, int limit)
+{
+    if (h.rows)
+        carry_flat<DP, rows>(to, h, first, limit);
+    else
+        carry_paged<DP, rows>(to, h, first, limit);
+}
+
+/* This warp has read what the barrier stands for. */
+LF_DEVICE void tile_done(uint64_t *empty)
+{
+    __syncwarp();
+    if (threadIdx.x % 32 == 0)
+        barrier_arrive(empty);
+}
+
+/* d = (64 rows from a on) x (the rows of b)^T over DP dims; a_rows, b_rows: of a panel. */
+template <int DP, int n>
+LF_DEVICE void tile_products(float (&d)[n], uint32_t a, int a_rows, uint32_t b, int b_rows)
+{
+#pragma unroll
+    for (int k = 0; k < DP / 16; k++)
+        wgmma(d, a + k / 4 * a_rows * 8 + k % 4 * 2, b + k / 4 * b_rows * 8 + k % 4 * 2, k > 0);
+}
+
+/* d += p (64 x 16 n, as fragments) x (the 16 n rows of b). */
+template <int m, int n>
+LF_DEVICE void add_tile_products(float (&d)[m], const uint32_t (&p)[n][4], uint32_t b)
+{
+#pragma unroll
+    for (int k = 0; k < n; k++)
+        wgmma_bt(d, p[k], b + k * 128, 16 * n);
+}
+
+/* Sums that lie as D, as A fragments. */
+template <int n> LF_DEVICE void fragments_of(uint32_t (&p)[n][4], const float (&s)[8 * n])
+{
+#pragma unroll
+    for (int i = 0; i < 4 * n; i++)
+        p[i / 4][i % 4] = pack2(s[2 * i], s[2 * i + 1]);
+}
+
+/* Which of the two computing warpgroups this is; the same register for a whole warp. */
+LF_DEVICE int computing_group()
+{
+    return __shfl_sync(0xffffffffu, (int)threadIdx.x / WARPGROUP - 1, 0);
+}
+
+/* ---- Rows out -------------------------------------------------------------------------------- */
+
+/* Words w of four lanes in a row: lane c gets word c of each of them. */
+LF_DEVICE void turn_quad(uint32_t (&w)[4])
+{
+    int c = threadIdx.x % 4;
+    bool odd = c & 1, high = c & 2;
+    uint32_t x = __shfl_xor_sync(0xffffffffu, odd ? w[0] : w[1], 1);
+    uint32_t y = __shfl_xor_sync(0xffffffffu, odd ? w[2] : w[3], 1);
+    uint32_t a[2] = {odd ? x : w[0], odd ? w[1] : x}; /* words 0 or 1 of lanes c and c ^ 1 */
+    uint32_t b[2] = {odd ? y : w[2], odd ? w[3] : y}; /* words 2 or 3 */
+    x = __shfl_xor_sync(0xffffffffu, high ? a[0] : b[0], 2);
+    y = __shfl_xor_sync(0xffffffffu, high ? a[1] : b[1], 2);
+    w[0] = high ? x : a[0];
+    w[1] = high ? y : a[1];
+    w[2] = high ? b[0] : x;
+    w[3] = high ? b[1] : y;
+}
+
+/* A warpgroup's 64 rows of sums, times scale[h], to rows `row` (and 8 more, h = 1) of out; rows
+ * from n on and dims from D on are left alone. row: of this lane. */
+template <int m>
+LF_DEVICE void put_rows(bf16 *out, int ld, const float (&d)[m], const float (&scale)[2], int row,
+                        int n, int D)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        bf16 *at = out + (size_t)(row + 8 * h) * ld;
+#pragma unroll
+        for (int i = 0; i < m / 4; i += 4) {
+            uint32_t w[4];
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                w[j] =
+                    pack2(d[(i + j) * 4 + 2 * h] * scale[h], d[(i + j) * 4 + 2 * h + 1] * scale[h]);
+            turn_quad(w);
+            int dim = (i + threadIdx.x % 4) * 8;
+            if (row + 8 * h < n && dim < D)
+                *(uint4 *)(at + dim) = make_uint4(w[0], w[1], w[2], w[3]);
+        }
+    }
+}
+
+/* ---- Whether this way can be gone ------------------------------------------------------------ */
+
+/* Host: the card has warpgroup products, and heads are as the kernels want them. */
+static inline bool on_hopper(struct lf_stream *s, int D)
+{
+#ifdef LF_HAVE_SM90A
+    return lf_cuda_of(s)->dev->cc == 90 && D > 32 && D <= 128 && D % 8 == 0;
+#else
+    (void)s;
+    (void)D;
+    return false;
+#endif
+}
+
+/* False when it does not take the batch. */
+bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a);
+
+#endif
