@@ -1,5 +1,6 @@
 /* Attention backward for sequences that attend to their own rows (training), without storing
- * scores: they are made again from q, k and the forward's log-sum-exp.
+ * scores: they are made again from q, k and the forward's log-sum-exp. On Hopper what follows delta
+ * is cuda_bwd_hopper.cu's where that takes the batch.
  *
  * Three launches: delta = dO.O for each row and head; dk and dv, a block for 64 keys of one kv
  * head, which goes through the queries of all its query heads; dq, a block for 64 queries of one
@@ -8,7 +9,7 @@
  *
  *   ds = p (dp - delta) slope,  dq = scale ds k,  dk = scale ds^T q,  dv = p^T dO
  */
-#include "gpu/ops/attn/tile.cuh"
+#include "gpu/ops/attn/hopper.cuh"
 
 #define WARPS 4
 #define ROWS 64 /* that a block owns */
@@ -19,7 +20,7 @@ struct bwd_args {
     struct scoring scoring;
     float unit;   /* lse to units of log2 */
     int first, T; /* rows [first, T) are of uncached sequences */
-    bool vec;
+    bool vec, vec_o;
 };
 
 /* Rows that pass through a block at a time, and stages of them. */
@@ -30,22 +31,29 @@ template <int DP> struct passing {
 
 /* ---- delta ----------------------------------------------------------------------------------- */
 
-/* A warp a row and head. */
+/* Half a warp a row and head. */
 static __global__ void __launch_bounds__(256)
     delta_kernel(const __grid_constant__ struct bwd_args p)
 {
     grid_wait();
-    int64_t i = (int64_t)blockIdx.x * 8 + threadIdx.x / 32;
-    if (i >= (int64_t)(p.T - p.first) * p.a.H)
-        return;
-    size_t t = p.first + i / p.a.H, h = i % p.a.H;
+    int64_t i = (int64_t)blockIdx.x * 16 + threadIdx.x / 16;
+    bool there = i < (int64_t)(p.T - p.first) * p.a.H;
+    size_t t = p.first + (there ? i : 0) / p.a.H, h = (there ? i : 0) % p.a.H;
     const bf16 *o = (const bf16 *)p.a.o + t * p.a.ldo + h * p.a.D;
     const bf16 *d_o = (const bf16 *)p.a.d_o + t * p.a.ldo + h * p.a.D;
     float sum = 0.0f;
-    for (int d = threadIdx.x % 32; d < p.a.D; d += 32)
-        sum += to_f32(o[d]) * to_f32(d_o[d]);
-    sum = warp_sum(sum);
-    if (threadIdx.x % 32 == 0)
+    for (int d = threadIdx.x % 16 * 8; d < p.a.D; d += 128) {
+        float x[8], y[8];
+        load8(x, o + d, p.a.D - d, p.vec_o);
+        load8(y, d_o + d, p.a.D - d, p.vec_o);
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            sum += x[e] * y[e];
+    }
+#pragma unroll
+    for (int d = 8; d > 0; d /= 2)
+        sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    if (there && threadIdx.x % 16 == 0)
         p.a.delta[t * p.a.H + h] = sum;
 }
 
@@ -292,7 +300,6 @@ template <int DP> static void launch(struct lf_stream *s, const struct bwd_args 
     int rows = p->T - p->first, tiles = lf_div_up(rows, ROWS);
     size_t smem =
         (2 * ROWS + 2 * passing<DP>::rows * passing<DP>::stages) * tile<DP>::ld * sizeof(bf16);
-    lf_launch<delta_kernel>(s, dim3(lf_div_up((int64_t)rows * p->a.H, 8)), 256, 0, *p);
     lf_launch<key_kernel<DP>>(s, dim3(tiles, p->a.Hkv, lf_div_up(p->a.D, 128)), WARPS * 32, smem,
                               *p);
     lf_launch<query_kernel<DP>>(s, dim3(tiles, p->a.H), WARPS * 32, smem, *p);
@@ -300,12 +307,21 @@ template <int DP> static void launch(struct lf_stream *s, const struct bwd_args 
 
 void lf_cuda_attn_bwd(struct lf_stream *s, const struct lf_attn_bwd_args *a)
 {
-    struct bwd_args p = {*a,    kv_pages_of(a->batch), scoring_of(a->scale, a->softcap, a->window),
-                         LOG2E, a->batch->T_cached,    a->batch->T,
+    struct bwd_args p = {*a,
+                         kv_pages_of(a->batch),
+                         scoring_of(a->scale, a->softcap, a->window),
+                         LOG2E,
+                         a->batch->T_cached,
+                         a->batch->T,
+                         false,
                          false};
     if (p.first >= p.T)
         return;
     p.vec = lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&
             lf_eights(a->v, a->ldkv, a->D) && lf_eights(a->d_o, a->ldo, a->D);
+    p.vec_o = lf_eights(a->o, a->ldo, a->D) && lf_eights(a->d_o, a->ldo, a->D);
+    lf_launch<delta_kernel>(s, dim3(lf_div_up((int64_t)(p.T - p.first) * a->H, 16)), 256, 0, p);
+    if (lf_cuda_attn_bwd_hopper(s, a))
+        return;
     LF_FOR_HEAD_WIDTH(a->D, launch, s, &p);
 }

@@ -268,7 +268,8 @@ static inline bool on_hopper(struct lf_stream *s, int D)
 #endif
 }
 
-/* False when it does not take the batch. */
+/* False when they do not take the batch. bwd: what follows delta. */
 bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a);
+bool lf_cuda_attn_bwd_hopper(struct lf_stream *s, const struct lf_attn_bwd_args *a);
 
 #endif

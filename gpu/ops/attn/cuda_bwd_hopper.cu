@@ -1,0 +1,544 @@
+/* Attention backward on Hopper (hopper.cuh): dk and dv, then dq, each by one kernel of the same
+ * shape. The scores are made in both from q, k and the forward's log-sum-exp: seven products for
+ * the five that one kernel would need, but no element has two owners, nothing is kept between
+ * them, and a sum over blocks in a fixed order is not waited for.
+ *
+ * A block owns 128 rows of a head, 64 for each computing warpgroup: keys (k, v, for dk and dv) or
+ * queries (q and dO, for dq). Of the others 64 rows at a time pass by: the queries of all query
+ * heads of the kv head, or the keys. A warpgroup's scores s and dp are (64 owned) x (64 passing);
+ * they are fragments of the products that follow, since the owned rows are those of the result:
+ *
+ *   p = exp(s - lse),  ds = p (dp - delta),  dv += p dO,  dk += ds q,  or  dq += ds k
+ */
+#include "gpu/ops/attn/hopper.cuh"
+
+#define ROWS 64 /* that pass by at a time */
+#define STAGES 4
+
+struct bwd_args {
+    struct lf_attn_bwd_args a;
+    struct scoring scoring;
+    struct tile_list list;
+    int items;
+    int *counter;
+};
+
+/* What a block works on: rows [own, own + n_own) of a sequence, and what passes by: for each of
+ * `heads` query heads from `head` on, `steps` times 64 rows from `first` on. */
+struct item {
+    int start, n; /* the sequence's rows of the batch; n 0: there is no more */
+    int own, n_own;
+    int head, heads;
+    int first, steps;
+};
+
+template <int DP> struct stage {
+    unsigned char x[ROWS * DP * 2], y[ROWS * DP * 2]; /* q and dO, or k and v */
+    float lse[ROWS], delta[ROWS];                     /* of queries that pass by */
+    unsigned char gap[WGMMA_ALIGN - 2 * ROWS * sizeof(float)];
+};
+
+template <int DP> struct shared {
+    unsigned char x[BLOCK * DP * 2], y[BLOCK * DP * 2]; /* k and v, or q and dO */
+    struct stage<DP> stage[STAGES];
+    uint64_t own_full, own_empty, full[STAGES], empty[STAGES], item_full, item_empty;
+    struct item item;
+};
+
+/* ---- The carrier ----------------------------------------------------------------------------- */
+
+template <bool keys> LF_DEVICE struct item item_at(const struct bwd_args &p, int number)
+{
+    if (number >= p.items)
+        return {};
+    int heads = keys ? p.a.Hkv : p.a.H, window = p.a.window;
+    struct tile_at at = find_tile(p.list, number / heads);
+    const struct lf_seq seq = p.list.seqs[at.seq];
+    struct item w;
+    int head = number % heads, end;
+    w.start = seq.start;
+    w.n = seq.n;
+    w.own = at.tile * BLOCK;
+    w.n_own = min(BLOCK, seq.n - w.own);
+    w.heads = keys ? p.a.H / p.a.Hkv : 1;
+    w.head = head * w.heads;
+    if (keys) {
+        w.first = w.own;
+        end = window > 0 ? min(seq.n, w.own + w.n_own - 1 + window) : seq.n;
+    } else {
+        w.first = window > 0 ? max(0, w.own - window + 1) / ROWS * ROWS : 0;
+        end = w.own + w.n_own;
+    }
+    w.steps = (end - w.first + ROWS - 1) / ROWS;
+    return w;
+}
+
+LF_DEVICE struct head_rows rows_of(const void *x, const struct item &w, int ld, int head, int D)
+{
+    return {(const bf16 *)x + (size_t)w.start * ld + (size_t)head * D, NULL, NULL, ld, 0, head, D};
+}
+
+/* Four bytes of global memory into shared memory, or zeros. */
+LF_DEVICE void copy_async4(void *to, const void *from, bool valid)
+{
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
+    int bytes = valid ? 4 : 0;
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(from), "r"(bytes)
+                 : "memory");
+}
+
+/* Of queries from `first` on; those past the sequence are zeros like their rows. */
+template <int DP>
+LF_DEVICE void carry_stats(struct stage<DP> &to, const struct bwd_args &p, const struct item &w,
+                           int head, int first)
+{
+    int i = threadIdx.x % ROWS, query = min(first + i, w.n - 1);
+    size_t at = (size_t)(w.start + query) * p.a.H + head;
+    if (threadIdx.x % WARPGROUP < ROWS)
+        copy_async4(&to.lse[i], p.a.lse + at, first + i < w.n);
+    else
+        copy_async4(&to.delta[i], p.a.delta + at, first + i < w.n);
+}
+
+template <int DP, bool keys>
+LF_DEVICE void carry_item(struct shared<DP> &m, const struct bwd_args &p, const struct item &w,
+                          int number, int *turn)
+{
+    const struct lf_attn_bwd_args &a = p.a;
+    int hk = w.head / (a.H / a.Hkv);
+    struct head_rows k = rows_of(a.k, w, a.ldkv, hk, a.D), v = rows_of(a.v, w, a.ldkv, hk, a.D);
+    struct head_rows q = rows_of(a.q, w, a.ldq, w.head, a.D);
+    struct head_rows d_o = rows_of(a.d_o, w, a.ldo, w.head, a.D);
+    barrier_wait(&m.own_empty, number - 1);
+    carry_flat<DP, BLOCK>(m.x, keys ? k : q, w.own, w.own + w.n_own);
+    carry_flat<DP, BLOCK>(m.y, keys ? v : d_o, w.own, w.own + w.n_own);
+    barrier_arrive_copied(&m.own_full);
+    for (int head = 0; head < w.heads; head++)
+        for (int i = 0; i < w.steps; i++, ++*turn) {
+            struct stage<DP> &to = m.stage[*turn % STAGES];
+            int first = w.first + i * ROWS, limit = keys ? w.n : w.own + w.n_own;
+            barrier_wait(&m.empty[*turn % STAGES], *turn / STAGES - 1);
+            if (keys) {
+                q.rows = (const bf16 *)a.q + (size_t)w.start * a.ldq + (w.head + head) * a.D;
+                d_o.rows = (const bf16 *)a.d_o + (size_t)w.start * a.ldo + (w.head + head) * a.D;
+                carry_stats<DP>(to, p, w, w.head + head, first);
+            }
+            carry_flat<DP, ROWS>(to.x, keys ? q : k, first, limit);
+            carry_flat<DP, ROWS>(to.y, keys ? d_o : v, first, limit);
+            barrier_arrive_copied(&m.full[*turn % STAGES]);
+        }
+}
+
+/* The first warp finds the items; all others of the block read them. */
+template <int DP, bool keys> LF_DEVICE void carry(struct shared<DP> &m, const struct bwd_args &p)
+{
+    int turn = 0, next = blockIdx.x;
+    for (int number = 0;; number++) {
+        struct item w;
+        if (threadIdx.x % WARPGROUP < 32) {
+            w = item_at<keys>(p, next);
+            barrier_wait(&m.item_empty, number - 1);
+            if (threadIdx.x % 32 == 0) {
+                m.item = w;
+                barrier_arrive(&m.item_full);
+            }
+            if (w.n)
+                next = next_item(p.counter, p.items);
+        } else {
+            barrier_wait(&m.item_full, number);
+            w = m.item;
+            tile_done(&m.item_empty);
+        }
+        if (!w.n)
+            break;
+        carry_item<DP, keys>(m, p, w, number, &turn);
+    }
+    copy_async_commit();
+    copy_async_wait<0>();
+}
+
+/* ---- Computing ------------------------------------------------------------------------------- */
+
+/* 64 queries from q on and 64 keys from k on. */
+struct square {
+    int q, k;
+};
+
+template <bool keys> LF_DEVICE struct square square_of(int own, int passing)
+{
+    if (keys)
+        return {passing, own};
+    return {own, passing};
+}
+
+LF_DEVICE bool any_seen(const struct square &at, const struct scoring &how)
+{
+    return at.k <= at.q + 63 && at.q - at.k - 63 < (int)how.window;
+}
+
+LF_DEVICE bool all_seen(const struct square &at, const struct scoring &how)
+{
+    return at.k + 63 <= at.q && at.q + 63 - at.k < (int)how.window;
+}
+
+/* lse (in units of log2) and delta of the queries that a lane meets: its columns' when keys are
+ * owned, else its two rows'. */
+template <bool keys> struct stats {
+    const float *lse, *delta; /* keys: of the lane's first column, in shared memory */
+    float row_lse[2], row_delta[2];
+};
+
+template <bool keys> LF_DEVICE float lse_of(const struct stats<keys> &t, int i)
+{
+    return keys ? t.lse[i / 4 * 8 + i % 2] * LOG2E : t.row_lse[i % 4 / 2];
+}
+
+template <bool keys> LF_DEVICE float delta_of(const struct stats<keys> &t, int i)
+{
+    return keys ? t.delta[i / 4 * 8 + i % 2] : t.row_delta[i % 4 / 2];
+}
+
+/* Products s become probabilities. at: positions of this lane's first element. */
+template <bool keys>
+LF_DEVICE void soften(float (&s)[32], const struct stats<keys> &t, const struct scoring &how,
+                      bool masked, const struct square &at)
+{
+    int apart = at.q - at.k;
+#pragma unroll
+    for (int i = 0; i < 32; i++)
+        s[i] = exp2_fast(fmaf(s[i], how.scale, -lse_of(t, i)));
+    if (masked) {
+#pragma unroll
+        for (int i = 0; i < 32; i++) {
+            int row = i % 4 / 2 * 8, column = i / 4 * 8 + i % 2;
+            int between = apart + (keys ? column - row : row - column);
+            s[i] = (unsigned)between < how.window ? s[i] : 0.0f;
+        }
+    }
+}
+
+/* ds from probabilities in bf16 (kept so, their registers suffice) and dp. */
+LF_DEVICE void score_gradients(uint32_t (&ds)[4][4], const uint32_t (&probs)[4][4],
+                               const float (&dp)[32], const struct stats<true> &t)
+{
+#pragma unroll
+    for (int i = 0; i < 16; i++) {
+        uint32_t p = probs[i / 4][i % 4];
+        ds[i / 4][i % 4] = pack2(low_half(p) * (dp[2 * i] - delta_of(t, 2 * i)),
+                                 high_half(p) * (dp[2 * i + 1] - delta_of(t, 2 * i + 1)));
+    }
+}
+
+LF_DEVICE void score_gradients(uint32_t (&ds)[4][4], const float (&p)[32], const float (&dp)[32],
+                               const struct stats<false> &t)
+{
+#pragma unroll
+    for (int i = 0; i < 16; i++)
+        ds[i / 4][i % 4] = pack2(p[2 * i] * (dp[2 * i] - delta_of(t, 2 * i)),
+                                 p[2 * i + 1] * (dp[2 * i + 1] - delta_of(t, 2 * i + 1)));
+}
+
+/* The steps of an item as a warpgroup meets them. */
+template <int DP, bool keys> struct walk {
+    struct shared<DP> &m;
+    const struct scoring &how;
+    int own;               /* its first row */
+    bool owns;             /* it has rows */
+    int first, end;        /* rows that pass by, for each head: [first, end) in 64s */
+    uint32_t x, y, staged; /* names of its owned rows and of stage 0 */
+    int turn, last;        /* steps of the block before and with this item */
+};
+
+/* One of them. */
+struct step {
+    int turn; /* its number among the block's */
+    int row;  /* the first that passes by */
+};
+
+template <int DP, bool keys>
+LF_DEVICE struct square square_at(const struct walk<DP, keys> &k, const struct step &s)
+{
+    return square_of<keys>(k.own, s.row);
+}
+
+/* The next step in which the warpgroup sees anything, once its stage is full; those without are
+ * given back. turn is k.last when there is none. */
+template <int DP, bool keys>
+LF_DEVICE void next_seen(const struct walk<DP, keys> &k, struct step &s)
+{
+    for (;;) {
+        s.turn++;
+        s.row = s.row + ROWS < k.end ? s.row + ROWS : k.first;
+        if (s.turn == k.last)
+            return;
+        barrier_wait(&k.m.full[s.turn % STAGES], s.turn / STAGES);
+        if (k.owns && any_seen(square_at(k, s), k.how))
+            return;
+        tile_done(&k.m.empty[s.turn % STAGES]);
+    }
+}
+
+/* Names of a stage's x and y. */
+template <int DP, bool keys> LF_DEVICE uint32_t x_of(const struct walk<DP, keys> &k, int turn)
+{
+    return k.staged + turn % STAGES * (uint32_t)(sizeof(struct stage<DP>) / 16);
+}
+
+template <int DP, bool keys> LF_DEVICE uint32_t y_of(const struct walk<DP, keys> &k, int turn)
+{
+    return x_of(k, turn) + ROWS * DP * 2 / 16;
+}
+
+template <int DP, bool keys>
+LF_DEVICE void put_item(const struct bwd_args &p, const struct item &w, const float (&dx)[DP / 2],
+                        const float (&dv)[keys ? DP / 2 : 1], int row)
+{
+    const struct lf_attn_bwd_args &a = p.a;
+    const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
+    size_t t = w.start + w.own;
+    if constexpr (keys) {
+        int hk = w.head / (a.H / a.Hkv);
+        put_rows((bf16 *)a.dk + t * a.lddkv + (size_t)hk * a.D, a.lddkv, dx, scale, row, w.n_own,
+                 a.D);
+        put_rows((bf16 *)a.dv + t * a.lddkv + (size_t)hk * a.D, a.lddkv, dv, one, row, w.n_own,
+                 a.D);
+    } else {
+        put_rows((bf16 *)a.dq + t * a.lddq + (size_t)w.head * a.D, a.lddq, dx, scale, row, w.n_own,
+                 a.D);
+    }
+}
+
+/* A lane's two rows when queries are owned. */
+LF_DEVICE void load_stats(struct stats<false> &t, const struct bwd_args &p, const struct item &w,
+                          int row)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        int query = w.own + min(row + 8 * h, w.n_own - 1);
+        size_t at = (size_t)(w.start + query) * p.a.H + w.head;
+        t.row_lse[h] = p.a.lse[at] * LOG2E;
+        t.row_delta[h] = p.a.delta[at];
+    }
+}
+
+/* What a warpgroup holds in registers: the result's sums, and of the step at hand the products and
+ * the fragments that they become. */
+template <int DP, bool keys> struct sums {
+    float dx[DP / 2], dv[keys ? DP / 2 : 1];
+    float s[32], dp[32];
+    uint32_t probs[4][4], ds[4][4];
+};
+
+/* Positions of a lane's first score in a step. */
+template <int DP, bool keys>
+LF_DEVICE struct square lane_at(const struct walk<DP, keys> &k, const struct step &s)
+{
+    int lane = threadIdx.x % 32, row = threadIdx.x % WARPGROUP / 32 * 16 + lane / 4;
+    struct square at = square_at(k, s);
+    at.q += keys ? lane % 4 * 2 : row;
+    at.k += keys ? row : lane % 4 * 2;
+    return at;
+}
+
+/* Puts s and dp of a step under way, as two groups. */
+template <int DP, bool keys>
+LF_DEVICE void begin_step(struct sums<DP, keys> &r, const struct walk<DP, keys> &k, int turn)
+{
+    tile_products<DP>(r.s, k.x, BLOCK, x_of(k, turn), ROWS);
+    wgmma_end();
+    tile_products<DP>(r.dp, k.y, BLOCK, y_of(k, turn), ROWS);
+    wgmma_end();
+}
+
+/* A step of a block that owns keys, from the first product to the last sum. */
+template <int DP>
+LF_DEVICE void do_step(struct sums<DP, true> &r, struct stats<true> &t,
+                       const struct walk<DP, true> &k, const struct step &s)
+{
+    bool masked = !all_seen(square_at(k, s), k.how);
+    t.lse = k.m.stage[s.turn % STAGES].lse + threadIdx.x % 4 * 2;
+    t.delta = k.m.stage[s.turn % STAGES].delta + threadIdx.x % 4 * 2;
+    fence_for_wgmma();
+    wgmma_begin();
+    begin_step(r, k, s.turn);
+    wgmma_wait_for<1>();
+    wgmma_made(r.s);
+    soften(r.s, t, k.how, masked, lane_at(k, s));
+    fragments_of(r.probs, r.s);
+    wgmma_begin();
+    add_tile_products(r.dv, r.probs, y_of(k, s.turn));
+    wgmma_end();
+    wgmma_wait_for<1>();
+    wgmma_made(r.dp);
+    score_gradients(r.ds, r.probs, r.dp, t);
+    wgmma_begin();
+    add_tile_products(r.dx, r.ds, x_of(k, s.turn));
+    wgmma_end();
+    wgmma_wait_for<0>();
+    wgmma_made(r.dv);
+    wgmma_made(r.dx);
+    tile_done(&k.m.empty[s.turn % STAGES]);
+}
+
+template <int DP>
+LF_DEVICE void walk_steps(struct sums<DP, true> &r, struct stats<true> &t,
+                          const struct walk<DP, true> &k)
+{
+    struct step s = {k.turn - 1, k.first - ROWS};
+    for (next_seen(k, s); s.turn < k.last; next_seen(k, s))
+        do_step(r, t, k, s);
+}
+
+/* The products of a step, which are under way, become ds. */
+template <int DP>
+LF_DEVICE void finish_step(struct sums<DP, false> &r, const struct stats<false> &t,
+                           const struct walk<DP, false> &k, const struct step &s)
+{
+    bool masked = !all_seen(square_at(k, s), k.how);
+    wgmma_wait_for<1>();
+    wgmma_made(r.s);
+    soften(r.s, t, k.how, masked, lane_at(k, s));
+    wgmma_wait_for<0>();
+    wgmma_made(r.dp);
+    score_gradients(r.ds, r.s, r.dp, t);
+}
+
+/* A block that owns queries has registers for more: each step's products are put under way
+ * together with the sums of the step before. */
+template <int DP>
+LF_DEVICE void walk_steps(struct sums<DP, false> &r, const struct stats<false> &t,
+                          const struct walk<DP, false> &k)
+{
+    struct step s = {k.turn - 1, k.first - ROWS};
+    next_seen(k, s);
+    if (s.turn == k.last)
+        return;
+    fence_for_wgmma();
+    wgmma_begin();
+    begin_step(r, k, s.turn);
+    finish_step(r, t, k, s);
+    for (;;) {
+        int before = s.turn;
+        next_seen(k, s);
+        if (s.turn == k.last) {
+            s.turn = before;
+            break;
+        }
+        fence_for_wgmma();
+        wgmma_begin();
+        add_tile_products(r.dx, r.ds, x_of(k, before));
+        begin_step(r, k, s.turn);
+        finish_step(r, t, k, s);
+        tile_done(&k.m.empty[before % STAGES]);
+    }
+    wgmma_begin();
+    add_tile_products(r.dx, r.ds, x_of(k, s.turn));
+    wgmma_end();
+    wgmma_wait_for<0>();
+    wgmma_made(r.dx);
+    tile_done(&k.m.empty[s.turn % STAGES]);
+}
+
+template <int DP, bool keys>
+LF_DEVICE void gradients(struct shared<DP> &m, const struct bwd_args &p, const struct item &w,
+                         int number, int turn)
+{
+    int thread = threadIdx.x % WARPGROUP, group = computing_group();
+    int row = group * 64 + thread / 32 * 16 + thread % 32 / 4;
+    struct walk<DP, keys> k = {
+        m, p.scoring, w.own + group * 64, group * 64 < w.n_own, w.first, w.first + w.steps *ROWS,
+            tile_name(m.x) + group * 512, tile_name(m.y) + group * 512,
+            tile_name(m.stage[0].x), turn, turn + w.heads *w.steps
+    };
+    struct sums<DP, keys> r;
+    struct stats<keys> t;
+#pragma unroll
+    for (int i = 0; i < DP / 2; i++)
+        r.dx[i] = r.dv[keys ? i : 0] = 0.0f;
+    if constexpr (!keys)
+        load_stats(t, p, w, row);
+    barrier_wait(&m.own_full, number);
+    walk_steps(r, t, k);
+    tile_done(&m.own_empty);
+    put_item<DP, keys>(p, w, r.dx, r.dv, row);
+}
+
+template <int DP, bool keys> LF_DEVICE void compute(struct shared<DP> &m, const struct bwd_args &p)
+{
+    int turn = 0;
+    for (int number = 0;; number++) {
+        barrier_wait(&m.item_full, number);
+        struct item w = m.item;
+        tile_done(&m.item_empty);
+        if (!w.n)
+            return;
+        gradients<DP, keys>(m, p, w, number, turn);
+        turn += w.heads * w.steps;
+    }
+}
+
+template <int DP> LF_DEVICE void begin(struct shared<DP> &m)
+{
+    if (threadIdx.x == 0) {
+        barrier_begin(&m.own_full, WARPGROUP);
+        barrier_begin(&m.own_empty, COMPUTING_WARPS);
+        for (int i = 0; i < STAGES; i++) {
+            barrier_begin(&m.full[i], WARPGROUP);
+            barrier_begin(&m.empty[i], COMPUTING_WARPS);
+        }
+        barrier_begin(&m.item_full, 1);
+        barrier_begin(&m.item_empty, COMPUTING_WARPS + WARPGROUP / 32 - 1);
+        fence_for_wgmma();
+    }
+    __syncthreads();
+}
+
+template <int DP, bool keys>
+static __global__ void __launch_bounds__(THREADS, 1)
+    bwd_kernel(const __grid_constant__ struct bwd_args p)
+{
+    struct shared<DP> &m = *(struct shared<DP> *)wgmma_aligned(dynamic_smem());
+    begin<DP>(m);
+    grid_wait();
+    if (threadIdx.x < WARPGROUP) {
+        registers_give<CARRIER_REGISTERS>();
+        carry<DP, keys>(m, p);
+    } else {
+        registers_take<COMPUTING_REGISTERS>();
+        compute<DP, keys>(m, p);
+    }
+}
+
+/* ---- Launchers ------------------------------------------------------------------------------- */
+
+template <int DP, bool keys> static void launch(struct lf_stream *s, struct bwd_args p)
+{
+    int units = lf_cuda_of(s)->dev->units;
+    p.list.keys = keys;
+    p.items *= keys ? p.a.Hkv : p.a.H;
+    lf_launch<bwd_kernel<DP, keys>>(s, dim3(p.items < units ? p.items : units), THREADS,
+                                    sizeof(struct shared<DP>) + WGMMA_ALIGN, p);
+}
+
+template <int DP> static void launch_both(struct lf_stream *s, const struct bwd_args *p)
+{
+    launch<DP, true>(s, *p);
+    launch<DP, false>(s, *p);
+}
+
+bool lf_cuda_attn_bwd_hopper(struct lf_stream *s, const struct lf_attn_bwd_args *a)
+{
+    struct bwd_args p = {
+        *a, scoring_of(a->scale, a->softcap, a->window), {}, 0, lf_cuda_of(s)->counters};
+    if (!on_hopper(s, a->D) || a->softcap > 0 || !lf_eights(a->q, a->ldq, 8) ||
+        !lf_eights(a->k, a->ldkv, 8) || !lf_eights(a->v, a->ldkv, 8) ||
+        !lf_eights(a->d_o, a->ldo, 8) || !lf_eights(a->dq, a->lddq, 8) ||
+        !lf_eights(a->dk, a->lddkv, 8) || !lf_eights(a->dv, a->lddkv, 8))
+        return false;
+    p.items = count_tiles(&p.list, a->batch);
+    if (a->D <= 64)
+        launch_both<64>(s, &p);
+    else
+        launch_both<128>(s, &p);
+    return true;
+}
