@@ -119,7 +119,9 @@ void bench_attn(struct bench *b)
     bench_attn_at(b, 1, 1, 4095, true, false);
     bench_attn_at(b, 8, 1, 511, true, false);
     bench_attn_at(b, 32, 1, 511, true, false);
+    bench_attn_at(b, 8, 1, 4095, true, false);
     bench_attn_at(b, 32, 1, 4095, true, false);
+    bench_attn_at(b, 64, 1, 4095, true, false);
     bench_attn_at(b, 8, 128, 0, true, false);
     bench_attn_at(b, 8, 1024, 0, true, false);
     bench_attn_at(b, 1, 512, 3584, true, false);

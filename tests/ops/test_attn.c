@@ -41,6 +41,9 @@ static const struct rig_seq mixed[] = {
     {.n = 1, .slot = -1},
     {.n = 65, .slot = 2},
 };
+static const struct rig_seq far[] = {{.n = 1, .past = 450, .slot = 0, .cached = true},
+                                     {.n = 4, .past = 317, .slot = 0, .cached = true},
+                                     {.n = 1, .past = 3300, .slot = 0, .cached = true}};
 static const struct rig_seq training[] = {
     {.n = 7, .slot = 0}, {.n = 64, .slot = 0},  {.n = 97, .slot = 1},
     {.n = 1, .slot = 2}, {.n = 150, .slot = 3},
@@ -63,6 +66,8 @@ static const struct attn_case cases[] = {
     {SEQS(decode), .H = 8, .Hkv = 8, .D = 80},
     {SEQS(decode), .H = 4, .Hkv = 1, .D = 256, .window = 20},
     {SEQS(decode), .H = 32, .Hkv = 8, .D = 128},
+    {SEQS(far), .H = 8, .Hkv = 2, .D = 128},
+    {SEQS(far), .H = 4, .Hkv = 4, .D = 256, .window = 1500},
     {SEQS(mixed), .H = 4, .Hkv = 4, .D = 32, .window = 9},
     {SEQS(mixed), .H = 4, .Hkv = 2, .D = 96},
     {SEQS(mixed), .H = 2, .Hkv = 1, .D = 256, .softcap = 50, .sharp = 20},
@@ -255,7 +260,7 @@ static void keeps_nan_in_its_sequence(void **state)
 
 /* ---- With the rotation and the cache's writes ------------------------------------------------ */
 
-#define POSITIONS 512
+#define POSITIONS 4096
 
 static const struct rig_limits EXACT = {{0, 0}, {0, 0}};
 static const struct rig_limits ROTATED = {.f32 = {1e-13, 1e-6}, .bf16 = {RIG_BF16_ROUNDING, 1e-2}};
@@ -267,9 +272,6 @@ static const struct rig_seq edges[] = {
     {.n = 2, .slot = -1, .cached = true},
     {.n = 1, .past = 240, .slot = 0, .cached = true},
 };
-static const struct rig_seq far[] = {{.n = 1, .past = 450, .slot = 0, .cached = true},
-                                     {.n = 4, .past = 317, .slot = 0, .cached = true}};
-
 struct turn_case {
     const struct rig_seq *seqs;
     int S, H, Hkv, D, rot, window;
@@ -287,6 +289,8 @@ static const struct turn_case turn_cases[] = {
     {SEQS(edges), .H = 4, .Hkv = 4, .D = 80, .rot = 32},   /* parts of heads: one after another */
     {SEQS(edges), .H = 35, .Hkv = 35, .D = 32, .rot = 32}, /* more than a large card's units */
     {SEQS(far), .H = 12, .Hkv = 3, .D = 64, .rot = 64},
+    {SEQS(far), .H = 32, .Hkv = 8, .D = 128, .rot = 128},
+    {SEQS(far), .H = 48, .Hkv = 48, .D = 128, .rot = 128}, /* more than a round of blocks */
     {SEQS(far), .H = 4, .Hkv = 4, .D = 96, .rot = 96, .window = 100},
     {SEQS(decode), .H = 32, .Hkv = 32, .D = 64, .rot = 64}, /* parts on a full card */
     {SEQS(mixed), .H = 4, .Hkv = 2, .D = 64, .rot = 64},

@@ -3,20 +3,28 @@
  *
  * All query heads of a kv head, for all new tokens, are the 16 rows of one tile, so a key is read
  * once for all of them. A sequence's keys are cut into parts, one a block, so that few sequences
- * fill the card too; the warps of a block take sixteen keys (a page) at a time, two under way, each
- * with its own running softmax. They meet in shared memory, and the last block of a sequence and
- * head joins the parts, in order.
+ * fill the card too, and many end together; the warps of a block take sixteen keys (a page) at a
+ * time, two under way, each with its own running softmax. They meet in shared memory, and
+ * the last block of a sequence and head joins the parts, in order.
  *
  * A step turns queries and keys here too, and puts the new keys and values into their pages: past
  * pages are on their way meanwhile, and no kernel of its own stands between the map and this.
+ *
+ * Floor: 4 D bytes a key. Lost: asking L2 for a warp's later pages at the start (at 32 sequences of
+ * 4096 keys a fifth of them was gone again before it was read: 203 us, 169 without); three pages
+ * under way where each block is alone (1%, and half a microsecond more with one sequence).
  */
 #include "gpu/ops/attn/tile.cuh"
 #include "gpu/ops/rope/turn.cuh"
 
 #define KEYS LF_KV_PAGE_TOKENS
+#define STAGES 2 /* pages of a warp under way */
 #define PART_KEYS_MIN 64
 #define ALONE_KEYS 256 /* up to so many are one part: less than joining parts costs */
 #define PARTS_MAX 64
+#define PART_COST 128  /* keys that could be read while a block begins and ends */
+#define BLOCKS_MAX 4   /* on a multiprocessor, by registers */
+#define SMEM_KEPT 1024 /* bytes of shared memory that the driver keeps for a block */
 
 struct decode_args {
     struct lf_attn_args a;
@@ -256,20 +264,8 @@ LF_DEVICE void load_page(bf16 *stage, const struct decode_args &p, const struct 
 /* A warp's pages of a share: every so manyth. */
 struct pages_of_warp {
     int first, step; /* keys */
-    bf16 *ring;      /* two stages */
+    bf16 *ring;      /* its stages */
 };
-
-/* Asks L2 for this warp's pages of past tokens after the first two. */
-LF_DEVICE void prefetch_pages(const struct decode_args &p, const struct share &s,
-                              const struct pages_of_warp &w)
-{
-    int key = w.first + (threadIdx.x % 32 + 2) * w.step;
-    if (key + KEYS > s.query || key >= s.end || p.a.D % 8 != 0)
-        return;
-    size_t at = page_row(s.list, key, p.a.Hkv, s.hk) * p.a.D;
-    prefetch_l2((const bf16 *)p.a.k_pages + at, KEYS * p.a.D * sizeof(bf16));
-    prefetch_l2((const bf16 *)p.a.v_pages + at, KEYS * p.a.D * sizeof(bf16));
-}
 
 /* The page that starts at `key` may be read before grid_wait: it is of past tokens, or only its
  * past tokens are asked for. */
@@ -278,18 +274,18 @@ LF_DEVICE bool is_past(const struct decode_args &p, const struct share &s, int k
     return s.list && (p.pos || key + KEYS <= s.query);
 }
 
-/* Asks for the warp's first two pages, those that are past or the others. */
+/* Asks for the warp's first pages, those that are past or the others. */
 template <int DP>
 LF_DEVICE void load_first(const struct decode_args &p, const struct share &s,
                           const struct pages_of_warp &w, bool past)
 {
 #pragma unroll 1
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < STAGES; i++)
         if (is_past(p, s, w.first + i * w.step) == past)
             load_page<DP>(w.ring + i * stage_of<DP>, p, s, w.first + i * w.step);
 }
 
-/* This warp's keys. The first two pages are asked for already. */
+/* This warp's keys. The first pages are asked for already. */
 template <int DP>
 LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const struct share &s,
                       const struct row_places &places, const bf16 *q, const struct pages_of_warp &w,
@@ -297,9 +293,9 @@ LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const 
 {
     int row = threadIdx.x % 32 / 4;
     const int query[2] = {places.query[row], places.query[row + 8]};
-    bf16 *k = w.ring, *other = w.ring + stage_of<DP>;
-    for (int key = w.first; key < s.end; key += w.step) {
-        copy_async_wait<1>();
+    for (int key = w.first, stage = 0; key < s.end; key += w.step) {
+        bf16 *k = w.ring + stage * stage_of<DP>;
+        copy_async_wait<STAGES - 1>();
         __syncwarp();
         if (f.n > 0 && key + KEYS > s.query)
             add_fresh<DP>(k, f, p, s, key);
@@ -308,10 +304,8 @@ LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const 
         soften<DP>(r, scores, p.scoring, query, key, s.end);
         add_products<DP>(r.o, scores, k + KEYS * tile<DP>::ld, 0);
         __syncwarp(); /* before the page is overwritten */
-        load_page<DP>(k, p, s, key + 2 * w.step);
-        bf16 *next = other;
-        other = k;
-        k = next;
+        load_page<DP>(k, p, s, key + STAGES * w.step);
+        stage = stage + 1 < STAGES ? stage + 1 : 0;
     }
     copy_async_wait<0>();
 }
@@ -383,17 +377,59 @@ LF_DEVICE struct parts put_warp(float *smem, const struct running<DP> &r, int ro
     return {smem, max, total, warps, FEW_ROWS * DP, FEW_ROWS};
 }
 
-/* Joins the blocks' parts, as the last of them. */
+/* What each part of a row counts, and what they all add up to. In shared memory. */
+struct part_weights {
+    float of[FEW_ROWS][PARTS_MAX];
+    float max[FEW_ROWS], total[FEW_ROWS];
+};
+
+/* Finds them, a warp a row; ends with a barrier. */
 template <int DP, int threads>
-LF_DEVICE void finish(const struct decode_args &p, const struct row_places &to, int rows,
-                      const float *all)
+LF_DEVICE void weigh(struct part_weights &w, const float *all, int parts, int rows)
+{
+    const int part = FEW_ROWS * (DP + 2), each = PARTS_MAX / 32;
+    for (int row = threadIdx.x / 32; row < rows; row += threads / 32) {
+        float max[each], most = NO_SCORE, total = 0.0f;
+#pragma unroll
+        for (int k = 0; k < each; k++) {
+            int i = k * 32 + threadIdx.x % 32;
+            max[k] = i < parts ? __ldcg(all + i * part + FEW_ROWS * DP + row) : NO_SCORE;
+            most = fmaxf(most, max[k]);
+        }
+        most = warp_max(most);
+#pragma unroll
+        for (int k = 0; k < each; k++) {
+            int i = k * 32 + threadIdx.x % 32;
+            float weight = exp2_fast(max[k] - most);
+            w.of[row][i] = weight;
+            if (i < parts)
+                total += weight * __ldcg(all + i * part + FEW_ROWS * (DP + 1) + row);
+        }
+        w.max[row] = most;
+        w.total[row] = warp_sum(total);
+    }
+    __syncthreads();
+}
+
+/* Joins the blocks' parts, as the last of them; a thread four dims. */
+template <int DP, int threads>
+LF_DEVICE void finish(struct part_weights &w, const struct decode_args &p,
+                      const struct row_places &to, int rows, const float *all)
 {
     const int part = FEW_ROWS * (DP + 2);
-    struct parts blocks = {all, all + FEW_ROWS * DP, all + FEW_ROWS * (DP + 1), p.parts, part,
-                           part};
-    for (int i = threadIdx.x; i < rows * (DP / 2); i += threads) {
-        int row = i / (DP / 2), d = i % (DP / 2) * 2;
-        put_output(p, to, join<DP>(blocks, row, d), row, d);
+    weigh<DP, threads>(w, all, p.parts, rows);
+    for (int i = threadIdx.x; i < rows * (DP / 4); i += threads) {
+        int row = i / (DP / 4), d = i % (DP / 4) * 4;
+        float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll 8
+        for (int k = 0; k < p.parts; k++) {
+            float4 v = __ldcg((const float4 *)(all + k * part + row * DP + d));
+            float weight = w.of[row][k];
+            sum.x += weight * v.x, sum.y += weight * v.y;
+            sum.z += weight * v.z, sum.w += weight * v.w;
+        }
+        put_output(p, to, {make_float2(sum.x, sum.y), w.max[row], w.total[row]}, row, d);
+        put_output(p, to, {make_float2(sum.z, sum.w), w.max[row], w.total[row]}, row, d + 2);
     }
 }
 
@@ -414,12 +450,10 @@ static __global__ void __launch_bounds__(shape<DP, alone>::threads)
     }
     int warp = threadIdx.x / 32;
     struct share s = share_of(p, seq);
-    struct fresh f = fresh_of(p, s, ring + shape::warps * 2 * stage_of<DP>);
+    struct fresh f = fresh_of(p, s, ring + shape::warps * STAGES * stage_of<DP>);
     struct pages_of_warp w = {s.begin + warp * KEYS, shape::warps * KEYS,
-                              ring + warp * 2 * stage_of<DP>};
+                              ring + warp * STAGES * stage_of<DP>};
     load_first<DP>(p, s, w, true);
-    if (s.list)
-        prefetch_pages(p, s, w);
     find_places(places, p, s);
     if (p.pos)
         for (int i = threadIdx.x; i < FEW_ROWS * tile<DP>::ld / 8; i += shape::threads)
@@ -457,23 +491,7 @@ static __global__ void __launch_bounds__(shape<DP, alone>::threads)
         }
     }
     if (p.parts > 1 && last_to_arrive(&p.counters[pair], p.parts))
-        finish<DP, shape::threads>(p, places, s.rows, all);
-}
-
-/* Parts for each sequence: enough blocks to fill the card, none with very few keys. */
-static int parts_for(const struct lf_stream *s, const struct lf_attn_args *a, size_t part_bytes)
-{
-    int64_t pairs = (int64_t)a->batch->S * a->Hkv, keys = a->batch->kv_max;
-    if (a->window > 0 && keys > a->window + 2 * KEYS)
-        keys = a->window + 2 * KEYS;
-    if (keys <= ALONE_KEYS)
-        return 1;
-    int64_t parts = 3 * lf_cuda_of(s)->dev->units / pairs, most = lf_div_up(keys, PART_KEYS_MIN);
-    parts = parts < most ? parts : most;
-    most = (int64_t)(LF_CUDA_PARTIALS / part_bytes) / pairs;
-    parts = parts < most ? parts : most;
-    parts = parts < PARTS_MAX ? parts : PARTS_MAX;
-    return parts > 1 && pairs <= LF_CUDA_COUNTERS ? (int)parts : 1;
+        finish<DP, shape::threads>(*(struct part_weights *)ring, p, places, s.rows, all);
 }
 
 /* Queries, the warps' pages, and a step's new keys and values. */
@@ -481,8 +499,34 @@ template <int DP, bool alone> static int smem_bytes(const struct decode_args &p)
 {
     typedef struct shape<DP, alone> shape;
     int fresh = p.pos ? p.a.batch->n_max : 0;
-    int rows = FEW_ROWS + 2 * fresh, stages = shape::warps * 2;
+    int rows = FEW_ROWS + 2 * fresh, stages = shape::warps * STAGES;
     return (rows * tile<DP>::ld + stages * stage_of<DP>)*(int)sizeof(bf16);
+}
+
+/* Parts for each sequence: those with which the card, which has up to `each` blocks on a
+ * multiprocessor, is done first. Blocks that fill no whole round are not spread evenly, so a round
+ * takes as long as `each` blocks one after another. */
+static int parts_for(const struct lf_stream *s, const struct lf_attn_args *a, int each,
+                     size_t part_bytes)
+{
+    int64_t pairs = (int64_t)a->batch->S * a->Hkv, keys = a->batch->kv_max, least = INT64_MAX;
+    int units = lf_cuda_of(s)->dev->units, best = 1;
+    if (a->window > 0 && keys > a->window + 2 * KEYS)
+        keys = a->window + 2 * KEYS;
+    if (keys <= ALONE_KEYS || pairs > LF_CUDA_COUNTERS)
+        return 1;
+    for (int parts = 1; parts <= PARTS_MAX && keys >= (int64_t)parts * PART_KEYS_MIN; parts++) {
+        int64_t blocks = pairs * parts;
+        int64_t rounds = blocks <= units ? 1 : each * (int64_t)lf_div_up(blocks, each * units);
+        int64_t time = rounds * (keys / parts + PART_COST);
+        if (parts > 1 && blocks * (int64_t)part_bytes > (int64_t)LF_CUDA_PARTIALS)
+            break;
+        if (time < least) {
+            least = time;
+            best = parts;
+        }
+    }
+    return best;
 }
 
 template <int DP, bool alone>
@@ -496,7 +540,9 @@ static void launch_shape(struct lf_stream *s, const struct decode_args *p)
 template <int DP> static void launch(struct lf_stream *s, struct decode_args *p)
 {
     const struct lf_cuda *dev = lf_cuda_of(s)->dev;
-    p->parts = parts_for(s, &p->a, shape<DP, false>::part * sizeof(float));
+    int each = (dev->smem_block + SMEM_KEPT) / (smem_bytes<DP, false>(*p) + SMEM_KEPT);
+    each = each < BLOCKS_MAX ? each : BLOCKS_MAX;
+    p->parts = parts_for(s, &p->a, each, shape<DP, false>::part * sizeof(float));
     bool alone = p->parts * p->a.Hkv * p->a.batch->S <= dev->units &&
                  smem_bytes<DP, true>(*p) <= dev->smem_block;
     if (alone)
