@@ -70,7 +70,7 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
                            (int)sizeof d->cache_dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
     if (rc == LF_OK)
-        rc = lf_engine_start(&d->engine, &d->options, d->cache_dir, &d->counters, diag);
+        rc = lf_engine_start(&d->engine, &d->options, d->base, d->cache_dir, &d->counters, diag);
     if (rc == LF_OK)
         rc = lf_jobs_open(&d->jobs, d, diag);
     return rc;

@@ -310,8 +310,14 @@ static bool has_file(const char *dir, const char *name)
            lf_file_exists(path);
 }
 
-static enum lf_err open_text(struct lf_model *m, const char *dir, struct lf_diag *diag)
+static enum lf_err open_text(struct lf_model *m, const char *dir, struct lf_tokenizer *given,
+                             struct lf_diag *diag)
 {
+    if (given) {
+        m->tokenizer = given;
+        m->tokenizer_borrowed = true;
+        return LF_OK;
+    }
     if (!has_file(dir, "tokenizer.json") && !has_file(dir, "tokenizer.model") &&
         !has_file(dir, "vocab.json")) {
         lf_fail(&m->chat_reason, LF_E_NOT_FOUND, "the checkpoint has no tokenizer");
@@ -351,7 +357,7 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
     if (rc == LF_OK)
         rc = make_digest(m->digest, ld.ts, dir, diag);
     if (rc == LF_OK)
-        rc = open_text(m, dir, diag);
+        rc = open_text(m, dir, options->tokenizer, diag);
     if (rc == LF_OK)
         rc = prepare_quantizing(&ld, options, diag);
     if (rc == LF_OK)

@@ -53,7 +53,8 @@ void lf_model_free(struct lf_model *m)
         lf_tensors_free(m->memory->cache);
         free(m->memory->p);
     }
-    lf_tokenizer_free(m->tokenizer);
+    if (!m->tokenizer_borrowed)
+        lf_tokenizer_free(m->tokenizer);
     lf_chat_free(m->chat);
     free(m->memory);
     free(m->layers);

@@ -26,6 +26,9 @@ struct lf_model_options {
     /* Progress of a long load, 0..1, or NULL. Called on the opening thread. */
     void (*progress)(void *arg, double fraction, const char *what);
     void *progress_arg;
+    /* The checkpoint's own, where the caller has opened it already: borrowed, and must outlive the
+     * model, which then has no chat template. NULL: both are opened. */
+    struct lf_tokenizer *tokenizer;
 };
 
 struct lf_layer {
@@ -50,8 +53,9 @@ struct lf_model {
     int rope_positions;               /* = positions_max */
     size_t weight_bytes;              /* on the device */
     struct lf_tokenizer *tokenizer;   /* NULL for a shape without one */
-    struct lf_chat *chat;             /* NULL: the checkpoint has none, or it was refused: */
-    struct lf_diag chat_reason;       /* why chat is NULL */
+    bool tokenizer_borrowed;
+    struct lf_chat *chat;       /* NULL: the checkpoint has none, or it was refused: */
+    struct lf_diag chat_reason; /* why chat is NULL */
     char digest[65]; /* tells one base from another: SHA-256 over config.json, the tensors'
                         names, dtypes and shapes, and a sample of each one's bytes */
     struct lf_model_memory *memory; /* what lf_model_free releases */

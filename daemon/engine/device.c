@@ -58,9 +58,10 @@ static enum lf_err model_open(struct lf_engine *e, struct lf_diag *diag)
     struct lf_model_options options = {.quant = e->o->quant,
                                        .cache_dir = e->cache_dir,
                                        .progress = load_progress,
-                                       .progress_arg = e};
+                                       .progress_arg = e,
+                                       .tokenizer = e->base->model->tokenizer};
     uint64_t start = e->load_told_ns = lf_clock_ns();
-    enum lf_err rc = lf_model_open(&e->model, e->stream, e->o->base_dir, &options, diag);
+    enum lf_err rc = lf_model_open(&e->model, e->stream, e->base->dir, &options, diag);
     e->load_seconds = (double)(lf_clock_ns() - start) / 1e9;
     if (rc == LF_OK)
         e->config = e->model->config;

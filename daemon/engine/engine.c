@@ -225,13 +225,14 @@ static void *engine_main(void *arg)
 }
 
 enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
-                            const char *cache_dir, struct lf_counters *counters,
-                            struct lf_diag *diag)
+                            const struct lf_base *base, const char *cache_dir,
+                            struct lf_counters *counters, struct lf_diag *diag)
 {
     struct lf_engine *e = calloc(1, sizeof *e);
     if (!e)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine");
     e->o = o;
+    e->base = base;
     e->cache_dir = cache_dir;
     e->counters = counters;
     e->inbox_end = &e->inbox;

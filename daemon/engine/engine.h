@@ -17,6 +17,7 @@
 
 #include "core/err.h"
 #include "core/limits.h"
+#include "daemon/base.h"
 #include "daemon/counters.h"
 #include "daemon/daemon.h"
 #include "model/generate.h"
@@ -34,11 +35,11 @@ enum lf_engine_state {
     LF_ENGINE_STOPPED /* or about to: lf_engine_stop was called */
 };
 
-/* o, counters and cache_dir (where quantised weights are kept) are borrowed and must outlive it.
- * Returns at once; the model is opened by the engine's thread. Yours, lf_engine_free. */
+/* All of it is borrowed and must outlive it; cache_dir is where quantised weights are kept.
+ * Returns at once; the base's weights are loaded by the engine's thread. Yours, lf_engine_free. */
 enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
-                            const char *cache_dir, struct lf_counters *counters,
-                            struct lf_diag *diag) LF_MUST_CHECK;
+                            const struct lf_base *base, const char *cache_dir,
+                            struct lf_counters *counters, struct lf_diag *diag) LF_MUST_CHECK;
 /* Ends what is under way (generations: LF_E_CANCELLED; trainings write a checkpoint first and end
  * with LF_E_INTERRUPTED) and waits for the thread. Later work is refused. */
 void lf_engine_stop(struct lf_engine *e);

@@ -114,6 +114,7 @@ struct lf_share {
 
 struct lf_engine {
     const struct lf_daemon_options *o;
+    const struct lf_base *base;
     const char *cache_dir;
     struct lf_counters *counters;
     pthread_t thread;

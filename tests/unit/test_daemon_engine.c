@@ -14,13 +14,14 @@ struct bench {
     struct lf_daemon_options options;
     struct lf_counters *counters;
     struct lf_engine *engine;
-    char base_dir[LF_PATH_MAX], cache_dir[LF_PATH_MAX];
+    char cache_dir[LF_PATH_MAX];
 };
 
 static void engine_up(struct bench *b)
 {
     struct lf_diag diag = {""};
-    must(lf_engine_start(&b->engine, &b->options, b->cache_dir, b->counters, &diag), &diag);
+    must(lf_engine_start(&b->engine, &b->options, b->rig.base, b->cache_dir, b->counters, &diag),
+         &diag);
     uint64_t end = lf_clock_ns() + 60000000000u;
     while (lf_engine_state(b->engine) == LF_ENGINE_LOADING && lf_clock_ns() < end)
         poll(NULL, 0, 2);
@@ -39,12 +40,10 @@ static int setup(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
     rig_open(&b->rig);
-    rig_base_dir(b->base_dir);
     snprintf(b->cache_dir, sizeof b->cache_dir, "%s/cache", b->rig.dir);
     b->counters = malloc(sizeof *b->counters);
     lf_counters_init(b->counters);
     lf_daemon_options_default(&b->options);
-    b->options.base_dir = b->base_dir;
     b->options.data_dir = b->rig.dir;
     b->options.device = LF_DEVICE_CPU;
     b->options.slots = 1;
