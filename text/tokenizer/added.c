@@ -94,7 +94,7 @@ static enum lf_err normalize_token(struct lf_tokenizer *t, struct lf_tok_scratch
     if (rc == LF_OK && text.n == 0)
         return lf_fail(diag, LF_E_INVALID, "added token \"%.*s\" is empty when normalised",
                        (int)a->content.n, a->content.s);
-    return rc == LF_OK ? lf_tok_strdup(t, &a->matched, text.s, text.n, diag) : rc;
+    return rc == LF_OK ? lf_tok_strdup(&t->arena, &a->matched, text.s, text.n, diag) : rc;
 }
 
 static enum lf_err index_ids(struct lf_tokenizer *t, struct lf_diag *diag)

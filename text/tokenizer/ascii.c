@@ -1,7 +1,7 @@
 /* The three regexes that nearly every byte-level tokenizer cuts words by, matched by hand where the
  * match and the character behind it are ASCII: most text is, and the regex engine takes three times
  * as long. Whatever is not decided by ASCII alone is left to the engine, which knows Unicode. */
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/pattern.h"
 
 #include <string.h>
 

@@ -1,15 +1,11 @@
-/* Byte pair encoding: the vocabulary, the merges, and the words already seen.
+/* Byte pair encoding: the vocabulary and the merges.
  *
  * A word starts as symbols (its bytes or characters) and the merge of lowest rank, leftmost first,
  * is applied until none is left. A heap of (rank, position) over a linked list of symbols does it
  * in n log n, so a megabyte of one letter is fine.
- *
- * Text repeats its words, so finished words are kept: a table of pointers to immutable entries,
- * filled by compare-and-swap and never emptied. Readers take no lock and touch no shared counter;
- * when a word's few slots are taken it is merged anew each time.
  */
 #include "core/utf8.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/bpe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,61 +22,6 @@ struct lf_tok_symbol {
     int32_t id; /* -1: merged into the one before */
     uint32_t prev, next;
 };
-
-/* --- tables --- */
-
-uint64_t lf_tok_hash(const char *s, size_t n)
-{
-    uint64_t h = n * 0x9e3779b97f4a7c15u, w;
-    for (; n >= 8; s += 8, n -= 8) {
-        memcpy(&w, s, 8);
-        h = (h ^ w) * 0xff51afd7ed558ccdu;
-        h ^= h >> 32;
-    }
-    w = 0;
-    memcpy(&w, s, n);
-    h = (h ^ w) * 0xc4ceb9fe1a85ec53u;
-    return h ^ h >> 29;
-}
-
-static size_t table_size(size_t n)
-{
-    size_t size = 16;
-    while (size < 2 * n)
-        size *= 2;
-    return size;
-}
-
-enum lf_err lf_tok_table_init(struct lf_tok_table *t, size_t n, struct lf_diag *diag)
-{
-    size_t size = table_size(n);
-    uint32_t *slots = calloc(size, sizeof *slots);
-    if (!slots)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a table of %zu words", n);
-    *t = (struct lf_tok_table){.slots = slots, .mask = size - 1};
-    return LF_OK;
-}
-
-void lf_tok_table_put(struct lf_tok_table *t, const struct lf_str *keys, uint32_t i)
-{
-    size_t at = lf_tok_hash(keys[i].s, keys[i].n) & t->mask;
-    while (t->slots[at])
-        at = (at + 1) & t->mask;
-    t->slots[at] = i + 1;
-}
-
-int32_t lf_tok_table_find(const struct lf_tok_table *t, const struct lf_str *keys,
-                          struct lf_str key)
-{
-    if (!t->slots)
-        return -1;
-    for (size_t at = lf_tok_hash(key.s, key.n) & t->mask; t->slots[at]; at = (at + 1) & t->mask) {
-        struct lf_str have = keys[t->slots[at] - 1];
-        if (have.n == key.n && memcmp(have.s, key.s, key.n) == 0)
-            return (int32_t)(t->slots[at] - 1);
-    }
-    return -1;
-}
 
 static size_t merge_slot(const struct lf_tok_bpe *b, uint64_t pair)
 {
@@ -164,7 +105,7 @@ static bool ends_with_mark(struct lf_str s)
 enum lf_err lf_tok_bpe_merges(struct lf_tok_bpe *b, const struct lf_tok_merge *merges, size_t n,
                               struct lf_diag *diag)
 {
-    size_t size = table_size(n);
+    size_t size = lf_tok_table_size(n);
     b->merges = malloc(size * sizeof *b->merges);
     if (!b->merges)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu merges", n);

@@ -1,7 +1,7 @@
 /* GPT-2's byte alphabet: every byte has a printable character, so that a vocabulary of byte
  * strings can be written as text. Printable Latin-1 stands for itself; the other 68 bytes are
  * numbered from U+0100 in order. */
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/pattern.h"
 
 static bool is_printable(uint32_t c)
 {

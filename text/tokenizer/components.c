@@ -2,7 +2,7 @@
  * null, {"type": ...} or a Sequence of such, which is flattened. What is not known is refused by
  * its name. */
 #include "core/json.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/load.h"
 
 #include "core/utf8.h"
 
@@ -58,7 +58,7 @@ enum lf_err lf_tok_get_text(struct lf_tokenizer *t, struct lf_str *out, const js
     const json_t *v = json_object_get(obj, key);
     if (!json_is_string(v))
         return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string", key);
-    return lf_tok_strdup(t, out, json_string_value(v), json_string_length(v), diag);
+    return lf_tok_strdup(&t->arena, out, json_string_value(v), json_string_length(v), diag);
 }
 
 static enum lf_err get_char(struct lf_tokenizer *t, struct lf_str *out, const json_t *obj,

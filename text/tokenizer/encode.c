@@ -3,30 +3,6 @@
 
 #include "core/utf8.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-void lf_tok_scratch_init(struct lf_tok_scratch *x)
-{
-    *x = (struct lf_tok_scratch){0};
-    for (size_t i = 0; i < 2; i++) {
-        lf_buf_init(&x->norm[i], LF_TEXT_BYTES_MAX);
-        lf_buf_init(&x->split[i], LF_TEXT_BYTES_MAX);
-    }
-}
-
-void lf_tok_scratch_free(struct lf_tok_scratch *x)
-{
-    for (size_t i = 0; i < 2; i++) {
-        lf_buf_free(&x->norm[i]);
-        lf_buf_free(&x->split[i]);
-        free(x->spans[i].v);
-    }
-    pcre2_match_data_free(x->match);
-    free(x->symbols);
-    free(x->heap);
-}
-
 /* Plain text, normalised, without added tokens. */
 static enum lf_err encode_plain(const struct lf_tokenizer *t, struct lf_tok_scratch *x,
                                 struct lf_ids *out, struct lf_str text, bool first,

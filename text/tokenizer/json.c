@@ -1,7 +1,7 @@
 /* tokenizer.json: the model's vocabulary and merges read in place, then the components. */
 #include "core/json.h"
 #include "core/json_reader.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +109,7 @@ enum lf_err lf_tok_read_vocab(struct lf_tokenizer *t, struct lf_str range, struc
             break;
         rc = lf_json_reader_key(&r, &key);
         if (rc == LF_OK)
-            rc = lf_tok_strdup(t, &kept, key.s, key.n, diag);
+            rc = lf_tok_strdup(&t->arena, &kept, key.s, key.n, diag);
         if (rc == LF_OK)
             rc = lf_json_reader_uint(&r, &id);
         if (rc == LF_OK)
@@ -235,7 +235,7 @@ static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct
     if (rc == LF_OK)
         rc = lf_json_get_str(&unk, rest, "unk_token", diag);
     if (rc == LF_OK && unk)
-        rc = lf_tok_strdup(t, &t->bpe.unk, unk, strlen(unk), diag);
+        rc = lf_tok_strdup(&t->arena, &t->bpe.unk, unk, strlen(unk), diag);
     if (rc == LF_OK)
         rc = lf_json_get_bool(&t->bpe.fuse_unk, rest, "fuse_unk", diag);
     if (rc == LF_OK)

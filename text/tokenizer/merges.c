@@ -1,7 +1,7 @@
 /* vocab.json, merges.txt and, where there is one, added_tokens.json: the older form of byte-level
  * tokenizers, with GPT-2's way of cutting words. */
 #include "core/json_reader.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +82,7 @@ static enum lf_err read_numbered(struct lf_tokenizer *t, struct lf_str s, struct
             break;
         rc = lf_json_reader_key(&r, &key);
         if (rc == LF_OK)
-            rc = lf_tok_strdup(t, &one.content, key.s, key.n, diag);
+            rc = lf_tok_strdup(&t->arena, &one.content, key.s, key.n, diag);
         if (rc == LF_OK)
             rc = lf_json_reader_uint(&r, &one.id);
         if (rc == LF_OK && lf_buf_append(list, &one, sizeof one) != LF_OK)

@@ -2,7 +2,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/json_reader.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/load.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +38,15 @@ static enum lf_err part_close(struct part *p, enum lf_err rc, struct lf_diag *di
 }
 
 /* --- the forms --- */
+
+enum lf_err lf_tokenizer_parse_model(struct lf_tokenizer **out, const char *model, size_t n,
+                                     struct lf_diag *diag)
+{
+    if (n > LF_JSON_BYTES_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "tokenizer.model of %zu bytes is over the limit", n);
+    return lf_tok_is_tiktoken(model, n) ? lf_tok_parse_tiktoken(out, model, n, diag)
+                                        : lf_tok_parse_sentencepiece(out, model, n, diag);
+}
 
 typedef enum lf_err (*parse_fn)(struct lf_tokenizer **out, const char *bytes, size_t n,
                                 struct lf_diag *diag);

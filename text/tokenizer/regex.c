@@ -18,7 +18,7 @@
  * Anything else that the two read differently (\K, \R, \g, POSIX brackets, octal...) is refused.
  */
 #include "core/utf8.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/pattern.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * that the leftmost goes first, as SentencePiece has it. */
 #include "core/json.h"
 #include "core/utf8.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -241,7 +241,7 @@ static enum lf_err add_pieces(struct lf_tokenizer *t, const struct proto *p, str
     enum lf_err rc = LF_OK;
     for (uint32_t id = 0; id < p->n && rc == LF_OK; id++) {
         struct lf_str text;
-        rc = lf_tok_strdup(t, &text, p->pieces[id].text.s, p->pieces[id].text.n, diag);
+        rc = lf_tok_strdup(&t->arena, &text, p->pieces[id].text.s, p->pieces[id].text.n, diag);
         if (rc == LF_OK)
             rc = lf_tok_bpe_add(&t->bpe, text, id, diag);
         if (rc == LF_OK && p->pieces[id].type == UNKNOWN)

@@ -4,7 +4,7 @@
  * token is not merged at all. */
 #include "core/json.h"
 #include "core/utf8.h"
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/load.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -84,7 +84,7 @@ static enum lf_err add_tokens(struct lf_tokenizer *t, struct lf_str s, struct lf
                            line);
         for (size_t i = 0; i < n; i++)
             len += lf_utf8_put(spelling + len, lf_tok_byte_to_char(token[i]));
-        rc = lf_tok_strdup(t, &kept, spelling, len, diag);
+        rc = lf_tok_strdup(&t->arena, &kept, spelling, len, diag);
         if (rc == LF_OK)
             rc = lf_tok_bpe_add(&t->bpe, kept, rank, diag);
     }
@@ -132,7 +132,7 @@ static enum lf_err add_special(struct lf_tokenizer *t, struct lf_diag *diag)
         else
             snprintf(name, sizeof name, "<|reserved_special_token_%d|>", reserved++);
         struct lf_tok_added a = {.special = true};
-        rc = lf_tok_strdup(t, &a.content, name, strlen(name), diag);
+        rc = lf_tok_strdup(&t->arena, &a.content, name, strlen(name), diag);
         if (rc == LF_OK)
             rc = lf_tok_added_put(t, &a, diag);
     }

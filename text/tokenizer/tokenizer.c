@@ -1,48 +1,8 @@
 /* A tokenizer as a whole: made, completed, asked, freed. */
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/load.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-void lf_ids_free(struct lf_ids *ids)
-{
-    free(ids->ids);
-    *ids = (struct lf_ids){0};
-}
-
-static enum lf_err ids_reserve(struct lf_ids *ids, size_t more)
-{
-    if (ids->cap - ids->n >= more)
-        return LF_OK;
-    size_t cap = ids->cap ? 2 * ids->cap : 64;
-    while (cap - ids->n < more)
-        cap *= 2;
-    int32_t *p = realloc(ids->ids, cap * sizeof *p);
-    if (!p)
-        return LF_E_NO_MEMORY;
-    ids->ids = p;
-    ids->cap = cap;
-    return LF_OK;
-}
-
-enum lf_err lf_ids_push(struct lf_ids *ids, int32_t id)
-{
-    if (ids_reserve(ids, 1) != LF_OK)
-        return LF_E_NO_MEMORY;
-    ids->ids[ids->n++] = id;
-    return LF_OK;
-}
-
-enum lf_err lf_ids_append(struct lf_ids *ids, const int32_t *more, size_t n)
-{
-    if (n == 0)
-        return LF_OK;
-    if (ids_reserve(ids, n) != LF_OK)
-        return LF_E_NO_MEMORY;
-    memcpy(ids->ids + ids->n, more, n * sizeof *more);
-    ids->n += n;
-    return LF_OK;
-}
 
 enum lf_err lf_tok_new(struct lf_tokenizer **out, struct lf_diag *diag)
 {
@@ -70,16 +30,6 @@ void lf_tokenizer_free(struct lf_tokenizer *t)
     lf_ids_free(&t->template);
     lf_arena_free(&t->arena);
     free(t);
-}
-
-enum lf_err lf_tok_strdup(struct lf_tokenizer *t, struct lf_str *out, const char *s, size_t n,
-                          struct lf_diag *diag)
-{
-    char *p = lf_arena_strndup(&t->arena, s, n);
-    if (!p)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tokenizer's strings");
-    *out = (struct lf_str){p, n};
-    return LF_OK;
 }
 
 /* Where the byte alphabet comes last, words are matched as raw bytes instead. Not where a byte's
@@ -171,13 +121,4 @@ bool lf_tokenizer_is_special(const struct lf_tokenizer *t, int32_t id)
 {
     const struct lf_tok_added *a = lf_tok_added_of(t, id);
     return a && a->hidden;
-}
-
-enum lf_err lf_tokenizer_parse_model(struct lf_tokenizer **out, const char *model, size_t n,
-                                     struct lf_diag *diag)
-{
-    if (n > LF_JSON_BYTES_MAX)
-        return lf_fail(diag, LF_E_TOO_BIG, "tokenizer.model of %zu bytes is over the limit", n);
-    return lf_tok_is_tiktoken(model, n) ? lf_tok_parse_tiktoken(out, model, n, diag)
-                                        : lf_tok_parse_sentencepiece(out, model, n, diag);
 }

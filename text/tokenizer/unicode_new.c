@@ -1,6 +1,6 @@
 /* Where the Unicode versions differ: between the library that this room must equal and the two that
  * it is built on. Each table was derived by asking both sides about every code point. */
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/pattern.h"
 
 /* Regular expressions: the library's engine knows Unicode 16, PCRE2 10.42 knows 14. What 15, 15.1
  * and 16 added; nothing that 14 had assigned changed its category. */

@@ -1,8 +1,9 @@
 /* The words already seen, with their ids. Text repeats its words, so a finished one is kept: a
  * table of immutable entries, filled by compare-and-swap and never emptied. Readers take no lock
  * and write nothing; when a word's bucket is full it is merged anew each time. */
-#include "text/tokenizer/parts.h"
+#include "text/tokenizer/bpe.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
