@@ -89,15 +89,20 @@ static void close_rooms(struct lf_daemon *d)
     free(d);
 }
 
-/* Until stop_fd is readable (LF_OK), or the engine has failed: its reason. */
+/* Until stop_fd is readable (LF_OK), or the engine has failed: its reason. Whatever failed in an
+ * engine that had been ready, another process may do better: LF_E_DEVICE_LOST. */
 static enum lf_err serve(struct lf_daemon *d, struct lf_diag *diag)
 {
     struct pollfd p = {d->options.stop_fd, POLLIN, 0};
     for (;;) {
         if (poll(&p, 1, LOOK_MS) > 0)
             return LF_OK;
-        if (lf_engine_state(d->engine) == LF_ENGINE_FAILED)
-            return lf_engine_why(d->engine, diag);
+        if (lf_engine_state(d->engine) == LF_ENGINE_FAILED) {
+            struct lf_engine_status s;
+            enum lf_err rc = lf_engine_why(d->engine, diag);
+            lf_engine_status(d->engine, &s);
+            return s.load_seconds > 0 ? LF_E_DEVICE_LOST : rc;
+        }
     }
 }
 

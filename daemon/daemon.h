@@ -45,9 +45,9 @@ struct lf_daemon_options {
 /* What `lorafsd` does without options. base_dir, data_dir are to be filled in. */
 void lf_daemon_options_default(struct lf_daemon_options *o);
 /* Serves until stop_fd is readable: LF_OK after a clean stop. Otherwise why it could not start, or
- * LF_E_DEVICE_LOST when the device was lost: another process can open it, or this one after exec.
- * What was under way has been told so, and jobs go on where their checkpoints are. Blocks; other
- * threads of the process should have SIGPIPE ignored. */
+ * LF_E_DEVICE_LOST when a step failed, mostly of a lost device: another process can open it, or
+ * this one after exec. What was under way has been told so, and jobs go on where their checkpoints
+ * are. Blocks; other threads of the process should have SIGPIPE ignored. */
 enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif
