@@ -1,6 +1,7 @@
 /* The words of `ctl`: what may be written there, a line each. A new one is an entry here with its
  * row in names/ctl.c, and its case in daemon/api/adapters.c or, for an order to the adapter's job,
- * in daemon/jobs/jobs.c. Pure; any thread.
+ * in daemon/jobs/jobs.c (with a line in daemon/api/routes.c where it has a job_route). Pure; any
+ * thread.
  */
 #ifndef LF_NAMES_CTL_H
 #define LF_NAMES_CTL_H
@@ -16,6 +17,7 @@ enum lf_ctl_word {
     LF_CTL_CANCEL,
     LF_CTL_PAUSE,
     LF_CTL_RESUME,
+    LF_CTL_FINISH,
     LF_CTL_RETRY,
     LF_CTL_ROLLBACK,
     LF_CTL_N

@@ -197,12 +197,18 @@ static enum lf_err take_slot(struct lf_job *j, const struct lf_checkpoint *c, st
 
 /* ---- Boundaries ------------------------------------------------------------------------------ */
 
+/* Its last step is done: of the plan, or of what was to be done before it was told to finish. */
+static bool is_complete(const struct lf_job *j)
+{
+    return j->now.step == j->plan.steps || (j->finish_wanted && j->now.step > 0);
+}
+
 /* The next step, or what is instead of it. */
 static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     j->sums = (struct lf_job_sums){0};
-    if (j->now.step == j->plan.steps) {
+    if (is_complete(j)) {
         lf_job_end(j, LF_JOB_DONE, NULL);
         return LF_OK;
     }
@@ -221,9 +227,8 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
 /* With `step` steps done: evaluation where it is due, then on. */
 static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
 {
-    bool last = j->now.step == j->plan.steps;
     bool due = j->s.eval_every > 0 && j->now.step > 0 && j->now.step % j->s.eval_every == 0;
-    if (!j->eval || !(last || due))
+    if (!j->eval || !(is_complete(j) || due))
         return go_on(j, diag);
     j->evaluation = (struct lf_job_eval){.running = true};
     lf_job_show(j);
@@ -305,6 +310,15 @@ void lf_job_pause(struct lf_job *j, bool paused)
         lf_job_show(j);
         tell(j, LF_TRAIN_RESUMED);
     }
+}
+
+void lf_job_finish(struct lf_job *j)
+{
+    if (j->now.state == LF_JOB_PAUSED) {
+        lf_job_pause(j, false);
+        j->begun = false; /* it is at a boundary: to be looked at once more */
+    }
+    j->finish_wanted = true;
 }
 
 static void remove_checkpoint(struct lf_job *j)

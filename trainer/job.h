@@ -35,7 +35,7 @@ struct lf_job {
 
     struct lf_progress now;
     bool begun; /* its first step, or evaluation, was prepared */
-    bool pause_wanted;
+    bool pause_wanted, finish_wanted;
     struct lf_diag why; /* FAILED, or the last checkpoint's trouble */
     struct lf_plan plan;
     struct lf_job_sums sums;

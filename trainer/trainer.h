@@ -88,6 +88,9 @@ enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active,
 
 /* Pauses at the next step boundary, with a checkpoint, or goes on. */
 void lf_job_pause(struct lf_job *j, bool paused);
+/* Ends it as done at the next step boundary, evaluated as after the last step; one that is paused
+ * stands at one, unless no step is done yet. */
+void lf_job_finish(struct lf_job *j);
 /* Ends it now, as cancelled; its checkpoint is removed. */
 void lf_job_cancel(struct lf_job *j);
 /* Asks for a checkpoint at the next step boundary (shutdown: call, step while

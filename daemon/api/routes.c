@@ -41,6 +41,7 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_POST, "/v1/jobs/{id}/cancel", lf_api_job_order},
     {LF_HTTP_POST, "/v1/jobs/{id}/pause", lf_api_job_order},
     {LF_HTTP_POST, "/v1/jobs/{id}/resume", lf_api_job_order},
+    {LF_HTTP_POST, "/v1/jobs/{id}/finish", lf_api_job_order},
     {LF_HTTP_POST, "/v1/jobs/{id}/retry", lf_api_job_order},
 };
 

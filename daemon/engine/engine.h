@@ -146,6 +146,8 @@ struct lf_training;
 enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
                             struct lf_training **out, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_training_pause(struct lf_training *t, bool paused);
+/* Done at the next step boundary: what is trained by then is the adapter. */
+void lf_training_finish(struct lf_training *t);
 void lf_training_cancel(struct lf_training *t);
 /* After it ended. Until then the place on the device and the checkpoint of a training that is done
  * stay: save the adapter first. Waits until the engine has let go of both. */

@@ -85,7 +85,12 @@ enum lf_training_state {
     LF_TRAINING_GONE     /* the engine has let go of it */
 };
 /* What the caller wants of it: bits of `wanted`, set by any thread. */
-enum { LF_TRAINING_PAUSE = 1, LF_TRAINING_CANCEL = 2, LF_TRAINING_RELEASE = 4 };
+enum {
+    LF_TRAINING_PAUSE = 1,
+    LF_TRAINING_FINISH = 2,
+    LF_TRAINING_CANCEL = 4,
+    LF_TRAINING_RELEASE = 8
+};
 
 struct lf_training {
     struct lf_engine *engine;

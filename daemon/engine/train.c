@@ -95,6 +95,11 @@ void lf_training_pause(struct lf_training *t, bool paused)
     want(t, LF_TRAINING_PAUSE, paused);
 }
 
+void lf_training_finish(struct lf_training *t)
+{
+    want(t, LF_TRAINING_FINISH, true);
+}
+
 void lf_training_cancel(struct lf_training *t)
 {
     want(t, LF_TRAINING_CANCEL, true);
@@ -224,6 +229,8 @@ static void poll_one(struct lf_engine *e, struct lf_training *t)
     case LF_TRAINING_PLACED:
         if (wanted & LF_TRAINING_CANCEL)
             lf_job_cancel(t->job);
+        else if (wanted & LF_TRAINING_FINISH)
+            lf_job_finish(t->job);
         else
             lf_job_pause(t->job, wanted & LF_TRAINING_PAUSE);
         settle(t);

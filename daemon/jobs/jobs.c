@@ -249,6 +249,19 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
     return rc == LF_OK ? lf_store_job_put(j->d->store, &record, diag) : rc;
 }
 
+static enum lf_err finish_job(struct lf_jobs *j, uint64_t id, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    pthread_mutex_lock(&j->lock);
+    struct lf_open_job *l = lf_open_job_find(j, id);
+    if (!l || l->cancelled || !l->started)
+        rc = lf_fail(diag, LF_E_BUSY, "job %llu does not train", (unsigned long long)id);
+    else
+        lf_training_finish(l->training);
+    pthread_mutex_unlock(&j->lock);
+    return rc;
+}
+
 static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struct lf_diag *diag)
 {
     struct lf_adapter_view v;
@@ -278,6 +291,8 @@ enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order
         return pause_job(j, id, true, diag);
     case LF_CTL_RESUME:
         return pause_job(j, id, false, diag);
+    case LF_CTL_FINISH:
+        return finish_job(j, id, diag);
     case LF_CTL_RETRY:
         return retry(j, &r, diag);
     default:

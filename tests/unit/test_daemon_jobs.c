@@ -20,7 +20,7 @@
 struct lf_training {
     struct lf_training_spec spec; /* its pointers but for event, ended, arg are gone */
     char checkpoint_dir[LF_PATH_MAX];
-    bool taken, paused, cancelled, released;
+    bool taken, paused, finishes, cancelled, released;
 };
 
 /* Any thread; one lock. */
@@ -78,6 +78,11 @@ static void set(bool *what, bool to)
 void lf_training_pause(struct lf_training *t, bool paused)
 {
     set(&t->paused, paused);
+}
+
+void lf_training_finish(struct lf_training *t)
+{
+    set(&t->finishes, true);
 }
 
 void lf_training_cancel(struct lf_training *t)
@@ -426,6 +431,24 @@ static void a_pause_is_shown_before_the_trainer_comes_to_it(void **state)
     status_becomes(w, "a", "ready v1");
 }
 
+static void only_what_trains_can_be_finished(void **state)
+{
+    struct world *w = *state;
+    struct lf_diag diag = {""};
+    train(w, "a", "red");
+    struct lf_training *t = next_training();
+    assert_int_equal(lf_jobs_order_adapter(w->d.jobs, "a", LF_CTL_FINISH, &diag), LF_E_BUSY);
+    assert_false(is_set(&t->finishes));
+    report(t, LF_TRAIN_STARTED, 0);
+    report(t, LF_TRAIN_STEP, 1);
+    status_becomes(w, "a", "training v1 1/4 loss 2.50 100 tok/s");
+    must(lf_jobs_order_adapter(w->d.jobs, "a", LF_CTL_FINISH, &diag), &diag);
+    assert_true(is_set(&t->finishes));
+    end_well(w, t);
+    status_becomes(w, "a", "ready v1");
+    assert_int_equal(lf_jobs_order_adapter(w->d.jobs, "a", LF_CTL_FINISH, &diag), LF_E_BUSY);
+}
+
 static void newer_rows_take_the_place_of_an_open_job(void **state)
 {
     struct world *w = *state;
@@ -549,6 +572,7 @@ int main(void)
         JOBS_TEST(a_dataset_becomes_a_version_that_is_served),
         JOBS_TEST(without_room_a_job_waits_until_another_ends),
         JOBS_TEST(a_lost_device_is_tried_three_times),
+        JOBS_TEST(only_what_trains_can_be_finished),
         JOBS_TEST(a_pause_is_shown_before_the_trainer_comes_to_it),
         JOBS_TEST(newer_rows_take_the_place_of_an_open_job),
         JOBS_TEST(a_job_goes_on_in_the_next_run),

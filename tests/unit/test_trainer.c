@@ -317,6 +317,31 @@ static void pauses_between_steps_and_goes_on(void **state)
     lf_trainer_free(trainer);
 }
 
+static void a_job_that_is_told_to_finish_is_done_after_the_step(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = rig_settings();
+    for (int paused = 0; paused < 2; paused++) {
+        struct heard h = {0};
+        struct lf_diag diag = {""};
+        struct lf_trainer *trainer = trainer_open(&t);
+        struct lf_job *j = job_add(trainer, &t, &s, 3, &h);
+        int active = 1;
+        if (paused)
+            lf_job_pause(j, true);
+        while (paused && active > 0)
+            must(lf_trainer_step(trainer, 20, &active, &diag), &diag);
+        lf_job_finish(j);
+        lf_job_finish(j);
+        run_to_end(trainer, 20);
+        assert_int_equal(h.state, LF_JOB_DONE);
+        assert_int_equal(h.steps, 1); /* the one that was done, or under way */
+        assert_int_equal(h.ends, 1);
+        lf_job_release(j);
+        lf_trainer_free(trainer);
+    }
+}
+
 static void cancelled_jobs_end_at_once(void **state)
 {
     (void)state;
@@ -382,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_loss_that_is_not_finite_ends_its_job_alone),
         cmocka_unit_test(starts_from_an_adapter_that_is_given),
         cmocka_unit_test(pauses_between_steps_and_goes_on),
+        cmocka_unit_test(a_job_that_is_told_to_finish_is_done_after_the_step),
         cmocka_unit_test(cancelled_jobs_end_at_once),
         cmocka_unit_test(refuses_what_does_not_fit),
     };

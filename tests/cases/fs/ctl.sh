@@ -25,3 +25,13 @@ before=$(versions_of task)
 printf 'train\n' | tee "$MODEL/task/ctl" >/dev/null
 more_versions() { [ "$(versions_of task)" != "$before" ]; }
 wait_until 60 more_versions || fail "ctl train did not train the same data again"
+
+# What is trained so far becomes a version; of what does not train, there is nothing to finish.
+refuses bash -c "echo finish >'$MODEL/task/ctl'"
+before=$(versions_of task)
+settings 100000 >"$MODEL/task/config.json"
+echo train >"$MODEL/task/ctl"
+wait_status task '^training v[0-9]+ [1-9]'
+echo finish >"$MODEL/task/ctl"
+wait_status task '^ready'
+more_versions || fail "ctl finish made no version"
