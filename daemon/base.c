@@ -160,3 +160,17 @@ void lf_base_free(struct lf_base *b)
     free(b->info);
     free(b);
 }
+
+const struct lf_base *lf_bases_find(const struct lf_bases *b, const char *name)
+{
+    for (int i = 0; i < b->n; i++)
+        if (!*name || strcmp(b->base[i]->name, name) == 0)
+            return b->base[i];
+    return NULL;
+}
+
+const struct lf_base *lf_bases_of(const struct lf_bases *b, const char *name)
+{
+    const struct lf_base *found = lf_bases_find(b, name);
+    return found ? found : b->base[0];
+}

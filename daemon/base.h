@@ -28,4 +28,15 @@ enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant qu
                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_base_free(struct lf_base *b);
 
+/* The bases of a daemon; the first is the default. */
+struct lf_bases {
+    struct lf_base *base[LF_BASES_MAX];
+    int n;
+};
+/* By name, "" the default. NULL: there is none. */
+const struct lf_base *lf_bases_find(const struct lf_bases *b, const char *name);
+/* The base of an adapter that was made on one of this name. Where there is none any more the
+ * default: its directory may have another name now, and whether it fits is seen when it is read. */
+const struct lf_base *lf_bases_of(const struct lf_bases *b, const char *name);
+
 #endif

@@ -5,10 +5,10 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
-#include "daemon/engine/engine.h"
 #include "daemon/http/server.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include <poll.h>
@@ -51,6 +51,53 @@ static enum lf_err key_read(char **out, const char *path, struct lf_diag *diag)
     return rc;
 }
 
+/* ---- Seats ----------------------------------------------------------------------------------- */
+
+static void seats_free(struct lf_seats *s)
+{
+    for (int i = 0; s && i < s->n; i++)
+        lf_engine_free(s->seat[i].engine);
+    for (int i = 0; s && i < s->bases.n; i++)
+        lf_base_free(s->bases.base[i]);
+    free(s);
+}
+
+/* One, of --base; without its weights. */
+static enum lf_err seats_new(struct lf_seats **out, const struct lf_daemon_options *o,
+                             struct lf_diag *diag)
+{
+    struct lf_base *base = NULL;
+    struct lf_seats *s = calloc(1, sizeof *s);
+    if (!s)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the daemon");
+    enum lf_err rc = lf_base_open(&base, o->base_dir, o->quant, diag);
+    if (rc != LF_OK) {
+        seats_free(s);
+        return rc;
+    }
+    s->bases.base[s->bases.n++] = base;
+    s->seat[s->n++].base = base;
+    *out = s;
+    return LF_OK;
+}
+
+static enum lf_err seats_start(struct lf_seats *s, struct lf_daemon *d, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < s->n && rc == LF_OK; i++)
+        rc = lf_engine_start(&s->seat[i].engine, &d->options, s->seat[i].base, d->cache_dir,
+                             &d->counters, diag);
+    return rc;
+}
+
+static void seats_stop(struct lf_seats *s)
+{
+    for (int i = 0; s && i < s->n; i++)
+        lf_engine_stop(s->seat[i].engine);
+}
+
+/* ---- The rooms ------------------------------------------------------------------------------- */
+
 static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
 {
     const struct lf_daemon_options *o = &d->options;
@@ -63,33 +110,32 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     if (rc == LF_OK)
         rc = lf_store_open(&d->store, store_dir, diag);
     if (rc == LF_OK)
-        rc = lf_base_open(&d->base, o->base_dir, o->quant, diag);
+        rc = seats_new(&d->seats, o, diag);
     if (rc == LF_OK)
-        rc = lf_registry_open(&d->registry, o->data_dir, d->store, d->base, diag);
+        rc = lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
     if (rc == LF_OK && snprintf(d->cache_dir, sizeof d->cache_dir, "%s/cache", o->data_dir) >=
                            (int)sizeof d->cache_dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
     if (rc == LF_OK)
-        rc = lf_engine_start(&d->engine, &d->options, d->base, d->cache_dir, &d->counters, diag);
+        rc = seats_start(d->seats, d, diag);
     if (rc == LF_OK)
         rc = lf_jobs_open(&d->jobs, d, diag);
     return rc;
 }
 
-/* The engine first: it tells the jobs how far they came, and they write it down. */
+/* The engines first: they tell the jobs how far these came, and they write it down. */
 static void close_rooms(struct lf_daemon *d)
 {
-    lf_engine_stop(d->engine);
+    seats_stop(d->seats);
     lf_jobs_close(d->jobs);
-    lf_engine_free(d->engine);
     lf_registry_close(d->registry);
-    lf_base_free(d->base);
+    seats_free(d->seats);
     lf_store_close(d->store);
     free(d->api_key);
     free(d);
 }
 
-/* Until stop_fd is readable (LF_OK), or the engine has failed: its reason. Whatever failed in an
+/* Until stop_fd is readable (LF_OK), or an engine has failed: its reason. Whatever failed in an
  * engine that had been ready, another process may do better: LF_E_DEVICE_LOST. */
 static enum lf_err serve(struct lf_daemon *d, struct lf_diag *diag)
 {
@@ -97,10 +143,11 @@ static enum lf_err serve(struct lf_daemon *d, struct lf_diag *diag)
     for (;;) {
         if (poll(&p, 1, LOOK_MS) > 0)
             return LF_OK;
-        if (lf_engine_state(d->engine) == LF_ENGINE_FAILED) {
+        const struct lf_seat *who;
+        if (lf_seats_state(d->seats, &who) == LF_ENGINE_FAILED) {
             struct lf_engine_status s;
-            enum lf_err rc = lf_engine_why(d->engine, diag);
-            lf_engine_status(d->engine, &s);
+            enum lf_err rc = lf_engine_why(who->engine, diag);
+            lf_engine_status(who->engine, &s);
             return s.load_seconds > 0 ? LF_E_DEVICE_LOST : rc;
         }
     }
@@ -122,15 +169,15 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
     enum lf_err rc = lf_http_server_start(&server, d, lf_routes, lf_routes_n, &at, diag);
     if (rc != LF_OK)
         return rc;
-    lf_log(LF_LOG_INFO, "daemon", "base %s; listening on %s%s%s", d->base->name, at.tcp,
-           at.tcp[0] ? " and " : "", at.unix_path);
+    lf_log(LF_LOG_INFO, "daemon", "base %s; listening on %s%s%s", d->seats->bases.base[0]->name,
+           at.tcp, at.tcp[0] ? " and " : "", at.unix_path);
     if (d->options.ready)
         d->options.ready(d->options.ready_arg, &at);
     rc = serve(d, diag);
     lf_log(LF_LOG_INFO, "daemon", "stopping");
     lf_http_server_quiesce(server);
     drain(d);
-    lf_engine_stop(d->engine); /* what is left ends, so that its connections do */
+    seats_stop(d->seats); /* what is left ends, so that its connections do */
     lf_http_server_stop(server);
     return rc;
 }

@@ -8,18 +8,16 @@
 
 #include <stdatomic.h>
 
-struct lf_base;
-struct lf_engine;
 struct lf_jobs;
 struct lf_registry;
+struct lf_seats;
 struct lf_store;
 
 struct lf_daemon {
     struct lf_daemon_options options;
     struct lf_store *store;
-    struct lf_base *base;
+    struct lf_seats *seats; /* daemon/seat.h */
     struct lf_registry *registry;
-    struct lf_engine *engine;
     struct lf_jobs *jobs;
     struct lf_counters counters;
     char cache_dir[LF_PATH_MAX]; /* quantised copies of weights */

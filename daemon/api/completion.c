@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "daemon/registry/registry.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include <stdio.h>
@@ -19,8 +20,10 @@ enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speak
     const struct lf_daemon *d = q->daemon;
     struct lf_adapter_view v;
     struct lf_speaker s = {0};
-    if (!*name || strcmp(name, d->base->name) == 0) {
-        memcpy(s.name, d->base->name, sizeof s.name);
+    const struct lf_base *base = lf_bases_find(&d->seats->bases, name);
+    if (base) {
+        s.seat = lf_seat_of(d->seats, base);
+        memcpy(s.name, base->name, sizeof s.name);
         *out = s;
         return LF_OK;
     }
@@ -32,6 +35,7 @@ enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speak
                        lf_adapter_state_name(v.state));
     char part[64];
     snprintf(part, sizeof part, "versions/%d", (int)v.record.current);
+    s.seat = lf_seat_for(d, v.record.id);
     s.pick.id = v.record.id;
     s.pick.version = v.record.current;
     memcpy(s.name, v.record.name, sizeof s.name);
@@ -89,8 +93,8 @@ void lf_answer_id(char out[25])
 
 /* ---- How it goes ----------------------------------------------------------------------------- */
 
-enum lf_err lf_completion_start(struct lf_completion *c, struct lf_http *q, const struct lf_ask *a,
-                                const int32_t *ids, int n, struct lf_diag *diag)
+enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_ask *a, const int32_t *ids,
+                                int n, struct lf_diag *diag)
 {
     struct lf_engine_status status;
     struct lf_generate_spec spec = {.ids = ids,
@@ -99,14 +103,15 @@ enum lf_err lf_completion_start(struct lf_completion *c, struct lf_http *q, cons
                                     .sample = a->sample,
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos};
-    *c = (struct lf_completion){.tokenizer = q->daemon->base->model->tokenizer, .n_prompt = n};
+    *c =
+        (struct lf_completion){.tokenizer = a->speaker.seat->base->model->tokenizer, .n_prompt = n};
     lf_writer_init(&c->out, c->tokenizer, a->stops, a->n_stops);
     if (a->max_tokens == 0) {
-        lf_engine_status(q->daemon->engine, &status);
+        lf_engine_status(a->speaker.seat->engine, &status);
         spec.max_tokens = status.context_max > n ? status.context_max - n : 1;
     }
     spec.sample.seed = (uint64_t)a->seed;
-    return lf_engine_generate(q->daemon->engine, &spec, &c->g, diag);
+    return lf_engine_generate(a->speaker.seat->engine, &spec, &c->g, diag);
 }
 
 void lf_completion_free(struct lf_completion *c)

@@ -7,17 +7,19 @@
 
 #include "daemon/engine/engine.h"
 #include "daemon/http/http.h"
+#include "daemon/seat.h"
 #include "text/writer.h"
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
 /* Who answers. */
 struct lf_speaker {
+    const struct lf_seat *seat;
     struct lf_pick pick;        /* id 0: the base */
     char name[LF_NAME_MAX + 1]; /* as the answer calls it */
 };
-/* An adapter, or the base by its name or "". LF_E_NOT_FOUND; LF_E_BUSY for an adapter without a
- * version yet. */
+/* An adapter, or a base by its name, or the default one by "". LF_E_NOT_FOUND; LF_E_BUSY for an
+ * adapter without a version yet. */
 enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speaker *out,
                             struct lf_diag *diag) LF_MUST_CHECK;
 
@@ -54,8 +56,8 @@ struct lf_completion {
 };
 
 /* Asks the engine. ids (n) are copied. Free with lf_completion_free, also after a failure. */
-enum lf_err lf_completion_start(struct lf_completion *c, struct lf_http *q, const struct lf_ask *a,
-                                const int32_t *ids, int n, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_ask *a, const int32_t *ids,
+                                int n, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_completion_free(struct lf_completion *c);
 
 /* Waits up to timeout_ms for a token, or the end, to be there: *ready. LF_E_CANCELLED when the

@@ -2,6 +2,7 @@
 #include "daemon/api/api.h"
 #include "daemon/api/sampling.h"
 #include "daemon/registry/registry.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/file.h"
@@ -115,12 +116,12 @@ static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, 
 
 /* The settings decide how long the answer may be where the query does not; never over the
  * context. */
-static void limit(struct lf_http *q, struct lf_ask *a, int settings_max, int n_prompt)
+static void limit(struct lf_ask *a, int settings_max, int n_prompt)
 {
     struct lf_engine_status status;
     if (a->max_tokens > 0)
         return;
-    lf_engine_status(q->daemon->engine, &status);
+    lf_engine_status(a->speaker.seat->engine, &status);
     int room = status.context_max - n_prompt;
     a->max_tokens = room < settings_max ? room : settings_max;
     if (a->max_tokens < 1)
@@ -152,7 +153,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_ask *a, const struct lf_i
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
     enum lf_err rc = keep_stops(p, a, s, diag);
     if (rc == LF_OK)
-        rc = lf_completion_start(&p->c, q, a, ids->ids, (int)ids->n, diag);
+        rc = lf_completion_start(&p->c, a, ids->ids, (int)ids->n, diag);
     if (rc == LF_OK)
         rc = lf_completion_await(&p->c, q, 1000, &ready, diag);
     if (rc != LF_OK) {
@@ -186,10 +187,10 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
     if (rc == LF_OK && s.template_)
         rc = fill_template(s.template_, &text, diag);
     if (rc == LF_OK)
-        rc = lf_prompt_encode(&ids, q->daemon->base->model, text.data ? text.data : "", text.len,
-                              diag);
+        rc = lf_prompt_encode(&ids, a.speaker.seat->base->model, text.data ? text.data : "",
+                              text.len, diag);
     if (rc == LF_OK) {
-        limit(q, &a, s.max_tokens, (int)ids.n);
+        limit(&a, s.max_tokens, (int)ids.n);
         rc = answer(q, &a, &ids, &s, diag);
     }
     lf_ids_free(&ids);

@@ -1,8 +1,8 @@
 /* LoRAX' routes: /generate, /generate_stream, /info, /tokenize. */
 #include "daemon/api/api.h"
-#include "daemon/base.h"
 #include "daemon/api/sampling.h"
 #include "daemon/api/sse.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/json.h"
@@ -240,10 +240,10 @@ static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag
     struct lf_completion *c = NULL;
     enum lf_err rc = parse(&x, q, diag);
     if (rc == LF_OK)
-        rc = lf_prompt_encode(&ids, q->daemon->base->model, x->inputs, x->n_inputs, diag);
+        rc = lf_prompt_encode(&ids, x->ask.speaker.seat->base->model, x->inputs, x->n_inputs, diag);
     if (rc == LF_OK) {
         c = calloc(1, sizeof *c);
-        rc = c ? lf_completion_start(c, q, &x->ask, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;
+        rc = c ? lf_completion_start(c, &x->ask, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;
     }
     lf_ids_free(&ids);
     if (rc == LF_OK && (stream || x->stream))
@@ -272,11 +272,12 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
     (void)diag;
     const struct lf_daemon *d = q->daemon;
     struct lf_engine_status s;
-    lf_engine_status(d->engine, &s);
+    const struct lf_seat *seat = &d->seats->seat[0]; /* the default: a request names no base */
+    lf_engine_status(seat->engine, &s);
     lf_http_reply_json(
         q, 200,
         json_pack("{s:s, s:n, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:n, s:n}",
-                  "model_id", d->base->name, "model_sha", "model_dtype",
+                  "model_id", seat->base->name, "model_sha", "model_dtype",
                   s.act == LF_BF16 ? "bfloat16" : "float32", "model_device_type",
                   s.device_word ? s.device_word : "", "device", s.device, "model_pipeline_tag",
                   "text-generation", "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of", 1,
@@ -290,7 +291,7 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
 /* Each token by its spelling in the vocabulary. */
 enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
 {
-    const struct lf_tokenizer *t = q->daemon->base->model->tokenizer;
+    const struct lf_tokenizer *t = q->daemon->seats->bases.base[0]->model->tokenizer;
     struct lf_ids ids = {0};
     bool special = true;
     json_t *body = NULL, *rows = json_array();

@@ -2,6 +2,7 @@
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
 #include "daemon/registry/registry.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_openai *o, json_t *body,
     int begun = 0;
     while (begun < o->n_prompts && rc == LF_OK) {
         const struct lf_ids *p = &o->prompt[begun];
-        rc = lf_completion_start(&list[begun], q, &o->ask, p->ids, (int)p->n, diag);
+        rc = lf_completion_start(&list[begun], &o->ask, p->ids, (int)p->n, diag);
         begun++;
     }
     if (rc == LF_OK)
@@ -37,8 +38,8 @@ static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
     if (rc == LF_OK)
         rc = lf_openai_parse(o, q, body, chat, diag);
     if (rc == LF_OK)
-        rc = chat ? lf_openai_messages(o, q, body, diag)
-                  : lf_openai_prompts(o, q, json_object_get(body, "prompt"), diag);
+        rc = chat ? lf_openai_messages(o, body, diag)
+                  : lf_openai_prompts(o, json_object_get(body, "prompt"), diag);
     if (rc == LF_OK)
         rc = answer(q, o, body, diag);
     if (o)
@@ -68,18 +69,20 @@ static json_t *model_json(const char *name, int64_t created_ms, const char *pare
 
 enum lf_err lf_api_models(struct lf_http *q, struct lf_diag *diag)
 {
-    const struct lf_base *base = q->daemon->base;
+    const struct lf_bases *bases = &q->daemon->seats->bases;
     struct lf_adapter_view *list = NULL;
     size_t n = 0;
     enum lf_err rc = lf_registry_list(q->daemon->registry, &list, &n, diag);
     if (rc != LF_OK)
         return rc;
     json_t *rows = json_array();
-    json_array_append_new(rows, model_json(base->name, base->created_ms, NULL));
+    for (int i = 0; i < bases->n; i++)
+        json_array_append_new(rows,
+                              model_json(bases->base[i]->name, bases->base[i]->created_ms, NULL));
     for (size_t i = 0; i < n; i++)
         if (list[i].record.current > 0)
-            json_array_append_new(
-                rows, model_json(list[i].record.name, list[i].record.created_ms, base->name));
+            json_array_append_new(rows, model_json(list[i].record.name, list[i].record.created_ms,
+                                                   lf_bases_of(bases, list[i].record.base)->name));
     free(list);
     lf_http_reply_json(q, 200, json_pack("{s:s, s:o}", "object", "list", "data", rows));
     return LF_OK;
@@ -87,12 +90,12 @@ enum lf_err lf_api_models(struct lf_http *q, struct lf_diag *diag)
 
 enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag)
 {
-    const struct lf_base *base = q->daemon->base;
     struct lf_speaker s;
     struct lf_adapter_view v;
     enum lf_err rc = lf_speaker_find(q, q->param[0], &s, diag);
     if (rc != LF_OK)
         return rc;
+    const struct lf_base *base = s.seat->base;
     if (s.pick.id == 0) {
         lf_http_reply_json(q, 200, model_json(base->name, base->created_ms, NULL));
         return LF_OK;

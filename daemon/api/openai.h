@@ -24,10 +24,10 @@ struct lf_openai {
 enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json_t *body, bool chat,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* "prompt": a string, strings, ids, or lists of ids. */
-enum lf_err lf_openai_prompts(struct lf_openai *o, struct lf_http *q, const json_t *prompt,
+enum lf_err lf_openai_prompts(struct lf_openai *o, const json_t *prompt,
                               struct lf_diag *diag) LF_MUST_CHECK;
 /* "messages" through the base's chat template, and what else of the body the template may want. */
-enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const json_t *body,
+enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body,
                                struct lf_diag *diag) LF_MUST_CHECK;
 void lf_openai_free(struct lf_openai *o);
 

@@ -1,7 +1,7 @@
 /* OpenAI's request bodies. */
 #include "daemon/api/openai.h"
-#include "daemon/base.h"
 #include "daemon/api/sampling.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/json.h"
@@ -128,10 +128,9 @@ static bool all_integers(const json_t *list)
     return json_array_size(list) > 0;
 }
 
-static enum lf_err prompt_add(struct lf_openai *o, struct lf_http *q, const json_t *p,
-                              struct lf_diag *diag)
+static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_diag *diag)
 {
-    const struct lf_model *m = q->daemon->base->model;
+    const struct lf_model *m = o->ask.speaker.seat->base->model;
     if (o->n_prompts == LF_PROMPTS_MAX)
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" may have %d entries", LF_PROMPTS_MAX);
     struct lf_ids *ids = &o->prompt[o->n_prompts++];
@@ -152,13 +151,12 @@ static enum lf_err prompt_add(struct lf_openai *o, struct lf_http *q, const json
     return rc;
 }
 
-enum lf_err lf_openai_prompts(struct lf_openai *o, struct lf_http *q, const json_t *prompt,
-                              struct lf_diag *diag)
+enum lf_err lf_openai_prompts(struct lf_openai *o, const json_t *prompt, struct lf_diag *diag)
 {
     if (!prompt || json_is_null(prompt))
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" is missing");
     if (!json_is_array(prompt) || all_integers(prompt))
-        return prompt_add(o, q, prompt, diag);
+        return prompt_add(o, prompt, diag);
     if (json_array_size(prompt) == 0)
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" is an empty list");
     enum lf_err rc = LF_OK;
@@ -168,7 +166,7 @@ enum lf_err lf_openai_prompts(struct lf_openai *o, struct lf_http *q, const json
         if (json_typeof(p) != kind)
             rc = lf_fail(diag, LF_E_INVALID, "\"prompt\" mixes strings and ids");
         else
-            rc = prompt_add(o, q, p, diag);
+            rc = prompt_add(o, p, diag);
     }
     return rc;
 }
@@ -216,10 +214,9 @@ static enum lf_err messages_check(json_t *messages, struct lf_diag *diag)
     return LF_OK;
 }
 
-enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const json_t *body,
-                               struct lf_diag *diag)
+enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
-    const struct lf_model *m = q->daemon->base->model;
+    const struct lf_model *m = o->ask.speaker.seat->base->model;
     struct lf_buf text;
     json_t *messages = json_deep_copy(json_object_get(body, "messages"));
     json_t *extra = json_object_get(body, "chat_template_kwargs");

@@ -1,8 +1,7 @@
 /* The daemon itself: its health, its counters, its bases. */
 #include "daemon/api/api.h"
-#include "daemon/base.h"
-#include "daemon/engine/engine.h"
 #include "daemon/embedded.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/clock.h"
@@ -37,9 +36,10 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 {
     if (atomic_load(&q->daemon->stopping))
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
-    enum lf_engine_state state = lf_engine_state(q->daemon->engine);
+    const struct lf_seat *who;
+    enum lf_engine_state state = lf_seats_state(q->daemon->seats, &who);
     if (state == LF_ENGINE_FAILED) {
-        lf_engine_why(q->daemon->engine, diag);
+        lf_engine_why(who->engine, diag);
         return LF_E_DEVICE_LOST;
     }
     if (state != LF_ENGINE_READY)
@@ -48,10 +48,36 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
     return LF_OK;
 }
 
+/* Of all engines together. */
+static struct lf_engine_status status_of_all(const struct lf_seats *seats)
+{
+    struct lf_engine_status sum, s;
+    const struct lf_seat *who;
+    lf_engine_status(seats->seat[0].engine, &sum);
+    for (int i = 1; i < seats->n; i++) {
+        lf_engine_status(seats->seat[i].engine, &s);
+        sum.waiting += s.waiting;
+        sum.gen.live += s.gen.live;
+        sum.gen.decoding += s.gen.decoding;
+        sum.gen.pages += s.gen.pages;
+        sum.gen.pages_free += s.gen.pages_free;
+        sum.gen.preempted += s.gen.preempted;
+        sum.seqs_max += s.seqs_max;
+        sum.slots += s.slots;
+        sum.slots_used += s.slots_used;
+        sum.trainings += s.trainings;
+        sum.memory_used += s.memory_used;
+        sum.memory_peak += s.memory_peak;
+        sum.memory_total += s.memory_total;
+        sum.load_seconds += s.load_seconds;
+    }
+    sum.state = lf_seats_state(seats, &who);
+    return sum;
+}
+
 static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
 {
-    struct lf_engine_status s;
-    lf_engine_status(d->engine, &s);
+    struct lf_engine_status s = status_of_all(d->seats);
     const struct {
         const char *name, *help;
         double value;
@@ -107,16 +133,18 @@ static json_t *base_json(const struct lf_base *b)
 
 static enum lf_err base_find(struct lf_http *q, const struct lf_base **out, struct lf_diag *diag)
 {
-    if (strcmp(q->param[0], q->daemon->base->name) != 0)
-        return lf_fail(diag, LF_E_NOT_FOUND, "there is no base \"%.100s\"", q->param[0]);
-    *out = q->daemon->base;
-    return LF_OK;
+    *out = lf_bases_find(&q->daemon->seats->bases, q->param[0]);
+    return *out ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "there is no base \"%.100s\"", q->param[0]);
 }
 
 enum lf_err lf_api_bases(struct lf_http *q, struct lf_diag *diag)
 {
     (void)diag;
-    lf_http_reply_json(q, 200, json_pack("{s:[o]}", "bases", base_json(q->daemon->base)));
+    const struct lf_bases *bases = &q->daemon->seats->bases;
+    json_t *list = json_array();
+    for (int i = 0; i < bases->n; i++)
+        json_array_append_new(list, base_json(bases->base[i]));
+    lf_http_reply_json(q, 200, json_pack("{s:o}", "bases", list));
     return LF_OK;
 }
 

@@ -15,6 +15,7 @@
 #include "daemon/jobs/inputs.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 #include "trainer/curve.h"
 #include "trainer/dataset.h"

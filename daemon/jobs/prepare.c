@@ -56,7 +56,7 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
                         struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], eval[LF_PATH_MAX];
-    const struct lf_model *m = j->d->base->model;
+    const struct lf_model *m = lf_seat_for(j->d, r->adapter_id)->base->model;
     lf_train_settings_default(&p->settings);
     enum lf_err rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
     if (rc == LF_OK)
@@ -113,7 +113,8 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
         l->stage = LF_STAGE_TRAINING;
         l->started = false;
         p->train = p->eval = NULL;
-        rc = lf_engine_train(j->d->engine, &spec, &l->training, diag);
+        rc = lf_engine_train(lf_seat_for(j->d, l->record.adapter_id)->engine, &spec, &l->training,
+                             diag);
         if (rc == LF_E_INTERRUPTED) { /* it stops, and so will the daemon */
             l->stage = LF_STAGE_WAITING;
             l->no_room = true;

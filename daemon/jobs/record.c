@@ -145,7 +145,7 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
                                 const struct lf_adapter *a, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], part[64];
-    const struct lf_base *base = j->d->base;
+    const struct lf_base *base = lf_registry_base(j->d->registry, l->record.adapter_id);
     enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, "versions", dir, diag);
     if (rc == LF_OK)
         rc = lf_dir_make(dir, diag);

@@ -41,6 +41,7 @@ static bool closing(struct lf_jobs *j)
 
 struct scoring {
     struct lf_jobs *j;
+    const struct lf_seat *seat;
     struct lf_dataset *d;
     struct lf_eval_dataset rows;
     struct lf_eval_options o;
@@ -63,7 +64,7 @@ static enum lf_err ask(const struct answering *a, const struct lf_eval_row *r,
                                           .sample = lf_sample_greedy(),
                                           .max_tokens = r->max_tokens,
                                           .background = true};
-    return lf_engine_generate(a->x->j->d->engine, &spec, out, diag);
+    return lf_engine_generate(a->x->seat->engine, &spec, out, diag);
 }
 
 static enum lf_err take(struct lf_writer *w, const struct lf_generated *some,
@@ -255,22 +256,22 @@ static enum lf_err score_both(const struct scoring *x, const struct lf_scoring *
 }
 
 /* Until the model is open, or nothing is to be waited for any more. */
-static void await_engine(struct lf_jobs *j)
+static void await_engine(struct lf_jobs *j, const struct lf_seat *seat)
 {
     const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
-    while (lf_engine_state(j->d->engine) == LF_ENGINE_LOADING && !closing(j))
+    while (lf_engine_state(seat->engine) == LF_ENGINE_LOADING && !closing(j))
         nanosleep(&look, NULL);
 }
 
 static enum lf_err score_rows(struct scoring *x, const struct lf_scoring *what, const char *path,
                               struct lf_diag *diag)
 {
-    const struct lf_model *m = x->j->d->base->model;
+    const struct lf_model *m = x->seat->base->model;
     struct lf_engine_status status;
     enum lf_err rc = lf_dataset_load(&x->d, path, m, &x->settings, true, diag);
     if (rc != LF_OK)
         return rc;
-    lf_engine_status(x->j->d->engine, &status);
+    lf_engine_status(x->seat->engine, &status);
     rc = lf_eval_dataset_init(&x->rows, x->d, m->tokenizer, status.context_max, diag);
     x->o.max_tokens = x->settings.max_tokens;
     x->o.stop = x->settings.stop;
@@ -290,8 +291,8 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
                                  struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct scoring x = {.j = j};
-    await_engine(j);
+    struct scoring x = {.j = j, .seat = lf_seat_for(j->d, what->adapter_id)};
+    await_engine(j, x.seat);
     enum lf_err rc = lf_registry_settings(j->d->registry, what->adapter_id, &x.settings, diag);
     if (rc != LF_OK)
         return rc;
@@ -325,7 +326,7 @@ static void log_failure(struct lf_jobs *j, const struct lf_scoring *x, const str
  * again. */
 static void not_scored(struct lf_jobs *j, const struct lf_scoring *x, const struct lf_diag *diag)
 {
-    if (!closing(j) && lf_engine_state(j->d->engine) == LF_ENGINE_READY)
+    if (!closing(j) && lf_engine_state(lf_seat_for(j->d, x->adapter_id)->engine) == LF_ENGINE_READY)
         log_failure(j, x, diag);
 }
 

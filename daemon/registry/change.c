@@ -46,21 +46,23 @@ enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_r
     return LF_OK;
 }
 
-/* The text of config.json for a new adapter: all settings, so that a person sees what there is. */
+/* The text of config.json for a new adapter: all settings, so that a person sees what there is, and
+ * the base that they name. */
 static enum lf_err config_text(struct lf_registry *r, const json_t *config, struct lf_buf *out,
-                               struct lf_diag *diag)
+                               const struct lf_base **base, struct lf_diag *diag)
 {
     struct lf_train_settings s;
     lf_train_settings_default(&s);
     enum lf_err rc = LF_OK;
     if (config)
         rc = lf_train_settings_parse(&s, config, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_settings_fit(&s, r->base, diag);
-    if (rc == LF_OK && !s.base[0])
-        memcpy(s.base, r->base->name, sizeof s.base);
-    if (rc == LF_OK)
+    if (rc == LF_OK && !(*base = lf_bases_find(r->bases, s.base)))
+        rc = lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s.base,
+                     r->bases->base[0]->name);
+    if (rc == LF_OK) {
+        memcpy(s.base, (*base)->name, sizeof s.base);
         rc = lf_train_settings_print(&s, out);
+    }
     if (rc == LF_OK && out->len > 0 && out->data[out->len - 1] != '\n')
         rc = lf_buf_putc(out, '\n');
     lf_train_settings_free(&s);
@@ -97,8 +99,10 @@ enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const js
     if (!e)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
     snprintf(e->record.name, sizeof e->record.name, "%s", name);
-    memcpy(e->record.base, r->base->name, sizeof e->record.base);
-    rc = config_text(r, config, &text, diag);
+    const struct lf_base *base = NULL;
+    rc = config_text(r, config, &text, &base, diag);
+    if (rc == LF_OK)
+        memcpy(e->record.base, base->name, sizeof e->record.base);
     pthread_mutex_lock(&r->edit);
     if (rc == LF_OK)
         rc = lf_store_adapter_create(r->store, &e->record, diag);

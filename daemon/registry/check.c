@@ -21,7 +21,8 @@ static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *pa
     return rc;
 }
 
-static enum lf_err check_config(struct lf_registry *r, const char *path, struct lf_diag *diag)
+static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *path,
+                                struct lf_diag *diag)
 {
     struct lf_map m;
     json_t *j = NULL;
@@ -34,7 +35,7 @@ static enum lf_err check_config(struct lf_registry *r, const char *path, struct 
     if (rc == LF_OK)
         rc = lf_train_settings_parse(&s, j, diag);
     if (rc == LF_OK)
-        rc = lf_registry_settings_fit(&s, r->base, diag);
+        rc = lf_registry_settings_fit(&s, lf_registry_base(r, id), diag);
     lf_train_settings_free(&s);
     json_decref(j);
     lf_file_unmap(&m);
@@ -85,7 +86,7 @@ enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_k
     case LF_CHECK_ROWS:
         return check_rows(r, id, path, diag);
     case LF_CHECK_SETTINGS:
-        return check_config(r, path, diag);
+        return check_config(r, id, path, diag);
     case LF_CHECK_TEMPLATE:
     case LF_CHECK_TEXT:
         return check_text(path, f, diag);

@@ -39,7 +39,7 @@ struct lf_entry {
 struct lf_registry {
     char data_dir[LF_PATH_MAX - 256]; /* leaves room for what is put after it */
     struct lf_store *store;
-    const struct lf_base *base;
+    const struct lf_bases *bases;
     pthread_mutex_t edit;      /* one change at a time; held over the disk; taken first */
     pthread_mutex_t index;     /* protects all below */
     struct lf_entry **by_name; /* (n) */
@@ -91,7 +91,7 @@ enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
 /* Whether the bytes at `path` may become the adapter's file. The reason in diag is the person's. */
 enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
                               const char *path, struct lf_diag *diag) LF_MUST_CHECK;
-/* Settings that this daemon can train: its base, its modules. */
+/* Settings of an adapter of this base. */
 enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
                                      struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -93,7 +93,10 @@ enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out)
     enum lf_err rc = LF_OK;
     pthread_mutex_lock(&r->index);
     lf_buf_printf(out, "{\"generation\":%llu,\"bases\":[", (unsigned long long)r->generation);
-    put_base(out, r->base);
+    for (int i = 0; i < r->bases->n; i++) {
+        lf_buf_puts(out, i ? "," : "");
+        put_base(out, r->bases->base[i]);
+    }
     lf_buf_puts(out, "],\"adapters\":[");
     for (size_t i = 0; i < r->n && rc == LF_OK; i++) {
         struct lf_entry *e = r->by_name[i];

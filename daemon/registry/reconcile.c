@@ -125,7 +125,7 @@ static enum lf_err folders_make(struct lf_registry *r, struct lf_diag *diag)
 }
 
 enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, struct lf_store *store,
-                             const struct lf_base *base, struct lf_diag *diag)
+                             const struct lf_bases *bases, struct lf_diag *diag)
 {
     struct lf_registry *r = calloc(1, sizeof *r);
     if (!r)
@@ -133,7 +133,7 @@ enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, str
     pthread_mutex_init(&r->edit, NULL);
     pthread_mutex_init(&r->index, NULL);
     r->store = store;
-    r->base = base;
+    r->bases = bases;
     r->generation = lf_store_epoch(store) << 32; /* changes of this run are below */
     enum lf_err rc = LF_OK;
     if (snprintf(r->data_dir, sizeof r->data_dir, "%s", data_dir) >= (int)sizeof r->data_dir)

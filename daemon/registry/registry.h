@@ -27,10 +27,12 @@
 
 struct lf_registry;
 
-/* store and base are borrowed and must outlive it. Yours, lf_registry_close. */
+/* store and bases are borrowed and must outlive it. Yours, lf_registry_close. */
 enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, struct lf_store *store,
-                             const struct lf_base *base, struct lf_diag *diag) LF_MUST_CHECK;
+                             const struct lf_bases *bases, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_registry_close(struct lf_registry *r);
+/* The base that an adapter is of; where there is no such adapter the default. */
+const struct lf_base *lf_registry_base(struct lf_registry *r, uint64_t id);
 /* Grows with every change that lf_registry_tree shows, also over restarts. */
 uint64_t lf_registry_generation(struct lf_registry *r);
 

@@ -12,7 +12,7 @@ enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const st
                                      struct lf_diag *diag)
 {
     if (s->base[0] && strcmp(s->base, base->name) != 0)
-        return lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s->base,
+        return lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this adapter is of \"%s\"", s->base,
                        base->name);
     return LF_OK;
 }
@@ -77,5 +77,5 @@ enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_t
 {
     char dir[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag);
-    return rc == LF_OK ? lf_registry_settings_at(dir, r->base, out, diag) : rc;
+    return rc == LF_OK ? lf_registry_settings_at(dir, lf_registry_base(r, id), out, diag) : rc;
 }

@@ -120,7 +120,7 @@ static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *st
     struct lf_adapter_record record;
     char path[LF_PATH_MAX] = "";
     int32_t n = 0;
-    enum lf_err rc = lf_adapter_load(&a, &r->base->model->config, staged, diag);
+    enum lf_err rc = lf_adapter_load(&a, &lf_registry_base(r, id)->model->config, staged, diag);
     lf_adapter_free(a);
     if (rc == LF_OK)
         rc = lf_store_adapter_update(r->store, id, next_version, &n, NULL, diag);
@@ -240,7 +240,9 @@ enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const ch
                                int32_t *version, struct lf_diag *diag)
 {
     struct lf_adapter *a = NULL;
-    enum lf_err rc = lf_adapter_load(&a, &r->base->model->config, dir, diag);
+    uint64_t id = 0; /* none yet: it will be of the default base */
+    (void)!lf_registry_id(r, name, &id, NULL);
+    enum lf_err rc = lf_adapter_load(&a, &lf_registry_base(r, id)->model->config, dir, diag);
     lf_adapter_free(a);
     if (rc == LF_OK) {
         rc = lf_registry_create(r, name, NULL, diag);

@@ -61,6 +61,15 @@ enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out
     return list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
 }
 
+const struct lf_base *lf_registry_base(struct lf_registry *r, uint64_t id)
+{
+    pthread_mutex_lock(&r->index);
+    const struct lf_entry *e = lf_index_find_id(r, id);
+    const struct lf_base *base = lf_bases_of(r->bases, e ? e->record.base : "");
+    pthread_mutex_unlock(&r->index);
+    return base;
+}
+
 enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
                                  struct lf_diag *diag)
 {

@@ -5,7 +5,7 @@
 #include "core/json.h"
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
-#include "daemon/base.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include <stddef.h>
@@ -26,7 +26,8 @@ static struct lf_daemon *fake_daemon(void)
 {
     static struct lf_model m;
     static struct lf_base base = {.name = "base", .model = &m};
-    static struct lf_daemon d = {.base = &base};
+    static struct lf_seats seats = {.bases = {{&base}, 1}, .seat = {{.base = &base}}, .n = 1};
+    static struct lf_daemon d = {.seats = &seats};
     char dir[512];
     const char *source = getenv("LF_SOURCE");
     if (m.tokenizer)
@@ -76,10 +77,10 @@ static void read_body(struct lf_http *q, const json_t *body, bool chat)
     if (rc == LF_OK) {
         lf_assert(o.ask.sample.temperature >= 0 && o.ask.sample.top_p > 0);
         lf_assert(o.ask.n_stops >= 0 && o.ask.n_stops <= LF_STOPS_MAX);
-        rc = chat ? lf_openai_messages(&o, q, body, &diag)
-                  : lf_openai_prompts(&o, q, json_object_get(body, "prompt"), &diag);
+        rc = chat ? lf_openai_messages(&o, body, &diag)
+                  : lf_openai_prompts(&o, json_object_get(body, "prompt"), &diag);
         if (rc == LF_OK)
-            check_prompts(&o, q->daemon->base->model->config.V);
+            check_prompts(&o, o.ask.speaker.seat->base->model->config.V);
         lf_openai_free(&o);
     }
     lf_assert(rc == LF_OK || diag.text[0] != '\0');

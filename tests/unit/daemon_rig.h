@@ -19,7 +19,7 @@
 
 struct rig {
     char dir[64];
-    struct lf_base *base;
+    struct lf_bases bases;
     struct lf_store *store;
     struct lf_registry *registry;
 };
@@ -44,7 +44,7 @@ static inline void rig_reopen(struct rig *r)
     lf_store_close(r->store);
     snprintf(dir, sizeof dir, "%s/state", r->dir);
     must(lf_store_open(&r->store, dir, &diag), &diag);
-    must(lf_registry_open(&r->registry, r->dir, r->store, r->base, &diag), &diag);
+    must(lf_registry_open(&r->registry, r->dir, r->store, &r->bases, &diag), &diag);
 }
 
 static inline void rig_open(struct rig *r)
@@ -54,7 +54,7 @@ static inline void rig_open(struct rig *r)
     *r = (struct rig){.dir = "/tmp/lf-daemon-XXXXXX"};
     assert_non_null(mkdtemp(r->dir));
     rig_base_dir(base);
-    must(lf_base_open(&r->base, base, LF_QUANT_NONE, &diag), &diag);
+    must(lf_base_open(&r->bases.base[r->bases.n++], base, LF_QUANT_NONE, &diag), &diag);
     rig_reopen(r);
 }
 
@@ -63,7 +63,7 @@ static inline void rig_close(struct rig *r)
     struct lf_diag diag = {""};
     lf_registry_close(r->registry);
     lf_store_close(r->store);
-    lf_base_free(r->base);
+    lf_base_free(r->bases.base[0]);
     must(lf_dir_remove(r->dir, &diag), &diag);
 }
 
@@ -94,12 +94,12 @@ static inline void rig_peft(struct rig *r, const char *dir, uint64_t seed)
     struct lf_diag diag = {""};
     struct lf_adapter *a = NULL;
     struct lf_lora_settings s = {.rank = 4, .alpha = 8, .target_modules = "q_proj,v_proj"};
-    const struct lf_config *c = &r->base->model->config;
+    const struct lf_config *c = &r->bases.base[0]->model->config;
     must(lf_adapter_new(&a, c, &s, seed, &diag), &diag);
     /* B is zero in a fresh one; this one is to change the answers. */
     for (size_t i = 0; i < a->shape.n_params; i++)
         a->params[i] += 0.02f * (float)((int)((i * 2654435761u + seed) % 7) - 3);
-    must(lf_adapter_save(a, c, dir, r->base->name, &diag), &diag);
+    must(lf_adapter_save(a, c, dir, r->bases.base[0]->name, &diag), &diag);
     lf_adapter_free(a);
 }
 

@@ -20,7 +20,8 @@ struct bench {
 static void engine_up(struct bench *b)
 {
     struct lf_diag diag = {""};
-    must(lf_engine_start(&b->engine, &b->options, b->rig.base, b->cache_dir, b->counters, &diag),
+    must(lf_engine_start(&b->engine, &b->options, b->rig.bases.base[0], b->cache_dir, b->counters,
+                         &diag),
          &diag);
     uint64_t end = lf_clock_ns() + 60000000000u;
     while (lf_engine_state(b->engine) == LF_ENGINE_LOADING && lf_clock_ns() < end)
@@ -252,7 +253,7 @@ static struct lf_training *train(struct bench *b, int steps, struct heard *h)
     s.rank = 2;
     s.steps = steps;
     s.batch_size = 2;
-    must(lf_dataset_load(&rows, path, b->rig.base->model, &s, false, &diag), &diag);
+    must(lf_dataset_load(&rows, path, b->rig.bases.base[0]->model, &s, false, &diag), &diag);
     must(lf_engine_train(b->engine,
                          &(struct lf_training_spec){.settings = &s,
                                                     .train = rows,

@@ -5,8 +5,8 @@
 
 #include "core/clock.h"
 #include "core/json.h"
-#include "daemon/engine/engine.h"
 #include "daemon/jobs/jobs.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include <math.h>
@@ -137,14 +137,15 @@ void lf_generation_release(struct lf_generation *g)
 
 struct world {
     struct rig rig;
+    struct lf_seats seats;
     struct lf_daemon d;
 };
 
 static void jobs_open(struct world *w)
 {
     struct lf_diag diag = {""};
-    w->d = (struct lf_daemon){
-        .store = w->rig.store, .base = w->rig.base, .registry = w->rig.registry, .engine = &engine};
+    w->d =
+        (struct lf_daemon){.store = w->rig.store, .seats = &w->seats, .registry = w->rig.registry};
     must(lf_jobs_open(&w->d.jobs, &w->d, &diag), &diag);
 }
 
@@ -152,8 +153,10 @@ static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
     rig_open(&w->rig);
+    w->seats = (struct lf_seats){
+        .bases = w->rig.bases, .seat = {{.base = w->rig.bases.base[0], .engine = &engine}}, .n = 1};
     engine.n = 0;
-    engine.tokenizer = w->rig.base->model->tokenizer;
+    engine.tokenizer = w->rig.bases.base[0]->model->tokenizer;
     engine.answer = "";
     jobs_open(w);
     *state = w;
@@ -263,7 +266,7 @@ static void end_well(struct world *w, struct lf_training *t)
     struct lf_diag diag = {""};
     struct lf_lora_settings lora = {.rank = 2, .alpha = 4, .target_modules = "q_proj"};
     struct lf_training_end e = {.rc = LF_OK, .progress = progress(LF_JOB_DONE, 4)};
-    must(lf_adapter_new(&e.adapter, &w->rig.base->model->config, &lora, 1, &diag), &diag);
+    must(lf_adapter_new(&e.adapter, &w->rig.bases.base[0]->model->config, &lora, 1, &diag), &diag);
     t->spec.ended(t->spec.arg, &e);
     assert_true(happens(is_set, &t->released, 10000));
 }

@@ -374,6 +374,39 @@ static void lines_say_how_a_job_is_doing(void **state)
     assert_int_equal(v.state, LF_ADAPTER_FAILED);
 }
 
+static void an_adapter_is_of_the_base_that_its_settings_name(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    struct lf_adapter_view v;
+    struct lf_base second = *r->bases.base[0];
+    snprintf(second.name, sizeof second.name, "second");
+    r->bases.base[r->bases.n++] = &second;
+    const char *const names[] = {"", "second", "third"};
+    for (int i = 0; i < 3; i++) {
+        json_t *config = json_pack("{s:s}", "base", names[i]);
+        char name[8];
+        snprintf(name, sizeof name, "a%d", i);
+        enum lf_err rc = lf_registry_create(r->registry, name, config, &diag);
+        json_decref(config);
+        assert_int_equal(rc, i < 2 ? LF_OK : LF_E_INVALID);
+        if (i == 2)
+            break;
+        must(lf_registry_view(r->registry, name, &v, &diag), &diag);
+        assert_ptr_equal(lf_registry_base(r->registry, v.record.id), r->bases.base[i]);
+        assert_string_equal(v.record.base, r->bases.base[i]->name);
+    }
+    assert_non_null(strstr(diag.text, "\"third\""));
+    assert_int_equal(rig_put_text(r, "a1", "config.json", "{\"base\": \"second\"}", &diag), LF_OK);
+    assert_int_equal(rig_put_text(r, "a0", "config.json", "{\"base\": \"second\"}", &diag),
+                     LF_E_INVALID);
+    json_t *j = tree(r);
+    assert_int_equal(json_array_size(json_object_get(j, "bases")), 2);
+    json_decref(j);
+    r->bases.n--; /* the daemon was started without it: what is there is tried on the default */
+    assert_ptr_equal(lf_registry_base(r->registry, v.record.id), r->bases.base[0]);
+}
+
 static void adapters_are_listed_by_name(void **state)
 {
     struct rig *r = *state;
@@ -414,6 +447,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_tree_changes_its_generation_with_what_it_shows, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(lines_say_how_a_job_is_doing, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_adapter_is_of_the_base_that_its_settings_name, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(adapters_are_listed_by_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
