@@ -32,7 +32,8 @@ struct lf_exec_limits {
     int rank_max; /* of any adapter */
     int kv_pages; /* LF_KV_PAGE_TOKENS tokens each; 0: no cache */
     enum lf_recompute recompute;
-    size_t memory_bytes; /* ceiling for AUTO; 0: what the device has free */
+    size_t memory_bytes; /* ceiling for AUTO, the KV cache not counted; 0: all that the device has
+                            free, with the cache */
 };
 
 struct lf_exec;

@@ -10,6 +10,7 @@ struct walk {
     char *base; /* NULL: only summing */
     size_t total;
     bool overflow;
+    struct lf_exec_memory m; /* the total by purpose */
 };
 
 /* rows x cols elements of `es` bytes, counted under *purpose. */
@@ -174,21 +175,19 @@ static void take_head_or_backward(struct lf_exec *x, struct walk *w, struct lf_e
 static struct walk walk_table(struct lf_exec *x, char *base)
 {
     struct walk w = {.base = base};
-    struct lf_exec_memory m = {0};
-    take_forward(x, &w, &m.activations);
+    struct lf_exec_memory *m = &w.m;
+    take_forward(x, &w, &m->activations);
     if (x->limits.train_tokens_max > 0) {
-        x->work.dx = take(&w, &m.activations, (size_t)x->limits.train_tokens_max,
+        x->work.dx = take(&w, &m->activations, (size_t)x->limits.train_tokens_max,
                           (size_t)x->model->config.C + (size_t)x->room, x->es);
-        take_head_or_backward(x, &w, &m);
-        take_saved(x, &w, &m.saved);
+        take_head_or_backward(x, &w, m);
+        take_saved(x, &w, &m->saved);
     } else {
-        take_head(x, &w, &m.logits);
+        take_head(x, &w, &m->logits);
     }
-    take_kv(x, &w, &m.kv);
-    x->meta = take(&w, &m.scratch, x->meta_cap, 1, 1);
-    m.scratch += x->memory.scratch; /* the stream's, reserved before */
-    if (base)
-        x->memory = m;
+    take_kv(x, &w, &m->kv);
+    x->meta = take(&w, &m->scratch, x->meta_cap, 1, 1);
+    m->scratch += x->memory.scratch; /* the stream's, reserved before */
     return w;
 }
 
@@ -223,13 +222,15 @@ static enum lf_err reserve_scratch(struct lf_exec *x, struct lf_diag *diag)
     return lf_stream_reserve(x->stream, bytes, diag);
 }
 
-static size_t memory_ceiling(const struct lf_exec *x)
+/* Keeping everything for backward asks for too much. The KV cache counts where the device is all
+ * that there is; who gives a ceiling has its own plan for the cache. */
+static bool is_too_much(const struct lf_exec *x, const struct walk *w)
 {
     struct lf_device_info info;
     if (x->limits.memory_bytes > 0)
-        return x->limits.memory_bytes;
-    lf_device_info(x->stream->dev, &info);
-    return info.memory_free / 8 * 7; /* adapters, and other programs, come later */
+        return w->overflow || w->total - w->m.kv > x->limits.memory_bytes;
+    lf_device_info(x->stream->dev, &info); /* adapters, and other programs, come later */
+    return w->overflow || w->total > info.memory_free / 8 * 7;
 }
 
 /* ---- Copies of the weights ------------------------------------------------------------------- */
@@ -305,7 +306,7 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
     x->recompute = x->limits.recompute == LF_RECOMPUTE_BLOCK;
     struct walk w = walk_table(x, NULL);
     if (x->limits.recompute == LF_RECOMPUTE_AUTO && x->limits.train_tokens_max > 0 &&
-        (w.overflow || w.total > memory_ceiling(x))) {
+        is_too_much(x, &w)) {
         x->recompute = true;
         w = walk_table(x, NULL);
     }
@@ -318,6 +319,6 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
                               "training, and %d KV pages",
                               w.total >> 20, x->limits.tokens_max, x->limits.train_tokens_max,
                               x->limits.kv_pages);
-    walk_table(x, x->device);
+    x->memory = walk_table(x, x->device).m;
     return make_copies(x, diag);
 }

@@ -70,6 +70,13 @@ static struct lf_engine_status status_of_all(const struct lf_seats *seats)
         sum.memory_peak += s.memory_peak;
         sum.memory_total += s.memory_total;
         sum.load_seconds += s.load_seconds;
+        sum.plan.weights += s.plan.weights;
+        sum.plan.copies += s.plan.copies;
+        sum.plan.kv += s.plan.kv;
+        sum.plan.saved += s.plan.saved;
+        sum.plan.working += s.plan.working;
+        sum.plan.rest += s.plan.rest;
+        sum.plan.recomputes = sum.plan.recomputes || s.plan.recomputes;
     }
     sum.state = lf_seats_state(seats, &who);
     return sum;
@@ -97,6 +104,13 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
         {"device_memory_used_bytes", "By this daemon.", (double)s.memory_used},
         {"device_memory_peak_bytes", "The most that it used.", (double)s.memory_peak},
         {"device_memory_bytes", "Of the device.", (double)s.memory_total},
+        {"memory_weights_bytes", "Device memory of the base's weights.", (double)s.plan.weights},
+        {"memory_copies_bytes", "Of their unpacked copies.", (double)s.plan.copies},
+        {"memory_kv_bytes", "Of the cache of keys and values.", (double)s.plan.kv},
+        {"memory_saved_bytes", "Of what a training's backward reads.", (double)s.plan.saved},
+        {"memory_working_bytes", "Of activations, logits and scratch.", (double)s.plan.working},
+        {"memory_rest_bytes", "Left for adapters at the start.", (double)s.plan.rest},
+        {"train_recomputes", "1 when backward makes activations again.", s.plan.recomputes},
         {"load_seconds", "What loading the base took.", s.load_seconds},
         {"http_requests_active", "Requests whose answer is not out yet.", atomic_load(&d->active)},
     };

@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 
-/* Activations kept for backward may take this part of what is free. */
+/* What a training keeps for backward, with the working memory, may take this part of what is free
+ * beside the weights. With a card's kv_part a quarter is left, for adapters. */
 #define SAVED_PART 0.4
+#define MIB 1048576.0
 #define LOAD_TELL_NS 5000000000ull /* between two lines about a long load */
 
 static size_t kv_token_bytes(const struct lf_engine *e)
@@ -103,6 +105,29 @@ static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
     return LF_OK;
 }
 
+static void plan_made(struct lf_engine *e)
+{
+    struct lf_exec_memory m;
+    struct lf_device_info info;
+    lf_exec_memory(e->exec, &m);
+    lf_device_info(e->dev, &info);
+    struct lf_memory_plan *p = &e->plan;
+    *p = (struct lf_memory_plan){.weights = e->model->weight_bytes,
+                                 .copies = m.copies,
+                                 .kv = m.kv,
+                                 .saved = m.saved,
+                                 .rest = info.memory_free,
+                                 .recomputes = lf_exec_recomputes(e->exec)};
+    uint64_t named = p->weights + p->copies + p->kv + p->saved;
+    p->working = info.memory_used > named ? info.memory_used - named : 0;
+    lf_log(LF_LOG_INFO, "engine",
+           "memory in MiB: weights %.0f, unpacked %.0f, KV cache %.0f, saved for backward %.0f%s, "
+           "working %.0f, left for adapters %.0f",
+           (double)p->weights / MIB, (double)p->copies / MIB, (double)p->kv / MIB,
+           (double)p->saved / MIB, p->recomputes ? " (the rest is recomputed)" : "",
+           (double)p->working / MIB, (double)p->rest / MIB);
+}
+
 enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = device_open(e, diag);
@@ -118,6 +143,8 @@ enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
                             diag);
     if (rc == LF_OK)
         rc = tables_open(e, diag);
+    if (rc == LF_OK)
+        plan_made(e);
     if (rc == LF_OK)
         rc = lf_loader_start(e, diag);
     return rc;

@@ -122,7 +122,8 @@ static void show(struct lf_engine *e, bool with_device)
                                    .context_max = lf_gen_context_max(e->gen),
                                    .seqs_max = lf_gen_seqs_max(e->gen),
                                    .device_word = e->dev->traits->word,
-                                   .act = e->dev->act};
+                                   .act = e->dev->act,
+                                   .plan = e->plan};
     struct lf_device_info info;
     lf_gen_status(e->gen, &now.gen);
     if (with_device)

@@ -49,6 +49,18 @@ enum lf_engine_state lf_engine_state(struct lf_engine *e);
 /* Why it failed: the code, and the reason. */
 enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag);
 
+/* What the device's memory is laid out for when the engine is ready, in bytes. Adapters and the
+ * states of their optimizers come and go in the rest. */
+struct lf_memory_plan {
+    uint64_t weights;
+    uint64_t copies;  /* of them, unpacked for large batches */
+    uint64_t kv;      /* the cache of keys and values */
+    uint64_t saved;   /* what a training's backward reads */
+    uint64_t working; /* activations, logits, scratch, tables */
+    uint64_t rest;
+    bool recomputes; /* backward makes the blocks' activations again, since memory is short */
+};
+
 struct lf_engine_status {
     enum lf_engine_state state;
     char device[128];        /* its name */
@@ -59,7 +71,8 @@ struct lf_engine_status {
     int slots, slots_used; /* adapters on the device, those that train not counted */
     int trainings;         /* that run */
     uint64_t memory_used, memory_peak, memory_total; /* of the device, bytes */
-    double load_seconds;                             /* the base */
+    struct lf_memory_plan plan;
+    double load_seconds; /* the base */
     int context_max, seqs_max;
 };
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);

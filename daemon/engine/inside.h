@@ -144,6 +144,7 @@ struct lf_engine {
     struct lf_gen_token *tokens;   /* (seqs_max) of a step */
     struct lf_training *trainings; /* oldest first */
     struct lf_share share;
+    struct lf_memory_plan plan;
     double load_seconds;   /* the base */
     uint64_t load_told_ns; /* when the log last said how far a load is */
 
