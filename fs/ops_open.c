@@ -25,6 +25,12 @@ static struct opening *opening(struct lf_op *op)
     return (struct opening *)op;
 }
 
+/* The handle is the operation's until the kernel has it. */
+static void drop(struct lf_op *op)
+{
+    lf_handle_free(op->fs, opening(op)->handle);
+}
+
 /* How the kernel treats the handle: made, followed and streamed bytes are never cached, since their
  * size is not known, or not for long; a version's never change. */
 static void set_caching(struct fuse_file_info *fi, enum lf_kind kind)
@@ -39,15 +45,9 @@ static void reply_open(struct lf_op *op)
     struct opening *o = opening(op);
     set_caching(&o->fi, op->node->kind);
     o->fi.fh = (uint64_t)(uintptr_t)o->handle;
-    if (fuse_reply_open(op->req, &o->fi) == -ENOENT)
-        lf_handle_free(op->fs, o->handle);
+    if (fuse_reply_open(op->req, &o->fi) != -ENOENT)
+        o->handle = NULL;
     lf_op_end(op);
-}
-
-static void fail_open(struct lf_op *op, enum lf_err rc)
-{
-    lf_handle_free(op->fs, opening(op)->handle);
-    lf_op_reply(op, rc);
 }
 
 static void text_arrived(struct lf_op *op, enum lf_err rc)
@@ -55,8 +55,7 @@ static void text_arrived(struct lf_op *op, enum lf_err rc)
     const struct lf_client_result *r = op->answer;
     struct lf_buf *text = &opening(op)->handle->text;
     if (rc == LF_OK && op->node->kind == LF_KIND_TEXT)
-        lf_snapshot_expire(
-            &op->fs->snapshot); /* a version that status speaks of is in the next listing, too */
+        lf_snapshot_expire(&op->fs->snapshot); /* what status speaks of is listed, too */
     if (rc == LF_OK)
         rc = lf_buf_append(text, r->body, r->body_bytes);
     if (rc == LF_OK && op->node->kind == LF_KIND_JOB && text->len &&
@@ -65,7 +64,7 @@ static void text_arrived(struct lf_op *op, enum lf_err rc)
     if (rc == LF_OK)
         reply_open(op);
     else
-        fail_open(op, rc);
+        lf_op_reply(op, rc);
 }
 
 static enum lf_err text_url(char url[LF_URL_MAX], const struct lf_node *n)
@@ -92,14 +91,13 @@ static enum lf_err text_url(char url[LF_URL_MAX], const struct lf_node *n)
 static void text_ask(struct lf_op *op)
 {
     char url[LF_URL_MAX];
-    enum lf_err rc = text_url(url, op->node);
-    if (rc != LF_OK) {
-        fail_open(op, rc);
-        return;
-    }
     struct lf_client_spec spec = {
         .method = "GET", .path = url, .reply_max = TEXT_BYTES_MAX, .timeout_s = LF_ASK_TIMEOUT_S};
-    lf_op_call(op, &spec, text_arrived);
+    enum lf_err rc = text_url(url, op->node);
+    if (rc == LF_OK)
+        lf_op_call(op, &spec, text_arrived);
+    else
+        lf_op_reply(op, rc);
 }
 
 /* A file of the daemon's making: what was closed before is done first. */
@@ -108,7 +106,7 @@ static void open_settled(struct lf_op *op, enum lf_err rc)
     if (rc == LF_OK && lf_op_settles(op, op->node, open_settled))
         return;
     if (rc != LF_OK)
-        fail_open(op, rc);
+        lf_op_reply(op, rc);
     else if (lf_kind_is_stream(op->node->kind))
         reply_open(op);
     else
@@ -158,7 +156,7 @@ static void open_known(struct lf_op *op)
         rc = begin_writing(op);
     }
     if (rc != LF_OK)
-        fail_open(op, rc);
+        lf_op_reply(op, rc);
     else if (lf_kind_is_stream(kind) ||
              (lf_kind_is_made(kind) && kind != LF_KIND_README && kind != LF_KIND_CTL))
         open_settled(op, LF_OK);
@@ -174,11 +172,9 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     struct lf_op *op = &o->at.op;
     o->fi = *fi;
-    enum lf_err rc = check_mode(op->node->kind, fi->flags);
-    if (rc == LF_OK) {
-        o->handle = lf_handle_new(op->fs, op->node);
-        rc = o->handle ? LF_OK : LF_E_NO_MEMORY;
-    }
+    op->drop = drop;
+    o->handle = lf_handle_new(op->fs, op->node);
+    enum lf_err rc = o->handle ? check_mode(op->node->kind, fi->flags) : LF_E_NO_MEMORY;
     if (rc == LF_OK)
         open_known(op);
     else
@@ -249,16 +245,16 @@ static void create_step(struct lf_op *op, enum lf_err rc)
         rc = lf_attr_entry(&e, op->fs, n);
     if (rc != LF_OK) {
         lf_draft_settle(n);
-        fail_open(op, rc);
+        lf_op_reply(op, rc);
         return;
     }
     lf_node_looked_up(n);
     set_caching(&o->fi, n->kind);
     o->fi.fh = (uint64_t)(uintptr_t)o->handle;
-    if (fuse_reply_create(op->req, &e, &o->fi) == -ENOENT) {
-        lf_handle_free(op->fs, o->handle);
+    if (fuse_reply_create(op->req, &e, &o->fi) == -ENOENT)
         lf_node_forget(&op->fs->nodes, n, 1);
-    }
+    else
+        o->handle = NULL;
     lf_op_end(op);
 }
 
@@ -271,6 +267,7 @@ static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         return;
     o->fi = *fi;
     o->mode = mode;
+    o->at.op.drop = drop;
     lf_ops_look(&o->at.op, create_step);
 }
 
