@@ -75,11 +75,12 @@ struct lf_file_row {
     const char *name;       /* in the tree: "log", "adapter/adapter_config.json" */
     const char *disk;       /* below the adapter's directory in DATA; NULL: not there by itself */
     const char *media_type; /* NULL: it is not read over HTTP */
-    uint64_t bytes_max;     /* of what is written; 0: not for writing */
     enum lf_file_form form;
+    const char *purpose; /* "rows to train on: ..." */
+    /* Of what is written; all 0: not for writing. */
+    uint64_t bytes_max;
     enum lf_file_check check;
     enum lf_file_effect effect;
-    const char *purpose; /* "rows to train on: ..." */
 };
 extern const struct lf_file_row lf_files[LF_FILE_N]; /* by kind */
 
