@@ -43,7 +43,6 @@ struct lf_client {
     char *socket;        /* path of the unix socket, or NULL */
     char *authorization; /* header line, or NULL */
     LIST_HEAD(, lf_client_call) calls;
-    size_t n_calls;
 };
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -307,7 +306,6 @@ static void call_free(struct lf_client_call *c)
 static void call_forget(struct lf_client_call *c)
 {
     LIST_REMOVE(c, link);
-    c->client->n_calls--;
     call_free(c);
 }
 
@@ -439,7 +437,6 @@ enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
         return lf_fail(diag, rc, "out of memory");
     }
     LIST_INSERT_HEAD(&h->calls, c, link);
-    h->n_calls++;
     *out = c;
     return LF_OK;
 }
@@ -469,7 +466,6 @@ static void call_end(struct lf_client_call *c, CURLcode code)
     else /* an error's own words, also when the connection broke while we still sent the body */
         r.rc = lf_client_verdict(r.status, r.body, r.body_bytes, &diag);
     LIST_REMOVE(c, link);
-    c->client->n_calls--;
     c->on_done(c->arg, &r);
     call_free(c);
 }
@@ -488,11 +484,6 @@ int lf_client_timeout_ms(const struct lf_client *h)
         return 0;
     uint64_t ms = (h->timer_ns - now + NS_PER_MS - 1) / NS_PER_MS;
     return ms > 60000 ? 60000 : (int)ms;
-}
-
-size_t lf_client_calls(const struct lf_client *h)
-{
-    return h->n_calls;
 }
 
 void lf_client_run(struct lf_client *h)

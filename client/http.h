@@ -76,8 +76,6 @@ int lf_client_fd(const struct lf_client *h);
 /* Milliseconds until lf_client_run must be called at the latest; -1: no limit. */
 int lf_client_timeout_ms(const struct lf_client *h);
 void lf_client_run(struct lf_client *h);
-/* Calls in flight. */
-size_t lf_client_calls(const struct lf_client *h);
 
 /* The error of an answer: the "code" word of its body where there is one, else by its status; the
  * reason is the body's message. LF_OK for 2xx and 304. */
