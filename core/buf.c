@@ -110,6 +110,25 @@ enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n)
     return b->rc;
 }
 
+enum lf_err lf_buf_xml(struct lf_buf *b, const char *s)
+{
+    static const char marks[] = "&<>\"";
+    static const char *const names[] = {"&amp;", "&lt;", "&gt;", "&quot;"};
+    size_t n = strlen(s);
+    for (size_t i = 0; i < n;) {
+        size_t k = lf_utf8_len(s + i, n - i);
+        const char *mark = strchr(marks, s[i]);
+        if (k == 0 || ((unsigned char)s[i] < 0x20 && !strchr("\t\n\r", s[i])))
+            lf_buf_puts(b, "\xef\xbf\xbd");
+        else if (mark)
+            lf_buf_puts(b, names[mark - marks]);
+        else
+            lf_buf_append(b, s + i, k);
+        i += k ? k : 1;
+    }
+    return b->rc;
+}
+
 enum lf_err lf_buf_utf8(struct lf_buf *b, const char *s, size_t n)
 {
     for (size_t i = 0; i < n;) {

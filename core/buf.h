@@ -36,6 +36,9 @@ enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...) LF_PRINTF(2, 3
 enum lf_err lf_buf_vprintf(struct lf_buf *b, const char *fmt, va_list ap);
 /* Appends s as the inside of a JSON string (no quotes); bytes that are not UTF-8 become U+FFFD. */
 enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n);
+/* Appends s as text or an attribute's value of HTML, XML, SVG; control characters but tab and line
+ * ends, and bytes that are not UTF-8, become U+FFFD. */
+enum lf_err lf_buf_xml(struct lf_buf *b, const char *s);
 /* Appends s with bytes that are not UTF-8 replaced: U+FFFD for each "maximal subpart". */
 enum lf_err lf_buf_utf8(struct lf_buf *b, const char *s, size_t n);
 /* Removes the first n bytes. */

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Where it listens, told when it does. */
+/* Where it listens. */
 struct lf_daemon_address {
     char tcp[128]; /* "127.0.0.1:8080"; "" with no_tcp */
     char unix_path[LF_PATH_MAX];
@@ -46,8 +46,8 @@ struct lf_daemon_options {
 void lf_daemon_options_default(struct lf_daemon_options *o);
 /* Serves until stop_fd is readable: LF_OK after a clean stop. Otherwise why it could not start, or
  * LF_E_DEVICE_LOST when a step failed, mostly of a lost device: another process can open it, or
- * this one after exec. What was under way has been told so, and jobs go on where their checkpoints
- * are. Blocks; other threads of the process should have SIGPIPE ignored. */
+ * this one after exec. What was under way has ended with that code, and jobs go on where their
+ * checkpoints are. Blocks; other threads of the process should have SIGPIPE ignored. */
 enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -23,7 +23,7 @@ static const char style[] =
 static void heading(struct lf_buf *out, const char *text)
 {
     lf_buf_puts(out, "<h2>");
-    lf_html_text(out, text);
+    lf_buf_xml(out, text);
     lf_buf_puts(out, "</h2>\n");
 }
 
@@ -50,9 +50,9 @@ static void section_head(struct lf_buf *out, const struct lf_land_report *r)
     char text[32];
     lf_land_table_mean(&m, r->results, -1, -1);
     lf_buf_puts(out, "<h1>");
-    lf_html_text(out, r->title);
+    lf_buf_xml(out, r->title);
     lf_buf_puts(out, "</h1><p class=\"how\">");
-    lf_html_text(out, r->how ? r->how : "");
+    lf_buf_xml(out, r->how ? r->how : "");
     lf_buf_puts(out, "</p><div class=\"tiles\">");
     snprintf(text, sizeof text, "%d &times; %d", r->results->n_bases, r->results->n_tasks);
     tile(out, text, "bases &times; tasks");
@@ -153,7 +153,7 @@ static enum lf_err section_bases(struct lf_buf *out, const struct lf_land_table 
         for (int k = 0; k < t->n_tasks; k++)
             best += lf_land_table_best(t, k) == b;
         lf_buf_puts(out, "<tr><td>");
-        lf_html_text(out, t->base[b]);
+        lf_buf_xml(out, t->base[b]);
         lf_buf_puts(out, "</td>");
         score_cell(out, m.base, false);
         score_cell(out, m.tuned, false);
@@ -260,7 +260,7 @@ static void section_published(struct lf_buf *out, const struct lf_land_report *r
     lf_buf_puts(out, "</tr>\n");
     for (int b = 0; b < t->n_bases; b++) {
         lf_buf_puts(out, "<tr><td>");
-        lf_html_text(out, t->base[b]);
+        lf_buf_xml(out, t->base[b]);
         lf_buf_puts(out, "</td>");
         for (int i = 0; i < LF_LAND_PEERS; i++) {
             struct lf_land_wins w;
@@ -347,7 +347,7 @@ static void section_tasks(struct lf_buf *out, const struct lf_land_report *r)
         lf_buf_puts(out, "<tr>");
         for (int i = 0; i < 4; i++) {
             lf_buf_puts(out, "<td>");
-            lf_html_text(out, text[i] ? text[i] : "");
+            lf_buf_xml(out, text[i] ? text[i] : "");
             lf_buf_puts(out, "</td>");
         }
         lf_buf_printf(out, "<td>%lld</td><td>%lld</td><td>%.0f</td></tr>\n", (long long)rows,
@@ -373,7 +373,7 @@ static void section_features(struct lf_buf *out, const struct lf_land_report *r)
     for (int k = 0; k < t->n_tasks; k++) {
         const double *x = r->notes[k].features;
         lf_buf_puts(out, "<tr><td>");
-        lf_html_text(out, t->task[k]);
+        lf_buf_xml(out, t->task[k]);
         lf_buf_puts(out, "</td>");
         for (int i = 0; i < LF_LAND_FEATURES; i++) {
             char text[32] = "&ndash;";
@@ -394,7 +394,7 @@ enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report 
     if (rc != LF_OK)
         return rc;
     lf_buf_puts(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>");
-    lf_html_text(out, r->title);
+    lf_buf_xml(out, r->title);
     lf_buf_puts(out, "</title>\n");
     lf_buf_puts(out, style);
     section_head(out, r);

@@ -8,29 +8,6 @@
 #define CELL_H 30
 #define LETTER 7.8 /* width of a letter at 12 px in a wide font, about */
 
-enum lf_err lf_html_text(struct lf_buf *out, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        switch (*p) {
-        case '&':
-            lf_buf_puts(out, "&amp;");
-            break;
-        case '<':
-            lf_buf_puts(out, "&lt;");
-            break;
-        case '>':
-            lf_buf_puts(out, "&gt;");
-            break;
-        case '"':
-            lf_buf_puts(out, "&quot;");
-            break;
-        default:
-            lf_buf_putc(out, *p);
-        }
-    }
-    return out->rc;
-}
-
 static double clamp(double x, double lo, double hi)
 {
     return x < lo ? lo : x > hi ? hi : x;
@@ -82,14 +59,14 @@ static void svg_begin(struct lf_buf *out, int w, int h, const char *what)
                   "height=\"%d\" role=\"img\" font-family=\"system-ui,sans-serif\" "
                   "font-size=\"12\"><title>",
                   w, h, w, h);
-    lf_html_text(out, what);
+    lf_buf_xml(out, what);
     lf_buf_puts(out, "</title>\n");
 }
 
 static void svg_text(struct lf_buf *out, double x, double y, const char *anchor, const char *text)
 {
     lf_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
-    lf_html_text(out, text);
+    lf_buf_xml(out, text);
     lf_buf_puts(out, "</text>\n");
 }
 
@@ -107,9 +84,9 @@ static void heat_cell(struct lf_buf *out, const struct lf_heat_map *m, int r, in
     struct rgb fill = colour_of(v, m->signed_);
     double second = m->second ? m->second[r * m->columns + c] : NAN;
     lf_buf_puts(out, "<g><title>");
-    lf_html_text(out, m->row_names[r]);
+    lf_buf_xml(out, m->row_names[r]);
     lf_buf_puts(out, ", ");
-    lf_html_text(out, m->column_names[c]);
+    lf_buf_xml(out, m->column_names[c]);
     lf_buf_printf(out, ": %s %.3f", m->title, v);
     if (!isnan(second))
         lf_buf_printf(out, ", %s %+.3f", m->second_title, second);
@@ -136,7 +113,7 @@ enum lf_err lf_heat_map_svg(struct lf_buf *out, const struct lf_heat_map *m)
     for (int c = 0; c < m->columns; c++) {
         double x = left + (c + 0.5) * CELL_W, y = top - 6;
         lf_buf_printf(out, "<text transform=\"translate(%.1f %.1f) rotate(-45)\">", x, y);
-        lf_html_text(out, m->column_names[c]);
+        lf_buf_xml(out, m->column_names[c]);
         lf_buf_puts(out, "</text>\n");
     }
     for (int r = 0; r < m->rows; r++) {
@@ -154,7 +131,7 @@ static void one_bar(struct lf_buf *out, const struct lf_bars *b, int i, int left
 {
     double before = clamp(b->before[i], 0, 1), after = clamp(b->after[i], 0, 1);
     lf_buf_puts(out, "<g><title>");
-    lf_html_text(out, b->names[i]);
+    lf_buf_xml(out, b->names[i]);
     if (!isnan(b->before[i]))
         lf_buf_printf(out, ": %s %.3f", b->before_title, b->before[i]);
     if (!isnan(b->after[i]))

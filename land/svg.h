@@ -10,9 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Appends text with &, <, > and quotes escaped, for HTML and SVG. */
-enum lf_err lf_html_text(struct lf_buf *out, const char *text);
-
 /* A matrix of rows x columns. value NaN: an empty cell. */
 struct lf_heat_map {
     int rows, columns;

@@ -44,7 +44,7 @@ struct lf_checkpoint_writer {
 /* Takes c->data, also on failure. Nothing may be under way. */
 enum lf_err lf_checkpoint_start(struct lf_checkpoint_writer *w, const struct lf_checkpoint *c,
                                 const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
-/* True once for each write, when it is over: w->rc, w->diag and w->c.step tell of it. `wait` waits
+/* True once for each write, when it is over: see w->rc, w->diag and w->c.step. `wait` waits
  * for one that is under way. */
 bool lf_checkpoint_over(struct lf_checkpoint_writer *w, bool wait);
 

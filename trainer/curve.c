@@ -1,8 +1,6 @@
 /* The loss curve: points, ranges, the frame, the lines. */
 #include "trainer/curve.h"
 
-#include "core/utf8.h"
-
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -109,23 +107,6 @@ static struct axis loss_axis(struct range r)
 
 /* ---- The frame ------------------------------------------------------------------------------- */
 
-static void put_xml(struct lf_buf *out, const char *s)
-{
-    size_t n = strlen(s);
-    for (size_t i = 0; i < n;) {
-        size_t k = lf_utf8_len(s + i, n - i);
-        if (s[i] == '&')
-            lf_buf_puts(out, "&amp;");
-        else if (s[i] == '<')
-            lf_buf_puts(out, "&lt;");
-        else if (k == 0 || (unsigned char)s[i] < 0x20)
-            lf_buf_puts(out, "\xef\xbf\xbd");
-        else
-            lf_buf_append(out, s + i, k);
-        i += k ? k : 1;
-    }
-}
-
 static const char style[] =
     "<style>\n"
     "text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#5b6472}\n"
@@ -146,11 +127,11 @@ static void put_open(struct lf_buf *out, const char *title)
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
                   "viewBox=\"0 0 %d %d\" role=\"img\">\n<title>",
                   WIDTH, HEIGHT, WIDTH, HEIGHT);
-    put_xml(out, title);
+    lf_buf_xml(out, title);
     lf_buf_printf(out, "</title>\n%s<rect class=\"paper\" width=\"%d\" height=\"%d\"/>\n", style,
                   WIDTH, HEIGHT);
     lf_buf_printf(out, "<text class=\"title\" x=\"%d\" y=\"30\">", LEFT);
-    put_xml(out, title);
+    lf_buf_xml(out, title);
     lf_buf_puts(out, "</text>\n");
 }
 

@@ -10,9 +10,10 @@
 #define SMOOTH_LOSS 0.95 /* of the smoothed loss is kept at a step */
 #define SMOOTH_TIME 0.9
 
-/* ---- Telling --------------------------------------------------------------------------------- */
+/* ---- What others see --------------------------------------------------------------------------
+ */
 
-void lf_job_tell(struct lf_job *j, const struct lf_train_event *e)
+void lf_job_report(struct lf_job *j, const struct lf_train_event *e)
 {
     struct lf_train_event filled = *e;
     filled.progress = j->now;
@@ -22,9 +23,9 @@ void lf_job_tell(struct lf_job *j, const struct lf_train_event *e)
         j->event(j->event_arg, &filled);
 }
 
-static void tell(struct lf_job *j, enum lf_train_event_kind kind)
+static void report(struct lf_job *j, enum lf_train_event_kind kind)
 {
-    lf_job_tell(j, &(struct lf_train_event){.kind = kind});
+    lf_job_report(j, &(struct lf_train_event){.kind = kind});
 }
 
 void lf_job_show(struct lf_job *j)
@@ -80,7 +81,7 @@ static void note(struct lf_job *j, const struct lf_diag *d)
     memcpy(&j->why, d, sizeof j->why);
 }
 
-/* Tells of a write that is over; `wait` waits for it. */
+/* Reports a write that is over; `wait` waits for it. */
 static void settle(struct lf_job *j, bool wait)
 {
     if (!lf_checkpoint_over(&j->writer, wait))
@@ -90,9 +91,9 @@ static void settle(struct lf_job *j, bool wait)
     j->checkpoint_step = ok ? j->writer.c.step : -1;
     note(j, &j->writer.diag);
     lf_job_show(j);
-    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_CHECKPOINT,
-                                            .step = j->writer.c.step,
-                                            .reason = ok ? NULL : j->writer.diag.text});
+    lf_job_report(j, &(struct lf_train_event){.kind = LF_TRAIN_CHECKPOINT,
+                                              .step = j->writer.c.step,
+                                              .reason = ok ? NULL : j->writer.diag.text});
 }
 
 /* Copies parameters and moments to the host. */
@@ -125,7 +126,7 @@ static enum lf_err save(struct lf_job *j, struct lf_diag *diag)
     struct lf_checkpoint c;
     struct lf_diag trouble = {""};
     settle(j, true);
-    if (ended(j)) /* cancelled by who was told */
+    if (ended(j)) /* the event's receiver cancelled it */
         return LF_OK;
     enum lf_err rc = snapshot(j, &c, &trouble);
     if (rc == LF_E_DEVICE_LOST)
@@ -137,9 +138,9 @@ static enum lf_err save(struct lf_job *j, struct lf_diag *diag)
     j->checkpoint_owed = j->checkpoint_owed && rc == LF_OK;
     j->checkpoint_ns = lf_clock_ns();
     if (rc != LF_OK)
-        lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_CHECKPOINT,
-                                                .step = j->now.step,
-                                                .reason = j->why.text});
+        lf_job_report(j, &(struct lf_train_event){.kind = LF_TRAIN_CHECKPOINT,
+                                                  .step = j->now.step,
+                                                  .reason = j->why.text});
     return LF_OK;
 }
 
@@ -216,7 +217,7 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
     j->clock_ns = lf_clock_ns();
     if (j->pause_wanted) {
         j->now.state = LF_JOB_PAUSED;
-        tell(j, LF_TRAIN_PAUSED);
+        report(j, LF_TRAIN_PAUSED);
         if (j->checkpoint_dir && j->checkpoint_step != j->now.step)
             rc = save(j, diag);
     }
@@ -239,7 +240,7 @@ enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag)
 {
     j->evaluation.running = false;
     j->now.eval_loss = j->evaluation.sum / (double)j->evaluation.n;
-    tell(j, LF_TRAIN_EVAL);
+    report(j, LF_TRAIN_EVAL);
     return j->now.state == LF_JOB_RUNNING ? go_on(j, diag) : LF_OK;
 }
 
@@ -267,9 +268,9 @@ enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag
     j->now.loss = j->loss_sum / j->loss_weight;
     j->now.eta_seconds = j->step_seconds * (double)(j->now.steps - j->now.step);
     lf_job_show(j);
-    lf_job_tell(j,
-                &(struct lf_train_event){
-                    .kind = LF_TRAIN_STEP, .loss = loss, .grad_norm = norm, .learning_rate = lr});
+    lf_job_report(j,
+                  &(struct lf_train_event){
+                      .kind = LF_TRAIN_STEP, .loss = loss, .grad_norm = norm, .learning_rate = lr});
     if (j->now.state != LF_JOB_RUNNING)
         return LF_OK;
     enum lf_err rc = save_if_due(j, diag);
@@ -284,8 +285,9 @@ void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag 
     j->now.state = state;
     j->evaluation.running = false;
     lf_job_show(j);
-    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_END,
-                                            .reason = state == LF_JOB_FAILED ? j->why.text : NULL});
+    lf_job_report(j,
+                  &(struct lf_train_event){.kind = LF_TRAIN_END,
+                                           .reason = state == LF_JOB_FAILED ? j->why.text : NULL});
 }
 
 enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag)
@@ -308,7 +310,7 @@ void lf_job_pause(struct lf_job *j, bool paused)
         j->now.state = LF_JOB_RUNNING;
         j->clock_ns = lf_clock_ns();
         lf_job_show(j);
-        tell(j, LF_TRAIN_RESUMED);
+        report(j, LF_TRAIN_RESUMED);
     }
 }
 
@@ -482,6 +484,6 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
     }
     t->jobs[t->n_jobs++] = j;
     *out = j;
-    tell(j, LF_TRAIN_STARTED);
+    report(j, LF_TRAIN_STARTED);
     return LF_OK;
 }

@@ -91,14 +91,14 @@ enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, 
                               double *norms, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* job.c */
-void lf_job_tell(struct lf_job *j, const struct lf_train_event *e);
+void lf_job_report(struct lf_job *j, const struct lf_train_event *e);
 void lf_job_show(struct lf_job *j);
 /* why: of LF_JOB_FAILED, else NULL. */
 void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag *why);
 /* After an optimizer step: numbers, events, evaluation, checkpoint, the next step or the end. */
 enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag) LF_MUST_CHECK;
-/* Before each batch: begins a job that is new, tells of a checkpoint that was written meanwhile. */
+/* Before each batch: begins a job that is new, reports a checkpoint that was written meanwhile. */
 enum lf_err lf_job_poll(struct lf_job *j, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_job_free(struct lf_job *j);
 

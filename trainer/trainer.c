@@ -172,9 +172,9 @@ static void end_micro(struct lf_job *j, int i)
     s->step_n += s->micro_n;
     s->micro = 0;
     s->micro_n = 0;
-    lf_job_tell(j, &(struct lf_train_event){.kind = LF_TRAIN_MICRO,
-                                            .micro = lf_plan_micro(&j->plan, i) + 1,
-                                            .micro_loss = mean});
+    lf_job_report(j, &(struct lf_train_event){.kind = LF_TRAIN_MICRO,
+                                              .micro = lf_plan_micro(&j->plan, i) + 1,
+                                              .micro_loss = mean});
 }
 
 static void fail_loss(struct lf_job *j, const struct lf_piece *p)

@@ -14,12 +14,12 @@
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
-enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speaker *out,
-                            struct lf_diag *diag)
+enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
+                                 struct lf_diag *diag)
 {
     const struct lf_daemon *d = q->daemon;
     struct lf_adapter_view v;
-    struct lf_speaker s = {0};
+    struct lf_served_model s = {0};
     const struct lf_base *base = lf_bases_find(&d->seats->bases, name);
     if (base) {
         s.seat = lf_seat_of(d->seats, base);
@@ -99,19 +99,18 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_ask *a,
     struct lf_engine_status status;
     struct lf_generate_spec spec = {.ids = ids,
                                     .n = n,
-                                    .pick = &a->speaker.pick,
+                                    .pick = &a->model.pick,
                                     .sample = a->sample,
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos};
-    *c =
-        (struct lf_completion){.tokenizer = a->speaker.seat->base->model->tokenizer, .n_prompt = n};
+    *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer, .n_prompt = n};
     lf_writer_init(&c->out, c->tokenizer, a->stops, a->n_stops);
     if (a->max_tokens == 0) {
-        lf_engine_status(a->speaker.seat->engine, &status);
+        lf_engine_status(a->model.seat->engine, &status);
         spec.max_tokens = status.context_max > n ? status.context_max - n : 1;
     }
     spec.sample.seed = (uint64_t)a->seed;
-    return lf_engine_generate(a->speaker.seat->engine, &spec, &c->g, diag);
+    return lf_engine_generate(a->model.seat->engine, &spec, &c->g, diag);
 }
 
 void lf_completion_free(struct lf_completion *c)
@@ -185,7 +184,7 @@ static double ms_between(uint64_t from, uint64_t to)
     return from > 0 && to > from ? (double)(to - from) / 1e6 : 0;
 }
 
-void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt,
+void lf_completion_headers(struct lf_http *q, const struct lf_served_model *s, int n_prompt,
                            int n_tokens, const struct lf_completion *over)
 {
     if (s->pick.id)

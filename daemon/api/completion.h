@@ -12,19 +12,19 @@
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
-/* Who answers. */
-struct lf_speaker {
+/* What answers: the base, or an adapter on it. */
+struct lf_served_model {
     const struct lf_seat *seat;
     struct lf_pick pick;        /* id 0: the base */
     char name[LF_NAME_MAX + 1]; /* as the answer calls it */
 };
 /* An adapter, or a base by its name, or the default one by "". LF_E_NOT_FOUND; LF_E_BUSY for an
  * adapter without a version yet. */
-enum lf_err lf_speaker_find(struct lf_http *q, const char *name, struct lf_speaker *out,
-                            struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 
 struct lf_ask {
-    struct lf_speaker speaker;
+    struct lf_served_model model;
     struct lf_sample_params sample;
     int64_t max_tokens; /* 0: what the context leaves */
     bool ignore_eos;
@@ -72,7 +72,7 @@ enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped,
 enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 /* LoRAX' reply headers; before the reply. over: the completion, when it is; else NULL. */
-void lf_completion_headers(struct lf_http *q, const struct lf_speaker *s, int n_prompt,
+void lf_completion_headers(struct lf_http *q, const struct lf_served_model *s, int n_prompt,
                            int n_tokens, const struct lf_completion *over);
 
 /* A random word for an answer's id: 24 hex digits. */

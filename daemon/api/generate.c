@@ -121,7 +121,7 @@ static void limit(struct lf_ask *a, int settings_max, int n_prompt)
     struct lf_engine_status status;
     if (a->max_tokens > 0)
         return;
-    lf_engine_status(a->speaker.seat->engine, &status);
+    lf_engine_status(a->model.seat->engine, &status);
     int room = status.context_max - n_prompt;
     a->max_tokens = room < settings_max ? room : settings_max;
     if (a->max_tokens < 1)
@@ -160,7 +160,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_ask *a, const struct lf_i
         plain_close(p);
         return rc;
     }
-    lf_completion_headers(q, &a->speaker, p->c.n_prompt, 0, NULL);
+    lf_completion_headers(q, &a->model, p->c.n_prompt, 0, NULL);
     lf_http_reply_stream(q, "text/plain; charset=utf-8",
                          &(struct lf_http_stream){plain_fill, plain_close, p});
     return LF_OK;
@@ -174,21 +174,21 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
     struct lf_ids ids = {0};
     lf_ask_init(&a);
     lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
-    enum lf_err rc = lf_speaker_find(q, q->param[0], &a.speaker, diag);
+    enum lf_err rc = lf_served_model_find(q, q->param[0], &a.model, diag);
     if (rc != LF_OK)
         return rc;
     lf_train_settings_default(&s);
-    if (a.speaker.pick.id)
-        rc = lf_registry_settings(q->daemon->registry, a.speaker.pick.id, &s, diag);
+    if (a.model.pick.id)
+        rc = lf_registry_settings(q->daemon->registry, a.model.pick.id, &s, diag);
     if (rc == LF_OK)
         rc = read_query(q, &a, diag);
     if (rc == LF_OK)
-        rc = words(q, a.speaker.pick.id, &text, diag);
+        rc = words(q, a.model.pick.id, &text, diag);
     if (rc == LF_OK && s.template_)
         rc = fill_template(s.template_, &text, diag);
     if (rc == LF_OK)
-        rc = lf_prompt_encode(&ids, a.speaker.seat->base->model, text.data ? text.data : "",
-                              text.len, diag);
+        rc = lf_prompt_encode(&ids, a.model.seat->base->model, text.data ? text.data : "", text.len,
+                              diag);
     if (rc == LF_OK) {
         limit(&a, s.max_tokens, (int)ids.n);
         rc = answer(q, &a, &ids, &s, diag);

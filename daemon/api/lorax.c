@@ -82,7 +82,7 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     x->details = lf_json_bool(&in, "details", false);
     enum lf_err rc = in.rc;
     if (rc == LF_OK)
-        rc = lf_speaker_find(q, adapter, &x->ask.speaker, diag);
+        rc = lf_served_model_find(q, adapter, &x->ask.model, diag);
     if (rc == LF_OK)
         rc = refuse_others(p, diag);
     if (rc == LF_OK)
@@ -180,7 +180,7 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
                       json_stringn(c->out.text.data ? c->out.text.data : "", c->out.text.len));
         if (x->details)
             json_object_set_new(answer, "details", details_json(x, c, json_incref(tokens)));
-        lf_completion_headers(q, &x->ask.speaker, c->n_prompt, c->n_tokens, c);
+        lf_completion_headers(q, &x->ask.model, c->n_prompt, c->n_tokens, c);
         lf_http_reply_json(q, 200, answer);
     }
     json_decref(tokens);
@@ -227,7 +227,7 @@ static enum lf_err reply_stream(struct lf_http *q, struct lorax *x, struct lf_co
     static const struct lf_sse_dialect dialect = {event, end, lorax_free};
     if (x->full_text)
         lf_buf_append(&x->whole, x->inputs, x->n_inputs);
-    lf_completion_headers(q, &x->ask.speaker, c->n_prompt, 0, NULL);
+    lf_completion_headers(q, &x->ask.model, c->n_prompt, 0, NULL);
     return lf_sse_reply(q, &dialect, x, c, 1, diag);
 }
 
@@ -240,7 +240,7 @@ static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag
     struct lf_completion *c = NULL;
     enum lf_err rc = parse(&x, q, diag);
     if (rc == LF_OK)
-        rc = lf_prompt_encode(&ids, x->ask.speaker.seat->base->model, x->inputs, x->n_inputs, diag);
+        rc = lf_prompt_encode(&ids, x->ask.model.seat->base->model, x->inputs, x->n_inputs, diag);
     if (rc == LF_OK) {
         c = calloc(1, sizeof *c);
         rc = c ? lf_completion_start(c, &x->ask, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;

@@ -90,9 +90,9 @@ enum lf_err lf_api_models(struct lf_http *q, struct lf_diag *diag)
 
 enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag)
 {
-    struct lf_speaker s;
+    struct lf_served_model s;
     struct lf_adapter_view v;
-    enum lf_err rc = lf_speaker_find(q, q->param[0], &s, diag);
+    enum lf_err rc = lf_served_model_find(q, q->param[0], &s, diag);
     if (rc != LF_OK)
         return rc;
     const struct lf_base *base = s.seat->base;

@@ -97,7 +97,7 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     snprintf(o.id, sizeof o.id, "%s-%s", chat ? "chatcmpl" : "cmpl", id);
     enum lf_err rc = lf_json_get_str(&model, body, "model", diag);
     if (rc == LF_OK)
-        rc = lf_speaker_find(q, model, &o.ask.speaker, diag);
+        rc = lf_served_model_find(q, model, &o.ask.model, diag);
     if (rc == LF_OK)
         rc = refuse_others(body, diag);
     if (rc == LF_OK)
@@ -130,7 +130,7 @@ static bool all_integers(const json_t *list)
 
 static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_diag *diag)
 {
-    const struct lf_model *m = o->ask.speaker.seat->base->model;
+    const struct lf_model *m = o->ask.model.seat->base->model;
     if (o->n_prompts == LF_PROMPTS_MAX)
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" may have %d entries", LF_PROMPTS_MAX);
     struct lf_ids *ids = &o->prompt[o->n_prompts++];
@@ -216,7 +216,7 @@ static enum lf_err messages_check(json_t *messages, struct lf_diag *diag)
 
 enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
-    const struct lf_model *m = o->ask.speaker.seat->base->model;
+    const struct lf_model *m = o->ask.model.seat->base->model;
     struct lf_buf text;
     json_t *messages = json_deep_copy(json_object_get(body, "messages"));
     json_t *extra = json_object_get(body, "chat_template_kwargs");

@@ -193,7 +193,7 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag) LF_M
 void lf_engine_sweep(struct lf_engine *e);
 /* Ends all, waiting and live. */
 void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *why);
-/* queue.c: tells the caller, with its last token (or NULL), and lets go of it. */
+/* queue.c: ends it for its caller, with its last token (or NULL), and lets go of it. */
 void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last, enum lf_err rc,
                        const char *why);
 /* A token; the first one's time is `now`. */

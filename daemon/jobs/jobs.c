@@ -152,7 +152,7 @@ static void recall_curve(struct lf_jobs *j, struct lf_open_job *l)
     if (rc == LF_OK)
         rc = lf_train_log_read(&l->curve, path, l->record.id, &diag);
     if (rc != LF_OK)
-        lf_log(LF_LOG_WARN, "jobs", "the curve begins anew: %s", diag.text);
+        lf_log(LF_LOG_WARN, "jobs", "the curve starts again: %s", diag.text);
 }
 
 static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,

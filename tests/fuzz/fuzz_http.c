@@ -80,7 +80,7 @@ static void read_body(struct lf_http *q, const json_t *body, bool chat)
         rc = chat ? lf_openai_messages(&o, body, &diag)
                   : lf_openai_prompts(&o, json_object_get(body, "prompt"), &diag);
         if (rc == LF_OK)
-            check_prompts(&o, o.ask.speaker.seat->base->model->config.V);
+            check_prompts(&o, o.ask.model.seat->base->model->config.V);
         lf_openai_free(&o);
     }
     lf_assert(rc == LF_OK || diag.text[0] != '\0');
