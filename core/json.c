@@ -232,6 +232,14 @@ const char *lf_json_str(struct lf_json_in *in, const char *key, const char *othe
     return otherwise;
 }
 
+const char *lf_json_need_str(struct lf_json_in *in, const char *key)
+{
+    const char *s = lf_json_str(in, key, NULL);
+    if (!s && in->rc == LF_OK)
+        in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" is missing", key);
+    return s;
+}
+
 int lf_json_word(struct lf_json_in *in, const char *key, int otherwise, const char *const *words)
 {
     const char *word = lf_json_str(in, key, NULL);

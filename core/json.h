@@ -65,6 +65,8 @@ double lf_json_real(struct lf_json_in *in, const char *key, double otherwise, do
 bool lf_json_bool(struct lf_json_in *in, const char *key, bool otherwise);
 /* Borrowed until the object is freed. */
 const char *lf_json_str(struct lf_json_in *in, const char *key, const char *otherwise);
+/* The same of a member that must be there. */
+const char *lf_json_need_str(struct lf_json_in *in, const char *key);
 /* The index of a string in `words` (NULL-terminated); another one is refused, naming them all. */
 int lf_json_word(struct lf_json_in *in, const char *key, int otherwise, const char *const *words);
 /* An object, or a list of min to max entries; NULL where it is missing (and min is 0). */

@@ -29,25 +29,19 @@ static bool power_of_two(int64_t x)
 static enum lf_err check_state(struct lf_weight *w, const json_t *state, bool nested,
                                struct lf_diag *diag)
 {
-    int64_t block = 0, block2 = 0;
-    double offset = 0;
-    enum lf_err rc = lf_json_get_int(&block, state, "blocksize", 32, 4096, diag);
-    if (rc == LF_OK && nested)
-        rc = lf_json_get_int(&block2, state, "nested_blocksize", 1, 1 << 20, diag);
-    if (rc == LF_OK && nested)
-        rc = lf_json_get_real(&offset, state, "nested_offset", -1e30, 1e30, diag);
-    if (rc != LF_OK)
-        return rc;
-    if (!power_of_two(block) || (nested && !power_of_two(block2)))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "block sizes %lld and %lld are not powers of two",
-                       (long long)block, (long long)block2);
+    struct lf_json_in in = lf_json_in(state, diag);
+    w->block = lf_json_int(&in, "blocksize", 0, 32, 4096);
+    w->block2 = nested ? lf_json_int(&in, "nested_blocksize", 0, 1, 1 << 20) : 0;
+    w->offset = nested ? (float)lf_json_real(&in, "nested_offset", 0, -1e30, 1e30) : 0;
+    if (in.rc != LF_OK)
+        return in.rc;
+    if (!power_of_two(w->block) || (nested && !power_of_two(w->block2)))
+        return lf_fail(diag, LF_E_UNSUPPORTED, "block sizes %d and %d are not powers of two",
+                       w->block, w->block2);
     const json_t *shape = json_object_get(state, "shape");
     if (json_array_size(shape) != 2 || json_integer_value(json_array_get(shape, 0)) != w->N ||
         json_integer_value(json_array_get(shape, 1)) != w->K)
         return lf_fail(diag, LF_E_DAMAGED, "its shape is not (%d, %d)", w->N, w->K);
-    w->block = (int)block;
-    w->block2 = (int)block2;
-    w->offset = (float)offset;
     return LF_OK;
 }
 

@@ -147,18 +147,15 @@ static void copy_hex(char *out, size_t cap, const json_t *v)
 
 static enum lf_err file_parse(struct lf_hub_file *f, const json_t *v, struct lf_diag *diag)
 {
-    const char *name = NULL;
-    int64_t bytes = -1;
-    enum lf_err rc = lf_json_get_str(&name, v, "rfilename", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&bytes, v, "size", 0, INT64_MAX, diag);
-    if (rc != LF_OK)
-        return rc;
+    struct lf_json_in in = lf_json_in(v, diag);
+    const char *name = lf_json_str(&in, "rfilename", NULL);
+    f->bytes = lf_json_int64(&in, "size", -1, 0, INT64_MAX);
+    if (in.rc != LF_OK)
+        return in.rc;
     if (!name || !repo_path_ok(name))
         return lf_fail(diag, LF_E_INVALID, "the hub lists a file without a usable name");
     copy_hex(f->blob, sizeof f->blob, json_object_get(v, "blobId"));
     copy_hex(f->sha256, sizeof f->sha256, json_object_get(json_object_get(v, "lfs"), "sha256"));
-    f->bytes = bytes;
     f->name = strdup(name);
     return f->name ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the listing");
 }

@@ -98,14 +98,12 @@ enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"name", "config", NULL};
     json_t *body = NULL;
-    const char *name = NULL;
     enum lf_err rc = lf_http_json(q, &body, diag);
     if (rc == LF_OK)
         rc = lf_json_only(body, known, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&name, body, "name", diag);
-    if (rc == LF_OK && !name)
-        rc = lf_fail(diag, LF_E_INVALID, "\"name\" is missing");
+    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    const char *name = lf_json_need_str(&in, "name");
+    rc = in.rc;
     const json_t *config = json_object_get(body, "config");
     if (json_is_null(config))
         config = NULL;
@@ -132,14 +130,12 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"to", NULL};
     json_t *body = NULL;
-    const char *to = NULL;
     enum lf_err rc = lf_http_json(q, &body, diag);
     if (rc == LF_OK)
         rc = lf_json_only(body, known, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&to, body, "to", diag);
-    if (rc == LF_OK && !to)
-        rc = lf_fail(diag, LF_E_INVALID, "\"to\" is missing");
+    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    const char *to = lf_json_need_str(&in, "to");
+    rc = in.rc;
     if (rc == LF_OK)
         rc = lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
     if (rc == LF_OK)

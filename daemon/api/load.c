@@ -27,18 +27,15 @@ static void reply_text(struct lf_http *q, const char *what, const char *name)
 
 enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
 {
-    const char *name = NULL, *path = NULL;
     json_t *body = NULL;
     int32_t version;
     enum lf_err rc = allowed(q, diag);
     if (rc == LF_OK)
         rc = lf_http_json(q, &body, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&name, body, "lora_name", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&path, body, "lora_path", diag);
-    if (rc == LF_OK && (!name || !path))
-        rc = lf_fail(diag, LF_E_INVALID, "\"lora_name\" and \"lora_path\" are both needed");
+    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    const char *name = lf_json_need_str(&in, "lora_name");
+    const char *path = lf_json_need_str(&in, "lora_path");
+    rc = in.rc;
     if (rc == LF_OK && path[0] != '/')
         rc = lf_fail(diag, LF_E_INVALID, "\"lora_path\" must be an absolute path");
     if (rc == LF_OK)
@@ -51,16 +48,14 @@ enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
 
 enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
 {
-    const char *name = NULL;
     json_t *body = NULL;
     uint64_t id;
     enum lf_err rc = allowed(q, diag);
     if (rc == LF_OK)
         rc = lf_http_json(q, &body, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&name, body, "lora_name", diag);
-    if (rc == LF_OK && !name)
-        rc = lf_fail(diag, LF_E_INVALID, "\"lora_name\" is needed");
+    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    const char *name = lf_json_need_str(&in, "lora_name");
+    rc = in.rc;
     if (rc == LF_OK)
         rc = lf_registry_remove(q->daemon->registry, name, &id, diag);
     if (rc == LF_OK) {

@@ -114,6 +114,8 @@ static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
 /* What /metrics and lf_engine_generate look at. */
 static void show(struct lf_engine *e, bool with_device)
 {
+    if (with_device)
+        lf_device_info(e->dev, &e->info);
     struct lf_engine_status now = {.waiting = e->n_waiting,
                                    .load_seconds = e->load_seconds,
                                    .slots = e->o->slots,
@@ -123,23 +125,13 @@ static void show(struct lf_engine *e, bool with_device)
                                    .seqs_max = lf_gen_seqs_max(e->gen),
                                    .device_word = e->dev->traits->word,
                                    .act = e->dev->act,
+                                   .memory_used = e->info.memory_used,
+                                   .memory_peak = e->info.memory_peak,
+                                   .memory_total = e->info.memory_total,
                                    .plan = e->plan};
-    struct lf_device_info info;
+    memcpy(now.device, e->info.name, sizeof now.device);
     lf_gen_status(e->gen, &now.gen);
-    if (with_device)
-        lf_device_info(e->dev, &info);
     pthread_mutex_lock(&e->lock);
-    if (with_device) {
-        memcpy(now.device, info.name, sizeof now.device);
-        now.memory_used = info.memory_used;
-        now.memory_peak = info.memory_peak;
-        now.memory_total = info.memory_total;
-    } else {
-        memcpy(now.device, e->status.device, sizeof now.device);
-        now.memory_used = e->status.memory_used;
-        now.memory_peak = e->status.memory_peak;
-        now.memory_total = e->status.memory_total;
-    }
     e->status = now;
     pthread_mutex_unlock(&e->lock);
 }

@@ -145,8 +145,9 @@ struct lf_engine {
     struct lf_training *trainings; /* oldest first */
     struct lf_share share;
     struct lf_memory_plan plan;
-    double load_seconds;   /* the base */
-    uint64_t load_told_ns; /* when the log last said how far a load is */
+    struct lf_device_info info; /* as it was last looked at */
+    double load_seconds;        /* the base */
+    uint64_t load_told_ns;      /* when the log last said how far a load is */
 
     pthread_mutex_t lock; /* protects all below */
     pthread_cond_t more;  /* work for the engine */

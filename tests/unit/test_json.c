@@ -61,10 +61,11 @@ static void each_getter_names_what_is_wrong(void **state)
     (void)state;
     static const char *const words[] = {"red", "green", NULL};
     json_t *j = parsed("{\"w\":\"blue\",\"o\":[],\"l\":[1,2]}");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         static const char *const want[] = {
             "\"w\" is \"blue\"; it must be one of: red, green", "\"o\" must be an object",
-            "\"l\" must be a list of 0 to 1", "\"needed\" must be a list of 1 to 2"};
+            "\"l\" must be a list of 0 to 1", "\"needed\" must be a list of 1 to 2",
+            "\"needed\" is missing"};
         struct lf_diag diag = {""};
         struct lf_json_in in = lf_json_in(j, &diag);
         if (i == 0)
@@ -73,8 +74,10 @@ static void each_getter_names_what_is_wrong(void **state)
             assert_null(lf_json_object(&in, "o"));
         else if (i == 2)
             assert_null(lf_json_list(&in, "l", 0, 1));
-        else
+        else if (i == 3)
             assert_null(lf_json_list(&in, "needed", 1, 2));
+        else
+            assert_null(lf_json_need_str(&in, "needed"));
         assert_int_equal(in.rc, LF_E_INVALID);
         assert_string_equal(diag.text, want[i]);
     }
