@@ -45,6 +45,13 @@ FOLDERS = {
     "daemon/jobs": {"daemon/http", "daemon/api"},
 }
 
+# Floors of a folder, from the ground up: a file may include headers of its own floor and of those
+# below. ops_read.c is on the floor of ops.h.
+FLOORS = {
+    "fs": ["space", "stage", "timer", "node", "wait", "ask", "snapshot", "fs", "draft", "removal",
+           "attr", "feed", "handle", "ops", "mount"],
+}
+
 BANNED = {
     "strcpy": "memcpy or snprintf", "strcat": "lf_buf", "sprintf": "snprintf",
     "vsprintf": "vsnprintf", "gets": "getline", "atoi": "strtol", "atol": "strtol",
@@ -122,6 +129,15 @@ def check_calls(name, code):
             trouble(name, i, "typedef of a struct")
 
 
+def floor(path):
+    """(folder, height) of a file; height -1: no floor of its own, it may include all."""
+    folder, _, file = path.rpartition("/")
+    floors = FLOORS.get(folder, [])
+    stem = file.split(".")[0]
+    stem = stem if stem in floors else stem.split("_")[0]
+    return folder, floors.index(stem) if stem in floors else -1
+
+
 def check_includes(name, text):
     room = name.split("/")[0]
     never = FOLDERS.get("/".join(name.split("/")[:2]), ())
@@ -134,6 +150,8 @@ def check_includes(name, text):
             trouble(name, i, f'"{path}" is not a path from the root')
         elif room in ROOMS and path.split("/")[0] not in ROOMS[room]:
             trouble(name, i, f"{room}/ must not know {path.split('/')[0]}/")
+        elif floor(path)[0] == floor(name)[0] and floor(path)[1] > floor(name)[1] >= 0:
+            trouble(name, i, f'"{path}" is a floor above')
         elif any(path.startswith(folder + "/") for folder in never):
             trouble(name, i, f"{name.rpartition('/')[0]}/ must not know {path.rpartition('/')[0]}/")
 
