@@ -54,6 +54,11 @@ enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word, str
                    word);
 }
 
+const char *lf_device_kind_word(enum lf_device_kind kind)
+{
+    return (size_t)kind < N_KINDS ? traits[kind].word : "such";
+}
+
 static const struct lf_backend *find_backend(enum lf_device_kind kind)
 {
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
@@ -73,7 +78,7 @@ enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
     const struct lf_backend *backend = find_backend(kind);
     if (!backend)
         return lf_fail(diag, LF_E_UNSUPPORTED, "this build has no %s device",
-                       (size_t)kind < N_KINDS ? traits[kind].word : "such");
+                       lf_device_kind_word(kind));
     struct lf_device_options defaults = {0};
     if (!options)
         options = &defaults;

@@ -48,7 +48,6 @@ static enum lf_err run_study(const char *path, const struct lf_study_places *pla
 
 int lf_land_cmd_run(int argc, char **argv)
 {
-    static const char *const devices[] = {NULL, "cpu", "ref", "cuda"};
     struct lf_land_order o = {.stop = &interrupted};
     struct lf_study_places places = {0};
     int device = LF_DEVICE_AUTO, status;
@@ -85,7 +84,8 @@ int lf_land_cmd_run(int argc, char **argv)
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;
-    o.device = devices[device];
+    if (device != LF_DEVICE_AUTO)
+        o.device = lf_device_kind_word((enum lf_device_kind)device);
     struct lf_diag diag = {""};
     catch_interrupts();
     enum lf_err rc = run_study(args.v[0], &places, &o, json, &status, &diag);

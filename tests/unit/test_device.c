@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,21 @@ static void kinds_have_names(void **state)
     assert_int_equal(kind, LF_DEVICE_CPU);
     assert_int_equal(lf_device_kind_parse(&kind, "CPU ", &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "CPU "));
+}
+
+static void the_words_of_kinds_are_in_their_order(void **state)
+{
+    (void)state;
+    char words[64] = "";
+    for (int k = LF_DEVICE_AUTO; k <= LF_DEVICE_CUDA; k++) {
+        enum lf_device_kind kind;
+        const char *word = lf_device_kind_word((enum lf_device_kind)k);
+        assert_int_equal(lf_device_kind_parse(&kind, word, NULL), LF_OK);
+        assert_int_equal(kind, k);
+        size_t n = strlen(words);
+        snprintf(words + n, sizeof words - n, n ? "|%s" : "%s", word);
+    }
+    assert_string_equal(words, LF_DEVICE_WORDS);
 }
 
 static void auto_opens_what_the_machine_has(void **state)
@@ -331,6 +347,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds_have_names),
+        cmocka_unit_test(the_words_of_kinds_are_in_their_order),
         cmocka_unit_test(auto_opens_what_the_machine_has),
         cmocka_unit_test(says_what_it_is),
         cmocka_unit_test(memory_is_aligned_and_counted),
