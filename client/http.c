@@ -80,7 +80,9 @@ static enum lf_err err_from_status(int status)
     }
 }
 
-enum lf_err lf_client_verdict(int status, const char *body, size_t n, struct lf_diag *diag)
+/* The error of an answer: the "code" word of its body where there is one, else by its status; the
+ * reason is the body's message. LF_OK for 2xx and 304. */
+static enum lf_err verdict(int status, const char *body, size_t n, struct lf_diag *diag)
 {
     if ((status >= 200 && status < 300) || status == 304)
         return LF_OK;
@@ -464,7 +466,7 @@ static void call_end(struct lf_client_call *c, CURLcode code)
     else if (code != CURLE_OK && !(r.status >= 300 && r.status != 304))
         r.rc = err_from_curl(code, &diag);
     else /* an error's own words, also when the connection broke while we still sent the body */
-        r.rc = lf_client_verdict(r.status, r.body, r.body_bytes, &diag);
+        r.rc = verdict(r.status, r.body, r.body_bytes, &diag);
     LIST_REMOVE(c, link);
     c->on_done(c->arg, &r);
     call_free(c);

@@ -3,8 +3,8 @@
  * activation are run again rather than kept: they cost little. */
 #include "model/exec_inside.h"
 
-void lf_exec_norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *in, const float *w,
-                      int T, bool accumulate)
+static void norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *in, const float *w,
+                     int T, bool accumulate)
 {
     const struct lf_config *c = &x->model->config;
     struct lf_norm_bwd_args a = {.dx = dx,
@@ -31,7 +31,7 @@ static const void *through_post_norm(struct lf_exec *x, const void *branch, cons
     if (!w)
         return x->work.dx;
     lf_exec_norm(x, x->work.y, x->model->config.C, branch, w, NULL, T, true);
-    lf_exec_norm_bwd(x, x->work.dy, x->work.dx, branch, w, T, false);
+    norm_bwd(x, x->work.dy, x->work.dx, branch, w, T, false);
     return x->work.dy;
 }
 
@@ -154,14 +154,14 @@ static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, bool lo
         mlp_bwd(x, l, b, lowest ? NULL : w->dn, b->x_in, y->attn_norm, y->attn_norm_b);
     } else {
         mlp_bwd(x, l, b, w->dn, b->x_mid, y->mlp_norm, y->mlp_norm_b);
-        lf_exec_norm_bwd(x, w->dx, w->dn, b->x_mid, y->mlp_norm, T, true);
+        norm_bwd(x, w->dx, w->dn, b->x_mid, y->mlp_norm, T, true);
     }
     attention_bwd(x, l, b);
     lf_exec_norm(x, w->n, c->C + x->room, b->x_in, y->attn_norm, y->attn_norm_b, T, true);
     lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, lowest ? NULL : w->dn, w->dqkv, w->n,
                       b->u[LF_GROUP_ATTN_IN], c->parallel_block);
     if (!lowest)
-        lf_exec_norm_bwd(x, w->dx, w->dn, b->x_in, y->attn_norm, T, true);
+        norm_bwd(x, w->dx, w->dn, b->x_in, y->attn_norm, T, true);
 }
 
 /* The training rows of a block's activations. What a block that is run again puts out is not kept:

@@ -192,8 +192,6 @@ enum lf_err lf_exec_step(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_exec_loss(struct lf_exec *x);
 
 /* exec_backward.c: from work.dx down to the lowest adapter. */
-void lf_exec_norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *in, const float *w,
-                      int T, bool accumulate);
 void lf_exec_backward(struct lf_exec *x);
 
 /* kv.c */
