@@ -18,7 +18,6 @@
 #define HTTP_BUFFER_BYTES (256 << 10) /* curl's, a transfer: datasets are large */
 #define HTTP_EVENTS 64                /* sockets served in one turn */
 #define HTTP_IDLE_MAX 64              /* connections kept for later calls */
-#define NS_PER_MS 1000000u
 
 struct lf_client_call {
     LIST_ENTRY(lf_client_call) link;
@@ -218,7 +217,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     (void)multi;
     struct lf_client *h = arg;
-    h->timer_ns = timeout_ms < 0 ? UINT64_MAX : lf_clock_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+    h->timer_ns = timeout_ms < 0 ? UINT64_MAX : lf_clock_ns() + (uint64_t)timeout_ms * LF_NS_PER_MS;
     return 0;
 }
 
@@ -484,7 +483,7 @@ int lf_client_timeout_ms(const struct lf_client *h)
     uint64_t now = lf_clock_ns();
     if (now >= h->timer_ns)
         return 0;
-    uint64_t ms = (h->timer_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+    uint64_t ms = (h->timer_ns - now + LF_NS_PER_MS - 1) / LF_NS_PER_MS;
     return ms > 60000 ? 60000 : (int)ms;
 }
 
