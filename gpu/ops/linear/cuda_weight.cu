@@ -105,7 +105,50 @@ LF_DEVICE void fill_pairs(float2 *pairs, const float *code)
         pairs[i] = make_float2(code[i / 16 >> 4], code[i / 16 & 15]);
 }
 
-/* Prepared weights: a warp writes tiles of 16 rows and 64 columns. */
+/* What a lane reads of a tile of 16 rows and 64 columns: codes of rows g and g + 8, their scales.
+ */
+struct q4_piece {
+    uint4 codes;
+    float absmax[2];
+};
+
+template <bool nested>
+LF_DEVICE struct q4_piece load_piece(const struct q4_matrix &m, const float *map, int panel,
+                                     int tile, int tiles)
+{
+    struct q4_piece p;
+    int lane = threadIdx.x % 32, g = lane / 4;
+    size_t run = ((size_t)panel * tiles + tile / Q4_RUN * Q4_RUN) * Q4_PANEL;
+    p.codes = load_once(m.codes + ((size_t)panel * tiles + tile) * 32 + lane);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        size_t scale = run + g * 2 * Q4_RUN + tile % Q4_RUN * 2 + h;
+        int block = (panel * Q4_PANEL + g + 8 * h) * tiles + tile;
+        p.absmax[h] =
+            nested ? __fadd_rn(__fmul_rn(map[m.absmax_q[scale]], m.absmax2[block >> m.shift2]),
+                               m.offset)
+                   : m.absmax[scale];
+    }
+    return p;
+}
+
+/* Sixteen columns of one row: 32 bytes, which two lanes write together, so that each store fills
+ * whole sectors. */
+LF_DEVICE void store_pair(bf16 *row, const uint32_t (&w)[8])
+{
+    bool odd = threadIdx.x % 2;
+    uint32_t other[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        other[i] = __shfl_xor_sync(0xffffffffu, odd ? w[i] : w[4 + i], 1);
+    uint4 mine = odd ? make_uint4(w[4], w[5], w[6], w[7]) : make_uint4(w[0], w[1], w[2], w[3]);
+    uint4 its = make_uint4(other[0], other[1], other[2], other[3]);
+    *(uint4 *)(row + (odd ? -8 : 0)) = odd ? its : mine;
+    *(uint4 *)(row + (odd ? 8 : 16)) = odd ? mine : its;
+}
+
+/* Prepared weights: a warp writes tiles of 16 rows and 64 columns; the next one's codes and scales
+ * are on their way meanwhile. */
 template <bool nested>
 static __global__ void __launch_bounds__(256)
     dequantize_kernel(bf16 *out, int ld, const __grid_constant__ struct q4_matrix m,
@@ -115,32 +158,31 @@ static __global__ void __launch_bounds__(256)
     fill_pairs(pairs, code);
     __syncthreads();
     grid_wait();
-    int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
-    for (int i = blockIdx.x * 8 + threadIdx.x / 32; i < panels * tiles; i += gridDim.x * 8) {
-        int local = i / tiles, tile = i % tiles, at = panel + local;
-        uint4 v = load_once(m.codes + ((size_t)at * tiles + tile) * 32 + lane);
-        size_t run = ((size_t)at * tiles + tile / Q4_RUN * Q4_RUN) * Q4_PANEL;
+    int lane = threadIdx.x % 32, step = gridDim.x * 8, i = blockIdx.x * 8 + threadIdx.x / 32;
+    if (i >= panels * tiles)
+        return;
+    int local = i / tiles, tile = i % tiles;
+    struct q4_piece next = load_piece<nested>(m, map, panel + local, tile, tiles);
+    for (; i < panels * tiles; i += step) {
+        struct q4_piece p = next;
+        bf16 *to =
+            out + (size_t)(local * Q4_PANEL + lane / 4) * ld + tile * Q4_BLOCK + lane % 4 * 16;
+        if (i + step < panels * tiles) {
+            local = (i + step) / tiles, tile = (i + step) % tiles;
+            next = load_piece<nested>(m, map, panel + local, tile, tiles);
+        }
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            size_t scale = run + g * 2 * Q4_RUN + tile % Q4_RUN * 2 + h;
-            int block = (at * Q4_PANEL + g + 8 * h) * tiles + tile;
-            float absmax =
-                nested ? __fadd_rn(__fmul_rn(map[m.absmax_q[scale]], m.absmax2[block >> m.shift2]),
-                                   m.offset)
-                       : m.absmax[scale];
             uint32_t w[8];
 #pragma unroll
             for (int j = 0; j < 4; j++)
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
-                    uint32_t byte = q4_word(v, j) >> (16 * e + 8 * h) & 255;
-                    float2 p = pairs[byte * 16 + lane % 16];
-                    w[2 * j + e] = pack2(p.x * absmax, p.y * absmax);
+                    uint32_t byte = q4_word(p.codes, j) >> (16 * e + 8 * h) & 255;
+                    float2 v = pairs[byte * 16 + lane % 16];
+                    w[2 * j + e] = pack2(v.x * p.absmax[h], v.y * p.absmax[h]);
                 }
-            uint4 *to = (uint4 *)(out + (size_t)(local * Q4_PANEL + g + 8 * h) * ld +
-                                  tile * Q4_BLOCK + c * 16);
-            to[0] = make_uint4(w[0], w[1], w[2], w[3]);
-            to[1] = make_uint4(w[4], w[5], w[6], w[7]);
+            store_pair(to + (size_t)(8 * h) * ld, w);
         }
     }
 }
