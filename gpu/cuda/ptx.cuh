@@ -58,13 +58,23 @@ LF_DEVICE void ldmatrix_trans(uint32_t (&r)[4], const void *row)
                  : "memory");
 }
 
+/* Where p lies in shared memory. */
+LF_DEVICE uint32_t shared_at(const void *p)
+{
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+
 /* 16 bytes of global memory into shared memory, or zeros when !valid; both addresses aligned. */
+LF_DEVICE void copy_async(uint32_t to, const void *from, bool valid)
+{
+    int bytes = valid ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
+                 : "memory");
+}
+
 LF_DEVICE void copy_async(void *to, const void *from, bool valid)
 {
-    uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
-    int bytes = valid ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes)
-                 : "memory");
+    copy_async(shared_at(to), from, valid);
 }
 
 LF_DEVICE void copy_async_commit()

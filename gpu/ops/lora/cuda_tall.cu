@@ -1,16 +1,22 @@
 /* The products of LoRA whose contraction is long: u = drop(x) A^T over K, and du = scale dy B over
- * N. A block makes 32 rows and 32 ranks of one projection; its eight warps share the contraction
- * and meet in shared memory. Operands go from memory into the tensor cores' fragments as they lie:
- * in a step of 32 k, lane (g, c) reads k 8c .. 8c+7 of its rows, which is mma's order with k
- * permuted, alike on both sides. B lies the other way (its rows are n), so 32 of its rows go
- * through shared memory, in the permuted order. */
+ * N. A block makes 64 rows by up to 64 columns of u: forward, the ranks of all projections, since
+ * they share x (with dropout each has its own mask, and its own blocks); backward, one
+ * projection's.
+ *
+ * 64 k a step go through shared memory, four steps under way; four pairs of warps take 16 rows
+ * each, and a pair shares the k. Where the rows are few the contraction is cut in parts, whose sums
+ * the last of their blocks adds in order. Memory-bound: x or dy once.
+ */
 #include "gpu/ops/lora/lora.cuh"
 
 #define WARPS 8
-#define ROWS 32
-#define RANKS 32
-#define STEP 32
-#define B_ROW 40 /* elements of a row of B in shared memory: 32, and 8 against bank conflicts */
+#define ROWS 64
+#define COLS 64 /* of u a block */
+#define STEP 64
+#define STAGES 4
+#define LINE 72 /* elements of a row in shared memory: 64, and 8 against bank conflicts */
+#define SUM_LINE 68
+#define PARTS_MAX 32
 
 struct tall_args {
     const struct lf_lora_site *sites;
@@ -19,179 +25,332 @@ struct tall_args {
     int n_sites, n, ld;
     int site[LF_GROUP_MAX], col[LF_GROUP_MAX], length[LF_GROUP_MAX]; /* columns of x to contract */
     bool training, vec;
+    bool each; /* a projection a block; else all together, over the same columns of x */
+    int parts;
+    float *partials; /* (blocks, ROWS, COLS) */
+    int *counters;
     bf16 *tail; /* (T, ld) where the result goes again, in j's columns; or NULL */
     struct lora_join j;
 };
 
-/* What a warp needs to know of its block's share. */
-struct tall_tile {
-    struct row_tile rows;
-    struct lf_lora_site site;
-    int p, rank0, ranks;
+struct tall_stage {
+    bf16 x[ROWS * LINE];
+    bf16 w[COLS * LINE]; /* forward: columns of u by k; backward: k by columns */
 };
 
-/* The A fragments of 16 rows from `row` on: both k16 halves of the step. */
-template <bool drops>
-LF_DEVICE void load_rows(uint32_t (&f)[2][4], const struct tall_args &a, const struct tall_tile &t,
-                         const struct drop *drop, int row, int k)
+/* A block's share. */
+struct tall_tile {
+    struct row_tile rows;
+    int p;           /* its projection, or the first of all */
+    int first, cols; /* columns of u */
+    int k, end;      /* columns of x, from the projection's first */
+};
+
+/* Which rank of which projection a column of u is. */
+LF_DEVICE int rank_of(int *p, int col, int rank_max)
 {
-    uint4 v[2];
+    *p = small_div(col, rank_max);
+    return col - *p * rank_max;
+}
+
+/* A run of eight that this thread brings each step: from base + k * stride while `at` + k is before
+ * the tile's end. Worked out once: addresses would cost more than the copies. */
+struct run {
+    const bf16 *base;
+    int to;    /* in the tile, or -1: none */
+    int at;    /* NOWHERE: zeros */
+    int width; /* elements that are there; 8 where the end decides */
+};
+#define NOWHERE (1 << 30)
+#define RUNS (ROWS * STEP / 8 / (WARPS * 32)) /* of a thread in a tile, at most */
+
+/* Element by element, where addresses do not line up. */
+LF_DEVICE void bring_slowly(bf16 *tile, const struct run &r, int k, int stride, int end)
+{
+    int left = end - k - r.at;
+    if (r.to >= 0)
+        *(uint4 *)(tile + r.to) = left > 0
+                                      ? words8(r.base + (size_t)k * stride,
+                                               stride == 1 ? min(left, r.width) : r.width, false)
+                                      : make_uint4(0, 0, 0, 0);
+}
+
+LF_DEVICE void find_x_runs(struct run (&x)[RUNS], const struct tall_args &a,
+                           const struct tall_tile &t)
+{
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-        int i = row + threadIdx.x % 32 / 4 + 8 * h, left = a.length[t.p] - k;
-        const bf16 *x = a.x + (size_t)(t.rows.row + i) * a.ld + a.col[t.p] + k;
-        v[h] = i < t.rows.n && left > 0 ? words8(x, left, a.vec) : make_uint4(0, 0, 0, 0);
-        if (drops && i < t.rows.n && drop[i].p > 0.0f)
-            v[h] = drop_words(v[h], drop[i], k);
-    }
-    f[0][0] = v[0].x, f[0][1] = v[1].x, f[0][2] = v[0].y, f[0][3] = v[1].y;
-    f[1][0] = v[0].z, f[1][1] = v[1].z, f[1][2] = v[0].w, f[1][3] = v[1].w;
-}
-
-/* The B fragments of 8 ranks from A (R, K). */
-LF_DEVICE void load_a(uint32_t (&f)[2][2], const struct tall_tile &t, int K, int tile, int k,
-                      bool vec)
-{
-    int r = t.rank0 + tile * 8 + threadIdx.x % 32 / 4;
-    uint4 v = make_uint4(0, 0, 0, 0);
-    if (r < t.site.rank && k < K)
-        v = words8((const bf16 *)t.site.a + (size_t)r * K + k, K - k, vec);
-    f[0][0] = v.x, f[0][1] = v.y, f[1][0] = v.z, f[1][1] = v.w;
-}
-
-/* 32 rows of B (N, R) from row n on into shared memory, this warp's, in mma's order of k: row
- * 8c + 4s + 2h + e goes to 16s + 8h + 2c + e. */
-LF_DEVICE void stage_b(bf16 *stage, const struct tall_tile &t, int n, int N, bool vec)
-{
-    int k = threadIdx.x % 32, to = k % 8 / 4 * 16 + k % 4 / 2 * 8 + k / 8 * 2 + k % 2;
-    __syncwarp();
-    for (int r = 0; r < t.ranks; r += 8) {
-        const bf16 *from = (const bf16 *)t.site.b + (size_t)(n + k) * t.site.rank + t.rank0 + r;
-        uint4 v = n + k < N ? words8(from, t.site.rank - t.rank0 - r, vec) : make_uint4(0, 0, 0, 0);
-        *(uint4 *)(stage + to * B_ROW + r) = v;
-    }
-    __syncwarp();
-}
-
-/* The B fragments of 8 ranks from the stage. */
-LF_DEVICE void load_b(uint32_t (&f)[2][2], const bf16 *stage, int tile)
-{
-    uint32_t v[4];
-    ldmatrix_trans(v, stage + threadIdx.x % 32 * B_ROW + tile * 8);
-    f[0][0] = v[0], f[0][1] = v[1], f[1][0] = v[2], f[1][1] = v[3];
-}
-
-template <bool backward, bool drops>
-LF_DEVICE void contract(float (&acc)[2][4][4], const struct tall_args &a, const struct tall_tile &t,
-                        const struct drop *drop, bf16 *stage)
-{
-    int warp = threadIdx.x / 32, length = a.length[t.p];
-    int steps = (length + STEP - 1) / STEP, tiles = (t.ranks + 7) / 8;
-    int end = (warp + 1) * steps / WARPS;
-    bool vec = backward ? whole_words(t.site.b, t.site.rank) : whole_words(t.site.a, length);
-#pragma unroll 2
-    for (int s = warp * steps / WARPS; s < end; s++) {
-        int k = s * STEP + threadIdx.x % 4 * 8;
-        uint32_t x[2][2][4];
-        load_rows<drops>(x[0], a, t, drop, 0, k);
-        load_rows<drops>(x[1], a, t, drop, 16, k);
-        if (backward)
-            stage_b(stage, t, s * STEP, length, vec);
-#pragma unroll
-        for (int r = 0; r < 4; r++)
-            if (r < tiles) {
-                uint32_t w[2][2];
-                if (backward)
-                    load_b(w, stage, r);
-                else
-                    load_a(w, t, length, r, k, vec);
-#pragma unroll
-                for (int m = 0; m < 2; m++) {
-                    mma(acc[m][r], x[m][0], w[0][0], w[0][1]);
-                    mma(acc[m][r], x[m][1], w[1][0], w[1][1]);
-                }
-            }
+    for (int i = 0; i < RUNS; i++) {
+        int run = i * WARPS * 32 + threadIdx.x, row = run / 8, c = run % 8 * 8;
+        bool there = row < t.rows.n;
+        x[i] = {a.x + (size_t)(t.rows.row + (there ? row : 0)) * a.ld + a.col[t.p] + c,
+                row * LINE + c, there ? c : NOWHERE, 8};
     }
 }
 
-/* Where element r of the tile's row 0 goes again. */
-LF_DEVICE bf16 *tail_of(const struct tall_args &a, const struct tall_tile &t, int slot)
+/* Rows of A as they lie: columns of u by k. True: in whole words. */
+LF_DEVICE bool find_a_runs(struct run (&w)[RUNS], const struct tall_args &a,
+                           const struct tall_tile &t, const struct lf_lora_site *site, int rank_max)
 {
-    int i = 0;
-    while (i + 1 < a.j.n_slots && a.j.slot[i] != slot)
-        i++;
-    return a.tail + (size_t)t.rows.row * a.ld + (i * a.n + t.p) * a.j.rank_max + t.rank0;
+    int K = a.length[t.p];
+    bool vec = K % 8 == 0;
+    for (int p = 0; p < a.n; p++)
+        vec = vec && (uintptr_t)site[p].a % 16 == 0;
+#pragma unroll
+    for (int i = 0; i < RUNS; i++) {
+        int run = i * WARPS * 32 + threadIdx.x, c = run % 8 * 8, p;
+        int r = rank_of(&p, t.first + min(run / 8, t.cols - 1), rank_max);
+        bool there = r < site[p].rank;
+        w[i] = {(const bf16 *)site[p].a + (there ? (size_t)r * K + c : (size_t)0),
+                run / 8 < t.cols ? run / 8 * LINE + c : -1, there ? c : NOWHERE, 8};
+    }
+    return vec;
 }
 
-/* Ranks that an adapter lacks are zeros in the product. */
-LF_DEVICE void clear_tail(const struct tall_args &a, const struct tall_tile &t, int slot)
+/* Rows of B as they lie: k by ranks. True: in whole words. */
+LF_DEVICE bool find_b_runs(struct run (&w)[RUNS], const struct tall_tile &t,
+                           const struct lf_lora_site &site, int rank0)
 {
-    int lack = min(RANKS, a.j.rank_max - t.rank0) - max(t.ranks, 0);
-    bf16 *to = tail_of(a, t, slot) + max(t.ranks, 0);
-    for (int i = threadIdx.x; i < t.rows.n * lack; i += WARPS * 32)
-        to[(size_t)(i / lack) * a.ld + i % lack] = __ushort_as_bfloat16(0);
+    int runs = (t.cols + 7) / 8;
+#pragma unroll
+    for (int i = 0; i < RUNS; i++) {
+        int run = i * WARPS * 32 + threadIdx.x, row = small_div(run, runs);
+        int c = (run - row * runs) * 8, left = site.rank - rank0 - c;
+        bool there = left > 0;
+        w[i] = {(const bf16 *)site.b + (there ? (size_t)row * site.rank + rank0 + c : (size_t)0),
+                row < STEP ? row * LINE + c : -1, there ? row : NOWHERE, min(left, 8)};
+    }
+    return whole_words(site.b, site.rank);
 }
 
-/* Adds the warps' sums in order and writes them. */
-LF_DEVICE void put_ranks(float *part, const float (&acc)[2][4][4], const struct tall_args &a,
-                         const struct tall_tile &t, float scale, int rank_max, bf16 *tail)
+/* The masks of the runs that this thread brought. */
+LF_DEVICE void drop_x(struct tall_stage &s, const struct tall_tile &t, const struct drop *drop,
+                      int k)
+{
+#pragma unroll
+    for (int i = 0; i < RUNS; i++) {
+        int run = i * WARPS * 32 + threadIdx.x, row = run / 8, c = run % 8 * 8;
+        uint4 *at = (uint4 *)(s.x + row * LINE + c);
+        if (row < t.rows.n && k + c < t.end && drop[row].p > 0.0f)
+            *at = drop_words(*at, drop[row], k + c);
+    }
+}
+
+/* pairs: of eight columns of u. */
+template <bool backward, int pairs>
+LF_DEVICE void add_step(float (&acc)[8][4], const struct tall_stage &s)
 {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    __syncthreads(); /* `part` lies where the stages were */
+    int k = warp / 4 * 32;
+    const bf16 *x = s.x + (warp % 4 * 16 + lane % 16) * LINE + k + lane / 16 * 8;
+    const bf16 *w = backward ? s.w + (k + lane % 16) * LINE + lane / 16 * 8
+                             : s.w + (lane / 16 * 8 + lane % 8) * LINE + k + lane / 8 % 2 * 8;
 #pragma unroll
-    for (int m = 0; m < 2; m++)
+    for (int h = 0; h < 2; h++) {
+        uint32_t f[4], g[pairs][4];
+        ldmatrix(f, x + h * 16);
 #pragma unroll
-        for (int r = 0; r < 4; r++)
+        for (int c = 0; c < pairs; c++)
+            if (backward)
+                ldmatrix_trans(g[c], w + h * 16 * LINE + c * 16);
+            else
+                ldmatrix(g[c], w + c * 16 * LINE + h * 16);
 #pragma unroll
-            for (int e = 0; e < 4; e++)
-                part[(warp * ROWS + m * 16 + lane / 4 + e / 2 * 8) * RANKS + r * 8 + lane % 4 * 2 +
-                     e % 2] = acc[m][r][e];
-    __syncthreads();
-    for (int i = threadIdx.x; i < t.rows.n * RANKS; i += WARPS * 32) {
-        int row = i / RANKS, r = i % RANKS;
-        if (r >= t.ranks)
-            continue;
-        float sum = 0.0f;
-#pragma unroll
-        for (int w = 0; w < WARPS; w++)
-            sum += part[(w * ROWS + row) * RANKS + r];
-        size_t at = ((size_t)(t.rows.row + row) * a.n + t.p) * rank_max + t.rank0 + r;
-        a.out[at] = __float2bfloat16_rn(scale * sum);
-        if (tail)
-            tail[(size_t)row * a.ld + r] = a.out[at];
+        for (int c = 0; c < pairs; c++) {
+            mma(acc[2 * c], f, g[c][0], g[c][1]);
+            mma(acc[2 * c + 1], f, g[c][2], g[c][3]);
+        }
     }
 }
 
-/* Grid: row tiles, projections, ranks. */
+/* The sums of both halves of k into shared memory. */
+LF_DEVICE void join_halves(float *sum, const float (&acc)[8][4])
+{
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    float *at = sum + (warp % 4 * 16 + lane / 4) * SUM_LINE + lane % 4 * 2;
+    for (int turn = 0; turn < 2; turn++) {
+        __syncthreads();
+        if (warp / 4 == turn)
+#pragma unroll
+            for (int c = 0; c < 8; c++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    float *to = at + e / 2 * 8 * SUM_LINE + c * 8 + e % 2;
+                    *to = turn ? *to + acc[c][e] : acc[c][e];
+                }
+    }
+    __syncthreads();
+}
+
+/* Adds the parts of the block's tile in order, into shared memory. False in all but the last of
+ * their blocks. */
+LF_DEVICE bool join_parts(float *sum, const struct tall_args &a, const struct tall_tile &t)
+{
+    int part = blockIdx.z % a.parts;
+    size_t tile =
+        ((size_t)(blockIdx.z / a.parts) * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    float *of = a.partials + tile * a.parts * ROWS * COLS;
+    for (int i = threadIdx.x; i < t.rows.n * COLS; i += WARPS * 32)
+        of[(size_t)part * ROWS * COLS + i] = sum[i / COLS * SUM_LINE + i % COLS];
+    if (!last_to_arrive(a.counters + tile, a.parts))
+        return false;
+    for (int i = threadIdx.x; i < t.rows.n * COLS; i += WARPS * 32) {
+        float total = 0.0f;
+        for (int q = 0; q < a.parts; q++)
+            total += of[(size_t)q * ROWS * COLS + i];
+        sum[i / COLS * SUM_LINE + i % COLS] = total;
+    }
+    __syncthreads();
+    return true;
+}
+
+/* Columns that no adapter has are zeros, in u too. */
+template <bool backward>
+LF_DEVICE void put_ranks(const float *sum, const struct tall_args &a, const struct tall_tile &t,
+                         const struct lf_lora_site *site, int slot, int rank_max)
+{
+    int i = 0, width = a.n * rank_max;
+    while (i + 1 < a.j.n_slots && a.j.slot[i] != slot)
+        i++;
+    for (int at = threadIdx.x; at < t.rows.n * COLS; at += WARPS * 32) {
+        int row = at / COLS, c = at % COLS, p;
+        if (c >= t.cols)
+            continue;
+        int r = rank_of(&p, t.first + c, rank_max);
+        float scale = backward ? site[p].scale : 1.0f;
+        float v = r < site[p].rank ? scale * sum[row * SUM_LINE + c] : 0.0f;
+        size_t to = t.rows.row + row;
+        a.out[to * width + t.first + c] = __float2bfloat16_rn(v);
+        if (a.tail)
+            a.tail[to * a.ld + i * width + t.first + c] = __float2bfloat16_rn(v);
+    }
+}
+
+/* This block's share; false where there is none. */
+LF_DEVICE bool find_tile(struct tall_tile &t, const struct tall_args &a, const struct lora_batch &b)
+{
+    t.rows = find_row_tile(b.segs, b.n_segs, ROWS, blockIdx.x, a.training);
+    t.p = a.each ? blockIdx.y : 0;
+    int part = blockIdx.z % a.parts, rank0 = blockIdx.z / a.parts * COLS;
+    int steps = (a.length[t.p] + STEP - 1) / STEP;
+    t.first = t.p * b.rank_max + rank0;
+    t.cols = min(COLS, (a.each ? b.rank_max : a.n * b.rank_max) - rank0);
+    t.k = part * steps / a.parts * STEP;
+    t.end = min((part + 1) * steps / a.parts * STEP, a.length[t.p]);
+    return t.rows.seg >= 0;
+}
+
+/* The loop over the tile's k. vec: all of it in whole words. */
+template <bool backward, bool drops, bool vec, int pairs>
+LF_DEVICE void contract(float (&acc)[8][4], const struct tall_tile &t, struct run (&x)[RUNS],
+                        struct run (&w)[RUNS], int stride, const struct drop *drop)
+{
+    struct tall_stage *stage = (struct tall_stage *)dynamic_smem();
+    uint32_t to_x[RUNS], to_w[RUNS];
+    int ahead = t.k;
+#pragma unroll
+    for (int i = 0; i < RUNS; i++) {
+        to_x[i] = shared_at(stage->x + x[i].to);
+        to_w[i] = shared_at(stage->w + w[i].to);
+        x[i].base += ahead;
+        w[i].base += (size_t)ahead * stride;
+    }
+    auto bring = [&](int at) {
+#pragma unroll
+        for (int i = 0; i < RUNS && ahead < t.end; i++)
+            if (vec) {
+                copy_async(to_x[i] + at * (int)sizeof *stage, x[i].base, x[i].at + ahead < t.end);
+                if (w[i].to >= 0)
+                    copy_async(to_w[i] + at * (int)sizeof *stage, w[i].base,
+                               w[i].at + ahead < t.end);
+                x[i].base += STEP;
+                w[i].base += STEP * stride;
+            } else {
+                bring_slowly(stage[at].x, x[i], ahead - t.k, 1, t.end - t.k);
+                bring_slowly(stage[at].w, w[i], ahead - t.k, stride, t.end - t.k);
+            }
+        ahead += STEP;
+        copy_async_commit();
+    };
+    for (int step = 0; step < STAGES - 1; step++)
+        bring(step);
+    int at = 0;
+    for (int k = t.k; k < t.end; k += STEP) {
+        copy_async_wait<STAGES - 2>();
+        if (drops)
+            drop_x(stage[at], t, drop, k);
+        __syncthreads();
+        bring((at + STAGES - 1) % STAGES);
+        add_step<backward, pairs>(acc, stage[at]);
+        at = (at + 1) % STAGES;
+    }
+    copy_async_wait<0>();
+}
+
+/* Grid: row tiles, projections, columns of u by parts. */
 template <bool backward, bool drops>
-static __global__ void __launch_bounds__(WARPS * 32)
+static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     tall_kernel(const __grid_constant__ struct tall_args a, const struct lora_batch b)
 {
-    __shared__ __align__(16) float part[WARPS * ROWS * RANKS]; /* 32 KiB; first the stages of B */
-    __shared__ struct drop drop[ROWS];
+    __shared__ struct lf_lora_site site[LF_GROUP_MAX];
+    __shared__ struct drop drop[drops ? ROWS : 1];
     grid_wait();
     struct tall_tile t;
-    t.rows = find_row_tile(b.segs, b.n_segs, ROWS, blockIdx.x, a.training);
-    if (t.rows.seg < 0)
+    if (!find_tile(t, a, b))
         return;
-    t.p = blockIdx.y;
-    t.rank0 = blockIdx.z * RANKS;
-    t.site = a.sites[(size_t)b.segs[t.rows.seg].slot * a.n_sites + a.site[t.p]];
-    t.ranks = min(RANKS, t.site.rank - t.rank0);
     int slot = b.segs[t.rows.seg].slot;
-    if (a.tail)
-        clear_tail(a, t, slot);
-    if (t.ranks <= 0)
-        return;
+    if (threadIdx.x < a.n)
+        site[threadIdx.x] = a.sites[(size_t)slot * a.n_sites + a.site[threadIdx.x]];
     if (drops && threadIdx.x < t.rows.n)
         drop[threadIdx.x] =
             drop_of(b.seqs, b.seq, b.pos, t.rows.row + threadIdx.x, a.length[t.p], a.site[t.p]);
     __syncthreads();
-    float acc[2][4][4] = {};
-    bf16 *stage = (bf16 *)part + threadIdx.x / 32 * STEP * B_ROW;
-    contract<backward, drops>(acc, a, t, drop, stage);
-    put_ranks(part, acc, a, t, backward ? t.site.scale : 1.0f, b.rank_max,
-              a.tail ? tail_of(a, t, slot) : NULL);
+    struct run x[RUNS], w[RUNS];
+    find_x_runs(x, a, t);
+    bool vec = backward ? find_b_runs(w, t, site[t.p], t.first - t.p * b.rank_max)
+                        : find_a_runs(w, a, t, site, b.rank_max);
+    int stride = backward ? site[t.p].rank : 1;
+    float acc[8][4] = {};
+    int pairs = (t.cols + 15) / 16;
+    if (!vec || !a.vec)
+        contract<backward, drops, false, 4>(acc, t, x, w, stride, drop);
+    else if (pairs == 1)
+        contract<backward, drops, true, 1>(acc, t, x, w, stride, drop);
+    else if (pairs == 2)
+        contract<backward, drops, true, 2>(acc, t, x, w, stride, drop);
+    else
+        contract<backward, drops, true, 4>(acc, t, x, w, stride, drop);
+    float *sum = (float *)dynamic_smem();
+    join_halves(sum, acc);
+    if (a.parts == 1 || join_parts(sum, a, t))
+        put_ranks<backward>(sum, a, t, site, slot, b.rank_max);
+}
+
+/* Parts of the contraction so that three blocks a multiprocessor are busy, each with some steps. */
+static void divide(struct lf_stream *s, struct tall_args *t, dim3 *grid)
+{
+    const struct lf_cuda_stream *cs = lf_cuda_of(s);
+    int64_t blocks = (int64_t)grid->x * grid->y * grid->z;
+    int64_t parts = 3 * cs->dev->units / blocks, steps = lf_div_up(t->length[0], STEP);
+    int64_t room = (int64_t)(LF_CUDA_PARTIALS / (ROWS * COLS * sizeof(float))) / blocks;
+    parts = parts < steps / 4 ? parts : steps / 4;
+    parts = parts < room ? parts : room;
+    parts = parts < PARTS_MAX ? parts : PARTS_MAX;
+    t->parts = parts > 1 && blocks <= LF_CUDA_COUNTERS ? (int)parts : 1;
+    t->partials = cs->partials;
+    t->counters = cs->counters;
+    grid->z *= t->parts;
+}
+
+template <bool backward, bool drops>
+static void launch(struct lf_stream *s, struct tall_args *t, const struct lf_ragged *batch)
+{
+    struct lora_batch b = lora_batch_of(batch);
+    t->each = backward || drops;
+    int cols = t->each ? b.rank_max : t->n * b.rank_max;
+    dim3 grid(lf_row_tiles_max(batch, ROWS), t->each ? t->n : 1, lf_div_up(cols, COLS));
+    divide(s, t, &grid);
+    lf_launch<tall_kernel<backward, drops>>(s, grid, WARPS * 32, STAGES * sizeof(tall_stage), *t,
+                                            b);
 }
 
 void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a,
@@ -209,12 +368,10 @@ void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a,
         t.site[p] = a->site[p];
         t.length[p] = a->K;
     }
-    struct lora_batch b = lora_batch_of(a->batch);
-    dim3 grid(lf_row_tiles_max(a->batch, ROWS), a->n, lf_div_up(b.rank_max, RANKS));
     if (lora_drops(a->batch))
-        lf_launch<tall_kernel<false, true>>(s, grid, WARPS * 32, 0, t, b);
+        launch<false, true>(s, &t, a->batch);
     else
-        lf_launch<tall_kernel<false, false>>(s, grid, WARPS * 32, 0, t, b);
+        launch<false, false>(s, &t, a->batch);
 }
 
 void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
@@ -233,9 +390,7 @@ void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
         t.site[p] = a->site[p];
         t.col[p] = a->col[p];
         t.length[p] = a->N[p];
-        t.vec = t.vec && a->col[p] % 8 == 0;
+        t.vec = t.vec && a->col[p] % 8 == 0 && a->N[p] % 8 == 0;
     }
-    struct lora_batch b = lora_batch_of(a->batch);
-    dim3 grid(lf_row_tiles_max(a->batch, ROWS), a->n, lf_div_up(b.rank_max, RANKS));
-    lf_launch<tall_kernel<true, false>>(s, grid, WARPS * 32, 0, t, b);
+    launch<true, false>(s, &t, a->batch);
 }
