@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define PREFILL_PIECE 2048 /* tokens of a step that fills caches before decoding */
-#define LOSS_ROWS 1024     /* logits held at once */
+#define LOSS_ROWS 512      /* logits held at once */
 
 struct rig {
     const struct lf_bench_case *b;

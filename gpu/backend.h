@@ -73,6 +73,7 @@ extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
     void lf_##b##_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a);       \
     void lf_##b##_lora(struct lf_stream *s, const struct lf_lora_args *a);                   \
     void lf_##b##_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a);           \
+    void lf_##b##_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a);         \
     void lf_##b##_rope(struct lf_stream *s, const struct lf_rope_args *a);                   \
     void lf_##b##_kv_write(struct lf_stream *s, const struct lf_kv_write_args *a);           \
     void lf_##b##_attn(struct lf_stream *s, const struct lf_attn_args *a);                   \

@@ -12,6 +12,7 @@ static const struct lf_ops ref_ops = {
     .linear_bwd = lf_ref_linear_bwd,
     .lora = lf_ref_lora,
     .lora_bwd = lf_ref_lora_bwd,
+    .lora_grads = lf_ref_lora_grads,
     .rope = lf_ref_rope,
     .kv_write = lf_ref_kv_write,
     .attn = lf_ref_attn,

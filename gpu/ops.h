@@ -118,9 +118,7 @@ struct lf_embed_args {
  * Rows are (t, h), h < H, at x + t*ldx + h*C: H = 1 for hidden states, the head count for the
  * per-head norms of q and k. fp32 inside. Gemma's (1 + w) is folded into w at load. */
 struct lf_norm_args {
-    void *y;     /* act; may be x (in place) when rstd is NULL */
-    float *rstd; /* (T*H), for backward, or NULL */
-    float *mean; /* (T*H), LayerNorm, or NULL */
+    void *y; /* act; may be x (in place) */
     const void *x;
     const float *w; /* (C) */
     const float *b; /* (C) or NULL */
@@ -129,14 +127,16 @@ struct lf_norm_args {
     float eps;
 };
 
-/* dx (+)= gradient through the norm; w and b are frozen. */
+/* dx (+)= gradient through the norm; w and b are frozen. The row's mean and rstd are made again. */
 struct lf_norm_bwd_args {
     void *dx;       /* act, lddx; may be dy when not accumulating */
     const void *dy; /* act, ldy */
     const void *x;  /* the forward's input, ldx */
-    const float *w, *rstd, *mean;
+    void *y;        /* the forward's output again, ldy; may be dy, not dx; or NULL */
+    const float *w, *b;
     bool layer_norm, accumulate;
     int T, H, C, ldx, ldy, lddx;
+    float eps;
 };
 
 /* For each p < n: y[:, col[p] : col[p]+N_p] (+)= x W_p^T + bias_p. All W_p have one K. Weights
@@ -186,13 +186,14 @@ struct lf_lora_args {
 
 /* With du = scale * dy B:  db += scale * dy^T u,  da += du^T drop(x),  dx += drop'(du A).
  * dx is over all p together. Segments that do not train are skipped: none of their rows is
- * touched; gradients of one slot add over its segments. */
+ * touched; gradients of one slot add over its segments. lora_bwd makes du, dx, and da and db where
+ * x is there; else lora_grads makes those later, from du. */
 struct lf_lora_bwd_args {
     void *dx;       /* (T, lddx) act, accumulated into; NULL when the input needs no gradient */
     void *du;       /* (T, n*rank_max) act, scratch */
     const void *dy; /* (T, lddy) act */
     const void *u;  /* from the forward */
-    const void *x;
+    const void *x;  /* or NULL: not yet */
     const struct lf_lora_site *sites;
     const struct lf_ragged *batch;
     int n_sites;
@@ -261,6 +262,7 @@ struct lf_glu_args {
 struct lf_glu_bwd_args {
     void *dx; /* as x, ldx; may be x */
     const void *dy, *x;
+    void *y; /* the forward's output again, ldy; may be dy; or NULL */
     enum lf_act_kind act;
     bool gated;
     int T, F, ldy, ldx; /* ldy: of dy */
@@ -409,6 +411,7 @@ struct lf_ops {
     void (*linear_bwd)(struct lf_stream *s, const struct lf_linear_bwd_args *a);
     void (*lora)(struct lf_stream *s, const struct lf_lora_args *a);
     void (*lora_bwd)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
+    void (*lora_grads)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
     /* As few kernels as a backend can; NULL: one after another (lf_map). */
     void (*map)(struct lf_stream *s, const struct lf_map_args *a);
     void (*map_bwd)(struct lf_stream *s, const struct lf_map_bwd_args *a);

@@ -1,75 +1,61 @@
 /* The backward through the blocks, over the training rows alone. Base weights are frozen: what is
- * wanted is the adapters' gradients, and the residual stream's on the way down. Norms and the
- * activation are run again rather than kept: they cost little. */
+ * wanted is the adapters' gradients, and the residual stream's on the way down. What norms and the
+ * activation put out is not kept: their backward makes it again, in place of its gradient. */
 #include "model/exec_inside.h"
 
-static void norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *in, const float *w,
-                     int T, bool accumulate)
+/* dx (+)= the gradient through a norm of the residual stream, or of a branch, over rows with room.
+ * y: where the norm's output goes again; it may be dy. */
+static void norm_bwd(struct lf_exec *x, void *dx, const void *dy, const void *in, void *y,
+                     const float *w, const float *b, bool accumulate)
 {
     const struct lf_config *c = &x->model->config;
     struct lf_norm_bwd_args a = {.dx = dx,
                                  .dy = dy,
                                  .x = in,
+                                 .y = y,
                                  .w = w,
-                                 .rstd = x->work.rstd,
-                                 .mean = x->work.mean,
+                                 .b = b,
                                  .layer_norm = c->layer_norm,
                                  .accumulate = accumulate,
-                                 .T = T,
+                                 .T = x->train.batch.T,
                                  .H = 1,
                                  .C = c->C,
                                  .ldx = c->C,
                                  .ldy = c->C + x->room,
-                                 .lddx = c->C + x->room};
+                                 .lddx = c->C + x->room,
+                                 .eps = c->norm_eps};
     x->ops->norm_bwd(x->stream, &a);
 }
 
 /* The gradient of a branch's output before its norm, if it has one. */
 static const void *through_post_norm(struct lf_exec *x, const void *branch, const float *w)
 {
-    int T = x->train.batch.T;
     if (!w)
         return x->work.dx;
-    lf_exec_norm(x, x->work.y, x->model->config.C, branch, w, NULL, T, true);
-    norm_bwd(x, x->work.dy, x->work.dx, branch, w, T, false);
+    norm_bwd(x, x->work.dy, x->work.dx, branch, NULL, w, NULL, false);
     return x->work.dy;
 }
 
-/* d of the branch's output is work.dx; leaves d of the normed input in dn. */
-static void mlp_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void *dn, const void *x_in,
-                    const float *norm, const float *norm_b)
+/* d of the branch's output is work.dx; leaves d of the MLP's inner in b->h. */
+static void mlp_out_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
 {
     const struct lf_config *c = &x->model->config;
-    const struct lf_layer *y = &x->model->layers[l];
-    struct lf_work *w = &x->work;
-    int T = x->train.batch.T;
-    const void *dy = through_post_norm(x, b->mlp_y, y->post_mlp_norm);
-    if (lf_exec_group_has_lora(x, LF_GROUP_MLP_OUT)) {
-        struct lf_glu_args g = {.y = w->g,
-                                .x = b->h,
-                                .act = c->act,
-                                .gated = c->gated,
-                                .T = T,
-                                .F = c->F,
-                                .ldy = c->F + x->room,
-                                .ldx = x->h_n + x->room};
-        x->ops->glu(x->stream, &g);
-    }
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, w->dg, dy, w->g, b->u[LF_GROUP_MLP_OUT],
-                      false);
+    const void *u = b->u[LF_GROUP_MLP_OUT], *dy;
+    void *dg = x->work.g; /* then the activation's output again */
+    dy = through_post_norm(x, b->mlp_y, x->model->layers[l].post_mlp_norm);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, dg, dy, NULL, u, false);
     struct lf_glu_bwd_args g = {.dx = b->h,
-                                .dy = w->dg,
+                                .dy = dg,
                                 .x = b->h,
+                                .y = lf_exec_group_has_lora(x, LF_GROUP_MLP_OUT) ? dg : NULL,
                                 .act = c->act,
                                 .gated = c->gated,
-                                .T = T,
+                                .T = x->train.batch.T,
                                 .F = c->F,
                                 .ldy = c->F + x->room,
                                 .ldx = x->h_n + x->room};
     x->ops->glu_bwd(x->stream, &g);
-    lf_exec_norm(x, w->n, c->C + x->room, x_in, norm, norm_b, T, true);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_IN, dn, b->h, w->n, b->u[LF_GROUP_MLP_IN],
-                      false);
+    lf_exec_group_grads(x, &x->train, l, LF_GROUP_MLP_OUT, dy, dg, u);
 }
 
 /* Back through the rotation and the norms of q and k, in place in dqkv. */
@@ -97,14 +83,13 @@ static void qk_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
                                      .dy = d,
                                      .x = lf_at(b->raw, col, x->es),
                                      .w = k ? y->k_norm : y->q_norm,
-                                     .rstd = w->rstd,
                                      .T = T,
                                      .H = k ? c->Hkv : c->H,
                                      .C = c->D,
                                      .ldx = x->qkv_n,
                                      .ldy = x->qkv_n + x->room,
-                                     .lddx = x->qkv_n + x->room};
-        lf_exec_qk_norm(x, &x->train, l, b, k, true);
+                                     .lddx = x->qkv_n + x->room,
+                                     .eps = c->norm_eps};
         x->ops->norm_bwd(x->stream, &a);
     }
 }
@@ -143,25 +128,55 @@ static void attention_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     qk_bwd(x, l, b);
 }
 
+/* Through the maps that read a normed input, and the norm: dx += in's gradient. */
+static void normed_maps_bwd(struct lf_exec *x, int l, enum lf_group_kind g, const void *dy,
+                            const void *in, const void *u, const float *w, const float *b)
+{
+    void *dn = x->work.dn, *n = lf_exec_group_has_lora(x, g) ? dn : NULL;
+    lf_exec_group_bwd(x, &x->train, l, g, dn, dy, NULL, u, false);
+    norm_bwd(x, x->work.dx, dn, in, n, w, b, true);
+    lf_exec_group_grads(x, &x->train, l, g, dy, n, u);
+}
+
+/* Both branches read one normed input, of which dx NULL wants no gradient. */
+static void parallel_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void *dn)
+{
+    const struct lf_layer *y = &x->model->layers[l];
+    struct lf_work *w = &x->work;
+    lf_exec_norm(x, w->n, x->model->config.C + x->room, b->x_in, y->attn_norm, y->attn_norm_b,
+                 x->train.batch.T);
+    mlp_out_bwd(x, l, b);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_IN, dn, b->h, w->n, b->u[LF_GROUP_MLP_IN],
+                      false);
+    attention_bwd(x, l, b);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, dn, w->dqkv, w->n, b->u[LF_GROUP_ATTN_IN],
+                      true);
+    if (dn)
+        norm_bwd(x, w->dx, dn, b->x_in, NULL, y->attn_norm, NULL, true);
+}
+
 /* lowest: nothing below has an adapter, so the block's own input needs no gradient. */
 static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, bool lowest)
 {
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
     struct lf_work *w = &x->work;
-    int T = x->train.batch.T;
     if (c->parallel_block) {
-        mlp_bwd(x, l, b, lowest ? NULL : w->dn, b->x_in, y->attn_norm, y->attn_norm_b);
-    } else {
-        mlp_bwd(x, l, b, w->dn, b->x_mid, y->mlp_norm, y->mlp_norm_b);
-        norm_bwd(x, w->dx, w->dn, b->x_mid, y->mlp_norm, T, true);
+        parallel_bwd(x, l, b, lowest ? NULL : w->dn);
+        return;
     }
+    mlp_out_bwd(x, l, b);
+    normed_maps_bwd(x, l, LF_GROUP_MLP_IN, b->h, b->x_mid, b->u[LF_GROUP_MLP_IN], y->mlp_norm,
+                    y->mlp_norm_b);
     attention_bwd(x, l, b);
-    lf_exec_norm(x, w->n, c->C + x->room, b->x_in, y->attn_norm, y->attn_norm_b, T, true);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, lowest ? NULL : w->dn, w->dqkv, w->n,
-                      b->u[LF_GROUP_ATTN_IN], c->parallel_block);
-    if (!lowest)
-        norm_bwd(x, w->dx, w->dn, b->x_in, y->attn_norm, T, true);
+    if (!lowest) {
+        normed_maps_bwd(x, l, LF_GROUP_ATTN_IN, w->dqkv, b->x_in, b->u[LF_GROUP_ATTN_IN],
+                        y->attn_norm, y->attn_norm_b);
+        return;
+    }
+    lf_exec_norm(x, w->n, c->C + x->room, b->x_in, y->attn_norm, y->attn_norm_b, x->train.batch.T);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, NULL, w->dqkv, w->n,
+                      b->u[LF_GROUP_ATTN_IN], false);
 }
 
 /* The training rows of a block's activations. What a block that is run again puts out is not kept:

@@ -3,7 +3,7 @@
 #include "model/exec_inside.h"
 
 static struct lf_norm_args norm_args(struct lf_exec *x, void *y, int ldy, const void *in,
-                                     const float *w, const float *b, int T, bool keep)
+                                     const float *w, const float *b, int T)
 {
     const struct lf_config *c = &x->model->config;
     return (struct lf_norm_args){.y = y,
@@ -16,20 +16,19 @@ static struct lf_norm_args norm_args(struct lf_exec *x, void *y, int ldy, const 
                                  .C = c->C,
                                  .ldx = c->C,
                                  .ldy = ldy,
-                                 .eps = c->norm_eps,
-                                 .rstd = keep ? x->work.rstd : NULL,
-                                 .mean = keep && c->layer_norm ? x->work.mean : NULL};
+                                 .eps = c->norm_eps};
 }
 
 void lf_exec_norm(struct lf_exec *x, void *y, int ldy, const void *in, const float *w,
-                  const float *b, int T, bool keep)
+                  const float *b, int T)
 {
-    struct lf_norm_args a = norm_args(x, y, ldy, in, w, b, T, keep);
+    struct lf_norm_args a = norm_args(x, y, ldy, in, w, b, T);
     x->ops->norm(x->stream, &a);
 }
 
-void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
-                     bool k, bool keep)
+/* heads `k` (else q) of raw into qkv. */
+static void qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
+                    bool k)
 {
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
@@ -42,8 +41,7 @@ void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const st
                              .C = c->D,
                              .ldx = x->qkv_n,
                              .ldy = x->qkv_n,
-                             .eps = c->norm_eps,
-                             .rstd = keep ? x->work.rstd : NULL};
+                             .eps = c->norm_eps};
     x->ops->norm(x->stream, &a);
 }
 
@@ -72,8 +70,8 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
                              .scale = c->attn_scale,
                              .softcap = c->attn_softcap};
     if (c->qk_norm) {
-        lf_exec_qk_norm(x, p, l, b, false, false);
-        lf_exec_qk_norm(x, p, l, b, true, false);
+        qk_norm(x, p, l, b, false);
+        qk_norm(x, p, l, b, true);
     }
     /* q and k stand side by side: one call turns the heads of both. */
     struct lf_rope_args r = {.x = b->qkv,
@@ -109,8 +107,8 @@ static void residual(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_
     int C = x->model->config.C;
     size_t n = (size_t)p->batch.T * (size_t)C;
     bool last = g == LF_GROUP_MLP_OUT || x->model->config.parallel_block;
-    if (p->again && last && !post_norm && !lf_exec_group_has_lora(x, g))
-        return; /* backward reads neither y nor u */
+    if (p->again && last && !post_norm)
+        return; /* backward reads u alone, which is kept */
     struct lf_group_io io = {
         .y = y, .x = in, .u = u, .ldy = C, .ldx = ld_in, .accumulate = true, .plus = x_before};
     if (!post_norm) {
@@ -122,7 +120,7 @@ static void residual(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_
     io.y = branch;
     io.accumulate = false;
     lf_exec_group(x, p, l, g, &io);
-    lf_exec_norm(x, x->work.y, C, branch, post_norm, NULL, p->batch.T, false);
+    lf_exec_norm(x, x->work.y, C, branch, post_norm, NULL, p->batch.T);
     struct lf_add_args a = {.y = y, .x = x->work.y, .n = n};
     x->ops->add(x->stream, &a);
 }
@@ -156,7 +154,7 @@ static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const s
                              .norm = norm,
                              .glu = keep ? NULL : &g};
     lf_exec_group(x, p, l, LF_GROUP_MLP_IN, &io);
-    if (keep)
+    if (keep && !(p->again && !c->post_norms)) /* see residual */
         x->ops->glu(x->stream, &g);
 }
 
@@ -167,7 +165,7 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     void *n = x->work.n;
     int ld = c->C + x->room;
     struct lf_norm_args norm =
-        norm_args(x, n, ld, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T, false);
+        norm_args(x, n, ld, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T);
     struct lf_group_io io = {.y = b->raw,
                              .x = n,
                              .u = b->u[LF_GROUP_ATTN_IN],
@@ -185,7 +183,7 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, c->H * c->D + x->room,
              b->u[LF_GROUP_ATTN_OUT], b->attn_y, y->post_attn_norm);
     if (!c->parallel_block) {
-        norm = norm_args(x, n, ld, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T, false);
+        norm = norm_args(x, n, ld, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T);
         mlp_inner(x, p, l, b, &norm);
     }
     residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, inner_ld(x),

@@ -57,23 +57,13 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
     lf_map(x->stream, &m);
 }
 
-void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                       void *dx, const void *dy, const void *in, const void *u, bool accumulate)
+static struct lf_lora_bwd_args lora_bwd_args(struct lf_exec *x, const struct lf_pass *p, int l,
+                                             enum lf_group_kind g, const void *dy, const void *in,
+                                             const void *u)
 {
     const struct lf_config *c = &x->model->config;
     int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
-    struct lf_linear_bwd_args a = {.dx = dx,
-                                   .dy = dy,
-                                   .n = n,
-                                   .T = p->batch.T,
-                                   .lddx = K + x->room,
-                                   .lddy = ld + x->room,
-                                   .accumulate = accumulate,
-                                   .copy = lf_exec_copy(x, l, g),
-                                   .ldcopy = K + x->room,
-                                   .room = x->room};
-    struct lf_lora_bwd_args r = {.dx = dx,
-                                 .du = x->work.du,
+    struct lf_lora_bwd_args r = {.du = x->work.du,
                                  .dy = dy,
                                  .u = u,
                                  .x = in,
@@ -86,12 +76,43 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
                                  .lddy = ld + x->room,
                                  .ldx = K + x->room};
     for (int i = 0; i < n; i++) {
-        a.w[i] = &x->model->layers[l].w[first + i];
-        a.col[i] = r.col[i] = c->proj[first + i].col;
+        r.col[i] = c->proj[first + i].col;
         r.site[i] = l * c->n_proj + first + i;
         r.N[i] = c->proj[first + i].N;
     }
+    return r;
+}
+
+void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                       void *dx, const void *dy, const void *in, const void *u, bool accumulate)
+{
+    const struct lf_config *c = &x->model->config;
+    int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
+    struct lf_lora_bwd_args r = lora_bwd_args(x, p, l, g, dy, in, u);
+    struct lf_linear_bwd_args a = {.dx = dx,
+                                   .dy = dy,
+                                   .n = n,
+                                   .T = p->batch.T,
+                                   .lddx = K + x->room,
+                                   .lddy = ld + x->room,
+                                   .accumulate = accumulate,
+                                   .copy = lf_exec_copy(x, l, g),
+                                   .ldcopy = K + x->room,
+                                   .room = x->room};
+    for (int i = 0; i < n; i++) {
+        a.w[i] = &x->model->layers[l].w[first + i];
+        a.col[i] = c->proj[first + i].col;
+    }
+    r.dx = dx;
     struct lf_map_bwd_args m = {.linear = dx ? &a : NULL,
                                 .lora = lf_exec_group_has_lora(x, g) ? &r : NULL};
     lf_map_bwd(x->stream, &m);
+}
+
+void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                         const void *dy, const void *in, const void *u)
+{
+    struct lf_lora_bwd_args r = lora_bwd_args(x, p, l, g, dy, in, u);
+    if (lf_exec_group_has_lora(x, g))
+        x->ops->lora_grads(x->stream, &r);
 }

@@ -25,7 +25,7 @@ static void head_logits(struct lf_exec *x, const void *normed, int M)
 }
 
 /* The chosen rows of the last block's output into rows_x, normed into rows_n. */
-static void select_rows(struct lf_exec *x, const int32_t *rows, int M, bool keep)
+static void select_rows(struct lf_exec *x, const int32_t *rows, int M)
 {
     const struct lf_model *m = x->model;
     struct lf_rows_args g = {.y = x->work.rows_x,
@@ -36,8 +36,7 @@ static void select_rows(struct lf_exec *x, const int32_t *rows, int M, bool keep
                              .C = m->config.C,
                              .ldy = m->config.C};
     x->ops->gather(x->stream, &g);
-    lf_exec_norm(x, x->work.rows_n, m->config.C, x->work.rows_x, m->final_norm, m->final_norm_b, M,
-                 keep);
+    lf_exec_norm(x, x->work.rows_n, m->config.C, x->work.rows_x, m->final_norm, m->final_norm_b, M);
 }
 
 /* Rows [m0, m0 + M) of the supervised ones. With train, their normed rows are replaced by the
@@ -76,7 +75,7 @@ void lf_exec_loss(struct lf_exec *x)
     struct lf_work *w = &x->work;
     int eval = p->M - p->M_train, chunk = x->limits.rows_max;
     size_t C = (size_t)m->config.C;
-    select_rows(x, x->rows, p->M, true);
+    select_rows(x, x->rows, p->M);
     for (int m0 = 0; m0 < p->M;) {
         bool train = m0 >= eval;
         int end = train ? p->M : eval;
@@ -91,15 +90,14 @@ void lf_exec_loss(struct lf_exec *x)
                                  .dy = lf_at(w->rows_n, (size_t)eval * C, x->es),
                                  .x = lf_at(w->rows_x, (size_t)eval * C, x->es),
                                  .w = m->final_norm,
-                                 .rstd = w->rstd + eval,
-                                 .mean = w->mean + eval,
                                  .layer_norm = m->config.layer_norm,
                                  .T = p->M_train,
                                  .H = 1,
                                  .C = m->config.C,
                                  .ldx = m->config.C,
                                  .ldy = m->config.C,
-                                 .lddx = m->config.C};
+                                 .lddx = m->config.C,
+                                 .eps = m->config.norm_eps};
     x->ops->norm_bwd(x->stream, &b);
     struct lf_rows_args s = {.y = w->dx,
                              .x = b.dx,
@@ -173,7 +171,7 @@ enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
     lf_stream_upload(x->stream, x->meta, x->h_meta, x->meta_bytes);
     for (int at = 0; at < n; at += x->limits.rows_max) {
         int M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
-        select_rows(x, (const int32_t *)d_rows + at, M, false);
+        select_rows(x, (const int32_t *)d_rows + at, M);
         head_logits(x, x->work.rows_n, M);
         struct lf_sample_args a = {.ids = x->work.ids + at,
                                    .logprob = logprobs ? x->work.logprob + at : NULL,
@@ -202,7 +200,7 @@ enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits, struct l
     for (int at = 0; at < n && rc == LF_OK; at += x->limits.rows_max) {
         int M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
         const void *in = lf_at(x->x_last, (size_t)(x->plan.start[s] + at) * C, x->es);
-        lf_exec_norm(x, x->work.rows_n, m->config.C, in, m->final_norm, m->final_norm_b, M, false);
+        lf_exec_norm(x, x->work.rows_n, m->config.C, in, m->final_norm, m->final_norm_b, M);
         head_logits(x, x->work.rows_n, M);
         lf_stream_download(x->stream, logits + (size_t)at * V, x->work.logits,
                            (size_t)M * V * sizeof *logits);

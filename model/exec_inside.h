@@ -35,18 +35,19 @@ struct lf_acts {
 /* Fixed device buffers beside them. room: columns behind a map's input, or behind its output's
  * gradient, for what belongs to adapters (struct lf_linear_args). */
 struct lf_work {
-    void *n;            /* (T, C + room) a norm's output */
-    void *g;            /* (T, F + room) the activation's output; tight where backward has no use */
-    void *x;            /* (T, C) the residual stream where nothing is kept */
-    void *y;            /* (T, C) a post norm's output; post_norms only */
-    float *rstd, *mean; /* (T*H) */
+    void *n; /* (T, C + room) a norm's output */
+    void *g; /* (T, F + room) the activation's output; tight where backward has no use. Backward:
+                its gradient first */
+    void *x; /* (T, C) the residual stream where nothing is kept */
+    void *y; /* (T, C) a post norm's output; post_norms only */
     /* Backward */
-    void *dx;              /* (T, C + room) gradient of the residual stream */
-    void *dn;              /* (T, C + room) of a norm's output */
-    void *dy;              /* (T, C + room) through a post norm; post_norms only */
-    void *dqkv, *d_o, *dg; /* (T, qkv + room), (T, H*D + room), (T, F + room) */
-    void *du;              /* (T, n*rank_max) */
-    float *delta;          /* (T, H) */
+    void *dx;         /* (T, C + room) gradient of the residual stream */
+    void *dn;         /* (T, C + room) of a norm's output; then that output again; = n but where
+                         both branches read one norm's output */
+    void *dy;         /* (T, C + room) through a post norm; post_norms only */
+    void *dqkv, *d_o; /* (T, qkv + room), (T, H*D + room); where g was */
+    void *du;         /* (T, n*rank_max) */
+    float *delta;     /* (T, H) */
     /* Head */
     void *rows_x;                    /* (T, C) the selected rows of the last block's output */
     void *rows_n;                    /* (T, C) normed; the gradient there on the way back */
@@ -161,20 +162,19 @@ struct lf_group_io {
 };
 void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
                    const struct lf_group_io *io);
-/* Gradients of the group's adapters, and dx (+)= the input's, or dx NULL. */
+/* dx (+)= the input's gradient, or dx NULL; and where `in` is there, the gradients of the group's
+ * adapters. With `in` NULL lf_exec_group_grads makes those, before the next group's backward. */
 void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
                        void *dx, const void *dy, const void *in, const void *u, bool accumulate);
+void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                         const void *dy, const void *in, const void *u);
 
 /* exec_forward.c */
 void lf_exec_forward(struct lf_exec *x);
 void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
-/* One of the model's norms over T rows, into rows of ldy. keep: rstd and mean go into work, for
- * backward. */
+/* One of the model's norms over T rows, into rows of ldy. */
 void lf_exec_norm(struct lf_exec *x, void *y, int ldy, const void *in, const float *w,
-                  const float *b, int T, bool keep);
-/* heads `k` (else q) of raw into qkv. */
-void lf_exec_qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
-                     bool k, bool keep);
+                  const float *b, int T);
 
 /* exec_step.c: the forward of a batch that decodes, from a recording. */
 enum lf_err lf_exec_steps_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;

@@ -2,8 +2,6 @@
  * the bytes and once to hand out places in the one allocation. Nothing grows afterwards. */
 #include "model/exec_inside.h"
 
-#include "core/num.h"
-
 #include <stdlib.h>
 
 #define ALIGN ((size_t)256)
@@ -30,9 +28,14 @@ static void *take(struct walk *w, size_t *purpose, size_t rows, size_t cols, siz
     return w->base && bytes > 0 ? w->base + at : NULL;
 }
 
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static size_t rows_any(const struct lf_exec *x)
 {
-    return lf_max((size_t)x->limits.tokens_max, (size_t)x->limits.train_tokens_max);
+    return most((size_t)x->limits.tokens_max, (size_t)x->limits.train_tokens_max);
 }
 
 /* Columns of a group's LoRA middle. */
@@ -47,7 +50,7 @@ static size_t u_cols_max(const struct lf_exec *x)
 {
     size_t cols = 0;
     for (int g = 0; g < LF_GROUPS; g++)
-        cols = lf_max(cols, u_cols(x, g));
+        cols = most(cols, u_cols(x, g));
     return cols;
 }
 
@@ -59,10 +62,7 @@ static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
     size_t T = rows_any(x), C = (size_t)c->C, es = x->es, room = (size_t)x->room;
     k->n = take(w, purpose, T, C + room, es);
     k->x = take(w, purpose, T, C, es);
-    k->g = take(w, purpose, T, (size_t)c->F + room, es);
     k->y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
-    k->rstd = take(w, purpose, T, (size_t)c->H, sizeof(float));
-    k->mean = take(w, purpose, T, 1, sizeof(float));
     k->loss = take(w, purpose, T, 1, sizeof(float));
     k->ids = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->ids);
     k->logprob = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->logprob);
@@ -91,6 +91,23 @@ static void take_head(struct lf_exec *x, struct walk *w, size_t *purpose)
         x->work.dlogits = take(w, purpose, M, V, x->es);
 }
 
+/* The MLP's inner; and in its place, since it is done when they begin, attention's gradients. */
+static void take_inner(struct lf_exec *x, struct walk *w, size_t *purpose)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t T = (size_t)x->limits.train_tokens_max, room = (size_t)x->room, begin = w->total;
+    x->work.g = take(w, purpose, rows_any(x), (size_t)c->F + room, x->es);
+    size_t end = w->total, attention = 0;
+    if (T == 0)
+        return;
+    w->total = begin;
+    x->work.dqkv = take(w, &attention, T, (size_t)x->qkv_n + room, x->es);
+    x->work.d_o = take(w, &attention, T, (size_t)(c->H * c->D) + room, x->es);
+    if (w->total > end)
+        *purpose += w->total - end; /* the rest is counted already */
+    w->total = most(w->total, end);
+}
+
 /* What the blocks' backward needs beside dx, in which the head leaves its gradient. */
 static void take_backward(struct lf_exec *x, struct walk *w, size_t *purpose)
 {
@@ -98,11 +115,10 @@ static void take_backward(struct lf_exec *x, struct walk *w, size_t *purpose)
     struct lf_work *k = &x->work;
     size_t T = (size_t)x->limits.train_tokens_max, C = (size_t)c->C, es = x->es;
     size_t room = (size_t)x->room;
-    k->dn = take(w, purpose, T, C + room, es);
+    if (T == 0)
+        return;
+    k->dn = c->parallel_block ? take(w, purpose, T, C + room, es) : k->n;
     k->dy = c->post_norms ? take(w, purpose, T, C + room, es) : NULL;
-    k->dqkv = take(w, purpose, T, (size_t)x->qkv_n + room, es);
-    k->d_o = take(w, purpose, T, (size_t)(c->H * c->D) + room, es);
-    k->dg = take(w, purpose, T, (size_t)c->F + room, es);
     k->du = take(w, purpose, T, u_cols_max(x), es);
     k->delta = take(w, purpose, T, (size_t)c->H, sizeof(float));
 }
@@ -129,6 +145,18 @@ static void take_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, s
         a->u[g] = take(w, purpose, T, u_cols(x, g), es);
 }
 
+/* A block that is run again: the first one's buffers, but for what is not made again
+ * (exec_forward.c, residual). */
+static void share_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, struct lf_acts *a)
+{
+    const struct lf_config *c = &x->model->config;
+    size_t T = (size_t)x->limits.train_tokens_max;
+    *a = x->saved[0];
+    a->u[LF_GROUP_MLP_OUT] = take(w, purpose, T, u_cols(x, LF_GROUP_MLP_OUT), x->es);
+    if (c->parallel_block)
+        a->u[LF_GROUP_ATTN_OUT] = take(w, purpose, T, u_cols(x, LF_GROUP_ATTN_OUT), x->es);
+}
+
 static void take_saved(struct lf_exec *x, struct walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
@@ -139,7 +167,7 @@ static void take_saved(struct lf_exec *x, struct walk *w, size_t *purpose)
         if (l == 0 || !x->recompute)
             take_saved_set(x, w, purpose, a, l == 0 ? &x->serve : NULL);
         else
-            *a = x->saved[0];
+            share_saved_set(x, w, purpose, a);
         a->x_in = in;
         a->x_out = in = take(w, purpose, T, (size_t)c->C, x->es);
         if (c->parallel_block)
@@ -155,18 +183,19 @@ static void take_kv(struct lf_exec *x, struct walk *w, size_t *purpose)
     x->kv = take(w, purpose, 2 * (size_t)c->L, (size_t)x->limits.kv_pages, page);
 }
 
-/* The head's buffers and backward's, in the same place: the head is done when the blocks' backward
- * begins. */
-static void take_head_or_backward(struct lf_exec *x, struct walk *w, struct lf_exec_memory *m)
+/* The head's buffers, and what is dead while it works, in the same place: it begins when the
+ * blocks' forward is done, and is done when their backward begins. */
+static void take_head_or_blocks(struct lf_exec *x, struct walk *w, struct lf_exec_memory *m)
 {
-    size_t begin = w->total, backward = 0;
+    size_t begin = w->total, blocks = 0;
     take_head(x, w, &m->logits);
     size_t end = w->total;
     w->total = begin;
-    take_backward(x, w, &backward);
+    take_inner(x, w, &blocks);
+    take_backward(x, w, &blocks);
     if (w->total > end)
         m->activations += w->total - end; /* the rest is counted already */
-    w->total = lf_max(w->total, end);
+    w->total = most(w->total, end);
 }
 
 static struct walk walk_table(struct lf_exec *x, char *base)
@@ -174,13 +203,11 @@ static struct walk walk_table(struct lf_exec *x, char *base)
     struct walk w = {.base = base};
     struct lf_exec_memory *m = &w.m;
     take_forward(x, &w, &m->activations);
+    take_head_or_blocks(x, &w, m);
     if (x->limits.train_tokens_max > 0) {
         x->work.dx = take(&w, &m->activations, (size_t)x->limits.train_tokens_max,
                           (size_t)x->model->config.C + (size_t)x->room, x->es);
-        take_head_or_backward(x, &w, m);
         take_saved(x, &w, &m->saved);
-    } else {
-        take_head(x, &w, &m->logits);
     }
     take_kv(x, &w, &m->kv);
     x->meta = take(&w, &m->scratch, x->meta_cap, 1, 1);
@@ -209,11 +236,11 @@ static enum lf_err reserve_scratch(struct lf_exec *x, struct lf_diag *diag)
     int T = (int)rows_any(x);
     size_t bytes = x->ops->linear_scratch_bytes(dev, x->limits.rows_max, c->V, c->C);
     for (int p = 0; p < c->n_proj; p++)
-        bytes = lf_max(bytes, x->ops->linear_scratch_bytes(dev, T, c->proj[p].N, c->proj[p].K));
+        bytes = most(bytes, x->ops->linear_scratch_bytes(dev, T, c->proj[p].N, c->proj[p].K));
     for (int g = 0; g < LF_GROUPS; g++) { /* a group's weights may be dequantised together */
         int first, n, N = lf_config_group(c, (enum lf_group_kind)g, &first, &n);
-        bytes = lf_max(
-            bytes, x->ops->linear_scratch_bytes(dev, T, N + x->room, c->proj[first].K + x->room));
+        bytes = most(bytes,
+                     x->ops->linear_scratch_bytes(dev, T, N + x->room, c->proj[first].K + x->room));
     }
     x->memory.scratch = bytes;
     return lf_stream_reserve(x->stream, bytes, diag);
@@ -232,9 +259,9 @@ static bool is_too_much(const struct lf_exec *x, const struct walk *w)
 
 /* ---- Copies of the weights ------------------------------------------------------------------- */
 
-/* Copies may take this part of what the device has free beside everything else: 14 GB of bf16 for a
- * model of 7B fit an 80 GB card, not one of 24. */
-#define COPIES_PART 4
+/* Copies may take half of what the device has free beside everything else, the cache too: for a
+ * model of 7B they are 14 GB of bf16, which a card of 24 GB never has. */
+#define COPIES_PART 2
 /* A forward of fewer tokens reads the weights as they are. */
 #define COPIES_TOKENS 512
 

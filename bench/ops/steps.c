@@ -15,7 +15,7 @@ struct step_arg {
     void *x, *n, *qkv, *o, *h, *g, *u, *du, *dx, *dn, *dh, *dqkv, *d_o;
     void *k_pages, *v_pages, *dlogits;
     size_t layer_pages;
-    float *rstd, *lse, *delta, *logits, *loss, *weight;
+    float *lse, *delta, *logits, *loss, *weight;
     int32_t *ids, *labels, *rows;
     struct lf_sample_params *params, *h_params;
 };
@@ -25,7 +25,6 @@ static void norm(struct bench *b, struct step_arg *a, void *y, const void *x)
     struct lf_norm_args n = {.y = y,
                              .x = x,
                              .w = b->norm_w,
-                             .rstd = a->trains ? a->rstd : NULL,
                              .T = a->batch->T,
                              .H = 1,
                              .C = C,
@@ -179,14 +178,14 @@ static void norm_bwd(struct bench *b, struct step_arg *a)
                                  .dy = a->dn,
                                  .x = a->x,
                                  .w = b->norm_w,
-                                 .rstd = a->rstd,
                                  .accumulate = true,
                                  .T = a->batch->T,
                                  .H = 1,
                                  .C = C,
                                  .ldx = C,
                                  .ldy = C,
-                                 .lddx = C};
+                                 .lddx = C,
+                                 .eps = 1e-5f};
     b->ops->norm_bwd(b->s, &n);
 }
 
@@ -307,7 +306,6 @@ static void make_step(struct bench *b, struct step_arg *a, int S, int n, int pas
         a->dqkv = acts(b, T * QKV);
         a->d_o = acts(b, T * H * D);
         a->dlogits = acts(b, T * V);
-        a->rstd = floats(b, T, 1, 0.1);
         a->lse = floats(b, T * H, 8, 1);
         a->delta = floats(b, T * H, 0, 1);
         a->weight = floats(b, T, 1, 0.1);
@@ -326,11 +324,10 @@ static void make_step(struct bench *b, struct step_arg *a, int S, int n, int pas
 
 static void free_step(struct bench *b, struct step_arg *a)
 {
-    drop(b, (void *const[]){a->x,       a->n,      a->qkv, a->o,       a->h,
-                            a->g,       a->u,      a->du,  a->dx,      a->dn,
-                            a->dh,      a->dqkv,   a->d_o, a->k_pages, a->v_pages,
-                            a->dlogits, a->rstd,   a->lse, a->delta,   a->logits,
-                            a->loss,    a->weight, a->ids, a->labels,  a->params},
+    drop(b, (void *const[]){a->x,      a->n,       a->qkv,     a->o,       a->h,      a->g,
+                            a->u,      a->du,      a->dx,      a->dn,      a->dh,     a->dqkv,
+                            a->d_o,    a->k_pages, a->v_pages, a->dlogits, a->lse,    a->delta,
+                            a->logits, a->loss,    a->weight,  a->ids,     a->labels, a->params},
          25);
     free(a->h_params);
     free_batch(b, a->batch);

@@ -12,6 +12,7 @@ const struct lf_ops LF_ISA(ops) = {
     .linear_bwd = LF_ISA(linear_bwd),
     .lora = LF_ISA(lora),
     .lora_bwd = LF_ISA(lora_bwd),
+    .lora_grads = LF_ISA(lora_grads),
     .rope = LF_ISA(rope),
     .kv_write = lf_ref_kv_write, /* copies: nothing to gain */
     .attn = LF_ISA(attn),

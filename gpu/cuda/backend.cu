@@ -122,6 +122,7 @@ static const struct lf_ops cuda_ops = {
     .linear_bwd = lf_cuda_linear_bwd,
     .lora = lf_cuda_lora,
     .lora_bwd = lf_cuda_lora_bwd,
+    .lora_grads = lf_cuda_lora_grads,
     .map = lf_cuda_map,
     .map_bwd = lf_cuda_map_bwd,
     .rope = lf_cuda_rope,

@@ -5,7 +5,7 @@ static const struct rig_limits LIMITS = {.f32 = {1e-11, 1e-5}, .bf16 = {RIG_BF16
 
 struct glu_case {
     enum lf_act_kind act;
-    bool gated, in_place;
+    bool gated, in_place, again; /* again: y too, in place of dy */
     int T, F, ldx, ldy;
     struct mirror *y, *x, *dx, *dy;
 };
@@ -30,6 +30,7 @@ static void backward(struct rig *r, enum rig_side side, void *arg)
     struct lf_glu_bwd_args a = {.dx = rig_at(c->dx, side),
                                 .dy = rig_at(c->dy, side),
                                 .x = rig_at(c->in_place ? c->dx : c->x, side),
+                                .y = c->again ? rig_at(c->dy, side) : NULL,
                                 .act = c->act,
                                 .gated = c->gated,
                                 .T = c->T,
@@ -74,10 +75,12 @@ static void carries_gradients_back(void **state)
 {
     struct rig *r = *state;
     for (unsigned i = 0; i < N_CASES; i++) {
-        struct glu_case c = {.in_place = i % 4 == 0};
+        struct glu_case c = {.in_place = i % 4 == 0, .again = i % 4 < 2};
         double scale = begin(r, &c, i, "backward");
         size_t wide = (size_t)c.T * (size_t)c.ldx;
-        c.dy = rig_act(r, "dy", (size_t)c.T * (size_t)c.ldy, 1);
+        size_t narrow = (size_t)c.T * (size_t)c.ldy;
+        c.dy = c.again ? rig_inout_act(r, "dy", narrow, 1, LIMITS) : rig_act(r, "dy", narrow, 1);
+        c.dy->floor = 0.1;
         c.x = rig_act(r, "x", wide, scale);
         c.dx = c.in_place ? rig_inout_act(r, "dx", wide, scale, LIMITS)
                           : rig_out_act(r, "dx", wide, LIMITS);

@@ -14,7 +14,7 @@ struct lora_case {
     int ranks[SLOTS];
     const struct rig_seq *seqs;
     int S;
-    bool no_dx;
+    bool no_dx, later; /* later: da and db by lora_grads */
     int rank_max, width, gap;
     int room; /* map: columns behind x's and dy's, and around the copy */
     int col[LF_GROUP_MAX], site[LF_GROUP_MAX];
@@ -183,6 +183,26 @@ static void forward_fused(struct rig *r, enum rig_side side, void *arg)
     lf_map(r->stream[side], &m);
 }
 
+static void map_backward(struct rig *r, enum rig_side side, const struct lora_case *c,
+                         const struct lf_lora_bwd_args *a)
+{
+    struct lf_linear_bwd_args l = {.dx = a->dx,
+                                   .dy = a->dy,
+                                   .n = c->n,
+                                   .T = a->batch->T,
+                                   .lddx = a->lddx,
+                                   .lddy = a->lddy,
+                                   .copy = unpack(r, side, c),
+                                   .ldcopy = c->K + c->room,
+                                   .room = c->room};
+    struct lf_map_bwd_args m = {.linear = &l, .lora = a};
+    for (int p = 0; p < c->n; p++) {
+        l.w[p] = &c->w[p][side];
+        l.col[p] = c->col[p];
+    }
+    lf_map_bwd(r->stream[side], &m);
+}
+
 static void backward(struct rig *r, enum rig_side side, void *arg)
 {
     const struct lora_case *c = arg;
@@ -204,25 +224,16 @@ static void backward(struct rig *r, enum rig_side side, void *arg)
         a.col[p] = c->col[p];
         a.N[p] = c->N[p];
     }
-    if (!c->w[0]) {
+    const void *x = a.x;
+    if (c->later)
+        a.x = NULL;
+    if (!c->w[0])
         r->stream[side]->ops->lora_bwd(r->stream[side], &a);
-        return;
-    }
-    struct lf_linear_bwd_args l = {.dx = a.dx,
-                                   .dy = a.dy,
-                                   .n = c->n,
-                                   .T = a.batch->T,
-                                   .lddx = a.lddx,
-                                   .lddy = a.lddy,
-                                   .copy = unpack(r, side, c),
-                                   .ldcopy = c->K + c->room,
-                                   .room = c->room};
-    struct lf_map_bwd_args m = {.linear = &l, .lora = &a};
-    for (int p = 0; p < c->n; p++) {
-        l.w[p] = &c->w[p][side];
-        l.col[p] = c->col[p];
-    }
-    lf_map_bwd(r->stream[side], &m);
+    else
+        map_backward(r, side, c, &a);
+    a.x = x;
+    if (c->later)
+        r->stream[side]->ops->lora_grads(r->stream[side], &a);
 }
 
 static bool slot_trains(const struct lora_case *c, int slot)
@@ -350,6 +361,7 @@ static void carries_gradients_back(void **state)
     struct rig *r = *state;
     for (size_t i = 0; i < N_CASES; i++) {
         struct lora_case c = cases[i];
+        c.later = i % 2;
         begin(r, &c, "backward", true);
         size_t T = (size_t)c.batch.side[0].T;
         c.u = rig_act(r, "u", T * (size_t)(c.n * c.rank_max), 1);
@@ -367,6 +379,7 @@ static void carries_gradients_back_through_a_map(void **state)
     struct rig *r = *state;
     for (size_t i = 0; i < 2 * N_FUSED; i++) {
         struct lora_case c = fused_cases[i / 2];
+        c.later = i % 2;
         begin(r, &c, "map backward", true);
         begin_weights(r, &c, i);
         size_t T = (size_t)c.batch.side[0].T;

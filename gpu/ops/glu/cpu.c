@@ -50,21 +50,20 @@ LF_INLINE void forward_row(float *y, const float *x, const float *up, enum lf_ac
             y[f] = curve_at(act, x[f]).y;
 }
 
-LF_INLINE void backward_row(float *dx, const float *dy, const float *x, enum lf_act_kind act,
-                            bool gated, int F)
+/* y, where it is wanted, may be dy. */
+LF_INLINE void backward_row(float *dx, float *y, const float *dy, const float *x,
+                            enum lf_act_kind act, bool gated, int F)
 {
-    if (gated)
 #pragma omp simd
-        for (int f = 0; f < F; f++) {
-            struct curve c = curve_at(act, x[f]);
-            float up = x[F + f];
-            dx[f] = dy[f] * c.dy * up;
-            dx[F + f] = dy[f] * c.y;
-        }
-    else
-#pragma omp simd
-        for (int f = 0; f < F; f++)
-            dx[f] = dy[f] * curve_at(act, x[f]).dy;
+    for (int f = 0; f < F; f++) {
+        struct curve c = curve_at(act, x[f]);
+        float up = gated ? x[F + f] : 1, d = dy[f];
+        dx[f] = d * c.dy * up;
+        if (gated)
+            dx[F + f] = d * c.y;
+        if (y)
+            y[f] = c.y * up;
+    }
 }
 
 static void forward(const void *args, size_t begin, size_t end, void *scratch)
@@ -96,13 +95,13 @@ static void backward(const void *args, size_t begin, size_t end, void *scratch)
     (void)scratch;
     for (size_t t = begin; t < end; t++) {
         const float *x = (const float *)a->x + t * ldx, *dy = (const float *)a->dy + t * ldy;
-        float *dx = (float *)a->dx + t * ldx;
+        float *dx = (float *)a->dx + t * ldx, *y = a->y ? (float *)a->y + t * ldy : NULL;
         if (a->act == LF_ACT_SILU)
-            backward_row(dx, dy, x, LF_ACT_SILU, a->gated, a->F);
+            backward_row(dx, y, dy, x, LF_ACT_SILU, a->gated, a->F);
         else if (a->act == LF_ACT_GELU_TANH)
-            backward_row(dx, dy, x, LF_ACT_GELU_TANH, a->gated, a->F);
+            backward_row(dx, y, dy, x, LF_ACT_GELU_TANH, a->gated, a->F);
         else
-            backward_row(dx, dy, x, LF_ACT_GELU_ERF, a->gated, a->F);
+            backward_row(dx, y, dy, x, LF_ACT_GELU_ERF, a->gated, a->F);
     }
 }
 

@@ -44,12 +44,15 @@ void lf_ref_glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a)
         const float *x = (const float *)a->x + (size_t)t * a->ldx;
         const float *dy = (const float *)a->dy + (size_t)t * a->ldy;
         float *dx = (float *)a->dx + (size_t)t * a->ldx;
+        float *y = a->y ? (float *)a->y + (size_t)t * a->ldy : NULL;
         for (int f = 0; f < a->F; f++) {
             struct curve c = curve_at(a->act, x[f]);
-            double up = a->gated ? x[a->F + f] : 1;
-            dx[f] = (float)(dy[f] * c.dy * up);
+            double up = a->gated ? x[a->F + f] : 1, d = dy[f];
+            if (y)
+                y[f] = (float)(c.y * up);
+            dx[f] = (float)(d * c.dy * up);
             if (a->gated)
-                dx[a->F + f] = (float)(dy[f] * c.y);
+                dx[a->F + f] = (float)(d * c.y);
         }
     }
 }

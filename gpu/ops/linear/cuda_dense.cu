@@ -223,7 +223,8 @@ void lf_cuda_map_bwd(struct lf_stream *s, const struct lf_map_bwd_args *a)
     if (lora && (lora->batch->n_segs == 0 || lora->batch->rank_max == 0))
         lora = NULL;
     if (a->linear && lora && joined_bwd(s, a->linear, lora)) {
-        lf_cuda_lora_grads(s, lora);
+        if (lora->x)
+            lf_cuda_lora_grads(s, lora);
         return;
     }
     if (a->linear)

@@ -33,7 +33,8 @@ void lf_cuda_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a)
     if (a->batch->n_segs == 0 || a->batch->rank_max == 0)
         return;
     lf_cuda_lora_du(s, a, NULL, 0);
-    lf_cuda_lora_grads(s, a);
+    if (a->x)
+        lf_cuda_lora_grads(s, a);
     if (a->dx)
         lf_cuda_lora_dx(s, a);
 }

@@ -154,7 +154,7 @@ static __global__ void __launch_bounds__(EXPAND_THREADS)
 
 bool lf_cuda_lora_decode_norms(const struct lf_lora_args *a, const struct lf_norm_args *n)
 {
-    return !n->layer_norm && !n->b && !n->rstd && n->H == 1 && n->C == a->K && n->y == a->x &&
+    return !n->layer_norm && !n->b && n->H == 1 && n->C == a->K && n->y == a->x &&
            n->C <= NORM_RUNS * SHRINK_THREADS * 8 && lf_eights(n->x, n->ldx, n->C) &&
            lf_eights(n->y, n->ldy, n->C) && lf_eights(n->w, n->C, n->C) && !lora_drops(a->batch);
 }

@@ -100,6 +100,5 @@ void lf_cuda_lora_expand(struct lf_stream *s, const struct lf_lora_args *a);
 void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
                      const struct lora_join *j, int N);
 void lf_cuda_lora_dx(struct lf_stream *s, const struct lf_lora_bwd_args *a);
-void lf_cuda_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a);
 
 #endif

@@ -115,19 +115,29 @@ static void add_dx(const struct lf_lora_bwd_args *a, const struct lf_lora_seg *s
 
 void lf_ref_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a)
 {
-    (void)s;
     for (int g = 0; g < a->batch->n_segs; g++) {
         const struct lf_lora_seg *seg = &a->batch->segs[g];
         if (!seg->trains)
             continue;
-        for (int p = 0; p < a->n; p++) {
-            const struct lf_lora_site *site = site_of(a->sites, a->n_sites, seg, a->site[p]);
+        for (int p = 0; p < a->n; p++)
             for (int t = seg->start; t < seg->end; t++)
-                du_row(a, site, p, t);
+                du_row(a, site_of(a->sites, a->n_sites, seg, a->site[p]), p, t);
+        for (int t = seg->start; a->dx && t < seg->end; t++)
+            add_dx(a, seg, t);
+    }
+    if (a->x)
+        lf_ref_lora_grads(s, a);
+}
+
+void lf_ref_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a)
+{
+    (void)s;
+    for (int g = 0; g < a->batch->n_segs; g++) {
+        const struct lf_lora_seg *seg = &a->batch->segs[g];
+        for (int p = 0; p < a->n && seg->trains; p++) {
+            const struct lf_lora_site *site = site_of(a->sites, a->n_sites, seg, a->site[p]);
             add_da(a, site, p, seg);
             add_db(a, site, p, seg);
         }
-        for (int t = seg->start; a->dx && t < seg->end; t++)
-            add_dx(a, seg, t);
     }
 }

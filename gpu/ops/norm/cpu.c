@@ -57,10 +57,6 @@ static void forward(const void *args, size_t begin, size_t end, void *scratch)
 #pragma omp simd
             for (size_t c = 0; c < C; c++)
                 y[c] = (x[c] - m.mean) * m.rstd * a->w[c];
-        if (a->rstd)
-            a->rstd[row] = m.rstd;
-        if (a->mean)
-            a->mean[row] = m.mean;
     }
 }
 
@@ -69,9 +65,10 @@ void LF_ISA(norm)(struct lf_stream *s, const struct lf_norm_args *a)
     lf_cpu_run(s, (size_t)a->T * (size_t)a->H, lf_cpu_grain((size_t)a->C), forward, a);
 }
 
-static void row_bwd(float *dx, const float *dy, const float *x, const struct lf_norm_bwd_args *a,
-                    struct moments m)
+static void row_bwd(float *dx, float *y, const float *dy, const float *x,
+                    const struct lf_norm_bwd_args *a)
 {
+    struct moments m = row_moments(x, a->C, a->layer_norm, a->eps);
     const float *w = a->w;
     int C = a->C;
     double g_sum = 0, gx_sum = 0;
@@ -96,6 +93,8 @@ static void row_bwd(float *dx, const float *dy, const float *x, const struct lf_
 #pragma omp simd
         for (int c = 0; c < C; c++)
             dx[c] = m.rstd * (w[c] * dy[c] - g_mean - (x[c] - m.mean) * slope);
+    for (int c = 0; y && c < C; c++) /* last: y may be dy */
+        y[c] = (x[c] - m.mean) * m.rstd * w[c] + (a->b ? a->b[c] : 0);
 }
 
 static void backward(const void *args, size_t begin, size_t end, void *scratch)
@@ -104,11 +103,9 @@ static void backward(const void *args, size_t begin, size_t end, void *scratch)
     size_t H = (size_t)a->H, C = (size_t)a->C;
     (void)scratch;
     for (size_t row = begin; row < end; row++) {
-        size_t t = row / H, column = row % H * C;
-        struct moments m = {a->layer_norm ? a->mean[row] : 0, a->rstd[row]};
-        row_bwd((float *)a->dx + t * (size_t)a->lddx + column,
-                (const float *)a->dy + t * (size_t)a->ldy + column,
-                (const float *)a->x + t * (size_t)a->ldx + column, a, m);
+        size_t t = row / H, column = row % H * C, at = t * (size_t)a->ldy + column;
+        row_bwd((float *)a->dx + t * (size_t)a->lddx + column, a->y ? (float *)a->y + at : NULL,
+                (const float *)a->dy + at, (const float *)a->x + t * (size_t)a->ldx + column, a);
     }
 }
 

@@ -29,18 +29,15 @@ void lf_ref_norm(struct lf_stream *s, const struct lf_norm_args *a)
             struct moments m = row_moments(x, a->C, a->layer_norm, a->eps);
             for (int c = 0; c < a->C; c++)
                 y[c] = (float)((x[c] - m.mean) * m.rstd * a->w[c] + (a->b ? a->b[c] : 0));
-            if (a->rstd)
-                a->rstd[(size_t)t * a->H + h] = (float)m.rstd;
-            if (a->mean)
-                a->mean[(size_t)t * a->H + h] = (float)m.mean;
         }
 }
 
 /* With xhat = (x - mean) rstd and g = w dy: dx = rstd (g - mean(g) - xhat mean(g xhat)); RMSNorm
  * has no mean to subtract. */
-static void row_bwd(float *dx, const float *dy, const float *x, const struct lf_norm_bwd_args *a,
-                    struct moments m)
+static void row_bwd(float *dx, float *y, const float *dy, const float *x,
+                    const struct lf_norm_bwd_args *a)
 {
+    struct moments m = row_moments(x, a->C, a->layer_norm, a->eps);
     double g_mean = 0, gx_mean = 0;
     for (int c = 0; c < a->C; c++) {
         double g = (double)a->w[c] * dy[c];
@@ -50,6 +47,8 @@ static void row_bwd(float *dx, const float *dy, const float *x, const struct lf_
     for (int c = 0; c < a->C; c++) {
         double xhat = (x[c] - m.mean) * m.rstd;
         double d = m.rstd * ((double)a->w[c] * dy[c] - g_mean - xhat * gx_mean);
+        if (y)
+            y[c] = (float)(xhat * a->w[c] + (a->b ? a->b[c] : 0));
         dx[c] = (float)(a->accumulate ? dx[c] + d : d);
     }
 }
@@ -59,10 +58,9 @@ void lf_ref_norm_bwd(struct lf_stream *s, const struct lf_norm_bwd_args *a)
     (void)s;
     for (int t = 0; t < a->T; t++)
         for (int h = 0; h < a->H; h++) {
-            size_t row = (size_t)t * a->H + h, column = (size_t)h * a->C;
-            struct moments m = {a->layer_norm ? a->mean[row] : 0, a->rstd[row]};
-            row_bwd((float *)a->dx + (size_t)t * a->lddx + column,
-                    (const float *)a->dy + (size_t)t * a->ldy + column,
-                    (const float *)a->x + (size_t)t * a->ldx + column, a, m);
+            size_t column = (size_t)h * a->C, at = (size_t)t * a->ldy + column;
+            row_bwd((float *)a->dx + (size_t)t * a->lddx + column, a->y ? (float *)a->y + at : NULL,
+                    (const float *)a->dy + at, (const float *)a->x + (size_t)t * a->ldx + column,
+                    a);
         }
 }

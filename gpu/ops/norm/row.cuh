@@ -10,9 +10,38 @@ template <int width, int runs> struct share {
     float v[runs][8];
 };
 
+/* The same as it lies in memory. */
+template <int width, int runs> struct words {
+    uint4 v[runs];
+};
+
 template <int width> LF_DEVICE float group_sum(float x)
 {
     return width == 32 ? warp_sum(x) : block_sum<width>(x);
+}
+
+/* Several sums at once. */
+template <int width, int n> LF_DEVICE void group_sums(float (&x)[n])
+{
+    __shared__ float part[n][32];
+#pragma unroll
+    for (int i = 0; i < n; i++)
+        x[i] = warp_sum(x[i]);
+    if (width == 32)
+        return;
+    __syncthreads();
+    if (threadIdx.x % 32 == 0)
+#pragma unroll
+        for (int i = 0; i < n; i++)
+            part[i][threadIdx.x / 32] = x[i];
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+        x[i] = 0.0f;
+#pragma unroll
+        for (int w = 0; w < width / 32; w++)
+            x[i] += part[i][w];
+    }
 }
 
 template <int width> LF_DEVICE int rank_in_group()
@@ -31,6 +60,16 @@ LF_DEVICE void load_row(struct share<width, runs> &x, const E *row, int C, bool 
         else
             for (int i = 0; i < 8; i++)
                 x.v[r][i] = 0.0f;
+    }
+}
+
+template <int width, int runs>
+LF_DEVICE void load_words(struct words<width, runs> &x, const bf16 *row, int C, bool vec)
+{
+#pragma unroll
+    for (int r = 0; r < runs; r++) {
+        int c = (r * width + rank_in_group<width>()) * 8;
+        x.v[r] = c < C ? words8(row + c, C - c, vec) : make_uint4(0, 0, 0, 0);
     }
 }
 
@@ -98,12 +137,6 @@ LF_DEVICE void norm_row(const struct lf_norm_args &a, int64_t row,
                 x.v[r][i] += b.v[r][i];
     }
     store_row((bf16 *)a.y + t * a.ldy + h * a.C, x, a.C, vec);
-    if (rank_in_group<width>() == 0) {
-        if (a.rstd)
-            a.rstd[row] = rstd;
-        if (a.mean)
-            a.mean[row] = mean;
-    }
 }
 
 #endif
