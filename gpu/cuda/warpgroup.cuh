@@ -50,11 +50,30 @@ LF_DEVICE void barrier_arrive(uint64_t *b)
     LF_SM90A("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(at) : "memory");
 }
 
-/* The thread arrives when all copy_async that it asked for before are done. */
+/* One more arrival, when all copy_async that the thread asked for before are done. */
 LF_DEVICE void barrier_arrive_copied(uint64_t *b)
 {
     uint32_t at = (uint32_t)__cvta_generic_to_shared(b);
-    LF_SM90A("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(at) : "memory");
+    LF_SM90A("cp.async.mbarrier.arrive.shared::cta.b64 [%0];" ::"r"(at) : "memory");
+}
+
+/* Arrives, and the barrier waits for so many bytes that copy_box brings. */
+LF_DEVICE void barrier_expect(uint64_t *b, uint32_t bytes)
+{
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(b);
+    LF_SM90A("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes)
+             : "memory");
+}
+
+/* The box of a tensor map (tensor_map.cuh) that begins at x, y, z, innermost first. */
+LF_DEVICE void copy_box(void *to, const void *map, int x, int y, int z, uint64_t *b)
+{
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
+    uint32_t barrier = (uint32_t)__cvta_generic_to_shared(b);
+    LF_SM90A("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+             "[%0], [%1, {%2, %3, %4}], [%5];" ::"r"(at),
+             "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier)
+             : "memory");
 }
 
 /* Until completion number `turn` (from 0); at most one may be missed. */
@@ -109,9 +128,9 @@ template <int n> LF_DEVICE void wgmma_made(float (&d)[n])
         asm volatile("" : "+f"(d[i])::"memory");
 }
 
-/* d (64 x N, in registers as mma's D) = a b, or += with `add`; sixteen k. a (64 x 16) and b are
- * tiles' names, their columns contracted. _bt: a is four words as mma's A, and rows of b, of panels
- * of `rows`, are contracted. */
+/* d (64 x N, in registers as mma's D) = a b, or += with `add`; sixteen k. b is
+ * a tile's name, its columns contracted, and a (64 x 16) another, or four words as mma's A. _bt:
+ * rows of b, of panels of `rows`, are contracted. */
 #define LF_D8(i)                                                                                \
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
         "+f"(d[i + 6]), "+f"(d[i + 7])
@@ -139,6 +158,24 @@ LF_DEVICE void wgmma(float (&d)[64], uint32_t a, uint32_t b, int add)
              "%64, %65, p, 1, 1, 0, 0;}"
              : LF_D32(0), LF_D32(32)
              : "l"(wgmma_operand(a, 0)), "l"(wgmma_operand(b, 0)), "r"(add));
+}
+
+LF_DEVICE void wgmma(float (&d)[32], const uint32_t (&a)[4], uint32_t b, int add)
+{
+    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %37, 0;\n"
+             "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" LF_R0_31 "}, "
+             "{%32,%33,%34,%35}, %36, p, 1, 1, 0;}"
+             : LF_D32(0)
+             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(wgmma_operand(b, 0)), "r"(add));
+}
+
+LF_DEVICE void wgmma(float (&d)[64], const uint32_t (&a)[4], uint32_t b, int add)
+{
+    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %69, 0;\n"
+             "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" LF_R0_31 "," LF_R32_63 "}, "
+             "{%64,%65,%66,%67}, %68, p, 1, 1, 0;}"
+             : LF_D32(0), LF_D32(32)
+             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(wgmma_operand(b, 0)), "r"(add));
 }
 
 LF_DEVICE void wgmma_bt(float (&d)[32], const uint32_t (&a)[4], uint32_t b, int rows)

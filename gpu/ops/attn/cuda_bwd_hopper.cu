@@ -112,7 +112,7 @@ LF_DEVICE void carry_item(struct shared<DP> &m, const struct bwd_args &p, const 
     barrier_wait(&m.own_empty, number - 1);
     carry_flat<DP, BLOCK>(m.x, keys ? k : q, w.own, w.own + w.n_own);
     carry_flat<DP, BLOCK>(m.y, keys ? v : d_o, w.own, w.own + w.n_own);
-    barrier_arrive_copied(&m.own_full);
+    tile_carried(&m.own_full, true);
     for (int head = 0; head < w.heads; head++)
         for (int i = 0; i < w.steps; i++, ++*turn) {
             struct stage<DP> &to = m.stage[*turn % STAGES];
@@ -125,36 +125,8 @@ LF_DEVICE void carry_item(struct shared<DP> &m, const struct bwd_args &p, const 
             }
             carry_flat<DP, ROWS>(to.x, keys ? q : k, first, limit);
             carry_flat<DP, ROWS>(to.y, keys ? d_o : v, first, limit);
-            barrier_arrive_copied(&m.full[*turn % STAGES]);
+            tile_carried(&m.full[*turn % STAGES], true);
         }
-}
-
-/* The first warp finds the items; all others of the block read them. */
-template <int DP, bool keys> LF_DEVICE void carry(struct shared<DP> &m, const struct bwd_args &p)
-{
-    int turn = 0, next = blockIdx.x;
-    for (int number = 0;; number++) {
-        struct item w;
-        if (threadIdx.x % WARPGROUP < 32) {
-            w = item_at<keys>(p, next);
-            barrier_wait(&m.item_empty, number - 1);
-            if (threadIdx.x % 32 == 0) {
-                m.item = w;
-                barrier_arrive(&m.item_full);
-            }
-            if (w.n)
-                next = next_item(p.counter, p.items);
-        } else {
-            barrier_wait(&m.item_full, number);
-            w = m.item;
-            tile_done(&m.item_empty);
-        }
-        if (!w.n)
-            break;
-        carry_item<DP, keys>(m, p, w, number, &turn);
-    }
-    copy_async_commit();
-    copy_async_wait<0>();
 }
 
 /* ---- Computing ------------------------------------------------------------------------------- */
@@ -184,18 +156,24 @@ LF_DEVICE bool all_seen(const struct square &at, const struct scoring &how)
 /* lse (in units of log2) and delta of the queries that a lane meets: its columns' when keys are
  * owned, else its two rows'. */
 template <bool keys> struct stats {
-    const float *lse, *delta; /* keys: of the lane's first column, in shared memory */
-    float row_lse[2], row_delta[2];
+    float lse[keys ? 16 : 2], delta[keys ? 16 : 2];
 };
 
-template <bool keys> LF_DEVICE float lse_of(const struct stats<keys> &t, int i)
+/* Which of them is score i's. */
+template <bool keys> LF_DEVICE constexpr int stat_of(int i)
 {
-    return keys ? t.lse[i / 4 * 8 + i % 2] * LOG2E : t.row_lse[i % 4 / 2];
+    return keys ? i / 4 * 2 + i % 2 : i % 4 / 2;
 }
 
-template <bool keys> LF_DEVICE float delta_of(const struct stats<keys> &t, int i)
+/* A lane's columns of a stage. */
+LF_DEVICE void load_columns(float (&to)[16], const float (&from)[ROWS])
 {
-    return keys ? t.delta[i / 4 * 8 + i % 2] : t.row_delta[i % 4 / 2];
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        float2 v = ((const float2 *)from)[i * 4 + threadIdx.x % 4];
+        to[2 * i] = v.x;
+        to[2 * i + 1] = v.y;
+    }
 }
 
 /* Products s become probabilities. at: positions of this lane's first element. */
@@ -206,7 +184,7 @@ LF_DEVICE void soften(float (&s)[32], const struct stats<keys> &t, const struct 
     int apart = at.q - at.k;
 #pragma unroll
     for (int i = 0; i < 32; i++)
-        s[i] = exp2_fast(fmaf(s[i], how.scale, -lse_of(t, i)));
+        s[i] = exp2_fast(fmaf(s[i], how.scale, -t.lse[stat_of<keys>(i)]));
     if (masked) {
 #pragma unroll
         for (int i = 0; i < 32; i++) {
@@ -224,8 +202,9 @@ LF_DEVICE void score_gradients(uint32_t (&ds)[4][4], const uint32_t (&probs)[4][
 #pragma unroll
     for (int i = 0; i < 16; i++) {
         uint32_t p = probs[i / 4][i % 4];
-        ds[i / 4][i % 4] = pack2(low_half(p) * (dp[2 * i] - delta_of(t, 2 * i)),
-                                 high_half(p) * (dp[2 * i + 1] - delta_of(t, 2 * i + 1)));
+        ds[i / 4][i % 4] =
+            pack2(low_half(p) * (dp[2 * i] - t.delta[stat_of<true>(2 * i)]),
+                  high_half(p) * (dp[2 * i + 1] - t.delta[stat_of<true>(2 * i + 1)]));
     }
 }
 
@@ -234,8 +213,9 @@ LF_DEVICE void score_gradients(uint32_t (&ds)[4][4], const float (&p)[32], const
 {
 #pragma unroll
     for (int i = 0; i < 16; i++)
-        ds[i / 4][i % 4] = pack2(p[2 * i] * (dp[2 * i] - delta_of(t, 2 * i)),
-                                 p[2 * i + 1] * (dp[2 * i + 1] - delta_of(t, 2 * i + 1)));
+        ds[i / 4][i % 4] =
+            pack2(p[2 * i] * (dp[2 * i] - t.delta[stat_of<false>(2 * i)]),
+                  p[2 * i + 1] * (dp[2 * i + 1] - t.delta[stat_of<false>(2 * i + 1)]));
 }
 
 /* The steps of an item as a warpgroup meets them. */
@@ -316,14 +296,15 @@ LF_DEVICE void load_stats(struct stats<false> &t, const struct bwd_args &p, cons
     for (int h = 0; h < 2; h++) {
         int query = w.own + min(row + 8 * h, w.n_own - 1);
         size_t at = (size_t)(w.start + query) * p.a.H + w.head;
-        t.row_lse[h] = p.a.lse[at] * LOG2E;
-        t.row_delta[h] = p.a.delta[at];
+        t.lse[h] = p.a.lse[at] * LOG2E;
+        t.delta[h] = p.a.delta[at];
     }
 }
 
 /* What a warpgroup holds in registers: the result's sums, and of the step at hand the products and
  * the fragments that they become. */
 template <int DP, bool keys> struct sums {
+    uint32_t qx[keys ? 1 : DP / 16][4];
     float dx[DP / 2], dv[keys ? DP / 2 : 1];
     float s[32], dp[32];
     uint32_t probs[4][4], ds[4][4];
@@ -344,7 +325,10 @@ LF_DEVICE struct square lane_at(const struct walk<DP, keys> &k, const struct ste
 template <int DP, bool keys>
 LF_DEVICE void begin_step(struct sums<DP, keys> &r, const struct walk<DP, keys> &k, int turn)
 {
-    tile_products<DP>(r.s, k.x, BLOCK, x_of(k, turn), ROWS);
+    if constexpr (keys)
+        tile_products<DP>(r.s, k.x, BLOCK, x_of(k, turn), ROWS);
+    else
+        tile_products<DP>(r.s, r.qx, x_of(k, turn), ROWS);
     wgmma_end();
     tile_products<DP>(r.dp, k.y, BLOCK, y_of(k, turn), ROWS);
     wgmma_end();
@@ -356,11 +340,14 @@ LF_DEVICE void do_step(struct sums<DP, true> &r, struct stats<true> &t,
                        const struct walk<DP, true> &k, const struct step &s)
 {
     bool masked = !all_seen(square_at(k, s), k.how);
-    t.lse = k.m.stage[s.turn % STAGES].lse + threadIdx.x % 4 * 2;
-    t.delta = k.m.stage[s.turn % STAGES].delta + threadIdx.x % 4 * 2;
+    const struct stage<DP> &from = k.m.stage[s.turn % STAGES];
     fence_for_wgmma();
     wgmma_begin();
     begin_step(r, k, s.turn);
+    load_columns(t.lse, from.lse);
+#pragma unroll
+    for (int i = 0; i < 16; i++)
+        t.lse[i] *= LOG2E;
     wgmma_wait_for<1>();
     wgmma_made(r.s);
     soften(r.s, t, k.how, masked, lane_at(k, s));
@@ -368,6 +355,7 @@ LF_DEVICE void do_step(struct sums<DP, true> &r, struct stats<true> &t,
     wgmma_begin();
     add_tile_products(r.dv, r.probs, y_of(k, s.turn));
     wgmma_end();
+    load_columns(t.delta, from.delta);
     wgmma_wait_for<1>();
     wgmma_made(r.dp);
     score_gradients(r.ds, r.probs, r.dp, t);
@@ -458,6 +446,9 @@ LF_DEVICE void gradients(struct shared<DP> &m, const struct bwd_args &p, const s
     if constexpr (!keys)
         load_stats(t, p, w, row);
     barrier_wait(&m.own_full, number);
+    if constexpr (!keys) {
+        load_fragments<DP>(r.qx, m.x, BLOCK, group * 64);
+    }
     walk_steps(r, t, k);
     tile_done(&m.own_empty);
     put_item<DP, keys>(p, w, r.dx, r.dv, row);
@@ -480,10 +471,10 @@ template <int DP, bool keys> LF_DEVICE void compute(struct shared<DP> &m, const 
 template <int DP> LF_DEVICE void begin(struct shared<DP> &m)
 {
     if (threadIdx.x == 0) {
-        barrier_begin(&m.own_full, WARPGROUP);
+        barrier_begin(&m.own_full, CARRYING_WARPS);
         barrier_begin(&m.own_empty, COMPUTING_WARPS);
         for (int i = 0; i < STAGES; i++) {
-            barrier_begin(&m.full[i], WARPGROUP);
+            barrier_begin(&m.full[i], CARRYING_WARPS);
             barrier_begin(&m.empty[i], COMPUTING_WARPS);
         }
         barrier_begin(&m.item_full, 1);
@@ -502,7 +493,10 @@ static __global__ void __launch_bounds__(THREADS, 1)
     grid_wait();
     if (threadIdx.x < WARPGROUP) {
         registers_give<CARRIER_REGISTERS>();
-        carry<DP, keys>(m, p);
+        int turn = 0;
+        carry_items(
+            m, p.counter, p.items, [&](int number) { return item_at<keys>(p, number); },
+            [&](const struct item &w, int nth) { carry_item<DP, keys>(m, p, w, nth, &turn); });
     } else {
         registers_take<COMPUTING_REGISTERS>();
         compute<DP, keys>(m, p);

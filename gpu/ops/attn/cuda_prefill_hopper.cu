@@ -2,18 +2,25 @@
  * 3): scores never leave the registers, and both products go to wgmma.
  *
  * A block has 128 query rows of a head and goes through the keys 128 at a time, the latest first.
- * Each computing warpgroup owns 64 of the rows. It puts the scores of the next keys and the
- * weighted sums of these under way together and makes probabilities while they run; the two
+ * Each computing warpgroup owns 64 of the rows, as fragments. It puts the scores of the next keys
+ * and the weighted sums of these under way together and makes probabilities while they run; the two
  * warpgroups take turns at that, so that the one's exponentials fall into the other's products
  * (without turns 4% slower). Work: 4 D flops for each pair of query and key; bound by the tensor
  * cores.
  */
+#include "gpu/cuda/tensor_map.cuh"
 #include "gpu/ops/attn/hopper.cuh"
 
 #define KEYS 128
 #define STAGES 2
 
+/* Boxes of 128 keys of the batch, and of a page. */
+struct key_maps {
+    CUtensorMap k, v, k_pages, v_pages;
+};
+
 struct prefill_args {
+    struct key_maps maps;
     struct lf_attn_args a;
     struct kv_pages at;
     struct scoring scoring;
@@ -76,6 +83,38 @@ LF_DEVICE struct head_rows key_rows(const struct prefill_args &p, const struct i
             a.D};
 }
 
+/* A tile of keys or values. Whole ones are asked for by one lane. */
+template <int DP>
+LF_DEVICE void carry_keys(unsigned char *to, uint64_t *full, const struct head_rows &h,
+                          const struct item &w, const CUtensorMap &flat, const CUtensorMap &paged,
+                          int first, int limit)
+{
+    if (first + KEYS > limit) {
+        if (h.rows)
+            carry_flat<DP, KEYS>(to, h, first, limit);
+        else
+            carry_paged<DP, KEYS>(to, h, first, limit);
+        tile_carried(full, true);
+    } else if (threadIdx.x % WARPGROUP >= 32) {
+        tile_carried(full, false);
+    } else if (h.rows) {
+        if (threadIdx.x % 32 == 0) {
+            barrier_expect(full, KEYS * DP * 2);
+            for (int panel = 0; panel < DP / 64; panel++)
+                copy_box(to + panel * KEYS * 128, &flat, panel * 64, h.head, w.start + first, full);
+        }
+    } else {
+        const int n = KEYS / LF_KV_PAGE_TOKENS * (DP / 64); /* boxes, a lane each */
+        int lane = threadIdx.x % 32, page = lane / (DP / 64), panel = lane % (DP / 64);
+        if (lane == 0)
+            barrier_expect(full, KEYS * DP * 2);
+        __syncwarp();
+        if (lane < n)
+            copy_box(to + panel * KEYS * 128 + page * LF_KV_PAGE_TOKENS * 128, &paged, panel * 64,
+                     0, h.list[first / LF_KV_PAGE_TOKENS + page] * h.Hkv + h.head, full);
+    }
+}
+
 /* Everything an item reads. turn: tiles of keys that were carried before. */
 template <int DP>
 LF_DEVICE void carry_item(struct shared<DP> &m, const struct prefill_args &p, const struct item &w,
@@ -93,44 +132,16 @@ LF_DEVICE void carry_item(struct shared<DP> &m, const struct prefill_args &p, co
     int limit = w.query + w.n;
     barrier_wait(&m.q_empty, number - 1);
     carry_flat<DP, BLOCK>(m.q, q, 0, w.n);
-    barrier_arrive_copied(&m.q_full);
+    tile_carried(&m.q_full, true);
     for (int tile = w.last; tile >= w.first; tile--, ++*turn) {
         int stage = *turn % STAGES, round = *turn / STAGES;
         barrier_wait(&m.k_empty[stage], round - 1);
-        carry_rows<DP, KEYS>(m.k[stage], k, tile * KEYS, limit);
-        barrier_arrive_copied(&m.k_full[stage]);
+        carry_keys<DP>(m.k[stage], &m.k_full[stage], k, w, p.maps.k, p.maps.k_pages, tile * KEYS,
+                       limit);
         barrier_wait(&m.v_empty[stage], round - 1);
-        carry_rows<DP, KEYS>(m.v[stage], v, tile * KEYS, limit);
-        barrier_arrive_copied(&m.v_full[stage]);
+        carry_keys<DP>(m.v[stage], &m.v_full[stage], v, w, p.maps.v, p.maps.v_pages, tile * KEYS,
+                       limit);
     }
-}
-
-/* The first warp finds the items; all others of the block read them. */
-template <int DP> LF_DEVICE void carry(struct shared<DP> &m, const struct prefill_args &p)
-{
-    int turn = 0, next = blockIdx.x;
-    for (int number = 0;; number++) {
-        struct item w;
-        if (threadIdx.x % WARPGROUP < 32) {
-            w = item_at(p, next);
-            barrier_wait(&m.item_empty, number - 1);
-            if (threadIdx.x % 32 == 0) {
-                m.item = w;
-                barrier_arrive(&m.item_full);
-            }
-            if (w.n)
-                next = next_item(p.counter, p.items);
-        } else {
-            barrier_wait(&m.item_full, number);
-            w = m.item;
-            tile_done(&m.item_empty);
-        }
-        if (!w.n)
-            break;
-        carry_item<DP>(m, p, w, number, &turn);
-    }
-    copy_async_commit();
-    copy_async_wait<0>();
 }
 
 /* ---- Computing ------------------------------------------------------------------------------- */
@@ -152,9 +163,14 @@ LF_DEVICE void mask(float (&s)[KEYS / 2], const struct scoring &how, int query, 
     }
 }
 
-/* Products to probabilities against the new maximum; shrink is for what was summed before. */
+/* How far (in log2) scores may pass the maximum that probabilities are taken against before that
+ * moves and what was summed is made smaller: sums stay below 2^8 times the keys. */
+#define SLACK 8.0f
+
+/* Products to probabilities; true when what was summed before has to be multiplied by shrink: most
+ * times the maximum stays. */
 template <bool capped>
-LF_DEVICE void soften(struct rows_so_far &r, float (&s)[KEYS / 2], float (&shrink)[2],
+LF_DEVICE bool soften(struct rows_so_far &r, float (&s)[KEYS / 2], float (&shrink)[2],
                       const struct scoring &how, bool masked, int query, int key)
 {
     float scale = capped ? 1.0f : how.scale, unused;
@@ -165,16 +181,20 @@ LF_DEVICE void soften(struct rows_so_far &r, float (&s)[KEYS / 2], float (&shrin
     }
     if (masked)
         mask(s, how, query, key);
-    float max[2] = {r.max[0], r.max[1]}, below[2];
+    float max[2] = {-INFINITY, -INFINITY}, below[2];
 #pragma unroll
     for (int i = 0; i < KEYS / 2; i++)
         max[i % 4 / 2] = fmaxf(max[i % 4 / 2], s[i]);
+    bool moves = false;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         max[h] = fmaxf(max[h], __shfl_xor_sync(0xffffffffu, max[h], 1));
         max[h] = fmaxf(max[h], __shfl_xor_sync(0xffffffffu, max[h], 2));
+        bool mine = max[h] * scale > r.max[h] * scale + SLACK;
+        max[h] = mine ? max[h] : r.max[h];
+        moves |= mine;
         below[h] = max[h] == -INFINITY ? 0.0f : max[h] * scale; /* a row that saw none yet */
-        shrink[h] = exp2_fast(r.max[h] * scale - below[h]);
+        shrink[h] = mine ? exp2_fast(r.max[h] * scale - below[h]) : 1.0f;
         r.max[h] = max[h];
         r.sum[h] *= shrink[h];
     }
@@ -184,6 +204,7 @@ LF_DEVICE void soften(struct rows_so_far &r, float (&s)[KEYS / 2], float (&shrin
         s[i] = exp2_fast(fmaf(s[i], scale, -below[h]));
         r.sum[h] += s[i];
     }
+    return __any_sync(0xffffffffu, moves);
 }
 
 template <int DP>
@@ -216,12 +237,14 @@ LF_DEVICE void attend(struct shared<DP> &m, const struct prefill_args &p, const 
     int thread = threadIdx.x % WARPGROUP, group = computing_group();
     int row = group * 64 + thread / 32 * 16 + thread % 32 / 4, query = w.query + row;
     int first = w.query + group * 64, last = first + 63; /* this warpgroup's queries */
-    uint32_t q = tile_name(m.q) + group * 512, k = tile_name(m.k), v = tile_name(m.v);
+    uint32_t k = tile_name(m.k), v = tile_name(m.v), q[DP / 16][4];
     const uint32_t tile_size = sizeof m.k[0] / 16;
     struct rows_so_far r = {{-INFINITY, -INFINITY}, {0.0f, 0.0f}};
     float s[KEYS / 2], o[DP / 2] = {}, shrink[2];
     uint32_t probs[KEYS / 16][4];
     barrier_wait(&m.q_full, number);
+    load_fragments<DP>(q, m.q, BLOCK, group * 64);
+    tile_done(&m.q_empty);
     for (int tile = w.last; tile >= w.first; tile--, ++*turn) {
         int stage = *turn % STAGES, before = (*turn - 1) % STAGES;
         bool masked =
@@ -230,7 +253,7 @@ LF_DEVICE void attend(struct shared<DP> &m, const struct prefill_args &p, const 
         fence_for_wgmma();
         pair_wait(turns.mine);
         wgmma_begin();
-        tile_products<DP>(s, q, BLOCK, k + stage * tile_size, KEYS);
+        tile_products<DP>(s, q, k + stage * tile_size, KEYS);
         wgmma_end();
         if (tile < w.last) {
             wgmma_begin();
@@ -244,19 +267,19 @@ LF_DEVICE void attend(struct shared<DP> &m, const struct prefill_args &p, const 
         }
         wgmma_made(s);
         tile_done(&m.k_empty[stage]);
-        if (tile == w.first)
-            tile_done(&m.q_empty);
-        soften<capped>(r, s, shrink, p.scoring, masked, query, tile * KEYS);
-        wgmma_made(s);
-        /* Stands here so that the exponentials do not move past the wait for the sums. */
-        barrier_wait(&m.v_full[stage], *turn / STAGES);
+        bool moved = soften<capped>(r, s, shrink, p.scoring, masked, query, tile * KEYS);
+        /* Needs all exponentials, or they would be put off until the sums that are under way have
+         * come: nothing is added to the turn. */
+        barrier_wait(&m.v_full[stage], *turn / STAGES + (r.sum[0] + r.sum[1] < 0.0f));
         wgmma_wait_for<0>();
         wgmma_made(o);
         if (tile < w.last)
             tile_done(&m.v_empty[before]);
+        if (moved) {
 #pragma unroll
-        for (int i = 0; i < DP / 2; i++)
-            o[i] *= shrink[i % 4 / 2];
+            for (int i = 0; i < DP / 2; i++)
+                o[i] *= shrink[i % 4 / 2];
+        }
         fragments_of(probs, s);
     }
     int stage = (*turn - 1) % STAGES;
@@ -268,6 +291,24 @@ LF_DEVICE void attend(struct shared<DP> &m, const struct prefill_args &p, const 
     wgmma_made(o);
     tile_done(&m.v_empty[stage]);
     put_item<DP>(p, w, r, o, row, capped);
+}
+
+/* An item of which a warpgroup has no rows: it gives back what passes by. */
+template <int DP>
+LF_DEVICE void let_pass(struct shared<DP> &m, const struct item &w, int number, int *turn,
+                        const struct turn_taking &turns)
+{
+    barrier_wait(&m.q_full, number);
+    tile_done(&m.q_empty);
+    for (int tile = w.last; tile >= w.first; tile--, ++*turn) {
+        int stage = *turn % STAGES, round = *turn / STAGES;
+        pair_wait(turns.mine);
+        pair_arrive(turns.other);
+        barrier_wait(&m.k_full[stage], round);
+        tile_done(&m.k_empty[stage]);
+        barrier_wait(&m.v_full[stage], round);
+        tile_done(&m.v_empty[stage]);
+    }
 }
 
 template <int DP, bool capped>
@@ -283,18 +324,21 @@ LF_DEVICE void compute(struct shared<DP> &m, const struct prefill_args &p)
         tile_done(&m.item_empty);
         if (!w.n)
             return;
-        attend<DP, capped>(m, p, w, number, &turn, turns);
+        if (group * 64 < w.n)
+            attend<DP, capped>(m, p, w, number, &turn, turns);
+        else
+            let_pass<DP>(m, w, number, &turn, turns);
     }
 }
 
 template <int DP> LF_DEVICE void begin(struct shared<DP> &m)
 {
     if (threadIdx.x == 0) {
-        barrier_begin(&m.q_full, WARPGROUP);
+        barrier_begin(&m.q_full, CARRYING_WARPS);
         barrier_begin(&m.q_empty, COMPUTING_WARPS);
         for (int i = 0; i < STAGES; i++) {
-            barrier_begin(&m.k_full[i], WARPGROUP);
-            barrier_begin(&m.v_full[i], WARPGROUP);
+            barrier_begin(&m.k_full[i], CARRYING_WARPS);
+            barrier_begin(&m.v_full[i], CARRYING_WARPS);
             barrier_begin(&m.k_empty[i], COMPUTING_WARPS);
             barrier_begin(&m.v_empty[i], COMPUTING_WARPS);
         }
@@ -314,7 +358,10 @@ static __global__ void __launch_bounds__(THREADS, 1)
     grid_wait();
     if (threadIdx.x < WARPGROUP) {
         registers_give<CARRIER_REGISTERS>();
-        carry<DP>(m, p);
+        int turn = 0;
+        carry_items(
+            m, p.counter, p.items, [&](int number) { return item_at(p, number); },
+            [&](const struct item &w, int nth) { carry_item<DP>(m, p, w, nth, &turn); });
     } else {
         registers_take<COMPUTING_REGISTERS>();
         compute<DP, capped>(m, p);
@@ -328,15 +375,38 @@ template <int DP, bool capped> static void launch(struct lf_stream *s, const str
                                           sizeof(struct shared<DP>) + WGMMA_ALIGN, *p);
 }
 
+/* Pages have no end that is known here; the lists name those that there are. */
+static void map_keys(struct lf_stream *s, struct key_maps *m, const struct lf_attn_args *a)
+{
+    uint64_t D = a->D, Hkv = a->Hkv, T = a->batch->T, page = LF_KV_PAGE_TOKENS;
+    struct lf_boxes flat = {a->k, {D, Hkv, T}, {D, (uint64_t)a->ldkv}, {64, 1, KEYS}};
+    struct lf_boxes paged = {
+        a->k_pages, {D, page, 1u << 31}, {D, page * D}, {64, LF_KV_PAGE_TOKENS, 1}};
+    struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    if (T > (uint64_t)a->batch->T_cached) {
+        lf_cuda_tensor_map(dev, &m->k, &flat);
+        flat.base = a->v;
+        lf_cuda_tensor_map(dev, &m->v, &flat);
+    }
+    if (a->batch->n_cached > 0) {
+        lf_cuda_tensor_map(dev, &m->k_pages, &paged);
+        paged.base = a->v_pages;
+        lf_cuda_tensor_map(dev, &m->v_pages, &paged);
+    }
+}
+
 bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a)
 {
-    struct prefill_args p = {
-        *a, kv_pages_of(a->batch),  scoring_of(a->scale, a->softcap, a->window), {},
-        0,  lf_cuda_of(s)->counters};
+    struct prefill_args p = {};
+    p.a = *a;
+    p.at = kv_pages_of(a->batch);
+    p.scoring = scoring_of(a->scale, a->softcap, a->window);
+    p.counter = lf_cuda_of(s)->counters;
     if (!on_hopper(s, a->D) || !lf_eights(a->q, a->ldq, a->D) || !lf_eights(a->k, a->ldkv, 8) ||
         !lf_eights(a->v, a->ldkv, 8) || !lf_eights(a->k_pages, 8, 8) ||
         !lf_eights(a->v_pages, 8, 8) || !lf_eights(a->o, a->ldo, 8))
         return false;
+    map_keys(s, &p.maps, a);
     p.list.few = FEW_ROWS / (a->H / a->Hkv);
     p.list.cached = true;
     p.items = count_tiles(&p.list, a->batch) * a->H;

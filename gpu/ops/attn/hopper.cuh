@@ -7,8 +7,9 @@
  * an item changes nothing in its result.
  *
  * Tiles lie in shared memory as warpgroup.cuh says, a head's D dims filled up with zeros to DP (64
- * or 128). They come by 16-byte copies, not by tensor maps: rows of other sequences have to be
- * zeros (0 times a neighbour's NaN is NaN), and keys may lie in pages.
+ * or 128). Whole ones come as boxes of a tensor map, those at a sequence's end by 16-byte copies:
+ * rows of other sequences have to be zeros (0 times a neighbour's NaN is NaN). Lost: all of them by
+ * 16-byte copies (forward of 1 x 8192 1,034 us for 863).
  */
 #ifndef LF_GPU_OPS_ATTN_HOPPER_CUH
 #define LF_GPU_OPS_ATTN_HOPPER_CUH
@@ -22,6 +23,7 @@
 #define CARRIER_REGISTERS 56
 #define COMPUTING_REGISTERS 224
 #define COMPUTING_WARPS 8
+#define CARRYING_WARPS 4
 
 /* ---- The list of items ----------------------------------------------------------------------- */
 
@@ -108,16 +110,20 @@ LF_DEVICE struct tile_at find_tile(const struct tile_list &l, int rank)
     return {0, 0};
 }
 
-/* Two of the stream's counters: the next item but for the blocks' first, and who has no more. */
-LF_DEVICE int next_item(int *counter, int items)
+/* Draws the number of a block's next item, for lane 0 alone: the answer is a microsecond away, and
+ * what does not need it goes on. counter: two of the stream's. */
+LF_DEVICE int draw_item(int *counter)
 {
-    int item = 0;
-    if (threadIdx.x % 32 == 0) {
-        item = (int)gridDim.x + atomicAdd(&counter[0], 1);
-        if (item >= items && atomicAdd(&counter[1], 1) == (int)gridDim.x - 1)
+    return threadIdx.x % 32 == 0 ? (int)gridDim.x + atomicAdd(&counter[0], 1) : 0;
+}
+
+/* What was drawn, for the whole warp; the last block that gets none clears the counters. */
+LF_DEVICE int drawn_item(int *counter, int drawn, int items)
+{
+    if (threadIdx.x % 32 == 0 && drawn >= items)
+        if (atomicAdd(&counter[1], 1) == (int)gridDim.x - 1)
             counter[0] = counter[1] = 0;
-    }
-    return __shfl_sync(0xffffffffu, item, 0);
+    return __shfl_sync(0xffffffffu, drawn, 0);
 }
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */
@@ -162,13 +168,15 @@ LF_DEVICE void carry_paged(unsigned char *to, const struct head_rows &h, int fir
     }
 }
 
-template <int DP, int rows>
-LF_DEVICE void carry_rows(unsigned char *to, const struct head_rows &h, int first, int limit)
+/* What this carrying warp brings to a tile is under way; the tile's barrier counts CARRYING_WARPS.
+ * copied: by copy_async. */
+LF_DEVICE void tile_carried(uint64_t *full, bool copied)
 {
-    if (h.rows)
-        carry_flat<DP, rows>(to, h, first, limit);
-    else
-        carry_paged<DP, rows>(to, h, first, limit);
+    if (copied)
+        barrier_arrive_copied(full);
+    __syncwarp();
+    if (threadIdx.x % 32 == 0)
+        barrier_arrive(full);
 }
 
 /* This warp has read what the barrier stands for. */
@@ -179,6 +187,38 @@ LF_DEVICE void tile_done(uint64_t *empty)
         barrier_arrive(empty);
 }
 
+/* The carrying warpgroup's work. m: the block's shared memory with `item`, item_full and
+ * item_empty; find(number) makes an item, whose n is 0 when there is none, and carry_one(item, nth)
+ * puts all that it reads under way. The first warp finds, as soon as all of the item before is
+ * under way; all others of the block read what it found. */
+template <typename M, typename Find, typename Carry>
+LF_DEVICE void carry_items(M &m, int *counter, int items, Find find, Carry carry_one)
+{
+    int drawn = blockIdx.x;
+    for (int nth = 0;; nth++) {
+        decltype(m.item) w;
+        if (threadIdx.x % WARPGROUP < 32) {
+            w = find(drawn_item(counter, drawn, items));
+            barrier_wait(&m.item_empty, nth - 1);
+            if (threadIdx.x % 32 == 0) {
+                m.item = w;
+                barrier_arrive(&m.item_full);
+            }
+            if (w.n)
+                drawn = draw_item(counter);
+        } else {
+            barrier_wait(&m.item_full, nth);
+            w = m.item;
+            tile_done(&m.item_empty);
+        }
+        if (!w.n)
+            break;
+        carry_one(w, nth);
+    }
+    copy_async_commit();
+    copy_async_wait<0>();
+}
+
 /* d = (64 rows from a on) x (the rows of b)^T over DP dims; a_rows, b_rows: of a panel. */
 template <int DP, int n>
 LF_DEVICE void tile_products(float (&d)[n], uint32_t a, int a_rows, uint32_t b, int b_rows)
@@ -186,6 +226,29 @@ LF_DEVICE void tile_products(float (&d)[n], uint32_t a, int a_rows, uint32_t b, 
 #pragma unroll
     for (int k = 0; k < DP / 16; k++)
         wgmma(d, a + k / 4 * a_rows * 8 + k % 4 * 2, b + k / 4 * b_rows * 8 + k % 4 * 2, k > 0);
+}
+
+/* 64 rows of a tile from `row` on (of `rows` a panel) as fragments; each warp its sixteen. */
+template <int DP>
+LF_DEVICE void load_fragments(uint32_t (&a)[DP / 16][4], const unsigned char *tile, int rows,
+                              int row)
+{
+    int lane = threadIdx.x % 32;
+    row += threadIdx.x % WARPGROUP / 32 * 16 + lane % 16;
+#pragma unroll
+    for (int k = 0; k < DP / 16; k++) {
+        int chunk = 2 * k + lane / 16;
+        ldmatrix(a[k], tile + chunk / 8 * rows * 128 + row * 128 + (chunk % 8 ^ row % 8) * 16);
+    }
+}
+
+/* tile_products with a as fragments. */
+template <int DP, int n>
+LF_DEVICE void tile_products(float (&d)[n], const uint32_t (&a)[DP / 16][4], uint32_t b, int b_rows)
+{
+#pragma unroll
+    for (int k = 0; k < DP / 16; k++)
+        wgmma(d, a[k], b + k / 4 * b_rows * 8 + k % 4 * 2, k > 0);
 }
 
 /* d += p (64 x 16 n, as fragments) x (the 16 n rows of b). */
