@@ -180,6 +180,13 @@ enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag)
     return LF_OK;
 }
 
+enum lf_err lf_path_join(char *out, const char *dir, const char *name, struct lf_diag *diag)
+{
+    return snprintf(out, LF_PATH_MAX, "%s/%s", dir, name) < LF_PATH_MAX
+               ? LF_OK
+               : lf_fail(diag, LF_E_INVALID, "%.80s...: path too long", dir);
+}
+
 bool lf_file_exists(const char *path)
 {
     return access(path, F_OK) == 0;

@@ -42,6 +42,10 @@ bool lf_file_exists(const char *path);
 /* Bytes, or -1. */
 int64_t lf_file_size(const char *path);
 
+/* DIR/NAME into LF_PATH_MAX bytes; LF_E_INVALID where it does not fit. */
+enum lf_err lf_path_join(char *out, const char *dir, const char *name,
+                         struct lf_diag *diag) LF_MUST_CHECK;
+
 /* SHA-256 in lower-case hex (64 digits and a NUL). */
 #define LF_SHA256_HEX 65
 void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n);

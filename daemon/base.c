@@ -49,8 +49,8 @@ static enum lf_err config_read(struct lf_base *b, struct lf_diag *diag)
     char path[LF_PATH_MAX];
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    if (snprintf(path, sizeof path, "%s/config.json", b->dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", b->dir);
+    if (lf_path_join(path, b->dir, "config.json", diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = lf_file_read(&text, path, CONFIG_BYTES_MAX, diag);
     if (rc == LF_OK) {
         b->config_text = lf_buf_take(&text, &b->config_bytes);

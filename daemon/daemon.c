@@ -103,8 +103,8 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     const struct lf_daemon_options *o = &d->options;
     char store_dir[LF_PATH_MAX];
     enum lf_err rc = LF_OK;
-    if (snprintf(store_dir, sizeof store_dir, "%s/state", o->data_dir) >= (int)sizeof store_dir)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
+    if (lf_path_join(store_dir, o->data_dir, "state", diag) != LF_OK)
+        return LF_E_INVALID;
     if (o->api_key_file)
         rc = key_read(&d->api_key, o->api_key_file, diag);
     if (rc == LF_OK)

@@ -1,6 +1,7 @@
 /* The cells and their files. */
 #include "land/farm.h"
 
+#include "core/file.h"
 #include "core/clock.h"
 #include "core/json.h"
 
@@ -246,8 +247,8 @@ enum lf_err lf_farm_read(struct lf_farm *f, const char *dir, struct lf_diag *dia
 {
     char path[LF_PATH_MAX];
     json_t *j = NULL;
-    if (snprintf(path, sizeof path, "%s/status.json", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", dir);
+    if (lf_path_join(path, dir, "status.json", diag) != LF_OK)
+        return LF_E_INVALID;
     if (!lf_file_exists(path))
         return lf_fail(diag, LF_E_NOT_FOUND, "%s: no study was run there", dir);
     enum lf_err rc = lf_json_load(&j, path, diag);

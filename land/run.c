@@ -1,6 +1,7 @@
 /* A study's run: preparing, then base by base. */
 #include "land/run.h"
 
+#include "core/file.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include "text/tokenizer.h"
@@ -105,8 +106,8 @@ static enum lf_err file_digest(char out[LF_SHA256_HEX], const char *path, struct
 static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/config.json", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", dir);
+    if (lf_path_join(path, dir, "config.json", diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = file_digest(out, path, diag);
     struct dirent **names;
     int n = rc == LF_OK ? scandir(dir, &names, NULL, alphasort) : 0;

@@ -208,8 +208,8 @@ static enum lf_err name_drop(struct tx *t, const char *name)
 static enum lf_err store_lock(int *out, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/owner", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(path, dir, "owner", diag) != LF_OK)
+        return LF_E_INVALID;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", path);

@@ -584,8 +584,8 @@ enum lf_err lf_config_load(struct lf_config *out, const char *dir, struct lf_dia
     char path[LF_PATH_MAX];
     struct lf_config c;
     json_t *j = NULL;
-    if (snprintf(path, sizeof path, "%s/config.json", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
+    if (lf_path_join(path, dir, "config.json", diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = lf_json_load(&j, path, diag);
     if (rc != LF_OK)
         return rc;
@@ -593,8 +593,8 @@ enum lf_err lf_config_load(struct lf_config *out, const char *dir, struct lf_dia
     json_decref(j);
     if (rc != LF_OK)
         return lf_fail_within(diag, rc, "%s", path);
-    if (snprintf(path, sizeof path, "%s/generation_config.json", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
+    if (lf_path_join(path, dir, "generation_config.json", diag) != LF_OK)
+        return LF_E_INVALID;
     if (lf_file_exists(path)) {
         rc = lf_json_load(&j, path, diag);
         if (rc != LF_OK)

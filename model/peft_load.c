@@ -5,6 +5,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "model/adapter.h"
 
+#include "core/file.h"
 #include "core/buf.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -380,8 +381,8 @@ static enum lf_err load_config(struct lf_adapter *a, const struct lf_config *c, 
 {
     char path[LF_PATH_MAX];
     json_t *config = NULL;
-    if (snprintf(path, sizeof path, "%s/adapter_config.json", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
+    if (lf_path_join(path, dir, "adapter_config.json", diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = lf_json_load(&config, path, diag);
     if (rc != LF_OK)
         return rc;
@@ -402,8 +403,8 @@ static enum lf_err load_tensors(struct lf_adapter *a, const struct lf_config *c,
 {
     char path[LF_PATH_MAX];
     struct lf_tensors *ts;
-    if (snprintf(path, sizeof path, "%s/adapter_model.safetensors", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
+    if (lf_path_join(path, dir, "adapter_model.safetensors", diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = lf_tensors_open(&ts, path, LF_ADAPTER_HEADER_MAX, diag);
     if (rc != LF_OK)
         return rc;

@@ -391,8 +391,8 @@ enum lf_err lf_tensors_open_checkpoint(struct lf_tensors **out, const char *dir,
                                        struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
+    if (lf_path_join(path, dir, "model.safetensors.index.json", diag) != LF_OK)
+        return LF_E_INVALID;
     if (lf_file_exists(path))
         return open_index(out, dir, path, diag);
     snprintf(path, sizeof path, "%s/model.safetensors", dir);

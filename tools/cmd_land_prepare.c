@@ -44,8 +44,8 @@ static enum lf_err prepare(const struct order *o, const struct lf_task *t, json_
 {
     char out[LF_PATH_MAX];
     struct lf_task_rows made;
-    if (snprintf(out, sizeof out, "%s/%s", o->out, t->name) >= (int)sizeof out)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", o->out);
+    if (lf_path_join(out, o->out, t->name, diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = lf_task_prepare(t, o->data, out, &o->o, &made, diag);
     if (rc == LF_OK && o->json)
         json_array_append_new(all, to_json(t, &made, out));

@@ -1,5 +1,7 @@
 /* `lorafs land report`: the page and the CSV of a study. */
 #include "tools/cmd_land.h"
+
+#include "core/file.h"
 #include "land/publish.h"
 #include "tools/options.h"
 
@@ -44,8 +46,8 @@ static enum lf_err write_named(const struct lf_publication *p, const struct repo
                                struct lf_diag *diag)
 {
     char named[LF_PATH_MAX];
-    if (snprintf(named, sizeof named, "%s/%s", o->dir, name) >= (int)sizeof named)
-        return lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", o->dir);
+    if (lf_path_join(named, o->dir, name, diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = write_part(p, path ? path : named, print, diag);
     if (rc == LF_OK)
         printf("%s is written\n", path ? path : named);

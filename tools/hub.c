@@ -531,8 +531,8 @@ static enum lf_err fetch_plan(struct fetch *f, const char *dir, bool last_round,
             continue;
         struct transfer *t = &f->t[f->n];
         *t = (struct transfer){.file = file};
-        if (snprintf(t->path, sizeof t->path, "%s/%s", dir, file->name) >= (int)sizeof t->path)
-            return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+        if (lf_path_join(t->path, dir, file->name, diag) != LF_OK)
+            return LF_E_INVALID;
         snprintf(t->part, sizeof t->part, "%s.part", t->path);
         f->total += file->bytes > 0 ? file->bytes : 0;
         bool there = file_check(file, t->path, NULL) == LF_OK;
@@ -551,8 +551,8 @@ static enum lf_err fetch_plan(struct fetch *f, const char *dir, bool last_round,
 static enum lf_err forget_config(const struct fetch *f, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], part[LF_PATH_MAX + 8];
-    if (snprintf(path, sizeof path, "%s/config.json", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(path, dir, "config.json", diag) != LF_OK)
+        return LF_E_INVALID;
     snprintf(part, sizeof part, "%s.part", path);
     bool right = false;
     for (size_t i = 0; i < f->repo->n_files; i++)

@@ -1,19 +1,12 @@
 /* Freezing a job's inputs. */
 #include "daemon/jobs/inputs.h"
 
+#include "core/file.h"
 #include "core/json.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static enum lf_err join(char out[LF_PATH_MAX], const char *dir, const char *file,
-                        struct lf_diag *diag)
-{
-    if (snprintf(out, LF_PATH_MAX, "%s/%s", dir, file) >= LF_PATH_MAX)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
-    return LF_OK;
-}
 
 /* Links the adapter's file into dir; one that is not there is LF_E_NOT_FOUND. */
 static enum lf_err link_in(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
@@ -22,7 +15,7 @@ static enum lf_err link_in(struct lf_registry *r, uint64_t id, enum lf_file_kind
     char from[LF_PATH_MAX], to[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, lf_files[kind].disk, from, diag);
     if (rc == LF_OK)
-        rc = join(to, dir, name, diag);
+        rc = lf_path_join(to, dir, name, diag);
     if (rc == LF_OK && link(from, to) != 0)
         rc = errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "there is no %s", lf_files[kind].name)
                              : lf_fail_errno(diag, errno, "%s", to);
@@ -40,7 +33,7 @@ static enum lf_err settings_write(struct lf_registry *r, uint64_t id, const char
     rc = lf_train_settings_print(&s, text);
     lf_train_settings_free(&s);
     if (rc == LF_OK)
-        rc = join(path, dir, LF_INPUTS_SETTINGS, diag);
+        rc = lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
     if (rc == LF_OK)
         rc = lf_file_write(path, text->data, text->len, diag);
     return rc;
@@ -51,7 +44,7 @@ static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[
 {
     char path[LF_PATH_MAX];
     struct lf_map m;
-    enum lf_err rc = join(path, dir, LF_INPUTS_DATASET, diag);
+    enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_DATASET, diag);
     if (rc == LF_OK)
         rc = lf_file_map(&m, path, diag);
     if (rc != LF_OK)
@@ -87,6 +80,6 @@ enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const c
 enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    enum lf_err rc = join(path, dir, LF_INPUTS_SETTINGS, diag);
+    enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
     return rc == LF_OK ? lf_train_settings_load(out, path, diag) : rc;
 }

@@ -2,6 +2,8 @@
  * One job is prepared ahead of what fits the device, so that rows do not pile up in memory. */
 #include "daemon/jobs/inside.h"
 
+#include "core/file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,20 +35,12 @@ static void prepared_free(struct prepared *p)
     lf_dataset_free(p->eval);
 }
 
-static enum lf_err file_in(char out[LF_PATH_MAX], const char *dir, const char *name,
-                           struct lf_diag *diag)
-{
-    if (snprintf(out, LF_PATH_MAX, "%s/%s", dir, name) >= LF_PATH_MAX)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
-    return LF_OK;
-}
-
 static enum lf_err rows_load(struct lf_dataset **out, const char *dir, const char *name,
                              const struct lf_model *m, const struct lf_train_settings *s,
                              struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    enum lf_err rc = file_in(path, dir, name, diag);
+    enum lf_err rc = lf_path_join(path, dir, name, diag);
     if (rc == LF_OK)
         rc = lf_dataset_load(out, path, m, s, false, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
@@ -60,9 +54,9 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     lf_train_settings_default(&p->settings);
     enum lf_err rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
     if (rc == LF_OK)
-        rc = file_in(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
+        rc = lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
     if (rc == LF_OK)
-        rc = file_in(eval, dir, LF_INPUTS_EVAL, diag);
+        rc = lf_path_join(eval, dir, LF_INPUTS_EVAL, diag);
     if (rc == LF_OK)
         rc = lf_inputs_settings(dir, &p->settings, diag);
     if (rc == LF_OK)

@@ -2,6 +2,8 @@
  * its directory. */
 #include "daemon/registry/index.h"
 
+#include "core/file.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,8 +192,8 @@ static enum lf_err version_read(struct lf_entry *e, const char *dir, const char 
 static enum lf_err versions_read(struct lf_entry *e, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/versions", dir) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(path, dir, "versions", diag) != LF_OK)
+        return LF_E_INVALID;
     DIR *d = opendir(path);
     if (!d)
         return errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", path);

@@ -21,9 +21,8 @@ enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const st
 static enum lf_err template_over(const char *dir, struct lf_train_settings *s, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_TEMPLATE].disk) >=
-        (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(path, dir, lf_files[LF_FILE_TEMPLATE].disk, diag) != LF_OK)
+        return LF_E_INVALID;
     if (!lf_file_exists(path))
         return LF_OK;
     struct lf_buf text;
@@ -47,9 +46,8 @@ enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
 {
     char path[LF_PATH_MAX];
     struct lf_train_settings s;
-    if (snprintf(path, sizeof path, "%s/%s", dir, lf_files[LF_FILE_CONFIG].disk) >=
-        (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(path, dir, lf_files[LF_FILE_CONFIG].disk, diag) != LF_OK)
+        return LF_E_INVALID;
     lf_train_settings_default(&s);
     enum lf_err rc = LF_OK;
     if (lf_file_exists(path)) {

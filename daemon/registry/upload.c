@@ -222,8 +222,8 @@ static enum lf_err copy_in(struct lf_registry *r, const char *name, const char *
     char path[LF_PATH_MAX];
     struct lf_upload u = {.fd = -1};
     struct lf_map m = {NULL, 0};
-    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(path, dir, file, diag) != LF_OK)
+        return LF_E_INVALID;
     enum lf_err rc = lf_file_map(&m, path, diag);
     if (rc == LF_OK)
         rc = lf_registry_upload_begin(r, name, &(struct lf_file_ref){kind, 0}, &u, diag);

@@ -112,8 +112,8 @@ static enum lf_err map_file(struct lf_map *m, const char *dir, const char *file,
 {
     char path[LF_PATH_MAX];
     *m = (struct lf_map){0};
-    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(path, dir, file, diag) != LF_OK)
+        return LF_E_INVALID;
     return lf_file_exists(path) ? lf_file_map(m, path, diag) : LF_OK;
 }
 

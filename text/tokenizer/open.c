@@ -18,8 +18,8 @@ static enum lf_err part_open(struct part *p, const char *dir, const char *file,
                              struct lf_diag *diag)
 {
     *p = (struct part){.exists = false};
-    if (snprintf(p->path, sizeof p->path, "%s/%s", dir, file) >= (int)sizeof p->path)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
+    if (lf_path_join(p->path, dir, file, diag) != LF_OK)
+        return LF_E_INVALID;
     if (!lf_file_exists(p->path))
         return LF_OK;
     p->exists = true;

@@ -2,6 +2,7 @@
  * vocabularies, a tokenizer.json for byte-level ones; and tokenizer_config.json. */
 #include "tools/gguf/inside.h"
 
+#include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
 #include "text/tokenizer/parts.h"
@@ -73,8 +74,8 @@ static enum lf_err write_out(const struct vocabulary *v, const struct lf_buf *b,
     char path[LF_PATH_MAX];
     if (b->rc != LF_OK)
         return lf_fail(v->diag, b->rc, "%s: no memory", name);
-    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
-        return lf_fail(v->diag, LF_E_INVALID, "%.64s...: path too long", dir);
+    if (lf_path_join(path, dir, name, v->diag) != LF_OK)
+        return LF_E_INVALID;
     return lf_file_write(path, b->data, b->len, v->diag);
 }
 
