@@ -18,7 +18,6 @@
 #define HTTP_BUFFER_BYTES (256 << 10) /* curl's, a transfer: datasets are large */
 #define HTTP_EVENTS 64                /* sockets served in one turn */
 #define HTTP_IDLE_MAX 64              /* connections kept for later calls */
-#define NS_PER_MS 1000000u
 
 struct lf_client_call {
     LIST_ENTRY(lf_client_call) link;
@@ -80,7 +79,9 @@ static enum lf_err err_from_status(int status)
     }
 }
 
-enum lf_err lf_client_verdict(int status, const char *body, size_t n, struct lf_diag *diag)
+/* The error of an answer: the "code" word of its body where there is one, else by its status; the
+ * reason is the body's message. LF_OK for 2xx and 304. */
+static enum lf_err verdict(int status, const char *body, size_t n, struct lf_diag *diag)
 {
     if ((status >= 200 && status < 300) || status == 304)
         return LF_OK;
@@ -216,7 +217,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     (void)multi;
     struct lf_client *h = arg;
-    h->timer_ns = timeout_ms < 0 ? UINT64_MAX : lf_clock_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+    h->timer_ns = timeout_ms < 0 ? UINT64_MAX : lf_clock_ns() + (uint64_t)timeout_ms * LF_NS_PER_MS;
     return 0;
 }
 
@@ -464,7 +465,7 @@ static void call_end(struct lf_client_call *c, CURLcode code)
     else if (code != CURLE_OK && !(r.status >= 300 && r.status != 304))
         r.rc = err_from_curl(code, &diag);
     else /* an error's own words, also when the connection broke while we still sent the body */
-        r.rc = lf_client_verdict(r.status, r.body, r.body_bytes, &diag);
+        r.rc = verdict(r.status, r.body, r.body_bytes, &diag);
     LIST_REMOVE(c, link);
     c->on_done(c->arg, &r);
     call_free(c);
@@ -482,7 +483,7 @@ int lf_client_timeout_ms(const struct lf_client *h)
     uint64_t now = lf_clock_ns();
     if (now >= h->timer_ns)
         return 0;
-    uint64_t ms = (h->timer_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+    uint64_t ms = (h->timer_ns - now + LF_NS_PER_MS - 1) / LF_NS_PER_MS;
     return ms > 60000 ? 60000 : (int)ms;
 }
 

@@ -77,8 +77,4 @@ int lf_client_fd(const struct lf_client *h);
 int lf_client_timeout_ms(const struct lf_client *h);
 void lf_client_run(struct lf_client *h);
 
-/* The error of an answer: the "code" word of its body where there is one, else by its status; the
- * reason is the body's message. LF_OK for 2xx and 304. */
-enum lf_err lf_client_verdict(int status, const char *body, size_t n, struct lf_diag *diag);
-
 #endif

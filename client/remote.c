@@ -34,14 +34,7 @@ enum lf_err lf_remote_key(struct lf_buf *out, const struct lf_remote_options *o,
     const char *env = getenv("LORAFS_API_KEY");
     if (!o->key_file)
         return env ? lf_buf_puts(out, env) : LF_OK;
-    enum lf_err rc = lf_file_read(out, o->key_file, KEY_FILE_MAX, diag);
-    if (rc != LF_OK)
-        return rc;
-    size_t n = out->len ? strcspn(out->data, "\r\n") : 0;
-    if (n == 0)
-        return lf_fail(diag, LF_E_INVALID, "%s: its first line is empty", o->key_file);
-    out->data[n] = 0;
-    return LF_OK;
+    return lf_file_first_line(out, o->key_file, KEY_FILE_MAX, diag);
 }
 
 enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options *o,

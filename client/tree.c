@@ -15,7 +15,6 @@
 struct snapshot {
     struct lf_tree tree; /* first: a tree is its snapshot */
     struct lf_arena arena;
-    int counts;
 };
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -212,7 +211,6 @@ enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, stru
     if (!s)
         return out_of_memory(diag);
     lf_arena_init(&s->arena);
-    s->counts = 1;
     enum lf_err rc = lf_json_parse(&root, json, n, diag);
     if (rc == LF_OK && !json_is_object(root))
         rc = lf_fail(diag, LF_E_DAMAGED, "the tree is not an object");
@@ -230,17 +228,10 @@ enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, stru
     return rc;
 }
 
-struct lf_tree *lf_tree_hold(struct lf_tree *t)
-{
-    if (t)
-        ((struct snapshot *)t)->counts++;
-    return t;
-}
-
 void lf_tree_release(struct lf_tree *t)
 {
     struct snapshot *s = (struct snapshot *)t;
-    if (!s || --s->counts > 0)
+    if (!s)
         return;
     lf_arena_free(&s->arena);
     free(s);

@@ -2,8 +2,8 @@
  * and never changed again. Every name in it is safe to put into a path: entries with other names
  * are left out.
  *
- * Pure data: knows neither HTTP nor FUSE. One thread; snapshots are counted, so that a directory
- * that is being listed keeps the one it started with.
+ * Pure data: knows neither HTTP nor FUSE. One thread. A directory that is being listed
+ * keeps the snapshot it started with.
  */
 #ifndef LF_CLIENT_TREE_H
 #define LF_CLIENT_TREE_H
@@ -45,11 +45,9 @@ struct lf_tree {
     int64_t changed_ms; /* the youngest adapter's */
 };
 
-/* Yours: one count, given back with lf_tree_release. */
+/* Yours, given back with lf_tree_release. */
 enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n,
                           struct lf_diag *diag) LF_MUST_CHECK;
-/* The same snapshot once more. */
-struct lf_tree *lf_tree_hold(struct lf_tree *t);
 void lf_tree_release(struct lf_tree *t);
 
 /* NULL where there is none; borrowed from the snapshot. */

@@ -61,17 +61,3 @@ char *lf_arena_strdup(struct lf_arena *a, const char *s)
 {
     return lf_arena_strndup(a, s, strlen(s));
 }
-
-char *lf_arena_printf(struct lf_arena *a, const char *fmt, ...)
-{
-    va_list ap, again;
-    va_start(ap, fmt);
-    va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    char *p = n < 0 ? NULL : lf_arena_alloc(a, (size_t)n + 1);
-    if (p)
-        vsnprintf(p, (size_t)n + 1, fmt, again);
-    va_end(again);
-    va_end(ap);
-    return p;
-}

@@ -20,7 +20,6 @@ void lf_arena_free(struct lf_arena *a);
 void *lf_arena_alloc(struct lf_arena *a, size_t n);
 char *lf_arena_strdup(struct lf_arena *a, const char *s);
 char *lf_arena_strndup(struct lf_arena *a, const char *s, size_t n);
-char *lf_arena_printf(struct lf_arena *a, const char *fmt, ...) LF_PRINTF(2, 3);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 
 #include "core/utf8.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +70,7 @@ enum lf_err lf_buf_putc(struct lf_buf *b, char c)
     return lf_buf_append(b, &c, 1);
 }
 
-enum lf_err lf_buf_vprintf(struct lf_buf *b, const char *fmt, va_list ap)
+static enum lf_err vprint(struct lf_buf *b, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);
@@ -86,7 +87,7 @@ enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    enum lf_err rc = lf_buf_vprintf(b, fmt, ap);
+    enum lf_err rc = vprint(b, fmt, ap);
     va_end(ap);
     return rc;
 }

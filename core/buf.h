@@ -8,8 +8,6 @@
 
 #include "core/err.h"
 
-#include <stdarg.h>
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -33,7 +31,6 @@ enum lf_err lf_buf_append(struct lf_buf *b, const void *data, size_t n);
 enum lf_err lf_buf_puts(struct lf_buf *b, const char *s);
 enum lf_err lf_buf_putc(struct lf_buf *b, char c);
 enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...) LF_PRINTF(2, 3);
-enum lf_err lf_buf_vprintf(struct lf_buf *b, const char *fmt, va_list ap);
 /* Appends s as the inside of a JSON string (no quotes); bytes that are not UTF-8 become U+FFFD. */
 enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n);
 /* Appends s as text or an attribute's value of HTML, XML, SVG; control characters but tab and line

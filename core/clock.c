@@ -7,14 +7,14 @@ uint64_t lf_clock_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+    return (uint64_t)ts.tv_sec * LF_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
 uint64_t lf_clock_thread_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return (uint64_t)t.tv_sec * LF_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 int64_t lf_clock_unix_ms(void)

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+#define LF_NS_PER_MS 1000000u
+#define LF_NS_PER_S 1000000000u
+
 #ifdef __cplusplus
 extern "C" {
 #endif

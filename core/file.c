@@ -44,6 +44,19 @@ enum lf_err lf_file_read(struct lf_buf *out, const char *path, size_t max, struc
     return rc;
 }
 
+enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
+                               struct lf_diag *diag)
+{
+    enum lf_err rc = lf_file_read(out, path, max, diag);
+    if (rc != LF_OK)
+        return rc;
+    out->len = out->len ? strcspn(out->data, "\r\n") : 0;
+    if (out->len == 0)
+        return lf_fail(diag, LF_E_INVALID, "%s: its first line is empty", path);
+    out->data[out->len] = '\0';
+    return LF_OK;
+}
+
 enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *diag)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -21,6 +21,9 @@ struct lf_map {
 /* Appends the whole file to `out`; LF_E_TOO_BIG past `max` bytes. */
 enum lf_err lf_file_read(struct lf_buf *out, const char *path, size_t max,
                          struct lf_diag *diag) LF_MUST_CHECK;
+/* The first line of a file, alone in `out` (empty before); an empty one is LF_E_INVALID. */
+enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 /* Maps the file read-only. Unmap with lf_file_unmap. A file truncated under a map faults: map
  * only files that this program or a checkpoint's publisher replaces by rename. */
 enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *diag) LF_MUST_CHECK;

@@ -16,16 +16,6 @@ void lf_log_set_level(enum lf_log_level level)
     atomic_store(&threshold, (int)level);
 }
 
-enum lf_err lf_log_level_parse(enum lf_log_level *out, const char *word)
-{
-    for (int i = 0; i < 4; i++)
-        if (strcmp(word, words[i]) == 0) {
-            *out = (enum lf_log_level)i;
-            return LF_OK;
-        }
-    return LF_E_INVALID;
-}
-
 void lf_log(enum lf_log_level level, const char *room, const char *fmt, ...)
 {
     if ((int)level < atomic_load(&threshold))

@@ -38,15 +38,9 @@ static enum lf_err key_read(char **out, const char *path, struct lf_diag *diag)
 {
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    enum lf_err rc = lf_file_read(&text, path, KEY_BYTES_MAX, diag);
-    size_t n = rc == LF_OK && text.data ? strcspn(text.data, "\r\n") : 0;
-    if (rc == LF_OK && n == 0)
-        rc = lf_fail(diag, LF_E_INVALID, "%s: its first line is empty", path);
-    if (rc == LF_OK) {
-        *out = strndup(text.data, n);
-        if (!*out)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the key");
-    }
+    enum lf_err rc = lf_file_first_line(&text, path, KEY_BYTES_MAX, diag);
+    if (rc == LF_OK)
+        *out = lf_buf_take(&text, NULL);
     lf_buf_free(&text);
     return rc;
 }

@@ -27,7 +27,6 @@
 #define LOOP_REQUESTS 64   /* of the kernel in one turn, before HTTP and timers get theirs */
 #define DRAIN_SECONDS 30   /* that uploads under way get after the unmount */
 #define MAX_BACKGROUND 128 /* read-ahead and releases that the kernel keeps under way */
-#define NS_PER_MS 1000000u
 
 /* ---- The kernel's side ----------------------------------------------------------------------- */
 
@@ -213,7 +212,7 @@ static void serve(struct loop *l)
 static void wind_up(struct loop *l)
 {
     struct lf_fs *fs = l->fs;
-    uint64_t until = lf_clock_ns() + (uint64_t)DRAIN_SECONDS * 1000 * NS_PER_MS;
+    uint64_t until = lf_clock_ns() + (uint64_t)DRAIN_SECONDS * 1000 * LF_NS_PER_MS;
     struct pollfd fd = {lf_client_fd(fs->client), POLLIN, 0};
     lf_op_interrupt_all(&fs->waits);
     lf_removal_run(fs, true);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define REMOVAL_GRACE_MS 1000
-#define NS_PER_MS 1000000u
 
 static void on_timer(void *arg)
 {
@@ -63,7 +62,7 @@ enum lf_err lf_removal_add(struct lf_fs *fs, struct lf_node *adapter, const stru
         }
         LIST_INSERT_HEAD(&adapter->hidden, h, link);
     }
-    adapter->hidden_until_ns = lf_clock_ns() + (uint64_t)REMOVAL_GRACE_MS * NS_PER_MS;
+    adapter->hidden_until_ns = lf_clock_ns() + (uint64_t)REMOVAL_GRACE_MS * LF_NS_PER_MS;
     if (!fs->removal_timer.due_ns)
         lf_timer_set(&fs->timers, &fs->removal_timer, REMOVAL_GRACE_MS);
     return LF_OK;
@@ -147,7 +146,8 @@ void lf_removal_run(struct lf_fs *fs, bool everything)
             soonest = adapter->hidden_until_ns;
     }
     if (soonest != UINT64_MAX)
-        lf_timer_set(&fs->timers, &fs->removal_timer, (unsigned)((soonest - now) / NS_PER_MS) + 1);
+        lf_timer_set(&fs->timers, &fs->removal_timer,
+                     (unsigned)((soonest - now) / LF_NS_PER_MS) + 1);
 }
 
 /* ---- What rmdir may remove ------------------------------------------------------------------- */

@@ -8,7 +8,6 @@
 
 #define TTL_MIN_MS 250
 #define TTL_JOBS_MS 1000
-#define NS_PER_MS 1000000u
 #define CACHE_TIMEOUT_S 15
 #define CACHE_REPLY_MAX (256u << 20) /* LF_JSON_BYTES_MAX; 100,000 adapters are about 80 MB */
 
@@ -33,7 +32,7 @@ static enum lf_err tree_parse(struct lf_cache *c, const struct lf_client_result 
     lf_tree_release(c->of->tree);
     c->of->tree = tree;
     uint64_t took = lf_clock_ns() - began;
-    c->ttl_ns = took * 10 > TTL_MIN_MS * NS_PER_MS ? took * 10 : TTL_MIN_MS * NS_PER_MS;
+    c->ttl_ns = took * 10 > TTL_MIN_MS * LF_NS_PER_MS ? took * 10 : TTL_MIN_MS * LF_NS_PER_MS;
     return LF_OK;
 }
 
@@ -122,7 +121,7 @@ static void cache_expire(struct lf_cache *c)
 static void cache_init(struct lf_cache *c, struct lf_snapshot *s, unsigned ttl_ms)
 {
     c->of = s;
-    c->ttl_ns = (uint64_t)ttl_ms * NS_PER_MS;
+    c->ttl_ns = (uint64_t)ttl_ms * LF_NS_PER_MS;
     TAILQ_INIT(&c->now);
     TAILQ_INIT(&c->next);
 }

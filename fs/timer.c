@@ -5,12 +5,10 @@
 
 #include <stddef.h>
 
-#define NS_PER_MS 1000000u
-
 void lf_timer_set(struct lf_timers *all, struct lf_timer *t, unsigned ms)
 {
     lf_timer_clear(t);
-    t->due_ns = lf_clock_ns() + (uint64_t)ms * NS_PER_MS;
+    t->due_ns = lf_clock_ns() + (uint64_t)ms * LF_NS_PER_MS;
     LIST_INSERT_HEAD(all, t, link);
 }
 
@@ -36,7 +34,7 @@ int lf_timer_next_ms(const struct lf_timers *all)
     if (!t)
         return -1;
     uint64_t now = lf_clock_ns();
-    return now >= t->due_ns ? 0 : (int)((t->due_ns - now + NS_PER_MS - 1) / NS_PER_MS);
+    return now >= t->due_ns ? 0 : (int)((t->due_ns - now + LF_NS_PER_MS - 1) / LF_NS_PER_MS);
 }
 
 void lf_timer_run(struct lf_timers *all)

@@ -171,21 +171,3 @@ void lf_nf4_quantize_scales(uint8_t *absmax_q, float *absmax2, float *offset, co
     lf_pool_run(pool, (n + LF_NF4_BLOCK2 - 1) / LF_NF4_BLOCK2, 1, quantize_scales, &q);
     *offset = q.offset;
 }
-
-void lf_q4_dequantize(float *y, const uint8_t *codes, const float *code, const float *absmax,
-                      int block, size_t begin, size_t end)
-{
-    for (size_t i = begin; i < end; i += 2) {
-        float scale = absmax[i / (size_t)block];
-        uint8_t byte = codes[i / 2];
-        y[i - begin] = code[byte >> 4] * scale;
-        y[i - begin + 1] = code[byte & 15] * scale;
-    }
-}
-
-void lf_nf4_scales(float *absmax, const uint8_t *q, const float *map, const float *absmax2,
-                   int block2, float offset, size_t begin, size_t end)
-{
-    for (size_t i = begin; i < end; i++)
-        absmax[i - begin] = map[q[i]] * absmax2[i / (size_t)block2] + offset;
-}

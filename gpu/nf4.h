@@ -39,17 +39,6 @@ float lf_nf4_quantize_block(uint8_t *codes, const float *x, size_t n);
 void lf_nf4_quantize_scales(uint8_t *absmax_q, float *absmax2, float *offset, const float *absmax,
                             size_t n, struct lf_pool *pool);
 
-/* Values [begin, end) of a quantised matrix to fp32, value `begin` to y[0]; begin is a multiple of
- * `block`, end is too, or it is the matrix's end (even).
- * absmax: one scale a block (nested ones resolved with lf_nf4_scales). */
-void lf_q4_dequantize(float *y, const uint8_t *codes, const float *code, const float *absmax,
-                      int block, size_t begin, size_t end);
-
-/* Resolves doubly quantised scales [begin, end) to fp32, scale `begin` to absmax[0]: map[q[i]] *
- * absmax2[i/block2] + offset, rounded twice. */
-void lf_nf4_scales(float *absmax, const uint8_t *q, const float *map, const float *absmax2,
-                   int block2, float offset, size_t begin, size_t end);
-
 #ifdef __cplusplus
 }
 #endif

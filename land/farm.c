@@ -22,7 +22,8 @@ static const char *const state_names[] = {
     [LF_CELL_DONE] = "done",       [LF_CELL_FAILED] = "failed",
 };
 
-const char *lf_cell_state_name(enum lf_cell_state s)
+/* "waiting", "training", ... */
+static const char *cell_state_name(enum lf_cell_state s)
 {
     return state_names[s];
 }
@@ -107,7 +108,7 @@ static json_t *cell_json(const struct lf_farm *f, const struct lf_cell *c)
 {
     const struct lf_land_cell *r = &c->result;
     return json_pack("{s:s, s:s, s:s, s:f, s:s, s:o, s:o, s:o, s:I, s:I, s:f, s:o}", "base",
-                     c->column, "task", f->tasks[c->task], "state", lf_cell_state_name(c->state),
+                     c->column, "task", f->tasks[c->task], "state", cell_state_name(c->state),
                      "progress", c->state == LF_CELL_TRAINING ? c->progress : 0.0, "metric",
                      r->metric, "base_score", lf_json_finite(r->base_score), "tuned_score",
                      lf_json_finite(r->tuned_score), "lift",

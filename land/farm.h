@@ -25,8 +25,6 @@ enum lf_cell_state {
     LF_CELL_DONE,
     LF_CELL_FAILED /* reason says why */
 };
-/* "waiting", "training", ... */
-const char *lf_cell_state_name(enum lf_cell_state s);
 
 struct lf_cell {
     int base, task, variant; /* of the study */

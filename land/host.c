@@ -172,6 +172,42 @@ static enum lf_err ask_health(const struct lf_host *h, bool *healthy, struct lf_
     return rc;
 }
 
+/* The last line of its log: a command's last word is its reason. */
+static void last_words(const struct lf_host *h, char out[LF_DIAG_MAX])
+{
+    struct lf_buf text;
+    lf_buf_init(&text, 0);
+    snprintf(out, LF_DIAG_MAX, "see %.400s", h->log);
+    if (lf_file_read(&text, h->log, LOG_BYTES_MAX, NULL) == LF_OK && text.len > 0) {
+        size_t end = text.len;
+        while (end > 0 && text.data[end - 1] == '\n')
+            end--;
+        size_t from = end;
+        while (from > 0 && text.data[from - 1] != '\n')
+            from--;
+        if (end > from)
+            snprintf(out, LF_DIAG_MAX, "%.*s", (int)(end - from), text.data + from);
+    }
+    lf_buf_free(&text);
+}
+
+/* Still there. Otherwise LF_E_IO, with the reason. */
+static enum lf_err check_host(struct lf_host *h, struct lf_diag *diag)
+{
+    char words[LF_DIAG_MAX];
+    int status;
+    if (h->pid > 0 && waitpid(h->pid, &status, WNOHANG) == 0)
+        return LF_OK;
+    if (h->pid == 0)
+        return lf_fail(diag, LF_E_IO, "no daemon runs");
+    h->pid = 0;
+    last_words(h, words);
+    if (WIFSIGNALED(status))
+        return lf_fail(diag, LF_E_IO, "the daemon was ended by signal %d (%s)", WTERMSIG(status),
+                       strsignal(WTERMSIG(status)));
+    return lf_fail(diag, LF_E_IO, "the daemon ended: %s", words);
+}
+
 enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
                           const json_t *options, const char *device,
                           const volatile sig_atomic_t *stop, struct lf_diag *diag)
@@ -194,7 +230,7 @@ enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
     while ((rc = ask_health(h, &healthy, diag)) == LF_OK && !healthy) {
         if (*stop)
             return lf_fail(diag, LF_E_INTERRUPTED, "interrupted");
-        rc = lf_host_check(h, diag);
+        rc = check_host(h, diag);
         if (rc != LF_OK)
             return rc;
         look();
@@ -203,41 +239,6 @@ enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
 }
 
 /* ---- Its end --------------------------------------------------------------------------------- */
-
-/* The last line of its log: a command's last word is its reason. */
-static void last_words(const struct lf_host *h, char out[LF_DIAG_MAX])
-{
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
-    snprintf(out, LF_DIAG_MAX, "see %.400s", h->log);
-    if (lf_file_read(&text, h->log, LOG_BYTES_MAX, NULL) == LF_OK && text.len > 0) {
-        size_t end = text.len;
-        while (end > 0 && text.data[end - 1] == '\n')
-            end--;
-        size_t from = end;
-        while (from > 0 && text.data[from - 1] != '\n')
-            from--;
-        if (end > from)
-            snprintf(out, LF_DIAG_MAX, "%.*s", (int)(end - from), text.data + from);
-    }
-    lf_buf_free(&text);
-}
-
-enum lf_err lf_host_check(struct lf_host *h, struct lf_diag *diag)
-{
-    char words[LF_DIAG_MAX];
-    int status;
-    if (h->pid > 0 && waitpid(h->pid, &status, WNOHANG) == 0)
-        return LF_OK;
-    if (h->pid == 0)
-        return lf_fail(diag, LF_E_IO, "no daemon runs");
-    h->pid = 0;
-    last_words(h, words);
-    if (WIFSIGNALED(status))
-        return lf_fail(diag, LF_E_IO, "the daemon was ended by signal %d (%s)", WTERMSIG(status),
-                       strsignal(WTERMSIG(status)));
-    return lf_fail(diag, LF_E_IO, "the daemon ended: %s", words);
-}
 
 void lf_host_stop(struct lf_host *h)
 {

@@ -27,8 +27,6 @@ enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag) L
 enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
                           const json_t *options, const char *device,
                           const volatile sig_atomic_t *stop, struct lf_diag *diag) LF_MUST_CHECK;
-/* Still there. Otherwise LF_E_IO, with the reason. */
-enum lf_err lf_host_check(struct lf_host *h, struct lf_diag *diag) LF_MUST_CHECK;
 /* Has it end, and waits; one that does not is killed. */
 void lf_host_stop(struct lf_host *h);
 

@@ -123,29 +123,6 @@ static enum lf_err put_named(struct lf_land_cell **out, struct lf_land_table *t,
                           (long long)csv->line, LF_LAND_BASES_MAX, LF_LAND_TASKS_MAX);
 }
 
-static const char *const result_columns[] = {"base",        "task", "metric", "base_score",
-                                             "tuned_score", "rows", "tokens", "seconds"};
-
-static enum lf_err read_result(struct lf_land_table *t, const struct lf_csv *csv, const int *at,
-                               struct lf_diag *diag)
-{
-    struct lf_land_cell *c;
-    double v[5] = {0};
-    enum lf_err rc = put_named(&c, t, csv, lf_csv_field(csv, (size_t)at[0]),
-                               lf_csv_field(csv, (size_t)at[1]), diag);
-    for (int i = 0; i < 5 && rc == LF_OK; i++)
-        rc = read_number(&v[i], csv, at[3 + i], result_columns[3 + i], diag);
-    if (rc != LF_OK)
-        return rc;
-    snprintf(c->metric, sizeof c->metric, "%s", lf_csv_field(csv, (size_t)at[2]));
-    c->base_score = v[0];
-    c->tuned_score = v[1];
-    c->rows = v[2] >= 0 && v[2] < 1e15 ? (int64_t)v[2] : 0;
-    c->tokens = v[3] >= 0 && v[3] < 1e15 ? (int64_t)v[3] : 0;
-    c->seconds = v[4] >= 0 ? v[4] : 0;
-    return LF_OK;
-}
-
 static enum lf_err read_published(struct lf_land_table *t, const struct lf_csv *csv, const int *at,
                                   struct lf_diag *diag)
 {
@@ -184,12 +161,6 @@ static enum lf_err read_file(struct lf_land_table *t, const char *text, size_t n
     }
     lf_csv_free(&csv);
     return rc;
-}
-
-enum lf_err lf_land_table_parse(struct lf_land_table *t, const char *csv, size_t n,
-                                struct lf_diag *diag)
-{
-    return read_file(t, csv, n, result_columns, 8, read_result, diag);
 }
 
 enum lf_err lf_land_table_parse_published(struct lf_land_table *t, const char *csv, size_t n,
@@ -255,22 +226,6 @@ void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t,
     m.lift = m.cells ? m.lift / m.cells : NAN;
     m.clipped_lift = m.cells ? m.clipped_lift / m.cells : NAN;
     *out = m;
-}
-
-void lf_land_table_wins(struct lf_land_wins *out, const struct lf_land_table *t, int base,
-                        int other)
-{
-    struct lf_land_wins w = {0};
-    for (int k = 0; k < t->n_tasks; k++) {
-        const struct lf_land_cell *a = lf_land_table_get(t, base, k);
-        const struct lf_land_cell *b = lf_land_table_get(t, other, k);
-        if (!a || !b || isnan(a->tuned_score) || isnan(b->tuned_score))
-            continue;
-        w.above += a->tuned_score > b->tuned_score;
-        w.equal += a->tuned_score == b->tuned_score;
-        w.below += a->tuned_score < b->tuned_score;
-    }
-    *out = w;
 }
 
 bool lf_land_table_trained(const struct lf_land_table *t, int base)

@@ -38,10 +38,8 @@ const struct lf_land_cell *lf_land_table_get(const struct lf_land_table *t, int 
 int lf_land_table_base(const struct lf_land_table *t, const char *name); /* -1: none */
 int lf_land_table_task(const struct lf_land_table *t, const char *name);
 
-/* results.csv: base,task,metric,base_score,tuned_score,rows,tokens,seconds (a header line names the
- * columns, in any order). Scores in [0, 1]. */
-enum lf_err lf_land_table_parse(struct lf_land_table *t, const char *csv, size_t n,
-                                struct lf_diag *diag) LF_MUST_CHECK;
+/* results.csv: base,task,metric,base_score,tuned_score,rows,tokens,seconds under a line that names
+ * them. Scores in [0, 1]. */
 enum lf_err lf_land_table_print(const struct lf_land_table *t, struct lf_buf *out) LF_MUST_CHECK;
 /* published.csv (share/land): task,model,tuned,lift; GPT rows have no lift and become columns whose
  * tuned_score is their score and whose base_score is unknown. */
@@ -63,8 +61,6 @@ void lf_land_table_mean(struct lf_land_mean *out, const struct lf_land_table *t,
 struct lf_land_wins {
     int above, equal, below;
 };
-void lf_land_table_wins(struct lf_land_wins *out, const struct lf_land_table *t, int base,
-                        int other);
 /* The base with the task's best tuned score (lowest index among equals), or -1; columns without any
  * base score (GPT) are passed over. */
 int lf_land_table_best(const struct lf_land_table *t, int task);

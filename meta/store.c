@@ -325,16 +325,6 @@ enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record
     return rc;
 }
 
-enum lf_err lf_store_adapter_get(struct lf_store *s, uint64_t id, struct lf_adapter_record *out,
-                                 struct lf_diag *diag)
-{
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, false, diag);
-    if (rc != LF_OK)
-        return rc;
-    return tx_end(&t, adapter_read(&t, id, out));
-}
-
 enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_adapter_fn change,
                                     void *arg, struct lf_adapter_record *out, struct lf_diag *diag)
 {

@@ -53,8 +53,6 @@ struct lf_adapter_record {
 /* LF_E_EXISTS when the name is taken. Fills id, created_ms, changed_ms. */
 enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record *r,
                                     struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_store_adapter_get(struct lf_store *s, uint64_t id, struct lf_adapter_record *out,
-                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads, lets `change` edit, writes with changed_ms of now, all in one transaction. `change`
  * returns LF_OK to commit and leaves id and name alone. out (may be NULL): as written. */
 typedef enum lf_err (*lf_store_adapter_fn)(void *arg, struct lf_adapter_record *r,

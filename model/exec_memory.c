@@ -2,6 +2,8 @@
  * the bytes and once to hand out places in the one allocation. Nothing grows afterwards. */
 #include "model/exec_inside.h"
 
+#include "core/num.h"
+
 #include <stdlib.h>
 
 #define ALIGN ((size_t)256)
@@ -28,14 +30,9 @@ static void *take(struct walk *w, size_t *purpose, size_t rows, size_t cols, siz
     return w->base && bytes > 0 ? w->base + at : NULL;
 }
 
-static size_t most(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static size_t rows_any(const struct lf_exec *x)
 {
-    return most((size_t)x->limits.tokens_max, (size_t)x->limits.train_tokens_max);
+    return lf_max((size_t)x->limits.tokens_max, (size_t)x->limits.train_tokens_max);
 }
 
 /* Columns of a group's LoRA middle. */
@@ -50,7 +47,7 @@ static size_t u_cols_max(const struct lf_exec *x)
 {
     size_t cols = 0;
     for (int g = 0; g < LF_GROUPS; g++)
-        cols = most(cols, u_cols(x, g));
+        cols = lf_max(cols, u_cols(x, g));
     return cols;
 }
 
@@ -105,7 +102,7 @@ static void take_inner(struct lf_exec *x, struct walk *w, size_t *purpose)
     x->work.d_o = take(w, &attention, T, (size_t)(c->H * c->D) + room, x->es);
     if (w->total > end)
         *purpose += w->total - end; /* the rest is counted already */
-    w->total = most(w->total, end);
+    w->total = lf_max(w->total, end);
 }
 
 /* What the blocks' backward needs beside dx, in which the head leaves its gradient. */
@@ -195,7 +192,7 @@ static void take_head_or_blocks(struct lf_exec *x, struct walk *w, struct lf_exe
     take_backward(x, w, &blocks);
     if (w->total > end)
         m->activations += w->total - end; /* the rest is counted already */
-    w->total = most(w->total, end);
+    w->total = lf_max(w->total, end);
 }
 
 static struct walk walk_table(struct lf_exec *x, char *base)
@@ -236,11 +233,11 @@ static enum lf_err reserve_scratch(struct lf_exec *x, struct lf_diag *diag)
     int T = (int)rows_any(x);
     size_t bytes = x->ops->linear_scratch_bytes(dev, x->limits.rows_max, c->V, c->C);
     for (int p = 0; p < c->n_proj; p++)
-        bytes = most(bytes, x->ops->linear_scratch_bytes(dev, T, c->proj[p].N, c->proj[p].K));
+        bytes = lf_max(bytes, x->ops->linear_scratch_bytes(dev, T, c->proj[p].N, c->proj[p].K));
     for (int g = 0; g < LF_GROUPS; g++) { /* a group's weights may be dequantised together */
         int first, n, N = lf_config_group(c, (enum lf_group_kind)g, &first, &n);
-        bytes = most(bytes,
-                     x->ops->linear_scratch_bytes(dev, T, N + x->room, c->proj[first].K + x->room));
+        bytes = lf_max(
+            bytes, x->ops->linear_scratch_bytes(dev, T, N + x->room, c->proj[first].K + x->room));
     }
     x->memory.scratch = bytes;
     return lf_stream_reserve(x->stream, bytes, diag);

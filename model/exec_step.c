@@ -7,6 +7,8 @@
  * places for the same number of rows (exec_batch.c). */
 #include "model/exec_inside.h"
 
+#include "core/num.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,11 +28,6 @@ struct lf_recordings {
     int n;
     uint64_t steps;
 };
-
-static int at_most(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 /* The next power of two from `least` on. */
 static int rounded(int n, int least)
@@ -62,7 +59,7 @@ int lf_exec_step_rows(const struct lf_exec *x, int T)
     int unit = T <= 8 ? 1 : T <= 64 ? 8 : 16;
     if (!x->recordings || T > ROWS_MAX)
         return 0;
-    return at_most((T + unit - 1) / unit * unit, at_most(l->tokens_max, l->seqs_max));
+    return lf_min_int((T + unit - 1) / unit * unit, lf_min_int(l->tokens_max, l->seqs_max));
 }
 
 void lf_exec_step_round(struct lf_exec *x)
@@ -73,7 +70,7 @@ void lf_exec_step_round(struct lf_exec *x)
     k->rows = b->T;
     k->kv_max = b->kv_max = rounded(b->kv_max, KV_MIN);
     if (b->rank_max > 0)
-        k->rank_max = b->rank_max = at_most(rounded(b->rank_max, RANK_MIN), x->limits.rank_max);
+        k->rank_max = b->rank_max = lf_min_int(rounded(b->rank_max, RANK_MIN), x->limits.rank_max);
     for (int p = 0; p < x->model->config.n_proj; p++)
         k->lora |= (uint32_t)x->lora[p] << p;
 }

@@ -1,6 +1,8 @@
 /* Generation: who takes part in the next batch, who holds KV pages, what each sequence becomes. */
 #include "model/generate.h"
 
+#include "core/num.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,11 +49,6 @@ struct lf_sample_params lf_sample_greedy(void)
     return (struct lf_sample_params){.temperature = 0, .top_p = 1, .repetition_penalty = 1};
 }
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static int pages_for(int n_tokens)
 {
     return (n_tokens + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
@@ -79,13 +76,13 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->x = x;
     g->m = m;
     g->pages = lf_exec_kv_free_pages(x);
-    g->seqs_max = limits->seqs_max ? min_int(limits->seqs_max, xl->seqs_max) : xl->seqs_max;
+    g->seqs_max = limits->seqs_max ? lf_min_int(limits->seqs_max, xl->seqs_max) : xl->seqs_max;
     g->tokens_max =
-        limits->tokens_max ? min_int(limits->tokens_max, xl->tokens_max) : xl->tokens_max;
-    g->seqs_max = min_int(g->seqs_max, g->tokens_max);
-    g->context_max = min_int(m->rope_positions, g->pages * LF_KV_PAGE_TOKENS);
+        limits->tokens_max ? lf_min_int(limits->tokens_max, xl->tokens_max) : xl->tokens_max;
+    g->seqs_max = lf_min_int(g->seqs_max, g->tokens_max);
+    g->context_max = lf_min_int(m->rope_positions, g->pages * LF_KV_PAGE_TOKENS);
     if (limits->context_max)
-        g->context_max = min_int(g->context_max, limits->context_max);
+        g->context_max = lf_min_int(g->context_max, limits->context_max);
     if (g->context_max < 2) {
         free(g);
         return lf_fail(diag, LF_E_INVALID, "generation needs KV pages");
@@ -288,14 +285,14 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
 {
     int left = g->tokens_max - g->n_tokens;
     if (prefill_max > 0)
-        left = min_int(left, prefill_max);
+        left = lf_min_int(left, prefill_max);
     for (int i = 0; i < g->n_seqs && left > 0; i++) {
         struct gen_seq *s = &g->seqs[i];
         if (decodes(s))
             continue;
         if (!admit(g, i))
             return;
-        int take = min_int(pending(s), left);
+        int take = lf_min_int(pending(s), left);
         plan(g, i, take);
         left -= take;
     }

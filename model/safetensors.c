@@ -10,15 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct source {
-    struct lf_map map; /* data NULL when the bytes are the caller's */
-    json_t *metadata;  /* __metadata__, or NULL */
-};
-
 struct lf_tensors {
     struct lf_arena arena; /* names */
-    struct source *sources;
-    size_t n_sources;
+    struct lf_map *files;  /* none when the bytes are the caller's */
+    size_t n_files;
     struct lf_tensor *t; /* (n) in file order */
     size_t n;
     const struct lf_tensor **by_name; /* (n) sorted */
@@ -189,8 +184,7 @@ static enum lf_err parse_header(json_t **out, const unsigned char *bytes, size_t
 }
 
 static enum lf_err add_entries(struct lf_tensors *ts, const json_t *header,
-                               const unsigned char *data, size_t data_bytes, struct source *src,
-                               struct lf_diag *diag)
+                               const unsigned char *data, size_t data_bytes, struct lf_diag *diag)
 {
     size_t n = json_object_size(header), at = ts->n;
     if (n > LF_SAFETENSORS_TENSORS_MAX)
@@ -206,8 +200,6 @@ static enum lf_err add_entries(struct lf_tensors *ts, const json_t *header,
         enum lf_err rc;
         if (strcmp(key, "__metadata__") == 0) {
             rc = check_metadata(v, diag);
-            if (rc == LF_OK)
-                src->metadata = json_incref(v);
         } else {
             struct lf_tensor t = {.name = lf_arena_strdup(&ts->arena, key)};
             if (!t.name)
@@ -226,14 +218,14 @@ static enum lf_err add_entries(struct lf_tensors *ts, const json_t *header,
 }
 
 static enum lf_err add_bytes(struct lf_tensors *ts, const unsigned char *bytes, size_t n,
-                             size_t header_max, struct source *src, struct lf_diag *diag)
+                             size_t header_max, struct lf_diag *diag)
 {
     json_t *header = NULL;
     size_t header_bytes = 0;
     enum lf_err rc = parse_header(&header, bytes, n, header_max, &header_bytes, diag);
     if (rc != LF_OK)
         return rc;
-    rc = add_entries(ts, header, bytes + 8 + header_bytes, n - 8 - header_bytes, src, diag);
+    rc = add_entries(ts, header, bytes + 8 + header_bytes, n - 8 - header_bytes, diag);
     json_decref(header);
     return rc;
 }
@@ -241,17 +233,17 @@ static enum lf_err add_bytes(struct lf_tensors *ts, const unsigned char *bytes, 
 static enum lf_err add_file(struct lf_tensors *ts, const char *path, size_t header_max,
                             struct lf_diag *diag)
 {
-    struct source *grown = realloc(ts->sources, (ts->n_sources + 1) * sizeof *grown);
+    struct lf_map *grown = realloc(ts->files, (ts->n_files + 1) * sizeof *grown);
     if (!grown)
         return lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
-    ts->sources = grown;
-    struct source *src = &ts->sources[ts->n_sources];
-    *src = (struct source){.metadata = NULL};
-    enum lf_err rc = lf_file_map(&src->map, path, diag);
+    ts->files = grown;
+    struct lf_map *file = &ts->files[ts->n_files];
+    *file = (struct lf_map){0};
+    enum lf_err rc = lf_file_map(file, path, diag);
     if (rc != LF_OK)
         return rc;
-    ts->n_sources++;
-    rc = add_bytes(ts, src->map.data, src->map.bytes, header_max, src, diag);
+    ts->n_files++;
+    rc = add_bytes(ts, file->data, file->bytes, header_max, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
@@ -314,11 +306,7 @@ enum lf_err lf_tensors_parse(struct lf_tensors **out, const void *data, size_t n
     struct lf_tensors *ts = tensors_new();
     if (!ts)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory");
-    ts->sources = calloc(1, sizeof *ts->sources);
-    if (!ts->sources)
-        return tensors_finish(out, ts, lf_fail(diag, LF_E_NO_MEMORY, "no memory"), diag);
-    ts->n_sources = 1;
-    return tensors_finish(out, ts, add_bytes(ts, data, n, header_max, ts->sources, diag), diag);
+    return tensors_finish(out, ts, add_bytes(ts, data, n, header_max, diag), diag);
 }
 
 static bool shard_name_ok(const char *name)
@@ -403,11 +391,9 @@ void lf_tensors_free(struct lf_tensors *ts)
 {
     if (!ts)
         return;
-    for (size_t i = 0; i < ts->n_sources; i++) {
-        lf_file_unmap(&ts->sources[i].map);
-        json_decref(ts->sources[i].metadata);
-    }
-    free(ts->sources);
+    for (size_t i = 0; i < ts->n_files; i++)
+        lf_file_unmap(&ts->files[i]);
+    free(ts->files);
     free(ts->t);
     free(ts->by_name);
     lf_arena_free(&ts->arena);
@@ -430,14 +416,4 @@ const struct lf_tensor *lf_tensors_find(const struct lf_tensors *ts, const char 
     const struct lf_tensor *k = &key;
     const struct lf_tensor **hit = bsearch(&k, ts->by_name, ts->n, sizeof *ts->by_name, by_name);
     return hit ? *hit : NULL;
-}
-
-const char *lf_tensors_metadata(const struct lf_tensors *ts, const char *key)
-{
-    for (size_t i = 0; i < ts->n_sources; i++) {
-        const char *s = json_string_value(json_object_get(ts->sources[i].metadata, key));
-        if (s)
-            return s;
-    }
-    return NULL;
 }

@@ -49,8 +49,6 @@ size_t lf_tensors_count(const struct lf_tensors *t);
 const struct lf_tensor *lf_tensors_at(const struct lf_tensors *t, size_t i);
 /* NULL where there is none. */
 const struct lf_tensor *lf_tensors_find(const struct lf_tensors *t, const char *name);
-/* A string of __metadata__, or NULL. */
-const char *lf_tensors_metadata(const struct lf_tensors *t, const char *key);
 
 /* Writes a file of n tensors (data in host memory, in the given order, which must keep each
  * aligned to its dtype; metadata {"format":"pt"}), durably and at once. */

@@ -84,7 +84,12 @@ static void put_completion(struct lf_buf *out, const char *completion, const cha
     lf_buf_append(out, bare.s, bare.n);
 }
 
-enum lf_err lf_humaneval_program(struct lf_buf *out, const char *completion, const json_t *row,
+/* The program that is run: the head, the completion, the test and its call.
+ *
+ * A completion is taken as a person would: of a fenced block (```) the inside; what defines the
+ * function itself as a program; all else as the function's body, whose first line is indented as
+ * the docstring is, since a completion's first spaces are lost easily. */
+static enum lf_err write_program(struct lf_buf *out, const char *completion, const json_t *row,
                                  struct lf_diag *diag)
 {
     static const char *const needed[] = {"raw_prompt", "test", "entry_point"};
@@ -112,7 +117,7 @@ enum lf_err lf_humaneval(double *out, const char *completion, const json_t *row,
     enum lf_sandbox_end end;
     struct lf_buf program;
     lf_buf_init(&program, 0);
-    enum lf_err rc = lf_humaneval_program(&program, completion, row, diag);
+    enum lf_err rc = write_program(&program, completion, row, diag);
     if (rc == LF_OK)
         rc = lf_sandbox_run(&end, program.data, program.len, &limits, diag);
     if (rc == LF_OK)

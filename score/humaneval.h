@@ -10,12 +10,5 @@
  * docstring), "test" (which defines check) and "entry_point" (the function's name). */
 enum lf_err lf_humaneval(double *out, const char *completion, const json_t *row,
                          struct lf_diag *diag) LF_MUST_CHECK;
-/* The program that is run: the head, the completion, the test and its call.
- *
- * A completion is taken as a person would: of a fenced block (```) the inside; what defines the
- * function itself as a program; all else as the function's body, whose first line is indented as
- * the docstring is, since a completion's first spaces are lost easily. */
-enum lf_err lf_humaneval_program(struct lf_buf *out, const char *completion, const json_t *row,
-                                 struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

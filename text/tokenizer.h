@@ -51,8 +51,6 @@ enum lf_err lf_tokenizer_encode(const struct lf_tokenizer *t, struct lf_ids *out
 enum lf_err lf_tokenizer_decode(const struct lf_tokenizer *t, struct lf_buf *out,
                                 const int32_t *ids, size_t n, bool skip_special) LF_MUST_CHECK;
 
-/* Entries including added tokens: ids are below this. */
-int32_t lf_tokenizer_size(const struct lf_tokenizer *t);
 /* -1 where there is none. */
 int32_t lf_tokenizer_bos(const struct lf_tokenizer *t);
 int32_t lf_tokenizer_eos(const struct lf_tokenizer *t);

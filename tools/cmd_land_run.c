@@ -3,25 +3,10 @@
 #include "land/run.h"
 #include "land/show.h"
 #include "tools/offline.h"
+#include "tools/interrupt.h"
 #include "tools/options.h"
 
 #include <stdio.h>
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig)
-{
-    (void)sig;
-    interrupted = 1;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
 
 static enum lf_err run_study(const char *path, const struct lf_study_places *places,
                              struct lf_land_order *o, bool json, int *status, struct lf_diag *diag)
@@ -48,7 +33,7 @@ static enum lf_err run_study(const char *path, const struct lf_study_places *pla
 
 int lf_land_cmd_run(int argc, char **argv)
 {
-    struct lf_land_order o = {.stop = &interrupted};
+    struct lf_land_order o = {.stop = &lf_interrupted};
     struct lf_study_places places = {0};
     int device = LF_DEVICE_AUTO, status;
     bool json = false;
@@ -87,7 +72,8 @@ int lf_land_cmd_run(int argc, char **argv)
     if (device != LF_DEVICE_AUTO)
         o.device = lf_device_kind_word((enum lf_device_kind)device);
     struct lf_diag diag = {""};
-    catch_interrupts();
+    lf_interrupt_watch();
+    signal(SIGPIPE, SIG_IGN);
     enum lf_err rc = run_study(args.v[0], &places, &o, json, &status, &diag);
     return rc == LF_OK ? status : lf_command_failed(&usage, rc, &diag);
 }

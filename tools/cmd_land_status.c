@@ -1,6 +1,7 @@
 /* `lorafs land status`: the matrix of a study. */
 #include "tools/cmd_land.h"
 #include "land/show.h"
+#include "tools/interrupt.h"
 #include "tools/options.h"
 
 #include <signal.h>
@@ -9,22 +10,6 @@
 
 #define WATCH_NS 500000000
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig)
-{
-    (void)sig;
-    interrupted = 1;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 /* Draws until the study's run ends, or an interrupt. */
 static enum lf_err watch(struct lf_farm *f, const char *dir, struct lf_diag *diag)
 {
@@ -32,7 +17,7 @@ static enum lf_err watch(struct lf_farm *f, const char *dir, struct lf_diag *dia
     const struct timespec nap = {.tv_nsec = WATCH_NS};
     enum lf_err rc = LF_OK;
     lf_show_init(&show, stdout, false);
-    while (rc == LF_OK && f->running && !interrupted) {
+    while (rc == LF_OK && f->running && !lf_interrupted) {
         if (show.live)
             lf_show_draw(&show, f, true);
         else
@@ -75,7 +60,8 @@ int lf_land_cmd_status(int argc, char **argv)
     if (rc != LF_OK)
         return lf_command_failed(&usage, rc, &diag);
     if (follow) {
-        catch_interrupts();
+        lf_interrupt_watch();
+        signal(SIGPIPE, SIG_IGN);
         rc = watch(&f, dir, &diag);
     }
     if (rc == LF_OK)

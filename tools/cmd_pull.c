@@ -3,20 +3,12 @@
 #include "tools/bar.h"
 #include "tools/commands.h"
 #include "tools/hub.h"
+#include "tools/interrupt.h"
 #include "tools/options.h"
 
 #include <curl/curl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int sig)
-{
-    (void)sig;
-    stopped = 1;
-}
 
 struct pull {
     struct lf_bar bar;
@@ -27,7 +19,7 @@ static int pull_progress(void *arg, int64_t done, int64_t total)
 {
     struct pull *p = arg;
     lf_bar_update(&p->bar, total > 0 ? (double)done / (double)total : 1, p->what);
-    return stopped;
+    return lf_interrupted;
 }
 
 /* "org/name@rev" without --out goes to ./name. */
@@ -105,8 +97,7 @@ int lf_cmd_pull(int argc, char **argv)
         int64_t bytes = wanted_bytes(&repo, &n);
         const char *dir = out ? out : default_dir(&repo);
         snprintf(p.what, sizeof p.what, "%zu files, %.1f MB", n, (double)bytes / 1e6);
-        signal(SIGINT, stop);
-        signal(SIGTERM, stop);
+        lf_interrupt_watch();
         lf_bar_init(&p.bar, quiet);
         rc = n ? lf_hub_fetch(&repo, dir, &hub, &diag)
                : lf_fail(&diag, LF_E_NOT_FOUND, "%s: nothing in it that lorafs reads", repo.id);

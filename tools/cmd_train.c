@@ -6,6 +6,7 @@
 #include "core/json.h"
 #include "tools/bar.h"
 #include "tools/offline.h"
+#include "tools/interrupt.h"
 #include "tools/options.h"
 #include "trainer/log.h"
 #include "trainer/trainer.h"
@@ -40,14 +41,6 @@ struct run {
     double last_loss;
     uint64_t start_ns;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig)
-{
-    (void)sig;
-    interrupted = 1;
-}
 
 /* ---- Inputs ---------------------------------------------------------------------------------- */
 
@@ -174,7 +167,7 @@ static enum lf_err step_to_end(struct run *r, struct lf_trainer *t, struct lf_jo
 {
     bool stopping = false;
     for (int active = 1; active > 0;) {
-        if (interrupted && !stopping) {
+        if (lf_interrupted && !stopping) {
             stopping = true;
             lf_job_checkpoint(j);
         }
@@ -368,9 +361,7 @@ int lf_cmd_train(int argc, char **argv)
         return status;
     if (order.curve && !order.log)
         return lf_usage_error(&usage, "--curve is drawn from --log");
-    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    lf_interrupt_watch();
     struct lf_diag diag = {""};
     enum lf_err rc = run_order(&order, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);

@@ -236,42 +236,6 @@ static enum lf_err check_complete(const struct lf_usage *u, uint64_t seen, int n
     return LF_OK;
 }
 
-bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
-                      int *status)
-{
-    struct lf_diag diag = {{0}};
-    enum lf_err rc = LF_OK;
-    uint64_t seen = 0; /* bit i: option i of the table was given */
-    int n = 0;
-    for (int i = 1; i < argc && rc == LF_OK; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            lf_options_help(u);
-            *status = 0;
-            return false;
-        }
-        if (strcmp(argv[i], "--") == 0) {
-            while (++i < argc)
-                argv[1 + n++] = argv[i];
-        } else if (argv[i][0] == '-' && argv[i][1]) {
-            rc = parse_word(u, &seen, argc, argv, &i, &diag);
-        } else {
-            argv[1 + n++] = argv[i];
-        }
-    }
-    if (rc == LF_OK)
-        rc = check_complete(u, seen, n, &diag);
-    if (rc != LF_OK) {
-        *status = lf_usage_error(u, "%s", diag.text);
-        return false;
-    }
-    out->v = argv + 1;
-    out->n = n;
-    *status = 0;
-    return true;
-}
-
-/* ---- Help ------------------------------------------------------------------------------------ */
-
 /* Prints words wrapped at HELP_COLUMNS; the cursor stands at column `at`, later lines start at
  * column `indent`. */
 static void print_wrapped(const char *text, int at, int indent)
@@ -354,7 +318,8 @@ static void print_option(const struct lf_option *o)
     print_wrapped(text, HELP_INDENT, HELP_INDENT);
 }
 
-void lf_options_help(const struct lf_usage *u)
+/* The --help page. */
+static void print_help(const struct lf_usage *u)
 {
     printf("usage: %s%s%s\n\n", u->name, *u->synopsis ? " " : "", u->synopsis);
     print_wrapped(u->text, 0, 0);
@@ -366,6 +331,42 @@ void lf_options_help(const struct lf_usage *u)
     if (u->examples)
         printf("\nExamples:\n%s\n", u->examples);
 }
+
+bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
+                      int *status)
+{
+    struct lf_diag diag = {{0}};
+    enum lf_err rc = LF_OK;
+    uint64_t seen = 0; /* bit i: option i of the table was given */
+    int n = 0;
+    for (int i = 1; i < argc && rc == LF_OK; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(u);
+            *status = 0;
+            return false;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            while (++i < argc)
+                argv[1 + n++] = argv[i];
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            rc = parse_word(u, &seen, argc, argv, &i, &diag);
+        } else {
+            argv[1 + n++] = argv[i];
+        }
+    }
+    if (rc == LF_OK)
+        rc = check_complete(u, seen, n, &diag);
+    if (rc != LF_OK) {
+        *status = lf_usage_error(u, "%s", diag.text);
+        return false;
+    }
+    out->v = argv + 1;
+    out->n = n;
+    *status = 0;
+    return true;
+}
+
+/* ---- Help ------------------------------------------------------------------------------------ */
 
 /* ---- Failures -------------------------------------------------------------------------------- */
 

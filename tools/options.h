@@ -81,8 +81,6 @@ struct lf_args {
  * --help (printed on stdout), 2 after a wrong command line (the reason on stderr). */
 bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
                       int *status);
-/* The --help page. */
-void lf_options_help(const struct lf_usage *u);
 /* A wrong command line that the table cannot see ("--prompt and --ids exclude each other"): prints
  * "name: text" and where to look; returns 2. */
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 3);

@@ -2,8 +2,10 @@
 """House rules that a machine can check: the test `tidy`, or by hand: tools/tidy.py [FILE...].
 
 Lengths (columns, files, functions), layout (clang-format), banned calls, the direction of includes,
-head comments, and what does not belong into a finished tree. Rules with their reasons: HACKING.md.
+exports that nobody uses, head comments, and what does not belong into a finished tree. Rules with
+their reasons: HACKING.md.
 """
+import collections
 import pathlib
 import re
 import shutil
@@ -185,6 +187,34 @@ def check_functions(name, code, seen):
             trouble(name, line, f"{function}: {length} lines (at most {FUNCTION_LINES})")
 
 
+def check_exports():
+    """What a header declares is for others: some other file uses it, and not the tests alone."""
+    names = [n for n in tracked() if pathlib.Path(n).suffix in C_SUFFIXES]
+    code = {n: strip_comments((ROOT / n).read_text(encoding="utf-8")) for n in names}
+    words = {n: collections.Counter(re.findall(r"\w+", text)) for n, text in code.items()}
+    users = collections.defaultdict(list)
+    for n in names:
+        for word in words[n]:
+            users[word].append(n)
+    for header in names:
+        if not header.endswith((".h", ".cuh")) or header.startswith("tests/"):
+            continue
+        for m in re.finditer(r"^(?!static|#|typedef|return)[A-Za-z_][\w *]*?\b(\w+)"
+                             r"(?:\s*\([^;{}]*\)|(?:\[\w*\])+)?[^;{}()]*;", code[header], re.M):
+            name = m.group(1)
+            defined = re.compile(r"^(?!static|extern)\w[^;{}()\n]*\b%s\s*(\([^;]*?\)\s*\{|[\[=])"
+                                 % name, re.M)
+            own = [n for n in users[name] if n != header and defined.search(code[n])]
+            others = [n for n in users[name] if n != header and n not in own]
+            line = code[header].count("\n", 0, m.start(1)) + 1
+            inline = words[header][name] > 1
+            if own and not others and not inline:
+                trouble(header, line, f"{name}: no other file uses it")
+            elif own and not inline and all(n.startswith("tests/") for n in others) and \
+                    all(words[n][name] == 1 for n in own):
+                trouble(header, line, f"{name}: tests alone use it")
+
+
 def check_format(names):
     """Layout is .clang-format's, by version 14: others break lines elsewhere."""
     tool = shutil.which("clang-format-14") or shutil.which("clang-format")
@@ -221,6 +251,7 @@ def main(argv):
             check_functions(name, code, seen)
     check_format([name for name in names if pathlib.Path(name).suffix in C_SUFFIXES])
     if not argv:
+        check_exports()
         for name, function in LONG_FUNCTIONS.keys() - seen:
             trouble(name, 0, f"{function} is listed as long and is not there")
     print("\n".join(sorted(troubles)) if troubles else "tidy")

@@ -35,8 +35,9 @@ static void print_state(struct lf_buf *out, const struct lf_checkpoint *c)
                   c->loss_weight);
 }
 
-enum lf_err lf_checkpoint_write(const struct lf_checkpoint *c, const char *dir,
-                                struct lf_diag *diag)
+/* Makes the directory where it is missing. */
+static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *dir,
+                                    struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_tensor t[N_PARTS + 1];
@@ -135,7 +136,7 @@ enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const
 static void *write_thread(void *arg)
 {
     struct lf_checkpoint_writer *w = arg;
-    w->rc = lf_checkpoint_write(&w->c, w->dir, &w->diag);
+    w->rc = write_checkpoint(&w->c, w->dir, &w->diag);
     atomic_store(&w->finished, true);
     return NULL;
 }

@@ -26,9 +26,6 @@ struct lf_checkpoint {
  * LF_E_DAMAGED. Free out->data. */
 enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const char *digest,
                                size_t n, struct lf_diag *diag) LF_MUST_CHECK;
-/* Makes the directory where it is missing. */
-enum lf_err lf_checkpoint_write(const struct lf_checkpoint *c, const char *dir,
-                                struct lf_diag *diag) LF_MUST_CHECK;
 
 /* One write under way. Zero-initialised: none. */
 struct lf_checkpoint_writer {

@@ -28,7 +28,7 @@ static void report(struct lf_job *j, enum lf_train_event_kind kind)
     lf_job_report(j, &(struct lf_train_event){.kind = kind});
 }
 
-void lf_job_show(struct lf_job *j)
+static void show(struct lf_job *j)
 {
     pthread_mutex_lock(&j->mutex);
     j->seen = j->now;
@@ -90,7 +90,7 @@ static void settle(struct lf_job *j, bool wait)
     j->checkpoint_owed = false;
     j->checkpoint_step = ok ? j->writer.c.step : -1;
     note(j, &j->writer.diag);
-    lf_job_show(j);
+    show(j);
     lf_job_report(j, &(struct lf_train_event){.kind = LF_TRAIN_CHECKPOINT,
                                               .step = j->writer.c.step,
                                               .reason = ok ? NULL : j->writer.diag.text});
@@ -221,7 +221,7 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
         if (j->checkpoint_dir && j->checkpoint_step != j->now.step)
             rc = save(j, diag);
     }
-    lf_job_show(j);
+    show(j);
     return rc;
 }
 
@@ -232,7 +232,7 @@ static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
     if (!j->eval || !(is_complete(j) || due))
         return go_on(j, diag);
     j->evaluation = (struct lf_job_eval){.running = true};
-    lf_job_show(j);
+    show(j);
     return LF_OK;
 }
 
@@ -267,7 +267,7 @@ enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag
     j->loss_weight = j->loss_weight * SMOOTH_LOSS + 1;
     j->now.loss = j->loss_sum / j->loss_weight;
     j->now.eta_seconds = j->step_seconds * (double)(j->now.steps - j->now.step);
-    lf_job_show(j);
+    show(j);
     lf_job_report(j,
                   &(struct lf_train_event){
                       .kind = LF_TRAIN_STEP, .loss = loss, .grad_norm = norm, .learning_rate = lr});
@@ -284,7 +284,7 @@ void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag 
         note(j, why);
     j->now.state = state;
     j->evaluation.running = false;
-    lf_job_show(j);
+    show(j);
     lf_job_report(j,
                   &(struct lf_train_event){.kind = LF_TRAIN_END,
                                            .reason = state == LF_JOB_FAILED ? j->why.text : NULL});
@@ -309,7 +309,7 @@ void lf_job_pause(struct lf_job *j, bool paused)
     if (!paused && j->now.state == LF_JOB_PAUSED) {
         j->now.state = LF_JOB_RUNNING;
         j->clock_ns = lf_clock_ns();
-        lf_job_show(j);
+        show(j);
         report(j, LF_TRAIN_RESUMED);
     }
 }
@@ -327,7 +327,7 @@ static void remove_checkpoint(struct lf_job *j)
 {
     lf_checkpoint_over(&j->writer, true);
     if (j->checkpoint_dir && lf_dir_remove(j->checkpoint_dir, &j->why) != LF_OK)
-        lf_job_show(j);
+        show(j);
 }
 
 void lf_job_cancel(struct lf_job *j)
@@ -447,7 +447,7 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
     find_checkpoint(j, &c);
     rc = take_slot(j, &c, diag);
     free(c.data);
-    lf_job_show(j);
+    show(j);
     return rc;
 }
 

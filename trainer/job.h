@@ -92,7 +92,6 @@ enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, 
 
 /* job.c */
 void lf_job_report(struct lf_job *j, const struct lf_train_event *e);
-void lf_job_show(struct lf_job *j);
 /* why: of LF_JOB_FAILED, else NULL. */
 void lf_job_end(struct lf_job *j, enum lf_job_state state, const struct lf_diag *why);
 /* After an optimizer step: numbers, events, evaluation, checkpoint, the next step or the end. */

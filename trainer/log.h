@@ -10,9 +10,9 @@
  *   {"time", "event": "paused", "step": 3}, "resumed"
  *   {"time", "event": "done", "step": 940}, "cancelled", or "failed" with a "reason"
  *
- * In an adapter's log lines have the "job" too, and there are others (docs/http.md). Numbers that
- * are not finite are null. A job that was resumed reports the steps after its checkpoint again;
- * what comes last holds. */
+ * In an adapter's log lines have the "job" too, and there are others (docs/training.md). Numbers
+ * that are not finite are null. A job that was resumed reports the steps after its checkpoint
+ * again; what comes last holds. */
 #ifndef LF_TRAINER_LOG_H
 #define LF_TRAINER_LOG_H
 

@@ -167,18 +167,6 @@ enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the text");
 }
 
-enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q, struct lf_diag *diag)
-{
-    enum lf_err rc = LF_OK;
-    bool ready, stepped;
-    while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
-        rc = lf_completion_await(c, q, 1000, &ready, diag);
-        if (rc == LF_OK && ready)
-            rc = lf_completion_step(c, &stepped, diag);
-    }
-    return rc;
-}
-
 static double ms_between(uint64_t from, uint64_t to)
 {
     return from > 0 && to > from ? (double)(to - from) / 1e6 : 0;

@@ -68,9 +68,6 @@ enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int 
  * to c->out.text. *stepped: there was a token. */
 enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped,
                                struct lf_diag *diag) LF_MUST_CHECK;
-/* All the rest of it into c->out.text. */
-enum lf_err lf_completion_finish(struct lf_completion *c, struct lf_http *q,
-                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* LoRAX' reply headers; before the reply. over: the completion, when it is; else NULL. */
 void lf_completion_headers(struct lf_http *q, const struct lf_served_model *s, int n_prompt,
                            int n_tokens, const struct lf_completion *over);

@@ -48,76 +48,72 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
     return LF_OK;
 }
 
-/* Of all engines together. */
-static struct lf_engine_status status_of_all(const struct lf_seats *seats)
-{
-    struct lf_engine_status sum, s;
-    const struct lf_seat *who;
-    lf_engine_status(seats->seat[0].engine, &sum);
-    for (int i = 1; i < seats->n; i++) {
-        lf_engine_status(seats->seat[i].engine, &s);
-        sum.waiting += s.waiting;
-        sum.gen.live += s.gen.live;
-        sum.gen.decoding += s.gen.decoding;
-        sum.gen.pages += s.gen.pages;
-        sum.gen.pages_free += s.gen.pages_free;
-        sum.gen.preempted += s.gen.preempted;
-        sum.seqs_max += s.seqs_max;
-        sum.slots += s.slots;
-        sum.slots_used += s.slots_used;
-        sum.trainings += s.trainings;
-        sum.memory_used += s.memory_used;
-        sum.memory_peak += s.memory_peak;
-        sum.memory_total += s.memory_total;
-        sum.load_seconds += s.load_seconds;
-        sum.plan.weights += s.plan.weights;
-        sum.plan.copies += s.plan.copies;
-        sum.plan.kv += s.plan.kv;
-        sum.plan.saved += s.plan.saved;
-        sum.plan.working += s.plan.working;
-        sum.plan.rest += s.plan.rest;
-        sum.plan.recomputes = sum.plan.recomputes || s.plan.recomputes;
+/* What the engines say of themselves; their sums are shown. */
+static const struct gauge {
+    const char *name, *help;
+    enum { GAUGE_INT, GAUGE_BYTES } type;
+    size_t at; /* in struct lf_engine_status: an int, or an uint64_t */
+} gauges[] = {
+#define INT(name, field, help)                                          \
+    {                                                                   \
+        name, help, GAUGE_INT, offsetof(struct lf_engine_status, field) \
     }
-    sum.state = lf_seats_state(seats, &who);
-    return sum;
+#define BYTES(name, field, help)                                                   \
+    {                                                                              \
+        name "_bytes", help, GAUGE_BYTES, offsetof(struct lf_engine_status, field) \
+    }
+    INT("requests_waiting", waiting, "Generations without a place on the device yet."),
+    INT("requests_live", gen.live, "Generations on the device."),
+    INT("sequences_decoding", gen.decoding, "Of them, those that make tokens."),
+    INT("sequences_max", seqs_max, "Places on the device."),
+    INT("kv_pages", gen.pages, "Pages of the KV cache."),
+    INT("kv_pages_free", gen.pages_free, "Of them, those that are free."),
+    INT("adapter_slots", slots, "Places for adapters on the device."),
+    INT("adapter_slots_used", slots_used, "Of them, those that are taken."),
+    INT("trainings_running", trainings, "Jobs in the fused training batch."),
+    BYTES("device_memory_used", memory_used, "By this daemon."),
+    BYTES("device_memory_peak", memory_peak, "The most that it used."),
+    BYTES("device_memory", memory_total, "Of the device."),
+    BYTES("memory_weights", plan.weights, "Device memory of the base's weights."),
+    BYTES("memory_copies", plan.copies, "Of their unpacked copies."),
+    BYTES("memory_kv", plan.kv, "Of the cache of keys and values."),
+    BYTES("memory_saved", plan.saved, "Of what a training's backward reads."),
+    BYTES("memory_working", plan.working, "Of activations, logits and scratch."),
+    BYTES("memory_rest", plan.rest, "Left for adapters at the start."),
+    INT("train_recomputes", plan.recomputes, "1 when backward makes activations again."),
+};
+
+static double gauge_of(const struct gauge *g, const struct lf_engine_status *s)
+{
+    const void *at = (const char *)s + g->at;
+    return g->type == GAUGE_INT ? *(const int *)at : (double)*(const uint64_t *)at;
 }
 
 static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
 {
-    struct lf_engine_status s = status_of_all(d->seats);
-    const struct {
-        const char *name, *help;
-        double value;
-    } rows[] = {
-        {"uptime_seconds", "Since the daemon started.",
-         (double)(lf_clock_unix_ms() - d->started_ms) / 1e3},
-        {"ready", "1 when the model is loaded.", s.state == LF_ENGINE_READY},
-        {"requests_waiting", "Generations without a place on the device yet.", s.waiting},
-        {"requests_live", "Generations on the device.", s.gen.live},
-        {"sequences_decoding", "Of them, those that make tokens.", s.gen.decoding},
-        {"sequences_max", "Places on the device.", s.seqs_max},
-        {"kv_pages", "Pages of the KV cache.", s.gen.pages},
-        {"kv_pages_free", "Of them, those that are free.", s.gen.pages_free},
-        {"adapter_slots", "Places for adapters on the device.", s.slots},
-        {"adapter_slots_used", "Of them, those that are taken.", s.slots_used},
-        {"trainings_running", "Jobs in the fused training batch.", s.trainings},
-        {"device_memory_used_bytes", "By this daemon.", (double)s.memory_used},
-        {"device_memory_peak_bytes", "The most that it used.", (double)s.memory_peak},
-        {"device_memory_bytes", "Of the device.", (double)s.memory_total},
-        {"memory_weights_bytes", "Device memory of the base's weights.", (double)s.plan.weights},
-        {"memory_copies_bytes", "Of their unpacked copies.", (double)s.plan.copies},
-        {"memory_kv_bytes", "Of the cache of keys and values.", (double)s.plan.kv},
-        {"memory_saved_bytes", "Of what a training's backward reads.", (double)s.plan.saved},
-        {"memory_working_bytes", "Of activations, logits and scratch.", (double)s.plan.working},
-        {"memory_rest_bytes", "Left for adapters at the start.", (double)s.plan.rest},
-        {"train_recomputes", "1 when backward makes activations again.", s.plan.recomputes},
-        {"load_seconds", "What loading the base took.", s.load_seconds},
-        {"http_requests_active", "Requests whose answer is not out yet.", atomic_load(&d->active)},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        lf_metric_print(out, "gauge", rows[i].name, rows[i].help, rows[i].value);
+    struct lf_engine_status s[LF_BASES_MAX];
+    const struct lf_seat *who;
+    double load_seconds = 0, preempted = 0;
+    for (int i = 0; i < d->seats->n; i++) {
+        lf_engine_status(d->seats->seat[i].engine, &s[i]);
+        load_seconds += s[i].load_seconds;
+        preempted += (double)s[i].gen.preempted;
+    }
+    for (size_t k = 0; k < sizeof gauges / sizeof *gauges; k++) {
+        double sum = 0;
+        for (int i = 0; i < d->seats->n; i++)
+            sum += gauge_of(&gauges[k], &s[i]);
+        lf_metric_print(out, "gauge", gauges[k].name, gauges[k].help, sum);
+    }
+    lf_metric_print(out, "gauge", "ready", "1 when the model is loaded.",
+                    lf_seats_state(d->seats, &who) == LF_ENGINE_READY);
+    lf_metric_print(out, "gauge", "load_seconds", "What loading the base took.", load_seconds);
+    lf_metric_print(out, "gauge", "uptime_seconds", "Since the daemon started.",
+                    (double)(lf_clock_unix_ms() - d->started_ms) / 1e3);
+    lf_metric_print(out, "gauge", "http_requests_active", "Requests whose answer is not out yet.",
+                    atomic_load(&d->active));
     lf_metric_print(out, "counter", "preemptions_total", "Times a sequence gave its pages back.",
-                    (double)s.gen.preempted);
+                    preempted);
 }
 
 enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)

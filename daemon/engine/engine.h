@@ -58,7 +58,7 @@ struct lf_memory_plan {
     uint64_t saved;   /* what a training's backward reads */
     uint64_t working; /* activations, logits, scratch, tables */
     uint64_t rest;
-    bool recomputes; /* backward makes the blocks' activations again, since memory is short */
+    int recomputes; /* 1: backward makes the blocks' activations again, since memory is short */
 };
 
 struct lf_engine_status {

@@ -199,7 +199,6 @@ void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last,
                        const char *why);
 /* A token; the first one's time is `now`. */
 void lf_generation_push(struct lf_generation *g, const struct lf_gen_token *t, uint64_t now);
-void lf_generation_unref(struct lf_generation *g);
 
 /* train.c */
 /* New ones onto the device, pauses and cancels as asked. */

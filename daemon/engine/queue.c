@@ -9,6 +9,17 @@
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
+static void unref(struct lf_generation *g)
+{
+    if (atomic_fetch_sub(&g->refs, 1) > 1)
+        return;
+    pthread_mutex_destroy(&g->lock);
+    pthread_cond_destroy(&g->more);
+    free(g->ids);
+    free(g->tokens);
+    free(g);
+}
+
 static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *e,
                                   const struct lf_generate_spec *spec, struct lf_diag *diag)
 {
@@ -25,7 +36,7 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     pthread_condattr_destroy(&attr);
     atomic_init(&g->refs, 1);
     if (!g->ids || !g->tokens) {
-        lf_generation_unref(g);
+        unref(g);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a generation");
     }
     memcpy(g->ids, spec->ids, (size_t)spec->n * sizeof *g->ids);
@@ -86,7 +97,7 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
     if (rc == LF_OK)
         *out = g;
     else if (g)
-        lf_generation_unref(g);
+        unref(g);
     if (rc == LF_E_OVERLOADED)
         lf_counter_add(&e->counters->refused, 1);
     return rc;
@@ -158,18 +169,7 @@ void lf_generation_release(struct lf_generation *g)
     pthread_mutex_unlock(&g->lock);
     if (!ended)
         lf_generation_cancel(g, false);
-    lf_generation_unref(g);
-}
-
-void lf_generation_unref(struct lf_generation *g)
-{
-    if (atomic_fetch_sub(&g->refs, 1) > 1)
-        return;
-    pthread_mutex_destroy(&g->lock);
-    pthread_cond_destroy(&g->more);
-    free(g->ids);
-    free(g->tokens);
-    free(g);
+    unref(g);
 }
 
 /* ---- The engine's side ----------------------------------------------------------------------- */
@@ -232,5 +232,5 @@ void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last,
     count_end(e->counters, g);
     pthread_cond_signal(&g->more);
     pthread_mutex_unlock(&g->lock);
-    lf_generation_unref(g);
+    unref(g);
 }

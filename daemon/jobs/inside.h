@@ -84,8 +84,6 @@ struct lf_jobs {
 /* adapters/<adapter>/jobs/<job> */
 enum lf_err lf_job_dir(struct lf_jobs *j, uint64_t adapter_id, uint64_t job_id,
                        char out[LF_PATH_MAX], struct lf_diag *diag) LF_MUST_CHECK;
-/* With the lock held. */
-struct lf_open_job *lf_open_job_find(struct lf_jobs *j, uint64_t job_id);
 /* What the registry shows of the job. With the lock held. */
 void lf_open_job_show(struct lf_jobs *j, const struct lf_open_job *l);
 /* The job ends as its record's status says: off the list, then the store, the registry, the log,

@@ -25,7 +25,8 @@ enum lf_err lf_job_dir(struct lf_jobs *j, uint64_t adapter_id, uint64_t job_id,
     return lf_registry_dir(j->d->registry, adapter_id, part, out, diag);
 }
 
-struct lf_open_job *lf_open_job_find(struct lf_jobs *j, uint64_t job_id)
+/* With the lock held. */
+static struct lf_open_job *find_open(struct lf_jobs *j, uint64_t job_id)
 {
     for (struct lf_open_job *l = j->open; l; l = l->next)
         if (l->record.id == job_id)
@@ -126,7 +127,7 @@ static void cancel(struct lf_jobs *j, uint64_t job_id)
 {
     struct lf_open_job *mine = NULL;
     pthread_mutex_lock(&j->lock);
-    struct lf_open_job *l = lf_open_job_find(j, job_id);
+    struct lf_open_job *l = find_open(j, job_id);
     if (l && !l->cancelled) {
         l->cancelled = true;
         if (l->training)
@@ -229,7 +230,7 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
     struct lf_job_record record;
     enum lf_err rc = LF_OK;
     pthread_mutex_lock(&j->lock);
-    struct lf_open_job *l = lf_open_job_find(j, id);
+    struct lf_open_job *l = find_open(j, id);
     if (!l || l->cancelled) {
         rc = lf_fail(diag, LF_E_BUSY, "job %llu is over", (unsigned long long)id);
     } else if ((l->record.progress.state == LF_JOB_PAUSED) == paused) {
@@ -253,7 +254,7 @@ static enum lf_err finish_job(struct lf_jobs *j, uint64_t id, struct lf_diag *di
 {
     enum lf_err rc = LF_OK;
     pthread_mutex_lock(&j->lock);
-    struct lf_open_job *l = lf_open_job_find(j, id);
+    struct lf_open_job *l = find_open(j, id);
     if (!l || l->cancelled || !l->started)
         rc = lf_fail(diag, LF_E_BUSY, "job %llu does not train", (unsigned long long)id);
     else
@@ -346,7 +347,7 @@ static json_t *job_json(struct lf_jobs *j, const struct lf_job_record *stored)
 {
     struct lf_job_record r = *stored;
     pthread_mutex_lock(&j->lock);
-    const struct lf_open_job *l = lf_open_job_find(j, r.id);
+    const struct lf_open_job *l = find_open(j, r.id);
     if (l)
         r = l->record;
     pthread_mutex_unlock(&j->lock);

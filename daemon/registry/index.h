@@ -79,15 +79,9 @@ enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_r
 enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
                               struct lf_diag *diag, const char *fmt, ...)
     LF_PRINTF(4, 5) LF_MUST_CHECK;
-/* Makes disk, store and index agree; fills the index. Called once, before any other thread. */
-enum lf_err lf_registry_reconcile(struct lf_registry *r, struct lf_diag *diag) LF_MUST_CHECK;
 /* Moves DATA/adapters/<id> into the trash, named so that a person finds it. */
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
                               struct lf_diag *diag) LF_MUST_CHECK;
-/* config.json and template of a directory of files. */
-enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
-                                    struct lf_train_settings *out,
-                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* Whether the bytes at `path` may become the adapter's file. The reason in diag is the person's. */
 enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
                               const char *path, struct lf_diag *diag) LF_MUST_CHECK;

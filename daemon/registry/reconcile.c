@@ -98,7 +98,8 @@ static enum lf_err trash_strays(struct lf_registry *r, struct lf_diag *diag)
     return rc;
 }
 
-enum lf_err lf_registry_reconcile(struct lf_registry *r, struct lf_diag *diag)
+/* Makes disk, store and index agree; fills the index. Called once, before any other thread. */
+static enum lf_err reconcile(struct lf_registry *r, struct lf_diag *diag)
 {
     struct lf_adapter_record *list = NULL;
     size_t n = 0;
@@ -141,7 +142,7 @@ enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, str
     if (rc == LF_OK)
         rc = folders_make(r, diag);
     if (rc == LF_OK)
-        rc = lf_registry_reconcile(r, diag);
+        rc = reconcile(r, diag);
     if (rc != LF_OK) {
         lf_registry_close(r);
         return rc;

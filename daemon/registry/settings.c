@@ -41,8 +41,9 @@ static enum lf_err template_over(const char *dir, struct lf_train_settings *s, s
     return rc;
 }
 
-enum lf_err lf_registry_settings_at(const char *dir, const struct lf_base *base,
-                                    struct lf_train_settings *out, struct lf_diag *diag)
+/* config.json and template of a directory of files. */
+static enum lf_err settings_at(const char *dir, const struct lf_base *base,
+                               struct lf_train_settings *out, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_train_settings s;
@@ -75,5 +76,5 @@ enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_t
 {
     char dir[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag);
-    return rc == LF_OK ? lf_registry_settings_at(dir, lf_registry_base(r, id), out, diag) : rc;
+    return rc == LF_OK ? settings_at(dir, lf_registry_base(r, id), out, diag) : rc;
 }

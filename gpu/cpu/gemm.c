@@ -1,6 +1,8 @@
 /* Dense products on one thread. */
 #include "gpu/cpu/gemm.h"
 
+#include "core/num.h"
+
 #define ROWS 6        /* of C in registers: 6 x 2 vectors of sums, 2 of B, 1 of A */
 #define ROW_BLOCK 96  /* rows of A that stay in the second cache while the panels pass */
 #define DEPTH 512     /* of K at a time: a panel of 32 KiB */
@@ -100,19 +102,14 @@ static void tile_column(const struct tile *t, size_t i0, size_t i1, size_t n)
     }
 }
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* panel_step: floats from one group of 16 columns of B to the next. */
 static void gemm_blocks(const struct tile *all, size_t panel_step, size_t M, size_t N)
 {
     for (size_t i0 = 0; i0 < M; i0 += ROW_BLOCK) {
-        size_t i1 = min_size(i0 + ROW_BLOCK, M);
+        size_t i1 = lf_min(i0 + ROW_BLOCK, M);
         for (size_t k0 = 0; k0 < all->K; k0 += DEPTH) {
             struct tile t = *all;
-            t.K = min_size(DEPTH, all->K - k0);
+            t.K = lf_min(DEPTH, all->K - k0);
             t.A.p += (ptrdiff_t)k0 * t.A.cs;
             t.accumulate = all->accumulate || k0 > 0;
             for (size_t j = 0; j < N; j += LF_PANEL) {
@@ -137,7 +134,7 @@ static void gemm_edge(const struct tile *all, size_t M, size_t n)
     float packed[EDGE_DEPTH * LF_PANEL];
     for (size_t k = 0; k < all->K; k += EDGE_DEPTH) {
         struct tile t = *all;
-        t.K = min_size(EDGE_DEPTH, all->K - k);
+        t.K = lf_min(EDGE_DEPTH, all->K - k);
         t.A.p += (ptrdiff_t)k * t.A.cs;
         t.accumulate = all->accumulate || k > 0;
         t.B = packed;

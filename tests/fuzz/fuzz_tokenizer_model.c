@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         lf_tokenizer_decode(t, &out, ids.ids, ids.n, false) != LF_OK)
         __builtin_trap();
     for (size_t i = 0; i < ids.n; i++)
-        if (ids.ids[i] < 0 || ids.ids[i] >= lf_tokenizer_size(t))
+        if (!lf_tokenizer_token(t, ids.ids[i]))
             __builtin_trap();
     lf_buf_free(&out);
     lf_ids_free(&ids);

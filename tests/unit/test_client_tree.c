@@ -103,16 +103,6 @@ static void refuses_what_is_no_tree(void **state)
     }
 }
 
-static void lives_as_long_as_it_is_held(void **state)
-{
-    (void)state;
-    struct lf_tree *t = parse("{\"adapters\": [{\"name\": \"a\"}]}");
-    struct lf_tree *again = lf_tree_hold(t);
-    lf_tree_release(t);
-    assert_string_equal(again->adapters[0].name, "a");
-    lf_tree_release(again);
-}
-
 static void reads_the_queue(void **state)
 {
     (void)state;
@@ -136,7 +126,6 @@ int main(void)
         cmocka_unit_test(lists_the_files_below_a_directory),
         cmocka_unit_test(leaves_out_names_that_are_no_path),
         cmocka_unit_test(refuses_what_is_no_tree),
-        cmocka_unit_test(lives_as_long_as_it_is_held),
         cmocka_unit_test(reads_the_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,7 @@ try:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GemmaConfig, LlamaConfig
     from transformers import PhiConfig
     import bitsandbytes as bnb
+    import bnb_plain  # noqa: F401
     from safetensors.torch import load_file
 except ImportError as e:
     print("skipped:", e)

@@ -69,6 +69,14 @@ static bool equal_lists(const struct lf_jlist *a, const struct lf_jlist *b)
     return equal;
 }
 
+const struct lf_jv *lf_jdict_find(const struct lf_jdict *d, struct lf_jv key)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (lf_jv_equal(d->v[i].key, key))
+            return &d->v[i].value;
+    return NULL;
+}
+
 static bool equal_dicts(const struct lf_jdict *a, const struct lf_jdict *b)
 {
     bool equal = a->n == b->n;
@@ -198,13 +206,15 @@ static void repr_string(struct lf_buf *out, struct lf_str s)
     lf_buf_putc(out, quote);
 }
 
+static void repr(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v);
+
 static void repr_list(struct lf_jrun *r, struct lf_buf *out, const struct lf_jlist *list,
                       const char *open, const char *close)
 {
     lf_buf_puts(out, open);
     for (size_t i = 0; i < list->n && r->rc == LF_OK; i++) {
         lf_buf_puts(out, i ? ", " : "");
-        lf_jv_repr(r, out, list->v[i]);
+        repr(r, out, list->v[i]);
     }
     lf_buf_puts(out, list->n == 1 && strcmp(open, "(") == 0 ? "," : "");
     lf_buf_puts(out, close);
@@ -215,9 +225,9 @@ static void repr_dict(struct lf_jrun *r, struct lf_buf *out, const struct lf_jdi
     lf_buf_putc(out, '{');
     for (size_t i = 0; i < d->n && r->rc == LF_OK; i++) {
         lf_buf_puts(out, i ? ", " : "");
-        lf_jv_repr(r, out, d->v[i].key);
+        repr(r, out, d->v[i].key);
         lf_buf_puts(out, ": ");
-        lf_jv_repr(r, out, d->v[i].value);
+        repr(r, out, d->v[i].value);
     }
     lf_buf_putc(out, '}');
 }
@@ -261,7 +271,7 @@ static void repr_inner(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
     }
 }
 
-void lf_jv_repr(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
+static void repr(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
 {
     size_t before = out->len;
     repr_inner(r, out, v);
@@ -275,7 +285,7 @@ void lf_jv_print(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
     if (r->rc != LF_OK || v.type == LF_J_UNDEFINED)
         return;
     if (v.type != LF_J_STRING) {
-        lf_jv_repr(r, out, v);
+        repr(r, out, v);
         return;
     }
     if (lf_buf_append(out, v.s.s, v.s.n) != LF_OK)

@@ -1,9 +1,12 @@
 /* Values of a running template, as Python has them, and the run that owns them.
  *
- *   context.c     memory, work and failure of a run; arguments bound to parameters
+ *   context.c     memory, work and failure of a run
  *   text.c        strings by code points
  *   value.c       true, equal, ordered; str() and repr(); dumps.c: JSON
- *   containers.c  lists, dicts, what v.name, v[key] and v[a:b:c] are; loops.c: `loop`
+ *   call.c        arguments bound to parameters
+ *   containers.c  lists and dicts, and what can be iterated
+ *   loops.c       a `for` and its `loop`
+ *   access.c      what v.name, v[key] and v[a:b:c] are
  *   operators.c   + - * and the others
  *
  * Values do not change once made, as in jinja2's immutable sandbox; namespaces, loops and one-shot
@@ -253,6 +256,9 @@ bool lf_str_same(struct lf_str a, struct lf_str b);
 /* The row of this name in a table whose last row has none. */
 const struct lf_jdef *lf_j_find(const struct lf_jdef *table, struct lf_str name);
 const struct lf_jv *lf_j_keyword(const struct lf_jcall *c, struct lf_str name);
+
+/* --- call.c --- */
+
 /* Binds the arguments and calls; `kind` ("filter") is for what it says about them. */
 struct lf_jv lf_j_apply(struct lf_jrun *r, const char *kind, const struct lf_jdef *def,
                         struct lf_jv self, const struct lf_jcall *c);
@@ -287,15 +293,16 @@ const char *lf_jv_type_name(struct lf_jv v);
 bool lf_jv_truth(struct lf_jv v);
 /* Python's ==; values that cannot be equal are not. */
 bool lf_jv_equal(struct lf_jv a, struct lf_jv b);
+/* The value of a key; NULL: there is none. */
+const struct lf_jv *lf_jdict_find(const struct lf_jdict *d, struct lf_jv key);
 /* Python's ordering: < 0, 0, > 0. Fails where Python has none. */
 int lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b);
 /* Whether a dict may have it as a key; fails where not. */
 bool lf_jv_hashable(struct lf_jrun *r, struct lf_jv v);
 /* Code points, items, keys; fails where Python's len() does. */
 size_t lf_jv_length(struct lf_jrun *r, struct lf_jv v);
-/* str(v) and repr(v), appended. Fails for what has no repeatable text. */
+/* str(v), appended. Fails for what has no repeatable text. */
 void lf_jv_print(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v);
-void lf_jv_repr(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v);
 /* str(v) as a value; a string is itself. */
 struct lf_jv lf_jv_to_string(struct lf_jrun *r, struct lf_jv v);
 /* repr(d) */
@@ -313,12 +320,9 @@ struct lf_jv lf_jv_dumps(struct lf_jrun *r, struct lf_jv v, const struct lf_jdum
 struct lf_jlist *lf_jlist_new(struct lf_jrun *r, size_t n);
 /* Refuses too deep a nesting. */
 void lf_jlist_add(struct lf_jrun *r, struct lf_jlist *list, struct lf_jv v);
-struct lf_jv lf_jtuple2(struct lf_jrun *r, struct lf_jv a, struct lf_jv b);
 struct lf_jdict *lf_jdict_new(struct lf_jrun *r, size_t n);
 /* Sets or replaces; the key is hashable. */
 void lf_jdict_put(struct lf_jrun *r, struct lf_jdict *d, struct lf_jv key, struct lf_jv value);
-/* NULL: no such key. */
-const struct lf_jv *lf_jdict_find(const struct lf_jdict *d, struct lf_jv key);
 /* KEYS, VALUES or ITEMS of it. */
 struct lf_jv lf_jdict_view(struct lf_jrun *r, const struct lf_jdict *d, enum lf_jtype what);
 /* Stable, by their keys. */
@@ -329,11 +333,6 @@ struct lf_jv lf_jiterator_new(struct lf_jrun *r, const struct lf_jlist *items, c
 const struct lf_jlist *lf_jv_items(struct lf_jrun *r, struct lf_jv v);
 /* `needle in v` */
 bool lf_jv_contains(struct lf_jrun *r, struct lf_jv v, struct lf_jv needle);
-/* v[key], v.name as the sandbox does it: undefined where there is none. */
-struct lf_jv lf_jv_getitem(struct lf_jrun *r, struct lf_jv v, struct lf_jv key);
-struct lf_jv lf_jv_getattr(struct lf_jrun *r, struct lf_jv v, struct lf_str name);
-/* v[start:stop:step]; NONE where one is left out. Fails where v cannot be sliced. */
-struct lf_jv lf_jv_slice(struct lf_jrun *r, struct lf_jv v, const struct lf_jv bounds[3]);
 /* A value of jansson's; its strings are borrowed. */
 struct lf_jv lf_jv_from_json(struct lf_jrun *r, const json_t *j);
 
@@ -343,6 +342,14 @@ struct lf_jv lf_jv_from_json(struct lf_jrun *r, const json_t *j);
 bool lf_jloop_next(struct lf_jrun *r, struct lf_jloop *loop);
 /* loop.name; false: no such. */
 bool lf_jloop_attr(struct lf_jrun *r, struct lf_jloop *loop, struct lf_str name, struct lf_jv *out);
+
+/* --- access.c --- */
+
+/* v[key], v.name as the sandbox does it: undefined where there is none. */
+struct lf_jv lf_jv_getitem(struct lf_jrun *r, struct lf_jv v, struct lf_jv key);
+struct lf_jv lf_jv_getattr(struct lf_jrun *r, struct lf_jv v, struct lf_str name);
+/* v[start:stop:step]; NONE where one is left out. Fails where v cannot be sliced. */
+struct lf_jv lf_jv_slice(struct lf_jrun *r, struct lf_jv v, const struct lf_jv bounds[3]);
 
 /* --- operators.c --- */
 

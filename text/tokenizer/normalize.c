@@ -79,7 +79,7 @@ static enum lf_err lowercase(struct lf_tok_scratch *x, struct lf_str *text, stru
     return take(text, out, diag);
 }
 
-bool lf_tok_is_space(uint32_t c)
+static bool is_space(uint32_t c)
 {
     return (c >= '\t' && c <= '\r') || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
@@ -89,7 +89,7 @@ bool lf_tok_is_space(uint32_t c)
 size_t lf_tok_spaces_at_start(struct lf_str s)
 {
     size_t i = 0, len;
-    while (i < s.n && lf_tok_is_space(lf_utf8_get(s.s + i, &len)))
+    while (i < s.n && is_space(lf_utf8_get(s.s + i, &len)))
         i += len;
     return i;
 }
@@ -101,7 +101,7 @@ size_t lf_tok_spaces_at_end(struct lf_str s)
         size_t i = end - 1, len;
         while (i > 0 && ((unsigned char)s.s[i] & 0xc0) == 0x80)
             i--;
-        if (!lf_tok_is_space(lf_utf8_get(s.s + i, &len)))
+        if (!is_space(lf_utf8_get(s.s + i, &len)))
             break;
         end = i;
     }

@@ -39,7 +39,6 @@ enum lf_err lf_tok_replace(struct lf_buf *out, const struct lf_tok_pattern *patt
                            struct lf_str by, struct lf_str text, pcre2_match_data **match,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* White_Space, as Rust and Oniguruma have it; and how many bytes of it begin or end a text. */
-bool lf_tok_is_space(uint32_t c);
 size_t lf_tok_spaces_at_start(struct lf_str s);
 size_t lf_tok_spaces_at_end(struct lf_str s);
 

@@ -87,11 +87,6 @@ enum lf_err lf_tok_ready(struct lf_tokenizer *t, struct lf_diag *diag)
     return rc;
 }
 
-int32_t lf_tokenizer_size(const struct lf_tokenizer *t)
-{
-    return (int32_t)t->n_ids;
-}
-
 int32_t lf_tokenizer_bos(const struct lf_tokenizer *t)
 {
     return t->bos;

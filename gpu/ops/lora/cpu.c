@@ -1,5 +1,7 @@
 /* LoRA forward on the cpu: rows over threads; a worker's rows of one segment go together. */
 #include "gpu/backend.h"
+
+#include "core/num.h"
 #include "gpu/cpu/gemm.h"
 #include "gpu/cpu/run.h"
 #include "gpu/ops/lora/cpu_drop.h"
@@ -17,11 +19,6 @@ struct part {
     int p, t0, t1;
     float *dropped, *packed; /* scratch: (ROWS, PIECE); (PIECE, rank) or (rank, PIECE) in panels */
 };
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Columns [k0, k1) of x rows [t, t + n), after dropout where the rows have any. */
 static const float *input(const struct part *c, int t, int n, size_t k0, size_t k1, size_t *ld)
@@ -55,7 +52,7 @@ static void down(const struct part *c)
     const float *A = c->site->a;
     bool many = c->t1 - c->t0 >= MANY_ROWS;
     for (size_t k0 = 0; k0 < K; k0 += PIECE) {
-        size_t k1 = min_size(k0 + PIECE, K), ldx;
+        size_t k1 = lf_min(k0 + PIECE, K), ldx;
         if (many)
             lf_pack_columns(c->packed, A + k0, K, k1 - k0, R);
         for (int t = c->t0; t < c->t1; t += ROWS) {
@@ -85,7 +82,7 @@ static void up(const struct part *c)
         return;
     }
     for (size_t n = 0; n < N; n += PIECE) {
-        size_t columns = min_size(PIECE, N - n);
+        size_t columns = lf_min(PIECE, N - n);
         lf_pack_columns(c->packed, B + n * R, R, R, columns);
         lf_gemm(y + n, ldy, (struct lf_mat){u, (ptrdiff_t)ldu, 1}, c->packed, T, columns, R,
                 c->site->scale, true);

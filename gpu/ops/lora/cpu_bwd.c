@@ -2,6 +2,8 @@
  * gradients with their columns over threads, so that each element has one thread that adds to it,
  * segment by segment. */
 #include "gpu/backend.h"
+
+#include "core/num.h"
 #include "gpu/cpu/gemm.h"
 #include "gpu/cpu/run.h"
 #include "gpu/ops/lora/cpu_drop.h"
@@ -18,11 +20,6 @@ struct part {
     int p, t0, t1;
     float *copy, *packed; /* scratch: (ROWS, PIECE); (PIECE, rank) or (rank, PIECE) in panels */
 };
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Row stride of u and du. */
 static size_t stride_u(const struct lf_lora_bwd_args *a)
@@ -66,7 +63,7 @@ static void make_du(const struct part *c)
     const float *dy = (const float *)a->dy + (size_t)c->t0 * (size_t)a->lddy + (size_t)a->col[c->p];
     float *du = (float *)a->du + offset_u(c, c->t0);
     for (size_t n = 0; n < N; n += PIECE) {
-        size_t depth = min_size(PIECE, N - n);
+        size_t depth = lf_min(PIECE, N - n);
         lf_pack_rows(c->packed, (const float *)c->site->b + n * R, R, depth, R);
         lf_gemm(du, stride_u(a), (struct lf_mat){dy + n, a->lddy, 1}, c->packed,
                 (size_t)(c->t1 - c->t0), R, depth, c->site->scale, n > 0);
@@ -79,7 +76,7 @@ static void add_dx(const struct part *c)
     const struct lf_lora_bwd_args *a = c->a;
     size_t K = (size_t)a->K, R = (size_t)c->site->rank, lddx = (size_t)a->lddx;
     for (size_t k0 = 0; k0 < K; k0 += PIECE) {
-        size_t width = min_size(PIECE, K - k0);
+        size_t width = lf_min(PIECE, K - k0);
         lf_pack_rows(c->packed, (const float *)c->site->a + k0, K, R, width);
         for (int t = c->t0; t < c->t1; t += ROWS) {
             int n = c->t1 - t < ROWS ? c->t1 - t : ROWS;
@@ -163,7 +160,7 @@ static void columns(const void *args, size_t begin, size_t end, void *scratch)
     for (int line = 0; line <= a->n; line++) {
         size_t length = (size_t)(line == 0 ? a->K : a->N[line - 1]);
         size_t from = begin > first ? begin - first : 0, to = end > first ? end - first : 0;
-        to = min_size(to, length);
+        to = lf_min(to, length);
         first += length;
         for (int g = 0; g < a->batch->n_segs && from < to; g++) {
             const struct lf_lora_seg *seg = &a->batch->segs[g];
@@ -173,7 +170,7 @@ static void columns(const void *args, size_t begin, size_t end, void *scratch)
                 if (c.site->rank == 0)
                     continue;
                 for (size_t k = from; line == 0 && k < to; k += PIECE)
-                    add_da(&c, k, min_size(k + PIECE, to));
+                    add_da(&c, k, lf_min(k + PIECE, to));
                 if (line == c.p + 1)
                     add_db(&c, from, to);
             }
