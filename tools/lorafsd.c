@@ -1,5 +1,6 @@
 /* lorafsd: the daemon by itself. `lorafs serve` starts the same beside a mount. */
 #include "tools/serving.h"
+#include "tools/version.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@ int main(int argc, char **argv)
     struct lf_args args;
     int status;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        printf("lorafsd %s\n", LF_VERSION);
+        printf("lorafsd %s\n", lf_version);
         return 0;
     }
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

@@ -1,5 +1,6 @@
 /* lorafs: the command line. Finds the command and hands over to its main (tools/cmd_<name>.c). */
 #include "tools/commands.h"
+#include "tools/version.h"
 
 #include "core/nearest.h"
 #include "tools/options.h"
@@ -90,7 +91,7 @@ int main(int argc, char **argv)
     }
     const char *word = argv[1];
     if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
-        printf("lorafs %s\n", LF_VERSION);
+        printf("lorafs %s\n", lf_version);
         return 0;
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)

@@ -52,8 +52,12 @@ class Manners(unittest.TestCase):
         self.assertEqual(run("help", "bench").stdout, run("bench", "--help").stdout)
 
     def test_versions_agree(self):
-        version = run("--version").stdout.split()[1]
-        self.assertEqual(run("--version", program=LORAFSD).stdout.split()[1], version)
+        """The programs' and the API's; the programs' with the commit, where it is known."""
+        version = run("--version").stdout
+        self.assertRegex(version, r"^lorafs \d+\.\d+\.\d+( \([\w.-]+\))?\n$")
+        self.assertEqual(run("--version", program=LORAFSD).stdout, version.replace(" ", "d ", 1))
+        api = pathlib.Path(os.environ["LF_SOURCE"]) / "daemon/api/openapi.json"
+        self.assertEqual(json.loads(api.read_text())["info"]["version"], version.split()[1])
 
     def test_wrong_command_lines_end_with_2_and_say_why(self):
         for args, reason in [
