@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct ask {
+struct bench_flags {
     struct lf_offline_options o;
     struct lf_option_ints seqs;
     const char *batch, *targets, *text;
@@ -69,18 +69,19 @@ static void print_json(const struct lf_offline *c, const struct lf_floor *f,
     json_decref(j);
 }
 
-static enum lf_err run_cases(const struct ask *ask, struct lf_offline *c, const struct lf_floor *f,
-                             struct lf_bench_case *b, struct lf_diag *diag)
+static enum lf_err run_cases(const struct bench_flags *flags, struct lf_offline *c,
+                             const struct lf_floor *f, struct lf_bench_case *b,
+                             struct lf_diag *diag)
 {
-    if (!ask->json)
+    if (!flags->json)
         print_machine(c, f);
-    for (int i = 0; i < ask->seqs.n; i++) {
+    for (int i = 0; i < flags->seqs.n; i++) {
         struct lf_bench_result r;
-        b->seqs = (int)ask->seqs.v[i];
+        b->seqs = (int)flags->seqs.v[i];
         enum lf_err rc = lf_bench_run(&r, c, b, f, diag);
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "%s, %d sequences", kinds[b->kind], b->seqs);
-        if (ask->json)
+        if (flags->json)
             print_json(c, f, b, &r);
         else
             print_row(b, &r, i == 0);
@@ -89,46 +90,47 @@ static enum lf_err run_cases(const struct ask *ask, struct lf_offline *c, const 
 }
 
 /* The floor is measured on a device of its own: its buffers are gone before the base comes. */
-static enum lf_err bench(const struct ask *ask, struct lf_bench_case *b, struct lf_diag *diag)
+static enum lf_err bench(const struct bench_flags *flags, struct lf_bench_case *b,
+                         struct lf_diag *diag)
 {
     struct lf_offline c = {0};
     struct lf_floor floor;
-    enum lf_err rc = lf_offline_open_device(&c, &ask->o, diag);
+    enum lf_err rc = lf_offline_open_device(&c, &flags->o, diag);
     if (rc == LF_OK)
         rc = lf_floor_measure(&floor, c.stream, diag);
     lf_offline_close(&c);
     if (rc == LF_OK)
-        rc = lf_offline_open(&c, &ask->o, diag);
+        rc = lf_offline_open(&c, &flags->o, diag);
     if (rc == LF_OK)
-        rc = run_cases(ask, &c, &floor, b, diag);
+        rc = run_cases(flags, &c, &floor, b, diag);
     lf_offline_close(&c);
     return rc;
 }
 
 /* "8x512". */
-static bool parse_batch(struct ask *ask)
+static bool parse_batch(struct bench_flags *flags)
 {
     char *end;
-    long seqs = strtol(ask->batch, &end, 10);
+    long seqs = strtol(flags->batch, &end, 10);
     long tokens = *end == 'x' ? strtol(end + 1, &end, 10) : 0;
     if (*end || seqs < 1 || seqs > LF_SEQS_MAX || tokens < 1 || tokens > 1 << 20)
         return false;
-    ask->seqs = (struct lf_option_ints){{seqs}, 1};
-    ask->tokens = tokens;
+    flags->seqs = (struct lf_option_ints){{seqs}, 1};
+    flags->tokens = tokens;
     return true;
 }
 
-static int tokenize_status(const struct lf_usage *u, const struct ask *ask)
+static int tokenize_status(const struct lf_usage *u, const struct bench_flags *flags)
 {
     struct lf_bench_tokens r;
     struct lf_diag diag = {""};
-    if (!ask->o.base || !ask->text)
+    if (!flags->o.base || !flags->text)
         return lf_usage_error(u, "tokenize needs --base and --text");
-    enum lf_err rc = lf_bench_tokenize(&r, ask->o.base, ask->text, (int)ask->iters, &diag);
+    enum lf_err rc = lf_bench_tokenize(&r, flags->o.base, flags->text, (int)flags->iters, &diag);
     if (rc != LF_OK)
         return lf_command_failed(u, rc, &diag);
     double mb = (double)r.bytes / 1e6;
-    if (ask->json)
+    if (flags->json)
         printf("{\"bench\": \"tokenize\", \"texts\": %zu, \"bytes\": %zu, \"tokens\": %zu, "
                "\"first_seconds\": %.6f, \"encode_seconds\": %.6f, \"decode_seconds\": %.6f, "
                "\"encode_bytes_per_second\": %.0f}\n",
@@ -143,70 +145,71 @@ static int tokenize_status(const struct lf_usage *u, const struct ask *ask)
     return 0;
 }
 
-static int bench_status(const struct lf_usage *u, struct ask *ask, const char *word)
+static int bench_status(const struct lf_usage *u, struct bench_flags *flags, const char *word)
 {
     if (strcmp(word, "tokenize") == 0)
-        return tokenize_status(u, ask);
+        return tokenize_status(u, flags);
     struct lf_bench_case b = {.kind = LF_BENCH_DECODE};
     while (kinds[b.kind] && strcmp(kinds[b.kind], word) != 0)
         b.kind++;
     if (!kinds[b.kind])
         return lf_usage_error(u, "decode, prefill, train or tokenize, not '%s'", word);
-    if (ask->batch && !parse_batch(ask))
+    if (flags->batch && !parse_batch(flags))
         return lf_usage_error(u, "--batch is SEQUENCESxTOKENS, such as 8x512");
-    if (!ask->o.base == !ask->o.shape)
+    if (!flags->o.base == !flags->o.shape)
         return lf_usage_error(u, "either --base or --shape is needed");
-    if (b.kind == LF_BENCH_TRAIN && ask->adapters == 0)
-        ask->adapters = 1;
-    b.tokens = (int)ask->tokens;
-    b.adapters = (int)ask->adapters;
-    b.warmup = (int)ask->warmup;
-    b.iters = (int)ask->iters;
-    b.recompute = (enum lf_recompute)ask->recompute;
-    b.lora = (struct lf_lora_settings){.rank = (int)ask->rank,
-                                       .alpha = ask->alpha,
-                                       .dropout = ask->dropout,
-                                       .target_modules = ask->targets};
+    if (b.kind == LF_BENCH_TRAIN && flags->adapters == 0)
+        flags->adapters = 1;
+    b.tokens = (int)flags->tokens;
+    b.adapters = (int)flags->adapters;
+    b.warmup = (int)flags->warmup;
+    b.iters = (int)flags->iters;
+    b.recompute = (enum lf_recompute)flags->recompute;
+    b.lora = (struct lf_lora_settings){.rank = (int)flags->rank,
+                                       .alpha = flags->alpha,
+                                       .dropout = flags->dropout,
+                                       .target_modules = flags->targets};
     struct lf_diag diag = {""};
-    enum lf_err rc = bench(ask, &b, &diag);
+    enum lf_err rc = bench(flags, &b, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(u, rc, &diag);
 }
 
 int lf_cmd_bench(int argc, char **argv)
 {
-    struct ask ask = {.o.quant = LF_QUANT_NF4,
-                      .seqs = {{1, 8, 16, 32, 64}, 5},
-                      .rank = 16,
-                      .targets = "all-linear",
-                      .tokens = 512,
-                      .warmup = 3,
-                      .iters = 16,
-                      .alpha = 16,
-                      .recompute = LF_RECOMPUTE_AUTO};
+    struct bench_flags flags = {.o.quant = LF_QUANT_NF4,
+                                .seqs = {{1, 8, 16, 32, 64}, 5},
+                                .rank = 16,
+                                .targets = "all-linear",
+                                .tokens = 512,
+                                .warmup = 3,
+                                .iters = 16,
+                                .alpha = 16,
+                                .recompute = LF_RECOMPUTE_AUTO};
     const struct lf_option options[] = {
-        {"base", 'b', LF_OPT_STR, "DIR", &ask.o.base, "the base model: a checkpoint directory"},
-        {"shape", 0, LF_OPT_STR, "NAME", &ask.o.shape,
+        {"base", 'b', LF_OPT_STR, "DIR", &flags.o.base, "the base model: a checkpoint directory"},
+        {"shape", 0, LF_OPT_STR, "NAME", &flags.o.shape,
          "instead: random weights of a model's shape, mistral-7b for one"},
-        {"seqs", 's', LF_OPT_INTS, "N,N...", &ask.seqs, "sequences of a batch, one case each",
+        {"seqs", 's', LF_OPT_INTS, "N,N...", &flags.seqs, "sequences of a batch, one case each",
          .lo = 1, .hi = LF_SEQS_MAX},
-        {"tokens", 'T', LF_OPT_INT, "N", &ask.tokens,
+        {"tokens", 'T', LF_OPT_INT, "N", &flags.tokens,
          "tokens of each sequence; when decoding, tokens before the first", .lo = 1, .hi = 1 << 20},
-        {"batch", 0, LF_OPT_STR, "SxT", &ask.batch, "both in one: 8x512"},
-        {"adapters", 'a', LF_OPT_INT, "N", &ask.adapters,
+        {"batch", 0, LF_OPT_STR, "SxT", &flags.batch, "both in one: 8x512"},
+        {"adapters", 'a', LF_OPT_INT, "N", &flags.adapters,
          "random adapters, taken in turn by the sequences; 0: the bare base", .hi = LF_SLOTS_MAX},
-        {"rank", 'r', LF_OPT_INT, "N", &ask.rank, "of the adapters", .lo = 1, .hi = LF_RANK_MAX},
-        {"alpha", 0, LF_OPT_REAL, "X", &ask.alpha, "of the adapters", .lo = 1e-3, .hi = 1e6},
-        {"targets", 0, LF_OPT_STR, "NAMES", &ask.targets, "modules: all-linear, or q_proj,v_proj"},
-        {"dropout", 0, LF_OPT_REAL, "X", &ask.dropout, "LoRA dropout in training", .hi = 0.99},
-        {"recompute", 0, LF_OPT_CHOICE, "none|block|auto", &ask.recompute,
+        {"rank", 'r', LF_OPT_INT, "N", &flags.rank, "of the adapters", .lo = 1, .hi = LF_RANK_MAX},
+        {"alpha", 0, LF_OPT_REAL, "X", &flags.alpha, "of the adapters", .lo = 1e-3, .hi = 1e6},
+        {"targets", 0, LF_OPT_STR, "NAMES", &flags.targets,
+         "modules: all-linear, or q_proj,v_proj"},
+        {"dropout", 0, LF_OPT_REAL, "X", &flags.dropout, "LoRA dropout in training", .hi = 0.99},
+        {"recompute", 0, LF_OPT_CHOICE, "none|block|auto", &flags.recompute,
          "in training: run blocks again in backward to save memory"},
-        {"warmup", 0, LF_OPT_INT, "N", &ask.warmup, "batches before the clock", .hi = 1e6},
-        {"iters", 0, LF_OPT_INT, "N", &ask.iters, "batches timed; their median counts", .lo = 1,
+        {"warmup", 0, LF_OPT_INT, "N", &flags.warmup, "batches before the clock", .hi = 1e6},
+        {"iters", 0, LF_OPT_INT, "N", &flags.iters, "batches timed; their median counts", .lo = 1,
          .hi = 1e6},
-        {"text", 0, LF_OPT_STR, "FILE", &ask.text, "of tokenize: what to tokenize"},
-        {"json", 0, LF_OPT_FLAG, NULL, &ask.json, "a JSON object a case, one a line"},
-        LF_OFFLINE_OPTION_QUANT(ask.o),
-        LF_OFFLINE_OPTIONS_DEVICE(ask.o),
+        {"text", 0, LF_OPT_STR, "FILE", &flags.text, "of tokenize: what to tokenize"},
+        {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "a JSON object a case, one a line"},
+        LF_OFFLINE_OPTION_QUANT(flags.o),
+        LF_OFFLINE_OPTIONS_DEVICE(flags.o),
         {0},
     };
     const struct lf_usage usage = {
@@ -226,5 +229,5 @@ int lf_cmd_bench(int argc, char **argv)
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;
-    return bench_status(&usage, &ask, args.v[0]);
+    return bench_status(&usage, &flags, args.v[0]);
 }

@@ -39,11 +39,11 @@ static double weight_bytes(const struct lf_weight *w)
 }
 
 /* What a batch must move and multiply, at the least. */
-struct work {
+struct least_work {
     double bytes, flops;
 };
 
-static struct work least_work(const struct rig *r)
+static struct least_work least_work(const struct rig *r)
 {
     const struct lf_bench_case *b = r->b;
     const struct lf_model *m = r->c->model;
@@ -53,7 +53,7 @@ static struct work least_work(const struct rig *r)
     double rows = train ? tokens : b->seqs; /* of logits */
     double es = (double)lf_dtype_bytes(r->c->dev->act);
     double linear = 0;
-    struct work w = {weight_bytes(&m->head), 0};
+    struct least_work w = {weight_bytes(&m->head), 0};
     for (int l = 0; l < c->L; l++)
         for (int p = 0; p < c->n_proj; p++) {
             w.bytes += weight_bytes(&m->layers[l].w[p]);
@@ -289,7 +289,7 @@ enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
     if (rc == LF_OK)
         rc = time_batches(&seconds, &r, diag);
     if (rc == LF_OK) {
-        struct work w = least_work(&r);
+        struct least_work w = least_work(&r);
         double move = w.bytes / floor->bytes_per_second;
         double multiply = w.flops / floor->flops_per_second;
         int tokens = b->kind == LF_BENCH_DECODE ? b->seqs : b->seqs * b->tokens;

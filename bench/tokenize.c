@@ -104,7 +104,7 @@ enum lf_err lf_bench_tokenize(struct lf_bench_tokens *out, const char *base, con
 {
     struct lf_bench_tokens r = {0};
     struct lf_tokenizer *t;
-    struct lf_map m;
+    struct lf_mapping m;
     enum lf_err rc = lf_tokenizer_open(&t, base, diag);
     if (rc != LF_OK)
         return rc;

@@ -57,14 +57,14 @@ enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
     return LF_OK;
 }
 
-enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *diag)
+enum lf_err lf_file_map(struct lf_mapping *out, const char *path, struct lf_diag *diag)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", path);
     struct stat st;
     enum lf_err rc = LF_OK;
-    struct lf_map m = {NULL, 0};
+    struct lf_mapping m = {NULL, 0};
     if (fstat(fd, &st) != 0) {
         rc = lf_fail_errno(diag, errno, "%s", path);
     } else if (!S_ISREG(st.st_mode)) {
@@ -83,11 +83,11 @@ enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *di
     return rc;
 }
 
-void lf_file_unmap(struct lf_map *m)
+void lf_file_unmap(struct lf_mapping *m)
 {
     if (m->data)
         munmap((void *)(uintptr_t)m->data, m->bytes);
-    *m = (struct lf_map){NULL, 0};
+    *m = (struct lf_mapping){NULL, 0};
 }
 
 /* The directory part of path, "." where there is none. */

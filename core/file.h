@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-struct lf_map {
+struct lf_mapping {
     const unsigned char *data; /* NULL for an empty file */
     size_t bytes;
 };
@@ -26,8 +26,9 @@ enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* Maps the file read-only. Unmap with lf_file_unmap. A file truncated under a map faults: map
  * only files that this program or a checkpoint's publisher replaces by rename. */
-enum lf_err lf_file_map(struct lf_map *out, const char *path, struct lf_diag *diag) LF_MUST_CHECK;
-void lf_file_unmap(struct lf_map *m);
+enum lf_err lf_file_map(struct lf_mapping *out, const char *path,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+void lf_file_unmap(struct lf_mapping *m);
 /* Replaces `path` with these bytes, durably and at once (mode 0644). */
 enum lf_err lf_file_write(const char *path, const void *data, size_t n,
                           struct lf_diag *diag) LF_MUST_CHECK;

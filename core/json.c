@@ -51,7 +51,7 @@ enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_di
 
 enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag)
 {
-    struct lf_map m;
+    struct lf_mapping m;
     enum lf_err rc = lf_file_map(&m, path, diag);
     if (rc != LF_OK)
         return rc;

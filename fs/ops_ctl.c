@@ -16,7 +16,7 @@ void lf_ops_ctl_read(fuse_req_t req, off_t off, size_t size)
     lf_buf_free(&words);
 }
 
-struct command {
+struct ctl_op {
     struct lf_op op;
     struct lf_buf lines; /* whole ones */
     size_t written;      /* what the WRITE is answered with; 0: a FLUSH */
@@ -24,7 +24,7 @@ struct command {
 
 static void ctl_done(struct lf_op *op, enum lf_err rc)
 {
-    size_t written = ((struct command *)op)->written;
+    size_t written = ((struct ctl_op *)op)->written;
     lf_snapshot_expire(&op->fs->snapshot);
     if (rc != LF_OK || written == 0) {
         lf_op_reply(op, rc);
@@ -36,7 +36,7 @@ static void ctl_done(struct lf_op *op, enum lf_err rc)
 
 static void ctl_send(struct lf_op *op, enum lf_err rc)
 {
-    const struct lf_buf *lines = &((struct command *)op)->lines;
+    const struct lf_buf *lines = &((struct ctl_op *)op)->lines;
     struct lf_place place;
     if (rc == LF_OK && lf_op_settles(op, op->node, ctl_send))
         return;
@@ -50,14 +50,14 @@ static void ctl_send(struct lf_op *op, enum lf_err rc)
 
 static void drop(struct lf_op *op)
 {
-    lf_buf_free(&((struct command *)op)->lines);
+    lf_buf_free(&((struct ctl_op *)op)->lines);
 }
 
 /* Sends the first n bytes of the unfinished line, which are whole commands, and takes them off it.
  */
 static void ctl_start(fuse_req_t req, struct lf_handle *h, size_t n, size_t written)
 {
-    struct command *c = lf_op_new(&lf_ops_fs(req)->waits, req, h->node, sizeof *c);
+    struct ctl_op *c = lf_op_new(&lf_ops_fs(req)->waits, req, h->node, sizeof *c);
     if (!c)
         return;
     lf_buf_init(&c->lines, 0);

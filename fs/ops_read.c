@@ -10,7 +10,7 @@
 
 #define HTTP_RANGE_NOT_SATISFIABLE 416
 
-struct reading {
+struct read_op {
     struct lf_op op;
     uint64_t off;
     size_t size;
@@ -43,7 +43,7 @@ static void range_arrived(struct lf_op *op, enum lf_err rc)
 
 static void read_range(struct lf_op *op)
 {
-    const struct reading *r = (struct reading *)op;
+    const struct read_op *r = (struct read_op *)op;
     char url[LF_URL_MAX];
     enum lf_err rc = lf_url_node(url, op->node, "");
     if (rc != LF_OK) {
@@ -62,7 +62,7 @@ static void read_range(struct lf_op *op)
 /* Of a log: not past the size that a stat would tell now. */
 static void read_log(struct lf_op *op, enum lf_err rc)
 {
-    struct reading *r = (struct reading *)op;
+    struct read_op *r = (struct read_op *)op;
     struct stat st;
     double timeout_s;
     if (rc == LF_OK)
@@ -112,7 +112,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         lf_feed_read(f);
         return;
     }
-    struct reading *r = lf_op_new(waits, req, h->node, sizeof *r);
+    struct read_op *r = lf_op_new(waits, req, h->node, sizeof *r);
     if (!r)
         return;
     r->off = off < 0 ? 0 : (uint64_t)off;

@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 /* Six measurements of each row, a column each. */
-enum column { INPUT, OUTPUT, EXAMPLE, SIMILARITY, COMPRESS, COLUMNS };
+enum feature { INPUT, OUTPUT, EXAMPLE, SIMILARITY, COMPRESS, COLUMNS };
 
 static enum lf_err count_tokens(double *out, const struct lf_tokenizer *tok, const char *text,
                                 struct lf_ids *ids, struct lf_diag *diag)

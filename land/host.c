@@ -49,20 +49,20 @@ enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag)
 
 /* ---- The child ------------------------------------------------------------------------------- */
 
-struct command {
+struct command_line {
     char text[ARGS_MAX][LF_PATH_MAX];
     char *argv[ARGS_MAX + 1];
     int n;
 };
 
-static void add(struct command *c, const char *word)
+static void add(struct command_line *c, const char *word)
 {
     snprintf(c->text[c->n], LF_PATH_MAX, "%s", word);
     c->argv[c->n] = c->text[c->n];
     c->argv[++c->n] = NULL;
 }
 
-static void add_option(struct command *c, const char *name, const char *value)
+static void add_option(struct command_line *c, const char *name, const char *value)
 {
     char word[64];
     snprintf(word, sizeof word, "--%s", name);
@@ -72,7 +72,7 @@ static void add_option(struct command *c, const char *name, const char *value)
     add(c, value);
 }
 
-static void make_command(struct command *c, const struct lf_host *h, const char *base,
+static void make_command(struct command_line *c, const struct lf_host *h, const char *base,
                          const char *data, const json_t *options, const char *device)
 {
     const char *key;
@@ -94,7 +94,7 @@ static void make_command(struct command *c, const struct lf_host *h, const char 
     }
 }
 
-static void child_main(const struct command *c, int log, pid_t parent)
+static void child_main(const struct command_line *c, int log, pid_t parent)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -134,7 +134,7 @@ static enum lf_err place_socket(struct lf_host *h, const char *data, struct lf_d
     return LF_OK;
 }
 
-static enum lf_err spawn(struct lf_host *h, const struct command *c, struct lf_diag *diag)
+static enum lf_err spawn(struct lf_host *h, const struct command_line *c, struct lf_diag *diag)
 {
     int log = open(h->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (log < 0)
@@ -213,7 +213,7 @@ enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
                           const volatile sig_atomic_t *stop, struct lf_diag *diag)
 {
     *h = (struct lf_host){0};
-    struct command *c = calloc(1, sizeof *c);
+    struct command_line *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? lf_dir_make(data, diag) : lf_fail(diag, LF_E_NO_MEMORY, "no memory");
     if (rc == LF_OK && snprintf(h->log, sizeof h->log, "%s/log", data) >= (int)sizeof h->log)
         rc = lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", data);

@@ -184,7 +184,7 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     struct named x = {fn, arg, base, strcspn(base, ".")};
     size_t len = strlen(path);
-    struct lf_map m = {0};
+    struct lf_mapping m = {0};
     struct lf_buf inflated;
     enum lf_err rc;
     lf_buf_init(&inflated, INFLATED_BYTES_MAX);

@@ -33,12 +33,12 @@ enum lf_err lf_rows_jsonl(const struct lf_rows *r, const char *text, size_t n, s
 
 /* ---- A document ------------------------------------------------------------------------------ */
 
-struct walk {
+struct json_walk {
     const struct lf_rows *rows;
     const json_t *steps; /* NULL: one "*" */
 };
 
-static const char *step_at(const struct walk *w, size_t i)
+static const char *step_at(const struct json_walk *w, size_t i)
 {
     if (!w->steps)
         return i == 0 ? "*" : NULL;
@@ -62,11 +62,11 @@ static json_t *merge(const json_t *outer, const json_t *value, const char *but)
     return all;
 }
 
-static enum lf_err walk(const struct walk *w, const json_t *outer, json_t *value, size_t i,
+static enum lf_err walk(const struct json_walk *w, const json_t *outer, json_t *value, size_t i,
                         struct lf_diag *diag);
 
-static enum lf_err walk_members(const struct walk *w, const json_t *outer, json_t *value, size_t i,
-                                struct lf_diag *diag)
+static enum lf_err walk_members(const struct json_walk *w, const json_t *outer, json_t *value,
+                                size_t i, struct lf_diag *diag)
 {
     const char *key;
     json_t *inner;
@@ -84,7 +84,7 @@ static enum lf_err walk_members(const struct walk *w, const json_t *outer, json_
     return rc;
 }
 
-static enum lf_err walk(const struct walk *w, const json_t *outer, json_t *value, size_t i,
+static enum lf_err walk(const struct json_walk *w, const json_t *outer, json_t *value, size_t i,
                         struct lf_diag *diag)
 {
     const char *step = step_at(w, i);
@@ -112,7 +112,7 @@ static enum lf_err walk(const struct walk *w, const json_t *outer, json_t *value
 
 enum lf_err lf_rows_json(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)
 {
-    struct walk w = {r, r->form->rows};
+    struct json_walk w = {r, r->form->rows};
     json_t *root = NULL, *nothing = json_object();
     size_t skip = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     enum lf_err rc = lf_json_parse(&root, text + skip, n - skip, diag);

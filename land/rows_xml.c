@@ -17,7 +17,7 @@ struct element {
     bool has_children;
 };
 
-struct reading {
+struct xml_reading {
     const struct lf_rows *rows;
     const char *name; /* of a row's element */
     XML_Parser parser;
@@ -29,20 +29,20 @@ struct reading {
     struct lf_diag *diag;
 };
 
-static void stop(struct reading *x, enum lf_err rc)
+static void stop(struct xml_reading *x, enum lf_err rc)
 {
     x->rc = rc;
     XML_StopParser(x->parser, XML_FALSE);
 }
 
-static void out_of_memory(struct reading *x)
+static void out_of_memory(struct xml_reading *x)
 {
     stop(x, lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for an element"));
 }
 
 static void on_start(void *arg, const XML_Char *name, const XML_Char **attributes)
 {
-    struct reading *x = arg;
+    struct xml_reading *x = arg;
     if (x->rc != LF_OK || (x->depth == 0 && strcmp(name, x->name) != 0))
         return;
     if (x->depth == DEPTH_MAX) {
@@ -67,13 +67,13 @@ static void on_start(void *arg, const XML_Char *name, const XML_Char **attribute
 
 static void on_text(void *arg, const XML_Char *s, int n)
 {
-    struct reading *x = arg;
+    struct xml_reading *x = arg;
     if (x->rc == LF_OK && x->depth > 0 && lf_buf_append(&x->text, s, (size_t)n) != LF_OK)
         out_of_memory(x);
 }
 
 /* The element's own text without white space around it; yours. */
-static json_t *own_text(const struct reading *x, const struct element *e)
+static json_t *own_text(const struct xml_reading *x, const struct element *e)
 {
     const char *s = x->text.data ? x->text.data + e->text_from : "";
     size_t n = x->text.len - e->text_from;
@@ -102,7 +102,7 @@ static bool put_child(json_t *parent, const char *name, json_t *child)
 
 static void on_end(void *arg, const XML_Char *name)
 {
-    struct reading *x = arg;
+    struct xml_reading *x = arg;
     if (x->rc != LF_OK || x->depth == 0)
         return;
     struct element *e = &x->open[--x->depth];
@@ -135,7 +135,7 @@ static void on_end(void *arg, const XML_Char *name)
 static enum lf_err parse(const struct lf_rows *r, const char *text, size_t n, const char *encoding,
                          struct lf_diag *diag)
 {
-    struct reading x = {.rows = r, .name = json_string_value(r->form->rows), .diag = diag};
+    struct xml_reading x = {.rows = r, .name = json_string_value(r->form->rows), .diag = diag};
     enum { PIECE = 1 << 20 };
     x.parser = XML_ParserCreate(encoding);
     if (!x.parser)

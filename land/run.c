@@ -25,7 +25,7 @@
 #define LOCK_SECONDS 90      /* a daemon of a run that was killed writes its checkpoints */
 #define DEATHS_MAX 3         /* of a base's daemon, without a cell that ended in between */
 
-struct run {
+struct study_run {
     const struct lf_study *s;
     const struct lf_land_order *o;
     struct lf_farm *f;
@@ -51,7 +51,7 @@ static bool in_flight(const struct lf_cell *c)
     return c->state == LF_CELL_TRAINING || c->state == LF_CELL_SCORING;
 }
 
-static enum lf_err stopped(const struct run *r, struct lf_diag *diag)
+static enum lf_err stopped(const struct study_run *r, struct lf_diag *diag)
 {
     return *r->o->stop
                ? lf_fail(diag, LF_E_INTERRUPTED, "interrupted; the same command goes on from here")
@@ -60,7 +60,7 @@ static enum lf_err stopped(const struct run *r, struct lf_diag *diag)
 
 /* ---- The status ------------------------------------------------------------------------------ */
 
-static enum lf_err tell(struct run *r, bool now, struct lf_diag *diag)
+static enum lf_err tell(struct study_run *r, bool now, struct lf_diag *diag)
 {
     uint64_t t = lf_clock_ns();
     r->f->seconds = r->seconds_before + (double)(t - r->start_ns) / 1e9;
@@ -72,7 +72,7 @@ static enum lf_err tell(struct run *r, bool now, struct lf_diag *diag)
 }
 
 /* A cell is over: its file, and a line. */
-static enum lf_err cell_end(struct run *r, struct lf_cell *c, enum lf_cell_state state,
+static enum lf_err cell_end(struct study_run *r, struct lf_cell *c, enum lf_cell_state state,
                             const char *reason, struct lf_diag *diag)
 {
     const struct lf_land_cell *q = &c->result;
@@ -93,7 +93,7 @@ static enum lf_err cell_end(struct run *r, struct lf_cell *c, enum lf_cell_state
 
 static enum lf_err file_digest(char out[LF_SHA256_HEX], const char *path, struct lf_diag *diag)
 {
-    struct lf_map m;
+    struct lf_mapping m;
     enum lf_err rc = lf_file_map(&m, path, diag);
     if (rc != LF_OK)
         return rc;
@@ -132,7 +132,7 @@ static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct 
 }
 
 /* Settings and key of a task's cells; those that are done already become so. */
-static enum lf_err task_cells(struct run *r, int task, const json_t *own,
+static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
                               char bases[][LF_SHA256_HEX], struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], train[LF_SHA256_HEX], *test = r->test[task];
@@ -165,7 +165,7 @@ static enum lf_err task_cells(struct run *r, int task, const json_t *own,
     return rc;
 }
 
-static enum lf_err prepare_task(struct run *r, int task, char bases[][LF_SHA256_HEX],
+static enum lf_err prepare_task(struct study_run *r, int task, char bases[][LF_SHA256_HEX],
                                 struct lf_diag *diag)
 {
     const struct lf_study_task *t = &r->s->tasks[task];
@@ -198,7 +198,7 @@ static enum lf_err prepare_task(struct run *r, int task, char bases[][LF_SHA256_
 }
 
 /* A task that cannot be prepared fails in all its cells. */
-static enum lf_err prepare_all(struct run *r, struct lf_diag *diag)
+static enum lf_err prepare_all(struct study_run *r, struct lf_diag *diag)
 {
     char(*bases)[LF_SHA256_HEX] = calloc((size_t)r->s->n_bases, sizeof *bases);
     r->test = calloc((size_t)r->s->n_tasks, sizeof *r->test);
@@ -222,7 +222,7 @@ static enum lf_err prepare_all(struct run *r, struct lf_diag *diag)
 
 static enum lf_err read_rows(json_t **out, const char *path, struct lf_diag *diag)
 {
-    struct lf_map m;
+    struct lf_mapping m;
     json_t *rows = json_array();
     enum lf_err rc = lf_file_map(&m, path, diag);
     for (size_t at = 0; rc == LF_OK && at < m.bytes;) {
@@ -271,7 +271,7 @@ static bool features_known(const char *path, const char *digest)
     return known;
 }
 
-static enum lf_err measure_rows(double *x, const struct run *r, const char *path,
+static enum lf_err measure_rows(double *x, const struct study_run *r, const char *path,
                                 struct lf_diag *diag)
 {
     json_t *rows = NULL, *row;
@@ -293,7 +293,7 @@ static enum lf_err measure_rows(double *x, const struct run *r, const char *path
     return rc;
 }
 
-static enum lf_err measure_task(struct run *r, int task, struct lf_diag *diag)
+static enum lf_err measure_task(struct study_run *r, int task, struct lf_diag *diag)
 {
     char rows[LF_PATH_MAX], path[LF_PATH_MAX], digest[LF_SHA256_HEX];
     double x[LF_LAND_FEATURES];
@@ -313,7 +313,7 @@ static enum lf_err measure_task(struct run *r, int task, struct lf_diag *diag)
 }
 
 /* The next task's features, in the time that the daemon needs anyway. False: all are known. */
-static bool measure_next(struct run *r)
+static bool measure_next(struct study_run *r)
 {
     struct lf_diag why = {""};
     if (r->measured == r->s->n_tasks)
@@ -328,14 +328,14 @@ static bool measure_next(struct run *r)
 /* ---- A cell at the daemon -------------------------------------------------------------------- */
 
 /* The adapter's name: a daemon of the study's own holds nothing else. */
-static void adapter_name(char out[LF_PATH_MAX], const struct run *r, const struct lf_cell *c)
+static void adapter_name(char out[LF_PATH_MAX], const struct study_run *r, const struct lf_cell *c)
 {
     const char *variant = r->s->variants[c->variant].name;
     snprintf(out, LF_PATH_MAX, "%s%s%s%s%s", r->o->remote.url ? r->s->name : "",
              r->o->remote.url ? "." : "", r->f->tasks[c->task], variant[0] ? "." : "", variant);
 }
 
-static enum lf_err cell_call(struct run *r, const struct lf_cell *c, json_t **out,
+static enum lf_err cell_call(struct study_run *r, const struct lf_cell *c, json_t **out,
                              const char *method, const char *rest, const json_t *body,
                              struct lf_diag *diag)
 {
@@ -345,7 +345,7 @@ static enum lf_err cell_call(struct run *r, const struct lf_cell *c, json_t **ou
     return rc == LF_OK ? lf_remote_json(r->remote, out, method, path, body, diag) : rc;
 }
 
-static enum lf_err cell_upload(struct run *r, const struct lf_cell *c, const char *file,
+static enum lf_err cell_upload(struct study_run *r, const struct lf_cell *c, const char *file,
                                const char *rest, struct lf_diag *diag)
 {
     char name[LF_PATH_MAX], path[LF_PATH_MAX], from[LF_PATH_MAX];
@@ -362,7 +362,7 @@ static enum lf_err cell_upload(struct run *r, const struct lf_cell *c, const cha
 
 /* Copies what makes an adapter; the data set last, which starts its training. What the daemon has
  * already, it knows. */
-static enum lf_err submit(struct run *r, struct lf_cell *c, struct lf_diag *diag)
+static enum lf_err submit(struct study_run *r, struct lf_cell *c, struct lf_diag *diag)
 {
     char name[LF_PATH_MAX];
     json_t *answer = NULL;
@@ -410,7 +410,7 @@ static void take_scores(struct lf_cell *c, json_t *metrics)
 }
 
 /* The report is of this version, and its scores are of these rows. */
-static bool is_scored(const struct run *r, const struct lf_cell *c, const json_t *metrics,
+static bool is_scored(const struct study_run *r, const struct lf_cell *c, const json_t *metrics,
                       json_int_t version)
 {
     const json_t *eval = json_object_get(metrics, "eval");
@@ -420,7 +420,7 @@ static bool is_scored(const struct run *r, const struct lf_cell *c, const json_t
            isfinite(real_of(json_object_get(metrics, "base"), "score"));
 }
 
-static enum lf_err look_at_scores(struct run *r, struct lf_cell *c, json_int_t version,
+static enum lf_err look_at_scores(struct study_run *r, struct lf_cell *c, json_int_t version,
                                   struct lf_diag *diag)
 {
     json_t *metrics = NULL;
@@ -443,7 +443,8 @@ static enum lf_err look_at_scores(struct run *r, struct lf_cell *c, json_int_t v
 }
 
 /* Where a cell is now. *speed: of its training, tokens a second. */
-static enum lf_err look_at(struct run *r, struct lf_cell *c, double *speed, struct lf_diag *diag)
+static enum lf_err look_at(struct study_run *r, struct lf_cell *c, double *speed,
+                           struct lf_diag *diag)
 {
     json_t *adapter = NULL;
     enum lf_err rc = cell_call(r, c, &adapter, "GET", "", NULL, diag);
@@ -472,7 +473,7 @@ static enum lf_err look_at(struct run *r, struct lf_cell *c, double *speed, stru
 
 /* ---- A base ---------------------------------------------------------------------------------- */
 
-static int count_base(const struct run *r, int base, bool (*is)(const struct lf_cell *c))
+static int count_base(const struct study_run *r, int base, bool (*is)(const struct lf_cell *c))
 {
     int n = 0;
     for (int i = 0; i < r->f->n_tasks * r->f->n_columns; i++)
@@ -480,7 +481,8 @@ static int count_base(const struct run *r, int base, bool (*is)(const struct lf_
     return n;
 }
 
-static enum lf_err fail_base(struct run *r, int base, const char *reason, struct lf_diag *diag)
+static enum lf_err fail_base(struct study_run *r, int base, const char *reason,
+                             struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (int i = 0; i < r->f->n_tasks * r->f->n_columns && rc == LF_OK; i++)
@@ -497,7 +499,7 @@ static bool is_away(enum lf_err rc)
 }
 
 /* One look at all cells of the base that the daemon has, and more for it where there is room. */
-static enum lf_err look_round(struct run *r, int base, struct lf_diag *diag)
+static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *diag)
 {
     int n = count_base(r, base, in_flight);
     double speed = 0;
@@ -526,7 +528,7 @@ static enum lf_err look_round(struct run *r, int base, struct lf_diag *diag)
 }
 
 /* Everything that was with the daemon is sent again, for it to say what it has. */
-static void forget_flights(struct run *r, int base)
+static void forget_flights(struct study_run *r, int base)
 {
     for (int i = 0; i < r->f->n_tasks * r->f->n_columns; i++)
         if (r->f->cells[i].base == base && in_flight(&r->f->cells[i]))
@@ -540,7 +542,7 @@ static void nap(void)
 }
 
 /* Until all cells of the base ended. LF_E_UNREACHABLE and the like: the daemon is away. */
-static enum lf_err watch(struct run *r, int base, struct lf_diag *diag)
+static enum lf_err watch(struct study_run *r, int base, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     while (rc == LF_OK && count_base(r, base, is_open) > 0) {
@@ -552,7 +554,7 @@ static enum lf_err watch(struct run *r, int base, struct lf_diag *diag)
 }
 
 /* What the daemon computes on, for the report. */
-static void ask_device(struct run *r)
+static void ask_device(struct study_run *r)
 {
     json_t *info = NULL;
     if (lf_remote_json(r->remote, &info, "GET", "/info", NULL, NULL) == LF_OK) {
@@ -562,7 +564,7 @@ static void ask_device(struct run *r)
     json_decref(info);
 }
 
-static enum lf_err connect_to(struct run *r, const struct lf_remote_options *at, int base,
+static enum lf_err connect_to(struct study_run *r, const struct lf_remote_options *at, int base,
                               struct lf_diag *diag)
 {
     json_t *answer = NULL;
@@ -582,7 +584,7 @@ static enum lf_err connect_to(struct run *r, const struct lf_remote_options *at,
 }
 
 /* A daemon of our own, started again where it dies. */
-static enum lf_err run_base(struct run *r, int base, struct lf_diag *diag)
+static enum lf_err run_base(struct study_run *r, int base, struct lf_diag *diag)
 {
     char data[LF_PATH_MAX];
     struct lf_diag why = {""};
@@ -614,7 +616,7 @@ static enum lf_err run_base(struct run *r, int base, struct lf_diag *diag)
 }
 
 /* The daemon that the user named: the base that it has. */
-static enum lf_err run_remote(struct run *r, struct lf_diag *diag)
+static enum lf_err run_remote(struct study_run *r, struct lf_diag *diag)
 {
     struct lf_diag why = {""};
     for (int b = 0; b < r->s->n_bases; b++) {
@@ -631,7 +633,7 @@ static enum lf_err run_remote(struct run *r, struct lf_diag *diag)
 /* ---- All ------------------------------------------------------------------------------------- */
 
 /* Held by this process and by its daemons: those of a run that was killed end soon. */
-static enum lf_err take_lock(struct run *r, struct lf_diag *diag)
+static enum lf_err take_lock(struct study_run *r, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_farm_path(path, r->f, diag, "lock");
@@ -658,7 +660,7 @@ static enum lf_err take_lock(struct run *r, struct lf_diag *diag)
     return LF_OK;
 }
 
-static void recall_seconds(struct run *r)
+static void recall_seconds(struct study_run *r)
 {
     struct lf_farm before;
     if (lf_farm_read(&before, r->f->dir, NULL) != LF_OK)
@@ -668,7 +670,7 @@ static void recall_seconds(struct run *r)
     lf_farm_free(&before);
 }
 
-static enum lf_err run_all(struct run *r, struct lf_diag *diag)
+static enum lf_err run_all(struct study_run *r, struct lf_diag *diag)
 {
     enum lf_err rc = tell(r, true, diag);
     if (rc == LF_OK)
@@ -689,7 +691,7 @@ static enum lf_err run_all(struct run *r, struct lf_diag *diag)
 enum lf_err lf_land_run(struct lf_farm *f, const struct lf_study *s, const struct lf_land_order *o,
                         struct lf_diag *diag)
 {
-    struct run r = {.s = s, .o = o, .f = f, .lock = -1, .start_ns = lf_clock_ns()};
+    struct study_run r = {.s = s, .o = o, .f = f, .lock = -1, .start_ns = lf_clock_ns()};
     lf_show_init(&r.show, stderr, o->quiet);
     enum lf_err rc = lf_host_options_check(s->daemon, diag);
     if (rc == LF_OK)

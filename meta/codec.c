@@ -8,14 +8,14 @@
 #define JOB_FORMAT 2 /* 1: without losses */
 
 /* Either side of the walk: `out` when writing, `in` when reading. The first failure sticks. */
-struct cursor {
+struct record_cursor {
     struct lf_buf *out;
     const unsigned char *in;
     size_t left;
     enum lf_err rc;
 };
 
-static bool take(struct cursor *c, void *dst, size_t n)
+static bool take(struct record_cursor *c, void *dst, size_t n)
 {
     if (c->rc == LF_OK && n > c->left)
         c->rc = LF_E_DAMAGED;
@@ -27,7 +27,7 @@ static bool take(struct cursor *c, void *dst, size_t n)
     return true;
 }
 
-static void field_u64(struct cursor *c, uint64_t *v)
+static void field_u64(struct record_cursor *c, uint64_t *v)
 {
     unsigned char b[8];
     if (c->out) {
@@ -41,14 +41,14 @@ static void field_u64(struct cursor *c, uint64_t *v)
     }
 }
 
-static void field_i64(struct cursor *c, int64_t *v)
+static void field_i64(struct record_cursor *c, int64_t *v)
 {
     uint64_t u = (uint64_t)*v;
     field_u64(c, &u);
     *v = (int64_t)u;
 }
 
-static void field_i32(struct cursor *c, int32_t *v)
+static void field_i32(struct record_cursor *c, int32_t *v)
 {
     int64_t wide = *v;
     field_i64(c, &wide);
@@ -58,7 +58,7 @@ static void field_i32(struct cursor *c, int32_t *v)
         *v = (int32_t)wide;
 }
 
-static void field_real(struct cursor *c, double *v)
+static void field_real(struct record_cursor *c, double *v)
 {
     uint64_t u;
     memcpy(&u, v, sizeof u);
@@ -66,7 +66,7 @@ static void field_real(struct cursor *c, double *v)
     memcpy(v, &u, sizeof u);
 }
 
-static void field_text(struct cursor *c, char *s, size_t cap)
+static void field_text(struct record_cursor *c, char *s, size_t cap)
 {
     unsigned char b[2];
     if (c->out) {
@@ -90,7 +90,7 @@ static void field_text(struct cursor *c, char *s, size_t cap)
 }
 
 /* The format that the record has: when writing, the newest. */
-static unsigned char field_format(struct cursor *c, unsigned char newest)
+static unsigned char field_format(struct record_cursor *c, unsigned char newest)
 {
     unsigned char b = newest;
     if (c->out)
@@ -100,7 +100,7 @@ static unsigned char field_format(struct cursor *c, unsigned char newest)
     return b;
 }
 
-static void adapter_fields(struct cursor *c, struct lf_adapter_record *r)
+static void adapter_fields(struct record_cursor *c, struct lf_adapter_record *r)
 {
     field_format(c, ADAPTER_FORMAT);
     field_u64(c, &r->id);
@@ -115,7 +115,7 @@ static void adapter_fields(struct cursor *c, struct lf_adapter_record *r)
     field_text(c, r->trouble, sizeof r->trouble);
 }
 
-static void job_fields(struct cursor *c, struct lf_job_record *r)
+static void job_fields(struct record_cursor *c, struct lf_job_record *r)
 {
     unsigned char format = field_format(c, JOB_FORMAT);
     field_u64(c, &r->id);
@@ -146,7 +146,7 @@ static void job_fields(struct cursor *c, struct lf_job_record *r)
         field_i32(c, &r->losses);
 }
 
-static enum lf_err decoded(const struct cursor *c, const char *what, struct lf_diag *diag)
+static enum lf_err decoded(const struct record_cursor *c, const char *what, struct lf_diag *diag)
 {
     if (c->rc == LF_E_UNSUPPORTED)
         return lf_fail(diag, c->rc, "%s record of a newer format", what);
@@ -158,14 +158,14 @@ static enum lf_err decoded(const struct cursor *c, const char *what, struct lf_d
 enum lf_err lf_adapter_record_encode(struct lf_buf *out, const struct lf_adapter_record *r)
 {
     struct lf_adapter_record copy = *r;
-    adapter_fields(&(struct cursor){.out = out}, &copy);
+    adapter_fields(&(struct record_cursor){.out = out}, &copy);
     return out->rc;
 }
 
 enum lf_err lf_adapter_record_decode(struct lf_adapter_record *out, const void *data, size_t n,
                                      struct lf_diag *diag)
 {
-    struct cursor c = {.in = data, .left = n};
+    struct record_cursor c = {.in = data, .left = n};
     struct lf_adapter_record r = {0};
     adapter_fields(&c, &r);
     enum lf_err rc = decoded(&c, "adapter", diag);
@@ -177,14 +177,14 @@ enum lf_err lf_adapter_record_decode(struct lf_adapter_record *out, const void *
 enum lf_err lf_job_record_encode(struct lf_buf *out, const struct lf_job_record *r)
 {
     struct lf_job_record copy = *r;
-    job_fields(&(struct cursor){.out = out}, &copy);
+    job_fields(&(struct record_cursor){.out = out}, &copy);
     return out->rc;
 }
 
 enum lf_err lf_job_record_decode(struct lf_job_record *out, const void *data, size_t n,
                                  struct lf_diag *diag)
 {
-    struct cursor c = {.in = data, .left = n};
+    struct record_cursor c = {.in = data, .left = n};
     struct lf_job_record r = {0};
     job_fields(&c, &r);
     enum lf_err rc = decoded(&c, "job", diag);

@@ -136,7 +136,7 @@ static void choose_long_rope(const struct lf_exec *x, const struct lf_batch_seq 
 static void sum_losses(const struct lf_exec *x, const struct lf_batch_seq *seqs,
                        struct lf_batch_result *results)
 {
-    const struct lf_plan *p = &x->plan;
+    const struct lf_batch_plan *p = &x->plan;
     int m = 0;
     for (int i = 0; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];

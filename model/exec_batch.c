@@ -104,9 +104,9 @@ static enum lf_err check_all(const struct lf_exec *x, const struct lf_batch_seq 
 
 /* ---- Order ----------------------------------------------------------------------------------- */
 
-enum part { PART_CACHED, PART_LOSS, PART_TRAIN };
+enum batch_part { PART_CACHED, PART_LOSS, PART_TRAIN };
 
-static enum part part_of(const struct lf_batch_seq *s)
+static enum batch_part part_of(const struct lf_batch_seq *s)
 {
     return s->kv ? PART_CACHED : s->trains ? PART_TRAIN : PART_LOSS;
 }
@@ -127,7 +127,7 @@ static void sort_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_
 
 static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs)
 {
-    struct lf_plan *p = &x->plan;
+    struct lf_batch_plan *p = &x->plan;
     sort_seqs(x, seqs, n_seqs);
     p->S = n_seqs;
     bool decodes = true; /* one more token of every cached sequence, and nothing else */
@@ -135,7 +135,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
     for (int i = 0; i < n_seqs; i++) {
         int k = (int)(p->keys[i] & 0xffffff);
         const struct lf_batch_seq *s = &seqs[k];
-        enum part part = part_of(s);
+        enum batch_part part = part_of(s);
         p->order[i] = k;
         p->place[k] = i;
         p->start[i] = p->T;
@@ -167,7 +167,7 @@ static bool is_long(const struct lf_exec *x, const struct lf_batch_seq *s)
 
 static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
-    struct lf_plan *p = &x->plan;
+    struct lf_batch_plan *p = &x->plan;
     struct lf_ragged *b = &x->all.batch;
     size_t bytes = (size_t)p->rows * sizeof(int32_t);
     bool longrope = x->model->config.rope == LF_ROPE_LONGROPE;
@@ -200,7 +200,7 @@ static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
 
 static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
-    struct lf_plan *p = &x->plan;
+    struct lf_batch_plan *p = &x->plan;
     struct lf_ragged *b = &x->all.batch;
     int padding = p->rows - p->T; /* sequences of one row that neither read nor write pages */
     const void *d_seqs;
@@ -234,7 +234,7 @@ static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
  * the lists grow from step to step. */
 static void pack_pages(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
-    const struct lf_plan *p = &x->plan;
+    const struct lf_batch_plan *p = &x->plan;
     const void *d_pages;
     size_t n = 0;
     for (int i = 0; i < p->S_cached; i++)
@@ -252,7 +252,7 @@ static void pack_pages(struct lf_exec *x, const struct lf_batch_seq *seqs)
 static void pack_segs(struct lf_exec *x, struct lf_ragged *b, const struct lf_batch_seq *seqs,
                       int first, int row0)
 {
-    const struct lf_plan *p = &x->plan;
+    const struct lf_batch_plan *p = &x->plan;
     const void *d_segs;
     size_t most = (size_t)(p->S + p->rows - p->T);
     struct lf_lora_seg *out = lf_exec_carve(x, most * sizeof *out, &d_segs);
@@ -299,7 +299,7 @@ static void pack_adapters(struct lf_exec *x)
 /* The supervised rows. */
 static void pack_labels(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
-    const struct lf_plan *p = &x->plan;
+    const struct lf_batch_plan *p = &x->plan;
     const void *d_rows, *d_train, *d_labels, *d_weight;
     size_t n = (size_t)p->M * sizeof(int32_t);
     int32_t *rows = lf_exec_carve(x, n, &d_rows), *labels = lf_exec_carve(x, n, &d_labels);
@@ -327,7 +327,7 @@ static void pack_labels(struct lf_exec *x, const struct lf_batch_seq *seqs)
 /* The training rows as a batch of their own, counted from the first of them. */
 static void pack_train(struct lf_exec *x, const struct lf_batch_seq *seqs)
 {
-    const struct lf_plan *p = &x->plan;
+    const struct lf_batch_plan *p = &x->plan;
     const struct lf_ragged *b = &x->all.batch;
     struct lf_ragged *t = &x->train.batch;
     int first = p->S - p->S_train, row0 = p->T - p->T_train;

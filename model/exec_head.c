@@ -71,7 +71,7 @@ static void loss_chunk(struct lf_exec *x, int m0, int M, bool train)
 void lf_exec_loss(struct lf_exec *x)
 {
     const struct lf_model *m = x->model;
-    const struct lf_plan *p = &x->plan;
+    const struct lf_batch_plan *p = &x->plan;
     struct lf_work *w = &x->work;
     int eval = p->M - p->M_train, chunk = x->limits.rows_max;
     size_t C = (size_t)m->config.C;

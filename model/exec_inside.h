@@ -60,7 +60,7 @@ struct lf_work {
 };
 
 /* The order of a batch. Host arrays with room for seqs_max. */
-struct lf_plan {
+struct lf_batch_plan {
     int *order;     /* (S) caller's index of the i-th sequence of the batch */
     int *place;     /* (S) the inverse: by the caller's index */
     int *start, *n; /* (S) rows of the i-th sequence of the batch */
@@ -115,7 +115,7 @@ struct lf_exec {
     char *meta; /* device; filled from h_meta (pinned host) in one upload */
     char *h_meta;
     size_t meta_cap, meta_bytes;
-    struct lf_plan plan;
+    struct lf_batch_plan plan;
     struct lf_pass all;        /* every row */
     struct lf_pass train;      /* the training rows, counted from their first */
     const int32_t *rows;       /* (M) supervised rows */

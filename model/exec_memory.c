@@ -8,7 +8,7 @@
 
 #define ALIGN ((size_t)256)
 
-struct walk {
+struct size_walk {
     char *base; /* NULL: only summing */
     size_t total;
     bool overflow;
@@ -16,7 +16,7 @@ struct walk {
 };
 
 /* rows x cols elements of `es` bytes, counted under *purpose. */
-static void *take(struct walk *w, size_t *purpose, size_t rows, size_t cols, size_t es)
+static void *take(struct size_walk *w, size_t *purpose, size_t rows, size_t cols, size_t es)
 {
     size_t bytes, at = w->total;
     if (__builtin_mul_overflow(rows, cols, &bytes) || __builtin_mul_overflow(bytes, es, &bytes) ||
@@ -52,7 +52,7 @@ static size_t u_cols_max(const struct lf_exec *x)
 }
 
 /* Buffers that any forward needs. */
-static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
+static void take_forward(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     struct lf_work *k = &x->work;
@@ -76,7 +76,7 @@ static void take_forward(struct lf_exec *x, struct walk *w, size_t *purpose)
 }
 
 /* What the head needs while it makes losses or samples; nothing of it is read later. */
-static void take_head(struct lf_exec *x, struct walk *w, size_t *purpose)
+static void take_head(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     size_t M = (size_t)x->limits.rows_max, V = (size_t)x->model->config.V;
     size_t T = rows_any(x), C = (size_t)x->model->config.C;
@@ -89,7 +89,7 @@ static void take_head(struct lf_exec *x, struct walk *w, size_t *purpose)
 }
 
 /* The MLP's inner; and in its place, since it is done when they begin, attention's gradients. */
-static void take_inner(struct lf_exec *x, struct walk *w, size_t *purpose)
+static void take_inner(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     size_t T = (size_t)x->limits.train_tokens_max, room = (size_t)x->room, begin = w->total;
@@ -106,7 +106,7 @@ static void take_inner(struct lf_exec *x, struct walk *w, size_t *purpose)
 }
 
 /* What the blocks' backward needs beside dx, in which the head leaves its gradient. */
-static void take_backward(struct lf_exec *x, struct walk *w, size_t *purpose)
+static void take_backward(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     struct lf_work *k = &x->work;
@@ -122,8 +122,8 @@ static void take_backward(struct lf_exec *x, struct walk *w, size_t *purpose)
 
 /* What backward reads of one block beside its input. Buffers of `serve` are taken over where that
  * is given: the first set costs only what serving does not have. */
-static void take_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, struct lf_acts *a,
-                           const struct lf_acts *serve)
+static void take_saved_set(struct lf_exec *x, struct size_walk *w, size_t *purpose,
+                           struct lf_acts *a, const struct lf_acts *serve)
 {
     const struct lf_config *c = &x->model->config;
     size_t T = (size_t)x->limits.train_tokens_max, C = (size_t)c->C, es = x->es;
@@ -144,7 +144,8 @@ static void take_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, s
 
 /* A block that is run again: the first one's buffers, but for what is not made again
  * (exec_forward.c, residual). */
-static void share_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, struct lf_acts *a)
+static void share_saved_set(struct lf_exec *x, struct size_walk *w, size_t *purpose,
+                            struct lf_acts *a)
 {
     const struct lf_config *c = &x->model->config;
     size_t T = (size_t)x->limits.train_tokens_max;
@@ -154,7 +155,7 @@ static void share_saved_set(struct lf_exec *x, struct walk *w, size_t *purpose, 
         a->u[LF_GROUP_ATTN_OUT] = take(w, purpose, T, u_cols(x, LF_GROUP_ATTN_OUT), x->es);
 }
 
-static void take_saved(struct lf_exec *x, struct walk *w, size_t *purpose)
+static void take_saved(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     size_t T = (size_t)x->limits.train_tokens_max;
@@ -172,7 +173,7 @@ static void take_saved(struct lf_exec *x, struct walk *w, size_t *purpose)
     }
 }
 
-static void take_kv(struct lf_exec *x, struct walk *w, size_t *purpose)
+static void take_kv(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     size_t page = (size_t)c->Hkv * LF_KV_PAGE_TOKENS * (size_t)c->D * x->es;
@@ -182,7 +183,7 @@ static void take_kv(struct lf_exec *x, struct walk *w, size_t *purpose)
 
 /* The head's buffers, and what is dead while it works, in the same place: it begins when the
  * blocks' forward is done, and is done when their backward begins. */
-static void take_head_or_blocks(struct lf_exec *x, struct walk *w, struct lf_exec_memory *m)
+static void take_head_or_blocks(struct lf_exec *x, struct size_walk *w, struct lf_exec_memory *m)
 {
     size_t begin = w->total, blocks = 0;
     take_head(x, w, &m->logits);
@@ -195,9 +196,9 @@ static void take_head_or_blocks(struct lf_exec *x, struct walk *w, struct lf_exe
     w->total = lf_max(w->total, end);
 }
 
-static struct walk walk_table(struct lf_exec *x, char *base)
+static struct size_walk walk_table(struct lf_exec *x, char *base)
 {
-    struct walk w = {.base = base};
+    struct size_walk w = {.base = base};
     struct lf_exec_memory *m = &w.m;
     take_forward(x, &w, &m->activations);
     take_head_or_blocks(x, &w, m);
@@ -245,7 +246,7 @@ static enum lf_err reserve_scratch(struct lf_exec *x, struct lf_diag *diag)
 
 /* Keeping everything for backward asks for too much. The KV cache counts where the device is all
  * that there is; who gives a ceiling has its own plan for the cache. */
-static bool is_too_much(const struct lf_exec *x, const struct walk *w)
+static bool is_too_much(const struct lf_exec *x, const struct size_walk *w)
 {
     struct lf_device_info info;
     if (x->limits.memory_bytes > 0)
@@ -325,7 +326,7 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
     if (rc != LF_OK)
         return rc;
     x->recompute = x->limits.recompute == LF_RECOMPUTE_BLOCK;
-    struct walk w = walk_table(x, NULL);
+    struct size_walk w = walk_table(x, NULL);
     if (x->limits.recompute == LF_RECOMPUTE_AUTO && x->limits.train_tokens_max > 0 &&
         is_too_much(x, &w)) {
         x->recompute = true;

@@ -18,7 +18,7 @@ struct load {
     struct lf_stream *s;
     const struct lf_tensors *ts, *cache; /* cache: 4-bit copies, or NULL */
     struct lf_bnb_quantizer *q;          /* quantises in memory, or NULL */
-    struct lf_progress progress;
+    struct lf_reporter progress;
 };
 
 /* ---- Vectors --------------------------------------------------------------------------------- */
@@ -210,7 +210,7 @@ static enum lf_err load_weights(struct load *ld, struct lf_diag *diag)
 {
     enum lf_err rc = load_ends(ld, diag);
     for (int l = 0; l < ld->m->config.L && rc == LF_OK; l++) {
-        lf_progress(&ld->progress, (double)l / ld->m->config.L, "loading");
+        lf_reporter_say(&ld->progress, (double)l / ld->m->config.L, "loading");
         rc = load_layer(ld, l, diag);
     }
     if (rc == LF_OK)
@@ -372,7 +372,7 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
         lf_tensors_free(m->memory->cache);
         m->memory->checkpoint = m->memory->cache = NULL;
     }
-    lf_progress(&ld.progress, 1.0, "loaded");
+    lf_reporter_say(&ld.progress, 1.0, "loaded");
     *out = m;
     return LF_OK;
 }

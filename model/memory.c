@@ -81,7 +81,7 @@ enum lf_err lf_model_alloc(struct lf_model *m, void **out, size_t bytes, struct 
 }
 
 /* One array of a weight on its way. */
-struct piece {
+struct weight_array {
     void *slot; /* address of the pointer to set */
     const void *host;
     size_t bytes, align;
@@ -89,27 +89,29 @@ struct piece {
     bool in_place;
 };
 
-static size_t pieces_of(struct piece p[6], struct lf_weight *w)
+static size_t pieces_of(struct weight_array p[6], struct lf_weight *w)
 {
     size_t count = (size_t)w->N * (size_t)w->K, n = 0;
     if (w->kind != LF_WEIGHT_Q4) {
         size_t es = w->kind == LF_WEIGHT_F32 ? 4 : 2;
-        p[n++] =
-            (struct piece){.slot = &w->data, .host = w->data, .bytes = count * es, .align = es};
+        p[n++] = (struct weight_array){
+            .slot = &w->data, .host = w->data, .bytes = count * es, .align = es};
         return n;
     }
     size_t blocks = lf_bnb_blocks(w);
-    p[n++] = (struct piece){.slot = &w->data, .host = w->data, .bytes = count / 2, .align = 1};
-    p[n++] = (struct piece){.slot = &w->code, .host = w->code, .bytes = 64, .align = 4};
+    p[n++] =
+        (struct weight_array){.slot = &w->data, .host = w->data, .bytes = count / 2, .align = 1};
+    p[n++] = (struct weight_array){.slot = &w->code, .host = w->code, .bytes = 64, .align = 4};
     if (w->absmax) {
-        p[n++] =
-            (struct piece){.slot = &w->absmax, .host = w->absmax, .bytes = blocks * 4, .align = 4};
+        p[n++] = (struct weight_array){
+            .slot = &w->absmax, .host = w->absmax, .bytes = blocks * 4, .align = 4};
         return n;
     }
-    p[n++] = (struct piece){.slot = &w->absmax_q, .host = w->absmax_q, .bytes = blocks, .align = 1};
-    p[n++] =
-        (struct piece){.slot = &w->absmax_code, .host = w->absmax_code, .bytes = 1024, .align = 4};
-    p[n++] = (struct piece){
+    p[n++] = (struct weight_array){
+        .slot = &w->absmax_q, .host = w->absmax_q, .bytes = blocks, .align = 1};
+    p[n++] = (struct weight_array){
+        .slot = &w->absmax_code, .host = w->absmax_code, .bytes = 1024, .align = 4};
+    p[n++] = (struct weight_array){
         .slot = &w->absmax2, .host = w->absmax2, .bytes = lf_bnb_blocks2(w) * 4, .align = 4};
     return n;
 }
@@ -117,7 +119,7 @@ static size_t pieces_of(struct piece p[6], struct lf_weight *w)
 enum lf_err lf_model_place(struct lf_model *m, struct lf_stream *s, struct lf_weight *w,
                            bool lasting, struct lf_diag *diag)
 {
-    struct piece p[6];
+    struct weight_array p[6];
     size_t n = pieces_of(p, w), total = 0;
     void *base = NULL;
     bool here = lasting && lf_device_on_host(m->dev);

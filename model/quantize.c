@@ -23,7 +23,7 @@ struct linear {
     char state[LF_BNB_STATE_MAX];
 };
 
-struct job {
+struct quantizing {
     struct lf_stream *s;
     const struct lf_tensors *ts;
     struct lf_tensors_writer *w;
@@ -33,12 +33,12 @@ struct job {
     bool *is_linear; /* by tensor index */
     size_t *rest;    /* writer's indices of the other tensors, by tensor index */
     bool with_rest;
-    const struct lf_progress *progress;
+    const struct lf_reporter *progress;
 };
 
 /* ---- What there is --------------------------------------------------------------------------- */
 
-static enum lf_err find_linear(struct job *j, struct linear *lin, const struct lf_config *c,
+static enum lf_err find_linear(struct quantizing *j, struct linear *lin, const struct lf_config *c,
                                int layer, int p, struct lf_diag *diag)
 {
     const struct lf_proj *proj = &c->proj[p];
@@ -57,7 +57,7 @@ static enum lf_err find_linear(struct job *j, struct linear *lin, const struct l
     return LF_OK;
 }
 
-static enum lf_err job_open(struct job *j, const struct lf_config *c, struct lf_diag *diag)
+static enum lf_err job_open(struct quantizing *j, const struct lf_config *c, struct lf_diag *diag)
 {
     size_t n = lf_tensors_count(j->ts);
     j->n_linears = (size_t)lf_config_sites(c);
@@ -75,7 +75,7 @@ static enum lf_err job_open(struct job *j, const struct lf_config *c, struct lf_
     return rc;
 }
 
-static void job_close(struct job *j)
+static void job_close(struct quantizing *j)
 {
     lf_tensors_writer_free(j->w);
     lf_bnb_quantizer_free(j->q);
@@ -86,7 +86,7 @@ static void job_close(struct job *j)
 
 /* ---- Places in the file: larger elements first, so that all are aligned ---------------------- */
 
-static enum lf_err add_part(struct job *j, size_t *index, const struct linear *lin,
+static enum lf_err add_part(struct quantizing *j, size_t *index, const struct linear *lin,
                             const char *suffix, enum lf_dtype dtype, size_t n, struct lf_diag *diag)
 {
     char name[LF_BNB_NAME_MAX + 48];
@@ -99,7 +99,7 @@ static enum lf_err add_part(struct job *j, size_t *index, const struct linear *l
     return lf_tensors_add(j->w, &t, index, diag);
 }
 
-static enum lf_err add_linear(struct job *j, struct linear *lin, size_t element,
+static enum lf_err add_linear(struct quantizing *j, struct linear *lin, size_t element,
                               struct lf_diag *diag)
 {
     struct lf_weight w = {
@@ -121,7 +121,7 @@ static enum lf_err add_linear(struct job *j, struct linear *lin, size_t element,
     return rc;
 }
 
-static enum lf_err add_all(struct job *j, struct lf_diag *diag)
+static enum lf_err add_all(struct quantizing *j, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (size_t element = 8; element > 0 && rc == LF_OK; element /= 2) {
@@ -138,7 +138,7 @@ static enum lf_err add_all(struct job *j, struct lf_diag *diag)
 
 /* ---- Data ------------------------------------------------------------------------------------ */
 
-static enum lf_err put_linear(struct job *j, struct linear *lin, struct lf_diag *diag)
+static enum lf_err put_linear(struct quantizing *j, struct linear *lin, struct lf_diag *diag)
 {
     struct lf_weight w;
     enum lf_err rc =
@@ -159,7 +159,7 @@ static enum lf_err put_linear(struct job *j, struct linear *lin, struct lf_diag 
 }
 
 /* The states come last: their lengths are known only when the offsets are. */
-static enum lf_err put_states(struct job *j, struct lf_diag *diag)
+static enum lf_err put_states(struct quantizing *j, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < j->n_linears && rc == LF_OK; i++) {
@@ -173,14 +173,14 @@ static enum lf_err put_states(struct job *j, struct lf_diag *diag)
     return rc;
 }
 
-static enum lf_err put_all(struct job *j, struct lf_diag *diag)
+static enum lf_err put_all(struct quantizing *j, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < lf_tensors_count(j->ts) && rc == LF_OK; i++)
         if (j->with_rest && !j->is_linear[i])
             rc = lf_tensors_put(j->w, j->rest[i], lf_tensors_at(j->ts, i)->data, diag);
     for (size_t i = 0; i < j->n_linears && rc == LF_OK; i++) {
-        lf_progress(j->progress, (double)i / (double)j->n_linears, "quantising");
+        lf_reporter_say(j->progress, (double)i / (double)j->n_linears, "quantising");
         rc = put_linear(j, &j->linears[i], diag);
     }
     return rc == LF_OK ? put_states(j, diag) : rc;
@@ -188,9 +188,9 @@ static enum lf_err put_all(struct job *j, struct lf_diag *diag)
 
 enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct lf_tensors *ts,
                              const struct lf_config *c, bool with_rest,
-                             const struct lf_progress *progress, struct lf_diag *diag)
+                             const struct lf_reporter *progress, struct lf_diag *diag)
 {
-    struct job j = {.s = s, .ts = ts, .with_rest = with_rest, .progress = progress};
+    struct quantizing j = {.s = s, .ts = ts, .with_rest = with_rest, .progress = progress};
     enum lf_err rc = job_open(&j, c, diag);
     if (rc == LF_OK) {
         size_t n = lf_tensors_count(ts) + 6 * j.n_linears, names = 0;
@@ -272,7 +272,7 @@ static enum lf_err copy_companions(const char *src_dir, const char *dst_dir, str
     enum lf_err rc = LF_OK;
     for (struct dirent *e; rc == LF_OK && (e = readdir(d));) {
         char path[LF_PATH_MAX + 256];
-        struct lf_map m;
+        struct lf_mapping m;
         if (!companion(e->d_name))
             continue;
         snprintf(path, sizeof path, "%s/%s", src_dir, e->d_name);
@@ -289,7 +289,7 @@ static enum lf_err copy_companions(const char *src_dir, const char *dst_dir, str
 
 /* Weights first, config.json last: a directory with a config.json is complete. */
 static enum lf_err write_checkpoint(struct lf_stream *s, const char *src_dir, const char *dst_dir,
-                                    const struct lf_progress *progress, struct lf_diag *diag)
+                                    const struct lf_reporter *progress, struct lf_diag *diag)
 {
     struct lf_config c;
     struct lf_tensors *ts = NULL;
@@ -314,7 +314,7 @@ enum lf_err lf_model_quantize(struct lf_stream *s, const char *src_dir, const ch
                               void (*progress)(void *arg, double fraction, const char *what),
                               void *progress_arg, struct lf_diag *diag)
 {
-    struct lf_progress p = {progress, progress_arg};
+    struct lf_reporter p = {progress, progress_arg};
     char path[LF_PATH_MAX];
     if (strlen(src_dir) + 64 > sizeof path || strlen(dst_dir) + 64 > sizeof path)
         return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", src_dir);
@@ -323,6 +323,6 @@ enum lf_err lf_model_quantize(struct lf_stream *s, const char *src_dir, const ch
         return lf_fail(diag, LF_E_EXISTS, "%s: there is a checkpoint already", dst_dir);
     enum lf_err rc = write_checkpoint(s, src_dir, dst_dir, &p, diag);
     if (rc == LF_OK)
-        lf_progress(&p, 1.0, "done");
+        lf_reporter_say(&p, 1.0, "done");
     return rc;
 }

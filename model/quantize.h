@@ -9,13 +9,13 @@
 
 #include <stdbool.h>
 
-/* Where a long task tells how far it is. */
-struct lf_progress {
+/* Where a long task reports how far it is. */
+struct lf_reporter {
     void (*fn)(void *arg, double fraction, const char *what); /* or NULL */
     void *arg;
 };
 
-static inline void lf_progress(const struct lf_progress *p, double fraction, const char *what)
+static inline void lf_reporter_say(const struct lf_reporter *p, double fraction, const char *what)
 {
     if (p->fn)
         p->fn(p->arg, fraction, what);
@@ -25,7 +25,7 @@ static inline void lf_progress(const struct lf_progress *p, double fraction, con
  * the stream's device, and, with with_rest, its other tensors as they are. */
 enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct lf_tensors *ts,
                              const struct lf_config *c, bool with_rest,
-                             const struct lf_progress *progress,
+                             const struct lf_reporter *progress,
                              struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

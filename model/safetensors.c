@@ -11,8 +11,8 @@
 #include <string.h>
 
 struct lf_tensors {
-    struct lf_arena arena; /* names */
-    struct lf_map *files;  /* none when the bytes are the caller's */
+    struct lf_arena arena;    /* names */
+    struct lf_mapping *files; /* none when the bytes are the caller's */
     size_t n_files;
     struct lf_tensor *t; /* (n) in file order */
     size_t n;
@@ -233,12 +233,12 @@ static enum lf_err add_bytes(struct lf_tensors *ts, const unsigned char *bytes, 
 static enum lf_err add_file(struct lf_tensors *ts, const char *path, size_t header_max,
                             struct lf_diag *diag)
 {
-    struct lf_map *grown = realloc(ts->files, (ts->n_files + 1) * sizeof *grown);
+    struct lf_mapping *grown = realloc(ts->files, (ts->n_files + 1) * sizeof *grown);
     if (!grown)
         return lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
     ts->files = grown;
-    struct lf_map *file = &ts->files[ts->n_files];
-    *file = (struct lf_map){0};
+    struct lf_mapping *file = &ts->files[ts->n_files];
+    *file = (struct lf_mapping){0};
     enum lf_err rc = lf_file_map(file, path, diag);
     if (rc != LF_OK)
         return rc;

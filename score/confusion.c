@@ -15,7 +15,7 @@ struct name {
     char *shown; /* as the first reference spells it; NULL: no reference said it */
 };
 
-struct pair {
+struct label_pair {
     size_t expected, got; /* names */
 };
 
@@ -23,7 +23,7 @@ struct lf_confusion {
     const struct lf_metric *metric;
     struct name *names;
     size_t n_names, cap_names;
-    struct pair *pairs;
+    struct label_pair *pairs;
     size_t n_pairs, cap_pairs;
     struct lf_buf text; /* of a label on its way in */
 };
@@ -103,7 +103,7 @@ static bool intern(struct lf_confusion *c, const char *text, size_t *out)
 enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, double score,
                              struct lf_diag *diag)
 {
-    struct pair p;
+    struct label_pair p;
     struct lf_span shown = lf_span_whole(a->reference);
     bool ok = intern(c, a->reference, &p.expected) && intern(c, a->completion, &p.got) &&
               reserve(&c->pairs, c->n_pairs, &c->cap_pairs, sizeof *c->pairs);
@@ -154,7 +154,7 @@ static bool make_matrix(struct matrix *m, const struct lf_confusion *c)
         m->class_of[m->name[k] - c->names] = k;
     m->count = calloc(m->n * (m->n + 1), sizeof *m->count);
     for (size_t i = 0; m->count && i < c->n_pairs; i++) {
-        const struct pair *p = &c->pairs[i];
+        const struct label_pair *p = &c->pairs[i];
         size_t got = p->got == SIZE_MAX ? m->n : m->class_of[p->got];
         m->count[m->class_of[p->expected] * (m->n + 1) + got]++;
     }

@@ -13,7 +13,7 @@
 #define SEQS_AT_ONCE 64
 #define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
 
-struct order {
+struct eval_flags {
     struct lf_offline_options o;
     struct lf_remote_options remote; /* without a base */
     const char *adapter, *dataset, *config, *metric, *predictions;
@@ -21,8 +21,8 @@ struct order {
     bool json;
 };
 
-struct run {
-    const struct order *order;
+struct eval_run {
+    const struct eval_flags *flags;
     struct lf_offline c;
     struct lf_remote *remote; /* or NULL: here */
     struct lf_train_settings s;
@@ -44,7 +44,7 @@ static void put_string(struct lf_buf *out, const char *key, const char *text)
 
 static void on_row(void *arg, const struct lf_eval_row *row)
 {
-    struct run *r = arg;
+    struct eval_run *r = arg;
     struct lf_buf line;
     r->done++;
     lf_bar_update(&r->bar, (double)r->done / (double)r->n, r->metric_name);
@@ -61,12 +61,12 @@ static void on_row(void *arg, const struct lf_eval_row *row)
 }
 
 /* Room for as many sequences as are asked for, each as long as it can become. */
-static enum lf_err make_exec(struct run *r, struct lf_exec **x, int max_tokens,
+static enum lf_err make_exec(struct eval_run *r, struct lf_exec **x, int max_tokens,
                              struct lf_diag *diag)
 {
     struct lf_dataset_report report;
     lf_dataset_report(r->rows, &report);
-    int64_t positions = r->c.model->rope_positions, n = r->order->seqs;
+    int64_t positions = r->c.model->rope_positions, n = r->flags->seqs;
     n = n < r->n ? n : r->n;
     int64_t context = (int64_t)report.n_max + 1 + max_tokens;
     context = context < positions ? context : positions;
@@ -79,9 +79,9 @@ static enum lf_err make_exec(struct run *r, struct lf_exec **x, int max_tokens,
     return lf_exec_new(x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
 }
 
-static struct lf_eval_options eval_options(struct run *r)
+static struct lf_eval_options eval_options(struct eval_run *r)
 {
-    const struct order *o = r->order;
+    const struct eval_flags *o = r->flags;
     return (struct lf_eval_options){.metric = r->metric,
                                     .max_tokens =
                                         o->max_tokens ? (int)o->max_tokens : r->s.max_tokens,
@@ -92,11 +92,12 @@ static struct lf_eval_options eval_options(struct run *r)
                                     .row_arg = r};
 }
 
-static enum lf_err score_here(struct run *r, struct lf_eval_report *report, struct lf_diag *diag)
+static enum lf_err score_here(struct eval_run *r, struct lf_eval_report *report,
+                              struct lf_diag *diag)
 {
     struct lf_exec *x = NULL;
     struct lf_gen *g = NULL;
-    const struct order *o = r->order;
+    const struct eval_flags *o = r->flags;
     const struct lf_eval_options options = eval_options(r);
     r->n = lf_dataset_rows(r->rows);
     if (o->rows > 0 && o->rows < r->n)
@@ -114,9 +115,9 @@ static enum lf_err score_here(struct run *r, struct lf_eval_report *report, stru
 }
 
 /* Settings and metric: the config's, else those of the daemon's adapter. */
-static enum lf_err load_settings(struct run *r, struct lf_diag *diag)
+static enum lf_err load_settings(struct eval_run *r, struct lf_diag *diag)
 {
-    const struct order *o = r->order;
+    const struct eval_flags *o = r->flags;
     enum lf_err rc = LF_OK;
     if (o->config)
         rc = lf_train_settings_load(&r->s, o->config, diag);
@@ -136,9 +137,10 @@ static enum lf_err load_settings(struct run *r, struct lf_diag *diag)
     return rc;
 }
 
-static enum lf_err evaluate_here(struct run *r, struct lf_eval_report *report, struct lf_diag *diag)
+static enum lf_err evaluate_here(struct eval_run *r, struct lf_eval_report *report,
+                                 struct lf_diag *diag)
 {
-    const struct order *o = r->order;
+    const struct eval_flags *o = r->flags;
     enum lf_err rc = load_settings(r, diag);
     if (rc == LF_OK)
         rc = lf_offline_open(&r->c, &o->o, diag);
@@ -152,10 +154,10 @@ static enum lf_err evaluate_here(struct run *r, struct lf_eval_report *report, s
     return rc == LF_OK ? score_here(r, report, diag) : rc;
 }
 
-static enum lf_err evaluate_there(struct run *r, struct lf_eval_report *report,
+static enum lf_err evaluate_there(struct eval_run *r, struct lf_eval_report *report,
                                   struct lf_diag *diag)
 {
-    const struct order *o = r->order;
+    const struct eval_flags *o = r->flags;
     enum lf_err rc = lf_remote_new(&r->remote, &o->remote, diag);
     if (rc == LF_OK)
         rc = load_settings(r, diag);
@@ -168,7 +170,7 @@ static enum lf_err evaluate_there(struct run *r, struct lf_eval_report *report,
     return rc;
 }
 
-static json_t *report_json(const struct run *r, const struct lf_eval_report *e)
+static json_t *report_json(const struct eval_run *r, const struct lf_eval_report *e)
 {
     json_t *j =
         json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:f, s:f}", "metric", lf_metric_name(r->metric),
@@ -197,9 +199,9 @@ static void print_classes(const json_t *confusion)
            json_real_value(json_object_get(confusion, "macro_f1")));
 }
 
-static void print_report(const struct run *r, const struct lf_eval_report *e)
+static void print_report(const struct eval_run *r, const struct lf_eval_report *e)
 {
-    if (r->order->json) {
+    if (r->flags->json) {
         json_t *j = report_json(r, e);
         json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
         putchar('\n');
@@ -214,9 +216,9 @@ static void print_report(const struct run *r, const struct lf_eval_report *e)
         print_classes(e->confusion);
 }
 
-static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
+static enum lf_err run_flags(const struct eval_flags *o, struct lf_diag *diag)
 {
-    struct run r = {.order = o, .c.slot = -1};
+    struct eval_run r = {.flags = o, .c.slot = -1};
     struct lf_eval_report report = {0};
     enum lf_err rc =
         o->o.base ? evaluate_here(&r, &report, diag) : evaluate_there(&r, &report, diag);
@@ -234,32 +236,32 @@ static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
 
 int lf_cmd_eval(int argc, char **argv)
 {
-    struct order order = {.o.quant = LF_QUANT_NF4, .seqs = SEQS_AT_ONCE};
+    struct eval_flags flags = {.o.quant = LF_QUANT_NF4, .seqs = SEQS_AT_ONCE};
     const struct lf_option options[] = {
-        {"base", 'b', LF_OPT_STR, "DIR", &order.o.base,
+        {"base", 'b', LF_OPT_STR, "DIR", &flags.o.base,
          "a base model, to do it here: a checkpoint directory; without it, a daemon does it"},
-        {"adapter", 'a', LF_OPT_STR, "ADAPTER", &order.adapter,
+        {"adapter", 'a', LF_OPT_STR, "ADAPTER", &flags.adapter,
          "the directory of a PEFT adapter, or the name of a daemon's; without it, the base"},
-        {"dataset", 'i', LF_OPT_STR, "FILE", &order.dataset, "JSON lines, as for training",
+        {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset, "JSON lines, as for training",
          .required = true},
-        {"metric", 'm', LF_OPT_STR, "NAME", &order.metric,
+        {"metric", 'm', LF_OPT_STR, "NAME", &flags.metric,
          "rouge_l, accuracy, exact_match or another one of docs/training.md; without it, the "
          "config's"},
-        {"config", 'c', LF_OPT_STR, "FILE", &order.config,
+        {"config", 'c', LF_OPT_STR, "FILE", &flags.config,
          "JSON, as for training: template, max_tokens, stop, metric; without it, the config.json "
          "of a daemon's adapter"},
-        {"rows", 'r', LF_OPT_INT, "N", &order.rows, "score the first N rows; 0: all", .hi = 1e9},
-        {"max-tokens", 'n', LF_OPT_INT, "N", &order.max_tokens,
+        {"rows", 'r', LF_OPT_INT, "N", &flags.rows, "score the first N rows; 0: all", .hi = 1e9},
+        {"max-tokens", 'n', LF_OPT_INT, "N", &flags.max_tokens,
          "longest completion; 0: the config's", .hi = 1 << 20},
-        {"seqs", 0, LF_OPT_INT, "N", &order.seqs, "completions made at once", .lo = 1,
+        {"seqs", 0, LF_OPT_INT, "N", &flags.seqs, "completions made at once", .lo = 1,
          .hi = LF_SEQS_MAX},
-        {"predictions", 'p', LF_OPT_STR, "FILE", &order.predictions,
+        {"predictions", 'p', LF_OPT_STR, "FILE", &flags.predictions,
          "write a JSON line with completion, reference and score for each row"},
-        LF_OFFLINE_OPTION_QUANT(order.o),
-        LF_OFFLINE_OPTIONS_DEVICE(order.o),
-        LF_REMOTE_OPTIONS(order.remote),
-        {"quiet", 0, LF_OPT_FLAG, NULL, &order.o.quiet, "no progress bar"},
-        {"json", 0, LF_OPT_FLAG, NULL, &order.json, "print the result as JSON"},
+        LF_OFFLINE_OPTION_QUANT(flags.o),
+        LF_OFFLINE_OPTIONS_DEVICE(flags.o),
+        LF_REMOTE_OPTIONS(flags.remote),
+        {"quiet", 0, LF_OPT_FLAG, NULL, &flags.o.quiet, "no progress bar"},
+        {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print the result as JSON"},
         {0},
     };
     const struct lf_usage usage = {
@@ -277,6 +279,6 @@ int lf_cmd_eval(int argc, char **argv)
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;
     struct lf_diag diag = {""};
-    enum lf_err rc = run_order(&order, &diag);
+    enum lf_err rc = run_flags(&flags, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -20,7 +20,7 @@
 #define SEQS_AT_ONCE 64
 #define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
 
-struct ask {
+struct generate_flags {
     struct lf_offline_options o;
     const char *adapter, *ids_file;
     struct lf_option_strs prompts, stops;
@@ -36,8 +36,8 @@ struct answer {
     uint64_t seq;      /* lf_gen's number */
 };
 
-struct run {
-    const struct ask *ask;
+struct generate_run {
+    const struct generate_flags *flags;
     struct lf_offline c;
     struct lf_id_lists prompts;
     struct answer *answers; /* (prompts.n) */
@@ -126,12 +126,12 @@ static enum lf_err print_json(const struct answer *a)
     return rc;
 }
 
-static enum lf_err print_answers(const struct run *r, struct lf_diag *diag)
+static enum lf_err print_answers(const struct generate_run *r, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (size_t i = 0; rc == LF_OK && i < r->prompts.n; i++) {
         const struct answer *a = &r->answers[i];
-        if (r->ask->json)
+        if (r->flags->json)
             rc = print_json(a);
         else
             printf("%s\n", a->out.text.data ? a->out.text.data : "");
@@ -141,30 +141,30 @@ static enum lf_err print_answers(const struct run *r, struct lf_diag *diag)
 
 /* ---- Generation ------------------------------------------------------------------------------ */
 
-static int tokens_of(const struct run *r, size_t i)
+static int tokens_of(const struct generate_run *r, size_t i)
 {
     int64_t left = lf_gen_context_max(r->gen) - (int64_t)r->prompts.lists[i].n;
-    return (int)(r->ask->max_tokens < left ? r->ask->max_tokens : left);
+    return (int)(r->flags->max_tokens < left ? r->flags->max_tokens : left);
 }
 
-static enum lf_err add(struct run *r, size_t i, struct lf_diag *diag)
+static enum lf_err add(struct generate_run *r, size_t i, struct lf_diag *diag)
 {
-    const struct ask *ask = r->ask;
+    const struct generate_flags *flags = r->flags;
     struct lf_sample_params sample = lf_sample_greedy();
-    if (!ask->greedy)
-        sample.temperature = (float)ask->temperature;
-    sample.top_p = (float)ask->top_p;
-    sample.min_p = (float)ask->min_p;
-    sample.top_k = (int32_t)ask->top_k;
-    sample.repetition_penalty = (float)ask->repetition_penalty;
-    sample.seed = (uint64_t)ask->seed + i;
+    if (!flags->greedy)
+        sample.temperature = (float)flags->temperature;
+    sample.top_p = (float)flags->top_p;
+    sample.min_p = (float)flags->min_p;
+    sample.top_k = (int32_t)flags->top_k;
+    sample.repetition_penalty = (float)flags->repetition_penalty;
+    sample.seed = (uint64_t)flags->seed + i;
     const struct lf_gen_request request = {
         .ids = r->prompts.lists[i].ids,
         .n = (int)r->prompts.lists[i].n,
         .slot = r->c.slot,
         .sample = sample,
         .max_tokens = tokens_of(r, i),
-        .ignore_eos = ask->ignore_eos,
+        .ignore_eos = flags->ignore_eos,
         .user = &r->answers[i],
     };
     if (request.max_tokens < 1)
@@ -173,7 +173,7 @@ static enum lf_err add(struct run *r, size_t i, struct lf_diag *diag)
     return lf_gen_add(r->gen, &request, &r->answers[i].seq, diag);
 }
 
-static enum lf_err take_tokens(struct run *r, const struct lf_gen_token *tokens, int n,
+static enum lf_err take_tokens(struct generate_run *r, const struct lf_gen_token *tokens, int n,
                                struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
@@ -186,7 +186,7 @@ static enum lf_err take_tokens(struct run *r, const struct lf_gen_token *tokens,
     return rc;
 }
 
-static enum lf_err generate_all(struct run *r, struct lf_diag *diag)
+static enum lf_err generate_all(struct generate_run *r, struct lf_diag *diag)
 {
     struct lf_gen_token tokens[SEQS_AT_ONCE];
     struct lf_gen_status status;
@@ -208,11 +208,11 @@ static enum lf_err generate_all(struct run *r, struct lf_diag *diag)
 }
 
 /* Working memory for these prompts. */
-static void choose_limits(struct lf_exec_limits *out, const struct run *r)
+static void choose_limits(struct lf_exec_limits *out, const struct generate_run *r)
 {
     int64_t positions = r->c.model->rope_positions;
     int64_t n = (int64_t)r->prompts.n < SEQS_AT_ONCE ? (int64_t)r->prompts.n : SEQS_AT_ONCE;
-    int64_t context = (int64_t)r->prompts.n_max + r->ask->max_tokens;
+    int64_t context = (int64_t)r->prompts.n_max + r->flags->max_tokens;
     context = context < positions ? context : positions;
     int64_t pages = (context + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
     int64_t tokens = n * (int64_t)r->prompts.n_max;
@@ -225,7 +225,7 @@ static void choose_limits(struct lf_exec_limits *out, const struct run *r)
     };
 }
 
-static enum lf_err run_prompts(struct run *r, struct lf_diag *diag)
+static enum lf_err run_prompts(struct generate_run *r, struct lf_diag *diag)
 {
     struct lf_exec *x = NULL;
     struct lf_exec_limits limits;
@@ -233,12 +233,13 @@ static enum lf_err run_prompts(struct run *r, struct lf_diag *diag)
     if (!r->answers)
         return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < r->prompts.n; i++)
-        lf_writer_init(&r->answers[i].out, r->c.model->tokenizer, r->ask->stops.s, r->ask->stops.n);
+        lf_writer_init(&r->answers[i].out, r->c.model->tokenizer, r->flags->stops.s,
+                       r->flags->stops.n);
     choose_limits(&limits, r);
     enum lf_err rc = lf_exec_new(&x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
     if (rc == LF_OK)
         rc = lf_gen_new(&r->gen, x, r->c.model, &(struct lf_gen_limits){0}, diag);
-    r->stream = r->prompts.n == 1 && !r->ask->json;
+    r->stream = r->prompts.n == 1 && !r->flags->json;
     if (rc == LF_OK)
         rc = generate_all(r, diag);
     if (rc == LF_OK)
@@ -253,16 +254,16 @@ static enum lf_err run_prompts(struct run *r, struct lf_diag *diag)
     return rc;
 }
 
-static enum lf_err run_ask(const struct ask *ask, struct lf_diag *diag)
+static enum lf_err run_flags(const struct generate_flags *flags, struct lf_diag *diag)
 {
-    struct run r = {.ask = ask};
-    enum lf_err rc = lf_offline_open(&r.c, &ask->o, diag);
+    struct generate_run r = {.flags = flags};
+    enum lf_err rc = lf_offline_open(&r.c, &flags->o, diag);
     if (rc == LF_OK)
-        rc = lf_offline_adapter(&r.c, ask->adapter, diag);
-    if (rc == LF_OK && ask->ids_file)
-        rc = lf_id_lists_load(&r.prompts, ask->ids_file, r.c.model->config.V, diag);
+        rc = lf_offline_adapter(&r.c, flags->adapter, diag);
+    if (rc == LF_OK && flags->ids_file)
+        rc = lf_id_lists_load(&r.prompts, flags->ids_file, r.c.model->config.V, diag);
     else if (rc == LF_OK)
-        rc = encode_prompts(&r.prompts, r.c.model, &ask->prompts, diag);
+        rc = encode_prompts(&r.prompts, r.c.model, &flags->prompts, diag);
     if (rc == LF_OK)
         rc = run_prompts(&r, diag);
     lf_id_lists_free(&r.prompts);
@@ -272,36 +273,37 @@ static enum lf_err run_ask(const struct ask *ask, struct lf_diag *diag)
 
 int lf_cmd_generate(int argc, char **argv)
 {
-    struct ask ask = {
+    struct generate_flags flags = {
         .max_tokens = 256, .seed = -1, .temperature = 1, .top_p = 1, .repetition_penalty = 1};
     const struct lf_option options[] = {
-        LF_OFFLINE_OPTION_BASE(ask.o),
-        {"adapter", 'a', LF_OPT_STR, "DIR", &ask.adapter, "a PEFT adapter to apply"},
-        {"prompt", 'p', LF_OPT_STRS, "TEXT", &ask.prompts,
+        LF_OFFLINE_OPTION_BASE(flags.o),
+        {"adapter", 'a', LF_OPT_STR, "DIR", &flags.adapter, "a PEFT adapter to apply"},
+        {"prompt", 'p', LF_OPT_STRS, "TEXT", &flags.prompts,
          "a prompt; may be given again. Without any, stdin is the prompt"},
-        {"ids", 'i', LF_OPT_STR, "FILE", &ask.ids_file,
+        {"ids", 'i', LF_OPT_STR, "FILE", &flags.ids_file,
          "JSON: the prompt as a list of token ids, or a list of such lists"},
-        {"max-tokens", 'n', LF_OPT_INT, "N", &ask.max_tokens, "longest completion", .lo = 1,
+        {"max-tokens", 'n', LF_OPT_INT, "N", &flags.max_tokens, "longest completion", .lo = 1,
          .hi = 1 << 24},
-        {"greedy", 'g', LF_OPT_FLAG, NULL, &ask.greedy, "always the likeliest token"},
-        {"temperature", 0, LF_OPT_REAL, "X", &ask.temperature, "0 is greedy", .hi = 100},
-        {"top-p", 0, LF_OPT_REAL, "X", &ask.top_p, "draw from the likeliest of this mass; 1: all",
+        {"greedy", 'g', LF_OPT_FLAG, NULL, &flags.greedy, "always the likeliest token"},
+        {"temperature", 0, LF_OPT_REAL, "X", &flags.temperature, "0 is greedy", .hi = 100},
+        {"top-p", 0, LF_OPT_REAL, "X", &flags.top_p, "draw from the likeliest of this mass; 1: all",
          .lo = 1e-6, .hi = 1},
-        {"top-k", 0, LF_OPT_INT, "N", &ask.top_k, "draw from the N likeliest; 0: all",
+        {"top-k", 0, LF_OPT_INT, "N", &flags.top_k, "draw from the N likeliest; 0: all",
          .hi = LF_VOCAB_MAX},
-        {"min-p", 0, LF_OPT_REAL, "X", &ask.min_p,
+        {"min-p", 0, LF_OPT_REAL, "X", &flags.min_p,
          "leave out what is less likely than X times the likeliest; 0: nothing", .hi = 1},
-        {"repetition-penalty", 0, LF_OPT_REAL, "X", &ask.repetition_penalty,
+        {"repetition-penalty", 0, LF_OPT_REAL, "X", &flags.repetition_penalty,
          "over 1: make tokens that were there less likely", .lo = 0.01, .hi = 100},
-        {"seed", 's', LF_OPT_INT, "N", &ask.seed,
+        {"seed", 's', LF_OPT_INT, "N", &flags.seed,
          "of the draws, N + i for prompt i; a negative one is chosen anew each time", .lo = -1e18,
          .hi = 1e18},
-        {"stop", 0, LF_OPT_STRS, "TEXT", &ask.stops, "end before this text; may be given again"},
-        {"ignore-eos", 0, LF_OPT_FLAG, NULL, &ask.ignore_eos, "go on after the end-of-text token"},
-        {"json", 0, LF_OPT_FLAG, NULL, &ask.json,
+        {"stop", 0, LF_OPT_STRS, "TEXT", &flags.stops, "end before this text; may be given again"},
+        {"ignore-eos", 0, LF_OPT_FLAG, NULL, &flags.ignore_eos,
+         "go on after the end-of-text token"},
+        {"json", 0, LF_OPT_FLAG, NULL, &flags.json,
          "print {\"text\", \"ids\", \"finish\"} for each prompt, a line each"},
-        LF_OFFLINE_OPTION_QUANT(ask.o),
-        LF_OFFLINE_OPTIONS_DEVICE(ask.o),
+        LF_OFFLINE_OPTION_QUANT(flags.o),
+        LF_OFFLINE_OPTIONS_DEVICE(flags.o),
         {0},
     };
     const struct lf_usage usage = {
@@ -318,16 +320,16 @@ int lf_cmd_generate(int argc, char **argv)
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;
-    if (ask.ids_file && ask.prompts.n)
+    if (flags.ids_file && flags.prompts.n)
         return lf_usage_error(&usage, "--prompt and --ids exclude each other");
-    if (ask.stops.n > LF_STOPS_MAX)
+    if (flags.stops.n > LF_STOPS_MAX)
         return lf_usage_error(&usage, "at most %d --stop", LF_STOPS_MAX);
-    for (int i = 0; i < ask.stops.n; i++)
-        if (!*ask.stops.s[i])
+    for (int i = 0; i < flags.stops.n; i++)
+        if (!*flags.stops.s[i])
             return lf_usage_error(&usage, "an empty --stop");
-    if (ask.seed < 0)
-        ask.seed = (int64_t)(lf_clock_ns() >> 1);
+    if (flags.seed < 0)
+        flags.seed = (int64_t)(lf_clock_ns() >> 1);
     struct lf_diag diag = {""};
-    enum lf_err rc = run_ask(&ask, &diag);
+    enum lf_err rc = run_flags(&flags, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct order {
+struct prepare_flags {
     const char *data, *out;
     struct lf_task_options o;
     int64_t shots, test_percent;
@@ -39,7 +39,7 @@ static void print_line(const struct lf_task *t, const struct lf_task_rows *r)
            r->fidelity_text);
 }
 
-static enum lf_err prepare(const struct order *o, const struct lf_task *t, json_t *all,
+static enum lf_err prepare(const struct prepare_flags *o, const struct lf_task *t, json_t *all,
                            struct lf_diag *diag)
 {
     char out[LF_PATH_MAX];
@@ -55,7 +55,7 @@ static enum lf_err prepare(const struct order *o, const struct lf_task *t, json_
 }
 
 /* Every task that has a folder in the data's. */
-static enum lf_err prepare_all(const struct order *o, json_t *all, struct lf_diag *diag)
+static enum lf_err prepare_all(const struct prepare_flags *o, json_t *all, struct lf_diag *diag)
 {
     struct lf_task **list;
     struct lf_bar bar;
@@ -80,8 +80,8 @@ static enum lf_err prepare_all(const struct order *o, json_t *all, struct lf_dia
     return rc;
 }
 
-static enum lf_err prepare_named(const struct order *o, const struct lf_args *args, json_t *all,
-                                 struct lf_diag *diag)
+static enum lf_err prepare_named(const struct prepare_flags *o, const struct lf_args *args,
+                                 json_t *all, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (int i = 0; i < args->n && rc == LF_OK; i++) {
@@ -97,7 +97,7 @@ static enum lf_err prepare_named(const struct order *o, const struct lf_args *ar
 
 int lf_land_cmd_prepare(int argc, char **argv)
 {
-    struct order o = {.shots = -1};
+    struct prepare_flags o = {.shots = -1};
     const struct lf_option options[] = {
         {"data", 'i', LF_OPT_STR, "DIR", &o.data,
          "where the files are: in DIR/TASK, or in DIR itself", .required = true},

@@ -19,7 +19,7 @@
 
 #define LOGIT_ROWS 256 /* logits held at once: chunks of the loss */
 
-struct order {
+struct train_flags {
     struct lf_offline_options o;
     const char *dataset, *eval, *config, *init, *out, *log, *curve, *checkpoint;
     int64_t batch_tokens;
@@ -27,8 +27,8 @@ struct order {
     bool json;
 };
 
-struct run {
-    const struct order *order;
+struct train_run {
+    const struct train_flags *flags;
     struct lf_offline c;
     struct lf_train_settings s;
     struct lf_dataset *train, *eval; /* until the job takes them */
@@ -44,10 +44,10 @@ struct run {
 
 /* ---- Inputs ---------------------------------------------------------------------------------- */
 
-static enum lf_err load_settings(struct run *r, struct lf_diag *diag)
+static enum lf_err load_settings(struct train_run *r, struct lf_diag *diag)
 {
-    if (r->order->config)
-        return lf_train_settings_load(&r->s, r->order->config, diag);
+    if (r->flags->config)
+        return lf_train_settings_load(&r->s, r->flags->config, diag);
     lf_train_settings_default(&r->s);
     return LF_OK;
 }
@@ -70,8 +70,8 @@ static void warn_of(const char *path, const struct lf_dataset_report *r)
                 (long long)r->cut_completions);
 }
 
-static enum lf_err load_rows(struct run *r, struct lf_dataset **out, const char *path, bool text,
-                             struct lf_diag *diag)
+static enum lf_err load_rows(struct train_run *r, struct lf_dataset **out, const char *path,
+                             bool text, struct lf_diag *diag)
 {
     struct lf_dataset_report report;
     enum lf_err rc = lf_dataset_load(out, path, r->c.model, &r->s, text, diag);
@@ -82,9 +82,9 @@ static enum lf_err load_rows(struct run *r, struct lf_dataset **out, const char 
     return LF_OK;
 }
 
-static enum lf_err load_inputs(struct run *r, struct lf_diag *diag)
+static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
 {
-    const struct order *o = r->order;
+    const struct train_flags *o = r->flags;
     enum lf_err rc = load_settings(r, diag);
     if (rc == LF_OK)
         rc = lf_offline_open(&r->c, &o->o, diag);
@@ -110,7 +110,7 @@ static bool write_line(FILE *log, const struct lf_train_event *e)
     return ok;
 }
 
-static void show(struct run *r, const struct lf_train_event *e)
+static void show(struct train_run *r, const struct lf_train_event *e)
 {
     char what[128];
     snprintf(what, sizeof what, "step %lld/%lld  loss %.4f  %.0f tok/s", (long long)e->step,
@@ -120,7 +120,7 @@ static void show(struct run *r, const struct lf_train_event *e)
 
 static void on_event(void *arg, const struct lf_train_event *e)
 {
-    struct run *r = arg;
+    struct train_run *r = arg;
     if (r->log && !write_line(r->log, e))
         r->log_failed = true;
     if (e->kind == LF_TRAIN_STEP) {
@@ -134,9 +134,9 @@ static void on_event(void *arg, const struct lf_train_event *e)
 /* ---- Training -------------------------------------------------------------------------------- */
 
 /* Room for a micro-batch of the longest rows, within the ceiling; never less than one row. */
-static int batch_tokens(const struct run *r)
+static int batch_tokens(const struct train_run *r)
 {
-    int64_t ceiling = r->order->batch_tokens, longest = r->rows.n_max;
+    int64_t ceiling = r->flags->batch_tokens, longest = r->rows.n_max;
     struct lf_dataset_report eval;
     if (ceiling == 0)
         ceiling = r->c.dev->traits->train_tokens;
@@ -149,7 +149,8 @@ static int batch_tokens(const struct run *r)
     return (int)(want > longest ? want : longest);
 }
 
-static enum lf_err make_exec(struct run *r, struct lf_exec **x, int rank, struct lf_diag *diag)
+static enum lf_err make_exec(struct train_run *r, struct lf_exec **x, int rank,
+                             struct lf_diag *diag)
 {
     int n = batch_tokens(r);
     const struct lf_exec_limits limits = {.tokens_max = n,
@@ -162,7 +163,7 @@ static enum lf_err make_exec(struct run *r, struct lf_exec **x, int rank, struct
 }
 
 /* Steps until the job ends; an interrupt leaves a checkpoint and LF_E_INTERRUPTED. */
-static enum lf_err step_to_end(struct run *r, struct lf_trainer *t, struct lf_job *j,
+static enum lf_err step_to_end(struct train_run *r, struct lf_trainer *t, struct lf_job *j,
                                struct lf_diag *diag)
 {
     bool stopping = false;
@@ -173,7 +174,7 @@ static enum lf_err step_to_end(struct run *r, struct lf_trainer *t, struct lf_jo
         }
         if (stopping && !lf_job_checkpointing(j))
             return lf_fail(diag, LF_E_INTERRUPTED, "interrupted%s",
-                           r->order->checkpoint ? "; the same command goes on from here" : "");
+                           r->flags->checkpoint ? "; the same command goes on from here" : "");
         enum lf_err rc = lf_trainer_step(t, 0, &active, diag);
         if (rc != LF_OK)
             return rc;
@@ -185,21 +186,21 @@ static enum lf_err step_to_end(struct run *r, struct lf_trainer *t, struct lf_jo
     return LF_OK;
 }
 
-static enum lf_err save(struct run *r, struct lf_job *j, struct lf_diag *diag)
+static enum lf_err save(struct train_run *r, struct lf_job *j, struct lf_diag *diag)
 {
     const struct lf_adapter *a;
     enum lf_err rc = lf_job_adapter(j, &a, diag);
     if (rc == LF_OK)
-        rc = lf_adapter_save(a, &r->c.model->config, r->order->out, r->c.model->name, diag);
+        rc = lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, diag);
     return rc;
 }
 
-static enum lf_err run_job(struct run *r, struct lf_exec *x, const struct lf_adapter *init,
+static enum lf_err run_job(struct train_run *r, struct lf_exec *x, const struct lf_adapter *init,
                            struct lf_diag *diag)
 {
     struct lf_trainer *t = NULL;
     struct lf_job *j;
-    const struct order *o = r->order;
+    const struct train_flags *o = r->flags;
     struct lf_job_spec spec = {.settings = &r->s,
                                .train = r->train,
                                .eval = r->eval,
@@ -232,14 +233,14 @@ static enum lf_err run_job(struct run *r, struct lf_exec *x, const struct lf_ada
     return rc;
 }
 
-static enum lf_err train(struct run *r, struct lf_diag *diag)
+static enum lf_err train(struct train_run *r, struct lf_diag *diag)
 {
     const struct lf_config *config = &r->c.model->config;
     struct lf_adapter *init = NULL;
     struct lf_exec *x = NULL;
     enum lf_err rc = LF_OK;
-    if (r->order->init)
-        rc = lf_adapter_load(&init, config, r->order->init, diag);
+    if (r->flags->init)
+        rc = lf_adapter_load(&init, config, r->flags->init, diag);
     if (rc == LF_OK)
         rc = lf_slots_new(&r->slots, r->c.dev, config, 1, diag);
     if (rc == LF_OK)
@@ -253,26 +254,26 @@ static enum lf_err train(struct run *r, struct lf_diag *diag)
 
 /* ---- Afterwards ------------------------------------------------------------------------------ */
 
-static enum lf_err draw_curve(const struct run *r, struct lf_diag *diag)
+static enum lf_err draw_curve(const struct train_run *r, struct lf_diag *diag)
 {
     struct lf_curve c = {0};
     struct lf_buf svg;
     lf_buf_init(&svg, 0);
-    enum lf_err rc = lf_train_log_read(&c, r->order->log, 0, diag);
-    if (rc == LF_OK && lf_curve_svg(&svg, r->order->out, &c) != LF_OK)
+    enum lf_err rc = lf_train_log_read(&c, r->flags->log, 0, diag);
+    if (rc == LF_OK && lf_curve_svg(&svg, r->flags->out, &c) != LF_OK)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a curve");
     if (rc == LF_OK)
-        rc = lf_file_write(r->order->curve, svg.data, svg.len, diag);
+        rc = lf_file_write(r->flags->curve, svg.data, svg.len, diag);
     lf_curve_free(&c);
     lf_buf_free(&svg);
     return rc;
 }
 
-static void print_report(const struct run *r)
+static void print_report(const struct train_run *r)
 {
     double seconds = (double)(lf_clock_ns() - r->start_ns) * 1e-9;
     bool evaluated = isfinite(r->seen.eval_loss);
-    if (r->order->json) {
+    if (r->flags->json) {
         printf("{\"steps\": %lld, \"loss\": %.6g, \"smoothed_loss\": %.6g, ",
                (long long)r->seen.steps, r->last_loss, r->seen.loss);
         if (evaluated)
@@ -284,7 +285,7 @@ static void print_report(const struct run *r)
         return;
     }
     printf("%s: %lld steps over %lld rows, %lld tokens in %.1f s (%.0f tok/s), loss %.4f",
-           r->order->out, (long long)r->seen.steps, (long long)r->rows.rows,
+           r->flags->out, (long long)r->seen.steps, (long long)r->rows.rows,
            (long long)r->seen.tokens, r->seen.seconds, (double)r->seen.tokens / r->seen.seconds,
            r->seen.loss);
     if (evaluated)
@@ -292,9 +293,9 @@ static void print_report(const struct run *r)
     printf("\n");
 }
 
-static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
+static enum lf_err run_flags(const struct train_flags *o, struct lf_diag *diag)
 {
-    struct run r = {.order = o, .start_ns = lf_clock_ns()};
+    struct train_run r = {.flags = o, .start_ns = lf_clock_ns()};
     enum lf_err rc = load_inputs(&r, diag);
     if (rc == LF_OK)
         rc = train(&r, diag);
@@ -316,33 +317,33 @@ static enum lf_err run_order(const struct order *o, struct lf_diag *diag)
 
 int lf_cmd_train(int argc, char **argv)
 {
-    struct order order = {.o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60};
+    struct train_flags flags = {.o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60};
     const struct lf_option options[] = {
-        LF_OFFLINE_OPTION_BASE(order.o),
-        {"dataset", 'i', LF_OPT_STR, "FILE", &order.dataset,
+        LF_OFFLINE_OPTION_BASE(flags.o),
+        {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset,
          "JSON lines: {\"prompt\", \"completion\"}, {\"messages\"} or {\"input_ids\", \"labels\"}",
          .required = true},
-        {"out", 'o', LF_OPT_STR, "DIR", &order.out, "where the PEFT adapter is written",
+        {"out", 'o', LF_OPT_STR, "DIR", &flags.out, "where the PEFT adapter is written",
          .required = true},
-        {"config", 'c', LF_OPT_STR, "FILE", &order.config,
+        {"config", 'c', LF_OPT_STR, "FILE", &flags.config,
          "JSON: rank, learning_rate, epochs ...; defaults without it"},
-        {"eval", 'e', LF_OPT_STR, "FILE", &order.eval, "rows to report the loss of"},
-        {"init-adapter", 0, LF_OPT_STR, "DIR", &order.init, "start from this PEFT adapter"},
-        {"log", 'l', LF_OPT_STR, "FILE", &order.log,
+        {"eval", 'e', LF_OPT_STR, "FILE", &flags.eval, "rows to report the loss of"},
+        {"init-adapter", 0, LF_OPT_STR, "DIR", &flags.init, "start from this PEFT adapter"},
+        {"log", 'l', LF_OPT_STR, "FILE", &flags.log,
          "append a JSON line for each micro-batch, step and evaluation"},
-        {"curve", 0, LF_OPT_STR, "FILE", &order.curve, "draw the log's loss curve (SVG)"},
-        {"checkpoint", 0, LF_OPT_STR, "DIR", &order.checkpoint,
+        {"curve", 0, LF_OPT_STR, "FILE", &flags.curve, "draw the log's loss curve (SVG)"},
+        {"checkpoint", 0, LF_OPT_STR, "DIR", &flags.checkpoint,
          "save the state there, and go on from what is there"},
-        {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &order.checkpoint_seconds,
+        {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &flags.checkpoint_seconds,
          "between checkpoints; 0: each step", .hi = 1e6},
-        {"batch-tokens", 0, LF_OPT_INT, "N", &order.batch_tokens,
+        {"batch-tokens", 0, LF_OPT_INT, "N", &flags.batch_tokens,
          "ceiling for the tokens computed at once; 0: by the device. Does not change what is "
          "learnt",
          .hi = 1 << 20},
-        LF_OFFLINE_OPTION_QUANT(order.o),
-        LF_OFFLINE_OPTIONS_DEVICE(order.o),
-        {"quiet", 0, LF_OPT_FLAG, NULL, &order.o.quiet, "no progress bar"},
-        {"json", 0, LF_OPT_FLAG, NULL, &order.json, "print the result as JSON"},
+        LF_OFFLINE_OPTION_QUANT(flags.o),
+        LF_OFFLINE_OPTIONS_DEVICE(flags.o),
+        {"quiet", 0, LF_OPT_FLAG, NULL, &flags.o.quiet, "no progress bar"},
+        {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print the result as JSON"},
         {0},
     };
     const struct lf_usage usage = {
@@ -359,10 +360,10 @@ int lf_cmd_train(int argc, char **argv)
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))
         return status;
-    if (order.curve && !order.log)
+    if (flags.curve && !flags.log)
         return lf_usage_error(&usage, "--curve is drawn from --log");
     lf_interrupt_watch();
     struct lf_diag diag = {""};
-    enum lf_err rc = run_order(&order, &diag);
+    enum lf_err rc = run_flags(&flags, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -249,7 +249,7 @@ void lf_hub_repo_free(struct lf_hub_repo *r)
 /* ---- Digests --------------------------------------------------------------------------------- */
 
 /* SHA-1 of "blob <bytes>\0" and the contents: git's name for a file. */
-static void git_blob_hex(char out[41], const struct lf_map *m)
+static void git_blob_hex(char out[41], const struct lf_mapping *m)
 {
     char head[32];
     unsigned char md[EVP_MAX_MD_SIZE] = {0};
@@ -266,7 +266,7 @@ static void git_blob_hex(char out[41], const struct lf_map *m)
 
 static enum lf_err file_check(const struct lf_hub_file *f, const char *path, struct lf_diag *diag)
 {
-    struct lf_map m;
+    struct lf_mapping m;
     enum lf_err rc = lf_file_map(&m, path, diag);
     if (rc != LF_OK)
         return rc;

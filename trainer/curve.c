@@ -202,17 +202,18 @@ static void put_legend(struct lf_buf *out, bool eval)
 /* ---- The lines ------------------------------------------------------------------------------- */
 
 /* What falls into one column of pixels. */
-struct column {
+struct pixel_column {
     double lo, hi; /* of the losses; lo > hi: nothing */
     double smooth; /* the smoothed loss after the last of them */
 };
 
-static void fill_columns(struct column *c, const struct axis *x, const struct lf_curve_points *l)
+static void fill_columns(struct pixel_column *c, const struct axis *x,
+                         const struct lf_curve_points *l)
 {
     const struct lf_curve_point *p = l->p;
     size_t n = l->n;
     for (int i = 0; i < COLUMNS; i++)
-        c[i] = (struct column){INFINITY, -INFINITY, 0};
+        c[i] = (struct pixel_column){INFINITY, -INFINITY, 0};
     double window = fmax(1, (double)n / 40), keep = 1 - 2 / (window + 1);
     double sum = 0, weight = 0;
     for (size_t i = 0; i < n; i++) {
@@ -220,14 +221,14 @@ static void fill_columns(struct column *c, const struct axis *x, const struct lf
             continue;
         sum = sum * keep + p[i].loss;
         weight = weight * keep + 1;
-        struct column *at = &c[(int)(place(x, p[i].step) - LEFT + 0.5)];
+        struct pixel_column *at = &c[(int)(place(x, p[i].step) - LEFT + 0.5)];
         at->lo = fmin(at->lo, p[i].loss);
         at->hi = fmax(at->hi, p[i].loss);
         at->smooth = sum / weight;
     }
 }
 
-static void put_lines(struct lf_buf *out, const struct column *c, const struct axis *y)
+static void put_lines(struct lf_buf *out, const struct pixel_column *c, const struct axis *y)
 {
     const char *move = "M";
     lf_buf_puts(out, "<path class=\"raw\" d=\"");
@@ -271,7 +272,7 @@ static void put_eval(struct lf_buf *out, const struct axis *x, const struct axis
 }
 
 /* Steps so few that a line alone would not show them. */
-static void put_few(struct lf_buf *out, const struct column *c, const struct axis *y)
+static void put_few(struct lf_buf *out, const struct pixel_column *c, const struct axis *y)
 {
     for (int i = 0; i < COLUMNS; i++)
         if (c[i].lo <= c[i].hi)
@@ -282,7 +283,7 @@ static void put_few(struct lf_buf *out, const struct column *c, const struct axi
 enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve *c)
 {
     size_t n_train = c->train.n, n_eval = c->eval.n;
-    struct column *columns = malloc(COLUMNS * sizeof *columns);
+    struct pixel_column *columns = malloc(COLUMNS * sizeof *columns);
     if (!columns)
         return LF_E_NO_MEMORY;
     struct range steps = {INFINITY, -INFINITY}, losses = steps;

@@ -99,7 +99,7 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
 
 /* ---- Loading --------------------------------------------------------------------------------- */
 
-struct load {
+struct dataset_load {
     struct lf_dataset *d;
     const struct lf_model *m;
     const struct lf_train_settings *s;
@@ -182,7 +182,7 @@ static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag
 
 static enum lf_err load_row(void *arg, const json_t *json, int64_t line, struct lf_diag *diag)
 {
-    struct load *load = arg;
+    struct dataset_load *load = arg;
     struct lf_dataset *d = load->d;
     struct lf_dataset_report *r = &d->report;
     enum lf_err rc = lf_row_encode(&load->row, json, load->m, load->s, diag);
@@ -228,7 +228,7 @@ enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const str
                             const struct lf_train_settings *s, bool keep_text, struct lf_diag *diag)
 {
     struct lf_lines l;
-    struct load load = {.m = m, .s = s};
+    struct dataset_load load = {.m = m, .s = s};
     struct lf_dataset *d = calloc(1, sizeof *d);
     if (!d)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a dataset");

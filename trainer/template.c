@@ -7,28 +7,28 @@
 
 enum part_kind { PART_TEXT, PART_COLUMN, PART_END };
 
-struct part {
+struct template_part {
     enum part_kind kind;
     const char *text; /* of the literal, or the column's name */
     size_t n;
 };
 
 /* The next part at *p, which moves behind it. A doubled brace is a literal of one. */
-static enum lf_err next_part(struct part *out, const char **p, struct lf_diag *diag)
+static enum lf_err next_part(struct template_part *out, const char **p, struct lf_diag *diag)
 {
     const char *s = *p;
     if (*s == '\0') {
-        *out = (struct part){PART_END, s, 0};
+        *out = (struct template_part){PART_END, s, 0};
         return LF_OK;
     }
     size_t n = strcspn(s, "{}");
     if (n > 0) {
-        *out = (struct part){PART_TEXT, s, n};
+        *out = (struct template_part){PART_TEXT, s, n};
         *p = s + n;
         return LF_OK;
     }
     if (s[1] == s[0]) {
-        *out = (struct part){PART_TEXT, s, 1};
+        *out = (struct template_part){PART_TEXT, s, 1};
         *p = s + 2;
         return LF_OK;
     }
@@ -39,14 +39,14 @@ static enum lf_err next_part(struct part *out, const char **p, struct lf_diag *d
         return lf_fail(diag, LF_E_INVALID, "a { without its }; a brace in the text is written {{");
     if (n == 0)
         return lf_fail(diag, LF_E_INVALID, "{} names no column");
-    *out = (struct part){PART_COLUMN, s + 1, n};
+    *out = (struct template_part){PART_COLUMN, s + 1, n};
     *p = s + n + 2;
     return LF_OK;
 }
 
 enum lf_err lf_template_check(const char *template_, struct lf_diag *diag)
 {
-    struct part part = {PART_TEXT, NULL, 0};
+    struct template_part part = {PART_TEXT, NULL, 0};
     int columns = 0;
     while (part.kind != PART_END) {
         enum lf_err rc = next_part(&part, &template_, diag);
@@ -96,7 +96,7 @@ static enum lf_err put_column(struct lf_buf *out, const char *name, size_t n, co
 enum lf_err lf_template_render(struct lf_buf *out, const char *template_, const json_t *row,
                                struct lf_diag *diag)
 {
-    struct part part = {PART_TEXT, NULL, 0};
+    struct template_part part = {PART_TEXT, NULL, 0};
     while (part.kind != PART_END) {
         enum lf_err rc = next_part(&part, &template_, diag);
         if (rc == LF_OK && part.kind == PART_COLUMN)

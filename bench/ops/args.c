@@ -4,7 +4,7 @@
 struct lf_linear_args linear_args(struct bench *b, int layer, int group, int T, void *y,
                                   const void *x, bool accumulate)
 {
-    const struct group *g = &bench_groups[group];
+    const struct bench_group *g = &bench_groups[group];
     struct lf_linear_args a = {.y = y,
                                .x = x,
                                .n = g->n,
@@ -22,7 +22,7 @@ struct lf_linear_args linear_args(struct bench *b, int layer, int group, int T, 
 struct lf_linear_bwd_args linear_bwd_args(struct bench *b, int layer, int group, int T, void *dx,
                                           const void *dy)
 {
-    const struct group *g = &bench_groups[group];
+    const struct bench_group *g = &bench_groups[group];
     struct lf_linear_bwd_args a = {
         .dx = dx, .dy = dy, .n = g->n, .T = T, .lddx = proj_k[g->first], .lddy = g->width};
     for (int p = 0; p < g->n; p++) {
@@ -35,7 +35,7 @@ struct lf_linear_bwd_args linear_bwd_args(struct bench *b, int layer, int group,
 struct lf_lora_args lora_args(struct bench *b, int layer, int group, const struct lf_ragged *batch,
                               void *y, void *u, const void *x)
 {
-    const struct group *g = &bench_groups[group];
+    const struct bench_group *g = &bench_groups[group];
     struct lf_lora_args a = {.y = y,
                              .u = u,
                              .x = x,
@@ -58,7 +58,7 @@ struct lf_lora_bwd_args lora_bwd_args(struct bench *b, int layer, int group,
                                       const struct lf_ragged *batch, void *dx, void *du,
                                       const void *dy, const void *u, const void *x)
 {
-    const struct group *g = &bench_groups[group];
+    const struct bench_group *g = &bench_groups[group];
     struct lf_lora_bwd_args a = {.dx = dx,
                                  .du = du,
                                  .dy = dy,

@@ -31,12 +31,12 @@ struct bench {
 };
 
 /* Projections that share an input. */
-struct group {
+struct bench_group {
     const char *name;
     int first, n, width;
 };
 enum { GROUPS = 4, GROUP_QKV = 0, GROUP_O, GROUP_GATE_UP, GROUP_DOWN };
-extern const struct group bench_groups[GROUPS];
+extern const struct bench_group bench_groups[GROUPS];
 extern const int proj_n[PROJ], proj_k[PROJ], proj_col[PROJ];
 
 void die(const struct lf_diag *diag);

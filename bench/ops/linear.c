@@ -104,7 +104,7 @@ static void bench_lora_at(struct bench *b, int S, int n, bool trains, float drop
         char name[64];
         if (backward && !trains)
             break;
-        const struct group *w = &bench_groups[g % GROUPS];
+        const struct bench_group *w = &bench_groups[g % GROUPS];
         l.group = g % GROUPS;
         double N = w->width, K = proj_k[w->first], adapters = trains ? 1 : S;
         double bytes = adapters * R * (N + w->n * K) * 2 + T * K * 2 + T * N * 4;

@@ -95,7 +95,7 @@ const int proj_n[PROJ] = {H * D, HKV *D, HKV *D, C, F, F, C};
 const int proj_k[PROJ] = {C, C, C, H *D, C, C, F};
 const int proj_col[PROJ] = {0, H *D, (H + HKV) * D, 0, 0, F, 0};
 
-const struct group bench_groups[GROUPS] = {
+const struct bench_group bench_groups[GROUPS] = {
     {"qkv", 0, 3, QKV}, {"o", 3, 1, C}, {"gate_up", 4, 2, 2 * F}, {"down", 6, 1, C}};
 
 double q4_bytes(double elements)

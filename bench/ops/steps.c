@@ -36,7 +36,7 @@ static void norm(struct bench *b, struct step_arg *a, void *y, const void *x)
 
 static bool has_lora(const struct step_arg *a, int group)
 {
-    const struct group *g = &bench_groups[group];
+    const struct bench_group *g = &bench_groups[group];
     return a->lora && (a->mask >> g->first & ((1u << g->n) - 1)) != 0;
 }
 

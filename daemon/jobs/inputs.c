@@ -43,7 +43,7 @@ static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[
                           struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_map m;
+    struct lf_mapping m;
     enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_DATASET, diag);
     if (rc == LF_OK)
         rc = lf_file_map(&m, path, diag);

@@ -39,7 +39,7 @@ static bool closing(struct lf_jobs *j)
 
 /* ---- Completions by the engine --------------------------------------------------------------- */
 
-struct scoring {
+struct scoring_job {
     struct lf_jobs *j;
     const struct lf_seat *seat;
     struct lf_dataset *d;
@@ -51,7 +51,7 @@ struct scoring {
 
 /* Who answers, for lf_evaluate. */
 struct answering {
-    const struct scoring *x;
+    const struct scoring_job *x;
     const struct lf_pick *pick;
 };
 
@@ -146,7 +146,7 @@ static enum lf_err complete(void *arg, struct lf_evaluation *e, struct lf_diag *
 
 /* ---- Scores ---------------------------------------------------------------------------------- */
 
-static json_t *stops(const struct scoring *x)
+static json_t *stops(const struct scoring_job *x)
 {
     json_t *list = json_array();
     for (int i = 0; i < x->settings.n_stop; i++)
@@ -155,7 +155,7 @@ static json_t *stops(const struct scoring *x)
 }
 
 /* What metrics.json says of a version, or of the base: *out is yours. */
-static enum lf_err score_json(json_t **out, const struct scoring *x, const struct lf_pick *pick,
+static enum lf_err score_json(json_t **out, const struct scoring_job *x, const struct lf_pick *pick,
                               const char *sha256, struct lf_diag *diag)
 {
     struct lf_eval_report r;
@@ -172,7 +172,7 @@ static enum lf_err score_json(json_t **out, const struct scoring *x, const struc
 }
 
 /* What the report has under `key`, when it was of the same rows; yours, or NULL. */
-static json_t *part_known(const struct scoring *x, const json_t *report, const char *key,
+static json_t *part_known(const struct scoring_job *x, const json_t *report, const char *key,
                           const char *sha256)
 {
     json_t *part = json_object_get(report, key);
@@ -188,7 +188,7 @@ static json_t *part_known(const struct scoring *x, const json_t *report, const c
     return same ? json_incref(part) : NULL;
 }
 
-static json_t *base_known(const struct scoring *x, uint64_t adapter_id, const char *sha256)
+static json_t *base_known(const struct scoring_job *x, uint64_t adapter_id, const char *sha256)
 {
     json_t *report = lf_report_read(x->j, adapter_id);
     json_t *base = part_known(x, report, "base", sha256);
@@ -197,7 +197,7 @@ static json_t *base_known(const struct scoring *x, uint64_t adapter_id, const ch
 }
 
 /* This very version has its score on these rows. */
-static bool version_known(const struct scoring *x, const struct lf_scoring *what,
+static bool version_known(const struct scoring_job *x, const struct lf_scoring *what,
                           const char *sha256)
 {
     json_t *report = lf_report_read(x->j, what->adapter_id);
@@ -208,7 +208,7 @@ static bool version_known(const struct scoring *x, const struct lf_scoring *what
     return known;
 }
 
-static enum lf_err score_base(json_t **out, const struct scoring *x, uint64_t adapter_id,
+static enum lf_err score_base(json_t **out, const struct scoring_job *x, uint64_t adapter_id,
                               const char *sha256, struct lf_diag *diag)
 {
     const struct lf_pick none = {0};
@@ -216,7 +216,7 @@ static enum lf_err score_base(json_t **out, const struct scoring *x, uint64_t ad
     return *out ? LF_OK : score_json(out, x, &none, sha256, diag);
 }
 
-static enum lf_err score_version(const struct scoring *x, const struct lf_scoring *what,
+static enum lf_err score_version(const struct scoring_job *x, const struct lf_scoring *what,
                                  json_t *base, const char *sha256, struct lf_diag *diag)
 {
     struct lf_pick pick = {.id = what->adapter_id, .version = what->version};
@@ -238,7 +238,7 @@ static enum lf_err score_version(const struct scoring *x, const struct lf_scorin
 }
 
 /* The base, and the version where there is one yet. */
-static enum lf_err score_both(const struct scoring *x, const struct lf_scoring *what,
+static enum lf_err score_both(const struct scoring_job *x, const struct lf_scoring *what,
                               struct lf_diag *diag)
 {
     struct lf_dataset_report rows;
@@ -263,8 +263,8 @@ static void await_engine(struct lf_jobs *j, const struct lf_seat *seat)
         nanosleep(&look, NULL);
 }
 
-static enum lf_err score_rows(struct scoring *x, const struct lf_scoring *what, const char *path,
-                              struct lf_diag *diag)
+static enum lf_err score_rows(struct scoring_job *x, const struct lf_scoring *what,
+                              const char *path, struct lf_diag *diag)
 {
     const struct lf_model *m = x->seat->base->model;
     struct lf_engine_status status;
@@ -291,7 +291,7 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
                                  struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct scoring x = {.j = j, .seat = lf_seat_for(j->d, what->adapter_id)};
+    struct scoring_job x = {.j = j, .seat = lf_seat_for(j->d, what->adapter_id)};
     await_engine(j, x.seat);
     enum lf_err rc = lf_registry_settings(j->d->registry, what->adapter_id, &x.settings, diag);
     if (rc != LF_OK)

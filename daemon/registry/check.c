@@ -24,7 +24,7 @@ static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *pa
 static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *path,
                                 struct lf_diag *diag)
 {
-    struct lf_map m;
+    struct lf_mapping m;
     json_t *j = NULL;
     struct lf_train_settings s;
     lf_train_settings_default(&s);
@@ -60,7 +60,7 @@ static enum lf_err check_text(const char *path, const struct lf_file_row *f, str
 static enum lf_err check_adapter(const char *path, const struct lf_file_row *f,
                                  struct lf_diag *diag)
 {
-    struct lf_map m;
+    struct lf_mapping m;
     json_t *j = NULL;
     struct lf_tensors *t = NULL;
     enum lf_err rc = lf_file_map(&m, path, diag);

@@ -221,7 +221,7 @@ static enum lf_err copy_in(struct lf_registry *r, const char *name, const char *
 {
     char path[LF_PATH_MAX];
     struct lf_upload u = {.fd = -1};
-    struct lf_map m = {NULL, 0};
+    struct lf_mapping m = {NULL, 0};
     if (lf_path_join(path, dir, file, diag) != LF_OK)
         return LF_E_INVALID;
     enum lf_err rc = lf_file_map(&m, path, diag);

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static int run_file(const char *path)
 {
-    struct lf_map m;
+    struct lf_mapping m;
     struct lf_diag diag;
     if (lf_file_map(&m, path, &diag) != LF_OK) {
         fprintf(stderr, "%s\n", diag.text);

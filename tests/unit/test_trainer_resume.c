@@ -84,7 +84,7 @@ static bool child_ended(const char *checkpoint, const char *result, long wait_us
 
 static void assert_same_files(const char *a, const char *b)
 {
-    struct lf_map x, y;
+    struct lf_mapping x, y;
     assert_int_equal(lf_file_map(&x, a, NULL), LF_OK);
     assert_int_equal(lf_file_map(&y, b, NULL), LF_OK);
     assert_int_equal(x.bytes, y.bytes);

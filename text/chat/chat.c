@@ -107,17 +107,17 @@ static const json_t *default_template(const json_t *value)
 }
 
 /* A file of the directory, mapped; an empty text where there is none. */
-static enum lf_err map_file(struct lf_map *m, const char *dir, const char *file,
+static enum lf_err map_file(struct lf_mapping *m, const char *dir, const char *file,
                             struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    *m = (struct lf_map){0};
+    *m = (struct lf_mapping){0};
     if (lf_path_join(path, dir, file, diag) != LF_OK)
         return LF_E_INVALID;
     return lf_file_exists(path) ? lf_file_map(m, path, diag) : LF_OK;
 }
 
-static struct lf_str map_text(const struct lf_map *m)
+static struct lf_str map_text(const struct lf_mapping *m)
 {
     return (struct lf_str){(const char *)m->data, m->bytes};
 }
@@ -148,7 +148,7 @@ static enum lf_err open_mapped(struct lf_chat **out, struct lf_str jinja, struct
 
 enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *diag)
 {
-    struct lf_map jinja = {0}, config = {0};
+    struct lf_mapping jinja = {0}, config = {0};
     json_t *tokens = json_object();
     enum lf_err rc = map_file(&jinja, dir, "chat_template.jinja", diag);
     if (rc == LF_OK)

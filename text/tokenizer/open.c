@@ -8,16 +8,16 @@
 #include <string.h>
 
 /* A file of the directory, mapped. A missing one is empty. */
-struct part {
-    struct lf_map map;
+struct dir_file {
+    struct lf_mapping map;
     bool exists;
     char path[LF_PATH_MAX];
 };
 
-static enum lf_err part_open(struct part *p, const char *dir, const char *file,
+static enum lf_err part_open(struct dir_file *p, const char *dir, const char *file,
                              struct lf_diag *diag)
 {
-    *p = (struct part){.exists = false};
+    *p = (struct dir_file){.exists = false};
     if (lf_path_join(p->path, dir, file, diag) != LF_OK)
         return LF_E_INVALID;
     if (!lf_file_exists(p->path))
@@ -26,12 +26,12 @@ static enum lf_err part_open(struct part *p, const char *dir, const char *file,
     return lf_file_map(&p->map, p->path, diag);
 }
 
-static struct lf_str part_text(const struct part *p)
+static struct lf_str part_text(const struct dir_file *p)
 {
     return (struct lf_str){p->map.data ? (const char *)p->map.data : "", p->map.bytes};
 }
 
-static enum lf_err part_close(struct part *p, enum lf_err rc, struct lf_diag *diag)
+static enum lf_err part_close(struct dir_file *p, enum lf_err rc, struct lf_diag *diag)
 {
     lf_file_unmap(&p->map);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", p->path);
@@ -55,7 +55,7 @@ typedef enum lf_err (*parse_fn)(struct lf_tokenizer **out, const char *bytes, si
 static enum lf_err open_one(struct lf_tokenizer **out, const char *dir, const char *file,
                             parse_fn parse, struct lf_diag *diag)
 {
-    struct part p;
+    struct dir_file p;
     enum lf_err rc = part_open(&p, dir, file, diag);
     if (rc == LF_OK && p.exists)
         rc = parse(out, part_text(&p).s, part_text(&p).n, diag);
@@ -64,7 +64,7 @@ static enum lf_err open_one(struct lf_tokenizer **out, const char *dir, const ch
 
 static enum lf_err open_merges(struct lf_tokenizer **out, const char *dir, struct lf_diag *diag)
 {
-    struct part vocab, merges, added = {.exists = false};
+    struct dir_file vocab, merges, added = {.exists = false};
     enum lf_err rc = part_open(&vocab, dir, "vocab.json", diag);
     if (rc != LF_OK)
         return rc;
@@ -126,7 +126,7 @@ static enum lf_err read_template(struct lf_tokenizer *t, struct lf_str text, str
 static enum lf_err read_config(struct lf_tokenizer *t, const char *dir, const char *file,
                                bool template, struct lf_diag *diag)
 {
-    struct part p;
+    struct dir_file p;
     enum lf_err rc = part_open(&p, dir, file, diag);
     if (rc == LF_OK)
         rc = name_token(t, &t->bos, part_text(&p), "bos_token", diag);

@@ -70,14 +70,14 @@ static bool read_field(struct lf_str *m, struct field *f)
 
 enum piece_type { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 };
 
-struct piece {
+struct sp_piece {
     struct lf_str text;
     float score;
     uint64_t type;
 };
 
 struct proto {
-    struct piece *pieces;
+    struct sp_piece *pieces;
     size_t n, cap;
     uint64_t model_type, byte_fallback, bos_id, eos_id, space_suffix;
     uint64_t dummy_prefix, remove_spaces, escape_spaces;
@@ -91,7 +91,7 @@ static enum lf_err broken(struct lf_diag *diag)
 
 static enum lf_err read_piece(struct proto *p, struct lf_str m, struct lf_diag *diag)
 {
-    struct piece piece = {.type = NORMAL};
+    struct sp_piece piece = {.type = NORMAL};
     struct field f;
     while (m.n > 0) {
         if (!read_field(&m, &f))
@@ -108,7 +108,7 @@ static enum lf_err read_piece(struct proto *p, struct lf_str m, struct lf_diag *
         return lf_fail(diag, LF_E_DAMAGED, "piece %zu is empty, not UTF-8 or has no score", p->n);
     if (p->n == p->cap) {
         size_t cap = p->cap ? 2 * p->cap : 4096;
-        struct piece *more = realloc(p->pieces, cap * sizeof *more);
+        struct sp_piece *more = realloc(p->pieces, cap * sizeof *more);
         if (!more)
             return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu pieces", cap);
         p->pieces = more;
@@ -188,7 +188,7 @@ static int by_score(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static bool is_text(const struct piece *p)
+static bool is_text(const struct sp_piece *p)
 {
     return p->type == NORMAL || p->type == USER_DEFINED;
 }

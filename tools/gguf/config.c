@@ -7,12 +7,12 @@
 
 #define KEY_MAX 96
 
-struct arch {
+struct gguf_arch {
     const char *gguf, *model_type, *class;
     const char *eps_key, *hf_eps_key;
 };
 
-static const struct arch archs[] = {
+static const struct gguf_arch archs[] = {
     {"llama", "llama", "LlamaForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
     {"qwen2", "qwen2", "Qwen2ForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
     {"qwen3", "qwen3", "Qwen3ForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
@@ -24,7 +24,7 @@ static const struct arch archs[] = {
 
 struct maker {
     const struct lf_gguf *g;
-    const struct arch *arch;
+    const struct gguf_arch *arch;
     json_t *j;
     int64_t layers, hidden, heads, head_dim;
     struct lf_diag *diag;

@@ -48,7 +48,7 @@ enum lf_err lf_gguf_import(const char *path, const char *dir, enum lf_dtype dtyp
                            void *progress_arg, struct lf_diag *diag)
 {
     char config[LF_PATH_MAX];
-    struct lf_map map;
+    struct lf_mapping map;
     struct lf_gguf g;
     if (strlen(dir) + 64 > sizeof config)
         return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);

@@ -63,7 +63,7 @@ struct lf_gguf_tensor {
 };
 
 struct lf_gguf {
-    struct lf_map map;
+    struct lf_mapping map;
     struct lf_gguf_key *keys;
     struct lf_gguf_tensor *tensors; /* by name */
     size_t n_keys, n_tensors;

@@ -11,18 +11,18 @@
 #define TENSORS_MAX 65536
 #define ALIGNMENT_MAX 65536
 
-struct cursor {
+struct header_cursor {
     const unsigned char *s;
     size_t n, i;
     struct lf_diag *diag;
 };
 
-static enum lf_err cut_off(struct cursor *c)
+static enum lf_err cut_off(struct header_cursor *c)
 {
     return lf_fail(c->diag, LF_E_DAMAGED, "the file ends within its header");
 }
 
-static enum lf_err skip(struct cursor *c, uint64_t n)
+static enum lf_err skip(struct header_cursor *c, uint64_t n)
 {
     if (n > c->n - c->i)
         return cut_off(c);
@@ -31,7 +31,7 @@ static enum lf_err skip(struct cursor *c, uint64_t n)
 }
 
 /* Little-endian, as the machines are that this runs on. */
-static enum lf_err take(struct cursor *c, void *out, size_t n)
+static enum lf_err take(struct header_cursor *c, void *out, size_t n)
 {
     if (n > c->n - c->i)
         return cut_off(c);
@@ -40,7 +40,7 @@ static enum lf_err take(struct cursor *c, void *out, size_t n)
     return LF_OK;
 }
 
-static enum lf_err take_str(struct cursor *c, struct lf_str *out)
+static enum lf_err take_str(struct header_cursor *c, struct lf_str *out)
 {
     uint64_t n;
     enum lf_err rc = take(c, &n, sizeof n);
@@ -67,7 +67,8 @@ static size_t kind_bytes(enum lf_gguf_kind kind)
     return bytes[kind];
 }
 
-static enum lf_err take_kind(struct cursor *c, enum lf_gguf_kind *out, const struct lf_gguf_key *k)
+static enum lf_err take_kind(struct header_cursor *c, enum lf_gguf_kind *out,
+                             const struct lf_gguf_key *k)
 {
     uint32_t kind;
     enum lf_err rc = take(c, &kind, sizeof kind);
@@ -79,7 +80,7 @@ static enum lf_err take_kind(struct cursor *c, enum lf_gguf_kind *out, const str
     return rc;
 }
 
-static enum lf_err take_array(struct cursor *c, struct lf_gguf_key *k)
+static enum lf_err take_array(struct header_cursor *c, struct lf_gguf_key *k)
 {
     uint64_t n;
     enum lf_err rc = take_kind(c, &k->each, k);
@@ -100,7 +101,7 @@ static enum lf_err take_array(struct cursor *c, struct lf_gguf_key *k)
     return rc;
 }
 
-static enum lf_err take_key(struct cursor *c, struct lf_gguf_key *k)
+static enum lf_err take_key(struct header_cursor *c, struct lf_gguf_key *k)
 {
     struct lf_str s;
     enum lf_err rc = take_str(c, &k->name);
@@ -234,7 +235,7 @@ static enum lf_err tensor_bytes(size_t *out, const struct lf_gguf_tensor *t, str
 }
 
 /* One entry; its data's offset, still from the start of all data, in *off. */
-static enum lf_err take_tensor(struct cursor *c, struct lf_gguf_tensor *t, uint64_t *off)
+static enum lf_err take_tensor(struct header_cursor *c, struct lf_gguf_tensor *t, uint64_t *off)
 {
     uint32_t n_dims, type;
     enum lf_err rc = take_str(c, &t->name);
@@ -263,7 +264,7 @@ static enum lf_err take_tensor(struct cursor *c, struct lf_gguf_tensor *t, uint6
     return LF_OK;
 }
 
-static enum lf_err place_tensor(struct cursor *c, struct lf_gguf_tensor *t, size_t data,
+static enum lf_err place_tensor(struct header_cursor *c, struct lf_gguf_tensor *t, size_t data,
                                 uint64_t off, uint64_t alignment)
 {
     size_t bytes;
@@ -285,7 +286,7 @@ static int by_name(const void *a, const void *b)
     return order ? order : (x.n > y.n) - (x.n < y.n);
 }
 
-static enum lf_err read_tensors(struct cursor *c, struct lf_gguf *g)
+static enum lf_err read_tensors(struct header_cursor *c, struct lf_gguf *g)
 {
     uint64_t *offs = calloc(g->n_tensors + 1, sizeof *offs);
     int64_t alignment = 32;
@@ -326,7 +327,7 @@ void lf_gguf_widen(float *out, const struct lf_gguf_tensor *t, size_t from, size
 
 /* ---- The file -------------------------------------------------------------------------------- */
 
-static enum lf_err read_head(struct cursor *c, struct lf_gguf *g)
+static enum lf_err read_head(struct header_cursor *c, struct lf_gguf *g)
 {
     char magic[4];
     uint32_t version;
@@ -358,7 +359,7 @@ static enum lf_err read_head(struct cursor *c, struct lf_gguf *g)
 enum lf_err lf_gguf_parse(struct lf_gguf *out, const void *data, size_t n, struct lf_diag *diag)
 {
     struct lf_gguf g = {0};
-    struct cursor c = {data, n, 0, diag};
+    struct header_cursor c = {data, n, 0, diag};
     enum lf_err rc = read_head(&c, &g);
     if (rc == LF_OK)
         rc = read_tensors(&c, &g);

@@ -13,7 +13,7 @@
 #define CHUNK ((size_t)1 << 18) /* numbers widened at once; whole blocks of every form */
 
 /* One tensor of the checkpoint. */
-struct piece {
+struct wanted_tensor {
     char name[HF_NAME_MAX];
     const struct lf_gguf_tensor *t;
     int N, K;       /* K 0: a vector of N */
@@ -22,10 +22,10 @@ struct piece {
     size_t index;   /* the writer's */
 };
 
-struct job {
+struct conversion {
     const struct lf_gguf *g;
     const struct lf_config *c;
-    struct piece *pieces;
+    struct wanted_tensor *pieces;
     size_t n, cap;
     bool *used; /* by tensor of the file */
     struct lf_diag *diag;
@@ -33,7 +33,7 @@ struct job {
 
 /* ---- What is wanted -------------------------------------------------------------------------- */
 
-static enum lf_err want(struct job *j, const struct piece *p, const char *gguf)
+static enum lf_err want(struct conversion *j, const struct wanted_tensor *p, const char *gguf)
 {
     const struct lf_gguf_tensor *t = lf_gguf_tensor(j->g, gguf);
     if (!t)
@@ -49,10 +49,10 @@ static enum lf_err want(struct job *j, const struct piece *p, const char *gguf)
 }
 
 /* A norm; name NULL: the architecture has none. */
-static enum lf_err want_norm(struct job *j, const char *where, const char *name, const char *gguf,
-                             int n)
+static enum lf_err want_norm(struct conversion *j, const char *where, const char *name,
+                             const char *gguf, int n)
 {
-    struct piece p = {.N = n, .minus_one = j->c->norm_plus_one};
+    struct wanted_tensor p = {.N = n, .minus_one = j->c->norm_plus_one};
     char from[LF_GGUF_NAME_MAX];
     if (!name)
         return LF_OK;
@@ -80,9 +80,9 @@ static const char *gguf_name(const struct lf_config *c, enum lf_proj_kind kind)
     return fused && kind == LF_PROJ_GATE ? "ffn_up" : names[kind];
 }
 
-static enum lf_err want_proj(struct job *j, int layer, const struct lf_proj *proj)
+static enum lf_err want_proj(struct conversion *j, int layer, const struct lf_proj *proj)
 {
-    struct piece p = {.N = proj->N, .K = proj->K};
+    struct wanted_tensor p = {.N = proj->N, .K = proj->K};
     const char *from = gguf_name(j->c, proj->kind);
     char gguf[LF_GGUF_NAME_MAX];
     if (strcmp(j->c->model_type, "llama") == 0 && proj->kind == LF_PROJ_Q)
@@ -101,7 +101,7 @@ static enum lf_err want_proj(struct job *j, int layer, const struct lf_proj *pro
     return rc;
 }
 
-static enum lf_err want_layer(struct job *j, int l)
+static enum lf_err want_layer(struct conversion *j, int l)
 {
     const struct lf_config *c = j->c;
     const struct {
@@ -127,12 +127,12 @@ static enum lf_err want_layer(struct job *j, int l)
     return rc;
 }
 
-static enum lf_err want_all(struct job *j)
+static enum lf_err want_all(struct conversion *j)
 {
     const struct lf_config *c = j->c;
-    const struct piece embed = {.name = "model.embed_tokens.weight", .N = c->V, .K = c->C};
-    const struct piece head = {.name = "lm_head.weight", .N = c->V, .K = c->C};
-    const struct piece bias = {.name = "lm_head.bias", .N = c->V};
+    const struct wanted_tensor embed = {.name = "model.embed_tokens.weight", .N = c->V, .K = c->C};
+    const struct wanted_tensor head = {.name = "lm_head.weight", .N = c->V, .K = c->C};
+    const struct wanted_tensor bias = {.name = "lm_head.bias", .N = c->V};
     enum lf_err rc = want(j, &embed, "token_embd.weight");
     if (rc == LF_OK && !c->tied_head)
         rc = want(j, &head, "output.weight");
@@ -146,7 +146,7 @@ static enum lf_err want_all(struct job *j)
 }
 
 /* What no one asked for would be lost: an architecture that is not what it says. */
-static enum lf_err refuse_unused(const struct job *j)
+static enum lf_err refuse_unused(const struct conversion *j)
 {
     static const char *const elsewhere[] = {"rope_freqs.weight", "rope_factors_short.weight",
                                             "rope_factors_long.weight"}; /* in config.json */
@@ -167,7 +167,7 @@ static enum lf_err refuse_unused(const struct job *j)
 
 /* Row r of the file is row `original_row` of the checkpoint: a head's pairs (i, i + D/2) stand side
  * by side in the file. */
-static size_t original_row(const struct piece *p, size_t r)
+static size_t original_row(const struct wanted_tensor *p, size_t r)
 {
     if (p->heads == 0)
         return r;
@@ -175,8 +175,8 @@ static size_t original_row(const struct piece *p, size_t r)
     return head * D + i % 2 * (D / 2) + i / 2;
 }
 
-static void place(char *out, size_t es, const struct piece *p, const char *narrow, size_t from,
-                  size_t n)
+static void place(char *out, size_t es, const struct wanted_tensor *p, const char *narrow,
+                  size_t from, size_t n)
 {
     size_t K = p->K ? (size_t)p->K : 1;
     for (size_t at = 0; at < n;) { /* runs within a row */
@@ -187,7 +187,7 @@ static void place(char *out, size_t es, const struct piece *p, const char *narro
     }
 }
 
-static enum lf_err put_piece(struct lf_tensors_writer *w, const struct piece *p,
+static enum lf_err put_piece(struct lf_tensors_writer *w, const struct wanted_tensor *p,
                              enum lf_dtype dtype, struct lf_diag *diag)
 {
     size_t n = (size_t)p->N * (size_t)(p->K ? p->K : 1), es = lf_dtype_bytes(dtype);
@@ -212,14 +212,14 @@ static enum lf_err put_piece(struct lf_tensors_writer *w, const struct piece *p,
     return rc;
 }
 
-static enum lf_err write_all(struct job *j, const char *path, enum lf_dtype dtype,
+static enum lf_err write_all(struct conversion *j, const char *path, enum lf_dtype dtype,
                              void (*progress)(void *arg, double fraction, const char *what),
                              void *arg)
 {
     struct lf_tensors_writer *w = NULL;
     enum lf_err rc = lf_tensors_create(&w, path, j->n, j->n * HF_NAME_MAX, j->diag);
     for (size_t i = 0; i < j->n && rc == LF_OK; i++) {
-        struct piece *p = &j->pieces[i];
+        struct wanted_tensor *p = &j->pieces[i];
         struct lf_tensor t = {
             .name = p->name, .dtype = dtype, .n_dims = p->K ? 2 : 1, .dims = {p->N, p->K}};
         rc = lf_tensors_add(w, &t, &p->index, j->diag);
@@ -240,7 +240,7 @@ enum lf_err lf_gguf_weights(const struct lf_gguf *g, const struct lf_config *c, 
                             void (*progress)(void *arg, double fraction, const char *what),
                             void *progress_arg, struct lf_diag *diag)
 {
-    struct job j = {.g = g, .c = c, .diag = diag};
+    struct conversion j = {.g = g, .c = c, .diag = diag};
     j.cap = 8 + (size_t)c->L * (16 + 2 * LF_PROJ_MAX);
     j.pieces = calloc(j.cap, sizeof *j.pieces);
     j.used = calloc(g->n_tensors + 1, sizeof *j.used);
