@@ -96,13 +96,10 @@ static enum lf_err bench(const struct bench_flags *flags, struct lf_bench_case *
     struct lf_offline c = {0};
     struct lf_floor floor;
     enum lf_err rc = lf_offline_open_device(&c, &flags->o, diag);
-    if (rc == LF_OK)
-        rc = lf_floor_measure(&floor, c.stream, diag);
+    rc = rc ?: lf_floor_measure(&floor, c.stream, diag);
     lf_offline_close(&c);
-    if (rc == LF_OK)
-        rc = lf_offline_open(&c, &flags->o, diag);
-    if (rc == LF_OK)
-        rc = run_cases(flags, &c, &floor, b, diag);
+    rc = rc ?: lf_offline_open(&c, &flags->o, diag);
+    rc = rc ?: run_cases(flags, &c, &floor, b, diag);
     lf_offline_close(&c);
     return rc;
 }

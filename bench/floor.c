@@ -90,20 +90,15 @@ static enum lf_err measure(struct lf_floor *out, struct probe *p, struct lf_diag
 {
     struct lf_device *dev = p->s->dev;
     double copy = 0, add = 0, product = 0, n = p->side;
-    enum lf_err rc = fill(p, p->x, diag);
-    if (rc == LF_OK)
-        rc = fill(p, p->y, diag);
-    if (rc == LF_OK)
-        rc = best_of(&copy, run_copy, p, diag);
-    if (rc == LF_OK)
-        rc = best_of(&add, run_add, p, diag);
+    enum lf_err rc = fill(p, p->x, diag) ?: fill(p, p->y, diag);
+    rc = rc ?: best_of(&copy, run_copy, p, diag);
+    rc = rc ?: best_of(&add, run_add, p, diag);
     if (rc == LF_OK && p->s->ops->prepare_weight)
         rc = p->s->ops->prepare_weight(p->s, &p->w, diag);
     if (rc == LF_OK)
         rc = lf_stream_reserve(
             p->s, p->s->ops->linear_scratch_bytes(dev, p->side, p->side, p->side), diag);
-    if (rc == LF_OK)
-        rc = best_of(&product, run_product, p, diag);
+    rc = rc ?: best_of(&product, run_product, p, diag);
     if (p->s->ops->release_weight)
         p->s->ops->release_weight(dev, &p->w);
     if (rc != LF_OK)
@@ -122,10 +117,8 @@ enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s, struct l
     size_t w_bytes = (size_t)p.side * (size_t)p.side * lf_dtype_bytes(s->dev->act);
     void *w = NULL;
     enum lf_err rc = lf_device_alloc(s->dev, &p.x, p.bytes, diag);
-    if (rc == LF_OK)
-        rc = lf_device_alloc(s->dev, &p.y, p.bytes, diag);
-    if (rc == LF_OK)
-        rc = lf_device_alloc(s->dev, &w, w_bytes, diag);
+    rc = rc ?: lf_device_alloc(s->dev, &p.y, p.bytes, diag);
+    rc = rc ?: lf_device_alloc(s->dev, &w, w_bytes, diag);
     if (rc == LF_OK) {
         struct probe weight = p;
         weight.bytes = w_bytes;
@@ -135,8 +128,7 @@ enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s, struct l
                              .N = p.side,
                              .K = p.side,
                              .data = w};
-    if (rc == LF_OK)
-        rc = measure(out, &p, diag);
+    rc = rc ?: measure(out, &p, diag);
     lf_device_release(s->dev, w);
     lf_device_release(s->dev, p.y);
     lf_device_release(s->dev, p.x);

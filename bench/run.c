@@ -192,8 +192,7 @@ static enum lf_err fill_caches(struct rig *r, struct lf_diag *diag)
         for (int at = 0; rc == LF_OK && at < r->b->tokens; at += PREFILL_PIECE) {
             int n = r->b->tokens - at < PREFILL_PIECE ? r->b->tokens - at : PREFILL_PIECE;
             rc = cached(r, i, ids + at, n, diag);
-            if (rc == LF_OK)
-                rc = lf_exec_run(r->x, &r->seqs[i], 1, r->results, diag);
+            rc = rc ?: lf_exec_run(r->x, &r->seqs[i], 1, r->results, diag);
         }
         r->next[i] = ids[0];
     }
@@ -205,8 +204,7 @@ static enum lf_err decode_batch(struct rig *r, struct lf_diag *diag)
     enum lf_err rc = LF_OK;
     for (int i = 0; rc == LF_OK && i < r->b->seqs; i++)
         rc = cached(r, i, &r->next[i], 1, diag);
-    if (rc == LF_OK)
-        rc = lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag);
+    rc = rc ?: lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag);
     return rc == LF_OK ? sample(r, diag) : rc;
 }
 
@@ -217,8 +215,7 @@ static enum lf_err prefill_batch(struct rig *r, struct lf_diag *diag)
         lf_exec_kv_release(r->x, &r->kv[i]);
         rc = cached(r, i, r->ids + (size_t)i * (size_t)r->b->tokens, r->b->tokens, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag);
+    rc = rc ?: lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag);
     return rc == LF_OK ? sample(r, diag) : rc;
 }
 
@@ -278,16 +275,12 @@ enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
     double seconds = 0;
     c->rank_max = 1;
     enum lf_err rc = allocate(&r, diag);
-    if (rc == LF_OK)
-        rc = lf_slots_new(&c->slots, c->dev, &c->model->config, b->adapters + 1, diag);
-    if (rc == LF_OK)
-        rc = load_adapters(&r, diag);
-    if (rc == LF_OK)
-        rc = make_exec(&r, diag);
+    rc = rc ?: lf_slots_new(&c->slots, c->dev, &c->model->config, b->adapters + 1, diag);
+    rc = rc ?: load_adapters(&r, diag);
+    rc = rc ?: make_exec(&r, diag);
     if (rc == LF_OK && b->kind == LF_BENCH_DECODE)
         rc = fill_caches(&r, diag);
-    if (rc == LF_OK)
-        rc = time_batches(&seconds, &r, diag);
+    rc = rc ?: time_batches(&seconds, &r, diag);
     if (rc == LF_OK) {
         struct least_work w = least_work(&r);
         double move = w.bytes / floor->bytes_per_second;

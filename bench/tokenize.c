@@ -81,12 +81,10 @@ static enum lf_err run(struct lf_bench_tokens *r, const struct lf_tokenizer *t, 
     enum lf_err rc = LF_OK;
     if (!encode || !decode)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d figures", iters);
-    if (rc == LF_OK)
-        rc = encode_all(r, &r->first_seconds, &ids, t, file, diag);
+    rc = rc ?: encode_all(r, &r->first_seconds, &ids, t, file, diag);
     for (int i = 0; i < iters && rc == LF_OK; i++) {
         rc = encode_all(r, &encode[i], &ids, t, file, diag);
-        if (rc == LF_OK)
-            rc = decode_all(&decode[i], t, &ids, diag);
+        rc = rc ?: decode_all(&decode[i], t, &ids, diag);
     }
     if (rc == LF_OK) {
         r->bytes = file.n;

@@ -282,9 +282,7 @@ enum lf_err lf_client_new(struct lf_client **out, const char *target, const char
     LIST_INIT(&h->calls);
     h->epoll = -1;
     h->timer_ns = UINT64_MAX;
-    enum lf_err rc = parse_target(h, target, diag);
-    if (rc == LF_OK)
-        rc = set_up(h, api_key, diag);
+    enum lf_err rc = parse_target(h, target, diag) ?: set_up(h, api_key, diag);
     if (rc != LF_OK) {
         lf_client_free(h);
         return rc;
@@ -410,9 +408,7 @@ static enum lf_err call_prepare(struct lf_client_call *c, const struct lf_client
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_reply);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
     set_body(c, spec);
-    enum lf_err rc = set_target(c, spec);
-    if (rc == LF_OK)
-        rc = set_headers(c, spec);
+    enum lf_err rc = set_target(c, spec) ?: set_headers(c, spec);
     return rc;
 }
 

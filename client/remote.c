@@ -46,10 +46,8 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
     lf_place_socket(socket);
     struct lf_remote *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
-    if (rc == LF_OK)
-        rc = lf_remote_key(&key, o, diag);
-    if (rc == LF_OK)
-        rc = lf_client_new(&c->http, o->url ? o->url : socket, key.data, diag);
+    rc = rc ?: lf_remote_key(&key, o, diag);
+    rc = rc ?: lf_client_new(&c->http, o->url ? o->url : socket, key.data, diag);
     lf_buf_free(&key);
     if (rc != LF_OK) {
         free(c);

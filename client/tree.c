@@ -214,10 +214,8 @@ enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, stru
     enum lf_err rc = lf_json_parse(&root, json, n, diag);
     if (rc == LF_OK && !json_is_object(root))
         rc = lf_fail(diag, LF_E_DAMAGED, "the tree is not an object");
-    if (rc == LF_OK)
-        rc = parse_bases(s, json_object_get(root, "bases"), diag);
-    if (rc == LF_OK)
-        rc = parse_adapters(s, json_object_get(root, "adapters"), diag);
+    rc = rc ?: parse_bases(s, json_object_get(root, "bases"), diag);
+    rc = rc ?: parse_adapters(s, json_object_get(root, "adapters"), diag);
     if (rc == LF_OK) {
         s->tree.generation = json_integer_value(json_object_get(root, "generation"));
         *out = &s->tree;
@@ -290,8 +288,7 @@ enum lf_err lf_tree_jobs_parse(struct lf_tree_jobs *out, const char *json, size_
     int64_t *ids = NULL;
     enum lf_err rc = lf_json_parse(&root, json, n, diag);
     const json_t *list = json_is_array(root) ? root : json_object_get(root, "jobs");
-    if (rc == LF_OK)
-        rc = list_size(&n_jobs, list, LF_JSON_BYTES_MAX, "jobs", diag);
+    rc = rc ?: list_size(&n_jobs, list, LF_JSON_BYTES_MAX, "jobs", diag);
     if (rc == LF_OK) {
         ids = calloc(n_jobs + 1, sizeof *ids);
         if (!ids)

@@ -150,10 +150,8 @@ enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct l
     enum lf_err rc = LF_OK;
     if (fchmod(fd, 0644) != 0)
         rc = lf_fail_errno(diag, errno, "%s: chmod", tmp);
-    if (rc == LF_OK)
-        rc = write_all(fd, data, n, tmp, diag);
-    if (rc == LF_OK)
-        rc = lf_file_commit(fd, tmp, path, diag);
+    rc = rc ?: write_all(fd, data, n, tmp, diag);
+    rc = rc ?: lf_file_commit(fd, tmp, path, diag);
     close(fd);
     if (rc != LF_OK)
         unlink(tmp);

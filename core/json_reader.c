@@ -235,13 +235,11 @@ enum lf_err lf_json_reader_member(struct lf_str *out, const char *s, size_t n, c
             break;
         rc = lf_json_reader_key(&r, &name);
         bool is = rc == LF_OK && name.n == strlen(key) && memcmp(name.s, key, name.n) == 0;
-        if (rc == LF_OK)
-            rc = lf_json_reader_skip(&r, &value);
+        rc = rc ?: lf_json_reader_skip(&r, &value);
         if (rc == LF_OK && is)
             found = value;
     }
-    if (rc == LF_OK)
-        rc = lf_json_reader_end(&r);
+    rc = rc ?: lf_json_reader_end(&r);
     lf_json_reader_free(&r);
     if (rc == LF_OK)
         *out = found;

@@ -73,8 +73,7 @@ static enum lf_err host_open(struct lf_base *b, struct lf_diag *diag)
     b->model = m;
     snprintf(m->name, sizeof m->name, "%s", b->name);
     enum lf_err rc = lf_config_load(&m->config, b->dir, diag);
-    if (rc == LF_OK)
-        rc = lf_tokenizer_open(&m->tokenizer, b->dir, diag);
+    rc = rc ?: lf_tokenizer_open(&m->tokenizer, b->dir, diag);
     if (rc != LF_OK)
         return rc;
     m->rope_positions = m->config.positions_max;
@@ -128,12 +127,9 @@ enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant qu
     enum lf_err rc = LF_OK;
     if (snprintf(b->dir, sizeof b->dir, "%s", dir) >= (int)sizeof b->dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
-    if (rc == LF_OK)
-        rc = name_of(b->name, dir, diag);
-    if (rc == LF_OK)
-        rc = config_read(b, diag);
-    if (rc == LF_OK)
-        rc = host_open(b, diag);
+    rc = rc ?: name_of(b->name, dir, diag);
+    rc = rc ?: config_read(b, diag);
+    rc = rc ?: host_open(b, diag);
     if (rc == LF_OK) {
         b->weight_bytes = weight_bytes(b->dir);
         b->quant = quant_name(b, quant);

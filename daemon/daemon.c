@@ -101,20 +101,14 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
         return LF_E_INVALID;
     if (o->api_key_file)
         rc = key_read(&d->api_key, o->api_key_file, diag);
-    if (rc == LF_OK)
-        rc = lf_store_open(&d->store, store_dir, diag);
-    if (rc == LF_OK)
-        rc = seats_new(&d->seats, o, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
+    rc = rc ?: lf_store_open(&d->store, store_dir, diag);
+    rc = rc ?: seats_new(&d->seats, o, diag);
+    rc = rc ?: lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
     if (rc == LF_OK && snprintf(d->cache_dir, sizeof d->cache_dir, "%s/cache", o->data_dir) >=
                            (int)sizeof d->cache_dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
-    if (rc == LF_OK)
-        rc = seats_start(d->seats, d, diag);
-    if (rc == LF_OK)
-        rc = lf_jobs_open(&d->jobs, d, diag);
-    return rc;
+    rc = rc ?: seats_start(d->seats, d, diag);
+    return rc ?: lf_jobs_open(&d->jobs, d, diag);
 }
 
 /* The engines first: they tell the jobs how far these came, and they write it down. */
@@ -185,9 +179,7 @@ enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *dia
     d->started_ms = lf_clock_unix_ms();
     lf_counters_init(&d->counters);
     lf_counter_add(&d->counters.device_losses, (uint64_t)o->device_losses);
-    enum lf_err rc = open_rooms(d, diag);
-    if (rc == LF_OK)
-        rc = run(d, diag);
+    enum lf_err rc = open_rooms(d, diag) ?: run(d, diag);
     close_rooms(d);
     return rc;
 }

@@ -149,9 +149,7 @@ static void load_step(struct lf_op *op, enum lf_err rc)
         lf_op_wait(op, &d->waiters, load_step);
         return;
     }
-    rc = lf_url_node(url, op->node, "");
-    if (rc == LF_OK)
-        rc = lf_stage_new(&d->incoming, &op->fs->stages);
+    rc = lf_url_node(url, op->node, "") ?: lf_stage_new(&d->incoming, &op->fs->stages);
     if (rc != LF_OK) {
         use_end(op, rc);
         return;
@@ -196,8 +194,7 @@ static void send_step(struct lf_op *op, enum lf_err rc)
         lf_op_wait(op, &d->waiters, send_step);
         return;
     }
-    if (rc == LF_OK)
-        rc = lf_url_file(url, &t->to, t->train ? "?train=1" : "");
+    rc = rc ?: lf_url_file(url, &t->to, t->train ? "?train=1" : "");
     if (rc != LF_OK) {
         use_end(op, rc);
         return;

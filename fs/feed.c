@@ -139,8 +139,7 @@ static enum lf_err stream_start(struct lf_feed *s)
         spec.body = s->prompt.data;
         spec.body_bytes = s->prompt.len;
     }
-    if (rc == LF_OK)
-        rc = lf_client_start(&s->call, s->fs->client, &spec, NULL);
+    rc = rc ?: lf_client_start(&s->call, s->fs->client, &spec, NULL);
     if (rc == LF_OK)
         s->state = STREAM_RUNNING;
     lf_buf_free(&s->prompt);

@@ -123,8 +123,7 @@ static enum lf_err fs_init(struct lf_fs *fs, const struct lf_mount_options *o, s
         return lf_fail(diag, rc, "out of memory");
     fs->nodes.draft_free = lf_draft_free;
     rc = lf_stage_pool_init(&fs->stages, o->staging, diag);
-    if (rc == LF_OK)
-        rc = lf_client_new(&fs->client, o->target, o->api_key, diag);
+    rc = rc ?: lf_client_new(&fs->client, o->target, o->api_key, diag);
     fs->waits.client = fs->snapshot.client = fs->client;
     return rc;
 }
@@ -291,9 +290,7 @@ static enum lf_err mount_and_run(struct lf_fs *fs, const struct lf_mount_options
     if (rc == LF_OK && fuse_session_mount(fs->session, dir) != 0)
         rc = lf_fail(diag, LF_E_IO, "cannot mount on %s", dir);
     if (rc == LF_OK) {
-        rc = go_background(o, diag);
-        if (rc == LF_OK)
-            rc = run_mounted(fs, signals, diag);
+        rc = go_background(o, diag) ?: run_mounted(fs, signals, diag);
         fuse_session_unmount(fs->session);
     }
     if (signals >= 0)
@@ -311,12 +308,9 @@ enum lf_err lf_mount_run(const struct lf_mount_options *o, struct lf_diag *diag)
     enum lf_err rc = clear_stale(o->dir, diag);
     if (rc == LF_OK && !(dir = realpath(o->dir, NULL)))
         rc = lf_fail_errno(diag, errno, "%s", o->dir);
-    if (rc == LF_OK)
-        rc = check_free(dir, diag);
+    rc = rc ?: check_free(dir, diag);
     if (rc == LF_OK) {
-        rc = fs_init(&fs, o, diag);
-        if (rc == LF_OK)
-            rc = mount_and_run(&fs, o, dir, diag);
+        rc = fs_init(&fs, o, diag) ?: mount_and_run(&fs, o, dir, diag);
         fs_deinit(&fs);
     }
     free(dir);

@@ -40,8 +40,7 @@ void lf_ops_reply_entry(struct lf_op *op, enum lf_err rc)
 {
     struct lf_node *n;
     struct fuse_entry_param e;
-    if (rc == LF_OK)
-        rc = lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
+    rc = rc ?: lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
         return;

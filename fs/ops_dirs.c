@@ -40,11 +40,8 @@ static enum lf_err list_names(struct lf_op *op, struct lf_buf *names)
     struct lf_view v = lf_snapshot_view(&fs->snapshot);
     struct listing l = {.fs = fs, .dir = op->node, .names = names};
     lf_node_place(op->node, &l.place);
-    enum lf_err rc = add_name(l.names, ".");
-    if (rc == LF_OK)
-        rc = add_name(l.names, "..");
-    if (rc == LF_OK)
-        rc = lf_space_list(&v, &l.place, list_name, &l);
+    enum lf_err rc = add_name(l.names, ".") ?: add_name(l.names, "..");
+    rc = rc ?: lf_space_list(&v, &l.place, list_name, &l);
     if (!adapter)
         return rc;
     LIST_FOREACH(n, &adapter->locals, local)
@@ -57,8 +54,7 @@ static void opendir_step(struct lf_op *op, enum lf_err rc)
 {
     struct fuse_file_info fi = {0};
     struct lf_handle *h = rc == LF_OK ? lf_handle_new(op->fs, op->node) : NULL;
-    if (rc == LF_OK)
-        rc = h ? list_names(op, &h->text) : LF_E_NO_MEMORY;
+    rc = rc ?: (h ? list_names(op, &h->text) : LF_E_NO_MEMORY);
     if (rc != LF_OK) {
         lf_handle_free(op->fs, h);
         lf_op_reply(op, rc);

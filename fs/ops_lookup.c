@@ -42,8 +42,7 @@ static void getattr_step(struct lf_op *op, enum lf_err rc)
 {
     struct stat st;
     double timeout_s = 0;
-    if (rc == LF_OK)
-        rc = lf_attr_stat(&st, &timeout_s, op->fs, op->node);
+    rc = rc ?: lf_attr_stat(&st, &timeout_s, op->fs, op->node);
     if (rc == LF_E_NOT_FOUND) {
         fuse_reply_err(op->req, ESTALE);
         lf_op_end(op);

@@ -95,8 +95,7 @@ static void symlink_step(struct lf_op *op, enum lf_err rc)
     }
     if (rc == LF_OK && place.kind != LF_KIND_LOCAL && place.kind != LF_KIND_LOCAL_LINK)
         rc = LF_E_READ_ONLY;
-    if (rc == LF_OK)
-        rc = make_local_link(s);
+    rc = rc ?: make_local_link(s);
     lf_ops_reply_entry(op, rc);
 }
 

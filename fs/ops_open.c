@@ -56,8 +56,7 @@ static void text_arrived(struct lf_op *op, enum lf_err rc)
     struct lf_buf *text = &opening(op)->handle->text;
     if (rc == LF_OK && op->node->kind == LF_KIND_TEXT)
         lf_snapshot_expire(&op->fs->snapshot); /* what status speaks of is listed, too */
-    if (rc == LF_OK)
-        rc = lf_buf_append(text, r->body, r->body_bytes);
+    rc = rc ?: lf_buf_append(text, r->body, r->body_bytes);
     if (rc == LF_OK && op->node->kind == LF_KIND_JOB && text->len &&
         text->data[text->len - 1] != '\n')
         rc = lf_buf_putc(text, '\n');
@@ -232,8 +231,7 @@ static void create_step(struct lf_op *op, enum lf_err rc)
     struct opening *o = opening(op);
     struct fuse_entry_param e;
     struct lf_node *n = NULL;
-    if (rc == LF_OK)
-        rc = create_node(op, &n);
+    rc = rc ?: create_node(op, &n);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
         return;
@@ -241,8 +239,7 @@ static void create_step(struct lf_op *op, enum lf_err rc)
     lf_op_turn_to(op, n);
     o->handle = lf_handle_new(op->fs, n);
     rc = o->handle ? begin_writing(op) : LF_E_NO_MEMORY;
-    if (rc == LF_OK)
-        rc = lf_attr_entry(&e, op->fs, n);
+    rc = rc ?: lf_attr_entry(&e, op->fs, n);
     if (rc != LF_OK) {
         lf_draft_settle(n);
         lf_op_reply(op, rc);

@@ -65,8 +65,7 @@ static void read_log(struct lf_op *op, enum lf_err rc)
     struct read_op *r = (struct read_op *)op;
     struct stat st;
     double timeout_s;
-    if (rc == LF_OK)
-        rc = lf_attr_stat(&st, &timeout_s, op->fs, op->node);
+    rc = rc ?: lf_attr_stat(&st, &timeout_s, op->fs, op->node);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
         return;

@@ -9,8 +9,7 @@
 static bool turn_to_child(struct lf_op *op, enum lf_err rc)
 {
     struct lf_node *n;
-    if (rc == LF_OK)
-        rc = lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
+    rc = rc ?: lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
     if (rc == LF_OK)
         lf_op_turn_to(op, n);
     else
@@ -54,8 +53,7 @@ static void rmdir_step(struct lf_op *op, enum lf_err rc)
         lf_op_ask_adapter(op, "DELETE", n->name, "", NULL, NULL, 0, rmdir_done);
         return;
     }
-    if (rc == LF_OK)
-        rc = hide(op->fs, n);
+    rc = rc ?: hide(op->fs, n);
     lf_op_reply(op, rc);
 }
 

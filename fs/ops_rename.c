@@ -50,8 +50,7 @@ static void moved(struct lf_op *op, enum lf_kind kind)
     lf_removal_undo(op->fs, lf_node_adapter(r->dir), &r->to);
     if (n->kind == LF_KIND_UPLOAD)
         rc = lf_removal_add(op->fs, old_adapter, &old);
-    if (rc == LF_OK)
-        rc = lf_node_move(&op->fs->nodes, n, r->dir, r->new_name, kind);
+    rc = rc ?: lf_node_move(&op->fs->nodes, n, r->dir, r->new_name, kind);
     if (rc == LF_OK)
         lf_draft_settle(n);
     lf_snapshot_expire(&op->fs->snapshot);
@@ -97,8 +96,7 @@ static void link_done(struct lf_op *op, enum lf_err rc)
 static void adapter_done(struct lf_op *op, enum lf_err rc)
 {
     const struct renaming *r = renaming(op);
-    if (rc == LF_OK)
-        rc = lf_node_move(&op->fs->nodes, op->node, r->dir, r->new_name, LF_KIND_ADAPTER);
+    rc = rc ?: lf_node_move(&op->fs->nodes, op->node, r->dir, r->new_name, LF_KIND_ADAPTER);
     lf_snapshot_expire(&op->fs->snapshot);
     lf_op_reply(op, rc);
 }
@@ -161,14 +159,12 @@ static void rename_step(struct lf_op *op, enum lf_err rc)
     struct lf_node *n = NULL;
     bool same = false;
     lf_node_place(r->dir, &dir);
-    if (rc == LF_OK)
-        rc = lf_attr_resolve(&n, op->fs, op->node, r->name);
+    rc = rc ?: lf_attr_resolve(&n, op->fs, op->node, r->name);
     if (rc == LF_OK)
         lf_op_turn_to(op, n);
     if (rc == LF_OK && lf_space_child(&r->to, &v, &dir, r->new_name) != LF_OK)
         rc = dir.kind == LF_KIND_MODELS ? LF_E_INVALID : LF_E_READ_ONLY;
-    if (rc == LF_OK)
-        rc = check_target(op, &same);
+    rc = rc ?: check_target(op, &same);
     if (rc == LF_OK && !same)
         rename_known(op);
     else

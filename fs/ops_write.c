@@ -32,8 +32,7 @@ static enum lf_err write_draft(struct lf_node *n, int flags, const char *data, s
 static void write_loaded(struct lf_op *op, enum lf_err rc)
 {
     const struct writing *w = (struct writing *)op;
-    if (rc == LF_OK)
-        rc = write_draft(op->node, w->flags, w->data.data, w->data.len, w->off);
+    rc = rc ?: write_draft(op->node, w->flags, w->data.data, w->data.len, w->off);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
         return;
@@ -132,8 +131,7 @@ static void setattr_reply(struct lf_op *op, enum lf_err rc)
 {
     struct stat st;
     double timeout_s = 0;
-    if (rc == LF_OK)
-        rc = lf_attr_stat(&st, &timeout_s, op->fs, op->node);
+    rc = rc ?: lf_attr_stat(&st, &timeout_s, op->fs, op->node);
     lf_draft_settle(op->node);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
@@ -167,8 +165,7 @@ static void size_loaded(struct lf_op *op, enum lf_err rc)
 {
     struct setting *s = (struct setting *)op;
     struct lf_node *n = op->node;
-    if (rc == LF_OK)
-        rc = lf_draft_truncate(n, (uint64_t)s->attr.st_size);
+    rc = rc ?: lf_draft_truncate(n, (uint64_t)s->attr.st_size);
     if (rc == LF_OK && n->kind == LF_KIND_UPLOAD && n->linked && n->draft->writers == 0) {
         lf_draft_commit(&s->moves, setattr_rest);
         return;

@@ -110,8 +110,7 @@ static enum lf_err read_join(struct lf_columns *c, const char *dir, struct lf_di
         form.format = c->form.format;
     c->joined = json_object();
     enum lf_err rc = find_files(&g, json_object_get(c->join, "files"), dir, diag);
-    if (rc == LF_OK)
-        rc = read_files(&g, &form, add_joined, c, diag);
+    rc = rc ?: read_files(&g, &form, add_joined, c, diag);
     globfree(&g);
     return rc;
 }
@@ -174,12 +173,9 @@ enum lf_err lf_columns_open(struct lf_columns *c, const struct lf_task_part *p, 
                              .keep = lf_task_member(p, "keep")};
     form_of(&c->form, p);
     enum lf_err rc = lf_rows_check(&c->form, diag);
-    if (rc == LF_OK)
-        rc = find_files(&c->files, lf_task_files(p), dir, diag);
-    if (rc == LF_OK)
-        rc = open_compute(c, diag);
-    if (rc == LF_OK)
-        rc = open_where(c, diag);
+    rc = rc ?: find_files(&c->files, lf_task_files(p), dir, diag);
+    rc = rc ?: open_compute(c, diag);
+    rc = rc ?: open_where(c, diag);
     return rc == LF_OK && c->join ? read_join(c, dir, diag) : rc;
 }
 
@@ -264,13 +260,10 @@ enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out
     json_t *prompt = NULL, *completion = NULL;
     *out = NULL;
     enum lf_err rc = c->join ? join(c, row, diag) : LF_OK;
-    if (rc == LF_OK)
-        rc = passes(c, row, wanted, diag);
+    rc = rc ?: passes(c, row, wanted, diag);
     if (rc != LF_OK || !*wanted)
         return rc;
-    rc = compute(c, row, diag);
-    if (rc == LF_OK)
-        rc = word(&prompt, "prompt", c->prompt, row, diag);
+    rc = compute(c, row, diag) ?: word(&prompt, "prompt", c->prompt, row, diag);
     if (rc == LF_OK && prompt)
         rc = word(&completion, "completion", c->completion, row, diag);
     if (rc == LF_OK && prompt && completion) {

@@ -225,12 +225,9 @@ static enum lf_err read_back(struct lf_farm *f, const char *dir, const json_t *j
     if (json_array_size(columns) > LF_LAND_BASES_MAX || json_array_size(tasks) > LF_LAND_TASKS_MAX)
         return lf_fail(diag, LF_E_DAMAGED, "more columns or tasks than a study has");
     enum lf_err rc = make(f, dir, (int)json_array_size(columns), (int)json_array_size(tasks), diag);
-    if (rc == LF_OK)
-        rc = read_names(f->columns, columns, diag);
-    if (rc == LF_OK)
-        rc = read_names(f->tasks, tasks, diag);
-    if (rc == LF_OK)
-        rc = read_cells(f, json_object_get(j, "cells"), diag);
+    rc = rc ?: read_names(f->columns, columns, diag);
+    rc = rc ?: read_names(f->tasks, tasks, diag);
+    rc = rc ?: read_cells(f, json_object_get(j, "cells"), diag);
     if (rc != LF_OK)
         return rc;
     struct lf_json_in in = lf_json_in(j, diag);
@@ -282,10 +279,8 @@ static enum lf_err write_results(const struct lf_farm *f, struct lf_diag *diag)
     lf_buf_init(&text, 0);
     if (lf_land_table_print(&t, &text) != LF_OK)
         rc = lf_fail(diag, text.rc, "no memory for results.csv");
-    if (rc == LF_OK)
-        rc = lf_farm_path(path, f, diag, "results.csv");
-    if (rc == LF_OK)
-        rc = lf_file_write(path, text.data, text.len, diag);
+    rc = rc ?: lf_farm_path(path, f, diag, "results.csv");
+    rc = rc ?: lf_file_write(path, text.data, text.len, diag);
     lf_buf_free(&text);
     lf_land_table_free(&t);
     return rc;
@@ -296,10 +291,8 @@ enum lf_err lf_farm_cell_write(const struct lf_farm *f, const struct lf_cell *c,
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_farm_path(path, f, diag, "cells/%s", c->column);
-    if (rc == LF_OK)
-        rc = lf_dir_make(path, diag);
-    if (rc == LF_OK)
-        rc = cell_path(path, f, c, diag);
+    rc = rc ?: lf_dir_make(path, diag);
+    rc = rc ?: cell_path(path, f, c, diag);
     if (rc != LF_OK)
         return rc;
     json_t *j = cell_json(f, c);

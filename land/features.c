@@ -48,8 +48,7 @@ static enum lf_err measure_lengths(double *x, size_t n, const struct lf_tokenize
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < n && rc == LF_OK; i++) {
         rc = count_tokens(&x[INPUT * n + i], tok, rows[i].prompt, &ids, diag);
-        if (rc == LF_OK)
-            rc = count_tokens(&x[OUTPUT * n + i], tok, rows[i].completion, &ids, diag);
+        rc = rc ?: count_tokens(&x[OUTPUT * n + i], tok, rows[i].completion, &ids, diag);
         x[EXAMPLE * n + i] = x[INPUT * n + i] + x[OUTPUT * n + i];
     }
     lf_ids_free(&ids);
@@ -71,8 +70,7 @@ static enum lf_err measure_texts(double *x, size_t n, size_t *m, const struct lf
     for (size_t i = 0; i < n && rc == LF_OK; i += step) {
         const struct lf_answer a = {rows[i].completion, rows[i].prompt, NULL};
         rc = lf_metric_score(&x[SIMILARITY * n + *m], rouge, &a, diag);
-        if (rc == LF_OK)
-            rc = compressibility(&x[COMPRESS * n + *m], &rows[i], &text, &packed, diag);
+        rc = rc ?: compressibility(&x[COMPRESS * n + *m], &rows[i], &text, &packed, diag);
         ++*m;
     }
     lf_buf_free(&text);
@@ -92,8 +90,7 @@ enum lf_err lf_land_features(double *out, const struct lf_tokenizer *tok,
     size_t m = 0;
     enum lf_err rc = x ? measure_lengths(x, n, tok, rows, diag)
                        : lf_fail(diag, LF_E_NO_MEMORY, "no memory to measure %zu rows", n);
-    if (rc == LF_OK)
-        rc = measure_texts(x, n, &m, rows, diag);
+    rc = rc ?: measure_texts(x, n, &m, rows, diag);
     struct lf_summary s;
     for (int i = 0; i < 3 && rc == LF_OK; i++) {
         rc = lf_stat_summary(&s, x + (size_t)i * n, n);

@@ -217,8 +217,7 @@ enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
     enum lf_err rc = c ? lf_dir_make(data, diag) : lf_fail(diag, LF_E_NO_MEMORY, "no memory");
     if (rc == LF_OK && snprintf(h->log, sizeof h->log, "%s/log", data) >= (int)sizeof h->log)
         rc = lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", data);
-    if (rc == LF_OK)
-        rc = place_socket(h, data, diag);
+    rc = rc ?: place_socket(h, data, diag);
     if (rc == LF_OK) {
         make_command(c, h, base, data, options, device);
         rc = spawn(h, c, diag);

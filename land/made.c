@@ -45,8 +45,7 @@ enum lf_err lf_made_put(struct lf_made_file *f, const json_t *row, struct lf_dia
     char *line = json_dumps(row, JSON_REAL_PRECISION(15));
     enum lf_err rc = line ? lf_buf_puts(&f->chunk, line) : LF_E_NO_MEMORY;
     free(line);
-    if (rc == LF_OK)
-        rc = lf_buf_putc(&f->chunk, '\n');
+    rc = rc ?: lf_buf_putc(&f->chunk, '\n');
     if (rc != LF_OK)
         return lf_fail(diag, rc, "no memory for a row");
     return f->chunk.len >= CHUNK_BYTES ? flush(f, diag) : LF_OK;
@@ -54,9 +53,7 @@ enum lf_err lf_made_put(struct lf_made_file *f, const json_t *row, struct lf_dia
 
 enum lf_err lf_made_commit(struct lf_made_file *f, struct lf_diag *diag)
 {
-    enum lf_err rc = flush(f, diag);
-    if (rc == LF_OK)
-        rc = lf_file_commit(f->fd, f->tmp, f->path, diag);
+    enum lf_err rc = flush(f, diag) ?: lf_file_commit(f->fd, f->tmp, f->path, diag);
     if (rc == LF_OK)
         f->tmp[0] = '\0';
     return rc;

@@ -184,8 +184,7 @@ static enum lf_err run_pass(struct preparation *p, enum pass pass, struct lf_dia
         rc = lf_rows_read(p->origin->path, &prepared, on_row, p, diag);
     } else {
         rc = lf_columns_open(&p->columns, &p->origin->part, p->dir, diag);
-        if (rc == LF_OK)
-            rc = lf_columns_read(&p->columns, on_row, p, diag);
+        rc = rc ?: lf_columns_read(&p->columns, on_row, p, diag);
         lf_columns_close(&p->columns);
     }
     return rc == LF_E_CANCELLED ? LF_OK : rc;
@@ -350,13 +349,11 @@ static enum lf_err run_passes(struct preparation *p, struct lf_made_file *train,
     enum lf_err rc = p->made.shots > 0 ? run_pass(p, PASS_SHOTS, diag) : LF_OK;
     p->made.shots = p->n_shots;
     p->file = test;
-    if (rc == LF_OK)
-        rc = run_pass(p, PASS_TEST, diag);
+    rc = rc ?: run_pass(p, PASS_TEST, diag);
     if (p->n_seen > 0)
         qsort(p->seen, p->n_seen, sizeof *p->seen, by_value);
     p->file = train;
-    if (rc == LF_OK)
-        rc = run_pass(p, PASS_TRAIN, diag);
+    rc = rc ?: run_pass(p, PASS_TRAIN, diag);
     if (rc == LF_OK && (p->made.train == 0 || p->made.test == 0))
         rc = lf_fail(diag, LF_E_INVALID, "%s: no row %s (%lld were left out)", p->dir,
                      p->made.train == 0 ? "to train on" : "to score", (long long)p->made.left_out);
@@ -367,18 +364,13 @@ static enum lf_err write_all(struct preparation *p, const char *out, struct lf_d
 {
     struct lf_made_file train = {.fd = -1}, test = {.fd = -1};
     enum lf_err rc = lf_made_open(&train, out, "train.jsonl", diag);
-    if (rc == LF_OK)
-        rc = lf_made_open(&test, out, "test.jsonl", diag);
-    if (rc == LF_OK)
-        rc = run_passes(p, &train, &test, diag);
+    rc = rc ?: lf_made_open(&test, out, "test.jsonl", diag);
+    rc = rc ?: run_passes(p, &train, &test, diag);
     if (rc == LF_OK)
         compare_counts(&p->made, p->t);
-    if (rc == LF_OK)
-        rc = lf_made_commit(&train, diag);
-    if (rc == LF_OK)
-        rc = lf_made_commit(&test, diag);
-    if (rc == LF_OK)
-        rc = lf_made_notes(p->t, &p->made, out, diag);
+    rc = rc ?: lf_made_commit(&train, diag);
+    rc = rc ?: lf_made_commit(&test, diag);
+    rc = rc ?: lf_made_notes(p->t, &p->made, out, diag);
     lf_made_drop(&train);
     lf_made_drop(&test);
     return rc;
@@ -394,10 +386,8 @@ enum lf_err lf_task_prepare(const struct lf_task *t, const char *data, const cha
     enum lf_err rc = find_rows(&p, diag);
     p.made.shots = o->has_shots ? o->shots : p.made.prepared ? 0 : t->shots;
     bool was_there = lf_file_exists(out);
-    if (rc == LF_OK)
-        rc = lf_dir_make(out, diag);
-    if (rc == LF_OK)
-        rc = write_all(&p, out, diag);
+    rc = rc ?: lf_dir_make(out, diag);
+    rc = rc ?: write_all(&p, out, diag);
     if (rc != LF_OK && !was_there)
         rmdir(out);
     if (rc == LF_OK)

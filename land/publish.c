@@ -51,8 +51,7 @@ static enum lf_err read_note(struct lf_publication *p, int k, struct lf_diag *di
     enum lf_err rc = lf_farm_path(path, &p->farm, diag, "tasks/%s/task.json", task);
     if (rc == LF_OK && lf_file_exists(path))
         rc = lf_json_load(&p->tasks[k], path, diag);
-    if (rc == LF_OK)
-        rc = lf_farm_path(path, &p->farm, diag, "tasks/%s/features.json", task);
+    rc = rc ?: lf_farm_path(path, &p->farm, diag, "tasks/%s/features.json", task);
     if (rc != LF_OK)
         return rc;
     read_features(p->features[k], path);
@@ -81,13 +80,9 @@ static enum lf_err load_published(struct lf_land_table *t, struct lf_diag *diag)
     char path[LF_PATH_MAX];
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    enum lf_err rc = lf_land_table_init(t);
-    if (rc == LF_OK)
-        rc = lf_place_share(path, "land/published.csv", diag);
-    if (rc == LF_OK)
-        rc = lf_file_read(&text, path, TABLE_BYTES_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_land_table_parse_published(t, text.data ? text.data : "", text.len, diag);
+    enum lf_err rc = lf_land_table_init(t) ?: lf_place_share(path, "land/published.csv", diag);
+    rc = rc ?: lf_file_read(&text, path, TABLE_BYTES_MAX, diag);
+    rc = rc ?: lf_land_table_parse_published(t, text.data ? text.data : "", text.len, diag);
     lf_buf_free(&text);
     return rc;
 }
@@ -120,16 +115,13 @@ enum lf_err lf_publication_open(struct lf_publication *p, const char *dir, struc
 {
     *p = (struct lf_publication){0};
     enum lf_err rc = lf_farm_read(&p->farm, dir, diag);
-    if (rc == LF_OK)
-        rc = lf_farm_table(&p->farm, &p->results, diag);
+    rc = rc ?: lf_farm_table(&p->farm, &p->results, diag);
     if (rc == LF_OK && p->results.n_tasks == 0)
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s: no cell of the study is finished yet", dir);
-    if (rc == LF_OK)
-        rc = make_notes(p, diag);
+    rc = rc ?: make_notes(p, diag);
     for (int k = 0; k < p->results.n_tasks && rc == LF_OK; k++)
         rc = read_note(p, k, diag);
-    if (rc == LF_OK)
-        rc = load_published(&p->published, diag);
+    rc = rc ?: load_published(&p->published, diag);
     if (rc != LF_OK)
         return rc;
     say_how(p);
@@ -156,9 +148,7 @@ static void note_installed(struct lf_publication *p, int k)
 enum lf_err lf_publication_open_published(struct lf_publication *p, struct lf_diag *diag)
 {
     *p = (struct lf_publication){0};
-    enum lf_err rc = load_published(&p->results, diag);
-    if (rc == LF_OK)
-        rc = make_notes(p, diag);
+    enum lf_err rc = load_published(&p->results, diag) ?: make_notes(p, diag);
     if (rc != LF_OK)
         return rc;
     for (int k = 0; k < p->results.n_tasks; k++)

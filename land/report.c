@@ -398,11 +398,8 @@ enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report 
     lf_buf_puts(out, "</title>\n");
     lf_buf_puts(out, style);
     section_head(out, r);
-    rc = section_matrix(out, r->results);
-    if (rc == LF_OK)
-        rc = section_bases(out, r->results);
-    if (rc == LF_OK)
-        rc = section_categories(out, r);
+    rc = section_matrix(out, r->results) ?: section_bases(out, r->results);
+    rc = rc ?: section_categories(out, r);
     if (r->published)
         section_published(out, r);
     if (rc == LF_OK && a.n >= 3)

@@ -136,8 +136,7 @@ enum lf_err lf_rows_parse(const char *text, size_t n, const struct lf_rows_form 
     struct lf_buf utf8;
     lf_buf_init(&utf8, INFLATED_BYTES_MAX);
     rc = convert(&utf8, text, n, form->encoding, diag);
-    if (rc == LF_OK)
-        rc = find(form->format)->read(&r, utf8.data ? utf8.data : "", utf8.len, diag);
+    rc = rc ?: find(form->format)->read(&r, utf8.data ? utf8.data : "", utf8.len, diag);
     lf_buf_free(&utf8);
     return rc;
 }

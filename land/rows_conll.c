@@ -131,8 +131,7 @@ enum lf_err lf_rows_conll(const struct lf_rows *r, const char *text, size_t n, s
         else if (strncmp(copy.data, "-DOCSTART-", 10) != 0)
             rc = add_token(&s, copy.data, len, line, diag);
     }
-    if (rc == LF_OK)
-        rc = end_sentence(r, &s, diag);
+    rc = rc ?: end_sentence(r, &s, diag);
     lf_buf_free(&copy);
     json_decref(s.tokens);
     json_decref(s.tags);

@@ -66,8 +66,7 @@ enum lf_err lf_rows_csv(const struct lf_rows *r, const char *text, size_t n, cha
         }
         json_t *row;
         rc = make_row(&row, &c, names, r->form->columns != NULL, diag);
-        if (rc == LF_OK)
-            rc = lf_rows_give(r, row, c.line, diag);
+        rc = rc ?: lf_rows_give(r, row, c.line, diag);
     }
     json_decref(names);
     lf_csv_free(&c);

@@ -75,8 +75,7 @@ static enum lf_err walk_members(const struct json_walk *w, const json_t *outer, 
         json_t *named = json_copy((json_t *)(uintptr_t)outer);
         if (!named || json_object_set_new(named, "key", json_string(key)) != 0)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
-        if (rc == LF_OK)
-            rc = walk(w, named, inner, i + 1, diag);
+        rc = rc ?: walk(w, named, inner, i + 1, diag);
         json_decref(named);
         if (rc != LF_OK)
             break;
@@ -116,8 +115,7 @@ enum lf_err lf_rows_json(const struct lf_rows *r, const char *text, size_t n, st
     json_t *root = NULL, *nothing = json_object();
     size_t skip = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     enum lf_err rc = lf_json_parse(&root, text + skip, n - skip, diag);
-    if (rc == LF_OK)
-        rc = walk(&w, nothing, root, 0, diag);
+    rc = rc ?: walk(&w, nothing, root, 0, diag);
     json_decref(root);
     json_decref(nothing);
     return rc;

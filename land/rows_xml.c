@@ -288,8 +288,7 @@ enum lf_err lf_rows_sgml(const struct lf_rows *r, const char *text, size_t n, st
     mend(&m, text, n);
     enum lf_err rc = m.out.rc == LF_OK ? LF_OK : lf_fail(diag, m.out.rc, "no memory to mend it");
     bool utf8 = lf_utf8_valid(text, n) == n;
-    if (rc == LF_OK)
-        rc = parse(r, m.out.data, m.out.len, utf8 ? "UTF-8" : "ISO-8859-1", diag);
+    rc = rc ?: parse(r, m.out.data, m.out.len, utf8 ? "UTF-8" : "ISO-8859-1", diag);
     lf_buf_free(&m.out);
     return rc;
 }

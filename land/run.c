@@ -137,12 +137,9 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
 {
     char path[LF_PATH_MAX], train[LF_SHA256_HEX], *test = r->test[task];
     enum lf_err rc = lf_farm_path(path, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
-    if (rc == LF_OK)
-        rc = file_digest(train, path, diag);
-    if (rc == LF_OK)
-        rc = lf_farm_path(path, r->f, diag, "tasks/%s/test.jsonl", r->f->tasks[task]);
-    if (rc == LF_OK)
-        rc = file_digest(test, path, diag);
+    rc = rc ?: file_digest(train, path, diag);
+    rc = rc ?: lf_farm_path(path, r->f, diag, "tasks/%s/test.jsonl", r->f->tasks[task]);
+    rc = rc ?: file_digest(test, path, diag);
     for (int i = 0; i < r->f->n_columns && rc == LF_OK; i++) {
         struct lf_cell *c = lf_farm_cell(r->f, i, task);
         struct lf_buf text;
@@ -179,15 +176,11 @@ static enum lf_err prepare_task(struct study_run *r, int task, char bases[][LF_S
     struct lf_task_rows made;
     json_t *own = NULL, *all_rows = json_pack("{s:i}", "eval_rows", 0);
     enum lf_err rc = lf_farm_path(dir, r->f, diag, "tasks/%s", t->name);
-    if (rc == LF_OK)
-        rc = lf_farm_path(path, r->f, diag, "tasks/%s/config.json", t->name);
-    if (rc == LF_OK)
-        rc = lf_task_open(&definition, t->definition, diag);
-    if (rc == LF_OK)
-        rc = lf_task_prepare(definition, t->data, dir, &o, &made, diag);
+    rc = rc ?: lf_farm_path(path, r->f, diag, "tasks/%s/config.json", t->name);
+    rc = rc ?: lf_task_open(&definition, t->definition, diag);
+    rc = rc ?: lf_task_prepare(definition, t->data, dir, &o, &made, diag);
     lf_task_close(definition);
-    if (rc == LF_OK)
-        rc = lf_json_load(&own, path, diag);
+    rc = rc ?: lf_json_load(&own, path, diag);
     if (rc == LF_OK && json_object_update_missing(own, all_rows) != 0)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the task's settings");
     if (rc == LF_OK) /* the study has chosen the rows to score */
@@ -211,8 +204,7 @@ static enum lf_err prepare_all(struct study_run *r, struct lf_diag *diag)
         enum lf_err bad = prepare_task(r, k, bases, &why);
         for (int i = 0; i < r->f->n_columns && bad != LF_OK && rc == LF_OK; i++)
             rc = cell_end(r, lf_farm_cell(r->f, i, k), LF_CELL_FAILED, why.text, diag);
-        if (rc == LF_OK)
-            rc = stopped(r, diag);
+        rc = rc ?: stopped(r, diag);
     }
     free(bases);
     return rc;
@@ -298,8 +290,7 @@ static enum lf_err measure_task(struct study_run *r, int task, struct lf_diag *d
     char rows[LF_PATH_MAX], path[LF_PATH_MAX], digest[LF_SHA256_HEX];
     double x[LF_LAND_FEATURES];
     enum lf_err rc = lf_farm_path(rows, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
-    if (rc == LF_OK)
-        rc = lf_farm_path(path, r->f, diag, "tasks/%s/features.json", r->f->tasks[task]);
+    rc = rc ?: lf_farm_path(path, r->f, diag, "tasks/%s/features.json", r->f->tasks[task]);
     if (rc != LF_OK || !lf_file_exists(rows))
         return rc;
     rc = file_digest(digest, rows, diag);
@@ -307,8 +298,7 @@ static enum lf_err measure_task(struct study_run *r, int task, struct lf_diag *d
         return rc;
     if (!r->tokenizer)
         rc = lf_tokenizer_open(&r->tokenizer, r->s->bases[0].dir, diag);
-    if (rc == LF_OK)
-        rc = measure_rows(x, r, rows, diag);
+    rc = rc ?: measure_rows(x, r, rows, diag);
     return rc == LF_OK ? write_features(path, x, digest, diag) : rc;
 }
 
@@ -352,10 +342,8 @@ static enum lf_err cell_upload(struct study_run *r, const struct lf_cell *c, con
     json_t *answer = NULL;
     adapter_name(name, r, c);
     enum lf_err rc = lf_remote_path(path, name, rest, diag);
-    if (rc == LF_OK)
-        rc = lf_farm_path(from, r->f, diag, "tasks/%s/%s", r->f->tasks[c->task], file);
-    if (rc == LF_OK)
-        rc = lf_remote_upload(r->remote, &answer, path, from, diag);
+    rc = rc ?: lf_farm_path(from, r->f, diag, "tasks/%s/%s", r->f->tasks[c->task], file);
+    rc = rc ?: lf_remote_upload(r->remote, &answer, path, from, diag);
     json_decref(answer);
     return rc;
 }
@@ -374,13 +362,10 @@ static enum lf_err submit(struct study_run *r, struct lf_cell *c, struct lf_diag
         rc = LF_OK;
     json_decref(answer);
     answer = NULL;
-    if (rc == LF_OK)
-        rc = cell_call(r, c, &answer, "PUT", "/files/config.json", c->settings, diag);
+    rc = rc ?: cell_call(r, c, &answer, "PUT", "/files/config.json", c->settings, diag);
     json_decref(answer);
-    if (rc == LF_OK)
-        rc = cell_upload(r, c, "test.jsonl", "/files/eval.jsonl", diag);
-    if (rc == LF_OK)
-        rc = cell_upload(r, c, "train.jsonl", "/files/dataset.jsonl?train=1", diag);
+    rc = rc ?: cell_upload(r, c, "test.jsonl", "/files/eval.jsonl", diag);
+    rc = rc ?: cell_upload(r, c, "train.jsonl", "/files/dataset.jsonl?train=1", diag);
     if (rc == LF_OK) {
         c->state = LF_CELL_TRAINING;
         c->progress = 0;
@@ -520,8 +505,7 @@ static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *dia
             rc = lf_fail(diag, bad, "%s", why.text);
         else if (bad != LF_OK)
             rc = cell_end(r, c, LF_CELL_FAILED, why.text, diag);
-        if (rc == LF_OK)
-            rc = stopped(r, diag);
+        rc = rc ?: stopped(r, diag);
     }
     r->f->tokens_per_second = speed;
     return rc == LF_OK ? tell(r, false, diag) : rc;
@@ -571,8 +555,7 @@ static enum lf_err connect_to(struct study_run *r, const struct lf_remote_option
     lf_remote_free(r->remote);
     r->remote = NULL;
     enum lf_err rc = lf_remote_new(&r->remote, at, diag);
-    if (rc == LF_OK)
-        rc = lf_remote_json(r->remote, &answer, "GET", "/v1/bases", NULL, diag);
+    rc = rc ?: lf_remote_json(r->remote, &answer, "GET", "/v1/bases", NULL, diag);
     const json_t *first = json_array_get(json_object_get(answer, "bases"), 0);
     const char *name = json_string_value(json_object_get(first, "name"));
     if (rc == LF_OK && (!name || strcmp(name, r->s->bases[base].name) != 0))
@@ -623,8 +606,7 @@ static enum lf_err run_remote(struct study_run *r, struct lf_diag *diag)
         enum lf_err rc = connect_to(r, &r->o->remote, b, &why);
         if (rc == LF_E_BASE_DIFFERS)
             continue;
-        if (rc == LF_OK)
-            rc = watch(r, b, &why);
+        rc = rc ?: watch(r, b, &why);
         return rc == LF_OK ? rc : lf_fail(diag, rc, "%s", why.text);
     }
     return lf_fail(diag, LF_E_BASE_DIFFERS, "%s, which is no base of this study", why.text);
@@ -672,9 +654,7 @@ static void recall_seconds(struct study_run *r)
 
 static enum lf_err run_all(struct study_run *r, struct lf_diag *diag)
 {
-    enum lf_err rc = tell(r, true, diag);
-    if (rc == LF_OK)
-        rc = prepare_all(r, diag);
+    enum lf_err rc = tell(r, true, diag) ?: prepare_all(r, diag);
     int done = lf_farm_count(r->f, LF_CELL_DONE);
     if (done > 0)
         lf_show_note(&r->show, false, "%d of %d cells are done already", done,
@@ -693,11 +673,8 @@ enum lf_err lf_land_run(struct lf_farm *f, const struct lf_study *s, const struc
 {
     struct study_run r = {.s = s, .o = o, .f = f, .lock = -1, .start_ns = lf_clock_ns()};
     lf_show_init(&r.show, stderr, o->quiet);
-    enum lf_err rc = lf_host_options_check(s->daemon, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(o->dir, diag);
-    if (rc == LF_OK)
-        rc = lf_farm_init(f, s, o->dir, diag);
+    enum lf_err rc = lf_host_options_check(s->daemon, diag) ?: lf_dir_make(o->dir, diag);
+    rc = rc ?: lf_farm_init(f, s, o->dir, diag);
     if (rc != LF_OK)
         return rc;
     rc = take_lock(&r, diag);

@@ -54,9 +54,7 @@ static enum lf_err entry_word(const char **out, const json_t *entry, const char 
         return LF_OK;
     if (!json_is_object(entry))
         return lf_fail(diag, LF_E_INVALID, "an entry must be a string or an object");
-    enum lf_err rc = lf_json_only(entry, known, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(out, entry, key, diag);
+    enum lf_err rc = lf_json_only(entry, known, diag) ?: lf_json_get_str(out, entry, key, diag);
     if (rc == LF_OK && !*out)
         rc = lf_fail(diag, LF_E_INVALID, "an entry without \"%s\"", key);
     return rc;
@@ -74,8 +72,7 @@ static enum lf_err read_base(struct lf_study_base *b, const json_t *entry,
     static const char *const known[] = {"base", "settings", NULL};
     const char *dir;
     enum lf_err rc = entry_word(&dir, entry, "base", known, diag);
-    if (rc == LF_OK)
-        rc = name_of(b->name, dir, false, "base", diag);
+    rc = rc ?: name_of(b->name, dir, false, "base", diag);
     if (rc == LF_OK)
         rc = roots->places->bases ? place(b->dir, roots->places->bases, b->name, diag)
                                   : place(b->dir, roots->folder, dir, diag);
@@ -107,8 +104,7 @@ static enum lf_err read_task(struct lf_study_task *t, const json_t *entry,
         rc = place(t->definition, roots->folder, what, diag);
     else
         snprintf(t->definition, sizeof t->definition, "%s", what);
-    if (rc == LF_OK)
-        rc = name_of(t->name, name ? name : what, is_path && !name, "task", diag);
+    rc = rc ?: name_of(t->name, name ? name : what, is_path && !name, "task", diag);
     if (rc == LF_OK && data && !roots->places->data)
         rc = place(t->data, roots->folder, data, diag);
     return rc;
@@ -257,15 +253,10 @@ enum lf_err lf_study_open(struct lf_study *out, const char *path,
     enum lf_err rc = lf_json_load(&s.file, path, diag);
     if (rc != LF_OK)
         return rc;
-    rc = read_head(&s, path, diag);
-    if (rc == LF_OK)
-        rc = read_bases(&s, &roots, diag);
-    if (rc == LF_OK)
-        rc = read_tasks(&s, &roots, diag);
-    if (rc == LF_OK)
-        rc = read_variants(&s, diag);
-    if (rc == LF_OK)
-        rc = check_cells(&s, diag);
+    rc = read_head(&s, path, diag) ?: read_bases(&s, &roots, diag);
+    rc = rc ?: read_tasks(&s, &roots, diag);
+    rc = rc ?: read_variants(&s, diag);
+    rc = rc ?: check_cells(&s, diag);
     if (rc != LF_OK) {
         lf_study_close(&s);
         return lf_fail_within(diag, rc, "%s", path);

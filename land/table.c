@@ -130,10 +130,8 @@ static enum lf_err read_published(struct lf_land_table *t, const struct lf_csv *
     double tuned = NAN, lift = NAN;
     enum lf_err rc = put_named(&c, t, csv, lf_csv_field(csv, (size_t)at[1]),
                                lf_csv_field(csv, (size_t)at[0]), diag);
-    if (rc == LF_OK)
-        rc = read_number(&tuned, csv, at[2], "tuned", diag);
-    if (rc == LF_OK)
-        rc = read_number(&lift, csv, at[3], "lift", diag);
+    rc = rc ?: read_number(&tuned, csv, at[2], "tuned", diag);
+    rc = rc ?: read_number(&lift, csv, at[3], "lift", diag);
     if (rc == LF_OK) {
         c->tuned_score = tuned;
         c->base_score = tuned - lift;

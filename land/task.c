@@ -121,8 +121,7 @@ static enum lf_err check_join(const json_t *join, struct lf_diag *diag)
     if (!join || json_is_null(join))
         return LF_OK;
     enum lf_err rc = lf_json_only(join, join_keys, diag);
-    if (rc == LF_OK)
-        rc = check_files(json_object_get(join, "files"), diag);
+    rc = rc ?: check_files(json_object_get(join, "files"), diag);
     static const char *const needed[] = {"on", "key", "as"};
     for (size_t i = 0; rc == LF_OK && i < 3; i++)
         if (!json_is_string(json_object_get(join, needed[i])))
@@ -159,10 +158,8 @@ static enum lf_err check_split(const json_t *task, const json_t *source, const c
     if (!p.split)
         return LF_OK;
     enum lf_err rc = json_is_object(p.split) ? check_members(p.split, split_keys, diag) : LF_OK;
-    if (rc == LF_OK)
-        rc = check_files(lf_task_files(&p), diag);
-    if (rc == LF_OK)
-        rc = check_part(&p, diag);
+    rc = rc ?: check_files(lf_task_files(&p), diag);
+    rc = rc ?: check_part(&p, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "\"%s\"", name);
 }
 
@@ -173,10 +170,8 @@ static enum lf_err check_source(const json_t *task, const json_t *source, struct
     const char *text = NULL;
     for (int i = 0; rc == LF_OK && i < 4; i++)
         rc = lf_json_get_str(&text, source, source_keys[i], diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&text, source, "split_by", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&percent, source, "test_percent", 1, 99, diag);
+    rc = rc ?: lf_json_get_str(&text, source, "split_by", diag);
+    rc = rc ?: lf_json_get_int(&percent, source, "test_percent", 1, 99, diag);
     bool all = json_object_get(source, "all") != NULL;
     bool both = json_object_get(source, "train") && json_object_get(source, "test");
     bool either = json_object_get(source, "train") || json_object_get(source, "test");
@@ -247,12 +242,9 @@ static enum lf_err read_file(struct lf_task *t, struct lf_diag *diag)
     if (rc == LF_OK && !lf_metric_find(t->metric))
         rc = lf_fail(diag, LF_E_INVALID, "\"metric\" is \"%s\"; it must be one of: %s", t->metric,
                      lf_metric_names());
-    if (rc == LF_OK)
-        rc = read_stop(t, diag);
-    if (rc == LF_OK)
-        rc = read_study(t, diag);
-    if (rc == LF_OK)
-        rc = check_data(t->file, diag);
+    rc = rc ?: read_stop(t, diag);
+    rc = rc ?: read_study(t, diag);
+    rc = rc ?: check_data(t->file, diag);
     if (rc != LF_OK)
         return rc;
     in.obj = json_array_get(json_object_get(t->file, "data"), 0);
@@ -327,8 +319,7 @@ static enum lf_err read_path(struct lf_task **out, const char *path, struct lf_d
     else if (rc == LF_OK)
         rc = lf_json_parse(&file, s, text.len, diag);
     lf_buf_free(&text);
-    if (rc == LF_OK)
-        rc = lf_task_new(out, name, file, diag);
+    rc = rc ?: lf_task_new(out, name, file, diag);
     return rc == LF_OK || strncmp(diag ? diag->text : "", path, strlen(path)) == 0
                ? rc
                : lf_fail_within(diag, rc, "%s", path);

@@ -204,8 +204,7 @@ static enum lf_err make_source(json_t **out, const json_t *yaml, struct lf_diag 
                        "training and evaluation have one file and no \"split_column\"");
     json_t *train_split = NULL, *test_split = NULL;
     enum lf_err rc = make_split(&train_split, &train, diag);
-    if (rc == LF_OK)
-        rc = make_split(&test_split, &test, diag);
+    rc = rc ?: make_split(&test_split, &test, diag);
     if (rc == LF_OK && strcmp(word(yaml, "metric_name"), "humaneval") == 0)
         rc = json_object_update_new(test_split,
                                     json_pack("{s:{s:s}, s:[s,s,s,s]}", "compute", "raw_prompt",
@@ -245,9 +244,7 @@ enum lf_err lf_task_from_yaml(json_t **out, char name[LF_NAME_MAX + 1], const ch
     json_t *yaml = read_yaml(text, n, &why), *source = NULL;
     if (!yaml)
         return lf_fail(diag, LF_E_INVALID, "%s", why.text);
-    enum lf_err rc = check_words(yaml, diag);
-    if (rc == LF_OK)
-        rc = make_source(&source, yaml, diag);
+    enum lf_err rc = check_words(yaml, diag) ?: make_source(&source, yaml, diag);
     if (rc == LF_OK) {
         if (name[0] == '\0')
             snprintf(name, LF_NAME_MAX + 1, "%s", word(yaml, "dataset_name"));

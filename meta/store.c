@@ -124,9 +124,7 @@ static enum lf_err counter_put(struct tx *t, const char *word, uint64_t v)
 static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
 {
     uint64_t v;
-    enum lf_err rc = counter_get(t, word, &v);
-    if (rc == LF_OK)
-        rc = counter_put(t, word, v + 1);
+    enum lf_err rc = counter_get(t, word, &v) ?: counter_put(t, word, v + 1);
     if (rc == LF_OK)
         *out = v + 1;
     return rc;
@@ -158,8 +156,7 @@ static enum lf_err adapter_write(struct tx *t, const struct lf_adapter_record *r
     struct lf_buf b;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
     enum lf_err rc = lf_adapter_record_encode(&b, r);
-    if (rc == LF_OK)
-        rc = record_put(t, t->s->adapters, r->id, &b);
+    rc = rc ?: record_put(t, t->s->adapters, r->id, &b);
     lf_buf_free(&b);
     return rc;
 }
@@ -180,9 +177,7 @@ static enum lf_err job_write(struct tx *t, const struct lf_job_record *r)
 {
     struct lf_buf b;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
-    enum lf_err rc = lf_job_record_encode(&b, r);
-    if (rc == LF_OK)
-        rc = record_put(t, t->s->jobs, r->id, &b);
+    enum lf_err rc = lf_job_record_encode(&b, r) ?: record_put(t, t->s->jobs, r->id, &b);
     lf_buf_free(&b);
     return rc;
 }
@@ -253,15 +248,12 @@ static enum lf_err tables_open(struct lf_store *s, struct lf_diag *diag)
         code = mdb_dbi_open(t.txn, "counters", MDB_CREATE, &s->counters);
     rc = mdb_err(code, "tables", diag);
     uint64_t format = 0;
-    if (rc == LF_OK)
-        rc = counter_get(&t, "format", &format);
+    rc = rc ?: counter_get(&t, "format", &format);
     if (rc == LF_OK && format > STORE_FORMAT)
         rc = lf_fail(diag, LF_E_DAMAGED, "store: format %llu; this program knows %d",
                      (unsigned long long)format, STORE_FORMAT);
-    if (rc == LF_OK)
-        rc = counter_put(&t, "format", STORE_FORMAT);
-    if (rc == LF_OK)
-        rc = counter_next(&t, "epoch", &s->epoch);
+    rc = rc ?: counter_put(&t, "format", STORE_FORMAT);
+    rc = rc ?: counter_next(&t, "epoch", &s->epoch);
     return tx_end(&t, rc);
 }
 
@@ -274,11 +266,7 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
     if (!s)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
     s->lock_fd = -1;
-    rc = store_lock(&s->lock_fd, dir, diag);
-    if (rc == LF_OK)
-        rc = env_open(s, dir, diag);
-    if (rc == LF_OK)
-        rc = tables_open(s, diag);
+    rc = store_lock(&s->lock_fd, dir, diag) ?: env_open(s, dir, diag) ?: tables_open(s, diag);
     if (rc != LF_OK) {
         lf_store_close(s);
         return rc;
@@ -313,12 +301,9 @@ enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record
     enum lf_err rc = tx_begin(&t, s, true, diag);
     if (rc != LF_OK)
         return rc;
-    rc = counter_next(&t, "adapter", &made.id);
-    if (rc == LF_OK)
-        rc = name_take(&t, made.name, made.id);
+    rc = counter_next(&t, "adapter", &made.id) ?: name_take(&t, made.name, made.id);
     made.created_ms = made.changed_ms = lf_clock_unix_ms();
-    if (rc == LF_OK)
-        rc = adapter_write(&t, &made);
+    rc = rc ?: adapter_write(&t, &made);
     rc = tx_end(&t, rc);
     if (rc == LF_OK)
         *r = made;
@@ -333,9 +318,7 @@ enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_ad
     enum lf_err rc = tx_begin(&t, s, true, diag);
     if (rc != LF_OK)
         return rc;
-    rc = adapter_read(&t, id, &r);
-    if (rc == LF_OK)
-        rc = change(arg, &r, diag);
+    rc = adapter_read(&t, id, &r) ?: change(arg, &r, diag);
     if (rc == LF_OK) {
         r.changed_ms = lf_clock_unix_ms();
         rc = adapter_write(&t, &r);
@@ -356,9 +339,7 @@ enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char 
         return rc;
     rc = adapter_read(&t, id, &r);
     if (rc == LF_OK && strcmp(r.name, to) != 0) {
-        rc = name_take(&t, to, id);
-        if (rc == LF_OK)
-            rc = name_drop(&t, r.name);
+        rc = name_take(&t, to, id) ?: name_drop(&t, r.name);
     }
     if (rc == LF_OK) {
         snprintf(r.name, sizeof r.name, "%s", to);
@@ -378,9 +359,7 @@ enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_d
     enum lf_err rc = tx_begin(&t, s, true, diag);
     if (rc != LF_OK)
         return rc;
-    rc = adapter_read(&t, id, &r);
-    if (rc == LF_OK)
-        rc = name_drop(&t, r.name);
+    rc = adapter_read(&t, id, &r) ?: name_drop(&t, r.name);
     if (rc == LF_OK) {
         struct id_key k = id_key(id);
         MDB_val key = id_val(&k);
@@ -475,9 +454,7 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
     enum lf_err rc = tx_begin(&t, s, true, diag);
     if (rc != LF_OK)
         return rc;
-    rc = adapter_read(&t, made.adapter_id, &a);
-    if (rc == LF_OK)
-        rc = counter_next(&t, "job", &made.id);
+    rc = adapter_read(&t, made.adapter_id, &a) ?: counter_next(&t, "job", &made.id);
     if (rc == LF_OK) {
         made.created_ms = a.changed_ms = lf_clock_unix_ms();
         made.version = ++a.versions;
@@ -486,8 +463,7 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
         a.trouble[0] = '\0';
         rc = job_write(&t, &made);
     }
-    if (rc == LF_OK)
-        rc = adapter_write(&t, &a);
+    rc = rc ?: adapter_write(&t, &a);
     rc = tx_end(&t, rc);
     if (rc == LF_OK) {
         *r = made;
@@ -500,20 +476,14 @@ enum lf_err lf_store_job_get(struct lf_store *s, uint64_t id, struct lf_job_reco
                              struct lf_diag *diag)
 {
     struct tx t;
-    enum lf_err rc = tx_begin(&t, s, false, diag);
-    if (rc != LF_OK)
-        return rc;
-    return tx_end(&t, job_read(&t, id, out));
+    return tx_begin(&t, s, false, diag) ?: tx_end(&t, job_read(&t, id, out));
 }
 
 enum lf_err lf_store_job_put(struct lf_store *s, const struct lf_job_record *r,
                              struct lf_diag *diag)
 {
     struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    return tx_end(&t, job_write(&t, r));
+    return tx_begin(&t, s, true, diag) ?: tx_end(&t, job_write(&t, r));
 }
 
 enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_record **out,

@@ -213,8 +213,7 @@ enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
     for (int i = 0; i < a->shape.n_sites; i++)
         if (a->shape.rank[i] > 0)
             a->shape.scale[i] = lf_lora_scale(s->alpha, s->rank, s->rslora);
-    if (rc == LF_OK)
-        rc = lf_adapter_lay(a, c, diag);
+    rc = rc ?: lf_adapter_lay(a, c, diag);
     if (rc != LF_OK) {
         lf_adapter_free(a);
         return rc;

@@ -87,18 +87,14 @@ static enum lf_err read_parts(struct lf_weight *w, const struct lf_tensors *ts, 
                        codes->bytes, w->N, w->K);
     w->data = codes->data;
     enum lf_err rc = read_state(w, ts, name, nested, diag);
-    if (rc == LF_OK)
-        rc = read_part(&w->code, ts, name, "quant_map", LF_F32, 16, diag);
+    rc = rc ?: read_part(&w->code, ts, name, "quant_map", LF_F32, 16, diag);
     if (rc == LF_OK && !nested)
         rc = read_part(&w->absmax, ts, name, "absmax", LF_F32, lf_bnb_blocks(w), diag);
     if (rc != LF_OK || !nested)
         return rc;
     rc = read_part(&w->absmax_q, ts, name, "absmax", LF_U8, lf_bnb_blocks(w), diag);
-    if (rc == LF_OK)
-        rc = read_part(&w->absmax2, ts, name, "nested_absmax", LF_F32, lf_bnb_blocks2(w), diag);
-    if (rc == LF_OK)
-        rc = read_part(&w->absmax_code, ts, name, "nested_quant_map", LF_F32, 256, diag);
-    return rc;
+    rc = rc ?: read_part(&w->absmax2, ts, name, "nested_absmax", LF_F32, lf_bnb_blocks2(w), diag);
+    return rc ?: read_part(&w->absmax_code, ts, name, "nested_quant_map", LF_F32, 256, diag);
 }
 
 enum lf_err lf_bnb_read(bool *found, struct lf_weight *w, const struct lf_tensors *ts,
@@ -177,8 +173,7 @@ static enum lf_err buffers_make(struct lf_bnb_quantizer *q, size_t n, size_t x_b
     size_t blocks = (n + LF_NF4_BLOCK - 1) / LF_NF4_BLOCK, absmax_bytes = blocks * sizeof(float);
     void *codes = NULL, *absmax = NULL, *on_device[3] = {NULL};
     enum lf_err rc = lf_device_alloc_host(dev, &codes, n / 2, diag);
-    if (rc == LF_OK)
-        rc = lf_device_alloc_host(dev, &absmax, absmax_bytes, diag);
+    rc = rc ?: lf_device_alloc_host(dev, &absmax, absmax_bytes, diag);
     if (!lf_device_on_host(dev)) {
         const size_t bytes[3] = {x_bytes, n / 2, absmax_bytes};
         for (int i = 0; i < 3 && rc == LF_OK; i++)
@@ -245,8 +240,7 @@ enum lf_err lf_bnb_quantize(struct lf_bnb_quantizer *q, struct lf_weight *w,
                        "cannot be quantised",
                        t->name);
     enum lf_err rc = buffers_grow(q, n, n * lf_dtype_bytes(t->dtype), diag);
-    if (rc == LF_OK)
-        rc = quantise_blocks(q, t, n, diag);
+    rc = rc ?: quantise_blocks(q, t, n, diag);
     if (rc != LF_OK)
         return rc;
     *w = (struct lf_weight){

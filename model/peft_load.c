@@ -251,8 +251,7 @@ static enum lf_err read_site(struct lf_adapter *a, const struct lf_config *c, in
     if (rc != LF_OK || !targeted)
         return rc;
     rc = pattern_value(&rank, config, "rank_pattern", key, diag);
-    if (rc == LF_OK)
-        rc = pattern_value(&alpha, config, "alpha_pattern", key, diag);
+    rc = rc ?: pattern_value(&alpha, config, "alpha_pattern", key, diag);
     if (rc != LF_OK)
         return rc;
     if (!(rank >= 1 && rank <= LF_RANK_MAX) || rank != floor(rank))
@@ -313,8 +312,7 @@ static enum lf_err match_tensors(struct lf_adapter *a, const struct lf_config *c
         if (!A || !B)
             return lf_fail(diag, LF_E_DAMAGED, "%s has one of lora_A and lora_B", key);
         enum lf_err rc = check_factor(A, a->shape.rank[i], p->K, true, diag);
-        if (rc == LF_OK)
-            rc = check_factor(B, p->N, a->shape.rank[i], false, diag);
+        rc = rc ?: check_factor(B, p->N, a->shape.rank[i], false, diag);
         if (rc != LF_OK)
             return rc;
         used += 2;
@@ -388,10 +386,8 @@ static enum lf_err load_config(struct lf_adapter *a, const struct lf_config *c, 
         return rc;
     if (!json_is_object(config))
         rc = lf_fail(diag, LF_E_INVALID, "not a JSON object");
-    if (rc == LF_OK)
-        rc = refuse_variants(config, diag);
-    if (rc == LF_OK)
-        rc = read_settings(a, config, diag);
+    rc = rc ?: refuse_variants(config, diag);
+    rc = rc ?: read_settings(a, config, diag);
     for (int i = 0; i < a->shape.n_sites && rc == LF_OK; i++)
         rc = read_site(a, c, i, config, diag);
     json_decref(config);
@@ -411,8 +407,7 @@ static enum lf_err load_tensors(struct lf_adapter *a, const struct lf_config *c,
     rc = match_tensors(a, c, ts, diag);
     if (rc == LF_E_UNSUPPORTED && lf_tensors_count(ts) > 0)
         rc = refuse_unused(a, c, ts, diag);
-    if (rc == LF_OK)
-        rc = lf_adapter_lay(a, c, diag);
+    rc = rc ?: lf_adapter_lay(a, c, diag);
     if (rc == LF_OK) {
         read_tensors(a, c, ts);
         rc = check_finite(a, diag);
@@ -428,9 +423,7 @@ enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, 
     enum lf_err rc = lf_adapter_alloc(&a, c, diag);
     if (rc != LF_OK)
         return rc;
-    rc = load_config(a, c, dir, diag);
-    if (rc == LF_OK)
-        rc = load_tensors(a, c, dir, diag);
+    rc = load_config(a, c, dir, diag) ?: load_tensors(a, c, dir, diag);
     if (rc == LF_OK)
         *out = a;
     else

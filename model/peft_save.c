@@ -142,8 +142,7 @@ static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_con
                                   .data = a->params + a->shape.b_off[i]};
         n++;
     }
-    if (rc == LF_OK)
-        rc = lf_tensors_write(path, t, n, diag);
+    rc = rc ?: lf_tensors_write(path, t, n, diag);
     free(t);
     free(names);
     return rc;
@@ -179,13 +178,10 @@ enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *
     if (chmod(tmp, 0755) != 0)
         rc = lf_fail_errno(diag, errno, "%s: chmod", tmp);
     snprintf(path, sizeof path, "%s/adapter_config.json", tmp);
-    if (rc == LF_OK)
-        rc = write_config(a, c, path, base_name, diag);
+    rc = rc ?: write_config(a, c, path, base_name, diag);
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", tmp);
-    if (rc == LF_OK)
-        rc = write_weights(a, c, path, diag);
-    if (rc == LF_OK)
-        rc = place_dir(tmp, dir, diag);
+    rc = rc ?: write_weights(a, c, path, diag);
+    rc = rc ?: place_dir(tmp, dir, diag);
     if (rc != LF_OK)
         (void)!lf_dir_remove(tmp, NULL);
     return rc;

@@ -111,12 +111,10 @@ static enum lf_err add_linear(struct quantizing *j, struct linear *lin, size_t e
         if (rc == LF_OK)
             rc =
                 add_part(j, &lin->absmax2, lin, ".nested_absmax", LF_F32, lf_bnb_blocks2(&w), diag);
-        if (rc == LF_OK)
-            rc = add_part(j, &lin->map2, lin, ".nested_quant_map", LF_F32, 256, diag);
+        rc = rc ?: add_part(j, &lin->map2, lin, ".nested_quant_map", LF_F32, 256, diag);
     } else if (element == 1) {
         rc = add_part(j, &lin->codes, lin, "", LF_U8, n / 2, diag);
-        if (rc == LF_OK)
-            rc = add_part(j, &lin->absmax, lin, ".absmax", LF_U8, lf_bnb_blocks(&w), diag);
+        rc = rc ?: add_part(j, &lin->absmax, lin, ".absmax", LF_U8, lf_bnb_blocks(&w), diag);
     }
     return rc;
 }
@@ -147,15 +145,10 @@ static enum lf_err put_linear(struct quantizing *j, struct linear *lin, struct l
         return rc;
     lf_bnb_state(lin->state, &w, lin->t->dtype);
     rc = lf_tensors_put(j->w, lin->codes, w.data, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_put(j->w, lin->absmax, w.absmax_q, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_put(j->w, lin->map, w.code, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_put(j->w, lin->absmax2, w.absmax2, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_put(j->w, lin->map2, w.absmax_code, diag);
-    return rc;
+    rc = rc ?: lf_tensors_put(j->w, lin->absmax, w.absmax_q, diag);
+    rc = rc ?: lf_tensors_put(j->w, lin->map, w.code, diag);
+    rc = rc ?: lf_tensors_put(j->w, lin->absmax2, w.absmax2, diag);
+    return rc ?: lf_tensors_put(j->w, lin->map2, w.absmax_code, diag);
 }
 
 /* The states come last: their lengths are known only when the offsets are. */
@@ -167,8 +160,7 @@ static enum lf_err put_states(struct quantizing *j, struct lf_diag *diag)
         size_t index;
         rc = add_part(j, &index, lin, ".quant_state.bitsandbytes__nf4", LF_U8, strlen(lin->state),
                       diag);
-        if (rc == LF_OK)
-            rc = lf_tensors_put(j->w, index, lin->state, diag);
+        rc = rc ?: lf_tensors_put(j->w, index, lin->state, diag);
     }
     return rc;
 }
@@ -199,12 +191,9 @@ enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct
         names += 6 * j.n_linears * (LF_BNB_NAME_MAX + 48);
         rc = lf_tensors_create(&j.w, path, n, names, diag);
     }
-    if (rc == LF_OK)
-        rc = add_all(&j, diag);
-    if (rc == LF_OK)
-        rc = put_all(&j, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_commit(j.w, diag);
+    rc = rc ?: add_all(&j, diag);
+    rc = rc ?: put_all(&j, diag);
+    rc = rc ?: lf_tensors_commit(j.w, diag);
     job_close(&j);
     return rc;
 }
@@ -295,19 +284,13 @@ static enum lf_err write_checkpoint(struct lf_stream *s, const char *src_dir, co
     struct lf_tensors *ts = NULL;
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_config_load(&c, src_dir, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_open_checkpoint(&ts, src_dir, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(dst_dir, diag);
+    rc = rc ?: lf_tensors_open_checkpoint(&ts, src_dir, diag);
+    rc = rc ?: lf_dir_make(dst_dir, diag);
     snprintf(path, sizeof path, "%s/model.safetensors", dst_dir);
-    if (rc == LF_OK)
-        rc = lf_quantize_file(path, s, ts, &c, true, progress, diag);
+    rc = rc ?: lf_quantize_file(path, s, ts, &c, true, progress, diag);
     lf_tensors_free(ts);
-    if (rc == LF_OK)
-        rc = copy_companions(src_dir, dst_dir, diag);
-    if (rc == LF_OK)
-        rc = write_config(src_dir, dst_dir, diag);
-    return rc;
+    rc = rc ?: copy_companions(src_dir, dst_dir, diag);
+    return rc ?: write_config(src_dir, dst_dir, diag);
 }
 
 enum lf_err lf_model_quantize(struct lf_stream *s, const char *src_dir, const char *dst_dir,

@@ -90,8 +90,7 @@ static enum lf_err parse_entry(struct lf_tensor *t, const json_t *v, const unsig
         return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\": not a dtype, a shape and offsets",
                        t->name);
     enum lf_err rc = parse_dtype(&t->dtype, json_object_get(v, "dtype"), t->name, diag);
-    if (rc == LF_OK)
-        rc = parse_shape(t, json_object_get(v, "shape"), diag);
+    rc = rc ?: parse_shape(t, json_object_get(v, "shape"), diag);
     if (rc != LF_OK)
         return rc;
     const json_t *offsets = json_object_get(v, "data_offsets");
@@ -282,8 +281,7 @@ static struct lf_tensors *tensors_new(void)
 static enum lf_err tensors_finish(struct lf_tensors **out, struct lf_tensors *ts, enum lf_err rc,
                                   struct lf_diag *diag)
 {
-    if (rc == LF_OK)
-        rc = index_names(ts, diag);
+    rc = rc ?: index_names(ts, diag);
     if (rc == LF_OK)
         *out = ts;
     else

@@ -133,10 +133,8 @@ enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag)
     if (ftruncate(w->fd, (off_t)(8 + w->header_room + w->data_bytes)) != 0)
         return lf_fail_errno(diag, errno, "%s: truncate", w->tmp);
     enum lf_err rc = write_at(w->fd, length, 8, 0, w->tmp, diag);
-    if (rc == LF_OK)
-        rc = write_at(w->fd, w->header.data, w->header_room, 8, w->tmp, diag);
-    if (rc == LF_OK)
-        rc = lf_file_commit(w->fd, w->tmp, w->path, diag);
+    rc = rc ?: write_at(w->fd, w->header.data, w->header_room, 8, w->tmp, diag);
+    rc = rc ?: lf_file_commit(w->fd, w->tmp, w->path, diag);
     if (rc == LF_OK)
         w->tmp[0] = '\0';
     return rc;
@@ -168,11 +166,9 @@ enum lf_err lf_tensors_write(const char *path, const struct lf_tensor *t, size_t
         return rc;
     for (size_t i = 0; i < n && rc == LF_OK; i++) {
         rc = lf_tensors_add(w, &t[i], &index, diag);
-        if (rc == LF_OK)
-            rc = lf_tensors_put(w, index, t[i].data, diag);
+        rc = rc ?: lf_tensors_put(w, index, t[i].data, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_tensors_commit(w, diag);
+    rc = rc ?: lf_tensors_commit(w, diag);
     lf_tensors_writer_free(w);
     return rc;
 }

@@ -85,11 +85,8 @@ static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, bool trains
     rc = alloc_floats(s, &t->grad, n, false, diag);
     if (rc == LF_OK && !fp32)
         rc = alloc_floats(s, &t->master, n, true, diag);
-    if (rc == LF_OK)
-        rc = alloc_floats(s, &t->m, n, true, diag);
-    if (rc == LF_OK)
-        rc = alloc_floats(s, &t->v, n, true, diag);
-    return rc;
+    rc = rc ?: alloc_floats(s, &t->m, n, true, diag);
+    return rc ?: alloc_floats(s, &t->v, n, true, diag);
 }
 
 static enum lf_err slot_upload(struct lf_slots *s, struct lf_stream *stream, struct lf_slot *t,
@@ -151,8 +148,7 @@ enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slo
         return lf_fail(diag, rc, "no memory for an adapter's shape");
     rc = slot_alloc(s, t, trains, diag);
     t->trains = trains;
-    if (rc == LF_OK)
-        rc = slot_upload(s, stream, t, a->params, diag);
+    rc = rc ?: slot_upload(s, stream, t, a->params, diag);
     if (rc != LF_OK) {
         slot_clear(s, t);
         return rc;

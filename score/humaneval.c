@@ -118,8 +118,7 @@ enum lf_err lf_humaneval(double *out, const char *completion, const json_t *row,
     struct lf_buf program;
     lf_buf_init(&program, 0);
     enum lf_err rc = write_program(&program, completion, row, diag);
-    if (rc == LF_OK)
-        rc = lf_sandbox_run(&end, program.data, program.len, &limits, diag);
+    rc = rc ?: lf_sandbox_run(&end, program.data, program.len, &limits, diag);
     if (rc == LF_OK)
         *out = end == LF_SANDBOX_PASSED;
     lf_buf_free(&program);

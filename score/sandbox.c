@@ -230,9 +230,7 @@ enum lf_err lf_sandbox_run(enum lf_sandbox_end *out, const char *program, size_t
 {
     char answers[SECRET_BYTES + 8] = "", trouble[STDERR_BYTES_MAX] = "";
     struct box b;
-    enum lf_err rc = open_box(&b, program, n, diag);
-    if (rc == LF_OK)
-        rc = start(&b, limits, diag);
+    enum lf_err rc = open_box(&b, program, n, diag) ?: start(&b, limits, diag);
     if (rc != LF_OK) {
         close_box(&b);
         return rc;

@@ -40,8 +40,7 @@ enum lf_err lf_writer_text(struct lf_writer *w, const char *text, size_t n)
         text += k;
         n -= k;
     }
-    if (rc == LF_OK)
-        rc = lf_stop_push(&w->stop, &w->text, text, n);
+    rc = rc ?: lf_stop_push(&w->stop, &w->text, text, n);
     if (rc == LF_OK && w->stop.met >= 0)
         w->ending = LF_ENDING_STOP;
     return rc;

@@ -103,11 +103,9 @@ static enum lf_err score_here(struct eval_run *r, struct lf_eval_report *report,
     if (o->rows > 0 && o->rows < r->n)
         r->n = o->rows;
     enum lf_err rc = make_exec(r, &x, options.max_tokens, diag);
-    if (rc == LF_OK)
-        rc = lf_gen_new(&g, x, r->c.model, &(struct lf_gen_limits){0}, diag);
+    rc = rc ?: lf_gen_new(&g, x, r->c.model, &(struct lf_gen_limits){0}, diag);
     lf_bar_init(&r->bar, o->o.quiet);
-    if (rc == LF_OK)
-        rc = lf_evaluate_here(g, r->c.slot, r->c.model, r->rows, &options, report, diag);
+    rc = rc ?: lf_evaluate_here(g, r->c.slot, r->c.model, r->rows, &options, report, diag);
     lf_bar_end(&r->bar);
     lf_gen_free(g);
     lf_exec_free(x);
@@ -141,11 +139,8 @@ static enum lf_err evaluate_here(struct eval_run *r, struct lf_eval_report *repo
                                  struct lf_diag *diag)
 {
     const struct eval_flags *o = r->flags;
-    enum lf_err rc = load_settings(r, diag);
-    if (rc == LF_OK)
-        rc = lf_offline_open(&r->c, &o->o, diag);
-    if (rc == LF_OK)
-        rc = lf_offline_adapter(&r->c, o->adapter, diag);
+    enum lf_err rc = load_settings(r, diag) ?: lf_offline_open(&r->c, &o->o, diag);
+    rc = rc ?: lf_offline_adapter(&r->c, o->adapter, diag);
     if (rc == LF_OK) {
         rc = lf_dataset_load(&r->rows, o->dataset, r->c.model, &r->s, true, diag);
         if (rc != LF_OK)
@@ -158,9 +153,7 @@ static enum lf_err evaluate_there(struct eval_run *r, struct lf_eval_report *rep
                                   struct lf_diag *diag)
 {
     const struct eval_flags *o = r->flags;
-    enum lf_err rc = lf_remote_new(&r->remote, &o->remote, diag);
-    if (rc == LF_OK)
-        rc = load_settings(r, diag);
+    enum lf_err rc = lf_remote_new(&r->remote, &o->remote, diag) ?: load_settings(r, diag);
     if (rc != LF_OK)
         return rc;
     const struct lf_eval_options options = eval_options(r);

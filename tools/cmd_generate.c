@@ -88,9 +88,7 @@ static enum lf_err answer_token(struct answer *a, const struct lf_gen_token *t, 
 {
     if (t->finish == LF_FINISH_EOS)
         return lf_writer_end(&a->out, LF_ENDING_EOS);
-    enum lf_err rc = lf_ids_push(&a->ids, t->token);
-    if (rc == LF_OK)
-        rc = lf_writer_token(&a->out, t->token);
+    enum lf_err rc = lf_ids_push(&a->ids, t->token) ?: lf_writer_token(&a->out, t->token);
     if (rc == LF_OK && a->out.ending == LF_ENDING_STOP)
         lf_gen_remove(gen, t->id);
     else if (rc == LF_OK && t->finish == LF_FINISH_LENGTH)
@@ -198,10 +196,8 @@ static enum lf_err generate_all(struct generate_run *r, struct lf_diag *diag)
              lf_gen_status(r->gen, &status))
             rc = add(r, next++, diag);
         int n = 0;
-        if (rc == LF_OK)
-            rc = lf_gen_step(r->gen, 0, tokens, &n, diag);
-        if (rc == LF_OK)
-            rc = take_tokens(r, tokens, n, diag);
+        rc = rc ?: lf_gen_step(r->gen, 0, tokens, &n, diag);
+        rc = rc ?: take_tokens(r, tokens, n, diag);
         lf_gen_status(r->gen, &status);
     } while (rc == LF_OK && (status.live > 0 || next < r->prompts.n));
     return rc;
@@ -237,13 +233,10 @@ static enum lf_err run_prompts(struct generate_run *r, struct lf_diag *diag)
                        r->flags->stops.n);
     choose_limits(&limits, r);
     enum lf_err rc = lf_exec_new(&x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
-    if (rc == LF_OK)
-        rc = lf_gen_new(&r->gen, x, r->c.model, &(struct lf_gen_limits){0}, diag);
+    rc = rc ?: lf_gen_new(&r->gen, x, r->c.model, &(struct lf_gen_limits){0}, diag);
     r->stream = r->prompts.n == 1 && !r->flags->json;
-    if (rc == LF_OK)
-        rc = generate_all(r, diag);
-    if (rc == LF_OK)
-        rc = print_answers(r, diag);
+    rc = rc ?: generate_all(r, diag);
+    rc = rc ?: print_answers(r, diag);
     lf_gen_free(r->gen);
     lf_exec_free(x);
     for (size_t i = 0; i < r->prompts.n; i++) {
@@ -258,14 +251,12 @@ static enum lf_err run_flags(const struct generate_flags *flags, struct lf_diag 
 {
     struct generate_run r = {.flags = flags};
     enum lf_err rc = lf_offline_open(&r.c, &flags->o, diag);
-    if (rc == LF_OK)
-        rc = lf_offline_adapter(&r.c, flags->adapter, diag);
+    rc = rc ?: lf_offline_adapter(&r.c, flags->adapter, diag);
     if (rc == LF_OK && flags->ids_file)
         rc = lf_id_lists_load(&r.prompts, flags->ids_file, r.c.model->config.V, diag);
     else if (rc == LF_OK)
         rc = encode_prompts(&r.prompts, r.c.model, &flags->prompts, diag);
-    if (rc == LF_OK)
-        rc = run_prompts(&r, diag);
+    rc = rc ?: run_prompts(&r, diag);
     lf_id_lists_free(&r.prompts);
     lf_offline_close(&r.c);
     return rc;

@@ -21,8 +21,7 @@ static enum lf_err write_part(const struct lf_publication *p, const char *path, 
     struct lf_buf text;
     lf_buf_init(&text, 0);
     enum lf_err rc = print(&text, &p->report, diag);
-    if (rc == LF_OK)
-        rc = lf_file_write(path, text.data, text.len, diag);
+    rc = rc ?: lf_file_write(path, text.data, text.len, diag);
     lf_buf_free(&text);
     return rc;
 }
@@ -59,14 +58,10 @@ static enum lf_err report(const struct report_order *o, struct lf_diag *diag)
     struct lf_publication p;
     enum lf_err rc = o->published ? lf_publication_open_published(&p, diag)
                                   : lf_publication_open(&p, o->dir, diag);
-    if (rc == LF_OK)
-        rc = print_summary(&p, diag);
-    if (rc == LF_OK)
-        rc = write_named(&p, o, o->html, "report.html", lf_land_report_html, diag);
-    if (rc == LF_OK)
-        rc = write_named(&p, o, o->svg, "matrix.svg", lf_land_report_svg, diag);
-    if (rc == LF_OK)
-        rc = write_named(&p, o, o->csv, "analysis.csv", lf_land_report_csv, diag);
+    rc = rc ?: print_summary(&p, diag);
+    rc = rc ?: write_named(&p, o, o->html, "report.html", lf_land_report_html, diag);
+    rc = rc ?: write_named(&p, o, o->svg, "matrix.svg", lf_land_report_svg, diag);
+    rc = rc ?: write_named(&p, o, o->csv, "analysis.csv", lf_land_report_csv, diag);
     lf_publication_close(&p);
     return rc;
 }

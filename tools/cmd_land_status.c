@@ -25,8 +25,7 @@ static enum lf_err watch(struct lf_farm *f, const char *dir, struct lf_diag *dia
         fflush(stdout);
         nanosleep(&nap, NULL);
         lf_farm_free(f);
-        if (rc == LF_OK)
-            rc = lf_farm_read(f, dir, diag);
+        rc = rc ?: lf_farm_read(f, dir, diag);
     }
     lf_show_end(&show);
     return rc;
@@ -64,8 +63,7 @@ int lf_land_cmd_status(int argc, char **argv)
         signal(SIGPIPE, SIG_IGN);
         rc = watch(&f, dir, &diag);
     }
-    if (rc == LF_OK)
-        rc = lf_show_print(&f, json, &diag);
+    rc = rc ?: lf_show_print(&f, json, &diag);
     lf_farm_free(&f);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

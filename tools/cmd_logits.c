@@ -21,8 +21,7 @@ static enum lf_err run_rows(struct lf_exec *x, const struct lf_offline *c,
             .ids = l->lists[i].ids, .n = (int)l->lists[i].n, .slot = c->slot};
         struct lf_batch_result result;
         enum lf_err rc = lf_exec_run(x, &seq, 1, &result, diag);
-        if (rc == LF_OK)
-            rc = lf_exec_logits(x, 0, logits + i * row_floats, diag);
+        rc = rc ?: lf_exec_logits(x, 0, logits + i * row_floats, diag);
         if (rc != LF_OK)
             return rc;
     }
@@ -51,11 +50,9 @@ static enum lf_err write_logits(const struct lf_offline *c, const struct lf_id_l
                                     .rows_max = ROWS_AT_ONCE,
                                     .rank_max = c->rank_max};
     rc = lf_exec_new(&x, c->stream, c->model, c->slots, &limits, diag);
-    if (rc == LF_OK)
-        rc = run_rows(x, c, l, logits, diag);
+    rc = rc ?: run_rows(x, c, l, logits, diag);
     t.data = logits;
-    if (rc == LF_OK)
-        rc = lf_tensors_write(path, &t, 1, diag);
+    rc = rc ?: lf_tensors_write(path, &t, 1, diag);
     lf_exec_free(x);
     free(logits);
     return rc;
@@ -93,13 +90,9 @@ int lf_cmd_logits(int argc, char **argv)
     struct lf_diag diag = {""};
     struct lf_offline c = {0};
     struct lf_id_lists lists = {0};
-    enum lf_err rc = lf_offline_open(&c, &o, &diag);
-    if (rc == LF_OK)
-        rc = lf_offline_adapter(&c, adapter, &diag);
-    if (rc == LF_OK)
-        rc = lf_id_lists_load(&lists, ids, c.model->config.V, &diag);
-    if (rc == LF_OK)
-        rc = write_logits(&c, &lists, out, &diag);
+    enum lf_err rc = lf_offline_open(&c, &o, &diag) ?: lf_offline_adapter(&c, adapter, &diag);
+    rc = rc ?: lf_id_lists_load(&lists, ids, c.model->config.V, &diag);
+    rc = rc ?: write_logits(&c, &lists, out, &diag);
     lf_id_lists_free(&lists);
     lf_offline_close(&c);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);

@@ -66,8 +66,7 @@ int lf_cmd_ls(int argc, char **argv)
     struct lf_remote *c = NULL;
     json_t *answer = NULL;
     enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    if (rc == LF_OK)
-        rc = lf_remote_json(c, &answer, "GET", "/v1/adapters", NULL, &diag);
+    rc = rc ?: lf_remote_json(c, &answer, "GET", "/v1/adapters", NULL, &diag);
     if (rc == LF_OK && json) {
         json_dumpf(answer, stdout, JSON_INDENT(2));
         putchar('\n');

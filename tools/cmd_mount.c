@@ -55,8 +55,7 @@ int lf_cmd_mount(int argc, char **argv)
     lf_log_set_level((enum lf_log_level)level);
     enum lf_err rc = lf_remote_key(&key, &remote, &diag);
     mount.api_key = key.data;
-    if (rc == LF_OK)
-        rc = lf_mount_run(&mount, &diag);
+    rc = rc ?: lf_mount_run(&mount, &diag);
     lf_buf_free(&key);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -13,8 +13,7 @@ static enum lf_err quantize(const struct lf_offline_options *o, const char *out,
     struct lf_bar bar;
     lf_bar_init(&bar, o->quiet);
     enum lf_err rc = lf_offline_open_device(&c, o, diag);
-    if (rc == LF_OK)
-        rc = lf_model_quantize(c.stream, o->base, out, lf_bar_update, &bar, diag);
+    rc = rc ?: lf_model_quantize(c.stream, o->base, out, lf_bar_update, &bar, diag);
     lf_bar_end(&bar);
     lf_offline_close(&c);
     return rc;

@@ -29,8 +29,7 @@ int lf_cmd_rm(int argc, char **argv)
         char path[LF_PATH_MAX];
         json_t *answer = NULL;
         rc = lf_remote_path(path, args.v[i], "", &diag);
-        if (rc == LF_OK)
-            rc = lf_remote_json(c, &answer, "DELETE", path, NULL, &diag);
+        rc = rc ?: lf_remote_json(c, &answer, "DELETE", path, NULL, &diag);
         json_decref(answer);
         if (rc != LF_OK)
             status = lf_command_failed(&usage, rc, &diag);

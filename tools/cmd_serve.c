@@ -136,8 +136,7 @@ static enum lf_err serve(struct serve *s, struct lf_diag *diag)
     s->mounts = s->mount_dir != NULL;
     if (s->mounts)
         rc = lf_dir_make(s->mount_dir, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(s->s.daemon.data_dir, diag);
+    rc = rc ?: lf_dir_make(s->s.daemon.data_dir, diag);
     s->child = s->s.mount;
     if (rc == LF_OK && s->mounts && s->child == 0)
         rc = child_start(s, diag);

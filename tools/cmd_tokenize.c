@@ -120,9 +120,7 @@ int lf_cmd_tokenize(int argc, char **argv)
         return status;
     struct lf_diag diag = {""};
     struct lf_tokenizer *t = NULL;
-    enum lf_err rc = lf_tokenizer_open(&t, base, &diag);
-    if (rc == LF_OK)
-        rc = answer_all(t, &diag);
+    enum lf_err rc = lf_tokenizer_open(&t, base, &diag) ?: answer_all(t, &diag);
     lf_tokenizer_free(t);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

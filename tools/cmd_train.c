@@ -85,11 +85,8 @@ static enum lf_err load_rows(struct train_run *r, struct lf_dataset **out, const
 static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
 {
     const struct train_flags *o = r->flags;
-    enum lf_err rc = load_settings(r, diag);
-    if (rc == LF_OK)
-        rc = lf_offline_open(&r->c, &o->o, diag);
-    if (rc == LF_OK)
-        rc = load_rows(r, &r->train, o->dataset, false, diag);
+    enum lf_err rc = load_settings(r, diag) ?: lf_offline_open(&r->c, &o->o, diag);
+    rc = rc ?: load_rows(r, &r->train, o->dataset, false, diag);
     if (rc == LF_OK)
         lf_dataset_report(r->train, &r->rows);
     if (rc == LF_OK && o->eval)
@@ -190,9 +187,7 @@ static enum lf_err save(struct train_run *r, struct lf_job *j, struct lf_diag *d
 {
     const struct lf_adapter *a;
     enum lf_err rc = lf_job_adapter(j, &a, diag);
-    if (rc == LF_OK)
-        rc = lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, diag);
-    return rc;
+    return rc ?: lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, diag);
 }
 
 static enum lf_err run_job(struct train_run *r, struct lf_exec *x, const struct lf_adapter *init,
@@ -225,8 +220,7 @@ static enum lf_err run_job(struct train_run *r, struct lf_exec *x, const struct 
         rc = step_to_end(r, t, j, diag);
     }
     lf_bar_end(&r->bar);
-    if (rc == LF_OK)
-        rc = save(r, j, diag);
+    rc = rc ?: save(r, j, diag);
     if (rc == LF_OK)
         lf_job_release(j);
     lf_trainer_free(t);
@@ -241,12 +235,9 @@ static enum lf_err train(struct train_run *r, struct lf_diag *diag)
     enum lf_err rc = LF_OK;
     if (r->flags->init)
         rc = lf_adapter_load(&init, config, r->flags->init, diag);
-    if (rc == LF_OK)
-        rc = lf_slots_new(&r->slots, r->c.dev, config, 1, diag);
-    if (rc == LF_OK)
-        rc = make_exec(r, &x, init ? init->shape.rank_max : r->s.rank, diag);
-    if (rc == LF_OK)
-        rc = run_job(r, x, init, diag);
+    rc = rc ?: lf_slots_new(&r->slots, r->c.dev, config, 1, diag);
+    rc = rc ?: make_exec(r, &x, init ? init->shape.rank_max : r->s.rank, diag);
+    rc = rc ?: run_job(r, x, init, diag);
     lf_exec_free(x);
     lf_adapter_free(init);
     return rc;
@@ -262,8 +253,7 @@ static enum lf_err draw_curve(const struct train_run *r, struct lf_diag *diag)
     enum lf_err rc = lf_train_log_read(&c, r->flags->log, 0, diag);
     if (rc == LF_OK && lf_curve_svg(&svg, r->flags->out, &c) != LF_OK)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a curve");
-    if (rc == LF_OK)
-        rc = lf_file_write(r->flags->curve, svg.data, svg.len, diag);
+    rc = rc ?: lf_file_write(r->flags->curve, svg.data, svg.len, diag);
     lf_curve_free(&c);
     lf_buf_free(&svg);
     return rc;
@@ -296,9 +286,7 @@ static void print_report(const struct train_run *r)
 static enum lf_err run_flags(const struct train_flags *o, struct lf_diag *diag)
 {
     struct train_run r = {.flags = o, .start_ns = lf_clock_ns()};
-    enum lf_err rc = load_inputs(&r, diag);
-    if (rc == LF_OK)
-        rc = train(&r, diag);
+    enum lf_err rc = load_inputs(&r, diag) ?: train(&r, diag);
     if (r.log && fclose(r.log) != 0)
         r.log_failed = true;
     if (rc == LF_OK && r.log_failed)

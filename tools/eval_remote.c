@@ -148,8 +148,7 @@ static enum lf_err end_row(struct lf_evaluation *e, int64_t row, const json_t *c
     const char *text = text_of(choice);
     lf_evaluation_writer(e, &w, NULL);
     enum lf_err rc = lf_writer_text(&w, text, strlen(text));
-    if (rc == LF_OK)
-        rc = lf_writer_end(&w, ending_of(choice));
+    rc = rc ?: lf_writer_end(&w, ending_of(choice));
     w.n_tokens = n_tokens;
     rc = rc == LF_OK ? lf_evaluation_done(e, row, &w, diag) : no_memory(diag);
     lf_writer_free(&w);
@@ -269,16 +268,14 @@ enum lf_err lf_eval_remote(struct lf_remote *c, const char *adapter, const char 
     struct remote e = {.c = c, .model = adapter ? adapter : "", .s = s, .o = o};
     e.rows = json_array();
     enum lf_err rc = lf_metric_ready(o->metric, diag); /* before the rows are read */
-    if (rc == LF_OK)
-        rc = lf_rows_read(dataset, &form, add_row, &e, diag);
+    rc = rc ?: lf_rows_read(dataset, &form, add_row, &e, diag);
     if (rc == LF_E_CANCELLED)
         rc = LF_OK;
     *n_rows = (int64_t)json_array_size(e.rows);
     if (rc == LF_OK && *n_rows == 0)
         rc = lf_fail(diag, LF_E_INVALID, "%s: no rows", dataset);
     const struct lf_eval_rows rows = {*n_rows, get_row, &e};
-    if (rc == LF_OK)
-        rc = lf_evaluate(&rows, o, complete, &e, out, diag);
+    rc = rc ?: lf_evaluate(&rows, o, complete, &e, out, diag);
     json_decref(e.rows);
     return rc;
 }

@@ -201,9 +201,7 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
     }
     put_endpoint(&url, options);
     lf_buf_printf(&url, "/api/models/%s/revision/", r.id);
-    rc = put_escaped(&url, revision);
-    if (rc == LF_OK)
-        rc = lf_buf_puts(&url, "?blobs=true");
+    rc = put_escaped(&url, revision) ?: lf_buf_puts(&url, "?blobs=true");
     c = rc == LF_OK ? hub_request(url.data, options, why) : NULL;
     if (!c) {
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
@@ -219,10 +217,8 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
                      *why ? why : curl_easy_strerror(code));
     else if (status != 200)
         rc = hub_status(status, id, diag);
-    if (rc == LF_OK)
-        rc = lf_json_parse(&root, body.data ? body.data : "", body.len, diag);
-    if (rc == LF_OK)
-        rc = repo_parse(&r, root, diag);
+    rc = rc ?: lf_json_parse(&root, body.data ? body.data : "", body.len, diag);
+    rc = rc ?: repo_parse(&r, root, diag);
     if (rc == LF_OK) {
         *out = r;
         r = (struct lf_hub_repo){0};
@@ -511,8 +507,7 @@ static enum lf_err fetch_run(struct fetch *f, struct lf_diag *diag)
             rc = transfer_start(f, &f->t[f->next++], diag);
         else
             rc = fetch_poll(f, diag);
-        if (rc == LF_OK)
-            rc = fetch_again(f, diag);
+        rc = rc ?: fetch_again(f, diag);
     }
     for (size_t i = 0; i < f->next; i++)
         transfer_stop(f, &f->t[i]);
@@ -577,11 +572,9 @@ enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
         rc = fetch_plan(&f, dir, round == 1, diag);
         if (rc == LF_OK && round == 0 && f.n > 0)
             rc = forget_config(&f, dir, diag);
-        if (rc == LF_OK)
-            rc = fetch_run(&f, diag);
+        rc = rc ?: fetch_run(&f, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_dir_sync(dir, diag);
+    rc = rc ?: lf_dir_sync(dir, diag);
     if (rc == LF_OK && options->progress)
         options->progress(options->progress_arg, f.total, f.total);
     curl_multi_cleanup(f.multi);

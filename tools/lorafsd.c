@@ -35,8 +35,7 @@ int main(int argc, char **argv)
     s.daemon.stop_fd = lf_serving_stop_fd(false);
     if (s.daemon.stop_fd < 0)
         rc = lf_fail_errno(&diag, errno, "signals");
-    if (rc == LF_OK)
-        rc = lf_daemon_run(&s.daemon, &diag);
+    rc = rc ?: lf_daemon_run(&s.daemon, &diag);
     if (s.daemon.stop_fd >= 0)
         close(s.daemon.stop_fd);
     if (rc == LF_E_DEVICE_LOST)

@@ -28,8 +28,7 @@ static enum lf_err make_random(struct lf_offline *out, const struct lf_offline_o
 {
     struct lf_config config;
     enum lf_err rc = lf_config_shape(&config, o->shape, diag);
-    if (rc == LF_OK)
-        rc = lf_model_random(&out->model, out->stream, &config, (enum lf_quant)o->quant, 1, diag);
+    rc = rc ?: lf_model_random(&out->model, out->stream, &config, (enum lf_quant)o->quant, 1, diag);
     return rc;
 }
 
@@ -37,9 +36,7 @@ enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_opti
                             struct lf_diag *diag)
 {
     enum lf_err rc = lf_offline_open_device(out, o, diag);
-    if (rc == LF_OK)
-        rc = o->shape ? make_random(out, o, diag) : open_model(out, o, diag);
-    return rc;
+    return rc ?: (o->shape ? make_random(out, o, diag) : open_model(out, o, diag));
 }
 
 enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir, struct lf_diag *diag)

@@ -354,8 +354,7 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
             argv[1 + n++] = argv[i];
         }
     }
-    if (rc == LF_OK)
-        rc = check_complete(u, seen, n, &diag);
+    rc = rc ?: check_complete(u, seen, n, &diag);
     if (rc != LF_OK) {
         *status = lf_usage_error(u, "%s", diag.text);
         return false;

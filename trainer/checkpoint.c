@@ -59,10 +59,8 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
                                     .bytes = state.len};
     enum lf_err rc = state.rc == LF_OK ? file_path(path, dir, diag)
                                        : lf_fail(diag, state.rc, "no memory for a checkpoint");
-    if (rc == LF_OK)
-        rc = lf_dir_make(dir, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_write(path, t, N_PARTS + 1, diag);
+    rc = rc ?: lf_dir_make(dir, diag);
+    rc = rc ?: lf_tensors_write(path, t, N_PARTS + 1, diag);
     lf_buf_free(&state);
     return rc;
 }
@@ -113,8 +111,7 @@ enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const
     struct lf_tensors *file = NULL;
     struct lf_checkpoint c = {.n = n};
     enum lf_err rc = file_path(path, dir, diag);
-    if (rc == LF_OK)
-        rc = lf_tensors_open(&file, path, LF_ADAPTER_HEADER_MAX, diag);
+    rc = rc ?: lf_tensors_open(&file, path, LF_ADAPTER_HEADER_MAX, diag);
     if (rc != LF_OK)
         return rc;
     rc = parse_state(&c, file, digest, diag);

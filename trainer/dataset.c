@@ -88,9 +88,7 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
 {
     struct check c = {s->template_, 0};
     struct lf_lines l;
-    enum lf_err rc = lf_lines_open(&l, path, diag);
-    if (rc == LF_OK)
-        rc = each_row(&l, check_row, &c, diag);
+    enum lf_err rc = lf_lines_open(&l, path, diag) ?: each_row(&l, check_row, &c, diag);
     lf_lines_close(&l);
     if (rc == LF_OK && c.rows == 0)
         return lf_fail(diag, LF_E_INVALID, "no rows");
@@ -195,10 +193,8 @@ static enum lf_err load_row(void *arg, const json_t *json, int64_t line, struct 
     }
     struct row_at at = {.line = line};
     rc = reserve_tokens(d, load->row.ids.n, diag);
-    if (rc == LF_OK)
-        rc = reserve(&d->rows, &d->cap_rows, d->n_rows, 1, sizeof *d->rows, diag);
-    if (rc == LF_OK)
-        rc = put_text(d, &load->row, &at, diag);
+    rc = rc ?: reserve(&d->rows, &d->cap_rows, d->n_rows, 1, sizeof *d->rows, diag);
+    rc = rc ?: put_text(d, &load->row, &at, diag);
     if (rc == LF_OK && d->keep_text)
         rc = other_members(&at.columns, json, diag);
     if (rc != LF_OK)
@@ -236,9 +232,7 @@ enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const str
     d->keep_text = keep_text;
     load.d = d;
     lf_row_ids_init(&load.row);
-    enum lf_err rc = lf_lines_open(&l, path, diag);
-    if (rc == LF_OK)
-        rc = each_row(&l, load_row, &load, diag);
+    enum lf_err rc = lf_lines_open(&l, path, diag) ?: each_row(&l, load_row, &load, diag);
     if (rc == LF_OK)
         lf_lines_sha256(&l, d->report.sha256);
     lf_lines_close(&l);

@@ -89,8 +89,7 @@ enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_op
     enum lf_err rc = lf_metric_ready(o->metric, diag);
     if (rc == LF_OK && lf_metric_labels(o->metric))
         rc = lf_confusion_new(&e.confusion, o->metric, diag);
-    if (rc == LF_OK)
-        rc = complete(arg, &e, diag);
+    rc = rc ?: complete(arg, &e, diag);
     if (rc == LF_OK) {
         *out = e.report;
         out->score = out->rows > 0 ? e.sum / (double)out->rows : 0;
@@ -115,8 +114,7 @@ static enum lf_err decode_reference(struct lf_eval_dataset *e, int64_t row, stru
         if (r.labels[k] >= 0)
             rc = lf_ids_push(&ids, r.labels[k]);
     lf_buf_reset(&e->reference);
-    if (rc == LF_OK)
-        rc = lf_tokenizer_decode(e->tokenizer, &e->reference, ids.ids, ids.n, true);
+    rc = rc ?: lf_tokenizer_decode(e->tokenizer, &e->reference, ids.ids, ids.n, true);
     lf_ids_free(&ids);
     return rc == LF_OK ? rc : no_memory(diag);
 }
@@ -236,8 +234,7 @@ static enum lf_err complete_here(void *arg, struct lf_evaluation *e, struct lf_d
         rc = lf_gen_step(h->g, 0, h->tokens, &n, diag);
         for (int i = 0; i < n && rc == LF_OK; i++)
             rc = take(h, e, &h->tokens[i], diag);
-        if (rc == LF_OK)
-            rc = refill(h, e, diag);
+        rc = rc ?: refill(h, e, diag);
     }
     for (int i = 0; i < h->n; i++)
         if (h->live[i].row >= 0)
@@ -258,8 +255,7 @@ enum lf_err lf_evaluate_here(struct lf_gen *g, int slot, const struct lf_model *
         rc = no_memory(diag);
     for (int i = 0; i < h.n && h.live; i++)
         h.live[i].row = -1;
-    if (rc == LF_OK)
-        rc = lf_evaluate(&rows.rows, o, complete_here, &h, out, diag);
+    rc = rc ?: lf_evaluate(&rows.rows, o, complete_here, &h, out, diag);
     lf_eval_dataset_free(&rows);
     free(h.live);
     free(h.tokens);

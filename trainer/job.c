@@ -131,8 +131,7 @@ static enum lf_err save(struct lf_job *j, struct lf_diag *diag)
     enum lf_err rc = snapshot(j, &c, &trouble);
     if (rc == LF_E_DEVICE_LOST)
         return lf_fail(diag, rc, "%s", trouble.text);
-    if (rc == LF_OK)
-        rc = lf_checkpoint_start(&j->writer, &c, j->checkpoint_dir, &trouble);
+    rc = rc ?: lf_checkpoint_start(&j->writer, &c, j->checkpoint_dir, &trouble);
     note(j, &trouble);
     j->checkpoint_wanted = false;
     j->checkpoint_owed = j->checkpoint_owed && rc == LF_OK;
@@ -434,11 +433,9 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
     rc = check_length(t, j->train, diag);
     if (rc == LF_OK && j->eval)
         rc = check_length(t, j->eval, diag);
-    if (rc == LF_OK)
-        rc = lf_plan_init(&j->plan, j->train, &j->s, diag);
+    rc = rc ?: lf_plan_init(&j->plan, j->train, &j->s, diag);
     j->now.steps = j->plan.steps;
-    if (rc == LF_OK)
-        rc = make_adapter(j, spec->init, diag);
+    rc = rc ?: make_adapter(j, spec->init, diag);
     if (rc == LF_OK && j->checkpoint_dir)
         rc = make_digest(j, diag);
     if (rc != LF_OK)
@@ -476,8 +473,7 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
     enum lf_err rc = LF_OK;
     if (t->n_jobs == LF_JOBS_FUSED_MAX)
         rc = lf_fail(diag, LF_E_DEVICE_FULL, "%d jobs train already", t->n_jobs);
-    if (rc == LF_OK)
-        rc = begin(j, spec, diag);
+    rc = rc ?: begin(j, spec, diag);
     if (rc != LF_OK) {
         lf_job_free(j);
         return rc;

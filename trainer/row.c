@@ -206,8 +206,7 @@ static enum lf_err encode_prompt(struct lf_row_ids *r, const json_t *row, const 
     lf_buf_init(&prompt, LF_PROMPT_BYTES_MAX);
     enum lf_err rc = template_ ? lf_template_render(&prompt, template_, row, diag)
                                : put_text(&prompt, json_object_get(row, "prompt"), diag);
-    if (rc == LF_OK)
-        rc = lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
+    rc = rc ?: lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
     lf_buf_free(&prompt);
     return rc == LF_OK ? extend_targets(r, false, diag) : rc;
 }
@@ -216,14 +215,12 @@ static enum lf_err encode_plain(struct lf_row_ids *r, const json_t *row, const s
                                 const char *template_, struct lf_diag *diag)
 {
     enum lf_err rc = encode_prompt(r, row, m, template_, diag);
-    if (rc == LF_OK)
-        rc = put_text(&r->completion, json_object_get(row, "completion"), diag);
+    rc = rc ?: put_text(&r->completion, json_object_get(row, "completion"), diag);
     if (rc != LF_OK || r->completion.len == 0)
         return rc;
     rc = lf_tokenizer_encode(m->tokenizer, &r->ids, r->completion.data, r->completion.len, false,
                              diag);
-    if (rc == LF_OK)
-        rc = extend_targets(r, true, diag);
+    rc = rc ?: extend_targets(r, true, diag);
     return rc == LF_OK ? push_eos(r, m, diag) : rc;
 }
 
@@ -304,8 +301,7 @@ static enum lf_err turn_end(struct chat *c, const struct lf_ids *whole, size_t k
                             struct lf_diag *diag)
 {
     enum lf_err rc = render(c, &c->part, k + 1, false, diag);
-    if (rc == LF_OK)
-        rc = common_ids(c, whole, c->part.data, c->part.len, end, diag);
+    rc = rc ?: common_ids(c, whole, c->part.data, c->part.len, end, diag);
     for (size_t i = *end; rc == LF_OK && i < c->part_ids.n; i++)
         if (!lf_model_is_eos(c->m, c->part_ids.ids[i]))
             *end = 0;
@@ -344,8 +340,7 @@ static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_
     if (rc == LF_OK && c->whole.len > 0)
         rc =
             lf_tokenizer_encode(c->m->tokenizer, &r->ids, c->whole.data, c->whole.len, false, diag);
-    if (rc == LF_OK)
-        rc = extend_targets(r, false, diag);
+    rc = rc ?: extend_targets(r, false, diag);
     for (size_t k = 0; k < n && rc == LF_OK; k++)
         if (is_assistant(json_array_get(c->messages, k)))
             rc = learn_turn(c, r, k, k == n - 1, diag);

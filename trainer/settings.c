@@ -298,9 +298,7 @@ enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t 
         known[n] = lf_settings[n].key;
     known[n] = NULL;
     lf_train_settings_default(&s);
-    enum lf_err rc = lf_json_only(obj, known, diag);
-    if (rc == LF_OK)
-        rc = read_all(&s, obj, diag);
+    enum lf_err rc = lf_json_only(obj, known, diag) ?: read_all(&s, obj, diag);
     if (rc == LF_OK)
         *out = s;
     else

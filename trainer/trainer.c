@@ -34,8 +34,7 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
     void *d_sumsq = NULL;
     if (!t->batch || !t->results || !t->pieces || !t->sumsq)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a trainer");
-    if (rc == LF_OK)
-        rc = lf_device_alloc(stream->dev, &d_sumsq, LF_JOBS_FUSED_MAX * sizeof(float), diag);
+    rc = rc ?: lf_device_alloc(stream->dev, &d_sumsq, LF_JOBS_FUSED_MAX * sizeof(float), diag);
     t->d_sumsq = d_sumsq;
     if (rc == LF_OK)
         *out = t;

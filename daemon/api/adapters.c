@@ -73,8 +73,7 @@ static enum lf_err reply_adapter(struct lf_http *q, unsigned status, const char 
     int32_t *versions = NULL;
     size_t n = 0;
     enum lf_err rc = lf_registry_view(q->daemon->registry, name, &v, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_versions(q->daemon->registry, name, &versions, &n, diag);
+    rc = rc ?: lf_registry_versions(q->daemon->registry, name, &versions, &n, diag);
     if (rc != LF_OK)
         return rc;
     json_t *j = view_json(&v), *list = json_array();
@@ -98,19 +97,15 @@ enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"name", "config", NULL};
     json_t *body = NULL;
-    enum lf_err rc = lf_http_json(q, &body, diag);
-    if (rc == LF_OK)
-        rc = lf_json_only(body, known, diag);
+    enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *name = lf_json_need_str(&in, "name");
     rc = in.rc;
     const json_t *config = json_object_get(body, "config");
     if (json_is_null(config))
         config = NULL;
-    if (rc == LF_OK)
-        rc = lf_registry_create(q->daemon->registry, name, config, diag);
-    if (rc == LF_OK)
-        rc = reply_adapter(q, 201, name, diag);
+    rc = rc ?: lf_registry_create(q->daemon->registry, name, config, diag);
+    rc = rc ?: reply_adapter(q, 201, name, diag);
     json_decref(body);
     return rc;
 }
@@ -130,16 +125,12 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"to", NULL};
     json_t *body = NULL;
-    enum lf_err rc = lf_http_json(q, &body, diag);
-    if (rc == LF_OK)
-        rc = lf_json_only(body, known, diag);
+    enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *to = lf_json_need_str(&in, "to");
     rc = in.rc;
-    if (rc == LF_OK)
-        rc = lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
-    if (rc == LF_OK)
-        rc = reply_adapter(q, 200, to, diag);
+    rc = rc ?: lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
+    rc = rc ?: reply_adapter(q, 200, to, diag);
     json_decref(body);
     return rc;
 }

@@ -33,8 +33,7 @@ static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, str
         if (rc == LF_OK && !lf_file_exists(path))
             rc = lf_fail(diag, LF_E_INVALID, "no prompt was given, and %s has no `prompt` file",
                          q->param[0]);
-        if (rc == LF_OK)
-            rc = lf_file_read(out, path, LF_PROMPT_BYTES_MAX, diag);
+        rc = rc ?: lf_file_read(out, path, LF_PROMPT_BYTES_MAX, diag);
     }
     if (rc == LF_OK)
         drop_newline(out);
@@ -152,10 +151,8 @@ static enum lf_err answer(struct lf_http *q, struct lf_ask *a, const struct lf_i
     if (!p)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
     enum lf_err rc = keep_stops(p, a, s, diag);
-    if (rc == LF_OK)
-        rc = lf_completion_start(&p->c, a, ids->ids, (int)ids->n, diag);
-    if (rc == LF_OK)
-        rc = lf_completion_await(&p->c, q, 1000, &ready, diag);
+    rc = rc ?: lf_completion_start(&p->c, a, ids->ids, (int)ids->n, diag);
+    rc = rc ?: lf_completion_await(&p->c, q, 1000, &ready, diag);
     if (rc != LF_OK) {
         plain_close(p);
         return rc;
@@ -180,10 +177,8 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
     lf_train_settings_default(&s);
     if (a.model.pick.id)
         rc = lf_registry_settings(q->daemon->registry, a.model.pick.id, &s, diag);
-    if (rc == LF_OK)
-        rc = read_query(q, &a, diag);
-    if (rc == LF_OK)
-        rc = words(q, a.model.pick.id, &text, diag);
+    rc = rc ?: read_query(q, &a, diag);
+    rc = rc ?: words(q, a.model.pick.id, &text, diag);
     if (rc == LF_OK && s.template_)
         rc = fill_template(s.template_, &text, diag);
     if (rc == LF_OK)

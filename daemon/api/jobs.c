@@ -50,9 +50,7 @@ enum lf_err lf_api_job_order(struct lf_http *q, struct lf_diag *diag)
     struct lf_ctl_order o;
     uint64_t id;
     enum lf_err rc = job_id(q, &id, diag);
-    if (rc == LF_OK)
-        rc = lf_ctl_parse(&o, strrchr(q->route->path, '/') + 1, diag);
-    if (rc == LF_OK)
-        rc = lf_jobs_order(q->daemon->jobs, id, o.word, diag);
+    rc = rc ?: lf_ctl_parse(&o, strrchr(q->route->path, '/') + 1, diag);
+    rc = rc ?: lf_jobs_order(q->daemon->jobs, id, o.word, diag);
     return rc == LF_OK ? reply_job(q, id, diag) : rc;
 }

@@ -29,17 +29,14 @@ enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
 {
     json_t *body = NULL;
     int32_t version;
-    enum lf_err rc = allowed(q, diag);
-    if (rc == LF_OK)
-        rc = lf_http_json(q, &body, diag);
+    enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *name = lf_json_need_str(&in, "lora_name");
     const char *path = lf_json_need_str(&in, "lora_path");
     rc = in.rc;
     if (rc == LF_OK && path[0] != '/')
         rc = lf_fail(diag, LF_E_INVALID, "\"lora_path\" must be an absolute path");
-    if (rc == LF_OK)
-        rc = lf_registry_import(q->daemon->registry, name, path, &version, diag);
+    rc = rc ?: lf_registry_import(q->daemon->registry, name, path, &version, diag);
     if (rc == LF_OK)
         reply_text(q, "added", name);
     json_decref(body);
@@ -50,14 +47,11 @@ enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
 {
     json_t *body = NULL;
     uint64_t id;
-    enum lf_err rc = allowed(q, diag);
-    if (rc == LF_OK)
-        rc = lf_http_json(q, &body, diag);
+    enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *name = lf_json_need_str(&in, "lora_name");
     rc = in.rc;
-    if (rc == LF_OK)
-        rc = lf_registry_remove(q->daemon->registry, name, &id, diag);
+    rc = rc ?: lf_registry_remove(q->daemon->registry, name, &id, diag);
     if (rc == LF_OK) {
         lf_jobs_adapter_gone(q->daemon->jobs, id);
         reply_text(q, "removed", name);

@@ -62,8 +62,7 @@ static enum lf_err parse_sampling(struct lorax *x, const json_t *p, struct lf_di
     bool sample = false;
     s->temperature = -1; /* not given */
     enum lf_err rc = lf_json_get_bool(&sample, p, "do_sample", diag);
-    if (rc == LF_OK)
-        rc = lf_ask_sampling(&x->ask, p, NULL, diag);
+    rc = rc ?: lf_ask_sampling(&x->ask, p, NULL, diag);
     x->seeded = sample || s->temperature > 0 || s->top_p < 1 || s->top_k > 0;
     if (s->temperature < 0 || !x->seeded)
         s->temperature = x->seeded ? 1 : 0;
@@ -81,15 +80,10 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     x->full_text = lf_json_bool(&in, "return_full_text", false);
     x->details = lf_json_bool(&in, "details", false);
     enum lf_err rc = in.rc;
-    if (rc == LF_OK)
-        rc = lf_served_model_find(q, adapter, &x->ask.model, diag);
-    if (rc == LF_OK)
-        rc = refuse_others(p, diag);
-    if (rc == LF_OK)
-        rc = parse_sampling(x, p, diag);
-    if (rc == LF_OK)
-        rc = lf_ask_stops(&x->ask, json_object_get(p, "stop"), diag);
-    return rc;
+    rc = rc ?: lf_served_model_find(q, adapter, &x->ask.model, diag);
+    rc = rc ?: refuse_others(p, diag);
+    rc = rc ?: parse_sampling(x, p, diag);
+    return rc ?: lf_ask_stops(&x->ask, json_object_get(p, "stop"), diag);
 }
 
 static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *diag)
@@ -107,10 +101,8 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *
         rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text that is not empty");
     if (rc == LF_OK && p && !json_is_null(p) && !json_is_object(p))
         rc = lf_fail(diag, LF_E_INVALID, "\"parameters\" must be an object");
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&x->stream, x->body, "stream", diag);
-    if (rc == LF_OK)
-        rc = parse_parameters(x, q, json_is_object(p) ? p : none, diag);
+    rc = rc ?: lf_json_get_bool(&x->stream, x->body, "stream", diag);
+    rc = rc ?: parse_parameters(x, q, json_is_object(p) ? p : none, diag);
     json_decref(none);
     if (rc != LF_OK) {
         lorax_free(x);
@@ -239,8 +231,7 @@ static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag
     struct lf_ids ids = {0};
     struct lf_completion *c = NULL;
     enum lf_err rc = parse(&x, q, diag);
-    if (rc == LF_OK)
-        rc = lf_prompt_encode(&ids, x->ask.model.seat->base->model, x->inputs, x->n_inputs, diag);
+    rc = rc ?: lf_prompt_encode(&ids, x->ask.model.seat->base->model, x->inputs, x->n_inputs, diag);
     if (rc == LF_OK) {
         c = calloc(1, sizeof *c);
         rc = c ? lf_completion_start(c, &x->ask, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;
@@ -248,8 +239,7 @@ static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag
     lf_ids_free(&ids);
     if (rc == LF_OK && (stream || x->stream))
         return reply_stream(q, x, c, diag); /* takes both */
-    if (rc == LF_OK)
-        rc = reply_whole(q, x, c, diag);
+    rc = rc ?: reply_whole(q, x, c, diag);
     if (c)
         lf_completion_free(c);
     free(c);
@@ -299,8 +289,7 @@ enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
     const json_t *inputs = json_object_get(body, "inputs");
     if (rc == LF_OK && !json_is_string(inputs))
         rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text");
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&special, body, "add_special_tokens", diag);
+    rc = rc ?: lf_json_get_bool(&special, body, "add_special_tokens", diag);
     if (rc == LF_OK)
         rc = lf_tokenizer_encode(t, &ids, json_string_value(inputs), json_string_length(inputs),
                                  special, diag);

@@ -33,15 +33,12 @@ static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
     struct lf_openai *o = calloc(1, sizeof *o);
     json_t *body = NULL;
     enum lf_err rc = o ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
-    if (rc == LF_OK)
-        rc = lf_http_json(q, &body, diag);
-    if (rc == LF_OK)
-        rc = lf_openai_parse(o, q, body, chat, diag);
+    rc = rc ?: lf_http_json(q, &body, diag);
+    rc = rc ?: lf_openai_parse(o, q, body, chat, diag);
     if (rc == LF_OK)
         rc = chat ? lf_openai_messages(o, body, diag)
                   : lf_openai_prompts(o, json_object_get(body, "prompt"), diag);
-    if (rc == LF_OK)
-        rc = answer(q, o, body, diag);
+    rc = rc ?: answer(q, o, body, diag);
     if (o)
         lf_openai_free(o);
     free(o);

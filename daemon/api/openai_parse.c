@@ -96,16 +96,11 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     lf_answer_id(id);
     snprintf(o.id, sizeof o.id, "%s-%s", chat ? "chatcmpl" : "cmpl", id);
     enum lf_err rc = lf_json_get_str(&model, body, "model", diag);
-    if (rc == LF_OK)
-        rc = lf_served_model_find(q, model, &o.ask.model, diag);
-    if (rc == LF_OK)
-        rc = refuse_others(body, diag);
-    if (rc == LF_OK)
-        rc = parse_sampling(&o.ask, body, diag);
-    if (rc == LF_OK)
-        rc = lf_ask_stops(&o.ask, json_object_get(body, "stop"), diag);
-    if (rc == LF_OK)
-        rc = parse_form(&o, body, diag);
+    rc = rc ?: lf_served_model_find(q, model, &o.ask.model, diag);
+    rc = rc ?: refuse_others(body, diag);
+    rc = rc ?: parse_sampling(&o.ask, body, diag);
+    rc = rc ?: lf_ask_stops(&o.ask, json_object_get(body, "stop"), diag);
+    rc = rc ?: parse_form(&o, body, diag);
     if (rc == LF_OK)
         *out = o;
     return rc;
@@ -228,8 +223,7 @@ enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct l
     json_t *vars = json_is_object(extra) ? json_copy(extra) : json_object();
     if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
-    if (rc == LF_OK)
-        rc = lf_chat_render(m->chat, &text, vars, true, diag);
+    rc = rc ?: lf_chat_render(m->chat, &text, vars, true, diag);
     if (rc == LF_OK)
         rc = lf_tokenizer_encode(m->tokenizer, &o->prompt[o->n_prompts++], text.data, text.len,
                                  false, diag);

@@ -130,24 +130,16 @@ static void plan_made(struct lf_engine *e)
 
 enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
 {
-    enum lf_err rc = device_open(e, diag);
-    if (rc == LF_OK)
-        rc = model_open(e, diag);
-    if (rc == LF_OK)
-        rc = exec_open(e, diag);
+    enum lf_err rc = device_open(e, diag) ?: model_open(e, diag) ?: exec_open(e, diag);
     struct lf_gen_limits limits = {.tokens_max = e->o->batch_tokens_max};
-    if (rc == LF_OK)
-        rc = lf_gen_new(&e->gen, e->exec, e->model, &limits, diag);
+    rc = rc ?: lf_gen_new(&e->gen, e->exec, e->model, &limits, diag);
     if (rc == LF_OK && e->o->train_tokens > 0)
         rc = lf_trainer_new(&e->trainer, e->exec, e->stream, e->model, e->slots, e->o->train_tokens,
                             diag);
-    if (rc == LF_OK)
-        rc = tables_open(e, diag);
+    rc = rc ?: tables_open(e, diag);
     if (rc == LF_OK)
         plan_made(e);
-    if (rc == LF_OK)
-        rc = lf_loader_start(e, diag);
-    return rc;
+    return rc ?: lf_loader_start(e, diag);
 }
 
 void lf_engine_close(struct lf_engine *e)

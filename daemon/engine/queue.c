@@ -80,8 +80,7 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
     pthread_mutex_lock(&e->lock);
     enum lf_err rc = check(e, spec, diag);
     pthread_mutex_unlock(&e->lock);
-    if (rc == LF_OK)
-        rc = generation_new(&g, e, spec, diag);
+    rc = rc ?: generation_new(&g, e, spec, diag);
     if (rc == LF_OK) {
         pthread_mutex_lock(&e->lock);
         rc = check(e, spec, diag); /* it may have changed meanwhile */

@@ -286,11 +286,9 @@ static enum lf_err listen_all(struct lf_http_server *s, struct lf_daemon_address
         snprintf(s->unix_path, sizeof s->unix_path, "%s/lorafsd.sock", o->data_dir);
     if (!o->no_tcp) {
         rc = lf_listen_tcp(&fd, o->listen, at->tcp, sizeof at->tcp, diag);
-        if (rc == LF_OK)
-            rc = listener_start(s, fd, diag);
+        rc = rc ?: listener_start(s, fd, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_listen_unix(&fd, s->unix_path, diag);
+    rc = rc ?: lf_listen_unix(&fd, s->unix_path, diag);
     if (rc == LF_OK) {
         memcpy(at->unix_path, s->unix_path, sizeof at->unix_path);
         rc = listener_start(s, fd, diag);

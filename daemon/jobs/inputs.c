@@ -14,8 +14,7 @@ static enum lf_err link_in(struct lf_registry *r, uint64_t id, enum lf_file_kind
 {
     char from[LF_PATH_MAX], to[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, lf_files[kind].disk, from, diag);
-    if (rc == LF_OK)
-        rc = lf_path_join(to, dir, name, diag);
+    rc = rc ?: lf_path_join(to, dir, name, diag);
     if (rc == LF_OK && link(from, to) != 0)
         rc = errno == ENOENT ? lf_fail(diag, LF_E_NOT_FOUND, "there is no %s", lf_files[kind].name)
                              : lf_fail_errno(diag, errno, "%s", to);
@@ -32,11 +31,8 @@ static enum lf_err settings_write(struct lf_registry *r, uint64_t id, const char
         return rc;
     rc = lf_train_settings_print(&s, text);
     lf_train_settings_free(&s);
-    if (rc == LF_OK)
-        rc = lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
-    if (rc == LF_OK)
-        rc = lf_file_write(path, text->data, text->len, diag);
-    return rc;
+    rc = rc ?: lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
+    return rc ?: lf_file_write(path, text->data, text->len, diag);
 }
 
 static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[LF_SHA256_HEX],
@@ -45,8 +41,7 @@ static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[
     char path[LF_PATH_MAX];
     struct lf_mapping m;
     enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_DATASET, diag);
-    if (rc == LF_OK)
-        rc = lf_file_map(&m, path, diag);
+    rc = rc ?: lf_file_map(&m, path, diag);
     if (rc != LF_OK)
         return rc;
     lf_sha256_hex(sha256, m.data ? (const char *)m.data : "", m.bytes);
@@ -63,16 +58,13 @@ enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const c
     struct lf_buf settings;
     lf_buf_init(&settings, 0);
     enum lf_err rc = lf_dir_make(dir, diag);
-    if (rc == LF_OK)
-        rc = link_in(r, adapter_id, LF_FILE_DATASET, dir, LF_INPUTS_DATASET, diag);
+    rc = rc ?: link_in(r, adapter_id, LF_FILE_DATASET, dir, LF_INPUTS_DATASET, diag);
     if (rc == LF_OK) {
         rc = link_in(r, adapter_id, LF_FILE_EVAL, dir, LF_INPUTS_EVAL, diag);
         rc = rc == LF_E_NOT_FOUND ? LF_OK : rc;
     }
-    if (rc == LF_OK)
-        rc = settings_write(r, adapter_id, dir, &settings, diag);
-    if (rc == LF_OK)
-        rc = digest(dir, &settings, sha256, diag);
+    rc = rc ?: settings_write(r, adapter_id, dir, &settings, diag);
+    rc = rc ?: digest(dir, &settings, sha256, diag);
     lf_buf_free(&settings);
     return rc;
 }

@@ -150,8 +150,7 @@ static void recall_curve(struct lf_jobs *j, struct lf_open_job *l)
     struct lf_diag diag = {""};
     enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id,
                                      lf_files[LF_FILE_LOG].disk, path, &diag);
-    if (rc == LF_OK)
-        rc = lf_train_log_read(&l->curve, path, l->record.id, &diag);
+    rc = rc ?: lf_train_log_read(&l->curve, path, l->record.id, &diag);
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "the curve starts again: %s", diag.text);
 }
@@ -185,8 +184,7 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
     struct lf_job_record record = {.adapter_id = adapter_id, .progress = lf_progress_none()};
     memcpy(record.inputs_sha256, sha256, sizeof record.inputs_sha256);
     enum lf_err rc = lf_registry_job_create(j->d->registry, &record, diag);
-    if (rc == LF_OK)
-        rc = lf_job_dir(j, adapter_id, record.id, dir, diag);
+    rc = rc ?: lf_job_dir(j, adapter_id, record.id, dir, diag);
     if (rc == LF_OK && rename(frozen, dir) != 0)
         rc = lf_fail_errno(diag, errno, "%s", dir);
     if (rc != LF_OK)
@@ -204,10 +202,8 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
     struct lf_adapter_view v;
     pthread_mutex_lock(&j->making);
     enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(j->d->registry, v.record.id, "jobs/new", dir, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_remove(dir, diag);
+    rc = rc ?: lf_registry_dir(j->d->registry, v.record.id, "jobs/new", dir, diag);
+    rc = rc ?: lf_dir_remove(dir, diag);
     if (rc == LF_OK) {
         rc = lf_inputs_freeze(j->d->registry, v.record.id, dir, sha256, diag);
         if (rc == LF_OK)
@@ -432,8 +428,7 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     for (size_t i = 0; i < n && rc == LF_OK; i++)
         rc = take_up(j, &list[i], diag);
     free(list);
-    if (rc == LF_OK)
-        rc = threads_start(j, diag);
+    rc = rc ?: threads_start(j, diag);
     if (rc != LF_OK) {
         lf_jobs_close(j);
         return rc;

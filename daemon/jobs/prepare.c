@@ -41,8 +41,7 @@ static enum lf_err rows_load(struct lf_dataset **out, const char *dir, const cha
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_path_join(path, dir, name, diag);
-    if (rc == LF_OK)
-        rc = lf_dataset_load(out, path, m, s, false, diag);
+    rc = rc ?: lf_dataset_load(out, path, m, s, false, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
 }
 
@@ -53,14 +52,10 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     const struct lf_model *m = lf_seat_for(j->d, r->adapter_id)->base->model;
     lf_train_settings_default(&p->settings);
     enum lf_err rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
-    if (rc == LF_OK)
-        rc = lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
-    if (rc == LF_OK)
-        rc = lf_path_join(eval, dir, LF_INPUTS_EVAL, diag);
-    if (rc == LF_OK)
-        rc = lf_inputs_settings(dir, &p->settings, diag);
-    if (rc == LF_OK)
-        rc = rows_load(&p->train, dir, LF_INPUTS_DATASET, m, &p->settings, diag);
+    rc = rc ?: lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
+    rc = rc ?: lf_path_join(eval, dir, LF_INPUTS_EVAL, diag);
+    rc = rc ?: lf_inputs_settings(dir, &p->settings, diag);
+    rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, m, &p->settings, diag);
     if (rc == LF_OK && lf_file_exists(eval))
         rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, m, &p->settings, diag);
     return rc;

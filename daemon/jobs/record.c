@@ -78,8 +78,7 @@ static void save(struct lf_jobs *j, struct lf_open_job *l)
     l->unsaved = false;
     pthread_mutex_unlock(&j->lock);
     enum lf_err rc = lf_store_job_put(j->d->store, &record, &diag);
-    if (rc == LF_OK)
-        rc = lf_report_curve(j, l, &diag);
+    rc = rc ?: lf_report_curve(j, l, &diag);
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "job %llu: progress is not saved: %s",
                (unsigned long long)record.id, diag.text);
@@ -147,11 +146,9 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
     char dir[LF_PATH_MAX], part[64];
     const struct lf_base *base = lf_registry_base(j->d->registry, l->record.adapter_id);
     enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, "versions", dir, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(dir, diag);
+    rc = rc ?: lf_dir_make(dir, diag);
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
+    rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
     return rc == LF_OK ? lf_adapter_save(a, &base->model->config, dir, base->name, diag) : rc;
 }
 

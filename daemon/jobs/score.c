@@ -108,8 +108,7 @@ static enum lf_err collect_row(const struct answering *a, struct lf_evaluation *
     struct lf_writer w;
     lf_evaluation_writer(e, &w, a->x->rows.tokenizer);
     enum lf_err rc = collect(a->x->j, asked->g, &w, diag);
-    if (rc == LF_OK)
-        rc = lf_evaluation_done(e, asked->row, &w, diag);
+    rc = rc ?: lf_evaluation_done(e, asked->row, &w, diag);
     lf_writer_free(&w);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "eval.jsonl");
 }
@@ -134,8 +133,7 @@ static enum lf_err complete(void *arg, struct lf_evaluation *e, struct lf_diag *
         struct asked *oldest = &ring[first % AT_ONCE];
         if (!oldest->g)
             break;
-        if (rc == LF_OK)
-            rc = collect_row(a, e, oldest, diag);
+        rc = rc ?: collect_row(a, e, oldest, diag);
         lf_generation_release(oldest->g);
         oldest->g = NULL;
     }
@@ -224,8 +222,7 @@ static enum lf_err score_version(const struct scoring_job *x, const struct lf_sc
     json_t *eval;
     snprintf(part, sizeof part, "versions/%d", (int)what->version);
     enum lf_err rc = lf_registry_dir(x->j->d->registry, what->adapter_id, part, pick.dir, diag);
-    if (rc == LF_OK)
-        rc = score_json(&eval, x, &pick, sha256, diag);
+    rc = rc ?: score_json(&eval, x, &pick, sha256, diag);
     if (rc != LF_OK)
         return rc;
     lf_registry_log(x->j->d->registry, what->adapter_id,
@@ -280,8 +277,7 @@ static enum lf_err score_rows(struct scoring_job *x, const struct lf_scoring *wh
     x->n = x->rows.rows.n;
     if (x->o.rows_max > 0 && x->o.rows_max < x->n)
         x->n = x->o.rows_max;
-    if (rc == LF_OK)
-        rc = score_both(x, what, diag);
+    rc = rc ?: score_both(x, what, diag);
     lf_eval_dataset_free(&x->rows);
     lf_dataset_free(x->d);
     return rc;

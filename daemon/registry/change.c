@@ -24,8 +24,7 @@ enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_r
     char dir[LF_PATH_MAX];
     struct lf_entry look = {.record = *record};
     enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag);
-    if (rc == LF_OK)
-        rc = lf_entry_scan(&look, dir, diag);
+    rc = rc ?: lf_entry_scan(&look, dir, diag);
     if (rc != LF_OK) {
         free(look.versions);
         return rc;
@@ -74,15 +73,10 @@ static enum lf_err create_on_disk(struct lf_registry *r, struct lf_entry *e,
 {
     char dir[LF_PATH_MAX], path[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, e->record.id, NULL, dir, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(dir, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(r, e->record.id, lf_files[LF_FILE_CONFIG].disk, path, diag);
-    if (rc == LF_OK)
-        rc = lf_file_write(path, config->data, config->len, diag);
-    if (rc == LF_OK)
-        rc = lf_entry_scan(e, dir, diag);
-    return rc;
+    rc = rc ?: lf_dir_make(dir, diag);
+    rc = rc ?: lf_registry_dir(r, e->record.id, lf_files[LF_FILE_CONFIG].disk, path, diag);
+    rc = rc ?: lf_file_write(path, config->data, config->len, diag);
+    return rc ?: lf_entry_scan(e, dir, diag);
 }
 
 /* The store gives the id, so the record comes first here; a crash right after it leaves an empty
@@ -104,14 +98,12 @@ enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const js
     if (rc == LF_OK)
         memcpy(e->record.base, base->name, sizeof e->record.base);
     pthread_mutex_lock(&r->edit);
-    if (rc == LF_OK)
-        rc = lf_store_adapter_create(r->store, &e->record, diag);
+    rc = rc ?: lf_store_adapter_create(r->store, &e->record, diag);
     if (rc == LF_OK) {
         uint64_t id = e->record.id;
         rc = create_on_disk(r, e, &text, diag);
         pthread_mutex_lock(&r->index);
-        if (rc == LF_OK)
-            rc = lf_index_add(r, e, diag);
+        rc = rc ?: lf_index_add(r, e, diag);
         pthread_mutex_unlock(&r->index);
         if (rc == LF_OK)
             e = NULL;
@@ -134,8 +126,7 @@ enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const ch
         return rc;
     pthread_mutex_lock(&r->edit);
     rc = lf_registry_id(r, name, &id, diag);
-    if (rc == LF_OK)
-        rc = lf_store_adapter_rename(r->store, id, to, &record, diag);
+    rc = rc ?: lf_store_adapter_rename(r->store, id, to, &record, diag);
     if (rc == LF_OK) {
         pthread_mutex_lock(&r->index);
         lf_index_renamed(r, lf_index_find_id(r, id), &record);
@@ -151,8 +142,7 @@ enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t
     uint64_t gone = 0;
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_registry_id(r, name, &gone, diag);
-    if (rc == LF_OK)
-        rc = lf_store_adapter_delete(r->store, gone, diag);
+    rc = rc ?: lf_store_adapter_delete(r->store, gone, diag);
     if (rc == LF_OK) {
         pthread_mutex_lock(&r->index);
         lf_index_remove(r, lf_index_find_id(r, gone));
@@ -188,10 +178,8 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
     if (rc == LF_OK && !lf_entry_version(lf_index_find_id(r, id), n))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", name, (int)n);
     pthread_mutex_unlock(&r->index);
-    if (rc == LF_OK)
-        rc = lf_store_adapter_update(r->store, id, make_current, &n, &record, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_refresh(r, &record, diag);
+    rc = rc ?: lf_store_adapter_update(r->store, id, make_current, &n, &record, diag);
+    rc = rc ?: lf_registry_refresh(r, &record, diag);
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_log(r, id, json_pack("{s:s, s:i}", "event", "rollback", "version", (int)n));
@@ -214,10 +202,8 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
     snprintf(trouble, sizeof trouble, "%s: %s", file, reason);
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_registry_id(r, name, &id, NULL);
-    if (rc == LF_OK)
-        rc = lf_store_adapter_update(r->store, id, set_trouble, trouble, &record, NULL);
-    if (rc == LF_OK)
-        rc = lf_registry_refresh(r, &record, NULL);
+    rc = rc ?: lf_store_adapter_update(r->store, id, set_trouble, trouble, &record, NULL);
+    rc = rc ?: lf_registry_refresh(r, &record, NULL);
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_log(r, id, json_pack("{s:s, s:s}", "event", "refused", "reason", trouble));
@@ -233,9 +219,7 @@ static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter
                                        (unsigned long long)v->record.id, (int)n);
     if (rc == LF_OK && !lf_file_exists(path))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", v->record.name, (int)n);
-    if (rc == LF_OK)
-        rc = lf_dir_remove(path, diag);
-    return rc;
+    return rc ?: lf_dir_remove(path, diag);
 }
 
 enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
@@ -256,8 +240,7 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
                      ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_files[ref->kind].name)
                      : lf_fail_errno(diag, errno, "%s", lf_files[ref->kind].name);
     }
-    if (rc == LF_OK)
-        rc = lf_registry_refresh(r, &v.record, diag);
+    rc = rc ?: lf_registry_refresh(r, &v.record, diag);
     pthread_mutex_unlock(&r->edit);
     return rc;
 }
@@ -270,8 +253,7 @@ enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *
     struct lf_adapter_record record;
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_store_job_create(r->store, job, &record, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_refresh(r, &record, diag);
+    rc = rc ?: lf_registry_refresh(r, &record, diag);
     pthread_mutex_unlock(&r->edit);
     return rc;
 }

@@ -32,10 +32,8 @@ static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *
     if (rc != LF_OK)
         return rc;
     rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
-    if (rc == LF_OK)
-        rc = lf_train_settings_parse(&s, j, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_settings_fit(&s, lf_registry_base(r, id), diag);
+    rc = rc ?: lf_train_settings_parse(&s, j, diag);
+    rc = rc ?: lf_registry_settings_fit(&s, lf_registry_base(r, id), diag);
     lf_train_settings_free(&s);
     json_decref(j);
     lf_file_unmap(&m);

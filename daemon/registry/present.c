@@ -104,8 +104,7 @@ enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out)
             rc = fragment_make(e);
         if (rc == LF_OK && i > 0)
             lf_buf_putc(out, ',');
-        if (rc == LF_OK)
-            rc = lf_buf_append(out, e->fragment, e->fragment_len);
+        rc = rc ?: lf_buf_append(out, e->fragment, e->fragment_len);
     }
     pthread_mutex_unlock(&r->index);
     lf_buf_puts(out, "]}\n");

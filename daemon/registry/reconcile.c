@@ -55,15 +55,10 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (!e)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the adapters");
     e->record = *record;
-    enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(dir, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(r, record->id, "import", path, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_remove(path, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(r, record->id, lf_files[LF_FILE_LOG].disk, path, diag);
+    enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag) ?: lf_dir_make(dir, diag);
+    rc = rc ?: lf_registry_dir(r, record->id, "import", path, diag);
+    rc = rc ?: lf_dir_remove(path, diag);
+    rc = rc ?: lf_registry_dir(r, record->id, lf_files[LF_FILE_LOG].disk, path, diag);
     if (rc == LF_OK) {
         end_last_line(path);
         rc = lf_entry_scan(e, dir, diag);
@@ -72,8 +67,7 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (rc == LF_OK && (record->versions < newest ||
                         (record->current > 0 && !lf_entry_version(e, record->current))))
         rc = lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag);
-    if (rc == LF_OK)
-        rc = lf_index_add(r, e, diag);
+    rc = rc ?: lf_index_add(r, e, diag);
     if (rc != LF_OK)
         lf_entry_free(e);
     return rc;
@@ -114,13 +108,9 @@ static enum lf_err folders_make(struct lf_registry *r, struct lf_diag *diag)
 {
     static const char *const folders[] = {"adapters", "trash", "incoming"};
     char path[LF_PATH_MAX];
-    enum lf_err rc = lf_registry_pathf(r, path, diag, "incoming");
-    if (rc == LF_OK)
-        rc = lf_dir_remove(path, diag);
+    enum lf_err rc = lf_registry_pathf(r, path, diag, "incoming") ?: lf_dir_remove(path, diag);
     for (size_t i = 0; i < 3 && rc == LF_OK; i++) {
-        rc = lf_registry_pathf(r, path, diag, "%s", folders[i]);
-        if (rc == LF_OK)
-            rc = lf_dir_make(path, diag);
+        rc = lf_registry_pathf(r, path, diag, "%s", folders[i]) ?: lf_dir_make(path, diag);
     }
     return rc;
 }
@@ -139,10 +129,8 @@ enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, str
     enum lf_err rc = LF_OK;
     if (snprintf(r->data_dir, sizeof r->data_dir, "%s", data_dir) >= (int)sizeof r->data_dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", data_dir);
-    if (rc == LF_OK)
-        rc = folders_make(r, diag);
-    if (rc == LF_OK)
-        rc = reconcile(r, diag);
+    rc = rc ?: folders_make(r, diag);
+    rc = rc ?: reconcile(r, diag);
     if (rc != LF_OK) {
         lf_registry_close(r);
         return rc;

@@ -60,10 +60,8 @@ static enum lf_err settings_at(const char *dir, const struct lf_base *base,
             rc = lf_fail(diag, rc, "config.json cannot be read");
         json_decref(j);
     }
-    if (rc == LF_OK)
-        rc = lf_registry_settings_fit(&s, base, diag);
-    if (rc == LF_OK)
-        rc = template_over(dir, &s, diag);
+    rc = rc ?: lf_registry_settings_fit(&s, base, diag);
+    rc = rc ?: template_over(dir, &s, diag);
     if (rc == LF_OK)
         *out = s;
     else

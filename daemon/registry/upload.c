@@ -24,8 +24,7 @@ enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
         rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
     if (rc == LF_OK)
         u.bytes_max = lf_files[ref->kind].bytes_max;
-    if (rc == LF_OK)
-        rc = lf_registry_pathf(r, u.path, diag, "incoming/XXXXXX");
+    rc = rc ?: lf_registry_pathf(r, u.path, diag, "incoming/XXXXXX");
     if (rc != LF_OK)
         return rc;
     u.fd = mkostemp(u.path, O_CLOEXEC);
@@ -84,8 +83,7 @@ static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload 
     enum lf_err rc = lf_registry_dir(r, id, lf_files[u->ref.kind].disk, path, diag);
     if (rc == LF_OK && fchmod(u->fd, 0644) != 0)
         rc = lf_fail_errno(diag, errno, "%s", u->path);
-    if (rc == LF_OK)
-        rc = lf_file_commit(u->fd, u->path, path, diag);
+    rc = rc ?: lf_file_commit(u->fd, u->path, path, diag);
     if (rc != LF_OK)
         return rc;
     close(u->fd);
@@ -122,14 +120,10 @@ static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *st
     int32_t n = 0;
     enum lf_err rc = lf_adapter_load(&a, &lf_registry_base(r, id)->model->config, staged, diag);
     lf_adapter_free(a);
-    if (rc == LF_OK)
-        rc = lf_store_adapter_update(r->store, id, next_version, &n, NULL, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(r, id, "versions", path, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(path, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_sync(staged, diag);
+    rc = rc ?: lf_store_adapter_update(r->store, id, next_version, &n, NULL, diag);
+    rc = rc ?: lf_registry_dir(r, id, "versions", path, diag);
+    rc = rc ?: lf_dir_make(path, diag);
+    rc = rc ?: lf_dir_sync(staged, diag);
     size_t used = strlen(path);
     if (rc == LF_OK &&
         snprintf(path + used, sizeof path - used, "/%d", (int)n) >= (int)(sizeof path - used))
@@ -140,10 +134,8 @@ static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *st
         path[used] = '\0';
         rc = lf_dir_sync(path, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_store_adapter_update(r->store, id, serve_import, &n, &record, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_refresh(r, &record, diag);
+    rc = rc ?: lf_store_adapter_update(r->store, id, serve_import, &n, &record, diag);
+    rc = rc ?: lf_registry_refresh(r, &record, diag);
     if (rc == LF_OK)
         *version = n;
     return rc;
@@ -157,16 +149,12 @@ static enum lf_err stage(struct lf_registry *r, uint64_t id, struct lf_upload *u
     char dir[LF_PATH_MAX], config[LF_PATH_MAX], weights[LF_PATH_MAX];
     bool is_config = u->ref.kind == LF_FILE_ADAPTER_CONFIG;
     enum lf_err rc = lf_registry_dir(r, id, "import", dir, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(r, id, "import/" LF_ADAPTER_CONFIG_NAME, config, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_dir(r, id, "import/" LF_ADAPTER_WEIGHTS_NAME, weights, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(dir, diag);
+    rc = rc ?: lf_registry_dir(r, id, "import/" LF_ADAPTER_CONFIG_NAME, config, diag);
+    rc = rc ?: lf_registry_dir(r, id, "import/" LF_ADAPTER_WEIGHTS_NAME, weights, diag);
+    rc = rc ?: lf_dir_make(dir, diag);
     if (rc == LF_OK && fchmod(u->fd, 0644) != 0)
         rc = lf_fail_errno(diag, errno, "%s", u->path);
-    if (rc == LF_OK)
-        rc = lf_file_commit(u->fd, u->path, is_config ? config : weights, diag);
+    rc = rc ?: lf_file_commit(u->fd, u->path, is_config ? config : weights, diag);
     if (rc != LF_OK)
         return rc;
     close(u->fd);
@@ -192,8 +180,7 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     struct lf_diag why = {""};
     const char *file = lf_files[u->ref.kind].name;
     enum lf_err rc = lf_registry_id(r, name, &id, &why);
-    if (rc == LF_OK)
-        rc = lf_registry_check(r, id, u->ref.kind, u->path, &why);
+    rc = rc ?: lf_registry_check(r, id, u->ref.kind, u->path, &why);
     if (rc == LF_OK) {
         bool adapter = lf_files[u->ref.kind].effect == LF_EFFECT_IMPORT;
         *imported = 0;
@@ -225,10 +212,8 @@ static enum lf_err copy_in(struct lf_registry *r, const char *name, const char *
     if (lf_path_join(path, dir, file, diag) != LF_OK)
         return LF_E_INVALID;
     enum lf_err rc = lf_file_map(&m, path, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_upload_begin(r, name, &(struct lf_file_ref){kind, 0}, &u, diag);
-    if (rc == LF_OK)
-        rc = lf_upload_write(&u, m.data, m.bytes, diag);
+    rc = rc ?: lf_registry_upload_begin(r, name, &(struct lf_file_ref){kind, 0}, &u, diag);
+    rc = rc ?: lf_upload_write(&u, m.data, m.bytes, diag);
     lf_file_unmap(&m);
     if (rc == LF_OK)
         return lf_registry_upload_commit(r, name, &u, version, diag);
@@ -249,8 +234,7 @@ enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const ch
         if (rc == LF_E_EXISTS)
             rc = LF_OK;
     }
-    if (rc == LF_OK)
-        rc = copy_in(r, name, dir, LF_FILE_ADAPTER_CONFIG, LF_ADAPTER_CONFIG_NAME, version, diag);
+    rc = rc ?: copy_in(r, name, dir, LF_FILE_ADAPTER_CONFIG, LF_ADAPTER_CONFIG_NAME, version, diag);
     if (rc == LF_OK)
         rc = copy_in(r, name, dir, LF_FILE_ADAPTER_WEIGHTS, LF_ADAPTER_WEIGHTS_NAME, version, diag);
     return rc;

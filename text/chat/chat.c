@@ -140,8 +140,7 @@ static enum lf_err open_mapped(struct lf_chat **out, struct lf_str jinja, struct
     }
     if (rc == LF_OK && !source.s)
         rc = lf_fail(diag, LF_E_NOT_FOUND, "the checkpoint has no chat template");
-    if (rc == LF_OK)
-        rc = chat_new(out, source.s, source.n, tokens, diag);
+    rc = rc ?: chat_new(out, source.s, source.n, tokens, diag);
     json_decref(value);
     return rc;
 }
@@ -151,10 +150,8 @@ enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *
     struct lf_mapping jinja = {0}, config = {0};
     json_t *tokens = json_object();
     enum lf_err rc = map_file(&jinja, dir, "chat_template.jinja", diag);
-    if (rc == LF_OK)
-        rc = map_file(&config, dir, "tokenizer_config.json", diag);
-    if (rc == LF_OK)
-        rc = open_mapped(out, map_text(&jinja), map_text(&config), tokens, diag);
+    rc = rc ?: map_file(&config, dir, "tokenizer_config.json", diag);
+    rc = rc ?: open_mapped(out, map_text(&jinja), map_text(&config), tokens, diag);
     lf_file_unmap(&jinja);
     lf_file_unmap(&config);
     json_decref(tokens);

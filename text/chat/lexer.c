@@ -297,8 +297,7 @@ static enum lf_err lex_operator(struct lexer *x)
         if (!at(x, x->i, all[i]))
             continue;
         enum lf_err rc = balance(x, all[i][1] ? '\0' : all[i][0]);
-        if (rc == LF_OK)
-            rc = push(x, LF_JT_OPERATOR, (struct lf_str){all[i], strlen(all[i])});
+        rc = rc ?: push(x, LF_JT_OPERATOR, (struct lf_str){all[i], strlen(all[i])});
         x->i += strlen(all[i]);
         return rc;
     }
@@ -403,8 +402,7 @@ enum lf_err lf_j_lex(struct lf_arena *arena, struct lf_str source, struct lf_jto
     while (rc == LF_OK && x.i < x.s.n)
         rc = lex_next(&x);
     count_lines(&x);
-    if (rc == LF_OK)
-        rc = push(&x, LF_JT_END, (struct lf_str){"", 0});
+    rc = rc ?: push(&x, LF_JT_END, (struct lf_str){"", 0});
     if (rc == LF_OK)
         *out = x.v;
     else

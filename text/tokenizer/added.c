@@ -131,10 +131,8 @@ enum lf_err lf_tok_added_ready(struct lf_tokenizer *t, struct lf_diag *diag)
     lf_tok_scratch_free(&x);
     if (rc == LF_OK && words)
         rc = lf_tok_pattern_regex(&t->word, word, sizeof word - 1, diag);
-    if (rc == LF_OK)
-        rc = matcher_init(&t->raw, t, false, diag);
-    if (rc == LF_OK)
-        rc = matcher_init(&t->normalized, t, true, diag);
+    rc = rc ?: matcher_init(&t->raw, t, false, diag);
+    rc = rc ?: matcher_init(&t->normalized, t, true, diag);
     return rc == LF_OK ? index_ids(t, diag) : rc;
 }
 

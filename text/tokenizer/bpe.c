@@ -358,8 +358,7 @@ static enum lf_err merge_word(const struct lf_tok_bpe *b, struct lf_tok_scratch 
 {
     /* Never more symbols than bytes; a merge takes one symbol away and queues two at most. */
     enum lf_err rc = reserve((void **)&x->symbols, &x->cap_symbols, n + 1, sizeof *x->symbols);
-    if (rc == LF_OK)
-        rc = reserve((void **)&x->heap, &x->cap_heap, 3 * n + 1, sizeof *x->heap);
+    rc = rc ?: reserve((void **)&x->heap, &x->cap_heap, 3 * n + 1, sizeof *x->heap);
     if (rc != LF_OK)
         return rc;
     uint32_t count =

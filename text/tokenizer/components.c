@@ -40,9 +40,7 @@ static enum lf_err read_typed(struct lf_tokenizer *t, const json_t *obj, const c
     for (size_t i = 0; i < n_types; i++) {
         if (strcmp(types[i].name, name) != 0)
             continue;
-        rc = lf_json_only(obj, types[i].keys, diag);
-        if (rc == LF_OK)
-            rc = types[i].read(t, obj, diag);
+        rc = lf_json_only(obj, types[i].keys, diag) ?: types[i].read(t, obj, diag);
         return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
     }
     return lf_fail(diag, LF_E_UNSUPPORTED, "type \"%s\" is not supported", name);
@@ -218,8 +216,7 @@ static enum lf_err split_split(struct lf_tokenizer *t, const json_t *obj, struct
     if (!json_is_string(json_object_get(obj, "behavior")))
         return lf_fail(diag, LF_E_INVALID, "\"behavior\" must be a string");
     enum lf_err rc = get_behavior(&step->behavior, obj, diag);
-    if (rc == LF_OK)
-        rc = get_flag(&step->invert, obj, "invert", diag);
+    rc = rc ?: get_flag(&step->invert, obj, "invert", diag);
     return rc == LF_OK ? get_pattern(t, &step->pattern, obj, diag) : rc;
 }
 
@@ -237,10 +234,8 @@ static enum lf_err split_byte_level(struct lf_tokenizer *t, const json_t *obj, s
 {
     bool prefix = false, trim = false, regex = true;
     enum lf_err rc = get_flag(&prefix, obj, "add_prefix_space", diag);
-    if (rc == LF_OK)
-        rc = get_flag(&trim, obj, "trim_offsets", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&regex, obj, "use_regex", diag);
+    rc = rc ?: get_flag(&trim, obj, "trim_offsets", diag);
+    rc = rc ?: lf_json_get_bool(&regex, obj, "use_regex", diag);
     if (rc == LF_OK && prefix && !split_add(t, LF_TOK_SPLIT_PREFIX_SPACE, diag))
         rc = LF_E_TOO_BIG;
     if (rc == LF_OK && regex)
@@ -254,9 +249,7 @@ static enum lf_err split_digits(struct lf_tokenizer *t, const json_t *obj, struc
 {
     bool each = false;
     enum lf_err rc = get_flag(&each, obj, "individual_digits", diag);
-    if (rc != LF_OK)
-        return rc;
-    return split_regex(t, "\\p{N}", each ? LF_TOK_ISOLATED : LF_TOK_CONTIGUOUS, false, diag);
+    return rc ?: split_regex(t, "\\p{N}", each ? LF_TOK_ISOLATED : LF_TOK_CONTIGUOUS, false, diag);
 }
 
 static enum lf_err split_punctuation(struct lf_tokenizer *t, const json_t *obj,
@@ -292,8 +285,7 @@ static enum lf_err get_prepend(enum lf_tok_prepend *out, const json_t *obj, stru
     const char *name = "always";
     bool prefix = true;
     enum lf_err rc = lf_json_get_str(&name, obj, "prepend_scheme", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&prefix, obj, "add_prefix_space", diag);
+    rc = rc ?: lf_json_get_bool(&prefix, obj, "add_prefix_space", diag);
     if (rc != LF_OK)
         return rc;
     for (size_t i = 0; i < COUNT(names); i++) {
@@ -315,10 +307,8 @@ static enum lf_err split_metaspace(struct lf_tokenizer *t, const json_t *obj, st
     if (!step)
         return LF_E_TOO_BIG;
     enum lf_err rc = get_char(t, &step->mark, obj, "replacement", diag);
-    if (rc == LF_OK)
-        rc = get_prepend(&step->prepend, obj, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&cut, obj, "split", diag);
+    rc = rc ?: get_prepend(&step->prepend, obj, diag);
+    rc = rc ?: lf_json_get_bool(&cut, obj, "split", diag);
     if (rc != LF_OK || !cut)
         return rc;
     struct lf_tok_split *cutter = split_add(t, LF_TOK_SPLIT_PATTERN, diag);
@@ -394,8 +384,7 @@ static enum lf_err post_template(struct lf_tokenizer *t, const json_t *obj, stru
         rc = lf_json_get_str(&which, json_object_get(piece, "Sequence"), "id", diag);
         if (rc == LF_OK && strcmp(which, "A") != 0)
             rc = lf_fail(diag, LF_E_INVALID, "\"single\" may hold special tokens and sequence A");
-        if (rc == LF_OK)
-            rc = template_push(t, LF_TOK_TEMPLATE_TEXT, diag);
+        rc = rc ?: template_push(t, LF_TOK_TEMPLATE_TEXT, diag);
     }
     return rc;
 }
@@ -457,10 +446,8 @@ static enum lf_err decode_strip(struct lf_tokenizer *t, const json_t *obj, struc
     if (!step)
         return LF_E_TOO_BIG;
     enum lf_err rc = get_char(t, &step->text, obj, "content", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&start, obj, "start", 0, INT32_MAX, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&stop, obj, "stop", 0, INT32_MAX, diag);
+    rc = rc ?: lf_json_get_int(&start, obj, "start", 0, INT32_MAX, diag);
+    rc = rc ?: lf_json_get_int(&stop, obj, "stop", 0, INT32_MAX, diag);
     if (rc == LF_OK && (start < 0 || stop < 0))
         rc = lf_fail(diag, LF_E_INVALID, "\"start\" or \"stop\" is missing");
     if (rc == LF_OK) {
@@ -477,8 +464,7 @@ static enum lf_err decode_metaspace(struct lf_tokenizer *t, const json_t *obj, s
     if (!step)
         return LF_E_TOO_BIG;
     enum lf_err rc = get_char(t, &step->text, obj, "replacement", diag);
-    if (rc == LF_OK)
-        rc = get_prepend(&prepend, obj, diag);
+    rc = rc ?: get_prepend(&prepend, obj, diag);
     if (rc == LF_OK)
         step->prepends = prepend != LF_TOK_PREPEND_NEVER;
     return rc;

@@ -309,8 +309,7 @@ enum lf_err lf_tokenizer_decode(const struct lf_tokenizer *t, struct lf_buf *out
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < n && rc == LF_OK; i++)
         rc = lf_decoder_push(&d, out, ids[i]);
-    if (rc == LF_OK)
-        rc = lf_decoder_finish(&d, out);
+    rc = rc ?: lf_decoder_finish(&d, out);
     lf_decoder_free(&d);
     return rc;
 }

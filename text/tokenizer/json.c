@@ -52,8 +52,7 @@ static enum lf_err find_members(struct members *m, struct lf_json_reader *r)
         struct lf_str *range = rc == LF_OK ? member_of(m, key) : NULL;
         if (rc == LF_OK && !range)
             rc = lf_fail(r->diag, LF_E_UNSUPPORTED, "unknown key \"%.*s\"", (int)key.n, key.s);
-        if (rc == LF_OK)
-            rc = lf_json_reader_skip(r, range);
+        rc = rc ?: lf_json_reader_skip(r, range);
     }
     return rc == LF_OK ? lf_json_reader_end(r) : rc;
 }
@@ -78,8 +77,7 @@ static enum lf_err find_model(struct model *m, struct lf_json_reader *r)
         char name[64] = "";
         if (rc == LF_OK)
             memcpy(name, key.s, key.n < sizeof name ? key.n : sizeof name - 1);
-        if (rc == LF_OK)
-            rc = lf_json_reader_skip(r, &value);
+        rc = rc ?: lf_json_reader_skip(r, &value);
         if (rc != LF_OK)
             break;
         json_t *small = NULL;
@@ -108,12 +106,9 @@ enum lf_err lf_tok_read_vocab(struct lf_tokenizer *t, struct lf_str range, struc
         if (rc != LF_OK || !more)
             break;
         rc = lf_json_reader_key(&r, &key);
-        if (rc == LF_OK)
-            rc = lf_tok_strdup(&t->arena, &kept, key.s, key.n, diag);
-        if (rc == LF_OK)
-            rc = lf_json_reader_uint(&r, &id);
-        if (rc == LF_OK)
-            rc = lf_tok_bpe_add(&t->bpe, kept, id, diag);
+        rc = rc ?: lf_tok_strdup(&t->arena, &kept, key.s, key.n, diag);
+        rc = rc ?: lf_json_reader_uint(&r, &id);
+        rc = rc ?: lf_tok_bpe_add(&t->bpe, kept, id, diag);
     }
     lf_json_reader_free(&r);
     return rc == LF_OK ? lf_tok_bpe_index(&t->bpe, diag) : lf_fail_within(diag, rc, "vocab");
@@ -138,10 +133,8 @@ static enum lf_err read_merge(struct lf_json_reader *r, struct lf_buf *both, siz
     enum lf_err rc = lf_json_reader_expect(r, '[');
     for (int side = 0; side < 2 && rc == LF_OK; side++) {
         rc = side ? lf_json_reader_expect(r, ',') : LF_OK;
-        if (rc == LF_OK)
-            rc = lf_json_reader_string(r, &s);
-        if (rc == LF_OK)
-            rc = lf_buf_append(both, s.s, s.n);
+        rc = rc ?: lf_json_reader_string(r, &s);
+        rc = rc ?: lf_buf_append(both, s.s, s.n);
         if (side == 0)
             *left = both->len;
     }
@@ -224,22 +217,15 @@ static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct
     enum lf_err rc = lf_json_get_str(&type, rest, "type", diag);
     if (rc == LF_OK && strcmp(type, "BPE") != 0)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "model type \"%s\" is not supported", type);
-    if (rc == LF_OK)
-        rc = lf_json_only(rest, known, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_real(&dropout, rest, "dropout", 0, 0, diag);
-    if (rc == LF_OK)
-        rc = refuse_affix(rest, "continuing_subword_prefix", diag);
-    if (rc == LF_OK)
-        rc = refuse_affix(rest, "end_of_word_suffix", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_str(&unk, rest, "unk_token", diag);
+    rc = rc ?: lf_json_only(rest, known, diag);
+    rc = rc ?: lf_json_get_real(&dropout, rest, "dropout", 0, 0, diag);
+    rc = rc ?: refuse_affix(rest, "continuing_subword_prefix", diag);
+    rc = rc ?: refuse_affix(rest, "end_of_word_suffix", diag);
+    rc = rc ?: lf_json_get_str(&unk, rest, "unk_token", diag);
     if (rc == LF_OK && unk)
         rc = lf_tok_strdup(&t->arena, &t->bpe.unk, unk, strlen(unk), diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&t->bpe.fuse_unk, rest, "fuse_unk", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&t->bpe.byte_fallback, rest, "byte_fallback", diag);
+    rc = rc ?: lf_json_get_bool(&t->bpe.fuse_unk, rest, "fuse_unk", diag);
+    rc = rc ?: lf_json_get_bool(&t->bpe.byte_fallback, rest, "byte_fallback", diag);
     return rc == LF_OK ? lf_json_get_bool(&t->bpe.ignore_merges, rest, "ignore_merges", diag) : rc;
 }
 
@@ -249,14 +235,11 @@ static enum lf_err read_model(struct lf_tokenizer *t, struct lf_str range, struc
     struct lf_json_reader r;
     lf_json_reader_init(&r, range.s, range.n, diag);
     enum lf_err rc = m.rest ? find_model(&m, &r) : lf_fail(diag, LF_E_NO_MEMORY, "no memory");
-    if (rc == LF_OK)
-        rc = read_flags(t, m.rest, diag);
+    rc = rc ?: read_flags(t, m.rest, diag);
     if (rc == LF_OK && (!m.vocab.s || !m.merges.s))
         rc = lf_fail(diag, LF_E_INVALID, "\"vocab\" or \"merges\" is missing");
-    if (rc == LF_OK)
-        rc = lf_tok_read_vocab(t, m.vocab, diag);
-    if (rc == LF_OK)
-        rc = read_merges(t, m.merges, diag);
+    rc = rc ?: lf_tok_read_vocab(t, m.vocab, diag);
+    rc = rc ?: read_merges(t, m.merges, diag);
     lf_json_reader_free(&r);
     json_decref(m.rest);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "model");
@@ -271,20 +254,13 @@ static enum lf_err read_added(struct lf_tokenizer *t, const json_t *item, struct
     struct lf_tok_added a = {.normalized = true};
     int64_t id = 0;
     enum lf_err rc = lf_json_only(item, known, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_int(&id, item, "id", 0, LF_VOCAB_MAX - 1, diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&a.single_word, item, "single_word", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&a.lstrip, item, "lstrip", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&a.rstrip, item, "rstrip", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&a.normalized, item, "normalized", diag);
-    if (rc == LF_OK)
-        rc = lf_json_get_bool(&a.special, item, "special", diag);
-    if (rc == LF_OK)
-        rc = lf_tok_get_text(t, &a.content, item, "content", diag);
+    rc = rc ?: lf_json_get_int(&id, item, "id", 0, LF_VOCAB_MAX - 1, diag);
+    rc = rc ?: lf_json_get_bool(&a.single_word, item, "single_word", diag);
+    rc = rc ?: lf_json_get_bool(&a.lstrip, item, "lstrip", diag);
+    rc = rc ?: lf_json_get_bool(&a.rstrip, item, "rstrip", diag);
+    rc = rc ?: lf_json_get_bool(&a.normalized, item, "normalized", diag);
+    rc = rc ?: lf_json_get_bool(&a.special, item, "special", diag);
+    rc = rc ?: lf_tok_get_text(t, &a.content, item, "content", diag);
     return rc == LF_OK ? lf_tok_added_put(t, &a, diag) : rc;
 }
 
@@ -313,8 +289,7 @@ static enum lf_err read_member(struct lf_tokenizer *t, struct lf_str range, cons
         rc = lf_json_parse(&value, range.s, range.n, diag);
     else
         value = json_null();
-    if (rc == LF_OK)
-        rc = read(t, value, diag);
+    rc = rc ?: read(t, value, diag);
     json_decref(value);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
 }
@@ -340,24 +315,15 @@ enum lf_err lf_tokenizer_parse(struct lf_tokenizer **out, const char *json, size
     enum lf_err rc = find_members(&m, &r);
     if (rc == LF_OK && !m.model.s)
         rc = lf_fail(diag, LF_E_INVALID, "\"model\" is missing");
-    if (rc == LF_OK)
-        rc = lf_tok_new(&t, diag);
-    if (rc == LF_OK)
-        rc = read_member(t, m.version, "version", read_version, diag);
-    if (rc == LF_OK)
-        rc = read_model(t, m.model, diag);
-    if (rc == LF_OK)
-        rc = read_member(t, m.normalizer, "normalizer", lf_tok_read_normalizer, diag);
-    if (rc == LF_OK)
-        rc = read_member(t, m.pre_tokenizer, "pre_tokenizer", lf_tok_read_pre_tokenizer, diag);
-    if (rc == LF_OK)
-        rc = read_member(t, m.post_processor, "post_processor", lf_tok_read_post_processor, diag);
-    if (rc == LF_OK)
-        rc = read_member(t, m.decoder, "decoder", lf_tok_read_decoder, diag);
-    if (rc == LF_OK)
-        rc = read_member(t, m.added_tokens, "added_tokens", read_added_all, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_ready(t, diag);
+    rc = rc ?: lf_tok_new(&t, diag);
+    rc = rc ?: read_member(t, m.version, "version", read_version, diag);
+    rc = rc ?: read_model(t, m.model, diag);
+    rc = rc ?: read_member(t, m.normalizer, "normalizer", lf_tok_read_normalizer, diag);
+    rc = rc ?: read_member(t, m.pre_tokenizer, "pre_tokenizer", lf_tok_read_pre_tokenizer, diag);
+    rc = rc ?: read_member(t, m.post_processor, "post_processor", lf_tok_read_post_processor, diag);
+    rc = rc ?: read_member(t, m.decoder, "decoder", lf_tok_read_decoder, diag);
+    rc = rc ?: read_member(t, m.added_tokens, "added_tokens", read_added_all, diag);
+    rc = rc ?: lf_tok_ready(t, diag);
     lf_json_reader_free(&r);
     if (rc == LF_OK)
         *out = t;

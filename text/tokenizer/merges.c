@@ -81,15 +81,12 @@ static enum lf_err read_numbered(struct lf_tokenizer *t, struct lf_str s, struct
         if (rc != LF_OK || !more)
             break;
         rc = lf_json_reader_key(&r, &key);
-        if (rc == LF_OK)
-            rc = lf_tok_strdup(&t->arena, &one.content, key.s, key.n, diag);
-        if (rc == LF_OK)
-            rc = lf_json_reader_uint(&r, &one.id);
+        rc = rc ?: lf_tok_strdup(&t->arena, &one.content, key.s, key.n, diag);
+        rc = rc ?: lf_json_reader_uint(&r, &one.id);
         if (rc == LF_OK && lf_buf_append(list, &one, sizeof one) != LF_OK)
             rc = lf_fail(diag, list->rc, "no memory for the added tokens");
     }
-    if (rc == LF_OK)
-        rc = lf_json_reader_end(&r);
+    rc = rc ?: lf_json_reader_end(&r);
     lf_json_reader_free(&r);
     return rc;
 }
@@ -104,8 +101,7 @@ static enum lf_err read_added(struct lf_tokenizer *t, struct lf_str s, struct lf
     size_t n = list.len / sizeof *v;
     if (n)
         qsort(v, n, sizeof *v, by_id);
-    if (rc == LF_OK)
-        rc = lf_tok_added_init(t, n + 1, diag);
+    rc = rc ?: lf_tok_added_init(t, n + 1, diag);
     struct lf_tok_added eot = {.content = {end_of_text, sizeof end_of_text - 1}, .special = true};
     if (rc == LF_OK && lf_tok_bpe_find(&t->bpe, eot.content) >= 0)
         rc = lf_tok_added_put(t, &eot, diag);
@@ -127,17 +123,11 @@ enum lf_err lf_tok_parse_merges(struct lf_tokenizer **out, struct lf_str vocab,
     enum lf_err rc = lf_tok_new(&t, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_tok_read_vocab(t, vocab, diag);
-    if (rc == LF_OK)
-        rc = read_merges(t, merges, diag);
-    if (rc == LF_OK)
-        rc = read_added(t, added, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_split_gpt2(t, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_byte_level(t, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_ready(t, diag);
+    rc = lf_tok_read_vocab(t, vocab, diag) ?: read_merges(t, merges, diag);
+    rc = rc ?: read_added(t, added, diag);
+    rc = rc ?: lf_tok_split_gpt2(t, diag);
+    rc = rc ?: lf_tok_byte_level(t, diag);
+    rc = rc ?: lf_tok_ready(t, diag);
     t->bos = t->eos = lf_tokenizer_find(t, end_of_text);
     if (rc == LF_OK)
         *out = t;

@@ -69,8 +69,7 @@ static enum lf_err open_merges(struct lf_tokenizer **out, const char *dir, struc
     if (rc != LF_OK)
         return rc;
     rc = part_open(&merges, dir, "merges.txt", diag);
-    if (rc == LF_OK)
-        rc = part_open(&added, dir, "added_tokens.json", diag);
+    rc = rc ?: part_open(&added, dir, "added_tokens.json", diag);
     if (rc == LF_OK && vocab.exists && merges.exists)
         rc = lf_tok_parse_merges(out, part_text(&vocab), part_text(&merges), part_text(&added),
                                  diag);
@@ -128,10 +127,8 @@ static enum lf_err read_config(struct lf_tokenizer *t, const char *dir, const ch
 {
     struct dir_file p;
     enum lf_err rc = part_open(&p, dir, file, diag);
-    if (rc == LF_OK)
-        rc = name_token(t, &t->bos, part_text(&p), "bos_token", diag);
-    if (rc == LF_OK)
-        rc = name_token(t, &t->eos, part_text(&p), "eos_token", diag);
+    rc = rc ?: name_token(t, &t->bos, part_text(&p), "bos_token", diag);
+    rc = rc ?: name_token(t, &t->eos, part_text(&p), "eos_token", diag);
     if (rc == LF_OK && template)
         rc = read_template(t, part_text(&p), diag);
     return part_close(&p, rc, diag);
@@ -149,10 +146,8 @@ enum lf_err lf_tokenizer_open(struct lf_tokenizer **out, const char *dir, struct
     if (rc == LF_OK && !t)
         rc = lf_fail(diag, LF_E_NOT_FOUND,
                      "%s: no tokenizer.json, tokenizer.model or vocab.json with merges.txt", dir);
-    if (rc == LF_OK)
-        rc = read_config(t, dir, "special_tokens_map.json", false, diag);
-    if (rc == LF_OK)
-        rc = read_config(t, dir, "tokenizer_config.json", !json, diag);
+    rc = rc ?: read_config(t, dir, "special_tokens_map.json", false, diag);
+    rc = rc ?: read_config(t, dir, "tokenizer_config.json", !json, diag);
     if (rc == LF_OK)
         *out = t;
     else

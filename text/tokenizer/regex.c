@@ -321,8 +321,7 @@ enum lf_err lf_tok_pattern_regex(struct lf_tok_pattern *out, const char *regex, 
     struct rewrite r = {.s = regex, .n = n, .diag = diag};
     lf_buf_init(&r.out, 64 * (size_t)REGEX_BYTES_MAX);
     enum lf_err rc = rewrite_all(&r);
-    if (rc == LF_OK)
-        rc = compile(out, r.out.data ? r.out.data : "", r.out.len, diag);
+    rc = rc ?: compile(out, r.out.data ? r.out.data : "", r.out.len, diag);
     if (rc == LF_OK)
         out->known = lf_tok_known_regex(regex, n);
     lf_buf_free(&r.out);

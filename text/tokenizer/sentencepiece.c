@@ -242,8 +242,7 @@ static enum lf_err add_pieces(struct lf_tokenizer *t, const struct proto *p, str
     for (uint32_t id = 0; id < p->n && rc == LF_OK; id++) {
         struct lf_str text;
         rc = lf_tok_strdup(&t->arena, &text, p->pieces[id].text.s, p->pieces[id].text.n, diag);
-        if (rc == LF_OK)
-            rc = lf_tok_bpe_add(&t->bpe, text, id, diag);
+        rc = rc ?: lf_tok_bpe_add(&t->bpe, text, id, diag);
         if (rc == LF_OK && p->pieces[id].type == UNKNOWN)
             t->bpe.unk = text;
     }
@@ -272,10 +271,8 @@ static enum lf_err add_components(struct lf_tokenizer *t, bool prefix, struct lf
         "\"\xe2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]}";
     static const char strip[] = "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}";
     enum lf_err rc = prefix ? lf_tok_read_text(t, prepend, lf_tok_read_normalizer, diag) : LF_OK;
-    if (rc == LF_OK)
-        rc = lf_tok_read_text(t, mark, lf_tok_read_normalizer, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_read_text(t, decoder, lf_tok_read_decoder, diag);
+    rc = rc ?: lf_tok_read_text(t, mark, lf_tok_read_normalizer, diag);
+    rc = rc ?: lf_tok_read_text(t, decoder, lf_tok_read_decoder, diag);
     return rc == LF_OK && prefix ? lf_tok_read_text(t, strip, lf_tok_read_decoder, diag) : rc;
 }
 
@@ -288,15 +285,9 @@ static enum lf_err build(struct lf_tokenizer *t, const struct proto *p, struct l
 {
     t->bpe.byte_fallback = p->byte_fallback != 0;
     t->bpe.fuse_unk = true;
-    enum lf_err rc = add_pieces(t, p, diag);
-    if (rc == LF_OK)
-        rc = add_merges(t, p, diag);
-    if (rc == LF_OK)
-        rc = add_added(t, p, diag);
-    if (rc == LF_OK)
-        rc = add_components(t, p->dummy_prefix != 0, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_ready(t, diag);
+    enum lf_err rc = add_pieces(t, p, diag) ?: add_merges(t, p, diag) ?: add_added(t, p, diag);
+    rc = rc ?: add_components(t, p->dummy_prefix != 0, diag);
+    rc = rc ?: lf_tok_ready(t, diag);
     t->bos = control_id(p, p->bos_id);
     t->eos = control_id(p, p->eos_id);
     return rc == LF_OK ? lf_tok_template(t, true, false, diag) : rc;
@@ -314,12 +305,9 @@ enum lf_err lf_tok_parse_sentencepiece(struct lf_tokenizer **out, const char *by
                       .escape_spaces = 1};
     struct lf_tokenizer *t = NULL;
     enum lf_err rc = read_proto(&p, (struct lf_str){bytes, n}, diag);
-    if (rc == LF_OK)
-        rc = refuse_unknown(&p, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_new(&t, diag);
-    if (rc == LF_OK)
-        rc = build(t, &p, diag);
+    rc = rc ?: refuse_unknown(&p, diag);
+    rc = rc ?: lf_tok_new(&t, diag);
+    rc = rc ?: build(t, &p, diag);
     free(p.pieces);
     if (rc == LF_OK)
         *out = t;

@@ -98,8 +98,7 @@ static enum lf_err split_piece(const struct lf_tok_split *step, struct lf_tok_sc
             rc = join(&j, done, start, step->invert);
         if (rc == LF_OK && !found)
             return join_flush(&j);
-        if (rc == LF_OK)
-            rc = join(&j, start, end, !step->invert);
+        rc = rc ?: join(&j, start, end, !step->invert);
         if (rc != LF_OK)
             return rc;
         done = end;

@@ -85,8 +85,7 @@ static enum lf_err add_tokens(struct lf_tokenizer *t, struct lf_str s, struct lf
         for (size_t i = 0; i < n; i++)
             len += lf_utf8_put(spelling + len, lf_tok_byte_to_char(token[i]));
         rc = lf_tok_strdup(&t->arena, &kept, spelling, len, diag);
-        if (rc == LF_OK)
-            rc = lf_tok_bpe_add(&t->bpe, kept, rank, diag);
+        rc = rc ?: lf_tok_bpe_add(&t->bpe, kept, rank, diag);
     }
     return rc == LF_OK ? lf_tok_bpe_index(&t->bpe, diag) : rc;
 }
@@ -133,8 +132,7 @@ static enum lf_err add_special(struct lf_tokenizer *t, struct lf_diag *diag)
             snprintf(name, sizeof name, "<|reserved_special_token_%d|>", reserved++);
         struct lf_tok_added a = {.special = true};
         rc = lf_tok_strdup(&t->arena, &a.content, name, strlen(name), diag);
-        if (rc == LF_OK)
-            rc = lf_tok_added_put(t, &a, diag);
+        rc = rc ?: lf_tok_added_put(t, &a, diag);
     }
     return rc;
 }
@@ -147,21 +145,14 @@ enum lf_err lf_tok_parse_tiktoken(struct lf_tokenizer **out, const char *bytes, 
     if (rc != LF_OK)
         return rc;
     t->bpe.ignore_merges = true;
-    rc = add_tokens(t, (struct lf_str){bytes, n}, diag);
-    if (rc == LF_OK)
-        rc = add_merges(t, diag);
-    if (rc == LF_OK)
-        rc = add_special(t, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_split_llama3(t, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_byte_level(t, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_ready(t, diag);
+    rc = add_tokens(t, (struct lf_str){bytes, n}, diag) ?: add_merges(t, diag);
+    rc = rc ?: add_special(t, diag);
+    rc = rc ?: lf_tok_split_llama3(t, diag);
+    rc = rc ?: lf_tok_byte_level(t, diag);
+    rc = rc ?: lf_tok_ready(t, diag);
     t->bos = lf_tokenizer_find(t, "<|begin_of_text|>");
     t->eos = lf_tokenizer_find(t, "<|end_of_text|>");
-    if (rc == LF_OK)
-        rc = lf_tok_template(t, true, false, diag);
+    rc = rc ?: lf_tok_template(t, true, false, diag);
     if (rc == LF_OK)
         *out = t;
     else

@@ -54,8 +54,7 @@ enum lf_err lf_tok_template(struct lf_tokenizer *t, bool bos, bool eos, struct l
     t->template.n = 0;
     if (bos && t->bos >= 0)
         rc = lf_ids_push(&t->template, t->bos);
-    if (rc == LF_OK)
-        rc = lf_ids_push(&t->template, LF_TOK_TEMPLATE_TEXT);
+    rc = rc ?: lf_ids_push(&t->template, LF_TOK_TEMPLATE_TEXT);
     if (rc == LF_OK && eos && t->eos >= 0)
         rc = lf_ids_push(&t->template, t->eos);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the template");
@@ -74,9 +73,7 @@ static void mark_fused(struct lf_tokenizer *t)
 enum lf_err lf_tok_ready(struct lf_tokenizer *t, struct lf_diag *diag)
 {
     words_as_bytes(t);
-    enum lf_err rc = lf_tok_bpe_ready(&t->bpe, &t->arena, diag);
-    if (rc == LF_OK)
-        rc = lf_tok_added_ready(t, diag);
+    enum lf_err rc = lf_tok_bpe_ready(&t->bpe, &t->arena, diag) ?: lf_tok_added_ready(t, diag);
     if (rc == LF_OK && t->template.n == 0)
         rc = lf_tok_template(t, false, false, diag);
     if (t->n_decodes == 0)

@@ -69,14 +69,10 @@ static enum lf_err sizes(struct maker *m)
     int64_t inner, context, kv;
     const struct lf_gguf_tensor *embed = lf_gguf_tensor(m->g, "token_embd.weight");
     enum lf_err rc = need_int(m, "block_count", &m->layers);
-    if (rc == LF_OK)
-        rc = need_int(m, "embedding_length", &m->hidden);
-    if (rc == LF_OK)
-        rc = need_int(m, "feed_forward_length", &inner);
-    if (rc == LF_OK)
-        rc = need_int(m, "context_length", &context);
-    if (rc == LF_OK)
-        rc = need_int(m, "attention.head_count", &m->heads);
+    rc = rc ?: need_int(m, "embedding_length", &m->hidden);
+    rc = rc ?: need_int(m, "feed_forward_length", &inner);
+    rc = rc ?: need_int(m, "context_length", &context);
+    rc = rc ?: need_int(m, "attention.head_count", &m->heads);
     if (rc == LF_OK && (!embed || embed->n_dims != 2))
         rc = lf_fail(m->diag, LF_E_DAMAGED, "tensor \"token_embd.weight\" is missing");
     if (rc != LF_OK)
@@ -283,11 +279,7 @@ enum lf_err lf_gguf_config(json_t **out, const struct lf_gguf *g, const char *dt
                     m.arch->class, "torch_dtype", dtype);
     if (!m.j)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for config.json");
-    rc = sizes(&m);
-    if (rc == LF_OK)
-        rc = rope(&m);
-    if (rc == LF_OK)
-        rc = norms_and_caps(&m);
+    rc = sizes(&m) ?: rope(&m) ?: norms_and_caps(&m);
     if (rc != LF_OK) {
         json_decref(m.j);
         return rc;

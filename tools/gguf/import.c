@@ -30,15 +30,10 @@ static enum lf_err import(const struct lf_gguf *g, const char *dir, enum lf_dtyp
     enum lf_err rc = lf_gguf_config(&j, g, dtype == LF_F32 ? "float32" : "bfloat16", diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_config_parse(&c, j, diag);
-    if (rc == LF_OK)
-        rc = lf_dir_make(dir, diag);
-    if (rc == LF_OK)
-        rc = lf_gguf_weights(g, &c, weights, dtype, progress, arg, diag);
-    if (rc == LF_OK)
-        rc = lf_gguf_tokenizer(g, dir, diag);
-    if (rc == LF_OK)
-        rc = write_config(j, config, diag);
+    rc = lf_config_parse(&c, j, diag) ?: lf_dir_make(dir, diag);
+    rc = rc ?: lf_gguf_weights(g, &c, weights, dtype, progress, arg, diag);
+    rc = rc ?: lf_gguf_tokenizer(g, dir, diag);
+    rc = rc ?: write_config(j, config, diag);
     json_decref(j);
     return rc;
 }

@@ -45,8 +45,7 @@ static enum lf_err take_str(struct header_cursor *c, struct lf_str *out)
     uint64_t n;
     enum lf_err rc = take(c, &n, sizeof n);
     size_t at = c->i;
-    if (rc == LF_OK)
-        rc = skip(c, n);
+    rc = rc ?: skip(c, n);
     if (rc != LF_OK)
         return rc;
     *out = (struct lf_str){(const char *)c->s + at, n};
@@ -83,9 +82,7 @@ static enum lf_err take_kind(struct header_cursor *c, enum lf_gguf_kind *out,
 static enum lf_err take_array(struct header_cursor *c, struct lf_gguf_key *k)
 {
     uint64_t n;
-    enum lf_err rc = take_kind(c, &k->each, k);
-    if (rc == LF_OK)
-        rc = take(c, &n, sizeof n);
+    enum lf_err rc = take_kind(c, &k->each, k) ?: take(c, &n, sizeof n);
     if (rc != LF_OK)
         return rc;
     if (k->each == LF_GGUF_ARRAY)
@@ -104,9 +101,7 @@ static enum lf_err take_array(struct header_cursor *c, struct lf_gguf_key *k)
 static enum lf_err take_key(struct header_cursor *c, struct lf_gguf_key *k)
 {
     struct lf_str s;
-    enum lf_err rc = take_str(c, &k->name);
-    if (rc == LF_OK)
-        rc = take_kind(c, &k->kind, k);
+    enum lf_err rc = take_str(c, &k->name) ?: take_kind(c, &k->kind, k);
     if (rc != LF_OK)
         return rc;
     if (k->kind == LF_GGUF_ARRAY)
@@ -241,17 +236,13 @@ static enum lf_err take_tensor(struct header_cursor *c, struct lf_gguf_tensor *t
     enum lf_err rc = take_str(c, &t->name);
     if (rc == LF_OK && t->name.n >= LF_GGUF_NAME_MAX)
         rc = lf_fail(c->diag, LF_E_DAMAGED, "a tensor's name has %zu bytes", t->name.n);
-    if (rc == LF_OK)
-        rc = take(c, &n_dims, sizeof n_dims);
+    rc = rc ?: take(c, &n_dims, sizeof n_dims);
     if (rc == LF_OK && (n_dims < 1 || n_dims > LF_GGUF_DIMS_MAX))
         rc = lf_fail(c->diag, LF_E_DAMAGED, "tensor \"%.*s\" has %u dimensions", (int)t->name.n,
                      t->name.s, n_dims);
-    if (rc == LF_OK)
-        rc = take(c, t->dims, n_dims * sizeof *t->dims);
-    if (rc == LF_OK)
-        rc = take(c, &type, sizeof type);
-    if (rc == LF_OK)
-        rc = take(c, off, sizeof *off);
+    rc = rc ?: take(c, t->dims, n_dims * sizeof *t->dims);
+    rc = rc ?: take(c, &type, sizeof type);
+    rc = rc ?: take(c, off, sizeof *off);
     if (rc != LF_OK)
         return rc;
     t->n_dims = (int)n_dims;
@@ -337,10 +328,8 @@ static enum lf_err read_head(struct header_cursor *c, struct lf_gguf *g)
     enum lf_err rc = take(c, &version, sizeof version);
     if (rc == LF_OK && version != 2 && version != 3)
         return lf_fail(c->diag, LF_E_UNSUPPORTED, "GGUF version %u; 2 and 3 are read", version);
-    if (rc == LF_OK)
-        rc = take(c, &n_tensors, sizeof n_tensors);
-    if (rc == LF_OK)
-        rc = take(c, &n_keys, sizeof n_keys);
+    rc = rc ?: take(c, &n_tensors, sizeof n_tensors);
+    rc = rc ?: take(c, &n_keys, sizeof n_keys);
     if (rc != LF_OK)
         return rc;
     if (n_tensors > TENSORS_MAX || n_keys > KEYS_MAX)
@@ -360,9 +349,7 @@ enum lf_err lf_gguf_parse(struct lf_gguf *out, const void *data, size_t n, struc
 {
     struct lf_gguf g = {0};
     struct header_cursor c = {data, n, 0, diag};
-    enum lf_err rc = read_head(&c, &g);
-    if (rc == LF_OK)
-        rc = read_tensors(&c, &g);
+    enum lf_err rc = read_head(&c, &g) ?: read_tensors(&c, &g);
     if (rc == LF_OK)
         *out = g;
     else

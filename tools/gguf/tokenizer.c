@@ -276,9 +276,7 @@ static enum lf_err write_json(const struct vocabulary *v, const char *dir)
     put_pre_tokenizer(&b, way);
     put_template(&b, v, way->bos);
     lf_buf_puts(&b, "\"decoder\":{\"type\":\"ByteLevel\"},");
-    enum lf_err rc = put_model(&b, v, way);
-    if (rc == LF_OK)
-        rc = write_out(v, &b, dir, "tokenizer.json");
+    enum lf_err rc = put_model(&b, v, way) ?: write_out(v, &b, dir, "tokenizer.json");
     lf_buf_free(&b);
     return rc;
 }
@@ -337,8 +335,7 @@ enum lf_err lf_gguf_tokenizer(const struct lf_gguf *g, const char *dir, struct l
                      "tokenizer.ggml.model \"%.*s\" is not supported "
                      "(llama and gpt2 are)",
                      (int)(model.n < 64 ? model.n : 64), model.s);
-    if (rc == LF_OK)
-        rc = write_config(&v, dir);
+    rc = rc ?: write_config(&v, dir);
     free(v.tokens);
     return rc;
 }

@@ -138,8 +138,7 @@ static enum lf_err want_all(struct conversion *j)
         rc = want(j, &head, "output.weight");
     if (rc == LF_OK && c->head_bias)
         rc = want(j, &bias, "output.bias");
-    if (rc == LF_OK)
-        rc = want_norm(j, "model.", c->norms.final, "output_norm", c->C);
+    rc = rc ?: want_norm(j, "model.", c->norms.final, "output_norm", c->C);
     for (int l = 0; l < c->L && rc == LF_OK; l++)
         rc = want_layer(j, l);
     return rc;
@@ -204,8 +203,7 @@ static enum lf_err put_piece(struct lf_tensors_writer *w, const struct wanted_te
         lf_from_f32(narrow, dtype, wide, k);
         place(whole, es, p, narrow, at, k);
     }
-    if (rc == LF_OK)
-        rc = lf_tensors_put(w, p->index, whole, diag);
+    rc = rc ?: lf_tensors_put(w, p->index, whole, diag);
     free(wide);
     free(narrow);
     free(whole);
@@ -229,8 +227,7 @@ static enum lf_err write_all(struct conversion *j, const char *path, enum lf_dty
             progress(arg, (double)i / (double)j->n, "importing");
         rc = put_piece(w, &j->pieces[i], dtype, j->diag);
     }
-    if (rc == LF_OK)
-        rc = lf_tensors_commit(w, j->diag);
+    rc = rc ?: lf_tensors_commit(w, j->diag);
     lf_tensors_writer_free(w);
     return rc;
 }
@@ -247,12 +244,9 @@ enum lf_err lf_gguf_weights(const struct lf_gguf *g, const struct lf_config *c, 
     enum lf_err rc = LF_OK;
     if (!j.pieces || !j.used)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tensors' names");
-    if (rc == LF_OK)
-        rc = want_all(&j);
-    if (rc == LF_OK)
-        rc = refuse_unused(&j);
-    if (rc == LF_OK)
-        rc = write_all(&j, path, dtype, progress, progress_arg);
+    rc = rc ?: want_all(&j);
+    rc = rc ?: refuse_unused(&j);
+    rc = rc ?: write_all(&j, path, dtype, progress, progress_arg);
     free(j.pieces);
     free(j.used);
     return rc;
