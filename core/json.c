@@ -42,7 +42,10 @@ enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_di
     if (json_depth(text, n) > LF_JSON_DEPTH_MAX)
         return lf_fail(diag, LF_E_INVALID, "JSON is nested deeper than %d", LF_JSON_DEPTH_MAX);
     json_error_t e;
+    errno = 0; /* jansson calls a token that it has no memory for an invalid one */
     json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    if (!j && errno == ENOMEM)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for JSON of %zu bytes", n);
     if (!j)
         return lf_fail(diag, LF_E_INVALID, "line %d column %d: %s", e.line, e.column, e.text);
     *out = j;

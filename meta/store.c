@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,11 @@
 #define STORE_READERS_MAX 4096
 
 struct lf_store {
-    MDB_env *env;
+    char *dir;
+    /* Held for reading over a transaction, for writing over an opening of the environment. */
+    pthread_rwlock_t gate;
+    MDB_env *env;      /* NULL: could not be opened anew yet */
+    unsigned openings; /* of the environment */
     MDB_dbi adapters, names, jobs, counters;
     int lock_fd;
     uint64_t epoch;
@@ -56,10 +61,110 @@ static enum lf_err mdb_err(int code, const char *doing, struct lf_diag *diag)
     return lf_fail(diag, rc, "store: %s: %s", doing, mdb_strerror(code));
 }
 
+/* ---- The environment and its transactions ---------------------------------------------------- */
+
+static void env_close(struct lf_store *s)
+{
+    if (s->env)
+        mdb_env_close(s->env);
+    s->env = NULL;
+}
+
+static enum lf_err env_open(struct lf_store *s, struct lf_diag *diag)
+{
+    int code = mdb_env_create(&s->env);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_set_maxdbs(s->env, 4);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_set_mapsize(s->env, STORE_MAP_BYTES);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_set_maxreaders(s->env, STORE_READERS_MAX);
+    if (code == MDB_SUCCESS)
+        code = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0600);
+    if (code == MDB_SUCCESS)
+        s->openings++;
+    else
+        env_close(s);
+    return mdb_err(code, s->dir, diag);
+}
+
+/* The first write makes both meta pages. A file below that was cut short while it was made (the
+ * disk was full, the power went), and LMDB would refuse it for ever; nothing was ever committed to
+ * it. */
+static enum lf_err half_made_remove(const struct lf_store *s, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (lf_path_join(path, s->dir, "data.mdb", diag) != LF_OK)
+        return LF_E_INVALID;
+    int64_t bytes = lf_file_size(path);
+    if (bytes > 0 && bytes < 2 * sysconf(_SC_PAGESIZE) && unlink(path) != 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    return LF_OK;
+}
+
+static int tables_bind(struct lf_store *s, MDB_txn *txn, unsigned flags)
+{
+    int code = mdb_dbi_open(txn, "adapters", flags, &s->adapters);
+    if (code == MDB_SUCCESS)
+        code = mdb_dbi_open(txn, "names", flags, &s->names);
+    if (code == MDB_SUCCESS)
+        code = mdb_dbi_open(txn, "jobs", flags, &s->jobs);
+    if (code == MDB_SUCCESS)
+        code = mdb_dbi_open(txn, "counters", flags, &s->counters);
+    return code;
+}
+
+/* LMDB writes nothing more through an environment whose meta page it could not write once. The disk
+ * may be well again: another environment takes its place, unless another thread has done so since
+ * `openings` was read. What was committed is in both. */
+static enum lf_err env_renew(struct lf_store *s, unsigned openings, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    pthread_rwlock_wrlock(&s->gate);
+    if (s->openings == openings) {
+        MDB_txn *txn = NULL;
+        env_close(s);
+        rc = env_open(s, diag);
+        int code = rc == LF_OK ? mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) : MDB_SUCCESS;
+        if (rc == LF_OK && code == MDB_SUCCESS)
+            code = tables_bind(s, txn, 0);
+        if (txn && code == MDB_SUCCESS)
+            code = mdb_txn_commit(txn);
+        else if (txn)
+            mdb_txn_abort(txn);
+        if (code != MDB_SUCCESS) {
+            rc = mdb_err(code, "opening anew", diag);
+            env_close(s);
+        }
+    }
+    pthread_rwlock_unlock(&s->gate);
+    return rc;
+}
+
+static int txn_begin(struct tx *t, unsigned flags, unsigned *openings)
+{
+    pthread_rwlock_rdlock(&t->s->gate);
+    *openings = t->s->openings;
+    int code = t->s->env ? mdb_txn_begin(t->s->env, NULL, flags, &t->txn) : MDB_PANIC;
+    if (code != MDB_SUCCESS) {
+        t->txn = NULL;
+        pthread_rwlock_unlock(&t->s->gate);
+    }
+    return code;
+}
+
 static enum lf_err tx_begin(struct tx *t, struct lf_store *s, bool writes, struct lf_diag *diag)
 {
+    unsigned flags = writes ? 0 : MDB_RDONLY, openings;
     *t = (struct tx){.s = s, .diag = diag};
-    return mdb_err(mdb_txn_begin(s->env, NULL, writes ? 0 : MDB_RDONLY, &t->txn), "begin", diag);
+    int code = txn_begin(t, flags, &openings);
+    if (code == MDB_PANIC) {
+        enum lf_err rc = env_renew(s, openings, diag);
+        if (rc != LF_OK)
+            return rc;
+        code = txn_begin(t, flags, &openings);
+    }
+    return mdb_err(code, "begin", diag);
 }
 
 /* Commits when rc is LF_OK, aborts otherwise. */
@@ -72,6 +177,7 @@ static enum lf_err tx_end(struct tx *t, enum lf_err rc)
     else
         mdb_txn_abort(t->txn);
     t->txn = NULL;
+    pthread_rwlock_unlock(&t->s->gate);
     return rc;
 }
 
@@ -156,6 +262,8 @@ static enum lf_err adapter_write(struct tx *t, const struct lf_adapter_record *r
     struct lf_buf b;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
     enum lf_err rc = lf_adapter_record_encode(&b, r);
+    if (rc != LF_OK)
+        rc = lf_fail(t->diag, rc, "store: no memory for a record");
     rc = rc ?: record_put(t, t->s->adapters, r->id, &b);
     lf_buf_free(&b);
     return rc;
@@ -177,7 +285,10 @@ static enum lf_err job_write(struct tx *t, const struct lf_job_record *r)
 {
     struct lf_buf b;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
-    enum lf_err rc = lf_job_record_encode(&b, r) ?: record_put(t, t->s->jobs, r->id, &b);
+    enum lf_err rc = lf_job_record_encode(&b, r);
+    if (rc != LF_OK)
+        rc = lf_fail(t->diag, rc, "store: no memory for a record");
+    rc = rc ?: record_put(t, t->s->jobs, r->id, &b);
     lf_buf_free(&b);
     return rc;
 }
@@ -219,34 +330,13 @@ static enum lf_err store_lock(int *out, const char *dir, struct lf_diag *diag)
     return LF_OK;
 }
 
-static enum lf_err env_open(struct lf_store *s, const char *dir, struct lf_diag *diag)
-{
-    int code = mdb_env_create(&s->env);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_set_maxdbs(s->env, 4);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_set_mapsize(s->env, STORE_MAP_BYTES);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_set_maxreaders(s->env, STORE_READERS_MAX);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_open(s->env, dir, MDB_NOTLS, 0600);
-    return mdb_err(code, dir, diag);
-}
-
 static enum lf_err tables_open(struct lf_store *s, struct lf_diag *diag)
 {
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
     if (rc != LF_OK)
         return rc;
-    int code = mdb_dbi_open(t.txn, "adapters", MDB_CREATE, &s->adapters);
-    if (code == MDB_SUCCESS)
-        code = mdb_dbi_open(t.txn, "names", MDB_CREATE, &s->names);
-    if (code == MDB_SUCCESS)
-        code = mdb_dbi_open(t.txn, "jobs", MDB_CREATE, &s->jobs);
-    if (code == MDB_SUCCESS)
-        code = mdb_dbi_open(t.txn, "counters", MDB_CREATE, &s->counters);
-    rc = mdb_err(code, "tables", diag);
+    rc = mdb_err(tables_bind(s, t.txn, MDB_CREATE), "tables", diag);
     uint64_t format = 0;
     rc = rc ?: counter_get(&t, "format", &format);
     if (rc == LF_OK && format > STORE_FORMAT)
@@ -266,7 +356,12 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
     if (!s)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
     s->lock_fd = -1;
-    rc = store_lock(&s->lock_fd, dir, diag) ?: env_open(s, dir, diag) ?: tables_open(s, diag);
+    pthread_rwlock_init(&s->gate, NULL);
+    s->dir = strdup(dir);
+    if (!s->dir)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
+    rc = rc ?: store_lock(&s->lock_fd, dir, diag);
+    rc = rc ?: half_made_remove(s, diag) ?: env_open(s, diag) ?: tables_open(s, diag);
     if (rc != LF_OK) {
         lf_store_close(s);
         return rc;
@@ -279,10 +374,11 @@ void lf_store_close(struct lf_store *s)
 {
     if (!s)
         return;
-    if (s->env)
-        mdb_env_close(s->env);
+    env_close(s);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
+    pthread_rwlock_destroy(&s->gate);
+    free(s->dir);
     free(s);
 }
 
