@@ -1,6 +1,7 @@
 /* The HTTP client: curl's multi interface behind one epoll descriptor. */
 #include "client/http.h"
 
+#include "client/limits.h"
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/json.h"
@@ -14,10 +15,8 @@
 #include <unistd.h>
 
 #define HTTP_CONNECT_TIMEOUT_S 5
-#define HTTP_ERROR_BODY_MAX 4096      /* of an error's JSON; the rest is not read */
 #define HTTP_BUFFER_BYTES (256 << 10) /* curl's, a transfer: datasets are large */
 #define HTTP_EVENTS 64                /* sockets served in one turn */
-#define HTTP_IDLE_MAX 64              /* connections kept for later calls */
 
 struct lf_client_call {
     LIST_ENTRY(lf_client_call) link;
@@ -151,7 +150,7 @@ static size_t on_reply(char *data, size_t one, size_t n, void *arg)
             return CURL_WRITEFUNC_ERROR;
         }
     }
-    size_t max = status >= 300 ? HTTP_ERROR_BODY_MAX : c->reply_max;
+    size_t max = status >= 300 ? LF_HTTP_ERROR_BODY_MAX : c->reply_max;
     if (n > max - c->reply.len && status >= 300)
         return n; /* enough of an error was read */
     if (n > max - c->reply.len) {
@@ -269,7 +268,7 @@ static enum lf_err set_up(struct lf_client *h, const char *api_key, struct lf_di
     curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
     curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_IDLE_MAX);
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)LF_HTTP_IDLE_MAX);
     return LF_OK;
 }
 
@@ -425,7 +424,7 @@ enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
     c->body_fd = spec->body_fd;
     c->body_bytes = spec->body_bytes;
     c->reply_max = spec->reply_max;
-    lf_buf_init(&c->reply, spec->reply_max + HTTP_ERROR_BODY_MAX);
+    lf_buf_init(&c->reply, spec->reply_max + LF_HTTP_ERROR_BODY_MAX);
     enum lf_err rc = call_prepare(c, spec);
     if (rc == LF_OK && curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
         rc = LF_E_NO_MEMORY;

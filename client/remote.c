@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "client/http.h"
 #include "client/places.h"
+#include "core/limits.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -12,8 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define KEY_FILE_MAX 4096
 
 struct lf_remote {
     struct lf_client *http;
@@ -34,7 +33,7 @@ enum lf_err lf_remote_key(struct lf_buf *out, const struct lf_remote_options *o,
     const char *env = getenv("LORAFS_API_KEY");
     if (!o->key_file)
         return env ? lf_buf_puts(out, env) : LF_OK;
-    return lf_file_first_line(out, o->key_file, KEY_FILE_MAX, diag);
+    return lf_file_first_line(out, o->key_file, LF_KEY_FILE_MAX, diag);
 }
 
 enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options *o,
@@ -42,7 +41,7 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
 {
     char socket[LF_PATH_MAX];
     struct lf_buf key;
-    lf_buf_init(&key, KEY_FILE_MAX);
+    lf_buf_init(&key, LF_KEY_FILE_MAX);
     lf_place_socket(socket);
     struct lf_remote *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");

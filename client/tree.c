@@ -1,6 +1,7 @@
 /* The snapshot: JSON to sorted arrays in one arena. */
 #include "client/tree.h"
 
+#include "client/limits.h"
 #include "core/arena.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -9,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TREE_PATH_DEPTH_MAX 3 /* "versions/3/adapter_model.safetensors" */
-#define TREE_FILES_MAX 100000 /* of one adapter: its versions' files */
-
 struct snapshot {
     struct lf_tree tree; /* first: a tree is its snapshot */
     struct lf_arena arena;
@@ -19,11 +17,11 @@ struct snapshot {
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
-/* One to TREE_PATH_DEPTH_MAX good names with a '/' between them. */
+/* One to LF_TREE_PATH_DEPTH_MAX good names with a '/' between them. */
 static bool path_ok(const char *path)
 {
     char part[LF_NAME_MAX + 1];
-    for (int depth = 0; depth < TREE_PATH_DEPTH_MAX; depth++) {
+    for (int depth = 0; depth < LF_TREE_PATH_DEPTH_MAX; depth++) {
         size_t n = strcspn(path, "/");
         if (n > LF_NAME_MAX)
             return false;
@@ -87,7 +85,7 @@ static enum lf_err parse_files(struct lf_tree_adapter *out, struct lf_arena *are
                                const json_t *files, struct lf_diag *diag)
 {
     size_t n = json_object_size(files), kept = 0;
-    if (n > TREE_FILES_MAX)
+    if (n > LF_TREE_FILES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "%s: %zu files are over the limit", out->name, n);
     struct lf_tree_file *list = lf_arena_alloc(arena, n * sizeof *list + 1);
     if (!list)
@@ -115,7 +113,7 @@ static enum lf_err parse_versions(struct lf_tree_adapter *out, struct lf_arena *
                                   const json_t *versions, struct lf_diag *diag)
 {
     size_t n, kept = 0;
-    enum lf_err rc = list_size(&n, versions, TREE_FILES_MAX, "versions", diag);
+    enum lf_err rc = list_size(&n, versions, LF_TREE_FILES_MAX, "versions", diag);
     if (rc != LF_OK)
         return rc;
     int64_t *list = lf_arena_alloc(arena, n * sizeof *list + 1);

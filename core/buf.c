@@ -1,6 +1,7 @@
 /* The growable buffer. */
 #include "core/buf.h"
 
+#include "core/limits.h"
 #include "core/utf8.h"
 
 #include <stdarg.h>
@@ -8,11 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUF_DEFAULT_MAX ((size_t)1 << 30)
-
 void lf_buf_init(struct lf_buf *b, size_t max)
 {
-    *b = (struct lf_buf){.max = max ? max : BUF_DEFAULT_MAX};
+    *b = (struct lf_buf){.max = max ? max : LF_BUF_BYTES_MAX};
 }
 
 void lf_buf_free(struct lf_buf *b)

@@ -11,6 +11,8 @@
 #ifndef LF_CORE_ERR_H
 #define LF_CORE_ERR_H
 
+#include "core/limits.h"
+
 #include <errno.h>
 #include <stddef.h>
 
@@ -42,8 +44,6 @@ enum lf_err {
     LF_E_READ_ONLY = -EPERM,          /* the file exists and is not for writing */
     LF_E_UNREACHABLE = -ECONNREFUSED, /* the daemon does not answer */
 };
-
-#define LF_DIAG_MAX 512
 
 struct lf_diag {
     char text[LF_DIAG_MAX];

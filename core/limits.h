@@ -1,4 +1,5 @@
-/* Every ceiling of the system, in one place, each with its reason. */
+/* Every ceiling that several rooms know, each with its reason; those of one room are in its own
+ * limits.h (text/limits.h, ...). */
 #ifndef LF_CORE_LIMITS_H
 #define LF_CORE_LIMITS_H
 
@@ -24,6 +25,13 @@
 #define LF_PROMPT_BYTES_MAX (4u << 20)
 #define LF_VOCAB_MAX (2 << 20)       /* token ids; the largest known: 262,144 */
 #define LF_TEXT_BYTES_MAX (1u << 30) /* one call of the tokenizer: 32-bit offsets */
+
+/* What core itself keeps */
+#define LF_BUF_BYTES_MAX ((size_t)1 << 30) /* a buffer that was given no ceiling */
+#define LF_DIAG_MAX 512                    /* a reason; longer ones are cut */
+#define LF_NEAR_WORD_MAX 32                /* a mistyped word; longer ones are not looked up */
+#define LF_POOL_THREADS_MAX 256            /* of one pool */
+#define LF_KEY_FILE_MAX 4096               /* a file whose first line is an API key */
 
 /* The model */
 #define LF_LAYERS_MAX 256

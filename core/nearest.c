@@ -1,14 +1,13 @@
 /* "Did you mean": the nearest of a few known words. */
 #include "core/nearest.h"
+#include "core/limits.h"
 
 #include <string.h>
 
-#define WORD_MAX 32 /* longer words are not looked up */
-
-/* Levenshtein distance; both at most WORD_MAX bytes. */
+/* Levenshtein distance; both at most LF_NEAR_WORD_MAX bytes. */
 static int edit_distance(const char *a, const char *b)
 {
-    int row[WORD_MAX + 1];
+    int row[LF_NEAR_WORD_MAX + 1];
     int n = (int)strlen(b);
     for (int j = 0; j <= n; j++)
         row[j] = j;
@@ -31,12 +30,12 @@ static int edit_distance(const char *a, const char *b)
 const char *lf_nearest_word(const char *word, const char *const *words)
 {
     size_t len = strlen(word);
-    if (len == 0 || len > WORD_MAX)
+    if (len == 0 || len > LF_NEAR_WORD_MAX)
         return NULL;
     const char *best = NULL;
     int best_distance = 1 + (int)len / 3; /* a third of its letters may be wrong */
     for (; *words; words++) {
-        if (strlen(*words) > WORD_MAX)
+        if (strlen(*words) > LF_NEAR_WORD_MAX)
             continue;
         int d = edit_distance(word, *words);
         if (strncmp(word, *words, len) == 0)

@@ -1,6 +1,7 @@
 /* The thread pool: workers sleep on a condition; a run bumps the generation. */
 #include "core/pool.h"
 #include "core/clock.h"
+#include "core/limits.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -8,7 +9,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define POOL_THREADS_MAX 256
 /* How long a thread looks on before it sleeps or gives its turn away: decode's loops follow each
  * other within that, and waking a core that a hypervisor has put to sleep takes as long. */
 #define POOL_WATCH_NS 50000
@@ -96,8 +96,8 @@ enum lf_err lf_pool_new(struct lf_pool **out, int n_threads, struct lf_diag *dia
 {
     if (n_threads <= 0)
         n_threads = pool_cores();
-    if (n_threads > POOL_THREADS_MAX)
-        n_threads = POOL_THREADS_MAX;
+    if (n_threads > LF_POOL_THREADS_MAX)
+        n_threads = LF_POOL_THREADS_MAX;
     struct lf_pool *p = calloc(1, sizeof *p);
     struct pool_worker *workers = calloc((size_t)n_threads, sizeof *workers);
     if (!p || !workers) {

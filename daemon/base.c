@@ -2,14 +2,13 @@
 #include "daemon/base.h"
 
 #include "core/file.h"
+#include "daemon/limits.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define CONFIG_BYTES_MAX (16u << 20)
 
 /* The last part of a path, slashes at its end aside. */
 static enum lf_err name_of(char out[LF_NAME_MAX + 1], const char *dir, struct lf_diag *diag)
@@ -51,7 +50,7 @@ static enum lf_err config_read(struct lf_base *b, struct lf_diag *diag)
     lf_buf_init(&text, 0);
     if (lf_path_join(path, b->dir, "config.json", diag) != LF_OK)
         return LF_E_INVALID;
-    enum lf_err rc = lf_file_read(&text, path, CONFIG_BYTES_MAX, diag);
+    enum lf_err rc = lf_file_read(&text, path, LF_BASE_CONFIG_BYTES_MAX, diag);
     if (rc == LF_OK) {
         b->config_text = lf_buf_take(&text, &b->config_bytes);
         struct stat st;

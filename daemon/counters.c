@@ -2,6 +2,7 @@
 #include "daemon/counters.h"
 
 #include "daemon/http/http.h"
+#include "daemon/limits.h"
 
 #include <string.h>
 

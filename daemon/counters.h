@@ -3,12 +3,12 @@
 #define LF_DAEMON_COUNTERS_H
 
 #include "core/buf.h"
+#include "daemon/limits.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define LF_COUNTER_ROUTES_MAX 64
 #define LF_COUNTER_STATUSES 24
 #define LF_HISTOGRAM_BUCKETS 16
 

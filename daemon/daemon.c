@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
 #include "daemon/http/server.h"
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES_MAX 4096
 #define LOOK_MS 100
 
 void lf_daemon_options_default(struct lf_daemon_options *o)
@@ -38,7 +38,7 @@ static enum lf_err key_read(char **out, const char *path, struct lf_diag *diag)
 {
     struct lf_buf text;
     lf_buf_init(&text, 0);
-    enum lf_err rc = lf_file_first_line(&text, path, KEY_BYTES_MAX, diag);
+    enum lf_err rc = lf_file_first_line(&text, path, LF_KEY_FILE_MAX, diag);
     if (rc == LF_OK)
         *out = lf_buf_take(&text, NULL);
     lf_buf_free(&text);

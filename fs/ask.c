@@ -1,6 +1,7 @@
 /* Addresses and the usual calls. */
 #include "fs/ask.h"
 
+#include "fs/limits.h"
 #include "names/ctl.h"
 
 #include <stdio.h>

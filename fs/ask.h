@@ -3,13 +3,12 @@
 #ifndef LF_FS_ASK_H
 #define LF_FS_ASK_H
 
+#include "fs/limits.h"
 #include "fs/wait.h"
 
-#define LF_ASK_REPLY_MAX (1u << 20)
 #define LF_ASK_TIMEOUT_S 30
 
 /* "/v1/adapters/<name>/files/<rel><query>" of a place. */
-#define LF_URL_MAX 512
 enum lf_err lf_url_file(char out[LF_URL_MAX], const struct lf_place *p,
                         const char *query) LF_MUST_CHECK;
 enum lf_err lf_url_node(char out[LF_URL_MAX], const struct lf_node *n,

@@ -3,6 +3,7 @@
 
 #include "core/log.h"
 #include "fs/ask.h"
+#include "fs/limits.h"
 
 #include <poll.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /* Nodes: a hash table by (parent, name), and counts. */
 #include "fs/node.h"
+#include "fs/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NODE_BUCKETS_FIRST 1024
-#define NODE_DEPTH_MAX 8 /* the tree is five deep */
 #define ROOT_INO 1
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
@@ -264,9 +264,9 @@ enum lf_err lf_node_move(struct lf_nodes *t, struct lf_node *n, struct lf_node *
 /* The owner is the name of the node right below base/, jobs/ or model/; rel, the names below it. */
 void lf_node_place(const struct lf_node *n, struct lf_place *out)
 {
-    const struct lf_node *chain[NODE_DEPTH_MAX];
+    const struct lf_node *chain[LF_NODE_DEPTH_MAX];
     int depth = 0;
-    for (const struct lf_node *at = n; at->parent && depth < NODE_DEPTH_MAX; at = at->parent)
+    for (const struct lf_node *at = n; at->parent && depth < LF_NODE_DEPTH_MAX; at = at->parent)
         chain[depth++] = at;
     *out = (struct lf_place){.kind = n->kind};
     if (depth >= 2)

@@ -10,6 +10,7 @@
 #ifndef LF_FS_NODE_H
 #define LF_FS_NODE_H
 
+#include "fs/limits.h"
 #include "fs/space.h"
 
 #include <stdbool.h>

@@ -4,12 +4,11 @@
 #include "fs/ask.h"
 #include "fs/attr.h"
 #include "fs/draft.h"
+#include "fs/limits.h"
 #include "fs/removal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
-
-#define TEXT_BYTES_MAX (16u << 20) /* of a file that is made at open */
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
@@ -91,7 +90,7 @@ static void text_ask(struct lf_op *op)
 {
     char url[LF_URL_MAX];
     struct lf_client_spec spec = {
-        .method = "GET", .path = url, .reply_max = TEXT_BYTES_MAX, .timeout_s = LF_ASK_TIMEOUT_S};
+        .method = "GET", .path = url, .reply_max = LF_OPEN_TEXT_MAX, .timeout_s = LF_ASK_TIMEOUT_S};
     enum lf_err rc = text_url(url, op->node);
     if (rc == LF_OK)
         lf_op_call(op, &spec, text_arrived);

@@ -4,6 +4,7 @@
 #include "fs/ask.h"
 #include "fs/attr.h"
 #include "fs/draft.h"
+#include "fs/limits.h"
 
 #include <fcntl.h>
 #include <poll.h>

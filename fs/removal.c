@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "fs/ask.h"
+#include "fs/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,13 +3,13 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "fs/limits.h"
 
 #include <stdio.h>
 
 #define TTL_MIN_MS 250
 #define TTL_JOBS_MS 1000
 #define CACHE_TIMEOUT_S 15
-#define CACHE_REPLY_MAX (256u << 20) /* LF_JSON_BYTES_MAX; 100,000 adapters are about 80 MB */
 
 static void tree_request(struct lf_cache *c, char *path, size_t cap)
 {
@@ -83,7 +83,7 @@ static void cache_ask(struct lf_cache *c)
     char path[64];
     struct lf_client_spec spec = {.method = "GET",
                                   .path = path,
-                                  .reply_max = CACHE_REPLY_MAX,
+                                  .reply_max = LF_SNAPSHOT_REPLY_MAX,
                                   .timeout_s = CACHE_TIMEOUT_S,
                                   .on_done = cache_answered,
                                   .arg = c};

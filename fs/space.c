@@ -3,6 +3,7 @@
 #include "fs/space.h"
 
 #include "core/file.h"
+#include "fs/limits.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -16,6 +16,7 @@
 
 #include "core/buf.h"
 #include "core/limits.h"
+#include "fs/limits.h"
 #include "names/files.h"
 #include "client/tree.h"
 
@@ -46,8 +47,6 @@ enum lf_kind {
     LF_KIND_LOCAL,     /* a file of the mount alone */
     LF_KIND_LOCAL_LINK /* a symbolic link of the mount alone: `ln -sfn` renames one onto current */
 };
-
-#define LF_REL_MAX (3 * (LF_NAME_MAX + 1)) /* "versions/<n>/<name>" */
 
 /* A place in the tree. owner: the adapter, base or job; rel: the path below the adapter, or the
  * base's file. Both "" where there is none. */

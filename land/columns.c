@@ -2,6 +2,7 @@
 #include "land/columns.h"
 
 #include "core/limits.h"
+#include "land/limits.h"
 #include "trainer/dataset.h"
 
 #include <stdlib.h>

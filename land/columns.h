@@ -4,13 +4,12 @@
 #define LF_LAND_COLUMNS_H
 
 #include "core/buf.h"
+#include "land/limits.h"
 #include "text/chat.h"
 #include "land/rows.h"
 #include "land/task_file.h"
 
 #include <glob.h>
-
-#define LF_COMPUTE_MAX 32
 
 struct lf_columns {
     struct lf_task_part part;

@@ -1,5 +1,6 @@
 /* Delimited text, a record at a time. */
 #include "land/csv.h"
+#include "land/limits.h"
 
 #include <stdlib.h>
 #include <string.h>

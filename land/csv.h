@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LF_CSV_FIELDS_MAX 4096
-
 struct lf_csv {
     const char *text;
     size_t n, at;

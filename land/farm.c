@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "land/limits.h"
 
 #include <fcntl.h>
 #include <math.h>

@@ -12,6 +12,8 @@
 #define LF_LAND_FARM_H
 
 #include "core/file.h"
+#include "core/limits.h"
+#include "land/limits.h"
 #include "land/study.h"
 #include "land/table.h"
 

@@ -3,8 +3,10 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/nearest.h"
 #include "client/remote.h"
+#include "land/limits.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,11 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_NS 50000000     /* between looks at a child that starts or stops */
-#define STOP_SECONDS 60      /* for its checkpoints; then it is killed */
-#define SOCKET_BYTES_MAX 100 /* a unix socket's path has 107 */
-#define LOG_BYTES_MAX (64 << 20)
-#define ARGS_MAX 64
+#define LOOK_NS 50000000 /* between looks at a child that starts or stops */
+#define STOP_SECONDS 60  /* for its checkpoints; then it is killed */
 
 static const char *const option_names[] = {"device",    "quant",     "threads",      "memory",
                                            "slots",     "kv_tokens", "batch_tokens", "train_tokens",
@@ -50,8 +49,8 @@ enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag)
 /* ---- The child ------------------------------------------------------------------------------- */
 
 struct command_line {
-    char text[ARGS_MAX][LF_PATH_MAX];
-    char *argv[ARGS_MAX + 1];
+    char text[LF_DAEMON_ARGS_MAX][LF_PATH_MAX];
+    char *argv[LF_DAEMON_ARGS_MAX + 1];
     int n;
 };
 
@@ -119,7 +118,7 @@ static void child_main(const struct command_line *c, int log, pid_t parent)
 static enum lf_err place_socket(struct lf_host *h, const char *data, struct lf_diag *diag)
 {
     char *whole = realpath(data, NULL);
-    bool fits = whole && strlen(whole) + sizeof "/lorafsd.sock" <= SOCKET_BYTES_MAX;
+    bool fits = whole && strlen(whole) + sizeof "/lorafsd.sock" <= LF_SOCKET_BYTES_MAX;
     if (fits)
         snprintf(h->socket, sizeof h->socket, "%s/lorafsd.sock", whole);
     free(whole);
@@ -178,7 +177,7 @@ static void last_words(const struct lf_host *h, char out[LF_DIAG_MAX])
     struct lf_buf text;
     lf_buf_init(&text, 0);
     snprintf(out, LF_DIAG_MAX, "see %.400s", h->log);
-    if (lf_file_read(&text, h->log, LOG_BYTES_MAX, NULL) == LF_OK && text.len > 0) {
+    if (lf_file_read(&text, h->log, LF_DAEMON_LOG_MAX, NULL) == LF_OK && text.len > 0) {
         size_t end = text.len;
         while (end > 0 && text.data[end - 1] == '\n')
             end--;

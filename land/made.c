@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "land/limits.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #define CHUNK_BYTES (1u << 20)
-#define SOURCE_MD_MAX (1u << 20)
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
@@ -194,7 +194,7 @@ void lf_made_source_md(struct lf_task_rows *out, const char *dir)
     struct lf_buf text;
     lf_buf_init(&text, 0);
     snprintf(path, sizeof path, "%s/SOURCE.md", dir);
-    bool there = lf_file_read(&text, path, SOURCE_MD_MAX, NULL) == LF_OK && text.data;
+    bool there = lf_file_read(&text, path, LF_SOURCE_MD_MAX, NULL) == LF_OK && text.data;
     const char *s = there ? text.data : "";
     md_line(out->fidelity_text, sizeof out->fidelity_text, s, "- Fidelity: ");
     md_line(out->source, sizeof out->source, s, "- Origin: ");

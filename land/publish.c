@@ -2,6 +2,7 @@
 #include "land/publish.h"
 
 #include "core/json.h"
+#include "land/limits.h"
 #include "land/task.h"
 #include "client/places.h"
 
@@ -11,8 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-
-#define TABLE_BYTES_MAX (16u << 20)
 
 /* ---- Notes of a task ------------------------------------------------------------------------- */
 
@@ -81,7 +80,7 @@ static enum lf_err load_published(struct lf_land_table *t, struct lf_diag *diag)
     struct lf_buf text;
     lf_buf_init(&text, 0);
     enum lf_err rc = lf_land_table_init(t) ?: lf_place_share(path, "land/published.csv", diag);
-    rc = rc ?: lf_file_read(&text, path, TABLE_BYTES_MAX, diag);
+    rc = rc ?: lf_file_read(&text, path, LF_TABLE_BYTES_MAX, diag);
     rc = rc ?: lf_land_table_parse_published(t, text.data ? text.data : "", text.len, diag);
     lf_buf_free(&text);
     return rc;

@@ -3,6 +3,7 @@
 
 #include "land/analysis.h"
 #include "land/csv.h"
+#include "land/limits.h"
 #include "land/svg.h"
 
 #include <math.h>

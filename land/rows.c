@@ -4,14 +4,13 @@
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/utf8.h"
+#include "land/limits.h"
 #include "land/rows_inside.h"
 
 #include <iconv.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
-
-#define INFLATED_BYTES_MAX (2ull << 30)
 
 json_t *lf_rows_string(const char *s, size_t n)
 {
@@ -134,7 +133,7 @@ enum lf_err lf_rows_parse(const char *text, size_t n, const struct lf_rows_form 
     if (rc != LF_OK || form->encoding[0] == '\0' || lf_utf8_valid(text, n) == n)
         return rc == LF_OK ? find(form->format)->read(&r, text, n, diag) : rc;
     struct lf_buf utf8;
-    lf_buf_init(&utf8, INFLATED_BYTES_MAX);
+    lf_buf_init(&utf8, LF_INFLATED_BYTES_MAX);
     rc = convert(&utf8, text, n, form->encoding, diag);
     rc = rc ?: find(form->format)->read(&r, utf8.data ? utf8.data : "", utf8.len, diag);
     lf_buf_free(&utf8);
@@ -155,7 +154,7 @@ static enum lf_err inflate_file(struct lf_buf *out, const char *path, struct lf_
     gzclose(f);
     if (out->rc != LF_OK)
         return lf_fail(diag, out->rc, "inflates to more than %llu bytes",
-                       (unsigned long long)INFLATED_BYTES_MAX);
+                       (unsigned long long)LF_INFLATED_BYTES_MAX);
     return n < 0 || trouble != Z_OK ? lf_fail(diag, LF_E_DAMAGED, "is no whole gzip file") : LF_OK;
 }
 
@@ -186,7 +185,7 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
     struct lf_mapping m = {0};
     struct lf_buf inflated;
     enum lf_err rc;
-    lf_buf_init(&inflated, INFLATED_BYTES_MAX);
+    lf_buf_init(&inflated, LF_INFLATED_BYTES_MAX);
     if (len > 3 && strcmp(path + len - 3, ".gz") == 0) {
         rc = inflate_file(&inflated, path, diag);
         if (rc == LF_OK)

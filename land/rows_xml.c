@@ -8,8 +8,6 @@
 #include <expat.h>
 #include <string.h>
 
-#define DEPTH_MAX LF_JSON_DEPTH_MAX
-
 /* An element that is open inside a row. */
 struct element {
     json_t *json;     /* its object */
@@ -21,7 +19,7 @@ struct xml_reading {
     const struct lf_rows *rows;
     const char *name; /* of a row's element */
     XML_Parser parser;
-    struct element open[DEPTH_MAX];
+    struct element open[LF_JSON_DEPTH_MAX];
     int depth;
     struct lf_buf text; /* of the open elements, the innermost last */
     int64_t line;       /* of the row */
@@ -45,9 +43,9 @@ static void on_start(void *arg, const XML_Char *name, const XML_Char **attribute
     struct xml_reading *x = arg;
     if (x->rc != LF_OK || (x->depth == 0 && strcmp(name, x->name) != 0))
         return;
-    if (x->depth == DEPTH_MAX) {
+    if (x->depth == LF_JSON_DEPTH_MAX) {
         stop(x, lf_fail(x->diag, LF_E_INVALID, "line %lu: elements nested deeper than %d",
-                        (unsigned long)XML_GetCurrentLineNumber(x->parser), DEPTH_MAX));
+                        (unsigned long)XML_GetCurrentLineNumber(x->parser), LF_JSON_DEPTH_MAX));
         return;
     }
     json_t *json = json_object(), *all = attributes[0] ? json_object() : NULL;
@@ -208,7 +206,7 @@ struct mending {
     struct {
         const char *s;
         size_t n;
-    } open[DEPTH_MAX];
+    } open[LF_JSON_DEPTH_MAX];
     int depth;
 };
 
@@ -241,7 +239,7 @@ static void mend_tag(struct mending *m, const char *text, size_t n, size_t *at)
     while (from + name < len &&
            (isalnum((unsigned char)s[from + name]) || strchr("_-.:", s[from + name])))
         name++;
-    bool tag = name > 0 && isalpha((unsigned char)s[from]) && m->depth < DEPTH_MAX;
+    bool tag = name > 0 && isalpha((unsigned char)s[from]) && m->depth < LF_JSON_DEPTH_MAX;
     if (!special && !tag) {
         lf_buf_puts(&m->out, "&lt;");
         *at += 1;

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "land/limits.h"
 #include "text/tokenizer.h"
 #include "land/features.h"
 #include "land/host.h"
@@ -23,7 +24,6 @@
 #define POLL_NS 200000000    /* between looks at the daemon */
 #define WRITE_NS 1000000000u /* between status files */
 #define LOCK_SECONDS 90      /* a daemon of a run that was killed writes its checkpoints */
-#define DEATHS_MAX 3         /* of a base's daemon, without a cell that ended in between */
 
 struct study_run {
     const struct lf_study *s;
@@ -583,7 +583,7 @@ static enum lf_err run_base(struct study_run *r, int base, struct lf_diag *diag)
             bad = connect_to(r, &at, base, &why);
         if (bad == LF_OK)
             bad = watch(r, base, &why);
-        bool again = bad != LF_OK && is_away(bad) && answered && ++r->deaths < DEATHS_MAX;
+        bool again = bad != LF_OK && is_away(bad) && answered && ++r->deaths < LF_DEATHS_MAX;
         lf_host_stop(&r->host);
         if (again) {
             lf_show_note(&r->show, true, "%s: %s; its daemon is started again", b->name, why.text);

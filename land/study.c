@@ -3,14 +3,12 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "land/limits.h"
 #include "trainer/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ROWS_MAX 1000000000
-#define SHOTS_MAX 64
 
 /* ---- Words and paths ------------------------------------------------------------------------- */
 
@@ -93,9 +91,9 @@ static enum lf_err read_task(struct lf_study_task *t, const json_t *entry,
         return rc;
     struct lf_json_in in = lf_json_in(entry, diag);
     const char *name = lf_json_str(&in, "name", NULL), *data = lf_json_str(&in, "data", NULL);
-    t->rows = lf_json_int64(&in, "rows", t->rows, 0, ROWS_MAX);
-    t->eval_rows = lf_json_int64(&in, "eval_rows", t->eval_rows, 0, ROWS_MAX);
-    t->shots = lf_json_int64(&in, "shots", t->shots, 0, SHOTS_MAX);
+    t->rows = lf_json_int64(&in, "rows", t->rows, 0, LF_STUDY_ROWS_MAX);
+    t->eval_rows = lf_json_int64(&in, "eval_rows", t->eval_rows, 0, LF_STUDY_ROWS_MAX);
+    t->shots = lf_json_int64(&in, "shots", t->shots, 0, LF_STUDY_SHOTS_MAX);
     t->test_percent = lf_json_int64(&in, "test_percent", t->test_percent, 0, 99);
     t->settings = lf_json_object(&in, "settings");
     rc = in.rc;
@@ -139,8 +137,8 @@ static enum lf_err read_tasks(struct lf_study *s, const struct roots *roots, str
     struct lf_json_in in = lf_json_in(s->file, diag);
     const json_t *list = lf_json_list(&in, "tasks", 1, LF_LAND_TASKS_MAX);
     const char *data = lf_json_str(&in, "data", ".");
-    common.rows = lf_json_int64(&in, "rows", 0, 0, ROWS_MAX);
-    common.eval_rows = lf_json_int64(&in, "eval_rows", 0, 0, ROWS_MAX);
+    common.rows = lf_json_int64(&in, "rows", 0, 0, LF_STUDY_ROWS_MAX);
+    common.eval_rows = lf_json_int64(&in, "eval_rows", 0, 0, LF_STUDY_ROWS_MAX);
     enum lf_err rc = in.rc;
     if (rc == LF_OK)
         rc = roots->places->data ? place(common.data, ".", roots->places->data, diag)

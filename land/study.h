@@ -20,13 +20,12 @@
 
 #include "core/err.h"
 #include "core/limits.h"
+#include "land/limits.h"
 #include "land/table.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#define LF_LAND_VARIANTS_MAX 16
 
 struct lf_study_base {
     char name[LF_NAME_MAX + 1]; /* the directory's last part: what its daemon calls it */

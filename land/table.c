@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "land/csv.h"
+#include "land/limits.h"
 
 #include <math.h>
 #include <stdio.h>

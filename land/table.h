@@ -6,13 +6,11 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/limits.h"
+#include "land/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define LF_LAND_BASES_MAX 64
-#define LF_LAND_TASKS_MAX 256
 
 struct lf_land_cell {
     bool there;

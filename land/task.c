@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/nearest.h"
+#include "land/limits.h"
 #include "land/task_file.h"
 #include "client/places.h"
 #include "trainer/dataset.h"
@@ -13,9 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TASKS_MAX 1024
-#define TASK_BYTES_MAX (1u << 20)
 
 static const char *const fidelities[] = {"unknown", "exact", "near", "other split", "stand-in"};
 
@@ -312,7 +310,7 @@ static enum lf_err read_path(struct lf_task **out, const char *path, struct lf_d
     struct lf_buf text;
     name_of(name, path);
     lf_buf_init(&text, 0);
-    enum lf_err rc = lf_file_read(&text, path, TASK_BYTES_MAX, diag);
+    enum lf_err rc = lf_file_read(&text, path, LF_TASK_BYTES_MAX, diag);
     const char *s = text.data ? text.data : "";
     if (rc == LF_OK && (ends_in(path, ".yaml") || ends_in(path, ".yml")))
         rc = lf_task_from_yaml(&file, name, s, text.len, diag);
@@ -352,12 +350,12 @@ static enum lf_err no_such_task(const char *name, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX];
     struct dirent **files;
-    const char *names[TASKS_MAX + 1];
+    const char *names[LF_TASKS_MAX + 1];
     int n, k = 0;
     enum lf_err rc = list_files(&files, &n, dir, diag);
     if (rc != LF_OK)
         return rc;
-    for (; k < n && k < TASKS_MAX; k++) {
+    for (; k < n && k < LF_TASKS_MAX; k++) {
         files[k]->d_name[strlen(files[k]->d_name) - strlen(".json")] = '\0';
         names[k] = files[k]->d_name;
     }

@@ -7,9 +7,6 @@
 #include "core/buf.h"
 #include "meta/store.h"
 
-/* Room for any record; what a writer's stack holds. */
-#define LF_RECORD_BYTES_MAX 2048
-
 enum lf_err lf_adapter_record_encode(struct lf_buf *out,
                                      const struct lf_adapter_record *r) LF_MUST_CHECK;
 enum lf_err lf_adapter_record_decode(struct lf_adapter_record *out, const void *data, size_t n,

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "meta/codec.h"
+#include "meta/limits.h"
 
 #include <fcntl.h>
 #include <lmdb.h>
@@ -20,8 +21,6 @@
 /* Address space, not disk: the file grows as it fills. A record is below 2 KiB, so this holds
  * LF_ADAPTERS_MAX adapters and as many jobs twice over. */
 #define STORE_MAP_BYTES ((size_t)1 << 30)
-/* One slot of 64 bytes for each thread that reads at the same moment. */
-#define STORE_READERS_MAX 4096
 
 struct lf_store {
     char *dir;
@@ -78,7 +77,7 @@ static enum lf_err env_open(struct lf_store *s, struct lf_diag *diag)
     if (code == MDB_SUCCESS)
         code = mdb_env_set_mapsize(s->env, STORE_MAP_BYTES);
     if (code == MDB_SUCCESS)
-        code = mdb_env_set_maxreaders(s->env, STORE_READERS_MAX);
+        code = mdb_env_set_maxreaders(s->env, LF_STORE_READERS_MAX);
     if (code == MDB_SUCCESS)
         code = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0600);
     if (code == MDB_SUCCESS)

@@ -3,6 +3,7 @@
 #include "model/adapter.h"
 
 #include "core/rng.h"
+#include "model/limits.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -11,6 +11,7 @@
 #include "core/err.h"
 #include "gpu/ops.h"
 #include "model/config.h"
+#include "model/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,8 +31,6 @@ void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c)
 enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out,
                                   const struct lf_adapter_shape *s) LF_MUST_CHECK;
 void lf_adapter_shape_free(struct lf_adapter_shape *s);
-/* "model.layers.3.self_attn.q_proj": what PEFT calls a site. */
-#define LF_SITE_NAME_MAX 64
 void lf_adapter_site_name(char out[LF_SITE_NAME_MAX], const struct lf_config *c, int site);
 /* PEFT's rule: the name (n bytes) is the site's, or its end from a dot on: "q_proj",
  * "self_attn.q_proj", "model.layers.3.self_attn.q_proj". */

@@ -3,6 +3,7 @@
 
 #include "core/json.h"
 #include "gpu/nf4.h"
+#include "model/limits.h"
 
 #include <math.h>
 #include <stdio.h>

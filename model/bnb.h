@@ -11,12 +11,10 @@
 
 #include "core/err.h"
 #include "gpu/ops.h"
+#include "model/limits.h"
 #include "model/safetensors.h"
 
 #include <stdbool.h>
-
-#define LF_BNB_NAME_MAX 192
-#define LF_BNB_STATE_MAX 256
 
 /* Looks for a 4-bit matrix (N, K) of this name. *w points into the map, not necessarily aligned.
  * *found false: there is none. LF_E_DAMAGED: there is, and its parts do not fit together. */

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EOS_MAX (int)(sizeof((struct lf_config *)0)->eos / sizeof(int32_t))
+#define N_EOS (int)(sizeof((struct lf_config *)0)->eos / sizeof(int32_t))
 
 enum bias_rule { BIAS_NONE, BIAS_ALWAYS, BIAS_BY_KEY };
 enum window_rule {
@@ -500,9 +500,9 @@ static enum lf_err parse_token_ids(struct lf_config *c, const json_t *j, struct 
     if (!eos || json_is_null(eos))
         return LF_OK;
     size_t n = json_is_array(eos) ? json_array_size(eos) : 1;
-    if (n > (size_t)EOS_MAX)
+    if (n > (size_t)N_EOS)
         return lf_fail(diag, LF_E_UNSUPPORTED, "\"eos_token_id\" has %zu ids; %d are supported", n,
-                       EOS_MAX);
+                       N_EOS);
     c->n_eos = 0;
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_is_array(eos) ? json_array_get(eos, i) : eos;

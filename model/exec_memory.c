@@ -216,14 +216,14 @@ static struct size_walk walk_table(struct lf_exec *x, char *base)
 /* Columns for adapters behind a map's input: whole lines of 128 bytes, enough for one adapter's
  * ranks, and for some more of low rank up to where their zeros cost a twentieth of a product. */
 #define ROOM_LINE 64
-#define ROOM_MAX 256
+#define ROOM_MOST 256
 
 static int room_for_adapters(const struct lf_exec *x)
 {
     int cols = (int)u_cols_max(x);
     if (!x->ops->map_bwd || x->limits.train_tokens_max == 0)
         return 0;
-    return cols < ROOM_MAX ? (cols + ROOM_LINE - 1) / ROOM_LINE * ROOM_LINE : ROOM_MAX;
+    return cols < ROOM_MOST ? (cols + ROOM_LINE - 1) / ROOM_LINE * ROOM_LINE : ROOM_MOST;
 }
 
 /* Scratch that the linear maps of this model need on the stream. */

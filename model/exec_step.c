@@ -8,14 +8,14 @@
 #include "model/exec_inside.h"
 
 #include "core/num.h"
+#include "model/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_MAX 128 /* above, the products outlast their launches */
-#define KV_MIN 256   /* keys of the smallest recording */
+#define ROWS_MOST 128 /* above, the products outlast their launches */
+#define KV_MIN 256    /* keys of the smallest recording */
 #define RANK_MIN 8
-#define RECORDINGS_MAX 48 /* the least recently used one makes room */
 
 struct lf_recording {
     struct lf_step_key key;
@@ -24,7 +24,7 @@ struct lf_recording {
 };
 
 struct lf_recordings {
-    struct lf_recording of[RECORDINGS_MAX];
+    struct lf_recording of[LF_RECORDINGS_MAX];
     int n;
     uint64_t steps;
 };
@@ -57,7 +57,7 @@ int lf_exec_step_rows(const struct lf_exec *x, int T)
 {
     const struct lf_exec_limits *l = &x->limits;
     int unit = T <= 8 ? 1 : T <= 64 ? 8 : 16;
-    if (!x->recordings || T > ROWS_MAX)
+    if (!x->recordings || T > ROWS_MOST)
         return 0;
     return lf_min_int((T + unit - 1) / unit * unit, lf_min_int(l->tokens_max, l->seqs_max));
 }
@@ -87,7 +87,7 @@ static struct lf_recording *find(struct lf_recordings *r, const struct lf_step_k
 /* A place for a new one. */
 static struct lf_recording *make_room(struct lf_recordings *r)
 {
-    if (r->n < RECORDINGS_MAX)
+    if (r->n < LF_RECORDINGS_MAX)
         return &r->of[r->n++];
     struct lf_recording *oldest = &r->of[0];
     for (int i = 1; i < r->n; i++)

@@ -1,5 +1,6 @@
 /* A checkpoint directory into a model on a device. */
 #include "model/bnb.h"
+#include "model/limits.h"
 #include "model/memory.h"
 #include "model/model.h"
 #include "model/quantize.h"

@@ -9,6 +9,7 @@
 #include "core/buf.h"
 #include "core/json.h"
 #include "core/limits.h"
+#include "model/limits.h"
 #include "model/safetensors.h"
 
 #include <math.h>

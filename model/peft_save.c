@@ -4,6 +4,7 @@
 
 #include "core/buf.h"
 #include "core/file.h"
+#include "model/limits.h"
 #include "model/safetensors.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TENSOR_NAME_MAX (LF_SITE_NAME_MAX + 48)
+#define TENSOR_NAME_BYTES (LF_SITE_NAME_MAX + 48)
 
 /* ---- adapter_config.json --------------------------------------------------------------------- */
 
@@ -116,7 +117,7 @@ static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_con
 {
     size_t n = 0, n_max = 2 * (size_t)a->shape.n_sites;
     struct lf_tensor *t = calloc(n_max, sizeof *t);
-    char(*names)[TENSOR_NAME_MAX] = calloc(n_max, sizeof *names);
+    char(*names)[TENSOR_NAME_BYTES] = calloc(n_max, sizeof *names);
     enum lf_err rc = LF_OK;
     if (!t || !names)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);

@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "model/bnb.h"
+#include "model/limits.h"
 #include "model/model.h"
 
 #include <dirent.h>

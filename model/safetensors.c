@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
+#include "model/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,12 +9,11 @@
 
 #include "core/err.h"
 #include "gpu/device.h"
+#include "model/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define LF_TENSOR_DIMS_MAX 8
 
 struct lf_tensor {
     const char *name; /* of a reader: borrowed from the set */

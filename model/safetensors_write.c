@@ -16,7 +16,7 @@
 
 /* The longest entry: {"dtype":"BF16","shape":[8 numbers of 20 digits],"data_offsets":[2 of 20]},
  * and quotes, colon, comma around it. */
-#define ENTRY_BYTES_MAX 280
+#define ENTRY_BYTES 280
 
 struct lf_tensors_writer {
     int fd;
@@ -65,7 +65,7 @@ enum lf_err lf_tensors_create(struct lf_tensors_writer **out, const char *path, 
     w->fd = -1;
     enum lf_err rc = LF_OK;
     /* A name may need six bytes of JSON for one of its own. */
-    w->header_room = (64 + n_max * ENTRY_BYTES_MAX + 6 * names_bytes + 7) / 8 * 8;
+    w->header_room = (64 + n_max * ENTRY_BYTES + 6 * names_bytes + 7) / 8 * 8;
     lf_buf_init(&w->header, w->header_room);
     lf_buf_puts(&w->header, "{\"__metadata__\":{\"format\":\"pt\"}");
     w->n_max = n_max;

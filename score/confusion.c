@@ -2,13 +2,12 @@
  * answers are kept as pairs of names until the matrix is asked for. */
 #include "score/confusion.h"
 
+#include "score/limits.h"
 #include "score/spans.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NAME_BYTES_MAX 200 /* of a label; the rest tells no class from another */
 
 struct name {
     char *key;   /* as the metric reads it */
@@ -74,8 +73,8 @@ static bool reserve(void *pp, size_t n, size_t *cap, size_t size)
 /* A copy of the start of a text, of whole characters. */
 static char *dup_start(const char *s, size_t n)
 {
-    if (n > NAME_BYTES_MAX)
-        for (n = NAME_BYTES_MAX; n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80;)
+    if (n > LF_LABEL_BYTES_MAX)
+        for (n = LF_LABEL_BYTES_MAX; n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80;)
             n--;
     return strndup(s, n);
 }

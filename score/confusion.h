@@ -3,11 +3,10 @@
 #ifndef LF_SCORE_CONFUSION_H
 #define LF_SCORE_CONFUSION_H
 
+#include "score/limits.h"
 #include "score/metrics.h"
 
 #include <jansson.h>
-
-#define LF_CONFUSION_LABELS_MAX 256 /* more classes make no matrix */
 
 struct lf_confusion;
 

@@ -2,6 +2,7 @@
 #include "score/humaneval.h"
 
 #include "core/json.h"
+#include "score/limits.h"
 #include "score/sandbox.h"
 #include "score/spans.h"
 
@@ -10,12 +11,11 @@
 
 #define SECONDS 5
 #define MEMORY_BYTES (1u << 30)
-#define COMPLETION_BYTES_MAX (1u << 20) /* more is no answer */
 
 /* The inside of the first fenced block, or all of it. */
 static struct lf_span unfenced(const char *text)
 {
-    struct lf_span all = {text, strnlen(text, COMPLETION_BYTES_MAX)};
+    struct lf_span all = {text, strnlen(text, LF_PROGRAM_BYTES_MAX)};
     const char *open = memmem(all.s, all.n, "```", 3);
     if (!open)
         return all;

@@ -5,6 +5,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "score/limits.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -41,8 +42,6 @@
  * Also known: rouge (rouge_l), stsb (mae), gsm8k_regex (gsm8k).
  */
 struct lf_metric;
-
-#define LF_METRIC_WORDS_MAX 16384 /* ROUGE-L's table of both texts: 0.3 s at most */
 
 /* What is scored; borrowed during the call. */
 struct lf_answer {

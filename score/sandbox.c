@@ -8,6 +8,7 @@
 #include "score/sandbox.h"
 
 #include "core/clock.h"
+#include "score/limits.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -25,7 +26,6 @@
 #include <unistd.h>
 
 #define SECRET_BYTES 32
-#define STDERR_BYTES_MAX 400
 
 static const char wrapper[] =
     "import os, sys\n"
@@ -228,7 +228,7 @@ static bool listen_to(struct box *b, int seconds, char *answers, size_t n_answer
 enum lf_err lf_sandbox_run(enum lf_sandbox_end *out, const char *program, size_t n,
                            const struct lf_sandbox_limits *limits, struct lf_diag *diag)
 {
-    char answers[SECRET_BYTES + 8] = "", trouble[STDERR_BYTES_MAX] = "";
+    char answers[SECRET_BYTES + 8] = "", trouble[LF_SANDBOX_STDERR_MAX] = "";
     struct box b;
     enum lf_err rc = open_box(&b, program, n, diag) ?: start(&b, limits, diag);
     if (rc != LF_OK) {

@@ -3,6 +3,7 @@
 #include "score/words.h"
 
 #include "core/utf8.h"
+#include "score/limits.h"
 #include "score/metrics.h"
 #include "score/spans.h"
 

@@ -10,6 +10,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "text/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -66,7 +67,6 @@ bool lf_tokenizer_is_special(const struct lf_tokenizer *t, int32_t id);
  *
  * A token is a string that passes a line of stages (a decoder each); a stage may hold text back:
  * an unfinished character, a run of fallback bytes (whose meaning the last byte decides). */
-#define LF_DECODER_STAGES_MAX 8
 struct lf_decoder_stage {
     struct lf_buf held; /* came in, not settled yet */
     struct lf_buf out;  /* the token on its way to the next stage */

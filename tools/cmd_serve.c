@@ -8,6 +8,7 @@
 #include "tools/commands.h"
 
 #include "core/file.h"
+#include "tools/limits.h"
 #include "tools/serving.h"
 
 #include <fcntl.h>

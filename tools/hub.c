@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
+#include "tools/limits.h"
 
 #include <curl/curl.h>
 #include <openssl/evp.h>
@@ -17,10 +18,7 @@
 #include <unistd.h>
 
 #define HUB_DEFAULT_ENDPOINT "https://huggingface.co"
-#define HUB_LISTING_MAX ((size_t)32 << 20)
-#define HUB_FILES_MAX 10000
 #define HUB_PARALLEL 4
-#define HUB_PARALLEL_MAX 16
 #define HUB_STALL_SECONDS 30L
 #define HUB_TRIES 5
 #define HUB_PAUSE_MS 500       /* before the second try, doubled for each one after */
@@ -168,7 +166,7 @@ static enum lf_err repo_parse(struct lf_hub_repo *r, const json_t *root, struct 
     size_t n = json_array_size(siblings);
     if (rc != LF_OK)
         return rc;
-    if (!sha || !repo_id_ok(sha) || !json_is_array(siblings) || n > HUB_FILES_MAX)
+    if (!sha || !repo_id_ok(sha) || !json_is_array(siblings) || n > LF_HUB_FILES_MAX)
         return lf_fail(diag, LF_E_INVALID, "the hub's listing has no \"sha\" or no \"siblings\"");
     r->revision = strdup(sha);
     r->files = calloc(n ? n : 1, sizeof *r->files);
@@ -190,7 +188,7 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
     CURL *c = NULL;
     char why[CURL_ERROR_SIZE] = "";
     lf_buf_init(&url, 4096);
-    lf_buf_init(&body, HUB_LISTING_MAX);
+    lf_buf_init(&body, LF_HUB_LISTING_MAX);
     const char *at = strchr(id, '@');
     r.id = at ? strndup(id, (size_t)(at - id)) : strdup(id);
     const char *revision = at ? at + 1 : "main";
@@ -499,8 +497,8 @@ static enum lf_err fetch_poll(struct fetch *f, struct lf_diag *diag)
 static enum lf_err fetch_run(struct fetch *f, struct lf_diag *diag)
 {
     int parallel = f->options->parallel > 0 ? f->options->parallel : HUB_PARALLEL;
-    if (parallel > HUB_PARALLEL_MAX)
-        parallel = HUB_PARALLEL_MAX;
+    if (parallel > LF_HUB_PARALLEL_MAX)
+        parallel = LF_HUB_PARALLEL_MAX;
     enum lf_err rc = LF_OK;
     while (rc == LF_OK && (f->next < f->n || f->running + f->waiting > 0)) {
         if (f->next < f->n && f->running + f->waiting < parallel)

@@ -1,7 +1,9 @@
 /* Command lines: parsing by the table, and the help page that the table makes. */
 #include "tools/options.h"
 
+#include "core/limits.h"
 #include "core/nearest.h"
+#include "tools/limits.h"
 
 #include <errno.h>
 #include <math.h>
@@ -12,7 +14,6 @@
 
 #define HELP_COLUMNS 80
 #define HELP_INDENT 28 /* where the help phrases start */
-#define WORD_MAX 32    /* of an option word, for the search of the one that was meant */
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
@@ -185,9 +186,9 @@ static enum lf_err unknown_option(const struct lf_usage *u, const char *word, st
         names[n++] = o->name;
     names[n++] = "help";
     names[n] = NULL;
-    char name[WORD_MAX + 1] = "";
+    char name[LF_NEAR_WORD_MAX + 1] = "";
     size_t len = strcspn(word + 2, "=");
-    if (word[1] == '-' && len <= WORD_MAX)
+    if (word[1] == '-' && len <= LF_NEAR_WORD_MAX)
         memcpy(name, word + 2, len);
     const char *near = lf_nearest_word(name, names);
     if (near)

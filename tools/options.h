@@ -24,6 +24,7 @@
 #define LF_TOOLS_OPTIONS_H
 
 #include "core/err.h"
+#include "tools/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,8 +39,6 @@ enum lf_option_kind {
     LF_OPT_STRS,   /* struct lf_option_strs: may be given again and again */
     LF_OPT_INTS    /* struct lf_option_ints: "1,8,64", each in [lo, hi] */
 };
-
-#define LF_OPTION_LIST_MAX 64
 
 struct lf_option_strs {
     const char *s[LF_OPTION_LIST_MAX]; /* borrowed from argv */

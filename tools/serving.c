@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "client/places.h"
+#include "tools/limits.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,10 +15,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define LOSSES_MAX 3                    /* of the device, in a row */
 #define CALM_NS 60000000000u            /* a loss later than this after a start begins a new row */
 #define EARLIER "LORAFS_EARLIER_LOSSES" /* "TOTAL IN_A_ROW MOUNT", from one life to the next */
-#define ARGS_MAX ((size_t)1 << 20)      /* bytes */
 
 /* What the process was before it began anew; nothing, where it did not. */
 static void remember(struct lf_serving *s)
@@ -80,7 +79,7 @@ static char **own_arguments(struct lf_buf *text)
 {
     size_t n = 0;
     lf_buf_init(text, 0);
-    if (lf_file_read(text, "/proc/self/cmdline", ARGS_MAX, NULL) != LF_OK)
+    if (lf_file_read(text, "/proc/self/cmdline", LF_ARGS_BYTES_MAX, NULL) != LF_OK)
         return NULL;
     for (size_t i = 0; i < text->len; i++)
         n += text->data[i] == '\0';
@@ -95,7 +94,7 @@ void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_di
     struct lf_buf text;
     char earlier[64];
     int row = lf_clock_ns() - s->started_ns < CALM_NS ? s->losses_in_a_row + 1 : 1;
-    if (row > LOSSES_MAX) {
+    if (row > LF_DEVICE_LOSSES_MAX) {
         lf_fail_within(diag, LF_E_DEVICE_LOST, "lost %d times in a row", row);
         return;
     }
@@ -103,7 +102,7 @@ void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_di
     snprintf(earlier, sizeof earlier, "%d %d %d", s->daemon.device_losses + 1, row, (int)mount);
     if (argv && setenv(EARLIER, earlier, 1) == 0 && close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0) {
         lf_log(LF_LOG_WARN, "daemon", "beginning anew: the device was lost (%d of %d in a row)",
-               row, LOSSES_MAX);
+               row, LF_DEVICE_LOSSES_MAX);
         execv("/proc/self/exe", argv);
     }
     lf_fail_within(diag, LF_E_DEVICE_LOST, "cannot begin anew: %s", strerror(errno));

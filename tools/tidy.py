@@ -2,7 +2,7 @@
 """House rules that a machine can check: the test `tidy`, or by hand: tools/tidy.py [FILE...].
 
 tidy/lines.py: lengths, layout (clang-format), banned calls, head comments, leftovers.
-tidy/names.py: exports that nobody uses, tags that clash, files that comments name.
+tidy/names.py: exports that nobody uses, tags that clash, ceilings, files that comments name.
 tidy/rooms.py: the direction of includes, circles, a room's share.
 With FILEs, only what one file shows. The rules with their reasons: HACKING.md.
 """

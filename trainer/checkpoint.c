@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/limits.h"
 #include "model/safetensors.h"
+#include "trainer/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 
 #define FILE_NAME "checkpoint.safetensors"
 #define STATE "state" /* a tensor of bytes: JSON */
-#define STATE_BYTES_MAX 4096
 #define N_PARTS 3
 
 static const char *const parts[N_PARTS] = {"params", "moment1", "moment2"};
@@ -49,7 +49,7 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
                                   .data = c->data + i * c->n,
                                   .bytes = c->n * sizeof *c->data};
     struct lf_buf state;
-    lf_buf_init(&state, STATE_BYTES_MAX);
+    lf_buf_init(&state, LF_CHECKPOINT_STATE_MAX);
     print_state(&state, c);
     t[N_PARTS] = (struct lf_tensor){.name = STATE,
                                     .dtype = LF_U8,
@@ -72,7 +72,7 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
 {
     json_t *j;
     const struct lf_tensor *t = lf_tensors_find(file, STATE);
-    if (!t || t->dtype != LF_U8 || t->bytes > STATE_BYTES_MAX)
+    if (!t || t->dtype != LF_U8 || t->bytes > LF_CHECKPOINT_STATE_MAX)
         return lf_fail(diag, LF_E_DAMAGED, "the file is no checkpoint");
     enum lf_err rc = lf_json_parse(&j, t->data, t->bytes, diag);
     if (rc != LF_OK)

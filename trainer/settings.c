@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JSON_INT_MAX 9007199254740992.0 /* 2^53: integers to here are exact for every reader */
+#define JSON_EXACT_INT 9007199254740992.0 /* 2^53: integers to here are exact for every reader */
 
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
@@ -53,7 +53,7 @@ const struct lf_setting lf_settings[] = {
         .help = "optimizer steps in which the learning rate rises"),
     ROW(warmup_fraction, REAL, 0, 1, 0.03, .help = "the same as a part of all steps"),
     ROW(shuffle, BOOL, .otherwise = true, .help = "the rows, anew in each epoch"),
-    ROW(seed, INT64, 0, JSON_INT_MAX, 42,
+    ROW(seed, INT64, 0, JSON_EXACT_INT, 42,
         .help = "of the order of rows, the fresh adapter and the dropout masks"),
     ROW(max_length, INT, 2, 1 << 20, 2048,
         .help = "tokens of a row: the prompt is cut from the left, then the end"),

@@ -2,6 +2,7 @@
 #include "daemon/api/api.h"
 #include "daemon/api/sampling.h"
 #include "daemon/api/sse.h"
+#include "daemon/limits.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
 
@@ -10,8 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-#define DETAILS_MAX 100000 /* tokens listed in an answer */
 
 struct lorax {
     struct lf_ask ask;
@@ -163,7 +162,8 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
         rc = lf_completion_await(c, q, 1000, &ready, diag);
         if (rc == LF_OK && ready)
             rc = lf_completion_step(c, &stepped, diag);
-        if (rc == LF_OK && ready && stepped && x->details && json_array_size(tokens) < DETAILS_MAX)
+        if (rc == LF_OK && ready && stepped && x->details &&
+            json_array_size(tokens) < LF_DETAILS_MAX)
             json_array_append_new(tokens, step_json(c, from));
     }
     if (rc == LF_OK) {

@@ -3,10 +3,9 @@
 #define LF_DAEMON_API_OPENAI_H
 
 #include "daemon/api/completion.h"
+#include "daemon/limits.h"
 
 #include <stdbool.h>
-
-#define LF_PROMPTS_MAX 64
 
 /* A request's body, read. */
 struct lf_openai {

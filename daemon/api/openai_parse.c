@@ -1,6 +1,7 @@
 /* OpenAI's request bodies. */
 #include "daemon/api/openai.h"
 #include "daemon/api/sampling.h"
+#include "daemon/limits.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
 

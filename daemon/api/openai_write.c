@@ -1,6 +1,7 @@
 /* OpenAI's answers: in one piece, and as events. */
 #include "daemon/api/openai.h"
 #include "daemon/api/sse.h"
+#include "daemon/limits.h"
 #include "daemon/state.h"
 
 #include <stdlib.h>

@@ -2,8 +2,7 @@
 #include "daemon/api/api.h"
 
 #include "core/limits.h"
-
-#define CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX)
+#include "daemon/limits.h"
 
 /* method, path, handler, ceiling of its body */
 const struct lf_route lf_routes[] = {
@@ -30,7 +29,7 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_GET, "/v1/adapters/{name}", lf_api_adapter},
     {LF_HTTP_DELETE, "/v1/adapters/{name}", lf_api_adapter_remove},
     {LF_HTTP_POST, "/v1/adapters/{name}/rename", lf_api_adapter_rename, LF_HTTP_BODY_MAX},
-    {LF_HTTP_POST, "/v1/adapters/{name}/ctl", lf_api_adapter_ctl, CTL_BYTES_MAX},
+    {LF_HTTP_POST, "/v1/adapters/{name}/ctl", lf_api_adapter_ctl, LF_CTL_BYTES_MAX},
     {LF_HTTP_POST, "/v1/adapters/{name}/generate", lf_api_generate_text, LF_PROMPT_BYTES_MAX},
     {LF_HTTP_GET, "/v1/adapters/{name}/files/{path*}", lf_api_file_read},
     {LF_HTTP_PUT, "/v1/adapters/{name}/files/{path*}", lf_api_file_write, .sink = &lf_api_upload,

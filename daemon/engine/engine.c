@@ -14,7 +14,7 @@
 #define STALL_STEPS 2.0
 #define STALL_MIN 0.02
 #define BUDGET_MIN 64
-#define DEBT_MAX 2.0 /* seconds: a long batch is not held against training for longer */
+#define DEBT_SECONDS 2.0 /* seconds: a long batch is not held against training for longer */
 #define STATUS_NS 1000000000ull
 
 /* ---- Work in --------------------------------------------------------------------------------- */
@@ -107,7 +107,7 @@ static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
     s->budget = (int)(s->budget * factor) + 1;
     s->budget = s->budget < BUDGET_MIN ? BUDGET_MIN : s->budget;
     s->budget = s->budget > e->o->train_tokens ? e->o->train_tokens : s->budget;
-    s->debt = t < DEBT_MAX ? t : DEBT_MAX;
+    s->debt = t < DEBT_SECONDS ? t : DEBT_SECONDS;
     return rc;
 }
 

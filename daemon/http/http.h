@@ -10,6 +10,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "daemon/limits.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -45,9 +46,7 @@ struct lf_route {
     bool file;                       /* a refused body is 422 */
 };
 
-#define LF_HTTP_PARAMS_MAX 2
 #define LF_HTTP_PARAM_BYTES 512
-#define LF_HTTP_HEADERS_MAX 12
 
 /* A body that is made while it is sent. fill blocks until it appends at least a byte or sets *end;
  * it looks at lf_http_gone ten times a second. An error cuts the connection. close is called once,

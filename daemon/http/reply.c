@@ -2,6 +2,7 @@
 #include "daemon/http/http.h"
 
 #include "core/log.h"
+#include "daemon/limits.h"
 
 #include <microhttpd.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* From a path to its route. */
 #include "daemon/http/http.h"
+#include "daemon/limits.h"
 
 #include <string.h>
 

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/http/listen.h"
+#include "daemon/limits.h"
 #include "daemon/state.h"
 
 #include <microhttpd.h>
@@ -19,8 +20,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* All that may wait, all that may run, and room for those who list and look. */
-#define CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
 #define THREAD_STACK_BYTES (1u << 20) /* a handler's paths, diags and a template's recursion */
 #define CONNECTION_MEMORY_BYTES (64u << 10) /* head of a request and libmicrohttpd's buffers */
 #define IDLE_SECONDS 60u                    /* between requests, and between pieces of a body */
@@ -267,7 +266,7 @@ static enum lf_err listener_start(struct lf_http_server *s, int fd, struct lf_di
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+        (unsigned)LF_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_END);

@@ -11,6 +11,7 @@
 #ifndef LF_DAEMON_JOBS_INSIDE_H
 #define LF_DAEMON_JOBS_INSIDE_H
 
+#include "core/limits.h"
 #include "daemon/engine/engine.h"
 #include "daemon/jobs/inputs.h"
 #include "daemon/jobs/jobs.h"

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "daemon/limits.h"
 #include "trainer/log.h"
 
 #include <stdio.h>
@@ -14,7 +15,6 @@
 
 #define SAVE_NS 5000000000ull
 #define EXPIRE_NS (3600ull * 1000000000ull)
-#define LOSSES_MAX 3 /* of the device, under one job */
 
 static void put(struct lf_jobs *j, struct lf_job_event *r)
 {
@@ -180,7 +180,7 @@ static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_trai
         return true;
     }
     bool again = (rc == LF_E_DEVICE_FULL && !e->alone) || rc == LF_E_INTERRUPTED ||
-                 (rc == LF_E_DEVICE_LOST && ++l->record.losses < LOSSES_MAX);
+                 (rc == LF_E_DEVICE_LOST && ++l->record.losses < LF_JOB_LOSSES_MAX);
     if (again && !l->cancelled) {
         wait_again(j, l, rc != LF_E_DEVICE_LOST);
         return false;

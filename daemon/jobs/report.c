@@ -8,13 +8,12 @@
 #include "daemon/jobs/inside.h"
 
 #include "core/json.h"
+#include "daemon/limits.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HISTORY_MAX 100
 
 /* ---- metrics.json ---------------------------------------------------------------------------- */
 
@@ -71,7 +70,7 @@ static json_t *history(const json_t *old)
     }
     if (json_object_get(old, "version"))
         json_array_append_new(list, summary(old));
-    while (json_array_size(list) > HISTORY_MAX)
+    while (json_array_size(list) > LF_JOB_HISTORY_MAX)
         json_array_remove(list, 0);
     return list;
 }

@@ -2,6 +2,7 @@
 #include "daemon/registry/index.h"
 
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/log.h"
 
 #include <stdio.h>

@@ -2,6 +2,7 @@
 /* Any bytes as CSV, and as TSV: every record's fields are strings, and a record that is written and
  * read again is the same. */
 #include "land/csv.h"
+#include "land/limits.h"
 
 #include <stdint.h>
 #include <string.h>

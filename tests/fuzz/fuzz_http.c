@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
+#include "daemon/limits.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
 

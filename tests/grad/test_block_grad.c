@@ -11,6 +11,7 @@
 #include "core/json.h"
 #include "core/rng.h"
 #include "model/exec.h"
+#include "model/limits.h"
 
 #include <math.h>
 #include <stdio.h>

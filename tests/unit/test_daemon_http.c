@@ -13,6 +13,7 @@
 #include "daemon/counters.h"
 #include "daemon/embedded.h"
 #include "daemon/http/http.h"
+#include "daemon/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>

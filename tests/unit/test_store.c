@@ -3,6 +3,7 @@
  * damaged records are refused. */
 #include "core/file.h"
 #include "meta/codec.h"
+#include "meta/limits.h"
 #include "meta/store.h"
 
 #include <math.h>

@@ -5,6 +5,7 @@
 #include "tests/lib/tiny.h"
 
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/rng.h"
 #include "trainer/trainer.h"
 

@@ -3,6 +3,7 @@
  * $LF_PYTHON): logits, logits with an adapter, the gradients of every adapted map, and adapters
  * saved here and read by peft. Skipped where the Python packages are missing. */
 #include "tests/vectors/golden.h"
+#include "model/limits.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -2,6 +2,7 @@
 #include "text/chat/value.h"
 
 #include "core/utf8.h"
+#include "text/limits.h"
 
 #include <stdio.h>
 #include <string.h>

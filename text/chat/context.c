@@ -1,5 +1,7 @@
 /* A run's memory, work and failure; names. */
 #include "text/chat/value.h"
+#include "core/limits.h"
+#include "text/limits.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* Evaluating: expressions give values. */
 #include "text/chat/run.h"
+#include "text/limits.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* Expressions, by jinja2's grammar: each level of precedence is one function. */
 #include "text/chat/tree.h"
+#include "text/limits.h"
 
 #include <string.h>
 

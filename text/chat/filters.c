@@ -2,6 +2,7 @@
 #include "text/chat/names.h"
 
 #include "core/utf8.h"
+#include "text/limits.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,5 +1,6 @@
 /* What the environment offers by name: range, namespace, raise_exception... */
 #include "text/chat/names.h"
+#include "text/limits.h"
 
 #include <string.h>
 #include <time.h>

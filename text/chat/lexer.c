@@ -4,6 +4,7 @@
 #include "text/chat/tree.h"
 
 #include "core/utf8.h"
+#include "text/limits.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* Operators, as Python's. */
 #include "text/chat/value.h"
+#include "text/limits.h"
 
 #include <math.h>
 #include <string.h>

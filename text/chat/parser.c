@@ -1,5 +1,7 @@
 /* Tokens to a tree: tags and the text between them. Expressions are expressions.c. */
 #include "text/chat/tree.h"
+#include "core/limits.h"
+#include "text/limits.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* Running: statements write text. */
 #include "text/chat/run.h"
+#include "text/limits.h"
 
 /* --- text into a value --- */
 

@@ -1,6 +1,7 @@
 /* Filters on sequences. Those that are generators in jinja2 do their work at once here, and keep an
  * error back until somebody takes the item that met it. */
 #include "text/chat/names.h"
+#include "text/limits.h"
 
 #include <string.h>
 

@@ -11,11 +11,6 @@
 
 #include "text/chat/value.h"
 
-/* Ceilings of one template, generous against any real one. */
-#define LF_J_SOURCE_MAX (1u << 20)
-#define LF_J_NODES_MAX (1u << 18)
-#define LF_J_NESTING_MAX 200 /* tags and parentheses */
-
 enum lf_jkind {
     /* statements */
     LF_JN_TEXT,         /* name */

@@ -22,18 +22,11 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/str.h"
+#include "text/limits.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Ceilings of one run, generous against any real template. */
-#define LF_J_STEPS_MAX 10000000 /* nodes visited, and work on long values: under a second */
-#define LF_J_DEPTH_MAX 1500     /* nested evaluations: C stack, so macros cannot run away */
-#define LF_J_MEMORY_MAX (128u << 20)
-#define LF_J_VALUE_DEPTH_MAX 200 /* lists in lists */
-#define LF_J_RANGE_MAX 100000    /* the sandbox's own */
-#define LF_J_PARAMS_MAX 6        /* of a method, filter or function */
 
 struct lf_jrun;
 struct lf_jnode;

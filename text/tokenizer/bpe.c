@@ -13,8 +13,8 @@
 
 #define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's space */
 #define MARK_BYTES 3
-#define KEPT_BYTES_MAX 64 /* longer words hardly repeat */
-#define FEW 24            /* symbols */
+#define KEPT_BYTES 64 /* longer words hardly repeat */
+#define FEW 24        /* symbols */
 #define NO_PAIR UINT64_MAX
 #define NONE UINT32_MAX
 
@@ -394,7 +394,7 @@ static enum lf_err encode_word(const struct lf_tok_bpe *b, struct lf_tok_scratch
 {
     const int32_t *ids;
     size_t n_ids, before = out->n;
-    if (n > KEPT_BYTES_MAX)
+    if (n > KEPT_BYTES)
         return encode_new(b, x, out, word, n);
     uint64_t hash = lf_tok_hash(word, n);
     if (lf_tok_words_find(&b->words, hash, (struct lf_str){word, n}, &ids, &n_ids))

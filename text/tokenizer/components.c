@@ -2,6 +2,7 @@
  * null, {"type": ...} or a Sequence of such, which is flattened. What is not known is refused by
  * its name. */
 #include "core/json.h"
+#include "text/limits.h"
 #include "text/tokenizer/load.h"
 
 #include "core/utf8.h"

@@ -9,6 +9,7 @@
 #include "text/tokenizer/parts.h"
 
 #include "core/utf8.h"
+#include "text/limits.h"
 
 #include <string.h>
 

@@ -9,6 +9,7 @@
 #ifndef LF_TEXT_TOKENIZER_PARTS_H
 #define LF_TEXT_TOKENIZER_PARTS_H
 
+#include "text/limits.h"
 #include "text/tokenizer/bpe.h"
 
 /* --- normalize.c --- */
@@ -144,7 +145,6 @@ struct lf_tok_decode {
 
 /* A piece of the post-processor's template: an id, or this for the text. */
 #define LF_TOK_TEMPLATE_TEXT (-1)
-#define LF_TOK_STEPS_MAX 32
 
 struct lf_tokenizer {
     struct lf_arena arena; /* every string */

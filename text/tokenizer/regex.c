@@ -18,6 +18,7 @@
  * Anything else that the two read differently (\K, \R, \g, POSIX brackets, octal...) is refused.
  */
 #include "core/utf8.h"
+#include "text/limits.h"
 #include "text/tokenizer/pattern.h"
 
 #include <string.h>
@@ -26,7 +27,6 @@
     "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}" \
     "\\x{3000}"
 #define WORD_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
-#define REGEX_BYTES_MAX (64u << 10)
 
 /* A regex on its way from one dialect to the other. */
 struct rewrite {
@@ -316,10 +316,10 @@ static enum lf_err compile(struct lf_tok_pattern *out, const char *s, size_t n,
 enum lf_err lf_tok_pattern_regex(struct lf_tok_pattern *out, const char *regex, size_t n,
                                  struct lf_diag *diag)
 {
-    if (n > REGEX_BYTES_MAX)
+    if (n > LF_REGEX_BYTES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "regex: %zu bytes are over the limit", n);
     struct rewrite r = {.s = regex, .n = n, .diag = diag};
-    lf_buf_init(&r.out, 64 * (size_t)REGEX_BYTES_MAX);
+    lf_buf_init(&r.out, 64 * (size_t)LF_REGEX_BYTES_MAX);
     enum lf_err rc = rewrite_all(&r);
     rc = rc ?: compile(out, r.out.data ? r.out.data : "", r.out.len, diag);
     if (rc == LF_OK)

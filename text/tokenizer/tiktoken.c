@@ -4,12 +4,12 @@
  * token is not merged at all. */
 #include "core/json.h"
 #include "core/utf8.h"
+#include "text/limits.h"
 #include "text/tokenizer/load.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define TOKEN_BYTES_MAX 1024
 #define N_SPECIAL 256
 
 static int base64_digit(char c)
@@ -41,10 +41,10 @@ static size_t base64_decode(unsigned char *out, size_t max, size_t *n, struct lf
 }
 
 /* "aGVsbG8= 123\n" off the front of s. */
-static bool read_line(struct lf_str *s, unsigned char token[TOKEN_BYTES_MAX], size_t *n,
+static bool read_line(struct lf_str *s, unsigned char token[LF_TOKEN_BYTES_MAX], size_t *n,
                       uint32_t *rank)
 {
-    size_t i = base64_decode(token, TOKEN_BYTES_MAX, n, *s);
+    size_t i = base64_decode(token, LF_TOKEN_BYTES_MAX, n, *s);
     while (i < s->n && s->s[i] == '=')
         i++;
     if (*n == 0 || i >= s->n || s->s[i++] != ' ')
@@ -63,7 +63,7 @@ static bool read_line(struct lf_str *s, unsigned char token[TOKEN_BYTES_MAX], si
 
 bool lf_tok_is_tiktoken(const char *bytes, size_t n)
 {
-    unsigned char token[TOKEN_BYTES_MAX];
+    unsigned char token[LF_TOKEN_BYTES_MAX];
     size_t len;
     uint32_t rank;
     struct lf_str s = {bytes, n};
@@ -72,8 +72,8 @@ bool lf_tok_is_tiktoken(const char *bytes, size_t n)
 
 static enum lf_err add_tokens(struct lf_tokenizer *t, struct lf_str s, struct lf_diag *diag)
 {
-    unsigned char token[TOKEN_BYTES_MAX];
-    char spelling[2 * TOKEN_BYTES_MAX + 4];
+    unsigned char token[LF_TOKEN_BYTES_MAX];
+    char spelling[2 * LF_TOKEN_BYTES_MAX + 4];
     enum lf_err rc = LF_OK;
     for (size_t line = 1; s.n > 0 && rc == LF_OK; line++) {
         size_t n, len = 0;

@@ -1,5 +1,6 @@
 /* A tokenizer as a whole: made, completed, asked, freed. */
 #include "text/tokenizer/load.h"
+#include "text/limits.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,13 +2,13 @@
  * table of immutable entries, filled by compare-and-swap and never emptied. Readers take no lock
  * and write nothing; when a word's bucket is full it is merged anew each time. */
 #include "text/tokenizer/bpe.h"
+#include "text/limits.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS_MAX (1u << 15) /* times BUCKET words: 10 MB when full */
-#define BUCKET 4               /* with their hashes, a cache line */
+#define BUCKET 4 /* with their hashes, a cache line */
 
 struct lf_tok_word {
     uint32_t n_bytes, n_ids;
@@ -23,7 +23,7 @@ struct lf_tok_bucket {
 enum lf_err lf_tok_words_init(struct lf_tok_words *w, size_t n_tokens, struct lf_diag *diag)
 {
     size_t n = 64;
-    while (n < BUCKETS_MAX && n * BUCKET < 8 * n_tokens) /* in proportion */
+    while (n < LF_TOK_BUCKETS_MAX && n * BUCKET < 8 * n_tokens) /* in proportion */
         n *= 2;
     w->buckets = aligned_alloc(sizeof *w->buckets, n * sizeof *w->buckets);
     if (!w->buckets)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY_MAX 96
+#define KEY_BYTES 96
 
 struct gguf_arch {
     const char *gguf, *model_type, *class;
@@ -31,27 +31,27 @@ struct maker {
 };
 
 /* "llama.block_count" */
-static const char *full_key(char out[KEY_MAX], const struct maker *m, const char *key)
+static const char *full_key(char out[KEY_BYTES], const struct maker *m, const char *key)
 {
-    snprintf(out, KEY_MAX, "%.16s.%.72s", m->arch->gguf, key);
+    snprintf(out, KEY_BYTES, "%.16s.%.72s", m->arch->gguf, key);
     return out;
 }
 
 static bool get_int(const struct maker *m, const char *key, int64_t *out)
 {
-    char full[KEY_MAX];
+    char full[KEY_BYTES];
     return lf_gguf_int(m->g, full_key(full, m, key), out);
 }
 
 static bool get_real(const struct maker *m, const char *key, double *out)
 {
-    char full[KEY_MAX];
+    char full[KEY_BYTES];
     return lf_gguf_real(m->g, full_key(full, m, key), out) && isfinite(*out);
 }
 
 static enum lf_err need_int(const struct maker *m, const char *key, int64_t *out)
 {
-    char full[KEY_MAX];
+    char full[KEY_BYTES];
     if (lf_gguf_int(m->g, full_key(full, m, key), out) && *out > 0 && *out <= INT32_MAX)
         return LF_OK;
     return lf_fail(m->diag, LF_E_DAMAGED, "key \"%s\" is missing or no size", full);
@@ -172,7 +172,7 @@ static enum lf_err rope(struct maker *m)
     double theta = 10000, factor = 1;
     int64_t rot = m->head_dim;
     struct lf_str kind = {"none", 4};
-    char full[KEY_MAX];
+    char full[KEY_BYTES];
     get_real(m, "rope.freq_base", &theta);
     get_int(m, "rope.dimension_count", &rot);
     set(m, "rope_theta", json_real(theta));
@@ -202,7 +202,7 @@ static enum lf_err rope(struct maker *m)
 
 static enum lf_err norms_and_caps(struct maker *m)
 {
-    char key[KEY_MAX / 2];
+    char key[KEY_BYTES / 2];
     double eps, cap;
     int64_t window;
     snprintf(key, sizeof key, "attention.%s", m->arch->eps_key);

@@ -11,13 +11,11 @@
 #include "core/file.h"
 #include "core/str.h"
 #include "model/config.h"
+#include "tools/limits.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#define LF_GGUF_DIMS_MAX 4
-#define LF_GGUF_NAME_MAX 64 /* of a tensor, as in the format */
 
 /* Of a key's value, as the file numbers them. */
 enum lf_gguf_kind {

@@ -3,13 +3,10 @@
 
 #include "core/limits.h"
 #include "core/utf8.h"
+#include "tools/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define KEYS_MAX 65536
-#define TENSORS_MAX 65536
-#define ALIGNMENT_MAX 65536
 
 struct header_cursor {
     const unsigned char *s;
@@ -285,7 +282,7 @@ static enum lf_err read_tensors(struct header_cursor *c, struct lf_gguf *g)
     for (size_t i = 0; i < g->n_tensors && rc == LF_OK; i++)
         rc = take_tensor(c, &g->tensors[i], &offs[i]);
     lf_gguf_int(g, "general.alignment", &alignment);
-    if (rc == LF_OK && (alignment < 1 || alignment > ALIGNMENT_MAX))
+    if (rc == LF_OK && (alignment < 1 || alignment > LF_GGUF_ALIGNMENT_MAX))
         rc = lf_fail(c->diag, LF_E_DAMAGED, "an alignment of %lld", (long long)alignment);
     size_t data = c->i + ((size_t)alignment - c->i % (size_t)alignment) % (size_t)alignment;
     if (rc == LF_OK && g->n_tensors > 0 && data > c->n)
@@ -332,7 +329,7 @@ static enum lf_err read_head(struct header_cursor *c, struct lf_gguf *g)
     rc = rc ?: take(c, &n_keys, sizeof n_keys);
     if (rc != LF_OK)
         return rc;
-    if (n_tensors > TENSORS_MAX || n_keys > KEYS_MAX)
+    if (n_tensors > LF_GGUF_TENSORS_MAX || n_keys > LF_GGUF_KEYS_MAX)
         return lf_fail(c->diag, LF_E_TOO_BIG, "%llu tensors and %llu keys are over the limits",
                        (unsigned long long)n_tensors, (unsigned long long)n_keys);
     g->keys = calloc(n_keys + 1, sizeof *g->keys);

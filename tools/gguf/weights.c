@@ -4,17 +4,18 @@
 
 #include "core/limits.h"
 #include "model/safetensors.h"
+#include "tools/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HF_NAME_MAX 96
+#define HF_NAME_BYTES 96
 #define CHUNK ((size_t)1 << 18) /* numbers widened at once; whole blocks of every form */
 
 /* One tensor of the checkpoint. */
 struct wanted_tensor {
-    char name[HF_NAME_MAX];
+    char name[HF_NAME_BYTES];
     const struct lf_gguf_tensor *t;
     int N, K;       /* K 0: a vector of N */
     int heads;      /* > 0: rows of each head stand in rotation's pairs, as llama.cpp turns them */
@@ -215,7 +216,7 @@ static enum lf_err write_all(struct conversion *j, const char *path, enum lf_dty
                              void *arg)
 {
     struct lf_tensors_writer *w = NULL;
-    enum lf_err rc = lf_tensors_create(&w, path, j->n, j->n * HF_NAME_MAX, j->diag);
+    enum lf_err rc = lf_tensors_create(&w, path, j->n, j->n * HF_NAME_BYTES, j->diag);
     for (size_t i = 0; i < j->n && rc == LF_OK; i++) {
         struct wanted_tensor *p = &j->pieces[i];
         struct lf_tensor t = {

@@ -1,8 +1,8 @@
-"""Checks of names over the whole tree: exports, tags, and files that comments name."""
+"""Checks of names: exports, tags, ceilings, and files that comments name."""
 import collections
 import re
 
-from tidy.source import c_files, code_of, comments_of, room_of, tracked, trouble, words_of
+from tidy.source import c_files, code_of, comments_of, room_of, text_of, tracked, trouble, words_of
 
 # Sources of other projects, which comments name by their file.
 FOREIGN = {
@@ -71,10 +71,34 @@ def check_comments(names):
                     trouble(name, line + text.count("\n", 0, m.start()), f"{file} is not there")
 
 
+def check_manuals():
+    """A source file that a manual names exists."""
+    files = set(tracked())
+    for name in files & {"README.md", "HACKING.md", "CONTRIBUTING.md", "docs/architecture.md"}:
+        for line, text in enumerate(text_of(name).split("\n"), 1):
+            for m in re.finditer(r"`(\w+/[\w./-]+\.(?:cuh?|[ch]|py|sh))`", text):
+                if m.group(1) not in files:
+                    trouble(name, line, f"{m.group(1)} is not there")
+
+
+def check_ceilings(names):
+    """A ceiling is where ceilings are looked for. gpu/ has none: there a *_MAX is a launch's shape,
+    which stands with its kernel."""
+    for name in names:
+        room = room_of(name)
+        if room in ("gpu", "tests") or name.endswith("/limits.h"):
+            continue
+        for m in re.finditer(r"^#define (\w+_MAX)\b", code_of(name), re.M):
+            line = code_of(name).count("\n", 0, m.start()) + 1
+            trouble(name, line, f"{m.group(1)} belongs into {room}/limits.h or core/limits.h")
+
+
 def check(names):
     check_comments(names)
+    check_ceilings(names)
 
 
 def check_tree():
     check_exports()
     check_tags()
+    check_manuals()

@@ -1,0 +1,20 @@
+/* Ceilings that daemon/ alone knows; those that several rooms know are in core/limits.h. The
+ * daemon: HTTP, jobs, what a base's directory may hold. */
+#ifndef LF_DAEMON_LIMITS_H
+#define LF_DAEMON_LIMITS_H
+
+#include "core/limits.h"
+
+#define LF_HTTP_PARAMS_MAX 2   /* {name} and {path*} of a route */
+#define LF_HTTP_HEADERS_MAX 12 /* of an answer */
+/* All that may wait, all that may run, and those who list and look. */
+#define LF_CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
+#define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */
+#define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */
+#define LF_PROMPTS_MAX 64                        /* of one request */
+#define LF_DETAILS_MAX 100000                    /* tokens listed in an answer */
+#define LF_BASE_CONFIG_BYTES_MAX (16u << 20)     /* a base's config.json */
+#define LF_JOB_HISTORY_MAX 100                   /* ended jobs that are listed */
+#define LF_JOB_LOSSES_MAX 3 /* of the device, under one job; then the job is at fault */
+
+#endif

@@ -1,0 +1,10 @@
+/* Ceilings that meta/ alone knows; those that several rooms know are in core/limits.h. The store.
+ */
+#ifndef LF_META_LIMITS_H
+#define LF_META_LIMITS_H
+
+#define LF_RECORD_BYTES_MAX 2048 /* any record; what a writer's stack holds */
+#define LF_STORE_READERS_MAX \
+    4096 /* a slot of 64 bytes for each thread that reads at the same moment */
+
+#endif

@@ -1,0 +1,12 @@
+/* Ceilings that model/ alone knows; those that several rooms know are in core/limits.h.
+ * Checkpoints, adapters, and what a running model keeps. */
+#ifndef LF_MODEL_LIMITS_H
+#define LF_MODEL_LIMITS_H
+
+#define LF_TENSOR_DIMS_MAX 8 /* of a tensor in a safetensors file */
+#define LF_SITE_NAME_MAX 64  /* "model.layers.3.self_attn.q_proj", what PEFT calls a site */
+#define LF_BNB_NAME_MAX 192  /* a matrix, as its checkpoint names it */
+#define LF_BNB_STATE_MAX 256 /* the JSON of one matrix's quant_state */
+#define LF_RECORDINGS_MAX 48 /* recorded steps; the least recently used one makes room */
+
+#endif

@@ -1,0 +1,12 @@
+/* Ceilings that score/ alone knows; those that several rooms know are in core/limits.h. Metrics and
+ * the sandbox. */
+#ifndef LF_SCORE_LIMITS_H
+#define LF_SCORE_LIMITS_H
+
+#define LF_METRIC_WORDS_MAX 16384       /* ROUGE-L's table of both texts: 0.3 s at most */
+#define LF_CONFUSION_LABELS_MAX 256     /* more classes make no matrix */
+#define LF_LABEL_BYTES_MAX 200          /* the rest tells no class from another */
+#define LF_PROGRAM_BYTES_MAX (1u << 20) /* more is no answer */
+#define LF_SANDBOX_STDERR_MAX 400       /* of a program, kept to say why it failed */
+
+#endif
