@@ -3,16 +3,17 @@
 
     bench/table.py [FILE...] < lines
 
-Lines that are no JSON object are passed over. bench_peers.csv has what others reached on an H200
-with the shape of Mistral-7B: transformers 5.17 + peft 0.21 + bitsandbytes 0.50 ("standard stack"),
-bitsandbytes' 4-bit kernels alone under a CUDA graph, ik_llama.cpp Q4_0 (August 2026).
+Lines that are no JSON object are passed over. peers.csv has what others reached on an H200 with the
+shape of Mistral-7B: transformers 5.17 + peft 0.21 + bitsandbytes 0.50 ("standard stack"),
+bitsandbytes' 4-bit kernels alone under a CUDA graph, ik_llama.cpp Q4_0 (August 2026), vLLM 0.26
+with GPTQ weights (Marlin, Machete; each row the better) or bitsandbytes' NF4, Unsloth 2026.10.
 """
 import csv
 import fileinput
 import json
 import os
 
-PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bench_peers.csv")
+PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers.csv")
 
 
 def peers_of(result, peers):
