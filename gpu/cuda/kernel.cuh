@@ -247,7 +247,9 @@ static inline int lf_row_tiles_max(const struct lf_ragged *b, int height)
 struct drop {
     uint64_t key, first; /* element k is number first + k */
     uint64_t site;
-    float p, keep; /* keep = 1/(1-p) */
+    float p, keep;  /* keep = 1/(1-p) */
+    uint32_t below; /* words that drop their element: lf_rng_unit(u) < p, but in whole numbers,
+                       since turning words into floats costs as much as drawing them */
 };
 
 LF_DEVICE struct drop drop_of(const struct lf_seq *seqs, const int32_t *seq, const int32_t *pos,
@@ -260,12 +262,13 @@ LF_DEVICE struct drop drop_of(const struct lf_seq *seqs, const int32_t *seq, con
     d.site = (uint64_t)site;
     d.p = s->drop_p;
     d.keep = 1.0f / (1.0f - s->drop_p);
+    d.below = (uint32_t)ceilf(s->drop_p * 16777216.0f) << 8;
     return d;
 }
 
 LF_DEVICE float drop_factor(const struct drop &d, uint32_t u)
 {
-    return lf_rng_unit(u) < d.p ? 0.0f : d.keep;
+    return u < d.below ? 0.0f : d.keep;
 }
 
 /* Of element i by itself; for rows whose words do not line up. */

@@ -121,9 +121,17 @@ LF_DEVICE void bring_slowly(bf16 *tile, const struct run &r, const bf16 *from, i
             r.row < left ? words8(from, r.width, false) : make_uint4(0, 0, 0, 0);
 }
 
+/* What the masks of a step's rows are drawn from. */
+LF_DEVICE void find_drops(struct drop *drop, const struct grad_args &a, const struct lora_batch &b,
+                          const struct grad_job &j, const struct cursor &at)
+{
+    int row = at.row + threadIdx.x;
+    if (threadIdx.x < ROWS && row < at.end)
+        drop[threadIdx.x] = drop_of(b.seqs, b.seq, b.pos, row, j.width, a.site[j.p]);
+}
+
 /* The masks of the runs that this thread brought. */
-LF_DEVICE void drop_wide(struct grad_stage &s, const struct grad_args &a,
-                         const struct lora_batch &b, const struct grad_job &j,
+LF_DEVICE void drop_wide(struct grad_stage &s, const struct drop *drop, const struct grad_job &j,
                          const struct cursor &at)
 {
 #pragma unroll
@@ -131,9 +139,7 @@ LF_DEVICE void drop_wide(struct grad_stage &s, const struct grad_args &a,
         int run = i * WARPS * 32 + threadIdx.x, row = run / 8, c = run % 8 * 8;
         uint4 *words = (uint4 *)(s.wide + row * LINE + c);
         if (at.row + row < at.end && j.c0 + c < j.width)
-            *words = drop_words(*words,
-                                drop_of(b.seqs, b.seq, b.pos, at.row + row, j.width, a.site[j.p]),
-                                j.c0 + c);
+            *words = drop_words(*words, drop[row], j.c0 + c);
     }
 }
 
@@ -197,10 +203,11 @@ LF_DEVICE void put_gradient(const float *sum, const struct grad_args &a, const s
     }
 }
 
-/* The loop over the adapter's rows. vec: all of them in whole words. */
+/* The loop over the adapter's rows. vec: all of them in whole words. drop: of this step's rows, and
+ * of the next one's. */
 template <bool drops, bool vec, int pairs>
 LF_DEVICE void contract(float (&acc)[8][4], const struct grad_args &a, const struct lora_batch &b,
-                        const struct grad_job &j)
+                        const struct grad_job &j, struct drop *drop)
 {
     struct grad_stage *stage = (struct grad_stage *)dynamic_smem();
     struct cursor ahead = {(int)blockIdx.z - 1, 0, 0}, at = ahead;
@@ -236,15 +243,25 @@ LF_DEVICE void contract(float (&acc)[8][4], const struct grad_args &a, const str
     for (int i = 0; i < STAGES - 1; i++)
         bring(i);
     int from = 0;
-    for (find_rows(at, b, j.slot); at.row < at.end; find_rows(at, b, j.slot)) {
+    find_rows(at, b, j.slot);
+    if (drops && j.is_a) {
+        find_drops(drop, a, b, j, at);
+        __syncthreads();
+    }
+    while (at.row < at.end) {
+        struct cursor next = at;
+        next.row += ROWS;
+        find_rows(next, b, j.slot);
         copy_async_wait<STAGES - 2>();
-        if (drops && j.is_a)
-            drop_wide(stage[from], a, b, j, at);
+        if (drops && j.is_a) {
+            drop_wide(stage[from], drop + from % 2 * ROWS, j, at);
+            find_drops(drop + (from + 1) % 2 * ROWS, a, b, j, next);
+        }
         __syncthreads();
         bring((from + STAGES - 1) % STAGES);
         add_step<pairs>(acc, stage[from]);
         from = (from + 1) % STAGES;
-        at.row += ROWS;
+        at = next;
     }
     copy_async_wait<0>();
 }
@@ -254,6 +271,7 @@ template <bool drops>
 static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     grad_kernel(const __grid_constant__ struct grad_args a, const struct lora_batch b)
 {
+    __shared__ struct drop drop[drops ? 2 * ROWS : 1];
     grid_wait();
     struct grad_job j;
     if (!leads(b, blockIdx.z) || !find_job<drops>(j, a, b.rank_max))
@@ -264,13 +282,13 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     float acc[8][4] = {};
     int pairs = (j.ranks + 15) / 16;
     if (!j.vec || !a.vec_u)
-        contract<drops, false, 4>(acc, a, b, j);
+        contract<drops, false, 4>(acc, a, b, j, drop);
     else if (pairs == 1)
-        contract<drops, true, 1>(acc, a, b, j);
+        contract<drops, true, 1>(acc, a, b, j, drop);
     else if (pairs == 2)
-        contract<drops, true, 2>(acc, a, b, j);
+        contract<drops, true, 2>(acc, a, b, j, drop);
     else
-        contract<drops, true, 4>(acc, a, b, j);
+        contract<drops, true, 4>(acc, a, b, j, drop);
     float *sum = (float *)dynamic_smem();
     join_halves(sum, acc);
     put_gradient(sum, a, j, b.rank_max);
