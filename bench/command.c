@@ -10,6 +10,7 @@
 struct bench_flags {
     struct lf_offline_options o;
     struct lf_option_ints seqs;
+    struct lf_option_ints each; /* tokens of each case's sequences; n 0: `tokens` in all */
     const char *batch, *targets, *text;
     int64_t adapters, rank, tokens, warmup, iters;
     double alpha, dropout;
@@ -78,6 +79,7 @@ static enum lf_err run_cases(const struct bench_flags *flags, struct lf_offline 
     for (int i = 0; i < flags->seqs.n; i++) {
         struct lf_bench_result r;
         b->seqs = (int)flags->seqs.v[i];
+        b->tokens = (int)(flags->each.n ? flags->each.v[i] : flags->tokens);
         enum lf_err rc = lf_bench_run(&r, c, b, f, diag);
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "%s, %d sequences", kinds[b->kind], b->seqs);
@@ -104,17 +106,25 @@ static enum lf_err bench(const struct bench_flags *flags, struct lf_bench_case *
     return rc;
 }
 
-/* "8x512". */
+/* "8x512", or several: "8x512,4x2048". */
 static bool parse_batch(struct bench_flags *flags)
 {
-    char *end;
-    long seqs = strtol(flags->batch, &end, 10);
-    long tokens = *end == 'x' ? strtol(end + 1, &end, 10) : 0;
-    if (*end || seqs < 1 || seqs > LF_SEQS_MAX || tokens < 1 || tokens > 1 << 20)
-        return false;
-    flags->seqs = (struct lf_option_ints){{seqs}, 1};
-    flags->tokens = tokens;
-    return true;
+    const int most = sizeof flags->seqs.v / sizeof *flags->seqs.v;
+    const char *at = flags->batch;
+    for (int n = 0;; n++) {
+        char *end;
+        long seqs = strtol(at, &end, 10);
+        long tokens = *end == 'x' ? strtol(end + 1, &end, 10) : 0;
+        if ((*end && *end != ',') || seqs < 1 || seqs > LF_SEQS_MAX || tokens < 1 ||
+            tokens > 1 << 20 || n == most)
+            return false;
+        flags->seqs.v[n] = seqs;
+        flags->each.v[n] = tokens;
+        flags->seqs.n = flags->each.n = n + 1;
+        if (!*end)
+            return true;
+        at = end + 1;
+    }
 }
 
 static int tokenize_status(const struct lf_usage *u, const struct bench_flags *flags)
@@ -152,12 +162,11 @@ static int bench_status(const struct lf_usage *u, struct bench_flags *flags, con
     if (!kinds[b.kind])
         return lf_usage_error(u, "decode, prefill, train or tokenize, not '%s'", word);
     if (flags->batch && !parse_batch(flags))
-        return lf_usage_error(u, "--batch is SEQUENCESxTOKENS, such as 8x512");
+        return lf_usage_error(u, "--batch is SEQUENCESxTOKENS, such as 8x512, or several");
     if (!flags->o.base == !flags->o.shape)
         return lf_usage_error(u, "either --base or --shape is needed");
     if (b.kind == LF_BENCH_TRAIN && flags->adapters == 0)
         flags->adapters = 1;
-    b.tokens = (int)flags->tokens;
     b.adapters = (int)flags->adapters;
     b.warmup = (int)flags->warmup;
     b.iters = (int)flags->iters;
@@ -190,7 +199,8 @@ int lf_cmd_bench(int argc, char **argv)
          .lo = 1, .hi = LF_SEQS_MAX},
         {"tokens", 'T', LF_OPT_INT, "N", &flags.tokens,
          "tokens of each sequence; when decoding, tokens before the first", .lo = 1, .hi = 1 << 20},
-        {"batch", 0, LF_OPT_STR, "SxT", &flags.batch, "both in one: 8x512"},
+        {"batch", 0, LF_OPT_STR, "SxT,...", &flags.batch,
+         "both in one, one case each: 8x512,4x2048"},
         {"adapters", 'a', LF_OPT_INT, "N", &flags.adapters,
          "random adapters, taken in turn by the sequences; 0: the bare base", .hi = LF_SLOTS_MAX},
         {"rank", 'r', LF_OPT_INT, "N", &flags.rank, "of the adapters", .lo = 1, .hi = LF_RANK_MAX},
