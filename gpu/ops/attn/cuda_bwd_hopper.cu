@@ -16,6 +16,7 @@
 #define STAGES 4
 
 struct bwd_args {
+    CUtensorMap q, d_o, k, v; /* boxes of ROWS rows */
     struct lf_attn_bwd_args a;
     struct scoring scoring;
     struct tile_list list;
@@ -100,33 +101,68 @@ LF_DEVICE void carry_stats(struct stage<DP> &to, const struct bwd_args &p, const
         copy_async4(&to.delta[i], p.a.delta + at, first + i < w.n);
 }
 
-template <int DP, bool keys>
-LF_DEVICE void carry_item(struct shared<DP> &m, const struct bwd_args &p, const struct item &w,
-                          int number, int *turn)
+/* Rows of one head, twice: q and dO, or k and v. */
+struct two_rows {
+    struct head_rows x, y;
+    const CUtensorMap &x_map, &y_map;
+};
+
+/* Rows [first, first + rows) of both into tiles. stats: copies besides count for the barrier. */
+template <int DP, int rows>
+LF_DEVICE void carry_two(unsigned char *x, unsigned char *y, uint64_t *full,
+                         const struct two_rows &from, const struct item &w, int first, int limit,
+                         bool stats)
+{
+    bool whole = first + rows <= limit;
+    if (!whole) {
+        carry_flat<DP, rows>(x, from.x, first, limit);
+        carry_flat<DP, rows>(y, from.y, first, limit);
+    }
+    if (!whole || threadIdx.x % WARPGROUP >= 32) {
+        tile_carried(full, !whole || stats);
+        return;
+    }
+    if (stats)
+        barrier_arrive_copied(full);
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) {
+        barrier_expect(full, 2 * rows * DP * 2);
+        carry_boxes<DP, rows, ROWS>(x, from.x_map, from.x.head, w.start + first, full);
+        carry_boxes<DP, rows, ROWS>(y, from.y_map, from.y.head, w.start + first, full);
+    }
+}
+
+LF_DEVICE struct two_rows queries_of(const struct bwd_args &p, const struct item &w, int head)
+{
+    const struct lf_attn_bwd_args &a = p.a;
+    return {rows_of(a.q, w, a.ldq, head, a.D), rows_of(a.d_o, w, a.ldo, head, a.D), p.q, p.d_o};
+}
+
+LF_DEVICE struct two_rows keys_of(const struct bwd_args &p, const struct item &w)
 {
     const struct lf_attn_bwd_args &a = p.a;
     int hk = w.head / (a.H / a.Hkv);
-    struct head_rows k = rows_of(a.k, w, a.ldkv, hk, a.D), v = rows_of(a.v, w, a.ldkv, hk, a.D);
-    struct head_rows q = rows_of(a.q, w, a.ldq, w.head, a.D);
-    struct head_rows d_o = rows_of(a.d_o, w, a.ldo, w.head, a.D);
-    barrier_wait(&m.own_empty, number - 1);
-    carry_flat<DP, BLOCK>(m.x, keys ? k : q, w.own, w.own + w.n_own);
-    carry_flat<DP, BLOCK>(m.y, keys ? v : d_o, w.own, w.own + w.n_own);
-    tile_carried(&m.own_full, true);
-    for (int head = 0; head < w.heads; head++)
+    return {rows_of(a.k, w, a.ldkv, hk, a.D), rows_of(a.v, w, a.ldkv, hk, a.D), p.k, p.v};
+}
+
+template <int DP, bool keys>
+LF_DEVICE void carry_item(struct shared<DP> &m, const struct bwd_args &p, const struct item &w,
+                          int nth, int *turn)
+{
+    barrier_wait(&m.own_empty, nth - 1);
+    carry_two<DP, BLOCK>(m.x, m.y, &m.own_full, keys ? keys_of(p, w) : queries_of(p, w, w.head), w,
+                         w.own, w.own + w.n_own, false);
+    for (int head = w.head; head < w.head + w.heads; head++) {
+        const struct two_rows from = keys ? queries_of(p, w, head) : keys_of(p, w);
         for (int i = 0; i < w.steps; i++, ++*turn) {
             struct stage<DP> &to = m.stage[*turn % STAGES];
-            int first = w.first + i * ROWS, limit = keys ? w.n : w.own + w.n_own;
+            int first = w.first + i * ROWS;
             barrier_wait(&m.empty[*turn % STAGES], *turn / STAGES - 1);
-            if (keys) {
-                q.rows = (const bf16 *)a.q + (size_t)w.start * a.ldq + (w.head + head) * a.D;
-                d_o.rows = (const bf16 *)a.d_o + (size_t)w.start * a.ldo + (w.head + head) * a.D;
-                carry_stats<DP>(to, p, w, w.head + head, first);
-            }
-            carry_flat<DP, ROWS>(to.x, keys ? q : k, first, limit);
-            carry_flat<DP, ROWS>(to.y, keys ? d_o : v, first, limit);
-            tile_carried(&m.full[*turn % STAGES], true);
+            if (keys)
+                carry_stats<DP>(to, p, w, head, first);
+            carry_two<DP, ROWS>(to.x, to.y, &m.full[*turn % STAGES], from, w, first, w.n, keys);
         }
+    }
 }
 
 /* ---- Computing ------------------------------------------------------------------------------- */
@@ -522,13 +558,21 @@ template <int DP> static void launch_both(struct lf_stream *s, const struct bwd_
 
 bool lf_cuda_attn_bwd_hopper(struct lf_stream *s, const struct lf_attn_bwd_args *a)
 {
-    struct bwd_args p = {
-        *a, scoring_of(a->scale, a->softcap, a->window), {}, 0, lf_cuda_of(s)->counters};
+    struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    int T = a->batch->T;
+    struct bwd_args p = {};
+    p.a = *a;
+    p.scoring = scoring_of(a->scale, a->softcap, a->window);
+    p.counter = lf_cuda_of(s)->counters;
     if (!on_hopper(s, a->D) || a->softcap > 0 || !lf_eights(a->q, a->ldq, 8) ||
         !lf_eights(a->k, a->ldkv, 8) || !lf_eights(a->v, a->ldkv, 8) ||
         !lf_eights(a->d_o, a->ldo, 8) || !lf_eights(a->dq, a->lddq, 8) ||
         !lf_eights(a->dk, a->lddkv, 8) || !lf_eights(a->dv, a->lddkv, 8))
         return false;
+    map_rows(dev, &p.q, a->q, T, a->H, a->D, a->ldq, ROWS);
+    map_rows(dev, &p.d_o, a->d_o, T, a->H, a->D, a->ldo, ROWS);
+    map_rows(dev, &p.k, a->k, T, a->Hkv, a->D, a->ldkv, ROWS);
+    map_rows(dev, &p.v, a->v, T, a->Hkv, a->D, a->ldkv, ROWS);
     p.items = count_tiles(&p.list, a->batch);
     if (a->D <= 64)
         launch_both<64>(s, &p);

@@ -8,7 +8,6 @@
  * (without turns 4% slower). Work: 4 D flops for each pair of query and key; bound by the tensor
  * cores.
  */
-#include "gpu/cuda/tensor_map.cuh"
 #include "gpu/ops/attn/hopper.cuh"
 
 #define KEYS 128
@@ -100,8 +99,7 @@ LF_DEVICE void carry_keys(unsigned char *to, uint64_t *full, const struct head_r
     } else if (h.rows) {
         if (threadIdx.x % 32 == 0) {
             barrier_expect(full, KEYS * DP * 2);
-            for (int panel = 0; panel < DP / 64; panel++)
-                copy_box(to + panel * KEYS * 128, &flat, panel * 64, h.head, w.start + first, full);
+            carry_boxes<DP, KEYS, KEYS>(to, flat, h.head, w.start + first, full);
         }
     } else {
         const int n = KEYS / LF_KV_PAGE_TOKENS * (DP / 64); /* boxes, a lane each */
@@ -378,17 +376,16 @@ template <int DP, bool capped> static void launch(struct lf_stream *s, const str
 /* Pages have no end that is known here; the lists name those that there are. */
 static void map_keys(struct lf_stream *s, struct key_maps *m, const struct lf_attn_args *a)
 {
-    uint64_t D = a->D, Hkv = a->Hkv, T = a->batch->T, page = LF_KV_PAGE_TOKENS;
-    struct lf_boxes flat = {a->k, {D, Hkv, T}, {D, (uint64_t)a->ldkv}, {64, 1, KEYS}};
+    const struct lf_ragged *b = a->batch;
+    struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    const uint64_t D = (uint64_t)a->D, page = LF_KV_PAGE_TOKENS;
     struct lf_boxes paged = {
         a->k_pages, {D, page, 1u << 31}, {D, page * D}, {64, LF_KV_PAGE_TOKENS, 1}};
-    struct lf_cuda *dev = lf_cuda_of(s)->dev;
-    if (T > (uint64_t)a->batch->T_cached) {
-        lf_cuda_tensor_map(dev, &m->k, &flat);
-        flat.base = a->v;
-        lf_cuda_tensor_map(dev, &m->v, &flat);
+    if (b->T > b->T_cached) {
+        map_rows(dev, &m->k, a->k, b->T, a->Hkv, a->D, a->ldkv, KEYS);
+        map_rows(dev, &m->v, a->v, b->T, a->Hkv, a->D, a->ldkv, KEYS);
     }
-    if (a->batch->n_cached > 0) {
+    if (b->n_cached > 0) {
         lf_cuda_tensor_map(dev, &m->k_pages, &paged);
         paged.base = a->v_pages;
         lf_cuda_tensor_map(dev, &m->v_pages, &paged);

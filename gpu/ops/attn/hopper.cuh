@@ -14,6 +14,7 @@
 #ifndef LF_GPU_OPS_ATTN_HOPPER_CUH
 #define LF_GPU_OPS_ATTN_HOPPER_CUH
 
+#include "gpu/cuda/tensor_map.cuh"
 #include "gpu/cuda/warpgroup.cuh"
 #include "gpu/ops/attn/tile.cuh"
 
@@ -166,6 +167,19 @@ LF_DEVICE void carry_paged(unsigned char *to, const struct head_rows &h, int fir
             from + (size_t)page[i * step / LF_KV_PAGE_TOKENS] * (h.Hkv * LF_KV_PAGE_TOKENS * h.D);
         copy_async(to + i * step * 128, in + i * step % LF_KV_PAGE_TOKENS * h.D, i * step < left);
     }
+}
+
+/* Rows [row, row + rows) of a head as boxes of `high` rows of a map (dims, heads, rows); one lane,
+ * after barrier_expect. */
+template <int DP, int rows, int high>
+LF_DEVICE void carry_boxes(unsigned char *to, const CUtensorMap &map, int head, int row,
+                           uint64_t *full)
+{
+#pragma unroll
+    for (int panel = 0; panel < DP / 64; panel++)
+#pragma unroll
+        for (int i = 0; i < rows; i += high)
+            copy_box(to + (panel * rows + i) * 128, &map, panel * 64, head, row + i, full);
 }
 
 /* What this carrying warp brings to a tile is under way; the tile's barrier counts CARRYING_WARPS.
@@ -329,6 +343,17 @@ static inline bool on_hopper(struct lf_stream *s, int D)
     (void)D;
     return false;
 #endif
+}
+
+/* Host: the map of x (T, ld), heads of D dims, in boxes of `high` rows. */
+static inline void map_rows(struct lf_cuda *dev, CUtensorMap *map, const void *x, int T, int heads,
+                            int D, int ld, int high)
+{
+    struct lf_boxes b = {x,
+                         {(uint64_t)D, (uint64_t)heads, (uint64_t)T},
+                         {(uint64_t)D, (uint64_t)ld},
+                         {64, 1, (uint32_t)high}};
+    lf_cuda_tensor_map(dev, map, &b);
 }
 
 /* False when they do not take the batch. bwd: what follows delta. */
