@@ -51,8 +51,7 @@ static enum lf_err encode_all(struct lf_bench_tokens *r, double *seconds, struct
 static enum lf_err decode_all(double *seconds, const struct lf_tokenizer *t,
                               const struct lf_ids *ids, struct lf_diag *diag)
 {
-    struct lf_buf out;
-    lf_buf_init(&out, 0);
+    struct lf_buf out = {0};
     uint64_t start = lf_clock_thread_ns();
     enum lf_err rc = lf_tokenizer_decode(t, &out, ids->ids, ids->n, false);
     *seconds = seconds_since(start);

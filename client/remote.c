@@ -40,8 +40,7 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
                           struct lf_diag *diag)
 {
     char socket[LF_PATH_MAX];
-    struct lf_buf key;
-    lf_buf_init(&key, LF_KEY_FILE_MAX);
+    struct lf_buf key = {.max = LF_KEY_FILE_MAX};
     lf_place_socket(socket);
     struct lf_remote *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");

@@ -11,7 +11,7 @@
 
 void lf_buf_init(struct lf_buf *b, size_t max)
 {
-    *b = (struct lf_buf){.max = max ? max : LF_BUF_BYTES_MAX};
+    *b = (struct lf_buf){.max = max};
 }
 
 void lf_buf_free(struct lf_buf *b)
@@ -32,7 +32,8 @@ static enum lf_err buf_reserve(struct lf_buf *b, size_t extra)
 {
     if (b->rc != LF_OK)
         return b->rc;
-    if (extra > b->max - b->len)
+    size_t max = b->max ? b->max : LF_BUF_BYTES_MAX;
+    if (extra > max - b->len)
         return b->rc = LF_E_TOO_BIG;
     size_t need = b->len + extra + 1;
     if (need <= b->cap)

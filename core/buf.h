@@ -16,11 +16,12 @@ struct lf_buf {
     char *data; /* NUL-terminated; NULL until the first append */
     size_t len; /* bytes, without the NUL */
     size_t cap;
-    size_t max;     /* ceiling for len */
+    size_t max;     /* ceiling for len; 0 means 1 GiB */
     enum lf_err rc; /* the first failure, or LF_OK */
 };
 
-/* max 0 means 1 GiB. No allocation yet. */
+/* A buffer of zeros is an empty one: `struct lf_buf text = {.max = ceiling};` Where it is a member,
+ * of memory that may hold anything: */
 void lf_buf_init(struct lf_buf *b, size_t max);
 /* Frees; the buffer may be used again with the same ceiling. */
 void lf_buf_free(struct lf_buf *b);

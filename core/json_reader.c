@@ -7,8 +7,7 @@
 
 void lf_json_reader_init(struct lf_json_reader *r, const char *s, size_t n, struct lf_diag *diag)
 {
-    *r = (struct lf_json_reader){.s = s, .n = n, .diag = diag};
-    lf_buf_init(&r->text, n + 1);
+    *r = (struct lf_json_reader){.s = s, .n = n, .diag = diag, .text.max = n + 1};
 }
 
 void lf_json_reader_free(struct lf_json_reader *r)

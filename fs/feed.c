@@ -71,8 +71,7 @@ struct lf_feed *lf_feed_new(struct lf_fs *fs, struct lf_node *n)
         return NULL;
     s->fs = fs;
     s->node = n;
-    lf_buf_init(&s->prompt, LF_PROMPT_BYTES_MAX);
-    lf_buf_init(&s->bytes, 0);
+    s->prompt.max = LF_PROMPT_BYTES_MAX;
     TAILQ_INIT(&s->readers);
     s->interrupted.fn = on_return_timeout;
     s->interrupted.arg = s;

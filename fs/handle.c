@@ -11,7 +11,6 @@ struct lf_handle *lf_handle_new(struct lf_fs *fs, struct lf_node *n)
     if (!h)
         return NULL;
     h->node = lf_node_hold(n);
-    lf_buf_init(&h->text, 0);
     LIST_INSERT_HEAD(&fs->handles, h, link);
     return h;
 }

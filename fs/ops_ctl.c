@@ -7,8 +7,7 @@
 
 void lf_ops_ctl_read(fuse_req_t req, off_t off, size_t size)
 {
-    struct lf_buf words;
-    lf_buf_init(&words, 0);
+    struct lf_buf words = {0};
     if (lf_space_ctl(&words) == LF_OK)
         lf_ops_reply_part(req, &words, off, size);
     else
@@ -60,7 +59,6 @@ static void ctl_start(fuse_req_t req, struct lf_handle *h, size_t n, size_t writ
     struct ctl_op *c = lf_op_new(&lf_ops_fs(req)->waits, req, h->node, sizeof *c);
     if (!c)
         return;
-    lf_buf_init(&c->lines, 0);
     c->op.drop = drop;
     c->written = written;
     enum lf_err rc = lf_buf_append(&c->lines, h->text.data, n);

@@ -72,7 +72,6 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
         return;
     w->flags = fi->flags;
     w->off = (uint64_t)off;
-    lf_buf_init(&w->data, 0);
     w->moves.op.drop = drop_data;
     if (lf_buf_append(&w->data, data, size) == LF_OK)
         lf_draft_load(&w->moves, write_loaded);

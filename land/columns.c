@@ -14,8 +14,7 @@
  * does. */
 static bool match(glob_t *g, const char *dir, const char *pattern, bool first)
 {
-    struct lf_buf path;
-    lf_buf_init(&path, 0);
+    struct lf_buf path = {0};
     for (; *dir; dir++) {
         if (strchr("*?[\\", *dir))
             lf_buf_putc(&path, '\\');
@@ -151,10 +150,9 @@ static enum lf_err open_compute(struct lf_columns *c, struct lf_diag *diag)
 static enum lf_err open_where(struct lf_columns *c, struct lf_diag *diag)
 {
     const char *where = lf_task_string(&c->part, "where");
-    struct lf_buf source;
+    struct lf_buf source = {0};
     if (where[0] == '\0')
         return LF_OK;
-    lf_buf_init(&source, 0);
     enum lf_err rc = lf_buf_printf(&source, "{%% if %s %%}1{%% endif %%}", where);
     if (rc == LF_OK)
         rc = lf_chat_parse(&c->where, source.data, source.len, NULL, NULL, diag);
@@ -194,9 +192,8 @@ void lf_columns_close(struct lf_columns *c)
 
 static enum lf_err compute(const struct lf_columns *c, json_t *row, struct lf_diag *diag)
 {
-    struct lf_buf text;
+    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = LF_OK;
-    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
     for (int i = 0; i < c->n_compute && rc == LF_OK; i++) {
         lf_buf_reset(&text);
         rc = lf_chat_render(c->compute[i], &text, row, false, diag);
@@ -212,11 +209,10 @@ static enum lf_err compute(const struct lf_columns *c, json_t *row, struct lf_di
 
 static enum lf_err passes(const struct lf_columns *c, json_t *row, bool *out, struct lf_diag *diag)
 {
-    struct lf_buf text;
+    struct lf_buf text = {0};
     *out = true;
     if (!c->where)
         return LF_OK;
-    lf_buf_init(&text, 0);
     enum lf_err rc = lf_chat_render(c->where, &text, row, false, diag);
     *out = text.len > 0;
     lf_buf_free(&text);
@@ -227,8 +223,7 @@ static enum lf_err passes(const struct lf_columns *c, json_t *row, bool *out, st
 static enum lf_err word(json_t **out, const char *name, const char *template_, const json_t *row,
                         struct lf_diag *diag)
 {
-    struct lf_buf text;
-    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
+    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = lf_template_render(&text, template_, row, diag);
     *out = NULL;
     if (rc != LF_OK)

@@ -8,7 +8,6 @@
 void lf_csv_init(struct lf_csv *c, const char *text, size_t n, char delimiter, bool quotes)
 {
     *c = (struct lf_csv){.text = text, .n = n, .delimiter = delimiter, .quotes = quotes};
-    lf_buf_init(&c->bytes, 0);
     if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         c->at = 3;
 }

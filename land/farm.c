@@ -273,11 +273,10 @@ static enum lf_err write_results(const struct lf_farm *f, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_land_table t;
-    struct lf_buf text;
+    struct lf_buf text = {0};
     enum lf_err rc = lf_farm_table(f, &t, diag);
     if (rc != LF_OK)
         return rc;
-    lf_buf_init(&text, 0);
     if (lf_land_table_print(&t, &text) != LF_OK)
         rc = lf_fail(diag, text.rc, "no memory for results.csv");
     rc = rc ?: lf_farm_path(path, f, diag, "results.csv");

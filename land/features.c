@@ -60,12 +60,10 @@ static enum lf_err measure_lengths(double *x, size_t n, const struct lf_tokenize
 static enum lf_err measure_texts(double *x, size_t n, size_t *m, const struct lf_land_row *rows,
                                  struct lf_diag *diag)
 {
-    struct lf_buf text, packed;
+    struct lf_buf text = {0}, packed = {0};
     const struct lf_metric *rouge = lf_metric_find("rouge_l");
     size_t step = (n + LF_LAND_FEATURE_ROWS - 1) / LF_LAND_FEATURE_ROWS;
     enum lf_err rc = LF_OK;
-    lf_buf_init(&text, 0);
-    lf_buf_init(&packed, 0);
     *m = 0;
     for (size_t i = 0; i < n && rc == LF_OK; i += step) {
         const struct lf_answer a = {rows[i].completion, rows[i].prompt, NULL};

@@ -174,8 +174,7 @@ static enum lf_err ask_health(const struct lf_host *h, bool *healthy, struct lf_
 /* The last line of its log: a command's last word is its reason. */
 static void last_words(const struct lf_host *h, char out[LF_DIAG_MAX])
 {
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     snprintf(out, LF_DIAG_MAX, "see %.400s", h->log);
     if (lf_file_read(&text, h->log, LF_DAEMON_LOG_MAX, NULL) == LF_OK && text.len > 0) {
         size_t end = text.len;

@@ -191,8 +191,7 @@ static void md_line(char *out, size_t size, const char *text, const char *key)
 void lf_made_source_md(struct lf_task_rows *out, const char *dir)
 {
     char path[LF_PATH_MAX];
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     snprintf(path, sizeof path, "%s/SOURCE.md", dir);
     bool there = lf_file_read(&text, path, LF_SOURCE_MD_MAX, NULL) == LF_OK && text.data;
     const char *s = there ? text.data : "";

@@ -380,8 +380,7 @@ enum lf_err lf_task_prepare(const struct lf_task *t, const char *data, const cha
                             const struct lf_task_options *o, struct lf_task_rows *made,
                             struct lf_diag *diag)
 {
-    struct preparation p = {.t = t, .o = o};
-    lf_buf_init(&p.shots, LF_PROMPT_BYTES_MAX);
+    struct preparation p = {.t = t, .o = o, .shots.max = LF_PROMPT_BYTES_MAX};
     find_dir(&p, data);
     enum lf_err rc = find_rows(&p, diag);
     p.made.shots = o->has_shots ? o->shots : p.made.prepared ? 0 : t->shots;

@@ -77,8 +77,7 @@ static enum lf_err make_notes(struct lf_publication *p, struct lf_diag *diag)
 static enum lf_err load_published(struct lf_land_table *t, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     enum lf_err rc = lf_land_table_init(t) ?: lf_place_share(path, "land/published.csv", diag);
     rc = rc ?: lf_file_read(&text, path, LF_TABLE_BYTES_MAX, diag);
     rc = rc ?: lf_land_table_parse_published(t, text.data ? text.data : "", text.len, diag);

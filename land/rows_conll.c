@@ -25,8 +25,7 @@ static const char *tag_of(const struct sentence *s, size_t i)
 /* Tokens from..to with a space between; yours. */
 static json_t *join(const struct sentence *s, size_t from, size_t to)
 {
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     for (size_t i = from; i < to; i++) {
         const json_t *t = json_array_get(s->tokens, i);
         if (i > from)
@@ -113,9 +112,8 @@ static enum lf_err add_token(struct sentence *s, const char *text, size_t n, int
 enum lf_err lf_rows_conll(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)
 {
     struct sentence s;
-    struct lf_buf copy; /* a line with a NUL behind it */
+    struct lf_buf copy = {0}; /* a line with a NUL behind it */
     enum lf_err rc = begin(&s, diag);
-    lf_buf_init(&copy, 0);
     int64_t line = 1;
     for (size_t at = 0; at < n && rc == LF_OK; line++) {
         const char *from = text + at, *end = memchr(from, '\n', n - at);

@@ -133,12 +133,14 @@ static void on_end(void *arg, const XML_Char *name)
 static enum lf_err parse(const struct lf_rows *r, const char *text, size_t n, const char *encoding,
                          struct lf_diag *diag)
 {
-    struct xml_reading x = {.rows = r, .name = json_string_value(r->form->rows), .diag = diag};
+    struct xml_reading x = {.rows = r,
+                            .name = json_string_value(r->form->rows),
+                            .diag = diag,
+                            .text.max = LF_DATASET_LINE_MAX};
     enum { PIECE = 1 << 20 };
     x.parser = XML_ParserCreate(encoding);
     if (!x.parser)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a parser");
-    lf_buf_init(&x.text, LF_DATASET_LINE_MAX);
     XML_SetUserData(x.parser, &x);
     XML_SetElementHandler(x.parser, on_start, on_end);
     XML_SetCharacterDataHandler(x.parser, on_text);
@@ -281,8 +283,7 @@ static void mend(struct mending *m, const char *text, size_t n)
 
 enum lf_err lf_rows_sgml(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)
 {
-    struct mending m = {.depth = 0};
-    lf_buf_init(&m.out, 5 * n + 4096);
+    struct mending m = {.out.max = 5 * n + 4096};
     mend(&m, text, n);
     enum lf_err rc = m.out.rc == LF_OK ? LF_OK : lf_fail(diag, m.out.rc, "no memory to mend it");
     bool utf8 = lf_utf8_valid(text, n) == n;

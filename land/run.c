@@ -113,8 +113,7 @@ static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct 
     int n = rc == LF_OK ? scandir(dir, &names, NULL, alphasort) : 0;
     if (rc != LF_OK || n < 0)
         return rc != LF_OK ? rc : lf_fail_errno(diag, errno, "%s", dir);
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     lf_buf_puts(&text, out);
     for (int i = 0; i < n; i++) {
         size_t len = strlen(names[i]->d_name), end = sizeof ".safetensors" - 1;
@@ -142,11 +141,10 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
     rc = rc ?: file_digest(test, path, diag);
     for (int i = 0; i < r->f->n_columns && rc == LF_OK; i++) {
         struct lf_cell *c = lf_farm_cell(r->f, i, task);
-        struct lf_buf text;
+        struct lf_buf text = {0};
         c->settings = lf_study_settings(r->s, own, c->base, task, c->variant);
         char *settings =
             c->settings ? json_dumps(c->settings, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
-        lf_buf_init(&text, 0);
         if (!settings ||
             lf_buf_printf(&text, "%s\n%s\n%s\n%s", bases[c->base], settings, train, test) != LF_OK)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study's settings");

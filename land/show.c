@@ -169,14 +169,13 @@ static enum lf_err print_json(const struct lf_farm *f, struct lf_diag *diag)
 enum lf_err lf_show_print(const struct lf_farm *f, bool json, struct lf_diag *diag)
 {
     struct winsize size;
-    struct lf_buf text;
+    struct lf_buf text = {0};
     bool terminal = isatty(STDOUT_FILENO);
     if (json)
         return print_json(f, diag);
     int width = terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
                     ? size.ws_col
                     : WIDTH_UNKNOWN;
-    lf_buf_init(&text, 0);
     lf_show_matrix(&text, f, width, terminal);
     for (int i = 0; i < f->n_tasks * f->n_columns; i++)
         if (f->cells[i].state == LF_CELL_FAILED)
@@ -207,12 +206,11 @@ void lf_show_draw(struct lf_show *s, const struct lf_farm *f, bool now)
 {
     uint64_t t = lf_clock_ns();
     struct winsize size = {.ws_col = 80, .ws_row = 24};
-    struct lf_buf text;
+    struct lf_buf text = {0};
     if (!s->live || (!now && t - s->drawn_ns < REDRAW_NS))
         return;
     if (ioctl(fileno(s->to), TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
         size.ws_col = 80;
-    lf_buf_init(&text, 0);
     lf_show_matrix(&text, f, size.ws_col, true);
     if (text.rc == LF_OK) {
         const char *from = text.data;

@@ -307,9 +307,8 @@ static enum lf_err read_path(struct lf_task **out, const char *path, struct lf_d
 {
     char name[LF_NAME_MAX + 1];
     json_t *file = NULL;
-    struct lf_buf text;
+    struct lf_buf text = {0};
     name_of(name, path);
-    lf_buf_init(&text, 0);
     enum lf_err rc = lf_file_read(&text, path, LF_TASK_BYTES_MAX, diag);
     const char *s = text.data ? text.data : "";
     if (rc == LF_OK && (ends_in(path, ".yaml") || ends_in(path, ".yml")))

@@ -258,8 +258,7 @@ static enum lf_err record_put(struct tx *t, MDB_dbi db, uint64_t id, const struc
 
 static enum lf_err adapter_write(struct tx *t, const struct lf_adapter_record *r)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, LF_RECORD_BYTES_MAX);
+    struct lf_buf b = {.max = LF_RECORD_BYTES_MAX};
     enum lf_err rc = lf_adapter_record_encode(&b, r);
     if (rc != LF_OK)
         rc = lf_fail(t->diag, rc, "store: no memory for a record");
@@ -282,8 +281,7 @@ static enum lf_err job_read(struct tx *t, uint64_t id, struct lf_job_record *out
 
 static enum lf_err job_write(struct tx *t, const struct lf_job_record *r)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, LF_RECORD_BYTES_MAX);
+    struct lf_buf b = {.max = LF_RECORD_BYTES_MAX};
     enum lf_err rc = lf_job_record_encode(&b, r);
     if (rc != LF_OK)
         rc = lf_fail(t->diag, rc, "store: no memory for a record");

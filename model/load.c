@@ -229,8 +229,7 @@ static enum lf_err make_digest(char out[LF_SHA256_HEX], const struct lf_tensors 
                                const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_buf b;
-    lf_buf_init(&b, 0);
+    struct lf_buf b = {0};
     snprintf(path, sizeof path, "%s/config.json", dir);
     enum lf_err rc = lf_file_read(&b, path, LF_JSON_BYTES_MAX, diag);
     for (size_t i = 0; i < lf_tensors_count(ts) && rc == LF_OK; i++) {

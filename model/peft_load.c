@@ -28,10 +28,9 @@
 static enum lf_err regex_matches(bool *out, const char *regex, bool suffix, const char *text,
                                  struct lf_diag *diag)
 {
-    struct lf_buf p;
+    struct lf_buf p = {.max = LF_PATTERN_BYTES_MAX};
     int code;
     PCRE2_SIZE at;
-    lf_buf_init(&p, LF_PATTERN_BYTES_MAX);
     lf_buf_printf(&p, suffix ? "^(?:.*\\.)?(?:%s)$" : "^(?:%s)$", regex);
     if (p.rc != LF_OK) {
         lf_buf_free(&p);

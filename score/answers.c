@@ -325,9 +325,7 @@ enum lf_err lf_covid_label(struct lf_buf *out, const char *text)
 
 double lf_customer_support(const char *completion, const char *reference)
 {
-    struct lf_buf a, b;
-    lf_buf_init(&a, 0);
-    lf_buf_init(&b, 0);
+    struct lf_buf a = {0}, b = {0};
     double score = equal(completion, reference);
     if (lf_span_lower(&a, lf_span_whole(completion)) != LF_OK ||
         lf_span_lower(&b, lf_span_whole(reference)) != LF_OK)

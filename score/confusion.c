@@ -34,7 +34,6 @@ enum lf_err lf_confusion_new(struct lf_confusion **out, const struct lf_metric *
     if (!c)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a confusion matrix");
     c->metric = m;
-    lf_buf_init(&c->text, 0);
     *out = c;
     return LF_OK;
 }

@@ -11,7 +11,6 @@ void lf_stop_init(struct lf_stop *s, const char *const *strings, int n)
         lf_assert(strings[i][0]);
         s->strings[i] = strings[i];
     }
-    lf_buf_init(&s->held, 0);
 }
 
 void lf_stop_free(struct lf_stop *s)

@@ -9,8 +9,6 @@ void lf_writer_init(struct lf_writer *w, const struct lf_tokenizer *t, const cha
     *w = (struct lf_writer){0};
     lf_decoder_init(&w->decoder, t, true);
     lf_stop_init(&w->stop, stops, n);
-    lf_buf_init(&w->fresh, 0);
-    lf_buf_init(&w->text, 0);
 }
 
 void lf_writer_skip_leading(struct lf_writer *w)

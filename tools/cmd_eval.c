@@ -45,12 +45,11 @@ static void put_string(struct lf_buf *out, const char *key, const char *text)
 static void on_row(void *arg, const struct lf_eval_row *row)
 {
     struct eval_run *r = arg;
-    struct lf_buf line;
+    struct lf_buf line = {0};
     r->done++;
     lf_bar_update(&r->bar, (double)r->done / (double)r->n, r->metric_name);
     if (!r->predictions)
         return;
-    lf_buf_init(&line, 0);
     lf_buf_printf(&line, "{\"row\": %lld, ", (long long)row->row);
     put_string(&line, "completion", row->completion);
     put_string(&line, "reference", row->reference);

@@ -18,8 +18,7 @@ typedef enum lf_err (*report_fn)(struct lf_buf *out, const struct lf_land_report
 static enum lf_err write_part(const struct lf_publication *p, const char *path, report_fn print,
                               struct lf_diag *diag)
 {
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     enum lf_err rc = print(&text, &p->report, diag);
     rc = rc ?: lf_file_write(path, text.data, text.len, diag);
     lf_buf_free(&text);
@@ -28,8 +27,7 @@ static enum lf_err write_part(const struct lf_publication *p, const char *path, 
 
 static enum lf_err print_summary(const struct lf_publication *p, struct lf_diag *diag)
 {
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     enum lf_err rc = lf_publication_text(p, &text);
     if (rc == LF_OK)
         fputs(text.data, stdout);

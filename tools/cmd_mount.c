@@ -45,8 +45,7 @@ int lf_cmd_mount(int argc, char **argv)
         return status;
     char socket[LF_PATH_MAX];
     struct lf_diag diag = {""};
-    struct lf_buf key;
-    lf_buf_init(&key, 0);
+    struct lf_buf key = {0};
     lf_place_socket(socket);
     mount.target = args.n == 2 ? args.v[0] : socket;
     mount.dir = args.v[args.n - 1];

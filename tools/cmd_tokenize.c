@@ -33,8 +33,7 @@ static enum lf_err put_ids(struct lf_buf *out, const char *key, const struct lf_
 static enum lf_err put_answer(struct lf_buf *out, const struct lf_tokenizer *t,
                               const struct lf_ids *ids, const struct lf_ids *plain)
 {
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     enum lf_err rc = lf_tokenizer_decode(t, &text, plain->ids, plain->n, false);
     if (rc == LF_OK) {
         lf_buf_reset(out);
@@ -76,8 +75,7 @@ out:
 
 static enum lf_err answer_all(const struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    struct lf_buf out;
-    lf_buf_init(&out, 0);
+    struct lf_buf out = {0};
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;

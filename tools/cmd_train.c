@@ -248,8 +248,7 @@ static enum lf_err train(struct train_run *r, struct lf_diag *diag)
 static enum lf_err draw_curve(const struct train_run *r, struct lf_diag *diag)
 {
     struct lf_curve c = {0};
-    struct lf_buf svg;
-    lf_buf_init(&svg, 0);
+    struct lf_buf svg = {0};
     enum lf_err rc = lf_train_log_read(&c, r->flags->log, 0, diag);
     if (rc == LF_OK && lf_curve_svg(&svg, r->flags->out, &c) != LF_OK)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a curve");

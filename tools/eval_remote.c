@@ -42,14 +42,12 @@ static json_t *as_text(const json_t *v)
 static enum lf_err prompt_of(json_t **out, const struct remote *e, const json_t *row,
                              struct lf_diag *diag)
 {
-    struct lf_buf text;
-    enum lf_err rc = LF_OK;
     if (!e->s->template_) {
         *out = as_text(json_object_get(row, "prompt"));
         return *out ? LF_OK : lf_fail(diag, LF_E_INVALID, "no \"prompt\"");
     }
-    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
-    rc = lf_template_render(&text, e->s->template_, row, diag);
+    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
+    enum lf_err rc = lf_template_render(&text, e->s->template_, row, diag);
     *out = rc == LF_OK ? json_stringn(text.data ? text.data : "", text.len) : NULL;
     lf_buf_free(&text);
     return rc == LF_OK && !*out ? no_memory(diag) : rc;

@@ -183,12 +183,10 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
                         const struct lf_hub_options *options, struct lf_diag *diag)
 {
     struct lf_hub_repo r = {0};
-    struct lf_buf url, body;
+    struct lf_buf url = {.max = 4096}, body = {.max = LF_HUB_LISTING_MAX};
     json_t *root = NULL;
     CURL *c = NULL;
     char why[CURL_ERROR_SIZE] = "";
-    lf_buf_init(&url, 4096);
-    lf_buf_init(&body, LF_HUB_LISTING_MAX);
     const char *at = strchr(id, '@');
     r.id = at ? strndup(id, (size_t)(at - id)) : strdup(id);
     const char *revision = at ? at + 1 : "main";
@@ -350,8 +348,7 @@ static enum lf_err transfer_url(struct lf_buf *url, const struct fetch *f, const
 
 static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf_diag *diag)
 {
-    struct lf_buf url;
-    lf_buf_init(&url, 4096);
+    struct lf_buf url = {.max = 4096};
     enum lf_err rc = transfer_url(&url, f, t);
     t->f = rc == LF_OK ? fopen(t->part, "ab") : NULL;
     if (rc == LF_OK && !t->f)

@@ -48,8 +48,7 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
                                   .dims = {(int64_t)c->n},
                                   .data = c->data + i * c->n,
                                   .bytes = c->n * sizeof *c->data};
-    struct lf_buf state;
-    lf_buf_init(&state, LF_CHECKPOINT_STATE_MAX);
+    struct lf_buf state = {.max = LF_CHECKPOINT_STATE_MAX};
     print_state(&state, c);
     t[N_PARTS] = (struct lf_tensor){.name = STATE,
                                     .dtype = LF_U8,

@@ -145,7 +145,6 @@ enum lf_err lf_eval_dataset_init(struct lf_eval_dataset *e, const struct lf_data
                                   .d = d,
                                   .tokenizer = t,
                                   .context_max = context_max};
-    lf_buf_init(&e->reference, 0);
     return t ? LF_OK
              : lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: completions have no text");
 }

@@ -57,8 +57,7 @@ static enum lf_err make_digest(struct lf_job *j, struct lf_diag *diag)
 {
     struct lf_dataset_report rows;
     lf_dataset_report(j->train, &rows);
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     struct lf_sha256 *h = lf_sha256_begin();
     enum lf_err rc = lf_train_settings_print_deciding(&j->s, &text);
     if (rc == LF_OK && h) {

@@ -56,8 +56,7 @@ static enum lf_err check_plain(const json_t *row, const char *template_, struct 
         return rc;
     if (!template_)
         return check_text(row, "prompt", diag);
-    struct lf_buf prompt;
-    lf_buf_init(&prompt, LF_PROMPT_BYTES_MAX);
+    struct lf_buf prompt = {.max = LF_PROMPT_BYTES_MAX};
     rc = lf_template_render(&prompt, template_, row, diag);
     lf_buf_free(&prompt);
     return rc;
@@ -134,8 +133,7 @@ enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_dia
 
 void lf_row_ids_init(struct lf_row_ids *r)
 {
-    *r = (struct lf_row_ids){.n_supervised = 0};
-    lf_buf_init(&r->completion, LF_DATASET_LINE_MAX);
+    *r = (struct lf_row_ids){.completion.max = LF_DATASET_LINE_MAX};
 }
 
 void lf_row_ids_free(struct lf_row_ids *r)
@@ -202,8 +200,7 @@ static enum lf_err put_text(struct lf_buf *out, const json_t *v, struct lf_diag 
 static enum lf_err encode_prompt(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
                                  const char *template_, struct lf_diag *diag)
 {
-    struct lf_buf prompt;
-    lf_buf_init(&prompt, LF_PROMPT_BYTES_MAX);
+    struct lf_buf prompt = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = template_ ? lf_template_render(&prompt, template_, row, diag)
                                : put_text(&prompt, json_object_get(row, "prompt"), diag);
     rc = rc ?: lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
@@ -356,9 +353,11 @@ static enum lf_err encode_chat(struct lf_row_ids *r, const json_t *row, const st
     if (!m->chat)
         return lf_fail(diag, LF_E_INVALID, "\"messages\" need a chat template: %s",
                        m->chat_reason.text[0] ? m->chat_reason.text : "the base has none");
-    struct chat c = {.m = m, .row = row, .messages = json_object_get(row, "messages")};
-    lf_buf_init(&c.whole, LF_PROMPT_BYTES_MAX);
-    lf_buf_init(&c.part, LF_PROMPT_BYTES_MAX);
+    struct chat c = {.m = m,
+                     .row = row,
+                     .messages = json_object_get(row, "messages"),
+                     .whole.max = LF_PROMPT_BYTES_MAX,
+                     .part.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = encode_turns(&c, r, diag);
     lf_buf_free(&c.whole);
     lf_buf_free(&c.part);

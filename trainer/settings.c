@@ -166,8 +166,7 @@ static enum lf_err replace_text(char **at, const char *text, struct lf_diag *dia
 /* A list of names, or one string of names separated by commas. */
 static enum lf_err read_modules(char **at, const json_t *v, struct lf_diag *diag)
 {
-    struct lf_buf names;
-    lf_buf_init(&names, LF_TARGETS_BYTES_MAX);
+    struct lf_buf names = {.max = LF_TARGETS_BYTES_MAX};
     size_t n = json_is_array(v) ? json_array_size(v) : 1;
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
@@ -418,11 +417,9 @@ static bool is_given(const struct lf_train_settings *s, const struct lf_setting 
 
 static bool is_default(const struct lf_train_settings *s, const struct lf_setting *t)
 {
-    struct lf_buf value, usual;
+    struct lf_buf value = {0}, usual = {0};
     struct lf_train_settings defaults;
     lf_train_settings_default(&defaults);
-    lf_buf_init(&value, 0);
-    lf_buf_init(&usual, 0);
     print_value(&value, s, t);
     print_value(&usual, &defaults, t);
     bool same = value.len == usual.len && memcmp(value.data, usual.data, value.len) == 0;

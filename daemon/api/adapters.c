@@ -16,8 +16,7 @@ enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
     enum lf_err rc = lf_http_query_int(q, "since", 0, INT64_MAX, &since, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     if (since >= 0 && (uint64_t)since == lf_registry_generation(q->daemon->registry)) {
         lf_http_reply(q, 304, NULL, &text);
     } else {
@@ -37,8 +36,7 @@ static json_t *text_or_null(const char *s)
 static json_t *view_json(const struct lf_adapter_view *v)
 {
     const struct lf_adapter_record *a = &v->record;
-    struct lf_buf line;
-    lf_buf_init(&line, 0);
+    struct lf_buf line = {0};
     json_t *j = NULL;
     if (lf_adapter_status_line(&line, v) == LF_OK)
         j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o}", "name", a->name, "base",

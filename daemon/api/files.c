@@ -73,9 +73,8 @@ static enum lf_err follow_progress(void *arg, struct lf_http *q, struct lf_buf *
 {
     struct follow *f = arg;
     struct lf_adapter_view v;
-    struct lf_buf line;
+    struct lf_buf line = {0};
     enum lf_err rc = LF_OK;
-    lf_buf_init(&line, 0);
     for (;;) {
         bool over = job_over(f, &v) || follow_over(q);
         lf_buf_reset(&line);
@@ -139,8 +138,7 @@ static const line_fn lines[LF_FILE_N] = {
 static enum lf_err reply_line(struct lf_http *q, const struct lf_adapter_view *v,
                               enum lf_file_kind kind, struct lf_diag *diag)
 {
-    struct lf_buf line;
-    lf_buf_init(&line, 0);
+    struct lf_buf line = {0};
     enum lf_err rc = lines[kind](&line, v);
     if (rc == LF_OK && line.len > 0)
         rc = lf_buf_putc(&line, '\n');

@@ -45,8 +45,7 @@ static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, str
 static enum lf_err fill_template(const char *template_, struct lf_buf *text, struct lf_diag *diag)
 {
     json_t *row = NULL;
-    struct lf_buf out;
-    lf_buf_init(&out, LF_PROMPT_BYTES_MAX);
+    struct lf_buf out = {.max = LF_PROMPT_BYTES_MAX};
     const char *s = text->data ? text->data : "";
     if (s[0] != '{' || lf_json_parse(&row, s, text->len, NULL) != LF_OK || !json_is_object(row)) {
         json_decref(row);
@@ -167,10 +166,9 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
 {
     struct lf_ask a;
     struct lf_train_settings s;
-    struct lf_buf text;
+    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
     struct lf_ids ids = {0};
     lf_ask_init(&a);
-    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
     enum lf_err rc = lf_served_model_find(q, q->param[0], &a.model, diag);
     if (rc != LF_OK)
         return rc;

@@ -18,8 +18,7 @@ static enum lf_err allowed(const struct lf_http *q, struct lf_diag *diag)
 
 static void reply_text(struct lf_http *q, const char *what, const char *name)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, 0);
+    struct lf_buf b = {0};
     lf_buf_printf(&b, "Success: LoRA adapter '%s' %s successfully.", name, what);
     lf_http_reply(q, 200, "text/plain; charset=utf-8", &b);
     lf_buf_free(&b);

@@ -90,7 +90,6 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *
     struct lorax *x = calloc(1, sizeof *x);
     if (!x)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
-    lf_buf_init(&x->whole, 0);
     lf_ask_init(&x->ask);
     json_t *none = json_object();
     enum lf_err rc = lf_http_json(q, &x->body, diag);

@@ -175,8 +175,7 @@ static enum lf_err content_flatten(json_t *message, struct lf_diag *diag)
     json_t *content = json_object_get(message, "content");
     if (!json_is_array(content))
         return LF_OK;
-    struct lf_buf text;
-    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
+    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < json_array_size(content) && rc == LF_OK; i++) {
         const json_t *part = json_array_get(content, i);
@@ -213,10 +212,9 @@ static enum lf_err messages_check(json_t *messages, struct lf_diag *diag)
 enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
     const struct lf_model *m = o->ask.model.seat->base->model;
-    struct lf_buf text;
+    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
     json_t *messages = json_deep_copy(json_object_get(body, "messages"));
     json_t *extra = json_object_get(body, "chat_template_kwargs");
-    lf_buf_init(&text, LF_PROMPT_BYTES_MAX);
     enum lf_err rc = messages_check(messages, diag);
     if (rc == LF_OK && !m->chat)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,

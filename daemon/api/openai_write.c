@@ -31,8 +31,7 @@ static void put_text(struct lf_buf *b, const char *s, size_t n)
 /* A token by itself, special ones by their spelling. */
 static void put_token(struct lf_buf *b, const struct lf_completion *c, int32_t id)
 {
-    struct lf_buf t;
-    lf_buf_init(&t, 0);
+    struct lf_buf t = {0};
     if (lf_tokenizer_decode(c->tokenizer, &t, &id, 1, false) == LF_OK)
         put_text(b, t.data, t.len);
     else
@@ -182,8 +181,7 @@ static enum lf_err choice(struct lf_buf *b, struct lf_http *q, const struct lf_o
 enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_completion *list,
                             struct lf_diag *diag)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, 0);
+    struct lf_buf b = {0};
     enum lf_err rc = LF_OK;
     int prompt = 0, tokens = 0;
     put_head(&b, o, o->chat ? "chat.completion" : "text_completion");
@@ -233,8 +231,7 @@ static void chunk_end(struct lf_buf *b, const struct streaming *st, enum lf_endi
 /* What comes before the first token: the assistant's role, or the prompt. */
 static void begin(struct lf_buf *b, struct streaming *st, const struct lf_completion *c, int i)
 {
-    struct lf_buf echo;
-    lf_buf_init(&echo, 0);
+    struct lf_buf echo = {0};
     if (st->o.chat) {
         chunk_begin(b, st, i);
         lf_buf_puts(b, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null");

@@ -11,8 +11,7 @@
 static enum lf_err reply_embedded(struct lf_http *q, const char *media_type,
                                   const unsigned char *text, size_t n)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, 0);
+    struct lf_buf b = {0};
     enum lf_err rc = lf_buf_append(&b, text, n);
     if (rc == LF_OK)
         lf_http_reply(q, 200, media_type, &b);
@@ -118,8 +117,7 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
 
 enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
 {
-    struct lf_buf out;
-    lf_buf_init(&out, 0);
+    struct lf_buf out = {0};
     print_gauges(&out, q->daemon);
     enum lf_err rc = lf_counters_print(&q->daemon->counters, lf_routes, lf_routes_n, &out);
     if (rc == LF_OK)
@@ -170,11 +168,10 @@ enum lf_err lf_api_base(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_base_file(struct lf_http *q, struct lf_diag *diag)
 {
     const struct lf_base *b;
-    struct lf_buf text;
+    struct lf_buf text = {0};
     enum lf_err rc = base_find(q, &b, diag);
     if (rc != LF_OK)
         return rc;
-    lf_buf_init(&text, 0);
     bool info = strcmp(q->param[1], "info") == 0;
     if (info)
         rc = lf_buf_append(&text, b->info, b->info_bytes);

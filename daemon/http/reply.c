@@ -61,8 +61,7 @@ static int dump_to_buf(const char *text, size_t n, void *arg)
 
 void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, 0);
+    struct lf_buf b = {0};
     if (!j || json_dump_callback(j, dump_to_buf, &b, JSON_COMPACT) != 0)
         b.rc = LF_E_NO_MEMORY;
     json_decref(j);
@@ -142,8 +141,7 @@ static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
         lf_http_set(q, "WWW-Authenticate", "Bearer");
     if (status >= 500 && status != MHD_HTTP_SERVICE_UNAVAILABLE)
         lf_log(LF_LOG_WARN, "http", "%s: %u %s", q->route ? q->route->path : "?", status, message);
-    struct lf_buf b;
-    lf_buf_init(&b, 0);
+    struct lf_buf b = {0};
     lf_buf_puts(&b, "{\"error\":{\"message\":\"");
     lf_buf_json(&b, message, strlen(message));
     lf_buf_printf(&b, "\",\"type\":\"%s\",\"code\":\"%s\"},\"error_type\":\"%s\"}\n",

@@ -129,8 +129,6 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
     q->conn = conn;
     q->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     q->start_ns = lf_clock_ns();
-    lf_buf_init(&q->body, 0);
-    lf_buf_init(&q->pending, 0);
     atomic_fetch_add(&s->d->active, 1);
     q->early = route(s, q, path, method);
     if (q->early == LF_OK)

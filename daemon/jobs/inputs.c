@@ -55,8 +55,7 @@ static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[
 enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const char *dir,
                              char sha256[LF_SHA256_HEX], struct lf_diag *diag)
 {
-    struct lf_buf settings;
-    lf_buf_init(&settings, 0);
+    struct lf_buf settings = {0};
     enum lf_err rc = lf_dir_make(dir, diag);
     rc = rc ?: link_in(r, adapter_id, LF_FILE_DATASET, dir, LF_INPUTS_DATASET, diag);
     if (rc == LF_OK) {

@@ -33,8 +33,7 @@ json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id)
 static enum lf_err write_report(struct lf_jobs *j, uint64_t adapter_id, json_t *report,
                                 struct lf_diag *diag)
 {
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     char *s = report ? json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     enum lf_err rc = s ? lf_buf_printf(&text, "%s\n", s) : LF_E_NO_MEMORY;
     free(s);
@@ -158,14 +157,13 @@ enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_open_job *l, stru
 {
     char title[2 * LF_NAME_MAX];
     struct lf_adapter_view v;
-    struct lf_buf svg;
+    struct lf_buf svg = {0};
     if (l->curve.train.n == 0)
         return LF_OK;
     enum lf_err rc = lf_registry_view_id(j->d->registry, l->record.adapter_id, &v, NULL);
     if (rc != LF_OK)
         return LF_OK; /* removed meanwhile */
     snprintf(title, sizeof title, "%s v%d", v.record.name, (int)l->record.version);
-    lf_buf_init(&svg, 0);
     rc = lf_curve_svg(&svg, title, &l->curve);
     if (rc == LF_OK)
         rc = lf_registry_write(j->d->registry, l->record.adapter_id, LF_FILE_CURVE, &svg, diag);

@@ -88,8 +88,7 @@ enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const js
     enum lf_err rc = name_check(name, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     struct lf_entry *e = calloc(1, sizeof *e);
     if (!e)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");

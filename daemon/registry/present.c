@@ -59,8 +59,7 @@ static void put_files(struct lf_buf *b, const struct lf_entry *e)
 /* Names are of [A-Za-z0-9._-]: nothing here needs escaping. */
 static enum lf_err fragment_make(struct lf_entry *e)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, 0);
+    struct lf_buf b = {0};
     const struct lf_adapter_record *a = &e->record;
     lf_buf_printf(&b,
                   "{\"name\":\"%s\",\"base\":\"%s\",\"created_ms\":%lld,\"changed_ms\":%lld,"

@@ -25,8 +25,7 @@ static enum lf_err template_over(const char *dir, struct lf_train_settings *s, s
         return LF_E_INVALID;
     if (!lf_file_exists(path))
         return LF_OK;
-    struct lf_buf text;
-    lf_buf_init(&text, 0);
+    struct lf_buf text = {0};
     enum lf_err rc = lf_file_read(&text, path, lf_files[LF_FILE_TEMPLATE].bytes_max, diag);
     if (rc == LF_OK && text.len > 0) {
         char *own = lf_buf_take(&text, NULL);

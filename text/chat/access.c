@@ -130,8 +130,7 @@ static struct lf_jv slice_chars(struct lf_jrun *r, struct lf_str s, int64_t star
                                 size_t count)
 {
     const struct lf_jlist *chars = lf_jv_items(r, lf_jv_str(s));
-    struct lf_buf b;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     for (size_t i = 0; i < count && r->rc == LF_OK; i++) {
         struct lf_str c = chars->v[start + (int64_t)i * step].s;
         lf_buf_append(&b, c.s, c.n);

@@ -223,11 +223,10 @@ static void set_globals(struct lf_jrun *r, const struct lf_chat *c, const json_t
 enum lf_err lf_chat_render(const struct lf_chat *c, struct lf_buf *out, json_t *vars,
                            bool add_generation_prompt, struct lf_diag *diag)
 {
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_PROMPT_BYTES_MAX};
     struct lf_jrun r = {.diag = diag, .names = &lf_j_names, .out = &b};
     if (!json_is_object(vars))
         return lf_fail(diag, LF_E_INVALID, "a chat template's variables must be an object");
-    lf_buf_init(&b, LF_PROMPT_BYTES_MAX);
     lf_arena_init(&r.arena);
     set_globals(&r, c, vars, add_generation_prompt);
     lf_j_push_scope(&r, NULL);

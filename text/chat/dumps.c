@@ -143,9 +143,8 @@ static void dump(const struct dumper *d, struct lf_jv v, size_t level)
 
 struct lf_jv lf_jv_dumps(struct lf_jrun *r, struct lf_jv v, const struct lf_jdumps *how)
 {
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     struct dumper d = {r, &b, how};
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
     dump(&d, v, 0);
     return lf_jv_take(r, &b);
 }

@@ -115,8 +115,7 @@ static struct lf_jv eval_compare(struct lf_jrun *r, const struct lf_jnode *node)
 
 static struct lf_jv eval_concat(struct lf_jrun *r, const struct lf_jnode *node)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     for (size_t i = 0; i < node->v.n && r->rc == LF_OK; i++)
         lf_jv_print(r, &b, lf_j_eval(r, node->v.v[i]));
     return lf_jv_take(r, &b);

@@ -32,10 +32,9 @@ FILTER(escape)
 {
     (void)a;
     struct lf_jv s = lf_jv_to_string(r, v);
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     if (r->rc != LF_OK || s.markup)
         return s;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
     lf_j_escape(&b, s.s);
     s = lf_jv_take(r, &b);
     s.markup = true;
@@ -59,8 +58,7 @@ FILTER(title)
 {
     (void)a;
     struct lf_jv s = lf_jv_to_string(r, v);
-    struct lf_buf b;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     for (size_t i = 0, len; r->rc == LF_OK && i < s.s.n;) {
         bool separator = separates(lf_utf8_get(s.s.s + i, &len));
         size_t end = i + len, step;
@@ -110,7 +108,7 @@ static struct lf_str indentation(struct lf_jrun *r, struct lf_jv width, char spa
 /* Lines are joined by \n, each but the first (and the empty ones) after the indentation. */
 FILTER(indent)
 {
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     char spaces[64];
     if (v.type == LF_J_UNDEFINED)
         return lf_j_fail_undefined(r, v);
@@ -118,7 +116,6 @@ FILTER(indent)
         return lf_j_fail(r, LF_E_INVALID, "indent needs a string, not '%s'", lf_jv_type_name(v));
     struct lf_str by = indentation(r, a->given[0] ? a->v[0] : lf_jv_int(4), spaces);
     bool first = lf_jv_truth(a->v[1]), blank = lf_jv_truth(a->v[2]);
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
     for (size_t i = 0, next = 0, line = 0; i <= v.s.n && r->rc == LF_OK; i = next, line++) {
         size_t end = lf_j_line_end(v.s, i, &next);
         if (line > 0)

@@ -245,8 +245,7 @@ static enum lf_err lex_string(struct lexer *x)
     if (end >= x->s.n)
         return fail(x, "a string without end");
     struct lf_str raw = {x->s.s + x->i + 1, end - x->i - 1};
-    struct lf_buf b;
-    lf_buf_init(&b, LF_J_SOURCE_MAX * 4);
+    struct lf_buf b = {.max = LF_J_SOURCE_MAX * 4};
     bool good = true;
     for (size_t i = 0; i < raw.n && good;) {
         size_t run = i;

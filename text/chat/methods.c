@@ -125,9 +125,8 @@ METHOD(splitlines)
 METHOD(join)
 {
     const struct lf_jlist *items = lf_jv_items(r, a->v[0]);
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     refuse_markup(r, self);
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
     for (size_t i = 0; i < items->n && r->rc == LF_OK; i++) {
         if (items->v[i].type != LF_J_STRING)
             lf_j_fail(r, LF_E_INVALID, "sequence item %zu: expected str, '%s' found", i,

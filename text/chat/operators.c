@@ -123,8 +123,7 @@ static void add_part(struct lf_buf *out, struct lf_jv s, bool markup)
 static struct lf_jv add_strings(struct lf_jrun *r, struct lf_jv a, struct lf_jv b)
 {
     bool markup = a.markup || b.markup;
-    struct lf_buf text;
-    lf_buf_init(&text, LF_J_MEMORY_MAX);
+    struct lf_buf text = {.max = LF_J_MEMORY_MAX};
     add_part(&text, a, markup);
     add_part(&text, b, markup);
     struct lf_jv out = lf_jv_take(r, &text);
@@ -148,8 +147,7 @@ static struct lf_jv repeat(struct lf_jrun *r, struct lf_jv v, int64_t times)
     if (each > 0 && n > LF_J_MEMORY_MAX / each)
         return lf_j_fail(r, LF_E_TOO_BIG, "a repeated value is over the limit");
     if (string) {
-        struct lf_buf b;
-        lf_buf_init(&b, LF_J_MEMORY_MAX);
+        struct lf_buf b = {.max = LF_J_MEMORY_MAX};
         for (size_t i = 0; each > 0 && i < n; i++)
             lf_buf_append(&b, v.s.s, each);
         struct lf_jv out = lf_jv_take(r, &b);

@@ -15,8 +15,7 @@ struct capture {
 static struct lf_jv capture(struct lf_jrun *r, const struct capture *c)
 {
     struct lf_jscope *scope = r->scope;
-    struct lf_buf *before = r->out, b;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
+    struct lf_buf *before = r->out, b = {.max = LF_J_MEMORY_MAX};
     lf_j_push_scope(r, c->parent);
     if (c->bind && r->rc == LF_OK)
         c->bind(r, c->arg);

@@ -145,9 +145,8 @@ FILTER(items)
 
 FILTER(join)
 {
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     const struct lf_jlist *parts = lf_jv_items(r, v);
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
     for (size_t i = 0; i < parts->n && r->rc == LF_OK; i++) {
         if (i > 0)
             lf_jv_print(r, &b, a->v[0]);

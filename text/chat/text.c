@@ -112,9 +112,8 @@ static void put_letter(struct lf_buf *out, uint32_t c, enum lf_jcase how)
 
 struct lf_jv lf_j_change_case(struct lf_jrun *r, struct lf_jv s, enum lf_jcase how)
 {
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     bool after_letter = false;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
     for (size_t i = 0, len; i < s.s.n; i += len) {
         uint32_t c = lf_utf8_get(s.s.s + i, &len);
         bool starts = how == LF_J_CAPITALIZE ? i == 0 : how == LF_J_TITLE && !after_letter;
@@ -154,8 +153,7 @@ void lf_j_escape(struct lf_buf *out, struct lf_str s)
 struct lf_jv lf_j_replace(struct lf_jrun *r, struct lf_str s, struct lf_str old, struct lf_str new,
                           int64_t most)
 {
-    struct lf_buf b;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     for (size_t len; most != 0 && b.rc == LF_OK; most -= most > 0) {
         const char *hit = memmem(s.s, s.n, old.s, old.n);
         if (!hit)

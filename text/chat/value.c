@@ -296,10 +296,9 @@ void lf_jv_print(struct lf_jrun *r, struct lf_buf *out, struct lf_jv v)
 
 struct lf_jv lf_jv_to_string(struct lf_jrun *r, struct lf_jv v)
 {
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_J_MEMORY_MAX};
     if (v.type == LF_J_STRING)
         return v;
-    lf_buf_init(&b, LF_J_MEMORY_MAX);
     lf_jv_print(r, &b, v);
     return lf_jv_take(r, &b);
 }

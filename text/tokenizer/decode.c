@@ -268,10 +268,6 @@ static enum lf_err end(struct lf_decoder *d, size_t stage, struct lf_buf *out)
 void lf_decoder_init(struct lf_decoder *d, const struct lf_tokenizer *t, bool skip_special)
 {
     *d = (struct lf_decoder){.tok = t, .skip_special = skip_special};
-    for (size_t i = 0; i < LF_DECODER_STAGES_MAX; i++) {
-        lf_buf_init(&d->stages[i].held, 0);
-        lf_buf_init(&d->stages[i].out, 0);
-    }
 }
 
 void lf_decoder_free(struct lf_decoder *d)

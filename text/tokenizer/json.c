@@ -163,9 +163,7 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range, stru
 {
     struct lf_json_reader r;
     lf_json_reader_init(&r, range.s, range.n, diag);
-    struct lf_buf both, merges;
-    lf_buf_init(&both, range.n + 1);
-    lf_buf_init(&merges, 0);
+    struct lf_buf both = {.max = range.n + 1}, merges = {0};
     enum lf_err rc = lf_json_reader_expect(&r, '[');
     uint32_t rank = 0;
     for (size_t count = 0; rc == LF_OK; count++) {

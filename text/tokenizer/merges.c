@@ -23,9 +23,7 @@ static enum lf_err read_line(struct lf_str line, struct lf_buf *both, size_t *le
 
 static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str s, struct lf_diag *diag)
 {
-    struct lf_buf both, merges;
-    lf_buf_init(&both, s.n + 1);
-    lf_buf_init(&merges, 0);
+    struct lf_buf both = {.max = s.n + 1}, merges = {0};
     enum lf_err rc = LF_OK;
     uint32_t rank = 0;
     for (size_t number = 1; s.n > 0 && rc == LF_OK; number++) {
@@ -94,8 +92,7 @@ static enum lf_err read_numbered(struct lf_tokenizer *t, struct lf_str s, struct
 /* End of text, which is special; then added_tokens.json by id, which must follow the vocabulary. */
 static enum lf_err read_added(struct lf_tokenizer *t, struct lf_str s, struct lf_diag *diag)
 {
-    struct lf_buf list;
-    lf_buf_init(&list, 0);
+    struct lf_buf list = {0};
     enum lf_err rc = s.n ? read_numbered(t, s, &list, diag) : LF_OK;
     struct numbered *v = (struct numbered *)(void *)list.data;
     size_t n = list.len / sizeof *v;

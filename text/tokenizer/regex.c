@@ -318,8 +318,8 @@ enum lf_err lf_tok_pattern_regex(struct lf_tok_pattern *out, const char *regex, 
 {
     if (n > LF_REGEX_BYTES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "regex: %zu bytes are over the limit", n);
-    struct rewrite r = {.s = regex, .n = n, .diag = diag};
-    lf_buf_init(&r.out, 64 * (size_t)LF_REGEX_BYTES_MAX);
+    struct rewrite r = {
+        .s = regex, .n = n, .diag = diag, .out.max = 64 * (size_t)LF_REGEX_BYTES_MAX};
     enum lf_err rc = rewrite_all(&r);
     rc = rc ?: compile(out, r.out.data ? r.out.data : "", r.out.len, diag);
     if (rc == LF_OK)

@@ -213,8 +213,7 @@ static enum lf_err add_merges(struct lf_tokenizer *t, const struct proto *p, str
     struct ranked *order = calloc(p->n, sizeof *order);
     if (!order)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu pieces", p->n);
-    struct lf_buf merges;
-    lf_buf_init(&merges, 0);
+    struct lf_buf merges = {0};
     size_t n = 0;
     for (uint32_t id = 0; id < p->n; id++)
         if (is_text(&p->pieces[id]))

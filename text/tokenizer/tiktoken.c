@@ -92,8 +92,7 @@ static enum lf_err add_tokens(struct lf_tokenizer *t, struct lf_str s, struct lf
 
 static enum lf_err add_merges(struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    struct lf_buf merges;
-    lf_buf_init(&merges, 0);
+    struct lf_buf merges = {0};
     for (uint32_t id = 0; id < t->bpe.n_ids; id++) {
         struct lf_str s = t->bpe.spelling[id];
         for (size_t i = s.n ? lf_utf8_len(s.s, s.n) : 0; i < s.n;

@@ -113,13 +113,11 @@ static void put_piece(struct lf_buf *b, struct lf_buf *one, const struct vocabul
 
 static enum lf_err write_model(const struct vocabulary *v, const char *dir)
 {
-    struct lf_buf b, one;
+    struct lf_buf b = {0}, one = {0};
     bool prefix = true;
     if (!v->scores)
         return lf_fail(v->diag, LF_E_DAMAGED, "\"tokenizer.ggml.scores\" does not fit the tokens");
     lf_gguf_bool(v->g, "tokenizer.ggml.add_space_prefix", &prefix);
-    lf_buf_init(&b, 0);
-    lf_buf_init(&one, 0);
     for (size_t i = 0; i < v->n; i++)
         put_piece(&b, &one, v, i);
     lf_buf_reset(&one);
@@ -265,10 +263,9 @@ static enum lf_err put_model(struct lf_buf *b, const struct vocabulary *v, const
 static enum lf_err write_json(const struct vocabulary *v, const char *dir)
 {
     const struct way *way = find_way(v);
-    struct lf_buf b;
+    struct lf_buf b = {.max = LF_JSON_BYTES_MAX};
     if (!way)
         return LF_E_UNSUPPORTED;
-    lf_buf_init(&b, LF_JSON_BYTES_MAX);
     lf_buf_puts(&b, "{\"version\":\"1.0\",");
     put_added(&b, v);
     if (way->nfc)
