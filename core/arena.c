@@ -1,9 +1,7 @@
 /* The bump allocator: a list of blocks, newest first. */
 #include "core/arena.h"
 
-#include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,7 +3,6 @@
 
 #include "core/limits.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <openssl/evp.h>

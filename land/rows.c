@@ -2,13 +2,11 @@
 #include "land/rows.h"
 
 #include "core/file.h"
-#include "core/limits.h"
 #include "core/utf8.h"
 #include "land/limits.h"
 #include "land/rows_inside.h"
 
 #include <iconv.h>
-#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 

@@ -2,7 +2,6 @@
 #include "land/csv.h"
 #include "land/rows_inside.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Names of the first record as a list; yours. */

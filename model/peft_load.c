@@ -15,7 +15,6 @@
 #include <math.h>
 #include <pcre2.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 

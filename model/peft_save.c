@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define TENSOR_NAME_BYTES (LF_SITE_NAME_MAX + 48)
 

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SEQS_AT_ONCE 64
 #define STEP_TOKENS 2048 /* a longer prompt is read in pieces */

@@ -3,7 +3,6 @@
 
 #include "core/nearest.h"
 #include "tools/cmd_land.h"
-#include "tools/options.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,8 +7,6 @@
 #include "client/places.h"
 #include "client/remote.h"
 
-#include <stdio.h>
-
 int lf_cmd_mount(int argc, char **argv)
 {
     struct lf_remote_options remote = {0};

@@ -1,5 +1,4 @@
 /* `lorafs pull`: fetch a checkpoint or an adapter from a Hugging Face-compatible hub. */
-#include "core/limits.h"
 #include "tools/bar.h"
 #include "tools/commands.h"
 #include "tools/hub.h"

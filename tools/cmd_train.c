@@ -12,9 +12,7 @@
 #include "trainer/trainer.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LOGIT_ROWS 256 /* logits held at once: chunks of the loss */

@@ -2,7 +2,6 @@
 #include "tools/eval_remote.h"
 
 #include "core/file.h"
-#include "core/json.h"
 #include "land/rows.h"
 #include "trainer/dataset.h"
 

@@ -3,7 +3,6 @@
 #include "tools/version.h"
 
 #include "core/nearest.h"
-#include "tools/options.h"
 
 #include <stdio.h>
 #include <string.h>

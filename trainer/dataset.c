@@ -5,7 +5,6 @@
 #include "trainer/lines.h"
 #include "trainer/row.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,14 +2,11 @@
 #include "daemon/api/openai.h"
 #include "daemon/api/sampling.h"
 #include "daemon/limits.h"
-#include "daemon/seat.h"
-#include "daemon/state.h"
 
 #include "core/json.h"
 #include "trainer/dataset.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 

@@ -2,7 +2,6 @@
 #include "daemon/api/openai.h"
 #include "daemon/api/sse.h"
 #include "daemon/limits.h"
-#include "daemon/state.h"
 
 #include <stdlib.h>
 #include <string.h>

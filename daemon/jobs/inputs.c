@@ -2,9 +2,7 @@
 #include "daemon/jobs/inputs.h"
 
 #include "core/file.h"
-#include "core/json.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

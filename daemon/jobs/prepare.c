@@ -4,8 +4,6 @@
 
 #include "core/file.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The oldest job that may be prepared; NULL: none now. With the lock held. */

@@ -3,8 +3,6 @@
  * everybody's. */
 #include "daemon/jobs/inside.h"
 
-#include "core/clock.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "trainer/evaluate.h"
 

@@ -2,7 +2,6 @@
 #include "daemon/registry/index.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BAR_CELLS 16

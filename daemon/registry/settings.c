@@ -4,7 +4,6 @@
 #include "core/file.h"
 #include "core/json.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #include "daemon/registry/index.h"
 
 #include "core/file.h"
-#include "core/log.h"
 
 #include <fcntl.h>
 #include <stdio.h>

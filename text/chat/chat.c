@@ -8,7 +8,6 @@
 #include "text/chat/names.h"
 #include "text/chat/run.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,7 +3,6 @@
 #include "core/json_reader.h"
 #include "text/tokenizer/load.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* The members of the file, as byte ranges. */

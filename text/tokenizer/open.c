@@ -4,7 +4,6 @@
 #include "core/json_reader.h"
 #include "text/tokenizer/load.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* A file of the directory, mapped. A missing one is empty. */

@@ -2,7 +2,6 @@
  * normalised. A BPE model becomes what its tokenizer.json would be: every way to cut a piece in
  * two pieces is a merge, ranked by the score of the whole; pieces of equal score share a rank, so
  * that the leftmost goes first, as SentencePiece has it. */
-#include "core/json.h"
 #include "core/utf8.h"
 #include "text/tokenizer/load.h"
 

@@ -2,7 +2,6 @@
  * and its rank. The file holds neither pattern nor special tokens; they are Llama 3's. A pair of
  * tokens merges when their bytes together are a token, the lowest rank first; a word that is a
  * token is not merged at all. */
-#include "core/json.h"
 #include "core/utf8.h"
 #include "text/limits.h"
 #include "text/tokenizer/load.h"

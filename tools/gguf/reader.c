@@ -1,7 +1,6 @@
 /* A GGUF file's keys and tensors, checked. */
 #include "tools/gguf/inside.h"
 
-#include "core/limits.h"
 #include "core/utf8.h"
 #include "tools/limits.h"
 

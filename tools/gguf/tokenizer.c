@@ -3,7 +3,6 @@
 #include "tools/gguf/inside.h"
 
 #include "core/file.h"
-#include "core/json.h"
 #include "core/limits.h"
 #include "text/tokenizer/parts.h"
 
