@@ -118,7 +118,7 @@ void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out)
 
 bool lf_exec_recomputes(const struct lf_exec *x)
 {
-    return x->recompute;
+    return x->n_again > 0;
 }
 
 /* Which factors a longrope sequence uses is chosen at its first tokens and kept: its cached keys

@@ -21,7 +21,7 @@
 enum lf_recompute {
     LF_RECOMPUTE_NONE,  /* keep every activation that backward reads */
     LF_RECOMPUTE_BLOCK, /* keep each block's input; run the block again in backward */
-    LF_RECOMPUTE_AUTO   /* NONE when it fits memory_bytes, else BLOCK */
+    LF_RECOMPUTE_AUTO   /* BLOCK for as few blocks as memory_bytes allow */
 };
 
 struct lf_exec_limits {

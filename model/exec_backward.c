@@ -181,7 +181,7 @@ static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, bool lo
 
 /* The training rows of a block's activations. What a block that is run again puts out is not kept:
  * the last one's output may still be asked for (lf_exec_logits). */
-static struct lf_acts training_rows(const struct lf_exec *x, const struct lf_acts *b)
+static struct lf_acts training_rows(const struct lf_exec *x, const struct lf_acts *b, bool again)
 {
     const struct lf_config *c = &x->model->config;
     size_t first = (size_t)(x->plan.T - x->plan.T_train), C = (size_t)c->C;
@@ -203,7 +203,7 @@ static struct lf_acts training_rows(const struct lf_exec *x, const struct lf_act
         lf_config_group(c, (enum lf_group_kind)g, &p0, &n);
         t.u[g] = lf_at(b->u[g], first * (size_t)(n * x->train.batch.rank_max), x->es);
     }
-    if (x->recompute) {
+    if (again) {
         t.x_out = x->work.x;
         if (c->parallel_block)
             t.x_mid = x->work.x;
@@ -214,8 +214,9 @@ static struct lf_acts training_rows(const struct lf_exec *x, const struct lf_act
 void lf_exec_backward(struct lf_exec *x)
 {
     for (int l = x->model->config.L - 1; l >= x->layer_first; l--) {
-        struct lf_acts b = training_rows(x, &x->saved[l]);
-        if (x->recompute)
+        bool again = l < x->n_again - 1; /* the last of them has left its activations there */
+        struct lf_acts b = training_rows(x, &x->saved[l], again);
+        if (again)
             lf_exec_block(x, &x->train, l, &b);
         block_bwd(x, l, &b, l == x->layer_first);
     }

@@ -93,7 +93,7 @@ struct lf_exec {
     struct lf_model *model;
     struct lf_slots *slots;
     struct lf_exec_limits limits;
-    bool recompute;
+    int n_again; /* the first blocks, run again in backward: they share one set of activations */
     struct lf_exec_memory memory;
     size_t es;      /* bytes of an act element */
     int qkv_n, h_n; /* columns of q, k, v together; of the MLP's inner, before activation */
@@ -104,7 +104,7 @@ struct lf_exec {
     size_t copy_off[LF_GROUPS + 1]; /* where a group's lie in a layer's; last: a layer's bytes */
     struct lf_work work;
     struct lf_acts serve;  /* a forward without backward: in place where that is possible */
-    struct lf_acts *saved; /* (L) a forward with backward; with recompute they share all but x_in */
+    struct lf_acts *saved; /* (L) a forward with backward; the first n_again share all but x_in */
     const void *x_last;    /* (T, C) the last block's output in the last run */
     /* KV cache */
     char *kv; /* (2, L, pages, Hkv, LF_KV_PAGE_TOKENS, D) act */

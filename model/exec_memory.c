@@ -162,7 +162,7 @@ static void take_saved(struct lf_exec *x, struct size_walk *w, size_t *purpose)
     void *in = take(w, purpose, T, (size_t)c->C, x->es);
     for (int l = 0; l < c->L; l++) {
         struct lf_acts *a = &x->saved[l];
-        if (l == 0 || !x->recompute)
+        if (l == 0 || l >= x->n_again)
             take_saved_set(x, w, purpose, a, l == 0 ? &x->serve : NULL);
         else
             share_saved_set(x, w, purpose, a);
@@ -297,7 +297,7 @@ static enum lf_err make_copies(struct lf_exec *x, struct lf_diag *diag)
     size_t bytes = copy_layer_bytes(x) * (size_t)c->L;
     void *copies = NULL;
     lf_device_info(x->stream->dev, &info);
-    if (!x->ops->copy_weights || x->recompute ||
+    if (!x->ops->copy_weights || x->n_again > 0 ||
         !(x->limits.train_tokens_max > 0 || x->limits.tokens_max >= COPIES_TOKENS) ||
         !packed(x->model) || bytes > info.memory_free / COPIES_PART)
         return LF_OK;
@@ -325,11 +325,12 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
     enum lf_err rc = reserve_scratch(x, diag);
     if (rc != LF_OK)
         return rc;
-    x->recompute = x->limits.recompute == LF_RECOMPUTE_BLOCK;
+    bool trains = x->limits.train_tokens_max > 0;
+    x->n_again = trains && x->limits.recompute == LF_RECOMPUTE_BLOCK ? x->model->config.L : 0;
     struct size_walk w = walk_table(x, NULL);
-    if (x->limits.recompute == LF_RECOMPUTE_AUTO && x->limits.train_tokens_max > 0 &&
-        is_too_much(x, &w)) {
-        x->recompute = true;
+    while (trains && x->limits.recompute == LF_RECOMPUTE_AUTO && x->n_again < x->model->config.L &&
+           is_too_much(x, &w)) {
+        x->n_again++;
         w = walk_table(x, NULL);
     }
     if (w.overflow)

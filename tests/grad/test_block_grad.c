@@ -21,6 +21,7 @@
 #define RANK 3
 #define STEP 0.005f
 #define N_SEQS 2
+#define LAYERS 5 /* where some are run again and some are not */
 
 /* The large eps keeps post norms of small branches from being steep. */
 #define DIMS                                                                                \
@@ -96,7 +97,9 @@ static void make_batch(struct bench *b)
     }
 }
 
-static void bench_open(struct bench *b, const char *text)
+/* layers 0: as the text says. */
+static void bench_open(struct bench *b, const char *text, int layers, enum lf_recompute recompute,
+                       size_t memory_bytes)
 {
     struct lf_diag diag;
     struct lf_config config;
@@ -106,10 +109,15 @@ static void bench_open(struct bench *b, const char *text)
                                     .train_tokens_max = 32,
                                     .seqs_max = N_SEQS,
                                     .rows_max = 5,
-                                    .rank_max = RANK};
+                                    .rank_max = RANK,
+                                    .recompute = recompute,
+                                    .memory_bytes = memory_bytes};
     ok(lf_json_parse(&j, text, strlen(text), &diag), &diag);
     ok(lf_config_parse(&config, j, &diag), &diag);
     json_decref(j);
+    for (int l = config.L; l < layers; l++)
+        config.window[l] = config.window[l % config.L];
+    config.L = layers ? layers : config.L;
     config.embed_scale = 25; /* random embeddings are small, where norms are steep */
     ok(lf_device_open(&b->dev, LF_DEVICE_REF, NULL, &diag), &diag);
     ok(lf_stream_new(&b->stream, b->dev, 0, &diag), &diag);
@@ -170,17 +178,24 @@ static void check_factor(struct bench *b, const char *name, const float *grad, s
         fail_msg("%s: the gradient says %.6f, the loss changes by %.6f", name, along, slope);
 }
 
+static float *gradient_of(struct bench *b)
+{
+    struct lf_diag diag;
+    size_t n = b->adapter->shape.n_params;
+    ok(lf_exec_run(b->exec, b->seqs, N_SEQS, NULL, &diag), &diag);
+    float *grad = malloc(n * sizeof *grad);
+    lf_stream_download(b->stream, grad, b->slots->slot[b->slot].grad, n * sizeof *grad);
+    ok(lf_stream_wait(b->stream, &diag), &diag);
+    return grad;
+}
+
 static void is_the_slope(void **state)
 {
     struct bench b = {0};
-    struct lf_diag diag;
-    bench_open(&b, *state);
+    bench_open(&b, *state, 0, LF_RECOMPUTE_NONE, 0);
     const struct lf_config *c = &b.model->config;
     const struct lf_adapter_shape *s = &b.adapter->shape;
-    ok(lf_exec_run(b.exec, b.seqs, N_SEQS, NULL, &diag), &diag);
-    float *grad = malloc(s->n_params * sizeof *grad);
-    lf_stream_download(b.stream, grad, b.slots->slot[b.slot].grad, s->n_params * sizeof *grad);
-    ok(lf_stream_wait(b.stream, &diag), &diag);
+    float *grad = gradient_of(&b);
     double size = 0;
     for (size_t i = 0; i < s->n_params; i++)
         size += (double)grad[i] * (double)grad[i];
@@ -196,14 +211,49 @@ static void is_the_slope(void **state)
     bench_close(&b);
 }
 
+/* The same gradient, and the memory that activations take. */
+static size_t check_same(const char *text, const float *grad, enum lf_recompute recompute,
+                         size_t memory_bytes)
+{
+    struct bench b = {0};
+    struct lf_exec_memory m;
+    bench_open(&b, text, LAYERS, recompute, memory_bytes);
+    assert_true(lf_exec_recomputes(b.exec));
+    float *got = gradient_of(&b);
+    assert_memory_equal(got, grad, b.adapter->shape.n_params * sizeof *grad);
+    lf_exec_memory(b.exec, &m);
+    free(got);
+    bench_close(&b);
+    return m.activations + m.saved + m.logits + m.scratch;
+}
+
+/* However many blocks are run again. */
+static void is_the_same_with_less_memory(void **state)
+{
+    struct bench b = {0};
+    struct lf_exec_memory m;
+    bench_open(&b, *state, LAYERS, LF_RECOMPUTE_NONE, 0);
+    lf_exec_memory(b.exec, &m);
+    size_t all = m.activations + m.saved + m.logits + m.scratch;
+    float *grad = gradient_of(&b);
+    assert_false(lf_exec_recomputes(b.exec));
+    bench_close(&b);
+    size_t least = check_same(*state, grad, LF_RECOMPUTE_BLOCK, 0);
+    size_t some = check_same(*state, grad, LF_RECOMPUTE_AUTO, (least + all) / 2);
+    assert_true(least < some && some <= (least + all) / 2);
+    assert_int_equal(check_same(*state, grad, LF_RECOMPUTE_AUTO, least), least);
+    free(grad);
+}
+
 #define N_SHAPES (sizeof shapes / sizeof *shapes)
 
 int main(void)
 {
-    struct CMUnitTest tests[N_SHAPES];
-    for (size_t i = 0; i < N_SHAPES; i++)
-        tests[i] = (struct CMUnitTest){.name = shapes[i].name,
-                                       .test_func = is_the_slope,
-                                       .initial_state = (void *)(uintptr_t)shapes[i].config};
-    return _cmocka_run_group_tests("block gradients", tests, N_SHAPES, NULL, NULL);
+    struct CMUnitTest tests[2 * N_SHAPES];
+    for (size_t i = 0; i < 2 * N_SHAPES; i++)
+        tests[i] =
+            (struct CMUnitTest){.name = shapes[i / 2].name,
+                                .test_func = i % 2 ? is_the_same_with_less_memory : is_the_slope,
+                                .initial_state = (void *)(uintptr_t)shapes[i / 2].config};
+    return _cmocka_run_group_tests("block gradients", tests, 2 * N_SHAPES, NULL, NULL);
 }
