@@ -40,10 +40,15 @@ struct lf_proj {
 };
 
 /* What the checkpoint calls its norms, under model.layers.<l>. and (final) model. Static storage;
- * NULL where the architecture has none. */
+ * NULL where the architecture has none. attn and mlp stand before a branch's maps, post_attn and
+ * post_mlp between them and the residual stream; q and k before the rotation. */
 struct lf_norm_names {
-    const char *attn, *mlp, *post_attn, *post_mlp, *final;
+    const char *attn, *mlp, *post_attn, *post_mlp, *q, *k, *final;
 };
+
+/* RMSNorm on q and k: none, of each head by itself (Qwen 3, Gemma 3), or of all heads of q, and of
+ * k, as one row (Olmo 2). */
+enum lf_qk_norm { LF_QK_NORM_NONE, LF_QK_NORM_HEADS, LF_QK_NORM_WHOLE };
 
 enum lf_rope_kind {
     LF_ROPE_DEFAULT,
@@ -53,6 +58,22 @@ enum lf_rope_kind {
     LF_ROPE_YARN
 };
 
+/* How far the pairs of a head turn from one position to the next. */
+struct lf_rope {
+    enum lf_rope_kind kind;
+    double theta;
+    double factor;               /* linear, llama3, yarn */
+    double low_freq, high_freq;  /* llama3 */
+    double beta_fast, beta_slow; /* yarn */
+    bool truncate;               /* yarn */
+    double attention_factor;     /* longrope, yarn: scales cos and sin; else 1 */
+    int original_positions;      /* llama3, yarn, longrope */
+    double short_factor[LF_HEAD_DIM_MAX / 2], long_factor[LF_HEAD_DIM_MAX / 2]; /* longrope */
+};
+
+/* A model has one rope, or a second one for its layers with a window. */
+enum lf_rope_place { LF_ROPE_GLOBAL, LF_ROPE_LOCAL, LF_ROPES_MAX };
+
 struct lf_config {
     char model_type[32];       /* "llama", "gemma2" ... as in the file */
     int L, C, F, H, Hkv, D, V; /* layers, hidden, MLP inner, heads, kv heads, head dim, words */
@@ -61,9 +82,8 @@ struct lf_config {
     bool norm_plus_one;        /* the checkpoint stores w - 1 (Gemma) */
     float norm_eps;
     bool parallel_block; /* attention and MLP read the same normed input (Phi) */
-    bool post_norms;     /* norms after attention and after the MLP too (Gemma 2) */
-    bool qk_norm;        /* per-head RMSNorm on q and k (Qwen 3) */
-    bool gated;          /* gate and up (SwiGLU, GeGLU), else one fc1 */
+    enum lf_qk_norm qk_norm;
+    bool gated; /* gate and up (SwiGLU, GeGLU), else one fc1 */
     enum lf_act_kind act;
     float embed_scale; /* 1, or sqrt(C) (Gemma) */
     bool tied_head;    /* lm_head is the embedding */
@@ -74,15 +94,9 @@ struct lf_config {
     int window[LF_LAYERS_MAX];         /* a layer's sliding window, 0: none */
     /* Rotary embedding */
     int rot; /* rotated dims of a head, even */
-    enum lf_rope_kind rope;
-    double rope_theta;
-    double rope_factor;                    /* linear, llama3, yarn */
-    double rope_low_freq, rope_high_freq;  /* llama3 */
-    double rope_beta_fast, rope_beta_slow; /* yarn */
-    bool rope_truncate;                    /* yarn */
-    double rope_attention_factor;          /* longrope, yarn: scales cos and sin; else 1 */
-    int rope_original_positions;           /* llama3, yarn, longrope */
-    double rope_short[LF_HEAD_DIM_MAX / 2], rope_long[LF_HEAD_DIM_MAX / 2]; /* longrope */
+    int n_ropes;
+    struct lf_rope rope[LF_ROPES_MAX]; /* by lf_rope_place; longrope only where it is the one */
+    uint8_t layer_rope[LF_LAYERS_MAX]; /* a layer's */
     /* Token ids; -1 or n = 0: none. generation_config.json's list wins over config.json's. */
     int32_t bos;
     int32_t eos[8];
@@ -107,6 +121,15 @@ enum lf_err lf_config_shape(struct lf_config *out, const char *name,
 static inline int lf_config_sites(const struct lf_config *c)
 {
     return c->L * c->n_proj;
+}
+/* Elements of the norm of q, or of k: a head's, or all heads'. */
+static inline int lf_config_qk_norm_n(const struct lf_config *c, bool k)
+{
+    return c->qk_norm == LF_QK_NORM_WHOLE ? (k ? c->Hkv : c->H) * c->D : c->D;
+}
+static inline bool lf_config_post_norms(const struct lf_config *c)
+{
+    return c->norms.post_attn || c->norms.post_mlp;
 }
 /* Columns of a group's output, and its projections' range [first, first + n). */
 int lf_config_group(const struct lf_config *c, enum lf_group_kind g, int *first, int *n);

@@ -1,5 +1,6 @@
 /* An exec: made from its limits, and one run from the caller's sequences to their losses. */
 #include "model/exec_inside.h"
+#include "model/rope.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,15 +122,13 @@ bool lf_exec_recomputes(const struct lf_exec *x)
     return x->n_again > 0;
 }
 
-/* Which factors a longrope sequence uses is chosen at its first tokens and kept: its cached keys
- * were turned by them. */
-static void choose_long_rope(const struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs)
+static void begin_cached(const struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs)
 {
-    int original = x->model->config.rope_original_positions;
     for (int i = 0; i < n_seqs; i++) {
         struct lf_kv_seq *kv = seqs[i].kv;
         if (kv && kv->n_tokens == 0)
-            kv->long_rope = kv->planned > original || seqs[i].n > original;
+            kv->rope_row =
+                lf_rope_row(&x->model->config, kv->planned > seqs[i].n ? kv->planned : seqs[i].n);
     }
 }
 
@@ -153,7 +152,7 @@ static void sum_losses(const struct lf_exec *x, const struct lf_batch_seq *seqs,
 enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
                         struct lf_batch_result *results, struct lf_diag *diag)
 {
-    choose_long_rope(x, seqs, n_seqs);
+    begin_cached(x, seqs, n_seqs);
     enum lf_err rc = lf_exec_pack(x, seqs, n_seqs, diag);
     if (rc != LF_OK)
         return rc;

@@ -61,12 +61,14 @@ struct lf_kv_seq {
     int32_t *pages;
     int n_pages, cap;
     int n_tokens;
-    int planned;    /* set by the caller before the first run: how long the whole text is that it
-                       reads in, maybe in pieces; 0: the first run is all. Longrope chooses its
-                       factors by it (Phi-3.5: past 4,096 tokens); a text that grows past that
-                       point is to be read again, which lf_gen_step does */
-    bool long_rope; /* what was chosen */
+    int planned;  /* set by the caller before the first run: how long the whole text is that it
+                     reads in, maybe in pieces; 0: the first run is all */
+    int rope_row; /* the rotary table's row of its first token, chosen by that */
 };
+
+/* The cached tokens' keys are those of a shorter text than one of n_tokens in all: they were turned
+ * by other factors (longrope, Phi-3.5: past 4,096 tokens), and the text is to be read again. */
+bool lf_exec_kv_outgrown(const struct lf_exec *x, const struct lf_kv_seq *s, int n_tokens);
 
 /* Makes room for n_tokens in all. LF_E_DEVICE_FULL leaves the sequence as it was. */
 enum lf_err lf_exec_kv_grow(struct lf_exec *x, struct lf_kv_seq *s, int n_tokens) LF_MUST_CHECK;

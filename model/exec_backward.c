@@ -43,7 +43,7 @@ static void mlp_out_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     const void *u = b->u[LF_GROUP_MLP_OUT], *dy;
     void *dg = x->work.g; /* then the activation's output again */
     dy = through_post_norm(x, b->mlp_y, x->model->layers[l].post_mlp_norm);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, dg, dy, NULL, u, false);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, dg, dy, NULL, 0, u, false);
     struct lf_glu_bwd_args g = {.dx = b->h,
                                 .dy = dg,
                                 .x = b->h,
@@ -55,7 +55,7 @@ static void mlp_out_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
                                 .ldy = c->F + x->room,
                                 .ldx = x->h_n + x->room};
     x->ops->glu_bwd(x->stream, &g);
-    lf_exec_group_grads(x, &x->train, l, LF_GROUP_MLP_OUT, dy, dg, u);
+    lf_exec_group_grads(x, &x->train, l, LF_GROUP_MLP_OUT, dy, dg, c->F + x->room, u);
 }
 
 /* Back through the rotation and the norms of q and k, in place in dqkv. */
@@ -67,8 +67,8 @@ static void qk_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     int T = x->train.batch.T;
     struct lf_rope_args r = {.x = w->dqkv,
                              .pos = x->train.rope_pos,
-                             .cos_ = x->model->rope_cos,
-                             .sin_ = x->model->rope_sin,
+                             .cos_ = x->model->rope[c->layer_rope[l]].cos_,
+                             .sin_ = x->model->rope[c->layer_rope[l]].sin_,
                              .T = T,
                              .H = c->H + c->Hkv,
                              .D = c->D,
@@ -78,14 +78,15 @@ static void qk_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     x->ops->rope(x->stream, &r);
     for (int k = 0; k < 2 && c->qk_norm; k++) {
         size_t col = k ? (size_t)c->H * (size_t)c->D : 0;
+        int heads = k ? c->Hkv : c->H;
         void *d = lf_at(w->dqkv, col, x->es);
         struct lf_norm_bwd_args a = {.dx = d,
                                      .dy = d,
                                      .x = lf_at(b->raw, col, x->es),
                                      .w = k ? y->k_norm : y->q_norm,
                                      .T = T,
-                                     .H = k ? c->Hkv : c->H,
-                                     .C = c->D,
+                                     .H = heads * c->D / lf_config_qk_norm_n(c, k),
+                                     .C = lf_config_qk_norm_n(c, k),
                                      .ldx = x->qkv_n,
                                      .ldy = x->qkv_n + x->room,
                                      .lddx = x->qkv_n + x->room,
@@ -100,8 +101,8 @@ static void attention_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     struct lf_work *w = &x->work;
     size_t k = (size_t)c->H * (size_t)c->D, v = k + (size_t)c->Hkv * (size_t)c->D;
     const void *dy = through_post_norm(x, b->attn_y, x->model->layers[l].post_attn_norm);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_OUT, w->d_o, dy, b->o, b->u[LF_GROUP_ATTN_OUT],
-                      false);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_OUT, w->d_o, dy, b->o, c->H * c->D + x->room,
+                      b->u[LF_GROUP_ATTN_OUT], false);
     struct lf_attn_bwd_args a = {.dq = w->dqkv,
                                  .dk = lf_at(w->dqkv, k, x->es),
                                  .dv = lf_at(w->dqkv, v, x->es),
@@ -128,14 +129,20 @@ static void attention_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
     qk_bwd(x, l, b);
 }
 
-/* Through the maps that read a normed input, and the norm: dx += in's gradient. */
-static void normed_maps_bwd(struct lf_exec *x, int l, enum lf_group_kind g, const void *dy,
-                            const void *in, const void *u, const float *w, const float *b)
+/* Through the maps that read the residual stream, and the norm between (w NULL: there is none):
+ * dx += in's gradient. */
+static void in_maps_bwd(struct lf_exec *x, int l, enum lf_group_kind g, const void *dy,
+                        const void *in, const void *u, const float *w, const float *b)
 {
+    int C = x->model->config.C;
     void *dn = x->work.dn, *n = lf_exec_group_has_lora(x, g) ? dn : NULL;
-    lf_exec_group_bwd(x, &x->train, l, g, dn, dy, NULL, u, false);
+    if (!w) {
+        lf_exec_group_bwd(x, &x->train, l, g, x->work.dx, dy, in, C, u, true);
+        return;
+    }
+    lf_exec_group_bwd(x, &x->train, l, g, dn, dy, NULL, 0, u, false);
     norm_bwd(x, x->work.dx, dn, in, n, w, b, true);
-    lf_exec_group_grads(x, &x->train, l, g, dy, n, u);
+    lf_exec_group_grads(x, &x->train, l, g, dy, n, C + x->room, u);
 }
 
 /* Both branches read one normed input, of which dx NULL wants no gradient. */
@@ -143,14 +150,14 @@ static void parallel_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void
 {
     const struct lf_layer *y = &x->model->layers[l];
     struct lf_work *w = &x->work;
-    lf_exec_norm(x, w->n, x->model->config.C + x->room, b->x_in, y->attn_norm, y->attn_norm_b,
-                 x->train.batch.T);
+    int ld = x->model->config.C + x->room;
+    lf_exec_norm(x, w->n, ld, b->x_in, y->attn_norm, y->attn_norm_b, x->train.batch.T);
     mlp_out_bwd(x, l, b);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_IN, dn, b->h, w->n, b->u[LF_GROUP_MLP_IN],
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_IN, dn, b->h, w->n, ld, b->u[LF_GROUP_MLP_IN],
                       false);
     attention_bwd(x, l, b);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, dn, w->dqkv, w->n, b->u[LF_GROUP_ATTN_IN],
-                      true);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, dn, w->dqkv, w->n, ld,
+                      b->u[LF_GROUP_ATTN_IN], true);
     if (dn)
         norm_bwd(x, w->dx, dn, b->x_in, NULL, y->attn_norm, NULL, true);
 }
@@ -166,16 +173,22 @@ static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, bool lo
         return;
     }
     mlp_out_bwd(x, l, b);
-    normed_maps_bwd(x, l, LF_GROUP_MLP_IN, b->h, b->x_mid, b->u[LF_GROUP_MLP_IN], y->mlp_norm,
-                    y->mlp_norm_b);
+    in_maps_bwd(x, l, LF_GROUP_MLP_IN, b->h, b->x_mid, b->u[LF_GROUP_MLP_IN], y->mlp_norm,
+                y->mlp_norm_b);
     attention_bwd(x, l, b);
     if (!lowest) {
-        normed_maps_bwd(x, l, LF_GROUP_ATTN_IN, w->dqkv, b->x_in, b->u[LF_GROUP_ATTN_IN],
-                        y->attn_norm, y->attn_norm_b);
+        in_maps_bwd(x, l, LF_GROUP_ATTN_IN, w->dqkv, b->x_in, b->u[LF_GROUP_ATTN_IN], y->attn_norm,
+                    y->attn_norm_b);
         return;
     }
-    lf_exec_norm(x, w->n, c->C + x->room, b->x_in, y->attn_norm, y->attn_norm_b, x->train.batch.T);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, NULL, w->dqkv, w->n,
+    const void *n = b->x_in;
+    int ld = c->C;
+    if (y->attn_norm) {
+        n = w->n;
+        ld += x->room;
+        lf_exec_norm(x, w->n, ld, b->x_in, y->attn_norm, y->attn_norm_b, x->train.batch.T);
+    }
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_ATTN_IN, NULL, w->dqkv, n, ld,
                       b->u[LF_GROUP_ATTN_IN], false);
 }
 

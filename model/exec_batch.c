@@ -1,5 +1,6 @@
 /* The caller's sequences into one ragged batch: checked, ordered, packed, uploaded at once. */
 #include "model/exec_inside.h"
+#include "model/rope.h"
 
 #include <string.h>
 
@@ -158,11 +159,11 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
 
 /* ---- Packing --------------------------------------------------------------------------------- */
 
-/* Whether longrope takes this text for a long one. A label behind the last token belongs to it. */
-static bool is_long(const struct lf_exec *x, const struct lf_batch_seq *s)
+/* The rotary table's row of a text's first token. A label behind the last one belongs to it. */
+static int rope_row(const struct lf_exec *x, const struct lf_batch_seq *s)
 {
     int n = s->n + (s->labels && s->labels[s->n - 1] >= 0);
-    return s->kv ? s->kv->long_rope : n > x->model->config.rope_original_positions;
+    return s->kv ? s->kv->rope_row : lf_rope_row(&x->model->config, n);
 }
 
 static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
@@ -170,21 +171,20 @@ static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
     struct lf_batch_plan *p = &x->plan;
     struct lf_ragged *b = &x->all.batch;
     size_t bytes = (size_t)p->rows * sizeof(int32_t);
-    bool longrope = x->model->config.rope == LF_ROPE_LONGROPE;
+    bool varies = lf_rope_varies(&x->model->config); /* else pos is the row */
     const void *d_ids, *d_pos, *d_seq, *d_rope;
     int32_t *ids = lf_exec_carve(x, bytes, &d_ids), *pos = lf_exec_carve(x, bytes, &d_pos);
     int32_t *seq = lf_exec_carve(x, bytes, &d_seq);
-    int32_t *rope = longrope ? lf_exec_carve(x, bytes, &d_rope) : pos;
+    int32_t *rope = varies ? lf_exec_carve(x, bytes, &d_rope) : pos;
     for (int i = 0; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];
         int past = s->kv ? s->kv->n_tokens : 0, row = p->start[i];
-        bool far = longrope && is_long(x, s);
+        int first = rope_row(x, s);
         memcpy(ids + row, s->ids, (size_t)s->n * sizeof *ids);
         for (int t = 0; t < s->n; t++) {
             pos[row + t] = past + t;
             seq[row + t] = i;
-            if (longrope)
-                rope[row + t] = past + t + (far ? x->model->rope_positions : 0);
+            rope[row + t] = first + past + t;
         }
     }
     for (int row = p->T; row < p->rows; row++) {
@@ -195,7 +195,7 @@ static void pack_tokens(struct lf_exec *x, const struct lf_batch_seq *seqs)
     b->ids = d_ids;
     b->pos = d_pos;
     b->seq = d_seq;
-    x->all.rope_pos = longrope ? d_rope : d_pos;
+    x->all.rope_pos = varies ? d_rope : d_pos;
 }
 
 static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)

@@ -26,19 +26,20 @@ void lf_exec_norm(struct lf_exec *x, void *y, int ldy, const void *in, const flo
     x->ops->norm(x->stream, &a);
 }
 
-/* heads `k` (else q) of raw into qkv. */
+/* heads `k` (else q) of raw into qkv; of each head, or of all of them as one row. */
 static void qk_norm(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
                     bool k)
 {
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
     size_t col = k ? (size_t)c->H * (size_t)c->D : 0;
+    int heads = k ? c->Hkv : c->H;
     struct lf_norm_args a = {.y = lf_at(b->qkv, col, x->es),
                              .x = lf_at(b->raw, col, x->es),
                              .w = k ? y->k_norm : y->q_norm,
                              .T = p->batch.T,
-                             .H = k ? c->Hkv : c->H,
-                             .C = c->D,
+                             .H = heads * c->D / lf_config_qk_norm_n(c, k),
+                             .C = lf_config_qk_norm_n(c, k),
                              .ldx = x->qkv_n,
                              .ldy = x->qkv_n,
                              .eps = c->norm_eps};
@@ -76,8 +77,8 @@ static void attention(struct lf_exec *x, const struct lf_pass *p, int l, const s
     /* q and k stand side by side: one call turns the heads of both. */
     struct lf_rope_args r = {.x = b->qkv,
                              .pos = p->rope_pos,
-                             .cos_ = x->model->rope_cos,
-                             .sin_ = x->model->rope_sin,
+                             .cos_ = x->model->rope[c->layer_rope[l]].cos_,
+                             .sin_ = x->model->rope[c->layer_rope[l]].sin_,
                              .T = p->batch.T,
                              .H = c->H + c->Hkv,
                              .D = c->D,
@@ -132,9 +133,21 @@ static int inner_ld(const struct lf_exec *x)
     return x->model->config.F + (x->plan.S_train > 0 ? x->room : 0);
 }
 
-/* norm: what makes the input, or NULL where it is there. */
+/* A norm and where its output is; without the norm (w NULL) the maps read the residual stream. */
+struct input {
+    const struct lf_norm_args *norm; /* NULL: the input is there */
+    const void *x;
+    int ld;
+};
+
+static struct input input_of(struct lf_norm_args *norm)
+{
+    return norm->w ? (struct input){norm, norm->y, norm->ldy}
+                   : (struct input){NULL, norm->x, norm->ldx};
+}
+
 static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b,
-                      const struct lf_norm_args *norm)
+                      struct input in)
 {
     const struct lf_config *c = &x->model->config;
     bool keep = x->plan.S_train > 0; /* backward reads h */
@@ -147,14 +160,14 @@ static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const s
                             .ldy = inner_ld(x),
                             .ldx = x->h_n + x->room};
     struct lf_group_io io = {.y = b->h,
-                             .x = x->work.n,
+                             .x = in.x,
                              .u = b->u[LF_GROUP_MLP_IN],
                              .ldy = g.ldx,
-                             .ldx = c->C + x->room,
-                             .norm = norm,
+                             .ldx = in.ld,
+                             .norm = in.norm,
                              .glu = keep ? NULL : &g};
     lf_exec_group(x, p, l, LF_GROUP_MLP_IN, &io);
-    if (keep && !(p->again && !c->post_norms)) /* see residual */
+    if (keep && !(p->again && !c->norms.post_mlp)) /* see residual */
         x->ops->glu(x->stream, &g);
 }
 
@@ -166,25 +179,26 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     int ld = c->C + x->room;
     struct lf_norm_args norm =
         norm_args(x, n, ld, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T);
-    struct lf_group_io io = {.y = b->raw,
-                             .x = n,
-                             .u = b->u[LF_GROUP_ATTN_IN],
-                             .ldy = x->qkv_n,
-                             .ldx = ld,
-                             .norm = &norm};
+    struct input in = input_of(&norm);
     if (c->parallel_block) { /* both branches read n */
         x->ops->norm(x->stream, &norm);
-        io.norm = NULL;
+        in.norm = NULL;
     }
+    struct lf_group_io io = {.y = b->raw,
+                             .x = in.x,
+                             .u = b->u[LF_GROUP_ATTN_IN],
+                             .ldy = x->qkv_n,
+                             .ldx = in.ld,
+                             .norm = in.norm};
     lf_exec_group(x, p, l, LF_GROUP_ATTN_IN, &io);
     attention(x, p, l, b);
     if (c->parallel_block)
-        mlp_inner(x, p, l, b, NULL);
+        mlp_inner(x, p, l, b, in);
     residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, c->H * c->D + x->room,
              b->u[LF_GROUP_ATTN_OUT], b->attn_y, y->post_attn_norm);
     if (!c->parallel_block) {
         norm = norm_args(x, n, ld, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T);
-        mlp_inner(x, p, l, b, &norm);
+        mlp_inner(x, p, l, b, input_of(&norm));
     }
     residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, inner_ld(x),
              b->u[LF_GROUP_MLP_OUT], b->mlp_y, y->post_mlp_norm);

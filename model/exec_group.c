@@ -59,7 +59,7 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
 
 static struct lf_lora_bwd_args lora_bwd_args(struct lf_exec *x, const struct lf_pass *p, int l,
                                              enum lf_group_kind g, const void *dy, const void *in,
-                                             const void *u)
+                                             int ld_in, const void *u)
 {
     const struct lf_config *c = &x->model->config;
     int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
@@ -74,7 +74,7 @@ static struct lf_lora_bwd_args lora_bwd_args(struct lf_exec *x, const struct lf_
                                  .K = K,
                                  .lddx = K + x->room,
                                  .lddy = ld + x->room,
-                                 .ldx = K + x->room};
+                                 .ldx = ld_in};
     for (int i = 0; i < n; i++) {
         r.col[i] = c->proj[first + i].col;
         r.site[i] = l * c->n_proj + first + i;
@@ -84,11 +84,12 @@ static struct lf_lora_bwd_args lora_bwd_args(struct lf_exec *x, const struct lf_
 }
 
 void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                       void *dx, const void *dy, const void *in, const void *u, bool accumulate)
+                       void *dx, const void *dy, const void *in, int ld_in, const void *u,
+                       bool accumulate)
 {
     const struct lf_config *c = &x->model->config;
     int first, ld, n = group_range(x, g, &first, &ld), K = c->proj[first].K;
-    struct lf_lora_bwd_args r = lora_bwd_args(x, p, l, g, dy, in, u);
+    struct lf_lora_bwd_args r = lora_bwd_args(x, p, l, g, dy, in, ld_in, u);
     struct lf_linear_bwd_args a = {.dx = dx,
                                    .dy = dy,
                                    .n = n,
@@ -110,9 +111,9 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
 }
 
 void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                         const void *dy, const void *in, const void *u)
+                         const void *dy, const void *in, int ld_in, const void *u)
 {
-    struct lf_lora_bwd_args r = lora_bwd_args(x, p, l, g, dy, in, u);
+    struct lf_lora_bwd_args r = lora_bwd_args(x, p, l, g, dy, in, ld_in, u);
     if (lf_exec_group_has_lora(x, g))
         x->ops->lora_grads(x->stream, &r);
 }

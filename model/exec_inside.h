@@ -28,7 +28,7 @@ struct lf_acts {
     void *o;              /* (T, H*D + room) */
     float *lse;           /* (T, H); NULL when no backward follows */
     void *h;              /* (T, 2F or F, + room) before the activation */
-    void *attn_y, *mlp_y; /* (T, C) before their norms; post_norms only */
+    void *attn_y, *mlp_y; /* (T, C) before their norms; with post norms only */
     void *u[LF_GROUPS];   /* (T, n*rank_max) LoRA's middle */
 };
 
@@ -39,12 +39,12 @@ struct lf_work {
     void *g; /* (T, F + room) the activation's output; tight where backward has no use. Backward:
                 its gradient first */
     void *x; /* (T, C) the residual stream where nothing is kept */
-    void *y; /* (T, C) a post norm's output; post_norms only */
+    void *y; /* (T, C) a post norm's output; with post norms only */
     /* Backward */
     void *dx;         /* (T, C + room) gradient of the residual stream */
     void *dn;         /* (T, C + room) of a norm's output; then that output again; = n but where
                          both branches read one norm's output */
-    void *dy;         /* (T, C + room) through a post norm; post_norms only */
+    void *dy;         /* (T, C + room) through a post norm; with post norms only */
     void *dqkv, *d_o; /* (T, qkv + room), (T, H*D + room); where g was */
     void *du;         /* (T, n*rank_max) */
     float *delta;     /* (T, H) */
@@ -146,7 +146,9 @@ size_t lf_exec_meta_bytes(const struct lf_exec_limits *l);
 /* The next `bytes` of the metadata: its host address, and the device's in *device. */
 void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device);
 
-/* exec_group.c: the maps that read one input, base and LoRA. */
+/* exec_group.c: the maps that read one input, base and LoRA. Inputs have room behind them (ld_in =
+ * K
+ * + room), but for a residual stream that no norm comes after. */
 bool lf_exec_group_has_lora(const struct lf_exec *x, enum lf_group_kind g);
 /* y (+)= x W^T, and LoRA's share; u is kept for backward. norm makes x, glu takes y, as struct
  * lf_map_args says; each may be NULL. */
@@ -165,9 +167,10 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
 /* dx (+)= the input's gradient, or dx NULL; and where `in` is there, the gradients of the group's
  * adapters. With `in` NULL lf_exec_group_grads makes those, before the next group's backward. */
 void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                       void *dx, const void *dy, const void *in, const void *u, bool accumulate);
+                       void *dx, const void *dy, const void *in, int ld_in, const void *u,
+                       bool accumulate);
 void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                         const void *dy, const void *in, const void *u);
+                         const void *dy, const void *in, int ld_in, const void *u);
 
 /* exec_forward.c */
 void lf_exec_forward(struct lf_exec *x);

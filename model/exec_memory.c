@@ -59,7 +59,7 @@ static void take_forward(struct lf_exec *x, struct size_walk *w, size_t *purpose
     size_t T = rows_any(x), C = (size_t)c->C, es = x->es, room = (size_t)x->room;
     k->n = take(w, purpose, T, C + room, es);
     k->x = take(w, purpose, T, C, es);
-    k->y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
+    k->y = lf_config_post_norms(c) ? take(w, purpose, T, C, es) : NULL;
     k->loss = take(w, purpose, T, 1, sizeof(float));
     k->ids = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->ids);
     k->logprob = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->logprob);
@@ -68,7 +68,7 @@ static void take_forward(struct lf_exec *x, struct size_walk *w, size_t *purpose
     s->raw = s->qkv = take(w, purpose, T, (size_t)x->qkv_n, es);
     s->o = take(w, purpose, T, (size_t)(c->H * c->D) + room, es);
     s->h = take(w, purpose, T, (size_t)x->h_n + room, es);
-    s->attn_y = s->mlp_y = c->post_norms ? take(w, purpose, T, C, es) : NULL;
+    s->attn_y = s->mlp_y = lf_config_post_norms(c) ? take(w, purpose, T, C, es) : NULL;
     s->lse = NULL;
     void *u = take(w, purpose, T, u_cols_max(x), es);
     for (int g = 0; g < LF_GROUPS; g++)
@@ -115,7 +115,7 @@ static void take_backward(struct lf_exec *x, struct size_walk *w, size_t *purpos
     if (T == 0)
         return;
     k->dn = c->parallel_block ? take(w, purpose, T, C + room, es) : k->n;
-    k->dy = c->post_norms ? take(w, purpose, T, C + room, es) : NULL;
+    k->dy = lf_config_post_norms(c) ? take(w, purpose, T, C + room, es) : NULL;
     k->du = take(w, purpose, T, u_cols_max(x), es);
     k->delta = take(w, purpose, T, (size_t)c->H, sizeof(float));
 }
@@ -134,7 +134,7 @@ static void take_saved_set(struct lf_exec *x, struct size_walk *w, size_t *purpo
     a->h = serve ? serve->h : take(w, purpose, T, (size_t)x->h_n + room, es);
     a->lse = take(w, purpose, T, (size_t)c->H, sizeof(float));
     a->x_mid = c->parallel_block ? NULL : take(w, purpose, T, C, es);
-    if (c->post_norms) {
+    if (lf_config_post_norms(c)) {
         a->attn_y = serve ? serve->attn_y : take(w, purpose, T, C, es);
         a->mlp_y = take(w, purpose, T, C, es);
     }

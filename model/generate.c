@@ -222,16 +222,12 @@ static int preempt(struct lf_gen *g, int i)
     return -1;
 }
 
-/* Longrope has one set of factors for texts up to the original context and another for longer ones.
- * A sequence that grows past it is read again with the other set, as transformers does. */
+/* A sequence that has outgrown its cached keys is read again, as transformers does. */
 static void reread_outgrown(struct lf_gen *g)
 {
-    const struct lf_config *c = &g->m->config;
-    for (int i = 0; c->rope == LF_ROPE_LONGROPE && i < g->n_seqs; i++) {
-        struct gen_seq *s = &g->seqs[i];
-        if (s->kv.n_tokens > 0 && !s->kv.long_rope && s->n > c->rope_original_positions)
-            lf_exec_kv_release(g->x, &s->kv);
-    }
+    for (int i = 0; i < g->n_seqs; i++)
+        if (lf_exec_kv_outgrown(g->x, &g->seqs[i].kv, g->seqs[i].n))
+            lf_exec_kv_release(g->x, &g->seqs[i].kv);
 }
 
 static void plan(struct lf_gen *g, int i, int take)

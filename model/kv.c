@@ -1,5 +1,6 @@
 /* Pages of the KV cache: a stack of free ones, and each layer's place in the one allocation. */
 #include "model/exec_inside.h"
+#include "model/rope.h"
 
 #include <stdlib.h>
 
@@ -58,6 +59,11 @@ void lf_exec_kv_release(struct lf_exec *x, struct lf_kv_seq *s)
         x->free_pages[x->n_free++] = s->pages[--s->n_pages];
     free(s->pages);
     *s = (struct lf_kv_seq){0};
+}
+
+bool lf_exec_kv_outgrown(const struct lf_exec *x, const struct lf_kv_seq *s, int n_tokens)
+{
+    return s->n_tokens > 0 && lf_rope_row(&x->model->config, n_tokens) > s->rope_row;
 }
 
 int lf_exec_kv_free_pages(const struct lf_exec *x)

@@ -179,10 +179,11 @@ static enum lf_err load_layer(struct load *ld, int l, struct lf_diag *diag)
         rc = load_norm(ld, &y->post_attn_norm, NULL, where, c->norms.post_attn, c->C, diag);
     if (rc == LF_OK)
         rc = load_norm(ld, &y->post_mlp_norm, NULL, where, c->norms.post_mlp, c->C, diag);
-    if (rc == LF_OK && c->qk_norm)
-        rc = load_norm(ld, &y->q_norm, NULL, where, "self_attn.q_norm", c->D, diag);
-    if (rc == LF_OK && c->qk_norm)
-        rc = load_norm(ld, &y->k_norm, NULL, where, "self_attn.k_norm", c->D, diag);
+    if (rc == LF_OK)
+        rc =
+            load_norm(ld, &y->q_norm, NULL, where, c->norms.q, lf_config_qk_norm_n(c, false), diag);
+    if (rc == LF_OK)
+        rc = load_norm(ld, &y->k_norm, NULL, where, c->norms.k, lf_config_qk_norm_n(c, true), diag);
     for (int p = 0; p < c->n_proj && rc == LF_OK; p++)
         rc = load_proj(ld, &y->w[p], where, &c->proj[p], diag);
     return rc;
@@ -215,7 +216,7 @@ static enum lf_err load_weights(struct load *ld, struct lf_diag *diag)
         rc = load_layer(ld, l, diag);
     }
     if (rc == LF_OK)
-        rc = lf_model_place_rope(ld->m, ld->s, diag);
+        rc = lf_model_place_ropes(ld->m, ld->s, diag);
     if (rc == LF_OK)
         rc = lf_stream_wait(ld->s, diag);
     return rc;

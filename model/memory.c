@@ -155,19 +155,20 @@ enum lf_err lf_model_place_floats(struct lf_model *m, struct lf_stream *s, const
     return LF_OK;
 }
 
-enum lf_err lf_model_place_rope(struct lf_model *m, struct lf_stream *s, struct lf_diag *diag)
+enum lf_err lf_model_place_ropes(struct lf_model *m, struct lf_stream *s, struct lf_diag *diag)
 {
-    size_t n = lf_rope_rows(&m->config, m->rope_positions) * (size_t)(m->config.rot / 2);
+    const struct lf_config *c = &m->config;
+    size_t n = lf_rope_rows(c) * (size_t)(c->rot / 2);
     float *cos_ = malloc(n * sizeof *cos_), *sin_ = malloc(n * sizeof *sin_);
     enum lf_err rc = LF_OK;
     if (!cos_ || !sin_)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d positions", m->rope_positions);
-    if (rc == LF_OK) {
-        lf_rope_tables(cos_, sin_, &m->config, m->rope_positions);
-        rc = lf_model_place_floats(m, s, &m->rope_cos, cos_, n, diag);
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d positions", c->positions_max);
+    for (int i = 0; i < c->n_ropes && rc == LF_OK; i++) {
+        lf_rope_tables(cos_, sin_, c, &c->rope[i]);
+        rc = lf_model_place_floats(m, s, &m->rope[i].cos_, cos_, n, diag);
+        if (rc == LF_OK)
+            rc = lf_model_place_floats(m, s, &m->rope[i].sin_, sin_, n, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_model_place_floats(m, s, &m->rope_sin, sin_, n, diag);
     free(cos_);
     free(sin_);
     return rc;

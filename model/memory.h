@@ -29,7 +29,7 @@ enum lf_err lf_model_place(struct lf_model *m, struct lf_stream *s, struct lf_we
 enum lf_err lf_model_place_floats(struct lf_model *m, struct lf_stream *s, const float **out,
                                   const float *x, size_t n, struct lf_diag *diag) LF_MUST_CHECK;
 /* The rotary tables. */
-enum lf_err lf_model_place_rope(struct lf_model *m, struct lf_stream *s,
-                                struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_model_place_ropes(struct lf_model *m, struct lf_stream *s,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

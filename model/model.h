@@ -33,10 +33,11 @@ struct lf_model_options {
 
 struct lf_layer {
     struct lf_weight w[LF_PROJ_MAX]; /* by index in config.proj */
+    /* NULL where config.norms has none */
     const float *attn_norm, *attn_norm_b;
-    const float *mlp_norm, *mlp_norm_b;          /* not in parallel blocks */
-    const float *post_attn_norm, *post_mlp_norm; /* post_norms */
-    const float *q_norm, *k_norm;                /* qk_norm, (D) */
+    const float *mlp_norm, *mlp_norm_b;
+    const float *post_attn_norm, *post_mlp_norm;
+    const float *q_norm, *k_norm; /* (lf_config_qk_norm_n) */
 };
 
 struct lf_model {
@@ -47,12 +48,13 @@ struct lf_model {
     struct lf_weight head;  /* (V, C); the embedding's memory when tied */
     struct lf_layer *layers;
     const float *final_norm, *final_norm_b;
-    const float *rope_cos, *rope_sin; /* (rope_positions, rot/2), device. longrope: twice as many
-                                         rows, the second half for sequences that are longer than
-                                         rope_original_positions */
-    int rope_positions;               /* = positions_max */
-    size_t weight_bytes;              /* on the device */
-    struct lf_tokenizer *tokenizer;   /* NULL for a shape without one */
+    struct {
+        const float *cos_,
+            *sin_;        /* (rows, rot/2), device; which row is a position's: model/rope.h */
+    } rope[LF_ROPES_MAX]; /* config.n_ropes of them; a layer's is config.layer_rope[l] */
+    int rope_positions;   /* = positions_max */
+    size_t weight_bytes;  /* on the device */
+    struct lf_tokenizer *tokenizer; /* NULL for a shape without one */
     bool tokenizer_borrowed;
     struct lf_chat *chat;       /* NULL: the checkpoint has none, or it was refused: */
     struct lf_diag chat_reason; /* why chat is NULL */

@@ -72,11 +72,11 @@ static enum lf_err gen_constant(struct gen *g, const float **out, int n, float v
     return lf_model_place_floats(g->m, g->s, out, g->floats, (size_t)n, diag);
 }
 
-static enum lf_err gen_norm(struct gen *g, const float **w, const float **b, bool wanted, int n,
-                            struct lf_diag *diag)
+static enum lf_err gen_norm(struct gen *g, const float **w, const float **b, const char *name,
+                            int n, struct lf_diag *diag)
 {
-    enum lf_err rc = wanted ? gen_constant(g, w, n, 1, diag) : LF_OK;
-    if (rc == LF_OK && wanted && g->m->config.layer_norm)
+    enum lf_err rc = name ? gen_constant(g, w, n, 1, diag) : LF_OK;
+    if (rc == LF_OK && name && g->m->config.layer_norm)
         rc = gen_constant(g, b, n, 0, diag);
     return rc;
 }
@@ -85,17 +85,17 @@ static enum lf_err gen_layer(struct gen *g, struct lf_layer *y, enum lf_quant qu
                              struct lf_diag *diag)
 {
     const struct lf_config *c = &g->m->config;
-    enum lf_err rc = gen_norm(g, &y->attn_norm, &y->attn_norm_b, true, c->C, diag);
+    enum lf_err rc = gen_norm(g, &y->attn_norm, &y->attn_norm_b, c->norms.attn, c->C, diag);
     if (rc == LF_OK)
-        rc = gen_norm(g, &y->mlp_norm, &y->mlp_norm_b, c->norms.mlp != NULL, c->C, diag);
+        rc = gen_norm(g, &y->mlp_norm, &y->mlp_norm_b, c->norms.mlp, c->C, diag);
     if (rc == LF_OK)
-        rc = gen_norm(g, &y->post_attn_norm, NULL, c->post_norms, c->C, diag);
+        rc = gen_norm(g, &y->post_attn_norm, NULL, c->norms.post_attn, c->C, diag);
     if (rc == LF_OK)
-        rc = gen_norm(g, &y->post_mlp_norm, NULL, c->post_norms, c->C, diag);
+        rc = gen_norm(g, &y->post_mlp_norm, NULL, c->norms.post_mlp, c->C, diag);
     if (rc == LF_OK)
-        rc = gen_norm(g, &y->q_norm, NULL, c->qk_norm, c->D, diag);
+        rc = gen_norm(g, &y->q_norm, NULL, c->norms.q, lf_config_qk_norm_n(c, false), diag);
     if (rc == LF_OK)
-        rc = gen_norm(g, &y->k_norm, NULL, c->qk_norm, c->D, diag);
+        rc = gen_norm(g, &y->k_norm, NULL, c->norms.k, lf_config_qk_norm_n(c, true), diag);
     for (int p = 0; p < c->n_proj && rc == LF_OK; p++) {
         struct lf_weight *w = &y->w[p];
         *w = (struct lf_weight){.N = c->proj[p].N, .K = c->proj[p].K};
@@ -120,11 +120,11 @@ static enum lf_err gen_model(struct gen *g, enum lf_quant quant, struct lf_diag 
     if (rc == LF_OK && c->head_bias)
         rc = gen_constant(g, &m->head.bias, c->V, 0, diag);
     if (rc == LF_OK)
-        rc = gen_norm(g, &m->final_norm, &m->final_norm_b, true, c->C, diag);
+        rc = gen_norm(g, &m->final_norm, &m->final_norm_b, c->norms.final, c->C, diag);
     for (int l = 0; l < c->L && rc == LF_OK; l++)
         rc = gen_layer(g, &m->layers[l], quant, diag);
     if (rc == LF_OK)
-        rc = lf_model_place_rope(m, g->s, diag);
+        rc = lf_model_place_ropes(m, g->s, diag);
     if (rc == LF_OK)
         rc = lf_stream_wait(g->s, diag);
     return rc;

@@ -24,8 +24,8 @@ int lf_cmd_import(int argc, char **argv)
         "FILE.gguf --out DIR",
         "Writes a GGUF file as the checkpoint directory that everything else here reads: weights, "
         "configuration, tokenizer, chat template.\n\n"
-        "Architectures: llama (Llama, Mistral), qwen2, qwen3, gemma, gemma2, phi2, phi3. Weights: "
-        "F32, F16, BF16, Q4_0, Q8_0, Q4_K and Q6_K (Q4_K_M files have both).",
+        "Weights: F32, F16, BF16, Q4_0, Q8_0, Q4_K and Q6_K (Q4_K_M files have both). Another "
+        "architecture than those that are read is refused, naming them.",
         options,
         1,
         1,

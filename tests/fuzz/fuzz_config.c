@@ -27,7 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         expect(c.Hkv >= 1 && c.H % c.Hkv == 0);
         expect(c.n_proj >= 4 && c.n_proj <= LF_PROJ_MAX);
         expect(lf_config_params(&c) > 0);
-        lf_rope_tables(cos_, sin_, &c, 1);
+        expect(c.n_ropes >= 1 && c.n_ropes <= LF_ROPES_MAX);
+        c.positions_max = 1;
+        for (int i = 0; i < c.n_ropes; i++)
+            lf_rope_tables(cos_, sin_, &c, &c.rope[i]);
     }
     json_decref(j);
     return 0;

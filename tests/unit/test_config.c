@@ -62,7 +62,7 @@ static void llama_has_what_its_keys_say(void **state)
     assert_int_equal(c.n_proj, 7);
     assert_true(c.gated && !c.layer_norm && !c.tied_head && !c.parallel_block);
     assert_true(c.proj[0].bias && c.proj[3].bias && !c.proj[4].bias);
-    assert_true(c.rope_theta == 5e5 && c.norm_eps == 1e-5f);
+    assert_true(c.rope[0].theta == 5e5 && c.norm_eps == 1e-5f);
     assert_true(fabsf(c.attn_scale - 0.25f) < 1e-7f);
     assert_int_equal(c.n_eos, 2);
     assert_int_equal(c.eos[1], 4);
@@ -87,8 +87,8 @@ static void both_spellings_of_rope_mean_the_same(void **state)
         config("{\"model_type\":\"llama\"," DIMS ",\"rope_parameters\":{\"rope_theta\":1000.0,"
                "\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
                "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}");
-    assert_int_equal(a.rope, LF_ROPE_LLAMA3);
-    assert_int_equal(a.rope_original_positions, 64);
+    assert_int_equal(a.rope[0].kind, LF_ROPE_LLAMA3);
+    assert_int_equal(a.rope[0].original_positions, 64);
     assert_memory_equal(&a, &b, sizeof a);
 }
 
@@ -154,7 +154,7 @@ static void what_a_file_leaves_out_is_the_architectures_habit(void **state)
         assert_int_equal(c.window[3], cases[i].last_window);
         assert_true(c.norm_eps == (float)cases[i].eps);
         assert_int_equal(c.tied_head, cases[i].tied);
-        assert_true(c.rope_theta == 10000 && c.rope == LF_ROPE_DEFAULT);
+        assert_true(c.rope[0].theta == 10000 && c.rope[0].kind == LF_ROPE_DEFAULT);
     }
 }
 
@@ -168,7 +168,7 @@ static void gemma_is_scaled_tied_and_tanh(void **state)
     assert_int_equal(c.act, LF_ACT_GELU_TANH);
     struct lf_config g2 = config("{\"model_type\":\"gemma2\",\"head_dim\":16,"
                                  "\"query_pre_attn_scalar\":64," DIMS "}");
-    assert_true(g2.post_norms && g2.attn_softcap == 50 && g2.final_softcap == 30);
+    assert_true(g2.norms.post_attn && g2.attn_softcap == 50 && g2.final_softcap == 30);
     assert_true(g2.attn_scale == 0.125f);
     assert_string_equal(g2.norms.mlp, "pre_feedforward_layernorm");
     struct lf_config bare = config("{\"model_type\":\"gemma2\",\"head_dim\":16,"
@@ -200,10 +200,10 @@ static void longrope_takes_its_factors(void **state)
         config("{\"model_type\":\"phi3\"," DIMS ",\"partial_rotary_factor\":0.25,"
                "\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":\"su\","
                "\"short_factor\":[1.0,2.0],\"long_factor\":[3.0,4.0]}}");
-    assert_int_equal(c.rope, LF_ROPE_LONGROPE);
-    assert_int_equal(c.rope_original_positions, 128);
-    assert_true(c.rope_short[1] == 2 && c.rope_long[0] == 3);
-    assert_true(fabs(c.rope_attention_factor - sqrt(1 + log(2.0) / log(128.0))) < 1e-12);
+    assert_int_equal(c.rope[0].kind, LF_ROPE_LONGROPE);
+    assert_int_equal(c.rope[0].original_positions, 128);
+    assert_true(c.rope[0].short_factor[1] == 2 && c.rope[0].long_factor[0] == 3);
+    assert_true(fabs(c.rope[0].attention_factor - sqrt(1 + log(2.0) / log(128.0))) < 1e-12);
 }
 
 static void refuses_what_it_does_not_do_and_names_it(void **state)
@@ -213,6 +213,7 @@ static void refuses_what_it_does_not_do_and_names_it(void **state)
     refuses("[]", LF_E_INVALID, "object");
     refuses("{}", LF_E_INVALID, "model_type");
     refuses("{\"model_type\":\"mamba\"}", LF_E_UNSUPPORTED, "mamba");
+    refuses("{\"model_type\":\"mamba\"}", LF_E_UNSUPPORTED, "llama, mistral,");
     refuses("{\"model_type\":7}", LF_E_INVALID, "model_type");
     refuses("{\"model_type\":\"llama\"}", LF_E_INVALID, "num_hidden_layers");
     refuses(LLAMA(",\"num_key_value_heads\":3"), LF_E_INVALID, "num_key_value_heads");
@@ -274,6 +275,28 @@ static void shapes_are_those_of_their_names(void **state)
     assert_non_null(strstr(diag.text, "mistral-7b"));
 }
 
+static void parameters_are_as_published(void **state)
+{
+    (void)state;
+#define SIZES(C, F, L, H, Hkv, D, V)                                                    \
+    "\"hidden_size\":" #C ",\"intermediate_size\":" #F ",\"num_hidden_layers\":" #L     \
+    ",\"num_attention_heads\":" #H ",\"num_key_value_heads\":" #Hkv ",\"head_dim\":" #D \
+    ",\"vocab_size\":" #V ",\"max_position_embeddings\":4096}"
+    static const struct {
+        const char *text;
+        int64_t params;
+    } known[] = {
+        {"{\"model_type\":\"mistral\"," SIZES(5120, 14336, 40, 32, 8, 128, 131072),
+         12247782400}, /* Mistral Nemo */
+    };
+#undef SIZES
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct lf_config c = config(known[i].text);
+        if (lf_config_params(&c) != known[i].params)
+            fail_msg("%s has %lld parameters", c.model_type, (long long)lf_config_params(&c));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +309,7 @@ int main(void)
         cmocka_unit_test(longrope_takes_its_factors),
         cmocka_unit_test(refuses_what_it_does_not_do_and_names_it),
         cmocka_unit_test(shapes_are_those_of_their_names),
+        cmocka_unit_test(parameters_are_as_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,30 +1,17 @@
 /* config.json from a GGUF file's keys. */
 #include "tools/gguf/inside.h"
 
+#include "model/arch.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define KEY_BYTES 96
 
-struct gguf_arch {
-    const char *gguf, *model_type, *class;
-    const char *eps_key, *hf_eps_key;
-};
-
-static const struct gguf_arch archs[] = {
-    {"llama", "llama", "LlamaForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
-    {"gemma", "gemma", "GemmaForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
-    {"gemma2", "gemma2", "Gemma2ForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
-    {"phi2", "phi", "PhiForCausalLM", "layer_norm_epsilon", "layer_norm_eps"},
-    {"phi3", "phi3", "Phi3ForCausalLM", "layer_norm_rms_epsilon", "rms_norm_eps"},
-};
-
 struct maker {
     const struct lf_gguf *g;
-    const struct gguf_arch *arch;
+    const struct lf_arch *arch;
     json_t *j;
     int64_t layers, hidden, heads, head_dim;
     struct lf_diag *diag;
@@ -47,6 +34,12 @@ static bool get_real(const struct maker *m, const char *key, double *out)
 {
     char full[KEY_BYTES];
     return lf_gguf_real(m->g, full_key(full, m, key), out) && isfinite(*out);
+}
+
+static bool has(const struct maker *m, const char *key)
+{
+    char full[KEY_BYTES];
+    return lf_gguf_find(m->g, full_key(full, m, key)) != NULL;
 }
 
 static enum lf_err need_int(const struct maker *m, const char *key, int64_t *out)
@@ -169,13 +162,15 @@ static enum lf_err longrope_scaling(struct maker *m, int64_t rot)
 
 static enum lf_err rope(struct maker *m)
 {
-    double theta = 10000, factor = 1;
+    double theta = m->arch->theta, factor = 1, local;
     int64_t rot = m->head_dim;
     struct lf_str kind = {"none", 4};
     char full[KEY_BYTES];
     get_real(m, "rope.freq_base", &theta);
     get_int(m, "rope.dimension_count", &rot);
     set(m, "rope_theta", json_real(theta));
+    if (m->arch->local_theta_key && get_real(m, "rope.freq_base_swa", &local))
+        set(m, m->arch->local_theta_key, json_real(local));
     if (rot < 2 || rot > m->head_dim)
         return lf_fail(m->diag, LF_E_DAMAGED, "rope.dimension_count %lld of heads of %lld",
                        (long long)rot, (long long)m->head_dim);
@@ -202,35 +197,38 @@ static enum lf_err rope(struct maker *m)
 
 static enum lf_err norms_and_caps(struct maker *m)
 {
-    char key[KEY_BYTES / 2];
+    const struct lf_arch *a = m->arch;
+    const char *key =
+        a->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
     double eps, cap;
     int64_t window;
-    snprintf(key, sizeof key, "attention.%s", m->arch->eps_key);
     if (!get_real(m, key, &eps))
-        return lf_fail(m->diag, LF_E_DAMAGED, "key \"%s.%s\" is missing", m->arch->gguf, key);
-    set(m, m->arch->hf_eps_key, json_real(eps));
-    bool phi3 = strcmp(m->arch->gguf, "phi3") == 0, gemma2 = strcmp(m->arch->gguf, "gemma2") == 0;
-    if ((phi3 || gemma2) && get_int(m, "attention.sliding_window", &window) && window > 0)
+        return lf_fail(m->diag, LF_E_DAMAGED, "key \"%s.%s\" is missing", a->gguf, key);
+    set(m, a->eps_key, json_real(eps));
+    if (a->window != LF_WINDOW_NONE && !a->window_opt_in &&
+        get_int(m, "attention.sliding_window", &window) && window > 0)
         set(m, "sliding_window", json_integer(window));
-    if (!gemma2)
-        return LF_OK;
-    if (get_real(m, "attn_logit_softcapping", &cap))
+    if (a->full_every_key && get_int(m, "attention.sliding_window_pattern", &window))
+        set(m, a->full_every_key, json_integer(window));
+    else if (a->full_every_key && has(m, "attention.sliding_window_pattern"))
+        return lf_fail(m->diag, LF_E_UNSUPPORTED,
+                       "%s.attention.sliding_window_pattern by layer is not supported", a->gguf);
+    if (a->attn_softcaps && get_real(m, "attn_logit_softcapping", &cap))
         set(m, "attn_logit_softcapping", json_real(cap));
-    if (get_real(m, "final_logit_softcapping", &cap))
+    if (a->final_softcaps && get_real(m, "final_logit_softcapping", &cap))
         set(m, "final_logit_softcapping", json_real(cap));
-    /* The file does not say; the 27B, of 46 layers, is the one that does not scale by its heads. */
-    int64_t scalar = m->layers == 46 ? m->hidden / m->heads : m->head_dim;
-    set(m, "query_pre_attn_scalar", json_integer(scalar));
+    if (a->query_scalar > 0) {
+        bool other = m->layers == a->gguf_scalar_layers;
+        set(m, "query_pre_attn_scalar", json_integer(other ? m->hidden / m->heads : m->head_dim));
+    }
     return LF_OK;
 }
 
 static void biases(struct maker *m)
 {
-    if (strcmp(m->arch->gguf, "phi2") == 0 || strcmp(m->arch->gguf, "qwen2") == 0)
-        return; /* always there */
-    if (lf_gguf_tensor(m->g, "blk.0.attn_q.bias"))
+    if (m->arch->qkv_bias == LF_BIAS_BY_KEY && lf_gguf_tensor(m->g, "blk.0.attn_q.bias"))
         set(m, "attention_bias", json_true());
-    if (lf_gguf_tensor(m->g, "blk.0.ffn_up.bias"))
+    if (m->arch->mlp_bias == LF_BIAS_BY_KEY && lf_gguf_tensor(m->g, "blk.0.ffn_up.bias"))
         set(m, "mlp_bias", json_true());
 }
 
@@ -256,16 +254,13 @@ static void token_ids(struct maker *m)
 static enum lf_err find_arch(struct maker *m)
 {
     struct lf_str name = {"", 0};
+    char list[LF_ARCH_LIST_BYTES];
     lf_gguf_str(m->g, "general.architecture", &name);
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
-        if (strlen(archs[i].gguf) == name.n && memcmp(archs[i].gguf, name.s, name.n) == 0) {
-            m->arch = &archs[i];
-            return LF_OK;
-        }
-    return lf_fail(m->diag, LF_E_UNSUPPORTED,
-                   "architecture \"%.*s\" is not supported (llama, "
-                   "qwen2, qwen3, gemma, gemma2, phi2, phi3 are)",
-                   (int)(name.n < 64 ? name.n : 64), name.s);
+    m->arch = lf_arch_find_gguf(name);
+    if (m->arch)
+        return LF_OK;
+    return lf_fail(m->diag, LF_E_UNSUPPORTED, "architecture \"%.*s\" is not supported (%s are)",
+                   (int)(name.n < 64 ? name.n : 64), name.s, lf_arch_list(list, true));
 }
 
 enum lf_err lf_gguf_config(json_t **out, const struct lf_gguf *g, const char *dtype,
@@ -276,7 +271,7 @@ enum lf_err lf_gguf_config(json_t **out, const struct lf_gguf *g, const char *dt
     if (rc != LF_OK)
         return rc;
     m.j = json_pack("{s:s,s:[s],s:s}", "model_type", m.arch->model_type, "architectures",
-                    m.arch->class, "torch_dtype", dtype);
+                    m.arch->hf_class, "torch_dtype", dtype);
     if (!m.j)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for config.json");
     rc = sizes(&m) ?: rope(&m) ?: norms_and_caps(&m);

@@ -3,6 +3,7 @@
 #include "tools/gguf/inside.h"
 
 #include "core/limits.h"
+#include "model/arch.h"
 #include "model/safetensors.h"
 #include "tools/limits.h"
 
@@ -26,6 +27,7 @@ struct wanted_tensor {
 struct conversion {
     const struct lf_gguf *g;
     const struct lf_config *c;
+    const struct lf_arch *arch;
     struct wanted_tensor *pieces;
     size_t n, cap;
     bool *used; /* by tensor of the file */
@@ -68,14 +70,13 @@ static enum lf_err want_norm(struct conversion *j, const char *where, const char
     return rc;
 }
 
-static const char *gguf_name(const struct lf_config *c, enum lf_proj_kind kind)
+static const char *gguf_name(bool fused, enum lf_proj_kind kind)
 {
     static const char *const names[] = {
         [LF_PROJ_Q] = "attn_q",      [LF_PROJ_K] = "attn_k",      [LF_PROJ_V] = "attn_v",
         [LF_PROJ_O] = "attn_output", [LF_PROJ_GATE] = "ffn_gate", [LF_PROJ_UP] = "ffn_up",
         [LF_PROJ_DOWN] = "ffn_down",
     };
-    bool fused = c->n_proj == 4; /* qkv, o, gate and up, down */
     if (fused && kind == LF_PROJ_Q)
         return "attn_qkv";
     return fused && kind == LF_PROJ_GATE ? "ffn_up" : names[kind];
@@ -84,11 +85,11 @@ static const char *gguf_name(const struct lf_config *c, enum lf_proj_kind kind)
 static enum lf_err want_proj(struct conversion *j, int layer, const struct lf_proj *proj)
 {
     struct wanted_tensor p = {.N = proj->N, .K = proj->K};
-    const char *from = gguf_name(j->c, proj->kind);
+    const char *from = gguf_name(j->arch->fused, proj->kind);
     char gguf[LF_GGUF_NAME_MAX];
-    if (strcmp(j->c->model_type, "llama") == 0 && proj->kind == LF_PROJ_Q)
+    if (j->arch->gguf_pairs && proj->kind == LF_PROJ_Q)
         p.heads = j->c->H;
-    if (strcmp(j->c->model_type, "llama") == 0 && proj->kind == LF_PROJ_K)
+    if (j->arch->gguf_pairs && proj->kind == LF_PROJ_K)
         p.heads = j->c->Hkv;
     snprintf(p.name, sizeof p.name, "model.layers.%d.%s.weight", layer, proj->module);
     snprintf(gguf, sizeof gguf, "blk.%d.%s.weight", layer, from);
@@ -113,8 +114,8 @@ static enum lf_err want_layer(struct conversion *j, int l)
         {c->norms.mlp, "ffn_norm", c->C},
         {c->norms.post_attn, "post_attention_norm", c->C},
         {c->norms.post_mlp, "post_ffw_norm", c->C},
-        {c->qk_norm ? "self_attn.q_norm" : NULL, "attn_q_norm", c->D},
-        {c->qk_norm ? "self_attn.k_norm" : NULL, "attn_k_norm", c->D},
+        {c->norms.q, "attn_q_norm", lf_config_qk_norm_n(c, false)},
+        {c->norms.k, "attn_k_norm", lf_config_qk_norm_n(c, true)},
     };
     char where[64], gguf[LF_GGUF_NAME_MAX - 8];
     enum lf_err rc = LF_OK;
@@ -238,7 +239,7 @@ enum lf_err lf_gguf_weights(const struct lf_gguf *g, const struct lf_config *c, 
                             void (*progress)(void *arg, double fraction, const char *what),
                             void *progress_arg, struct lf_diag *diag)
 {
-    struct conversion j = {.g = g, .c = c, .diag = diag};
+    struct conversion j = {.g = g, .c = c, .arch = lf_arch_find(c->model_type), .diag = diag};
     j.cap = 8 + (size_t)c->L * (16 + 2 * LF_PROJ_MAX);
     j.pieces = calloc(j.cap, sizeof *j.pieces);
     j.used = calloc(g->n_tensors + 1, sizeof *j.used);
