@@ -13,7 +13,7 @@
 #include "gpu/ops.h"
 
 enum { C = 4096, F = 14336, H = 32, HKV = 8, D = 128, V = 32000, LAYERS = 32 };
-enum { QKV = (H + 2 * HKV) * D, PROJ = 7, SLOTS = 32, T_MAX = 4096 };
+enum { QKV = (H + 2 * HKV) * D, PROJ = 7, SLOTS = 64, T_MAX = 4096 };
 
 struct bench {
     struct lf_device *dev;

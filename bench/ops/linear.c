@@ -129,6 +129,8 @@ void bench_lora(struct bench *b)
     bench_lora_at(b, 1, 1, false, 0, 16);
     bench_lora_at(b, 8, 1, false, 0, 16);
     bench_lora_at(b, 32, 1, false, 0, 16);
+    bench_lora_at(b, 64, 1, false, 0, 16);
+    bench_lora_at(b, 8, 32, false, 0, 16);
     bench_lora_at(b, 8, 512, true, 0, 16);
     bench_lora_at(b, 8, 512, true, 0.05f, 16);
     bench_lora_at(b, 1, 256, true, 0, 16);

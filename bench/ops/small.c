@@ -215,9 +215,8 @@ void bench_small(struct bench *b)
     bench_rows(b, &m, 4096);
     report(b, "adam and sumsq, 42M parameters", time_of(b, launch_adam, &m, 4), 38.0 * (double)m.n,
            0);
-    drop(b,
-         (void *const[]){m.x, m.y, m.h, m.logits, m.loss, m.weight, m.p[0], m.p[1], m.p[2], m.p[3],
-                         m.labels, m.ids, m.params},
-         14);
+    void *const all[] = {m.x,    m.y,    m.h,    m.logits, m.loss, m.weight, m.p[0],
+                         m.p[1], m.p[2], m.p[3], m.labels, m.ids,  m.params};
+    drop(b, all, sizeof all / sizeof *all);
     free(m.h_params);
 }

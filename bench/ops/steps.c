@@ -20,17 +20,23 @@ struct step_arg {
     struct lf_sample_params *params, *h_params;
 };
 
+static struct lf_norm_args norm_args(const struct bench *b, const struct step_arg *a, void *y,
+                                     const void *x)
+{
+    return (struct lf_norm_args){.y = y,
+                                 .x = x,
+                                 .w = b->norm_w,
+                                 .T = a->batch->T,
+                                 .H = 1,
+                                 .C = C,
+                                 .ldx = C,
+                                 .ldy = C,
+                                 .eps = 1e-5f};
+}
+
 static void norm(struct bench *b, struct step_arg *a, void *y, const void *x)
 {
-    struct lf_norm_args n = {.y = y,
-                             .x = x,
-                             .w = b->norm_w,
-                             .T = a->batch->T,
-                             .H = 1,
-                             .C = C,
-                             .ldx = C,
-                             .ldy = C,
-                             .eps = 1e-5f};
+    struct lf_norm_args n = norm_args(b, a, y, x);
     b->ops->norm(b->s, &n);
 }
 
@@ -40,12 +46,15 @@ static bool has_lora(const struct step_arg *a, int group)
     return a->lora && (a->mask >> g->first & ((1u << g->n) - 1)) != 0;
 }
 
+/* A map as the model calls it; n: before it, g: behind it, or NULL. */
 static void linear(struct bench *b, struct step_arg *a, int layer, int group, void *y,
-                   const void *x, bool accumulate)
+                   const void *x, bool accumulate, const struct lf_norm_args *n,
+                   const struct lf_glu_args *g)
 {
     struct lf_linear_args l = linear_args(b, layer, group, a->batch->T, y, x, accumulate);
     struct lf_lora_args r = lora_args(b, layer, group, a->batch, y, a->u, x);
-    lf_map(b->s, &(struct lf_map_args){.linear = &l, .lora = has_lora(a, group) ? &r : NULL});
+    lf_map(b->s, &(struct lf_map_args){
+                     .norm = n, .linear = &l, .lora = has_lora(a, group) ? &r : NULL, .glu = g});
 }
 
 static struct lf_rope_args rope_args(const struct bench *b, const struct step_arg *a, void *qkv,
@@ -109,14 +118,14 @@ static void block(struct bench *b, struct step_arg *a, int layer)
                             .F = F,
                             .ldy = F,
                             .ldx = 2 * F};
-    norm(b, a, a->n, a->x);
-    linear(b, a, layer, GROUP_QKV, a->qkv, a->n, false);
+    struct lf_norm_args n = norm_args(b, a, a->n, a->x);
+    linear(b, a, layer, GROUP_QKV, a->qkv, a->n, false, &n, NULL);
     attention(b, a, layer);
-    linear(b, a, layer, GROUP_O, a->x, a->o, true);
-    norm(b, a, a->n, a->x);
-    linear(b, a, layer, GROUP_GATE_UP, a->h, a->n, false);
-    b->ops->glu(b->s, &g);
-    linear(b, a, layer, GROUP_DOWN, a->x, a->g, true);
+    linear(b, a, layer, GROUP_O, a->x, a->o, true, NULL, NULL);
+    linear(b, a, layer, GROUP_GATE_UP, a->h, a->n, false, &n, a->trains ? NULL : &g);
+    if (a->trains) /* backward needs both */
+        b->ops->glu(b->s, &g);
+    linear(b, a, layer, GROUP_DOWN, a->x, a->g, true, NULL, NULL);
 }
 
 static void head(struct bench *b, struct step_arg *a)
@@ -324,11 +333,11 @@ static void make_step(struct bench *b, struct step_arg *a, int S, int n, int pas
 
 static void free_step(struct bench *b, struct step_arg *a)
 {
-    drop(b, (void *const[]){a->x,      a->n,       a->qkv,     a->o,       a->h,      a->g,
-                            a->u,      a->du,      a->dx,      a->dn,      a->dh,     a->dqkv,
-                            a->d_o,    a->k_pages, a->v_pages, a->dlogits, a->lse,    a->delta,
-                            a->logits, a->loss,    a->weight,  a->ids,     a->labels, a->params},
-         25);
+    void *const all[] = {a->x,      a->n,       a->qkv,     a->o,       a->h,      a->g,
+                         a->u,      a->du,      a->dx,      a->dn,      a->dh,     a->dqkv,
+                         a->d_o,    a->k_pages, a->v_pages, a->dlogits, a->lse,    a->delta,
+                         a->logits, a->loss,    a->weight,  a->ids,     a->labels, a->params};
+    drop(b, all, sizeof all / sizeof *all);
     free(a->h_params);
     free_batch(b, a->batch);
 }
@@ -367,16 +376,16 @@ static void decode_at(struct bench *b, int S, int past, int R, unsigned mask, co
 
 void bench_decode(struct bench *b)
 {
-    static const int seqs[] = {1, 8, 32};
+    static const int seqs[] = {1, 8, 32, 64};
     if (!wanted(b, "step decode"))
         return;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         decode_at(b, seqs[i], 256, 0, 0, "");
     make_adapters(b, 8, QV_PROJ);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         decode_at(b, seqs[i], 256, 8, QV_PROJ, ", r8 on q v");
     make_adapters(b, 16, ALL_PROJ);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         decode_at(b, seqs[i], 256, 16, ALL_PROJ, ", r16 on all");
 }
 

@@ -60,6 +60,16 @@ static const struct rig_seq chunk[] = {
 static const struct rig_seq chunks[] = {
     {.n = 30, .slot = 1}, {.n = 25, .slot = 3}, {.n = 21, .slot = 3}, {.n = 14, .slot = 5}};
 static const struct rig_seq whole[] = {{.n = 150, .slot = 3, .trains = true}};
+#define ONE(s)                                       \
+    {                                                \
+        .n = 1, .past = 4, .slot = s, .cached = true \
+    }
+#define EIGHT ONE(0), ONE(1), ONE(2), ONE(3), ONE(4), ONE(5), ONE(-1), ONE(0)
+static const struct rig_seq many[] = {EIGHT, EIGHT, EIGHT, EIGHT, EIGHT};
+static const struct rig_seq many_and_a_chunk[] = {
+    EIGHT, EIGHT, ONE(-1), {.n = 43, .past = 0, .slot = 3, .cached = true}, ONE(1), EIGHT};
+static const struct rig_seq long_chunks[] = {
+    {.n = 201, .slot = 3}, {.n = 35, .slot = -1}, {.n = 17, .slot = 4}, {.n = 3, .slot = -1}};
 static const struct rig_seq no_adapters[] = {{.n = 4, .slot = -1}};
 #define SEQS(a) .seqs = a, .S = sizeof(a) / sizeof *(a)
 
@@ -76,6 +86,10 @@ static const struct lora_case cases[] = {
     {2, {24, 50}, 100, {8, 8, 8, 5, 8, 32}, SEQS(training)},
     {1, {24}, 1300, {8, 8, 8, 5, 8, 4}, SEQS(training)},
     {1, {32}, 64, {8}, SEQS(no_adapters)},
+    {3, {1160, 128, 136}, 1024, {16, 16, 8, 64, 0, 24}, SEQS(many)},
+    {1, {72}, 4360, {8, 16, 4, 32, 2, 128}, SEQS(many_and_a_chunk)},
+    {2, {136, 50}, 4500, {8, 16, 3, 32, 20, 8}, SEQS(many_and_a_chunk)},
+    {2, {144, 1040}, 512, {8, 8, 8, 48, 16, 8}, SEQS(long_chunks)},
 };
 #define N_CASES (sizeof cases / sizeof *cases)
 
@@ -90,6 +104,9 @@ static const struct lora_case fused_cases[] = {
     {3, {256, 64, 64}, 1024, {8, 8, 5, 16, 32, 16}, SEQS(chunk)},
     {2, {160, 192}, 512, {16, 8, 0, 8, 3, 8}, SEQS(chunks)},
     {2, {64, 96}, 256, {16, 8, 8, 16, 16, 16}, SEQS(mixed)},
+    {2, {576, 576}, 4096, {16, 0, 8, 24, 64, 5}, SEQS(many)},
+    {2, {1040, 1040}, 512, {16, 16, 8, 32, 8, 16}, SEQS(many_and_a_chunk)},
+    {2, {576, 576}, 512, {8, 8, 8, 48, 16, 8}, SEQS(long_chunks)},
     {1, {96}, 160, {8, 8, 8, 8, 8, 8}, SEQS(chunk)},
     {1, {96}, 512, {8}, SEQS(no_adapters)},
     {3, {256, 64, 64}, 512, {8, 3, 16, 8, 1, 0}, SEQS(training), .room = 256},

@@ -98,16 +98,20 @@ static bool takes_glu(const struct lf_stream *s, const struct lf_glu_args *g,
            !c->y_f32 && c->group.n == 2 && c->group.m[0].N == g->F && c->group.m[1].N == g->F;
 }
 
-/* Few tokens over 4-bit weights: u first, perhaps with the norm; then the map adds the adapters'
- * share as it writes, perhaps through the activation. */
+/* Few tokens over 4-bit weights: u first, perhaps with the norm; then the map, perhaps through the
+ * activation. The map of few rows adds the adapters' share as it writes; above that many adapters
+ * may be there, whose B is read best by a kernel of its own. */
 static void map_few(struct lf_stream *s, struct q4_call *c, const struct lf_map_args *m,
                     const struct lf_lora_args *lora)
 {
-    bool glu = takes_glu(s, m->glu, c);
+    bool apart = lora && c->T > ROWS_MAX, glu = !apart && takes_glu(s, m->glu, c);
     if (glu)
         c->glu = {(bf16 *)m->glu->y, m->glu->act};
-    if (lora) {
+    if (lora)
         lf_cuda_lora_u(s, lora, m->norm);
+    else if (m->norm)
+        lf_cuda_norm(s, m->norm);
+    if (lora && !apart) {
         c->lora.sites = lora->sites;
         c->lora.segs = lora->batch->segs;
         c->lora.u = (const bf16 *)lora->u;
@@ -115,11 +119,11 @@ static void map_few(struct lf_stream *s, struct q4_call *c, const struct lf_map_
         c->lora.n_segs = lora->batch->n_segs;
         c->lora.rank_max = lora->batch->rank_max;
         memcpy(c->lora.site, lora->site, sizeof c->lora.site);
-    } else if (m->norm) {
-        lf_cuda_norm(s, m->norm);
     }
     q4_run(s, c);
-    if (m->glu && !glu)
+    if (apart)
+        lf_cuda_lora_y(s, lora, m->glu);
+    else if (m->glu && !glu)
         lf_cuda_glu(s, m->glu);
 }
 

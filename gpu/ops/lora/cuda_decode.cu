@@ -1,185 +1,124 @@
-/* LoRA for few tokens, each perhaps with its own adapter: two launches for a whole group of
- * projections, whatever the adapters. The time is that of reading A and B of each segment's
- * adapter once for every four of its rows. */
+/* u = x A^T for up to eight tokens, each perhaps with its own adapter: a block makes one rank of
+ * one projection of a segment, so that one sequence has many multiprocessors too. The whole of that
+ * row of A is under way in registers before the kernel may look at x. */
 #include "gpu/ops/lora/lora.cuh"
 #include "gpu/ops/norm/row.cuh"
 
-#define SHRINK_THREADS 256
-#define NORM_RUNS 2 /* a norm's row has up to so many eights a thread */
-#define EXPAND_THREADS 128
-#define TOGETHER 4 /* rows of a segment that share one reading of the adapter */
+#define THREADS 256
+#define NORM_RUNS (LORA_NORM_MAX / (THREADS * 8))
+#define RUNS (LORA_DECODE_WIDTH / (THREADS * 8))
 
-struct shrink_args {
+struct decode_args {
     struct lf_lora_args a;
     struct lora_batch b;
-    struct lf_norm_args norm; /* for SHRINK_NORM */
-    bool vec;                 /* x (and a norm's weights) may be read in eights */
+    struct lf_norm_args norm;
 };
 
-/* What x is: as it lies, with dropout, or to be normed (with a norm that
- * lf_cuda_lora_decode_norms takes). */
-enum shrink_kind { SHRINK, SHRINK_DROP, SHRINK_NORM };
+/* What a block makes: rank r of projection p for the rows of a segment. */
+struct decode_work {
+    int start, end, p, r;
+    const bf16 *A; /* NULL: nothing */
+};
 
-/* The dot products of row r of A with up to TOGETHER rows of x, over this thread's part of K; with
- * a norm, those of its weights times x, and the sums of the squares of x. */
-template <enum shrink_kind kind>
-LF_DEVICE void dots(float (&sum)[TOGETHER], float (&squares)[TOGETHER], const struct shrink_args &s,
-                    const bf16 *A, int t, int rows, int site)
+/* The batch and its adapters were there before any kernel of the run began, so they may be looked
+ * up, and A read, before grid_wait. */
+LF_DEVICE struct decode_work work_of(const struct decode_args &s, int block)
 {
-    const bool norm = kind == SHRINK_NORM;
-    const struct lf_lora_args &a = s.a;
-    const bf16 *from = (const bf16 *)(norm ? s.norm.x : a.x);
-    int ld = norm ? s.norm.ldx : a.ldx;
-    bool vec = s.vec && whole_words(A, a.K);
-#pragma unroll(kind == SHRINK_DROP ? 1 : 2)
-    for (int k = threadIdx.x * 8; k < a.K; k += SHRINK_THREADS * 8) {
-        float w[8], scale[8];
-        load8(w, A + k, a.K - k, vec);
-        if (norm) {
-            load8(scale, s.norm.w + k, a.K - k, true);
-#pragma unroll
-            for (int e = 0; e < 8; e++)
-                w[e] *= scale[e];
-        }
-#pragma unroll
-        for (int i = 0; i < TOGETHER; i++) {
-            if (i >= rows)
-                continue;
-            float x[8];
-            load8(x, from + (size_t)(t + i) * ld + k, a.K - k, norm || s.vec);
-            if (kind == SHRINK_DROP)
-                drop8(x, drop_of(s.b.seqs, s.b.seq, s.b.pos, t + i, a.K, site), k);
-#pragma unroll
-            for (int e = 0; e < 8; e++) {
-                sum[i] += x[e] * w[e];
-                squares[i] += norm ? x[e] * x[e] : 0.0f;
-            }
-        }
-    }
+    int of_p = small_div(block, s.b.rank_max), segment = small_div(of_p, s.a.n);
+    int p = of_p - segment * s.a.n, r = block - of_p * s.b.rank_max;
+    const struct lf_lora_seg seg = s.b.segs[segment];
+    const struct lf_lora_site *site = &s.a.sites[(size_t)seg.slot * s.a.n_sites + s.a.site[p]];
+    bool there = seg.start < seg.end && r < site->rank;
+    return {seg.start, seg.end, p, r, there ? (const bf16 *)site->a + (size_t)r * s.a.K : NULL};
 }
 
-/* Row r of u's share of projection p, for the rows of segment `at`. The batch and its adapters were
- * there before any kernel of the run began, so they may be looked up before grid_wait. */
-template <enum shrink_kind kind>
-LF_DEVICE void shrink(const struct shrink_args &s, int p, int r, int at)
+/* This thread's k of run j. */
+LF_DEVICE int k_of(int j)
 {
-    const bool norm = kind == SHRINK_NORM;
-    const struct lf_lora_args &a = s.a;
-    const struct lf_lora_seg seg = s.b.segs[at];
-    const struct lf_lora_site *site = &a.sites[(size_t)seg.slot * a.n_sites + a.site[p]];
-    bool there = seg.start < seg.end && r < site->rank;
-    const bf16 *A = there ? (const bf16 *)site->a + (size_t)r * a.K : NULL;
-    if (there && threadIdx.x == 0 && whole_words(A, a.K))
-        prefetch_l2(A, a.K * sizeof(bf16));
-    grid_wait();
-    if (!there)
-        return;
-    for (int t = seg.start; t < seg.end; t += TOGETHER) {
-        float sum[TOGETHER] = {}, squares[TOGETHER] = {};
-        int rows = min(TOGETHER, seg.end - t);
-        dots<kind>(sum, squares, s, A, t, rows, a.site[p]);
+    return (j * THREADS + threadIdx.x) * 8;
+}
+
+/* The dot product of A with a row of x; with a norm, that of its weights times x, and then by the
+ * norm of x. */
+template <int runs, bool normed>
+LF_DEVICE float dot(const uint4 (&A)[runs], const struct decode_args &s, const bf16 *x)
+{
+    uint4 words[runs];
+    float sum = 0.0f, squares = 0.0f;
 #pragma unroll
-        for (int i = 0; i < TOGETHER; i++) {
-            if (i >= rows) /* the whole block alike */
-                continue;
-            float u = block_sum<SHRINK_THREADS>(sum[i]);
-            if (norm)
-                u *= rsqrtf(block_sum<SHRINK_THREADS>(squares[i]) / a.K + s.norm.eps);
-            if (threadIdx.x == 0)
-                ((bf16 *)a.u)[((size_t)(t + i) * a.n + p) * s.b.rank_max + r] =
-                    __float2bfloat16_rn(u);
+    for (int j = 0; j < runs; j++)
+        words[j] = *lora_words(x, k_of(j), s.a.K);
+#pragma unroll
+    for (int j = 0; j < runs; j++) {
+        float a[8], v[8], w[8];
+        floats8(a, A[j]);
+        floats8(v, words[j]);
+        if (normed)
+            load8(w, s.norm.w + min(k_of(j), s.a.K - 8), 8, true);
+#pragma unroll
+        for (int e = 0; e < 8; e++) {
+            squares += normed ? v[e] * v[e] : 0.0f;
+            sum += v[e] * (normed ? a[e] * w[e] : a[e]);
         }
     }
+    sum = block_sum<THREADS>(sum);
+    if (normed)
+        sum *= rsqrtf(block_sum<THREADS>(squares) / s.a.K + s.norm.eps);
+    return sum;
+}
+
+LF_DEVICE void put(const struct decode_args &s, const struct decode_work &w, int t, float u)
+{
+    ((bf16 *)s.a.u)[((size_t)t * s.a.n + w.p) * s.b.rank_max + w.r] = __float2bfloat16_rn(u);
 }
 
 /* Blocks: with a norm, its rows, T of them; then (segment, p, r). */
-template <enum shrink_kind kind>
-static __global__ void __launch_bounds__(SHRINK_THREADS, 4)
-    shrink_kernel(const __grid_constant__ struct shrink_args s)
+template <int runs, bool normed>
+static __global__ void __launch_bounds__(THREADS, runs > NORM_RUNS ? 2 : 4)
+    decode_kernel(const __grid_constant__ struct decode_args s)
 {
-    const bool norm = kind == SHRINK_NORM;
-    int block = blockIdx.x;
-    if (norm && block < s.norm.T) {
-        struct share<SHRINK_THREADS, NORM_RUNS> w;
+    const bf16 *x = (const bf16 *)(normed ? s.norm.x : s.a.x);
+    int block = blockIdx.x, ld = normed ? s.norm.ldx : s.a.ldx;
+    if (normed && block < s.norm.T) {
+        struct share<THREADS, NORM_RUNS> w;
         load_row(w, s.norm.w, s.norm.C, true);
         grid_wait();
         norm_row(s.norm, block, w, true, true);
         return;
     }
-    block -= norm ? s.norm.T : 0;
-    int of_p = small_div(block, s.b.rank_max), segment = small_div(of_p, s.a.n);
-    shrink<kind>(s, of_p - segment * s.a.n, block - of_p * s.b.rank_max, segment);
-}
-
-/* Grid: columns, projections, segments. A thread makes one column for all rows of the segment. */
-static __global__ void __launch_bounds__(EXPAND_THREADS)
-    expand_kernel(const __grid_constant__ struct lf_lora_args a, const struct lora_batch b)
-{
-    __shared__ float u[TOGETHER][LF_RANK_MAX];
+    struct decode_work w = work_of(s, block - (normed ? s.norm.T : 0));
+    bool vec = w.A && whole_words(w.A, s.a.K);
+    uint4 A[runs];
+#pragma unroll
+    for (int j = 0; j < runs; j++)
+        A[j] = load_once(lora_words(vec ? w.A : NULL, k_of(j), vec ? s.a.K : 0));
     grid_wait();
-    int p = blockIdx.y, n = blockIdx.x * EXPAND_THREADS + threadIdx.x;
-    const struct lf_lora_seg seg = b.segs[blockIdx.z];
-    if (seg.start >= seg.end || (int)blockIdx.x * EXPAND_THREADS >= a.N[p])
+    if (!w.A)
         return;
-    const struct lf_lora_site site = a.sites[(size_t)seg.slot * a.n_sites + a.site[p]];
-    const bf16 *B = (const bf16 *)site.b + (size_t)n * site.rank;
-    bool vec = whole_words(site.b, site.rank);
-    for (int t = seg.start; t < seg.end; t += TOGETHER) {
-        int rows = min(TOGETHER, seg.end - t);
-        __syncthreads();
-        for (int i = threadIdx.x; i < rows * site.rank; i += EXPAND_THREADS)
-            u[i / site.rank][i % site.rank] = to_f32(
-                ((const bf16 *)
-                     a.u)[((size_t)(t + i / site.rank) * a.n + p) * b.rank_max + i % site.rank]);
-        __syncthreads();
-        float sum[TOGETHER] = {};
-        for (int r = 0; n < a.N[p] && r < site.rank; r += 8) {
-            float w[8];
-            load8(w, B + r, site.rank - r, vec);
-#pragma unroll
-            for (int i = 0; i < TOGETHER; i++)
-#pragma unroll
-                for (int e = 0; e < 8; e++)
-                    sum[i] += r + e < site.rank ? w[e] * u[i][r + e] : 0.0f;
-        }
-#pragma unroll
-        for (int i = 0; i < TOGETHER; i++) {
-            if (n >= a.N[p] || i >= rows)
-                continue;
-            bf16 *y = (bf16 *)a.y + (size_t)(t + i) * a.ldy + a.col[p] + n;
-            *y = __float2bfloat16_rn(to_f32(*y) + site.scale * sum[i]);
-        }
+    for (int t = w.start; vec && t < w.end; t++) {
+        float u = dot<runs, normed>(A, s, x + (size_t)t * ld);
+        if (threadIdx.x == 0)
+            put(s, w, t, u);
     }
-}
-
-bool lf_cuda_lora_decode_norms(const struct lf_lora_args *a, const struct lf_norm_args *n)
-{
-    return !n->layer_norm && !n->b && n->H == 1 && n->C == a->K && n->y == a->x &&
-           n->C <= NORM_RUNS * SHRINK_THREADS * 8 && lf_eights(n->x, n->ldx, n->C) &&
-           lf_eights(n->y, n->ldy, n->C) && lf_eights(n->w, n->C, n->C) && !lora_drops(a->batch);
+    for (int t = w.start + threadIdx.x / 32; !vec && t < w.end; t += THREADS / 32) {
+        float u =
+            lora_dot_apart(w.A, x + (size_t)t * ld, normed ? s.norm.w : NULL, s.a.K, s.norm.eps);
+        if (threadIdx.x % 32 == 0)
+            put(s, w, t, u);
+    }
 }
 
 void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a,
                            const struct lf_norm_args *norm)
 {
-    struct shrink_args g = {*a, lora_batch_of(a->batch), {}, lf_eights(a->x, a->ldx, a->K)};
+    struct decode_args g = {*a, lora_batch_of(a->batch), {}};
     int blocks = g.b.n_segs * a->n * g.b.rank_max;
     if (norm) {
         g.norm = *norm;
-        lf_launch<shrink_kernel<SHRINK_NORM>>(s, dim3(norm->T + blocks), SHRINK_THREADS, 0, g);
-    } else if (lora_drops(a->batch)) {
-        lf_launch<shrink_kernel<SHRINK_DROP>>(s, dim3(blocks), SHRINK_THREADS, 0, g);
+        lf_launch<decode_kernel<NORM_RUNS, true>>(s, dim3(norm->T + blocks), THREADS, 0, g);
+    } else if (a->K <= LORA_NORM_MAX) {
+        lf_launch<decode_kernel<NORM_RUNS, false>>(s, dim3(blocks), THREADS, 0, g);
     } else {
-        lf_launch<shrink_kernel<SHRINK>>(s, dim3(blocks), SHRINK_THREADS, 0, g);
+        lf_launch<decode_kernel<RUNS, false>>(s, dim3(blocks), THREADS, 0, g);
     }
-}
-
-void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a)
-{
-    struct lora_batch b = lora_batch_of(a->batch);
-    int widest = 0;
-    for (int p = 0; p < a->n; p++)
-        widest = widest > a->N[p] ? widest : a->N[p];
-    lf_launch<expand_kernel>(s, dim3(lf_div_up(widest, EXPAND_THREADS), a->n, b.n_segs),
-                             EXPAND_THREADS, 0, *a, b);
 }

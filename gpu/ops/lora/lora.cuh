@@ -1,6 +1,7 @@
 /* LoRA on CUDA: what its kernels share. Private to gpu/ops/lora/.
  *
- *   few tokens (decoding)   cuda_decode.cu: a block a dot product, then a thread an output
+ *   u = x A^T, few tokens   cuda_decode.cu (up to LORA_DECODE_MAX), cuda_shrink.cu (LORA_FEW_MAX)
+ *   y += scale u B^T        the same: cuda_expand.cu
  *   u = drop(x) A^T         cuda_tall.cu: contraction over K; also du = scale dy B, over N
  *   y += scale u B^T        cuda_wide.cu: contraction over the rank; also dx += drop'(du A)
  *   both with the base      cuda_join.cu: columns and rows more of a dense product
@@ -84,15 +85,65 @@ void lf_cuda_lora_join_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
 void lf_cuda_lora_join_a(struct lf_stream *s, const struct lf_lora_bwd_args *a,
                          const struct lora_join *j, bf16 *w, int ld);
 
+#define LORA_L2 ((int64_t)16 << 20) /* bytes of adapters that L2 keeps beside all else */
+
+/* Host: L2 keeps B of all the group's adapters from making u until y. */
+static inline bool lora_keeps_b(const struct lf_lora_args *a)
+{
+    int64_t columns = 0;
+    for (int p = 0; p < a->n; p++)
+        columns += a->N[p];
+    return columns * a->batch->rank_max * a->batch->n_segs * (int64_t)sizeof(bf16) <= LORA_L2;
+}
+
+/* Asks L2 for n elements at p. One thread does it. */
+LF_DEVICE void lora_prefetch(const void *p, int n)
+{
+    if ((uintptr_t)p % 16 == 0 && n % 8 == 0 && n > 0)
+        prefetch_l2(p, n * sizeof(bf16));
+}
+
+/* One rank's u of a row that does not lie in whole words; w: the weights of a norm that comes
+ * before it, or NULL. A warp calls it. */
+static __device__ __noinline__ float lora_dot_apart(const bf16 *A, const bf16 *x, const float *w,
+                                                    int K, float eps)
+{
+    float sum = 0.0f, squares = 0.0f;
+    for (int k = threadIdx.x % 32; k < K; k += 32) {
+        sum += to_f32(A[k]) * to_f32(x[k]) * (w ? w[k] : 1.0f);
+        squares += to_f32(x[k]) * to_f32(x[k]);
+    }
+    return warp_sum(sum) * (w ? rsqrtf(warp_sum(squares) / K + eps) : 1.0f);
+}
+
+/* Eight elements at p + k, or zeros from K on: the choice of an address is no branch, behind which
+ * the next load would wait for this one. */
+static __device__ const uint4 lora_zeros = {0, 0, 0, 0};
+
+LF_DEVICE const uint4 *lora_words(const bf16 *p, int k, int K)
+{
+    return k < K ? (const uint4 *)(p + k) : &lora_zeros;
+}
+
+#define LORA_DECODE_MAX 8       /* tokens */
+#define LORA_DECODE_WIDTH 16384 /* k */
+#define LORA_FEW_MAX 512        /* tokens */
+#define LORA_NORM_MAX 4096      /* wide rows that are normed on the way to u */
+
 /* u alone, by the way that suits the batch's size. norm: what makes x, which is made too; NULL: x
  * is there. */
 void lf_cuda_lora_u(struct lf_stream *s, const struct lf_lora_args *a,
                     const struct lf_norm_args *norm);
+/* Then y, and what glu makes of it (NULL: nothing); y is lost then. */
+void lf_cuda_lora_y(struct lf_stream *s, const struct lf_lora_args *a,
+                    const struct lf_glu_args *glu);
+/* Without dropout; norm: one that cuda.cu's norms_here takes, or NULL. */
 void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a,
                            const struct lf_norm_args *norm);
-/* lf_cuda_lora_decode_u takes this norm. */
-bool lf_cuda_lora_decode_norms(const struct lf_lora_args *a, const struct lf_norm_args *n);
-void lf_cuda_lora_decode_y(struct lf_stream *s, const struct lf_lora_args *a);
+void lf_cuda_lora_few_u(struct lf_stream *s, const struct lf_lora_args *a,
+                        const struct lf_norm_args *norm);
+void lf_cuda_lora_few_y(struct lf_stream *s, const struct lf_lora_args *a,
+                        const struct lf_glu_args *glu);
 /* j: where u goes beside, or NULL. */
 void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a,
                          const struct lora_join *j);
