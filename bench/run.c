@@ -204,8 +204,7 @@ static enum lf_err decode_batch(struct rig *r, struct lf_diag *diag)
     enum lf_err rc = LF_OK;
     for (int i = 0; rc == LF_OK && i < r->b->seqs; i++)
         rc = cached(r, i, &r->next[i], 1, diag);
-    rc = rc ?: lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag);
-    return rc == LF_OK ? sample(r, diag) : rc;
+    return rc ?: lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag) ?: sample(r, diag);
 }
 
 static enum lf_err prefill_batch(struct rig *r, struct lf_diag *diag)
@@ -215,8 +214,7 @@ static enum lf_err prefill_batch(struct rig *r, struct lf_diag *diag)
         lf_exec_kv_release(r->x, &r->kv[i]);
         rc = cached(r, i, r->ids + (size_t)i * (size_t)r->b->tokens, r->b->tokens, diag);
     }
-    rc = rc ?: lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag);
-    return rc == LF_OK ? sample(r, diag) : rc;
+    return rc ?: lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag) ?: sample(r, diag);
 }
 
 static enum lf_err train_batch(struct rig *r, struct lf_diag *diag)
@@ -233,7 +231,7 @@ static enum lf_err train_batch(struct rig *r, struct lf_diag *diag)
                                            .drop_key = (uint64_t)i};
     }
     enum lf_err rc = lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag);
-    return rc == LF_OK ? lf_stream_wait(r->c->stream, diag) : rc;
+    return rc ?: lf_stream_wait(r->c->stream, diag);
 }
 
 static int by_value(const void *a, const void *b)

@@ -282,12 +282,11 @@ enum lf_err lf_client_new(struct lf_client **out, const char *target, const char
     h->epoll = -1;
     h->timer_ns = UINT64_MAX;
     enum lf_err rc = parse_target(h, target, diag) ?: set_up(h, api_key, diag);
-    if (rc != LF_OK) {
+    if (rc == LF_OK)
+        *out = h;
+    else
         lf_client_free(h);
-        return rc;
-    }
-    *out = h;
-    return LF_OK;
+    return rc;
 }
 
 static void call_free(struct lf_client_call *c)

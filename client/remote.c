@@ -47,12 +47,11 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
     rc = rc ?: lf_remote_key(&key, o, diag);
     rc = rc ?: lf_client_new(&c->http, o->url ? o->url : socket, key.data, diag);
     lf_buf_free(&key);
-    if (rc != LF_OK) {
+    if (rc == LF_OK)
+        *out = c;
+    else
         free(c);
-        return rc;
-    }
-    *out = c;
-    return LF_OK;
+    return rc;
 }
 
 void lf_remote_free(struct lf_remote *c)

@@ -145,7 +145,7 @@ static enum lf_err parse_adapter(struct lf_tree_adapter *out, bool *kept, struct
     out->changed_ms = json_integer_value(json_object_get(j, "changed_ms"));
     out->current = json_integer_value(json_object_get(j, "current"));
     enum lf_err rc = parse_versions(out, arena, json_object_get(j, "versions"), diag);
-    return rc == LF_OK ? parse_files(out, arena, json_object_get(j, "files"), diag) : rc;
+    return rc ?: parse_files(out, arena, json_object_get(j, "files"), diag);
 }
 
 static enum lf_err parse_adapters(struct snapshot *s, const json_t *list, struct lf_diag *diag)

@@ -149,8 +149,7 @@ enum lf_err lf_json_reader_string(struct lf_json_reader *r, struct lf_str *out)
 
 enum lf_err lf_json_reader_key(struct lf_json_reader *r, struct lf_str *out)
 {
-    enum lf_err rc = lf_json_reader_string(r, out);
-    return rc == LF_OK ? lf_json_reader_expect(r, ':') : rc;
+    return lf_json_reader_string(r, out) ?: lf_json_reader_expect(r, ':');
 }
 
 enum lf_err lf_json_reader_uint(struct lf_json_reader *r, uint32_t *out)

@@ -132,12 +132,11 @@ enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant qu
         b->quant = quant_name(b, quant);
         rc = info_make(b, diag);
     }
-    if (rc != LF_OK) {
+    if (rc == LF_OK)
+        *out = b;
+    else
         lf_base_free(b);
-        return rc;
-    }
-    *out = b;
-    return LF_OK;
+    return rc;
 }
 
 void lf_base_free(struct lf_base *b)

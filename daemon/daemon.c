@@ -106,8 +106,7 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     if (rc == LF_OK && snprintf(d->cache_dir, sizeof d->cache_dir, "%s/cache", o->data_dir) >=
                            (int)sizeof d->cache_dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
-    rc = rc ?: seats_start(d->seats, d, diag);
-    return rc ?: lf_jobs_open(&d->jobs, d, diag);
+    return rc ?: seats_start(d->seats, d, diag) ?: lf_jobs_open(&d->jobs, d, diag);
 }
 
 /* The engines first: they tell the jobs how far these came, and they write it down. */

@@ -46,6 +46,5 @@ enum lf_err lf_space_readme(struct lf_buf *out)
 
 enum lf_err lf_space_ctl(struct lf_buf *out)
 {
-    enum lf_err rc = lf_ctl_list(out, "\n");
-    return rc == LF_OK ? lf_buf_putc(out, '\n') : rc;
+    return lf_ctl_list(out, "\n") ?: lf_buf_putc(out, '\n');
 }

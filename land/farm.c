@@ -156,8 +156,7 @@ static enum lf_err write_json(const char *path, json_t *j, struct lf_diag *diag)
 enum lf_err lf_farm_write(const struct lf_farm *f, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    enum lf_err rc = lf_farm_path(path, f, diag, "status.json");
-    return rc == LF_OK ? write_json(path, lf_farm_json(f), diag) : rc;
+    return lf_farm_path(path, f, diag, "status.json") ?: write_json(path, lf_farm_json(f), diag);
 }
 
 /* ---- Reading back ---------------------------------------------------------------------------- */
@@ -300,8 +299,7 @@ enum lf_err lf_farm_cell_write(const struct lf_farm *f, const struct lf_cell *c,
     json_object_set(j, "settings", c->settings);
     if (c->metrics)
         json_object_set(j, "metrics", c->metrics);
-    rc = write_json(path, j, diag);
-    return rc == LF_OK ? write_results(f, diag) : rc;
+    return write_json(path, j, diag) ?: write_results(f, diag);
 }
 
 void lf_farm_cell_recall(const struct lf_farm *f, struct lf_cell *c)

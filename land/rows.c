@@ -128,7 +128,7 @@ enum lf_err lf_rows_parse(const char *text, size_t n, const struct lf_rows_form 
     struct lf_rows r = {form, fn, arg};
     enum lf_err rc = lf_rows_check(form, diag);
     if (rc != LF_OK || form->encoding[0] == '\0' || lf_utf8_valid(text, n) == n)
-        return rc == LF_OK ? find(form->format)->read(&r, text, n, diag) : rc;
+        return rc ?: find(form->format)->read(&r, text, n, diag);
     struct lf_buf utf8 = {.max = LF_INFLATED_BYTES_MAX};
     rc = convert(&utf8, text, n, form->encoding, diag);
     rc = rc ?: find(form->format)->read(&r, utf8.data ? utf8.data : "", utf8.len, diag);

@@ -89,7 +89,7 @@ static enum lf_err end_sentence(const struct lf_rows *r, struct sentence *s, str
     json_decref(s->tokens);
     json_decref(s->tags);
     enum lf_err begun = begin(s, diag);
-    return rc == LF_OK ? begun : rc;
+    return rc ?: begun;
 }
 
 static enum lf_err add_token(struct sentence *s, const char *text, size_t n, int64_t line,

@@ -85,8 +85,7 @@ static enum lf_err cell_end(struct study_run *r, struct lf_cell *c, enum lf_cell
                      c->column, r->f->tasks[c->task], q->metric, q->tuned_score, q->base_score,
                      q->tuned_score - q->base_score, (long long)q->tokens, q->seconds);
     r->deaths = 0;
-    enum lf_err rc = lf_farm_cell_write(r->f, c, diag);
-    return rc == LF_OK ? tell(r, true, diag) : rc;
+    return lf_farm_cell_write(r->f, c, diag) ?: tell(r, true, diag);
 }
 
 /* ---- Preparing ------------------------------------------------------------------------------- */
@@ -296,8 +295,7 @@ static enum lf_err measure_task(struct study_run *r, int task, struct lf_diag *d
         return rc;
     if (!r->tokenizer)
         rc = lf_tokenizer_open(&r->tokenizer, r->s->bases[0].dir, diag);
-    rc = rc ?: measure_rows(x, r, rows, diag);
-    return rc == LF_OK ? write_features(path, x, digest, diag) : rc;
+    return rc ?: measure_rows(x, r, rows, diag) ?: write_features(path, x, digest, diag);
 }
 
 /* The next task's features, in the time that the daemon needs anyway. False: all are known. */
@@ -330,7 +328,7 @@ static enum lf_err cell_call(struct study_run *r, const struct lf_cell *c, json_
     char name[LF_PATH_MAX], path[LF_PATH_MAX];
     adapter_name(name, r, c);
     enum lf_err rc = lf_remote_path(path, name, rest, diag);
-    return rc == LF_OK ? lf_remote_json(r->remote, out, method, path, body, diag) : rc;
+    return rc ?: lf_remote_json(r->remote, out, method, path, body, diag);
 }
 
 static enum lf_err cell_upload(struct study_run *r, const struct lf_cell *c, const char *file,
@@ -506,7 +504,7 @@ static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *dia
         rc = rc ?: stopped(r, diag);
     }
     r->f->tokens_per_second = speed;
-    return rc == LF_OK ? tell(r, false, diag) : rc;
+    return rc ?: tell(r, false, diag);
 }
 
 /* Everything that was with the daemon is sent again, for it to say what it has. */
@@ -684,7 +682,7 @@ enum lf_err lf_land_run(struct lf_farm *f, const struct lf_study *s, const struc
         f->running = false;
         f->finished = rc == LF_OK;
         enum lf_err wrote = tell(&r, true, rc == LF_OK ? diag : NULL);
-        rc = rc == LF_OK ? wrote : rc;
+        rc = rc ?: wrote;
     }
     lf_show_end(&r.show);
     free(r.test);

@@ -76,7 +76,7 @@ static enum lf_err read_base(struct lf_study_base *b, const json_t *entry,
                                   : place(b->dir, roots->folder, dir, diag);
     struct lf_json_in in = lf_json_in(entry, diag);
     b->settings = lf_json_object(&in, "settings");
-    return rc == LF_OK ? in.rc : rc;
+    return rc ?: in.rc;
 }
 
 /* *t holds the study's defaults. */
@@ -178,7 +178,7 @@ static enum lf_err read_variants(struct lf_study *s, struct lf_diag *diag)
             rc = lf_fail(diag, LF_E_INVALID, "a variant is an object with a \"name\"");
         struct lf_json_in of = lf_json_in(entry, diag);
         v->settings = lf_json_object(&of, "settings");
-        rc = rc == LF_OK ? of.rc : rc;
+        rc = rc ?: of.rc;
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "\"variants\", entry %d", i + 1);
         snprintf(v->name, sizeof v->name, "%s", name);

@@ -359,12 +359,11 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
     rc = rc ?: store_lock(&s->lock_fd, dir, diag);
     rc = rc ?: half_made_remove(s, diag) ?: env_open(s, diag) ?: tables_open(s, diag);
-    if (rc != LF_OK) {
+    if (rc == LF_OK)
+        *out = s;
+    else
         lf_store_close(s);
-        return rc;
-    }
-    *out = s;
-    return LF_OK;
+    return rc;
 }
 
 void lf_store_close(struct lf_store *s)

@@ -163,7 +163,7 @@ static enum lf_err place_dir(const char *tmp, const char *dir, struct lf_diag *d
         rc = lf_dir_remove(tmp, diag);
     }
     snprintf(parent, sizeof parent, "%s/..", dir);
-    return rc == LF_OK ? lf_dir_sync(parent, diag) : rc;
+    return rc ?: lf_dir_sync(parent, diag);
 }
 
 enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *c, const char *dir,

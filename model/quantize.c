@@ -176,7 +176,7 @@ static enum lf_err put_all(struct quantizing *j, struct lf_diag *diag)
         lf_reporter_say(j->progress, (double)i / (double)j->n_linears, "quantising");
         rc = put_linear(j, &j->linears[i], diag);
     }
-    return rc == LF_OK ? put_states(j, diag) : rc;
+    return rc ?: put_states(j, diag);
 }
 
 enum lf_err lf_quantize_file(const char *path, struct lf_stream *s, const struct lf_tensors *ts,
@@ -290,8 +290,7 @@ static enum lf_err write_checkpoint(struct lf_stream *s, const char *src_dir, co
     snprintf(path, sizeof path, "%s/model.safetensors", dst_dir);
     rc = rc ?: lf_quantize_file(path, s, ts, &c, true, progress, diag);
     lf_tensors_free(ts);
-    rc = rc ?: copy_companions(src_dir, dst_dir, diag);
-    return rc ?: write_config(src_dir, dst_dir, diag);
+    return rc ?: copy_companions(src_dir, dst_dir, diag) ?: write_config(src_dir, dst_dir, diag);
 }
 
 enum lf_err lf_model_quantize(struct lf_stream *s, const char *src_dir, const char *dst_dir,

@@ -85,8 +85,7 @@ static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, bool trains
     rc = alloc_floats(s, &t->grad, n, false, diag);
     if (rc == LF_OK && !fp32)
         rc = alloc_floats(s, &t->master, n, true, diag);
-    rc = rc ?: alloc_floats(s, &t->m, n, true, diag);
-    return rc ?: alloc_floats(s, &t->v, n, true, diag);
+    return rc ?: alloc_floats(s, &t->m, n, true, diag) ?: alloc_floats(s, &t->v, n, true, diag);
 }
 
 static enum lf_err slot_upload(struct lf_slots *s, struct lf_stream *stream, struct lf_slot *t,

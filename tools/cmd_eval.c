@@ -145,7 +145,7 @@ static enum lf_err evaluate_here(struct eval_run *r, struct lf_eval_report *repo
         if (rc != LF_OK)
             lf_fail_within(diag, rc, "%s", o->dataset);
     }
-    return rc == LF_OK ? score_here(r, report, diag) : rc;
+    return rc ?: score_here(r, report, diag);
 }
 
 static enum lf_err evaluate_there(struct eval_run *r, struct lf_eval_report *report,

@@ -156,7 +156,7 @@ static enum lf_err serve(struct serve *s, struct lf_diag *diag)
     if (!s->mounts)
         return rc;
     enum lf_err unmounted = child_stop(s, rc == LF_OK ? diag : NULL);
-    return rc == LF_OK ? unmounted : rc;
+    return rc ?: unmounted;
 }
 
 int lf_cmd_serve(int argc, char **argv)

@@ -8,7 +8,7 @@ enum lf_err lf_offline_open_device(struct lf_offline *out, const struct lf_offli
 {
     struct lf_device_options options = {.threads = (int)o->threads, .index = (int)o->gpu};
     enum lf_err rc = lf_device_open(&out->dev, (enum lf_device_kind)o->device, &options, diag);
-    return rc == LF_OK ? lf_stream_new(&out->stream, out->dev, 0, diag) : rc;
+    return rc ?: lf_stream_new(&out->stream, out->dev, 0, diag);
 }
 
 static enum lf_err open_model(struct lf_offline *out, const struct lf_offline_options *o,

@@ -125,8 +125,7 @@ static enum lf_err reserve_tokens(struct lf_dataset *d, size_t extra, struct lf_
 {
     size_t cap = d->cap_tokens;
     enum lf_err rc = reserve(&d->labels, &cap, d->n_tokens, extra, sizeof *d->labels, diag);
-    return rc == LF_OK ? reserve(&d->ids, &d->cap_tokens, d->n_tokens, extra, sizeof *d->ids, diag)
-                       : rc;
+    return rc ?: reserve(&d->ids, &d->cap_tokens, d->n_tokens, extra, sizeof *d->ids, diag);
 }
 
 static void lose(struct lf_dataset_report *r, int64_t line)

@@ -75,7 +75,7 @@ enum lf_err lf_evaluation_done(struct lf_evaluation *e, int64_t row, const struc
         r.n_tokens = w->n_tokens;
         r.ending = w->ending;
     }
-    return rc == LF_OK ? score_row(e, &r, diag) : rc;
+    return rc ?: score_row(e, &r, diag);
 }
 
 enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_options *o,

@@ -204,7 +204,7 @@ static enum lf_err encode_prompt(struct lf_row_ids *r, const json_t *row, const 
                                : put_text(&prompt, json_object_get(row, "prompt"), diag);
     rc = rc ?: lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
     lf_buf_free(&prompt);
-    return rc == LF_OK ? extend_targets(r, false, diag) : rc;
+    return rc ?: extend_targets(r, false, diag);
 }
 
 static enum lf_err encode_plain(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
@@ -216,8 +216,7 @@ static enum lf_err encode_plain(struct lf_row_ids *r, const json_t *row, const s
         return rc;
     rc = lf_tokenizer_encode(m->tokenizer, &r->ids, r->completion.data, r->completion.len, false,
                              diag);
-    rc = rc ?: extend_targets(r, true, diag);
-    return rc == LF_OK ? push_eos(r, m, diag) : rc;
+    return rc ?: extend_targets(r, true, diag) ?: push_eos(r, m, diag);
 }
 
 /* ---- Chats ----------------------------------------------------------------------------------- */

@@ -71,7 +71,7 @@ static enum lf_err read_query(struct lf_http *q, struct lf_ask *a, struct lf_dia
     if (stop && *stop)
         a->stops[a->n_stops++] = stop;
     enum lf_err rc = lf_http_query_int(q, "max_tokens", 1, INT32_MAX, &a->max_tokens, diag);
-    return rc == LF_OK ? lf_ask_sampling(a, NULL, q, diag) : rc;
+    return rc ?: lf_ask_sampling(a, NULL, q, diag);
 }
 
 /* ---- The stream ------------------------------------------------------------------------------ */

@@ -40,8 +40,7 @@ static enum lf_err reply_job(struct lf_http *q, uint64_t id, struct lf_diag *dia
 enum lf_err lf_api_job(struct lf_http *q, struct lf_diag *diag)
 {
     uint64_t id;
-    enum lf_err rc = job_id(q, &id, diag);
-    return rc == LF_OK ? reply_job(q, id, diag) : rc;
+    return job_id(q, &id, diag) ?: reply_job(q, id, diag);
 }
 
 /* POST /v1/jobs/{id}/<word of ctl>. */
@@ -51,6 +50,5 @@ enum lf_err lf_api_job_order(struct lf_http *q, struct lf_diag *diag)
     uint64_t id;
     enum lf_err rc = job_id(q, &id, diag);
     rc = rc ?: lf_ctl_parse(&o, strrchr(q->route->path, '/') + 1, diag);
-    rc = rc ?: lf_jobs_order(q->daemon->jobs, id, o.word, diag);
-    return rc == LF_OK ? reply_job(q, id, diag) : rc;
+    return rc ?: lf_jobs_order(q->daemon->jobs, id, o.word, diag) ?: reply_job(q, id, diag);
 }

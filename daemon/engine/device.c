@@ -42,7 +42,7 @@ static enum lf_err device_open(struct lf_engine *e, struct lf_diag *diag)
                                         .index = e->o->gpu,
                                         .memory_bytes = (size_t)e->o->gpu_memory_bytes};
     enum lf_err rc = lf_device_open(&e->dev, e->o->device, &options, diag);
-    return rc == LF_OK ? lf_stream_new(&e->stream, e->dev, 1, diag) : rc;
+    return rc ?: lf_stream_new(&e->stream, e->dev, 1, diag);
 }
 
 static void load_progress(void *arg, double fraction, const char *what)

@@ -307,12 +307,11 @@ enum lf_err lf_http_server_start(struct lf_http_server **out, struct lf_daemon *
     s->n_routes = n;
     *at = (struct lf_daemon_address){""};
     enum lf_err rc = listen_all(s, at, diag);
-    if (rc != LF_OK) {
+    if (rc == LF_OK)
+        *out = s;
+    else
         lf_http_server_stop(s);
-        return rc;
-    }
-    *out = s;
-    return LF_OK;
+    return rc;
 }
 
 void lf_http_server_quiesce(struct lf_http_server *s)

@@ -70,5 +70,5 @@ enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out, s
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
-    return rc == LF_OK ? lf_train_settings_load(out, path, diag) : rc;
+    return rc ?: lf_train_settings_load(out, path, diag);
 }

@@ -242,7 +242,7 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
         pthread_cond_broadcast(&j->changed);
     }
     pthread_mutex_unlock(&j->lock);
-    return rc == LF_OK ? lf_store_job_put(j->d->store, &record, diag) : rc;
+    return rc ?: lf_store_job_put(j->d->store, &record, diag);
 }
 
 static enum lf_err finish_job(struct lf_jobs *j, uint64_t id, struct lf_diag *diag)
@@ -266,7 +266,7 @@ static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struc
         return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)r->id,
                        lf_job_state_name(r->progress.state));
     enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, diag);
-    return rc == LF_OK ? lf_jobs_train(j, v.record.name, true, &queued, diag) : rc;
+    return rc ?: lf_jobs_train(j, v.record.name, true, &queued, diag);
 }
 
 enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order,
@@ -303,7 +303,7 @@ enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_c
     enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
     if (rc == LF_OK && v.record.last_job == 0)
         rc = lf_fail(diag, LF_E_BUSY, "%s has no job", name);
-    return rc == LF_OK ? lf_jobs_order(j, v.record.last_job, order, diag) : rc;
+    return rc ?: lf_jobs_order(j, v.record.last_job, order, diag);
 }
 
 void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id)
@@ -388,7 +388,7 @@ static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf
     rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
     if (rc == LF_OK && !lf_file_exists(dir)) /* killed between the record and the inputs */
         rc = lf_inputs_freeze(j->d->registry, r->adapter_id, dir, r->inputs_sha256, diag);
-    return rc == LF_OK ? enlist(j, r, diag) : rc;
+    return rc ?: enlist(j, r, diag);
 }
 
 static enum lf_err threads_start(struct lf_jobs *j, struct lf_diag *diag)
@@ -428,12 +428,11 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
         rc = take_up(j, &list[i], diag);
     free(list);
     rc = rc ?: threads_start(j, diag);
-    if (rc != LF_OK) {
+    if (rc == LF_OK)
+        *out = j;
+    else
         lf_jobs_close(j);
-        return rc;
-    }
-    *out = j;
-    return LF_OK;
+    return rc;
 }
 
 void lf_jobs_close(struct lf_jobs *j)

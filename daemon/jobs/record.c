@@ -149,7 +149,7 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
     rc = rc ?: lf_dir_make(dir, diag);
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
-    return rc == LF_OK ? lf_adapter_save(a, &base->model->config, dir, base->name, diag) : rc;
+    return rc ?: lf_adapter_save(a, &base->model->config, dir, base->name, diag);
 }
 
 static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state,

@@ -106,7 +106,7 @@ enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out)
     }
     pthread_mutex_unlock(&r->index);
     lf_buf_puts(out, "]}\n");
-    return rc == LF_OK ? out->rc : rc;
+    return rc ?: out->rc;
 }
 
 /* ---- Lines for people ------------------------------------------------------------------------ */

@@ -79,7 +79,7 @@ static enum lf_err trash_strays(struct lf_registry *r, struct lf_diag *diag)
     enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters");
     DIR *d = rc == LF_OK ? opendir(path) : NULL;
     if (!d)
-        return rc == LF_OK ? lf_fail_errno(diag, errno, "%s", path) : rc;
+        return rc ?: lf_fail_errno(diag, errno, "%s", path);
     for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
         uint64_t id = strtoull(x->d_name, &end, 10);
         if (id == 0 || *end || lf_index_find_id(r, id))
@@ -100,7 +100,7 @@ static enum lf_err reconcile(struct lf_registry *r, struct lf_diag *diag)
     for (size_t i = 0; i < n && rc == LF_OK; i++)
         rc = entry_open(r, &list[i], diag);
     free(list);
-    return rc == LF_OK ? trash_strays(r, diag) : rc;
+    return rc ?: trash_strays(r, diag);
 }
 
 static enum lf_err folders_make(struct lf_registry *r, struct lf_diag *diag)

@@ -72,5 +72,5 @@ enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_t
 {
     char dir[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag);
-    return rc == LF_OK ? settings_at(dir, lf_registry_base(r, id), out, diag) : rc;
+    return rc ?: settings_at(dir, lf_registry_base(r, id), out, diag);
 }

@@ -89,7 +89,7 @@ static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload 
     u->fd = -1;
     rc = lf_store_adapter_update(r->store, id, clear_trouble,
                                  (void *)(uintptr_t)lf_files[u->ref.kind].name, &record, diag);
-    return rc == LF_OK ? lf_registry_refresh(r, &record, diag) : rc;
+    return rc ?: lf_registry_refresh(r, &record, diag);
 }
 
 static enum lf_err next_version(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)

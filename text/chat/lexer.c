@@ -362,12 +362,12 @@ static enum lf_err lex_next(struct lexer *x)
     x->i = raw ? raw : i + 2 + (sign != '\0');
     count_lines(x);
     if (rc != LF_OK || raw)
-        return rc == LF_OK ? lex_raw(x) : rc;
+        return rc ?: lex_raw(x);
     if (x->s.s[i + 1] == '#')
         return lex_comment(x);
     rc = push(x, variable ? LF_JT_VARIABLE_BEGIN : LF_JT_BLOCK_BEGIN,
               (struct lf_str){x->s.s + i, 2});
-    return rc == LF_OK ? lex_tag(x, variable) : rc;
+    return rc ?: lex_tag(x, variable);
 }
 
 /* Every kind of newline becomes \n, and one at the very end goes. */

@@ -94,7 +94,7 @@ static enum lf_err normalize_token(struct lf_tokenizer *t, struct lf_tok_scratch
     if (rc == LF_OK && text.n == 0)
         return lf_fail(diag, LF_E_INVALID, "added token \"%.*s\" is empty when normalised",
                        (int)a->content.n, a->content.s);
-    return rc == LF_OK ? lf_tok_strdup(&t->arena, &a->matched, text.s, text.n, diag) : rc;
+    return rc ?: lf_tok_strdup(&t->arena, &a->matched, text.s, text.n, diag);
 }
 
 static enum lf_err index_ids(struct lf_tokenizer *t, struct lf_diag *diag)
@@ -132,8 +132,7 @@ enum lf_err lf_tok_added_ready(struct lf_tokenizer *t, struct lf_diag *diag)
     if (rc == LF_OK && words)
         rc = lf_tok_pattern_regex(&t->word, word, sizeof word - 1, diag);
     rc = rc ?: matcher_init(&t->raw, t, false, diag);
-    rc = rc ?: matcher_init(&t->normalized, t, true, diag);
-    return rc == LF_OK ? index_ids(t, diag) : rc;
+    return rc ?: matcher_init(&t->normalized, t, true, diag) ?: index_ids(t, diag);
 }
 
 void lf_tok_added_free(struct lf_tokenizer *t)

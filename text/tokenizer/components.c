@@ -119,7 +119,7 @@ static enum lf_err norm_replace(struct lf_tokenizer *t, const json_t *obj, struc
     if (!step)
         return LF_E_TOO_BIG;
     enum lf_err rc = get_pattern(t, &step->pattern, obj, diag);
-    return rc == LF_OK ? lf_tok_get_text(t, &step->text, obj, "content", diag) : rc;
+    return rc ?: lf_tok_get_text(t, &step->text, obj, "content", diag);
 }
 
 static enum lf_err norm_unicode(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
@@ -145,7 +145,7 @@ static enum lf_err norm_strip(struct lf_tokenizer *t, const json_t *obj, struct 
     if (!step)
         return LF_E_TOO_BIG;
     enum lf_err rc = get_flag(&step->left, obj, "strip_left", diag);
-    return rc == LF_OK ? get_flag(&step->right, obj, "strip_right", diag) : rc;
+    return rc ?: get_flag(&step->right, obj, "strip_right", diag);
 }
 
 enum lf_err lf_tok_read_normalizer(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
@@ -206,7 +206,7 @@ static enum lf_err get_behavior(enum lf_tok_behavior *out, const json_t *obj, st
             return LF_OK;
         }
     }
-    return rc == LF_OK ? lf_fail(diag, LF_E_UNSUPPORTED, "behavior \"%s\" is not known", name) : rc;
+    return rc ?: lf_fail(diag, LF_E_UNSUPPORTED, "behavior \"%s\" is not known", name);
 }
 
 static enum lf_err split_split(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
@@ -218,7 +218,7 @@ static enum lf_err split_split(struct lf_tokenizer *t, const json_t *obj, struct
         return lf_fail(diag, LF_E_INVALID, "\"behavior\" must be a string");
     enum lf_err rc = get_behavior(&step->behavior, obj, diag);
     rc = rc ?: get_flag(&step->invert, obj, "invert", diag);
-    return rc == LF_OK ? get_pattern(t, &step->pattern, obj, diag) : rc;
+    return rc ?: get_pattern(t, &step->pattern, obj, diag);
 }
 
 enum lf_err lf_tok_split_gpt2(struct lf_tokenizer *t, struct lf_diag *diag)
@@ -258,7 +258,7 @@ static enum lf_err split_punctuation(struct lf_tokenizer *t, const json_t *obj,
 {
     enum lf_tok_behavior behavior = LF_TOK_ISOLATED;
     enum lf_err rc = get_behavior(&behavior, obj, diag);
-    return rc == LF_OK ? split_regex(t, "[\\p{P}!-/:-@\\[-`{-~]", behavior, false, diag) : rc;
+    return rc ?: split_regex(t, "[\\p{P}!-/:-@\\[-`{-~]", behavior, false, diag);
 }
 
 static enum lf_err split_whitespace(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
@@ -437,7 +437,7 @@ static enum lf_err decode_replace(struct lf_tokenizer *t, const json_t *obj, str
     if (!step)
         return LF_E_TOO_BIG;
     enum lf_err rc = get_pattern(t, &step->pattern, obj, diag);
-    return rc == LF_OK ? lf_tok_get_text(t, &step->text, obj, "content", diag) : rc;
+    return rc ?: lf_tok_get_text(t, &step->text, obj, "content", diag);
 }
 
 static enum lf_err decode_strip(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)

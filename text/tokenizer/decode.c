@@ -114,8 +114,7 @@ static enum lf_err fallback_token(struct lf_decoder *d, size_t stage, struct lf_
     int byte = fallback_byte(s, n);
     if (byte >= 0)
         return lf_buf_putc(&d->stages[stage].held, (char)byte);
-    enum lf_err rc = fallback_flush(d, stage, out);
-    return rc == LF_OK ? pass(d, stage + 1, out, s, n) : rc;
+    return fallback_flush(d, stage, out) ?: pass(d, stage + 1, out, s, n);
 }
 
 /* --- Strip --- */
@@ -169,7 +168,7 @@ static enum lf_err replace_token(struct lf_decoder *d, size_t stage, struct lf_b
     enum lf_err rc =
         lf_tok_replace(made, &step->pattern, step->text, (struct lf_str){s, n}, &match, NULL);
     pcre2_match_data_free(match);
-    return rc == LF_OK ? pass_made(d, stage, out) : rc;
+    return rc ?: pass_made(d, stage, out);
 }
 
 /* Marks are spaces; in the first token they go, where encoding had prepended one. */
@@ -195,7 +194,7 @@ static enum lf_err spaced_token(struct lf_decoder *d, size_t stage, struct lf_bu
                                 const char *s, size_t n)
 {
     enum lf_err rc = d->stages[stage].seen++ ? pass(d, stage + 1, out, " ", 1) : LF_OK;
-    return rc == LF_OK ? pass(d, stage + 1, out, s, n) : rc;
+    return rc ?: pass(d, stage + 1, out, s, n);
 }
 
 /* A whole token, or a chunk for a stage that takes chunks. */
@@ -260,7 +259,7 @@ static enum lf_err end(struct lf_decoder *d, size_t stage, struct lf_buf *out)
         rc = bytes_settle(d, stage, out, true);
     if (rc == LF_OK && step->kind == LF_TOK_DECODE_BYTE_FALLBACK)
         rc = fallback_flush(d, stage, out);
-    return rc == LF_OK ? end(d, stage + 1, out) : rc;
+    return rc ?: end(d, stage + 1, out);
 }
 
 /* --- the public face --- */

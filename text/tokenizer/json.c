@@ -53,7 +53,7 @@ static enum lf_err find_members(struct members *m, struct lf_json_reader *r)
             rc = lf_fail(r->diag, LF_E_UNSUPPORTED, "unknown key \"%.*s\"", (int)key.n, key.s);
         rc = rc ?: lf_json_reader_skip(r, range);
     }
-    return rc == LF_OK ? lf_json_reader_end(r) : rc;
+    return rc ?: lf_json_reader_end(r);
 }
 
 /* --- the model --- */
@@ -137,7 +137,7 @@ static enum lf_err read_merge(struct lf_json_reader *r, struct lf_buf *both, siz
         if (side == 0)
             *left = both->len;
     }
-    return rc == LF_OK ? lf_json_reader_expect(r, ']') : rc;
+    return rc ?: lf_json_reader_expect(r, ']');
 }
 
 enum lf_err lf_tok_merge_of(const struct lf_tok_bpe *b, struct lf_str both, size_t left,
@@ -223,7 +223,7 @@ static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct
         rc = lf_tok_strdup(&t->arena, &t->bpe.unk, unk, strlen(unk), diag);
     rc = rc ?: lf_json_get_bool(&t->bpe.fuse_unk, rest, "fuse_unk", diag);
     rc = rc ?: lf_json_get_bool(&t->bpe.byte_fallback, rest, "byte_fallback", diag);
-    return rc == LF_OK ? lf_json_get_bool(&t->bpe.ignore_merges, rest, "ignore_merges", diag) : rc;
+    return rc ?: lf_json_get_bool(&t->bpe.ignore_merges, rest, "ignore_merges", diag);
 }
 
 static enum lf_err read_model(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
@@ -258,7 +258,7 @@ static enum lf_err read_added(struct lf_tokenizer *t, const json_t *item, struct
     rc = rc ?: lf_json_get_bool(&a.normalized, item, "normalized", diag);
     rc = rc ?: lf_json_get_bool(&a.special, item, "special", diag);
     rc = rc ?: lf_tok_get_text(t, &a.content, item, "content", diag);
-    return rc == LF_OK ? lf_tok_added_put(t, &a, diag) : rc;
+    return rc ?: lf_tok_added_put(t, &a, diag);
 }
 
 static enum lf_err read_added_all(struct lf_tokenizer *t, const json_t *list, struct lf_diag *diag)

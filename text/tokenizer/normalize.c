@@ -59,7 +59,7 @@ static enum lf_err replace(const struct lf_tok_norm *step, struct lf_tok_scratch
 {
     struct lf_buf *out = next_buf(x);
     enum lf_err rc = lf_tok_replace(out, &step->pattern, step->text, *text, &x->match, diag);
-    return rc == LF_OK ? take(text, out, diag) : rc;
+    return rc ?: take(text, out, diag);
 }
 
 /* Rust's char::to_lowercase: U+0130 is the one letter that becomes two. */
@@ -150,7 +150,7 @@ static enum lf_err normalize_around(const struct lf_tok_norm *step, struct lf_bu
         lf_buf_append(out, s + i, len);
         done = i + len;
     }
-    return rc == LF_OK ? normalize_run(step, out, s + done, n - done, diag) : rc;
+    return rc ?: normalize_run(step, out, s + done, n - done, diag);
 }
 
 /* Characters below the limit never change nor join with what is before them: ASCII, and for NFC

@@ -244,7 +244,7 @@ static enum lf_err add_pieces(struct lf_tokenizer *t, const struct proto *p, str
         if (rc == LF_OK && p->pieces[id].type == UNKNOWN)
             t->bpe.unk = text;
     }
-    return rc == LF_OK ? lf_tok_bpe_index(&t->bpe, diag) : rc;
+    return rc ?: lf_tok_bpe_index(&t->bpe, diag);
 }
 
 static enum lf_err add_added(struct lf_tokenizer *t, const struct proto *p, struct lf_diag *diag)
@@ -288,7 +288,7 @@ static enum lf_err build(struct lf_tokenizer *t, const struct proto *p, struct l
     rc = rc ?: lf_tok_ready(t, diag);
     t->bos = control_id(p, p->bos_id);
     t->eos = control_id(p, p->eos_id);
-    return rc == LF_OK ? lf_tok_template(t, true, false, diag) : rc;
+    return rc ?: lf_tok_template(t, true, false, diag);
 }
 
 enum lf_err lf_tok_parse_sentencepiece(struct lf_tokenizer **out, const char *bytes, size_t n,

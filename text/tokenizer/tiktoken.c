@@ -86,7 +86,7 @@ static enum lf_err add_tokens(struct lf_tokenizer *t, struct lf_str s, struct lf
         rc = lf_tok_strdup(&t->arena, &kept, spelling, len, diag);
         rc = rc ?: lf_tok_bpe_add(&t->bpe, kept, rank, diag);
     }
-    return rc == LF_OK ? lf_tok_bpe_index(&t->bpe, diag) : rc;
+    return rc ?: lf_tok_bpe_index(&t->bpe, diag);
 }
 
 static enum lf_err add_merges(struct lf_tokenizer *t, struct lf_diag *diag)
