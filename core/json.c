@@ -171,6 +171,29 @@ enum lf_err lf_json_only(const json_t *obj, const char *const *known, struct lf_
     return LF_OK;
 }
 
+static int put(const char *text, size_t n, void *b)
+{
+    return lf_buf_append(b, text, n) == LF_OK ? 0 : -1;
+}
+
+enum lf_err lf_json_put(struct lf_buf *b, json_t *j, size_t flags)
+{
+    if ((!j || json_dump_callback(j, put, b, flags) != 0) && b->rc == LF_OK)
+        b->rc = LF_E_NO_MEMORY;
+    json_decref(j);
+    return b->rc;
+}
+
+enum lf_err lf_json_write(const char *path, json_t *j, size_t flags, struct lf_diag *diag)
+{
+    struct lf_buf text = {0};
+    enum lf_err rc = lf_json_put(&text, j, flags);
+    rc = rc == LF_OK ? lf_file_write(path, text.data, text.len, diag)
+                     : lf_fail(diag, rc, "%s: no memory", path);
+    lf_buf_free(&text);
+    return rc;
+}
+
 json_t *lf_json_finite(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();

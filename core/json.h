@@ -4,7 +4,7 @@
 #ifndef LF_CORE_JSON_H
 #define LF_CORE_JSON_H
 
-#include "core/err.h"
+#include "core/buf.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -34,6 +34,12 @@ enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key
 enum lf_err lf_json_only(const json_t *obj, const char *const *known,
                          struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Appends j (taken; NULL is a failure of memory) as text; `flags` are json_dumps'. As in all that
+ * is appended, the first failure stays in b. */
+enum lf_err lf_json_put(struct lf_buf *b, json_t *j, size_t flags);
+/* The same as a file (lf_file_write). */
+enum lf_err lf_json_write(const char *path, json_t *j, size_t flags,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* For writing: the number, or null where it is not finite. */
 json_t *lf_json_finite(double x);
 /* The members of `o` (taken; NULL gives NULL) behind "time": "2026-11-28T09:51:50.194Z", now. */

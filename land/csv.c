@@ -1,5 +1,6 @@
 /* Delimited text, a record at a time. */
 #include "land/csv.h"
+#include "core/grow.h"
 #include "land/limits.h"
 
 #include <stdlib.h>
@@ -21,16 +22,10 @@ void lf_csv_free(struct lf_csv *c)
 
 static enum lf_err field_begin(struct lf_csv *c)
 {
-    if (c->n_fields == c->cap) {
-        size_t cap = c->cap ? 2 * c->cap : 16;
-        if (cap > LF_CSV_FIELDS_MAX)
-            return LF_E_TOO_BIG;
-        size_t *p = realloc(c->start, cap * sizeof *p);
-        if (!p)
-            return LF_E_NO_MEMORY;
-        c->start = p;
-        c->cap = cap;
-    }
+    if (c->n_fields == LF_CSV_FIELDS_MAX)
+        return LF_E_TOO_BIG;
+    if (lf_grow(&c->start, &c->cap, c->n_fields + 1, sizeof *c->start) != LF_OK)
+        return LF_E_NO_MEMORY;
     c->start[c->n_fields++] = c->bytes.len;
     return LF_OK;
 }

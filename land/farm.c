@@ -17,6 +17,7 @@
 
 /* A cell's work in parts: training is most of it. */
 #define PART_TRAINING 0.8
+#define FILE_FLAGS (JSON_INDENT(1) | JSON_REAL_PRECISION(9))
 
 static const char *const state_names[] = {
     [LF_CELL_WAITING] = "waiting", [LF_CELL_TRAINING] = "training", [LF_CELL_SCORING] = "scoring",
@@ -143,20 +144,11 @@ json_t *lf_farm_json(const struct lf_farm *f)
         names_json((const char(*)[LF_NAME_MAX + 1]) f->tasks, f->n_tasks), "cells", cells);
 }
 
-static enum lf_err write_json(const char *path, json_t *j, struct lf_diag *diag)
-{
-    char *text = j ? json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
-    enum lf_err rc = text ? lf_file_write(path, text, strlen(text), diag)
-                          : lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
-    free(text);
-    json_decref(j);
-    return rc;
-}
-
 enum lf_err lf_farm_write(const struct lf_farm *f, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    return lf_farm_path(path, f, diag, "status.json") ?: write_json(path, lf_farm_json(f), diag);
+    return lf_farm_path(path, f, diag, "status.json")
+               ?: lf_json_write(path, lf_farm_json(f), FILE_FLAGS, diag);
 }
 
 /* ---- Reading back ---------------------------------------------------------------------------- */
@@ -299,7 +291,7 @@ enum lf_err lf_farm_cell_write(const struct lf_farm *f, const struct lf_cell *c,
     json_object_set(j, "settings", c->settings);
     if (c->metrics)
         json_object_set(j, "metrics", c->metrics);
-    return write_json(path, j, diag) ?: write_results(f, diag);
+    return lf_json_write(path, j, FILE_FLAGS, diag) ?: write_results(f, diag);
 }
 
 void lf_farm_cell_recall(const struct lf_farm *f, struct lf_cell *c)

@@ -42,10 +42,8 @@ static enum lf_err flush(struct lf_made_file *f, struct lf_diag *diag)
 
 enum lf_err lf_made_put(struct lf_made_file *f, const json_t *row, struct lf_diag *diag)
 {
-    char *line = json_dumps(row, JSON_REAL_PRECISION(15));
-    enum lf_err rc = line ? lf_buf_puts(&f->chunk, line) : LF_E_NO_MEMORY;
-    free(line);
-    rc = rc ?: lf_buf_putc(&f->chunk, '\n');
+    lf_json_put(&f->chunk, json_incref((json_t *)(uintptr_t)row), JSON_REAL_PRECISION(15));
+    enum lf_err rc = lf_buf_putc(&f->chunk, '\n');
     if (rc != LF_OK)
         return lf_fail(diag, rc, "no memory for a row");
     return f->chunk.len >= CHUNK_BYTES ? flush(f, diag) : LF_OK;
@@ -74,14 +72,8 @@ void lf_made_drop(struct lf_made_file *f)
 static enum lf_err write_json(json_t *json, const char *dir, const char *name, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-    json_decref(json);
-    if (!text)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", name);
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    enum lf_err rc = lf_file_write(path, text, strlen(text), diag);
-    free(text);
-    return rc;
+    return lf_json_write(path, json, JSON_INDENT(2), diag);
 }
 
 static json_t *stops(const struct lf_task *t)

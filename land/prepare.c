@@ -3,6 +3,7 @@
 #include "land/task.h"
 
 #include "core/file.h"
+#include "core/grow.h"
 #include "land/columns.h"
 #include "land/made.h"
 
@@ -68,14 +69,8 @@ static int by_value(const void *a, const void *b)
 
 static enum lf_err remember(struct preparation *p, uint64_t h, struct lf_diag *diag)
 {
-    if (p->n_seen == p->cap_seen) {
-        size_t cap = p->cap_seen ? 2 * p->cap_seen : 1024;
-        uint64_t *more = realloc(p->seen, cap * sizeof *more);
-        if (!more)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the prompts");
-        p->seen = more;
-        p->cap_seen = cap;
-    }
+    if (lf_grow(&p->seen, &p->cap_seen, p->n_seen + 1, sizeof *p->seen) != LF_OK)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the prompts");
     p->seen[p->n_seen++] = h;
     return LF_OK;
 }

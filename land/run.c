@@ -241,12 +241,7 @@ static enum lf_err write_features(const char *path, const double *x, const char 
         json_object_set_new(values, lf_land_feature_name((enum lf_land_feature)i),
                             isfinite(x[i]) ? json_real(x[i]) : json_null());
     json_object_set_new(j, "features", values);
-    char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    enum lf_err rc = text ? lf_file_write(path, text, strlen(text), diag)
-                          : lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", path);
-    free(text);
-    json_decref(j);
-    return rc;
+    return lf_json_write(path, j, JSON_INDENT(1) | JSON_REAL_PRECISION(9), diag);
 }
 
 static bool features_known(const char *path, const char *digest)

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/grow.h"
 #include "meta/codec.h"
 #include "meta/limits.h"
 
@@ -468,14 +469,8 @@ struct list {
 
 static void *list_add(struct list *l)
 {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 16;
-        char *p = realloc(l->items, cap * l->bytes);
-        if (!p)
-            return NULL;
-        l->items = p;
-        l->cap = cap;
-    }
+    if (lf_grow(&l->items, &l->cap, l->n + 1, l->bytes) != LF_OK)
+        return NULL;
     return l->items + l->n++ * l->bytes;
 }
 

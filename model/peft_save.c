@@ -4,6 +4,7 @@
 
 #include "core/buf.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "model/limits.h"
 #include "model/safetensors.h"
 
@@ -99,14 +100,8 @@ static json_t *config_json(const struct lf_adapter *a, const struct lf_config *c
 static enum lf_err write_config(const struct lf_adapter *a, const struct lf_config *c,
                                 const char *path, const char *base_name, struct lf_diag *diag)
 {
-    json_t *j = config_json(a, c, base_name);
-    char *text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
-    json_decref(j);
-    if (!text)
-        return lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
-    enum lf_err rc = lf_file_write(path, text, strlen(text), diag);
-    free(text);
-    return rc;
+    return lf_json_write(path, config_json(a, c, base_name),
+                         JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(9), diag);
 }
 
 /* ---- adapter_model.safetensors --------------------------------------------------------------- */

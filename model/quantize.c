@@ -221,14 +221,8 @@ static enum lf_err write_config(const char *src_dir, const char *dst_dir, struct
     if (rc != LF_OK)
         return rc;
     json_object_set_new(j, "quantization_config", quantization_config());
-    char *text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
-    json_decref(j);
-    if (!text)
-        return lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
     snprintf(path, sizeof path, "%s/config.json", dst_dir);
-    rc = lf_file_write(path, text, strlen(text), diag);
-    free(text);
-    return rc;
+    return lf_json_write(path, j, JSON_INDENT(2) | JSON_SORT_KEYS, diag);
 }
 
 /* Files that belong to a checkpoint beside its weights and config.json. */

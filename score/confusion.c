@@ -2,6 +2,8 @@
  * answers are kept as pairs of names until the matrix is asked for. */
 #include "score/confusion.h"
 
+#include "core/grow.h"
+
 #include "score/limits.h"
 #include "score/spans.h"
 
@@ -54,21 +56,6 @@ void lf_confusion_free(struct lf_confusion *c)
 
 /* ---- Collecting ------------------------------------------------------------------------------ */
 
-/* Room for one more element of *p. */
-static bool reserve(void *pp, size_t n, size_t *cap, size_t size)
-{
-    void **p = pp;
-    if (n < *cap)
-        return true;
-    size_t more = *cap ? 2 * *cap : 64;
-    void *grown = realloc(*p, more * size);
-    if (!grown)
-        return false;
-    *p = grown;
-    *cap = more;
-    return true;
-}
-
 /* A copy of the start of a text, of whole characters. */
 static char *dup_start(const char *s, size_t n)
 {
@@ -90,7 +77,7 @@ static bool intern(struct lf_confusion *c, const char *text, size_t *out)
             free(key);
             return true;
         }
-    if (!key || !reserve(&c->names, c->n_names, &c->cap_names, sizeof *c->names)) {
+    if (!key || lf_grow(&c->names, &c->cap_names, c->n_names + 1, sizeof *c->names)) {
         free(key);
         return false;
     }
@@ -104,7 +91,7 @@ enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, 
     struct label_pair p;
     struct lf_span shown = lf_span_whole(a->reference);
     bool ok = intern(c, a->reference, &p.expected) && intern(c, a->completion, &p.got) &&
-              reserve(&c->pairs, c->n_pairs, &c->cap_pairs, sizeof *c->pairs);
+              lf_grow(&c->pairs, &c->cap_pairs, c->n_pairs + 1, sizeof *c->pairs) == LF_OK;
     struct name *name = ok ? &c->names[p.expected] : NULL;
     if (name && !name->shown) {
         lf_buf_reset(&c->text);

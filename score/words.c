@@ -2,6 +2,7 @@
  * sorted numbers; the chance that two different words of a pair of texts meet is below 1e-12. */
 #include "score/words.h"
 
+#include "core/grow.h"
 #include "core/utf8.h"
 #include "score/limits.h"
 #include "score/metrics.h"
@@ -38,16 +39,10 @@ static uint64_t mix(uint64_t h)
 
 static void push(struct words *ws, uint64_t h)
 {
-    if (ws->n == ws->cap) {
-        size_t cap = ws->cap ? ws->cap * 2 : 64;
-        uint64_t *p = realloc(ws->w, cap * sizeof *p);
-        ws->failed = ws->failed || !p;
-        if (!p)
-            return;
-        ws->w = p;
-        ws->cap = cap;
-    }
-    ws->w[ws->n++] = mix(h);
+    if (lf_grow(&ws->w, &ws->cap, ws->n + 1, sizeof *ws->w) == LF_OK)
+        ws->w[ws->n++] = mix(h);
+    else
+        ws->failed = true;
 }
 
 /* A text being read in lower case. */

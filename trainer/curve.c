@@ -1,6 +1,8 @@
 /* The loss curve: points, ranges, the frame, the lines. */
 #include "trainer/curve.h"
 
+#include "core/grow.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -17,14 +19,8 @@ enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double loss)
 {
     while (l->n > 0 && l->p[l->n - 1].step >= step)
         l->n--;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 256;
-        struct lf_curve_point *p = realloc(l->p, cap * sizeof *p);
-        if (!p)
-            return LF_E_NO_MEMORY;
-        l->p = p;
-        l->cap = cap;
-    }
+    if (lf_grow(&l->p, &l->cap, l->n + 1, sizeof *l->p) != LF_OK)
+        return LF_E_NO_MEMORY;
     l->p[l->n++] = (struct lf_curve_point){step, loss};
     return LF_OK;
 }

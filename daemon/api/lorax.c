@@ -180,11 +180,6 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
 
 /* ---- As events ------------------------------------------------------------------------------- */
 
-static int dump_to_buf(const char *text, size_t n, void *arg)
-{
-    return lf_buf_append(arg, text, n) == LF_OK ? 0 : -1;
-}
-
 /* One event a token, as LoRAX; text that was held back comes with a later token's. */
 static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
 {
@@ -199,10 +194,8 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
                                : json_null(),
                           "details", over ? details_json(x, c, NULL) : json_null());
     lf_buf_puts(out, "data:");
-    if (!e || json_dump_callback(e, dump_to_buf, out, JSON_COMPACT) != 0)
-        out->rc = LF_E_NO_MEMORY;
+    lf_json_put(out, e, JSON_COMPACT);
     lf_buf_puts(out, "\n\n");
-    json_decref(e);
     lf_buf_reset(&c->out.text);
 }
 

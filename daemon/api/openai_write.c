@@ -1,5 +1,6 @@
 /* OpenAI's answers: in one piece, and as events. */
 #include "daemon/api/openai.h"
+#include "core/grow.h"
 #include "daemon/api/sse.h"
 #include "daemon/limits.h"
 
@@ -63,7 +64,7 @@ static void put_usage(struct lf_buf *b, const struct lf_completion *list, int n)
 struct record {
     struct lf_generated *v;
     size_t *offset; /* of its text in the answer's, bytes */
-    size_t n, cap;
+    size_t n, cap_v, cap_offset;
 };
 
 static void record_free(struct record *r)
@@ -74,18 +75,10 @@ static void record_free(struct record *r)
 
 static enum lf_err record_add(struct record *r, const struct lf_completion *c, size_t offset)
 {
-    if (r->n == r->cap) {
-        size_t cap = r->cap ? 2 * r->cap : 64;
-        struct lf_generated *v = realloc(r->v, cap * sizeof *v);
-        if (v)
-            r->v = v;
-        size_t *o = realloc(r->offset, cap * sizeof *o);
-        if (o)
-            r->offset = o;
-        if (!v || !o)
-            return LF_E_NO_MEMORY;
-        r->cap = cap;
-    }
+    enum lf_err rc = lf_grow(&r->v, &r->cap_v, r->n + 1, sizeof *r->v);
+    rc = rc ?: lf_grow(&r->offset, &r->cap_offset, r->n + 1, sizeof *r->offset);
+    if (rc != LF_OK)
+        return rc;
     r->offset[r->n] = offset;
     r->v[r->n++] = (struct lf_generated){c->token, c->logprob};
     return LF_OK;

@@ -2,6 +2,7 @@
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
+#include "core/grow.h"
 #include "core/log.h"
 
 #include <poll.h>
@@ -21,16 +22,11 @@
 
 static enum lf_err waiting_add(struct lf_engine *e, struct lf_generation *g)
 {
-    if (e->n_waiting == e->cap_waiting) {
-        int cap = e->cap_waiting ? 2 * e->cap_waiting : 64;
-        struct lf_generation **list = realloc(e->waiting, (size_t)cap * sizeof *list);
-        if (!list)
-            return LF_E_NO_MEMORY;
-        e->waiting = list;
-        e->cap_waiting = cap;
-    }
-    e->waiting[e->n_waiting++] = g;
-    return LF_OK;
+    size_t need = (size_t)e->n_waiting + 1;
+    enum lf_err rc = lf_grow(&e->waiting, &e->cap_waiting, need, sizeof(struct lf_generation *));
+    if (rc == LF_OK)
+        e->waiting[e->n_waiting++] = g;
+    return rc;
 }
 
 static bool has_work(const struct lf_engine *e)

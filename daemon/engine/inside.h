@@ -137,7 +137,8 @@ struct lf_engine {
     struct lf_resident **residents; /* (slots) */
     int n_residents;
     struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
-    int n_waiting, cap_waiting;
+    int n_waiting;
+    size_t cap_waiting;
     bool room;                     /* something ended: those who wait are looked at again */
     struct lf_generation **live;   /* (seqs_max) */
     int n_live, n_background;      /* n_background of the live ones */

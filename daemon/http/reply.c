@@ -1,6 +1,7 @@
 /* Replies: whole bodies, files, streams, errors. */
 #include "daemon/http/http.h"
 
+#include "core/json.h"
 #include "core/log.h"
 #include "daemon/limits.h"
 
@@ -54,17 +55,10 @@ void lf_http_reply(struct lf_http *q, unsigned status, const char *media_type, s
     send_response(q, status, media_type, m);
 }
 
-static int dump_to_buf(const char *text, size_t n, void *arg)
-{
-    return lf_buf_append(arg, text, n) == LF_OK ? 0 : -1;
-}
-
 void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j)
 {
     struct lf_buf b = {0};
-    if (!j || json_dump_callback(j, dump_to_buf, &b, JSON_COMPACT) != 0)
-        b.rc = LF_E_NO_MEMORY;
-    json_decref(j);
+    lf_json_put(&b, j, JSON_COMPACT);
     lf_buf_putc(&b, '\n');
     lf_http_reply(q, status, "application/json", &b);
     lf_buf_free(&b);

@@ -34,9 +34,8 @@ static enum lf_err write_report(struct lf_jobs *j, uint64_t adapter_id, json_t *
                                 struct lf_diag *diag)
 {
     struct lf_buf text = {0};
-    char *s = report ? json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
-    enum lf_err rc = s ? lf_buf_printf(&text, "%s\n", s) : LF_E_NO_MEMORY;
-    free(s);
+    lf_json_put(&text, json_incref(report), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    enum lf_err rc = lf_buf_putc(&text, '\n');
     if (rc == LF_OK)
         rc = lf_registry_write(j->d->registry, adapter_id, LF_FILE_METRICS, &text, diag);
     else

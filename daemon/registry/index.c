@@ -3,6 +3,7 @@
 #include "daemon/registry/index.h"
 
 #include "core/file.h"
+#include "core/grow.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -60,25 +61,12 @@ static void place_gone(struct lf_entry **list, size_t n, size_t i)
     memmove(list + i, list + i + 1, (n - i - 1) * sizeof *list);
 }
 
-static bool index_grow(struct lf_registry *r)
-{
-    size_t cap = r->cap ? 2 * r->cap : 64;
-    struct lf_entry **a = realloc(r->by_name, cap * sizeof(struct lf_entry *));
-    if (a)
-        r->by_name = a;
-    struct lf_entry **b = realloc(r->by_id, cap * sizeof(struct lf_entry *));
-    if (b)
-        r->by_id = b;
-    if (a && b)
-        r->cap = cap;
-    return a && b;
-}
-
 enum lf_err lf_index_add(struct lf_registry *r, struct lf_entry *e, struct lf_diag *diag)
 {
     if (r->n >= LF_ADAPTERS_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "there are %d adapters already", LF_ADAPTERS_MAX);
-    if (r->n == r->cap && !index_grow(r))
+    if (lf_grow(&r->by_name, &r->cap_names, r->n + 1, sizeof e) != LF_OK ||
+        lf_grow(&r->by_id, &r->cap_ids, r->n + 1, sizeof e) != LF_OK)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
     place_at(r->by_name, r->n, name_place(r, e->record.name), e);
     place_at(r->by_id, r->n, id_place(r, e->record.id), e);

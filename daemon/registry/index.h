@@ -44,7 +44,7 @@ struct lf_registry {
     pthread_mutex_t index;     /* protects all below */
     struct lf_entry **by_name; /* (n) */
     struct lf_entry **by_id;   /* (n) */
-    size_t n, cap;
+    size_t n, cap_names, cap_ids;
     uint64_t generation;
 };
 

@@ -3,6 +3,7 @@
  * white space on that side, "+" keeps it. */
 #include "text/chat/tree.h"
 
+#include "core/grow.h"
 #include "core/utf8.h"
 #include "text/limits.h"
 
@@ -50,14 +51,8 @@ static void count_lines(struct lexer *x)
 
 static enum lf_err push(struct lexer *x, enum lf_jtoken_type type, struct lf_str text)
 {
-    if (x->n == x->cap) {
-        size_t cap = x->cap ? 2 * x->cap : 256;
-        struct lf_jtoken *p = realloc(x->v, cap * sizeof *p);
-        if (!p)
-            return lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for %zu tokens", cap);
-        x->v = p;
-        x->cap = cap;
-    }
+    if (lf_grow(&x->v, &x->cap, x->n + 1, sizeof *x->v) != LF_OK)
+        return lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for %zu tokens", x->n);
     x->v[x->n++] = (struct lf_jtoken){.type = type, .line = x->line, .text = text};
     return LF_OK;
 }

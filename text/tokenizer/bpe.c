@@ -5,6 +5,7 @@
  * in n log n, so a megabyte of one letter is fine.
  */
 #include "core/utf8.h"
+#include "core/grow.h"
 #include "text/tokenizer/bpe.h"
 
 #include <stdio.h>
@@ -47,15 +48,10 @@ enum lf_err lf_tok_bpe_add(struct lf_tok_bpe *b, struct lf_str spelling, uint32_
     if (id >= LF_VOCAB_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "token id %u is over the limit of %d", id, LF_VOCAB_MAX);
     if (id >= b->cap_ids) {
-        size_t cap = b->cap_ids ? b->cap_ids : 1024;
-        while (cap <= id)
-            cap *= 2;
-        struct lf_str *p = realloc(b->spelling, cap * sizeof *p);
-        if (!p)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu tokens", cap);
-        memset(p + b->cap_ids, 0, (cap - b->cap_ids) * sizeof *p);
-        b->spelling = p;
-        b->cap_ids = cap;
+        size_t had = b->cap_ids;
+        if (lf_grow(&b->spelling, &b->cap_ids, (size_t)id + 1, sizeof *b->spelling) != LF_OK)
+            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %u tokens", id);
+        memset(b->spelling + had, 0, (b->cap_ids - had) * sizeof *b->spelling);
     }
     if (b->spelling[id].s)
         return lf_fail(diag, LF_E_INVALID, "two tokens of the vocabulary have id %u", id);
@@ -188,21 +184,6 @@ void lf_tok_bpe_free(struct lf_tok_bpe *b)
 }
 
 /* --- symbols --- */
-
-static enum lf_err reserve(void **p, size_t *cap, size_t n, size_t each)
-{
-    if (n <= *cap)
-        return LF_OK;
-    size_t want = *cap ? *cap : 256;
-    while (want < n)
-        want *= 2;
-    void *q = realloc(*p, want * each);
-    if (!q)
-        return LF_E_NO_MEMORY;
-    *p = q;
-    *cap = want;
-    return LF_OK;
-}
 
 static void symbol_add(struct lf_tok_scratch *x, uint32_t *n, int32_t id)
 {
@@ -357,8 +338,8 @@ static enum lf_err merge_word(const struct lf_tok_bpe *b, struct lf_tok_scratch 
                               struct lf_ids *out, const char *word, size_t n)
 {
     /* Never more symbols than bytes; a merge takes one symbol away and queues two at most. */
-    enum lf_err rc = reserve((void **)&x->symbols, &x->cap_symbols, n + 1, sizeof *x->symbols);
-    rc = rc ?: reserve((void **)&x->heap, &x->cap_heap, 3 * n + 1, sizeof *x->heap);
+    enum lf_err rc = lf_grow(&x->symbols, &x->cap_symbols, n + 1, sizeof *x->symbols);
+    rc = rc ?: lf_grow(&x->heap, &x->cap_heap, 3 * n + 1, sizeof *x->heap);
     if (rc != LF_OK)
         return rc;
     uint32_t count =

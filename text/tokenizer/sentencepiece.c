@@ -3,6 +3,7 @@
  * two pieces is a merge, ranked by the score of the whole; pieces of equal score share a rank, so
  * that the leftmost goes first, as SentencePiece has it. */
 #include "core/utf8.h"
+#include "core/grow.h"
 #include "text/tokenizer/load.h"
 
 #include <stdlib.h>
@@ -105,14 +106,8 @@ static enum lf_err read_piece(struct proto *p, struct lf_str m, struct lf_diag *
     if (piece.text.n == 0 || lf_utf8_valid(piece.text.s, piece.text.n) < piece.text.n ||
         piece.score != piece.score)
         return lf_fail(diag, LF_E_DAMAGED, "piece %zu is empty, not UTF-8 or has no score", p->n);
-    if (p->n == p->cap) {
-        size_t cap = p->cap ? 2 * p->cap : 4096;
-        struct sp_piece *more = realloc(p->pieces, cap * sizeof *more);
-        if (!more)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu pieces", cap);
-        p->pieces = more;
-        p->cap = cap;
-    }
+    if (lf_grow(&p->pieces, &p->cap, p->n + 1, sizeof *p->pieces) != LF_OK)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu pieces", p->n);
     p->pieces[p->n++] = piece;
     return LF_OK;
 }

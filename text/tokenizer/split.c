@@ -2,6 +2,7 @@
  * it left, as if the piece were a text of its own; some rewrite the text as they go. */
 #include "text/tokenizer/parts.h"
 
+#include "core/grow.h"
 #include "core/utf8.h"
 
 #include <stdlib.h>
@@ -12,14 +13,8 @@ static enum lf_err span_push(struct lf_tok_spans *v, size_t start, size_t end, b
 {
     if (start == end)
         return LF_OK;
-    if (v->n == v->cap) {
-        size_t cap = v->cap ? 2 * v->cap : 64;
-        struct lf_tok_span *p = realloc(v->v, cap * sizeof *p);
-        if (!p)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu words", cap);
-        v->v = p;
-        v->cap = cap;
-    }
+    if (lf_grow(&v->v, &v->cap, v->n + 1, sizeof *v->v) != LF_OK)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu words", v->n);
     v->v[v->n++] = (struct lf_tok_span){(uint32_t)start, (uint32_t)end, first};
     return LF_OK;
 }

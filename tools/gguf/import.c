@@ -1,21 +1,13 @@
 /* A GGUF file into a checkpoint's directory. */
 #include "tools/gguf/gguf.h"
 
+#include "core/json.h"
 #include "core/limits.h"
 #include "tools/gguf/inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static enum lf_err write_config(const json_t *j, const char *path, struct lf_diag *diag)
-{
-    char *text = json_dumps(j, JSON_INDENT(2));
-    enum lf_err rc = text ? lf_file_write(path, text, strlen(text), diag)
-                          : lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
-    free(text);
-    return rc;
-}
 
 /* Weights first, config.json last: a directory with a config.json is complete. */
 static enum lf_err import(const struct lf_gguf *g, const char *dir, enum lf_dtype dtype,
@@ -33,7 +25,7 @@ static enum lf_err import(const struct lf_gguf *g, const char *dir, enum lf_dtyp
     rc = lf_config_parse(&c, j, diag) ?: lf_dir_make(dir, diag);
     rc = rc ?: lf_gguf_weights(g, &c, weights, dtype, progress, arg, diag);
     rc = rc ?: lf_gguf_tokenizer(g, dir, diag);
-    rc = rc ?: write_config(j, config, diag);
+    rc = rc ?: lf_json_write(config, json_incref(j), JSON_INDENT(2), diag);
     json_decref(j);
     return rc;
 }

@@ -3,6 +3,7 @@
 #include "tools/gguf/inside.h"
 
 #include "core/file.h"
+#include "core/json.h"
 #include "core/limits.h"
 #include "text/tokenizer/parts.h"
 
@@ -288,7 +289,7 @@ static void set_token(json_t *j, const struct vocabulary *v, const char *name, c
 
 static enum lf_err write_config(const struct vocabulary *v, const char *dir)
 {
-    struct lf_buf b;
+    struct lf_buf b = {0};
     struct lf_str template;
     bool add;
     json_t *j = json_object();
@@ -302,14 +303,7 @@ static enum lf_err write_config(const struct vocabulary *v, const char *dir)
         json_object_set_new(j, "add_eos_token", json_boolean(add));
     if (lf_gguf_str(v->g, "tokenizer.chat_template", &template))
         json_object_set_new(j, "chat_template", json_stringn(template.s, template.n));
-    char *text = json_dumps(j, JSON_INDENT(2));
-    json_decref(j);
-    lf_buf_init(&b, 0);
-    if (text)
-        lf_buf_puts(&b, text);
-    else
-        b.rc = LF_E_NO_MEMORY;
-    free(text);
+    lf_json_put(&b, j, JSON_INDENT(2));
     enum lf_err rc = write_out(v, &b, dir, "tokenizer_config.json");
     lf_buf_free(&b);
     return rc;
