@@ -49,6 +49,18 @@ static const struct lf_arch archs[] = {
         .window_tokens = 4096,
     },
     {
+        GATED,
+        RMS(1e-6),
+        SILU,
+        .model_type = "ministral",
+        .hf_class = "MinistralForCausalLM",
+        .norms = {PRE_NORMS},
+        .kv_heads = 8,
+        .theta = 1e4,
+        .window = LF_WINDOW_BY_TYPE,
+        .window_tokens = 4096,
+    },
+    {
         .model_type = "phi",
         .hf_class = "PhiForCausalLM",
         .gguf = "phi2",

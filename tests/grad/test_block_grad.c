@@ -52,6 +52,9 @@ static const struct {
      "{\"model_type\":\"qwen2\",\"use_sliding_window\":true,\"sliding_window\":3,"
      "\"max_window_layers\":1," DIMS "}"},
     {"qwen3", "{\"model_type\":\"qwen3\"," DIMS "}"},
+    {"ministral, window in the second layer",
+     "{\"model_type\":\"ministral\",\"sliding_window\":4,\"layer_types\":[\"full_attention\","
+     "\"sliding_attention\"]," DIMS "}"},
 };
 
 struct bench {

@@ -206,6 +206,29 @@ static void longrope_takes_its_factors(void **state)
     assert_true(fabs(c.rope[0].attention_factor - sqrt(1 + log(2.0) / log(128.0))) < 1e-12);
 }
 
+static void ministral_has_windows_where_its_types_say(void **state)
+{
+    (void)state;
+    struct lf_config c =
+        config("{\"model_type\":\"ministral\",\"num_key_value_heads\":2,\"head_dim\":24,"
+               "\"sliding_window\":9,\"layer_types\":[\"full_attention\",\"sliding_attention\","
+               "\"sliding_attention\",\"full_attention\"]," DIMS "}");
+    for (int l = 0; l < 4; l++)
+        assert_int_equal(c.window[l], l == 1 || l == 2 ? 9 : 0);
+    assert_int_equal(c.D, 24);
+    assert_int_equal(c.proj[0].N, 4 * 24);
+    assert_int_equal(c.proj[3].K, 4 * 24);
+    assert_true(fabs(c.attn_scale - 1 / sqrt(24)) < 1e-7);
+    struct lf_config all =
+        config("{\"model_type\":\"ministral\",\"num_key_value_heads\":2," DIMS "}");
+    struct lf_config none = config("{\"model_type\":\"ministral\",\"num_key_value_heads\":2,"
+                                   "\"sliding_window\":null," DIMS "}");
+    for (int l = 0; l < 4; l++) {
+        assert_int_equal(all.window[l], 4096);
+        assert_int_equal(none.window[l], 0);
+    }
+}
+
 static void refuses_what_it_does_not_do_and_names_it(void **state)
 {
     (void)state;
@@ -248,6 +271,10 @@ static void refuses_what_it_does_not_do_and_names_it(void **state)
     refuses("{\"model_type\":\"qwen3\",\"layer_types\":[\"full_attention\",\"full_attention\","
             "\"chunked_attention\",\"full_attention\"]," DIMS "}",
             LF_E_UNSUPPORTED, "chunked_attention");
+    refuses("{\"model_type\":\"ministral\",\"num_key_value_heads\":2,\"sliding_window\":null,"
+            "\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\","
+            "\"full_attention\"]," DIMS "}",
+            LF_E_UNSUPPORTED, "sliding_window");
     refuses("{\"model_type\":\"llama\",\"hidden_size\":1e3}", LF_E_INVALID, "num_hidden_layers");
 #undef LLAMA
 }
@@ -288,6 +315,7 @@ static void parameters_are_as_published(void **state)
     } known[] = {
         {"{\"model_type\":\"mistral\"," SIZES(5120, 14336, 40, 32, 8, 128, 131072),
          12247782400}, /* Mistral Nemo */
+        {"{\"model_type\":\"ministral\"," SIZES(4096, 12288, 36, 32, 8, 128, 131072), 8019808256},
     };
 #undef SIZES
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -307,6 +335,7 @@ int main(void)
         cmocka_unit_test(gemma_is_scaled_tied_and_tanh),
         cmocka_unit_test(phi_is_parallel_with_biases_everywhere),
         cmocka_unit_test(longrope_takes_its_factors),
+        cmocka_unit_test(ministral_has_windows_where_its_types_say),
         cmocka_unit_test(refuses_what_it_does_not_do_and_names_it),
         cmocka_unit_test(shapes_are_those_of_their_names),
         cmocka_unit_test(parameters_are_as_published),

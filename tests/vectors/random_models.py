@@ -32,6 +32,7 @@ try:
         Gemma2Config,
         GemmaConfig,
         LlamaConfig,
+        MinistralConfig,
         MistralConfig,
         Phi3Config,
         PhiConfig,
@@ -130,6 +131,11 @@ def config(arch, rng):
             hidden_act="gelu_new",
             tie_word_embeddings=False
         )
+    if arch == "ministral":
+        types = [rng.choice(["sliding_attention", "full_attention"]) for _ in range(s["layers"])]
+        return MinistralConfig(
+            **wide, sliding_window=rng.choice([5, 11]), layer_types=types, tie_word_embeddings=tied
+        )
     window = {}
     if rng.random() < 0.5:
         window = dict(use_sliding_window=True, sliding_window=6, max_window_layers=1)
@@ -162,6 +168,7 @@ ARCHS = [
     "llama",
     "llama3",
     "mistral",
+    "ministral",
     "gemma",
     "gemma2",
     "phi",

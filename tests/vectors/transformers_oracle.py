@@ -41,12 +41,20 @@ def old_keys(c):
     c.pop("layer_types", None)
 
 
+def old_ministral(c):
+    """Layer types, and rope as before."""
+    types = c["layer_types"]
+    old_keys(c)
+    c["layer_types"] = types
+
+
 def legacy_gemma(c):
     old_keys(c)
     c["hidden_act"] = "gelu"
 
 
 ALL = dict(target_modules="all-linear")
+SLIDING, FULL = "sliding_attention", "full_attention"
 # name: configuration, how the checkpoint is saved, a change of config.json, LoRA's settings, tokens
 VARIANTS = {
     "llama-biases": (tf.LlamaConfig(**TINY, attention_bias=True, mlp_bias=True, rope_parameters={
@@ -81,6 +89,13 @@ VARIANTS = {
         {}, old_keys, ALL, 20),
     "gemma2-capped": (tf.Gemma2Config(**TINY, head_dim=16, sliding_window=64,
         attn_logit_softcapping=2.0, final_logit_softcapping=1.5), {}, None, ALL, 20),
+    "mistral-nemo": (tf.MistralConfig(**TINY, head_dim=20, sliding_window=None, rope_parameters={
+        "rope_type": "default", "rope_theta": 1e6}), dict(dtype=torch.bfloat16), old_keys, ALL, 20),
+    "ministral": (tf.MinistralConfig(**TINY, head_dim=20, sliding_window=6,
+        layer_types=[FULL, SLIDING, SLIDING]), {}, None, ALL, 20),
+    "ministral-old": (tf.MinistralConfig(**TINY, head_dim=8, sliding_window=5,
+        layer_types=[SLIDING, FULL, SLIDING]), {}, old_ministral,
+        dict(target_modules=["q_proj", "k_proj", "gate_proj"]), 30),
 }
 
 
