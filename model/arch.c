@@ -156,6 +156,22 @@ static const struct lf_arch archs[] = {
         .window_tokens = 4096,
         .window_opt_in = true,
     },
+    {
+        GATED,
+        RMS(1e-5),
+        SILU,
+        .model_type = "olmo2",
+        .hf_class = "Olmo2ForCausalLM",
+        .gguf = "olmo2",
+        .norms = {.post_attn = "post_attention_layernorm",
+                  .post_mlp = "post_feedforward_layernorm",
+                  .final = "norm",
+                  QK_NORMS},
+        .qk_norm = LF_QK_NORM_WHOLE,
+        .qkv_bias = LF_BIAS_BY_KEY,
+        .o_bias = LF_BIAS_BY_KEY,
+        .theta = 1e4,
+    },
 };
 #define N_ARCHS (sizeof archs / sizeof *archs)
 

@@ -55,6 +55,7 @@ static const struct {
     {"ministral, window in the second layer",
      "{\"model_type\":\"ministral\",\"sliding_window\":4,\"layer_types\":[\"full_attention\","
      "\"sliding_attention\"]," DIMS "}"},
+    {"olmo2", "{\"model_type\":\"olmo2\",\"attention_bias\":true," DIMS "}"},
 };
 
 struct bench {

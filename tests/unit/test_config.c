@@ -229,6 +229,21 @@ static void ministral_has_windows_where_its_types_say(void **state)
     }
 }
 
+static void olmo2_norms_what_branches_put_out_and_all_heads_at_once(void **state)
+{
+    (void)state;
+    struct lf_config c = config("{\"model_type\":\"olmo2\",\"num_key_value_heads\":2," DIMS "}");
+    assert_null(c.norms.attn);
+    assert_null(c.norms.mlp);
+    assert_string_equal(c.norms.post_attn, "post_attention_layernorm");
+    assert_string_equal(c.norms.post_mlp, "post_feedforward_layernorm");
+    assert_int_equal(lf_config_qk_norm_n(&c, false), 4 * 16);
+    assert_int_equal(lf_config_qk_norm_n(&c, true), 2 * 16);
+    /* Post norms do not make it a Gemma. */
+    assert_true(c.attn_softcap == 0 && c.final_softcap == 0 && c.attn_scale == 0.25f);
+    assert_true(!c.norm_plus_one && c.embed_scale == 1 && c.norm_eps == 1e-5f && !c.tied_head);
+}
+
 static void refuses_what_it_does_not_do_and_names_it(void **state)
 {
     (void)state;
@@ -275,6 +290,8 @@ static void refuses_what_it_does_not_do_and_names_it(void **state)
             "\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\","
             "\"full_attention\"]," DIMS "}",
             LF_E_UNSUPPORTED, "sliding_window");
+    refuses("{\"model_type\":\"olmo2\",\"num_key_value_heads\":3," DIMS "}", LF_E_INVALID,
+            "num_key_value_heads");
     refuses("{\"model_type\":\"llama\",\"hidden_size\":1e3}", LF_E_INVALID, "num_hidden_layers");
 #undef LLAMA
 }
@@ -316,6 +333,7 @@ static void parameters_are_as_published(void **state)
         {"{\"model_type\":\"mistral\"," SIZES(5120, 14336, 40, 32, 8, 128, 131072),
          12247782400}, /* Mistral Nemo */
         {"{\"model_type\":\"ministral\"," SIZES(4096, 12288, 36, 32, 8, 128, 131072), 8019808256},
+        {"{\"model_type\":\"olmo2\"," SIZES(4096, 11008, 32, 32, 32, 128, 100352), 7298617344},
     };
 #undef SIZES
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -336,6 +354,7 @@ int main(void)
         cmocka_unit_test(phi_is_parallel_with_biases_everywhere),
         cmocka_unit_test(longrope_takes_its_factors),
         cmocka_unit_test(ministral_has_windows_where_its_types_say),
+        cmocka_unit_test(olmo2_norms_what_branches_put_out_and_all_heads_at_once),
         cmocka_unit_test(refuses_what_it_does_not_do_and_names_it),
         cmocka_unit_test(shapes_are_those_of_their_names),
         cmocka_unit_test(parameters_are_as_published),

@@ -54,6 +54,7 @@ CASES = {
     "gemma": (tf.GemmaConfig(**SIZES, head_dim=96), gguf.MODEL_ARCH.GEMMA, False),
     "gemma2": (tf.Gemma2Config(**SIZES, head_dim=256, query_pre_attn_scalar=256, sliding_window=7),
                gguf.MODEL_ARCH.GEMMA2, True),
+    "olmo2": (tf.Olmo2Config(**SIZES), gguf.MODEL_ARCH.OLMO2, False),
     "phi2": (tf.PhiConfig(**dict(SIZES, num_key_value_heads=4), partial_rotary_factor=0.5),
              gguf.MODEL_ARCH.PHI2, False),
     "phi3": (tf.Phi3Config(**SIZES, sliding_window=9), gguf.MODEL_ARCH.PHI3, False),

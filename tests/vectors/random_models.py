@@ -34,6 +34,7 @@ try:
         LlamaConfig,
         MinistralConfig,
         MistralConfig,
+        Olmo2Config,
         Phi3Config,
         PhiConfig,
         Qwen2Config,
@@ -136,6 +137,8 @@ def config(arch, rng):
         return MinistralConfig(
             **wide, sliding_window=rng.choice([5, 11]), layer_types=types, tie_word_embeddings=tied
         )
+    if arch == "olmo2":
+        return Olmo2Config(**plain, tie_word_embeddings=tied, attention_bias=rng.random() < 0.3)
     window = {}
     if rng.random() < 0.5:
         window = dict(use_sliding_window=True, sliding_window=6, max_window_layers=1)
@@ -176,6 +179,7 @@ ARCHS = [
     "qwen3",
     "phi3",
     "phi3long",
+    "olmo2",
 ]
 LINEARS = {
     "phi": ["q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"],

@@ -96,6 +96,10 @@ VARIANTS = {
     "ministral-old": (tf.MinistralConfig(**TINY, head_dim=8, sliding_window=5,
         layer_types=[SLIDING, FULL, SLIDING]), {}, old_ministral,
         dict(target_modules=["q_proj", "k_proj", "gate_proj"]), 30),
+    "olmo2": (tf.Olmo2Config(**TINY, attention_bias=True), {}, None, ALL, 20),
+    "olmo2-old": (tf.Olmo2Config(**dict(TINY, num_key_value_heads=4), tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 5e5}), {}, old_keys,
+        dict(target_modules=["k_proj", "o_proj", "up_proj"], layers_to_transform=[1, 2]), 30),
 }
 
 
