@@ -56,6 +56,11 @@ static const struct {
      "{\"model_type\":\"ministral\",\"sliding_window\":4,\"layer_types\":[\"full_attention\","
      "\"sliding_attention\"]," DIMS "}"},
     {"olmo2", "{\"model_type\":\"olmo2\",\"attention_bias\":true," DIMS "}"},
+    {"gemma3, a rope of its own in the second layer",
+     "{\"model_type\":\"gemma3_text\",\"sliding_window\":4,\"final_logit_softcapping\":1.0,"
+     "\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"rope_theta\":50,"
+     "\"rope_local_base_freq\":5,\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":3}," DIMS
+     "}"},
 };
 
 struct bench {

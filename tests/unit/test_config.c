@@ -244,6 +244,47 @@ static void olmo2_norms_what_branches_put_out_and_all_heads_at_once(void **state
     assert_true(!c.norm_plus_one && c.embed_scale == 1 && c.norm_eps == 1e-5f && !c.tied_head);
 }
 
+#define GEMMA3 "{\"model_type\":\"gemma3_text\",\"head_dim\":16," DIMS
+
+static void gemma3_has_two_ropes_in_both_spellings(void **state)
+{
+    (void)state;
+    struct lf_config a =
+        config(GEMMA3 ",\"sliding_window\":9,\"sliding_window_pattern\":2,\"rope_theta\":5e5,"
+                      "\"rope_local_base_freq\":2e4,\"rope_scaling\":{\"rope_type\":\"linear\","
+                      "\"factor\":8}}");
+    struct lf_config b =
+        config(GEMMA3 ",\"sliding_window\":9,\"layer_types\":[\"sliding_attention\","
+                      "\"full_attention\",\"sliding_attention\",\"full_attention\"],"
+                      "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\","
+                      "\"rope_theta\":5e5,\"factor\":8},\"sliding_attention\":{"
+                      "\"rope_type\":\"default\",\"rope_theta\":2e4}}}");
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_int_equal(a.n_ropes, 2);
+    assert_int_equal(a.rope[LF_ROPE_GLOBAL].kind, LF_ROPE_LINEAR);
+    assert_true(a.rope[LF_ROPE_GLOBAL].theta == 5e5 && a.rope[LF_ROPE_GLOBAL].factor == 8);
+    assert_int_equal(a.rope[LF_ROPE_LOCAL].kind, LF_ROPE_DEFAULT);
+    assert_true(a.rope[LF_ROPE_LOCAL].theta == 2e4);
+    for (int l = 0; l < 4; l++) {
+        assert_int_equal(a.window[l], l % 2 ? 0 : 9);
+        assert_int_equal(a.layer_rope[l], l % 2 ? LF_ROPE_GLOBAL : LF_ROPE_LOCAL);
+    }
+}
+
+static void gemma3_without_keys_is_as_its_class_has_it(void **state)
+{
+    (void)state;
+    struct lf_config c = config("{\"model_type\":\"gemma3_text\"," DIMS "}");
+    assert_true(c.D == 256 && c.Hkv == 4 && c.tied_head && c.norm_plus_one && c.embed_scale == 8);
+    assert_true(c.attn_scale == 0.0625f && c.attn_softcap == 0 && c.final_softcap == 0);
+    assert_true(c.rope[LF_ROPE_GLOBAL].theta == 1e6 && c.rope[LF_ROPE_LOCAL].theta == 1e4);
+    assert_int_equal(lf_config_qk_norm_n(&c, true), 256);
+    for (int l = 0; l < 4; l++) /* the sixth would be the first without */
+        assert_int_equal(c.window[l], 4096);
+    struct lf_config capped = config(GEMMA3 ",\"final_logit_softcapping\":20}");
+    assert_true(capped.final_softcap == 20);
+}
+
 static void refuses_what_it_does_not_do_and_names_it(void **state)
 {
     (void)state;
@@ -286,6 +327,18 @@ static void refuses_what_it_does_not_do_and_names_it(void **state)
     refuses("{\"model_type\":\"qwen3\",\"layer_types\":[\"full_attention\",\"full_attention\","
             "\"chunked_attention\",\"full_attention\"]," DIMS "}",
             LF_E_UNSUPPORTED, "chunked_attention");
+    refuses(GEMMA3 ",\"sliding_window\":null}", LF_E_UNSUPPORTED, "sliding_window");
+    refuses(GEMMA3 ",\"sliding_window_pattern\":0}", LF_E_INVALID, "sliding_window_pattern");
+    refuses(GEMMA3 ",\"use_bidirectional_attention\":true}", LF_E_UNSUPPORTED, "bidirectional");
+    refuses(GEMMA3 ",\"rope_parameters\":{\"rope_theta\":1e4}}", LF_E_INVALID, "rope_theta");
+    refuses(GEMMA3 ",\"rope_parameters\":{\"full_attention\":7}}", LF_E_INVALID, "full_attention");
+    refuses(GEMMA3 ",\"rope_parameters\":{\"chunked_attention\":{}}}", LF_E_INVALID,
+            "chunked_attention");
+    refuses(GEMMA3 ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,1,1,1,1,1],"
+                   "\"long_factor\":[1,1,1,1,1,1,1,1]}}",
+            LF_E_UNSUPPORTED, "longrope");
+    refuses(GEMMA3 ",\"rope_parameters\":{\"sliding_attention\":{\"partial_rotary_factor\":0.5}}}",
+            LF_E_UNSUPPORTED, "rotating 8");
     refuses("{\"model_type\":\"ministral\",\"num_key_value_heads\":2,\"sliding_window\":null,"
             "\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\","
             "\"full_attention\"]," DIMS "}",
@@ -334,6 +387,7 @@ static void parameters_are_as_published(void **state)
          12247782400}, /* Mistral Nemo */
         {"{\"model_type\":\"ministral\"," SIZES(4096, 12288, 36, 32, 8, 128, 131072), 8019808256},
         {"{\"model_type\":\"olmo2\"," SIZES(4096, 11008, 32, 32, 32, 128, 100352), 7298617344},
+        {"{\"model_type\":\"gemma3_text\"," SIZES(1152, 6912, 26, 4, 1, 256, 262144), 999885952},
     };
 #undef SIZES
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -355,6 +409,8 @@ int main(void)
         cmocka_unit_test(longrope_takes_its_factors),
         cmocka_unit_test(ministral_has_windows_where_its_types_say),
         cmocka_unit_test(olmo2_norms_what_branches_put_out_and_all_heads_at_once),
+        cmocka_unit_test(gemma3_has_two_ropes_in_both_spellings),
+        cmocka_unit_test(gemma3_without_keys_is_as_its_class_has_it),
         cmocka_unit_test(refuses_what_it_does_not_do_and_names_it),
         cmocka_unit_test(shapes_are_those_of_their_names),
         cmocka_unit_test(parameters_are_as_published),

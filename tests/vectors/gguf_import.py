@@ -44,6 +44,8 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_fre
 LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75,
         "short_factor": [1 + 0.05 * i for i in range(24)],
         "long_factor": [1 + 0.5 * i for i in range(24)]}
+GEMMA3 = dict(SIZES, num_hidden_layers=7, head_dim=256, sliding_window=7,
+              query_pre_attn_scalar=256)
 # name: configuration, architecture, whether transformers reads such a file
 CASES = {
     "llama": (tf.LlamaConfig(**SIZES), gguf.MODEL_ARCH.LLAMA, True),
@@ -54,6 +56,11 @@ CASES = {
     "gemma": (tf.GemmaConfig(**SIZES, head_dim=96), gguf.MODEL_ARCH.GEMMA, False),
     "gemma2": (tf.Gemma2Config(**SIZES, head_dim=256, query_pre_attn_scalar=256, sliding_window=7),
                gguf.MODEL_ARCH.GEMMA2, True),
+    "gemma3": (tf.Gemma3TextConfig(**GEMMA3), gguf.MODEL_ARCH.GEMMA3, True),
+    "gemma3long": (tf.Gemma3TextConfig(**GEMMA3, rope_parameters={
+        "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}),
+        gguf.MODEL_ARCH.GEMMA3, False),
     "olmo2": (tf.Olmo2Config(**SIZES), gguf.MODEL_ARCH.OLMO2, False),
     "phi2": (tf.PhiConfig(**dict(SIZES, num_key_value_heads=4), partial_rotary_factor=0.5),
              gguf.MODEL_ARCH.PHI2, False),
@@ -141,7 +148,11 @@ def add_tensors(out, model, arch, config, kind, rng):
 
 def add_rope(out, config, rot):
     r = config.rope_parameters
+    r = r.get("full_attention", r)
     out.add_rope_freq_base(r["rope_theta"])
+    if r["rope_type"] == "linear":
+        out.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        out.add_rope_scaling_factor(r["factor"])
     if r["rope_type"] == "llama3":
         base = 1 / r["rope_theta"] ** (np.arange(0, rot, 2) / rot)
         wave = 2 * np.pi / base
@@ -176,7 +187,7 @@ def write(path, model, config, arch, kind, rng, vocabulary=None):
         out.add_layer_norm_eps(config.layer_norm_eps)
     else:
         out.add_layer_norm_rms_eps(config.rms_norm_eps)
-    if config.model_type in ("phi3", "gemma2") and config.sliding_window:
+    if config.model_type in ("phi3", "gemma2", "gemma3_text") and config.sliding_window:
         out.add_sliding_window(config.sliding_window)
     if config.model_type == "gemma2":
         out.add_attn_logit_softcapping(config.attn_logit_softcapping)

@@ -30,6 +30,7 @@ try:
     from transformers import (
         AutoModelForCausalLM,
         Gemma2Config,
+        Gemma3TextConfig,
         GemmaConfig,
         LlamaConfig,
         MinistralConfig,
@@ -132,6 +133,18 @@ def config(arch, rng):
             hidden_act="gelu_new",
             tie_word_embeddings=False
         )
+    if arch == "gemma3":
+        return Gemma3TextConfig(
+            **wide,
+            sliding_window=7,
+            sliding_window_pattern=rng.choice([2, 3]),
+            query_pre_attn_scalar=rng.choice([24, 48]),
+            final_logit_softcapping=rng.choice([None, 20.0]),
+            rope_parameters={
+                "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+            }
+        )
     if arch == "ministral":
         types = [rng.choice(["sliding_attention", "full_attention"]) for _ in range(s["layers"])]
         return MinistralConfig(
@@ -174,6 +187,7 @@ ARCHS = [
     "ministral",
     "gemma",
     "gemma2",
+    "gemma3",
     "phi",
     "qwen2",
     "qwen3",

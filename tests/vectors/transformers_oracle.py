@@ -48,6 +48,19 @@ def old_ministral(c):
     c["layer_types"] = types
 
 
+def old_gemma3(c):
+    """Two ropes as transformers 4 wrote them, and layers by a pattern."""
+    r = c.pop("rope_parameters")
+    full = r["full_attention"]
+    c["rope_theta"] = full.pop("rope_theta")
+    c["rope_scaling"] = full
+    c["rope_local_base_freq"] = r["sliding_attention"]["rope_theta"]
+    c["sliding_window_pattern"] = 2
+    c["torch_dtype"] = c.pop("dtype", "float32")
+    c.pop("layer_types")
+    c.pop("_sliding_window_pattern", None)
+
+
 def legacy_gemma(c):
     old_keys(c)
     c["hidden_act"] = "gelu"
@@ -55,6 +68,8 @@ def legacy_gemma(c):
 
 ALL = dict(target_modules="all-linear")
 SLIDING, FULL = "sliding_attention", "full_attention"
+TWO_ROPES = {FULL: {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+             SLIDING: {"rope_type": "default", "rope_theta": 1e4}}
 # name: configuration, how the checkpoint is saved, a change of config.json, LoRA's settings, tokens
 VARIANTS = {
     "llama-biases": (tf.LlamaConfig(**TINY, attention_bias=True, mlp_bias=True, rope_parameters={
@@ -100,6 +115,13 @@ VARIANTS = {
     "olmo2-old": (tf.Olmo2Config(**dict(TINY, num_key_value_heads=4), tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": 5e5}), {}, old_keys,
         dict(target_modules=["k_proj", "o_proj", "up_proj"], layers_to_transform=[1, 2]), 30),
+    "gemma3": (tf.Gemma3TextConfig(**TINY, head_dim=16, sliding_window=5,
+        query_pre_attn_scalar=20, layer_types=[SLIDING, FULL, SLIDING],
+        rope_parameters=TWO_ROPES), {}, None, ALL, 20),
+    "gemma3-old": (tf.Gemma3TextConfig(**TINY, head_dim=24, sliding_window=6,
+        layer_types=[SLIDING, FULL, SLIDING], final_logit_softcapping=1.5,
+        rope_parameters=TWO_ROPES), {}, old_gemma3,
+        dict(target_modules=["q_proj", "v_proj", "down_proj"], use_rslora=True), 40),
 }
 
 
