@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -86,14 +87,23 @@ static enum lf_err route(const struct lf_http_server *s, struct lf_http *q, cons
     return rc;
 }
 
+/* What follows "Bearer" in an Authorization header; NULL: another scheme, or none. A scheme's name
+ * has no case (RFC 9110, 11.1). */
+static const char *bearer(const char *value)
+{
+    size_t n = strlen("Bearer");
+    if (!value || strncasecmp(value, "Bearer", n) != 0 || value[n] != ' ')
+        return NULL;
+    return value + n + strspn(value + n, " ");
+}
+
 static enum lf_err authorize(struct lf_http *q)
 {
     const char *key = q->daemon->api_key;
     if (!key || q->route->open)
         return LF_OK;
-    const char *given = lf_http_header(q, "Authorization");
-    if (given && strncmp(given, "Bearer ", 7) == 0 &&
-        lf_key_equal(given + 7, strlen(given + 7), key, strlen(key)))
+    const char *given = bearer(lf_http_header(q, "Authorization"));
+    if (given && lf_key_equal(given, strlen(given), key, strlen(key)))
         return LF_OK;
     return lf_fail(&q->early_diag, LF_E_DENIED, "this daemon wants its API key");
 }

@@ -10,6 +10,12 @@ for key in '' sesam sesame2 'not this' sesamesesame; do
 done
 answers_with 401 PUT /v1/adapters/x/files/prompt -d x
 answers_with 200 GET /v1/tree -H 'Authorization: Bearer sesame'
+for scheme in bearer BEARER 'Bearer  '; do
+    answers_with 200 GET /v1/tree -H "Authorization: $scheme sesame"
+done
+for header in 'Bearersesame' 'Basic sesame' 'sesame' 'Bearer' 'bearer sesam'; do
+    answers_with 401 GET /v1/tree -H "Authorization: $header"
+done
 answers_with 401 POST /v1/load_lora_adapter -d '{"lora_name": "x", "lora_path": "/"}'
 answers_with 403 POST /v1/load_lora_adapter -d '{"lora_name": "x", "lora_path": "/"}' \
     -H 'Authorization: Bearer sesame'
