@@ -76,7 +76,7 @@ static struct least_work least_work(const struct rig *r)
 /* ---- Rig ------------------------------------------------------------------------------------- */
 
 /* One adapter's random numbers, in as many slots as there are adapters: where they lie is what
- * costs, and drawing them anew for each takes longer than the benchmark. */
+ * costs, and drawing new ones for each takes longer than the benchmark. */
 static enum lf_err load_adapters(struct rig *r, struct lf_diag *diag)
 {
     const struct lf_bench_case *b = r->b;

@@ -4,7 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "client/http.h"
-#include "client/places.h"
+#include "client/paths.h"
 #include "core/limits.h"
 
 #include <fcntl.h>
@@ -41,7 +41,7 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
 {
     char socket[LF_PATH_MAX];
     struct lf_buf key = {.max = LF_KEY_FILE_MAX};
-    lf_place_socket(socket);
+    lf_path_socket(socket);
     struct lf_remote *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     rc = rc ?: lf_remote_key(&key, o, diag);

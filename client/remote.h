@@ -10,7 +10,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* Zero-initialised: the default socket (client/places.h), the key of LORAFS_API_KEY if there is
+/* Zero-initialised: the default socket (client/paths.h), the key of LORAFS_API_KEY if there is
  * one. */
 struct lf_remote_options {
     const char *url;      /* "http://host:port", or the path of a unix socket */

@@ -40,7 +40,7 @@ enum lf_err lf_file_commit(int fd, const char *tmp, const char *path,
 enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* mkdir -p, mode 0755. */
 enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
-/* rm -r; a path that is not there is no error. Does not follow links. */
+/* rm -r; a path that is not there is LF_OK. Does not follow links. */
 enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 bool lf_file_exists(const char *path);
 /* Bytes, or -1. */

@@ -2,7 +2,7 @@
 #ifndef LF_CORE_NEAREST_H
 #define LF_CORE_NEAREST_H
 
-/* The word of the list (NULL-terminated) that is nearest to a mistyped one, or NULL when none is
+/* The list's (NULL-terminated) word that is nearest to a mistyped one, or NULL when none is
  * near: a third of its letters may be wrong, or it is the beginning of a longer word. Borrowed from
  * the list. */
 const char *lf_nearest_word(const char *word, const char *const *words);

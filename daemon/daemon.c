@@ -132,7 +132,7 @@ static enum lf_err serve(struct lf_daemon *d, struct lf_diag *diag)
         const struct lf_seat *who;
         if (lf_seats_state(d->seats, &who) == LF_ENGINE_FAILED) {
             struct lf_engine_status s;
-            enum lf_err rc = lf_engine_why(who->engine, diag);
+            enum lf_err rc = lf_engine_failure(who->engine, diag);
             lf_engine_status(who->engine, &s);
             return s.load_seconds > 0 ? LF_E_DEVICE_LOST : rc;
         }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* The kernel may believe a name and its attributes for this long, so that `ls -l` asks once. Looked
- * at anew each time are a log, whose size must never be younger in a read than in a later stat
+ * at again each time are a log, whose size must never be younger in a read than in a later stat
  * (tail would take it for truncated), and a file that is being written, which is the old one again,
  * or none, when it is refused or nothing was written. */
 #define ATTR_TIMEOUT_S 0.25

@@ -3,7 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/limits.h"
 
 #include <stdlib.h>
@@ -207,7 +207,7 @@ static void send_step(struct lf_op *op, enum lf_err rc)
                                   .path = url,
                                   .body_fd = lf_stage_fd(d->bytes),
                                   .body_bytes = lf_stage_bytes(d->bytes),
-                                  .reply_max = LF_ASK_REPLY_MAX};
+                                  .reply_max = LF_REQUEST_REPLY_MAX};
     lf_op_call(op, &spec, send_done);
 }
 

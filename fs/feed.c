@@ -2,7 +2,7 @@
 #include "fs/feed.h"
 
 #include "core/log.h"
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/limits.h"
 
 #include <poll.h>
@@ -29,7 +29,7 @@ struct lf_feed {
     struct lf_buf prompt; /* of the turn to come */
     struct lf_buf bytes;  /* arrived, not read */
     struct lf_op_list readers;
-    struct fuse_pollhandle *poll; /* to be told, or NULL */
+    struct fuse_pollhandle *poll; /* to be woken, or NULL */
     struct lf_timer interrupted;  /* set: a read was interrupted, and none has come since */
 };
 

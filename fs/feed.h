@@ -36,7 +36,7 @@ void lf_feed_read(struct lf_feed_read *r);
 enum lf_err lf_feed_write(struct lf_feed *s, const void *data, size_t n) LF_MUST_CHECK;
 /* One of the handle's descriptors is closed. */
 void lf_feed_flush(struct lf_feed *s);
-/* The poll(2) events that are there; ph (may be NULL) is told when there are more. Takes ph. */
+/* The poll(2) events that are there; ph (may be NULL) is woken when there are more. Takes ph. */
 unsigned lf_feed_poll(struct lf_feed *s, struct fuse_pollhandle *ph);
 
 #endif

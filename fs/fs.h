@@ -2,7 +2,7 @@
  *
  *     space, stage, timer     names and kinds; written bytes; timers
  *     node                    what the kernel holds by number
- *     wait, ask               operations that wait; what they ask of the daemon
+ *     wait, request           operations that wait; what they request of the daemon
  *     snapshot                the daemon's tree, kept for a moment
  *     draft, removal          files on their way to the daemon; names on their way out
  *     attr, feed, handle      what a name is; streams; what is open

@@ -7,7 +7,7 @@
 #define LF_REL_MAX (3 * (LF_NAME_MAX + 1)) /* "versions/<n>/<name>" */
 #define LF_NODE_DEPTH_MAX 8                /* the tree is five deep */
 #define LF_URL_MAX 512 /* "/v1/adapters/<name>/files/<rel><query>", names of 64 bytes */
-#define LF_ASK_REPLY_MAX (1u << 20)        /* of what is no listing */
+#define LF_REQUEST_REPLY_MAX (1u << 20)    /* of what is no listing */
 #define LF_SNAPSHOT_REPLY_MAX (256u << 20) /* 100,000 adapters are about 80 MB */
 #define LF_OPEN_TEXT_MAX (16u << 20)       /* a file that is made at open */
 

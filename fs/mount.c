@@ -223,7 +223,7 @@ static void wind_up(struct loop *l)
     if (fs->waits.n_detached > 0)
         lf_log(LF_LOG_WARN, "fs", "%zu uploads or removals did not end in %d s",
                fs->waits.n_detached, DRAIN_SECONDS);
-    while (!TAILQ_EMPTY(&fs->waits.all)) /* those, or new ones that no one can be told of */
+    while (!TAILQ_EMPTY(&fs->waits.all)) /* those, or new ones whose signals cannot be delivered */
         lf_op_abandon(TAILQ_FIRST(&fs->waits.all));
 }
 

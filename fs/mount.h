@@ -20,7 +20,7 @@ struct lf_mount_options {
 /* Mounts and serves: returns when the directory was unmounted, or after SIGTERM, SIGINT or SIGHUP,
  * with uploads under way ended. In the background unless `foreground`: then the caller's process
  * has ended successfully when the tree is there, and this returns in another. A mount left behind
- * by a process that died is cleared first. A daemon that does not answer is no error: the tree is
+ * by a process that died is cleared first. It is also mounted while no daemon answers: the tree is
  * there when it does. */
 enum lf_err lf_mount_run(const struct lf_mount_options *o, struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -23,7 +23,7 @@ struct lf_draft;
 struct lf_hidden {
     LIST_ENTRY(lf_hidden) link;
     char rel[LF_REL_MAX];
-    bool remove, sending; /* the daemon is to be told, too; is being told */
+    bool remove, sending; /* to be removed in the daemon, too; is being sent */
 };
 
 struct lf_node {

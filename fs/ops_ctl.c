@@ -1,7 +1,7 @@
 /* Commands: read, write and flush of `ctl`. */
 #include "fs/ops.h"
 
-#include "fs/ask.h"
+#include "fs/request.h"
 
 #include <string.h>
 
@@ -41,8 +41,8 @@ static void ctl_send(struct lf_op *op, enum lf_err rc)
         return;
     lf_node_place(op->node, &place);
     if (rc == LF_OK)
-        lf_op_ask_adapter(op, "POST", place.owner, "/ctl", "text/plain", lines->data, lines->len,
-                          ctl_done);
+        lf_op_request_adapter(op, "POST", place.owner, "/ctl", "text/plain", lines->data,
+                              lines->len, ctl_done);
     else
         lf_op_reply(op, rc);
 }

@@ -1,7 +1,7 @@
 /* New names that are no files: mkdir, symlink. */
 #include "fs/ops.h"
 
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/attr.h"
 #include "fs/removal.h"
 
@@ -41,7 +41,7 @@ static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         return;
     }
     int n = snprintf(body, sizeof body, "{\"name\": \"%s\"}", place.owner);
-    lf_op_ask(op, "POST", "/v1/adapters", "application/json", body, (size_t)n, mkdir_made);
+    lf_op_request(op, "POST", "/v1/adapters", "application/json", body, (size_t)n, mkdir_made);
 }
 
 /* ---- Symbolic links -------------------------------------------------------------------------- */
@@ -90,7 +90,7 @@ static void symlink_step(struct lf_op *op, enum lf_err rc)
     if (rc == LF_OK && lf_space_child(&place, &v, &dir, s->at.name) != LF_OK)
         rc = LF_E_READ_ONLY;
     if (rc == LF_OK && place.kind == LF_KIND_CURRENT) {
-        lf_op_ask_rollback(op, place.owner, s->target, link_made);
+        lf_op_request_rollback(op, place.owner, s->target, link_made);
         return;
     }
     if (rc == LF_OK && place.kind != LF_KIND_LOCAL && place.kind != LF_KIND_LOCAL_LINK)

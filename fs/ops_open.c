@@ -1,7 +1,7 @@
 /* What is opened: open, create, release. */
 #include "fs/ops.h"
 
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/attr.h"
 #include "fs/draft.h"
 #include "fs/limits.h"
@@ -89,8 +89,10 @@ static enum lf_err text_url(char url[LF_URL_MAX], const struct lf_node *n)
 static void text_ask(struct lf_op *op)
 {
     char url[LF_URL_MAX];
-    struct lf_client_spec spec = {
-        .method = "GET", .path = url, .reply_max = LF_OPEN_TEXT_MAX, .timeout_s = LF_ASK_TIMEOUT_S};
+    struct lf_client_spec spec = {.method = "GET",
+                                  .path = url,
+                                  .reply_max = LF_OPEN_TEXT_MAX,
+                                  .timeout_s = LF_REQUEST_TIMEOUT_S};
     enum lf_err rc = text_url(url, op->node);
     if (rc == LF_OK)
         lf_op_call(op, &spec, text_arrived);

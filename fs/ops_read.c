@@ -1,7 +1,7 @@
 /* Bytes out: read, poll. */
 #include "fs/ops.h"
 
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/attr.h"
 #include "fs/draft.h"
 #include "fs/limits.h"
@@ -56,7 +56,7 @@ static void read_range(struct lf_op *op)
                                   .range_off = r->off,
                                   .range_bytes = r->size,
                                   .reply_max = r->size,
-                                  .timeout_s = LF_ASK_TIMEOUT_S};
+                                  .timeout_s = LF_REQUEST_TIMEOUT_S};
     lf_op_call(op, &spec, range_arrived);
 }
 

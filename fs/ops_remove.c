@@ -1,7 +1,7 @@
 /* Names that go: rmdir, unlink. What becomes of them is said in fs/removal.h. */
 #include "fs/ops.h"
 
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/attr.h"
 #include "fs/removal.h"
 
@@ -50,7 +50,7 @@ static void rmdir_step(struct lf_op *op, enum lf_err rc)
     else
         rc = lf_removal_check_empty(op->fs, n);
     if (rc == LF_OK && n->kind == LF_KIND_ADAPTER) {
-        lf_op_ask_adapter(op, "DELETE", n->name, "", NULL, NULL, 0, rmdir_done);
+        lf_op_request_adapter(op, "DELETE", n->name, "", NULL, NULL, 0, rmdir_done);
         return;
     }
     rc = rc ?: hide(op->fs, n);

@@ -11,7 +11,7 @@
  */
 #include "fs/ops.h"
 
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/attr.h"
 #include "fs/draft.h"
 #include "fs/removal.h"
@@ -105,8 +105,8 @@ static void rename_adapter(struct lf_op *op)
 {
     char body[LF_NAME_MAX + 32];
     int k = snprintf(body, sizeof body, "{\"to\": \"%s\"}", renaming(op)->to.owner);
-    lf_op_ask_adapter(op, "POST", op->node->name, "/rename", "application/json", body, (size_t)k,
-                      adapter_done);
+    lf_op_request_adapter(op, "POST", op->node->name, "/rename", "application/json", body,
+                          (size_t)k, adapter_done);
 }
 
 /* ---- Which of them it is --------------------------------------------------------------------- */
@@ -128,7 +128,7 @@ static void rename_known(struct lf_op *op)
         else
             lf_op_reply(op, LF_E_NO_MEMORY);
     } else if (n->kind == LF_KIND_LOCAL_LINK && to == LF_KIND_CURRENT) {
-        lf_op_ask_rollback(op, r->to.owner, n->target, link_done);
+        lf_op_request_rollback(op, r->to.owner, n->target, link_done);
     } else if (n->kind == LF_KIND_LOCAL_LINK && (to == LF_KIND_LOCAL || to == LF_KIND_LOCAL_LINK)) {
         moved(op, LF_KIND_LOCAL_LINK);
     } else {

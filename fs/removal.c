@@ -3,7 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "fs/ask.h"
+#include "fs/request.h"
 #include "fs/limits.h"
 
 #include <stdio.h>
@@ -114,7 +114,7 @@ static void send_removal(struct lf_fs *fs, struct lf_node *adapter, struct lf_hi
     memcpy(r->place.rel, h->rel, sizeof h->rel);
     lf_op_commits(&r->op, adapter);
     if (lf_url_file(url, &r->place, "") == LF_OK)
-        lf_op_ask(&r->op, "DELETE", url, NULL, NULL, 0, removed);
+        lf_op_request(&r->op, "DELETE", url, NULL, NULL, 0, removed);
     else
         lf_op_end(&r->op);
 }

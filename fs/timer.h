@@ -13,7 +13,7 @@ struct lf_timer {
 };
 LIST_HEAD(lf_timers, lf_timer);
 
-/* Anew, where it was set already. */
+/* Replaces the time of one that was set already. */
 void lf_timer_set(struct lf_timers *all, struct lf_timer *t, unsigned ms);
 void lf_timer_clear(struct lf_timer *t);
 /* Milliseconds until the next one, -1: none. */

@@ -49,7 +49,7 @@ struct lf_op {
     void (*drop)(struct lf_op *op); /* or NULL; at the end, before the memory goes */
     struct lf_client_call *call;    /* in flight, or NULL */
     const struct lf_client_result *answer; /* during the step after lf_op_call */
-    bool armed, interrupted;               /* told libfuse whom to tell; was told */
+    bool armed, interrupted;               /* registered for FUSE_INTERRUPT; it came */
     struct lf_node *node;                  /* held: what the request names (a parent for names) */
     struct lf_node *commits_to; /* held: the adapter among whose commits it counts, or NULL */
 };

@@ -5,7 +5,7 @@
 #include "core/file.h"
 #include "core/grow.h"
 #include "land/columns.h"
-#include "land/made.h"
+#include "land/task_dir.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ struct preparation {
     enum pass pass;
     const struct origin *origin;
     struct lf_columns columns;
-    struct lf_made_file *file;
+    struct lf_task_dir_file *file;
     struct lf_buf shots; /* the examples, as text */
     int n_shots;
     uint64_t *seen; /* hashes of the prompts that are scored, sorted before PASS_TRAIN */
@@ -115,7 +115,7 @@ static enum lf_err put_row(struct preparation *p, json_t *row, struct lf_diag *d
         if (!whole || json_object_set_new(row, "prompt", whole) != 0)
             return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
     }
-    return lf_made_put(p->file, row, diag);
+    return lf_task_dir_put(p->file, row, diag);
 }
 
 static enum lf_err add_shot(struct preparation *p, const json_t *row, struct lf_diag *diag)
@@ -286,13 +286,13 @@ static void find_dir(struct preparation *p, const char *data)
 static void take_notes(struct lf_task_rows *made, const char *dir)
 {
     struct lf_task_rows before;
-    if (lf_task_made(&before, dir, NULL) == LF_OK) {
+    if (lf_task_dir_read(&before, dir, NULL) == LF_OK) {
         memcpy(made->fidelity_text, before.fidelity_text, sizeof made->fidelity_text);
         memcpy(made->source, before.source, sizeof made->source);
         memcpy(made->licence, before.licence, sizeof made->licence);
         made->fidelity = before.fidelity;
     } else {
-        lf_made_source_md(made, dir);
+        lf_task_dir_source_md(made, dir);
     }
     made->prepared = true;
 }
@@ -338,8 +338,8 @@ static void compare_counts(struct lf_task_rows *made, const struct lf_task *t)
              (long long)want_test);
 }
 
-static enum lf_err run_passes(struct preparation *p, struct lf_made_file *train,
-                              struct lf_made_file *test, struct lf_diag *diag)
+static enum lf_err run_passes(struct preparation *p, struct lf_task_dir_file *train,
+                              struct lf_task_dir_file *test, struct lf_diag *diag)
 {
     enum lf_err rc = p->made.shots > 0 ? run_pass(p, PASS_SHOTS, diag) : LF_OK;
     p->made.shots = p->n_shots;
@@ -357,17 +357,17 @@ static enum lf_err run_passes(struct preparation *p, struct lf_made_file *train,
 
 static enum lf_err write_all(struct preparation *p, const char *out, struct lf_diag *diag)
 {
-    struct lf_made_file train = {.fd = -1}, test = {.fd = -1};
-    enum lf_err rc = lf_made_open(&train, out, "train.jsonl", diag);
-    rc = rc ?: lf_made_open(&test, out, "test.jsonl", diag);
+    struct lf_task_dir_file train = {.fd = -1}, test = {.fd = -1};
+    enum lf_err rc = lf_task_dir_open(&train, out, "train.jsonl", diag);
+    rc = rc ?: lf_task_dir_open(&test, out, "test.jsonl", diag);
     rc = rc ?: run_passes(p, &train, &test, diag);
     if (rc == LF_OK)
         compare_counts(&p->made, p->t);
-    rc = rc ?: lf_made_commit(&train, diag);
-    rc = rc ?: lf_made_commit(&test, diag);
-    rc = rc ?: lf_made_notes(p->t, &p->made, out, diag);
-    lf_made_drop(&train);
-    lf_made_drop(&test);
+    rc = rc ?: lf_task_dir_commit(&train, diag);
+    rc = rc ?: lf_task_dir_commit(&test, diag);
+    rc = rc ?: lf_task_dir_notes(p->t, &p->made, out, diag);
+    lf_task_dir_drop(&train);
+    lf_task_dir_drop(&test);
     return rc;
 }
 

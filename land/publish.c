@@ -4,7 +4,7 @@
 #include "core/json.h"
 #include "land/limits.h"
 #include "land/task.h"
-#include "client/places.h"
+#include "client/paths.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,10 +47,10 @@ static enum lf_err read_note(struct lf_publication *p, int k, struct lf_diag *di
     char path[LF_PATH_MAX];
     struct lf_land_task_note *note = &p->notes[k];
     const char *task = p->results.task[k];
-    enum lf_err rc = lf_farm_path(path, &p->farm, diag, "tasks/%s/task.json", task);
+    enum lf_err rc = lf_grid_path(path, &p->grid, diag, "tasks/%s/task.json", task);
     if (rc == LF_OK && lf_file_exists(path))
         rc = lf_json_load(&p->tasks[k], path, diag);
-    rc = rc ?: lf_farm_path(path, &p->farm, diag, "tasks/%s/features.json", task);
+    rc = rc ?: lf_grid_path(path, &p->grid, diag, "tasks/%s/features.json", task);
     if (rc != LF_OK)
         return rc;
     read_features(p->features[k], path);
@@ -78,7 +78,7 @@ static enum lf_err load_published(struct lf_land_table *t, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_buf text = {0};
-    enum lf_err rc = lf_land_table_init(t) ?: lf_place_share(path, "land/published.csv", diag);
+    enum lf_err rc = lf_land_table_init(t) ?: lf_path_share(path, "land/published.csv", diag);
     rc = rc ?: lf_file_read(&text, path, LF_TABLE_BYTES_MAX, diag);
     rc = rc ?: lf_land_table_parse_published(t, text.data ? text.data : "", text.len, diag);
     lf_buf_free(&text);
@@ -100,20 +100,20 @@ static void say_how(struct lf_publication *p)
             cells += c != NULL;
             tokens += c ? c->tokens : 0;
         }
-    if (lf_farm_path(path, &p->farm, NULL, "status.json") == LF_OK && stat(path, &st) == 0 &&
+    if (lf_grid_path(path, &p->grid, NULL, "status.json") == LF_OK && stat(path, &st) == 0 &&
         gmtime_r(&st.st_mtime, &tm))
         strftime(date, sizeof date, "%F", &tm);
     snprintf(p->how, sizeof p->how,
              "%s; %d cells in %.0f s of wall time, %.2f million tokens trained on; %s",
-             p->farm.device[0] ? p->farm.device : "unknown device", cells, p->farm.seconds,
+             p->grid.device[0] ? p->grid.device : "unknown device", cells, p->grid.seconds,
              (double)tokens / 1e6, date);
 }
 
 enum lf_err lf_publication_open(struct lf_publication *p, const char *dir, struct lf_diag *diag)
 {
     *p = (struct lf_publication){0};
-    enum lf_err rc = lf_farm_read(&p->farm, dir, diag);
-    rc = rc ?: lf_farm_table(&p->farm, &p->results, diag);
+    enum lf_err rc = lf_grid_read(&p->grid, dir, diag);
+    rc = rc ?: lf_grid_table(&p->grid, &p->results, diag);
     if (rc == LF_OK && p->results.n_tasks == 0)
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s: no cell of the study is finished yet", dir);
     rc = rc ?: make_notes(p, diag);
@@ -123,7 +123,7 @@ enum lf_err lf_publication_open(struct lf_publication *p, const char *dir, struc
     if (rc != LF_OK)
         return rc;
     say_how(p);
-    p->report = (struct lf_land_report){.title = p->farm.title,
+    p->report = (struct lf_land_report){.title = p->grid.title,
                                         .how = p->how,
                                         .results = &p->results,
                                         .notes = p->notes,
@@ -168,7 +168,7 @@ void lf_publication_close(struct lf_publication *p)
     free(p->notes);
     lf_land_table_free(&p->results);
     lf_land_table_free(&p->published);
-    lf_farm_free(&p->farm);
+    lf_grid_free(&p->grid);
     *p = (struct lf_publication){0};
 }
 

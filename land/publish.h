@@ -3,12 +3,12 @@
 #ifndef LF_LAND_PUBLISH_H
 #define LF_LAND_PUBLISH_H
 
-#include "land/farm.h"
+#include "land/grid.h"
 #include "land/report.h"
 
 struct lf_publication {
     struct lf_land_report report; /* points into what follows */
-    struct lf_farm farm;          /* of a study's folder; empty for the published table */
+    struct lf_grid grid;          /* of a study's folder; empty for the published table */
     struct lf_land_table results, published;
     struct lf_land_task_note *notes; /* (results.n_tasks) */
     double (*features)[LF_LAND_FEATURES];

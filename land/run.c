@@ -28,7 +28,7 @@
 struct study_run {
     const struct lf_study *s;
     const struct lf_land_order *o;
-    struct lf_farm *f;
+    struct lf_grid *f;
     struct lf_show show;
     struct lf_host host;
     struct lf_remote *remote;
@@ -60,7 +60,7 @@ static enum lf_err stopped(const struct study_run *r, struct lf_diag *diag)
 
 /* ---- The status ------------------------------------------------------------------------------ */
 
-static enum lf_err tell(struct study_run *r, bool now, struct lf_diag *diag)
+static enum lf_err show_status(struct study_run *r, bool now, struct lf_diag *diag)
 {
     uint64_t t = lf_clock_ns();
     r->f->seconds = r->seconds_before + (double)(t - r->start_ns) / 1e9;
@@ -68,7 +68,7 @@ static enum lf_err tell(struct study_run *r, bool now, struct lf_diag *diag)
     if (!now && t - r->written_ns < WRITE_NS)
         return LF_OK;
     r->written_ns = t;
-    return lf_farm_write(r->f, diag);
+    return lf_grid_write(r->f, diag);
 }
 
 /* A cell is over: its file, and a line. */
@@ -85,7 +85,7 @@ static enum lf_err cell_end(struct study_run *r, struct lf_cell *c, enum lf_cell
                      c->column, r->f->tasks[c->task], q->metric, q->tuned_score, q->base_score,
                      q->tuned_score - q->base_score, (long long)q->tokens, q->seconds);
     r->deaths = 0;
-    return lf_farm_cell_write(r->f, c, diag) ?: tell(r, true, diag);
+    return lf_grid_cell_write(r->f, c, diag) ?: show_status(r, true, diag);
 }
 
 /* ---- Preparing ------------------------------------------------------------------------------- */
@@ -134,12 +134,12 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
                               char bases[][LF_SHA256_HEX], struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], train[LF_SHA256_HEX], *test = r->test[task];
-    enum lf_err rc = lf_farm_path(path, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
+    enum lf_err rc = lf_grid_path(path, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
     rc = rc ?: file_digest(train, path, diag);
-    rc = rc ?: lf_farm_path(path, r->f, diag, "tasks/%s/test.jsonl", r->f->tasks[task]);
+    rc = rc ?: lf_grid_path(path, r->f, diag, "tasks/%s/test.jsonl", r->f->tasks[task]);
     rc = rc ?: file_digest(test, path, diag);
     for (int i = 0; i < r->f->n_columns && rc == LF_OK; i++) {
-        struct lf_cell *c = lf_farm_cell(r->f, i, task);
+        struct lf_cell *c = lf_grid_cell(r->f, i, task);
         struct lf_buf text = {0};
         c->settings = lf_study_settings(r->s, own, c->base, task, c->variant);
         char *settings =
@@ -151,7 +151,7 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
             const char *metric = json_string_value(json_object_get(c->settings, "metric"));
             snprintf(c->result.metric, sizeof c->result.metric, "%s", metric ? metric : "");
             lf_sha256_hex(c->key, text.data, text.len);
-            lf_farm_cell_recall(r->f, c);
+            lf_grid_cell_recall(r->f, c);
         }
         free(settings);
         lf_buf_free(&text);
@@ -172,8 +172,8 @@ static enum lf_err prepare_task(struct study_run *r, int task, char bases[][LF_S
     struct lf_task *definition = NULL;
     struct lf_task_rows made;
     json_t *own = NULL, *all_rows = json_pack("{s:i}", "eval_rows", 0);
-    enum lf_err rc = lf_farm_path(dir, r->f, diag, "tasks/%s", t->name);
-    rc = rc ?: lf_farm_path(path, r->f, diag, "tasks/%s/config.json", t->name);
+    enum lf_err rc = lf_grid_path(dir, r->f, diag, "tasks/%s", t->name);
+    rc = rc ?: lf_grid_path(path, r->f, diag, "tasks/%s/config.json", t->name);
     rc = rc ?: lf_task_open(&definition, t->definition, diag);
     rc = rc ?: lf_task_prepare(definition, t->data, dir, &o, &made, diag);
     lf_task_close(definition);
@@ -200,7 +200,7 @@ static enum lf_err prepare_all(struct study_run *r, struct lf_diag *diag)
         struct lf_diag why = {""};
         enum lf_err bad = prepare_task(r, k, bases, &why);
         for (int i = 0; i < r->f->n_columns && bad != LF_OK && rc == LF_OK; i++)
-            rc = cell_end(r, lf_farm_cell(r->f, i, k), LF_CELL_FAILED, why.text, diag);
+            rc = cell_end(r, lf_grid_cell(r->f, i, k), LF_CELL_FAILED, why.text, diag);
         rc = rc ?: stopped(r, diag);
     }
     free(bases);
@@ -281,8 +281,8 @@ static enum lf_err measure_task(struct study_run *r, int task, struct lf_diag *d
 {
     char rows[LF_PATH_MAX], path[LF_PATH_MAX], digest[LF_SHA256_HEX];
     double x[LF_LAND_FEATURES];
-    enum lf_err rc = lf_farm_path(rows, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
-    rc = rc ?: lf_farm_path(path, r->f, diag, "tasks/%s/features.json", r->f->tasks[task]);
+    enum lf_err rc = lf_grid_path(rows, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
+    rc = rc ?: lf_grid_path(path, r->f, diag, "tasks/%s/features.json", r->f->tasks[task]);
     if (rc != LF_OK || !lf_file_exists(rows))
         return rc;
     rc = file_digest(digest, rows, diag);
@@ -333,7 +333,7 @@ static enum lf_err cell_upload(struct study_run *r, const struct lf_cell *c, con
     json_t *answer = NULL;
     adapter_name(name, r, c);
     enum lf_err rc = lf_remote_path(path, name, rest, diag);
-    rc = rc ?: lf_farm_path(from, r->f, diag, "tasks/%s/%s", r->f->tasks[c->task], file);
+    rc = rc ?: lf_grid_path(from, r->f, diag, "tasks/%s/%s", r->f->tasks[c->task], file);
     rc = rc ?: lf_remote_upload(r->remote, &answer, path, from, diag);
     json_decref(answer);
     return rc;
@@ -499,7 +499,7 @@ static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *dia
         rc = rc ?: stopped(r, diag);
     }
     r->f->tokens_per_second = speed;
-    return rc ?: tell(r, false, diag);
+    return rc ?: show_status(r, false, diag);
 }
 
 /* Everything that was with the daemon is sent again, for it to say what it has. */
@@ -563,7 +563,7 @@ static enum lf_err run_base(struct study_run *r, int base, struct lf_diag *diag)
     char data[LF_PATH_MAX];
     struct lf_diag why = {""};
     const struct lf_study_base *b = &r->s->bases[base];
-    enum lf_err rc = lf_farm_path(data, r->f, diag, "daemons/%s", b->name);
+    enum lf_err rc = lf_grid_path(data, r->f, diag, "daemons/%s", b->name);
     r->deaths = 0;
     while (rc == LF_OK && count_base(r, base, is_open) > 0) {
         enum lf_err bad =
@@ -609,7 +609,7 @@ static enum lf_err run_remote(struct study_run *r, struct lf_diag *diag)
 static enum lf_err take_lock(struct study_run *r, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    enum lf_err rc = lf_farm_path(path, r->f, diag, "lock");
+    enum lf_err rc = lf_grid_path(path, r->f, diag, "lock");
     if (rc != LF_OK)
         return rc;
     r->lock = open(path, O_RDWR | O_CREAT, 0644);
@@ -635,18 +635,18 @@ static enum lf_err take_lock(struct study_run *r, struct lf_diag *diag)
 
 static void recall_seconds(struct study_run *r)
 {
-    struct lf_farm before;
-    if (lf_farm_read(&before, r->f->dir, NULL) != LF_OK)
+    struct lf_grid before;
+    if (lf_grid_read(&before, r->f->dir, NULL) != LF_OK)
         return;
     r->seconds_before = before.seconds;
     snprintf(r->f->device, sizeof r->f->device, "%s", before.device);
-    lf_farm_free(&before);
+    lf_grid_free(&before);
 }
 
 static enum lf_err run_all(struct study_run *r, struct lf_diag *diag)
 {
-    enum lf_err rc = tell(r, true, diag) ?: prepare_all(r, diag);
-    int done = lf_farm_count(r->f, LF_CELL_DONE);
+    enum lf_err rc = show_status(r, true, diag) ?: prepare_all(r, diag);
+    int done = lf_grid_count(r->f, LF_CELL_DONE);
     if (done > 0)
         lf_show_note(&r->show, false, "%d of %d cells are done already", done,
                      r->f->n_tasks * r->f->n_columns);
@@ -659,13 +659,13 @@ static enum lf_err run_all(struct study_run *r, struct lf_diag *diag)
     return rc;
 }
 
-enum lf_err lf_land_run(struct lf_farm *f, const struct lf_study *s, const struct lf_land_order *o,
+enum lf_err lf_land_run(struct lf_grid *f, const struct lf_study *s, const struct lf_land_order *o,
                         struct lf_diag *diag)
 {
     struct study_run r = {.s = s, .o = o, .f = f, .lock = -1, .start_ns = lf_clock_ns()};
     lf_show_init(&r.show, stderr, o->quiet);
     enum lf_err rc = lf_host_options_check(s->daemon, diag) ?: lf_dir_make(o->dir, diag);
-    rc = rc ?: lf_farm_init(f, s, o->dir, diag);
+    rc = rc ?: lf_grid_init(f, s, o->dir, diag);
     if (rc != LF_OK)
         return rc;
     rc = take_lock(&r, diag);
@@ -676,7 +676,7 @@ enum lf_err lf_land_run(struct lf_farm *f, const struct lf_study *s, const struc
         rc = run_all(&r, diag);
         f->running = false;
         f->finished = rc == LF_OK;
-        enum lf_err wrote = tell(&r, true, rc == LF_OK ? diag : NULL);
+        enum lf_err wrote = show_status(&r, true, rc == LF_OK ? diag : NULL);
         rc = rc ?: wrote;
     }
     lf_show_end(&r.show);

@@ -1,11 +1,11 @@
 /* Running a study: its tasks prepared, and base by base everything trained and scored by a daemon,
  * as a user would do it by copying files: settings, rows to score, rows to train on. All tasks of a
  * base train at once, fused; what a daemon has is never sent twice, so that a run that was killed
- * anywhere goes on where it was. A cell that fails is written down and holds up nobody. */
+ * anywhere goes on where it was. A cell that fails is recorded, and the others go on. */
 #ifndef LF_LAND_RUN_H
 #define LF_LAND_RUN_H
 
-#include "land/farm.h"
+#include "land/grid.h"
 #include "client/remote.h"
 
 #include <signal.h>
@@ -19,9 +19,9 @@ struct lf_land_order {
     const volatile sig_atomic_t *stop; /* set: end soon, with LF_E_INTERRUPTED */
 };
 
-/* f: the cells as they ended, also after an error past the first checks; lf_farm_free. Cells that
+/* f: the cells as they ended, also after an error past the first checks; lf_grid_free. Cells that
  * failed are no error. LF_E_BUSY: another run works in the folder. One thread. */
-enum lf_err lf_land_run(struct lf_farm *f, const struct lf_study *s, const struct lf_land_order *o,
+enum lf_err lf_land_run(struct lf_grid *f, const struct lf_study *s, const struct lf_land_order *o,
                         struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -69,7 +69,7 @@ struct layout {
     bool wide;
 };
 
-static struct layout lay_out(const struct lf_farm *f, int width)
+static struct layout lay_out(const struct lf_grid *f, int width)
 {
     struct layout l = {.names = NAMES_MIN, .cell = WIDE, .wide = true};
     for (int k = 0; k < f->n_tasks; k++)
@@ -83,7 +83,7 @@ static struct layout lay_out(const struct lf_farm *f, int width)
 }
 
 /* Averages of each column over its finished cells. */
-static void put_means(struct lf_buf *out, const struct lf_farm *f, const struct layout *l)
+static void put_means(struct lf_buf *out, const struct lf_grid *f, const struct layout *l)
 {
     lf_buf_printf(out, "%-*s", l->names, "mean");
     for (int i = 0; i < f->n_columns; i++) {
@@ -91,7 +91,7 @@ static void put_means(struct lf_buf *out, const struct lf_farm *f, const struct 
         char text[32] = "-";
         int n = 0;
         for (int k = 0; k < f->n_tasks; k++) {
-            const struct lf_cell *c = lf_farm_cell(f, i, k);
+            const struct lf_cell *c = lf_grid_cell(f, i, k);
             if (c->state != LF_CELL_DONE)
                 continue;
             n++;
@@ -116,10 +116,10 @@ static void put_duration(struct lf_buf *out, double seconds)
         lf_buf_printf(out, "%ldh%02ldm", s / 3600, s / 60 % 60);
 }
 
-static void put_sums(struct lf_buf *out, const struct lf_farm *f)
+static void put_sums(struct lf_buf *out, const struct lf_grid *f)
 {
-    int done = lf_farm_count(f, LF_CELL_DONE), failed = lf_farm_count(f, LF_CELL_FAILED);
-    int training = lf_farm_count(f, LF_CELL_TRAINING);
+    int done = lf_grid_count(f, LF_CELL_DONE), failed = lf_grid_count(f, LF_CELL_FAILED);
+    int training = lf_grid_count(f, LF_CELL_TRAINING);
     lf_buf_printf(out, "%d of %d cells", done, f->n_tasks * f->n_columns);
     if (failed)
         lf_buf_printf(out, ", %d failed", failed);
@@ -127,7 +127,7 @@ static void put_sums(struct lf_buf *out, const struct lf_farm *f)
         lf_buf_printf(out, ", %d training at %.0f tok/s", training, f->tokens_per_second);
     lf_buf_puts(out, f->running ? "; " : f->finished ? "; finished after " : "; stopped after ");
     put_duration(out, f->seconds);
-    double part = lf_farm_progress(f);
+    double part = lf_grid_progress(f);
     if (f->running && part > 0.02 && part < 1) {
         lf_buf_puts(out, ", about ");
         put_duration(out, f->seconds * (1 - part) / part);
@@ -136,7 +136,7 @@ static void put_sums(struct lf_buf *out, const struct lf_farm *f)
     lf_buf_putc(out, '\n');
 }
 
-void lf_show_matrix(struct lf_buf *out, const struct lf_farm *f, int width, bool colour)
+void lf_show_matrix(struct lf_buf *out, const struct lf_grid *f, int width, bool colour)
 {
     struct layout l = lay_out(f, width);
     lf_buf_printf(out, "%-*s", l.names, "");
@@ -146,7 +146,7 @@ void lf_show_matrix(struct lf_buf *out, const struct lf_farm *f, int width, bool
     for (int k = 0; k < f->n_tasks; k++) {
         lf_buf_printf(out, "%-*s", l.names, f->tasks[k]);
         for (int i = 0; i < f->n_columns; i++) {
-            const struct lf_cell *c = lf_farm_cell(f, i, k);
+            const struct lf_cell *c = lf_grid_cell(f, i, k);
             char text[32];
             cell_text(text, c, l.wide);
             put_cell(out, text, l.cell, colour ? state_colours[c->state] : NULL);
@@ -157,16 +157,16 @@ void lf_show_matrix(struct lf_buf *out, const struct lf_farm *f, int width, bool
     put_sums(out, f);
 }
 
-static enum lf_err print_json(const struct lf_farm *f, struct lf_diag *diag)
+static enum lf_err print_json(const struct lf_grid *f, struct lf_diag *diag)
 {
-    json_t *j = lf_farm_json(f);
+    json_t *j = lf_grid_json(f);
     bool ok = j && json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
     json_decref(j);
     putchar('\n');
     return ok ? LF_OK : lf_fail(diag, LF_E_IO, "the cells could not be printed");
 }
 
-enum lf_err lf_show_print(const struct lf_farm *f, bool json, struct lf_diag *diag)
+enum lf_err lf_show_print(const struct lf_grid *f, bool json, struct lf_diag *diag)
 {
     struct winsize size;
     struct lf_buf text = {0};
@@ -202,7 +202,7 @@ static void erase(struct lf_show *s)
     s->lines = 0;
 }
 
-void lf_show_draw(struct lf_show *s, const struct lf_farm *f, bool now)
+void lf_show_draw(struct lf_show *s, const struct lf_grid *f, bool now)
 {
     uint64_t t = lf_clock_ns();
     struct winsize size = {.ws_col = 80, .ws_row = 24};

@@ -6,7 +6,7 @@
 #include "core/nearest.h"
 #include "land/limits.h"
 #include "land/task_file.h"
-#include "client/places.h"
+#include "client/paths.h"
 #include "trainer/dataset.h"
 #include "score/metrics.h"
 
@@ -331,7 +331,7 @@ static int only_tasks(const struct dirent *e)
 static enum lf_err list_files(struct dirent ***out, int *n, char dir[LF_PATH_MAX],
                               struct lf_diag *diag)
 {
-    enum lf_err rc = lf_place_share(dir, "tasks", diag);
+    enum lf_err rc = lf_path_share(dir, "tasks", diag);
     if (rc != LF_OK)
         return rc;
     *n = scandir(dir, out, only_tasks, alphasort);
@@ -374,7 +374,7 @@ enum lf_err lf_task_open(struct lf_task **out, const char *what, struct lf_diag 
         return read_path(out, what, diag);
     if (!lf_name_ok(what))
         return lf_fail(diag, LF_E_INVALID, "\"%.80s\" is no name of a task", what);
-    enum lf_err rc = lf_place_share(dir, "tasks", diag);
+    enum lf_err rc = lf_path_share(dir, "tasks", diag);
     if (rc != LF_OK)
         return rc;
     snprintf(path, sizeof path, "%s/%s.json", dir, what);

@@ -24,7 +24,7 @@
 
 /* How near rows are to those that the task's name promises; a result must say so. */
 enum lf_fidelity {
-    LF_FIDELITY_UNKNOWN,     /* nobody said */
+    LF_FIDELITY_UNKNOWN,     /* not stated */
     LF_FIDELITY_EXACT,       /* the publisher's rows and splits */
     LF_FIDELITY_NEAR,        /* the same corpus in another edition, or with rows missing */
     LF_FIDELITY_OTHER_SPLIT, /* the same data, but a part or another split of it */
@@ -97,7 +97,7 @@ enum lf_err lf_task_prepare(const struct lf_task *t, const char *data, const cha
                             const struct lf_task_options *o, struct lf_task_rows *made,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads task.json of a folder that lf_task_prepare wrote. */
-enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir,
-                         struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_task_dir_read(struct lf_task_rows *out, const char *dir,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

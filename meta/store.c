@@ -27,7 +27,7 @@ struct lf_store {
     char *dir;
     /* Held for reading over a transaction, for writing over an opening of the environment. */
     pthread_rwlock_t gate;
-    MDB_env *env;      /* NULL: could not be opened anew yet */
+    MDB_env *env;      /* NULL: could not be opened again yet */
     unsigned openings; /* of the environment */
     MDB_dbi adapters, names, jobs, counters;
     int lock_fd;
@@ -133,7 +133,7 @@ static enum lf_err env_renew(struct lf_store *s, unsigned openings, struct lf_di
         else if (txn)
             mdb_txn_abort(txn);
         if (code != MDB_SUCCESS) {
-            rc = mdb_err(code, "opening anew", diag);
+            rc = mdb_err(code, "opening it again", diag);
             env_close(s);
         }
     }

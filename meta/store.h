@@ -101,7 +101,7 @@ enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *
 
 /* An ended job in one transaction. Done: the job's version becomes the adapter's current one, its
  * inputs the adapter's. Failed: its reason becomes the adapter's trouble. An adapter that is gone
- * is no error (*adapter is then untouched). */
+ * gives LF_OK (*adapter is then untouched). */
 enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *r,
                                 struct lf_adapter_record *adapter,
                                 struct lf_diag *diag) LF_MUST_CHECK;

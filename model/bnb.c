@@ -1,4 +1,4 @@
-/* bitsandbytes' serialisation of 4-bit matrices: reading, and quantising anew. */
+/* bitsandbytes' serialisation of 4-bit matrices: reading it, and quantising into it. */
 #include "model/bnb.h"
 
 #include "core/json.h"

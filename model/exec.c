@@ -1,4 +1,4 @@
-/* An exec: made from its limits, and one run from the caller's sequences to their losses. */
+/* struct lf_exec: made from its limits, and one run from the caller's sequences to their losses. */
 #include "model/exec_inside.h"
 #include "model/rope.h"
 

@@ -1,4 +1,5 @@
-/* The transformer over ragged batches: the one forward and the one backward.
+/* The transformer over ragged batches: the one forward and the one backward. What runs them is
+ * called an exec.
  *
  * A batch is a flat run of tokens of many sequences and many adapters. Prefill, decode, evaluation
  * and training are this call with other segments: cached sequences (serving) write their keys and

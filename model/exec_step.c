@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_MOST 128 /* above, the products outlast their launches */
+#define ROWS_MOST 128 /* with more, computing takes longer than launching */
 #define KV_MIN 256    /* keys of the smallest recording */
 #define RANK_MIN 8
 

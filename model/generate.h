@@ -87,7 +87,7 @@ int lf_gen_seqs_max(const struct lf_gen *g);
  * seqs_max are live. */
 enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_t *id,
                        struct lf_diag *diag) LF_MUST_CHECK;
-/* Ends a live sequence (a stop string, a client that left). An id that is gone is no error. */
+/* Ends a live sequence (a stop string, a client that left). Ignores an id that is gone. */
 void lf_gen_remove(struct lf_gen *g, uint64_t id);
 
 /* One batch. prefill_max: ceiling for the prompt tokens of it (0: what fits tokens_max), to keep

@@ -167,8 +167,8 @@ enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slo
 void lf_slots_unload(struct lf_slots *s, struct lf_stream *stream, int slot)
 {
     lf_assert(slot >= 0 && slot < s->n_slots && s->slot[slot].used);
-    /* Work that reads this adapter may still be on the stream. A lost device is told by the next
-     * wait of the stream's owner. */
+    /* Work that reads this adapter may still be on the stream. A lost device is reported by the
+     * next wait of the stream's owner. */
     if (lf_stream_wait(stream, NULL) == LF_OK) {
         struct lf_slot freed = s->slot[slot];
         s->slot[slot] = (struct lf_slot){0};

@@ -2,7 +2,7 @@
  * filter and becomes python. Three descriptors go in: the program (0), the answers (1), the filter
  * (3).
  *
- * The wrapper answers '+' when it is there, so that a sandbox that cannot be made is told from a
+ * The wrapper answers '+' when it is there, so that a sandbox that cannot be made differs from a
  * program that fails, and a secret when the program has run to its end, so that leaving early is no
  * success. */
 #include "score/sandbox.h"

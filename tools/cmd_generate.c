@@ -283,7 +283,7 @@ int lf_cmd_generate(int argc, char **argv)
         {"repetition-penalty", 0, LF_OPT_REAL, "X", &flags.repetition_penalty,
          "over 1: make tokens that were there less likely", .lo = 0.01, .hi = 100},
         {"seed", 's', LF_OPT_INT, "N", &flags.seed,
-         "of the draws, N + i for prompt i; a negative one is chosen anew each time", .lo = -1e18,
+         "of the draws, N + i for prompt i; a negative one: another each time", .lo = -1e18,
          .hi = 1e18},
         {"stop", 0, LF_OPT_STRS, "TEXT", &flags.stops, "end before this text; may be given again"},
         {"ignore-eos", 0, LF_OPT_FLAG, NULL, &flags.ignore_eos,

@@ -37,7 +37,7 @@ static enum lf_err print_summary(const struct lf_publication *p, struct lf_diag 
     return rc;
 }
 
-/* Writes a part to `path`, or to DIR/name where nobody said. */
+/* Writes a part to `path`, or to DIR/name where no path was given. */
 static enum lf_err write_named(const struct lf_publication *p, const struct report_order *o,
                                const char *path, const char *name, report_fn print,
                                struct lf_diag *diag)

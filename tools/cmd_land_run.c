@@ -12,21 +12,21 @@ static enum lf_err run_study(const char *path, const struct lf_study_places *pla
                              struct lf_land_order *o, bool json, int *status, struct lf_diag *diag)
 {
     struct lf_study s;
-    struct lf_farm f = {0};
+    struct lf_grid f = {0};
     enum lf_err rc = lf_study_open(&s, path, places, diag);
     if (rc != LF_OK)
         return rc;
     if (!o->dir)
         o->dir = s.name;
     rc = lf_land_run(&f, &s, o, diag);
-    int failed = lf_farm_count(&f, LF_CELL_FAILED);
+    int failed = lf_grid_count(&f, LF_CELL_FAILED);
     struct lf_diag printing = {""};
     if (f.n_tasks > 0 && lf_show_print(&f, json, &printing) != LF_OK)
         fprintf(stderr, "lorafs land run: %s\n", printing.text);
     if (rc == LF_OK && !json)
         printf("%s/results.csv; `lorafs land report %s` makes the report\n", o->dir, o->dir);
     *status = rc == LF_OK && failed > 0;
-    lf_farm_free(&f);
+    lf_grid_free(&f);
     lf_study_close(&s);
     return rc;
 }

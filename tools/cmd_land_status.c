@@ -11,7 +11,7 @@
 #define WATCH_NS 500000000
 
 /* Draws until the study's run ends, or an interrupt. */
-static enum lf_err watch(struct lf_farm *f, const char *dir, struct lf_diag *diag)
+static enum lf_err watch(struct lf_grid *f, const char *dir, struct lf_diag *diag)
 {
     struct lf_show show;
     const struct timespec nap = {.tv_nsec = WATCH_NS};
@@ -24,8 +24,8 @@ static enum lf_err watch(struct lf_farm *f, const char *dir, struct lf_diag *dia
             rc = lf_show_print(f, false, diag);
         fflush(stdout);
         nanosleep(&nap, NULL);
-        lf_farm_free(f);
-        rc = rc ?: lf_farm_read(f, dir, diag);
+        lf_grid_free(f);
+        rc = rc ?: lf_grid_read(f, dir, diag);
     }
     lf_show_end(&show);
     return rc;
@@ -54,8 +54,8 @@ int lf_land_cmd_status(int argc, char **argv)
         return status;
     const char *dir = args.n > 0 ? args.v[0] : ".";
     struct lf_diag diag = {""};
-    struct lf_farm f;
-    enum lf_err rc = lf_farm_read(&f, dir, &diag);
+    struct lf_grid f;
+    enum lf_err rc = lf_grid_read(&f, dir, &diag);
     if (rc != LF_OK)
         return lf_command_failed(&usage, rc, &diag);
     if (follow) {
@@ -64,6 +64,6 @@ int lf_land_cmd_status(int argc, char **argv)
         rc = watch(&f, dir, &diag);
     }
     rc = rc ?: lf_show_print(&f, json, &diag);
-    lf_farm_free(&f);
+    lf_grid_free(&f);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -4,7 +4,7 @@
 #include "fs/mount.h"
 #include "tools/commands.h"
 #include "tools/options.h"
-#include "client/places.h"
+#include "client/paths.h"
 #include "client/remote.h"
 
 int lf_cmd_mount(int argc, char **argv)
@@ -44,7 +44,7 @@ int lf_cmd_mount(int argc, char **argv)
     char socket[LF_PATH_MAX];
     struct lf_diag diag = {""};
     struct lf_buf key = {0};
-    lf_place_socket(socket);
+    lf_path_socket(socket);
     mount.target = args.n == 2 ? args.v[0] : socket;
     mount.dir = args.v[args.n - 1];
     mount.fuse = words.s;

@@ -3,7 +3,7 @@
  * The child is forked first, while there is one thread and no device, and waits on a pipe; when the
  * daemon answers, it becomes `lorafs mount`. A signal stops the daemon, which lets answers under
  * way end; then the child unmounts. When the child ends by itself (somebody unmounted, or it
- * failed), the daemon stops too. A daemon that dies takes the child with it; one that begins anew
+ * failed), the daemon stops too. A daemon that dies takes the child with it; one that restarts
  * because it lost the device keeps it. */
 #include "tools/commands.h"
 
@@ -152,7 +152,7 @@ static enum lf_err serve(struct serve *s, struct lf_diag *diag)
     if (s->s.daemon.stop_fd >= 0)
         close(s->s.daemon.stop_fd);
     if (rc == LF_E_DEVICE_LOST)
-        lf_serving_begin_anew(&s->s, s->child, diag);
+        lf_serving_restart(&s->s, s->child, diag);
     if (!s->mounts)
         return rc;
     enum lf_err unmounted = child_stop(s, rc == LF_OK ? diag : NULL);

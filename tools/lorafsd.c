@@ -39,6 +39,6 @@ int main(int argc, char **argv)
     if (s.daemon.stop_fd >= 0)
         close(s.daemon.stop_fd);
     if (rc == LF_E_DEVICE_LOST)
-        lf_serving_begin_anew(&s, 0, &diag);
+        lf_serving_restart(&s, 0, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -58,7 +58,7 @@ enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_opti
  * one, for serving. */
 enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir,
                                struct lf_diag *diag) LF_MUST_CHECK;
-/* Zero-initialised is no error. */
+/* A zero-initialised one may be closed. */
 void lf_offline_close(struct lf_offline *c);
 
 #endif

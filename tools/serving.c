@@ -4,7 +4,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "client/places.h"
+#include "client/paths.h"
 #include "tools/limits.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #define CALM_NS 60000000000u            /* a loss later than this after a start begins a new row */
 #define EARLIER "LORAFS_EARLIER_LOSSES" /* "TOTAL IN_A_ROW MOUNT", from one life to the next */
 
-/* What the process was before it began anew; nothing, where it did not. */
+/* What the process was before it restarted itself; nothing, where it did not. */
 static void remember(struct lf_serving *s)
 {
     int total, row, mount;
@@ -36,7 +36,7 @@ void lf_serving_init(struct lf_serving *s)
 {
     *s = (struct lf_serving){.quant = LF_QUANT_NF4, .log_level = LF_LOG_INFO};
     lf_daemon_options_default(&s->daemon);
-    lf_place_data(s->data_dir);
+    lf_path_data(s->data_dir);
     s->daemon.data_dir = s->data_dir;
     s->threads = s->daemon.threads;
     s->slots = s->daemon.slots;
@@ -89,7 +89,7 @@ static char **own_arguments(struct lf_buf *text)
     return argv;
 }
 
-void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_diag *diag)
+void lf_serving_restart(const struct lf_serving *s, pid_t mount, struct lf_diag *diag)
 {
     struct lf_buf text;
     char earlier[64];
@@ -101,11 +101,11 @@ void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_di
     char **argv = own_arguments(&text);
     snprintf(earlier, sizeof earlier, "%d %d %d", s->daemon.device_losses + 1, row, (int)mount);
     if (argv && setenv(EARLIER, earlier, 1) == 0 && close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0) {
-        lf_log(LF_LOG_WARN, "daemon", "beginning anew: the device was lost (%d of %d in a row)",
-               row, LF_DEVICE_LOSSES_MAX);
+        lf_log(LF_LOG_WARN, "daemon", "restarting: the device was lost (%d of %d in a row)", row,
+               LF_DEVICE_LOSSES_MAX);
         execv("/proc/self/exe", argv);
     }
-    lf_fail_within(diag, LF_E_DEVICE_LOST, "cannot begin anew: %s", strerror(errno));
+    lf_fail_within(diag, LF_E_DEVICE_LOST, "cannot restart: %s", strerror(errno));
     free(argv);
     lf_buf_free(&text);
 }

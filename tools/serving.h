@@ -17,7 +17,7 @@ struct lf_serving {
     /* As the options table wants them; lf_serving_finish moves them into `daemon`. */
     int device, quant, log_level;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds;
-    /* What this process was before it began anew (lf_serving_begin_anew): */
+    /* What this process was before it restarted itself (lf_serving_restart): */
     int losses_in_a_row; /* each soon after a start */
     pid_t mount;         /* its child that is a mount; 0: none */
     uint64_t started_ns;
@@ -71,10 +71,10 @@ void lf_serving_finish(struct lf_serving *s);
  * SIGPIPE. Returns a descriptor that is readable when one of them came: the daemon's stop_fd; or
  * -1 with errno. Before any thread is started. */
 int lf_serving_stop_fd(bool children);
-/* After a run of the daemon that ended with LF_E_DEVICE_LOST: the process runs this program anew
+/* After a run of the daemon that ended with LF_E_DEVICE_LOST: the process runs this program again
  * (exec, with the same arguments), since CUDA lets it have the card in no other way. mount: a child
  * to be taken over, or 0. Returns when that is of no use, after three losses in a row each within
  * a minute of the start, or is not possible: then diag has the reason added. */
-void lf_serving_begin_anew(const struct lf_serving *s, pid_t mount, struct lf_diag *diag);
+void lf_serving_restart(const struct lf_serving *s, pid_t mount, struct lf_diag *diag);
 
 #endif

@@ -169,7 +169,7 @@ static void find_checkpoint(struct lf_job *j, struct lf_checkpoint *c)
         rc = lf_fail(&trouble, LF_E_DAMAGED, "the checkpoint is of a later step");
     }
     if (rc != LF_OK && rc != LF_E_NOT_FOUND)
-        lf_fail(&j->why, rc, "started anew: %s", trouble.text);
+        lf_fail(&j->why, rc, "started over: %s", trouble.text);
 }
 
 /* Takes the slot, with what the checkpoint has where there is one. */
@@ -196,7 +196,7 @@ static enum lf_err take_slot(struct lf_job *j, const struct lf_checkpoint *c, st
 
 /* ---- Boundaries ------------------------------------------------------------------------------ */
 
-/* Its last step is done: of the plan, or of what was to be done before it was told to finish. */
+/* Its last step is done: of the plan, or what was to be done before it was ordered to finish. */
 static bool is_complete(const struct lf_job *j)
 {
     return j->now.step == j->plan.steps || (j->finish_wanted && j->now.step > 0);

@@ -17,7 +17,7 @@ static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
 static const char *const normalizations[] = {"tokens", "micro_batch", NULL};
 
-/* eval_rows and stop decide no number, but checkpoints have always been told apart by them. */
+/* eval_rows and stop decide no number, but they are part of the digest of old checkpoints. */
 #define ROW(k, type, ...)                                                                \
     {                                                                                    \
         .key = #k, LF_SETTING_##type, offsetof(struct lf_train_settings, k), __VA_ARGS__ \
@@ -52,7 +52,7 @@ const struct lf_setting lf_settings[] = {
     ROW(warmup_steps, INT64, 0, 1e9, -1, .instead_of = "warmup_fraction",
         .help = "optimizer steps in which the learning rate rises"),
     ROW(warmup_fraction, REAL, 0, 1, 0.03, .help = "the same as a part of all steps"),
-    ROW(shuffle, BOOL, .otherwise = true, .help = "the rows, anew in each epoch"),
+    ROW(shuffle, BOOL, .otherwise = true, .help = "the rows, in another order each epoch"),
     ROW(seed, INT64, 0, JSON_EXACT_INT, 42,
         .help = "of the order of rows, the fresh adapter and the dropout masks"),
     ROW(max_length, INT, 2, 1 << 20, 2048,

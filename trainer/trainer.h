@@ -4,7 +4,7 @@
  * is the pass over the base weights. A job trained beside others gives what it gives alone (up to
  * fp rounding), and a job resumed from its checkpoint gives the same bytes as one never stopped.
  *
- * What a job trains on: its rows shuffled anew for each epoch (settings' seed), epoch after epoch
+ * What a job trains on: its rows, shuffled for each epoch (settings' seed), epoch after epoch
  * as one run of rows, cut into micro-batches and steps without regard to where an epoch ends. With
  * `epochs` the last step takes what is left, and is averaged over that; with `steps` all are full.
  *

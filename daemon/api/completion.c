@@ -45,16 +45,16 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
     return rc;
 }
 
-void lf_ask_init(struct lf_ask *a)
+void lf_request_init(struct lf_request *a)
 {
     uint64_t seed = lf_clock_ns();
-    *a = (struct lf_ask){.sample = lf_sample_greedy()};
+    *a = (struct lf_request){.sample = lf_sample_greedy()};
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0)
         seed = lf_clock_ns();
     a->seed = (int64_t)(seed >> 1);
 }
 
-static enum lf_err stop_add(struct lf_ask *a, const json_t *s, struct lf_diag *diag)
+static enum lf_err stop_add(struct lf_request *a, const json_t *s, struct lf_diag *diag)
 {
     const char *text = json_string_value(s);
     if (!text || strlen(text) != json_string_length(s))
@@ -67,7 +67,7 @@ static enum lf_err stop_add(struct lf_ask *a, const json_t *s, struct lf_diag *d
     return LF_OK;
 }
 
-enum lf_err lf_ask_stops(struct lf_ask *a, const json_t *stop, struct lf_diag *diag)
+enum lf_err lf_request_stops(struct lf_request *a, const json_t *stop, struct lf_diag *diag)
 {
     if (!stop || json_is_null(stop))
         return LF_OK;
@@ -93,8 +93,8 @@ void lf_answer_id(char out[25])
 
 /* ---- How it goes ----------------------------------------------------------------------------- */
 
-enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_ask *a, const int32_t *ids,
-                                int n, struct lf_diag *diag)
+enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request *a,
+                                const int32_t *ids, int n, struct lf_diag *diag)
 {
     struct lf_engine_status status;
     struct lf_generate_spec spec = {.ids = ids,

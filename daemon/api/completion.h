@@ -23,7 +23,7 @@ struct lf_served_model {
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 
-struct lf_ask {
+struct lf_request {
     struct lf_served_model model;
     struct lf_sample_params sample;
     int64_t max_tokens; /* 0: what the context leaves */
@@ -33,9 +33,10 @@ struct lf_ask {
     int64_t seed;
 };
 /* Greedy, nothing else set; a seed drawn from the system. */
-void lf_ask_init(struct lf_ask *a);
+void lf_request_init(struct lf_request *a);
 /* "stop" of a JSON body: null, a string, or a list of them; "" are left out. */
-enum lf_err lf_ask_stops(struct lf_ask *a, const json_t *stop, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_request_stops(struct lf_request *a, const json_t *stop,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 
 /* ---- How it goes ----------------------------------------------------------------------------- */
 
@@ -56,8 +57,8 @@ struct lf_completion {
 };
 
 /* Asks the engine. ids (n) are copied. Free with lf_completion_free, also after a failure. */
-enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_ask *a, const int32_t *ids,
-                                int n, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request *a,
+                                const int32_t *ids, int n, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_completion_free(struct lf_completion *c);
 
 /* Waits up to timeout_ms for a token, or the end, to be there: *ready. LF_E_CANCELLED when the

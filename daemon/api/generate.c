@@ -64,14 +64,14 @@ static enum lf_err fill_template(const char *template_, struct lf_buf *text, str
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
-static enum lf_err read_query(struct lf_http *q, struct lf_ask *a, struct lf_diag *diag)
+static enum lf_err read_query(struct lf_http *q, struct lf_request *a, struct lf_diag *diag)
 {
     const char *stop = lf_http_query(q, "stop");
     a->ignore_eos = lf_http_query_flag(q, "ignore_eos");
     if (stop && *stop)
         a->stops[a->n_stops++] = stop;
     enum lf_err rc = lf_http_query_int(q, "max_tokens", 1, INT32_MAX, &a->max_tokens, diag);
-    return rc ?: lf_ask_sampling(a, NULL, q, diag);
+    return rc ?: lf_request_sampling(a, NULL, q, diag);
 }
 
 /* ---- The stream ------------------------------------------------------------------------------ */
@@ -114,7 +114,7 @@ static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, 
 
 /* The settings decide how long the answer may be where the query does not; never over the
  * context. */
-static void limit(struct lf_ask *a, int settings_max, int n_prompt)
+static void limit(struct lf_request *a, int settings_max, int n_prompt)
 {
     struct lf_engine_status status;
     if (a->max_tokens > 0)
@@ -127,8 +127,8 @@ static void limit(struct lf_ask *a, int settings_max, int n_prompt)
 }
 
 /* Stop strings that outlive the query: its own, or the settings'. */
-static enum lf_err keep_stops(struct plain *p, struct lf_ask *a, const struct lf_train_settings *s,
-                              struct lf_diag *diag)
+static enum lf_err keep_stops(struct plain *p, struct lf_request *a,
+                              const struct lf_train_settings *s, struct lf_diag *diag)
 {
     bool failed = a->n_stops > 0 ? !(p->stop = strdup(a->stops[0]))
                                  : lf_train_settings_copy(&p->settings, s) != LF_OK;
@@ -142,7 +142,7 @@ static enum lf_err keep_stops(struct plain *p, struct lf_ask *a, const struct lf
     return LF_OK;
 }
 
-static enum lf_err answer(struct lf_http *q, struct lf_ask *a, const struct lf_ids *ids,
+static enum lf_err answer(struct lf_http *q, struct lf_request *a, const struct lf_ids *ids,
                           const struct lf_train_settings *s, struct lf_diag *diag)
 {
     bool ready;
@@ -164,11 +164,11 @@ static enum lf_err answer(struct lf_http *q, struct lf_ask *a, const struct lf_i
 
 enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
 {
-    struct lf_ask a;
+    struct lf_request a;
     struct lf_train_settings s;
     struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
     struct lf_ids ids = {0};
-    lf_ask_init(&a);
+    lf_request_init(&a);
     enum lf_err rc = lf_served_model_find(q, q->param[0], &a.model, diag);
     if (rc != LF_OK)
         return rc;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 struct lorax {
-    struct lf_ask ask;
+    struct lf_request request;
     const char *inputs; /* borrowed from body */
     size_t n_inputs;
     bool stream, details, full_text, seeded;
@@ -57,11 +57,11 @@ static enum lf_err refuse_others(const json_t *p, struct lf_diag *diag)
 /* LoRAX samples when do_sample says so or a sampling parameter is given; else it is greedy. */
 static enum lf_err parse_sampling(struct lorax *x, const json_t *p, struct lf_diag *diag)
 {
-    struct lf_sample_params *s = &x->ask.sample;
+    struct lf_sample_params *s = &x->request.sample;
     bool sample = false;
     s->temperature = -1; /* not given */
     enum lf_err rc = lf_json_get_bool(&sample, p, "do_sample", diag);
-    rc = rc ?: lf_ask_sampling(&x->ask, p, NULL, diag);
+    rc = rc ?: lf_request_sampling(&x->request, p, NULL, diag);
     x->seeded = sample || s->temperature > 0 || s->top_p < 1 || s->top_k > 0;
     if (s->temperature < 0 || !x->seeded)
         s->temperature = x->seeded ? 1 : 0;
@@ -73,16 +73,16 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
 {
     struct lf_json_in in = lf_json_in(p, diag);
     const char *adapter = lf_json_str(&in, "adapter_id", "");
-    x->ask.max_tokens = /* 0, as LoRAX: what the context leaves */
+    x->request.max_tokens = /* 0, as LoRAX: what the context leaves */
         lf_json_int(&in, "max_new_tokens", 0, 1, INT32_MAX);
-    x->ask.ignore_eos = lf_json_bool(&in, "ignore_eos_token", false);
+    x->request.ignore_eos = lf_json_bool(&in, "ignore_eos_token", false);
     x->full_text = lf_json_bool(&in, "return_full_text", false);
     x->details = lf_json_bool(&in, "details", false);
     enum lf_err rc = in.rc;
-    rc = rc ?: lf_served_model_find(q, adapter, &x->ask.model, diag);
+    rc = rc ?: lf_served_model_find(q, adapter, &x->request.model, diag);
     rc = rc ?: refuse_others(p, diag);
     rc = rc ?: parse_sampling(x, p, diag);
-    return rc ?: lf_ask_stops(&x->ask, json_object_get(p, "stop"), diag);
+    return rc ?: lf_request_stops(&x->request, json_object_get(p, "stop"), diag);
 }
 
 static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *diag)
@@ -90,7 +90,7 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *
     struct lorax *x = calloc(1, sizeof *x);
     if (!x)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
-    lf_ask_init(&x->ask);
+    lf_request_init(&x->request);
     json_t *none = json_object();
     enum lf_err rc = lf_http_json(q, &x->body, diag);
     const json_t *inputs = json_object_get(x->body, "inputs");
@@ -140,7 +140,7 @@ static json_t *details_json(const struct lorax *x, const struct lf_completion *c
     json_t *d =
         json_pack("{s:s, s:i, s:i, s:i, s:o}", "finish_reason", finish_word(c->out.ending),
                   "prompt_tokens", c->n_prompt, "generated_tokens", c->n_tokens, "skipped_tokens",
-                  0, "seed", x->seeded ? json_integer(x->ask.seed) : json_null());
+                  0, "seed", x->seeded ? json_integer(x->request.seed) : json_null());
     if (tokens) {
         json_object_set_new(d, "prefill", json_array());
         json_object_set_new(d, "tokens", tokens);
@@ -171,7 +171,7 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
                       json_stringn(c->out.text.data ? c->out.text.data : "", c->out.text.len));
         if (x->details)
             json_object_set_new(answer, "details", details_json(x, c, json_incref(tokens)));
-        lf_completion_headers(q, &x->ask.model, c->n_prompt, c->n_tokens, c);
+        lf_completion_headers(q, &x->request.model, c->n_prompt, c->n_tokens, c);
         lf_http_reply_json(q, 200, answer);
     }
     json_decref(tokens);
@@ -211,7 +211,7 @@ static enum lf_err reply_stream(struct lf_http *q, struct lorax *x, struct lf_co
     static const struct lf_sse_dialect dialect = {event, end, lorax_free};
     if (x->full_text)
         lf_buf_append(&x->whole, x->inputs, x->n_inputs);
-    lf_completion_headers(q, &x->ask.model, c->n_prompt, 0, NULL);
+    lf_completion_headers(q, &x->request.model, c->n_prompt, 0, NULL);
     return lf_sse_reply(q, &dialect, x, c, 1, diag);
 }
 
@@ -223,10 +223,12 @@ static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag
     struct lf_ids ids = {0};
     struct lf_completion *c = NULL;
     enum lf_err rc = parse(&x, q, diag);
-    rc = rc ?: lf_prompt_encode(&ids, x->ask.model.seat->base->model, x->inputs, x->n_inputs, diag);
+    rc = rc
+             ?: lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs,
+                                 diag);
     if (rc == LF_OK) {
         c = calloc(1, sizeof *c);
-        rc = c ? lf_completion_start(c, &x->ask, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;
+        rc = c ? lf_completion_start(c, &x->request, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;
     }
     lf_ids_free(&ids);
     if (rc == LF_OK && (stream || x->stream))

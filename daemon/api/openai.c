@@ -16,7 +16,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_openai *o, json_t *body,
     int begun = 0;
     while (begun < o->n_prompts && rc == LF_OK) {
         const struct lf_ids *p = &o->prompt[begun];
-        rc = lf_completion_start(&list[begun], &o->ask, p->ids, (int)p->n, diag);
+        rc = lf_completion_start(&list[begun], &o->request, p->ids, (int)p->n, diag);
         begun++;
     }
     if (rc == LF_OK)

@@ -10,7 +10,7 @@
 /* A request's body, read. */
 struct lf_openai {
     bool chat;
-    struct lf_ask ask;
+    struct lf_request request;
     bool stream, include_usage, echo, logprobs;
     struct lf_ids prompt[LF_PROMPTS_MAX]; /* owned */
     int n_prompts;

@@ -12,10 +12,10 @@
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-static enum lf_err parse_sampling(struct lf_ask *a, const json_t *body, struct lf_diag *diag)
+static enum lf_err parse_sampling(struct lf_request *a, const json_t *body, struct lf_diag *diag)
 {
     a->sample.temperature = 1;
-    enum lf_err rc = lf_ask_sampling(a, body, NULL, diag);
+    enum lf_err rc = lf_request_sampling(a, body, NULL, diag);
     if (rc != LF_OK)
         return rc;
     struct lf_json_in in = lf_json_in(body, diag);
@@ -72,10 +72,10 @@ static enum lf_err parse_form(struct lf_openai *o, const json_t *body, struct lf
     o->echo = !o->chat && lf_json_bool(&in, "echo", false);
     parse_logprobs(o, &in);
     /* OpenAI: 16 for completions; a chat goes on as far as the context reaches. */
-    o->ask.max_tokens = lf_json_int(&in, "max_tokens", o->chat ? 0 : 16, 1, INT32_MAX);
+    o->request.max_tokens = lf_json_int(&in, "max_tokens", o->chat ? 0 : 16, 1, INT32_MAX);
     if (o->chat)
-        o->ask.max_tokens =
-            lf_json_int64(&in, "max_completion_tokens", o->ask.max_tokens, 1, INT32_MAX);
+        o->request.max_tokens =
+            lf_json_int64(&in, "max_completion_tokens", o->request.max_tokens, 1, INT32_MAX);
     o->stream = lf_json_bool(&in, "stream", false);
     struct lf_json_in options = lf_json_in(lf_json_object(&in, "stream_options"), diag);
     if (in.rc != LF_OK)
@@ -90,14 +90,14 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     struct lf_openai o = {.chat = chat, .created = (int64_t)time(NULL)};
     const char *model = "";
     char id[25];
-    lf_ask_init(&o.ask);
+    lf_request_init(&o.request);
     lf_answer_id(id);
     snprintf(o.id, sizeof o.id, "%s-%s", chat ? "chatcmpl" : "cmpl", id);
     enum lf_err rc = lf_json_get_str(&model, body, "model", diag);
-    rc = rc ?: lf_served_model_find(q, model, &o.ask.model, diag);
+    rc = rc ?: lf_served_model_find(q, model, &o.request.model, diag);
     rc = rc ?: refuse_others(body, diag);
-    rc = rc ?: parse_sampling(&o.ask, body, diag);
-    rc = rc ?: lf_ask_stops(&o.ask, json_object_get(body, "stop"), diag);
+    rc = rc ?: parse_sampling(&o.request, body, diag);
+    rc = rc ?: lf_request_stops(&o.request, json_object_get(body, "stop"), diag);
     rc = rc ?: parse_form(&o, body, diag);
     if (rc == LF_OK)
         *out = o;
@@ -123,7 +123,7 @@ static bool all_integers(const json_t *list)
 
 static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_diag *diag)
 {
-    const struct lf_model *m = o->ask.model.seat->base->model;
+    const struct lf_model *m = o->request.model.seat->base->model;
     if (o->n_prompts == LF_PROMPTS_MAX)
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" may have %d entries", LF_PROMPTS_MAX);
     struct lf_ids *ids = &o->prompt[o->n_prompts++];
@@ -208,7 +208,7 @@ static enum lf_err messages_check(json_t *messages, struct lf_diag *diag)
 
 enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
-    const struct lf_model *m = o->ask.model.seat->base->model;
+    const struct lf_model *m = o->request.model.seat->base->model;
     struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
     json_t *messages = json_deep_copy(json_object_get(body, "messages"));
     json_t *extra = json_object_get(body, "chat_template_kwargs");

@@ -42,7 +42,7 @@ static void put_token(struct lf_buf *b, const struct lf_completion *c, int32_t i
 static void put_head(struct lf_buf *b, const struct lf_openai *o, const char *object)
 {
     lf_buf_printf(b, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":\"%s\",", o->id,
-                  object, (long long)o->created, o->ask.model.name);
+                  object, (long long)o->created, o->request.model.name);
 }
 
 static void put_usage(struct lf_buf *b, const struct lf_completion *list, int n)
@@ -187,7 +187,7 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
     put_usage(&b, list, o->n_prompts);
     lf_buf_puts(&b, "}\n");
     if (rc == LF_OK) {
-        lf_completion_headers(q, &o->ask.model, prompt, tokens, &list[o->n_prompts - 1]);
+        lf_completion_headers(q, &o->request.model, prompt, tokens, &list[o->n_prompts - 1]);
         lf_http_reply(q, 200, "application/json", &b);
     }
     for (int i = 0; i < o->n_prompts; i++)
@@ -299,6 +299,6 @@ enum lf_err lf_openai_reply_stream(struct lf_http *q, struct lf_openai *o, json_
     st->o = *o;
     st->body = json_incref(body);
     o->n_prompts = 0; /* the ids are the stream's */
-    lf_completion_headers(q, &st->o.ask.model, prompt, 0, NULL);
+    lf_completion_headers(q, &st->o.request.model, prompt, 0, NULL);
     return lf_sse_reply(q, &dialect, st, list, n, diag);
 }

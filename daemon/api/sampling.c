@@ -26,8 +26,8 @@ static enum lf_err read_int(int64_t *out, const char *key, int64_t lo, int64_t h
                 : lf_http_query_int(q, key, lo, hi, out, diag);
 }
 
-enum lf_err lf_ask_sampling(struct lf_ask *a, const json_t *body, struct lf_http *q,
-                            struct lf_diag *diag)
+enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct lf_http *q,
+                                struct lf_diag *diag)
 {
     enum lf_err rc = read_int(&a->seed, "seed", INT64_MIN, INT64_MAX, body, q, diag);
     for (const struct lf_sampling_param *p = lf_sampling_params; p->key && rc == LF_OK; p++) {

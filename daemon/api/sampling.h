@@ -14,7 +14,7 @@ extern const struct lf_sampling_param lf_sampling_params[]; /* ends with a NULL 
 
 /* Reads them and "seed" into a->sample and a->seed, from an object, or where body is NULL from the
  * query. What is missing stays as it is; top_k of -1 and 0 is off, as elsewhere. */
-enum lf_err lf_ask_sampling(struct lf_ask *a, const json_t *body, struct lf_http *q,
-                            struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct lf_http *q,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

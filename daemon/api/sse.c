@@ -1,5 +1,5 @@
-/* The stream's turning: whoever has a token speaks; silence is broken by a comment, so that what is
- * between us and the client does not take it for dead. */
+/* Server-sent events of one or several completions: each token goes out as it comes. After a pause
+ * a comment is sent, so that proxies keep the connection open. */
 #include "daemon/api/sse.h"
 
 #include "core/clock.h"

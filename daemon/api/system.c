@@ -38,7 +38,7 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
     const struct lf_seat *who;
     enum lf_engine_state state = lf_seats_state(q->daemon->seats, &who);
     if (state == LF_ENGINE_FAILED) {
-        lf_engine_why(who->engine, diag);
+        lf_engine_failure(who->engine, diag);
         return LF_E_DEVICE_LOST;
     }
     if (state != LF_ENGINE_READY)

@@ -82,8 +82,8 @@ static enum lf_err serve(struct lf_engine *e, struct lf_diag *diag)
     return rc;
 }
 
-/* A training batch: whole when nobody waits for a token; else when serving has had as much time as
- * training had, and short. */
+/* A training batch: a whole one while no sequence is live; else a short one, once serving has had
+ * as much time as training. */
 static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
 {
     struct lf_share *s = &e->share;
@@ -271,7 +271,7 @@ enum lf_engine_state lf_engine_state(struct lf_engine *e)
     return s;
 }
 
-enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag)
+enum lf_err lf_engine_failure(struct lf_engine *e, struct lf_diag *diag)
 {
     pthread_mutex_lock(&e->lock);
     enum lf_err rc = lf_fail(diag, e->rc, "%s", e->why.text);

@@ -9,8 +9,8 @@
  *
  * An adapter that is not on the device is read by a loader thread, while others go on; the least
  * recently used one that nobody uses makes room for it. When a step fails, everything under way
- * ends with LF_E_DEVICE_LOST and the engine has failed, whatever it was (lf_engine_why): a process
- * that has lost a device cannot open it again.
+ * ends with LF_E_DEVICE_LOST and the engine has failed, whatever it was (lf_engine_failure): a
+ * process that has lost a device cannot open it again.
  */
 #ifndef LF_DAEMON_ENGINE_H
 #define LF_DAEMON_ENGINE_H
@@ -31,7 +31,7 @@ struct lf_engine;
 enum lf_engine_state {
     LF_ENGINE_LOADING, /* the model is being opened */
     LF_ENGINE_READY,
-    LF_ENGINE_FAILED, /* it could not be opened, or a step failed: lf_engine_why */
+    LF_ENGINE_FAILED, /* it could not be opened, or a step failed: lf_engine_failure */
     LF_ENGINE_STOPPED /* or about to: lf_engine_stop was called */
 };
 
@@ -47,7 +47,7 @@ void lf_engine_stop(struct lf_engine *e);
 void lf_engine_free(struct lf_engine *e);
 enum lf_engine_state lf_engine_state(struct lf_engine *e);
 /* Why it failed: the code, and the reason. */
-enum lf_err lf_engine_why(struct lf_engine *e, struct lf_diag *diag);
+enum lf_err lf_engine_failure(struct lf_engine *e, struct lf_diag *diag);
 
 /* What the device's memory is laid out for when the engine is ready, in bytes. Adapters and the
  * states of their optimizers come and go in the rest. */

@@ -81,8 +81,9 @@ struct lf_generation {
 enum lf_training_state {
     LF_TRAINING_WAITING, /* for its place; job is NULL */
     LF_TRAINING_PLACED,  /* job runs, is paused, or has just ended */
-    LF_TRAINING_ENDED,   /* the caller knows; a job that is done keeps its place and checkpoint */
-    LF_TRAINING_GONE     /* the engine has let go of it */
+    LF_TRAINING_ENDED, /* the caller was notified; a job that is done keeps its place and checkpoint
+                        */
+    LF_TRAINING_GONE   /* the engine holds no reference any more */
 };
 /* What the caller wants of it: bits of `wanted`, set by any thread. */
 enum {
@@ -152,7 +153,7 @@ struct lf_engine {
 
     pthread_mutex_t lock; /* protects all below */
     pthread_cond_t more;  /* work for the engine */
-    pthread_cond_t gone;  /* a training is LF_TRAINING_GONE */
+    pthread_cond_t gone;  /* signalled when a training reaches LF_TRAINING_GONE */
     enum lf_engine_state state;
     enum lf_err rc; /* FAILED */
     struct lf_diag why;
@@ -170,7 +171,7 @@ void lf_engine_close(struct lf_engine *e);
 /* loader.c */
 enum lf_err lf_loader_start(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_loader_stop(struct lf_engine *e);
-void lf_loader_ask(struct lf_loader *l, struct lf_resident *r);
+void lf_loader_request(struct lf_loader *l, struct lf_resident *r);
 /* What was read (or failed) since the last call, linked by next_load. */
 struct lf_resident *lf_loader_done(struct lf_loader *l);
 

@@ -66,7 +66,7 @@ void lf_loader_stop(struct lf_engine *e)
     l->started = false;
 }
 
-void lf_loader_ask(struct lf_loader *l, struct lf_resident *r)
+void lf_loader_request(struct lf_loader *l, struct lf_resident *r)
 {
     pthread_mutex_lock(&l->lock);
     push(&l->todo, r);

@@ -54,7 +54,7 @@ struct lf_resident *lf_resident_hold(struct lf_engine *e, const struct lf_pick *
         r->version = pick->version;
         memcpy(r->dir, pick->dir, sizeof r->dir);
         e->residents[e->n_residents++] = r;
-        lf_loader_ask(&e->loader, r);
+        lf_loader_request(&e->loader, r);
     }
     r->users++;
     r->used_ns = lf_clock_ns();

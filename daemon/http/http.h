@@ -24,7 +24,7 @@ enum lf_http_method { LF_HTTP_GET, LF_HTTP_POST, LF_HTTP_PUT, LF_HTTP_DELETE };
 
 /* Where a body goes that is not kept in memory. All on the request's thread. */
 struct lf_http_sink {
-    /* Before the first byte; may set q->sinking. bytes: how many there will be; -1: not told. An
+    /* Before the first byte; may set q->sinking. bytes: how many there will be; -1: unknown. An
      * error is the answer, without the handler. */
     enum lf_err (*begin)(struct lf_http *q, int64_t bytes, struct lf_diag *diag);
     enum lf_err (*write)(struct lf_http *q, const void *data, size_t n, struct lf_diag *diag);

@@ -1,5 +1,5 @@
 /* The server on libmicrohttpd: one daemon of theirs for each listening socket, a thread for each
- * connection. A request is told to us in three steps: its head (route, key and size are decided,
+ * connection. libmicrohttpd calls in three steps: its head (route, key and size are decided,
  * but an error is kept back so that a small body can be read and thrown away, else the client would
  * see a reset instead of the answer), its body piece by piece, its end (the handler runs). */
 #include "daemon/http/server.h"
@@ -108,7 +108,7 @@ static enum lf_err authorize(struct lf_http *q)
     return lf_fail(&q->early_diag, LF_E_DENIED, "this daemon wants its API key");
 }
 
-/* -1: not told (chunked). */
+/* -1: unknown (chunked). */
 static int64_t content_length(struct lf_http *q)
 {
     const char *v = lf_http_header(q, "Content-Length");

@@ -99,7 +99,7 @@ void *lf_scorer_main(void *arg);
 void lf_recorder_event(void *arg, const struct lf_train_event *e);
 void lf_recorder_ended(void *arg, const struct lf_training_end *end);
 /* score.c: scores the version (0: the base alone) where the adapter has eval rows and a metric. */
-void lf_scoring_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version);
+void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version);
 
 /* report.c: metrics.json and loss.svg. */
 /* What training says: rows, tokens, loss, times. Earlier versions' reports move to "history". */

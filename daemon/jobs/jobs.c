@@ -121,7 +121,7 @@ static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, cons
     return same;
 }
 
-/* A job of a stage that nobody works at ends here and now; else whoever has it will end it. */
+/* A job that no thread works at ends here and now; else the thread that has it will end it. */
 static void cancel(struct lf_jobs *j, uint64_t job_id)
 {
     struct lf_open_job *mine = NULL;
@@ -210,7 +210,7 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
         if (rc == LF_OK && *queued)
             rc = make(j, v.record.id, dir, sha256, diag);
         if (rc == LF_OK && *queued)
-            lf_scoring_ask(j, v.record.id, 0);
+            lf_scorer_request(j, v.record.id, 0);
         if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
             lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
     }

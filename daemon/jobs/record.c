@@ -211,7 +211,7 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
     if (over)
         lf_open_job_end(j, l);
     if (done)
-        lf_scoring_ask(j, adapter_id, version);
+        lf_scorer_request(j, adapter_id, version);
     lf_adapter_free(e.adapter);
 }
 

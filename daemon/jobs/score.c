@@ -14,7 +14,7 @@
 #define AT_ONCE 128 /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
 
-void lf_scoring_ask(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
+void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
 {
     struct lf_scoring *x = calloc(1, sizeof *x);
     if (!x)
@@ -353,7 +353,7 @@ static void take_up(struct lf_jobs *j)
     for (size_t i = 0; i < n && !closing(j); i++) {
         bool scored;
         if (is_reported(j, &list[i].record, &scored) && !scored)
-            lf_scoring_ask(j, list[i].record.id, list[i].record.current);
+            lf_scorer_request(j, list[i].record.id, list[i].record.current);
     }
     free(list);
 }
@@ -367,7 +367,7 @@ void lf_jobs_eval_changed(struct lf_jobs *j, const char *name)
         return;
     if (lf_report_retry(j, v.record.id, NULL) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "%s: its report is not written", name);
-    lf_scoring_ask(j, v.record.id, v.record.current);
+    lf_scorer_request(j, v.record.id, v.record.current);
 }
 
 void *lf_scorer_main(void *arg)

@@ -151,7 +151,7 @@ enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *
 /* What the open job is doing now. */
 void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_activity *a);
 /* The job ended (lf_store_job_finish): its version, written to versions/<n>, is served from now
- * on. An adapter that is gone is no error. */
+ * on. An adapter that is gone: LF_OK. */
 enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,
                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* Appends one JSON line to the log, with the time before the object's members; takes `line`

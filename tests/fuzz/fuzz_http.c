@@ -76,12 +76,12 @@ static void read_body(struct lf_http *q, const json_t *body, bool chat)
     struct lf_diag diag = {""};
     enum lf_err rc = lf_openai_parse(&o, q, body, chat, &diag);
     if (rc == LF_OK) {
-        lf_assert(o.ask.sample.temperature >= 0 && o.ask.sample.top_p > 0);
-        lf_assert(o.ask.n_stops >= 0 && o.ask.n_stops <= LF_STOPS_MAX);
+        lf_assert(o.request.sample.temperature >= 0 && o.request.sample.top_p > 0);
+        lf_assert(o.request.n_stops >= 0 && o.request.n_stops <= LF_STOPS_MAX);
         rc = chat ? lf_openai_messages(&o, body, &diag)
                   : lf_openai_prompts(&o, json_object_get(body, "prompt"), &diag);
         if (rc == LF_OK)
-            check_prompts(&o, o.ask.model.seat->base->model->config.V);
+            check_prompts(&o, o.request.model.seat->base->model->config.V);
         lf_openai_free(&o);
     }
     lf_assert(rc == LF_OK || diag.text[0] != '\0');

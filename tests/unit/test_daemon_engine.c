@@ -27,7 +27,7 @@ static void engine_up(struct bench *b)
     while (lf_engine_state(b->engine) == LF_ENGINE_LOADING && lf_clock_ns() < end)
         poll(NULL, 0, 2);
     if (lf_engine_state(b->engine) != LF_ENGINE_READY)
-        must(lf_engine_why(b->engine, &diag), &diag);
+        must(lf_engine_failure(b->engine, &diag), &diag);
 }
 
 static void engine_down(struct bench *b)

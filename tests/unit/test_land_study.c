@@ -1,7 +1,7 @@
 /* LIBS: lf_land lf_core m */
 /* A study's file, its cells on disk, and its matrix. */
 #include "core/file.h"
-#include "land/farm.h"
+#include "land/grid.h"
 #include "land/host.h"
 #include "land/show.h"
 #include "land/study.h"
@@ -146,7 +146,7 @@ static void a_wrong_study_is_refused_by_its_member(void **state)
 }
 
 /* Every cell in another state. */
-static void fill(struct lf_farm *f)
+static void fill(struct lf_grid *f)
 {
     for (int i = 0; i < f->n_tasks * f->n_columns; i++) {
         struct lf_cell *c = &f->cells[i];
@@ -165,16 +165,16 @@ static void cells_survive_their_files(void **state)
 {
     (void)state;
     struct lf_study s;
-    struct lf_farm f, back;
+    struct lf_grid f, back;
     struct lf_land_table t;
     struct lf_diag diag = {""};
     assert_int_equal(open_text(&s, tiny, &diag), LF_OK);
-    assert_int_equal(lf_farm_read(&back, dir, &diag), LF_E_NOT_FOUND);
-    assert_int_equal(lf_farm_init(&f, &s, dir, &diag), LF_OK);
+    assert_int_equal(lf_grid_read(&back, dir, &diag), LF_E_NOT_FOUND);
+    assert_int_equal(lf_grid_init(&f, &s, dir, &diag), LF_OK);
     fill(&f);
     f.seconds = 12.5;
-    assert_int_equal(lf_farm_write(&f, &diag), LF_OK);
-    assert_int_equal(lf_farm_read(&back, dir, &diag), LF_OK);
+    assert_int_equal(lf_grid_write(&f, &diag), LF_OK);
+    assert_int_equal(lf_grid_read(&back, dir, &diag), LF_OK);
     assert_false(back.running);
     assert_true(fabs(back.seconds - 12.5) < 1e-9);
     for (int i = 0; i < 8; i++) {
@@ -182,26 +182,26 @@ static void cells_survive_their_files(void **state)
         assert_string_equal(back.cells[i].column, f.cells[i].column);
         assert_string_equal(back.cells[i].reason, f.cells[i].reason);
     }
-    assert_true(fabs(lf_farm_progress(&back) - lf_farm_progress(&f)) < 1e-9);
+    assert_true(fabs(lf_grid_progress(&back) - lf_grid_progress(&f)) < 1e-9);
 
     /* A finished cell comes back to a new run, if its key is the same. */
     struct lf_cell *done = &f.cells[LF_CELL_DONE];
-    assert_int_equal(lf_farm_cell_write(&f, done, &diag), LF_OK);
+    assert_int_equal(lf_grid_cell_write(&f, done, &diag), LF_OK);
     struct lf_cell *same = &back.cells[LF_CELL_DONE];
     same->state = LF_CELL_WAITING;
     snprintf(same->key, sizeof same->key, "another");
-    lf_farm_cell_recall(&back, same);
+    lf_grid_cell_recall(&back, same);
     assert_int_equal(same->state, LF_CELL_WAITING);
     snprintf(same->key, sizeof same->key, "%s", done->key);
-    lf_farm_cell_recall(&back, same);
+    lf_grid_cell_recall(&back, same);
     assert_int_equal(same->state, LF_CELL_DONE);
     assert_true(fabs(same->result.base_score - 0.125) < 1e-9);
     assert_int_equal(same->result.tokens, 1000);
-    assert_int_equal(lf_farm_table(&f, &t, &diag), LF_OK);
+    assert_int_equal(lf_grid_table(&f, &t, &diag), LF_OK);
     assert_int_equal(t.n_bases, 1);
     lf_land_table_free(&t);
-    lf_farm_free(&f);
-    lf_farm_free(&back);
+    lf_grid_free(&f);
+    lf_grid_free(&back);
 
     /* Damaged files are refused, and a damaged cell is as none. */
     char path[LF_PATH_MAX];
@@ -210,7 +210,7 @@ static void cells_survive_their_files(void **state)
                                           "{\"columns\": [\"a\"], \"tasks\": [\"x\"]}"};
     for (int i = 0; i < 2; i++) {
         assert_int_equal(lf_file_write(path, damaged[i], strlen(damaged[i]), &diag), LF_OK);
-        assert_int_equal(lf_farm_read(&back, dir, &diag), LF_E_DAMAGED);
+        assert_int_equal(lf_grid_read(&back, dir, &diag), LF_E_DAMAGED);
     }
     lf_study_close(&s);
 }
@@ -219,12 +219,12 @@ static void a_matrix_fits_its_terminal(void **state)
 {
     (void)state;
     struct lf_study s;
-    struct lf_farm f;
+    struct lf_grid f;
     struct lf_buf text;
     struct lf_diag diag = {""};
     lf_buf_init(&text, 0);
     assert_int_equal(open_text(&s, tiny, &diag), LF_OK);
-    assert_int_equal(lf_farm_init(&f, &s, dir, &diag), LF_OK);
+    assert_int_equal(lf_grid_init(&f, &s, dir, &diag), LF_OK);
     fill(&f);
     lf_show_matrix(&text, &f, 100, false);
     assert_non_null(strstr(text.data, "0.500 (+0.375)"));
@@ -240,7 +240,7 @@ static void a_matrix_fits_its_terminal(void **state)
     }
     assert_non_null(strstr(text.data, "0.500"));
     lf_buf_free(&text);
-    lf_farm_free(&f);
+    lf_grid_free(&f);
     lf_study_close(&s);
 }
 

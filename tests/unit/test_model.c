@@ -175,7 +175,7 @@ static void a_4_bit_copy_is_kept_and_used(void **state)
     assert_true(first.st_ino == second.st_ino);
     assert_memory_equal(plain, fresh, sizeof plain);
     assert_memory_equal(plain, kept, sizeof plain);
-    /* a damaged copy is made anew */
+    /* a damaged copy is made again */
     assert_int_equal(truncate(path, 100), 0);
     m = open_model(base, LF_QUANT_NF4, cache);
     logits_of(m, kept);

@@ -125,7 +125,7 @@ static void each_reads_its_publishers_files(void **state)
         assert_false(made.prepared);
         /* A few rows are not the study's: no result may say that they are. */
         assert_int_not_equal(made.fidelity, LF_FIDELITY_EXACT);
-        assert_int_equal(lf_task_made(&again, dir, &diag), LF_OK);
+        assert_int_equal(lf_task_dir_read(&again, dir, &diag), LF_OK);
         assert_memory_equal(&again, &made, sizeof made);
     }
     lf_task_list_free(list, n);

@@ -149,7 +149,7 @@ static void stops_anywhere_and_goes_on_from_the_last_step(void **state)
 }
 
 /* A job that resumes although it should not would have resumed > 0. */
-static void expect_anew(struct tiny *t, const struct lf_train_settings *s, const char *checkpoint,
+static void expect_over(struct tiny *t, const struct lf_train_settings *s, const char *checkpoint,
                         const char *says)
 {
     struct lf_trainer *trainer = trainer_open(t);
@@ -181,10 +181,10 @@ static void another_jobs_checkpoint_is_not_used(void **state)
     assert_true(lf_file_exists(file));
 
     s.learning_rate *= 2;
-    expect_anew(&t, &s, checkpoint, "other settings");
+    expect_over(&t, &s, checkpoint, "other settings");
     s = rig_settings();
     s.seed++;
-    expect_anew(&t, &s, checkpoint, "other settings");
+    expect_over(&t, &s, checkpoint, "other settings");
     s = rig_settings();
     s.eval_every = 3;
     trainer = trainer_open(&t);
@@ -198,9 +198,9 @@ static void another_jobs_checkpoint_is_not_used(void **state)
     lf_buf_init(&bytes, 0);
     must(lf_file_read(&bytes, file, 1 << 20, &diag), &diag);
     must(lf_file_write(file, bytes.data, bytes.len / 2, &diag), &diag);
-    expect_anew(&t, &s, checkpoint, "started anew");
+    expect_over(&t, &s, checkpoint, "started over");
     must(lf_file_write(file, "", 0, &diag), &diag);
-    expect_anew(&t, &s, checkpoint, "started anew");
+    expect_over(&t, &s, checkpoint, "started over");
     lf_buf_free(&bytes);
     tiny_close(&t);
 }

@@ -1,6 +1,6 @@
 /* The words already seen, with their ids. Text repeats its words, so a finished one is kept: a
  * table of immutable entries, filled by compare-and-swap and never emptied. Readers take no lock
- * and write nothing; when a word's bucket is full it is merged anew each time. */
+ * and write nothing; when a word's bucket is full it is merged again each time. */
 #include "text/tokenizer/bpe.h"
 #include "text/limits.h"
 

@@ -1,4 +1,4 @@
-/* GGUF, llama.cpp's files: imported, that is written anew as a Hugging Face checkpoint, which is
+/* GGUF, llama.cpp's files: imported, that is rewritten as a Hugging Face checkpoint, which is
  * the one form that everything else here reads. Host work, one thread. */
 #ifndef LF_TOOLS_GGUF_GGUF_H
 #define LF_TOOLS_GGUF_GGUF_H

@@ -21,7 +21,7 @@ kill_daemon
 serve --checkpoint-seconds 0
 wait_until 60 starts 2 || fail "it did not go on after SIGKILL"
 killed_at=$(started_at)
-[ "$killed_at" -gt 0 ] || fail "it began anew after SIGKILL"
+[ "$killed_at" -gt 0 ] || fail "it started over after SIGKILL"
 
 wait_until 120 got_on $((killed_at + 3)) || fail "no more steps"
 stop_daemon

@@ -1,5 +1,5 @@
-# The card faults under a daemon that answers and trains: what is under way is told so, the same
-# process begins anew, the mount lives on, and the training goes on from its checkpoint.
+# The card faults under a daemon that answers and trains: what is under way fails with that reason,
+# the same process restarts, the mount lives on, and the training goes on from its checkpoint.
 . "$TEST_LIB/http.sh"
 [ "$DEVICE" = cuda ] || skip "it needs a card"
 LF_FAULT=$WORK/fault LD_PRELOAD=$BIN/libfault_card.so serve --checkpoint-seconds 0
@@ -15,7 +15,7 @@ wait_until 30 streams || fail "no stream"
 
 touch "$WORK/fault"
 again() { [ "$(grep -c 'ready on' "$WORK/daemon.log")" = "$1" ]; }
-wait_until 60 again 2 || fail "the daemon did not begin anew"
+wait_until 60 again 2 || fail "the daemon did not restart"
 wait "$client" || true
 grep -q 'data: \[DONE\]' "$WORK/stream" && fail "the stream ended as if nothing had happened"
 wait_until 60 listens || fail "the daemon does not answer"
@@ -23,14 +23,14 @@ URL=http://$ADDRESS
 metric_is device_losses_total 1 || fail "the loss is not counted"
 wait_until 60 at_step 0 || fail "the training does not go on"
 grep '"event":"started"' "$MODEL/task/log" | tail -n 1 | grep -vq '"step":0,' ||
-    fail "the training began anew"
+    fail "the training started over"
 call POST /v1/completions -d '{"prompt": "The old man", "max_tokens": 4}' | grep -q '"text"'
 
 # A job that has lost it three times fails. Four losses in a row are more than chance: the daemon
 # ends, and says why.
 for n in 3 4; do
     touch "$WORK/fault"
-    wait_until 60 again $n || fail "the daemon did not begin anew at loss $((n - 1))"
+    wait_until 60 again $n || fail "the daemon did not restart at loss $((n - 1))"
 done
 wait_status task '^failed: '
 wait_until 60 listens || fail "the daemon does not answer"

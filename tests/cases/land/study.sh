@@ -56,7 +56,7 @@ wait_until 90 step_reached $((before + 1)) || fail "it does not go on"
 kill -KILL "$(pgrep -P $RUN)"
 exit_status=0
 wait $RUN || exit_status=$?
-[ $exit_status = 1 ] || fail "a failed cell must be told by the exit status"
+[ $exit_status = 1 ] || fail "a failed cell must show in the exit status"
 cat "$WORK/matrix" >&2
 grep -q 'its daemon is started again' "$WORK/run.log" || fail "nobody saw the daemon's death"
 [ "$(logged '"event":"started".*"step":[1-9]')" -gt 0 ] || fail "it trained from the start again"

@@ -1,5 +1,5 @@
 /* The cells and their files. */
-#include "land/farm.h"
+#include "land/grid.h"
 
 #include "core/file.h"
 #include "core/clock.h"
@@ -30,7 +30,7 @@ static const char *cell_state_name(enum lf_cell_state s)
     return state_names[s];
 }
 
-enum lf_err lf_farm_path(char out[LF_PATH_MAX], const struct lf_farm *f, struct lf_diag *diag,
+enum lf_err lf_grid_path(char out[LF_PATH_MAX], const struct lf_grid *f, struct lf_diag *diag,
                          const char *fmt, ...)
 {
     va_list ap;
@@ -43,16 +43,16 @@ enum lf_err lf_farm_path(char out[LF_PATH_MAX], const struct lf_farm *f, struct 
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
-static enum lf_err make(struct lf_farm *f, const char *dir, int n_columns, int n_tasks,
+static enum lf_err make(struct lf_grid *f, const char *dir, int n_columns, int n_tasks,
                         struct lf_diag *diag)
 {
-    *f = (struct lf_farm){.n_columns = n_columns, .n_tasks = n_tasks};
+    *f = (struct lf_grid){.n_columns = n_columns, .n_tasks = n_tasks};
     if (snprintf(f->dir, sizeof f->dir, "%s", dir) >= (int)sizeof f->dir)
         return lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", dir);
     f->tasks = calloc((size_t)n_tasks + 1, sizeof *f->tasks);
     f->cells = calloc((size_t)n_tasks * (size_t)n_columns + 1, sizeof *f->cells);
     if (!f->tasks || !f->cells) {
-        lf_farm_free(f);
+        lf_grid_free(f);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study's cells");
     }
     for (int i = 0; i < n_tasks * n_columns; i++) {
@@ -64,7 +64,7 @@ static enum lf_err make(struct lf_farm *f, const char *dir, int n_columns, int n
     return LF_OK;
 }
 
-enum lf_err lf_farm_init(struct lf_farm *f, const struct lf_study *s, const char *dir,
+enum lf_err lf_grid_init(struct lf_grid *f, const struct lf_study *s, const char *dir,
                          struct lf_diag *diag)
 {
     enum lf_err rc = make(f, dir, s->n_bases * s->n_variants, s->n_tasks, diag);
@@ -87,7 +87,7 @@ enum lf_err lf_farm_init(struct lf_farm *f, const struct lf_study *s, const char
     return LF_OK;
 }
 
-void lf_farm_free(struct lf_farm *f)
+void lf_grid_free(struct lf_grid *f)
 {
     for (int i = 0; f->cells && i < f->n_tasks * f->n_columns; i++) {
         json_decref(f->cells[i].settings);
@@ -95,7 +95,7 @@ void lf_farm_free(struct lf_farm *f)
     }
     free(f->cells);
     free(f->tasks);
-    *f = (struct lf_farm){0};
+    *f = (struct lf_grid){0};
 }
 
 /* ---- As JSON --------------------------------------------------------------------------------- */
@@ -106,7 +106,7 @@ static double real_of(const json_t *obj, const char *key)
     return json_is_number(v) ? json_number_value(v) : (double)NAN;
 }
 
-static json_t *cell_json(const struct lf_farm *f, const struct lf_cell *c)
+static json_t *cell_json(const struct lf_grid *f, const struct lf_cell *c)
 {
     const struct lf_land_cell *r = &c->result;
     return json_pack("{s:s, s:s, s:s, s:f, s:s, s:o, s:o, s:o, s:I, s:I, s:f, s:o}", "base",
@@ -127,7 +127,7 @@ static json_t *names_json(const char (*names)[LF_NAME_MAX + 1], int n)
     return list;
 }
 
-json_t *lf_farm_json(const struct lf_farm *f)
+json_t *lf_grid_json(const struct lf_grid *f)
 {
     json_t *cells = json_array();
     for (int i = 0; i < f->n_tasks * f->n_columns; i++)
@@ -138,17 +138,17 @@ json_t *lf_farm_json(const struct lf_farm *f)
         f->running    ? "running"
         : f->finished ? "finished"
                       : "stopped",
-        "device", f->device, "seconds", f->seconds, "progress", lf_farm_progress(f),
+        "device", f->device, "seconds", f->seconds, "progress", lf_grid_progress(f),
         "tokens_per_second", f->tokens_per_second, "updated_ms", (json_int_t)lf_clock_unix_ms(),
         "columns", names_json((const char(*)[LF_NAME_MAX + 1]) f->columns, f->n_columns), "tasks",
         names_json((const char(*)[LF_NAME_MAX + 1]) f->tasks, f->n_tasks), "cells", cells);
 }
 
-enum lf_err lf_farm_write(const struct lf_farm *f, struct lf_diag *diag)
+enum lf_err lf_grid_write(const struct lf_grid *f, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    return lf_farm_path(path, f, diag, "status.json")
-               ?: lf_json_write(path, lf_farm_json(f), FILE_FLAGS, diag);
+    return lf_grid_path(path, f, diag, "status.json")
+               ?: lf_json_write(path, lf_grid_json(f), FILE_FLAGS, diag);
 }
 
 /* ---- Reading back ---------------------------------------------------------------------------- */
@@ -185,7 +185,7 @@ static void read_result(struct lf_cell *c, const json_t *j)
     r->seconds = isfinite(seconds) ? seconds : 0;
 }
 
-static enum lf_err read_cells(struct lf_farm *f, const json_t *list, struct lf_diag *diag)
+static enum lf_err read_cells(struct lf_grid *f, const json_t *list, struct lf_diag *diag)
 {
     if (json_array_size(list) != (size_t)f->n_tasks * (size_t)f->n_columns)
         return lf_fail(diag, LF_E_DAMAGED, "not as many cells as columns and tasks make");
@@ -197,10 +197,10 @@ static enum lf_err read_cells(struct lf_farm *f, const json_t *list, struct lf_d
 }
 
 /* Somebody holds DIR/lock. */
-static bool is_locked(const struct lf_farm *f)
+static bool is_locked(const struct lf_grid *f)
 {
     char path[LF_PATH_MAX];
-    if (lf_farm_path(path, f, NULL, "lock") != LF_OK)
+    if (lf_grid_path(path, f, NULL, "lock") != LF_OK)
         return false;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -210,7 +210,7 @@ static bool is_locked(const struct lf_farm *f)
     return locked;
 }
 
-static enum lf_err read_back(struct lf_farm *f, const char *dir, const json_t *j,
+static enum lf_err read_back(struct lf_grid *f, const char *dir, const json_t *j,
                              struct lf_diag *diag)
 {
     const json_t *columns = json_object_get(j, "columns"), *tasks = json_object_get(j, "tasks");
@@ -233,7 +233,7 @@ static enum lf_err read_back(struct lf_farm *f, const char *dir, const json_t *j
     return in.rc;
 }
 
-enum lf_err lf_farm_read(struct lf_farm *f, const char *dir, struct lf_diag *diag)
+enum lf_err lf_grid_read(struct lf_grid *f, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     json_t *j = NULL;
@@ -248,40 +248,40 @@ enum lf_err lf_farm_read(struct lf_farm *f, const char *dir, struct lf_diag *dia
     json_decref(j);
     if (rc == LF_OK)
         return rc;
-    lf_farm_free(f);
+    lf_grid_free(f);
     return lf_fail_within(diag, rc, "%s", path);
 }
 
 /* ---- Cells' files ---------------------------------------------------------------------------- */
 
-static enum lf_err cell_path(char out[LF_PATH_MAX], const struct lf_farm *f,
+static enum lf_err cell_path(char out[LF_PATH_MAX], const struct lf_grid *f,
                              const struct lf_cell *c, struct lf_diag *diag)
 {
-    return lf_farm_path(out, f, diag, "cells/%s/%s.json", c->column, f->tasks[c->task]);
+    return lf_grid_path(out, f, diag, "cells/%s/%s.json", c->column, f->tasks[c->task]);
 }
 
-static enum lf_err write_results(const struct lf_farm *f, struct lf_diag *diag)
+static enum lf_err write_results(const struct lf_grid *f, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_land_table t;
     struct lf_buf text = {0};
-    enum lf_err rc = lf_farm_table(f, &t, diag);
+    enum lf_err rc = lf_grid_table(f, &t, diag);
     if (rc != LF_OK)
         return rc;
     if (lf_land_table_print(&t, &text) != LF_OK)
         rc = lf_fail(diag, text.rc, "no memory for results.csv");
-    rc = rc ?: lf_farm_path(path, f, diag, "results.csv");
+    rc = rc ?: lf_grid_path(path, f, diag, "results.csv");
     rc = rc ?: lf_file_write(path, text.data, text.len, diag);
     lf_buf_free(&text);
     lf_land_table_free(&t);
     return rc;
 }
 
-enum lf_err lf_farm_cell_write(const struct lf_farm *f, const struct lf_cell *c,
+enum lf_err lf_grid_cell_write(const struct lf_grid *f, const struct lf_cell *c,
                                struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    enum lf_err rc = lf_farm_path(path, f, diag, "cells/%s", c->column);
+    enum lf_err rc = lf_grid_path(path, f, diag, "cells/%s", c->column);
     rc = rc ?: lf_dir_make(path, diag);
     rc = rc ?: cell_path(path, f, c, diag);
     if (rc != LF_OK)
@@ -294,7 +294,7 @@ enum lf_err lf_farm_cell_write(const struct lf_farm *f, const struct lf_cell *c,
     return lf_json_write(path, j, FILE_FLAGS, diag) ?: write_results(f, diag);
 }
 
-void lf_farm_cell_recall(const struct lf_farm *f, struct lf_cell *c)
+void lf_grid_cell_recall(const struct lf_grid *f, struct lf_cell *c)
 {
     char path[LF_PATH_MAX];
     json_t *j = NULL;
@@ -313,7 +313,7 @@ void lf_farm_cell_recall(const struct lf_farm *f, struct lf_cell *c)
 
 /* ---- Sums ------------------------------------------------------------------------------------ */
 
-int lf_farm_count(const struct lf_farm *f, enum lf_cell_state s)
+int lf_grid_count(const struct lf_grid *f, enum lf_cell_state s)
 {
     int n = 0;
     for (int i = 0; i < f->n_tasks * f->n_columns; i++)
@@ -321,7 +321,7 @@ int lf_farm_count(const struct lf_farm *f, enum lf_cell_state s)
     return n;
 }
 
-double lf_farm_progress(const struct lf_farm *f)
+double lf_grid_progress(const struct lf_grid *f)
 {
     double sum = 0;
     int n = f->n_tasks * f->n_columns;
@@ -345,13 +345,13 @@ double lf_farm_progress(const struct lf_farm *f)
     return n ? sum / n : 0;
 }
 
-enum lf_err lf_farm_table(const struct lf_farm *f, struct lf_land_table *t, struct lf_diag *diag)
+enum lf_err lf_grid_table(const struct lf_grid *f, struct lf_land_table *t, struct lf_diag *diag)
 {
     if (lf_land_table_init(t) != LF_OK)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the results");
     for (int k = 0; k < f->n_tasks; k++)
         for (int i = 0; i < f->n_columns; i++) {
-            const struct lf_cell *c = lf_farm_cell(f, i, k);
+            const struct lf_cell *c = lf_grid_cell(f, i, k);
             if (c->state != LF_CELL_DONE &&
                 (c->state != LF_CELL_FAILED || isnan(c->result.base_score)))
                 continue;

@@ -1,12 +1,12 @@
-/* What operations ask of the daemon: addresses, and calls of the usual shape (a short body, a short
- * answer, half a minute). */
-#ifndef LF_FS_ASK_H
-#define LF_FS_ASK_H
+/* What operations request of the daemon: addresses, and calls of the usual shape (a short body, a
+ * short answer, half a minute). */
+#ifndef LF_FS_REQUEST_H
+#define LF_FS_REQUEST_H
 
 #include "fs/limits.h"
 #include "fs/wait.h"
 
-#define LF_ASK_TIMEOUT_S 30
+#define LF_REQUEST_TIMEOUT_S 30
 
 /* "/v1/adapters/<name>/files/<rel><query>" of a place. */
 enum lf_err lf_url_file(char out[LF_URL_MAX], const struct lf_place *p,
@@ -18,13 +18,14 @@ enum lf_err lf_url_adapter(char out[LF_URL_MAX], const char *name, const char *t
 
 /* Calls that go on with `step`, as after lf_op_call. media_type and body (n bytes, copied) NULL:
  * none. */
-void lf_op_ask(struct lf_op *op, const char *method, const char *url, const char *media_type,
-               const void *body, size_t n, lf_op_step step);
+void lf_op_request(struct lf_op *op, const char *method, const char *url, const char *media_type,
+                   const void *body, size_t n, lf_op_step step);
 /* The same at lf_url_adapter. */
-void lf_op_ask_adapter(struct lf_op *op, const char *method, const char *name, const char *tail,
-                       const char *media_type, const void *body, size_t n, lf_op_step step);
+void lf_op_request_adapter(struct lf_op *op, const char *method, const char *name, const char *tail,
+                           const char *media_type, const void *body, size_t n, lf_op_step step);
 /* Has `target`, the text of a link, become the version that the adapter serves. Steps with
  * LF_E_INVALID where it is no number. */
-void lf_op_ask_rollback(struct lf_op *op, const char *adapter, const char *target, lf_op_step step);
+void lf_op_request_rollback(struct lf_op *op, const char *adapter, const char *target,
+                            lf_op_step step);
 
 #endif

@@ -1,5 +1,5 @@
-/* Where things are when nobody says. */
-#include "client/places.h"
+/* Default paths. */
+#include "client/paths.h"
 
 #include "core/file.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-void lf_place_data(char out[LF_PATH_MAX])
+void lf_path_data(char out[LF_PATH_MAX])
 {
     const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
     if (xdg && xdg[0] == '/')
@@ -19,15 +19,15 @@ void lf_place_data(char out[LF_PATH_MAX])
         snprintf(out, LF_PATH_MAX, "/var/lib/lorafs");
 }
 
-void lf_place_socket(char out[LF_PATH_MAX])
+void lf_path_socket(char out[LF_PATH_MAX])
 {
     char data[LF_PATH_MAX - 16];
-    lf_place_data(out);
+    lf_path_data(out);
     snprintf(data, sizeof data, "%s", out);
     snprintf(out, LF_PATH_MAX, "%s/lorafsd.sock", data);
 }
 
-enum lf_err lf_place_share(char out[LF_PATH_MAX], const char *rel, struct lf_diag *diag)
+enum lf_err lf_path_share(char out[LF_PATH_MAX], const char *rel, struct lf_diag *diag)
 {
     static const char *const shares[] = {"../share/lorafs", "../../../share"};
     char program[LF_PATH_MAX];

@@ -1,5 +1,5 @@
 /* Addresses and the usual calls. */
-#include "fs/ask.h"
+#include "fs/request.h"
 
 #include "fs/limits.h"
 #include "names/ctl.h"
@@ -30,31 +30,32 @@ enum lf_err lf_url_node(char out[LF_URL_MAX], const struct lf_node *n, const cha
     return lf_url_file(out, &place, query);
 }
 
-void lf_op_ask(struct lf_op *op, const char *method, const char *url, const char *media_type,
-               const void *body, size_t n, lf_op_step step)
+void lf_op_request(struct lf_op *op, const char *method, const char *url, const char *media_type,
+                   const void *body, size_t n, lf_op_step step)
 {
     struct lf_client_spec spec = {.method = method,
                                   .path = url,
                                   .content_type = media_type,
                                   .body = body,
                                   .body_bytes = n,
-                                  .reply_max = LF_ASK_REPLY_MAX,
-                                  .timeout_s = LF_ASK_TIMEOUT_S};
+                                  .reply_max = LF_REQUEST_REPLY_MAX,
+                                  .timeout_s = LF_REQUEST_TIMEOUT_S};
     lf_op_call(op, &spec, step);
 }
 
-void lf_op_ask_adapter(struct lf_op *op, const char *method, const char *name, const char *tail,
-                       const char *media_type, const void *body, size_t n, lf_op_step step)
+void lf_op_request_adapter(struct lf_op *op, const char *method, const char *name, const char *tail,
+                           const char *media_type, const void *body, size_t n, lf_op_step step)
 {
     char url[LF_URL_MAX];
     enum lf_err rc = lf_url_adapter(url, name, tail);
     if (rc == LF_OK)
-        lf_op_ask(op, method, url, media_type, body, n, step);
+        lf_op_request(op, method, url, media_type, body, n, step);
     else
         step(op, rc);
 }
 
-void lf_op_ask_rollback(struct lf_op *op, const char *adapter, const char *target, lf_op_step step)
+void lf_op_request_rollback(struct lf_op *op, const char *adapter, const char *target,
+                            lf_op_step step)
 {
     char line[64], digits[24] = "";
     size_t n = strlen(target);
@@ -67,5 +68,5 @@ void lf_op_ask_rollback(struct lf_op *op, const char *adapter, const char *targe
         return;
     }
     int k = snprintf(line, sizeof line, "%s %s\n", lf_ctl[LF_CTL_ROLLBACK].word, digits);
-    lf_op_ask_adapter(op, "POST", adapter, "/ctl", "text/plain", line, (size_t)k, step);
+    lf_op_request_adapter(op, "POST", adapter, "/ctl", "text/plain", line, (size_t)k, step);
 }

@@ -1,5 +1,5 @@
 /* What a task's folder holds: written whole or not at all, and read again. */
-#include "land/made.h"
+#include "land/task_dir.h"
 
 #include "core/file.h"
 #include "core/json.h"
@@ -16,8 +16,8 @@
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-enum lf_err lf_made_open(struct lf_made_file *f, const char *dir, const char *name,
-                         struct lf_diag *diag)
+enum lf_err lf_task_dir_open(struct lf_task_dir_file *f, const char *dir, const char *name,
+                             struct lf_diag *diag)
 {
     f->fd = -1;
     lf_buf_init(&f->chunk, 0);
@@ -28,7 +28,7 @@ enum lf_err lf_made_open(struct lf_made_file *f, const char *dir, const char *na
     return f->fd < 0 ? lf_fail_errno(diag, errno, "%s", f->tmp) : LF_OK;
 }
 
-static enum lf_err flush(struct lf_made_file *f, struct lf_diag *diag)
+static enum lf_err flush(struct lf_task_dir_file *f, struct lf_diag *diag)
 {
     for (size_t at = 0; at < f->chunk.len;) {
         ssize_t n = write(f->fd, f->chunk.data + at, f->chunk.len - at);
@@ -40,7 +40,7 @@ static enum lf_err flush(struct lf_made_file *f, struct lf_diag *diag)
     return LF_OK;
 }
 
-enum lf_err lf_made_put(struct lf_made_file *f, const json_t *row, struct lf_diag *diag)
+enum lf_err lf_task_dir_put(struct lf_task_dir_file *f, const json_t *row, struct lf_diag *diag)
 {
     lf_json_put(&f->chunk, json_incref((json_t *)(uintptr_t)row), JSON_REAL_PRECISION(15));
     enum lf_err rc = lf_buf_putc(&f->chunk, '\n');
@@ -49,7 +49,7 @@ enum lf_err lf_made_put(struct lf_made_file *f, const json_t *row, struct lf_dia
     return f->chunk.len >= CHUNK_BYTES ? flush(f, diag) : LF_OK;
 }
 
-enum lf_err lf_made_commit(struct lf_made_file *f, struct lf_diag *diag)
+enum lf_err lf_task_dir_commit(struct lf_task_dir_file *f, struct lf_diag *diag)
 {
     enum lf_err rc = flush(f, diag) ?: lf_file_commit(f->fd, f->tmp, f->path, diag);
     if (rc == LF_OK)
@@ -57,7 +57,7 @@ enum lf_err lf_made_commit(struct lf_made_file *f, struct lf_diag *diag)
     return rc;
 }
 
-void lf_made_drop(struct lf_made_file *f)
+void lf_task_dir_drop(struct lf_task_dir_file *f)
 {
     if (f->fd >= 0)
         close(f->fd);
@@ -84,8 +84,8 @@ static json_t *stops(const struct lf_task *t)
     return list;
 }
 
-enum lf_err lf_made_notes(const struct lf_task *t, const struct lf_task_rows *r, const char *dir,
-                          struct lf_diag *diag)
+enum lf_err lf_task_dir_notes(const struct lf_task *t, const struct lf_task_rows *r,
+                              const char *dir, struct lf_diag *diag)
 {
     json_t *config = json_pack("{s:s, s:i, s:o}", "metric", t->metric, "max_tokens", t->max_tokens,
                                "stop", stops(t));
@@ -103,7 +103,7 @@ enum lf_err lf_made_notes(const struct lf_task *t, const struct lf_task_rows *r,
     return write_json(task, dir, "task.json", diag);
 }
 
-enum lf_err lf_task_made(struct lf_task_rows *out, const char *dir, struct lf_diag *diag)
+enum lf_err lf_task_dir_read(struct lf_task_rows *out, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], fidelity[32];
     struct lf_task_rows r = {0};
@@ -180,7 +180,7 @@ static void md_line(char *out, size_t size, const char *text, const char *key)
     snprintf(out, size, "%.*s", (int)strcspn(at, "\r\n"), at);
 }
 
-void lf_made_source_md(struct lf_task_rows *out, const char *dir)
+void lf_task_dir_source_md(struct lf_task_rows *out, const char *dir)
 {
     char path[LF_PATH_MAX];
     struct lf_buf text = {0};

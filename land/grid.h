@@ -8,8 +8,8 @@
  *     DIR/lock                 held by who works in DIR
  *
  * Each file is replaced whole. Host data, one thread. */
-#ifndef LF_LAND_FARM_H
-#define LF_LAND_FARM_H
+#ifndef LF_LAND_GRID_H
+#define LF_LAND_GRID_H
 
 #include "core/file.h"
 #include "core/limits.h"
@@ -40,8 +40,8 @@ struct lf_cell {
     char reason[LF_DIAG_MAX];   /* FAILED */
 };
 
-struct lf_farm {
-    const struct lf_study *study; /* NULL when it was read back by lf_farm_read */
+struct lf_grid {
+    const struct lf_study *study; /* NULL when it was read back by lf_grid_read */
     char dir[LF_PATH_MAX - 256];  /* leaves room for what is put after it */
     char name[LF_NAME_MAX + 1], title[256], device[128];
     int n_columns, n_tasks;
@@ -50,44 +50,44 @@ struct lf_farm {
     struct lf_cell *cells;          /* (n_tasks, n_columns); owned */
     double seconds;                 /* worked so far, over all runs */
     double tokens_per_second;       /* of the trainings that run now */
-    bool running;                   /* somebody works in dir */
+    bool running;                   /* a process works in dir */
     bool finished;                  /* the last run came to its end */
 };
 
-/* The cells of a study, all waiting, in DIR (not made). Yours, lf_farm_free. */
-enum lf_err lf_farm_init(struct lf_farm *f, const struct lf_study *s, const char *dir,
+/* The cells of a study, all waiting, in DIR (not made). Yours, lf_grid_free. */
+enum lf_err lf_grid_init(struct lf_grid *f, const struct lf_study *s, const char *dir,
                          struct lf_diag *diag) LF_MUST_CHECK;
-void lf_farm_free(struct lf_farm *f);
-static inline struct lf_cell *lf_farm_cell(const struct lf_farm *f, int column, int task)
+void lf_grid_free(struct lf_grid *f);
+static inline struct lf_cell *lf_grid_cell(const struct lf_grid *f, int column, int task)
 {
     return &f->cells[task * f->n_columns + column];
 }
 
 /* DIR as the last run left it, or as the one under way sees it; without keys, settings and
  * metrics. LF_E_NOT_FOUND where DIR is no study's folder. */
-enum lf_err lf_farm_read(struct lf_farm *f, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_grid_read(struct lf_grid *f, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* Writes status.json. */
-enum lf_err lf_farm_write(const struct lf_farm *f, struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_grid_write(const struct lf_grid *f, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A cell that ended: its file, and results.csv. */
-enum lf_err lf_farm_cell_write(const struct lf_farm *f, const struct lf_cell *c,
+enum lf_err lf_grid_cell_write(const struct lf_grid *f, const struct lf_cell *c,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* Makes the cell what its file says, if it is done and of the cell's key. A file that cannot be
  * read is as none. */
-void lf_farm_cell_recall(const struct lf_farm *f, struct lf_cell *c);
+void lf_grid_cell_recall(const struct lf_grid *f, struct lf_cell *c);
 
 /* Cells in a state. */
-int lf_farm_count(const struct lf_farm *f, enum lf_cell_state s);
+int lf_grid_count(const struct lf_grid *f, enum lf_cell_state s);
 /* Part of the work that is done, in [0, 1]. */
-double lf_farm_progress(const struct lf_farm *f);
+double lf_grid_progress(const struct lf_grid *f);
 /* The finished cells and the failed ones' known scores as a table; yours, lf_land_table_free. */
-enum lf_err lf_farm_table(const struct lf_farm *f, struct lf_land_table *t,
+enum lf_err lf_grid_table(const struct lf_grid *f, struct lf_land_table *t,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* The same as JSON, for --json: status.json's document. Yours; NULL when memory is out. */
-json_t *lf_farm_json(const struct lf_farm *f);
+json_t *lf_grid_json(const struct lf_grid *f);
 
 /* DIR + "/" + a path in it. */
-enum lf_err lf_farm_path(char out[LF_PATH_MAX], const struct lf_farm *f, struct lf_diag *diag,
+enum lf_err lf_grid_path(char out[LF_PATH_MAX], const struct lf_grid *f, struct lf_diag *diag,
                          const char *fmt, ...) LF_PRINTF(4, 5) LF_MUST_CHECK;
 
 #endif
