@@ -21,7 +21,7 @@
 typedef __nv_bfloat16 bf16; /* act */
 
 /* Ceilings of the fixed part of a stream's scratch memory. */
-#define LF_CUDA_PARTIALS ((size_t)24 << 20)  /* bytes; sums of parts of one result */
+#define LF_CUDA_PARTIALS ((size_t)33 << 20)  /* bytes; sums of parts of one result */
 #define LF_CUDA_COUNTERS 65536               /* arrivals of blocks; zero between kernels */
 #define LF_CUDA_WORKSPACE ((size_t)32 << 20) /* cuBLASLt's; what NVIDIA advises for Hopper */
 

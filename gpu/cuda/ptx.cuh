@@ -160,48 +160,22 @@ LF_DEVICE void wgmma_begin()
     LF_SM90A("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
-/* Closes what was put under way since wgmma_begin: until wgmma_wait its A and D may not be touched,
+/* Closes what was put under way since wgmma_begin: until a wait its A and D may not be touched,
  * and its tiles may not be written. */
 LF_DEVICE void wgmma_end()
 {
     LF_SM90A("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
 
-/* Until all products of the warpgroup are done: then d has them. */
-template <int n> LF_DEVICE void wgmma_wait(float (&d)[n])
-{
-    LF_SM90A("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-#pragma unroll
-    for (int i = 0; i < n; i++) /* no use of d moves up over the wait */
-        asm volatile("" : "+f"(d[i])::"memory");
-}
-
-/* d = a b for the tile's k16-th sixteen k, added to d but for the first; between wgmma_begin and
- * _end. */
-#define LF_D8(i)                                                                                \
-    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
-        "+f"(d[i + 6]), "+f"(d[i + 7])
-
-LF_DEVICE void wgmma(float (&d)[8], const uint32_t (&a)[4], uint64_t tile, int k16)
-{
-    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %13, 0;\n"
-             "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7}, "
-             "{%8,%9,%10,%11}, %12, p, 1, 1, 0;}"
-             : LF_D8(0)
-             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
-}
-
-LF_DEVICE void wgmma(float (&d)[16], const uint32_t (&a)[4], uint64_t tile, int k16)
-{
-    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %21, 0;\n"
-             "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,"
-             "%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, p, 1, 1, 0;}"
-             : LF_D8(0), LF_D8(8)
-             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile + 2 * k16), "r"(k16));
-}
-
-#undef LF_D8
 #undef LF_SM90A
+
+/* a b + c of two bf16 each, rounded once. */
+LF_DEVICE uint32_t fma2(uint32_t a, uint32_t b, uint32_t c)
+{
+    uint32_t d;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    return d;
+}
 
 /* 2^x, relative error 2^-22. */
 LF_DEVICE float exp2_fast(float x)

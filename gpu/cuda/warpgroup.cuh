@@ -90,6 +90,27 @@ LF_DEVICE void barrier_wait(uint64_t *b, int turn)
              : "memory");
 }
 
+/* Consecutive bytes, a multiple of 16, both addresses aligned. */
+LF_DEVICE void copy_bulk(void *to, const void *from, uint32_t bytes, uint64_t *b)
+{
+    LF_SM90A("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "
+             "[%3];" ::"r"(shared_at(to)),
+             "l"(from), "r"(bytes), "r"(shared_at(b))
+             : "memory");
+}
+
+/* Barrier `id` (1 to 15) of so many threads of the block, whole warps: all wait for all. */
+LF_DEVICE void threads_wait(int id, int threads)
+{
+    LF_SM90A("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+/* Arrives there without waiting. */
+LF_DEVICE void threads_arrive(int id, int threads)
+{
+    LF_SM90A("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
 /* Barrier `id` (1 to 15) of two warpgroups: one waits until the other has arrived. */
 LF_DEVICE void pair_wait(int id)
 {
@@ -138,9 +159,16 @@ template <int n> LF_DEVICE void wgmma_made(float (&d)[n])
 #define LF_R0_31                                             \
     "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15," \
     "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define LF_R32_63                                                      \
-    "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47," \
-    "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define LF_R32_47 "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+#define LF_R32_63 \
+    LF_R32_47 "," \
+              "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define LF_R64_95                                                      \
+    "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79," \
+    "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"
+#define LF_R96_127                                                                 \
+    "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111," \
+    "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 
 LF_DEVICE void wgmma(float (&d)[32], uint32_t a, uint32_t b, int add)
 {
@@ -160,22 +188,32 @@ LF_DEVICE void wgmma(float (&d)[64], uint32_t a, uint32_t b, int add)
              : "l"(wgmma_operand(a, 0)), "l"(wgmma_operand(b, 0)), "r"(add));
 }
 
-LF_DEVICE void wgmma(float (&d)[32], const uint32_t (&a)[4], uint32_t b, int add)
-{
-    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %37, 0;\n"
-             "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" LF_R0_31 "}, "
-             "{%32,%33,%34,%35}, %36, p, 1, 1, 0;}"
-             : LF_D32(0)
-             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(wgmma_operand(b, 0)), "r"(add));
-}
+/* a in registers, b by name or as wgmma wants it (which is less work where it is known early):
+ * `columns` as text, the numbers of a's words, of b and of add as operands. */
+#define LF_WGMMA_A(n, columns, registers, a0, a1, a2, a3, at, plus, ...)                           \
+    LF_DEVICE void wgmma(float(&d)[n], const uint32_t(&a)[4], uint64_t b, int add)                 \
+    {                                                                                              \
+        LF_SM90A("{.reg .pred p; setp.ne.b32 p, %" #plus ", 0;\n"                                  \
+                 "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" registers "}, " \
+                 "{%" #a0 ",%" #a1 ",%" #a2 ",%" #a3 "}, %" #at ", p, 1, 1, 0;}"                   \
+                 : __VA_ARGS__                                                                     \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                  \
+    }
+LF_WGMMA_A(8, "16", "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, 13, LF_D8(0))
+LF_WGMMA_A(16, "32", "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15", 16, 17, 18, 19, 20,
+           21, LF_D8(0), LF_D8(8))
+LF_WGMMA_A(32, "64", LF_R0_31, 32, 33, 34, 35, 36, 37, LF_D32(0))
+LF_WGMMA_A(48, "96", LF_R0_31 "," LF_R32_47, 48, 49, 50, 51, 52, 53, LF_D32(0), LF_D8(32),
+           LF_D8(40))
+LF_WGMMA_A(64, "128", LF_R0_31 "," LF_R32_63, 64, 65, 66, 67, 68, 69, LF_D32(0), LF_D32(32))
+LF_WGMMA_A(96, "192", LF_R0_31 "," LF_R32_63 "," LF_R64_95, 96, 97, 98, 99, 100, 101, LF_D32(0),
+           LF_D32(32), LF_D32(64))
+LF_WGMMA_A(128, "256", LF_R0_31 "," LF_R32_63 "," LF_R64_95 "," LF_R96_127, 128, 129, 130, 131, 132,
+           133, LF_D32(0), LF_D32(32), LF_D32(64), LF_D32(96))
 
-LF_DEVICE void wgmma(float (&d)[64], const uint32_t (&a)[4], uint32_t b, int add)
+template <int n> LF_DEVICE void wgmma(float (&d)[n], const uint32_t (&a)[4], uint32_t b, int add)
 {
-    LF_SM90A("{.reg .pred p; setp.ne.b32 p, %69, 0;\n"
-             "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" LF_R0_31 "," LF_R32_63 "}, "
-             "{%64,%65,%66,%67}, %68, p, 1, 1, 0;}"
-             : LF_D32(0), LF_D32(32)
-             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(wgmma_operand(b, 0)), "r"(add));
+    wgmma(d, a, wgmma_operand(b, 0), add);
 }
 
 LF_DEVICE void wgmma_bt(float (&d)[32], const uint32_t (&a)[4], uint32_t b, int rows)
@@ -200,6 +238,10 @@ LF_DEVICE void wgmma_bt(float (&d)[64], const uint32_t (&a)[4], uint32_t b, int 
 #undef LF_D8
 #undef LF_D32
 #undef LF_R0_31
+#undef LF_R32_47
 #undef LF_R32_63
+#undef LF_R64_95
+#undef LF_R96_127
+#undef LF_WGMMA_A
 
 #endif

@@ -37,12 +37,13 @@ static const struct shape shapes[] = {
     {2, {48, 16}, 256, LF_WEIGHT_Q4, .bias = true, .block = 64},
     {1, {64}, 768, LF_WEIGHT_Q4, .bias = true, .plain = true, .block = 64},
     {1, {32}, 14336, LF_WEIGHT_Q4, .block = 64},
+    {1, {16}, 1024, LF_WEIGHT_Q4, .block = 64},
     {1, {501}, 384, LF_WEIGHT_BF16},
     {2, {63, 130}, 257, LF_WEIGHT_BF16, .bias = true},
     {1, {96}, 320, LF_WEIGHT_F32, .bias = true},
     {3, {64, 17, 1}, 100, LF_WEIGHT_F32},
 };
-static const int tokens[] = {1, 2, 3, 5, 8, 16, 17, 33, 64, 130, 300};
+static const int tokens[] = {1, 2, 3, 5, 8, 16, 17, 33, 64, 90, 128, 130, 300, 400};
 #define N_SHAPES (sizeof shapes / sizeof *shapes)
 #define N_TOKENS (sizeof tokens / sizeof *tokens)
 

@@ -1,7 +1,7 @@
 /* Linear maps on CUDA: which way a product goes.
  *
  *   T <= 8          rows: 4-bit or bf16 weights stream through the tensor cores once
- *   T <= TILES_MAX  tiles: 4-bit weights, decoded in registers
+ *   T <= most_tiles tiles: 4-bit weights, decoded in registers
  *   more, and all backward maps: dense products (cuda_dense.cu)
  *
  * The last way is also that of shapes which the first two do not take, so there is no shape that
@@ -13,7 +13,10 @@
 #include <string.h>
 
 #define ROWS_MAX 8
-#define TILES_MAX 128 /* tokens; above, decoding once into memory is cheaper than once for 32 */
+/* Tokens above which decoding once into memory is cheaper: on Hopper than once for 256, and else,
+ * or with adapters or a copy of the weights, than once for 32. */
+#define TILES_MAX 512
+#define TILES_MAX_FEW 128
 
 static bool same_tables(const struct lf_weight *a, const struct lf_weight *b)
 {
@@ -80,6 +83,13 @@ static bool q4_takes(const struct lf_stream *s, const struct q4_call *c)
     return c->T <= ROWS_MAX || has_wgmma(s) || whole_pairs(c);
 }
 
+/* How many tokens go that way. */
+static int most_tiles(const struct lf_stream *s, const struct lf_linear_args *a,
+                      const struct lf_lora_args *lora)
+{
+    return has_wgmma(s) && !lora && !a->copy ? TILES_MAX : TILES_MAX_FEW;
+}
+
 static void q4_run(struct lf_stream *s, const struct q4_call *c)
 {
     if (c->T <= ROWS_MAX)
@@ -144,7 +154,7 @@ void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *m)
         return;
     if (lora && (lora->batch->n_segs == 0 || lora->batch->rank_max == 0))
         lora = NULL;
-    if (a->T <= TILES_MAX && q4_call_from(&c, a) && q4_takes(s, &c)) {
+    if (a->T <= most_tiles(s, a, lora) && q4_call_from(&c, a) && q4_takes(s, &c)) {
         start_from_plus(s, m);
         map_few(s, &c, m, lora);
         return;

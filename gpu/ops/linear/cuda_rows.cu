@@ -49,7 +49,7 @@ LF_DEVICE void load_tokens(struct tokens &b, const uint4 *x, int tile)
 LF_DEVICE void add_tile(float (&acc)[4], const uint4 &code, float2 scale, const struct tokens &b,
                         const unsigned char *table, uint32_t lane4)
 {
-    const uint32_t word[8] = {b.lo.x, b.lo.y, b.lo.z, b.lo.w, b.hi.x, b.hi.y, b.hi.z, b.hi.w};
+    const uint32_t word[8] = {b.lo.x, b.hi.x, b.lo.y, b.hi.y, b.lo.z, b.hi.z, b.lo.w, b.hi.w};
     float d[4] = {};
 #pragma unroll
     for (int j = 0; j < 4; j++) {
@@ -217,7 +217,7 @@ static __global__ void __launch_bounds__(WARPS * 32, BLOCKS)
     start(k, p, g.tiles);
     q4_table_fill(table, g.code, g.map);
     if (lora)
-        q4_find_adapters(adapters, a.c, 0);
+        q4_find_adapters(adapters, a.c, 0, WARPS * 32);
     __syncthreads();
     grid_wait();
     for (int pass = 0;; pass++) {

@@ -74,10 +74,10 @@ LF_DEVICE void add_stage(float (&acc)[2][NT][4], struct pair<nested> &p, const u
 #pragma unroll
         for (int k = 0; k < 2; k++) {
             float d[4] = {};
-            mma(d, a[k][0], lo.x, lo.y);
-            mma(d, a[k][1], lo.z, lo.w);
-            mma(d, a[k][2], hi.x, hi.y);
-            mma(d, a[k][3], hi.z, hi.w);
+            mma(d, a[k][0], lo.x, hi.x);
+            mma(d, a[k][1], lo.y, hi.y);
+            mma(d, a[k][2], lo.z, hi.z);
+            mma(d, a[k][3], lo.w, hi.w);
             acc[k][t][0] += scale[k].x * d[0];
             acc[k][t][1] += scale[k].x * d[1];
             acc[k][t][2] += scale[k].y * d[2];
@@ -167,7 +167,7 @@ static __global__ void __launch_bounds__(WARPS * 32, 2)
     unsigned char *table = dynamic_smem(), *ring = table + Q4_TABLE_BYTES;
     const struct q4_group &g = a.c.group;
     int warp = threadIdx.x / 32, group = warp % 4, half = warp / 4;
-    struct work w = work_of<false>(a, ROWS, NT * 8);
+    struct work w = work_of(a, ROWS, NT * 8);
     struct pair<nested> p;
     p.panel = q4_panel_at(g, min(w.panel + group * 2, g.panels - 2));
     if (w.begin + half < w.end) {
@@ -179,12 +179,12 @@ static __global__ void __launch_bounds__(WARPS * 32, 2)
     }
     q4_table_fill(table, g.code, g.map);
     if (a.c.lora.sites)
-        q4_find_adapters(adapters, a.c, w.token);
+        q4_find_adapters(adapters, a.c, w.token, WARPS * 32);
     grid_wait();
     float acc[2][NT][4] = {};
     add_runs<NT, nested>(acc, p, ring, table, a, w, half);
     join_halves<NT>((float *)ring, acc, group, half);
-    finish<ROWS, false>(a, adapters, w, (float *)ring);
+    finish<ROWS>(a, adapters, w, (float *)ring);
 }
 
 template <int NT, bool nested> static void launch(struct lf_stream *s, const struct q4_call *c)

@@ -7,7 +7,7 @@
 
 /* ---- Reordering ------------------------------------------------------------------------------ */
 
-/* A thread makes one lane's 16 bytes of a tile from 8 of row g and 8 of row g + 8. */
+/* A thread makes one unit of a tile from 8 bytes of row g and 8 of row g + 8. */
 static __global__ void __launch_bounds__(256)
     reorder_codes_kernel(uint4 *out, const uint8_t *codes, int K, int64_t n)
 {
@@ -15,12 +15,14 @@ static __global__ void __launch_bounds__(256)
     int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
     if (i >= n)
         return;
-    int lane = i % 32, tiles = K / Q4_BLOCK;
+    int lane = q4_unit(i % 32), tiles = K / Q4_BLOCK;
     int64_t tile = i / 32 % tiles, panel = i / 32 / tiles;
     const uint8_t *row = codes + (panel * Q4_PANEL + lane / 4) * (K / 2) + tile * 32 + lane % 4 * 8;
     uint2 lo = *(const uint2 *)row, hi = *(const uint2 *)(row + (int64_t)8 * (K / 2));
-    out[i] = make_uint4(__byte_perm(lo.x, hi.x, 0x5140), __byte_perm(lo.x, hi.x, 0x7362),
-                        __byte_perm(lo.y, hi.y, 0x5140), __byte_perm(lo.y, hi.y, 0x7362));
+    uint32_t a = __byte_perm(lo.x, hi.x, 0x5140), b = __byte_perm(lo.x, hi.x, 0x7362);
+    uint32_t c = __byte_perm(lo.y, hi.y, 0x5140), d = __byte_perm(lo.y, hi.y, 0x7362);
+    out[i] = make_uint4(__byte_perm(a, c, 0x5410), __byte_perm(a, c, 0x7632),
+                        __byte_perm(b, d, 0x5410), __byte_perm(b, d, 0x7632));
 }
 
 /* A thread moves one scale. */
@@ -119,7 +121,7 @@ LF_DEVICE struct q4_piece load_piece(const struct q4_matrix &m, const float *map
     struct q4_piece p;
     int lane = threadIdx.x % 32, g = lane / 4;
     size_t run = ((size_t)panel * tiles + tile / Q4_RUN * Q4_RUN) * Q4_PANEL;
-    p.codes = load_once(m.codes + ((size_t)panel * tiles + tile) * 32 + lane);
+    p.codes = load_once(m.codes + ((size_t)panel * tiles + tile) * 32 + q4_unit(lane));
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         size_t scale = run + g * 2 * Q4_RUN + tile % Q4_RUN * 2 + h;
@@ -180,7 +182,7 @@ static __global__ void __launch_bounds__(256)
                 for (int e = 0; e < 2; e++) {
                     uint32_t byte = q4_word(p.codes, j) >> (16 * e + 8 * h) & 255;
                     float2 v = pairs[byte * 16 + lane % 16];
-                    w[2 * j + e] = pack2(v.x * p.absmax[h], v.y * p.absmax[h]);
+                    w[4 * e + j] = pack2(v.x * p.absmax[h], v.y * p.absmax[h]);
                 }
             store_pair(to + (size_t)(8 * h) * ld, w);
         }

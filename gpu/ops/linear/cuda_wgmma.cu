@@ -1,245 +1,868 @@
-/* Linear maps of 9 to a few hundred tokens over 4-bit weights on Hopper: the weights are the
- * register operand of wgmma, decoded by the table, and the tokens its shared one. A weight is
- * decoded once for up to 32 tokens.
+/* Linear maps of 9 to 512 tokens over 4-bit weights on Hopper: the weights are the register operand
+ * of wgmma, the tokens its shared one. A weight is decoded and scaled once for up to 256 tokens.
  *
- * A block is alone on its multiprocessor, so that the table and the tokens are there once for all
- * of its four warpgroups; a warpgroup has 64 rows, a warp one panel. Codes come into shared memory
- * by asynchronous copies, two runs ahead, each lane copying what it reads itself. Tokens pass
- * through shared memory a run (256 k) at a time, the next under way in registers: lane (n, c) of a
- * warp reads k 16c .. 16c+15 of token n of a tile, and word j of them goes to chunk j of the
- * token's row, which is the order of k that the codes have (q4.cuh). Each tile's products are
- * scaled in fp32; the next tile is decoded while they are made.
+ * A block is alone on its multiprocessor. Its consumers are two or four warpgroups of 64 rows, a
+ * warp a panel, over the same tile of tokens. Two more warps keep them supplied through rings in
+ * shared memory: codes by bulk copies, a run (256 k) a stage; tokens by the tensor copy engine, a
+ * tile (64 k) a stage. Codes and scales are constants: they are under way before the kernel before
+ * this one has ended.
  *
- * Shared memory is read or written 32 times (128 bytes) for 1024 weights and 32 tokens. Lost: codes
- * straight into registers, a run ahead. The compiler puts off such loads to the end of the run
- * before, and the fence of the next run waits for them (twice the time). Asking codes into L2
- * before their copies (6% of a step). */
-#include "gpu/ops/linear/tiles.cuh"
+ * Scaling: the table gives two codes as bf16 for a byte; scale * code is rounded to bf16 once, with
+ * the scale as the sum of two bf16. A lane makes the two scales of a run that its quad shares out.
+ * While a group of products is made, the next is decoded.
+ *
+ * Work is the runs of all tiles (rows x tokens) in one line, cut into parts, one a block. Sums of a
+ * part go to memory as they lie in the registers; when all parts of a tile are there, each of its
+ * blocks adds and writes its share, parts in order. A tile of one part goes straight into y.
+ *
+ * For 1024 weights a warp issues about 85 instructions (20 for codes and scales, 16 to look up, 32
+ * to scale) and reads shared memory 24 times (128 bytes); N tokens take N / 2 cycles of the tensor
+ * cores and N / 4 of shared memory.
+ */
+#include "gpu/cuda/tensor_map.cuh"
+#include "gpu/cuda/warpgroup.cuh"
+#include "gpu/ops/glu/curve.cuh"
+#include "gpu/ops/linear/q4.cuh"
 
-#define WARPS 16
-#define ROWS (WARPS * Q4_PANEL)
-#define CODE_STAGES 3
+#define SUPPLY_WARPS 4           /* two work: registers are moved by the warpgroup */
 #define RUN_BYTES (Q4_RUN * 512) /* codes of a panel */
 
-/* How the warps carry tokens: eight tokens of one tile each. */
-template <int tokens> struct shape {
-    static const int stage = Q4_RUN * tokens * 128; /* bytes */
-    static const int jobs = Q4_RUN * tokens / 8;    /* warps that carry */
+template <int N> struct shape {
+    static const int groups = N <= 128 ? 4 : 2; /* warpgroups that consume */
+    static const int panels = 4 * groups;
+    static const int consumers = 128 * groups;
+    static const int give = 32, take = groups == 4 ? 112 : 232; /* registers */
+    static const int threads = consumers + 32 * SUPPLY_WARPS;
+    static const int steps = N == 128 ? 2 : 4; /* of sixteen k, decoded and multiplied together */
+    static const int token_bytes = N * 128;    /* of a tile */
+    static const int token_stages = N <= 128 ? 4 : 3;
+    static const int code_bytes = panels * RUN_BYTES; /* of a run */
+    static const int code_stages = N <= 64 ? 3 : 2;
+    static const size_t smem =
+        Q4_TABLE_BYTES + WGMMA_ALIGN + token_stages * token_bytes + code_stages * code_bytes;
 };
 
-/* Tokens on their way: this lane's place in both memories, and its words of a run. */
-struct carried {
-    const uint4 *from; /* of the block's first run; NULL: this warp carries nothing */
-    uint32_t to;       /* in a stage; chunk j is at to ^ 16 j */
-    uint4 v[2];
+struct wgmma_args {
+    struct q4_call c;
+    int columns, tiles; /* tiles of tokens; all tiles */
+    int runs;           /* in a tile */
+    int splits;         /* equal parts of every tile; 0: the line of all units in equal parts */
+    int share, rest;    /* units of a block; the first `rest` blocks have one more */
+    float4 *parts;      /* two for each block: of its first tile, of any other */
+    int *counters;      /* a tile each */
 };
 
-/* Past the last token any will do: its column of the product is dropped. */
-template <int tokens>
-LF_DEVICE void carry(struct carried &x, const struct q4_call &c, const struct work &w)
+/* A tile's part that a block makes. */
+struct segment {
+    int tile, begin, end; /* runs */
+    int panel, token, tokens;
+};
+
+/* ---- Work ------------------------------------------------------------------------------------ */
+
+/* The first unit (run of a tile) of a block. */
+LF_DEVICE int first_unit(const struct wgmma_args &a, int block)
 {
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, tile = warp / (tokens / 8);
-    int token = warp % (tokens / 8) * 8 + lane / 4, row = w.token + min(token, w.tokens - 1);
-    x.from = (const uint4 *)(c.x + (size_t)row * c.ldx + w.begin * Q4_RUN * Q4_BLOCK +
-                             tile * Q4_BLOCK + lane % 4 * 16);
-    x.to = (tile * tokens + token) * 128 + (token % 8 << 4) + lane % 4 * 4;
-    if (warp >= shape<tokens>::jobs)
-        x.from = NULL;
+    if (a.splits) {
+        int tile = block / a.splits;
+        return tile * a.runs + a.runs * (block - tile * a.splits) / a.splits;
+    }
+    return block * a.share + min(block, a.rest);
 }
 
-/* The words of run number `run` of the block, when it has it. */
-LF_DEVICE void fetch_tokens(struct carried &x, const struct work &w, int run)
+/* The block that has a unit. */
+LF_DEVICE int block_of(const struct wgmma_args &a, int unit)
 {
-    if (!x.from || w.begin + run >= w.end)
-        return;
-    const uint4 *from = x.from + run * Q4_RUN * (Q4_BLOCK / 8);
-    x.v[0] = from[0];
-    x.v[1] = from[1];
+    if (a.splits) {
+        int tile = unit / a.runs;
+        return tile * a.splits + ((unit - tile * a.runs + 1) * a.splits - 1) / a.runs;
+    }
+    int larger = (a.share + 1) * a.rest; /* units of the blocks that have one more */
+    return unit < larger ? unit / (a.share + 1) : a.rest + (unit - larger) / a.share;
 }
 
-/* Into a stage: (tiles, tokens, 128 bytes), swizzled as wgmma reads it. */
-LF_DEVICE void store_tokens(unsigned char *stage, const struct carried &x)
+template <int N, bool glu>
+LF_DEVICE struct segment segment_at(const struct wgmma_args &a, int unit, int end)
 {
-    if (x.from) {
-        const uint32_t word[8] = {x.v[0].x, x.v[0].y, x.v[0].z, x.v[0].w,
-                                  x.v[1].x, x.v[1].y, x.v[1].z, x.v[1].w};
-#pragma unroll
-        for (int j = 0; j < 8; j++)
-            *(uint32_t *)(stage + (x.to ^ j << 4)) = word[j];
+    struct segment s;
+    s.tile = unit / a.runs;
+    s.begin = unit - s.tile * a.runs;
+    s.end = min(a.runs, s.begin + end - unit);
+    int row = s.tile / a.columns, column = s.tile - row * a.columns;
+    s.panel = row * (shape<N>::panels / (glu ? 2 : 1));
+    s.token = column * N;
+    s.tokens = min(N, a.c.T - s.token);
+    return s;
+}
+
+/* The k-th panel of a segment; may be past the last. With an activation the first half are gate's
+ * and the second half those of up that belong to them. */
+template <int N, bool glu>
+LF_DEVICE int panel_of(const struct q4_call &c, const struct segment &s, int k)
+{
+    if (!glu)
+        return s.panel + k;
+    int half = c.group.panels / 2, pair = s.panel + k % (shape<N>::panels / 2);
+    return pair < half ? pair + k / (shape<N>::panels / 2) * half : c.group.panels;
+}
+
+/* ---- The rings ------------------------------------------------------------------------------- */
+
+template <int N> struct rings {
+    uint64_t codes_full[shape<N>::code_stages], codes_empty[shape<N>::code_stages];
+    uint64_t tokens_full[shape<N>::token_stages], tokens_empty[shape<N>::token_stages];
+};
+
+/* Where the rings' stages are, and the table before them. */
+template <int N> struct stages {
+    unsigned char *table, *tokens, *codes;
+};
+
+template <int N> LF_DEVICE struct stages<N> stages_of() {
+    struct stages<N> m;
+    m.table = dynamic_smem(); /* first, so that its address is a constant */
+    m.tokens = wgmma_aligned(m.table + Q4_TABLE_BYTES);
+    m.codes = m.tokens + shape<N>::token_stages * shape<N>::token_bytes;
+    return m;
+}
+
+/* A place in a ring of n stages: the stage and the parity of its round. */
+template <int n>
+struct place {
+    int stage = 0;
+    uint32_t parity = 0;
+    __device__ __forceinline__ void next()
+    {
+        stage++;
+        if (stage == n)
+            stage = 0, parity ^= 1;
+    }
+};
+
+template <int N> LF_DEVICE void rings_init(struct rings<N> &r)
+{
+    for (int i = 0; i < shape<N>::code_stages; i++) {
+        barrier_begin(&r.codes_full[i], 1);
+        barrier_begin(&r.codes_empty[i], shape<N>::panels);
+    }
+    for (int i = 0; i < shape<N>::token_stages; i++) {
+        barrier_begin(&r.tokens_full[i], 1);
+        barrier_begin(&r.tokens_empty[i], shape<N>::panels);
     }
     fence_for_wgmma();
 }
 
-/* A warp's panel: where its codes are, its scales, and two tiles as A fragments: one is made while
- * the other is multiplied. */
-template <bool nested> struct stream {
-    struct q4_panel panel;
-    unsigned char *ring; /* this lane's sixteen bytes of tile 0 of stage 0 */
-    struct q4_scales<nested> scale;
-    uint32_t a[2][4][4];
+#define BEGIN_BARRIER 1
+#define CONSUMERS_BARRIER 2
+
+/* The table and the rings' barriers are there. */
+template <int N> LF_DEVICE void begin_together()
+{
+    threads_wait(BEGIN_BARRIER, shape<N>::threads);
+}
+
+template <int N> LF_DEVICE void consumers_meet()
+{
+    threads_wait(CONSUMERS_BARRIER, shape<N>::consumers);
+}
+
+/* ---- Supply ---------------------------------------------------------------------------------- */
+
+/* One warp: a lane a panel. */
+template <int N, bool glu>
+LF_DEVICE void supply_codes(const struct wgmma_args &a, struct rings<N> &r,
+                            const struct stages<N> &in)
+{
+    const struct q4_group &g = a.c.group;
+    int lane = threadIdx.x % 32, end = first_unit(a, blockIdx.x + 1);
+    struct place<shape<N>::code_stages> at;
+    for (int unit = first_unit(a, blockIdx.x); unit < end;) {
+        struct segment s = segment_at<N, glu>(a, unit, end);
+        int panel = min(panel_of<N, glu>(a.c, s, lane), g.panels - 1);
+        const struct q4_matrix &m = g.m[q4_matrix_of(g, panel)];
+        const uint4 *codes = m.codes + (size_t)(panel - m.panel) * g.tiles * 32;
+        for (int run = s.begin; run < s.end; run++, at.next()) {
+            barrier_wait(&r.codes_empty[at.stage], at.parity ^ 1);
+            if (lane == 0)
+                barrier_expect(&r.codes_full[at.stage], shape<N>::code_bytes);
+            __syncwarp();
+            if (lane < shape<N>::panels)
+                copy_bulk(in.codes + at.stage * shape<N>::code_bytes + lane * RUN_BYTES,
+                          codes + run * Q4_RUN * 32, RUN_BYTES, &r.codes_full[at.stage]);
+        }
+        unit += s.end - s.begin;
+    }
+}
+
+/* One lane. */
+template <int N, bool glu>
+LF_DEVICE void supply_tokens(const struct wgmma_args &a, struct rings<N> &r,
+                             const struct stages<N> &in, const CUtensorMap &x)
+{
+    int end = first_unit(a, blockIdx.x + 1);
+    struct place<shape<N>::token_stages> at;
+    for (int unit = first_unit(a, blockIdx.x); unit < end;) {
+        struct segment s = segment_at<N, glu>(a, unit, end);
+        for (int tile = s.begin * Q4_RUN; tile < s.end * Q4_RUN; tile++, at.next()) {
+            barrier_wait(&r.tokens_empty[at.stage], at.parity ^ 1);
+            barrier_expect(&r.tokens_full[at.stage], shape<N>::token_bytes);
+            copy_box(in.tokens + at.stage * shape<N>::token_bytes, &x, tile * Q4_BLOCK, s.token, 0,
+                     &r.tokens_full[at.stage]);
+        }
+        unit += s.end - s.begin;
+    }
+}
+
+/* ---- Products -------------------------------------------------------------------------------- */
+
+/* ---- Scales ---- */
+
+/* The scales of this lane's rows g and g + 8 for tile c of a run, as they lie in memory. */
+template <bool nested> struct raw_scales;
+
+template <> struct raw_scales<true> {
+    uint32_t bytes;
+    float absmax2[2];
 };
 
-/* Asks for the codes of a run, as one group of copies (of none past the last run). */
-template <bool nested>
-LF_DEVICE void fetch_codes(const struct stream<nested> &k, const struct work &w, int run)
+template <> struct raw_scales<false> {
+    float2 value;
+};
+
+LF_DEVICE void load_scales(struct raw_scales<true> &v, const struct q4_panel &p, int tiles, int run)
 {
-    unsigned char *to = k.ring + (run - w.begin) % CODE_STAGES * RUN_BYTES;
-    if (run < w.end) {
+    int i = p.block + run * Q4_RUN;
+    v.bytes = __ldg((const uint16_t *)(p.absmax_q + run * Q4_RUN * Q4_PANEL) + threadIdx.x % 32);
+    v.absmax2[0] = __ldg(&p.absmax2[i >> p.shift2]);
+    v.absmax2[1] = __ldg(&p.absmax2[(i + 8 * tiles) >> p.shift2]);
+}
+
+LF_DEVICE void load_scales(struct raw_scales<false> &v, const struct q4_panel &p, int tiles,
+                           int run)
+{
+    (void)tiles;
+    v.value = __ldg((const float2 *)(p.absmax + run * Q4_RUN * Q4_PANEL) + threadIdx.x % 32);
+}
+
+/* A scale as the sum of two bf16, to 2^-17: the larger in the high half. */
+LF_DEVICE uint32_t split_scale(float scale)
+{
+    float rest = scale - __uint_as_float(pack2(0.0f, scale));
+    return pack2(rest, scale);
+}
+
+LF_DEVICE uint2 scales_of(const struct raw_scales<true> &v, const struct q4_panel &p,
+                          const unsigned char *table)
+{
+    const unsigned char *map = table + 128;
+    uint32_t lane4 = threadIdx.x % 32 * 4;
+    float lo = *(const float *)(map + q4_at<0>(v.bytes, lane4));
+    float hi = *(const float *)(map + q4_at<1>(v.bytes, lane4));
+    return make_uint2(split_scale(__fadd_rn(__fmul_rn(lo, v.absmax2[0]), p.offset)),
+                      split_scale(__fadd_rn(__fmul_rn(hi, v.absmax2[1]), p.offset)));
+}
+
+LF_DEVICE uint2 scales_of(const struct raw_scales<false> &v, const struct q4_panel &p,
+                          const unsigned char *table)
+{
+    (void)p, (void)table;
+    return make_uint2(split_scale(v.value.x), split_scale(v.value.y));
+}
+
+/* The scales of rows g and g + 8 for one tile, each half twice: larger, smaller. */
+LF_DEVICE uint4 tile_scales(uint2 v, int tile)
+{
+    int from = threadIdx.x % 32 / 4 * 4 + tile;
+    uint32_t x = __shfl_sync(0xffffffffu, v.x, from), y = __shfl_sync(0xffffffffu, v.y, from);
+    return make_uint4(__byte_perm(x, 0, 0x3232), __byte_perm(x, 0, 0x1010),
+                      __byte_perm(y, 0, 0x3232), __byte_perm(y, 0, 0x1010));
+}
+
+/* ---- Products ---- */
+
+LF_DEVICE uint32_t scaled(uint32_t codes, uint32_t hi, uint32_t lo)
+{
+    return fma2(codes, hi, fma2(codes, lo, 0x80008000u));
+}
+
+/* Sixteen k of a panel's tile as the A fragment, from word c of a unit of row g. */
+LF_DEVICE void decode(uint32_t (&f)[4], const unsigned char *table, uint32_t word,
+                      const uint4 &scale)
+{
+    q4_fragment(f, table, word, threadIdx.x % 32 * 4);
+    f[0] = scaled(f[0], scale.x, scale.y);
+    f[1] = scaled(f[1], scale.z, scale.w);
+    f[2] = scaled(f[2], scale.x, scale.y);
+    f[3] = scaled(f[3], scale.z, scale.w);
+}
+
+/* This warp's view of the rings. */
+template <int N> struct consumer {
+    struct place<shape<N>::code_stages> codes;
+    struct place<shape<N>::token_stages> tokens;
+    int last;       /* the stage of tokens that is being multiplied; -1: none */
+    int code_at[4]; /* in a stage: word c of row g's unit j of tile 0 */
+};
+
+template <int N> LF_DEVICE struct consumer<N> consumer_of() {
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    struct consumer<N> k;
+    k.last = -1;
 #pragma unroll
-        for (int i = 0; i < Q4_RUN; i++)
-            copy_async(to + i * 512, k.panel.codes + (run * Q4_RUN + i) * 32, true);
+    for (int j = 0; j < 4; j++)
+        k.code_at[j] = warp * RUN_BYTES + lane / 4 * 64 + (lane / 8 ^ j) * 16 + lane % 4 * 4;
+    return k;
+}
+
+/* acc += tile i of the run whose codes are at `codes`. */
+template <int i, int N>
+LF_DEVICE void add_tile(float (&acc)[N / 2], struct consumer<N> &k, struct rings<N> &r,
+                        const struct stages<N> &in, uint64_t tokens, const unsigned char *codes,
+                        uint2 scales)
+{
+    const int steps = shape<N>::steps;
+    const uint4 scale = tile_scales(scales, i);
+    uint64_t at = tokens + k.tokens.stage * (shape<N>::token_bytes / 16);
+#pragma unroll
+    for (int j = 0; j < 4; j += steps) {
+        uint32_t f[steps][4];
+#pragma unroll
+        for (int e = 0; e < steps; e++)
+            decode(f[e], in.table, *(const uint32_t *)(codes + k.code_at[j + e] + i * 512), scale);
+        if (j == 0)
+            barrier_wait(&r.tokens_full[k.tokens.stage], k.tokens.parity);
+        wgmma_begin();
+#pragma unroll
+        for (int e = 0; e < steps; e++)
+            wgmma(acc, f[e], at + 2 * (j + e), 1);
+        wgmma_end();
+        wgmma_wait_for<1>();
+        if (j == 0 && k.last >= 0 && threadIdx.x % 32 == 0)
+            barrier_arrive(&r.tokens_empty[k.last]);
     }
-    copy_async_commit();
+    k.last = k.tokens.stage;
+    k.tokens.next();
 }
 
-/* Tile i of `run`, whose codes have come, becomes fragments. */
-template <int i, bool nested>
-LF_DEVICE void decode(struct stream<nested> &k, const unsigned char *table, const struct work &w,
-                      int run)
+/* acc = the products of a segment, of whose rows this warp has a panel. */
+template <int N, bool nested>
+LF_DEVICE void add_segment(float (&acc)[N / 2], struct consumer<N> &k, struct rings<N> &r,
+                           const struct stages<N> &in, const struct segment &s,
+                           const struct q4_panel &panel, int tiles)
 {
-    const uint4 code =
-        *(const uint4 *)(k.ring + (run - w.begin) % CODE_STAGES * RUN_BYTES + i * 512);
+    const uint64_t tokens = wgmma_tile(in.tokens);
+    struct raw_scales<nested> raw;
+    load_scales(raw, panel, tiles, s.begin);
+    q4_prefetch_scales<nested>(panel, s.begin, s.end);
 #pragma unroll
-    for (int j = 0; j < 4; j++)
-        q4_fragment(k.a[i % 2][j], table, q4_word(code, j), threadIdx.x % 32 * 4);
+    for (int e = 0; e < N / 2; e++)
+        acc[e] = 0.0f;
+    for (int run = s.begin; run < s.end; run++) {
+        const unsigned char *codes = in.codes + k.codes.stage * shape<N>::code_bytes;
+        uint2 scales = scales_of(raw, panel, in.table);
+        if (run + 1 < s.end)
+            load_scales(raw, panel, tiles, run + 1);
+        barrier_wait(&r.codes_full[k.codes.stage], k.codes.parity);
+        add_tile<0, N>(acc, k, r, in, tokens, codes, scales);
+        add_tile<1, N>(acc, k, r, in, tokens, codes, scales);
+        add_tile<2, N>(acc, k, r, in, tokens, codes, scales);
+        add_tile<3, N>(acc, k, r, in, tokens, codes, scales);
+        __syncwarp();
+        if (threadIdx.x % 32 == 0)
+            barrier_arrive(&r.codes_empty[k.codes.stage]);
+        k.codes.next();
+    }
+    wgmma_wait_for<0>();
+    wgmma_made(acc);
+    if (threadIdx.x % 32 == 0)
+        barrier_arrive(&r.tokens_empty[k.last]);
+    k.last = -1;
 }
 
-/* acc += the products of tile i of `run`, which are fragments; the tile after it becomes fragments
- * meanwhile. */
-template <int i, int n, bool nested>
-LF_DEVICE void add_tile(float (&acc)[n], float (&d)[n], struct stream<nested> &k, float2 scale,
-                        uint64_t tokens, const unsigned char *table, const struct work &w, int run)
+/* ---- Sums ------------------------------------------------------------------------------------ */
+
+/* float4 number t * consumers + thread of a part: of tokens 8t + 2c, +1 of rows g, then of row g+8,
+ * of the thread's panel. */
+template <int N> LF_DEVICE void put_part(float4 *part, const float (&acc)[N / 2])
 {
-    int next = i + 1 < Q4_RUN ? run : run + 1;
-    wgmma_begin();
 #pragma unroll
-    for (int j = 0; j < 4; j++)
-        wgmma(d, k.a[i % 2][j], tokens, j);
-    wgmma_end();
-    if (next < w.end)
-        decode<(i + 1) % Q4_RUN>(k, table, w, next);
-    wgmma_wait(d);
+    for (int t = 0; t < N / 8; t++)
+        __stcg(&part[t * shape<N>::consumers + threadIdx.x],
+               make_float4(acc[4 * t], acc[4 * t + 1], acc[4 * t + 2], acc[4 * t + 3]));
+}
+
+/* A tile's parts: those of blocks [first, first + n), as float4. */
+struct parts {
+    const float4 *begin; /* of the first; */
+    const float4 *rest;  /* of the second, the others `stride` further on each */
+    int stride, first, n;
+};
+
+template <int N> LF_DEVICE struct parts parts_of(const struct wgmma_args &a, int tile)
+{
+    struct parts p;
+    p.stride = 2 * (N / 8) * shape<N>::consumers;
+    p.first = block_of(a, tile * a.runs);
+    p.n = block_of(a, (tile + 1) * a.runs - 1) - p.first + 1;
+    bool later = first_unit(a, p.first) < tile * a.runs; /* the block began with another tile */
+    p.begin = a.parts + (size_t)p.first * p.stride + (later ? p.stride / 2 : 0);
+    p.rest = a.parts + (size_t)(p.first + 1) * p.stride;
+    return p;
+}
+
+/* The sums over a tile's parts of their float4 number at[e]. */
+template <int n>
+LF_DEVICE void add_parts(float4 (&sum)[n], const struct parts &p, const int (&at)[n])
+{
 #pragma unroll
     for (int e = 0; e < n; e++)
-        acc[e] += (e % 4 < 2 ? scale.x : scale.y) * d[e];
-}
-
-/* acc += the products of `run`; `stage`: its tokens, as wgmma names them. */
-template <int tokens, bool nested>
-LF_DEVICE void add_run(float (&acc)[tokens / 2], float (&d)[tokens / 2], struct stream<nested> &k,
-                       uint64_t stage, const unsigned char *table, int tiles, const struct work &w,
-                       int run)
-{
-    uint32_t lane4 = threadIdx.x % 32 * 4;
-    const float2 scale[Q4_RUN] = {
-        q4_scale<0>(k.scale, k.panel, table, lane4), q4_scale<1>(k.scale, k.panel, table, lane4),
-        q4_scale<2>(k.scale, k.panel, table, lane4), q4_scale<3>(k.scale, k.panel, table, lane4)};
-    if (run + 1 < w.end)
-        q4_fetch_scales(k.scale, k.panel, tiles, (run + 1) * Q4_RUN);
-    add_tile<0>(acc, d, k, scale[0], stage, table, w, run);
-    add_tile<1>(acc, d, k, scale[1], stage + tokens * 8, table, w, run);
-    add_tile<2>(acc, d, k, scale[2], stage + 2 * tokens * 8, table, w, run);
-    add_tile<3>(acc, d, k, scale[3], stage + 3 * tokens * 8, table, w, run);
-}
-
-/* On entry the codes of the first two runs are under way. */
-template <int tokens, bool nested>
-LF_DEVICE void add_runs(float (&acc)[tokens / 2], struct stream<nested> &k, unsigned char *ring,
-                        const unsigned char *table, const struct tiles_args &a,
-                        const struct work &w)
-{
-    const uint64_t at = wgmma_tile(ring);
-    const int bytes = shape<tokens>::stage;
-    struct carried x;
-    float d[tokens / 2] = {};
-    carry<tokens>(x, a.c, w);
-    fetch_tokens(x, w, 0);
-    store_tokens(ring, x);
-    fetch_tokens(x, w, 1);
-    copy_async_wait<1>();
-    decode<0>(k, table, w, w.begin);
-    for (int run = w.begin; run < w.end; run++) {
-        int stage = run - w.begin;
-        __syncthreads(); /* this stage is stored by all, and the one before read by all */
-        store_tokens(ring + (stage + 1) % 2 * bytes, x);
-        fetch_tokens(x, w, stage + 2);
-        fetch_codes(k, w, run + 2);
-        copy_async_wait<1>(); /* the next run's codes are there */
-        add_run<tokens>(acc, d, k, at + stage % 2 * (bytes / 16), table, a.c.group.tiles, w, run);
+        sum[e] = __ldcg(&p.begin[at[e]]);
+#pragma unroll 2
+    for (int k = 0; k < p.n - 1; k++) {
+        float4 v[n];
+#pragma unroll
+        for (int e = 0; e < n; e++)
+            v[e] = __ldcg(&p.rest[(size_t)k * p.stride + at[e]]);
+#pragma unroll
+        for (int e = 0; e < n; e++)
+            sum[e].x += v[e].x, sum[e].y += v[e].y, sum[e].z += v[e].z, sum[e].w += v[e].w;
     }
 }
 
-/* This warp's sums into out (tokens, tile_out<ROWS>::ld). */
-template <int tokens> LF_DEVICE void put_warp(float *out, const float (&acc)[tokens / 2])
+/* Bias. */
+LF_DEVICE void complete(float4 &v, const struct q4_group &g, int panel, int row)
 {
-    const int ld = tile_out<ROWS>::ld;
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float *at = out + lane % 4 * 2 * ld + warp * Q4_PANEL + lane / 4;
-    __syncthreads(); /* `out` lies where the table was */
-#pragma unroll
-    for (int t = 0; t < tokens / 8; t++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            at[(t * 8 + e % 2) * ld + e / 2 * 8] = acc[t * 4 + e];
-    __syncthreads();
+    const struct q4_matrix &m = g.m[q4_matrix_of(g, panel)];
+    int n = (panel - m.panel) * Q4_PANEL + row;
+    if (!m.bias)
+        return;
+    float lo = m.bias[n], hi = m.bias[n + 8];
+    v.x += lo, v.y += lo, v.z += hi, v.w += hi;
 }
 
-template <int tokens, bool nested, bool glu>
-static __global__ void __launch_bounds__(WARPS * 32, 1)
-    q4_wgmma_kernel(const __grid_constant__ struct tiles_args a)
+/* Where the four sums of a thread go: rows row, row + 8 of a panel and tokens token, token + 1 of a
+ * segment. */
+struct spot {
+    int panel, row, token;
+    bool there, both; /* the first token is; the second too */
+};
+
+template <int N, bool glu>
+LF_DEVICE struct spot spot_at(const struct wgmma_args &a, const struct segment &s, int thread,
+                              int t)
 {
-    __shared__ struct q4_adapters<tokens> adapters;
-    unsigned char *table = dynamic_smem(); /* first, so that its address is a constant */
-    unsigned char *ring = wgmma_aligned(table + Q4_TABLE_BYTES);
-    unsigned char *codes = ring + 2 * shape<tokens>::stage;
+    struct spot o;
+    o.panel = s.panel + thread / 32;
+    o.row = thread % 32 / 4;
+    o.token = t * 8 + thread % 4 * 2;
+    o.there = o.panel < a.c.group.panels / (glu ? 2 : 1) && o.token < s.tokens;
+    o.both = o.there && o.token + 1 < s.tokens;
+    return o;
+}
+
+LF_DEVICE size_t output_at(const struct q4_call &c, const struct segment &s, const struct spot &o)
+{
+    const struct q4_matrix &m = c.group.m[q4_matrix_of(c.group, o.panel)];
+    return (size_t)(s.token + o.token) * c.ldy + m.col + (o.panel - m.panel) * Q4_PANEL + o.row;
+}
+
+LF_DEVICE float output(const struct q4_call &c, size_t i)
+{
+    return c.y_f32 ? ((const float *)c.y)[i] : to_f32(((const bf16 *)c.y)[i]);
+}
+
+/* What y holds, where it is added to. */
+LF_DEVICE float4 old_output(const struct q4_call &c, const struct segment &s, const struct spot &o)
+{
+    float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    if (!c.accumulate || !o.there)
+        return v;
+    size_t at = output_at(c, s, o);
+    v.x = output(c, at);
+    v.z = output(c, at + 8);
+    if (o.both) {
+        v.y = output(c, at + c.ldy);
+        v.w = output(c, at + c.ldy + 8);
+    }
+    return v;
+}
+
+LF_DEVICE void put_plain(float4 v, const float4 &old, const struct q4_call &c,
+                         const struct segment &s, const struct spot &o)
+{
+    if (!o.there)
+        return;
+    complete(v, c.group, o.panel, o.row);
+    size_t at = output_at(c, s, o);
+    put_output(c.y, at, v.x + old.x, false, c.y_f32);
+    put_output(c.y, at + 8, v.z + old.z, false, c.y_f32);
+    if (o.both) {
+        put_output(c.y, at + c.ldy, v.y + old.y, false, c.y_f32);
+        put_output(c.y, at + c.ldy + 8, v.w + old.w, false, c.y_f32);
+    }
+}
+
+LF_DEVICE void put_glu(float4 gate, float4 up, const struct q4_call &c, const struct segment &s,
+                       const struct spot &o)
+{
+    if (!o.there)
+        return;
+    complete(gate, c.group, o.panel, o.row);
+    complete(up, c.group, o.panel + c.group.panels / 2, o.row);
+    int F = c.group.m[0].N;
+    bf16 *y = c.glu.y + (size_t)(s.token + o.token) * F + o.panel * Q4_PANEL + o.row;
+    y[0] = __float2bfloat16_rn(act_at(c.glu.act, gate.x) * up.x);
+    y[8] = __float2bfloat16_rn(act_at(c.glu.act, gate.z) * up.z);
+    if (o.both) {
+        y[F] = __float2bfloat16_rn(act_at(c.glu.act, gate.y) * up.y);
+        y[F + 8] = __float2bfloat16_rn(act_at(c.glu.act, gate.w) * up.w);
+    }
+}
+
+/* Adds the adapters' share of two rows to the sums of a token, rows n and n + 8 of matrix p. */
+LF_DEVICE void add_adapter(float &lo, float &hi, const struct q4_factors &f)
+{
+    float dot[2] = {};
+#pragma unroll 2
+    for (int r = 0; r < f.rank; r += 8) {
+        float u[8], b[2][8];
+        floats8(u, words8(f.u + r, f.rank - r, f.vec));
+#pragma unroll
+        for (int h = 0; h < 2; h++)
+            floats8(b[h], words8(f.b + 8 * h * f.rank + r, f.rank - r, f.vec));
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            dot[0] += u[i] * b[0][i], dot[1] += u[i] * b[1][i];
+    }
+    lo += f.scale * dot[0];
+    hi += f.scale * dot[1];
+}
+
+/* Adds the adapters' share to the first part of this block's share of a tile; each thread to what
+ * it will read itself. */
+template <int N, bool glu>
+LF_DEVICE void add_adapters(const struct wgmma_args &a, const struct q4_adapters<N> &adapters,
+                            const struct segment &s, const struct parts &p)
+{
+    const int consumers = shape<N>::consumers, across = glu ? consumers / 2 : consumers;
     const struct q4_group &g = a.c.group;
-    struct work w = work_of<glu>(a, ROWS, tokens);
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    struct stream<nested> k;
-    k.panel = q4_panel_at(g, min(panel_of<glu>(a.c, w, warp, WARPS), g.panels - 1));
-    k.ring = codes + warp * CODE_STAGES * RUN_BYTES + lane * 16;
-    fetch_codes(k, w, w.begin);
-    fetch_codes(k, w, w.begin + 1);
-    q4_fetch_scales(k.scale, k.panel, g.tiles, w.begin * Q4_RUN);
-    q4_prefetch_scales<nested>(k.panel, w.begin, w.end);
-    if (threadIdx.x < Q4_TABLE_THREADS)
-        q4_table_fill(table, g.code, g.map);
-    if (a.c.lora.sites)
-        q4_find_adapters(adapters, a.c, w.token);
-    __syncthreads();
-    if (a.c.lora.sites && lane < w.tokens && lane % a.splits == (int)blockIdx.z)
-        q4_prefetch_adapter(adapters, a.c, panel_of<glu>(a.c, w, warp, WARPS), lane);
-    grid_wait();
-    float acc[tokens / 2] = {};
-    add_runs<tokens, nested>(acc, k, ring, table, a, w);
-    put_warp<tokens>((float *)table, acc);
-    finish<ROWS, glu>(a, adapters, w, (float *)table);
+    int all = (s.tokens + 7) / 8 * across, share = blockIdx.x - p.first;
+    int begin = all * share / p.n, end = all * (share + 1) / p.n;
+#pragma unroll 1
+    for (int i = begin * (glu ? 2 : 1) + threadIdx.x * (glu ? 2 : 1); i < end * (glu ? 2 : 1);) {
+        int j = glu ? i / 2 : i, half = glu ? i % 2 : 0, t = j / across, thread = j % across;
+        struct spot o = spot_at<N, glu>(a, s, thread, t);
+        if (o.there) {
+            int panel = o.panel + half * (g.panels / 2), m = q4_matrix_of(g, panel);
+            int n = (panel - g.m[m].panel) * Q4_PANEL + o.row, token = s.token + o.token;
+            float4 *at = (float4 *)p.begin + t * consumers + thread + half * (consumers / 2);
+            float4 v = __ldcg(at);
+            add_adapter(v.x, v.z, q4_factors_of(adapters, a.c, o.token, token, m, n));
+            if (o.both)
+                add_adapter(v.y, v.w, q4_factors_of(adapters, a.c, o.token + 1, token + 1, m, n));
+            __stcg(at, v);
+        }
+        i += glu && !half ? 1 : consumers * (glu ? 2 : 1) - half;
+    }
 }
 
-template <int tokens, bool nested, bool glu>
+#define AT_ONCE 4 /* float4 that a thread asks for together */
+
+/* Sums number [begin, end) of tokens 8 first and on into y; with an activation a number is that of
+ * gate's and up's together. */
+template <int N, bool glu, bool local>
+LF_DEVICE void put_sums(const struct wgmma_args &a, const struct segment &s, const struct parts &p,
+                        int first, int begin, int end)
+{
+    const int consumers = shape<N>::consumers, across = glu ? consumers / 2 : consumers;
+    const int n = glu ? AT_ONCE / 2 : AT_ONCE;
+#pragma unroll 1
+    for (int i = begin + threadIdx.x; i < end; i += n * consumers) {
+        struct spot o[n];
+        float4 sum[AT_ONCE], old[n];
+        int at[AT_ONCE];
+#pragma unroll
+        for (int e = 0; e < n; e++) {
+            int j = i + e * consumers, t = j / across, thread = j % across;
+            o[e] = spot_at<N, glu>(a, s, thread, first + t);
+            if (j >= end)
+                o[e].there = o[e].both = false;
+            at[e] = j < end ? t * consumers + thread : 0;
+            if (glu)
+                at[n + e] = at[e] + consumers / 2;
+            else
+                old[e] = old_output(a.c, s, o[e]);
+        }
+        if (local)
+#pragma unroll
+            for (int e = 0; e < AT_ONCE; e++)
+                sum[e] = p.begin[at[e]];
+        else
+            add_parts(sum, p, at);
+#pragma unroll
+        for (int e = 0; e < n; e++)
+            if (glu)
+                put_glu(sum[e], sum[AT_ONCE - n + e], a.c, s, o[e]);
+            else
+                put_plain(sum[e], old[e], a.c, s, o[e]);
+    }
+}
+
+/* This block's share of a tile's sums into y. */
+template <int N, bool glu>
+LF_DEVICE void put_share(const struct wgmma_args &a, const struct segment &s, const struct parts &p)
+{
+    const int across = glu ? shape<N>::consumers / 2 : shape<N>::consumers;
+    int all = (s.tokens + 7) / 8 * across, share = blockIdx.x - p.first;
+    put_sums<N, glu, false>(a, s, p, 0, all * share / p.n, all * (share + 1) / p.n);
+}
+
+/* A tile of one part into y, through shared memory, where the table was; it is made again. */
+template <int N, bool glu>
+LF_DEVICE void put_whole(const float (&acc)[N / 2], const struct wgmma_args &a,
+                         const struct segment &s, unsigned char *table)
+{
+    const int consumers = shape<N>::consumers, across = glu ? consumers / 2 : consumers;
+    const int rounds =
+        (N / 8 * consumers * (int)sizeof(float4) + Q4_TABLE_BYTES - 1) / Q4_TABLE_BYTES;
+    const int n = N / 8 / rounds;
+    float4 *sums = (float4 *)table;
+    struct parts p = {sums, NULL, 0, 0, 1};
+#pragma unroll
+    for (int round = 0; round < rounds; round++) {
+        consumers_meet<N>();
+#pragma unroll
+        for (int t = 0; t < n; t++) {
+            const float *v = &acc[4 * (round * n + t)];
+            sums[t * consumers + threadIdx.x] = make_float4(v[0], v[1], v[2], v[3]);
+        }
+        consumers_meet<N>();
+        int end = min(n, (s.tokens + 7) / 8 - round * n) * across;
+        put_sums<N, glu, true>(a, s, p, round * n, 0, end);
+    }
+    consumers_meet<N>();
+    if (threadIdx.x < Q4_TABLE_THREADS)
+        q4_table_fill(table, a.c.group.code, a.c.group.map);
+    consumers_meet<N>();
+}
+
+LF_DEVICE int load_acquire(const int *p)
+{
+    int v;
+    asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
+
+/* A block's part is in memory. */
+template <int N> LF_DEVICE void arrive(int *counter)
+{
+    consumers_meet<N>();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        atomicAdd(counter, 1);
+    }
+}
+
+/* Until all n parts of a tile are there, which blocks of lower numbers or those beside this one
+ * make. */
+template <int N> LF_DEVICE void await(const int *counter, int n)
+{
+    if (threadIdx.x == 0)
+        while ((load_acquire(counter) & 0xffff) < n)
+            ;
+    consumers_meet<N>();
+}
+
+/* This block has read the parts: the last leaves the counter zero. */
+template <int N> LF_DEVICE void leave(int *counter, int n)
+{
+    consumers_meet<N>();
+    if (threadIdx.x == 0 && atomicAdd(counter, 0x10000) >> 16 == n - 1)
+        *counter = 0;
+}
+
+template <int N, bool glu>
+LF_DEVICE void finish(const struct wgmma_args &a, struct q4_adapters<N> &adapters,
+                      const struct segment &s)
+{
+    const struct parts p = parts_of<N>(a, s.tile);
+    if (a.c.lora.sites && a.columns > 1) {
+        consumers_meet<N>();
+        q4_find_adapters(adapters, a.c, s.token, shape<N>::consumers);
+    }
+    if (p.n > 1)
+        await<N>(&a.counters[s.tile], p.n);
+    else
+        consumers_meet<N>();
+    if (a.c.lora.sites)
+        add_adapters<N, glu>(a, adapters, s, p);
+    put_share<N, glu>(a, s, p);
+    if (p.n > 1)
+        leave<N>(&a.counters[s.tile], p.n);
+    else
+        consumers_meet<N>();
+}
+
+/* Asks L2 for what the first tile's share needs of the adapters. */
+template <int N, bool glu>
+LF_DEVICE void prefetch_adapters(const struct wgmma_args &a, const struct q4_adapters<N> &adapters,
+                                 const struct segment &s)
+{
+    const struct parts p = parts_of<N>(a, s.tile);
+    int panel = panel_of<N, glu>(a.c, s, threadIdx.x / 32);
+    for (int t = threadIdx.x % 32; t < s.tokens; t += 32)
+        if (t * p.n / s.tokens == (int)blockIdx.x - p.first)
+            q4_prefetch_adapter(adapters, a.c, panel, t);
+}
+
+template <int N, bool nested, bool glu>
+LF_DEVICE void consume(const struct wgmma_args &a, struct rings<N> &r, const struct stages<N> &in,
+                       struct q4_adapters<N> &adapters)
+{
+    int begin = first_unit(a, blockIdx.x), end = first_unit(a, blockIdx.x + 1);
+    struct consumer<N> k = consumer_of<N>();
+    if (a.c.lora.sites && a.columns == 1)
+        prefetch_adapters<N, glu>(a, adapters, segment_at<N, glu>(a, begin, end));
+    for (int unit = begin; unit < end;) {
+        struct segment s = segment_at<N, glu>(a, unit, end);
+        float acc[N / 2];
+        int panel = min(panel_of<N, glu>(a.c, s, threadIdx.x / 32), a.c.group.panels - 1);
+        bool whole = s.end - s.begin == a.runs;
+        add_segment<N, nested>(acc, k, r, in, s, q4_panel_at(a.c.group, panel), a.c.group.tiles);
+        if (unit == begin)
+            grid_wait(); /* what a segment reads itself is constant, but for the tokens */
+        if (whole && !a.c.lora.sites) {
+            put_whole<N, glu>(acc, a, s, in.table);
+        } else {
+            int slot = blockIdx.x * 2 + (unit == begin ? 0 : 1);
+            put_part<N>(a.parts + (size_t)slot * (N / 8) * shape<N>::consumers, acc);
+            if (whole)
+                finish<N, glu>(a, adapters, s);
+            else
+                arrive<N>(&a.counters[s.tile]);
+        }
+        unit += s.end - s.begin;
+    }
+    for (int unit = begin; unit < end;) {
+        struct segment s = segment_at<N, glu>(a, unit, end);
+        if (s.end - s.begin < a.runs)
+            finish<N, glu>(a, adapters, s);
+        unit += s.end - s.begin;
+    }
+}
+
+/* ---- The kernel ------------------------------------------------------------------------------ */
+
+template <int N, bool nested, bool glu>
+static __global__ void __launch_bounds__(shape<N>::threads, 1)
+    q4_wgmma_kernel(const __grid_constant__ struct wgmma_args a,
+                    const __grid_constant__ CUtensorMap x)
+{
+    __shared__ struct q4_adapters<N> adapters;
+    __shared__ struct rings<N> r;
+    const struct stages<N> in = stages_of<N>();
+    int warp = threadIdx.x / 32 - shape<N>::panels;
+    if (warp >= 0) {
+        registers_give<shape<N>::give>();
+        if (warp == 0) {
+            if (threadIdx.x % 32 == 0)
+                rings_init(r);
+            __syncwarp();
+            threads_arrive(BEGIN_BARRIER, shape<N>::threads);
+            supply_codes<N, glu>(a, r, in);
+        } else {
+            begin_together<N>();
+            grid_wait();
+            if (threadIdx.x % 32 == 0 && warp == 1)
+                supply_tokens<N, glu>(a, r, in, x);
+        }
+    } else {
+        registers_take<shape<N>::take>();
+        if (threadIdx.x < Q4_TABLE_THREADS)
+            q4_table_fill(in.table, a.c.group.code, a.c.group.map);
+        if (a.c.lora.sites && a.columns == 1)
+            q4_find_adapters(adapters, a.c, 0, shape<N>::consumers);
+        begin_together<N>();
+        consume<N, nested, glu>(a, r, in, adapters);
+    }
+}
+
+/* ---- Host ------------------------------------------------------------------------------------ */
+
+/* Boxes of N tokens by 64 k of x. */
+static void map_tokens(struct lf_cuda *dev, CUtensorMap *map, const struct q4_call *c, int N)
+{
+    struct lf_boxes b = {c->x,
+                         {(uint64_t)c->group.K, (uint64_t)c->T, 1},
+                         {(uint64_t)c->ldx, (uint64_t)c->ldx * c->T},
+                         {Q4_BLOCK, (uint32_t)N, 1}};
+    lf_cuda_tensor_map(dev, map, &b);
+}
+
+/* Cuts the work for at most `most` blocks; how many there are. Equal parts of every tile, or the
+ * line of all units in equal parts: the way whose longest block has fewer units, where each tile
+ * that a block shares with others counts as two more. */
+static int cut(struct wgmma_args *a, int most)
+{
+    const int sharing = 2;
+    int units = a->tiles * a->runs, blocks = most < units ? most : units;
+    int splits = most / a->tiles < a->runs ? most / a->tiles : a->runs;
+    int line = lf_div_up(units, blocks) + 2 * sharing;
+    if (splits > 0 && lf_div_up(a->runs, splits) + (splits > 1 ? sharing : 0) <= line) {
+        a->splits = splits;
+        return a->tiles * splits;
+    }
+    a->share = units / blocks;
+    a->rest = units % blocks;
+    return blocks;
+}
+
+template <int N, bool nested, bool glu>
 static void launch(struct lf_stream *s, const struct q4_call *c)
 {
-    struct tiles_args a;
-    dim3 grid = tiles_grid(s, &a, c, ROWS, tokens, 1, 1);
-    size_t smem =
-        Q4_TABLE_BYTES + WGMMA_ALIGN + 2 * shape<tokens>::stage + WARPS * CODE_STAGES * RUN_BYTES;
-    lf_launch<q4_wgmma_kernel<tokens, nested, glu>>(s, grid, WARPS * 32, smem, a);
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    CUtensorMap x;
+    struct wgmma_args a = {};
+    a.c = *c;
+    a.columns = lf_div_up(c->T, N);
+    a.tiles = a.columns * lf_div_up(c->group.panels, shape<N>::panels);
+    a.runs = c->group.tiles / Q4_RUN;
+    a.parts = (float4 *)cs->partials;
+    a.counters = cs->counters;
+    int most = (int)(LF_CUDA_PARTIALS / (2 * sizeof(float4) * (N / 8) * shape<N>::consumers));
+    int blocks = cut(&a, cs->dev->units < most ? cs->dev->units : most);
+    map_tokens(cs->dev, &x, c, N);
+    lf_launch<q4_wgmma_kernel<N, nested, glu>>(s, dim3(blocks), shape<N>::threads, shape<N>::smem,
+                                               a, x);
 }
 
-template <bool glu> static void launch_for(struct lf_stream *s, const struct q4_call *c)
-{
-    if (c->nested && c->T <= 16)
-        launch<16, true, glu>(s, c);
-    else if (c->nested)
-        launch<32, true, glu>(s, c);
-    else
-        launch<32, false, glu>(s, c);
-}
-
-void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c)
+template <int N, bool nested> static void launch_for(struct lf_stream *s, const struct q4_call *c)
 {
     if (c->glu.y)
-        launch_for<true>(s, c);
+        launch<N, nested, true>(s, c);
     else
-        launch_for<false>(s, c);
+        launch<N, nested, false>(s, c);
+}
+
+/* Weights that are not doubly quantised are rare, so they get fewer kernels. */
+void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c)
+{
+    if (!c->nested && c->T <= 32)
+        launch_for<32, false>(s, c);
+    else if (!c->nested)
+        launch_for<128, false>(s, c);
+    else if (c->T <= 16)
+        launch_for<16, true>(s, c);
+    else if (c->T <= 32)
+        launch_for<32, true>(s, c);
+    else if (c->T <= 64)
+        launch_for<64, true>(s, c);
+    else if (c->T <= 96)
+        launch_for<96, true>(s, c);
+    else if (c->T <= 128)
+        launch_for<128, true>(s, c);
+    else if (c->T <= 192 || (c->T > 256 && c->T <= 384))
+        launch_for<192, true>(s, c);
+    else
+        launch_for<256, true>(s, c);
 }

@@ -1,18 +1,19 @@
 /* 4-bit weights as the CUDA kernels want them. Private to gpu/ops/linear/.
  *
  * lf_cuda_prepare_weight reorders the codes and scales of a weight (N, K) in place, once at load.
- * A panel is 16 rows; a tile is 64 columns of a panel (one scale a row), 512 bytes: lane 4g + c of
- * a warp finds its 16 bytes at 16 * lane. Word j of them holds the A fragment of the j-th
- * mma m16n8k16 of the tile:
+ * A panel is 16 rows; a tile is 64 columns of a panel (one scale a row), 512 bytes: the k
+ * 16c .. 16c+15 of rows g and g+8 are sixteen bytes, unit 4g + (c ^ g/2), of which word j has
  *
- *   byte 0: row g,   k 16c+4j, +1     byte 1: row g+8, k 16c+4j, +1
- *   byte 2: row g,   k 16c+4j+2, +3   byte 3: row g+8, k 16c+4j+2, +3     (k counted in the tile)
+ *   byte 0: row g,   k 16c+2j, +1     byte 1: row g+8, k 16c+2j, +1
+ *   byte 2: row g,   k 16c+2j+8, +9   byte 3: row g+8, k 16c+2j+8, +9     (k counted in the tile)
  *
- * which is mma's order with k permuted; the activations are read with the same permutation: lane
- * (g, c) needs k 16c .. 16c+15 of token g, 32 bytes in a row. Panels follow one another, and the
- * tiles of a panel do, so a panel is one contiguous run of 8 K bytes. K is a multiple of 256, four
- * tiles, whose scales lie together as (8 g, 4 tiles, rows g and g+8): a lane reads its rows' at
- * once.
+ * A lane 4g + c that takes its own sixteen bytes has A fragments of four mma m16n8k16 with k
+ * permuted: word j goes with words j and j + 4 of k 16c .. 16c+15 of token g, 32 bytes in a row. A
+ * lane that takes word c of row g's units 0 .. 3 instead has those of the tile with k in its
+ * natural order; the units of eight rows are in other banks each. Panels follow one another, and
+ * the tiles of a panel do, so a panel is one contiguous run of 8 K bytes. K is a multiple of 256,
+ * four tiles, whose scales lie together as (8 g, 4 tiles, rows g and g+8): a lane reads its rows'
+ * at once.
  *
  * Decoding: a byte holds two codes, so a table of 256 words of two bf16 does both at once. It lies
  * in shared memory 32 times, one copy a bank: the word of byte b for lane l is at 256 b + 4 l,
@@ -23,7 +24,6 @@
 #define LF_GPU_OPS_LINEAR_Q4_CUH
 
 #include "gpu/cuda/kernel.cuh"
-#include "gpu/ops/glu/curve.cuh"
 
 #define Q4_BLOCK 64
 #define Q4_PANEL 16 /* rows */
@@ -96,6 +96,12 @@ LF_DEVICE int q4_matrix_of(const struct q4_group &g, int panel)
     return p;
 }
 
+/* Which unit of a tile is a lane's own. */
+LF_DEVICE int q4_unit(int lane)
+{
+    return lane ^ lane >> 3;
+}
+
 /* One lane's view of a panel: rows r = lane / 4 and r + 8. */
 struct q4_panel {
     const uint4 *codes; /* of tile 0; the next tile's are 32 further on */
@@ -112,7 +118,7 @@ LF_DEVICE struct q4_panel q4_panel_at(const struct q4_group &g, int panel)
     int local = panel - m.panel, lane = threadIdx.x % 32;
     size_t scales = (size_t)local * g.tiles * Q4_PANEL;
     struct q4_panel p;
-    p.codes = m.codes + (size_t)local * g.tiles * 32 + lane;
+    p.codes = m.codes + (size_t)local * g.tiles * 32 + q4_unit(lane);
     p.absmax_q = m.absmax_q + scales;
     p.absmax = m.absmax + scales;
     p.absmax2 = m.absmax2;
@@ -258,7 +264,7 @@ struct q4_call {
 void lf_cuda_q4_rows(struct lf_stream *s, const struct q4_call *c);
 /* Up to a few hundred tokens, in tiles of 32; every N is a multiple of 32. */
 void lf_cuda_q4_tiles(struct lf_stream *s, const struct q4_call *c);
-/* The same by wgmma, for any N; builds for sm_90a, on Hopper. */
+/* T of any size by wgmma, in tiles of up to 256, for any N; builds for sm_90a, on Hopper. */
 void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c);
 /* Rows [row, row + n) of any weight as row-major bf16 (n, ld); prepared weights: multiples of 16.
  */
@@ -277,12 +283,14 @@ template <int tokens> struct q4_adapters {
     int rank[LF_GROUP_MAX][tokens];
 };
 
-/* Looks them up, for tokens from `token` on; before grid_wait. No barrier after. */
+/* The first `threads` threads look them up, for tokens from `token` on; before grid_wait. No
+ * barrier after. */
 template <int tokens>
-LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_call &c, int token)
+LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_call &c, int token,
+                                int threads)
 {
     const struct q4_lora &l = c.lora;
-    for (int i = threadIdx.x; i < c.group.n * tokens; i += blockDim.x) {
+    for (int i = threadIdx.x; i < c.group.n * tokens; i += threads) {
         int p = i / tokens, t = i % tokens, seg = 0;
         while (seg < l.n_segs && l.segs[seg].end <= token + t)
             seg++;

@@ -1,4 +1,4 @@
-/* What the two kernels over tiles of tokens share: which rows, tokens and part of K a block has,
+/* What stands around the products of cuda_tiles.cu: which rows, tokens and part of K a block has,
  * and how the parts meet. Private to gpu/ops/linear/.
  *
  * A block makes `rows` rows, a panel a warp, for a tile of tokens over a part of K. Parts of K are
@@ -22,8 +22,7 @@ struct tiles_args {
     int *counters;
 };
 
-/* Where a block works. With an activation the first half of its panels are gate's and the second
- * half those of up that belong to them. */
+/* Where a block works. */
 struct work {
     int panel; /* its first */
     int token, tokens;
@@ -31,25 +30,15 @@ struct work {
 };
 
 /* Grid: tiles of tokens, blocks of rows, parts of K. */
-template <bool glu> LF_DEVICE struct work work_of(const struct tiles_args &a, int rows, int tokens)
+LF_DEVICE struct work work_of(const struct tiles_args &a, int rows, int tokens)
 {
     struct work w;
-    w.panel = blockIdx.y * (rows / Q4_PANEL / (glu ? 2 : 1));
+    w.panel = blockIdx.y * (rows / Q4_PANEL);
     w.token = blockIdx.x * tokens;
     w.tokens = min(tokens, a.c.T - w.token);
     w.begin = blockIdx.z * a.runs;
     w.end = min(w.begin + a.runs, a.c.group.tiles / Q4_RUN);
     return w;
-}
-
-/* The k-th panel of a block of `panels`; may be past the last. */
-template <bool glu>
-LF_DEVICE int panel_of(const struct q4_call &c, const struct work &w, int k, int panels)
-{
-    if (!glu)
-        return w.panel + k;
-    int half = c.group.panels / 2, pair = w.panel + k % (panels / 2);
-    return pair < half ? pair + k / (panels / 2) * half : c.group.panels;
 }
 
 /* A block's sums, by number: token * rows / 4 + four rows. */
@@ -74,32 +63,9 @@ template <int rows> LF_DEVICE float4 sums_at(const struct block_sums<rows> &s, i
     return sum;
 }
 
-/* Two panels at a time through the activation. */
 template <int rows>
-LF_DEVICE void put_block_glu(const struct tiles_args &a, const struct work &w,
-                             const struct block_sums<rows> &s)
-{
-    const int fours = rows / 4, half = fours / 2;
-    const struct q4_call &c = a.c;
-    for (int i = threadIdx.x; i < w.tokens * half; i += blockDim.x) {
-        int token = i / half, row = i % half * 4, at = token * fours + i % half;
-        int panel = w.panel + row / Q4_PANEL;
-        if (panel >= c.group.panels / 2)
-            continue;
-        float4 g = sums_at(s, at), u = sums_at(s, at + half);
-        float gate[4] = {g.x, g.y, g.z, g.w}, up[4] = {u.x, u.y, u.z, u.w};
-        q4_complete(gate, c, panel, row % Q4_PANEL, w.token + token);
-        q4_complete(up, c, panel + c.group.panels / 2, row % Q4_PANEL, w.token + token);
-        bf16 *y = c.glu.y + (size_t)(w.token + token) * c.group.m[0].N + w.panel * Q4_PANEL + row;
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            y[e] = __float2bfloat16_rn(act_at(c.glu.act, gate[e]) * up[e]);
-    }
-}
-
-template <int rows>
-LF_DEVICE void put_block_plain(const struct tiles_args &a, const struct work &w,
-                               const struct block_sums<rows> &s)
+LF_DEVICE void put_block(const struct tiles_args &a, const struct work &w,
+                         const struct block_sums<rows> &s)
 {
     const int fours = rows / 4;
     const struct q4_call &c = a.c;
@@ -114,16 +80,6 @@ LF_DEVICE void put_block_plain(const struct tiles_args &a, const struct work &w,
         for (int e = 0; e < 4; e++)
             put_output(c.y, at + e, sum[e], c.accumulate, c.y_f32);
     }
-}
-
-template <int rows, bool glu>
-LF_DEVICE void put_block(const struct tiles_args &a, const struct work &w,
-                         const struct block_sums<rows> &s)
-{
-    if (glu)
-        put_block_glu(a, w, s);
-    else
-        put_block_plain(a, w, s);
 }
 
 #define LORA_TOKENS 4 /* whose factors a thread asks for at once */
@@ -168,13 +124,13 @@ LF_DEVICE void adapter_dots(float (&dot)[LORA_TOKENS], const struct q4_factors (
 /* Adds the adapters' share to a block's sums: each part of K that of every splits-th token, so that
  * all blocks read some. A lane has a row of B; a thread has several tokens under way, since B comes
  * from L2 and few threads wait for it. Ends with a barrier. */
-template <int rows, bool glu, int tokens>
+template <int rows, int tokens>
 LF_DEVICE void add_adapters(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
                             const struct work &w, float *out)
 {
     const int groups = rows / 32;
     int warp = threadIdx.x / 32, row = warp % groups * 32 + threadIdx.x % 32;
-    int panel = panel_of<glu>(a.c, w, row / Q4_PANEL, rows / Q4_PANEL);
+    int panel = w.panel + row / Q4_PANEL;
     int first = blockIdx.z + warp / groups * a.splits, step = blockDim.x / 32 / groups * a.splits;
     int p = q4_matrix_of(a.c.group, panel);
     int n = (panel - a.c.group.m[p].panel) * Q4_PANEL + row % Q4_PANEL;
@@ -198,16 +154,16 @@ LF_DEVICE void add_adapters(const struct tiles_args &a, const struct q4_adapters
 }
 
 /* Writes the block's sums, `out` (tokens, tile_out<rows>::ld) in shared memory. */
-template <int rows, bool glu, int tokens>
+template <int rows, int tokens>
 LF_DEVICE void finish(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
                       const struct work &w, float *out)
 {
     const int fours = rows / 4;
     int block = blockIdx.y * gridDim.x + blockIdx.x; /* same rows and tokens in every part */
     if (a.c.lora.sites)
-        add_adapters<rows, glu>(a, adapters, w, out);
+        add_adapters<rows>(a, adapters, w, out);
     if (a.splits == 1) {
-        put_block<rows, glu>(a, w, block_sums<rows>{out, NULL, 0, 1});
+        put_block(a, w, block_sums<rows>{out, NULL, 0, 1});
         return;
     }
     size_t stride = (size_t)gridDim.x * gridDim.y * tokens * fours;
@@ -216,7 +172,7 @@ LF_DEVICE void finish(const struct tiles_args &a, const struct q4_adapters<token
         part[blockIdx.z * stride + i] =
             *(const float4 *)(out + i / fours * tile_out<rows>::ld + i % fours * 4);
     if (last_to_arrive(&a.counters[block], a.splits))
-        put_block<rows, glu>(a, w, block_sums<rows>{NULL, part, stride, a.splits});
+        put_block(a, w, block_sums<rows>{NULL, part, stride, a.splits});
 }
 
 /* Host: cuts K so that about `blocks` blocks a multiprocessor run; `unit`: runs that go together.
