@@ -167,8 +167,16 @@ enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag)
         if (c != '/' && c != '\0')
             continue;
         *p = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return lf_fail_errno(diag, errno, "%s", path);
+        int bad = mkdir(path, 0755) == 0 ? 0 : errno;
+        if (bad && bad != EEXIST)
+            return lf_fail_errno(diag, bad, "%s", path);
+        if (!bad) {
+            char parent[LF_PATH_MAX];
+            dir_of(parent, path);
+            enum lf_err rc = lf_dir_sync(parent, diag);
+            if (rc != LF_OK)
+                return rc;
+        }
         *p = c;
         if (c == '\0')
             return LF_OK;

@@ -38,7 +38,7 @@ enum lf_err lf_file_commit(int fd, const char *tmp, const char *path,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* fsync of a directory, so that names made or removed in it last. */
 enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
-/* mkdir -p, mode 0755. */
+/* mkdir -p, mode 0755; what was made lasts. */
 enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* rm -r; a path that is not there is LF_OK. Does not follow links. */
 enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;

@@ -387,7 +387,7 @@ uint64_t lf_store_epoch(const struct lf_store *s)
 /* ---- Adapters -------------------------------------------------------------------------------- */
 
 enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record *r,
-                                    struct lf_diag *diag)
+                                    lf_store_adapter_fn prepare, void *arg, struct lf_diag *diag)
 {
     struct lf_adapter_record made = *r;
     struct tx t;
@@ -397,6 +397,8 @@ enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record
     rc = counter_next(&t, "adapter", &made.id) ?: name_take(&t, made.name, made.id);
     made.created_ms = made.changed_ms = lf_clock_unix_ms();
     rc = rc ?: adapter_write(&t, &made);
+    if (rc == LF_OK && prepare)
+        rc = prepare(arg, &made, diag);
     rc = tx_end(&t, rc);
     if (rc == LF_OK)
         *r = made;

@@ -50,13 +50,16 @@ struct lf_adapter_record {
                                   ..."; "" none */
 };
 
-/* LF_E_EXISTS when the name is taken. Fills id, created_ms, changed_ms. */
+typedef enum lf_err (*lf_store_adapter_fn)(void *arg, struct lf_adapter_record *r,
+                                           struct lf_diag *diag);
+/* LF_E_EXISTS when the name is taken. Fills id, created_ms, changed_ms. prepare (may be NULL) makes
+ * what the adapter has elsewhere, from the record as it will be: its error is the answer, and there
+ * is no adapter then, nor when the commit after it fails. */
 enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record *r,
+                                    lf_store_adapter_fn prepare, void *arg,
                                     struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads, lets `change` edit, writes with changed_ms of now, all in one transaction. `change`
  * returns LF_OK to commit and leaves id and name alone. out (may be NULL): as written. */
-typedef enum lf_err (*lf_store_adapter_fn)(void *arg, struct lf_adapter_record *r,
-                                           struct lf_diag *diag);
 enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_adapter_fn change,
                                     void *arg, struct lf_adapter_record *out,
                                     struct lf_diag *diag) LF_MUST_CHECK;

@@ -183,11 +183,13 @@ static enum lf_err read_modules(char **at, const json_t *v, struct lf_diag *diag
     if (rc == LF_E_TOO_BIG)
         rc = lf_fail(diag, LF_E_INVALID, "\"target_modules\" is longer than %u bytes",
                      LF_TARGETS_BYTES_MAX);
-    else if (rc == LF_OK && (text[ok] || gap))
+    else if (rc != LF_OK)
+        rc = lf_fail(diag, rc, "no memory for the settings");
+    else if (text[ok] || gap)
         rc = lf_fail(diag, LF_E_INVALID,
                      "\"target_modules\" must be \"all-linear\" or module names: [\"q_proj\", "
                      "\"v_proj\"]");
-    else if (rc == LF_OK)
+    else
         rc = replace_text(at, strcmp(text, "all-linear") == 0 ? NULL : text, diag);
     lf_buf_free(&names);
     return rc;

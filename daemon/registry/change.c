@@ -19,31 +19,29 @@ static enum lf_err name_check(const char *name, struct lf_diag *diag)
                    2 * LF_NAME_MAX, name, LF_NAME_MAX);
 }
 
-enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_record *record,
-                                struct lf_diag *diag)
+void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_adapter_record *record)
 {
     char dir[LF_PATH_MAX];
-    struct lf_entry look = {.record = *record};
-    enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag);
-    rc = rc ?: lf_entry_scan(&look, dir, diag);
-    if (rc != LF_OK) {
-        free(look.versions);
-        return rc;
-    }
+    struct lf_diag why = {""};
+    struct lf_entry look = {0};
+    enum lf_err rc = lf_registry_dir(r, id, NULL, dir, &why) ?: lf_entry_scan(&look, dir, &why);
+    if (rc != LF_OK)
+        lf_log(LF_LOG_WARN, "registry", "%s", why.text);
     pthread_mutex_lock(&r->index);
-    struct lf_entry *e = lf_index_find_id(r, record->id);
-    if (e) {
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e && record)
+        e->record = *record;
+    if (e && rc == LF_OK) {
         struct lf_version *old = e->versions;
-        e->record = look.record;
         memcpy(e->files, look.files, sizeof e->files);
         e->versions = look.versions;
         e->n_versions = look.n_versions;
         look.versions = old;
-        lf_index_touch(r, e);
     }
+    if (e)
+        lf_index_touch(r, e);
     pthread_mutex_unlock(&r->index);
     free(look.versions);
-    return LF_OK;
 }
 
 /* The text of config.json for a new adapter: all settings, so that a person sees what there is, and
@@ -64,55 +62,82 @@ static enum lf_err config_text(struct lf_registry *r, const json_t *config, stru
         rc = lf_train_settings_print(&s, out);
     }
     if (rc == LF_OK && out->len > 0 && out->data[out->len - 1] != '\n')
-        rc = lf_buf_putc(out, '\n');
+        lf_buf_putc(out, '\n');
+    if (out->rc != LF_OK)
+        rc = lf_fail(diag, out->rc, "no memory for the adapter's settings");
     lf_train_settings_free(&s);
     return rc;
 }
 
-static enum lf_err create_on_disk(struct lf_registry *r, struct lf_entry *e,
-                                  const struct lf_buf *config, struct lf_diag *diag)
+struct creation {
+    struct lf_registry *r;
+    struct lf_entry *e;
+    struct lf_buf config; /* the text of config.json */
+};
+
+/* The directory, before the store commits to it. */
+static enum lf_err create_on_disk(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
 {
+    const struct creation *c = arg;
     char dir[LF_PATH_MAX], path[LF_PATH_MAX];
-    enum lf_err rc = lf_registry_dir(r, e->record.id, NULL, dir, diag);
+    c->e->record = *record;
+    enum lf_err rc = lf_registry_dir(c->r, record->id, NULL, dir, diag);
     rc = rc ?: lf_dir_make(dir, diag);
-    rc = rc ?: lf_registry_dir(r, e->record.id, lf_files[LF_FILE_CONFIG].disk, path, diag);
-    rc = rc ?: lf_file_write(path, config->data, config->len, diag);
-    return rc ?: lf_entry_scan(e, dir, diag);
+    rc = rc ?: lf_registry_dir(c->r, record->id, lf_files[LF_FILE_CONFIG].disk, path, diag);
+    rc = rc ?: lf_file_write(path, c->config.data, c->config.len, diag);
+    return rc ?: lf_entry_scan(c->e, dir, diag);
 }
 
-/* The store gives the id, so the record comes first here; a crash right after it leaves an empty
- * adapter, which is what was asked for. */
+/* Of an adapter that was not made after all. */
+static void create_undo(struct lf_registry *r, uint64_t id)
+{
+    char dir[LF_PATH_MAX];
+    struct lf_diag why = {""};
+    if ((lf_registry_dir(r, id, NULL, dir, &why) ?: lf_dir_remove(dir, &why)) != LF_OK)
+        lf_log(LF_LOG_WARN, "registry", "%s", why.text);
+}
+
+static enum lf_err create(struct creation *c, struct lf_diag *diag)
+{
+    struct lf_registry *r = c->r;
+    struct lf_adapter_record record = c->e->record;
+    pthread_mutex_lock(&r->index);
+    enum lf_err rc = lf_index_reserve(r, diag);
+    pthread_mutex_unlock(&r->index);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_store_adapter_create(r->store, &record, create_on_disk, c, diag);
+    if (rc != LF_OK) {
+        if (c->e->record.id != 0)
+            create_undo(r, c->e->record.id);
+        return rc;
+    }
+    pthread_mutex_lock(&r->index);
+    lf_index_add(r, c->e);
+    pthread_mutex_unlock(&r->index);
+    c->e = NULL;
+    return LF_OK;
+}
+
 enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const json_t *config,
                                struct lf_diag *diag)
 {
     enum lf_err rc = name_check(name, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_buf text = {0};
-    struct lf_entry *e = calloc(1, sizeof *e);
-    if (!e)
+    struct creation c = {.r = r, .e = calloc(1, sizeof *c.e)};
+    if (!c.e)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
-    snprintf(e->record.name, sizeof e->record.name, "%s", name);
+    snprintf(c.e->record.name, sizeof c.e->record.name, "%s", name);
     const struct lf_base *base = NULL;
-    rc = config_text(r, config, &text, &base, diag);
+    rc = config_text(r, config, &c.config, &base, diag);
     if (rc == LF_OK)
-        memcpy(e->record.base, base->name, sizeof e->record.base);
+        memcpy(c.e->record.base, base->name, sizeof c.e->record.base);
     pthread_mutex_lock(&r->edit);
-    rc = rc ?: lf_store_adapter_create(r->store, &e->record, diag);
-    if (rc == LF_OK) {
-        uint64_t id = e->record.id;
-        rc = create_on_disk(r, e, &text, diag);
-        pthread_mutex_lock(&r->index);
-        rc = rc ?: lf_index_add(r, e, diag);
-        pthread_mutex_unlock(&r->index);
-        if (rc == LF_OK)
-            e = NULL;
-        else if (lf_store_adapter_delete(r->store, id, NULL) != LF_OK)
-            lf_log(LF_LOG_ERROR, "registry", "%s: half made; the next start will finish it", name);
-    }
+    rc = rc ?: create(&c, diag);
     pthread_mutex_unlock(&r->edit);
-    lf_entry_free(e);
-    lf_buf_free(&text);
+    lf_entry_free(c.e);
+    lf_buf_free(&c.config);
     return rc;
 }
 
@@ -179,7 +204,8 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", name, (int)n);
     pthread_mutex_unlock(&r->index);
     rc = rc ?: lf_store_adapter_update(r->store, id, make_current, &n, &record, diag);
-    rc = rc ?: lf_registry_refresh(r, &record, diag);
+    if (rc == LF_OK)
+        lf_registry_refresh(r, record.id, &record);
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_log(r, id, json_pack("{s:s, s:i}", "event", "rollback", "version", (int)n));
@@ -203,7 +229,8 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_registry_id(r, name, &id, NULL);
     rc = rc ?: lf_store_adapter_update(r->store, id, set_trouble, trouble, &record, NULL);
-    rc = rc ?: lf_registry_refresh(r, &record, NULL);
+    if (rc == LF_OK)
+        lf_registry_refresh(r, id, &record);
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_log(r, id, json_pack("{s:s, s:s}", "event", "refused", "reason", trouble));
@@ -240,7 +267,8 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
                      ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_files[ref->kind].name)
                      : lf_fail_errno(diag, errno, "%s", lf_files[ref->kind].name);
     }
-    rc = rc ?: lf_registry_refresh(r, &v.record, diag);
+    if (rc == LF_OK)
+        lf_registry_refresh(r, v.record.id, NULL);
     pthread_mutex_unlock(&r->edit);
     return rc;
 }
@@ -253,7 +281,8 @@ enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *
     struct lf_adapter_record record;
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_store_job_create(r->store, job, &record, diag);
-    rc = rc ?: lf_registry_refresh(r, &record, diag);
+    if (rc == LF_OK)
+        lf_registry_refresh(r, record.id, &record);
     pthread_mutex_unlock(&r->edit);
     return rc;
 }
@@ -278,7 +307,7 @@ enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_re
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_store_job_finish(r->store, job, &record, diag);
     if (rc == LF_OK && record.id != 0)
-        rc = lf_registry_refresh(r, &record, diag);
+        lf_registry_refresh(r, record.id, &record);
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_activity(r, job->adapter_id, &(struct lf_activity){0});

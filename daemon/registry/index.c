@@ -61,18 +61,23 @@ static void place_gone(struct lf_entry **list, size_t n, size_t i)
     memmove(list + i, list + i + 1, (n - i - 1) * sizeof *list);
 }
 
-enum lf_err lf_index_add(struct lf_registry *r, struct lf_entry *e, struct lf_diag *diag)
+enum lf_err lf_index_reserve(struct lf_registry *r, struct lf_diag *diag)
 {
     if (r->n >= LF_ADAPTERS_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "there are %d adapters already", LF_ADAPTERS_MAX);
-    if (lf_grow(&r->by_name, &r->cap_names, r->n + 1, sizeof e) != LF_OK ||
-        lf_grow(&r->by_id, &r->cap_ids, r->n + 1, sizeof e) != LF_OK)
+    if (lf_grow(&r->by_name, &r->cap_names, r->n + 1, sizeof *r->by_name) != LF_OK ||
+        lf_grow(&r->by_id, &r->cap_ids, r->n + 1, sizeof *r->by_id) != LF_OK)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
+    return LF_OK;
+}
+
+void lf_index_add(struct lf_registry *r, struct lf_entry *e)
+{
+    lf_assert(r->n < r->cap_names && r->n < r->cap_ids);
     place_at(r->by_name, r->n, name_place(r, e->record.name), e);
     place_at(r->by_id, r->n, id_place(r, e->record.id), e);
     r->n++;
     r->generation++;
-    return LF_OK;
 }
 
 void lf_index_remove(struct lf_registry *r, struct lf_entry *e)

@@ -41,6 +41,7 @@ struct lf_registry {
     struct lf_store *store;
     const struct lf_bases *bases;
     pthread_mutex_t edit;      /* one change at a time; held over the disk; taken first */
+    pthread_mutex_t log;       /* one line at a time, of whatever adapter; taken alone */
     pthread_mutex_t index;     /* protects all below */
     struct lf_entry **by_name; /* (n) */
     struct lf_entry **by_id;   /* (n) */
@@ -50,9 +51,10 @@ struct lf_registry {
 
 struct lf_entry *lf_index_find(const struct lf_registry *r, const char *name);
 struct lf_entry *lf_index_find_id(const struct lf_registry *r, uint64_t id);
-/* Takes the entry. */
-enum lf_err lf_index_add(struct lf_registry *r, struct lf_entry *e,
-                         struct lf_diag *diag) LF_MUST_CHECK;
+/* Room for one entry more. */
+enum lf_err lf_index_reserve(struct lf_registry *r, struct lf_diag *diag) LF_MUST_CHECK;
+/* Takes the entry, which there is room for. */
+void lf_index_add(struct lf_registry *r, struct lf_entry *e);
 /* Out of the index and freed. */
 void lf_index_remove(struct lf_registry *r, struct lf_entry *e);
 /* After its record was written under another name. */
@@ -72,9 +74,11 @@ struct lf_file_stat lf_file_stat_of(const char *path);
 /* With the locks of their own. The id behind a name, or LF_E_NOT_FOUND. */
 enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id,
                            struct lf_diag *diag) LF_MUST_CHECK;
-/* Puts a written record and a fresh look at its directory's files into the index. */
-enum lf_err lf_registry_refresh(struct lf_registry *r, const struct lf_adapter_record *record,
-                                struct lf_diag *diag) LF_MUST_CHECK;
+/* Puts a written record (NULL: it is as it was) and a fresh look at its directory's files into the
+ * index. The change is made by now: where the directory cannot be read, the files stay as they were
+ * shown. */
+void lf_registry_refresh(struct lf_registry *r, uint64_t id,
+                         const struct lf_adapter_record *record);
 /* fmt after "DATA/". */
 enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
                               struct lf_diag *diag, const char *fmt, ...)

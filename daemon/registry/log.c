@@ -3,11 +3,28 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/log.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* All of the line or nothing of it: a part of one (the disk is full) would take the next line
+ * along, and is cut off again. */
+static bool line_append(const char *path, const char *line, size_t n)
+{
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return false;
+    ssize_t k = fstat(fd, &st) == 0 ? write(fd, line, n) : -1;
+    if (k > 0 && (size_t)k < n && ftruncate(fd, st.st_size) != 0)
+        lf_log(LF_LOG_WARN, "registry", "%s: holds a part of a line", path);
+    close(fd);
+    return k == (ssize_t)n;
+}
 
 void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
 {
@@ -22,11 +39,10 @@ void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
         return;
     }
     size_t n = strlen(text);
-    text[n] = '\n'; /* over the NUL: the line goes out in one write */
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    bool written = fd >= 0 && write(fd, text, n + 1) == (ssize_t)(n + 1);
-    if (fd >= 0)
-        close(fd);
+    text[n] = '\n'; /* over the NUL */
+    pthread_mutex_lock(&r->log);
+    bool written = line_append(path, text, n + 1);
+    pthread_mutex_unlock(&r->log);
     free(text);
     if (!written)
         return;

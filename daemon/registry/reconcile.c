@@ -5,7 +5,7 @@
  *   a current version that is missing the newest one that is there is served, or none
  *   versions newer than the record    keep their numbers: they are not given out again
  *   an upload or import cut short     thrown away
- *   a last line of the log cut short  ended
+ *   a last line of the log cut short  taken off
  */
 #include "daemon/registry/index.h"
 
@@ -17,17 +17,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static void end_last_line(const char *path)
+#define LOG_TAIL_BYTES (64 << 10)
+
+/* What follows the last line end was cut short by a crash: who reads the log line by line should
+ * not meet it. All of it where there is no line end in the last LOG_TAIL_BYTES, which no line is as
+ * long as. */
+static void log_repair(const char *path)
 {
+    char tail[LOG_TAIL_BYTES];
+    struct stat st;
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    char last = '\n';
-    if (fd >= 0 && lseek(fd, -1, SEEK_END) >= 0 && read(fd, &last, 1) == 1 && last != '\n' &&
-        write(fd, "\n", 1) != 1)
+    if (fd < 0)
+        return;
+    off_t from =
+        fstat(fd, &st) == 0 && st.st_size > LOG_TAIL_BYTES ? st.st_size - LOG_TAIL_BYTES : 0;
+    ssize_t n = pread(fd, tail, sizeof tail, from);
+    const char *end = n > 0 ? memrchr(tail, '\n', (size_t)n) : NULL;
+    off_t whole = end ? from + (end + 1 - tail) : 0;
+    if (n > 0 && whole < st.st_size && ftruncate(fd, whole) != 0)
         lf_log(LF_LOG_WARN, "registry", "%s: its last line stays cut off", path);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
 }
 
 static enum lf_err fit_versions(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
@@ -59,15 +71,17 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     rc = rc ?: lf_dir_remove(path, diag);
     rc = rc ?: lf_registry_dir(r, record->id, lf_files[LF_FILE_LOG].disk, path, diag);
     if (rc == LF_OK) {
-        end_last_line(path);
+        log_repair(path);
         rc = lf_entry_scan(e, dir, diag);
     }
     int32_t newest = e->n_versions ? e->versions[e->n_versions - 1].n : 0;
     if (rc == LF_OK && (record->versions < newest ||
                         (record->current > 0 && !lf_entry_version(e, record->current))))
         rc = lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag);
-    rc = rc ?: lf_index_add(r, e, diag);
-    if (rc != LF_OK)
+    rc = rc ?: lf_index_reserve(r, diag);
+    if (rc == LF_OK)
+        lf_index_add(r, e);
+    else
         lf_entry_free(e);
     return rc;
 }
@@ -121,6 +135,7 @@ enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, str
     if (!r)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the registry");
     pthread_mutex_init(&r->edit, NULL);
+    pthread_mutex_init(&r->log, NULL);
     pthread_mutex_init(&r->index, NULL);
     r->store = store;
     r->bases = bases;
@@ -148,6 +163,7 @@ void lf_registry_close(struct lf_registry *r)
     free(r->by_id);
     free(r->by_name);
     pthread_mutex_destroy(&r->edit);
+    pthread_mutex_destroy(&r->log);
     pthread_mutex_destroy(&r->index);
     free(r);
 }

@@ -2,6 +2,7 @@
 #include "daemon/registry/index.h"
 
 #include "core/file.h"
+#include "core/log.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -89,7 +90,8 @@ static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload 
     u->fd = -1;
     rc = lf_store_adapter_update(r->store, id, clear_trouble,
                                  (void *)(uintptr_t)lf_files[u->ref.kind].name, &record, diag);
-    return rc ?: lf_registry_refresh(r, &record, diag);
+    lf_registry_refresh(r, id, rc == LF_OK ? &record : NULL);
+    return rc;
 }
 
 static enum lf_err next_version(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
@@ -109,35 +111,38 @@ static enum lf_err serve_import(void *arg, struct lf_adapter_record *record, str
 }
 
 /* A directory in PEFT's form, checked against the base, becomes the next version; `staged` is
- * moved. The number is drawn first: a crash in between leaves a hole in the numbers, no more. */
+ * moved, unless this fails. The number is drawn first: a crash in between leaves a hole in the
+ * numbers, no more. */
 static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *staged,
                               int32_t *version, struct lf_diag *diag)
 {
     struct lf_adapter *a = NULL;
     struct lf_adapter_record record;
-    char path[LF_PATH_MAX] = "";
+    char path[LF_PATH_MAX] = "", versions[LF_PATH_MAX] = "";
     int32_t n = 0;
     enum lf_err rc = lf_adapter_load(&a, &lf_registry_base(r, id)->model->config, staged, diag);
     lf_adapter_free(a);
     rc = rc ?: lf_store_adapter_update(r->store, id, next_version, &n, NULL, diag);
-    rc = rc ?: lf_registry_dir(r, id, "versions", path, diag);
-    rc = rc ?: lf_dir_make(path, diag);
+    rc = rc ?: lf_registry_dir(r, id, "versions", versions, diag);
+    rc = rc
+             ?: lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
+                                  (unsigned long long)id, (int)n);
+    rc = rc ?: lf_dir_make(versions, diag);
     rc = rc ?: lf_dir_sync(staged, diag);
-    size_t used = strlen(path);
-    if (rc == LF_OK &&
-        snprintf(path + used, sizeof path - used, "/%d", (int)n) >= (int)(sizeof path - used))
-        rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
     if (rc == LF_OK && rename(staged, path) != 0)
         rc = lf_fail_errno(diag, errno, "%s", path);
-    if (rc == LF_OK) {
-        path[used] = '\0';
-        rc = lf_dir_sync(path, diag);
-    }
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_dir_sync(versions, diag);
     rc = rc ?: lf_store_adapter_update(r->store, id, serve_import, &n, &record, diag);
-    rc = rc ?: lf_registry_refresh(r, &record, diag);
-    if (rc == LF_OK)
-        *version = n;
-    return rc;
+    if (rc != LF_OK) {
+        if (rename(path, staged) != 0)
+            lf_log(LF_LOG_WARN, "registry", "%s: a version that was not taken", path);
+        return rc;
+    }
+    lf_registry_refresh(r, id, &record);
+    *version = n;
+    return LF_OK;
 }
 
 /* One of the two files of adapter/. With both there, they become a version; if they do not fit,

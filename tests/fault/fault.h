@@ -38,6 +38,8 @@ struct fault_subject {
 /* For each kind, once alone and once for good: the n-th call fails, n = 1, 2, ... Asserts that an
  * error has its reason, and that nothing leaks (where LeakSanitizer is there). */
 void fault_sweep(const struct fault_subject *s, void *arg);
+/* A new empty directory, in memory where the machine has a place for that. */
+void fault_dir(char out[64]);
 /* A cmocka teardown: names the fault under which the test failed. */
 int fault_teardown(void **state);
 

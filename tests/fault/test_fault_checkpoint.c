@@ -44,8 +44,7 @@ static void before_first(void *arg)
 {
     struct world *w = arg;
     w->got = (struct lf_checkpoint){0};
-    snprintf(w->dir, sizeof w->dir, "/tmp/lf-fault-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    fault_dir(w->dir);
     snprintf(w->at, sizeof w->at, "%s/jobs/1", w->dir);
 }
 

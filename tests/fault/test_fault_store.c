@@ -54,11 +54,10 @@ static void before(void *arg)
     struct world *w = arg;
     struct lf_diag diag = {""};
     struct lf_adapter_record a = {.name = "a"}, b = {.name = "b"}, now;
-    snprintf(w->dir, sizeof w->dir, "/tmp/lf-fault-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    fault_dir(w->dir);
     must(lf_store_open(&w->s, w->dir, &diag), &diag);
-    must(lf_store_adapter_create(w->s, &a, &diag), &diag);
-    must(lf_store_adapter_create(w->s, &b, &diag), &diag);
+    must(lf_store_adapter_create(w->s, &a, NULL, NULL, &diag), &diag);
+    must(lf_store_adapter_create(w->s, &b, NULL, NULL, &diag), &diag);
     for (int i = 0; i < 2; i++) {
         w->job = (struct lf_job_record){.adapter_id = a.id, .progress = lf_progress_none()};
         must(lf_store_job_create(w->s, &w->job, &now, &diag), &diag);
@@ -139,7 +138,7 @@ static void sweep(enum lf_err (*change)(struct world *w, struct lf_diag *diag))
 static enum lf_err create(struct world *w, struct lf_diag *diag)
 {
     struct lf_adapter_record r = {.name = "c"};
-    return lf_store_adapter_create(w->s, &r, diag);
+    return lf_store_adapter_create(w->s, &r, NULL, NULL, diag);
 }
 
 static void an_adapter_is_made_or_not(void **state)
@@ -302,8 +301,7 @@ static void opening_that_fails_leaves_what_was_there(void **state)
 static void before_fresh(void *arg)
 {
     struct world *w = arg;
-    snprintf(w->dir, sizeof w->dir, "/tmp/lf-fault-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    fault_dir(w->dir);
 }
 
 static void a_store_that_was_half_made_is_made_by_the_next_opening(void **state)

@@ -302,7 +302,7 @@ static void what_a_crash_left_is_put_right(void **state)
     assert_false(has(r, "adapters/1/import"));
     assert_true(lf_registry_generation(r->registry) > generation);
     snprintf(path, sizeof path, "%s/adapters/1/log.jsonl", r->dir);
-    assert_int_equal(lf_file_size(path), 19);
+    assert_int_equal(lf_file_size(path), 14); /* the whole line alone */
     must(lf_registry_import(r->registry, "a", peft, &n, &diag), &diag);
     assert_int_equal(n, 8);
 }
@@ -414,7 +414,7 @@ static void adapters_are_listed_by_name(void **state)
     for (int i = 0; i < 100; i++) {
         struct lf_adapter_record a = {0};
         snprintf(a.name, sizeof a.name, "t%03d", 99 - i);
-        must(lf_store_adapter_create(r->store, &a, &diag), &diag);
+        must(lf_store_adapter_create(r->store, &a, NULL, NULL, &diag), &diag);
     }
     rig_reopen(r);
     json_t *j = tree(r);

@@ -48,7 +48,7 @@ static uint64_t make(struct lf_store *s, const char *name)
     struct lf_adapter_record r = {0};
     struct lf_diag diag = {""};
     snprintf(r.name, sizeof r.name, "%s", name);
-    assert_int_equal(lf_store_adapter_create(s, &r, &diag), LF_OK);
+    assert_int_equal(lf_store_adapter_create(s, &r, NULL, NULL, &diag), LF_OK);
     return r.id;
 }
 
@@ -75,7 +75,7 @@ static void an_adapter_reads_back_as_it_was_made(void **state)
     struct fixture *f = *state;
     struct lf_diag diag;
     struct lf_adapter_record r = {.name = "viggo", .base = "small"}, got;
-    assert_int_equal(lf_store_adapter_create(f->s, &r, &diag), LF_OK);
+    assert_int_equal(lf_store_adapter_create(f->s, &r, NULL, NULL, &diag), LF_OK);
     assert_true(r.id > 0 && r.created_ms > 0);
     assert_true(get(f->s, r.id, &got));
     assert_string_equal(got.name, "viggo");
@@ -91,7 +91,7 @@ static void a_name_is_given_once(void **state)
     struct lf_diag diag;
     uint64_t a = make(f->s, "a"), b = make(f->s, "b");
     struct lf_adapter_record r = {.name = "a"};
-    assert_int_equal(lf_store_adapter_create(f->s, &r, &diag), LF_E_EXISTS);
+    assert_int_equal(lf_store_adapter_create(f->s, &r, NULL, NULL, &diag), LF_E_EXISTS);
     assert_int_equal(lf_store_adapter_rename(f->s, b, "a", NULL, &diag), LF_E_EXISTS);
     assert_int_equal(lf_store_adapter_rename(f->s, a, "c", &r, &diag), LF_OK);
     assert_string_equal(r.name, "c");
@@ -238,7 +238,7 @@ static void child_writes(const char *dir, int round, int told)
         char name[16] = {0};
         snprintf(name, sizeof name, "k%d-%d", round, i);
         memcpy(r.name, name, sizeof name);
-        if (lf_store_adapter_create(s, &r, &diag) != LF_OK)
+        if (lf_store_adapter_create(s, &r, NULL, NULL, &diag) != LF_OK)
             _exit(2);
         if (write(told, name, sizeof name) != (ssize_t)sizeof name)
             _exit(3);
@@ -286,7 +286,7 @@ static void a_killed_writer_loses_nothing_that_was_answered(void **state)
     for (size_t i = 0; i < n; i++) {
         struct lf_adapter_record r = {0};
         memcpy(r.name, list[i].name, sizeof r.name);
-        assert_int_equal(lf_store_adapter_create(f->s, &r, &diag), LF_E_EXISTS);
+        assert_int_equal(lf_store_adapter_create(f->s, &r, NULL, NULL, &diag), LF_E_EXISTS);
     }
     free(list);
 }
