@@ -83,7 +83,7 @@ static void put_kinds(struct lf_buf *b, size_t n)
 /* A way to spoil the file. */
 struct spoil {
     const char *arch, *tensor, *pre; /* other names */
-    uint32_t version, type, heads, layers;
+    uint32_t version, type, heads, layers, window;
     uint64_t rows, offset, n_keys;
     bool no_eps, extra, twice, few_kinds;
     size_t cut; /* bytes taken from the end; SIZE_MAX: all but two */
@@ -128,13 +128,15 @@ static struct lf_buf make(const struct spoil *s)
     lf_buf_puts(&b, "GGUF");
     put_number(&b, s->version ? s->version : 3, 4);
     put_number(&b, n + s->extra + s->twice, 8);
-    put_number(&b, s->n_keys ? s->n_keys : 12, 8);
+    put_number(&b, s->n_keys ? s->n_keys : s->window ? 13 : 12, 8);
     put_text(&b, "general.architecture", s->arch ? s->arch : "llama");
     put_u32(&b, "llama.block_count", s->layers ? s->layers : 1);
     put_u32(&b, "llama.embedding_length", WIDTH);
     put_u32(&b, "llama.feed_forward_length", INNER);
     put_u32(&b, "llama.context_length", 32);
     put_u32(&b, "llama.attention.head_count", s->heads ? s->heads : 2);
+    if (s->window)
+        put_u32(&b, "llama.attention.sliding_window", s->window);
     put_str(&b, s->no_eps ? "other" : "llama.attention.layer_norm_rms_epsilon");
     put_number(&b, 6, 4);
     put_number(&b, 0x3727c5ac, 4); /* 1e-5 */
@@ -238,6 +240,7 @@ static void says_what_is_wrong_and_leaves_no_checkpoint(void **state)
         {{.layers = 2}, LF_E_DAMAGED, "\"blk.1.attn_norm.weight\" is missing"},
         {{.layers = 100000}, LF_E_INVALID, "num_hidden_layers"},
         {{.no_eps = true}, LF_E_DAMAGED, "layer_norm_rms_epsilon"},
+        {{.window = 8}, LF_E_UNSUPPORTED, "sliding_window"},
         {{.pre = "chatglm"}, LF_E_UNSUPPORTED, "\"chatglm\""},
         {{.few_kinds = true}, LF_E_DAMAGED, "token_type"},
     };

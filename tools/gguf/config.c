@@ -13,7 +13,7 @@ struct maker {
     const struct lf_gguf *g;
     const struct lf_arch *arch;
     json_t *j;
-    int64_t layers, hidden, heads, head_dim;
+    int64_t layers, hidden, heads, head_dim, context;
     struct lf_diag *diag;
 };
 
@@ -59,12 +59,12 @@ static void set(struct maker *m, const char *key, json_t *value)
 
 static enum lf_err sizes(struct maker *m)
 {
-    int64_t inner, context, kv;
+    int64_t inner, kv;
     const struct lf_gguf_tensor *embed = lf_gguf_tensor(m->g, "token_embd.weight");
     enum lf_err rc = need_int(m, "block_count", &m->layers);
     rc = rc ?: need_int(m, "embedding_length", &m->hidden);
     rc = rc ?: need_int(m, "feed_forward_length", &inner);
-    rc = rc ?: need_int(m, "context_length", &context);
+    rc = rc ?: need_int(m, "context_length", &m->context);
     rc = rc ?: need_int(m, "attention.head_count", &m->heads);
     if (rc == LF_OK && (!embed || embed->n_dims != 2))
         rc = lf_fail(m->diag, LF_E_DAMAGED, "tensor \"token_embd.weight\" is missing");
@@ -78,7 +78,7 @@ static enum lf_err sizes(struct maker *m)
     set(m, "num_hidden_layers", json_integer(m->layers));
     set(m, "hidden_size", json_integer(m->hidden));
     set(m, "intermediate_size", json_integer(inner));
-    set(m, "max_position_embeddings", json_integer(context));
+    set(m, "max_position_embeddings", json_integer(m->context));
     set(m, "num_attention_heads", json_integer(m->heads));
     set(m, "num_key_value_heads", json_integer(kv));
     set(m, "vocab_size", json_integer(embed->dims[1]));
@@ -195,24 +195,38 @@ static enum lf_err rope(struct maker *m)
 
 /* ---- The rest -------------------------------------------------------------------------------- */
 
+/* Windows. Where the architecture has none a file with one is another (OLMo 3 calls itself olmo2).
+ */
+static enum lf_err windows(struct maker *m)
+{
+    const struct lf_arch *a = m->arch;
+    int64_t window = 0, full;
+    if (!get_int(m, "attention.sliding_window", &window) || window <= 0 || a->window_opt_in)
+        return LF_OK;
+    if (a->window == LF_WINDOW_NONE && window < m->context)
+        return lf_fail(m->diag, LF_E_UNSUPPORTED, "%s.attention.sliding_window is not supported",
+                       a->gguf);
+    if (a->window == LF_WINDOW_NONE)
+        return LF_OK;
+    set(m, "sliding_window", json_integer(window));
+    if (!a->full_every_key || !has(m, "attention.sliding_window_pattern"))
+        return LF_OK;
+    if (!get_int(m, "attention.sliding_window_pattern", &full))
+        return lf_fail(m->diag, LF_E_UNSUPPORTED,
+                       "%s.attention.sliding_window_pattern by layer is not supported", a->gguf);
+    set(m, a->full_every_key, json_integer(full));
+    return LF_OK;
+}
+
 static enum lf_err norms_and_caps(struct maker *m)
 {
     const struct lf_arch *a = m->arch;
     const char *key =
         a->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
     double eps, cap;
-    int64_t window;
     if (!get_real(m, key, &eps))
         return lf_fail(m->diag, LF_E_DAMAGED, "key \"%s.%s\" is missing", a->gguf, key);
     set(m, a->eps_key, json_real(eps));
-    if (a->window != LF_WINDOW_NONE && !a->window_opt_in &&
-        get_int(m, "attention.sliding_window", &window) && window > 0)
-        set(m, "sliding_window", json_integer(window));
-    if (a->full_every_key && get_int(m, "attention.sliding_window_pattern", &window))
-        set(m, a->full_every_key, json_integer(window));
-    else if (a->full_every_key && has(m, "attention.sliding_window_pattern"))
-        return lf_fail(m->diag, LF_E_UNSUPPORTED,
-                       "%s.attention.sliding_window_pattern by layer is not supported", a->gguf);
     if (a->attn_softcaps && get_real(m, "attn_logit_softcapping", &cap))
         set(m, "attn_logit_softcapping", json_real(cap));
     if (a->final_softcaps && get_real(m, "final_logit_softcapping", &cap))
@@ -274,7 +288,7 @@ enum lf_err lf_gguf_config(json_t **out, const struct lf_gguf *g, const char *dt
                     m.arch->hf_class, "torch_dtype", dtype);
     if (!m.j)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for config.json");
-    rc = sizes(&m) ?: rope(&m) ?: norms_and_caps(&m);
+    rc = sizes(&m) ?: rope(&m) ?: windows(&m) ?: norms_and_caps(&m);
     if (rc != LF_OK) {
         json_decref(m.j);
         return rc;

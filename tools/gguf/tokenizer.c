@@ -154,6 +154,7 @@ static const struct way *find_way(const struct vocabulary *v)
         {"llama-bpe", llama3, false, true, true},
         {"llama3", llama3, false, true, true},
         {"llama-v3", llama3, false, true, true},
+        {"dbrx", llama3, false, false, false}, /* OLMo 2 */
         {"qwen2", qwen2, true, false, false},
         {"deepseek-r1-qwen", qwen2, true, false, false},
     };
@@ -164,7 +165,7 @@ static const struct way *find_way(const struct vocabulary *v)
             return &ways[i];
     lf_fail(v->diag, LF_E_UNSUPPORTED,
             "tokenizer.ggml.pre \"%.*s\" is not supported (gpt-2, "
-            "phi-2, llama-bpe, qwen2 are)",
+            "phi-2, llama-bpe, dbrx, qwen2 are)",
             (int)(name.n < 64 ? name.n : 64), name.s);
     return NULL;
 }
