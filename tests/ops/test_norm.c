@@ -61,6 +61,8 @@ static const struct norm_case cases[] = {
     {.T = 2, .H = 1, .C = 8192},
     {.T = 17, .H = 6, .C = 64, .gap = 256},
     {.T = 5, .H = 2, .C = 256, .in_place = true},
+    {.T = 7, .H = 1, .C = 4096, .gap = 2048, .in_place = true}, /* all heads of q at once */
+    {.T = 3, .H = 1, .C = 5120, .gap = 2048, .in_place = true},
     {.T = 9, .H = 1, .C = 256, .layer_norm = true, .bias = true},
     {.T = 4, .H = 1, .C = 2560, .layer_norm = true, .bias = true, .gap = 8},
     {.T = 33, .H = 1, .C = 100, .layer_norm = true},
