@@ -257,15 +257,13 @@ int lf_cmd_eval(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs eval",
-        "[--base DIR] [--adapter ADAPTER] --dataset FILE",
+        "lorafs eval", "[--base DIR] [--adapter ADAPTER] --dataset FILE",
         "Completes the prompts of a data set greedily and scores the completions against the data "
         "set's. With --base it is done here; without, by a daemon, and --adapter is one of its "
         "adapters.",
         options,
-        0,
-        0,
-        "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l"};
+        .examples =
+            "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

@@ -295,15 +295,12 @@ int lf_cmd_generate(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs generate",
-        "--base DIR [--adapter DIR] (--prompt TEXT | --ids FILE)",
+        "lorafs generate", "--base DIR [--adapter DIR] (--prompt TEXT | --ids FILE)",
         "Completes prompts with a base model, or with an adapter on it, in this process. The text "
         "of a single prompt streams; several prompts run together and are printed in order.",
         options,
-        0,
-        0,
-        "  lorafs generate --base share/base --prompt 'It was a dark' --greedy\n"
-        "  lorafs generate --base share/base --adapter my-adapter --json < prompt.txt"};
+        .examples = "  lorafs generate --base share/base --prompt 'It was a dark' --greedy\n"
+                    "  lorafs generate --base share/base --adapter my-adapter --json < prompt.txt"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

@@ -73,16 +73,13 @@ int lf_cmd_logits(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs logits",
-        "--base DIR --ids FILE.json --out FILE.safetensors",
+        "lorafs logits", "--base DIR --ids FILE.json --out FILE.safetensors",
         "Runs lists of token ids through a base model and writes the tensor `logits`, fp32, of "
         "shape (lists, longest list, vocabulary). Where a list is shorter than the longest, the "
         "rest of its rows is zero. The ids are taken as they are: nothing is added to them.",
         options,
-        0,
-        0,
-        "  echo '[[1, 72, 101], [1, 50, 60]]' > ids.json\n"
-        "  lorafs logits --base share/base --ids ids.json --out logits.safetensors"};
+        .examples = "  echo '[[1, 72, 101], [1, 50, 60]]' > ids.json\n"
+                    "  lorafs logits --base share/base --ids ids.json --out logits.safetensors"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

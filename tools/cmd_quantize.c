@@ -32,15 +32,11 @@ int lf_cmd_quantize(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs quantize",
-        "--base DIR --out DIR",
+        "lorafs quantize", "--base DIR --out DIR",
         "Writes a copy of a base model whose blocks' linear weights are NF4 with double "
         "quantisation (4.127 bits a weight), in the form that transformers and bitsandbytes read "
         "and write. Everything else of the checkpoint stays as it was.",
-        options,
-        0,
-        0,
-        "  lorafs quantize --base mistral-7b --out mistral-7b-nf4"};
+        options, .examples = "  lorafs quantize --base mistral-7b --out mistral-7b-nf4"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

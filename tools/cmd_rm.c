@@ -14,8 +14,7 @@ int lf_cmd_rm(int argc, char **argv)
         "that trains it is cancelled.",
         options,
         1,
-        -1,
-        NULL};
+        -1};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

@@ -172,15 +172,11 @@ int lf_cmd_serve(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs serve",
-        "--base DIR --data DIR --mount DIR",
+        "lorafs serve", "--base DIR --data DIR --mount DIR",
         "Starts the daemon in this process and mounts its tree. Ctrl-C lets answers under way end, "
         "unmounts and stops. For a machine that boots, run `lorafsd` and `lorafs mount` as two "
         "services instead.",
-        options,
-        0,
-        0,
-        "  lorafs serve --base share/base --data data --mount /mnt/models"};
+        options, .examples = "  lorafs serve --base share/base --data data --mount /mnt/models"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

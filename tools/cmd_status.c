@@ -137,8 +137,7 @@ int lf_cmd_status(int argc, char **argv)
         "With names: the status line of each adapter.",
         options,
         0,
-        -1,
-        NULL};
+        -1};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

@@ -103,15 +103,12 @@ int lf_cmd_tokenize(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs tokenize",
-        "--base DIR < LINES.jsonl",
+        "lorafs tokenize", "--base DIR < LINES.jsonl",
         "Reads lines {\"text\": ...} and answers each with {\"ids\", \"ids_plain\", "
         "\"decoded\"}: the ids with what the checkpoint adds (a beginning-of-text token, say), the "
         "ids without, and the text that the latter stand for.",
         options,
-        0,
-        0,
-        "  echo '{\"text\": \"Hello, world\"}' | lorafs tokenize --base share/base"};
+        .examples = "  echo '{\"text\": \"Hello, world\"}' | lorafs tokenize --base share/base"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

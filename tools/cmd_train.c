@@ -332,15 +332,13 @@ int lf_cmd_train(int argc, char **argv)
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs train",
-        "--base DIR --dataset FILE --out DIR [--config FILE]",
+        "lorafs train", "--base DIR --dataset FILE --out DIR [--config FILE]",
         "Trains a LoRA adapter on a base model in this process and writes it as PEFT does. An "
         "interrupted run with --checkpoint goes on where it was when it is started again.",
         options,
-        0,
-        0,
-        "  lorafs train --base share/base --dataset train.jsonl --out my-adapter\n"
-        "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl"};
+        .examples =
+            "  lorafs train --base share/base --dataset train.jsonl --out my-adapter\n"
+            "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl"};
     struct lf_args args;
     int status;
     if (!lf_options_parse(&args, &usage, argc, argv, &status))

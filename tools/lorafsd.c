@@ -12,15 +12,11 @@ int main(int argc, char **argv)
     lf_serving_init(&s);
     const struct lf_option options[] = {LF_SERVING_OPTIONS(s), {0}};
     const struct lf_usage usage = {
-        "lorafsd",
-        "--base DIR [options]",
+        "lorafsd", "--base DIR [options]",
         "Serves one base model and all its LoRA adapters over HTTP, and trains new ones. Runs in "
         "the foreground and logs on stderr; SIGTERM and SIGINT stop it once the answers under way "
         "have ended. Mount its tree with `lorafs mount`.",
-        options,
-        0,
-        0,
-        "  lorafsd --base share/base --data data --listen 127.0.0.1:8080"};
+        options, .examples = "  lorafsd --base share/base --data data --listen 127.0.0.1:8080"};
     struct lf_args args;
     int status;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
