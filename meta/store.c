@@ -72,15 +72,10 @@ static void env_close(struct lf_store *s)
 
 static enum lf_err env_open(struct lf_store *s, struct lf_diag *diag)
 {
-    int code = mdb_env_create(&s->env);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_set_maxdbs(s->env, 4);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_set_mapsize(s->env, STORE_MAP_BYTES);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_set_maxreaders(s->env, LF_STORE_READERS_MAX);
-    if (code == MDB_SUCCESS)
-        code = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0600);
+    int code = mdb_env_create(&s->env) ?: mdb_env_set_maxdbs(s->env, 4);
+    code = code ?: mdb_env_set_mapsize(s->env, STORE_MAP_BYTES);
+    code = code ?: mdb_env_set_maxreaders(s->env, LF_STORE_READERS_MAX);
+    code = code ?: mdb_env_open(s->env, s->dir, MDB_NOTLS, 0600);
     if (code == MDB_SUCCESS)
         s->openings++;
     else
@@ -105,13 +100,9 @@ static enum lf_err half_made_remove(const struct lf_store *s, struct lf_diag *di
 static int tables_bind(struct lf_store *s, MDB_txn *txn, unsigned flags)
 {
     int code = mdb_dbi_open(txn, "adapters", flags, &s->adapters);
-    if (code == MDB_SUCCESS)
-        code = mdb_dbi_open(txn, "names", flags, &s->names);
-    if (code == MDB_SUCCESS)
-        code = mdb_dbi_open(txn, "jobs", flags, &s->jobs);
-    if (code == MDB_SUCCESS)
-        code = mdb_dbi_open(txn, "counters", flags, &s->counters);
-    return code;
+    code = code ?: mdb_dbi_open(txn, "names", flags, &s->names);
+    code = code ?: mdb_dbi_open(txn, "jobs", flags, &s->jobs);
+    return code ?: mdb_dbi_open(txn, "counters", flags, &s->counters);
 }
 
 /* LMDB writes nothing more through an environment whose meta page it could not write once. The disk
@@ -238,57 +229,66 @@ static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-static enum lf_err adapter_read(struct tx *t, uint64_t id, struct lf_adapter_record *out)
+/* The bytes are LMDB's, until the transaction ends. That there is no record is the caller's to say.
+ */
+static enum lf_err record_get(struct tx *t, MDB_dbi db, uint64_t id, MDB_val *val)
 {
     struct id_key k = id_key(id);
-    MDB_val key = id_val(&k), val;
-    int code = mdb_get(t->txn, t->s->adapters, &key, &val);
-    if (code == MDB_NOTFOUND)
-        return lf_fail(t->diag, LF_E_NOT_FOUND, "no such adapter");
-    if (code != MDB_SUCCESS)
-        return mdb_err(code, "adapter", t->diag);
-    return lf_adapter_record_decode(out, val.mv_data, val.mv_size, t->diag);
+    MDB_val key = id_val(&k);
+    int code = mdb_get(t->txn, db, &key, val);
+    return code == MDB_NOTFOUND ? LF_E_NOT_FOUND : mdb_err(code, "read", t->diag);
 }
 
-static enum lf_err record_put(struct tx *t, MDB_dbi db, uint64_t id, const struct lf_buf *b)
+/* `encoded` is how the record became the bytes of b, which are freed. */
+static enum lf_err record_put(struct tx *t, MDB_dbi db, uint64_t id, struct lf_buf *b,
+                              enum lf_err encoded)
 {
     struct id_key k = id_key(id);
     MDB_val key = id_val(&k), val = {b->len, b->data};
-    return mdb_err(mdb_put(t->txn, db, &key, &val, 0), "write", t->diag);
+    enum lf_err rc = encoded == LF_OK
+                         ? mdb_err(mdb_put(t->txn, db, &key, &val, 0), "write", t->diag)
+                         : lf_fail(t->diag, encoded, "store: no memory for a record");
+    lf_buf_free(b);
+    return rc;
 }
 
-static enum lf_err adapter_write(struct tx *t, const struct lf_adapter_record *r)
+static enum lf_err record_drop(struct tx *t, MDB_dbi db, uint64_t id)
+{
+    struct id_key k = id_key(id);
+    MDB_val key = id_val(&k);
+    return mdb_err(mdb_del(t->txn, db, &key, NULL), "delete", t->diag);
+}
+
+static enum lf_err adapter_read(struct tx *t, uint64_t id, struct lf_adapter_record *out)
+{
+    MDB_val val;
+    enum lf_err rc = record_get(t, t->s->adapters, id, &val);
+    if (rc == LF_E_NOT_FOUND)
+        return lf_fail(t->diag, rc, "no such adapter");
+    return rc ?: lf_adapter_record_decode(out, val.mv_data, val.mv_size, t->diag);
+}
+
+/* Changed now. */
+static enum lf_err adapter_write(struct tx *t, struct lf_adapter_record *r)
 {
     struct lf_buf b = {.max = LF_RECORD_BYTES_MAX};
-    enum lf_err rc = lf_adapter_record_encode(&b, r);
-    if (rc != LF_OK)
-        rc = lf_fail(t->diag, rc, "store: no memory for a record");
-    rc = rc ?: record_put(t, t->s->adapters, r->id, &b);
-    lf_buf_free(&b);
-    return rc;
+    r->changed_ms = lf_clock_unix_ms();
+    return record_put(t, t->s->adapters, r->id, &b, lf_adapter_record_encode(&b, r));
 }
 
 static enum lf_err job_read(struct tx *t, uint64_t id, struct lf_job_record *out)
 {
-    struct id_key k = id_key(id);
-    MDB_val key = id_val(&k), val;
-    int code = mdb_get(t->txn, t->s->jobs, &key, &val);
-    if (code == MDB_NOTFOUND)
-        return lf_fail(t->diag, LF_E_NOT_FOUND, "no such job: %llu", (unsigned long long)id);
-    if (code != MDB_SUCCESS)
-        return mdb_err(code, "job", t->diag);
-    return lf_job_record_decode(out, val.mv_data, val.mv_size, t->diag);
+    MDB_val val;
+    enum lf_err rc = record_get(t, t->s->jobs, id, &val);
+    if (rc == LF_E_NOT_FOUND)
+        return lf_fail(t->diag, rc, "no such job: %llu", (unsigned long long)id);
+    return rc ?: lf_job_record_decode(out, val.mv_data, val.mv_size, t->diag);
 }
 
 static enum lf_err job_write(struct tx *t, const struct lf_job_record *r)
 {
     struct lf_buf b = {.max = LF_RECORD_BYTES_MAX};
-    enum lf_err rc = lf_job_record_encode(&b, r);
-    if (rc != LF_OK)
-        rc = lf_fail(t->diag, rc, "store: no memory for a record");
-    rc = rc ?: record_put(t, t->s->jobs, r->id, &b);
-    lf_buf_free(&b);
-    return rc;
+    return record_put(t, t->s->jobs, r->id, &b, lf_job_record_encode(&b, r));
 }
 
 static enum lf_err name_take(struct tx *t, const char *name, uint64_t id)
@@ -395,7 +395,7 @@ enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record
     if (rc != LF_OK)
         return rc;
     rc = counter_next(&t, "adapter", &made.id) ?: name_take(&t, made.name, made.id);
-    made.created_ms = made.changed_ms = lf_clock_unix_ms();
+    made.created_ms = lf_clock_unix_ms();
     rc = rc ?: adapter_write(&t, &made);
     if (rc == LF_OK && prepare)
         rc = prepare(arg, &made, diag);
@@ -413,11 +413,7 @@ enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_ad
     enum lf_err rc = tx_begin(&t, s, true, diag);
     if (rc != LF_OK)
         return rc;
-    rc = adapter_read(&t, id, &r) ?: change(arg, &r, diag);
-    if (rc == LF_OK) {
-        r.changed_ms = lf_clock_unix_ms();
-        rc = adapter_write(&t, &r);
-    }
+    rc = adapter_read(&t, id, &r) ?: change(arg, &r, diag) ?: adapter_write(&t, &r);
     rc = tx_end(&t, rc);
     if (rc == LF_OK && out)
         *out = r;
@@ -433,15 +429,10 @@ enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char 
     if (rc != LF_OK)
         return rc;
     rc = adapter_read(&t, id, &r);
-    if (rc == LF_OK && strcmp(r.name, to) != 0) {
+    if (rc == LF_OK && strcmp(r.name, to) != 0)
         rc = name_take(&t, to, id) ?: name_drop(&t, r.name);
-    }
-    if (rc == LF_OK) {
-        snprintf(r.name, sizeof r.name, "%s", to);
-        r.changed_ms = lf_clock_unix_ms();
-        rc = adapter_write(&t, &r);
-    }
-    rc = tx_end(&t, rc);
+    snprintf(r.name, sizeof r.name, "%s", to);
+    rc = tx_end(&t, rc ?: adapter_write(&t, &r));
     if (rc == LF_OK && out)
         *out = r;
     return rc;
@@ -454,12 +445,7 @@ enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_d
     enum lf_err rc = tx_begin(&t, s, true, diag);
     if (rc != LF_OK)
         return rc;
-    rc = adapter_read(&t, id, &r) ?: name_drop(&t, r.name);
-    if (rc == LF_OK) {
-        struct id_key k = id_key(id);
-        MDB_val key = id_val(&k);
-        rc = mdb_err(mdb_del(t.txn, s->adapters, &key, NULL), "delete", diag);
-    }
+    rc = adapter_read(&t, id, &r) ?: name_drop(&t, r.name) ?: record_drop(&t, s->adapters, id);
     return tx_end(&t, rc);
 }
 
@@ -474,6 +460,18 @@ static void *list_add(struct list *l)
     if (lf_grow(&l->items, &l->cap, l->n + 1, l->bytes) != LF_OK)
         return NULL;
     return l->items + l->n++ * l->bytes;
+}
+
+/* The list is the caller's, or after a failure nobody's. */
+static enum lf_err list_take(struct list *l, enum lf_err rc, void *out, size_t *n)
+{
+    if (rc != LF_OK) {
+        free(l->items);
+        return rc;
+    }
+    memcpy(out, &l->items, sizeof l->items);
+    *n = l->n;
+    return LF_OK;
 }
 
 /* Calls `each` for every record of the table, in order of id. */
@@ -523,13 +521,7 @@ enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record *
     if (rc != LF_OK)
         return rc;
     rc = tx_end(&t, table_walk(&t, s->adapters, adapter_listed, &l));
-    if (rc != LF_OK) {
-        free(l.items);
-        return rc;
-    }
-    *out = (struct lf_adapter_record *)(void *)l.items;
-    *n = l.n;
-    return LF_OK;
+    return list_take(&l, rc, out, n);
 }
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
@@ -545,7 +537,7 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
         return rc;
     rc = adapter_read(&t, made.adapter_id, &a) ?: counter_next(&t, "job", &made.id);
     if (rc == LF_OK) {
-        made.created_ms = a.changed_ms = lf_clock_unix_ms();
+        made.created_ms = lf_clock_unix_ms();
         made.version = ++a.versions;
         memcpy(made.adapter, a.name, sizeof made.adapter);
         a.last_job = made.id;
@@ -585,17 +577,12 @@ enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_
         return rc;
     rc = tx_end(&t, table_walk(&t, s->jobs, job_listed, &l));
     struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
-    if (rc != LF_OK) {
-        free(jobs);
-        return rc;
-    }
     size_t kept = 0;
     for (size_t i = 0; i < l.n; i++)
         if (!only_open || lf_job_state_open(jobs[i].progress.state))
             jobs[kept++] = jobs[i];
-    *out = jobs;
-    *n = kept;
-    return LF_OK;
+    l.n = kept;
+    return list_take(&l, rc, out, n);
 }
 
 enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *diag)
@@ -614,9 +601,7 @@ enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *
             keep--;
             continue;
         }
-        struct id_key k = id_key(jobs[i].id);
-        MDB_val key = id_val(&k);
-        rc = mdb_err(mdb_del(t.txn, s->jobs, &key, NULL), "prune", diag);
+        rc = record_drop(&t, s->jobs, jobs[i].id);
     }
     rc = tx_end(&t, rc);
     free(jobs);
@@ -644,7 +629,6 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
         } else if (r->progress.state == LF_JOB_FAILED) {
             memcpy(a.trouble, r->reason, sizeof a.trouble);
         }
-        a.changed_ms = lf_clock_unix_ms();
         rc = adapter_write(&t, &a);
     }
     rc = tx_end(&t, rc);
