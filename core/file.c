@@ -146,9 +146,7 @@ enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct l
     int fd = mkostemp(tmp, O_CLOEXEC);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", tmp);
-    enum lf_err rc = LF_OK;
-    if (fchmod(fd, 0644) != 0)
-        rc = lf_fail_errno(diag, errno, "%s: chmod", tmp);
+    enum lf_err rc = fchmod(fd, 0644) != 0 ? lf_fail_errno(diag, errno, "%s: chmod", tmp) : LF_OK;
     rc = rc ?: write_all(fd, data, n, tmp, diag);
     rc = rc ?: lf_file_commit(fd, tmp, path, diag);
     close(fd);

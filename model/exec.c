@@ -46,8 +46,7 @@ static enum lf_err alloc_host(struct lf_exec *x, struct lf_diag *diag)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an exec");
     enum lf_err rc = lf_device_alloc_host(x->stream->dev, &meta, x->meta_cap, diag);
     x->h_meta = meta;
-    if (rc == LF_OK)
-        rc = lf_device_alloc_host(x->stream->dev, &loss, T * sizeof *x->h_loss, diag);
+    rc = rc ?: lf_device_alloc_host(x->stream->dev, &loss, T * sizeof *x->h_loss, diag);
     x->h_loss = loss;
     return rc;
 }
@@ -72,13 +71,8 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
     x->qkv_n = (c->H + 2 * c->Hkv) * c->D;
     x->h_n = c->gated ? 2 * c->F : c->F;
     x->meta_cap = lf_exec_meta_bytes(limits);
-    rc = alloc_host(x, diag);
-    if (rc == LF_OK)
-        rc = lf_exec_kv_open(x, diag);
-    if (rc == LF_OK)
-        rc = lf_exec_allocate(x, diag);
-    if (rc == LF_OK)
-        rc = lf_exec_steps_open(x, diag);
+    rc = alloc_host(x, diag) ?: lf_exec_kv_open(x, diag) ?: lf_exec_allocate(x, diag);
+    rc = rc ?: lf_exec_steps_open(x, diag);
     if (rc == LF_OK)
         *out = x;
     else

@@ -391,8 +391,7 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     int n = 0;
     if (g->n_batch > 0) {
         enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
-        if (rc == LF_OK)
-            rc = sample(g, &n, diag);
+        rc = rc ?: sample(g, &n, diag);
         if (rc != LF_OK) {
             rewind_batch(g);
             return rc;

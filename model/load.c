@@ -63,8 +63,7 @@ static enum lf_err place_converted(struct load *ld, struct lf_weight *w, const s
     enum lf_err rc = LF_OK;
     if (!wide || !narrow)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for tensor \"%.128s\"", t->name);
-    if (rc == LF_OK)
-        rc = lf_model_alloc(ld->m, &base, n * es, diag);
+    rc = rc ?: lf_model_alloc(ld->m, &base, n * es, diag);
     for (size_t at = 0; at < n && rc == LF_OK; at += CONVERT_CHUNK) {
         size_t k = n - at < CONVERT_CHUNK ? n - at : CONVERT_CHUNK;
         lf_to_f32(wide, (const char *)t->data + at * lf_dtype_bytes(t->dtype), t->dtype, k);
@@ -118,8 +117,7 @@ static enum lf_err load_matrix(struct load *ld, struct lf_weight *w, const char 
         rc = lf_model_place(ld->m, ld->s, &r, true, diag);
     } else if (quantize && ld->q) {
         rc = lf_bnb_quantize(ld->q, &r, t, N, K, diag);
-        if (rc == LF_OK)
-            rc = lf_model_place(ld->m, ld->s, &r, false, diag);
+        rc = rc ?: lf_model_place(ld->m, ld->s, &r, false, diag);
     } else {
         rc = place_plain(ld, &r, t, diag);
     }
@@ -158,8 +156,7 @@ static enum lf_err load_proj(struct load *ld, struct lf_weight *w, const char *w
     else if (lf_tensors_find(ld->ts, name))
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%s\": config.json says there is none", name);
     snprintf(name, sizeof name, "%s%s.weight", where, p->module);
-    if (rc == LF_OK)
-        rc = load_matrix(ld, w, name, p->N, p->K, true, diag);
+    rc = rc ?: load_matrix(ld, w, name, p->N, p->K, true, diag);
     if (rc == LF_OK)
         w->bias = bias;
     return rc;
@@ -173,12 +170,9 @@ static enum lf_err load_layer(struct load *ld, int l, struct lf_diag *diag)
     snprintf(where, sizeof where, "model.layers.%d.", l);
     enum lf_err rc =
         load_norm(ld, &y->attn_norm, &y->attn_norm_b, where, c->norms.attn, c->C, diag);
-    if (rc == LF_OK)
-        rc = load_norm(ld, &y->mlp_norm, &y->mlp_norm_b, where, c->norms.mlp, c->C, diag);
-    if (rc == LF_OK)
-        rc = load_norm(ld, &y->post_attn_norm, NULL, where, c->norms.post_attn, c->C, diag);
-    if (rc == LF_OK)
-        rc = load_norm(ld, &y->post_mlp_norm, NULL, where, c->norms.post_mlp, c->C, diag);
+    rc = rc ?: load_norm(ld, &y->mlp_norm, &y->mlp_norm_b, where, c->norms.mlp, c->C, diag);
+    rc = rc ?: load_norm(ld, &y->post_attn_norm, NULL, where, c->norms.post_attn, c->C, diag);
+    rc = rc ?: load_norm(ld, &y->post_mlp_norm, NULL, where, c->norms.post_mlp, c->C, diag);
     if (rc == LF_OK)
         rc =
             load_norm(ld, &y->q_norm, NULL, where, c->norms.q, lf_config_qk_norm_n(c, false), diag);
@@ -215,11 +209,8 @@ static enum lf_err load_weights(struct load *ld, struct lf_diag *diag)
         lf_reporter_say(&ld->progress, (double)l / ld->m->config.L, "loading");
         rc = load_layer(ld, l, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_model_place_ropes(ld->m, ld->s, diag);
-    if (rc == LF_OK)
-        rc = lf_stream_wait(ld->s, diag);
-    return rc;
+    rc = rc ?: lf_model_place_ropes(ld->m, ld->s, diag);
+    return rc ?: lf_stream_wait(ld->s, diag);
 }
 
 /* ---- The digest ------------------------------------------------------------------------------ */
@@ -271,10 +262,8 @@ static enum lf_err open_cache(struct load *ld, const char *cache_dir, struct lf_
     struct lf_tensors **cache = &m->memory->cache;
     if (lf_tensors_open(cache, path, LF_SAFETENSORS_HEADER_MAX, NULL) != LF_OK) {
         enum lf_err rc = lf_dir_make(cache_dir, diag);
-        if (rc == LF_OK)
-            rc = lf_quantize_file(path, ld->s, ld->ts, &m->config, false, &ld->progress, diag);
-        if (rc == LF_OK)
-            rc = lf_tensors_open(cache, path, LF_SAFETENSORS_HEADER_MAX, diag);
+        rc = rc ?: lf_quantize_file(path, ld->s, ld->ts, &m->config, false, &ld->progress, diag);
+        rc = rc ?: lf_tensors_open(cache, path, LF_SAFETENSORS_HEADER_MAX, diag);
         if (rc != LF_OK)
             return rc;
     }
@@ -348,21 +337,16 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
     char name[65];
     dir_name(name, dir);
     enum lf_err rc = lf_config_load(&config, dir, diag);
-    if (rc == LF_OK)
-        rc = lf_model_new(&m, stream->dev, &config, name, diag);
+    rc = rc ?: lf_model_new(&m, stream->dev, &config, name, diag);
     if (rc != LF_OK)
         return rc;
     struct load ld = {.m = m, .s = stream, .progress = {options->progress, options->progress_arg}};
     rc = lf_tensors_open_checkpoint(&m->memory->checkpoint, dir, diag);
     ld.ts = m->memory->checkpoint;
-    if (rc == LF_OK)
-        rc = make_digest(m->digest, ld.ts, dir, diag);
-    if (rc == LF_OK)
-        rc = open_text(m, dir, options->tokenizer, diag);
-    if (rc == LF_OK)
-        rc = prepare_quantizing(&ld, options, diag);
-    if (rc == LF_OK)
-        rc = load_weights(&ld, diag);
+    rc = rc ?: make_digest(m->digest, ld.ts, dir, diag);
+    rc = rc ?: open_text(m, dir, options->tokenizer, diag);
+    rc = rc ?: prepare_quantizing(&ld, options, diag);
+    rc = rc ?: load_weights(&ld, diag);
     lf_bnb_quantizer_free(ld.q);
     if (rc != LF_OK) {
         lf_model_free(m);

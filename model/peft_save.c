@@ -112,9 +112,7 @@ static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_con
     size_t n = 0, n_max = 2 * (size_t)a->shape.n_sites;
     struct lf_tensor *t = calloc(n_max, sizeof *t);
     char(*names)[TENSOR_NAME_BYTES] = calloc(n_max, sizeof *names);
-    enum lf_err rc = LF_OK;
-    if (!t || !names)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
+    enum lf_err rc = !t || !names ? lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path) : LF_OK;
     for (int i = 0; i < a->shape.n_sites && rc == LF_OK; i++) {
         const struct lf_proj *p = &c->proj[i % c->n_proj];
         int64_t rank = a->shape.rank[i];
@@ -169,9 +167,7 @@ enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *
         return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
     if (!mkdtemp(tmp))
         return lf_fail_errno(diag, errno, "%s", tmp);
-    enum lf_err rc = LF_OK;
-    if (chmod(tmp, 0755) != 0)
-        rc = lf_fail_errno(diag, errno, "%s: chmod", tmp);
+    enum lf_err rc = chmod(tmp, 0755) != 0 ? lf_fail_errno(diag, errno, "%s: chmod", tmp) : LF_OK;
     snprintf(path, sizeof path, "%s/adapter_config.json", tmp);
     rc = rc ?: write_config(a, c, path, base_name, diag);
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", tmp);

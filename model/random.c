@@ -86,16 +86,11 @@ static enum lf_err gen_layer(struct gen *g, struct lf_layer *y, enum lf_quant qu
 {
     const struct lf_config *c = &g->m->config;
     enum lf_err rc = gen_norm(g, &y->attn_norm, &y->attn_norm_b, c->norms.attn, c->C, diag);
-    if (rc == LF_OK)
-        rc = gen_norm(g, &y->mlp_norm, &y->mlp_norm_b, c->norms.mlp, c->C, diag);
-    if (rc == LF_OK)
-        rc = gen_norm(g, &y->post_attn_norm, NULL, c->norms.post_attn, c->C, diag);
-    if (rc == LF_OK)
-        rc = gen_norm(g, &y->post_mlp_norm, NULL, c->norms.post_mlp, c->C, diag);
-    if (rc == LF_OK)
-        rc = gen_norm(g, &y->q_norm, NULL, c->norms.q, lf_config_qk_norm_n(c, false), diag);
-    if (rc == LF_OK)
-        rc = gen_norm(g, &y->k_norm, NULL, c->norms.k, lf_config_qk_norm_n(c, true), diag);
+    rc = rc ?: gen_norm(g, &y->mlp_norm, &y->mlp_norm_b, c->norms.mlp, c->C, diag);
+    rc = rc ?: gen_norm(g, &y->post_attn_norm, NULL, c->norms.post_attn, c->C, diag);
+    rc = rc ?: gen_norm(g, &y->post_mlp_norm, NULL, c->norms.post_mlp, c->C, diag);
+    rc = rc ?: gen_norm(g, &y->q_norm, NULL, c->norms.q, lf_config_qk_norm_n(c, false), diag);
+    rc = rc ?: gen_norm(g, &y->k_norm, NULL, c->norms.k, lf_config_qk_norm_n(c, true), diag);
     for (int p = 0; p < c->n_proj && rc == LF_OK; p++) {
         struct lf_weight *w = &y->w[p];
         *w = (struct lf_weight){.N = c->proj[p].N, .K = c->proj[p].K};
@@ -119,15 +114,11 @@ static enum lf_err gen_model(struct gen *g, enum lf_quant quant, struct lf_diag 
     }
     if (rc == LF_OK && c->head_bias)
         rc = gen_constant(g, &m->head.bias, c->V, 0, diag);
-    if (rc == LF_OK)
-        rc = gen_norm(g, &m->final_norm, &m->final_norm_b, c->norms.final, c->C, diag);
+    rc = rc ?: gen_norm(g, &m->final_norm, &m->final_norm_b, c->norms.final, c->C, diag);
     for (int l = 0; l < c->L && rc == LF_OK; l++)
         rc = gen_layer(g, &m->layers[l], quant, diag);
-    if (rc == LF_OK)
-        rc = lf_model_place_ropes(m, g->s, diag);
-    if (rc == LF_OK)
-        rc = lf_stream_wait(g->s, diag);
-    return rc;
+    rc = rc ?: lf_model_place_ropes(m, g->s, diag);
+    return rc ?: lf_stream_wait(g->s, diag);
 }
 
 static enum lf_err gen_open(struct gen *g, struct lf_diag *diag)
@@ -164,9 +155,7 @@ enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
              config->C, config->V, (int)quant, (unsigned long long)seed);
     lf_sha256_hex(g.m->digest, what, strlen(what));
     lf_fail(&g.m->chat_reason, LF_E_NOT_FOUND, "a model of random weights has no chat template");
-    rc = gen_open(&g, diag);
-    if (rc == LF_OK)
-        rc = gen_model(&g, quant, diag);
+    rc = gen_open(&g, diag) ?: gen_model(&g, quant, diag);
     free(g.bytes);
     free(g.halves);
     free(g.floats);

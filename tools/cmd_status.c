@@ -87,9 +87,7 @@ static enum lf_err print_jobs(struct lf_remote *c, const json_t *answer, struct 
         const char *state = text_of(job, "state");
         bool open = strcmp(state, "queued") == 0 || strcmp(state, "running") == 0 ||
                     strcmp(state, "paused") == 0;
-        enum lf_err rc = LF_OK;
-        if (open)
-            rc = show_adapter(c, text_of(job, "adapter"), &line, true, diag);
+        enum lf_err rc = open ? show_adapter(c, text_of(job, "adapter"), &line, true, diag) : LF_OK;
         if (rc != LF_OK && rc != LF_E_NOT_FOUND) /* removed since */
             return rc;
     }

@@ -230,9 +230,7 @@ static enum lf_err train(struct train_run *r, struct lf_diag *diag)
     const struct lf_config *config = &r->c.model->config;
     struct lf_adapter *init = NULL;
     struct lf_exec *x = NULL;
-    enum lf_err rc = LF_OK;
-    if (r->flags->init)
-        rc = lf_adapter_load(&init, config, r->flags->init, diag);
+    enum lf_err rc = r->flags->init ? lf_adapter_load(&init, config, r->flags->init, diag) : LF_OK;
     rc = rc ?: lf_slots_new(&r->slots, r->c.dev, config, 1, diag);
     rc = rc ?: make_exec(r, &x, init ? init->shape.rank_max : r->s.rank, diag);
     rc = rc ?: run_job(r, x, init, diag);

@@ -153,9 +153,7 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
 {
     json_t *tokens = json_array();
     bool ready, stepped;
-    enum lf_err rc = LF_OK;
-    if (x->full_text)
-        rc = lf_buf_append(&c->out.text, x->inputs, x->n_inputs);
+    enum lf_err rc = x->full_text ? lf_buf_append(&c->out.text, x->inputs, x->n_inputs) : LF_OK;
     while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
         size_t from = c->out.text.len;
         rc = lf_completion_await(c, q, 1000, &ready, diag);

@@ -54,9 +54,7 @@ static enum lf_err adapter_ready(struct lf_engine *e, struct lf_generation *g, b
         return LF_OK;
     if (r->state == LF_RESIDENT_BROKEN)
         return lf_fail(diag, r->rc, "%s", r->why.text);
-    enum lf_err rc = LF_OK;
-    if (r->state == LF_RESIDENT_READ)
-        rc = lf_resident_place(e, r, diag);
+    enum lf_err rc = r->state == LF_RESIDENT_READ ? lf_resident_place(e, r, diag) : LF_OK;
     if (rc == LF_E_DEVICE_FULL && (e->n_live > 0 || lf_engine_trainings_running(e) > 0))
         return LF_OK; /* something will end */
     *ready = rc == LF_OK;

@@ -51,9 +51,7 @@ static enum lf_err config_text(struct lf_registry *r, const json_t *config, stru
 {
     struct lf_train_settings s;
     lf_train_settings_default(&s);
-    enum lf_err rc = LF_OK;
-    if (config)
-        rc = lf_train_settings_parse(&s, config, diag);
+    enum lf_err rc = config ? lf_train_settings_parse(&s, config, diag) : LF_OK;
     if (rc == LF_OK && !(*base = lf_bases_find(r->bases, s.base)))
         rc = lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s.base,
                      r->bases->base[0]->name);

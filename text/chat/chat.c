@@ -126,9 +126,7 @@ static enum lf_err open_mapped(struct lf_chat **out, struct lf_str jinja, struct
 {
     json_t *value = NULL;
     struct lf_str source = jinja;
-    enum lf_err rc = LF_OK;
-    if (config.n > 0)
-        rc = read_tokens(tokens, config, diag);
+    enum lf_err rc = config.n > 0 ? read_tokens(tokens, config, diag) : LF_OK;
     if (rc == LF_OK && source.n == 0 && config.n > 0) {
         rc = get_member(&value, config, "chat_template", diag);
         const json_t *chosen = rc == LF_OK ? default_template(value) : NULL;
