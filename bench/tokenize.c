@@ -51,11 +51,10 @@ static enum lf_err encode_all(struct lf_bench_tokens *r, double *seconds, struct
 static enum lf_err decode_all(double *seconds, const struct lf_tokenizer *t,
                               const struct lf_ids *ids, struct lf_diag *diag)
 {
-    struct lf_buf out = {0};
+    lf_buf_auto out = {0};
     uint64_t start = lf_clock_thread_ns();
     enum lf_err rc = lf_tokenizer_decode(t, &out, ids->ids, ids->n, false);
     *seconds = seconds_since(start);
-    lf_buf_free(&out);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory to decode %zu tokens", ids->n);
 }
 
@@ -74,7 +73,7 @@ static double median(double *v, int n)
 static enum lf_err run(struct lf_bench_tokens *r, const struct lf_tokenizer *t, struct lf_str file,
                        int iters, struct lf_diag *diag)
 {
-    struct lf_ids ids = {0};
+    lf_ids_auto ids = {0};
     double *encode = calloc((size_t)iters, sizeof *encode);
     double *decode = calloc((size_t)iters, sizeof *decode);
     enum lf_err rc = LF_OK;
@@ -92,7 +91,6 @@ static enum lf_err run(struct lf_bench_tokens *r, const struct lf_tokenizer *t, 
     }
     free(encode);
     free(decode);
-    lf_ids_free(&ids);
     return rc;
 }
 

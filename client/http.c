@@ -86,7 +86,7 @@ static enum lf_err verdict(int status, const char *body, size_t n, struct lf_dia
         return LF_OK;
     enum lf_err rc = err_from_status(status);
     const char *code = NULL, *message = NULL;
-    json_t *root = NULL;
+    json_auto_t *root = NULL;
     if (lf_json_parse(&root, body, n, NULL) == LF_OK) {
         const json_t *e = json_object_get(root, "error");
         code = json_string_value(json_object_get(e, "code"));
@@ -98,7 +98,6 @@ static enum lf_err verdict(int status, const char *body, size_t n, struct lf_dia
         lf_fail(diag, rc, "%s", message);
     else
         lf_fail(diag, rc, "the daemon answered %d", status);
-    json_decref(root);
     return rc;
 }
 
@@ -406,8 +405,7 @@ static enum lf_err call_prepare(struct lf_client_call *c, const struct lf_client
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_reply);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
     set_body(c, spec);
-    enum lf_err rc = set_target(c, spec) ?: set_headers(c, spec);
-    return rc;
+    return set_target(c, spec) ?: set_headers(c, spec);
 }
 
 enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,

@@ -25,6 +25,8 @@ struct lf_buf {
 void lf_buf_init(struct lf_buf *b, size_t max);
 /* Frees; the buffer may be used again with the same ceiling. */
 void lf_buf_free(struct lf_buf *b);
+/* A local buffer that is freed where its block ends: `lf_buf_auto text = {0};` */
+#define lf_buf_auto __attribute__((cleanup(lf_buf_free))) struct lf_buf
 /* Keeps the memory and the ceiling, forgets bytes and failure. */
 void lf_buf_reset(struct lf_buf *b);
 

@@ -186,12 +186,10 @@ enum lf_err lf_json_put(struct lf_buf *b, json_t *j, size_t flags)
 
 enum lf_err lf_json_write(const char *path, json_t *j, size_t flags, struct lf_diag *diag)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = lf_json_put(&text, j, flags);
-    rc = rc == LF_OK ? lf_file_write(path, text.data, text.len, diag)
-                     : lf_fail(diag, rc, "%s: no memory", path);
-    lf_buf_free(&text);
-    return rc;
+    return rc == LF_OK ? lf_file_write(path, text.data, text.len, diag)
+                       : lf_fail(diag, rc, "%s: no memory", path);
 }
 
 json_t *lf_json_finite(double x)

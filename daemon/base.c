@@ -46,7 +46,7 @@ static int64_t weight_bytes(const char *dir)
 static enum lf_err config_read(struct lf_base *b, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     if (lf_path_join(path, b->dir, "config.json", diag) != LF_OK)
         return LF_E_INVALID;
     enum lf_err rc = lf_file_read(&text, path, LF_BASE_CONFIG_BYTES_MAX, diag);
@@ -58,7 +58,6 @@ static enum lf_err config_read(struct lf_base *b, struct lf_diag *diag)
         if (!b->config_text)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
     }
-    lf_buf_free(&text);
     return rc;
 }
 
@@ -90,7 +89,7 @@ static const char *quant_name(const struct lf_base *b, enum lf_quant quant)
 static enum lf_err info_make(struct lf_base *b, struct lf_diag *diag)
 {
     const struct lf_config *c = &b->model->config;
-    struct lf_buf t = {0};
+    lf_buf_auto t = {0};
     lf_buf_printf(&t, "name           %s\n", b->name);
     lf_buf_printf(&t, "architecture   %s\n", c->model_type);
     lf_buf_printf(&t, "parameters     %lld\n", (long long)lf_config_params(c));
@@ -111,7 +110,6 @@ static enum lf_err info_make(struct lf_base *b, struct lf_diag *diag)
     enum lf_err rc = t.rc;
     if (rc == LF_OK)
         b->info = lf_buf_take(&t, &b->info_bytes);
-    lf_buf_free(&t);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the base's description");
 }
 

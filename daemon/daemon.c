@@ -36,11 +36,10 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
 /* The first line of the key file. */
 static enum lf_err key_read(char **out, const char *path, struct lf_diag *diag)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = lf_file_first_line(&text, path, LF_KEY_FILE_MAX, diag);
     if (rc == LF_OK)
         *out = lf_buf_take(&text, NULL);
-    lf_buf_free(&text);
     return rc;
 }
 

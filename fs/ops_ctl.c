@@ -7,12 +7,11 @@
 
 void lf_ops_ctl_read(fuse_req_t req, off_t off, size_t size)
 {
-    struct lf_buf words = {0};
+    lf_buf_auto words = {0};
     if (lf_space_ctl(&words) == LF_OK)
         lf_ops_reply_part(req, &words, off, size);
     else
         fuse_reply_err(req, ENOMEM);
-    lf_buf_free(&words);
 }
 
 struct ctl_op {

@@ -246,10 +246,9 @@ static enum lf_err listed_facts(struct lf_facts *out, const struct lf_tree_adapt
 
 static enum lf_err made_facts(struct lf_facts *out, enum lf_err (*text)(struct lf_buf *))
 {
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     enum lf_err rc = text(&b);
     out->bytes = b.len;
-    lf_buf_free(&b);
     return rc;
 }
 

@@ -14,16 +14,14 @@
  * does. */
 static bool match(glob_t *g, const char *dir, const char *pattern, bool first)
 {
-    struct lf_buf path = {0};
+    lf_buf_auto path = {0};
     for (; *dir; dir++) {
         if (strchr("*?[\\", *dir))
             lf_buf_putc(&path, '\\');
         lf_buf_putc(&path, *dir);
     }
-    bool found = lf_buf_printf(&path, "/%s", pattern) == LF_OK &&
-                 glob(path.data, first ? 0 : GLOB_APPEND, NULL, g) == 0;
-    lf_buf_free(&path);
-    return found;
+    return lf_buf_printf(&path, "/%s", pattern) == LF_OK &&
+           glob(path.data, first ? 0 : GLOB_APPEND, NULL, g) == 0;
 }
 
 static int missing_of(const json_t *files, const char *dir, const char **missing)
@@ -150,7 +148,7 @@ static enum lf_err open_compute(struct lf_columns *c, struct lf_diag *diag)
 static enum lf_err open_where(struct lf_columns *c, struct lf_diag *diag)
 {
     const char *where = lf_task_string(&c->part, "where");
-    struct lf_buf source = {0};
+    lf_buf_auto source = {0};
     if (where[0] == '\0')
         return LF_OK;
     enum lf_err rc = lf_buf_printf(&source, "{%% if %s %%}1{%% endif %%}", where);
@@ -158,7 +156,6 @@ static enum lf_err open_where(struct lf_columns *c, struct lf_diag *diag)
         rc = lf_chat_parse(&c->where, source.data, source.len, NULL, NULL, diag);
     else
         lf_fail(diag, rc, "no memory for a filter");
-    lf_buf_free(&source);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "\"where\"");
 }
 
@@ -192,7 +189,7 @@ void lf_columns_close(struct lf_columns *c)
 
 static enum lf_err compute(const struct lf_columns *c, json_t *row, struct lf_diag *diag)
 {
-    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = LF_OK;
     for (int i = 0; i < c->n_compute && rc == LF_OK; i++) {
         lf_buf_reset(&text);
@@ -203,19 +200,17 @@ static enum lf_err compute(const struct lf_columns *c, json_t *row, struct lf_di
                                      json_stringn(text.data ? text.data : "", text.len)) != 0)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a column");
     }
-    lf_buf_free(&text);
     return rc;
 }
 
 static enum lf_err passes(const struct lf_columns *c, json_t *row, bool *out, struct lf_diag *diag)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     *out = true;
     if (!c->where)
         return LF_OK;
     enum lf_err rc = lf_chat_render(c->where, &text, row, false, diag);
     *out = text.len > 0;
-    lf_buf_free(&text);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "\"where\"");
 }
 
@@ -223,7 +218,7 @@ static enum lf_err passes(const struct lf_columns *c, json_t *row, bool *out, st
 static enum lf_err word(json_t **out, const char *name, const char *template_, const json_t *row,
                         struct lf_diag *diag)
 {
-    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = lf_template_render(&text, template_, row, diag);
     *out = NULL;
     if (rc != LF_OK)
@@ -232,7 +227,6 @@ static enum lf_err word(json_t **out, const char *name, const char *template_, c
         *out = json_stringn(text.data, text.len);
         rc = *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
     }
-    lf_buf_free(&text);
     return rc;
 }
 

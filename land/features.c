@@ -44,14 +44,13 @@ static enum lf_err compressibility(double *out, const struct lf_land_row *r, str
 static enum lf_err measure_lengths(double *x, size_t n, const struct lf_tokenizer *tok,
                                    const struct lf_land_row *rows, struct lf_diag *diag)
 {
-    struct lf_ids ids = {0};
+    lf_ids_auto ids = {0};
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < n && rc == LF_OK; i++) {
         rc = count_tokens(&x[INPUT * n + i], tok, rows[i].prompt, &ids, diag);
         rc = rc ?: count_tokens(&x[OUTPUT * n + i], tok, rows[i].completion, &ids, diag);
         x[EXAMPLE * n + i] = x[INPUT * n + i] + x[OUTPUT * n + i];
     }
-    lf_ids_free(&ids);
     return rc;
 }
 
@@ -60,7 +59,7 @@ static enum lf_err measure_lengths(double *x, size_t n, const struct lf_tokenize
 static enum lf_err measure_texts(double *x, size_t n, size_t *m, const struct lf_land_row *rows,
                                  struct lf_diag *diag)
 {
-    struct lf_buf text = {0}, packed = {0};
+    lf_buf_auto text = {0}, packed = {0};
     const struct lf_metric *rouge = lf_metric_find("rouge_l");
     size_t step = (n + LF_LAND_FEATURE_ROWS - 1) / LF_LAND_FEATURE_ROWS;
     enum lf_err rc = LF_OK;
@@ -71,8 +70,6 @@ static enum lf_err measure_texts(double *x, size_t n, size_t *m, const struct lf
         rc = rc ?: compressibility(&x[COMPRESS * n + *m], &rows[i], &text, &packed, diag);
         ++*m;
     }
-    lf_buf_free(&text);
-    lf_buf_free(&packed);
     return rc;
 }
 

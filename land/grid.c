@@ -264,7 +264,7 @@ static enum lf_err write_results(const struct lf_grid *f, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_land_table t;
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = lf_grid_table(f, &t, diag);
     if (rc != LF_OK)
         return rc;
@@ -272,7 +272,6 @@ static enum lf_err write_results(const struct lf_grid *f, struct lf_diag *diag)
         rc = lf_fail(diag, text.rc, "no memory for results.csv");
     rc = rc ?: lf_grid_path(path, f, diag, "results.csv");
     rc = rc ?: lf_file_write(path, text.data, text.len, diag);
-    lf_buf_free(&text);
     lf_land_table_free(&t);
     return rc;
 }

@@ -162,11 +162,10 @@ static enum lf_err ask_health(const struct lf_host *h, bool *healthy, struct lf_
 {
     const struct lf_remote_options at = {.url = h->socket};
     struct lf_remote *c = NULL;
-    json_t *answer = NULL;
+    json_auto_t *answer = NULL;
     struct lf_diag not_yet = {""};
     enum lf_err rc = lf_remote_new(&c, &at, diag);
     *healthy = rc == LF_OK && lf_remote_json(c, &answer, "GET", "/health", NULL, &not_yet) == LF_OK;
-    json_decref(answer);
     lf_remote_free(c);
     return rc;
 }
@@ -174,7 +173,7 @@ static enum lf_err ask_health(const struct lf_host *h, bool *healthy, struct lf_
 /* The last line of its log: a command's last word is its reason. */
 static void last_words(const struct lf_host *h, char out[LF_DIAG_MAX])
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     snprintf(out, LF_DIAG_MAX, "see %.400s", h->log);
     if (lf_file_read(&text, h->log, LF_DAEMON_LOG_MAX, NULL) == LF_OK && text.len > 0) {
         size_t end = text.len;
@@ -186,7 +185,6 @@ static void last_words(const struct lf_host *h, char out[LF_DIAG_MAX])
         if (end > from)
             snprintf(out, LF_DIAG_MAX, "%.*s", (int)(end - from), text.data + from);
     }
-    lf_buf_free(&text);
 }
 
 /* Still there. Otherwise LF_E_IO, with the reason. */

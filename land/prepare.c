@@ -155,7 +155,7 @@ static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *d
 static enum lf_err on_row(void *arg, json_t *columns, int64_t line, struct lf_diag *diag)
 {
     struct preparation *p = arg;
-    json_t *row = NULL;
+    json_auto_t *row = NULL;
     bool wanted = true;
     (void)line;
     enum lf_err rc = p->origin->prepared
@@ -165,7 +165,6 @@ static enum lf_err on_row(void *arg, json_t *columns, int64_t line, struct lf_di
         p->made.left_out += p->origin->percent == 0 || p->pass == PASS_TEST;
     if (rc == LF_OK && row && of_the_pass(p, columns, row))
         rc = add_row(p, row, diag);
-    json_decref(row);
     return rc;
 }
 

@@ -15,9 +15,8 @@ json_t *lf_rows_string(const char *s, size_t n)
     json_t *out = json_stringn(s, n);
     if (out || lf_utf8_valid(s, n) == n)
         return out;
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     out = lf_buf_utf8(&b, s, n) == LF_OK ? json_stringn(b.data, b.len) : NULL;
-    lf_buf_free(&b);
     return out;
 }
 
@@ -129,11 +128,9 @@ enum lf_err lf_rows_parse(const char *text, size_t n, const struct lf_rows_form 
     enum lf_err rc = lf_rows_check(form, diag);
     if (rc != LF_OK || form->encoding[0] == '\0' || lf_utf8_valid(text, n) == n)
         return rc ?: find(form->format)->read(&r, text, n, diag);
-    struct lf_buf utf8 = {.max = LF_INFLATED_BYTES_MAX};
+    lf_buf_auto utf8 = {.max = LF_INFLATED_BYTES_MAX};
     rc = convert(&utf8, text, n, form->encoding, diag);
-    rc = rc ?: find(form->format)->read(&r, utf8.data ? utf8.data : "", utf8.len, diag);
-    lf_buf_free(&utf8);
-    return rc;
+    return rc ?: find(form->format)->read(&r, utf8.data ? utf8.data : "", utf8.len, diag);
 }
 
 static enum lf_err inflate_file(struct lf_buf *out, const char *path, struct lf_diag *diag)
@@ -179,7 +176,7 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
     struct named x = {fn, arg, base, strcspn(base, ".")};
     size_t len = strlen(path);
     struct lf_mapping m = {0};
-    struct lf_buf inflated = {.max = LF_INFLATED_BYTES_MAX};
+    lf_buf_auto inflated = {.max = LF_INFLATED_BYTES_MAX};
     enum lf_err rc;
     if (len > 3 && strcmp(path + len - 3, ".gz") == 0) {
         rc = inflate_file(&inflated, path, diag);
@@ -193,6 +190,5 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
         rc = lf_rows_parse(m.data ? (const char *)m.data : "", m.bytes, form, name_row, &x, diag);
     }
     lf_file_unmap(&m);
-    lf_buf_free(&inflated);
     return rc == LF_OK || rc == LF_E_CANCELLED ? rc : lf_fail_within(diag, rc, "%s", path);
 }

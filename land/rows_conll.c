@@ -25,16 +25,14 @@ static const char *tag_of(const struct sentence *s, size_t i)
 /* Tokens from..to with a space between; yours. */
 static json_t *join(const struct sentence *s, size_t from, size_t to)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     for (size_t i = from; i < to; i++) {
         const json_t *t = json_array_get(s->tokens, i);
         if (i > from)
             lf_buf_putc(&text, ' ');
         lf_buf_append(&text, json_string_value(t), json_string_length(t));
     }
-    json_t *out = text.rc == LF_OK ? json_stringn(text.data ? text.data : "", text.len) : NULL;
-    lf_buf_free(&text);
-    return out;
+    return text.rc == LF_OK ? json_stringn(text.data ? text.data : "", text.len) : NULL;
 }
 
 /* Whether token i goes on with the entity of the token before it: I-X after B-X or I-X. */
@@ -112,7 +110,7 @@ static enum lf_err add_token(struct sentence *s, const char *text, size_t n, int
 enum lf_err lf_rows_conll(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)
 {
     struct sentence s;
-    struct lf_buf copy = {0}; /* a line with a NUL behind it */
+    lf_buf_auto copy = {0}; /* a line with a NUL behind it */
     enum lf_err rc = begin(&s, diag);
     int64_t line = 1;
     for (size_t at = 0; at < n && rc == LF_OK; line++) {
@@ -130,7 +128,6 @@ enum lf_err lf_rows_conll(const struct lf_rows *r, const char *text, size_t n, s
             rc = add_token(&s, copy.data, len, line, diag);
     }
     rc = rc ?: end_sentence(r, &s, diag);
-    lf_buf_free(&copy);
     json_decref(s.tokens);
     json_decref(s.tags);
     return rc;

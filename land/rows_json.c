@@ -102,21 +102,15 @@ static enum lf_err walk(const struct json_walk *w, const json_t *outer, json_t *
     json_t *inner = json_object_get(value, step);
     if (!inner)
         return lf_fail(diag, LF_E_INVALID, "no \"%.60s\" where \"rows\" has it", step);
-    json_t *passed = merge(outer, value, step);
-    rc = passed ? walk(w, passed, inner, i + 1, diag)
-                : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
-    json_decref(passed);
-    return rc;
+    json_auto_t *passed = merge(outer, value, step);
+    return passed ? walk(w, passed, inner, i + 1, diag)
+                  : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
 }
 
 enum lf_err lf_rows_json(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)
 {
     struct json_walk w = {r, r->form->rows};
-    json_t *root = NULL, *nothing = json_object();
+    json_auto_t *root = NULL, *nothing = json_object();
     size_t skip = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    enum lf_err rc = lf_json_parse(&root, text + skip, n - skip, diag);
-    rc = rc ?: walk(&w, nothing, root, 0, diag);
-    json_decref(root);
-    json_decref(nothing);
-    return rc;
+    return lf_json_parse(&root, text + skip, n - skip, diag) ?: walk(&w, nothing, root, 0, diag);
 }

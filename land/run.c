@@ -112,7 +112,7 @@ static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct 
     int n = rc == LF_OK ? scandir(dir, &names, NULL, alphasort) : 0;
     if (rc != LF_OK || n < 0)
         return rc != LF_OK ? rc : lf_fail_errno(diag, errno, "%s", dir);
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     lf_buf_puts(&text, out);
     for (int i = 0; i < n; i++) {
         size_t len = strlen(names[i]->d_name), end = sizeof ".safetensors" - 1;
@@ -125,7 +125,6 @@ static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct 
     rc = text.rc == LF_OK ? LF_OK : lf_fail(diag, text.rc, "no memory");
     if (rc == LF_OK)
         lf_sha256_hex(out, text.data, text.len);
-    lf_buf_free(&text);
     return rc;
 }
 
@@ -140,7 +139,7 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
     rc = rc ?: file_digest(test, path, diag);
     for (int i = 0; i < r->f->n_columns && rc == LF_OK; i++) {
         struct lf_cell *c = lf_grid_cell(r->f, i, task);
-        struct lf_buf text = {0};
+        lf_buf_auto text = {0};
         c->settings = lf_study_settings(r->s, own, c->base, task, c->variant);
         char *settings =
             c->settings ? json_dumps(c->settings, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
@@ -154,7 +153,6 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
             lf_grid_cell_recall(r->f, c);
         }
         free(settings);
-        lf_buf_free(&text);
     }
     return rc;
 }
@@ -171,7 +169,7 @@ static enum lf_err prepare_task(struct study_run *r, int task, char bases[][LF_S
     char dir[LF_PATH_MAX], path[LF_PATH_MAX];
     struct lf_task *definition = NULL;
     struct lf_task_rows made;
-    json_t *own = NULL, *all_rows = json_pack("{s:i}", "eval_rows", 0);
+    json_auto_t *own = NULL, *all_rows = json_pack("{s:i}", "eval_rows", 0);
     enum lf_err rc = lf_grid_path(dir, r->f, diag, "tasks/%s", t->name);
     rc = rc ?: lf_grid_path(path, r->f, diag, "tasks/%s/config.json", t->name);
     rc = rc ?: lf_task_open(&definition, t->definition, diag);
@@ -182,8 +180,6 @@ static enum lf_err prepare_task(struct study_run *r, int task, char bases[][LF_S
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the task's settings");
     if (rc == LF_OK) /* the study has chosen the rows to score */
         rc = task_cells(r, task, own, bases, diag);
-    json_decref(own);
-    json_decref(all_rows);
     return rc;
 }
 
@@ -330,13 +326,11 @@ static enum lf_err cell_upload(struct study_run *r, const struct lf_cell *c, con
                                const char *rest, struct lf_diag *diag)
 {
     char name[LF_PATH_MAX], path[LF_PATH_MAX], from[LF_PATH_MAX];
-    json_t *answer = NULL;
+    json_auto_t *answer = NULL;
     adapter_name(name, r, c);
     enum lf_err rc = lf_remote_path(path, name, rest, diag);
     rc = rc ?: lf_grid_path(from, r->f, diag, "tasks/%s/%s", r->f->tasks[c->task], file);
-    rc = rc ?: lf_remote_upload(r->remote, &answer, path, from, diag);
-    json_decref(answer);
-    return rc;
+    return rc ?: lf_remote_upload(r->remote, &answer, path, from, diag);
 }
 
 /* Copies what makes an adapter; the data set last, which starts its training. What the daemon has
@@ -422,7 +416,7 @@ static enum lf_err look_at_scores(struct study_run *r, struct lf_cell *c, json_i
 static enum lf_err look_at(struct study_run *r, struct lf_cell *c, double *speed,
                            struct lf_diag *diag)
 {
-    json_t *adapter = NULL;
+    json_auto_t *adapter = NULL;
     enum lf_err rc = cell_call(r, c, &adapter, "GET", "", NULL, diag);
     if (rc != LF_OK)
         return rc;
@@ -443,7 +437,6 @@ static enum lf_err look_at(struct study_run *r, struct lf_cell *c, double *speed
         c->progress = step >= 0 && steps > 0 ? step / steps : 0;
         *speed += strcmp(state, "running") == 0 && isfinite(now) ? now : 0;
     }
-    json_decref(adapter);
     return rc;
 }
 
@@ -531,12 +524,11 @@ static enum lf_err watch(struct study_run *r, int base, struct lf_diag *diag)
 /* What the daemon computes on, for the report. */
 static void ask_device(struct study_run *r)
 {
-    json_t *info = NULL;
+    json_auto_t *info = NULL;
     if (lf_remote_json(r->remote, &info, "GET", "/info", NULL, NULL) == LF_OK) {
         const char *name = json_string_value(json_object_get(info, "device"));
         snprintf(r->f->device, sizeof r->f->device, "%s", name ? name : "");
     }
-    json_decref(info);
 }
 
 static enum lf_err connect_to(struct study_run *r, const struct lf_remote_options *at, int base,

@@ -169,7 +169,7 @@ static enum lf_err print_json(const struct lf_grid *f, struct lf_diag *diag)
 enum lf_err lf_show_print(const struct lf_grid *f, bool json, struct lf_diag *diag)
 {
     struct winsize size;
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     bool terminal = isatty(STDOUT_FILENO);
     if (json)
         return print_json(f, diag);
@@ -184,7 +184,6 @@ enum lf_err lf_show_print(const struct lf_grid *f, bool json, struct lf_diag *di
     enum lf_err rc = text.rc == LF_OK ? LF_OK : lf_fail(diag, text.rc, "no memory");
     if (rc == LF_OK)
         fputs(text.data, stdout);
-    lf_buf_free(&text);
     return rc;
 }
 

@@ -221,7 +221,7 @@ static enum lf_err make_digest(char out[LF_SHA256_HEX], const struct lf_tensors 
                                const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     snprintf(path, sizeof path, "%s/config.json", dir);
     enum lf_err rc = lf_file_read(&b, path, LF_JSON_BYTES_MAX, diag);
     for (size_t i = 0; i < lf_tensors_count(ts) && rc == LF_OK; i++) {
@@ -237,7 +237,6 @@ static enum lf_err make_digest(char out[LF_SHA256_HEX], const struct lf_tensors 
         rc = lf_fail(diag, b.rc, "%s: no memory for its digest", dir);
     if (rc == LF_OK)
         lf_sha256_hex(out, b.data, b.len);
-    lf_buf_free(&b);
     return rc;
 }
 

@@ -220,14 +220,10 @@ static enum lf_err add_entries(struct lf_tensors *ts, const json_t *header,
 static enum lf_err add_bytes(struct lf_tensors *ts, const unsigned char *bytes, size_t n,
                              size_t header_max, struct lf_diag *diag)
 {
-    json_t *header = NULL;
+    json_auto_t *header = NULL;
     size_t header_bytes = 0;
     enum lf_err rc = parse_header(&header, bytes, n, header_max, &header_bytes, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = add_entries(ts, header, bytes + 8 + header_bytes, n - 8 - header_bytes, diag);
-    json_decref(header);
-    return rc;
+    return rc ?: add_entries(ts, header, bytes + 8 + header_bytes, n - 8 - header_bytes, diag);
 }
 
 static enum lf_err add_file(struct lf_tensors *ts, const char *path, size_t header_max,
@@ -319,7 +315,7 @@ static enum lf_err open_shards(struct lf_tensors *ts, const char *dir, const jso
                                struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    json_t *seen = json_object();
+    json_auto_t *seen = json_object();
     const char *key;
     json_t *v;
     enum lf_err rc = seen ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory");
@@ -339,7 +335,6 @@ static enum lf_err open_shards(struct lf_tensors *ts, const char *dir, const jso
         else
             rc = add_file(ts, path, LF_SAFETENSORS_HEADER_MAX, diag);
     }
-    json_decref(seen);
     return rc;
 }
 

@@ -28,12 +28,11 @@ enum lf_err lf_ctl_parse(struct lf_ctl_order *out, const char *line, struct lf_d
         *out = (struct lf_ctl_order){(enum lf_ctl_word)i, version};
         return LF_OK;
     }
-    struct lf_buf words = {0};
+    lf_buf_auto words = {0};
     enum lf_err rc = lf_ctl_list(&words, ", ");
     if (rc == LF_OK)
         rc = lf_fail(diag, LF_E_INVALID, "unknown command \"%.60s\"; there are %s", line,
                      words.data);
-    lf_buf_free(&words);
     return rc;
 }
 

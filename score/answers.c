@@ -325,15 +325,13 @@ enum lf_err lf_covid_label(struct lf_buf *out, const char *text)
 
 double lf_customer_support(const char *completion, const char *reference)
 {
-    struct lf_buf a = {0}, b = {0};
+    lf_buf_auto a = {0}, b = {0};
     double score = equal(completion, reference);
     if (lf_span_lower(&a, lf_span_whole(completion)) != LF_OK ||
         lf_span_lower(&b, lf_span_whole(reference)) != LF_OK)
         score = NAN;
     else if (score == 0 && a.data && b.len > 0)
         score = memmem(a.data, a.len, b.data, b.len) != NULL;
-    lf_buf_free(&a);
-    lf_buf_free(&b);
     return score;
 }
 

@@ -115,11 +115,10 @@ enum lf_err lf_humaneval(double *out, const char *completion, const json_t *row,
 {
     const struct lf_sandbox_limits limits = {SECONDS, MEMORY_BYTES};
     enum lf_sandbox_end end;
-    struct lf_buf program = {0};
+    lf_buf_auto program = {0};
     enum lf_err rc = write_program(&program, completion, row, diag);
     rc = rc ?: lf_sandbox_run(&end, program.data, program.len, &limits, diag);
     if (rc == LF_OK)
         *out = end == LF_SANDBOX_PASSED;
-    lf_buf_free(&program);
     return rc;
 }

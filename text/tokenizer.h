@@ -23,6 +23,8 @@ struct lf_ids {
     size_t n, cap;
 };
 void lf_ids_free(struct lf_ids *ids);
+/* Local ids that are freed where their block ends: `lf_ids_auto ids = {0};` */
+#define lf_ids_auto __attribute__((cleanup(lf_ids_free))) struct lf_ids
 enum lf_err lf_ids_push(struct lf_ids *ids, int32_t id) LF_MUST_CHECK;
 enum lf_err lf_ids_append(struct lf_ids *ids, const int32_t *more, size_t n) LF_MUST_CHECK;
 

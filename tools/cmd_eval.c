@@ -45,7 +45,7 @@ static void put_string(struct lf_buf *out, const char *key, const char *text)
 static void on_row(void *arg, const struct lf_eval_row *row)
 {
     struct eval_run *r = arg;
-    struct lf_buf line = {0};
+    lf_buf_auto line = {0};
     r->done++;
     lf_bar_update(&r->bar, (double)r->done / (double)r->n, r->metric_name);
     if (!r->predictions)
@@ -56,7 +56,6 @@ static void on_row(void *arg, const struct lf_eval_row *row)
     if (lf_buf_printf(&line, "\"score\": %.6g}\n", row->score) != LF_OK ||
         fwrite(line.data, 1, line.len, r->predictions) != line.len)
         r->write_failed = true;
-    lf_buf_free(&line);
 }
 
 /* Room for as many sequences as are asked for, each as long as it can become. */
@@ -194,10 +193,9 @@ static void print_classes(const json_t *confusion)
 static void print_report(const struct eval_run *r, const struct lf_eval_report *e)
 {
     if (r->flags->json) {
-        json_t *j = report_json(r, e);
+        json_auto_t *j = report_json(r, e);
         json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
         putchar('\n');
-        json_decref(j);
         return;
     }
     printf("%s %.4f over %lld rows (%lld without an end, %lld too long); %lld tokens in "

@@ -69,14 +69,13 @@ static enum lf_err push_text(struct lf_id_lists *l, const struct lf_model *m, co
 static enum lf_err encode_prompts(struct lf_id_lists *l, const struct lf_model *m,
                                   const struct lf_option_strs *texts, struct lf_diag *diag)
 {
-    struct lf_buf in = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto in = {.max = LF_PROMPT_BYTES_MAX};
     l->lists = calloc(texts->n ? (size_t)texts->n : 1, sizeof *l->lists);
     enum lf_err rc = l->lists ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     if (rc == LF_OK && texts->n == 0 && (rc = read_stdin(&in, diag)) == LF_OK)
         rc = push_text(l, m, in.data ? in.data : "", in.len, diag);
     for (int i = 0; rc == LF_OK && i < texts->n; i++)
         rc = push_text(l, m, texts->s[i], strlen(texts->s[i]), diag);
-    lf_buf_free(&in);
     return rc;
 }
 
@@ -108,7 +107,7 @@ static enum lf_err stream_out(struct answer *a, struct lf_diag *diag)
 static enum lf_err print_json(const struct answer *a)
 {
     static const char *const finish[] = {"", "eos", "stop", "length"}; /* of enum lf_ending */
-    struct lf_buf out = {0};
+    lf_buf_auto out = {0};
     lf_buf_puts(&out, "{\"text\": \"");
     lf_buf_json(&out, a->out.text.data ? a->out.text.data : "", a->out.text.len);
     lf_buf_puts(&out, "\", \"ids\": [");
@@ -117,7 +116,6 @@ static enum lf_err print_json(const struct answer *a)
     enum lf_err rc = lf_buf_printf(&out, "], \"finish\": \"%s\"}\n", finish[a->out.ending]);
     if (rc == LF_OK)
         fwrite(out.data, 1, out.len, stdout);
-    lf_buf_free(&out);
     return rc;
 }
 

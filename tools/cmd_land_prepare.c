@@ -142,12 +142,11 @@ int lf_land_cmd_prepare(int argc, char **argv)
     o.o.shots = o.shots >= 0 ? (int)o.shots : 0;
     o.o.test_percent = (int)o.test_percent;
     struct lf_diag diag = {""};
-    json_t *all = json_array();
+    json_auto_t *all = json_array();
     enum lf_err rc = o.all ? prepare_all(&o, all, &diag) : prepare_named(&o, &args, all, &diag);
     if (rc == LF_OK && o.json) {
         json_dumpf(all, stdout, JSON_INDENT(2));
         putchar('\n');
     }
-    json_decref(all);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -18,22 +18,18 @@ typedef enum lf_err (*report_fn)(struct lf_buf *out, const struct lf_land_report
 static enum lf_err write_part(const struct lf_publication *p, const char *path, report_fn print,
                               struct lf_diag *diag)
 {
-    struct lf_buf text = {0};
-    enum lf_err rc = print(&text, &p->report, diag);
-    rc = rc ?: lf_file_write(path, text.data, text.len, diag);
-    lf_buf_free(&text);
-    return rc;
+    lf_buf_auto text = {0};
+    return print(&text, &p->report, diag) ?: lf_file_write(path, text.data, text.len, diag);
 }
 
 static enum lf_err print_summary(const struct lf_publication *p, struct lf_diag *diag)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = lf_publication_text(p, &text);
     if (rc == LF_OK)
         fputs(text.data, stdout);
     else
         lf_fail(diag, rc, "no memory for the report");
-    lf_buf_free(&text);
     return rc;
 }
 

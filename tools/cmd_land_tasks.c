@@ -59,12 +59,11 @@ static enum lf_err open_tasks(struct lf_task ***out, int *n, const struct lf_arg
 
 static void print_json(struct lf_task *const *list, int n)
 {
-    json_t *all = json_array();
+    json_auto_t *all = json_array();
     for (int i = 0; i < n; i++)
         json_array_append_new(all, to_json(list[i]));
     json_dumpf(all, stdout, JSON_INDENT(2));
     putchar('\n');
-    json_decref(all);
 }
 
 int lf_land_cmd_tasks(int argc, char **argv)

@@ -64,7 +64,7 @@ int lf_cmd_ls(int argc, char **argv)
         return status;
     struct lf_diag diag = {""};
     struct lf_remote *c = NULL;
-    json_t *answer = NULL;
+    json_auto_t *answer = NULL;
     enum lf_err rc = lf_remote_new(&c, &o, &diag);
     rc = rc ?: lf_remote_json(c, &answer, "GET", "/v1/adapters", NULL, &diag);
     if (rc == LF_OK && json) {
@@ -73,7 +73,6 @@ int lf_cmd_ls(int argc, char **argv)
     } else if (rc == LF_OK) {
         print_list(answer, longer);
     }
-    json_decref(answer);
     lf_remote_free(c);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -43,7 +43,7 @@ int lf_cmd_mount(int argc, char **argv)
         return status;
     char socket[LF_PATH_MAX];
     struct lf_diag diag = {""};
-    struct lf_buf key = {0};
+    lf_buf_auto key = {0};
     lf_path_socket(socket);
     mount.target = args.n == 2 ? args.v[0] : socket;
     mount.dir = args.v[args.n - 1];
@@ -53,7 +53,6 @@ int lf_cmd_mount(int argc, char **argv)
     enum lf_err rc = lf_remote_key(&key, &remote, &diag);
     mount.api_key = key.data;
     rc = rc ?: lf_mount_run(&mount, &diag);
-    lf_buf_free(&key);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }
 

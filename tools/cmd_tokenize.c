@@ -33,7 +33,7 @@ static enum lf_err put_ids(struct lf_buf *out, const char *key, const struct lf_
 static enum lf_err put_answer(struct lf_buf *out, const struct lf_tokenizer *t,
                               const struct lf_ids *ids, const struct lf_ids *plain)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = lf_tokenizer_decode(t, &text, plain->ids, plain->n, false);
     if (rc == LF_OK) {
         lf_buf_reset(out);
@@ -44,7 +44,6 @@ static enum lf_err put_answer(struct lf_buf *out, const struct lf_tokenizer *t,
         lf_buf_json(out, text.data ? text.data : "", text.len);
         rc = lf_buf_puts(out, "\"}\n");
     }
-    lf_buf_free(&text);
     return rc;
 }
 

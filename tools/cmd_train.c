@@ -98,11 +98,9 @@ static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
 
 static bool write_line(FILE *log, const struct lf_train_event *e)
 {
-    json_t *line = lf_json_dated(lf_train_log_json(e));
-    bool ok = line && json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(7)) == 0 &&
-              fputc('\n', log) != EOF && (e->kind == LF_TRAIN_MICRO || fflush(log) == 0);
-    json_decref(line);
-    return ok;
+    json_auto_t *line = lf_json_dated(lf_train_log_json(e));
+    return line && json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(7)) == 0 &&
+           fputc('\n', log) != EOF && (e->kind == LF_TRAIN_MICRO || fflush(log) == 0);
 }
 
 static void show(struct train_run *r, const struct lf_train_event *e)
@@ -244,13 +242,12 @@ static enum lf_err train(struct train_run *r, struct lf_diag *diag)
 static enum lf_err draw_curve(const struct train_run *r, struct lf_diag *diag)
 {
     struct lf_curve c = {0};
-    struct lf_buf svg = {0};
+    lf_buf_auto svg = {0};
     enum lf_err rc = lf_train_log_read(&c, r->flags->log, 0, diag);
     if (rc == LF_OK && lf_curve_svg(&svg, r->flags->out, &c) != LF_OK)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a curve");
     rc = rc ?: lf_file_write(r->flags->curve, svg.data, svg.len, diag);
     lf_curve_free(&c);
-    lf_buf_free(&svg);
     return rc;
 }
 

@@ -45,10 +45,9 @@ static enum lf_err prompt_of(json_t **out, const struct remote *e, const json_t 
         *out = as_text(json_object_get(row, "prompt"));
         return *out ? LF_OK : lf_fail(diag, LF_E_INVALID, "no \"prompt\"");
     }
-    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = lf_template_render(&text, e->s->template_, row, diag);
     *out = rc == LF_OK ? json_stringn(text.data ? text.data : "", text.len) : NULL;
-    lf_buf_free(&text);
     return rc == LF_OK && !*out ? no_memory(diag) : rc;
 }
 
@@ -193,7 +192,7 @@ static enum lf_err ask_one(struct remote *c, struct lf_evaluation *e, const stru
 static enum lf_err ask_batch(struct remote *c, struct lf_evaluation *e, const struct batch *b,
                              struct lf_diag *diag)
 {
-    json_t *answer = NULL, *prompts = json_array();
+    json_auto_t *answer = NULL, *prompts = json_array();
     enum lf_err rc = LF_E_INVALID;
     for (int i = 0; i < b->n; i++)
         json_array_append(prompts, (json_t *)(uintptr_t)b->rows[i].ask);
@@ -206,8 +205,6 @@ static enum lf_err ask_batch(struct remote *c, struct lf_evaluation *e, const st
         for (int i = 0; i < b->n && rc == LF_OK; i++)
             rc = ask_one(c, e, &b->rows[i], diag);
     }
-    json_decref(prompts);
-    json_decref(answer);
     return rc;
 }
 

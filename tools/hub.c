@@ -347,7 +347,7 @@ static enum lf_err transfer_url(struct lf_buf *url, const struct fetch *f, const
 
 static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf_diag *diag)
 {
-    struct lf_buf url = {.max = 4096};
+    lf_buf_auto url = {.max = 4096};
     enum lf_err rc = transfer_url(&url, f, t);
     t->f = rc == LF_OK ? fopen(t->part, "ab") : NULL;
     if (rc == LF_OK && !t->f)
@@ -372,7 +372,6 @@ static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf
         curl_multi_add_handle(f->multi, t->curl);
         f->running++;
     }
-    lf_buf_free(&url);
     return rc;
 }
 

@@ -48,7 +48,7 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
                                   .dims = {(int64_t)c->n},
                                   .data = c->data + i * c->n,
                                   .bytes = c->n * sizeof *c->data};
-    struct lf_buf state = {.max = LF_CHECKPOINT_STATE_MAX};
+    lf_buf_auto state = {.max = LF_CHECKPOINT_STATE_MAX};
     print_state(&state, c);
     t[N_PARTS] = (struct lf_tensor){.name = STATE,
                                     .dtype = LF_U8,
@@ -58,10 +58,7 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
                                     .bytes = state.len};
     enum lf_err rc = state.rc == LF_OK ? file_path(path, dir, diag)
                                        : lf_fail(diag, state.rc, "no memory for a checkpoint");
-    rc = rc ?: lf_dir_make(dir, diag);
-    rc = rc ?: lf_tensors_write(path, t, N_PARTS + 1, diag);
-    lf_buf_free(&state);
-    return rc;
+    return rc ?: lf_dir_make(dir, diag) ?: lf_tensors_write(path, t, N_PARTS + 1, diag);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */

@@ -106,7 +106,7 @@ enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_op
 static enum lf_err decode_reference(struct lf_eval_dataset *e, int64_t row, struct lf_diag *diag)
 {
     struct lf_row r;
-    struct lf_ids ids = {0};
+    lf_ids_auto ids = {0};
     const int32_t *prompt;
     enum lf_err rc = LF_OK;
     lf_dataset_row(e->d, row, &r);
@@ -115,7 +115,6 @@ static enum lf_err decode_reference(struct lf_eval_dataset *e, int64_t row, stru
             rc = lf_ids_push(&ids, r.labels[k]);
     lf_buf_reset(&e->reference);
     rc = rc ?: lf_tokenizer_decode(e->tokenizer, &e->reference, ids.ids, ids.n, true);
-    lf_ids_free(&ids);
     return rc == LF_OK ? rc : no_memory(diag);
 }
 

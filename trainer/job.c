@@ -57,7 +57,7 @@ static enum lf_err make_digest(struct lf_job *j, struct lf_diag *diag)
 {
     struct lf_dataset_report rows;
     lf_dataset_report(j->train, &rows);
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     struct lf_sha256 *h = lf_sha256_begin();
     enum lf_err rc = lf_train_settings_print_deciding(&j->s, &text);
     if (rc == LF_OK && h) {
@@ -71,7 +71,6 @@ static enum lf_err make_digest(struct lf_job *j, struct lf_diag *diag)
         lf_sha256_add(h, j->adapter->params, shape->n_params * sizeof *j->adapter->params);
     }
     lf_sha256_end(h, j->digest);
-    lf_buf_free(&text);
     return rc == LF_OK && h ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a digest");
 }
 

@@ -55,10 +55,8 @@ static enum lf_err check_plain(const json_t *row, const char *template_, struct 
         return rc;
     if (!template_)
         return check_text(row, "prompt", diag);
-    struct lf_buf prompt = {.max = LF_PROMPT_BYTES_MAX};
-    rc = lf_template_render(&prompt, template_, row, diag);
-    lf_buf_free(&prompt);
-    return rc;
+    lf_buf_auto prompt = {.max = LF_PROMPT_BYTES_MAX};
+    return lf_template_render(&prompt, template_, row, diag);
 }
 
 static bool is_assistant(const json_t *message)
@@ -174,11 +172,10 @@ enum lf_err lf_prompt_encode(struct lf_ids *out, const struct lf_model *m, const
     if (rc != LF_OK || out->n == before || !lf_model_is_eos(m, out->ids[out->n - 1]))
         return rc;
     /* An end-of-text at the end is the post-processor's where the bare text has none. */
-    struct lf_ids bare = {NULL, 0, 0};
+    lf_ids_auto bare = {NULL, 0, 0};
     rc = lf_tokenizer_encode(m->tokenizer, &bare, prompt, n, false, diag);
     if (rc == LF_OK && (bare.n == 0 || !lf_model_is_eos(m, bare.ids[bare.n - 1])))
         out->n--;
-    lf_ids_free(&bare);
     return rc;
 }
 
@@ -199,11 +196,10 @@ static enum lf_err put_text(struct lf_buf *out, const json_t *v, struct lf_diag 
 static enum lf_err encode_prompt(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
                                  const char *template_, struct lf_diag *diag)
 {
-    struct lf_buf prompt = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto prompt = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = template_ ? lf_template_render(&prompt, template_, row, diag)
                                : put_text(&prompt, json_object_get(row, "prompt"), diag);
     rc = rc ?: lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
-    lf_buf_free(&prompt);
     return rc ?: extend_targets(r, false, diag);
 }
 
@@ -234,7 +230,7 @@ struct chat {
 static enum lf_err render(struct chat *c, struct lf_buf *out, size_t n, bool add_generation_prompt,
                           struct lf_diag *diag)
 {
-    json_t *vars = json_object(), *some = json_array();
+    json_auto_t *vars = json_object(), *some = json_array();
     json_t *tools = json_object_get(c->row, "tools");
     int bad = !vars || !some || (tools && json_object_set(vars, "tools", tools));
     for (size_t i = 0; !bad && i < n; i++)
@@ -244,8 +240,6 @@ static enum lf_err render(struct chat *c, struct lf_buf *out, size_t n, bool add
     lf_buf_reset(out);
     enum lf_err rc =
         bad ? no_memory(diag) : lf_chat_render(c->m->chat, out, vars, add_generation_prompt, diag);
-    json_decref(vars);
-    json_decref(some);
     return rc == LF_OK && out->rc != LF_OK ? lf_fail(diag, out->rc, "the chat is too long") : rc;
 }
 

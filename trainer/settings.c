@@ -166,12 +166,11 @@ static enum lf_err replace_text(char **at, const char *text, struct lf_diag *dia
 /* A list of names, or one string of names separated by commas. */
 static enum lf_err read_modules(char **at, const json_t *v, struct lf_diag *diag)
 {
-    struct lf_buf names = {.max = LF_TARGETS_BYTES_MAX};
+    lf_buf_auto names = {.max = LF_TARGETS_BYTES_MAX};
     size_t n = json_is_array(v) ? json_array_size(v) : 1;
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
         if (!name) {
-            lf_buf_free(&names);
             return lf_fail(diag, LF_E_INVALID, "\"target_modules\" must be a list of strings");
         }
         lf_buf_printf(&names, "%s%s", i ? "," : "", name);
@@ -191,7 +190,6 @@ static enum lf_err read_modules(char **at, const json_t *v, struct lf_diag *diag
                      "\"v_proj\"]");
     else
         rc = replace_text(at, strcmp(text, "all-linear") == 0 ? NULL : text, diag);
-    lf_buf_free(&names);
     return rc;
 }
 
@@ -419,15 +417,12 @@ static bool is_given(const struct lf_train_settings *s, const struct lf_setting 
 
 static bool is_default(const struct lf_train_settings *s, const struct lf_setting *t)
 {
-    struct lf_buf value = {0}, usual = {0};
+    lf_buf_auto value = {0}, usual = {0};
     struct lf_train_settings defaults;
     lf_train_settings_default(&defaults);
     print_value(&value, s, t);
     print_value(&usual, &defaults, t);
-    bool same = value.len == usual.len && memcmp(value.data, usual.data, value.len) == 0;
-    lf_buf_free(&value);
-    lf_buf_free(&usual);
-    return same;
+    return value.len == usual.len && memcmp(value.data, usual.data, value.len) == 0;
 }
 
 static enum lf_err print(const struct lf_train_settings *s, bool deciding, struct lf_buf *out)

@@ -16,7 +16,7 @@ enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
     enum lf_err rc = lf_http_query_int(q, "since", 0, INT64_MAX, &since, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     if (since >= 0 && (uint64_t)since == lf_registry_generation(q->daemon->registry)) {
         lf_http_reply(q, 304, NULL, &text);
     } else {
@@ -24,7 +24,6 @@ enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
         if (rc == LF_OK)
             lf_http_reply(q, 200, "application/json", &text);
     }
-    lf_buf_free(&text);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the tree");
 }
 
@@ -36,7 +35,7 @@ static json_t *text_or_null(const char *s)
 static json_t *view_json(const struct lf_adapter_view *v)
 {
     const struct lf_adapter_record *a = &v->record;
-    struct lf_buf line = {0};
+    lf_buf_auto line = {0};
     json_t *j = NULL;
     if (lf_adapter_status_line(&line, v) == LF_OK)
         j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o}", "name", a->name, "base",
@@ -45,7 +44,6 @@ static json_t *view_json(const struct lf_adapter_view *v)
                       (json_int_t)a->created_ms, "changed_ms", (json_int_t)a->changed_ms, "trouble",
                       text_or_null(a->trouble), "last_job",
                       a->last_job ? json_integer((json_int_t)a->last_job) : json_null());
-    lf_buf_free(&line);
     return j;
 }
 
@@ -94,7 +92,7 @@ enum lf_err lf_api_adapter(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"name", "config", NULL};
-    json_t *body = NULL;
+    json_auto_t *body = NULL;
     enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *name = lf_json_need_str(&in, "name");
@@ -103,9 +101,7 @@ enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
     if (json_is_null(config))
         config = NULL;
     rc = rc ?: lf_registry_create(q->daemon->registry, name, config, diag);
-    rc = rc ?: reply_adapter(q, 201, name, diag);
-    json_decref(body);
-    return rc;
+    return rc ?: reply_adapter(q, 201, name, diag);
 }
 
 enum lf_err lf_api_adapter_remove(struct lf_http *q, struct lf_diag *diag)
@@ -122,15 +118,13 @@ enum lf_err lf_api_adapter_remove(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"to", NULL};
-    json_t *body = NULL;
+    json_auto_t *body = NULL;
     enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *to = lf_json_need_str(&in, "to");
     rc = in.rc;
     rc = rc ?: lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
-    rc = rc ?: reply_adapter(q, 200, to, diag);
-    json_decref(body);
-    return rc;
+    return rc ?: reply_adapter(q, 200, to, diag);
 }
 
 /* ---- ctl ------------------------------------------------------------------------------------- */

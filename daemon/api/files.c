@@ -138,13 +138,12 @@ static const line_fn lines[LF_FILE_N] = {
 static enum lf_err reply_line(struct lf_http *q, const struct lf_adapter_view *v,
                               enum lf_file_kind kind, struct lf_diag *diag)
 {
-    struct lf_buf line = {0};
+    lf_buf_auto line = {0};
     enum lf_err rc = lines[kind](&line, v);
     if (rc == LF_OK && line.len > 0)
         rc = lf_buf_putc(&line, '\n');
     if (rc == LF_OK)
         lf_http_reply(q, 200, lf_files[kind].media_type, &line);
-    lf_buf_free(&line);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the line");
 }
 

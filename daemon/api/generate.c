@@ -45,7 +45,7 @@ static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, str
 static enum lf_err fill_template(const char *template_, struct lf_buf *text, struct lf_diag *diag)
 {
     json_t *row = NULL;
-    struct lf_buf out = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto out = {.max = LF_PROMPT_BYTES_MAX};
     const char *s = text->data ? text->data : "";
     if (s[0] != '{' || lf_json_parse(&row, s, text->len, NULL) != LF_OK || !json_is_object(row)) {
         json_decref(row);
@@ -58,7 +58,6 @@ static enum lf_err fill_template(const char *template_, struct lf_buf *text, str
         lf_buf_reset(text);
         rc = lf_buf_append(text, out.data ? out.data : "", out.len);
     }
-    lf_buf_free(&out);
     return rc;
 }
 
@@ -166,8 +165,8 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
 {
     struct lf_request a;
     struct lf_train_settings s;
-    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
-    struct lf_ids ids = {0};
+    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
+    lf_ids_auto ids = {0};
     lf_request_init(&a);
     enum lf_err rc = lf_served_model_find(q, q->param[0], &a.model, diag);
     if (rc != LF_OK)
@@ -186,8 +185,6 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
         limit(&a, s.max_tokens, (int)ids.n);
         rc = answer(q, &a, &ids, &s, diag);
     }
-    lf_ids_free(&ids);
-    lf_buf_free(&text);
     lf_train_settings_free(&s);
     return rc;
 }

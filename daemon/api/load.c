@@ -18,15 +18,14 @@ static enum lf_err allowed(const struct lf_http *q, struct lf_diag *diag)
 
 static void reply_text(struct lf_http *q, const char *what, const char *name)
 {
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     lf_buf_printf(&b, "Success: LoRA adapter '%s' %s successfully.", name, what);
     lf_http_reply(q, 200, "text/plain; charset=utf-8", &b);
-    lf_buf_free(&b);
 }
 
 enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
 {
-    json_t *body = NULL;
+    json_auto_t *body = NULL;
     int32_t version;
     enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
@@ -38,13 +37,12 @@ enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
     rc = rc ?: lf_registry_import(q->daemon->registry, name, path, &version, diag);
     if (rc == LF_OK)
         reply_text(q, "added", name);
-    json_decref(body);
     return rc;
 }
 
 enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
 {
-    json_t *body = NULL;
+    json_auto_t *body = NULL;
     uint64_t id;
     enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
@@ -55,6 +53,5 @@ enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
         lf_jobs_adapter_gone(q->daemon->jobs, id);
         reply_text(q, "removed", name);
     }
-    json_decref(body);
     return rc;
 }

@@ -274,9 +274,9 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
 {
     const struct lf_tokenizer *t = q->daemon->seats->bases.base[0]->model->tokenizer;
-    struct lf_ids ids = {0};
+    lf_ids_auto ids = {0};
     bool special = true;
-    json_t *body = NULL, *rows = json_array();
+    json_auto_t *body = NULL, *rows = json_array();
     enum lf_err rc = lf_http_json(q, &body, diag);
     const json_t *inputs = json_object_get(body, "inputs");
     if (rc == LF_OK && !json_is_string(inputs))
@@ -292,8 +292,5 @@ enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
     }
     if (rc == LF_OK)
         lf_http_reply_json(q, 200, json_incref(rows));
-    json_decref(rows);
-    json_decref(body);
-    lf_ids_free(&ids);
     return rc;
 }

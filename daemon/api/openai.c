@@ -31,7 +31,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_openai *o, json_t *body,
 static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
 {
     struct lf_openai *o = calloc(1, sizeof *o);
-    json_t *body = NULL;
+    json_auto_t *body = NULL;
     enum lf_err rc = o ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
     rc = rc ?: lf_http_json(q, &body, diag);
     rc = rc ?: lf_openai_parse(o, q, body, chat, diag);
@@ -42,7 +42,6 @@ static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
     if (o)
         lf_openai_free(o);
     free(o);
-    json_decref(body);
     return rc;
 }
 

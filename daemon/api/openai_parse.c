@@ -172,7 +172,7 @@ static enum lf_err content_flatten(json_t *message, struct lf_diag *diag)
     json_t *content = json_object_get(message, "content");
     if (!json_is_array(content))
         return LF_OK;
-    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < json_array_size(content) && rc == LF_OK; i++) {
         const json_t *part = json_array_get(content, i);
@@ -185,7 +185,6 @@ static enum lf_err content_flatten(json_t *message, struct lf_diag *diag)
     if (rc == LF_OK && json_object_set_new(message, "content",
                                            json_stringn(text.data ? text.data : "", text.len)) != 0)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
-    lf_buf_free(&text);
     return rc;
 }
 
@@ -209,22 +208,19 @@ static enum lf_err messages_check(json_t *messages, struct lf_diag *diag)
 enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
     const struct lf_model *m = o->request.model.seat->base->model;
-    struct lf_buf text = {.max = LF_PROMPT_BYTES_MAX};
-    json_t *messages = json_deep_copy(json_object_get(body, "messages"));
+    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
+    json_auto_t *messages = json_deep_copy(json_object_get(body, "messages"));
     json_t *extra = json_object_get(body, "chat_template_kwargs");
     enum lf_err rc = messages_check(messages, diag);
     if (rc == LF_OK && !m->chat)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,
                      m->chat_reason.text);
-    json_t *vars = json_is_object(extra) ? json_copy(extra) : json_object();
+    json_auto_t *vars = json_is_object(extra) ? json_copy(extra) : json_object();
     if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
     rc = rc ?: lf_chat_render(m->chat, &text, vars, true, diag);
     if (rc == LF_OK)
         rc = lf_tokenizer_encode(m->tokenizer, &o->prompt[o->n_prompts++], text.data, text.len,
                                  false, diag);
-    json_decref(vars);
-    json_decref(messages);
-    lf_buf_free(&text);
     return rc;
 }

@@ -31,12 +31,11 @@ static void put_text(struct lf_buf *b, const char *s, size_t n)
 /* A token by itself, special ones by their spelling. */
 static void put_token(struct lf_buf *b, const struct lf_completion *c, int32_t id)
 {
-    struct lf_buf t = {0};
+    lf_buf_auto t = {0};
     if (lf_tokenizer_decode(c->tokenizer, &t, &id, 1, false) == LF_OK)
         put_text(b, t.data, t.len);
     else
         lf_buf_puts(b, "\"\"");
-    lf_buf_free(&t);
 }
 
 static void put_head(struct lf_buf *b, const struct lf_openai *o, const char *object)
@@ -173,7 +172,7 @@ static enum lf_err choice(struct lf_buf *b, struct lf_http *q, const struct lf_o
 enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_completion *list,
                             struct lf_diag *diag)
 {
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     enum lf_err rc = LF_OK;
     int prompt = 0, tokens = 0;
     put_head(&b, o, o->chat ? "chat.completion" : "text_completion");
@@ -193,7 +192,6 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
     for (int i = 0; i < o->n_prompts; i++)
         lf_completion_free(&list[i]);
     free(list);
-    lf_buf_free(&b);
     return rc;
 }
 

@@ -11,11 +11,10 @@
 static enum lf_err reply_embedded(struct lf_http *q, const char *media_type,
                                   const unsigned char *text, size_t n)
 {
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     enum lf_err rc = lf_buf_append(&b, text, n);
     if (rc == LF_OK)
         lf_http_reply(q, 200, media_type, &b);
-    lf_buf_free(&b);
     return rc;
 }
 
@@ -117,12 +116,11 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
 
 enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
 {
-    struct lf_buf out = {0};
+    lf_buf_auto out = {0};
     print_gauges(&out, q->daemon);
     enum lf_err rc = lf_counters_print(&q->daemon->counters, lf_routes, lf_routes_n, &out);
     if (rc == LF_OK)
         lf_http_reply(q, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
-    lf_buf_free(&out);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the counters");
 }
 
@@ -168,7 +166,7 @@ enum lf_err lf_api_base(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_base_file(struct lf_http *q, struct lf_diag *diag)
 {
     const struct lf_base *b;
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = base_find(q, &b, diag);
     if (rc != LF_OK)
         return rc;
@@ -181,6 +179,5 @@ enum lf_err lf_api_base_file(struct lf_http *q, struct lf_diag *diag)
         rc = lf_fail(diag, LF_E_NOT_FOUND, "a base has info and config.json");
     if (rc == LF_OK)
         lf_http_reply(q, 200, info ? "text/plain; charset=utf-8" : "application/json", &text);
-    lf_buf_free(&text);
     return rc;
 }

@@ -57,11 +57,10 @@ void lf_http_reply(struct lf_http *q, unsigned status, const char *media_type, s
 
 void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j)
 {
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     lf_json_put(&b, j, JSON_COMPACT);
     lf_buf_putc(&b, '\n');
     lf_http_reply(q, status, "application/json", &b);
-    lf_buf_free(&b);
 }
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -135,13 +134,12 @@ static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
         lf_http_set(q, "WWW-Authenticate", "Bearer");
     if (status >= 500 && status != MHD_HTTP_SERVICE_UNAVAILABLE)
         lf_log(LF_LOG_WARN, "http", "%s: %u %s", q->route ? q->route->path : "?", status, message);
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     lf_buf_puts(&b, "{\"error\":{\"message\":\"");
     lf_buf_json(&b, message, strlen(message));
     lf_buf_printf(&b, "\",\"type\":\"%s\",\"code\":\"%s\"},\"error_type\":\"%s\"}\n",
                   openai_type(status), code, lorax_type(status));
     lf_http_reply(q, status, "application/json", &b);
-    lf_buf_free(&b);
 }
 
 void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag *diag)

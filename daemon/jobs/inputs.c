@@ -53,7 +53,7 @@ static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[
 enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const char *dir,
                              char sha256[LF_SHA256_HEX], struct lf_diag *diag)
 {
-    struct lf_buf settings = {0};
+    lf_buf_auto settings = {0};
     enum lf_err rc = lf_dir_make(dir, diag);
     rc = rc ?: link_in(r, adapter_id, LF_FILE_DATASET, dir, LF_INPUTS_DATASET, diag);
     if (rc == LF_OK) {
@@ -61,9 +61,7 @@ enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const c
         rc = rc == LF_E_NOT_FOUND ? LF_OK : rc;
     }
     rc = rc ?: settings_write(r, adapter_id, dir, &settings, diag);
-    rc = rc ?: digest(dir, &settings, sha256, diag);
-    lf_buf_free(&settings);
-    return rc;
+    return rc ?: digest(dir, &settings, sha256, diag);
 }
 
 enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out, struct lf_diag *diag)

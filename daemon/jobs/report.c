@@ -33,14 +33,13 @@ json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id)
 static enum lf_err write_report(struct lf_jobs *j, uint64_t adapter_id, json_t *report,
                                 struct lf_diag *diag)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     lf_json_put(&text, json_incref(report), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     enum lf_err rc = lf_buf_putc(&text, '\n');
     if (rc == LF_OK)
         rc = lf_registry_write(j->d->registry, adapter_id, LF_FILE_METRICS, &text, diag);
     else
         lf_fail(diag, rc, "no memory for the report");
-    lf_buf_free(&text);
     return rc;
 }
 
@@ -93,7 +92,7 @@ static json_t *train_json(const struct lf_progress *p)
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *diag)
 {
     pthread_mutex_lock(&j->reporting);
-    json_t *old = lf_report_read(j, l->record.adapter_id);
+    json_auto_t *old = lf_report_read(j, l->record.adapter_id);
     json_t *report = json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version,
                                "job", (json_int_t)l->record.id, "data", data_json(&l->rows),
                                "train", train_json(&l->record.progress), "history", history(old));
@@ -102,7 +101,6 @@ enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, s
     enum lf_err rc = write_report(j, l->record.adapter_id, report, diag);
     pthread_mutex_unlock(&j->reporting);
     json_decref(report);
-    json_decref(old);
     return rc;
 }
 
@@ -111,7 +109,7 @@ enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t versi
 {
     enum lf_err rc = LF_OK;
     pthread_mutex_lock(&j->reporting);
-    json_t *report = lf_report_read(j, adapter_id);
+    json_auto_t *report = lf_report_read(j, adapter_id);
     /* A newer version may have been reported meanwhile; its scores are still to come. */
     if (json_integer_value(json_object_get(report, "version")) == version) {
         json_object_update(report, part);
@@ -119,7 +117,6 @@ enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t versi
     }
     pthread_mutex_unlock(&j->reporting);
     json_decref(part);
-    json_decref(report);
     return rc;
 }
 
@@ -127,12 +124,11 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
                            struct lf_diag *diag)
 {
     pthread_mutex_lock(&j->reporting);
-    json_t *report = lf_report_read(j, adapter_id);
+    json_auto_t *report = lf_report_read(j, adapter_id);
     enum lf_err rc = json_object_set_new(report, "base", base) == 0
                          ? write_report(j, adapter_id, report, diag)
                          : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
     pthread_mutex_unlock(&j->reporting);
-    json_decref(report);
     return rc;
 }
 
@@ -140,13 +136,12 @@ enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, struct lf_di
 {
     enum lf_err rc = LF_OK;
     pthread_mutex_lock(&j->reporting);
-    json_t *report = lf_report_read(j, adapter_id);
+    json_auto_t *report = lf_report_read(j, adapter_id);
     if (json_object_get(json_object_get(report, "eval"), "reason")) {
         json_object_del(report, "eval");
         rc = write_report(j, adapter_id, report, diag);
     }
     pthread_mutex_unlock(&j->reporting);
-    json_decref(report);
     return rc;
 }
 
@@ -156,7 +151,7 @@ enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_open_job *l, stru
 {
     char title[2 * LF_NAME_MAX];
     struct lf_adapter_view v;
-    struct lf_buf svg = {0};
+    lf_buf_auto svg = {0};
     if (l->curve.train.n == 0)
         return LF_OK;
     enum lf_err rc = lf_registry_view_id(j->d->registry, l->record.adapter_id, &v, NULL);
@@ -168,6 +163,5 @@ enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_open_job *l, stru
         rc = lf_registry_write(j->d->registry, l->record.adapter_id, LF_FILE_CURVE, &svg, diag);
     else
         lf_fail(diag, rc, "no memory for the curve");
-    lf_buf_free(&svg);
     return rc;
 }

@@ -174,34 +174,28 @@ static json_t *part_known(const struct scoring_job *x, const json_t *report, con
     json_t *part = json_object_get(report, key);
     const char *sha = json_string_value(json_object_get(part, "sha256"));
     const char *metric = json_string_value(json_object_get(part, "metric"));
-    json_t *stop = stops(x);
+    json_auto_t *stop = stops(x);
     bool same = sha && metric && strcmp(sha, sha256) == 0 &&
                 strcmp(metric, x->settings.metric) == 0 &&
                 json_equal(json_object_get(part, "stop"), stop) &&
                 json_integer_value(json_object_get(part, "rows")) == x->n &&
                 json_integer_value(json_object_get(part, "max_tokens")) == x->settings.max_tokens;
-    json_decref(stop);
     return same ? json_incref(part) : NULL;
 }
 
 static json_t *base_known(const struct scoring_job *x, uint64_t adapter_id, const char *sha256)
 {
-    json_t *report = lf_report_read(x->j, adapter_id);
-    json_t *base = part_known(x, report, "base", sha256);
-    json_decref(report);
-    return base;
+    json_auto_t *report = lf_report_read(x->j, adapter_id);
+    return part_known(x, report, "base", sha256);
 }
 
 /* This very version has its score on these rows. */
 static bool version_known(const struct scoring_job *x, const struct lf_scoring *what,
                           const char *sha256)
 {
-    json_t *report = lf_report_read(x->j, what->adapter_id);
-    json_t *eval = part_known(x, report, "eval", sha256);
-    bool known = eval && json_integer_value(json_object_get(report, "version")) == what->version;
-    json_decref(eval);
-    json_decref(report);
-    return known;
+    json_auto_t *report = lf_report_read(x->j, what->adapter_id);
+    json_auto_t *eval = part_known(x, report, "eval", sha256);
+    return eval && json_integer_value(json_object_get(report, "version")) == what->version;
 }
 
 static enum lf_err score_base(json_t **out, const struct scoring_job *x, uint64_t adapter_id,
@@ -335,10 +329,9 @@ static bool is_reported(struct lf_jobs *j, const struct lf_adapter_record *a, bo
         lf_registry_dir(j->d->registry, a->id, lf_files[LF_FILE_EVAL].disk, path, NULL) != LF_OK ||
         !lf_file_exists(path))
         return false;
-    json_t *report = lf_report_read(j, a->id);
+    json_auto_t *report = lf_report_read(j, a->id);
     bool reported = json_integer_value(json_object_get(report, "version")) == a->current;
     *scored = json_object_get(report, "eval") != NULL;
-    json_decref(report);
     return reported;
 }
 

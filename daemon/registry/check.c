@@ -42,13 +42,12 @@ static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *
 
 static enum lf_err check_text(const char *path, const struct lf_file_row *f, struct lf_diag *diag)
 {
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = lf_file_read(&text, path, f->bytes_max, diag);
     if (rc == LF_OK && text.data && memchr(text.data, '\0', text.len))
         rc = lf_fail(diag, LF_E_INVALID, "holds a NUL byte");
     if (rc == LF_OK && f->check == LF_CHECK_TEMPLATE && text.len > 0)
         rc = lf_template_check(text.data, diag);
-    lf_buf_free(&text);
     return rc;
 }
 

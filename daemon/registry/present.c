@@ -58,7 +58,7 @@ static void put_files(struct lf_buf *b, const struct lf_entry *e)
 /* Names are of [A-Za-z0-9._-]: nothing here needs escaping. */
 static enum lf_err fragment_make(struct lf_entry *e)
 {
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     const struct lf_adapter_record *a = &e->record;
     lf_buf_printf(&b,
                   "{\"name\":\"%s\",\"base\":\"%s\",\"created_ms\":%lld,\"changed_ms\":%lld,"
@@ -75,7 +75,6 @@ static enum lf_err fragment_make(struct lf_entry *e)
         e->fragment_len = b.len;
         e->fragment = lf_buf_take(&b, NULL);
     }
-    lf_buf_free(&b);
     return rc;
 }
 

@@ -24,7 +24,7 @@ static enum lf_err template_over(const char *dir, struct lf_train_settings *s, s
         return LF_E_INVALID;
     if (!lf_file_exists(path))
         return LF_OK;
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     enum lf_err rc = lf_file_read(&text, path, lf_files[LF_FILE_TEMPLATE].bytes_max, diag);
     if (rc == LF_OK && text.len > 0) {
         char *own = lf_buf_take(&text, NULL);
@@ -35,7 +35,6 @@ static enum lf_err template_over(const char *dir, struct lf_train_settings *s, s
             rc = LF_E_NO_MEMORY;
         }
     }
-    lf_buf_free(&text);
     return rc;
 }
 
@@ -50,13 +49,12 @@ static enum lf_err settings_at(const char *dir, const struct lf_base *base,
     lf_train_settings_default(&s);
     enum lf_err rc = LF_OK;
     if (lf_file_exists(path)) {
-        json_t *j = NULL;
+        json_auto_t *j = NULL;
         rc = lf_json_load(&j, path, NULL);
         if (rc == LF_OK)
             rc = lf_train_settings_parse(&s, j, diag);
         else
             rc = lf_fail(diag, rc, "config.json cannot be read");
-        json_decref(j);
     }
     rc = rc ?: lf_registry_settings_fit(&s, base, diag);
     rc = rc ?: template_over(dir, &s, diag);

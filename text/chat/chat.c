@@ -39,14 +39,12 @@ static enum lf_err chat_new(struct lf_chat **out, const char *source, size_t n, 
 enum lf_err lf_chat_parse(struct lf_chat **out, const char *source, size_t n, const char *bos,
                           const char *eos, struct lf_diag *diag)
 {
-    json_t *tokens = json_object();
+    json_auto_t *tokens = json_object();
     if (bos)
         json_object_set_new(tokens, "bos_token", json_string(bos));
     if (eos)
         json_object_set_new(tokens, "eos_token", json_string(eos));
-    enum lf_err rc = chat_new(out, source, n, tokens, diag);
-    json_decref(tokens);
-    return rc;
+    return chat_new(out, source, n, tokens, diag);
 }
 
 void lf_chat_free(struct lf_chat *c)
@@ -124,7 +122,7 @@ static struct lf_str map_text(const struct lf_mapping *m)
 static enum lf_err open_mapped(struct lf_chat **out, struct lf_str jinja, struct lf_str config,
                                json_t *tokens, struct lf_diag *diag)
 {
-    json_t *value = NULL;
+    json_auto_t *value = NULL;
     struct lf_str source = jinja;
     enum lf_err rc = config.n > 0 ? read_tokens(tokens, config, diag) : LF_OK;
     if (rc == LF_OK && source.n == 0 && config.n > 0) {
@@ -137,21 +135,18 @@ static enum lf_err open_mapped(struct lf_chat **out, struct lf_str jinja, struct
     }
     if (rc == LF_OK && !source.s)
         rc = lf_fail(diag, LF_E_NOT_FOUND, "the checkpoint has no chat template");
-    rc = rc ?: chat_new(out, source.s, source.n, tokens, diag);
-    json_decref(value);
-    return rc;
+    return rc ?: chat_new(out, source.s, source.n, tokens, diag);
 }
 
 enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *diag)
 {
     struct lf_mapping jinja = {0}, config = {0};
-    json_t *tokens = json_object();
+    json_auto_t *tokens = json_object();
     enum lf_err rc = map_file(&jinja, dir, "chat_template.jinja", diag);
     rc = rc ?: map_file(&config, dir, "tokenizer_config.json", diag);
     rc = rc ?: open_mapped(out, map_text(&jinja), map_text(&config), tokens, diag);
     lf_file_unmap(&jinja);
     lf_file_unmap(&config);
-    json_decref(tokens);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", dir);
 }
 
@@ -220,7 +215,7 @@ static void set_globals(struct lf_jrun *r, const struct lf_chat *c, const json_t
 enum lf_err lf_chat_render(const struct lf_chat *c, struct lf_buf *out, json_t *vars,
                            bool add_generation_prompt, struct lf_diag *diag)
 {
-    struct lf_buf b = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto b = {.max = LF_PROMPT_BYTES_MAX};
     struct lf_jrun r = {.diag = diag, .names = &lf_j_names, .out = &b};
     if (!json_is_object(vars))
         return lf_fail(diag, LF_E_INVALID, "a chat template's variables must be an object");
@@ -231,6 +226,5 @@ enum lf_err lf_chat_render(const struct lf_chat *c, struct lf_buf *out, json_t *
     if (r.rc == LF_OK && lf_buf_append(out, b.data, b.len) != LF_OK)
         r.rc = lf_fail(diag, out->rc, "no room for the prompt");
     lf_arena_free(&r.arena);
-    lf_buf_free(&b);
     return r.rc == LF_OK ? r.rc : lf_fail_within(diag, r.rc, "chat template");
 }

@@ -250,10 +250,9 @@ static enum lf_err end(struct lf_decoder *d, size_t stage, struct lf_buf *out)
     struct lf_buf *held = &d->stages[stage].held;
     enum lf_err rc = LF_OK;
     if (gathers(step)) {
-        struct lf_buf whole = *held;
+        lf_buf_auto whole = *held;
         lf_buf_init(held, whole.max);
         rc = token(d, stage, out, whole.data ? whole.data : "", whole.len);
-        lf_buf_free(&whole);
     }
     if (rc == LF_OK && step->kind == LF_TOK_DECODE_BYTES)
         rc = bytes_settle(d, stage, out, true);

@@ -86,7 +86,7 @@ enum lf_err lf_tokenizer_encode(const struct lf_tokenizer *t, struct lf_ids *out
                        LF_TEXT_BYTES_MAX);
     struct lf_tok_scratch x;
     lf_tok_scratch_init(&x);
-    struct lf_buf mended = {.max = LF_TEXT_BYTES_MAX};
+    lf_buf_auto mended = {.max = LF_TEXT_BYTES_MAX};
     struct lf_str good = {text, n};
     size_t before = out->n;
     enum lf_err rc = LF_OK;
@@ -103,7 +103,6 @@ enum lf_err lf_tokenizer_encode(const struct lf_tokenizer *t, struct lf_ids *out
     }
     if (rc != LF_OK)
         out->n = before;
-    lf_buf_free(&mended);
     lf_tok_scratch_free(&x);
     return rc;
 }

@@ -162,7 +162,7 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range, stru
 {
     struct lf_json_reader r;
     lf_json_reader_init(&r, range.s, range.n, diag);
-    struct lf_buf both = {.max = range.n + 1}, merges = {0};
+    lf_buf_auto both = {.max = range.n + 1}, merges = {0};
     enum lf_err rc = lf_json_reader_expect(&r, '[');
     uint32_t rank = 0;
     for (size_t count = 0; rc == LF_OK; count++) {
@@ -182,8 +182,6 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range, stru
     if (rc == LF_OK)
         rc = lf_tok_bpe_merges(&t->bpe, (const struct lf_tok_merge *)(void *)merges.data,
                                merges.len / sizeof(struct lf_tok_merge), diag);
-    lf_buf_free(&merges);
-    lf_buf_free(&both);
     lf_json_reader_free(&r);
     return rc;
 }

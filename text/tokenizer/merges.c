@@ -23,7 +23,7 @@ static enum lf_err read_line(struct lf_str line, struct lf_buf *both, size_t *le
 
 static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str s, struct lf_diag *diag)
 {
-    struct lf_buf both = {.max = s.n + 1}, merges = {0};
+    lf_buf_auto both = {.max = s.n + 1}, merges = {0};
     enum lf_err rc = LF_OK;
     uint32_t rank = 0;
     for (size_t number = 1; s.n > 0 && rc == LF_OK; number++) {
@@ -48,8 +48,6 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str s, struct l
     if (rc == LF_OK)
         rc = lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
                                merges.len / sizeof(struct lf_tok_merge), diag);
-    lf_buf_free(&merges);
-    lf_buf_free(&both);
     return rc;
 }
 
@@ -92,7 +90,7 @@ static enum lf_err read_numbered(struct lf_tokenizer *t, struct lf_str s, struct
 /* End of text, which is special; then added_tokens.json by id, which must follow the vocabulary. */
 static enum lf_err read_added(struct lf_tokenizer *t, struct lf_str s, struct lf_diag *diag)
 {
-    struct lf_buf list = {0};
+    lf_buf_auto list = {0};
     enum lf_err rc = s.n ? read_numbered(t, s, &list, diag) : LF_OK;
     struct numbered *v = (struct numbered *)(void *)list.data;
     size_t n = list.len / sizeof *v;
@@ -109,7 +107,6 @@ static enum lf_err read_added(struct lf_tokenizer *t, struct lf_str s, struct lf
             rc = lf_fail(diag, LF_E_INVALID, "added token \"%s\" cannot have id %u", a.content.s,
                          v[i].id);
     }
-    lf_buf_free(&list);
     return rc;
 }
 

@@ -207,7 +207,7 @@ static enum lf_err add_merges(struct lf_tokenizer *t, const struct proto *p, str
     struct ranked *order = calloc(p->n, sizeof *order);
     if (!order)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu pieces", p->n);
-    struct lf_buf merges = {0};
+    lf_buf_auto merges = {0};
     size_t n = 0;
     for (uint32_t id = 0; id < p->n; id++)
         if (is_text(&p->pieces[id]))
@@ -219,12 +219,9 @@ static enum lf_err add_merges(struct lf_tokenizer *t, const struct proto *p, str
         cut_piece(&t->bpe, p, order[i].id, rank, &merges);
     }
     free(order);
-    enum lf_err rc = merges.rc != LF_OK
-                         ? lf_fail(diag, merges.rc, "no memory for the merges")
-                         : lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
-                                             merges.len / sizeof(struct lf_tok_merge), diag);
-    lf_buf_free(&merges);
-    return rc;
+    return merges.rc != LF_OK ? lf_fail(diag, merges.rc, "no memory for the merges")
+                              : lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
+                                                  merges.len / sizeof(struct lf_tok_merge), diag);
 }
 
 /* --- the whole --- */

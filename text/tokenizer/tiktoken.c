@@ -91,7 +91,7 @@ static enum lf_err add_tokens(struct lf_tokenizer *t, struct lf_str s, struct lf
 
 static enum lf_err add_merges(struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    struct lf_buf merges = {0};
+    lf_buf_auto merges = {0};
     for (uint32_t id = 0; id < t->bpe.n_ids; id++) {
         struct lf_str s = t->bpe.spelling[id];
         for (size_t i = s.n ? lf_utf8_len(s.s, s.n) : 0; i < s.n;
@@ -104,12 +104,9 @@ static enum lf_err add_merges(struct lf_tokenizer *t, struct lf_diag *diag)
                 lf_buf_append(&merges, &m, sizeof m);
         }
     }
-    enum lf_err rc = merges.rc != LF_OK
-                         ? lf_fail(diag, merges.rc, "no memory for the merges")
-                         : lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
-                                             merges.len / sizeof(struct lf_tok_merge), diag);
-    lf_buf_free(&merges);
-    return rc;
+    return merges.rc != LF_OK ? lf_fail(diag, merges.rc, "no memory for the merges")
+                              : lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
+                                                  merges.len / sizeof(struct lf_tok_merge), diag);
 }
 
 /* The 256 special tokens after the ranks: those with a use have names, the others are numbered. */

@@ -113,7 +113,7 @@ static void put_piece(struct lf_buf *b, struct lf_buf *one, const struct vocabul
 
 static enum lf_err write_model(const struct vocabulary *v, const char *dir)
 {
-    struct lf_buf b = {0}, one = {0};
+    lf_buf_auto b = {0}, one = {0};
     bool prefix = true;
     if (!v->scores)
         return lf_fail(v->diag, LF_E_DAMAGED, "\"tokenizer.ggml.scores\" does not fit the tokens");
@@ -130,10 +130,7 @@ static enum lf_err write_model(const struct vocabulary *v, const char *dir)
     put_number(&one, 4, 0); /* extra white space stays */
     put_number(&one, 5, 1); /* a space is U+2581 */
     put_bytes(&b, 3, one.data ? one.data : "", one.len);
-    enum lf_err rc = write_out(v, &b, dir, "tokenizer.model");
-    lf_buf_free(&b);
-    lf_buf_free(&one);
-    return rc;
+    return write_out(v, &b, dir, "tokenizer.model");
 }
 
 /* ---- tokenizer.json -------------------------------------------------------------------------- */
@@ -264,7 +261,7 @@ static enum lf_err put_model(struct lf_buf *b, const struct vocabulary *v, const
 static enum lf_err write_json(const struct vocabulary *v, const char *dir)
 {
     const struct way *way = find_way(v);
-    struct lf_buf b = {.max = LF_JSON_BYTES_MAX};
+    lf_buf_auto b = {.max = LF_JSON_BYTES_MAX};
     if (!way)
         return LF_E_UNSUPPORTED;
     lf_buf_puts(&b, "{\"version\":\"1.0\",");
@@ -274,9 +271,7 @@ static enum lf_err write_json(const struct vocabulary *v, const char *dir)
     put_pre_tokenizer(&b, way);
     put_template(&b, v, way->bos);
     lf_buf_puts(&b, "\"decoder\":{\"type\":\"ByteLevel\"},");
-    enum lf_err rc = put_model(&b, v, way) ?: write_out(v, &b, dir, "tokenizer.json");
-    lf_buf_free(&b);
-    return rc;
+    return put_model(&b, v, way) ?: write_out(v, &b, dir, "tokenizer.json");
 }
 
 /* ---- tokenizer_config.json ------------------------------------------------------------------- */
@@ -290,7 +285,7 @@ static void set_token(json_t *j, const struct vocabulary *v, const char *name, c
 
 static enum lf_err write_config(const struct vocabulary *v, const char *dir)
 {
-    struct lf_buf b = {0};
+    lf_buf_auto b = {0};
     struct lf_str template;
     bool add;
     json_t *j = json_object();
@@ -305,9 +300,7 @@ static enum lf_err write_config(const struct vocabulary *v, const char *dir)
     if (lf_gguf_str(v->g, "tokenizer.chat_template", &template))
         json_object_set_new(j, "chat_template", json_stringn(template.s, template.n));
     lf_json_put(&b, j, JSON_INDENT(2));
-    enum lf_err rc = write_out(v, &b, dir, "tokenizer_config.json");
-    lf_buf_free(&b);
-    return rc;
+    return write_out(v, &b, dir, "tokenizer_config.json");
 }
 
 enum lf_err lf_gguf_tokenizer(const struct lf_gguf *g, const char *dir, struct lf_diag *diag)
