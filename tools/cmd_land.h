@@ -1,4 +1,4 @@
-/* The words of `lorafs land`, each a main of its own as in tools/commands.h. */
+/* The commands of `lorafs land`, each a main of its own as in tools/commands.h. */
 #ifndef LF_TOOLS_CMD_LAND_H
 #define LF_TOOLS_CMD_LAND_H
 
