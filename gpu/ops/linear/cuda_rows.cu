@@ -217,7 +217,7 @@ static __global__ void __launch_bounds__(WARPS * 32, BLOCKS)
     start(k, p, g.tiles);
     q4_table_fill(table, g.code, g.map);
     if (lora)
-        q4_find_adapters(adapters, a.c, 0, WARPS * 32);
+        q4_find_adapters(adapters, a.c, 0);
     __syncthreads();
     grid_wait();
     for (int pass = 0;; pass++) {

@@ -163,7 +163,6 @@ template <int NT, bool nested>
 static __global__ void __launch_bounds__(WARPS * 32, 2)
     q4_tiles_kernel(const __grid_constant__ struct tiles_args a)
 {
-    __shared__ struct q4_adapters<NT * 8> adapters;
     unsigned char *table = dynamic_smem(), *ring = table + Q4_TABLE_BYTES;
     const struct q4_group &g = a.c.group;
     int warp = threadIdx.x / 32, group = warp % 4, half = warp / 4;
@@ -178,13 +177,11 @@ static __global__ void __launch_bounds__(WARPS * 32, 2)
             p.code[i / 2][i % 2] = load_once(codes_of(p.panel, i / 2, g.tiles, tile + i % 2));
     }
     q4_table_fill(table, g.code, g.map);
-    if (a.c.lora.sites)
-        q4_find_adapters(adapters, a.c, w.token, WARPS * 32);
     grid_wait();
     float acc[2][NT][4] = {};
     add_runs<NT, nested>(acc, p, ring, table, a, w, half);
     join_halves<NT>((float *)ring, acc, group, half);
-    finish<ROWS>(a, adapters, w, (float *)ring);
+    finish<ROWS, NT * 8>(a, w, (float *)ring);
 }
 
 template <int NT, bool nested> static void launch(struct lf_stream *s, const struct q4_call *c)

@@ -429,192 +429,181 @@ LF_DEVICE void add_parts(float4 (&sum)[n], const struct parts &p, const int (&at
     }
 }
 
-/* Bias. */
-LF_DEVICE void complete(float4 &v, const struct q4_group &g, int panel, int row)
+/* Sums of eight tokens as a warp has them, 32 float4, in shared memory. Of an odd warp's the rows
+ * are swapped in pairs, so that what two warps' are read by together lies in other banks. */
+#define SUMS_BYTES 512
+
+LF_DEVICE void store_sums(unsigned char *to, float4 v, int odd)
 {
-    const struct q4_matrix &m = g.m[q4_matrix_of(g, panel)];
-    int n = (panel - m.panel) * Q4_PANEL + row;
-    if (!m.bias)
-        return;
-    float lo = m.bias[n], hi = m.bias[n + 8];
-    v.x += lo, v.y += lo, v.z += hi, v.w += hi;
+    *(float4 *)(to + (threadIdx.x % 32 * 16 ^ odd << 6)) = v;
 }
 
-/* Where the four sums of a thread go: rows row, row + 8 of a panel and tokens token, token + 1 of a
- * segment. */
-struct spot {
-    int panel, row, token;
-    bool there, both; /* the first token is; the second too */
+/* This lane's eight rows of them: see rows_at. */
+LF_DEVICE void load_rows(float (&x)[8], const unsigned char *from, int odd)
+{
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        x[i] = *(const float *)(from + threadIdx.x % 16 * 4 + (i << 6 ^ odd << 6));
+}
+
+/* Eight rows of one token. */
+struct rows {
+    int panel, row, token; /* of the group; of the panel; of x */
+    bool there;
 };
 
-template <int N, bool glu>
-LF_DEVICE struct spot spot_at(const struct wgmma_args &a, const struct segment &s, int thread,
-                              int t)
+/* Those that a lane writes of tokens 8t and on and the k-th panel of a segment; with an activation
+ * gate's. */
+template <bool glu>
+LF_DEVICE struct rows rows_at(const struct q4_call &c, const struct segment &s, int t, int k)
 {
-    struct spot o;
-    o.panel = s.panel + thread / 32;
-    o.row = thread % 32 / 4;
-    o.token = t * 8 + thread % 4 * 2;
-    o.there = o.panel < a.c.group.panels / (glu ? 2 : 1) && o.token < s.tokens;
-    o.both = o.there && o.token + 1 < s.tokens;
+    int lane = threadIdx.x % 16, token = t * 8 + lane / 4 * 2 + lane % 2;
+    struct rows o = {s.panel + k, lane / 2 % 2 * 8, s.token + token, false};
+    o.there = o.panel < c.group.panels / (glu ? 2 : 1) && token < s.tokens;
     return o;
 }
 
-LF_DEVICE size_t output_at(const struct q4_call &c, const struct segment &s, const struct spot &o)
+LF_DEVICE size_t output_at(const struct q4_call &c, const struct rows &o)
 {
     const struct q4_matrix &m = c.group.m[q4_matrix_of(c.group, o.panel)];
-    return (size_t)(s.token + o.token) * c.ldy + m.col + (o.panel - m.panel) * Q4_PANEL + o.row;
+    return (size_t)o.token * c.ldy + m.col + (o.panel - m.panel) * Q4_PANEL + o.row;
 }
 
-LF_DEVICE float output(const struct q4_call &c, size_t i)
+LF_DEVICE bool aligned16(const void *p)
 {
-    return c.y_f32 ? ((const float *)c.y)[i] : to_f32(((const bf16 *)c.y)[i]);
+    return (uintptr_t)p % 16 == 0;
 }
 
 /* What y holds, where it is added to. */
-LF_DEVICE float4 old_output(const struct q4_call &c, const struct segment &s, const struct spot &o)
+LF_DEVICE void load_output(float (&old)[8], const struct q4_call &c, const struct rows &o)
 {
-    float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    if (!c.accumulate || !o.there)
-        return v;
-    size_t at = output_at(c, s, o);
-    v.x = output(c, at);
-    v.z = output(c, at + 8);
-    if (o.both) {
-        v.y = output(c, at + c.ldy);
-        v.w = output(c, at + c.ldy + 8);
-    }
-    return v;
-}
-
-LF_DEVICE void put_plain(float4 v, const float4 &old, const struct q4_call &c,
-                         const struct segment &s, const struct spot &o)
-{
-    if (!o.there)
-        return;
-    complete(v, c.group, o.panel, o.row);
-    size_t at = output_at(c, s, o);
-    put_output(c.y, at, v.x + old.x, false, c.y_f32);
-    put_output(c.y, at + 8, v.z + old.z, false, c.y_f32);
-    if (o.both) {
-        put_output(c.y, at + c.ldy, v.y + old.y, false, c.y_f32);
-        put_output(c.y, at + c.ldy + 8, v.w + old.w, false, c.y_f32);
-    }
-}
-
-LF_DEVICE void put_glu(float4 gate, float4 up, const struct q4_call &c, const struct segment &s,
-                       const struct spot &o)
-{
-    if (!o.there)
-        return;
-    complete(gate, c.group, o.panel, o.row);
-    complete(up, c.group, o.panel + c.group.panels / 2, o.row);
-    int F = c.group.m[0].N;
-    bf16 *y = c.glu.y + (size_t)(s.token + o.token) * F + o.panel * Q4_PANEL + o.row;
-    y[0] = __float2bfloat16_rn(act_at(c.glu.act, gate.x) * up.x);
-    y[8] = __float2bfloat16_rn(act_at(c.glu.act, gate.z) * up.z);
-    if (o.both) {
-        y[F] = __float2bfloat16_rn(act_at(c.glu.act, gate.y) * up.y);
-        y[F + 8] = __float2bfloat16_rn(act_at(c.glu.act, gate.w) * up.w);
-    }
-}
-
-/* Adds the adapters' share of two rows to the sums of a token, rows n and n + 8 of matrix p. */
-LF_DEVICE void add_adapter(float &lo, float &hi, const struct q4_factors &f)
-{
-    float dot[2] = {};
-#pragma unroll 2
-    for (int r = 0; r < f.rank; r += 8) {
-        float u[8], b[2][8];
-        floats8(u, words8(f.u + r, f.rank - r, f.vec));
 #pragma unroll
-        for (int h = 0; h < 2; h++)
-            floats8(b[h], words8(f.b + 8 * h * f.rank + r, f.rank - r, f.vec));
+    for (int i = 0; i < 8; i++)
+        old[i] = 0.0f;
+    if (!c.accumulate || !o.there)
+        return;
+    size_t at = output_at(c, o);
+    if (c.y_f32)
+        load8(old, (const float *)c.y + at, 8, aligned16((const float *)c.y + at));
+    else
+        load8(old, (const bf16 *)c.y + at, 8, aligned16((const bf16 *)c.y + at));
+}
+
+LF_DEVICE void add_bias(float (&x)[8], const struct q4_group &g, int panel, int row)
+{
+    const struct q4_matrix &m = g.m[q4_matrix_of(g, panel)];
+    if (m.bias)
 #pragma unroll
         for (int i = 0; i < 8; i++)
-            dot[0] += u[i] * b[0][i], dot[1] += u[i] * b[1][i];
-    }
-    lo += f.scale * dot[0];
-    hi += f.scale * dot[1];
+            x[i] += m.bias[(panel - m.panel) * Q4_PANEL + row + i];
 }
 
-/* Adds the adapters' share to the first part of this block's share of a tile; each thread to what
- * it will read itself. */
+LF_DEVICE void put_plain(float (&x)[8], const float (&old)[8], const struct q4_call &c,
+                         const struct rows &o)
+{
+    if (!o.there)
+        return;
+    add_bias(x, c.group, o.panel, o.row);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        x[i] += old[i];
+    size_t at = output_at(c, o);
+    if (!c.y_f32)
+        store8((bf16 *)c.y + at, x, 8, aligned16((bf16 *)c.y + at));
+    else
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            ((float *)c.y)[at + i] = x[i];
+}
+
+template <enum lf_act_kind act> LF_DEVICE void activate(float (&x)[8], const float (&up)[8])
+{
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        x[i] = curve_at<act>(x[i]).y * up[i];
+}
+
+LF_DEVICE void put_glu(float (&x)[8], float (&up)[8], const struct q4_call &c, const struct rows &o)
+{
+    if (!o.there)
+        return;
+    add_bias(x, c.group, o.panel, o.row);
+    add_bias(up, c.group, o.panel + c.group.panels / 2, o.row);
+    if (c.glu.act == LF_ACT_SILU)
+        activate<LF_ACT_SILU>(x, up);
+    else if (c.glu.act == LF_ACT_GELU_TANH)
+        activate<LF_ACT_GELU_TANH>(x, up);
+    else
+        activate<LF_ACT_GELU_ERF>(x, up);
+    bf16 *y = c.glu.y + (size_t)o.token * c.group.m[0].N + o.panel * Q4_PANEL + o.row;
+    store8(y, x, 8, aligned16(y));
+}
+
+/* This block's share of a tile's sums into y: a warp adds the parts of two of them at a time, and
+ * sixteen lanes write each. `room`: shared memory of four sums a warp. */
 template <int N, bool glu>
-LF_DEVICE void add_adapters(const struct wgmma_args &a, const struct q4_adapters<N> &adapters,
-                            const struct segment &s, const struct parts &p)
+LF_DEVICE void put_share(const struct wgmma_args &a, const struct segment &s, const struct parts &p,
+                         unsigned char *room)
 {
-    const int consumers = shape<N>::consumers, across = glu ? consumers / 2 : consumers;
-    const struct q4_group &g = a.c.group;
-    int all = (s.tokens + 7) / 8 * across, share = blockIdx.x - p.first;
-    int begin = all * share / p.n, end = all * (share + 1) / p.n;
+    const int panels = shape<N>::panels, across = glu ? panels / 2 : panels;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, half = lane / 16;
+    int all = (s.tokens + 7) / 8 * across, each = (all + p.n - 1) / p.n;
+    int begin = min(all, each * ((int)blockIdx.x - p.first)), end = min(all, begin + each);
+    unsigned char *mine = room + warp * 4 * SUMS_BYTES;
 #pragma unroll 1
-    for (int i = begin * (glu ? 2 : 1) + threadIdx.x * (glu ? 2 : 1); i < end * (glu ? 2 : 1);) {
-        int j = glu ? i / 2 : i, half = glu ? i % 2 : 0, t = j / across, thread = j % across;
-        struct spot o = spot_at<N, glu>(a, s, thread, t);
-        if (o.there) {
-            int panel = o.panel + half * (g.panels / 2), m = q4_matrix_of(g, panel);
-            int n = (panel - g.m[m].panel) * Q4_PANEL + o.row, token = s.token + o.token;
-            float4 *at = (float4 *)p.begin + t * consumers + thread + half * (consumers / 2);
-            float4 v = __ldcg(at);
-            add_adapter(v.x, v.z, q4_factors_of(adapters, a.c, o.token, token, m, n));
-            if (o.both)
-                add_adapter(v.y, v.w, q4_factors_of(adapters, a.c, o.token + 1, token + 1, m, n));
-            __stcg(at, v);
-        }
-        i += glu && !half ? 1 : consumers * (glu ? 2 : 1) - half;
-    }
-}
-
-#define AT_ONCE 4 /* float4 that a thread asks for together */
-
-/* Sums number [begin, end) of tokens 8 first and on into y; with an activation a number is that of
- * gate's and up's together. */
-template <int N, bool glu, bool local>
-LF_DEVICE void put_sums(const struct wgmma_args &a, const struct segment &s, const struct parts &p,
-                        int first, int begin, int end)
-{
-    const int consumers = shape<N>::consumers, across = glu ? consumers / 2 : consumers;
-    const int n = glu ? AT_ONCE / 2 : AT_ONCE;
-#pragma unroll 1
-    for (int i = begin + threadIdx.x; i < end; i += n * consumers) {
-        struct spot o[n];
-        float4 sum[AT_ONCE], old[n];
-        int at[AT_ONCE];
+    for (int u = begin + warp * 2; u < end; u += panels * 2) {
+        float4 sum[glu ? 4 : 2];
+        float x[8], more[8]; /* more: up's, or what y holds */
+        int at[glu ? 4 : 2], w = u + half;
+        struct rows o = rows_at<glu>(a.c, s, w / across, w % across);
+        o.there = o.there && w < end;
+        if (!glu)
+            load_output(more, a.c, o);
 #pragma unroll
-        for (int e = 0; e < n; e++) {
-            int j = i + e * consumers, t = j / across, thread = j % across;
-            o[e] = spot_at<N, glu>(a, s, thread, first + t);
-            if (j >= end)
-                o[e].there = o[e].both = false;
-            at[e] = j < end ? t * consumers + thread : 0;
+        for (int e = 0; e < 2; e++) {
+            int v = min(u + e, end - 1);
+            at[e] = (v / across * panels + v % across) * 32 + lane;
             if (glu)
-                at[n + e] = at[e] + consumers / 2;
-            else
-                old[e] = old_output(a.c, s, o[e]);
+                at[2 + e] = at[e] + across * 32;
         }
-        if (local)
+        add_parts(sum, p, at);
+        __syncwarp();
 #pragma unroll
-            for (int e = 0; e < AT_ONCE; e++)
-                sum[e] = p.begin[at[e]];
+        for (int e = 0; e < (glu ? 4 : 2); e++)
+            store_sums(mine + e * SUMS_BYTES, sum[e], e % 2);
+        __syncwarp();
+        load_rows(x, mine + half * SUMS_BYTES, half);
+        if (glu)
+            load_rows(more, mine + (2 + half) * SUMS_BYTES, half);
+        if (glu)
+            put_glu(x, more, a.c, o);
         else
-            add_parts(sum, p, at);
-#pragma unroll
-        for (int e = 0; e < n; e++)
-            if (glu)
-                put_glu(sum[e], sum[AT_ONCE - n + e], a.c, s, o[e]);
-            else
-                put_plain(sum[e], old[e], a.c, s, o[e]);
+            put_plain(x, more, a.c, o);
     }
 }
 
-/* This block's share of a tile's sums into y. */
+/* Sums of `n` times eight tokens from 8 first on, of all warps, from shared memory into y. */
 template <int N, bool glu>
-LF_DEVICE void put_share(const struct wgmma_args &a, const struct segment &s, const struct parts &p)
+LF_DEVICE void put_stored(const struct wgmma_args &a, const struct segment &s,
+                          const unsigned char *sums, int first, int n)
 {
-    const int across = glu ? shape<N>::consumers / 2 : shape<N>::consumers;
-    int all = (s.tokens + 7) / 8 * across, share = blockIdx.x - p.first;
-    put_sums<N, glu, false>(a, s, p, 0, all * share / p.n, all * (share + 1) / p.n);
+    const int panels = shape<N>::panels, across = glu ? panels / 2 : panels;
+    int warp = threadIdx.x / 32, half = threadIdx.x % 32 / 16;
+#pragma unroll 1
+    for (int u = warp * 2 + half; u < n * across; u += panels * 2) {
+        float x[8], more[8];
+        int t = u / across, k = u % across;
+        struct rows o = rows_at<glu>(a.c, s, first + t, k);
+        const unsigned char *from = sums + (t * panels + k) * SUMS_BYTES;
+        load_rows(x, from, k % 2);
+        if (glu) {
+            load_rows(more, from + across * SUMS_BYTES, k % 2);
+            put_glu(x, more, a.c, o);
+        } else {
+            load_output(more, a.c, o);
+            put_plain(x, more, a.c, o);
+        }
+    }
 }
 
 /* A tile of one part into y, through shared memory, where the table was; it is made again. */
@@ -622,23 +611,21 @@ template <int N, bool glu>
 LF_DEVICE void put_whole(const float (&acc)[N / 2], const struct wgmma_args &a,
                          const struct segment &s, unsigned char *table)
 {
-    const int consumers = shape<N>::consumers, across = glu ? consumers / 2 : consumers;
-    const int rounds =
-        (N / 8 * consumers * (int)sizeof(float4) + Q4_TABLE_BYTES - 1) / Q4_TABLE_BYTES;
+    const int panels = shape<N>::panels;
+    const int rounds = (N / 8 * panels * SUMS_BYTES + Q4_TABLE_BYTES - 1) / Q4_TABLE_BYTES;
     const int n = N / 8 / rounds;
-    float4 *sums = (float4 *)table;
-    struct parts p = {sums, NULL, 0, 0, 1};
+    int warp = threadIdx.x / 32;
 #pragma unroll
     for (int round = 0; round < rounds; round++) {
         consumers_meet<N>();
 #pragma unroll
         for (int t = 0; t < n; t++) {
             const float *v = &acc[4 * (round * n + t)];
-            sums[t * consumers + threadIdx.x] = make_float4(v[0], v[1], v[2], v[3]);
+            store_sums(table + (t * panels + warp) * SUMS_BYTES,
+                       make_float4(v[0], v[1], v[2], v[3]), warp % 2);
         }
         consumers_meet<N>();
-        int end = min(n, (s.tokens + 7) / 8 - round * n) * across;
-        put_sums<N, glu, true>(a, s, p, round * n, 0, end);
+        put_stored<N, glu>(a, s, table, round * n, min(n, (s.tokens + 7) / 8 - round * n));
     }
     consumers_meet<N>();
     if (threadIdx.x < Q4_TABLE_THREADS)
@@ -681,72 +668,41 @@ template <int N> LF_DEVICE void leave(int *counter, int n)
         *counter = 0;
 }
 
+/* A tile that this block shares with others; the table is of no more use. */
 template <int N, bool glu>
-LF_DEVICE void finish(const struct wgmma_args &a, struct q4_adapters<N> &adapters,
-                      const struct segment &s)
+LF_DEVICE void finish(const struct wgmma_args &a, const struct segment &s, unsigned char *table)
 {
     const struct parts p = parts_of<N>(a, s.tile);
-    if (a.c.lora.sites && a.columns > 1) {
-        consumers_meet<N>();
-        q4_find_adapters(adapters, a.c, s.token, shape<N>::consumers);
-    }
-    if (p.n > 1)
-        await<N>(&a.counters[s.tile], p.n);
-    else
-        consumers_meet<N>();
-    if (a.c.lora.sites)
-        add_adapters<N, glu>(a, adapters, s, p);
-    put_share<N, glu>(a, s, p);
-    if (p.n > 1)
-        leave<N>(&a.counters[s.tile], p.n);
-    else
-        consumers_meet<N>();
-}
-
-/* Asks L2 for what the first tile's share needs of the adapters. */
-template <int N, bool glu>
-LF_DEVICE void prefetch_adapters(const struct wgmma_args &a, const struct q4_adapters<N> &adapters,
-                                 const struct segment &s)
-{
-    const struct parts p = parts_of<N>(a, s.tile);
-    int panel = panel_of<N, glu>(a.c, s, threadIdx.x / 32);
-    for (int t = threadIdx.x % 32; t < s.tokens; t += 32)
-        if (t * p.n / s.tokens == (int)blockIdx.x - p.first)
-            q4_prefetch_adapter(adapters, a.c, panel, t);
+    await<N>(&a.counters[s.tile], p.n);
+    put_share<N, glu>(a, s, p, table);
+    leave<N>(&a.counters[s.tile], p.n);
 }
 
 template <int N, bool nested, bool glu>
-LF_DEVICE void consume(const struct wgmma_args &a, struct rings<N> &r, const struct stages<N> &in,
-                       struct q4_adapters<N> &adapters)
+LF_DEVICE void consume(const struct wgmma_args &a, struct rings<N> &r, const struct stages<N> &in)
 {
     int begin = first_unit(a, blockIdx.x), end = first_unit(a, blockIdx.x + 1);
     struct consumer<N> k = consumer_of<N>();
-    if (a.c.lora.sites && a.columns == 1)
-        prefetch_adapters<N, glu>(a, adapters, segment_at<N, glu>(a, begin, end));
     for (int unit = begin; unit < end;) {
         struct segment s = segment_at<N, glu>(a, unit, end);
         float acc[N / 2];
         int panel = min(panel_of<N, glu>(a.c, s, threadIdx.x / 32), a.c.group.panels - 1);
-        bool whole = s.end - s.begin == a.runs;
+        int slot = blockIdx.x * 2 + (unit == begin ? 0 : 1);
         add_segment<N, nested>(acc, k, r, in, s, q4_panel_at(a.c.group, panel), a.c.group.tiles);
         if (unit == begin)
             grid_wait(); /* what a segment reads itself is constant, but for the tokens */
-        if (whole && !a.c.lora.sites) {
+        if (s.end - s.begin == a.runs) {
             put_whole<N, glu>(acc, a, s, in.table);
         } else {
-            int slot = blockIdx.x * 2 + (unit == begin ? 0 : 1);
             put_part<N>(a.parts + (size_t)slot * (N / 8) * shape<N>::consumers, acc);
-            if (whole)
-                finish<N, glu>(a, adapters, s);
-            else
-                arrive<N>(&a.counters[s.tile]);
+            arrive<N>(&a.counters[s.tile]);
         }
         unit += s.end - s.begin;
     }
     for (int unit = begin; unit < end;) {
         struct segment s = segment_at<N, glu>(a, unit, end);
         if (s.end - s.begin < a.runs)
-            finish<N, glu>(a, adapters, s);
+            finish<N, glu>(a, s, in.table);
         unit += s.end - s.begin;
     }
 }
@@ -758,7 +714,6 @@ static __global__ void __launch_bounds__(shape<N>::threads, 1)
     q4_wgmma_kernel(const __grid_constant__ struct wgmma_args a,
                     const __grid_constant__ CUtensorMap x)
 {
-    __shared__ struct q4_adapters<N> adapters;
     __shared__ struct rings<N> r;
     const struct stages<N> in = stages_of<N>();
     int warp = threadIdx.x / 32 - shape<N>::panels;
@@ -780,10 +735,8 @@ static __global__ void __launch_bounds__(shape<N>::threads, 1)
         registers_take<shape<N>::take>();
         if (threadIdx.x < Q4_TABLE_THREADS)
             q4_table_fill(in.table, a.c.group.code, a.c.group.map);
-        if (a.c.lora.sites && a.columns == 1)
-            q4_find_adapters(adapters, a.c, 0, shape<N>::consumers);
         begin_together<N>();
-        consume<N, nested, glu>(a, r, in, adapters);
+        consume<N, nested, glu>(a, r, in);
     }
 }
 

@@ -235,7 +235,7 @@ static inline struct q4_matrix q4_matrix_from(const struct lf_weight *w)
     return m;
 }
 
-/* Adapters whose share the epilogue adds: u is made. sites NULL: none. */
+/* Adapters whose share the epilogue adds: u is made. sites NULL: none. For rows only. */
 struct q4_lora {
     const struct lf_lora_site *sites;
     const struct lf_lora_seg *segs;
@@ -283,14 +283,12 @@ template <int tokens> struct q4_adapters {
     int rank[LF_GROUP_MAX][tokens];
 };
 
-/* The first `threads` threads look them up, for tokens from `token` on; before grid_wait. No
- * barrier after. */
+/* Looks them up, for tokens from `token` on; before grid_wait. No barrier after. */
 template <int tokens>
-LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_call &c, int token,
-                                int threads)
+LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_call &c, int token)
 {
     const struct q4_lora &l = c.lora;
-    for (int i = threadIdx.x; i < c.group.n * tokens; i += threads) {
+    for (int i = threadIdx.x; i < c.group.n * tokens; i += blockDim.x) {
         int p = i / tokens, t = i % tokens, seg = 0;
         while (seg < l.n_segs && l.segs[seg].end <= token + t)
             seg++;
@@ -303,18 +301,6 @@ LF_DEVICE void q4_find_adapters(struct q4_adapters<tokens> &a, const struct q4_c
         a.scale[p][t] = site.scale;
         a.rank[p][t] = site.rank;
     }
-}
-
-/* Asks L2 for what the epilogue reads of those adapters: the rows of B of `panel`, for this
- * thread's token t of the block. */
-template <int tokens>
-LF_DEVICE void q4_prefetch_adapter(const struct q4_adapters<tokens> &a, const struct q4_call &c,
-                                   int panel, int t)
-{
-    int p = q4_matrix_of(c.group, panel), rank = a.rank[p][t];
-    if (panel < c.group.panels && rank > 0 && (uintptr_t)a.b[p][t] % 16 == 0)
-        prefetch_l2(a.b[p][t] + (size_t)(panel - c.group.m[p].panel) * Q4_PANEL * rank,
-                    Q4_PANEL * rank * sizeof(bf16));
 }
 
 /* What the adapter of the block's token t multiplies for matrix p, from column n on: rows of B, and

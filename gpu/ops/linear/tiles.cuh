@@ -82,86 +82,12 @@ LF_DEVICE void put_block(const struct tiles_args &a, const struct work &w,
     }
 }
 
-#define LORA_TOKENS 4 /* whose factors a thread asks for at once */
-
-/* words8 whose slow way is a call, since it stands here many times. */
-static __device__ __noinline__ uint4 words8_apart(const bf16 *p, int n)
-{
-    return words8(p, n, false);
-}
-
-LF_DEVICE uint4 factor_words(const bf16 *p, int n, bool vec)
-{
-    return vec ? *(const uint4 *)p : words8_apart(p, n);
-}
-
-/* Adds up to LORA_TOKENS adapters' shares of an output row each. */
-LF_DEVICE void adapter_dots(float (&dot)[LORA_TOKENS], const struct q4_factors (&f)[LORA_TOKENS],
-                            int rank_max)
-{
-    for (int r = 0; r < rank_max; r += 8) {
-        uint4 b[LORA_TOKENS], u[LORA_TOKENS];
-#pragma unroll
-        for (int j = 0; j < LORA_TOKENS; j++) {
-            b[j] = u[j] = make_uint4(0, 0, 0, 0);
-            if (r < f[j].rank) {
-                b[j] = factor_words(f[j].b + r, f[j].rank - r, f[j].vec);
-                u[j] = factor_words(f[j].u + r, f[j].rank - r, f[j].vec);
-            }
-        }
-#pragma unroll
-        for (int j = 0; j < LORA_TOKENS; j++) {
-            float v[8], w[8];
-            floats8(v, b[j]);
-            floats8(w, u[j]);
-#pragma unroll
-            for (int e = 0; e < 8; e++)
-                dot[j] += v[e] * w[e];
-        }
-    }
-}
-
-/* Adds the adapters' share to a block's sums: each part of K that of every splits-th token, so that
- * all blocks read some. A lane has a row of B; a thread has several tokens under way, since B comes
- * from L2 and few threads wait for it. Ends with a barrier. */
-template <int rows, int tokens>
-LF_DEVICE void add_adapters(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
-                            const struct work &w, float *out)
-{
-    const int groups = rows / 32;
-    int warp = threadIdx.x / 32, row = warp % groups * 32 + threadIdx.x % 32;
-    int panel = w.panel + row / Q4_PANEL;
-    int first = blockIdx.z + warp / groups * a.splits, step = blockDim.x / 32 / groups * a.splits;
-    int p = q4_matrix_of(a.c.group, panel);
-    int n = (panel - a.c.group.m[p].panel) * Q4_PANEL + row % Q4_PANEL;
-    if (panel >= a.c.group.panels)
-        first = w.tokens;
-    for (int t = first; t < w.tokens; t += LORA_TOKENS * step) {
-        struct q4_factors f[LORA_TOKENS];
-        float dot[LORA_TOKENS] = {};
-#pragma unroll
-        for (int j = 0; j < LORA_TOKENS; j++) {
-            int at = min(t + j * step, w.tokens - 1);
-            f[j] = q4_factors_of(adapters, a.c, at, w.token + at, p, n);
-        }
-        adapter_dots(dot, f, a.c.lora.rank_max);
-#pragma unroll
-        for (int j = 0; j < LORA_TOKENS; j++)
-            if (t + j * step < w.tokens)
-                out[(t + j * step) * tile_out<rows>::ld + row] += f[j].scale * dot[j];
-    }
-    __syncthreads();
-}
-
 /* Writes the block's sums, `out` (tokens, tile_out<rows>::ld) in shared memory. */
 template <int rows, int tokens>
-LF_DEVICE void finish(const struct tiles_args &a, const struct q4_adapters<tokens> &adapters,
-                      const struct work &w, float *out)
+LF_DEVICE void finish(const struct tiles_args &a, const struct work &w, float *out)
 {
     const int fours = rows / 4;
     int block = blockIdx.y * gridDim.x + blockIdx.x; /* same rows and tokens in every part */
-    if (a.c.lora.sites)
-        add_adapters<rows>(a, adapters, w, out);
     if (a.splits == 1) {
         put_block(a, w, block_sums<rows>{out, NULL, 0, 1});
         return;
