@@ -95,10 +95,14 @@ LF_DECLARE_OPS(cuda);
 /* The cpu backend's, once for each instruction set (gpu/cpu/isa.h). */
 LF_DECLARE_OPS(cpu_base);
 extern const struct lf_ops lf_cpu_base_ops;
-#ifdef LF_HAVE_AVX2
+#ifdef LF_HAVE_X86_SETS
 LF_DECLARE_OPS(cpu_avx2);
-extern const struct lf_ops lf_cpu_avx2_ops;
+LF_DECLARE_OPS(cpu_avx512);
+extern const struct lf_ops lf_cpu_avx2_ops, lf_cpu_avx512_ops;
 #endif
+/* The operations compiled for the set called isa ("avx512", "avx2", "base"; NULL: the best that
+ * this machine runs), and that set's name for people. NULL where the machine does not run it. */
+const struct lf_ops *lf_cpu_ops(const char *isa, const char **label);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct job {
     lf_cpu_fn fn;
@@ -26,16 +27,47 @@ void lf_cpu_run(struct lf_stream *s, size_t n, size_t grain, lf_cpu_fn fn, const
     pthread_mutex_unlock(&cpu->lock);
 }
 
-static const struct lf_ops *best_ops(const char **isa)
+#ifdef LF_HAVE_X86_SETS
+
+static bool has_avx2(void)
 {
-#ifdef LF_HAVE_AVX2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        *isa = "AVX2";
-        return &lf_cpu_avx2_ops;
-    }
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
 #endif
-    *isa = "base instructions";
-    return &lf_cpu_base_ops;
+
+static bool always(void)
+{
+    return true;
+}
+
+/* The best first. */
+static const struct {
+    const char *isa, *label;
+    bool (*there)(void);
+    const struct lf_ops *ops;
+} sets[] = {
+#ifdef LF_HAVE_X86_SETS
+    {"avx512", "AVX-512", has_avx512, &lf_cpu_avx512_ops},
+    {"avx2", "AVX2", has_avx2, &lf_cpu_avx2_ops},
+#endif
+    {"base", "base instructions", always, &lf_cpu_base_ops},
+};
+
+const struct lf_ops *lf_cpu_ops(const char *isa, const char **label)
+{
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if ((!isa || strcmp(isa, sets[i].isa) == 0) && sets[i].there()) {
+            *label = sets[i].label;
+            return sets[i].ops;
+        }
+    return NULL;
 }
 
 static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_options *options,
@@ -53,7 +85,7 @@ static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_option
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scratch of %d threads", cpu->threads);
         goto out;
     }
-    dev->ops = best_ops(&cpu->isa);
+    dev->ops = lf_cpu_ops(NULL, &cpu->isa);
     pthread_mutex_init(&cpu->lock, NULL);
     dev->impl = cpu;
     cpu = NULL;

@@ -2,7 +2,7 @@
  *
  * A device is one of three fillings of the same table of operations (gpu/ops.h):
  *   ref   plain loops with double accumulation: the meaning of every operation;
- *   cpu   threads and AVX2: always there;
+ *   cpu   threads and the best instruction set there is: always there;
  *   cuda  the fast one, where nvcc built it and a card is present.
  * Activations, the KV cache and the compute copies of adapters have the device's `act` dtype:
  * fp32 on ref and cpu, bf16 on cuda. Weights are as gpu/ops.h says; everything else is fp32.

@@ -20,7 +20,12 @@ struct lf_weight_rows {
 struct lf_weight_rows lf_weight_view(const struct lf_weight *w, size_t n0, size_t n1, size_t k0,
                                      size_t k1, float *buffer);
 
-#define LF_GEMV_TOKENS 3 /* for more tokens, decoding to memory first is faster */
+/* For more tokens, decoding to memory first is faster. */
+#ifdef __AVX512F__
+#define LF_GEMV_TOKENS 31
+#else
+#define LF_GEMV_TOKENS 3
+#endif
 
 /* y[t*ldy + n] = W[n, :].x[t, :], or += that, for n in [n0, n1) (y is where column n0 goes) and
  * t < T <= LF_GEMV_TOKENS. False where this weight has no such form: decode it instead. */

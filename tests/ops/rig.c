@@ -119,9 +119,14 @@ int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tes
 {
     struct lf_diag diag = {{0}};
     const char *word = argc > 1 ? argv[1] : "cpu";
-    if (strcmp(word, "cpu-base") == 0) {
+    if (strncmp(word, "cpu-", 4) == 0) {
+        const char *label;
+        dut_ops = lf_cpu_ops(word + 4, &label);
+        if (!dut_ops) {
+            print_message("skipped: this machine or build has no %s\n", word + 4);
+            return EXIT_SKIPPED;
+        }
         word = "cpu";
-        dut_ops = &lf_cpu_base_ops;
     }
     if (lf_device_kind_parse(&dut_kind, word, &diag)) {
         print_error("%s\n", diag.text);
