@@ -233,8 +233,7 @@ int lf_cmd_bench(int argc, char **argv)
         "  lorafs bench decode --base share/base --seqs 1,8,64 --adapters 8\n"
         "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     return bench_status(&usage, &flags, args.v[0]);
 }

@@ -150,6 +150,18 @@ enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key
     return LF_OK;
 }
 
+const char *lf_json_text_of(const json_t *obj, const char *key)
+{
+    const char *s = json_string_value(json_object_get(obj, key));
+    return s ? s : "";
+}
+
+double lf_json_real_of(const json_t *obj, const char *key)
+{
+    const json_t *v = json_object_get(obj, key);
+    return json_is_number(v) ? json_number_value(v) : (double)NAN;
+}
+
 enum lf_err lf_json_only(const json_t *obj, const char *const *known, struct lf_diag *diag)
 {
     if (!json_is_object(obj))

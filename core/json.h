@@ -29,6 +29,10 @@ enum lf_err lf_json_get_bool(bool *out, const json_t *obj, const char *key,
 /* Borrowed until obj is freed. Strings hold no NUL. */
 enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key,
                             struct lf_diag *diag) LF_MUST_CHECK;
+/* For answers of our own, where nothing is refused: "" where it is no string, NAN where it is no
+ * number. */
+const char *lf_json_text_of(const json_t *obj, const char *key);
+double lf_json_real_of(const json_t *obj, const char *key);
 /* Refuses members whose name is not in `known` (NULL-terminated), by name and with the nearest
  * known one. */
 enum lf_err lf_json_only(const json_t *obj, const char *const *known,

@@ -100,12 +100,6 @@ void lf_grid_free(struct lf_grid *f)
 
 /* ---- As JSON --------------------------------------------------------------------------------- */
 
-static double real_of(const json_t *obj, const char *key)
-{
-    const json_t *v = json_object_get(obj, key);
-    return json_is_number(v) ? json_number_value(v) : (double)NAN;
-}
-
 static json_t *cell_json(const struct lf_grid *f, const struct lf_cell *c)
 {
     const struct lf_land_cell *r = &c->result;
@@ -176,10 +170,10 @@ static void read_result(struct lf_cell *c, const json_t *j)
             c->state = (enum lf_cell_state)s;
     snprintf(r->metric, sizeof r->metric, "%s", metric ? metric : "");
     snprintf(c->reason, sizeof c->reason, "%s", reason ? reason : "");
-    double progress = real_of(j, "progress"), seconds = real_of(j, "seconds");
+    double progress = lf_json_real_of(j, "progress"), seconds = lf_json_real_of(j, "seconds");
     c->progress = isfinite(progress) ? progress : 0;
-    r->base_score = real_of(j, "base_score");
-    r->tuned_score = real_of(j, "tuned_score");
+    r->base_score = lf_json_real_of(j, "base_score");
+    r->tuned_score = lf_json_real_of(j, "tuned_score");
     r->rows = json_integer_value(json_object_get(j, "rows"));
     r->tokens = json_integer_value(json_object_get(j, "tokens"));
     r->seconds = isfinite(seconds) ? seconds : 0;

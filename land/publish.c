@@ -35,10 +35,8 @@ static void read_features(double *out, const char *path)
     if (lf_file_exists(path) && lf_json_load(&j, path, NULL) != LF_OK)
         j = NULL;
     const json_t *values = json_object_get(j, "features");
-    for (int i = 0; i < LF_LAND_FEATURES; i++) {
-        const json_t *v = json_object_get(values, lf_land_feature_name((enum lf_land_feature)i));
-        out[i] = json_is_number(v) ? json_number_value(v) : (double)NAN;
-    }
+    for (int i = 0; i < LF_LAND_FEATURES; i++)
+        out[i] = lf_json_real_of(values, lf_land_feature_name((enum lf_land_feature)i));
     json_decref(j);
 }
 

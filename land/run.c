@@ -147,8 +147,8 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
             lf_buf_printf(&text, "%s\n%s\n%s\n%s", bases[c->base], settings, train, test) != LF_OK)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study's settings");
         if (rc == LF_OK) {
-            const char *metric = json_string_value(json_object_get(c->settings, "metric"));
-            snprintf(c->result.metric, sizeof c->result.metric, "%s", metric ? metric : "");
+            snprintf(c->result.metric, sizeof c->result.metric, "%s",
+                     lf_json_text_of(c->settings, "metric"));
             lf_sha256_hex(c->key, text.data, text.len);
             lf_grid_cell_recall(r->f, c);
         }
@@ -358,21 +358,15 @@ static enum lf_err submit(struct study_run *r, struct lf_cell *c, struct lf_diag
     return rc;
 }
 
-static double real_of(const json_t *obj, const char *key)
-{
-    const json_t *v = json_object_get(obj, key);
-    return json_is_number(v) ? json_number_value(v) : (double)NAN;
-}
-
 /* metrics.json says that this version was scored: what it says. */
 static void take_scores(struct lf_cell *c, json_t *metrics)
 {
     const json_t *eval = json_object_get(metrics, "eval"), *base = json_object_get(metrics, "base");
     const json_t *train = json_object_get(metrics, "train");
     struct lf_land_cell *q = &c->result;
-    double seconds = real_of(train, "seconds");
-    q->tuned_score = real_of(eval, "score");
-    q->base_score = real_of(base, "score");
+    double seconds = lf_json_real_of(train, "seconds");
+    q->tuned_score = lf_json_real_of(eval, "score");
+    q->base_score = lf_json_real_of(base, "score");
     q->rows = json_integer_value(json_object_get(eval, "rows"));
     q->tokens = json_integer_value(json_object_get(train, "tokens"));
     q->seconds = isfinite(seconds) ? seconds : 0;
@@ -386,8 +380,8 @@ static bool is_scored(const struct study_run *r, const struct lf_cell *c, const 
     const json_t *eval = json_object_get(metrics, "eval");
     const char *rows = json_string_value(json_object_get(eval, "sha256"));
     return json_integer_value(json_object_get(metrics, "version")) == version && rows &&
-           strcmp(rows, r->test[c->task]) == 0 && isfinite(real_of(eval, "score")) &&
-           isfinite(real_of(json_object_get(metrics, "base"), "score"));
+           strcmp(rows, r->test[c->task]) == 0 && isfinite(lf_json_real_of(eval, "score")) &&
+           isfinite(lf_json_real_of(json_object_get(metrics, "base"), "score"));
 }
 
 static enum lf_err look_at_scores(struct study_run *r, struct lf_cell *c, json_int_t version,
@@ -421,11 +415,9 @@ static enum lf_err look_at(struct study_run *r, struct lf_cell *c, double *speed
     if (rc != LF_OK)
         return rc;
     const json_t *job = json_object_get(adapter, "job");
-    const char *state = json_string_value(json_object_get(job, "state"));
+    const char *state = lf_json_text_of(job, "state");
     const char *reason = json_string_value(json_object_get(job, "reason"));
-    double step = real_of(job, "step"), steps = real_of(job, "steps");
-    if (!state)
-        state = "";
+    double step = lf_json_real_of(job, "step"), steps = lf_json_real_of(job, "steps");
     if (strcmp(state, "failed") == 0) {
         rc = cell_end(r, c, LF_CELL_FAILED, reason ? reason : "its training failed", diag);
     } else if (strcmp(state, "cancelled") == 0) {
@@ -433,7 +425,7 @@ static enum lf_err look_at(struct study_run *r, struct lf_cell *c, double *speed
     } else if (strcmp(state, "done") == 0) {
         rc = look_at_scores(r, c, json_integer_value(json_object_get(adapter, "version")), diag);
     } else {
-        double now = real_of(job, "tokens_per_second");
+        double now = lf_json_real_of(job, "tokens_per_second");
         c->progress = step >= 0 && steps > 0 ? step / steps : 0;
         *speed += strcmp(state, "running") == 0 && isfinite(now) ? now : 0;
     }
@@ -525,10 +517,8 @@ static enum lf_err watch(struct study_run *r, int base, struct lf_diag *diag)
 static void ask_device(struct study_run *r)
 {
     json_auto_t *info = NULL;
-    if (lf_remote_json(r->remote, &info, "GET", "/info", NULL, NULL) == LF_OK) {
-        const char *name = json_string_value(json_object_get(info, "device"));
-        snprintf(r->f->device, sizeof r->f->device, "%s", name ? name : "");
-    }
+    if (lf_remote_json(r->remote, &info, "GET", "/info", NULL, NULL) == LF_OK)
+        snprintf(r->f->device, sizeof r->f->device, "%s", lf_json_text_of(info, "device"));
 }
 
 static enum lf_err connect_to(struct study_run *r, const struct lf_remote_options *at, int base,

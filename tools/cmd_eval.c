@@ -263,9 +263,8 @@ int lf_cmd_eval(int argc, char **argv)
         .examples =
             "  lorafs eval --base share/base --adapter my-adapter -i test.jsonl -m rouge_l"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     enum lf_err rc = run_flags(&flags, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);

@@ -300,9 +300,8 @@ int lf_cmd_generate(int argc, char **argv)
         .examples = "  lorafs generate --base share/base --prompt 'It was a dark' --greedy\n"
                     "  lorafs generate --base share/base --adapter my-adapter --json < prompt.txt"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     if (flags.ids_file && flags.prompts.n)
         return lf_usage_error(&usage, "--prompt and --ids exclude each other");
     if (flags.stops.n > LF_STOPS_MAX)

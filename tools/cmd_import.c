@@ -31,9 +31,8 @@ int lf_cmd_import(int argc, char **argv)
         1,
         "  lorafs import llama-3.2-1b.Q8_0.gguf --out bases/llama-3.2-1b"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     struct lf_bar bar;
     lf_bar_init(&bar, quiet);

@@ -133,9 +133,8 @@ int lf_land_cmd_prepare(int argc, char **argv)
         "  lorafs land prepare viggo --data data2text-nlg/data/video_game --out rows\n"
         "  lorafs land prepare --all --data downloads --out rows --test-rows 1000"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     if (o.all == (args.n > 0))
         return lf_usage_error(&usage, "name the tasks, or give --all");
     o.o.has_shots = o.shots >= 0;

@@ -63,7 +63,6 @@ static enum lf_err report(const struct report_order *o, struct lf_diag *diag)
 int lf_land_cmd_report(int argc, char **argv)
 {
     struct report_order o = {.dir = "."};
-    int status;
     const struct lf_option options[] = {
         {"html", 0, LF_OPT_STR, "FILE", &o.html, "the page; DIR/report.html if not given"},
         {"svg", 0, LF_OPT_STR, "FILE", &o.svg,
@@ -86,8 +85,8 @@ int lf_land_cmd_report(int argc, char **argv)
         1,
         "  lorafs land report small-study"};
     struct lf_args args;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     if (args.n > 0)
         o.dir = args.v[0];
     struct lf_diag diag = {""};

@@ -35,7 +35,7 @@ int lf_land_cmd_run(int argc, char **argv)
 {
     struct lf_land_order o = {.stop = &lf_interrupted};
     struct lf_study_places places = {0};
-    int device = LF_DEVICE_AUTO, status;
+    int device = LF_DEVICE_AUTO, status = 0;
     bool json = false;
     const struct lf_option options[] = {
         {"out", 'o', LF_OPT_STR, "DIR", &o.dir,
@@ -67,8 +67,8 @@ int lf_land_cmd_run(int argc, char **argv)
         "  lorafs land run study.json\n"
         "  lorafs land run study.json --out /data/study --device cuda"};
     struct lf_args args;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     if (device != LF_DEVICE_AUTO)
         o.device = lf_device_kind_word((enum lf_device_kind)device);
     struct lf_diag diag = {""};

@@ -34,7 +34,6 @@ static enum lf_err watch(struct lf_grid *f, const char *dir, struct lf_diag *dia
 int lf_land_cmd_status(int argc, char **argv)
 {
     bool json = false, follow = false;
-    int status;
     const struct lf_option options[] = {
         {"watch", 'w', LF_OPT_FLAG, NULL, &follow, "go on showing it until the run ends"},
         {"json", 0, LF_OPT_FLAG, NULL, &json, "print all cells as JSON"},
@@ -50,8 +49,8 @@ int lf_land_cmd_status(int argc, char **argv)
         1,
         "  lorafs land status small-study --watch"};
     struct lf_args args;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     const char *dir = args.n > 0 ? args.v[0] : ".";
     struct lf_diag diag = {""};
     struct lf_grid f;

@@ -83,9 +83,8 @@ int lf_land_cmd_tasks(int argc, char **argv)
         -1,
         "  lorafs land tasks\n  lorafs land tasks viggo gsm8k"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     struct lf_task **list;
     int n;

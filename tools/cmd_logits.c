@@ -81,9 +81,8 @@ int lf_cmd_logits(int argc, char **argv)
         .examples = "  echo '[[1, 72, 101], [1, 50, 60]]' > ids.json\n"
                     "  lorafs logits --base share/base --ids ids.json --out logits.safetensors"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     struct lf_offline c = {0};
     struct lf_id_lists lists = {0};

@@ -1,16 +1,11 @@
 /* `lorafs ls`: list the adapters of a daemon. */
 #include "client/remote.h"
+#include "core/json.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 
 #include <stdio.h>
 #include <time.h>
-
-static const char *text_of(const json_t *adapter, const char *key)
-{
-    const char *s = json_string_value(json_object_get(adapter, key));
-    return s ? s : "";
-}
 
 /* "2026-11-23 18:04", local time. */
 static void time_text(char out[32], const json_t *unix_ms)
@@ -28,8 +23,8 @@ static void print_long(const json_t *adapter)
     if (n > 0)
         snprintf(version, sizeof version, "v%lld", (long long)n);
     time_text(changed, json_object_get(adapter, "changed_ms"));
-    printf("%-9s %5s  %-16s  %-20s  %s\n", text_of(adapter, "state"), version, changed,
-           text_of(adapter, "base"), text_of(adapter, "name"));
+    printf("%-9s %5s  %-16s  %-20s  %s\n", lf_json_text_of(adapter, "state"), version, changed,
+           lf_json_text_of(adapter, "base"), lf_json_text_of(adapter, "name"));
 }
 
 static void print_list(const json_t *answer, bool longer)
@@ -42,7 +37,7 @@ static void print_list(const json_t *answer, bool longer)
         if (longer)
             print_long(adapter);
         else
-            printf("%s\n", text_of(adapter, "name"));
+            printf("%s\n", lf_json_text_of(adapter, "name"));
     }
 }
 
@@ -59,9 +54,8 @@ int lf_cmd_ls(int argc, char **argv)
     const struct lf_usage usage = {
         "lorafs ls", "[-l]", "Lists the adapters of a daemon.", options, 0, 0, NULL};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     struct lf_remote *c = NULL;
     json_auto_t *answer = NULL;

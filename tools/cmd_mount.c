@@ -38,9 +38,8 @@ int lf_cmd_mount(int argc, char **argv)
         "  lorafs mount /mnt/models\n"
         "  lorafs mount -o allow_other http://gpu1:8080 /mnt/models"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     char socket[LF_PATH_MAX];
     struct lf_diag diag = {""};
     lf_buf_auto key = {0};
@@ -65,9 +64,8 @@ int lf_cmd_umount(int argc, char **argv)
     };
     const struct lf_usage usage = {"lorafs umount", "DIR", "Unmounts a tree.", options, 1, 1, NULL};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     enum lf_err rc = lf_mount_undo(args.v[0], lazy, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);

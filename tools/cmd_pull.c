@@ -73,9 +73,8 @@ int lf_cmd_pull(int argc, char **argv)
         "lorafs pull mistralai/Mistral-7B-v0.1 --out bases/mistral-7b\n"
         "lorafs pull org/adapter@v2"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     struct lf_hub_repo repo;
     struct pull p = {0};

@@ -38,9 +38,8 @@ int lf_cmd_quantize(int argc, char **argv)
         "and write. Everything else of the checkpoint stays as it was.",
         options, .examples = "  lorafs quantize --base mistral-7b --out mistral-7b-nf4"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     enum lf_err rc = quantize(&o, out, &diag);
     if (rc != LF_OK)

@@ -16,9 +16,9 @@ int lf_cmd_rm(int argc, char **argv)
         1,
         -1};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    int status = 0;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     struct lf_remote *c = NULL;
     enum lf_err rc = lf_remote_new(&c, &o, &diag);

@@ -178,9 +178,8 @@ int lf_cmd_serve(int argc, char **argv)
         "services instead.",
         options, .examples = "  lorafs serve --base share/base --data data --mount /mnt/models"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     enum lf_err rc = serve(&s, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);

@@ -1,5 +1,6 @@
 /* `lorafs status`: what a daemon, or an adapter of it, is doing. */
 #include "client/remote.h"
+#include "core/json.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 
@@ -14,12 +15,6 @@ static void print_json(const json_t *j)
 {
     json_dumpf(j, stdout, JSON_INDENT(2));
     putchar('\n');
-}
-
-static const char *text_of(const json_t *obj, const char *key)
-{
-    const char *s = json_string_value(json_object_get(obj, key));
-    return s ? s : "";
 }
 
 /* ---- One adapter ----------------------------------------------------------------------------- */
@@ -52,8 +47,8 @@ static void print_bases(const json_t *answer)
     size_t i;
     json_t *base;
     json_array_foreach(json_object_get(answer, "bases"), i, base)
-        printf("base %s: %s, %.1fM parameters, %.1f MB\n", text_of(base, "name"),
-               text_of(base, "architecture"),
+        printf("base %s: %s, %.1fM parameters, %.1f MB\n", lf_json_text_of(base, "name"),
+               lf_json_text_of(base, "architecture"),
                (double)json_integer_value(json_object_get(base, "parameters")) / 1e6,
                (double)json_integer_value(json_object_get(base, "bytes")) / 1e6);
 }
@@ -69,7 +64,7 @@ static void print_adapters(const json_t *answer)
         size_t i, n = 0;
         json_t *a;
         json_array_foreach(adapters, i, a)
-            n += strcmp(text_of(a, "state"), states[s]) == 0;
+            n += strcmp(lf_json_text_of(a, "state"), states[s]) == 0;
         if (n)
             printf("%s%zu %s", gap, n, states[s]);
         gap = n ? ", " : gap;
@@ -84,10 +79,11 @@ static enum lf_err print_jobs(struct lf_remote *c, const json_t *answer, struct 
     size_t i;
     json_t *job;
     json_array_foreach(json_object_get(answer, "jobs"), i, job) {
-        const char *state = text_of(job, "state");
+        const char *state = lf_json_text_of(job, "state");
         bool open = strcmp(state, "queued") == 0 || strcmp(state, "running") == 0 ||
                     strcmp(state, "paused") == 0;
-        enum lf_err rc = open ? show_adapter(c, text_of(job, "adapter"), &line, true, diag) : LF_OK;
+        enum lf_err rc =
+            open ? show_adapter(c, lf_json_text_of(job, "adapter"), &line, true, diag) : LF_OK;
         if (rc != LF_OK && rc != LF_E_NOT_FOUND) /* removed since */
             return rc;
     }
@@ -137,9 +133,9 @@ int lf_cmd_status(int argc, char **argv)
         0,
         -1};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    int status = 0;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     if (q.follow && args.n != 1)
         return lf_usage_error(&usage, "--follow wants one name");
     struct lf_diag diag = {""};

@@ -109,9 +109,8 @@ int lf_cmd_tokenize(int argc, char **argv)
         options,
         .examples = "  echo '{\"text\": \"Hello, world\"}' | lorafs tokenize --base share/base"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     struct lf_tokenizer *t = NULL;
     enum lf_err rc = lf_tokenizer_open(&t, base, &diag) ?: answer_all(t, &diag);

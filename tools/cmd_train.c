@@ -335,9 +335,8 @@ int lf_cmd_train(int argc, char **argv)
             "  lorafs train --base share/base --dataset train.jsonl --out my-adapter\n"
             "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl"};
     struct lf_args args;
-    int status;
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     if (flags.curve && !flags.log)
         return lf_usage_error(&usage, "--curve is drawn from --log");
     lf_interrupt_watch();

@@ -18,13 +18,12 @@ int main(int argc, char **argv)
         "have ended. Mount its tree with `lorafs mount`.",
         options, .examples = "  lorafsd --base share/base --data data --listen 127.0.0.1:8080"};
     struct lf_args args;
-    int status;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("lorafsd %s\n", lf_version);
         return 0;
     }
-    if (!lf_options_parse(&args, &usage, argc, argv, &status))
-        return status;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
     struct lf_diag diag = {""};
     enum lf_err rc = LF_OK;
     lf_serving_finish(&s);

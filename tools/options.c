@@ -333,8 +333,7 @@ static void print_help(const struct lf_usage *u)
         printf("\nExamples:\n%s\n", u->examples);
 }
 
-bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
-                      int *status)
+bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv)
 {
     struct lf_diag diag = {{0}};
     enum lf_err rc = LF_OK;
@@ -343,7 +342,7 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
     for (int i = 1; i < argc && rc == LF_OK; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_help(u);
-            *status = 0;
+            out->status = 0;
             return false;
         }
         if (strcmp(argv[i], "--") == 0) {
@@ -357,12 +356,10 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
     }
     rc = rc ?: check_complete(u, seen, n, &diag);
     if (rc != LF_OK) {
-        *status = lf_usage_error(u, "%s", diag.text);
+        out->status = lf_usage_error(u, "%s", diag.text);
         return false;
     }
-    out->v = argv + 1;
-    out->n = n;
-    *status = 0;
+    *out = (struct lf_args){.v = argv + 1, .n = n};
     return true;
 }
 

@@ -16,9 +16,8 @@
  *     };
  *     const struct lf_usage usage = {"lorafs example", "[FILE]", "An example.", options, 0, 1};
  *     struct lf_args args;
- *     int status;
- *     if (!lf_options_parse(&args, &usage, argc, argv, &status))
- *         return status;
+ *     if (!lf_options_parse(&args, &usage, argc, argv))
+ *         return args.status;
  */
 #ifndef LF_TOOLS_OPTIONS_H
 #define LF_TOOLS_OPTIONS_H
@@ -74,12 +73,12 @@ struct lf_usage {
 struct lf_args {
     char **v;
     int n;
+    int status; /* what the command returns where there is nothing more to do */
 };
 
-/* argv[0] is the command's own word. True: go on (*status is 0). False: return *status: 0 after
- * --help (printed on stdout), 2 after a wrong command line (the reason on stderr). */
-bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv,
-                      int *status);
+/* argv[0] is the command's own word. True: go on. False: return out->status: 0 after --help
+ * (printed on stdout), 2 after a wrong command line (the reason on stderr). */
+bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv);
 /* A wrong command line that the table cannot see ("--prompt and --ids exclude each other"): prints
  * "name: text" and where to look; returns 2. */
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 3);
