@@ -10,13 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static enum lf_err name_check(const char *name, struct lf_diag *diag)
+/* A request names the base and the adapters alike, so that no adapter may have a base's name. */
+static enum lf_err name_check(const struct lf_registry *r, const char *name, struct lf_diag *diag)
 {
-    if (lf_name_ok(name))
-        return LF_OK;
-    return lf_fail(diag, LF_E_INVALID,
-                   "\"%.*s\" cannot be a name: 1 to %d of [A-Za-z0-9._-], not starting with '.'",
-                   2 * LF_NAME_MAX, name, LF_NAME_MAX);
+    if (!lf_name_ok(name))
+        return lf_fail(
+            diag, LF_E_INVALID,
+            "\"%.*s\" cannot be a name: 1 to %d of [A-Za-z0-9._-], not starting with '.'",
+            2 * LF_NAME_MAX, name, LF_NAME_MAX);
+    if (lf_bases_find(r->bases, name))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" is the name of the base itself", name);
+    return LF_OK;
 }
 
 void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_adapter_record *record)
@@ -120,7 +124,7 @@ static enum lf_err create(struct creation *c, struct lf_diag *diag)
 enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const json_t *config,
                                struct lf_diag *diag)
 {
-    enum lf_err rc = name_check(name, diag);
+    enum lf_err rc = name_check(r, name, diag);
     if (rc != LF_OK)
         return rc;
     struct creation c = {.r = r, .e = calloc(1, sizeof *c.e)};
@@ -144,7 +148,7 @@ enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const ch
 {
     uint64_t id;
     struct lf_adapter_record record;
-    enum lf_err rc = name_check(to, diag);
+    enum lf_err rc = name_check(r, to, diag);
     if (rc != LF_OK)
         return rc;
     pthread_mutex_lock(&r->edit);

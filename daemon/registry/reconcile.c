@@ -66,6 +66,10 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (!e)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the adapters");
     e->record = *record;
+    if (lf_bases_find(r->bases, record->name))
+        lf_log(LF_LOG_WARN, "registry",
+               "the adapter %s has the name of the base, which answers to it: rename the adapter",
+               record->name);
     enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag) ?: lf_dir_make(dir, diag);
     rc = rc ?: lf_registry_dir(r, record->id, "import", path, diag);
     rc = rc ?: lf_dir_remove(path, diag);

@@ -62,7 +62,8 @@ struct lf_adapter_view {
     struct lf_activity activity;
 };
 
-/* config: a JSON object as for config.json, or NULL for the defaults. LF_E_EXISTS. */
+/* config: a JSON object as for config.json, or NULL for the defaults. LF_E_EXISTS; LF_E_INVALID for
+ * what cannot be a name, and for a base's. */
 enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const json_t *config,
                                struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const char *to,
