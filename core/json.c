@@ -173,12 +173,8 @@ enum lf_err lf_json_only(const json_t *obj, const char *const *known, struct lf_
         size_t i = 0;
         while (known[i] && strcmp(known[i], key) != 0)
             i++;
-        if (known[i])
-            continue;
-        const char *near = lf_nearest_word(key, known);
-        return near ? lf_fail(diag, LF_E_INVALID, "unknown key \"%s\"; did you mean \"%s\"?", key,
-                              near)
-                    : lf_fail(diag, LF_E_INVALID, "unknown key \"%s\"", key);
+        if (!known[i])
+            return lf_fail_unknown(diag, "key", key, known);
     }
     return LF_OK;
 }

@@ -47,3 +47,12 @@ const char *lf_nearest_word(const char *word, const char *const *words)
     }
     return best;
 }
+
+enum lf_err lf_fail_unknown(struct lf_diag *diag, const char *kind, const char *word,
+                            const char *const *words)
+{
+    const char *near = lf_nearest_word(word, words);
+    return near ? lf_fail(diag, LF_E_INVALID, "unknown %s \"%.100s\"; did you mean \"%s\"?", kind,
+                          word, near)
+                : lf_fail(diag, LF_E_INVALID, "unknown %s \"%.100s\"", kind, word);
+}

@@ -12,8 +12,10 @@
 
 enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
 {
+    static const char *const known[] = {"since", NULL};
     int64_t since = -1;
-    enum lf_err rc = lf_http_query_int(q, "since", 0, INT64_MAX, &since, diag);
+    enum lf_err rc = lf_http_query_only(q, known, diag);
+    rc = rc ?: lf_http_query_int(q, "since", 0, INT64_MAX, &since, diag);
     if (rc != LF_OK)
         return rc;
     lf_buf_auto text = {0};

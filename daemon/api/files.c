@@ -169,8 +169,10 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
     struct lf_adapter_view v;
     struct lf_file_ref ref;
     char path[LF_PATH_MAX];
+    static const char *const known[] = {"follow", NULL};
     bool follow = lf_http_query_flag(q, "follow") && !q->head;
-    enum lf_err rc = lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
+    enum lf_err rc = lf_http_query_only(q, known, diag);
+    rc = rc ?: lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
     if (rc != LF_OK)
         return rc;
     if (!lf_file_ref_parse(&ref, q->param[1]))
@@ -191,7 +193,10 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
 
 static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)
 {
+    static const char *const known[] = {"train", NULL};
     struct lf_file_ref ref;
+    if (lf_http_query_only(q, known, diag) != LF_OK)
+        return LF_E_INVALID;
     if (!lf_file_ref_parse(&ref, q->param[1]))
         return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
     struct lf_upload *u = malloc(sizeof *u);

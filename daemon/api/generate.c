@@ -1,5 +1,6 @@
 /* The mount's route: a prompt as text in, its completion as text out, as it is made. */
 #include "daemon/api/api.h"
+#include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
@@ -69,7 +70,8 @@ static enum lf_err read_query(struct lf_http *q, struct lf_request *a, struct lf
     a->ignore_eos = lf_http_query_flag(q, "ignore_eos");
     if (stop && *stop)
         a->stops[a->n_stops++] = stop;
-    enum lf_err rc = lf_http_query_int(q, "max_tokens", 1, INT32_MAX, &a->max_tokens, diag);
+    enum lf_err rc = lf_params_check_query(q, &lf_params_text, diag);
+    rc = rc ?: lf_http_query_int(q, "max_tokens", 1, INT32_MAX, &a->max_tokens, diag);
     return rc ?: lf_request_sampling(a, NULL, q, diag);
 }
 

@@ -26,8 +26,10 @@ static void reply_text(struct lf_http *q, const char *what, const char *name)
 enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
 {
     json_auto_t *body = NULL;
+    static const char *const known[] = {"lora_name", "lora_path", NULL};
     int32_t version;
     enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
+    rc = rc ?: lf_json_only(body, known, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *name = lf_json_need_str(&in, "lora_name");
     const char *path = lf_json_need_str(&in, "lora_path");
@@ -43,8 +45,10 @@ enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
 {
     json_auto_t *body = NULL;
+    static const char *const known[] = {"lora_name", "lora_int_id", NULL};
     uint64_t id;
     enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
+    rc = rc ?: lf_json_only(body, known, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *name = lf_json_need_str(&in, "lora_name");
     rc = in.rc;

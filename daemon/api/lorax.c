@@ -1,5 +1,6 @@
 /* LoRAX' routes: /generate, /generate_stream, /info, /tokenize. */
 #include "daemon/api/api.h"
+#include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
 #include "daemon/api/sse.h"
 #include "daemon/limits.h"
@@ -33,27 +34,6 @@ static void lorax_free(void *state)
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
-static enum lf_err refuse_others(const json_t *p, struct lf_diag *diag)
-{
-    static const char *const keys[] = {"merged_adapters", "response_format", "typical_p",
-                                       "truncate", "return_k_alternatives"};
-    struct lf_json_in in = lf_json_in(p, diag);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const json_t *v = json_object_get(p, keys[i]);
-        if (v && !json_is_null(v))
-            return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here", keys[i]);
-    }
-    const char *asked = lf_json_int(&in, "best_of", 1, 1, 128) > 1 ? "best_of" : NULL;
-    static const char *const flags[] = {"watermark", "decoder_input_details",
-                                        "apply_chat_template"};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        if (lf_json_bool(&in, flags[i], false) && !asked)
-            asked = flags[i];
-    if (in.rc == LF_OK && asked)
-        return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here", asked);
-    return in.rc;
-}
-
 /* LoRAX samples when do_sample says so or a sampling parameter is given; else it is greedy. */
 static enum lf_err parse_sampling(struct lorax *x, const json_t *p, struct lf_diag *diag)
 {
@@ -78,9 +58,8 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     x->request.ignore_eos = lf_json_bool(&in, "ignore_eos_token", false);
     x->full_text = lf_json_bool(&in, "return_full_text", false);
     x->details = lf_json_bool(&in, "details", false);
-    enum lf_err rc = in.rc;
+    enum lf_err rc = in.rc ?: lf_params_check(p, &lf_params_lorax, diag);
     rc = rc ?: lf_served_model_find(q, adapter, &x->request.model, diag);
-    rc = rc ?: refuse_others(p, diag);
     rc = rc ?: parse_sampling(x, p, diag);
     return rc ?: lf_request_stops(&x->request, json_object_get(p, "stop"), diag);
 }
@@ -99,6 +78,7 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *
         rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text that is not empty");
     if (rc == LF_OK && p && !json_is_null(p) && !json_is_object(p))
         rc = lf_fail(diag, LF_E_INVALID, "\"parameters\" must be an object");
+    rc = rc ?: lf_params_check(x->body, &lf_params_lorax_body, diag);
     rc = rc ?: lf_json_get_bool(&x->stream, x->body, "stream", diag);
     rc = rc ?: parse_parameters(x, q, json_is_object(p) ? p : none, diag);
     json_decref(none);
@@ -275,9 +255,10 @@ enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
 {
     const struct lf_tokenizer *t = q->daemon->seats->bases.base[0]->model->tokenizer;
     lf_ids_auto ids = {0};
+    static const char *const known[] = {"inputs", "add_special_tokens", NULL};
     bool special = true;
     json_auto_t *body = NULL, *rows = json_array();
-    enum lf_err rc = lf_http_json(q, &body, diag);
+    enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
     const json_t *inputs = json_object_get(body, "inputs");
     if (rc == LF_OK && !json_is_string(inputs))
         rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text");

@@ -18,8 +18,8 @@ struct lf_openai {
     int64_t created;
 };
 
-/* Checks and reads all but the prompt. What this program does not do is LF_E_UNSUPPORTED, named;
- * members that it does not know are left alone. `body` must outlive out (stop strings). */
+/* Checks and reads all but the prompt. What this program does not do is LF_E_UNSUPPORTED, what it
+ * does not know LF_E_INVALID (daemon/api/params.h). `body` must outlive out (stop strings). */
 enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json_t *body, bool chat,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* "prompt": a string, strings, ids, or lists of ids. */

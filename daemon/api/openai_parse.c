@@ -1,5 +1,6 @@
 /* OpenAI's request bodies. */
 #include "daemon/api/openai.h"
+#include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
 #include "daemon/limits.h"
 
@@ -24,20 +25,10 @@ static enum lf_err parse_sampling(struct lf_request *a, const json_t *body, stru
     return in.rc;
 }
 
-/* What would change the answer and is not done here is refused, never ignored. */
-static enum lf_err refuse_others(const json_t *body, struct lf_diag *diag)
+/* One choice for each prompt. */
+static enum lf_err refuse_choices(const json_t *body, struct lf_diag *diag)
 {
-    static const char *const lists[] = {"tools", "functions", "logit_bias", "suffix"};
     struct lf_json_in in = lf_json_in(body, diag);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        const json_t *v = json_object_get(body, lists[i]);
-        if (json_array_size(v) > 0 || json_object_size(v) > 0 || json_string_length(v) > 0)
-            return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here", lists[i]);
-    }
-    const json_t *format = json_object_get(body, "response_format");
-    const char *type = json_string_value(json_object_get(format, "type"));
-    if (format && !json_is_null(format) && (!type || strcmp(type, "text") != 0))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "\"response_format\" other than text is not done");
     int n = lf_json_int(&in, "n", 1, 1, 128), best_of = lf_json_int(&in, "best_of", 1, 1, 128);
     if (in.rc == LF_OK && (n > 1 || best_of > 1))
         return lf_fail(diag, LF_E_UNSUPPORTED, "one choice for each prompt: \"%s\" must be 1",
@@ -80,6 +71,7 @@ static enum lf_err parse_form(struct lf_openai *o, const json_t *body, struct lf
     struct lf_json_in options = lf_json_in(lf_json_object(&in, "stream_options"), diag);
     if (in.rc != LF_OK)
         return in.rc;
+    options.rc = lf_params_check(options.obj, &lf_params_stream_options, diag);
     o->include_usage = lf_json_bool(&options, "include_usage", false);
     return options.rc;
 }
@@ -93,9 +85,10 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     lf_request_init(&o.request);
     lf_answer_id(id);
     snprintf(o.id, sizeof o.id, "%s-%s", chat ? "chatcmpl" : "cmpl", id);
-    enum lf_err rc = lf_json_get_str(&model, body, "model", diag);
+    enum lf_err rc = lf_params_check(body, chat ? &lf_params_chat : &lf_params_completion, diag);
+    rc = rc ?: lf_json_get_str(&model, body, "model", diag);
     rc = rc ?: lf_served_model_find(q, model, &o.request.model, diag);
-    rc = rc ?: refuse_others(body, diag);
+    rc = rc ?: refuse_choices(body, diag);
     rc = rc ?: parse_sampling(&o.request, body, diag);
     rc = rc ?: lf_request_stops(&o.request, json_object_get(body, "stop"), diag);
     rc = rc ?: parse_form(&o, body, diag);
@@ -210,8 +203,9 @@ enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct l
     const struct lf_model *m = o->request.model.seat->base->model;
     lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
     json_auto_t *messages = json_deep_copy(json_object_get(body, "messages"));
-    json_t *extra = json_object_get(body, "chat_template_kwargs");
-    enum lf_err rc = messages_check(messages, diag);
+    struct lf_json_in in = lf_json_in(body, diag);
+    json_t *extra = (json_t *)(uintptr_t)lf_json_object(&in, "chat_template_kwargs");
+    enum lf_err rc = in.rc ?: messages_check(messages, diag);
     if (rc == LF_OK && !m->chat)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,
                      m->chat_reason.text);

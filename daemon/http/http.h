@@ -93,6 +93,9 @@ enum lf_err lf_http_query_int(struct lf_http *q, const char *name, int64_t lo, i
                               int64_t *out, struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_http_query_real(struct lf_http *q, const char *name, double lo, double hi,
                                double *out, struct lf_diag *diag) LF_MUST_CHECK;
+/* Refuses query parameters whose name is not in `known` (NULL-terminated). */
+enum lf_err lf_http_query_only(struct lf_http *q, const char *const *known,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 const char *lf_http_header(struct lf_http *q, const char *name);
 /* The body as a JSON object; an empty body is {}. Yours (json_decref). */
 enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag) LF_MUST_CHECK;

@@ -2,9 +2,11 @@
 #include "daemon/http/http.h"
 
 #include "core/json.h"
+#include "core/nearest.h"
 
 #include <microhttpd.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +69,32 @@ enum lf_err lf_http_query_int(struct lf_http *q, const char *name, int64_t lo, i
                        (long long)lo, (long long)hi);
     *out = x;
     return LF_OK;
+}
+
+struct only {
+    const char *const *known;
+    char stranger[LF_HTTP_PARAM_BYTES]; /* "": none yet */
+};
+
+static enum MHD_Result only_argument(void *arg, enum MHD_ValueKind kind, const char *key,
+                                     const char *value)
+{
+    (void)kind;
+    (void)value;
+    struct only *o = arg;
+    const char *const *k = o->known;
+    while (*k && strcmp(*k, key) != 0)
+        k++;
+    if (!*k)
+        snprintf(o->stranger, sizeof o->stranger, "%s", key);
+    return *k ? MHD_YES : MHD_NO;
+}
+
+enum lf_err lf_http_query_only(struct lf_http *q, const char *const *known, struct lf_diag *diag)
+{
+    struct only o = {known, ""};
+    MHD_get_connection_values(q->conn, MHD_GET_ARGUMENT_KIND, only_argument, &o);
+    return o.stranger[0] ? lf_fail_unknown(diag, "parameter", o.stranger, known) : LF_OK;
 }
 
 const char *lf_http_header(struct lf_http *q, const char *name)

@@ -9,6 +9,7 @@
 
 #include "core/json.h"
 #include "daemon/api/api.h"
+#include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
 #include "daemon/counters.h"
 #include "daemon/embedded.h"
@@ -202,6 +203,68 @@ static void the_document_has_the_ranges_of_sampling_parameters(void **state)
     json_decref(doc);
 }
 
+/* What lf_params_check says of a body; "": nothing. */
+static const char *said_of(const char *body, const struct lf_params *list, struct lf_diag *diag)
+{
+    json_t *j = NULL;
+    *diag = (struct lf_diag){""};
+    assert_int_equal(lf_json_parse(&j, body, strlen(body), diag), LF_OK);
+    enum lf_err rc = lf_params_check(j, list, diag);
+    assert_int_equal(rc != LF_OK, diag->text[0] != '\0');
+    json_decref(j);
+    return diag->text;
+}
+
+static void parameters_that_are_not_done_are_refused_by_name(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    static const char *const refused[] = {
+        "{\"logit_bias\": {\"5\": 100}}",
+        "{\"guided_regex\": \"a+\"}",
+        "{\"min_tokens\": 3}",
+        "{\"skip_special_tokens\": false}",
+        "{\"response_format\": {\"type\": \"json_object\"}}",
+        "{\"length_penalty\": 1.5}",
+        "{\"adapter_id\": \"mine\"}",
+        "{\"prompt_logprobs\": 0}",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        assert_non_null(strstr(said_of(refused[i], &lf_params_completion, &diag), "not done here"));
+    assert_string_equal(said_of("{\"tool_choice\": \"required\"}", &lf_params_chat, &diag),
+                        "\"tool_choice\" other than \"none\" \"auto\" is not done here");
+    assert_string_equal(said_of("{\"continue_final_message\": true}", &lf_params_chat, &diag),
+                        "\"continue_final_message\" other than false is not done here");
+    assert_string_equal(said_of("{\"truncate\": 5}", &lf_params_lorax, &diag),
+                        "\"truncate\" is not done here");
+    assert_string_equal(said_of("{\"temprature\": 1}", &lf_params_lorax, &diag),
+                        "unknown parameter \"temprature\"; did you mean \"temperature\"?");
+    assert_string_equal(said_of("{\"max_token\": 1}", &lf_params_chat, &diag),
+                        "unknown parameter \"max_token\"; did you mean \"max_tokens\"?");
+    assert_string_equal(said_of("{\"qqqqqqqq\": 1}", &lf_params_chat, &diag),
+                        "unknown parameter \"qqqqqqqq\"");
+}
+
+static void parameters_that_change_nothing_pass(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    assert_string_equal(
+        said_of(
+            "{\"prompt\": \"x\", \"user\": \"me\", \"metadata\": {\"a\": \"b\"}, \"guided_json\": "
+            "null, \"stop_token_ids\": [], \"logit_bias\": {}, \"suffix\": \"\", \"top_k\": 3, "
+            "\"seed\": 1, \"typical_p\": 1.0, \"priority\": 0, \"never_heard_of\": null}",
+            &lf_params_completion, &diag),
+        "");
+    assert_string_equal(said_of("{\"tools\": [], \"tool_choice\": \"auto\", \"modalities\": "
+                                "[\"text\"], \"response_format\": {\"type\": \"text\"}}",
+                                &lf_params_chat, &diag),
+                        "");
+    assert_string_equal(said_of("{\"watermark\": false, \"best_of\": 1, \"grammar\": null}",
+                                &lf_params_lorax, &diag),
+                        "");
+}
+
 static void counters_print_as_prometheus_reads_them(void **state)
 {
     (void)state;
@@ -238,6 +301,8 @@ int main(void)
         cmocka_unit_test(a_refused_file_is_422_and_else_400),
         cmocka_unit_test(the_document_lists_every_route_and_no_other),
         cmocka_unit_test(the_document_has_the_ranges_of_sampling_parameters),
+        cmocka_unit_test(parameters_that_are_not_done_are_refused_by_name),
+        cmocka_unit_test(parameters_that_change_nothing_pass),
         cmocka_unit_test(counters_print_as_prometheus_reads_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
