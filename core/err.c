@@ -1,6 +1,8 @@
 /* Errors: the reason text and the two-way map to errno. */
 #include "core/err.h"
 
+#include "core/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,27 +36,42 @@ static const struct {
     {LF_E_UNREACHABLE, "unreachable"},
 };
 
+/* The reason, fit to be shown: it may quote a file's bytes. */
+static void set(struct lf_diag *diag, const char *text)
+{
+    lf_utf8_printable(diag->text, sizeof diag->text, text, strlen(text));
+}
+
 enum lf_err lf_fail(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...)
 {
     if (diag) {
+        struct lf_diag raw;
         va_list ap;
         va_start(ap, fmt);
-        vsnprintf(diag->text, sizeof diag->text, fmt, ap);
+        vsnprintf(raw.text, sizeof raw.text, fmt, ap);
         va_end(ap);
+        set(diag, raw.text);
     }
     return rc;
+}
+
+/* "what: why", as far as there is room. */
+static void set_both(struct lf_diag *diag, const char *what, const char *why)
+{
+    char both[2 * LF_DIAG_MAX + 2];
+    snprintf(both, sizeof both, "%.*s: %.*s", LF_DIAG_MAX - 1, what, LF_DIAG_MAX - 1, why);
+    set(diag, both);
 }
 
 enum lf_err lf_fail_errno(struct lf_diag *diag, int errnum, const char *fmt, ...)
 {
     if (diag) {
+        struct lf_diag raw;
         va_list ap;
         va_start(ap, fmt);
-        int n = vsnprintf(diag->text, sizeof diag->text, fmt, ap);
+        vsnprintf(raw.text, sizeof raw.text, fmt, ap);
         va_end(ap);
-        size_t used = n < 0 ? 0 : (size_t)n;
-        if (used < sizeof diag->text)
-            snprintf(diag->text + used, sizeof diag->text - used, ": %s", strerror(errnum));
+        set_both(diag, raw.text, strerror(errnum));
     }
     return lf_err_from_errno(errnum);
 }
@@ -62,15 +79,12 @@ enum lf_err lf_fail_errno(struct lf_diag *diag, int errnum, const char *fmt, ...
 enum lf_err lf_fail_within(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...)
 {
     if (diag) {
-        struct lf_diag inner = *diag;
+        struct lf_diag raw, inner = *diag;
         va_list ap;
         va_start(ap, fmt);
-        int n = vsnprintf(diag->text, sizeof diag->text, fmt, ap);
+        vsnprintf(raw.text, sizeof raw.text, fmt, ap);
         va_end(ap);
-        size_t used = n < 0 ? 0 : (size_t)n;
-        if (used < sizeof diag->text)
-            snprintf(diag->text + used, sizeof diag->text - used, ": %.*s",
-                     (int)sizeof inner.text - 3, inner.text);
+        set_both(diag, raw.text, inner.text);
     }
     return rc;
 }

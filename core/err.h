@@ -57,7 +57,9 @@ struct lf_diag {
 #define LF_MUST_CHECK
 #endif
 
-/* Writes the reason into diag (may be NULL) and returns rc: `return lf_fail(diag, rc, ...)`. */
+/* Writes the reason into diag (may be NULL) and returns rc: `return lf_fail(diag, rc, ...)`. What
+ * it quotes may hold any bytes: a reason is one line without control characters
+ * (lf_utf8_printable). */
 enum lf_err lf_fail(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...) LF_PRINTF(3, 4);
 
 /* As lf_fail, for a failed system call: maps the errno value and appends its text. */

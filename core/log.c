@@ -1,6 +1,8 @@
 /* The log line. */
 #include "core/log.h"
 
+#include "core/utf8.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,7 +22,7 @@ void lf_log(enum lf_log_level level, const char *room, const char *fmt, ...)
 {
     if ((int)level < atomic_load(&threshold))
         return;
-    char line[2048];
+    char line[2048], said[2048];
     struct timespec ts;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &ts);
@@ -30,11 +32,9 @@ void lf_log(enum lf_log_level level, const char *room, const char *fmt, ...)
                           words[level], room);
     va_list ap;
     va_start(ap, fmt);
-    int k = vsnprintf(line + n, sizeof line - n - 1, fmt, ap);
+    vsnprintf(said, sizeof said, fmt, ap);
     va_end(ap);
-    n += k < 0 ? 0 : (size_t)k;
-    if (n > sizeof line - 2)
-        n = sizeof line - 2;
+    n += lf_utf8_printable(line + n, sizeof line - n - 1, said, strlen(said));
     line[n++] = '\n';
     /* One write: lines of several threads do not mix. A full pipe loses the line, no more. */
     if (write(STDERR_FILENO, line, n) < 0)

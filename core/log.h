@@ -13,6 +13,7 @@ enum lf_log_level { LF_LOG_DEBUG, LF_LOG_INFO, LF_LOG_WARN, LF_LOG_ERROR };
 
 /* Lines below `level` are dropped. Starts at LF_LOG_INFO. */
 void lf_log_set_level(enum lf_log_level level);
+/* One line, whatever it quotes: control characters are escaped (lf_utf8_printable). */
 void lf_log(enum lf_log_level level, const char *room, const char *fmt, ...) LF_PRINTF(3, 4);
 
 #ifdef __cplusplus

@@ -1,6 +1,8 @@
 /* UTF-8, one code point at a time. */
 #include "core/utf8.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 size_t lf_utf8_len(const char *text, size_t n)
@@ -94,4 +96,44 @@ size_t lf_utf8_put(char out[4], uint32_t cp)
     out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
     out[3] = (char)(0x80 | (cp & 0x3f));
     return 4;
+}
+
+/* Controls (C0, DEL, C1), line and paragraph separators, and what changes the direction of writing
+ * (Trojan Source's characters). */
+static bool is_unfit(uint32_t cp)
+{
+    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x061c || cp == 0x200e || cp == 0x200f ||
+           (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
+}
+
+static size_t put_escaped(char out[8], uint32_t cp)
+{
+    static const char from[] = "\n\t\r", to[] = "ntr";
+    const char *at = cp ? strchr(from, (int)cp) : NULL;
+    if (cp < 0x80 && at)
+        return (size_t)snprintf(out, 8, "\\%c", to[at - from]);
+    return (size_t)snprintf(out, 8, cp < 0x100 ? "\\x%02x" : "\\u%04x", (unsigned)cp & 0xffff);
+}
+
+size_t lf_utf8_printable(char *out, size_t cap, const char *text, size_t n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n;) {
+        char piece[8];
+        size_t k = lf_utf8_len(text + i, n - i), put = k;
+        if (k == 0 && (unsigned char)text[i] >= 0xc2 && lf_utf8_part(text + i, n - i) == n - i)
+            break; /* cut off */
+        uint32_t cp = k ? lf_utf8_get(text + i, &k) : (unsigned char)text[i];
+        if (k == 0 || is_unfit(cp))
+            put = put_escaped(piece, cp);
+        else
+            memcpy(piece, text + i, k);
+        if (len + put >= cap)
+            break;
+        memcpy(out + len, piece, put);
+        len += put;
+        i += k ? k : 1;
+    }
+    out[len] = '\0';
+    return len;
 }

@@ -20,6 +20,12 @@ size_t lf_utf8_part(const char *s, size_t n);
 uint32_t lf_utf8_get(const char *s, size_t *len);
 /* Writes a code point (below 0x110000) and returns its bytes, 1 to 4. */
 size_t lf_utf8_put(char out[4], uint32_t cp);
+/* A text of anybody's bytes, made fit for a terminal and for one line of a log: control characters,
+ * line separators, marks that turn the direction of writing, and bytes that are no UTF-8 become \n,
+ * \t, \r or \x1b, \u202e. What does not fit in cap bytes with a NUL is cut between characters, and
+ * a character of which `text` has only the beginning at its end is left out. Returns the length. A
+ * text that is fit stays as it is. */
+size_t lf_utf8_printable(char *out, size_t cap, const char *text, size_t n);
 
 #ifdef __cplusplus
 }

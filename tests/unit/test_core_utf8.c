@@ -1,5 +1,6 @@
 /* LIBS: lf_core */
 /* UTF-8: what is well-formed and what is not, and that every code point goes there and back. */
+#include "core/err.h"
 #include "core/utf8.h"
 
 #include <setjmp.h>
@@ -86,12 +87,70 @@ static void the_longest_good_beginning_is_found_wherever_it_ends(void **state)
     assert_int_equal(lf_utf8_valid("", 0), 0);
 }
 
+static void what_is_shown_has_no_control_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"", ""},
+        {"plain, \xc3\xa9 and \xe2\x82\xac", "plain, \xc3\xa9 and \xe2\x82\xac"},
+        {"\x1b]0;title\x07", "\\x1b]0;title\\x07"},
+        {"a\nready v9\r\tb", "a\\nready v9\\r\\tb"},
+        {"\x7f\xc2\x9b"
+         "31m",
+         "\\x7f\\x9b31m"}, /* DEL; CSI as one character */
+        {"\xe2\x80\xae"
+         "gpj",
+         "\\u202egpj"}, /* right to left */
+        {"a\xe2\x80\xa8"
+         "b",
+         "a\\u2028b"},                           /* a line separator */
+        {"caf\xe9 au lait", "caf\\xe9 au lait"}, /* Latin-1 */
+        {"\x9b"
+         "2J",
+         "\\x9b2J"},              /* CSI as one byte */
+        {"cut \xe2\x82", "cut "}, /* the end of a character is missing */
+    };
+    char out[64];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *text = cases[i].text, *shown = cases[i].shown;
+        assert_int_equal(lf_utf8_printable(out, sizeof out, text, strlen(text)), strlen(shown));
+        assert_string_equal(out, shown);
+        assert_int_equal(lf_utf8_printable(out, sizeof out, shown, strlen(shown)), strlen(shown));
+        assert_string_equal(out, shown); /* once is enough */
+    }
+    assert_int_equal(lf_utf8_printable(out, 5, "abc\x1b", 4),
+                     3); /* an escape is whole or not there */
+    assert_int_equal(lf_utf8_printable(out, 5, "ab\xe2\x82\xac", 5), 2);
+    assert_int_equal(lf_utf8_printable(out, 1, "abc", 3), 0);
+}
+
+static void a_reason_quotes_no_control_characters(void **state)
+{
+    (void)state;
+    struct lf_diag diag = {""};
+    char nasty[2 * LF_DIAG_MAX];
+    lf_fail(&diag, LF_E_INVALID, "unknown key \"%s\"", "x\nready v9\x1b[2J");
+    assert_string_equal(diag.text, "unknown key \"x\\nready v9\\x1b[2J\"");
+    lf_fail_within(&diag, LF_E_INVALID, "line\n%d", 1);
+    assert_string_equal(diag.text, "line\\n1: unknown key \"x\\nready v9\\x1b[2J\"");
+    lf_fail_errno(&diag, ENOENT, "a\x07");
+    assert_string_equal(diag.text, "a\\x07: No such file or directory");
+    memset(nasty, '\x1b', sizeof nasty - 1);
+    nasty[sizeof nasty - 1] = '\0';
+    lf_fail(&diag, LF_E_INVALID, "%s", nasty);
+    assert_int_equal(strlen(diag.text), (LF_DIAG_MAX - 1) / 4 * 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_point_goes_there_and_back),
         cmocka_unit_test(bad_sequences_are_refused_and_replaced_by_their_longest_part),
         cmocka_unit_test(the_longest_good_beginning_is_found_wherever_it_ends),
+        cmocka_unit_test(what_is_shown_has_no_control_characters),
+        cmocka_unit_test(a_reason_quotes_no_control_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

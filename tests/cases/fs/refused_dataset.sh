@@ -18,6 +18,19 @@ grep -q '^dataset.jsonl: line 3: ' "$MODEL/task/error"
 check write_errno "$MODEL/task/dataset.jsonl" '{"completion": 1}' EINVAL
 wait_status task 'dataset.jsonl: line 1'
 
+# What a reason quotes cannot drive a terminal, nor write a line of its own.
+check write_errno "$MODEL/task/dataset.jsonl" $'\e]0;title\a\n' EINVAL
+for name in status error; do
+    refuses grep -q '[^[:print:]]' "$MODEL/task/$name"
+done
+check write_errno "$MODEL/task/dataset.jsonl" '{"x\nready v9\u001b[2J": 1}' EINVAL
+for name in status error; do
+    [ "$(wc -l <"$MODEL/task/$name")" = 1 ] || fail "$name: $(cat "$MODEL/task/$name")"
+done
+check write_errno "$MODEL/task/config.json" '{"rank\n\u009b": 1}' EINVAL
+[ "$(wc -l <"$MODEL/task/error")" = 1 ]
+refuses grep -q $'\e\|\a' "$WORK/daemon.log" "$WORK/mount.log"
+
 cmp "$WORK/good.jsonl" "$MODEL/task/dataset.jsonl"
 [ "$(versions_of task)" = 1 ]
 cat "$MODEL/task/generate" >"$WORK/after"
