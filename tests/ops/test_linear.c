@@ -155,6 +155,27 @@ static void maps_forward(void **state)
     }
 }
 
+/* Maps so wide that a card gives a multiprocessor several runs of K: whole tiles, parts of them,
+ * and both. On the CPU there is nothing of that to see. */
+static void maps_wide(void **state)
+{
+    static const struct linear_case wide[] = {
+        {.s = {1, {34048}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 9},
+        {.s = {1, {17152}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 40},
+        {.s = {1, {8704}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 200}};
+    struct rig *r = *state;
+    if (r->dev[RIG_DUT]->kind != LF_DEVICE_CUDA)
+        skip();
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        struct linear_case c = wide[i];
+        c.ldy = begin(r, &c, "wide");
+        c.ldx = c.s.K;
+        c.x = rig_act(r, "x", (size_t)c.T * (size_t)c.ldx, 1);
+        c.y = rig_out_act(r, "y", (size_t)c.T * (size_t)c.ldy, LIMITS);
+        rig_run(r, forward, &c);
+    }
+}
+
 static void carries_gradients_back(void **state)
 {
     struct rig *r = *state;
@@ -173,7 +194,7 @@ static void carries_gradients_back(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(maps_forward),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(maps_forward), cmocka_unit_test(maps_wide),
                                        cmocka_unit_test(carries_gradients_back)};
     return rig_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
