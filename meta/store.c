@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "core/grow.h"
 #include "meta/codec.h"
 #include "meta/limits.h"
@@ -187,6 +188,15 @@ static struct id_key id_key(uint64_t id)
 static MDB_val id_val(struct id_key *k)
 {
     return (MDB_val){sizeof k->b, k->b};
+}
+
+static uint64_t key_id(const MDB_val *key)
+{
+    const unsigned char *b = key->mv_data;
+    uint64_t id = 0;
+    for (size_t i = 0; i < key->mv_size; i++)
+        id = id << 8 | b[i];
+    return id;
 }
 
 static MDB_val text_val(const char *s)
@@ -449,6 +459,53 @@ enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_d
     return tx_end(&t, rc);
 }
 
+/* The name is the adapter's already where its record was damaged and the names are well. */
+static enum lf_err name_adopt(struct tx *t, const struct lf_adapter_record *r)
+{
+    MDB_val key = text_val(r->name), val;
+    uint64_t id = 0;
+    int code = mdb_get(t->txn, t->s->names, &key, &val);
+    if (code == MDB_SUCCESS && val.mv_size == sizeof id)
+        memcpy(&id, val.mv_data, sizeof id);
+    return id == r->id ? LF_OK : name_take(t, r->name, r->id);
+}
+
+enum lf_err lf_store_adapter_adopt(struct lf_store *s, const struct lf_adapter_record *r,
+                                   struct lf_diag *diag)
+{
+    struct lf_adapter_record made = *r;
+    uint64_t known = 0;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = counter_get(&t, "adapter", &known);
+    if (rc == LF_OK && known < r->id)
+        rc = counter_put(&t, "adapter", r->id);
+    rc = rc ?: name_adopt(&t, r) ?: adapter_write(&t, &made);
+    return tx_end(&t, rc);
+}
+
+enum lf_err lf_store_adapter_removed(struct lf_store *s, uint64_t id, bool *removed,
+                                     struct lf_diag *diag)
+{
+    uint64_t known = 0;
+    struct id_key k = id_key(id);
+    MDB_val key = id_val(&k), val;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, false, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = counter_get(&t, "adapter", &known);
+    int code = rc == LF_OK ? mdb_get(t.txn, s->adapters, &key, &val) : MDB_SUCCESS;
+    if (code != MDB_SUCCESS && code != MDB_NOTFOUND)
+        rc = mdb_err(code, "adapter", diag);
+    rc = tx_end(&t, rc);
+    if (rc == LF_OK)
+        *removed = id <= known && code == MDB_NOTFOUND;
+    return rc;
+}
+
 /* A list that grows as a walk goes over a table's records of `bytes` each. */
 struct list {
     char *items;
@@ -475,7 +532,8 @@ static enum lf_err list_take(struct list *l, enum lf_err rc, void *out, size_t *
 }
 
 /* Calls `each` for every record of the table, in order of id. */
-typedef enum lf_err (*walk_fn)(struct list *l, const MDB_val *val, struct lf_diag *diag);
+typedef enum lf_err (*walk_fn)(struct list *l, uint64_t id, const MDB_val *val,
+                               struct lf_diag *diag);
 
 static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct list *l)
 {
@@ -486,7 +544,7 @@ static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct lis
     MDB_val key, val;
     int code = mdb_cursor_get(c, &key, &val, MDB_FIRST);
     while (code == MDB_SUCCESS && rc == LF_OK) {
-        rc = each(l, &val, t->diag);
+        rc = each(l, key_id(&key), &val, t->diag);
         if (rc == LF_OK)
             code = mdb_cursor_get(c, &key, &val, MDB_NEXT);
     }
@@ -496,20 +554,37 @@ static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct lis
     return rc;
 }
 
-static enum lf_err adapter_listed(struct list *l, const MDB_val *val, struct lf_diag *diag)
+/* One record that cannot be read takes no other along. */
+static enum lf_err left_out(struct list *l, const char *what, uint64_t id, enum lf_err rc,
+                            const struct lf_diag *why)
 {
+    if (rc == LF_OK)
+        return rc;
+    l->n--;
+    lf_log(LF_LOG_ERROR, "store", "%s %llu is left out: %s", what, (unsigned long long)id,
+           why->text);
+    return LF_OK;
+}
+
+static enum lf_err adapter_listed(struct list *l, uint64_t id, const MDB_val *val,
+                                  struct lf_diag *diag)
+{
+    struct lf_diag why = {""};
     struct lf_adapter_record *r = list_add(l);
     if (!r)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
-    return lf_adapter_record_decode(r, val->mv_data, val->mv_size, diag);
+    enum lf_err rc = lf_adapter_record_decode(r, val->mv_data, val->mv_size, &why);
+    return left_out(l, "adapter", id, rc, &why);
 }
 
-static enum lf_err job_listed(struct list *l, const MDB_val *val, struct lf_diag *diag)
+static enum lf_err job_listed(struct list *l, uint64_t id, const MDB_val *val, struct lf_diag *diag)
 {
+    struct lf_diag why = {""};
     struct lf_job_record *r = list_add(l);
     if (!r)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of jobs");
-    return lf_job_record_decode(r, val->mv_data, val->mv_size, diag);
+    enum lf_err rc = lf_job_record_decode(r, val->mv_data, val->mv_size, &why);
+    return left_out(l, "job", id, rc, &why);
 }
 
 enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,

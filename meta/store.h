@@ -69,7 +69,16 @@ enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char 
                                     struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id,
                                     struct lf_diag *diag) LF_MUST_CHECK;
-/* All, by id. *out is yours (free). */
+/* An adapter of which the files are there and the record is not, or cannot be read: r, with its id,
+ * becomes the record. LF_E_EXISTS when the name is another's. */
+enum lf_err lf_store_adapter_adopt(struct lf_store *s, const struct lf_adapter_record *r,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* *removed: this store gave the id out, and has no record of it any more. False for an id that it
+ * never knew (the store was lost and is a new one, or an old copy), and for one whose record is
+ * damaged. */
+enum lf_err lf_store_adapter_removed(struct lf_store *s, uint64_t id, bool *removed,
+                                     struct lf_diag *diag) LF_MUST_CHECK;
+/* All whose records can be read, by id; the others are logged. *out is yours (free). */
 enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,
                                   struct lf_diag *diag) LF_MUST_CHECK;
 
@@ -96,7 +105,8 @@ enum lf_err lf_store_job_get(struct lf_store *s, uint64_t id, struct lf_job_reco
                              struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_store_job_put(struct lf_store *s, const struct lf_job_record *r,
                              struct lf_diag *diag) LF_MUST_CHECK;
-/* Oldest first; only_open leaves out those that ended. *out is yours (free). */
+/* Oldest first; records that cannot be read are logged and left out; only_open leaves out those
+ * that ended. *out is yours (free). */
 enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_record **out,
                               size_t *n, struct lf_diag *diag) LF_MUST_CHECK;
 /* Forgets ended jobs beyond the newest `keep`. */

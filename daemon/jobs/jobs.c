@@ -388,6 +388,12 @@ static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf
     rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
     if (rc == LF_OK && !lf_file_exists(dir)) /* killed between the record and the inputs */
         rc = lf_inputs_freeze(j->d->registry, r->adapter_id, dir, r->inputs_sha256, diag);
+    if (rc == LF_E_NOT_FOUND) { /* what it was to train on is lost */
+        r->progress.state = LF_JOB_FAILED;
+        r->ended_ms = lf_clock_unix_ms();
+        snprintf(r->reason, sizeof r->reason, "%s", diag->text);
+        return lf_registry_job_finish(j->d->registry, r, diag);
+    }
     return rc ?: enlist(j, r, diag);
 }
 

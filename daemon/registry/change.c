@@ -87,6 +87,7 @@ static enum lf_err create_on_disk(void *arg, struct lf_adapter_record *record, s
     rc = rc ?: lf_dir_make(dir, diag);
     rc = rc ?: lf_registry_dir(c->r, record->id, lf_files[LF_FILE_CONFIG].disk, path, diag);
     rc = rc ?: lf_file_write(path, c->config.data, c->config.len, diag);
+    rc = rc ?: lf_registry_identity(c->r, record, diag);
     return rc ?: lf_entry_scan(c->e, dir, diag);
 }
 
@@ -95,6 +96,7 @@ static void create_undo(struct lf_registry *r, uint64_t id)
 {
     char dir[LF_PATH_MAX];
     struct lf_diag why = {""};
+    lf_registry_identity_remove(r, id); /* first: what is left must not be taken for an adapter */
     if ((lf_registry_dir(r, id, NULL, dir, &why) ?: lf_dir_remove(dir, &why)) != LF_OK)
         lf_log(LF_LOG_WARN, "registry", "%s", why.text);
 }
@@ -158,6 +160,10 @@ enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const ch
         pthread_mutex_lock(&r->index);
         lf_index_renamed(r, lf_index_find_id(r, id), &record);
         pthread_mutex_unlock(&r->index);
+        struct lf_diag why = {""};
+        if (lf_registry_identity(r, &record, &why) != LF_OK)
+            lf_log(LF_LOG_WARN, "registry",
+                   "%s: its identity.json is written at the next start: %s", to, why.text);
     }
     pthread_mutex_unlock(&r->edit);
     return rc;

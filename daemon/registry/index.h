@@ -6,7 +6,8 @@
  *     settings.c   config.json and template          check.c     bytes that a person wrote
  *     log.c        what the daemon writes
  *     change.c     changes: disk, then store, then index
- *     upload.c     files on their way in             reconcile.c opening: all three agree
+ *     upload.c     files on their way in             identity.c  who an adapter is, beside its
+ * files reconcile.c  opening: all three agree
  *
  * Functions here are called with the index lock held, but for those that say otherwise. */
 #ifndef LF_DAEMON_REGISTRY_INDEX_H
@@ -85,6 +86,14 @@ enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX]
     LF_PRINTF(4, 5) LF_MUST_CHECK;
 /* Moves DATA/adapters/<id> into the trash, named so that a person finds it. */
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
+                              struct lf_diag *diag) LF_MUST_CHECK;
+/* Writes identity.json, the name and the base of a record, where it does not say so already. */
+enum lf_err lf_registry_identity(struct lf_registry *r, const struct lf_adapter_record *record,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+void lf_registry_identity_remove(struct lf_registry *r, uint64_t id);
+/* Gives a directory that the store does not know a record, from identity.json and the newest
+ * version; loudly. LF_E_NOT_FOUND where nothing is in it that anyone would miss. */
+enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adapter_record *out,
                               struct lf_diag *diag) LF_MUST_CHECK;
 /* Whether the bytes at `path` may become the adapter's file. The reason in diag is the person's. */
 enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,

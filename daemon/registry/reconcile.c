@@ -1,15 +1,16 @@
 /* Opening the registry: disk and store are made to agree, whatever a crash left between them.
  *
  *   a record without a directory      gets an empty one (made, or lost: its versions are gone)
- *   a directory without a record      into the trash: its removal was cut short
- *   a current version that is missing the newest one that is there is served, or none
- *   versions newer than the record    keep their numbers: they are not given out again
- *   an upload or import cut short     thrown away
- *   a last line of the log cut short  taken off
+ *   a directory without a record      into the trash where the store gave its id out: its removal
+ * was cut short. Else the store is not the one that knew it, or its record is damaged: it gets a
+ * record from what lies in it a current version that is missing the newest one that is there is
+ * served, or none versions newer than the record    keep their numbers: they are not given out
+ * again an upload or import cut short     thrown away a last line of the log cut short  taken off
  */
 #include "daemon/registry/index.h"
 
 #include "core/file.h"
+#include "core/grow.h"
 #include "core/log.h"
 
 #include <dirent.h>
@@ -82,6 +83,7 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (rc == LF_OK && (record->versions < newest ||
                         (record->current > 0 && !lf_entry_version(e, record->current))))
         rc = lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag);
+    rc = rc ?: lf_registry_identity(r, &e->record, diag);
     rc = rc ?: lf_index_reserve(r, diag);
     if (rc == LF_OK)
         lf_index_add(r, e);
@@ -90,8 +92,36 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     return rc;
 }
 
-/* DATA/adapters holds directories of known ids, and nothing else of ours. */
-static enum lf_err trash_strays(struct lf_registry *r, struct lf_diag *diag)
+static enum lf_err stray(struct lf_registry *r, uint64_t id, struct lf_diag *diag)
+{
+    struct lf_adapter_record record;
+    bool removed = false;
+    enum lf_err rc = lf_store_adapter_removed(r->store, id, &removed, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!removed) {
+        rc = lf_registry_adopt(r, id, &record, diag);
+        if (rc != LF_E_NOT_FOUND)
+            return rc ?: entry_open(r, &record, diag);
+    }
+    lf_log(LF_LOG_WARN, "registry", "adapters/%llu has no record: moved to the trash",
+           (unsigned long long)id);
+    return lf_registry_trash(r, id, "stray", diag);
+}
+
+struct id_list {
+    uint64_t *id;
+    size_t n, cap;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Directories of DATA/adapters that no record is of, ascending. */
+static enum lf_err strays_find(struct lf_registry *r, struct id_list *out, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], *end;
     enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters");
@@ -102,10 +132,27 @@ static enum lf_err trash_strays(struct lf_registry *r, struct lf_diag *diag)
         uint64_t id = strtoull(x->d_name, &end, 10);
         if (id == 0 || *end || lf_index_find_id(r, id))
             continue;
-        lf_log(LF_LOG_WARN, "registry", "adapters/%s has no record: moved to the trash", x->d_name);
-        rc = lf_registry_trash(r, id, "stray", diag);
+        rc = lf_grow(&out->id, &out->cap, out->n + 1, sizeof *out->id);
+        if (rc == LF_OK)
+            out->id[out->n++] = id;
+        else
+            lf_fail(diag, rc, "no memory for the adapters");
     }
     closedir(d);
+    if (out->n > 1)
+        qsort(out->id, out->n, sizeof *out->id, by_value);
+    return rc;
+}
+
+/* In ascending order: a record that is made raises the ids that the store says it gave out, and a
+ * start that is cut short must not take those still to come for removed ones. */
+static enum lf_err strays(struct lf_registry *r, struct lf_diag *diag)
+{
+    struct id_list list = {0};
+    enum lf_err rc = strays_find(r, &list, diag);
+    for (size_t i = 0; i < list.n && rc == LF_OK; i++)
+        rc = stray(r, list.id[i], diag);
+    free(list.id);
     return rc;
 }
 
@@ -118,7 +165,7 @@ static enum lf_err reconcile(struct lf_registry *r, struct lf_diag *diag)
     for (size_t i = 0; i < n && rc == LF_OK; i++)
         rc = entry_open(r, &list[i], diag);
     free(list);
-    return rc ?: trash_strays(r, diag);
+    return rc ?: strays(r, diag);
 }
 
 static enum lf_err folders_make(struct lf_registry *r, struct lf_diag *diag)

@@ -2,9 +2,11 @@
  * thousands reads no disk.
  *
  * On disk (DATA/adapters/<id>/): the files of names/files.h, versions/<n>/ in PEFT's form,
- * import/ while an adapter is being copied in, jobs/<id>/ with what an open job trains on. A change
- * is: write, fsync, rename, then one transaction of the store, then the index; lf_registry_open
- * puts right whatever a crash left between these. Removed adapters lie in DATA/trash for 7 days.
+ * identity.json with the name and the base (by which an adapter is found again whose record is
+ * lost), import/ while an adapter is being copied in, jobs/<id>/ with what an open job trains on. A
+ * change is: write, fsync, rename, then one transaction of the store, then the index;
+ * lf_registry_open puts right whatever a crash left between these. Removed adapters lie in
+ * DATA/trash for 7 days.
  *
  * Any thread. Two locks: `edit` makes changes one at a time and is held over the disk; `index` is
  * held for memory alone, so that readers never wait for an fsync. Knows nothing of HTTP, devices,

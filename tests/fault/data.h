@@ -15,6 +15,7 @@ struct data {
     struct rig rig; /* its base is opened once */
     char peft[64];  /* a directory that can be imported */
     enum lf_err (*change)(struct data *d, struct lf_diag *diag);
+    bool lost;              /* the old state is that all is closed, and the store is gone */
     bool reopens;           /* look after opening anew, else in the open registry */
     struct lf_buf old, new; /* what is there before and after the change */
     struct lf_job_record job;
@@ -166,6 +167,15 @@ static inline void data_before(void *arg)
     must(data_put(d, "a", "dataset.jsonl", DATA_ROW, strlen(DATA_ROW), &diag), &diag);
     d->job = (struct lf_job_record){.adapter_id = 1, .progress = lf_progress_none()};
     must(lf_registry_job_create(d->rig.registry, &d->job, &diag), &diag);
+    if (d->lost) {
+        char state[128];
+        lf_registry_close(d->rig.registry);
+        lf_store_close(d->rig.store);
+        d->rig.registry = NULL;
+        d->rig.store = NULL;
+        snprintf(state, sizeof state, "%s/state", d->rig.dir);
+        must(lf_dir_remove(state, &diag), &diag);
+    }
 }
 
 static inline enum lf_err data_act(void *arg, struct lf_diag *diag)
@@ -207,10 +217,11 @@ static inline void data_after(void *arg, enum lf_err rc)
     data_end(d);
 }
 
-static inline void data_sweep(enum lf_err (*change)(struct data *d, struct lf_diag *diag))
+static inline void data_sweep(enum lf_err (*change)(struct data *d, struct lf_diag *diag),
+                              bool lost)
 {
     static const struct fault_subject subject = {data_before, data_act, data_after};
-    struct data d = {.change = change};
+    struct data d = {.change = change, .lost = lost};
     struct lf_diag diag = {""};
     char base[LF_PATH_MAX];
     rig_base_dir(base);
@@ -218,9 +229,11 @@ static inline void data_sweep(enum lf_err (*change)(struct data *d, struct lf_di
     must(lf_base_open(&d.rig.bases.base[d.rig.bases.n++], base, LF_QUANT_NONE, &diag), &diag);
     rig_peft(&d.rig, d.peft, 1);
     lf_buf_init(&d.old, 0);
+    lf_buf_puts(&d.old, "");
     lf_buf_init(&d.new, 0);
     data_before(&d);
-    data_look(&d, &d.old);
+    if (!lost)
+        data_look(&d, &d.old);
     must(change(&d, &diag), &diag);
     rig_reopen(&d.rig);
     data_look(&d, &d.new);

@@ -11,7 +11,7 @@ static enum lf_err create(struct data *d, struct lf_diag *diag)
 static void an_adapter_is_made_or_not(void **state)
 {
     (void)state;
-    data_sweep(create);
+    data_sweep(create, false);
 }
 
 static enum lf_err rename_to(struct data *d, struct lf_diag *diag)
@@ -22,7 +22,7 @@ static enum lf_err rename_to(struct data *d, struct lf_diag *diag)
 static void an_adapter_is_renamed_or_not(void **state)
 {
     (void)state;
-    data_sweep(rename_to);
+    data_sweep(rename_to, false);
 }
 
 static enum lf_err remove_a(struct data *d, struct lf_diag *diag)
@@ -34,7 +34,7 @@ static enum lf_err remove_a(struct data *d, struct lf_diag *diag)
 static void an_adapter_is_removed_or_not(void **state)
 {
     (void)state;
-    data_sweep(remove_a);
+    data_sweep(remove_a, false);
 }
 
 static enum lf_err roll_back(struct data *d, struct lf_diag *diag)
@@ -45,7 +45,7 @@ static enum lf_err roll_back(struct data *d, struct lf_diag *diag)
 static void another_version_is_served_or_not(void **state)
 {
     (void)state;
-    data_sweep(roll_back);
+    data_sweep(roll_back, false);
 }
 
 static enum lf_err delete_version(struct data *d, struct lf_diag *diag)
@@ -57,7 +57,7 @@ static enum lf_err delete_version(struct data *d, struct lf_diag *diag)
 static void a_version_is_removed_or_not(void **state)
 {
     (void)state;
-    data_sweep(delete_version);
+    data_sweep(delete_version, false);
 }
 
 static enum lf_err delete_rows(struct data *d, struct lf_diag *diag)
@@ -69,7 +69,7 @@ static enum lf_err delete_rows(struct data *d, struct lf_diag *diag)
 static void a_file_is_removed_or_not(void **state)
 {
     (void)state;
-    data_sweep(delete_rows);
+    data_sweep(delete_rows, false);
 }
 
 static enum lf_err queue(struct data *d, struct lf_diag *diag)
@@ -81,7 +81,7 @@ static enum lf_err queue(struct data *d, struct lf_diag *diag)
 static void a_job_is_queued_or_not(void **state)
 {
     (void)state;
-    data_sweep(queue);
+    data_sweep(queue, false);
 }
 
 static enum lf_err finish(struct data *d, struct lf_diag *diag)
@@ -95,7 +95,7 @@ static enum lf_err finish(struct data *d, struct lf_diag *diag)
 static void a_job_ends_or_not(void **state)
 {
     (void)state;
-    data_sweep(finish);
+    data_sweep(finish, false);
 }
 
 static enum lf_err write_metrics(struct data *d, struct lf_diag *diag)
@@ -107,7 +107,7 @@ static enum lf_err write_metrics(struct data *d, struct lf_diag *diag)
 static void a_file_of_the_daemons_is_replaced_or_not(void **state)
 {
     (void)state;
-    data_sweep(write_metrics);
+    data_sweep(write_metrics, false);
 }
 
 static enum lf_err open_anew(struct data *d, struct lf_diag *diag)
@@ -120,7 +120,24 @@ static enum lf_err open_anew(struct data *d, struct lf_diag *diag)
 static void opening_that_fails_leaves_what_was_there(void **state)
 {
     (void)state;
-    data_sweep(open_anew);
+    data_sweep(open_anew, false);
+}
+
+/* The first start after the store was lost. */
+static enum lf_err open_without_store(struct data *d, struct lf_diag *diag)
+{
+    char dir[128];
+    enum lf_err rc = LF_OK;
+    snprintf(dir, sizeof dir, "%s/state", d->rig.dir);
+    if (!d->rig.store)
+        rc = lf_store_open(&d->rig.store, dir, diag);
+    return rc ?: open_anew(d, diag);
+}
+
+static void a_lost_store_is_made_again_by_this_start_or_the_next(void **state)
+{
+    (void)state;
+    data_sweep(open_without_store, true);
 }
 
 /* A line may be lost, but not torn, and not taken by the next one. */
@@ -135,7 +152,7 @@ static enum lf_err two_lines(struct data *d, struct lf_diag *diag)
 static void a_line_of_the_log_is_there_or_not(void **state)
 {
     (void)state;
-    data_sweep(two_lines);
+    data_sweep(two_lines, false);
 }
 
 int main(void)
@@ -151,6 +168,8 @@ int main(void)
         cmocka_unit_test_teardown(a_job_ends_or_not, fault_teardown),
         cmocka_unit_test_teardown(a_file_of_the_daemons_is_replaced_or_not, fault_teardown),
         cmocka_unit_test_teardown(opening_that_fails_leaves_what_was_there, fault_teardown),
+        cmocka_unit_test_teardown(a_lost_store_is_made_again_by_this_start_or_the_next,
+                                  fault_teardown),
         cmocka_unit_test_teardown(a_line_of_the_log_is_there_or_not, fault_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@ static enum lf_err put_rows(struct data *d, struct lf_diag *diag)
 static void rows_are_replaced_or_not(void **state)
 {
     (void)state;
-    data_sweep(put_rows);
+    data_sweep(put_rows, false);
 }
 
 static enum lf_err put_config(struct data *d, struct lf_diag *diag)
@@ -24,7 +24,7 @@ static enum lf_err put_config(struct data *d, struct lf_diag *diag)
 static void settings_are_replaced_or_not(void **state)
 {
     (void)state;
-    data_sweep(put_config);
+    data_sweep(put_config, false);
 }
 
 static enum lf_err put_template(struct data *d, struct lf_diag *diag)
@@ -35,7 +35,7 @@ static enum lf_err put_template(struct data *d, struct lf_diag *diag)
 static void a_template_is_taken_or_not(void **state)
 {
     (void)state;
-    data_sweep(put_template);
+    data_sweep(put_template, false);
 }
 
 static enum lf_err put_prompt(struct data *d, struct lf_diag *diag)
@@ -46,7 +46,7 @@ static enum lf_err put_prompt(struct data *d, struct lf_diag *diag)
 static void a_prompt_is_taken_or_not(void **state)
 {
     (void)state;
-    data_sweep(put_prompt);
+    data_sweep(put_prompt, false);
 }
 
 static enum lf_err import(struct data *d, struct lf_diag *diag)
@@ -58,7 +58,7 @@ static enum lf_err import(struct data *d, struct lf_diag *diag)
 static void an_adapter_is_imported_or_not(void **state)
 {
     (void)state;
-    data_sweep(import);
+    data_sweep(import, false);
 }
 
 int main(void)

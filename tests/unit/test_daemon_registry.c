@@ -277,15 +277,18 @@ static void what_a_crash_left_is_put_right(void **state)
     must(lf_registry_import(r->registry, "b", peft, &n, &diag), &diag);
     must(lf_registry_import(r->registry, "b", peft, &n, &diag), &diag);
     uint64_t generation = lf_registry_generation(r->registry);
-    /* b lost its second version; c its directory; a's log is cut; 99 has no record; an upload and
-     * an import were under way; a version was saved before its record was. */
+    /* b lost its second version; c its directory; a's log is cut; 4 was being removed; an upload
+     * and an import were under way; a version was saved before its record was. */
     snprintf(path, sizeof path, "%s/adapters/2/versions/2", r->dir);
     must(lf_dir_remove(path, &diag), &diag);
     snprintf(path, sizeof path, "%s/adapters/3", r->dir);
     must(lf_dir_remove(path, &diag), &diag);
     snprintf(path, sizeof path, "%s/adapters/1/log.jsonl", r->dir);
     must(lf_file_write(path, "{\"event\":\"x\"}\n{\"ev", 18, &diag), &diag);
-    snprintf(path, sizeof path, "%s/adapters/99/versions", r->dir);
+    uint64_t removed;
+    make(r, "d");
+    must(lf_registry_remove(r->registry, "d", &removed, &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/4/versions", r->dir);
     must(lf_dir_make(path, &diag), &diag);
     snprintf(path, sizeof path, "%s/incoming/abc", r->dir);
     must(lf_file_write(path, "x", 1, &diag), &diag);
@@ -297,7 +300,7 @@ static void what_a_crash_left_is_put_right(void **state)
     status_is(r, "a", "ready v1");
     status_is(r, "b", "failed: version 2 is not on the disk any more; serving v1");
     status_is(r, "c", "empty");
-    assert_false(has(r, "adapters/99"));
+    assert_false(has(r, "adapters/4"));
     assert_false(has(r, "incoming/abc"));
     assert_false(has(r, "adapters/1/import"));
     assert_true(lf_registry_generation(r->registry) > generation);
@@ -305,6 +308,59 @@ static void what_a_crash_left_is_put_right(void **state)
     assert_int_equal(lf_file_size(path), 14); /* the whole line alone */
     must(lf_registry_import(r->registry, "a", peft, &n, &diag), &diag);
     assert_int_equal(n, 8);
+}
+
+static bool trash_is_empty(struct rig *r)
+{
+    char path[LF_PATH_MAX];
+    snprintf(path, sizeof path, "%s/trash", r->dir);
+    if (rmdir(path) != 0)
+        return false;
+    assert_int_equal(mkdir(path, 0755), 0);
+    return true;
+}
+
+static void a_lost_store_is_made_again_from_the_files(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    char path[LF_PATH_MAX];
+    int32_t n;
+    make(r, "a");
+    make(r, "b");
+    make(r, "c");
+    snprintf(path, sizeof path, "%s/peft", r->dir);
+    rig_peft(r, path, 1);
+    must(lf_registry_import(r->registry, "a", path, &n, &diag), &diag);
+    must(lf_registry_import(r->registry, "a", path, &n, &diag), &diag);
+    must(lf_registry_rename(r->registry, "b", "bee", &diag), &diag);
+    must(rig_put_text(r, "bee", "prompt", "hello\n", &diag), &diag);
+    must(rig_put_text(r, "c", "prompt", "hello\n", &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/3/identity.json", r->dir);
+    assert_int_equal(unlink(path), 0);
+    lf_registry_close(r->registry);
+    lf_store_close(r->store);
+    r->registry = NULL;
+    r->store = NULL;
+    snprintf(path, sizeof path, "%s/state", r->dir);
+    must(lf_dir_remove(path, &diag), &diag);
+    for (int opened = 0; opened < 2; opened++) { /* and it stays so */
+        rig_reopen(r);
+        status_is(r, "a",
+                  "failed: the store had lost it; it was made again from its files; "
+                  "serving v2");
+        error_starts(r, "bee", "the store had lost it");
+        error_starts(r, "recovered-3", "the store had lost it");
+        assert_true(has(r, "adapters/2/prompt"));
+        assert_true(trash_is_empty(r));
+    }
+    must(lf_registry_rollback(r->registry, "a", 1, &diag), &diag);
+    status_is(r, "a", "ready v1");
+    make(r, "d"); /* with a number of its own */
+    assert_true(has(r, "adapters/4/config.json"));
+    uint64_t id;
+    must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
+    assert_false(trash_is_empty(r));
 }
 
 static void the_tree_changes_its_generation_with_what_it_shows(void **state)
@@ -444,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_half_of_an_import_is_refused_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_put_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lost_store_is_made_again_from_the_files, setup, teardown),
         cmocka_unit_test_setup_teardown(the_tree_changes_its_generation_with_what_it_shows, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(lines_say_how_a_job_is_doing, setup, teardown),

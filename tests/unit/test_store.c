@@ -1,4 +1,4 @@
-/* LIBS: lf_meta lf_core */
+/* LIBS: lf_meta lf_core Lmdb */
 /* The store: names are unique, updates are whole, a killed writer loses nothing that was answered,
  * damaged records are refused. */
 #include "core/file.h"
@@ -6,6 +6,7 @@
 #include "meta/limits.h"
 #include "meta/store.h"
 
+#include <lmdb.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -313,6 +314,73 @@ static void damaged_records_are_refused(void **state)
     lf_buf_free(&b);
 }
 
+/* Cuts an adapter's record and a job's by three bytes, past the store. */
+static void damage(const char *dir, uint64_t adapter, uint64_t job)
+{
+    const char *const tables[] = {"adapters", "jobs"};
+    const uint64_t ids[] = {adapter, job};
+    MDB_env *env;
+    MDB_txn *txn;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+    assert_int_equal(mdb_env_open(env, dir, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    for (int i = 0; i < 2; i++) {
+        MDB_dbi db;
+        unsigned char b[8] = {[7] = (unsigned char)ids[i]};
+        char copy[LF_RECORD_BYTES_MAX];
+        MDB_val key = {sizeof b, b}, val;
+        assert_int_equal(mdb_dbi_open(txn, tables[i], 0, &db), 0);
+        assert_int_equal(mdb_get(txn, db, &key, &val), 0);
+        memcpy(copy, val.mv_data, val.mv_size);
+        val = (MDB_val){val.mv_size - 3, copy};
+        assert_int_equal(mdb_put(txn, db, &key, &val, 0), 0);
+    }
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static void a_damaged_record_takes_no_other_along(void **state)
+{
+    struct fixture *f = *state;
+    struct lf_diag diag = {""};
+    struct lf_adapter_record *a, again = {.name = "b"};
+    struct lf_job_record *j;
+    size_t n;
+    bool removed = true;
+    again.id = make(f->s, "a") + 1;
+    assert_int_equal(make(f->s, "b"), again.id);
+    assert_int_equal(queue(f->s, again.id).id, 1);
+    assert_int_equal(queue(f->s, again.id).id, 2);
+    lf_store_close(f->s);
+    damage(f->dir, again.id, 1);
+    assert_int_equal(lf_store_open(&f->s, f->dir, &diag), LF_OK);
+    assert_int_equal(lf_store_adapter_list(f->s, &a, &n, &diag), LF_OK);
+    assert_int_equal(n, 1);
+    assert_string_equal(a[0].name, "a");
+    free(a);
+    assert_int_equal(lf_store_job_list(f->s, true, &j, &n, &diag), LF_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(j[0].id, 2);
+    free(j);
+    assert_int_equal(lf_store_adapter_removed(f->s, again.id, &removed, &diag), LF_OK);
+    assert_false(removed);
+    assert_int_equal(lf_store_adapter_adopt(f->s, &again, &diag), LF_OK); /* its name is its own */
+    assert_int_equal(lf_store_adapter_list(f->s, &a, &n, &diag), LF_OK);
+    assert_int_equal(n, 2);
+    free(a);
+    again.id = 9;
+    assert_int_equal(lf_store_adapter_adopt(f->s, &again, &diag), LF_E_EXISTS);
+    snprintf(again.name, sizeof again.name, "c");
+    assert_int_equal(lf_store_adapter_adopt(f->s, &again, &diag), LF_OK);
+    assert_int_equal(make(f->s, "d"), 10);
+    assert_int_equal(lf_store_adapter_delete(f->s, 9, &diag), LF_OK);
+    assert_int_equal(lf_store_adapter_removed(f->s, 9, &removed, &diag), LF_OK);
+    assert_true(removed);
+    assert_int_equal(lf_store_adapter_removed(f->s, 11, &removed, &diag), LF_OK);
+    assert_false(removed);
+}
+
 /* Format 1 ended before `losses`. */
 static void a_job_of_the_first_format_reads_back(void **state)
 {
@@ -346,6 +414,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_killed_writer_loses_nothing_that_was_answered, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_record_takes_no_other_along, setup, teardown),
         cmocka_unit_test(damaged_records_are_refused),
         cmocka_unit_test(a_job_of_the_first_format_reads_back),
     };
