@@ -135,6 +135,13 @@ enum lf_range {
 };
 /* A Range header's value (NULL: none) over a file of `bytes`. */
 enum lf_range lf_range_parse(const char *value, uint64_t bytes, uint64_t *first, uint64_t *n);
+/* Whether a Host header names this machine in a way that no foreign name server can: an address,
+ * a name without a dot (localhost, a container's), or the machine's own. Else a page's own name was
+ * made to mean this machine. */
+bool lf_http_host_ok(const char *host);
+/* Whether a page of this Origin may send requests: one of this machine, or of the daemon itself,
+ * which the request calls `host` (NULL: no Host). */
+bool lf_http_origin_ok(const char *origin, const char *host);
 /* Equal, in a time that does not tell where they differ. */
 bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b);
 

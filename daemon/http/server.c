@@ -97,11 +97,30 @@ static const char *bearer(const char *value)
     return value + n + strspn(value + n, " ");
 }
 
+/* Without a key, a web page must not reach the daemon through the browser of someone on this
+ * machine. */
+static enum lf_err check_sender(struct lf_http *q)
+{
+    const char *host = lf_http_header(q, "Host"), *origin = lf_http_header(q, "Origin");
+    if (host && !lf_http_host_ok(host))
+        return lf_fail(
+            &q->early_diag, LF_E_DENIED,
+            "\"%.128s\" is not a name of this machine; a daemon that others reach by name "
+            "wants an API key",
+            host);
+    if (origin && !lf_http_origin_ok(origin, host))
+        return lf_fail(&q->early_diag, LF_E_DENIED,
+                       "a page of %.128s may not use this daemon without an API key", origin);
+    return LF_OK;
+}
+
 static enum lf_err authorize(struct lf_http *q)
 {
     const char *key = q->daemon->api_key;
-    if (!key || q->route->open)
+    if (q->route->open)
         return LF_OK;
+    if (!key)
+        return check_sender(q);
     const char *given = bearer(lf_http_header(q, "Authorization"));
     if (given && lf_key_equal(given, strlen(given), key, strlen(key)))
         return LF_OK;
@@ -254,6 +273,14 @@ static void on_connection(void *arg, struct MHD_Connection *conn, void **context
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/* "%00" is left as it is: the text would end there, and be another's name. */
+static size_t on_unescape(void *arg, struct MHD_Connection *conn, char *text)
+{
+    (void)arg;
+    (void)conn;
+    return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
 static void on_log(void *arg, const char *fmt, va_list ap)
 {
     (void)arg;
@@ -277,7 +304,7 @@ static enum lf_err listener_start(struct lf_http_server *s, int fd, struct lf_di
         (unsigned)LF_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_END);
     return l->mhd ? LF_OK : lf_fail(diag, LF_E_IO, "the HTTP server does not start");
 }
 

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum lf_err nothing(struct lf_http *q, struct lf_diag *diag)
 {
@@ -292,9 +293,75 @@ static void counters_print_as_prometheus_reads_them(void **state)
     free(c);
 }
 
+static void only_names_of_this_machine_are_answered_without_a_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host;
+        bool ok;
+    } cases[] = {
+        {"localhost", true},
+        {"localhost:8080", true},
+        {"LOCALHOST", true},
+        {"a.localhost:1", true},
+        {"127.0.0.1:8080", true},
+        {"10.1.2.3", true},
+        {"[::1]:8080", true},
+        {"[fe80::1]", true},
+        {"", false},
+        {"evil.example", false},
+        {"evil.example:80", false},
+        {"localhost.evil.example", false},
+        {"127.0.0.1.evil.example", false},
+        {"127.0.0.1:80:80", false},
+        {"localhost:8x", false},
+        {":8080", false},
+        {"[::1", false},
+        {"[evil.example]", false},
+        {"localhost@evil.example", false},
+        {"gpubox:8080", true},
+        {"gpu box", false},
+        {"1.2.3", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (lf_http_host_ok(cases[i].host) != cases[i].ok)
+            fail_msg("%s", cases[i].host);
+    char own[256] = "";
+    assert_int_equal(gethostname(own, sizeof own - 1), 0);
+    assert_true(lf_http_host_ok(own));
+}
+
+static void only_pages_of_this_machine_or_the_daemons_own_may_ask(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *origin, *host;
+        bool ok;
+    } cases[] = {
+        {"http://localhost:3000", "localhost:8080", true},
+        {"https://127.0.0.1", NULL, true},
+        {"http://[::1]:5173", "10.1.2.3:8080", true},
+        {"http://10.1.2.3:8080", "10.1.2.3:8080", true}, /* served by the daemon itself */
+        {"http://10.1.2.3:8081", "10.1.2.3:8080", false},
+        {"http://10.1.2.3", NULL, false},
+        {"http://evil.example", "localhost:8080", false},
+        {"http://localhost.evil.example", "localhost:8080", false},
+        {"null", "localhost:8080", false}, /* a sandboxed frame, a file */
+        {"", "localhost:8080", false},
+        {"file://localhost", "localhost:8080", false},
+        {"http://localhost/x", "localhost:8080", false},
+        {"http://", "localhost:8080", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (lf_http_origin_ok(cases[i].origin, cases[i].host) != cases[i].ok)
+            fail_msg("%s to %s", cases[i].origin, cases[i].host ? cases[i].host : "no host");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_names_of_this_machine_are_answered_without_a_key),
+        cmocka_unit_test(only_pages_of_this_machine_or_the_daemons_own_may_ask),
         cmocka_unit_test(a_path_finds_its_route_and_gives_its_parts),
         cmocka_unit_test(ranges_are_cut_to_the_file),
         cmocka_unit_test(keys_are_equal_only_when_they_are),
