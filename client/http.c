@@ -47,35 +47,20 @@ struct lf_client {
 
 static enum lf_err err_from_status(int status)
 {
-    switch (status) {
-    case 400:
-    case 422:
-        return LF_E_INVALID;
-    case 401:
-        return LF_E_DENIED;
-    case 403:
-    case 405:
-        return LF_E_READ_ONLY;
-    case 404:
-    case 410:
-        return LF_E_NOT_FOUND;
-    case 409:
-        return LF_E_BUSY;
-    case 413:
-        return LF_E_TOO_BIG;
-    case 429:
-        return LF_E_OVERLOADED;
-    case 499:
-        return LF_E_CANCELLED;
-    case 503:
-        return LF_E_OVERLOADED;
-    case 504:
-        return LF_E_TIMED_OUT;
-    case 507:
-        return LF_E_NO_SPACE;
-    default:
-        return LF_E_IO;
-    }
+    static const struct {
+        int status;
+        enum lf_err rc;
+    } known[] = {
+        {400, LF_E_INVALID},    {401, LF_E_DENIED},    {403, LF_E_READ_ONLY},
+        {404, LF_E_NOT_FOUND},  {405, LF_E_READ_ONLY}, {409, LF_E_BUSY},
+        {410, LF_E_NOT_FOUND},  {413, LF_E_TOO_BIG},   {422, LF_E_INVALID},
+        {429, LF_E_OVERLOADED}, {499, LF_E_CANCELLED}, {503, LF_E_OVERLOADED},
+        {504, LF_E_TIMED_OUT},  {507, LF_E_NO_SPACE},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].status == status)
+            return known[i].rc;
+    return LF_E_IO;
 }
 
 /* The error of an answer: the "code" word of its body where there is one, else by its status; the

@@ -23,29 +23,23 @@ static const char *const state_colours[] = {
 
 /* ---- Cells ----------------------------------------------------------------------------------- */
 
+/* What a cell says where there is little room, and where there is enough. */
+static const char *const state_forms[][2] = {
+    [LF_CELL_WAITING] = {"-", "waiting"},   [LF_CELL_TRAINING] = {"%3.0f%%", "training %3.0f%%"},
+    [LF_CELL_SCORING] = {"...", "scoring"}, [LF_CELL_DONE] = {"%.3f", "%.3f (%+.3f)"},
+    [LF_CELL_FAILED] = {"fail", "failed"},
+};
+
 static void cell_text(char out[32], const struct lf_cell *c, bool wide)
 {
     const struct lf_land_cell *r = &c->result;
-    switch (c->state) {
-    case LF_CELL_WAITING:
-        snprintf(out, 32, wide ? "waiting" : "-");
-        break;
-    case LF_CELL_TRAINING:
-        snprintf(out, 32, wide ? "training %3.0f%%" : "%3.0f%%", 100 * c->progress);
-        break;
-    case LF_CELL_SCORING:
-        snprintf(out, 32, wide ? "scoring" : "...");
-        break;
-    case LF_CELL_DONE:
-        if (wide)
-            snprintf(out, 32, "%.3f (%+.3f)", r->tuned_score, r->tuned_score - r->base_score);
-        else
-            snprintf(out, 32, "%.3f", r->tuned_score);
-        break;
-    case LF_CELL_FAILED:
-        snprintf(out, 32, wide ? "failed" : "fail");
-        break;
-    }
+    const char *form = state_forms[c->state][wide];
+    if (c->state == LF_CELL_TRAINING)
+        snprintf(out, 32, form, 100 * c->progress);
+    else if (c->state == LF_CELL_DONE)
+        snprintf(out, 32, form, r->tuned_score, r->tuned_score - r->base_score);
+    else
+        snprintf(out, 32, "%s", form);
 }
 
 static void put_cell(struct lf_buf *out, const char *text, int width, const char *colour)
