@@ -58,7 +58,8 @@ enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
 
 enum lf_err lf_file_map(struct lf_mapping *out, const char *path, struct lf_diag *diag)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* A FIFO would be waited for. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", path);
     struct stat st;
