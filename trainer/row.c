@@ -168,6 +168,8 @@ enum lf_err lf_prompt_encode(struct lf_ids *out, const struct lf_model *m, const
                              size_t n, struct lf_diag *diag)
 {
     size_t before = out->n;
+    if (!m->tokenizer)
+        return lf_fail(diag, LF_E_UNSUPPORTED, "%s has no tokenizer: it cannot be asked", m->name);
     enum lf_err rc = lf_tokenizer_encode(m->tokenizer, out, prompt, n, true, diag);
     if (rc != LF_OK || out->n == before || !lf_model_is_eos(m, out->ids[out->n - 1]))
         return rc;
