@@ -36,6 +36,7 @@ enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_completions(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_chat_completions(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_lorax_generate(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_lorax_root(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_lorax_generate_stream(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag);

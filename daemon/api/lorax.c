@@ -1,4 +1,4 @@
-/* LoRAX' routes: /generate, /generate_stream, /info, /tokenize. */
+/* LoRAX' routes: /, /generate, /generate_stream, /info, /tokenize. */
 #include "daemon/api/api.h"
 #include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
@@ -18,6 +18,7 @@ struct lorax {
     const char *inputs; /* borrowed from body */
     size_t n_inputs;
     bool stream, details, full_text, seeded;
+    bool listed;         /* the answer is a list of one */
     json_t *body;        /* holds the strings; owned */
     struct lf_buf whole; /* the text so far, for the stream's last event */
 };
@@ -150,7 +151,7 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
         if (x->details)
             json_object_set_new(answer, "details", details_json(x, c, json_incref(tokens)));
         lf_completion_headers(q, &x->request.model, c->n_prompt, c->n_tokens, c);
-        lf_http_reply_json(q, 200, answer);
+        lf_http_reply_json(q, 200, x->listed ? json_pack("[o]", answer) : answer);
     }
     json_decref(tokens);
     return rc;
@@ -195,12 +196,14 @@ static enum lf_err reply_stream(struct lf_http *q, struct lorax *x, struct lf_co
 
 /* ---- Routes ---------------------------------------------------------------------------------- */
 
-static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag)
+static enum lf_err generate(struct lf_http *q, bool stream, bool listed, struct lf_diag *diag)
 {
     struct lorax *x = NULL;
     struct lf_ids ids = {0};
     struct lf_completion *c = NULL;
     enum lf_err rc = parse(&x, q, diag);
+    if (rc == LF_OK)
+        x->listed = listed;
     rc = rc
              ?: lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs,
                                  diag);
@@ -221,12 +224,18 @@ static enum lf_err generate(struct lf_http *q, bool stream, struct lf_diag *diag
 
 enum lf_err lf_api_lorax_generate(struct lf_http *q, struct lf_diag *diag)
 {
-    return generate(q, false, diag);
+    return generate(q, false, false, diag);
+}
+
+/* What LoRAX' and huggingface_hub's clients ask, streamed or not; the answer is a list of one. */
+enum lf_err lf_api_lorax_root(struct lf_http *q, struct lf_diag *diag)
+{
+    return generate(q, false, true, diag);
 }
 
 enum lf_err lf_api_lorax_generate_stream(struct lf_http *q, struct lf_diag *diag)
 {
-    return generate(q, true, diag);
+    return generate(q, true, false, diag);
 }
 
 enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)

@@ -14,6 +14,7 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_GET, "/v1/models/{name}", lf_api_model},
     {LF_HTTP_POST, "/v1/completions", lf_api_completions, LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, "/v1/chat/completions", lf_api_chat_completions, LF_HTTP_BODY_MAX},
+    {LF_HTTP_POST, "/", lf_api_lorax_root, LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, "/generate", lf_api_lorax_generate, LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, "/generate_stream", lf_api_lorax_generate_stream, LF_HTTP_BODY_MAX},
     {LF_HTTP_GET, "/info", lf_api_lorax_info},

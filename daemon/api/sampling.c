@@ -3,14 +3,16 @@
 
 #include "core/json.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
+#define LEAST_TOP_P 1e-6f
 #define AT(field) offsetof(struct lf_sample_params, field)
 
 const struct lf_sampling_param lf_sampling_params[] = {
     {"temperature", AT(temperature), 0, 100},
-    {"top_p", AT(top_p), 1e-6, 1},
+    {"top_p", AT(top_p), 0, 1},
     {"top_k", AT(top_k), -1, INT32_MAX},
     {"min_p", AT(min_p), 0, 1},
     {"repetition_penalty", AT(repetition_penalty), 0.01, 100},
@@ -43,5 +45,7 @@ enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct
                   : lf_http_query_real(q, p->key, p->lo, p->hi, &x, diag);
         *at = (float)x;
     }
+    /* 0 is the likeliest token alone; the sampler's is over 0. */
+    a->sample.top_p = fmaxf(a->sample.top_p, LEAST_TOP_P);
     return rc;
 }
