@@ -2,6 +2,7 @@
 #include "trainer/row.h"
 
 #include "trainer/dataset.h"
+#include "trainer/form.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,12 +60,6 @@ static enum lf_err check_plain(const json_t *row, const char *template_, struct 
     return lf_template_render(&prompt, template_, row, diag);
 }
 
-static bool is_assistant(const json_t *message)
-{
-    const char *role = json_string_value(json_object_get(message, "role"));
-    return role && strcmp(role, "assistant") == 0;
-}
-
 static enum lf_err check_chat(const json_t *row, struct lf_diag *diag)
 {
     const json_t *messages = json_object_get(row, "messages");
@@ -77,10 +72,13 @@ static enum lf_err check_chat(const json_t *row, struct lf_diag *diag)
             return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", i + 1);
         if (!json_object_get(m, "content") && !json_object_get(m, "tool_calls"))
             return lf_fail(diag, LF_E_INVALID, "message %zu has no \"content\"", i + 1);
-        answered = answered || is_assistant(m);
+        if (lf_turn_check(m, i + 1, diag) != LF_OK)
+            return LF_E_INVALID;
+        answered = answered || lf_turn_is_learnt(m);
     }
     if (!answered)
-        return lf_fail(diag, LF_E_INVALID, "no message of the assistant: nothing to learn");
+        return lf_fail(diag, LF_E_INVALID,
+                       "no message of the assistant that is learnt: nothing to learn");
     return LF_OK;
 }
 
@@ -98,23 +96,81 @@ static enum lf_err check_int_list(const json_t *row, const char *name, struct lf
     return LF_OK;
 }
 
+/* Lists beside the ids that say which of them are there, and which are learnt: 1 or 0 each. */
+static const char *const mask_names[] = {"attention_mask", "completion_mask", "assistant_masks",
+                                         "assistant_mask", "loss_mask"};
+#define N_MASKS (sizeof mask_names / sizeof *mask_names)
+
+static enum lf_err check_mask(const json_t *row, const char *name, size_t n, struct lf_diag *diag)
+{
+    const json_t *mask = json_object_get(row, name);
+    if (!mask)
+        return LF_OK;
+    if (json_array_size(mask) != n)
+        return lf_fail(diag, LF_E_INVALID, "%zu \"input_ids\" and %zu in \"%s\"", n,
+                       json_array_size(mask), name);
+    for (size_t i = 0; i < n; i++) {
+        json_int_t x = json_integer_value(json_array_get(mask, i));
+        if (!json_is_integer(json_array_get(mask, i)) || x < 0 || x > 1)
+            return lf_fail(diag, LF_E_INVALID, "\"%s\"[%zu] must be 0 or 1", name, i);
+    }
+    return LF_OK;
+}
+
+static bool is_masked(const json_t *mask, size_t i)
+{
+    return mask && json_integer_value(json_array_get(mask, i)) == 0;
+}
+
+/* [*first, *end): the ids that are no padding, which is before or behind them. */
+static enum lf_err unpadded(const json_t *row, size_t *first, size_t *end, struct lf_diag *diag)
+{
+    const json_t *mask = json_object_get(row, "attention_mask");
+    *first = 0;
+    *end = json_array_size(json_object_get(row, "input_ids"));
+    while (*first < *end && is_masked(mask, *first))
+        (*first)++;
+    while (*end > *first && is_masked(mask, *end - 1))
+        (*end)--;
+    for (size_t i = *first; i < *end; i++)
+        if (is_masked(mask, i))
+            return lf_fail(diag, LF_E_UNSUPPORTED,
+                           "\"attention_mask\" is 0 between others (at %zu): only padding at the "
+                           "ends is done here",
+                           i);
+    return LF_OK;
+}
+
+/* Positions are counted here: others than that (several texts packed into a row) are refused. */
+static enum lf_err check_positions(const json_t *row, size_t first, size_t end,
+                                   struct lf_diag *diag)
+{
+    const json_t *at = json_object_get(row, "position_ids");
+    for (size_t i = first; at && i < end; i++)
+        if (json_integer_value(json_array_get(at, i)) != (json_int_t)(i - first))
+            return lf_fail(diag, LF_E_UNSUPPORTED,
+                           "\"position_ids\" other than 0, 1, 2... are not done here");
+    return LF_OK;
+}
+
 static enum lf_err check_ids(const json_t *row, struct lf_diag *diag)
 {
     enum lf_err rc = check_int_list(row, "input_ids", diag);
+    size_t n = json_array_size(json_object_get(row, "input_ids")), first, end;
+    for (size_t i = 0; i < N_MASKS && rc == LF_OK; i++)
+        rc = check_mask(row, mask_names[i], n, diag);
+    rc = rc ?: unpadded(row, &first, &end, diag) ?: check_positions(row, first, end, diag);
     if (rc != LF_OK || !json_object_get(row, "labels"))
         return rc;
     rc = check_int_list(row, "labels", diag);
-    size_t n = json_array_size(json_object_get(row, "input_ids"));
     size_t n_labels = json_array_size(json_object_get(row, "labels"));
     if (rc == LF_OK && n != n_labels)
         return lf_fail(diag, LF_E_INVALID, "%zu \"input_ids\" and %zu \"labels\"", n, n_labels);
     return rc;
 }
 
-enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_diag *diag)
+static enum lf_err check_normal(const json_t *row, const char *template_, struct lf_diag *diag)
 {
-    if (!json_is_object(row))
-        return lf_fail(diag, LF_E_INVALID, "a row must be an object {...}");
     switch (form_of(row)) {
     case FORM_IDS:
         return check_ids(row, diag);
@@ -124,6 +180,13 @@ enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_dia
         break;
     }
     return check_plain(row, template_, diag);
+}
+
+enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_diag *diag)
+{
+    json_auto_t *normal = NULL;
+    enum lf_err rc = lf_row_normal(&normal, row, template_, diag);
+    return rc ?: check_normal(normal, template_, diag);
 }
 
 /* ---- Scratch --------------------------------------------------------------------------------- */
@@ -325,7 +388,7 @@ static enum lf_err learn_turn(struct chat *c, struct lf_row_ids *r, size_t k, bo
 static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_diag *diag)
 {
     size_t n = json_array_size(c->messages);
-    while (n > 0 && !is_assistant(json_array_get(c->messages, n - 1)))
+    while (n > 0 && !lf_turn_is_learnt(json_array_get(c->messages, n - 1)))
         n--;
     enum lf_err rc = render(c, &c->whole, n, false, diag);
     if (rc == LF_OK && c->whole.len > 0)
@@ -333,7 +396,7 @@ static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_
             lf_tokenizer_encode(c->m->tokenizer, &r->ids, c->whole.data, c->whole.len, false, diag);
     rc = rc ?: extend_targets(r, false, diag);
     for (size_t k = 0; k < n && rc == LF_OK; k++)
-        if (is_assistant(json_array_get(c->messages, k)))
+        if (lf_turn_is_learnt(json_array_get(c->messages, k)))
             rc = learn_turn(c, r, k, k == n - 1, diag);
     const json_t *content = json_object_get(json_array_get(c->messages, n - 1), "content");
     if (rc == LF_OK && json_is_string(content))
@@ -365,9 +428,14 @@ static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const str
                               struct lf_diag *diag)
 {
     const json_t *ids = json_object_get(row, "input_ids"), *labels = json_object_get(row, "labels");
-    for (size_t i = 0; i < json_array_size(ids); i++) {
+    size_t first, end;
+    enum lf_err rc = unpadded(row, &first, &end, diag);
+    for (size_t i = first; i < end && rc == LF_OK; i++) {
         int64_t id = json_integer_value(json_array_get(ids, i));
         int64_t label = labels ? json_integer_value(json_array_get(labels, i)) : id;
+        for (size_t k = 0; k < N_MASKS; k++)
+            if (is_masked(json_object_get(row, mask_names[k]), i))
+                label = NO_LOSS;
         if (id < 0 || id >= m->config.V)
             return lf_fail(diag, LF_E_INVALID, "\"input_ids\"[%zu] is %lld; the base has %d ids", i,
                            (long long)id, m->config.V);
@@ -378,7 +446,7 @@ static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const str
             lf_ids_push(&r->targets, label == NO_LOSS ? -1 : (int32_t)label) != LF_OK)
             return no_memory(diag);
     }
-    return LF_OK;
+    return rc;
 }
 
 /* ---- Length ---------------------------------------------------------------------------------- */
@@ -422,9 +490,12 @@ enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struc
     out->cut_prompt = out->cut_completion = false;
     out->n_supervised = 0;
     lf_buf_reset(&out->completion);
-    enum lf_err rc = lf_row_check(row, s->template_, diag);
+    json_auto_t *normal = NULL;
+    enum lf_err rc = lf_row_normal(&normal, row, s->template_, diag);
+    rc = rc ?: check_normal(normal, s->template_, diag);
     if (rc != LF_OK)
         return rc;
+    row = normal;
     enum row_form form = form_of(row);
     if (form != FORM_IDS && !m->tokenizer)
         return lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: rows need \"input_ids\"");

@@ -249,6 +249,122 @@ static void ready_made_labels_stand_over_their_ids(void **state)
     lf_dataset_free(d);
 }
 
+static void expect_first(const char *text, const char *want)
+{
+    struct lf_train_settings s = settings(256);
+    struct lf_dataset *d;
+    struct lf_diag diag = {""};
+    if (load(&d, text, &s, &diag) != LF_OK)
+        fail_msg("%s: %s", text, diag.text);
+    expect_row(d, 0, want);
+    lf_dataset_free(d);
+}
+
+static void rows_of_other_trainers_are_read(void **state)
+{
+    (void)state;
+    static const char chat[] = "<|begin_of_text|><|user|>a<|assistant|>[b][<|endoftext|>]";
+    expect_first("{\"conversations\": [{\"from\": \"human\", \"value\": \"a\"}, {\"from\": "
+                 "\"gpt\", \"value\": \"b\"}]}\n",
+                 chat);
+    expect_first("{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}], \"completion\": "
+                 "[{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
+                 chat);
+    expect_first("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", "
+                 "\"text\": \"a\"}]}, {\"role\": \"assistant\", \"content\": \"b\", \"name\": "
+                 "null}], \"prompt\": null, \"input_ids\": null}\n",
+                 chat);
+    expect_first("{\"text\": \"b\"}\n", "<|begin_of_text|>[b][<|endoftext|>]");
+}
+
+#define TURNS(WEIGHT)                                                                        \
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "   \
+    "\"content\": \"b\", " WEIGHT "}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": " \
+    "\"assistant\", \"content\": \"d\"}]}\n"
+
+static void turns_of_weight_0_are_context_alone(void **state)
+{
+    (void)state;
+    static const char whole[] = "<|begin_of_text|><|user|>a<|assistant|>[b][<|endoftext|>]\n"
+                                "<|user|>c<|assistant|>[d][<|endoftext|>]";
+    static const char second[] = "<|begin_of_text|><|user|>a<|assistant|>b<|endoftext|>\n"
+                                 "<|user|>c<|assistant|>[d][<|endoftext|>]";
+    expect_first(TURNS("\"weight\": 1"), whole);
+    expect_first(TURNS("\"weight\": null"), whole);
+    expect_first(TURNS("\"weight\": 0"), second);
+    expect_first(TURNS("\"weight\": 0.0"), second);
+    expect_first(TURNS("\"train\": false"), second);
+    /* The prompt's answers of TRL's form, too. */
+    expect_first(
+        "{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+        "\"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}], \"completion\": "
+        "[{\"role\": \"assistant\", \"content\": \"d\"}]}\n",
+        second);
+    /* One at the end is not there. */
+    expect_first(
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+        "\"content\": \"b\"}, {\"role\": \"assistant\", \"content\": \"d\", \"weight\": 0}]}\n",
+        "<|begin_of_text|><|user|>a<|assistant|>[b][<|endoftext|>]");
+}
+
+static void masks_of_ready_made_rows_are_followed(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "{\"input_ids\": [5, 6, 7, 8], \"labels\": [-100, -100, 7, 8]}\n",
+        "{\"input_ids\": [0, 0, 5, 6, 7, 8], \"labels\": [0, 0, -100, -100, 7, 8], "
+        "\"attention_mask\": [0, 0, 1, 1, 1, 1]}\n",
+        "{\"input_ids\": [5, 6, 7, 8, 0], \"labels\": [-100, -100, 7, 8, 0], "
+        "\"attention_mask\": [1, 1, 1, 1, 0]}\n",
+        "{\"input_ids\": [5, 6, 7, 8], \"completion_mask\": [0, 0, 1, 1]}\n",
+        "{\"input_ids\": [5, 6, 7, 8], \"assistant_masks\": [0, 0, 1, 1], \"labels\": null, "
+        "\"position_ids\": [0, 1, 2, 3]}\n"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct lf_train_settings s = settings(64);
+        struct lf_dataset *d;
+        struct lf_row row;
+        assert_int_equal(load(&d, rows[i], &s, NULL), LF_OK);
+        lf_dataset_row(d, 0, &row);
+        assert_int_equal(row.n, 3);
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(row.ids[k], 5 + k);
+            assert_int_equal(row.labels[k], k ? 6 + k : -1);
+        }
+        lf_dataset_free(d);
+    }
+}
+
+static void what_a_row_says_of_learning_is_done_or_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"input_ids\": [5, 6, 7], \"attention_mask\": [1, 0, 1]}\n", "attention_mask"},
+        {"{\"input_ids\": [5, 6, 7], \"attention_mask\": [1, 1]}\n", "attention_mask"},
+        {"{\"input_ids\": [5, 6, 7], \"loss_mask\": [1, 2, 1]}\n", "loss_mask"},
+        {"{\"input_ids\": [5, 6, 7], \"position_ids\": [0, 0, 1]}\n", "position_ids"},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"weight\": 0}\n", "weight"},
+        {TURNS("\"weight\": 0.5"), "weight"},
+        {TURNS("\"train\": \"no\""), "train"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"content\": null}]}\n", "content"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"content\": {\"a\": 1}}]}\n", "content"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"content\": [{\"type\": \"image\"}]}]}\n",
+         "parts"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"content\": \"b\", \"weight\": 0}]}\n",
+         "nothing to learn"},
+        {"{\"conversations\": [{\"from\": \"martian\", \"value\": \"a\"}]}\n", "martian"},
+        {"{\"prompt\": null, \"completion\": \"b\"}\n", "prompt"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct lf_train_settings s = settings(64);
+        struct lf_dataset *d;
+        struct lf_diag diag = {""};
+        if (load(&d, rows[i][0], &s, &diag) == LF_OK)
+            fail_msg("taken: %s", rows[i][0]);
+        if (!strstr(diag.text, rows[i][1]))
+            fail_msg("%s: %s", rows[i][0], diag.text);
+    }
+}
+
 static void long_rows_lose_the_prompt_from_the_left_then_the_end(void **state)
 {
     (void)state;
@@ -435,6 +551,10 @@ int main(void)
         cmocka_unit_test(every_assistant_turn_of_a_chat_carries_loss),
         cmocka_unit_test(chat_templates_differ_in_how_a_turn_ends),
         cmocka_unit_test(ready_made_labels_stand_over_their_ids),
+        cmocka_unit_test(rows_of_other_trainers_are_read),
+        cmocka_unit_test(turns_of_weight_0_are_context_alone),
+        cmocka_unit_test(masks_of_ready_made_rows_are_followed),
+        cmocka_unit_test(what_a_row_says_of_learning_is_done_or_refused),
         cmocka_unit_test(long_rows_lose_the_prompt_from_the_left_then_the_end),
         cmocka_unit_test(other_members_stay_with_a_row_that_is_scored),
         cmocka_unit_test(rows_with_nothing_to_learn_are_named),
