@@ -147,6 +147,7 @@ bool lf_weight_gemv(float *y, size_t ldy, const struct lf_weight *w, size_t n0, 
 #elif defined __AVX2__
 
 #define GEMV_ROWS 4
+#define FEW 3        /* tokens that go with several rows together */
 #define AHEAD 2048   /* bytes that are asked for early: the hardware stops at the end of a page */
 #define GEMV_STEP 64 /* elements that one scale covers at least, but for blocks of 32 */
 
@@ -174,7 +175,7 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
     size_t K = (size_t)g->w->K;
     struct decoder d = decoder_of(g->w);
     struct scales s = scales_of(g->w);
-    __m256 sums[GEMV_ROWS * LF_GEMV_TOKENS];
+    __m256 sums[GEMV_ROWS * FEW];
     for (size_t i = 0; i < rows * T; i++)
         sums[i] = _mm256_setzero_ps();
     size_t ahead = rows * K / 2 > AHEAD ? rows * K / 2 : AHEAD;
@@ -182,7 +183,7 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
     for (size_t r = 0; r < rows; r++)
         codes[r] = (const uint8_t *)g->w->data + (g->n + r) * (K / 2);
     for (size_t k = 0; k < K; k += step) {
-        __m256 part[GEMV_ROWS * LF_GEMV_TOKENS];
+        __m256 part[GEMV_ROWS * FEW];
         for (size_t i = 0; i < rows * T; i++)
             part[i] = _mm256_setzero_ps();
 #pragma GCC unroll 8
@@ -209,11 +210,68 @@ LF_INLINE void q4_rows(const struct gemv *g, const size_t rows, const size_t T, 
     gemv_store(g, sums, rows, T);
 }
 
+#define TILE_K 1024 /* depth of a pass over single rows: its tokens stay in the first cache */
+
+/* One row, columns [k0, k1), T tokens; T is a constant at each call. */
+LF_INLINE void q4_row(const struct gemv *g, size_t k0, size_t k1, const size_t T)
+{
+    size_t K = (size_t)g->w->K, step = g->w->block == Q4_RUN || K % 64 ? Q4_RUN : 64;
+    const uint8_t *codes = (const uint8_t *)g->w->data + g->n * (K / 2);
+    struct decoder d = decoder_of(g->w);
+    struct scales s = scales_of(g->w);
+    __m256 sums[LF_GEMV_TOKENS], scale = _mm256_setzero_ps();
+    for (size_t t = 0; t < T; t++)
+        sums[t] = _mm256_setzero_ps();
+    for (size_t k = k0; k < k1; k += Q4_RUN) {
+        if (k % step == 0)
+            scale = _mm256_set1_ps(scale_at(&s, g->n * K + k));
+        __m256 v[4];
+        decode_run(v, d, codes + k / 2);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            v[i] = _mm256_mul_ps(v[i], scale);
+#pragma GCC unroll 8
+            for (size_t t = 0; t < T; t++)
+                sums[t] =
+                    _mm256_fmadd_ps(v[i], _mm256_loadu_ps(g->x + t * g->ldx + k + 8 * i), sums[t]);
+        }
+    }
+    for (size_t t = 0; t < T; t++) {
+        float *y = &g->y[t * g->ldy];
+        *y = (g->accumulate || k0 > 0 ? *y : 0) + lf_v8_sum((lf_v8)sums[t]);
+    }
+}
+
+LF_INLINE void q4_pass(const struct gemv *g, const size_t T, size_t n1)
+{
+    size_t K = (size_t)g->w->K;
+    for (size_t k = 0; k < K; k += TILE_K) {
+        struct gemv row = *g;
+        for (; row.n < n1; row.n++, row.y++)
+            q4_row(&row, k, K - k < TILE_K ? K : k + TILE_K, T);
+    }
+}
+
+/* More than FEW tokens. */
+static void q4_tokens(const struct gemv *g, size_t T, size_t n1)
+{
+    switch (T) {
+    case 4:
+        return q4_pass(g, 4, n1);
+    case 5:
+        return q4_pass(g, 5, n1);
+    case 6:
+        return q4_pass(g, 6, n1);
+    default:
+        return q4_pass(g, 7, n1);
+    }
+}
+
 LF_INLINE void bf16_rows(const struct gemv *g, const size_t rows, const size_t T)
 {
     size_t K = (size_t)g->w->K;
     size_t ahead = rows * K > AHEAD / 2 ? rows * K : AHEAD / 2;
-    __m256 sums[GEMV_ROWS * LF_GEMV_TOKENS];
+    __m256 sums[GEMV_ROWS * FEW];
     for (size_t i = 0; i < rows * T; i++)
         sums[i] = _mm256_setzero_ps();
     for (size_t k = 0; k < K; k += 8)
@@ -251,10 +309,16 @@ LF_INLINE void all_rows(struct gemv g, const size_t rows, const size_t T, size_t
 bool lf_weight_gemv(float *y, size_t ldy, const struct lf_weight *w, size_t n0, size_t n1,
                     const float *x, size_t ldx, size_t T, bool accumulate)
 {
+    struct gemv g = {y, x, w, ldy, ldx, n0, accumulate};
+    if (T > FEW) {
+        if (w->kind != LF_WEIGHT_Q4 || w->K % Q4_RUN != 0)
+            return false;
+        q4_tokens(&g, T, n1);
+        return true;
+    }
     int step = w->kind == LF_WEIGHT_BF16 ? 8 : w->block == 32 ? 32 : GEMV_STEP;
     if (w->kind == LF_WEIGHT_F32 || w->K % step != 0)
         return false;
-    struct gemv g = {y, x, w, ldy, ldx, n0, accumulate};
     if (T == 1)
         all_rows(g, 4, 1, n1);
     else if (T == 2)

@@ -24,7 +24,7 @@ struct lf_weight_rows lf_weight_view(const struct lf_weight *w, size_t n0, size_
 #ifdef __AVX512F__
 #define LF_GEMV_TOKENS 31
 #else
-#define LF_GEMV_TOKENS 3
+#define LF_GEMV_TOKENS 7
 #endif
 
 /* y[t*ldy + n] = W[n, :].x[t, :], or += that, for n in [n0, n1) (y is where column n0 goes) and

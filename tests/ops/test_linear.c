@@ -43,7 +43,7 @@ static const struct shape shapes[] = {
     {1, {96}, 320, LF_WEIGHT_F32, .bias = true},
     {3, {64, 17, 1}, 100, LF_WEIGHT_F32},
 };
-static const int tokens[] = {1, 2, 3, 4, 5, 8, 16, 17, 31, 33, 64, 90, 128, 130, 300, 400};
+static const int tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 31, 33, 64, 90, 128, 130, 300, 400};
 #define N_SHAPES (sizeof shapes / sizeof *shapes)
 #define N_TOKENS (sizeof tokens / sizeof *tokens)
 
