@@ -24,6 +24,7 @@ struct lf_daemon_options {
     bool no_tcp;              /* the unix socket alone */
     const char *socket_path;  /* NULL: DATA/lorafsd.sock */
     const char *api_key_file; /* its first line is the key; NULL: no key is asked for */
+    const char *cors;         /* pages that may ask: "https://a.example,...", "*" all; NULL: none */
     bool allow_load;          /* /v1/load_lora_adapter reads directories of this machine */
     enum lf_device_kind device;
     enum lf_quant quant;

@@ -36,6 +36,8 @@ struct lf_serving {
      "the unix socket; lorafsd.sock in the data directory if not given"},                          \
     {"api-key-file", 0, LF_OPT_STR, "FILE", &(s).daemon.api_key_file,                              \
      "ask clients for the key on this file's first line"},                                         \
+    {"cors", 0, LF_OPT_STR, "ORIGIN,...", &(s).daemon.cors,                                        \
+     "web pages that may ask, besides this machine's: https://a.example; * is every page"},        \
     {"allow-load", 0, LF_OPT_FLAG, NULL, &(s).daemon.allow_load,                                   \
      "clients may have adapters loaded from directories of this machine"},                         \
     {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &(s).quant,                                   \

@@ -64,7 +64,8 @@ struct lf_http {
     struct lf_buf body;
     void *sinking; /* the sink's own */
     uint64_t start_ns;
-    bool head; /* HEAD: as GET, the body is not sent */
+    bool head;      /* HEAD: as GET, the body is not sent */
+    bool preflight; /* a browser asks whether a page may ask; it has no route */
     /* The server's */
     struct MHD_Connection *conn;
     int fd;            /* the connection's socket, borrowed */
@@ -108,6 +109,7 @@ bool lf_http_gone(const struct lf_http *q);
 void lf_http_set(struct lf_http *q, const char *name, const char *fmt, ...) LF_PRINTF(3, 4);
 /* Sends body's bytes and leaves it empty. */
 void lf_http_reply(struct lf_http *q, unsigned status, const char *media_type, struct lf_buf *body);
+void lf_http_reply_empty(struct lf_http *q, unsigned status);
 /* Takes j (json_decref). NULL: memory was out. */
 void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j);
 void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag *diag);
@@ -140,8 +142,9 @@ enum lf_range lf_range_parse(const char *value, uint64_t bytes, uint64_t *first,
  * made to mean this machine. */
 bool lf_http_host_ok(const char *host);
 /* Whether a page of this Origin may send requests: one of this machine, or of the daemon itself,
- * which the request calls `host` (NULL: no Host). */
-bool lf_http_origin_ok(const char *origin, const char *host);
+ * which the request calls `host` (NULL: no Host), or one of `allowed`: "https://a.example,...", "*"
+ * for all; or NULL. */
+bool lf_http_origin_ok(const char *origin, const char *host, const char *allowed);
 /* Equal, in a time that does not tell where they differ. */
 bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b);
 

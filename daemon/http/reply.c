@@ -55,6 +55,11 @@ void lf_http_reply(struct lf_http *q, unsigned status, const char *media_type, s
     send_response(q, status, media_type, m);
 }
 
+void lf_http_reply_empty(struct lf_http *q, unsigned status)
+{
+    send_response(q, status, NULL, MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT));
+}
+
 void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j)
 {
     lf_buf_auto b = {0};

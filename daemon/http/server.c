@@ -108,10 +108,35 @@ static enum lf_err check_sender(struct lf_http *q)
             "\"%.128s\" is not a name of this machine; a daemon that others reach by name "
             "wants an API key",
             host);
-    if (origin && !lf_http_origin_ok(origin, host))
+    if (origin && !lf_http_origin_ok(origin, host, q->daemon->options.cors))
         return lf_fail(&q->early_diag, LF_E_DENIED,
-                       "a page of %.128s may not use this daemon without an API key", origin);
+                       "a page of %.128s may not use this daemon (--cors allows it)", origin);
     return LF_OK;
+}
+
+/* What lets a page that may ask read the answer (CORS). q->preflight: the browser only asks whether
+ * it may; it does not send the key along. */
+static void greet_page(struct lf_http *q, const char *method)
+{
+    const char *origin = lf_http_header(q, "Origin");
+    lf_http_set(q, "Vary", "Origin");
+    if (!origin || strlen(origin) >= sizeof q->header[0].value ||
+        !lf_http_origin_ok(origin, lf_http_header(q, "Host"), q->daemon->options.cors))
+        return;
+    lf_http_set(q, "Access-Control-Allow-Origin", "%s", origin);
+    lf_http_set(q, "Access-Control-Expose-Headers", "*");
+    q->preflight = strcmp(method, "OPTIONS") == 0 &&
+                   lf_http_header(q, "Access-Control-Request-Method") != NULL;
+}
+
+static void reply_preflight(struct lf_http *q)
+{
+    lf_http_set(q, "Access-Control-Allow-Methods", "GET, POST, PUT, DELETE");
+    lf_http_set(q, "Access-Control-Allow-Headers", "*, Authorization");
+    lf_http_set(q, "Access-Control-Max-Age", "600");
+    if (lf_http_header(q, "Access-Control-Request-Private-Network"))
+        lf_http_set(q, "Access-Control-Allow-Private-Network", "true");
+    lf_http_reply_empty(q, MHD_HTTP_NO_CONTENT);
 }
 
 static enum lf_err authorize(struct lf_http *q)
@@ -159,6 +184,9 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
     q->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     q->start_ns = lf_clock_ns();
     atomic_fetch_add(&s->d->active, 1);
+    greet_page(q, method);
+    if (q->preflight)
+        return q;
     q->early = route(s, q, path, method);
     if (q->early == LF_OK)
         q->early = authorize(q);
@@ -174,11 +202,11 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
 /* False: too much of a body that is refused anyway. */
 static bool take_body(struct lf_http *q, const char *data, size_t n)
 {
-    if (q->early == LF_OK && q->route->sink) {
+    if (q->early == LF_OK && q->route && q->route->sink) {
         q->early = q->route->sink->write(q, data, n, &q->early_diag);
         return true;
     }
-    if (q->early == LF_OK && q->route->body_max > 0) {
+    if (q->early == LF_OK && q->route && q->route->body_max > 0) {
         enum lf_err rc = lf_buf_append(&q->body, data, n);
         if (rc != LF_OK)
             q->early =
@@ -195,6 +223,10 @@ static void finish(struct lf_http *q)
     q->sent = 0;
     if (q->early != LF_OK) {
         lf_http_reply_error(q, q->early, &q->early_diag);
+        return;
+    }
+    if (q->preflight) {
+        reply_preflight(q);
         return;
     }
     /* Waiting for an answer is no idleness of the client's. */

@@ -353,8 +353,12 @@ static void only_pages_of_this_machine_or_the_daemons_own_may_ask(void **state)
         {"http://", "localhost:8080", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (lf_http_origin_ok(cases[i].origin, cases[i].host) != cases[i].ok)
+        if (lf_http_origin_ok(cases[i].origin, cases[i].host, NULL) != cases[i].ok)
             fail_msg("%s to %s", cases[i].origin, cases[i].host ? cases[i].host : "no host");
+    assert_true(lf_http_origin_ok("https://b.example", "x", "https://a.example,https://b.example"));
+    assert_true(lf_http_origin_ok("null", "x", "*"));
+    assert_false(lf_http_origin_ok("http://b.example", "x", "https://a.example,https://b.example"));
+    assert_false(lf_http_origin_ok("https://b.exampl", "x", "https://b.example"));
 }
 
 int main(void)
