@@ -401,6 +401,10 @@ static enum lf_err load_tensors(struct lf_adapter *a, const struct lf_config *c,
     if (lf_path_join(path, dir, "adapter_model.safetensors", diag) != LF_OK)
         return LF_E_INVALID;
     enum lf_err rc = lf_tensors_open(&ts, path, LF_ADAPTER_HEADER_MAX, diag);
+    if (rc == LF_E_NOT_FOUND && lf_path_join(path, dir, "adapter_model.bin", NULL) == LF_OK &&
+        lf_file_exists(path))
+        return lf_fail(diag, LF_E_UNSUPPORTED, "%s is PyTorch's: save the adapter as safetensors",
+                       path);
     if (rc != LF_OK)
         return rc;
     rc = match_tensors(a, c, ts, diag);

@@ -1,6 +1,7 @@
 /* The safetensors reader: every rule of the format is checked before a tensor is handed out. */
 #include "model/safetensors.h"
 
+#include "core/foreign.h"
 #include "core/arena.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -223,6 +224,9 @@ static enum lf_err add_bytes(struct lf_tensors *ts, const unsigned char *bytes, 
     json_auto_t *header = NULL;
     size_t header_bytes = 0;
     enum lf_err rc = parse_header(&header, bytes, n, header_max, &header_bytes, diag);
+    /* Only now: a good header's length may begin as another kind of file does. */
+    if (rc != LF_OK && n > 0 && lf_foreign_check(bytes, n, diag) != LF_OK)
+        return LF_E_UNSUPPORTED;
     return rc ?: add_entries(ts, header, bytes + 8 + header_bytes, n - 8 - header_bytes, diag);
 }
 

@@ -37,6 +37,10 @@ static enum lf_err parse_line(json_t **out, const struct lf_lines *l, const char
     if (rc == LF_OK)
         return rc;
     const char *why = inner.text;
+    if (l->number == 1 && text[0] == '[')
+        return lf_fail(diag, rc, "line 1: it is a JSON array: write one object a line");
+    if (l->number == 1 && !strchr("{[\"", text[0]) && strchr(text, ','))
+        return lf_fail(diag, rc, "line 1: it looks like CSV: write one JSON object a line");
     if (strncmp(why, "line 1 ", 7) == 0)
         why += 7;
     if (!l->ended)

@@ -1,6 +1,7 @@
 /* Lines of a file, streamed. */
 #include "trainer/lines.h"
 
+#include "core/foreign.h"
 #include "core/limits.h"
 
 #include <fcntl.h>
@@ -55,6 +56,11 @@ static enum lf_err read_more(struct lf_lines *l, struct lf_diag *diag)
     if (l->bytes > LF_DATASET_BYTES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "%s: larger than %llu bytes", l->path,
                        (unsigned long long)LF_DATASET_BYTES_MAX);
+    if (l->bytes == (uint64_t)n) {
+        enum lf_err rc = lf_foreign_check(chunk, (size_t)n, diag);
+        if (rc != LF_OK)
+            return rc;
+    }
     lf_sha256_add(l->hash, chunk, (size_t)n);
     if (lf_buf_append(&l->buf, chunk, (size_t)n) != LF_OK)
         return lf_fail(diag, l->buf.rc, "%s: no memory to read it", l->path);

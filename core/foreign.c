@@ -1,0 +1,29 @@
+/* First bytes of files of other kinds. */
+#include "core/foreign.h"
+
+#include <string.h>
+
+static const struct {
+    const char *magic;
+    size_t n;
+    const char *what;
+} kinds[] = {
+    {"PAR1", 4, "a Parquet file: save its rows as JSON lines"},
+    {"\x1f\x8b", 2, "compressed with gzip: unpack it"},
+    {"\x28\xb5\x2f\xfd", 4, "compressed with zstd: unpack it"},
+    {"BZh", 3, "compressed with bzip2: unpack it"},
+    {"PK\x03\x04", 4,
+     "a zip archive: unpack it (a .bin of PyTorch is one: save it as safetensors)"},
+    {"\xff\xfe", 2, "UTF-16 text: save it as UTF-8"},
+    {"\xfe\xff", 2, "UTF-16 text: save it as UTF-8"},
+    {"version https://git-lfs", 23, "a Git LFS pointer, not the file itself: run `git lfs pull`"},
+    {"<!DOCTYPE", 9, "an HTML page, as of a download that failed"},
+};
+
+enum lf_err lf_foreign_check(const void *bytes, size_t n, struct lf_diag *diag)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (n >= kinds[i].n && memcmp(bytes, kinds[i].magic, kinds[i].n) == 0)
+            return lf_fail(diag, LF_E_UNSUPPORTED, "it is %s", kinds[i].what);
+    return LF_OK;
+}
