@@ -30,7 +30,8 @@ FUNCTION(strftime_now)
         return lf_j_fail(r, LF_E_IO, "no local time");
     memcpy(format, s.s, s.n);
     format[s.n] = '\0';
-    return lf_jv_copy(r, (struct lf_str){text, strftime(text, sizeof text, format, &tm)});
+    size_t n = strftime(text, sizeof text, format, &tm);
+    return lf_jv_copy(r, (struct lf_str){text, n});
 }
 
 FUNCTION(range)
