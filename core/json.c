@@ -184,6 +184,18 @@ static int put(const char *text, size_t n, void *b)
     return lf_buf_append(b, text, n) == LF_OK ? 0 : -1;
 }
 
+json_t *lf_json_copy(const json_t *j)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)j);
+    bool whole = json_object_size(copy) == json_object_size(j) &&
+                 json_array_size(copy) == json_array_size(j);
+    if (copy && !whole) {
+        json_decref(copy);
+        return NULL;
+    }
+    return copy;
+}
+
 enum lf_err lf_json_put(struct lf_buf *b, json_t *j, size_t flags)
 {
     if ((!j || json_dump_callback(j, put, b, flags) != 0) && b->rc == LF_OK)

@@ -38,6 +38,8 @@ double lf_json_real_of(const json_t *obj, const char *key);
 enum lf_err lf_json_only(const json_t *obj, const char *const *known,
                          struct lf_diag *diag) LF_MUST_CHECK;
 
+/* A shallow copy, whole: NULL where memory failed, while jansson's own leaves members out then. */
+json_t *lf_json_copy(const json_t *j);
 /* Appends j (taken; NULL is a failure of memory) as text; `flags` are json_dumps'. As in all that
  * is appended, the first failure stays in b. */
 enum lf_err lf_json_put(struct lf_buf *b, json_t *j, size_t flags);

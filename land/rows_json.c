@@ -48,7 +48,7 @@ static const char *step_at(const struct json_walk *w, size_t i)
 /* The members of the objects passed so far, and value's own (without `but`); yours. */
 static json_t *merge(const json_t *outer, const json_t *value, const char *but)
 {
-    json_t *all = json_copy((json_t *)(uintptr_t)outer);
+    json_t *all = lf_json_copy(outer);
     if (!all)
         return NULL;
     int bad = json_is_object(value) ? json_object_update(all, (json_t *)(uintptr_t)value)
@@ -72,7 +72,7 @@ static enum lf_err walk_members(const struct json_walk *w, const json_t *outer, 
     json_t *inner;
     enum lf_err rc = LF_OK;
     json_object_foreach(value, key, inner) {
-        json_t *named = json_copy((json_t *)(uintptr_t)outer);
+        json_t *named = lf_json_copy(outer);
         if (!named || json_object_set_new(named, "key", json_string(key)) != 0)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
         rc = rc ?: walk(w, named, inner, i + 1, diag);

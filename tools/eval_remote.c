@@ -2,6 +2,7 @@
 #include "tools/eval_remote.h"
 
 #include "core/file.h"
+#include "core/json.h"
 #include "land/rows.h"
 #include "trainer/dataset.h"
 
@@ -62,7 +63,7 @@ static enum lf_err messages_of(json_t **ask, json_t **reference, const json_t *r
     *reference = as_text(json_object_get(last, "content"));
     if (!role || strcmp(role, "assistant") != 0 || !*reference)
         return lf_fail(diag, LF_E_INVALID, "the last of \"messages\" must be the assistant's");
-    *ask = json_copy((json_t *)(uintptr_t)messages);
+    *ask = lf_json_copy(messages);
     json_array_remove(*ask, n - 1);
     return *ask ? LF_OK : no_memory(diag);
 }

@@ -170,7 +170,7 @@ static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag
 {
     static const char *const own[] = {"prompt", "completion", "messages",
                                       "tools",  "input_ids",  "labels"};
-    json_t *rest = json_copy((json_t *)(uintptr_t)row);
+    json_t *rest = lf_json_copy(row);
     if (!rest)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)

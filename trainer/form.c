@@ -2,6 +2,7 @@
 #include "trainer/form.h"
 
 #include "core/buf.h"
+#include "core/json.h"
 #include "core/limits.h"
 
 #include <stdint.h>
@@ -106,7 +107,7 @@ static enum lf_err add_turns(json_t *out, const json_t *turns, bool context, str
         size_t number = json_array_size(out) + 1;
         if (!json_is_object(turn))
             return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", number);
-        json_t *m = json_copy((json_t *)(uintptr_t)turn);
+        json_t *m = lf_json_copy(turn);
         if (!m || json_array_append_new(out, m) != 0)
             return no_memory(diag);
         drop_turn_nulls(m);
@@ -184,7 +185,7 @@ enum lf_err lf_row_normal(json_t **out, const json_t *row, const char *template_
 {
     if (!json_is_object(row))
         return lf_fail(diag, LF_E_INVALID, "a row must be an object {...}");
-    json_auto_t *n = json_copy((json_t *)(uintptr_t)row);
+    json_auto_t *n = lf_json_copy(row);
     if (!n)
         return no_memory(diag);
     drop_nulls(n);

@@ -209,7 +209,7 @@ enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct l
     if (rc == LF_OK && !m->chat)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,
                      m->chat_reason.text);
-    json_auto_t *vars = json_is_object(extra) ? json_copy(extra) : json_object();
+    json_auto_t *vars = json_is_object(extra) ? lf_json_copy(extra) : json_object();
     if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
     rc = rc ?: lf_chat_render(m->chat, &text, vars, true, diag);

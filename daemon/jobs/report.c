@@ -59,8 +59,8 @@ static json_t *summary(const json_t *old)
 
 static json_t *history(const json_t *old)
 {
-    json_t *list =
-        json_object_get(old, "history") ? json_copy(json_object_get(old, "history")) : json_array();
+    json_t *list = json_object_get(old, "history") ? lf_json_copy(json_object_get(old, "history"))
+                                                   : json_array();
     if (!json_is_array(list)) {
         json_decref(list);
         list = json_array();
