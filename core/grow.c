@@ -5,10 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum lf_err lf_grow(void *list, size_t *cap, size_t need, size_t size)
+enum lf_err lf_grow_to(void *list, size_t *cap, size_t need, size_t size)
 {
-    if (need <= *cap)
-        return LF_OK;
     size_t want = *cap ? *cap : 64;
     while (want < need)
         want *= 2;
