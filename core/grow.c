@@ -9,7 +9,7 @@ enum lf_err lf_grow_to(void *list, size_t *cap, size_t need, size_t size)
 {
     size_t want = *cap ? *cap : 64;
     while (want < need)
-        want *= 2;
+        want = want > SIZE_MAX / 2 ? need : want * 2;
     void *p;
     memcpy(&p, list, sizeof p);
     p = want < SIZE_MAX / size ? realloc(p, want * size) : NULL;

@@ -1,6 +1,7 @@
 /* The pull reader for JSON. */
 #include "core/json_reader.h"
 
+#include "core/num.h"
 #include "core/utf8.h"
 
 #include <string.h>
@@ -62,11 +63,7 @@ static int hex4(const char *s)
 {
     int value = 0;
     for (size_t i = 0; i < 4; i++) {
-        char c = s[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = lf_hex_digit(s[i]);
         if (digit < 0)
             return -1;
         value = 16 * value + digit;

@@ -1,4 +1,4 @@
-/* The smaller and the larger of two. */
+/* The smaller and the larger of two, and the value of a digit. */
 #ifndef LF_CORE_NUM_H
 #define LF_CORE_NUM_H
 
@@ -17,6 +17,15 @@ static inline size_t lf_max(size_t a, size_t b)
 static inline int lf_min_int(int a, int b)
 {
     return a < b ? a : b;
+}
+
+/* 0 to 15, in either case; -1 for what is no hexadecimal digit. */
+static inline int lf_hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "text/tokenizer/parts.h"
 
+#include "core/num.h"
 #include "core/utf8.h"
 #include "text/limits.h"
 
@@ -80,10 +81,7 @@ static int fallback_byte(const char *s, size_t n)
         char c = s[i];
         if (c == '+' && i == 3)
             continue;
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = lf_hex_digit(c);
         if (digit < 0)
             return -1;
         value = 16 * value + digit;
