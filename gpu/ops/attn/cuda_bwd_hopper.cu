@@ -490,53 +490,31 @@ LF_DEVICE void gradients(struct shared<DP> &m, const struct bwd_args &p, const s
     put_item<DP, keys>(p, w, r.dx, r.dv, row);
 }
 
-template <int DP, bool keys> LF_DEVICE void compute(struct shared<DP> &m, const struct bwd_args &p)
+template <int DP, bool keys>
+static __global__ void __launch_bounds__(THREADS, 1)
+    bwd_kernel(const __grid_constant__ struct bwd_args p)
 {
+    struct shared<DP> &m = *(struct shared<DP> *)wgmma_aligned(dynamic_smem());
     int turn = 0;
-    for (int number = 0;; number++) {
-        barrier_wait(&m.item_full, number);
-        struct item w = m.item;
-        tile_done(&m.item_empty);
-        if (!w.n)
-            return;
-        gradients<DP, keys>(m, p, w, number, turn);
-        turn += w.heads * w.steps;
-    }
-}
-
-template <int DP> LF_DEVICE void begin(struct shared<DP> &m)
-{
-    if (threadIdx.x == 0) {
+    auto begin = [&] {
         barrier_begin(&m.own_full, CARRYING_WARPS);
         barrier_begin(&m.own_empty, COMPUTING_WARPS);
         for (int i = 0; i < STAGES; i++) {
             barrier_begin(&m.full[i], CARRYING_WARPS);
             barrier_begin(&m.empty[i], COMPUTING_WARPS);
         }
-        barrier_begin(&m.item_full, 1);
-        barrier_begin(&m.item_empty, COMPUTING_WARPS + WARPGROUP / 32 - 1);
-        fence_for_wgmma();
-    }
-    __syncthreads();
-}
-
-template <int DP, bool keys>
-static __global__ void __launch_bounds__(THREADS, 1)
-    bwd_kernel(const __grid_constant__ struct bwd_args p)
-{
-    struct shared<DP> &m = *(struct shared<DP> *)wgmma_aligned(dynamic_smem());
-    begin<DP>(m);
-    grid_wait();
-    if (threadIdx.x < WARPGROUP) {
-        registers_give<CARRIER_REGISTERS>();
-        int turn = 0;
+    };
+    auto carry = [&] {
         carry_items(
             m, p.counter, p.items, [&](int number) { return item_at<keys>(p, number); },
             [&](const struct item &w, int nth) { carry_item<DP, keys>(m, p, w, nth, &turn); });
-    } else {
-        registers_take<COMPUTING_REGISTERS>();
-        compute<DP, keys>(m, p);
-    }
+    };
+    run_block(m, begin, carry, [&] {
+        compute_items(m, [&](const struct item &w, int nth) {
+            gradients<DP, keys>(m, p, w, nth, turn);
+            turn += w.heads * w.steps;
+        });
+    });
 }
 
 /* ---- Launchers ------------------------------------------------------------------------------- */

@@ -316,22 +316,21 @@ LF_DEVICE void compute(struct shared<DP> &m, const struct prefill_args &p)
     struct turn_taking turns = {1 + group, 2 - group};
     if (group == 1)
         pair_arrive(turns.other); /* the first warpgroup begins */
-    for (int number = 0;; number++) {
-        barrier_wait(&m.item_full, number);
-        struct item w = m.item;
-        tile_done(&m.item_empty);
-        if (!w.n)
-            return;
+    compute_items(m, [&](const struct item &w, int nth) {
         if (group * 64 < w.n)
-            attend<DP, capped>(m, p, w, number, &turn, turns);
+            attend<DP, capped>(m, p, w, nth, &turn, turns);
         else
-            let_pass<DP>(m, w, number, &turn, turns);
-    }
+            let_pass<DP>(m, w, nth, &turn, turns);
+    });
 }
 
-template <int DP> LF_DEVICE void begin(struct shared<DP> &m)
+template <int DP, bool capped>
+static __global__ void __launch_bounds__(THREADS, 1)
+    prefill_kernel(const __grid_constant__ struct prefill_args p)
 {
-    if (threadIdx.x == 0) {
+    struct shared<DP> &m = *(struct shared<DP> *)wgmma_aligned(dynamic_smem());
+    int turn = 0;
+    auto begin = [&] {
         barrier_begin(&m.q_full, CARRYING_WARPS);
         barrier_begin(&m.q_empty, COMPUTING_WARPS);
         for (int i = 0; i < STAGES; i++) {
@@ -340,30 +339,13 @@ template <int DP> LF_DEVICE void begin(struct shared<DP> &m)
             barrier_begin(&m.k_empty[i], COMPUTING_WARPS);
             barrier_begin(&m.v_empty[i], COMPUTING_WARPS);
         }
-        barrier_begin(&m.item_full, 1);
-        barrier_begin(&m.item_empty, COMPUTING_WARPS + WARPGROUP / 32 - 1);
-        fence_for_wgmma();
-    }
-    __syncthreads();
-}
-
-template <int DP, bool capped>
-static __global__ void __launch_bounds__(THREADS, 1)
-    prefill_kernel(const __grid_constant__ struct prefill_args p)
-{
-    struct shared<DP> &m = *(struct shared<DP> *)wgmma_aligned(dynamic_smem());
-    begin<DP>(m);
-    grid_wait();
-    if (threadIdx.x < WARPGROUP) {
-        registers_give<CARRIER_REGISTERS>();
-        int turn = 0;
+    };
+    auto carry = [&] {
         carry_items(
             m, p.counter, p.items, [&](int number) { return item_at(p, number); },
             [&](const struct item &w, int nth) { carry_item<DP>(m, p, w, nth, &turn); });
-    } else {
-        registers_take<COMPUTING_REGISTERS>();
-        compute<DP, capped>(m, p);
-    }
+    };
+    run_block(m, begin, carry, [&] { compute<DP, capped>(m, p); });
 }
 
 template <int DP, bool capped> static void launch(struct lf_stream *s, const struct prefill_args *p)

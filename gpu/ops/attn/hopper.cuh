@@ -233,6 +233,41 @@ LF_DEVICE void carry_items(M &m, int *counter, int items, Find find, Carry carry
     copy_async_wait<0>();
 }
 
+/* A computing warpgroup's work: each(item, nth) for all items that the carrier finds. */
+template <typename M, typename Each> LF_DEVICE void compute_items(M &m, Each each)
+{
+    for (int nth = 0;; nth++) {
+        barrier_wait(&m.item_full, nth);
+        auto w = m.item;
+        tile_done(&m.item_empty);
+        if (!w.n)
+            return;
+        each(w, nth);
+    }
+}
+
+/* All of a block: begin() in one thread starts the tiles' barriers, then carry() is the carrying
+ * warpgroup's work and compute() that of the others. */
+template <typename M, typename Begin, typename Carry, typename Compute>
+LF_DEVICE void run_block(M &m, Begin begin, Carry carry, Compute compute)
+{
+    if (threadIdx.x == 0) {
+        begin();
+        barrier_begin(&m.item_full, 1);
+        barrier_begin(&m.item_empty, COMPUTING_WARPS + WARPGROUP / 32 - 1);
+        fence_for_wgmma();
+    }
+    __syncthreads();
+    grid_wait();
+    if (threadIdx.x < WARPGROUP) {
+        registers_give<CARRIER_REGISTERS>();
+        carry();
+    } else {
+        registers_take<COMPUTING_REGISTERS>();
+        compute();
+    }
+}
+
 /* d = (64 rows from a on) x (the rows of b)^T over DP dims; a_rows, b_rows: of a panel. */
 template <int DP, int n>
 LF_DEVICE void tile_products(float (&d)[n], uint32_t a, int a_rows, uint32_t b, int b_rows)

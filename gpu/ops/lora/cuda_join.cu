@@ -127,8 +127,9 @@ void lf_cuda_lora_join_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
     lf_cuda_lora_du(s, a, j, N);
 }
 
-void lf_cuda_lora_join_b(struct lf_stream *s, const struct lf_lora_args *a,
-                         const struct lora_join *j, bf16 *w, int ld)
+/* What both products of weights have in common; the rows are a projection's after the other. */
+template <typename A>
+static struct join_args join_args_of(const A *a, const struct lora_join *j, bf16 *w, int ld)
 {
     struct join_args g = {};
     g.sites = a->sites;
@@ -137,22 +138,21 @@ void lf_cuda_lora_join_b(struct lf_stream *s, const struct lf_lora_args *a,
     g.j = *j;
     for (int p = 0; p < a->n; p++) {
         g.site[p] = a->site[p];
-        g.row[p] = g.N;
         g.row[p + 1] = g.N += a->N[p];
     }
+    return g;
+}
+
+void lf_cuda_lora_join_b(struct lf_stream *s, const struct lf_lora_args *a,
+                         const struct lora_join *j, bf16 *w, int ld)
+{
+    struct join_args g = join_args_of(a, j, w, ld);
     lf_launch<join_b_kernel>(s, dim3(lf_div_up((int64_t)g.N * (j->cols / 8), 256)), 256, 0, g);
 }
 
 void lf_cuda_lora_join_a(struct lf_stream *s, const struct lf_lora_bwd_args *a,
                          const struct lora_join *j, bf16 *w, int ld)
 {
-    struct join_args g = {};
-    g.sites = a->sites;
-    g.out = w;
-    g.n_sites = a->n_sites, g.ld = ld, g.K = a->K;
-    g.j = *j;
-    for (int p = 0; p < a->n; p++)
-        g.site[p] = a->site[p];
-    lf_launch<join_a_kernel>(s, dim3(j->cols, lf_div_up(a->K, 2048)), 256, 0, g,
-                             lf_eights(w, ld, a->K));
+    lf_launch<join_a_kernel>(s, dim3(j->cols, lf_div_up(a->K, 2048)), 256, 0,
+                             join_args_of(a, j, w, ld), lf_eights(w, ld, a->K));
 }
