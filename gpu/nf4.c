@@ -109,7 +109,7 @@ float lf_nf4_quantize_block(uint8_t *codes, const float *x, size_t n)
     return absmax;
 }
 
-struct scales {
+struct nested_scales {
     uint8_t *absmax_q;
     float *absmax2;
     const float *absmax;
@@ -139,7 +139,7 @@ static uint8_t dynamic_code(float x)
 
 static void quantize_scales(void *arg, size_t begin, size_t end, int worker)
 {
-    struct scales *q = arg;
+    struct nested_scales *q = arg;
     (void)worker;
     for (size_t b = begin; b < end; b++) {
         size_t at = b * LF_NF4_BLOCK2;
@@ -167,7 +167,7 @@ static float mean_scale(const float *absmax, size_t n)
 void lf_nf4_quantize_scales(uint8_t *absmax_q, float *absmax2, float *offset, const float *absmax,
                             size_t n, struct lf_pool *pool)
 {
-    struct scales q = {absmax_q, absmax2, absmax, n, mean_scale(absmax, n)};
+    struct nested_scales q = {absmax_q, absmax2, absmax, n, mean_scale(absmax, n)};
     lf_pool_run(pool, (n + LF_NF4_BLOCK2 - 1) / LF_NF4_BLOCK2, 1, quantize_scales, &q);
     *offset = q.offset;
 }

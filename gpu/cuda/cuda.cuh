@@ -60,9 +60,9 @@ static inline struct lf_cuda_stream *lf_cuda_of(const struct lf_stream *s)
 bool lf_cuda_enter(struct lf_cuda *dev);
 /* Keeps the first error. */
 void lf_cuda_note(struct lf_cuda *dev, cudaError_t error);
-/* Allows a kernel all the shared memory there is; once a kernel and life of a card. (Tried: the
- * same split between shared memory and L1 for all kernels, so that none waits for the split to
- * change: slower, since decoding needs its L1.) */
+/* Allows a kernel all the shared memory there is; once a kernel and life of a card. (Tried and
+ * slower: the same split between shared memory and L1 for all kernels, so that none waits for the
+ * split to change: decoding needs its L1.) */
 void lf_cuda_prepare_kernel(struct lf_cuda *dev, const void *kernel);
 
 template <auto kernel, typename... A>

@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* What is the same for every element of a run. */
-struct step {
+struct adam_step {
     const struct lf_adam_args *a;
     float grad_scale; /* with the clip in it */
     float keep;       /* of p, where weight decay is decoupled */
@@ -17,7 +17,7 @@ struct step {
 
 static void part(const void *args, size_t begin, size_t end, void *scratch)
 {
-    const struct step *s = args;
+    const struct adam_step *s = args;
     float *p = s->a->p, *m = s->a->m, *v = s->a->v, *g = s->a->g;
     float b1 = s->a->beta1, b2 = s->a->beta2, eps = s->a->eps;
     float inverse2 = 1 / s->correct2;
@@ -36,9 +36,9 @@ static void part(const void *args, size_t begin, size_t end, void *scratch)
         memcpy((float *)s->a->copy + begin, p + begin, (end - begin) * sizeof *p);
 }
 
-static struct step step_of(const struct lf_adam_args *a)
+static struct adam_step step_of(const struct lf_adam_args *a)
 {
-    struct step s = {.a = a, .grad_scale = a->grad_scale, .keep = 1};
+    struct adam_step s = {.a = a, .grad_scale = a->grad_scale, .keep = 1};
     if (a->sumsq) {
         double norm = sqrt(a->sumsq[0]) * a->grad_scale, c = a->max_norm / (norm + 1e-6);
         s.grad_scale = (float)(a->grad_scale * (c < 1 ? c : 1));
@@ -55,7 +55,7 @@ static struct step step_of(const struct lf_adam_args *a)
 void LF_ISA(adam)(struct lf_stream *s, const struct lf_adam_args *a, int n)
 {
     for (int r = 0; r < n; r++) {
-        struct step step = step_of(&a[r]);
+        struct adam_step step = step_of(&a[r]);
         lf_cpu_run(s, a[r].n, LF_CPU_SHARE / 4, part, &step);
     }
 }

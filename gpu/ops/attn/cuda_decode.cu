@@ -1,24 +1,26 @@
-/* Attention of a few new tokens (decoding): the time is that of reading the keys and values once,
- * and with few sequences that of one such reading, start to end.
+/* Attention of a few new tokens (decoding). Bound by memory, which reads every key and value once;
+ * with few sequences, by the latency of reading one part of a sequence.
  *
  * All query heads of a kv head, for all new tokens, are the 16 rows of one tile, so a key is read
  * once for all of them. A sequence's keys are cut into parts, one a block, so that few sequences
- * fill the card too, and many end together; the warps of a block take sixteen keys (a page) at a
- * time, two under way, each with its own running softmax. They meet in shared memory, and
- * the last block of a sequence and head joins the parts, in order.
+ * fill the card too, and the blocks of many end at the same time; the warps of a block take sixteen
+ * keys (a page) at a time, with two pages in flight, each warp with its own running softmax. The
+ * warps' results are joined in shared memory; the last block of a sequence and head to finish joins
+ * the parts, in order.
  *
- * A step turns queries and keys here too, and puts the new keys and values into their pages: past
- * pages are on their way meanwhile, and no kernel of its own stands between the map and this.
+ * In a decoding step this kernel also applies rope to queries and keys and writes the new keys and
+ * values into their pages, while past pages are being read: that saves a launch of its own.
  *
- * Floor: 4 D bytes a key. Lost: asking L2 for a warp's later pages at the start (at 32 sequences of
- * 4096 keys a fifth of them was gone again before it was read: 203 us, 169 without); three pages
- * under way where each block is alone (1%, and half a microsecond more with one sequence).
+ * Floor: 4 D bytes a key. Tried and slower: prefetching a warp's later pages into L2 at the start
+ * (at 32 sequences of 4096 keys a fifth of them was evicted before it was read: 203 us, 169
+ * without); three pages in flight where each block is alone on its multiprocessor (1%, and half a
+ * microsecond more with one sequence).
  */
 #include "gpu/ops/attn/tile.cuh"
 #include "gpu/ops/rope/turn.cuh"
 
 #define KEYS LF_KV_PAGE_TOKENS
-#define STAGES 2 /* pages of a warp under way */
+#define STAGES 2 /* pages of a warp in flight */
 #define PART_KEYS_MIN 64
 #define ALONE_KEYS 256 /* up to so many are one part: less than joining parts costs */
 #define PARTS_MAX 64
@@ -261,9 +263,9 @@ LF_DEVICE void load_page(bf16 *stage, const struct decode_args &p, const struct 
     copy_async_commit();
 }
 
-/* A warp's pages of a share: every so manyth. */
+/* A warp's pages of a share: the warps of a block take its pages in turn. */
 struct pages_of_warp {
-    int first, step; /* keys */
+    int first, step; /* in keys: the first page, and from each page to the next */
     bf16 *ring;      /* its stages */
 };
 

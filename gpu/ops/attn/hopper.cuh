@@ -8,8 +8,8 @@
  *
  * Tiles lie in shared memory as warpgroup.cuh says, a head's D dims filled up with zeros to DP (64
  * or 128). Whole ones come as boxes of a tensor map, those at a sequence's end by 16-byte copies:
- * rows of other sequences have to be zeros (0 times a neighbour's NaN is NaN). Lost: all of them by
- * 16-byte copies (forward of 1 x 8192 1,034 us for 863).
+ * rows of other sequences have to be zeros (0 times a neighbour's NaN is NaN). Tried and slower:
+ * all tiles by 16-byte copies (forward of 1 x 8192: 1,034 us instead of 863).
  */
 #ifndef LF_GPU_OPS_ATTN_HOPPER_CUH
 #define LF_GPU_OPS_ATTN_HOPPER_CUH
@@ -131,8 +131,8 @@ LF_DEVICE int drawn_item(int *counter, int drawn, int items)
 
 /* Rows [first, first + rows) of a head into a tile, zeros from `limit` on and past D; all of the
  * carrying warpgroup. One warp of it is on each scheduler, so that every instruction here is some
- * five clocks of a tile's time. (Lost: head_row for every copy, twenty instructions each: the
- * carrier was what all waited for, and forward took 439 us for 303, 4 x 2048.) */
+ * five clocks of a tile's time. (Tried and slower: head_row for every copy, twenty instructions
+ * each: the others waited for the carrier; forward of 4 x 2048: 439 us instead of 303.) */
 template <int DP, int rows>
 LF_DEVICE void carry_flat(unsigned char *to, const struct head_rows &h, int first, int limit)
 {
@@ -366,7 +366,7 @@ LF_DEVICE void put_rows(bf16 *out, int ld, const float (&d)[m], const float (&sc
     }
 }
 
-/* ---- Whether this way can be gone ------------------------------------------------------------ */
+/* ---- When these kernels apply ---------------------------------------------------------------- */
 
 /* Host: the card has warpgroup products, and heads are as the kernels want them. */
 static inline bool on_hopper(struct lf_stream *s, int D)

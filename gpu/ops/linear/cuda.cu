@@ -13,8 +13,10 @@
 #include <string.h>
 
 #define ROWS_MAX 8
-/* Tokens above which decoding once into memory is cheaper: on Hopper than once for 256, and else,
- * or with adapters or a copy of the weights, than once for 32. */
+/* Tokens up to which decoding 4-bit weights inside the product is faster than decoding them to
+ * memory once: the first with the wgmma kernel, which decodes once for 256 tokens; the second with
+ * the kernel of older cards, which decodes once for 32, and for calls with adapters or with a bf16
+ * copy of the weights. */
 #define TILES_MAX 512
 #define TILES_MAX_FEW 128
 

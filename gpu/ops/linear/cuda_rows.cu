@@ -2,17 +2,17 @@
  *
  * A warp makes a panel (16 rows of the output, all tokens) or an equal part of one along K, as many
  * parts as it takes to give every multiprocessor enough warps; the parts of a panel are neighbours
- * in a block and meet in shared memory. A warp has a run of tiles (2 KiB of codes) on its way into
- * registers, and the tokens of the next two tiles. The first are asked for before the kernel may
- * look at its inputs: the memory is kept busy while small kernels finish.
+ * in a block and are added in shared memory. A warp has a run of tiles (2 KiB of codes) in flight
+ * to its registers, and the tokens of the next two tiles. The first codes are loaded before the
+ * kernel before it has finished, so that the memory stays busy meanwhile.
  *
  * Floor: 0.516 bytes a weight. Shared memory is read 22 times (128 bytes) for 1024 weights. A map
- * takes as few as 5 us, so every instruction before the first tile and after the last is felt: no
- * divisions, one copy of the loop, no code for adapters where there are none (all that together: 5%
- * of a step).
- * Lost: the tokens in shared memory (1% of a step), the activation in here (0.5%), one block of
- * sixteen warps (3%), codes through shared memory by asynchronous copies (4%), two panels a warp
- * (8%), panels cut into as many parts as there are warps (6%). */
+ * takes as few as 5 us, so instructions before the first tile and after the last matter: no
+ * divisions, one copy of the loop, no code for adapters where there are none (together 5% of a
+ * step).
+ * Tried and slower: the tokens in shared memory (1% of a step), the activation in here (0.5%), one
+ * block of sixteen warps (3%), codes through shared memory by asynchronous copies (4%), two panels
+ * a warp (8%), panels cut into as many parts as there are warps (6%). */
 #include "gpu/ops/linear/q4.cuh"
 
 #define TOKENS 8
@@ -136,8 +136,8 @@ LF_DEVICE void add_part(float (&acc)[4], struct stream<nested> &k, const struct 
     }
 }
 
-/* The panel that the `place`-th group of warps of a block makes in pass `pass`: they go round the
- * blocks, so that all have alike. */
+/* The panel that the `place`-th group of warps of a block makes in pass `pass`: panels are
+ * dealt out to the blocks in turn, so that no block has more than one more than another. */
 LF_DEVICE int panel_at(const struct rows_args &a, int pass, int place)
 {
     return (pass * (WARPS >> a.split_log) + place) * gridDim.x + blockIdx.x;

@@ -392,15 +392,15 @@ template <int N> LF_DEVICE void put_part(float4 *part, const float (&acc)[N / 2]
 }
 
 /* A tile's parts: those of blocks [first, first + n), as float4. */
-struct parts {
+struct tile_parts {
     const float4 *begin; /* of the first; */
     const float4 *rest;  /* of the second, the others `stride` further on each */
     int stride, first, n;
 };
 
-template <int N> LF_DEVICE struct parts parts_of(const struct wgmma_args &a, int tile)
+template <int N> LF_DEVICE struct tile_parts parts_of(const struct wgmma_args &a, int tile)
 {
-    struct parts p;
+    struct tile_parts p;
     p.stride = 2 * (N / 8) * shape<N>::consumers;
     p.first = block_of(a, tile * a.runs);
     p.n = block_of(a, (tile + 1) * a.runs - 1) - p.first + 1;
@@ -412,7 +412,7 @@ template <int N> LF_DEVICE struct parts parts_of(const struct wgmma_args &a, int
 
 /* The sums over a tile's parts of their float4 number at[e]. */
 template <int n>
-LF_DEVICE void add_parts(float4 (&sum)[n], const struct parts &p, const int (&at)[n])
+LF_DEVICE void add_parts(float4 (&sum)[n], const struct tile_parts &p, const int (&at)[n])
 {
 #pragma unroll
     for (int e = 0; e < n; e++)
@@ -542,8 +542,8 @@ LF_DEVICE void put_glu(float (&x)[8], float (&up)[8], const struct q4_call &c, c
 /* This block's share of a tile's sums into y: a warp adds the parts of two of them at a time, and
  * sixteen lanes write each. `room`: shared memory of four sums a warp. */
 template <int N, bool glu>
-LF_DEVICE void put_share(const struct wgmma_args &a, const struct segment &s, const struct parts &p,
-                         unsigned char *room)
+LF_DEVICE void put_share(const struct wgmma_args &a, const struct segment &s,
+                         const struct tile_parts &p, unsigned char *room)
 {
     const int panels = shape<N>::panels, across = glu ? panels / 2 : panels;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, half = lane / 16;
@@ -672,7 +672,7 @@ template <int N> LF_DEVICE void leave(int *counter, int n)
 template <int N, bool glu>
 LF_DEVICE void finish(const struct wgmma_args &a, const struct segment &s, unsigned char *table)
 {
-    const struct parts p = parts_of<N>(a, s.tile);
+    const struct tile_parts p = parts_of<N>(a, s.tile);
     await<N>(&a.counters[s.tile], p.n);
     put_share<N, glu>(a, s, p, table);
     leave<N>(&a.counters[s.tile], p.n);

@@ -1,4 +1,4 @@
-/* What stands around the products of cuda_tiles.cu: which rows, tokens and part of K a block has,
+/* The parts around the products of cuda_tiles.cu: which rows, tokens and part of K a block has,
  * and how the parts meet. Private to gpu/ops/linear/.
  *
  * A block makes `rows` rows, a panel a warp, for a tile of tokens over a part of K. Parts of K are

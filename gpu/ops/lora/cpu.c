@@ -13,7 +13,7 @@
 _Static_assert((ROWS + LF_RANK_MAX) * PIECE * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
 
 /* Rows [t0, t1) of one segment, projection p. */
-struct part {
+struct lora_part {
     const struct lf_lora_args *a;
     const struct lf_lora_site *site;
     int p, t0, t1;
@@ -21,7 +21,7 @@ struct part {
 };
 
 /* Columns [k0, k1) of x rows [t, t + n), after dropout where the rows have any. */
-static const float *input(const struct part *c, int t, int n, size_t k0, size_t k1, size_t *ld)
+static const float *input(const struct lora_part *c, int t, int n, size_t k0, size_t k1, size_t *ld)
 {
     const struct lf_ragged *b = c->a->batch;
     const float *x = (const float *)c->a->x + (size_t)t * (size_t)c->a->ldx + k0;
@@ -45,7 +45,7 @@ static const float *input(const struct part *c, int t, int n, size_t k0, size_t 
 }
 
 /* u = drop(x) A^T */
-static void down(const struct part *c)
+static void down(const struct lora_part *c)
 {
     size_t K = (size_t)c->a->K, R = (size_t)c->site->rank;
     size_t ldu = (size_t)(c->a->n * c->a->batch->rank_max);
@@ -69,7 +69,7 @@ static void down(const struct part *c)
 }
 
 /* y += scale * u B^T */
-static void up(const struct part *c)
+static void up(const struct lora_part *c)
 {
     size_t N = (size_t)c->a->N[c->p], R = (size_t)c->site->rank, T = (size_t)(c->t1 - c->t0);
     size_t ldu = (size_t)(c->a->n * c->a->batch->rank_max), ldy = (size_t)c->a->ldy;
@@ -94,7 +94,7 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
     const struct lf_lora_args *a = args;
     for (int g = 0; g < a->batch->n_segs; g++) {
         const struct lf_lora_seg *seg = &a->batch->segs[g];
-        struct part c = {.a = a, .dropped = scratch};
+        struct lora_part c = {.a = a, .dropped = scratch};
         c.packed = c.dropped + ROWS * PIECE;
         c.t0 = seg->start > (int)begin ? seg->start : (int)begin;
         c.t1 = seg->end < (int)end ? seg->end : (int)end;

@@ -14,7 +14,7 @@
 _Static_assert((ROWS + LF_RANK_MAX) * PIECE * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
 
 /* Rows [t0, t1) of one segment, projection p. */
-struct part {
+struct lora_part {
     const struct lf_lora_bwd_args *a;
     const struct lf_lora_site *site;
     int p, t0, t1;
@@ -27,12 +27,12 @@ static size_t stride_u(const struct lf_lora_bwd_args *a)
     return (size_t)(a->n * a->batch->rank_max);
 }
 
-static size_t offset_u(const struct part *c, int t)
+static size_t offset_u(const struct lora_part *c, int t)
 {
     return (size_t)t * stride_u(c->a) + (size_t)(c->p * c->a->batch->rank_max);
 }
 
-static bool drops(const struct part *c, int t, int n)
+static bool drops(const struct lora_part *c, int t, int n)
 {
     const struct lf_ragged *b = c->a->batch;
     for (int i = 0; i < n; i++)
@@ -42,7 +42,7 @@ static bool drops(const struct part *c, int t, int n)
 }
 
 /* Calls lf_drop_run for one row, or copies it. */
-static void drop_row(const struct part *c, float *to, const float *from, int t, size_t k0,
+static void drop_row(const struct lora_part *c, float *to, const float *from, int t, size_t k0,
                      size_t k1)
 {
     const struct lf_ragged *b = c->a->batch;
@@ -56,7 +56,7 @@ static void drop_row(const struct part *c, float *to, const float *from, int t, 
 /* ---- du and dx ---- */
 
 /* du = scale * dy B */
-static void make_du(const struct part *c)
+static void make_du(const struct lora_part *c)
 {
     const struct lf_lora_bwd_args *a = c->a;
     size_t N = (size_t)a->N[c->p], R = (size_t)c->site->rank;
@@ -71,7 +71,7 @@ static void make_du(const struct part *c)
 }
 
 /* dx += drop'(du A) */
-static void add_dx(const struct part *c)
+static void add_dx(const struct lora_part *c)
 {
     const struct lf_lora_bwd_args *a = c->a;
     size_t K = (size_t)a->K, R = (size_t)c->site->rank, lddx = (size_t)a->lddx;
@@ -103,7 +103,7 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
     const struct lf_lora_bwd_args *a = args;
     for (int g = 0; g < a->batch->n_segs; g++) {
         const struct lf_lora_seg *seg = &a->batch->segs[g];
-        struct part c = {.a = a, .copy = scratch};
+        struct lora_part c = {.a = a, .copy = scratch};
         c.packed = c.copy + ROWS * PIECE;
         c.t0 = seg->start > (int)begin ? seg->start : (int)begin;
         c.t1 = seg->end < (int)end ? seg->end : (int)end;
@@ -121,7 +121,7 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
 /* ---- da and db ---- */
 
 /* da[:, k0:k1] += du^T drop(x)[:, k0:k1], k1 - k0 <= PIECE */
-static void add_da(const struct part *c, size_t k0, size_t k1)
+static void add_da(const struct lora_part *c, size_t k0, size_t k1)
 {
     const struct lf_lora_bwd_args *a = c->a;
     size_t K = (size_t)a->K, R = (size_t)c->site->rank;
@@ -141,7 +141,7 @@ static void add_da(const struct part *c, size_t k0, size_t k1)
 }
 
 /* db[n0:n1, :] += scale * dy[:, n0:n1]^T u */
-static void add_db(const struct part *c, size_t n0, size_t n1)
+static void add_db(const struct lora_part *c, size_t n0, size_t n1)
 {
     const struct lf_lora_bwd_args *a = c->a;
     size_t R = (size_t)c->site->rank;
@@ -164,7 +164,7 @@ static void columns(const void *args, size_t begin, size_t end, void *scratch)
         first += length;
         for (int g = 0; g < a->batch->n_segs && from < to; g++) {
             const struct lf_lora_seg *seg = &a->batch->segs[g];
-            struct part c = {.a = a, .t0 = seg->start, .t1 = seg->end, .copy = scratch};
+            struct lora_part c = {.a = a, .t0 = seg->start, .t1 = seg->end, .copy = scratch};
             for (c.p = 0; c.p < a->n && seg->trains; c.p++) {
                 c.site = &a->sites[(size_t)seg->slot * (size_t)a->n_sites + (size_t)a->site[c.p]];
                 if (c.site->rank == 0)

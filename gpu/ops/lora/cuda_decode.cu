@@ -8,7 +8,7 @@
 #define NORM_RUNS (LORA_NORM_MAX / (THREADS * 8))
 #define RUNS (LORA_DECODE_WIDTH / (THREADS * 8))
 
-struct decode_args {
+struct dot_args {
     struct lf_lora_args a;
     struct lora_batch b;
     struct lf_norm_args norm;
@@ -22,7 +22,7 @@ struct decode_work {
 
 /* The batch and its adapters were there before any kernel of the run began, so they may be looked
  * up, and A read, before grid_wait. */
-LF_DEVICE struct decode_work work_of(const struct decode_args &s, int block)
+LF_DEVICE struct decode_work work_of(const struct dot_args &s, int block)
 {
     int of_p = small_div(block, s.b.rank_max), segment = small_div(of_p, s.a.n);
     int p = of_p - segment * s.a.n, r = block - of_p * s.b.rank_max;
@@ -41,7 +41,7 @@ LF_DEVICE int k_of(int j)
 /* The dot product of A with a row of x; with a norm, that of its weights times x, and then by the
  * norm of x. */
 template <int runs, bool normed>
-LF_DEVICE float dot(const uint4 (&A)[runs], const struct decode_args &s, const bf16 *x)
+LF_DEVICE float dot(const uint4 (&A)[runs], const struct dot_args &s, const bf16 *x)
 {
     uint4 words[runs];
     float sum = 0.0f, squares = 0.0f;
@@ -67,7 +67,7 @@ LF_DEVICE float dot(const uint4 (&A)[runs], const struct decode_args &s, const b
     return sum;
 }
 
-LF_DEVICE void put(const struct decode_args &s, const struct decode_work &w, int t, float u)
+LF_DEVICE void put(const struct dot_args &s, const struct decode_work &w, int t, float u)
 {
     ((bf16 *)s.a.u)[((size_t)t * s.a.n + w.p) * s.b.rank_max + w.r] = __float2bfloat16_rn(u);
 }
@@ -75,7 +75,7 @@ LF_DEVICE void put(const struct decode_args &s, const struct decode_work &w, int
 /* Blocks: with a norm, its rows, T of them; then (segment, p, r). */
 template <int runs, bool normed>
 static __global__ void __launch_bounds__(THREADS, runs > NORM_RUNS ? 2 : 4)
-    decode_kernel(const __grid_constant__ struct decode_args s)
+    decode_kernel(const __grid_constant__ struct dot_args s)
 {
     const bf16 *x = (const bf16 *)(normed ? s.norm.x : s.a.x);
     int block = blockIdx.x, ld = normed ? s.norm.ldx : s.a.ldx;
@@ -111,7 +111,7 @@ static __global__ void __launch_bounds__(THREADS, runs > NORM_RUNS ? 2 : 4)
 void lf_cuda_lora_decode_u(struct lf_stream *s, const struct lf_lora_args *a,
                            const struct lf_norm_args *norm)
 {
-    struct decode_args g = {*a, lora_batch_of(a->batch), {}};
+    struct dot_args g = {*a, lora_batch_of(a->batch), {}};
     int blocks = g.b.n_segs * a->n * g.b.rank_max;
     if (norm) {
         g.norm = *norm;

@@ -1,6 +1,6 @@
-/* Adapters as columns and rows more of a dense product (struct lora_join): what belongs beside the
- * weights, and u and du beside the activations. All of it is small against the product: u is T by
- * some dozens of columns. */
+/* Adapters as additional columns and rows of a dense product (struct lora_join): writes scale B or
+ * A beside the weights, and u or du beside the activations. All of it is small against the product:
+ * u is T by some dozens of columns. */
 #include "gpu/ops/lora/lora.cuh"
 
 struct join_args {

@@ -81,7 +81,7 @@ LF_DEVICE int k_of(int step)
 }
 
 /* Asks for steps [step, step + HALF) of A; keeps what is there past the last. Lanes past the last
- * rank have it too: their columns of the product are dropped. No branch stands between the loads,
+ * rank have it too: their columns of the product are dropped. There is no branch between the loads,
  * each of which would be waited for. */
 LF_DEVICE void load_ranks(uint4 (&to)[HALF][2], const struct shrink_work &w, int K, int step)
 {

@@ -4,7 +4,7 @@
  *   y += scale u B^T        the same: cuda_expand.cu
  *   u = drop(x) A^T         cuda_tall.cu: contraction over K; also du = scale dy B, over N
  *   y += scale u B^T        cuda_wide.cu: contraction over the rank; also dx += drop'(du A)
- *   both with the base      cuda_join.cu: columns and rows more of a dense product
+ *   both with the base      cuda_join.cu: as additional columns and rows of a dense product
  *   da, db                  cuda_grad.cu: contraction over the rows of a segment
  *
  * All work on tiles of rows that lie in one segment; a tile finds its segment on the card, so that
@@ -116,8 +116,8 @@ static __device__ __noinline__ float lora_dot_apart(const bf16 *A, const bf16 *x
     return warp_sum(sum) * (w ? rsqrtf(warp_sum(squares) / K + eps) : 1.0f);
 }
 
-/* Eight elements at p + k, or zeros from K on: the choice of an address is no branch, behind which
- * the next load would wait for this one. */
+/* Eight elements at p + k, or zeros from K on: an address is chosen without a branch, since a
+ * load behind a branch would wait for this one. */
 static __device__ const uint4 lora_zeros = {0, 0, 0, 0};
 
 LF_DEVICE const uint4 *lora_words(const bf16 *p, int k, int K)

@@ -7,7 +7,7 @@
 #define PIECE 4096
 #define PIECES_MAX 256 /* longer runs have longer pieces */
 
-struct work {
+struct sumsq_work {
     const struct lf_sumsq_args *a;
     size_t piece;
     double *sums; /* one a piece */
@@ -15,7 +15,7 @@ struct work {
 
 static void pieces(const void *args, size_t begin, size_t end, void *scratch)
 {
-    const struct work *w = args;
+    const struct sumsq_work *w = args;
     (void)scratch;
     for (size_t p = begin; p < end; p++) {
         size_t i1 = (p + 1) * w->piece < w->a->n ? (p + 1) * w->piece : w->a->n;
@@ -39,7 +39,7 @@ void LF_ISA(sumsq)(struct lf_stream *s, const struct lf_sumsq_args *a, int n)
     for (int r = 0; r < n; r++) {
         double sums[PIECES_MAX], total = 0;
         size_t each = (a[r].n + PIECES_MAX - 1) / PIECES_MAX;
-        struct work w = {&a[r], each > PIECE ? each : PIECE, sums};
+        struct sumsq_work w = {&a[r], each > PIECE ? each : PIECE, sums};
         size_t count = (a[r].n + w.piece - 1) / w.piece;
         lf_cpu_run(s, count, 4, pieces, &w);
         for (size_t p = 0; p < count; p++)
