@@ -35,7 +35,8 @@ struct lf_ctl_order {
     enum lf_ctl_word word;
     int32_t n; /* the argument; 0 where there is none */
 };
-/* A line without its newline and without blanks around it. LF_E_INVALID names all words. */
+/* A line without its newline and without blanks around it. LF_E_INVALID names the word that
+ * is near, if one is, and all words. */
 enum lf_err lf_ctl_parse(struct lf_ctl_order *out, const char *line,
                          struct lf_diag *diag) LF_MUST_CHECK;
 /* All words with `between` them: "train\ncancel\n...rollback N". */

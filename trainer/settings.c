@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "score/metrics.h"
 #include "trainer/dataset.h"
+#include "trainer/synonyms.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -297,7 +298,7 @@ enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t 
         known[n] = lf_settings[n].key;
     known[n] = NULL;
     lf_train_settings_default(&s);
-    enum lf_err rc = lf_json_only(obj, known, diag) ?: read_all(&s, obj, diag);
+    enum lf_err rc = lf_settings_only(obj, known, diag) ?: read_all(&s, obj, diag);
     if (rc == LF_OK)
         *out = s;
     else

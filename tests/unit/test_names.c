@@ -106,6 +106,18 @@ static void a_command_is_a_word_and_what_it_takes(void **state)
         assert_int_equal(lf_ctl_parse(&o, bad[i], &diag), LF_E_INVALID);
     for (size_t i = 0; i < LF_CTL_N; i++)
         assert_non_null(strstr(diag.text, lf_ctl[i].word));
+    static const struct {
+        const char *line, *says;
+    } near[] = {{"trian", "did you mean \"train\"?"},
+                {"Cancel", "did you mean \"cancel\"?"},
+                {"stop", "did you mean \"cancel\"?"},
+                {"rolback 2", "did you mean \"rollback N\"?"},
+                {"frobnicate", "\"frobnicate\"; there are"}};
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
+        assert_int_equal(lf_ctl_parse(&o, near[i].line, &diag), LF_E_INVALID);
+        if (!strstr(diag.text, near[i].says))
+            fail_msg("%s: %s", near[i].line, diag.text);
+    }
 }
 
 static void must_say(const struct lf_buf *text, const char *where, const char *what)

@@ -1,0 +1,127 @@
+/* The names that others give our settings. */
+#include "trainer/synonyms.h"
+
+#include "core/json.h"
+#include "core/nearest.h"
+
+#include <string.h>
+
+static const struct {
+    const char *theirs, *ours;
+} synonyms[] = {
+    /* LoRA */
+    {"r", "rank"},
+    {"lora_r", "rank"},
+    {"lora_rank", "rank"},
+    {"lora_alpha", "alpha"},
+    {"lora_dropout", "dropout"},
+    {"use_rslora", "rslora"},
+    {"lora_target_modules", "target_modules"},
+    {"lora_target_linear", "target_modules"},
+    {"target_linear", "target_modules"},
+    /* The batch */
+    {"per_device_train_batch_size", "batch_size"},
+    {"train_batch_size", "batch_size"},
+    {"micro_batch_size", "batch_size"},
+    {"mini_batch_size", "batch_size"},
+    {"gradient_accumulation_steps", "accumulation"},
+    {"gradient_accumulation", "accumulation"},
+    {"max_steps", "steps"},
+    {"train_steps", "steps"},
+    {"num_train_steps", "steps"},
+    {"num_steps", "steps"},
+    {"iters", "steps"},
+    {"num_train_epochs", "epochs"},
+    {"num_epochs", "epochs"},
+    {"n_epochs", "epochs"},
+    {"max_seq_length", "max_length"},
+    {"max_seq_len", "max_length"},
+    {"sequence_len", "max_length"},
+    {"sequence_length", "max_length"},
+    {"max_sequence_length", "max_length"},
+    {"global_max_sequence_length", "max_length"},
+    {"cutoff_len", "max_length"},
+    {"model_max_length", "max_length"},
+    {"max_prompt_length", "max_length"},
+    {"should_shuffle", "shuffle"},
+    {"random_seed", "seed"},
+    {"random_state", "seed"},
+    {"data_seed", "seed"},
+    /* The optimizer */
+    {"lr", "learning_rate"},
+    {"learning_rate_multiplier", "learning_rate"},
+    {"lr_scheduler_type", "schedule"},
+    {"lr_scheduler", "schedule"},
+    {"lr_schedule", "schedule"},
+    {"learning_rate_scheduler", "schedule"},
+    {"scheduler", "schedule"},
+    {"decay", "schedule"},
+    {"num_warmup_steps", "warmup_steps"},
+    {"warmup", "warmup_steps"},
+    {"warmup_ratio", "warmup_fraction"},
+    {"optim", "optimizer"},
+    {"adam_beta_2", "adam_beta2"},
+    {"beta2", "adam_beta2"},
+    {"wd", "weight_decay"},
+    {"max_norm", "max_grad_norm"},
+    {"gradient_clipping", "max_grad_norm"},
+    {"clip_grad_norm", "max_grad_norm"},
+    {"clipglobalnorm", "max_grad_norm"},
+    {"eval_steps", "eval_every"},
+    {"evals_per_epoch", "eval_every"},
+    {"steps_per_eval", "eval_every"},
+    {"evaluation_steps", "eval_every"},
+    {"max_eval_samples", "eval_rows"},
+    /* The adapter in use */
+    {"base_model", "base"},
+    {"base_model_name_or_path", "base"},
+    {"model_name_or_path", "base"},
+    {"model_name", "base"},
+    {"prompt_template", "template"},
+    {"max_new_tokens", "max_tokens"},
+    {"stop_sequences", "stop"},
+    {"stop_strings", "stop"},
+    {"metric_for_best_model", "metric"},
+};
+#define N_SYNONYMS (sizeof synonyms / sizeof *synonyms)
+
+/* Our word for a key, NULL: none is near. */
+static const char *our_word(const char *key, const char *const *ours)
+{
+    const char *theirs[N_SYNONYMS + 1] = {NULL};
+    for (size_t i = 0; i < N_SYNONYMS; i++) {
+        theirs[i] = synonyms[i].theirs;
+        if (strcmp(key, theirs[i]) == 0)
+            return synonyms[i].ours;
+    }
+    const char *near = lf_nearest_word(key, ours);
+    const char *far = near ? NULL : lf_nearest_word(key, theirs);
+    for (size_t i = 0; far && i < N_SYNONYMS; i++)
+        if (far == theirs[i])
+            near = synonyms[i].ours;
+    return near;
+}
+
+enum lf_err lf_settings_only(const json_t *obj, const char *const *known, struct lf_diag *diag)
+{
+    struct lf_diag why = {""};
+    const char *key;
+    json_t *value;
+    enum lf_err rc = lf_json_only(obj, known, &why);
+    if (rc == LF_OK || !json_is_object(obj))
+        return rc == LF_OK ? rc : lf_fail(diag, rc, "%s", why.text);
+    json_object_foreach((json_t *)(uintptr_t)obj, key, value) {
+        const char *const *k = known;
+        while (*k && strcmp(*k, key) != 0)
+            k++;
+        if (!*k)
+            break;
+    }
+    const char *ours = our_word(key, known);
+    if (json_is_object(value))
+        return lf_fail(diag, rc,
+                       "unknown key \"%.100s\"; settings stand side by side, none within another",
+                       key);
+    return ours ? lf_fail(diag, rc, "unknown key \"%.100s\"; did you mean \"%s\"?", key, ours)
+                : lf_fail(diag, rc, "unknown key \"%.100s\"", key);
+}
