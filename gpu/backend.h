@@ -51,6 +51,12 @@ struct lf_backend {
     void (*copy)(struct lf_stream *s, void *dst, const void *src, size_t bytes);
     void (*zero)(struct lf_stream *s, void *dst, size_t bytes);
 
+    /* Marks (optional together; NULL: work is done when it was put on the stream). */
+    enum lf_err (*mark_new)(struct lf_stream *s, void **out, struct lf_diag *diag);
+    void (*mark_set)(struct lf_stream *s, void *mark);
+    enum lf_err (*mark_wait)(struct lf_stream *s, void *mark, struct lf_diag *diag);
+    void (*mark_free)(struct lf_stream *s, void *mark);
+
     /* Recorded work (optional together; NULL: not supported). *out is the backend's own. */
     enum lf_err (*record_begin)(struct lf_stream *s, struct lf_diag *diag);
     enum lf_err (*record_end)(struct lf_stream *s, void **out, struct lf_diag *diag);

@@ -252,6 +252,53 @@ void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes)
         backend_of(s)->zero(s, dst, bytes);
 }
 
+/* ---- Marks ---- */
+
+struct lf_mark {
+    struct lf_stream *stream;
+    void *impl;
+};
+
+bool lf_stream_async(const struct lf_stream *s)
+{
+    return backend_of(s)->mark_new != NULL;
+}
+
+enum lf_err lf_mark_new(struct lf_mark **out, struct lf_stream *s, struct lf_diag *diag)
+{
+    struct lf_mark *m = malloc(sizeof *m);
+    if (!m)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a mark");
+    *m = (struct lf_mark){.stream = s};
+    enum lf_err rc = lf_stream_async(s) ? backend_of(s)->mark_new(s, &m->impl, diag) : LF_OK;
+    if (rc == LF_OK)
+        *out = m;
+    else
+        free(m);
+    return rc;
+}
+
+void lf_mark_set(struct lf_mark *m)
+{
+    if (lf_stream_async(m->stream))
+        backend_of(m->stream)->mark_set(m->stream, m->impl);
+}
+
+enum lf_err lf_mark_wait(struct lf_mark *m, struct lf_diag *diag)
+{
+    return lf_stream_async(m->stream) ? backend_of(m->stream)->mark_wait(m->stream, m->impl, diag)
+                                      : LF_OK;
+}
+
+void lf_mark_free(struct lf_mark *m)
+{
+    if (!m)
+        return;
+    if (lf_stream_async(m->stream))
+        backend_of(m->stream)->mark_free(m->stream, m->impl);
+    free(m);
+}
+
 /* ---- Recorded work ---- */
 
 struct lf_graph {

@@ -123,10 +123,26 @@ enum lf_err lf_stream_wait(struct lf_stream *s, struct lf_diag *diag) LF_MUST_CH
 
 /* Host to device. `src` may be reused when the call returns. */
 void lf_stream_upload(struct lf_stream *s, void *dst, const void *src, size_t bytes);
-/* Device to host; there after lf_stream_wait. */
+/* Device to host; there after lf_stream_wait, or after the wait for a mark set behind it where dst
+ * is lf_device_alloc_host's. */
 void lf_stream_download(struct lf_stream *s, void *dst, const void *src, size_t bytes);
 void lf_stream_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes);
 void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes);
+
+/* ---- Marks ----
+ * A place in a stream's work that the host can wait for while what was put behind it goes on. */
+struct lf_mark;
+/* Work goes on when the call that put it on the stream has returned: cuda; not ref and cpu. */
+bool lf_stream_async(const struct lf_stream *s);
+/* Yours, free with lf_mark_free before the stream. */
+enum lf_err lf_mark_new(struct lf_mark **out, struct lf_stream *s,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+/* Behind all that is on the stream by now. */
+void lf_mark_set(struct lf_mark *m);
+/* Until the stream has come to where the mark was set last. LF_E_DEVICE_LOST after a device fault.
+ */
+enum lf_err lf_mark_wait(struct lf_mark *m, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_mark_free(struct lf_mark *m);
 
 /* ---- Recorded work ----
  * A run of operations recorded once and launched many times, at little cost to the host (decoding).

@@ -104,10 +104,11 @@ struct lf_lora_site {
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
 
-/* y[t] = scale * E[ids[t]]. E (V, C) F32 or BF16, never Q4. */
+/* y[t] = scale * E[ids[t]]. E (V, C) F32 or BF16, never Q4. An id below 0 is read from `drawn`:
+ * -1 - i stands for drawn[i], a token that the host does not know yet. */
 struct lf_embed_args {
-    void *y; /* (T, C) act */
-    const int32_t *ids;
+    void *y;                    /* (T, C) act */
+    const int32_t *ids, *drawn; /* drawn: NULL where no id is below 0 */
     const struct lf_weight *e;
     int T, C;
     float scale;

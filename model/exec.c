@@ -72,7 +72,7 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
     x->h_n = c->gated ? 2 * c->F : c->F;
     x->meta_cap = lf_exec_meta_bytes(limits);
     rc = alloc_host(x, diag) ?: lf_exec_kv_open(x, diag) ?: lf_exec_allocate(x, diag);
-    rc = rc ?: lf_exec_steps_open(x, diag);
+    rc = rc ?: lf_exec_steps_open(x, diag) ?: lf_exec_draws_open(x, diag);
     if (rc == LF_OK)
         *out = x;
     else
@@ -92,6 +92,7 @@ void lf_exec_free(struct lf_exec *x)
     lf_device_release_host(dev, x->h_loss);
     lf_exec_kv_close(x);
     lf_exec_steps_close(x);
+    lf_exec_draws_close(x);
     free(x->saved);
     free(x->plan.order);
     free(x->plan.place);

@@ -79,9 +79,12 @@ int lf_exec_kv_free_pages(const struct lf_exec *x);
 
 /* ---- Batches --------------------------------------------------------------------------------- */
 
+/* In place of an id: the i-th token of the last lf_exec_draw, which the host need not know yet. */
+#define LF_DRAWN(i) (-1 - (i))
+
 /* One sequence of a batch, as the caller states it. */
 struct lf_batch_seq {
-    const int32_t *ids; /* (n) new tokens */
+    const int32_t *ids; /* (n) new tokens; of cached sequences also LF_DRAWN(i) */
     int n;
     struct lf_kv_seq *kv; /* NULL: uncached. Grown by the caller to hold n more; n_tokens is
                              advanced by a successful forward */
@@ -107,10 +110,19 @@ struct lf_batch_result {
 enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
                         struct lf_batch_result *results, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* After lf_exec_run: the next token of each of the sequences listed in `which` (indices of the last
- * run's seqs; the logits are those of each one's last token). params[i] and history as in
- * gpu/ops.h (history: host, n_history ids in all). ids, logprobs (may be NULL): host, (n).
- * Waits. */
+/* After lf_exec_run: puts the drawing of the next token of each of the sequences listed in `which`
+ * (indices of the last run's seqs; the logits are those of each one's last token) on the stream,
+ * and does not wait: a next run may be put behind it that goes on from these tokens (LF_DRAWN).
+ * params[i] and history as in gpu/ops.h (history: host, n_history ids in all). At most LF_DRAWS_MAX
+ * are under way; each is fetched by an lf_exec_drawn, oldest first. */
+enum lf_err lf_exec_draw(struct lf_exec *x, const int *which, int n,
+                         const struct lf_sample_params *params, const int32_t *history,
+                         int n_history, struct lf_diag *diag) LF_MUST_CHECK;
+/* The tokens of the oldest drawing under way, and their log-probabilities. Waits for it alone. ids,
+ * logprobs: host, (n of its lf_exec_draw). */
+enum lf_err lf_exec_drawn(struct lf_exec *x, int32_t *ids, float *logprobs,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+/* Both, with none other under way. */
 enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
                            const struct lf_sample_params *params, const int32_t *history,
                            int n_history, int32_t *ids, float *logprobs,

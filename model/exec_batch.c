@@ -28,12 +28,19 @@ void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device)
 
 /* ---- Checks ---------------------------------------------------------------------------------- */
 
+static bool known(const struct lf_exec *x, const struct lf_batch_seq *s, int32_t id)
+{
+    if (id < 0)
+        return s->kv && LF_DRAWN(id) < x->n_drawn;
+    return id < x->model->config.V;
+}
+
 static enum lf_err check_tokens(const struct lf_exec *x, const struct lf_batch_seq *s,
                                 struct lf_diag *diag)
 {
     int V = x->model->config.V;
     for (int i = 0; i < s->n; i++) {
-        if (s->ids[i] < 0 || s->ids[i] >= V)
+        if (!known(x, s, s->ids[i]))
             return lf_fail(diag, LF_E_INVALID, "token id %d is outside of the vocabulary of %d",
                            s->ids[i], V);
         if (s->labels && (s->labels[i] < -1 || s->labels[i] >= V))

@@ -211,6 +211,7 @@ void lf_exec_forward(struct lf_exec *x)
     int step = x->plan.S_train > 0 ? 1 : 0; /* each layer its own, or all the same */
     struct lf_embed_args e = {.y = acts[0].x_in,
                               .ids = x->all.batch.ids,
+                              .drawn = x->work.ids,
                               .e = &x->model->embed,
                               .T = x->all.batch.T,
                               .C = c->C,

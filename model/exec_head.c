@@ -3,6 +3,7 @@
 #include "model/exec_inside.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* logits of M <= rows_max normed rows. */
 static void head_logits(struct lf_exec *x, const void *normed, int M)
@@ -150,43 +151,105 @@ static enum lf_err check_sampling(const struct lf_exec *x, const int *which, int
     return LF_OK;
 }
 
-enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
-                           const struct lf_sample_params *params, const int32_t *history,
-                           int n_history, int32_t *ids, float *logprobs, struct lf_diag *diag)
+enum lf_err lf_exec_draws_open(struct lf_exec *x, struct lf_diag *diag)
 {
-    const void *d_rows, *d_params;
-    enum lf_err rc = check_sampling(x, which, n, params, n_history, diag);
-    if (rc == LF_OK)
-        rc = upload_history(x, history, n_history, diag);
-    if (rc != LF_OK)
-        return rc;
+    size_t n = (size_t)x->limits.seqs_max;
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < LF_DRAWS_MAX && rc == LF_OK; i++) {
+        struct lf_draw *d = &x->draws[i];
+        void *p = NULL;
+        rc = lf_mark_new(&d->mark, x->stream, diag);
+        rc = rc
+                 ?: lf_device_alloc_host(x->stream->dev, &p,
+                                         n * (sizeof *d->ids + sizeof *d->logprobs), diag);
+        d->ids = p;
+        d->logprobs = p ? (float *)(d->ids + n) : NULL;
+    }
+    return rc;
+}
+
+void lf_exec_draws_close(struct lf_exec *x)
+{
+    for (int i = 0; i < LF_DRAWS_MAX; i++) {
+        lf_mark_free(x->draws[i].mark);
+        lf_device_release_host(x->stream->dev, x->draws[i].ids);
+    }
+}
+
+/* Uploads the rows whose logits are wanted, and the parameters; *d_rows and a's are set. */
+static void pack_draw(struct lf_exec *x, const int *which, int n,
+                      const struct lf_sample_params *params, const int32_t **d_rows,
+                      struct lf_sample_args *a)
+{
+    const void *d_r, *d_p;
     x->meta_bytes = 0;
-    int32_t *rows = lf_exec_carve(x, (size_t)n * sizeof *rows, &d_rows);
-    struct lf_sample_params *h_params = lf_exec_carve(x, (size_t)n * sizeof *params, &d_params);
+    int32_t *rows = lf_exec_carve(x, (size_t)n * sizeof *rows, &d_r);
+    struct lf_sample_params *h_params = lf_exec_carve(x, (size_t)n * sizeof *params, &d_p);
     for (int i = 0; i < n; i++) {
         int s = x->plan.place[which[i]];
         rows[i] = x->plan.start[s] + x->plan.n[s] - 1;
         h_params[i] = params[i];
     }
     lf_stream_upload(x->stream, x->meta, x->h_meta, x->meta_bytes);
+    *d_rows = d_r;
+    a->params = d_p;
+    a->h_params = h_params;
+}
+
+enum lf_err lf_exec_draw(struct lf_exec *x, const int *which, int n,
+                         const struct lf_sample_params *params, const int32_t *history,
+                         int n_history, struct lf_diag *diag)
+{
+    lf_assert(x->n_draws < LF_DRAWS_MAX);
+    enum lf_err rc = check_sampling(x, which, n, params, n_history, diag);
+    rc = rc ?: upload_history(x, history, n_history, diag);
+    if (rc != LF_OK)
+        return rc;
+    const int32_t *rows;
+    struct lf_sample_args all = {
+        .logits = x->work.logits, .history = x->history, .V = x->model->config.V};
+    pack_draw(x, which, n, params, &rows, &all);
     for (int at = 0; at < n; at += x->limits.rows_max) {
-        int M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
-        select_rows(x, (const int32_t *)d_rows + at, M);
-        head_logits(x, x->work.rows_n, M);
-        struct lf_sample_args a = {.ids = x->work.ids + at,
-                                   .logprob = logprobs ? x->work.logprob + at : NULL,
-                                   .logits = x->work.logits,
-                                   .params = (const struct lf_sample_params *)d_params + at,
-                                   .h_params = h_params + at,
-                                   .history = x->history,
-                                   .M = M,
-                                   .V = x->model->config.V};
+        struct lf_sample_args a = all;
+        a.M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
+        select_rows(x, rows + at, a.M);
+        head_logits(x, x->work.rows_n, a.M);
+        a.ids = x->work.ids + at;
+        a.logprob = x->work.logprob + at;
+        a.params += at;
+        a.h_params += at;
         x->ops->sample(x->stream, &a);
     }
-    lf_stream_download(x->stream, ids, x->work.ids, (size_t)n * sizeof *ids);
+    struct lf_draw *d = &x->draws[(x->draw_first + x->n_draws++) % LF_DRAWS_MAX];
+    d->n = x->n_drawn = n;
+    lf_stream_download(x->stream, d->ids, x->work.ids, (size_t)n * sizeof *d->ids);
+    lf_stream_download(x->stream, d->logprobs, x->work.logprob, (size_t)n * sizeof *d->logprobs);
+    lf_mark_set(d->mark);
+    return LF_OK;
+}
+
+enum lf_err lf_exec_drawn(struct lf_exec *x, int32_t *ids, float *logprobs, struct lf_diag *diag)
+{
+    lf_assert(x->n_draws > 0);
+    struct lf_draw *d = &x->draws[x->draw_first];
+    enum lf_err rc = lf_mark_wait(d->mark, diag);
+    x->draw_first = (x->draw_first + 1) % LF_DRAWS_MAX;
+    x->n_draws--;
+    if (rc != LF_OK)
+        return rc;
+    memcpy(ids, d->ids, (size_t)d->n * sizeof *ids);
     if (logprobs)
-        lf_stream_download(x->stream, logprobs, x->work.logprob, (size_t)n * sizeof *logprobs);
-    return lf_stream_wait(x->stream, diag);
+        memcpy(logprobs, d->logprobs, (size_t)d->n * sizeof *logprobs);
+    return LF_OK;
+}
+
+enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
+                           const struct lf_sample_params *params, const int32_t *history,
+                           int n_history, int32_t *ids, float *logprobs, struct lf_diag *diag)
+{
+    lf_assert(x->n_draws == 0);
+    enum lf_err rc = lf_exec_draw(x, which, n, params, history, n_history, diag);
+    return rc ?: lf_exec_drawn(x, ids, logprobs, diag);
 }
 
 enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits, struct lf_diag *diag)

@@ -17,6 +17,7 @@
 #define LF_MODEL_EXEC_INSIDE_H
 
 #include "model/exec.h"
+#include "model/limits.h"
 
 /* What one block's forward leaves behind for its backward. act unless said otherwise. */
 struct lf_acts {
@@ -87,6 +88,14 @@ struct lf_step_key {
 
 struct lf_recordings; /* exec_step.c */
 
+/* Tokens that are being drawn, or were and are not fetched yet. */
+struct lf_draw {
+    int n;
+    struct lf_mark *mark; /* behind their download */
+    int32_t *ids;         /* (seqs_max) pinned host */
+    float *logprobs;      /* (seqs_max) behind ids */
+};
+
 struct lf_exec {
     struct lf_stream *stream;
     const struct lf_ops *ops;
@@ -125,7 +134,10 @@ struct lf_exec {
     float *h_loss;             /* (T) pinned host */
     bool lora[LF_PROJ_MAX];    /* some adapter of the batch has this projection in some layer */
     int layer_first;           /* the lowest layer that a training adapter touches */
-    int32_t *history;          /* device, grown as needed */
+    struct lf_draw draws[LF_DRAWS_MAX]; /* a ring */
+    int n_draws, draw_first;            /* under way; the oldest of them */
+    int n_drawn;                        /* tokens of the last one: what LF_DRAWN may name */
+    int32_t *history;                   /* device, grown as needed */
     size_t history_cap;
     /* Decoding */
     struct lf_recordings *recordings; /* NULL where the device records nothing */
@@ -193,6 +205,9 @@ enum lf_err lf_exec_step(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 /* exec_head.c: losses of the supervised rows into h_loss (there after a wait); of training rows
  * also the gradient of the last block's output, into work.dx. */
 void lf_exec_loss(struct lf_exec *x);
+
+enum lf_err lf_exec_draws_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_exec_draws_close(struct lf_exec *x);
 
 /* exec_backward.c: from work.dx down to the lowest adapter. */
 void lf_exec_backward(struct lf_exec *x);

@@ -2,17 +2,21 @@
 #include "model/generate.h"
 
 #include "core/num.h"
+#include "model/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A live sequence. tokens are prompt and completion; the first kv.n_tokens of them are in the
- * cache, the others are pending. One pending token and something cached: it decodes. */
+/* A live sequence. tokens are prompt and completion, n of them known here and the next `drawn` on
+ * their way; the first kv.n_tokens of them all are in the cache, the others are pending. One
+ * pending token and something cached: it decodes. */
 struct gen_seq {
     uint64_t id;
     void *user;
     int32_t *tokens; /* (n_prompt + max_tokens) */
     int n, n_prompt, max_tokens;
+    int drawn;     /* by steps in flight: 0, 1, or 2 while the next step is put on the stream */
+    int32_t draft; /* LF_DRAWN of the last one */
     int slot;
     struct lf_sample_params sample;
     bool ignore_eos;
@@ -21,10 +25,20 @@ struct gen_seq {
     struct lf_kv_seq kv;
 };
 
+/* A step on the device: which sequences drew a token in it, in the order of the drawing. */
+struct gen_flight {
+    int n;
+    struct gen_row {
+        uint64_t id;
+        int at; /* among the sequences, or before, when others have left */
+    } * rows;   /* (seqs_max) */
+};
+
 struct lf_gen {
     struct lf_exec *x;
     const struct lf_model *m;
     int seqs_max, tokens_max, context_max;
+    bool ahead;
     int pages;            /* of the exec, all of them ours */
     struct gen_seq *seqs; /* (seqs_max), oldest first */
     int n_seqs;
@@ -38,7 +52,9 @@ struct lf_gen {
     /* What is sampled from it, (seqs_max) each. */
     int *which;
     struct lf_sample_params *params;
-    int32_t *ids;
+    struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
+    int n_flights, flight_first;
+    int32_t *ids; /* of the flight that lands */
     float *logprobs;
     int32_t *history;
     size_t history_cap;
@@ -54,9 +70,21 @@ static int pages_for(int n_tokens)
     return (n_tokens + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
 }
 
+/* Its tokens, those on their way too. */
+static int length(const struct gen_seq *s)
+{
+    return s->n + s->drawn;
+}
+
 static int pending(const struct gen_seq *s)
 {
-    return s->n - s->kv.n_tokens;
+    return length(s) - s->kv.n_tokens;
+}
+
+/* The last token that it may have is on its way. */
+static bool drawn_out(const struct gen_seq *s)
+{
+    return length(s) - s->n_prompt == s->max_tokens;
 }
 
 static bool decodes(const struct gen_seq *s)
@@ -88,6 +116,10 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
         return lf_fail(diag, LF_E_INVALID, "generation needs KV pages");
     }
     size_t n = (size_t)g->seqs_max;
+    bool flights = true;
+    g->ahead = limits->ahead;
+    for (int i = 0; i < LF_DRAWS_MAX; i++)
+        flights = (g->flights[i].rows = calloc(n, sizeof *g->flights[i].rows)) && flights;
     g->seqs = calloc(n, sizeof *g->seqs);
     g->planned = calloc(n, sizeof *g->planned);
     g->batch = calloc(n, sizeof *g->batch);
@@ -97,7 +129,7 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->ids = calloc(n, sizeof *g->ids);
     g->logprobs = calloc(n, sizeof *g->logprobs);
     if (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->params || !g->ids ||
-        !g->logprobs) {
+        !g->logprobs || !flights) {
         lf_gen_free(g);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
     }
@@ -105,14 +137,29 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     return LF_OK;
 }
 
+/* The oldest flight is over; its rows stay until the next step. */
+static enum lf_err land(struct lf_gen *g, struct gen_flight **out, struct lf_diag *diag)
+{
+    struct gen_flight *f = &g->flights[g->flight_first];
+    g->flight_first = (g->flight_first + 1) % LF_DRAWS_MAX;
+    g->n_flights--;
+    *out = f;
+    return f->n > 0 ? lf_exec_drawn(g->x, g->ids, g->logprobs, diag) : LF_OK;
+}
+
 void lf_gen_free(struct lf_gen *g)
 {
     if (!g)
         return;
+    struct gen_flight *f;
+    while (g->n_flights > 0 && land(g, &f, NULL) == LF_OK)
+        continue;
     for (int i = 0; i < g->n_seqs; i++) {
         lf_exec_kv_release(g->x, &g->seqs[i].kv);
         free(g->seqs[i].tokens);
     }
+    for (int i = 0; i < LF_DRAWS_MAX; i++)
+        free(g->flights[i].rows);
     free(g->seqs);
     free(g->planned);
     free(g->batch);
@@ -226,7 +273,7 @@ static int preempt(struct lf_gen *g, int i)
 static void reread_outgrown(struct lf_gen *g)
 {
     for (int i = 0; i < g->n_seqs; i++)
-        if (lf_exec_kv_outgrown(g->x, &g->seqs[i].kv, g->seqs[i].n))
+        if (lf_exec_kv_outgrown(g->x, &g->seqs[i].kv, length(&g->seqs[i])))
             lf_exec_kv_release(g->x, &g->seqs[i].kv);
 }
 
@@ -236,8 +283,9 @@ static void plan(struct lf_gen *g, int i, int take)
     if (s->kv.n_tokens == 0)
         s->kv.planned = s->n;
     g->planned[g->n_batch] = i;
-    g->batch[g->n_batch++] = (struct lf_batch_seq){
-        .ids = s->tokens + s->kv.n_tokens, .n = take, .kv = &s->kv, .slot = s->slot};
+    const int32_t *ids = s->drawn > 0 ? &s->draft : s->tokens + s->kv.n_tokens;
+    g->batch[g->n_batch++] =
+        (struct lf_batch_seq){.ids = ids, .n = take, .kv = &s->kv, .slot = s->slot};
     g->n_tokens += take;
 }
 
@@ -248,12 +296,12 @@ static int plan_decoding(struct lf_gen *g)
     int n = 0;
     for (int i = 0; i < g->n_seqs && g->n_tokens < g->tokens_max; i++) {
         struct gen_seq *s = &g->seqs[i];
-        bool ours = decodes(s);
-        while (ours && lf_exec_kv_grow(g->x, &s->kv, s->n) != LF_OK)
+        bool ours = decodes(s) && !drawn_out(s);
+        while (ours && lf_exec_kv_grow(g->x, &s->kv, length(s)) != LF_OK)
             ours = preempt(g, i) > i;
         if (ours) {
             plan(g, i, 1);
-            n += s->n > s->n_prompt;
+            n += length(s) > s->n_prompt;
         }
     }
     return n;
@@ -276,7 +324,8 @@ static bool admit(struct lf_gen *g, int i)
     return lf_exec_kv_free_pages(g->x) >= needed && lf_exec_kv_grow(g->x, &s->kv, s->n) == LF_OK;
 }
 
-/* Prompts, oldest first; none overtakes one that waits for pages. */
+/* Prompts, oldest first; none overtakes one that waits for pages. One that is to be read again
+ * waits for its tokens that are on their way. */
 static void plan_reading(struct lf_gen *g, int prefill_max)
 {
     int left = g->tokens_max - g->n_tokens;
@@ -284,7 +333,7 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
         left = lf_min_int(left, prefill_max);
     for (int i = 0; i < g->n_seqs && left > 0; i++) {
         struct gen_seq *s = &g->seqs[i];
-        if (decodes(s))
+        if (decodes(s) || s->drawn > 0)
             continue;
         if (!admit(g, i))
             return;
@@ -319,19 +368,18 @@ static enum lf_err add_history(struct lf_gen *g, const struct gen_seq *s, size_t
     return LF_OK;
 }
 
-/* Samples for the sequences of the batch that have nothing pending any more; *n of them, their
- * places in the batch in g->which. */
-static enum lf_err sample(struct lf_gen *g, int *n, struct lf_diag *diag)
+/* Draws for the sequences of the batch that have nothing pending any more, into flight f. */
+static enum lf_err draw(struct lf_gen *g, struct gen_flight *f, struct lf_diag *diag)
 {
     size_t n_history = 0;
-    *n = 0;
+    f->n = 0;
     for (int b = 0; b < g->n_batch; b++) {
         const struct gen_seq *s = &g->seqs[g->planned[b]];
         if (pending(s) > 0)
             continue;
-        struct lf_sample_params *p = &g->params[*n];
+        struct lf_sample_params *p = &g->params[f->n];
         *p = s->sample;
-        p->counter = (uint64_t)(s->n - s->n_prompt);
+        p->counter = (uint64_t)(length(s) - s->n_prompt);
         p->history_off = (int32_t)n_history;
         p->history_n = p->completion_n = 0;
         if (has_penalty(p)) {
@@ -341,12 +389,12 @@ static enum lf_err sample(struct lf_gen *g, int *n, struct lf_diag *diag)
             p->history_n = s->n;
             p->completion_n = s->n - s->n_prompt;
         }
-        g->which[(*n)++] = b;
+        g->which[f->n] = b;
+        f->rows[f->n++] = (struct gen_row){s->id, g->planned[b]};
     }
-    if (*n == 0)
+    if (f->n == 0)
         return LF_OK;
-    return lf_exec_sample(g->x, g->which, *n, g->params, g->history, (int)n_history, g->ids,
-                          g->logprobs, diag);
+    return lf_exec_draw(g->x, g->which, f->n, g->params, g->history, (int)n_history, diag);
 }
 
 /* After a failure: the tokens whose successors were not sampled are pending again. */
@@ -369,10 +417,20 @@ static enum lf_finish finish_of(const struct lf_gen *g, const struct gen_seq *s,
     return s->n - s->n_prompt >= s->max_tokens ? LF_FINISH_LENGTH : LF_FINISH_NONE;
 }
 
+/* The sequence of a row; NULL: it has left. Sequences stand in the order of their ids. */
+static struct gen_seq *find(struct lf_gen *g, const struct gen_row *r)
+{
+    for (int i = lf_min_int(r->at, g->n_seqs - 1); i >= 0 && g->seqs[i].id >= r->id; i--)
+        if (g->seqs[i].id == r->id)
+            return &g->seqs[i];
+    return NULL;
+}
+
 static void accept(struct lf_gen *g, struct gen_seq *s, int i, struct lf_gen_token *out)
 {
     int32_t token = g->ids[i];
     s->tokens[s->n++] = token;
+    s->drawn--;
     *out = (struct lf_gen_token){.id = s->id,
                                  .user = s->user,
                                  .token = token,
@@ -381,29 +439,62 @@ static void accept(struct lf_gen *g, struct gen_seq *s, int i, struct lf_gen_tok
                                  .finish = finish_of(g, s, token)};
 }
 
-enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
-                        struct lf_diag *diag)
+/* Puts the next step on the stream, where any sequence has something for it. */
+static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *diag)
 {
+    struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
     g->n_batch = g->n_tokens = 0;
     reread_outgrown(g);
     int n_decoding = plan_decoding(g);
     plan_reading(g, prefill_max);
-    int n = 0;
-    if (g->n_batch > 0) {
-        enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
-        rc = rc ?: sample(g, &n, diag);
-        if (rc != LF_OK) {
-            rewind_batch(g);
-            return rc;
-        }
+    if (g->n_batch == 0)
+        return LF_OK;
+    enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
+    rc = rc ?: draw(g, f, diag);
+    if (rc != LF_OK) {
+        rewind_batch(g);
+        return rc;
     }
+    for (int i = 0; i < f->n; i++) {
+        struct gen_seq *s = &g->seqs[f->rows[i].at];
+        s->drawn++;
+        s->draft = LF_DRAWN(i);
+    }
+    g->n_flights++;
     g->prompt_tokens += g->n_tokens - n_decoding;
-    g->completion_tokens += n;
-    for (int i = 0; i < n; i++)
-        accept(g, &g->seqs[g->planned[g->which[i]]], i, &out[i]);
+    return LF_OK;
+}
+
+/* The next step needs no token on the host that is still on its way. */
+static bool may_go_ahead(const struct lf_gen *g)
+{
+    bool may = g->ahead;
+    for (int i = 0; i < g->n_seqs && may; i++)
+        may = !has_penalty(&g->seqs[i].sample);
+    return may;
+}
+
+enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
+                        struct lf_diag *diag)
+{
+    struct gen_flight *f = NULL;
+    int n = 0;
+    enum lf_err rc = g->n_flights == 0 ? launch(g, prefill_max, diag) : LF_OK;
+    if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
+        rc = launch(g, prefill_max, diag);
+    if (rc == LF_OK && g->n_flights > 0)
+        rc = land(g, &f, diag);
+    if (rc != LF_OK)
+        return rc;
+    for (int i = 0; f && i < f->n; i++) {
+        struct gen_seq *s = find(g, &f->rows[i]);
+        if (s)
+            accept(g, s, i, &out[n++]);
+    }
     for (int i = 0; i < n; i++)
         if (out[i].finish != LF_FINISH_NONE)
             lf_gen_remove(g, out[i].id);
+    g->completion_tokens += n;
     *n_out = n;
     return LF_OK;
 }

@@ -10,6 +10,11 @@
  * of that is seen from outside but the time it takes. So too a longrope sequence when it outgrows
  * the original context, whose keys must then be turned by other factors.
  *
+ * With `ahead` the next step is put on the stream before the tokens of the one under way are read:
+ * it goes on from them on the device, and the host has a step's time for all else. A sequence that
+ * such a token ends is then in one step more, whose outcome is thrown away. Where a draw needs
+ * earlier tokens on the host (penalties), steps wait for each other as without it.
+ *
  * One thread (the stream's) uses it. The engine of the daemon, `lorafs generate` and evaluation all
  * stand on this. Token ids in, token ids out: text, stop strings and queues are the caller's.
  */
@@ -30,6 +35,7 @@ struct lf_gen_limits {
     int tokens_max;  /* tokens of a step; at most the exec's tokens_max. 0: that */
     int context_max; /* prompt and completion of one sequence; at most the model's positions and
                         what all KV pages hold. 0: that */
+    bool ahead;      /* pays where the stream is asynchronous; elsewhere it delays tokens */
 };
 
 enum lf_finish {
@@ -90,8 +96,9 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
 /* Ends a live sequence (a stop string, a client that left). Ignores an id that is gone. */
 void lf_gen_remove(struct lf_gen *g, uint64_t id);
 
-/* One batch. prefill_max: ceiling for the prompt tokens of it (0: what fits tokens_max), to keep
- * the decoding sequences' next token near. out: room for lf_gen_seqs_max tokens; *n_out of them
+/* The tokens of one batch; `ahead` puts the next one behind it. prefill_max: ceiling for the prompt
+ * tokens of a batch made now (0: what fits tokens_max), to keep the decoding sequences' next token
+ * near. out: room for lf_gen_seqs_max tokens; *n_out of them
  * are filled, none when only pieces of prompts were read. Without live sequences it does nothing.
  * Fails only for the device; the sequences are then still live. */
 enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,

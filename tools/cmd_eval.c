@@ -101,7 +101,8 @@ static enum lf_err score_here(struct eval_run *r, struct lf_eval_report *report,
     if (o->rows > 0 && o->rows < r->n)
         r->n = o->rows;
     enum lf_err rc = make_exec(r, &x, options.max_tokens, diag);
-    rc = rc ?: lf_gen_new(&g, x, r->c.model, &(struct lf_gen_limits){0}, diag);
+    struct lf_gen_limits gen = {.ahead = lf_stream_async(r->c.stream)};
+    rc = rc ?: lf_gen_new(&g, x, r->c.model, &gen, diag);
     lf_bar_init(&r->bar, o->o.quiet);
     rc = rc ?: lf_evaluate_here(g, r->c.slot, r->c.model, r->rows, &options, report, diag);
     lf_bar_end(&r->bar);

@@ -228,7 +228,8 @@ static enum lf_err run_prompts(struct generate_run *r, struct lf_diag *diag)
                        r->flags->stops.n);
     choose_limits(&limits, r);
     enum lf_err rc = lf_exec_new(&x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
-    rc = rc ?: lf_gen_new(&r->gen, x, r->c.model, &(struct lf_gen_limits){0}, diag);
+    struct lf_gen_limits gen = {.ahead = lf_stream_async(r->c.stream)};
+    rc = rc ?: lf_gen_new(&r->gen, x, r->c.model, &gen, diag);
     r->stream = r->prompts.n == 1 && !r->flags->json;
     rc = rc ?: generate_all(r, diag);
     rc = rc ?: print_answers(r, diag);

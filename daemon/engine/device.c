@@ -132,6 +132,8 @@ enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = device_open(e, diag) ?: model_open(e, diag) ?: exec_open(e, diag);
     struct lf_gen_limits limits = {.tokens_max = e->o->batch_tokens_max};
+    if (rc == LF_OK)
+        limits.ahead = lf_stream_async(e->stream);
     rc = rc ?: lf_gen_new(&e->gen, e->exec, e->model, &limits, diag);
     if (rc == LF_OK && e->o->train_tokens > 0)
         rc = lf_trainer_new(&e->trainer, e->exec, e->stream, e->model, e->slots, e->o->train_tokens,

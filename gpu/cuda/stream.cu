@@ -1,4 +1,4 @@
-/* Streams of the CUDA device: their scratch memory, the copies, and recorded graphs.
+/* Streams of the CUDA device: their scratch memory, the copies, marks, and recorded graphs.
  *
  * Uploads go through a ring of pinned memory in two halves: the caller's bytes are copied into one
  * half while the card reads the other, so the source may be reused at once and no upload waits
@@ -231,6 +231,41 @@ void lf_cuda_zero(struct lf_stream *s, void *dst, size_t bytes)
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     if (lf_cuda_enter(cs->dev))
         lf_cuda_note(cs->dev, cudaMemsetAsync(dst, 0, bytes, cs->stream));
+}
+
+/* ---- Marks ----------------------------------------------------------------------------------- */
+
+enum lf_err lf_cuda_mark_new(struct lf_stream *s, void **out, struct lf_diag *diag)
+{
+    struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    cudaEvent_t event = NULL;
+    if (lf_cuda_enter(dev))
+        lf_cuda_note(dev, cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    if (!lf_cuda_enter(dev))
+        return lf_cuda_lost(dev, diag);
+    *out = event;
+    return LF_OK;
+}
+
+void lf_cuda_mark_set(struct lf_stream *s, void *mark)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev, cudaEventRecord((cudaEvent_t)mark, cs->stream));
+}
+
+enum lf_err lf_cuda_mark_wait(struct lf_stream *s, void *mark, struct lf_diag *diag)
+{
+    struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    if (lf_cuda_enter(dev))
+        lf_cuda_note(dev, cudaEventSynchronize((cudaEvent_t)mark));
+    return lf_cuda_enter(dev) ? LF_OK : lf_cuda_lost(dev, diag);
+}
+
+void lf_cuda_mark_free(struct lf_stream *s, void *mark)
+{
+    if (lf_cuda_enter(lf_cuda_of(s)->dev))
+        cudaEventDestroy((cudaEvent_t)mark);
 }
 
 /* ---- Recorded graphs ------------------------------------------------------------------------- */

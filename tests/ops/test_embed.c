@@ -1,4 +1,4 @@
-/* embed: table rows in fp32 and bf16, scaled or not. */
+/* embed: table rows in fp32 and bf16, scaled or not, by ids and by tokens drawn before. */
 #include "tests/ops/rig.h"
 
 static const struct rig_limits LIMITS = {.f32 = {1e-13, 1e-6}, .bf16 = {RIG_BF16_ROUNDING, 5e-3}};
@@ -7,7 +7,7 @@ struct embed_case {
     int T, C, V;
     enum lf_weight_kind kind;
     float scale;
-    struct mirror *y, *ids;
+    struct mirror *y, *ids, *drawn;
     struct lf_weight *e;
 };
 
@@ -16,6 +16,7 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
     const struct embed_case *c = arg;
     struct lf_embed_args a = {.y = rig_at(c->y, side),
                               .ids = rig_at(c->ids, side),
+                              .drawn = rig_at(c->drawn, side),
                               .e = &c->e[side],
                               .T = c->T,
                               .C = c->C,
@@ -34,10 +35,16 @@ static void rows_are_the_tables(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct embed_case c = cases[i];
         rig_begin(r, "T %d C %d V %d kind %d", c.T, c.C, c.V, c.kind);
-        int32_t *ids = rig_host(r, (size_t)c.T, sizeof *ids);
-        for (int t = 0; t < c.T; t++)
+        size_t n = (size_t)c.T;
+        int32_t *ids = rig_host(r, n, sizeof *ids), *drawn = rig_host(r, n, sizeof *drawn);
+        for (int t = 0; t < c.T; t++) {
             ids[t] = t == 0 ? c.V - 1 : rig_int(r, 0, c.V - 1);
-        c.ids = rig_bytes(r, "ids", LF_I32, ids, ids, (size_t)c.T);
+            drawn[t] = rig_int(r, 0, c.V - 1);
+            if (t % 3 == 1)
+                ids[t] = -1 - rig_int(r, 0, c.T - 1);
+        }
+        c.ids = rig_bytes(r, "ids", LF_I32, ids, ids, n);
+        c.drawn = rig_bytes(r, "drawn", LF_I32, drawn, drawn, n);
         c.e = rig_weight(r, &(struct rig_weight_shape){.kind = c.kind, .N = c.V, .K = c.C});
         c.y = rig_out_act(r, "y", (size_t)c.T * (size_t)c.C, LIMITS);
         rig_run(r, launch, &c);

@@ -247,6 +247,25 @@ struct user {
     pthread_t thread;
 };
 
+static void a_mark_of_a_host_device_is_reached_at_once(void **state)
+{
+    (void)state;
+    struct lf_device *dev = NULL;
+    struct lf_stream *s = NULL;
+    struct lf_mark *mark = NULL;
+    struct lf_diag diag = {""};
+    assert_int_equal(lf_device_open(&dev, LF_DEVICE_CPU, NULL, &diag), LF_OK);
+    assert_int_equal(lf_stream_new(&s, dev, 0, &diag), LF_OK);
+    assert_false(lf_stream_async(s));
+    assert_int_equal(lf_mark_new(&mark, s, &diag), LF_OK);
+    lf_mark_set(mark);
+    assert_int_equal(lf_mark_wait(mark, &diag), LF_OK);
+    lf_mark_free(mark);
+    lf_mark_free(NULL);
+    lf_stream_free(s);
+    lf_device_free(dev);
+}
+
 static void *use(void *arg)
 {
     struct user *u = arg;
@@ -357,6 +376,7 @@ int main(void)
         cmocka_unit_test(the_ledger_keeps_up),
         cmocka_unit_test(streams_move_bytes),
         cmocka_unit_test(host_devices_record_nothing),
+        cmocka_unit_test(a_mark_of_a_host_device_is_reached_at_once),
         cmocka_unit_test(two_streams_do_not_mix),
         cmocka_unit_test(every_16_bit_float_comes_back),
         cmocka_unit_test(rounding_is_to_nearest_even),

@@ -187,6 +187,44 @@ static void labels_that_carry_no_loss_are_no_trouble(void **state)
     lf_exec_free(x);
 }
 
+/* A step put on the stream before the host has the tokens of the one before. */
+static void a_run_goes_on_from_tokens_that_are_not_fetched(void **state)
+{
+    (void)state;
+    struct lf_exec *x = exec_with(&limits);
+    struct lf_diag diag;
+    int32_t ids[3] = {1, 2, 3}, drawn = LF_DRAWN(0), beyond = LF_DRAWN(1), next[2], out[2];
+    float logprob[2], logits[2][64];
+    int which = 0;
+    for (int way = 0; way < 2; way++) {
+        struct lf_kv_seq kv = {0};
+        struct lf_sample_params p = {.top_p = 1, .repetition_penalty = 1};
+        ok(lf_exec_kv_grow(x, &kv, 4), &diag);
+        struct lf_batch_seq s = {.ids = ids, .n = 3, .kv = &kv, .slot = -1};
+        ok(lf_exec_run(x, &s, 1, NULL, &diag), &diag);
+        ok(lf_exec_draw(x, &which, 1, &p, NULL, 0, &diag), &diag);
+        if (way == 0)
+            ok(lf_exec_drawn(x, &next[way], logprob, &diag), &diag);
+        s.n = 1;
+        s.ids = &beyond;
+        assert_int_equal(lf_exec_run(x, &s, 1, NULL, &diag), LF_E_INVALID);
+        s.ids = way == 0 ? &next[0] : &drawn;
+        ok(lf_exec_run(x, &s, 1, NULL, &diag), &diag);
+        ok(lf_exec_draw(x, &which, 1, &p, NULL, 0, &diag), &diag);
+        if (way == 1)
+            ok(lf_exec_drawn(x, &next[way], logprob, &diag), &diag);
+        ok(lf_exec_drawn(x, &out[way], logprob, &diag), &diag);
+        ok(lf_exec_logits(x, 0, logits[way], &diag), &diag);
+        lf_exec_kv_release(x, &kv);
+    }
+    assert_int_equal(next[0], next[1]);
+    assert_int_equal(out[0], out[1]);
+    assert_memory_equal(logits[0], logits[1], sizeof *logits);
+    struct lf_batch_seq uncached = {.ids = &drawn, .n = 1, .slot = -1};
+    assert_int_equal(lf_exec_run(x, &uncached, 1, NULL, &diag), LF_E_INVALID);
+    lf_exec_free(x);
+}
+
 static void sampling_is_checked(void **state)
 {
     (void)state;
@@ -279,6 +317,7 @@ int main(void)
         cmocka_unit_test(pages_are_counted_and_given_back),
         cmocka_unit_test(refuses_batches_that_do_not_fit),
         cmocka_unit_test(labels_that_carry_no_loss_are_no_trouble),
+        cmocka_unit_test(a_run_goes_on_from_tokens_that_are_not_fetched),
         cmocka_unit_test(sampling_is_checked),
         cmocka_unit_test(auto_recomputes_when_memory_is_short),
         cmocka_unit_test(says_how_much_memory_it_wanted),

@@ -10,6 +10,7 @@
 
 #define N_PROMPTS 12
 #define N_TOKENS 20
+#define PENALISED 5
 
 static struct lf_exec_limits limits(int kv_pages)
 {
@@ -43,7 +44,7 @@ static struct lf_gen_request request(int i)
         sample.top_p = 0.9f;
         sample.seed = 100 + (uint64_t)i;
     }
-    if (i == 5) {
+    if (i == PENALISED) {
         sample.repetition_penalty = 1.3f;
         sample.presence_penalty = 0.5f;
     }
@@ -94,11 +95,11 @@ static void run_all(struct texts *out, struct lf_gen *g)
     run_requests(out, g, r, N_PROMPTS);
 }
 
-static struct lf_gen *gen_open(struct tiny *t, int seqs_max, int tokens_max)
+static struct lf_gen *gen_open(struct tiny *t, int seqs_max, int tokens_max, bool ahead)
 {
     struct lf_diag diag = {""};
     struct lf_gen *g;
-    struct lf_gen_limits l = {.seqs_max = seqs_max, .tokens_max = tokens_max};
+    struct lf_gen_limits l = {.seqs_max = seqs_max, .tokens_max = tokens_max, .ahead = ahead};
     must(lf_gen_new(&g, t->exec, t->model, &l, &diag), &diag);
     return g;
 }
@@ -109,7 +110,7 @@ static void run_alone(struct texts *out)
     struct tiny t;
     struct lf_exec_limits l = limits(64);
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 1, 0);
+    struct lf_gen *g = gen_open(&t, 1, 0, false);
     run_all(out, g);
     for (int i = 0; i < N_PROMPTS; i++) {
         assert_int_equal(out->n[i], N_TOKENS);
@@ -119,47 +120,71 @@ static void run_alone(struct texts *out)
     tiny_close(&t);
 }
 
+struct gen_case {
+    int pages, seqs, tokens;
+    bool ahead, penalties;
+};
+
+/* Steps that are put on the stream ahead of their tokens as well as without; and as long as none
+ * wants a penalty, all of them are. */
+static void run_case(const struct gen_case *c, const struct texts *alone)
+{
+    struct tiny t;
+    struct texts got, want = *alone;
+    struct lf_gen_status st;
+    struct lf_exec_limits l = limits(c->pages);
+    struct lf_gen_request r[N_PROMPTS];
+    int n = 0;
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    struct lf_gen *g = gen_open(&t, c->seqs, c->tokens, c->ahead);
+    for (int i = 0; i < N_PROMPTS; i++) {
+        if (!c->penalties && i == PENALISED)
+            continue;
+        memcpy(want.ids[n], alone->ids[i], sizeof want.ids[n]);
+        r[n++] = request(i);
+    }
+    run_requests(&got, g, r, n);
+    assert_memory_equal(got.ids, want.ids, (size_t)n * sizeof *got.ids);
+    assert_memory_equal(got.finish, want.finish, (size_t)n * sizeof *got.finish);
+    lf_gen_status(g, &st);
+    print_message("%d pages%s: %d times preempted, %d + %d tokens\n", c->pages,
+                  c->ahead ? ", ahead" : "", (int)st.preempted, (int)st.prompt_tokens,
+                  (int)st.completion_tokens);
+    assert_int_equal(st.live, 0);
+    assert_int_equal(st.pages_free, c->pages);
+    assert_true(c->pages > 5 || c->seqs < 12 || st.preempted > 0);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
 static void company_prompt_pieces_and_preemption_do_not_matter(void **state)
 {
     (void)state;
-    static const struct {
-        int pages, seqs, tokens;
-    } cases[] = {
+    static const struct gen_case cases[] = {
         {64, 12, 0}, {64, 5, 0}, {64, 12, 12}, {64, 12, 13}, {64, 3, 7},
         {5, 12, 0},  {9, 12, 0}, {14, 12, 17}, {4, 2, 5},
     };
-    struct texts alone, got;
+    struct texts alone;
     make_prompts();
     run_alone(&alone);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct tiny t;
-        struct lf_gen_status st;
-        struct lf_exec_limits l = limits(cases[i].pages);
-        tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-        struct lf_gen *g = gen_open(&t, cases[i].seqs, cases[i].tokens);
-        run_all(&got, g);
-        assert_memory_equal(&got, &alone, sizeof got);
-        lf_gen_status(g, &st);
-        print_message("%d pages: %d times preempted, %d + %d tokens\n", cases[i].pages,
-                      (int)st.preempted, (int)st.prompt_tokens, (int)st.completion_tokens);
-        assert_int_equal(st.live, 0);
-        assert_int_equal(st.pages_free, cases[i].pages);
-        assert_true(cases[i].pages > 5 || cases[i].seqs < 12 || st.preempted > 0);
-        lf_gen_free(g);
-        tiny_close(&t);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int how = 0; how < 4; how++) {
+            struct gen_case c = cases[i];
+            c.ahead = how & 1;
+            c.penalties = how & 2;
+            run_case(&c, &alone);
+        }
 }
 
-static void a_stop_id_ends_a_sequence(void **state)
+static void check_stop_id(bool ahead)
 {
-    (void)state;
     struct tiny t;
     struct texts alone, got;
     struct lf_exec_limits l = limits(64);
     make_prompts();
     run_alone(&alone);
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 0, 0);
+    struct lf_gen *g = gen_open(&t, 0, 0, ahead);
     struct lf_gen_request r = request(3);
     int32_t stop = alone.ids[3][6];
     int first = 0;
@@ -180,9 +205,15 @@ static void a_stop_id_ends_a_sequence(void **state)
     tiny_close(&t);
 }
 
-static void sequences_come_and_go_between_steps(void **state)
+static void a_stop_id_ends_a_sequence(void **state)
 {
     (void)state;
+    check_stop_id(false);
+    check_stop_id(true);
+}
+
+static void check_coming_and_going(bool ahead)
+{
     struct tiny t;
     struct texts alone;
     struct lf_exec_limits l = limits(64);
@@ -193,7 +224,7 @@ static void sequences_come_and_go_between_steps(void **state)
     make_prompts();
     run_alone(&alone);
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 0, 0);
+    struct lf_gen *g = gen_open(&t, 0, 0, ahead);
     must(lf_gen_step(g, 0, out, &n, &diag), &diag);
     assert_int_equal(n, 0);
     for (int i = 0; i < 3; i++) {
@@ -225,6 +256,13 @@ static void sequences_come_and_go_between_steps(void **state)
     tiny_close(&t);
 }
 
+static void sequences_come_and_go_between_steps(void **state)
+{
+    (void)state;
+    check_coming_and_going(false);
+    check_coming_and_going(true);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
     (void)state;
@@ -234,7 +272,7 @@ static void refuses_what_cannot_be(void **state)
     uint64_t id;
     make_prompts();
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 2, 0);
+    struct lf_gen *g = gen_open(&t, 2, 0, false);
     assert_int_equal(lf_gen_context_max(g), 64);
     struct lf_gen_request r = request(11);
     r.max_tokens = 31;

@@ -10,7 +10,7 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
     (void)scratch;
     for (size_t t = begin; t < end; t++) {
         float *y = (float *)a->y + t * C;
-        size_t id = (size_t)a->ids[t];
+        size_t id = (size_t)(a->ids[t] < 0 ? a->drawn[-1 - a->ids[t]] : a->ids[t]);
         struct lf_weight_rows row = lf_weight_view(a->e, id, id + 1, 0, C, y);
         for (size_t c = 0; c < C; c++)
             y[c] = a->scale * row.p[c];

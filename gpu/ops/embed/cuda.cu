@@ -3,11 +3,13 @@
 
 template <typename E>
 static __global__ void __launch_bounds__(256)
-    embed_kernel(bf16 *y, const int32_t *ids, const E *table, int C, float scale, bool vec)
+    embed_kernel(bf16 *y, const int32_t *ids, const int32_t *drawn, const E *table, int C,
+                 float scale, bool vec)
 {
     grid_wait();
     size_t t = blockIdx.x;
-    const E *row = table + (size_t)ids[t] * C;
+    int id = ids[t];
+    const E *row = table + (size_t)(id < 0 ? drawn[-1 - id] : id) * C;
     for (int c = threadIdx.x * 8; c < C; c += 256 * 8) {
         float v[8];
         load8(v, row + c, C - c, vec);
@@ -22,9 +24,9 @@ void lf_cuda_embed(struct lf_stream *s, const struct lf_embed_args *a)
 {
     bool vec = lf_eights(a->y, a->C, a->C) && lf_eights(a->e->data, a->C, a->C);
     if (a->e->kind == LF_WEIGHT_BF16)
-        lf_launch<embed_kernel<bf16>>(s, dim3(a->T), 256, 0, (bf16 *)a->y, a->ids,
+        lf_launch<embed_kernel<bf16>>(s, dim3(a->T), 256, 0, (bf16 *)a->y, a->ids, a->drawn,
                                       (const bf16 *)a->e->data, a->C, a->scale, vec);
     else
-        lf_launch<embed_kernel<float>>(s, dim3(a->T), 256, 0, (bf16 *)a->y, a->ids,
+        lf_launch<embed_kernel<float>>(s, dim3(a->T), 256, 0, (bf16 *)a->y, a->ids, a->drawn,
                                        (const float *)a->e->data, a->C, a->scale, vec);
 }

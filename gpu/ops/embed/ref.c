@@ -6,7 +6,9 @@ void lf_ref_embed(struct lf_stream *s, const struct lf_embed_args *a)
 {
     (void)s;
     float *y = a->y;
-    for (int t = 0; t < a->T; t++)
+    for (int t = 0; t < a->T; t++) {
+        int id = a->ids[t] < 0 ? a->drawn[-1 - a->ids[t]] : a->ids[t];
         for (int c = 0; c < a->C; c++)
-            y[(size_t)t * a->C + c] = a->scale * lf_weight_at(a->e, a->ids[t], c);
+            y[(size_t)t * a->C + c] = a->scale * lf_weight_at(a->e, id, c);
+    }
 }
