@@ -278,40 +278,56 @@ bool lf_tree_has_version(const struct lf_tree_adapter *a, int64_t version)
 
 /* ---- The queue ------------------------------------------------------------------------------- */
 
+static int job_order(const void *a, const void *b)
+{
+    return id_order(&((const struct lf_tree_job *)a)->id, &((const struct lf_tree_job *)b)->id);
+}
+
+static int64_t job_changed(const json_t *job)
+{
+    static const char *const times[] = {"ended_ms", "started_ms", "created_ms"};
+    int64_t ms = 0;
+    for (size_t i = 0; ms == 0 && i < sizeof times / sizeof *times; i++)
+        ms = json_integer_value(json_object_get(job, times[i]));
+    return ms;
+}
+
 enum lf_err lf_tree_jobs_parse(struct lf_tree_jobs *out, const char *json, size_t n,
                                struct lf_diag *diag)
 {
     json_t *root = NULL;
     size_t n_jobs = 0, kept = 0;
-    int64_t *ids = NULL;
+    struct lf_tree_job *parsed = NULL;
     enum lf_err rc = lf_json_parse(&root, json, n, diag);
     const json_t *list = json_is_array(root) ? root : json_object_get(root, "jobs");
     rc = rc ?: list_size(&n_jobs, list, LF_JSON_BYTES_MAX, "jobs", diag);
     if (rc == LF_OK) {
-        ids = calloc(n_jobs + 1, sizeof *ids);
-        if (!ids)
+        parsed = calloc(n_jobs + 1, sizeof *parsed);
+        if (!parsed)
             rc = out_of_memory(diag);
     }
     for (size_t i = 0; rc == LF_OK && i < n_jobs; i++) {
-        json_int_t id = json_integer_value(json_object_get(json_array_get(list, i), "id"));
-        if (id > 0)
-            ids[kept++] = id;
+        const json_t *j = json_array_get(list, i);
+        struct lf_tree_job job = {json_integer_value(json_object_get(j, "id")), job_changed(j)};
+        if (job.id > 0)
+            parsed[kept++] = job;
     }
     json_decref(root);
     if (rc != LF_OK)
         return rc;
-    qsort(ids, kept, sizeof *ids, id_order);
-    *out = (struct lf_tree_jobs){ids, kept};
+    qsort(parsed, kept, sizeof *parsed, job_order);
+    *out = (struct lf_tree_jobs){parsed, kept};
     return LF_OK;
 }
 
 void lf_tree_jobs_free(struct lf_tree_jobs *jobs)
 {
-    free(jobs->ids);
+    free(jobs->jobs);
     *jobs = (struct lf_tree_jobs){0};
 }
 
-bool lf_tree_jobs_has(const struct lf_tree_jobs *jobs, int64_t id)
+const struct lf_tree_job *lf_tree_job(const struct lf_tree_jobs *jobs, int64_t id)
 {
-    return jobs->n && bsearch(&id, jobs->ids, jobs->n, sizeof id, id_order) != NULL;
+    struct lf_tree_job key = {.id = id};
+    return jobs->n ? bsearch(&key, jobs->jobs, jobs->n, sizeof key, job_order) : NULL;
 }

@@ -59,15 +59,21 @@ const struct lf_tree_file *lf_tree_files_below(const struct lf_tree_adapter *a, 
                                                size_t *n);
 bool lf_tree_has_version(const struct lf_tree_adapter *a, int64_t version);
 
-/* The queue: ids of the jobs, ascending. */
+struct lf_tree_job {
+    int64_t id;
+    int64_t changed_ms; /* ended, else started, else made */
+};
+
+/* The queue: the jobs, ascending. */
 struct lf_tree_jobs {
-    int64_t *ids;
+    struct lf_tree_job *jobs;
     size_t n;
 };
 
 enum lf_err lf_tree_jobs_parse(struct lf_tree_jobs *out, const char *json, size_t n,
                                struct lf_diag *diag) LF_MUST_CHECK;
 void lf_tree_jobs_free(struct lf_tree_jobs *jobs);
-bool lf_tree_jobs_has(const struct lf_tree_jobs *jobs, int64_t id);
+/* NULL: there is none. */
+const struct lf_tree_job *lf_tree_job(const struct lf_tree_jobs *jobs, int64_t id);
 
 #endif

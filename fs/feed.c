@@ -194,7 +194,8 @@ static void read_start(struct lf_op *op)
         lf_op_reply(op, rc);
 }
 
-/* Nothing was written: the adapter's `prompt` must be there. */
+/* Nothing was written: where the adapter has no `prompt`, the daemon says so at once, and a reader
+ * that does not wait gets that instead of EAGAIN. */
 static void read_stored(struct lf_op *op, enum lf_err rc)
 {
     struct lf_place place;
@@ -210,12 +211,9 @@ static void read_stored(struct lf_op *op, enum lf_err rc)
         return;
     }
     prompt = lf_tree_file(a, "prompt");
-    if (prompt && prompt->bytes > 0) {
-        read_start(op);
-        return;
-    }
-    fuse_reply_err(op->req, ENODATA);
-    lf_op_end(op);
+    if (!prompt || prompt->bytes == 0)
+        ((struct lf_feed_read *)op)->nonblocking = false;
+    read_start(op);
 }
 
 void lf_feed_read(struct lf_feed_read *r)

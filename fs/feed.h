@@ -3,11 +3,12 @@
  * A read is answered as soon as there is a byte, and by nothing (the end) when the daemon has ended
  * the stream. Nothing starts before the first read, or poll.
  *
- * `generate` opened read-only answers the adapter's stored `prompt`; without one a read fails with
- * ENODATA, so that a walk over the tree (grep -r, a backup) starts no generation where no person
- * has asked for it. Opened read-write it is a conversation: what is written is the prompt (one
- * newline at its end is not part of it), reads answer it up to their end, the next write starts the
- * next turn; a read without a write answers the stored prompt.
+ * `generate` opened read-only answers the adapter's stored `prompt`; without one the daemon
+ * refuses, a read fails with ENODATA and `error` says why, so that a walk over the tree (grep -r, a
+ * backup) starts no generation where no person has asked for it. Opened read-write it is a
+ * conversation: what is written is the prompt (one newline at its end is not part of it), reads
+ * answer it up to their end, the next write starts the next turn; a read without a write answers
+ * the stored prompt.
  *
  * A generation ends with its handle. It also ends when a read was interrupted and the reader then
  * closes, or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a

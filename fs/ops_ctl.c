@@ -76,9 +76,8 @@ void lf_ops_ctl_write(fuse_req_t req, struct lf_handle *h, const char *data, siz
     }
     const char *last = line->len ? memrchr(line->data, '\n', line->len) : NULL;
     size_t whole = last ? (size_t)(last - line->data) + 1 : 0;
-    if (line->len - whole > LF_CTL_LINE_MAX) {
-        lf_buf_reset(line);
-        fuse_reply_err(req, EINVAL);
+    if (line->len - whole > LF_CTL_LINE_MAX) { /* the daemon refuses it and says so */
+        ctl_start(req, h, line->len, n);
         return;
     }
     if (whole == 0) {

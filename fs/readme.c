@@ -21,8 +21,8 @@ static const char examples[] =
     "  rm -r model/other                           remove (the daemon keeps it for 7 days)\n"
     "\n"
     "Files of an adapter; those with * are for writing. One that is refused fails at close with\n"
-    "EINVAL, and status says why. One newline at the end of a prompt written to generate ends the\n"
-    "line; it is no part of the prompt.\n"
+    "EINVAL, and error says why, as it does of ctl and generate. One newline at the end of a\n"
+    "prompt written to generate ends the line; it is no part of the prompt.\n"
     "\n";
 
 enum lf_err lf_space_readme(struct lf_buf *out)

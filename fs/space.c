@@ -74,15 +74,15 @@ mode_t lf_kind_mode(enum lf_kind kind)
     case LF_KIND_METRICS:
     case LF_KIND_BASE_FILE:
     case LF_KIND_JOB:
+    case LF_KIND_REMOTE:
+    case LF_KIND_LOG:
+    case LF_KIND_TEXT:
+    case LF_KIND_PROGRESS:
         return S_IFREG | 0444;
     case LF_KIND_CURRENT:
     case LF_KIND_LOCAL_LINK:
         return S_IFLNK | 0777;
     case LF_KIND_UPLOAD:
-    case LF_KIND_REMOTE:
-    case LF_KIND_LOG:
-    case LF_KIND_TEXT:
-    case LF_KIND_PROGRESS:
     case LF_KIND_GENERATE:
     case LF_KIND_CTL:
     case LF_KIND_LOCAL:
@@ -283,15 +283,27 @@ static enum lf_err adapter_facts(struct lf_facts *out, const struct lf_view *v,
     }
 }
 
+static int64_t latest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const struct lf_place *p)
 {
     struct lf_facts f = {0};
+    const struct lf_tree_job *job;
     enum lf_err rc = LF_OK;
     switch (p->kind) {
     case LF_KIND_ROOT:
     case LF_KIND_METRICS:
+        break;
     case LF_KIND_BASES:
+        for (size_t i = 0; v->tree && i < v->tree->n_bases; i++)
+            f.mtime_ms = latest(f.mtime_ms, v->tree->bases[i].created_ms);
+        break;
     case LF_KIND_JOBS:
+        for (size_t i = 0; v->jobs && i < v->jobs->n; i++)
+            f.mtime_ms = latest(f.mtime_ms, v->jobs->jobs[i].changed_ms);
         break;
     case LF_KIND_README:
         rc = made_facts(&f, lf_space_readme);
@@ -304,7 +316,9 @@ enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v, const 
         rc = base_facts(&f, v, p);
         break;
     case LF_KIND_JOB:
-        rc = lf_tree_jobs_has(v->jobs, lf_space_number(p->owner)) ? LF_OK : LF_E_NOT_FOUND;
+        job = lf_tree_job(v->jobs, lf_space_number(p->owner));
+        rc = job ? LF_OK : LF_E_NOT_FOUND;
+        f.mtime_ms = job ? job->changed_ms : 0;
         break;
     default:
         rc = adapter_facts(&f, v, p);
@@ -337,7 +351,7 @@ static enum lf_err list_jobs(const struct lf_view *v, lf_space_fn fn, void *arg)
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < v->jobs->n && rc == LF_OK; i++) {
         char name[24];
-        snprintf(name, sizeof name, "%lld", (long long)v->jobs->ids[i]);
+        snprintf(name, sizeof name, "%lld", (long long)v->jobs->jobs[i].id);
         rc = fn(arg, name);
     }
     return rc;

@@ -82,8 +82,7 @@ bool lf_kind_is_dir(enum lf_kind kind);
 bool lf_kind_is_draft(enum lf_kind kind); /* has a draft while it is written */
 bool lf_kind_is_stream(enum lf_kind kind);
 bool lf_kind_is_made(enum lf_kind kind); /* its bytes are made at open */
-/* Type and permission bits. Files of an adapter are 0644 also where a write is refused (EPERM):
- * with 0444 `rm -r` would ask about each. */
+/* Type and permission bits; of files that no one may write, 0444. */
 mode_t lf_kind_mode(enum lf_kind kind);
 
 /* An UPLOAD that trains when it is replaced: dataset.jsonl. */

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#define ADAPTER_FORMAT 1
-#define JOB_FORMAT 2 /* 1: without losses */
+#define ADAPTER_FORMAT 2 /* 2: with `refused` */
+#define JOB_FORMAT 2     /* 1: without losses */
 
 /* Either side of the walk: `out` when writing, `in` when reading. The first failure sticks. */
 struct record_cursor {
@@ -102,7 +102,7 @@ static unsigned char field_format(struct record_cursor *c, unsigned char newest)
 
 static void adapter_fields(struct record_cursor *c, struct lf_adapter_record *r)
 {
-    field_format(c, ADAPTER_FORMAT);
+    unsigned char format = field_format(c, ADAPTER_FORMAT);
     field_u64(c, &r->id);
     field_text(c, r->name, sizeof r->name);
     field_text(c, r->base, sizeof r->base);
@@ -113,6 +113,8 @@ static void adapter_fields(struct record_cursor *c, struct lf_adapter_record *r)
     field_u64(c, &r->last_job);
     field_text(c, r->inputs_sha256, sizeof r->inputs_sha256);
     field_text(c, r->trouble, sizeof r->trouble);
+    if (format >= 2)
+        field_i32(c, &r->refused);
 }
 
 static void job_fields(struct record_cursor *c, struct lf_job_record *r)

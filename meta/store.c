@@ -703,6 +703,7 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
             memcpy(a.inputs_sha256, r->inputs_sha256, sizeof a.inputs_sha256);
         } else if (r->progress.state == LF_JOB_FAILED) {
             memcpy(a.trouble, r->reason, sizeof a.trouble);
+            a.refused = 0;
         }
         rc = adapter_write(&t, &a);
     }

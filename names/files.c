@@ -39,6 +39,8 @@ const struct lf_file_row lf_files[LF_FILE_N] = {
                         "one line: ready, training, or what is wrong"},
     [LF_FILE_ERROR] = {"error", NULL, TEXT, LF_FORM_MADE,
                        "what was refused or failed last, and why; else empty"},
+    [LF_FILE_SETTINGS] = {"settings", NULL, JSON, LF_FORM_MADE,
+                          "all settings in force: config.json, template, and the defaults"},
     [LF_FILE_PROGRESS] = {"progress", NULL, TEXT, LF_FORM_FOLLOWED,
                           "a progress bar until the job ends"},
     [LF_FILE_GENERATE] = {"generate", NULL, NULL, LF_FORM_ANSWERED,

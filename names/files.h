@@ -35,6 +35,7 @@ enum lf_file_kind {
     /* No bytes of their own. */
     LF_FILE_STATUS,
     LF_FILE_ERROR,
+    LF_FILE_SETTINGS,
     LF_FILE_PROGRESS,
     LF_FILE_GENERATE,
     LF_FILE_CTL,

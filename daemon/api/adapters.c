@@ -146,15 +146,13 @@ static enum lf_err ctl_line(struct lf_http *q, const char *line, struct lf_diag 
     return lf_jobs_order_adapter(q->daemon->jobs, q->param[0], o.word, diag);
 }
 
-/* Lines are done in order; the first that fails ends it, named. */
-enum lf_err lf_api_adapter_ctl(struct lf_http *q, struct lf_diag *diag)
+/* Lines are done in order; the first that fails ends it, named. *done: how many there were. */
+static enum lf_err ctl_lines(struct lf_http *q, int *done, struct lf_diag *diag)
 {
-    struct lf_adapter_view v;
-    enum lf_err rc = lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
+    enum lf_err rc = LF_OK;
     const char *p = q->body.data ? q->body.data : "";
-    if (rc == LF_OK && strlen(p) != q->body.len)
+    if (strlen(p) != q->body.len)
         rc = lf_fail(diag, LF_E_INVALID, "a command holds a NUL byte");
-    int done = 0;
     while (rc == LF_OK && *p) {
         char line[LF_CTL_LINE_MAX];
         size_t n = strcspn(p, "\n");
@@ -169,14 +167,28 @@ enum lf_err lf_api_adapter_ctl(struct lf_http *q, struct lf_diag *diag)
             memcpy(line, p, n);
             line[n] = '\0';
             rc = ctl_line(q, line, diag);
-            done++;
+            ++*done;
         }
         p = next;
     }
+    if (rc == LF_OK && *done == 0)
+        rc = lf_fail(diag, LF_E_INVALID, "no command");
+    return rc;
+}
+
+enum lf_err lf_api_adapter_ctl(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    struct lf_diag why = {""};
+    int done = 0;
+    enum lf_err rc = lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
     if (rc != LF_OK)
         return rc;
-    if (done == 0)
-        return lf_fail(diag, LF_E_INVALID, "no command");
+    rc = ctl_lines(q, &done, &why);
+    lf_registry_asked(q->daemon->registry, q->param[0], lf_files[LF_FILE_CTL].name,
+                      rc == LF_OK ? NULL : why.text);
+    if (rc != LF_OK)
+        return lf_fail(diag, rc, "%s", why.text);
     lf_http_reply_json(q, 200, json_pack("{s:i}", "commands", done));
     return LF_OK;
 }

@@ -147,6 +147,21 @@ static enum lf_err reply_line(struct lf_http *q, const struct lf_adapter_view *v
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the line");
 }
 
+/* What a training would start with. */
+static enum lf_err reply_settings(struct lf_http *q, uint64_t id, struct lf_diag *diag)
+{
+    struct lf_train_settings s;
+    lf_buf_auto text = {0};
+    enum lf_err rc = lf_registry_settings(q->daemon->registry, id, &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_train_settings_print(&s, &text);
+    lf_train_settings_free(&s);
+    if (rc == LF_OK)
+        lf_http_reply(q, 200, lf_files[LF_FILE_SETTINGS].media_type, &text);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the settings");
+}
+
 static enum lf_err reply_disk(struct lf_http *q, const struct lf_file_ref *ref, const char *path,
                               struct lf_diag *diag)
 {
@@ -181,6 +196,8 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
         return follow_start(q, &v, NULL, diag);
     if (ref.kind < LF_FILE_N && lines[ref.kind])
         return reply_line(q, &v, ref.kind, diag);
+    if (ref.kind == LF_FILE_SETTINGS)
+        return reply_settings(q, v.record.id, diag);
     rc = lf_registry_path(q->daemon->registry, q->param[0], &ref, path, diag);
     if (rc != LF_OK)
         return rc;
@@ -205,9 +222,11 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
     u->fd = -1;
     q->sinking = u;
     enum lf_err rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);
-    if (rc == LF_OK && bytes > 0 && (uint64_t)bytes > u->bytes_max)
+    if (rc == LF_OK && bytes > 0 && (uint64_t)bytes > u->bytes_max) {
         rc = lf_fail(diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
                      (unsigned long long)u->bytes_max);
+        lf_registry_refused(q->daemon->registry, q->param[0], q->param[1], diag->text);
+    }
     return rc;
 }
 
@@ -254,6 +273,9 @@ enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag)
     if (!lf_file_ref_parse(&ref, q->param[1]))
         return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
     enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, diag);
+    if (rc != LF_E_NOT_FOUND)
+        lf_registry_asked(q->daemon->registry, q->param[0], q->param[1],
+                          rc == LF_OK ? NULL : diag->text);
     if (rc != LF_OK)
         return rc;
     lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[1]));

@@ -32,9 +32,12 @@ static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, str
     } else {
         rc = lf_registry_dir(q->daemon->registry, id, lf_files[LF_FILE_PROMPT].disk, path, diag);
         if (rc == LF_OK && !lf_file_exists(path))
-            rc = lf_fail(diag, LF_E_INVALID, "no prompt was given, and %s has no `prompt` file",
+            rc = lf_fail(diag, LF_E_NO_PROMPT, "no prompt was given, and %s has no `prompt` file",
                          q->param[0]);
         rc = rc ?: lf_file_read(out, path, LF_PROMPT_BYTES_MAX, diag);
+        if (rc == LF_OK && out->len == 0)
+            rc = lf_fail(diag, LF_E_NO_PROMPT,
+                         "no prompt was given, and the file `prompt` is empty");
     }
     if (rc == LF_OK)
         drop_newline(out);
@@ -75,6 +78,14 @@ static enum lf_err read_query(struct lf_http *q, struct lf_request *a, struct lf
     return rc ?: lf_request_sampling(a, NULL, q, diag);
 }
 
+/* What `error` says of it. A client that went away has nothing to be told. */
+static void remember(struct lf_http *q, enum lf_err rc, const struct lf_diag *why)
+{
+    if (rc != LF_E_CANCELLED)
+        lf_registry_asked(q->daemon->registry, q->param[0], lf_files[LF_FILE_GENERATE].name,
+                          rc == LF_OK ? NULL : why->text);
+}
+
 /* ---- The stream ------------------------------------------------------------------------------ */
 
 struct plain {
@@ -97,12 +108,13 @@ static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, 
     struct plain *p = arg;
     struct lf_completion *c = &p->c;
     bool ready, stepped;
+    struct lf_diag why = {""};
     enum lf_err rc = LF_OK;
     while (rc == LF_OK && out->len == 0 && !*end) {
-        rc = lf_completion_await(c, q, 1000, &ready, NULL);
+        rc = lf_completion_await(c, q, 1000, &ready, &why);
         if (rc == LF_OK && ready)
             do
-                rc = lf_completion_step(c, &stepped, NULL);
+                rc = lf_completion_step(c, &stepped, &why);
             while (rc == LF_OK && c->out.ending == LF_ENDING_NONE && c->at < c->n_ahead);
         if (rc == LF_OK && c->out.text.len > 0) {
             rc = lf_buf_append(out, c->out.text.data, c->out.text.len);
@@ -110,6 +122,8 @@ static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, 
         }
         *end = c->out.ending != LF_ENDING_NONE;
     }
+    if (rc != LF_OK)
+        remember(q, rc, &why);
     return rc;
 }
 
@@ -163,7 +177,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_request *a, const struct 
     return LF_OK;
 }
 
-enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
+static enum lf_err generate_text(struct lf_http *q, struct lf_diag *diag)
 {
     struct lf_request a;
     struct lf_train_settings s;
@@ -189,4 +203,12 @@ enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
     }
     lf_train_settings_free(&s);
     return rc;
+}
+
+enum lf_err lf_api_generate_text(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_diag why = {""};
+    enum lf_err rc = generate_text(q, &why);
+    remember(q, rc, &why);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "%s", why.text);
 }

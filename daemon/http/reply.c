@@ -78,6 +78,7 @@ unsigned lf_http_status(enum lf_err rc, bool file)
     case LF_E_INVALID:
     case LF_E_UNSUPPORTED:
     case LF_E_BASE_DIFFERS:
+    case LF_E_NO_PROMPT:
         return file ? 422 : MHD_HTTP_BAD_REQUEST;
     case LF_E_DAMAGED:
         return file ? 422 : MHD_HTTP_INTERNAL_SERVER_ERROR;

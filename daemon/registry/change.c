@@ -224,6 +224,7 @@ static enum lf_err set_trouble(void *arg, struct lf_adapter_record *record, stru
 {
     (void)diag;
     snprintf(record->trouble, sizeof record->trouble, "%s", (const char *)arg);
+    record->refused = 1;
     return LF_OK;
 }
 
@@ -242,6 +243,30 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_log(r, id, json_pack("{s:s, s:s}", "event", "refused", "reason", trouble));
+}
+
+/* Whether a reason is of this file: "ctl: ...". */
+static bool is_of(const char *refusal, const char *file)
+{
+    size_t n = strlen(file);
+    return strncmp(refusal, file, n) == 0 && refusal[n] == ':';
+}
+
+void lf_registry_asked(struct lf_registry *r, const char *name, const char *file,
+                       const char *refusal)
+{
+    char *text = NULL;
+    if (refusal && asprintf(&text, "%s: %s", file, refusal) < 0)
+        text = NULL;
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find(r, name);
+    if (e && (text || (!refusal && e->refusal && is_of(e->refusal, file)))) {
+        char *old = e->refusal;
+        e->refusal = text;
+        text = old;
+    }
+    pthread_mutex_unlock(&r->index);
+    free(text);
 }
 
 static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter_view *v, int32_t n,

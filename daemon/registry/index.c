@@ -123,7 +123,8 @@ enum lf_adapter_state lf_entry_state(const struct lf_entry *e)
         case LF_JOB_CANCELLED:
             break;
         }
-    if (e->record.trouble[0])
+    bool stands = e->record.refused && e->record.current > 0; /* what was there before */
+    if (e->record.trouble[0] && !stands)
         return LF_ADAPTER_FAILED;
     return e->record.current > 0 ? LF_ADAPTER_READY : LF_ADAPTER_EMPTY;
 }
@@ -215,5 +216,6 @@ void lf_entry_free(struct lf_entry *e)
         return;
     free(e->versions);
     free(e->fragment);
+    free(e->refusal);
     free(e);
 }

@@ -173,7 +173,10 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
 
 enum lf_err lf_adapter_error_line(struct lf_buf *b, const struct lf_adapter_view *v)
 {
-    return lf_buf_puts(b, v->record.trouble);
+    lf_buf_puts(b, v->record.trouble);
+    if (v->refusal[0])
+        lf_buf_printf(b, "%s%s", v->record.trouble[0] ? "\n" : "", v->refusal);
+    return b->rc;
 }
 
 static void put_bar(struct lf_buf *b, int64_t step, int64_t steps)

@@ -62,6 +62,7 @@ struct lf_adapter_view {
     struct lf_adapter_record record;
     enum lf_adapter_state state;
     struct lf_activity activity;
+    char refusal[LF_DIAG_MAX]; /* what lf_registry_asked remembers; "": nothing */
 };
 
 /* config: a JSON object as for config.json, or NULL for the defaults. LF_E_EXISTS; LF_E_INVALID for
@@ -87,6 +88,10 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
 /* Remembers why something was refused, as "file: reason", for `status`; and writes a log line. */
 void lf_registry_refused(struct lf_registry *r, const char *name, const char *file,
                          const char *reason);
+/* Remembers, for `error` alone and until the daemon ends, why `ctl` or `generate` was refused;
+ * NULL: it was not, and an older refusal of that file is forgotten. */
+void lf_registry_asked(struct lf_registry *r, const char *name, const char *file,
+                       const char *refusal);
 
 /* ---- What is shown --------------------------------------------------------------------------- */
 
@@ -98,7 +103,8 @@ enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_
 /* The line of `status`: "training v4 120/2500 loss 0.83 4120 tok/s eta 3m12s". No newline. */
 enum lf_err lf_adapter_status_line(struct lf_buf *out,
                                    const struct lf_adapter_view *v) LF_MUST_CHECK;
-/* The line of `error`: "dataset.jsonl: line 17: ...", or nothing. No newline. */
+/* The text of `error`, without its last newline: "dataset.jsonl: line 17: ..." of a file or a job,
+ * and on a line of its own what `ctl` or `generate` refused. Nothing, where nothing is wrong. */
 enum lf_err lf_adapter_error_line(struct lf_buf *out,
                                   const struct lf_adapter_view *v) LF_MUST_CHECK;
 /* The line of `progress`: "viggo v4 [█████░░░] 120/2500 loss 0.83 4120 tok/s eta 3m12s". */

@@ -174,7 +174,7 @@ static enum lf_err stage(struct lf_registry *r, uint64_t id, struct lf_upload *u
 static bool is_refusal(enum lf_err rc)
 {
     return rc == LF_E_INVALID || rc == LF_E_UNSUPPORTED || rc == LF_E_BASE_DIFFERS ||
-           rc == LF_E_DAMAGED;
+           rc == LF_E_DAMAGED || rc == LF_E_TOO_BIG;
 }
 
 enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, struct lf_upload *u,

@@ -1,6 +1,7 @@
 /* Questions to the index, each under its lock: copies of what is known of adapters. */
 #include "daemon/registry/index.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static enum lf_err no_such(const char *name, struct lf_diag *diag)
@@ -21,7 +22,9 @@ enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id
 
 static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
 {
-    *out = (struct lf_adapter_view){e->record, lf_entry_state(e), e->activity};
+    *out = (struct lf_adapter_view){
+        .record = e->record, .state = lf_entry_state(e), .activity = e->activity};
+    snprintf(out->refusal, sizeof out->refusal, "%s", e->refusal ? e->refusal : "");
 }
 
 enum lf_err lf_registry_view(struct lf_registry *r, const char *name, struct lf_adapter_view *out,

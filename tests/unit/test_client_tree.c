@@ -108,12 +108,15 @@ static void reads_the_queue(void **state)
     (void)state;
     struct lf_diag diag;
     struct lf_tree_jobs jobs = {0};
-    static const char text[] = "{\"jobs\": [{\"id\": 7}, {\"id\": 3}, {}, {\"id\": -2}, 5]}";
-    assert_false(lf_tree_jobs_has(&jobs, 3));
+    static const char text[] =
+        "{\"jobs\": [{\"id\": 7, \"created_ms\": 5, \"started_ms\": null}, "
+        "{\"id\": 3, \"created_ms\": 1, \"ended_ms\": 9}, {}, {\"id\": -2}, 5]}";
+    assert_null(lf_tree_job(&jobs, 3));
     assert_int_equal(lf_tree_jobs_parse(&jobs, text, strlen(text), &diag), LF_OK);
     assert_int_equal(jobs.n, 2);
-    assert_true(lf_tree_jobs_has(&jobs, 3));
-    assert_false(lf_tree_jobs_has(&jobs, 4));
+    assert_int_equal(lf_tree_job(&jobs, 3)->changed_ms, 9);
+    assert_int_equal(lf_tree_job(&jobs, 7)->changed_ms, 5);
+    assert_null(lf_tree_job(&jobs, 4));
     assert_int_not_equal(lf_tree_jobs_parse(&jobs, "{\"jobs\": 1}", 11, &diag), LF_OK);
     assert_int_equal(jobs.n, 2);
     lf_tree_jobs_free(&jobs);

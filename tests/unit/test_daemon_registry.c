@@ -258,8 +258,8 @@ static void a_damaged_half_of_an_import_is_refused_alone(void **state)
     assert_int_equal(rig_put_text(r, "a", "adapter/adapter_model.safetensors", "", &diag),
                      LF_E_DAMAGED);
     status_is(r, "a",
-              "failed: adapter/adapter_model.safetensors: too short for a safetensors "
-              "file; serving v1");
+              "ready v1; refused adapter/adapter_model.safetensors: too short for a safetensors "
+              "file");
 }
 
 static void what_a_crash_left_is_put_right(void **state)

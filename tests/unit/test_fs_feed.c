@@ -67,17 +67,17 @@ static void a_prompt_in_its_completion_out(void **state)
     close_feed(&w);
 }
 
-static void a_walk_over_the_tree_starts_nothing(void **state)
+/* An empty body: the daemon takes the stored prompt, or has none. */
+static void a_walk_over_the_tree_asks_the_stored_prompt(void **state)
 {
     struct world w;
     struct fuse_req req[2] = {{0}};
     open_feed(&w, state, "generate", LF_KIND_GENERATE);
-    read_feed(&w, &req[0], 100, false); /* there is a stored prompt */
+    read_feed(&w, &req[0], 100, false);
     assert_string_equal(calls->body, "");
     answer("POST", GENERATE, LF_OK, "x");
     close_feed(&w);
     was_answered(&req[0], 0, "x");
-
     struct rig *r = *state;
     struct lf_diag diag = {""};
     static const char bare[] = "{\"generation\": 8, \"bases\": [], \"adapters\": [{\"name\": "
@@ -87,9 +87,9 @@ static void a_walk_over_the_tree_starts_nothing(void **state)
     lf_tree_release(known);
     lf_tree_release(r->fs.snapshot.tree);
     assert_int_equal(lf_tree_parse(&r->fs.snapshot.tree, bare, strlen(bare), &diag), LF_OK);
-    read_feed(&w, &req[1], 100, false);
+    read_feed(&w, &req[1], 100, true); /* and one that does not wait is told it, too */
+    answer("POST", GENERATE, LF_E_NO_PROMPT, "");
     was_answered(&req[1], ENODATA, "");
-    assert_null(calls);
     close_feed(&w);
 }
 
@@ -192,7 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_prompt_in_its_completion_out),
-        TEST(a_walk_over_the_tree_starts_nothing),
+        TEST(a_walk_over_the_tree_asks_the_stored_prompt),
         TEST(the_next_write_is_the_next_turn),
         TEST(more_than_the_buffer_waits_in_the_connection),
         TEST(an_interrupted_reader_that_closes_ends_it),

@@ -42,7 +42,7 @@ static void the_queue_is_a_document_of_its_own(void **state)
     look(r, &req, LF_KIND_JOBS);
     answer("GET", "/v1/jobs", LF_OK, "{\"jobs\": [{\"id\": 3}]}");
     was_answered(&req, 0, "");
-    assert_true(lf_tree_jobs_has(lf_snapshot_view(&r->fs.snapshot).jobs, 3));
+    assert_non_null(lf_tree_job(lf_snapshot_view(&r->fs.snapshot).jobs, 3));
     assert_null(lf_snapshot_view(&r->fs.snapshot).tree);
 }
 

@@ -6,12 +6,18 @@ start_mount
 make_adapter task
 rows 3 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
-for name in status log progress metrics.json adapter versions; do
-    [ -d "$MODEL/task/$name" ] || check open_errno "$MODEL/task/$name" O_WRONLY EPERM
+denied=EPERM # root is let through by the kernel, which looks at the mode
+[ "$(id -u)" = 0 ] || denied=EACCES
+for name in status error settings log progress metrics.json versions/1/adapter_config.json; do
+    check open_errno "$MODEL/task/$name" O_WRONLY $denied
+    [ "$(stat -c %a "$MODEL/task/$name")" = 444 ] || fail "$name: $(stat -c %a "$MODEL/task/$name")"
+done
+for name in config.json dataset.jsonl adapter/adapter_config.json ctl generate; do
+    [ "$(stat -c %a "$MODEL/task/$name")" = 644 ] || fail "$name: $(stat -c %a "$MODEL/task/$name")"
 done
 check open_errno "$MODEL/task/generate" O_WRONLY EINVAL
-check open_errno "$MODEL/task/versions/1/adapter_config.json" O_RDWR EPERM
-check open_errno "$MNT/README" O_WRONLY EPERM
+check open_errno "$MODEL/task/versions/1/adapter_config.json" O_RDWR $denied
+check open_errno "$MNT/README" O_WRONLY $denied
 check open_errno "$MNT/new" "O_WRONLY|O_CREAT" EPERM
 check open_errno "$MODEL/new" "O_WRONLY|O_CREAT" EPERM
 refuses mv "$MODEL/task/log" "$MODEL/task/old"
