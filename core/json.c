@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -35,15 +36,84 @@ static size_t json_depth(const char *s, size_t n)
     return deepest;
 }
 
+/* ---- Large integers -------------------------------------------------------------------------- */
+
+/* The integer at s, of at most n bytes, does not fit 64 bits with a sign; *length is its own. Reals
+ * (with a point or an exponent) are none. */
+static bool is_large_at(const char *s, size_t n, size_t *length)
+{
+    size_t sign = n > 0 && s[0] == '-', k = sign;
+    while (k < n && s[k] >= '0' && s[k] <= '9')
+        k++;
+    *length = k;
+    if (k == sign || (k < n && strchr(".eE", s[k])) || (k - sign > 1 && s[sign] == '0'))
+        return false;
+    if (k - sign != 19)
+        return k - sign > 19;
+    return memcmp(s + sign, sign ? "9223372036854775808" : "9223372036854775807", 19) > 0;
+}
+
+/* Appends the text with its large integers in quotes. Brackets, strings and words are copied: what
+ * is wrong with them is the parser's to say. */
+static enum lf_err quote_large(struct lf_buf *out, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n && out->rc == LF_OK;) {
+        size_t k = 1;
+        if (s[i] == '"') {
+            while (i + k < n && s[i + k] != '"')
+                k += s[i + k] == '\\' ? 2 : 1;
+            k = i + k < n ? k + 1 : n - i;
+            lf_buf_append(out, s + i, k);
+        } else if (s[i] == '-' || (s[i] >= '0' && s[i] <= '9')) {
+            bool large = is_large_at(s + i, n - i, &k);
+            while (!large && i + k < n && strchr("+-.eE0123456789", s[i + k]))
+                k++;
+            lf_buf_puts(out, large ? "\"" : "");
+            lf_buf_append(out, s + i, k);
+            lf_buf_puts(out, large ? "\"" : "");
+        } else {
+            lf_buf_append(out, s + i, k);
+        }
+        i += k;
+    }
+    return out->rc;
+}
+
+/* What quote_large made of an integer. */
+static bool is_large(const json_t *v)
+{
+    size_t k, n = json_string_length(v);
+    return json_is_string(v) && is_large_at(json_string_value(v), n, &k) && k == n;
+}
+
+static json_t *parse(const char *text, size_t n, json_error_t *e)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    errno = 0; /* jansson calls a token that it has no memory for an invalid one */
+    json_t *j = json_loadb(text, n, flags, e);
+    if (j || json_error_code(e) != json_error_numeric_overflow)
+        return j;
+    lf_buf_auto quoted = {.max = 2 * n + 2}; /* a large one has 19 digits, and gains two quotes */
+    if (quote_large(&quoted, text, n) != LF_OK) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    errno = 0;
+    return json_loadb(quoted.data, quoted.len, flags, e);
+}
+
 enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_diag *diag)
 {
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3;
+        n -= 3;
+    }
     if (n > LF_JSON_BYTES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "JSON of %zu bytes is over the limit", n);
     if (json_depth(text, n) > LF_JSON_DEPTH_MAX)
         return lf_fail(diag, LF_E_INVALID, "JSON is nested deeper than %d", LF_JSON_DEPTH_MAX);
     json_error_t e;
-    errno = 0; /* jansson calls a token that it has no memory for an invalid one */
-    json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    json_t *j = parse(text, n, &e);
     if (!j && errno == ENOMEM)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for JSON of %zu bytes", n);
     if (!j)
@@ -98,6 +168,9 @@ enum lf_err lf_json_get_int(int64_t *out, const json_t *obj, const char *key, in
     const json_t *v = member(obj, key);
     if (!v)
         return LF_OK;
+    if (is_large(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between %lld and %lld", key,
+                       json_string_value(v), (long long)lo, (long long)hi);
     if (!json_is_integer(v))
         return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an integer, not %s", key, type_name(v));
     int64_t x = (int64_t)json_integer_value(v);
@@ -108,15 +181,30 @@ enum lf_err lf_json_get_int(int64_t *out, const json_t *obj, const char *key, in
     return LF_OK;
 }
 
+enum lf_err lf_json_get_bits(int64_t *out, const json_t *obj, const char *key, struct lf_diag *diag)
+{
+    const json_t *v = member(obj, key);
+    char *end = NULL;
+    if (!v || !is_large(v))
+        return lf_json_get_int(out, obj, key, INT64_MIN, INT64_MAX, diag);
+    errno = 0;
+    uint64_t x = strtoull(json_string_value(v), &end, 10);
+    if (errno != 0 || json_string_value(v)[0] == '-')
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between 0 and %llu", key,
+                       json_string_value(v), (unsigned long long)UINT64_MAX);
+    memcpy(out, &x, sizeof x);
+    return LF_OK;
+}
+
 enum lf_err lf_json_get_real(double *out, const json_t *obj, const char *key, double lo, double hi,
                              struct lf_diag *diag)
 {
     const json_t *v = member(obj, key);
     if (!v)
         return LF_OK;
-    if (!json_is_number(v))
+    if (!json_is_number(v) && !is_large(v))
         return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a number, not %s", key, type_name(v));
-    double x = json_number_value(v);
+    double x = json_is_number(v) ? json_number_value(v) : strtod(json_string_value(v), NULL);
     if (!(x >= lo && x <= hi))
         return lf_fail(diag, LF_E_INVALID, "\"%s\" is %g; it must be between %g and %g", key, x, lo,
                        hi);

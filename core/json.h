@@ -10,8 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Parses n bytes of UTF-8. Depth over LF_JSON_DEPTH_MAX, duplicate keys, trailing bytes and NaN
- * are errors; the reason has line and column. *out is yours (json_decref). */
+/* Parses n bytes of UTF-8; a byte order mark in front is no part of them. Depth over
+ * LF_JSON_DEPTH_MAX, duplicate keys, trailing bytes and NaN are errors; the reason has line and
+ * column. An integer that 64 bits with a sign do not hold is a string of its digits: its text is
+ * kept, and the getters below take it for the number it is. *out is yours (json_decref). */
 enum lf_err lf_json_parse(json_t **out, const char *text, size_t n,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads and parses a file of at most LF_JSON_BYTES_MAX; the reason starts with the path. */
@@ -21,6 +23,9 @@ enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag) L
  * there first); another type or a number outside [lo, hi] is LF_E_INVALID, naming the key. */
 enum lf_err lf_json_get_int(int64_t *out, const json_t *obj, const char *key, int64_t lo,
                             int64_t hi, struct lf_diag *diag) LF_MUST_CHECK;
+/* An integer from 0 to 2^64 - 1, or from INT64_MIN on; *out has its bits. */
+enum lf_err lf_json_get_bits(int64_t *out, const json_t *obj, const char *key,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 /* An integer is accepted as a real. */
 enum lf_err lf_json_get_real(double *out, const json_t *obj, const char *key, double lo, double hi,
                              struct lf_diag *diag) LF_MUST_CHECK;

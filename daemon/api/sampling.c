@@ -31,7 +31,8 @@ static enum lf_err read_int(int64_t *out, const char *key, int64_t lo, int64_t h
 enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct lf_http *q,
                                 struct lf_diag *diag)
 {
-    enum lf_err rc = read_int(&a->seed, "seed", INT64_MIN, INT64_MAX, body, q, diag);
+    enum lf_err rc = body ? lf_json_get_bits(&a->seed, body, "seed", diag)
+                          : lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
     for (const struct lf_sampling_param *p = lf_sampling_params; p->key && rc == LF_OK; p++) {
         if (p->at == AT(top_k)) {
             int64_t k = a->sample.top_k;

@@ -98,9 +98,49 @@ static void an_unknown_key_is_answered_with_the_nearest(void **state)
     json_decref(other);
 }
 
+static void integers_of_any_size_are_kept_as_they_are_written(void **state)
+{
+    (void)state;
+    json_t *j = parsed("\xef\xbb\xbf{\"id\": 123456789012345678901234567890, \"s\": "
+                       "\"18446744073709551616 \\\" 1\", \"l\": [-9223372036854775809, "
+                       "-9223372036854775808, 9223372036854775807, 9223372036854775808, 1e3, "
+                       "12345678901234567890.5, 12345678901234567890e2], \"u\": "
+                       "18446744073709551615}");
+    assert_string_equal(lf_json_text_of(j, "id"), "123456789012345678901234567890");
+    assert_string_equal(lf_json_text_of(j, "s"), "18446744073709551616 \" 1");
+    const json_t *l = json_object_get(j, "l");
+    assert_string_equal(json_string_value(json_array_get(l, 0)), "-9223372036854775809");
+    assert_true(json_integer_value(json_array_get(l, 1)) == INT64_MIN);
+    assert_true(json_integer_value(json_array_get(l, 2)) == INT64_MAX);
+    assert_string_equal(json_string_value(json_array_get(l, 3)), "9223372036854775808");
+    assert_true(json_real_value(json_array_get(l, 4)) == 1000);
+    assert_true(json_real_value(json_array_get(l, 5)) == 12345678901234567890.5);
+    assert_true(json_real_value(json_array_get(l, 6)) == 12345678901234567890e2);
+    int64_t n = 0;
+    double x = 0;
+    struct lf_diag diag = {""};
+    assert_int_equal(lf_json_get_bits(&n, j, "u", &diag), LF_OK);
+    assert_true((uint64_t)n == UINT64_MAX);
+    assert_int_equal(lf_json_get_bits(&n, j, "id", &diag), LF_E_INVALID);
+    assert_string_equal(diag.text, "\"id\" is 123456789012345678901234567890; it must be between 0 "
+                                   "and 18446744073709551615");
+    assert_int_equal(lf_json_get_int(&n, j, "u", 0, 9, &diag), LF_E_INVALID);
+    assert_string_equal(diag.text, "\"u\" is 18446744073709551615; it must be between 0 and 9");
+    assert_int_equal(lf_json_get_real(&x, j, "u", 0, 1e30, &diag), LF_OK);
+    assert_true(x == 18446744073709551615.0);
+    json_decref(j);
+    /* What is wrong otherwise stays wrong. */
+    static const char *const bad[] = {"[99999999999999999999, 01]", "[99999999999999999999 9]",
+                                      "[99999999999999999999",      "[\"99999999999999999999]",
+                                      "[-99999999999999999999-1]",  "[1e999]"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(lf_json_parse(&j, bad[i], strlen(bad[i]), &diag), LF_E_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(integers_of_any_size_are_kept_as_they_are_written),
         cmocka_unit_test(members_are_read_and_missing_ones_are_as_said),
         cmocka_unit_test(the_first_failure_sticks),
         cmocka_unit_test(each_getter_names_what_is_wrong),
