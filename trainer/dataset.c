@@ -2,6 +2,7 @@
 #include "trainer/dataset.h"
 
 #include "core/json.h"
+#include "trainer/form.h"
 #include "trainer/lines.h"
 #include "trainer/row.h"
 
@@ -11,7 +12,7 @@
 struct row_at {
     size_t off;      /* in ids and labels */
     size_t text_off; /* in texts; SIZE_MAX: none */
-    int n, n_supervised;
+    int n, n_supervised, n_prompt;
     int64_t line;
     json_t *columns; /* members that are no form's own, or NULL; owned */
 };
@@ -74,7 +75,7 @@ static enum lf_err each_row(struct lf_lines *l, row_fn fn, void *arg, struct lf_
 /* ---- The check ------------------------------------------------------------------------------- */
 
 struct check {
-    const char *template_;
+    const struct lf_train_settings *s;
     int64_t rows;
 };
 
@@ -83,19 +84,48 @@ static enum lf_err check_row(void *arg, const json_t *row, int64_t line, struct 
     struct check *c = arg;
     (void)line;
     c->rows++;
-    return lf_row_check(row, c->template_, diag);
+    return lf_row_check(row, c->s, diag);
 }
 
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
                              struct lf_diag *diag)
 {
-    struct check c = {s->template_, 0};
+    struct check c = {s, 0};
     struct lf_lines l;
     enum lf_err rc = lf_lines_open(&l, path, diag) ?: each_row(&l, check_row, &c, diag);
     lf_lines_close(&l);
     if (rc == LF_OK && c.rows == 0)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     return rc;
+}
+
+struct first {
+    const struct lf_train_settings *s;
+    const char *form;
+};
+
+static enum lf_err first_row(void *arg, const json_t *row, int64_t line, struct lf_diag *diag)
+{
+    struct first *f = arg;
+    json_auto_t *normal = NULL;
+    (void)line;
+    enum lf_err rc = lf_row_normal(&normal, &f->form, row, f->s, diag);
+    return rc ?: LF_E_CANCELLED; /* one is enough */
+}
+
+enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_train_settings *s,
+                            struct lf_diag *diag)
+{
+    struct first f = {s, NULL};
+    struct lf_lines l;
+    enum lf_err rc = lf_lines_open(&l, path, diag) ?: each_row(&l, first_row, &f, diag);
+    lf_lines_close(&l);
+    if (rc == LF_OK)
+        return lf_fail(diag, LF_E_INVALID, "no rows");
+    if (rc != LF_E_CANCELLED)
+        return rc;
+    *out = f.form;
+    return LF_OK;
 }
 
 /* ---- Loading --------------------------------------------------------------------------------- */
@@ -148,6 +178,7 @@ static void put_tokens(struct lf_dataset *d, const struct lf_row_ids *row, struc
     at->off = d->n_tokens;
     at->n = (int)n - 1;
     at->n_supervised = row->n_supervised;
+    at->n_prompt = row->n_prompt > 0 ? (int)row->n_prompt : 1; /* what is asked is never nothing */
     memcpy(d->ids + at->off, row->ids.ids, (n - 1) * sizeof *d->ids);
     memcpy(d->labels + at->off, row->targets.ids + 1, (n - 1) * sizeof *d->labels);
     d->n_tokens += n - 1;
@@ -203,7 +234,8 @@ static enum lf_err load_row(void *arg, const json_t *json, int64_t line, struct 
         return rc;
     put_tokens(d, &load->row, &at);
     d->rows[d->n_rows++] = at;
-    r->rows++;
+    if (r->rows++ == 0)
+        r->form = load->row.form;
     r->tokens += at.n;
     r->supervised_tokens += at.n_supervised;
     r->cut_prompts += load->row.cut_prompt;
@@ -286,14 +318,8 @@ void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out
 int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids)
 {
     const struct row_at *at = &d->rows[i];
-    const int32_t *labels = d->labels + at->off;
-    int n = at->n;
-    while (n > 0 && labels[n - 1] < 0)
-        n--;
-    while (n > 1 && labels[n - 2] >= 0)
-        n--;
     *ids = d->ids + at->off;
-    return n;
+    return at->n_prompt;
 }
 
 const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i)

@@ -2,9 +2,12 @@
  *
  * A row is an object, in one of these forms; other members are ignored:
  *   {"prompt": "...", "completion": "..."}      the plain one
- *   {any columns, "completion": "..."}          with a template in the settings for the prompt
+ *   {any columns}                               with a template in the settings for the prompt, and
+ *                                               one for the completion where that has another name
+ *   {"instruction", "input", "output"}, {"question", "answer"} and others of the table in form.c
  *   {"messages": [{"role", "content"}, ...]}    through the checkpoint's chat template ("tools"
  *                                               too); every assistant turn carries loss
+ *   {"text": "..."}                             all of it is learnt
  *   {"input_ids": [...], "labels": [...]}       ready made, as Hugging Face has it: labels stand
  *                                               over their ids, -100 carries no loss; without
  *                                               labels all ids carry it
@@ -45,6 +48,7 @@ struct lf_dataset_report {
     int64_t lost_lines[8];   /* the first of them, by line */
     int n_max;               /* the longest row, tokens */
     char sha256[65];         /* of the file's bytes */
+    const char *form;        /* how the first usable row is asked for (trainer/ask.h) */
 };
 
 struct lf_dataset;
@@ -59,8 +63,8 @@ void lf_dataset_free(struct lf_dataset *d);
 int64_t lf_dataset_rows(const struct lf_dataset *d);
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out);
 void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out);
-/* For evaluation by generation: the ids before the row's last run of labels (returns their number;
- * 0: it has no prompt), and the text of that run, NULL for ready-made ids and without keep_text.
+/* For evaluation by generation: the ids before the row's last answer (returns their number, at
+ * least 1), and the text of that run, NULL for ready-made ids and without keep_text.
  * Borrowed. */
 int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids);
 const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i);
@@ -73,6 +77,10 @@ const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i);
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
                              struct lf_diag *diag) LF_MUST_CHECK;
 
+/* How the first row of a file is asked for (trainer/ask.h): static storage. */
+enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_train_settings *s,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+
 /* A prompt template: {column} is replaced by the row's column, {{ and }} are braces. Unknown
  * columns are LF_E_INVALID, listing the row's. `row` is an object; what is not a string prints as
  * JSON, null as nothing. */
@@ -80,6 +88,10 @@ enum lf_err lf_template_render(struct lf_buf *out, const char *template_, const 
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* {column} names are well formed, braces are balanced. */
 enum lf_err lf_template_check(const char *template_, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* The name of the template's column where it names no other: "{question}?" asks for "question".
+ * Else `name` stays as it is. */
+void lf_template_only(const char *template_, char *name, size_t size);
 
 /* The token ids a prompt is generated from: what training put before the completion. Special tokens
  * that the post-processor puts before a text are there, those it puts after are not. */

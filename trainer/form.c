@@ -4,13 +4,85 @@
 #include "core/buf.h"
 #include "core/json.h"
 #include "core/limits.h"
+#include "text/messages.h"
+#include "trainer/ask.h"
+#include "trainer/dataset.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 static enum lf_err no_memory(struct lf_diag *diag)
 {
     return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+}
+
+static bool has(const json_t *row, const char *key)
+{
+    const json_t *v = json_object_get(row, key);
+    return v && !json_is_null(v);
+}
+
+/* It says something: it is neither null nor an empty text or list. */
+static bool says(const json_t *row, const char *key)
+{
+    const json_t *v = json_object_get(row, key);
+    return has(row, key) && !(json_is_string(v) && json_string_length(v) == 0) &&
+           !(json_is_array(v) && json_array_size(v) == 0);
+}
+
+static bool is_text(const json_t *v)
+{
+    return json_is_string(v) || json_is_number(v) || json_is_boolean(v);
+}
+
+/* The reason for a member that is not there, with those that are. */
+static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *diag)
+{
+    char list[256] = "";
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
+    }
+    return lf_fail(diag, LF_E_INVALID,
+                   "no \"%s\" (the row has: %s); \"template\" and \"completion\" of config.json "
+                   "make them of columns",
+                   name, list[0] ? list : "nothing");
+}
+
+enum lf_err lf_row_text(const json_t *row, const char *name, struct lf_diag *diag)
+{
+    const json_t *v = json_object_get(row, name);
+    if (!v)
+        return missing(row, name, diag);
+    if (!is_text(v))
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string", name);
+    return LF_OK;
+}
+
+/* ---- Columns --------------------------------------------------------------------------------- */
+
+/* config.json's "columns": {"prompt": "question"} gives the row's "question" as its "prompt". */
+static enum lf_err map_columns(json_t *row, const char *columns, struct lf_diag *diag)
+{
+    json_auto_t *map = NULL, *mapped = json_object();
+    const char *key;
+    json_t *name;
+    enum lf_err rc = lf_json_parse(&map, columns, strlen(columns), diag);
+    if (rc == LF_OK && !mapped)
+        rc = no_memory(diag);
+    json_object_foreach(map, key, name) {
+        json_t *v = json_object_get(row, json_string_value(name));
+        if (!v && rc == LF_OK)
+            rc = missing(row, json_string_value(name), diag);
+        if (rc == LF_OK && json_object_set(mapped, key, v) != 0)
+            rc = no_memory(diag);
+    }
+    if (rc == LF_OK && json_object_update(row, mapped) != 0)
+        rc = no_memory(diag);
+    return rc;
 }
 
 /* Null is absent: for the members that choose a form or say what is learnt. Other columns are the
@@ -26,22 +98,155 @@ static void drop_nulls(json_t *row)
             json_object_del(row, keys[i]);
 }
 
-/* In a message null is absent, too; a turn that calls tools may say that it has no content. */
-static void drop_turn_nulls(json_t *m)
+/* Sets prompt or completion to what a template makes of the row. */
+static enum lf_err render(json_t *out, const char *key, const char *template_, const json_t *row,
+                          size_t bytes_max, struct lf_diag *diag)
 {
-    const char *key;
-    json_t *v;
-    void *next;
-    bool calls = json_array_size(json_object_get(m, "tool_calls")) > 0;
-    json_object_foreach_safe(m, next, key,
-                             v) if (json_is_null(v) && !(calls && strcmp(key, "content") == 0))
-        json_object_del(m, key);
+    lf_buf_auto text = {.max = bytes_max};
+    enum lf_err rc = lf_template_render(&text, template_, row, diag);
+    if (rc == LF_OK &&
+        json_object_set_new(out, key, json_stringn(text.data ? text.data : "", text.len)) != 0)
+        rc = no_memory(diag);
+    return rc;
 }
 
-static bool has(const json_t *row, const char *key)
+/* Of rows of columns that are known by their names: what makes a prompt of them where config.json
+ * has no template. The first two are Stanford's, for its data set Alpaca. */
+static const struct columns_form {
+    const char *name;   /* how it is asked */
+    const char *column; /* what is asked; in the templates {question} */
+    const char *context[3], *answer[6];
+    const char *bare, *full; /* without, and with a context, in the templates {context} */
+    bool spaced;             /* a blank before the answer */
+} forms[] = {
+    {"instruction",
+     "instruction",
+     {"input", "context"},
+     {"output", "response", "completion", "answer"},
+     "Below is an instruction that describes a task. Write a response that appropriately completes "
+     "the request.\n\n### Instruction:\n{question}\n\n### Response:",
+     "Below is an instruction that describes a task, paired with an input that provides further "
+     "context. Write a response that appropriately completes the request.\n\n### "
+     "Instruction:\n{question}\n\n### Input:\n{context}\n\n### Response:"},
+    {"question",
+     "question",
+     {"context", "input"},
+     {"answer", "response", "output", "completion"},
+     "Question: {question}\nAnswer:",
+     "{context}\n\nQuestion: {question}\nAnswer:",
+     true},
+    {LF_ASK_PROMPT, "prompt", {NULL}, {"response", "output", "answer"}, "{question}"},
+    {LF_ASK_PROMPT, "query", {NULL}, {"response", "answer", "output"}, "{question}"},
+    {LF_ASK_PROMPT, "problem", {NULL}, {"solution", "answer"}, "{question}"},
+    {LF_ASK_PROMPT, "input", {NULL}, {"output", "response", "answer", "target"}, "{question}"},
+    {LF_ASK_PROMPT, "source", {NULL}, {"target"}, "{question}"},
+};
+#define N_FORMS (sizeof forms / sizeof *forms)
+
+/* The first of the row's members among `names` that says something, or else that is there. */
+static const char *first_of(const json_t *row, const char *const *names)
 {
-    const json_t *v = json_object_get(row, key);
-    return v && !json_is_null(v);
+    const char *there = NULL;
+    for (; *names; names++) {
+        if (says(row, *names))
+            return *names;
+        there = !there && has(row, *names) ? *names : there;
+    }
+    return there;
+}
+
+/* What those columns say besides has no place in their prompts. */
+static enum lf_err refuse_others(const json_t *row, struct lf_diag *diag)
+{
+    static const char *const others[] = {"system", "system_prompt", "history"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (says(row, others[i]))
+            return lf_fail(diag, LF_E_UNSUPPORTED,
+                           "\"%s\" has no place in the prompt that is made of such rows: set "
+                           "\"template\" in config.json, or write \"messages\"",
+                           others[i]);
+    return LF_OK;
+}
+
+static enum lf_err form_prompt(struct lf_buf *out, const struct columns_form *f, const json_t *row,
+                               struct lf_diag *diag)
+{
+    const char *context = first_of(row, f->context);
+    json_auto_t *vars = json_object();
+    bool full = context && says(row, context);
+    enum lf_err rc = lf_row_text(row, f->column, diag);
+    rc = rc ?: full ? lf_row_text(row, context, diag) : LF_OK;
+    if (rc != LF_OK)
+        return rc;
+    if (!vars || json_object_set(vars, "question", json_object_get(row, f->column)) != 0 ||
+        (full && json_object_set(vars, "context", json_object_get(row, context)) != 0))
+        return no_memory(diag);
+    return lf_template_render(out, full ? f->full : f->bare, vars, diag);
+}
+
+static enum lf_err fill_form(json_t *row, const struct columns_form *f, struct lf_diag *diag)
+{
+    const char *answer = first_of(row, f->answer);
+    lf_buf_auto prompt = {.max = LF_PROMPT_BYTES_MAX};
+    json_auto_t *vars = json_object();
+    enum lf_err rc = refuse_others(row, diag) ?: form_prompt(&prompt, f, row, diag);
+    rc = rc ?: lf_row_text(row, answer, diag);
+    if (rc == LF_OK &&
+        (!vars || json_object_set(vars, "answer", json_object_get(row, answer)) != 0))
+        rc = no_memory(diag);
+    rc = rc
+             ?: render(row, "completion",
+                       f->spaced && says(vars, "answer") ? " {answer}" : "{answer}", vars,
+                       LF_DATASET_LINE_MAX, diag);
+    if (rc == LF_OK &&
+        json_object_set_new(row, "prompt",
+                            json_stringn(prompt.data ? prompt.data : "", prompt.len)) != 0)
+        rc = no_memory(diag);
+    return rc;
+}
+
+enum lf_err lf_form_prompt(struct lf_buf *out, const char *form, const json_t *row, bool *found,
+                           struct lf_diag *diag)
+{
+    for (size_t i = 0; i < N_FORMS; i++)
+        if (strcmp(forms[i].name, form) == 0 && forms[i].full) {
+            *found = true;
+            return form_prompt(out, &forms[i], row, diag);
+        }
+    *found = false;
+    return LF_OK;
+}
+
+const char *lf_form_column(const char *form)
+{
+    for (size_t i = 0; i < N_FORMS; i++)
+        if (strcmp(forms[i].name, form) == 0 && forms[i].full)
+            return forms[i].column;
+    return NULL;
+}
+
+/* A row of named columns, or {"text"}; untouched where it is neither. */
+static enum lf_err columns_known(json_t *row, const char **form, struct lf_diag *diag)
+{
+    if (has(row, "prompt") && has(row, "completion"))
+        return LF_OK;
+    for (size_t i = 0; i < N_FORMS; i++)
+        if (has(row, forms[i].column) && first_of(row, forms[i].answer)) {
+            *form = forms[i].name;
+            return fill_form(row, &forms[i], diag);
+        }
+    json_t *text = json_object_get(row, "text");
+    if (!json_is_string(text) || has(row, "prompt") || has(row, "completion"))
+        return LF_OK;
+    if (has(row, "label") || has(row, "labels"))
+        return lf_fail(diag, LF_E_INVALID,
+                       "a \"text\" with a label: say in config.json what is asked and learnt: "
+                       "\"template\": \"{text}\\n\", \"completion\": \"{label}\"");
+    *form = LF_ASK_TEXT;
+    if (json_object_set_new(row, "prompt", json_string("")) ||
+        json_object_set(row, "completion", text))
+        return no_memory(diag);
+    return LF_OK;
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -51,77 +256,42 @@ static bool is_turns(const json_t *v)
     return json_array_size(v) > 0 && json_is_object(json_array_get(v, 0));
 }
 
-/* "from" and "value" under the names that templates know. */
-static enum lf_err rename_turn(json_t *m, size_t number, struct lf_diag *diag)
+/* A text beside the turns is the system's message, where they begin with none. */
+static enum lf_err add_system(json_t *out, const json_t *row, const json_t *turns,
+                              struct lf_diag *diag)
 {
-    static const char *const names[][2] = {
-        {"human", "user"},        {"user", "user"},     {"gpt", "assistant"},
-        {"chatgpt", "assistant"}, {"bot", "assistant"}, {"assistant", "assistant"},
-        {"system", "system"},     {"tool", "tool"},     {"observation", "tool"}};
-    const char *from = json_string_value(json_object_get(m, "from"));
-    if (!from)
-        return LF_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i][0], from) == 0) {
-            json_t *value = json_object_get(m, "value");
-            if (json_object_set_new(m, "role", json_string(names[i][1])) != 0 ||
-                (value && json_object_set(m, "content", value) != 0))
-                return no_memory(diag);
-            json_object_del(m, "from");
-            json_object_del(m, "value");
-            return LF_OK;
-        }
-    return lf_fail(diag, LF_E_INVALID, "message %zu is from \"%.60s\": human, gpt, system or tool",
-                   number, from);
-}
-
-/* Parts of text are one text; other parts, and objects, cannot be learnt. */
-static enum lf_err flatten(json_t *m, size_t number, struct lf_diag *diag)
-{
-    const json_t *content = json_object_get(m, "content");
-    if (json_is_object(content))
-        return lf_fail(diag, LF_E_INVALID, "\"content\" of message %zu must be a text", number);
-    if (!json_is_array(content))
-        return LF_OK;
-    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
-    for (size_t i = 0; i < json_array_size(content); i++) {
-        const json_t *part = json_array_get(content, i), *words = json_object_get(part, "text");
-        words = words ? words : part;
-        if (!json_is_string(words))
-            return lf_fail(diag, LF_E_UNSUPPORTED,
-                           "message %zu has parts other than text, which are not done here",
-                           number);
-        lf_buf_append(&text, json_string_value(words), json_string_length(words));
+    static const char *const names[] = {"system", "system_prompt"};
+    const json_t *first = json_array_get(turns, 0);
+    const char *role = lf_json_text_of(first, "role"), *from = lf_json_text_of(first, "from");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *text = json_object_get(row, names[i]);
+        if (!json_is_string(text) || !says(row, names[i]))
+            continue;
+        if (strcmp(role, "system") == 0 || strcmp(from, "system") == 0)
+            return lf_fail(diag, LF_E_INVALID, "\"%s\" beside turns that begin with a system's",
+                           names[i]);
+        json_t *m = json_pack("{s:s, s:O}", "role", "system", "content", text);
+        return m && json_array_append_new(out, m) == 0 ? LF_OK : no_memory(diag);
     }
-    if (text.rc != LF_OK ||
-        json_object_set_new(m, "content", json_stringn(text.data ? text.data : "", text.len)) != 0)
-        return no_memory(diag);
     return LF_OK;
 }
 
-/* Appends normal copies of `turns`; context: they are not learnt. */
-static enum lf_err add_turns(json_t *out, const json_t *turns, bool context, struct lf_diag *diag)
+/* Messages from `first` on are not learnt; that they are said to be context is no wish of the
+ * row's where all is learnt. */
+static enum lf_err make_context(json_t *messages, size_t first, const struct lf_train_settings *s,
+                                struct lf_diag *diag)
 {
-    for (size_t i = 0; i < json_array_size(turns); i++) {
-        const json_t *turn = json_array_get(turns, i);
-        size_t number = json_array_size(out) + 1;
-        if (!json_is_object(turn))
-            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", number);
-        json_t *m = lf_json_copy(turn);
-        if (!m || json_array_append_new(out, m) != 0)
+    if (s->train_on == LF_TRAIN_ON_ALL)
+        return LF_OK;
+    for (size_t i = first; i < json_array_size(messages); i++)
+        if (json_object_set_new(json_array_get(messages, i), "weight", json_integer(0)) != 0)
             return no_memory(diag);
-        drop_turn_nulls(m);
-        enum lf_err rc = rename_turn(m, number, diag) ?: flatten(m, number, diag);
-        if (rc == LF_OK && context && json_object_set_new(m, "weight", json_integer(0)) != 0)
-            rc = no_memory(diag);
-        if (rc != LF_OK)
-            return rc;
-    }
     return LF_OK;
 }
 
 /* What stands for "messages" in the row becomes it. */
-static enum lf_err normal_turns(json_t *row, struct lf_diag *diag)
+static enum lf_err normal_turns(json_t *row, const struct lf_train_settings *s,
+                                struct lf_diag *diag)
 {
     const json_t *prompt = json_object_get(row, "prompt");
     const json_t *completion = json_object_get(row, "completion");
@@ -131,13 +301,22 @@ static enum lf_err normal_turns(json_t *row, struct lf_diag *diag)
         turns = json_object_get(row, "conversations");
     if (!parted && !json_is_array(turns))
         return LF_OK;
-    json_auto_t *all = json_array();
+    json_auto_t *all = json_array(), *tools = NULL;
     enum lf_err rc = all ? LF_OK : no_memory(diag);
+    rc = rc ?: add_system(all, row, parted ? prompt : turns, diag);
+    size_t first = json_array_size(all);
     if (rc == LF_OK && parted)
-        rc = add_turns(all, prompt, true, diag) ?: add_turns(all, completion, false, diag);
+        rc = lf_messages_add(all, prompt, diag)
+                 ?: make_context(all, first, s, diag) ?: lf_messages_add(all, completion, diag);
     else
-        rc = rc ?: add_turns(all, turns, false, diag);
-    if (rc == LF_OK && json_object_set(row, "messages", all) != 0)
+        rc = rc ?: lf_messages_add(all, turns, diag);
+    rc = rc ?: lf_tools_normal(&tools, json_object_get(row, "tools"), diag);
+    if (rc == LF_OK && says(row, "functions"))
+        rc = lf_fail(diag, LF_E_UNSUPPORTED,
+                     "\"functions\" are of an older form: write them as \"tools\"");
+    json_object_del(row, "tools");
+    if (rc == LF_OK && (json_object_set(row, "messages", all) != 0 ||
+                        (tools && json_object_set(row, "tools", tools) != 0)))
         rc = no_memory(diag);
     return rc;
 }
@@ -180,23 +359,47 @@ static enum lf_err check_weight(const json_t *row, const char *template_, struct
                    "the column");
 }
 
-enum lf_err lf_row_normal(json_t **out, const json_t *row, const char *template_,
-                          struct lf_diag *diag)
+/* ---- All ------------------------------------------------------------------------------------- */
+
+/* Where config.json says what the prompt or the completion is made of. */
+static enum lf_err by_templates(json_t *out, const json_t *row, const struct lf_train_settings *s,
+                                struct lf_diag *diag)
+{
+    static const char *const turns[] = {"messages", "conversations"};
+    enum lf_err rc = LF_OK;
+    if (s->template_)
+        rc = render(out, "prompt", s->template_, row, LF_PROMPT_BYTES_MAX, diag);
+    if (rc == LF_OK && s->completion)
+        rc = render(out, "completion", s->completion, row, LF_DATASET_LINE_MAX, diag);
+    for (size_t i = 0; i < sizeof turns / sizeof *turns && rc == LF_OK; i++)
+        json_object_del(out, turns[i]);
+    json_object_del(out, "input_ids");
+    return rc;
+}
+
+enum lf_err lf_row_normal(json_t **out, const char **form, const json_t *row,
+                          const struct lf_train_settings *s, struct lf_diag *diag)
 {
     if (!json_is_object(row))
         return lf_fail(diag, LF_E_INVALID, "a row must be an object {...}");
     json_auto_t *n = lf_json_copy(row);
-    if (!n)
-        return no_memory(diag);
-    drop_nulls(n);
-    enum lf_err rc = check_weight(n, template_, diag) ?: normal_turns(n, diag);
-    json_t *text = json_object_get(n, "text");
-    bool bare = json_is_string(text) && !template_ && !has(n, "prompt") && !has(n, "completion") &&
-                !has(n, "messages") && !has(n, "input_ids");
-    if (rc == LF_OK && bare &&
-        (json_object_set_new(n, "prompt", json_string("")) ||
-         json_object_set(n, "completion", text)))
+    json_auto_t *columns = NULL;
+    enum lf_err rc = n ? LF_OK : no_memory(diag);
+    if (rc == LF_OK && s->columns)
+        rc = map_columns(n, s->columns, diag);
+    if (rc == LF_OK && !(columns = lf_json_copy(n)))
         rc = no_memory(diag);
+    if (rc != LF_OK)
+        return rc;
+    drop_nulls(n);
+    bool made = s->completion || (s->template_ && !has(n, "messages") && !has(n, "input_ids"));
+    rc = check_weight(n, s->template_, diag);
+    rc = rc ?: made ? by_templates(n, columns, s, diag) : normal_turns(n, s, diag);
+    *form = json_object_get(n, "input_ids")  ? LF_ASK_IDS
+            : json_object_get(n, "messages") ? LF_ASK_MESSAGES
+                                             : LF_ASK_PROMPT;
+    if (rc == LF_OK && !made && strcmp(*form, LF_ASK_PROMPT) == 0)
+        rc = columns_known(n, form, diag);
     if (rc == LF_OK)
         *out = json_incref(n);
     return rc;

@@ -4,19 +4,32 @@
 #define LF_TRAINER_FORM_H
 
 #include "core/err.h"
+#include "trainer/settings.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 
-/* *out, yours: the row without nulls in what chooses its form, and
- *   ShareGPT's {"conversations": [{"from", "value"}]}           as "messages";
- *   TRL's {"prompt": [messages], "completion": [messages]}      as "messages", the prompt's of
- *                                                               weight 0;
- *   {"text"} without a template                                 as a completion of no prompt;
- *   contents that are lists of text parts                       as text.
- * template_: the dataset's, or NULL. */
-enum lf_err lf_row_normal(json_t **out, const json_t *row, const char *template_,
-                          struct lf_diag *diag) LF_MUST_CHECK;
+/* *out, yours: the row under the names that config.json's "columns" gives its members, without
+ * nulls in what chooses its form, as
+ *   {"messages", "tools"}       what has turns: ShareGPT's "conversations", TRL's "prompt" and
+ *                               "completion" as lists (the prompt's of weight 0), a "system" text
+ *                               in front of turns without one;
+ *   {"prompt", "completion"}    what config.json's "template" and "completion" say, or the columns
+ *                               of the table in form.c; {"text"} is a completion of no prompt;
+ *   {"input_ids", ...}          as it is.
+ * *form: how the row is asked for, one of lf_ask_* (trainer/ask.h). */
+enum lf_err lf_row_normal(json_t **out, const char **form, const json_t *row,
+                          const struct lf_train_settings *s, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* The prompt of the table's form of that name, of a row that has its question's column; *found
+ * false where the table has no such form. */
+enum lf_err lf_form_prompt(struct lf_buf *out, const char *form, const json_t *row, bool *found,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* The column that a text alone is of, in that form: "instruction"; NULL as above. */
+const char *lf_form_column(const char *form);
+
+/* The member is a text, a number or a boolean. */
+enum lf_err lf_row_text(const json_t *row, const char *name, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Of a normal row's message: "weight" 0 or 1, "train" or "training"; an answer of weight 0 is
  * context alone. */

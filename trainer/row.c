@@ -1,6 +1,7 @@
 /* Rows: the forms a dataset's line may have, each to ids and targets. */
 #include "trainer/row.h"
 
+#include "core/json.h"
 #include "trainer/dataset.h"
 #include "trainer/form.h"
 
@@ -21,46 +22,8 @@ static enum row_form form_of(const json_t *row)
     return json_object_get(row, "messages") ? FORM_CHAT : FORM_PLAIN;
 }
 
-static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *diag)
-{
-    char list[256] = "";
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
-    }
-    return lf_fail(diag, LF_E_INVALID, "no \"%s\" (the row has: %s)", name,
-                   list[0] ? list : "nothing");
-}
-
-static bool is_text(const json_t *v)
-{
-    return json_is_string(v) || json_is_number(v) || json_is_boolean(v);
-}
-
-static enum lf_err check_text(const json_t *row, const char *name, struct lf_diag *diag)
-{
-    const json_t *v = json_object_get(row, name);
-    if (!v)
-        return missing(row, name, diag);
-    if (!is_text(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string", name);
-    return LF_OK;
-}
-
-static enum lf_err check_plain(const json_t *row, const char *template_, struct lf_diag *diag)
-{
-    enum lf_err rc = check_text(row, "completion", diag);
-    if (rc != LF_OK)
-        return rc;
-    if (!template_)
-        return check_text(row, "prompt", diag);
-    lf_buf_auto prompt = {.max = LF_PROMPT_BYTES_MAX};
-    return lf_template_render(&prompt, template_, row, diag);
-}
-
-static enum lf_err check_chat(const json_t *row, struct lf_diag *diag)
+static enum lf_err check_chat(const json_t *row, const struct lf_train_settings *s,
+                              struct lf_diag *diag)
 {
     const json_t *messages = json_object_get(row, "messages");
     bool answered = false;
@@ -68,12 +31,14 @@ static enum lf_err check_chat(const json_t *row, struct lf_diag *diag)
         return lf_fail(diag, LF_E_INVALID, "\"messages\" must be a list");
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *m = json_array_get(messages, i);
-        if (!json_is_string(json_object_get(m, "role")))
-            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", i + 1);
-        if (!json_object_get(m, "content") && !json_object_get(m, "tool_calls"))
-            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"content\"", i + 1);
         if (lf_turn_check(m, i + 1, diag) != LF_OK)
             return LF_E_INVALID;
+        bool answer = strcmp(lf_json_text_of(m, "role"), "assistant") == 0;
+        if (s->train_on == LF_TRAIN_ON_ALL && answer && !lf_turn_is_learnt(m))
+            return lf_fail(diag, LF_E_INVALID,
+                           "message %zu is not to be learnt, and config.json's \"train_on\" is "
+                           "\"all\"",
+                           i + 1);
         answered = answered || lf_turn_is_learnt(m);
     }
     if (!answered)
@@ -169,24 +134,26 @@ static enum lf_err check_ids(const json_t *row, struct lf_diag *diag)
     return rc;
 }
 
-static enum lf_err check_normal(const json_t *row, const char *template_, struct lf_diag *diag)
+static enum lf_err check_normal(const json_t *row, const struct lf_train_settings *s,
+                                struct lf_diag *diag)
 {
     switch (form_of(row)) {
     case FORM_IDS:
         return check_ids(row, diag);
     case FORM_CHAT:
-        return check_chat(row, diag);
+        return check_chat(row, s, diag);
     case FORM_PLAIN:
         break;
     }
-    return check_plain(row, template_, diag);
+    return lf_row_text(row, "completion", diag) ?: lf_row_text(row, "prompt", diag);
 }
 
-enum lf_err lf_row_check(const json_t *row, const char *template_, struct lf_diag *diag)
+enum lf_err lf_row_check(const json_t *row, const struct lf_train_settings *s, struct lf_diag *diag)
 {
     json_auto_t *normal = NULL;
-    enum lf_err rc = lf_row_normal(&normal, row, template_, diag);
-    return rc ?: check_normal(normal, template_, diag);
+    const char *form;
+    enum lf_err rc = lf_row_normal(&normal, &form, row, s, diag);
+    return rc ?: check_normal(normal, s, diag);
 }
 
 /* ---- Scratch --------------------------------------------------------------------------------- */
@@ -259,19 +226,18 @@ static enum lf_err put_text(struct lf_buf *out, const json_t *v, struct lf_diag 
 }
 
 static enum lf_err encode_prompt(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
-                                 const char *template_, struct lf_diag *diag)
+                                 struct lf_diag *diag)
 {
     lf_buf_auto prompt = {.max = LF_PROMPT_BYTES_MAX};
-    enum lf_err rc = template_ ? lf_template_render(&prompt, template_, row, diag)
-                               : put_text(&prompt, json_object_get(row, "prompt"), diag);
+    enum lf_err rc = put_text(&prompt, json_object_get(row, "prompt"), diag);
     rc = rc ?: lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
     return rc ?: extend_targets(r, false, diag);
 }
 
 static enum lf_err encode_plain(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
-                                const char *template_, struct lf_diag *diag)
+                                struct lf_diag *diag)
 {
-    enum lf_err rc = encode_prompt(r, row, m, template_, diag);
+    enum lf_err rc = encode_prompt(r, row, m, diag);
     rc = rc ?: put_text(&r->completion, json_object_get(row, "completion"), diag);
     if (rc != LF_OK || r->completion.len == 0)
         return rc;
@@ -385,7 +351,8 @@ static enum lf_err learn_turn(struct chat *c, struct lf_row_ids *r, size_t k, bo
     return last && after == begin ? push_eos(r, c->m, diag) : LF_OK;
 }
 
-static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_diag *diag)
+static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, bool last_alone,
+                                struct lf_diag *diag)
 {
     size_t n = json_array_size(c->messages);
     while (n > 0 && !lf_turn_is_learnt(json_array_get(c->messages, n - 1)))
@@ -395,7 +362,7 @@ static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_
         rc =
             lf_tokenizer_encode(c->m->tokenizer, &r->ids, c->whole.data, c->whole.len, false, diag);
     rc = rc ?: extend_targets(r, false, diag);
-    for (size_t k = 0; k < n && rc == LF_OK; k++)
+    for (size_t k = last_alone && n > 0 ? n - 1 : 0; k < n && rc == LF_OK; k++)
         if (lf_turn_is_learnt(json_array_get(c->messages, k)))
             rc = learn_turn(c, r, k, k == n - 1, diag);
     const json_t *content = json_object_get(json_array_get(c->messages, n - 1), "content");
@@ -405,7 +372,7 @@ static enum lf_err encode_turns(struct chat *c, struct lf_row_ids *r, struct lf_
 }
 
 static enum lf_err encode_chat(struct lf_row_ids *r, const json_t *row, const struct lf_model *m,
-                               struct lf_diag *diag)
+                               bool last_alone, struct lf_diag *diag)
 {
     if (!m->chat)
         return lf_fail(diag, LF_E_INVALID, "\"messages\" need a chat template: %s",
@@ -415,7 +382,7 @@ static enum lf_err encode_chat(struct lf_row_ids *r, const json_t *row, const st
                      .messages = json_object_get(row, "messages"),
                      .whole.max = LF_PROMPT_BYTES_MAX,
                      .part.max = LF_PROMPT_BYTES_MAX};
-    enum lf_err rc = encode_turns(&c, r, diag);
+    enum lf_err rc = encode_turns(&c, r, last_alone, diag);
     lf_buf_free(&c.whole);
     lf_buf_free(&c.part);
     lf_ids_free(&c.part_ids);
@@ -475,6 +442,7 @@ static void fit(struct lf_row_ids *r, size_t n_max, int32_t bos)
 static void count(struct lf_row_ids *r, const struct lf_model *m, enum row_form form)
 {
     bool any = form == FORM_IDS;
+    r->n_supervised = 0;
     for (size_t i = 1; i < r->targets.n; i++) {
         r->n_supervised += r->targets.ids[i] >= 0;
         any = any || (r->targets.ids[i] >= 0 && !lf_model_is_eos(m, r->targets.ids[i]));
@@ -483,32 +451,62 @@ static void count(struct lf_row_ids *r, const struct lf_model *m, enum row_form 
         r->n_supervised = 0;
 }
 
+/* Where the last run of targets begins: what is before it is asked when a row is scored. */
+static size_t prompt_end(const struct lf_row_ids *r)
+{
+    size_t n = r->targets.n;
+    while (n > 0 && r->targets.ids[n - 1] < 0)
+        n--;
+    while (n > 0 && r->targets.ids[n - 1] >= 0)
+        n--;
+    return n;
+}
+
+/* The prompt is learnt, too. */
+static void learn_all(struct lf_row_ids *r)
+{
+    for (size_t i = 0; i < r->targets.n; i++)
+        r->targets.ids[i] = r->ids.ids[i];
+}
+
+static enum lf_err encode_form(struct lf_row_ids *out, const json_t *row, const struct lf_model *m,
+                               const struct lf_train_settings *s, struct lf_diag *diag)
+{
+    switch (form_of(row)) {
+    case FORM_IDS:
+        return encode_ids(out, row, m, diag);
+    case FORM_CHAT:
+        return encode_chat(out, row, m, s->train_on == LF_TRAIN_ON_LAST_TURN, diag);
+    case FORM_PLAIN:
+        break;
+    }
+    return encode_plain(out, row, m, diag);
+}
+
 enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struct lf_model *m,
                           const struct lf_train_settings *s, struct lf_diag *diag)
 {
     out->ids.n = out->targets.n = 0;
     out->cut_prompt = out->cut_completion = false;
-    out->n_supervised = 0;
     lf_buf_reset(&out->completion);
     json_auto_t *normal = NULL;
-    enum lf_err rc = lf_row_normal(&normal, row, s->template_, diag);
-    rc = rc ?: check_normal(normal, s->template_, diag);
+    enum lf_err rc = lf_row_normal(&normal, &out->form, row, s, diag);
+    rc = rc ?: check_normal(normal, s, diag);
     if (rc != LF_OK)
         return rc;
-    row = normal;
-    enum row_form form = form_of(row);
+    enum row_form form = form_of(normal);
     if (form != FORM_IDS && !m->tokenizer)
         return lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: rows need \"input_ids\"");
-    if (form == FORM_IDS)
-        rc = encode_ids(out, row, m, diag);
-    else if (form == FORM_CHAT)
-        rc = encode_chat(out, row, m, diag);
-    else
-        rc = encode_plain(out, row, m, s->template_, diag);
+    rc = encode_form(out, normal, m, s, diag);
     if (rc != LF_OK)
         return rc;
     int n_max = s->max_length < m->rope_positions ? s->max_length : m->rope_positions;
     fit(out, (size_t)n_max, m->tokenizer ? lf_tokenizer_bos(m->tokenizer) : m->config.bos);
+    out->n_prompt = prompt_end(out);
     count(out, m, form);
+    if (s->train_on == LF_TRAIN_ON_ALL && form != FORM_IDS && out->n_supervised > 0) {
+        learn_all(out);
+        count(out, m, form);
+    }
     return LF_OK;
 }

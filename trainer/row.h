@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 /* The parsed row has what its form needs. Reasons name the member, not the line. */
-enum lf_err lf_row_check(const json_t *row, const char *template_,
+enum lf_err lf_row_check(const json_t *row, const struct lf_train_settings *s,
                          struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A row as ids, with targets over their ids: targets[i] is ids[i] where it is learnt (another id
@@ -19,7 +19,9 @@ enum lf_err lf_row_check(const json_t *row, const char *template_,
 struct lf_row_ids {
     struct lf_ids ids, targets;
     struct lf_buf completion; /* as text; empty for ready-made ids */
+    const char *form;         /* how it is asked for: one of lf_ask's (trainer/ask.h) */
     bool cut_prompt, cut_completion;
+    size_t n_prompt;  /* ids before the last run of targets that are the row's own */
     int n_supervised; /* targets after the first id; 0: the row is lost */
 };
 void lf_row_ids_init(struct lf_row_ids *r);

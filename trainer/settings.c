@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "score/metrics.h"
+#include "trainer/ask.h"
 #include "trainer/dataset.h"
 #include "trainer/synonyms.h"
 
@@ -16,6 +17,7 @@
 
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
+static const char *const parts[] = {"completions", "last_turn", "all", NULL};
 static const char *const normalizations[] = {"tokens", "micro_batch", NULL};
 
 /* eval_rows and stop decide no number, but they are part of the digest of old checkpoints. */
@@ -66,6 +68,15 @@ const struct lf_setting lf_settings[] = {
         .help = "of a completion, when a request does not say"),
     {"template", LF_SETTING_TEXT, offsetof(struct lf_train_settings, template_),
      .help = "prompt of a row from its columns: \"Q: {question}\\nA:\""},
+    ROW(completion, TEXT, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "and what is learnt, where no column is named so: \"{output}\""),
+    ROW(columns, COLUMNS, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "members of a row by its own names: {\"prompt\": \"query\"}"),
+    ROW(train_on, WORD, 0, 2, LF_TRAIN_ON_COMPLETIONS, LF_SETTING_DECIDES_IF_SET, .words = parts,
+        .help =
+            "of a row: completions (all turns of the assistant), the last turn, or prompts too"),
+    ROW(ask, WORD, 0, 4, 0, LF_SETTING_LEFT_OUT, .words = lf_ask_words,
+        .help = "what a prompt is put into; \"auto\": what the rows' prompts were in"),
     ROW(stop, STOPS, .help = "strings that end a completion when a request names none"),
     ROW(metric, NAME, .effect = LF_SETTING_LEFT_OUT, .help = "scores completions of `eval.jsonl`"),
     {.key = NULL},
@@ -222,6 +233,26 @@ static enum lf_err read_text(char **at, const char *key, const char *text, struc
     return rc == LF_OK ? replace_text(at, text, diag) : lf_fail_within(diag, rc, "\"%s\"", key);
 }
 
+/* Members that a row's forms know, by the names of columns. */
+static enum lf_err read_columns(char **at, const json_t *v, struct lf_diag *diag)
+{
+    static const char *const known[] = {
+        "prompt", "completion", "messages", "tools",    "system",          "text",
+        "labels", "input_ids",  "question", "answer",   "attention_mask",  "instruction",
+        "input",  "output",     "context",  "response", "completion_mask", NULL};
+    const char *key;
+    json_t *name;
+    enum lf_err rc = lf_json_only(v, known, diag);
+    json_object_foreach((json_t *)(uintptr_t)v, key, name)
+        if (rc == LF_OK && !json_is_string(name))
+            rc = lf_fail(diag, LF_E_INVALID, "\"%s\" must be the name of a column", key);
+    if (rc != LF_OK)
+        return lf_fail_within(diag, rc, "\"columns\"");
+    free(*at);
+    *at = json_dumps(v, JSON_SORT_KEYS);
+    return *at ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
+}
+
 static double read_rate(struct lf_json_in *in, const struct lf_setting *t, double otherwise)
 {
     const char *word = json_string_value(json_object_get(in->obj, t->key));
@@ -230,6 +261,15 @@ static double read_rate(struct lf_json_in *in, const struct lf_setting *t, doubl
     if (strcmp(word, "auto") != 0)
         in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be a number or \"auto\"", t->key);
     return 0;
+}
+
+static enum lf_err read_collection(struct lf_train_settings *s, const struct lf_setting *t,
+                                   const json_t *v, struct lf_diag *diag)
+{
+    if (t->type == LF_SETTING_STOPS)
+        return read_stops(s, v, diag);
+    return t->type == LF_SETTING_MODULES ? read_modules(field(s, t), v, diag)
+                                         : read_columns(field(s, t), v, diag);
 }
 
 static void read_setting(struct lf_train_settings *s, const struct lf_setting *t,
@@ -263,12 +303,11 @@ static void read_setting(struct lf_train_settings *s, const struct lf_setting *t
     case LF_SETTING_RATE:
         *(double *)at = read_rate(in, t, *(double *)at);
         break;
+    case LF_SETTING_COLUMNS:
     case LF_SETTING_MODULES:
     case LF_SETTING_STOPS:
         if (has(in->obj, t->key))
-            in->rc = t->type == LF_SETTING_STOPS
-                         ? read_stops(s, json_object_get(in->obj, t->key), in->diag)
-                         : read_modules(at, json_object_get(in->obj, t->key), in->diag);
+            in->rc = read_collection(s, t, json_object_get(in->obj, t->key), in->diag);
         break;
     }
 }
@@ -392,6 +431,9 @@ static void print_value(struct lf_buf *out, const struct lf_train_settings *s,
                                             : *(char *const *)at;
         print_string(out, text, strlen(text));
         break;
+    case LF_SETTING_COLUMNS:
+        lf_buf_puts(out, *(char *const *)at);
+        break;
     case LF_SETTING_MODULES:
         print_modules(out, *(char *const *)at);
         break;
@@ -409,7 +451,7 @@ static bool is_given(const struct lf_train_settings *s, const struct lf_setting 
             return *(int64_t *)field(s, other) < (int64_t)other->lo;
     if (t->instead_of)
         return *(int64_t *)field(s, t) >= (int64_t)t->lo;
-    if (t->type == LF_SETTING_TEXT)
+    if (t->type == LF_SETTING_TEXT || t->type == LF_SETTING_COLUMNS)
         return *(char **)field(s, t) != NULL;
     return t->type == LF_SETTING_NAME    ? *(char *)field(s, t) != '\0'
            : t->type == LF_SETTING_STOPS ? s->n_stop > 0
@@ -421,6 +463,8 @@ static bool is_default(const struct lf_train_settings *s, const struct lf_settin
     lf_buf_auto value = {0}, usual = {0};
     struct lf_train_settings defaults;
     lf_train_settings_default(&defaults);
+    if (t->type == LF_SETTING_TEXT || t->type == LF_SETTING_COLUMNS)
+        return *(char **)field(s, t) == NULL;
     print_value(&value, s, t);
     print_value(&usual, &defaults, t);
     return value.len == usual.len && memcmp(value.data, usual.data, value.len) == 0;
@@ -457,7 +501,8 @@ enum lf_err lf_train_settings_print_deciding(const struct lf_train_settings *s, 
 
 static bool is_owned(const struct lf_setting *t)
 {
-    return t->type == LF_SETTING_TEXT || t->type == LF_SETTING_MODULES;
+    return t->type == LF_SETTING_TEXT || t->type == LF_SETTING_COLUMNS ||
+           t->type == LF_SETTING_MODULES;
 }
 
 enum lf_err lf_train_settings_copy(struct lf_train_settings *out, const struct lf_train_settings *s)

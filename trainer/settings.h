@@ -23,6 +23,11 @@ enum lf_loss_normalization {
     LF_LOSS_TOKENS,     /* by the supervised tokens of the whole optimizer step */
     LF_LOSS_MICRO_BATCH /* mean of the micro-batches' means, as Ludwig does */
 };
+enum lf_train_on {
+    LF_TRAIN_ON_COMPLETIONS, /* in a chat, every turn of the assistant */
+    LF_TRAIN_ON_LAST_TURN,   /* the last of them alone */
+    LF_TRAIN_ON_ALL          /* prompts, too */
+};
 
 struct lf_train_settings {
     char base[LF_NAME_MAX + 1];   /* "" = the daemon's default base */
@@ -52,6 +57,11 @@ struct lf_train_settings {
     int64_t eval_every; /* optimizer steps between evaluations; 0: at the end only */
     int64_t eval_rows;  /* completed and scored after training, the first; 0: all */
     char *template_;    /* prompt template over columns, or NULL; owned */
+    char *completion;   /* likewise of what is learnt */
+    char *columns;      /* {"prompt": "question", ...}, as JSON: whose members a row has under other
+                           names; or NULL; owned */
+    enum lf_train_on train_on;
+    int ask; /* of lf_ask_words (trainer/ask.h): what becomes of a prompt; 0: as the rows were */
     /* Generation defaults of the adapter */
     int max_tokens;           /* of a completion when the request does not say */
     char *stop[LF_STOPS_MAX]; /* strings that end it likewise, none empty; owned */
@@ -70,6 +80,7 @@ enum lf_setting_type {
     LF_SETTING_NAME,    /* "": none; char[LF_NAME_MAX + 1] */
     LF_SETTING_TEXT,    /* null: none; char * */
     LF_SETTING_RATE,    /* a number, or "auto"; double, 0: auto */
+    LF_SETTING_COLUMNS, /* an object of names, or null; char *, JSON */
     LF_SETTING_MODULES, /* "all-linear", or names as a list or separated by commas; char * */
     LF_SETTING_STOPS    /* a string, or a list of them */
 };

@@ -59,6 +59,20 @@ enum lf_err lf_template_check(const char *template_, struct lf_diag *diag)
     return LF_OK;
 }
 
+void lf_template_only(const char *template_, char *name, size_t size)
+{
+    struct template_part part = {PART_TEXT, NULL, 0}, only = {PART_END, "", 0};
+    while (next_part(&part, &template_, NULL) == LF_OK && part.kind != PART_END) {
+        if (part.kind != PART_COLUMN)
+            continue;
+        if (only.n > 0 && (only.n != part.n || memcmp(only.text, part.text, part.n) != 0))
+            return;
+        only = part;
+    }
+    if (only.n > 0 && only.n < size)
+        snprintf(name, size, "%.*s", (int)only.n, only.text);
+}
+
 static enum lf_err unknown_column(const char *name, size_t n, const json_t *row,
                                   struct lf_diag *diag)
 {

@@ -7,8 +7,7 @@
 #include "daemon/state.h"
 
 #include "core/file.h"
-#include "core/json.h"
-#include "trainer/dataset.h"
+#include "trainer/ask.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,8 @@
 static void drop_newline(struct lf_buf *b)
 {
     if (b->len > 0 && b->data[b->len - 1] == '\n')
+        b->data[--b->len] = '\0';
+    if (b->len > 0 && b->data[b->len - 1] == '\r')
         b->data[--b->len] = '\0';
 }
 
@@ -44,25 +45,18 @@ static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, str
     return rc;
 }
 
-/* The words through the adapter's template: a JSON object gives the columns, any other text is
- * {prompt}. */
-static enum lf_err fill_template(const char *template_, struct lf_buf *text, struct lf_diag *diag)
+/* The words as the adapter was trained to be asked, or the base. */
+static enum lf_err encode(struct lf_http *q, struct lf_ids *out, const struct lf_served_model *m,
+                          const struct lf_train_settings *s, const struct lf_buf *text,
+                          struct lf_diag *diag)
 {
-    json_t *row = NULL;
-    lf_buf_auto out = {.max = LF_PROMPT_BYTES_MAX};
-    const char *s = text->data ? text->data : "";
-    if (s[0] != '{' || lf_json_parse(&row, s, text->len, NULL) != LF_OK || !json_is_object(row)) {
-        json_decref(row);
-        row = json_pack("{s:o}", "prompt", json_stringn(s, text->len));
-    }
-    enum lf_err rc = row ? lf_template_render(&out, template_, row, diag)
-                         : lf_fail(diag, LF_E_INVALID, "the prompt is not UTF-8");
-    json_decref(row);
-    if (rc == LF_OK) {
-        lf_buf_reset(text);
-        rc = lf_buf_append(text, out.data ? out.data : "", out.len);
-    }
-    return rc;
+    char form[LF_NAME_MAX + 1] = "";
+    enum lf_err rc = LF_OK;
+    if (m->pick.id)
+        rc = lf_registry_form(q->daemon->registry, m->pick.id, m->pick.dir, s, form, diag);
+    return rc
+               ?: lf_ask_encode(out, m->seat->base->model, s, form, text->data ? text->data : "",
+                                text->len, diag);
 }
 
 /* ---- What is asked --------------------------------------------------------------------------- */
@@ -192,11 +186,7 @@ static enum lf_err generate_text(struct lf_http *q, struct lf_diag *diag)
         rc = lf_registry_settings(q->daemon->registry, a.model.pick.id, &s, diag);
     rc = rc ?: read_query(q, &a, diag);
     rc = rc ?: words(q, a.model.pick.id, &text, diag);
-    if (rc == LF_OK && s.template_)
-        rc = fill_template(s.template_, &text, diag);
-    if (rc == LF_OK)
-        rc = lf_prompt_encode(&ids, a.model.seat->base->model, text.data ? text.data : "", text.len,
-                              diag);
+    rc = rc ?: encode(q, &ids, &a.model, &s, &text, diag);
     if (rc == LF_OK) {
         limit(&a, s.max_tokens, (int)ids.n);
         rc = answer(q, &a, &ids, &s, diag);

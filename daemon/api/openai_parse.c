@@ -5,6 +5,7 @@
 #include "daemon/limits.h"
 
 #include "core/json.h"
+#include "text/messages.h"
 #include "trainer/dataset.h"
 
 #include <stdio.h>
@@ -159,53 +160,24 @@ enum lf_err lf_openai_prompts(struct lf_openai *o, const json_t *prompt, struct 
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
-/* A message's content may be a list of parts; templates want text. */
-static enum lf_err content_flatten(json_t *message, struct lf_diag *diag)
+static enum lf_err messages_normal(json_t *out, const json_t *messages, struct lf_diag *diag)
 {
-    json_t *content = json_object_get(message, "content");
-    if (!json_is_array(content))
-        return LF_OK;
-    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
-    enum lf_err rc = LF_OK;
-    for (size_t i = 0; i < json_array_size(content) && rc == LF_OK; i++) {
-        const json_t *part = json_array_get(content, i);
-        const json_t *words = json_object_get(part, "text");
-        if (!json_is_string(words))
-            rc = lf_fail(diag, LF_E_UNSUPPORTED, "message parts other than text are not done here");
-        else
-            rc = lf_buf_append(&text, json_string_value(words), json_string_length(words));
-    }
-    if (rc == LF_OK && json_object_set_new(message, "content",
-                                           json_stringn(text.data ? text.data : "", text.len)) != 0)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
-    return rc;
-}
-
-static enum lf_err messages_check(json_t *messages, struct lf_diag *diag)
-{
+    if (!out)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
     if (!json_is_array(messages) || json_array_size(messages) == 0)
         return lf_fail(diag, LF_E_INVALID, "\"messages\" must be a list with a message in it");
-    for (size_t i = 0; i < json_array_size(messages); i++) {
-        json_t *m = json_array_get(messages, i);
-        if (!json_is_object(m) || !json_is_string(json_object_get(m, "role")))
-            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", i + 1);
-        enum lf_err rc = content_flatten(m, diag);
-        if (rc != LF_OK)
-            return rc;
-        if (!json_is_string(json_object_get(m, "content")))
-            return lf_fail(diag, LF_E_INVALID, "message %zu has no \"content\"", i + 1);
-    }
-    return LF_OK;
+    return lf_messages_add(out, messages, diag);
 }
 
 enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
     const struct lf_model *m = o->request.model.seat->base->model;
     lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
-    json_auto_t *messages = json_deep_copy(json_object_get(body, "messages"));
+    json_auto_t *messages = json_array();
     struct lf_json_in in = lf_json_in(body, diag);
     json_t *extra = (json_t *)(uintptr_t)lf_json_object(&in, "chat_template_kwargs");
-    enum lf_err rc = in.rc ?: messages_check(messages, diag);
+    enum lf_err rc = in.rc;
+    rc = rc ?: messages_normal(messages, json_object_get(body, "messages"), diag);
     if (rc == LF_OK && !m->chat)
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,
                      m->chat_reason.text);

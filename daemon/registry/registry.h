@@ -154,6 +154,11 @@ enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file
 /* config.json with the `template` file in its place. Yours, lf_train_settings_free. */
 enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
+/* How a version is asked (trainer/ask.h): what the settings say, or what stands beside its weights,
+ * or, of an import, the form of the rows that lie with it; "" where nothing tells. */
+enum lf_err lf_registry_form(struct lf_registry *r, uint64_t id, const char *version_dir,
+                             const struct lf_train_settings *s, char out[LF_NAME_MAX + 1],
+                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Files the job in the store and in the index (lf_store_job_create). */
 enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *job,
                                    struct lf_diag *diag) LF_MUST_CHECK;

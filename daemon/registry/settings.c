@@ -4,6 +4,10 @@
 #include "core/file.h"
 #include "core/json.h"
 
+#include "trainer/ask.h"
+#include "trainer/dataset.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,4 +75,25 @@ enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_t
     char dir[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag);
     return rc ?: settings_at(dir, lf_registry_base(r, id), out, diag);
+}
+
+enum lf_err lf_registry_form(struct lf_registry *r, uint64_t id, const char *version_dir,
+                             const struct lf_train_settings *s, char out[LF_NAME_MAX + 1],
+                             struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    lf_buf_auto word = {0};
+    const char *form = s->ask ? lf_ask_words[s->ask] : "";
+    enum lf_err rc = lf_path_join(path, version_dir, LF_ASK_FILE, diag);
+    if (rc == LF_OK && !s->ask && lf_file_exists(path)) {
+        rc = lf_file_first_line(&word, path, LF_NAME_MAX, diag);
+        form = word.data;
+    } else if (rc == LF_OK && !s->ask) {
+        rc = lf_registry_dir(r, id, lf_files[LF_FILE_DATASET].disk, path, diag);
+        if (rc == LF_OK && lf_dataset_form(&form, path, s, NULL) != LF_OK)
+            form = "";
+    }
+    if (rc == LF_OK)
+        snprintf(out, LF_NAME_MAX + 1, "%s", form);
+    return rc;
 }

@@ -56,6 +56,9 @@ static json_t *described(const struct lf_setting *t)
         return json_pack("{s:[s, s], s:s}", "type", "string", "null", "default", "");
     case LF_SETTING_TEXT:
         return json_pack("{s:[s, s], s:n}", "type", "string", "null", "default");
+    case LF_SETTING_COLUMNS:
+        return json_pack("{s:[s, s], s:{s:s}, s:n}", "type", "object", "null",
+                         "additionalProperties", "type", "string", "default");
     case LF_SETTING_RATE:
         return json_pack("{s:[{s:s}, {s:s, s:o, s:o}, {s:s}], s:s}", "anyOf", "const", "auto",
                          "type", "number", "minimum", number(t->lo), "maximum", number(t->hi),

@@ -1,0 +1,277 @@
+/* LIBS: lf_trainer */
+/* Rows in the forms that people have them: what becomes of each, and how it is asked for. */
+#include "tests/unit/dataset_rig.h"
+#include "trainer/ask.h"
+
+#define ALPACA(INPUT)                                     \
+    "Below is an instruction that describes a task" INPUT \
+    "Write a response that appropriately completes the request.\n\n### Instruction:\nSay it"
+#define BEGIN "<|begin_of_text|>"
+
+/* The first row's prompt and completion as text: prompt, '|', completion. */
+static void expect_split(const char *text, const struct lf_train_settings *s, const char *prompt,
+                         const char *completion)
+{
+    struct lf_dataset *d;
+    struct lf_diag diag = {""};
+    lf_buf_auto got = {0};
+    lf_ids_auto want = {0};
+    const int32_t *ids;
+    if (load(&d, text, s, &diag) != LF_OK)
+        fail_msg("%s: %s", text, diag.text);
+    int n = lf_dataset_prompt(d, 0, &ids);
+    assert_int_equal(lf_prompt_encode(&want, &model, prompt, strlen(prompt), NULL), LF_OK);
+    assert_int_equal(lf_tokenizer_decode(model.tokenizer, &got, ids, (size_t)n, false), LF_OK);
+    if (want.n != (size_t)n || memcmp(ids, want.ids, want.n * sizeof *ids) != 0)
+        fail_msg("%s\nis asked with\n%s", text, got.data);
+    assert_string_equal(lf_dataset_completion(d, 0), completion);
+    lf_dataset_free(d);
+}
+
+static void alpaca_rows_are_asked_with_stanfords_prompt(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(512);
+    static const char bare[] = ALPACA(". ") "\n\n### Response:";
+    static const char paired[] = ", paired with an input that provides further context. ";
+    char full[512];
+    snprintf(full, sizeof full, ALPACA("%s") "\n\n### Input:\nhello\n\n### Response:", paired);
+    expect_split("{\"instruction\": \"Say it\", \"input\": \"\", \"output\": \"it\"}\n", &s, bare,
+                 "it");
+    expect_split("{\"instruction\": \"Say it\", \"input\": null, \"output\": \"it\", \"text\": "
+                 "\"all of it\"}\n",
+                 &s, bare, "it");
+    expect_split("{\"instruction\": \"Say it\", \"output\": \"it\"}\n", &s, bare, "it");
+    expect_split("{\"instruction\": \"Say it\", \"input\": \"hello\", \"output\": \"it\"}\n", &s,
+                 full, "it");
+    expect_split("{\"instruction\": \"Say it\", \"context\": \"hello\", \"response\": \"it\", "
+                 "\"category\": \"x\"}\n",
+                 &s, full, "it");
+}
+
+static void columns_of_well_known_names_are_prompts_and_completions(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(512);
+    expect_split("{\"question\": \"Who?\", \"answer\": \"me\"}\n", &s,
+                 "Question: Who?\nAnswer:", " me");
+    expect_split("{\"question\": \"Who?\", \"context\": \"I am.\", \"answer\": 7}\n", &s,
+                 "I am.\n\nQuestion: Who?\nAnswer:", " 7");
+    expect_split("{\"prompt\": \"Who?\", \"response\": \"me\"}\n", &s, "Who?", "me");
+    expect_split("{\"query\": \"Who?\", \"response\": \"me\", \"output\": null}\n", &s, "Who?",
+                 "me");
+    expect_split("{\"input\": \"Who?\", \"output\": \"me\"}\n", &s, "Who?", "me");
+    expect_split("{\"problem\": \"1+1\", \"solution\": \"2\"}\n", &s, "1+1", "2");
+    /* The plain form wins over what stands beside it. */
+    expect_split("{\"prompt\": \"Who?\", \"completion\": \"me\", \"question\": \"x\", \"answer\": "
+                 "\"y\"}\n",
+                 &s, "Who?", "me");
+}
+
+static void settings_name_any_column(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(512);
+    s.template_ = (char *)(uintptr_t) "{a} and {b}:";
+    s.completion = (char *)(uintptr_t) " {c}, {d}";
+    expect_split("{\"a\": \"x\", \"b\": null, \"c\": 1, \"d\": true}\n", &s, "x and :", " 1, true");
+    s = settings(512);
+    s.columns = (char *)(uintptr_t) "{\"completion\": \"reply\", \"prompt\": \"ask\"}";
+    expect_split("{\"ask\": \"x\", \"reply\": \"y\", \"instruction\": \"z\", \"output\": \"w\"}\n",
+                 &s, "x", "y");
+    s.columns = (char *)(uintptr_t) "{\"question\": \"q\", \"answer\": \"a\"}";
+    expect_split("{\"q\": \"x\", \"a\": \"y\"}\n", &s, "Question: x\nAnswer:", " y");
+    s.columns = (char *)(uintptr_t) "{\"messages\": \"dialog\"}";
+    struct lf_dataset *d;
+    assert_int_equal(load(&d,
+                          "{\"dialog\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": "
+                          "\"assistant\", \"content\": \"b\"}]}\n",
+                          &s, NULL),
+                     LF_OK);
+    expect_row(d, 0, BEGIN "<|user|>a<|assistant|>[b][<|endoftext|>]");
+    lf_dataset_free(d);
+    struct lf_diag diag;
+    assert_int_equal(load(&d, "{\"messages\": 1}\n", &s, &diag), LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "no \"dialog\" (the row has: messages)"));
+}
+
+static void train_on_says_what_of_a_row_is_learnt(void **state)
+{
+    (void)state;
+    static const char chat[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+        "\"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": \"assistant\", "
+        "\"content\": \"d\"}]}\n";
+    static const char plain[] = "{\"prompt\": \"the man\", \"completion\": \" and\"}\n";
+    struct lf_train_settings s = settings(256);
+    struct lf_dataset *d;
+    const int32_t *ids;
+    s.train_on = LF_TRAIN_ON_LAST_TURN;
+    assert_int_equal(load(&d, chat, &s, NULL), LF_OK);
+    expect_row(d, 0,
+               BEGIN "<|user|>a<|assistant|>b<|endoftext|>\n<|user|>c<|assistant|>[d]"
+                     "[<|endoftext|>]");
+    int n = lf_dataset_prompt(d, 0, &ids);
+    lf_dataset_free(d);
+    s.train_on = LF_TRAIN_ON_ALL;
+    assert_int_equal(load(&d, chat, &s, NULL), LF_OK);
+    struct lf_row row;
+    lf_dataset_row(d, 0, &row);
+    assert_int_equal(row.n_supervised, row.n);
+    assert_int_equal(lf_dataset_prompt(d, 0, &ids), n); /* the last answer is what is scored */
+    lf_dataset_free(d);
+    assert_int_equal(load(&d, plain, &s, NULL), LF_OK);
+    expect_row(d, 0, BEGIN "[the][ man][ and][<|endoftext|>]");
+    assert_int_equal(lf_dataset_prompt(d, 0, &ids), 3);
+    lf_dataset_free(d);
+    struct lf_diag diag;
+    assert_int_equal(load(&d,
+                          "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", "
+                          "\"weight\": 0}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n",
+                          &s, &diag),
+                     LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "train_on"));
+}
+
+static void nulls_are_absent_at_every_depth(void **state)
+{
+    (void)state;
+    /* As Arrow writes rows whose messages have different members. */
+    expect_first("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", "
+                 "\"text\": \"a\", \"image\": null}], \"tool_calls\": null, \"name\": null}, "
+                 "{\"role\": \"assistant\", \"content\": \"b\", \"weight\": null}], \"tools\": "
+                 "null, \"conversations\": null, \"prompt\": null, \"completion\": null}\n",
+                 BEGIN "<|user|>a<|assistant|>[b][<|endoftext|>]");
+    expect_first("{\"instruction\": null, \"output\": null, \"prompt\": \"the\", \"completion\": "
+                 "\" man\", \"messages\": null}\n",
+                 BEGIN "the[ man][<|endoftext|>]");
+}
+
+static void a_systems_text_beside_the_turns_stands_before_them(void **state)
+{
+    (void)state;
+    expect_first("{\"system\": \"s\", \"conversations\": [{\"from\": \"human\", \"value\": "
+                 "\"a\"}, {\"from\": \"gpt\", \"value\": \"b\"}]}\n",
+                 BEGIN "<|system|>s<|user|>a<|assistant|>[b][<|endoftext|>]");
+    expect_first("{\"system\": \"\", \"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
+                 "{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
+                 BEGIN "<|user|>a<|assistant|>[b][<|endoftext|>]");
+}
+
+static void what_a_form_has_no_place_for_is_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"instruction\": \"a\", \"output\": \"b\", \"system\": \"s\"}\n", "\"system\""},
+        {"{\"question\": \"a\", \"answer\": \"b\", \"history\": [[\"x\", \"y\"]]}\n",
+         "\"history\""},
+        {"{\"question\": \"a\", \"answer\": [\"b\"]}\n", "\"answer\" must be a string"},
+        {"{\"question\": \"a\", \"context\": {\"t\": 1}, \"answer\": \"b\"}\n",
+         "\"context\" must be a string"},
+        {"{\"text\": \"a\", \"label\": 1}\n", "\"completion\": \"{label}\""},
+        {"{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n", "no \"completion\""},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+         "\"content\": \"b\"}], \"functions\": [{}]}\n",
+         "\"tools\""},
+        {"{\"system\": \"s\", \"messages\": [{\"role\": \"system\", \"content\": \"t\"}, "
+         "{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
+         "\"system\""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct lf_train_settings s = settings(64);
+        struct lf_dataset *d;
+        struct lf_diag diag = {""};
+        if (load(&d, rows[i][0], &s, &diag) == LF_OK)
+            fail_msg("taken: %s", rows[i][0]);
+        if (!strstr(diag.text, rows[i][1]))
+            fail_msg("%s: %s", rows[i][0], diag.text);
+    }
+}
+
+static void tools_are_a_list_or_its_text(void **state)
+{
+    (void)state;
+    struct lf_chat *chat, *kept = model.chat;
+    static const char template_[] =
+        "{% for t in tools %}{{ t.name }};{% endfor %}{% for m in messages %}"
+        "{% if m.content is none %}-{% endif %}{% for c in m.tool_calls %}{{ c.function.name }}"
+        "{% endfor %}{{ m.content or '' }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}"
+        "{% endfor %}";
+    assert_int_equal(lf_chat_parse(&chat, template_, strlen(template_), "", "<|endoftext|>", NULL),
+                     LF_OK);
+    model.chat = chat;
+    static const char want[] = "the;a[-f][<|endoftext|>]";
+    expect_first("{\"tools\": [{\"name\": \"the\", \"x\": null}], \"messages\": [{\"role\": "
+                 "\"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": null, "
+                 "\"tool_calls\": [{\"id\": null, \"function\": {\"name\": \"f\"}}]}]}\n",
+                 want);
+    expect_first("{\"tools\": \"[{\\\"name\\\": \\\"the\\\"}]\", \"messages\": [{\"role\": "
+                 "\"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": null, "
+                 "\"tool_calls\": [{\"function\": {\"name\": \"f\"}}]}]}\n",
+                 want);
+    model.chat = kept;
+    lf_chat_free(chat);
+}
+
+/* ---- Asked as trained ------------------------------------------------------------------------ */
+
+static void expect_asked(const struct lf_train_settings *s, const char *form, const char *text,
+                         const char *want)
+{
+    lf_ids_auto ids = {0};
+    lf_buf_auto got = {0};
+    struct lf_diag diag = {""};
+    if (lf_ask_encode(&ids, &model, s, form, text, strlen(text), &diag) != LF_OK)
+        fail_msg("%s: %s", text, diag.text);
+    assert_int_equal(lf_tokenizer_decode(model.tokenizer, &got, ids.ids, ids.n, false), LF_OK);
+    assert_string_equal(got.data, want);
+}
+
+static void prompts_become_what_stood_before_the_answers(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(256);
+    static const char user[] = BEGIN "<|user|>a<|assistant|>";
+    static const char turns[] = "[{\"role\": \"user\", \"content\": \"a\"}]";
+    expect_asked(&s, NULL, "the man", BEGIN "the man");
+    expect_asked(&s, LF_ASK_PROMPT, turns, BEGIN "[{\"role\": \"user\", \"content\": \"a\"}]");
+    expect_asked(&s, LF_ASK_MESSAGES, "a", user);
+    expect_asked(&s, LF_ASK_MESSAGES, turns, user);
+    expect_asked(&s, "", turns, user);
+    expect_asked(&s, LF_ASK_MESSAGES, "{\"messages\": [{\"from\": \"human\", \"value\": \"a\"}]}",
+                 user);
+    expect_asked(&s, "question", "Who?", BEGIN "Question: Who?\nAnswer:");
+    expect_asked(&s, "question", "{\"question\": \"Who?\", \"context\": \"I.\"}",
+                 BEGIN "I.\n\nQuestion: Who?\nAnswer:");
+    expect_asked(&s, "instruction", "Say it", BEGIN ALPACA(". ") "\n\n### Response:");
+    s.template_ = (char *)(uintptr_t) "Q: {q}\nA:";
+    expect_asked(&s, LF_ASK_PROMPT, "who", BEGIN "Q: who\nA:");
+    expect_asked(&s, LF_ASK_PROMPT, "{\"q\": 7}", BEGIN "Q: 7\nA:");
+}
+
+static void prompts_lose_what_windows_adds(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(256);
+    expect_asked(&s, NULL, "\xef\xbb\xbfthe\r\nman\r\n", BEGIN "the\nman\n");
+    expect_asked(&s, NULL, "the\rman\r", BEGIN "the\rman\r");
+    expect_asked(&s, LF_ASK_MESSAGES, "\xef\xbb\xbf[{\"role\": \"user\",\r\n\"content\": \"a\"}]",
+                 BEGIN "<|user|>a<|assistant|>");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(alpaca_rows_are_asked_with_stanfords_prompt),
+        cmocka_unit_test(columns_of_well_known_names_are_prompts_and_completions),
+        cmocka_unit_test(settings_name_any_column),
+        cmocka_unit_test(train_on_says_what_of_a_row_is_learnt),
+        cmocka_unit_test(nulls_are_absent_at_every_depth),
+        cmocka_unit_test(a_systems_text_beside_the_turns_stands_before_them),
+        cmocka_unit_test(what_a_form_has_no_place_for_is_refused),
+        cmocka_unit_test(tools_are_a_list_or_its_text),
+        cmocka_unit_test(prompts_become_what_stood_before_the_answers),
+        cmocka_unit_test(prompts_lose_what_windows_adds),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
