@@ -153,11 +153,11 @@ static enum lf_err save_if_due(struct lf_job *j, struct lf_diag *diag)
     return j->checkpoint_wanted || due ? save(j, diag) : LF_OK;
 }
 
-/* The job's checkpoint, or c->data NULL where there is none that can be used; why not is noted. */
-static void find_checkpoint(struct lf_job *j, struct lf_checkpoint *c)
+/* The job's checkpoint into j->found, where there is one that can be used; why not is noted. */
+static void find_checkpoint(struct lf_job *j)
 {
+    struct lf_checkpoint *c = &j->found;
     struct lf_diag trouble = {""};
-    c->data = NULL;
     if (!j->checkpoint_dir)
         return;
     size_t n = j->adapter->shape.n_params;
@@ -172,9 +172,10 @@ static void find_checkpoint(struct lf_job *j, struct lf_checkpoint *c)
 }
 
 /* Takes the slot, with what the checkpoint has where there is one. */
-static enum lf_err take_slot(struct lf_job *j, const struct lf_checkpoint *c, struct lf_diag *diag)
+static enum lf_err take_slot(struct lf_job *j, struct lf_diag *diag)
 {
     struct lf_trainer *t = j->t;
+    const struct lf_checkpoint *c = &j->found;
     size_t n = j->adapter->shape.n_params, bytes = n * sizeof(float);
     if (c->data)
         memcpy(j->adapter->params, c->data, bytes);
@@ -376,6 +377,7 @@ void lf_job_free(struct lf_job *j)
         t->turn = 0;
     }
     lf_checkpoint_over(&j->writer, true);
+    free(j->found.data);
     if (j->slot >= 0)
         lf_slots_unload(t->slots, t->stream, j->slot);
     lf_plan_free(&j->plan);
@@ -438,16 +440,12 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         rc = make_digest(j, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_checkpoint c;
-    find_checkpoint(j, &c);
-    rc = take_slot(j, &c, diag);
-    free(c.data);
-    show(j);
-    return rc;
+    find_checkpoint(j);
+    return LF_OK;
 }
 
-enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
-                           struct lf_job **out, struct lf_diag *diag)
+enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,
+                           const struct lf_job_spec *spec, struct lf_diag *diag)
 {
     struct lf_job *j = calloc(1, sizeof *j);
     if (!j) {
@@ -468,16 +466,41 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
     j->now.state = LF_JOB_RUNNING;
     j->now.tokens_per_second = 0;
     pthread_mutex_init(&j->mutex, NULL);
+    enum lf_err rc = begin(j, spec, diag);
+    if (rc == LF_OK)
+        *out = j;
+    else
+        lf_job_discard(j);
+    return rc;
+}
+
+void lf_job_discard(struct lf_job *j)
+{
+    if (j)
+        lf_job_free(j);
+}
+
+enum lf_err lf_trainer_place(struct lf_trainer *t, struct lf_job *j, struct lf_diag *diag)
+{
     enum lf_err rc = LF_OK;
     if (t->n_jobs == LF_JOBS_FUSED_MAX)
         rc = lf_fail(diag, LF_E_DEVICE_FULL, "%d jobs train already", t->n_jobs);
-    rc = rc ?: begin(j, spec, diag);
+    rc = rc ?: take_slot(j, diag);
     if (rc != LF_OK) {
-        lf_job_free(j);
+        lf_job_discard(j);
         return rc;
     }
+    free(j->found.data);
+    j->found.data = NULL;
+    show(j);
     t->jobs[t->n_jobs++] = j;
-    *out = j;
     report(j, LF_TRAIN_STARTED);
     return LF_OK;
+}
+
+enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
+                           struct lf_job **out, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_job_prepare(out, t, spec, diag);
+    return rc ?: lf_trainer_place(t, *out, diag);
 }

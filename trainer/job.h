@@ -53,6 +53,8 @@ struct lf_job {
     uint64_t checkpoint_ns;  /* when the last one was started */
     int64_t checkpoint_step; /* of it; -1: none */
     struct lf_checkpoint_writer writer;
+    struct lf_checkpoint
+        found; /* until it is placed: where it goes on from; data NULL: its start */
 
     pthread_mutex_t mutex; /* protects what others may see */
     struct lf_progress seen;

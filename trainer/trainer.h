@@ -8,8 +8,8 @@
  * as one run of rows, cut into micro-batches and steps without regard to where an epoch ends. With
  * `epochs` the last step takes what is left, and is averaged over that; with `steps` all are full.
  *
- * One thread (the stream's) calls everything here but lf_job_progress. Knows nothing of HTTP,
- * LMDB, FUSE.
+ * One thread (the stream's) calls everything here but lf_job_prepare and lf_job_progress. Knows
+ * nothing of HTTP, LMDB, FUSE.
  */
 #ifndef LF_TRAINER_TRAINER_H
 #define LF_TRAINER_TRAINER_H
@@ -48,9 +48,8 @@ struct lf_train_event {
     const char *reason;          /* END: why it failed; CHECKPOINT: why not; else NULL */
 };
 
-/* Called on the trainer's thread, inside lf_trainer_add, lf_trainer_step and lf_job_*. It may call
- * lf_job_*,
- * but not release the job. */
+/* Called on the trainer's thread, inside lf_trainer_place, lf_trainer_step and lf_job_*. It may
+ * call lf_job_*, but not release the job. */
 typedef void (*lf_train_event_fn)(void *arg, const struct lf_train_event *e);
 
 struct lf_job_spec {
@@ -73,9 +72,19 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
 /* Jobs that run are stopped where they are; their checkpoints stay. */
 void lf_trainer_free(struct lf_trainer *t);
 
-/* A slot, gradients and moments are taken for it. LF_E_DEVICE_FULL when they do not fit,
- * or LF_JOBS_FUSED_MAX jobs are here; LF_E_INVALID when the longest row is over
- * tokens_max or the rank over the exec's. *out is borrowed until lf_job_release. */
+/* All of a job that needs no device: the order of its rows, its adapter, its checkpoint. A wide
+ * adapter takes half a second, so that who has other work does this on a thread of its own; any
+ * thread, while the trainer lives. LF_E_INVALID when the longest row is over tokens_max or the rank
+ * over the exec's. Yours: lf_trainer_place, or lf_job_discard. */
+enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,
+                           const struct lf_job_spec *spec, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_job_discard(struct lf_job *j);
+/* A slot, gradients and moments are taken for it. LF_E_DEVICE_FULL when they do not fit, or
+ * LF_JOBS_FUSED_MAX jobs are here: the job is discarded. Then it is borrowed until
+ * lf_job_release. */
+enum lf_err lf_trainer_place(struct lf_trainer *t, struct lf_job *j,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+/* Both. */
 enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
                            struct lf_job **out, struct lf_diag *diag) LF_MUST_CHECK;
 /* One fused batch: takes the next rows of every running job in turn until the budget is reached,

@@ -73,13 +73,13 @@ struct lf_generation {
 
 /* Where a training is. The engine's thread moves it, under the engine's lock:
  *
- *     WAITING --placed--> PLACED --the trainer ended it--> ENDED --released--> GONE
+ *     WAITING --prepared, placed--> PLACED --the trainer ended it--> ENDED --released--> GONE
  *     WAITING --cancelled, or no room----------------------> ENDED
  *     WAITING, PLACED --the engine stops or fails----------> ENDED --> GONE, released or not
  *
  * The caller's `ended` is called on the way into ENDED. */
 enum lf_training_state {
-    LF_TRAINING_WAITING, /* for its place; job is NULL */
+    LF_TRAINING_WAITING, /* being prepared, or for its place; job is NULL */
     LF_TRAINING_PLACED,  /* job runs, is paused, or has just ended */
     LF_TRAINING_ENDED, /* the caller was notified; a job that is done keeps its place and checkpoint
                         */
@@ -107,6 +107,13 @@ struct lf_training {
     void (*ended)(void *arg, const struct lf_training_end *end);
     void *arg;
     struct lf_job *job;
+    /* Its preparation, by a thread of its own */
+    pthread_t preparer;
+    bool preparing;          /* the thread was started, and not joined yet */
+    atomic_bool prepared;    /* it is about to end: all below is set */
+    struct lf_job *job_made; /* not placed yet */
+    enum lf_err made;
+    struct lf_diag made_why;
 };
 
 /* ---- The engine ------------------------------------------------------------------------------ */

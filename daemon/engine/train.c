@@ -172,10 +172,11 @@ static void on_event(void *arg, const struct lf_train_event *e)
         t->event(t->arg, e);
 }
 
-/* Datasets belong to the trainer from here on, whatever it answers. */
-static void place(struct lf_engine *e, struct lf_training *t)
+/* Without the engine's thread, which others wait for: a wide adapter takes a while. Datasets belong
+ * to the trainer from here on. */
+static void *prepare(void *arg)
 {
-    struct lf_diag diag = {""};
+    struct lf_training *t = arg;
     struct lf_job_spec spec = {.settings = &t->settings,
                                .train = t->train,
                                .eval = t->eval,
@@ -183,13 +184,35 @@ static void place(struct lf_engine *e, struct lf_training *t)
                                .checkpoint_seconds = t->checkpoint_seconds,
                                .event = on_event,
                                .event_arg = t};
+    t->train = t->eval = NULL;
+    t->made = lf_job_prepare(&t->job_made, t->engine->trainer, &spec, &t->made_why);
+    atomic_store(&t->prepared, true);
+    poke(t->engine);
+    return NULL;
+}
+
+/* True once: it was prepared, well or not. */
+static bool preparation_over(struct lf_training *t, bool wait)
+{
+    if (!t->preparing || (!wait && !atomic_load(&t->prepared)))
+        return false;
+    pthread_join(t->preparer, NULL);
+    t->preparing = false;
+    return true;
+}
+
+static void place(struct lf_engine *e, struct lf_training *t)
+{
+    struct lf_diag diag = {""};
     bool alone = lf_engine_trainings_running(e) == 0;
     bool could_evict = false;
     for (int i = 0; i < e->n_residents; i++)
         could_evict = could_evict || e->residents[i]->users == 0;
-    enum lf_err rc = lf_trainer_add(e->trainer, &spec, &t->job, &diag);
-    t->train = t->eval = NULL;
+    struct lf_job *j = t->job_made;
+    t->job_made = NULL;
+    enum lf_err rc = lf_trainer_place(e->trainer, j, &diag);
     if (rc == LF_OK) {
+        t->job = j;
         set_state(t, LF_TRAINING_PLACED);
         return;
     }
@@ -197,6 +220,27 @@ static void place(struct lf_engine *e, struct lf_training *t)
         while (lf_residents_evict(e))
             continue;
     end_early(t, rc, diag.text, alone && !could_evict && e->n_live == 0);
+}
+
+/* One step of it on the way to its place. */
+static void wait_for_place(struct lf_engine *e, struct lf_training *t, bool cancelled)
+{
+    bool begun = t->preparing;
+    if (!begun && !cancelled)
+        t->preparing = pthread_create(&t->preparer, NULL, prepare, t) == 0;
+    if (begun && !preparation_over(t, false))
+        return;
+    if (cancelled) {
+        lf_job_discard(t->job_made);
+        t->job_made = NULL;
+        end_early(t, LF_E_CANCELLED, "cancelled", false);
+    } else if (!begun && !t->preparing) {
+        end_early(t, LF_E_NO_MEMORY, "no thread to prepare a training", false);
+    } else if (begun && t->made != LF_OK) {
+        end_early(t, t->made, t->made_why.text, false);
+    } else if (begun) {
+        place(e, t);
+    }
 }
 
 /* Where the trainer is done with it. The job stays until the caller has what it needs. */
@@ -221,10 +265,7 @@ static void poll_one(struct lf_engine *e, struct lf_training *t)
     unsigned wanted = atomic_load(&t->wanted);
     switch (t->state) {
     case LF_TRAINING_WAITING:
-        if (wanted & LF_TRAINING_CANCEL)
-            end_early(t, LF_E_CANCELLED, "cancelled", false);
-        else
-            place(e, t);
+        wait_for_place(e, t, wanted & LF_TRAINING_CANCEL);
         break;
     case LF_TRAINING_PLACED:
         if (wanted & LF_TRAINING_CANCEL)
@@ -318,9 +359,13 @@ void lf_engine_trainings_stop(struct lf_engine *e)
 /* Jobs go with the trainer, their checkpoints stay. */
 void lf_engine_end_trainings(struct lf_engine *e, enum lf_err rc, const char *why)
 {
-    for (struct lf_training *t = e->trainings; t; t = t->next)
+    for (struct lf_training *t = e->trainings; t; t = t->next) {
+        preparation_over(t, true);
+        lf_job_discard(t->job_made);
+        t->job_made = NULL;
         if (t->state != LF_TRAINING_ENDED)
             end_early(t, rc, why, false);
+    }
     lf_trainer_free(e->trainer);
     e->trainer = NULL;
     while (e->trainings) {

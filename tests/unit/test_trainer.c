@@ -3,6 +3,8 @@
  * definition (accumulation, normalisation, evaluation, clipping) is what it says. */
 #include "tests/unit/train_rig.h"
 
+#include <pthread.h>
+
 static struct tiny t;
 
 static int open_tiny(void **state)
@@ -178,6 +180,58 @@ static void the_same_job_gives_the_same_bytes(void **state)
     assert_true(distance(a, b, n) > 0.1);
     free(a);
     free(b);
+}
+
+struct preparation {
+    struct lf_trainer *trainer;
+    struct lf_job_spec spec;
+    struct lf_job *job;
+    enum lf_err rc;
+};
+
+static void *prepare_beside(void *arg)
+{
+    struct preparation *p = arg;
+    struct lf_diag diag = {""};
+    p->rc = lf_job_prepare(&p->job, p->trainer, &p->spec, &diag);
+    return NULL;
+}
+
+static void a_job_is_prepared_while_others_train(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = rig_settings();
+    struct lf_diag diag = {""};
+    size_t n;
+    int active = 1;
+    struct heard h = {0};
+    struct lf_trainer *trainer = trainer_open(&t);
+    struct preparation p = {
+        .trainer = trainer,
+        .spec = {
+            .settings = &s, .train = rows_made(&t, &s, 30, 5), .event = hear, .event_arg = &h}};
+    struct preparation unused = {.trainer = trainer,
+                                 .spec = {.settings = &s, .train = rows_made(&t, &s, 30, 6)}};
+    pthread_t thread[2];
+    job_add(trainer, &t, &s, 3, NULL);
+    assert_int_equal(pthread_create(&thread[0], NULL, prepare_beside, &p), 0);
+    assert_int_equal(pthread_create(&thread[1], NULL, prepare_beside, &unused), 0);
+    for (int i = 0; i < 6; i++)
+        must(lf_trainer_step(trainer, 50, &active, &diag), &diag);
+    pthread_join(thread[0], NULL);
+    pthread_join(thread[1], NULL);
+    must(p.rc, &diag);
+    must(unused.rc, &diag);
+    lf_job_discard(unused.job);
+    assert_int_equal(h.steps, 0);
+    must(lf_trainer_place(trainer, p.job, &diag), &diag);
+    run_to_end(trainer, 50);
+    float *beside = params_of(p.job, &n);
+    lf_trainer_free(trainer);
+    float *alone = trained_alone(&t, &s, 5, 50, &n);
+    assert_true(distance(beside, alone, n) < 1e-4);
+    free(beside);
+    free(alone);
 }
 
 static void evaluation_watches_and_changes_nothing(void **state)
@@ -403,6 +457,7 @@ int main(void)
         cmocka_unit_test(the_size_of_batches_does_not_matter),
         cmocka_unit_test(accumulation_is_a_larger_batch),
         cmocka_unit_test(the_same_job_gives_the_same_bytes),
+        cmocka_unit_test(a_job_is_prepared_while_others_train),
         cmocka_unit_test(evaluation_watches_and_changes_nothing),
         cmocka_unit_test(a_loss_that_is_not_finite_ends_its_job_alone),
         cmocka_unit_test(starts_from_an_adapter_that_is_given),
