@@ -26,8 +26,10 @@ struct bench {
     struct lf_weight w[LAYERS][PROJ], head;
     float *norm_w, *cos_, *sin_;
     struct lf_lora_site *sites; /* device: (SLOTS, LAYERS * PROJ) */
-    void *adapters;             /* what they point to */
-    float *gradients;
+    size_t before_adapters;     /* held then */
+    struct held *held;          /* memory, for release() */
+    size_t n_held, cap_held;
+    int i; /* number of the launch in a row */
 };
 
 /* Projections that share an input. */
@@ -49,7 +51,10 @@ void *get(struct bench *b, size_t bytes);
 void *acts(struct bench *b, size_t n);
 void *floats(struct bench *b, size_t n, double mean, double spread);
 void *upload(struct bench *b, const void *host, size_t bytes);
-void drop(struct bench *b, void *const *p, size_t n);
+/* Zeros in host memory. */
+void *host(struct bench *b, size_t n, size_t size);
+/* Frees all such memory but the first `held` pieces. */
+void release(struct bench *b, size_t held);
 
 /* Adapters of rank R on the projections of `mask`, one a slot; slot 0 has gradients. Replaces those
  * before. */
@@ -60,7 +65,25 @@ enum { ALL_PROJ = (1 << PROJ) - 1, QV_PROJ = 1 << 0 | 1 << 2 };
  * slot 0. */
 struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cached, bool trains,
                              float drop_p, int rank);
-void free_batch(struct bench *b, struct lf_ragged *r);
+
+/* A batch and its activations. Decoding uses one set for all layers, so does training here: its
+ * values do not matter to its time. */
+struct bench_step {
+    const struct lf_ragged *batch;
+    bool lora;
+    unsigned mask; /* projections with adapters */
+    void *x, *n, *qkv, *o, *h, *g, *u, *du, *dx, *dn, *dh, *dqkv, *d_o;
+    void *k_pages, *v_pages, *dlogits;
+    int layers;         /* that have pages of their own */
+    size_t layer_pages; /* elements of a layer's */
+    float *lse, *delta, *logits, *loss, *weight;
+    int32_t *ids, *labels;
+    struct lf_sample_params *params, *h_params;
+};
+/* What attention works on; with backward, its gradients too. */
+void make_attention(struct bench *b, struct bench_step *a, int layers, bool backward);
+/* All of it. R: rank of the adapters. */
+void make_step(struct bench *b, struct bench_step *a, int R, bool backward);
 
 /* Arguments for one group of one layer. */
 struct lf_linear_args linear_args(struct bench *b, int layer, int group, int T, void *y,
@@ -72,8 +95,19 @@ struct lf_lora_args lora_args(struct bench *b, int layer, int group, const struc
 struct lf_lora_bwd_args lora_bwd_args(struct bench *b, int layer, int group,
                                       const struct lf_ragged *batch, void *dx, void *du,
                                       const void *dy, const void *u, const void *x);
+/* And for the other operations of a step. */
+struct lf_linear_args head_args(struct bench *b, int T, void *y, const void *x);
+struct lf_norm_args norm_args(struct bench *b, const struct bench_step *a);
+struct lf_norm_bwd_args norm_bwd_args(struct bench *b, const struct bench_step *a);
+struct lf_glu_args glu_args(const struct bench_step *a);
+struct lf_glu_bwd_args glu_bwd_args(const struct bench_step *a);
+struct lf_rope_args rope_args(struct bench *b, const struct bench_step *a, void *qkv, bool inverse);
+struct lf_attn_args attn_args(struct bench *b, const struct bench_step *a, int layer);
+struct lf_attn_bwd_args attn_bwd_args(struct bench *b, const struct bench_step *a);
+struct lf_cross_entropy_args cross_entropy_args(const struct bench_step *a);
+struct lf_sample_args sample_args(const struct bench_step *a);
 
-typedef void (*launch_fn)(struct bench *b, void *arg, int i);
+typedef void (*launch_fn)(struct bench *b, void *arg);
 /* Median seconds of one of n launches in a row. */
 double time_of(struct bench *b, launch_fn fn, void *arg, int n);
 /* Prints a row; returns s. */

@@ -9,25 +9,19 @@ struct linear_arg {
     void *x, *y;
 };
 
-static void launch_linear(struct bench *b, void *arg, int i)
+static void launch_linear(struct bench *b, void *arg)
 {
     struct linear_arg *l = arg;
-    struct lf_linear_args head = {.y = l->y,
-                                  .x = l->x,
-                                  .n = 1,
-                                  .T = l->T,
-                                  .ldy = V,
-                                  .ldx = C,
-                                  .y_f32 = true,
-                                  .w = {&b->head}};
-    struct lf_linear_args a = linear_args(b, i % LAYERS, l->group, l->T, l->y, l->x, false);
-    b->ops->linear(b->s, l->head ? &head : &a);
+    struct lf_linear_args a =
+        l->head ? head_args(b, l->T, l->y, l->x)
+                : linear_args(b, b->i % LAYERS, l->group, l->T, l->y, l->x, false);
+    b->ops->linear(b->s, &a);
 }
 
-static void launch_linear_bwd(struct bench *b, void *arg, int i)
+static void launch_linear_bwd(struct bench *b, void *arg)
 {
     struct linear_arg *l = arg;
-    struct lf_linear_bwd_args a = linear_bwd_args(b, i % LAYERS, l->group, l->T, l->x, l->y);
+    struct lf_linear_bwd_args a = linear_bwd_args(b, b->i % LAYERS, l->group, l->T, l->x, l->y);
     b->ops->linear_bwd(b->s, &a);
 }
 
@@ -38,6 +32,7 @@ void bench_linear(struct bench *b, bool backward)
     const char *op = backward ? "linear_bwd" : "linear";
     if (!wanted(b, op))
         return;
+    size_t held = b->n_held;
     struct linear_arg l = {.x = acts(b, (size_t)T_MAX * F), .y = acts(b, (size_t)T_MAX * 2 * F)};
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
         double layer = 0;
@@ -63,7 +58,7 @@ void bench_linear(struct bench *b, bool backward)
         report(b, name, time_of(b, launch_linear, &l, 4), 2.0 * V * C + 4.0 * l.T * V,
                2.0 * l.T * V * C);
     }
-    drop(b, (void *const[]){l.x, l.y}, 2);
+    release(b, held);
 }
 
 /* ---- LoRA ---- */
@@ -74,31 +69,33 @@ struct lora_arg {
     void *x, *dx, *y, *u, *du;
 };
 
-static void launch_lora(struct bench *b, void *arg, int i)
+static void launch_lora(struct bench *b, void *arg)
 {
     struct lora_arg *l = arg;
-    struct lf_lora_args a = lora_args(b, i % LAYERS, l->group, l->batch, l->y, l->u, l->x);
+    struct lf_lora_args a = lora_args(b, b->i % LAYERS, l->group, l->batch, l->y, l->u, l->x);
     b->ops->lora(b->s, &a);
 }
 
-static void launch_lora_bwd(struct bench *b, void *arg, int i)
+static void launch_lora_bwd(struct bench *b, void *arg)
 {
     struct lora_arg *l = arg;
     struct lf_lora_bwd_args a =
-        lora_bwd_args(b, i % LAYERS, l->group, l->batch, l->dx, l->du, l->y, l->u, l->x);
+        lora_bwd_args(b, b->i % LAYERS, l->group, l->batch, l->dx, l->du, l->y, l->u, l->x);
     b->ops->lora_bwd(b->s, &a);
 }
 
 static void bench_lora_at(struct bench *b, int S, int n, bool trains, float drop_p, int R)
 {
-    struct lf_ragged *batch = make_batch(b, S, n, trains ? 0 : 128, !trains, trains, drop_p, R);
-    struct lora_arg l = {.batch = batch};
-    double T = batch->T, layer = 0;
-    l.x = acts(b, (size_t)batch->T * F);
-    l.dx = acts(b, (size_t)batch->T * F);
-    l.y = acts(b, (size_t)batch->T * 2 * F);
-    l.u = acts(b, (size_t)batch->T * (size_t)(3 * R));
-    l.du = acts(b, (size_t)batch->T * (size_t)(3 * R));
+    size_t held = b->n_held, rows = (size_t)(S * n);
+    struct lora_arg l = {
+        .batch = make_batch(b, S, n, trains ? 0 : 128, !trains, trains, drop_p, R),
+        .x = acts(b, rows * F),
+        .dx = acts(b, rows * F),
+        .y = acts(b, rows * 2 * F),
+        .u = acts(b, rows * (size_t)(3 * R)),
+        .du = acts(b, rows * (size_t)(3 * R)),
+    };
+    double T = (double)rows, layer = 0;
     for (int g = 0; g < 2 * GROUPS; g++) {
         bool backward = g >= GROUPS;
         char name[64];
@@ -117,8 +114,7 @@ static void bench_lora_at(struct bench *b, int S, int n, bool trains, float drop
             bytes, (backward ? 3 : 1) * 2.0 * T * R * (N + w->n * K));
     }
     printf("  lora r%d %dx%d: %.1f us a layer\n", R, S, n, layer * 1e6);
-    drop(b, (void *const[]){l.x, l.dx, l.y, l.u, l.du}, 5);
-    free_batch(b, batch);
+    release(b, held);
 }
 
 void bench_lora(struct bench *b)

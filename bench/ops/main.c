@@ -15,8 +15,8 @@ static double seconds_of(struct bench *b, struct lf_graph *g, launch_fn fn, void
     uint64_t begin = lf_clock_ns();
     if (g)
         lf_graph_launch(g);
-    for (int i = 0; !g && i < n; i++)
-        fn(b, arg, i);
+    for (b->i = 0; !g && b->i < n; b->i++)
+        fn(b, arg);
     if (lf_stream_wait(b->s, &diag))
         die(&diag);
     return (double)(lf_clock_ns() - begin) * 1e-9 / n;
@@ -33,12 +33,13 @@ double time_of(struct bench *b, launch_fn fn, void *arg, int n)
     struct lf_diag diag;
     struct lf_graph *g = NULL;
     double t[10];
-    fn(b, arg, 0); /* loads what is loaded late */
+    b->i = 0;
+    fn(b, arg); /* loads what is loaded late */
     if (lf_stream_wait(b->s, &diag))
         die(&diag);
     if (lf_stream_record_begin(b->s, &diag) == LF_OK) {
-        for (int i = 0; i < n; i++)
-            fn(b, arg, i);
+        for (; b->i < n; b->i++)
+            fn(b, arg);
         if (lf_stream_record_end(b->s, &g, &diag))
             die(&diag);
     }
@@ -73,22 +74,21 @@ struct copy_arg {
     size_t n;
 };
 
-static void launch_copy(struct bench *b, void *arg, int i)
+static void launch_copy(struct bench *b, void *arg)
 {
     struct copy_arg *c = arg;
-    (void)i;
     lf_stream_copy(b->s, c->to, c->from, c->n);
 }
 
-static void launch_dense(struct bench *b, void *arg, int i)
+static void launch_dense(struct bench *b, void *arg)
 {
-    (void)i;
     b->ops->linear(b->s, arg);
 }
 
 static void measure_ceilings(struct bench *b)
 {
     bool cpu = lf_device_on_host(b->dev);
+    size_t held = b->n_held;
     struct copy_arg c = {.n = (size_t)(cpu ? 64 : 2048) << 20};
     c.from = acts(b, c.n / b->es);
     c.to = get(b, c.n);
@@ -101,7 +101,7 @@ static void measure_ceilings(struct bench *b)
     b->flops_per_second = 2.0 * n * n * n / time_of(b, launch_dense, &a, 5);
     printf("ceilings: %.0f GB/s copy, %.0f TFLOP/s dense %d^3\n", b->bytes_per_second * 1e-9,
            b->flops_per_second * 1e-12, n);
-    drop(b, (void *const[]){c.from, c.to, (void *)w.data}, 3);
+    release(b, held);
 }
 
 int main(int argc, char **argv)

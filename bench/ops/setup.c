@@ -1,6 +1,7 @@
 /* Memory, weights, adapters and batches of the benchmarks. */
 #include "bench/ops/bench_ops.h"
 
+#include "core/grow.h"
 #include "core/rng.h"
 #include "gpu/nf4.h"
 
@@ -16,25 +17,51 @@ void die(const struct lf_diag *diag)
     exit(EXIT_FAILURE);
 }
 
-static void *host(size_t n, size_t size)
+/* ---- Memory ---- */
+
+struct held {
+    void *p;
+    bool on_host;
+};
+
+static void *hold(struct bench *b, void *p, bool on_host)
 {
-    void *p = calloc(n ? n : 1, size);
-    if (!p) {
-        fprintf(stderr, "bench_ops: no memory\n");
-        exit(EXIT_FAILURE);
-    }
+    if (!p || lf_grow(&b->held, &b->cap_held, b->n_held + 1, sizeof *b->held) != LF_OK)
+        die(&(struct lf_diag){"no memory"});
+    b->held[b->n_held++] = (struct held){p, on_host};
     return p;
 }
 
-/* ---- Memory ---- */
+void release(struct bench *b, size_t held)
+{
+    while (b->n_held > held) {
+        const struct held *h = &b->held[--b->n_held];
+        if (h->on_host)
+            free(h->p);
+        else
+            lf_device_release(b->dev, h->p);
+    }
+}
+
+void *host(struct bench *b, size_t n, size_t size)
+{
+    return hold(b, calloc(n ? n : 1, size), true);
+}
 
 void *get(struct bench *b, size_t bytes)
 {
     struct lf_diag diag;
     void *p;
-    if (lf_device_alloc(b->dev, &p, bytes, &diag))
+    if (lf_device_alloc(b->dev, &p, bytes ? bytes : 1, &diag))
         die(&diag);
-    return p;
+    return hold(b, p, false);
+}
+
+/* A run of `bytes` from `from`, again and again, up to `n` bytes of device memory. */
+static void repeat(struct bench *b, void *to, size_t n, const void *from, size_t bytes)
+{
+    for (size_t at = 0; at < n; at += bytes)
+        lf_stream_upload(b->s, (char *)to + at, from, n - at < bytes ? n - at : bytes);
 }
 
 static double normal(uint64_t i)
@@ -46,47 +73,41 @@ static double normal(uint64_t i)
 
 static void make_noise(struct bench *b)
 {
-    size_t n = NOISE / b->es;
-    float *x = host(n, sizeof *x);
-    b->noise = host(NOISE, 1);
+    size_t n = NOISE / b->es, held;
+    b->noise = host(b, NOISE, 1);
+    held = b->n_held;
+    float *x = host(b, n, sizeof *x);
     for (size_t i = 0; i < n; i++)
         x[i] = (float)normal(i);
     lf_from_f32(b->noise, b->dev->act, x, n);
-    free(x);
+    release(b, held);
 }
 
 void *acts(struct bench *b, size_t n)
 {
-    size_t bytes = n * b->es;
-    char *p = get(b, bytes);
-    for (size_t at = 0; at < bytes; at += NOISE)
-        lf_stream_upload(b->s, p + at, b->noise, bytes - at < NOISE ? bytes - at : NOISE);
+    void *p = get(b, n * b->es);
+    repeat(b, p, n * b->es, b->noise, NOISE);
     return p;
 }
 
 void *floats(struct bench *b, size_t n, double mean, double spread)
 {
-    size_t some = n < 1 << 20 ? n : 1 << 20;
-    float *x = host(some, sizeof *x), *p = get(b, n * sizeof *p);
+    size_t some = n < 1 << 20 ? n : 1 << 20, held;
+    float *p = get(b, n * sizeof *p);
+    held = b->n_held;
+    float *x = host(b, some, sizeof *x);
     for (size_t i = 0; i < some; i++)
         x[i] = (float)(mean + spread * (lf_rng_u32(2, i, n) / 4294967296.0 - 0.5));
-    for (size_t at = 0; at < n; at += some)
-        lf_stream_upload(b->s, p + at, x, (n - at < some ? n - at : some) * sizeof *p);
-    free(x);
+    repeat(b, p, n * sizeof *p, x, some * sizeof *x);
+    release(b, held);
     return p;
 }
 
 void *upload(struct bench *b, const void *host, size_t bytes)
 {
-    void *p = get(b, bytes ? bytes : 1);
+    void *p = get(b, bytes);
     lf_stream_upload(b->s, p, host, bytes);
     return p;
-}
-
-void drop(struct bench *b, void *const *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        lf_device_release(b->dev, p[i]);
 }
 
 /* ---- Weights ---- */
@@ -110,8 +131,7 @@ static struct lf_weight q4_weight(struct bench *b, int N, int K, const float *co
     struct lf_diag diag;
     size_t n = (size_t)N * (size_t)K, blocks = n / 64;
     char *codes = get(b, n / 2), *q = get(b, blocks);
-    for (size_t at = 0; at < n / 2; at += NOISE)
-        lf_stream_upload(b->s, codes + at, b->noise, n / 2 - at < NOISE ? n / 2 - at : NOISE);
+    repeat(b, codes, n / 2, b->noise, NOISE);
     lf_stream_upload(b->s, q, b->noise, blocks);
     w.data = codes;
     w.absmax_q = (const uint8_t *)q;
@@ -138,34 +158,34 @@ static void make_weights(struct bench *b)
     b->norm_w = floats(b, C, 1, 0.2);
     b->cos_ = floats(b, (size_t)8192 * D / 2, 0, 1);
     b->sin_ = floats(b, (size_t)8192 * D / 2, 0, 1);
+    b->before_adapters = b->n_held;
 }
 
 void make_adapters(struct bench *b, int R, unsigned mask)
 {
     size_t n = (size_t)SLOTS * LAYERS * PROJ, each = 0, at = 0, grad = 0;
-    struct lf_lora_site *t = host(n, sizeof *t);
-    drop(b, (void *const[]){b->sites, b->adapters, b->gradients}, 3);
+    release(b, b->before_adapters);
+    struct lf_lora_site *t = host(b, n, sizeof *t);
     for (int p = 0; p < PROJ; p++)
         each += mask >> p & 1 ? (size_t)R * (size_t)(proj_n[p] + proj_k[p]) * LAYERS : 0;
-    b->adapters = acts(b, SLOTS * each);
-    b->gradients = floats(b, each, 0, 1);
+    char *adapters = acts(b, SLOTS * each);
+    float *gradients = floats(b, each, 0, 1);
     for (size_t i = 0; i < n; i++) {
         int p = (int)(i % PROJ);
         size_t in = (size_t)R * (size_t)proj_k[p], out = (size_t)R * (size_t)proj_n[p];
         if (!(mask >> p & 1))
             continue;
         t[i] = (struct lf_lora_site){.scale = 0.01f, .rank = R};
-        t[i].a = (char *)b->adapters + at * b->es;
-        t[i].b = (char *)b->adapters + (at + in) * b->es;
+        t[i].a = adapters + at * b->es;
+        t[i].b = adapters + (at + in) * b->es;
         at += in + out;
         if (i < LAYERS * PROJ) {
-            t[i].da = b->gradients + grad;
-            t[i].db = b->gradients + grad + in;
+            t[i].da = gradients + grad;
+            t[i].db = gradients + grad + in;
             grad += in + out;
         }
     }
     b->sites = upload(b, t, n * sizeof *t);
-    free(t);
 }
 
 /* ---- Batches ---- */
@@ -173,11 +193,11 @@ void make_adapters(struct bench *b, int R, unsigned mask)
 struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cached, bool trains,
                              float drop_p, int rank)
 {
-    struct lf_ragged *r = host(1, sizeof *r);
-    struct lf_seq *seqs = host((size_t)S, sizeof *seqs);
-    struct lf_lora_seg *segs = host((size_t)S, sizeof *segs);
+    struct lf_ragged *r = host(b, 1, sizeof *r);
+    struct lf_seq *seqs = host(b, (size_t)S, sizeof *seqs);
+    struct lf_lora_seg *segs = host(b, (size_t)S, sizeof *segs);
     int T = S * n, each = (past + n + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
-    int32_t *ids = host((size_t)(3 * T + S * each), sizeof *ids);
+    int32_t *ids = host(b, (size_t)(3 * T + S * each), sizeof *ids);
     int32_t *pos = ids + T, *seq = pos + T, *pages = seq + T;
     for (int i = 0; i < S; i++) {
         seqs[i] = (struct lf_seq){.start = i * n,
@@ -214,19 +234,7 @@ struct lf_ragged *make_batch(struct bench *b, int S, int n, int past, bool cache
     r->pages = upload(b, pages, (size_t)(S * each) * 4);
     r->seqs = upload(b, seqs, (size_t)S * sizeof *seqs);
     r->segs = upload(b, segs, (size_t)S * sizeof *segs);
-    free(ids);
     return r;
-}
-
-void free_batch(struct bench *b, struct lf_ragged *r)
-{
-    drop(b,
-         (void *const[]){(void *)r->ids, (void *)r->pos, (void *)r->seq, (void *)r->pages,
-                         (void *)r->seqs, (void *)r->segs},
-         6);
-    free((void *)r->h_seqs);
-    free((void *)r->h_segs);
-    free(r);
 }
 
 /* ---- Opening ---- */
@@ -246,6 +254,7 @@ void bench_open(struct bench *b, enum lf_device_kind kind)
 
 void bench_close(struct bench *b)
 {
-    lf_stream_free(b->s); /* device memory goes with the process */
-    free(b->noise);
+    lf_stream_free(b->s);
+    release(b, 0);
+    free(b->held);
 }
