@@ -2,6 +2,7 @@
 #include "core/pool.h"
 #include "core/clock.h"
 #include "core/limits.h"
+#include "core/lock.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -64,12 +65,10 @@ static bool pool_wait(struct lf_pool *p, unsigned seen)
             break;
         relax();
     }
-    pthread_mutex_lock(&p->lock);
+    lf_lock_auto held = lf_lock(&p->lock);
     while (!p->stop && atomic_load(&p->generation) == seen)
         pthread_cond_wait(&p->wake, &p->lock);
-    bool go = !p->stop;
-    pthread_mutex_unlock(&p->lock);
-    return go;
+    return !p->stop;
 }
 
 static void *pool_main(void *arg)

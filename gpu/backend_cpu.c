@@ -1,5 +1,7 @@
 /* The cpu backend: a pool of threads, and kernels for the instruction set that is there. */
 #include "gpu/cpu/run.h"
+
+#include "core/lock.h"
 #include "gpu/host.h"
 
 #include <stdio.h>
@@ -22,9 +24,8 @@ void lf_cpu_run(struct lf_stream *s, size_t n, size_t grain, lf_cpu_fn fn, const
 {
     struct lf_cpu *cpu = lf_cpu_of(s);
     struct job job = {fn, args, cpu->scratch};
-    pthread_mutex_lock(&cpu->lock);
+    lf_lock_auto held = lf_lock(&cpu->lock);
     lf_pool_run(cpu->pool, n, grain, run_part, &job);
-    pthread_mutex_unlock(&cpu->lock);
 }
 
 #ifdef LF_HAVE_X86_SETS

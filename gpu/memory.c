@@ -1,6 +1,8 @@
 /* The ledger of device memory. */
 #include "gpu/memory.h"
 
+#include "core/lock.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -51,7 +53,7 @@ static bool grow(struct lf_ledger *l)
 enum lf_err lf_ledger_reserve(struct lf_ledger *l, size_t bytes, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    pthread_mutex_lock(&l->lock);
+    lf_lock_auto held = lf_lock(&l->lock);
     if (l->ceiling && (bytes > l->ceiling || l->used > l->ceiling - bytes))
         rc = lf_fail(diag, LF_E_DEVICE_FULL, "device memory: %zu bytes wanted, %zu of %zu in use",
                      bytes, l->used, l->ceiling);
@@ -63,23 +65,20 @@ enum lf_err lf_ledger_reserve(struct lf_ledger *l, size_t bytes, struct lf_diag 
         if (l->used > l->peak)
             l->peak = l->used;
     }
-    pthread_mutex_unlock(&l->lock);
     return rc;
 }
 
 void lf_ledger_cancel(struct lf_ledger *l, size_t bytes)
 {
-    pthread_mutex_lock(&l->lock);
+    lf_lock_auto held = lf_lock(&l->lock);
     l->count--;
     l->used -= bytes;
-    pthread_mutex_unlock(&l->lock);
 }
 
 void lf_ledger_bind(struct lf_ledger *l, const struct lf_ledger_entry *e)
 {
-    pthread_mutex_lock(&l->lock);
+    lf_lock_auto held = lf_lock(&l->lock);
     l->entries[slot_of(l, e->p)] = *e;
-    pthread_mutex_unlock(&l->lock);
 }
 
 /* Empties slot i and moves later members of its run up, so that probing finds them. */
@@ -96,7 +95,7 @@ static void remove_at(struct lf_ledger *l, size_t i)
 
 bool lf_ledger_drop(struct lf_ledger *l, void *p, struct lf_ledger_entry *out)
 {
-    pthread_mutex_lock(&l->lock);
+    lf_lock_auto held = lf_lock(&l->lock);
     bool found = false;
     if (l->capacity) {
         size_t i = slot_of(l, p);
@@ -108,6 +107,5 @@ bool lf_ledger_drop(struct lf_ledger *l, void *p, struct lf_ledger_entry *out)
             remove_at(l, i);
         }
     }
-    pthread_mutex_unlock(&l->lock);
     return found;
 }

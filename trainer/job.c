@@ -2,6 +2,7 @@
 #include "trainer/job.h"
 
 #include "core/clock.h"
+#include "core/lock.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -30,19 +31,17 @@ static void report(struct lf_job *j, enum lf_train_event_kind kind)
 
 static void show(struct lf_job *j)
 {
-    pthread_mutex_lock(&j->mutex);
+    lf_lock_auto held = lf_lock(&j->mutex);
     j->seen = j->now;
     j->seen_why = j->why;
-    pthread_mutex_unlock(&j->mutex);
 }
 
 void lf_job_progress(struct lf_job *j, struct lf_progress *out, struct lf_diag *why)
 {
-    pthread_mutex_lock(&j->mutex);
+    lf_lock_auto held = lf_lock(&j->mutex);
     *out = j->seen;
     if (why)
         *why = j->seen_why;
-    pthread_mutex_unlock(&j->mutex);
 }
 
 static bool ended(const struct lf_job *j)

@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/grow.h"
 #include "core/log.h"
+#include "core/lock.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -127,9 +128,8 @@ static void show(struct lf_engine *e, bool with_device)
                                    .plan = e->plan};
     memcpy(now.device, e->info.name, sizeof now.device);
     lf_gen_status(e->gen, &now.gen);
-    pthread_mutex_lock(&e->lock);
+    lf_lock_auto held = lf_lock(&e->lock);
     e->status = now;
-    pthread_mutex_unlock(&e->lock);
 }
 
 /* Turns until it is to stop (LF_OK) or something of the device fails. */
@@ -161,19 +161,16 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
 static void set_state(struct lf_engine *e, enum lf_engine_state state, enum lf_err rc,
                       const char *why)
 {
-    pthread_mutex_lock(&e->lock);
+    lf_lock_auto held = lf_lock(&e->lock);
     e->state = state;
     e->rc = rc;
     lf_fail(&e->why, rc, "%s", why);
-    pthread_mutex_unlock(&e->lock);
 }
 
 /* Everything that is under way, and what came in while the state said otherwise, ends. */
 static void end_all(struct lf_engine *e, enum lf_err rc, const char *why)
 {
-    pthread_mutex_lock(&e->lock);
-    e->poked = true; /* take_in does not wait */
-    pthread_mutex_unlock(&e->lock);
+    lf_engine_poke(e); /* take_in does not wait */
     take_in(e);
     if (e->gen)
         lf_engine_end_generations(e, rc, why);
@@ -265,25 +262,20 @@ void lf_engine_free(struct lf_engine *e)
 
 enum lf_engine_state lf_engine_state(struct lf_engine *e)
 {
-    pthread_mutex_lock(&e->lock);
-    enum lf_engine_state s = e->stopping ? LF_ENGINE_STOPPED : e->state;
-    pthread_mutex_unlock(&e->lock);
-    return s;
+    lf_lock_auto held = lf_lock(&e->lock);
+    return e->stopping ? LF_ENGINE_STOPPED : e->state;
 }
 
 enum lf_err lf_engine_failure(struct lf_engine *e, struct lf_diag *diag)
 {
-    pthread_mutex_lock(&e->lock);
-    enum lf_err rc = lf_fail(diag, e->rc, "%s", e->why.text);
-    pthread_mutex_unlock(&e->lock);
-    return rc;
+    lf_lock_auto held = lf_lock(&e->lock);
+    return lf_fail(diag, e->rc, "%s", e->why.text);
 }
 
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
 {
-    pthread_mutex_lock(&e->lock);
+    lf_lock_auto held = lf_lock(&e->lock);
     *out = e->status;
     out->state = e->state;
     out->waiting = e->queued;
-    pthread_mutex_unlock(&e->lock);
 }

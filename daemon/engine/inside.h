@@ -178,6 +178,8 @@ void lf_engine_close(struct lf_engine *e);
 /* loader.c */
 enum lf_err lf_loader_start(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_loader_stop(struct lf_engine *e);
+/* Has the engine look whether there is something new to do. Any thread. */
+void lf_engine_poke(struct lf_engine *e);
 void lf_loader_request(struct lf_loader *l, struct lf_resident *r);
 /* What was read (or failed) since the last call, linked by next_load. */
 struct lf_resident *lf_loader_done(struct lf_loader *l);

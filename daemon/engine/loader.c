@@ -1,6 +1,8 @@
 /* The loader: reads adapters from disk while the engine goes on. */
 #include "daemon/engine/inside.h"
 
+#include "core/lock.h"
+
 /* Appends at the end: first asked, first read. */
 static void push(struct lf_resident **list, struct lf_resident *r)
 {
@@ -10,12 +12,11 @@ static void push(struct lf_resident **list, struct lf_resident *r)
     *list = r;
 }
 
-static void poke(struct lf_engine *e)
+void lf_engine_poke(struct lf_engine *e)
 {
-    pthread_mutex_lock(&e->lock);
+    lf_lock_auto held = lf_lock(&e->lock);
     e->poked = true;
     pthread_cond_signal(&e->more);
-    pthread_mutex_unlock(&e->lock);
 }
 
 static void *loader_main(void *arg)
@@ -34,7 +35,7 @@ static void *loader_main(void *arg)
         r->rc = lf_adapter_load(&r->adapter, l->config, r->dir, &r->why);
         pthread_mutex_lock(&l->lock);
         push(&l->done, r);
-        poke(e);
+        lf_engine_poke(e);
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;
@@ -68,17 +69,15 @@ void lf_loader_stop(struct lf_engine *e)
 
 void lf_loader_request(struct lf_loader *l, struct lf_resident *r)
 {
-    pthread_mutex_lock(&l->lock);
+    lf_lock_auto held = lf_lock(&l->lock);
     push(&l->todo, r);
     pthread_cond_signal(&l->more);
-    pthread_mutex_unlock(&l->lock);
 }
 
 struct lf_resident *lf_loader_done(struct lf_loader *l)
 {
-    pthread_mutex_lock(&l->lock);
+    lf_lock_auto held = lf_lock(&l->lock);
     struct lf_resident *list = l->done;
     l->done = NULL;
-    pthread_mutex_unlock(&l->lock);
     return list;
 }

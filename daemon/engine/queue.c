@@ -2,6 +2,7 @@
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
+#include "core/lock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +124,7 @@ void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int c
     struct timespec at = deadline(timeout_ms);
     int waited = 0;
     *news = (struct lf_generation_news){0};
-    pthread_mutex_lock(&g->lock);
+    lf_lock_auto held = lf_lock(&g->lock);
     while (g->n_taken == g->n_tokens && !g->ended && waited == 0)
         waited = pthread_cond_timedwait(&g->more, &g->lock, &at);
     int n = g->n_tokens - g->n_taken;
@@ -137,26 +138,19 @@ void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int c
         if (g->rc != LF_OK)
             lf_fail(diag, g->rc, "%s", g->why.text);
     }
-    pthread_mutex_unlock(&g->lock);
 }
 
 void lf_generation_times(struct lf_generation *g, struct lf_generation_times *out)
 {
-    pthread_mutex_lock(&g->lock);
+    lf_lock_auto held = lf_lock(&g->lock);
     *out = g->times;
-    pthread_mutex_unlock(&g->lock);
 }
 
 void lf_generation_cancel(struct lf_generation *g, bool enough)
 {
-    struct lf_engine *e = g->engine;
     atomic_store(&g->enough, enough);
-    if (atomic_exchange(&g->cancelled, true))
-        return;
-    pthread_mutex_lock(&e->lock);
-    e->poked = true;
-    pthread_cond_signal(&e->more);
-    pthread_mutex_unlock(&e->lock);
+    if (!atomic_exchange(&g->cancelled, true))
+        lf_engine_poke(g->engine);
 }
 
 void lf_generation_release(struct lf_generation *g)
@@ -205,10 +199,9 @@ static void put(struct lf_generation *g, const struct lf_gen_token *t, uint64_t 
 
 void lf_generation_push(struct lf_generation *g, const struct lf_gen_token *t, uint64_t now)
 {
-    pthread_mutex_lock(&g->lock);
+    lf_lock_auto held = lf_lock(&g->lock);
     put(g, t, now);
     pthread_cond_signal(&g->more);
-    pthread_mutex_unlock(&g->lock);
 }
 
 void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last, enum lf_err rc,

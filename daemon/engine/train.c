@@ -2,6 +2,7 @@
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
+#include "core/lock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +20,6 @@ static void training_unref(struct lf_training *t)
     lf_dataset_free(t->eval);
     free(t->checkpoint_dir);
     free(t);
-}
-
-static void poke(struct lf_engine *e)
-{
-    pthread_mutex_lock(&e->lock);
-    e->poked = true;
-    pthread_cond_signal(&e->more);
-    pthread_mutex_unlock(&e->lock);
 }
 
 static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
@@ -87,7 +80,7 @@ static void want(struct lf_training *t, unsigned what, bool on)
         atomic_fetch_or(&t->wanted, what);
     else
         atomic_fetch_and(&t->wanted, ~what);
-    poke(t->engine);
+    lf_engine_poke(t->engine);
 }
 
 void lf_training_pause(struct lf_training *t, bool paused)
@@ -121,11 +114,10 @@ void lf_training_release(struct lf_training *t)
 static void set_state(struct lf_training *t, enum lf_training_state state)
 {
     struct lf_engine *e = t->engine;
-    pthread_mutex_lock(&e->lock);
+    lf_lock_auto held = lf_lock(&e->lock);
     t->state = state;
     if (state == LF_TRAINING_GONE)
         pthread_cond_broadcast(&e->gone);
-    pthread_mutex_unlock(&e->lock);
 }
 
 static void end(struct lf_training *t, const struct lf_training_end *how)
@@ -187,7 +179,7 @@ static void *prepare(void *arg)
     t->train = t->eval = NULL;
     t->made = lf_job_prepare(&t->job_made, t->engine->trainer, &spec, &t->made_why);
     atomic_store(&t->prepared, true);
-    poke(t->engine);
+    lf_engine_poke(t->engine);
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/lock.h"
 #include "trainer/log.h"
 
 #include <math.h>
@@ -113,12 +114,10 @@ void lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
 /* The open job, or else the served version, was made from these very inputs. */
 static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, const char *sha256)
 {
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     const struct lf_open_job *open = find_adapter(j, a->id);
     const char *have = open ? open->record.inputs_sha256 : a->current > 0 ? a->inputs_sha256 : "";
-    bool same = strcmp(have, sha256) == 0;
-    pthread_mutex_unlock(&j->lock);
-    return same;
+    return strcmp(have, sha256) == 0;
 }
 
 /* A job that no thread works at ends here and now; else the thread that has it will end it. */
@@ -199,7 +198,7 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
 {
     char dir[LF_PATH_MAX], sha256[LF_SHA256_HEX];
     struct lf_adapter_view v;
-    pthread_mutex_lock(&j->making);
+    lf_lock_auto held = lf_lock(&j->making);
     enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
     rc = rc ?: lf_registry_dir(j->d->registry, v.record.id, "jobs/new", dir, diag);
     rc = rc ?: lf_dir_remove(dir, diag);
@@ -214,7 +213,6 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
         if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
             lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
     }
-    pthread_mutex_unlock(&j->making);
     return rc;
 }
 
@@ -247,15 +245,12 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
 
 static enum lf_err finish_job(struct lf_jobs *j, uint64_t id, struct lf_diag *diag)
 {
-    enum lf_err rc = LF_OK;
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     struct lf_open_job *l = find_open(j, id);
     if (!l || l->cancelled || !l->started)
-        rc = lf_fail(diag, LF_E_BUSY, "job %llu does not train", (unsigned long long)id);
-    else
-        lf_training_finish(l->training);
-    pthread_mutex_unlock(&j->lock);
-    return rc;
+        return lf_fail(diag, LF_E_BUSY, "job %llu does not train", (unsigned long long)id);
+    lf_training_finish(l->training);
+    return LF_OK;
 }
 
 static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struct lf_diag *diag)

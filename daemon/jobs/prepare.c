@@ -3,6 +3,7 @@
 #include "daemon/jobs/inside.h"
 
 #include "core/file.h"
+#include "core/lock.h"
 
 #include <string.h>
 
@@ -91,7 +92,7 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
                                     .event = lf_recorder_event,
                                     .ended = lf_recorder_ended,
                                     .arg = l};
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     if (l->cancelled) {
         rc = LF_E_CANCELLED;
     } else if (l->record.progress.state == LF_JOB_PAUSED || j->closing) {
@@ -108,7 +109,6 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
             rc = LF_OK;
         }
     }
-    pthread_mutex_unlock(&j->lock);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/lock.h"
 #include "daemon/limits.h"
 #include "trainer/ask.h"
 #include "trainer/log.h"
@@ -20,11 +21,10 @@
 static void put(struct lf_jobs *j, struct lf_job_event *r)
 {
     r->next = NULL;
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     *j->events_end = r;
     j->events_end = &r->next;
     pthread_cond_signal(&j->came);
-    pthread_mutex_unlock(&j->lock);
 }
 
 void lf_recorder_event(void *arg, const struct lf_train_event *e)
@@ -54,21 +54,19 @@ void lf_recorder_ended(void *arg, const struct lf_training_end *end)
 /* The numbers, not the state: a pause that is asked for is shown before the trainer comes to it. */
 static void take_progress(struct lf_jobs *j, struct lf_open_job *l, const struct lf_progress *p)
 {
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     enum lf_job_state state = l->record.progress.state;
     l->record.progress = *p;
     l->record.progress.state = state;
     l->unsaved = true;
     lf_open_job_show(j, l);
-    pthread_mutex_unlock(&j->lock);
 }
 
 static void set_state(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state)
 {
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     l->record.progress.state = state;
     lf_open_job_show(j, l);
-    pthread_mutex_unlock(&j->lock);
 }
 
 static void save(struct lf_jobs *j, struct lf_open_job *l)
@@ -94,14 +92,13 @@ static void log_line(struct lf_jobs *j, const struct lf_open_job *l, json_t *lin
 
 static void on_started(struct lf_jobs *j, struct lf_open_job *l)
 {
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     l->started = true;
     if (l->record.progress.state == LF_JOB_QUEUED)
         l->record.progress.state = LF_JOB_RUNNING;
     if (l->record.started_ms == 0)
         l->record.started_ms = lf_clock_unix_ms();
     pthread_cond_broadcast(&j->changed);
-    pthread_mutex_unlock(&j->lock);
 }
 
 static void on_event(struct lf_jobs *j, struct lf_open_job *l, const struct lf_train_event *e)
@@ -131,14 +128,13 @@ static void on_event(struct lf_jobs *j, struct lf_open_job *l, const struct lf_t
 /* Back to the preparer: its rows went with the trainer's job, its checkpoint is there. */
 static void wait_again(struct lf_jobs *j, struct lf_open_job *l, bool no_room)
 {
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     l->stage = LF_STAGE_WAITING;
     l->no_room = no_room;
     if (l->record.progress.state == LF_JOB_RUNNING)
         l->record.progress.state = LF_JOB_QUEUED;
     lf_open_job_show(j, l);
     pthread_cond_broadcast(&j->changed);
-    pthread_mutex_unlock(&j->lock);
 }
 
 static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
@@ -158,11 +154,10 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
 static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state,
                    const char *reason)
 {
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     l->stage = LF_STAGE_ENDED;
     l->record.progress.state = state;
     snprintf(l->record.reason, sizeof l->record.reason, "%s", reason);
-    pthread_mutex_unlock(&j->lock);
 }
 
 /* What the end of a training means for its job. True: the job is over. */
@@ -223,11 +218,10 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
 /* The first job with something to save; NULL: none. */
 static struct lf_open_job *next_unsaved(struct lf_jobs *j)
 {
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     struct lf_open_job *l = j->open;
     while (l && (!l->unsaved || l->stage != LF_STAGE_TRAINING))
         l = l->next;
-    pthread_mutex_unlock(&j->lock);
     return l;
 }
 
@@ -245,7 +239,7 @@ static struct lf_job_event *next_event(struct lf_jobs *j, bool *closing)
     clock_gettime(CLOCK_MONOTONIC, &at);
     at.tv_sec++;
     int waited = 0;
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     while (!j->events && !j->closing && waited == 0)
         waited = pthread_cond_timedwait(&j->came, &j->lock, &at);
     struct lf_job_event *r = j->events;
@@ -255,7 +249,6 @@ static struct lf_job_event *next_event(struct lf_jobs *j, bool *closing)
             j->events_end = &j->events;
     }
     *closing = j->closing;
-    pthread_mutex_unlock(&j->lock);
     return r;
 }
 

@@ -8,6 +8,7 @@
 #include "daemon/jobs/inside.h"
 
 #include "core/json.h"
+#include "core/lock.h"
 #include "daemon/limits.h"
 
 #include <math.h>
@@ -91,58 +92,47 @@ static json_t *train_json(const struct lf_progress *p)
 
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *diag)
 {
-    pthread_mutex_lock(&j->reporting);
+    lf_lock_auto held = lf_lock(&j->reporting);
     json_auto_t *old = lf_report_read(j, l->record.adapter_id);
-    json_t *report = json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version,
-                               "job", (json_int_t)l->record.id, "data", data_json(&l->rows),
-                               "train", train_json(&l->record.progress), "history", history(old));
+    json_auto_t *report =
+        json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version, "job",
+                  (json_int_t)l->record.id, "data", data_json(&l->rows), "train",
+                  train_json(&l->record.progress), "history", history(old));
     if (report && json_object_get(old, "base"))
         json_object_set(report, "base", json_object_get(old, "base"));
-    enum lf_err rc = write_report(j, l->record.adapter_id, report, diag);
-    pthread_mutex_unlock(&j->reporting);
-    json_decref(report);
-    return rc;
+    return write_report(j, l->record.adapter_id, report, diag);
 }
 
 enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t version, json_t *part,
                            struct lf_diag *diag)
 {
-    enum lf_err rc = LF_OK;
-    pthread_mutex_lock(&j->reporting);
-    json_auto_t *report = lf_report_read(j, adapter_id);
+    lf_lock_auto held = lf_lock(&j->reporting);
+    json_auto_t *report = lf_report_read(j, adapter_id), *mine = part;
     /* A newer version may have been reported meanwhile; its scores are still to come. */
-    if (json_integer_value(json_object_get(report, "version")) == version) {
-        json_object_update(report, part);
-        rc = write_report(j, adapter_id, report, diag);
-    }
-    pthread_mutex_unlock(&j->reporting);
-    json_decref(part);
-    return rc;
+    if (json_integer_value(json_object_get(report, "version")) != version)
+        return LF_OK;
+    json_object_update(report, mine);
+    return write_report(j, adapter_id, report, diag);
 }
 
 enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
                            struct lf_diag *diag)
 {
-    pthread_mutex_lock(&j->reporting);
+    lf_lock_auto held = lf_lock(&j->reporting);
     json_auto_t *report = lf_report_read(j, adapter_id);
-    enum lf_err rc = json_object_set_new(report, "base", base) == 0
-                         ? write_report(j, adapter_id, report, diag)
-                         : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
-    pthread_mutex_unlock(&j->reporting);
-    return rc;
+    return json_object_set_new(report, "base", base) == 0
+               ? write_report(j, adapter_id, report, diag)
+               : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
 }
 
 enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, struct lf_diag *diag)
 {
-    enum lf_err rc = LF_OK;
-    pthread_mutex_lock(&j->reporting);
+    lf_lock_auto held = lf_lock(&j->reporting);
     json_auto_t *report = lf_report_read(j, adapter_id);
-    if (json_object_get(json_object_get(report, "eval"), "reason")) {
-        json_object_del(report, "eval");
-        rc = write_report(j, adapter_id, report, diag);
-    }
-    pthread_mutex_unlock(&j->reporting);
-    return rc;
+    if (!json_object_get(json_object_get(report, "eval"), "reason"))
+        return LF_OK;
+    json_object_del(report, "eval");
+    return write_report(j, adapter_id, report, diag);
 }
 
 /* ---- loss.svg -------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "daemon/jobs/inside.h"
 
 #include "core/log.h"
+#include "core/lock.h"
 #include "trainer/evaluate.h"
 
 #include <stdio.h>
@@ -20,19 +21,16 @@ void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
     if (!x)
         return;
     *x = (struct lf_scoring){NULL, adapter_id, version};
-    pthread_mutex_lock(&j->lock);
+    lf_lock_auto held = lf_lock(&j->lock);
     *j->scorings_end = x;
     j->scorings_end = &x->next;
     pthread_cond_signal(&j->asked);
-    pthread_mutex_unlock(&j->lock);
 }
 
 static bool closing(struct lf_jobs *j)
 {
-    pthread_mutex_lock(&j->lock);
-    bool c = j->closing;
-    pthread_mutex_unlock(&j->lock);
-    return c;
+    lf_lock_auto held = lf_lock(&j->lock);
+    return j->closing;
 }
 
 /* ---- Completions by the engine --------------------------------------------------------------- */

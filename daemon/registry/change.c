@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "core/lock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,17 +109,14 @@ static enum lf_err create(struct creation *c, struct lf_diag *diag)
     pthread_mutex_lock(&r->index);
     enum lf_err rc = lf_index_reserve(r, diag);
     pthread_mutex_unlock(&r->index);
-    if (rc != LF_OK)
-        return rc;
-    rc = lf_store_adapter_create(r->store, &record, create_on_disk, c, diag);
+    rc = rc ?: lf_store_adapter_create(r->store, &record, create_on_disk, c, diag);
     if (rc != LF_OK) {
         if (c->e->record.id != 0)
             create_undo(r, c->e->record.id);
         return rc;
     }
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     lf_index_add(r, c->e);
-    pthread_mutex_unlock(&r->index);
     c->e = NULL;
     return LF_OK;
 }
@@ -150,43 +148,38 @@ enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const ch
 {
     uint64_t id;
     struct lf_adapter_record record;
-    enum lf_err rc = name_check(r, to, diag);
+    struct lf_diag why = {""};
+    lf_lock_auto held = lf_lock(&r->edit);
+    enum lf_err rc = name_check(r, to, diag) ?: lf_registry_id(r, name, &id, diag);
+    rc = rc ?: lf_store_adapter_rename(r->store, id, to, &record, diag);
     if (rc != LF_OK)
         return rc;
-    pthread_mutex_lock(&r->edit);
-    rc = lf_registry_id(r, name, &id, diag);
-    rc = rc ?: lf_store_adapter_rename(r->store, id, to, &record, diag);
-    if (rc == LF_OK) {
-        pthread_mutex_lock(&r->index);
-        lf_index_renamed(r, lf_index_find_id(r, id), &record);
-        pthread_mutex_unlock(&r->index);
-        struct lf_diag why = {""};
-        if (lf_registry_identity(r, &record, &why) != LF_OK)
-            lf_log(LF_LOG_WARN, "registry",
-                   "%s: its identity.json is written at the next start: %s", to, why.text);
-    }
-    pthread_mutex_unlock(&r->edit);
-    return rc;
+    pthread_mutex_lock(&r->index);
+    lf_index_renamed(r, lf_index_find_id(r, id), &record);
+    pthread_mutex_unlock(&r->index);
+    if (lf_registry_identity(r, &record, &why) != LF_OK)
+        lf_log(LF_LOG_WARN, "registry", "%s: its identity.json is written at the next start: %s",
+               to, why.text);
+    return LF_OK;
 }
 
 enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t *id,
                                struct lf_diag *diag)
 {
     uint64_t gone = 0;
-    pthread_mutex_lock(&r->edit);
+    struct lf_diag why = {""};
+    lf_lock_auto held = lf_lock(&r->edit);
     enum lf_err rc = lf_registry_id(r, name, &gone, diag);
     rc = rc ?: lf_store_adapter_delete(r->store, gone, diag);
-    if (rc == LF_OK) {
-        pthread_mutex_lock(&r->index);
-        lf_index_remove(r, lf_index_find_id(r, gone));
-        pthread_mutex_unlock(&r->index);
-        struct lf_diag why = {""};
-        if (lf_registry_trash(r, gone, name, &why) != LF_OK)
-            lf_log(LF_LOG_WARN, "registry", "%s: not moved to the trash yet: %s", name, why.text);
-        *id = gone;
-    }
-    pthread_mutex_unlock(&r->edit);
-    return rc;
+    if (rc != LF_OK)
+        return rc;
+    pthread_mutex_lock(&r->index);
+    lf_index_remove(r, lf_index_find_id(r, gone));
+    pthread_mutex_unlock(&r->index);
+    if (lf_registry_trash(r, gone, name, &why) != LF_OK)
+        lf_log(LF_LOG_WARN, "registry", "%s: not moved to the trash yet: %s", name, why.text);
+    *id = gone;
+    return LF_OK;
 }
 
 static enum lf_err make_current(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
@@ -287,7 +280,7 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
 {
     char path[LF_PATH_MAX];
     struct lf_adapter_view v;
-    pthread_mutex_lock(&r->edit);
+    lf_lock_auto held = lf_lock(&r->edit);
     enum lf_err rc = lf_registry_view(r, name, &v, diag);
     if (rc == LF_OK && ref->kind == LF_FILE_VERSION) {
         rc = remove_version(r, &v, ref->version, diag);
@@ -302,7 +295,6 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
     }
     if (rc == LF_OK)
         lf_registry_refresh(r, v.record.id, NULL);
-    pthread_mutex_unlock(&r->edit);
     return rc;
 }
 
@@ -312,17 +304,16 @@ enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *
                                    struct lf_diag *diag)
 {
     struct lf_adapter_record record;
-    pthread_mutex_lock(&r->edit);
+    lf_lock_auto held = lf_lock(&r->edit);
     enum lf_err rc = lf_store_job_create(r->store, job, &record, diag);
     if (rc == LF_OK)
         lf_registry_refresh(r, record.id, &record);
-    pthread_mutex_unlock(&r->edit);
     return rc;
 }
 
 void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_activity *a)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
     if (e) {
         enum lf_adapter_state before = lf_entry_state(e);
@@ -330,7 +321,6 @@ void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_ac
         if (lf_entry_state(e) != before)
             lf_index_touch(r, e);
     }
-    pthread_mutex_unlock(&r->index);
 }
 
 enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,

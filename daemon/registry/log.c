@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/lock.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -63,12 +64,11 @@ enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_k
     rc = rc ?: lf_file_write(path, text->data ? text->data : "", text->len, diag);
     if (rc != LF_OK)
         return rc;
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
     if (e) {
         e->files[kind] = lf_file_stat_of(path);
         lf_index_touch(r, e);
     }
-    pthread_mutex_unlock(&r->index);
     return LF_OK;
 }

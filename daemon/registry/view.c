@@ -1,6 +1,8 @@
 /* Questions to the index, each under its lock: copies of what is known of adapters. */
 #include "daemon/registry/index.h"
 
+#include "core/lock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,11 +14,10 @@ static enum lf_err no_such(const char *name, struct lf_diag *diag)
 enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id,
                            struct lf_diag *diag)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     const struct lf_entry *e = lf_index_find(r, name);
     if (e)
         *id = e->record.id;
-    pthread_mutex_unlock(&r->index);
     return e ? LF_OK : no_such(name, diag);
 }
 
@@ -30,54 +31,49 @@ static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
 enum lf_err lf_registry_view(struct lf_registry *r, const char *name, struct lf_adapter_view *out,
                              struct lf_diag *diag)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     const struct lf_entry *e = lf_index_find(r, name);
     if (e)
         view_of(out, e);
-    pthread_mutex_unlock(&r->index);
     return e ? LF_OK : no_such(name, diag);
 }
 
 enum lf_err lf_registry_view_id(struct lf_registry *r, uint64_t id, struct lf_adapter_view *out,
                                 struct lf_diag *diag)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     const struct lf_entry *e = lf_index_find_id(r, id);
     if (e)
         view_of(out, e);
-    pthread_mutex_unlock(&r->index);
     return e ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "the adapter is gone");
 }
 
 enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out, size_t *n,
                              struct lf_diag *diag)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     struct lf_adapter_view *list = malloc((r->n ? r->n : 1) * sizeof *list);
-    if (list) {
-        for (size_t i = 0; i < r->n; i++)
-            view_of(&list[i], r->by_name[i]);
-        *out = list;
-        *n = r->n;
-    }
-    pthread_mutex_unlock(&r->index);
-    return list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
+    if (!list)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
+    for (size_t i = 0; i < r->n; i++)
+        view_of(&list[i], r->by_name[i]);
+    *out = list;
+    *n = r->n;
+    return LF_OK;
 }
 
 const struct lf_base *lf_registry_base(struct lf_registry *r, uint64_t id)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     const struct lf_entry *e = lf_index_find_id(r, id);
-    const struct lf_base *base = lf_bases_of(r->bases, e ? e->record.base : "");
-    pthread_mutex_unlock(&r->index);
-    return base;
+    return lf_bases_of(r->bases, e ? e->record.base : "");
 }
 
 enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
                                  struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     const struct lf_entry *e = lf_index_find(r, name);
     int32_t *list = e ? malloc((e->n_versions ? e->n_versions : 1) * sizeof *list) : NULL;
     if (!e) {
@@ -90,7 +86,6 @@ enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_
         *out = list;
         *n = e->n_versions;
     }
-    pthread_mutex_unlock(&r->index);
     return rc;
 }
 
@@ -117,8 +112,6 @@ enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const stru
 
 uint64_t lf_registry_generation(struct lf_registry *r)
 {
-    pthread_mutex_lock(&r->index);
-    uint64_t g = r->generation;
-    pthread_mutex_unlock(&r->index);
-    return g;
+    lf_lock_auto held = lf_lock(&r->index);
+    return r->generation;
 }
