@@ -95,14 +95,12 @@ enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"name", "config", NULL};
     json_auto_t *body = NULL;
-    enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
-    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
     const char *name = lf_json_need_str(&in, "name");
-    rc = in.rc;
     const json_t *config = json_object_get(body, "config");
-    if (json_is_null(config))
-        config = NULL;
-    rc = rc ?: lf_registry_create(q->daemon->registry, name, config, diag);
+    enum lf_err rc = in.rc
+                         ?: lf_registry_create(q->daemon->registry, name,
+                                               json_is_null(config) ? NULL : config, diag);
     return rc ?: reply_adapter(q, 201, name, diag);
 }
 
@@ -121,11 +119,9 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"to", NULL};
     json_auto_t *body = NULL;
-    enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
-    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
     const char *to = lf_json_need_str(&in, "to");
-    rc = in.rc;
-    rc = rc ?: lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
+    enum lf_err rc = in.rc ?: lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
     return rc ?: reply_adapter(q, 200, to, diag);
 }
 

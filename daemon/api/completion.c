@@ -7,6 +7,7 @@
 #include "daemon/state.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -120,6 +121,13 @@ void lf_completion_free(struct lf_completion *c)
     lf_writer_free(&c->out);
 }
 
+void lf_completions_free(struct lf_completion *list, int n)
+{
+    for (int i = 0; list && i < n; i++)
+        lf_completion_free(&list[i]);
+    free(list);
+}
+
 enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int timeout_ms,
                                 bool *ready, struct lf_diag *diag)
 {
@@ -165,6 +173,15 @@ enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf
         rc = lf_writer_end(&c->out,
                            c->news.finish == LF_FINISH_EOS ? LF_ENDING_EOS : LF_ENDING_LENGTH);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the text");
+}
+
+enum lf_err lf_completion_next(struct lf_completion *c, struct lf_http *q, bool *stepped,
+                               struct lf_diag *diag)
+{
+    bool ready;
+    *stepped = false;
+    enum lf_err rc = lf_completion_await(c, q, 1000, &ready, diag);
+    return rc == LF_OK && ready ? lf_completion_step(c, stepped, diag) : rc;
 }
 
 static double ms_between(uint64_t from, uint64_t to)

@@ -60,6 +60,8 @@ struct lf_completion {
 enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request *a,
                                 const int32_t *ids, int n, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_completion_free(struct lf_completion *c);
+/* All of a list of n, and the list; NULL: none. */
+void lf_completions_free(struct lf_completion *list, int n);
 
 /* Waits up to timeout_ms for a token, or the end, to be there: *ready. LF_E_CANCELLED when the
  * client went away; else why the engine gave up. */
@@ -68,6 +70,9 @@ enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int 
 /* Steps over one token that is ready, or to the end. Its text, as far as it is settled, is appended
  * to c->out.text. *stepped: there was a token. */
 enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+/* Both: the next token, where one comes within a second. */
+enum lf_err lf_completion_next(struct lf_completion *c, struct lf_http *q, bool *stepped,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* LoRAX' reply headers; before the reply. over: the completion, when it is; else NULL. */
 void lf_completion_headers(struct lf_http *q, const struct lf_served_model *s, int n_prompt,

@@ -17,6 +17,14 @@
 #define FOLLOW_REDRAW_MS 250
 #define FOLLOW_CHUNK_BYTES (16u << 10)
 
+/* The file that the route names. */
+static enum lf_err file_of(const struct lf_http *q, struct lf_file_ref *out, struct lf_diag *diag)
+{
+    return lf_file_ref_parse(out, q->param[1])
+               ? LF_OK
+               : lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
+}
+
 /* ---- Following ------------------------------------------------------------------------------- */
 
 struct follow {
@@ -73,29 +81,24 @@ static enum lf_err follow_progress(void *arg, struct lf_http *q, struct lf_buf *
 {
     struct follow *f = arg;
     struct lf_adapter_view v;
-    struct lf_buf line = {0};
-    enum lf_err rc = LF_OK;
+    lf_buf_auto line = {0};
     for (;;) {
         bool over = job_over(f, &v) || follow_over(q);
         lf_buf_reset(&line);
-        rc = lf_adapter_progress_line(&line, &v);
-        if (rc != LF_OK)
-            break;
+        if (lf_adapter_progress_line(&line, &v) != LF_OK)
+            return line.rc;
         uint64_t since_ms = (lf_clock_ns() - f->shown_ns) / 1000000;
         if (over || (strcmp(line.data, f->last) != 0 && since_ms >= FOLLOW_REDRAW_MS)) {
             /* Back to the line's start; what a longer line left is erased. */
-            rc = lf_buf_printf(out, "%s%s%s", f->started ? "\r\033[K" : "", line.data,
-                               over ? "\n" : "");
+            lf_buf_printf(out, "%s%s%s", f->started ? "\r\033[K" : "", line.data, over ? "\n" : "");
             snprintf(f->last, sizeof f->last, "%s", line.data);
             f->shown_ns = lf_clock_ns();
             f->started = true;
             *end = over;
-            break;
+            return out->rc;
         }
         poll(NULL, 0, FOLLOW_LOOK_MS);
     }
-    lf_buf_free(&line);
-    return rc;
 }
 
 /* From the Range's start, or from the beginning. */
@@ -190,8 +193,8 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
     rc = rc ?: lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
     if (rc != LF_OK)
         return rc;
-    if (!lf_file_ref_parse(&ref, q->param[1]))
-        return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
+    if (file_of(q, &ref, diag) != LF_OK)
+        return LF_E_NOT_FOUND;
     if (ref.kind == LF_FILE_PROGRESS && follow)
         return follow_start(q, &v, NULL, diag);
     if (ref.kind < LF_FILE_N && lines[ref.kind])
@@ -212,16 +215,15 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
 {
     static const char *const known[] = {"train", NULL};
     struct lf_file_ref ref;
-    if (lf_http_query_only(q, known, diag) != LF_OK)
-        return LF_E_INVALID;
-    if (!lf_file_ref_parse(&ref, q->param[1]))
-        return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
+    enum lf_err rc = lf_http_query_only(q, known, diag) ?: file_of(q, &ref, diag);
+    if (rc != LF_OK)
+        return rc;
     struct lf_upload *u = malloc(sizeof *u);
     if (!u)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the upload");
     u->fd = -1;
     q->sinking = u;
-    enum lf_err rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);
+    rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);
     if (rc == LF_OK && bytes > 0 && (uint64_t)bytes > u->bytes_max) {
         rc = lf_fail(diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
                      (unsigned long long)u->bytes_max);
@@ -270,14 +272,13 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag)
 {
     struct lf_file_ref ref;
-    if (!lf_file_ref_parse(&ref, q->param[1]))
-        return lf_fail(diag, LF_E_NOT_FOUND, "an adapter has no file \"%.100s\"", q->param[1]);
+    if (file_of(q, &ref, diag) != LF_OK)
+        return LF_E_NOT_FOUND;
     enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, diag);
     if (rc != LF_E_NOT_FOUND)
         lf_registry_asked(q->daemon->registry, q->param[0], q->param[1],
                           rc == LF_OK ? NULL : diag->text);
-    if (rc != LF_OK)
-        return rc;
-    lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[1]));
-    return LF_OK;
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[1]));
+    return rc;
 }

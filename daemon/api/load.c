@@ -28,12 +28,12 @@ enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
     json_auto_t *body = NULL;
     static const char *const known[] = {"lora_name", "lora_path", NULL};
     int32_t version;
-    enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
-    rc = rc ?: lf_json_only(body, known, diag);
-    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    if (allowed(q, diag) != LF_OK)
+        return LF_E_READ_ONLY;
+    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
     const char *name = lf_json_need_str(&in, "lora_name");
     const char *path = lf_json_need_str(&in, "lora_path");
-    rc = in.rc;
+    enum lf_err rc = in.rc;
     if (rc == LF_OK && path[0] != '/')
         rc = lf_fail(diag, LF_E_INVALID, "\"lora_path\" must be an absolute path");
     rc = rc ?: lf_registry_import(q->daemon->registry, name, path, &version, diag);
@@ -47,12 +47,11 @@ enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
     json_auto_t *body = NULL;
     static const char *const known[] = {"lora_name", "lora_int_id", NULL};
     uint64_t id;
-    enum lf_err rc = allowed(q, diag) ?: lf_http_json(q, &body, diag);
-    rc = rc ?: lf_json_only(body, known, diag);
-    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    if (allowed(q, diag) != LF_OK)
+        return LF_E_READ_ONLY;
+    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
     const char *name = lf_json_need_str(&in, "lora_name");
-    rc = in.rc;
-    rc = rc ?: lf_registry_remove(q->daemon->registry, name, &id, diag);
+    enum lf_err rc = in.rc ?: lf_registry_remove(q->daemon->registry, name, &id, diag);
     if (rc == LF_OK) {
         lf_jobs_adapter_gone(q->daemon->jobs, id);
         reply_text(q, "removed", name);

@@ -26,8 +26,6 @@ struct lorax {
 static void lorax_free(void *state)
 {
     struct lorax *x = state;
-    if (!x)
-        return;
     json_decref(x->body);
     lf_buf_free(&x->whole);
     free(x);
@@ -39,10 +37,10 @@ static void lorax_free(void *state)
 static enum lf_err parse_sampling(struct lorax *x, const json_t *p, struct lf_diag *diag)
 {
     struct lf_sample_params *s = &x->request.sample;
-    bool sample = false;
+    struct lf_json_in in = lf_json_in(p, diag);
+    bool sample = lf_json_bool(&in, "do_sample", false);
     s->temperature = -1; /* not given */
-    enum lf_err rc = lf_json_get_bool(&sample, p, "do_sample", diag);
-    rc = rc ?: lf_request_sampling(&x->request, p, NULL, diag);
+    enum lf_err rc = in.rc ?: lf_request_sampling(&x->request, p, NULL, diag);
     x->seeded = sample || s->temperature > 0 || s->top_p < 1 || s->top_k > 0;
     if (s->temperature < 0 || !x->seeded)
         s->temperature = x->seeded ? 1 : 0;
@@ -80,8 +78,9 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *
     if (rc == LF_OK && p && !json_is_null(p) && !json_is_object(p))
         rc = lf_fail(diag, LF_E_INVALID, "\"parameters\" must be an object");
     rc = rc ?: lf_params_check(x->body, &lf_params_lorax_body, diag);
-    rc = rc ?: lf_json_get_bool(&x->stream, x->body, "stream", diag);
-    rc = rc ?: parse_parameters(x, q, json_is_object(p) ? p : none, diag);
+    struct lf_json_in in = {.obj = x->body, .diag = diag, .rc = rc};
+    x->stream = lf_json_bool(&in, "stream", false);
+    rc = in.rc ?: parse_parameters(x, q, json_is_object(p) ? p : none, diag);
     json_decref(none);
     if (rc != LF_OK) {
         lorax_free(x);
@@ -133,15 +132,12 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
                                struct lf_diag *diag)
 {
     json_t *tokens = json_array();
-    bool ready, stepped;
+    bool stepped;
     enum lf_err rc = x->full_text ? lf_buf_append(&c->out.text, x->inputs, x->n_inputs) : LF_OK;
     while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
         size_t from = c->out.text.len;
-        rc = lf_completion_await(c, q, 1000, &ready, diag);
-        if (rc == LF_OK && ready)
-            rc = lf_completion_step(c, &stepped, diag);
-        if (rc == LF_OK && ready && stepped && x->details &&
-            json_array_size(tokens) < LF_DETAILS_MAX)
+        rc = lf_completion_next(c, q, &stepped, diag);
+        if (rc == LF_OK && stepped && x->details && json_array_size(tokens) < LF_DETAILS_MAX)
             json_array_append_new(tokens, step_json(c, from));
     }
     if (rc == LF_OK) {
@@ -199,25 +195,20 @@ static enum lf_err reply_stream(struct lf_http *q, struct lorax *x, struct lf_co
 static enum lf_err generate(struct lf_http *q, bool stream, bool listed, struct lf_diag *diag)
 {
     struct lorax *x = NULL;
-    struct lf_ids ids = {0};
-    struct lf_completion *c = NULL;
+    lf_ids_auto ids = {0};
     enum lf_err rc = parse(&x, q, diag);
-    if (rc == LF_OK)
-        x->listed = listed;
-    rc = rc
-             ?: lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs,
-                                 diag);
-    if (rc == LF_OK) {
-        c = calloc(1, sizeof *c);
-        rc = c ? lf_completion_start(c, &x->request, ids.ids, (int)ids.n, diag) : LF_E_NO_MEMORY;
-    }
-    lf_ids_free(&ids);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_completion *c = calloc(1, sizeof *c);
+    x->listed = listed;
+    rc =
+        c ? lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs, diag)
+          : lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+    rc = rc ?: lf_completion_start(c, &x->request, ids.ids, (int)ids.n, diag);
     if (rc == LF_OK && (stream || x->stream))
         return reply_stream(q, x, c, diag); /* takes both */
     rc = rc ?: reply_whole(q, x, c, diag);
-    if (c)
-        lf_completion_free(c);
-    free(c);
+    lf_completions_free(c, 1);
     lorax_free(x);
     return rc;
 }
@@ -265,13 +256,13 @@ enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
     const struct lf_tokenizer *t = q->daemon->seats->bases.base[0]->model->tokenizer;
     lf_ids_auto ids = {0};
     static const char *const known[] = {"inputs", "add_special_tokens", NULL};
-    bool special = true;
     json_auto_t *body = NULL, *rows = json_array();
-    enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_json_only(body, known, diag);
+    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
+    bool special = lf_json_bool(&in, "add_special_tokens", true);
+    enum lf_err rc = in.rc;
     const json_t *inputs = json_object_get(body, "inputs");
     if (rc == LF_OK && !json_is_string(inputs))
         rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text");
-    rc = rc ?: lf_json_get_bool(&special, body, "add_special_tokens", diag);
     if (rc == LF_OK)
         rc = lf_tokenizer_encode(t, &ids, json_string_value(inputs), json_string_length(inputs),
                                  special, diag);

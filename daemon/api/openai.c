@@ -22,9 +22,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_openai *o, json_t *body,
     if (rc == LF_OK)
         return o->stream ? lf_openai_reply_stream(q, o, body, list, diag)
                          : lf_openai_reply(q, o, list, diag);
-    for (int i = 0; i < begun; i++)
-        lf_completion_free(&list[i]);
-    free(list);
+    lf_completions_free(list, begun);
     return rc;
 }
 
@@ -32,15 +30,14 @@ static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
 {
     struct lf_openai *o = calloc(1, sizeof *o);
     json_auto_t *body = NULL;
-    enum lf_err rc = o ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
-    rc = rc ?: lf_http_json(q, &body, diag);
-    rc = rc ?: lf_openai_parse(o, q, body, chat, diag);
+    if (!o)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+    enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_openai_parse(o, q, body, chat, diag);
     if (rc == LF_OK)
         rc = chat ? lf_openai_messages(o, body, diag)
                   : lf_openai_prompts(o, json_object_get(body, "prompt"), diag);
     rc = rc ?: answer(q, o, body, diag);
-    if (o)
-        lf_openai_free(o);
+    lf_openai_free(o);
     free(o);
     return rc;
 }

@@ -81,14 +81,14 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
                             struct lf_diag *diag)
 {
     struct lf_openai o = {.chat = chat, .created = (int64_t)time(NULL)};
-    const char *model = "";
     char id[25];
     lf_request_init(&o.request);
     lf_answer_id(id);
     snprintf(o.id, sizeof o.id, "%s-%s", chat ? "chatcmpl" : "cmpl", id);
     enum lf_err rc = lf_params_check(body, chat ? &lf_params_chat : &lf_params_completion, diag);
-    rc = rc ?: lf_json_get_str(&model, body, "model", diag);
-    rc = rc ?: lf_served_model_find(q, model, &o.request.model, diag);
+    struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
+    const char *model = lf_json_str(&in, "model", "");
+    rc = in.rc ?: lf_served_model_find(q, model, &o.request.model, diag);
     rc = rc ?: refuse_choices(body, diag);
     rc = rc ?: parse_sampling(&o.request, body, diag);
     rc = rc ?: lf_request_stops(&o.request, json_object_get(body, "stop"), diag);

@@ -7,19 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *finish_word(enum lf_ending e)
-{
-    switch (e) {
-    case LF_ENDING_NONE:
-        return "null";
-    case LF_ENDING_EOS:
-    case LF_ENDING_STOP:
-        return "\"stop\"";
-    case LF_ENDING_LENGTH:
-        break;
-    }
-    return "\"length\"";
-}
+/* "finish_reason", as JSON. */
+static const char *const finish_words[] = {[LF_ENDING_NONE] = "null",
+                                           [LF_ENDING_EOS] = "\"stop\"",
+                                           [LF_ENDING_STOP] = "\"stop\"",
+                                           [LF_ENDING_LENGTH] = "\"length\""};
 
 static void put_text(struct lf_buf *b, const char *s, size_t n)
 {
@@ -147,14 +139,12 @@ static enum lf_err choice(struct lf_buf *b, struct lf_http *q, const struct lf_o
                           struct lf_completion *c, int i, struct lf_diag *diag)
 {
     struct record r = {0};
-    bool ready, stepped;
+    bool stepped;
     enum lf_err rc = o->echo ? put_echo(&c->out.text, o, c, i) : LF_OK;
     while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
         size_t offset = c->out.text.len;
-        rc = lf_completion_await(c, q, 1000, &ready, diag);
-        if (rc == LF_OK && ready)
-            rc = lf_completion_step(c, &stepped, diag);
-        if (rc == LF_OK && ready && stepped && o->logprobs)
+        rc = lf_completion_next(c, q, &stepped, diag);
+        if (rc == LF_OK && stepped && o->logprobs)
             rc = record_add(&r, c, offset);
     }
     if (rc == LF_OK) {
@@ -163,7 +153,7 @@ static enum lf_err choice(struct lf_buf *b, struct lf_http *q, const struct lf_o
         put_text(b, c->out.text.data, c->out.text.len);
         lf_buf_puts(b, o->chat ? "}," : ",");
         put_logprobs(b, o, c, &r);
-        lf_buf_printf(b, ",\"finish_reason\":%s}", finish_word(c->out.ending));
+        lf_buf_printf(b, ",\"finish_reason\":%s}", finish_words[c->out.ending]);
     }
     record_free(&r);
     return rc;
@@ -189,9 +179,7 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
         lf_completion_headers(q, &o->request.model, prompt, tokens, &list[o->n_prompts - 1]);
         lf_http_reply(q, 200, "application/json", &b);
     }
-    for (int i = 0; i < o->n_prompts; i++)
-        lf_completion_free(&list[i]);
-    free(list);
+    lf_completions_free(list, o->n_prompts);
     return rc;
 }
 
@@ -214,7 +202,7 @@ static void chunk_begin(struct lf_buf *b, const struct streaming *st, int i)
 
 static void chunk_end(struct lf_buf *b, const struct streaming *st, enum lf_ending ending)
 {
-    lf_buf_printf(b, ",\"finish_reason\":%s}]%s}\n\n", finish_word(ending),
+    lf_buf_printf(b, ",\"finish_reason\":%s}]%s}\n\n", finish_words[ending],
                   st->o.include_usage ? ",\"usage\":null" : "");
 }
 
@@ -289,9 +277,7 @@ enum lf_err lf_openai_reply_stream(struct lf_http *q, struct lf_openai *o, json_
     for (int i = 0; i < n; i++)
         prompt += list[i].n_prompt;
     if (!st) {
-        for (int i = 0; i < n; i++)
-            lf_completion_free(&list[i]);
-        free(list);
+        lf_completions_free(list, n);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
     }
     st->o = *o;

@@ -10,155 +10,81 @@
 #include <string.h>
 
 #define NAMES_N 128 /* of one list and the sampling parameters together */
+#define KEYS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* What completions and chats have in common. */
 static const struct lf_param openai[] = {
-    {"model", NULL},
-    {"max_tokens", NULL},
-    {"n", NULL},
-    {"best_of", NULL},
-    {"stream", NULL},
-    {"stream_options", NULL},
-    {"stop", NULL},
-    {"logprobs", NULL},
-    {"ignore_eos", NULL},
-    {"ignore_eos_token", NULL},
+    {NULL, KEYS("model", "max_tokens", "n", "best_of", "stream", "stream_options", "stop",
+                "logprobs", "ignore_eos", "ignore_eos_token")},
     /* Who asks, how the answer is kept and billed, and how soon it comes */
-    {"user", "*"},
-    {"metadata", "*"},
-    {"store", "*"},
-    {"service_tier", "*"},
-    {"safety_identifier", "*"},
-    {"prompt_cache_key", "*"},
-    {"prompt_cache_retention", "*"},
-    {"cache_prompt", "*"},
-    {"cache_salt", "*"},
-    {"request_id", "*"},
-    {"rid", "*"},
-    {"priority", "0"},
-    /* Which tokens there may be, and how they are chosen */
-    {"logit_bias", ""},
-    {"allowed_token_ids", ""},
-    {"bad_words", ""},
-    {"logits_processors", ""},
-    {"grammar", ""},
-    {"json_schema", ""},
-    {"structured_outputs", ""},
-    {"guided_json", ""},
-    {"guided_regex", ""},
-    {"guided_choice", ""},
-    {"guided_grammar", ""},
-    {"guided_decoding_backend", ""},
-    {"guided_whitespace_pattern", ""},
-    {"regex", ""},
-    {"ebnf", ""},
-    {"response_format", "{\"type\":\"text\"}"},
-    {"use_beam_search", "false"},
-    {"length_penalty", "1 1.0"},
-    {"early_stopping", "false"},
-    {"typical_p", "1 1.0"},
-    /* Where it ends */
-    {"min_tokens", "0"},
-    {"stop_token_ids", ""},
-    {"stop_regex", ""},
-    {"include_stop_str_in_output", "false"},
-    {"no_stop_trim", "false"},
-    /* How it is written */
-    {"skip_special_tokens", "true"},
-    {"spaces_between_special_tokens", "true false"},
-    {"detokenize", "true"},
-    {"return_tokens_as_token_ids", "false"},
-    {"return_token_ids", "false"},
-    {"truncate_prompt_tokens", ""},
-    {"prompt_logprobs", ""},
-    {"kv_transfer_params", ""},
-    {"vllm_xargs", ""},
+    {"*", KEYS("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
+               "prompt_cache_retention", "cache_prompt", "cache_salt", "request_id", "rid")},
+    {"0", KEYS("priority", "min_tokens")},
+    {"{\"type\":\"text\"}", KEYS("response_format")},
+    {"false", KEYS("use_beam_search", "early_stopping", "include_stop_str_in_output",
+                   "no_stop_trim", "return_tokens_as_token_ids", "return_token_ids")},
+    {"1 1.0", KEYS("length_penalty", "typical_p")},
+    {"true", KEYS("skip_special_tokens", "detokenize")},
+    {"true false", KEYS("spaces_between_special_tokens")},
+    {"", KEYS("logit_bias", "allowed_token_ids", "bad_words", "logits_processors", "grammar",
+              "json_schema", "structured_outputs", "guided_json", "guided_regex", "guided_choice",
+              "guided_grammar", "guided_decoding_backend", "guided_whitespace_pattern", "regex",
+              "ebnf", "stop_token_ids", "stop_regex", "truncate_prompt_tokens", "prompt_logprobs",
+              "kv_transfer_params", "vllm_xargs")},
     /* Other servers' ways to name an adapter; here as in OpenAI's it is "model" */
-    {"adapter_id", ""},
-    {"adapter_source", ""},
-    {"api_token", ""},
-    {"merged_adapters", ""},
-    {"lora_path", ""},
-    {NULL, NULL},
+    {"", KEYS("adapter_id", "adapter_source", "api_token", "merged_adapters", "lora_path")},
+    {0},
 };
 
 static const struct lf_param completion[] = {
-    {"prompt", NULL}, {"echo", NULL}, {"add_special_tokens", "true"}, {"suffix", ""}, {NULL, NULL},
+    {NULL, KEYS("prompt", "echo")},
+    {"true", KEYS("add_special_tokens")},
+    {"", KEYS("suffix")},
+    {0},
 };
 
 static const struct lf_param chat[] = {
-    {"messages", NULL},
-    {"max_completion_tokens", NULL},
-    {"top_logprobs", NULL},
-    {"chat_template_kwargs", NULL},
-    {"tools", ""},
-    {"tool_choice", "\"none\" \"auto\""},
-    {"parallel_tool_calls", "*"}, /* without tools */
-    {"functions", ""},
-    {"function_call", "\"none\" \"auto\""},
-    {"modalities", "[\"text\"]"},
-    {"audio", ""},
-    {"prediction", "*"}, /* makes an answer quicker, not another one */
-    {"web_search_options", ""},
-    {"reasoning_effort", ""},
-    {"include_reasoning", "true"},
-    {"separate_reasoning", "true"},
-    {"verbosity", "\"medium\""},
-    {"echo", "false"},
-    {"add_special_tokens", "false"},
-    {"add_generation_prompt", "true"},
-    {"continue_final_message", "false"},
-    {"chat_template", ""},
-    {"documents", ""},
-    {"mm_processor_kwargs", ""},
-    {NULL, NULL},
+    {NULL, KEYS("messages", "max_completion_tokens", "top_logprobs", "chat_template_kwargs")},
+    {"*", KEYS("parallel_tool_calls" /* without tools */, "prediction" /* quicker, no other */)},
+    {"\"none\" \"auto\"", KEYS("tool_choice", "function_call")},
+    {"[\"text\"]", KEYS("modalities")},
+    {"true", KEYS("include_reasoning", "separate_reasoning", "add_generation_prompt")},
+    {"\"medium\"", KEYS("verbosity")},
+    {"false", KEYS("echo", "add_special_tokens", "continue_final_message")},
+    {"", KEYS("tools", "functions", "audio", "web_search_options", "reasoning_effort",
+              "chat_template", "documents", "mm_processor_kwargs")},
+    {0},
 };
 
 static const struct lf_param stream_options[] = {
-    {"include_usage", NULL},
-    {"include_obfuscation", "*"}, /* padding against who measures packets */
-    {"continuous_usage_stats", "false"},
-    {NULL, NULL},
+    {NULL, KEYS("include_usage")},
+    {"*", KEYS("include_obfuscation")}, /* padding against who measures packets */
+    {"false", KEYS("continuous_usage_stats")},
+    {0},
 };
 
 static const struct lf_param lorax_body[] = {
-    {"inputs", NULL}, {"parameters", NULL},
-    {"stream", NULL}, {"model", "*"}, /* huggingface_hub's: which server it has asked */
-    {"options", "*"},                 /* whether that one waits, and may answer from its cache */
-    {NULL, NULL},
+    {NULL, KEYS("inputs", "parameters", "stream")},
+    {"*", KEYS("model", "options")}, /* huggingface_hub's, for the server in front of models */
+    {0},
 };
 
 /* A query's, of the mount's route. */
 static const struct lf_param mount[] = {
-    {"max_tokens", NULL},
-    {"stop", NULL},
-    {"ignore_eos", NULL},
-    {NULL, NULL},
+    {NULL, KEYS("max_tokens", "stop", "ignore_eos")},
+    {0},
 };
 
 static const struct lf_param lorax[] = {
-    {"adapter_id", NULL},
-    {"adapter_source", "*"}, /* adapters are known by their names, wherever they are from */
-    {"api_token", "*"},
-    {"max_new_tokens", NULL},
-    {"do_sample", NULL},
-    {"ignore_eos_token", NULL},
-    {"return_full_text", NULL},
-    {"details", NULL},
-    {"stop", NULL},
-    {"best_of", "1"},
-    {"typical_p", "1 1.0"},
-    {"top_n_tokens", "0"},
-    {"return_k_alternatives", "0"},
-    {"watermark", "false"},
-    {"decoder_input_details", "false"},
-    {"apply_chat_template", "false"},
-    {"truncate", ""},
-    {"merged_adapters", ""},
-    {"response_format", ""},
-    {"grammar", ""},
-    {"schema", ""},
-    {NULL, NULL},
+    {NULL, KEYS("adapter_id", "max_new_tokens", "do_sample", "ignore_eos_token", "return_full_text",
+                "details", "stop")},
+    {"*", KEYS("adapter_source", "api_token")}, /* adapters are known by their names alone */
+    {"1", KEYS("best_of")},
+    {"1 1.0", KEYS("typical_p")},
+    {"0", KEYS("top_n_tokens", "return_k_alternatives")},
+    {"false", KEYS("watermark", "decoder_input_details", "apply_chat_template")},
+    {"", KEYS("truncate", "merged_adapters", "response_format", "grammar", "schema")},
+    {0},
 };
 
 const struct lf_params lf_params_completion = {completion, openai, true};
@@ -193,9 +119,11 @@ static bool is_one_of(const json_t *v, const char *values)
 
 static const struct lf_param *row_find(const struct lf_param *rows, const char *key)
 {
-    while (rows && rows->key && strcmp(rows->key, key) != 0)
-        rows++;
-    return rows && rows->key ? rows : NULL;
+    for (; rows && rows->keys; rows++)
+        for (const char *const *k = rows->keys; *k; k++)
+            if (strcmp(*k, key) == 0)
+                return rows;
+    return NULL;
 }
 
 static bool is_sampling(const char *key)
@@ -208,9 +136,9 @@ static bool is_sampling(const char *key)
 
 static size_t add_read(const char **names, size_t n, const struct lf_param *rows)
 {
-    for (; rows && rows->key && n < NAMES_N; rows++)
-        if (!rows->idle)
-            names[n++] = rows->key;
+    for (; rows && rows->keys; rows++)
+        for (const char *const *k = rows->keys; *k && !rows->idle && n < NAMES_N; k++)
+            names[n++] = *k;
     return n;
 }
 

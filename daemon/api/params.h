@@ -6,14 +6,15 @@
 
 #include "daemon/http/http.h"
 
+/* Members of a kind. */
 struct lf_param {
-    const char *key;
-    /* NULL: the route reads it. "*": it changes no answer. Else the values that ask for what is
+    /* NULL: the route reads them. "*": they change no answer. Else the values that ask for what is
      * done anyway, as compact JSON with blanks between; "": none but those of every member. */
     const char *idle;
+    const char *const *keys; /* a NULL after them */
 };
 struct lf_params {
-    const struct lf_param *own, *common; /* each ends with a NULL key; common may be NULL */
+    const struct lf_param *own, *common; /* each ends with NULL keys; common may be NULL */
     bool sampling;                       /* and lf_sampling_params with "seed" */
 };
 extern const struct lf_params lf_params_completion, lf_params_chat, lf_params_stream_options;

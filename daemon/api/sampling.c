@@ -21,29 +21,23 @@ const struct lf_sampling_param lf_sampling_params[] = {
     {NULL, 0, 0, 0},
 };
 
-static enum lf_err read_int(int64_t *out, const char *key, int64_t lo, int64_t hi,
-                            const json_t *body, struct lf_http *q, struct lf_diag *diag)
-{
-    return body ? lf_json_get_int(out, body, key, lo, hi, diag)
-                : lf_http_query_int(q, key, lo, hi, out, diag);
-}
-
 enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct lf_http *q,
                                 struct lf_diag *diag)
 {
+    struct lf_json_in in = lf_json_in(body, diag);
     enum lf_err rc = body ? lf_json_get_bits(&a->seed, body, "seed", diag)
                           : lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
     for (const struct lf_sampling_param *p = lf_sampling_params; p->key && rc == LF_OK; p++) {
         if (p->at == AT(top_k)) {
-            int64_t k = a->sample.top_k;
-            rc = read_int(&k, p->key, (int64_t)p->lo, (int64_t)p->hi, body, q, diag);
+            int64_t lo = (int64_t)p->lo, hi = (int64_t)p->hi;
+            int64_t k = lf_json_int64(&in, p->key, a->sample.top_k, lo, hi);
+            rc = body ? in.rc : lf_http_query_int(q, p->key, lo, hi, &k, diag);
             a->sample.top_k = k > 0 ? (int32_t)k : 0;
             continue;
         }
         float *at = (float *)((char *)&a->sample + p->at);
-        double x = (double)*at;
-        rc = body ? lf_json_get_real(&x, body, p->key, p->lo, p->hi, diag)
-                  : lf_http_query_real(q, p->key, p->lo, p->hi, &x, diag);
+        double x = lf_json_real(&in, p->key, (double)*at, p->lo, p->hi);
+        rc = body ? in.rc : lf_http_query_real(q, p->key, p->lo, p->hi, &x, diag);
         *at = (float)x;
     }
     /* 0 is the likeliest token alone; the sampler's is over 0. */

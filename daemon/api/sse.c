@@ -11,18 +11,12 @@
 #define TURN_MS 20    /* waiting on one of several completions */
 #define PING_NS 10000000000ull
 
-static void sse_free(struct lf_sse *s)
+static void sse_free(void *arg)
 {
-    for (int i = 0; i < s->n; i++)
-        lf_completion_free(&s->list[i]);
-    free(s->list);
+    struct lf_sse *s = arg;
+    lf_completions_free(s->list, s->n);
     s->dialect->free(s->state);
     free(s);
-}
-
-static void sse_close(void *arg)
-{
-    sse_free(arg);
 }
 
 static void speak_error(struct lf_buf *out, enum lf_err rc, const struct lf_diag *diag)
@@ -88,9 +82,7 @@ enum lf_err lf_sse_reply(struct lf_http *q, const struct lf_sse_dialect *dialect
     struct lf_sse *s = malloc(sizeof *s);
     if (!s) {
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
-        for (int i = 0; i < n; i++)
-            lf_completion_free(&list[i]);
-        free(list);
+        lf_completions_free(list, n);
         dialect->free(state);
         return rc;
     }
@@ -101,6 +93,6 @@ enum lf_err lf_sse_reply(struct lf_http *q, const struct lf_sse_dialect *dialect
         return rc;
     }
     lf_http_reply_stream(q, "text/event-stream; charset=utf-8",
-                         &(struct lf_http_stream){sse_fill, sse_close, s});
+                         &(struct lf_http_stream){sse_fill, sse_free, s});
     return LF_OK;
 }

@@ -100,6 +100,9 @@ enum lf_err lf_http_query_only(struct lf_http *q, const char *const *known,
 const char *lf_http_header(struct lf_http *q, const char *name);
 /* The body as a JSON object; an empty body is {}. Yours (json_decref). */
 enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag) LF_MUST_CHECK;
+/* The same for getters; other members than the known ones are refused. */
+struct lf_json_in lf_http_json_in(struct lf_http *q, json_t **out, const char *const *known,
+                                  struct lf_diag *diag);
 /* The client has closed its connection, or at least its sending half. */
 bool lf_http_gone(const struct lf_http *q);
 

@@ -120,6 +120,13 @@ enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag)
     return LF_OK;
 }
 
+struct lf_json_in lf_http_json_in(struct lf_http *q, json_t **out, const char *const *known,
+                                  struct lf_diag *diag)
+{
+    enum lf_err rc = lf_http_json(q, out, diag) ?: lf_json_only(*out, known, diag);
+    return (struct lf_json_in){.obj = *out, .diag = diag, .rc = rc};
+}
+
 bool lf_http_gone(const struct lf_http *q)
 {
     struct pollfd p = {q->fd, POLLRDHUP, 0};
