@@ -135,107 +135,12 @@ enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag)
 
 static const char *type_name(const json_t *v)
 {
-    switch (json_typeof(v)) {
-    case JSON_OBJECT:
-        return "an object";
-    case JSON_ARRAY:
-        return "a list";
-    case JSON_STRING:
-        return "a string";
-    case JSON_INTEGER:
-        return "an integer";
-    case JSON_REAL:
-        return "a number";
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return "a boolean";
-    case JSON_NULL:
-        break;
-    }
-    return "null";
-}
-
-/* The member, or NULL where it is missing or null. */
-static const json_t *member(const json_t *obj, const char *key)
-{
-    const json_t *v = json_object_get(obj, key);
-    return v && !json_is_null(v) ? v : NULL;
-}
-
-enum lf_err lf_json_get_int(int64_t *out, const json_t *obj, const char *key, int64_t lo,
-                            int64_t hi, struct lf_diag *diag)
-{
-    const json_t *v = member(obj, key);
-    if (!v)
-        return LF_OK;
-    if (is_large(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between %lld and %lld", key,
-                       json_string_value(v), (long long)lo, (long long)hi);
-    if (!json_is_integer(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an integer, not %s", key, type_name(v));
-    int64_t x = (int64_t)json_integer_value(v);
-    if (x < lo || x > hi)
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %lld; it must be between %lld and %lld", key,
-                       (long long)x, (long long)lo, (long long)hi);
-    *out = x;
-    return LF_OK;
-}
-
-enum lf_err lf_json_get_bits(int64_t *out, const json_t *obj, const char *key, struct lf_diag *diag)
-{
-    const json_t *v = member(obj, key);
-    char *end = NULL;
-    if (!v || !is_large(v))
-        return lf_json_get_int(out, obj, key, INT64_MIN, INT64_MAX, diag);
-    errno = 0;
-    uint64_t x = strtoull(json_string_value(v), &end, 10);
-    if (errno != 0 || json_string_value(v)[0] == '-')
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between 0 and %llu", key,
-                       json_string_value(v), (unsigned long long)UINT64_MAX);
-    memcpy(out, &x, sizeof x);
-    return LF_OK;
-}
-
-enum lf_err lf_json_get_real(double *out, const json_t *obj, const char *key, double lo, double hi,
-                             struct lf_diag *diag)
-{
-    const json_t *v = member(obj, key);
-    if (!v)
-        return LF_OK;
-    if (!json_is_number(v) && !is_large(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a number, not %s", key, type_name(v));
-    double x = json_is_number(v) ? json_number_value(v) : strtod(json_string_value(v), NULL);
-    if (!(x >= lo && x <= hi))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" is %g; it must be between %g and %g", key, x, lo,
-                       hi);
-    *out = x;
-    return LF_OK;
-}
-
-enum lf_err lf_json_get_bool(bool *out, const json_t *obj, const char *key, struct lf_diag *diag)
-{
-    const json_t *v = member(obj, key);
-    if (!v)
-        return LF_OK;
-    if (!json_is_boolean(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be true or false, not %s", key,
-                       type_name(v));
-    *out = json_is_true(v);
-    return LF_OK;
-}
-
-enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key,
-                            struct lf_diag *diag)
-{
-    const json_t *v = member(obj, key);
-    if (!v)
-        return LF_OK;
-    if (!json_is_string(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string, not %s", key, type_name(v));
-    if (strlen(json_string_value(v)) != json_string_length(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" holds a NUL character", key);
-    *out = json_string_value(v);
-    return LF_OK;
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object",   [JSON_ARRAY] = "a list",  [JSON_STRING] = "a string",
+        [JSON_INTEGER] = "an integer", [JSON_REAL] = "a number", [JSON_TRUE] = "a boolean",
+        [JSON_FALSE] = "a boolean",    [JSON_NULL] = "null",
+    };
+    return names[json_typeof(v)];
 }
 
 const char *lf_json_text_of(const json_t *obj, const char *key)
@@ -323,18 +228,54 @@ json_t *lf_json_dated(json_t *o)
     return dated;
 }
 
-/* ---- Many members of one object -------------------------------------------------------------- */
+/* ---- Members that are checked ---------------------------------------------------------------- */
 
 struct lf_json_in lf_json_in(const json_t *obj, struct lf_diag *diag)
 {
     return (struct lf_json_in){.obj = obj, .diag = diag};
 }
 
+#define IS(type) (1u << JSON_##type)
+
+/* The member, of one of the types; NULL where it is missing or null, or there was a failure. */
+static const json_t *member(struct lf_json_in *in, const char *key, unsigned types,
+                            const char *what)
+{
+    const json_t *v = in->rc == LF_OK ? json_object_get(in->obj, key) : NULL;
+    if (!v || json_is_null(v))
+        return NULL;
+    if (types >> json_typeof(v) & 1 || (types & IS(INTEGER) && is_large(v)))
+        return v;
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be %s, not %s", key, what, type_name(v));
+    return NULL;
+}
+
 int64_t lf_json_int64(struct lf_json_in *in, const char *key, int64_t otherwise, int64_t lo,
                       int64_t hi)
 {
-    if (in->rc == LF_OK)
-        in->rc = lf_json_get_int(&otherwise, in->obj, key, lo, hi, in->diag);
+    const json_t *v = member(in, key, IS(INTEGER), "an integer");
+    int64_t x = v ? (int64_t)json_integer_value(v) : otherwise;
+    char digits[24];
+    if (!v || (json_is_integer(v) && x >= lo && x <= hi))
+        return x;
+    snprintf(digits, sizeof digits, "%lld", (long long)x);
+    in->rc =
+        lf_fail(in->diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between %lld and %lld", key,
+                json_is_integer(v) ? digits : json_string_value(v), (long long)lo, (long long)hi);
+    return otherwise;
+}
+
+int64_t lf_json_bits(struct lf_json_in *in, const char *key, int64_t otherwise)
+{
+    const json_t *v = member(in, key, IS(INTEGER), "an integer");
+    if (!v || json_is_integer(v))
+        return v ? (int64_t)json_integer_value(v) : otherwise;
+    errno = 0;
+    uint64_t x = strtoull(json_string_value(v), NULL, 10);
+    if (errno == 0 && json_string_value(v)[0] != '-')
+        return (int64_t)x;
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between 0 and %llu", key,
+                     json_string_value(v), (unsigned long long)UINT64_MAX);
     return otherwise;
 }
 
@@ -345,22 +286,29 @@ int lf_json_int(struct lf_json_in *in, const char *key, int otherwise, int lo, i
 
 double lf_json_real(struct lf_json_in *in, const char *key, double otherwise, double lo, double hi)
 {
-    if (in->rc == LF_OK)
-        in->rc = lf_json_get_real(&otherwise, in->obj, key, lo, hi, in->diag);
+    const json_t *v = member(in, key, IS(INTEGER) | IS(REAL), "a number");
+    double x = !v                  ? otherwise
+               : json_is_string(v) ? strtod(json_string_value(v), NULL)
+                                   : json_number_value(v);
+    if (!v || (x >= lo && x <= hi))
+        return x;
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" is %g; it must be between %g and %g", key, x,
+                     lo, hi);
     return otherwise;
 }
 
 bool lf_json_bool(struct lf_json_in *in, const char *key, bool otherwise)
 {
-    if (in->rc == LF_OK)
-        in->rc = lf_json_get_bool(&otherwise, in->obj, key, in->diag);
-    return otherwise;
+    const json_t *v = member(in, key, IS(TRUE) | IS(FALSE), "true or false");
+    return v ? json_is_true(v) : otherwise;
 }
 
 const char *lf_json_str(struct lf_json_in *in, const char *key, const char *otherwise)
 {
-    if (in->rc == LF_OK)
-        in->rc = lf_json_get_str(&otherwise, in->obj, key, in->diag);
+    const json_t *v = member(in, key, IS(STRING), "a string");
+    if (!v || strlen(json_string_value(v)) == json_string_length(v))
+        return v ? json_string_value(v) : otherwise;
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" holds a NUL character", key);
     return otherwise;
 }
 
@@ -391,7 +339,7 @@ int lf_json_word(struct lf_json_in *in, const char *key, int otherwise, const ch
 
 const json_t *lf_json_object(struct lf_json_in *in, const char *key)
 {
-    const json_t *v = in->rc == LF_OK ? member(in->obj, key) : NULL;
+    const json_t *v = member(in, key, ~0u, "");
     if (!v || json_is_object(v))
         return v;
     in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be an object", key);
@@ -400,7 +348,7 @@ const json_t *lf_json_object(struct lf_json_in *in, const char *key)
 
 const json_t *lf_json_list(struct lf_json_in *in, const char *key, size_t min, size_t max)
 {
-    const json_t *v = in->rc == LF_OK ? member(in->obj, key) : NULL;
+    const json_t *v = member(in, key, ~0u, "");
     size_t n = json_array_size(v);
     if (in->rc != LF_OK || (!v && min == 0) || (json_is_array(v) && n >= min && n <= max))
         return v;

@@ -19,21 +19,6 @@ enum lf_err lf_json_parse(json_t **out, const char *text, size_t n,
 /* Reads and parses a file of at most LF_JSON_BYTES_MAX; the reason starts with the path. */
 enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* Optional members of an object: a missing key or null leaves *out as it is (put the default
- * there first); another type or a number outside [lo, hi] is LF_E_INVALID, naming the key. */
-enum lf_err lf_json_get_int(int64_t *out, const json_t *obj, const char *key, int64_t lo,
-                            int64_t hi, struct lf_diag *diag) LF_MUST_CHECK;
-/* An integer from 0 to 2^64 - 1, or from INT64_MIN on; *out has its bits. */
-enum lf_err lf_json_get_bits(int64_t *out, const json_t *obj, const char *key,
-                             struct lf_diag *diag) LF_MUST_CHECK;
-/* An integer is accepted as a real. */
-enum lf_err lf_json_get_real(double *out, const json_t *obj, const char *key, double lo, double hi,
-                             struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_json_get_bool(bool *out, const json_t *obj, const char *key,
-                             struct lf_diag *diag) LF_MUST_CHECK;
-/* Borrowed until obj is freed. Strings hold no NUL. */
-enum lf_err lf_json_get_str(const char **out, const json_t *obj, const char *key,
-                            struct lf_diag *diag) LF_MUST_CHECK;
 /* For answers of our own, where nothing is refused: "" where it is no string, NAN where it is no
  * number. */
 const char *lf_json_text_of(const json_t *obj, const char *key);
@@ -56,9 +41,11 @@ json_t *lf_json_finite(double x);
 /* The members of `o` (taken; NULL gives NULL) behind "time": "2026-11-28T09:51:50.194Z", now. */
 json_t *lf_json_dated(json_t *o);
 
-/* ---- Many members of one object --------------------------------------------------------------
- * The same getters for who reads several: the first failure sticks (as in struct lf_buf), so rc is
- * looked at once, at the end. After a failure nothing is looked up and nothing is said any more.
+/* ---- Members that are checked ----------------------------------------------------------------
+ * Optional members of an object. Each getter answers `otherwise` where the member is missing or
+ * null; another type or a number outside [lo, hi] is LF_E_INVALID, naming the key. The first
+ * failure sticks (as in struct lf_buf), so rc is looked at once, at the end. After a failure
+ * nothing is looked up, nothing is said any more, and the answers are `otherwise`.
  *
  *     struct lf_json_in in = lf_json_in(obj, diag);
  *     s->n_layers = lf_json_int(&in, "num_hidden_layers", 0, 1, LF_LAYERS_MAX);
@@ -66,8 +53,7 @@ json_t *lf_json_dated(json_t *o);
  *     if (in.rc == LF_OK && s->n_layers == 0)
  *         return lf_fail(diag, LF_E_INVALID, "no \"num_hidden_layers\"");
  *     return in.rc;
- *
- * Each answers `otherwise` where the member is missing or null, and after a failure. */
+ */
 struct lf_json_in {
     const json_t *obj; /* borrowed */
     struct lf_diag *diag;
@@ -78,9 +64,12 @@ struct lf_json_in lf_json_in(const json_t *obj, struct lf_diag *diag);
 int lf_json_int(struct lf_json_in *in, const char *key, int otherwise, int lo, int hi);
 int64_t lf_json_int64(struct lf_json_in *in, const char *key, int64_t otherwise, int64_t lo,
                       int64_t hi);
+/* An integer from 0 to 2^64 - 1, or from INT64_MIN on: its bits. */
+int64_t lf_json_bits(struct lf_json_in *in, const char *key, int64_t otherwise);
+/* An integer is accepted as a real. */
 double lf_json_real(struct lf_json_in *in, const char *key, double otherwise, double lo, double hi);
 bool lf_json_bool(struct lf_json_in *in, const char *key, bool otherwise);
-/* Borrowed until the object is freed. */
+/* Borrowed until the object is freed. Strings hold no NUL. */
 const char *lf_json_str(struct lf_json_in *in, const char *key, const char *otherwise);
 /* The same of a member that must be there. */
 const char *lf_json_need_str(struct lf_json_in *in, const char *key);

@@ -52,10 +52,10 @@ static enum lf_err entry_word(const char **out, const json_t *entry, const char 
         return LF_OK;
     if (!json_is_object(entry))
         return lf_fail(diag, LF_E_INVALID, "an entry must be a string or an object");
-    enum lf_err rc = lf_json_only(entry, known, diag) ?: lf_json_get_str(out, entry, key, diag);
-    if (rc == LF_OK && !*out)
-        rc = lf_fail(diag, LF_E_INVALID, "an entry without \"%s\"", key);
-    return rc;
+    struct lf_json_in in = {entry, diag, lf_json_only(entry, known, diag)};
+    *out = lf_json_str(&in, key, NULL);
+    return in.rc == LF_OK && !*out ? lf_fail(diag, LF_E_INVALID, "an entry without \"%s\"", key)
+                                   : in.rc;
 }
 
 /* What the paths of a file are relative to. */

@@ -163,13 +163,12 @@ static enum lf_err check_split(const json_t *task, const json_t *source, const c
 
 static enum lf_err check_source(const json_t *task, const json_t *source, struct lf_diag *diag)
 {
-    enum lf_err rc = check_members(source, source_keys, diag);
-    int64_t percent = 0;
-    const char *text = NULL;
-    for (int i = 0; rc == LF_OK && i < 4; i++)
-        rc = lf_json_get_str(&text, source, source_keys[i], diag);
-    rc = rc ?: lf_json_get_str(&text, source, "split_by", diag);
-    rc = rc ?: lf_json_get_int(&percent, source, "test_percent", 1, 99, diag);
+    struct lf_json_in in = {source, diag, check_members(source, source_keys, diag)};
+    for (int i = 0; i < 4; i++)
+        lf_json_str(&in, source_keys[i], NULL);
+    lf_json_str(&in, "split_by", NULL);
+    int percent = lf_json_int(&in, "test_percent", 0, 1, 99);
+    enum lf_err rc = in.rc;
     bool all = json_object_get(source, "all") != NULL;
     bool both = json_object_get(source, "train") && json_object_get(source, "test");
     bool either = json_object_get(source, "train") || json_object_get(source, "test");

@@ -93,14 +93,14 @@ static enum lf_err write_program(struct lf_buf *out, const char *completion, con
                                  struct lf_diag *diag)
 {
     static const char *const needed[] = {"raw_prompt", "test", "entry_point"};
-    const char *word[3] = {NULL, NULL, NULL};
+    const char *word[3];
+    struct lf_json_in in = lf_json_in(row, diag);
     for (int i = 0; i < 3; i++) {
-        enum lf_err rc = row ? lf_json_get_str(&word[i], row, needed[i], diag) : LF_OK;
-        if (rc != LF_OK)
-            return rc;
+        word[i] = lf_json_str(&in, needed[i], NULL);
         if (!word[i])
-            return lf_fail(diag, LF_E_INVALID, "humaneval needs \"%s\" beside the completion",
-                           needed[i]);
+            return in.rc
+                       ?: lf_fail(diag, LF_E_INVALID,
+                                  "humaneval needs \"%s\" beside the completion", needed[i]);
     }
     lf_buf_puts(out, word[0]);
     if (out->len > 0 && out->data[out->len - 1] != '\n')

@@ -159,8 +159,9 @@ static enum lf_err file_parse(struct lf_hub_file *f, const json_t *v, struct lf_
 
 static enum lf_err repo_parse(struct lf_hub_repo *r, const json_t *root, struct lf_diag *diag)
 {
-    const char *sha = NULL;
-    enum lf_err rc = lf_json_get_str(&sha, root, "sha", diag);
+    struct lf_json_in in = lf_json_in(root, diag);
+    const char *sha = lf_json_str(&in, "sha", NULL);
+    enum lf_err rc = in.rc;
     const json_t *siblings = json_object_get(root, "siblings");
     size_t n = json_array_size(siblings);
     if (rc != LF_OK)

@@ -25,8 +25,10 @@ enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct
                                 struct lf_diag *diag)
 {
     struct lf_json_in in = lf_json_in(body, diag);
-    enum lf_err rc = body ? lf_json_get_bits(&a->seed, body, "seed", diag)
-                          : lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
+    enum lf_err rc = LF_OK;
+    a->seed = lf_json_bits(&in, "seed", a->seed);
+    if (!body)
+        rc = lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
     for (const struct lf_sampling_param *p = lf_sampling_params; p->key && rc == LF_OK; p++) {
         if (p->at == AT(top_k)) {
             int64_t lo = (int64_t)p->lo, hi = (int64_t)p->hi;

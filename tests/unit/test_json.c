@@ -116,18 +116,18 @@ static void integers_of_any_size_are_kept_as_they_are_written(void **state)
     assert_true(json_real_value(json_array_get(l, 4)) == 1000);
     assert_true(json_real_value(json_array_get(l, 5)) == 12345678901234567890.5);
     assert_true(json_real_value(json_array_get(l, 6)) == 12345678901234567890e2);
-    int64_t n = 0;
-    double x = 0;
     struct lf_diag diag = {""};
-    assert_int_equal(lf_json_get_bits(&n, j, "u", &diag), LF_OK);
-    assert_true((uint64_t)n == UINT64_MAX);
-    assert_int_equal(lf_json_get_bits(&n, j, "id", &diag), LF_E_INVALID);
+    struct lf_json_in in = lf_json_in(j, &diag);
+    assert_true((uint64_t)lf_json_bits(&in, "u", 0) == UINT64_MAX);
+    assert_true(lf_json_real(&in, "u", 0, 0, 1e30) == 18446744073709551615.0);
+    assert_int_equal(in.rc, LF_OK);
+    assert_true(lf_json_bits(&in, "id", 7) == 7);
+    assert_int_equal(in.rc, LF_E_INVALID);
     assert_string_equal(diag.text, "\"id\" is 123456789012345678901234567890; it must be between 0 "
                                    "and 18446744073709551615");
-    assert_int_equal(lf_json_get_int(&n, j, "u", 0, 9, &diag), LF_E_INVALID);
+    in = lf_json_in(j, &diag);
+    assert_int_equal(lf_json_int(&in, "u", 7, 0, 9), 7);
     assert_string_equal(diag.text, "\"u\" is 18446744073709551615; it must be between 0 and 9");
-    assert_int_equal(lf_json_get_real(&x, j, "u", 0, 1e30, &diag), LF_OK);
-    assert_true(x == 18446744073709551615.0);
     json_decref(j);
     /* What is wrong otherwise stays wrong. */
     static const char *const bad[] = {"[99999999999999999999, 01]", "[99999999999999999999 9]",

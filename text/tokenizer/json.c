@@ -187,13 +187,11 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range, stru
 }
 
 /* A prefix or suffix of subwords is not known here; "" is as good as none. */
-static enum lf_err refuse_affix(const json_t *rest, const char *key, struct lf_diag *diag)
+static void refuse_affix(struct lf_json_in *in, const char *key)
 {
-    const char *value = "";
-    enum lf_err rc = lf_json_get_str(&value, rest, key, diag);
-    if (rc == LF_OK && *value)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s \"%s\" is not supported", key, value);
-    return rc;
+    const char *value = lf_json_str(in, key, "");
+    if (in->rc == LF_OK && *value)
+        in->rc = lf_fail(in->diag, LF_E_UNSUPPORTED, "%s \"%s\" is not supported", key, value);
 }
 
 static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct lf_diag *diag)
@@ -207,21 +205,20 @@ static enum lf_err read_flags(struct lf_tokenizer *t, const json_t *rest, struct
                                         "byte_fallback",
                                         "ignore_merges",
                                         NULL};
-    const char *type = "BPE", *unk = NULL;
-    double dropout = 0;
-    enum lf_err rc = lf_json_get_str(&type, rest, "type", diag);
-    if (rc == LF_OK && strcmp(type, "BPE") != 0)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "model type \"%s\" is not supported", type);
-    rc = rc ?: lf_json_only(rest, known, diag);
-    rc = rc ?: lf_json_get_real(&dropout, rest, "dropout", 0, 0, diag);
-    rc = rc ?: refuse_affix(rest, "continuing_subword_prefix", diag);
-    rc = rc ?: refuse_affix(rest, "end_of_word_suffix", diag);
-    rc = rc ?: lf_json_get_str(&unk, rest, "unk_token", diag);
-    if (rc == LF_OK && unk)
-        rc = lf_tok_strdup(&t->arena, &t->bpe.unk, unk, strlen(unk), diag);
-    rc = rc ?: lf_json_get_bool(&t->bpe.fuse_unk, rest, "fuse_unk", diag);
-    rc = rc ?: lf_json_get_bool(&t->bpe.byte_fallback, rest, "byte_fallback", diag);
-    return rc ?: lf_json_get_bool(&t->bpe.ignore_merges, rest, "ignore_merges", diag);
+    struct lf_json_in in = lf_json_in(rest, diag);
+    const char *type = lf_json_str(&in, "type", "BPE");
+    if (in.rc == LF_OK && strcmp(type, "BPE") != 0)
+        in.rc = lf_fail(diag, LF_E_UNSUPPORTED, "model type \"%s\" is not supported", type);
+    in.rc = in.rc ?: lf_json_only(rest, known, diag);
+    lf_json_real(&in, "dropout", 0, 0, 0);
+    refuse_affix(&in, "continuing_subword_prefix");
+    refuse_affix(&in, "end_of_word_suffix");
+    const char *unk = lf_json_str(&in, "unk_token", NULL);
+    t->bpe.fuse_unk = lf_json_bool(&in, "fuse_unk", t->bpe.fuse_unk);
+    t->bpe.byte_fallback = lf_json_bool(&in, "byte_fallback", t->bpe.byte_fallback);
+    t->bpe.ignore_merges = lf_json_bool(&in, "ignore_merges", t->bpe.ignore_merges);
+    return in.rc == LF_OK && unk ? lf_tok_strdup(&t->arena, &t->bpe.unk, unk, strlen(unk), diag)
+                                 : in.rc;
 }
 
 static enum lf_err read_model(struct lf_tokenizer *t, struct lf_str range, struct lf_diag *diag)
@@ -246,17 +243,17 @@ static enum lf_err read_added(struct lf_tokenizer *t, const json_t *item, struct
 {
     static const char *const known[] = {"id",     "content",    "single_word", "lstrip",
                                         "rstrip", "normalized", "special",     NULL};
-    struct lf_tok_added a = {.normalized = true};
-    int64_t id = 0;
-    enum lf_err rc = lf_json_only(item, known, diag);
-    rc = rc ?: lf_json_get_int(&id, item, "id", 0, LF_VOCAB_MAX - 1, diag);
-    rc = rc ?: lf_json_get_bool(&a.single_word, item, "single_word", diag);
-    rc = rc ?: lf_json_get_bool(&a.lstrip, item, "lstrip", diag);
-    rc = rc ?: lf_json_get_bool(&a.rstrip, item, "rstrip", diag);
-    rc = rc ?: lf_json_get_bool(&a.normalized, item, "normalized", diag);
-    rc = rc ?: lf_json_get_bool(&a.special, item, "special", diag);
-    rc = rc ?: lf_tok_get_text(t, &a.content, item, "content", diag);
-    return rc ?: lf_tok_added_put(t, &a, diag);
+    struct lf_tok_added a = {0};
+    struct lf_json_in in = lf_json_in(item, diag);
+    in.rc = lf_json_only(item, known, diag);
+    lf_json_int(&in, "id", 0, 0, LF_VOCAB_MAX - 1);
+    a.single_word = lf_json_bool(&in, "single_word", false);
+    a.lstrip = lf_json_bool(&in, "lstrip", false);
+    a.rstrip = lf_json_bool(&in, "rstrip", false);
+    a.normalized = lf_json_bool(&in, "normalized", true);
+    a.special = lf_json_bool(&in, "special", false);
+    lf_tok_get_text(t, &a.content, &in, "content");
+    return in.rc ?: lf_tok_added_put(t, &a, diag);
 }
 
 static enum lf_err read_added_all(struct lf_tokenizer *t, const json_t *list, struct lf_diag *diag)
@@ -278,14 +275,9 @@ static enum lf_err read_added_all(struct lf_tokenizer *t, const json_t *list, st
 static enum lf_err read_member(struct lf_tokenizer *t, struct lf_str range, const char *name,
                                lf_tok_read_fn read, struct lf_diag *diag)
 {
-    json_t *value = NULL;
-    enum lf_err rc = LF_OK;
-    if (range.s)
-        rc = lf_json_parse(&value, range.s, range.n, diag);
-    else
-        value = json_null();
-    rc = rc ?: read(t, value, diag);
-    json_decref(value);
+    json_auto_t *value = NULL;
+    enum lf_err rc = range.s ? lf_json_parse(&value, range.s, range.n, diag) : LF_OK;
+    rc = rc ?: read(t, range.s ? value : json_null(), diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
 }
 

@@ -5,7 +5,7 @@
 
 #include "text/tokenizer/parts.h"
 
-#include <jansson.h>
+#include "core/json.h"
 
 /* --- tokenizer.c --- */
 
@@ -30,8 +30,8 @@ enum lf_err lf_tok_read_post_processor(struct lf_tokenizer *t, const json_t *obj
 enum lf_err lf_tok_read_decoder(struct lf_tokenizer *t, const json_t *obj,
                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* A member that must be a string, copied. */
-enum lf_err lf_tok_get_text(struct lf_tokenizer *t, struct lf_str *out, const json_t *obj,
-                            const char *key, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_tok_get_text(struct lf_tokenizer *t, struct lf_str *out, struct lf_json_in *in,
+                     const char *key);
 /* GPT-2's and Llama 3's way of cutting words. */
 enum lf_err lf_tok_split_gpt2(struct lf_tokenizer *t, struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_tok_split_llama3(struct lf_tokenizer *t, struct lf_diag *diag) LF_MUST_CHECK;
