@@ -143,6 +143,8 @@ int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tes
         return EXIT_FAILURE;
     }
     lf_device_free(probe);
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
     return _cmocka_run_group_tests("rig", tests, n_tests, rig_setup, rig_teardown);
 }
 

@@ -290,7 +290,7 @@ LF_DEVICE void next_seen(const struct walk<DP, keys> &k, struct step &s)
         barrier_wait(&k.m.full[s.turn % STAGES], s.turn / STAGES);
         if (k.owns && any_seen(square_at(k, s), k.how))
             return;
-        tile_done(&k.m.empty[s.turn % STAGES]);
+        barrier_arrive(&k.m.empty[s.turn % STAGES]);
     }
 }
 
@@ -401,7 +401,7 @@ LF_DEVICE void do_step(struct sums<DP, true> &r, struct stats<true> &t,
     wgmma_wait_for<0>();
     wgmma_made(r.dv);
     wgmma_made(r.dx);
-    tile_done(&k.m.empty[s.turn % STAGES]);
+    barrier_arrive(&k.m.empty[s.turn % STAGES]);
 }
 
 template <int DP>
@@ -453,14 +453,14 @@ LF_DEVICE void walk_steps(struct sums<DP, false> &r, const struct stats<false> &
         add_tile_products(r.dx, r.ds, x_of(k, before));
         begin_step(r, k, s.turn);
         finish_step(r, t, k, s);
-        tile_done(&k.m.empty[before % STAGES]);
+        barrier_arrive(&k.m.empty[before % STAGES]);
     }
     wgmma_begin();
     add_tile_products(r.dx, r.ds, x_of(k, s.turn));
     wgmma_end();
     wgmma_wait_for<0>();
     wgmma_made(r.dx);
-    tile_done(&k.m.empty[s.turn % STAGES]);
+    barrier_arrive(&k.m.empty[s.turn % STAGES]);
 }
 
 template <int DP, bool keys>
@@ -501,7 +501,7 @@ static __global__ void __launch_bounds__(THREADS, 1)
         barrier_begin(&m.own_empty, COMPUTING_WARPS);
         for (int i = 0; i < STAGES; i++) {
             barrier_begin(&m.full[i], CARRYING_WARPS);
-            barrier_begin(&m.empty[i], COMPUTING_WARPS);
+            barrier_begin(&m.empty[i], COMPUTING_WARPS * 32);
         }
     };
     auto carry = [&] {

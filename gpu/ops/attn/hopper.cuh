@@ -223,7 +223,7 @@ LF_DEVICE void carry_items(M &m, int *counter, int items, Find find, Carry carry
         } else {
             barrier_wait(&m.item_full, nth);
             w = m.item;
-            tile_done(&m.item_empty);
+            barrier_arrive(&m.item_empty);
         }
         if (!w.n)
             break;
@@ -239,7 +239,7 @@ template <typename M, typename Each> LF_DEVICE void compute_items(M &m, Each eac
     for (int nth = 0;; nth++) {
         barrier_wait(&m.item_full, nth);
         auto w = m.item;
-        tile_done(&m.item_empty);
+        barrier_arrive(&m.item_empty);
         if (!w.n)
             return;
         each(w, nth);
@@ -254,7 +254,7 @@ LF_DEVICE void run_block(M &m, Begin begin, Carry carry, Compute compute)
     if (threadIdx.x == 0) {
         begin();
         barrier_begin(&m.item_full, 1);
-        barrier_begin(&m.item_empty, COMPUTING_WARPS + WARPGROUP / 32 - 1);
+        barrier_begin(&m.item_empty, COMPUTING_WARPS * 32 + WARPGROUP - 32);
         fence_for_wgmma();
     }
     __syncthreads();
