@@ -193,7 +193,8 @@ LF_DEVICE void tile_carried(uint64_t *full, bool copied)
         barrier_arrive(full);
 }
 
-/* This warp has read what the barrier stands for. */
+/* This warp has read what the barrier stands for, with instructions of the whole warp. What threads
+ * read each for itself is answered by each thread: racecheck then sees the order. */
 LF_DEVICE void tile_done(uint64_t *empty)
 {
     __syncwarp();
