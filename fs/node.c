@@ -280,4 +280,6 @@ void lf_node_place(const struct lf_node *n, struct lf_place *out)
         at += k < 0 ? 0 : (size_t)k;
         lf_assert(at < sizeof out->rel); /* names of these kinds are at most LF_NAME_MAX long */
     }
+    if (n->kind == LF_KIND_UPLOAD && depth == 3 && !lf_file_find(out->rel))
+        snprintf(out->rel, sizeof out->rel, LF_FILE_ADAPTER_DIR "%s", n->name);
 }

@@ -2,8 +2,11 @@
 #include "fs/ops.h"
 
 #include "fs/attr.h"
+#include "fs/request.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 
 /* The kernel tells the thread; its process is in /proc. */
 pid_t lf_ops_process(fuse_req_t req)
@@ -19,6 +22,49 @@ pid_t lf_ops_process(fuse_req_t req)
     if (f)
         fclose(f);
     return process;
+}
+
+/* A LOOKUP does not say what it is for, but its thread waits in the system call. */
+bool lf_ops_makes(fuse_req_t req)
+{
+    char path[64];
+    long call = -1;
+    unsigned long arg[3] = {0};
+    pid_t thread = fuse_req_ctx(req)->pid;
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)thread);
+    FILE *f = thread > 0 ? fopen(path, "re") : NULL;
+    int n = f ? fscanf(f, "%ld %lx %lx %lx", &call, &arg[0], &arg[1], &arg[2]) : 0;
+    if (f)
+        fclose(f);
+    if (n != 4)
+        return false;
+    if (call == SYS_mkdirat || call == SYS_symlinkat)
+        return true;
+    if (call == SYS_openat)
+        return (arg[2] & O_CREAT) && (arg[2] & O_EXCL);
+#ifdef SYS_mkdir /* the older calls, which newer architectures do not have */
+    if (call == SYS_open)
+        return (arg[1] & O_CREAT) && (arg[1] & O_EXCL);
+    return call == SYS_mkdir || call == SYS_symlink;
+#else
+    return false;
+#endif
+}
+
+static void name_refused(struct lf_op *op, enum lf_err rc)
+{
+    lf_snapshot_expire(&op->fs->snapshot);
+    lf_op_reply(op, rc == LF_E_NOT_FOUND || rc == LF_OK ? LF_E_INVALID : rc);
+}
+
+void lf_ops_refuse_name(struct lf_op *op, const char *name)
+{
+    struct lf_place dir;
+    lf_node_place(op->node, &dir);
+    if (lf_node_adapter(op->node))
+        lf_op_request_stray(op, &dir, name, name_refused);
+    else
+        lf_op_reply(op, LF_E_READ_ONLY);
 }
 
 void *lf_ops_new(fuse_req_t req, fuse_ino_t ino, size_t size)

@@ -74,6 +74,11 @@ void lf_ops_ctl_write(fuse_req_t req, struct lf_handle *h, const char *data, siz
         fuse_reply_err(req, ENOMEM);
         return;
     }
+    if (lf_space_is_copy(&(struct lf_place){.kind = LF_KIND_CTL}, line->data, line->len)) {
+        lf_buf_reset(line); /* the list of commands, copied with its directory: none is given */
+        fuse_reply_write(req, n);
+        return;
+    }
     const char *last = line->len ? memrchr(line->data, '\n', line->len) : NULL;
     size_t whole = last ? (size_t)(last - line->data) + 1 : 0;
     if (line->len - whole > LF_CTL_LINE_MAX) { /* the daemon refuses it and says so */

@@ -9,12 +9,24 @@
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
+/* What is always there can be made all the same, as `cp -r` of an adapter does: to who is about to
+ * make it, it is not there. */
+static void lookup_step(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_node *n;
+    if (rc == LF_OK &&
+        lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name) == LF_OK &&
+        lf_kind_is_given(n->kind) && lf_ops_makes(op->req))
+        rc = LF_E_NOT_FOUND;
+    lf_ops_reply_entry(op, rc);
+}
+
 /* Replies: entry, err. */
 static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct lf_name_op *n = lf_ops_new_name(req, parent, name, sizeof *n);
     if (n)
-        lf_ops_look(&n->op, lf_ops_reply_entry);
+        lf_ops_look(&n->op, lookup_step);
 }
 
 /* Replies: none. */

@@ -20,7 +20,24 @@ static void mkdir_made(struct lf_op *op, enum lf_err rc)
         lf_op_reply(op, rc);
 }
 
-/* Replies: entry, err. In /model alone. EINVAL: not a name for an adapter. */
+/* adapter/ and versions/ are there already: whoever copies a directory makes them. */
+static void mkdir_given(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_view v = lf_snapshot_view(&op->fs->snapshot);
+    const char *name = ((struct lf_name_op *)op)->name;
+    struct lf_place dir, place;
+    lf_node_place(op->node, &dir);
+    if (rc != LF_OK) {
+        lf_op_reply(op, rc);
+    } else if (lf_space_child(&place, &v, &dir, name) != LF_OK || !lf_kind_is_dir(place.kind)) {
+        lf_ops_refuse_name(op, name);
+    } else {
+        lf_removal_undo(op->fs, lf_node_adapter(op->node), &place);
+        lf_ops_reply_entry(op, LF_OK);
+    }
+}
+
+/* Replies: entry, err. EINVAL: not a name for an adapter, or for a directory of one. */
 static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)mode;
@@ -32,7 +49,7 @@ static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     struct lf_op *op = &named->op;
     lf_node_place(op->node, &dir);
     if (dir.kind != LF_KIND_MODELS) {
-        lf_op_reply(op, LF_E_READ_ONLY);
+        lf_ops_look(op, mkdir_given);
         return;
     }
     struct lf_view v = lf_snapshot_view(&op->fs->snapshot);
@@ -85,7 +102,8 @@ static void symlink_step(struct lf_op *op, enum lf_err rc)
     struct lf_place dir, place;
     struct lf_node *there;
     lf_node_place(op->node, &dir);
-    if (rc == LF_OK && lf_attr_resolve(&there, op->fs, op->node, s->at.name) == LF_OK)
+    if (rc == LF_OK && lf_attr_resolve(&there, op->fs, op->node, s->at.name) == LF_OK &&
+        !lf_kind_is_given(there->kind))
         rc = LF_E_EXISTS;
     if (rc == LF_OK && lf_space_child(&place, &v, &dir, s->at.name) != LF_OK)
         rc = LF_E_READ_ONLY;
@@ -100,7 +118,7 @@ static void symlink_step(struct lf_op *op, enum lf_err rc)
 }
 
 /* Replies: entry, err. As `current` it serves another version (EINVAL: not the number of one); any
- * other free name in an adapter is a link of this mount alone, such as `ln -sfn` renames. */
+ * temporary's name in an adapter is a link of this mount alone, such as `ln -sfn` renames. */
 static void on_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
     struct making_link *s = lf_ops_new_name(req, parent, name, sizeof *s);

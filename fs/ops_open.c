@@ -131,11 +131,18 @@ static enum lf_err begin_writing(struct lf_op *op)
     return LF_OK;
 }
 
+/* Writes a copy of what the daemon makes, from its start on. */
+static bool is_copying(enum lf_kind kind, int flags)
+{
+    return lf_kind_is_output(kind) && (flags & O_ACCMODE) == O_WRONLY && (flags & O_TRUNC);
+}
+
 /* LF_E_READ_ONLY for a file that is not for writing; `generate` cannot be written alone. */
 static enum lf_err check_mode(enum lf_kind kind, int flags)
 {
     int mode = flags & O_ACCMODE;
-    if (mode == O_RDONLY || lf_kind_is_draft(kind) || kind == LF_KIND_CTL)
+    if (mode == O_RDONLY || lf_kind_is_draft(kind) || kind == LF_KIND_CTL ||
+        is_copying(kind, flags))
         return LF_OK;
     if (kind == LF_KIND_GENERATE)
         return mode == O_RDWR ? LF_OK : LF_E_INVALID;
@@ -147,6 +154,18 @@ static void open_known(struct lf_op *op)
     struct opening *o = opening(op);
     enum lf_kind kind = op->node->kind;
     enum lf_err rc = LF_OK;
+    if (is_copying(kind, o->fi.flags)) {
+        rc = begin_writing(op);
+        if (rc == LF_OK)
+            reply_open(op);
+        else
+            lf_op_reply(op, rc);
+        return;
+    }
+    if (kind == LF_KIND_GENERATE && (o->fi.flags & O_NOFOLLOW)) {
+        reply_open(op); /* a walk (cp -r, tar, grep -r), which asks nothing: an empty file */
+        return;
+    }
     if (lf_kind_is_stream(kind)) {
         o->handle->feed = lf_feed_new(op->fs, op->node);
         rc = o->handle->feed ? LF_OK : LF_E_NO_MEMORY;
@@ -206,6 +225,11 @@ static enum lf_err create_node(struct lf_op *op, struct lf_node **out)
     struct lf_place dir, place;
     struct lf_node *n;
     enum lf_err rc = lf_attr_resolve(&n, op->fs, op->node, o->at.name);
+    if (rc == LF_OK && lf_kind_is_given(n->kind) && !lf_kind_is_dir(n->kind)) {
+        o->fi.flags |= O_TRUNC;
+        *out = n;
+        return check_mode(n->kind, o->fi.flags);
+    }
     if (rc == LF_OK && (!lf_kind_is_draft(n->kind) || (o->fi.flags & O_EXCL)))
         return LF_E_EXISTS;
     if (rc == LF_OK) {
@@ -213,7 +237,9 @@ static enum lf_err create_node(struct lf_op *op, struct lf_node **out)
         return LF_OK;
     }
     lf_node_place(op->node, &dir);
-    if (lf_space_child(&place, &v, &dir, o->at.name) != LF_OK || !lf_kind_is_draft(place.kind))
+    if (lf_space_child(&place, &v, &dir, o->at.name) != LF_OK)
+        return LF_E_NOT_FOUND;
+    if (!lf_kind_is_draft(place.kind) && !lf_kind_is_output(place.kind))
         return LF_E_READ_ONLY;
     n = lf_node_get(&op->fs->nodes, op->node, o->at.name, place.kind);
     if (!n)
@@ -233,13 +259,17 @@ static void create_step(struct lf_op *op, enum lf_err rc)
     struct fuse_entry_param e;
     struct lf_node *n = NULL;
     rc = rc ?: create_node(op, &n);
+    if (rc == LF_E_NOT_FOUND) {
+        lf_ops_refuse_name(op, o->at.name);
+        return;
+    }
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
         return;
     }
     lf_op_turn_to(op, n);
     o->handle = lf_handle_new(op->fs, n);
-    rc = o->handle ? begin_writing(op) : LF_E_NO_MEMORY;
+    rc = !o->handle ? LF_E_NO_MEMORY : n->kind == LF_KIND_CTL ? LF_OK : begin_writing(op);
     rc = rc ?: lf_attr_entry(&e, op->fs, n);
     if (rc != LF_OK) {
         lf_draft_settle(n);
@@ -256,7 +286,8 @@ static void create_step(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
-/* Replies: create, err. In an adapter directory and its adapter/; EPERM elsewhere. */
+/* Replies: create, err. In an adapter directory and its adapter/; EPERM elsewhere. EINVAL: a name
+ * that means nothing there, and `status` says so. */
 static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {

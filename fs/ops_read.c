@@ -112,6 +112,10 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         lf_feed_read(f);
         return;
     }
+    if (kind == LF_KIND_GENERATE) { /* opened by a walk, which asks nothing */
+        fuse_reply_buf(req, NULL, 0);
+        return;
+    }
     struct read_op *r = lf_op_new(waits, req, h->node, sizeof *r);
     if (!r)
         return;

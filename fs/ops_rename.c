@@ -6,7 +6,8 @@
  *   dataset.jsonl -> dataset.jsonl~      fetched, then a local file; the old name is removed, late,
  *                                        so that an editor may write it again (fs/removal.h)
  *   (local link) -> versions/current     another version is served: ln -sfn
- *   (local file) -> (other name)         nothing but the name
+ *   (local file) -> (temporary's name)   nothing but the name
+ *   (local file) -> status, log...       a copy of such a file: dropped
  * Anything else is EPERM. RENAME_NOREPLACE is honoured; RENAME_EXCHANGE is EINVAL.
  */
 #include "fs/ops.h"
@@ -18,6 +19,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#define COPY_START_BYTES 1024
 
 /* op.node is the old parent at first, and what is renamed once that is known. */
 struct renaming {
@@ -81,6 +85,18 @@ static void file_loaded(struct lf_op *op, enum lf_err rc)
     }
 }
 
+/* rsync's copy of a file that the daemon makes: taken, and dropped. */
+static void drop_copy(struct lf_op *op)
+{
+    char start[COPY_START_BYTES];
+    const struct lf_stage *s = lf_draft_bytes(op->node);
+    ssize_t n = s ? pread(lf_stage_fd(s), start, sizeof start, 0) : 0;
+    bool copy = n >= 0 && lf_space_is_copy(&renaming(op)->to, start, (size_t)n);
+    if (copy)
+        lf_node_unlink(&op->fs->nodes, op->node);
+    lf_op_reply(op, copy ? LF_OK : LF_E_READ_ONLY);
+}
+
 /* ---- Links ----------------------------------------------------------------------------------- */
 
 static void link_done(struct lf_op *op, enum lf_err rc)
@@ -127,6 +143,8 @@ static void rename_known(struct lf_op *op)
             lf_draft_load(&r->moves, file_loaded);
         else
             lf_op_reply(op, LF_E_NO_MEMORY);
+    } else if (n->kind == LF_KIND_LOCAL && (lf_kind_is_output(to) || to == LF_KIND_CTL)) {
+        drop_copy(op);
     } else if (n->kind == LF_KIND_LOCAL_LINK && to == LF_KIND_CURRENT) {
         lf_op_request_rollback(op, r->to.owner, n->target, link_done);
     } else if (n->kind == LF_KIND_LOCAL_LINK && (to == LF_KIND_LOCAL || to == LF_KIND_LOCAL_LINK)) {
@@ -162,8 +180,14 @@ static void rename_step(struct lf_op *op, enum lf_err rc)
     rc = rc ?: lf_attr_resolve(&n, op->fs, op->node, r->name);
     if (rc == LF_OK)
         lf_op_turn_to(op, n);
-    if (rc == LF_OK && lf_space_child(&r->to, &v, &dir, r->new_name) != LF_OK)
+    if (rc == LF_OK && lf_space_child(&r->to, &v, &dir, r->new_name) != LF_OK) {
+        if (dir.kind != LF_KIND_MODELS && n->kind != LF_KIND_ADAPTER) {
+            lf_op_turn_to(op, r->dir);
+            lf_ops_refuse_name(op, r->new_name);
+            return;
+        }
         rc = dir.kind == LF_KIND_MODELS ? LF_E_INVALID : LF_E_READ_ONLY;
+    }
     rc = rc ?: check_target(op, &same);
     if (rc == LF_OK && !same)
         rename_known(op);

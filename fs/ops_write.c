@@ -49,7 +49,8 @@ static void reply_write(fuse_req_t req, enum lf_err rc, size_t n)
         fuse_reply_err(req, lf_op_errno(rc));
 }
 
-/* Replies: write, err. EFBIG, ENOSPC: over the limits of staged files. */
+/* Replies: write, err. EFBIG, ENOSPC: over the limits of staged files.
+ * EPERM: a file that the daemon makes, and no copy of one. */
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
                      struct fuse_file_info *fi)
 {
@@ -62,6 +63,14 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     if (h->feed) {
         reply_write(req, lf_feed_write(h->feed, data, size), size);
         return;
+    }
+    if (lf_kind_is_output(h->node->kind) && off == 0) {
+        struct lf_place place;
+        lf_node_place(h->node, &place);
+        if (!lf_space_is_copy(&place, data, size)) {
+            fuse_reply_err(req, EPERM);
+            return;
+        }
     }
     if (lf_draft_bytes(h->node)) {
         reply_write(req, write_draft(h->node, fi->flags, data, size, (uint64_t)off), size);

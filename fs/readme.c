@@ -21,8 +21,13 @@ static const char examples[] =
     "  rm -r model/other                           remove (the daemon keeps it for 7 days)\n"
     "\n"
     "Files of an adapter; those with * are for writing. One that is refused fails at close with\n"
-    "EINVAL, and error says why, as it does of ctl and generate. One newline at the end of a\n"
-    "prompt written to generate ends the line; it is no part of the prompt.\n"
+    "EINVAL, and error says why, as it does of ctl and generate, and of other names, which are\n"
+    "refused where they are made but for those of temporaries: .x, x~, config.json.tmp. Where\n"
+    "there is no config.json, training has the defaults. One newline at the end of a prompt\n"
+    "written to generate ends the line; it is no part of the prompt.\n"
+    "\n"
+    "A directory is copied into model/ as any other (cp -r, rsync -a, tar, mv); one of PEFT's two\n"
+    "files is imported. What the daemon makes (status, log) may be copied along: it is dropped.\n"
     "\n";
 
 enum lf_err lf_space_readme(struct lf_buf *out)

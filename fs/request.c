@@ -54,6 +54,22 @@ void lf_op_request_adapter(struct lf_op *op, const char *method, const char *nam
         step(op, rc);
 }
 
+void lf_op_request_stray(struct lf_op *op, const struct lf_place *dir, const char *name,
+                         lf_op_step step)
+{
+    char url[LF_URL_MAX];
+    int at = snprintf(url, sizeof url, "/v1/adapters/%s/files/%s%s", dir->owner, dir->rel,
+                      dir->rel[0] ? "/" : "");
+    if (at < 0 || at >= LF_URL_MAX) {
+        step(op, LF_E_INVALID);
+        return;
+    }
+    /* What does not fit is left out: the name is for people. */
+    for (const char *c = name; *c && at + 4 < LF_URL_MAX; c++)
+        at += snprintf(url + at, sizeof url - (size_t)at, "%%%02X", (unsigned char)*c);
+    lf_op_request(op, "PUT", url, NULL, NULL, 0, step);
+}
+
 void lf_op_request_rollback(struct lf_op *op, const char *adapter, const char *target,
                             lf_op_step step)
 {

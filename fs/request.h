@@ -23,6 +23,10 @@ void lf_op_request(struct lf_op *op, const char *method, const char *url, const 
 /* The same at lf_url_adapter. */
 void lf_op_request_adapter(struct lf_op *op, const char *method, const char *name, const char *tail,
                            const char *media_type, const void *body, size_t n, lf_op_step step);
+/* Tells the daemon of a name that cannot be in the directory, so that it says why (`error`); steps
+ * with its answer, an error. */
+void lf_op_request_stray(struct lf_op *op, const struct lf_place *dir, const char *name,
+                         lf_op_step step);
 /* Has `target`, the text of a link, become the version that the adapter serves. Steps with
  * LF_E_INVALID where it is no number. */
 void lf_op_request_rollback(struct lf_op *op, const char *adapter, const char *target,

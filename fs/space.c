@@ -56,6 +56,18 @@ bool lf_kind_is_made(enum lf_kind kind)
            kind == LF_KIND_JOB || kind == LF_KIND_TEXT || kind == LF_KIND_CTL;
 }
 
+bool lf_kind_is_output(enum lf_kind kind)
+{
+    return kind == LF_KIND_LOG || kind == LF_KIND_TEXT || kind == LF_KIND_PROGRESS ||
+           kind == LF_KIND_GENERATE;
+}
+
+bool lf_kind_is_given(enum lf_kind kind)
+{
+    return lf_kind_is_output(kind) || kind == LF_KIND_CTL || kind == LF_KIND_WEIGHTS ||
+           kind == LF_KIND_VERSIONS;
+}
+
 mode_t lf_kind_mode(enum lf_kind kind)
 {
     switch (kind) {
@@ -133,6 +145,15 @@ bool lf_space_may_be_empty(const struct lf_place *p)
     return f && f->effect == LF_EFFECT_NONE;
 }
 
+bool lf_space_is_copy(const struct lf_place *p, const char *bytes, size_t n)
+{
+    const struct lf_file_row *f = lf_file_find(p->rel);
+    lf_buf_auto words = {0};
+    if (p->kind == LF_KIND_CTL)
+        return lf_space_ctl(&words) == LF_OK && n == words.len && memcmp(bytes, words.data, n) == 0;
+    return f && lf_file_is_copy(f, bytes, n);
+}
+
 /* ---- What a name is -------------------------------------------------------------------------- */
 
 static enum lf_err place_set(struct lf_place *out, enum lf_kind kind, const char *owner,
@@ -155,14 +176,26 @@ static enum lf_err root_child(struct lf_place *out, const char *name)
     return LF_E_NOT_FOUND;
 }
 
+static enum lf_err local_child(struct lf_place *out, const char *adapter, const char *name)
+{
+    return lf_file_is_temporary(name) ? place_set(out, LF_KIND_LOCAL, adapter, "", "")
+                                      : LF_E_NOT_FOUND;
+}
+
 static enum lf_err adapter_child(struct lf_place *out, const char *adapter, const char *name)
 {
     const struct lf_file_row *f = lf_file_find(name);
     for (size_t i = 0; i < 2; i++)
         if (strcmp(adapter_dirs[i].name, name) == 0)
             return place_set(out, adapter_dirs[i].kind, adapter, "", name);
-    return f ? place_set(out, form_kinds[f->form], adapter, "", name)
-             : place_set(out, LF_KIND_LOCAL, adapter, "", "");
+    if (f)
+        return place_set(out, form_kinds[f->form], adapter, "", name);
+    struct lf_place p;
+    if (place_set(&p, LF_KIND_UPLOAD, adapter, "adapter", name) == LF_OK && lf_file_find(p.rel)) {
+        *out = p;
+        return LF_OK;
+    }
+    return local_child(out, adapter, name);
 }
 
 static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v, const char *adapter,
@@ -174,7 +207,7 @@ static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v, 
     if (fits && lf_file_find(p.rel))
         p.kind = LF_KIND_UPLOAD;
     else if (!fits || !lf_name_ok(name) || !a || !lf_tree_file(a, p.rel))
-        return place_set(out, LF_KIND_LOCAL, adapter, "", "");
+        return local_child(out, adapter, name);
     *out = p;
     return LF_OK;
 }

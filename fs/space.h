@@ -8,8 +8,10 @@
  *         adapter/                adapter_config.json adapter_model.safetensors
  *         versions/<n>/...        current -> <n>
  *
- * Any other name in an adapter directory or in adapter/ is LOCAL: an editor's or rsync's file that
- * stays in the mount. Pure functions over a snapshot: no HTTP, no FUSE, no state.
+ * The two files of adapter/ may be written into the adapter directory itself, too, so that a PEFT
+ * directory can be copied as one. A temporary's name (.x, x~, dataset.jsonl.tmp...: how editors,
+ * rsync and os.replace write) is LOCAL: a file that stays in the mount. Any other name cannot be.
+ * Pure functions over a snapshot: no HTTP, no FUSE, no state.
  */
 #ifndef LF_FS_SPACE_H
 #define LF_FS_SPACE_H
@@ -82,6 +84,11 @@ bool lf_kind_is_dir(enum lf_kind kind);
 bool lf_kind_is_draft(enum lf_kind kind); /* has a draft while it is written */
 bool lf_kind_is_stream(enum lf_kind kind);
 bool lf_kind_is_made(enum lf_kind kind); /* its bytes are made at open */
+/* Of the daemon's making in an adapter: a copy of one may be written, and is dropped. */
+bool lf_kind_is_output(enum lf_kind kind);
+/* Always there, and yet made by whoever copies a directory: mkdir, symlink and open(O_EXCL) of such
+ * a name succeed. */
+bool lf_kind_is_given(enum lf_kind kind);
 /* Type and permission bits; of files that no one may write, 0444. */
 mode_t lf_kind_mode(enum lf_kind kind);
 
@@ -91,6 +98,10 @@ bool lf_space_trains(const struct lf_place *p);
 bool lf_space_removable(const struct lf_place *p);
 /* An UPLOAD that means something when empty: template, prompt, config.json; no data set. */
 bool lf_space_may_be_empty(const struct lf_place *p);
+
+/* Whether what is written to an OUTPUT, n bytes from its start on, is a copy of one; to CTL, all n
+ * bytes the list of commands that reading it shows. */
+bool lf_space_is_copy(const struct lf_place *p, const char *bytes, size_t n);
 
 /* Digits of a positive number without leading zeros, as versions and jobs are named. 0: no. */
 int64_t lf_space_number(const char *name);

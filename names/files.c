@@ -61,6 +61,72 @@ bool lf_file_is_always(const struct lf_file_row *f)
     return !f->disk && f->form != LF_FORM_WRITTEN;
 }
 
+static bool ends_with(const char *name, size_t n, const char *end)
+{
+    size_t k = strlen(end);
+    return n > k && strcmp(name + n - k, end) == 0;
+}
+
+bool lf_file_is_temporary(const char *name)
+{
+    static const char *const ends[] = {"~", ".tmp", ".temp", ".part", ".partial", ".swp"};
+    size_t n = strlen(name);
+    if (name[0] == '.' || name[0] == '#' || strncmp(name, "tmp", 3) == 0)
+        return true;
+    if (strspn(name, "0123456789") == n || (n == 9 && strncmp(name, "sed", 3) == 0) ||
+        (n == 8 && strncmp(name, "XX", 2) == 0))
+        return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, n, ends[i]))
+            return true;
+    for (size_t i = 0; i < LF_FILE_N; i++) {
+        const char *slash = strchr(lf_files[i].name, '/');
+        const char *known = slash ? slash + 1 : lf_files[i].name;
+        size_t k = strlen(known);
+        if (n > k && strncmp(name, known, k) == 0 && strchr(".~-_", name[k]))
+            return true;
+    }
+    return false;
+}
+
+static bool starts_with(const char *bytes, size_t n, const char *const *starts)
+{
+    for (; *starts; starts++)
+        if (n >= strlen(*starts) && memcmp(bytes, *starts, strlen(*starts)) == 0)
+            return true;
+    return false;
+}
+
+bool lf_file_is_copy(const struct lf_file_row *f, const char *bytes, size_t n)
+{
+    static const char *const states[] = {"empty",  "ready",  "queued", "training",
+                                         "paused", "failed", NULL};
+    static const char *const lines[] = {"{\"time\":", NULL};
+    static const char *const object[] = {"{", NULL};
+    static const char *const picture[] = {"<svg", "<?xml", NULL};
+    const char *second = n ? memchr(bytes, ' ', n) : NULL;
+    size_t left = second ? n - (size_t)(second + 1 - bytes) : 0;
+    if (n == 0)
+        return true;
+    switch ((enum lf_file_kind)(f - lf_files)) {
+    case LF_FILE_STATUS:
+        return starts_with(bytes, n, states);
+    case LF_FILE_ERROR: /* "file: reason" */
+        return second && second > bytes && second[-1] == ':';
+    case LF_FILE_PROGRESS: /* after the adapter's name */
+        return second && (starts_with(second + 1, left, states) || (left > 1 && second[1] == 'v'));
+    case LF_FILE_LOG:
+        return starts_with(bytes, n, lines);
+    case LF_FILE_METRICS:
+    case LF_FILE_SETTINGS:
+        return starts_with(bytes, n, object);
+    case LF_FILE_CURVE:
+        return starts_with(bytes, n, picture);
+    default:
+        return false;
+    }
+}
+
 /* "3", "3/adapter_config.json"...: what follows "versions/". */
 static bool version_parse(struct lf_file_ref *out, const char *rest)
 {

@@ -90,6 +90,14 @@ const struct lf_file_row *lf_file_find(const char *name);
 /* Is there in every adapter, whether or not anything was made yet. */
 bool lf_file_is_always(const struct lf_file_row *f);
 
+/* How editors, rsync, sed -i and os.replace name what they will rename: hidden files, backups
+ * (x~, #x#), a known name with something after it, tmp..., *.tmp, sedXXXXXX, XXXXXXXX (perl),
+ * digits (vim). */
+bool lf_file_is_temporary(const char *name);
+/* Whether n bytes from its start on are such as the daemon writes into this file: then they are a
+ * copy, which tells nothing new. Of `generate` nothing is: what it answers is kept nowhere. */
+bool lf_file_is_copy(const struct lf_file_row *f, const char *bytes, size_t n);
+
 /* One file of an adapter. */
 struct lf_file_ref {
     enum lf_file_kind kind;

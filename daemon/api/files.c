@@ -215,9 +215,11 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
 {
     static const char *const known[] = {"train", NULL};
     struct lf_file_ref ref;
-    enum lf_err rc = lf_http_query_only(q, known, diag) ?: file_of(q, &ref, diag);
+    enum lf_err rc = lf_http_query_only(q, known, diag);
     if (rc != LF_OK)
         return rc;
+    if (!lf_file_ref_parse(&ref, q->param[1]))
+        return lf_registry_stray(q->daemon->registry, q->param[0], q->param[1], diag);
     struct lf_upload *u = malloc(sizeof *u);
     if (!u)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the upload");

@@ -39,6 +39,8 @@ void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_ada
     if (e && rc == LF_OK) {
         struct lf_version *old = e->versions;
         memcpy(e->files, look.files, sizeof e->files);
+        e->staged_config = look.staged_config;
+        e->staged_weights = look.staged_weights;
         e->versions = look.versions;
         e->n_versions = look.n_versions;
         look.versions = old;
@@ -49,8 +51,8 @@ void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_ada
     free(look.versions);
 }
 
-/* The text of config.json for a new adapter: all settings, so that a person sees what there is, and
- * the base that they name. */
+/* The base of a new adapter, and the text of its config.json: all settings; none where none were
+ * given, so that whoever copies a directory can make it. */
 static enum lf_err config_text(struct lf_registry *r, const json_t *config, struct lf_buf *out,
                                const struct lf_base **base, struct lf_diag *diag)
 {
@@ -60,10 +62,8 @@ static enum lf_err config_text(struct lf_registry *r, const json_t *config, stru
     if (rc == LF_OK && !(*base = lf_bases_find(r->bases, s.base)))
         rc = lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s.base,
                      r->bases->base[0]->name);
-    if (rc == LF_OK) {
-        memcpy(s.base, (*base)->name, sizeof s.base);
+    if (rc == LF_OK && config)
         rc = lf_train_settings_print(&s, out);
-    }
     if (rc == LF_OK && out->len > 0 && out->data[out->len - 1] != '\n')
         lf_buf_putc(out, '\n');
     if (out->rc != LF_OK)
@@ -75,7 +75,7 @@ static enum lf_err config_text(struct lf_registry *r, const json_t *config, stru
 struct creation {
     struct lf_registry *r;
     struct lf_entry *e;
-    struct lf_buf config; /* the text of config.json */
+    struct lf_buf config; /* the text of config.json; empty: none */
 };
 
 /* The directory, before the store commits to it. */
@@ -87,7 +87,8 @@ static enum lf_err create_on_disk(void *arg, struct lf_adapter_record *record, s
     enum lf_err rc = lf_registry_dir(c->r, record->id, NULL, dir, diag);
     rc = rc ?: lf_dir_make(dir, diag);
     rc = rc ?: lf_registry_dir(c->r, record->id, lf_files[LF_FILE_CONFIG].disk, path, diag);
-    rc = rc ?: lf_file_write(path, c->config.data, c->config.len, diag);
+    if (rc == LF_OK && c->config.len > 0)
+        rc = lf_file_write(path, c->config.data, c->config.len, diag);
     rc = rc ?: lf_registry_identity(c->r, record, diag);
     return rc ?: lf_entry_scan(c->e, dir, diag);
 }
@@ -253,7 +254,7 @@ void lf_registry_asked(struct lf_registry *r, const char *name, const char *file
         text = NULL;
     pthread_mutex_lock(&r->index);
     struct lf_entry *e = lf_index_find(r, name);
-    if (e && (text || (!refusal && e->refusal && is_of(e->refusal, file)))) {
+    if (e && (text || (!refusal && e->refusal && (!file || is_of(e->refusal, file))))) {
         char *old = e->refusal;
         e->refusal = text;
         text = old;

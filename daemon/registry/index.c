@@ -207,6 +207,8 @@ enum lf_err lf_entry_scan(struct lf_entry *e, const char *dir, struct lf_diag *d
     e->n_versions = 0;
     for (int k = 0; k < LF_FILE_PLAIN_N; k++)
         e->files[k] = stat_in(dir, lf_files[k].disk);
+    e->staged_config = stat_in(dir, "import/" LF_ADAPTER_CONFIG_NAME);
+    e->staged_weights = stat_in(dir, "import/" LF_ADAPTER_WEIGHTS_NAME);
     return versions_read(e, dir, diag);
 }
 

@@ -6,8 +6,9 @@
  *     settings.c   config.json and template          check.c     bytes that a person wrote
  *     log.c        what the daemon writes
  *     change.c     changes: disk, then store, then index
- *     upload.c     files on their way in             identity.c  who an adapter is, beside its
- * files reconcile.c  opening: all three agree
+ *     upload.c     files on their way in             stray.c     names that mean nothing
+ *     identity.c   who an adapter is, beside its files
+ *     reconcile.c  opening: all three agree
  *
  * Functions here are called with the index lock held, but for those that say otherwise. */
 #ifndef LF_DAEMON_REGISTRY_INDEX_H
@@ -32,7 +33,8 @@ struct lf_entry {
     struct lf_activity activity;
     char *refusal; /* why an order or a question was refused last: "ctl: ..."; NULL: none */
     struct lf_file_stat files[LF_FILE_PLAIN_N];
-    struct lf_version *versions; /* ascending */
+    struct lf_file_stat staged_config, staged_weights; /* of import/ */
+    struct lf_version *versions;                       /* ascending */
     size_t n_versions;
     char *fragment; /* its part of the tree's document; NULL: to be made again */
     size_t fragment_len;

@@ -45,10 +45,11 @@ static void put_files(struct lf_buf *b, const struct lf_entry *e)
     for (int k = 0; k < LF_FILE_PLAIN_N; k++)
         put_stat(b, &first, lf_files[k].name, 0, &e->files[k]);
     const struct lf_version *current = lf_entry_version(e, e->record.current);
-    if (current) {
-        put_stat(b, &first, lf_files[LF_FILE_ADAPTER_CONFIG].name, 0, &current->config);
-        put_stat(b, &first, lf_files[LF_FILE_ADAPTER_WEIGHTS].name, 0, &current->weights);
-    }
+    const struct lf_version none = {0, {-1, 0}, {-1, 0}}, *now = current ? current : &none;
+    put_stat(b, &first, lf_files[LF_FILE_ADAPTER_CONFIG].name, 0,
+             e->staged_config.bytes >= 0 ? &e->staged_config : &now->config);
+    put_stat(b, &first, lf_files[LF_FILE_ADAPTER_WEIGHTS].name, 0,
+             e->staged_weights.bytes >= 0 ? &e->staged_weights : &now->weights);
     for (size_t i = 0; i < e->n_versions; i++) {
         put_stat(b, &first, LF_ADAPTER_CONFIG_NAME, e->versions[i].n, &e->versions[i].config);
         put_stat(b, &first, LF_ADAPTER_WEIGHTS_NAME, e->versions[i].n, &e->versions[i].weights);
@@ -164,10 +165,12 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
         lf_buf_printf(b, ": %s", a->trouble);
         if (a->current > 0)
             lf_buf_printf(b, "; serving v%d", (int)a->current);
-        return b->rc;
+        break;
     }
-    if (a->trouble[0]) /* refused while a job is open */
+    if (a->trouble[0] && v->state != LF_ADAPTER_FAILED) /* refused while a job is open */
         lf_buf_printf(b, "; refused %s", a->trouble);
+    if (v->refusal[0] && v->state == LF_ADAPTER_EMPTY)
+        lf_buf_printf(b, "; refused %s", v->refusal);
     return b->rc;
 }
 

@@ -89,9 +89,14 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
 void lf_registry_refused(struct lf_registry *r, const char *name, const char *file,
                          const char *reason);
 /* Remembers, for `error` alone and until the daemon ends, why `ctl` or `generate` was refused;
- * NULL: it was not, and an older refusal of that file is forgotten. */
+ * NULL: it was not, and an older refusal of that file (NULL: of any) is forgotten. */
 void lf_registry_asked(struct lf_registry *r, const char *name, const char *file,
                        const char *refusal);
+
+/* Refuses a file whose name means nothing: LF_E_NOT_FOUND with what would mean something, which
+ * `error` says, too, until a file is taken. */
+enum lf_err lf_registry_stray(struct lf_registry *r, const char *name, const char *path,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 
 /* ---- What is shown --------------------------------------------------------------------------- */
 

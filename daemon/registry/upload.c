@@ -163,11 +163,12 @@ static enum lf_err stage(struct lf_registry *r, uint64_t id, struct lf_upload *u
         return rc;
     close(u->fd);
     u->fd = -1;
-    if (!lf_file_exists(config) || !lf_file_exists(weights))
-        return LF_OK;
-    rc = import_dir(r, id, dir, imported, diag);
+    if (lf_file_exists(config) && lf_file_exists(weights))
+        rc = import_dir(r, id, dir, imported, diag);
     if (rc != LF_OK)
         unlink(is_config ? config : weights);
+    if (rc != LF_OK || *imported == 0)
+        lf_registry_refresh(r, id, NULL);
     return rc;
 }
 
@@ -193,6 +194,8 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
         pthread_mutex_unlock(&r->edit);
     }
     lf_upload_abort(u);
+    if (rc == LF_OK)
+        lf_registry_asked(r, name, NULL, NULL);
     if (rc == LF_OK && *imported > 0)
         lf_registry_log(r, id,
                         json_pack("{s:s, s:i}", "event", "imported", "version", (int)*imported));

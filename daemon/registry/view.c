@@ -1,6 +1,7 @@
 /* Questions to the index, each under its lock: copies of what is known of adapters. */
 #include "daemon/registry/index.h"
 
+#include "core/file.h"
 #include "core/lock.h"
 
 #include <stdio.h>
@@ -100,6 +101,12 @@ enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const stru
     const char *file = ref->kind == LF_FILE_ADAPTER_CONFIG    ? LF_ADAPTER_CONFIG_NAME
                        : ref->kind == LF_FILE_ADAPTER_WEIGHTS ? LF_ADAPTER_WEIGHTS_NAME
                                                               : NULL;
+    if (ref->version == 0 && file) { /* half of an import, which waits for the other */
+        enum lf_err staged = lf_registry_pathf(r, out, diag, "adapters/%llu/import/%s",
+                                               (unsigned long long)v.record.id, file);
+        if (staged != LF_OK || lf_file_exists(out))
+            return staged;
+    }
     if (ref->kind < LF_FILE_PLAIN_N)
         return lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, out, diag);
     if (!file)

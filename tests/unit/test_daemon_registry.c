@@ -357,7 +357,7 @@ static void a_lost_store_is_made_again_from_the_files(void **state)
     must(lf_registry_rollback(r->registry, "a", 1, &diag), &diag);
     status_is(r, "a", "ready v1");
     make(r, "d"); /* with a number of its own */
-    assert_true(has(r, "adapters/4/config.json"));
+    assert_true(has(r, "adapters/4/identity.json"));
     uint64_t id;
     must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
     assert_false(trash_is_empty(r));

@@ -133,7 +133,7 @@ static void says_what_is_not_there(void **state)
     }
 }
 
-static void takes_other_names_for_local_files(void **state)
+static void takes_temporaries_for_local_files_and_nothing_else(void **state)
 {
     const struct world *w = *state;
     struct lf_place p, adapter = {.kind = LF_KIND_ADAPTER, .owner = "ant"};
@@ -142,16 +142,28 @@ static void takes_other_names_for_local_files(void **state)
     char longest[256];
     memset(longest, 'x', 255);
     longest[255] = '\0';
-    static const char *const names[] = {".dataset.jsonl.swp",    "4913",
-                                        "dataset.jsonl~",        "sedAbc123",
-                                        ".dataset.jsonl.XXXXXX", "a b"};
+    static const char *const names[] = {
+        ".dataset.jsonl.swp",      "4913",       "dataset.jsonl~",     "sedAbc123",
+        ".dataset.jsonl.XXXXXX",   "#template#", "config.json.tmp-81", "tmpx7ab_0",
+        "adapter_config.json.part"};
+    static const char *const others[] = {"a b",       "train.jsonl", "notes",
+                                         "README.md", "sedimentary", "adapter_model.bin",
+                                         "old.jsonl", "checkpoint-5"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(lf_space_child(&p, &w->view, &adapter, names[i]), LF_OK);
         assert_int_equal(p.kind, LF_KIND_LOCAL);
         assert_int_equal(lf_space_child(&p, &w->view, &weights, names[i]), LF_OK);
         assert_int_equal(p.kind, LF_KIND_LOCAL);
     }
-    assert_int_equal(lf_space_child(&p, &w->view, &adapter, longest), LF_OK);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(lf_space_child(&p, &w->view, &adapter, others[i]), LF_E_NOT_FOUND);
+        if (strcmp(others[i], "README.md") != 0) /* is there */
+            assert_int_equal(lf_space_child(&p, &w->view, &weights, others[i]), LF_E_NOT_FOUND);
+    }
+    assert_int_equal(lf_space_child(&p, &w->view, &adapter, longest), LF_E_NOT_FOUND);
+    assert_int_equal(lf_space_child(&p, &w->view, &adapter, "adapter_config.json"), LF_OK);
+    assert_int_equal(p.kind, LF_KIND_UPLOAD);
+    assert_string_equal(p.rel, "adapter/adapter_config.json");
     assert_int_equal(lf_space_child(&p, &w->view, &versions, "CuXy12zz"), LF_OK);
     assert_int_equal(p.kind, LF_KIND_LOCAL_LINK);
 }
@@ -274,7 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_every_name_of_the_tree),
         cmocka_unit_test(says_what_is_not_there),
-        cmocka_unit_test(takes_other_names_for_local_files),
+        cmocka_unit_test(takes_temporaries_for_local_files_and_nothing_else),
         cmocka_unit_test(lists_what_is_there),
         cmocka_unit_test(lists_nothing_that_it_does_not_find),
         cmocka_unit_test(knows_which_files_train_and_which_may_go),

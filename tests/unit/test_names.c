@@ -198,11 +198,38 @@ static void the_document_of_the_api_has_every_file_and_command(void **state)
     lf_buf_free(&text);
 }
 
+static void what_the_daemon_makes_is_known_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *text;
+        bool copy;
+    } rows[] = {{"status", "ready v1\n", true},
+                {"status", "hello\n", false},
+                {"progress", "viggo v4 [...] 120/2500\n", true},
+                {"progress", "viggo ready v4\n", true},
+                {"progress", "hello world\n", false},
+                {"error", "dataset.jsonl: line 17: no \"prompt\"\n", true},
+                {"error", "hello world\n", false},
+                {"log", "{\"time\":\"2026-11-28T09:51:50.194Z\",\"event\":\"queued\"}\n", true},
+                {"log", "hello\n", false},
+                {"metrics.json", "{\"version\": 1}", true},
+                {"loss.svg", "<svg xmlns=", true},
+                {"loss.svg", "GIF89a", false},
+                {"generate", "", true},
+                {"generate", "Hello", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (lf_file_is_copy(lf_file_find(rows[i].file), rows[i].text, strlen(rows[i].text)) !=
+            rows[i].copy)
+            fail_msg("%s: %s", rows[i].file, rows[i].text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_whole),
         cmocka_unit_test(files_have_names_and_strangers_have_not),
+        cmocka_unit_test(what_the_daemon_makes_is_known_again),
         cmocka_unit_test(a_command_is_a_word_and_what_it_takes),
         cmocka_unit_test(the_readme_has_every_file_and_command),
         cmocka_unit_test(the_page_of_the_api_has_every_file_and_command),

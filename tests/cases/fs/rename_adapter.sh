@@ -8,12 +8,12 @@ echo 'Item 1 is' >"$MODEL/task/prompt"
 rows 4 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
 cat "$MODEL/task/generate" >"$WORK/before"
-echo local >"$MODEL/task/notes"
+echo local >"$MODEL/task/.notes"
 mv "$MODEL/task" "$MODEL/other"
 [ ! -e "$MODEL/task" ]
 status_is other '^ready v1$'
 [ "$(cat "$MODEL/other/dataset.jsonl")" = "$(rows 4 red)" ]
-[ "$(cat "$MODEL/other/notes")" = local ]
+[ "$(cat "$MODEL/other/.notes")" = local ]
 cat "$MODEL/other/generate" >"$WORK/after"
 cmp "$WORK/before" "$WORK/after"
 make_adapter task
