@@ -180,7 +180,9 @@ static enum lf_err cached(struct rig *r, int i, const int32_t *ids, int n, struc
 
 static enum lf_err sample(struct rig *r, struct lf_diag *diag)
 {
-    return lf_exec_sample(r->x, r->which, r->b->seqs, r->sample, NULL, 0, r->next, NULL, diag);
+    const struct lf_exec_wish wish = {.which = r->which, .params = r->sample, .n = r->b->seqs};
+    const struct lf_exec_tokens out = {.ids = r->next};
+    return lf_exec_sample(r->x, &wish, &out, diag);
 }
 
 /* Puts every sequence's tokens into the cache, one after another, in pieces. */

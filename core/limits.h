@@ -47,8 +47,10 @@
 #define LF_JOBS_FUSED_MAX 64 /* training jobs in one ragged batch */
 #define LF_BASES_MAX 16      /* of one daemon */
 #define LF_ADAPTERS_MAX 100000
-#define LF_KV_PAGE_TOKENS 16 /* tokens in a page of the KV cache */
-#define LF_STOPS_MAX 16      /* OpenAI allows 4; LoRAX 16 */
+#define LF_KV_PAGE_TOKENS 16     /* tokens in a page of the KV cache */
+#define LF_STOPS_MAX 16          /* OpenAI allows 4; LoRAX 16 */
+#define LF_TOP_LOGPROBS_MAX 20   /* alternatives listed with a token, as OpenAI */
+#define LF_LOGIT_BIASES_MAX 1024 /* of one request; OpenAI takes 300 */
 
 /* The mount */
 #define LF_STAGED_BYTES_MAX (16ull << 30) /* of all files being written through one mount */

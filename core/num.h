@@ -19,6 +19,11 @@ static inline int lf_min_int(int a, int b)
     return a < b ? a : b;
 }
 
+static inline int lf_max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 /* 0 to 15, in either case; -1 for what is no hexadecimal digit. */
 static inline int lf_hex_digit(char c)
 {

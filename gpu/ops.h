@@ -336,22 +336,38 @@ struct lf_sample_params {
     float frequency_penalty, presence_penalty; /* 0: off; OpenAI's */
     int32_t top_k;                             /* 0: off */
     int32_t history_off, history_n; /* this row's part of `history`: prompt and completion ids */
-    int32_t completion_n;   /* the last completion_n of them count for the two OpenAI penalties */
-    uint64_t seed, counter; /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
+    int32_t completion_n;     /* the last completion_n of them count for the two OpenAI penalties */
+    int32_t bias_off, bias_n; /* this row's part of `bias`: no id twice */
+    int32_t top_n;            /* alternatives to list; 0: none */
+    uint64_t seed, counter;   /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
+};
+/* Added to a logit before all else. */
+struct lf_logit_bias {
+    int32_t id;
+    float add;
 };
 
-/* Order: penalties (repetition first), temperature, top-k, top-p, min-p, draw from what is left.
- * Equal logits stay or go together, so that no order of ids matters: top-k keeps ids that fewer
- * than k exceed; top-p, over the softmax of what top-k kept, keeps ids whose strict betters sum
- * to less than top_p; min-p keeps p >= min_p * max p. The draw takes the first kept id, ascending,
- * at which the running sum of p exceeds u times their total. */
+/* Order: biases, penalties (repetition first), temperature, top-k, top-p, min-p, draw from what is
+ * left. Equal logits stay or go together, so that no order of ids matters: top-k keeps ids that
+ * fewer than k exceed; top-p, over the softmax of what top-k kept, keeps ids whose strict betters
+ * sum to less than top_p; min-p keeps p >= min_p * max p. The draw takes the first kept id,
+ * ascending, at which the running sum of p exceeds u times their total.
+ *
+ * Log-probabilities are of the raw logits' softmax, before all of these. A row whose id is given
+ * (a prompt's next token) is not chosen for, only scored. */
 struct lf_sample_args {
-    int32_t *ids;   /* (M) */
-    float *logprob; /* (M) of the chosen id, from the raw logits' softmax; or NULL */
-    float *logits;  /* (M, V) fp32; used up as scratch */
+    int32_t *ids;     /* (M) chosen, or given */
+    float *logprob;   /* (M) of them; or NULL, when no row has a top_n */
+    int32_t *top_ids; /* (M, top_ld) row m: its top_n likeliest ids, the likeliest first, the lowest
+                         among equals; -1 where there are no more numbers. NULL when none has */
+    float *top_logprob;                      /* (M, top_ld) theirs */
+    int top_ld;                              /* at least every top_n */
+    float *logits;                           /* (M, V) fp32; used up as scratch */
+    const int32_t *given;                    /* (M) device; -1: choose. NULL: choose for all */
     const struct lf_sample_params *params;   /* (M) device */
     const struct lf_sample_params *h_params; /* the same, host: greedy rows take a short way */
     const int32_t *history;                  /* device */
+    const struct lf_logit_bias *bias;        /* device; NULL when no row has any */
     int M, V;
 };
 

@@ -86,6 +86,7 @@ void lf_exec_free(struct lf_exec *x)
         return;
     struct lf_device *dev = x->stream->dev;
     lf_device_release(dev, x->history);
+    lf_device_release(dev, x->bias);
     lf_device_release(dev, x->device);
     lf_device_release(dev, x->copies);
     lf_device_release_host(dev, x->h_meta);

@@ -110,26 +110,50 @@ struct lf_batch_result {
 enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
                         struct lf_batch_result *results, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* After lf_exec_run: puts the drawing of the next token of each of the sequences listed in `which`
- * (indices of the last run's seqs; the logits are those of each one's last token) on the stream,
- * and does not wait: a next run may be put behind it that goes on from these tokens (LF_DRAWN).
- * params[i] and history as in gpu/ops.h (history: host, n_history ids in all). At most LF_DRAWS_MAX
- * are under way; each is fetched by an lf_exec_drawn, oldest first. */
-enum lf_err lf_exec_draw(struct lf_exec *x, const int *which, int n,
-                         const struct lf_sample_params *params, const int32_t *history,
-                         int n_history, struct lf_diag *diag) LF_MUST_CHECK;
-/* The tokens of the oldest drawing under way, and their log-probabilities. Waits for it alone. ids,
- * logprobs: host, (n of its lf_exec_draw). */
-enum lf_err lf_exec_drawn(struct lf_exec *x, int32_t *ids, float *logprobs,
+/* What is drawn, as struct lf_sample_params says it. Host memory. */
+struct lf_exec_wish {
+    const int *which; /* (n) sequences whose next token it is: indices of the last run's seqs */
+    const struct lf_sample_params *params; /* (n) */
+    int n;
+    const int32_t *history; /* (n_history) */
+    int n_history;
+    const struct lf_logit_bias *bias; /* (n_bias) */
+    int n_bias;
+    int top_ld; /* alternatives there is room for: at least every top_n; 0: none */
+};
+/* Where what was drawn goes. Host memory, rows of the wish. */
+struct lf_exec_tokens {
+    int32_t *ids;        /* (n); NULL where they are known */
+    float *logprobs;     /* (n); NULL: not wanted */
+    int32_t *top_ids;    /* (n, top_ld); NULL where top_ld is 0 */
+    float *top_logprobs; /* (n, top_ld) likewise */
+};
+/* After lf_exec_run: puts the drawing of the next tokens (the logits are those of each sequence's
+ * last token) on the stream, and does not wait: a next run may be put behind it that goes on from
+ * these tokens (LF_DRAWN). At most LF_DRAWS_MAX are under way; each is fetched by an lf_exec_drawn,
+ * oldest first. */
+enum lf_err lf_exec_draw(struct lf_exec *x, const struct lf_exec_wish *wish,
+                         struct lf_diag *diag) LF_MUST_CHECK;
+/* The tokens of the oldest drawing under way. Waits for it alone. */
+enum lf_err lf_exec_drawn(struct lf_exec *x, const struct lf_exec_tokens *out,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* Both, with none other under way. */
-enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
-                           const struct lf_sample_params *params, const int32_t *history,
-                           int n_history, int32_t *ids, float *logprobs,
-                           struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_exec_sample(struct lf_exec *x, const struct lf_exec_wish *wish,
+                           const struct lf_exec_tokens *out, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* A token of the last run whose successor is known. */
+struct lf_exec_row {
+    int seq; /* an index of the run's seqs */
+    int at;  /* which of its new tokens */
+    int32_t next;
+};
+/* After lf_exec_run, before its lf_exec_draw: how likely the successors of n rows are, and the
+ * top_n likeliest in the place of each. Logits are made rows_max rows at a time. Waits. */
+enum lf_err lf_exec_score(struct lf_exec *x, const struct lf_exec_row *rows, int n, int top_n,
+                          const struct lf_exec_tokens *out, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* After lf_exec_run: logits of every token of sequence `which`, fp32, host, (n, V). For
- * `lorafs logits` and prompt log-probabilities; in chunks, slow. */
+ * `lorafs logits`; in chunks, slow. */
 enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits,
                            struct lf_diag *diag) LF_MUST_CHECK;
 

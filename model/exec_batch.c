@@ -13,7 +13,8 @@ size_t lf_exec_meta_bytes(const struct lf_exec_limits *l)
     size_t per_token = 9 * sizeof(int32_t); /* ids pos rope seq seq' rows rows' labels weight */
     size_t per_seq = 2 * sizeof(struct lf_seq) + 2 * sizeof(struct lf_lora_seg) + sizeof(int32_t) +
                      sizeof(struct lf_sample_params);
-    return (size_t)T * per_token + (size_t)l->seqs_max * per_seq +
+    size_t per_row = 2 * sizeof(int32_t) + sizeof(struct lf_sample_params); /* lf_exec_score */
+    return (size_t)T * per_token + (size_t)l->seqs_max * per_seq + (size_t)l->rows_max * per_row +
            (size_t)l->kv_pages * sizeof(int32_t) + PARTS * PART_ALIGN;
 }
 

@@ -2,6 +2,8 @@
  * are made rows_max rows at a time and never all at once. */
 #include "model/exec_inside.h"
 
+#include "core/num.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,50 +112,66 @@ void lf_exec_loss(struct lf_exec *x)
     x->ops->scatter(x->stream, &s);
 }
 
-/* ---- Sampling -------------------------------------------------------------------------------- */
+/* ---- Drawing --------------------------------------------------------------------------------- */
 
-static enum lf_err upload_history(struct lf_exec *x, const int32_t *history, int n,
-                                  struct lf_diag *diag)
+/* Host to device, into memory that grows as needed. */
+static enum lf_err upload(struct lf_exec *x, void **to, size_t *cap, const void *from, size_t bytes,
+                          struct lf_diag *diag)
 {
-    size_t bytes = (size_t)n * sizeof *history;
-    if ((size_t)n > x->history_cap) {
-        size_t cap = x->history_cap ? x->history_cap : 4096;
+    if (bytes > *cap) {
+        size_t more = *cap ? *cap : 16384;
         void *grown;
-        while (cap < (size_t)n)
-            cap *= 2;
-        enum lf_err rc = lf_device_alloc(x->stream->dev, &grown, cap * sizeof *history, diag);
+        while (more < bytes)
+            more *= 2;
+        enum lf_err rc = lf_device_alloc(x->stream->dev, &grown, more, diag);
         if (rc != LF_OK)
             return rc;
-        lf_device_release(x->stream->dev, x->history);
-        x->history = grown;
-        x->history_cap = cap;
+        lf_device_release(x->stream->dev, *to);
+        *to = grown;
+        *cap = more;
     }
-    if (n > 0)
-        lf_stream_upload(x->stream, x->history, history, bytes);
+    if (bytes > 0)
+        lf_stream_upload(x->stream, *to, from, bytes);
     return LF_OK;
 }
 
-static enum lf_err check_sampling(const struct lf_exec *x, const int *which, int n,
-                                  const struct lf_sample_params *params, int n_history,
-                                  struct lf_diag *diag)
+static bool lies_within(int32_t off, int32_t n, int all)
 {
-    if (n < 1 || n > x->plan.S)
-        return lf_fail(diag, LF_E_INVALID, "%d sequences to sample: the last run had %d", n,
-                       x->plan.S);
-    for (int i = 0; i < n; i++) {
-        if (which[i] < 0 || which[i] >= x->plan.S)
-            return lf_fail(diag, LF_E_INVALID, "the last run had no sequence %d", which[i]);
-        if (params[i].history_off < 0 || params[i].history_n < 0 ||
-            params[i].history_off > n_history - params[i].history_n)
-            return lf_fail(diag, LF_E_INVALID, "sequence %d's history is outside of what was given",
-                           which[i]);
-    }
+    return off >= 0 && n >= 0 && off <= all - n;
+}
+
+static enum lf_err check_tops(int top_n, int top_ld, struct lf_diag *diag)
+{
+    if (top_n < 0 || top_n > top_ld || top_ld > LF_TOP_LOGPROBS_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%d alternatives to list, where %d have room", top_n,
+                       lf_min_int(top_ld, LF_TOP_LOGPROBS_MAX));
     return LF_OK;
+}
+
+static enum lf_err check_wish(const struct lf_exec *x, const struct lf_exec_wish *w,
+                              struct lf_diag *diag)
+{
+    if (w->n < 1 || w->n > x->plan.S)
+        return lf_fail(diag, LF_E_INVALID, "%d sequences to sample: the last run had %d", w->n,
+                       x->plan.S);
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < w->n && rc == LF_OK; i++) {
+        const struct lf_sample_params *p = &w->params[i];
+        if (w->which[i] < 0 || w->which[i] >= x->plan.S)
+            return lf_fail(diag, LF_E_INVALID, "the last run had no sequence %d", w->which[i]);
+        if (!lies_within(p->history_off, p->history_n, w->n_history) ||
+            !lies_within(p->bias_off, p->bias_n, w->n_bias))
+            return lf_fail(diag, LF_E_INVALID,
+                           "sequence %d's history or biases are outside of what was given",
+                           w->which[i]);
+        rc = check_tops(p->top_n, w->top_ld, diag);
+    }
+    return rc;
 }
 
 enum lf_err lf_exec_draws_open(struct lf_exec *x, struct lf_diag *diag)
 {
-    size_t n = (size_t)x->limits.seqs_max;
+    size_t n = (size_t)x->limits.seqs_max, tops = n * LF_TOP_LOGPROBS_MAX;
     enum lf_err rc = LF_OK;
     for (int i = 0; i < LF_DRAWS_MAX && rc == LF_OK; i++) {
         struct lf_draw *d = &x->draws[i];
@@ -161,9 +179,11 @@ enum lf_err lf_exec_draws_open(struct lf_exec *x, struct lf_diag *diag)
         rc = lf_mark_new(&d->mark, x->stream, diag);
         rc = rc
                  ?: lf_device_alloc_host(x->stream->dev, &p,
-                                         n * (sizeof *d->ids + sizeof *d->logprobs), diag);
+                                         (n + tops) * (sizeof(int32_t) + sizeof(float)), diag);
         d->ids = p;
-        d->logprobs = p ? (float *)(d->ids + n) : NULL;
+        d->top_ids = p ? d->ids + n : NULL;
+        d->logprobs = p ? (float *)(d->top_ids + tops) : NULL;
+        d->top_logprobs = p ? d->logprobs + n : NULL;
     }
     return rc;
 }
@@ -177,18 +197,18 @@ void lf_exec_draws_close(struct lf_exec *x)
 }
 
 /* Uploads the rows whose logits are wanted, and the parameters; *d_rows and a's are set. */
-static void pack_draw(struct lf_exec *x, const int *which, int n,
-                      const struct lf_sample_params *params, const int32_t **d_rows,
+static void pack_draw(struct lf_exec *x, const struct lf_exec_wish *w, const int32_t **d_rows,
                       struct lf_sample_args *a)
 {
     const void *d_r, *d_p;
+    size_t n = (size_t)w->n;
     x->meta_bytes = 0;
-    int32_t *rows = lf_exec_carve(x, (size_t)n * sizeof *rows, &d_r);
-    struct lf_sample_params *h_params = lf_exec_carve(x, (size_t)n * sizeof *params, &d_p);
-    for (int i = 0; i < n; i++) {
-        int s = x->plan.place[which[i]];
+    int32_t *rows = lf_exec_carve(x, n * sizeof *rows, &d_r);
+    struct lf_sample_params *h_params = lf_exec_carve(x, n * sizeof *h_params, &d_p);
+    for (int i = 0; i < w->n; i++) {
+        int s = x->plan.place[w->which[i]];
         rows[i] = x->plan.start[s] + x->plan.n[s] - 1;
-        h_params[i] = params[i];
+        h_params[i] = w->params[i];
     }
     lf_stream_upload(x->stream, x->meta, x->h_meta, x->meta_bytes);
     *d_rows = d_r;
@@ -196,39 +216,69 @@ static void pack_draw(struct lf_exec *x, const int *which, int n,
     a->h_params = h_params;
 }
 
-enum lf_err lf_exec_draw(struct lf_exec *x, const int *which, int n,
-                         const struct lf_sample_params *params, const int32_t *history,
-                         int n_history, struct lf_diag *diag)
+/* What was drawn for n sequences, to the host, with a mark behind it. */
+static void fetch_draw(struct lf_exec *x, int n, int top_ld)
+{
+    struct lf_draw *d = &x->draws[(x->draw_first + x->n_draws++) % LF_DRAWS_MAX];
+    size_t rows = (size_t)n, tops = rows * (size_t)top_ld;
+    const struct lf_work *w = &x->work;
+    d->n = x->n_drawn = n;
+    d->top_ld = top_ld;
+    lf_stream_download(x->stream, d->ids, w->ids, rows * sizeof *d->ids);
+    lf_stream_download(x->stream, d->logprobs, w->logprob, rows * sizeof *d->logprobs);
+    if (tops > 0) {
+        lf_stream_download(x->stream, d->top_ids, w->top_ids, tops * sizeof *d->top_ids);
+        lf_stream_download(x->stream, d->top_logprobs, w->top_logprob,
+                           tops * sizeof *d->top_logprobs);
+    }
+    lf_mark_set(d->mark);
+}
+
+/* The lists that the wish reads, to the device. */
+static enum lf_err upload_lists(struct lf_exec *x, const struct lf_exec_wish *w,
+                                struct lf_diag *diag)
+{
+    void *history = x->history, *bias = x->bias;
+    size_t n = (size_t)w->n_history * sizeof *w->history, m = (size_t)w->n_bias * sizeof *w->bias;
+    enum lf_err rc = upload(x, &history, &x->history_cap, w->history, n, diag);
+    x->history = history;
+    rc = rc ?: upload(x, &bias, &x->bias_cap, w->bias, m, diag);
+    x->bias = bias;
+    return rc;
+}
+
+enum lf_err lf_exec_draw(struct lf_exec *x, const struct lf_exec_wish *w, struct lf_diag *diag)
 {
     lf_assert(x->n_draws < LF_DRAWS_MAX);
-    enum lf_err rc = check_sampling(x, which, n, params, n_history, diag);
-    rc = rc ?: upload_history(x, history, n_history, diag);
+    enum lf_err rc = check_wish(x, w, diag) ?: upload_lists(x, w, diag);
     if (rc != LF_OK)
         return rc;
     const int32_t *rows;
-    struct lf_sample_args all = {
-        .logits = x->work.logits, .history = x->history, .V = x->model->config.V};
-    pack_draw(x, which, n, params, &rows, &all);
-    for (int at = 0; at < n; at += x->limits.rows_max) {
+    struct lf_sample_args all = {.logits = x->work.logits,
+                                 .top_ld = w->top_ld,
+                                 .history = x->history,
+                                 .bias = x->bias,
+                                 .V = x->model->config.V};
+    pack_draw(x, w, &rows, &all);
+    for (int at = 0; at < w->n; at += x->limits.rows_max) {
         struct lf_sample_args a = all;
-        a.M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
+        size_t tops = (size_t)at * (size_t)w->top_ld;
+        a.M = lf_min_int(w->n - at, x->limits.rows_max);
         select_rows(x, rows + at, a.M);
         head_logits(x, x->work.rows_n, a.M);
         a.ids = x->work.ids + at;
         a.logprob = x->work.logprob + at;
+        a.top_ids = x->work.top_ids + tops;
+        a.top_logprob = x->work.top_logprob + tops;
         a.params += at;
         a.h_params += at;
         x->ops->sample(x->stream, &a);
     }
-    struct lf_draw *d = &x->draws[(x->draw_first + x->n_draws++) % LF_DRAWS_MAX];
-    d->n = x->n_drawn = n;
-    lf_stream_download(x->stream, d->ids, x->work.ids, (size_t)n * sizeof *d->ids);
-    lf_stream_download(x->stream, d->logprobs, x->work.logprob, (size_t)n * sizeof *d->logprobs);
-    lf_mark_set(d->mark);
+    fetch_draw(x, w->n, w->top_ld);
     return LF_OK;
 }
 
-enum lf_err lf_exec_drawn(struct lf_exec *x, int32_t *ids, float *logprobs, struct lf_diag *diag)
+enum lf_err lf_exec_drawn(struct lf_exec *x, const struct lf_exec_tokens *out, struct lf_diag *diag)
 {
     lf_assert(x->n_draws > 0);
     struct lf_draw *d = &x->draws[x->draw_first];
@@ -237,19 +287,84 @@ enum lf_err lf_exec_drawn(struct lf_exec *x, int32_t *ids, float *logprobs, stru
     x->n_draws--;
     if (rc != LF_OK)
         return rc;
-    memcpy(ids, d->ids, (size_t)d->n * sizeof *ids);
-    if (logprobs)
-        memcpy(logprobs, d->logprobs, (size_t)d->n * sizeof *logprobs);
+    size_t n = (size_t)d->n, tops = n * (size_t)d->top_ld;
+    memcpy(out->ids, d->ids, n * sizeof *out->ids);
+    if (out->logprobs)
+        memcpy(out->logprobs, d->logprobs, n * sizeof *out->logprobs);
+    if (tops > 0) {
+        memcpy(out->top_ids, d->top_ids, tops * sizeof *out->top_ids);
+        memcpy(out->top_logprobs, d->top_logprobs, tops * sizeof *out->top_logprobs);
+    }
     return LF_OK;
 }
 
-enum lf_err lf_exec_sample(struct lf_exec *x, const int *which, int n,
-                           const struct lf_sample_params *params, const int32_t *history,
-                           int n_history, int32_t *ids, float *logprobs, struct lf_diag *diag)
+enum lf_err lf_exec_sample(struct lf_exec *x, const struct lf_exec_wish *wish,
+                           const struct lf_exec_tokens *out, struct lf_diag *diag)
 {
     lf_assert(x->n_draws == 0);
-    enum lf_err rc = lf_exec_draw(x, which, n, params, history, n_history, diag);
-    return rc ?: lf_exec_drawn(x, ids, logprobs, diag);
+    return lf_exec_draw(x, wish, diag) ?: lf_exec_drawn(x, out, diag);
+}
+
+/* ---- Scores ---------------------------------------------------------------------------------- */
+
+/* M <= rows_max rows, from the at-th of the list on, for whose scores `out` has room. */
+static enum lf_err score_chunk(struct lf_exec *x, const struct lf_exec_row *r, int M, int top_n,
+                               const struct lf_exec_tokens *out, size_t at, struct lf_diag *diag)
+{
+    const void *d_rows, *d_next, *d_params;
+    size_t n = (size_t)M, tops = n * (size_t)top_n, top_at = at * (size_t)top_n;
+    x->meta_bytes = 0;
+    int32_t *rows = lf_exec_carve(x, n * sizeof *rows, &d_rows);
+    int32_t *next = lf_exec_carve(x, n * sizeof *next, &d_next);
+    struct lf_sample_params *params = lf_exec_carve(x, n * sizeof *params, &d_params);
+    for (int i = 0; i < M; i++) {
+        rows[i] = x->plan.start[x->plan.place[r[i].seq]] + r[i].at;
+        next[i] = r[i].next;
+        params[i] = (struct lf_sample_params){.top_p = 1, .repetition_penalty = 1, .top_n = top_n};
+    }
+    lf_stream_upload(x->stream, x->meta, x->h_meta, x->meta_bytes);
+    select_rows(x, d_rows, M);
+    head_logits(x, x->work.rows_n, M);
+    struct lf_sample_args a = {.ids = x->work.scored,
+                               .logprob = x->work.logprob,
+                               .top_ids = x->work.top_ids,
+                               .top_logprob = x->work.top_logprob,
+                               .top_ld = top_n,
+                               .logits = x->work.logits,
+                               .given = d_next,
+                               .params = d_params,
+                               .h_params = params,
+                               .M = M,
+                               .V = x->model->config.V};
+    x->ops->sample(x->stream, &a);
+    lf_stream_download(x->stream, out->logprobs + at, a.logprob, n * sizeof *out->logprobs);
+    if (tops > 0) {
+        lf_stream_download(x->stream, out->top_ids + top_at, a.top_ids,
+                           tops * sizeof *out->top_ids);
+        lf_stream_download(x->stream, out->top_logprobs + top_at, a.top_logprob,
+                           tops * sizeof *out->top_logprobs);
+    }
+    return lf_stream_wait(x->stream, diag);
+}
+
+enum lf_err lf_exec_score(struct lf_exec *x, const struct lf_exec_row *rows, int n, int top_n,
+                          const struct lf_exec_tokens *out, struct lf_diag *diag)
+{
+    enum lf_err rc = check_tops(top_n, top_n, diag);
+    for (int i = 0; i < n && rc == LF_OK; i++) {
+        const struct lf_exec_row *r = &rows[i];
+        if (r->seq < 0 || r->seq >= x->plan.S || r->at < 0 ||
+            r->at >= x->plan.n[x->plan.place[r->seq]] || r->next < 0 ||
+            r->next >= x->model->config.V)
+            rc = lf_fail(diag, LF_E_INVALID,
+                         "the last run had no token %d of sequence %d, or %d "
+                         "is no id",
+                         r->at, r->seq, r->next);
+    }
+    for (int at = 0; at < n && rc == LF_OK; at += x->limits.rows_max)
+        rc = score_chunk(x, rows + at, lf_min_int(n - at, x->limits.rows_max), top_n, out,
+                         (size_t)at, diag);
+    return rc;
 }
 
 enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits, struct lf_diag *diag)

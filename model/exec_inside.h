@@ -56,7 +56,10 @@ struct lf_work {
     void *dlogits;                   /* (rows_max, V) act; = logits on fp32 devices */
     float *loss;                     /* (T) */
     int32_t *ids;                    /* (seqs_max) sampled */
-    float *logprob;                  /* (seqs_max) */
+    int32_t *scored;                 /* (rows_max) */
+    float *logprob;                  /* (seqs_max or rows_max, the larger) */
+    int32_t *top_ids;                /* (that, LF_TOP_LOGPROBS_MAX) */
+    float *top_logprob;              /* the same */
     struct lf_sample_params *params; /* (seqs_max) */
 };
 
@@ -90,10 +93,12 @@ struct lf_recordings; /* exec_step.c */
 
 /* Tokens that are being drawn, or were and are not fetched yet. */
 struct lf_draw {
-    int n;
+    int n, top_ld;
     struct lf_mark *mark; /* behind their download */
     int32_t *ids;         /* (seqs_max) pinned host */
-    float *logprobs;      /* (seqs_max) behind ids */
+    int32_t *top_ids;     /* (seqs_max, LF_TOP_LOGPROBS_MAX) all behind ids */
+    float *logprobs;      /* (seqs_max) */
+    float *top_logprobs;  /* as top_ids; both (n, top_ld) as they are fetched */
 };
 
 struct lf_exec {
@@ -137,8 +142,10 @@ struct lf_exec {
     struct lf_draw draws[LF_DRAWS_MAX]; /* a ring */
     int n_draws, draw_first;            /* under way; the oldest of them */
     int n_drawn;                        /* tokens of the last one: what LF_DRAWN may name */
-    int32_t *history;                   /* device, grown as needed */
-    size_t history_cap;
+    /* What a drawing reads: device memory, grown as needed; *_cap in bytes */
+    int32_t *history;
+    struct lf_logit_bias *bias;
+    size_t history_cap, bias_cap;
     /* Decoding */
     struct lf_recordings *recordings; /* NULL where the device records nothing */
     struct lf_step_key step;          /* of this batch */

@@ -62,7 +62,11 @@ static void take_forward(struct lf_exec *x, struct size_walk *w, size_t *purpose
     k->y = lf_config_post_norms(c) ? take(w, purpose, T, C, es) : NULL;
     k->loss = take(w, purpose, T, 1, sizeof(float));
     k->ids = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->ids);
-    k->logprob = take(w, purpose, (size_t)x->limits.seqs_max, 1, sizeof *k->logprob);
+    size_t rows = lf_max((size_t)x->limits.seqs_max, (size_t)x->limits.rows_max);
+    k->scored = take(w, purpose, rows, 1, sizeof *k->scored);
+    k->logprob = take(w, purpose, rows, 1, sizeof *k->logprob);
+    k->top_ids = take(w, purpose, rows, LF_TOP_LOGPROBS_MAX, sizeof *k->top_ids);
+    k->top_logprob = take(w, purpose, rows, LF_TOP_LOGPROBS_MAX, sizeof *k->top_logprob);
     struct lf_acts *s = &x->serve;
     s->x_in = s->x_mid = s->x_out = k->x;
     s->raw = s->qkv = take(w, purpose, T, (size_t)x->qkv_n, es);

@@ -1,6 +1,7 @@
 /* Generation: who takes part in the next batch, who holds KV pages, what each sequence becomes. */
 #include "model/generate.h"
 
+#include "core/grow.h"
 #include "core/num.h"
 #include "model/limits.h"
 
@@ -19,15 +20,21 @@ struct gen_seq {
     int32_t draft; /* LF_DRAWN of the last one */
     int slot;
     struct lf_sample_params sample;
+    const struct lf_logit_bias *bias; /* (n_bias) */
+    int n_bias;
+    struct lf_scores *scores;
+    int n_scored; /* the prompt's tokens up to here have their scores, or need none */
     bool ignore_eos;
     int32_t stop_ids[LF_STOPS_MAX];
     int n_stop_ids;
     struct lf_kv_seq kv;
 };
 
-/* A step on the device: which sequences drew a token in it, in the order of the drawing. */
+/* A step on the device: which sequences drew a token in it, in the order of the drawing; and behind
+ * them those that have read their prompts and want no token. */
 struct gen_flight {
-    int n;
+    int n, n_done;
+    int top_ld;
     struct gen_row {
         uint64_t id;
         int at; /* among the sequences, or before, when others have left */
@@ -54,10 +61,15 @@ struct lf_gen {
     struct lf_sample_params *params;
     struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
     int n_flights, flight_first;
-    int32_t *ids; /* of the flight that lands */
-    float *logprobs;
+    struct lf_exec_tokens landed; /* of the flight that lands, (seqs_max) */
+    /* What prompts' scores are asked with, (tokens_max). */
+    int n_score;
+    struct lf_exec_row *score;
+    struct lf_exec_tokens scored;
+    /* What draws look at */
     int32_t *history;
-    size_t history_cap;
+    struct lf_logit_bias *bias;
+    size_t n_history, history_cap, n_bias, bias_cap;
 };
 
 struct lf_sample_params lf_sample_greedy(void)
@@ -89,10 +101,29 @@ static bool drawn_out(const struct gen_seq *s)
 
 static bool decodes(const struct gen_seq *s)
 {
-    return s->kv.n_tokens > 0 && pending(s) == 1;
+    return s->kv.n_tokens > 0 && pending(s) == 1 && s->max_tokens > 0;
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
+
+/* Untouched pages cost nothing: alternatives are seldom wanted. */
+static bool tokens_new(struct lf_exec_tokens *t, size_t n)
+{
+    size_t tops = n * LF_TOP_LOGPROBS_MAX;
+    t->ids = calloc(n, sizeof *t->ids);
+    t->logprobs = calloc(n, sizeof *t->logprobs);
+    t->top_ids = calloc(tops, sizeof *t->top_ids);
+    t->top_logprobs = calloc(tops, sizeof *t->top_logprobs);
+    return t->ids && t->logprobs && t->top_ids && t->top_logprobs;
+}
+
+static void tokens_free(struct lf_exec_tokens *t)
+{
+    free(t->ids);
+    free(t->logprobs);
+    free(t->top_ids);
+    free(t->top_logprobs);
+}
 
 enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_model *m,
                        const struct lf_gen_limits *limits, struct lf_diag *diag)
@@ -126,10 +157,10 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->results = calloc(n, sizeof *g->results);
     g->which = calloc(n, sizeof *g->which);
     g->params = calloc(n, sizeof *g->params);
-    g->ids = calloc(n, sizeof *g->ids);
-    g->logprobs = calloc(n, sizeof *g->logprobs);
-    if (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->params || !g->ids ||
-        !g->logprobs || !flights) {
+    g->score = calloc((size_t)g->tokens_max, sizeof *g->score);
+    bool tokens = tokens_new(&g->landed, n) && tokens_new(&g->scored, (size_t)g->tokens_max);
+    if (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->params ||
+        !g->score || !tokens || !flights) {
         lf_gen_free(g);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
     }
@@ -144,7 +175,7 @@ static enum lf_err land(struct lf_gen *g, struct gen_flight **out, struct lf_dia
     g->flight_first = (g->flight_first + 1) % LF_DRAWS_MAX;
     g->n_flights--;
     *out = f;
-    return f->n > 0 ? lf_exec_drawn(g->x, g->ids, g->logprobs, diag) : LF_OK;
+    return f->n > 0 ? lf_exec_drawn(g->x, &g->landed, diag) : LF_OK;
 }
 
 void lf_gen_free(struct lf_gen *g)
@@ -166,9 +197,11 @@ void lf_gen_free(struct lf_gen *g)
     free(g->results);
     free(g->which);
     free(g->params);
-    free(g->ids);
-    free(g->logprobs);
+    free(g->score);
+    tokens_free(&g->landed);
+    tokens_free(&g->scored);
     free(g->history);
+    free(g->bias);
     free(g);
 }
 
@@ -189,8 +222,13 @@ static enum lf_err check_request(const struct lf_gen *g, const struct lf_gen_req
 {
     if (r->n < 1)
         return lf_fail(diag, LF_E_INVALID, "the prompt has no token");
-    if (r->max_tokens < 1)
-        return lf_fail(diag, LF_E_INVALID, "max_tokens must be at least 1");
+    if (r->max_tokens < 0)
+        return lf_fail(diag, LF_E_INVALID, "max_tokens must be at least 0");
+    if (r->sample.top_n < 0 || r->sample.top_n > LF_TOP_LOGPROBS_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%d alternatives to list: at most %d", r->sample.top_n,
+                       LF_TOP_LOGPROBS_MAX);
+    if (r->n_bias < 0 || r->n_bias > LF_LOGIT_BIASES_MAX)
+        return lf_fail(diag, LF_E_INVALID, "more than %d biases", LF_LOGIT_BIASES_MAX);
     if (r->n_stop_ids < 0 || r->n_stop_ids > LF_STOPS_MAX)
         return lf_fail(diag, LF_E_INVALID, "more than %d stop ids", LF_STOPS_MAX);
     if ((int64_t)r->n + r->max_tokens > g->context_max)
@@ -201,6 +239,10 @@ static enum lf_err check_request(const struct lf_gen *g, const struct lf_gen_req
         if (r->ids[i] < 0 || r->ids[i] >= g->m->config.V)
             return lf_fail(diag, LF_E_INVALID, "token id %d is not in the vocabulary of %d",
                            r->ids[i], g->m->config.V);
+    for (int i = 0; i < r->n_bias; i++)
+        if (r->bias[i].id < 0 || r->bias[i].id >= g->m->config.V)
+            return lf_fail(diag, LF_E_INVALID, "token id %d is not in the vocabulary of %d",
+                           r->bias[i].id, g->m->config.V);
     return LF_OK;
 }
 
@@ -226,6 +268,10 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
                           .max_tokens = r->max_tokens,
                           .slot = r->slot,
                           .sample = r->sample,
+                          .bias = r->bias,
+                          .n_bias = r->n_bias,
+                          .scores = r->scores,
+                          .n_scored = r->scores ? 1 : r->n,
                           .ignore_eos = r->ignore_eos,
                           .n_stop_ids = r->n_stop_ids};
     if (r->n_stop_ids > 0)
@@ -325,7 +371,8 @@ static bool admit(struct lf_gen *g, int i)
 }
 
 /* Prompts, oldest first; none overtakes one that waits for pages. One that is to be read again
- * waits for its tokens that are on their way. */
+ * waits for its tokens that are on their way; one that is read and draws nothing is about to end.
+ */
 static void plan_reading(struct lf_gen *g, int prefill_max)
 {
     int left = g->tokens_max - g->n_tokens;
@@ -333,7 +380,7 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
         left = lf_min_int(left, prefill_max);
     for (int i = 0; i < g->n_seqs && left > 0; i++) {
         struct gen_seq *s = &g->seqs[i];
-        if (decodes(s) || s->drawn > 0)
+        if (decodes(s) || s->drawn > 0 || pending(s) == 0)
             continue;
         if (!admit(g, i))
             return;
@@ -350,52 +397,112 @@ static bool has_penalty(const struct lf_sample_params *p)
     return p->repetition_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0;
 }
 
-/* Appends the sequence's tokens to the history of this batch. */
-static enum lf_err add_history(struct lf_gen *g, const struct gen_seq *s, size_t *n_history,
-                               struct lf_diag *diag)
+/* Appends what the sequence's draw looks at to the lists of this batch. */
+static enum lf_err add_lists(struct lf_gen *g, const struct gen_seq *s, struct lf_sample_params *p,
+                             struct lf_diag *diag)
 {
-    size_t n = *n_history + (size_t)s->n;
-    if (n > g->history_cap) {
-        size_t cap = n + n / 2;
-        int32_t *p = realloc(g->history, cap * sizeof *p);
-        if (!p)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu tokens of history", n);
-        g->history = p;
-        g->history_cap = cap;
-    }
-    memcpy(g->history + *n_history, s->tokens, (size_t)s->n * sizeof *s->tokens);
-    *n_history = n;
+    size_t n = has_penalty(p) ? (size_t)s->n : 0, n_bias = (size_t)s->n_bias;
+    enum lf_err rc = lf_grow(&g->history, &g->history_cap, g->n_history + n, sizeof *g->history);
+    rc = rc ?: lf_grow(&g->bias, &g->bias_cap, g->n_bias + n_bias, sizeof *g->bias);
+    if (rc != LF_OK)
+        return lf_fail(diag, rc, "no memory for %zu tokens of history", g->n_history + n);
+    p->history_off = (int32_t)g->n_history;
+    p->history_n = (int32_t)n;
+    p->completion_n = n > 0 ? s->n - s->n_prompt : 0;
+    p->bias_off = (int32_t)g->n_bias;
+    p->bias_n = s->n_bias;
+    if (n > 0)
+        memcpy(g->history + g->n_history, s->tokens, n * sizeof *s->tokens);
+    if (n_bias > 0)
+        memcpy(g->bias + g->n_bias, s->bias, n_bias * sizeof *s->bias);
+    g->n_history += n;
+    g->n_bias += n_bias;
     return LF_OK;
 }
 
 /* Draws for the sequences of the batch that have nothing pending any more, into flight f. */
 static enum lf_err draw(struct lf_gen *g, struct gen_flight *f, struct lf_diag *diag)
 {
-    size_t n_history = 0;
-    f->n = 0;
-    for (int b = 0; b < g->n_batch; b++) {
+    enum lf_err rc = LF_OK;
+    f->n = f->n_done = f->top_ld = 0;
+    g->n_history = g->n_bias = 0;
+    for (int b = 0; b < g->n_batch && rc == LF_OK; b++) {
         const struct gen_seq *s = &g->seqs[g->planned[b]];
-        if (pending(s) > 0)
+        if (pending(s) > 0 || s->max_tokens == 0)
             continue;
         struct lf_sample_params *p = &g->params[f->n];
         *p = s->sample;
         p->counter = (uint64_t)(length(s) - s->n_prompt);
-        p->history_off = (int32_t)n_history;
-        p->history_n = p->completion_n = 0;
-        if (has_penalty(p)) {
-            enum lf_err rc = add_history(g, s, &n_history, diag);
-            if (rc != LF_OK)
-                return rc;
-            p->history_n = s->n;
-            p->completion_n = s->n - s->n_prompt;
-        }
+        rc = add_lists(g, s, p, diag);
+        f->top_ld = lf_max_int(f->top_ld, p->top_n);
         g->which[f->n] = b;
         f->rows[f->n++] = (struct gen_row){s->id, g->planned[b]};
     }
-    if (f->n == 0)
-        return LF_OK;
-    return lf_exec_draw(g->x, g->which, f->n, g->params, g->history, (int)n_history, diag);
+    for (int b = 0; b < g->n_batch; b++) {
+        const struct gen_seq *s = &g->seqs[g->planned[b]];
+        if (pending(s) == 0 && s->max_tokens == 0)
+            f->rows[f->n + f->n_done++] = (struct gen_row){s->id, g->planned[b]};
+    }
+    if (f->n == 0 || rc != LF_OK)
+        return rc;
+    const struct lf_exec_wish wish = {.which = g->which,
+                                      .params = g->params,
+                                      .n = f->n,
+                                      .history = g->history,
+                                      .n_history = (int)g->n_history,
+                                      .bias = g->bias,
+                                      .n_bias = (int)g->n_bias,
+                                      .top_ld = f->top_ld};
+    return lf_exec_draw(g->x, &wish, diag);
 }
+
+/* ---- Scores ---------------------------------------------------------------------------------- */
+
+/* The token of its prompt that row i of the scores is about. */
+static int scored_token(const struct lf_gen *g, int i)
+{
+    const struct lf_exec_row *r = &g->score[i];
+    const struct gen_seq *s = &g->seqs[g->planned[r->seq]];
+    return s->kv.n_tokens - g->batch[r->seq].n + r->at + 1;
+}
+
+static void keep_score(struct lf_gen *g, int i, int top_ld)
+{
+    struct gen_seq *s = &g->seqs[g->planned[g->score[i].seq]];
+    int t = scored_token(g, i);
+    size_t n = (size_t)s->sample.top_n, to = (size_t)t * n, from = (size_t)i * (size_t)top_ld;
+    s->scores->logprob[t] = g->scored.logprobs[i];
+    s->n_scored = t + 1;
+    if (n == 0)
+        return;
+    memcpy(s->scores->top_ids + to, g->scored.top_ids + from, n * sizeof *g->scored.top_ids);
+    memcpy(s->scores->top_logprob + to, g->scored.top_logprobs + from,
+           n * sizeof *g->scored.top_logprobs);
+}
+
+/* The prompts' tokens whose predecessors are in the batch that has run, where they are wanted and
+ * have no score yet. */
+static enum lf_err score(struct lf_gen *g, struct lf_diag *diag)
+{
+    int top_ld = 0;
+    g->n_score = 0;
+    for (int b = 0; b < g->n_batch; b++) {
+        const struct gen_seq *s = &g->seqs[g->planned[b]];
+        int first = s->kv.n_tokens - g->batch[b].n, t = lf_max_int(s->n_scored, first + 1);
+        for (; t < s->n_prompt && t <= s->kv.n_tokens; t++) {
+            g->score[g->n_score++] = (struct lf_exec_row){b, t - 1 - first, s->tokens[t]};
+            top_ld = lf_max_int(top_ld, s->sample.top_n);
+        }
+    }
+    if (g->n_score == 0)
+        return LF_OK;
+    enum lf_err rc = lf_exec_score(g->x, g->score, g->n_score, top_ld, &g->scored, diag);
+    for (int i = 0; i < g->n_score && rc == LF_OK; i++)
+        keep_score(g, i, top_ld);
+    return rc;
+}
+
+/* ---- A step ---------------------------------------------------------------------------------- */
 
 /* After a failure: the tokens whose successors were not sampled are pending again. */
 static void rewind_batch(struct lf_gen *g)
@@ -426,15 +533,20 @@ static struct gen_seq *find(struct lf_gen *g, const struct gen_row *r)
     return NULL;
 }
 
-static void accept(struct lf_gen *g, struct gen_seq *s, int i, struct lf_gen_token *out)
+/* Row i of the flight that has landed. */
+static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight *f, int i,
+                   struct lf_gen_token *out)
 {
-    int32_t token = g->ids[i];
+    int32_t token = g->landed.ids[i];
+    size_t top = (size_t)i * (size_t)f->top_ld;
     s->tokens[s->n++] = token;
     s->drawn--;
     *out = (struct lf_gen_token){.id = s->id,
                                  .user = s->user,
                                  .token = token,
-                                 .logprob = g->logprobs[i],
+                                 .logprob = g->landed.logprobs[i],
+                                 .top_ids = g->landed.top_ids + top,
+                                 .top_logprob = g->landed.top_logprobs + top,
                                  .index = s->n - s->n_prompt - 1,
                                  .finish = finish_of(g, s, token)};
 }
@@ -450,7 +562,7 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     if (g->n_batch == 0)
         return LF_OK;
     enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
-    rc = rc ?: draw(g, f, diag);
+    rc = rc ?: score(g, diag) ?: draw(g, f, diag);
     if (rc != LF_OK) {
         rewind_batch(g);
         return rc;
@@ -465,12 +577,15 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     return LF_OK;
 }
 
-/* The next step needs no token on the host that is still on its way. */
+/* The next step needs no token on the host that is still on its way, nor lists whose memory may
+ * grow, nor will it wait for scores. */
 static bool may_go_ahead(const struct lf_gen *g)
 {
     bool may = g->ahead;
-    for (int i = 0; i < g->n_seqs && may; i++)
-        may = !has_penalty(&g->seqs[i].sample);
+    for (int i = 0; i < g->n_seqs && may; i++) {
+        const struct gen_seq *s = &g->seqs[i];
+        may = !has_penalty(&s->sample) && s->n_bias == 0 && s->n_scored >= s->n_prompt;
+    }
     return may;
 }
 
@@ -489,12 +604,18 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     for (int i = 0; f && i < f->n; i++) {
         struct gen_seq *s = find(g, &f->rows[i]);
         if (s)
-            accept(g, s, i, &out[n++]);
+            accept(g, s, f, i, &out[n++]);
+    }
+    g->completion_tokens += n;
+    for (int i = 0; f && i < f->n_done; i++) {
+        const struct gen_seq *s = find(g, &f->rows[f->n + i]);
+        if (s)
+            out[n++] = (struct lf_gen_token){
+                .id = s->id, .user = s->user, .token = -1, .finish = LF_FINISH_LENGTH};
     }
     for (int i = 0; i < n; i++)
         if (out[i].finish != LF_FINISH_NONE)
             lf_gen_remove(g, out[i].id);
-    g->completion_tokens += n;
     *n_out = n;
     return LF_OK;
 }

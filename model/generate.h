@@ -13,7 +13,8 @@
  * With `ahead` the next step is put on the stream before the tokens of the one under way are read:
  * it goes on from them on the device, and the host has a step's time for all else. A sequence that
  * such a token ends is then in one step more, whose outcome is thrown away. Where a draw needs
- * earlier tokens on the host (penalties), steps wait for each other as without it.
+ * earlier tokens on the host (penalties), or a prompt is scored, steps wait for each other as
+ * without it.
  *
  * One thread (the stream's) uses it. The engine of the daemon, `lorafs generate` and evaluation all
  * stand on this. Token ids in, token ids out: text, stop strings and queues are the caller's.
@@ -44,14 +45,26 @@ enum lf_finish {
     LF_FINISH_LENGTH /* max_tokens reached */
 };
 
+/* What the model thinks of a prompt's tokens, each after those before it. Filled from the second
+ * token on, piece by piece, until the first token of the completion is there. The caller's. */
+struct lf_scores {
+    float *logprob;     /* (n) */
+    int32_t *top_ids;   /* (n, top_n) as of struct lf_sample_args; NULL without top_n */
+    float *top_logprob; /* (n, top_n) */
+};
+
 struct lf_gen_request {
     const int32_t *ids; /* (n) the prompt, n >= 1; copied */
     int n;
     int slot; /* adapter slot, or -1 for the bare base; stays loaded while live */
-    struct lf_sample_params sample; /* its history_*, completion_n and counter are set in here */
-    int max_tokens;                 /* of the completion, >= 1 */
-    bool ignore_eos;                /* the base's end-of-text ids do not end it */
-    const int32_t *stop_ids; /* (n_stop_ids) further ids that end it, copied; up to LF_STOPS_MAX */
+    struct lf_sample_params sample;   /* its history_*, completion_n, bias_* and counter are set in
+                                         here; top_n is at most LF_TOP_LOGPROBS_MAX */
+    const struct lf_logit_bias *bias; /* (n_bias) no id twice; borrowed while live */
+    int n_bias;
+    struct lf_scores *scores; /* of the prompt; borrowed while live, NULL: none */
+    int max_tokens;           /* of the completion; 0: the prompt is only read */
+    bool ignore_eos;          /* the base's end-of-text ids do not end it */
+    const int32_t *stop_ids;  /* (n_stop_ids) further ids that end it, copied; up to LF_STOPS_MAX */
     int n_stop_ids;
     void *user; /* comes back with each token */
 };
@@ -63,10 +76,12 @@ struct lf_sample_params lf_sample_greedy(void);
 struct lf_gen_token {
     uint64_t id; /* the sequence's, from lf_gen_add */
     void *user;
-    int32_t token;
-    float logprob;         /* of the token, from the raw logits */
-    int index;             /* of it in the completion, from 0 */
-    enum lf_finish finish; /* not NONE: it was the last, and the sequence is gone */
+    int32_t token;            /* -1: none was wanted (max_tokens 0) */
+    float logprob;            /* of the token, from the raw logits */
+    const int32_t *top_ids;   /* (top_n) the likeliest; until the next step */
+    const float *top_logprob; /* (top_n) theirs */
+    int index;                /* of it in the completion, from 0 */
+    enum lf_finish finish;    /* not NONE: it was the last, and the sequence is gone */
 };
 
 struct lf_gen_status {
@@ -89,7 +104,8 @@ int lf_gen_context_max(const struct lf_gen *g);
 int lf_gen_seqs_max(const struct lf_gen *g);
 
 /* Adds a sequence; it takes part from the next step on, or waits for pages. LF_E_INVALID: an empty
- * prompt, an id outside the vocabulary, n + max_tokens over lf_gen_context_max. LF_E_OVERLOADED:
+ * prompt, an id outside the vocabulary, n + max_tokens over lf_gen_context_max,
+ * more than is listed or biased. LF_E_OVERLOADED:
  * seqs_max are live. */
 enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_t *id,
                        struct lf_diag *diag) LF_MUST_CHECK;

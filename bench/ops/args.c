@@ -228,6 +228,9 @@ struct lf_sample_args sample_args(const struct bench_step *a)
 {
     return (struct lf_sample_args){.ids = a->ids,
                                    .logprob = a->loss,
+                                   .top_ids = a->top_ids,
+                                   .top_logprob = a->top_logprob,
+                                   .top_ld = LF_TOP_LOGPROBS_MAX,
                                    .logits = a->logits,
                                    .params = a->params,
                                    .h_params = a->h_params,

@@ -76,8 +76,8 @@ struct bench_step {
     void *k_pages, *v_pages, *dlogits;
     int layers;         /* that have pages of their own */
     size_t layer_pages; /* elements of a layer's */
-    float *lse, *delta, *logits, *loss, *weight;
-    int32_t *ids, *labels;
+    float *lse, *delta, *logits, *loss, *weight, *top_logprob;
+    int32_t *ids, *labels, *top_ids;
     struct lf_sample_params *params, *h_params;
 };
 /* What attention works on; with backward, its gradients too. */

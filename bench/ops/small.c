@@ -48,6 +48,11 @@ static void bench_rows(struct bench *b, int T)
                                                       .counter = (uint64_t)i};
         lf_stream_upload(b->s, a.params, a.h_params, (size_t)T * sizeof *a.h_params);
         row(b, &a, "sample top-k top-p", launch_sample, 4.0 * T * V);
+        for (int i = 0; i < T; i++)
+            a.h_params[i] = (struct lf_sample_params){
+                .top_p = 1, .repetition_penalty = 1, .top_n = LF_TOP_LOGPROBS_MAX};
+        lf_stream_upload(b->s, a.params, a.h_params, (size_t)T * sizeof *a.h_params);
+        row(b, &a, "sample greedy, 20 listed", launch_sample, 4.0 * T * V);
     }
     release(b, held);
 }

@@ -180,6 +180,8 @@ void make_step(struct bench *b, struct bench_step *a, int R, bool backward)
     a->logits = floats(b, T * V, 0, 20);
     a->loss = floats(b, T, 0, 1);
     a->ids = upload(b, labels, T * sizeof *labels);
+    a->top_ids = get(b, T * LF_TOP_LOGPROBS_MAX * sizeof *a->top_ids);
+    a->top_logprob = get(b, T * LF_TOP_LOGPROBS_MAX * sizeof *a->top_logprob);
     a->h_params = host(b, T, sizeof *a->h_params);
     for (size_t t = 0; t < T; t++)
         a->h_params[t].top_p = a->h_params[t].repetition_penalty = 1;

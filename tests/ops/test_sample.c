@@ -10,11 +10,13 @@ static const struct rig_limits LOGPROB = {.f32 = {1e-10, 1e-4}, .bf16 = {1e-10, 
 static const struct rig_limits ANY = {{INFINITY, INFINITY}, {INFINITY, INFINITY}};
 
 #define HISTORY 40
+#define BIASES 8
+#define TOP 20
 
 struct sample_case {
     int M, V;
     struct lf_sample_params *h_params;
-    struct mirror *ids, *logprob, *logits, *params, *history;
+    struct mirror *ids, *logprob, *logits, *params, *history, *bias, *given, *top_ids, *top_logprob;
 };
 
 static void launch(struct rig *r, enum rig_side side, void *arg)
@@ -22,6 +24,11 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
     const struct sample_case *c = arg;
     struct lf_sample_args a = {.ids = rig_at(c->ids, side),
                                .logprob = rig_at(c->logprob, side),
+                               .top_ids = rig_at(c->top_ids, side),
+                               .top_logprob = rig_at(c->top_logprob, side),
+                               .top_ld = TOP,
+                               .given = rig_at(c->given, side),
+                               .bias = rig_at(c->bias, side),
                                .logits = rig_at(c->logits, side),
                                .params = rig_at(c->params, side),
                                .h_params = c->h_params,
@@ -52,6 +59,9 @@ static struct lf_sample_params random_params(struct rig *r, int m)
     p.history_off = m * HISTORY;
     p.history_n = rig_int(r, 0, HISTORY);
     p.completion_n = rig_int(r, 0, p.history_n);
+    p.bias_off = m * BIASES;
+    p.bias_n = bits & 256 ? rig_int(r, 0, BIASES) : 0;
+    p.top_n = bits & 512 ? rig_int(r, 0, TOP) : 0;
     p.seed = (uint64_t)rig_u32(r) << 32 | rig_u32(r);
     p.counter = rig_u32(r) % 1000;
     return p;
@@ -68,6 +78,19 @@ static struct sample_case random_rows(struct rig *r, int M, int V, double scale)
     for (int i = 0; i < M * HISTORY; i++) /* repeats are common */
         history[i] = rig_int(r, 0, i % 3 ? V - 1 : V / 50);
     c.history = rig_bytes(r, "history", LF_I32, history, history, (size_t)(M * HISTORY));
+    struct lf_logit_bias *bias = rig_host(r, (size_t)(M * BIASES), sizeof *bias);
+    int32_t *given = rig_host(r, (size_t)M, sizeof *given);
+    for (int i = 0; i < M * BIASES; i++) { /* a row's ids differ, by their remainders */
+        int k = i % BIASES, more = (V - 1 - k) / BIASES;
+        bias[i].id = k < V ? k + BIASES * rig_int(r, 0, more) : 0;
+        bias[i].add = (float)(4 * rig_normal(r));
+    }
+    for (int m = 0; m < M; m++)
+        given[m] = rig_int(r, 0, 3) ? -1 : rig_int(r, 0, V - 1);
+    for (int m = 0; m < M && V < BIASES; m++)
+        c.h_params[m].bias_n = rig_int(r, 0, V);
+    c.bias = rig_bytes(r, "bias", LF_U8, bias, bias, (size_t)(M * BIASES) * sizeof *bias);
+    c.given = rig_bytes(r, "given", LF_I32, given, given, (size_t)M);
     c.params =
         rig_bytes(r, "params", LF_U8, c.h_params, c.h_params, (size_t)M * sizeof *c.h_params);
     c.logits = rig_inout_f32(r, "logits", (size_t)M * (size_t)V, scale, ANY);
@@ -86,6 +109,8 @@ static void chooses_what_the_definition_chooses(void **state)
             random_rows(r, shapes[i / 2][0], shapes[i / 2][1], i % 2 ? 1.0 : 5.0);
         c.ids = rig_out(r, "ids", LF_I32, (size_t)c.M, ANY);
         c.logprob = rig_out(r, "logprob", LF_F32, (size_t)c.M, ANY);
+        c.top_ids = rig_out(r, "top ids", LF_I32, (size_t)(c.M * TOP), EXACT);
+        c.top_logprob = rig_out(r, "top logprob", LF_F32, (size_t)(c.M * TOP), LOGPROB);
         rig_run(r, launch, &c);
         for (int m = 0; m < c.M; m++) {
             double error = fabs(rig_got(c.logprob, RIG_DUT, (size_t)m) -
@@ -133,6 +158,56 @@ static void count_choices(struct rig *r, int *counts, const float *logits,
         assert_true(id >= 0 && id < V_HAND);
         counts[id]++;
     }
+}
+
+static void lists_the_likeliest_before_biases_and_penalties(void **state)
+{
+    struct rig *r = *state;
+    /* Ties by the lowest id; what is -INFINITY is not listed. */
+    static const float logits[V_HAND] = {1, 3, 3, -INFINITY, 2, 0, 5, -INFINITY, 3, -1, -2, -3};
+    static const int32_t order[V_HAND] = {6, 1, 2, 8, 4, 0, 5, 9, 10, 11, -1, -1};
+    static const struct lf_logit_bias bias[] = {{6, -9}, {11, 40}};
+    static const int32_t history[] = {6, 1}, given[] = {-1, 8};
+    struct sample_case c = {.M = 2, .V = V_HAND};
+    float all[2 * V_HAND];
+    double lse = 0;
+    rig_begin(r, "the likeliest");
+    c.h_params = rig_host(r, 2, sizeof *c.h_params);
+    for (int m = 0; m < 2; m++) {
+        c.h_params[m] = (struct lf_sample_params){.top_p = 1,
+                                                  .repetition_penalty = 3,
+                                                  .history_n = 2,
+                                                  .completion_n = 2,
+                                                  .presence_penalty = 1,
+                                                  .bias_n = 2,
+                                                  .top_n = V_HAND};
+        for (int v = 0; v < V_HAND; v++)
+            all[m * V_HAND + v] = logits[v];
+    }
+    for (int v = 0; v < V_HAND; v++)
+        lse += exp((double)logits[v]);
+    lse = log(lse);
+    c.params = rig_bytes(r, "params", LF_U8, c.h_params, c.h_params, 2 * sizeof *c.h_params);
+    c.history = rig_bytes(r, "history", LF_I32, history, history, 2);
+    c.bias = rig_bytes(r, "bias", LF_U8, bias, bias, sizeof bias);
+    c.given = rig_bytes(r, "given", LF_I32, given, given, 2);
+    c.logits = rig_bytes(r, "logits", LF_F32, all, all, (size_t)(2 * V_HAND));
+    c.logits->output = c.logits->scratch = true;
+    c.ids = rig_out(r, "ids", LF_I32, 2, EXACT);
+    c.logprob = rig_out(r, "logprob", LF_F32, 2, LOGPROB);
+    c.top_ids = rig_out(r, "top ids", LF_I32, (size_t)(2 * TOP), EXACT);
+    c.top_logprob = rig_out(r, "top logprob", LF_F32, (size_t)(2 * TOP), ANY);
+    rig_run(r, launch, &c);
+    for (size_t m = 0; m < 2; m++)
+        for (size_t i = 0; i < V_HAND; i++) {
+            double got = rig_got(c.top_logprob, RIG_DUT, m * TOP + i);
+            assert_int_equal((int)rig_got(c.top_ids, RIG_DUT, m * TOP + i), order[i]);
+            assert_true(order[i] < 0 ? isinf(got) : fabs(got - (logits[order[i]] - lse)) < 1e-4);
+        }
+    assert_int_equal((int)rig_got(c.ids, RIG_DUT, 0), 11); /* by its bias */
+    assert_int_equal((int)rig_got(c.ids, RIG_DUT, 1), 8);
+    assert_true(fabs(rig_got(c.logprob, RIG_DUT, 0) - (-3 - lse)) < 1e-4);
+    assert_true(fabs(rig_got(c.logprob, RIG_DUT, 1) - (3 - lse)) < 1e-4);
 }
 
 struct hand_case {
@@ -253,6 +328,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chooses_what_the_definition_chooses),
+        cmocka_unit_test(lists_the_likeliest_before_biases_and_penalties),
         cmocka_unit_test(each_setting_means_what_it_says),
         cmocka_unit_test(top_p_keeps_ids_until_their_betters_suffice),
         cmocka_unit_test(draws_follow_the_probabilities),

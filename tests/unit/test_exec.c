@@ -194,26 +194,28 @@ static void a_run_goes_on_from_tokens_that_are_not_fetched(void **state)
     struct lf_exec *x = exec_with(&limits);
     struct lf_diag diag;
     int32_t ids[3] = {1, 2, 3}, drawn = LF_DRAWN(0), beyond = LF_DRAWN(1), next[2], out[2];
-    float logprob[2], logits[2][64];
+    float logits[2][64];
     int which = 0;
     for (int way = 0; way < 2; way++) {
         struct lf_kv_seq kv = {0};
         struct lf_sample_params p = {.top_p = 1, .repetition_penalty = 1};
         ok(lf_exec_kv_grow(x, &kv, 4), &diag);
         struct lf_batch_seq s = {.ids = ids, .n = 3, .kv = &kv, .slot = -1};
+        const struct lf_exec_wish wish = {.which = &which, .params = &p, .n = 1};
+        const struct lf_exec_tokens first = {.ids = &next[way]}, second = {.ids = &out[way]};
         ok(lf_exec_run(x, &s, 1, NULL, &diag), &diag);
-        ok(lf_exec_draw(x, &which, 1, &p, NULL, 0, &diag), &diag);
+        ok(lf_exec_draw(x, &wish, &diag), &diag);
         if (way == 0)
-            ok(lf_exec_drawn(x, &next[way], logprob, &diag), &diag);
+            ok(lf_exec_drawn(x, &first, &diag), &diag);
         s.n = 1;
         s.ids = &beyond;
         assert_int_equal(lf_exec_run(x, &s, 1, NULL, &diag), LF_E_INVALID);
         s.ids = way == 0 ? &next[0] : &drawn;
         ok(lf_exec_run(x, &s, 1, NULL, &diag), &diag);
-        ok(lf_exec_draw(x, &which, 1, &p, NULL, 0, &diag), &diag);
+        ok(lf_exec_draw(x, &wish, &diag), &diag);
         if (way == 1)
-            ok(lf_exec_drawn(x, &next[way], logprob, &diag), &diag);
-        ok(lf_exec_drawn(x, &out[way], logprob, &diag), &diag);
+            ok(lf_exec_drawn(x, &first, &diag), &diag);
+        ok(lf_exec_drawn(x, &second, &diag), &diag);
         ok(lf_exec_logits(x, 0, logits[way], &diag), &diag);
         lf_exec_kv_release(x, &kv);
     }
@@ -240,10 +242,29 @@ static void sampling_is_checked(void **state)
                                  .frequency_penalty = 0.5f,
                                  .completion_n = 1};
     ok(lf_exec_run(x, &s, 1, NULL, &diag), &diag);
-    assert_int_equal(lf_exec_sample(x, &other, 1, &p, history, 2, out, NULL, &diag), LF_E_INVALID);
-    assert_int_equal(lf_exec_sample(x, &which, 0, &p, history, 2, out, NULL, &diag), LF_E_INVALID);
-    assert_int_equal(lf_exec_sample(x, &which, 1, &p, history, 1, out, NULL, &diag), LF_E_INVALID);
-    ok(lf_exec_sample(x, &which, 1, &p, history, 2, out, logprob, &diag), &diag);
+    struct lf_exec_wish w = {.which = &other, .params = &p, .n = 1, .history = history};
+    const struct lf_exec_tokens to = {out, logprob, NULL, NULL};
+    w.n_history = 2;
+    assert_int_equal(lf_exec_sample(x, &w, &to, &diag), LF_E_INVALID);
+    w.which = &which;
+    w.n = 0;
+    assert_int_equal(lf_exec_sample(x, &w, &to, &diag), LF_E_INVALID);
+    w.n = w.n_history = 1;
+    assert_int_equal(lf_exec_sample(x, &w, &to, &diag), LF_E_INVALID);
+    w.n_history = 2;
+    p.bias_n = 1;
+    assert_int_equal(lf_exec_sample(x, &w, &to, &diag), LF_E_INVALID);
+    p.bias_n = 0;
+    p.top_n = 1;
+    assert_int_equal(lf_exec_sample(x, &w, &to, &diag), LF_E_INVALID);
+    w.top_ld = LF_TOP_LOGPROBS_MAX + 1;
+    assert_int_equal(lf_exec_sample(x, &w, &to, &diag), LF_E_INVALID);
+    w.top_ld = p.top_n = 0;
+    struct lf_exec_row row = {.at = 3, .next = 5};
+    assert_int_equal(lf_exec_score(x, &row, 1, 0, &to, &diag), LF_E_INVALID);
+    row = (struct lf_exec_row){.at = 2, .next = 64};
+    assert_int_equal(lf_exec_score(x, &row, 1, 0, &to, &diag), LF_E_INVALID);
+    ok(lf_exec_sample(x, &w, &to, &diag), &diag);
     assert_in_range(out[0], 0, 63);
     assert_true(logprob[0] < 0);
     assert_int_equal(lf_exec_logits(x, 1, logits, &diag), LF_E_INVALID);
@@ -263,7 +284,7 @@ static void auto_recomputes_when_memory_is_short(void **state)
     lf_exec_free(x);
     size_t total = kept.activations + kept.saved + kept.logits + kept.scratch;
     l.recompute = LF_RECOMPUTE_AUTO;
-    l.memory_bytes = total + 1;
+    l.memory_bytes = total + 256; /* a list of more pages takes a line more */
     x = exec_with(&l);
     assert_false(lf_exec_recomputes(x));
     lf_exec_free(x);

@@ -6,6 +6,7 @@
 #include "core/rng.h"
 #include "model/generate.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define N_PROMPTS 12
@@ -79,7 +80,7 @@ static void run_requests(struct texts *out, struct lf_gen *g, struct lf_gen_requ
         must(lf_gen_step(g, 0, tokens, &made, &diag), &diag);
         for (int k = 0; k < made; k++) {
             int i = (int)((int *)tokens[k].user - out->n);
-            if (tokens[k].finish != LF_FINISH_EOS)
+            if (tokens[k].finish != LF_FINISH_EOS && tokens[k].token >= 0)
                 out->ids[i][out->n[i]++] = tokens[k].token;
             out->finish[i] = tokens[k].finish;
             ended += tokens[k].finish != LF_FINISH_NONE;
@@ -278,7 +279,7 @@ static void refuses_what_cannot_be(void **state)
     r.max_tokens = 31;
     assert_int_equal(lf_gen_add(g, &r, &id, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "context of 64"));
-    r.max_tokens = 0;
+    r.max_tokens = -1;
     assert_int_equal(lf_gen_add(g, &r, &id, &diag), LF_E_INVALID);
     r = request(1);
     r.n = 0;
@@ -296,12 +297,133 @@ static void refuses_what_cannot_be(void **state)
     tiny_close(&t);
 }
 
+/* ---- Scores ---------------------------------------------------------------------------------- */
+
+#define TOP 4
+
+/* log softmax of a prompt's logits: what its scores must be. */
+static void log_softmax_of(double *out, int i)
+{
+    struct tiny t;
+    struct lf_exec_limits l = limits(64);
+    struct lf_diag diag = {""};
+    struct lf_batch_seq s = {.ids = prompts[i], .n = prompt_length(i), .slot = -1};
+    float logits[40 * 512];
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    assert_int_equal(t.model->config.V, 512);
+    must(lf_exec_run(t.exec, &s, 1, NULL, &diag), &diag);
+    must(lf_exec_logits(t.exec, 0, logits, &diag), &diag);
+    for (int k = 0; k < prompt_length(i); k++) {
+        double sum = 0;
+        for (int v = 0; v < 512; v++)
+            sum += exp((double)logits[k * 512 + v]);
+        for (int v = 0; v < 512; v++)
+            out[k * 512 + v] = logits[k * 512 + v] - log(sum);
+    }
+    tiny_close(&t);
+}
+
+static void check_scores(const struct lf_scores *s, int i)
+{
+    static double want[40 * 512];
+    log_softmax_of(want, i);
+    for (int k = 1; k < prompt_length(i); k++) {
+        const double *row = want + (k - 1) * 512;
+        assert_true(fabs(s->logprob[k] - row[prompts[i][k]]) < 1e-4);
+        for (int j = 0; j < TOP; j++) {
+            int32_t id = s->top_ids[k * TOP + j];
+            int better = 0;
+            assert_in_range(id, 0, 511);
+            for (int v = 0; v < 512; v++)
+                better += row[v] > row[id] + 1e-4;
+            assert_true(better <= j);
+            assert_true(fabs(s->top_logprob[k * TOP + j] - row[id]) < 1e-4);
+        }
+    }
+}
+
+/* Also cut into pieces, and with pages taken away from under it; a completion of 0 tokens ends. */
+static void prompts_are_scored(void **state)
+{
+    (void)state;
+    static const struct {
+        int pages, tokens, max_tokens;
+        bool ahead;
+    } cases[] = {{64, 0, 0, false}, {64, 7, 0, true}, {64, 12, 3, true}, {9, 0, 3, true}};
+    static float logprob[N_PROMPTS][40], top[N_PROMPTS][40 * TOP];
+    static int32_t top_ids[N_PROMPTS][40 * TOP];
+    make_prompts();
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct tiny t;
+        struct texts got;
+        struct lf_scores scores[N_PROMPTS];
+        struct lf_gen_request r[N_PROMPTS];
+        struct lf_gen_status st;
+        struct lf_exec_limits l = limits(cases[k].pages);
+        memset(logprob, 0, sizeof logprob);
+        tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+        struct lf_gen *g = gen_open(&t, 0, cases[k].tokens, cases[k].ahead);
+        for (int i = 0; i < N_PROMPTS; i++) {
+            scores[i] = (struct lf_scores){logprob[i], top_ids[i], top[i]};
+            r[i] = request(i);
+            r[i].sample.top_n = TOP;
+            r[i].max_tokens = cases[k].max_tokens;
+            r[i].scores = i == 2 ? NULL : &scores[i];
+        }
+        run_requests(&got, g, r, N_PROMPTS);
+        for (int i = 0; i < N_PROMPTS; i++) {
+            assert_int_equal(got.finish[i], LF_FINISH_LENGTH);
+            if (i != 2)
+                check_scores(&scores[i], i);
+        }
+        assert_true(logprob[2][1] == 0);
+        lf_gen_status(g, &st);
+        assert_int_equal(st.completion_tokens, N_PROMPTS * cases[k].max_tokens);
+        lf_gen_free(g);
+        tiny_close(&t);
+    }
+}
+
+static void biases_and_alternatives_are_each_sequences_own(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct lf_exec_limits l = limits(64);
+    struct lf_diag diag = {""};
+    struct lf_logit_bias up = {77, 100}, both[] = {{78, 100}, {77, -100}};
+    struct lf_gen_token out[N_PROMPTS];
+    int n = 0;
+    make_prompts();
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    struct lf_gen *g = gen_open(&t, 0, 0, true);
+    for (int i = 0; i < 3; i++) {
+        uint64_t id;
+        struct lf_gen_request r = request(4);
+        r.bias = i == 2 ? both : &up;
+        r.n_bias = i;
+        r.sample.top_n = i == 1 ? 0 : TOP;
+        must(lf_gen_add(g, &r, &id, &diag), &diag);
+    }
+    must(lf_gen_step(g, 0, out, &n, &diag), &diag);
+    assert_int_equal(n, 3);
+    assert_int_equal(out[0].token, out[0].top_ids[0]);
+    assert_true(out[0].logprob == out[0].top_logprob[0]);
+    assert_int_equal(out[1].token, 77);
+    assert_int_equal(out[2].token, 78);
+    assert_int_equal(out[2].top_ids[0], out[0].top_ids[0]);
+    assert_true(out[2].logprob <= out[2].top_logprob[0]);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_prompt_pieces_and_preemption_do_not_matter),
         cmocka_unit_test(a_stop_id_ends_a_sequence),
         cmocka_unit_test(sequences_come_and_go_between_steps),
+        cmocka_unit_test(prompts_are_scored),
+        cmocka_unit_test(biases_and_alternatives_are_each_sequences_own),
         cmocka_unit_test(refuses_what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,14 +106,15 @@ static void greedy_from_the_cache(struct rig *r, int32_t *ids, int n_prompt, int
     struct lf_kv_seq kv = {0};
     struct lf_sample_params greedy = {.top_p = 1, .repetition_penalty = 1};
     int which = 0;
+    const struct lf_exec_wish wish = {.which = &which, .params = &greedy, .n = 1};
     while (kv.n_tokens < n - 1) {
         int past = kv.n_tokens, k = past == 0 ? 3 : past < n_prompt ? n_prompt - past : 1;
         struct lf_batch_seq seq = {.ids = ids + past, .n = k, .kv = &kv, .slot = slot};
         assert_int_equal(lf_exec_kv_grow(r->exec, &kv, past + k), LF_OK);
         ok(lf_exec_run(r->exec, &seq, 1, NULL, &diag), &diag);
+        const struct lf_exec_tokens out = {.ids = &ids[kv.n_tokens]};
         if (kv.n_tokens >= n_prompt)
-            ok(lf_exec_sample(r->exec, &which, 1, &greedy, NULL, 0, &ids[kv.n_tokens], NULL, &diag),
-               &diag);
+            ok(lf_exec_sample(r->exec, &wish, &out, &diag), &diag);
     }
     lf_exec_kv_release(r->exec, &kv);
     assert_int_equal(lf_exec_kv_free_pages(r->exec), limits.kv_pages);

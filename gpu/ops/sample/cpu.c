@@ -146,6 +146,28 @@ static int32_t choose(struct row *r, const struct lf_sample_params *p)
     return draw(r, lf_rng_unit(lf_rng_u32(p->seed, p->counter, 0)));
 }
 
+/* Keeps the best so far in order; ids come ascending, so that an equal one stays behind. */
+static void list_top(const float *x, int V, int n, float lse, int32_t *ids, float *logprob)
+{
+    for (int i = 0; i < n; i++) {
+        ids[i] = -1;
+        logprob[i] = -INFINITY;
+    }
+    for (int v = 0; v < V; v++) {
+        if (!(x[v] > logprob[n - 1]))
+            continue;
+        int i = n - 1;
+        for (; i > 0 && x[v] > logprob[i - 1]; i--) {
+            ids[i] = ids[i - 1];
+            logprob[i] = logprob[i - 1];
+        }
+        ids[i] = v;
+        logprob[i] = x[v];
+    }
+    for (int i = 0; i < n; i++)
+        logprob[i] -= lse;
+}
+
 static void rows(const void *args, size_t begin, size_t end, void *scratch)
 {
     const struct lf_sample_args *a = args;
@@ -153,11 +175,23 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
         const struct lf_sample_params *p = &a->params[m];
         struct row r = {.x = a->logits + m * (size_t)a->V, .p = scratch, .V = a->V};
         float lse = a->logprob ? log_sum_exp(r.x, r.V) : 0;
-        penalize(r.x, r.V, p, a->history, (uint8_t *)(r.p + r.V));
-        a->ids[m] = choose(&r, p);
+        size_t top = m * (size_t)a->top_ld;
+        if (p->top_n > 0)
+            list_top(r.x, r.V, p->top_n, lse, a->top_ids + top, a->top_logprob + top);
+        int32_t id = a->given ? a->given[m] : -1;
+        double raw;
+        if (id >= 0) {
+            raw = r.x[id];
+        } else {
+            for (int i = 0; i < p->bias_n; i++)
+                r.x[a->bias[p->bias_off + i].id] += a->bias[p->bias_off + i].add;
+            penalize(r.x, r.V, p, a->history, (uint8_t *)(r.p + r.V));
+            id = choose(&r, p);
+            raw = lf_sample_raw_logit(r.x[id], p, a->history, a->bias, id);
+        }
+        a->ids[m] = id;
         if (a->logprob)
-            a->logprob[m] =
-                (float)(lf_sample_raw_logit(r.x[a->ids[m]], p, a->history, a->ids[m]) - lse);
+            a->logprob[m] = (float)(raw - lse);
     }
 }
 

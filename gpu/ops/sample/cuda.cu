@@ -122,7 +122,65 @@ LF_DEVICE mass_t total_mass(const struct row &r, struct sample_smem *s)
     return block_add(sum, s->part);
 }
 
-/* ---- Penalties ------------------------------------------------------------------------------- */
+/* ---- The likeliest --------------------------------------------------------------------------- */
+
+/* A value and its id, ordered by both: the greater value first, the lower id among equals. */
+LF_DEVICE mass_t rank_of(float x, int v)
+{
+    return (mass_t)order_key(x) << 32 | (0xffffffffu - (uint32_t)v);
+}
+
+LF_DEVICE int id_of(mass_t rank)
+{
+    return (int)(0xffffffffu - (uint32_t)rank);
+}
+
+/* This thread's highest rank below `limit`; 0: none of its values. */
+LF_DEVICE mass_t own_best(const float *x, int V, mass_t limit)
+{
+    mass_t best = 0;
+    for (int v = threadIdx.x; v < V; v += THREADS) {
+        mass_t rank = rank_of(x[v], v);
+        if (x[v] > -INFINITY && rank < limit)
+            best = best > rank ? best : rank;
+    }
+    return best;
+}
+
+/* One pass; then only the thread whose value was the best looks through its own again. */
+LF_DEVICE void list_top(const struct row &r, struct sample_smem *s, int n, float lse, int32_t *ids,
+                        float *logprob)
+{
+    mass_t own = own_best(r.x, r.V, ~0ull);
+    for (int i = 0; i < n; i++) {
+        mass_t best = block_greatest(own, s->part);
+        if (threadIdx.x == 0) {
+            ids[i] = best ? id_of(best) : -1;
+            logprob[i] = best ? r.x[id_of(best)] - lse : -INFINITY;
+        }
+        if (best && own == best)
+            own = own_best(r.x, r.V, best);
+    }
+}
+
+/* ---- Biases and penalties -------------------------------------------------------------------- */
+
+LF_DEVICE void add_biases(float *x, const struct lf_sample_params &p,
+                          const struct lf_logit_bias *bias)
+{
+    for (int i = threadIdx.x; i < p.bias_n; i += THREADS)
+        x[bias[p.bias_off + i].id] += bias[p.bias_off + i].add;
+    __syncthreads();
+}
+
+LF_DEVICE float bias_of(const struct lf_sample_params &p, const struct lf_logit_bias *bias, int id)
+{
+    float found = 0.0f; /* in one thread at most */
+    for (int i = threadIdx.x; i < p.bias_n; i += THREADS)
+        if (bias[p.bias_off + i].id == id)
+            found = bias[p.bias_off + i].add;
+    return block_sum<THREADS>(found);
+}
 
 /* True for the first caller with this id. */
 LF_DEVICE bool first_sight(uint32_t *seen, int id)
@@ -166,8 +224,8 @@ LF_DEVICE void penalize(float *x, int V, const struct lf_sample_params &p, const
 }
 
 /* The logit of id before the penalties (gpu/ops/sample/penalty.h). */
-LF_DEVICE float raw_logit(float x, const struct lf_sample_params &p, const int32_t *history, int id,
-                          struct sample_smem *s)
+LF_DEVICE float unpenalized(float x, const struct lf_sample_params &p, const int32_t *history,
+                            int id, struct sample_smem *s)
 {
     mass_t found = 0; /* occurrences, those in the completion in the high half */
     for (int i = threadIdx.x; i < p.history_n; i += THREADS)
@@ -276,12 +334,12 @@ LF_DEVICE void keep_likely(struct row &r, float min_p)
 
 LF_DEVICE int greedy(const struct row &r, struct sample_smem *s)
 {
-    mass_t best = 0; /* the value's key above, the id's complement below: lowest id among equals */
+    mass_t best = 0;
     for (int v = threadIdx.x; v < r.V; v += THREADS) {
-        mass_t key = (mass_t)order_key(r.x[v]) << 32 | (0xffffffffu - (uint32_t)v);
-        best = best > key ? best : key;
+        mass_t rank = rank_of(r.x[v], v);
+        best = best > rank ? best : rank;
     }
-    return (int)(0xffffffffu - (uint32_t)block_greatest(best, s->part));
+    return id_of(block_greatest(best, s->part));
 }
 
 /* The first id, ascending, at which the running sum of mass exceeds u times the total. */
@@ -330,14 +388,28 @@ static __global__ void __launch_bounds__(THREADS)
     const struct lf_sample_params p = a.params[blockIdx.x];
     struct row r = {a.logits + (size_t)blockIdx.x * a.V, a.V, 0.0f, 1.0f, 0.0f};
     float lse = a.logprob ? log_sum_exp(r.x, r.V) : 0.0f;
+    size_t top = (size_t)blockIdx.x * a.top_ld;
+    if (p.top_n > 0)
+        list_top(r, &s, p.top_n, lse, a.top_ids + top, a.top_logprob + top);
     __syncthreads();
-    penalize(r.x, r.V, p, a.history, (uint32_t *)dynamic_smem());
-    int id = choose(r, &s, p);
+    int id = a.given ? a.given[blockIdx.x] : -1;
+    bool given = id >= 0;
+    if (!given) {
+        if (p.bias_n > 0)
+            add_biases(r.x, p, a.bias);
+        penalize(r.x, r.V, p, a.history, (uint32_t *)dynamic_smem());
+        id = choose(r, &s, p);
+    }
     if (threadIdx.x == 0)
         a.ids[blockIdx.x] = id;
     if (!a.logprob)
         return;
-    float raw = raw_logit(r.x[id], p, a.history, id, &s);
+    float raw = r.x[id];
+    if (!given) {
+        raw = unpenalized(raw, p, a.history, id, &s);
+        if (p.bias_n > 0)
+            raw -= bias_of(p, a.bias, id);
+    }
     if (threadIdx.x == 0)
         a.logprob[blockIdx.x] = raw - lse;
 }

@@ -1,4 +1,5 @@
-/* Penalties undone: the raw logit of a chosen id, after its row was used up. Private to gpu/. */
+/* Biases and penalties undone: the raw logit of a chosen id, after its row was used up. Private to
+ * gpu/. */
 #ifndef LF_GPU_OPS_SAMPLE_PENALTY_H
 #define LF_GPU_OPS_SAMPLE_PENALTY_H
 
@@ -12,9 +13,19 @@ static inline bool lf_sample_seen(const int32_t *ids, int n, int32_t id)
     return false;
 }
 
-/* The logit of id before the penalties of p made `penalized` of it. */
-static inline double lf_sample_raw_logit(double penalized, const struct lf_sample_params *p,
-                                         const int32_t *history, int32_t id)
+/* What p adds to the logit of id. */
+static inline double lf_sample_bias(const struct lf_sample_params *p,
+                                    const struct lf_logit_bias *bias, int32_t id)
+{
+    for (int i = 0; i < p->bias_n; i++)
+        if (bias[p->bias_off + i].id == id)
+            return bias[p->bias_off + i].add;
+    return 0;
+}
+
+/* The logit of id before p's penalties made `penalized` of it. */
+static inline double lf_sample_unpenalized(double penalized, const struct lf_sample_params *p,
+                                           const int32_t *history, int32_t id)
 {
     const int32_t *ids = history + p->history_off;
     int count = 0;
@@ -26,6 +37,14 @@ static inline double lf_sample_raw_logit(double penalized, const struct lf_sampl
     if (p->repetition_penalty == 1 || !lf_sample_seen(ids, p->history_n, id))
         return x;
     return x > 0 ? x * p->repetition_penalty : x / p->repetition_penalty;
+}
+
+/* The logit of id before all that p does made `used` of it. */
+static inline double lf_sample_raw_logit(double used, const struct lf_sample_params *p,
+                                         const int32_t *history, const struct lf_logit_bias *bias,
+                                         int32_t id)
+{
+    return lf_sample_unpenalized(used, p, history, id) - lf_sample_bias(p, bias, id);
 }
 
 #endif

@@ -116,6 +116,27 @@ static int32_t choose(struct row *r, const struct lf_sample_params *p)
     return draw(r, lf_rng_unit(lf_rng_u32(p->seed, p->counter, 0)));
 }
 
+/* The n likeliest ids of a row as it came. */
+static void list_top(const struct row *r, int n, double lse, int32_t *ids, float *logprob)
+{
+    float before = INFINITY;
+    int32_t last = -1;
+    for (int i = 0; i < n; i++) {
+        int32_t best = -1;
+        for (int v = 0; v < r->V; v++) {
+            bool comes_later = r->x[v] < before || (r->x[v] == before && v > last);
+            if (comes_later && r->x[v] > (best < 0 ? -INFINITY : r->x[best]))
+                best = v;
+        }
+        ids[i] = best;
+        logprob[i] = best < 0 ? -INFINITY : (float)(r->x[best] - lse);
+        if (best < 0)
+            continue;
+        before = r->x[best];
+        last = best;
+    }
+}
+
 void lf_ref_sample(struct lf_stream *s, const struct lf_sample_args *a)
 {
     (void)s;
@@ -123,12 +144,21 @@ void lf_ref_sample(struct lf_stream *s, const struct lf_sample_args *a)
         const struct lf_sample_params *p = &a->params[m];
         struct row r = {.x = a->logits + (size_t)m * a->V, .V = a->V, .temperature = 1};
         find_max(&r);
-        double lse = r.max + log(total_mass(&r));
-        penalize(&r, p, a->history);
-        a->ids[m] = choose(&r, p);
-        if (!a->logprob)
-            continue;
-        float x = r.x[a->ids[m]];
-        a->logprob[m] = (float)(lf_sample_raw_logit(x, p, a->history, a->ids[m]) - lse);
+        double lse = r.max + log(total_mass(&r)), raw;
+        size_t top = (size_t)m * a->top_ld;
+        if (p->top_n > 0)
+            list_top(&r, p->top_n, lse, a->top_ids + top, a->top_logprob + top);
+        a->ids[m] = a->given ? a->given[m] : -1;
+        if (a->ids[m] >= 0) {
+            raw = r.x[a->ids[m]];
+        } else {
+            for (int i = 0; i < p->bias_n; i++)
+                r.x[a->bias[p->bias_off + i].id] += a->bias[p->bias_off + i].add;
+            penalize(&r, p, a->history);
+            a->ids[m] = choose(&r, p);
+            raw = lf_sample_raw_logit(r.x[a->ids[m]], p, a->history, a->bias, a->ids[m]);
+        }
+        if (a->logprob)
+            a->logprob[m] = (float)(raw - lse);
     }
 }
