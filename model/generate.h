@@ -104,9 +104,8 @@ int lf_gen_context_max(const struct lf_gen *g);
 int lf_gen_seqs_max(const struct lf_gen *g);
 
 /* Adds a sequence; it takes part from the next step on, or waits for pages. LF_E_INVALID: an empty
- * prompt, an id outside the vocabulary, n + max_tokens over lf_gen_context_max,
- * more than is listed or biased. LF_E_OVERLOADED:
- * seqs_max are live. */
+ * prompt, an id outside the vocabulary, n + max_tokens over lf_gen_context_max, more than is listed
+ * or biased. LF_E_OVERLOADED: seqs_max are live. */
 enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_t *id,
                        struct lf_diag *diag) LF_MUST_CHECK;
 /* Ends a live sequence (a stop string, a client that left). Ignores an id that is gone. */

@@ -2,10 +2,12 @@
 #include "daemon/api/completion.h"
 
 #include "core/clock.h"
+#include "core/num.h"
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +51,62 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
 void lf_request_init(struct lf_request *a)
 {
     uint64_t seed = lf_clock_ns();
-    *a = (struct lf_request){.sample = lf_sample_greedy()};
+    *a = (struct lf_request){.sample = lf_sample_greedy(), .max_tokens = -1};
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0)
         seed = lf_clock_ns();
     a->seed = (int64_t)(seed >> 1);
+}
+
+void lf_request_free(struct lf_request *a)
+{
+    free(a->bias);
+    a->bias = NULL;
+    a->n_bias = 0;
+}
+
+void lf_request_list(struct lf_request *a, int top_n)
+{
+    a->sample.top_n = lf_min_int(top_n, a->model.seat->base->model->config.V);
+}
+
+static enum lf_err bias_add(struct lf_request *a, const char *key, const json_t *v,
+                            struct lf_diag *diag)
+{
+    int V = a->model.seat->base->model->config.V;
+    char *end;
+    long id = strtol(key, &end, 10);
+    /* One spelling only, so that no id comes twice. */
+    if (end == key || *end || key[0] < '0' || key[0] > '9' || (key[0] == '0' && key[1]))
+        return lf_fail(diag, LF_E_INVALID, "\"logit_bias\": \"%.40s\" is no token id", key);
+    if (id >= V)
+        return lf_fail(diag, LF_E_INVALID, "\"logit_bias\": %.40s is no token id: there are %d",
+                       key, V);
+    double add = json_number_value(v);
+    if (!json_is_number(v) || !(fabs(add) <= 100))
+        return lf_fail(diag, LF_E_INVALID, "\"logit_bias\" of %ld must be from -100 to 100", id);
+    a->bias[a->n_bias++] = (struct lf_logit_bias){(int32_t)id, (float)add};
+    return LF_OK;
+}
+
+enum lf_err lf_request_biases(struct lf_request *a, const json_t *biases, struct lf_diag *diag)
+{
+    const char *key;
+    json_t *v;
+    enum lf_err rc = LF_OK;
+    if (!biases || json_is_null(biases))
+        return LF_OK;
+    if (!json_is_object(biases))
+        return lf_fail(diag, LF_E_INVALID, "\"logit_bias\" must be an object of ids and numbers");
+    if (json_object_size(biases) > LF_LOGIT_BIASES_MAX)
+        return lf_fail(diag, LF_E_INVALID, "\"logit_bias\" may have %d members",
+                       LF_LOGIT_BIASES_MAX);
+    a->bias = calloc(json_object_size(biases) + 1, sizeof *a->bias);
+    if (!a->bias)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+    json_object_foreach((json_t *)(uintptr_t)biases, key, v) {
+        rc = rc ?: bias_add(a, key, v, diag);
+    }
+    return rc;
 }
 
 static enum lf_err stop_add(struct lf_request *a, const json_t *s, struct lf_diag *diag)
@@ -95,22 +149,27 @@ void lf_answer_id(char out[25])
 /* ---- How it goes ----------------------------------------------------------------------------- */
 
 enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request *a,
-                                const int32_t *ids, int n, struct lf_diag *diag)
+                                const int32_t *ids, int n, int choice, struct lf_diag *diag)
 {
     struct lf_engine_status status;
     struct lf_generate_spec spec = {.ids = ids,
                                     .n = n,
                                     .pick = &a->model.pick,
                                     .sample = a->sample,
+                                    .bias = a->bias,
+                                    .n_bias = a->n_bias,
+                                    .score_prompt = a->score_prompt,
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos};
-    *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer, .n_prompt = n};
+    *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer,
+                                .n_prompt = n,
+                                .top_n = a->sample.top_n};
     lf_writer_init(&c->out, c->tokenizer, a->stops, a->n_stops);
-    if (a->max_tokens == 0) {
+    if (a->max_tokens < 0) {
         lf_engine_status(a->model.seat->engine, &status);
         spec.max_tokens = status.context_max > n ? status.context_max - n : 1;
     }
-    spec.sample.seed = (uint64_t)a->seed;
+    spec.sample.seed = (uint64_t)a->seed + (uint64_t)choice;
     return lf_engine_generate(a->model.seat->engine, &spec, &c->g, diag);
 }
 
@@ -158,14 +217,14 @@ enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf
     enum lf_err rc = LF_OK;
     *stepped = c->out.ending == LF_ENDING_NONE && c->at < c->n_ahead;
     if (*stepped) {
-        c->token = c->ahead[c->at].token;
-        c->logprob = c->ahead[c->at++].logprob;
+        c->made = c->ahead[c->at++];
+        c->logprob_sum += (double)c->made.logprob;
         c->n_tokens++;
         bool last = c->news.ended && c->at == c->n_ahead;
         bool ends = last && c->news.finish == LF_FINISH_EOS;
-        c->special = ends || lf_tokenizer_is_special(c->tokenizer, c->token);
+        c->special = ends || lf_tokenizer_is_special(c->tokenizer, c->made.token);
         if (!ends)
-            rc = lf_writer_token(&c->out, c->token);
+            rc = lf_writer_token(&c->out, c->made.token);
         if (c->out.ending == LF_ENDING_STOP)
             lf_generation_cancel(c->g, true);
     }

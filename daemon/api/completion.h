@@ -26,14 +26,23 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
 struct lf_request {
     struct lf_served_model model;
     struct lf_sample_params sample;
-    int64_t max_tokens; /* 0: what the context leaves */
+    struct lf_logit_bias *bias; /* (n_bias) */
+    int n_bias;
+    bool score_prompt;
+    int64_t max_tokens; /* -1: what the context leaves */
     bool ignore_eos;
     const char *stops[LF_STOPS_MAX]; /* borrowed until the completions are freed */
     int n_stops;
     int64_t seed;
 };
-/* Greedy, nothing else set; a seed drawn from the system. */
+/* Greedy, nothing else set; a seed drawn from the system. Free with lf_request_free. */
 void lf_request_init(struct lf_request *a);
+void lf_request_free(struct lf_request *a);
+/* How many alternatives are listed with each token: no more than there are tokens. */
+void lf_request_list(struct lf_request *a, int top_n);
+/* "logit_bias" of a JSON body: null, or an object of ids and what is added to their logits. */
+enum lf_err lf_request_biases(struct lf_request *a, const json_t *biases,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 /* "stop" of a JSON body: null, a string, or a list of them; "" are left out. */
 enum lf_err lf_request_stops(struct lf_request *a, const json_t *stop,
                              struct lf_diag *diag) LF_MUST_CHECK;
@@ -49,16 +58,19 @@ struct lf_completion {
     int n_ahead, at;
     struct lf_generation_news news;
     /* The caller's to read */
-    int n_prompt, n_tokens; /* n_tokens: generated, the one that ended it too */
-    struct lf_writer out;   /* its text, and its ending: not NONE, no more tokens */
-    int32_t token;          /* the last one */
-    float logprob;
-    bool special; /* it has no text */
+    int n_prompt, n_tokens;   /* n_tokens: generated, the one that ended it too */
+    struct lf_writer out;     /* its text, and its ending: not NONE, no more tokens */
+    struct lf_generated made; /* the last token */
+    bool special;             /* it has no text */
+    int top_n;                /* alternatives with each */
+    double logprob_sum;       /* of all tokens */
 };
 
-/* Asks the engine. ids (n) are copied. Free with lf_completion_free, also after a failure. */
+/* Asks the engine for the choice-th completion of a prompt, whose seed follows from the request's.
+ * ids (n) are copied. Free with lf_completion_free, also after a failure. */
 enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request *a,
-                                const int32_t *ids, int n, struct lf_diag *diag) LF_MUST_CHECK;
+                                const int32_t *ids, int n, int choice,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 void lf_completion_free(struct lf_completion *c);
 /* All of a list of n, and the list; NULL: none. */
 void lf_completions_free(struct lf_completion *list, int n);

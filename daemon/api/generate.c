@@ -126,7 +126,7 @@ static enum lf_err plain_fill(void *arg, struct lf_http *q, struct lf_buf *out, 
 static void limit(struct lf_request *a, int settings_max, int n_prompt)
 {
     struct lf_engine_status status;
-    if (a->max_tokens > 0)
+    if (a->max_tokens >= 0)
         return;
     lf_engine_status(a->model.seat->engine, &status);
     int room = status.context_max - n_prompt;
@@ -159,7 +159,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_request *a, const struct 
     if (!p)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
     enum lf_err rc = keep_stops(p, a, s, diag);
-    rc = rc ?: lf_completion_start(&p->c, a, ids->ids, (int)ids->n, diag);
+    rc = rc ?: lf_completion_start(&p->c, a, ids->ids, (int)ids->n, 0, diag);
     rc = rc ?: lf_completion_await(&p->c, q, 1000, &ready, diag);
     if (rc != LF_OK) {
         plain_close(p);

@@ -8,8 +8,10 @@
 #include "daemon/state.h"
 
 #include "core/json.h"
+#include "core/num.h"
 #include "trainer/dataset.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,8 @@ struct lorax {
     size_t n_inputs;
     bool stream, details, full_text, seeded;
     bool listed;         /* the answer is a list of one */
+    int top_n;           /* alternatives of each token, as text-generation-inference has them */
+    int alternatives;    /* and as LoRAX has them */
     json_t *body;        /* holds the strings; owned */
     struct lf_buf whole; /* the text so far, for the stream's last event */
 };
@@ -52,18 +56,25 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
 {
     struct lf_json_in in = lf_json_in(p, diag);
     const char *adapter = lf_json_str(&in, "adapter_id", "");
-    x->request.max_tokens = /* 0, as LoRAX: what the context leaves */
-        lf_json_int(&in, "max_new_tokens", 0, 1, INT32_MAX);
+    x->request.max_tokens = /* none, as LoRAX: what the context leaves */
+        lf_json_int(&in, "max_new_tokens", -1, 1, INT32_MAX);
     x->request.ignore_eos = lf_json_bool(&in, "ignore_eos_token", false);
     x->full_text = lf_json_bool(&in, "return_full_text", false);
     x->details = lf_json_bool(&in, "details", false);
+    x->top_n = lf_json_int(&in, "top_n_tokens", 0, 0, LF_TOP_LOGPROBS_MAX);
+    x->alternatives = lf_json_int(&in, "return_k_alternatives", 0, 0, LF_TOP_LOGPROBS_MAX);
+    x->request.score_prompt = lf_json_bool(&in, "decoder_input_details", false);
+    if (in.rc == LF_OK && x->request.score_prompt && x->stream)
+        in.rc = lf_fail(diag, LF_E_UNSUPPORTED, "\"decoder_input_details\" is not streamed");
     enum lf_err rc = in.rc ?: lf_params_check(p, &lf_params_lorax, diag);
     rc = rc ?: lf_served_model_find(q, adapter, &x->request.model, diag);
+    if (rc == LF_OK)
+        lf_request_list(&x->request, lf_max_int(x->top_n, x->alternatives));
     rc = rc ?: parse_sampling(x, p, diag);
     return rc ?: lf_request_stops(&x->request, json_object_get(p, "stop"), diag);
 }
 
-static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *diag)
+static enum lf_err parse(struct lorax **out, struct lf_http *q, bool stream, struct lf_diag *diag)
 {
     struct lorax *x = calloc(1, sizeof *x);
     if (!x)
@@ -79,7 +90,7 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, struct lf_diag *
         rc = lf_fail(diag, LF_E_INVALID, "\"parameters\" must be an object");
     rc = rc ?: lf_params_check(x->body, &lf_params_lorax_body, diag);
     struct lf_json_in in = {.obj = x->body, .diag = diag, .rc = rc};
-    x->stream = lf_json_bool(&in, "stream", false);
+    x->stream = lf_json_bool(&in, "stream", false) || stream;
     rc = in.rc ?: parse_parameters(x, q, json_is_object(p) ? p : none, diag);
     json_decref(none);
     if (rc != LF_OK) {
@@ -99,57 +110,96 @@ static const char *finish_word(enum lf_ending e)
     return e == LF_ENDING_EOS ? "eos_token" : e == LF_ENDING_STOP ? "stop_sequence" : "length";
 }
 
-static json_t *token_json(const struct lf_completion *c, const char *text, size_t n)
+/* A token by itself; without a score, "logprob" is null. */
+static json_t *scored_json(const struct lf_completion *c, int32_t id, float logprob)
 {
-    return json_pack("{s:i, s:o, s:f, s:b, s:b}", "id", (int)c->token, "text",
-                     json_stringn(text ? text : "", n), "logprob", (double)c->logprob, "special",
-                     c->special, "skipped", 0);
+    lf_buf_auto t = {0};
+    if (lf_tokenizer_decode(c->tokenizer, &t, &id, 1, false) != LF_OK)
+        lf_buf_reset(&t);
+    return json_pack("{s:i, s:o, s:o, s:b}", "id", (int)id, "text",
+                     json_stringn(t.data ? t.data : "", t.len), "logprob",
+                     isfinite(logprob) ? json_real((double)logprob) : json_null(), "special",
+                     lf_tokenizer_is_special(c->tokenizer, id));
 }
 
-/* A special token's own spelling, where it has no text. */
-static json_t *step_json(const struct lf_completion *c, size_t from)
+/* The n likeliest tokens in the place of the last one. */
+static json_t *likeliest_json(const struct lf_completion *c, int n)
 {
-    const char *spelling = lf_tokenizer_token(c->tokenizer, c->token);
-    if (c->special && spelling)
-        return token_json(c, spelling, strlen(spelling));
-    return token_json(c, c->out.text.data ? c->out.text.data + from : "", c->out.text.len - from);
+    json_t *list = json_array();
+    for (int i = 0; i < n && i < c->top_n && c->made.top_ids[i] >= 0; i++)
+        json_array_append_new(list, scored_json(c, c->made.top_ids[i], c->made.top_logprob[i]));
+    return list;
 }
 
-static json_t *details_json(const struct lorax *x, const struct lf_completion *c, json_t *tokens)
+static json_t *prompt_json(const struct lf_completion *c, const int32_t *ids)
+{
+    json_t *list = json_array();
+    for (int t = 0; t < c->n_prompt && t < LF_DETAILS_MAX; t++)
+        json_array_append_new(
+            list, scored_json(c, ids[t], t > 0 ? lf_generation_prompt(c->g, t).logprob : NAN));
+    return list;
+}
+
+/* The last token, with the text from there on that it settled; a special one's own spelling, where
+ * it has no text. */
+static json_t *step_json(const struct lorax *x, const struct lf_completion *c, size_t from)
+{
+    const char *spelling = c->special ? lf_tokenizer_token(c->tokenizer, c->made.token) : NULL;
+    size_t n = spelling ? strlen(spelling) : c->out.text.len - from;
+    const char *text = spelling ? spelling : n > 0 ? c->out.text.data + from : "";
+    json_t *t = json_pack("{s:i, s:o, s:f, s:b, s:b}", "id", (int)c->made.token, "text",
+                          json_stringn(text, n), "logprob", (double)c->made.logprob, "special",
+                          c->special, "skipped", 0);
+    if (x->alternatives > 0)
+        json_object_set_new(t, "alternative_tokens", likeliest_json(c, x->alternatives));
+    return t;
+}
+
+/* tokens, prefill, tops: lists that are taken; tops may be NULL, all NULL in a stream. */
+static json_t *details_json(const struct lorax *x, const struct lf_completion *c, json_t *tokens,
+                            json_t *prefill, json_t *tops)
 {
     json_t *d =
         json_pack("{s:s, s:i, s:i, s:i, s:o}", "finish_reason", finish_word(c->out.ending),
                   "prompt_tokens", c->n_prompt, "generated_tokens", c->n_tokens, "skipped_tokens",
                   0, "seed", x->seeded ? json_integer(x->request.seed) : json_null());
     if (tokens) {
-        json_object_set_new(d, "prefill", json_array());
+        json_object_set_new(d, "prefill", prefill);
         json_object_set_new(d, "tokens", tokens);
     }
+    if (tops)
+        json_object_set_new(d, "top_tokens", tops);
     return d;
 }
 
 static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct lf_completion *c,
-                               struct lf_diag *diag)
+                               const int32_t *ids, struct lf_diag *diag)
 {
-    json_t *tokens = json_array();
+    json_auto_t *tokens = json_array(), *tops = x->top_n > 0 ? json_array() : NULL;
     bool stepped;
     enum lf_err rc = x->full_text ? lf_buf_append(&c->out.text, x->inputs, x->n_inputs) : LF_OK;
     while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
         size_t from = c->out.text.len;
         rc = lf_completion_next(c, q, &stepped, diag);
-        if (rc == LF_OK && stepped && x->details && json_array_size(tokens) < LF_DETAILS_MAX)
-            json_array_append_new(tokens, step_json(c, from));
+        if (rc != LF_OK || !stepped || !x->details || json_array_size(tokens) >= LF_DETAILS_MAX)
+            continue;
+        json_array_append_new(tokens, step_json(x, c, from));
+        if (tops)
+            json_array_append_new(tops, likeliest_json(c, x->top_n));
     }
     if (rc == LF_OK) {
         json_t *answer =
             json_pack("{s:o}", "generated_text",
                       json_stringn(c->out.text.data ? c->out.text.data : "", c->out.text.len));
         if (x->details)
-            json_object_set_new(answer, "details", details_json(x, c, json_incref(tokens)));
+            json_object_set_new(
+                answer, "details",
+                details_json(x, c, json_incref(tokens),
+                             x->request.score_prompt ? prompt_json(c, ids) : json_array(),
+                             json_incref(tops)));
         lf_completion_headers(q, &x->request.model, c->n_prompt, c->n_tokens, c);
         lf_http_reply_json(q, 200, x->listed ? json_pack("[o]", answer) : answer);
     }
-    json_decref(tokens);
     return rc;
 }
 
@@ -164,10 +214,12 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
     bool over = c->out.ending != LF_ENDING_NONE;
     if (!stepped && !over)
         return;
-    json_t *e = json_pack("{s:o, s:o, s:o}", "token", step_json(c, 0), "generated_text",
+    json_t *e = json_pack("{s:o, s:o, s:o}", "token", step_json(x, c, 0), "generated_text",
                           over ? json_stringn(x->whole.data ? x->whole.data : "", x->whole.len)
                                : json_null(),
-                          "details", over ? details_json(x, c, NULL) : json_null());
+                          "details", over ? details_json(x, c, NULL, NULL, NULL) : json_null());
+    if (x->top_n > 0)
+        json_object_set_new(e, "top_tokens", likeliest_json(c, x->top_n));
     lf_buf_puts(out, "data:");
     lf_json_put(out, e, JSON_COMPACT);
     lf_buf_puts(out, "\n\n");
@@ -196,7 +248,7 @@ static enum lf_err generate(struct lf_http *q, bool stream, bool listed, struct 
 {
     struct lorax *x = NULL;
     lf_ids_auto ids = {0};
-    enum lf_err rc = parse(&x, q, diag);
+    enum lf_err rc = parse(&x, q, stream, diag);
     if (rc != LF_OK)
         return rc;
     struct lf_completion *c = calloc(1, sizeof *c);
@@ -204,10 +256,10 @@ static enum lf_err generate(struct lf_http *q, bool stream, bool listed, struct 
     rc =
         c ? lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs, diag)
           : lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
-    rc = rc ?: lf_completion_start(c, &x->request, ids.ids, (int)ids.n, diag);
-    if (rc == LF_OK && (stream || x->stream))
+    rc = rc ?: lf_completion_start(c, &x->request, ids.ids, (int)ids.n, 0, diag);
+    if (rc == LF_OK && x->stream)
         return reply_stream(q, x, c, diag); /* takes both */
-    rc = rc ?: reply_whole(q, x, c, diag);
+    rc = rc ?: reply_whole(q, x, c, ids.ids, diag);
     lf_completions_free(c, 1);
     lorax_free(x);
     return rc;

@@ -11,12 +11,14 @@
 static enum lf_err answer(struct lf_http *q, struct lf_openai *o, json_t *body,
                           struct lf_diag *diag)
 {
-    struct lf_completion *list = calloc((size_t)o->n_prompts, sizeof *list);
+    int n = o->n_prompts * o->best_of;
+    struct lf_completion *list = calloc((size_t)n, sizeof *list);
     enum lf_err rc = list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the answers");
     int begun = 0;
-    while (begun < o->n_prompts && rc == LF_OK) {
-        const struct lf_ids *p = &o->prompt[begun];
-        rc = lf_completion_start(&list[begun], &o->request, p->ids, (int)p->n, diag);
+    while (begun < n && rc == LF_OK) {
+        const struct lf_ids *p = &o->prompt[begun / o->best_of];
+        rc = lf_completion_start(&list[begun], &o->request, p->ids, (int)p->n, begun % o->best_of,
+                                 diag);
         begun++;
     }
     if (rc == LF_OK)

@@ -12,6 +12,7 @@ struct lf_openai {
     bool chat;
     struct lf_request request;
     bool stream, include_usage, echo, logprobs;
+    int n, best_of;                       /* choices of a prompt: answered, and made */
     struct lf_ids prompt[LF_PROMPTS_MAX]; /* owned */
     int n_prompts;
     char id[48]; /* "cmpl-..." */
@@ -30,10 +31,11 @@ enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body,
                                struct lf_diag *diag) LF_MUST_CHECK;
 void lf_openai_free(struct lf_openai *o);
 
-/* Writers (openai_write.c): the answer in one, and as a stream. Both take the completions. */
+/* Writers (openai_write.c): the answer in one, and as a stream. Both take the completions: best_of
+ * of each prompt, one prompt's after the other's. */
 enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_completion *list,
                             struct lf_diag *diag) LF_MUST_CHECK;
-/* Takes the prompts of o too, and holds on to body. */
+/* Takes what o owns too, and holds on to body. */
 enum lf_err lf_openai_reply_stream(struct lf_http *q, struct lf_openai *o, json_t *body,
                                    struct lf_completion *list, struct lf_diag *diag) LF_MUST_CHECK;
 

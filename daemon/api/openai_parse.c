@@ -26,14 +26,15 @@ static enum lf_err parse_sampling(struct lf_request *a, const json_t *body, stru
     return in.rc;
 }
 
-/* One choice for each prompt. */
-static enum lf_err refuse_choices(const json_t *body, struct lf_diag *diag)
+static enum lf_err parse_choices(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
     struct lf_json_in in = lf_json_in(body, diag);
-    int n = lf_json_int(&in, "n", 1, 1, 128), best_of = lf_json_int(&in, "best_of", 1, 1, 128);
-    if (in.rc == LF_OK && (n > 1 || best_of > 1))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "one choice for each prompt: \"%s\" must be 1",
-                       n > 1 ? "n" : "best_of");
+    o->n = lf_json_int(&in, "n", 1, 1, 128);
+    o->best_of = lf_json_int(&in, "best_of", o->n, 1, 128);
+    if (in.rc == LF_OK && o->best_of < o->n)
+        return lf_fail(diag, LF_E_INVALID, "\"best_of\" must be at least \"n\"");
+    if (in.rc == LF_OK && o->stream && o->best_of > o->n)
+        return lf_fail(diag, LF_E_INVALID, "\"best_of\" over \"n\" cannot be streamed");
     return in.rc;
 }
 
@@ -42,19 +43,16 @@ static void parse_logprobs(struct lf_openai *o, struct lf_json_in *in)
     int n = 0;
     if (o->chat) {
         o->logprobs = lf_json_bool(in, "logprobs", false);
-        n = lf_json_int(in, "top_logprobs", 0, 0, 20);
+        n = lf_json_int(in, "top_logprobs", 0, 0, LF_TOP_LOGPROBS_MAX);
+        if (in->rc == LF_OK && n > 0 && !o->logprobs)
+            in->rc = lf_fail(in->diag, LF_E_INVALID, "\"top_logprobs\" wants \"logprobs\": true");
     } else {
         const json_t *v = json_object_get(in->obj, "logprobs");
-        n = json_is_false(v) ? 0 : lf_json_int(in, "logprobs", 0, 0, 20);
+        n = json_is_false(v) ? 0 : lf_json_int(in, "logprobs", 0, 0, LF_TOP_LOGPROBS_MAX);
         o->logprobs = json_is_integer(v);
     }
-    if (in->rc == LF_OK && n > 1)
-        in->rc =
-            lf_fail(in->diag, LF_E_UNSUPPORTED, "log-probabilities are of the chosen token alone");
-    if (in->rc == LF_OK && o->logprobs && o->echo)
-        in->rc = lf_fail(in->diag, LF_E_UNSUPPORTED,
-                         "log-probabilities of the prompt (\"echo\" with "
-                         "\"logprobs\") are not done here");
+    lf_request_list(&o->request, n);
+    o->request.score_prompt = o->logprobs && o->echo;
 }
 
 /* How much is answered, and in what form. */
@@ -64,10 +62,10 @@ static enum lf_err parse_form(struct lf_openai *o, const json_t *body, struct lf
     o->echo = !o->chat && lf_json_bool(&in, "echo", false);
     parse_logprobs(o, &in);
     /* OpenAI: 16 for completions; a chat goes on as far as the context reaches. */
-    o->request.max_tokens = lf_json_int(&in, "max_tokens", o->chat ? 0 : 16, 1, INT32_MAX);
+    o->request.max_tokens = lf_json_int(&in, "max_tokens", o->chat ? -1 : 16, 0, INT32_MAX);
     if (o->chat)
         o->request.max_tokens =
-            lf_json_int64(&in, "max_completion_tokens", o->request.max_tokens, 1, INT32_MAX);
+            lf_json_int64(&in, "max_completion_tokens", o->request.max_tokens, 0, INT32_MAX);
     o->stream = lf_json_bool(&in, "stream", false);
     struct lf_json_in options = lf_json_in(lf_json_object(&in, "stream_options"), diag);
     if (in.rc != LF_OK)
@@ -89,12 +87,15 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *model = lf_json_str(&in, "model", "");
     rc = in.rc ?: lf_served_model_find(q, model, &o.request.model, diag);
-    rc = rc ?: refuse_choices(body, diag);
     rc = rc ?: parse_sampling(&o.request, body, diag);
     rc = rc ?: lf_request_stops(&o.request, json_object_get(body, "stop"), diag);
+    rc = rc ?: lf_request_biases(&o.request, json_object_get(body, "logit_bias"), diag);
     rc = rc ?: parse_form(&o, body, diag);
+    rc = rc ?: parse_choices(&o, body, diag);
     if (rc == LF_OK)
         *out = o;
+    else
+        lf_request_free(&o.request);
     return rc;
 }
 
@@ -103,6 +104,7 @@ void lf_openai_free(struct lf_openai *o)
     for (int i = 0; i < o->n_prompts; i++)
         lf_ids_free(&o->prompt[i]);
     o->n_prompts = 0;
+    lf_request_free(&o->request);
 }
 
 /* ---- Prompts --------------------------------------------------------------------------------- */
@@ -120,6 +122,9 @@ static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_di
     const struct lf_model *m = o->request.model.seat->base->model;
     if (o->n_prompts == LF_PROMPTS_MAX)
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" may have %d entries", LF_PROMPTS_MAX);
+    if ((o->n_prompts + 1) * o->best_of > LF_CHOICES_MAX)
+        return lf_fail(diag, LF_E_INVALID, "%d choices for each prompt are over %d in all",
+                       o->best_of, LF_CHOICES_MAX);
     struct lf_ids *ids = &o->prompt[o->n_prompts++];
     enum lf_err rc = LF_OK;
     if (json_is_string(p))

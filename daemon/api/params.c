@@ -15,7 +15,7 @@
 /* What completions and chats have in common. */
 static const struct lf_param openai[] = {
     {NULL, KEYS("model", "max_tokens", "n", "best_of", "stream", "stream_options", "stop",
-                "logprobs", "ignore_eos", "ignore_eos_token")},
+                "logprobs", "logit_bias", "ignore_eos", "ignore_eos_token")},
     /* Who asks, how the answer is kept and billed, and how soon it comes */
     {"*", KEYS("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
                "prompt_cache_retention", "cache_prompt", "cache_salt", "request_id", "rid")},
@@ -26,8 +26,8 @@ static const struct lf_param openai[] = {
     {"1 1.0", KEYS("length_penalty", "typical_p")},
     {"true", KEYS("skip_special_tokens", "detokenize")},
     {"true false", KEYS("spaces_between_special_tokens")},
-    {"", KEYS("logit_bias", "allowed_token_ids", "bad_words", "logits_processors", "grammar",
-              "json_schema", "structured_outputs", "guided_json", "guided_regex", "guided_choice",
+    {"", KEYS("allowed_token_ids", "bad_words", "logits_processors", "grammar", "json_schema",
+              "structured_outputs", "guided_json", "guided_regex", "guided_choice",
               "guided_grammar", "guided_decoding_backend", "guided_whitespace_pattern", "regex",
               "ebnf", "stop_token_ids", "stop_regex", "truncate_prompt_tokens", "prompt_logprobs",
               "kv_transfer_params", "vllm_xargs")},
@@ -76,13 +76,13 @@ static const struct lf_param mount[] = {
 };
 
 static const struct lf_param lorax[] = {
-    {NULL, KEYS("adapter_id", "max_new_tokens", "do_sample", "ignore_eos_token", "return_full_text",
-                "details", "stop")},
+    {NULL,
+     KEYS("adapter_id", "max_new_tokens", "do_sample", "ignore_eos_token", "return_full_text",
+          "details", "stop", "top_n_tokens", "return_k_alternatives", "decoder_input_details")},
     {"*", KEYS("adapter_source", "api_token")}, /* adapters are known by their names alone */
     {"1", KEYS("best_of")},
     {"1 1.0", KEYS("typical_p")},
-    {"0", KEYS("top_n_tokens", "return_k_alternatives")},
-    {"false", KEYS("watermark", "decoder_input_details", "apply_chat_template")},
+    {"false", KEYS("watermark", "apply_chat_template")},
     {"", KEYS("truncate", "merged_adapters", "response_format", "grammar", "schema")},
     {0},
 };

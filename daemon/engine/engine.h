@@ -90,8 +90,11 @@ struct lf_generate_spec {
     const int32_t *ids; /* (n) the prompt, n >= 1; copied */
     int n;
     const struct lf_pick *pick;
-    struct lf_sample_params sample;
-    int max_tokens; /* of the completion, >= 1 */
+    struct lf_sample_params sample;   /* its top_n too: what is listed with each token */
+    const struct lf_logit_bias *bias; /* (n_bias) no id twice; copied */
+    int n_bias;
+    bool score_prompt; /* lf_generation_prompt */
+    int max_tokens;    /* of the completion; 0: the prompt is only read */
     bool ignore_eos;
     bool background; /* after all others, few at a time: evaluation */
 };
@@ -106,6 +109,9 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
 struct lf_generated {
     int32_t token;
     float logprob;
+    /* (top_n) as of struct lf_sample_args; NULL without top_n. The generation's. */
+    const int32_t *top_ids;
+    const float *top_logprob;
 };
 struct lf_generation_news {
     int n;                 /* tokens taken now */
@@ -117,6 +123,9 @@ struct lf_generation_news {
  * the reason of news->rc. The generation's own thread. */
 void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int cap, int timeout_ms,
                         struct lf_generation_news *news, struct lf_diag *diag);
+/* Token t of the prompt as the model scored it, t >= 1; for spec->score_prompt, and after the first
+ * token or the end was taken. */
+struct lf_generated lf_generation_prompt(const struct lf_generation *g, int t);
 /* Ends it soon; what was generated may still be taken. enough: the caller has what it wanted. */
 void lf_generation_cancel(struct lf_generation *g, bool enough);
 /* Cancels it where it has not ended. */

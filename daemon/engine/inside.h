@@ -53,14 +53,19 @@ struct lf_generation {
     int n;
     struct lf_pick pick;
     struct lf_sample_params sample;
+    struct lf_logit_bias *bias;
+    int n_bias;
     int max_tokens;
     bool ignore_eos, background;
+    bool scored;                  /* the prompt */
+    struct lf_scores scores;      /* written before the first token, or the end, is put */
     struct lf_resident *resident; /* held, or NULL */
     uint64_t seq;                 /* lf_gen's id; 0: none yet */
 
     pthread_mutex_t lock; /* protects all below */
     pthread_cond_t more;
     struct lf_generated *tokens; /* (max_tokens) */
+    struct lf_scores tops;       /* (max_tokens, top_n) alternatives, where `tokens` points to */
     int n_tokens, n_taken;
     bool ended;
     enum lf_finish finish;

@@ -10,6 +10,33 @@
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
+static void scores_free(struct lf_scores *s)
+{
+    free(s->logprob);
+    free(s->top_ids);
+    free(s->top_logprob);
+}
+
+/* For n tokens with top_n alternatives each. */
+static bool scores_new(struct lf_scores *s, size_t n, int top_n)
+{
+    size_t tops = n * (size_t)top_n;
+    s->logprob = malloc(n * sizeof *s->logprob + 1);
+    s->top_ids = tops ? malloc(tops * sizeof *s->top_ids) : NULL;
+    s->top_logprob = tops ? malloc(tops * sizeof *s->top_logprob) : NULL;
+    return s->logprob && (tops == 0 || (s->top_ids && s->top_logprob));
+}
+
+/* The n-th token as its score has it. */
+static struct lf_generated scored(const struct lf_scores *s, size_t n, int top_n, int32_t token)
+{
+    size_t top = n * (size_t)top_n;
+    return (struct lf_generated){.token = token,
+                                 .logprob = s->logprob[n],
+                                 .top_ids = top_n ? s->top_ids + top : NULL,
+                                 .top_logprob = top_n ? s->top_logprob + top : NULL};
+}
+
 static void unref(struct lf_generation *g)
 {
     if (atomic_fetch_sub(&g->refs, 1) > 1)
@@ -17,8 +44,32 @@ static void unref(struct lf_generation *g)
     pthread_mutex_destroy(&g->lock);
     pthread_cond_destroy(&g->more);
     free(g->ids);
+    free(g->bias);
     free(g->tokens);
+    scores_free(&g->scores);
+    scores_free(&g->tops);
     free(g);
+}
+
+static bool copy(void *to, const void *from, size_t bytes)
+{
+    void *p = malloc(bytes + 1); /* not NULL, for nothing too */
+    *(void **)to = p;
+    if (p && bytes > 0)
+        memcpy(p, from, bytes);
+    return p != NULL;
+}
+
+/* What it fills as it goes. Pages that nothing is written to cost nothing. */
+static bool tables_new(struct lf_generation *g, const struct lf_generate_spec *spec)
+{
+    size_t max = (size_t)spec->max_tokens;
+    bool ok = copy(&g->ids, spec->ids, (size_t)spec->n * sizeof *g->ids) &&
+              copy(&g->bias, spec->bias, (size_t)spec->n_bias * sizeof *g->bias);
+    g->tokens = malloc(max * sizeof *g->tokens + 1);
+    ok = ok && g->tokens && scores_new(&g->tops, max, spec->sample.top_n);
+    return ok &&
+           (!spec->score_prompt || scores_new(&g->scores, (size_t)spec->n, spec->sample.top_n));
 }
 
 static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *e,
@@ -27,8 +78,6 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     struct lf_generation *g = calloc(1, sizeof *g);
     if (!g)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a generation");
-    g->ids = malloc((size_t)spec->n * sizeof *g->ids);
-    g->tokens = malloc((size_t)spec->max_tokens * sizeof *g->tokens);
     pthread_mutex_init(&g->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -36,15 +85,16 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     pthread_cond_init(&g->more, &attr);
     pthread_condattr_destroy(&attr);
     atomic_init(&g->refs, 1);
-    if (!g->ids || !g->tokens) {
+    if (!tables_new(g, spec)) {
         unref(g);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a generation");
     }
-    memcpy(g->ids, spec->ids, (size_t)spec->n * sizeof *g->ids);
     g->engine = e;
     g->n = spec->n;
     g->pick = *spec->pick;
     g->sample = spec->sample;
+    g->n_bias = spec->n_bias;
+    g->scored = spec->score_prompt;
     g->max_tokens = spec->max_tokens;
     g->ignore_eos = spec->ignore_eos;
     g->background = spec->background;
@@ -65,7 +115,7 @@ static enum lf_err check(const struct lf_engine *e, const struct lf_generate_spe
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
     if (spec->n < 1)
         return lf_fail(diag, LF_E_INVALID, "the prompt is empty");
-    if (spec->max_tokens < 1 || spec->n > e->status.context_max - spec->max_tokens)
+    if (spec->max_tokens < 0 || spec->n > e->status.context_max - spec->max_tokens)
         return lf_fail(diag, LF_E_INVALID,
                        "the prompt has %d tokens and %d may follow: over the context of %d",
                        spec->n, spec->max_tokens, e->status.context_max);
@@ -140,6 +190,11 @@ void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int c
     }
 }
 
+struct lf_generated lf_generation_prompt(const struct lf_generation *g, int t)
+{
+    return scored(&g->scores, (size_t)t, g->sample.top_n, g->ids[t]);
+}
+
 void lf_generation_times(struct lf_generation *g, struct lf_generation_times *out)
 {
     lf_lock_auto held = lf_lock(&g->lock);
@@ -187,8 +242,16 @@ static void count_end(struct lf_counters *c, const struct lf_generation *g)
 /* With the generation's lock held. */
 static void put(struct lf_generation *g, const struct lf_gen_token *t, uint64_t now)
 {
-    lf_assert(g->n_tokens < g->max_tokens);
-    g->tokens[g->n_tokens++] = (struct lf_generated){t->token, t->logprob};
+    lf_assert(t->token < 0 || g->n_tokens < g->max_tokens);
+    if (t->token < 0)
+        return; /* the prompt was only read */
+    size_t at = (size_t)g->n_tokens, n = (size_t)g->sample.top_n;
+    g->tops.logprob[at] = t->logprob;
+    if (n > 0) {
+        memcpy(g->tops.top_ids + at * n, t->top_ids, n * sizeof *t->top_ids);
+        memcpy(g->tops.top_logprob + at * n, t->top_logprob, n * sizeof *t->top_logprob);
+    }
+    g->tokens[g->n_tokens++] = scored(&g->tops, at, g->sample.top_n, t->token);
     if (g->n_tokens > 1)
         return;
     g->times.first_token = now;

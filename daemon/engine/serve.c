@@ -73,6 +73,9 @@ static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool 
                                      .n = g->n,
                                      .slot = slot,
                                      .sample = g->sample,
+                                     .bias = g->bias,
+                                     .n_bias = g->n_bias,
+                                     .scores = g->scored ? &g->scores : NULL,
                                      .max_tokens = g->max_tokens,
                                      .ignore_eos = g->ignore_eos,
                                      .user = g};
@@ -162,7 +165,8 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     lf_histogram_add(&e->counters->batch_tokens,
                      (double)(after.prompt_tokens - before.prompt_tokens + after.completion_tokens -
                               before.completion_tokens));
-    lf_counter_add(&e->counters->completion_tokens, (uint64_t)n);
+    lf_counter_add(&e->counters->completion_tokens,
+                   (uint64_t)(after.completion_tokens - before.completion_tokens));
     uint64_t now = lf_clock_ns();
     for (int i = 0; i < n; i++)
         deliver(e, &e->tokens[i], now);

@@ -189,7 +189,7 @@ static void what_does_not_fit_is_refused(void **state)
     struct lf_generate_spec s = spec(&no_adapter, 2045);
     engine_up(b);
     assert_int_equal(lf_engine_generate(b->engine, &s, &g, &diag), LF_E_INVALID);
-    s.max_tokens = 0;
+    s.max_tokens = -1;
     assert_int_equal(lf_engine_generate(b->engine, &s, &g, &diag), LF_E_INVALID);
     s.max_tokens = 4;
     s.n = 0;

@@ -221,7 +221,7 @@ static void parameters_that_are_not_done_are_refused_by_name(void **state)
     (void)state;
     struct lf_diag diag;
     static const char *const refused[] = {
-        "{\"logit_bias\": {\"5\": 100}}",
+        "{\"allowed_token_ids\": [5]}",
         "{\"guided_regex\": \"a+\"}",
         "{\"min_tokens\": 3}",
         "{\"skip_special_tokens\": false}",

@@ -15,6 +15,24 @@ call POST / -d "${body/STREAM/true}" | grep -c '^data:{"token"' | grep -qx 4 ||
     fail "$(cat "$WORK/body")"
 answers_with 400 POST / -d '{"inputs": "x", "parameters": {"grammar": {"type": "regex"}}}'
 
+# The prompt's tokens and the alternatives, in LoRAX's and text-generation-inference's names.
+call POST / -d '{"inputs": "The old man", "parameters": {"max_new_tokens": 2, "details": true,
+    "decoder_input_details": true, "return_k_alternatives": 3, "top_n_tokens": 2}}' |
+    python3 -c '
+import json, sys
+d = json.load(sys.stdin)[0]["details"]
+assert [t["text"] for t in d["prefill"]] == ["<|begin_of_text|>", "The", " old", " man"], d
+assert [t["logprob"] is None for t in d["prefill"]] == [True, False, False, False], d
+for token, tops in zip(d["tokens"], d["top_tokens"], strict=True):
+    best = token["alternative_tokens"]
+    assert len(best) == 3 and len(tops) == 2 and best[0]["id"] == tops[0]["id"] == token["id"], d
+    assert best[0]["logprob"] == token["logprob"] >= best[1]["logprob"] >= best[2]["logprob"], d
+'
+call POST /generate_stream -d '{"inputs": "The", "parameters": {"top_n_tokens": 2,
+    "max_new_tokens": 3}}' | grep -c '"top_tokens":\[{"id":.*},{"id":.*}\]' | grep -qx 3
+answers_with 400 POST /generate_stream -d '{"inputs": "x", "parameters": {
+    "decoder_input_details": true}}'
+
 # top_p 0 is the likeliest token alone, at any temperature and on every route.
 text() { sed 's/.*"\(generated_\)\?text":"\([^"]*\)".*/\2/'; }
 ask='"prompt": "The old man", "max_tokens": 6'
