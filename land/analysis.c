@@ -121,8 +121,6 @@ enum lf_err lf_land_analysis_init(struct lf_land_analysis *a, const struct lf_la
 
 void lf_land_analysis_free(struct lf_land_analysis *a)
 {
-    for (int t = 0; t < a->n_models; t++)
-        lf_stat_fit_free(&a->model[t]);
     free(a->x);
     free(a->task);
     memset(a, 0, sizeof *a);

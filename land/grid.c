@@ -24,12 +24,6 @@ static const char *const state_names[] = {
     [LF_CELL_DONE] = "done",       [LF_CELL_FAILED] = "failed",
 };
 
-/* "waiting", "training", ... */
-static const char *cell_state_name(enum lf_cell_state s)
-{
-    return state_names[s];
-}
-
 enum lf_err lf_grid_path(char out[LF_PATH_MAX], const struct lf_grid *f, struct lf_diag *diag,
                          const char *fmt, ...)
 {
@@ -104,7 +98,7 @@ static json_t *cell_json(const struct lf_grid *f, const struct lf_cell *c)
 {
     const struct lf_land_cell *r = &c->result;
     return json_pack("{s:s, s:s, s:s, s:f, s:s, s:o, s:o, s:o, s:I, s:I, s:f, s:o}", "base",
-                     c->column, "task", f->tasks[c->task], "state", cell_state_name(c->state),
+                     c->column, "task", f->tasks[c->task], "state", state_names[c->state],
                      "progress", c->state == LF_CELL_TRAINING ? c->progress : 0.0, "metric",
                      r->metric, "base_score", lf_json_finite(r->base_score), "tuned_score",
                      lf_json_finite(r->tuned_score), "lift",
@@ -162,14 +156,11 @@ static enum lf_err read_names(char (*out)[LF_NAME_MAX + 1], const json_t *list,
 static void read_result(struct lf_cell *c, const json_t *j)
 {
     struct lf_land_cell *r = &c->result;
-    const char *state = json_string_value(json_object_get(j, "state"));
-    const char *reason = json_string_value(json_object_get(j, "reason"));
-    const char *metric = json_string_value(json_object_get(j, "metric"));
     for (int s = LF_CELL_WAITING; s <= LF_CELL_FAILED; s++)
-        if (state && strcmp(state, state_names[s]) == 0)
+        if (strcmp(lf_json_text_of(j, "state"), state_names[s]) == 0)
             c->state = (enum lf_cell_state)s;
-    snprintf(r->metric, sizeof r->metric, "%s", metric ? metric : "");
-    snprintf(c->reason, sizeof c->reason, "%s", reason ? reason : "");
+    snprintf(r->metric, sizeof r->metric, "%s", lf_json_text_of(j, "metric"));
+    snprintf(c->reason, sizeof c->reason, "%s", lf_json_text_of(j, "reason"));
     double progress = lf_json_real_of(j, "progress"), seconds = lf_json_real_of(j, "seconds");
     c->progress = isfinite(progress) ? progress : 0;
     r->base_score = lf_json_real_of(j, "base_score");
@@ -230,7 +221,7 @@ static enum lf_err read_back(struct lf_grid *f, const char *dir, const json_t *j
 enum lf_err lf_grid_read(struct lf_grid *f, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    json_t *j = NULL;
+    json_auto_t *j = NULL;
     if (lf_path_join(path, dir, "status.json", diag) != LF_OK)
         return LF_E_INVALID;
     if (!lf_file_exists(path))
@@ -239,7 +230,6 @@ enum lf_err lf_grid_read(struct lf_grid *f, const char *dir, struct lf_diag *dia
     if (rc != LF_OK)
         return rc;
     rc = read_back(f, dir, j, diag);
-    json_decref(j);
     if (rc == LF_OK)
         return rc;
     lf_grid_free(f);
@@ -290,18 +280,14 @@ enum lf_err lf_grid_cell_write(const struct lf_grid *f, const struct lf_cell *c,
 void lf_grid_cell_recall(const struct lf_grid *f, struct lf_cell *c)
 {
     char path[LF_PATH_MAX];
-    json_t *j = NULL;
+    json_auto_t *j = NULL;
     if (cell_path(path, f, c, NULL) != LF_OK || !lf_file_exists(path) ||
-        lf_json_load(&j, path, NULL) != LF_OK)
+        lf_json_load(&j, path, NULL) != LF_OK || strcmp(lf_json_text_of(j, "key"), c->key) != 0 ||
+        strcmp(lf_json_text_of(j, "state"), state_names[LF_CELL_DONE]) != 0)
         return;
-    const char *key = json_string_value(json_object_get(j, "key"));
-    const char *state = json_string_value(json_object_get(j, "state"));
-    if (key && state && strcmp(key, c->key) == 0 && strcmp(state, state_names[LF_CELL_DONE]) == 0) {
-        read_result(c, j);
-        json_decref(c->metrics);
-        c->metrics = json_incref(json_object_get(j, "metrics"));
-    }
-    json_decref(j);
+    read_result(c, j);
+    json_decref(c->metrics);
+    c->metrics = json_incref(json_object_get(j, "metrics"));
 }
 
 /* ---- Sums ------------------------------------------------------------------------------------ */
@@ -320,20 +306,9 @@ double lf_grid_progress(const struct lf_grid *f)
     int n = f->n_tasks * f->n_columns;
     for (int i = 0; i < n; i++) {
         const struct lf_cell *c = &f->cells[i];
-        switch (c->state) {
-        case LF_CELL_WAITING:
-            break;
-        case LF_CELL_TRAINING:
-            sum += PART_TRAINING * c->progress;
-            break;
-        case LF_CELL_SCORING:
-            sum += PART_TRAINING;
-            break;
-        case LF_CELL_DONE:
-        case LF_CELL_FAILED:
-            sum += 1;
-            break;
-        }
+        sum += c->state == LF_CELL_TRAINING ? PART_TRAINING * c->progress
+               : c->state > LF_CELL_SCORING ? 1
+                                            : PART_TRAINING * (c->state == LF_CELL_SCORING);
     }
     return n ? sum / n : 0;
 }

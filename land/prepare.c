@@ -15,6 +15,8 @@
 
 enum pass { PASS_SHOTS, PASS_TEST, PASS_TRAIN };
 
+static const struct lf_rows_form prepared_form = {.format = "jsonl", .encoding = ""};
+
 /* Where the rows of a pass come from. */
 struct origin {
     bool prepared;
@@ -170,12 +172,11 @@ static enum lf_err on_row(void *arg, json_t *columns, int64_t line, struct lf_di
 
 static enum lf_err run_pass(struct preparation *p, enum pass pass, struct lf_diag *diag)
 {
-    static const struct lf_rows_form prepared = {.format = "jsonl", .encoding = ""};
     enum lf_err rc;
     p->pass = pass;
     p->origin = pass == PASS_TEST ? &p->test : &p->train;
     if (p->origin->prepared) {
-        rc = lf_rows_read(p->origin->path, &prepared, on_row, p, diag);
+        rc = lf_rows_read(p->origin->path, &prepared_form, on_row, p, diag);
     } else {
         rc = lf_columns_open(&p->columns, &p->origin->part, p->dir, diag);
         rc = rc ?: lf_columns_read(&p->columns, on_row, p, diag);
@@ -186,29 +187,22 @@ static enum lf_err run_pass(struct preparation *p, enum pass pass, struct lf_dia
 
 /* ---- Where the rows come from ---------------------------------------------------------------- */
 
-struct peek {
-    bool is_prepared;
-};
-
+/* Ends the reading as cancelled where the first row is a prepared one. */
 static enum lf_err on_first(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
 {
-    struct peek *peek = arg;
+    (void)arg;
     (void)line;
     (void)diag;
-    peek->is_prepared = is_text(json_object_get(row, "prompt")) &&
-                        json_is_string(json_object_get(row, "completion"));
-    return LF_E_CANCELLED;
+    return is_text(json_object_get(row, "prompt")) &&
+                   json_is_string(json_object_get(row, "completion"))
+               ? LF_E_CANCELLED
+               : LF_E_INVALID;
 }
 
 static bool find_prepared(struct preparation *p, struct origin *o, const char *name)
 {
-    static const struct lf_rows_form form = {.format = "jsonl", .encoding = ""};
-    struct peek peek = {false};
-    int n = snprintf(o->path, sizeof o->path, "%s/%s", p->dir, name);
-    if (n >= (int)sizeof o->path || !lf_file_exists(o->path))
-        return false;
-    o->prepared =
-        lf_rows_read(o->path, &form, on_first, &peek, NULL) == LF_E_CANCELLED && peek.is_prepared;
+    o->prepared = lf_path_join(o->path, p->dir, name, NULL) == LF_OK && lf_file_exists(o->path) &&
+                  lf_rows_read(o->path, &prepared_form, on_first, NULL, NULL) == LF_E_CANCELLED;
     return o->prepared;
 }
 
@@ -276,8 +270,8 @@ static bool try_half(struct preparation *p, const json_t *source, int percent)
 static void find_dir(struct preparation *p, const char *data)
 {
     struct stat st;
-    int n = snprintf(p->dir, sizeof p->dir, "%s/%s", data, p->t->name);
-    if (n >= (int)sizeof p->dir || stat(p->dir, &st) != 0 || !S_ISDIR(st.st_mode))
+    if (lf_path_join(p->dir, data, p->t->name, NULL) != LF_OK || stat(p->dir, &st) != 0 ||
+        !S_ISDIR(st.st_mode))
         snprintf(p->dir, sizeof p->dir, "%s", data);
 }
 

@@ -31,13 +31,12 @@ static const char *fidelity_of(const json_t *task)
 
 static void read_features(double *out, const char *path)
 {
-    json_t *j = NULL;
+    json_auto_t *j = NULL;
     if (lf_file_exists(path) && lf_json_load(&j, path, NULL) != LF_OK)
         j = NULL;
     const json_t *values = json_object_get(j, "features");
     for (int i = 0; i < LF_LAND_FEATURES; i++)
         out[i] = lf_json_real_of(values, lf_land_feature_name((enum lf_land_feature)i));
-    json_decref(j);
 }
 
 static enum lf_err read_note(struct lf_publication *p, int k, struct lf_diag *diag)
@@ -194,13 +193,8 @@ static void put_bases(struct lf_buf *out, const struct lf_land_table *t)
 static void put_categories(struct lf_buf *out, const struct lf_publication *p)
 {
     struct lf_land_mean m;
-    for (int k = 0; k < p->results.n_tasks; k++) {
-        const char *category = p->notes[k].category;
-        bool first = category != NULL;
-        for (int i = 0; i < k && first; i++)
-            first = !p->notes[i].category || strcmp(p->notes[i].category, category) != 0;
-        if (!first)
-            continue;
+    const char *category;
+    for (int k = 0; (category = lf_land_category(&p->report, &k)); k++) {
         lf_land_category_mean(&m, &p->report, category);
         put_mean(out, category, &m);
     }

@@ -7,6 +7,7 @@
 #include "land/svg.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,15 +22,28 @@ static const char style[] =
     "font-size:24px}.wide{overflow-x:auto}.note{color:#555;font-size:13px}"
     ".paper{background:#fff6dc;padding:.1em .5em;border-radius:4px}</style>\n";
 
-static void heading(struct lf_buf *out, const char *text)
+/* <tag>text</tag> */
+static void element(struct lf_buf *out, const char *tag, const char *text)
 {
-    lf_buf_puts(out, "<h2>");
-    lf_buf_xml(out, text);
-    lf_buf_puts(out, "</h2>\n");
+    lf_buf_printf(out, "<%s>", tag);
+    lf_buf_xml(out, text ? text : "");
+    lf_buf_printf(out, "</%.*s>", (int)strcspn(tag, " "), tag);
 }
 
-static void tile(struct lf_buf *out, const char *value, const char *what)
+static void heading(struct lf_buf *out, const char *text)
 {
+    element(out, "h2", text);
+    lf_buf_putc(out, '\n');
+}
+
+static void tile(struct lf_buf *out, const char *what, const char *fmt, ...) LF_PRINTF(3, 4);
+static void tile(struct lf_buf *out, const char *what, const char *fmt, ...)
+{
+    char value[32];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(value, sizeof value, fmt, ap);
+    va_end(ap);
     lf_buf_printf(out, "<div class=\"tile\"><b>%s</b>%s</div>", value, what);
 }
 
@@ -48,27 +62,17 @@ static double smallest_lift(const struct lf_land_table *t)
 static void section_head(struct lf_buf *out, const struct lf_land_report *r)
 {
     struct lf_land_mean m;
-    char text[32];
     lf_land_table_mean(&m, r->results, -1, -1);
-    lf_buf_puts(out, "<h1>");
-    lf_buf_xml(out, r->title);
-    lf_buf_puts(out, "</h1><p class=\"how\">");
-    lf_buf_xml(out, r->how ? r->how : "");
-    lf_buf_puts(out, "</p><div class=\"tiles\">");
-    snprintf(text, sizeof text, "%d &times; %d", r->results->n_bases, r->results->n_tasks);
-    tile(out, text, "bases &times; tasks");
-    snprintf(text, sizeof text, "%.3f", m.base);
-    tile(out, text, "mean score of the bases");
-    snprintf(text, sizeof text, "%.3f", m.tuned);
-    tile(out, text, "mean score after LoRA");
-    snprintf(text, sizeof text, "%+.3f", m.lift);
-    tile(out, text, "mean lift");
-    snprintf(text, sizeof text, "%d of %d", m.positive, m.cells);
-    tile(out, text, "cells above their base");
-    if (m.cells > 0) {
-        snprintf(text, sizeof text, "%+.3f", smallest_lift(r->results));
-        tile(out, text, "smallest lift of a cell");
-    }
+    element(out, "h1", r->title);
+    element(out, "p class=\"how\"", r->how);
+    lf_buf_puts(out, "<div class=\"tiles\">");
+    tile(out, "bases &times; tasks", "%d &times; %d", r->results->n_bases, r->results->n_tasks);
+    tile(out, "mean score of the bases", "%.3f", m.base);
+    tile(out, "mean score after LoRA", "%.3f", m.tuned);
+    tile(out, "mean lift", "%+.3f", m.lift);
+    tile(out, "cells above their base", "%d of %d", m.positive, m.cells);
+    if (m.cells > 0)
+        tile(out, "smallest lift of a cell", "%+.3f", smallest_lift(r->results));
     lf_buf_puts(out, "</div>\n");
 }
 
@@ -153,9 +157,8 @@ static enum lf_err section_bases(struct lf_buf *out, const struct lf_land_table 
         lf_land_table_mean(&m, t, b, -1);
         for (int k = 0; k < t->n_tasks; k++)
             best += lf_land_table_best(t, k) == b;
-        lf_buf_puts(out, "<tr><td>");
-        lf_buf_xml(out, t->base[b]);
-        lf_buf_puts(out, "</td>");
+        lf_buf_puts(out, "<tr>");
+        element(out, "td", t->base[b]);
         score_cell(out, m.base, false);
         score_cell(out, m.tuned, false);
         score_cell(out, m.lift, true);
@@ -169,6 +172,19 @@ static enum lf_err section_bases(struct lf_buf *out, const struct lf_land_table 
 static bool same_category(const char *a, const char *b)
 {
     return a && b && strcmp(a, b) == 0;
+}
+
+const char *lf_land_category(const struct lf_land_report *r, int *k)
+{
+    for (; *k < r->results->n_tasks; ++*k) {
+        const char *category = r->notes[*k].category;
+        int i = 0;
+        while (i < *k && !same_category(r->notes[i].category, category))
+            i++;
+        if (category && i == *k)
+            return category;
+    }
+    return NULL;
 }
 
 void lf_land_category_mean(struct lf_land_mean *out, const struct lf_land_report *r,
@@ -195,20 +211,12 @@ void lf_land_category_mean(struct lf_land_mean *out, const struct lf_land_report
 
 static enum lf_err section_categories(struct lf_buf *out, const struct lf_land_report *r)
 {
-    const struct lf_land_table *t = r->results;
-    const char *names[LF_LAND_TASKS_MAX];
+    const char *names[LF_LAND_TASKS_MAX + 1];
     double before[LF_LAND_TASKS_MAX], after[LF_LAND_TASKS_MAX];
     int n = 0;
-    for (int k = 0; k < t->n_tasks; k++) {
-        const char *category = r->notes[k].category;
-        bool seen = !category;
-        for (int i = 0; i < n; i++)
-            seen = seen || same_category(names[i], category);
-        if (seen)
-            continue;
+    for (int k = 0; (names[n] = lf_land_category(r, &k)); k++) {
         struct lf_land_mean m;
-        lf_land_category_mean(&m, r, category);
-        names[n] = category;
+        lf_land_category_mean(&m, r, names[n]);
         before[n] = m.base;
         after[n++] = m.tuned;
     }
@@ -260,9 +268,8 @@ static void section_published(struct lf_buf *out, const struct lf_land_report *r
         lf_buf_printf(out, "<th>above %s</th><th>equal</th><th>below</th>", lf_land_peers[i]);
     lf_buf_puts(out, "</tr>\n");
     for (int b = 0; b < t->n_bases; b++) {
-        lf_buf_puts(out, "<tr><td>");
-        lf_buf_xml(out, t->base[b]);
-        lf_buf_puts(out, "</td>");
+        lf_buf_puts(out, "<tr>");
+        element(out, "td", t->base[b]);
         for (int i = 0; i < LF_LAND_PEERS; i++) {
             struct lf_land_wins w;
             lf_land_peer_wins(&w, r, b, lf_land_peers[i]);
@@ -346,11 +353,8 @@ static void section_tasks(struct lf_buf *out, const struct lf_land_report *r)
         const char *text[] = {t->task[k], r->notes[k].category, r->notes[k].metric,
                               r->notes[k].fidelity};
         lf_buf_puts(out, "<tr>");
-        for (int i = 0; i < 4; i++) {
-            lf_buf_puts(out, "<td>");
-            lf_buf_xml(out, text[i] ? text[i] : "");
-            lf_buf_puts(out, "</td>");
-        }
+        for (int i = 0; i < 4; i++)
+            element(out, "td", text[i]);
         lf_buf_printf(out, "<td>%lld</td><td>%lld</td><td>%.0f</td></tr>\n", (long long)rows,
                       (long long)tokens, seconds);
     }
@@ -373,9 +377,8 @@ static void section_features(struct lf_buf *out, const struct lf_land_report *r)
     lf_buf_puts(out, "</tr>\n");
     for (int k = 0; k < t->n_tasks; k++) {
         const double *x = r->notes[k].features;
-        lf_buf_puts(out, "<tr><td>");
-        lf_buf_xml(out, t->task[k]);
-        lf_buf_puts(out, "</td>");
+        lf_buf_puts(out, "<tr>");
+        element(out, "td", t->task[k]);
         for (int i = 0; i < LF_LAND_FEATURES; i++) {
             char text[32] = "&ndash;";
             if (x && !isnan(x[i]))
@@ -394,10 +397,9 @@ enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report 
     enum lf_err rc = lf_land_analysis_init(&a, r, diag);
     if (rc != LF_OK)
         return rc;
-    lf_buf_puts(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>");
-    lf_buf_xml(out, r->title);
-    lf_buf_puts(out, "</title>\n");
-    lf_buf_puts(out, style);
+    lf_buf_puts(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">");
+    element(out, "title", r->title);
+    lf_buf_printf(out, "\n%s", style);
     section_head(out, r);
     rc = section_matrix(out, r->results) ?: section_bases(out, r->results);
     rc = rc ?: section_categories(out, r);
@@ -447,14 +449,10 @@ static void csv_means(struct lf_buf *out, const struct lf_land_report *r)
         lf_land_table_mean(&m, r->results, b, -1);
         csv_mean(out, "base", r->results->base[b], &m);
     }
-    for (int k = 0; k < r->results->n_tasks; k++) {
-        bool first = r->notes[k].category != NULL;
-        for (int i = 0; i < k && first; i++)
-            first = !same_category(r->notes[i].category, r->notes[k].category);
-        if (!first)
-            continue;
-        lf_land_category_mean(&m, r, r->notes[k].category);
-        csv_mean(out, "category", r->notes[k].category, &m);
+    const char *category;
+    for (int k = 0; (category = lf_land_category(r, &k)); k++) {
+        lf_land_category_mean(&m, r, category);
+        csv_mean(out, "category", category, &m);
     }
 }
 

@@ -44,6 +44,9 @@ struct lf_land_report {
     const struct lf_land_table *published; /* the paper's table, marked as such; NULL: left out */
 };
 
+/* The categories, in the order of their first tasks: that of the first task from *k on which is the
+ * first of its category, with *k its number; NULL: there are no more. */
+const char *lf_land_category(const struct lf_land_report *r, int *k);
 /* The averages of a category, each of its tasks counting once with its mean over the bases; cells
  * are counted. */
 void lf_land_category_mean(struct lf_land_mean *out, const struct lf_land_report *r,

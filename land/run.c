@@ -3,11 +3,13 @@
 
 #include "core/file.h"
 #include "core/clock.h"
+#include "core/grow.h"
 #include "core/json.h"
 #include "land/limits.h"
 #include "text/tokenizer.h"
 #include "land/features.h"
 #include "land/host.h"
+#include "land/rows.h"
 #include "land/show.h"
 #include "land/task.h"
 
@@ -205,28 +207,25 @@ static enum lf_err prepare_all(struct study_run *r, struct lf_diag *diag)
 
 /* ---- Features -------------------------------------------------------------------------------- */
 
-static enum lf_err read_rows(json_t **out, const char *path, struct lf_diag *diag)
+struct texts {
+    json_t *rows; /* holds the strings */
+    struct lf_land_row *list;
+    size_t n, cap;
+};
+
+static enum lf_err add_texts(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
 {
-    struct lf_mapping m;
-    json_t *rows = json_array();
-    enum lf_err rc = lf_file_map(&m, path, diag);
-    for (size_t at = 0; rc == LF_OK && at < m.bytes;) {
-        const char *line = (const char *)m.data + at;
-        const char *end = memchr(line, '\n', m.bytes - at);
-        size_t n = end ? (size_t)(end - line) : m.bytes - at;
-        json_t *row = NULL;
-        if (n > 0)
-            rc = lf_json_parse(&row, line, n, diag);
-        if (row && json_array_append_new(rows, row) != 0)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", path);
-        at += n + 1;
-    }
-    lf_file_unmap(&m);
-    if (rc == LF_OK)
-        *out = rows;
-    else
-        json_decref(rows);
-    return rc;
+    struct texts *x = arg;
+    const char *prompt = json_string_value(json_object_get(row, "prompt"));
+    const char *completion = json_string_value(json_object_get(row, "completion"));
+    (void)line;
+    if (!prompt || !completion)
+        return LF_OK;
+    if (json_array_append(x->rows, row) != 0 ||
+        lf_grow(&x->list, &x->cap, x->n + 1, sizeof *x->list) != LF_OK)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the rows");
+    x->list[x->n++] = (struct lf_land_row){prompt, completion};
+    return LF_OK;
 }
 
 static enum lf_err write_features(const char *path, const double *x, const char *digest,
@@ -242,34 +241,20 @@ static enum lf_err write_features(const char *path, const double *x, const char 
 
 static bool features_known(const char *path, const char *digest)
 {
-    json_t *j = NULL;
-    if (!lf_file_exists(path) || lf_json_load(&j, path, NULL) != LF_OK)
-        return false;
-    const char *of = json_string_value(json_object_get(j, "sha256"));
-    bool known = of && strcmp(of, digest) == 0;
-    json_decref(j);
-    return known;
+    json_auto_t *j = NULL;
+    return lf_file_exists(path) && lf_json_load(&j, path, NULL) == LF_OK &&
+           strcmp(lf_json_text_of(j, "sha256"), digest) == 0;
 }
 
 static enum lf_err measure_rows(double *x, const struct study_run *r, const char *path,
                                 struct lf_diag *diag)
 {
-    json_t *rows = NULL, *row;
-    size_t i, n = 0;
-    enum lf_err rc = read_rows(&rows, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    struct lf_land_row *list = calloc(json_array_size(rows) + 1, sizeof *list);
-    json_array_foreach(rows, i, row) {
-        const char *prompt = json_string_value(json_object_get(row, "prompt"));
-        const char *completion = json_string_value(json_object_get(row, "completion"));
-        if (list && prompt && completion)
-            list[n++] = (struct lf_land_row){prompt, completion};
-    }
-    rc = list ? lf_land_features(x, r->tokenizer, list, n, n, diag)
-              : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the rows");
-    free(list);
-    json_decref(rows);
+    static const struct lf_rows_form form = {.format = "jsonl", .encoding = ""};
+    struct texts t = {.rows = json_array()};
+    enum lf_err rc = lf_rows_read(path, &form, add_texts, &t, diag);
+    rc = rc ?: lf_land_features(x, r->tokenizer, t.list, t.n, t.n, diag);
+    free(t.list);
+    json_decref(t.rows);
     return rc;
 }
 
@@ -338,17 +323,12 @@ static enum lf_err cell_upload(struct study_run *r, const struct lf_cell *c, con
 static enum lf_err submit(struct study_run *r, struct lf_cell *c, struct lf_diag *diag)
 {
     char name[LF_PATH_MAX];
-    json_t *answer = NULL;
     adapter_name(name, r, c);
-    json_t *body = json_pack("{s:s}", "name", name);
-    enum lf_err rc = lf_remote_json(r->remote, &answer, "POST", "/v1/adapters", body, diag);
-    json_decref(body);
+    json_auto_t *made = NULL, *put = NULL, *body = json_pack("{s:s}", "name", name);
+    enum lf_err rc = lf_remote_json(r->remote, &made, "POST", "/v1/adapters", body, diag);
     if (rc == LF_E_EXISTS)
         rc = LF_OK;
-    json_decref(answer);
-    answer = NULL;
-    rc = rc ?: cell_call(r, c, &answer, "PUT", "/files/config.json", c->settings, diag);
-    json_decref(answer);
+    rc = rc ?: cell_call(r, c, &put, "PUT", "/files/config.json", c->settings, diag);
     rc = rc ?: cell_upload(r, c, "test.jsonl", "/files/eval.jsonl", diag);
     rc = rc ?: cell_upload(r, c, "train.jsonl", "/files/dataset.jsonl?train=1", diag);
     if (rc == LF_OK) {
@@ -378,32 +358,26 @@ static bool is_scored(const struct study_run *r, const struct lf_cell *c, const 
                       json_int_t version)
 {
     const json_t *eval = json_object_get(metrics, "eval");
-    const char *rows = json_string_value(json_object_get(eval, "sha256"));
-    return json_integer_value(json_object_get(metrics, "version")) == version && rows &&
-           strcmp(rows, r->test[c->task]) == 0 && isfinite(lf_json_real_of(eval, "score")) &&
+    return json_integer_value(json_object_get(metrics, "version")) == version &&
+           strcmp(lf_json_text_of(eval, "sha256"), r->test[c->task]) == 0 &&
+           isfinite(lf_json_real_of(eval, "score")) &&
            isfinite(lf_json_real_of(json_object_get(metrics, "base"), "score"));
 }
 
 static enum lf_err look_at_scores(struct study_run *r, struct lf_cell *c, json_int_t version,
                                   struct lf_diag *diag)
 {
-    json_t *metrics = NULL;
+    json_auto_t *metrics = NULL;
     c->state = LF_CELL_SCORING;
     enum lf_err rc = cell_call(r, c, &metrics, "GET", "/files/metrics.json", NULL, diag);
-    if (rc == LF_E_NOT_FOUND) /* the moment before it is written */
-        return LF_OK;
-    if (rc != LF_OK)
-        return rc;
-    const char *why =
-        json_string_value(json_object_get(json_object_get(metrics, "eval"), "reason"));
+    if (rc != LF_OK) /* not found: the moment before it is written */
+        return rc == LF_E_NOT_FOUND ? LF_OK : rc;
+    const char *why = lf_json_text_of(json_object_get(metrics, "eval"), "reason");
     if (is_scored(r, c, metrics, version)) {
         take_scores(c, metrics);
-        rc = cell_end(r, c, LF_CELL_DONE, "", diag);
-    } else if (why) {
-        rc = cell_end(r, c, LF_CELL_FAILED, why, diag);
+        return cell_end(r, c, LF_CELL_DONE, "", diag);
     }
-    json_decref(metrics);
-    return rc;
+    return *why ? cell_end(r, c, LF_CELL_FAILED, why, diag) : LF_OK;
 }
 
 /* Where a cell is now. *speed: of its training, tokens a second. */
@@ -416,29 +390,37 @@ static enum lf_err look_at(struct study_run *r, struct lf_cell *c, double *speed
         return rc;
     const json_t *job = json_object_get(adapter, "job");
     const char *state = lf_json_text_of(job, "state");
-    const char *reason = json_string_value(json_object_get(job, "reason"));
+    const char *reason = lf_json_text_of(job, "reason");
     double step = lf_json_real_of(job, "step"), steps = lf_json_real_of(job, "steps");
-    if (strcmp(state, "failed") == 0) {
-        rc = cell_end(r, c, LF_CELL_FAILED, reason ? reason : "its training failed", diag);
-    } else if (strcmp(state, "cancelled") == 0) {
-        rc = cell_end(r, c, LF_CELL_FAILED, "its training was cancelled", diag);
-    } else if (strcmp(state, "done") == 0) {
-        rc = look_at_scores(r, c, json_integer_value(json_object_get(adapter, "version")), diag);
-    } else {
-        double now = lf_json_real_of(job, "tokens_per_second");
-        c->progress = step >= 0 && steps > 0 ? step / steps : 0;
-        *speed += strcmp(state, "running") == 0 && isfinite(now) ? now : 0;
-    }
-    return rc;
+    double now = lf_json_real_of(job, "tokens_per_second");
+    if (strcmp(state, "failed") == 0)
+        return cell_end(r, c, LF_CELL_FAILED, *reason ? reason : "its training failed", diag);
+    if (strcmp(state, "cancelled") == 0)
+        return cell_end(r, c, LF_CELL_FAILED, "its training was cancelled", diag);
+    if (strcmp(state, "done") == 0)
+        return look_at_scores(r, c, json_integer_value(json_object_get(adapter, "version")), diag);
+    c->progress = step >= 0 && steps > 0 ? step / steps : 0;
+    *speed += strcmp(state, "running") == 0 && isfinite(now) ? now : 0;
+    return LF_OK;
 }
 
 /* ---- A base ---------------------------------------------------------------------------------- */
 
+/* The base's next cell behind `c` (NULL: the first); NULL: there is no more. */
+static struct lf_cell *next_of(const struct study_run *r, int base, struct lf_cell *c)
+{
+    const struct lf_cell *end = r->f->cells + r->f->n_tasks * r->f->n_columns;
+    for (c = c ? c + 1 : r->f->cells; c < end; c++)
+        if (c->base == base)
+            return c;
+    return NULL;
+}
+
 static int count_base(const struct study_run *r, int base, bool (*is)(const struct lf_cell *c))
 {
     int n = 0;
-    for (int i = 0; i < r->f->n_tasks * r->f->n_columns; i++)
-        n += r->f->cells[i].base == base && is(&r->f->cells[i]);
+    for (struct lf_cell *c = NULL; (c = next_of(r, base, c));)
+        n += is(c);
     return n;
 }
 
@@ -446,9 +428,9 @@ static enum lf_err fail_base(struct study_run *r, int base, const char *reason,
                              struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    for (int i = 0; i < r->f->n_tasks * r->f->n_columns && rc == LF_OK; i++)
-        if (r->f->cells[i].base == base && is_open(&r->f->cells[i]))
-            rc = cell_end(r, &r->f->cells[i], LF_CELL_FAILED, reason, diag);
+    for (struct lf_cell *c = NULL; rc == LF_OK && (c = next_of(r, base, c));)
+        if (is_open(c))
+            rc = cell_end(r, c, LF_CELL_FAILED, reason, diag);
     return rc;
 }
 
@@ -465,12 +447,9 @@ static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *dia
     int n = count_base(r, base, in_flight);
     double speed = 0;
     enum lf_err rc = LF_OK;
-    for (int i = 0; i < r->f->n_tasks * r->f->n_columns && rc == LF_OK; i++) {
-        struct lf_cell *c = &r->f->cells[i];
+    for (struct lf_cell *c = NULL; rc == LF_OK && (c = next_of(r, base, c));) {
         struct lf_diag why = {""};
         enum lf_err bad = LF_OK;
-        if (c->base != base)
-            continue;
         if (in_flight(c)) {
             bad = look_at(r, c, &speed, &why);
         } else if (c->state == LF_CELL_WAITING && n < r->s->fused) {
@@ -490,9 +469,9 @@ static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *dia
 /* Everything that was with the daemon is sent again, for it to say what it has. */
 static void forget_flights(struct study_run *r, int base)
 {
-    for (int i = 0; i < r->f->n_tasks * r->f->n_columns; i++)
-        if (r->f->cells[i].base == base && in_flight(&r->f->cells[i]))
-            r->f->cells[i].state = LF_CELL_WAITING;
+    for (struct lf_cell *c = NULL; (c = next_of(r, base, c));)
+        if (in_flight(c))
+            c->state = LF_CELL_WAITING;
 }
 
 static void nap(void)
@@ -524,16 +503,15 @@ static void ask_device(struct study_run *r)
 static enum lf_err connect_to(struct study_run *r, const struct lf_remote_options *at, int base,
                               struct lf_diag *diag)
 {
-    json_t *answer = NULL;
+    json_auto_t *answer = NULL;
     lf_remote_free(r->remote);
     r->remote = NULL;
     enum lf_err rc = lf_remote_new(&r->remote, at, diag);
     rc = rc ?: lf_remote_json(r->remote, &answer, "GET", "/v1/bases", NULL, diag);
     const json_t *first = json_array_get(json_object_get(answer, "bases"), 0);
-    const char *name = json_string_value(json_object_get(first, "name"));
-    if (rc == LF_OK && (!name || strcmp(name, r->s->bases[base].name) != 0))
-        rc = lf_fail(diag, LF_E_BASE_DIFFERS, "that daemon serves %s", name ? name : "no base");
-    json_decref(answer);
+    const char *name = first ? lf_json_text_of(first, "name") : "no base";
+    if (rc == LF_OK && strcmp(name, r->s->bases[base].name) != 0)
+        rc = lf_fail(diag, LF_E_BASE_DIFFERS, "that daemon serves %s", name);
     if (rc == LF_OK)
         ask_device(r);
     return rc;
@@ -552,10 +530,7 @@ static enum lf_err run_base(struct study_run *r, int base, struct lf_diag *diag)
             lf_host_start(&r->host, b->dir, data, r->s->daemon, r->o->device, r->o->stop, &why);
         const struct lf_remote_options at = {.url = r->host.socket};
         bool answered = bad == LF_OK;
-        if (bad == LF_OK)
-            bad = connect_to(r, &at, base, &why);
-        if (bad == LF_OK)
-            bad = watch(r, base, &why);
+        bad = bad ?: connect_to(r, &at, base, &why) ?: watch(r, base, &why);
         bool again = bad != LF_OK && is_away(bad) && answered && ++r->deaths < LF_DEATHS_MAX;
         lf_host_stop(&r->host);
         if (again) {

@@ -199,7 +199,7 @@ void lf_show_draw(struct lf_show *s, const struct lf_grid *f, bool now)
 {
     uint64_t t = lf_clock_ns();
     struct winsize size = {.ws_col = 80, .ws_row = 24};
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     if (!s->live || (!now && t - s->drawn_ns < REDRAW_NS))
         return;
     if (ioctl(fileno(s->to), TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
@@ -219,7 +219,6 @@ void lf_show_draw(struct lf_show *s, const struct lf_grid *f, bool now)
         fflush(s->to);
         s->lines = lines;
     }
-    lf_buf_free(&text);
     s->drawn_ns = t;
 }
 

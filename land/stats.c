@@ -2,6 +2,7 @@
 #include "land/stats.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,10 +109,10 @@ static size_t design_column(double *out, struct scaling *sc, const struct design
     return m;
 }
 
-/* Memory of one solve: q (k columns of n), r (k, k), c (k), residual (n), scaling (k). */
+/* Memory of one solve: q (k columns of n), r (k, k), c (k), y (n), scaling (k). */
 struct solver {
     double *q, *r, *c, *y;
-    struct scaling *sc;
+    struct scaling *sc; /* all of it in one allocation, from here on */
     double mean_y;
 };
 
@@ -169,81 +170,45 @@ static double predict(const double *coef, const struct solver *s, const double *
 
 static enum lf_err solver_init(struct solver *s, size_t n, size_t k)
 {
-    s->q = calloc(n * k + 1, sizeof *s->q);
-    s->r = calloc(k * k + 1, sizeof *s->r);
-    s->c = calloc(k + 1, sizeof *s->c);
-    s->y = calloc(n + 1, sizeof *s->y);
-    s->sc = calloc(k + 1, sizeof *s->sc);
-    return s->q && s->r && s->c && s->y && s->sc ? LF_OK : LF_E_NO_MEMORY;
+    s->sc = calloc(k * sizeof *s->sc + (n * k + k * k + k + n + 1) * sizeof(double), 1);
+    s->q = (double *)(s->sc + k);
+    s->r = s->q + n * k;
+    s->c = s->r + k * k;
+    s->y = s->c + k;
+    return s->sc ? LF_OK : LF_E_NO_MEMORY;
 }
 
-static void solver_free(struct solver *s)
-{
-    free(s->q);
-    free(s->r);
-    free(s->c);
-    free(s->y);
-    free(s->sc);
-}
-
-/* Leave-one-out predictions and their scores. coef is scratch (k). */
-static void fit_leave_one_out(struct lf_fit *f, struct solver *s, struct design *d, double *coef)
+/* How well the rows are described by a fit to all of them, or each by the fit to the others. The
+ * last fit stays in coef. */
+static void measure_fit(double *rmse, double *r2, double *coef, struct solver *s, struct design *d,
+                        bool leave_one_out)
 {
     double errors = 0, around_mean = 0;
     for (size_t i = 0; i < d->n; i++) {
-        d->without = i;
-        solve(coef, s, d);
-        f->predicted[i] = predict(coef, s, d->x + i * d->k, d->k);
-        errors += (d->y[i] - f->predicted[i]) * (d->y[i] - f->predicted[i]);
-        around_mean += (d->y[i] - s->mean_y) * (d->y[i] - s->mean_y);
-    }
-    f->rmse_loo = sqrt(errors / (double)d->n);
-    f->r2_loo = around_mean > 0 ? 1 - errors / around_mean : NAN;
-}
-
-/* The fit to all rows: coefficients and how well they describe those rows. */
-static void fit_all(struct lf_fit *f, struct solver *s, struct design *d)
-{
-    double errors = 0, around_mean = 0;
-    d->without = d->n;
-    solve(f->coef, s, d);
-    f->intercept = s->mean_y;
-    for (size_t i = 0; i < d->n; i++) {
-        double e = d->y[i] - predict(f->coef, s, d->x + i * d->k, d->k);
+        d->without = leave_one_out ? i : d->n;
+        if (i == 0 || leave_one_out)
+            solve(coef, s, d);
+        double e = d->y[i] - predict(coef, s, d->x + i * d->k, d->k);
         errors += e * e;
         around_mean += (d->y[i] - s->mean_y) * (d->y[i] - s->mean_y);
     }
-    f->rmse = sqrt(errors / (double)d->n);
-    f->r2 = around_mean > 0 ? 1 - errors / around_mean : NAN;
+    *rmse = sqrt(errors / (double)d->n);
+    *r2 = around_mean > 0 ? 1 - errors / around_mean : NAN;
 }
 
 enum lf_err lf_stat_fit(struct lf_fit *out, const double *x, const double *y, size_t n, size_t k,
                         struct lf_diag *diag)
 {
+    struct solver s;
+    struct design d = {.x = x, .y = y, .n = n, .k = k};
+    lf_assert(k <= LF_FIT_FEATURES);
     if (n < 3)
         return lf_fail(diag, LF_E_INVALID, "a linear model needs at least 3 rows, not %zu", n);
-    struct lf_fit f = {.n = n, .k = k};
-    struct solver s = {0};
-    struct design d = {.x = x, .y = y, .n = n, .k = k};
-    f.coef = calloc(k + 1, sizeof *f.coef);
-    f.predicted = calloc(n, sizeof *f.predicted);
-    enum lf_err rc = f.coef && f.predicted ? solver_init(&s, n, k) : LF_E_NO_MEMORY;
-    if (rc == LF_OK) {
-        fit_leave_one_out(&f, &s, &d, f.coef);
-        fit_all(&f, &s, &d);
-        *out = f;
-        f = (struct lf_fit){0};
-    } else {
-        lf_fail(diag, rc, "no memory for a linear model of %zu rows", n);
-    }
-    solver_free(&s);
-    lf_stat_fit_free(&f);
-    return rc;
-}
-
-void lf_stat_fit_free(struct lf_fit *f)
-{
-    free(f->coef);
-    free(f->predicted);
-    *f = (struct lf_fit){0};
+    if (solver_init(&s, n, k) != LF_OK)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a linear model of %zu rows", n);
+    *out = (struct lf_fit){.k = k};
+    measure_fit(&out->rmse_loo, &out->r2_loo, out->coef, &s, &d, true);
+    measure_fit(&out->rmse, &out->r2, out->coef, &s, &d, false);
+    free(s.sc);
+    return LF_OK;
 }

@@ -19,21 +19,19 @@ enum lf_err lf_stat_summary(struct lf_summary *out, const double *x, size_t n) L
  * or a constant side. */
 double lf_stat_correlation(const double *x, const double *y, size_t n);
 
-/* Least squares y ~ intercept + sum_j coef[j] x[.][j], features standardised first so that the
+/* Least squares y ~ mean + sum_j coef[j] x[.][j], features standardised first so that the
  * coefficients compare. x: (n, k) row-major. Leave-one-out: each row is predicted by the fit to the
  * others; r2 = 1 - sum (y - yhat)^2 / sum (y - mean of the others)^2, so a model that knows no more
  * than the mean scores 0. A feature that is constant or a combination of earlier ones gets
  * coefficient 0. */
+#define LF_FIT_FEATURES 8 /* at most */
 struct lf_fit {
-    double intercept;
-    double *coef;      /* (k) on standardised features; owned */
-    double *predicted; /* (n) leave-one-out; owned */
-    double r2, rmse;   /* of the fit itself */
+    double coef[LF_FIT_FEATURES]; /* (k) on standardised features */
+    double r2, rmse;              /* of the fit itself */
     double r2_loo, rmse_loo;
-    size_t n, k;
+    size_t k;
 };
 enum lf_err lf_stat_fit(struct lf_fit *out, const double *x, const double *y, size_t n, size_t k,
                         struct lf_diag *diag) LF_MUST_CHECK;
-void lf_stat_fit_free(struct lf_fit *f);
 
 #endif

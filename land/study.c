@@ -58,6 +58,16 @@ static enum lf_err entry_word(const char **out, const json_t *entry, const char 
                                    : in.rc;
 }
 
+/* `name` is none of the n before it, which are `size` bytes apart. */
+static enum lf_err check_new(const char *name, const char *first, int n, size_t size,
+                             const char *what, struct lf_diag *diag)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(first + (size_t)i * size, name) == 0)
+            return lf_fail(diag, LF_E_INVALID, "two %s are called %s", what, name);
+    return LF_OK;
+}
+
 /* What the paths of a file are relative to. */
 struct roots {
     char folder[LF_PATH_MAX]; /* of the file itself */
@@ -124,9 +134,7 @@ static enum lf_err read_bases(struct lf_study *s, const struct roots *roots, str
         rc = read_base(b, json_array_get(list, (size_t)s->n_bases), roots, diag);
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "\"bases\", entry %d", s->n_bases + 1);
-        for (int i = 0; i < s->n_bases; i++)
-            if (strcmp(s->bases[i].name, b->name) == 0)
-                return lf_fail(diag, LF_E_INVALID, "two bases are called %s", b->name);
+        rc = check_new(b->name, s->bases->name, s->n_bases, sizeof *b, "bases", diag);
     }
     return rc;
 }
@@ -149,17 +157,15 @@ static enum lf_err read_tasks(struct lf_study *s, const struct roots *roots, str
     s->tasks = calloc((size_t)n, sizeof *s->tasks);
     if (!s->tasks)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
-    for (; s->n_tasks < n; s->n_tasks++) {
+    for (; s->n_tasks < n && rc == LF_OK; s->n_tasks += rc == LF_OK) {
         struct lf_study_task *t = &s->tasks[s->n_tasks];
         *t = common;
         rc = read_task(t, json_array_get(list, (size_t)s->n_tasks), roots, diag);
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "\"tasks\", entry %d", s->n_tasks + 1);
-        for (int i = 0; i < s->n_tasks; i++)
-            if (strcmp(s->tasks[i].name, t->name) == 0)
-                return lf_fail(diag, LF_E_INVALID, "two tasks are called %s", t->name);
+        rc = check_new(t->name, s->tasks->name, s->n_tasks, sizeof *t, "tasks", diag);
     }
-    return LF_OK;
+    return rc;
 }
 
 static enum lf_err read_variants(struct lf_study *s, struct lf_diag *diag)
@@ -182,9 +188,7 @@ static enum lf_err read_variants(struct lf_study *s, struct lf_diag *diag)
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "\"variants\", entry %d", i + 1);
         snprintf(v->name, sizeof v->name, "%s", name);
-        for (int k = 0; k < i; k++)
-            if (strcmp(s->variants[k].name, name) == 0)
-                return lf_fail(diag, LF_E_INVALID, "two variants are called %s", name);
+        rc = check_new(name, s->variants->name, i, sizeof *v, "variants", diag);
     }
     if (s->n_variants == 0)
         s->n_variants = 1;

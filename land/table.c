@@ -76,30 +76,27 @@ const struct lf_land_cell *lf_land_table_get(const struct lf_land_table *t, int 
 /* ---- Files ------------------------------------------------------------------------------------
  */
 
-/* Columns of a file by name: where in a record each of `names` stands. */
-static enum lf_err read_header(struct lf_csv *csv, int *at, const char *const *names, int n,
-                               struct lf_diag *diag)
+/* The columns of published.csv by name: where in a record each stands. */
+static enum lf_err read_header(struct lf_csv *csv, size_t at[4], struct lf_diag *diag)
 {
+    static const char *const names[] = {"task", "model", "tuned", "lift"};
     bool more;
     enum lf_err rc = lf_csv_next(csv, &more, diag);
-    if (rc != LF_OK)
-        return rc;
-    for (int i = 0; i < n; i++) {
-        at[i] = -1;
-        for (size_t f = 0; more && f < csv->n_fields; f++)
-            if (strcmp(lf_csv_field(csv, f), names[i]) == 0)
-                at[i] = (int)f;
-        if (at[i] < 0)
+    for (int i = 0; i < 4 && rc == LF_OK; i++) {
+        at[i] = 0;
+        while (at[i] < csv->n_fields && strcmp(lf_csv_field(csv, at[i]), names[i]) != 0)
+            at[i]++;
+        if (!more || at[i] == csv->n_fields)
             return lf_fail(diag, LF_E_INVALID, "line 1: no column \"%s\"", names[i]);
     }
-    return LF_OK;
+    return rc;
 }
 
 /* An empty field is NaN. */
-static enum lf_err read_number(double *out, const struct lf_csv *csv, int field, const char *name,
-                               struct lf_diag *diag)
+static enum lf_err read_number(double *out, const struct lf_csv *csv, size_t field,
+                               const char *name, struct lf_diag *diag)
 {
-    const char *s = lf_csv_field(csv, (size_t)field);
+    const char *s = lf_csv_field(csv, field);
     char *end;
     double v = *s ? strtod(s, &end) : NAN;
     if (*s && (*end || !isfinite(v)))
@@ -124,13 +121,13 @@ static enum lf_err put_named(struct lf_land_cell **out, struct lf_land_table *t,
                           (long long)csv->line, LF_LAND_BASES_MAX, LF_LAND_TASKS_MAX);
 }
 
-static enum lf_err read_published(struct lf_land_table *t, const struct lf_csv *csv, const int *at,
-                                  struct lf_diag *diag)
+static enum lf_err read_record(struct lf_land_table *t, const struct lf_csv *csv,
+                               const size_t at[4], struct lf_diag *diag)
 {
     struct lf_land_cell *c;
     double tuned = NAN, lift = NAN;
-    enum lf_err rc = put_named(&c, t, csv, lf_csv_field(csv, (size_t)at[1]),
-                               lf_csv_field(csv, (size_t)at[0]), diag);
+    enum lf_err rc =
+        put_named(&c, t, csv, lf_csv_field(csv, at[1]), lf_csv_field(csv, at[0]), diag);
     rc = rc ?: read_number(&tuned, csv, at[2], "tuned", diag);
     rc = rc ?: read_number(&lift, csv, at[3], "lift", diag);
     if (rc == LF_OK) {
@@ -140,33 +137,18 @@ static enum lf_err read_published(struct lf_land_table *t, const struct lf_csv *
     return rc;
 }
 
-typedef enum lf_err (*record_fn)(struct lf_land_table *t, const struct lf_csv *csv, const int *at,
-                                 struct lf_diag *diag);
-
-static enum lf_err read_file(struct lf_land_table *t, const char *text, size_t n,
-                             const char *const *columns, int n_columns, record_fn record,
-                             struct lf_diag *diag)
-{
-    struct lf_csv csv;
-    int at[8];
-    bool more = true;
-    lf_csv_init(&csv, text, n, ',', true);
-    enum lf_err rc = read_header(&csv, at, columns, n_columns, diag);
-    while (rc == LF_OK) {
-        rc = lf_csv_next(&csv, &more, diag);
-        if (rc != LF_OK || !more)
-            break;
-        rc = record(t, &csv, at, diag);
-    }
-    lf_csv_free(&csv);
-    return rc;
-}
-
-enum lf_err lf_land_table_parse_published(struct lf_land_table *t, const char *csv, size_t n,
+enum lf_err lf_land_table_parse_published(struct lf_land_table *t, const char *text, size_t n,
                                           struct lf_diag *diag)
 {
-    static const char *const columns[] = {"task", "model", "tuned", "lift"};
-    return read_file(t, csv, n, columns, 4, read_published, diag);
+    struct lf_csv csv;
+    size_t at[4];
+    bool more = true;
+    lf_csv_init(&csv, text, n, ',', true);
+    enum lf_err rc = read_header(&csv, at, diag);
+    while (rc == LF_OK && (rc = lf_csv_next(&csv, &more, diag)) == LF_OK && more)
+        rc = read_record(t, &csv, at, diag);
+    lf_csv_free(&csv);
+    return rc;
 }
 
 static void put_score(struct lf_buf *out, double v)

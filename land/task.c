@@ -306,7 +306,7 @@ static enum lf_err read_path(struct lf_task **out, const char *path, struct lf_d
 {
     char name[LF_NAME_MAX + 1];
     json_t *file = NULL;
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     name_of(name, path);
     enum lf_err rc = lf_file_read(&text, path, LF_TASK_BYTES_MAX, diag);
     const char *s = text.data ? text.data : "";
@@ -314,7 +314,6 @@ static enum lf_err read_path(struct lf_task **out, const char *path, struct lf_d
         rc = lf_task_from_yaml(&file, name, s, text.len, diag);
     else if (rc == LF_OK)
         rc = lf_json_parse(&file, s, text.len, diag);
-    lf_buf_free(&text);
     rc = rc ?: lf_task_new(out, name, file, diag);
     return rc == LF_OK || strncmp(diag ? diag->text : "", path, strlen(path)) == 0
                ? rc

@@ -183,13 +183,12 @@ static void md_line(char *out, size_t size, const char *text, const char *key)
 void lf_task_dir_source_md(struct lf_task_rows *out, const char *dir)
 {
     char path[LF_PATH_MAX];
-    struct lf_buf text = {0};
+    lf_buf_auto text = {0};
     snprintf(path, sizeof path, "%s/SOURCE.md", dir);
     bool there = lf_file_read(&text, path, LF_SOURCE_MD_MAX, NULL) == LF_OK && text.data;
     const char *s = there ? text.data : "";
     md_line(out->fidelity_text, sizeof out->fidelity_text, s, "- Fidelity: ");
     md_line(out->source, sizeof out->source, s, "- Origin: ");
     md_line(out->licence, sizeof out->licence, s, "- Licence: ");
-    lf_buf_free(&text);
     out->fidelity = lf_fidelity_of(out->fidelity_text);
 }
