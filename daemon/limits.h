@@ -6,7 +6,8 @@
 #include "core/limits.h"
 
 #define LF_HTTP_PARAMS_MAX 2   /* {name} and {path*} of a route */
-#define LF_HTTP_HEADERS_MAX 16 /* of an answer */
+#define LF_HTTP_HEADERS_MAX 17 /* of an answer */
+#define LF_REQUEST_ID_MAX 64   /* bytes of X-Request-Id */
 /* All that may wait, all that may run, and those who list and look. */
 #define LF_CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
 #define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */

@@ -58,6 +58,7 @@ void lf_serving_finish(struct lf_serving *s)
     s->daemon.train_tokens = (int)s->train_tokens;
     s->daemon.drain_seconds = (int)s->drain_seconds;
     lf_log_set_level((enum lf_log_level)s->log_level);
+    lf_log_set_format((enum lf_log_format)s->log_format);
 }
 
 int lf_serving_stop_fd(bool children)

@@ -3,6 +3,7 @@
 #define LF_TOOLS_SERVING_H
 
 #include "core/limits.h"
+#include "core/log.h"
 #include "daemon/daemon.h"
 #include "tools/offline.h"
 #include "tools/options.h"
@@ -15,7 +16,7 @@ struct lf_serving {
     struct lf_daemon_options daemon;
     char data_dir[LF_PATH_MAX]; /* the default one */
     /* As the options table wants them; lf_serving_finish moves them into `daemon`. */
-    int device, quant, log_level;
+    int device, quant, log_level, log_format;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds;
     /* What this process was before it restarted itself (lf_serving_restart): */
     int losses_in_a_row; /* each soon after a start */
@@ -62,7 +63,9 @@ struct lf_serving {
     {"drain", 0, LF_OPT_INT, "SECONDS", &(s).drain_seconds,                                        \
      "how long answers under way may take to end when the daemon stops", .hi = 86400},             \
     {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \
-     "least level of the lines on stderr"}
+     "least level of the lines on stderr"},                                                        \
+    {"log-format", 0, LF_OPT_CHOICE, LF_LOG_FORMAT_WORDS, &(s).log_format,                         \
+     "form of the lines on stderr; json: an object each"}
 /* clang-format on */
 
 /* The defaults, before parsing, and what an earlier life of the process has left behind. */

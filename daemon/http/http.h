@@ -44,6 +44,7 @@ struct lf_route {
     const struct lf_http_sink *sink; /* takes the body; or NULL */
     bool open;                       /* answered without the API key, and while the daemon stops */
     bool file;                       /* a refused body is 422 */
+    bool polled; /* asked again and again: a line of the log at debug level only */
 };
 
 #define LF_HTTP_PARAM_BYTES 512
@@ -64,8 +65,10 @@ struct lf_http {
     struct lf_buf body;
     void *sinking; /* the sink's own */
     uint64_t start_ns;
-    bool head;      /* HEAD: as GET, the body is not sent */
-    bool preflight; /* a browser asks whether a page may ask; it has no route */
+    bool head;                      /* HEAD: as GET, the body is not sent */
+    bool preflight;                 /* a browser asks whether a page may ask; it has no route */
+    char id[LF_REQUEST_ID_MAX + 1]; /* X-Request-Id */
+    char method[16], path[256];     /* cut, for the log */
     /* The server's */
     struct MHD_Connection *conn;
     int fd;            /* the connection's socket, borrowed */

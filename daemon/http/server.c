@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "daemon/http/access.h"
 #include "daemon/http/listen.h"
 #include "daemon/limits.h"
 #include "daemon/state.h"
@@ -184,6 +185,7 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
     q->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     q->start_ns = lf_clock_ns();
     atomic_fetch_add(&s->d->active, 1);
+    lf_access_begin(q, method, path);
     greet_page(q, method);
     if (q->preflight)
         return q;
@@ -276,6 +278,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
         q->stream.close(q->stream.arg);
     lf_counters_request(&s->d->counters, q->route ? (size_t)(q->route - s->routes) : s->n_routes,
                         q->status);
+    lf_access_log(q);
     if (q->route && q->route->sink)
         q->route->sink->end(q);
     lf_buf_free(&q->body);

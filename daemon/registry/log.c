@@ -7,10 +7,13 @@
 #include "core/lock.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define FIELDS_ANNOUNCED 16 /* the adapter, and members of the line with the most */
 
 /* All of the line or nothing of it: a part of one (the disk is full) would take the next line
  * along, and is cut off again. */
@@ -27,8 +30,54 @@ static bool line_append(const char *path, const char *line, size_t n)
     return k == (ssize_t)n;
 }
 
+/* What a training says again and again stays in the adapter's log. */
+static bool is_news(const char *event)
+{
+    static const char *const quiet[] = {"step", "micro", "eval", "checkpoint"};
+    for (size_t i = 0; i < sizeof quiet / sizeof *quiet; i++)
+        if (strcmp(event, quiet[i]) == 0)
+            return false;
+    return *event;
+}
+
+static bool is_bad(const char *event)
+{
+    return strcmp(event, "failed") == 0 || strcmp(event, "refused") == 0 ||
+           strcmp(event, "not scored") == 0;
+}
+
+/* The line in the daemon's own log, its members as fields. */
+static void announce(struct lf_registry *r, uint64_t id, const json_t *line)
+{
+    struct lf_adapter_view v;
+    struct lf_log_field fields[FIELDS_ANNOUNCED];
+    char numbers[FIELDS_ANNOUNCED][32];
+    const char *key, *event = lf_json_text_of(line, "event");
+    json_t *value;
+    size_t n = 0;
+    if (!is_news(event) || lf_registry_view_id(r, id, &v, NULL) != LF_OK)
+        return;
+    fields[n++] = (struct lf_log_field){"adapter", v.record.name, false};
+    json_object_foreach((json_t *)(uintptr_t)line, key, value) {
+        if (n == FIELDS_ANNOUNCED || strcmp(key, "event") == 0)
+            continue;
+        if (json_is_string(value)) {
+            fields[n++] = (struct lf_log_field){key, json_string_value(value), false};
+        } else if (json_is_number(value)) {
+            snprintf(numbers[n], sizeof numbers[n], json_is_integer(value) ? "%.0f" : "%.6g",
+                     json_number_value(value));
+            fields[n] = (struct lf_log_field){key, numbers[n], true};
+            n++;
+        }
+    }
+    lf_log_fields(is_bad(event) ? LF_LOG_WARN : LF_LOG_INFO, "jobs", fields, n, "%s: %s",
+                  v.record.name, event);
+}
+
 void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
 {
+    if (line)
+        announce(r, id, line);
     char path[LF_PATH_MAX];
     char *text = NULL;
     json_t *dated = lf_json_dated(line);
