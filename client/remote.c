@@ -169,6 +169,16 @@ enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to, st
     return rc;
 }
 
+enum lf_err lf_remote_follow(struct lf_remote *c, const char *name, FILE *to, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    const char *rest =
+        isatty(fileno(to)) ? "/files/progress?follow=1&redraw=1" : "/files/progress?follow=1";
+    enum lf_err rc = lf_remote_path(path, name, rest, diag);
+    rc = rc ?: lf_remote_stream(c, path, to, diag);
+    return rc == LF_E_IO ? LF_OK : rc; /* cut off: it failed, as its last line says */
+}
+
 enum lf_err lf_remote_path(char out[LF_PATH_MAX], const char *name, const char *rest,
                            struct lf_diag *diag)
 {

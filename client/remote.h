@@ -53,6 +53,10 @@ enum lf_err lf_remote_upload(struct lf_remote *c, json_t **out, const char *path
 /* The bytes of a GET, as they come. */
 enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to,
                              struct lf_diag *diag) LF_MUST_CHECK;
+/* An adapter's progress until it is trained and scored: a line drawn over and over where `to` is a
+ * terminal, lines else. That it failed is not said by the code but by the last line. */
+enum lf_err lf_remote_follow(struct lf_remote *c, const char *name, FILE *to,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 /* "/v1/adapters/NAME" + rest. LF_E_INVALID for what cannot be a name. */
 enum lf_err lf_remote_path(char out[LF_PATH_MAX], const char *name, const char *rest,
                            struct lf_diag *diag) LF_MUST_CHECK;

@@ -34,6 +34,7 @@ static const struct {
     {LF_E_DENIED, "denied"},
     {LF_E_READ_ONLY, "read_only"},
     {LF_E_UNREACHABLE, "unreachable"},
+    {LF_E_FAILED, "failed"},
     {LF_E_NO_PROMPT, "no_prompt"},
 };
 

@@ -43,6 +43,7 @@ enum lf_err {
     LF_E_DENIED = -EACCES,            /* API key or file permission */
     LF_E_READ_ONLY = -EPERM,          /* the file exists and is not for writing */
     LF_E_UNREACHABLE = -ECONNREFUSED, /* the daemon does not answer */
+    LF_E_FAILED = -EREMOTEIO,         /* what was waited for did not come about */
     LF_E_NO_PROMPT = -ENODATA,        /* a completion of nothing was asked for */
 };
 

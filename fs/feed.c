@@ -116,6 +116,9 @@ static void on_end(void *arg, const struct lf_client_result *r)
         lf_snapshot_expire(&s->fs->snapshot); /* the job has ended */
     if (r->rc != LF_OK)
         lf_log(LF_LOG_INFO, "fs", "%s/%s: %s", s->node->parent->name, s->node->name, r->diag->text);
+    if (r->rc != LF_OK && s->node->kind == LF_KIND_PROGRESS && r->status >= 400 &&
+        lf_buf_printf(&s->bytes, "%s\n", r->diag->text) != LF_OK)
+        lf_buf_reset(&s->bytes); /* the reason is shown, then read fails */
     stream_end(s, r->rc);
 }
 

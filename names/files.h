@@ -37,6 +37,7 @@ enum lf_file_kind {
     LF_FILE_ERROR,
     LF_FILE_SETTINGS,
     LF_FILE_PROGRESS,
+    LF_FILE_RESULT,
     LF_FILE_GENERATE,
     LF_FILE_CTL,
     LF_FILE_N,
@@ -48,7 +49,7 @@ enum lf_file_form {
     LF_FORM_WRITTEN,  /* from people; the daemon checks and keeps them */
     LF_FORM_GROWN,    /* the daemon appends to them while they are read */
     LF_FORM_MADE,     /* the daemon makes them, whole: at the end of a job, or at each reading */
-    LF_FORM_FOLLOWED, /* a stream that ends with the job */
+    LF_FORM_FOLLOWED, /* a stream that ends when the job is over and its version scored */
     LF_FORM_ANSWERED, /* a prompt is written, its completion is read */
     LF_FORM_ORDERED   /* commands are written, a line each (names/ctl.h) */
 };

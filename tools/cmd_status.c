@@ -19,25 +19,25 @@ static void print_json(const json_t *j)
 
 /* ---- One adapter ----------------------------------------------------------------------------- */
 
+/* *failed: the adapter's state is so. */
 static enum lf_err show_adapter(struct lf_remote *c, const char *name, const struct question *q,
-                                bool named, struct lf_diag *diag)
+                                bool named, bool *failed, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    json_t *answer = NULL;
-    const char *rest = q->json ? "" : q->follow ? "/files/progress?follow=1" : "/files/status";
-    enum lf_err rc = lf_remote_path(path, name, rest, diag);
+    json_auto_t *answer = NULL;
+    enum lf_err rc = LF_OK;
+    if (q->follow)
+        rc = lf_remote_follow(c, name, stdout, diag);
+    rc = rc ?: lf_remote_path(path, name, "", diag);
+    rc = rc ?: lf_remote_json(c, &answer, "GET", path, NULL, diag);
     if (rc != LF_OK)
         return rc;
-    if (q->json) {
-        rc = lf_remote_json(c, &answer, "GET", path, NULL, diag);
-        if (rc == LF_OK)
-            print_json(answer);
-        json_decref(answer);
-        return rc;
-    }
-    if (named)
-        printf("%s: ", name);
-    return lf_remote_stream(c, path, stdout, diag);
+    if (q->json)
+        print_json(answer);
+    else if (!q->follow)
+        printf("%s%s%s\n", named ? name : "", named ? ": " : "", lf_json_text_of(answer, "status"));
+    *failed = strcmp(lf_json_text_of(answer, "state"), "failed") == 0;
+    return LF_OK;
 }
 
 /* ---- The daemon ------------------------------------------------------------------------------ */
@@ -82,8 +82,10 @@ static enum lf_err print_jobs(struct lf_remote *c, const json_t *answer, struct 
         const char *state = lf_json_text_of(job, "state");
         bool open = strcmp(state, "queued") == 0 || strcmp(state, "running") == 0 ||
                     strcmp(state, "paused") == 0;
+        bool failed;
         enum lf_err rc =
-            open ? show_adapter(c, lf_json_text_of(job, "adapter"), &line, true, diag) : LF_OK;
+            open ? show_adapter(c, lf_json_text_of(job, "adapter"), &line, true, &failed, diag)
+                 : LF_OK;
         if (rc != LF_OK && rc != LF_E_NOT_FOUND) /* removed since */
             return rc;
     }
@@ -119,7 +121,7 @@ int lf_cmd_status(int argc, char **argv)
     struct question q = {0};
     const struct lf_option options[] = {
         {"follow", 'f', LF_OPT_FLAG, NULL, &q.follow,
-         "of one adapter: a live progress bar until its job ends"},
+         "of one adapter: its progress until it is trained and scored; a bar on a terminal"},
         {"json", 0, LF_OPT_FLAG, NULL, &q.json, "print the daemon's JSON"},
         LF_REMOTE_OPTIONS(o),
         {0},
@@ -128,7 +130,7 @@ int lf_cmd_status(int argc, char **argv)
         "lorafs status",
         "[NAME...]",
         "Without a name: the bases, how many adapters are in which state, and the jobs under way. "
-        "With names: the status line of each adapter.",
+        "With names: the status line of each adapter; the exit status is 1 where one has failed.",
         options,
         0,
         -1};
@@ -145,9 +147,14 @@ int lf_cmd_status(int argc, char **argv)
         return lf_command_failed(&usage, rc, &diag);
     if (args.n == 0 && (rc = show_daemon(c, &q, &diag)) != LF_OK)
         status = lf_command_failed(&usage, rc, &diag);
-    for (int i = 0; i < args.n; i++)
-        if ((rc = show_adapter(c, args.v[i], &q, args.n > 1, &diag)) != LF_OK)
+    for (int i = 0; i < args.n; i++) {
+        bool failed = false;
+        rc = show_adapter(c, args.v[i], &q, args.n > 1, &failed, &diag);
+        if (rc != LF_OK)
             status = lf_command_failed(&usage, rc, &diag);
+        else if (failed)
+            status = 1;
+    }
     lf_remote_free(c);
     return status;
 }

@@ -11,6 +11,8 @@ int lf_cmd_umount(int argc, char **argv);
 int lf_cmd_ls(int argc, char **argv);
 int lf_cmd_status(int argc, char **argv);
 int lf_cmd_rm(int argc, char **argv);
+int lf_cmd_wait(int argc, char **argv);
+int lf_cmd_log(int argc, char **argv);
 
 /* Without one */
 int lf_cmd_train(int argc, char **argv);

@@ -19,6 +19,8 @@ static const struct command commands[] = {
     {"umount", lf_cmd_umount, "unmount it"},
     {"ls", lf_cmd_ls, "list the adapters of a daemon"},
     {"status", lf_cmd_status, "show what an adapter, or the daemon, is doing"},
+    {"wait", lf_cmd_wait, "wait until adapters are trained and scored"},
+    {"log", lf_cmd_log, "print what happened to an adapter"},
     {"rm", lf_cmd_rm, "remove adapters"},
     {NULL, NULL, NULL},
     {"train", lf_cmd_train, "train an adapter on a data set"},

@@ -23,6 +23,10 @@ enum lf_err lf_api_adapter(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_adapter_remove(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_adapter_ctl(struct lf_http *q, struct lf_diag *diag);
+struct lf_adapter_view;
+/* result.c: the answer to a GET of `result`; with `wait` once there is something to answer. */
+enum lf_err lf_api_result(struct lf_http *q, struct lf_adapter_view *v, bool wait,
+                          struct lf_diag *diag);
 /* files.c */
 enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag);
 extern const struct lf_http_sink lf_api_upload; /* of lf_api_file_write */

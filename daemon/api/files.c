@@ -15,6 +15,8 @@
 
 #define FOLLOW_LOOK_MS 100
 #define FOLLOW_REDRAW_MS 250
+#define FOLLOW_LINE_MS 1000
+#define FOLLOW_SILENCE_MS 30000
 #define FOLLOW_CHUNK_BYTES (16u << 10)
 
 /* The file that the route names. */
@@ -32,7 +34,10 @@ struct follow {
     uint64_t id;
     int fd; /* of the log; -1: the progress line is followed */
     bool started;
-    bool ending;    /* the job ended: what is there is sent, then the end */
+    bool ending;    /* the job is over: what is there is sent, then the end */
+    bool failed;    /* and it failed: the end is that of a connection which is cut */
+    bool redraw;    /* a terminal's line, drawn over and over; else a line now and then */
+    int mark;       /* how far the line shown last was (mark_of) */
     char last[512]; /* the line shown last */
     uint64_t shown_ns;
 };
@@ -45,10 +50,11 @@ static void follow_close(void *arg)
     free(f);
 }
 
-/* The adapter has no open job any more, or is gone. */
-static bool job_over(const struct follow *f, struct lf_adapter_view *v)
+/* Nothing more is to come. *gone: nor is there an adapter, and *v is as it was. */
+static bool job_over(const struct follow *f, struct lf_adapter_view *v, bool *gone)
 {
-    return lf_registry_view_id(f->registry, f->id, v, NULL) != LF_OK || v->activity.job == 0;
+    *gone = lf_registry_view_id(f->registry, f->id, v, NULL) != LF_OK;
+    return *gone || lf_adapter_is_settled(v);
 }
 
 static bool follow_over(struct lf_http *q)
@@ -60,6 +66,7 @@ static enum lf_err follow_log(void *arg, struct lf_http *q, struct lf_buf *out, 
 {
     struct follow *f = arg;
     struct lf_adapter_view v;
+    bool gone;
     char chunk[FOLLOW_CHUNK_BYTES];
     for (;;) {
         ssize_t n = read(f->fd, chunk, sizeof chunk);
@@ -71,10 +78,47 @@ static enum lf_err follow_log(void *arg, struct lf_http *q, struct lf_buf *out, 
             *end = true;
             return LF_OK;
         }
-        f->ending = job_over(f, &v); /* and one more look at the file */
+        f->ending = job_over(f, &v, &gone); /* and one more look at the file */
         if (!f->ending)
             poll(NULL, 0, FOLLOW_LOOK_MS);
     }
+}
+
+/* Sixteenths of the phase, which counts for more: preparing, training, scoring. */
+static int mark_of(const struct lf_adapter_view *v)
+{
+    const struct lf_progress *p = &v->activity.progress;
+    const struct lf_scores_due *s = &v->scores;
+    if (v->activity.job)
+        return p->steps ? 100 + (int)(p->step * 16 / p->steps) : v->state == LF_ADAPTER_TRAINING;
+    return s->rows ? 300 + (int)(s->done * 16 / s->rows) : 200;
+}
+
+/* A line that has changed is shown again four times a second on a terminal; else with each phase,
+ * with each sixteenth of one, once a second at most, and every half minute. */
+static bool is_due(const struct follow *f, const struct lf_adapter_view *v, const char *line)
+{
+    uint64_t since_ms = (lf_clock_ns() - f->shown_ns) / 1000000;
+    if (!f->started)
+        return true;
+    if (strcmp(line, f->last) == 0)
+        return false;
+    if (!f->redraw && mark_of(v) / 100 != f->mark / 100)
+        return true;
+    return f->redraw ? since_ms >= FOLLOW_REDRAW_MS
+                     : since_ms >= (mark_of(v) != f->mark ? FOLLOW_LINE_MS : FOLLOW_SILENCE_MS);
+}
+
+/* The line, in place of the one before on a terminal. */
+static enum lf_err show(struct follow *f, struct lf_buf *out, const struct lf_adapter_view *v,
+                        const char *line, bool over)
+{
+    const char *before = f->redraw && f->started ? "\r\033[K" : "";
+    snprintf(f->last, sizeof f->last, "%s", line);
+    f->shown_ns = lf_clock_ns();
+    f->started = true;
+    f->mark = mark_of(v);
+    return lf_buf_printf(out, "%s%s%s", before, line, f->redraw && !over ? "" : "\n");
 }
 
 static enum lf_err follow_progress(void *arg, struct lf_http *q, struct lf_buf *out, bool *end)
@@ -82,20 +126,22 @@ static enum lf_err follow_progress(void *arg, struct lf_http *q, struct lf_buf *
     struct follow *f = arg;
     struct lf_adapter_view v;
     lf_buf_auto line = {0};
+    if (f->failed)
+        return LF_E_FAILED;
     for (;;) {
-        bool over = job_over(f, &v) || follow_over(q);
+        bool gone, over = job_over(f, &v, &gone) || follow_over(q);
+        if (gone) {
+            *end = true;
+            return lf_buf_puts(out, "removed\n");
+        }
         lf_buf_reset(&line);
-        if (lf_adapter_progress_line(&line, &v) != LF_OK)
-            return line.rc;
-        uint64_t since_ms = (lf_clock_ns() - f->shown_ns) / 1000000;
-        if (over || (strcmp(line.data, f->last) != 0 && since_ms >= FOLLOW_REDRAW_MS)) {
-            /* Back to the line's start; what a longer line left is erased. */
-            lf_buf_printf(out, "%s%s%s", f->started ? "\r\033[K" : "", line.data, over ? "\n" : "");
-            snprintf(f->last, sizeof f->last, "%s", line.data);
-            f->shown_ns = lf_clock_ns();
-            f->started = true;
-            *end = over;
-            return out->rc;
+        enum lf_err rc = lf_adapter_progress_line(&line, &v);
+        if (rc != LF_OK)
+            return rc;
+        if (over || is_due(f, &v, line.data)) {
+            f->failed = over && v.state == LF_ADAPTER_FAILED;
+            *end = over && !f->failed;
+            return show(f, out, &v, line.data, over);
         }
         poll(NULL, 0, FOLLOW_LOOK_MS);
     }
@@ -108,7 +154,10 @@ static enum lf_err follow_start(struct lf_http *q, const struct lf_adapter_view 
     struct follow *f = calloc(1, sizeof *f);
     if (!f)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to follow");
-    *f = (struct follow){.registry = q->daemon->registry, .id = v->record.id, .fd = -1};
+    *f = (struct follow){.registry = q->daemon->registry,
+                         .id = v->record.id,
+                         .fd = -1,
+                         .redraw = lf_http_query_flag(q, "redraw")};
     if (log_path) {
         uint64_t first = 0, n;
         f->fd = open(log_path, O_RDONLY | O_CLOEXEC);
@@ -187,7 +236,7 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
     struct lf_adapter_view v;
     struct lf_file_ref ref;
     char path[LF_PATH_MAX];
-    static const char *const known[] = {"follow", NULL};
+    static const char *const known[] = {"follow", "redraw", NULL};
     bool follow = lf_http_query_flag(q, "follow") && !q->head;
     enum lf_err rc = lf_http_query_only(q, known, diag);
     rc = rc ?: lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
@@ -199,6 +248,8 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
         return follow_start(q, &v, NULL, diag);
     if (ref.kind < LF_FILE_N && lines[ref.kind])
         return reply_line(q, &v, ref.kind, diag);
+    if (ref.kind == LF_FILE_RESULT)
+        return lf_api_result(q, &v, follow, diag);
     if (ref.kind == LF_FILE_SETTINGS)
         return reply_settings(q, v.record.id, diag);
     rc = lf_registry_path(q->daemon->registry, q->param[0], &ref, path, diag);
@@ -261,8 +312,8 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
         rc = lf_jobs_train(q->daemon->jobs, q->param[0], false, &queued, diag);
     if (rc != LF_OK)
         return rc;
-    if (effect == LF_EFFECT_SCORE)
-        lf_jobs_eval_changed(q->daemon->jobs, q->param[0]);
+    if (effect == LF_EFFECT_SCORE || imported > 0)
+        lf_jobs_score(q->daemon->jobs, q->param[0]);
     json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)bytes,
                           "queued", queued);
     if (imported > 0)

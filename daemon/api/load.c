@@ -37,8 +37,10 @@ enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
     if (rc == LF_OK && path[0] != '/')
         rc = lf_fail(diag, LF_E_INVALID, "\"lora_path\" must be an absolute path");
     rc = rc ?: lf_registry_import(q->daemon->registry, name, path, &version, diag);
-    if (rc == LF_OK)
+    if (rc == LF_OK) {
+        lf_jobs_score(q->daemon->jobs, name);
         reply_text(q, "added", name);
+    }
     return rc;
 }
 

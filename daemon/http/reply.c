@@ -87,6 +87,7 @@ unsigned lf_http_status(enum lf_err rc, bool file)
     case LF_E_EXISTS:
     case LF_E_NOT_EMPTY:
     case LF_E_BUSY:
+    case LF_E_FAILED:
         return MHD_HTTP_CONFLICT;
     case LF_E_OVERLOADED:
     case LF_E_DEVICE_FULL:

@@ -111,8 +111,9 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
 /* Puts `part` (taken) into the version's report. */
 enum lf_err lf_report_eval(struct lf_jobs *j, uint64_t adapter_id, int32_t version, json_t *part,
                            struct lf_diag *diag) LF_MUST_CHECK;
-/* Takes back the reason why it could not be scored, before it is tried again. */
-enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id,
+/* Before the served version is scored: the report is of it (one that was imported, or served again,
+ * has a report without a training), and a reason why it could not be scored is taken back. */
+enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, int32_t version,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* metrics.json as it is, or {}. Yours. */
 json_t *lf_report_read(struct lf_jobs *j, uint64_t adapter_id);

@@ -34,9 +34,9 @@ void lf_jobs_close(struct lf_jobs *j);
 enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
                           struct lf_diag *diag) LF_MUST_CHECK;
 
-/* The rows to score have been replaced: the served version, where there is one, is scored on them,
- * unless it was already. */
-void lf_jobs_eval_changed(struct lf_jobs *j, const char *name);
+/* The rows to score have been replaced, or the served version was imported: it is scored on them,
+ * where there are some, unless it was already. */
+void lf_jobs_score(struct lf_jobs *j, const char *name);
 
 /* An order to a job: a word with a job_route. RETRY is for one that failed or was cancelled.
  * LF_E_BUSY where the job is not in a state for it. */

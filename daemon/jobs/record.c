@@ -206,10 +206,14 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
     uint64_t adapter_id = l->record.adapter_id;
     int32_t version = l->record.version;
     lf_training_release(training);
+    if (done) /* from before the job is seen to end, so that whoever waits waits for the scores */
+        lf_registry_scores_due(j->d->registry, adapter_id, 1);
     if (over)
         lf_open_job_end(j, l);
-    if (done)
+    if (done) {
         lf_scorer_request(j, adapter_id, version);
+        lf_registry_scores_due(j->d->registry, adapter_id, -1);
+    }
     lf_adapter_free(e.adapter);
 }
 

@@ -66,8 +66,13 @@ static json_t *history(const json_t *old)
         json_decref(list);
         list = json_array();
     }
-    if (json_object_get(old, "version"))
+    if (json_object_get(old, "version")) {
+        for (size_t i = json_array_size(list); i-- > 0;)
+            if (json_equal(json_object_get(json_array_get(list, i), "version"),
+                           json_object_get(old, "version")))
+                json_array_remove(list, i); /* it was served again */
         json_array_append_new(list, summary(old));
+    }
     while (json_array_size(list) > LF_JOB_HISTORY_MAX)
         json_array_remove(list, 0);
     return list;
@@ -125,10 +130,25 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
                : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
 }
 
-enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, struct lf_diag *diag)
+/* The report of a version that no job here made. */
+static json_t *bare_report(const json_t *old, int32_t version)
+{
+    json_t *report = json_pack("{s:i, s:o}", "version", (int)version, "history", history(old));
+    if (report && json_object_get(old, "base"))
+        json_object_set(report, "base", json_object_get(old, "base"));
+    return report;
+}
+
+enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, int32_t version,
+                            struct lf_diag *diag)
 {
     lf_lock_auto held = lf_lock(&j->reporting);
     json_auto_t *report = lf_report_read(j, adapter_id);
+    if (json_integer_value(json_object_get(report, "version")) != version) {
+        json_auto_t *bare = bare_report(report, version);
+        return bare ? write_report(j, adapter_id, bare, diag)
+                    : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+    }
     if (!json_object_get(json_object_get(report, "eval"), "reason"))
         return LF_OK;
     json_object_del(report, "eval");

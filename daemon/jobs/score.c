@@ -21,6 +21,8 @@ void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
     if (!x)
         return;
     *x = (struct lf_scoring){NULL, adapter_id, version};
+    if (version > 0)
+        lf_registry_scores_due(j->d->registry, adapter_id, 1);
     lf_lock_auto held = lf_lock(&j->lock);
     *j->scorings_end = x;
     j->scorings_end = &x->next;
@@ -37,6 +39,7 @@ static bool closing(struct lf_jobs *j)
 
 struct scoring_job {
     struct lf_jobs *j;
+    uint64_t adapter_id;
     const struct lf_seat *seat;
     struct lf_dataset *d;
     struct lf_eval_dataset rows;
@@ -49,6 +52,7 @@ struct scoring_job {
 struct answering {
     const struct scoring_job *x;
     const struct lf_pick *pick;
+    int64_t done; /* rows */
 };
 
 static enum lf_err ask(const struct answering *a, const struct lf_eval_row *r,
@@ -98,7 +102,7 @@ struct asked {
     struct lf_generation *g; /* NULL: none */
 };
 
-static enum lf_err collect_row(const struct answering *a, struct lf_evaluation *e,
+static enum lf_err collect_row(struct answering *a, struct lf_evaluation *e,
                                const struct asked *asked, struct lf_diag *diag)
 {
     struct lf_writer w;
@@ -106,13 +110,14 @@ static enum lf_err collect_row(const struct answering *a, struct lf_evaluation *
     enum lf_err rc = collect(a->x->j, asked->g, &w, diag);
     rc = rc ?: lf_evaluation_done(e, asked->row, &w, diag);
     lf_writer_free(&w);
+    lf_registry_scores_done(a->x->j->d->registry, a->x->adapter_id, ++a->done, a->x->n);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "eval.jsonl");
 }
 
 /* AT_ONCE generations are under way; the oldest is waited for. */
 static enum lf_err complete(void *arg, struct lf_evaluation *e, struct lf_diag *diag)
 {
-    const struct answering *a = arg;
+    struct answering *a = arg;
     struct asked ring[AT_ONCE] = {{0}};
     struct lf_eval_row r = {0};
     enum lf_err rc = LF_OK;
@@ -153,7 +158,7 @@ static enum lf_err score_json(json_t **out, const struct scoring_job *x, const s
                               const char *sha256, struct lf_diag *diag)
 {
     struct lf_eval_report r;
-    struct answering a = {x, pick};
+    struct answering a = {x, pick, 0};
     enum lf_err rc = lf_evaluate(&x->rows.rows, &x->o, complete, &a, &r, diag);
     if (rc != LF_OK)
         return rc;
@@ -277,7 +282,8 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
                                  struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct scoring_job x = {.j = j, .seat = lf_seat_for(j->d, what->adapter_id)};
+    struct scoring_job x = {
+        .j = j, .adapter_id = what->adapter_id, .seat = lf_seat_for(j->d, what->adapter_id)};
     await_engine(j, x.seat);
     enum lf_err rc = lf_registry_settings(j->d->registry, what->adapter_id, &x.settings, diag);
     if (rc != LF_OK)
@@ -290,14 +296,10 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
     return rc;
 }
 
-/* Into the daemon's log, the adapter's own, where a person looks for the score, and its report,
- * where a program does. */
+/* Into the adapter's log, where a person looks for the score, and its report, where a program does.
+ */
 static void log_failure(struct lf_jobs *j, const struct lf_scoring *x, const struct lf_diag *diag)
 {
-    if (x->version > 0)
-        lf_log(LF_LOG_WARN, "jobs", "version %d is not scored: %s", (int)x->version, diag->text);
-    else
-        lf_log(LF_LOG_WARN, "jobs", "the base is not scored: %s", diag->text);
     lf_registry_log(j->d->registry, x->adapter_id,
                     json_pack("{s:s, s:i, s:s}", "event", "not scored", "version", (int)x->version,
                               "reason", diag->text));
@@ -318,19 +320,22 @@ static void not_scored(struct lf_jobs *j, const struct lf_scoring *x, const stru
 
 /* ---- Which ----------------------------------------------------------------------------------- */
 
-/* The report is of the served version, and that has rows to be scored on. *scored: it has a score,
- * or a reason why not. */
-static bool is_reported(struct lf_jobs *j, const struct lf_adapter_record *a, bool *scored)
+/* A version is served, and there are rows to score it on. */
+static bool has_rows(struct lf_jobs *j, const struct lf_adapter_record *a)
 {
     char path[LF_PATH_MAX];
-    if (a->current == 0 ||
-        lf_registry_dir(j->d->registry, a->id, lf_files[LF_FILE_EVAL].disk, path, NULL) != LF_OK ||
-        !lf_file_exists(path))
-        return false;
+    return a->current > 0 &&
+           lf_registry_dir(j->d->registry, a->id, lf_files[LF_FILE_EVAL].disk, path, NULL) ==
+               LF_OK &&
+           lf_file_exists(path);
+}
+
+/* The report is of the served version, and has neither its score nor a reason why not. */
+static bool is_unscored(struct lf_jobs *j, const struct lf_adapter_record *a)
+{
     json_auto_t *report = lf_report_read(j, a->id);
-    bool reported = json_integer_value(json_object_get(report, "version")) == a->current;
-    *scored = json_object_get(report, "eval") != NULL;
-    return reported;
+    return json_integer_value(json_object_get(report, "version")) == a->current &&
+           !json_object_get(report, "eval");
 }
 
 /* Versions that the last run made and did not come to score. */
@@ -342,21 +347,18 @@ static void take_up(struct lf_jobs *j)
     if (lf_registry_list(j->d->registry, &list, &n, &diag) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "versions without scores stay so: %s", diag.text);
     for (size_t i = 0; i < n && !closing(j); i++) {
-        bool scored;
-        if (is_reported(j, &list[i].record, &scored) && !scored)
+        if (has_rows(j, &list[i].record) && is_unscored(j, &list[i].record))
             lf_scorer_request(j, list[i].record.id, list[i].record.current);
     }
     free(list);
 }
 
-void lf_jobs_eval_changed(struct lf_jobs *j, const char *name)
+void lf_jobs_score(struct lf_jobs *j, const char *name)
 {
     struct lf_adapter_view v;
-    bool scored;
-    if (lf_registry_view(j->d->registry, name, &v, NULL) != LF_OK ||
-        !is_reported(j, &v.record, &scored))
+    if (lf_registry_view(j->d->registry, name, &v, NULL) != LF_OK || !has_rows(j, &v.record))
         return;
-    if (lf_report_retry(j, v.record.id, NULL) != LF_OK)
+    if (lf_report_retry(j, v.record.id, v.record.current, NULL) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "%s: its report is not written", name);
     lf_scorer_request(j, v.record.id, v.record.current);
 }
@@ -384,6 +386,8 @@ void *lf_scorer_main(void *arg)
         enum lf_err rc = score_adapter(j, x, &diag);
         if (rc != LF_OK)
             not_scored(j, x, &diag);
+        if (x->version > 0)
+            lf_registry_scores_due(j->d->registry, x->adapter_id, -1);
         free(x);
     }
 }

@@ -324,6 +324,26 @@ void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_ac
     }
 }
 
+void lf_registry_scores_due(struct lf_registry *r, uint64_t id, int by)
+{
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e)
+        e->scores = (struct lf_scores_due){.versions = e->scores.versions + by};
+    pthread_mutex_unlock(&r->index);
+}
+
+void lf_registry_scores_done(struct lf_registry *r, uint64_t id, int64_t done, int64_t rows)
+{
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e) {
+        e->scores.done = done;
+        e->scores.rows = rows;
+    }
+    pthread_mutex_unlock(&r->index);
+}
+
 enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,
                                    struct lf_diag *diag)
 {

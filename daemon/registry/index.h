@@ -31,6 +31,7 @@ struct lf_version {
 struct lf_entry {
     struct lf_adapter_record record;
     struct lf_activity activity;
+    struct lf_scores_due scores;
     char *refusal; /* why an order or a question was refused last: "ctl: ..."; NULL: none */
     struct lf_file_stat files[LF_FILE_PLAIN_N];
     struct lf_file_stat staged_config, staged_weights; /* of import/ */

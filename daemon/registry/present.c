@@ -145,6 +145,19 @@ static void put_work(struct lf_buf *b, const struct lf_progress *p)
     }
 }
 
+/* "scoring 12/200". */
+static void put_scores(struct lf_buf *b, const struct lf_scores_due *s)
+{
+    lf_buf_puts(b, "scoring");
+    if (s->rows > 0)
+        lf_buf_printf(b, " %lld/%lld", (long long)s->done, (long long)s->rows);
+}
+
+bool lf_adapter_is_settled(const struct lf_adapter_view *v)
+{
+    return v->activity.job == 0 && (v->state == LF_ADAPTER_FAILED || v->scores.versions == 0);
+}
+
 enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_view *v)
 {
     const struct lf_adapter_record *a = &v->record;
@@ -155,6 +168,10 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
         break;
     case LF_ADAPTER_READY:
         lf_buf_printf(b, " v%d", (int)a->current);
+        if (v->scores.versions > 0) {
+            lf_buf_puts(b, "; ");
+            put_scores(b, &v->scores);
+        }
         break;
     case LF_ADAPTER_TRAINING:
     case LF_ADAPTER_PAUSED:
@@ -194,6 +211,13 @@ static void put_bar(struct lf_buf *b, int64_t step, int64_t steps)
 enum lf_err lf_adapter_progress_line(struct lf_buf *b, const struct lf_adapter_view *v)
 {
     lf_buf_printf(b, "%s ", v->record.name);
+    if (v->state == LF_ADAPTER_READY && v->scores.versions > 0) {
+        lf_buf_printf(b, "v%d ", (int)v->record.current);
+        put_bar(b, v->scores.done, v->scores.rows);
+        lf_buf_putc(b, ' ');
+        put_scores(b, &v->scores);
+        return b->rc;
+    }
     if (v->state != LF_ADAPTER_TRAINING && v->state != LF_ADAPTER_PAUSED)
         return lf_adapter_status_line(b, v);
     lf_buf_printf(b, "v%d ", (int)v->activity.version);

@@ -57,11 +57,18 @@ struct lf_activity {
     struct lf_progress progress;
 };
 
+/* What is done about an adapter's scores. */
+struct lf_scores_due {
+    int32_t versions;   /* that wait for theirs, or are being scored; 0: none */
+    int64_t done, rows; /* of the version, or of the base before it; rows 0: not begun */
+};
+
 /* A copy of what is known of one adapter. */
 struct lf_adapter_view {
     struct lf_adapter_record record;
     enum lf_adapter_state state;
     struct lf_activity activity;
+    struct lf_scores_due scores;
     char refusal[LF_DIAG_MAX]; /* what lf_registry_asked remembers; "": nothing */
 };
 
@@ -112,6 +119,9 @@ enum lf_err lf_adapter_status_line(struct lf_buf *out,
  * and on a line of its own what `ctl` or `generate` refused. Nothing, where nothing is wrong. */
 enum lf_err lf_adapter_error_line(struct lf_buf *out,
                                   const struct lf_adapter_view *v) LF_MUST_CHECK;
+/* The last training did not end, or nothing else is to come of it: no job is open, and no version
+ * waits for its scores. */
+bool lf_adapter_is_settled(const struct lf_adapter_view *v);
 /* The line of `progress`: "viggo v4 [█████░░░] 120/2500 loss 0.83 4120 tok/s eta 3m12s". */
 enum lf_err lf_adapter_progress_line(struct lf_buf *out,
                                      const struct lf_adapter_view *v) LF_MUST_CHECK;
@@ -169,6 +179,9 @@ enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *
                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* What the open job is doing now. */
 void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_activity *a);
+/* So many more versions (by < 0: fewer) are to be scored; and how far that is. */
+void lf_registry_scores_due(struct lf_registry *r, uint64_t id, int by);
+void lf_registry_scores_done(struct lf_registry *r, uint64_t id, int64_t done, int64_t rows);
 /* The job ended (lf_store_job_finish): its version, written to versions/<n>, is served from now
  * on. An adapter that is gone: LF_OK. */
 enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,

@@ -25,7 +25,11 @@ enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id
 static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
 {
     *out = (struct lf_adapter_view){
-        .record = e->record, .state = lf_entry_state(e), .activity = e->activity};
+        .record = e->record,
+        .state = lf_entry_state(e),
+        .activity = e->activity,
+        .scores = e->scores,
+    };
     snprintf(out->refusal, sizeof out->refusal, "%s", e->refusal ? e->refusal : "");
 }
 

@@ -548,7 +548,7 @@ static void a_version_is_scored_on_its_eval_rows(void **state)
     must(rig_put_text(&w->rig, "a", "eval.jsonl",
                       "{\"prompt\":\"One is\",\"completion\":\" red\"}\n", &diag),
          &diag);
-    lf_jobs_eval_changed(w->d.jobs, "a");
+    lf_jobs_score(w->d.jobs, "a");
     assert_true(happens(is_scored, &eval, 10000));
 }
 

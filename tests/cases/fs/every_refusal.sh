@@ -19,7 +19,7 @@ refuses bash -c "echo cancel >'$MODEL/task/ctl'"
 error_is task '^ctl: task has no job'
 refuses bash -c "head -c 300 /dev/zero | tr '\\0' x >'$MODEL/task/ctl'"
 error_is task '^ctl: a command is longer than 256 bytes'
-[ "$(status_of task)" = empty ] # an order does not make it a failed one
+wait_status task "^empty" # an order does not make it a failed one
 
 # generate: nothing to answer with, then nothing to answer.
 check read_errno "$MODEL/task/generate" EBUSY
