@@ -160,7 +160,8 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
                                     .n_bias = a->n_bias,
                                     .score_prompt = a->score_prompt,
                                     .max_tokens = (int)a->max_tokens,
-                                    .ignore_eos = a->ignore_eos};
+                                    .ignore_eos = a->ignore_eos,
+                                    .whole = !a->streams && a->n_stops == 0};
     *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer,
                                 .n_prompt = n,
                                 .top_n = a->sample.top_n};

@@ -31,6 +31,7 @@ struct lf_request {
     bool score_prompt;
     int64_t max_tokens; /* -1: what the context leaves */
     bool ignore_eos;
+    bool streams;                    /* its text is sent as it comes */
     const char *stops[LF_STOPS_MAX]; /* borrowed until the completions are freed */
     int n_stops;
     int64_t seed;

@@ -158,6 +158,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_request *a, const struct 
     struct plain *p = calloc(1, sizeof *p);
     if (!p)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+    a->streams = true;
     enum lf_err rc = keep_stops(p, a, s, diag);
     rc = rc ?: lf_completion_start(&p->c, a, ids->ids, (int)ids->n, 0, diag);
     rc = rc ?: lf_completion_await(&p->c, q, 1000, &ready, diag);

@@ -90,7 +90,7 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, bool stream, str
         rc = lf_fail(diag, LF_E_INVALID, "\"parameters\" must be an object");
     rc = rc ?: lf_params_check(x->body, &lf_params_lorax_body, diag);
     struct lf_json_in in = {.obj = x->body, .diag = diag, .rc = rc};
-    x->stream = lf_json_bool(&in, "stream", false) || stream;
+    x->stream = x->request.streams = lf_json_bool(&in, "stream", false) || stream;
     rc = in.rc ?: parse_parameters(x, q, json_is_object(p) ? p : none, diag);
     json_decref(none);
     if (rc != LF_OK) {

@@ -66,7 +66,7 @@ static enum lf_err parse_form(struct lf_openai *o, const json_t *body, struct lf
     if (o->chat)
         o->request.max_tokens =
             lf_json_int64(&in, "max_completion_tokens", o->request.max_tokens, 0, INT32_MAX);
-    o->stream = lf_json_bool(&in, "stream", false);
+    o->stream = o->request.streams = lf_json_bool(&in, "stream", false);
     struct lf_json_in options = lf_json_in(lf_json_object(&in, "stream_options"), diag);
     if (in.rc != LF_OK)
         return in.rc;

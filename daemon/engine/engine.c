@@ -62,6 +62,7 @@ static bool take_in(struct lf_engine *e)
             lf_generation_end(g, NULL, LF_E_NO_MEMORY, "no memory for the queue");
         g = next;
     }
+    lf_deliverer_flush(e->deliverer);
     return !stopping;
 }
 
@@ -226,6 +227,11 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->more, NULL);
     pthread_cond_init(&e->gone, NULL);
+    enum lf_err rc = lf_deliverer_start(&e->deliverer, lf_generation_deliver, diag);
+    if (rc != LF_OK) {
+        lf_engine_free(e);
+        return rc;
+    }
     int bad = pthread_create(&e->thread, NULL, engine_main, e);
     if (bad) {
         lf_engine_free(e);
@@ -245,6 +251,8 @@ void lf_engine_stop(struct lf_engine *e)
     pthread_cond_signal(&e->more);
     pthread_mutex_unlock(&e->lock);
     pthread_join(e->thread, NULL);
+    lf_deliverer_stop(e->deliverer);
+    e->deliverer = NULL;
     e->started = false;
 }
 
@@ -253,6 +261,7 @@ void lf_engine_free(struct lf_engine *e)
     if (!e)
         return;
     lf_engine_stop(e);
+    lf_deliverer_stop(e->deliverer);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->more);
     pthread_cond_destroy(&e->gone);

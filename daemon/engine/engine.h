@@ -7,6 +7,10 @@
  * when it is training's turn, one training batch. While sequences are live, training gets about
  * half of the device's time in short batches; without them, all of it in full ones.
  *
+ * What a step makes reaches its receivers through the deliverer's thread (deliver.c), and on a
+ * device that works by itself the next step is put there before this one's tokens are read
+ * (model/generate.h): neither waits for those who read them.
+ *
  * An adapter that is not on the device is read by a loader thread, while others go on; the least
  * recently used one that nobody uses makes room for it. When a step fails, everything under way
  * ends with LF_E_DEVICE_LOST and the engine has failed, whatever it was (lf_engine_failure): a
@@ -97,6 +101,7 @@ struct lf_generate_spec {
     int max_tokens;    /* of the completion; 0: the prompt is only read */
     bool ignore_eos;
     bool background; /* after all others, few at a time: evaluation */
+    bool whole;      /* nothing is to be done before it has ended: nobody is woken for its tokens */
 };
 
 struct lf_generation;
@@ -119,8 +124,8 @@ struct lf_generation_news {
     enum lf_finish finish; /* when it ended well; EOS: its last token is the end's */
     enum lf_err rc;        /* why it ended otherwise */
 };
-/* Takes up to cap tokens; waits up to timeout_ms when there are none and it has not ended. diag:
- * the reason of news->rc. The generation's own thread. */
+/* Takes up to cap tokens; waits up to timeout_ms when there are none (whole: in any case) and it
+ * has not ended. diag: the reason of news->rc. The generation's own thread. */
 void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int cap, int timeout_ms,
                         struct lf_generation_news *news, struct lf_diag *diag);
 /* Token t of the prompt as the model scored it, t >= 1; for spec->score_prompt, and after the first

@@ -56,16 +56,17 @@ struct lf_generation {
     struct lf_logit_bias *bias;
     int n_bias;
     int max_tokens;
-    bool ignore_eos, background;
-    bool scored;                  /* the prompt */
-    struct lf_scores scores;      /* written before the first token, or the end, is put */
+    bool ignore_eos, background, whole;
+    bool scored;             /* the prompt */
+    struct lf_scores scores; /* written before the first token, or the end, is put */
+    struct lf_scores tops;   /* (max_tokens, top_n) of its tokens, written before each is put */
+    int n_made;              /* tokens in tops */
     struct lf_resident *resident; /* held, or NULL */
     uint64_t seq;                 /* lf_gen's id; 0: none yet */
 
     pthread_mutex_t lock; /* protects all below */
     pthread_cond_t more;
     struct lf_generated *tokens; /* (max_tokens) */
-    struct lf_scores tops;       /* (max_tokens, top_n) alternatives, where `tokens` points to */
     int n_tokens, n_taken;
     bool ended;
     enum lf_finish finish;
@@ -73,6 +74,17 @@ struct lf_generation {
     struct lf_diag why;
     struct lf_generation_times times;
 };
+
+/* What a step made of a generation, on its way to whoever waits for it. */
+struct lf_delivery {
+    struct lf_generation *g;
+    int32_t token; /* -1: none */
+    bool ends;
+    enum lf_finish finish; /* ends: how, or why */
+    enum lf_err rc;
+    uint64_t ns; /* when it was made */
+};
+struct lf_deliverer; /* deliver.c */
 
 /* ---- Trainings ------------------------------------------------------------------------------- */
 
@@ -147,6 +159,7 @@ struct lf_engine {
     struct lf_trainer *trainer; /* NULL: this daemon never trains */
     struct lf_config config;    /* the model's, for the loader */
     struct lf_loader loader;
+    struct lf_deliverer *deliverer;
     struct lf_resident **residents; /* (slots) */
     int n_residents;
     struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
@@ -213,8 +226,20 @@ void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *
 /* queue.c: ends it for its caller, with its last token (or NULL), and lets go of it. */
 void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last, enum lf_err rc,
                        const char *why);
-/* A token; the first one's time is `now`. */
+/* A token, made at `now`. */
 void lf_generation_push(struct lf_generation *g, const struct lf_gen_token *t, uint64_t now);
+/* The deliverer's thread: gives it to the caller, wakes him where he waits for that, and with an
+ * end lets go of the generation. */
+void lf_generation_deliver(const struct lf_delivery *d);
+
+/* deliver.c: deliveries arrive in the order in which they are put, after the next flush. */
+typedef void (*lf_deliver_fn)(const struct lf_delivery *d); /* on the deliverer's thread */
+enum lf_err lf_deliverer_start(struct lf_deliverer **out, lf_deliver_fn deliver,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+/* Delivers what is left first. NULL is nothing. */
+void lf_deliverer_stop(struct lf_deliverer *d);
+void lf_deliverer_put(struct lf_deliverer *d, const struct lf_delivery *what);
+void lf_deliverer_flush(struct lf_deliverer *d);
 
 /* train.c */
 /* New ones onto the device, pauses and cancels as asked. */

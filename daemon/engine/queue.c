@@ -98,6 +98,7 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     g->max_tokens = spec->max_tokens;
     g->ignore_eos = spec->ignore_eos;
     g->background = spec->background;
+    g->whole = spec->whole;
     g->times.submitted = lf_clock_ns();
     *out = g;
     return LF_OK;
@@ -175,7 +176,7 @@ void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int c
     int waited = 0;
     *news = (struct lf_generation_news){0};
     lf_lock_auto held = lf_lock(&g->lock);
-    while (g->n_taken == g->n_tokens && !g->ended && waited == 0)
+    while ((g->whole || g->n_taken == g->n_tokens) && !g->ended && waited == 0)
         waited = pthread_cond_timedwait(&g->more, &g->lock, &at);
     int n = g->n_tokens - g->n_taken;
     news->n = n < cap ? n : cap;
@@ -240,52 +241,77 @@ static void count_end(struct lf_counters *c, const struct lf_generation *g)
 }
 
 /* With the generation's lock held. */
-static void put(struct lf_generation *g, const struct lf_gen_token *t, uint64_t now)
+static void put(struct lf_generation *g, const struct lf_delivery *d)
 {
-    lf_assert(t->token < 0 || g->n_tokens < g->max_tokens);
-    if (t->token < 0)
-        return; /* the prompt was only read */
-    size_t at = (size_t)g->n_tokens, n = (size_t)g->sample.top_n;
+    lf_assert(g->n_tokens < g->max_tokens);
+    g->tokens[g->n_tokens] = scored(&g->tops, (size_t)g->n_tokens, g->sample.top_n, d->token);
+    if (g->n_tokens++ > 0)
+        return;
+    g->times.first_token = d->ns;
+    if (!g->background)
+        lf_histogram_add(&g->engine->counters->first_token_seconds,
+                         (double)(d->ns - g->times.submitted) / 1e9);
+}
+
+void lf_generation_deliver(const struct lf_delivery *d)
+{
+    struct lf_generation *g = d->g;
+    pthread_mutex_lock(&g->lock);
+    if (d->token >= 0)
+        put(g, d);
+    if (d->ends) {
+        g->ended = true;
+        g->rc = d->rc;
+        g->finish = d->finish;
+        g->times.ended = d->ns;
+        count_end(g->engine->counters, g);
+    }
+    if (d->ends || !g->whole)
+        pthread_cond_signal(&g->more);
+    pthread_mutex_unlock(&g->lock);
+    if (d->ends)
+        unref(g);
+}
+
+/* Keeps what is borrowed of the token, which may be below 0: the prompt was only read. */
+static struct lf_delivery delivery(struct lf_generation *g, const struct lf_gen_token *t,
+                                   uint64_t now)
+{
+    struct lf_delivery d = {.g = g, .token = t ? t->token : -1, .ns = now};
+    if (t)
+        d.finish = t->finish;
+    if (d.token < 0)
+        return d;
+    lf_assert(g->n_made < g->max_tokens);
+    size_t at = (size_t)g->n_made++, n = (size_t)g->sample.top_n;
     g->tops.logprob[at] = t->logprob;
     if (n > 0) {
         memcpy(g->tops.top_ids + at * n, t->top_ids, n * sizeof *t->top_ids);
         memcpy(g->tops.top_logprob + at * n, t->top_logprob, n * sizeof *t->top_logprob);
     }
-    g->tokens[g->n_tokens++] = scored(&g->tops, at, g->sample.top_n, t->token);
-    if (g->n_tokens > 1)
-        return;
-    g->times.first_token = now;
-    if (!g->background)
-        lf_histogram_add(&g->engine->counters->first_token_seconds,
-                         (double)(now - g->times.submitted) / 1e9);
+    return d;
 }
 
 void lf_generation_push(struct lf_generation *g, const struct lf_gen_token *t, uint64_t now)
 {
-    lf_lock_auto held = lf_lock(&g->lock);
-    put(g, t, now);
-    pthread_cond_signal(&g->more);
+    struct lf_delivery d = delivery(g, t, now);
+    lf_deliverer_put(g->engine->deliverer, &d);
 }
 
 void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last, enum lf_err rc,
                        const char *why)
 {
     struct lf_engine *e = g->engine;
-    uint64_t now = lf_clock_ns();
+    struct lf_delivery d = delivery(g, last, lf_clock_ns());
+    d.ends = true;
+    d.rc = rc;
     if (g->resident)
         lf_resident_let_go(e, g->resident);
     g->resident = NULL;
     e->room = true;
-    pthread_mutex_lock(&g->lock);
-    if (last)
-        put(g, last, now);
-    g->ended = true;
-    g->rc = rc;
-    g->finish = last ? last->finish : LF_FINISH_NONE;
-    lf_fail(&g->why, rc, "%s", why);
-    g->times.ended = now;
-    count_end(e->counters, g);
-    pthread_cond_signal(&g->more);
-    pthread_mutex_unlock(&g->lock);
-    unref(g);
+    if (rc != LF_OK) {
+        lf_lock_auto held = lf_lock(&g->lock);
+        lf_fail(&g->why, rc, "%s", why);
+    }
+    lf_deliverer_put(e->deliverer, &d);
 }

@@ -128,6 +128,7 @@ void lf_engine_admit(struct lf_engine *e)
     if (admit_pass(e, false))
         admit_pass(e, true);
     waiting_pack(e);
+    lf_deliverer_flush(e->deliverer);
 }
 
 /* ---- A step ---------------------------------------------------------------------------------- */
@@ -170,6 +171,7 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     uint64_t now = lf_clock_ns();
     for (int i = 0; i < n; i++)
         deliver(e, &e->tokens[i], now);
+    lf_deliverer_flush(e->deliverer);
     return LF_OK;
 }
 
@@ -189,6 +191,7 @@ void lf_engine_sweep(struct lf_engine *e)
         if (atomic_load(&e->waiting[i]->cancelled))
             refuse(e, i, LF_E_CANCELLED, "cancelled");
     waiting_pack(e);
+    lf_deliverer_flush(e->deliverer);
 }
 
 void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *why)
@@ -202,4 +205,5 @@ void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *
     for (int i = 0; i < e->n_waiting; i++)
         refuse(e, i, rc, why);
     waiting_pack(e);
+    lf_deliverer_flush(e->deliverer);
 }

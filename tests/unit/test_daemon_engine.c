@@ -122,6 +122,35 @@ static void company_does_not_change_an_answer(void **state)
     lf_ids_free(&alone);
 }
 
+/* How often its reader comes back from waiting, for an answer of 40 tokens. */
+static int wakes(struct bench *b, bool whole)
+{
+    struct lf_diag diag = {""};
+    struct lf_generation *g;
+    struct lf_generate_spec s = spec(&no_adapter, 40);
+    struct lf_generation_news news;
+    struct lf_generated some[40];
+    int n = 0, tokens = 0;
+    s.whole = whole;
+    must(lf_engine_generate(b->engine, &s, &g, &diag), &diag);
+    do {
+        lf_generation_take(g, some, 40, 60000, &news, &diag);
+        tokens += news.n;
+        n++;
+    } while (!news.ended);
+    assert_int_equal(tokens, 40);
+    lf_generation_release(g);
+    return n;
+}
+
+static void who_wants_the_whole_answer_is_woken_once(void **state)
+{
+    struct bench *b = *state;
+    engine_up(b);
+    assert_int_equal(wakes(b, true), 1);
+    assert_true(wakes(b, false) > 1);
+}
+
 static void adapters_take_turns_in_one_slot(void **state)
 {
     struct bench *b = *state;
@@ -325,6 +354,7 @@ static void a_training_is_cancelled_and_one_that_was_stopped_goes_on(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(who_wants_the_whole_answer_is_woken_once, setup, teardown),
         cmocka_unit_test_setup_teardown(company_does_not_change_an_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(adapters_take_turns_in_one_slot, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_generation_leaves_at_once, setup, teardown),
