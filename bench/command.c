@@ -228,10 +228,10 @@ int lf_cmd_bench(int argc, char **argv)
         "decode: one more token of every sequence. prefill: whole prompts. train: forward and "
         "backward of a micro-batch. tokenize: a file's text to ids and back, on one thread.",
         options,
-        1,
-        1,
-        "  lorafs bench decode --base share/base --seqs 1,8,64 --adapters 8\n"
-        "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda"};
+        .args_min = 1,
+        .args_max = 1,
+        .examples = "  lorafs bench decode --base share/base --seqs 1,8,64 --adapters 8\n"
+                    "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

@@ -10,9 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SEQS_AT_ONCE 64
-#define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
-
 struct eval_flags {
     struct lf_offline_options o;
     struct lf_remote_options remote; /* without a base */
@@ -58,25 +55,6 @@ static void on_row(void *arg, const struct lf_eval_row *row)
         r->write_failed = true;
 }
 
-/* Room for as many sequences as are asked for, each as long as it can become. */
-static enum lf_err make_exec(struct eval_run *r, struct lf_exec **x, int max_tokens,
-                             struct lf_diag *diag)
-{
-    struct lf_dataset_report report;
-    lf_dataset_report(r->rows, &report);
-    int64_t positions = r->c.model->rope_positions, n = r->flags->seqs;
-    n = n < r->n ? n : r->n;
-    int64_t context = (int64_t)report.n_max + 1 + max_tokens;
-    context = context < positions ? context : positions;
-    int64_t pages = n * ((context + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS);
-    const struct lf_exec_limits limits = {.tokens_max = STEP_TOKENS,
-                                          .seqs_max = (int)n,
-                                          .rows_max = (int)n,
-                                          .rank_max = r->c.rank_max,
-                                          .kv_pages = (int)pages};
-    return lf_exec_new(x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
-}
-
 static struct lf_eval_options eval_options(struct eval_run *r)
 {
     const struct eval_flags *o = r->flags;
@@ -97,12 +75,13 @@ static enum lf_err score_here(struct eval_run *r, struct lf_eval_report *report,
     struct lf_gen *g = NULL;
     const struct eval_flags *o = r->flags;
     const struct lf_eval_options options = eval_options(r);
+    struct lf_dataset_report rows;
+    lf_dataset_report(r->rows, &rows);
     r->n = lf_dataset_rows(r->rows);
     if (o->rows > 0 && o->rows < r->n)
         r->n = o->rows;
-    enum lf_err rc = make_exec(r, &x, options.max_tokens, diag);
-    struct lf_gen_limits gen = {.ahead = lf_stream_async(r->c.stream)};
-    rc = rc ?: lf_gen_new(&g, x, r->c.model, &gen, diag);
+    enum lf_err rc = lf_offline_gen(&g, &x, &r->c, o->seqs < r->n ? o->seqs : r->n,
+                                    (int64_t)rows.n_max + 1, options.max_tokens, diag);
     lf_bar_init(&r->bar, o->o.quiet);
     rc = rc ?: lf_evaluate_here(g, r->c.slot, r->c.model, r->rows, &options, report, diag);
     lf_bar_end(&r->bar);
@@ -227,7 +206,7 @@ static enum lf_err run_flags(const struct eval_flags *o, struct lf_diag *diag)
 
 int lf_cmd_eval(int argc, char **argv)
 {
-    struct eval_flags flags = {.o.quant = LF_QUANT_NF4, .seqs = SEQS_AT_ONCE};
+    struct eval_flags flags = {.o.quant = LF_QUANT_NF4, .seqs = LF_OFFLINE_SEQS};
     const struct lf_option options[] = {
         {"base", 'b', LF_OPT_STR, "DIR", &flags.o.base,
          "a base model, to do it here: a checkpoint directory; without it, a daemon does it"},

@@ -16,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEQS_AT_ONCE 64
-#define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
-
 struct generate_flags {
     struct lf_offline_options o;
     const char *adapter, *ids_file;
@@ -181,7 +178,7 @@ static enum lf_err take_tokens(struct generate_run *r, const struct lf_gen_token
 
 static enum lf_err generate_all(struct generate_run *r, struct lf_diag *diag)
 {
-    struct lf_gen_token tokens[SEQS_AT_ONCE];
+    struct lf_gen_token tokens[LF_OFFLINE_SEQS];
     struct lf_gen_status status;
     size_t next = 0;
     enum lf_err rc = LF_OK;
@@ -198,38 +195,18 @@ static enum lf_err generate_all(struct generate_run *r, struct lf_diag *diag)
     return rc;
 }
 
-/* Working memory for these prompts. */
-static void choose_limits(struct lf_exec_limits *out, const struct generate_run *r)
-{
-    int64_t positions = r->c.model->rope_positions;
-    int64_t n = (int64_t)r->prompts.n < SEQS_AT_ONCE ? (int64_t)r->prompts.n : SEQS_AT_ONCE;
-    int64_t context = (int64_t)r->prompts.n_max + r->flags->max_tokens;
-    context = context < positions ? context : positions;
-    int64_t pages = (context + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
-    int64_t tokens = n * (int64_t)r->prompts.n_max;
-    *out = (struct lf_exec_limits){
-        .tokens_max = (int)(tokens < STEP_TOKENS ? tokens : STEP_TOKENS),
-        .seqs_max = (int)n,
-        .rows_max = (int)n,
-        .rank_max = r->c.rank_max,
-        .kv_pages = (int)(n * pages),
-    };
-}
-
 static enum lf_err run_prompts(struct generate_run *r, struct lf_diag *diag)
 {
     struct lf_exec *x = NULL;
-    struct lf_exec_limits limits;
+    int64_t n = (int64_t)r->prompts.n < LF_OFFLINE_SEQS ? (int64_t)r->prompts.n : LF_OFFLINE_SEQS;
     r->answers = calloc(r->prompts.n, sizeof *r->answers);
     if (!r->answers)
         return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < r->prompts.n; i++)
         lf_writer_init(&r->answers[i].out, r->c.model->tokenizer, r->flags->stops.s,
                        r->flags->stops.n);
-    choose_limits(&limits, r);
-    enum lf_err rc = lf_exec_new(&x, r->c.stream, r->c.model, r->c.slots, &limits, diag);
-    struct lf_gen_limits gen = {.ahead = lf_stream_async(r->c.stream)};
-    rc = rc ?: lf_gen_new(&r->gen, x, r->c.model, &gen, diag);
+    enum lf_err rc = lf_offline_gen(&r->gen, &x, &r->c, n, (int64_t)r->prompts.n_max,
+                                    r->flags->max_tokens, diag);
     r->stream = r->prompts.n == 1 && !r->flags->json;
     rc = rc ?: generate_all(r, diag);
     rc = rc ?: print_answers(r, diag);

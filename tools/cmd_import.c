@@ -27,9 +27,9 @@ int lf_cmd_import(int argc, char **argv)
         "Weights: F32, F16, BF16, Q4_0, Q8_0, Q4_K and Q6_K (Q4_K_M files have both). Another "
         "architecture than those that are read is refused, naming them.",
         options,
-        1,
-        1,
-        "  lorafs import llama-3.2-1b.Q8_0.gguf --out bases/llama-3.2-1b"};
+        .args_min = 1,
+        .args_max = 1,
+        .examples = "  lorafs import llama-3.2-1b.Q8_0.gguf --out bases/llama-3.2-1b"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

@@ -128,10 +128,9 @@ int lf_land_cmd_prepare(int argc, char **argv)
         "the study. DIR may also hold rows that are prepared: train.jsonl and test.jsonl with "
         "\"prompt\" and \"completion\".",
         options,
-        0,
-        -1,
-        "  lorafs land prepare viggo --data data2text-nlg/data/video_game --out rows\n"
-        "  lorafs land prepare --all --data downloads --out rows --test-rows 1000"};
+        .args_max = -1,
+        .examples = "  lorafs land prepare viggo --data data2text-nlg/data/video_game --out rows\n"
+                    "  lorafs land prepare --all --data downloads --out rows --test-rows 1000"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

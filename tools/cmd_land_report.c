@@ -81,9 +81,8 @@ int lf_land_cmd_report(int argc, char **argv)
         "foretell; a page of its own without scripts, its main picture, and CSV. Prints the "
         "averages.",
         options,
-        0,
-        1,
-        "  lorafs land report small-study"};
+        .args_max = 1,
+        .examples = "  lorafs land report small-study"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

@@ -62,10 +62,10 @@ int lf_land_cmd_run(int argc, char **argv)
         "run.\n\n"
         "Exit status: 0 when all cells are done, 1 when some failed or the run could not go on.",
         options,
-        1,
-        1,
-        "  lorafs land run study.json\n"
-        "  lorafs land run study.json --out /data/study --device cuda"};
+        .args_min = 1,
+        .args_max = 1,
+        .examples = "  lorafs land run study.json\n"
+                    "  lorafs land run study.json --out /data/study --device cuda"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

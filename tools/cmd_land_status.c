@@ -45,9 +45,8 @@ int lf_land_cmd_status(int argc, char **argv)
         "The cells of a study that runs, or ran, in DIR (here, if not given): scores after "
         "training, and the lift over the base.",
         options,
-        0,
-        1,
-        "  lorafs land status small-study --watch"};
+        .args_max = 1,
+        .examples = "  lorafs land status small-study --watch"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

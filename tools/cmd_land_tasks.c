@@ -79,9 +79,8 @@ int lf_land_cmd_tasks(int argc, char **argv)
         "Lists the tasks that are installed; with names (or paths of task files), all that is "
         "known of these: how many rows the study had, whose data it is and how to get it.",
         options,
-        0,
-        -1,
-        "  lorafs land tasks\n  lorafs land tasks viggo gsm8k"};
+        .args_max = -1,
+        .examples = "  lorafs land tasks\n  lorafs land tasks viggo gsm8k"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

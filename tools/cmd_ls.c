@@ -51,8 +51,7 @@ int lf_cmd_ls(int argc, char **argv)
         LF_REMOTE_OPTIONS(o),
         {0},
     };
-    const struct lf_usage usage = {
-        "lorafs ls", "[-l]", "Lists the adapters of a daemon.", options, 0, 0, NULL};
+    const struct lf_usage usage = {"lorafs ls", "[-l]", "Lists the adapters of a daemon.", options};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

@@ -33,10 +33,10 @@ int lf_cmd_mount(int argc, char **argv)
         "socket; without it, the socket in the default data directory. It may start later, stop "
         "and come back: the tree is there when it is. A mount whose process died is cleared first.",
         options,
-        1,
-        2,
-        "  lorafs mount /mnt/models\n"
-        "  lorafs mount -o allow_other http://gpu1:8080 /mnt/models"};
+        .args_min = 1,
+        .args_max = 2,
+        .examples = "  lorafs mount /mnt/models\n"
+                    "  lorafs mount -o allow_other http://gpu1:8080 /mnt/models"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
@@ -62,7 +62,8 @@ int lf_cmd_umount(int argc, char **argv)
         {"lazy", 'l', LF_OPT_FLAG, NULL, &lazy, "even while files are open in it"},
         {0},
     };
-    const struct lf_usage usage = {"lorafs umount", "DIR", "Unmounts a tree.", options, 1, 1, NULL};
+    const struct lf_usage usage = {"lorafs umount", "DIR",         "Unmounts a tree.",
+                                   options,         .args_min = 1, .args_max = 1};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

@@ -68,10 +68,10 @@ int lf_cmd_pull(int argc, char **argv)
         "Files are checked against the hub's digests; a pull that was stopped goes on where it "
         "was. HF_TOKEN, when set, is sent to the hub (gated and private repositories).",
         options,
-        1,
-        1,
-        "lorafs pull mistralai/Mistral-7B-v0.1 --out bases/mistral-7b\n"
-        "lorafs pull org/adapter@v2"};
+        .args_min = 1,
+        .args_max = 1,
+        .examples = "lorafs pull mistralai/Mistral-7B-v0.1 --out bases/mistral-7b\n"
+                    "lorafs pull org/adapter@v2"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

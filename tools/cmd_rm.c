@@ -13,8 +13,8 @@ int lf_cmd_rm(int argc, char **argv)
         "Removes adapters: each goes to the daemon's trash, where it is kept for seven days. A job "
         "that trains it is cancelled.",
         options,
-        1,
-        -1};
+        .args_min = 1,
+        .args_max = -1};
     struct lf_args args;
     int status = 0;
     if (!lf_options_parse(&args, &usage, argc, argv))

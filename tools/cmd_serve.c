@@ -26,7 +26,6 @@ struct serve {
     struct lf_serving s;
     const char *mount_dir;
     struct lf_option_strs mount_options;
-    bool mounts;
     pid_t child; /* the mount; 0: none */
     int go;      /* writing end of the child's pipe; -1: it is mounted */
 };
@@ -133,27 +132,17 @@ static void on_ready(void *arg, const struct lf_daemon_address *at)
 
 static enum lf_err serve(struct serve *s, struct lf_diag *diag)
 {
-    enum lf_err rc = LF_OK;
-    s->mounts = s->mount_dir != NULL;
-    if (s->mounts)
-        rc = lf_dir_make(s->mount_dir, diag);
+    enum lf_err rc = s->mount_dir ? lf_dir_make(s->mount_dir, diag) : LF_OK;
     rc = rc ?: lf_dir_make(s->s.daemon.data_dir, diag);
     s->child = s->s.mount;
-    if (rc == LF_OK && s->mounts && s->child == 0)
+    if (rc == LF_OK && s->mount_dir && s->child == 0)
         rc = child_start(s, diag);
     if (rc != LF_OK)
         return rc;
-    lf_serving_finish(&s->s);
     s->s.daemon.ready = on_ready;
     s->s.daemon.ready_arg = s;
-    s->s.daemon.stop_fd = lf_serving_stop_fd(s->mounts);
-    rc = s->s.daemon.stop_fd < 0 ? lf_fail_errno(diag, errno, "signals")
-                                 : lf_daemon_run(&s->s.daemon, diag);
-    if (s->s.daemon.stop_fd >= 0)
-        close(s->s.daemon.stop_fd);
-    if (rc == LF_E_DEVICE_LOST)
-        lf_serving_restart(&s->s, s->child, diag);
-    if (!s->mounts)
+    rc = lf_serving_run(&s->s, s->child, diag);
+    if (!s->mount_dir)
         return rc;
     enum lf_err unmounted = child_stop(s, rc == LF_OK ? diag : NULL);
     return rc ?: unmounted;

@@ -50,31 +50,22 @@ static enum lf_err put_answer(struct lf_buf *out, const struct lf_tokenizer *t,
 static enum lf_err answer_line(struct lf_buf *out, const struct lf_tokenizer *t, const char *line,
                                size_t n, struct lf_diag *diag)
 {
-    json_t *row = NULL;
-    struct lf_ids ids = {0}, plain = {0};
+    json_auto_t *row = NULL;
+    lf_ids_auto ids = {0}, plain = {0};
     enum lf_err rc = lf_json_parse(&row, line, n, diag);
-    if (rc != LF_OK)
-        return rc;
     const json_t *text = json_object_get(row, "text");
-    if (!json_is_string(text)) {
-        rc = lf_fail(diag, LF_E_INVALID, "an object with a string \"text\" is wanted");
-        goto out;
-    }
     const char *s = json_string_value(text);
     size_t len = json_string_length(text);
-    if ((rc = lf_tokenizer_encode(t, &ids, s, len, true, diag)) == LF_OK &&
-        (rc = lf_tokenizer_encode(t, &plain, s, len, false, diag)) == LF_OK)
-        rc = put_answer(out, t, &ids, &plain);
-out:
-    lf_ids_free(&ids);
-    lf_ids_free(&plain);
-    json_decref(row);
-    return rc;
+    if (rc == LF_OK && !s)
+        rc = lf_fail(diag, LF_E_INVALID, "an object with a string \"text\" is wanted");
+    rc = rc ?: lf_tokenizer_encode(t, &ids, s, len, true, diag);
+    rc = rc ?: lf_tokenizer_encode(t, &plain, s, len, false, diag);
+    return rc ?: put_answer(out, t, &ids, &plain);
 }
 
 static enum lf_err answer_all(const struct lf_tokenizer *t, struct lf_diag *diag)
 {
-    struct lf_buf out = {0};
+    lf_buf_auto out = {0};
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;
@@ -87,7 +78,6 @@ static enum lf_err answer_all(const struct lf_tokenizer *t, struct lf_diag *diag
             rc = lf_fail_errno(diag, errno, "stdout");
     }
     free(line);
-    lf_buf_free(&out);
     if (rc == LF_OK && fflush(stdout) != 0)
         rc = lf_fail_errno(diag, errno, "stdout");
     return rc;

@@ -109,13 +109,9 @@ static enum lf_err get_row(void *arg, int64_t i, struct lf_eval_row *out, struct
 static enum lf_err ask(struct remote *e, json_t **answer, const char *path, const char *key,
                        const json_t *what, int max_tokens, struct lf_diag *diag)
 {
-    json_t *body = json_pack("{s:s, s:O, s:i, s:i}", "model", e->model, key, what, "max_tokens",
-                             max_tokens, "temperature", 0);
-    if (!body)
-        return no_memory(diag);
-    enum lf_err rc = lf_remote_json(e->c, answer, "POST", path, body, diag);
-    json_decref(body);
-    return rc;
+    json_auto_t *body = json_pack("{s:s, s:O, s:i, s:i}", "model", e->model, key, what,
+                                  "max_tokens", max_tokens, "temperature", 0);
+    return body ? lf_remote_json(e->c, answer, "POST", path, body, diag) : no_memory(diag);
 }
 
 static enum lf_ending ending_of(const json_t *choice)
@@ -174,7 +170,7 @@ static enum lf_err take_answer(struct lf_evaluation *e, const struct lf_eval_row
 static enum lf_err ask_one(struct remote *c, struct lf_evaluation *e, const struct lf_eval_row *r,
                            struct lf_diag *diag)
 {
-    json_t *answer = NULL;
+    json_auto_t *answer = NULL;
     bool chat = json_is_array(r->ask);
     enum lf_err rc = LF_E_INVALID;
     for (int room = r->max_tokens; room > 0 && rc == LF_E_INVALID; room /= 2) {
@@ -184,10 +180,8 @@ static enum lf_err ask_one(struct remote *c, struct lf_evaluation *e, const stru
         if (rc != LF_OK && (rc != LF_E_INVALID || !strstr(why.text, "context")))
             return lf_fail(diag, rc, "row %lld: %s", (long long)r->row + 1, why.text);
     }
-    rc = rc == LF_OK ? take_answer(e, r, 1, answer, diag)
-                     : lf_evaluation_done(e, r->row, NULL, diag);
-    json_decref(answer);
-    return rc;
+    return rc == LF_OK ? take_answer(e, r, 1, answer, diag)
+                       : lf_evaluation_done(e, r->row, NULL, diag);
 }
 
 static enum lf_err ask_batch(struct remote *c, struct lf_evaluation *e, const struct batch *b,
@@ -236,7 +230,7 @@ enum lf_err lf_eval_remote_settings(struct lf_train_settings *out, struct lf_rem
                                     const char *adapter, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    json_t *config = NULL;
+    json_auto_t *config = NULL;
     struct lf_diag why = {""};
     lf_train_settings_default(out);
     if (!adapter)
@@ -251,7 +245,6 @@ enum lf_err lf_eval_remote_settings(struct lf_train_settings *out, struct lf_rem
         rc = LF_OK; /* no config.json; or no adapter, which the first completion says better */
     else
         lf_fail(diag, rc, "%s", why.text);
-    json_decref(config);
     return rc;
 }
 

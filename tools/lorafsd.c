@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 int main(int argc, char **argv)
 {
@@ -25,15 +24,6 @@ int main(int argc, char **argv)
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
     struct lf_diag diag = {""};
-    enum lf_err rc = LF_OK;
-    lf_serving_finish(&s);
-    s.daemon.stop_fd = lf_serving_stop_fd(false);
-    if (s.daemon.stop_fd < 0)
-        rc = lf_fail_errno(&diag, errno, "signals");
-    rc = rc ?: lf_daemon_run(&s.daemon, &diag);
-    if (s.daemon.stop_fd >= 0)
-        close(s.daemon.stop_fd);
-    if (rc == LF_E_DEVICE_LOST)
-        lf_serving_restart(&s, 0, &diag);
+    enum lf_err rc = lf_serving_run(&s, 0, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

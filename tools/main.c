@@ -1,19 +1,12 @@
 /* lorafs: the command line. Finds the command and hands over to its main (tools/cmd_<name>.c). */
 #include "tools/commands.h"
+#include "tools/options.h"
 #include "tools/version.h"
-
-#include "core/nearest.h"
 
 #include <stdio.h>
 #include <string.h>
 
-struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *what;
-};
-
-static const struct command commands[] = {
+static const struct lf_command commands[] = {
     {"serve", lf_cmd_serve, "start the daemon and mount its tree"},
     {"mount", lf_cmd_mount, "mount a daemon's tree on a directory"},
     {"umount", lf_cmd_umount, "unmount it"},
@@ -22,7 +15,7 @@ static const struct command commands[] = {
     {"wait", lf_cmd_wait, "wait until adapters are trained and scored"},
     {"log", lf_cmd_log, "print what happened to an adapter"},
     {"rm", lf_cmd_rm, "remove adapters"},
-    {NULL, NULL, NULL},
+    {NULL, NULL, "Without one:"},
     {"train", lf_cmd_train, "train an adapter on a data set"},
     {"eval", lf_cmd_eval, "score a base or an adapter on a data set"},
     {"generate", lf_cmd_generate, "complete a prompt"},
@@ -33,43 +26,16 @@ static const struct command commands[] = {
     {"import", lf_cmd_import, "make a checkpoint of a GGUF file"},
     {"pull", lf_cmd_pull, "fetch a checkpoint from a hub"},
     {"land", lf_cmd_land, "the study LoRA Land: its tasks, their rows"},
+    {0},
 };
-#define N_COMMANDS ((int)(sizeof commands / sizeof commands[0]))
-
-static const struct command *find(const char *name)
-{
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (commands[i].name && strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    return NULL;
-}
 
 static void print_help(FILE *to)
 {
     fprintf(to, "usage: lorafs COMMAND [options]\n\n"
                 "A tree in which every directory is a LoRA adapter of one shared 4-bit base.\n\n"
                 "With a daemon:\n");
-    for (int i = 0; i < N_COMMANDS; i++) {
-        if (commands[i].name)
-            fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
-        else
-            fprintf(to, "\nWithout one:\n");
-    }
+    lf_commands_print(to, commands);
     fprintf(to, "\n`lorafs COMMAND --help` explains a command, `lorafs --version` says which.\n");
-}
-
-static int unknown_command(const char *word)
-{
-    const char *names[N_COMMANDS + 1];
-    int n = 0;
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (commands[i].name)
-            names[n++] = commands[i].name;
-    names[n] = NULL;
-    const char *near = lf_nearest_word(word, names);
-    fprintf(stderr, "lorafs: no command '%s'%s%s%s\nTry `lorafs help`.\n", word,
-            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    return 2;
 }
 
 /* `lorafs help COMMAND` is `lorafs COMMAND --help`. */
@@ -79,9 +45,8 @@ static int help(int argc, char **argv)
         print_help(stdout);
         return 0;
     }
-    const struct command *c = find(argv[1]);
-    char *help_argv[] = {argv[1], (char[]){"--help"}, NULL};
-    return c ? c->run(2, help_argv) : unknown_command(argv[1]);
+    char *help_argv[] = {argv[0], argv[1], (char[]){"--help"}, NULL};
+    return lf_command_run("lorafs", commands, 3, help_argv);
 }
 
 int main(int argc, char **argv)
@@ -97,6 +62,5 @@ int main(int argc, char **argv)
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
         return help(argc - 1, argv + 1);
-    const struct command *c = find(word);
-    return c ? c->run(argc - 1, argv + 1) : unknown_command(word);
+    return lf_command_run("lorafs", commands, argc, argv);
 }

@@ -3,6 +3,8 @@
 
 #include "tools/bar.h"
 
+#define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
+
 enum lf_err lf_offline_open_device(struct lf_offline *out, const struct lf_offline_options *o,
                                    struct lf_diag *diag)
 {
@@ -54,6 +56,25 @@ enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir, struct lf_
     rc = lf_slots_load(c->slots, c->stream, &c->slot, a, false, diag);
     lf_adapter_free(a);
     return rc;
+}
+
+enum lf_err lf_offline_gen(struct lf_gen **g, struct lf_exec **x, const struct lf_offline *c,
+                           int64_t seqs, int64_t prompt_max, int64_t completion_max,
+                           struct lf_diag *diag)
+{
+    int64_t context = prompt_max + completion_max, tokens = seqs * prompt_max;
+    if (context > c->model->rope_positions)
+        context = c->model->rope_positions;
+    int64_t pages = (context + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
+    const struct lf_exec_limits limits = {.tokens_max =
+                                              (int)(tokens < STEP_TOKENS ? tokens : STEP_TOKENS),
+                                          .seqs_max = (int)seqs,
+                                          .rows_max = (int)seqs,
+                                          .rank_max = c->rank_max,
+                                          .kv_pages = (int)(seqs * pages)};
+    enum lf_err rc = lf_exec_new(x, c->stream, c->model, c->slots, &limits, diag);
+    const struct lf_gen_limits ahead = {.ahead = lf_stream_async(c->stream)};
+    return rc ?: lf_gen_new(g, *x, c->model, &ahead, diag);
 }
 
 void lf_offline_close(struct lf_offline *c)

@@ -4,12 +4,14 @@
 #define LF_TOOLS_OFFLINE_H
 
 #include "model/adapter.h"
+#include "model/generate.h"
 #include "model/model.h"
 #include "tools/options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LF_OFFLINE_SEQS 64           /* completions at once */
 #define LF_OFFLINE_QUANTS "none|nf4" /* order of enum lf_quant */
 
 /* Zero-initialised: device auto, block weights as stored. */
@@ -58,6 +60,11 @@ enum lf_err lf_offline_open(struct lf_offline *out, const struct lf_offline_opti
  * one, for serving. */
 enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir,
                                struct lf_diag *diag) LF_MUST_CHECK;
+/* After lf_offline_adapter: what generates up to `seqs` completions at once, of prompts of up to
+ * prompt_max tokens with as many more, within the model's context. Free g, then x. */
+enum lf_err lf_offline_gen(struct lf_gen **g, struct lf_exec **x, const struct lf_offline *c,
+                           int64_t seqs, int64_t prompt_max, int64_t completion_max,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* A zero-initialised one may be closed. */
 void lf_offline_close(struct lf_offline *c);
 

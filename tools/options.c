@@ -363,8 +363,6 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
     return true;
 }
 
-/* ---- Help ------------------------------------------------------------------------------------ */
-
 /* ---- Failures -------------------------------------------------------------------------------- */
 
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...)
@@ -383,4 +381,33 @@ int lf_command_failed(const struct lf_usage *u, enum lf_err rc, const struct lf_
     fflush(stdout);
     fprintf(stderr, "%s: %s\n", u->name, diag->text[0] ? diag->text : lf_err_name(rc));
     return 1;
+}
+
+/* ---- Lists of commands ----------------------------------------------------------------------- */
+
+void lf_commands_print(FILE *to, const struct lf_command *list)
+{
+    for (const struct lf_command *c = list; c->what; c++) {
+        if (c->name)
+            fprintf(to, "  %-10s %s\n", c->name, c->what);
+        else
+            fprintf(to, "\n%s\n", c->what);
+    }
+}
+
+int lf_command_run(const char *program, const struct lf_command *list, int argc, char **argv)
+{
+    const char *names[LF_OPTION_LIST_MAX + 1];
+    int n = 0;
+    for (const struct lf_command *c = list; c->what; c++) {
+        if (c->name && strcmp(c->name, argv[1]) == 0)
+            return c->run(argc - 1, argv + 1);
+        if (c->name && n < LF_OPTION_LIST_MAX)
+            names[n++] = c->name;
+    }
+    names[n] = NULL;
+    const char *near = lf_nearest_word(argv[1], names);
+    fprintf(stderr, "%s: no command '%s'%s%s%s\nTry `%s --help`.\n", program, argv[1],
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", program);
+    return 2;
 }

@@ -27,6 +27,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum lf_option_kind {
     LF_OPT_FLAG,   /* bool: present is true; takes no value */
@@ -84,5 +85,17 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 3);
 /* A failure: prints "name: reason"; returns 1. diag may be empty: then the code's name is shown. */
 int lf_command_failed(const struct lf_usage *u, enum lf_err rc, const struct lf_diag *diag);
+
+/* A list of commands, each a main of its own; ends with an entry that is all NULL. An entry without
+ * a name is a heading. */
+struct lf_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *what;
+};
+/* Runs the one that argv[1] names; 2 where there is none, with the nearest. program: "lorafs". */
+int lf_command_run(const char *program, const struct lf_command *list, int argc, char **argv);
+/* A line each. */
+void lf_commands_print(FILE *to, const struct lf_command *list);
 
 #endif

@@ -47,7 +47,7 @@ void lf_serving_init(struct lf_serving *s)
     remember(s);
 }
 
-void lf_serving_finish(struct lf_serving *s)
+static void take_options(struct lf_serving *s)
 {
     s->daemon.device = (enum lf_device_kind)s->device;
     s->daemon.gpu = (int)s->gpu;
@@ -61,7 +61,9 @@ void lf_serving_finish(struct lf_serving *s)
     lf_log_set_format((enum lf_log_format)s->log_format);
 }
 
-int lf_serving_stop_fd(bool children)
+/* Blocks the signals that stop the daemon, for this thread and those it starts; the descriptor is
+ * readable when one of them came. -1 with errno. */
+static int open_stop_fd(bool children)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -90,7 +92,8 @@ static char **own_arguments(struct lf_buf *text)
     return argv;
 }
 
-void lf_serving_restart(const struct lf_serving *s, pid_t mount, struct lf_diag *diag)
+/* Returns where it cannot be. */
+static void restart(const struct lf_serving *s, pid_t mount, struct lf_diag *diag)
 {
     struct lf_buf text;
     char earlier[64];
@@ -109,4 +112,17 @@ void lf_serving_restart(const struct lf_serving *s, pid_t mount, struct lf_diag 
     lf_fail_within(diag, LF_E_DEVICE_LOST, "cannot restart: %s", strerror(errno));
     free(argv);
     lf_buf_free(&text);
+}
+
+enum lf_err lf_serving_run(struct lf_serving *s, pid_t mount, struct lf_diag *diag)
+{
+    take_options(s);
+    s->daemon.stop_fd = open_stop_fd(mount != 0);
+    if (s->daemon.stop_fd < 0)
+        return lf_fail_errno(diag, errno, "signals");
+    enum lf_err rc = lf_daemon_run(&s->daemon, diag);
+    close(s->daemon.stop_fd);
+    if (rc == LF_E_DEVICE_LOST)
+        restart(s, mount, diag);
+    return rc;
 }

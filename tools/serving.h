@@ -15,10 +15,10 @@
 struct lf_serving {
     struct lf_daemon_options daemon;
     char data_dir[LF_PATH_MAX]; /* the default one */
-    /* As the options table wants them; lf_serving_finish moves them into `daemon`. */
+    /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, log_level, log_format;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds;
-    /* What this process was before it restarted itself (lf_serving_restart): */
+    /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
     pid_t mount;         /* its child that is a mount; 0: none */
     uint64_t started_ns;
@@ -70,16 +70,13 @@ struct lf_serving {
 
 /* The defaults, before parsing, and what an earlier life of the process has left behind. */
 void lf_serving_init(struct lf_serving *s);
-/* After parsing: s->daemon is complete but for stop_fd and ready. */
-void lf_serving_finish(struct lf_serving *s);
-/* Blocks SIGINT, SIGTERM and, with `children`, SIGCHLD in this thread and those it starts; ignores
- * SIGPIPE. Returns a descriptor that is readable when one of them came: the daemon's stop_fd; or
- * -1 with errno. Before any thread is started. */
-int lf_serving_stop_fd(bool children);
-/* After a run of the daemon that ended with LF_E_DEVICE_LOST: the process runs this program again
- * (exec, with the same arguments), since CUDA lets it have the card in no other way. mount: a child
- * to be taken over, or 0. Returns when that is of no use, after three losses in a row each within
- * a minute of the start, or is not possible: then diag has the reason added. */
-void lf_serving_restart(const struct lf_serving *s, pid_t mount, struct lf_diag *diag);
+/* After parsing, before any thread is started: runs the daemon until SIGINT, SIGTERM or, where
+ * there is a mount, the end of that child. mount: its process; 0: none. SIGPIPE is ignored.
+ *
+ * Where the device is lost, the process runs this program again (exec, with the same arguments),
+ * since CUDA lets it have the card in no other way, and takes the mount over. LF_E_DEVICE_LOST is
+ * returned when that is of no use, after three losses in a row each within a minute of the start,
+ * or is not possible: then diag has the reason added. */
+enum lf_err lf_serving_run(struct lf_serving *s, pid_t mount, struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif
