@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define TAR_AT 257 /* of the magic, in the first file's header */
+
 static const struct {
     const char *magic;
     size_t n;
@@ -11,6 +13,9 @@ static const struct {
     {"PAR1", 4, "a Parquet file: save its rows as JSON lines"},
     {"\x1f\x8b", 2, "compressed with gzip: unpack it"},
     {"\x28\xb5\x2f\xfd", 4, "compressed with zstd: unpack it"},
+    {"\xfd"
+     "7zXZ",
+     5, "compressed with xz: unpack it"},
     {"BZh", 3, "compressed with bzip2: unpack it"},
     {"PK\x03\x04", 4,
      "a zip archive: unpack it (a .bin of PyTorch is one: save it as safetensors)"},
@@ -25,5 +30,7 @@ enum lf_err lf_foreign_check(const void *bytes, size_t n, struct lf_diag *diag)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (n >= kinds[i].n && memcmp(bytes, kinds[i].magic, kinds[i].n) == 0)
             return lf_fail(diag, LF_E_UNSUPPORTED, "it is %s", kinds[i].what);
+    if (n >= TAR_AT + 5 && memcmp((const char *)bytes + TAR_AT, "ustar", 5) == 0)
+        return lf_fail(diag, LF_E_UNSUPPORTED, "it is a tar archive: unpack it");
     return LF_OK;
 }

@@ -6,7 +6,6 @@
 #define LF_TASKS_MAX 1024                  /* files in a directory of tasks */
 #define LF_TASK_BYTES_MAX (1u << 20)       /* a task's definition */
 #define LF_COMPUTE_MAX 32                  /* columns that a task computes */
-#define LF_CSV_FIELDS_MAX 4096             /* of a row */
 #define LF_INFLATED_BYTES_MAX (2ull << 30) /* a .gz that grows past it is refused */
 #define LF_SOURCE_MD_MAX (1u << 20)        /* the file that says where prepared rows came from */
 #define LF_LAND_VARIANTS_MAX 16            /* settings that a study compares */

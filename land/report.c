@@ -2,7 +2,7 @@
 #include "land/report.h"
 
 #include "land/analysis.h"
-#include "land/csv.h"
+#include "container/csv.h"
 #include "land/limits.h"
 #include "land/svg.h"
 

@@ -1,5 +1,5 @@
 /* Delimited text as rows. */
-#include "land/csv.h"
+#include "container/csv.h"
 #include "land/rows_inside.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "land/table.h"
 
 #include "core/file.h"
-#include "land/csv.h"
+#include "container/csv.h"
 #include "land/limits.h"
 
 #include <math.h>

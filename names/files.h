@@ -57,7 +57,7 @@ enum lf_file_form {
 /* What written bytes must be; refused, they leave the old file. */
 enum lf_file_check {
     LF_CHECK_NONE, /* the file is not for writing */
-    LF_CHECK_ROWS, /* JSON lines of prompts and completions */
+    LF_CHECK_ROWS, /* rows, in any container (container/container.h) */
     LF_CHECK_SETTINGS,
     LF_CHECK_TEMPLATE,
     LF_CHECK_TEXT, /* without NUL bytes */

@@ -1,9 +1,9 @@
-/* Datasets: the file's lines to two flat runs of ids and labels. */
+/* Datasets: a file's rows to two flat runs of ids and labels. */
 #include "trainer/dataset.h"
 
+#include "container/container.h"
 #include "core/json.h"
 #include "trainer/form.h"
-#include "trainer/lines.h"
 #include "trainer/row.h"
 
 #include <stdlib.h>
@@ -27,49 +27,39 @@ struct lf_dataset {
     struct lf_dataset_report report;
 };
 
-/* ---- Lines ----------------------------------------------------------------------------------- */
-
-/* The line's JSON. jansson's own "line 1 " says nothing here. */
-static enum lf_err parse_line(json_t **out, const struct lf_lines *l, const char *text, size_t n,
-                              struct lf_diag *diag)
-{
-    struct lf_diag inner = {""};
-    enum lf_err rc = lf_json_parse(out, text, n, &inner);
-    if (rc == LF_OK)
-        return rc;
-    const char *why = inner.text;
-    if (l->number == 1 && text[0] == '[')
-        return lf_fail(diag, rc, "line 1: it is a JSON array: write one object a line");
-    if (l->number == 1 && !strchr("{[\"", text[0]) && strchr(text, ','))
-        return lf_fail(diag, rc, "line 1: it looks like CSV: write one JSON object a line");
-    if (strncmp(why, "line 1 ", 7) == 0)
-        why += 7;
-    if (!l->ended)
-        return lf_fail(diag, rc, "line %lld is cut off: it ends without a newline, and %s",
-                       (long long)l->number, why);
-    return lf_fail(diag, rc, "line %lld: %s", (long long)l->number, why);
-}
+/* ---- Rows of a file ---------------------------------------------------------------------------
+ */
 
 typedef enum lf_err (*row_fn)(void *arg, const json_t *row, int64_t line, struct lf_diag *diag);
 
-/* Calls fn with each row of the file. */
-static enum lf_err each_row(struct lf_lines *l, row_fn fn, void *arg, struct lf_diag *diag)
+/* Calls fn with each row of the file, and leaves the digest of its bytes in sha256 where that is
+ * not NULL. */
+static enum lf_err each_row(const char *path, char *sha256, row_fn fn, void *arg,
+                            struct lf_diag *diag)
 {
+    struct lf_container *c;
+    enum lf_err rc = lf_container_open(&c, path, diag);
+    if (rc != LF_OK)
+        return rc;
     for (;;) {
-        const char *text;
-        size_t n;
-        enum lf_err rc = lf_lines_next(l, &text, &n, diag);
-        if (rc != LF_OK || !text)
-            return rc;
         json_t *row;
-        rc = parse_line(&row, l, text, n, diag);
-        if (rc != LF_OK)
-            return rc;
-        rc = fn(arg, row, l->number, diag);
+        int64_t place;
+        rc = lf_container_next(c, &row, &place, diag);
+        if (rc != LF_OK || !row)
+            break;
+        rc = fn(arg, row, place, diag);
         json_decref(row);
-        if (rc != LF_OK)
-            return lf_fail_within(diag, rc, "line %lld", (long long)l->number);
+        if (rc == LF_E_CANCELLED)
+            break;
+        if (rc != LF_OK) {
+            lf_fail_within(diag, rc, "%s %lld", lf_container_unit(c), (long long)place);
+            break;
+        }
     }
+    if (rc == LF_OK && sha256)
+        lf_container_sha256(c, sha256);
+    lf_container_close(c);
+    return rc;
 }
 
 /* ---- The check ------------------------------------------------------------------------------- */
@@ -91,9 +81,7 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
                              struct lf_diag *diag)
 {
     struct check c = {s, 0};
-    struct lf_lines l;
-    enum lf_err rc = lf_lines_open(&l, path, diag) ?: each_row(&l, check_row, &c, diag);
-    lf_lines_close(&l);
+    enum lf_err rc = each_row(path, NULL, check_row, &c, diag);
     if (rc == LF_OK && c.rows == 0)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     return rc;
@@ -117,9 +105,7 @@ enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_
                             struct lf_diag *diag)
 {
     struct first f = {s, NULL};
-    struct lf_lines l;
-    enum lf_err rc = lf_lines_open(&l, path, diag) ?: each_row(&l, first_row, &f, diag);
-    lf_lines_close(&l);
+    enum lf_err rc = each_row(path, NULL, first_row, &f, diag);
     if (rc == LF_OK)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     if (rc != LF_E_CANCELLED)
@@ -257,7 +243,6 @@ static enum lf_err nothing_usable(const struct lf_dataset_report *r, struct lf_d
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
                             const struct lf_train_settings *s, bool keep_text, struct lf_diag *diag)
 {
-    struct lf_lines l;
     struct dataset_load load = {.m = m, .s = s};
     struct lf_dataset *d = calloc(1, sizeof *d);
     if (!d)
@@ -266,10 +251,7 @@ enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const str
     d->keep_text = keep_text;
     load.d = d;
     lf_row_ids_init(&load.row);
-    enum lf_err rc = lf_lines_open(&l, path, diag) ?: each_row(&l, load_row, &load, diag);
-    if (rc == LF_OK)
-        lf_lines_sha256(&l, d->report.sha256);
-    lf_lines_close(&l);
+    enum lf_err rc = each_row(path, d->report.sha256, load_row, &load, diag);
     lf_row_ids_free(&load.row);
     if (rc == LF_OK && d->n_rows == 0)
         rc = nothing_usable(&d->report, diag);

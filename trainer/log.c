@@ -2,7 +2,7 @@
 #include "trainer/log.h"
 
 #include "core/json.h"
-#include "trainer/lines.h"
+#include "container/lines.h"
 
 static const char *event_name(const struct lf_train_event *e)
 {

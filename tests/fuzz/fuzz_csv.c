@@ -1,8 +1,8 @@
 /* LIBS: lf_land */
 /* Any bytes as CSV, and as TSV: every record's fields are strings, and a record that is written and
  * read again is the same. */
-#include "land/csv.h"
-#include "land/limits.h"
+#include "container/csv.h"
+#include "container/limits.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* LIBS: lf_land lf_core */
 /* Delimited text: what the tasks' publishers ship. */
-#include "land/csv.h"
+#include "container/csv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -332,27 +332,21 @@ static void rows_with_nothing_to_learn_are_named(void **state)
     assert_non_null(strstr(diag.text, "line 2"));
 }
 
-static void files_of_another_kind_are_called_what_they_are(void **state)
+static void any_container_gives_the_same_rows(void **state)
 {
     (void)state;
-    static const char *const cases[][2] = {
-        {"PAR1\x15\x04", "Parquet"},
-        {"\x1f\x8b\x08", "gzip"},
-        {"\x28\xb5\x2f\xfd", "zstd"},
-        {"PK\x03\x04xx", "zip archive"},
-        {"\xff\xfe{", "UTF-16"},
-        {"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS"},
-        {"[\n {\"prompt\": \"a\", \"completion\": \"b\"}\n]\n", "JSON array"},
-        {"prompt,completion\nq,a\n", "CSV"},
+    static const char *const texts[] = {
+        "{\"prompt\": \"the\", \"completion\": \" man\"}\n",
+        "[\n {\"prompt\": \"the\", \"completion\": \" man\"}\n]\n",
+        "prompt,completion\nthe, man\n",
+        "id\tquestion\tprompt\tcompletion\r\n1\t\tthe\t man\r\n",
     };
-    struct lf_train_settings s = settings(64);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lf_dataset *d;
-        struct lf_diag diag = {""};
-        assert_int_not_equal(load(&d, cases[i][0], &s, &diag), LF_OK);
-        if (!strstr(diag.text, cases[i][1]))
-            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, diag.text, cases[i][1]);
-    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        expect_first(texts[i], "<|begin_of_text|>the[ man][<|endoftext|>]");
+    expect_first("instruction,input,output\nSay it,,man\n",
+                 "<|begin_of_text|>Below is an instruction that describes a task. Write a response "
+                 "that appropriately completes the request.\n\n### Instruction:\nSay it\n\n### "
+                 "Response:[man][<|endoftext|>]");
 }
 
 static void refuses_bad_lines_by_number(void **state)
@@ -477,7 +471,7 @@ int main(void)
         cmocka_unit_test(long_rows_lose_the_prompt_from_the_left_then_the_end),
         cmocka_unit_test(other_members_stay_with_a_row_that_is_scored),
         cmocka_unit_test(rows_with_nothing_to_learn_are_named),
-        cmocka_unit_test(files_of_another_kind_are_called_what_they_are),
+        cmocka_unit_test(any_container_gives_the_same_rows),
         cmocka_unit_test(refuses_bad_lines_by_number),
         cmocka_unit_test(a_line_over_the_limit_is_refused),
         cmocka_unit_test(templates_are_checked),

@@ -1,7 +1,7 @@
 /* Delimited text: CSV (RFC 4180: quoted fields may hold the delimiter, quotes doubled, and line
  * breaks) and TSV. A record at a time over a whole text in memory; bounded by that text. */
-#ifndef LF_LAND_CSV_H
-#define LF_LAND_CSV_H
+#ifndef LF_CONTAINER_CSV_H
+#define LF_CONTAINER_CSV_H
 
 #include "core/buf.h"
 #include "core/err.h"

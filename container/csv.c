@@ -1,7 +1,7 @@
 /* Delimited text, a record at a time. */
-#include "land/csv.h"
+#include "container/csv.h"
 #include "core/grow.h"
-#include "land/limits.h"
+#include "container/limits.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,143 @@
+/* Rows of a file, by what its first bytes say. */
+#include "container/container.h"
+
+#include "container/inside.h"
+#include "container/parquet.h"
+#include "core/json.h"
+#include "core/limits.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct lf_container {
+    struct lf_text_rows text;
+    struct lf_parquet *parquet; /* or NULL */
+    enum lf_err (*next)(struct lf_text_rows *t, json_t **row, int64_t *place, struct lf_diag *diag);
+};
+
+/* ---- JSON lines ------------------------------------------------------------------------------ */
+
+/* The line's JSON. jansson's own "line 1 " says nothing here. */
+static enum lf_err next_line(struct lf_text_rows *t, json_t **row, int64_t *place,
+                             struct lf_diag *diag)
+{
+    struct lf_lines *l = &t->lines;
+    struct lf_diag inner = {""};
+    const char *text, *why = inner.text;
+    size_t n;
+    enum lf_err rc = lf_lines_next(l, &text, &n, diag);
+    *place = l->number;
+    if (rc != LF_OK || !text) {
+        *row = NULL;
+        return rc;
+    }
+    rc = lf_json_parse(row, text, n, &inner);
+    if (rc == LF_OK)
+        return rc;
+    if (strncmp(why, "line 1 ", 7) == 0)
+        why += 7;
+    if (!l->ended)
+        return lf_fail(diag, rc, "line %lld is cut off: it ends without a newline, and %s",
+                       (long long)l->number, why);
+    return lf_fail(diag, rc, "line %lld: %s", (long long)l->number, why);
+}
+
+/* ---- What it is ------------------------------------------------------------------------------ */
+
+/* The delimiter of a first line that is no JSON; '\0': it has none. */
+static char delimiter_of(const char *s, size_t n)
+{
+    static const char delimiters[] = "\t,;";
+    size_t end = 0;
+    while (end < n && s[end] != '\n' && s[end] != '\r')
+        end++;
+    for (const char *d = delimiters; *d; d++)
+        if (memchr(s, *d, end))
+            return *d;
+    return '\0';
+}
+
+/* Chooses by the first byte that is no white space; the text before it may be long. */
+static enum lf_err choose(struct lf_container *c, struct lf_diag *diag)
+{
+    struct lf_lines *l = &c->text.lines;
+    size_t i = 0, n;
+    enum lf_err rc;
+    do {
+        rc = lf_lines_need(l, i + LF_HEADER_SEEN, diag);
+        n = l->buf.len - l->used;
+        while (i < n && strchr(" \t\r\n", l->buf.data[l->used + i]))
+            i++;
+    } while (rc == LF_OK && i == n && !l->source.at_end && n < LF_DATASET_LINE_MAX);
+    c->next = next_line;
+    if (rc != LF_OK || i == n)
+        return rc;
+    const char *s = l->buf.data + l->used + i;
+    if (*s == '[')
+        c->next = lf_array_next;
+    else if (*s != '{' && (c->text.delimiter = delimiter_of(s, n - i)) != '\0')
+        c->next = lf_table_next;
+    return LF_OK;
+}
+
+/* Only what lies on a disk: a pipe's bytes are read once. */
+static bool is_parquet(const char *path)
+{
+    char magic[4];
+    struct stat st;
+    int fd = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool is = fd >= 0 && pread(fd, magic, 4, 0) == 4 && memcmp(magic, "PAR1", 4) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
+enum lf_err lf_container_open(struct lf_container **out, const char *path, struct lf_diag *diag)
+{
+    struct lf_container *c = calloc(1, sizeof *c);
+    if (!c)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory to read rows");
+    c->text.lines.source.fd = -1;
+    enum lf_err rc;
+    if (is_parquet(path))
+        rc = lf_parquet_open(&c->parquet, path, diag);
+    else
+        rc = lf_lines_open(&c->text.lines, path, diag) ?: choose(c, diag);
+    if (rc == LF_OK)
+        *out = c;
+    else
+        lf_container_close(c);
+    return rc;
+}
+
+void lf_container_close(struct lf_container *c)
+{
+    if (!c)
+        return;
+    lf_parquet_close(c->parquet);
+    lf_text_rows_free(&c->text);
+    free(c);
+}
+
+enum lf_err lf_container_next(struct lf_container *c, json_t **row, int64_t *place,
+                              struct lf_diag *diag)
+{
+    return c->parquet ? lf_parquet_next(c->parquet, row, place, diag)
+                      : c->next(&c->text, row, place, diag);
+}
+
+const char *lf_container_unit(const struct lf_container *c)
+{
+    return c->parquet ? "row" : "line";
+}
+
+void lf_container_sha256(struct lf_container *c, char out[LF_SHA256_HEX])
+{
+    if (c->parquet)
+        lf_parquet_sha256(c->parquet, out);
+    else
+        lf_source_sha256(&c->text.lines.source, out);
+}
