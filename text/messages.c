@@ -80,6 +80,26 @@ static enum lf_err flatten(json_t *m, size_t number, struct lf_diag *diag)
     return LF_OK;
 }
 
+/* OpenAI's clients write a call's arguments as the text of an object; templates write objects as
+ * JSON themselves, and a text once more in quotes. */
+static enum lf_err open_arguments(json_t *m, struct lf_diag *diag)
+{
+    size_t i;
+    json_t *call;
+    json_array_foreach(json_object_get(m, "tool_calls"), i, call) {
+        json_t *f = json_object_get(call, "function"), *at = f ? f : call, *open = NULL;
+        const json_t *text = json_object_get(at, "arguments");
+        if (!json_is_string(text) ||
+            lf_json_parse(&open, json_string_value(text), json_string_length(text), NULL) != LF_OK)
+            continue;
+        if (!json_is_object(open))
+            json_decref(open);
+        else if (json_object_set_new(at, "arguments", open) != 0)
+            return no_memory(diag);
+    }
+    return LF_OK;
+}
+
 static enum lf_err normal_turn(json_t *m, size_t number, struct lf_diag *diag)
 {
     bool calls = json_array_size(json_object_get(m, "tool_calls")) > 0;
@@ -87,7 +107,8 @@ static enum lf_err normal_turn(json_t *m, size_t number, struct lf_diag *diag)
     drop_nulls(m);
     if (silent && json_object_set_new(m, "content", json_null()) != 0)
         return no_memory(diag);
-    enum lf_err rc = rename_turn(m, number, diag) ?: flatten(m, number, diag);
+    enum lf_err rc = open_arguments(m, diag);
+    rc = rc ?: rename_turn(m, number, diag) ?: flatten(m, number, diag);
     if (rc != LF_OK)
         return rc;
     if (!json_is_string(json_object_get(m, "role")))

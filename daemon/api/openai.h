@@ -12,6 +12,8 @@ struct lf_openai {
     bool chat;
     struct lf_request request;
     bool stream, include_usage, echo, logprobs;
+    json_t *tools;                        /* that the answer may call; owned; NULL: none */
+    bool call_once;                       /* one of them at most */
     int n, best_of;                       /* choices of a prompt: answered, and made */
     struct lf_ids prompt[LF_PROMPTS_MAX]; /* owned */
     int n_prompts;

@@ -104,6 +104,8 @@ void lf_openai_free(struct lf_openai *o)
     for (int i = 0; i < o->n_prompts; i++)
         lf_ids_free(&o->prompt[i]);
     o->n_prompts = 0;
+    json_decref(o->tools);
+    o->tools = NULL;
     lf_request_free(&o->request);
 }
 
@@ -174,6 +176,38 @@ static enum lf_err messages_normal(json_t *out, const json_t *messages, struct l
     return lf_messages_add(out, messages, diag);
 }
 
+/* "tools" and what is said of them, for the template and for the answer. */
+static enum lf_err parse_tools(struct lf_openai *o, json_t *vars, const json_t *body,
+                               struct lf_diag *diag)
+{
+    json_auto_t *tools = NULL;
+    struct lf_json_in in = lf_json_in(body, diag);
+    bool may_call = strcmp(lf_json_text_of(body, "tool_choice"), "none") != 0;
+    o->call_once = !lf_json_bool(&in, "parallel_tool_calls", true);
+    enum lf_err rc = in.rc ?: lf_tools_normal(&tools, json_object_get(body, "tools"), diag);
+    if (rc != LF_OK || !tools)
+        return rc;
+    if (json_object_set(vars, "tools", tools) != 0)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tools");
+    o->tools = may_call ? json_incref(tools) : NULL;
+    return LF_OK;
+}
+
+/* A template that does not show the tools is no way to offer them. */
+static enum lf_err check_shown(const struct lf_model *m, json_t *vars, const struct lf_buf *text,
+                               struct lf_diag *diag)
+{
+    lf_buf_auto without = {.max = LF_PROMPT_BYTES_MAX};
+    json_object_del(vars, "tools");
+    enum lf_err rc = lf_chat_render(m->chat, &without, vars, true, diag);
+    if (rc == LF_OK && without.len == text->len && memcmp(without.data, text->data, text->len) == 0)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED,
+                     "the chat template of %s does not show \"tools\": the model would not know "
+                     "of them",
+                     m->name);
+    return rc;
+}
+
 enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
     const struct lf_model *m = o->request.model.seat->base->model;
@@ -189,7 +223,10 @@ enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct l
     json_auto_t *vars = json_is_object(extra) ? lf_json_copy(extra) : json_object();
     if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
+    rc = rc ?: parse_tools(o, vars, body, diag);
     rc = rc ?: lf_chat_render(m->chat, &text, vars, true, diag);
+    if (rc == LF_OK && o->tools)
+        rc = check_shown(m, vars, &text, diag);
     if (rc == LF_OK)
         rc = lf_tokenizer_encode(m->tokenizer, &o->prompt[o->n_prompts++], text.data, text.len,
                                  false, diag);

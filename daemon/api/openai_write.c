@@ -4,6 +4,9 @@
 #include "daemon/api/sse.h"
 #include "daemon/limits.h"
 
+#include "core/json.h"
+#include "text/tool_calls.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,11 +74,53 @@ static enum lf_err put_echo(struct lf_buf *text, struct lf_token_record *r,
     return lf_tokenizer_decode(c->tokenizer, text, p->ids, p->n, true);
 }
 
+/* ---- Calls of tools -------------------------------------------------------------------------- */
+
+/* What the text calls, where it may: *calls is yours, NULL for words; *n_content bytes are words.
+ */
+static enum lf_err find_calls(json_t **calls, size_t *n_content, const struct lf_openai *o,
+                              const struct lf_buf *text)
+{
+    *calls = NULL;
+    *n_content = text->len;
+    if (!o->tools)
+        return LF_OK;
+    enum lf_err rc = lf_tool_calls_find(calls, n_content, text->data, text->len, o->tools);
+    while (*calls && o->call_once && json_array_size(*calls) > 1)
+        json_array_remove(*calls, json_array_size(*calls) - 1);
+    return rc;
+}
+
+/* "tool_calls"; in a stream each has its index. */
+static void put_calls(struct lf_buf *b, const json_t *calls, bool indexed)
+{
+    lf_buf_puts(b, "\"tool_calls\":[");
+    for (size_t i = 0; i < json_array_size(calls); i++) {
+        const json_t *call = json_array_get(calls, i);
+        const char *name = lf_json_text_of(call, "name");
+        lf_buf_auto arguments = {0};
+        char id[25];
+        lf_answer_id(id);
+        lf_buf_puts(b, i ? ",{" : "{");
+        if (indexed)
+            lf_buf_printf(b, "\"index\":%zu,", i);
+        lf_buf_printf(b, "\"id\":\"call_%s\",\"type\":\"function\",\"function\":{\"name\":", id);
+        put_text(b, name, strlen(name));
+        lf_buf_puts(b, ",\"arguments\":");
+        lf_json_put(&arguments, json_incref(json_object_get(call, "arguments")), 0);
+        put_text(b, arguments.data, arguments.len);
+        lf_buf_puts(b, "}}");
+    }
+    lf_buf_putc(b, ']');
+}
+
 /* ---- In one piece ---------------------------------------------------------------------------- */
 
 /* A completion that has ended. */
 struct heard {
     struct lf_buf text;
+    size_t n_content; /* bytes of it that are words */
+    json_t *calls;    /* the rest is; NULL: none */
     struct lf_token_record tokens;
 };
 
@@ -83,6 +128,7 @@ static void answers_free(struct heard *list, int n)
 {
     for (int i = 0; list && i < n; i++) {
         lf_buf_free(&list[i].text);
+        json_decref(list[i].calls);
         lf_token_record_free(&list[i].tokens);
     }
     free(list);
@@ -109,7 +155,7 @@ static enum lf_err hear(struct heard *a, struct lf_http *q, const struct lf_open
             lf_buf_reset(&c->out.text);
         }
     }
-    return rc;
+    return rc ?: find_calls(&a->calls, &a->n_content, o, &a->text);
 }
 
 /* The likeliest tokens on average; the earlier completion among equals. */
@@ -133,10 +179,18 @@ static void put_choice(struct lf_buf *b, const struct lf_openai *o, const struct
 {
     lf_buf_printf(b, "%s{\"index\":%d,", index ? "," : "", index);
     lf_buf_puts(b, o->chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"text\":");
-    put_text(b, a->text.data, a->text.len);
+    if (a->calls && a->n_content == 0)
+        lf_buf_puts(b, "null");
+    else
+        put_text(b, a->text.data, a->n_content);
+    if (a->calls) {
+        lf_buf_putc(b, ',');
+        put_calls(b, a->calls, false);
+    }
     lf_buf_puts(b, o->chat ? "}," : ",");
     put_logprobs(b, o, c, &a->tokens);
-    lf_buf_printf(b, ",\"finish_reason\":%s}", finish_words[c->out.ending]);
+    lf_buf_printf(b, ",\"finish_reason\":%s}",
+                  a->calls ? "\"tool_calls\"" : finish_words[c->out.ending]);
 }
 
 enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_completion *list,
@@ -171,8 +225,12 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
 struct streaming {
     struct lf_openai o;
     json_t *body; /* holds the stop strings */
-    bool began[LF_CHOICES_MAX];
-    size_t offset[LF_CHOICES_MAX]; /* characters of text sent */
+    struct streamed {
+        bool began;
+        size_t offset;      /* characters of text that came */
+        bool spoke;         /* words were sent */
+        struct lf_buf held; /* text that may turn out to be a call */
+    } choice[LF_CHOICES_MAX];
     struct lf_token_record tokens; /* since the last event */
 };
 
@@ -183,9 +241,9 @@ static void chunk_begin(struct lf_buf *b, const struct streaming *st, int i)
     lf_buf_printf(b, "\"choices\":[{\"index\":%d,", i);
 }
 
-static void chunk_end(struct lf_buf *b, const struct streaming *st, enum lf_ending ending)
+static void chunk_end(struct lf_buf *b, const struct streaming *st, const char *finish)
 {
-    lf_buf_printf(b, ",\"finish_reason\":%s}]%s}\n\n", finish_words[ending],
+    lf_buf_printf(b, ",\"finish_reason\":%s}]%s}\n\n", finish,
                   st->o.include_usage ? ",\"usage\":null" : "");
 }
 
@@ -196,39 +254,64 @@ static void begin(struct lf_buf *b, struct streaming *st, const struct lf_comple
     if (st->o.chat) {
         chunk_begin(b, st, i);
         lf_buf_puts(b, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null");
-        chunk_end(b, st, LF_ENDING_NONE);
+        chunk_end(b, st, finish_words[LF_ENDING_NONE]);
     } else if (st->o.echo && put_echo(&echo, &st->tokens, &st->o, c, i) == LF_OK) {
         chunk_begin(b, st, i);
         lf_buf_puts(b, "\"text\":");
         put_text(b, echo.data, echo.len);
         lf_buf_puts(b, ",");
         put_logprobs(b, &st->o, c, &st->tokens);
-        chunk_end(b, st, LF_ENDING_NONE);
-        st->offset[i] = lf_text_chars(echo.data ? echo.data : "", echo.len);
+        chunk_end(b, st, finish_words[LF_ENDING_NONE]);
+        st->choice[i].offset = lf_text_chars(echo.data ? echo.data : "", echo.len);
         st->tokens.n = 0;
     }
-    st->began[i] = true;
+    st->choice[i].began = true;
+}
+
+/* Words, as many bytes of what is held as are said to be words; and calls, or NULL. */
+static void put_delta(struct lf_buf *b, const struct streaming *st, struct streamed *h, size_t n,
+                      const json_t *calls)
+{
+    lf_buf_puts(b, st->o.chat ? "\"delta\":{" : "\"text\":");
+    if (!calls || n > 0) {
+        lf_buf_puts(b, st->o.chat ? "\"content\":" : "");
+        put_text(b, h->held.data, n);
+        lf_buf_puts(b, calls ? "," : "");
+    }
+    if (calls)
+        put_calls(b, calls, true);
+    lf_buf_puts(b, st->o.chat ? "}," : ",");
 }
 
 static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
 {
     struct streaming *st = s->state;
     struct lf_completion *c = &s->list[i];
-    if (!st->began[i])
+    struct streamed *h = &st->choice[i];
+    bool over = c->out.ending != LF_ENDING_NONE;
+    json_auto_t *calls = NULL;
+    if (!h->began)
         begin(out, st, c, i);
-    if (stepped && st->o.logprobs && lf_token_record_add(&st->tokens, c, st->offset[i]) != LF_OK)
+    if (stepped && st->o.logprobs && lf_token_record_add(&st->tokens, c, h->offset) != LF_OK)
         out->rc = LF_E_NO_MEMORY;
-    if (c->out.text.len == 0 && st->tokens.n == 0 && c->out.ending == LF_ENDING_NONE)
-        return; /* part of a character, or what may become a stop string */
-    chunk_begin(out, st, i);
-    lf_buf_puts(out, st->o.chat ? "\"delta\":{\"content\":" : "\"text\":");
-    put_text(out, c->out.text.data, c->out.text.len);
-    lf_buf_puts(out, st->o.chat ? "}," : ",");
-    put_logprobs(out, &st->o, c, &st->tokens);
-    chunk_end(out, st, c->out.ending);
-    st->offset[i] += lf_text_chars(c->out.text.data ? c->out.text.data : "", c->out.text.len);
-    st->tokens.n = 0;
+    h->offset += lf_text_chars(c->out.text.data ? c->out.text.data : "", c->out.text.len);
+    if (c->out.text.len > 0)
+        lf_buf_append(&h->held, c->out.text.data, c->out.text.len);
     lf_buf_reset(&c->out.text);
+    size_t n = h->held.len;
+    if (over && find_calls(&calls, &n, &st->o, &h->held) != LF_OK)
+        out->rc = LF_E_NO_MEMORY;
+    if (!over && st->o.tools)
+        n = lf_tool_calls_settled(h->held.data, n, h->spoke);
+    if (n == 0 && st->tokens.n == 0 && !over)
+        return; /* part of a character, or what may become a stop string or a call */
+    chunk_begin(out, st, i);
+    put_delta(out, st, h, n, calls);
+    put_logprobs(out, &st->o, c, &st->tokens);
+    chunk_end(out, st, calls ? "\"tool_calls\"" : finish_words[c->out.ending]);
+    h->spoke |= n > 0;
+    st->tokens.n = 0;
+    lf_buf_drop_front(&h->held, n);
 }
 
 static void end(struct lf_sse *s, struct lf_buf *out)
@@ -247,6 +330,8 @@ static void end(struct lf_sse *s, struct lf_buf *out)
 static void streaming_free(void *state)
 {
     struct streaming *st = state;
+    for (int i = 0; i < LF_CHOICES_MAX; i++)
+        lf_buf_free(&st->choice[i].held);
     lf_openai_free(&st->o);
     lf_token_record_free(&st->tokens);
     json_decref(st->body);

@@ -44,15 +44,16 @@ static const struct lf_param completion[] = {
 };
 
 static const struct lf_param chat[] = {
-    {NULL, KEYS("messages", "max_completion_tokens", "top_logprobs", "chat_template_kwargs")},
-    {"*", KEYS("parallel_tool_calls" /* without tools */, "prediction" /* quicker, no other */)},
+    {NULL, KEYS("messages", "max_completion_tokens", "top_logprobs", "chat_template_kwargs",
+                "tools", "parallel_tool_calls")},
+    {"*", KEYS("prediction")}, /* makes an answer quicker, not another one */
     {"\"none\" \"auto\"", KEYS("tool_choice", "function_call")},
     {"[\"text\"]", KEYS("modalities")},
     {"true", KEYS("include_reasoning", "separate_reasoning", "add_generation_prompt")},
     {"\"medium\"", KEYS("verbosity")},
     {"false", KEYS("echo", "add_special_tokens", "continue_final_message")},
-    {"", KEYS("tools", "functions", "audio", "web_search_options", "reasoning_effort",
-              "chat_template", "documents", "mm_processor_kwargs")},
+    {"", KEYS("functions", "audio", "web_search_options", "reasoning_effort", "chat_template",
+              "documents", "mm_processor_kwargs")},
     {0},
 };
 

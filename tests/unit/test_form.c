@@ -195,6 +195,7 @@ static void tools_are_a_list_or_its_text(void **state)
     static const char template_[] =
         "{% for t in tools %}{{ t.name }};{% endfor %}{% for m in messages %}"
         "{% if m.content is none %}-{% endif %}{% for c in m.tool_calls %}{{ c.function.name }}"
+        "{{ c.function.arguments | tojson if c.function.arguments }}"
         "{% endfor %}{{ m.content or '' }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}"
         "{% endfor %}";
     assert_int_equal(lf_chat_parse(&chat, template_, strlen(template_), "", "<|endoftext|>", NULL),
@@ -209,6 +210,16 @@ static void tools_are_a_list_or_its_text(void **state)
                  "\"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": null, "
                  "\"tool_calls\": [{\"function\": {\"name\": \"f\"}}]}]}\n",
                  want);
+    static const char *const arguments[] = {"{\"a\": [1]}", "\"{\\\"a\\\": [1]}\""};
+    for (size_t i = 0; i < 2; i++) { /* as an object, and as the text of one */
+        char row[256];
+        snprintf(row, sizeof row,
+                 "{\"tools\": [{\"name\": \"t\"}], \"messages\": [{\"role\": \"assistant\", "
+                 "\"content\": \"\", \"tool_calls\": [{\"function\": {\"name\": \"f\", "
+                 "\"arguments\": %s}}]}]}\n",
+                 arguments[i]);
+        expect_first(row, "t[;][f][{][\"][a][\"][:][ [][1][]][}][<|endoftext|>]");
+    }
     model.chat = kept;
     lf_chat_free(chat);
 }
