@@ -99,16 +99,14 @@ enum lf_err lf_bench_tokenize(struct lf_bench_tokens *out, const char *base, con
 {
     struct lf_bench_tokens r = {0};
     struct lf_tokenizer *t;
-    struct lf_mapping m;
+    lf_mapping_auto m = {0};
     enum lf_err rc = lf_tokenizer_open(&t, base, diag);
     if (rc != LF_OK)
         return rc;
     rc = lf_file_map(&m, path, diag);
-    if (rc == LF_OK) {
-        rc = m.bytes ? run(&r, t, (struct lf_str){(const char *)m.data, m.bytes}, iters, diag)
+    if (rc == LF_OK)
+        rc = m.bytes ? run(&r, t, (struct lf_str){m.data, m.bytes}, iters, diag)
                      : lf_fail(diag, LF_E_INVALID, "%s: an empty file", path);
-        lf_file_unmap(&m);
-    }
     if (rc == LF_OK)
         *out = r;
     lf_tokenizer_free(t);

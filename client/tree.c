@@ -36,20 +36,10 @@ static bool path_ok(const char *path)
     return false;
 }
 
-static int file_order(const void *a, const void *b)
+/* Files, adapters and bases: each begins with its name. */
+static int name_order(const void *a, const void *b)
 {
-    return strcmp(((const struct lf_tree_file *)a)->path, ((const struct lf_tree_file *)b)->path);
-}
-
-static int adapter_order(const void *a, const void *b)
-{
-    const struct lf_tree_adapter *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-static int base_order(const void *a, const void *b)
-{
-    return strcmp(((const struct lf_tree_base *)a)->name, ((const struct lf_tree_base *)b)->name);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 static int id_order(const void *a, const void *b)
@@ -103,7 +93,7 @@ static enum lf_err parse_files(struct lf_tree_adapter *out, struct lf_arena *are
         list[kept].mtime_ms = json_integer_value(json_array_get(pair, 1));
         kept++;
     }
-    qsort(list, kept, sizeof *list, file_order);
+    qsort(list, kept, sizeof *list, name_order);
     out->files = list;
     out->n_files = kept;
     return LF_OK;
@@ -130,81 +120,73 @@ static enum lf_err parse_versions(struct lf_tree_adapter *out, struct lf_arena *
     return LF_OK;
 }
 
-/* *kept: the entry has a name that can stand in a path. */
-static enum lf_err parse_adapter(struct lf_tree_adapter *out, bool *kept, struct lf_arena *arena,
-                                 const json_t *j, struct lf_diag *diag)
+/* Fills one element, of which the name is there. */
+typedef enum lf_err (*parse_fn)(struct snapshot *s, void *out, const json_t *j,
+                                struct lf_diag *diag);
+
+static enum lf_err parse_adapter(struct snapshot *s, void *to, const json_t *j,
+                                 struct lf_diag *diag)
 {
-    const char *name = json_string_value(json_object_get(j, "name"));
-    *kept = name && lf_name_ok(name);
-    if (!*kept)
-        return LF_OK;
-    out->name = lf_arena_strdup(arena, name);
-    if (!out->name)
-        return out_of_memory(diag);
+    struct lf_tree_adapter *out = to;
     out->created_ms = json_integer_value(json_object_get(j, "created_ms"));
     out->changed_ms = json_integer_value(json_object_get(j, "changed_ms"));
     out->current = json_integer_value(json_object_get(j, "current"));
-    enum lf_err rc = parse_versions(out, arena, json_object_get(j, "versions"), diag);
-    return rc ?: parse_files(out, arena, json_object_get(j, "files"), diag);
+    if (out->changed_ms > s->tree.changed_ms)
+        s->tree.changed_ms = out->changed_ms;
+    enum lf_err rc = parse_versions(out, &s->arena, json_object_get(j, "versions"), diag);
+    return rc ?: parse_files(out, &s->arena, json_object_get(j, "files"), diag);
 }
 
-static enum lf_err parse_adapters(struct snapshot *s, const json_t *list, struct lf_diag *diag)
+static enum lf_err parse_base(struct snapshot *s, void *to, const json_t *j, struct lf_diag *diag)
 {
-    size_t n, n_kept = 0;
-    enum lf_err rc = list_size(&n, list, LF_ADAPTERS_MAX, "adapters", diag);
-    if (rc != LF_OK)
-        return rc;
-    struct lf_tree_adapter *adapters = lf_arena_alloc(&s->arena, n * sizeof *adapters + 1);
-    if (!adapters)
-        return out_of_memory(diag);
-    for (size_t i = 0; i < n && rc == LF_OK; i++) {
-        bool kept;
-        rc = parse_adapter(&adapters[n_kept], &kept, &s->arena, json_array_get(list, i), diag);
-        if (rc != LF_OK || !kept)
-            continue;
-        if (adapters[n_kept].changed_ms > s->tree.changed_ms)
-            s->tree.changed_ms = adapters[n_kept].changed_ms;
-        n_kept++;
-    }
-    qsort(adapters, n_kept, sizeof *adapters, adapter_order);
-    s->tree.adapters = adapters;
-    s->tree.n_adapters = n_kept;
-    return rc;
+    struct lf_tree_base *out = to;
+    json_int_t info = json_integer_value(json_object_get(j, "info_bytes"));
+    json_int_t config = json_integer_value(json_object_get(j, "config_bytes"));
+    (void)s;
+    (void)diag;
+    out->created_ms = json_integer_value(json_object_get(j, "created_ms"));
+    out->info_bytes = info > 0 ? (uint64_t)info : 0;
+    out->config_bytes = config > 0 ? (uint64_t)config : 0;
+    return LF_OK;
 }
 
-static enum lf_err parse_bases(struct snapshot *s, const json_t *list, struct lf_diag *diag)
+struct entries {
+    void *v;
+    size_t n;
+};
+
+/* A member of the root: objects, each to `bytes` bytes; in the order of their names, without those
+ * whose name cannot stand in a path. */
+static enum lf_err parse_named(struct entries *out, struct snapshot *s, const json_t *root,
+                               const char *what, size_t bytes, parse_fn parse, struct lf_diag *diag)
 {
-    size_t n, kept = 0;
-    enum lf_err rc = list_size(&n, list, LF_ADAPTERS_MAX, "bases", diag);
+    const json_t *list = json_object_get(root, what);
+    size_t n;
+    enum lf_err rc = list_size(&n, list, LF_ADAPTERS_MAX, what, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_tree_base *bases = lf_arena_alloc(&s->arena, n * sizeof *bases + 1);
-    if (!bases)
-        return out_of_memory(diag);
-    for (size_t i = 0; i < n; i++) {
+    char *all = lf_arena_alloc(&s->arena, n * bytes + 1);
+    *out = (struct entries){.v = all};
+    for (size_t i = 0; i < n && all && rc == LF_OK; i++) {
         const json_t *j = json_array_get(list, i);
         const char *name = json_string_value(json_object_get(j, "name"));
-        json_int_t info = json_integer_value(json_object_get(j, "info_bytes"));
-        json_int_t config = json_integer_value(json_object_get(j, "config_bytes"));
         if (!name || !lf_name_ok(name))
             continue;
-        bases[kept].name = lf_arena_strdup(&s->arena, name);
-        if (!bases[kept].name)
-            return out_of_memory(diag);
-        bases[kept].created_ms = json_integer_value(json_object_get(j, "created_ms"));
-        bases[kept].info_bytes = info > 0 ? (uint64_t)info : 0;
-        bases[kept].config_bytes = config > 0 ? (uint64_t)config : 0;
-        kept++;
+        name = lf_arena_strdup(&s->arena, name);
+        void *one = memcpy(all + out->n++ * bytes, &name, sizeof name);
+        rc = name ? parse(s, one, j, diag) : out_of_memory(diag);
     }
-    qsort(bases, kept, sizeof *bases, base_order);
-    s->tree.bases = bases;
-    s->tree.n_bases = kept;
-    return LF_OK;
+    if (!all)
+        return out_of_memory(diag);
+    if (rc == LF_OK)
+        qsort(all, out->n, bytes, name_order);
+    return rc;
 }
 
 enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, struct lf_diag *diag)
 {
-    json_t *root = NULL;
+    json_auto_t *root = NULL;
+    struct entries bases, adapters;
     struct snapshot *s = calloc(1, sizeof *s);
     if (!s)
         return out_of_memory(diag);
@@ -212,16 +194,21 @@ enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, stru
     enum lf_err rc = lf_json_parse(&root, json, n, diag);
     if (rc == LF_OK && !json_is_object(root))
         rc = lf_fail(diag, LF_E_DAMAGED, "the tree is not an object");
-    rc = rc ?: parse_bases(s, json_object_get(root, "bases"), diag);
-    rc = rc ?: parse_adapters(s, json_object_get(root, "adapters"), diag);
-    if (rc == LF_OK) {
-        s->tree.generation = json_integer_value(json_object_get(root, "generation"));
-        *out = &s->tree;
-    } else {
+    rc = rc ?: parse_named(&bases, s, root, "bases", sizeof *s->tree.bases, parse_base, diag);
+    rc = rc
+             ?: parse_named(&adapters, s, root, "adapters", sizeof *s->tree.adapters, parse_adapter,
+                            diag);
+    if (rc != LF_OK) {
         lf_tree_release(&s->tree);
+        return rc;
     }
-    json_decref(root);
-    return rc;
+    s->tree.bases = bases.v;
+    s->tree.n_bases = bases.n;
+    s->tree.adapters = adapters.v;
+    s->tree.n_adapters = adapters.n;
+    s->tree.generation = json_integer_value(json_object_get(root, "generation"));
+    *out = &s->tree;
+    return LF_OK;
 }
 
 void lf_tree_release(struct lf_tree *t)
@@ -238,19 +225,19 @@ void lf_tree_release(struct lf_tree *t)
 const struct lf_tree_adapter *lf_tree_adapter(const struct lf_tree *t, const char *name)
 {
     struct lf_tree_adapter key = {.name = name};
-    return bsearch(&key, t->adapters, t->n_adapters, sizeof key, adapter_order);
+    return bsearch(&key, t->adapters, t->n_adapters, sizeof key, name_order);
 }
 
 const struct lf_tree_base *lf_tree_base(const struct lf_tree *t, const char *name)
 {
     struct lf_tree_base key = {.name = name};
-    return bsearch(&key, t->bases, t->n_bases, sizeof key, base_order);
+    return bsearch(&key, t->bases, t->n_bases, sizeof key, name_order);
 }
 
 const struct lf_tree_file *lf_tree_file(const struct lf_tree_adapter *a, const char *path)
 {
     struct lf_tree_file key = {.path = path};
-    return bsearch(&key, a->files, a->n_files, sizeof key, file_order);
+    return bsearch(&key, a->files, a->n_files, sizeof key, name_order);
 }
 
 const struct lf_tree_file *lf_tree_files_below(const struct lf_tree_adapter *a, const char *prefix,

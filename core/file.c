@@ -64,7 +64,7 @@ enum lf_err lf_file_map(struct lf_mapping *out, const char *path, struct lf_diag
         return lf_fail_errno(diag, errno, "%s", path);
     struct stat st;
     enum lf_err rc = LF_OK;
-    struct lf_mapping m = {NULL, 0};
+    struct lf_mapping m = {"", 0};
     if (fstat(fd, &st) != 0) {
         rc = lf_fail_errno(diag, errno, "%s", path);
     } else if (!S_ISREG(st.st_mode)) {
@@ -83,11 +83,20 @@ enum lf_err lf_file_map(struct lf_mapping *out, const char *path, struct lf_diag
     return rc;
 }
 
+enum lf_err lf_file_map_optional(struct lf_mapping *out, const char *dir, const char *name,
+                                 struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    *out = (struct lf_mapping){0};
+    enum lf_err rc = lf_path_join(path, dir, name, diag);
+    return rc == LF_OK && lf_file_exists(path) ? lf_file_map(out, path, diag) : rc;
+}
+
 void lf_file_unmap(struct lf_mapping *m)
 {
-    if (m->data)
+    if (m->bytes)
         munmap((void *)(uintptr_t)m->data, m->bytes);
-    *m = (struct lf_mapping){NULL, 0};
+    *m = (struct lf_mapping){0};
 }
 
 /* The directory part of path, "." where there is none. */
@@ -260,6 +269,15 @@ void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n)
     unsigned char md[EVP_MAX_MD_SIZE];
     lf_assert(EVP_Digest(data, n, md, NULL, EVP_sha256(), NULL) == 1);
     hex_digits(out, md);
+}
+
+enum lf_err lf_sha256_file(char out[LF_SHA256_HEX], const char *path, struct lf_diag *diag)
+{
+    lf_mapping_auto m = {0};
+    enum lf_err rc = lf_file_map(&m, path, diag);
+    if (rc == LF_OK)
+        lf_sha256_hex(out, m.data, m.bytes);
+    return rc;
 }
 
 bool lf_name_ok(const char *name)

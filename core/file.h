@@ -5,6 +5,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,8 +14,9 @@
 extern "C" {
 #endif
 
+/* Where nothing is mapped, both are 0; an empty file's data is "". */
 struct lf_mapping {
-    const unsigned char *data; /* NULL for an empty file */
+    const void *data;
     size_t bytes;
 };
 
@@ -28,7 +30,18 @@ enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
  * only files that this program or a checkpoint's publisher replaces by rename. */
 enum lf_err lf_file_map(struct lf_mapping *out, const char *path,
                         struct lf_diag *diag) LF_MUST_CHECK;
+/* DIR/NAME; LF_OK with nothing mapped where there is no such file. */
+enum lf_err lf_file_map_optional(struct lf_mapping *out, const char *dir, const char *name,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 void lf_file_unmap(struct lf_mapping *m);
+/* A local map that goes where its block ends: `lf_mapping_auto m = {0};` */
+#define lf_mapping_auto __attribute__((cleanup(lf_file_unmap))) struct lf_mapping
+
+static inline struct lf_str lf_mapping_text(const struct lf_mapping *m)
+{
+    return (struct lf_str){m->data ? (const char *)m->data : "", m->bytes};
+}
+
 /* Replaces `path` with these bytes, durably and at once (mode 0644). */
 enum lf_err lf_file_write(const char *path, const void *data, size_t n,
                           struct lf_diag *diag) LF_MUST_CHECK;
@@ -53,6 +66,8 @@ enum lf_err lf_path_join(char *out, const char *dir, const char *name,
 /* SHA-256 in lower-case hex (64 digits and a NUL). */
 #define LF_SHA256_HEX 65
 void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n);
+enum lf_err lf_sha256_file(char out[LF_SHA256_HEX], const char *path,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* The same piece by piece. begin gives NULL when memory is out; end writes the digits (out may be
  * NULL) and frees. */
 struct lf_sha256;

@@ -124,12 +124,11 @@ enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_di
 
 enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag)
 {
-    struct lf_mapping m;
+    lf_mapping_auto m = {0};
     enum lf_err rc = lf_file_map(&m, path, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_json_parse(out, m.data ? (const char *)m.data : "", m.bytes, diag);
-    lf_file_unmap(&m);
+    rc = lf_json_parse(out, m.data, m.bytes, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 

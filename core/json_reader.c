@@ -1,6 +1,7 @@
 /* The pull reader for JSON. */
 #include "core/json_reader.h"
 
+#include "core/json.h"
 #include "core/num.h"
 #include "core/utf8.h"
 
@@ -238,5 +239,18 @@ enum lf_err lf_json_reader_member(struct lf_str *out, const char *s, size_t n, c
     lf_json_reader_free(&r);
     if (rc == LF_OK)
         *out = found;
+    return rc;
+}
+
+enum lf_err lf_json_reader_value(json_t **out, struct lf_str text, const char *key,
+                                 struct lf_diag *diag)
+{
+    struct lf_str range = {0};
+    *out = NULL;
+    enum lf_err rc = text.n > 0 ? lf_json_reader_member(&range, text.s, text.n, key, diag) : LF_OK;
+    if (rc == LF_OK && range.n > 0)
+        rc = lf_json_parse(out, range.s, range.n, diag);
+    if (rc == LF_OK && json_is_null(*out))
+        *out = NULL;
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "core/buf.h"
 #include "core/str.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,6 +41,9 @@ enum lf_err lf_json_reader_skip(struct lf_json_reader *r, struct lf_str *out) LF
 /* The bytes of one member of the object that s is; n 0 in *out where it has no such member. */
 enum lf_err lf_json_reader_member(struct lf_str *out, const char *s, size_t n, const char *key,
                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* The same, parsed; NULL where text is empty, or has no such member, or null. */
+enum lf_err lf_json_reader_value(json_t **out, struct lf_str text, const char *key,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* Nothing but white space is left. */
 enum lf_err lf_json_reader_end(struct lf_json_reader *r) LF_MUST_CHECK;
 

@@ -175,7 +175,7 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     struct named x = {fn, arg, base, strcspn(base, ".")};
     size_t len = strlen(path);
-    struct lf_mapping m = {0};
+    lf_mapping_auto m = {0};
     lf_buf_auto inflated = {.max = LF_INFLATED_BYTES_MAX};
     enum lf_err rc;
     if (len > 3 && strcmp(path + len - 3, ".gz") == 0) {
@@ -187,8 +187,7 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
         rc = lf_file_map(&m, path, diag);
         if (rc != LF_OK)
             return rc;
-        rc = lf_rows_parse(m.data ? (const char *)m.data : "", m.bytes, form, name_row, &x, diag);
+        rc = lf_rows_parse(m.data, m.bytes, form, name_row, &x, diag);
     }
-    lf_file_unmap(&m);
     return rc == LF_OK || rc == LF_E_CANCELLED ? rc : lf_fail_within(diag, rc, "%s", path);
 }

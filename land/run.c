@@ -92,24 +92,13 @@ static enum lf_err cell_end(struct study_run *r, struct lf_cell *c, enum lf_cell
 
 /* ---- Preparing ------------------------------------------------------------------------------- */
 
-static enum lf_err file_digest(char out[LF_SHA256_HEX], const char *path, struct lf_diag *diag)
-{
-    struct lf_mapping m;
-    enum lf_err rc = lf_file_map(&m, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    lf_sha256_hex(out, m.data ? (const char *)m.data : "", m.bytes);
-    lf_file_unmap(&m);
-    return LF_OK;
-}
-
 /* What a checkpoint is, without reading all of it: its config and its files' sizes. */
 static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     if (lf_path_join(path, dir, "config.json", diag) != LF_OK)
         return LF_E_INVALID;
-    enum lf_err rc = file_digest(out, path, diag);
+    enum lf_err rc = lf_sha256_file(out, path, diag);
     struct dirent **names;
     int n = rc == LF_OK ? scandir(dir, &names, NULL, alphasort) : 0;
     if (rc != LF_OK || n < 0)
@@ -136,9 +125,9 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
 {
     char path[LF_PATH_MAX], train[LF_SHA256_HEX], *test = r->test[task];
     enum lf_err rc = lf_grid_path(path, r->f, diag, "tasks/%s/train.jsonl", r->f->tasks[task]);
-    rc = rc ?: file_digest(train, path, diag);
+    rc = rc ?: lf_sha256_file(train, path, diag);
     rc = rc ?: lf_grid_path(path, r->f, diag, "tasks/%s/test.jsonl", r->f->tasks[task]);
-    rc = rc ?: file_digest(test, path, diag);
+    rc = rc ?: lf_sha256_file(test, path, diag);
     for (int i = 0; i < r->f->n_columns && rc == LF_OK; i++) {
         struct lf_cell *c = lf_grid_cell(r->f, i, task);
         lf_buf_auto text = {0};
@@ -266,7 +255,7 @@ static enum lf_err measure_task(struct study_run *r, int task, struct lf_diag *d
     rc = rc ?: lf_grid_path(path, r->f, diag, "tasks/%s/features.json", r->f->tasks[task]);
     if (rc != LF_OK || !lf_file_exists(rows))
         return rc;
-    rc = file_digest(digest, rows, diag);
+    rc = lf_sha256_file(digest, rows, diag);
     if (rc != LF_OK || features_known(path, digest))
         return rc;
     if (!r->tokenizer)

@@ -256,16 +256,13 @@ static enum lf_err copy_companions(const char *src_dir, const char *dst_dir, str
     enum lf_err rc = LF_OK;
     for (struct dirent *e; rc == LF_OK && (e = readdir(d));) {
         char path[LF_PATH_MAX + 256];
-        struct lf_mapping m;
+        lf_mapping_auto m = {0};
         if (!companion(e->d_name))
             continue;
         snprintf(path, sizeof path, "%s/%s", src_dir, e->d_name);
         rc = lf_file_map(&m, path, diag);
-        if (rc != LF_OK)
-            break;
         snprintf(path, sizeof path, "%s/%s", dst_dir, e->d_name);
-        rc = lf_file_write(path, m.data, m.bytes, diag);
-        lf_file_unmap(&m);
+        rc = rc ?: lf_file_write(path, m.data, m.bytes, diag);
     }
     closedir(d);
     return rc;

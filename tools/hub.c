@@ -249,7 +249,7 @@ static void git_blob_hex(char out[41], const struct lf_mapping *m)
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     if (ctx && EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1 &&
         EVP_DigestUpdate(ctx, head, (size_t)n) == 1 &&
-        EVP_DigestUpdate(ctx, m->data ? (const void *)m->data : "", m->bytes) == 1)
+        EVP_DigestUpdate(ctx, m->data, m->bytes) == 1)
         EVP_DigestFinal_ex(ctx, md, NULL);
     EVP_MD_CTX_free(ctx);
     for (int i = 0; i < 20; i++)
@@ -258,7 +258,7 @@ static void git_blob_hex(char out[41], const struct lf_mapping *m)
 
 static enum lf_err file_check(const struct lf_hub_file *f, const char *path, struct lf_diag *diag)
 {
-    struct lf_mapping m;
+    lf_mapping_auto m = {0};
     enum lf_err rc = lf_file_map(&m, path, diag);
     if (rc != LF_OK)
         return rc;
@@ -267,7 +267,7 @@ static enum lf_err file_check(const struct lf_hub_file *f, const char *path, str
         rc = lf_fail(diag, LF_E_DAMAGED, "%s: %zu bytes came, the hub says %lld", f->name, m.bytes,
                      (long long)f->bytes);
     } else if (*f->sha256) {
-        lf_sha256_hex(sha256, m.data ? (const void *)m.data : "", m.bytes);
+        lf_sha256_hex(sha256, m.data, m.bytes);
         if (strcmp(sha256, f->sha256) != 0)
             rc = lf_fail(diag, LF_E_DAMAGED, "%s: its SHA-256 is %s, the hub says %s", f->name,
                          sha256, f->sha256);
@@ -277,7 +277,6 @@ static enum lf_err file_check(const struct lf_hub_file *f, const char *path, str
             rc = lf_fail(diag, LF_E_DAMAGED, "%s: its git blob id is %s, the hub says %s", f->name,
                          blob, f->blob);
     }
-    lf_file_unmap(&m);
     return rc;
 }
 

@@ -37,14 +37,8 @@ static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[
                           struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_mapping m;
     enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_DATASET, diag);
-    rc = rc ?: lf_file_map(&m, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    lf_sha256_hex(sha256, m.data ? (const char *)m.data : "", m.bytes);
-    lf_file_unmap(&m);
-    rc = lf_buf_puts(settings, sha256);
+    rc = rc ?: lf_sha256_file(sha256, path, diag) ?: lf_buf_puts(settings, sha256);
     if (rc == LF_OK)
         lf_sha256_hex(sha256, settings->data, settings->len);
     return rc;

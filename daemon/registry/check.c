@@ -24,19 +24,14 @@ static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *pa
 static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *path,
                                 struct lf_diag *diag)
 {
-    struct lf_mapping m;
-    json_t *j = NULL;
+    lf_mapping_auto m = {0};
+    json_auto_t *j = NULL;
     struct lf_train_settings s;
     lf_train_settings_default(&s);
-    enum lf_err rc = lf_file_map(&m, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
+    enum lf_err rc = lf_file_map(&m, path, diag) ?: lf_json_parse(&j, m.data, m.bytes, diag);
     rc = rc ?: lf_train_settings_parse(&s, j, diag);
     rc = rc ?: lf_registry_settings_fit(&s, lf_registry_base(r, id), diag);
     lf_train_settings_free(&s);
-    json_decref(j);
-    lf_file_unmap(&m);
     return rc;
 }
 
@@ -56,21 +51,17 @@ static enum lf_err check_text(const char *path, const struct lf_file_row *f, str
 static enum lf_err check_adapter(const char *path, const struct lf_file_row *f,
                                  struct lf_diag *diag)
 {
-    struct lf_mapping m;
-    json_t *j = NULL;
+    lf_mapping_auto m = {0};
+    json_auto_t *j = NULL;
     struct lf_tensors *t = NULL;
     enum lf_err rc = lf_file_map(&m, path, diag);
-    if (rc != LF_OK)
-        return rc;
     if (f->check == LF_CHECK_TENSORS)
-        rc = lf_tensors_parse(&t, m.data, m.bytes, LF_ADAPTER_HEADER_MAX, diag);
+        rc = rc ?: lf_tensors_parse(&t, m.data, m.bytes, LF_ADAPTER_HEADER_MAX, diag);
     else
-        rc = lf_json_parse(&j, m.data ? (const char *)m.data : "", m.bytes, diag);
+        rc = rc ?: lf_json_parse(&j, m.data, m.bytes, diag);
     if (rc == LF_OK && j && !json_is_object(j))
         rc = lf_fail(diag, LF_E_INVALID, "not a JSON object");
     lf_tensors_free(t);
-    json_decref(j);
-    lf_file_unmap(&m);
     return rc;
 }
 

@@ -215,13 +215,12 @@ static enum lf_err copy_in(struct lf_registry *r, const char *name, const char *
 {
     char path[LF_PATH_MAX];
     struct lf_upload u = {.fd = -1};
-    struct lf_mapping m = {NULL, 0};
+    lf_mapping_auto m = {0};
     if (lf_path_join(path, dir, file, diag) != LF_OK)
         return LF_E_INVALID;
     enum lf_err rc = lf_file_map(&m, path, diag);
     rc = rc ?: lf_registry_upload_begin(r, name, &(struct lf_file_ref){kind, 0}, &u, diag);
     rc = rc ?: lf_upload_write(&u, m.data, m.bytes, diag);
-    lf_file_unmap(&m);
     if (rc == LF_OK)
         return lf_registry_upload_commit(r, name, &u, version, diag);
     lf_upload_abort(&u);

@@ -17,8 +17,7 @@ static int run_file(const char *path)
         fprintf(stderr, "%s\n", diag.text);
         return -1;
     }
-    static const uint8_t nothing[1];
-    LLVMFuzzerTestOneInput(m.data ? m.data : nothing, m.bytes);
+    LLVMFuzzerTestOneInput(m.data, m.bytes);
     lf_file_unmap(&m);
     return 1;
 }

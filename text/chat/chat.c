@@ -58,20 +58,6 @@ void lf_chat_free(struct lf_chat *c)
 
 /* --- opening --- */
 
-/* A member of a JSON object; *out NULL where it is missing or null. */
-static enum lf_err get_member(json_t **out, struct lf_str text, const char *key,
-                              struct lf_diag *diag)
-{
-    struct lf_str range = {0};
-    *out = NULL;
-    enum lf_err rc = lf_json_reader_member(&range, text.s, text.n, key, diag);
-    if (rc == LF_OK && range.n)
-        rc = lf_json_parse(out, range.s, range.n, diag);
-    if (rc == LF_OK && json_is_null(*out))
-        *out = NULL;
-    return rc;
-}
-
 /* The special tokens that transformers hands to a template: each a string or {"content": ...}. */
 static enum lf_err read_tokens(json_t *tokens, struct lf_str config, struct lf_diag *diag)
 {
@@ -79,12 +65,11 @@ static enum lf_err read_tokens(json_t *tokens, struct lf_str config, struct lf_d
                                         "pad_token", "cls_token", "mask_token"};
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && rc == LF_OK; i++) {
-        json_t *value;
-        rc = get_member(&value, config, names[i], diag);
+        json_auto_t *value = NULL;
+        rc = lf_json_reader_value(&value, config, names[i], diag);
         json_t *s = json_is_object(value) ? json_object_get(value, "content") : value;
         if (rc == LF_OK && json_is_string(s))
             json_object_set(tokens, names[i], s);
-        json_decref(value);
     }
     return rc;
 }
@@ -103,50 +88,32 @@ static const json_t *default_template(const json_t *value)
     return NULL;
 }
 
-/* A file of the directory, mapped; an empty text where there is none. */
-static enum lf_err map_file(struct lf_mapping *m, const char *dir, const char *file,
-                            struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    *m = (struct lf_mapping){0};
-    if (lf_path_join(path, dir, file, diag) != LF_OK)
-        return LF_E_INVALID;
-    return lf_file_exists(path) ? lf_file_map(m, path, diag) : LF_OK;
-}
-
-static struct lf_str map_text(const struct lf_mapping *m)
-{
-    return (struct lf_str){(const char *)m->data, m->bytes};
-}
-
 static enum lf_err open_mapped(struct lf_chat **out, struct lf_str jinja, struct lf_str config,
                                json_t *tokens, struct lf_diag *diag)
 {
     json_auto_t *value = NULL;
-    struct lf_str source = jinja;
-    enum lf_err rc = config.n > 0 ? read_tokens(tokens, config, diag) : LF_OK;
-    if (rc == LF_OK && source.n == 0 && config.n > 0) {
-        rc = get_member(&value, config, "chat_template", diag);
-        const json_t *chosen = rc == LF_OK ? default_template(value) : NULL;
-        if (rc == LF_OK && value && !json_is_string(chosen))
-            rc = lf_fail(diag, LF_E_UNSUPPORTED, "chat_template has no template named default");
-        if (rc == LF_OK && chosen)
-            source = (struct lf_str){json_string_value(chosen), json_string_length(chosen)};
-    }
-    if (rc == LF_OK && !source.s)
-        rc = lf_fail(diag, LF_E_NOT_FOUND, "the checkpoint has no chat template");
-    return rc ?: chat_new(out, source.s, source.n, tokens, diag);
+    enum lf_err rc = read_tokens(tokens, config, diag);
+    if (rc == LF_OK && jinja.n == 0)
+        rc = lf_json_reader_value(&value, config, "chat_template", diag);
+    if (rc != LF_OK)
+        return rc;
+    if (jinja.n > 0)
+        return chat_new(out, jinja.s, jinja.n, tokens, diag);
+    if (!value)
+        return lf_fail(diag, LF_E_NOT_FOUND, "the checkpoint has no chat template");
+    const json_t *chosen = default_template(value);
+    if (!json_is_string(chosen))
+        return lf_fail(diag, LF_E_UNSUPPORTED, "chat_template has no template named default");
+    return chat_new(out, json_string_value(chosen), json_string_length(chosen), tokens, diag);
 }
 
 enum lf_err lf_chat_open(struct lf_chat **out, const char *dir, struct lf_diag *diag)
 {
-    struct lf_mapping jinja = {0}, config = {0};
+    lf_mapping_auto jinja = {0}, config = {0};
     json_auto_t *tokens = json_object();
-    enum lf_err rc = map_file(&jinja, dir, "chat_template.jinja", diag);
-    rc = rc ?: map_file(&config, dir, "tokenizer_config.json", diag);
-    rc = rc ?: open_mapped(out, map_text(&jinja), map_text(&config), tokens, diag);
-    lf_file_unmap(&jinja);
-    lf_file_unmap(&config);
+    enum lf_err rc = lf_file_map_optional(&jinja, dir, "chat_template.jinja", diag);
+    rc = rc ?: lf_file_map_optional(&config, dir, "tokenizer_config.json", diag);
+    rc = rc ?: open_mapped(out, lf_mapping_text(&jinja), lf_mapping_text(&config), tokens, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", dir);
 }
 

@@ -6,34 +6,9 @@
 
 #include <string.h>
 
-/* A file of the directory, mapped. A missing one is empty. */
-struct dir_file {
-    struct lf_mapping map;
-    bool exists;
-    char path[LF_PATH_MAX];
-};
-
-static enum lf_err part_open(struct dir_file *p, const char *dir, const char *file,
-                             struct lf_diag *diag)
+static enum lf_err within(struct lf_diag *diag, enum lf_err rc, const char *dir, const char *file)
 {
-    *p = (struct dir_file){.exists = false};
-    if (lf_path_join(p->path, dir, file, diag) != LF_OK)
-        return LF_E_INVALID;
-    if (!lf_file_exists(p->path))
-        return LF_OK;
-    p->exists = true;
-    return lf_file_map(&p->map, p->path, diag);
-}
-
-static struct lf_str part_text(const struct dir_file *p)
-{
-    return (struct lf_str){p->map.data ? (const char *)p->map.data : "", p->map.bytes};
-}
-
-static enum lf_err part_close(struct dir_file *p, enum lf_err rc, struct lf_diag *diag)
-{
-    lf_file_unmap(&p->map);
-    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", p->path);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s/%s", dir, file);
 }
 
 /* --- the forms --- */
@@ -54,53 +29,37 @@ typedef enum lf_err (*parse_fn)(struct lf_tokenizer **out, const char *bytes, si
 static enum lf_err open_one(struct lf_tokenizer **out, const char *dir, const char *file,
                             parse_fn parse, struct lf_diag *diag)
 {
-    struct dir_file p;
-    enum lf_err rc = part_open(&p, dir, file, diag);
-    if (rc == LF_OK && p.exists)
-        rc = parse(out, part_text(&p).s, part_text(&p).n, diag);
-    return part_close(&p, rc, diag);
+    lf_mapping_auto m = {0};
+    enum lf_err rc = lf_file_map_optional(&m, dir, file, diag);
+    if (rc == LF_OK && m.data)
+        rc = parse(out, m.data, m.bytes, diag);
+    return within(diag, rc, dir, file);
 }
 
 static enum lf_err open_merges(struct lf_tokenizer **out, const char *dir, struct lf_diag *diag)
 {
-    struct dir_file vocab, merges, added = {.exists = false};
-    enum lf_err rc = part_open(&vocab, dir, "vocab.json", diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = part_open(&merges, dir, "merges.txt", diag);
-    rc = rc ?: part_open(&added, dir, "added_tokens.json", diag);
-    if (rc == LF_OK && vocab.exists && merges.exists)
-        rc = lf_tok_parse_merges(out, part_text(&vocab), part_text(&merges), part_text(&added),
-                                 diag);
-    lf_file_unmap(&merges.map);
-    lf_file_unmap(&added.map);
-    return part_close(&vocab, rc, diag);
+    lf_mapping_auto vocab = {0}, merges = {0}, added = {0};
+    enum lf_err rc = lf_file_map_optional(&vocab, dir, "vocab.json", diag);
+    rc = rc ?: lf_file_map_optional(&merges, dir, "merges.txt", diag);
+    rc = rc ?: lf_file_map_optional(&added, dir, "added_tokens.json", diag);
+    if (rc == LF_OK && vocab.data && merges.data)
+        rc = lf_tok_parse_merges(out, lf_mapping_text(&vocab), lf_mapping_text(&merges),
+                                 lf_mapping_text(&added), diag);
+    return within(diag, rc, dir, "vocab.json");
 }
 
 /* --- what the other files say --- */
-
-static enum lf_err get_member(json_t **out, struct lf_str text, const char *key,
-                              struct lf_diag *diag)
-{
-    struct lf_str range = {0};
-    *out = NULL;
-    if (text.n == 0)
-        return LF_OK;
-    enum lf_err rc = lf_json_reader_member(&range, text.s, text.n, key, diag);
-    return rc == LF_OK && range.n ? lf_json_parse(out, range.s, range.n, diag) : rc;
-}
 
 /* "x" or {"content": "x"}: the id of that token; *id stays where the file names none. */
 static enum lf_err name_token(const struct lf_tokenizer *t, int32_t *id, struct lf_str text,
                               const char *key, struct lf_diag *diag)
 {
-    json_t *value;
-    enum lf_err rc = get_member(&value, text, key, diag);
+    json_auto_t *value = NULL;
+    enum lf_err rc = lf_json_reader_value(&value, text, key, diag);
     const json_t *s = json_is_object(value) ? json_object_get(value, "content") : value;
     int32_t found = json_is_string(s) ? lf_tokenizer_find(t, json_string_value(s)) : -1;
     if (found >= 0)
         *id = found;
-    json_decref(value);
     return rc;
 }
 
@@ -110,13 +69,12 @@ static enum lf_err read_template(struct lf_tokenizer *t, struct lf_str text, str
     bool add[2] = {t->template.ids[0] >= 0, false};
     static const char *const keys[2] = {"add_bos_token", "add_eos_token"};
     for (size_t i = 0; i < 2; i++) {
-        json_t *value;
-        enum lf_err rc = get_member(&value, text, keys[i], diag);
+        json_auto_t *value = NULL;
+        enum lf_err rc = lf_json_reader_value(&value, text, keys[i], diag);
         if (rc != LF_OK)
             return rc;
         if (json_is_boolean(value))
             add[i] = json_is_true(value);
-        json_decref(value);
     }
     return lf_tok_template(t, add[0], add[1], diag);
 }
@@ -124,13 +82,14 @@ static enum lf_err read_template(struct lf_tokenizer *t, struct lf_str text, str
 static enum lf_err read_config(struct lf_tokenizer *t, const char *dir, const char *file,
                                bool template, struct lf_diag *diag)
 {
-    struct dir_file p;
-    enum lf_err rc = part_open(&p, dir, file, diag);
-    rc = rc ?: name_token(t, &t->bos, part_text(&p), "bos_token", diag);
-    rc = rc ?: name_token(t, &t->eos, part_text(&p), "eos_token", diag);
+    lf_mapping_auto m = {0};
+    enum lf_err rc = lf_file_map_optional(&m, dir, file, diag);
+    struct lf_str text = lf_mapping_text(&m);
+    rc = rc ?: name_token(t, &t->bos, text, "bos_token", diag);
+    rc = rc ?: name_token(t, &t->eos, text, "eos_token", diag);
     if (rc == LF_OK && template)
-        rc = read_template(t, part_text(&p), diag);
-    return part_close(&p, rc, diag);
+        rc = read_template(t, text, diag);
+    return within(diag, rc, dir, file);
 }
 
 enum lf_err lf_tokenizer_open(struct lf_tokenizer **out, const char *dir, struct lf_diag *diag)

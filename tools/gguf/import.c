@@ -35,7 +35,7 @@ enum lf_err lf_gguf_import(const char *path, const char *dir, enum lf_dtype dtyp
                            void *progress_arg, struct lf_diag *diag)
 {
     char config[LF_PATH_MAX];
-    struct lf_mapping map;
+    lf_mapping_auto map = {0};
     struct lf_gguf g;
     if (strlen(dir) + 64 > sizeof config)
         return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", dir);
@@ -43,14 +43,11 @@ enum lf_err lf_gguf_import(const char *path, const char *dir, enum lf_dtype dtyp
     if (lf_file_exists(config))
         return lf_fail(diag, LF_E_EXISTS, "%s: there is a checkpoint already", dir);
     enum lf_err rc = lf_file_map(&map, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = lf_gguf_parse(&g, map.data, map.bytes, diag);
+    rc = rc ?: lf_gguf_parse(&g, map.data, map.bytes, diag);
     if (rc == LF_OK) {
         rc = import(&g, dir, dtype, progress, progress_arg, diag);
         lf_gguf_free(&g);
     }
-    lf_file_unmap(&map);
     if (rc == LF_OK && progress)
         progress(progress_arg, 1.0, "imported");
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
