@@ -195,7 +195,8 @@ static void send_step(struct lf_op *op, enum lf_err rc)
         lf_op_wait(op, &d->waiters, send_step);
         return;
     }
-    rc = rc ?: lf_url_file(url, &t->to, t->train ? "?train=1" : "");
+    const char *query = t->train ? "?train=1&quiet=1" : lf_space_is_rows(&t->to) ? "?quiet=1" : "";
+    rc = rc ?: lf_url_file(url, &t->to, query);
     if (rc != LF_OK) {
         use_end(op, rc);
         return;

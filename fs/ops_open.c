@@ -162,8 +162,8 @@ static void open_known(struct lf_op *op)
             lf_op_reply(op, rc);
         return;
     }
-    if (kind == LF_KIND_GENERATE && (o->fi.flags & O_NOFOLLOW)) {
-        reply_open(op); /* a walk (cp -r, tar, grep -r), which asks nothing: an empty file */
+    if (lf_kind_is_stream(kind) && (o->fi.flags & O_NOFOLLOW)) {
+        reply_open(op); /* a walk (cp -r, tar, grep -r), which waits for nothing: an empty file */
         return;
     }
     if (lf_kind_is_stream(kind)) {

@@ -112,7 +112,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         lf_feed_read(f);
         return;
     }
-    if (kind == LF_KIND_GENERATE) { /* opened by a walk, which asks nothing */
+    if (lf_kind_is_stream(kind)) { /* opened by a walk */
         fuse_reply_buf(req, NULL, 0);
         return;
     }

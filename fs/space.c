@@ -133,6 +133,12 @@ bool lf_space_trains(const struct lf_place *p)
     return f && f->effect == LF_EFFECT_TRAIN;
 }
 
+bool lf_space_is_rows(const struct lf_place *p)
+{
+    const struct lf_file_row *f = lf_file_find(p->rel);
+    return f && f->check == LF_CHECK_ROWS;
+}
+
 bool lf_space_removable(const struct lf_place *p)
 {
     const struct lf_file_row *f = upload(p);

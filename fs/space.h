@@ -94,6 +94,8 @@ mode_t lf_kind_mode(enum lf_kind kind);
 
 /* An UPLOAD that trains when it is replaced: dataset.jsonl. */
 bool lf_space_trains(const struct lf_place *p);
+/* An UPLOAD of rows: a template that they need may come after them. */
+bool lf_space_is_rows(const struct lf_place *p);
 /* A person may remove it: the UPLOADs of the adapter directory itself, and versions. */
 bool lf_space_removable(const struct lf_place *p);
 /* An UPLOAD that means something when empty: template, prompt, config.json; no data set. */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define ADAPTER_FORMAT 2 /* 2: with `refused` */
+#define ADAPTER_FORMAT 3 /* 2: with `refused`; 3: with `wanted` */
 #define JOB_FORMAT 2     /* 1: without losses */
 
 /* Either side of the walk: `out` when writing, `in` when reading. The first failure sticks. */
@@ -115,6 +115,8 @@ static void adapter_fields(struct record_cursor *c, struct lf_adapter_record *r)
     field_text(c, r->trouble, sizeof r->trouble);
     if (format >= 2)
         field_i32(c, &r->refused);
+    if (format >= 3)
+        field_i32(c, &r->wanted);
 }
 
 static void job_fields(struct record_cursor *c, struct lf_job_record *r)

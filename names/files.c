@@ -120,6 +120,7 @@ bool lf_file_is_copy(const struct lf_file_row *f, const char *bytes, size_t n)
     case LF_FILE_LOG:
         return starts_with(bytes, n, lines);
     case LF_FILE_METRICS:
+    case LF_FILE_RESULT:
     case LF_FILE_SETTINGS:
         return starts_with(bytes, n, object);
     case LF_FILE_CURVE:

@@ -264,7 +264,7 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
 
 static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)
 {
-    static const char *const known[] = {"train", NULL};
+    static const char *const known[] = {"train", "quiet", NULL};
     struct lf_file_ref ref;
     enum lf_err rc = lf_http_query_only(q, known, diag);
     if (rc != LF_OK)
@@ -277,6 +277,8 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
     u->fd = -1;
     q->sinking = u;
     rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);
+    u->waits = lf_http_query_flag(q, "quiet");
+    lf_jobs_touched(q->daemon->jobs, q->param[0]);
     if (rc == LF_OK && bytes > 0 && (uint64_t)bytes > u->bytes_max) {
         rc = lf_fail(diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
                      (unsigned long long)u->bytes_max);
@@ -287,6 +289,7 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
 
 static enum lf_err upload_write(struct lf_http *q, const void *data, size_t n, struct lf_diag *diag)
 {
+    lf_jobs_touched(q->daemon->jobs, q->param[0]);
     return lf_upload_write(q->sinking, data, n, diag);
 }
 
@@ -299,17 +302,28 @@ static void upload_end(struct lf_http *q)
 
 const struct lf_http_sink lf_api_upload = {upload_begin, upload_write, upload_end};
 
+/* At once, or, with "quiet", when the directory has been so for a moment. */
+static enum lf_err train(struct lf_http *q, bool *queued, struct lf_diag *diag)
+{
+    struct lf_jobs *j = q->daemon->jobs;
+    return lf_http_query_flag(q, "quiet") ? lf_jobs_train_quiet(j, q->param[0], queued, diag)
+                                          : lf_jobs_train(j, q->param[0], false, queued, diag);
+}
+
 enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
 {
     int32_t imported = 0;
     bool queued = false;
     struct lf_upload *u = q->sinking;
-    enum lf_file_effect effect = lf_files[u->ref.kind].effect;
+    enum lf_file_kind kind = u->ref.kind;
+    enum lf_file_effect effect = lf_files[kind].effect;
     uint64_t bytes = u->bytes;
     enum lf_err rc =
         lf_registry_upload_commit(q->daemon->registry, q->param[0], u, &imported, diag);
+    if (rc == LF_OK)
+        lf_jobs_came(q->daemon->jobs, q->param[0], kind);
     if (rc == LF_OK && effect == LF_EFFECT_TRAIN && lf_http_query_flag(q, "train"))
-        rc = lf_jobs_train(q->daemon->jobs, q->param[0], false, &queued, diag);
+        rc = train(q, &queued, diag);
     if (rc != LF_OK)
         return rc;
     if (effect == LF_EFFECT_SCORE || imported > 0)

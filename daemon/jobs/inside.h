@@ -5,6 +5,7 @@
  *   the engine     trains; its events are queued, it never waits                  engine/
  *   the recorder   writes events down: log, curve, store, versions                record.c
  *   the scorer     scores base and versions on eval rows by generation            score.c
+ *   the awaiter    makes a job when its directory has been quiet for a moment     quiet.c
  *
  * One lock over the list; no disk and no device under it.
  */
@@ -59,6 +60,12 @@ struct lf_open_job {
     struct lf_training_end end;
 };
 
+/* A training that is made when nothing has come into the adapter's directory until then. */
+struct lf_awaited {
+    struct lf_awaited *next;
+    uint64_t adapter_id, due_ns;
+};
+
 /* A version that waits to be scored. */
 struct lf_scoring {
     struct lf_scoring *next;
@@ -74,11 +81,13 @@ struct lf_jobs {
     pthread_cond_t changed;    /* the list, for the preparer */
     pthread_cond_t came;       /* events, for the recorder */
     pthread_cond_t asked;      /* scorings, for the scorer */
-    struct lf_open_job *open;  /* oldest first */
+    pthread_cond_t quiet;      /* awaited trainings, for the awaiter */
+    struct lf_awaited *awaited;
+    struct lf_open_job *open; /* oldest first */
     struct lf_job_event *events, **events_end;
     struct lf_scoring *scorings, **scorings_end;
     bool closing;
-    pthread_t threads[3];
+    pthread_t threads[4];
     int n_threads;
 };
 
@@ -95,6 +104,15 @@ void lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l);
 void *lf_preparer_main(void *arg);
 void *lf_recorder_main(void *arg);
 void *lf_scorer_main(void *arg);
+void *lf_quiet_main(void *arg);
+/* quiet.c: makes the training when its directory has been quiet for a moment; shown: as queued. */
+enum lf_err lf_jobs_await(struct lf_jobs *j, uint64_t adapter_id, bool shown,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+bool lf_jobs_is_awaited(struct lf_jobs *j, uint64_t adapter_id);
+/* No longer on the list; with the lock held. */
+void lf_jobs_await_forget(struct lf_jobs *j, uint64_t adapter_id);
+/* Whether the job's training has its place on the device, or had. */
+bool lf_jobs_has_begun(struct lf_jobs *j, uint64_t job_id);
 /* record.c: given to the engine with each training; arg is the lf_open_job. */
 void lf_recorder_event(void *arg, const struct lf_train_event *e);
 void lf_recorder_ended(void *arg, const struct lf_training_end *end);

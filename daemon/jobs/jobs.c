@@ -193,6 +193,12 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
     return enlist(j, &record, diag);
 }
 
+static void await_no_more(struct lf_jobs *j, uint64_t adapter_id)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    lf_jobs_await_forget(j, adapter_id);
+}
+
 enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
                           struct lf_diag *diag)
 {
@@ -200,7 +206,10 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
     struct lf_adapter_view v;
     lf_lock_auto held = lf_lock(&j->making);
     enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
-    rc = rc ?: lf_registry_dir(j->d->registry, v.record.id, "jobs/new", dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    await_no_more(j, v.record.id); /* what comes from now on makes it be awaited again */
+    rc = lf_registry_dir(j->d->registry, v.record.id, "jobs/new", dir, diag);
     rc = rc ?: lf_dir_remove(dir, diag);
     if (rc == LF_OK) {
         rc = lf_inputs_freeze(j->d->registry, v.record.id, dir, sha256, diag);
@@ -213,7 +222,41 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
         if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
             lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
     }
+    if (rc == LF_OK && v.record.wanted && !lf_jobs_is_awaited(j, v.record.id))
+        rc = lf_registry_await(j->d->registry, v.record.id, false, false, diag);
     return rc;
+}
+
+/* Whether what the directory holds now is not what the served version or the open job has. */
+static enum lf_err is_news(struct lf_jobs *j, const struct lf_adapter_record *a, bool *news,
+                           struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], sha256[LF_SHA256_HEX];
+    lf_lock_auto held = lf_lock(&j->making);
+    enum lf_err rc = lf_registry_dir(j->d->registry, a->id, "jobs/new", dir, diag);
+    rc = rc ?: lf_dir_remove(dir, diag);
+    rc = rc ?: lf_inputs_freeze(j->d->registry, a->id, dir, sha256, diag);
+    if (rc == LF_OK)
+        *news = !made_from(j, a, sha256);
+    return rc ?: lf_dir_remove(dir, diag);
+}
+
+enum lf_err lf_jobs_train_quiet(struct lf_jobs *j, const char *name, bool *queued,
+                                struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    *queued = true;
+    enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
+    if (rc == LF_OK && (v.record.current > 0 || v.activity.job))
+        rc = is_news(j, &v.record, queued, diag);
+    return rc ?: lf_jobs_await(j, v.record.id, *queued, diag);
+}
+
+bool lf_jobs_has_begun(struct lf_jobs *j, uint64_t job_id)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    const struct lf_open_job *l = find_open(j, job_id);
+    return l && (l->started || l->record.progress.step > 0);
 }
 
 /* ---- Orders ---------------------------------------------------------------------------------- */
@@ -295,7 +338,16 @@ enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_c
                                   struct lf_diag *diag)
 {
     struct lf_adapter_view v;
+    bool queued;
     enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
+    if (rc == LF_OK && v.record.wanted) {
+        if (order == LF_CTL_CANCEL) {
+            await_no_more(j, v.record.id);
+            return lf_registry_await(j->d->registry, v.record.id, false, false, diag);
+        }
+        rc = lf_jobs_train(j, name, false, &queued, diag);
+        rc = rc ?: lf_registry_view(j->d->registry, name, &v, diag);
+    }
     if (rc == LF_OK && v.record.last_job == 0)
         rc = lf_fail(diag, LF_E_BUSY, "%s has no job", name);
     return rc ?: lf_jobs_order(j, v.record.last_job, order, diag);
@@ -306,6 +358,7 @@ void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id)
     pthread_mutex_lock(&j->lock);
     const struct lf_open_job *l = find_adapter(j, adapter_id);
     uint64_t id = l ? l->record.id : 0;
+    lf_jobs_await_forget(j, adapter_id);
     pthread_mutex_unlock(&j->lock);
     if (id)
         cancel(j, id);
@@ -392,10 +445,24 @@ static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf
     return rc ?: enlist(j, r, diag);
 }
 
+/* Trainings that were awaited when the last run ended. */
+static enum lf_err await_again(struct lf_jobs *j, struct lf_diag *diag)
+{
+    struct lf_adapter_view *list = NULL;
+    size_t n = 0;
+    enum lf_err rc = lf_registry_list(j->d->registry, &list, &n, diag);
+    for (size_t i = 0; i < n && rc == LF_OK; i++)
+        if (list[i].record.wanted)
+            rc = lf_jobs_await(j, list[i].record.id, true, diag);
+    free(list);
+    return rc;
+}
+
 static enum lf_err threads_start(struct lf_jobs *j, struct lf_diag *diag)
 {
-    void *(*const mains[])(void *) = {lf_preparer_main, lf_recorder_main, lf_scorer_main};
-    for (int i = 0; i < 3; i++) {
+    void *(*const mains[])(void *) = {lf_preparer_main, lf_recorder_main, lf_scorer_main,
+                                      lf_quiet_main};
+    for (int i = 0; i < 4; i++) {
         int bad = pthread_create(&j->threads[i], NULL, mains[i], j);
         if (bad)
             return lf_fail_errno(diag, bad, "the jobs' threads");
@@ -423,11 +490,13 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&j->came, &attr);
+    pthread_cond_init(&j->quiet, &attr);
     pthread_condattr_destroy(&attr);
     enum lf_err rc = lf_store_job_list(d->store, true, &list, &n, diag);
     for (size_t i = 0; i < n && rc == LF_OK; i++)
         rc = take_up(j, &list[i], diag);
     free(list);
+    rc = rc ?: await_again(j, diag);
     rc = rc ?: threads_start(j, diag);
     if (rc == LF_OK)
         *out = j;
@@ -445,6 +514,7 @@ void lf_jobs_close(struct lf_jobs *j)
     pthread_cond_broadcast(&j->changed);
     pthread_cond_broadcast(&j->came);
     pthread_cond_broadcast(&j->asked);
+    pthread_cond_broadcast(&j->quiet);
     pthread_mutex_unlock(&j->lock);
     for (int i = 0; i < j->n_threads; i++)
         pthread_join(j->threads[i], NULL);
@@ -465,5 +535,8 @@ void lf_jobs_close(struct lf_jobs *j)
     pthread_cond_destroy(&j->changed);
     pthread_cond_destroy(&j->came);
     pthread_cond_destroy(&j->asked);
+    pthread_cond_destroy(&j->quiet);
+    while (j->awaited)
+        lf_jobs_await_forget(j, j->awaited->adapter_id);
     free(j);
 }

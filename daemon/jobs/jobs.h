@@ -15,6 +15,7 @@
 #include "core/err.h"
 #include "meta/store.h"
 #include "names/ctl.h"
+#include "names/files.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -33,6 +34,16 @@ void lf_jobs_close(struct lf_jobs *j);
  * version, or the open job, was made from queue nothing. LF_E_NOT_FOUND without a dataset. */
 enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
                           struct lf_diag *diag) LF_MUST_CHECK;
+
+/* The same when nothing has come into the adapter's directory for a moment (quiet.c). Until then
+ * the adapter is shown as queued, but for what would queue nothing now (*queued). */
+enum lf_err lf_jobs_train_quiet(struct lf_jobs *j, const char *name, bool *queued,
+                                struct lf_diag *diag) LF_MUST_CHECK;
+/* A file of the adapter is being received: what is awaited waits on. */
+void lf_jobs_touched(struct lf_jobs *j, const char *name);
+/* One was taken in. Settings go into a training that has not begun; of one that has, it is said
+ * that they are for the next. */
+void lf_jobs_came(struct lf_jobs *j, const char *name, enum lf_file_kind kind);
 
 /* The rows to score have been replaced, or the served version was imported: it is scored on them,
  * where there are some, unless it was already. */

@@ -307,6 +307,11 @@ enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *
     struct lf_adapter_record record;
     lf_lock_auto held = lf_lock(&r->edit);
     enum lf_err rc = lf_store_job_create(r->store, job, &record, diag);
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = rc == LF_OK ? lf_index_find_id(r, record.id) : NULL;
+    if (e)
+        e->later = 0;
+    pthread_mutex_unlock(&r->index);
     if (rc == LF_OK)
         lf_registry_refresh(r, record.id, &record);
     return rc;

@@ -21,6 +21,19 @@ static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *pa
     return rc;
 }
 
+bool lf_registry_wants_template(struct lf_registry *r, uint64_t id, const char *path)
+{
+    struct lf_train_settings s;
+    struct lf_adapter_view v;
+    if (lf_registry_view_id(r, id, &v, NULL) != LF_OK || v.record.current > 0 ||
+        lf_registry_settings(r, id, &s, NULL) != LF_OK)
+        return false;
+    bool wants =
+        !s.template_ && (s.template_ = strdup("any")) && lf_dataset_check(path, &s, NULL) == LF_OK;
+    lf_train_settings_free(&s);
+    return wants;
+}
+
 static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *path,
                                 struct lf_diag *diag)
 {

@@ -123,6 +123,8 @@ enum lf_adapter_state lf_entry_state(const struct lf_entry *e)
         case LF_JOB_CANCELLED:
             break;
         }
+    if (e->awaited)
+        return LF_ADAPTER_QUEUED;
     bool stands = e->record.refused && e->record.current > 0; /* what was there before */
     if (e->record.trouble[0] && !stands)
         return LF_ADAPTER_FAILED;

@@ -4,7 +4,7 @@
  *     disk.c       paths, the trash
  *     view.c       questions to the index            present.c   what is shown of an adapter
  *     settings.c   config.json and template          check.c     bytes that a person wrote
- *     log.c        what the daemon writes
+ *     log.c        what the daemon writes             whole.c     what a training waits for
  *     change.c     changes: disk, then store, then index
  *     upload.c     files on their way in             stray.c     names that mean nothing
  *     identity.c   who an adapter is, beside its files
@@ -32,6 +32,8 @@ struct lf_entry {
     struct lf_adapter_record record;
     struct lf_activity activity;
     struct lf_scores_due scores;
+    bool awaited;  /* a training is on its way, without a job yet */
+    int later;     /* lf_adapter_view's, plus 1 */
     char *refusal; /* why an order or a question was refused last: "ctl: ..."; NULL: none */
     struct lf_file_stat files[LF_FILE_PLAIN_N];
     struct lf_file_stat staged_config, staged_weights; /* of import/ */
@@ -102,6 +104,9 @@ enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adap
 /* Whether the bytes at `path` may become the adapter's file. The reason in diag is the person's. */
 enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
                               const char *path, struct lf_diag *diag) LF_MUST_CHECK;
+/* Whether the rows at `path` lack nothing but a template, which an adapter that has no version yet
+ * does not have. */
+bool lf_registry_wants_template(struct lf_registry *r, uint64_t id, const char *path);
 /* Settings of an adapter of this base. */
 enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
                                      struct lf_diag *diag) LF_MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "daemon/registry/index.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BAR_CELLS 16
@@ -155,7 +156,19 @@ static void put_scores(struct lf_buf *b, const struct lf_scores_due *s)
 
 bool lf_adapter_is_settled(const struct lf_adapter_view *v)
 {
-    return v->activity.job == 0 && (v->state == LF_ADAPTER_FAILED || v->scores.versions == 0);
+    return v->activity.job == 0 && v->state != LF_ADAPTER_QUEUED &&
+           (v->state == LF_ADAPTER_FAILED || v->scores.versions == 0);
+}
+
+/* A refusal of a name that means nothing, and not of ctl or generate. */
+static bool is_of_stranger(const char *refusal)
+{
+    char name[LF_NAME_MAX + 1];
+    size_t n = strcspn(refusal, ":");
+    if (n == 0)
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)(n < LF_NAME_MAX ? n : LF_NAME_MAX), refusal);
+    return !lf_file_find(name);
 }
 
 enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_view *v)
@@ -186,7 +199,9 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
     }
     if (a->trouble[0] && v->state != LF_ADAPTER_FAILED) /* refused while a job is open */
         lf_buf_printf(b, "; refused %s", a->trouble);
-    if (v->refusal[0] && v->state == LF_ADAPTER_EMPTY)
+    if (v->later >= 0 && v->activity.job)
+        lf_buf_printf(b, "; %s applies to the next training", lf_files[v->later].name);
+    if (v->state == LF_ADAPTER_EMPTY && is_of_stranger(v->refusal))
         lf_buf_printf(b, "; refused %s", v->refusal);
     return b->rc;
 }

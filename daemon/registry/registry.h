@@ -69,6 +69,7 @@ struct lf_adapter_view {
     enum lf_adapter_state state;
     struct lf_activity activity;
     struct lf_scores_due scores;
+    int later; /* the file (enum lf_file_kind) that came too late for the job under way; -1: none */
     char refusal[LF_DIAG_MAX]; /* what lf_registry_asked remembers; "": nothing */
 };
 
@@ -142,6 +143,7 @@ struct lf_upload {
     char path[LF_PATH_MAX];
     uint64_t bytes, bytes_max;
     struct lf_file_ref ref;
+    bool waits; /* rows that lack nothing but a template are taken: it may come */
 };
 /* LF_E_READ_ONLY for a file that is not for writing. */
 enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
@@ -162,6 +164,19 @@ enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const ch
                                int32_t *version, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* ---- For whoever runs jobs ------------------------------------------------------------------- */
+
+/* A training is wanted, and not made yet; awaited: it will be, and is shown as queued. */
+enum lf_err lf_registry_await(struct lf_registry *r, uint64_t id, bool wanted, bool awaited,
+                              struct lf_diag *diag) LF_MUST_CHECK;
+/* Whether what is in the directory can be trained on: rows that fit the settings, and no half of an
+ * import. LF_E_INVALID: not yet; *file (a row of lf_files) is what it is about. */
+enum lf_err lf_registry_whole(struct lf_registry *r, uint64_t id, enum lf_file_kind *file,
+                              struct lf_diag *diag) LF_MUST_CHECK;
+/* A file that was refused, or not whole, is so no more. */
+void lf_registry_cleared(struct lf_registry *r, uint64_t id);
+/* Says, while the job under way is, that the file is for the next training; and writes a log line.
+ */
+void lf_registry_later(struct lf_registry *r, uint64_t id, enum lf_file_kind file);
 
 /* DATA/adapters/<id>, with "/" and `file` after it where file is not NULL. */
 enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file,

@@ -29,6 +29,7 @@ static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
         .state = lf_entry_state(e),
         .activity = e->activity,
         .scores = e->scores,
+        .later = e->later - 1,
     };
     snprintf(out->refusal, sizeof out->refusal, "%s", e->refusal ? e->refusal : "");
 }

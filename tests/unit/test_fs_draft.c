@@ -86,14 +86,14 @@ static void a_data_set_trains_at_the_last_release(void **state)
     put(n, "{}\n");
     send(r, n, &req);
     assert_int_equal(r->ant->commits, 0);
-    answer("PUT", FILES "dataset.jsonl", LF_OK, "{}");
+    answer("PUT", FILES "dataset.jsonl?quiet=1", LF_OK, "{}");
     was_answered(&req, 0, "");
     lf_draft_writer_gone(&r->fs, n);
     assert_null(calls);
     lf_draft_writer_gone(&r->fs, n);
     assert_int_equal(r->ant->commits, 1);
     assert_string_equal(calls->body, "{}\n");
-    answer("PUT", FILES "dataset.jsonl?train=1", LF_OK, "{}");
+    answer("PUT", FILES "dataset.jsonl?train=1&quiet=1", LF_OK, "{}");
     assert_null(n->draft);
 }
 
@@ -105,7 +105,7 @@ static void a_refused_file_is_dropped_and_sent_no_more(void **state)
     assert_int_equal(lf_draft_empty(&r->fs, n), LF_OK);
     put(n, "{");
     send(r, n, &req);
-    answer("PUT", FILES "dataset.jsonl", LF_E_INVALID, "");
+    answer("PUT", FILES "dataset.jsonl?quiet=1", LF_E_INVALID, "");
     was_answered(&req, EINVAL, "");
     assert_int_equal(n->draft->verdict, LF_E_INVALID);
     assert_false(lf_draft_is_dirty(n));

@@ -400,20 +400,26 @@ static void a_job_of_the_first_format_reads_back(void **state)
     lf_buf_free(&b);
 }
 
-/* Format 1 ended before `refused`. */
-static void an_adapter_of_the_first_format_reads_back(void **state)
+/* Format 1 ended before `refused`, format 2 before `wanted`. */
+static void an_adapter_of_an_older_format_reads_back(void **state)
 {
     (void)state;
     struct lf_diag diag;
     struct lf_buf b;
-    struct lf_adapter_record r = {.id = 5, .name = "viggo", .trouble = "x", .refused = 1}, got;
+    struct lf_adapter_record r = {.id = 5, .name = "viggo", .trouble = "x"}, got;
+    r.refused = r.wanted = 1;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
     assert_int_equal(lf_adapter_record_encode(&b, &r), LF_OK);
     assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len, &diag), LF_OK);
     assert_int_equal(got.refused, 1);
+    assert_int_equal(got.wanted, 1);
+    b.data[0] = 2;
+    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
+    assert_int_equal(got.refused, 1);
+    assert_int_equal(got.wanted, 0);
     b.data[0] = 1;
     assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len, &diag), LF_E_DAMAGED);
-    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
+    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 16, &diag), LF_OK);
     assert_string_equal(got.trouble, "x");
     assert_int_equal(got.refused, 0);
     lf_buf_free(&b);
@@ -436,7 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_record_takes_no_other_along, setup, teardown),
         cmocka_unit_test(damaged_records_are_refused),
         cmocka_unit_test(a_job_of_the_first_format_reads_back),
-        cmocka_unit_test(an_adapter_of_the_first_format_reads_back),
+        cmocka_unit_test(an_adapter_of_an_older_format_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
