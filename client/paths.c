@@ -29,7 +29,7 @@ void lf_path_socket(char out[LF_PATH_MAX])
 
 enum lf_err lf_path_share(char out[LF_PATH_MAX], const char *rel, struct lf_diag *diag)
 {
-    static const char *const shares[] = {"../share/lorafs", "../../../share"};
+    static const char *const shares[] = {"../share/lorafs-dist", "../../../share"};
     char program[LF_PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     if (n < 0)

@@ -10,8 +10,8 @@
 void lf_path_data(char out[LF_PATH_MAX]);
 /* Its unix socket: lorafsd.sock there. */
 void lf_path_socket(char out[LF_PATH_MAX]);
-/* What is installed beside the programs: share/lorafs/REL next to the program's bin/, or share/REL
- * of the tree that it was built in. LF_E_NOT_FOUND where neither is there. */
+/* What is installed beside the programs: share/lorafs-dist/REL next to the program's bin/, or
+ * share/REL of the tree that it was built in. LF_E_NOT_FOUND where neither is there. */
 enum lf_err lf_path_share(char out[LF_PATH_MAX], const char *rel,
                           struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -8,7 +8,7 @@ _lorafs()
         mapfile -t COMPREPLY < <(compgen -W "$(lorafs help | sed -n 's/^  \([a-z]*\) .*/\1/p') help" -- "$word")
         return
     fi
-    local page value
+    local page value=
     if [[ $command == land && $COMP_CWORD -eq 2 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(lorafs land --help | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$word")
         return
@@ -16,14 +16,18 @@ _lorafs()
     [[ $command != land ]] || command="land ${COMP_WORDS[2]}"
     # shellcheck disable=SC2086 # a command of two words
     page=$(lorafs $command --help 2>/dev/null) || return
-    value=$(sed -n "s/^ .*$before \([^ ]*\).*/\1/p" <<<"$page" | head -n 1)
+    [[ ! $before =~ ^--?[a-z][a-z-]*$ ]] ||
+        value=$(sed -n "s/^ .*$before \([^ ]*\).*/\1/p" <<<"$page" | head -n 1)
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(grep -o -- '--[a-z-]*' <<<"$page" | sort -u)" -- "$word")
     elif [[ $before == -* && $value == *'|'* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "${value//|/ }" -- "$word")
     elif [[ $before == -* && $value == DIR ]]; then
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
-    elif [[ $command == status || $command == rm ]]; then
+    elif [[ $command == cp && $word != *[:/]* ]]; then
+        compopt -o nospace
+        mapfile -t COMPREPLY < <(compgen -f -W "$(lorafs ls 2>/dev/null | sed 's/$/:/')" -- "$word")
+    elif [[ " status wait log run chat train export rm cancel pause resume finish retry rollback " == *" $command "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(lorafs ls 2>/dev/null)" -- "$word")
     elif [[ $command == 'land tasks' || $command == 'land prepare' ]]; then
         mapfile -t COMPREPLY < <(compgen -f -W "$(lorafs land tasks 2>/dev/null | cut -d ' ' -f 1)" -- "$word")
