@@ -14,8 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STOP_LOOK_MS 200
+
 struct lf_remote {
     struct lf_client *http;
+    const volatile sig_atomic_t *stop;
+    char target[LF_PATH_MAX];
 };
 
 /* A call on its way; the callbacks fill it. */
@@ -24,6 +28,8 @@ struct wait {
     struct lf_diag diag;
     struct lf_buf body;
     FILE *to;
+    lf_remote_take_fn take; /* instead of `to` */
+    void *take_arg;
     bool done;
 };
 
@@ -45,6 +51,8 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
     struct lf_remote *c = calloc(1, sizeof *c);
     enum lf_err rc = c ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     rc = rc ?: lf_remote_key(&key, o, diag);
+    if (c)
+        snprintf(c->target, sizeof c->target, "%s", o->url ? o->url : socket);
     rc = rc ?: lf_client_new(&c->http, o->url ? o->url : socket, key.data, diag);
     lf_buf_free(&key);
     if (rc == LF_OK)
@@ -52,6 +60,11 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
     else
         free(c);
     return rc;
+}
+
+void lf_remote_stop_on(struct lf_remote *c, const volatile sig_atomic_t *flag)
+{
+    c->stop = flag;
 }
 
 void lf_remote_free(struct lf_remote *c)
@@ -64,6 +77,10 @@ void lf_remote_free(struct lf_remote *c)
 static enum lf_client_flow on_data(void *arg, const void *data, size_t n)
 {
     struct wait *w = arg;
+    if (w->take) {
+        w->take(w->take_arg, data, n);
+        return LF_CLIENT_TAKEN;
+    }
     if (fwrite(data, 1, n, w->to) != n || fflush(w->to) != 0)
         return LF_CLIENT_ABORT;
     return LF_CLIENT_TAKEN;
@@ -80,6 +97,13 @@ static void on_done(void *arg, const struct lf_client_result *r)
     w->done = true;
 }
 
+/* A signal between the look at its flag and poll is seen a little later. */
+static int wait_ms(const struct lf_remote *c)
+{
+    int ms = lf_client_timeout_ms(c->http);
+    return c->stop && (ms < 0 || ms > STOP_LOOK_MS) ? STOP_LOOK_MS : ms;
+}
+
 static enum lf_err call(struct lf_remote *c, struct wait *w, const struct lf_client_spec *spec,
                         struct lf_diag *diag)
 {
@@ -89,9 +113,18 @@ static enum lf_err call(struct lf_remote *c, struct wait *w, const struct lf_cli
         return rc;
     while (!w->done) {
         struct pollfd p = {.fd = lf_client_fd(c->http), .events = POLLIN};
-        poll(&p, 1, lf_client_timeout_ms(c->http));
+        if (c->stop && *c->stop) {
+            lf_client_cancel(running);
+            return lf_fail(diag, LF_E_CANCELLED, "interrupted");
+        }
+        poll(&p, 1, wait_ms(c));
         lf_client_run(c->http);
     }
+    if (w->rc == LF_E_UNREACHABLE)
+        return lf_fail(diag, w->rc,
+                       "no daemon answers at %.200s (%.80s): `lorafs serve --base DIR` starts one, "
+                       "--url or LORAFS_URL names another",
+                       c->target, w->diag.text);
     if (w->rc != LF_OK && diag)
         *diag = w->diag;
     return w->rc;
@@ -159,6 +192,27 @@ enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to, st
     lf_buf_init(&w.body, 0);
     const struct lf_client_spec spec = {.method = "GET",
                                         .path = path,
+                                        .body_fd = -1,
+                                        .reply_max = LF_HTTP_BODY_MAX,
+                                        .on_data = on_data,
+                                        .on_done = on_done,
+                                        .arg = &w};
+    enum lf_err rc = call(c, &w, &spec, diag);
+    lf_buf_free(&w.body);
+    return rc;
+}
+
+enum lf_err lf_remote_post(struct lf_remote *c, const char *path, const char *content_type,
+                           const void *body, size_t n, lf_remote_take_fn take, void *arg,
+                           struct lf_diag *diag)
+{
+    struct wait w = {.take = take, .take_arg = arg};
+    lf_buf_init(&w.body, 0);
+    const struct lf_client_spec spec = {.method = "POST",
+                                        .path = path,
+                                        .content_type = content_type,
+                                        .body = body,
+                                        .body_bytes = n,
                                         .body_fd = -1,
                                         .reply_max = LF_HTTP_BODY_MAX,
                                         .on_data = on_data,

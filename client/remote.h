@@ -8,6 +8,7 @@
 #include "core/limits.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 
 /* Zero-initialised: the default socket (client/paths.h), the key of LORAFS_API_KEY if there is
@@ -43,6 +44,9 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
                           struct lf_diag *diag) LF_MUST_CHECK;
 void lf_remote_free(struct lf_remote *c);
 
+/* Calls end with LF_E_CANCELLED once *flag is set (by a handler of a signal, which ends the wait);
+ * NULL: they do not. */
+void lf_remote_stop_on(struct lf_remote *c, const volatile sig_atomic_t *flag);
 /* method path, with a JSON body (NULL: none), to a JSON answer (*out NULL when it is empty; yours,
  * json_decref). Errors are the daemon's own; LF_E_UNREACHABLE when there is none. */
 enum lf_err lf_remote_json(struct lf_remote *c, json_t **out, const char *method, const char *path,
@@ -53,6 +57,11 @@ enum lf_err lf_remote_upload(struct lf_remote *c, json_t **out, const char *path
 /* The bytes of a GET, as they come. */
 enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to,
                              struct lf_diag *diag) LF_MUST_CHECK;
+/* POST path with a body (n bytes): `take` gets the answer's bytes as they come. */
+typedef void (*lf_remote_take_fn)(void *arg, const char *data, size_t n);
+enum lf_err lf_remote_post(struct lf_remote *c, const char *path, const char *content_type,
+                           const void *body, size_t n, lf_remote_take_fn take, void *arg,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* An adapter's progress until it is trained and scored: a line drawn over and over where `to` is a
  * terminal, lines else. That it failed is not said by the code but by the last line. */
 enum lf_err lf_remote_follow(struct lf_remote *c, const char *name, FILE *to,

@@ -73,6 +73,14 @@ enum lf_err lf_ctl_parse(struct lf_ctl_order *out, const char *line, struct lf_d
                           words.data);
 }
 
+const struct lf_ctl_row *lf_ctl_find(const char *word)
+{
+    for (size_t i = 0; i < LF_CTL_N; i++)
+        if (strcmp(lf_ctl[i].word, word) == 0)
+            return &lf_ctl[i];
+    return NULL;
+}
+
 enum lf_err lf_ctl_list(struct lf_buf *out, const char *between)
 {
     for (size_t i = 0; i < LF_CTL_N; i++)

@@ -39,6 +39,8 @@ struct lf_ctl_order {
  * is near, if one is, and all words. */
 enum lf_err lf_ctl_parse(struct lf_ctl_order *out, const char *line,
                          struct lf_diag *diag) LF_MUST_CHECK;
+/* The row of a word alone, NULL: none. */
+const struct lf_ctl_row *lf_ctl_find(const char *word);
 /* All words with `between` them: "train\ncancel\n...rollback N". */
 enum lf_err lf_ctl_list(struct lf_buf *out, const char *between) LF_MUST_CHECK;
 

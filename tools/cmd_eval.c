@@ -245,6 +245,8 @@ int lf_cmd_eval(int argc, char **argv)
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
+    if (flags.remote.url && !lf_option_given(&args, &usage, "base"))
+        flags.o.base = NULL; /* a preset one, where a daemon is named */
     struct lf_diag diag = {""};
     enum lf_err rc = run_flags(&flags, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);

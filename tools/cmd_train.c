@@ -1,9 +1,10 @@
-/* `lorafs train`: train an adapter on a dataset, without a daemon. */
+/* `lorafs train`: train an adapter on a dataset, here or at a daemon. */
 #include "tools/commands.h"
 
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "tools/adapter_remote.h"
 #include "tools/bar.h"
 #include "tools/offline.h"
 #include "tools/interrupt.h"
@@ -19,7 +20,9 @@
 
 struct train_flags {
     struct lf_offline_options o;
-    const char *dataset, *eval, *config, *init, *out, *log, *curve, *checkpoint;
+    struct lf_remote_options remote;
+    struct lf_settings_flags settings;
+    const char *dataset, *eval, *init, *out, *log, *curve, *checkpoint;
     int64_t batch_tokens;
     double checkpoint_seconds;
     bool json;
@@ -44,10 +47,16 @@ struct train_run {
 
 static enum lf_err load_settings(struct train_run *r, struct lf_diag *diag)
 {
-    if (r->flags->config)
-        return lf_train_settings_load(&r->s, r->flags->config, diag);
-    lf_train_settings_default(&r->s);
-    return LF_OK;
+    json_auto_t *j = NULL;
+    enum lf_err rc = lf_settings_of(&j, &r->flags->settings, diag);
+    if (rc == LF_OK && j) {
+        rc = lf_train_settings_parse(&r->s, j, diag);
+        if (rc != LF_OK && r->flags->settings.file)
+            lf_fail_within(diag, rc, "%s", r->flags->settings.file);
+    } else if (rc == LF_OK) {
+        lf_train_settings_default(&r->s);
+    }
+    return rc;
 }
 
 /* What a dataset lost on the way, for the person to know. */
@@ -295,19 +304,53 @@ static enum lf_err run_flags(const struct train_flags *o, struct lf_diag *diag)
     return rc;
 }
 
+/* ---- At a daemon ----------------------------------------------------------------------------- */
+
+static enum lf_err train_there(const struct train_flags *o, const char *name, struct lf_diag *diag)
+{
+    bool queued = false;
+    struct lf_remote *c = NULL;
+    json_auto_t *settings = NULL;
+    enum lf_err rc = lf_settings_of(&settings, &o->settings, diag);
+    rc = rc ?: lf_remote_new(&c, &o->remote, diag);
+    rc = rc ?: lf_remote_train(c, name, settings, o->dataset, o->eval, &queued, diag);
+    lf_remote_free(c);
+    if (rc != LF_OK)
+        return rc;
+    if (o->json)
+        printf("{\"adapter\": \"%s\", \"queued\": %s}\n", name, queued ? "true" : "false");
+    else
+        printf("%s: %s\n", name, queued ? "queued" : "trained on these rows already");
+    return LF_OK;
+}
+
+/* What only one of the two ways knows is refused with the other, unless it is a preset. */
+static const char *misplaced(const struct lf_args *args, const struct lf_usage *u)
+{
+    static const char *const here[] = {"base",  "out",        "init-adapter", "log",
+                                       "curve", "checkpoint", "quant",        "device"};
+    static const char *const there[] = {"url", "api-key-file"};
+    const char *const *names = args->n > 0 ? here : there;
+    size_t n = args->n > 0 ? sizeof here / sizeof *here : sizeof there / sizeof *there;
+    for (size_t i = 0; i < n; i++)
+        if (lf_option_given(args, u, names[i]))
+            return names[i];
+    return NULL;
+}
+
 int lf_cmd_train(int argc, char **argv)
 {
     struct train_flags flags = {.o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60};
     const struct lf_option options[] = {
-        LF_OFFLINE_OPTION_BASE(flags.o),
+        {"base", 'b', LF_OPT_STR, "DIR", &flags.o.base,
+         "the base model, to train here: a checkpoint directory"},
         {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset,
          "JSON lines: {\"prompt\", \"completion\"}, {\"messages\"} or {\"input_ids\", \"labels\"}",
          .required = true},
-        {"out", 'o', LF_OPT_STR, "DIR", &flags.out, "where the PEFT adapter is written",
-         .required = true},
-        {"config", 'c', LF_OPT_STR, "FILE", &flags.config,
-         "JSON: rank, learning_rate, epochs ...; defaults without it"},
-        {"eval", 'e', LF_OPT_STR, "FILE", &flags.eval, "rows to report the loss of"},
+        {"out", 'o', LF_OPT_STR, "DIR", &flags.out, "where the PEFT adapter is written"},
+        LF_SETTINGS_OPTIONS(flags.settings),
+        {"eval", 'e', LF_OPT_STR, "FILE", &flags.eval,
+         "rows to report the loss of; at a daemon, to score on"},
         {"init-adapter", 0, LF_OPT_STR, "DIR", &flags.init, "start from this PEFT adapter"},
         {"log", 'l', LF_OPT_STR, "FILE", &flags.log,
          "append a JSON line for each micro-batch, step and evaluation"},
@@ -322,25 +365,38 @@ int lf_cmd_train(int argc, char **argv)
          .hi = 1 << 20},
         LF_OFFLINE_OPTION_QUANT(flags.o),
         LF_OFFLINE_OPTIONS_DEVICE(flags.o),
+        LF_REMOTE_OPTIONS(flags.remote),
         {"quiet", 0, LF_OPT_FLAG, NULL, &flags.o.quiet, "no progress bar"},
         {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print the result as JSON"},
         {0},
     };
     const struct lf_usage usage = {
-        "lorafs train", "--base DIR --dataset FILE --out DIR [--config FILE]",
-        "Trains a LoRA adapter on a base model in this process and writes it as PEFT does. An "
+        "lorafs train",
+        "NAME | --base DIR --out DIR",
+        "With a NAME: has a daemon train that adapter, which is made where it is not there; "
+        "`lorafs wait NAME` waits for it.\n\n"
+        "With --base: trains a LoRA adapter in this process and writes it as PEFT does. An "
         "interrupted run with --checkpoint goes on where it was when it is started again.",
         options,
+        .args_max = 1,
         .examples =
-            "  lorafs train --base share/base --dataset train.jsonl --out my-adapter\n"
+            "  lorafs train viggo -i train.jsonl -e test.jsonl && lorafs wait viggo\n"
             "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
     if (flags.curve && !flags.log)
         return lf_usage_error(&usage, "--curve is drawn from --log");
+    const char *stray = misplaced(&args, &usage);
+    if (stray)
+        return lf_usage_error(&usage, "--%s is of %s", stray,
+                              args.n > 0 ? "a training here, and NAME of one at a daemon"
+                                         : "a training at a daemon, which wants a NAME");
+    if (args.n == 0 && (!flags.o.base || !flags.out))
+        return lf_usage_error(&usage, "--base DIR and --out DIR are needed, or the NAME of a "
+                                      "daemon's adapter");
     lf_interrupt_watch();
     struct lf_diag diag = {""};
-    enum lf_err rc = run_flags(&flags, &diag);
+    enum lf_err rc = args.n > 0 ? train_there(&flags, args.v[0], &diag) : run_flags(&flags, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

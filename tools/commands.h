@@ -11,6 +11,12 @@ int lf_cmd_umount(int argc, char **argv);
 int lf_cmd_ls(int argc, char **argv);
 int lf_cmd_status(int argc, char **argv);
 int lf_cmd_rm(int argc, char **argv);
+int lf_cmd_create(int argc, char **argv);
+int lf_cmd_run(int argc, char **argv);
+int lf_cmd_chat(int argc, char **argv);
+int lf_cmd_cp(int argc, char **argv);
+int lf_cmd_export(int argc, char **argv);
+int lf_cmd_ctl(int argc, char **argv); /* argv[0] is a word of names/ctl.h */
 int lf_cmd_wait(int argc, char **argv);
 int lf_cmd_log(int argc, char **argv);
 

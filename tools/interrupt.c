@@ -9,6 +9,13 @@ static void on_interrupt(int sig)
     lf_interrupted = 1;
 }
 
+void lf_interrupt_rearm(void)
+{
+    struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+    lf_interrupted = 0;
+    sigaction(SIGINT, &act, NULL);
+}
+
 void lf_interrupt_watch(void)
 {
     struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};

@@ -4,6 +4,8 @@
 #define LF_TOOLS_LIMITS_H
 
 #define LF_OPTION_LIST_MAX 64                 /* values of one option */
+#define LF_CONF_BYTES_MAX ((size_t)1 << 20)   /* of a lorafs.conf */
+#define LF_CONF_NAME_MAX 96                   /* of a variable: LORAFS_LAND_PREPARE_... */
 #define LF_HUB_LISTING_MAX ((size_t)32 << 20) /* JSON of a repository's files */
 #define LF_HUB_FILES_MAX 10000                /* of a repository */
 #define LF_HUB_PARALLEL_MAX 16                /* downloads at once */

@@ -3,6 +3,7 @@
 #include "tools/options.h"
 #include "tools/version.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,12 +13,23 @@ static const struct lf_command commands[] = {
     {"umount", lf_cmd_umount, "unmount it"},
     {"ls", lf_cmd_ls, "list the adapters of a daemon"},
     {"status", lf_cmd_status, "show what an adapter, or the daemon, is doing"},
+    {"create", lf_cmd_create, "make adapters"},
+    {"train", lf_cmd_train, "train one on a data set; also without a daemon"},
     {"wait", lf_cmd_wait, "wait until adapters are trained and scored"},
     {"log", lf_cmd_log, "print what happened to an adapter"},
+    {"run", lf_cmd_run, "complete a prompt with an adapter"},
+    {"chat", lf_cmd_chat, "talk with an adapter"},
+    {"cp", lf_cmd_cp, "copy files of adapters in and out"},
+    {"export", lf_cmd_export, "write an adapter as a PEFT directory"},
+    {"cancel", lf_cmd_ctl, "end a training; the version before stays"},
+    {"pause", lf_cmd_ctl, "hold a training at a step boundary"},
+    {"resume", lf_cmd_ctl, "go on with it"},
+    {"finish", lf_cmd_ctl, "end it after this step, as a version"},
+    {"retry", lf_cmd_ctl, "train again what failed or was cancelled"},
+    {"rollback", lf_cmd_ctl, "serve an older version"},
     {"rm", lf_cmd_rm, "remove adapters"},
     {NULL, NULL, "Without one:"},
-    {"train", lf_cmd_train, "train an adapter on a data set"},
-    {"eval", lf_cmd_eval, "score a base or an adapter on a data set"},
+    {"eval", lf_cmd_eval, "score a base or an adapter on a data set; also by a daemon"},
     {"generate", lf_cmd_generate, "complete a prompt"},
     {"quantize", lf_cmd_quantize, "write a 4-bit copy of a base model"},
     {"tokenize", lf_cmd_tokenize, "text to token ids and back"},
@@ -49,6 +61,28 @@ static int help(int argc, char **argv)
     return lf_command_run("lorafs", commands, 3, help_argv);
 }
 
+/* `lorafs SOURCE DIR -o WORDS`, as mount(8) calls the program of a type fuse.lorafs: becomes
+ * `lorafs mount`. SOURCE may be "lorafs" or "none", for the default socket. */
+static bool is_mount(int argc, char **argv)
+{
+    const char *s = argv[1];
+    bool source = strstr(s, "://") || strncmp(s, "unix:", 5) == 0 || s[0] == '/' ||
+                  strcmp(s, "lorafs") == 0 || strcmp(s, "none") == 0;
+    return argc >= 3 && source && argv[2][0] != '-';
+}
+
+static int mount(int argc, char **argv)
+{
+    const char *s = argv[1];
+    char *name = (char[]){"mount"};
+    if (strcmp(s, "lorafs") == 0 || strcmp(s, "none") == 0) {
+        argv[1] = name;
+        return lf_cmd_mount(argc - 1, argv + 1);
+    }
+    argv[0] = name;
+    return lf_cmd_mount(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -62,5 +96,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
         return help(argc - 1, argv + 1);
+    if (is_mount(argc, argv))
+        return mount(argc, argv);
     return lf_command_run("lorafs", commands, argc, argv);
 }

@@ -3,6 +3,7 @@
 
 #include "core/limits.h"
 #include "core/nearest.h"
+#include "tools/conf.h"
 #include "tools/limits.h"
 
 #include <errno.h>
@@ -160,6 +161,44 @@ static enum lf_err option_set(const struct lf_option *o, const char *text, struc
     return LF_OK;
 }
 
+/* ---- Presets --------------------------------------------------------------------------------- */
+
+static enum lf_err flag_set(bool *out, const struct lf_option *o, const char *text,
+                            struct lf_diag *diag)
+{
+    static const char *const words[] = {"0", "no", "false", "off", "", "1", "yes", "true", "on"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i], text) == 0) {
+            *out = i >= 5;
+            return LF_OK;
+        }
+    return lf_fail(diag, LF_E_INVALID, "--%s is yes or no, not '%s'", o->name, text);
+}
+
+/* What the environment and the files say. *preset: bit i, option i has a value from there. */
+static enum lf_err take_presets(const struct lf_usage *u, uint64_t *preset, struct lf_diag *diag)
+{
+    char from[LF_CONF_NAME_MAX];
+    enum lf_err rc = lf_conf_load(u, diag);
+    for (const struct lf_option *o = u->options; o->name && rc == LF_OK; o++) {
+        const char *text = lf_conf_preset(from, u, o);
+        if (!text || (!*text && o->kind != LF_OPT_FLAG && o->kind != LF_OPT_STR))
+            continue;
+        rc = o->kind == LF_OPT_FLAG ? flag_set(o->out, o, text, diag) : option_set(o, text, diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "%s (of the environment or lorafs.conf)", from);
+        *preset |= (uint64_t)1 << (o - u->options);
+    }
+    return rc;
+}
+
+/* A list on the command line takes the place of a preset one. */
+static void forget_preset(const struct lf_option *o)
+{
+    if (o->kind == LF_OPT_STRS)
+        ((struct lf_option_strs *)o->out)->n = 0;
+}
+
 /* ---- Parsing --------------------------------------------------------------------------------- */
 
 static const struct lf_option *find_long(const struct lf_usage *u, const char *name, size_t n)
@@ -220,7 +259,10 @@ static enum lf_err parse_word(const struct lf_usage *u, uint64_t *seen, int argc
         value = argv[++*i];
     }
     lf_assert(o - u->options < 64);
-    *seen |= (uint64_t)1 << (o - u->options);
+    uint64_t bit = (uint64_t)1 << (o - u->options);
+    if (!(*seen & bit))
+        forget_preset(o);
+    *seen |= bit;
     return option_set(o, value, diag);
 }
 
@@ -236,6 +278,8 @@ static enum lf_err check_complete(const struct lf_usage *u, uint64_t seen, int n
         return lf_fail(diag, LF_E_INVALID, "too many arguments");
     return LF_OK;
 }
+
+/* ---- Help ------------------------------------------------------------------------------------ */
 
 /* Prints words wrapped at HELP_COLUMNS; the cursor stands at column `at`, later lines start at
  * column `indent`. */
@@ -329,22 +373,33 @@ static void print_help(const struct lf_usage *u)
         print_option(o);
     print_option(
         &(struct lf_option){"help", 'h', LF_OPT_FLAG, NULL, NULL, "print this page", 0, 0, false});
+    printf("\nLORAFS_NAME in the environment or lorafs.conf(5) may set an option, too.\n");
     if (u->examples)
         printf("\nExamples:\n%s\n", u->examples);
+}
+
+/* Before what is no option any more. A value of "--help" is none. */
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
 }
 
 bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv)
 {
     struct lf_diag diag = {{0}};
     enum lf_err rc = LF_OK;
-    uint64_t seen = 0; /* bit i: option i of the table was given */
+    uint64_t seen = 0, preset = 0; /* bit i: option i of the table was given */
     int n = 0;
+    if (wants_help(argc, argv)) {
+        print_help(u);
+        out->status = 0;
+        return false;
+    }
+    rc = take_presets(u, &preset, &diag);
     for (int i = 1; i < argc && rc == LF_OK; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_help(u);
-            out->status = 0;
-            return false;
-        }
         if (strcmp(argv[i], "--") == 0) {
             while (++i < argc)
                 argv[1 + n++] = argv[i];
@@ -354,13 +409,27 @@ bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, c
             argv[1 + n++] = argv[i];
         }
     }
-    rc = rc ?: check_complete(u, seen, n, &diag);
+    rc = rc ?: check_complete(u, seen | preset, n, &diag);
     if (rc != LF_OK) {
         out->status = lf_usage_error(u, "%s", diag.text);
         return false;
     }
-    *out = (struct lf_args){.v = argv + 1, .n = n};
+    *out = (struct lf_args){.v = argv + 1, .n = n, .given = seen};
     return true;
+}
+
+enum lf_err lf_option_set(const struct lf_usage *u, const char *name, const char *value,
+                          struct lf_diag *diag)
+{
+    const struct lf_option *o = find_long(u, name, strlen(name));
+    return o ? option_set(o, value, diag) : LF_E_NOT_FOUND;
+}
+
+bool lf_option_given(const struct lf_args *args, const struct lf_usage *u, const char *name)
+{
+    const struct lf_option *o = find_long(u, name, strlen(name));
+    lf_assert(o);
+    return args->given >> (o - u->options) & 1;
 }
 
 /* ---- Failures -------------------------------------------------------------------------------- */

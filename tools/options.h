@@ -3,6 +3,7 @@
  * A command declares its options once; parsing, ranges, "did you mean", defaults shown in the help
  * and the shell completion all come from that table. Options and arguments may be mixed;
  * `--name value`, `--name=value`, `-n value` and `-nvalue` mean the same; `--` ends the options.
+ * What is not on the command line may be in the environment or in lorafs.conf (tools/conf.h).
  * Prints (it is part of commands, not of a library); one thread.
  *
  *     const char *base = NULL;
@@ -74,12 +75,19 @@ struct lf_usage {
 struct lf_args {
     char **v;
     int n;
-    int status; /* what the command returns where there is nothing more to do */
+    uint64_t given; /* bit i: option i of the table stood on the command line, not in a preset */
+    int status;     /* what the command returns where there is nothing more to do */
 };
 
 /* argv[0] is the command's own word. True: go on. False: return out->status: 0 after --help
  * (printed on stdout), 2 after a wrong command line (the reason on stderr). */
 bool lf_options_parse(struct lf_args *out, const struct lf_usage *u, int argc, char **argv);
+/* Whether --name stood on the command line. */
+bool lf_option_given(const struct lf_args *args, const struct lf_usage *u, const char *name);
+/* One option of the table by its name, as from the command line; value is borrowed. LF_E_NOT_FOUND:
+ * there is none of that name. */
+enum lf_err lf_option_set(const struct lf_usage *u, const char *name, const char *value,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* A wrong command line that the table cannot see ("--prompt and --ids exclude each other"): prints
  * "name: text" and where to look; returns 2. */
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 3);

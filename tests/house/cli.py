@@ -19,9 +19,14 @@ BASE = str(pathlib.Path(os.environ["LF_SOURCE"]) / "share" / "base")
 CPU = ["--device", "cpu"]
 
 
-def run(*args, stdin="", program=LORAFS):
+# Without presets of whoever runs this.
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("LORAFS_")}
+ENV["XDG_CONFIG_HOME"] = "/nonexistent"
+
+
+def run(*args, stdin="", program=LORAFS, env=None):
     return subprocess.run([program, *map(str, args)], input=stdin, text=True, capture_output=True,
-                          check=False, timeout=300)
+                          check=False, timeout=300, env={**ENV, **(env or {})})
 
 
 def read_tensor(path, name):
@@ -63,6 +68,9 @@ class Manners(unittest.TestCase):
         for args, reason in [
             (("stauts",), "did you mean 'status'?"), (("frobnicate",), "no command"),
             (("tokenize",), "--base DIR is needed"),
+            (("train", "-i", "x"), "--base DIR and --out DIR are needed, or the NAME"),
+            (("train", "a", "-i", "x", "--out", "y"), "--out is of a training here"),
+            (("cp", "a"), "an argument is missing"), (("rollback", "a"), "an argument is missing"),
             (("tokenize", "--bas", "x"), "did you mean --base?"),
             (("bench", "sleep", "--base", BASE), "decode, prefill, train or tokenize"),
             (("bench", "decode"), "--base or --shape"),
@@ -92,10 +100,52 @@ class Manners(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             done = run("ls", "--url", tmp + "/no.sock")
             self.assertEqual(done.returncode, 1)
-            self.assertNotEqual(done.stderr, "")
+            self.assertIn(f"no daemon answers at {tmp}/no.sock", done.stderr)
+            self.assertIn("lorafs serve", done.stderr)
         done = run("rm", "../etc", "--url", "./no.sock")
         self.assertEqual(done.returncode, 1)
         self.assertIn("not a name", done.stderr)
+
+
+class Presets(unittest.TestCase):
+    """The environment and lorafs.conf; tests/cases/http/command_line.sh has the rest."""
+
+    def pages(self):
+        commands = re.findall(r"^  ([a-z]+) ", run("help").stdout, re.M)
+        land = re.findall(r"^  ([a-z]+) ", run("land", "--help").stdout, re.M)
+        for c in [*((c,) for c in commands if c != "land"), *(("land", c) for c in land)]:
+            yield " ".join(c), run(*c, "--help").stdout
+        yield "lorafsd", run("--help", program=LORAFSD).stdout
+
+    def test_a_file_may_name_every_option_of_every_command(self):
+        with tempfile.TemporaryDirectory() as tmp:
+            conf = pathlib.Path(tmp, "lorafs", "lorafs.conf")
+            conf.parent.mkdir()
+            env = {"XDG_CONFIG_HOME": tmp}
+            lines = [f"[{name}]\n" + "".join(f"{o} = x\n" for o in re.findall(
+                r"^  (?:-.,|   ) --([a-z-]+)", page, re.M) if o != "help")
+                for name, page in self.pages() if name != "tokenize"]
+            self.assertGreater(len(lines), 25)
+            conf.write_text("".join(lines))
+            done = run("tokenize", "--base", BASE, stdin='{"text": "a"}\n', env=env)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_a_preset_stands_in_for_an_option_and_gives_way_to_one(self):
+        line = '{"text": "a"}\n'
+        self.assertEqual(run("tokenize", stdin=line).returncode, 2)
+        plain = run("tokenize", "--base", BASE, stdin=line).stdout
+        for name in ("LORAFS_BASE", "LORAFS_TOKENIZE_BASE"):
+            self.assertEqual(run("tokenize", stdin=line, env={name: BASE}).stdout, plain)
+        done = run("tokenize", stdin=line, env={"LORAFS_BASE": "x", "LORAFS_TOKENIZE_BASE": BASE})
+        self.assertEqual(done.stdout, plain, "what is for one command goes first")
+        done = run("tokenize", "--base", BASE, stdin=line, env={"LORAFS_BASE": "/nonexistent"})
+        self.assertEqual(done.stdout, plain, "the command line goes first")
+        done = run("generate", "--base", BASE, "--prompt", "a", env={"LORAFS_TOP_P": "2"})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("LORAFS_TOP_P", done.stderr)
+        done = run("train", "x", "-i", "/nonexistent", "--url", "./no.sock",
+                   env={"LORAFS_BASE": BASE})
+        self.assertIn("no daemon answers", done.stderr, "a preset base decides nothing")
 
 
 class Tokenize(unittest.TestCase):

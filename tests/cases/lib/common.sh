@@ -2,11 +2,13 @@
 # tests/README.md says what a case may rely on.
 set -Eeuo pipefail
 export LC_ALL=C
+unset "${!LORAFS_@}" # presets of whoever runs this
 
 CASE=$(basename "$0" .sh)
 BIN=$BUILD_DIR/bin
 BASE=$LF_SOURCE/share/base
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/lorafs-$CASE.XXXXXX") # short: a socket's path has 107 bytes
+export XDG_CONFIG_HOME=$WORK/config # nor a lorafs.conf
 DATA=$WORK/data
 SOCK=$DATA/lorafsd.sock
 MNT=$WORK/mnt

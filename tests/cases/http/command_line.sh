@@ -1,0 +1,99 @@
+# The command line does over HTTP what the mount does: make, train, wait, ask, order, copy, export;
+# the address and the key come from the environment or a file as well.
+. "$TEST_LIB/http.sh"
+echo sesame >"$WORK/key"
+serve --api-key-file "$WORK/key"
+lorafs() { "$BIN/lorafs" "$@"; }
+status_line() { lorafs status "$1"; } # of http.sh's `await`, which has no key
+export LORAFS_URL=$URL LORAFS_API_KEY=sesame
+
+# From nothing to an answer.
+lorafs create task --set rank=4 --set steps=12 --set batch_size=2 --set learning_rate=0.003 \
+    --set max_tokens=16 --set metric=exact_match --set max_length=32
+refuses lorafs create task
+refused_with 'task'
+refuses lorafs create other --set lora_r=4
+refused_with 'did you mean "rank"'
+rows 8 red >"$WORK/train.jsonl"
+rows 3 red >"$WORK/test.jsonl"
+lorafs train task -i "$WORK/train.jsonl" -e "$WORK/test.jsonl" | grep -q '^task: queued$'
+lorafs wait task 2>/dev/null | grep -q '^task ready v1 exact_match '
+lorafs train task -i "$WORK/train.jsonl" | grep -q 'already'
+lorafs ls | grep -qx task
+lorafs run task 'Item 1 is' | grep -q red
+printf 'Item 1 is\n' | lorafs run task -T 0 >"$WORK/answer"
+lorafs run task -T 0 Item 1 is | cmp - "$WORK/answer"
+refuses lorafs run task </dev/null # there is no stored prompt
+refused_with 'no prompt was given'
+printf 'Item 1 is' >"$WORK/prompt"
+lorafs cp "$WORK/prompt" task:
+lorafs run task -T 0 </dev/null | cmp - "$WORK/answer"
+lorafs log -f task | grep -q '"event":"scored"'
+
+# Files in and out, one to another, and as PEFT has them.
+lorafs cp task:metrics.json "$WORK"
+check json_file "$WORK/metrics.json"
+lorafs cp task:prompt "$WORK/copied" && cmp "$WORK/prompt" "$WORK/copied"
+lorafs export task "$WORK/peft" | grep -qx "$WORK/peft"
+lorafs export task -v 1 "$WORK/first"
+for file in adapter_config.json adapter_model.safetensors; do
+    cmp "$WORK/peft/$file" "$WORK/first/$file"
+done
+lorafs create twin
+lorafs cp task:config.json task:prompt twin:
+lorafs cp "$WORK"/peft/* twin:adapter/
+lorafs run twin -T 0 </dev/null | cmp - "$WORK/answer"
+refuses lorafs export task -v 9 "$WORK/none"
+refuses lorafs cp "$WORK/prompt" task:strange
+refused_with "no file 'strange'"
+refuses lorafs cp "$WORK/prompt" "$WORK/other"
+refused_with 'NAME:FILE'
+refuses lorafs cp "$WORK/train.jsonl" task:config.json
+refused_with 'train.jsonl: '
+
+# Orders.
+lorafs train long -i "$WORK/train.jsonl" --set steps=100000 --set batch_size=2 --set rank=2
+await long '^training'
+lorafs pause long && await long '^paused'
+lorafs resume long && await long '^training v[0-9]+ [1-9]'
+refuses lorafs resume long
+lorafs finish long && lorafs wait -q long | grep -q '^long ready v1'
+lorafs train long -i "$WORK/train.jsonl" --set steps=100000 --set batch_size=2 --set rank=4
+await long '^training'
+lorafs cancel long
+refuses lorafs wait -q long
+refused_with 'was cancelled'
+lorafs train task -i "$WORK/train.jsonl" --set steps=2 --set rank=2 && lorafs wait -q task
+lorafs rollback task 1 && lorafs ls -l | grep -Eq '^ready +v1 .* task$'
+refuses lorafs rollback task 7
+refused_with 'no version 7'
+lorafs rm twin && refuses lorafs status twin
+
+# Where it is and with which key: the environment, then the user's file; the command line first.
+refuses lorafs ls --url http://127.0.0.1:1
+refused_with 'no daemon answers at http://127.0.0.1:1 .*lorafs serve'
+unset LORAFS_URL LORAFS_API_KEY
+refuses lorafs ls
+refused_with "no daemon answers at .*/lorafsd.sock .*LORAFS_URL"
+export XDG_CONFIG_HOME=$WORK/config
+mkdir -p "$WORK/config/lorafs"
+conf() { printf '%s\n' "$@" >"$WORK/config/lorafs/lorafs.conf"; }
+conf '# mine' "url = $URL   # here" "api-key-file = \"$WORK/key\"" '' '[ls]' 'long = yes'
+lorafs ls | grep -q '^ready .* task$'
+LORAFS_LS_LONG=no lorafs ls | grep -qx task
+refuses env LORAFS_URL=http://127.0.0.1:1 "$BIN/lorafs" ls
+refuses env LORAFS_API_KEY=other "$BIN/lorafs" ls
+lorafs ls --help | grep -q '^usage: lorafs ls'
+conf "url = $URL" 'qunat = none'
+refuses lorafs ls
+refused_with 'lorafs.conf:2: unknown option "qunat"; did you mean "quant"'
+conf '[tarin]' 'device = cpu'
+refuses lorafs ls
+refused_with 'lorafs.conf:1: unknown command "tarin"; did you mean "train"'
+conf 'url'
+refuses lorafs ls
+refused_with 'lorafs.conf:1: a line is'
+conf '[lorafsd]' 'slots = many'
+lorafs ls --url "$URL" --api-key-file "$WORK/key" >/dev/null
+refuses "$BIN/lorafsd" --base "$BASE"
+refused_with 'LORAFS_LORAFSD_SLOTS .*whole number'

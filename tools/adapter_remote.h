@@ -1,0 +1,35 @@
+/* What the commands that make and train adapters of a daemon share: settings from a command line,
+ * and the making. One thread. */
+#ifndef LF_TOOLS_ADAPTER_REMOTE_H
+#define LF_TOOLS_ADAPTER_REMOTE_H
+
+#include "client/remote.h"
+#include "tools/options.h"
+
+/* Zero-initialised: no settings of its own. */
+struct lf_settings_flags {
+    const char *file;          /* a config.json */
+    struct lf_option_strs set; /* "KEY=VALUE", over the file */
+};
+
+/* Rows for a command's option table; s is its struct lf_settings_flags. */
+#define LF_SETTINGS_OPTIONS(s)                                                            \
+    {"config", 'c', LF_OPT_STR, "FILE", &(s).file, "settings: a config.json"},            \
+    {                                                                                     \
+        "set", 's', LF_OPT_STRS, "KEY=VALUE", &(s).set, "one setting; may be given again" \
+    }
+
+/* The settings as an object: *out is yours (json_decref), NULL where none are given. */
+enum lf_err lf_settings_of(json_t **out, const struct lf_settings_flags *s,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* Makes an adapter; settings NULL: the daemon's defaults. LF_E_EXISTS. */
+enum lf_err lf_remote_create(struct lf_remote *c, const char *name, json_t *settings,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+/* Has a daemon train: the adapter is made where it is not there, and gets the settings where some
+ * are given, the rows of `eval` (NULL: as they are) and then those of `dataset`. *queued: false
+ * where the served version was made of the very same. */
+enum lf_err lf_remote_train(struct lf_remote *c, const char *name, json_t *settings,
+                            const char *dataset, const char *eval, bool *queued,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+
+#endif
