@@ -111,16 +111,25 @@ LF_DEVICE float square_mean_of(const struct share<width, runs> &x, float mean, i
     return group_sum<width>(sum) / C;
 }
 
-/* Row `row` through the norm, w being its weights. */
-template <int width, int runs>
-LF_DEVICE void norm_row(const struct lf_norm_args &a, int64_t row,
-                        const struct share<width, runs> &w, bool vec, bool vec_w)
+/* A row of a norm: token and group. */
+struct norm_place {
+    size_t t, h;
+};
+
+LF_DEVICE struct norm_place norm_place_of(int64_t row, int H)
 {
-    size_t t = row, h = 0;
-    if (a.H > 1) /* the division of few rows costs as much as their norm */
-        t = row / a.H, h = row % a.H;
-    struct share<width, runs> x, b;
-    load_row(x, (const bf16 *)a.x + t * a.ldx + h * a.C, a.C, vec);
+    if (H > 1) /* the division of few rows costs as much as their norm */
+        return {(size_t)(row / H), (size_t)(row % H)};
+    return {(size_t)row, 0};
+}
+
+/* x, the row at `at`, through the norm, w being its weights. */
+template <int width, int runs>
+LF_DEVICE void norm_share(const struct lf_norm_args &a, const struct norm_place &at,
+                          struct share<width, runs> &x, const struct share<width, runs> &w,
+                          bool vec, bool vec_w)
+{
+    struct share<width, runs> b;
     float mean = a.layer_norm ? mean_of(x, a.C) : 0.0f;
     float rstd = rsqrtf(square_mean_of(x, mean, a.C) + a.eps);
 #pragma unroll
@@ -136,7 +145,18 @@ LF_DEVICE void norm_row(const struct lf_norm_args &a, int64_t row,
             for (int i = 0; i < 8; i++)
                 x.v[r][i] += b.v[r][i];
     }
-    store_row((bf16 *)a.y + t * a.ldy + h * a.C, x, a.C, vec);
+    store_row((bf16 *)a.y + at.t * a.ldy + at.h * a.C, x, a.C, vec);
+}
+
+/* Row `row` from memory through the norm. */
+template <int width, int runs>
+LF_DEVICE void norm_row(const struct lf_norm_args &a, int64_t row,
+                        const struct share<width, runs> &w, bool vec, bool vec_w)
+{
+    const struct norm_place at = norm_place_of(row, a.H);
+    struct share<width, runs> x;
+    load_row(x, (const bf16 *)a.x + at.t * a.ldx + at.h * a.C, a.C, vec);
+    norm_share(a, at, x, w, vec, vec_w);
 }
 
 #endif
