@@ -1,8 +1,8 @@
 /* LoRA's gradients: db += scale dy^T u and da += du^T drop(x), for every projection of a group and
  * every adapter in one launch. A block owns 64 columns of dy or x by 64 of u or du and goes through
- * all rows of its adapter, in all segments, in order: no two blocks add to one element, so results
- * repeat. The projections share x, and so the blocks of da (with dropout each has its own mask, and
- * its own blocks).
+ * the rows of its adapter, in all segments, in order, or through a part of them: the last block of
+ * the parts adds their sums in order, so results repeat. The projections share x, and so the blocks
+ * of da (with dropout each has its own mask, and its own blocks).
  *
  * 64 rows a step go through shared memory, four steps under way; four pairs of warps take 16
  * columns each, and a pair shares the rows. Memory-bound: dy and x once.
@@ -15,7 +15,7 @@
 #define RANKS 64
 #define STAGES 4
 #define LINE 72 /* elements of a row in shared memory: 64, and 8 against bank conflicts */
-#define SUM_LINE 68
+#define SUM_LINE LORA_SUM_LINE
 
 struct grad_args {
     const struct lf_lora_site *sites;
@@ -23,6 +23,9 @@ struct grad_args {
     int n_sites, n, K, ldx, lddy;
     int site[LF_GROUP_MAX], col[LF_GROUP_MAX], N[LF_GROUP_MAX];
     bool vec_x, vec_dy, vec_u;
+    int chunk, parts; /* steps of a block; blocks of a gradient's tile */
+    float *partials;
+    int *counters;
 };
 
 /* One block's gradient: columns [c0, c0 + COLS) of wide (T, ld) against columns [first, first +
@@ -57,8 +60,9 @@ LF_DEVICE bool find_job(struct grad_job &j, const struct grad_args &a, int rank_
         j.ld = j.is_a ? a.ldx : a.lddy;
         j.narrow = j.is_a ? a.du : a.u;
         j.vec = j.is_a ? a.vec_x : a.vec_dy;
-        j.first = j.p * rank_max + blockIdx.y * RANKS;
-        j.ranks = min(RANKS, of * rank_max - (int)blockIdx.y * RANKS);
+        int rank0 = blockIdx.y / a.parts * RANKS;
+        j.first = j.p * rank_max + rank0;
+        j.ranks = min(RANKS, of * rank_max - rank0);
         return j.ranks > 0;
     }
     return false;
@@ -87,6 +91,16 @@ LF_DEVICE void find_rows(struct cursor &c, const struct lora_batch &b, int slot)
         const struct lf_lora_seg seg = b.segs[c.seg];
         if (seg.trains && seg.slot == slot)
             c.row = seg.start, c.end = seg.end;
+    }
+}
+
+/* Moves on by so many steps. */
+LF_DEVICE void skip_steps(struct cursor &c, const struct lora_batch &b, int slot, int steps)
+{
+    for (find_rows(c, b, slot); steps > 0 && c.row < c.end; find_rows(c, b, slot)) {
+        int here = min(steps, (c.end - c.row + ROWS - 1) / ROWS);
+        c.row += here * ROWS;
+        steps -= here;
     }
 }
 
@@ -210,8 +224,10 @@ LF_DEVICE void contract(float (&acc)[8][4], const struct grad_args &a, const str
                         const struct grad_job &j, struct drop *drop)
 {
     struct grad_stage *stage = (struct grad_stage *)dynamic_smem();
-    struct cursor ahead = {(int)blockIdx.z - 1, 0, 0}, at = ahead;
-    int ld = a.n * b.rank_max;
+    struct cursor ahead = {(int)blockIdx.z - 1, 0, 0};
+    int ld = a.n * b.rank_max, brought = 0;
+    skip_steps(ahead, b, j.slot, (int)blockIdx.y % a.parts * a.chunk);
+    struct cursor at = ahead;
     struct run wide[RUNS], narrow[RUNS];
     find_runs(wide, j.wide + j.c0, j.ld, j.width - j.c0, COLS / 8);
     find_runs(narrow, j.narrow + j.first, ld, j.ranks, (j.ranks + 7) / 8);
@@ -223,7 +239,7 @@ LF_DEVICE void contract(float (&acc)[8][4], const struct grad_args &a, const str
     }
     auto bring = [&](int to) {
         find_rows(ahead, b, j.slot);
-        int left = ahead.end - ahead.row;
+        int left = brought++ < a.chunk ? ahead.end - ahead.row : 0;
 #pragma unroll
         for (int i = 0; i < RUNS && left > 0; i++) {
             const bf16 *w = wide[i].base + (size_t)ahead.row * j.ld;
@@ -243,12 +259,11 @@ LF_DEVICE void contract(float (&acc)[8][4], const struct grad_args &a, const str
     for (int i = 0; i < STAGES - 1; i++)
         bring(i);
     int from = 0;
-    find_rows(at, b, j.slot);
     if (drops && j.is_a) {
         find_drops(drop, a, b, j, at);
         __syncthreads();
     }
-    while (at.row < at.end) {
+    for (int step = 0; step < a.chunk && at.row < at.end; step++) {
         struct cursor next = at;
         next.row += ROWS;
         find_rows(next, b, j.slot);
@@ -266,7 +281,16 @@ LF_DEVICE void contract(float (&acc)[8][4], const struct grad_args &a, const str
     copy_async_wait<0>();
 }
 
-/* Grid: column tiles of all gradients, ranks, segments. */
+/* The sums of all parts of this block's tile; false in all but the last of their blocks. */
+LF_DEVICE bool join_parts(float *sum, const struct grad_args &a)
+{
+    int part = blockIdx.y % a.parts, groups = gridDim.y / a.parts;
+    size_t tile = ((size_t)blockIdx.z * groups + blockIdx.y / a.parts) * gridDim.x + blockIdx.x;
+    return lora_join_parts<WARPS * 32>(sum, a.partials + tile * a.parts * LORA_SUMS,
+                                       a.counters + tile, part, a.parts, COLS);
+}
+
+/* Grid: column tiles of all gradients, ranks by parts, segments. */
 template <bool drops>
 static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     grad_kernel(const __grid_constant__ struct grad_args a, const struct lora_batch b)
@@ -291,16 +315,23 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
         contract<drops, true, 4>(acc, a, b, j, drop);
     float *sum = (float *)dynamic_smem();
     join_halves(sum, acc);
-    put_gradient(sum, a, j, b.rank_max);
+    if (a.parts == 1 || join_parts(sum, a))
+        put_gradient(sum, a, j, b.rank_max);
 }
 
 template <bool drops>
-static void launch(struct lf_stream *s, const struct grad_args *g, const struct lora_batch &b)
+static void launch(struct lf_stream *s, struct grad_args *g, const struct lora_batch &b, int T)
 {
-    int tiles = lf_div_up(g->K, COLS) * (drops ? g->n : 1);
+    int tiles = lf_div_up(g->K, COLS) * (drops ? g->n : 1), steps = lf_div_up(T, ROWS);
     for (int p = 0; p < g->n; p++)
         tiles += lf_div_up(g->N[p], COLS);
     dim3 grid(tiles, lf_div_up(b.rank_max * (drops ? 1 : g->n), RANKS), b.n_segs);
+    steps += b.n_segs > 1 ? b.n_segs : 0; /* each may end with a step that is not full */
+    g->chunk = lora_chunk(s, (int64_t)grid.x * grid.y * grid.z, &steps, 1);
+    g->parts = lf_div_up(steps, g->chunk);
+    g->partials = lf_cuda_of(s)->partials;
+    g->counters = lf_cuda_of(s)->counters;
+    grid.y *= g->parts;
     lf_launch<grad_kernel<drops>>(s, grid, WARPS * 32, STAGES * sizeof(grad_stage), *g, b);
 }
 
@@ -324,7 +355,7 @@ void lf_cuda_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a)
         g.vec_dy = g.vec_dy && a->col[p] % 8 == 0 && a->N[p] % 8 == 0;
     }
     if (lora_drops(a->batch))
-        launch<true>(s, &g, b);
+        launch<true>(s, &g, b, a->batch->T);
     else
-        launch<false>(s, &g, b);
+        launch<false>(s, &g, b, a->batch->T);
 }

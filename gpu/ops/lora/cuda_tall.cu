@@ -15,8 +15,7 @@
 #define STEP 64
 #define STAGES 4
 #define LINE 72 /* elements of a row in shared memory: 64, and 8 against bank conflicts */
-#define SUM_LINE 68
-#define PARTS_MAX 32
+#define SUM_LINE LORA_SUM_LINE
 
 struct tall_args {
     const struct lf_lora_site *sites;
@@ -26,8 +25,10 @@ struct tall_args {
     int site[LF_GROUP_MAX], col[LF_GROUP_MAX], length[LF_GROUP_MAX]; /* columns of x to contract */
     bool training, vec;
     bool each; /* a projection a block; else all together, over the same columns of x */
-    int parts;
-    float *partials; /* (blocks, ROWS, COLS) */
+    int chunk; /* steps of a block */
+    int part[LF_GROUP_MAX +
+             1]; /* blocks [part[p], part[p + 1]) of the grid's y are projection p's */
+    float *partials;
     int *counters;
     bf16 *tail; /* (T, ld) where the result goes again, in j's columns; or NULL */
     struct lora_join j;
@@ -181,26 +182,13 @@ LF_DEVICE void join_halves(float *sum, const float (&acc)[8][4])
     __syncthreads();
 }
 
-/* Adds the parts of the block's tile in order, into shared memory. False in all but the last of
- * their blocks. */
+/* The sums of all parts of the block's tile; false in all but the last of their blocks. */
 LF_DEVICE bool join_parts(float *sum, const struct tall_args &a, const struct tall_tile &t)
 {
-    int part = blockIdx.z % a.parts;
-    size_t tile =
-        ((size_t)(blockIdx.z / a.parts) * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
-    float *of = a.partials + tile * a.parts * ROWS * COLS;
-    for (int i = threadIdx.x; i < t.rows.n * COLS; i += WARPS * 32)
-        of[(size_t)part * ROWS * COLS + i] = sum[i / COLS * SUM_LINE + i % COLS];
-    if (!last_to_arrive(a.counters + tile, a.parts))
-        return false;
-    for (int i = threadIdx.x; i < t.rows.n * COLS; i += WARPS * 32) {
-        float total = 0.0f;
-        for (int q = 0; q < a.parts; q++)
-            total += of[(size_t)q * ROWS * COLS + i];
-        sum[i / COLS * SUM_LINE + i % COLS] = total;
-    }
-    __syncthreads();
-    return true;
+    size_t row = (size_t)blockIdx.z * gridDim.x + blockIdx.x, p = a.each ? t.p : 0;
+    float *of = a.partials + (row * gridDim.y + a.part[p]) * LORA_SUMS;
+    return lora_join_parts<WARPS * 32>(sum, of, a.counters + row * LF_GROUP_MAX + p,
+                                       blockIdx.y - a.part[p], a.part[p + 1] - a.part[p], t.rows.n);
 }
 
 /* Columns that no adapter has are zeros, in u too. */
@@ -229,13 +217,14 @@ LF_DEVICE void put_ranks(const float *sum, const struct tall_args &a, const stru
 LF_DEVICE bool find_tile(struct tall_tile &t, const struct tall_args &a, const struct lora_batch &b)
 {
     t.rows = find_row_tile(b.segs, b.n_segs, ROWS, blockIdx.x, a.training);
-    t.p = a.each ? blockIdx.y : 0;
-    int part = blockIdx.z % a.parts, rank0 = blockIdx.z / a.parts * COLS;
-    int steps = (a.length[t.p] + STEP - 1) / STEP;
+    t.p = 0;
+    while ((int)blockIdx.y >= a.part[t.p + 1])
+        t.p++;
+    int rank0 = blockIdx.z * COLS;
     t.first = t.p * b.rank_max + rank0;
     t.cols = min(COLS, (a.each ? b.rank_max : a.n * b.rank_max) - rank0);
-    t.k = part * steps / a.parts * STEP;
-    t.end = min((part + 1) * steps / a.parts * STEP, a.length[t.p]);
+    t.k = (blockIdx.y - a.part[t.p]) * a.chunk * STEP;
+    t.end = min(t.k + a.chunk * STEP, a.length[t.p]);
     return t.rows.seg >= 0;
 }
 
@@ -286,7 +275,7 @@ LF_DEVICE void contract(float (&acc)[8][4], const struct tall_tile &t, struct ru
     copy_async_wait<0>();
 }
 
-/* Grid: row tiles, projections, columns of u by parts. */
+/* Grid: row tiles, parts of each projection's contraction, columns of u. */
 template <bool backward, bool drops>
 static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     tall_kernel(const __grid_constant__ struct tall_args a, const struct lora_batch b)
@@ -304,6 +293,8 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
         drop[threadIdx.x] =
             drop_of(b.seqs, b.seq, b.pos, t.rows.row + threadIdx.x, a.length[t.p], a.site[t.p]);
     __syncthreads();
+    if (a.each && site[t.p].rank == 0)
+        t.end = t.k;
     struct run x[RUNS], w[RUNS];
     find_x_runs(x, a, t);
     bool vec = backward ? find_b_runs(w, t, site[t.p], t.first - t.p * b.rank_max)
@@ -321,24 +312,23 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
         contract<backward, drops, true, 4>(acc, t, x, w, stride, drop);
     float *sum = (float *)dynamic_smem();
     join_halves(sum, acc);
-    if (a.parts == 1 || join_parts(sum, a, t))
+    if (a.part[t.p + 1] - a.part[t.p] == 1 || join_parts(sum, a, t))
         put_ranks<backward>(sum, a, t, site, slot, b.rank_max);
 }
 
-/* Parts of the contraction so that three blocks a multiprocessor are busy, each with some steps. */
+/* The contraction in parts, which make the grid's y. */
 static void divide(struct lf_stream *s, struct tall_args *t, dim3 *grid)
 {
     const struct lf_cuda_stream *cs = lf_cuda_of(s);
-    int64_t blocks = (int64_t)grid->x * grid->y * grid->z;
-    int64_t parts = 3 * cs->dev->units / blocks, steps = lf_div_up(t->length[0], STEP);
-    int64_t room = (int64_t)(LF_CUDA_PARTIALS / (ROWS * COLS * sizeof(float))) / blocks;
-    parts = parts < steps / 4 ? parts : steps / 4;
-    parts = parts < room ? parts : room;
-    parts = parts < PARTS_MAX ? parts : PARTS_MAX;
-    t->parts = parts > 1 && blocks <= LF_CUDA_COUNTERS ? (int)parts : 1;
+    int steps[LF_GROUP_MAX], n = t->each ? t->n : 1;
+    for (int p = 0; p < n; p++)
+        steps[p] = lf_div_up(t->length[p], STEP);
+    t->chunk = lora_chunk(s, (int64_t)grid->x * grid->z, steps, n);
+    for (int p = 0; p < n; p++)
+        t->part[p + 1] = t->part[p] + lf_div_up(steps[p], t->chunk);
     t->partials = cs->partials;
     t->counters = cs->counters;
-    grid->z *= t->parts;
+    grid->y = t->part[n];
 }
 
 template <bool backward, bool drops>
@@ -347,7 +337,7 @@ static void launch(struct lf_stream *s, struct tall_args *t, const struct lf_rag
     struct lora_batch b = lora_batch_of(batch);
     t->each = backward || drops;
     int cols = t->each ? b.rank_max : t->n * b.rank_max;
-    dim3 grid(lf_row_tiles_max(batch, ROWS), t->each ? t->n : 1, lf_div_up(cols, COLS));
+    dim3 grid(lf_row_tiles_max(batch, ROWS), 1, lf_div_up(cols, COLS));
     divide(s, t, &grid);
     lf_launch<tall_kernel<backward, drops>>(s, grid, WARPS * 32, STAGES * sizeof(tall_stage), *t,
                                             b);

@@ -57,6 +57,58 @@ LF_DEVICE uint4 drop_words(uint4 w, const struct drop &d, int k)
     return make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
 }
 
+/* ---- A contraction in parts ------------------------------------------------------------------ */
+
+#define LORA_SUM_LINE 68 /* floats of a row of a block's 64 x 64 sums in shared memory */
+#define LORA_SUMS 4096   /* floats of a part among the stream's partials */
+
+/* Adds the parts of a block's sums (rows by 64) in order, into shared memory; `of` are theirs, one
+ * after another. False in all but the last of their blocks. */
+template <int threads>
+LF_DEVICE bool lora_join_parts(float *sum, float *of, int *counter, int part, int parts, int rows)
+{
+    for (int i = threadIdx.x; i < rows * 64; i += threads)
+        of[part * LORA_SUMS + i] = sum[i / 64 * LORA_SUM_LINE + i % 64];
+    if (!last_to_arrive(counter, parts))
+        return false;
+    for (int i = threadIdx.x; i < rows * 64; i += threads) {
+        float total = 0.0f;
+        for (int q = 0; q < parts; q++)
+            total += of[q * LORA_SUMS + i];
+        sum[i / 64 * LORA_SUM_LINE + i % 64] = total;
+    }
+    __syncthreads();
+    return true;
+}
+
+/* Host: how many steps of the contraction a block takes, so that the blocks' rounds over the card
+ * (three a multiprocessor) are as short as can be: for `tiles` blocks of each of n contractions of
+ * steps[i]. A part more costs about four steps: its first rows, and its sums' way through memory.
+ */
+static inline int lora_chunk(const struct lf_stream *s, int64_t tiles, const int *steps, int n)
+{
+    const struct lf_cuda_stream *cs = lf_cuda_of(s);
+    int64_t most = (int64_t)(LF_CUDA_PARTIALS / (LORA_SUMS * sizeof(float))), best = INT64_MAX;
+    int longest = 1, chunk = 1;
+    for (int i = 0; i < n; i++)
+        longest = steps[i] > longest ? steps[i] : longest;
+    chunk = longest;
+    for (int parts = 1; parts <= 32 && parts <= longest; parts++) {
+        int each = lf_div_up(longest, parts);
+        int64_t blocks = 0;
+        for (int i = 0; i < n; i++)
+            blocks += tiles * lf_div_up(steps[i], each);
+        int64_t rounds = lf_div_up(blocks, 3 * cs->dev->units), time = rounds * (each + 4);
+        if (time < best && (parts == 1 || blocks <= most)) {
+            best = time;
+            chunk = each;
+        }
+    }
+    return chunk;
+}
+
+/* ---- Adapters in the base's products --------------------------------------------------------- */
+
 /* Adapters of a batch that join a dense product: y = [x, u] [W, scale B]^T, dx = [dy, du] [W; A].
  * Column (i * n + p) * rank_max + r is rank r of projection p in the batch's i-th slot; other
  * slots' rows have zeros there. */
