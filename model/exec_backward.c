@@ -36,14 +36,21 @@ static const void *through_post_norm(struct lf_exec *x, const void *branch, cons
     return x->work.dy;
 }
 
-/* d of the branch's output is work.dx; leaves d of the MLP's inner in b->h. */
-static void mlp_out_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
+/* d of the branch's output is work.dx; leaves d of the activation's output in work.g. The answer is
+ * d of the map's output. */
+static const void *mlp_out_map_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
+{
+    const void *dy = through_post_norm(x, b->mlp_y, x->model->layers[l].post_mlp_norm);
+    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, x->work.g, dy, NULL, 0,
+                      b->u[LF_GROUP_MLP_OUT], false);
+    return dy;
+}
+
+/* The rest: leaves d of the MLP's inner in b->h. dy: what mlp_out_map_bwd answered. */
+static void mlp_act_bwd(struct lf_exec *x, int l, const struct lf_acts *b, const void *dy)
 {
     const struct lf_config *c = &x->model->config;
-    const void *u = b->u[LF_GROUP_MLP_OUT], *dy;
     void *dg = x->work.g; /* then the activation's output again */
-    dy = through_post_norm(x, b->mlp_y, x->model->layers[l].post_mlp_norm);
-    lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_OUT, dg, dy, NULL, 0, u, false);
     struct lf_glu_bwd_args g = {.dx = b->h,
                                 .dy = dg,
                                 .x = b->h,
@@ -55,7 +62,8 @@ static void mlp_out_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
                                 .ldy = c->F + x->room,
                                 .ldx = x->h_n + x->room};
     x->ops->glu_bwd(x->stream, &g);
-    lf_exec_group_grads(x, &x->train, l, LF_GROUP_MLP_OUT, dy, dg, c->F + x->room, u);
+    lf_exec_group_grads(x, &x->train, l, LF_GROUP_MLP_OUT, dy, dg, c->F + x->room,
+                        b->u[LF_GROUP_MLP_OUT]);
 }
 
 /* Back through the rotation and the norms of q and k, in place in dqkv. */
@@ -146,13 +154,14 @@ static void in_maps_bwd(struct lf_exec *x, int l, enum lf_group_kind g, const vo
 }
 
 /* Both branches read one normed input, of which dx NULL wants no gradient. */
-static void parallel_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void *dn)
+static void parallel_bwd(struct lf_exec *x, int l, const struct lf_acts *b, const void *dy,
+                         void *dn)
 {
     const struct lf_layer *y = &x->model->layers[l];
     struct lf_work *w = &x->work;
     int ld = x->model->config.C + x->room;
     lf_exec_norm(x, w->n, ld, b->x_in, y->attn_norm, y->attn_norm_b, x->train.batch.T);
-    mlp_out_bwd(x, l, b);
+    mlp_act_bwd(x, l, b, dy);
     lf_exec_group_bwd(x, &x->train, l, LF_GROUP_MLP_IN, dn, b->h, w->n, ld, b->u[LF_GROUP_MLP_IN],
                       false);
     attention_bwd(x, l, b);
@@ -162,17 +171,19 @@ static void parallel_bwd(struct lf_exec *x, int l, const struct lf_acts *b, void
         norm_bwd(x, w->dx, dn, b->x_in, NULL, y->attn_norm, NULL, true);
 }
 
-/* lowest: nothing below has an adapter, so the block's own input needs no gradient. */
-static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, bool lowest)
+/* What follows mlp_out_map_bwd, whose answer dy is. lowest: nothing below has an adapter, so the
+ * block's own input needs no gradient. */
+static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, const void *dy,
+                      bool lowest)
 {
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
     struct lf_work *w = &x->work;
     if (c->parallel_block) {
-        parallel_bwd(x, l, b, lowest ? NULL : w->dn);
+        parallel_bwd(x, l, b, dy, lowest ? NULL : w->dn);
         return;
     }
-    mlp_out_bwd(x, l, b);
+    mlp_act_bwd(x, l, b, dy);
     in_maps_bwd(x, l, LF_GROUP_MLP_IN, b->h, b->x_mid, b->u[LF_GROUP_MLP_IN], y->mlp_norm,
                 y->mlp_norm_b);
     attention_bwd(x, l, b);
@@ -229,8 +240,15 @@ void lf_exec_backward(struct lf_exec *x)
     for (int l = x->model->config.L - 1; l >= x->layer_first; l--) {
         bool again = l < x->n_again - 1; /* the last of them has left its activations there */
         struct lf_acts b = training_rows(x, &x->saved[l], again);
+        /* The last map's backward needs nothing of a block that is run again, unless a norm follows
+         * that map; before the block, the maps that come last in it are the first whose weights
+         * backward needs next, and lie unpacked. */
+        bool early = again && !x->model->config.norms.post_mlp;
+        const void *dy = early ? mlp_out_map_bwd(x, l, &b) : NULL;
         if (again)
             lf_exec_block(x, &x->train, l, &b);
-        block_bwd(x, l, &b, l == x->layer_first);
+        if (!early)
+            dy = mlp_out_map_bwd(x, l, &b);
+        block_bwd(x, l, &b, dy, l == x->layer_first);
     }
 }

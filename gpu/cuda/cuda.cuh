@@ -43,6 +43,11 @@ struct lf_cuda_stream {
     cudaStream_t stream;
     void *scratch; /* grows with lf_stream_reserve: weights under dequantisation */
     size_t scratch_bytes;
+    /* The group whose weights, unpacked, lie in scratch: its first one's data, how many, their row
+     * stride. NULL: none that is known. Forgotten when the stream is waited for or written to by
+     * the host, since weights may be others then, and around recordings. */
+    const void *unpacked;
+    int unpacked_n, unpacked_ld;
     float *partials; /* LF_CUDA_PARTIALS */
     int *counters;   /* LF_CUDA_COUNTERS */
     void *workspace; /* LF_CUDA_WORKSPACE */

@@ -172,6 +172,7 @@ enum lf_err lf_cuda_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_
 enum lf_err lf_cuda_stream_wait(struct lf_stream *s, struct lf_diag *diag)
 {
     struct lf_cuda_stream *cs = lf_cuda_of(s);
+    cs->unpacked = NULL;
     if (lf_cuda_enter(cs->dev))
         lf_cuda_note(cs->dev, cudaStreamSynchronize(cs->stream));
     return lf_cuda_enter(cs->dev) ? LF_OK : lf_cuda_lost(cs->dev, diag);
@@ -200,6 +201,7 @@ static unsigned char *ring_take(struct lf_cuda_stream *cs, size_t bytes, size_t 
 void lf_cuda_upload(struct lf_stream *s, void *dst, const void *src, size_t bytes)
 {
     struct lf_cuda_stream *cs = lf_cuda_of(s);
+    cs->unpacked = NULL;
     lf_assert(!cs->recording); /* a recorded copy would read the ring again at each launch */
     while (bytes > 0 && lf_cuda_enter(cs->dev)) {
         size_t n;
@@ -273,6 +275,7 @@ void lf_cuda_mark_free(struct lf_stream *s, void *mark)
 enum lf_err lf_cuda_record_begin(struct lf_stream *s, struct lf_diag *diag)
 {
     struct lf_cuda_stream *cs = lf_cuda_of(s);
+    cs->unpacked = NULL;
     if (lf_cuda_enter(cs->dev))
         lf_cuda_note(cs->dev, cudaStreamBeginCapture(cs->stream, cudaStreamCaptureModeRelaxed));
     if (!lf_cuda_enter(cs->dev))
@@ -287,6 +290,7 @@ enum lf_err lf_cuda_record_end(struct lf_stream *s, void **out, struct lf_diag *
     cudaGraph_t graph = NULL;
     cudaGraphExec_t exec = NULL;
     cs->recording = false;
+    cs->unpacked = NULL;
     cudaError_t error = cudaStreamEndCapture(cs->stream, &graph);
     if (error == cudaSuccess && lf_cuda_enter(cs->dev))
         error = cudaGraphInstantiate(&exec, graph, 0);
@@ -302,6 +306,7 @@ enum lf_err lf_cuda_record_end(struct lf_stream *s, void **out, struct lf_diag *
 void lf_cuda_graph_launch(struct lf_stream *s, void *graph)
 {
     struct lf_cuda_stream *cs = lf_cuda_of(s);
+    cs->unpacked = NULL;
     if (lf_cuda_enter(cs->dev))
         lf_cuda_note(cs->dev, cudaGraphLaunch((cudaGraphExec_t)graph, cs->stream));
 }

@@ -64,36 +64,17 @@ static bool copied_stretch(struct stretch *out, struct walk *k)
     return true;
 }
 
-/* The next stretch of a group; moves the walk on. False at the end. */
-static bool next_stretch(struct lf_stream *s, struct stretch *out, struct walk *k)
+/* The group's weights one below the other in scratch, rows of ld: they may lie there from the
+ * product before, which was forward where this one is backward. */
+static void unpack_group(struct lf_stream *s, const struct walk *k, int ld)
 {
-    if (k->p >= k->n)
-        return false;
-    if (k->copy)
-        return copied_stretch(out, k);
-    const struct lf_weight *first = k->w[k->p];
-    if (first->kind == LF_WEIGHT_BF16) {
-        *out = {(bf16 *)first->data, first->N, k->col[k->p], first->K};
-        k->p++;
-        return true;
-    }
-    bf16 *scratch = (bf16 *)lf_cuda_of(s)->scratch;
-    int room = rows_that_fit(s, first->K);
-    *out = {scratch, 0, k->col[k->p] + k->row, first->K};
-    while (k->p < k->n && room > 0 && k->w[k->p]->kind != LF_WEIGHT_BF16 &&
-           k->col[k->p] + k->row == out->col + out->N) {
-        int left = k->w[k->p]->N - k->row, rows = left < room ? left : room;
-        lf_cuda_dequantize(s, scratch + (size_t)out->N * first->K, first->K, k->w[k->p], k->row,
-                           rows);
-        out->N += rows;
-        room -= rows;
-        k->row += rows;
-        if (k->row < k->w[k->p]->N)
-            break;
-        k->row = 0;
-        k->p++;
-    }
-    return out->N > 0;
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    const void *first = k->w[0]->data;
+    if (cs->unpacked == first && cs->unpacked_n == k->n && cs->unpacked_ld == ld)
+        return;
+    for (int p = 0, row = 0; p < k->n; row += k->w[p++]->N)
+        lf_cuda_dequantize(s, (bf16 *)cs->scratch + (size_t)row * ld, ld, k->w[p], 0, k->w[p]->N);
+    cs->unpacked = first, cs->unpacked_n = k->n, cs->unpacked_ld = ld;
 }
 
 /* The whole group as one matrix with `more` columns and rows behind it. False where it is in pieces
@@ -114,10 +95,45 @@ static bool whole_group(struct lf_stream *s, struct stretch *out, const struct w
     if (bytes > lf_cuda_of(s)->scratch_bytes || K % 8)
         return false;
     *out = {(bf16 *)lf_cuda_of(s)->scratch, N, k->col[0], K + more};
-    for (int p = 0, row = 0; p < k->n; row += k->w[p++]->N)
-        lf_cuda_dequantize(s, (bf16 *)lf_cuda_of(s)->scratch + (size_t)row * (K + more), K + more,
-                           k->w[p], 0, k->w[p]->N);
+    unpack_group(s, k, K + more);
     return true;
+}
+
+/* The next stretch of a group; moves the walk on. False at the end. */
+static bool next_stretch(struct lf_stream *s, struct stretch *out, struct walk *k)
+{
+    if (k->p >= k->n)
+        return false;
+    if (k->copy)
+        return copied_stretch(out, k);
+    const struct lf_weight *first = k->w[k->p];
+    if (first->kind == LF_WEIGHT_BF16) {
+        *out = {(bf16 *)first->data, first->N, k->col[k->p], first->K};
+        k->p++;
+        return true;
+    }
+    if (k->p == 0 && k->row == 0 && whole_group(s, out, k, 0)) {
+        k->p = k->n;
+        return true;
+    }
+    bf16 *scratch = (bf16 *)lf_cuda_of(s)->scratch;
+    lf_cuda_of(s)->unpacked = NULL;
+    int room = rows_that_fit(s, first->K);
+    *out = {scratch, 0, k->col[k->p] + k->row, first->K};
+    while (k->p < k->n && room > 0 && k->w[k->p]->kind != LF_WEIGHT_BF16 &&
+           k->col[k->p] + k->row == out->col + out->N) {
+        int left = k->w[k->p]->N - k->row, rows = left < room ? left : room;
+        lf_cuda_dequantize(s, scratch + (size_t)out->N * first->K, first->K, k->w[k->p], k->row,
+                           rows);
+        out->N += rows;
+        room -= rows;
+        k->row += rows;
+        if (k->row < k->w[k->p]->N)
+            break;
+        k->row = 0;
+        k->p++;
+    }
+    return out->N > 0;
 }
 
 /* One product with the adapters in it; false where that does not go. */
