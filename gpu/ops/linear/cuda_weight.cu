@@ -51,6 +51,7 @@ static void reorder(struct lf_stream *s, const struct lf_weight *w)
 {
     int64_t elements = (int64_t)w->N * w->K, tiles = w->K / Q4_BLOCK;
     void *copy = lf_cuda_of(s)->scratch;
+    lf_cuda_of(s)->unpacked = NULL;
     lf_stream_copy(s, copy, w->data, elements / 2);
     lf_launch<reorder_codes_kernel>(s, dim3(lf_div_up(elements / 32, 256)), 256, 0,
                                     (uint4 *)w->data, (const uint8_t *)copy, w->K, elements / 32);
@@ -101,92 +102,136 @@ void lf_cuda_release_weight(struct lf_device *dev, struct lf_weight *w)
 /* ---- Taking apart ---------------------------------------------------------------------------- */
 
 /* Two decoded values a byte, fp32, sixteen copies side by side: no lanes of a half warp meet. */
-LF_DEVICE void fill_pairs(float2 *pairs, const float *code)
+#define PAIRS (256 * 16)
+/* A warp's 16 rows of 256 columns on their way out, bytes of a row: no rows meet in a bank. */
+#define STAGE_LINE (Q4_RUN * Q4_BLOCK * 2 + 16)
+
+struct unpack_tables {
+    float2 pairs[PAIRS];
+    float map[256]; /* of nested scales */
+};
+
+static constexpr size_t unpack_smem(int warps)
 {
-    for (int i = threadIdx.x; i < 256 * 16; i += 256)
-        pairs[i] = make_float2(code[i / 16 >> 4], code[i / 16 & 15]);
+    return sizeof(struct unpack_tables) + (size_t)warps * Q4_PANEL * STAGE_LINE;
 }
 
-/* What a lane reads of a tile of 16 rows and 64 columns: codes of rows g and g + 8, their scales.
- */
-struct q4_piece {
-    uint4 codes;
-    float absmax[2];
+LF_DEVICE void fill_tables(struct unpack_tables &t, const float *code, const float *map)
+{
+    for (int i = threadIdx.x; i < PAIRS; i += blockDim.x)
+        t.pairs[i] = make_float2(code[i / 16 >> 4], code[i / 16 & 15]);
+    for (int i = threadIdx.x; map && i < 256; i += blockDim.x)
+        t.map[i] = map[i];
+}
+
+/* What a lane reads of a run, the four tiles of a panel whose scales lie together: codes of rows g
+ * and g + 8, and their scales. */
+template <bool nested> struct q4_run {
+    uint4 codes[Q4_RUN];
+    struct q4_scales<nested> scales;
 };
 
 template <bool nested>
-LF_DEVICE struct q4_piece load_piece(const struct q4_matrix &m, const float *map, int panel,
-                                     int tile, int tiles)
+LF_DEVICE void load_run(struct q4_run<nested> &r, const struct q4_matrix &m, int panel, int tile,
+                        int tiles)
 {
-    struct q4_piece p;
-    int lane = threadIdx.x % 32, g = lane / 4;
-    size_t run = ((size_t)panel * tiles + tile / Q4_RUN * Q4_RUN) * Q4_PANEL;
-    p.codes = load_once(m.codes + ((size_t)panel * tiles + tile) * 32 + q4_unit(lane));
+    int lane = threadIdx.x % 32;
+    size_t first = (size_t)panel * tiles;
+    struct q4_panel p = {};
+    p.absmax_q = m.absmax_q + first * Q4_PANEL;
+    p.absmax = m.absmax + first * Q4_PANEL;
+    p.absmax2 = m.absmax2;
+    p.block = (panel * Q4_PANEL + lane / 4) * tiles;
+    p.shift2 = m.shift2;
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-        size_t scale = run + g * 2 * Q4_RUN + tile % Q4_RUN * 2 + h;
-        int block = (panel * Q4_PANEL + g + 8 * h) * tiles + tile;
-        p.absmax[h] =
-            nested ? __fadd_rn(__fmul_rn(map[m.absmax_q[scale]], m.absmax2[block >> m.shift2]),
-                               m.offset)
-                   : m.absmax[scale];
-    }
-    return p;
+    for (int t = 0; t < Q4_RUN; t++)
+        r.codes[t] = load_once(m.codes + (first + tile + t) * 32 + q4_unit(lane));
+    q4_fetch_scales(r.scales, p, tiles, tile);
 }
 
-/* Sixteen columns of one row: 32 bytes, which two lanes write together, so that each store fills
- * whole sectors. */
-LF_DEVICE void store_pair(bf16 *row, const uint32_t (&w)[8])
+/* Of row g (h 0) or g + 8 in tile t of the run. */
+LF_DEVICE float scale_of(const struct q4_scales<true> &s, int t, int h, float offset,
+                         const struct unpack_tables &tables)
 {
-    bool odd = threadIdx.x % 2;
-    uint32_t other[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        other[i] = __shfl_xor_sync(0xffffffffu, odd ? w[i] : w[4 + i], 1);
-    uint4 mine = odd ? make_uint4(w[4], w[5], w[6], w[7]) : make_uint4(w[0], w[1], w[2], w[3]);
-    uint4 its = make_uint4(other[0], other[1], other[2], other[3]);
-    *(uint4 *)(row + (odd ? -8 : 0)) = odd ? its : mine;
-    *(uint4 *)(row + (odd ? 8 : 16)) = odd ? mine : its;
+    float v = tables.map[s.bytes[t / 2] >> (t % 2 * 16 + h * 8) & 255];
+    return __fadd_rn(__fmul_rn(v, s.absmax2[h]), offset);
 }
 
-/* Prepared weights: a warp writes tiles of 16 rows and 64 columns; the next one's codes and scales
- * are on their way meanwhile. */
-template <bool nested>
-static __global__ void __launch_bounds__(256)
+LF_DEVICE float scale_of(const struct q4_scales<false> &s, int t, int h, float offset,
+                         const struct unpack_tables &tables)
+{
+    (void)offset, (void)tables;
+    return h ? s.value[t].y : s.value[t].x;
+}
+
+/* Sixteen columns of row g or g + 8 into the stage. */
+LF_DEVICE void stage_columns(unsigned char *to, const uint4 &codes, int h, float scale,
+                             const struct unpack_tables &tables)
+{
+    uint32_t w[8];
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            uint32_t byte = q4_word(codes, j) >> (16 * e + 8 * h) & 255;
+            float2 v = tables.pairs[byte * 16 + threadIdx.x % 16];
+            w[4 * e + j] = pack2(v.x * scale, v.y * scale);
+        }
+    ((uint4 *)to)[0] = make_uint4(w[0], w[1], w[2], w[3]);
+    ((uint4 *)to)[1] = make_uint4(w[4], w[5], w[6], w[7]);
+}
+
+/* Prepared weights: a warp makes 16 rows of 256 columns at a time and writes each row's 512 bytes
+ * at once; the next ones' codes and scales are on their way meanwhile. Memory's writes bound it
+ * (3.4 of 4.3 TB/s). Lost: rows written from registers, 32 bytes of eight rows at a time (2.2 TB/s,
+ * whatever is under way); by the copy engine (3.3). */
+template <bool nested, int warps>
+static __global__ void __launch_bounds__(warps * 32)
     dequantize_kernel(bf16 *out, int ld, const __grid_constant__ struct q4_matrix m,
                       const float *code, const float *map, int panel, int panels, int tiles)
 {
-    float2 *pairs = (float2 *)dynamic_smem();
-    fill_pairs(pairs, code);
+    struct unpack_tables &tables = *(struct unpack_tables *)dynamic_smem();
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, runs = tiles / Q4_RUN;
+    unsigned char *stage =
+        dynamic_smem() + sizeof(struct unpack_tables) + warp * Q4_PANEL * STAGE_LINE;
+    fill_tables(tables, code, nested ? map : NULL);
     __syncthreads();
     grid_wait();
-    int lane = threadIdx.x % 32, step = gridDim.x * 8, i = blockIdx.x * 8 + threadIdx.x / 32;
-    if (i >= panels * tiles)
+    int step = gridDim.x * warps, i = blockIdx.x * warps + warp;
+    if (i >= panels * runs)
         return;
-    int local = i / tiles, tile = i % tiles;
-    struct q4_piece next = load_piece<nested>(m, map, panel + local, tile, tiles);
-    for (; i < panels * tiles; i += step) {
-        struct q4_piece p = next;
-        bf16 *to =
-            out + (size_t)(local * Q4_PANEL + lane / 4) * ld + tile * Q4_BLOCK + lane % 4 * 16;
-        if (i + step < panels * tiles) {
-            local = (i + step) / tiles, tile = (i + step) % tiles;
-            next = load_piece<nested>(m, map, panel + local, tile, tiles);
-        }
+    struct q4_run<nested> next;
+    load_run(next, m, panel + i / runs, i % runs * Q4_RUN, tiles);
+    for (; i < panels * runs; i += step) {
+        const struct q4_run<nested> r = next;
+        bf16 *to = out + (size_t)(i / runs * Q4_PANEL) * ld + i % runs * (Q4_RUN * Q4_BLOCK);
+        if (i + step < panels * runs)
+            load_run(next, m, panel + (i + step) / runs, (i + step) % runs * Q4_RUN, tiles);
 #pragma unroll
-        for (int h = 0; h < 2; h++) {
-            uint32_t w[8];
+        for (int t = 0; t < Q4_RUN; t++)
 #pragma unroll
-            for (int j = 0; j < 4; j++)
+            for (int h = 0; h < 2; h++)
+                stage_columns(stage + (lane / 4 + 8 * h) * STAGE_LINE + t * 128 + lane % 4 * 32,
+                              r.codes[t], h, scale_of(r.scales, t, h, m.offset, tables), tables);
+        __syncwarp();
 #pragma unroll
-                for (int e = 0; e < 2; e++) {
-                    uint32_t byte = q4_word(p.codes, j) >> (16 * e + 8 * h) & 255;
-                    float2 v = pairs[byte * 16 + lane % 16];
-                    w[4 * e + j] = pack2(v.x * p.absmax[h], v.y * p.absmax[h]);
-                }
-            store_pair(to + (size_t)(8 * h) * ld, w);
-        }
+        for (int row = 0; row < Q4_PANEL; row++)
+            *(uint4 *)(to + (size_t)row * ld + lane * 8) =
+                *(const uint4 *)(stage + row * STAGE_LINE + lane * 16);
+        __syncwarp();
     }
+}
+
+template <bool nested, int warps>
+static void launch_dequantize(struct lf_stream *s, bf16 *out, int ld, const struct lf_weight *w,
+                              int row, int n)
+{
+    const struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    int tiles = w->K / Q4_BLOCK, panels = n / Q4_PANEL, most = 16 / warps * dev->units;
+    int blocks = lf_div_up((int64_t)panels * (tiles / Q4_RUN), warps);
+    lf_launch<dequantize_kernel<nested, warps>>(
+        s, dim3(blocks < most ? blocks : most), warps * 32, unpack_smem(warps), out, ld,
+        q4_matrix_from(w), w->code, w->absmax_code, row / Q4_PANEL, panels, tiles);
 }
 
 /* Weights in their natural order, of any block size: elements [begin, begin + n), whole rows. */
@@ -223,13 +268,11 @@ void lf_cuda_dequantize(struct lf_stream *s, bf16 *out, int ld, const struct lf_
                                   (int64_t)row * w->K, elements);
         return;
     }
-    struct q4_matrix m = q4_matrix_from(w);
-    int tiles = w->K / Q4_BLOCK, panels = n / Q4_PANEL, most = 6 * lf_cuda_of(s)->dev->units;
-    dim3 grid(panels * tiles / 8 < most ? lf_div_up((int64_t)panels * tiles, 8) : most);
+    bool wide = lf_cuda_of(s)->dev->smem_block >= (int)unpack_smem(8);
     if (w->absmax)
-        lf_launch<dequantize_kernel<false>>(s, grid, 256, 32768, out, ld, m, w->code,
-                                            w->absmax_code, row / Q4_PANEL, panels, tiles);
+        wide ? launch_dequantize<false, 8>(s, out, ld, w, row, n)
+             : launch_dequantize<false, 4>(s, out, ld, w, row, n);
     else
-        lf_launch<dequantize_kernel<true>>(s, grid, 256, 32768, out, ld, m, w->code, w->absmax_code,
-                                           row / Q4_PANEL, panels, tiles);
+        wide ? launch_dequantize<true, 8>(s, out, ld, w, row, n)
+             : launch_dequantize<true, 4>(s, out, ld, w, row, n);
 }
