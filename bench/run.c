@@ -172,7 +172,8 @@ static int slot_of(const struct rig *r, int i)
 /* Sequence i with n new tokens. */
 static enum lf_err cached(struct rig *r, int i, const int32_t *ids, int n, struct lf_diag *diag)
 {
-    r->seqs[i] = (struct lf_batch_seq){.ids = ids, .n = n, .kv = &r->kv[i], .slot = slot_of(r, i)};
+    r->seqs[i] = (struct lf_batch_seq){
+        .ids = ids, .n = n, .kv = &r->kv[i], .slot = slot_of(r, i), .last_only = true};
     if (lf_exec_kv_grow(r->x, &r->kv[i], r->kv[i].n_tokens + n) != LF_OK)
         return lf_fail(diag, LF_E_DEVICE_FULL, "out of KV pages");
     return LF_OK;

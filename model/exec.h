@@ -89,6 +89,8 @@ struct lf_batch_seq {
     struct lf_kv_seq *kv; /* NULL: uncached. Grown by the caller to hold n more; n_tokens is
                              advanced by a successful forward */
     int slot;             /* or -1 */
+    bool last_only;       /* cached: no token's logits but the last one's will be asked for, so that
+                             the last block may leave the others out (batches of such alone) */
     /* Loss (uncached sequences) */
     const int32_t *labels; /* (n) labels[i] is the token after ids[i], -1 where it carries no loss;
                               NULL: none */
@@ -152,8 +154,8 @@ struct lf_exec_row {
 enum lf_err lf_exec_score(struct lf_exec *x, const struct lf_exec_row *rows, int n, int top_n,
                           const struct lf_exec_tokens *out, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* After lf_exec_run: logits of every token of sequence `which`, fp32, host, (n, V). For
- * `lorafs logits`; in chunks, slow. */
+/* After lf_exec_run: logits of every token of sequence `which`, fp32, host, (n, V); where the run
+ * left all but last tokens out (last_only), of that one. For `lorafs logits`; in chunks, slow. */
 enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits,
                            struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -134,6 +134,21 @@ static void sort_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_
     }
 }
 
+/* Tokens besides the last ones from which on leaving them out pays. */
+#define ENDS_TOKENS 64
+
+/* Whether the last block's maps after attention run over the sequences' last rows alone. Where
+ * these stand meanwhile there is room for half the batch's rows, unless heads are narrow. */
+static bool keeps_ends(const struct lf_exec *x, const struct lf_batch_seq *seqs)
+{
+    const struct lf_batch_plan *p = &x->plan;
+    const struct lf_config *c = &x->model->config;
+    bool only = p->S_cached == p->S && p->T - p->S >= ENDS_TOKENS && p->T >= 2 * p->S;
+    for (int i = 0; i < p->S && only; i++)
+        only = seqs[i].last_only;
+    return only && !c->parallel_block && c->C <= 2 * x->qkv_n && c->H * c->D <= 2 * x->h_n;
+}
+
 static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs)
 {
     struct lf_batch_plan *p = &x->plan;
@@ -163,6 +178,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
     int rows = decodes ? lf_exec_step_rows(x, p->T) : 0;
     x->recorded = rows > 0;
     p->rows = rows > 0 ? rows : p->T;
+    p->ends = keeps_ends(x, seqs);
 }
 
 /* ---- Packing --------------------------------------------------------------------------------- */
@@ -256,9 +272,10 @@ static void pack_pages(struct lf_exec *x, const struct lf_batch_seq *seqs)
     x->all.batch.pages = d_pages;
 }
 
-/* Runs of rows with one adapter, from sequence `first` on, rows counted from `row0`. */
+/* Runs of rows with one adapter, from sequence `first` on, rows counted from `row0`. ends: of a
+ * batch that has a row a sequence. */
 static void pack_segs(struct lf_exec *x, struct lf_ragged *b, const struct lf_batch_seq *seqs,
-                      int first, int row0)
+                      int first, int row0, bool ends)
 {
     const struct lf_batch_plan *p = &x->plan;
     const void *d_segs;
@@ -267,14 +284,14 @@ static void pack_segs(struct lf_exec *x, struct lf_ragged *b, const struct lf_ba
     int n = 0;
     for (int i = first; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];
-        int start = p->start[i] - row0;
+        int start = ends ? i : p->start[i] - row0, rows = ends ? 1 : s->n;
         if (s->slot < 0)
             continue;
         if (n > 0 && out[n - 1].slot == s->slot && out[n - 1].end == start &&
             out[n - 1].trains == s->trains)
-            out[n - 1].end += s->n;
+            out[n - 1].end += rows;
         else
-            out[n++] = (struct lf_lora_seg){start, start + s->n, s->slot, s->trains};
+            out[n++] = (struct lf_lora_seg){start, start + rows, s->slot, s->trains};
     }
     for (; x->recorded && n > 0 && n < p->rows; n++) /* a recorded step has one a row, or none */
         out[n] = (struct lf_lora_seg){.start = p->rows, .end = p->rows};
@@ -360,7 +377,36 @@ static void pack_train(struct lf_exec *x, const struct lf_batch_seq *seqs)
     t->kv_max = t->n_max;
     x->train.rope_pos = x->all.rope_pos + row0;
     x->train.again = true;
-    pack_segs(x, t, seqs, first, row0);
+    pack_segs(x, t, seqs, first, row0, false);
+}
+
+/* The sequences' last rows as a batch for the maps: it has no tokens, and dropout none either. */
+static void pack_ends(struct lf_exec *x, const struct lf_batch_seq *seqs)
+{
+    const struct lf_batch_plan *p = &x->plan;
+    const struct lf_ragged *b = &x->all.batch;
+    size_t S = (size_t)p->S;
+    const void *d_seqs, *d_seq, *d_rows;
+    struct lf_seq *out = lf_exec_carve(x, S * sizeof *out, &d_seqs);
+    int32_t *seq = lf_exec_carve(x, S * sizeof *seq, &d_seq);
+    int32_t *rows = lf_exec_carve(x, S * sizeof *rows, &d_rows);
+    for (int i = 0; i < p->S; i++) {
+        out[i] = b->h_seqs[i];
+        out[i].start = i;
+        out[i].n = 1;
+        seq[i] = i;
+        rows[i] = p->start[i] + p->n[i] - 1;
+    }
+    x->ends.batch = (struct lf_ragged){.T = p->S,
+                                       .S = p->S,
+                                       .pos = b->pos,
+                                       .seq = d_seq,
+                                       .seqs = d_seqs,
+                                       .h_seqs = out,
+                                       .n_max = 1,
+                                       .rank_max = b->rank_max};
+    x->rows_ends = d_rows;
+    pack_segs(x, &x->ends.batch, seqs, 0, 0, true);
 }
 
 enum lf_err lf_exec_pack(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
@@ -373,7 +419,7 @@ enum lf_err lf_exec_pack(struct lf_exec *x, const struct lf_batch_seq *seqs, int
     plan_order(x, seqs, n_seqs);
     pack_tokens(x, seqs);
     pack_seqs(x, seqs);
-    pack_segs(x, &x->all.batch, seqs, 0, 0);
+    pack_segs(x, &x->all.batch, seqs, 0, 0, false);
     pack_pages(x, seqs);
     pack_adapters(x);
     if (x->recorded)
@@ -382,6 +428,8 @@ enum lf_err lf_exec_pack(struct lf_exec *x, const struct lf_batch_seq *seqs, int
         pack_labels(x, seqs);
     if (x->plan.S_train > 0)
         pack_train(x, seqs);
+    if (x->plan.ends)
+        pack_ends(x, seqs);
     lf_stream_upload(x->stream, x->meta, x->h_meta, x->meta_bytes);
     return LF_OK;
 }

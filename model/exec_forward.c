@@ -171,14 +171,14 @@ static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const s
         x->ops->glu(x->stream, &g);
 }
 
-void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+/* A block up to attention's output. */
+static void attention_branch(struct lf_exec *x, const struct lf_pass *p, int l,
+                             const struct lf_acts *b)
 {
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
-    void *n = x->work.n;
-    int ld = c->C + x->room;
     struct lf_norm_args norm =
-        norm_args(x, n, ld, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T);
+        norm_args(x, x->work.n, c->C + x->room, b->x_in, y->attn_norm, y->attn_norm_b, p->batch.T);
     struct input in = input_of(&norm);
     if (c->parallel_block) { /* both branches read n */
         x->ops->norm(x->stream, &norm);
@@ -194,14 +194,54 @@ void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const stru
     attention(x, p, l, b);
     if (c->parallel_block)
         mlp_inner(x, p, l, b, in);
+}
+
+/* The rest of it. */
+static void block_output(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_layer *y = &x->model->layers[l];
     residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, c->H * c->D + x->room,
              b->u[LF_GROUP_ATTN_OUT], b->attn_y, y->post_attn_norm);
     if (!c->parallel_block) {
-        norm = norm_args(x, n, ld, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T);
+        struct lf_norm_args norm = norm_args(x, x->work.n, c->C + x->room, b->x_mid, y->mlp_norm,
+                                             y->mlp_norm_b, p->batch.T);
         mlp_inner(x, p, l, b, input_of(&norm));
     }
     residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, inner_ld(x),
              b->u[LF_GROUP_MLP_OUT], b->mlp_y, y->post_mlp_norm);
+}
+
+void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+{
+    attention_branch(x, p, l, b);
+    block_output(x, p, l, b);
+}
+
+/* The last block where the sequences' last rows are all that is asked for: after attention they
+ * stand where q, k, v were, and before the MLP attention's output for them where its inner goes. */
+static void last_block_ends(struct lf_exec *x, int l, const struct lf_acts *b)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_acts e = *b;
+    int o = c->H * c->D + x->room;
+    attention_branch(x, &x->all, l, b);
+    e.x_in = e.x_mid = e.x_out = b->raw;
+    e.o = b->h;
+    struct lf_rows_args rows = {.y = e.x_in,
+                                .x = b->x_in,
+                                .rows = x->rows_ends,
+                                .M = x->plan.S,
+                                .T = x->plan.T,
+                                .C = c->C,
+                                .ldy = c->C};
+    x->ops->gather(x->stream, &rows);
+    rows.y = e.o;
+    rows.x = b->o;
+    rows.C = rows.ldy = o;
+    x->ops->gather(x->stream, &rows);
+    block_output(x, &x->ends, l, &e);
+    x->x_last = e.x_out;
 }
 
 void lf_exec_forward(struct lf_exec *x)
@@ -217,7 +257,10 @@ void lf_exec_forward(struct lf_exec *x)
                               .C = c->C,
                               .scale = c->embed_scale};
     x->ops->embed(x->stream, &e);
-    for (int l = 0; l < c->L; l++)
+    int whole = c->L - x->plan.ends;
+    for (int l = 0; l < whole; l++)
         lf_exec_block(x, &x->all, l, &acts[l * step]);
     x->x_last = acts[(c->L - 1) * step].x_out;
+    if (x->plan.ends)
+        last_block_ends(x, c->L - 1, acts);
 }

@@ -196,6 +196,20 @@ void lf_exec_draws_close(struct lf_exec *x)
     }
 }
 
+/* The row of the last block's output that is token `at` of sequence s of the batch. */
+static int32_t row_of(const struct lf_exec *x, int s, int at)
+{
+    return x->plan.ends ? s : x->plan.start[s] + at;
+}
+
+/* Of a run that kept the last tokens alone. */
+static enum lf_err check_kept(const struct lf_exec *x, int s, int at, struct lf_diag *diag)
+{
+    if (x->plan.ends && at != x->plan.n[s] - 1)
+        return lf_fail(diag, LF_E_INVALID, "the last run kept each sequence's last token alone");
+    return LF_OK;
+}
+
 /* Uploads the rows whose logits are wanted, and the parameters; *d_rows and a's are set. */
 static void pack_draw(struct lf_exec *x, const struct lf_exec_wish *w, const int32_t **d_rows,
                       struct lf_sample_args *a)
@@ -207,7 +221,7 @@ static void pack_draw(struct lf_exec *x, const struct lf_exec_wish *w, const int
     struct lf_sample_params *h_params = lf_exec_carve(x, n * sizeof *h_params, &d_p);
     for (int i = 0; i < w->n; i++) {
         int s = x->plan.place[w->which[i]];
-        rows[i] = x->plan.start[s] + x->plan.n[s] - 1;
+        rows[i] = row_of(x, s, x->plan.n[s] - 1);
         h_params[i] = w->params[i];
     }
     lf_stream_upload(x->stream, x->meta, x->h_meta, x->meta_bytes);
@@ -318,7 +332,7 @@ static enum lf_err score_chunk(struct lf_exec *x, const struct lf_exec_row *r, i
     int32_t *next = lf_exec_carve(x, n * sizeof *next, &d_next);
     struct lf_sample_params *params = lf_exec_carve(x, n * sizeof *params, &d_params);
     for (int i = 0; i < M; i++) {
-        rows[i] = x->plan.start[x->plan.place[r[i].seq]] + r[i].at;
+        rows[i] = row_of(x, x->plan.place[r[i].seq], r[i].at);
         next[i] = r[i].next;
         params[i] = (struct lf_sample_params){.top_p = 1, .repetition_penalty = 1, .top_n = top_n};
     }
@@ -360,6 +374,7 @@ enum lf_err lf_exec_score(struct lf_exec *x, const struct lf_exec_row *rows, int
                          "the last run had no token %d of sequence %d, or %d "
                          "is no id",
                          r->at, r->seq, r->next);
+        rc = rc ?: check_kept(x, x->plan.place[r->seq], r->at, diag);
     }
     for (int at = 0; at < n && rc == LF_OK; at += x->limits.rows_max)
         rc = score_chunk(x, rows + at, lf_min_int(n - at, x->limits.rows_max), top_n, out,
@@ -373,11 +388,11 @@ enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits, struct l
     size_t C = (size_t)m->config.C, V = (size_t)m->config.V;
     if (which < 0 || which >= x->plan.S)
         return lf_fail(diag, LF_E_INVALID, "the last run had no sequence %d", which);
-    int s = x->plan.place[which], n = x->plan.n[s];
+    int s = x->plan.place[which], n = x->plan.ends ? 1 : x->plan.n[s];
     enum lf_err rc = LF_OK;
     for (int at = 0; at < n && rc == LF_OK; at += x->limits.rows_max) {
         int M = n - at < x->limits.rows_max ? n - at : x->limits.rows_max;
-        const void *in = lf_at(x->x_last, (size_t)(x->plan.start[s] + at) * C, x->es);
+        const void *in = lf_at(x->x_last, (size_t)row_of(x, s, at) * C, x->es);
         lf_exec_norm(x, x->work.rows_n, m->config.C, in, m->final_norm, m->final_norm_b, M);
         head_logits(x, x->work.rows_n, M);
         lf_stream_download(x->stream, logits + (size_t)at * V, x->work.logits,

@@ -74,6 +74,7 @@ struct lf_batch_plan {
     int S_cached, T_cached; /* the first part */
     int S_train, T_train;   /* the last part */
     int M, M_train;         /* supervised rows; those that train are the last of them */
+    bool ends;              /* the last block puts out one row a sequence: its last token's */
 };
 
 /* What one pass through the blocks runs over: the whole batch, or its training rows. */
@@ -119,7 +120,7 @@ struct lf_exec {
     struct lf_work work;
     struct lf_acts serve;  /* a forward without backward: in place where that is possible */
     struct lf_acts *saved; /* (L) a forward with backward; the first n_again share all but x_in */
-    const void *x_last;    /* (T, C) the last block's output in the last run */
+    const void *x_last; /* (T, C) the last block's output in the last run; with plan.ends (S, C) */
     /* KV cache */
     char *kv; /* (2, L, pages, Hkv, LF_KV_PAGE_TOKENS, D) act */
     size_t kv_layer_bytes;
@@ -132,6 +133,8 @@ struct lf_exec {
     struct lf_batch_plan plan;
     struct lf_pass all;        /* every row */
     struct lf_pass train;      /* the training rows, counted from their first */
+    struct lf_pass ends;       /* with plan.ends: the sequences' last rows, a row each */
+    const int32_t *rows_ends;  /* (S) where they are */
     const int32_t *rows;       /* (M) supervised rows */
     const int32_t *rows_train; /* (M_train) the last of them, counted from the first training row */
     const int32_t *labels;     /* (M) */

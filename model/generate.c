@@ -330,8 +330,11 @@ static void plan(struct lf_gen *g, int i, int take)
         s->kv.planned = s->n;
     g->planned[g->n_batch] = i;
     const int32_t *ids = s->drawn > 0 ? &s->draft : s->tokens + s->kv.n_tokens;
-    g->batch[g->n_batch++] =
-        (struct lf_batch_seq){.ids = ids, .n = take, .kv = &s->kv, .slot = s->slot};
+    g->batch[g->n_batch++] = (struct lf_batch_seq){.ids = ids,
+                                                   .n = take,
+                                                   .kv = &s->kv,
+                                                   .slot = s->slot,
+                                                   .last_only = s->n_scored >= s->n_prompt};
     g->n_tokens += take;
 }
 

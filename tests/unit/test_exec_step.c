@@ -176,9 +176,49 @@ static void steps_equal_whole_forwards(void **state)
         lf_exec_kv_release(x, &t[i].kv);
 }
 
+/* Prompts of which the last token's logits alone are wanted, in one batch, and what follows them.
+ */
+static void last_tokens_equal_whole_forwards(void **state)
+{
+    static struct text t[SEQS];
+    static float logits[SEQS * V], expected[V];
+    struct text *all[SEQS];
+    struct lf_batch_seq seqs[SEQS];
+    struct lf_batch_result results[SEQS];
+    const struct lf_exec_row first = {.seq = 0, .at = 0, .next = 1};
+    struct lf_exec_tokens scores = {.logprobs = logits};
+    struct lf_diag diag;
+    (void)state;
+    for (int i = 0; i < SEQS; i++) {
+        all[i] = &t[i];
+        t[i].adapter = i % 4 - 1;
+        for (t[i].n = 0; t[i].n < 1 + 13 * i; t[i].n++)
+            t[i].ids[t[i].n] = (int32_t)(lf_rng_u32((uint64_t)i, (uint64_t)t[i].n, 1) % V);
+        assert_int_equal(lf_exec_kv_grow(x, &t[i].kv, t[i].n), LF_OK);
+        seqs[i] = seq_of(&t[i], t[i].n, true);
+        seqs[i].last_only = true;
+    }
+    ok(lf_exec_run(x, seqs, SEQS, results, &diag), &diag);
+    assert_int_equal(
+        lf_exec_score(x, &(struct lf_exec_row){.seq = 5, .next = 1}, 1, 0, &scores, &diag),
+        LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "last token alone"));
+    ok(lf_exec_score(x, &first, 1, 0, &scores, &diag), &diag); /* its first token is its last */
+    for (int i = 0; i < SEQS; i++)
+        ok(lf_exec_logits(x, i, logits + i * V, &diag), &diag);
+    for (int i = 0; i < SEQS; i++) {
+        whole(&t[i], expected);
+        same(logits + i * V, expected, "prompts' last tokens", i);
+    }
+    steps(all, SEQS, 2, "after such prompts");
+    for (int i = 0; i < SEQS; i++)
+        lf_exec_kv_release(x, &t[i].kv);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_equal_whole_forwards)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_equal_whole_forwards),
+                                       cmocka_unit_test(last_tokens_equal_whole_forwards)};
     struct lf_diag diag;
     if (argc > 1 && lf_device_kind_parse(&kind, argv[1], &diag) != LF_OK)
         return 2;
