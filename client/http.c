@@ -434,7 +434,7 @@ static void call_end(struct lf_client_call *c, CURLcode code)
 {
     struct lf_diag diag = {""};
     struct lf_client_result r = {
-        .body = c->reply.data ? c->reply.data : "", .body_bytes = c->reply.len, .diag = &diag};
+        .body = lf_buf_str(&c->reply), .body_bytes = c->reply.len, .diag = &diag};
     r.status = (int)response_code(c);
     if (c->failed != LF_OK)
         r.rc =

@@ -227,7 +227,7 @@ static enum lf_err more_text(struct lf_source *s, struct lf_diag *diag)
 /* The first bytes of the text say how it is encoded; what is no text is called what it is. */
 static enum lf_err find_encoding(struct lf_source *s, struct lf_diag *diag)
 {
-    const char *t = s->text.data ? s->text.data : "";
+    const char *t = lf_buf_str(&s->text);
     size_t n = s->text.len, mark = 0;
     if (n >= 4 && (memcmp(t, "\xff\xfe\0\0", 4) == 0 || memcmp(t, "\0\0\xfe\xff", 4) == 0))
         return lf_fail(diag, LF_E_UNSUPPORTED, "it is UTF-32 text: save it as UTF-8");
@@ -291,7 +291,7 @@ enum lf_err lf_source_read(struct lf_source *s, struct lf_buf *out, struct lf_di
     if (rc == LF_OK && s->encoding != LF_SOURCE_UTF8) {
         rc = convert(s, out, diag);
     } else if (rc == LF_OK) {
-        lf_buf_append(out, s->text.data ? s->text.data : "", s->text.len);
+        lf_buf_append(out, lf_buf_str(&s->text), s->text.len);
         lf_buf_reset(&s->text);
     }
     if (rc == LF_OK && out->rc != LF_OK)

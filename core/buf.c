@@ -94,6 +94,7 @@ enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...)
 
 enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n)
 {
+    lf_buf_putc(b, '"');
     for (size_t i = 0; i < n;) {
         size_t k = lf_utf8_len(s + i, n - i);
         if (k == 0) {
@@ -108,7 +109,7 @@ enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n)
         }
         i += k;
     }
-    return b->rc;
+    return lf_buf_putc(b, '"');
 }
 
 enum lf_err lf_buf_xml(struct lf_buf *b, const char *s)

@@ -34,13 +34,19 @@ enum lf_err lf_buf_append(struct lf_buf *b, const void *data, size_t n);
 enum lf_err lf_buf_puts(struct lf_buf *b, const char *s);
 enum lf_err lf_buf_putc(struct lf_buf *b, char c);
 enum lf_err lf_buf_printf(struct lf_buf *b, const char *fmt, ...) LF_PRINTF(2, 3);
-/* Appends s as the inside of a JSON string (no quotes); bytes that are not UTF-8 become U+FFFD. */
+/* Appends s, NULL where n is 0, as a JSON string; bytes that are not UTF-8 become U+FFFD. */
 enum lf_err lf_buf_json(struct lf_buf *b, const char *s, size_t n);
 /* Appends s as text or an attribute's value of HTML, XML, SVG; control characters but tab and line
  * ends, and bytes that are not UTF-8, become U+FFFD. */
 enum lf_err lf_buf_xml(struct lf_buf *b, const char *s);
 /* Appends s with bytes that are not UTF-8 replaced: U+FFFD for each "maximal subpart". */
 enum lf_err lf_buf_utf8(struct lf_buf *b, const char *s, size_t n);
+/* The bytes with a NUL after them; never NULL. */
+static inline const char *lf_buf_str(const struct lf_buf *b)
+{
+    return b->data ? b->data : "";
+}
+
 /* Removes the first n bytes. */
 void lf_buf_drop_front(struct lf_buf *b, size_t n);
 /* Hands the bytes over (NUL-terminated, yours, free with free()); the buffer is empty again.

@@ -131,7 +131,7 @@ enum lf_err lf_json_reader_string(struct lf_json_reader *r, struct lf_str *out)
             *out = (struct lf_str){run, n};
         } else {
             lf_buf_append(&r->text, run, n);
-            *out = (struct lf_str){r->text.data ? r->text.data : "", r->text.len};
+            *out = (struct lf_str){lf_buf_str(&r->text), r->text.len};
         }
         if (last)
             break;

@@ -196,8 +196,8 @@ static enum lf_err compute(const struct lf_columns *c, json_t *row, struct lf_di
         rc = lf_chat_render(c->compute[i], &text, row, false, diag);
         if (rc != LF_OK)
             lf_fail_within(diag, rc, "\"compute\" of \"%s\"", c->name[i]);
-        else if (json_object_set_new(row, c->name[i],
-                                     json_stringn(text.data ? text.data : "", text.len)) != 0)
+        else if (json_object_set_new(row, c->name[i], json_stringn(lf_buf_str(&text), text.len)) !=
+                 0)
             rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a column");
     }
     return rc;

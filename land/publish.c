@@ -77,7 +77,7 @@ static enum lf_err load_published(struct lf_land_table *t, struct lf_diag *diag)
     lf_buf_auto text = {0};
     enum lf_err rc = lf_land_table_init(t) ?: lf_path_share(path, "land/published.csv", diag);
     rc = rc ?: lf_file_read(&text, path, LF_TABLE_BYTES_MAX, diag);
-    return rc ?: lf_land_table_parse_published(t, text.data ? text.data : "", text.len, diag);
+    return rc ?: lf_land_table_parse_published(t, lf_buf_str(&text), text.len, diag);
 }
 
 /* "NVIDIA H200; 36 cells in 312 s, 41,200,000 tokens trained on; 2026-11-28". */

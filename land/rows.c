@@ -130,7 +130,7 @@ enum lf_err lf_rows_parse(const char *text, size_t n, const struct lf_rows_form 
         return rc ?: find(form->format)->read(&r, text, n, diag);
     lf_buf_auto utf8 = {.max = LF_INFLATED_BYTES_MAX};
     rc = convert(&utf8, text, n, form->encoding, diag);
-    return rc ?: find(form->format)->read(&r, utf8.data ? utf8.data : "", utf8.len, diag);
+    return rc ?: find(form->format)->read(&r, lf_buf_str(&utf8), utf8.len, diag);
 }
 
 static enum lf_err inflate_file(struct lf_buf *out, const char *path, struct lf_diag *diag)
@@ -181,8 +181,7 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
     if (len > 3 && strcmp(path + len - 3, ".gz") == 0) {
         rc = inflate_file(&inflated, path, diag);
         if (rc == LF_OK)
-            rc = lf_rows_parse(inflated.data ? inflated.data : "", inflated.len, form, name_row, &x,
-                               diag);
+            rc = lf_rows_parse(lf_buf_str(&inflated), inflated.len, form, name_row, &x, diag);
     } else {
         rc = lf_file_map(&m, path, diag);
         if (rc != LF_OK)

@@ -32,7 +32,7 @@ static json_t *join(const struct sentence *s, size_t from, size_t to)
             lf_buf_putc(&text, ' ');
         lf_buf_append(&text, json_string_value(t), json_string_length(t));
     }
-    return text.rc == LF_OK ? json_stringn(text.data ? text.data : "", text.len) : NULL;
+    return text.rc == LF_OK ? json_stringn(lf_buf_str(&text), text.len) : NULL;
 }
 
 /* Whether token i goes on with the entity of the token before it: I-X after B-X or I-X. */

@@ -309,7 +309,7 @@ static enum lf_err read_path(struct lf_task **out, const char *path, struct lf_d
     lf_buf_auto text = {0};
     name_of(name, path);
     enum lf_err rc = lf_file_read(&text, path, LF_TASK_BYTES_MAX, diag);
-    const char *s = text.data ? text.data : "";
+    const char *s = lf_buf_str(&text);
     if (rc == LF_OK && (ends_in(path, ".yaml") || ends_in(path, ".yml")))
         rc = lf_task_from_yaml(&file, name, s, text.len, diag);
     else if (rc == LF_OK)

@@ -54,8 +54,8 @@ enum lf_err lf_config_shape(struct lf_config *out, const char *name, struct lf_d
         }
         lf_buf_printf(&names, "%s%s", i ? ", " : "", shapes[i].name);
     }
-    enum lf_err rc = lf_fail(diag, LF_E_NOT_FOUND, "no shape is named \"%.64s\" (%s)", name,
-                             names.data ? names.data : "");
+    enum lf_err rc =
+        lf_fail(diag, LF_E_NOT_FOUND, "no shape is named \"%.64s\" (%s)", name, lf_buf_str(&names));
     lf_buf_free(&names);
     return rc;
 }

@@ -98,9 +98,9 @@ enum lf_err lf_tensors_add(struct lf_tensors_writer *w, const struct lf_tensor *
     if (!lf_tensor_bytes(&bytes, t->dtype, t->dims, t->n_dims) ||
         __builtin_add_overflow(w->data_bytes, bytes, &end))
         return lf_fail(diag, LF_E_TOO_BIG, "tensor \"%.128s\" is too big", t->name);
-    lf_buf_puts(&w->header, ",\"");
+    lf_buf_putc(&w->header, ',');
     lf_buf_json(&w->header, t->name, strlen(t->name));
-    lf_buf_printf(&w->header, "\":{\"dtype\":\"%s\",\"shape\":[", dtype_name(t->dtype));
+    lf_buf_printf(&w->header, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(t->dtype));
     for (int i = 0; i < t->n_dims; i++)
         lf_buf_printf(&w->header, "%s%lld", i ? "," : "", (long long)t->dims[i]);
     lf_buf_printf(&w->header, "],\"data_offsets\":[%zu,%zu]}", w->data_bytes, end);

@@ -71,7 +71,7 @@ static bool intern(struct lf_confusion *c, const char *text, size_t *out)
     lf_buf_reset(&c->text);
     if (lf_metric_label(&c->text, c->metric, text) != LF_OK)
         return false;
-    char *key = dup_start(c->text.data ? c->text.data : "", c->text.len);
+    char *key = dup_start(lf_buf_str(&c->text), c->text.len);
     for (*out = 0; key && *out < c->n_names; ++*out)
         if (strcmp(c->names[*out].key, key) == 0) {
             free(key);
@@ -96,7 +96,7 @@ enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, 
     if (name && !name->shown) {
         lf_buf_reset(&c->text);
         if (lf_buf_utf8(&c->text, shown.s, shown.n) == LF_OK)
-            name->shown = dup_start(c->text.data ? c->text.data : "", c->text.len);
+            name->shown = dup_start(lf_buf_str(&c->text), c->text.len);
     }
     if (!name || !name->shown)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a confusion matrix");

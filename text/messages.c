@@ -75,7 +75,7 @@ static enum lf_err flatten(json_t *m, size_t number, struct lf_diag *diag)
         return lf_fail(diag, text.rc, "message %zu is longer than %u bytes", number,
                        LF_PROMPT_BYTES_MAX);
     if (text.rc != LF_OK ||
-        json_object_set_new(m, "content", json_stringn(text.data ? text.data : "", text.len)) != 0)
+        json_object_set_new(m, "content", json_stringn(lf_buf_str(&text), text.len)) != 0)
         return no_memory(diag);
     return LF_OK;
 }

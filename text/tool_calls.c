@@ -133,11 +133,11 @@ static bool may_begin(const char *text, size_t n)
     return may;
 }
 
-size_t lf_tool_calls_settled(const char *text, size_t n, bool spoke)
+size_t lf_tool_calls_settled(const char *text, size_t n, bool after_content)
 {
     size_t mark = strlen(OPEN);
     const char *open = n > 0 ? memmem(text, n, OPEN, mark) : NULL;
-    if (!spoke && may_begin(text, n))
+    if (!after_content && may_begin(text, n))
         return 0;
     size_t end = open ? (size_t)(open - text) : n;
     for (size_t k = mark - 1; !open && k > 0; k--) /* the beginning of a mark at the end */
@@ -146,6 +146,6 @@ size_t lf_tool_calls_settled(const char *text, size_t n, bool spoke)
             break;
         }
     while (end > 0 && strchr(" \t\r\n", text[end - 1]) && text[end - 1])
-        end--; /* blanks in front of a call are no words */
+        end--; /* blanks in front of a call are no content */
     return end;
 }

@@ -19,8 +19,8 @@
 enum lf_err lf_tool_calls_find(json_t **calls, size_t *n_content, const char *text, size_t n,
                                const json_t *tools) LF_MUST_CHECK;
 
-/* How many bytes of an answer's beginning are words whatever follows: the others may turn out to be
- * a call. `spoke`: words were in front of these bytes already. */
-size_t lf_tool_calls_settled(const char *text, size_t n, bool spoke);
+/* How many bytes of an answer's beginning are content whatever follows: the others may turn out to
+ * be a call. after_content: content was in front of these bytes already. */
+size_t lf_tool_calls_settled(const char *text, size_t n, bool after_content);
 
 #endif

@@ -34,9 +34,9 @@ struct eval_run {
 
 static void put_string(struct lf_buf *out, const char *key, const char *text)
 {
-    lf_buf_printf(out, "\"%s\": \"", key);
+    lf_buf_printf(out, "\"%s\": ", key);
     lf_buf_json(out, text, strlen(text));
-    lf_buf_puts(out, "\", ");
+    lf_buf_puts(out, ", ");
 }
 
 static void on_row(void *arg, const struct lf_eval_row *row)

@@ -70,7 +70,7 @@ static enum lf_err encode_prompts(struct lf_id_lists *l, const struct lf_model *
     l->lists = calloc(texts->n ? (size_t)texts->n : 1, sizeof *l->lists);
     enum lf_err rc = l->lists ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     if (rc == LF_OK && texts->n == 0 && (rc = read_stdin(&in, diag)) == LF_OK)
-        rc = push_text(l, m, in.data ? in.data : "", in.len, diag);
+        rc = push_text(l, m, lf_buf_str(&in), in.len, diag);
     for (int i = 0; rc == LF_OK && i < texts->n; i++)
         rc = push_text(l, m, texts->s[i], strlen(texts->s[i]), diag);
     return rc;
@@ -94,8 +94,7 @@ static enum lf_err answer_token(struct answer *a, const struct lf_gen_token *t, 
 static enum lf_err stream_out(struct answer *a, struct lf_diag *diag)
 {
     struct lf_buf *text = &a->out.text;
-    if (fwrite(text->data ? text->data : "", 1, text->len, stdout) != text->len ||
-        fflush(stdout) != 0)
+    if (fwrite(lf_buf_str(text), 1, text->len, stdout) != text->len || fflush(stdout) != 0)
         return lf_fail_errno(diag, errno, "stdout");
     lf_buf_reset(text);
     return LF_OK;
@@ -105,9 +104,9 @@ static enum lf_err print_json(const struct answer *a)
 {
     static const char *const finish[] = {"", "eos", "stop", "length"}; /* of enum lf_ending */
     lf_buf_auto out = {0};
-    lf_buf_puts(&out, "{\"text\": \"");
-    lf_buf_json(&out, a->out.text.data ? a->out.text.data : "", a->out.text.len);
-    lf_buf_puts(&out, "\", \"ids\": [");
+    lf_buf_puts(&out, "{\"text\": ");
+    lf_buf_json(&out, a->out.text.data, a->out.text.len);
+    lf_buf_puts(&out, ", \"ids\": [");
     for (size_t i = 0; i < a->ids.n; i++)
         lf_buf_printf(&out, "%s%d", i ? ", " : "", a->ids.ids[i]);
     enum lf_err rc = lf_buf_printf(&out, "], \"finish\": \"%s\"}\n", finish[a->out.ending]);
@@ -124,7 +123,7 @@ static enum lf_err print_answers(const struct generate_run *r, struct lf_diag *d
         if (r->flags->json)
             rc = print_json(a);
         else
-            printf("%s\n", a->out.text.data ? a->out.text.data : "");
+            printf("%s\n", lf_buf_str(&a->out.text));
     }
     return fflush(stdout) == 0 ? rc : lf_fail_errno(diag, errno, "stdout");
 }

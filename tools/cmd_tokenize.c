@@ -40,9 +40,9 @@ static enum lf_err put_answer(struct lf_buf *out, const struct lf_tokenizer *t,
         lf_buf_putc(out, '{');
         put_ids(out, "ids", ids);
         put_ids(out, "ids_plain", plain);
-        lf_buf_puts(out, "\"decoded\": \"");
-        lf_buf_json(out, text.data ? text.data : "", text.len);
-        rc = lf_buf_puts(out, "\"}\n");
+        lf_buf_puts(out, "\"decoded\": ");
+        lf_buf_json(out, text.data, text.len);
+        rc = lf_buf_puts(out, "}\n");
     }
     return rc;
 }

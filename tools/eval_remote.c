@@ -48,7 +48,7 @@ static enum lf_err prompt_of(json_t **out, const struct remote *e, const json_t 
     }
     lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = lf_template_render(&text, e->s->template_, row, diag);
-    *out = rc == LF_OK ? json_stringn(text.data ? text.data : "", text.len) : NULL;
+    *out = rc == LF_OK ? json_stringn(lf_buf_str(&text), text.len) : NULL;
     return rc == LF_OK && !*out ? no_memory(diag) : rc;
 }
 

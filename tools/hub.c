@@ -213,7 +213,7 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
                      *why ? why : curl_easy_strerror(code));
     else if (status != 200)
         rc = hub_status(status, id, diag);
-    rc = rc ?: lf_json_parse(&root, body.data ? body.data : "", body.len, diag);
+    rc = rc ?: lf_json_parse(&root, lf_buf_str(&body), body.len, diag);
     rc = rc ?: repo_parse(&r, root, diag);
     if (rc == LF_OK) {
         *out = r;

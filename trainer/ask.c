@@ -109,7 +109,7 @@ static enum lf_err fill(struct lf_buf *text, const char *template_, const char *
     if (rc != LF_OK)
         return rc;
     lf_buf_reset(text);
-    return lf_buf_append(text, out.data ? out.data : "", out.len);
+    return lf_buf_append(text, lf_buf_str(&out), out.len);
 }
 
 enum lf_err lf_ask_encode(struct lf_ids *out, const struct lf_model *m,

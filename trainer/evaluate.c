@@ -71,7 +71,7 @@ enum lf_err lf_evaluation_done(struct lf_evaluation *e, int64_t row, const struc
     enum lf_err rc = get_row(e, row, &r, diag);
     if (rc == LF_OK && w) {
         lf_assert(w->ending != LF_ENDING_NONE);
-        r.completion = w->text.data ? w->text.data : "";
+        r.completion = lf_buf_str(&w->text);
         r.n_tokens = w->n_tokens;
         r.ending = w->ending;
     }
@@ -131,7 +131,7 @@ static enum lf_err dataset_row(void *arg, int64_t row, struct lf_eval_row *out,
     out->reference = lf_dataset_completion(e->d, row);
     if (!out->reference) {
         rc = decode_reference(e, row, diag);
-        out->reference = e->reference.data ? e->reference.data : "";
+        out->reference = lf_buf_str(&e->reference);
     }
     return rc;
 }

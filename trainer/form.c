@@ -105,7 +105,7 @@ static enum lf_err render(json_t *out, const char *key, const char *template_, c
     lf_buf_auto text = {.max = bytes_max};
     enum lf_err rc = lf_template_render(&text, template_, row, diag);
     if (rc == LF_OK &&
-        json_object_set_new(out, key, json_stringn(text.data ? text.data : "", text.len)) != 0)
+        json_object_set_new(out, key, json_stringn(lf_buf_str(&text), text.len)) != 0)
         rc = no_memory(diag);
     return rc;
 }
@@ -199,8 +199,7 @@ static enum lf_err fill_form(json_t *row, const struct columns_form *f, struct l
                        f->spaced && says(vars, "answer") ? " {answer}" : "{answer}", vars,
                        LF_DATASET_LINE_MAX, diag);
     if (rc == LF_OK &&
-        json_object_set_new(row, "prompt",
-                            json_stringn(prompt.data ? prompt.data : "", prompt.len)) != 0)
+        json_object_set_new(row, "prompt", json_stringn(lf_buf_str(&prompt), prompt.len)) != 0)
         rc = no_memory(diag);
     return rc;
 }

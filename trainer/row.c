@@ -230,7 +230,7 @@ static enum lf_err encode_prompt(struct lf_row_ids *r, const json_t *row, const 
 {
     lf_buf_auto prompt = {.max = LF_PROMPT_BYTES_MAX};
     enum lf_err rc = put_text(&prompt, json_object_get(row, "prompt"), diag);
-    rc = rc ?: lf_prompt_encode(&r->ids, m, prompt.data ? prompt.data : "", prompt.len, diag);
+    rc = rc ?: lf_prompt_encode(&r->ids, m, lf_buf_str(&prompt), prompt.len, diag);
     return rc ?: extend_targets(r, false, diag);
 }
 

@@ -188,7 +188,7 @@ static enum lf_err read_modules(char **at, const json_t *v, struct lf_diag *diag
         lf_buf_printf(&names, "%s%s", i ? "," : "", name);
     }
     enum lf_err rc = names.rc;
-    const char *text = names.data ? names.data : "";
+    const char *text = lf_buf_str(&names);
     size_t ok = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,-");
     bool gap = !*text || *text == ',' || strstr(text, ",,") || text[names.len - 1] == ',';
     if (rc == LF_E_TOO_BIG)
@@ -371,13 +371,6 @@ static void print_real(struct lf_buf *out, double x)
     lf_buf_puts(out, text);
 }
 
-static void print_string(struct lf_buf *out, const char *text, size_t n)
-{
-    lf_buf_putc(out, '"');
-    lf_buf_json(out, text, n);
-    lf_buf_putc(out, '"');
-}
-
 static void print_modules(struct lf_buf *out, const char *names)
 {
     if (!names)
@@ -385,7 +378,7 @@ static void print_modules(struct lf_buf *out, const char *names)
     for (const char *p = names; p && *p;) {
         size_t n = strcspn(p, ",");
         lf_buf_puts(out, p == names ? "[" : ", ");
-        print_string(out, p, n);
+        lf_buf_json(out, p, n);
         p += n + (p[n] == ',');
         if (!*p)
             lf_buf_putc(out, ']');
@@ -396,7 +389,7 @@ static void print_stops(struct lf_buf *out, const struct lf_train_settings *s)
 {
     for (int i = 0; i < s->n_stop; i++) {
         lf_buf_puts(out, i ? ", " : "[");
-        print_string(out, s->stop[i], strlen(s->stop[i]));
+        lf_buf_json(out, s->stop[i], strlen(s->stop[i]));
     }
     lf_buf_putc(out, ']');
 }
@@ -429,7 +422,7 @@ static void print_value(struct lf_buf *out, const struct lf_train_settings *s,
         text = t->type == LF_SETTING_WORD   ? t->words[*(const int *)at]
                : t->type == LF_SETTING_NAME ? at
                                             : *(char *const *)at;
-        print_string(out, text, strlen(text));
+        lf_buf_json(out, text, strlen(text));
         break;
     case LF_SETTING_COLUMNS:
         lf_buf_puts(out, *(char *const *)at);

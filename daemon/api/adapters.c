@@ -146,7 +146,7 @@ static enum lf_err ctl_line(struct lf_http *q, const char *line, struct lf_diag 
 static enum lf_err ctl_lines(struct lf_http *q, int *done, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    const char *p = q->body.data ? q->body.data : "";
+    const char *p = lf_buf_str(&q->body);
     if (strlen(p) != q->body.len)
         rc = lf_fail(diag, LF_E_INVALID, "a command holds a NUL byte");
     while (rc == LF_OK && *p) {

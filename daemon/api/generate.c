@@ -55,8 +55,8 @@ static enum lf_err encode(struct lf_http *q, struct lf_ids *out, const struct lf
     if (m->pick.id)
         rc = lf_registry_form(q->daemon->registry, m->pick.id, m->pick.dir, s, form, diag);
     return rc
-               ?: lf_ask_encode(out, m->seat->base->model, s, form, text->data ? text->data : "",
-                                text->len, diag);
+               ?: lf_ask_encode(out, m->seat->base->model, s, form, lf_buf_str(text), text->len,
+                                diag);
 }
 
 /* ---- What is asked --------------------------------------------------------------------------- */

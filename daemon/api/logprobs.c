@@ -73,18 +73,11 @@ static void decode(struct lf_buf *text, const struct lf_completion *c, int32_t i
         lf_buf_reset(text);
 }
 
-static void put_text(struct lf_buf *b, const char *s, size_t n)
-{
-    lf_buf_putc(b, '"');
-    lf_buf_json(b, s ? s : "", n);
-    lf_buf_putc(b, '"');
-}
-
 static void put_token(struct lf_buf *b, const struct lf_completion *c, int32_t id)
 {
     lf_buf_auto t = {0};
     decode(&t, c, id);
-    put_text(b, t.data, t.len);
+    lf_buf_json(b, t.data, t.len);
 }
 
 static void put_logprob(struct lf_buf *b, float x)
@@ -107,14 +100,14 @@ static int n_tops(const struct lf_completion *c, const struct lf_generated *t)
 /* ---- Completions ----------------------------------------------------------------------------- */
 
 /* Members of an object, each name once: of tokens that read the same, the likeliest. */
-struct told {
+struct listed_names {
     struct lf_buf texts;
     size_t end[LF_TOP_LOGPROBS_MAX + 1];
     int n;
 };
 
-static void put_named(struct lf_buf *b, struct told *m, const struct lf_completion *c, int32_t id,
-                      float logprob)
+static void put_named(struct lf_buf *b, struct listed_names *m, const struct lf_completion *c,
+                      int32_t id, float logprob)
 {
     size_t from = m->texts.len;
     lf_buf_auto t = {0};
@@ -128,14 +121,14 @@ static void put_named(struct lf_buf *b, struct told *m, const struct lf_completi
         return;
     m->end[m->n++] = from + t.len;
     lf_buf_puts(b, m->n > 1 ? "," : "");
-    put_text(b, t.data, t.len);
+    lf_buf_json(b, t.data, t.len);
     lf_buf_putc(b, ':');
     put_logprob(b, logprob);
 }
 
 static void put_tops(struct lf_buf *b, const struct lf_completion *c, const struct lf_generated *t)
 {
-    struct told m = {0};
+    struct listed_names m = {0};
     bool listed = false;
     if (isnan(t->logprob)) {
         lf_buf_puts(b, "null");
@@ -185,7 +178,7 @@ static void put_chat_token(struct lf_buf *b, const struct lf_completion *c, int3
     lf_buf_auto t = {0};
     decode(&t, c, id);
     lf_buf_puts(b, "{\"token\":");
-    put_text(b, t.data, t.len);
+    lf_buf_json(b, t.data, t.len);
     lf_buf_puts(b, ",\"logprob\":");
     put_logprob(b, logprob);
     lf_buf_puts(b, ",\"bytes\":");

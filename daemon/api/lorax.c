@@ -117,7 +117,7 @@ static json_t *scored_json(const struct lf_completion *c, int32_t id, float logp
     if (lf_tokenizer_decode(c->tokenizer, &t, &id, 1, false) != LF_OK)
         lf_buf_reset(&t);
     return json_pack("{s:i, s:o, s:o, s:b}", "id", (int)id, "text",
-                     json_stringn(t.data ? t.data : "", t.len), "logprob",
+                     json_stringn(lf_buf_str(&t), t.len), "logprob",
                      isfinite(logprob) ? json_real((double)logprob) : json_null(), "special",
                      lf_tokenizer_is_special(c->tokenizer, id));
 }
@@ -188,9 +188,8 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
             json_array_append_new(tops, likeliest_json(c, x->top_n));
     }
     if (rc == LF_OK) {
-        json_t *answer =
-            json_pack("{s:o}", "generated_text",
-                      json_stringn(c->out.text.data ? c->out.text.data : "", c->out.text.len));
+        json_t *answer = json_pack("{s:o}", "generated_text",
+                                   json_stringn(lf_buf_str(&c->out.text), c->out.text.len));
         if (x->details)
             json_object_set_new(
                 answer, "details",
@@ -210,13 +209,12 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
 {
     struct lorax *x = s->state;
     struct lf_completion *c = &s->list[i];
-    lf_buf_append(&x->whole, c->out.text.data ? c->out.text.data : "", c->out.text.len);
+    lf_buf_append(&x->whole, lf_buf_str(&c->out.text), c->out.text.len);
     bool over = c->out.ending != LF_ENDING_NONE;
     if (!stepped && !over)
         return;
     json_t *e = json_pack("{s:o, s:o, s:o}", "token", step_json(x, c, 0), "generated_text",
-                          over ? json_stringn(x->whole.data ? x->whole.data : "", x->whole.len)
-                               : json_null(),
+                          over ? json_stringn(lf_buf_str(&x->whole), x->whole.len) : json_null(),
                           "details", over ? details_json(x, c, NULL, NULL, NULL) : json_null());
     if (x->top_n > 0)
         json_object_set_new(e, "top_tokens", likeliest_json(c, x->top_n));

@@ -16,13 +16,6 @@ static const char *const finish_words[] = {[LF_ENDING_NONE] = "null",
                                            [LF_ENDING_STOP] = "\"stop\"",
                                            [LF_ENDING_LENGTH] = "\"length\""};
 
-static void put_text(struct lf_buf *b, const char *s, size_t n)
-{
-    lf_buf_putc(b, '"');
-    lf_buf_json(b, s ? s : "", n);
-    lf_buf_putc(b, '"');
-}
-
 static void put_head(struct lf_buf *b, const struct lf_openai *o, const char *object)
 {
     lf_buf_printf(b, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":\"%s\",", o->id,
@@ -76,8 +69,8 @@ static enum lf_err put_echo(struct lf_buf *text, struct lf_token_record *r,
 
 /* ---- Calls of tools -------------------------------------------------------------------------- */
 
-/* What the text calls, where it may: *calls is yours, NULL for words; *n_content bytes are words.
- */
+/* The tools that the text calls, where it may (*calls is yours; NULL: none), and how many bytes of
+ * it are content. */
 static enum lf_err find_calls(json_t **calls, size_t *n_content, const struct lf_openai *o,
                               const struct lf_buf *text)
 {
@@ -105,10 +98,10 @@ static void put_calls(struct lf_buf *b, const json_t *calls, bool indexed)
         if (indexed)
             lf_buf_printf(b, "\"index\":%zu,", i);
         lf_buf_printf(b, "\"id\":\"call_%s\",\"type\":\"function\",\"function\":{\"name\":", id);
-        put_text(b, name, strlen(name));
+        lf_buf_json(b, name, strlen(name));
         lf_buf_puts(b, ",\"arguments\":");
         lf_json_put(&arguments, json_incref(json_object_get(call, "arguments")), 0);
-        put_text(b, arguments.data, arguments.len);
+        lf_buf_json(b, arguments.data, arguments.len);
         lf_buf_puts(b, "}}");
     }
     lf_buf_putc(b, ']');
@@ -117,14 +110,14 @@ static void put_calls(struct lf_buf *b, const json_t *calls, bool indexed)
 /* ---- In one piece ---------------------------------------------------------------------------- */
 
 /* A completion that has ended. */
-struct heard {
+struct finished {
     struct lf_buf text;
-    size_t n_content; /* bytes of it that are words */
+    size_t n_content; /* bytes of it before the calls */
     json_t *calls;    /* the rest is; NULL: none */
     struct lf_token_record tokens;
 };
 
-static void answers_free(struct heard *list, int n)
+static void answers_free(struct finished *list, int n)
 {
     for (int i = 0; list && i < n; i++) {
         lf_buf_free(&list[i].text);
@@ -135,8 +128,8 @@ static void answers_free(struct heard *list, int n)
 }
 
 /* The i-th completion to its end. */
-static enum lf_err hear(struct heard *a, struct lf_http *q, const struct lf_openai *o,
-                        struct lf_completion *c, int i, struct lf_diag *diag)
+static enum lf_err collect(struct finished *a, struct lf_http *q, const struct lf_openai *o,
+                           struct lf_completion *c, int i, struct lf_diag *diag)
 {
     bool ready = false, stepped;
     enum lf_err rc = LF_OK;
@@ -144,7 +137,7 @@ static enum lf_err hear(struct heard *a, struct lf_http *q, const struct lf_open
         rc = lf_completion_await(c, q, 1000, &ready, diag);
     if (rc == LF_OK && o->echo)
         rc = put_echo(&a->text, &a->tokens, o, c, i);
-    size_t chars = lf_text_chars(a->text.data ? a->text.data : "", a->text.len);
+    size_t chars = lf_text_chars(lf_buf_str(&a->text), a->text.len);
     while (rc == LF_OK && c->out.ending == LF_ENDING_NONE) {
         rc = lf_completion_next(c, q, &stepped, diag);
         if (rc == LF_OK && stepped && o->logprobs)
@@ -175,14 +168,14 @@ static bool is_answered(const struct lf_openai *o, const struct lf_completion *o
 }
 
 static void put_choice(struct lf_buf *b, const struct lf_openai *o, const struct lf_completion *c,
-                       const struct heard *a, int index)
+                       const struct finished *a, int index)
 {
     lf_buf_printf(b, "%s{\"index\":%d,", index ? "," : "", index);
     lf_buf_puts(b, o->chat ? "\"message\":{\"role\":\"assistant\",\"content\":" : "\"text\":");
     if (a->calls && a->n_content == 0)
         lf_buf_puts(b, "null");
     else
-        put_text(b, a->text.data, a->n_content);
+        lf_buf_json(b, a->text.data, a->n_content);
     if (a->calls) {
         lf_buf_putc(b, ',');
         put_calls(b, a->calls, false);
@@ -198,10 +191,10 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
 {
     lf_buf_auto b = {0};
     int n = o->n_prompts * o->best_of, index = 0;
-    struct heard *answers = calloc((size_t)n, sizeof *answers);
+    struct finished *answers = calloc((size_t)n, sizeof *answers);
     enum lf_err rc = answers ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the answers");
     for (int i = 0; i < n && rc == LF_OK; i++)
-        rc = hear(&answers[i], q, o, &list[i], i, diag);
+        rc = collect(&answers[i], q, o, &list[i], i, diag);
     if (rc == LF_OK) {
         struct usage u = usage_of(o, list);
         put_head(&b, o, o->chat ? "chat.completion" : "text_completion");
@@ -228,7 +221,7 @@ struct streaming {
     struct streamed {
         bool began;
         size_t offset;      /* characters of text that came */
-        bool spoke;         /* words were sent */
+        bool sent;          /* some content was */
         struct lf_buf held; /* text that may turn out to be a call */
     } choice[LF_CHOICES_MAX];
     struct lf_token_record tokens; /* since the last event */
@@ -258,24 +251,24 @@ static void begin(struct lf_buf *b, struct streaming *st, const struct lf_comple
     } else if (st->o.echo && put_echo(&echo, &st->tokens, &st->o, c, i) == LF_OK) {
         chunk_begin(b, st, i);
         lf_buf_puts(b, "\"text\":");
-        put_text(b, echo.data, echo.len);
+        lf_buf_json(b, echo.data, echo.len);
         lf_buf_puts(b, ",");
         put_logprobs(b, &st->o, c, &st->tokens);
         chunk_end(b, st, finish_words[LF_ENDING_NONE]);
-        st->choice[i].offset = lf_text_chars(echo.data ? echo.data : "", echo.len);
+        st->choice[i].offset = lf_text_chars(lf_buf_str(&echo), echo.len);
         st->tokens.n = 0;
     }
     st->choice[i].began = true;
 }
 
-/* Words, as many bytes of what is held as are said to be words; and calls, or NULL. */
+/* The first n bytes of what is held as content; and calls, or NULL. */
 static void put_delta(struct lf_buf *b, const struct streaming *st, struct streamed *h, size_t n,
                       const json_t *calls)
 {
     lf_buf_puts(b, st->o.chat ? "\"delta\":{" : "\"text\":");
     if (!calls || n > 0) {
         lf_buf_puts(b, st->o.chat ? "\"content\":" : "");
-        put_text(b, h->held.data, n);
+        lf_buf_json(b, h->held.data, n);
         lf_buf_puts(b, calls ? "," : "");
     }
     if (calls)
@@ -294,7 +287,7 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
         begin(out, st, c, i);
     if (stepped && st->o.logprobs && lf_token_record_add(&st->tokens, c, h->offset) != LF_OK)
         out->rc = LF_E_NO_MEMORY;
-    h->offset += lf_text_chars(c->out.text.data ? c->out.text.data : "", c->out.text.len);
+    h->offset += lf_text_chars(lf_buf_str(&c->out.text), c->out.text.len);
     if (c->out.text.len > 0)
         lf_buf_append(&h->held, c->out.text.data, c->out.text.len);
     lf_buf_reset(&c->out.text);
@@ -302,14 +295,14 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
     if (over && find_calls(&calls, &n, &st->o, &h->held) != LF_OK)
         out->rc = LF_E_NO_MEMORY;
     if (!over && st->o.tools)
-        n = lf_tool_calls_settled(h->held.data, n, h->spoke);
+        n = lf_tool_calls_settled(h->held.data, n, h->sent);
     if (n == 0 && st->tokens.n == 0 && !over)
         return; /* part of a character, or what may become a stop string or a call */
     chunk_begin(out, st, i);
     put_delta(out, st, h, n, calls);
     put_logprobs(out, &st->o, c, &st->tokens);
     chunk_end(out, st, calls ? "\"tool_calls\"" : finish_words[c->out.ending]);
-    h->spoke |= n > 0;
+    h->sent |= n > 0;
     st->tokens.n = 0;
     lf_buf_drop_front(&h->held, n);
 }

@@ -19,12 +19,12 @@ static void sse_free(void *arg)
     free(s);
 }
 
-static void speak_error(struct lf_buf *out, enum lf_err rc, const struct lf_diag *diag)
+static void put_error(struct lf_buf *out, enum lf_err rc, const struct lf_diag *diag)
 {
-    lf_buf_puts(out, "data: {\"error\":{\"message\":\"");
+    lf_buf_puts(out, "data: {\"error\":{\"message\":");
     lf_buf_json(out, diag->text, strlen(diag->text));
     lf_buf_printf(out,
-                  "\",\"type\":\"server_error\",\"code\":\"%s\"},\"error_type\":"
+                  ",\"type\":\"server_error\",\"code\":\"%s\"},\"error_type\":"
                   "\"generation\"}\n\n",
                   lf_err_name(rc));
 }
@@ -67,7 +67,7 @@ static enum lf_err sse_fill(void *arg, struct lf_http *q, struct lf_buf *out, bo
     if (rc == LF_E_CANCELLED)
         return rc;
     if (rc != LF_OK)
-        speak_error(out, rc, &diag);
+        put_error(out, rc, &diag);
     else if (open == 0)
         s->dialect->end(s, out);
     *end = rc != LF_OK || open == 0;

@@ -142,9 +142,9 @@ static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
     if (status >= 500 && status != MHD_HTTP_SERVICE_UNAVAILABLE)
         lf_log(LF_LOG_WARN, "http", "%s: %u %s", q->route ? q->route->path : "?", status, message);
     lf_buf_auto b = {0};
-    lf_buf_puts(&b, "{\"error\":{\"message\":\"");
+    lf_buf_puts(&b, "{\"error\":{\"message\":");
     lf_buf_json(&b, message, strlen(message));
-    lf_buf_printf(&b, "\",\"type\":\"%s\",\"code\":\"%s\"},\"error_type\":\"%s\"}\n",
+    lf_buf_printf(&b, ",\"type\":\"%s\",\"code\":\"%s\"},\"error_type\":\"%s\"}\n",
                   openai_type(status), code, lorax_type(status));
     lf_http_reply(q, status, "application/json", &b);
 }

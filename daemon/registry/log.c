@@ -110,7 +110,7 @@ enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_k
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, lf_files[kind].disk, path, diag);
-    rc = rc ?: lf_file_write(path, text->data ? text->data : "", text->len, diag);
+    rc = rc ?: lf_file_write(path, lf_buf_str(text), text->len, diag);
     if (rc != LF_OK)
         return rc;
     lf_lock_auto held = lf_lock(&r->index);

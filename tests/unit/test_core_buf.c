@@ -71,7 +71,10 @@ static void text_is_escaped_for_where_it_goes(void **state)
         lf_buf_init(&b, 0);
         lf_buf_puts(&b, "");
         assert_int_equal(lf_buf_json(&b, cases[i].in, strlen(cases[i].in)), LF_OK);
-        assert_string_equal(b.data, cases[i].json);
+        assert_int_equal(b.data[0], '"');
+        assert_int_equal(b.data[b.len - 1], '"');
+        b.data[b.len - 1] = '\0';
+        assert_string_equal(b.data + 1, cases[i].json);
         lf_buf_reset(&b);
         assert_int_equal(lf_buf_xml(&b, cases[i].in), LF_OK);
         assert_string_equal(b.data, cases[i].xml);

@@ -83,9 +83,9 @@ static struct lf_dataset *rows_with(const struct said *s, bool keep_text)
     lf_buf_init(&text, 0);
     for (int i = 0; i < N_ROWS; i++) {
         const char *completion = s ? s->completion[i] : " nothing";
-        lf_buf_printf(&text, "{\"prompt\": \"%s\", \"completion\": \"", prompts[i]);
+        lf_buf_printf(&text, "{\"prompt\": \"%s\", \"completion\": ", prompts[i]);
         lf_buf_json(&text, completion, strlen(completion));
-        lf_buf_puts(&text, "\"}\n");
+        lf_buf_puts(&text, "}\n");
     }
     assert_int_equal(lf_file_write(path, text.data, text.len, NULL), LF_OK);
     lf_train_settings_default(&settings);
@@ -172,8 +172,7 @@ static void completions_end_at_a_stop_string(void **state)
         assert_int_equal(lf_writer_text(&w, cases[i / 2].text, strlen(cases[i / 2].text)), LF_OK);
         assert_int_equal(lf_writer_end(&w, LF_ENDING_EOS), LF_OK);
         assert_int_equal(w.ending, met ? LF_ENDING_STOP : LF_ENDING_EOS);
-        assert_string_equal(w.text.data ? w.text.data : "",
-                            met ? cases[i / 2].want : cases[i / 2].text);
+        assert_string_equal(lf_buf_str(&w.text), met ? cases[i / 2].want : cases[i / 2].text);
         lf_writer_free(&w);
     }
 }

@@ -48,7 +48,7 @@ static void ends_before_the_earliest_string(void **state)
         for (size_t step = 1; step <= 13; step++) {
             int met = run(&out, cases[i].text, step, cases[i].stops, cases[i].n);
             assert_int_equal(met, cases[i].met);
-            assert_string_equal(out.data ? out.data : "", cases[i].want);
+            assert_string_equal(lf_buf_str(&out), cases[i].want);
         }
     lf_buf_free(&out);
 }

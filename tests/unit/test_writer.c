@@ -56,7 +56,7 @@ static void push(struct lf_writer *w, const char *bytes)
 
 static const char *text(const struct lf_writer *w)
 {
-    return w->text.data ? w->text.data : "";
+    return lf_buf_str(&w->text);
 }
 
 static void a_character_is_settled_with_its_last_byte(void **state)

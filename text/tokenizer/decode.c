@@ -250,7 +250,7 @@ static enum lf_err end(struct lf_decoder *d, size_t stage, struct lf_buf *out)
     if (gathers(step)) {
         lf_buf_auto whole = *held;
         lf_buf_init(held, whole.max);
-        rc = token(d, stage, out, whole.data ? whole.data : "", whole.len);
+        rc = token(d, stage, out, lf_buf_str(&whole), whole.len);
     }
     if (rc == LF_OK && step->kind == LF_TOK_DECODE_BYTES)
         rc = bytes_settle(d, stage, out, true);

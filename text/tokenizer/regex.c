@@ -321,7 +321,7 @@ enum lf_err lf_tok_pattern_regex(struct lf_tok_pattern *out, const char *regex, 
     struct rewrite r = {
         .s = regex, .n = n, .diag = diag, .out.max = 64 * (size_t)LF_REGEX_BYTES_MAX};
     enum lf_err rc = rewrite_all(&r);
-    rc = rc ?: compile(out, r.out.data ? r.out.data : "", r.out.len, diag);
+    rc = rc ?: compile(out, lf_buf_str(&r.out), r.out.len, diag);
     if (rc == LF_OK)
         out->known = lf_tok_known_regex(regex, n);
     lf_buf_free(&r.out);

@@ -108,7 +108,7 @@ static void put_piece(struct lf_buf *b, struct lf_buf *one, const struct vocabul
     put_varint(one, 2 << 3 | 5);
     lf_buf_append(one, v->scores + 4 * i, 4);
     put_number(one, 3, (uint64_t)kind_of(v, i));
-    put_bytes(b, 1, one->data ? one->data : "", one->len);
+    put_bytes(b, 1, lf_buf_str(one), one->len);
 }
 
 static enum lf_err write_model(const struct vocabulary *v, const char *dir)
@@ -123,13 +123,13 @@ static enum lf_err write_model(const struct vocabulary *v, const char *dir)
     lf_buf_reset(&one);
     put_number(&one, 3, 2);  /* BPE */
     put_number(&one, 35, 1); /* byte fallback */
-    put_bytes(&b, 2, one.data ? one.data : "", one.len);
+    put_bytes(&b, 2, lf_buf_str(&one), one.len);
     lf_buf_reset(&one);
     put_bytes(&one, 1, "identity", 8);
     put_number(&one, 3, prefix);
     put_number(&one, 4, 0); /* extra white space stays */
     put_number(&one, 5, 1); /* a space is U+2581 */
-    put_bytes(&b, 3, one.data ? one.data : "", one.len);
+    put_bytes(&b, 3, lf_buf_str(&one), one.len);
     return write_out(v, &b, dir, "tokenizer.model");
 }
 
@@ -167,13 +167,6 @@ static const struct way *find_way(const struct vocabulary *v)
     return NULL;
 }
 
-static void put_quoted(struct lf_buf *b, struct lf_str s)
-{
-    lf_buf_putc(b, '"');
-    lf_buf_json(b, s.s, s.n);
-    lf_buf_putc(b, '"');
-}
-
 /* Added tokens that stand behind the vocabulary are numbered there; others stay in it. */
 static size_t vocabulary_end(const struct vocabulary *v)
 {
@@ -188,7 +181,7 @@ static void put_pre_tokenizer(struct lf_buf *b, const struct way *way)
     lf_buf_puts(b, "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
     if (way->regex) {
         lf_buf_puts(b, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
-        put_quoted(b, (struct lf_str){way->regex, strlen(way->regex)});
+        lf_buf_json(b, way->regex, strlen(way->regex));
         lf_buf_puts(b, "},\"behavior\":\"Isolated\",\"invert\":false},");
     }
     lf_buf_printf(b,
@@ -205,7 +198,7 @@ static void put_added(struct lf_buf *b, const struct vocabulary *v)
         if (!is_added(v, i))
             continue;
         lf_buf_printf(b, "%s{\"id\":%zu,\"content\":", first ? "" : ",", i);
-        put_quoted(b, v->tokens[i]);
+        lf_buf_json(b, v->tokens[i].s, v->tokens[i].n);
         lf_buf_printf(b,
                       ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
                       "\"normalized\":false,\"special\":%s}",
@@ -224,14 +217,14 @@ static void put_template(struct lf_buf *b, const struct vocabulary *v, bool bos)
         return;
     lf_buf_puts(b, "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
                    "{\"SpecialToken\":{\"id\":");
-    put_quoted(b, v->tokens[id]);
+    lf_buf_json(b, v->tokens[id].s, v->tokens[id].n);
     lf_buf_puts(b, ",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],"
                    "\"special_tokens\":{");
-    put_quoted(b, v->tokens[id]);
+    lf_buf_json(b, v->tokens[id].s, v->tokens[id].n);
     lf_buf_puts(b, ":{\"id\":");
-    put_quoted(b, v->tokens[id]);
+    lf_buf_json(b, v->tokens[id].s, v->tokens[id].n);
     lf_buf_printf(b, ",\"ids\":[%lld],\"tokens\":[", (long long)id);
-    put_quoted(b, v->tokens[id]);
+    lf_buf_json(b, v->tokens[id].s, v->tokens[id].n);
     lf_buf_puts(b, "]}}},");
 }
 
@@ -245,14 +238,15 @@ static enum lf_err put_model(struct lf_buf *b, const struct vocabulary *v, const
                   way->ignore_merges ? "true" : "false");
     for (size_t i = 0; i < end; i++) {
         lf_buf_puts(b, i ? "," : "");
-        put_quoted(b, v->tokens[i]);
+        lf_buf_json(b, v->tokens[i].s, v->tokens[i].n);
         lf_buf_printf(b, ":%zu", i);
     }
     lf_buf_puts(b, "},\"merges\":[");
     const unsigned char *at = merges->at;
     for (size_t i = 0; i < merges->n; i++) {
         lf_buf_puts(b, i ? "," : "");
-        put_quoted(b, lf_gguf_next_str(&at));
+        struct lf_str s = lf_gguf_next_str(&at);
+        lf_buf_json(b, s.s, s.n);
     }
     lf_buf_puts(b, "]}}");
     return LF_OK;
