@@ -1,6 +1,8 @@
 /* Device and stream handles: everything the backends share. */
 #include "gpu/device.h"
 #include "gpu/backend.h"
+
+#include "core/clock.h"
 #include "gpu/memory.h"
 
 #include <stdlib.h>
@@ -257,6 +259,7 @@ void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes)
 struct lf_mark {
     struct lf_stream *stream;
     void *impl;
+    uint64_t ns; /* when it was set, where the stream is done by then */
 };
 
 bool lf_stream_async(const struct lf_stream *s)
@@ -282,12 +285,21 @@ void lf_mark_set(struct lf_mark *m)
 {
     if (lf_stream_async(m->stream))
         backend_of(m->stream)->mark_set(m->stream, m->impl);
+    else
+        m->ns = lf_clock_ns();
 }
 
 enum lf_err lf_mark_wait(struct lf_mark *m, struct lf_diag *diag)
 {
     return lf_stream_async(m->stream) ? backend_of(m->stream)->mark_wait(m->stream, m->impl, diag)
                                       : LF_OK;
+}
+
+double lf_mark_seconds(const struct lf_mark *from, const struct lf_mark *to)
+{
+    return lf_stream_async(from->stream)
+               ? backend_of(from->stream)->mark_seconds(from->stream, from->impl, to->impl)
+               : (double)(to->ns - from->ns) / 1e9;
 }
 
 void lf_mark_free(struct lf_mark *m)

@@ -142,6 +142,8 @@ void lf_mark_set(struct lf_mark *m);
 /* Until the stream has come to where the mark was set last. LF_E_DEVICE_LOST after a device fault.
  */
 enum lf_err lf_mark_wait(struct lf_mark *m, struct lf_diag *diag) LF_MUST_CHECK;
+/* What the stream took from one to the other; after a wait for `to`. Of one stream. */
+double lf_mark_seconds(const struct lf_mark *from, const struct lf_mark *to);
 void lf_mark_free(struct lf_mark *m);
 
 /* ---- Recorded work ----

@@ -108,6 +108,11 @@ const struct lf_exec_limits *lf_exec_limits(const struct lf_exec *x)
     return &x->limits;
 }
 
+struct lf_stream *lf_exec_stream(const struct lf_exec *x)
+{
+    return x->stream;
+}
+
 void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out)
 {
     *out = x->memory;

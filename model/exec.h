@@ -45,8 +45,9 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
                         struct lf_slots *slots, const struct lf_exec_limits *limits,
                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_exec_free(struct lf_exec *x);
-/* The limits it was made with. Borrowed. */
+/* The limits and the stream it was made with. Borrowed. */
 const struct lf_exec_limits *lf_exec_limits(const struct lf_exec *x);
+struct lf_stream *lf_exec_stream(const struct lf_exec *x);
 /* Bytes by purpose, for status pages and refusals. */
 struct lf_exec_memory {
     size_t activations, saved, logits, kv, scratch;

@@ -33,6 +33,8 @@ struct gen_seq {
 /* A step on the device: which sequences drew a token in it, in the order of the drawing; and behind
  * them those that have read their prompts and want no token. */
 struct gen_flight {
+    struct lf_mark *begin, *end; /* of its work on the stream */
+    int n_decoding, n_prompt;    /* sequences, tokens */
     int n, n_done;
     int top_ld;
     struct gen_row {
@@ -61,6 +63,8 @@ struct lf_gen {
     struct lf_sample_params *params;
     struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
     int n_flights, flight_first;
+    int step_decoding, step_prompt; /* of the flight that landed last */
+    double step_seconds;
     struct lf_exec_tokens landed; /* of the flight that lands, (seqs_max) */
     /* What prompts' scores are asked with, (tokens_max). */
     int n_score;
@@ -125,6 +129,20 @@ static void tokens_free(struct lf_exec_tokens *t)
     free(t->top_logprobs);
 }
 
+static enum lf_err flights_new(struct lf_gen *g, size_t n, struct lf_diag *diag)
+{
+    struct lf_stream *stream = lf_exec_stream(g->x);
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < LF_DRAWS_MAX && rc == LF_OK; i++) {
+        struct gen_flight *f = &g->flights[i];
+        rc = lf_mark_new(&f->begin, stream, diag) ?: lf_mark_new(&f->end, stream, diag);
+        f->rows = calloc(n, sizeof *f->rows);
+        if (rc == LF_OK && !f->rows)
+            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
+    }
+    return rc;
+}
+
 enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_model *m,
                        const struct lf_gen_limits *limits, struct lf_diag *diag)
 {
@@ -147,10 +165,8 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
         return lf_fail(diag, LF_E_INVALID, "generation needs KV pages");
     }
     size_t n = (size_t)g->seqs_max;
-    bool flights = true;
     g->ahead = limits->ahead;
-    for (int i = 0; i < LF_DRAWS_MAX; i++)
-        flights = (g->flights[i].rows = calloc(n, sizeof *g->flights[i].rows)) && flights;
+    enum lf_err rc = flights_new(g, n, diag);
     g->seqs = calloc(n, sizeof *g->seqs);
     g->planned = calloc(n, sizeof *g->planned);
     g->batch = calloc(n, sizeof *g->batch);
@@ -159,13 +175,14 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->params = calloc(n, sizeof *g->params);
     g->score = calloc((size_t)g->tokens_max, sizeof *g->score);
     bool tokens = tokens_new(&g->landed, n) && tokens_new(&g->scored, (size_t)g->tokens_max);
-    if (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->params ||
-        !g->score || !tokens || !flights) {
+    if (rc == LF_OK && (!g->seqs || !g->planned || !g->batch || !g->results || !g->which ||
+                        !g->params || !g->score || !tokens))
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
+    if (rc == LF_OK)
+        *out = g;
+    else
         lf_gen_free(g);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
-    }
-    *out = g;
-    return LF_OK;
+    return rc;
 }
 
 /* The oldest flight is over; its rows stay until the next step. */
@@ -175,7 +192,13 @@ static enum lf_err land(struct lf_gen *g, struct gen_flight **out, struct lf_dia
     g->flight_first = (g->flight_first + 1) % LF_DRAWS_MAX;
     g->n_flights--;
     *out = f;
-    return f->n > 0 ? lf_exec_drawn(g->x, &g->landed, diag) : LF_OK;
+    enum lf_err rc = f->n > 0 ? lf_exec_drawn(g->x, &g->landed, diag) : LF_OK;
+    rc = rc ?: lf_mark_wait(f->end, diag);
+    g->step_decoding = f->n_decoding;
+    g->step_prompt = f->n_prompt;
+    if (rc == LF_OK)
+        g->step_seconds = lf_mark_seconds(f->begin, f->end);
+    return rc;
 }
 
 void lf_gen_free(struct lf_gen *g)
@@ -189,8 +212,11 @@ void lf_gen_free(struct lf_gen *g)
         lf_exec_kv_release(g->x, &g->seqs[i].kv);
         free(g->seqs[i].tokens);
     }
-    for (int i = 0; i < LF_DRAWS_MAX; i++)
+    for (int i = 0; i < LF_DRAWS_MAX; i++) {
+        lf_mark_free(g->flights[i].begin);
+        lf_mark_free(g->flights[i].end);
         free(g->flights[i].rows);
+    }
     free(g->seqs);
     free(g->planned);
     free(g->batch);
@@ -564,6 +590,9 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     plan_reading(g, prefill_max);
     if (g->n_batch == 0)
         return LF_OK;
+    f->n_decoding = n_decoding;
+    f->n_prompt = g->n_tokens - n_decoding;
+    lf_mark_set(f->begin);
     enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
     rc = rc ?: score(g, diag) ?: draw(g, f, diag);
     if (rc != LF_OK) {
@@ -575,6 +604,7 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
         s->drawn++;
         s->draft = LF_DRAWN(i);
     }
+    lf_mark_set(f->end);
     g->n_flights++;
     g->prompt_tokens += g->n_tokens - n_decoding;
     return LF_OK;
@@ -629,6 +659,9 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
                                .preempted = g->preempted,
                                .prompt_tokens = g->prompt_tokens,
                                .completion_tokens = g->completion_tokens,
+                               .step_decoding = g->step_decoding,
+                               .step_prompt = g->step_prompt,
+                               .step_seconds = g->step_seconds,
                                .pages = g->pages,
                                .pages_free = lf_exec_kv_free_pages(g->x)};
     for (int i = 0; i < g->n_seqs; i++) {

@@ -92,6 +92,10 @@ struct lf_gen_status {
     int64_t preempted; /* times a sequence gave its pages back, since lf_gen_new */
     int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
     int pages, pages_free;
+    /* Of the step whose tokens came last: sequences that decoded, tokens of prompts, and what the
+     * stream took for it. */
+    int step_decoding, step_prompt;
+    double step_seconds;
 };
 
 /* The exec must have KV pages, all free. x and m must outlive it. Yours, free with lf_gen_free. */

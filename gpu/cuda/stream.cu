@@ -242,7 +242,7 @@ enum lf_err lf_cuda_mark_new(struct lf_stream *s, void **out, struct lf_diag *di
     struct lf_cuda *dev = lf_cuda_of(s)->dev;
     cudaEvent_t event = NULL;
     if (lf_cuda_enter(dev))
-        lf_cuda_note(dev, cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+        lf_cuda_note(dev, cudaEventCreate(&event));
     if (!lf_cuda_enter(dev))
         return lf_cuda_lost(dev, diag);
     *out = event;
@@ -262,6 +262,15 @@ enum lf_err lf_cuda_mark_wait(struct lf_stream *s, void *mark, struct lf_diag *d
     if (lf_cuda_enter(dev))
         lf_cuda_note(dev, cudaEventSynchronize((cudaEvent_t)mark));
     return lf_cuda_enter(dev) ? LF_OK : lf_cuda_lost(dev, diag);
+}
+
+double lf_cuda_mark_seconds(struct lf_stream *s, void *from, void *to)
+{
+    struct lf_cuda *dev = lf_cuda_of(s)->dev;
+    float ms = 0;
+    if (lf_cuda_enter(dev))
+        lf_cuda_note(dev, cudaEventElapsedTime(&ms, (cudaEvent_t)from, (cudaEvent_t)to));
+    return ms / 1e3;
 }
 
 void lf_cuda_mark_free(struct lf_stream *s, void *mark)
