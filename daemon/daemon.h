@@ -28,13 +28,14 @@ struct lf_daemon_options {
     bool allow_load;          /* /v1/load_lora_adapter reads directories of this machine */
     enum lf_device_kind device;
     enum lf_quant quant;
-    int threads;               /* cpu: 0 = one a core */
-    int gpu;                   /* cuda: which card */
-    int64_t gpu_memory_bytes;  /* ceiling for device memory; 0: all */
-    int slots;                 /* adapters resident on the device */
-    int64_t kv_tokens;         /* of all sequences together; 0: chosen from the memory */
-    int batch_tokens_max;      /* of a serving step */
-    int train_tokens;          /* of a fused training batch; 0: this daemon never trains */
+    int threads;              /* cpu: 0 = one a core */
+    int gpu;                  /* cuda: which card */
+    int64_t gpu_memory_bytes; /* ceiling for device memory; 0: all */
+    int slots;                /* adapters resident on the device */
+    int64_t kv_tokens;        /* of all sequences together; 0: chosen from the memory */
+    int batch_tokens_max;     /* of a serving step */
+    double itl_ms;    /* that a step in which sequences decode shall not pass; 0: by share */
+    int train_tokens; /* of a fused training batch; 0: this daemon never trains */
     double checkpoint_seconds; /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;         /* answers under way may end within this when it stops */
     int device_losses;         /* before this run of the daemon: for /metrics */

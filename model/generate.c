@@ -18,6 +18,7 @@ struct gen_seq {
     int n, n_prompt, max_tokens;
     int drawn;     /* by steps in flight: 0, 1, or 2 while the next step is put on the stream */
     int32_t draft; /* LF_DRAWN of the last one */
+    bool planned;  /* it is in the batch that is being made */
     int slot;
     struct lf_sample_params sample;
     const struct lf_logit_bias *bias; /* (n_bias) */
@@ -354,6 +355,7 @@ static void plan(struct lf_gen *g, int i, int take)
     struct gen_seq *s = &g->seqs[i];
     if (s->kv.n_tokens == 0)
         s->kv.planned = s->n;
+    s->planned = true;
     g->planned[g->n_batch] = i;
     const int32_t *ids = s->drawn > 0 ? &s->draft : s->tokens + s->kv.n_tokens;
     g->batch[g->n_batch++] = (struct lf_batch_seq){.ids = ids,
@@ -399,21 +401,49 @@ static bool admit(struct lf_gen *g, int i)
     return lf_exec_kv_free_pages(g->x) >= needed && lf_exec_kv_grow(g->x, &s->kv, s->n) == LF_OK;
 }
 
-/* Prompts, oldest first; none overtakes one that waits for pages. One that is to be read again
- * waits for its tokens that are on their way; one that is read and draws nothing is about to end.
- */
+/* It reads in this step or a later one. One that is read and draws nothing is about to end; one
+ * that is to be read again waits for its tokens that are on their way. */
+static bool reads(const struct gen_seq *s)
+{
+    return !decodes(s) && s->drawn == 0 && pending(s) > 0 && !s->planned;
+}
+
+/* The one with the least to read, of several the oldest; -1: none reads. */
+static int shortest(const struct lf_gen *g)
+{
+    int found = -1;
+    for (int i = 0; i < g->n_seqs; i++)
+        if (reads(&g->seqs[i]) && (found < 0 || pending(&g->seqs[i]) < pending(&g->seqs[found])))
+            found = i;
+    return found;
+}
+
+/* Prompts: the shortest first, so that a short one need not wait for a long one; but half of what
+ * there is room for is the oldest one's, so that all have their turn. Nobody overtakes the oldest
+ * where it waits for pages. */
 static void plan_reading(struct lf_gen *g, int prefill_max)
 {
-    int left = g->tokens_max - g->n_tokens;
+    int left = g->tokens_max - g->n_tokens, oldest = -1;
+    int64_t others = 0;
     if (prefill_max > 0)
         left = lf_min_int(left, prefill_max);
-    for (int i = 0; i < g->n_seqs && left > 0; i++) {
-        struct gen_seq *s = &g->seqs[i];
-        if (decodes(s) || s->drawn > 0 || pending(s) == 0)
+    if (prefill_max < 0 && g->n_batch > 0)
+        return;
+    for (int i = 0; i < g->n_seqs; i++) {
+        if (!reads(&g->seqs[i]))
             continue;
+        if (oldest < 0)
+            oldest = i;
+        else
+            others += pending(&g->seqs[i]);
+    }
+    int share = others < left / 2 ? left - (int)others : left - left / 2;
+    if (shortest(g) == oldest)
+        share = left;
+    for (int i = oldest; i >= 0 && left > 0; i = shortest(g)) {
         if (!admit(g, i))
             return;
-        int take = lf_min_int(pending(s), left);
+        int take = lf_min_int(pending(&g->seqs[i]), i == oldest ? share : left);
         plan(g, i, take);
         left -= take;
     }
@@ -585,6 +615,8 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
 {
     struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
     g->n_batch = g->n_tokens = 0;
+    for (int i = 0; i < g->n_seqs; i++)
+        g->seqs[i].planned = false;
     reread_outgrown(g);
     int n_decoding = plan_decoding(g);
     plan_reading(g, prefill_max);
@@ -627,6 +659,8 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
 {
     struct gen_flight *f = NULL;
     int n = 0;
+    g->step_decoding = g->step_prompt = 0;
+    g->step_seconds = 0;
     enum lf_err rc = g->n_flights == 0 ? launch(g, prefill_max, diag) : LF_OK;
     if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
         rc = launch(g, prefill_max, diag);

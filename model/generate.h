@@ -92,8 +92,8 @@ struct lf_gen_status {
     int64_t preempted; /* times a sequence gave its pages back, since lf_gen_new */
     int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
     int pages, pages_free;
-    /* Of the step whose tokens came last: sequences that decoded, tokens of prompts, and what the
-     * stream took for it. */
+    /* Of the step whose tokens came last, 0 where there was none: sequences that decoded, tokens of
+     * prompts, and what the stream took for it. */
     int step_decoding, step_prompt;
     double step_seconds;
 };
@@ -116,10 +116,10 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
 void lf_gen_remove(struct lf_gen *g, uint64_t id);
 
 /* The tokens of one batch; `ahead` puts the next one behind it. prefill_max: ceiling for the prompt
- * tokens of a batch made now (0: what fits tokens_max), to keep the decoding sequences' next token
- * near. out: room for lf_gen_seqs_max tokens; *n_out of them
- * are filled, none when only pieces of prompts were read. Without live sequences it does nothing.
- * Fails only for the device; the sequences are then still live. */
+ * tokens of a batch made now (0: what fits tokens_max, -1: none while any decode), to keep the
+ * decoding sequences' next token near. out: room for lf_gen_seqs_max tokens; *n_out of them are
+ * filled, none when only pieces of prompts were read. Without live sequences it does nothing. Fails
+ * only for the device; the sequences are then still live. */
 enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);

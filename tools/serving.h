@@ -56,6 +56,9 @@ struct lf_serving {
      "tokens of all live sequences together; 0: what the memory allows", .hi = 1e9},               \
     {"batch-tokens", 0, LF_OPT_INT, "N", &(s).batch_tokens, "most tokens of a serving step",       \
      .lo = 1, .hi = 1 << 20},                                                                      \
+    {"itl-ms", 0, LF_OPT_REAL, "MS", &(s).daemon.itl_ms,                                           \
+     "most time between two tokens of an answer that prompts may cause; 0: by their number",       \
+     .hi = 60000},                                                                                 \
     {"train-tokens", 0, LF_OPT_INT, "N", &(s).train_tokens,                                        \
      "most tokens of a training batch; 0: this daemon does not train", .hi = 1 << 20},             \
     {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.checkpoint_seconds,                    \

@@ -263,3 +263,8 @@ enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active, struc
         *active += t->jobs[i]->now.state == LF_JOB_RUNNING;
     return rc;
 }
+
+int lf_trainer_tokens(const struct lf_trainer *t)
+{
+    return t->n_tokens;
+}

@@ -95,6 +95,9 @@ enum lf_err lf_trainer_add(struct lf_trainer *t, const struct lf_job_spec *spec,
 enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active,
                             struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Tokens of the batch that the last lf_trainer_step ran. */
+int lf_trainer_tokens(const struct lf_trainer *t);
+
 /* Pauses at the next step boundary, with a checkpoint, or goes on. */
 void lf_job_pause(struct lf_job *j, bool paused);
 /* Ends it as done at the next step boundary, evaluated as after the last step; one that is paused

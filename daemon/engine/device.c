@@ -101,8 +101,9 @@ static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
     e->residents = calloc((size_t)e->o->slots, sizeof *e->residents);
     if (!e->live || !e->tokens || !e->residents)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine's tables");
-    e->share = (struct lf_share){.budget = e->o->train_tokens};
-    return LF_OK;
+    e->share = (struct lf_share){.step_most = e->o->itl_ms / 1e3};
+    return lf_mark_new(&e->train_begin, e->stream, diag)
+               ?: lf_mark_new(&e->train_end, e->stream, diag);
 }
 
 static void plan_made(struct lf_engine *e)
@@ -153,12 +154,15 @@ void lf_engine_close(struct lf_engine *e)
     lf_exec_free(e->exec);
     lf_slots_free(e->slots);
     lf_model_free(e->model);
+    lf_mark_free(e->train_begin);
+    lf_mark_free(e->train_end);
     lf_stream_free(e->stream);
     lf_device_free(e->dev);
     free(e->live);
     free(e->tokens);
     free(e->residents);
     e->trainer = NULL;
+    e->train_begin = e->train_end = NULL;
     e->gen = NULL;
     e->exec = NULL;
     e->slots = NULL;

@@ -10,13 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMOOTH 0.9
-/* A training batch beside live sequences holds up their next token: for about as long as two
- * steps, at least for STALL_MIN seconds (a shorter batch would be all overhead). */
-#define STALL_STEPS 2.0
-#define STALL_MIN 0.02
-#define BUDGET_MIN 64
-#define DEBT_SECONDS 2.0 /* seconds: a long batch is not held against training for longer */
+#define AWAITED_NS 5000000000ull /* after a request: the next may come at any moment */
 #define STATUS_NS 1000000000ull
 
 /* ---- Work in --------------------------------------------------------------------------------- */
@@ -68,44 +62,34 @@ static bool take_in(struct lf_engine *e)
 
 /* ---- A turn ---------------------------------------------------------------------------------- */
 
-static double seconds_since(uint64_t ns)
+/* What the last training batch took, when the stream is past it. */
+static enum lf_err count_training(struct lf_engine *e, struct lf_diag *diag)
 {
-    return (double)(lf_clock_ns() - ns) / 1e9;
-}
-
-static enum lf_err serve(struct lf_engine *e, struct lf_diag *diag)
-{
-    uint64_t start = lf_clock_ns();
-    enum lf_err rc = lf_engine_serve_step(e, diag);
-    double t = seconds_since(start);
-    struct lf_share *s = &e->share;
-    s->step = s->step > 0 ? SMOOTH * s->step + (1 - SMOOTH) * t : t;
-    s->debt -= t;
+    if (e->train_tokens == 0)
+        return LF_OK;
+    enum lf_err rc = lf_mark_wait(e->train_end, diag);
+    if (rc == LF_OK)
+        lf_share_trained(&e->share, e->train_tokens, lf_mark_seconds(e->train_begin, e->train_end),
+                         e->train_beside);
+    e->train_tokens = 0;
     return rc;
 }
 
-/* A training batch: a whole one while no sequence is live; else a short one, once serving has had
- * as much time as training. */
+/* A training batch: a whole one while nobody is there or was a moment ago; else a short one, beside
+ * live sequences once serving has had as much time as training. */
 static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
 {
     struct lf_share *s = &e->share;
-    if (e->n_live == 0) {
-        s->debt = 0;
-        return lf_engine_train_step(e, 0, diag);
-    }
-    if (s->debt > 0)
-        return LF_OK;
-    uint64_t start = lf_clock_ns();
-    enum lf_err rc = lf_engine_train_step(e, s->budget, diag);
-    double t = seconds_since(start), wanted = STALL_STEPS * s->step;
-    if (wanted < STALL_MIN)
-        wanted = STALL_MIN;
-    double factor = t > 0 ? wanted / t : 2;
-    factor = factor < 0.5 ? 0.5 : factor > 1.25 ? 1.25 : factor;
-    s->budget = (int)(s->budget * factor) + 1;
-    s->budget = s->budget < BUDGET_MIN ? BUDGET_MIN : s->budget;
-    s->budget = s->budget > e->o->train_tokens ? e->o->train_tokens : s->budget;
-    s->debt = t < DEBT_SECONDS ? t : DEBT_SECONDS;
+    bool beside = e->n_live > 0;
+    enum lf_err rc = count_training(e, diag);
+    if (rc != LF_OK || (beside && s->debt > 0))
+        return rc;
+    bool awaited = e->asked_ns > 0 && lf_clock_ns() - e->asked_ns < AWAITED_NS;
+    lf_mark_set(e->train_begin);
+    rc = lf_engine_train_step(e, lf_share_training(s, beside, awaited), diag);
+    lf_mark_set(e->train_end);
+    e->train_tokens = lf_trainer_tokens(e->trainer);
+    e->train_beside = beside;
     return rc;
 }
 
@@ -143,8 +127,10 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
         if (e->trainer)
             lf_engine_trainings_poll(e);
         lf_engine_admit(e);
+        if (e->n_live > e->n_background)
+            e->asked_ns = lf_clock_ns();
         if (e->n_live > 0)
-            rc = serve(e, diag);
+            rc = lf_engine_serve_step(e, diag);
         if (rc == LF_OK && e->trainer && lf_engine_trainings_running(e) > 0)
             rc = train(e, diag);
         if (rc == LF_OK && e->trainer)

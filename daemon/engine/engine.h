@@ -4,8 +4,10 @@
  *
  * A turn of the engine: take in what is new; admit waiting generations, oldest first, bringing
  * their adapters onto the device; one serving step (one token of every live sequence, and prompts);
- * when it is training's turn, one training batch. While sequences are live, training gets about
- * half of the device's time in short batches; without them, all of it in full ones.
+ * when it is training's turn, one training batch. How much of a step prompts may have, and how long
+ * a training batch may be, follows from measured times (share.h): a long prompt leaves those who
+ * decode most of their pace; training has about half of the device's time beside live sequences, in
+ * short batches, all of it without them, and full batches when nobody has asked for five seconds.
  *
  * What a step makes reaches its receivers through the deliverer's thread (deliver.c), and on a
  * device that works by itself the next step is put there before this one's tokens are read

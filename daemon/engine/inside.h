@@ -3,6 +3,7 @@
 #define LF_DAEMON_ENGINE_INSIDE_H
 
 #include "daemon/engine/engine.h"
+#include "daemon/engine/share.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -135,13 +136,6 @@ struct lf_training {
 
 /* ---- The engine ------------------------------------------------------------------------------ */
 
-/* How training shares the device with serving (engine.c). */
-struct lf_share {
-    double debt; /* seconds that training had, less what serving had since */
-    double step; /* of a serving step, smoothed, seconds */
-    int budget;  /* tokens of a training batch beside live sequences */
-};
-
 struct lf_engine {
     const struct lf_daemon_options *o;
     const struct lf_base *base;
@@ -171,6 +165,10 @@ struct lf_engine {
     struct lf_gen_token *tokens;   /* (seqs_max) of a step */
     struct lf_training *trainings; /* oldest first */
     struct lf_share share;
+    uint64_t asked_ns;                       /* when a generation was live last; 0: none was */
+    struct lf_mark *train_begin, *train_end; /* of the training batch that ran last */
+    int train_tokens; /* its tokens, until its time is known; 0: there was none */
+    bool train_beside;
     struct lf_memory_plan plan;
     struct lf_device_info info; /* as it was last looked at */
     double load_seconds;        /* the base */

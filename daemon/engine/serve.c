@@ -154,15 +154,26 @@ static void deliver(struct lf_engine *e, const struct lf_gen_token *t, uint64_t 
     lf_generation_end(g, t, LF_OK, "");
 }
 
+/* Ceiling for the tokens of prompts, for those who wait for an answer under way. Evaluation is in
+ * no hurry. */
+static int prompt_tokens(const struct lf_engine *e, const struct lf_gen_status *g)
+{
+    int decoding = 0;
+    for (int i = 0; i < e->n_live; i++)
+        decoding += !e->live[i]->background && e->live[i]->n_made > 0;
+    return lf_share_prompts(&e->share, decoding, g->reading + g->waiting);
+}
+
 enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
 {
     struct lf_gen_status before, after;
     int n = 0;
     lf_gen_status(e->gen, &before);
-    enum lf_err rc = lf_gen_step(e->gen, 0, e->tokens, &n, diag);
+    enum lf_err rc = lf_gen_step(e->gen, prompt_tokens(e, &before), e->tokens, &n, diag);
     if (rc != LF_OK)
         return rc;
     lf_gen_status(e->gen, &after);
+    lf_share_stepped(&e->share, &after);
     lf_histogram_add(&e->counters->batch_tokens,
                      (double)(after.prompt_tokens - before.prompt_tokens + after.completion_tokens -
                               before.completion_tokens));

@@ -151,6 +151,39 @@ static void who_wants_the_whole_answer_is_woken_once(void **state)
     assert_true(wakes(b, false) > 1);
 }
 
+/* A prompt of 1,500 tokens fits one step, which would hold up the stream beside it for all its
+ * length. */
+static void a_long_prompt_leaves_a_stream_its_pace(void **state)
+{
+    struct bench *b = *state;
+    struct lf_diag diag = {""};
+    static int32_t words[1500];
+    for (int i = 0; i < 1500; i++)
+        words[i] = 2 + i % 500;
+    b->options.batch_tokens_max = 2048;
+    engine_up(b);
+    struct lf_generate_spec s = spec(&no_adapter, 1);
+    struct lf_generation *stream = ask(b, &no_adapter, 1500), *long_one;
+    struct lf_generated some[64];
+    struct lf_generation_news news;
+    for (int heard = 0; heard < 40; heard += news.n) /* costs are known by then */
+        lf_generation_take(stream, some, 64, 1000, &news, &diag);
+    s.ids = words;
+    s.n = 1500;
+    s.whole = true;
+    int between = 0;
+    must(lf_engine_generate(b->engine, &s, &long_one, &diag), &diag);
+    do {
+        lf_generation_take(stream, some, 64, 1000, &news, &diag);
+        between += news.n;
+        lf_generation_take(long_one, some, 64, 0, &news, &diag);
+    } while (!news.ended);
+    print_message("%d tokens of a stream while a prompt was read\n", between);
+    assert_true(between > 15);
+    lf_generation_release(long_one);
+    lf_generation_release(stream);
+}
+
 static void adapters_take_turns_in_one_slot(void **state)
 {
     struct bench *b = *state;
@@ -356,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_wants_the_whole_answer_is_woken_once, setup, teardown),
         cmocka_unit_test_setup_teardown(company_does_not_change_an_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_prompt_leaves_a_stream_its_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(adapters_take_turns_in_one_slot, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_generation_leaves_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, setup, teardown),

@@ -264,6 +264,45 @@ static void sequences_come_and_go_between_steps(void **state)
     check_coming_and_going(true);
 }
 
+/* Steps until each of two sequences has its first token. */
+static void steps_to_first(struct lf_gen *g, const struct lf_gen_request *r, int steps[2])
+{
+    struct lf_diag diag = {""};
+    uint64_t ids[2];
+    steps[0] = steps[1] = 0;
+    for (int i = 0; i < 2; i++)
+        must(lf_gen_add(g, &r[i], &ids[i], &diag), &diag);
+    for (int k = 1; steps[0] == 0 || steps[1] == 0; k++) {
+        struct lf_gen_token out[N_PROMPTS];
+        int n;
+        must(lf_gen_step(g, 0, out, &n, &diag), &diag);
+        for (int j = 0; j < n; j++)
+            steps[out[j].id == ids[1]] = steps[out[j].id == ids[1]] ?: k;
+    }
+    lf_gen_remove(g, ids[0]);
+    lf_gen_remove(g, ids[1]);
+}
+
+static void a_short_prompt_does_not_wait_for_a_long_one(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct lf_exec_limits l = limits(64);
+    int steps[2];
+    make_prompts();
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    struct lf_gen *g = gen_open(&t, 2, 8, false);
+    struct lf_gen_request r[2] = {request(11), request(1)}; /* 34 tokens, 4 */
+    steps_to_first(g, r, steps);
+    assert_int_equal(steps[1], 1);
+    assert_int_equal(steps[0], 6); /* 4 tokens beside the short one, then 7 a step */
+    r[1] = request(11);            /* equals: one after the other */
+    steps_to_first(g, r, steps);
+    assert_true(steps[0] < steps[1]);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
     (void)state;
@@ -424,6 +463,7 @@ int main(void)
         cmocka_unit_test(sequences_come_and_go_between_steps),
         cmocka_unit_test(prompts_are_scored),
         cmocka_unit_test(biases_and_alternatives_are_each_sequences_own),
+        cmocka_unit_test(a_short_prompt_does_not_wait_for_a_long_one),
         cmocka_unit_test(refuses_what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

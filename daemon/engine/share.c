@@ -1,0 +1,83 @@
+/* Times, and what follows from them. What a token costs is taken as it is at the size that batches
+ * have; the sizes that follow settle where the cost is what was wanted, however it grows. */
+#include "daemon/engine/share.h"
+
+#include <math.h>
+
+#define KEEP 0.75
+/* Of the time of a step without prompts, for each prompt that is being read: a sequence beside one
+ * prompt keeps 70% of its rate, whatever the prompt's length. */
+#define PROMPT_PART 0.43
+/* However many they are: a step takes five times as long at the most. */
+#define PROMPTS_MOST 4.0
+#define PROMPT_TOKENS_MIN 4     /* there is always progress */
+#define PROMPT_TOKENS_FIRST 256 /* while nothing is known */
+#define MIXED_MOST 16           /* steps with prompts between two without */
+/* While nobody decodes a step of prompts holds up who comes next for so many seconds. */
+#define READ_MOST 0.1
+#define READ_TOKENS_MIN 64
+/* A training batch beside live sequences holds up their next token: for about as long as two steps,
+ * at least for STALL_MIN seconds (a shorter batch would be all overhead). While nobody is there,
+ * whoever comes next waits for half of YIELD seconds. */
+#define STALL_STEPS 2.0
+#define STALL_MIN 0.02
+#define YIELD 0.025
+#define TRAIN_TOKENS_MIN 64
+#define TRAIN_TOKENS_FIRST 256
+#define DEBT_SECONDS 2.0 /* a long batch is not held against training for longer */
+#define TOKENS_MOST (1 << 20)
+
+static void smooth(double *mean, double value)
+{
+    *mean = *mean > 0 ? KEEP * *mean + (1 - KEEP) * value : value;
+}
+
+void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
+{
+    double t = g->step_seconds;
+    s->debt -= t;
+    if (g->step_decoding == 0 && g->step_prompt > 0) {
+        smooth(&s->read, t / g->step_prompt);
+    } else if (g->step_decoding > 0 && g->step_prompt == 0) {
+        smooth(&s->step, t);
+        s->mixed = 0;
+    } else if (g->step_decoding > 0 && s->step > 0) {
+        /* A step that is faster than without says that a token costs little, not less than that. */
+        smooth(&s->step_prompt, fmax((t - s->step) / g->step_prompt, s->step / TOKENS_MOST));
+        s->mixed++;
+    }
+}
+
+void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside)
+{
+    if (tokens > 0)
+        smooth(&s->train, seconds / tokens);
+    s->debt = beside ? fmin(seconds, DEBT_SECONDS) : 0;
+}
+
+/* What fits the time, but `least`; `first` while it is not known. */
+static int tokens_in(double seconds, double each, int least, int first)
+{
+    double tokens = each > 0 ? seconds / each : first;
+    return (int)fmin(fmax(tokens, least), TOKENS_MOST);
+}
+
+int lf_share_prompts(const struct lf_share *s, int n_decoding, int n_prompts)
+{
+    if (n_decoding == 0)
+        return tokens_in(READ_MOST, s->read, READ_TOKENS_MIN, PROMPT_TOKENS_FIRST);
+    if (s->step == 0 || s->mixed >= MIXED_MOST)
+        return -1;
+    double seconds = s->step * fmin(PROMPT_PART * n_prompts, PROMPTS_MOST);
+    if (s->step_most > 0)
+        seconds = fmin(seconds, s->step_most - s->step);
+    return tokens_in(seconds, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST);
+}
+
+int lf_share_training(const struct lf_share *s, bool beside, bool awaited)
+{
+    if (!beside && !awaited)
+        return 0;
+    double seconds = beside ? fmax(STALL_STEPS * s->step, STALL_MIN) : YIELD;
+    return tokens_in(seconds, s->train, TRAIN_TOKENS_MIN, TRAIN_TOKENS_FIRST);
+}

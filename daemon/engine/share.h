@@ -1,0 +1,35 @@
+/* How the device's time is shared among sequences that decode, prompts and training: numbers from
+ * times that were measured, nothing else. */
+#ifndef LF_DAEMON_ENGINE_SHARE_H
+#define LF_DAEMON_ENGINE_SHARE_H
+
+#include "model/generate.h"
+
+#include <stdbool.h>
+
+/* Seconds, smoothed over the last batches of a kind; 0: not known yet. */
+struct lf_share {
+    double step;        /* a step in which sequences decode and no prompt is read */
+    double step_prompt; /* what each token of a prompt adds to it */
+    double read;        /* for each token of a step of prompts alone */
+    double train;       /* for each token of a training batch */
+    double step_most;   /* that a step shall not pass; 0: only in proportion */
+    double debt;        /* that training had, less what serving had since */
+    int mixed;          /* steps with prompts since the last without */
+};
+
+/* The step that ended last, as the status says. */
+void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g);
+/* A training batch that ran beside live sequences, or not. */
+void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside);
+/* Ceiling for the tokens of prompts in the next step (lf_gen_step's), beside n_decoding sequences
+ * whose pace matters. Every prompt that is there to be read gets the same small part of what the
+ * step takes without: the fewer there are, the less those who decode notice, and the more there
+ * are, the sooner each decodes itself. Now and then it is none, so that this time is known. While
+ * nobody decodes a step is only kept short enough for who comes next. */
+int lf_share_prompts(const struct lf_share *s, int n_decoding, int n_prompts);
+/* Tokens of the next training batch, 0: as many as there may be. beside: sequences are live, and a
+ * batch holds them up; awaited: none is, but one may come at any moment. */
+int lf_share_training(const struct lf_share *s, bool beside, bool awaited);
+
+#endif

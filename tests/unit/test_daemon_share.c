@@ -1,0 +1,135 @@
+/* LIBS: lf_daemon */
+/* Shares of the device's time, on a machine whose costs are made up: they are found from what
+ * batches take, and what follows from them keeps those who decode at their pace. */
+#include "daemon/engine/share.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define STEP 3.6e-3 /* seconds: of a step without prompts, and more for each of their tokens */
+#define STEP_TOKEN 20e-6
+#define BATCH 5e-3 /* of a training batch */
+#define BATCH_TOKEN 43e-6
+
+/* Times that scatter by a twentieth. */
+static double scattered(double seconds, int i)
+{
+    return seconds * (1 + 0.05 * ((i * 7 % 11) / 5.0 - 1));
+}
+
+/* Few tokens cost twice as much each as many. */
+static double step_seconds(int tokens)
+{
+    return STEP + STEP_TOKEN * (tokens < 300 ? tokens : 150 + tokens / 2);
+}
+
+/* A hundred steps beside n_prompts that never end; the last ones' seconds, on average. */
+static double steps_beside(struct lf_share *s, int n_prompts)
+{
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < 100; i++) {
+        int tokens = lf_share_prompts(s, 8, n_prompts);
+        bool none = tokens == -1;
+        tokens = none ? 0 : tokens;
+        assert_true(none || tokens > 0);
+        struct lf_gen_status g = {.step_decoding = 8,
+                                  .step_prompt = tokens,
+                                  .step_seconds = scattered(step_seconds(tokens), i)};
+        lf_share_stepped(s, &g);
+        sum += i >= 50 && !none ? step_seconds(tokens) : 0;
+        n += i >= 50 && !none;
+    }
+    assert_in_range(n, 46, 49); /* some steps have none, so that it is known what that takes */
+    return sum / n;
+}
+
+static void prompts_get_their_part_and_no_more(void **state)
+{
+    (void)state;
+    struct lf_share s = {0};
+    double one = steps_beside(&s, 1) / STEP;
+    double three = steps_beside(&s, 3) / STEP;
+    double many = steps_beside(&s, 200) / STEP;
+    print_message("a step beside 1, 3, 200 prompts: %.2f, %.2f, %.2f times\n", one, three, many);
+    assert_true(one > 1.29 && one < 1.57);   /* 1.43, to a tenth: what scatters hides the split */
+    assert_true(three > 2.0 && three < 2.6); /* 1 + 3 * 0.43 = 2.29 */
+    assert_true(many > 4.3 && many < 5.7);   /* five times */
+}
+
+static void while_nobody_decodes_steps_of_prompts_are_short_all_the_same(void **state)
+{
+    (void)state;
+    struct lf_share s = {0};
+    int tokens = 0;
+    for (int i = 0; i < 50; i++) {
+        tokens = lf_share_prompts(&s, 0, 1);
+        struct lf_gen_status g = {.step_prompt = tokens,
+                                  .step_seconds = scattered(1e-3 + 1.4e-3 * tokens, i)};
+        lf_share_stepped(&s, &g);
+    }
+    print_message("%d tokens\n", tokens);
+    assert_true(tokens >= 64 && tokens < 80); /* a tenth of a second */
+}
+
+static void a_ceiling_in_milliseconds_holds(void **state)
+{
+    (void)state;
+    struct lf_share s = {.step_most = 6e-3};
+    double t = steps_beside(&s, 200);
+    print_message("%.2f ms\n", 1e3 * t);
+    assert_true(t > 4.8e-3 && t < 6.3e-3);
+    s = (struct lf_share){.step_most = 1e-3}; /* less than a step takes without prompts */
+    assert_true(steps_beside(&s, 5) < 1.2 * STEP);
+}
+
+static void training_is_cut_to_the_time_that_others_can_wait(void **state)
+{
+    (void)state;
+    struct lf_share s = {0};
+    assert_int_equal(lf_share_training(&s, false, false), 0); /* as much as there may be */
+    double seconds[2] = {0}; /* beside others; while they are awaited */
+    steps_beside(&s, 1);
+    for (int i = 0; i < 60; i++) {
+        bool beside = i % 2 == 0;
+        int tokens = lf_share_training(&s, beside, !beside);
+        assert_true(tokens >= 64);
+        double t = BATCH + BATCH_TOKEN * tokens;
+        lf_share_trained(&s, tokens, scattered(t, i), beside);
+        seconds[!beside] += i >= 40 ? t / 10 : 0;
+    }
+    print_message("a batch beside others takes %.1f ms, else %.1f ms\n", 1e3 * seconds[0],
+                  1e3 * seconds[1]);
+    assert_true(fabs(seconds[0] - 20e-3) < 4e-3);
+    assert_true(fabs(seconds[1] - 25e-3) < 5e-3);
+}
+
+static void serving_has_as_much_time_as_training_had(void **state)
+{
+    (void)state;
+    struct lf_share s = {0};
+    struct lf_gen_status g = {.step_decoding = 1, .step_seconds = STEP};
+    lf_share_trained(&s, 1000, 48e-3, true);
+    int steps = 0;
+    for (; s.debt > 0; steps++)
+        lf_share_stepped(&s, &g);
+    assert_int_equal(steps, 14); /* 48 / 3.6 */
+    lf_share_trained(&s, 1000, 48e-3, false);
+    assert_true(s.debt == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prompts_get_their_part_and_no_more),
+        cmocka_unit_test(while_nobody_decodes_steps_of_prompts_are_short_all_the_same),
+        cmocka_unit_test(a_ceiling_in_milliseconds_holds),
+        cmocka_unit_test(training_is_cut_to_the_time_that_others_can_wait),
+        cmocka_unit_test(serving_has_as_much_time_as_training_had),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
