@@ -74,8 +74,10 @@ struct lf_http {
     int fd;            /* the connection's socket, borrowed */
     enum lf_err early; /* decided before the body was read */
     struct lf_diag early_diag;
-    unsigned status; /* replied with; 0: not yet */
-    int queued;      /* what MHD_queue_response said */
+    struct lf_unpack *unpack; /* of a packed body; else NULL */
+    bool interim;             /* the client may be sent 1xx answers: HTTP/1.1 */
+    unsigned status;          /* replied with; 0: not yet */
+    int queued;               /* what MHD_queue_response said */
     struct {
         const char *name; /* static */
         char value[128];
@@ -106,8 +108,9 @@ enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag) 
 /* The same for getters; other members than the known ones are refused. */
 struct lf_json_in lf_http_json_in(struct lf_http *q, json_t **out, const char *const *known,
                                   struct lf_diag *diag);
-/* The client has closed its connection, or at least its sending half. */
-bool lf_http_gone(const struct lf_http *q);
+/* The client has closed its connection; one that has closed its sending half alone still listens.
+ */
+bool lf_http_gone(struct lf_http *q);
 
 /* ---- The reply ------------------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* libmicrohttpd tells a missing argument from one without a value only by walking them. */
 struct seek {
@@ -127,10 +128,26 @@ struct lf_json_in lf_http_json_in(struct lf_http *q, json_t **out, const char *c
     return (struct lf_json_in){.obj = *out, .diag = diag, .rc = rc};
 }
 
-bool lf_http_gone(const struct lf_http *q)
+/* A client that closed its connection and one that closed its sending half look the same over TCP
+ * until they are sent something: the first answers that nobody is there. Until an answer has begun
+ * that something is an interim one, which every client passes over (RFC 9110, 15.2.1). Later it is
+ * the answer itself, or within two minutes a keep-alive packet (server.c, on_connection). */
+static void probe(struct lf_http *q)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (q->interim && q->status == 0)
+        (void)!send(q->fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    q->interim = false; /* once is enough */
+}
+
+bool lf_http_gone(struct lf_http *q)
 {
     struct pollfd p = {q->fd, POLLRDHUP, 0};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
+    if (poll(&p, 1, 0) <= 0)
+        return false;
+    if (p.revents & POLLRDHUP)
+        probe(q);
+    return (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
 bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b)

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "daemon/http/access.h"
 #include "daemon/http/listen.h"
+#include "daemon/http/unpack.h"
 #include "daemon/limits.h"
 #include "daemon/state.h"
 
@@ -25,6 +26,7 @@
 #define THREAD_STACK_BYTES (1u << 20) /* a handler's paths, diags and a template's recursion */
 #define CONNECTION_MEMORY_BYTES (64u << 10) /* head of a request and libmicrohttpd's buffers */
 #define IDLE_SECONDS 60u                    /* between requests, and between pieces of a body */
+#define PATH_BYTES 4096u                    /* longer ones are cut, and no route's */
 #define SWALLOW_BYTES (64u << 20)           /* of a refused body that is read all the same */
 
 struct listener {
@@ -164,8 +166,12 @@ static enum lf_err begin_body(struct lf_http *q)
 {
     const struct lf_route *r = q->route;
     int64_t n = content_length(q);
+    enum lf_err rc =
+        lf_unpack_new(&q->unpack, lf_http_header(q, "Content-Encoding"), &q->early_diag);
+    if (rc != LF_OK)
+        return rc;
     if (r->sink)
-        return r->sink->begin(q, n, &q->early_diag);
+        return r->sink->begin(q, q->unpack ? -1 : n, &q->early_diag);
     if (r->body_max == 0)
         return LF_OK;
     lf_buf_init(&q->body, r->body_max);
@@ -174,9 +180,28 @@ static enum lf_err begin_body(struct lf_http *q)
     return LF_OK;
 }
 
-static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connection *conn,
-                             const char *path, const char *method)
+/* The path of a request's target: "http://host/path" is /path, and slashes in a row, which clients
+ * make of a base address that ends in one, are one; but "//" is no name for "/". */
+static void clean_path(char *out, size_t size, const char *target)
 {
+    const char *p = target, *scheme = strstr(target, "://");
+    size_t n = 0;
+    if (*target != '/' && scheme)
+        p = strchrnul(scheme + 3, '/');
+    bool slashes = strspn(p, "/") == strlen(p);
+    if (*target != '/' && slashes)
+        p = "/";
+    for (; *p && n + 1 < size; p++)
+        if (slashes || *p != '/' || n == 0 || out[n - 1] != '/')
+            out[n++] = *p;
+    out[n] = '\0';
+}
+
+static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connection *conn,
+                             const char *target, const char *method, const char *version)
+{
+    char path[PATH_BYTES];
+
     struct lf_http *q = calloc(1, sizeof *q);
     if (!q)
         return NULL;
@@ -185,6 +210,8 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
     q->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     q->start_ns = lf_clock_ns();
     atomic_fetch_add(&s->d->active, 1);
+    q->interim = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
+    clean_path(path, sizeof path, target);
     lf_access_begin(q, method, path);
     greet_page(q, method);
     if (q->preflight)
@@ -201,18 +228,22 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
 
 /* ---- Body and end ---------------------------------------------------------------------------- */
 
+/* Bytes of the body as it is meant. */
+static enum lf_err take_bare(void *arg, const char *data, size_t n, struct lf_diag *diag)
+{
+    struct lf_http *q = arg;
+    if (q->route->sink)
+        return q->route->sink->write(q, data, n, diag);
+    enum lf_err rc = lf_buf_append(&q->body, data, n);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "the body is over %zu bytes", q->route->body_max);
+}
+
 /* False: too much of a body that is refused anyway. */
 static bool take_body(struct lf_http *q, const char *data, size_t n)
 {
-    if (q->early == LF_OK && q->route && q->route->sink) {
-        q->early = q->route->sink->write(q, data, n, &q->early_diag);
-        return true;
-    }
-    if (q->early == LF_OK && q->route && q->route->body_max > 0) {
-        enum lf_err rc = lf_buf_append(&q->body, data, n);
-        if (rc != LF_OK)
-            q->early =
-                lf_fail(&q->early_diag, rc, "the body is over %zu bytes", q->route->body_max);
+    if (q->early == LF_OK && q->route && (q->route->sink || q->route->body_max > 0)) {
+        q->early = q->unpack ? lf_unpack_write(q->unpack, data, n, take_bare, q, &q->early_diag)
+                             : take_bare(q, data, n, &q->early_diag);
         return true;
     }
     q->sent += n; /* not sending yet: counts what is thrown away */
@@ -223,6 +254,8 @@ static void finish(struct lf_http *q)
 {
     struct lf_diag diag = {""};
     q->sent = 0;
+    if (q->early == LF_OK && q->unpack)
+        q->early = lf_unpack_end(q->unpack, &q->early_diag);
     if (q->early != LF_OK) {
         lf_http_reply_error(q, q->early, &q->early_diag);
         return;
@@ -246,9 +279,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 {
     const struct lf_http_server *s = arg;
     struct lf_http *q = *state;
-    (void)version;
     if (!q) {
-        *state = q = begin(s, conn, path, method);
+        *state = q = begin(s, conn, path, method, version);
         if (!q)
             return MHD_NO;
         if (q->early == LF_OK || content_length(q) <= (int64_t)SWALLOW_BYTES)
@@ -281,6 +313,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
     lf_access_log(q);
     if (q->route && q->route->sink)
         q->route->sink->end(q);
+    lf_unpack_free(q->unpack);
     lf_buf_free(&q->body);
     lf_buf_free(&q->pending);
     free(q);
