@@ -43,7 +43,10 @@ enum lf_err lf_api_lorax_generate(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_lorax_root(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_lorax_generate_stream(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag);
-enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag);
+/* tokenize.c */
+enum lf_err lf_api_tokenize(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_detokenize(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_version(struct lf_http *q, struct lf_diag *diag);
 /* load.c */
 enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag);

@@ -1,4 +1,4 @@
-/* LoRAX' routes: /, /generate, /generate_stream, /info, /tokenize. */
+/* LoRAX' routes: /, /generate, /generate_stream, /info. */
 #include "daemon/api/api.h"
 #include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
@@ -298,30 +298,4 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
                   "max_batch_total_tokens", d->options.batch_tokens_max, "version", LF_VERSION,
                   "sha", "docker_label"));
     return LF_OK;
-}
-
-/* Each token by its spelling in the vocabulary. */
-enum lf_err lf_api_lorax_tokenize(struct lf_http *q, struct lf_diag *diag)
-{
-    const struct lf_tokenizer *t = q->daemon->seats->bases.base[0]->model->tokenizer;
-    lf_ids_auto ids = {0};
-    static const char *const known[] = {"inputs", "add_special_tokens", NULL};
-    json_auto_t *body = NULL, *rows = json_array();
-    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
-    bool special = lf_json_bool(&in, "add_special_tokens", true);
-    enum lf_err rc = in.rc;
-    const json_t *inputs = json_object_get(body, "inputs");
-    if (rc == LF_OK && !json_is_string(inputs))
-        rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text");
-    if (rc == LF_OK)
-        rc = lf_tokenizer_encode(t, &ids, json_string_value(inputs), json_string_length(inputs),
-                                 special, diag);
-    for (size_t i = 0; i < ids.n && rc == LF_OK; i++) {
-        const char *text = lf_tokenizer_token(t, ids.ids[i]);
-        json_array_append_new(
-            rows, json_pack("{s:i, s:s}", "id", (int)ids.ids[i], "text", text ? text : ""));
-    }
-    if (rc == LF_OK)
-        lf_http_reply_json(q, 200, json_incref(rows));
-    return rc;
 }

@@ -31,6 +31,9 @@ enum lf_err lf_openai_prompts(struct lf_openai *o, const json_t *prompt,
 /* "messages" through the base's chat template, and what else of the body the template may want. */
 enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body,
                                struct lf_diag *diag) LF_MUST_CHECK;
+/* Appends a number of a JSON list, where it is an id of the model. */
+enum lf_err lf_openai_id(struct lf_ids *ids, const json_t *number, const struct lf_model *m,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_openai_free(struct lf_openai *o);
 
 /* Writers (openai_write.c): the answer in one, and as a stream. Both take the completions: best_of

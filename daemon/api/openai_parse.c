@@ -119,6 +119,18 @@ static bool all_integers(const json_t *list)
     return json_array_size(list) > 0;
 }
 
+enum lf_err lf_openai_id(struct lf_ids *ids, const json_t *number, const struct lf_model *m,
+                         struct lf_diag *diag)
+{
+    json_int_t id = json_integer_value(number);
+    if (!json_is_integer(number) || id < 0 || id >= m->config.V)
+        return lf_fail(diag, LF_E_INVALID, "%lld is no token id: there are %d", (long long)id,
+                       m->config.V);
+    return lf_ids_push(ids, (int32_t)id) == LF_OK
+               ? LF_OK
+               : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the ids");
+}
+
 static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_diag *diag)
 {
     const struct lf_model *m = o->request.model.seat->base->model;
@@ -134,14 +146,8 @@ static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_di
     if (!json_is_array(p) || !all_integers(p))
         return lf_fail(diag, LF_E_INVALID,
                        "\"prompt\" must be a string, a list of strings, ids, or lists of ids");
-    for (size_t i = 0; i < json_array_size(p) && rc == LF_OK; i++) {
-        json_int_t id = json_integer_value(json_array_get(p, i));
-        if (id < 0 || id >= m->config.V)
-            rc = lf_fail(diag, LF_E_INVALID, "%lld is no token id: there are %d", (long long)id,
-                         m->config.V);
-        else
-            rc = lf_ids_push(ids, (int32_t)id);
-    }
+    for (size_t i = 0; i < json_array_size(p) && rc == LF_OK; i++)
+        rc = lf_openai_id(ids, json_array_get(p, i), m, diag);
     return rc;
 }
 

@@ -39,6 +39,9 @@ static bool take_in(struct lf_engine *e)
     struct lf_generation *g = e->inbox;
     struct lf_training *t = e->training_inbox;
     bool stopping = e->stopping;
+    for (size_t i = 0; i < e->n_unloads; i++)
+        lf_residents_unload(e, e->unloads[i]);
+    e->n_unloads = 0;
     e->inbox = NULL;
     e->inbox_end = &e->inbox;
     e->training_inbox = NULL;
@@ -228,6 +231,23 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     return LF_OK;
 }
 
+enum lf_err lf_engine_unload(struct lf_engine *e, uint64_t id, struct lf_diag *diag)
+{
+    pthread_mutex_lock(&e->lock);
+    size_t i = 0;
+    while (i < e->n_unloads && e->unloads[i] != id)
+        i++;
+    enum lf_err rc = lf_grow(&e->unloads, &e->cap_unloads, i + 1, sizeof *e->unloads);
+    if (rc == LF_OK) {
+        e->unloads[i] = id;
+        e->n_unloads += i == e->n_unloads;
+        e->poked = true;
+        pthread_cond_signal(&e->more);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory to unload an adapter");
+}
+
 void lf_engine_stop(struct lf_engine *e)
 {
     if (!e || !e->started)
@@ -252,6 +272,7 @@ void lf_engine_free(struct lf_engine *e)
     pthread_cond_destroy(&e->more);
     pthread_cond_destroy(&e->gone);
     free(e->waiting);
+    free(e->unloads);
     free(e);
 }
 

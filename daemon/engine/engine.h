@@ -113,6 +113,10 @@ struct lf_generation;
 enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
                                struct lf_generation **out, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Takes an adapter off the device, as soon as no generation uses it; the next one that asks for it
+ * brings it back. */
+enum lf_err lf_engine_unload(struct lf_engine *e, uint64_t id, struct lf_diag *diag) LF_MUST_CHECK;
+
 struct lf_generated {
     int32_t token;
     float logprob;

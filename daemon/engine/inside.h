@@ -22,7 +22,8 @@ struct lf_resident {
     int32_t version;
     enum lf_resident_state state;
     int slot;
-    int users; /* generations that hold it */
+    int users;     /* generations that hold it */
+    bool unwanted; /* leaves with the last of them, unless somebody asks for it again */
     uint64_t used_ns;
     struct lf_adapter *adapter; /* READ; the loader's while READING */
     enum lf_err rc;
@@ -182,6 +183,8 @@ struct lf_engine {
     struct lf_diag why;
     struct lf_generation *inbox, **inbox_end;
     struct lf_training *training_inbox, **training_end;
+    uint64_t *unloads; /* adapters, by id, that leave the device */
+    size_t n_unloads, cap_unloads;
     int queued; /* not background: in the inbox or waiting */
     bool stopping, poked;
     struct lf_engine_status status; /* as of the last turn */
@@ -212,6 +215,8 @@ enum lf_err lf_resident_place(struct lf_engine *e, struct lf_resident *r,
 void lf_residents_collect(struct lf_engine *e);
 /* Takes the least recently used one that nobody holds off the device; false: there is none. */
 bool lf_residents_evict(struct lf_engine *e);
+/* Takes every version of an adapter off the device as soon as nobody holds it. */
+void lf_residents_unload(struct lf_engine *e, uint64_t id);
 void lf_residents_drop_all(struct lf_engine *e);
 
 /* serve.c */

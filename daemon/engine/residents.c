@@ -25,6 +25,27 @@ static void drop(struct lf_engine *e, struct lf_resident *r)
     free(r);
 }
 
+/* The next request reads it afresh. */
+static bool is_done_with(const struct lf_resident *r)
+{
+    return r->users == 0 && r->state != LF_RESIDENT_READING &&
+           (r->unwanted || r->state == LF_RESIDENT_BROKEN);
+}
+
+void lf_residents_unload(struct lf_engine *e, uint64_t id)
+{
+    for (int i = e->n_residents - 1; i >= 0; i--) {
+        struct lf_resident *r = e->residents[i];
+        if (r->id != id)
+            continue;
+        r->unwanted = true;
+        if (!is_done_with(r))
+            continue;
+        drop(e, r);
+        lf_counter_add(&e->counters->adapters_evicted, 1);
+    }
+}
+
 bool lf_residents_evict(struct lf_engine *e)
 {
     struct lf_resident *oldest = NULL;
@@ -57,6 +78,7 @@ struct lf_resident *lf_resident_hold(struct lf_engine *e, const struct lf_pick *
         lf_loader_request(&e->loader, r);
     }
     r->users++;
+    r->unwanted = false;
     r->used_ns = lf_clock_ns();
     return r;
 }
@@ -66,8 +88,8 @@ void lf_resident_let_go(struct lf_engine *e, struct lf_resident *r)
     lf_assert(r->users > 0);
     r->users--;
     r->used_ns = lf_clock_ns();
-    if (r->users == 0 && r->state == LF_RESIDENT_BROKEN)
-        drop(e, r); /* the next request reads it afresh */
+    if (is_done_with(r))
+        drop(e, r);
 }
 
 enum lf_err lf_resident_place(struct lf_engine *e, struct lf_resident *r, struct lf_diag *diag)
@@ -91,7 +113,7 @@ void lf_residents_collect(struct lf_engine *e)
     for (struct lf_resident *r = lf_loader_done(&e->loader); r; r = next) {
         next = r->next_load;
         r->state = r->rc == LF_OK ? LF_RESIDENT_READ : LF_RESIDENT_BROKEN;
-        if (r->users == 0 && r->state == LF_RESIDENT_BROKEN)
+        if (is_done_with(r))
             drop(e, r);
     }
 }

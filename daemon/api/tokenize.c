@@ -1,0 +1,163 @@
+/* Text to ids and back, as LoRAX and vLLM are asked for it; vLLM's version and ping. */
+#include "daemon/api/api.h"
+#include "daemon/api/openai.h"
+#include "daemon/seat.h"
+#include "daemon/state.h"
+
+#include "core/json.h"
+#include <stdlib.h>
+
+/* The model that is asked, by "model"; one without a tokenizer is refused. */
+static enum lf_err find_model(struct lf_http *q, struct lf_json_in *in, struct lf_served_model *out,
+                              struct lf_diag *diag)
+{
+    const char *name = lf_json_str(in, "model", "");
+    enum lf_err rc = in->rc ?: lf_served_model_find(q, name, out, diag);
+    if (rc == LF_OK && !out->seat->base->model->tokenizer)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no tokenizer", out->seat->base->name);
+    return rc;
+}
+
+/* ---- LoRAX ----------------------------------------------------------------------------------- */
+
+/* Each token by its spelling in the vocabulary. */
+static enum lf_err reply_spellings(struct lf_http *q, json_t *body, struct lf_diag *diag)
+{
+    static const char *const known[] = {"inputs", "add_special_tokens", NULL};
+    struct lf_served_model m;
+    lf_ids_auto ids = {0};
+    json_auto_t *rows = json_array();
+    struct lf_json_in in = {.obj = body, .diag = diag, .rc = lf_json_only(body, known, diag)};
+    bool special = lf_json_bool(&in, "add_special_tokens", true);
+    enum lf_err rc = find_model(q, &in, &m, diag);
+    const json_t *inputs = json_object_get(body, "inputs");
+    if (rc == LF_OK && !json_is_string(inputs))
+        rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text");
+    if (rc != LF_OK)
+        return rc;
+    const struct lf_tokenizer *t = m.seat->base->model->tokenizer;
+    rc = lf_tokenizer_encode(t, &ids, json_string_value(inputs), json_string_length(inputs),
+                             special, diag);
+    for (size_t i = 0; i < ids.n && rc == LF_OK; i++) {
+        const char *text = lf_tokenizer_token(t, ids.ids[i]);
+        json_array_append_new(
+            rows, json_pack("{s:i, s:s}", "id", (int)ids.ids[i], "text", text ? text : ""));
+    }
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_incref(rows));
+    return rc;
+}
+
+/* ---- vLLM ------------------------------------------------------------------------------------ */
+
+/* "prompt", or "messages" through the chat template, into o's prompt. */
+static enum lf_err encode(struct lf_openai *o, const json_t *body, struct lf_json_in *in,
+                          struct lf_diag *diag)
+{
+    const struct lf_model *m = o->request.model.seat->base->model;
+    const json_t *prompt = json_object_get(body, "prompt");
+    bool special = lf_json_bool(in, "add_special_tokens", !o->chat);
+    bool asks = lf_json_bool(in, "add_generation_prompt", true);
+    enum lf_err rc = in->rc;
+    if (rc == LF_OK && o->chat && (special || !asks))
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "\"%s\": a chat's ids are those that it is asked with",
+                       special ? "add_special_tokens" : "add_generation_prompt");
+    if (rc == LF_OK && o->chat)
+        return lf_openai_messages(o, body, diag);
+    if (rc == LF_OK && !json_is_string(prompt))
+        rc = lf_fail(diag, LF_E_INVALID, "\"prompt\" must be a text");
+    if (rc == LF_OK)
+        rc =
+            lf_tokenizer_encode(m->tokenizer, &o->prompt[o->n_prompts++], json_string_value(prompt),
+                                json_string_length(prompt), special, diag);
+    return rc;
+}
+
+static json_t *ids_json(const struct lf_ids *ids, const struct lf_tokenizer *t, bool spelt)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < ids->n; i++) {
+        const char *text = spelt ? lf_tokenizer_token(t, ids->ids[i]) : NULL;
+        json_array_append_new(list,
+                              spelt ? json_string(text ? text : "") : json_integer(ids->ids[i]));
+    }
+    return list;
+}
+
+static enum lf_err reply_ids(struct lf_http *q, json_t *body, struct lf_openai *o,
+                             struct lf_diag *diag)
+{
+    static const char *const known[] = {"model",
+                                        "prompt",
+                                        "messages",
+                                        "tools",
+                                        "chat_template_kwargs",
+                                        "add_special_tokens",
+                                        "add_generation_prompt",
+                                        "return_token_strs",
+                                        NULL};
+    struct lf_engine_status status;
+    struct lf_json_in in = {.obj = body, .diag = diag, .rc = lf_json_only(body, known, diag)};
+    bool spelt = lf_json_bool(&in, "return_token_strs", false);
+    o->chat = json_object_get(body, "messages") != NULL;
+    enum lf_err rc = find_model(q, &in, &o->request.model, diag) ?: encode(o, body, &in, diag);
+    if (rc != LF_OK)
+        return rc;
+    const struct lf_seat *seat = o->request.model.seat;
+    const struct lf_tokenizer *t = seat->base->model->tokenizer;
+    lf_engine_status(seat->engine, &status);
+    lf_http_reply_json(q, 200,
+                       json_pack("{s:i, s:i, s:o, s:o}", "count", (int)o->prompt[0].n,
+                                 "max_model_len", status.context_max, "tokens",
+                                 ids_json(&o->prompt[0], t, false), "token_strs",
+                                 spelt ? ids_json(&o->prompt[0], t, true) : json_null()));
+    return LF_OK;
+}
+
+/* LoRAX asks with "inputs", vLLM with "prompt" or "messages". */
+enum lf_err lf_api_tokenize(struct lf_http *q, struct lf_diag *diag)
+{
+    json_auto_t *body = NULL;
+    struct lf_openai *o = calloc(1, sizeof *o);
+    enum lf_err rc = o ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+    rc = rc ?: lf_http_json(q, &body, diag);
+    if (rc == LF_OK && (json_object_get(body, "prompt") || json_object_get(body, "messages")))
+        rc = reply_ids(q, body, o, diag);
+    else if (rc == LF_OK)
+        rc = reply_spellings(q, body, diag);
+    if (o)
+        lf_openai_free(o);
+    free(o);
+    return rc;
+}
+
+enum lf_err lf_api_detokenize(struct lf_http *q, struct lf_diag *diag)
+{
+    static const char *const known[] = {"model", "tokens", NULL};
+    struct lf_served_model m;
+    lf_ids_auto ids = {0};
+    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
+    json_auto_t *body = NULL;
+    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
+    enum lf_err rc = find_model(q, &in, &m, diag);
+    const json_t *tokens = json_object_get(body, "tokens");
+    if (rc == LF_OK && !json_is_array(tokens))
+        rc = lf_fail(diag, LF_E_INVALID, "\"tokens\" must be a list of ids");
+    for (size_t i = 0; i < json_array_size(tokens) && rc == LF_OK; i++)
+        rc = lf_openai_id(&ids, json_array_get(tokens, i), m.seat->base->model, diag);
+    if (rc == LF_OK)
+        rc = lf_tokenizer_decode(m.seat->base->model->tokenizer, &text, ids.ids, ids.n, false);
+    if (rc == LF_OK)
+        lf_http_reply_json(
+            q, 200,
+            json_pack("{s:o}", "prompt", json_stringn(text.data ? text.data : "", text.len)));
+    return rc;
+}
+
+enum lf_err lf_api_version(struct lf_http *q, struct lf_diag *diag)
+{
+    (void)diag;
+    lf_http_reply_json(q, 200, json_pack("{s:s}", "version", LF_VERSION));
+    return LF_OK;
+}
