@@ -328,6 +328,21 @@ static void dir_name(char out[65], const char *dir)
     free(real);
 }
 
+enum lf_err lf_model_open_text(struct lf_model **out, const char *dir, struct lf_diag *diag)
+{
+    struct lf_config config;
+    struct lf_model *m = NULL;
+    char name[65];
+    dir_name(name, dir);
+    enum lf_err rc = lf_config_load(&config, dir, diag);
+    rc = rc ?: lf_model_new(&m, NULL, &config, name, diag) ?: open_text(m, dir, NULL, diag);
+    if (rc == LF_OK)
+        *out = m;
+    else
+        lf_model_free(m);
+    return rc;
+}
+
 enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const char *dir,
                           const struct lf_model_options *options, struct lf_diag *diag)
 {

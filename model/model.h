@@ -68,6 +68,9 @@ struct lf_model {
 enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const char *dir,
                           const struct lf_model_options *options,
                           struct lf_diag *diag) LF_MUST_CHECK;
+/* Description, tokenizer and chat template alone: for who makes rows of a data set and no more. */
+enum lf_err lf_model_open_text(struct lf_model **out, const char *dir,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 /* Random weights of a shape (lf_config_shape), reproducible from the seed; for benchmarks. */
 enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
                             const struct lf_config *config, enum lf_quant quant, uint64_t seed,

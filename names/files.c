@@ -36,7 +36,7 @@ const struct lf_file_row lf_files[LF_FILE_N] = {
                                  "and its weights; writing both imports", LF_WEIGHTS_BYTES_MAX,
                                  LF_CHECK_TENSORS, LF_EFFECT_IMPORT},
     [LF_FILE_STATUS] = {"status", NULL, TEXT, LF_FORM_MADE,
-                        "one line: ready, training, or what is wrong"},
+                        "in a line: ready, training, or what is wrong; then odd rows"},
     [LF_FILE_ERROR] = {"error", NULL, TEXT, LF_FORM_MADE,
                        "what was refused or failed last, and why; else empty"},
     [LF_FILE_SETTINGS] = {"settings", NULL, JSON, LF_FORM_MADE,

@@ -9,6 +9,7 @@
 #include "tools/offline.h"
 #include "tools/interrupt.h"
 #include "tools/options.h"
+#include "trainer/survey.h"
 #include "trainer/log.h"
 #include "trainer/trainer.h"
 
@@ -59,34 +60,23 @@ static enum lf_err load_settings(struct train_run *r, struct lf_diag *diag)
     return rc;
 }
 
-/* What a dataset lost on the way, for the person to know. */
-static void warn_of(const char *path, const struct lf_dataset_report *r)
+/* What the person should know of the rows. */
+static enum lf_err warn_of(struct train_run *r, struct lf_diag *diag)
 {
-    if (r->lost > 0) {
-        fprintf(stderr, "%s: %lld of %lld rows have nothing to learn and are left out: line", path,
-                (long long)r->lost, (long long)r->lines);
-        for (int i = 0; i < 8 && i < r->lost; i++)
-            fprintf(stderr, "%s %lld", i ? "," : "", (long long)r->lost_lines[i]);
-        fprintf(stderr, "%s\n", r->lost > 8 ? ", ..." : "");
-    }
-    if (r->cut_prompts > 0)
-        fprintf(stderr, "%s: %lld prompts were shortened to fit max_length\n", path,
-                (long long)r->cut_prompts);
-    if (r->cut_completions > 0)
-        fprintf(stderr, "%s: %lld completions were shortened: their end is not learnt\n", path,
-                (long long)r->cut_completions);
+    struct lf_survey s;
+    enum lf_err rc = lf_survey_make(&s, r->train, r->eval, diag);
+    json_auto_t *warnings = rc == LF_OK ? lf_survey_warnings(&s) : NULL;
+    for (size_t i = 0; i < json_array_size(warnings); i++)
+        fprintf(stderr, "%s: %s\n", r->flags->dataset,
+                json_string_value(json_array_get(warnings, i)));
+    return rc;
 }
 
 static enum lf_err load_rows(struct train_run *r, struct lf_dataset **out, const char *path,
                              bool text, struct lf_diag *diag)
 {
-    struct lf_dataset_report report;
     enum lf_err rc = lf_dataset_load(out, path, r->c.model, &r->s, text, diag);
-    if (rc != LF_OK)
-        return lf_fail_within(diag, rc, "%s", path);
-    lf_dataset_report(*out, &report);
-    warn_of(path, &report);
-    return LF_OK;
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
 static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
@@ -98,6 +88,7 @@ static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
         lf_dataset_report(r->train, &r->rows);
     if (rc == LF_OK && o->eval)
         rc = load_rows(r, &r->eval, o->eval, true, diag);
+    rc = rc ?: warn_of(r, diag);
     if (rc == LF_OK && o->log && !(r->log = fopen(o->log, "a")))
         rc = lf_fail_errno(diag, errno, "%s", o->log);
     return rc;

@@ -29,6 +29,7 @@ static const struct lf_command commands[] = {
     {"rollback", lf_cmd_ctl, "serve an older version"},
     {"rm", lf_cmd_rm, "remove adapters"},
     {NULL, NULL, "Without one:"},
+    {"rows", lf_cmd_rows, "show rows as they are learnt, and what is odd about them"},
     {"eval", lf_cmd_eval, "score a base or an adapter on a data set; also by a daemon"},
     {"generate", lf_cmd_generate, "complete a prompt"},
     {"quantize", lf_cmd_quantize, "write a 4-bit copy of a base model"},

@@ -1,8 +1,11 @@
 /* Ceilings that trainer/ alone knows; those that several rooms know are in core/limits.h.
- * Checkpoints of a training. */
+ */
 #ifndef LF_TRAINER_LIMITS_H
 #define LF_TRAINER_LIMITS_H
 
+#define LF_SURVEY_ANSWERS_MAX 64 /* labels of a data set; with more they are no labels */
+
+/* Checkpoints */
 #define LF_CHECKPOINT_STATE_MAX 4096 /* the JSON that says where a training is */
 
 #endif

@@ -182,7 +182,7 @@ static enum lf_err follow_start(struct lf_http *q, const struct lf_adapter_view 
 /* Files that are made at each reading: a line without its newline. */
 typedef enum lf_err (*line_fn)(struct lf_buf *out, const struct lf_adapter_view *v);
 static const line_fn lines[LF_FILE_N] = {
-    [LF_FILE_STATUS] = lf_adapter_status_line,
+    [LF_FILE_STATUS] = lf_adapter_status_text,
     [LF_FILE_ERROR] = lf_adapter_error_line,
     [LF_FILE_PROGRESS] = lf_adapter_progress_line,
 };

@@ -21,6 +21,7 @@
 #include "daemon/state.h"
 #include "trainer/curve.h"
 #include "trainer/dataset.h"
+#include "trainer/survey.h"
 
 #include <pthread.h>
 
@@ -54,7 +55,7 @@ struct lf_open_job {
     struct lf_training *training; /* TRAINING, else NULL */
     /* The recorder's own */
     struct lf_curve curve;
-    struct lf_dataset_report rows; /* the preparer's before TRAINING */
+    struct lf_survey survey;       /* of its rows; the preparer's before TRAINING */
     bool unsaved;                  /* progress that is not in the store, or not drawn */
     struct lf_job_event end_event; /* here from the start: that a training ended cannot be lost */
     struct lf_training_end end;

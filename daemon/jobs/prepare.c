@@ -60,9 +60,11 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     return rc;
 }
 
-static void log_rows(struct lf_jobs *j, const struct lf_job_record *r,
-                     const struct lf_dataset_report *d)
+/* In the log, and what a person should know of them in `status`. */
+static void show_rows(struct lf_jobs *j, const struct lf_job_record *r, const struct lf_survey *s)
 {
+    const struct lf_dataset_report *d = &s->report;
+    lf_buf_auto warnings = {0};
     json_t *line =
         json_pack("{s:s, s:I, s:I, s:I, s:I}", "event", "prepared", "job", (json_int_t)r->id,
                   "rows", (json_int_t)d->rows, "tokens", (json_int_t)d->tokens, "supervised_tokens",
@@ -76,6 +78,11 @@ static void log_rows(struct lf_jobs *j, const struct lf_job_record *r,
     for (size_t i = 0; line && i < sizeof cuts / sizeof *cuts; i++)
         if (cuts[i].n > 0)
             json_object_set_new(line, cuts[i].name, json_integer(cuts[i].n));
+    if (lf_survey_line(&warnings, s) == LF_OK) {
+        if (line && warnings.len > 0)
+            json_object_set_new(line, "warnings", lf_survey_warnings(s));
+        lf_registry_warned(j->d->registry, r->adapter_id, warnings.data);
+    }
     lf_registry_log(j->d->registry, r->adapter_id, line);
 }
 
@@ -117,9 +124,10 @@ static void prepare(struct lf_jobs *j, struct lf_open_job *l)
     struct lf_diag diag = {""};
     struct prepared p = {0};
     enum lf_err rc = load(j, &l->record, &p, &diag);
+    if (rc == LF_OK)
+        rc = lf_survey_make(&l->survey, p.train, p.eval, &diag);
     if (rc == LF_OK) {
-        lf_dataset_report(p.train, &l->rows);
-        log_rows(j, &l->record, &l->rows);
+        show_rows(j, &l->record, &l->survey);
         rc = hand_over(j, l, &p, &diag);
     }
     prepared_free(&p);

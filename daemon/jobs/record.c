@@ -148,7 +148,7 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
     rc = rc ?: lf_adapter_save(a, &base->model->config, dir, base->name, diag);
     rc = rc ?: lf_path_join(form, dir, LF_ASK_FILE, diag);
-    return rc ?: lf_file_write(form, l->rows.form, strlen(l->rows.form), diag);
+    return rc ?: lf_file_write(form, l->survey.report.form, strlen(l->survey.report.form), diag);
 }
 
 static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state,

@@ -78,15 +78,6 @@ static json_t *history(const json_t *old)
     return list;
 }
 
-static json_t *data_json(const struct lf_dataset_report *d)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s}", "rows", (json_int_t)d->rows,
-                     "tokens", (json_int_t)d->tokens, "supervised_tokens",
-                     (json_int_t)d->supervised_tokens, "cut_prompts", (json_int_t)d->cut_prompts,
-                     "cut_completions", (json_int_t)d->cut_completions, "lost_rows",
-                     (json_int_t)d->lost, "longest_row", d->n_max, "sha256", d->sha256);
-}
-
 static json_t *train_json(const struct lf_progress *p)
 {
     return json_pack("{s:I, s:o, s:o, s:I, s:f, s:f}", "steps", (json_int_t)p->steps, "loss",
@@ -101,7 +92,7 @@ enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, s
     json_auto_t *old = lf_report_read(j, l->record.adapter_id);
     json_auto_t *report =
         json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version, "job",
-                  (json_int_t)l->record.id, "data", data_json(&l->rows), "train",
+                  (json_int_t)l->record.id, "data", lf_survey_json(&l->survey), "train",
                   train_json(&l->record.progress), "history", history(old));
     if (report && json_object_get(old, "base"))
         json_object_set(report, "base", json_object_get(old, "base"));

@@ -263,6 +263,20 @@ void lf_registry_asked(struct lf_registry *r, const char *name, const char *file
     free(text);
 }
 
+void lf_registry_warned(struct lf_registry *r, uint64_t id, const char *warning)
+{
+    char *text = *warning ? strdup(warning) : NULL;
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e) {
+        char *old = e->warning;
+        e->warning = text;
+        text = old;
+    }
+    pthread_mutex_unlock(&r->index);
+    free(text);
+}
+
 static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter_view *v, int32_t n,
                                   struct lf_diag *diag)
 {

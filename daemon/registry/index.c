@@ -220,6 +220,7 @@ void lf_entry_free(struct lf_entry *e)
         return;
     free(e->versions);
     free(e->fragment);
+    free(e->warning);
     free(e->refusal);
     free(e);
 }

@@ -34,6 +34,7 @@ struct lf_entry {
     struct lf_scores_due scores;
     bool awaited;  /* a training is on its way, without a job yet */
     int later;     /* lf_adapter_view's, plus 1 */
+    char *warning; /* what is odd about the rows trained on last; NULL: nothing */
     char *refusal; /* why an order or a question was refused last: "ctl: ..."; NULL: none */
     struct lf_file_stat files[LF_FILE_PLAIN_N];
     struct lf_file_stat staged_config, staged_weights; /* of import/ */

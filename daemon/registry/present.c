@@ -206,6 +206,14 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
     return b->rc;
 }
 
+enum lf_err lf_adapter_status_text(struct lf_buf *b, const struct lf_adapter_view *v)
+{
+    enum lf_err rc = lf_adapter_status_line(b, v);
+    if (rc == LF_OK && v->warning[0])
+        rc = lf_buf_printf(b, "\nwarning: %s", v->warning);
+    return rc;
+}
+
 enum lf_err lf_adapter_error_line(struct lf_buf *b, const struct lf_adapter_view *v)
 {
     lf_buf_puts(b, v->record.trouble);

@@ -70,6 +70,7 @@ struct lf_adapter_view {
     struct lf_activity activity;
     struct lf_scores_due scores;
     int later; /* the file (enum lf_file_kind) that came too late for the job under way; -1: none */
+    char warning[LF_DIAG_MAX]; /* what lf_registry_warned remembers; "": nothing */
     char refusal[LF_DIAG_MAX]; /* what lf_registry_asked remembers; "": nothing */
 };
 
@@ -100,6 +101,9 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
  * NULL: it was not, and an older refusal of that file (NULL: of any) is forgotten. */
 void lf_registry_asked(struct lf_registry *r, const char *name, const char *file,
                        const char *refusal);
+/* Remembers, for `status` and until the daemon ends, what is odd about the rows that are trained
+ * on; "": nothing. */
+void lf_registry_warned(struct lf_registry *r, uint64_t id, const char *warning);
 
 /* Refuses a file whose name means nothing: LF_E_NOT_FOUND with what would mean something, which
  * `error` says, too, until a file is taken. */
@@ -115,6 +119,10 @@ enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_
                                  struct lf_diag *diag) LF_MUST_CHECK;
 /* The line of `status`: "training v4 120/2500 loss 0.83 4120 tok/s eta 3m12s". No newline. */
 enum lf_err lf_adapter_status_line(struct lf_buf *out,
+                                   const struct lf_adapter_view *v) LF_MUST_CHECK;
+/* The text of `status`, without its last newline: that line, and one with what is odd about the
+ * rows: "warning: 3 rows are there more than once, ...". */
+enum lf_err lf_adapter_status_text(struct lf_buf *out,
                                    const struct lf_adapter_view *v) LF_MUST_CHECK;
 /* The text of `error`, without its last newline: "dataset.jsonl: line 17: ..." of a file or a job,
  * and on a line of its own what `ctl` or `generate` refused. Nothing, where nothing is wrong. */

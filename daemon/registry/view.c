@@ -31,6 +31,7 @@ static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
         .scores = e->scores,
         .later = e->later - 1,
     };
+    snprintf(out->warning, sizeof out->warning, "%s", e->warning ? e->warning : "");
     snprintf(out->refusal, sizeof out->refusal, "%s", e->refusal ? e->refusal : "");
 }
 

@@ -89,7 +89,8 @@ static void show(struct lf_buf *out, const struct lf_dataset *d, int64_t i)
     }
 }
 
-static void expect_row(const struct lf_dataset *d, int64_t i, const char *want)
+__attribute__((unused)) static void expect_row(const struct lf_dataset *d, int64_t i,
+                                               const char *want)
 {
     struct lf_buf out;
     lf_buf_init(&out, 0);
@@ -98,7 +99,7 @@ static void expect_row(const struct lf_dataset *d, int64_t i, const char *want)
     lf_buf_free(&out);
 }
 
-static void expect_first(const char *text, const char *want)
+__attribute__((unused)) static void expect_first(const char *text, const char *want)
 {
     struct lf_train_settings s = settings(256);
     struct lf_dataset *d;

@@ -1,0 +1,50 @@
+# Any container, trained on and looked at, by the command and through the mount; a file stays as it
+# was given, and what is odd about its rows is said.
+. "$TEST_LIB/common.sh"
+
+python3 - "$WORK" <<'PY'
+import gzip, json, sys
+work = sys.argv[1]
+rows = [{"instruction": f"Name item {i % 30}.", "output": f"It is number {i % 30}."}
+        for i in range(40)]
+lines = "".join(json.dumps(r) + "\r\n" for r in rows)
+open(work + "/rows.json", "w").write(json.dumps(rows, indent=1))
+open(work + "/rows.gz", "wb").write(gzip.compress(lines.encode("utf-16")))
+open(work + "/rows.csv", "w", newline="").write(
+    "instruction,output\n" + "".join(f'{r["instruction"]},"{r["output"]}"\n' for r in rows))
+open(work + "/eval.csv", "w").write("instruction,output\nName item 3.,It is number 3.\n")
+PY
+look() { "$BIN/lorafs" rows "$@" --base "$BASE"; }
+for file in rows.json rows.gz rows.csv; do
+    look "$WORK/$file" --eval "$WORK/eval.csv" >"$WORK/seen"
+    grep -q '^--- 40 rows, .* asked as "instruction"$' "$WORK/seen" ||
+        fail "$file: $(cat "$WORK/seen")"
+    grep -q '^### Response:\[\[It is number 0\.<|endoftext|>\]\]$' "$WORK/seen" ||
+        fail "$file: no mask"
+    grep -q '^warning: rows that repeat an earlier one: 10 of 40' "$WORK/seen"
+    grep -q '^warning: eval rows that are trained on, too' "$WORK/seen"
+    grep -q "$(printf '\033')" "$WORK/seen" && fail "colours without a terminal"
+    look "$WORK/$file" --json -n 2 | python3 -c 'import json, sys
+r = json.load(sys.stdin)
+assert r["rows"] == 40 and r["duplicates"] == 10 and len(r["sample"]) == 2, r
+assert [p["learnt"] for p in r["sample"][0]["pieces"]] == [False, True], r'
+done
+echo '{"steps": 1, "rank": 2, "batch_size": 4}' >"$WORK/config.json"
+"$BIN/lorafs" train --base "$BASE" --dataset "$WORK/rows.gz" --config "$WORK/config.json" \
+    --out "$WORK/out" --quiet 2>"$WORK/said"
+grep -q 'rows that repeat an earlier one: 10 of 40' "$WORK/said"
+
+start_daemon
+start_mount
+mkdir "$MODEL/task"
+cp "$WORK/config.json" "$MODEL/task/"
+cp "$WORK/eval.csv" "$MODEL/task/eval.jsonl"
+cp "$WORK/rows.gz" "$MODEL/task/dataset.jsonl"
+wait_status task '^ready v1$'
+cmp "$WORK/rows.gz" "$MODEL/task/dataset.jsonl"
+grep -q '^warning: rows that repeat an earlier one: 10 of 40' "$MODEL/task/status"
+grep -q 'eval rows that are trained on' "$MODEL/task/metrics.json"
+printf 'PK\003\004x' >"$WORK/zip"
+cp "$WORK/zip" "$MODEL/task/dataset.jsonl" 2>/dev/null && fail "a zip archive was taken"
+grep -q 'zip archive' "$MODEL/task/error"
+cmp "$WORK/rows.gz" "$MODEL/task/dataset.jsonl"

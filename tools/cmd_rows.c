@@ -1,0 +1,276 @@
+/* `lorafs rows`: the rows of a data set as they are learnt, and what is odd about them. */
+#include "tools/commands.h"
+
+#include "client/paths.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/utf8.h"
+#include "model/model.h"
+#include "tools/options.h"
+#include "trainer/survey.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ANSWERS_SHOWN 10
+
+struct rows_run {
+    const char *base, *config, *eval, *path;
+    int64_t first;
+    bool json, colour;
+    struct lf_model *model;
+    struct lf_train_settings s;
+    struct lf_dataset *d, *held_out;
+    struct lf_survey survey;
+};
+
+/* ---- Inputs ---------------------------------------------------------------------------------- */
+
+static enum lf_err open_base(struct rows_run *r, struct lf_diag *diag)
+{
+    char share[LF_PATH_MAX];
+    enum lf_err rc = r->base ? LF_OK : lf_path_share(share, "base", diag);
+    return rc ?: lf_model_open_text(&r->model, r->base ? r->base : share, diag);
+}
+
+static enum lf_err load(struct rows_run *r, struct lf_dataset **out, const char *path,
+                        struct lf_diag *diag)
+{
+    enum lf_err rc = lf_dataset_load(out, path, r->model, &r->s, false, diag);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
+}
+
+static enum lf_err load_all(struct rows_run *r, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    if (r->config)
+        rc = lf_train_settings_load(&r->s, r->config, diag);
+    rc = rc ?: open_base(r, diag) ?: load(r, &r->d, r->path, diag);
+    if (rc == LF_OK && r->eval)
+        rc = load(r, &r->held_out, r->eval, diag);
+    return rc ?: lf_survey_make(&r->survey, r->d, r->held_out, diag);
+}
+
+/* ---- One row --------------------------------------------------------------------------------- */
+
+/* A run of ids that are learnt, or of ids that are not, as text. */
+struct row_piece {
+    struct lf_buf text;
+    bool learnt;
+};
+
+static enum lf_err decode(const struct rows_run *r, struct row_piece *p, const int32_t *ids, int n,
+                          struct lf_diag *diag)
+{
+    lf_buf_reset(&p->text);
+    if (!r->model->tokenizer) {
+        for (int i = 0; i < n; i++)
+            lf_buf_printf(&p->text, "%s%d", i ? " " : "", ids[i]);
+        return LF_OK;
+    }
+    enum lf_err rc = lf_tokenizer_decode(r->model->tokenizer, &p->text, ids, (size_t)n, false);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "a row's ids are no text");
+}
+
+typedef enum lf_err (*piece_fn)(void *arg, const struct row_piece *p);
+
+/* Calls fn with each piece of row i. The last id of a row is its last label. */
+static enum lf_err each_piece(const struct rows_run *r, int64_t i, piece_fn fn, void *arg,
+                              struct lf_diag *diag)
+{
+    struct lf_row row;
+    lf_dataset_row(r->d, i, &row);
+    int32_t *ids = malloc(((size_t)row.n + 1) * sizeof *ids);
+    struct row_piece p = {.text = {0}};
+    enum lf_err rc = ids ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    if (rc == LF_OK) {
+        memcpy(ids, row.ids, (size_t)row.n * sizeof *ids);
+        ids[row.n] = row.labels[row.n - 1];
+    }
+    for (int k = 0, end; k <= row.n && rc == LF_OK; k = end) {
+        p.learnt = k > 0 && row.labels[k - 1] >= 0;
+        for (end = k + 1; end <= row.n && (row.labels[end - 1] >= 0) == p.learnt;)
+            end++;
+        rc = decode(r, &p, ids + k, end - k, diag) ?: fn(arg, &p);
+    }
+    lf_buf_free(&p.text);
+    free(ids);
+    return rc;
+}
+
+/* Text for a terminal: line ends stay, other control characters are shown as escapes. */
+static void print_text(const struct lf_buf *text)
+{
+    for (size_t i = 0; i < text->len;) {
+        size_t n = strcspn(text->data + i, "\n");
+        char *shown = malloc(4 * n + 8);
+        if (shown)
+            fwrite(shown, 1, lf_utf8_printable(shown, 4 * n + 8, text->data + i, n), stdout);
+        free(shown);
+        i += n;
+        if (i < text->len && text->data[i++] == '\n')
+            putchar('\n');
+        else if (i < text->len && text->data[i - 1] == '\0')
+            fputs("\\x00", stdout);
+    }
+}
+
+static enum lf_err print_piece(void *arg, const struct row_piece *p)
+{
+    const struct rows_run *r = arg;
+    fputs(!r->colour ? (p->learnt ? "[[" : "") : p->learnt ? "\033[1;32m" : "\033[2m", stdout);
+    print_text(&p->text);
+    fputs(r->colour ? "\033[0m" : p->learnt ? "]]" : "", stdout);
+    return LF_OK;
+}
+
+static enum lf_err put_piece(void *arg, const struct row_piece *p)
+{
+    lf_buf_auto text = {0};
+    enum lf_err rc = lf_buf_utf8(&text, p->text.data ? p->text.data : "", p->text.len);
+    return rc
+               ?: json_array_append_new(arg,
+                                        json_pack("{s:s#, s:b}", "text", text.data ? text.data : "",
+                                                  text.len, "learnt", p->learnt)) == 0
+                  ? LF_OK
+                  : LF_E_NO_MEMORY;
+}
+
+/* ---- The report ------------------------------------------------------------------------------ */
+
+/* What the k-th of the answers says. */
+static enum lf_err answer_text(const struct rows_run *r, int k, struct row_piece *p,
+                               struct lf_diag *diag)
+{
+    struct lf_row row;
+    const int32_t *ids;
+    int64_t i = r->survey.answers[k].row;
+    lf_dataset_row(r->d, i, &row);
+    int first = lf_dataset_prompt(r->d, i, &ids) - 1, n = row.n - first;
+    if (n > 1 && lf_model_is_eos(r->model, row.labels[row.n - 1]))
+        n--;
+    return decode(r, p, row.labels + first, n, diag);
+}
+
+static enum lf_err print_answers(const struct rows_run *r, struct lf_diag *diag)
+{
+    const struct lf_survey *s = &r->survey;
+    struct row_piece p = {.text = {0}};
+    enum lf_err rc = LF_OK;
+    for (int k = 0; k < s->n_answers && k < ANSWERS_SHOWN && rc == LF_OK; k++) {
+        rc = answer_text(r, k, &p, diag);
+        printf("%s", k ? "" : "answers:\n");
+        printf("%6.1f%%  ", 100.0 * (double)s->answers[k].n / (double)s->report.rows);
+        print_text(&p.text);
+        putchar('\n');
+    }
+    if (s->n_answers > ANSWERS_SHOWN)
+        printf("         and %d others\n", s->n_answers - ANSWERS_SHOWN);
+    lf_buf_free(&p.text);
+    return rc;
+}
+
+static enum lf_err print_all(struct rows_run *r, struct lf_diag *diag)
+{
+    const struct lf_survey *s = &r->survey;
+    enum lf_err rc = LF_OK;
+    for (int64_t i = 0; i < r->first && i < s->report.rows && rc == LF_OK; i++) {
+        struct lf_row row;
+        lf_dataset_row(r->d, i, &row);
+        printf("--- line %lld: %d ids, %d learnt\n", (long long)row.line, row.n + 1,
+               row.n_supervised);
+        rc = each_piece(r, i, print_piece, r, diag);
+        putchar('\n');
+    }
+    if (rc != LF_OK)
+        return rc;
+    printf("--- %lld rows, %lld ids, %lld learnt; asked as \"%s\"\n", (long long)s->report.rows,
+           (long long)s->report.tokens, (long long)s->report.supervised_tokens, s->report.form);
+    printf("ids of a row: half up to %d, 90%% up to %d, 99%% up to %d, the longest %d\n", s->median,
+           s->p90, s->p99, s->report.n_max);
+    rc = print_answers(r, diag);
+    json_auto_t *warnings = lf_survey_warnings(s);
+    for (size_t i = 0; i < json_array_size(warnings); i++)
+        printf("warning: %s\n", json_string_value(json_array_get(warnings, i)));
+    return rc;
+}
+
+static enum lf_err add_answers(const struct rows_run *r, json_t *out, struct lf_diag *diag)
+{
+    struct row_piece p = {.text = {0}};
+    json_t *list = json_array();
+    enum lf_err rc = LF_OK;
+    for (int k = 0; k < r->survey.n_answers && rc == LF_OK; k++) {
+        lf_buf_auto text = {0};
+        rc = answer_text(r, k, &p, diag);
+        lf_buf_utf8(&text, p.text.data ? p.text.data : "", p.text.len);
+        json_array_append_new(list, json_pack("{s:s#, s:I}", "text", text.data, text.len, "rows",
+                                              (json_int_t)r->survey.answers[k].n));
+    }
+    json_object_set_new(out, "answers", list);
+    lf_buf_free(&p.text);
+    return rc;
+}
+
+static enum lf_err print_json(struct rows_run *r, struct lf_diag *diag)
+{
+    json_auto_t *out = lf_survey_json(&r->survey);
+    json_t *sample = json_array();
+    enum lf_err rc = add_answers(r, out, diag);
+    for (int64_t i = 0; i < r->first && i < r->survey.report.rows && rc == LF_OK; i++) {
+        struct lf_row row;
+        json_t *pieces = json_array();
+        lf_dataset_row(r->d, i, &row);
+        rc = each_piece(r, i, put_piece, pieces, diag);
+        json_array_append_new(sample, json_pack("{s:I, s:i, s:o}", "line", (json_int_t)row.line,
+                                                "ids", row.n + 1, "pieces", pieces));
+    }
+    json_object_set_new(out, "sample", sample);
+    if (rc == LF_OK && (!out || json_dumpf(out, stdout, JSON_INDENT(1)) != 0))
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+    putchar('\n');
+    return rc;
+}
+
+int lf_cmd_rows(int argc, char **argv)
+{
+    struct rows_run r = {.first = 3};
+    const struct lf_option options[] = {
+        {"base", 'b', LF_OPT_STR, "DIR", &r.base,
+         "the checkpoint whose tokenizer and chat template to use; without it the embedded base's"},
+        {"config", 'c', LF_OPT_STR, "FILE", &r.config, "settings, as for lorafs train"},
+        {"eval", 'e', LF_OPT_STR, "FILE", &r.eval, "rows held out: are they among the others?"},
+        {"first", 'n', LF_OPT_INT, "N", &r.first, "rows to show", .hi = 1e9},
+        {"json", 0, LF_OPT_FLAG, NULL, &r.json, "one JSON object instead of text"},
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs rows",
+        "FILE [options]",
+        "Shows the first rows of a data set as they are learnt: their ids as text, what carries "
+        "loss in colour on a terminal, in [[brackets]] elsewhere. Then how long rows are, how the "
+        "answers are spread where they are labels, and what is odd: rows that are there twice, "
+        "that are eval rows, too, that lose their end or have nothing to learn.\n\n"
+        "FILE is what an adapter takes as dataset.jsonl: JSON lines, a JSON array, CSV, TSV, "
+        "Parquet, packed with gzip or zstd or not.",
+        options,
+        1,
+        1,
+        "  lorafs rows train.parquet --eval test.jsonl --base ~/models/Qwen3-8B"};
+    struct lf_args args;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
+    struct lf_diag diag = {""};
+    r.path = args.v[0];
+    r.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    lf_train_settings_default(&r.s);
+    enum lf_err rc = load_all(&r, &diag);
+    rc = rc ?: r.json ? print_json(&r, &diag) : print_all(&r, &diag);
+    lf_dataset_free(r.d);
+    lf_dataset_free(r.held_out);
+    lf_train_settings_free(&r.s);
+    lf_model_free(r.model);
+    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}
