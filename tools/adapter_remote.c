@@ -1,9 +1,25 @@
-/* Settings from a command line; adapters of a daemon. */
+/* Commands for a daemon's adapters: each argument in turn; settings from a command line. */
 #include "tools/adapter_remote.h"
 
 #include "core/json.h"
 
 #include <string.h>
+
+int lf_remote_each(const struct lf_usage *u, const struct lf_remote_options *o,
+                   const struct lf_args *args, int n, lf_remote_fn fn, void *arg)
+{
+    struct lf_diag diag = {""};
+    struct lf_remote *c = NULL;
+    enum lf_err rc = lf_remote_new(&c, o, &diag);
+    if (rc != LF_OK)
+        return lf_command_failed(u, rc, &diag);
+    int status = 0;
+    for (int i = 0; i == 0 || i < n; i++)
+        if ((rc = fn(arg, c, n ? args->v[i] : NULL, &diag)) != LF_OK)
+            status = lf_command_failed(u, rc, &diag);
+    lf_remote_free(c);
+    return status;
+}
 
 /* "rank=8": the value as JSON where it is some, else as text. */
 static enum lf_err set_one(json_t *settings, const char *text, struct lf_diag *diag)

@@ -1,10 +1,17 @@
-/* What the commands that make and train adapters of a daemon share: settings from a command line,
- * and the making. One thread. */
+/* What the commands for a daemon's adapters share. One thread. */
 #ifndef LF_TOOLS_ADAPTER_REMOTE_H
 #define LF_TOOLS_ADAPTER_REMOTE_H
 
 #include "client/remote.h"
 #include "tools/options.h"
+
+/* What a command does for one of its arguments; NULL where it has none. */
+typedef enum lf_err (*lf_remote_fn)(void *arg, struct lf_remote *c, const char *name,
+                                    struct lf_diag *diag);
+/* Does it for each of the first n arguments, or once where n is 0, as a client of the daemon at o.
+ * Failures are printed. The exit status: 1 where one failed. */
+int lf_remote_each(const struct lf_usage *u, const struct lf_remote_options *o,
+                   const struct lf_args *args, int n, lf_remote_fn fn, void *arg);
 
 /* Zero-initialised: no settings of its own. */
 struct lf_settings_flags {

@@ -1,9 +1,8 @@
 /* `lorafs cp` and `lorafs export`: files to a daemon's adapters and from them. */
-#include "client/remote.h"
 #include "core/file.h"
 #include "names/files.h"
+#include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,8 +112,10 @@ static enum lf_err between(struct lf_remote *c, const char *from, char to[LF_PAT
     return rc;
 }
 
-static enum lf_err copy(struct lf_remote *c, const char *from, const char *to, struct lf_diag *diag)
+/* To `arg`. */
+static enum lf_err copy(void *arg, struct lf_remote *c, const char *from, struct lf_diag *diag)
 {
+    const char *to = arg;
     char source[LF_PATH_MAX], target[LF_PATH_MAX];
     bool out = is_remote(from), in = is_remote(to);
     const char *from_file = out ? strchr(from, ':') + 1 : from;
@@ -150,52 +151,52 @@ int lf_cmd_cp(int argc, char **argv)
         "  lorafs cp viggo:metrics.json .\n"
         "  lorafs cp viggo:config.json other:"};
     struct lf_args args;
-    int status = 0;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    if (rc != LF_OK)
-        return lf_command_failed(&usage, rc, &diag);
-    const char *to = args.v[args.n - 1];
+    char *to = args.v[args.n - 1];
     if (args.n > 2 && !is_dir(to) && !(is_remote(to) && strchr("/:", to[strlen(to) - 1])))
         return lf_usage_error(&usage, "'%s' must be a directory or NAME: for several files", to);
-    for (int i = 0; i < args.n - 1; i++)
-        if ((rc = copy(c, args.v[i], to, &diag)) != LF_OK)
-            status = lf_command_failed(&usage, rc, &diag);
-    lf_remote_free(c);
-    return status;
+    return lf_remote_each(&usage, &o, &args, args.n - 1, copy, to);
 }
 
 /* ---- export ---------------------------------------------------------------------------------- */
 
-/* The weights last: a directory that has them is whole. */
-static enum lf_err export_version(struct lf_remote *c, const char *name, const char *dir,
-                                  int64_t version, struct lf_diag *diag)
+struct export
 {
+    const char *dir; /* NULL: named as the adapter */
+    int64_t version; /* 0: the one that is served */
+};
+
+/* The weights last: a directory that has them is whole. */
+static enum lf_err export_version(void *arg, struct lf_remote *c, const char *name,
+                                  struct lf_diag *diag)
+{
+    const struct export *x = arg;
+    const char *dir = x->dir ? x->dir : name;
     static const char *const files[] = {LF_ADAPTER_CONFIG_NAME, LF_ADAPTER_WEIGHTS_NAME};
     char rest[LF_PATH_MAX - 256], path[LF_PATH_MAX], file[LF_PATH_MAX];
     enum lf_err rc = lf_dir_make(dir, diag);
     for (int i = 0; i < 2 && rc == LF_OK; i++) {
-        if (version > 0)
+        if (x->version > 0)
             snprintf(rest, sizeof rest, "/files/" LF_FILE_VERSIONS_DIR "%lld/%s",
-                     (long long)version, files[i]);
+                     (long long)x->version, files[i]);
         else
             snprintf(rest, sizeof rest, "/files/" LF_FILE_ADAPTER_DIR "%s", files[i]);
         rc = lf_remote_path(path, name, rest, diag);
         rc = rc ?: lf_path_join(file, dir, files[i], diag);
         rc = rc ?: download(c, path, file, diag);
     }
+    if (rc == LF_OK)
+        printf("%s\n", dir);
     return rc;
 }
 
 int lf_cmd_export(int argc, char **argv)
 {
     struct lf_remote_options o = {0};
-    int64_t version = 0;
+    struct export x = {0};
     const struct lf_option options[] = {
-        {"version", 'v', LF_OPT_INT, "N", &version, "this one; otherwise the one that is served",
+        {"version", 'v', LF_OPT_INT, "N", &x.version, "this one; otherwise the one that is served",
          .lo = 1, .hi = INT32_MAX},
         LF_REMOTE_OPTIONS(o),
         {0},
@@ -212,13 +213,6 @@ int lf_cmd_export(int argc, char **argv)
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    const char *dir = args.n == 2 ? args.v[1] : args.v[0];
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    rc = rc ?: export_version(c, args.v[0], dir, version, &diag);
-    if (rc == LF_OK)
-        printf("%s\n", dir);
-    lf_remote_free(c);
-    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+    x.dir = args.n == 2 ? args.v[1] : NULL;
+    return lf_remote_each(&usage, &o, &args, 1, export_version, &x);
 }

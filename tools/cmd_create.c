@@ -1,8 +1,11 @@
 /* `lorafs create`: make adapters of a daemon. */
-#include "client/remote.h"
 #include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
+
+static enum lf_err create(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
+{
+    return lf_remote_create(c, name, arg, diag);
+}
 
 int lf_cmd_create(int argc, char **argv)
 {
@@ -19,18 +22,11 @@ int lf_cmd_create(int argc, char **argv)
         -1,
         "  lorafs create viggo --set rank=8 --set epochs=2"};
     struct lf_args args;
-    int status = 0;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
     struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
     json_auto_t *settings = NULL;
-    enum lf_err rc = lf_settings_of(&settings, &s, &diag) ?: lf_remote_new(&c, &o, &diag);
-    if (rc != LF_OK)
-        return lf_command_failed(&usage, rc, &diag);
-    for (int i = 0; i < args.n; i++)
-        if ((rc = lf_remote_create(c, args.v[i], settings, &diag)) != LF_OK)
-            status = lf_command_failed(&usage, rc, &diag);
-    lf_remote_free(c);
-    return status;
+    enum lf_err rc = lf_settings_of(&settings, &s, &diag);
+    return rc == LF_OK ? lf_remote_each(&usage, &o, &args, args.n, create, settings)
+                       : lf_command_failed(&usage, rc, &diag);
 }

@@ -1,9 +1,8 @@
 /* `lorafs cancel`, `pause`, `resume`, `finish`, `retry`, `rollback`: the words of ctl, each a
  * command. */
-#include "client/remote.h"
 #include "names/ctl.h"
+#include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -16,9 +15,9 @@ static void take_nothing(void *arg, const char *data, size_t n)
     (void)n;
 }
 
-static enum lf_err order(struct lf_remote *c, const char *name, const char *line,
-                         struct lf_diag *diag)
+static enum lf_err order(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
 {
+    const char *line = arg;
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_remote_path(path, name, "/ctl", diag);
     rc = rc ?: lf_remote_post(c, path, "text/plain", line, strlen(line), take_nothing, NULL, diag);
@@ -39,19 +38,9 @@ int lf_cmd_ctl(int argc, char **argv)
         name,    numbered ? "NAME N" : "NAME...", text,
         options, .args_min = numbered ? 2 : 1,    .args_max = numbered ? 2 : -1};
     struct lf_args args;
-    int status = 0;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    if (rc != LF_OK)
-        return lf_command_failed(&usage, rc, &diag);
     snprintf(line, sizeof line, "%s%s%s", word->word, numbered ? " " : "",
              numbered ? args.v[1] : "");
-    for (int i = 0; i < (numbered ? 1 : args.n); i++)
-        if ((rc = order(c, args.v[i], line, &diag)) != LF_OK)
-            status = lf_command_failed(&usage, rc, &diag);
-    lf_remote_free(c);
-    return status;
+    return lf_remote_each(&usage, &o, &args, numbered ? 1 : args.n, order, line);
 }

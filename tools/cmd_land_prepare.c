@@ -142,9 +142,7 @@ int lf_land_cmd_prepare(int argc, char **argv)
     struct lf_diag diag = {""};
     json_auto_t *all = json_array();
     enum lf_err rc = o.all ? prepare_all(&o, all, &diag) : prepare_named(&o, &args, all, &diag);
-    if (rc == LF_OK && o.json) {
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        putchar('\n');
-    }
+    if (rc == LF_OK && o.json)
+        lf_print_json(all);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -62,8 +62,7 @@ static void print_json(struct lf_task *const *list, int n)
     json_auto_t *all = json_array();
     for (int i = 0; i < n; i++)
         json_array_append_new(all, to_json(list[i]));
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    putchar('\n');
+    lf_print_json(all);
 }
 
 int lf_land_cmd_tasks(int argc, char **argv)

@@ -1,7 +1,15 @@
 /* `lorafs log`: what happened to an adapter. */
-#include "client/remote.h"
+#include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
+
+static enum lf_err print_log(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
+{
+    const bool *follow = arg;
+    char path[LF_PATH_MAX];
+    enum lf_err rc =
+        lf_remote_path(path, name, *follow ? "/files/log?follow=1" : "/files/log", diag);
+    return rc ?: lf_remote_stream(c, path, stdout, diag);
+}
 
 int lf_cmd_log(int argc, char **argv)
 {
@@ -22,15 +30,7 @@ int lf_cmd_log(int argc, char **argv)
         1,
         "  lorafs log -f viggo | jq -r .loss"};
     struct lf_args args;
-    char path[LF_PATH_MAX];
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    rc =
-        rc ?: lf_remote_path(path, args.v[0], follow ? "/files/log?follow=1" : "/files/log", &diag);
-    rc = rc ?: lf_remote_stream(c, path, stdout, &diag);
-    lf_remote_free(c);
-    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+    return lf_remote_each(&usage, &o, &args, 1, print_log, &follow);
 }

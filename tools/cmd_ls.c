@@ -1,8 +1,7 @@
 /* `lorafs ls`: list the adapters of a daemon. */
-#include "client/remote.h"
 #include "core/json.h"
+#include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -27,27 +26,41 @@ static void print_long(const json_t *adapter)
            lf_json_text_of(adapter, "base"), lf_json_text_of(adapter, "name"));
 }
 
-static void print_list(const json_t *answer, bool longer)
+struct list_flags {
+    bool longer, json;
+};
+
+static enum lf_err list(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
 {
+    const struct list_flags *flags = arg;
     size_t i;
     json_t *adapter;
-    if (longer)
+    json_auto_t *answer = NULL;
+    (void)name;
+    enum lf_err rc = lf_remote_json(c, &answer, "GET", "/v1/adapters", NULL, diag);
+    if (flags->json && rc == LF_OK)
+        lf_print_json(answer);
+    if (flags->json || rc != LF_OK)
+        return rc;
+    if (flags->longer)
         printf("%-9s %5s  %-16s  %-20s  %s\n", "STATE", "LIVE", "CHANGED", "BASE", "NAME");
     json_array_foreach(json_object_get(answer, "adapters"), i, adapter) {
-        if (longer)
+        if (flags->longer)
             print_long(adapter);
         else
             printf("%s\n", lf_json_text_of(adapter, "name"));
     }
+    return LF_OK;
 }
 
 int lf_cmd_ls(int argc, char **argv)
 {
     struct lf_remote_options o = {0};
-    bool longer = false, json = false;
+    struct list_flags flags = {0};
     const struct lf_option options[] = {
-        {"long", 'l', LF_OPT_FLAG, NULL, &longer, "with state, version, time of change and base"},
-        {"json", 0, LF_OPT_FLAG, NULL, &json, "print the daemon's JSON"},
+        {"long", 'l', LF_OPT_FLAG, NULL, &flags.longer,
+         "with state, version, time of change and base"},
+        {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print the daemon's JSON"},
         LF_REMOTE_OPTIONS(o),
         {0},
     };
@@ -55,17 +68,5 @@ int lf_cmd_ls(int argc, char **argv)
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    json_auto_t *answer = NULL;
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    rc = rc ?: lf_remote_json(c, &answer, "GET", "/v1/adapters", NULL, &diag);
-    if (rc == LF_OK && json) {
-        json_dumpf(answer, stdout, JSON_INDENT(2));
-        putchar('\n');
-    } else if (rc == LF_OK) {
-        print_list(answer, longer);
-    }
-    lf_remote_free(c);
-    return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+    return lf_remote_each(&usage, &o, &args, 0, list, &flags);
 }

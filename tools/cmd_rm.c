@@ -1,7 +1,16 @@
 /* `lorafs rm`: remove adapters. */
-#include "client/remote.h"
+#include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
+
+static enum lf_err remove_one(void *arg, struct lf_remote *c, const char *name,
+                              struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    json_auto_t *answer = NULL;
+    (void)arg;
+    enum lf_err rc = lf_remote_path(path, name, "", diag);
+    return rc ?: lf_remote_json(c, &answer, "DELETE", path, NULL, diag);
+}
 
 int lf_cmd_rm(int argc, char **argv)
 {
@@ -16,23 +25,7 @@ int lf_cmd_rm(int argc, char **argv)
         .args_min = 1,
         .args_max = -1};
     struct lf_args args;
-    int status = 0;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    if (rc != LF_OK)
-        return lf_command_failed(&usage, rc, &diag);
-    for (int i = 0; i < args.n; i++) {
-        char path[LF_PATH_MAX];
-        json_t *answer = NULL;
-        rc = lf_remote_path(path, args.v[i], "", &diag);
-        rc = rc ?: lf_remote_json(c, &answer, "DELETE", path, NULL, &diag);
-        json_decref(answer);
-        if (rc != LF_OK)
-            status = lf_command_failed(&usage, rc, &diag);
-    }
-    lf_remote_free(c);
-    return status;
+    return lf_remote_each(&usage, &o, &args, args.n, remove_one, NULL);
 }

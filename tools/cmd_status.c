@@ -1,27 +1,21 @@
 /* `lorafs status`: what a daemon, or an adapter of it, is doing. */
-#include "client/remote.h"
 #include "core/json.h"
+#include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
 
 #include <stdio.h>
 #include <string.h>
 
 struct question {
     bool json, follow;
+    bool named;  /* each line begins with its adapter's name */
+    bool failed; /* the state of one is so */
 };
-
-static void print_json(const json_t *j)
-{
-    json_dumpf(j, stdout, JSON_INDENT(2));
-    putchar('\n');
-}
 
 /* ---- One adapter ----------------------------------------------------------------------------- */
 
-/* *failed: the adapter's state is so. */
-static enum lf_err show_adapter(struct lf_remote *c, const char *name, const struct question *q,
-                                bool named, bool *failed, struct lf_diag *diag)
+static enum lf_err show_adapter(struct lf_remote *c, const char *name, struct question *q,
+                                struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     json_auto_t *answer = NULL;
@@ -33,10 +27,11 @@ static enum lf_err show_adapter(struct lf_remote *c, const char *name, const str
     if (rc != LF_OK)
         return rc;
     if (q->json)
-        print_json(answer);
+        lf_print_json(answer);
     else if (!q->follow)
-        printf("%s%s%s\n", named ? name : "", named ? ": " : "", lf_json_text_of(answer, "status"));
-    *failed = strcmp(lf_json_text_of(answer, "state"), "failed") == 0;
+        printf("%s%s%s\n", q->named ? name : "", q->named ? ": " : "",
+               lf_json_text_of(answer, "status"));
+    q->failed |= strcmp(lf_json_text_of(answer, "state"), "failed") == 0;
     return LF_OK;
 }
 
@@ -75,17 +70,15 @@ static void print_adapters(const json_t *answer)
 /* The status line of every adapter whose job is open. */
 static enum lf_err print_jobs(struct lf_remote *c, const json_t *answer, struct lf_diag *diag)
 {
-    static const struct question line = {0};
+    struct question line = {.named = true};
     size_t i;
     json_t *job;
     json_array_foreach(json_object_get(answer, "jobs"), i, job) {
         const char *state = lf_json_text_of(job, "state");
         bool open = strcmp(state, "queued") == 0 || strcmp(state, "running") == 0 ||
                     strcmp(state, "paused") == 0;
-        bool failed;
         enum lf_err rc =
-            open ? show_adapter(c, lf_json_text_of(job, "adapter"), &line, true, &failed, diag)
-                 : LF_OK;
+            open ? show_adapter(c, lf_json_text_of(job, "adapter"), &line, diag) : LF_OK;
         if (rc != LF_OK && rc != LF_E_NOT_FOUND) /* removed since */
             return rc;
     }
@@ -95,24 +88,27 @@ static enum lf_err print_jobs(struct lf_remote *c, const json_t *answer, struct 
 static enum lf_err show_daemon(struct lf_remote *c, const struct question *q, struct lf_diag *diag)
 {
     static const char *const paths[] = {"/v1/bases", "/v1/adapters", "/v1/jobs"};
-    json_t *all = json_object(), *answers[3] = {NULL};
+    json_auto_t *all = json_object();
     enum lf_err rc = LF_OK;
     for (int i = 0; rc == LF_OK && i < 3; i++) {
-        rc = lf_remote_json(c, &answers[i], "GET", paths[i], NULL, diag);
+        json_auto_t *answer = NULL;
+        rc = lf_remote_json(c, &answer, "GET", paths[i], NULL, diag);
         if (rc == LF_OK)
-            json_object_update(all, answers[i]);
+            json_object_update(all, answer);
     }
     if (rc == LF_OK && q->json) {
-        print_json(all);
+        lf_print_json(all);
     } else if (rc == LF_OK) {
         print_bases(all);
         print_adapters(all);
         rc = print_jobs(c, all, diag);
     }
-    for (int i = 0; i < 3; i++)
-        json_decref(answers[i]);
-    json_decref(all);
     return rc;
+}
+
+static enum lf_err show(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
+{
+    return name ? show_adapter(c, name, arg, diag) : show_daemon(c, arg, diag);
 }
 
 int lf_cmd_status(int argc, char **argv)
@@ -135,26 +131,11 @@ int lf_cmd_status(int argc, char **argv)
         0,
         -1};
     struct lf_args args;
-    int status = 0;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
     if (q.follow && args.n != 1)
         return lf_usage_error(&usage, "--follow wants one name");
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    if (rc != LF_OK)
-        return lf_command_failed(&usage, rc, &diag);
-    if (args.n == 0 && (rc = show_daemon(c, &q, &diag)) != LF_OK)
-        status = lf_command_failed(&usage, rc, &diag);
-    for (int i = 0; i < args.n; i++) {
-        bool failed = false;
-        rc = show_adapter(c, args.v[i], &q, args.n > 1, &failed, &diag);
-        if (rc != LF_OK)
-            status = lf_command_failed(&usage, rc, &diag);
-        else if (failed)
-            status = 1;
-    }
-    lf_remote_free(c);
-    return status;
+    q.named = args.n > 1;
+    int status = lf_remote_each(&usage, &o, &args, args.n, show, &q);
+    return q.failed ? 1 : status;
 }

@@ -1,8 +1,7 @@
 /* `lorafs wait`: until adapters are trained and scored. */
-#include "client/remote.h"
 #include "core/json.h"
+#include "tools/adapter_remote.h"
 #include "tools/commands.h"
-#include "tools/options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,17 +18,21 @@ static void print_result(const json_t *r)
     putchar('\n');
 }
 
-static enum lf_err wait_for(struct lf_remote *c, const char *name, bool json, bool quiet,
-                            struct lf_diag *diag)
+struct wait_flags {
+    bool json, quiet;
+};
+
+static enum lf_err wait_for(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
 {
+    const struct wait_flags *flags = arg;
     char path[LF_PATH_MAX];
     json_auto_t *result = NULL;
-    enum lf_err rc = quiet ? LF_OK : lf_remote_follow(c, name, stderr, diag);
+    enum lf_err rc = flags->quiet ? LF_OK : lf_remote_follow(c, name, stderr, diag);
     rc = rc ?: lf_remote_path(path, name, "/files/result?follow=1", diag);
     rc = rc ?: lf_remote_json(c, &result, "GET", path, NULL, diag);
     if (rc != LF_OK)
         return rc;
-    if (json) {
+    if (flags->json) {
         json_dumpf(result, stdout, JSON_COMPACT);
         putchar('\n');
     } else {
@@ -44,10 +47,10 @@ static enum lf_err wait_for(struct lf_remote *c, const char *name, bool json, bo
 int lf_cmd_wait(int argc, char **argv)
 {
     struct lf_remote_options o = {0};
-    bool json = false, quiet = false;
+    struct wait_flags flags = {0};
     const struct lf_option options[] = {
-        {"quiet", 'q', LF_OPT_FLAG, NULL, &quiet, "do not show the progress on stderr"},
-        {"json", 0, LF_OPT_FLAG, NULL, &json, "print each result as a line of JSON"},
+        {"quiet", 'q', LF_OPT_FLAG, NULL, &flags.quiet, "do not show the progress on stderr"},
+        {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print each result as a line of JSON"},
         LF_REMOTE_OPTIONS(o),
         {0},
     };
@@ -62,17 +65,7 @@ int lf_cmd_wait(int argc, char **argv)
         -1,
         "  lorafs wait viggo && lorafs ls -l"};
     struct lf_args args;
-    int status = 0;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    struct lf_diag diag = {""};
-    struct lf_remote *c = NULL;
-    enum lf_err rc = lf_remote_new(&c, &o, &diag);
-    if (rc != LF_OK)
-        return lf_command_failed(&usage, rc, &diag);
-    for (int i = 0; i < args.n; i++)
-        if ((rc = wait_for(c, args.v[i], json, quiet, &diag)) != LF_OK)
-            status = lf_command_failed(&usage, rc, &diag);
-    lf_remote_free(c);
-    return status;
+    return lf_remote_each(&usage, &o, &args, args.n, wait_for, &flags);
 }

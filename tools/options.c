@@ -452,6 +452,12 @@ int lf_command_failed(const struct lf_usage *u, enum lf_err rc, const struct lf_
     return 1;
 }
 
+void lf_print_json(const json_t *j)
+{
+    json_dumpf(j, stdout, JSON_INDENT(2));
+    putchar('\n');
+}
+
 /* ---- Lists of commands ----------------------------------------------------------------------- */
 
 void lf_commands_print(FILE *to, const struct lf_command *list)

@@ -26,6 +26,7 @@
 #include "core/err.h"
 #include "tools/limits.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -93,6 +94,8 @@ enum lf_err lf_option_set(const struct lf_usage *u, const char *name, const char
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 3);
 /* A failure: prints "name: reason"; returns 1. diag may be empty: then the code's name is shown. */
 int lf_command_failed(const struct lf_usage *u, enum lf_err rc, const struct lf_diag *diag);
+/* On stdout, indented, with a line's end. */
+void lf_print_json(const json_t *j);
 
 /* A list of commands, each a main of its own; ends with an entry that is all NULL. An entry without
  * a name is a heading. */
