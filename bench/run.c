@@ -76,7 +76,7 @@ static struct least_work least_work(const struct rig *r)
 /* ---- Rig ------------------------------------------------------------------------------------- */
 
 /* One adapter's random numbers, in as many slots as there are adapters: where they lie is what
- * costs, and drawing new ones for each takes longer than the benchmark. */
+ * costs, and drawing and uploading new ones for each takes longer than the benchmark. */
 static enum lf_err load_adapters(struct rig *r, struct lf_diag *diag)
 {
     const struct lf_bench_case *b = r->b;
@@ -90,9 +90,11 @@ static enum lf_err load_adapters(struct rig *r, struct lf_diag *diag)
         a->params[k] = 0.02f * (lf_rng_unit(lf_rng_u32(0, k, 1)) - 0.5f);
     r->adapter_params = a->shape.n_params;
     r->c->rank_max = a->shape.rank_max;
+    bool trains = b->kind == LF_BENCH_TRAIN;
     for (int i = 0; rc == LF_OK && i < b->adapters; i++)
-        rc = lf_slots_load(r->c->slots, r->c->stream, &r->slots[i], a, b->kind == LF_BENCH_TRAIN,
-                           diag);
+        rc = i == 0 || trains
+                 ? lf_slots_load(r->c->slots, r->c->stream, &r->slots[i], a, trains, diag)
+                 : lf_slots_copy(r->c->slots, r->c->stream, &r->slots[i], r->slots[0], diag);
     lf_adapter_free(a);
     return rc;
 }

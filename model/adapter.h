@@ -119,6 +119,9 @@ void lf_slots_free(struct lf_slots *s);
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
                           const struct lf_adapter *a, bool trains,
                           struct lf_diag *diag) LF_MUST_CHECK;
+/* Another slot with what `from` holds, which does not train. */
+enum lf_err lf_slots_copy(struct lf_slots *s, struct lf_stream *stream, int *slot, int from,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_slots_unload(struct lf_slots *s, struct lf_stream *stream, int slot);
 /* Copies the slot's parameters into a->params (same shape). Waits. */
 enum lf_err lf_slots_read(struct lf_slots *s, struct lf_stream *stream, int slot,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PIECE ((size_t)1 << 18) /* parameters that are narrowed at a time, in the host's cache */
+
 enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const struct lf_config *c,
                          int n_slots, struct lf_diag *diag)
 {
@@ -95,12 +97,15 @@ static enum lf_err slot_upload(struct lf_slots *s, struct lf_stream *stream, str
     if (t->master)
         lf_stream_upload(stream, t->master, params, n * sizeof *params);
     if (t->copy != t->master) {
-        size_t bytes = n * lf_dtype_bytes(s->dev->act);
-        void *narrow = malloc(bytes);
+        size_t es = lf_dtype_bytes(s->dev->act);
+        void *narrow = malloc(PIECE * es);
         if (!narrow)
             return lf_fail(diag, LF_E_NO_MEMORY, "no memory to upload an adapter");
-        lf_from_f32(narrow, s->dev->act, params, n);
-        lf_stream_upload(stream, t->copy, narrow, bytes);
+        for (size_t at = 0; at < n; at += PIECE) {
+            size_t piece = n - at < PIECE ? n - at : PIECE;
+            lf_from_f32(narrow, s->dev->act, params + at, piece);
+            lf_stream_upload(stream, (char *)t->copy + at * es, narrow, piece * es);
+        }
         free(narrow);
     }
     if (t->trains) {
@@ -132,26 +137,33 @@ static void slot_publish(struct lf_slots *s, struct lf_stream *stream, int slot)
                      (size_t)s->n_sites * sizeof *s->sites);
 }
 
-enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
-                          const struct lf_adapter *a, bool trains, struct lf_diag *diag)
+/* Memory for an adapter of this shape in the first free slot. */
+static enum lf_err slot_take(struct lf_slots *s, int *slot, const struct lf_adapter_shape *shape,
+                             bool trains, struct lf_diag *diag)
 {
     int i = 0;
-    lf_assert(a->shape.n_sites == s->n_sites);
+    lf_assert(shape->n_sites == s->n_sites);
     while (i < s->n_slots && s->slot[i].used)
         i++;
     if (i == s->n_slots)
         return lf_fail(diag, LF_E_DEVICE_FULL, "all %d adapter slots are taken", s->n_slots);
     struct lf_slot *t = &s->slot[i];
-    enum lf_err rc = lf_adapter_shape_copy(&t->shape, &a->shape);
+    enum lf_err rc = lf_adapter_shape_copy(&t->shape, shape);
     if (rc != LF_OK)
         return lf_fail(diag, rc, "no memory for an adapter's shape");
     rc = slot_alloc(s, t, trains, diag);
     t->trains = trains;
-    rc = rc ?: slot_upload(s, stream, t, a->params, diag);
-    if (rc != LF_OK) {
+    if (rc == LF_OK)
+        *slot = i;
+    else
         slot_clear(s, t);
-        return rc;
-    }
+    return rc;
+}
+
+/* What a slot holds is on its way: operations find it from now on. */
+static void slot_use(struct lf_slots *s, struct lf_stream *stream, int slot)
+{
+    struct lf_slot *t = &s->slot[slot];
     t->used = true;
     t->layer_first = s->config->L;
     for (int k = s->n_sites - 1; k >= 0; k--)
@@ -159,8 +171,34 @@ enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slo
             t->targets[k % s->config->n_proj] = true;
             t->layer_first = k / s->config->n_proj;
         }
-    slot_publish(s, stream, i);
-    *slot = i;
+    slot_publish(s, stream, slot);
+}
+
+enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
+                          const struct lf_adapter *a, bool trains, struct lf_diag *diag)
+{
+    enum lf_err rc = slot_take(s, slot, &a->shape, trains, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = slot_upload(s, stream, &s->slot[*slot], a->params, diag);
+    if (rc == LF_OK)
+        slot_use(s, stream, *slot);
+    else
+        slot_clear(s, &s->slot[*slot]);
+    return rc;
+}
+
+enum lf_err lf_slots_copy(struct lf_slots *s, struct lf_stream *stream, int *slot, int from,
+                          struct lf_diag *diag)
+{
+    const struct lf_slot *t = &s->slot[from];
+    lf_assert(t->used && !t->trains);
+    enum lf_err rc = slot_take(s, slot, &t->shape, false, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_stream_copy(stream, s->slot[*slot].copy, t->copy,
+                   t->shape.n_params * lf_dtype_bytes(s->dev->act));
+    slot_use(s, stream, *slot);
     return LF_OK;
 }
 

@@ -282,6 +282,33 @@ static void slots_are_handed_out_and_taken_back(void **state)
     lf_adapter_free(b);
 }
 
+static void a_slot_is_copied_on_the_device(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_device *dev;
+    struct lf_stream *stream;
+    struct lf_slots *s;
+    struct lf_adapter *a = fresh("v_proj", 3), *b = fresh("v_proj", 3);
+    int one, two, three;
+    ok(lf_device_open(&dev, LF_DEVICE_REF, NULL, &diag), &diag);
+    ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
+    ok(lf_slots_new(&s, dev, &config, 2, &diag), &diag);
+    ok(lf_slots_load(s, stream, &one, a, false, &diag), &diag);
+    ok(lf_slots_copy(s, stream, &two, one, &diag), &diag);
+    assert_int_equal(lf_slots_copy(s, stream, &three, one, &diag), LF_E_DEVICE_FULL);
+    lf_slots_unload(s, stream, one);
+    memset(b->params, 0, b->shape.n_params * sizeof(float));
+    ok(lf_slots_read(s, stream, two, b, &diag), &diag);
+    assert_memory_equal(a->params, b->params, a->shape.n_params * sizeof(float));
+    assert_int_equal(s->sites[two * 14 + 9].rank, 3);
+    lf_slots_free(s);
+    lf_stream_free(stream);
+    lf_device_free(dev);
+    lf_adapter_free(a);
+    lf_adapter_free(b);
+}
+
 /* Room for parameters and gradients, none for the moments: they go elsewhere, and it trains. */
 static void moments_find_room_beside_a_full_device(void **state)
 {
@@ -338,6 +365,7 @@ int main(void)
         cmocka_unit_test(reads_every_way_to_name_targets),
         cmocka_unit_test(patterns_survive_saving),
         cmocka_unit_test(slots_are_handed_out_and_taken_back),
+        cmocka_unit_test(a_slot_is_copied_on_the_device),
         cmocka_unit_test(moments_find_room_beside_a_full_device),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
