@@ -101,8 +101,9 @@ static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
     e->residents = calloc((size_t)e->o->slots, sizeof *e->residents);
     if (!e->live || !e->tokens || !e->residents)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine's tables");
+    enum lf_err rc = lf_turns_open(&e->turns, diag);
     e->share = (struct lf_share){.step_most = e->o->itl_ms / 1e3};
-    return lf_mark_new(&e->train_begin, e->stream, diag)
+    return rc ?: lf_mark_new(&e->train_begin, e->stream, diag)
                ?: lf_mark_new(&e->train_end, e->stream, diag);
 }
 
@@ -158,6 +159,7 @@ void lf_engine_close(struct lf_engine *e)
     lf_mark_free(e->train_end);
     lf_stream_free(e->stream);
     lf_device_free(e->dev);
+    lf_turns_close(&e->turns);
     free(e->live);
     free(e->tokens);
     free(e->residents);

@@ -88,6 +88,20 @@ struct lf_delivery {
 };
 struct lf_deliverer; /* deliver.c */
 
+/* Whose turn it is among those who wait (turns.c). */
+struct lf_turns {
+    struct lf_turn {
+        int turn, i; /* i: place among those who wait */
+    } * order;       /* (n waiting) in the order of their turns */
+    size_t cap;
+    /* How many of an adapter have been counted, by its id */
+    struct lf_turn_count {
+        uint64_t key; /* the id and 1; 0: free */
+        int n;
+    } * counts, rest;
+    int n_counts;
+};
+
 /* ---- Trainings ------------------------------------------------------------------------------- */
 
 /* Where a training is. The engine's thread moves it, under the engine's lock:
@@ -160,6 +174,7 @@ struct lf_engine {
     struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
     int n_waiting;
     size_t cap_waiting;
+    struct lf_turns turns;
     bool room;                     /* something ended: those who wait are looked at again */
     struct lf_generation **live;   /* (seqs_max) */
     int n_live, n_background;      /* n_background of the live ones */
@@ -234,6 +249,13 @@ void lf_generation_push(struct lf_generation *g, const struct lf_gen_token *t, u
 /* The deliverer's thread: gives it to the caller, wakes him where he waits for that, and with an
  * end lets go of the generation. */
 void lf_generation_deliver(const struct lf_delivery *d);
+
+/* turns.c */
+enum lf_err lf_turns_open(struct lf_turns *t, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_turns_close(struct lf_turns *t);
+/* Fills t->order; live ones count for their adapter's turns. */
+enum lf_err lf_turns_take(struct lf_turns *t, struct lf_generation *const *live, int n_live,
+                          struct lf_generation *const *waiting, int n_waiting) LF_MUST_CHECK;
 
 /* deliver.c: deliveries arrive in the order in which they are put, after the next flush. */
 typedef void (*lf_deliver_fn)(const struct lf_delivery *d); /* on the deliverer's thread */

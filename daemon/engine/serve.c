@@ -1,7 +1,8 @@
 /* Serving: who comes onto the device, one step of all who are there, and their tokens out.
  *
- * Waiting generations are admitted oldest first, and one whose adapter is not on the device does
- * not hold up those behind it: until it has waited FAIR_NS, then nobody overtakes it any more, the
+ * Waiting generations are admitted as their adapters' turns come (turns.c), those of one oldest
+ * first, and one whose adapter is not on the device does not hold up those behind it: until it has
+ * waited FAIR_NS, then nobody overtakes it any more, the
  * adapters in use run dry, and one of them makes room. */
 #include "daemon/engine/inside.h"
 
@@ -100,7 +101,8 @@ static bool admit_pass(struct lf_engine *e, bool background)
     int seqs = lf_gen_seqs_max(e->gen);
     int background_max = seqs / BACKGROUND_PART > 0 ? seqs / BACKGROUND_PART : 1;
     uint64_t now = lf_clock_ns();
-    for (int i = 0; i < e->n_waiting; i++) {
+    for (int k = 0; k < e->n_waiting; k++) {
+        int i = e->turns.order[k].i;
         struct lf_generation *g = e->waiting[i];
         struct lf_diag diag = {""};
         if (!g || g->background != background)
@@ -123,7 +125,8 @@ void lf_engine_admit(struct lf_engine *e)
 {
     lf_residents_collect(e);
     e->room = false;
-    if (e->n_waiting == 0)
+    if (e->n_waiting == 0 || e->n_live == lf_gen_seqs_max(e->gen) ||
+        lf_turns_take(&e->turns, e->live, e->n_live, e->waiting, e->n_waiting) != LF_OK)
         return;
     if (admit_pass(e, false))
         admit_pass(e, true);

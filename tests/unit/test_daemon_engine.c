@@ -184,6 +184,34 @@ static void a_long_prompt_leaves_a_stream_its_pace(void **state)
     lf_generation_release(stream);
 }
 
+/* More of one adapter's requests than fit the device, which end one after the other: the next of
+ * another has the first place that becomes free. */
+static void a_flood_of_one_adapter_leaves_others_their_turn(void **state)
+{
+    enum { FLOOD = 160 };
+    struct bench *b = *state;
+    struct lf_pick pick = {.id = 1, .version = 1};
+    struct lf_generation *flood[FLOOD];
+    struct lf_ids ids = {0};
+    snprintf(pick.dir, sizeof pick.dir, "%s/peft", b->rig.dir);
+    rig_peft(&b->rig, pick.dir, 1);
+    engine_up(b);
+    for (int i = 0; i < FLOOD; i++)
+        flood[i] = ask(b, &pick, 4 + i / 2);
+    struct lf_engine_status status;
+    do {
+        poll(NULL, 0, 1);
+        lf_engine_status(b->engine, &status);
+    } while (status.gen.live < 128);
+    assert_int_equal(hear(ask(b, &no_adapter, 1), &ids), LF_OK);
+    int ended = (int)atomic_load(&b->counters->ended_length) - 1;
+    print_message("%d of %d ended before\n", ended, FLOOD);
+    assert_true(ended < FLOOD - 128); /* in the order of their coming: at least so many */
+    for (int i = 0; i < FLOOD; i++)
+        lf_generation_release(flood[i]);
+    lf_ids_free(&ids);
+}
+
 static void adapters_take_turns_in_one_slot(void **state)
 {
     struct bench *b = *state;
@@ -397,6 +425,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_wants_the_whole_answer_is_woken_once, setup, teardown),
         cmocka_unit_test_setup_teardown(company_does_not_change_an_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flood_of_one_adapter_leaves_others_their_turn, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_long_prompt_leaves_a_stream_its_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(adapters_take_turns_in_one_slot, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_generation_leaves_at_once, setup, teardown),

@@ -1,0 +1,69 @@
+/* Whose turn it is to come onto the device: the adapters take turns. An adapter's k-th waiting
+ * generation stands where its live ones and k are as many as the others', so that a flood of one
+ * adapter's requests leaves the next of another as near as it would be alone. */
+#include "daemon/engine/inside.h"
+
+#include "core/grow.h"
+#include "core/limits.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A power of two well above the adapters that can be live or waiting at once. */
+#define COUNTS (4 * (LF_QUEUE_MAX + LF_SEQS_MAX))
+static_assert((COUNTS & (COUNTS - 1)) == 0, "a mask is made of it");
+#define COUNTS_MOST (COUNTS / 2) /* adapters beyond share the last one's turns */
+
+enum lf_err lf_turns_open(struct lf_turns *t, struct lf_diag *diag)
+{
+    t->counts = calloc(COUNTS, sizeof *t->counts);
+    return t->counts ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine's tables");
+}
+
+void lf_turns_close(struct lf_turns *t)
+{
+    free(t->counts);
+    free(t->order);
+    *t = (struct lf_turns){0};
+}
+
+static struct lf_turn_count *count_of(struct lf_turns *t, uint64_t id)
+{
+    uint64_t at = id * 0x9e3779b97f4a7c15u >> 32;
+    for (;; at++) {
+        struct lf_turn_count *c = &t->counts[at & (COUNTS - 1)];
+        if (c->key == id + 1)
+            return c;
+        if (c->key != 0)
+            continue;
+        if (t->n_counts == COUNTS_MOST)
+            return &t->rest;
+        c->key = id + 1;
+        t->n_counts++;
+        return c;
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct lf_turn *x = a, *y = b;
+    return x->turn != y->turn ? (x->turn < y->turn ? -1 : 1) : x->i - y->i;
+}
+
+enum lf_err lf_turns_take(struct lf_turns *t, struct lf_generation *const *live, int n_live,
+                          struct lf_generation *const *waiting, int n_waiting)
+{
+    enum lf_err rc = lf_grow(&t->order, &t->cap, (size_t)n_waiting, sizeof *t->order);
+    if (rc != LF_OK)
+        return rc;
+    memset(t->counts, 0, COUNTS * sizeof *t->counts);
+    t->rest = (struct lf_turn_count){0};
+    t->n_counts = 0;
+    for (int i = 0; i < n_live; i++)
+        count_of(t, live[i]->pick.id)->n++;
+    for (int i = 0; i < n_waiting; i++)
+        t->order[i] = (struct lf_turn){count_of(t, waiting[i]->pick.id)->n++, i};
+    qsort(t->order, (size_t)n_waiting, sizeof *t->order, compare);
+    return LF_OK;
+}
