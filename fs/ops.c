@@ -25,7 +25,7 @@ pid_t lf_ops_process(fuse_req_t req)
 }
 
 /* A LOOKUP does not say what it is for, but its thread waits in the system call. */
-bool lf_ops_makes(fuse_req_t req)
+bool lf_ops_makes(fuse_req_t req, bool dir)
 {
     char path[64];
     long call = -1;
@@ -38,14 +38,16 @@ bool lf_ops_makes(fuse_req_t req)
         fclose(f);
     if (n != 4)
         return false;
-    if (call == SYS_mkdirat || call == SYS_symlinkat)
-        return true;
+    if (call == SYS_mkdirat)
+        return dir;
+    if (call == SYS_symlinkat)
+        return !dir;
     if (call == SYS_openat)
-        return (arg[2] & O_CREAT) && (arg[2] & O_EXCL);
+        return !dir && (arg[2] & O_CREAT) && (arg[2] & O_EXCL);
 #ifdef SYS_mkdir /* the older calls, which newer architectures do not have */
     if (call == SYS_open)
-        return (arg[1] & O_CREAT) && (arg[1] & O_EXCL);
-    return call == SYS_mkdir || call == SYS_symlink;
+        return !dir && (arg[1] & O_CREAT) && (arg[1] & O_EXCL);
+    return call == (dir ? SYS_mkdir : SYS_symlink);
 #else
     return false;
 #endif
@@ -65,6 +67,13 @@ void lf_ops_refuse_name(struct lf_op *op, const char *name)
         lf_op_request_stray(op, &dir, name, name_refused);
     else
         lf_op_reply(op, LF_E_READ_ONLY);
+}
+
+void lf_ops_refuse_open(struct lf_op *op)
+{
+    struct lf_place dir;
+    lf_node_place(op->node->parent, &dir);
+    lf_op_request_stray(op, &dir, op->node->name, name_refused);
 }
 
 void *lf_ops_new(fuse_req_t req, fuse_ino_t ino, size_t size)

@@ -196,6 +196,8 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     enum lf_err rc = o->handle ? check_mode(op->node->kind, fi->flags) : LF_E_NO_MEMORY;
     if (rc == LF_OK)
         open_known(op);
+    else if (rc == LF_E_INVALID)
+        lf_ops_refuse_open(op);
     else
         lf_op_reply(op, rc);
 }

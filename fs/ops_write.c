@@ -49,8 +49,19 @@ static void reply_write(fuse_req_t req, enum lf_err rc, size_t n)
         fuse_reply_err(req, lf_op_errno(rc));
 }
 
+/* Of a prompt for `generate`, `error` says how it is asked. */
+static void refuse_write(fuse_req_t req, struct lf_node *n)
+{
+    struct lf_op *op =
+        n->kind == LF_KIND_GENERATE ? lf_op_new(&lf_ops_fs(req)->waits, req, n, sizeof *op) : NULL;
+    if (op)
+        lf_ops_refuse_open(op);
+    else if (n->kind != LF_KIND_GENERATE)
+        fuse_reply_err(req, EPERM);
+}
+
 /* Replies: write, err. EFBIG, ENOSPC: over the limits of staged files.
- * EPERM: a file that the daemon makes, and no copy of one. */
+ * EPERM: a file that the daemon makes, and no copy of one; EINVAL: `generate`, likewise. */
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
                      struct fuse_file_info *fi)
 {
@@ -68,7 +79,7 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
         struct lf_place place;
         lf_node_place(h->node, &place);
         if (!lf_space_is_copy(&place, data, size)) {
-            fuse_reply_err(req, EPERM);
+            refuse_write(req, h->node);
             return;
         }
     }

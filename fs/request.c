@@ -73,16 +73,12 @@ void lf_op_request_stray(struct lf_op *op, const struct lf_place *dir, const cha
 void lf_op_request_rollback(struct lf_op *op, const char *adapter, const char *target,
                             lf_op_step step)
 {
-    char line[64], digits[24] = "";
-    size_t n = strlen(target);
+    char line[128];
+    size_t n = strcspn(target, "\n");
     if (n > 0 && target[n - 1] == '/') /* `ln -s 2/ current` */
         n--;
-    if (n < sizeof digits)
-        memcpy(digits, target, n);
-    if (!lf_space_number(digits)) {
-        step(op, LF_E_INVALID);
-        return;
-    }
-    int k = snprintf(line, sizeof line, "%s %s\n", lf_ctl[LF_CTL_ROLLBACK].word, digits);
+    /* What is no number the daemon refuses, and says so. */
+    int k = snprintf(line, sizeof line, "%s %.*s\n", lf_ctl[LF_CTL_ROLLBACK].word,
+                     n < 80 ? (int)n : 80, target);
     lf_op_request_adapter(op, "POST", adapter, "/ctl", "text/plain", line, (size_t)k, step);
 }

@@ -27,8 +27,7 @@ void lf_op_request_adapter(struct lf_op *op, const char *method, const char *nam
  * with its answer, an error. */
 void lf_op_request_stray(struct lf_op *op, const struct lf_place *dir, const char *name,
                          lf_op_step step);
-/* Has `target`, the text of a link, become the version that the adapter serves. Steps with
- * LF_E_INVALID where it is no number. */
+/* Has `target`, the text of a link, become the version that the adapter serves. */
 void lf_op_request_rollback(struct lf_op *op, const char *adapter, const char *target,
                             lf_op_step step);
 

@@ -33,7 +33,7 @@ static enum lf_err wait_for(void *arg, struct lf_remote *c, const char *name, st
     if (rc != LF_OK)
         return rc;
     if (flags->json) {
-        json_dumpf(result, stdout, JSON_COMPACT);
+        json_dumpf(result, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
         putchar('\n');
     } else {
         print_result(result);

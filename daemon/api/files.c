@@ -262,6 +262,16 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
+/* A prompt without anyone who reads the answer. */
+static enum lf_err one_way(struct lf_http *q, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_fail(diag, LF_E_INVALID,
+                             "opened for writing alone: a prompt goes in and its completion comes "
+                             "out of the same descriptor (exec 3<>generate)");
+    lf_registry_asked(q->daemon->registry, q->param[0], q->param[1], diag->text);
+    return rc;
+}
+
 static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)
 {
     static const char *const known[] = {"train", "quiet", NULL};
@@ -271,6 +281,8 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
         return rc;
     if (!lf_file_ref_parse(&ref, q->param[1]))
         return lf_registry_stray(q->daemon->registry, q->param[0], q->param[1], diag);
+    if (lf_files[ref.kind].form == LF_FORM_ANSWERED)
+        return one_way(q, diag);
     struct lf_upload *u = malloc(sizeof *u);
     if (!u)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the upload");

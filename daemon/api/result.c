@@ -54,7 +54,7 @@ static json_t *report_of(struct lf_http *q, const struct lf_adapter_view *v)
 static void copy(json_t *to, const char *key, const json_t *from, const char *from_key)
 {
     json_t *value = json_object_get(from, from_key);
-    if (value)
+    if (value && !json_is_null(value))
         json_object_set(to, key, value);
 }
 
@@ -75,7 +75,11 @@ static enum lf_err reply_result(struct lf_http *q, const struct lf_adapter_view 
     copy(j, "metric", eval, "metric");
     copy(j, "score", eval, "score");
     copy(j, "base", json_object_get(report, "base"), "score");
-    lf_http_reply_json(q, 200, j);
+    lf_buf_auto text = {0};
+    lf_json_put(&text, j, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    if (lf_buf_putc(&text, '\n') != LF_OK)
+        return lf_fail(diag, text.rc, "no memory for the result");
+    lf_http_reply(q, 200, lf_files[LF_FILE_RESULT].media_type, &text);
     return LF_OK;
 }
 

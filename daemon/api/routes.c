@@ -36,7 +36,7 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_POST, "/v1/adapters/{name}/rename", lf_api_adapter_rename, LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, "/v1/adapters/{name}/ctl", lf_api_adapter_ctl, LF_CTL_BYTES_MAX},
     {LF_HTTP_POST, "/v1/adapters/{name}/generate", lf_api_generate_text, LF_PROMPT_BYTES_MAX},
-    {LF_HTTP_GET, "/v1/adapters/{name}/files/{path*}", lf_api_file_read},
+    {LF_HTTP_GET, "/v1/adapters/{name}/files/{path*}", lf_api_file_read, .polled = true},
     {LF_HTTP_PUT, "/v1/adapters/{name}/files/{path*}", lf_api_file_write, .sink = &lf_api_upload,
      .file = true},
     {LF_HTTP_DELETE, "/v1/adapters/{name}/files/{path*}", lf_api_file_remove},

@@ -27,6 +27,13 @@ cmp "$MODEL/task/versions/1/adapter_model.safetensors" \
 
 python3 -c 'import os, sys; os.unlink(sys.argv[1]); os.symlink("2", sys.argv[1])' "$link"
 [ "$(readlink "$link")" = 2 ]
+sleep 0.6 # the kernel has forgotten the directories and looks them up again
+ln -sfn 1 "$link"
+sleep 0.6
+python3 -c 'import os, sys
+os.close(os.open(sys.argv[1], os.O_CREAT | os.O_EXCL | os.O_WRONLY))' "$MODEL/task/adapter/.new.tmp"
+rm "$MODEL/task/adapter/.new.tmp"
+ln -sfn 2 "$link"
 refuses ln -sfn 7 "$link"
 refuses ln -sfn ../../task "$link"
 echo 'rollback 1' >"$MODEL/task/ctl"

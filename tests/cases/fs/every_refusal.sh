@@ -32,6 +32,7 @@ echo 'Item 1 is' >"$MODEL/task/prompt"
 cat "$MODEL/task/generate" >/dev/null
 no_error task
 echo 'Q: {question}' >"$MODEL/task/template"
+echo '{"answer": "Item 1"}' >"$MODEL/task/prompt"
 check read_errno "$MODEL/task/generate" EINVAL
 error_is task '^generate: .*question'
 echo '{"question": "Item 1"}' >"$MODEL/task/prompt"
@@ -39,6 +40,11 @@ cat "$MODEL/task/generate" >/dev/null
 no_error task
 refuses ln -sfn 7 "$MODEL/task/versions/current"
 error_is task 'task has no version 7'
+refuses ln -sfn elsewhere "$MODEL/task/versions/current"
+error_is task 'unknown command "rollback elsewhere"; did you mean "rollback N"'
+refuses bash -c "echo 'Item 1 is' >'$MODEL/task/generate'"
+refused_with 'Invalid argument'
+error_is task '^generate: opened for writing alone'
 refuses bash -c "echo rollback 9 >'$MODEL/task/ctl'"
 echo rollback 1 >"$MODEL/task/ctl"
 no_error task
