@@ -10,13 +10,32 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* A snapshot in the cache of Hugging Face's libraries, models--ORG--NAME/snapshots/COMMIT, has the
+ * name of its repository; `path` is cut there. NULL: it is none. */
+static const char *repository_of(char *path)
+{
+    static const char mark[] = "/models--", below[] = "/snapshots/";
+    char *repo = NULL;
+    for (char *next = strstr(path, mark); next; next = strstr(next + 1, mark))
+        repo = next;
+    char *end = repo ? strchr(repo + 1, '/') : NULL;
+    char *name = repo ? strstr(repo + sizeof mark - 1, "--") : NULL;
+    if (!end || !name || name >= end || strncmp(end, below, sizeof below - 1) != 0 ||
+        strchr(end + sizeof below - 1, '/'))
+        return NULL;
+    *end = '\0';
+    return name + 2;
+}
+
 /* The last part of a path, slashes at its end aside. */
 static enum lf_err name_of(char out[LF_NAME_MAX + 1], const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     if (!realpath(dir, path))
         return lf_fail_errno(diag, errno, "%s", dir);
-    const char *last = strrchr(path, '/') + 1;
+    const char *last = repository_of(path);
+    if (!last)
+        last = strrchr(path, '/') + 1;
     if (!lf_name_ok(last))
         return lf_fail(diag, LF_E_INVALID,
                        "%s: the directory's name becomes the base's: 1 to %d of [A-Za-z0-9._-]",

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct lf_base {
-    char name[LF_NAME_MAX + 1]; /* the directory's last part */
+    char name[LF_NAME_MAX + 1]; /* the directory's last part; in the hub's cache the repository's */
     char dir[LF_PATH_MAX];
     int64_t created_ms;   /* of config.json */
     int64_t weight_bytes; /* of the safetensors files */

@@ -132,7 +132,9 @@ static void on_ready(void *arg, const struct lf_daemon_address *at)
 
 static enum lf_err serve(struct serve *s, struct lf_diag *diag)
 {
-    enum lf_err rc = s->mount_dir ? lf_dir_make(s->mount_dir, diag) : LF_OK;
+    enum lf_err rc = lf_serving_base(&s->s, diag);
+    if (rc == LF_OK && s->mount_dir)
+        rc = lf_dir_make(s->mount_dir, diag);
     rc = rc ?: lf_dir_make(s->s.daemon.data_dir, diag);
     s->child = s->s.mount;
     if (rc == LF_OK && s->mount_dir && s->child == 0)
@@ -165,7 +167,9 @@ int lf_cmd_serve(int argc, char **argv)
         "Starts the daemon in this process and mounts its tree. Ctrl-C lets answers under way end, "
         "unmounts and stops. For a machine that boots, run `lorafsd` and `lorafs mount` as two "
         "services instead.",
-        options, .examples = "  lorafs serve --base share/base --data data --mount /mnt/models"};
+        options,
+        .examples = "  lorafs serve --base share/base --data data --mount /mnt/models\n"
+                    "  lorafs serve --base mistralai/Mistral-7B-v0.1 --mount /mnt/models"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

@@ -3,6 +3,7 @@
 
 #include "core/json.h"
 #include "text/tokenizer.h"
+#include "tools/hub_cache.h"
 #include "tools/options.h"
 
 #include <stdio.h>
@@ -87,8 +88,8 @@ int lf_cmd_tokenize(int argc, char **argv)
 {
     const char *base = NULL;
     const struct lf_option options[] = {
-        {"base", 'b', LF_OPT_STR, "DIR", &base, "the checkpoint directory whose tokenizer to use",
-         .required = true},
+        {"base", 'b', LF_OPT_STR, "BASE", &base,
+         "the checkpoint whose tokenizer to use: a directory, or one at the hub", .required = true},
         {0},
     };
     const struct lf_usage usage = {
@@ -103,7 +104,9 @@ int lf_cmd_tokenize(int argc, char **argv)
         return args.status;
     struct lf_diag diag = {""};
     struct lf_tokenizer *t = NULL;
-    enum lf_err rc = lf_tokenizer_open(&t, base, &diag) ?: answer_all(t, &diag);
+    char dir[LF_PATH_MAX];
+    enum lf_err rc = lf_hub_base(dir, base, false, &diag);
+    rc = rc ?: lf_tokenizer_open(&t, dir, &diag) ?: answer_all(t, &diag);
     lf_tokenizer_free(t);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

@@ -333,8 +333,8 @@ int lf_cmd_train(int argc, char **argv)
 {
     struct train_flags flags = {.o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60};
     const struct lf_option options[] = {
-        {"base", 'b', LF_OPT_STR, "DIR", &flags.o.base,
-         "the base model, to train here: a checkpoint directory"},
+        {"base", 'b', LF_OPT_STR, "BASE", &flags.o.base,
+         "the base model, to train here: a checkpoint directory, or one at the hub"},
         {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset,
          "JSON lines: {\"prompt\", \"completion\"}, {\"messages\"} or {\"input_ids\", \"labels\"}",
          .required = true},

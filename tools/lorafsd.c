@@ -11,7 +11,7 @@ int main(int argc, char **argv)
     lf_serving_init(&s);
     const struct lf_option options[] = {LF_SERVING_OPTIONS(s), {0}};
     const struct lf_usage usage = {
-        "lorafsd", "--base DIR [options]",
+        "lorafsd", "--base BASE [options]",
         "Serves one base model and all its LoRA adapters over HTTP, and trains new ones. Runs in "
         "the foreground and logs on stderr; SIGTERM and SIGINT stop it once the answers under way "
         "have ended. Mount its tree with `lorafs mount`.",
@@ -24,6 +24,6 @@ int main(int argc, char **argv)
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
     struct lf_diag diag = {""};
-    enum lf_err rc = lf_serving_run(&s, 0, &diag);
+    enum lf_err rc = lf_serving_base(&s, &diag) ?: lf_serving_run(&s, 0, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

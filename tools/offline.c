@@ -2,6 +2,7 @@
 #include "tools/offline.h"
 
 #include "tools/bar.h"
+#include "tools/hub_cache.h"
 
 #define STEP_TOKENS 2048 /* a longer prompt is read in pieces */
 
@@ -17,10 +18,14 @@ static enum lf_err open_model(struct lf_offline *out, const struct lf_offline_op
                               struct lf_diag *diag)
 {
     struct lf_bar bar;
+    char dir[LF_PATH_MAX];
+    enum lf_err rc = lf_hub_base(dir, o->base, o->quiet, diag);
+    if (rc != LF_OK)
+        return rc;
     lf_bar_init(&bar, o->quiet);
     struct lf_model_options options = {
         .quant = (enum lf_quant)o->quant, .progress = lf_bar_update, .progress_arg = &bar};
-    enum lf_err rc = lf_model_open(&out->model, out->stream, o->base, &options, diag);
+    rc = lf_model_open(&out->model, out->stream, dir, &options, diag);
     lf_bar_end(&bar);
     return rc;
 }

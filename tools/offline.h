@@ -16,7 +16,7 @@
 
 /* Zero-initialised: device auto, block weights as stored. */
 struct lf_offline_options {
-    const char *base;  /* checkpoint directory */
+    const char *base;  /* checkpoint directory, or "org/name" at the hub (tools/hub_cache.h) */
     const char *shape; /* instead of base: random weights of this shape */
     int device;        /* enum lf_device_kind */
     int quant;         /* enum lf_quant */
@@ -27,8 +27,8 @@ struct lf_offline_options {
 /* Rows for a command's option table; o is its struct lf_offline_options. */
 /* clang-format off */
 #define LF_OFFLINE_OPTION_BASE(o)                                                                  \
-    {"base", 'b', LF_OPT_STR, "DIR", &(o).base, "the base model: a checkpoint directory",          \
-     .required = true}
+    {"base", 'b', LF_OPT_STR, "BASE", &(o).base,                                           \
+     "the base model: a checkpoint directory, or one at the hub", .required = true}
 #define LF_OFFLINE_OPTION_QUANT(o)                                                                 \
     {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &(o).quant,                                   \
      "form of the blocks' linear weights; none keeps them as stored, and a 4-bit checkpoint is "   \

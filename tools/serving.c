@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "client/paths.h"
+#include "tools/hub_cache.h"
 #include "tools/limits.h"
 
 #include <errno.h>
@@ -112,6 +113,13 @@ static void restart(const struct lf_serving *s, pid_t mount, struct lf_diag *dia
     lf_fail_within(diag, LF_E_DEVICE_LOST, "cannot restart: %s", strerror(errno));
     free(argv);
     lf_buf_free(&text);
+}
+
+enum lf_err lf_serving_base(struct lf_serving *s, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_hub_base(s->base_dir, s->daemon.base_dir, false, diag);
+    s->daemon.base_dir = s->base_dir;
+    return rc;
 }
 
 enum lf_err lf_serving_run(struct lf_serving *s, pid_t mount, struct lf_diag *diag)

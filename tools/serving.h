@@ -15,6 +15,7 @@
 struct lf_serving {
     struct lf_daemon_options daemon;
     char data_dir[LF_PATH_MAX]; /* the default one */
+    char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, log_level, log_format;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds;
@@ -26,8 +27,9 @@ struct lf_serving {
 
 /* clang-format off */
 #define LF_SERVING_OPTIONS(s)                                                                      \
-    {"base", 'b', LF_OPT_STR, "DIR", &(s).daemon.base_dir,                                         \
-     "the base model: a checkpoint directory", .required = true},                                  \
+    {"base", 'b', LF_OPT_STR, "BASE", &(s).daemon.base_dir,                                \
+     "the base model: a checkpoint directory, or one at the hub, pulled into its cache",           \
+     .required = true},                                                                            \
     {"data", 'D', LF_OPT_STR, "DIR", &(s).daemon.data_dir,                                         \
      "where adapters, data sets and state are kept"},                                              \
     {"listen", 'l', LF_OPT_STR, "[ADDR:]PORT", &(s).daemon.listen,                                 \
@@ -73,7 +75,9 @@ struct lf_serving {
 
 /* The defaults, before parsing, and what an earlier life of the process has left behind. */
 void lf_serving_init(struct lf_serving *s);
-/* After parsing, before any thread is started: runs the daemon until SIGINT, SIGTERM or, where
+/* After parsing, and before whoever needs the base waits: finds it, or pulls it. */
+enum lf_err lf_serving_base(struct lf_serving *s, struct lf_diag *diag) LF_MUST_CHECK;
+/* After that, before any thread is started: runs the daemon until SIGINT, SIGTERM or, where
  * there is a mount, the end of that child. mount: its process; 0: none. SIGPIPE is ignored.
  *
  * Where the device is lost, the process runs this program again (exec, with the same arguments),

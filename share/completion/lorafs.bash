@@ -22,7 +22,7 @@ _lorafs()
         mapfile -t COMPREPLY < <(compgen -W "$(grep -o -- '--[a-z-]*' <<<"$page" | sort -u)" -- "$word")
     elif [[ $before == -* && $value == *'|'* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "${value//|/ }" -- "$word")
-    elif [[ $before == -* && $value == DIR ]]; then
+    elif [[ $before == -* && $value =~ ^(DIR|BASE)$ ]]; then
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
     elif [[ $command == cp && $word != *[:/]* ]]; then
         compopt -o nospace

@@ -67,7 +67,7 @@ class Manners(unittest.TestCase):
     def test_wrong_command_lines_end_with_2_and_say_why(self):
         for args, reason in [
             (("stauts",), "did you mean 'status'?"), (("frobnicate",), "no command"),
-            (("tokenize",), "--base DIR is needed"),
+            (("tokenize",), "--base BASE is needed"),
             (("train", "-i", "x"), "--base DIR and --out DIR are needed, or the NAME"),
             (("train", "a", "-i", "x", "--out", "y"), "--out is of a training here"),
             (("cp", "a"), "an argument is missing"), (("rollback", "a"), "an argument is missing"),
