@@ -11,7 +11,10 @@
 void lf_path_data(char out[LF_PATH_MAX])
 {
     const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    if (xdg && xdg[0] == '/')
+    const char *data = getenv("LORAFS_DATA"); /* the preset of --data (lorafs.conf(5)) */
+    if (data && *data)
+        snprintf(out, LF_PATH_MAX, "%s", data);
+    else if (xdg && xdg[0] == '/')
         snprintf(out, LF_PATH_MAX, "%s/lorafs", xdg);
     else if (home && home[0] == '/')
         snprintf(out, LF_PATH_MAX, "%s/.local/share/lorafs", home);

@@ -5,8 +5,8 @@
 #include "core/err.h"
 #include "core/limits.h"
 
-/* The daemon's data: $XDG_DATA_HOME/lorafs, else ~/.local/share/lorafs, else (no home)
- * /var/lib/lorafs. */
+/* The daemon's data: $LORAFS_DATA, else $XDG_DATA_HOME/lorafs, else ~/.local/share/lorafs, else (no
+ * home) /var/lib/lorafs. */
 void lf_path_data(char out[LF_PATH_MAX]);
 /* Its unix socket: lorafsd.sock there. */
 void lf_path_socket(char out[LF_PATH_MAX]);

@@ -51,6 +51,30 @@ refused_with 'NAME:FILE'
 refuses lorafs cp "$WORK/train.jsonl" task:config.json
 refused_with 'train.jsonl: '
 
+# Whole directories: out, and in under another name, without a training.
+lorafs cp task: "$WORK/backup"
+for file in config.json dataset.jsonl eval.jsonl prompt log metrics.json \
+    adapter/adapter_model.safetensors; do
+    [ -s "$WORK/backup/$file" ] || fail "cp task: left out $file"
+done
+[ ! -e "$WORK/backup/status" ]
+jobs() { curl -sS -H 'Authorization: Bearer sesame' "$URL/v1/jobs" | grep -o '"id"' | wc -l; }
+before=$(jobs)
+lorafs cp "$WORK/backup" again:
+lorafs wait -q again | grep -q '^again ready v1'
+lorafs cp task: third:
+lorafs wait -q third | grep -q '^third ready v1'
+for name in again third; do
+    lorafs run $name -T 0 </dev/null | cmp - "$WORK/answer"
+done
+lorafs cp "$WORK/peft" fourth: && lorafs wait -q fourth | grep -q '^fourth ready v1'
+[ "$(jobs)" = "$before" ] || fail "a copy was trained"
+refuses lorafs cp nobody: "$WORK/nobody"
+refused_with nobody
+mkdir "$WORK/empty"
+refuses lorafs cp "$WORK/empty" fifth:
+refused_with 'no file of an adapter'
+
 # Orders.
 lorafs train long -i "$WORK/train.jsonl" --set steps=100000 --set batch_size=2 --set rank=2
 await long '^training'
@@ -75,6 +99,7 @@ refused_with 'no daemon answers at http://127.0.0.1:1 .*lorafs serve'
 unset LORAFS_URL LORAFS_API_KEY
 refuses lorafs ls
 refused_with "no daemon answers at .*/lorafsd.sock .*LORAFS_URL"
+LORAFS_DATA=$DATA lorafs ls --api-key-file "$WORK/key" | grep -qx task
 export XDG_CONFIG_HOME=$WORK/config
 mkdir -p "$WORK/config/lorafs"
 conf() { printf '%s\n' "$@" >"$WORK/config/lorafs/lorafs.conf"; }
