@@ -59,6 +59,8 @@ struct lf_bench_tokens {
     double decode_seconds; /* all ids to text at once, the median of iters */
 };
 
+/* Of n figures, which it sorts. */
+double lf_bench_median(double *v, int n);
 /* base: a directory with a tokenizer. */
 enum lf_err lf_bench_tokenize(struct lf_bench_tokens *out, const char *base, const char *path,
                               int iters, struct lf_diag *diag) LF_MUST_CHECK;

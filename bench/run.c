@@ -239,12 +239,6 @@ static enum lf_err train_batch(struct rig *r, struct lf_diag *diag)
     return rc ?: lf_stream_wait(r->c->stream, diag);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The median of iters batches after the warm-up. */
 static enum lf_err time_batches(double *out, struct rig *r, struct lf_diag *diag)
 {
@@ -261,10 +255,8 @@ static enum lf_err time_batches(double *out, struct rig *r, struct lf_diag *diag
         if (i >= 0)
             seconds[i] = (double)(lf_clock_ns() - start) * 1e-9;
     }
-    if (rc == LF_OK) {
-        qsort(seconds, (size_t)r->b->iters, sizeof *seconds, by_value);
-        *out = seconds[r->b->iters / 2];
-    }
+    if (rc == LF_OK)
+        *out = lf_bench_median(seconds, r->b->iters);
     free(seconds);
     return rc;
 }

@@ -64,7 +64,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *v, int n)
+double lf_bench_median(double *v, int n)
 {
     qsort(v, (size_t)n, sizeof *v, by_value);
     return v[n / 2];
@@ -86,8 +86,8 @@ static enum lf_err run(struct lf_bench_tokens *r, const struct lf_tokenizer *t, 
     }
     if (rc == LF_OK) {
         r->bytes = file.n;
-        r->encode_seconds = median(encode, iters);
-        r->decode_seconds = median(decode, iters);
+        r->encode_seconds = lf_bench_median(encode, iters);
+        r->decode_seconds = lf_bench_median(decode, iters);
     }
     free(encode);
     free(decode);

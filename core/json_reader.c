@@ -230,7 +230,7 @@ enum lf_err lf_json_reader_member(struct lf_str *out, const char *s, size_t n, c
         if (rc != LF_OK || !more)
             break;
         rc = lf_json_reader_key(&r, &name);
-        bool is = rc == LF_OK && name.n == strlen(key) && memcmp(name.s, key, name.n) == 0;
+        bool is = rc == LF_OK && lf_str_is(name, key);
         rc = rc ?: lf_json_reader_skip(&r, &value);
         if (rc == LF_OK && is)
             found = value;

@@ -58,15 +58,10 @@ bool lf_j_enter(struct lf_jrun *r)
 
 /* --- names --- */
 
-bool lf_str_same(struct lf_str a, struct lf_str b)
-{
-    return a.n == b.n && memcmp(a.s, b.s, a.n) == 0;
-}
-
 const struct lf_jdef *lf_j_find(const struct lf_jdef *table, struct lf_str name)
 {
     for (; table->name; table++)
-        if (lf_str_same(name, (struct lf_str){table->name, strlen(table->name)}))
+        if (lf_str_is(name, table->name))
             return table;
     return NULL;
 }

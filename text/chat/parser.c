@@ -68,7 +68,7 @@ void lf_jp_push(struct lf_jparser *p, struct lf_jnodes *nodes, struct lf_jnode *
 
 bool lf_jp_is_name(const struct lf_jtoken *t, const char *name)
 {
-    return t->type == LF_JT_NAME && lf_str_same(t->text, (struct lf_str){name, strlen(name)});
+    return t->type == LF_JT_NAME && lf_str_is(t->text, name);
 }
 
 bool lf_jp_is_op(const struct lf_jtoken *t, const char *op)

@@ -46,7 +46,7 @@ static void bind_macro(struct lf_jrun *r, const void *arg)
         const struct lf_jv *named = i < m->c->n ? NULL : lf_j_keyword(m->c, name);
         struct lf_jv v = lf_jv_undefined("a parameter of the macro was not provided");
         by_name += named != NULL;
-        has_caller |= lf_str_same(name, (struct lf_str){"caller", 6});
+        has_caller |= lf_str_is(name, "caller");
         if (i < m->c->n)
             v = m->c->v[i];
         else if (named)

@@ -245,7 +245,6 @@ void *lf_j_alloc(struct lf_jrun *r, size_t n);
 void lf_j_spend(struct lf_jrun *r, size_t work);
 /* A level of nesting; false: too deep. Each true one is taken back with r->depth--. */
 bool lf_j_enter(struct lf_jrun *r);
-bool lf_str_same(struct lf_str a, struct lf_str b);
 /* The row of this name in a table whose last row has none. */
 const struct lf_jdef *lf_j_find(const struct lf_jdef *table, struct lf_str name);
 const struct lf_jv *lf_j_keyword(const struct lf_jcall *c, struct lf_str name);

@@ -11,11 +11,6 @@ struct members {
     struct lf_str model, ignored;
 };
 
-static bool is(struct lf_str s, const char *word)
-{
-    return s.n == strlen(word) && memcmp(s.s, word, s.n) == 0;
-}
-
 static struct lf_str *member_of(struct members *m, struct lf_str key)
 {
     struct {
@@ -33,7 +28,7 @@ static struct lf_str *member_of(struct members *m, struct lf_str key)
         {"model", &m->model},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (is(key, known[i].name))
+        if (lf_str_is(key, known[i].name))
             return known[i].range;
     return NULL;
 }

@@ -183,9 +183,9 @@ static enum lf_err rope(struct maker *m)
         return longrope_scaling(m, rot);
     bool linear = get_real(m, "rope.scale_linear", &factor);
     lf_gguf_str(m->g, full_key(full, m, "rope.scaling.type"), &kind);
-    if (kind.n == 6 && memcmp(kind.s, "linear", 6) == 0)
+    if (lf_str_is(kind, "linear"))
         linear = get_real(m, "rope.scaling.factor", &factor);
-    else if (kind.n != 4 || memcmp(kind.s, "none", 4) != 0)
+    else if (!lf_str_is(kind, "none"))
         return lf_fail(m->diag, LF_E_UNSUPPORTED, "rope.scaling.type \"%.*s\" is not supported",
                        (int)(kind.n < 32 ? kind.n : 32), kind.s);
     if (linear && factor != 1)

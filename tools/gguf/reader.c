@@ -109,9 +109,8 @@ static enum lf_err take_key(struct header_cursor *c, struct lf_gguf_key *k)
 
 const struct lf_gguf_key *lf_gguf_find(const struct lf_gguf *g, const char *key)
 {
-    size_t n = strlen(key);
     for (size_t i = 0; i < g->n_keys; i++)
-        if (g->keys[i].name.n == n && memcmp(g->keys[i].name.s, key, n) == 0)
+        if (lf_str_is(g->keys[i].name, key))
             return &g->keys[i];
     return NULL;
 }
@@ -137,45 +136,21 @@ bool lf_gguf_str(const struct lf_gguf *g, const char *key, struct lf_str *out)
 
 bool lf_gguf_int(const struct lf_gguf *g, const char *key, int64_t *out)
 {
+    static const unsigned integers = 1u << LF_GGUF_U8 | 1u << LF_GGUF_U16 | 1u << LF_GGUF_U32 |
+                                     1u << LF_GGUF_U64 | 1u << LF_GGUF_I8 | 1u << LF_GGUF_I16 |
+                                     1u << LF_GGUF_I32 | 1u << LF_GGUF_I64;
+    static const unsigned narrow = 1u << LF_GGUF_I8 | 1u << LF_GGUF_I16 | 1u << LF_GGUF_I32;
     const struct lf_gguf_key *k = lf_gguf_find(g, key);
-    union {
-        uint8_t u8;
-        int8_t i8;
-        uint16_t u16;
-        int16_t i16;
-        uint32_t u32;
-        int32_t i32;
-        int64_t i64;
-    } v;
-    if (!k || k->kind == LF_GGUF_STR || k->kind == LF_GGUF_ARRAY)
+    if (!k || !(integers >> k->kind & 1))
         return false;
-    memcpy(&v, k->at, kind_bytes(k->kind));
-    switch (k->kind) {
-    case LF_GGUF_U8:
-        *out = v.u8;
-        return true;
-    case LF_GGUF_I8:
-        *out = v.i8;
-        return true;
-    case LF_GGUF_U16:
-        *out = v.u16;
-        return true;
-    case LF_GGUF_I16:
-        *out = v.i16;
-        return true;
-    case LF_GGUF_U32:
-        *out = v.u32;
-        return true;
-    case LF_GGUF_I32:
-        *out = v.i32;
-        return true;
-    case LF_GGUF_I64:
-    case LF_GGUF_U64: /* what does not fit is negative then, and refused where a size is wanted */
-        *out = v.i64;
-        return true;
-    default:
-        return false;
-    }
+    uint64_t v =
+        0; /* a 64-bit one that does not fit is negative, and refused where a size is read */
+    size_t n = kind_bytes(k->kind);
+    memcpy(&v, k->at, n);
+    if (narrow >> k->kind & 1 && v >> (8 * n - 1)) /* its sign */
+        v -= (uint64_t)1 << 8 * n;
+    *out = (int64_t)v;
+    return true;
 }
 
 bool lf_gguf_real(const struct lf_gguf *g, const char *key, double *out)

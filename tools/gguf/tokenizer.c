@@ -34,11 +34,6 @@ static bool is_added(const struct vocabulary *v, size_t i)
     return kind_of(v, i) == KIND_CONTROL || kind_of(v, i) == KIND_USER;
 }
 
-static bool is(struct lf_str s, const char *word)
-{
-    return s.n == strlen(word) && memcmp(s.s, word, s.n) == 0;
-}
-
 static enum lf_err read_vocabulary(struct vocabulary *v)
 {
     const struct lf_gguf_key *tokens = lf_gguf_find(v->g, "tokenizer.ggml.tokens");
@@ -158,7 +153,7 @@ static const struct way *find_way(const struct vocabulary *v)
     struct lf_str name = {"", 0};
     lf_gguf_str(v->g, "tokenizer.ggml.pre", &name);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
-        if (is(name, ways[i].name))
+        if (lf_str_is(name, ways[i].name))
             return &ways[i];
     lf_fail(v->diag, LF_E_UNSUPPORTED,
             "tokenizer.ggml.pre \"%.*s\" is not supported (gpt-2, "
@@ -304,9 +299,9 @@ enum lf_err lf_gguf_tokenizer(const struct lf_gguf *g, const char *dir, struct l
     if (!lf_gguf_str(g, "tokenizer.ggml.model", &model))
         return LF_OK;
     enum lf_err rc = read_vocabulary(&v);
-    if (rc == LF_OK && is(model, "llama"))
+    if (rc == LF_OK && lf_str_is(model, "llama"))
         rc = write_model(&v, dir);
-    else if (rc == LF_OK && is(model, "gpt2"))
+    else if (rc == LF_OK && lf_str_is(model, "gpt2"))
         rc = write_json(&v, dir);
     else if (rc == LF_OK)
         rc = lf_fail(diag, LF_E_UNSUPPORTED,
