@@ -1,12 +1,14 @@
 /* Streams: one HTTP call a turn, a bounded buffer, waiting readers. */
 #include "fs/feed.h"
 
+#include "core/json.h"
 #include "core/log.h"
 #include "fs/request.h"
 #include "fs/limits.h"
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STREAM_BUFFER_BYTES (64u << 10) /* more is left in the connection until it is read */
 #define STREAM_RETURN_MS 200
@@ -27,6 +29,9 @@ struct lf_feed {
     struct lf_client_call *call; /* while it runs */
     bool paused;
     struct lf_buf prompt; /* of the turn to come */
+    bool chat;
+    json_t *history;      /* chat: the messages so far, a list */
+    struct lf_buf answer; /* chat: what came of the last one's */
     struct lf_buf bytes;  /* arrived, not read */
     struct lf_op_list readers;
     struct fuse_pollhandle *poll; /* to be woken, or NULL */
@@ -71,7 +76,8 @@ struct lf_feed *lf_feed_new(struct lf_fs *fs, struct lf_node *n)
         return NULL;
     s->fs = fs;
     s->node = n;
-    s->prompt.max = LF_PROMPT_BYTES_MAX;
+    s->prompt.max = s->answer.max = LF_PROMPT_BYTES_MAX;
+    s->chat = n->kind == LF_KIND_GENERATE && strcmp(n->name, lf_files[LF_FILE_CHAT].name) == 0;
     TAILQ_INIT(&s->readers);
     s->interrupted.fn = on_return_timeout;
     s->interrupted.arg = s;
@@ -89,6 +95,8 @@ void lf_feed_free(struct lf_feed *s)
         fuse_pollhandle_destroy(s->poll);
     lf_buf_free(&s->prompt);
     lf_buf_free(&s->bytes);
+    lf_buf_free(&s->answer);
+    json_decref(s->history);
     free(s);
 }
 
@@ -101,7 +109,8 @@ static enum lf_client_flow on_piece(void *arg, const void *data, size_t n)
         s->paused = true;
         return LF_CLIENT_PAUSE;
     }
-    if (lf_buf_append(&s->bytes, data, n) != LF_OK)
+    if (lf_buf_append(&s->bytes, data, n) != LF_OK ||
+        (s->chat && lf_buf_append(&s->answer, data, n) != LF_OK))
         return LF_CLIENT_ABORT;
     lf_op_wake(&s->readers, LF_OK);
     notify(s);
@@ -112,6 +121,8 @@ static void on_end(void *arg, const struct lf_client_result *r)
 {
     struct lf_feed *s = arg;
     s->call = NULL;
+    if (s->chat && r->rc != LF_OK && s->answer.len == 0) /* it was not said */
+        json_array_remove(s->history, json_array_size(s->history) - 1);
     if (s->node->kind == LF_KIND_PROGRESS)
         lf_snapshot_expire(&s->fs->snapshot); /* the job has ended */
     if (r->rc != LF_OK)
@@ -120,6 +131,36 @@ static void on_end(void *arg, const struct lf_client_result *r)
         lf_buf_printf(&s->bytes, "%s\n", r->diag->text) != LF_OK)
         lf_buf_reset(&s->bytes); /* the reason is shown, then read fails */
     stream_end(s, r->rc);
+}
+
+/* Adds a message of that role to the history. */
+static enum lf_err say(struct lf_feed *s, const char *role, const struct lf_buf *text)
+{
+    lf_buf_auto utf8 = {.max = LF_PROMPT_BYTES_MAX};
+    if (!s->history)
+        s->history = json_array();
+    if (lf_buf_utf8(&utf8, lf_buf_str(text), text->len) != LF_OK)
+        return utf8.rc;
+    json_t *m = json_pack("{s:s, s:s#}", "role", role, "content", lf_buf_str(&utf8), utf8.len);
+    return s->history && m && json_array_append_new(s->history, m) == 0 ? LF_OK : LF_E_NO_MEMORY;
+}
+
+/* The prompt becomes the conversation with it as the last message. */
+static enum lf_err put_conversation(struct lf_feed *s)
+{
+    enum lf_err rc = s->answer.len > 0 ? say(s, "assistant", &s->answer) : LF_OK;
+    lf_buf_reset(&s->answer);
+    rc = rc ?: say(s, "user", &s->prompt);
+    lf_buf_reset(&s->prompt);
+    return rc ?: lf_json_put(&s->prompt, json_pack("{s:O}", "messages", s->history), JSON_COMPACT);
+}
+
+static void drop_newline(struct lf_buf *b)
+{
+    if (b->len > 0 && b->data[b->len - 1] == '\n')
+        b->len--;
+    if (b->len > 0 && b->data[b->len - 1] == '\r')
+        b->len--;
 }
 
 static enum lf_err stream_start(struct lf_feed *s)
@@ -133,10 +174,10 @@ static enum lf_err stream_start(struct lf_feed *s)
         rc = lf_url_node(url, s->node, "?follow=1");
         spec.method = "GET";
     } else {
-        if (s->prompt.len > 0 && s->prompt.data[s->prompt.len - 1] == '\n')
-            s->prompt.len--; /* the end of the line */
+        drop_newline(&s->prompt);
         lf_node_place(s->node, &place);
-        rc = lf_url_adapter(url, place.owner, "/generate");
+        rc = lf_url_adapter(url, place.owner, s->chat ? "/generate?chat=1" : "/generate");
+        rc = rc ?: s->chat ? put_conversation(s) : LF_OK;
         spec.method = "POST";
         spec.content_type = "text/plain";
         spec.body = s->prompt.data;
@@ -227,6 +268,8 @@ void lf_feed_read(struct lf_feed_read *r)
         s->paused = false;
         lf_client_resume(s->call);
     }
+    if (s->state == STREAM_IDLE && s->chat && s->prompt.len == 0)
+        stream_end(s, LF_OK);
     if (s->state == STREAM_IDLE && s->node->kind == LF_KIND_GENERATE && s->prompt.len == 0)
         lf_snapshot_look(&s->fs->snapshot, &r->op, s->node->kind, read_stored);
     else

@@ -1,4 +1,4 @@
-/* Streams: `generate` and `progress`, whose bytes come when they come.
+/* Streams: `generate`, `chat`, `progress` and their like, whose bytes come when they come.
  *
  * A read is answered as soon as there is a byte, and by nothing (the end) when the daemon has ended
  * the stream. Nothing starts before the first read, or poll.
@@ -9,6 +9,9 @@
  * conversation: what is written is the prompt (one newline at its end is not part of it), reads
  * answer it up to their end, the next write starts the next turn; a read without a write answers
  * the stored prompt.
+ *
+ * `chat` is a conversation, too, and remembers it: each turn is asked with the messages and answers
+ * before it, through the base's chat template. Where nothing was written there is nothing to read.
  *
  * A generation ends with its handle. It also ends when a read was interrupted and the reader then
  * closes, or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a

@@ -47,6 +47,8 @@ const struct lf_file_row lf_files[LF_FILE_N] = {
                         "the outcome, once trained and scored; fails where that failed"},
     [LF_FILE_GENERATE] = {"generate", NULL, NULL, LF_FORM_ANSWERED,
                           "write a prompt, read its completion"},
+    [LF_FILE_CHAT] = {"chat", NULL, NULL, LF_FORM_ANSWERED,
+                      "a conversation: write a message, read its answer, and so on"},
     [LF_FILE_CTL] = {"ctl", NULL, NULL, LF_FORM_ORDERED, "commands, a line each"},
 };
 

@@ -39,6 +39,7 @@ enum lf_file_kind {
     LF_FILE_PROGRESS,
     LF_FILE_RESULT,
     LF_FILE_GENERATE,
+    LF_FILE_CHAT,
     LF_FILE_CTL,
     LF_FILE_N,
     LF_FILE_VERSION = LF_FILE_N /* the directory versions/<n>; has no row */
@@ -96,7 +97,8 @@ bool lf_file_is_always(const struct lf_file_row *f);
  * digits (vim). */
 bool lf_file_is_temporary(const char *name);
 /* Whether n bytes from its start on are such as the daemon writes into this file: then they are a
- * copy, which tells nothing new. Of `generate` nothing is: what it answers is kept nowhere. */
+ * copy, which tells nothing new. Of `generate` and `chat` nothing is: answers are kept
+ * nowhere. */
 bool lf_file_is_copy(const struct lf_file_row *f, const char *bytes, size_t n);
 
 /* One file of an adapter. */

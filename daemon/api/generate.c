@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "trainer/ask.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +53,9 @@ static enum lf_err encode(struct lf_http *q, struct lf_ids *out, const struct lf
 {
     char form[LF_NAME_MAX + 1] = "";
     enum lf_err rc = LF_OK;
-    if (m->pick.id)
+    if (lf_http_query_flag(q, "chat"))
+        snprintf(form, sizeof form, "%s", LF_ASK_MESSAGES);
+    else if (m->pick.id)
         rc = lf_registry_form(q->daemon->registry, m->pick.id, m->pick.dir, s, form, diag);
     return rc
                ?: lf_ask_encode(out, m->seat->base->model, s, form, lf_buf_str(text), text->len,
@@ -75,8 +78,9 @@ static enum lf_err read_query(struct lf_http *q, struct lf_request *a, struct lf
 /* What `error` says of it. A client that went away has nothing to be told. */
 static void remember(struct lf_http *q, enum lf_err rc, const struct lf_diag *why)
 {
+    enum lf_file_kind file = lf_http_query_flag(q, "chat") ? LF_FILE_CHAT : LF_FILE_GENERATE;
     if (rc != LF_E_CANCELLED)
-        lf_registry_asked(q->daemon->registry, q->param[0], lf_files[LF_FILE_GENERATE].name,
+        lf_registry_asked(q->daemon->registry, q->param[0], lf_files[file].name,
                           rc == LF_OK ? NULL : why->text);
 }
 

@@ -72,7 +72,7 @@ static const struct lf_param lorax_body[] = {
 
 /* A query's, of the mount's route. */
 static const struct lf_param mount[] = {
-    {NULL, KEYS("max_tokens", "stop", "ignore_eos")},
+    {NULL, KEYS("max_tokens", "stop", "ignore_eos", "chat")},
     {0},
 };
 

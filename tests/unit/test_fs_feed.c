@@ -111,6 +111,39 @@ static void the_next_write_is_the_next_turn(void **state)
     close_feed(&w);
 }
 
+#define CHAT GENERATE "?chat=1"
+
+static void a_chat_is_asked_with_what_was_said_before(void **state)
+{
+    struct world w;
+    struct fuse_req req[5] = {{0}};
+    open_feed(&w, state, "chat", LF_KIND_GENERATE);
+    read_feed(&w, &req[0], 100, false); /* nothing was said: there is nothing to read */
+    was_answered(&req[0], 0, "");
+    assert_int_equal(lf_feed_write(w.feed, "one\r\n", 5), LF_OK);
+    read_feed(&w, &req[1], 100, false);
+    assert_string_equal(calls->path, CHAT);
+    assert_string_equal(calls->body, "{\"messages\":[{\"role\":\"user\",\"content\":\"one\"}]}");
+    assert_int_equal(piece("1"), LF_CLIENT_TAKEN);
+    was_answered(&req[1], 0, "1");
+    answer("POST", CHAT, LF_OK, "");
+    read_feed(&w, &req[2], 100, false);
+    was_answered(&req[2], 0, "");
+    /* A message that was refused was not said. */
+    assert_int_equal(lf_feed_write(w.feed, "bad", 3), LF_OK);
+    read_feed(&w, &req[3], 100, false);
+    answer("POST", CHAT, LF_E_INVALID, "");
+    was_answered(&req[3], EINVAL, "");
+    assert_int_equal(lf_feed_write(w.feed, "two", 3), LF_OK);
+    read_feed(&w, &req[4], 100, false);
+    assert_string_equal(calls->body, "{\"messages\":[{\"role\":\"user\",\"content\":\"one\"},"
+                                     "{\"role\":\"assistant\",\"content\":\"1\"},"
+                                     "{\"role\":\"user\",\"content\":\"two\"}]}");
+    answer("POST", CHAT, LF_OK, "2");
+    was_answered(&req[4], 0, "2");
+    close_feed(&w);
+}
+
 static void more_than_the_buffer_waits_in_the_connection(void **state)
 {
     struct world w;
@@ -194,6 +227,7 @@ int main(void)
         TEST(a_prompt_in_its_completion_out),
         TEST(a_walk_over_the_tree_asks_the_stored_prompt),
         TEST(the_next_write_is_the_next_turn),
+        TEST(a_chat_is_asked_with_what_was_said_before),
         TEST(more_than_the_buffer_waits_in_the_connection),
         TEST(an_interrupted_reader_that_closes_ends_it),
         TEST(a_reader_that_does_not_wait_is_told_to_come_again),

@@ -186,7 +186,7 @@ static void lists_what_is_there(void **state)
         {{.kind = LF_KIND_BASE, .owner = "tiny"}, 2},
         {{.kind = LF_KIND_JOBS}, 1},
         {{.kind = LF_KIND_MODELS}, 1},
-        {{.kind = LF_KIND_ADAPTER, .owner = "ant"}, 12}, /* nine are always there */
+        {{.kind = LF_KIND_ADAPTER, .owner = "ant"}, 13}, /* ten are always there */
         {{.kind = LF_KIND_WEIGHTS, .owner = "ant", .rel = "adapter"}, 2},
         {{.kind = LF_KIND_VERSIONS, .owner = "ant", .rel = "versions"}, 3},
         {{.kind = LF_KIND_VERSION, .owner = "ant", .rel = "versions/2"}, 1},
@@ -231,7 +231,7 @@ static void lists_nothing_that_it_does_not_find(void **state)
     struct lf_place root = {.kind = LF_KIND_ROOT};
     struct listed l = {*state, &root, 0};
     assert_int_equal(lf_space_list(&l.w->view, &root, must_be_there, &l), LF_OK);
-    assert_int_equal(l.n, 5 + 1 + 2 + 1 + 1 + 12 + 2 + 3 + 1);
+    assert_int_equal(l.n, 5 + 1 + 2 + 1 + 1 + 13 + 2 + 3 + 1);
 }
 
 static void knows_which_files_train_and_which_may_go(void **state)

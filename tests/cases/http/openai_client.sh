@@ -3,7 +3,7 @@
 . "$TEST_LIB/http.sh"
 need_module openai
 
-# The embedded base has no chat template; a copy of it gets one.
+# A copy of the embedded base with a chat template of its own.
 cp -r "$BASE" "$WORK/chatty"
 chmod -R u+w "$WORK/chatty"
 cat >"$WORK/chatty/chat_template.jinja" <<'TEMPLATE'
