@@ -206,20 +206,29 @@ static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 
 /* ---- The client ------------------------------------------------------------------------------ */
 
+/* "gpu1:8080" */
+static bool is_host_port(const char *target)
+{
+    const char *colon = strrchr(target, ':');
+    return colon && colon > target && colon[1] && !colon[1 + strspn(colon + 1, "0123456789")];
+}
+
 static enum lf_err parse_target(struct lf_client *h, const char *target, struct lf_diag *diag)
 {
-    const char *root = target, *socket = NULL;
+    const char *root = target, *socket = NULL, *scheme = "";
     if (strncmp(target, "unix:", 5) == 0)
         socket = target + 5;
     else if (strncmp(target, "http://", 7) != 0 && strncmp(target, "https://", 8) != 0) {
-        if (!strchr(target, '/'))
+        scheme = strchr(target, '/') ? "" : "http://";
+        if (*scheme && !is_host_port(target))
             return lf_fail(diag, LF_E_INVALID,
                            "%s: neither http://HOST:PORT nor the path of a socket", target);
-        socket = target;
+        socket = *scheme ? NULL : target;
     }
     if (socket)
         root = "http://lorafs";
-    h->root = strdup(root);
+    if (asprintf(&h->root, "%s%s", socket ? "" : scheme, root) < 0)
+        h->root = NULL;
     if (socket && socket[0] != '/') {
         char *here = getcwd(NULL, 0); /* a mount goes to the background, and there to "/" */
         if (!here || asprintf(&h->socket, "%s/%s", here, socket) < 0)

@@ -56,8 +56,8 @@ struct lf_client_spec {
     void *arg;
 };
 
-/* target: "http://host:port", "https://...", "unix:PATH" or a path with a '/' (made absolute).
- * api_key may be NULL. Yours, free with lf_client_free. */
+/* target: "http://host:port", "host:port", "https://...", "unix:PATH" or a path with a '/' (made
+ * absolute). api_key may be NULL. Yours, free with lf_client_free. */
 enum lf_err lf_client_new(struct lf_client **out, const char *target, const char *api_key,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* Calls in flight are dropped without their callbacks. */

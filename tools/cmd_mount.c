@@ -50,7 +50,7 @@ int lf_cmd_mount(int argc, char **argv)
     struct lf_remote_options remote = {0};
     struct lf_mount_options mount = {0};
     struct lf_option_strs words = {0};
-    int level = LF_LOG_INFO;
+    int level = LF_LOG_INFO, format = LF_LOG_TEXT;
     const struct lf_option options[] = {
         {"foreground", 'f', LF_OPT_FLAG, NULL, &mount.foreground,
          "stay in the foreground, with messages on stderr"},
@@ -62,6 +62,7 @@ int lf_cmd_mount(int argc, char **argv)
          "where files that are being written wait; otherwise TMPDIR or /var/tmp"},
         {"log", 0, LF_OPT_STR, "FILE", &mount.log, "messages of the background go there"},
         {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &level, "least level of messages"},
+        {"log-format", 0, LF_OPT_CHOICE, LF_LOG_FORMAT_WORDS, &format, "form of messages"},
         {0},
     };
     const struct lf_usage usage = {
@@ -94,6 +95,7 @@ int lf_cmd_mount(int argc, char **argv)
     mount.fuse = fuse.s;
     mount.n_fuse = fuse.n;
     lf_log_set_level((enum lf_log_level)level);
+    lf_log_set_format((enum lf_log_format)format);
     enum lf_err rc = lf_remote_key(&key, &remote, &diag);
     mount.api_key = key.data;
     rc = rc ?: lf_mount_run(&mount, &diag);

@@ -53,6 +53,10 @@ static void child_main(const struct serve *s, int wait_fd, const char *socket)
         argv[n++] = "--api-key-file";
         argv[n++] = (char *)s->s.daemon.api_key_file;
     }
+    if (s->s.log_format == LF_LOG_JSON) {
+        argv[n++] = "--log-format";
+        argv[n++] = "json";
+    }
     for (int i = 0; i < s->mount_options.n; i++) {
         argv[n++] = "-o";
         argv[n++] = (char *)s->mount_options.s[i];
@@ -120,11 +124,15 @@ static enum lf_err child_stop(struct serve *s, struct lf_diag *diag)
 static void on_ready(void *arg, const struct lf_daemon_address *at)
 {
     struct serve *s = arg;
-    if (at->tcp[0])
+    bool json =
+        s->s.log_format == LF_LOG_JSON; /* then its log says where, without words to people */
+    if (at->tcp[0] && !json)
         fprintf(stderr, "lorafs: serving http://%s\n", at->tcp);
-    fprintf(stderr, "lorafs: serving %s\n", at->unix_path);
+    if (!json)
+        fprintf(stderr, "lorafs: serving %s\n", at->unix_path);
     if (s->go >= 0) {
-        fprintf(stderr, "lorafs: mounting on %s; Ctrl-C stops both\n", s->mount_dir);
+        if (!json)
+            fprintf(stderr, "lorafs: mounting on %s; Ctrl-C stops both\n", s->mount_dir);
         if (write(s->go, "g", 1) != 1)
             fprintf(stderr, "lorafs: the mount is gone: %s\n", strerror(errno));
     }

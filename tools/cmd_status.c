@@ -67,6 +67,16 @@ static void print_adapters(const json_t *answer)
     putchar('\n');
 }
 
+/* The status line of every adapter that has failed. */
+static void print_failed(const json_t *answer)
+{
+    size_t i;
+    json_t *a;
+    json_array_foreach(json_object_get(answer, "adapters"), i, a)
+        if (strcmp(lf_json_text_of(a, "state"), "failed") == 0)
+            printf("%s: %s\n", lf_json_text_of(a, "name"), lf_json_text_of(a, "status"));
+}
+
 /* The status line of every adapter whose job is open. */
 static enum lf_err print_jobs(struct lf_remote *c, const json_t *answer, struct lf_diag *diag)
 {
@@ -101,6 +111,7 @@ static enum lf_err show_daemon(struct lf_remote *c, const struct question *q, st
     } else if (rc == LF_OK) {
         print_bases(all);
         print_adapters(all);
+        print_failed(all);
         rc = print_jobs(c, all, diag);
     }
     return rc;

@@ -181,10 +181,6 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
         break;
     case LF_ADAPTER_READY:
         lf_buf_printf(b, " v%d", (int)a->current);
-        if (v->scores.versions > 0) {
-            lf_buf_puts(b, "; ");
-            put_scores(b, &v->scores);
-        }
         break;
     case LF_ADAPTER_TRAINING:
     case LF_ADAPTER_PAUSED:

@@ -51,6 +51,9 @@ refused_with 'NAME:FILE'
 refuses lorafs cp "$WORK/train.jsonl" task:config.json
 refused_with 'train.jsonl: '
 
+lorafs ls --url "${URL#http://}" | grep -qx task
+lorafs ls --url "$URL/" | grep -qx task
+
 # Whole directories: out, and in under another name, without a training.
 lorafs cp task: "$WORK/backup"
 for file in config.json dataset.jsonl eval.jsonl prompt log metrics.json \

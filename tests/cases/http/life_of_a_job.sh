@@ -32,7 +32,7 @@ await task '^ready v2$'
 call POST /v1/adapters/task/ctl -d train >/dev/null
 await task '^ready v3$'
 call POST /v1/adapters/task/ctl -d 'rollback 1' >/dev/null
-[ "$(status_line task)" = 'ready v1' ]
+line_is task '^ready v1$' || fail "$(status_line task)"
 answers_with 404 POST /v1/adapters/task/ctl -d 'rollback 9'
 answers_with 400 POST /v1/adapters/task/ctl -d dance
 answers_with 400 POST /v1/adapters/task/ctl -d ''

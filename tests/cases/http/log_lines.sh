@@ -29,6 +29,8 @@ DAEMON=$!
 check answers "$SOCK" "$DAEMON"
 curl -sS -o "$WORK/body" --unix-socket "$SOCK" -H 'X-Request-Id: abc' http://x/v1/bases
 curl -sS -o "$WORK/body" --unix-socket "$SOCK" -X POST http://x/v1/adapters/task/ctl -d train
+curl -sS -o "$WORK/body" --unix-socket "$SOCK" -X PUT -d 'no' \
+    http://x/v1/adapters/task/files/config.json
 json_done() { grep -q '"message":"task: done"' "$WORK/json.log"; }
 wait_until 60 json_done || fail "$(cat "$WORK/json.log")"
 check json_lines "$WORK/json.log" 5
