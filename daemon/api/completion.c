@@ -17,6 +17,13 @@
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
+/* What huggingface_hub sends, and text-generation-inference's manual has, where a server has one
+ * model. */
+static bool is_placeholder(const char *name)
+{
+    return strcmp(name, "dummy") == 0 || strcmp(name, "tgi") == 0;
+}
+
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
                                  struct lf_diag *diag)
 {
@@ -31,6 +38,8 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
         return LF_OK;
     }
     enum lf_err rc = lf_registry_view(d->registry, name, &v, diag);
+    if (rc == LF_E_NOT_FOUND && is_placeholder(name))
+        return lf_served_model_find(q, "", out, diag);
     if (rc != LF_OK)
         return rc;
     if (v.record.current == 0)

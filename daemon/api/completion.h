@@ -18,8 +18,9 @@ struct lf_served_model {
     struct lf_pick pick;        /* id 0: the base */
     char name[LF_NAME_MAX + 1]; /* as the answer calls it */
 };
-/* An adapter, or a base by its name, or the default one by "". LF_E_NOT_FOUND; LF_E_BUSY for an
- * adapter without a version yet. */
+/* An adapter, or a base by its name, or the default one by "", or by a placeholder of clients that
+ * no adapter is called ("dummy", "tgi"). LF_E_NOT_FOUND; LF_E_BUSY for an adapter without a version
+ * yet. */
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 
