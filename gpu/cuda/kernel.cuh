@@ -183,16 +183,13 @@ template <int threads> LF_DEVICE float block_max(float x)
 LF_DEVICE bool last_to_arrive(int *counter, int n)
 {
     __shared__ bool last;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        last = atomicAdd(counter, 1) == n - 1;
+        last = add_in_order(counter, 1) == n - 1;
         if (last)
             *counter = 0;
     }
     __syncthreads();
-    if (last)
-        __threadfence();
     return last;
 }
 

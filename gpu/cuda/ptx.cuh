@@ -29,6 +29,20 @@ LF_DEVICE void grid_wait()
 #endif
 }
 
+/* Adds `by` to a counter in global memory and returns what was there. What the thread has seen
+ * written before (a barrier makes that the whole block's) is seen by those who find the sum; what
+ * those before had seen is seen here. Cheaper than __threadfence, which orders all threads' writes
+ * alike for everybody. */
+LF_DEVICE int add_in_order(int *counter, int by)
+{
+    int v;
+    asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], %2;"
+                 : "=r"(v)
+                 : "l"(counter), "r"(by)
+                 : "memory");
+    return v;
+}
+
 /* d += a b. */
 LF_DEVICE void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {

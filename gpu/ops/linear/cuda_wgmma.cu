@@ -644,10 +644,8 @@ LF_DEVICE int load_acquire(const int *p)
 template <int N> LF_DEVICE void arrive(int *counter)
 {
     consumers_meet<N>();
-    if (threadIdx.x == 0) {
-        __threadfence();
-        atomicAdd(counter, 1);
-    }
+    if (threadIdx.x == 0)
+        add_in_order(counter, 1);
 }
 
 /* Until all n parts of a tile are there, which blocks of lower numbers or those beside this one
