@@ -141,7 +141,7 @@ static void cancel(struct lf_jobs *j, uint64_t job_id)
         lf_open_job_end(j, mine);
 }
 
-/* The curve so far of a job that is taken up again. */
+/* The curve so far of a job that goes on. */
 static void recall_curve(struct lf_jobs *j, struct lf_open_job *l)
 {
     char path[LF_PATH_MAX];
@@ -261,6 +261,13 @@ bool lf_jobs_has_begun(struct lf_jobs *j, uint64_t job_id)
 
 /* ---- Orders ---------------------------------------------------------------------------------- */
 
+/* Its state does not allow the order. */
+static enum lf_err refuse(uint64_t id, enum lf_job_state state, struct lf_diag *diag)
+{
+    return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
+                   lf_job_state_name(state));
+}
+
 static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct lf_diag *diag)
 {
     struct lf_job_record record;
@@ -270,8 +277,7 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
     if (!l || l->cancelled) {
         rc = lf_fail(diag, LF_E_BUSY, "job %llu is over", (unsigned long long)id);
     } else if ((l->record.progress.state == LF_JOB_PAUSED) == paused) {
-        rc = lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
-                     lf_job_state_name(l->record.progress.state));
+        rc = refuse(id, l->record.progress.state, diag);
     } else {
         if (l->training)
             lf_training_pause(l->training, paused);
@@ -301,8 +307,7 @@ static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struc
     struct lf_adapter_view v;
     bool queued;
     if (lf_job_state_open(r->progress.state) || r->progress.state == LF_JOB_DONE)
-        return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)r->id,
-                       lf_job_state_name(r->progress.state));
+        return refuse(r->id, r->progress.state, diag);
     enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, diag);
     return rc ?: lf_jobs_train(j, v.record.name, true, &queued, diag);
 }
@@ -317,14 +322,12 @@ enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order
     switch (order) {
     case LF_CTL_CANCEL:
         if (!lf_job_state_open(r.progress.state))
-            return lf_fail(diag, LF_E_BUSY, "job %llu is %s", (unsigned long long)id,
-                           lf_job_state_name(r.progress.state));
+            return refuse(id, r.progress.state, diag);
         cancel(j, id);
         return LF_OK;
     case LF_CTL_PAUSE:
-        return pause_job(j, id, true, diag);
     case LF_CTL_RESUME:
-        return pause_job(j, id, false, diag);
+        return pause_job(j, id, order == LF_CTL_PAUSE, diag);
     case LF_CTL_FINISH:
         return finish_job(j, id, diag);
     case LF_CTL_RETRY:
@@ -421,7 +424,7 @@ enum lf_err lf_jobs_list_json(struct lf_jobs *j, json_t **out, struct lf_diag *d
 /* ---- Opening --------------------------------------------------------------------------------- */
 
 /* A job that was open when the last run ended waits again; its checkpoint is in its directory. */
-static enum lf_err take_up(struct lf_jobs *j, struct lf_job_record *r, struct lf_diag *diag)
+static enum lf_err resume_job(struct lf_jobs *j, struct lf_job_record *r, struct lf_diag *diag)
 {
     struct lf_adapter_view v;
     char dir[LF_PATH_MAX];
@@ -494,7 +497,7 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     pthread_condattr_destroy(&attr);
     enum lf_err rc = lf_store_job_list(d->store, true, &list, &n, diag);
     for (size_t i = 0; i < n && rc == LF_OK; i++)
-        rc = take_up(j, &list[i], diag);
+        rc = resume_job(j, &list[i], diag);
     free(list);
     rc = rc ?: await_again(j, diag);
     rc = rc ?: threads_start(j, diag);

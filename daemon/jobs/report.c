@@ -48,14 +48,9 @@ static enum lf_err write_report(struct lf_jobs *j, uint64_t adapter_id, json_t *
 static json_t *summary(const json_t *old)
 {
     const json_t *train = json_object_get(old, "train"), *eval = json_object_get(old, "eval");
-    json_t *row = json_object();
-    json_object_set(row, "version", json_object_get(old, "version"));
-    json_object_set(row, "train_loss", json_object_get(train, "loss"));
-    if (json_object_get(train, "eval_loss"))
-        json_object_set(row, "eval_loss", json_object_get(train, "eval_loss"));
-    if (json_object_get(eval, "score"))
-        json_object_set(row, "score", json_object_get(eval, "score"));
-    return row;
+    return json_pack("{s:O*, s:O*, s:O*, s:O*}", "version", json_object_get(old, "version"),
+                     "train_loss", json_object_get(train, "loss"), "eval_loss",
+                     json_object_get(train, "eval_loss"), "score", json_object_get(eval, "score"));
 }
 
 static json_t *history(const json_t *old)
@@ -91,11 +86,10 @@ enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, s
     lf_lock_auto held = lf_lock(&j->reporting);
     json_auto_t *old = lf_report_read(j, l->record.adapter_id);
     json_auto_t *report =
-        json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", (int)l->record.version, "job",
+        json_pack("{s:i, s:I, s:o, s:o, s:o, s:O*}", "version", (int)l->record.version, "job",
                   (json_int_t)l->record.id, "data", lf_survey_json(&l->survey), "train",
-                  train_json(&l->record.progress), "history", history(old));
-    if (report && json_object_get(old, "base"))
-        json_object_set(report, "base", json_object_get(old, "base"));
+                  train_json(&l->record.progress), "history", history(old), "base",
+                  json_object_get(old, "base"));
     return write_report(j, l->record.adapter_id, report, diag);
 }
 
@@ -121,22 +115,15 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
                : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
 }
 
-/* The report of a version that no job here made. */
-static json_t *bare_report(const json_t *old, int32_t version)
-{
-    json_t *report = json_pack("{s:i, s:o}", "version", (int)version, "history", history(old));
-    if (report && json_object_get(old, "base"))
-        json_object_set(report, "base", json_object_get(old, "base"));
-    return report;
-}
-
 enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, int32_t version,
                             struct lf_diag *diag)
 {
     lf_lock_auto held = lf_lock(&j->reporting);
     json_auto_t *report = lf_report_read(j, adapter_id);
     if (json_integer_value(json_object_get(report, "version")) != version) {
-        json_auto_t *bare = bare_report(report, version);
+        /* No job here made it. */
+        json_auto_t *bare = json_pack("{s:i, s:o, s:O*}", "version", (int)version, "history",
+                                      history(report), "base", json_object_get(report, "base"));
         return bare ? write_report(j, adapter_id, bare, diag)
                     : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
     }

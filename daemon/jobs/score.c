@@ -186,12 +186,6 @@ static json_t *part_known(const struct scoring_job *x, const json_t *report, con
     return same ? json_incref(part) : NULL;
 }
 
-static json_t *base_known(const struct scoring_job *x, uint64_t adapter_id, const char *sha256)
-{
-    json_auto_t *report = lf_report_read(x->j, adapter_id);
-    return part_known(x, report, "base", sha256);
-}
-
 /* This very version has its score on these rows. */
 static bool version_known(const struct scoring_job *x, const struct lf_scoring *what,
                           const char *sha256)
@@ -205,7 +199,8 @@ static enum lf_err score_base(json_t **out, const struct scoring_job *x, uint64_
                               const char *sha256, struct lf_diag *diag)
 {
     const struct lf_pick none = {0};
-    *out = base_known(x, adapter_id, sha256);
+    json_auto_t *report = lf_report_read(x->j, adapter_id);
+    *out = part_known(x, report, "base", sha256);
     return *out ? LF_OK : score_json(out, x, &none, sha256, diag);
 }
 
@@ -234,17 +229,15 @@ static enum lf_err score_both(const struct scoring_job *x, const struct lf_scori
                               struct lf_diag *diag)
 {
     struct lf_dataset_report rows;
-    json_t *base = NULL;
+    json_auto_t *base = NULL;
     lf_dataset_report(x->d, &rows);
     if (what->version > 0 && version_known(x, what, rows.sha256))
         return LF_OK;
     enum lf_err rc = score_base(&base, x, what->adapter_id, rows.sha256, diag);
-    if (rc == LF_OK && what->version > 0)
-        rc = score_version(x, what, base, rows.sha256, diag);
-    else if (rc == LF_OK)
-        rc = lf_report_base(x->j, what->adapter_id, json_incref(base), diag);
-    json_decref(base);
-    return rc;
+    if (rc != LF_OK)
+        return rc;
+    return what->version > 0 ? score_version(x, what, base, rows.sha256, diag)
+                             : lf_report_base(x->j, what->adapter_id, json_incref(base), diag);
 }
 
 /* Until the model is open, or nothing is to be waited for any more. */
@@ -310,8 +303,7 @@ static void log_failure(struct lf_jobs *j, const struct lf_scoring *x, const str
         lf_log(LF_LOG_WARN, "jobs", "metrics.json does not say so");
 }
 
-/* When the engine has ended, the daemon's next start takes it up
- * again. */
+/* Where the engine has ended, the daemon's next start scores it. */
 static void not_scored(struct lf_jobs *j, const struct lf_scoring *x, const struct lf_diag *diag)
 {
     if (!closing(j) && lf_engine_state(lf_seat_for(j->d, x->adapter_id)->engine) == LF_ENGINE_READY)
@@ -339,7 +331,7 @@ static bool is_unscored(struct lf_jobs *j, const struct lf_adapter_record *a)
 }
 
 /* Versions that the last run made and did not come to score. */
-static void take_up(struct lf_jobs *j)
+static void request_unscored(struct lf_jobs *j)
 {
     struct lf_diag diag = {""};
     struct lf_adapter_view *list = NULL;
@@ -366,7 +358,7 @@ void lf_jobs_score(struct lf_jobs *j, const char *name)
 void *lf_scorer_main(void *arg)
 {
     struct lf_jobs *j = arg;
-    take_up(j);
+    request_unscored(j);
     for (;;) {
         struct lf_diag diag = {""};
         pthread_mutex_lock(&j->lock);

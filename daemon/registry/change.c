@@ -183,7 +183,7 @@ enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t
     return LF_OK;
 }
 
-static enum lf_err make_current(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+enum lf_err lf_record_serve(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
 {
     (void)diag;
     int32_t n = *(const int32_t *)arg;
@@ -205,7 +205,7 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
     if (rc == LF_OK && !lf_entry_version(lf_index_find_id(r, id), n))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", name, (int)n);
     pthread_mutex_unlock(&r->index);
-    rc = rc ?: lf_store_adapter_update(r->store, id, make_current, &n, &record, diag);
+    rc = rc ?: lf_store_adapter_update(r->store, id, lf_record_serve, &n, &record, diag);
     if (rc == LF_OK)
         lf_registry_refresh(r, record.id, &record);
     pthread_mutex_unlock(&r->edit);
@@ -239,11 +239,17 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
         lf_registry_log(r, id, json_pack("{s:s, s:s}", "event", "refused", "reason", trouble));
 }
 
-/* Whether a reason is of this file: "ctl: ...". */
-static bool is_of(const char *refusal, const char *file)
+bool lf_reason_is_of(const char *reason, const char *file)
 {
     size_t n = strlen(file);
-    return strncmp(refusal, file, n) == 0 && refusal[n] == ':';
+    return strncmp(reason, file, n) == 0 && reason[n] == ':';
+}
+
+static void swap(char **a, char **b)
+{
+    char *was = *a;
+    *a = *b;
+    *b = was;
 }
 
 void lf_registry_asked(struct lf_registry *r, const char *name, const char *file,
@@ -254,11 +260,8 @@ void lf_registry_asked(struct lf_registry *r, const char *name, const char *file
         text = NULL;
     pthread_mutex_lock(&r->index);
     struct lf_entry *e = lf_index_find(r, name);
-    if (e && (text || (!refusal && e->refusal && (!file || is_of(e->refusal, file))))) {
-        char *old = e->refusal;
-        e->refusal = text;
-        text = old;
-    }
+    if (e && (text || (!refusal && e->refusal && (!file || lf_reason_is_of(e->refusal, file)))))
+        swap(&e->refusal, &text);
     pthread_mutex_unlock(&r->index);
     free(text);
 }
@@ -268,11 +271,8 @@ void lf_registry_warned(struct lf_registry *r, uint64_t id, const char *warning)
     char *text = *warning ? strdup(warning) : NULL;
     pthread_mutex_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
-    if (e) {
-        char *old = e->warning;
-        e->warning = text;
-        text = old;
-    }
+    if (e)
+        swap(&e->warning, &text);
     pthread_mutex_unlock(&r->index);
     free(text);
 }
@@ -345,22 +345,20 @@ void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_ac
 
 void lf_registry_scores_due(struct lf_registry *r, uint64_t id, int by)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
     if (e)
         e->scores = (struct lf_scores_due){.versions = e->scores.versions + by};
-    pthread_mutex_unlock(&r->index);
 }
 
 void lf_registry_scores_done(struct lf_registry *r, uint64_t id, int64_t done, int64_t rows)
 {
-    pthread_mutex_lock(&r->index);
+    lf_lock_auto held = lf_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
     if (e) {
         e->scores.done = done;
         e->scores.rows = rows;
     }
-    pthread_mutex_unlock(&r->index);
 }
 
 enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,

@@ -14,30 +14,16 @@
 
 #define IDENTITY "identity.json"
 
-static enum lf_err identity_text(const struct lf_adapter_record *record, char **out,
-                                 struct lf_diag *diag)
-{
-    json_t *j = json_pack("{s:s, s:s}", "name", record->name, "base", record->base);
-    *out = j ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
-    return *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for an adapter's identity");
-}
-
 enum lf_err lf_registry_identity(struct lf_registry *r, const struct lf_adapter_record *record,
                                  struct lf_diag *diag)
 {
-    char path[LF_PATH_MAX], *text = NULL;
-    struct lf_buf old = {0};
+    char path[LF_PATH_MAX];
+    json_auto_t *j = json_pack("{s:s, s:s}", "name", record->name, "base", record->base);
+    json_auto_t *old = NULL;
     enum lf_err rc = lf_registry_dir(r, record->id, IDENTITY, path, diag);
-    rc = rc ?: identity_text(record, &text, diag);
-    bool same = rc == LF_OK && lf_file_exists(path) &&
-                lf_file_read(&old, path, LF_SETTINGS_BYTES_MAX, NULL) == LF_OK &&
-                old.len == strlen(text) && memcmp(old.data, text, old.len) == 0;
-    if (rc == LF_OK && !same)
-        rc = lf_file_write(path, text, strlen(text), diag);
-    lf_buf_free(&old);
-    free(text);
-    return rc;
+    if (rc == LF_OK && j && lf_json_load(&old, path, NULL) == LF_OK && json_equal(old, j))
+        return LF_OK;
+    return rc ?: lf_json_write(path, json_incref(j), JSON_COMPACT, diag);
 }
 
 void lf_registry_identity_remove(struct lf_registry *r, uint64_t id)
@@ -66,7 +52,7 @@ static enum lf_err identity_read(struct lf_registry *r, struct lf_adapter_record
                                  struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    json_t *j = NULL;
+    json_auto_t *j = NULL;
     enum lf_err rc = lf_registry_dir(r, record->id, IDENTITY, path, diag);
     rc = rc ?: lf_json_load(&j, path, diag);
     if (rc == LF_E_NOT_FOUND || rc == LF_E_INVALID)
@@ -79,7 +65,6 @@ static enum lf_err identity_read(struct lf_registry *r, struct lf_adapter_record
         snprintf(record->name, sizeof record->name, "%s", name);
     if (base && lf_name_ok(base))
         snprintf(record->base, sizeof record->base, "%s", base);
-    json_decref(j);
     return LF_OK;
 }
 

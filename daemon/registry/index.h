@@ -87,6 +87,10 @@ enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id
  * shown. */
 void lf_registry_refresh(struct lf_registry *r, uint64_t id,
                          const struct lf_adapter_record *record);
+/* Of lf_store_adapter_update: version n (an int32_t) is served, whatever the trouble was. */
+enum lf_err lf_record_serve(void *n, struct lf_adapter_record *record, struct lf_diag *diag);
+/* Whether a reason is of this file: "ctl: ...". */
+bool lf_reason_is_of(const char *reason, const char *file);
 /* fmt after "DATA/". */
 enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
                               struct lf_diag *diag, const char *fmt, ...)

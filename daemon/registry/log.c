@@ -74,35 +74,32 @@ static void announce(struct lf_registry *r, uint64_t id, const json_t *line)
                   v.record.name, event);
 }
 
+/* The file's size and time into the index. */
+static void look_again(struct lf_registry *r, uint64_t id, enum lf_file_kind kind, const char *path)
+{
+    lf_lock_auto held = lf_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    if (e) {
+        e->files[kind] = lf_file_stat_of(path);
+        lf_index_touch(r, e);
+    }
+}
+
 void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line)
 {
     if (line)
         announce(r, id, line);
     char path[LF_PATH_MAX];
-    char *text = NULL;
-    json_t *dated = lf_json_dated(line);
-    if (dated)
-        text = json_dumps(dated, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    json_decref(dated);
-    if (!text || lf_registry_dir(r, id, lf_files[LF_FILE_LOG].disk, path, NULL) != LF_OK) {
-        free(text);
+    lf_buf_auto text = {0};
+    lf_json_put(&text, lf_json_dated(line), JSON_COMPACT | JSON_REAL_PRECISION(6));
+    if (lf_buf_putc(&text, '\n') != LF_OK ||
+        lf_registry_dir(r, id, lf_files[LF_FILE_LOG].disk, path, NULL) != LF_OK)
         return;
-    }
-    size_t n = strlen(text);
-    text[n] = '\n'; /* over the NUL */
     pthread_mutex_lock(&r->log);
-    bool written = line_append(path, text, n + 1);
+    bool written = line_append(path, text.data, text.len);
     pthread_mutex_unlock(&r->log);
-    free(text);
-    if (!written)
-        return;
-    pthread_mutex_lock(&r->index);
-    struct lf_entry *e = lf_index_find_id(r, id);
-    if (e) {
-        e->files[LF_FILE_LOG] = lf_file_stat_of(path);
-        lf_index_touch(r, e);
-    }
-    pthread_mutex_unlock(&r->index);
+    if (written)
+        look_again(r, id, LF_FILE_LOG, path);
 }
 
 enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
@@ -111,13 +108,7 @@ enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_k
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(r, id, lf_files[kind].disk, path, diag);
     rc = rc ?: lf_file_write(path, lf_buf_str(text), text->len, diag);
-    if (rc != LF_OK)
-        return rc;
-    lf_lock_auto held = lf_lock(&r->index);
-    struct lf_entry *e = lf_index_find_id(r, id);
-    if (e) {
-        e->files[kind] = lf_file_stat_of(path);
-        lf_index_touch(r, e);
-    }
-    return LF_OK;
+    if (rc == LF_OK)
+        look_again(r, id, kind, path);
+    return rc;
 }

@@ -9,21 +9,8 @@
 
 const char *lf_adapter_state_name(enum lf_adapter_state s)
 {
-    switch (s) {
-    case LF_ADAPTER_EMPTY:
-        return "empty";
-    case LF_ADAPTER_READY:
-        return "ready";
-    case LF_ADAPTER_QUEUED:
-        return "queued";
-    case LF_ADAPTER_TRAINING:
-        return "training";
-    case LF_ADAPTER_PAUSED:
-        return "paused";
-    case LF_ADAPTER_FAILED:
-        break;
-    }
-    return "failed";
+    static const char *const names[] = {"empty", "ready", "queued", "training", "paused", "failed"};
+    return names[s];
 }
 
 /* ---- The tree -------------------------------------------------------------------------------- */

@@ -1,11 +1,16 @@
 /* Opening the registry: disk and store are made to agree, whatever a crash left between them.
  *
- *   a record without a directory      gets an empty one (made, or lost: its versions are gone)
- *   a directory without a record      into the trash where the store gave its id out: its removal
- * was cut short. Else the store is not the one that knew it, or its record is damaged: it gets a
- * record from what lies in it a current version that is missing the newest one that is there is
- * served, or none versions newer than the record    keep their numbers: they are not given out
- * again an upload or import cut short     thrown away a last line of the log cut short  taken off
+ *   a record without a directory: gets an empty one (made, or lost: its versions are gone)
+ *
+ *   a directory without a record: into the trash where the store gave its id out, since its removal
+ *   was cut short; else the store is another one, or the record is damaged, and it gets a record
+ * from what lies in it
+ *
+ *   a current version that is missing: the newest one that is there is served, or none
+ *
+ *   versions newer than the record: keep their numbers, which are not given out again
+ *
+ *   an upload or import cut short: thrown away; a last line of the log cut short: taken off
  */
 #include "daemon/registry/index.h"
 

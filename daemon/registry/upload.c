@@ -68,11 +68,22 @@ void lf_upload_abort(struct lf_upload *u)
 static enum lf_err clear_trouble(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
 {
     (void)diag;
-    const char *file = arg;
-    size_t n = strlen(file);
-    if (strncmp(record->trouble, file, n) == 0 && record->trouble[n] == ':')
+    if (lf_reason_is_of(record->trouble, arg))
         record->trouble[0] = '\0';
     return LF_OK;
+}
+
+/* Whole at `path`; else it stays to be aborted. */
+static enum lf_err place(struct lf_upload *u, const char *path, struct lf_diag *diag)
+{
+    if (fchmod(u->fd, 0644) != 0)
+        return lf_fail_errno(diag, errno, "%s", u->path);
+    enum lf_err rc = lf_file_commit(u->fd, u->path, path, diag);
+    if (rc == LF_OK) {
+        close(u->fd);
+        u->fd = -1;
+    }
+    return rc;
 }
 
 static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload *u,
@@ -81,13 +92,9 @@ static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload 
     char path[LF_PATH_MAX];
     struct lf_adapter_record record;
     enum lf_err rc = lf_registry_dir(r, id, lf_files[u->ref.kind].disk, path, diag);
-    if (rc == LF_OK && fchmod(u->fd, 0644) != 0)
-        rc = lf_fail_errno(diag, errno, "%s", u->path);
-    rc = rc ?: lf_file_commit(u->fd, u->path, path, diag);
+    rc = rc ?: place(u, path, diag);
     if (rc != LF_OK)
         return rc;
-    close(u->fd);
-    u->fd = -1;
     rc = lf_store_adapter_update(r->store, id, clear_trouble,
                                  (void *)(uintptr_t)lf_files[u->ref.kind].name, &record, diag);
     lf_registry_refresh(r, id, rc == LF_OK ? &record : NULL);
@@ -98,15 +105,6 @@ static enum lf_err next_version(void *arg, struct lf_adapter_record *record, str
 {
     (void)diag;
     *(int32_t *)arg = ++record->versions;
-    return LF_OK;
-}
-
-static enum lf_err serve_import(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
-{
-    (void)diag;
-    record->current = *(const int32_t *)arg;
-    record->inputs_sha256[0] = '\0';
-    record->trouble[0] = '\0';
     return LF_OK;
 }
 
@@ -134,7 +132,7 @@ static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *st
     if (rc != LF_OK)
         return rc;
     rc = lf_dir_sync(versions, diag);
-    rc = rc ?: lf_store_adapter_update(r->store, id, serve_import, &n, &record, diag);
+    rc = rc ?: lf_store_adapter_update(r->store, id, lf_record_serve, &n, &record, diag);
     if (rc != LF_OK) {
         if (rename(path, staged) != 0)
             lf_log(LF_LOG_WARN, "registry", "%s: a version that was not taken", path);
@@ -156,13 +154,9 @@ static enum lf_err stage(struct lf_registry *r, uint64_t id, struct lf_upload *u
     rc = rc ?: lf_registry_dir(r, id, "import/" LF_ADAPTER_CONFIG_NAME, config, diag);
     rc = rc ?: lf_registry_dir(r, id, "import/" LF_ADAPTER_WEIGHTS_NAME, weights, diag);
     rc = rc ?: lf_dir_make(dir, diag);
-    if (rc == LF_OK && fchmod(u->fd, 0644) != 0)
-        rc = lf_fail_errno(diag, errno, "%s", u->path);
-    rc = rc ?: lf_file_commit(u->fd, u->path, is_config ? config : weights, diag);
+    rc = rc ?: place(u, is_config ? config : weights, diag);
     if (rc != LF_OK)
         return rc;
-    close(u->fd);
-    u->fd = -1;
     if (lf_file_exists(config) && lf_file_exists(weights))
         rc = import_dir(r, id, dir, imported, diag);
     if (rc != LF_OK)
@@ -243,7 +237,7 @@ enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const ch
             rc = LF_OK;
     }
     rc = rc ?: copy_in(r, name, dir, LF_FILE_ADAPTER_CONFIG, LF_ADAPTER_CONFIG_NAME, version, diag);
-    if (rc == LF_OK)
-        rc = copy_in(r, name, dir, LF_FILE_ADAPTER_WEIGHTS, LF_ADAPTER_WEIGHTS_NAME, version, diag);
-    return rc;
+    return rc
+               ?: copy_in(r, name, dir, LF_FILE_ADAPTER_WEIGHTS, LF_ADAPTER_WEIGHTS_NAME, version,
+                          diag);
 }
