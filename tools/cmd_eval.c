@@ -212,7 +212,7 @@ int lf_cmd_eval(int argc, char **argv)
          "a base model, to do it here: a checkpoint directory; without it, a daemon does it"},
         {"adapter", 'a', LF_OPT_STR, "ADAPTER", &flags.adapter,
          "the directory of a PEFT adapter, or the name of a daemon's; without it, the base"},
-        {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset, "JSON lines, as for training",
+        {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset, "rows, as for training",
          .required = true},
         {"metric", 'm', LF_OPT_STR, "NAME", &flags.metric,
          "rouge_l, accuracy, exact_match or another one of docs/training.md; without it, the "

@@ -9,7 +9,7 @@
 #include "tools/ids.h"
 #include "tools/offline.h"
 #include "tools/options.h"
-#include "trainer/dataset.h"
+#include "trainer/ask.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,26 +53,34 @@ static enum lf_err read_stdin(struct lf_buf *out, struct lf_diag *diag)
     return ferror(stdin) ? lf_fail_errno(diag, errno, "stdin") : LF_OK;
 }
 
-static enum lf_err push_text(struct lf_id_lists *l, const struct lf_model *m, const char *text,
-                             size_t n, struct lf_diag *diag)
+/* As the adapter was trained to be asked; the base, and one of which nothing is known, with the
+ * text itself. */
+static enum lf_err push_text(struct lf_id_lists *l, const struct lf_model *m, const char *form,
+                             const char *text, size_t n, struct lf_diag *diag)
 {
     struct lf_ids *ids = &l->lists[l->n++];
-    enum lf_err rc = lf_prompt_encode(ids, m, text, n, diag);
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    enum lf_err rc = lf_ask_encode(ids, m, &s, form, text, n, diag);
     l->n_max = ids->n > l->n_max ? ids->n : l->n_max;
     return rc;
 }
 
 /* --prompt texts; without any, all of stdin is the prompt. */
 static enum lf_err encode_prompts(struct lf_id_lists *l, const struct lf_model *m,
-                                  const struct lf_option_strs *texts, struct lf_diag *diag)
+                                  const char *adapter, const struct lf_option_strs *texts,
+                                  struct lf_diag *diag)
 {
+    char form[LF_NAME_MAX + 1] = "";
     lf_buf_auto in = {.max = LF_PROMPT_BYTES_MAX};
     l->lists = calloc(texts->n ? (size_t)texts->n : 1, sizeof *l->lists);
     enum lf_err rc = l->lists ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
+    if (rc == LF_OK && adapter)
+        rc = lf_ask_read(form, adapter, diag);
     if (rc == LF_OK && texts->n == 0 && (rc = read_stdin(&in, diag)) == LF_OK)
-        rc = push_text(l, m, lf_buf_str(&in), in.len, diag);
+        rc = push_text(l, m, form, lf_buf_str(&in), in.len, diag);
     for (int i = 0; rc == LF_OK && i < texts->n; i++)
-        rc = push_text(l, m, texts->s[i], strlen(texts->s[i]), diag);
+        rc = push_text(l, m, form, texts->s[i], strlen(texts->s[i]), diag);
     return rc;
 }
 
@@ -227,7 +235,7 @@ static enum lf_err run_flags(const struct generate_flags *flags, struct lf_diag 
     if (rc == LF_OK && flags->ids_file)
         rc = lf_id_lists_load(&r.prompts, flags->ids_file, r.c.model->config.V, diag);
     else if (rc == LF_OK)
-        rc = encode_prompts(&r.prompts, r.c.model, &flags->prompts, diag);
+        rc = encode_prompts(&r.prompts, r.c.model, flags->adapter, &flags->prompts, diag);
     rc = rc ?: run_prompts(&r, diag);
     lf_id_lists_free(&r.prompts);
     lf_offline_close(&r.c);

@@ -9,6 +9,7 @@
 #include "tools/offline.h"
 #include "tools/interrupt.h"
 #include "tools/options.h"
+#include "trainer/ask.h"
 #include "trainer/survey.h"
 #include "trainer/log.h"
 #include "trainer/trainer.h"
@@ -183,7 +184,8 @@ static enum lf_err save(struct train_run *r, struct lf_job *j, struct lf_diag *d
 {
     const struct lf_adapter *a;
     enum lf_err rc = lf_job_adapter(j, &a, diag);
-    return rc ?: lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, diag);
+    rc = rc ?: lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, diag);
+    return rc ?: lf_ask_write(r->flags->out, r->rows.form, diag);
 }
 
 static enum lf_err run_job(struct train_run *r, struct lf_exec *x, const struct lf_adapter *init,
@@ -336,7 +338,7 @@ int lf_cmd_train(int argc, char **argv)
         {"base", 'b', LF_OPT_STR, "BASE", &flags.o.base,
          "the base model, to train here: a checkpoint directory, or one at the hub"},
         {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset,
-         "JSON lines: {\"prompt\", \"completion\"}, {\"messages\"} or {\"input_ids\", \"labels\"}",
+         "rows: JSON lines, a JSON array, CSV, TSV or Parquet; `lorafs rows` shows them",
          .required = true},
         {"out", 'o', LF_OPT_STR, "DIR", &flags.out, "where the PEFT adapter is written"},
         LF_SETTINGS_OPTIONS(flags.settings),

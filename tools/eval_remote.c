@@ -3,7 +3,6 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "land/rows.h"
 #include "trainer/dataset.h"
 
 #include <stdlib.h>
@@ -39,19 +38,6 @@ static json_t *as_text(const json_t *v)
     return text;
 }
 
-static enum lf_err prompt_of(json_t **out, const struct remote *e, const json_t *row,
-                             struct lf_diag *diag)
-{
-    if (!e->s->template_) {
-        *out = as_text(json_object_get(row, "prompt"));
-        return *out ? LF_OK : lf_fail(diag, LF_E_INVALID, "no \"prompt\"");
-    }
-    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
-    enum lf_err rc = lf_template_render(&text, e->s->template_, row, diag);
-    *out = rc == LF_OK ? json_stringn(lf_buf_str(&text), text.len) : NULL;
-    return rc == LF_OK && !*out ? no_memory(diag) : rc;
-}
-
 /* Messages up to the last one, which must be the assistant's: the reference. */
 static enum lf_err messages_of(json_t **ask, json_t **reference, const json_t *row,
                                struct lf_diag *diag)
@@ -68,19 +54,18 @@ static enum lf_err messages_of(json_t **ask, json_t **reference, const json_t *r
     return *ask ? LF_OK : no_memory(diag);
 }
 
-static enum lf_err add_row(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
+static enum lf_err add_row(void *arg, json_t *normal, json_t *row, struct lf_diag *diag)
 {
     struct remote *e = arg;
     json_t *ask = NULL, *reference = NULL;
-    enum lf_err rc;
-    (void)line;
-    if (json_object_get(row, "input_ids"))
+    enum lf_err rc = LF_OK;
+    if (json_object_get(normal, "input_ids"))
         rc = lf_fail(diag, LF_E_UNSUPPORTED, "ready-made ids are scored without a daemon alone");
-    else if (json_object_get(row, "messages"))
-        rc = messages_of(&ask, &reference, row, diag);
-    else
-        rc = prompt_of(&ask, e, row, diag);
-    if (rc == LF_OK && !reference && !(reference = as_text(json_object_get(row, "completion"))))
+    else if (json_object_get(normal, "messages"))
+        rc = messages_of(&ask, &reference, normal, diag);
+    else if (!(ask = as_text(json_object_get(normal, "prompt"))))
+        rc = lf_fail(diag, LF_E_INVALID, "no \"prompt\"");
+    if (rc == LF_OK && !reference && !(reference = as_text(json_object_get(normal, "completion"))))
         rc = lf_fail(diag, LF_E_INVALID, "no \"completion\"");
     if (rc == LF_OK &&
         json_array_append_new(e->rows, json_pack("{s:O, s:O, s:O}", "ask", ask, "reference",
@@ -252,13 +237,14 @@ enum lf_err lf_eval_remote(struct lf_remote *c, const char *adapter, const char 
                            const struct lf_train_settings *s, const struct lf_eval_options *o,
                            int64_t *n_rows, struct lf_eval_report *out, struct lf_diag *diag)
 {
-    static const struct lf_rows_form form = {.format = "jsonl", .encoding = ""};
     struct remote e = {.c = c, .model = adapter ? adapter : "", .s = s, .o = o};
     e.rows = json_array();
     enum lf_err rc = lf_metric_ready(o->metric, diag); /* before the rows are read */
-    rc = rc ?: lf_rows_read(dataset, &form, add_row, &e, diag);
+    rc = rc ?: lf_dataset_each(dataset, s, add_row, &e, diag);
     if (rc == LF_E_CANCELLED)
         rc = LF_OK;
+    else if (rc != LF_OK)
+        lf_fail_within(diag, rc, "%s", dataset);
     *n_rows = (int64_t)json_array_size(e.rows);
     if (rc == LF_OK && *n_rows == 0)
         rc = lf_fail(diag, LF_E_INVALID, "%s: no rows", dataset);

@@ -1,12 +1,14 @@
 /* A prompt as its adapter was trained to be asked. */
 #include "trainer/ask.h"
 
+#include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
 #include "text/messages.h"
 #include "trainer/dataset.h"
 #include "trainer/form.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *const lf_ask_words[] = {"auto",        LF_ASK_PROMPT, LF_ASK_MESSAGES,
@@ -133,4 +135,27 @@ enum lf_err lf_ask_encode(struct lf_ids *out, const struct lf_model *m,
     }
     rc = fill(&words, s->template_, form ? form : "", given, diag);
     return rc ?: lf_prompt_encode(out, m, words.data, words.len, diag);
+}
+
+/* ---- Beside the weights ---------------------------------------------------------------------- */
+
+#define FORM_FILE "form"
+
+enum lf_err lf_ask_write(const char *dir, const char *form, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_path_join(path, dir, FORM_FILE, diag);
+    return rc ?: lf_file_write(path, form, strlen(form), diag);
+}
+
+enum lf_err lf_ask_read(char out[LF_NAME_MAX + 1], const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    lf_buf_auto word = {0};
+    enum lf_err rc = lf_path_join(path, dir, FORM_FILE, diag);
+    if (rc == LF_OK && lf_file_exists(path))
+        rc = lf_file_first_line(&word, path, LF_NAME_MAX, diag);
+    if (rc == LF_OK)
+        snprintf(out, LF_NAME_MAX + 1, "%s", lf_buf_str(&word));
+    return rc;
 }

@@ -14,7 +14,6 @@
 #define LF_ASK_IDS "input_ids"     /* the text itself; how rows were made is not known */
 #define LF_ASK_TEXT "text"         /* the text itself, to be gone on with */
 
-#define LF_ASK_FILE "form" /* beside a version's weights: the form of its rows, a word */
 /* "auto" and the forms that config.json may name; NULL at the end. */
 extern const char *const lf_ask_words[];
 
@@ -27,5 +26,11 @@ extern const char *const lf_ask_words[];
 enum lf_err lf_ask_encode(struct lf_ids *out, const struct lf_model *m,
                           const struct lf_train_settings *s, const char *form, const char *text,
                           size_t n, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* The form of a version's rows, as a word in the file `form` beside its weights. */
+enum lf_err lf_ask_write(const char *dir, const char *form, struct lf_diag *diag) LF_MUST_CHECK;
+/* "" where there is no such file. */
+enum lf_err lf_ask_read(char out[LF_NAME_MAX + 1], const char *dir,
+                        struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

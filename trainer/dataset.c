@@ -30,7 +30,7 @@ struct lf_dataset {
 /* ---- Rows of a file ---------------------------------------------------------------------------
  */
 
-typedef enum lf_err (*row_fn)(void *arg, const json_t *row, int64_t line, struct lf_diag *diag);
+typedef enum lf_err (*row_fn)(void *arg, json_t *row, int64_t line, struct lf_diag *diag);
 
 /* Calls fn with each row of the file, and leaves the digest of its bytes in sha256 where that is
  * not NULL. */
@@ -69,7 +69,7 @@ struct check {
     int64_t rows;
 };
 
-static enum lf_err check_row(void *arg, const json_t *row, int64_t line, struct lf_diag *diag)
+static enum lf_err check_row(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
 {
     struct check *c = arg;
     (void)line;
@@ -87,30 +87,49 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
     return rc;
 }
 
-struct first {
+/* ---- Normal rows ----------------------------------------------------------------------------- */
+
+struct normal_rows {
     const struct lf_train_settings *s;
-    const char *form;
+    lf_row_fn fn;
+    void *arg;
+    const char *form; /* of the row handed out last */
 };
 
-static enum lf_err first_row(void *arg, const json_t *row, int64_t line, struct lf_diag *diag)
+static enum lf_err normal_row(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
 {
-    struct first *f = arg;
+    struct normal_rows *r = arg;
     json_auto_t *normal = NULL;
     (void)line;
-    enum lf_err rc = lf_row_normal(&normal, &f->form, row, f->s, diag);
-    return rc ?: LF_E_CANCELLED; /* one is enough */
+    enum lf_err rc = lf_row_normal(&normal, &r->form, row, r->s, diag);
+    return rc ?: r->fn(r->arg, normal, row, diag);
+}
+
+enum lf_err lf_dataset_each(const char *path, const struct lf_train_settings *s, lf_row_fn fn,
+                            void *arg, struct lf_diag *diag)
+{
+    return each_row(path, NULL, normal_row, &(struct normal_rows){s, fn, arg, NULL}, diag);
+}
+
+static enum lf_err first_is_enough(void *arg, json_t *normal, json_t *row, struct lf_diag *diag)
+{
+    (void)arg;
+    (void)normal;
+    (void)row;
+    (void)diag;
+    return LF_E_CANCELLED;
 }
 
 enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_train_settings *s,
                             struct lf_diag *diag)
 {
-    struct first f = {s, NULL};
-    enum lf_err rc = each_row(path, NULL, first_row, &f, diag);
+    struct normal_rows r = {s, first_is_enough, NULL, NULL};
+    enum lf_err rc = each_row(path, NULL, normal_row, &r, diag);
     if (rc == LF_OK)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     if (rc != LF_E_CANCELLED)
         return rc;
-    *out = f.form;
+    *out = r.form;
     return LF_OK;
 }
 
@@ -197,7 +216,7 @@ static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag
     return LF_OK;
 }
 
-static enum lf_err load_row(void *arg, const json_t *json, int64_t line, struct lf_diag *diag)
+static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_diag *diag)
 {
     struct dataset_load *load = arg;
     struct lf_dataset *d = load->d;

@@ -77,6 +77,12 @@ const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i);
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
                              struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Calls fn with each row of a file: `normal`, which has "messages", "input_ids", or "prompt" and
+ * "completion" (trainer/form.h), and the row itself; both are borrowed. What fn answers but LF_OK
+ * ends it and is the answer. */
+typedef enum lf_err (*lf_row_fn)(void *arg, json_t *normal, json_t *row, struct lf_diag *diag);
+enum lf_err lf_dataset_each(const char *path, const struct lf_train_settings *s, lf_row_fn fn,
+                            void *arg, struct lf_diag *diag) LF_MUST_CHECK;
 /* How the first row of a file is asked for (trainer/ask.h): static storage. */
 enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_train_settings *s,
                             struct lf_diag *diag) LF_MUST_CHECK;

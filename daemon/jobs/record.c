@@ -140,15 +140,14 @@ static void wait_again(struct lf_jobs *j, struct lf_open_job *l, bool no_room)
 static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
                                 const struct lf_adapter *a, struct lf_diag *diag)
 {
-    char dir[LF_PATH_MAX], form[LF_PATH_MAX], part[64];
+    char dir[LF_PATH_MAX], part[64];
     const struct lf_base *base = lf_registry_base(j->d->registry, l->record.adapter_id);
     enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, "versions", dir, diag);
     rc = rc ?: lf_dir_make(dir, diag);
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
     rc = rc ?: lf_adapter_save(a, &base->model->config, dir, base->name, diag);
-    rc = rc ?: lf_path_join(form, dir, LF_ASK_FILE, diag);
-    return rc ?: lf_file_write(form, l->survey.report.form, strlen(l->survey.report.form), diag);
+    return rc ?: lf_ask_write(dir, l->survey.report.form, diag);
 }
 
 static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state,

@@ -82,18 +82,17 @@ enum lf_err lf_registry_form(struct lf_registry *r, uint64_t id, const char *ver
                              struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    lf_buf_auto word = {0};
-    const char *form = s->ask ? lf_ask_words[s->ask] : "";
-    enum lf_err rc = lf_path_join(path, version_dir, LF_ASK_FILE, diag);
-    if (rc == LF_OK && !s->ask && lf_file_exists(path)) {
-        rc = lf_file_first_line(&word, path, LF_NAME_MAX, diag);
-        form = word.data;
-    } else if (rc == LF_OK && !s->ask) {
+    const char *form = lf_ask_words[s->ask];
+    if (s->ask == 0) {
+        enum lf_err rc = lf_ask_read(out, version_dir, diag);
+        if (rc != LF_OK || out[0])
+            return rc;
         rc = lf_registry_dir(r, id, lf_files[LF_FILE_DATASET].disk, path, diag);
-        if (rc == LF_OK && lf_dataset_form(&form, path, s, NULL) != LF_OK)
+        if (rc != LF_OK)
+            return rc;
+        if (lf_dataset_form(&form, path, s, NULL) != LF_OK)
             form = "";
     }
-    if (rc == LF_OK)
-        snprintf(out, LF_NAME_MAX + 1, "%s", form);
-    return rc;
+    snprintf(out, LF_NAME_MAX + 1, "%s", form);
+    return LF_OK;
 }

@@ -48,3 +48,24 @@ printf 'PK\003\004x' >"$WORK/zip"
 cp "$WORK/zip" "$MODEL/task/dataset.jsonl" 2>/dev/null && fail "a zip archive was taken"
 grep -q 'zip archive' "$MODEL/task/error"
 cmp "$WORK/rows.gz" "$MODEL/task/dataset.jsonl"
+
+# What lorafs train writes is asked by lorafs generate as its rows were, and scored by a daemon on
+# rows in any container.
+asked() {
+    "$BIN/lorafs" generate --base "$BASE" --adapter "$1" --prompt "$2" --max-tokens 4 --greedy
+}
+[ "$(cat "$WORK/out/form")" = instruction ]
+cp -r "$WORK/out" "$WORK/plain"
+rm "$WORK/plain/form"
+request='Below is an instruction that describes a task. Write a response that appropriately'
+request="$request completes the request.
+
+### Instruction:
+Name item 3.
+
+### Response:"
+[ "$(asked "$WORK/out" 'Name item 3.')" = "$(asked "$WORK/plain" "$request")" ] ||
+    fail "lorafs generate does not ask as it was trained"
+"$BIN/lorafs" eval --url "$SOCK" --adapter task --dataset "$WORK/eval.csv" --metric exact_match \
+    --max-tokens 4 --json >"$WORK/score"
+grep -q '"rows": 1' "$WORK/score" || fail "scored: $(cat "$WORK/score")"
