@@ -331,6 +331,28 @@ static const char *misplaced(const struct lf_args *args, const struct lf_usage *
     return NULL;
 }
 
+/* What the table cannot see of the command line; 0: it is right. */
+static int check(struct train_flags *o, const struct lf_args *args, const struct lf_usage *u)
+{
+    const char *stray = misplaced(args, u);
+    if (o->curve && !o->log)
+        return lf_usage_error(u, "--curve is drawn from --log");
+    if (stray)
+        return lf_usage_error(u, "--%s is of %s", stray,
+                              args->n > 0 ? "a training here, and NAME of one at a daemon"
+                                          : "a training at a daemon, which wants a NAME");
+    if (args->n == 2 && lf_option_given(args, u, "dataset"))
+        return lf_usage_error(u, "two data sets: %s and %s", o->dataset, args->v[1]);
+    if (args->n == 2)
+        o->dataset = args->v[1];
+    if (!o->dataset)
+        return lf_usage_error(u, "--dataset FILE is needed");
+    if (args->n == 0 && (!o->o.base || !o->out))
+        return lf_usage_error(u, "--base DIR and --out DIR are needed, or the NAME of a daemon's "
+                                 "adapter");
+    return 0;
+}
+
 int lf_cmd_train(int argc, char **argv)
 {
     struct train_flags flags = {.o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60};
@@ -338,8 +360,7 @@ int lf_cmd_train(int argc, char **argv)
         {"base", 'b', LF_OPT_STR, "BASE", &flags.o.base,
          "the base model, to train here: a checkpoint directory, or one at the hub"},
         {"dataset", 'i', LF_OPT_STR, "FILE", &flags.dataset,
-         "rows: JSON lines, a JSON array, CSV, TSV or Parquet; `lorafs rows` shows them",
-         .required = true},
+         "rows: JSON lines, a JSON array, CSV, TSV or Parquet; `lorafs rows` shows them"},
         {"out", 'o', LF_OPT_STR, "DIR", &flags.out, "where the PEFT adapter is written"},
         LF_SETTINGS_OPTIONS(flags.settings),
         {"eval", 'e', LF_OPT_STR, "FILE", &flags.eval,
@@ -365,29 +386,22 @@ int lf_cmd_train(int argc, char **argv)
     };
     const struct lf_usage usage = {
         "lorafs train",
-        "NAME | --base DIR --out DIR",
+        "NAME [DATASET] | --base BASE --out DIR",
         "With a NAME: has a daemon train that adapter, which is made where it is not there; "
         "`lorafs wait NAME` waits for it.\n\n"
         "With --base: trains a LoRA adapter in this process and writes it as PEFT does. An "
         "interrupted run with --checkpoint goes on where it was when it is started again.",
         options,
-        .args_max = 1,
+        .args_max = 2,
         .examples =
-            "  lorafs train viggo -i train.jsonl -e test.jsonl && lorafs wait viggo\n"
+            "  lorafs train viggo train.jsonl -e test.jsonl && lorafs wait viggo\n"
             "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    if (flags.curve && !flags.log)
-        return lf_usage_error(&usage, "--curve is drawn from --log");
-    const char *stray = misplaced(&args, &usage);
-    if (stray)
-        return lf_usage_error(&usage, "--%s is of %s", stray,
-                              args.n > 0 ? "a training here, and NAME of one at a daemon"
-                                         : "a training at a daemon, which wants a NAME");
-    if (args.n == 0 && (!flags.o.base || !flags.out))
-        return lf_usage_error(&usage, "--base DIR and --out DIR are needed, or the NAME of a "
-                                      "daemon's adapter");
+    int wrong = check(&flags, &args, &usage);
+    if (wrong)
+        return wrong;
     lf_interrupt_watch();
     struct lf_diag diag = {""};
     enum lf_err rc = args.n > 0 ? train_there(&flags, args.v[0], &diag) : run_flags(&flags, &diag);

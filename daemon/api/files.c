@@ -35,7 +35,7 @@ struct follow {
     int fd; /* of the log; -1: the progress line is followed */
     bool started;
     bool ending;    /* the job is over: what is there is sent, then the end */
-    bool failed;    /* and it failed: the end is that of a connection which is cut */
+    bool failed;    /* and it failed, or cannot go on: the connection is cut */
     bool redraw;    /* a terminal's line, drawn over and over; else a line now and then */
     int mark;       /* how far the line shown last was (mark_of) */
     char last[512]; /* the line shown last */
@@ -129,9 +129,9 @@ static enum lf_err follow_progress(void *arg, struct lf_http *q, struct lf_buf *
     if (f->failed)
         return LF_E_FAILED;
     for (;;) {
-        bool gone, over = job_over(f, &v, &gone) || follow_over(q);
+        bool gone, settled = job_over(f, &v, &gone), over = settled || follow_over(q);
         if (gone) {
-            *end = true;
+            f->failed = true;
             return lf_buf_puts(out, "removed\n");
         }
         lf_buf_reset(&line);
@@ -139,7 +139,7 @@ static enum lf_err follow_progress(void *arg, struct lf_http *q, struct lf_buf *
         if (rc != LF_OK)
             return rc;
         if (over || is_due(f, &v, line.data)) {
-            f->failed = over && v.state == LF_ADAPTER_FAILED;
+            f->failed = over && (!settled || v.state == LF_ADAPTER_FAILED);
             *end = over && !f->failed;
             return show(f, out, &v, line.data, over);
         }

@@ -72,6 +72,21 @@ wait %%
 [ "$(cat "$WORK/outcome")" = failed ]
 grep -q 'was cancelled' "$WORK/out"
 
+# A daemon that ends before the training does is no success.
+echo train >"$MODEL/long/ctl"
+wait_status long '^training'
+for name in progress result; do
+    (cat "$MODEL/long/$name" >"$WORK/$name" 2>&1 && echo no || echo failed) >"$WORK/outcome.$name" &
+done
+wait_until 20 grep -q 'long v' "$WORK/progress"
+stop_daemon
+wait_until 20 test -s "$WORK/outcome.progress"
+wait_until 20 test -s "$WORK/outcome.result"
+[ "$(cat "$WORK/outcome.progress" "$WORK/outcome.result")" = $'failed\nfailed' ]
+start_daemon
+wait_status long '^(queued|training)'
+echo cancel >"$MODEL/long/ctl"
+
 # A version that is imported is scored on the rows that are there, as one that is trained.
 cp "$MODEL/task/versions/1/adapter_config.json" "$WORK/adapter_config.json"
 cp "$MODEL/task/versions/1/adapter_model.safetensors" "$WORK/adapter_model.safetensors"

@@ -18,7 +18,9 @@ rows 8 red >"$WORK/train.jsonl"
 rows 3 red >"$WORK/test.jsonl"
 lorafs train task -i "$WORK/train.jsonl" -e "$WORK/test.jsonl" | grep -q '^task: queued$'
 lorafs wait task 2>/dev/null | grep -q '^task ready v1 exact_match '
-lorafs train task -i "$WORK/train.jsonl" | grep -q 'already'
+lorafs train task "$WORK/train.jsonl" | grep -q 'already'
+refuses lorafs train task "$WORK/train.jsonl" -i "$WORK/test.jsonl"
+refused_with 'two data sets'
 lorafs ls | grep -qx task
 lorafs run task 'Item 1 is' | grep -q red
 printf 'Item 1 is\n' | lorafs run task -T 0 >"$WORK/answer"
