@@ -6,6 +6,7 @@
 #include "core/limits.h"
 #include "core/utf8.h"
 #include "model/model.h"
+#include "tools/hub_cache.h"
 #include "tools/options.h"
 #include "trainer/survey.h"
 
@@ -30,9 +31,10 @@ struct rows_run {
 
 static enum lf_err open_base(struct rows_run *r, struct lf_diag *diag)
 {
-    char share[LF_PATH_MAX];
-    enum lf_err rc = r->base ? LF_OK : lf_path_share(share, "base", diag);
-    return rc ?: lf_model_open_text(&r->model, r->base ? r->base : share, diag);
+    char dir[LF_PATH_MAX];
+    enum lf_err rc =
+        r->base ? lf_hub_base(dir, r->base, false, diag) : lf_path_share(dir, "base", diag);
+    return rc ?: lf_model_open_text(&r->model, dir, diag);
 }
 
 static enum lf_err load(struct rows_run *r, struct lf_dataset **out, const char *path,
@@ -238,7 +240,7 @@ int lf_cmd_rows(int argc, char **argv)
 {
     struct rows_run r = {.first = 3};
     const struct lf_option options[] = {
-        {"base", 'b', LF_OPT_STR, "DIR", &r.base,
+        {"base", 'b', LF_OPT_STR, "BASE", &r.base,
          "the checkpoint whose tokenizer and chat template to use; without it the embedded base's"},
         {"config", 'c', LF_OPT_STR, "FILE", &r.config, "settings, as for lorafs train"},
         {"eval", 'e', LF_OPT_STR, "FILE", &r.eval, "rows held out: are they among the others?"},

@@ -73,6 +73,12 @@ static void log_end(struct lf_jobs *j, const struct lf_job_record *r)
 {
     json_t *line = json_pack("{s:s, s:I, s:i}", "event", lf_job_state_name(r->progress.state),
                              "job", (json_int_t)r->id, "version", (int)r->version);
+    const struct lf_progress *p = &r->progress;
+    if (line && p->steps > 0) {
+        json_object_set_new(line, "step", json_integer((json_int_t)p->step));
+        json_object_set_new(line, "loss", lf_json_finite(p->loss));
+        json_object_set_new(line, "seconds", json_real(p->seconds));
+    }
     if (line && r->reason[0])
         json_object_set_new(line, "reason", json_string(r->reason));
     lf_registry_log(j->d->registry, r->adapter_id, line);

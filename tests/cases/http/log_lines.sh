@@ -8,7 +8,7 @@ train task red 4
 await task '^ready v1'
 logs 'info jobs: task: queued adapter=task job=1 version=1'
 logs 'info jobs: task: started .*version=1'
-logs 'info jobs: task: done adapter=task job=1 version=1'
+logs 'info jobs: task: done adapter=task job=1 version=1 step=4 loss=[0-9.]* seconds=[0-9.]*'
 answers_with 422 PUT /v1/adapters/task/files/dataset.jsonl -d 'no'
 logs 'warn jobs: task: refused adapter=task reason="dataset.jsonl: line 1'
 
@@ -36,4 +36,4 @@ wait_until 60 json_done || fail "$(cat "$WORK/json.log")"
 check json_lines "$WORK/json.log" 5
 grep -q '"room":"http","message":"GET /v1/bases","status":200,"ms":[0-9.]*,"request_id":"abc"}$' \
     "$WORK/json.log"
-grep -q '"adapter":"task","job":2,"version":2}$' "$WORK/json.log"
+grep -q '"adapter":"task","job":2,"version":2,"step":4,' "$WORK/json.log"

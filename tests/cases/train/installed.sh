@@ -33,6 +33,13 @@ complete_() {
         _lorafs 2>&1
         printf "%s\n" "${COMPREPLY[@]:-}"' bash "$LF_SOURCE/share/completion/lorafs.bash" "$@"
 }
+fish_() { PATH=$BIN:$PATH HOME=$WORK fish -c "source '$LF_SOURCE/share/completion/lorafs.fish'
+    complete -C '$1'" | cut -f 1; }
+if command -v fish >/dev/null; then
+    [ "$(fish_ 'lorafs rollb')" = rollback ]
+    fish_ 'lorafs serve --ba' | grep -qx -- --base
+    fish_ 'lorafs land ' | grep -qx prepare
+fi
 [ "$(complete_ roll)" = rollback ]
 complete_ serve --ba | grep -qx -- --base
 [ "$(complete_ serve --device cu)" = cuda ]
