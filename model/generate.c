@@ -18,7 +18,8 @@ struct gen_seq {
     int n, n_prompt, max_tokens;
     int drawn;     /* by steps in flight: 0, 1, or 2 while the next step is put on the stream */
     int32_t draft; /* LF_DRAWN of the last one */
-    bool planned;  /* it is in the batch that is being made */
+    bool background;
+    bool planned; /* it is in the batch that is being made */
     int slot;
     struct lf_sample_params sample;
     const struct lf_logit_bias *bias; /* (n_bias) */
@@ -36,6 +37,7 @@ struct gen_seq {
 struct gen_flight {
     struct lf_mark *begin, *end; /* of its work on the stream */
     int n_decoding, n_prompt;    /* sequences, tokens */
+    int n_background;            /* sequences of the batch */
     int n, n_done;
     int top_ld;
     struct gen_row {
@@ -48,7 +50,7 @@ struct lf_gen {
     struct lf_exec *x;
     const struct lf_model *m;
     int seqs_max, tokens_max, context_max;
-    bool ahead;
+    bool ahead, held;     /* held: background sequences take no part */
     int pages;            /* of the exec, all of them ours */
     struct gen_seq *seqs; /* (seqs_max), oldest first */
     int n_seqs;
@@ -64,7 +66,7 @@ struct lf_gen {
     struct lf_sample_params *params;
     struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
     int n_flights, flight_first;
-    int step_decoding, step_prompt; /* of the flight that landed last */
+    int step_decoding, step_prompt, step_background; /* of the flight that landed last */
     double step_seconds;
     struct lf_exec_tokens landed; /* of the flight that lands, (seqs_max) */
     /* What prompts' scores are asked with, (tokens_max). */
@@ -197,6 +199,7 @@ static enum lf_err land(struct lf_gen *g, struct gen_flight **out, struct lf_dia
     rc = rc ?: lf_mark_wait(f->end, diag);
     g->step_decoding = f->n_decoding;
     g->step_prompt = f->n_prompt;
+    g->step_background = f->n_background;
     if (rc == LF_OK)
         g->step_seconds = lf_mark_seconds(f->begin, f->end);
     return rc;
@@ -300,6 +303,7 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
                           .scores = r->scores,
                           .n_scored = r->scores ? 1 : r->n,
                           .ignore_eos = r->ignore_eos,
+                          .background = r->background,
                           .n_stop_ids = r->n_stop_ids};
     if (r->n_stop_ids > 0)
         memcpy(s->stop_ids, r->stop_ids, (size_t)r->n_stop_ids * sizeof *s->stop_ids);
@@ -373,7 +377,7 @@ static int plan_decoding(struct lf_gen *g)
     int n = 0;
     for (int i = 0; i < g->n_seqs && g->n_tokens < g->tokens_max; i++) {
         struct gen_seq *s = &g->seqs[i];
-        bool ours = decodes(s) && !drawn_out(s);
+        bool ours = decodes(s) && !drawn_out(s) && !(g->held && s->background);
         while (ours && lf_exec_kv_grow(g->x, &s->kv, length(s)) != LF_OK)
             ours = preempt(g, i) > i;
         if (ours) {
@@ -403,9 +407,10 @@ static bool admit(struct lf_gen *g, int i)
 
 /* It reads in this step or a later one. One that is read and draws nothing is about to end; one
  * that is to be read again waits for its tokens that are on their way. */
-static bool reads(const struct gen_seq *s)
+static bool reads(const struct lf_gen *g, const struct gen_seq *s)
 {
-    return !decodes(s) && s->drawn == 0 && pending(s) > 0 && !s->planned;
+    return !decodes(s) && s->drawn == 0 && pending(s) > 0 && !s->planned &&
+           !(g->held && s->background);
 }
 
 /* The one with the least to read, of several the oldest; -1: none reads. */
@@ -413,7 +418,7 @@ static int shortest(const struct lf_gen *g)
 {
     int found = -1;
     for (int i = 0; i < g->n_seqs; i++)
-        if (reads(&g->seqs[i]) && (found < 0 || pending(&g->seqs[i]) < pending(&g->seqs[found])))
+        if (reads(g, &g->seqs[i]) && (found < 0 || pending(&g->seqs[i]) < pending(&g->seqs[found])))
             found = i;
     return found;
 }
@@ -430,7 +435,7 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
     if (prefill_max < 0 && g->n_batch > 0)
         return;
     for (int i = 0; i < g->n_seqs; i++) {
-        if (!reads(&g->seqs[i]))
+        if (!reads(g, &g->seqs[i]))
             continue;
         if (oldest < 0)
             oldest = i;
@@ -620,8 +625,17 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     reread_outgrown(g);
     int n_decoding = plan_decoding(g);
     plan_reading(g, prefill_max);
+    if (g->n_batch == 0 && g->held) { /* others are not there, or wait for pages */
+        g->held = false;
+        n_decoding = plan_decoding(g);
+        plan_reading(g, prefill_max);
+        g->held = true;
+    }
     if (g->n_batch == 0)
         return LF_OK;
+    f->n_background = 0;
+    for (int b = 0; b < g->n_batch; b++)
+        f->n_background += g->seqs[g->planned[b]].background;
     f->n_decoding = n_decoding;
     f->n_prompt = g->n_tokens - n_decoding;
     lf_mark_set(f->begin);
@@ -659,7 +673,7 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
 {
     struct gen_flight *f = NULL;
     int n = 0;
-    g->step_decoding = g->step_prompt = 0;
+    g->step_decoding = g->step_prompt = g->step_background = 0;
     g->step_seconds = 0;
     enum lf_err rc = g->n_flights == 0 ? launch(g, prefill_max, diag) : LF_OK;
     if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
@@ -687,6 +701,11 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     return LF_OK;
 }
 
+void lf_gen_hold(struct lf_gen *g, bool background)
+{
+    g->held = background;
+}
+
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
 {
     struct lf_gen_status st = {.live = g->n_seqs,
@@ -695,6 +714,7 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
                                .completion_tokens = g->completion_tokens,
                                .step_decoding = g->step_decoding,
                                .step_prompt = g->step_prompt,
+                               .step_background = g->step_background,
                                .step_seconds = g->step_seconds,
                                .pages = g->pages,
                                .pages_free = lf_exec_kv_free_pages(g->x)};

@@ -66,7 +66,8 @@ struct lf_gen_request {
     bool ignore_eos;          /* the base's end-of-text ids do not end it */
     const int32_t *stop_ids;  /* (n_stop_ids) further ids that end it, copied; up to LF_STOPS_MAX */
     int n_stop_ids;
-    void *user; /* comes back with each token */
+    bool background; /* lf_gen_hold */
+    void *user;      /* comes back with each token */
 };
 
 /* temperature 0, everything off. */
@@ -93,8 +94,8 @@ struct lf_gen_status {
     int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
     int pages, pages_free;
     /* Of the step whose tokens came last, 0 where there was none: sequences that decoded, tokens of
-     * prompts, and what the stream took for it. */
-    int step_decoding, step_prompt;
+     * prompts, background sequences in it, and what the stream took for it. */
+    int step_decoding, step_prompt, step_background;
     double step_seconds;
 };
 
@@ -122,6 +123,8 @@ void lf_gen_remove(struct lf_gen *g, uint64_t id);
  * only for the device; the sequences are then still live. */
 enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
                         struct lf_diag *diag) LF_MUST_CHECK;
+/* Until it is called again: background sequences take no part in steps that have others. */
+void lf_gen_hold(struct lf_gen *g, bool background);
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);
 
 #endif

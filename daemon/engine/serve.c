@@ -79,6 +79,7 @@ static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool 
                                      .scores = g->scored ? &g->scores : NULL,
                                      .max_tokens = g->max_tokens,
                                      .ignore_eos = g->ignore_eos,
+                                     .background = g->background,
                                      .user = g};
     rc = lf_gen_add(e->gen, &request, &g->seq, diag);
     if (rc != LF_OK)
@@ -157,14 +158,13 @@ static void deliver(struct lf_engine *e, const struct lf_gen_token *t, uint64_t 
     lf_generation_end(g, t, LF_OK, "");
 }
 
-/* Ceiling for the tokens of prompts, for those who wait for an answer under way. Evaluation is in
- * no hurry. */
-static int prompt_tokens(const struct lf_engine *e, const struct lf_gen_status *g)
+/* Live sequences that have begun to answer; evaluation is in no hurry. */
+static int decoding(const struct lf_engine *e)
 {
-    int decoding = 0;
+    int n = 0;
     for (int i = 0; i < e->n_live; i++)
-        decoding += !e->live[i]->background && e->live[i]->n_made > 0;
-    return lf_share_prompts(&e->share, decoding, g->reading + g->waiting);
+        n += !e->live[i]->background && e->live[i]->n_made > 0;
+    return n;
 }
 
 enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
@@ -172,7 +172,11 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     struct lf_gen_status before, after;
     int n = 0;
     lf_gen_status(e->gen, &before);
-    enum lf_err rc = lf_gen_step(e->gen, prompt_tokens(e, &before), e->tokens, &n, diag);
+    int n_decoding = decoding(e);
+    lf_gen_hold(e->gen, lf_share_holds_background(&e->share, n_decoding));
+    enum lf_err rc = lf_gen_step(
+        e->gen, lf_share_prompts(&e->share, n_decoding, before.reading + before.waiting), e->tokens,
+        &n, diag);
     if (rc != LF_OK)
         return rc;
     lf_gen_status(e->gen, &after);

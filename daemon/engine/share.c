@@ -16,6 +16,10 @@
 /* While nobody decodes a step of prompts holds up who comes next for so many seconds. */
 #define READ_MOST 0.1
 #define READ_TOKENS_MIN 64
+/* For each second of steps without, steps with those who evaluate may take so much longer. */
+#define BACKGROUND_PART 0.25
+#define SPARE_MOST 0.1
+#define OWED_MOST 1.0 /* what evaluation had while nobody else was there is not held against it */
 /* A training batch beside live sequences holds up their next token: for about as long as two steps,
  * at least for STALL_MIN seconds (a shorter batch would be all overhead). While nobody is there,
  * whoever comes next waits for half of YIELD seconds. */
@@ -36,16 +40,25 @@ void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
 {
     double t = g->step_seconds;
     s->debt -= t;
-    if (g->step_decoding == 0 && g->step_prompt > 0) {
+    if (g->step_background > 0) {
+        s->spare = fmax(s->spare - fmax(t - s->step, 0), -OWED_MOST);
+    } else if (g->step_decoding == 0 && g->step_prompt > 0) {
         smooth(&s->read, t / g->step_prompt);
     } else if (g->step_decoding > 0 && g->step_prompt == 0) {
         smooth(&s->step, t);
+        s->spare = fmin(s->spare + BACKGROUND_PART * t, SPARE_MOST);
         s->mixed = 0;
     } else if (g->step_decoding > 0 && s->step > 0) {
         /* A step that is faster than without says that a token costs little, not less than that. */
         smooth(&s->step_prompt, fmax((t - s->step) / g->step_prompt, s->step / TOKENS_MOST));
+        s->spare = fmin(s->spare + BACKGROUND_PART * t, SPARE_MOST);
         s->mixed++;
     }
+}
+
+bool lf_share_holds_background(const struct lf_share *s, int n_decoding)
+{
+    return n_decoding > 0 && (s->step == 0 || s->spare <= 0);
 }
 
 void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside)

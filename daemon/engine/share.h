@@ -9,12 +9,13 @@
 
 /* Seconds, smoothed over the last batches of a kind; 0: not known yet. */
 struct lf_share {
-    double step;        /* a step in which sequences decode and no prompt is read */
+    double step;        /* a step in which sequences decode, no prompt is read and none evaluates */
     double step_prompt; /* what each token of a prompt adds to it */
     double read;        /* for each token of a step of prompts alone */
     double train;       /* for each token of a training batch */
     double step_most;   /* that a step shall not pass; 0: only in proportion */
     double debt;        /* that training had, less what serving had since */
+    double spare;       /* that evaluation may have beside sequences that decode */
     int mixed;          /* steps with prompts since the last without */
 };
 
@@ -28,6 +29,8 @@ void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool besid
  * are, the sooner each decodes itself. Now and then it is none, so that this time is known. While
  * nobody decodes a step is only kept short enough for who comes next. */
 int lf_share_prompts(const struct lf_share *s, int n_decoding, int n_prompts);
+/* The next step is without those who evaluate. */
+bool lf_share_holds_background(const struct lf_share *s, int n_decoding);
 /* Tokens of the next training batch, 0: as many as there may be. beside: sequences are live, and a
  * batch holds them up; awaited: none is, but one may come at any moment. */
 int lf_share_training(const struct lf_share *s, bool beside, bool awaited);

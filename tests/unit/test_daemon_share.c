@@ -76,6 +76,36 @@ static void while_nobody_decodes_steps_of_prompts_are_short_all_the_same(void **
     assert_true(tokens >= 64 && tokens < 80); /* a tenth of a second */
 }
 
+static void evaluation_has_what_is_spare(void **state)
+{
+    (void)state;
+    struct lf_share s = {0};
+    double all = 0;
+    int with = 0;
+    assert_false(lf_share_holds_background(&s, 0)); /* nobody else is there */
+    for (int i = 0; i < 200; i++) {
+        bool held = lf_share_holds_background(&s, 1);
+        struct lf_gen_status g = {.step_decoding = held ? 1 : 33,
+                                  .step_background = held ? 0 : 32,
+                                  .step_seconds = scattered(held ? STEP : 2.5 * STEP, i)};
+        lf_share_stepped(&s, &g);
+        all += held ? STEP : 2.5 * STEP;
+        with += !held;
+    }
+    print_message("%d of 200 steps with evaluation, %.2f times the time\n", with, all / STEP / 200);
+    assert_true(with > 20);
+    struct lf_gen_status alone = {
+        .step_decoding = 32, .step_background = 32, .step_seconds = 2.5 * STEP};
+    for (int i = 0; i < 100000; i++)
+        lf_share_stepped(&s, &alone);
+    int waited = 0;
+    struct lf_gen_status beside = {.step_decoding = 1, .step_seconds = STEP};
+    for (; lf_share_holds_background(&s, 1); waited++)
+        lf_share_stepped(&s, &beside);
+    assert_true(waited * STEP < 5);       /* seconds, after ten minutes alone */
+    assert_true(all < 1.28 * STEP * 200); /* a stream keeps four fifths */
+}
+
 static void a_ceiling_in_milliseconds_holds(void **state)
 {
     (void)state;
@@ -127,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prompts_get_their_part_and_no_more),
         cmocka_unit_test(while_nobody_decodes_steps_of_prompts_are_short_all_the_same),
+        cmocka_unit_test(evaluation_has_what_is_spare),
         cmocka_unit_test(a_ceiling_in_milliseconds_holds),
         cmocka_unit_test(training_is_cut_to_the_time_that_others_can_wait),
         cmocka_unit_test(serving_has_as_much_time_as_training_had),

@@ -303,6 +303,43 @@ static void a_short_prompt_does_not_wait_for_a_long_one(void **state)
     tiny_close(&t);
 }
 
+/* Those in the background stand still while they are held and another is there, and get what they
+ * would have got. */
+static void who_is_held_waits_for_the_others(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct texts alone;
+    struct lf_exec_limits l = limits(64);
+    struct lf_diag diag = {""};
+    uint64_t ids[2];
+    int seen[2] = {0}, steps = 0;
+    make_prompts();
+    run_alone(&alone);
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    struct lf_gen *g = gen_open(&t, 2, 0, true);
+    for (int i = 0; i < 2; i++) {
+        struct lf_gen_request r = request(i + 2);
+        r.background = i == 1;
+        must(lf_gen_add(g, &r, &ids[i], &diag), &diag);
+    }
+    lf_gen_hold(g, true);
+    for (; seen[1] < N_TOKENS && steps < 100; steps++) {
+        struct lf_gen_token out[N_PROMPTS];
+        int n;
+        must(lf_gen_step(g, 0, out, &n, &diag), &diag);
+        for (int j = 0; j < n; j++) {
+            int which = out[j].id == ids[1];
+            assert_int_equal(out[j].token, alone.ids[which + 2][out[j].index]);
+            assert_true(which == 0 || seen[0] == N_TOKENS);
+            seen[which]++;
+        }
+    }
+    assert_in_range(steps, 2 * N_TOKENS, 2 * N_TOKENS + 2);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
     (void)state;
@@ -464,6 +501,7 @@ int main(void)
         cmocka_unit_test(prompts_are_scored),
         cmocka_unit_test(biases_and_alternatives_are_each_sequences_own),
         cmocka_unit_test(a_short_prompt_does_not_wait_for_a_long_one),
+        cmocka_unit_test(who_is_held_waits_for_the_others),
         cmocka_unit_test(refuses_what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
