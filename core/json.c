@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/foreign.h"
 #include "core/limits.h"
 #include "core/nearest.h"
 
@@ -116,6 +117,9 @@ enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_di
     json_t *j = parse(text, n, &e);
     if (!j && errno == ENOMEM)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for JSON of %zu bytes", n);
+    struct lf_diag kind;
+    if (!j && lf_foreign_check(text, n, &kind) != LF_OK)
+        return lf_fail(diag, LF_E_INVALID, "%s", kind.text);
     if (!j)
         return lf_fail(diag, LF_E_INVALID, "line %d column %d: %s", e.line, e.column, e.text);
     *out = j;

@@ -1,6 +1,8 @@
 /* LIBS: lf_trainer */
 /* Any bytes as a dataset: the check and the load agree on what is refused, and every row that is
- * loaded keeps its promises. LF_SOURCE names the source tree, for the base's tokenizer. */
+ * loaded keeps its promises. The same bytes as a prompt. LF_SOURCE names the source tree, for the
+ * base's tokenizer. */
+#include "trainer/ask.h"
 #include "trainer/dataset.h"
 
 #include <stddef.h>
@@ -72,9 +74,26 @@ static void load(const char *path, const struct lf_train_settings *s)
     lf_dataset_free(d);
 }
 
+/* The bytes as a prompt, of every form: ids of the base, or a reason. */
+static void ask(const uint8_t *data, size_t n)
+{
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    for (size_t i = 0; lf_ask_words[i]; i++) {
+        struct lf_diag diag = {""};
+        lf_ids_auto ids = {0};
+        enum lf_err rc = lf_ask_encode(&ids, model(), &s, i ? lf_ask_words[i] : "",
+                                       (const char *)data, n, &diag);
+        lf_assert(rc == LF_OK || diag.text[0] != '\0');
+        for (size_t k = 0; rc == LF_OK && k < ids.n; k++)
+            lf_assert(ids.ids[k] >= 0 && ids.ids[k] < model()->config.V);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct lf_train_settings s;
+    ask(data, n);
     char path[64];
     int fd = memfd_create("dataset", MFD_CLOEXEC);
     lf_assert(fd >= 0 && write(fd, data, n) == (ssize_t)n);

@@ -129,6 +129,9 @@ static void integers_of_any_size_are_kept_as_they_are_written(void **state)
     assert_int_equal(lf_json_int(&in, "u", 7, 0, 9), 7);
     assert_string_equal(diag.text, "\"u\" is 18446744073709551615; it must be between 0 and 9");
     json_decref(j);
+    /* A file of another kind is called what it is. */
+    assert_int_equal(lf_json_parse(&j, "\xff\xfe{\0}\0", 6, &diag), LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "UTF-16"));
     /* What is wrong otherwise stays wrong. */
     static const char *const bad[] = {"[99999999999999999999, 01]", "[99999999999999999999 9]",
                                       "[99999999999999999999",      "[\"99999999999999999999]",
