@@ -13,6 +13,7 @@
 #define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */
 #define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */
 #define LF_PROMPTS_MAX 64                        /* of one request */
+#define LF_CHOICES_OF_ONE_MAX 128                /* of one prompt, as OpenAI */
 #define LF_CHOICES_MAX 256                       /* of one request: prompts times best_of */
 #define LF_DETAILS_MAX 100000                    /* tokens listed in an answer */
 #define LF_BASE_CONFIG_BYTES_MAX (16u << 20)     /* a base's config.json */

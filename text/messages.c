@@ -89,6 +89,11 @@ static enum lf_err open_arguments(json_t *m, struct lf_diag *diag)
     json_array_foreach(json_object_get(m, "tool_calls"), i, call) {
         json_t *f = json_object_get(call, "function"), *at = f ? f : call, *open = NULL;
         const json_t *text = json_object_get(at, "arguments");
+        if (json_is_string(text) && json_string_length(text) == 0) {
+            if (json_object_set_new(at, "arguments", json_object()) != 0)
+                return no_memory(diag);
+            continue; /* of a tool that takes none */
+        }
         if (!json_is_string(text) ||
             lf_json_parse(&open, json_string_value(text), json_string_length(text), NULL) != LF_OK)
             continue;

@@ -12,7 +12,7 @@
  *   - ShareGPT's "from" and "value" are "role" and "content", its human and gpt user and assistant;
  *   - a content that is a list of text parts is one text; other parts, and a content that is an
  *     object, are refused;
- *   - a call's arguments that are the text of a JSON object are that object;
+ *   - a call's arguments that are the text of a JSON object are that object, no text is none;
  *   - null is absent, at every depth, but for the content of a turn that calls tools: templates
  *     tell null from none there.
  * Every message has a role, and a content or calls of tools, afterwards. Reasons count messages

@@ -197,6 +197,11 @@ void lf_completions_free(struct lf_completion *list, int n)
     free(list);
 }
 
+double lf_completion_worth(const struct lf_completion *c)
+{
+    return c->n_tokens > 0 ? c->logprob_sum / c->n_tokens : 0;
+}
+
 enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int timeout_ms,
                                 bool *ready, struct lf_diag *diag)
 {

@@ -77,6 +77,9 @@ void lf_completion_free(struct lf_completion *c);
 /* All of a list of n, and the list; NULL: none. */
 void lf_completions_free(struct lf_completion *list, int n);
 
+/* How likely its tokens were, on average: best_of keeps those where this is highest. */
+double lf_completion_worth(const struct lf_completion *c);
+
 /* Waits up to timeout_ms for a token, or the end, to be there: *ready. LF_E_CANCELLED when the
  * client went away; else why the engine gave up. */
 enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int timeout_ms,

@@ -23,6 +23,7 @@ struct lorax {
     bool listed;         /* the answer is a list of one */
     int top_n;           /* alternatives of each token, as text-generation-inference has them */
     int alternatives;    /* and as LoRAX has them */
+    int best_of;         /* completions, of which the best is answered */
     json_t *body;        /* holds the strings; owned */
     struct lf_buf whole; /* the text so far, for the stream's last event */
 };
@@ -64,6 +65,9 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     x->top_n = lf_json_int(&in, "top_n_tokens", 0, 0, LF_TOP_LOGPROBS_MAX);
     x->alternatives = lf_json_int(&in, "return_k_alternatives", 0, 0, LF_TOP_LOGPROBS_MAX);
     x->request.score_prompt = lf_json_bool(&in, "decoder_input_details", false);
+    x->best_of = lf_json_int(&in, "best_of", 1, 1, LF_CHOICES_OF_ONE_MAX);
+    if (in.rc == LF_OK && x->best_of > 1 && x->stream)
+        in.rc = lf_fail(diag, LF_E_INVALID, "\"best_of\" over 1 cannot be streamed");
     if (in.rc == LF_OK && x->request.score_prompt && x->stream)
         in.rc = lf_fail(diag, LF_E_UNSUPPORTED, "\"decoder_input_details\" is not streamed");
     enum lf_err rc = in.rc ?: lf_params_check(p, &lf_params_lorax, diag);
@@ -172,8 +176,10 @@ static json_t *details_json(const struct lorax *x, const struct lf_completion *c
     return d;
 }
 
-static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct lf_completion *c,
-                               const int32_t *ids, struct lf_diag *diag)
+/* The choice-th completion to its end: *out {"generated_text", "details" where they are wanted}. */
+static enum lf_err hear(json_t **out, struct lf_http *q, const struct lorax *x,
+                        struct lf_completion *c, const int32_t *ids, int choice,
+                        struct lf_diag *diag)
 {
     json_auto_t *tokens = json_array(), *tops = x->top_n > 0 ? json_array() : NULL;
     bool stepped;
@@ -187,19 +193,61 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
         if (tops)
             json_array_append_new(tops, likeliest_json(c, x->top_n));
     }
-    if (rc == LF_OK) {
-        json_t *answer = json_pack("{s:o}", "generated_text",
-                                   json_stringn(lf_buf_str(&c->out.text), c->out.text.len));
-        if (x->details)
-            json_object_set_new(
-                answer, "details",
-                details_json(x, c, json_incref(tokens),
-                             x->request.score_prompt ? prompt_json(c, ids) : json_array(),
-                             json_incref(tops)));
-        lf_completion_headers(q, &x->request.model, c->n_prompt, c->n_tokens, c);
-        lf_http_reply_json(q, 200, x->listed ? json_pack("[o]", answer) : answer);
+    if (rc != LF_OK)
+        return rc;
+    *out = json_pack("{s:o}", "generated_text",
+                     json_stringn(lf_buf_str(&c->out.text), c->out.text.len));
+    if (!x->details)
+        return LF_OK;
+    json_t *prefill = x->request.score_prompt ? prompt_json(c, ids) : json_array();
+    json_t *details = details_json(x, c, json_incref(tokens), prefill, json_incref(tops));
+    if (x->seeded)
+        json_object_set_new(details, "seed", json_integer(x->request.seed + choice));
+    json_object_set_new(*out, "details", details);
+    return LF_OK;
+}
+
+/* The best answer, the others in its details as text-generation-inference has them. answers: a list
+ * of x->best_of. */
+static json_t *best_json(const struct lorax *x, const struct lf_completion *list, json_t *answers)
+{
+    int best = 0;
+    for (int i = 1; i < x->best_of; i++)
+        if (lf_completion_worth(&list[i]) > lf_completion_worth(&list[best]))
+            best = i;
+    json_t *answer = json_array_get(answers, (size_t)best), *others = json_array();
+    for (int i = 0; i < x->best_of && x->details; i++) {
+        json_t *other = json_array_get(answers, (size_t)i);
+        if (i == best)
+            continue;
+        json_object_set(json_object_get(other, "details"), "generated_text",
+                        json_object_get(other, "generated_text"));
+        json_array_append(others, json_object_get(other, "details"));
     }
-    return rc;
+    if (x->details && x->best_of > 1)
+        json_object_set(json_object_get(answer, "details"), "best_of_sequences", others);
+    json_decref(others);
+    return json_incref(answer);
+}
+
+static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct lf_completion *list,
+                               const int32_t *ids, struct lf_diag *diag)
+{
+    json_auto_t *answers = json_array();
+    enum lf_err rc = LF_OK;
+    int n_tokens = 0;
+    for (int i = 0; i < x->best_of && rc == LF_OK; i++) {
+        json_t *answer = NULL;
+        rc = hear(&answer, q, x, &list[i], ids, i, diag);
+        json_array_append_new(answers, answer);
+        n_tokens += list[i].n_tokens;
+    }
+    if (rc != LF_OK)
+        return rc;
+    json_t *answer = best_json(x, list, answers);
+    lf_completion_headers(q, &x->request.model, list->n_prompt, n_tokens, list);
+    lf_http_reply_json(q, 200, x->listed ? json_pack("[o]", answer) : answer);
+    return LF_OK;
 }
 
 /* ---- As events ------------------------------------------------------------------------------- */
@@ -249,16 +297,17 @@ static enum lf_err generate(struct lf_http *q, bool stream, bool listed, struct 
     enum lf_err rc = parse(&x, q, stream, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_completion *c = calloc(1, sizeof *c);
+    struct lf_completion *list = calloc((size_t)x->best_of, sizeof *list);
     x->listed = listed;
-    rc =
-        c ? lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs, diag)
-          : lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
-    rc = rc ?: lf_completion_start(c, &x->request, ids.ids, (int)ids.n, 0, diag);
+    rc = list ? lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs,
+                                 diag)
+              : lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+    for (int i = 0; i < x->best_of && rc == LF_OK; i++)
+        rc = lf_completion_start(&list[i], &x->request, ids.ids, (int)ids.n, i, diag);
     if (rc == LF_OK && x->stream)
-        return reply_stream(q, x, c, diag); /* takes both */
-    rc = rc ?: reply_whole(q, x, c, ids.ids, diag);
-    lf_completions_free(c, 1);
+        return reply_stream(q, x, list, diag); /* takes both */
+    rc = rc ?: reply_whole(q, x, list, ids.ids, diag);
+    lf_completions_free(list, x->best_of);
     lorax_free(x);
     return rc;
 }
@@ -292,8 +341,8 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
                   "model_id", seat->base->name, "model_sha", "model_dtype",
                   s.act == LF_BF16 ? "bfloat16" : "float32", "model_device_type",
                   s.device_word ? s.device_word : "", "device", s.device, "model_pipeline_tag",
-                  "text-generation", "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of", 1,
-                  "max_stop_sequences", LF_STOPS_MAX, "max_input_length",
+                  "text-generation", "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of",
+                  LF_CHOICES_OF_ONE_MAX, "max_stop_sequences", LF_STOPS_MAX, "max_input_length",
                   s.context_max > 0 ? s.context_max - 1 : 0, "max_total_tokens", s.context_max,
                   "max_batch_total_tokens", d->options.batch_tokens_max, "version", LF_VERSION,
                   "sha", "docker_label"));

@@ -29,8 +29,8 @@ static enum lf_err parse_sampling(struct lf_request *a, const json_t *body, stru
 static enum lf_err parse_choices(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
 {
     struct lf_json_in in = lf_json_in(body, diag);
-    o->n = lf_json_int(&in, "n", 1, 1, 128);
-    o->best_of = lf_json_int(&in, "best_of", o->n, 1, 128);
+    o->n = lf_json_int(&in, "n", 1, 1, LF_CHOICES_OF_ONE_MAX);
+    o->best_of = lf_json_int(&in, "best_of", o->n, 1, LF_CHOICES_OF_ONE_MAX);
     if (in.rc == LF_OK && o->best_of < o->n)
         return lf_fail(diag, LF_E_INVALID, "\"best_of\" must be at least \"n\"");
     if (in.rc == LF_OK && o->stream && o->best_of > o->n)

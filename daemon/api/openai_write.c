@@ -151,19 +151,15 @@ static enum lf_err collect(struct finished *a, struct lf_http *q, const struct l
     return rc ?: find_calls(&a->calls, &a->n_content, o, &a->text);
 }
 
-/* The likeliest tokens on average; the earlier completion among equals. */
-static double worth(const struct lf_completion *c)
-{
-    return c->n_tokens > 0 ? c->logprob_sum / c->n_tokens : 0;
-}
-
-/* Whether the k-th completion of a prompt is one of the n that are answered. */
+/* Whether the k-th completion of a prompt is one of the n that are answered; the earlier one among
+ * equals. */
 static bool is_answered(const struct lf_openai *o, const struct lf_completion *of_prompt, int k)
 {
     int better = 0;
     for (int i = 0; i < o->best_of; i++)
-        better += worth(&of_prompt[i]) > worth(&of_prompt[k]) ||
-                  (worth(&of_prompt[i]) == worth(&of_prompt[k]) && i < k);
+        better +=
+            lf_completion_worth(&of_prompt[i]) > lf_completion_worth(&of_prompt[k]) ||
+            (lf_completion_worth(&of_prompt[i]) == lf_completion_worth(&of_prompt[k]) && i < k);
     return better < o->n;
 }
 

@@ -37,6 +37,8 @@ def lorax_client():
                         temperature=0.1, top_k=5, top_p=0.9, repetition_penalty=1.01,
                         stop_sequences=["no such thing"], return_full_text=True)
     expect(r.generated_text.startswith(PROMPT + " red"), r.generated_text)
+    r = client.generate(PROMPT, max_new_tokens=4, best_of=3, do_sample=True)
+    expect(len(r.details.best_of_sequences) == 2, r)
     events = list(client.generate_stream(PROMPT, max_new_tokens=6))
     expect("".join(e.token.text for e in events) == WANT, events)
     expect(events[-1].generated_text == WANT and events[-1].details.generated_tokens == 6, events)

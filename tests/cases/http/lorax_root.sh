@@ -33,6 +33,20 @@ call POST /generate_stream -d '{"inputs": "The", "parameters": {"top_n_tokens": 
 answers_with 400 POST /generate_stream -d '{"inputs": "x", "parameters": {
     "decoder_input_details": true}}'
 
+# The best of several; the others are in its details.
+call POST /generate -d '{"inputs": "The old man", "parameters": {"max_new_tokens": 4, "best_of": 4,
+    "do_sample": true, "seed": 5, "details": true}}' | python3 -c '
+import json, sys
+answer = json.load(sys.stdin)
+d = answer["details"]
+all4 = d["best_of_sequences"] + [{**d, "generated_text": answer["generated_text"]}]
+assert len({a["generated_text"] for a in all4}) > 1, all4
+assert sorted(a["seed"] for a in all4) == [5, 6, 7, 8], all4
+worth = [sum(t["logprob"] for t in a["tokens"]) / a["generated_tokens"] for a in all4]
+assert max(worth) == worth[-1], worth
+'
+answers_with 400 POST /generate_stream -d '{"inputs": "x", "parameters": {"best_of": 2}}'
+
 # top_p 0 is the likeliest token alone, at any temperature and on every route.
 text() { sed 's/.*"\(generated_\)\?text":"\([^"]*\)".*/\2/'; }
 ask='"prompt": "The old man", "max_tokens": 6'
