@@ -135,6 +135,21 @@ static void work_depth_and_size_have_ceilings(void **state)
     expect_error("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
                  LF_E_TOO_BIG, "bytes");
     expect_error("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", LF_E_TOO_BIG, "recurses");
+    /* Comparing: 2^40 values that are one; a long text with itself, while sorting; a large dict. */
+    static const char twice[] = "{% set n = namespace(a=[1], b=[1], c=(1,), d=(1,)) %}"
+                                "{% for i in range(40) %}{% set n.a = [n.a, n.a] %}"
+                                "{% set n.b = [n.b, n.b] %}{% set n.c = (n.c, n.c) %}"
+                                "{% set n.d = (n.d, n.d) %}{% endfor %}";
+    static const char *const compared[] = {"n.a == n.b", "n.a < n.b", "n.a in [n.b]",
+                                           "{n.c: 1} == {n.d: 1}", "[n.b].count(n.a)"};
+    for (size_t i = 0; i < sizeof compared / sizeof *compared; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%s{{ %s }}", twice, compared[i]);
+        expect_error(text, LF_E_TOO_BIG, "steps");
+    }
+    expect_error(
+        "{% set x = 'x' * 500000 %}{{ ([x] * 2000) | sort(case_sensitive=true) | length }}",
+        LF_E_TOO_BIG, "steps");
     expect_error("{{ range(100001) | length }}", LF_E_TOO_BIG, "range()");
     expect_error("{{ 'x' * 5000000 }}", LF_E_TOO_BIG, "over the limit");
     expect_error("{% set ns = namespace(x='xxxxxxxxxxxxxxxx') %}{% for i in range(40) %}"

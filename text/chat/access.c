@@ -30,7 +30,7 @@ static bool attribute(struct lf_jrun *r, struct lf_jv v, struct lf_str name, str
     if (v.type == LF_J_LOOP)
         return lf_jloop_attr(r, v.loop, name, out);
     if (v.type == LF_J_NAMESPACE) {
-        const struct lf_jv *have = lf_jdict_find(v.dict, lf_jv_str(name));
+        const struct lf_jv *have = lf_jdict_find(r, v.dict, lf_jv_str(name));
         if (have)
             *out = *have;
         return have != NULL;
@@ -50,7 +50,8 @@ struct lf_jv lf_jv_getattr(struct lf_jrun *r, struct lf_jv v, struct lf_str name
         return out;
     if (v.type == LF_J_UNDEFINED)
         return lf_j_fail_undefined(r, v);
-    const struct lf_jv *have = v.type == LF_J_DICT ? lf_jdict_find(v.dict, lf_jv_str(name)) : NULL;
+    const struct lf_jv *have =
+        v.type == LF_J_DICT ? lf_jdict_find(r, v.dict, lf_jv_str(name)) : NULL;
     if (v.type == LF_J_DICT)
         lf_j_spend(r, v.dict->n);
     return have ? *have : missing(r, v, name);
@@ -82,7 +83,7 @@ struct lf_jv lf_jv_getitem(struct lf_jrun *r, struct lf_jv v, struct lf_jv key)
     if (v.type == LF_J_UNDEFINED)
         return lf_j_fail_undefined(r, v);
     if (v.type == LF_J_DICT) {
-        const struct lf_jv *have = lf_jdict_find(v.dict, key);
+        const struct lf_jv *have = lf_jdict_find(r, v.dict, key);
         lf_j_spend(r, v.dict->n);
         if (have)
             return *have;

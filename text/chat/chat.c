@@ -132,7 +132,7 @@ static struct lf_jv alias_reasoning(struct lf_jrun *r, struct lf_jv message)
     if (message.type != LF_J_DICT)
         return lf_j_fail(r, LF_E_INVALID, "a chat message must be an object");
     for (size_t i = 0; i < 3 && !found; i++) {
-        found = lf_jdict_find(message.dict, text(names[i]));
+        found = lf_jdict_find(r, message.dict, text(names[i]));
         if (found && found->type == LF_J_NONE)
             found = NULL;
     }
@@ -173,7 +173,7 @@ static void set_globals(struct lf_jrun *r, const struct lf_chat *c, const json_t
     lf_jdict_put(r, r->globals, text("tools"), lf_jv_none());
     lf_jdict_put(r, r->globals, text("documents"), lf_jv_none());
     put_all(r, vars);
-    const struct lf_jv *messages = lf_jdict_find(r->globals, text("messages"));
+    const struct lf_jv *messages = lf_jdict_find(r, r->globals, text("messages"));
     if (messages)
         lf_jdict_put(r, r->globals, text("messages"), alias_messages(r, *messages));
     lf_jdict_put(r, r->globals, text("add_generation_prompt"), lf_jv_bool(add_generation_prompt));

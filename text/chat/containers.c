@@ -95,7 +95,7 @@ void lf_jdict_put(struct lf_jrun *r, struct lf_jdict *d, struct lf_jv key, struc
 {
     size_t i = 0;
     lf_j_spend(r, d->n);
-    while (i < d->n && !lf_jv_equal(d->v[i].key, key))
+    while (i < d->n && !lf_jv_equal(r, d->v[i].key, key))
         i++;
     if (i == d->n) {
         add_pair(r, d, key, value);
@@ -198,12 +198,12 @@ bool lf_jv_contains(struct lf_jrun *r, struct lf_jv v, struct lf_jv needle)
     }
     if (v.type == LF_J_DICT) {
         lf_j_spend(r, v.dict->n);
-        return lf_jv_hashable(r, needle) && lf_jdict_find(v.dict, needle);
+        return lf_jv_hashable(r, needle) && lf_jdict_find(r, v.dict, needle);
     }
     const struct lf_jlist *items = lf_jv_items(r, v);
     lf_j_spend(r, items->n);
     for (size_t i = 0; i < items->n; i++)
-        if (lf_jv_equal(items->v[i], needle))
+        if (lf_jv_equal(r, items->v[i], needle))
             return true;
     return false;
 }

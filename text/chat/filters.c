@@ -158,7 +158,7 @@ FILTER(to_int)
     struct lf_jv n;
     if (v.type == LF_J_UNDEFINED)
         return lf_j_fail_undefined(r, v);
-    if (a->given[1] && !lf_jv_equal(a->v[1], lf_jv_int(10)))
+    if (a->given[1] && !lf_jv_equal(r, a->v[1], lf_jv_int(10)))
         return lf_j_fail(r, LF_E_UNSUPPORTED, "int with another base is not supported");
     if (lf_jv_is_int(v))
         return lf_jv_int(lf_jv_to_int(v));

@@ -54,7 +54,7 @@ static struct lf_jv changed(struct lf_jrun *r, struct lf_jv self, const struct l
         lf_jlist_add(r, now, a->raw->v[i]);
     self.loop->changed = now;
     return lf_jv_bool(!was ||
-                      !lf_jv_equal(lf_jv_list(LF_J_TUPLE, now), lf_jv_list(LF_J_TUPLE, was)));
+                      !lf_jv_equal(r, lf_jv_list(LF_J_TUPLE, now), lf_jv_list(LF_J_TUPLE, was)));
 }
 
 /* The attributes. */

@@ -217,7 +217,7 @@ METHOD(get)
     const struct lf_jv *have = NULL;
     lf_j_spend(r, self.dict->n);
     if (lf_jv_hashable(r, a->v[0]))
-        have = lf_jdict_find(self.dict, a->v[0]);
+        have = lf_jdict_find(r, self.dict, a->v[0]);
     return have ? *have : a->given[1] ? a->v[1] : lf_jv_none();
 }
 
@@ -239,7 +239,7 @@ METHOD(list_search)
     int64_t n = 0;
     lf_j_spend(r, self.list->n);
     for (size_t i = 0; i < self.list->n; i++) {
-        bool equal = lf_jv_equal(self.list->v[i], a->v[0]);
+        bool equal = lf_jv_equal(r, self.list->v[i], a->v[0]);
         if (equal && a->how == LEFT)
             return lf_jv_int((int64_t)i);
         n += equal;

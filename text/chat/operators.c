@@ -190,7 +190,7 @@ struct lf_jv lf_j_binary(struct lf_jrun *r, enum lf_jop op, struct lf_jv a, stru
 bool lf_j_holds(struct lf_jrun *r, enum lf_jop op, struct lf_jv a, struct lf_jv b)
 {
     if (op == LF_JO_EQ || op == LF_JO_NE)
-        return lf_jv_equal(a, b) == (op == LF_JO_EQ);
+        return lf_jv_equal(r, a, b) == (op == LF_JO_EQ);
     if (op == LF_JO_IN || op == LF_JO_NOT_IN)
         return lf_jv_contains(r, b, a) == (op == LF_JO_IN);
     int order = lf_jv_compare(r, a, b);

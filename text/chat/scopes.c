@@ -54,7 +54,7 @@ struct lf_jv lf_j_lookup(struct lf_jrun *r, struct lf_str name)
         b = find(s, name);
     if (b)
         return b->value;
-    const struct lf_jv *global = lf_jdict_find(r->globals, lf_jv_str(name));
+    const struct lf_jv *global = lf_jdict_find(r, r->globals, lf_jv_str(name));
     const struct lf_jdef *function = r->names->function(name);
     if (global)
         return *global;

@@ -253,12 +253,12 @@ FILTER(sort)
 FILTER(dictsort)
 {
     static const struct lf_str key = {"key", 3}, value = {"value", 5};
-    bool by_value = a->given[1] && lf_jv_equal(a->v[1], lf_jv_str(value));
+    bool by_value = a->given[1] && lf_jv_equal(r, a->v[1], lf_jv_str(value));
     if (v.type == LF_J_UNDEFINED)
         return lf_j_fail_undefined(r, v);
     if (v.type != LF_J_DICT)
         return lf_j_fail(r, LF_E_INVALID, "dictsort needs a mapping");
-    if (a->given[1] && !by_value && !lf_jv_equal(a->v[1], lf_jv_str(key)))
+    if (a->given[1] && !by_value && !lf_jv_equal(r, a->v[1], lf_jv_str(key)))
         return lf_j_fail(r, LF_E_INVALID, "dictsort can only sort by \"key\" or \"value\"");
     const struct lf_jlist *all = lf_jdict_view(r, v.dict, LF_J_ITEMS).list;
     struct lf_jpair *pairs = lf_j_alloc(r, (all->n + 1) * sizeof *pairs);
@@ -276,7 +276,7 @@ FILTER(unique)
     const struct lf_jlist *from = lf_jv_items(r, v);
     for (size_t i = 0; i < from->n && r->rc == LF_OK; i++) {
         struct lf_jv key = key_of(r, from->v[i], a->v[1], a->v[0]);
-        if (r->rc != LF_OK || !lf_jv_hashable(r, key) || lf_jdict_find(seen, key))
+        if (r->rc != LF_OK || !lf_jv_hashable(r, key) || lf_jdict_find(r, seen, key))
             continue;
         lf_jlist_add(r, y.items, from->v[i]);
         lf_jdict_put(r, seen, key, lf_jv_none());

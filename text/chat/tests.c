@@ -28,7 +28,7 @@ static struct lf_jv divides(struct lf_jrun *r, struct lf_jv v, struct lf_jv by, 
         return lf_j_fail_undefined(r, v);
     if (!lf_jv_is_number(v))
         return lf_j_fail(r, LF_E_INVALID, "a number is needed, not '%s'", lf_jv_type_name(v));
-    return lf_jv_bool(lf_jv_equal(lf_j_binary(r, LF_JO_MOD, v, by), lf_jv_int(rest)));
+    return lf_jv_bool(lf_jv_equal(r, lf_j_binary(r, LF_JO_MOD, v, by), lf_jv_int(rest)));
 }
 
 /* odd and even */
@@ -53,7 +53,7 @@ TEST(is_same)
     if (v.type == a->v[0].type && v.type != LF_J_NONE && v.type != LF_J_BOOL)
         return lf_j_fail(r, LF_E_UNSUPPORTED, "sameas of two '%s' is not supported",
                          lf_jv_type_name(v));
-    return lf_jv_bool(v.type == a->v[0].type && lf_jv_equal(v, a->v[0]));
+    return lf_jv_bool(v.type == a->v[0].type && lf_jv_equal(r, v, a->v[0]));
 }
 
 /* An undefined value can be iterated, called and has a length, as far as Python can tell. */

@@ -62,34 +62,37 @@ static bool is_nan(struct lf_jv v)
     return v.type == LF_J_FLOAT && isnan(v.d);
 }
 
-static bool equal_lists(const struct lf_jlist *a, const struct lf_jlist *b)
+static bool equal_lists(struct lf_jrun *r, const struct lf_jlist *a, const struct lf_jlist *b)
 {
     bool equal = a->n == b->n;
     for (size_t i = 0; i < a->n && equal; i++)
-        equal = lf_jv_equal(a->v[i], b->v[i]);
+        equal = lf_jv_equal(r, a->v[i], b->v[i]);
     return equal;
 }
 
-const struct lf_jv *lf_jdict_find(const struct lf_jdict *d, struct lf_jv key)
+const struct lf_jv *lf_jdict_find(struct lf_jrun *r, const struct lf_jdict *d, struct lf_jv key)
 {
     for (size_t i = 0; i < d->n; i++)
-        if (lf_jv_equal(d->v[i].key, key))
+        if (lf_jv_equal(r, d->v[i].key, key))
             return &d->v[i].value;
     return NULL;
 }
 
-static bool equal_dicts(const struct lf_jdict *a, const struct lf_jdict *b)
+static bool equal_dicts(struct lf_jrun *r, const struct lf_jdict *a, const struct lf_jdict *b)
 {
     bool equal = a->n == b->n;
     for (size_t i = 0; i < a->n && equal; i++) {
-        const struct lf_jv *other = lf_jdict_find(b, a->v[i].key);
-        equal = other && lf_jv_equal(a->v[i].value, *other);
+        const struct lf_jv *other = lf_jdict_find(r, b, a->v[i].key);
+        equal = other && lf_jv_equal(r, a->v[i].value, *other);
     }
     return equal;
 }
 
-bool lf_jv_equal(struct lf_jv a, struct lf_jv b)
+bool lf_jv_equal(struct lf_jrun *r, struct lf_jv a, struct lf_jv b)
 {
+    lf_j_spend(r, a.type == LF_J_STRING && b.type == LF_J_STRING && a.s.n == b.s.n ? a.s.n : 0);
+    if (r->rc)
+        return false;
     if (lf_jv_is_number(a) && lf_jv_is_number(b))
         return !is_nan(a) && !is_nan(b) && compare_numbers(a, b) == 0;
     if (a.type != b.type)
@@ -103,11 +106,11 @@ bool lf_jv_equal(struct lf_jv a, struct lf_jv b)
     case LF_J_LIST:
     case LF_J_TUPLE:
     case LF_J_RANGE:
-        return equal_lists(a.list, b.list);
+        return equal_lists(r, a.list, b.list);
     case LF_J_DICT:
-        return equal_dicts(a.dict, b.dict);
+        return equal_dicts(r, a.dict, b.dict);
     case LF_J_METHOD:
-        return a.method->def == b.method->def && lf_jv_equal(a.method->self, b.method->self);
+        return a.method->def == b.method->def && lf_jv_equal(r, a.method->self, b.method->self);
     default:
         return a.list == b.list; /* the same object */
     }
@@ -125,7 +128,9 @@ int lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b)
     if (lf_jv_is_number(a) && lf_jv_is_number(b))
         return compare_numbers(a, b);
     if (a.type == LF_J_STRING && b.type == LF_J_STRING) {
-        int c = memcmp(a.s.s, b.s.s, a.s.n < b.s.n ? a.s.n : b.s.n);
+        size_t n = a.s.n < b.s.n ? a.s.n : b.s.n;
+        lf_j_spend(r, n);
+        int c = r->rc == LF_OK ? memcmp(a.s.s, b.s.s, n) : 0;
         return c ? c : (a.s.n > b.s.n) - (a.s.n < b.s.n);
     }
     if (a.type != b.type || (a.type != LF_J_LIST && a.type != LF_J_TUPLE)) {
@@ -133,16 +138,17 @@ int lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b)
                   lf_jv_type_name(b));
         return 0;
     }
-    for (size_t i = 0; i < a.list->n && i < b.list->n; i++)
-        if (!lf_jv_equal(a.list->v[i], b.list->v[i]))
+    for (size_t i = 0; i < a.list->n && i < b.list->n && r->rc == LF_OK; i++)
+        if (!lf_jv_equal(r, a.list->v[i], b.list->v[i]))
             return lf_jv_compare(r, a.list->v[i], b.list->v[i]);
     return (a.list->n > b.list->n) - (a.list->n < b.list->n);
 }
 
 bool lf_jv_hashable(struct lf_jrun *r, struct lf_jv v)
 {
+    lf_j_spend(r, 0);
     bool good = v.type < LF_J_LIST || v.type > LF_J_DICT || v.type == LF_J_TUPLE;
-    for (size_t i = 0; v.type == LF_J_TUPLE && i < v.list->n && good; i++)
+    for (size_t i = 0; v.type == LF_J_TUPLE && i < v.list->n && good && r->rc == LF_OK; i++)
         good = lf_jv_hashable(r, v.list->v[i]);
     if (!good)
         lf_j_fail(r, LF_E_INVALID, "unhashable type: '%s'", lf_jv_type_name(v));

@@ -283,10 +283,11 @@ struct lf_jv lf_jv_take(struct lf_jrun *r, struct lf_buf *b);
 /* Python's name of the type: 'str', 'NoneType'... */
 const char *lf_jv_type_name(struct lf_jv v);
 bool lf_jv_truth(struct lf_jv v);
-/* Python's ==; values that cannot be equal are not. */
-bool lf_jv_equal(struct lf_jv a, struct lf_jv b);
+/* Python's ==; values that cannot be equal are not. Each value that is looked at costs a step: lists
+ * share what they hold, so that few bytes can stand for any number of values. */
+bool lf_jv_equal(struct lf_jrun *r, struct lf_jv a, struct lf_jv b);
 /* The value of a key; NULL: there is none. */
-const struct lf_jv *lf_jdict_find(const struct lf_jdict *d, struct lf_jv key);
+const struct lf_jv *lf_jdict_find(struct lf_jrun *r, const struct lf_jdict *d, struct lf_jv key);
 /* Python's ordering: < 0, 0, > 0. Fails where Python has none. */
 int lf_jv_compare(struct lf_jrun *r, struct lf_jv a, struct lf_jv b);
 /* Whether a dict may have it as a key; fails where not. */
