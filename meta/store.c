@@ -9,6 +9,8 @@
 #include "core/grow.h"
 #include "meta/codec.h"
 #include "meta/limits.h"
+#include "meta/rewrite.h"
+#include "meta/seal.h"
 
 #include <fcntl.h>
 #include <lmdb.h>
@@ -19,7 +21,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define STORE_FORMAT 1
 /* Address space, not disk: the file grows as it fills. A record is below 2 KiB, so this holds
  * LF_ADAPTERS_MAX adapters and as many jobs twice over. */
 #define STORE_MAP_BYTES ((size_t)1 << 30)
@@ -204,28 +205,50 @@ static MDB_val text_val(const char *s)
     return (MDB_val){strlen(s), (void *)(uintptr_t)s};
 }
 
+/* ---- Sealed values --------------------------------------------------------------------------- */
+
+/* The bytes are LMDB's, until the transaction ends. That there is no value is the caller's to say.
+ */
+static enum lf_err value_get(struct tx *t, MDB_dbi db, MDB_val key, MDB_val *val)
+{
+    int code = mdb_get(t->txn, db, &key, val);
+    if (code == MDB_NOTFOUND)
+        return LF_E_NOT_FOUND;
+    if (code == MDB_SUCCESS && !lf_seal_open(val, &key))
+        return lf_fail(t->diag, LF_E_DAMAGED, "store: a value is damaged");
+    return mdb_err(code, "read", t->diag);
+}
+
+/* LF_E_EXISTS only with MDB_NOOVERWRITE. */
+static enum lf_err value_put(struct tx *t, MDB_dbi db, MDB_val key, MDB_val val, unsigned flags)
+{
+    char room[LF_SEALED_MAX];
+    MDB_val sealed;
+    if (lf_seal(&sealed, room, &key, &val) != LF_OK)
+        return lf_fail(t->diag, LF_E_TOO_BIG, "store: a value of %zu bytes", val.mv_size);
+    return mdb_err(mdb_put(t->txn, db, &key, &sealed, flags), "write", t->diag);
+}
+
 /* ---- Counters -------------------------------------------------------------------------------- */
 
 static enum lf_err counter_get(struct tx *t, const char *word, uint64_t *out)
 {
-    MDB_val key = text_val(word), val;
-    int code = mdb_get(t->txn, t->s->counters, &key, &val);
-    if (code == MDB_NOTFOUND) {
-        *out = 0;
+    MDB_val val;
+    enum lf_err rc = value_get(t, t->s->counters, text_val(word), &val);
+    *out = 0;
+    if (rc == LF_E_NOT_FOUND)
         return LF_OK;
-    }
-    if (code != MDB_SUCCESS)
-        return mdb_err(code, word, t->diag);
-    if (val.mv_size != sizeof *out)
-        return lf_fail(t->diag, LF_E_DAMAGED, "store: counter \"%s\" is damaged", word);
+    if (rc == LF_OK && val.mv_size != sizeof *out)
+        rc = LF_E_DAMAGED;
+    if (rc != LF_OK)
+        return lf_fail(t->diag, rc, "store: counter \"%s\" is damaged", word);
     memcpy(out, val.mv_data, sizeof *out);
     return LF_OK;
 }
 
 static enum lf_err counter_put(struct tx *t, const char *word, uint64_t v)
 {
-    MDB_val key = text_val(word), val = {sizeof v, &v};
-    return mdb_err(mdb_put(t->txn, t->s->counters, &key, &val, 0), word, t->diag);
+    return value_put(t, t->s->counters, text_val(word), (MDB_val){sizeof v, &v}, 0);
 }
 
 static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
@@ -239,14 +262,10 @@ static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-/* The bytes are LMDB's, until the transaction ends. That there is no record is the caller's to say.
- */
 static enum lf_err record_get(struct tx *t, MDB_dbi db, uint64_t id, MDB_val *val)
 {
     struct id_key k = id_key(id);
-    MDB_val key = id_val(&k);
-    int code = mdb_get(t->txn, db, &key, val);
-    return code == MDB_NOTFOUND ? LF_E_NOT_FOUND : mdb_err(code, "read", t->diag);
+    return value_get(t, db, id_val(&k), val);
 }
 
 /* `encoded` is how the record became the bytes of b, which are freed. */
@@ -254,10 +273,8 @@ static enum lf_err record_put(struct tx *t, MDB_dbi db, uint64_t id, struct lf_b
                               enum lf_err encoded)
 {
     struct id_key k = id_key(id);
-    MDB_val key = id_val(&k), val = {b->len, b->data};
-    enum lf_err rc = encoded == LF_OK
-                         ? mdb_err(mdb_put(t->txn, db, &key, &val, 0), "write", t->diag)
-                         : lf_fail(t->diag, encoded, "store: no memory for a record");
+    enum lf_err rc = encoded == LF_OK ? value_put(t, db, id_val(&k), (MDB_val){b->len, b->data}, 0)
+                                      : lf_fail(t->diag, encoded, "store: no memory for a record");
     lf_buf_free(b);
     return rc;
 }
@@ -303,11 +320,11 @@ static enum lf_err job_write(struct tx *t, const struct lf_job_record *r)
 
 static enum lf_err name_take(struct tx *t, const char *name, uint64_t id)
 {
-    MDB_val key = text_val(name), val = {sizeof id, &id};
-    int code = mdb_put(t->txn, t->s->names, &key, &val, MDB_NOOVERWRITE);
-    if (code == MDB_KEYEXIST)
-        return lf_fail(t->diag, LF_E_EXISTS, "there is an adapter \"%s\" already", name);
-    return mdb_err(code, "name", t->diag);
+    MDB_val val = {sizeof id, &id};
+    enum lf_err rc = value_put(t, t->s->names, text_val(name), val, MDB_NOOVERWRITE);
+    if (rc == LF_E_EXISTS)
+        return lf_fail(t->diag, rc, "there is an adapter \"%s\" already", name);
+    return rc;
 }
 
 static enum lf_err name_drop(struct tx *t, const char *name)
@@ -345,12 +362,7 @@ static enum lf_err tables_open(struct lf_store *s, struct lf_diag *diag)
     if (rc != LF_OK)
         return rc;
     rc = mdb_err(tables_bind(s, t.txn, MDB_CREATE), "tables", diag);
-    uint64_t format = 0;
-    rc = rc ?: counter_get(&t, "format", &format);
-    if (rc == LF_OK && format > STORE_FORMAT)
-        rc = lf_fail(diag, LF_E_DAMAGED, "store: format %llu; this program knows %d",
-                     (unsigned long long)format, STORE_FORMAT);
-    rc = rc ?: counter_put(&t, "format", STORE_FORMAT);
+    rc = rc ?: counter_put(&t, "format", LF_STORE_FORMAT);
     rc = rc ?: counter_next(&t, "epoch", &s->epoch);
     return tx_end(&t, rc);
 }
@@ -369,7 +381,8 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
     if (!s->dir)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
     rc = rc ?: store_lock(&s->lock_fd, dir, diag);
-    rc = rc ?: half_made_remove(s, diag) ?: env_open(s, diag) ?: tables_open(s, diag);
+    rc = rc ?: half_made_remove(s, diag) ?: lf_store_rewrite(dir, STORE_MAP_BYTES, diag);
+    rc = rc ?: env_open(s, diag) ?: tables_open(s, diag);
     if (rc == LF_OK)
         *out = s;
     else
@@ -462,10 +475,9 @@ enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_d
 /* The name is the adapter's already where its record was damaged and the names are well. */
 static enum lf_err name_adopt(struct tx *t, const struct lf_adapter_record *r)
 {
-    MDB_val key = text_val(r->name), val;
+    MDB_val val;
     uint64_t id = 0;
-    int code = mdb_get(t->txn, t->s->names, &key, &val);
-    if (code == MDB_SUCCESS && val.mv_size == sizeof id)
+    if (value_get(t, t->s->names, text_val(r->name), &val) == LF_OK && val.mv_size == sizeof id)
         memcpy(&id, val.mv_data, sizeof id);
     return id == r->id ? LF_OK : name_take(t, r->name, r->id);
 }
@@ -484,26 +496,6 @@ enum lf_err lf_store_adapter_adopt(struct lf_store *s, const struct lf_adapter_r
         rc = counter_put(&t, "adapter", r->id);
     rc = rc ?: name_adopt(&t, r) ?: adapter_write(&t, &made);
     return tx_end(&t, rc);
-}
-
-enum lf_err lf_store_adapter_removed(struct lf_store *s, uint64_t id, bool *removed,
-                                     struct lf_diag *diag)
-{
-    uint64_t known = 0;
-    struct id_key k = id_key(id);
-    MDB_val key = id_val(&k), val;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, false, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = counter_get(&t, "adapter", &known);
-    int code = rc == LF_OK ? mdb_get(t.txn, s->adapters, &key, &val) : MDB_SUCCESS;
-    if (code != MDB_SUCCESS && code != MDB_NOTFOUND)
-        rc = mdb_err(code, "adapter", diag);
-    rc = tx_end(&t, rc);
-    if (rc == LF_OK)
-        *removed = id <= known && code == MDB_NOTFOUND;
-    return rc;
 }
 
 /* A list that grows as a walk goes over a table's records of `bytes` each. */
@@ -532,7 +524,7 @@ static enum lf_err list_take(struct list *l, enum lf_err rc, void *out, size_t *
 }
 
 /* Calls `each` for every record of the table, in order of id. */
-typedef enum lf_err (*walk_fn)(struct list *l, uint64_t id, const MDB_val *val,
+typedef enum lf_err (*walk_fn)(struct list *l, const MDB_val *key, MDB_val *val,
                                struct lf_diag *diag);
 
 static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct list *l)
@@ -544,13 +536,59 @@ static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct lis
     MDB_val key, val;
     int code = mdb_cursor_get(c, &key, &val, MDB_FIRST);
     while (code == MDB_SUCCESS && rc == LF_OK) {
-        rc = each(l, key_id(&key), &val, t->diag);
+        rc = each(l, &key, &val, t->diag);
         if (rc == LF_OK)
             code = mdb_cursor_get(c, &key, &val, MDB_NEXT);
     }
     mdb_cursor_close(c);
     if (rc == LF_OK && code != MDB_NOTFOUND)
         rc = mdb_err(code, "walk", t->diag);
+    return rc;
+}
+
+static enum lf_err named(struct list *l, const MDB_val *key, MDB_val *val, struct lf_diag *diag)
+{
+    uint64_t *id = list_add(l);
+    if (!id)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of names");
+    *id = 0;
+    if (lf_seal_open(val, key) && val->mv_size == sizeof *id)
+        memcpy(id, val->mv_data, sizeof *id);
+    return LF_OK;
+}
+
+/* There is a record of the id, be it damaged, or a name that stands for it: a record whose key is
+ * damaged has lost its place. */
+static enum lf_err id_mentioned(struct tx *t, uint64_t id, bool *there)
+{
+    struct id_key k = id_key(id);
+    MDB_val key = id_val(&k), val;
+    struct list l = {.bytes = sizeof id};
+    int code = mdb_get(t->txn, t->s->adapters, &key, &val);
+    *there = code == MDB_SUCCESS;
+    if (code != MDB_NOTFOUND)
+        return mdb_err(code, "adapter", t->diag);
+    enum lf_err rc = table_walk(t, t->s->names, named, &l);
+    const uint64_t *ids = (const uint64_t *)(void *)l.items;
+    for (size_t i = 0; i < l.n && rc == LF_OK; i++)
+        *there |= ids[i] == id;
+    free(l.items);
+    return rc;
+}
+
+enum lf_err lf_store_adapter_removed(struct lf_store *s, uint64_t id, bool *removed,
+                                     struct lf_diag *diag)
+{
+    uint64_t known = 0;
+    bool there = false;
+    struct tx t;
+    enum lf_err rc = tx_begin(&t, s, false, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = counter_get(&t, "adapter", &known) ?: id_mentioned(&t, id, &there);
+    rc = tx_end(&t, rc);
+    if (rc == LF_OK)
+        *removed = id <= known && !there;
     return rc;
 }
 
@@ -566,25 +604,30 @@ static enum lf_err left_out(struct list *l, const char *what, uint64_t id, enum 
     return LF_OK;
 }
 
-static enum lf_err adapter_listed(struct list *l, uint64_t id, const MDB_val *val,
+static enum lf_err adapter_listed(struct list *l, const MDB_val *key, MDB_val *val,
                                   struct lf_diag *diag)
 {
     struct lf_diag why = {""};
     struct lf_adapter_record *r = list_add(l);
     if (!r)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
-    enum lf_err rc = lf_adapter_record_decode(r, val->mv_data, val->mv_size, &why);
-    return left_out(l, "adapter", id, rc, &why);
+    enum lf_err rc = lf_seal_open(val, key)
+                         ? lf_adapter_record_decode(r, val->mv_data, val->mv_size, &why)
+                         : lf_fail(&why, LF_E_DAMAGED, "its bytes are damaged");
+    return left_out(l, "adapter", key_id(key), rc, &why);
 }
 
-static enum lf_err job_listed(struct list *l, uint64_t id, const MDB_val *val, struct lf_diag *diag)
+static enum lf_err job_listed(struct list *l, const MDB_val *key, MDB_val *val,
+                              struct lf_diag *diag)
 {
     struct lf_diag why = {""};
     struct lf_job_record *r = list_add(l);
     if (!r)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of jobs");
-    enum lf_err rc = lf_job_record_decode(r, val->mv_data, val->mv_size, &why);
-    return left_out(l, "job", id, rc, &why);
+    enum lf_err rc = lf_seal_open(val, key)
+                         ? lf_job_record_decode(r, val->mv_data, val->mv_size, &why)
+                         : lf_fail(&why, LF_E_DAMAGED, "its bytes are damaged");
+    return left_out(l, "job", key_id(key), rc, &why);
 }
 
 enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,

@@ -11,6 +11,7 @@
  *   names     name     -> id, which is what makes a name unique
  *   jobs      id       -> struct lf_job_record
  *   counters  word     -> u64: format, epoch, adapter, job
+ * Each value has a seal behind it (seal.h).
  */
 #ifndef LF_META_STORE_H
 #define LF_META_STORE_H
@@ -25,8 +26,9 @@
 
 struct lf_store;
 
-/* Makes DIR where it is not there. LF_E_DAMAGED for a file that is no store of ours or of a newer
- * format. Yours, free with lf_store_close. */
+/* Makes DIR where it is not there. A file that is no store, or a damaged one, is kept as
+ * data.mdb.damaged, said in the log, and the store is empty (rewrite.h). LF_E_DAMAGED for one of a
+ * newer format. Yours, free with lf_store_close. */
 enum lf_err lf_store_open(struct lf_store **out, const char *dir,
                           struct lf_diag *diag) LF_MUST_CHECK;
 void lf_store_close(struct lf_store *s);

@@ -89,8 +89,8 @@ void lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
     struct lf_diag diag = {""};
     char dir[LF_PATH_MAX];
     struct lf_job_record *r = &l->record;
-    r->ended_ms = lf_clock_unix_ms();
     pthread_mutex_lock(&j->lock);
+    r->ended_ms = lf_clock_unix_ms();
     take_off(j, l);
     pthread_mutex_unlock(&j->lock);
     if (lf_registry_job_finish(j->d->registry, r, &diag) != LF_OK)

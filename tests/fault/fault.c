@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -24,13 +25,13 @@ static const struct {
     {"rename", EIO, ENOSPC},    {"open", EMFILE, EMFILE}, {"mkdir", ENOSPC, ENOSPC},
 };
 
-static struct {
+static struct state {
     bool for_good;
     enum fault_kind kind;
     long n;
     atomic_bool armed;
     atomic_long met;
-} fault;
+} at_start, *fault = &at_start; /* in a sweep: shared with the processes that it forks */
 
 static _Thread_local bool sweeps; /* the thread that does */
 static char under[64];            /* the fault of the sweep under way; "": none */
@@ -41,12 +42,12 @@ static char under[64];            /* the fault of the sweep under way; "": none 
 /* Whether this call fails; errno is set. */
 static EARLY bool hit(enum fault_kind kind)
 {
-    if (!fault.armed || fault.kind != kind || (kind == FAULT_MEMORY && !sweeps))
+    if (!fault->armed || fault->kind != kind || (kind == FAULT_MEMORY && !sweeps))
         return false;
-    long met = ++fault.met;
-    if (met < fault.n || (met > fault.n && !fault.for_good))
+    long met = ++fault->met;
+    if (met < fault->n || (met > fault->n && !fault->for_good))
         return false;
-    errno = fault.for_good ? kinds[kind].for_good : kinds[kind].once;
+    errno = fault->for_good ? kinds[kind].for_good : kinds[kind].once;
     return true;
 }
 
@@ -123,7 +124,7 @@ json_t *json_loadb(const char *text, size_t n, size_t flags, json_error_t *error
 /* A disk that is full takes a part of the bytes first. */
 static bool takes_half(size_t n)
 {
-    return fault.for_good && fault.met == fault.n && n > 1;
+    return fault->for_good && fault->met == fault->n && n > 1;
 }
 
 ssize_t write(int fd, const void *data, size_t n)
@@ -208,14 +209,14 @@ static bool one(const struct fault_subject *s, void *arg, enum fault_kind kind, 
     struct lf_diag diag = {""};
     snprintf(under, sizeof under, "%s %ld%s", kinds[kind].name, n, for_good ? " for good" : "");
     s->before(arg);
-    fault.kind = kind;
-    fault.for_good = for_good;
-    fault.n = n;
-    fault.met = 0;
-    sweeps = fault.armed = true;
+    fault->kind = kind;
+    fault->for_good = for_good;
+    fault->n = n;
+    fault->met = 0;
+    sweeps = fault->armed = true;
     enum lf_err rc = s->act(arg, &diag);
-    fault.armed = false;
-    bool met = fault.met >= n;
+    fault->armed = false;
+    bool met = fault->met >= n;
     if (rc != LF_OK && (!met || !diag.text[0]))
         fail_msg("%s: \"%s\"", lf_err_name(rc), diag.text);
     s->after(arg, rc);
@@ -224,6 +225,12 @@ static bool one(const struct fault_subject *s, void *arg, enum fault_kind kind, 
 
 void fault_sweep(const struct fault_subject *s, void *arg)
 {
+    if (fault == &at_start) {
+        void *shared =
+            mmap(NULL, sizeof *fault, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert_true(shared != MAP_FAILED);
+        fault = shared;
+    }
     for (int kind = 0; kind < FAULT_KINDS; kind++)
         for (int for_good = 0; for_good < 2; for_good++)
             for (long n = 1; one(s, arg, (enum fault_kind)kind, for_good, n); n++)
@@ -242,7 +249,7 @@ void fault_dir(char out[64])
 int fault_teardown(void **state)
 {
     (void)state;
-    fault.armed = false;
+    fault->armed = false;
     if (under[0])
         print_error("under the fault: %s\n", under);
     under[0] = '\0';

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "meta/codec.h"
 #include "meta/limits.h"
+#include "meta/seal.h"
 #include "meta/store.h"
 
 #include <lmdb.h>
@@ -381,6 +382,72 @@ static void a_damaged_record_takes_no_other_along(void **state)
     assert_false(removed);
 }
 
+/* Makes of the store what version 0.1 wrote: values without seals, and this format. */
+static void make_old(const char *dir, uint64_t format)
+{
+    const char *const tables[] = {"adapters", "jobs", "names", "counters"};
+    MDB_env *env;
+    MDB_txn *txn;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+    assert_int_equal(mdb_env_open(env, dir, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    for (size_t i = 0; i < 4; i++) {
+        MDB_dbi db;
+        MDB_cursor *at;
+        MDB_val key, val;
+        char keys[8][64], values[8][LF_RECORD_BYTES_MAX];
+        size_t key_n[8], value_n[8], n = 0;
+        assert_int_equal(mdb_dbi_open(txn, tables[i], 0, &db), 0);
+        assert_int_equal(mdb_cursor_open(txn, db, &at), 0);
+        for (; mdb_cursor_get(at, &key, &val, MDB_NEXT) == 0; n++) {
+            assert_true(n < 8 && key.mv_size < 64);
+            memcpy(keys[n], key.mv_data, key_n[n] = key.mv_size);
+            memcpy(values[n], val.mv_data, value_n[n] = val.mv_size - LF_SEAL_BYTES);
+            if (key.mv_size == strlen("format") && memcmp(key.mv_data, "format", 6) == 0)
+                memcpy(values[n], &format, sizeof format);
+        }
+        mdb_cursor_close(at);
+        while (n-- > 0) {
+            key = (MDB_val){key_n[n], keys[n]};
+            val = (MDB_val){value_n[n], values[n]};
+            assert_int_equal(mdb_put(txn, db, &key, &val, 0), 0);
+        }
+    }
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static void a_store_of_the_first_format_is_taken_over(void **state)
+{
+    struct fixture *f = *state;
+    struct lf_diag diag;
+    struct lf_adapter_record got;
+    uint64_t id = make(f->s, "viggo"), epoch = lf_store_epoch(f->s);
+    lf_store_close(f->s);
+    make_old(f->dir, 1);
+    assert_int_equal(lf_store_open(&f->s, f->dir, &diag), LF_OK);
+    assert_int_equal(lf_store_epoch(f->s), epoch + 1);
+    assert_true(get(f->s, id, &got));
+    assert_string_equal(got.name, "viggo");
+    assert_int_equal(make(f->s, "e2e"), id + 1);
+}
+
+static void a_store_of_a_later_format_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct lf_diag diag = {""};
+    char path[128];
+    struct lf_store *s;
+    lf_store_close(f->s);
+    f->s = NULL;
+    make_old(f->dir, 3);
+    assert_int_equal(lf_store_open(&s, f->dir, &diag), LF_E_DAMAGED);
+    assert_non_null(strstr(diag.text, "later version"));
+    snprintf(path, sizeof path, "%s/data.mdb", f->dir);
+    assert_true(lf_file_exists(path));
+}
+
 /* Format 1 ended before `losses`. */
 static void a_job_of_the_first_format_reads_back(void **state)
 {
@@ -440,6 +507,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_killed_writer_loses_nothing_that_was_answered, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_damaged_record_takes_no_other_along, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_of_the_first_format_is_taken_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_of_a_later_format_is_left_alone, setup, teardown),
         cmocka_unit_test(damaged_records_are_refused),
         cmocka_unit_test(a_job_of_the_first_format_reads_back),
         cmocka_unit_test(an_adapter_of_an_older_format_reads_back),

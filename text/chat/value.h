@@ -283,8 +283,8 @@ struct lf_jv lf_jv_take(struct lf_jrun *r, struct lf_buf *b);
 /* Python's name of the type: 'str', 'NoneType'... */
 const char *lf_jv_type_name(struct lf_jv v);
 bool lf_jv_truth(struct lf_jv v);
-/* Python's ==; values that cannot be equal are not. Each value that is looked at costs a step: lists
- * share what they hold, so that few bytes can stand for any number of values. */
+/* Python's ==; values that cannot be equal are not. Each value that is looked at costs a step,
+ * since lists share what they hold: few bytes can stand for any number of values. */
 bool lf_jv_equal(struct lf_jrun *r, struct lf_jv a, struct lf_jv b);
 /* The value of a key; NULL: there is none. */
 const struct lf_jv *lf_jdict_find(struct lf_jrun *r, const struct lf_jdict *d, struct lf_jv key);

@@ -18,7 +18,9 @@ BANNED = {
 }
 # Libraries return errors; borders print and end.
 BORDER_CALLS = {"exit", "_exit", "abort", "printf", "puts", "putchar", "perror", "vprintf"}
-BORDERS = re.compile(r"^(tools/|tests/|bench/|core/(log|err)\.c$|land/(host|show)\.c$)|/main\.c$")
+BORDERS = re.compile(
+    r"^(tools/|tests/|bench/|core/(log|err)\.c$|land/(host|show)\.c$|meta/rewrite\.c$)|/main\.c$"
+)
 
 CODE_SUFFIXES = C_SUFFIXES | {".py", ".sh"}
 TEXT_SUFFIXES = CODE_SUFFIXES | {".txt", ".md", ".json", ".html", ".svg", ".service", ""}
