@@ -75,6 +75,14 @@ static void refuses_bad_values_and_says_which(void **state)
         {"{\"sequence_len\": 64}", "did you mean \"max_length\"?"},
         {"{\"cutoff_len\": 64}", "did you mean \"max_length\"?"},
         {"{\"lora_r\": 8}", "did you mean \"rank\"?"},
+        {"{\"train_on_inputs\": true}", "did you mean \"train_on\"?"},
+        {"{\"dataset_text_field\": \"text\"}", "did you mean \"columns\"?"},
+        {"{\"train_on\": \"everything\"}", "completions, last_turn, all"},
+        {"{\"columns\": {\"promt\": \"q\"}}", "did you mean \"prompt\"?"},
+        {"{\"columns\": {\"prompt\": 1}}", "\"prompt\" must be the name of a column"},
+        {"{\"columns\": [\"prompt\"]}", "\"columns\": expected an object"},
+        {"{\"completion\": \"none\"}", "names no {column}"},
+        {"{\"ask\": \"nicely\"}", "auto, prompt, messages"},
         {"{\"warmup_ratio\": 0.1}", "did you mean \"warmup_fraction\"?"},
         {"{\"lr_scheduler_type\": \"cosine\"}", "did you mean \"schedule\"?"},
         {"{\"trainer\": {\"epochs\": 1}}", "side by side"},
@@ -128,6 +136,8 @@ static void what_is_printed_parses_to_the_same(void **state)
         "{\"epochs\": 0.1, \"warmup_steps\": 7, \"learning_rate\": 0.00037, \"rslora\": true}",
         "{\"steps\": 12, \"template\": \"Q: {q}\\n\\\"{{\\\"\\nA:\", \"metric\": \"rouge_l\"}",
         "{\"target_modules\": [\"q_proj\", \"down_proj\"], \"seed\": 9007199254740992}",
+        "{\"columns\": {\"prompt\": \"a \\\"b\\\"\", \"completion\": \"c\"}, "
+        "\"completion\": \" {d}\", \"train_on\": \"last_turn\", \"ask\": \"question\"}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct lf_train_settings s, again;
