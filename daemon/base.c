@@ -110,6 +110,10 @@ static enum lf_err info_make(struct lf_base *b, struct lf_diag *diag)
     const struct lf_config *c = &b->model->config;
     lf_buf_auto t = {0};
     lf_buf_printf(&t, "name           %s\n", b->name);
+    if (b->repository[0])
+        lf_buf_printf(&t, "repository     %s%s%s\n", b->repository, b->revision[0] ? "@" : "",
+                      b->revision);
+    lf_buf_printf(&t, "sha256         %s\n", b->sha256);
     lf_buf_printf(&t, "architecture   %s\n", c->model_type);
     lf_buf_printf(&t, "parameters     %lld\n", (long long)lf_config_params(c));
     lf_buf_printf(&t, "bytes          %lld\n", (long long)b->weight_bytes);
@@ -144,6 +148,7 @@ enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant qu
     rc = rc ?: name_of(b->name, dir, diag);
     rc = rc ?: config_read(b, diag);
     rc = rc ?: host_open(b, diag);
+    rc = rc ?: lf_base_identify(b, diag);
     if (rc == LF_OK) {
         b->weight_bytes = weight_bytes(b->dir);
         b->quant = quant_name(b, quant);

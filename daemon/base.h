@@ -5,10 +5,15 @@
 #define LF_DAEMON_BASE_H
 
 #include "core/err.h"
+#include "core/file.h"
 #include "core/limits.h"
+#include "daemon/limits.h"
 #include "model/model.h"
 
 #include <stdint.h>
+
+/* Written by `lorafs pull`: {"repository", "revision"}. */
+#define LF_BASE_SOURCE_FILE "lorafs-source.json"
 
 struct lf_base {
     char name[LF_NAME_MAX + 1]; /* the directory's last part; in the hub's cache the repository's */
@@ -17,16 +22,29 @@ struct lf_base {
     int64_t weight_bytes; /* of the safetensors files */
     char *config_text;    /* config.json as it is */
     size_t config_bytes;
+    /* Which base this is: SHA-256 over config.json, the tokenizer's file, and of each safetensors
+     * file its size, its header and 64 pieces of 4 KB, evenly spread. Quick to take, and taken at
+     * each start; weights that were changed in few places only may look the same. */
+    char sha256[LF_SHA256_HEX];
+    char repository[LF_REPOSITORY_MAX + 1]; /* "org/name", as far as it is known; else "" */
+    char revision[LF_REPOSITORY_MAX + 1];
     char *info; /* a page for people: architecture, parameters, quantisation */
     size_t info_bytes;
     const char *quant;      /* "nf4", "none": how the block weights are held */
     struct lf_model *model; /* its config, tokenizer and chat; no weights, no device */
 };
 
+/* What PEFT calls it: its repository, else its name. */
+const char *lf_base_title(const struct lf_base *b);
+/* Whether a base_model_name_or_path may mean this base. */
+bool lf_base_is_called(const struct lf_base *b, const char *name);
+
 /* DIR is a checkpoint. LF_E_INVALID for a name that cannot be a file's. Yours, lf_base_free. */
 enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant quant,
                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_base_free(struct lf_base *b);
+/* Fills sha256, repository and revision; part of lf_base_open. */
+enum lf_err lf_base_identify(struct lf_base *b, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* The bases of a daemon; the first is the default. */
 struct lf_bases {

@@ -17,6 +17,7 @@
 #define LF_CHOICES_MAX 256                       /* of one request: prompts times best_of */
 #define LF_DETAILS_MAX 100000                    /* tokens listed in an answer */
 #define LF_BASE_CONFIG_BYTES_MAX (16u << 20)     /* a base's config.json */
+#define LF_REPOSITORY_MAX 200                    /* the hub's names have 96 + 96 bytes at most */
 #define LF_JOB_HISTORY_MAX 100                   /* ended jobs that are listed */
 #define LF_JOB_LOSSES_MAX 3 /* of the device, under one job; then the job is at fault */
 

@@ -1,6 +1,7 @@
 /* Names and attributes: the snapshot, with what this mount knows better. */
 #include "fs/attr.h"
 
+#include "core/clock.h"
 #include "fs/draft.h"
 #include "fs/removal.h"
 
@@ -12,6 +13,7 @@
  * or none, when it is refused or nothing was written. */
 #define ATTR_TIMEOUT_S 0.25
 #define FS_BLOCK_BYTES 512
+#define ALIAS_MS 3000 /* whoever has made a directory of versions/current goes on in it */
 #define FS_IO_BYTES (128 << 10)
 
 /* A node that is there whatever the daemon says: a local file, or one that is being written. */
@@ -28,18 +30,26 @@ enum lf_err lf_attr_resolve(struct lf_node **out, struct lf_fs *fs, struct lf_no
     struct lf_place parent, place;
     struct lf_facts facts;
     struct lf_node *n = lf_node_find(&fs->nodes, dir, name);
-    if (n && stands_alone(n)) {
+    if (n && (stands_alone(n) || n->alias_until_ns > lf_clock_ns())) {
         *out = n;
         return LF_OK;
     }
+    if (dir->alias_until_ns)
+        dir->alias_until_ns = lf_clock_ns() + (uint64_t)ALIAS_MS * LF_NS_PER_MS;
     lf_node_place(dir, &parent);
     enum lf_err rc = lf_space_child(&place, &v, &parent, name);
     if (rc == LF_OK && dir->kind != LF_KIND_ROOT)
         rc = lf_space_facts(&facts, &v, &place);
     if (rc == LF_OK && lf_removal_hides(dir, &place))
         rc = LF_E_NOT_FOUND;
+    if (rc == LF_E_NOT_FOUND && n && n->made) {
+        *out = n;
+        return LF_OK;
+    }
     if (rc != LF_OK)
         return rc;
+    if (n && n->alias_until_ns)
+        lf_node_unlink(&fs->nodes, n); /* the link is another node */
     n = lf_node_get(&fs->nodes, dir, name, place.kind);
     if (!n)
         return LF_E_NO_MEMORY;
@@ -71,7 +81,7 @@ enum lf_err lf_attr_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, 
     } else {
         rc = lf_space_facts(&facts, &v, &place);
     }
-    if (rc != LF_OK && n->linked)
+    if (rc != LF_OK && n->linked && !n->made)
         return rc;
     blkcnt_t blocks = (blkcnt_t)((facts.bytes + FS_BLOCK_BYTES - 1) / FS_BLOCK_BYTES);
     *out = (struct stat){.st_ino = lf_node_ino(n),

@@ -282,4 +282,6 @@ void lf_node_place(const struct lf_node *n, struct lf_place *out)
     }
     if (n->kind == LF_KIND_UPLOAD && depth == 3 && !lf_file_find(out->rel))
         snprintf(out->rel, sizeof out->rel, LF_FILE_ADAPTER_DIR "%s", n->name);
+    else if (n->kind != LF_KIND_CURRENT && depth >= 5)
+        lf_space_current(out->rel);
 }

@@ -33,9 +33,12 @@ struct lf_node {
     struct lf_node *parent;    /* held; NULL: the root */
     char *name;
     enum lf_kind kind;
-    bool linked;      /* false: the name is no longer this node's */
-    uint64_t lookups; /* the kernel's */
-    unsigned holds;   /* ours: operations, handles, children, locals */
+    bool made; /* a directory that was made here, and that the daemon may not have yet */
+    uint64_t
+        alias_until_ns; /* WEIGHTS: versions/current is this directory until then; 0: never was */
+    bool linked;        /* false: the name is no longer this node's */
+    uint64_t lookups;   /* the kernel's */
+    unsigned holds;     /* ours: operations, handles, children, locals */
     /* UPLOAD and LOCAL */
     struct lf_draft *draft; /* NULL: the daemon's bytes are the file's */
     /* LOCAL_LINK */
@@ -43,6 +46,7 @@ struct lf_node {
     /* LOCAL and LOCAL_LINK: in their adapter's list, which holds them, while linked */
     LIST_ENTRY(lf_node) local;
     /* ADAPTER */
+    pid_t maker; /* the process that made it; 0: not known */
     LIST_HEAD(, lf_node) locals;
     LIST_HEAD(, lf_hidden) hidden;
     uint64_t hidden_until_ns;     /* when the removals among them are sent */

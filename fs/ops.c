@@ -5,8 +5,11 @@
 #include "fs/request.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 /* The kernel tells the thread; its process is in /proc. */
 pid_t lf_ops_process(fuse_req_t req)
@@ -24,33 +27,65 @@ pid_t lf_ops_process(fuse_req_t req)
     return process;
 }
 
-/* A LOOKUP does not say what it is for, but its thread waits in the system call. */
-bool lf_ops_makes(fuse_req_t req, bool dir)
+/* The system call that a thread waits in: its number and first arguments. False: not to be seen. */
+static bool waits_in(pid_t thread, long *call, unsigned long arg[3])
 {
     char path[64];
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)thread);
+    FILE *f = thread > 0 ? fopen(path, "re") : NULL;
+    int n = f ? fscanf(f, "%ld %lx %lx %lx", call, &arg[0], &arg[1], &arg[2]) : 0;
+    if (f)
+        fclose(f);
+    return n == 4;
+}
+
+/* Which argument is the path of the name that the call makes; -1: it makes none. */
+static int made_path(long call, const unsigned long arg[3])
+{
+    unsigned long exclusive = O_CREAT | O_EXCL;
+    if (call == SYS_mkdirat)
+        return 1;
+    if (call == SYS_symlinkat)
+        return 2;
+    if (call == SYS_openat)
+        return (arg[2] & exclusive) == exclusive ? 1 : -1;
+#ifdef SYS_mkdir /* the older calls, which newer architectures do not have */
+    if (call == SYS_mkdir)
+        return 0;
+    if (call == SYS_symlink)
+        return 1;
+    if (call == SYS_open)
+        return (arg[1] & exclusive) == exclusive ? 0 : -1;
+#endif
+    return -1;
+}
+
+/* A LOOKUP does not say what it is for, but its thread waits in the system call. The directories on
+ * the way are looked up in it as well: only the path's last part is made. */
+bool lf_ops_makes(fuse_req_t req, const char *name)
+{
+    char path[PATH_MAX + 1] = "";
     long call = -1;
     unsigned long arg[3] = {0};
     pid_t thread = fuse_req_ctx(req)->pid;
-    snprintf(path, sizeof path, "/proc/%d/syscall", (int)thread);
-    FILE *f = thread > 0 ? fopen(path, "re") : NULL;
-    int n = f ? fscanf(f, "%ld %lx %lx %lx", &call, &arg[0], &arg[1], &arg[2]) : 0;
-    if (f)
-        fclose(f);
-    if (n != 4)
+    int i = waits_in(thread, &call, arg) ? made_path(call, arg) : -1;
+    if (i < 0)
         return false;
-    if (call == SYS_mkdirat)
-        return dir;
-    if (call == SYS_symlinkat)
-        return !dir;
-    if (call == SYS_openat)
-        return !dir && (arg[2] & O_CREAT) && (arg[2] & O_EXCL);
-#ifdef SYS_mkdir /* the older calls, which newer architectures do not have */
-    if (call == SYS_open)
-        return !dir && (arg[1] & O_CREAT) && (arg[1] & O_EXCL);
-    return call == (dir ? SYS_mkdir : SYS_symlink);
-#else
-    return false;
-#endif
+    /* Page by page: what follows the string may not be there. */
+    for (size_t at = 0; at < PATH_MAX;) {
+        size_t left = 4096 - (arg[i] + at) % 4096, n = left < PATH_MAX - at ? left : PATH_MAX - at;
+        struct iovec here = {path + at, n}, there = {(void *)(uintptr_t)(arg[i] + at), n};
+        if (process_vm_readv(thread, &here, 1, &there, 1, 0) != (ssize_t)n)
+            return false;
+        if (memchr(path + at, '\0', n))
+            break;
+        at += n;
+    }
+    size_t n = strlen(path);
+    while (n > 0 && path[n - 1] == '/')
+        path[--n] = '\0';
+    const char *slash = strrchr(path, '/');
+    return strcmp(slash ? slash + 1 : path, name) == 0;
 }
 
 static void name_refused(struct lf_op *op, enum lf_err rc)

@@ -43,11 +43,11 @@ void lf_ops_reply_part(fuse_req_t req, const struct lf_buf *text, off_t off, siz
 /* The process (not the thread) that asks; 0: not known, such as from another PID name space. */
 pid_t lf_ops_process(fuse_req_t req);
 
-/* Whether the request comes of a system call that makes a name and fails where it is there: mkdir
- * where the name is a directory (any other call only passes through it), else symlink and
- * open(O_EXCL). False where the kernel does not let us see it (kernel.yama.ptrace_scope).
+/* Whether the request comes of a system call that makes this name and fails where it is there:
+ * mkdir, symlink, open(O_EXCL). False where the kernel does not let us see it
+ * (kernel.yama.ptrace_scope).
  */
-bool lf_ops_makes(fuse_req_t req, bool dir);
+bool lf_ops_makes(fuse_req_t req, const char *name);
 /* A step for a name that cannot be in the directory op.node: the daemon is told, the reply is
  * EINVAL. Outside an adapter EPERM. */
 void lf_ops_refuse_name(struct lf_op *op, const char *name);

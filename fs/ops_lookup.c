@@ -14,10 +14,13 @@
 static void lookup_step(struct lf_op *op, enum lf_err rc)
 {
     struct lf_node *n;
+    struct lf_place place;
     if (rc == LF_OK &&
-        lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name) == LF_OK &&
-        lf_kind_is_given(n->kind) && lf_ops_makes(op->req, lf_kind_is_dir(n->kind)))
-        rc = LF_E_NOT_FOUND;
+        lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name) == LF_OK) {
+        lf_node_place(n, &place);
+        if (lf_space_is_given(&place) && lf_ops_makes(op->req, n->name))
+            rc = LF_E_NOT_FOUND;
+    }
     lf_ops_reply_entry(op, rc);
 }
 

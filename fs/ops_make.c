@@ -1,6 +1,7 @@
 /* New names that are no files: mkdir, symlink. */
 #include "fs/ops.h"
 
+#include "core/clock.h"
 #include "fs/request.h"
 #include "fs/attr.h"
 #include "fs/removal.h"
@@ -9,15 +10,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ALIAS_MS 3000 /* for the first file in it */
+
 /* ---- Directories ----------------------------------------------------------------------------- */
+
+static void mkdir_look(struct lf_op *op, enum lf_err rc)
+{
+    struct lf_node *n;
+    if (rc == LF_OK &&
+        lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name) == LF_OK)
+        n->maker = lf_ops_process(op->req);
+    lf_ops_reply_entry(op, rc);
+}
 
 static void mkdir_made(struct lf_op *op, enum lf_err rc)
 {
     lf_snapshot_expire(&op->fs->snapshot);
     if (rc == LF_OK)
-        lf_ops_look(op, lf_ops_reply_entry);
+        lf_ops_look(op, mkdir_look);
     else
         lf_op_reply(op, rc);
+}
+
+/* A version that is copied in is there from now on, before its files. `current`, where a copy has
+ * made a directory of the link, is adapter/ by another name, until there is a link. */
+static enum lf_err make_dir(struct lf_op *op, const char *name, enum lf_kind kind)
+{
+    if (kind != LF_KIND_VERSION && kind != LF_KIND_CURRENT)
+        return LF_OK;
+    struct lf_node *n = lf_node_get(&op->fs->nodes, op->node, name,
+                                    kind == LF_KIND_CURRENT ? LF_KIND_WEIGHTS : kind);
+    if (!n)
+        return LF_E_NO_MEMORY;
+    if (!n->made)
+        lf_node_hold(n); /* for as long as the mount lives */
+    n->made = true;
+    if (kind == LF_KIND_CURRENT)
+        n->alias_until_ns = lf_clock_ns() + (uint64_t)ALIAS_MS * LF_NS_PER_MS;
+    return LF_OK;
 }
 
 /* adapter/ and versions/ are there already: whoever copies a directory makes them. */
@@ -29,11 +59,12 @@ static void mkdir_given(struct lf_op *op, enum lf_err rc)
     lf_node_place(op->node, &dir);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
-    } else if (lf_space_child(&place, &v, &dir, name) != LF_OK || !lf_kind_is_dir(place.kind)) {
+    } else if (lf_space_child(&place, &v, &dir, name) != LF_OK ||
+               !(lf_kind_is_dir(place.kind) || place.kind == LF_KIND_CURRENT)) {
         lf_ops_refuse_name(op, name);
     } else {
         lf_removal_undo(op->fs, lf_node_adapter(op->node), &place);
-        lf_ops_reply_entry(op, LF_OK);
+        lf_ops_reply_entry(op, make_dir(op, name, place.kind));
     }
 }
 

@@ -31,11 +31,13 @@ static void drop(struct lf_op *op)
 }
 
 /* How the kernel treats the handle: made, followed and streamed bytes are never cached, since their
- * size is not known, or not for long; a version's never change. */
+ * size is not known, or not for long; a version's never change. A stream has no positions for who
+ * talks with it; for who only reads it has, so that sendfile(2), by which Python copies, takes it
+ * for the empty file that its size says. */
 static void set_caching(struct fuse_file_info *fi, enum lf_kind kind)
 {
     fi->direct_io = lf_kind_is_made(kind) || lf_kind_is_stream(kind) || kind == LF_KIND_LOG;
-    fi->nonseekable = lf_kind_is_stream(kind);
+    fi->nonseekable = lf_kind_is_stream(kind) && (fi->flags & O_ACCMODE) == O_RDWR;
     fi->keep_cache = kind == LF_KIND_REMOTE;
 }
 
@@ -137,12 +139,18 @@ static bool is_copying(enum lf_kind kind, int flags)
     return lf_kind_is_output(kind) && (flags & O_ACCMODE) == O_WRONLY && (flags & O_TRUNC);
 }
 
+/* Writes a version's file anew: the daemon takes what is the same. */
+static bool is_restoring(enum lf_kind kind, int flags)
+{
+    return kind == LF_KIND_REMOTE && (flags & O_ACCMODE) != O_RDONLY && (flags & O_TRUNC);
+}
+
 /* LF_E_READ_ONLY for a file that is not for writing; `generate` cannot be written alone. */
 static enum lf_err check_mode(enum lf_kind kind, int flags)
 {
     int mode = flags & O_ACCMODE;
     if (mode == O_RDONLY || lf_kind_is_draft(kind) || kind == LF_KIND_CTL ||
-        is_copying(kind, flags))
+        is_copying(kind, flags) || is_restoring(kind, flags))
         return LF_OK;
     if (kind == LF_KIND_GENERATE)
         return mode == O_RDWR ? LF_OK : LF_E_INVALID;
@@ -154,7 +162,7 @@ static void open_known(struct lf_op *op)
     struct opening *o = opening(op);
     enum lf_kind kind = op->node->kind;
     enum lf_err rc = LF_OK;
-    if (is_copying(kind, o->fi.flags)) {
+    if (is_copying(kind, o->fi.flags) || is_restoring(kind, o->fi.flags)) {
         rc = begin_writing(op);
         if (rc == LF_OK)
             reply_open(op);
@@ -227,7 +235,9 @@ static enum lf_err create_node(struct lf_op *op, struct lf_node **out)
     struct lf_place dir, place;
     struct lf_node *n;
     enum lf_err rc = lf_attr_resolve(&n, op->fs, op->node, o->at.name);
-    if (rc == LF_OK && lf_kind_is_given(n->kind) && !lf_kind_is_dir(n->kind)) {
+    if (rc == LF_OK)
+        lf_node_place(n, &place);
+    if (rc == LF_OK && lf_space_is_given(&place) && !lf_kind_is_dir(n->kind)) {
         o->fi.flags |= O_TRUNC;
         *out = n;
         return check_mode(n->kind, o->fi.flags);
@@ -241,12 +251,13 @@ static enum lf_err create_node(struct lf_op *op, struct lf_node **out)
     lf_node_place(op->node, &dir);
     if (lf_space_child(&place, &v, &dir, o->at.name) != LF_OK)
         return LF_E_NOT_FOUND;
-    if (!lf_kind_is_draft(place.kind) && !lf_kind_is_output(place.kind))
+    if (!lf_kind_is_draft(place.kind) && !lf_kind_is_output(place.kind) &&
+        place.kind != LF_KIND_CTL && place.kind != LF_KIND_REMOTE)
         return LF_E_READ_ONLY;
     n = lf_node_get(&op->fs->nodes, op->node, o->at.name, place.kind);
     if (!n)
         return LF_E_NO_MEMORY;
-    rc = make_file(op, n);
+    rc = place.kind == LF_KIND_CTL ? LF_OK : make_file(op, n);
     if (rc != LF_OK)
         return rc;
     lf_removal_undo(op->fs, lf_node_adapter(n), &place);

@@ -66,7 +66,7 @@ static void moved(struct lf_op *op, enum lf_kind kind)
 static void file_sent(struct lf_op *op, enum lf_err rc)
 {
     if (rc == LF_OK)
-        moved(op, LF_KIND_UPLOAD);
+        moved(op, renaming(op)->to.kind);
     else
         lf_op_reply(op, rc);
 }
@@ -77,7 +77,7 @@ static void file_loaded(struct lf_op *op, enum lf_err rc)
     if (rc != LF_OK) {
         lf_draft_settle(op->node);
         lf_op_reply(op, rc);
-    } else if (r->to.kind == LF_KIND_UPLOAD) {
+    } else if (r->to.kind == LF_KIND_UPLOAD || r->to.kind == LF_KIND_REMOTE) {
         lf_op_commits(op, r->dir);
         lf_draft_send(&r->moves, &r->to, lf_space_trains(&r->to), file_sent);
     } else {
@@ -85,16 +85,26 @@ static void file_loaded(struct lf_op *op, enum lf_err rc)
     }
 }
 
-/* rsync's copy of a file that the daemon makes: taken, and dropped. */
+static void copy_sent(struct lf_op *op, enum lf_err rc)
+{
+    if (rc == LF_OK)
+        lf_node_unlink(&op->fs->nodes, op->node);
+    lf_op_reply(op, rc);
+}
+
+/* rsync's copy of a file that the daemon makes: taken, and dropped where it tells nothing. */
 static void drop_copy(struct lf_op *op)
 {
     char start[COPY_START_BYTES];
     const struct lf_stage *s = lf_draft_bytes(op->node);
     ssize_t n = s ? pread(lf_stage_fd(s), start, sizeof start, 0) : 0;
     bool copy = n >= 0 && lf_space_is_copy(&renaming(op)->to, start, (size_t)n);
-    if (copy)
-        lf_node_unlink(&op->fs->nodes, op->node);
-    lf_op_reply(op, copy ? LF_OK : LF_E_READ_ONLY);
+    if (copy && lf_space_is_kept(&renaming(op)->to)) {
+        lf_op_commits(op, renaming(op)->dir);
+        lf_draft_send(&renaming(op)->moves, &renaming(op)->to, false, copy_sent);
+        return;
+    }
+    copy_sent(op, copy ? LF_OK : LF_E_READ_ONLY);
 }
 
 /* ---- Links ----------------------------------------------------------------------------------- */
@@ -138,7 +148,7 @@ static void rename_known(struct lf_op *op)
                 (n->kind == LF_KIND_UPLOAD && lf_space_removable(&from));
     if (n->kind == LF_KIND_ADAPTER && to == LF_KIND_ADAPTER) {
         rename_adapter(op);
-    } else if (file && (to == LF_KIND_UPLOAD || to == LF_KIND_LOCAL)) {
+    } else if (file && (to == LF_KIND_UPLOAD || to == LF_KIND_LOCAL || to == LF_KIND_REMOTE)) {
         if (lf_draft_get(n))
             lf_draft_load(&r->moves, file_loaded);
         else

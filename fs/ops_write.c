@@ -122,7 +122,10 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         lf_ops_ctl_flush(req, h);
         return;
     }
-    if (!h->writes || n->kind != LF_KIND_UPLOAD || !n->linked || !is_opener(req, h)) {
+    struct lf_place place;
+    lf_node_place(n, &place);
+    bool sent = n->kind == LF_KIND_UPLOAD || n->kind == LF_KIND_REMOTE || lf_space_is_kept(&place);
+    if (!h->writes || !sent || !n->linked || !is_opener(req, h)) {
         fuse_reply_err(req, 0);
         return;
     }
@@ -133,8 +136,6 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct lf_transfer *t = lf_op_new(&lf_ops_fs(req)->waits, req, n, sizeof *t);
     if (!t)
         return;
-    struct lf_place place;
-    lf_node_place(n, &place);
     lf_draft_send(t, &place, false, lf_op_reply);
 }
 

@@ -65,7 +65,8 @@ bool lf_kind_is_output(enum lf_kind kind)
 bool lf_kind_is_given(enum lf_kind kind)
 {
     return lf_kind_is_output(kind) || kind == LF_KIND_CTL || kind == LF_KIND_WEIGHTS ||
-           kind == LF_KIND_VERSIONS;
+           kind == LF_KIND_VERSIONS || kind == LF_KIND_VERSION || kind == LF_KIND_CURRENT ||
+           kind == LF_KIND_REMOTE;
 }
 
 mode_t lf_kind_mode(enum lf_kind kind)
@@ -151,6 +152,29 @@ bool lf_space_may_be_empty(const struct lf_place *p)
     return f && f->effect == LF_EFFECT_NONE;
 }
 
+bool lf_space_is_kept(const struct lf_place *p)
+{
+    const struct lf_file_row *f = lf_file_find(p->rel);
+    return f && f->disk && lf_kind_is_output(p->kind);
+}
+
+bool lf_space_is_given(const struct lf_place *p)
+{
+    return lf_kind_is_given(p->kind) ||
+           (p->kind == LF_KIND_UPLOAD &&
+            strncmp(p->rel, LF_FILE_ADAPTER_DIR, strlen(LF_FILE_ADAPTER_DIR)) == 0);
+}
+
+void lf_space_current(char rel[LF_REL_MAX])
+{
+    static const char link[] = "versions/current";
+    size_t n = sizeof link - 1;
+    if (strncmp(rel, link, n) == 0 && rel[n] == '/') {
+        memmove(rel + strlen("adapter"), rel + n, strlen(rel + n) + 1);
+        memcpy(rel, "adapter", strlen("adapter"));
+    }
+}
+
 bool lf_space_is_copy(const struct lf_place *p, const char *bytes, size_t n)
 {
     const struct lf_file_row *f = lf_file_find(p->rel);
@@ -204,14 +228,27 @@ static enum lf_err adapter_child(struct lf_place *out, const char *adapter, cons
     return local_child(out, adapter, name);
 }
 
-static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v, const char *adapter,
-                                 const char *name)
+/* What stands beside the weights of the version that is served, as a copy of versions/current has
+ * it; before there is one, nothing can be told by it. */
+static enum lf_err beside_child(struct lf_place *out, const struct lf_tree_adapter *a,
+                                const char *adapter, const char *name)
+{
+    if (!a || a->current == 0)
+        return place_set(out, LF_KIND_LOCAL, adapter, "", "");
+    return place_set(out, LF_KIND_UPLOAD, adapter, "adapter", name);
+}
+
+static enum lf_err weights_child(struct lf_place *out, const struct lf_view *v,
+                                 const struct lf_place *parent, const char *name)
 {
     struct lf_place p;
+    const char *adapter = parent->owner;
     const struct lf_tree_adapter *a = lf_tree_adapter(v->tree, adapter);
     bool fits = place_set(&p, LF_KIND_REMOTE, adapter, "adapter", name) == LF_OK;
     if (fits && lf_file_find(p.rel))
         p.kind = LF_KIND_UPLOAD;
+    else if (strcmp(parent->rel, "adapter") != 0 && lf_version_file_find(name))
+        return beside_child(out, a, adapter, name);
     else if (!fits || !lf_name_ok(name) || !a || !lf_tree_file(a, p.rel))
         return local_child(out, adapter, name);
     *out = p;
@@ -225,6 +262,23 @@ static enum lf_err versions_child(struct lf_place *out, const char *adapter, con
     if (lf_space_number(name))
         return place_set(out, LF_KIND_VERSION, adapter, "versions", name);
     return place_set(out, LF_KIND_LOCAL_LINK, adapter, "", "");
+}
+
+/* Of a version that is there REMOTE; else what restores it, as it is copied in. */
+static enum lf_err version_child(struct lf_place *out, const struct lf_view *v,
+                                 const struct lf_place *parent, const char *name)
+{
+    struct lf_place p;
+    const struct lf_tree_adapter *a = lf_tree_adapter(v->tree, parent->owner);
+    if (!lf_version_file_find(name))
+        return local_child(out, parent->owner, name);
+    enum lf_err rc = place_set(&p, LF_KIND_REMOTE, parent->owner, parent->rel, name);
+    if (rc != LF_OK)
+        return rc;
+    if (!a || !lf_tree_file(a, p.rel))
+        p.kind = LF_KIND_UPLOAD;
+    *out = p;
+    return LF_OK;
 }
 
 enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
@@ -246,13 +300,11 @@ enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
     case LF_KIND_ADAPTER:
         return adapter_child(out, parent->owner, name);
     case LF_KIND_WEIGHTS:
-        return weights_child(out, v, parent->owner, name);
+        return weights_child(out, v, parent, name);
     case LF_KIND_VERSIONS:
         return versions_child(out, parent->owner, name);
     case LF_KIND_VERSION:
-        if (!lf_name_ok(name))
-            return LF_E_NOT_FOUND;
-        return place_set(out, LF_KIND_REMOTE, parent->owner, parent->rel, name);
+        return version_child(out, v, parent, name);
     default:
         return LF_E_NOT_FOUND;
     }
@@ -275,7 +327,13 @@ static enum lf_err base_facts(struct lf_facts *out, const struct lf_view *v,
 static enum lf_err listed_facts(struct lf_facts *out, const struct lf_tree_adapter *a,
                                 const char *rel)
 {
+    char beside[LF_REL_MAX];
     const struct lf_tree_file *f = lf_tree_file(a, rel);
+    size_t n = strlen(LF_FILE_ADAPTER_DIR);
+    if (!f && strncmp(rel, LF_FILE_ADAPTER_DIR, n) == 0 && lf_version_file_find(rel + n)) {
+        snprintf(beside, sizeof beside, "versions/%lld/%s", (long long)a->current, rel + n);
+        f = lf_tree_file(a, beside);
+    }
     if (!f)
         return LF_E_NOT_FOUND;
     out->bytes = f->bytes;
@@ -461,6 +519,7 @@ enum lf_err lf_space_list(const struct lf_view *v, const struct lf_place *dir, l
     case LF_KIND_VERSIONS:
         return list_versions(a, fn, arg);
     case LF_KIND_WEIGHTS:
+        return list_files(a, "adapter", fn, arg);
     case LF_KIND_VERSION:
         return list_files(a, dir->rel, fn, arg);
     default:

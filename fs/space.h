@@ -101,6 +101,13 @@ bool lf_space_removable(const struct lf_place *p);
 /* An UPLOAD that means something when empty: template, prompt, config.json; no data set. */
 bool lf_space_may_be_empty(const struct lf_place *p);
 
+/* An OUTPUT of which the daemon takes a copy: what is on its disk (log, metrics.json...). */
+bool lf_space_is_kept(const struct lf_place *p);
+/* A name that is there and can yet be made: of a GIVEN kind, or of an import. */
+bool lf_space_is_given(const struct lf_place *p);
+/* "versions/current/x", where a copy has made a directory of the link, is "adapter/x". */
+void lf_space_current(char rel[LF_REL_MAX]);
+
 /* Whether what is written to an OUTPUT, n bytes from its start on, is a copy of one; to CTL, all n
  * bytes the list of commands that reading it shows. */
 bool lf_space_is_copy(const struct lf_place *p, const char *bytes, size_t n);

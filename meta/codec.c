@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define ADAPTER_FORMAT 3 /* 2: with `refused`; 3: with `wanted` */
+#define ADAPTER_FORMAT 4 /* 2: with `refused`; 3: `wanted`; 4: `base_sha256` */
 #define JOB_FORMAT 2     /* 1: without losses */
 
 /* Either side of the walk: `out` when writing, `in` when reading. The first failure sticks. */
@@ -117,6 +117,8 @@ static void adapter_fields(struct record_cursor *c, struct lf_adapter_record *r)
         field_i32(c, &r->refused);
     if (format >= 3)
         field_i32(c, &r->wanted);
+    if (format >= 4)
+        field_text(c, r->base_sha256, sizeof r->base_sha256);
 }
 
 static void job_fields(struct record_cursor *c, struct lf_job_record *r)

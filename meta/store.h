@@ -50,6 +50,7 @@ struct lf_adapter_record {
                                   none, or not trained here */
     char trouble[LF_DIAG_MAX]; /* why a file was refused or a job failed: "dataset.jsonl: line 17:
                                   ..."; "" none */
+    char base_sha256[65];      /* of the base that `current` was trained on; "": not known */
     int32_t wanted;            /* 1: a training was asked for, and is not made yet */
     int32_t refused; /* 1: the trouble is a refused file's, and what was there before stands */
 };

@@ -79,9 +79,11 @@ enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
 enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, const char *dir,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Writes DIR as PEFT does, fp32; the directory appears whole or not at all (one that exists is
- * replaced). base_name goes into base_model_name_or_path. */
+ * replaced). base_name goes into base_model_name_or_path, note (NULL: none) with the weights
+ * (lf_tensors_note). */
 enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *c, const char *dir,
-                            const char *base_name, struct lf_diag *diag) LF_MUST_CHECK;
+                            const char *base_name, const char *note,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 void lf_adapter_free(struct lf_adapter *a);
 /* The same again. Yours. */
 enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,

@@ -107,7 +107,7 @@ static enum lf_err write_config(const struct lf_adapter *a, const struct lf_conf
 /* ---- adapter_model.safetensors --------------------------------------------------------------- */
 
 static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_config *c,
-                                 const char *path, struct lf_diag *diag)
+                                 const char *path, const char *note, struct lf_diag *diag)
 {
     size_t n = 0, n_max = 2 * (size_t)a->shape.n_sites;
     struct lf_tensor *t = calloc(n_max, sizeof *t);
@@ -135,7 +135,7 @@ static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_con
                                   .data = a->params + a->shape.b_off[i]};
         n++;
     }
-    rc = rc ?: lf_tensors_write(path, t, n, diag);
+    rc = rc ?: lf_tensors_write_noted(path, t, n, note, diag);
     free(t);
     free(names);
     return rc;
@@ -160,7 +160,7 @@ static enum lf_err place_dir(const char *tmp, const char *dir, struct lf_diag *d
 }
 
 enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *c, const char *dir,
-                            const char *base_name, struct lf_diag *diag)
+                            const char *base_name, const char *note, struct lf_diag *diag)
 {
     char tmp[LF_PATH_MAX - 64], path[LF_PATH_MAX];
     if (snprintf(tmp, sizeof tmp, "%s.XXXXXX", dir) >= (int)sizeof tmp)
@@ -171,7 +171,7 @@ enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *
     snprintf(path, sizeof path, "%s/adapter_config.json", tmp);
     rc = rc ?: write_config(a, c, path, base_name, diag);
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", tmp);
-    rc = rc ?: write_weights(a, c, path, diag);
+    rc = rc ?: write_weights(a, c, path, note, diag);
     rc = rc ?: place_dir(tmp, dir, diag);
     if (rc != LF_OK)
         (void)!lf_dir_remove(tmp, NULL);

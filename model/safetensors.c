@@ -14,6 +14,7 @@
 
 struct lf_tensors {
     struct lf_arena arena;    /* names */
+    const char *note;         /* in the arena, or NULL */
     struct lf_mapping *files; /* none when the bytes are the caller's */
     size_t n_files;
     struct lf_tensor *t; /* (n) in file order */
@@ -201,6 +202,9 @@ static enum lf_err add_entries(struct lf_tensors *ts, const json_t *header,
         enum lf_err rc;
         if (strcmp(key, "__metadata__") == 0) {
             rc = check_metadata(v, diag);
+            const char *note = json_string_value(json_object_get(v, "lorafs"));
+            if (rc == LF_OK && note && !(ts->note = lf_arena_strdup(&ts->arena, note)))
+                return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the metadata");
         } else {
             struct lf_tensor t = {.name = lf_arena_strdup(&ts->arena, key)};
             if (!t.name)
@@ -414,4 +418,9 @@ const struct lf_tensor *lf_tensors_find(const struct lf_tensors *ts, const char 
     const struct lf_tensor *k = &key;
     const struct lf_tensor **hit = bsearch(&k, ts->by_name, ts->n, sizeof *ts->by_name, by_name);
     return hit ? *hit : NULL;
+}
+
+const char *lf_tensors_note(const struct lf_tensors *t)
+{
+    return t->note;
 }

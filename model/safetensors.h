@@ -49,10 +49,17 @@ const struct lf_tensor *lf_tensors_at(const struct lf_tensors *t, size_t i);
 /* NULL where there is none. */
 const struct lf_tensor *lf_tensors_find(const struct lf_tensors *t, const char *name);
 
+/* What __metadata__ has under "lorafs": who wrote the file may leave a note in it. NULL: nothing;
+ * borrowed. */
+const char *lf_tensors_note(const struct lf_tensors *t);
+
 /* Writes a file of n tensors (data in host memory, in the given order, which must keep each
  * aligned to its dtype; metadata {"format":"pt"}), durably and at once. */
 enum lf_err lf_tensors_write(const char *path, const struct lf_tensor *t, size_t n,
                              struct lf_diag *diag) LF_MUST_CHECK;
+/* The same with a note (NULL: none). */
+enum lf_err lf_tensors_write_noted(const char *path, const struct lf_tensor *t, size_t n,
+                                   const char *note, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A file written piece by piece, for checkpoints larger than memory: names and shapes first, data
  * in any order; the path appears, whole, at the commit. One thread. */

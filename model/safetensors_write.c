@@ -154,16 +154,34 @@ void lf_tensors_writer_free(struct lf_tensors_writer *w)
     free(w);
 }
 
+/* Into the metadata, before the first tensor; the header's room was made for it. */
+static void put_note(struct lf_tensors_writer *w, const char *note)
+{
+    lf_assert(w->n == 0);
+    w->header.len--; /* the metadata's closing brace */
+    lf_buf_puts(&w->header, ",\"lorafs\":");
+    lf_buf_json(&w->header, note, strlen(note));
+    lf_buf_putc(&w->header, '}');
+}
+
 enum lf_err lf_tensors_write(const char *path, const struct lf_tensor *t, size_t n,
                              struct lf_diag *diag)
 {
+    return lf_tensors_write_noted(path, t, n, NULL, diag);
+}
+
+enum lf_err lf_tensors_write_noted(const char *path, const struct lf_tensor *t, size_t n,
+                                   const char *note, struct lf_diag *diag)
+{
     struct lf_tensors_writer *w;
-    size_t names = 0, index;
+    size_t names = note ? strlen(note) + 16 : 0, index;
     for (size_t i = 0; i < n; i++)
         names += strlen(t[i].name);
     enum lf_err rc = lf_tensors_create(&w, path, n, names, diag);
     if (rc != LF_OK)
         return rc;
+    if (note)
+        put_note(w, note);
     for (size_t i = 0; i < n && rc == LF_OK; i++) {
         rc = lf_tensors_add(w, &t[i], &index, diag);
         rc = rc ?: lf_tensors_put(w, index, t[i].data, diag);

@@ -132,6 +132,22 @@ bool lf_file_is_copy(const struct lf_file_row *f, const char *bytes, size_t n)
     }
 }
 
+const struct lf_version_file lf_version_files[LF_VERSION_FILES_N] = {
+    {LF_ADAPTER_CONFIG_NAME, LF_FILE_ADAPTER_CONFIG},
+    {LF_ADAPTER_WEIGHTS_NAME, LF_FILE_ADAPTER_WEIGHTS},
+    {"config.json", LF_FILE_CONFIG},
+    {"metrics.json", LF_FILE_METRICS},
+    {"log", LF_FILE_LOG},
+};
+
+const struct lf_version_file *lf_version_file_find(const char *name)
+{
+    for (size_t i = 0; i < LF_VERSION_FILES_N; i++)
+        if (strcmp(lf_version_files[i].name, name) == 0)
+            return &lf_version_files[i];
+    return NULL;
+}
+
 /* "3", "3/adapter_config.json"...: what follows "versions/". */
 static bool version_parse(struct lf_file_ref *out, const char *rest)
 {
@@ -144,11 +160,10 @@ static bool version_parse(struct lf_file_ref *out, const char *rest)
     *out = (struct lf_file_ref){LF_FILE_VERSION, (int32_t)n};
     if (*end == '\0')
         return true;
-    if (strcmp(end, "/" LF_ADAPTER_CONFIG_NAME) == 0)
-        out->kind = LF_FILE_ADAPTER_CONFIG;
-    else if (strcmp(end, "/" LF_ADAPTER_WEIGHTS_NAME) == 0)
-        out->kind = LF_FILE_ADAPTER_WEIGHTS;
-    return out->kind != LF_FILE_VERSION;
+    const struct lf_version_file *f = *end == '/' ? lf_version_file_find(end + 1) : NULL;
+    if (f)
+        out->kind = f->kind;
+    return f != NULL;
 }
 
 bool lf_file_ref_parse(struct lf_file_ref *out, const char *path)
@@ -157,9 +172,16 @@ bool lf_file_ref_parse(struct lf_file_ref *out, const char *path)
     if (strncmp(path, LF_FILE_VERSIONS_DIR, n) == 0)
         return version_parse(out, path + n);
     const struct lf_file_row *f = lf_file_find(path);
-    if (f)
+    if (f) {
         *out = (struct lf_file_ref){(enum lf_file_kind)(f - lf_files), 0};
-    return f != NULL;
+        return true;
+    }
+    n = strlen(LF_FILE_ADAPTER_DIR);
+    const struct lf_version_file *beside =
+        strncmp(path, LF_FILE_ADAPTER_DIR, n) == 0 ? lf_version_file_find(path + n) : NULL;
+    if (beside)
+        *out = (struct lf_file_ref){beside->kind, LF_VERSION_CURRENT};
+    return beside != NULL;
 }
 
 bool lf_file_ref_writable(const struct lf_file_ref *ref)

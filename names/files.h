@@ -101,13 +101,25 @@ bool lf_file_is_temporary(const char *name);
  * nowhere. */
 bool lf_file_is_copy(const struct lf_file_row *f, const char *bytes, size_t n);
 
+/* The files of versions/<n>/: the weights in PEFT's form, and what made them. */
+struct lf_version_file {
+    const char *name;
+    enum lf_file_kind kind;
+};
+#define LF_VERSION_FILES_N 5
+extern const struct lf_version_file lf_version_files[LF_VERSION_FILES_N]; /* weights first */
+/* NULL: a version has no such file. */
+const struct lf_version_file *lf_version_file_find(const char *name);
+
+#define LF_VERSION_CURRENT (-1)
+
 /* One file of an adapter. */
 struct lf_file_ref {
     enum lf_file_kind kind;
-    int32_t version; /* 0: not below versions/ */
+    int32_t version; /* 0: not below versions/; LF_VERSION_CURRENT: of the one that is served */
 };
-/* A path of the tree, "dataset.jsonl" or "versions/3/adapter_config.json". False: no such file can
- * be there. */
+/* A path of the tree, "dataset.jsonl", "adapter/metrics.json" (of the version that is served) or
+ * "versions/3/adapter_config.json". False: no such file can be there. */
 bool lf_file_ref_parse(struct lf_file_ref *out, const char *path);
 /* By PUT. */
 bool lf_file_ref_writable(const struct lf_file_ref *ref);

@@ -184,7 +184,7 @@ static enum lf_err save(struct train_run *r, struct lf_job *j, struct lf_diag *d
 {
     const struct lf_adapter *a;
     enum lf_err rc = lf_job_adapter(j, &a, diag);
-    rc = rc ?: lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, diag);
+    rc = rc ?: lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, NULL, diag);
     return rc ?: lf_ask_write(r->flags->out, r->rows.form, diag);
 }
 

@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
+#include "daemon/base.h"
 #include "tools/limits.h"
 
 #include <curl/curl.h>
@@ -550,6 +551,18 @@ static enum lf_err forget_config(const struct fetch *f, const char *dir, struct 
     return rc == 0 || errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
 }
 
+/* Where the files are from, for whoever reads the directory later (daemon/base.h). */
+static enum lf_err source_write(const struct lf_hub_repo *r, const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_path_join(path, dir, LF_BASE_SOURCE_FILE, diag);
+    return rc
+               ?: lf_json_write(path,
+                                json_pack("{s:s, s:s}", "repository", r->id, "revision",
+                                          r->revision ? r->revision : ""),
+                                JSON_INDENT(2), diag);
+}
+
 enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
                          const struct lf_hub_options *options, struct lf_diag *diag)
 {
@@ -567,6 +580,7 @@ enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
             rc = forget_config(&f, dir, diag);
         rc = rc ?: fetch_run(&f, diag);
     }
+    rc = rc ?: source_write(r, dir, diag);
     rc = rc ?: lf_dir_sync(dir, diag);
     if (rc == LF_OK && options->progress)
         options->progress(options->progress_arg, f.total, f.total);

@@ -45,6 +45,8 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
     if (v.record.current == 0)
         return lf_fail(diag, LF_E_BUSY, "%s has no version to serve yet: it is %s", v.record.name,
                        lf_adapter_state_name(v.state));
+    if (v.stranger)
+        return lf_adapter_stranger(&v, diag);
     char part[64];
     snprintf(part, sizeof part, "versions/%d", (int)v.record.current);
     s.seat = lf_seat_for(d, v.record.id);

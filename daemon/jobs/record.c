@@ -137,17 +137,52 @@ static void wait_again(struct lf_jobs *j, struct lf_open_job *l, bool no_room)
     pthread_cond_broadcast(&j->changed);
 }
 
+/* config.json beside the weights: all settings that the training had. */
+static void save_settings(struct lf_jobs *j, const struct lf_open_job *l)
+{
+    char dir[LF_PATH_MAX], path[LF_PATH_MAX];
+    struct lf_mapping m;
+    const struct lf_job_record *r = &l->record;
+    if (lf_job_dir(j, r->adapter_id, r->id, dir, NULL) != LF_OK ||
+        lf_path_join(path, dir, LF_INPUTS_SETTINGS, NULL) != LF_OK ||
+        lf_file_map(&m, path, NULL) != LF_OK)
+        return;
+    lf_registry_version_write(j->d->registry, r->adapter_id, r->version, LF_FILE_CONFIG,
+                              m.data ? (const char *)m.data : "", m.bytes);
+    lf_file_unmap(&m);
+}
+
+/* What made the version. */
+static struct lf_origin origin_of(const struct lf_open_job *l)
+{
+    const struct lf_job_record *r = &l->record;
+    struct lf_origin o = {.version = r->version, .job = r->id};
+    memcpy(o.adapter, r->adapter, sizeof o.adapter);
+    memcpy(o.rows_sha256, l->survey.report.sha256, sizeof o.rows_sha256);
+    memcpy(o.inputs_sha256, r->inputs_sha256, sizeof o.inputs_sha256);
+    snprintf(o.form, sizeof o.form, "%s", l->survey.report.form);
+    return o;
+}
+
 static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
                                 const struct lf_adapter *a, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], part[64];
+    const struct lf_origin o = origin_of(l);
     const struct lf_base *base = lf_registry_base(j->d->registry, l->record.adapter_id);
     enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, "versions", dir, diag);
     rc = rc ?: lf_dir_make(dir, diag);
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
-    rc = rc ?: lf_adapter_save(a, &base->model->config, dir, base->name, diag);
-    return rc ?: lf_ask_write(dir, l->survey.report.form, diag);
+    char *origin = lf_origin_text(&o, base);
+    if (rc == LF_OK && !origin)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the version's origin");
+    rc = rc ?: lf_adapter_save(a, &base->model->config, dir, lf_base_title(base), origin, diag);
+    free(origin);
+    rc = rc ?: lf_ask_write(dir, l->survey.report.form, diag);
+    if (rc == LF_OK)
+        save_settings(j, l);
+    return rc;
 }
 
 static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state,
@@ -207,8 +242,11 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
     lf_training_release(training);
     if (done) /* from before the job is seen to end, so that whoever waits waits for the scores */
         lf_registry_scores_due(j->d->registry, adapter_id, 1);
+    uint64_t job = l->record.id;
     if (over)
         lf_open_job_end(j, l);
+    if (done)
+        lf_registry_version_log(j->d->registry, adapter_id, version, job);
     if (done) {
         lf_scorer_request(j, adapter_id, version);
         lf_registry_scores_due(j->d->registry, adapter_id, -1);

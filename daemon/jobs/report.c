@@ -41,6 +41,10 @@ static enum lf_err write_report(struct lf_jobs *j, uint64_t adapter_id, json_t *
         rc = lf_registry_write(j->d->registry, adapter_id, LF_FILE_METRICS, &text, diag);
     else
         lf_fail(diag, rc, "no memory for the report");
+    json_int_t version = json_integer_value(json_object_get(report, "version"));
+    if (rc == LF_OK && version > 0)
+        lf_registry_version_write(j->d->registry, adapter_id, (int32_t)version, LF_FILE_METRICS,
+                                  text.data, text.len);
     return rc;
 }
 

@@ -316,7 +316,9 @@ static void not_scored(struct lf_jobs *j, const struct lf_scoring *x, const stru
 static bool has_rows(struct lf_jobs *j, const struct lf_adapter_record *a)
 {
     char path[LF_PATH_MAX];
-    return a->current > 0 &&
+    struct lf_adapter_view v;
+    return a->current > 0 && lf_registry_view_id(j->d->registry, a->id, &v, NULL) == LF_OK &&
+           !v.stranger &&
            lf_registry_dir(j->d->registry, a->id, lf_files[LF_FILE_EVAL].disk, path, NULL) ==
                LF_OK &&
            lf_file_exists(path);

@@ -32,23 +32,33 @@ void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_ada
     enum lf_err rc = lf_registry_dir(r, id, NULL, dir, &why) ?: lf_entry_scan(&look, dir, &why);
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "registry", "%s", why.text);
+    char *named = record ? lf_registry_named(r, id, record->current) : NULL;
     pthread_mutex_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
-    if (e && record)
+    if (e && record) {
+        char *old = e->named;
         e->record = *record;
+        e->named = named;
+        named = old;
+    }
     if (e && rc == LF_OK) {
-        struct lf_version *old = e->versions;
+        struct lf_version *old = e->versions, *old_parts = e->restored;
         memcpy(e->files, look.files, sizeof e->files);
         e->staged_config = look.staged_config;
         e->staged_weights = look.staged_weights;
         e->versions = look.versions;
         e->n_versions = look.n_versions;
         look.versions = old;
+        e->restored = look.restored;
+        e->n_restored = look.n_restored;
+        look.restored = old_parts;
     }
     if (e)
         lf_index_touch(r, e);
     pthread_mutex_unlock(&r->index);
+    free(named);
     free(look.versions);
+    free(look.restored);
 }
 
 /* The base of a new adapter, and the text of its config.json: all settings; none where none were
@@ -134,8 +144,10 @@ enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const js
     snprintf(c.e->record.name, sizeof c.e->record.name, "%s", name);
     const struct lf_base *base = NULL;
     rc = config_text(r, config, &c.config, &base, diag);
-    if (rc == LF_OK)
+    if (rc == LF_OK) {
         memcpy(c.e->record.base, base->name, sizeof c.e->record.base);
+        c.e->base = base;
+    }
     pthread_mutex_lock(&r->edit);
     rc = rc ?: create(&c, diag);
     pthread_mutex_unlock(&r->edit);
@@ -183,33 +195,65 @@ enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t
     return LF_OK;
 }
 
-enum lf_err lf_record_serve(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+struct choice {
+    int32_t n;
+    struct lf_origin origin; /* what made it; not known: the same dataset may train again */
+};
+
+static enum lf_err make_current(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
 {
     (void)diag;
-    int32_t n = *(const int32_t *)arg;
-    if (record->current != n)
-        record->inputs_sha256[0] = '\0'; /* the same dataset may train again */
-    record->current = n;
+    const struct choice *c = arg;
+    if (record->current != c->n || c->origin.inputs_sha256[0])
+        memcpy(record->inputs_sha256, c->origin.inputs_sha256, sizeof record->inputs_sha256);
+    if (record->current != c->n || c->origin.base_sha256[0])
+        memcpy(record->base_sha256, c->origin.base_sha256, sizeof record->base_sha256);
+    record->current = c->n;
     record->trouble[0] = '\0';
     return LF_OK;
+}
+
+/* LF_OK with *later: the version is on its way, in an adapter that is being copied in, and is
+ * served when it is there. */
+static enum lf_err check_choice(struct lf_registry *r, uint64_t id, int32_t n, bool *later,
+                                struct lf_diag *diag)
+{
+    lf_lock_auto held = lf_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    bool there = e && lf_entry_version(e, n);
+    *later =
+        e && !there && e->record.last_job == 0 && (e->record.current == 0 || e->n_restored > 0);
+    if (*later) {
+        e->wanted = n;
+        lf_index_touch(r, e);
+    }
+    return there || *later ? LF_OK
+                           : lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d",
+                                     e ? e->record.name : "it", (int)n);
 }
 
 enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_t n,
                                  struct lf_diag *diag)
 {
+    char dir[LF_PATH_MAX];
     struct lf_adapter_record record;
+    struct choice c = {.n = n};
     uint64_t id = 0;
+    bool later = false;
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_registry_id(r, name, &id, diag);
-    pthread_mutex_lock(&r->index);
-    if (rc == LF_OK && !lf_entry_version(lf_index_find_id(r, id), n))
-        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", name, (int)n);
-    pthread_mutex_unlock(&r->index);
-    rc = rc ?: lf_store_adapter_update(r->store, id, lf_record_serve, &n, &record, diag);
-    if (rc == LF_OK)
-        lf_registry_refresh(r, record.id, &record);
+    rc = rc ?: check_choice(r, id, n, &later, diag);
+    rc = rc
+             ?: lf_registry_pathf(r, dir, diag, "adapters/%llu/versions/%d", (unsigned long long)id,
+                                  (int)n);
+    if (rc == LF_OK && !later) {
+        lf_origin_read(&c.origin, dir);
+        rc = lf_store_adapter_update(r->store, id, make_current, &c, &record, diag);
+        if (rc == LF_OK)
+            lf_registry_refresh(r, record.id, &record);
+    }
     pthread_mutex_unlock(&r->edit);
-    if (rc == LF_OK)
+    if (rc == LF_OK && !later)
         lf_registry_log(r, id, json_pack("{s:s, s:i}", "event", "rollback", "version", (int)n));
     return rc;
 }
@@ -361,12 +405,25 @@ void lf_registry_scores_done(struct lf_registry *r, uint64_t id, int64_t done, i
     }
 }
 
+/* The version is of the base that is here. */
+static enum lf_err set_base(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    const struct lf_base *base = arg;
+    memcpy(record->base_sha256, base->sha256, sizeof record->base_sha256);
+    return LF_OK;
+}
+
 enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,
                                    struct lf_diag *diag)
 {
     struct lf_adapter_record record = {0};
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_store_job_finish(r->store, job, &record, diag);
+    if (rc == LF_OK && record.id != 0 && job->progress.state == LF_JOB_DONE)
+        rc = lf_store_adapter_update(r->store, record.id, set_base,
+                                     (void *)(uintptr_t)lf_registry_base(r, record.id), &record,
+                                     diag);
     if (rc == LF_OK && record.id != 0)
         lf_registry_refresh(r, record.id, &record);
     pthread_mutex_unlock(&r->edit);

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define TRASH_KEPT_MS (7ll * 24 * 3600 * 1000)
 
@@ -30,6 +32,18 @@ enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file
 {
     return lf_registry_pathf(r, out, diag, "adapters/%llu%s%s", (unsigned long long)id,
                              file ? "/" : "", file ? file : "");
+}
+
+enum lf_err lf_upload_place(struct lf_upload *u, const char *path, struct lf_diag *diag)
+{
+    if (fchmod(u->fd, 0644) != 0)
+        return lf_fail_errno(diag, errno, "%s", u->path);
+    enum lf_err rc = lf_file_commit(u->fd, u->path, path, diag);
+    if (rc == LF_OK) {
+        close(u->fd);
+        u->fd = -1;
+    }
+    return rc;
 }
 
 /* ---- The trash ------------------------------------------------------------------------------- */

@@ -78,6 +78,7 @@ enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adap
     if (rc == LF_OK && e.n_versions > 0)
         record->current = record->versions = e.versions[e.n_versions - 1].n;
     free(e.versions);
+    free(e.restored);
     if (rc == LF_OK && is_half_made(r, &e))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "adapters/%llu is empty", (unsigned long long)id);
     if (rc != LF_OK)

@@ -108,6 +108,12 @@ void lf_index_touch(struct lf_registry *r, struct lf_entry *e)
     r->generation++;
 }
 
+bool lf_entry_is_stranger(const struct lf_entry *e)
+{
+    const char *on = e->record.base_sha256;
+    return e->record.current > 0 && e->base && on[0] && strcmp(on, e->base->sha256) != 0;
+}
+
 enum lf_adapter_state lf_entry_state(const struct lf_entry *e)
 {
     if (e->activity.job != 0)
@@ -125,6 +131,8 @@ enum lf_adapter_state lf_entry_state(const struct lf_entry *e)
         }
     if (e->awaited)
         return LF_ADAPTER_QUEUED;
+    if (lf_entry_is_stranger(e))
+        return LF_ADAPTER_FAILED;
     bool stands = e->record.refused && e->record.current > 0; /* what was there before */
     if (e->record.trouble[0] && !stands)
         return LF_ADAPTER_FAILED;
@@ -164,8 +172,14 @@ static int by_number(const void *a, const void *b)
     return (x->n > y->n) - (x->n < y->n);
 }
 
-/* versions/<n>, where both files are there. */
-static enum lf_err version_read(struct lf_entry *e, const char *dir, const char *word,
+struct version_list {
+    struct lf_version *at;
+    size_t n;
+    bool parts; /* those without weights, too */
+};
+
+/* <dir>/<n>, where both files are there. */
+static enum lf_err version_read(struct version_list *l, const char *dir, const char *word,
                                 struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], *end;
@@ -173,45 +187,55 @@ static enum lf_err version_read(struct lf_entry *e, const char *dir, const char 
     if (word[0] < '1' || word[0] > '9' || *end || n > INT32_MAX ||
         snprintf(path, sizeof path, "%s/%s", dir, word) >= (int)sizeof path)
         return LF_OK;
-    struct lf_version v = {(int32_t)n, stat_in(path, LF_ADAPTER_CONFIG_NAME),
-                           stat_in(path, LF_ADAPTER_WEIGHTS_NAME)};
-    if (v.config.bytes < 0 || v.weights.bytes < 0)
+    struct lf_version v = {.n = (int32_t)n};
+    for (size_t i = 0; i < LF_VERSION_FILES_N; i++)
+        v.file[i] = stat_in(path, lf_version_files[i].name);
+    if (!l->parts && (v.file[0].bytes < 0 || v.file[1].bytes < 0))
         return LF_OK;
-    struct lf_version *list = realloc(e->versions, (e->n_versions + 1) * sizeof v);
+    struct lf_version *list = realloc(l->at, (l->n + 1) * sizeof v);
     if (!list)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the versions of %s", e->record.name);
-    e->versions = list;
-    e->versions[e->n_versions++] = v;
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the versions of an adapter");
+    l->at = list;
+    l->at[l->n++] = v;
     return LF_OK;
 }
 
-static enum lf_err versions_read(struct lf_entry *e, const char *dir, struct lf_diag *diag)
+static enum lf_err versions_read(struct version_list *l, const char *dir, const char *name,
+                                 struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (lf_path_join(path, dir, "versions", diag) != LF_OK)
+    if (lf_path_join(path, dir, name, diag) != LF_OK)
         return LF_E_INVALID;
     DIR *d = opendir(path);
     if (!d)
         return errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
     enum lf_err rc = LF_OK;
     for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d))
-        rc = version_read(e, path, x->d_name, diag);
+        rc = version_read(l, path, x->d_name, diag);
     closedir(d);
-    if (e->n_versions > 1)
-        qsort(e->versions, e->n_versions, sizeof *e->versions, by_number);
+    if (l->n > 1)
+        qsort(l->at, l->n, sizeof *l->at, by_number);
     return rc;
 }
 
 enum lf_err lf_entry_scan(struct lf_entry *e, const char *dir, struct lf_diag *diag)
 {
+    struct version_list whole = {.parts = false}, parts = {.parts = true};
     free(e->versions);
-    e->versions = NULL;
-    e->n_versions = 0;
+    free(e->restored);
+    e->versions = e->restored = NULL;
+    e->n_versions = e->n_restored = 0;
     for (int k = 0; k < LF_FILE_PLAIN_N; k++)
         e->files[k] = stat_in(dir, lf_files[k].disk);
     e->staged_config = stat_in(dir, "import/" LF_ADAPTER_CONFIG_NAME);
     e->staged_weights = stat_in(dir, "import/" LF_ADAPTER_WEIGHTS_NAME);
-    return versions_read(e, dir, diag);
+    enum lf_err rc = versions_read(&whole, dir, "versions", diag);
+    rc = rc ?: versions_read(&parts, dir, "restore", diag);
+    e->versions = whole.at;
+    e->n_versions = whole.n;
+    e->restored = parts.at;
+    e->n_restored = parts.n;
+    return rc;
 }
 
 void lf_entry_free(struct lf_entry *e)
@@ -219,8 +243,10 @@ void lf_entry_free(struct lf_entry *e)
     if (!e)
         return;
     free(e->versions);
+    free(e->restored);
     free(e->fragment);
     free(e->warning);
     free(e->refusal);
+    free(e->named);
     free(e);
 }

@@ -5,6 +5,8 @@
  *     view.c       questions to the index            present.c   what is shown of an adapter
  *     settings.c   config.json and template          check.c     bytes that a person wrote
  *     log.c        what the daemon writes             whole.c     what a training waits for
+ *     import.c     PEFT directories                   restore.c   versions that are copied in
+ *     origin.c     what made a version                beside.c    and its files that say so
  *     change.c     changes: disk, then store, then index
  *     upload.c     files on their way in             stray.c     names that mean nothing
  *     identity.c   who an adapter is, beside its files
@@ -25,13 +27,16 @@ struct lf_file_stat {
 
 struct lf_version {
     int32_t n;
-    struct lf_file_stat config, weights;
+    struct lf_file_stat file[LF_VERSION_FILES_N];
 };
 
 struct lf_entry {
     struct lf_adapter_record record;
     struct lf_activity activity;
     struct lf_scores_due scores;
+    const struct lf_base *base; /* lf_bases_of its record's */
+    char *named;   /* the base that the served version's adapter_config.json names, where it is
+                      another   one; NULL: none */
     bool awaited;  /* a training is on its way, without a job yet */
     int later;     /* lf_adapter_view's, plus 1 */
     char *warning; /* what is odd about the rows trained on last; NULL: nothing */
@@ -40,6 +45,9 @@ struct lf_entry {
     struct lf_file_stat staged_config, staged_weights; /* of import/ */
     struct lf_version *versions;                       /* ascending */
     size_t n_versions;
+    struct lf_version *restored; /* ascending; of restore/: not whole yet */
+    size_t n_restored;
+    int32_t wanted; /* the version to serve, as soon as it is restored; 0: none was named */
     char *fragment; /* its part of the tree's document; NULL: to be made again */
     size_t fragment_len;
 };
@@ -70,8 +78,22 @@ void lf_index_renamed(struct lf_registry *r, struct lf_entry *e,
                       const struct lf_adapter_record *record);
 /* The tree shows something else of it now. */
 void lf_index_touch(struct lf_registry *r, struct lf_entry *e);
+/* What is served was trained on other weights than those that are here. */
+bool lf_entry_is_stranger(const struct lf_entry *e);
 enum lf_adapter_state lf_entry_state(const struct lf_entry *e);
 const struct lf_version *lf_entry_version(const struct lf_entry *e, int32_t n);
+
+/* restore.c, with the edit lock: one file of versions/<n>, as an adapter that is copied has it.
+ * With both of PEFT's there it is a version again. *imported: its number, else 0. */
+enum lf_err lf_registry_restore(struct lf_registry *r, uint64_t id, struct lf_upload *u,
+                                int32_t *imported, struct lf_diag *diag) LF_MUST_CHECK;
+/* import.c: whether two files hold the same bytes. */
+bool lf_files_are_same(const char *a, const char *b);
+/* import.c: a directory in PEFT's form becomes a version; want: its number, where that is free (0:
+ * what its origin says, or the next one). */
+enum lf_err lf_registry_import_dir(struct lf_registry *r, uint64_t id, const char *staged,
+                                   int32_t want, int32_t *version,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
 
 /* No lock needed: they read the disk into an entry that is not in the index yet. */
 enum lf_err lf_entry_scan(struct lf_entry *e, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
@@ -82,19 +104,26 @@ struct lf_file_stat lf_file_stat_of(const char *path);
 /* With the locks of their own. The id behind a name, or LF_E_NOT_FOUND. */
 enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id,
                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Of weights without a note: writes down the base that adapter_config.json names, where that may be
+ * another than this one. */
+enum lf_err lf_registry_named_write(const char *dir, const struct lf_origin *o,
+                                    const struct lf_base *base, struct lf_diag *diag) LF_MUST_CHECK;
+/* What was written down beside the weights of the served version (lf_entry's named). Yours. */
+char *lf_registry_named(struct lf_registry *r, uint64_t id, int32_t current);
 /* Puts a written record (NULL: it is as it was) and a fresh look at its directory's files into the
  * index. The change is made by now: where the directory cannot be read, the files stay as they were
  * shown. */
 void lf_registry_refresh(struct lf_registry *r, uint64_t id,
                          const struct lf_adapter_record *record);
-/* Of lf_store_adapter_update: version n (an int32_t) is served, whatever the trouble was. */
-enum lf_err lf_record_serve(void *n, struct lf_adapter_record *record, struct lf_diag *diag);
 /* Whether a reason is of this file: "ctl: ...". */
 bool lf_reason_is_of(const char *reason, const char *file);
 /* fmt after "DATA/". */
 enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
                               struct lf_diag *diag, const char *fmt, ...)
     LF_PRINTF(4, 5) LF_MUST_CHECK;
+/* disk.c: the upload's bytes are the file at `path` from now on. */
+enum lf_err lf_upload_place(struct lf_upload *u, const char *path,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* Moves DATA/adapters/<id> into the trash, named so that a person finds it. */
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
                               struct lf_diag *diag) LF_MUST_CHECK;

@@ -27,20 +27,43 @@ static void put_stat(struct lf_buf *b, bool *first, const char *fmt_name, int32_
     lf_buf_printf(b, "%s\":[%lld,%lld]", fmt_name, (long long)st->bytes, (long long)st->mtime_ms);
 }
 
+static void put_version(struct lf_buf *b, bool *first, const struct lf_version *v)
+{
+    for (size_t i = 0; i < LF_VERSION_FILES_N; i++)
+        put_stat(b, first, lf_version_files[i].name, v->n, &v->file[i]);
+}
+
 static void put_files(struct lf_buf *b, const struct lf_entry *e)
 {
     bool first = true;
     for (int k = 0; k < LF_FILE_PLAIN_N; k++)
         put_stat(b, &first, lf_files[k].name, 0, &e->files[k]);
     const struct lf_version *current = lf_entry_version(e, e->record.current);
-    const struct lf_version none = {0, {-1, 0}, {-1, 0}}, *now = current ? current : &none;
+    const struct lf_version none = {.file = {{-1, 0}, {-1, 0}}}, *now = current ? current : &none;
     put_stat(b, &first, lf_files[LF_FILE_ADAPTER_CONFIG].name, 0,
-             e->staged_config.bytes >= 0 ? &e->staged_config : &now->config);
+             e->staged_config.bytes >= 0 ? &e->staged_config : &now->file[0]);
     put_stat(b, &first, lf_files[LF_FILE_ADAPTER_WEIGHTS].name, 0,
-             e->staged_weights.bytes >= 0 ? &e->staged_weights : &now->weights);
-    for (size_t i = 0; i < e->n_versions; i++) {
-        put_stat(b, &first, LF_ADAPTER_CONFIG_NAME, e->versions[i].n, &e->versions[i].config);
-        put_stat(b, &first, LF_ADAPTER_WEIGHTS_NAME, e->versions[i].n, &e->versions[i].weights);
+             e->staged_weights.bytes >= 0 ? &e->staged_weights : &now->file[1]);
+    for (size_t i = 0; i < e->n_versions; i++)
+        put_version(b, &first, &e->versions[i]);
+    for (size_t i = 0; i < e->n_restored; i++)
+        if (!lf_entry_version(e, e->restored[i].n))
+            put_version(b, &first, &e->restored[i]);
+}
+
+/* Ascending; those that are being restored among them. */
+static void put_numbers(struct lf_buf *b, const struct lf_entry *e)
+{
+    size_t i = 0, k = 0;
+    while (i < e->n_versions || k < e->n_restored) {
+        bool whole =
+            k == e->n_restored || (i < e->n_versions && e->versions[i].n <= e->restored[k].n);
+        int32_t n = whole ? e->versions[i].n : e->restored[k].n;
+        if (k < e->n_restored && e->restored[k].n == n)
+            k++;
+        if (whole)
+            i++;
+        lf_buf_printf(b, i + k > 1 ? ",%d" : "%d", (int)n);
     }
 }
 
@@ -53,9 +76,9 @@ static enum lf_err fragment_make(struct lf_entry *e)
                   "{\"name\":\"%s\",\"base\":\"%s\",\"created_ms\":%lld,\"changed_ms\":%lld,"
                   "\"state\":\"%s\",\"current\":%d,\"versions\":[",
                   a->name, a->base, (long long)a->created_ms, (long long)a->changed_ms,
-                  lf_adapter_state_name(lf_entry_state(e)), (int)a->current);
-    for (size_t i = 0; i < e->n_versions; i++)
-        lf_buf_printf(&b, i ? ",%d" : "%d", (int)e->versions[i].n);
+                  lf_adapter_state_name(lf_entry_state(e)),
+                  (int)(a->current ? a->current : e->wanted));
+    put_numbers(&b, e);
     lf_buf_puts(&b, "],\"files\":{");
     put_files(&b, e);
     lf_buf_puts(&b, "}}");
@@ -158,6 +181,22 @@ static bool is_of_stranger(const char *refusal)
     return !lf_file_find(name);
 }
 
+enum lf_err lf_adapter_stranger(const struct lf_adapter_view *v, struct lf_diag *diag)
+{
+    return lf_fail(diag, LF_E_BASE_DIFFERS,
+                   "v%d was trained on the base %s (sha256 %.12s...), here is %s (%.12s...): it is "
+                   "not served",
+                   (int)v->record.current, v->record.base, v->record.base_sha256,
+                   lf_base_title(v->base), v->base->sha256);
+}
+
+static enum lf_err put_stranger(struct lf_buf *b, const struct lf_adapter_view *v)
+{
+    struct lf_diag why = {""};
+    (void)lf_adapter_stranger(v, &why);
+    return lf_buf_printf(b, ": %s", why.text);
+}
+
 enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_view *v)
 {
     const struct lf_adapter_record *a = &v->record;
@@ -175,6 +214,8 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
         put_work(b, &v->activity.progress);
         break;
     case LF_ADAPTER_FAILED:
+        if (v->stranger)
+            return put_stranger(b, v);
         lf_buf_printf(b, ": %s", a->trouble);
         if (a->current > 0)
             lf_buf_printf(b, "; serving v%d", (int)a->current);
@@ -182,6 +223,8 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
     }
     if (a->trouble[0] && v->state != LF_ADAPTER_FAILED) /* refused while a job is open */
         lf_buf_printf(b, "; refused %s", a->trouble);
+    if (v->named[0] && v->state == LF_ADAPTER_READY)
+        lf_buf_printf(b, "; it names the base %s, here is %s", v->named, lf_base_title(v->base));
     if (v->later >= 0 && v->activity.job)
         lf_buf_printf(b, "; %s applies to the next training", lf_files[v->later].name);
     if (v->state == LF_ADAPTER_EMPTY && is_of_stranger(v->refusal))
@@ -199,6 +242,9 @@ enum lf_err lf_adapter_status_text(struct lf_buf *b, const struct lf_adapter_vie
 
 enum lf_err lf_adapter_error_line(struct lf_buf *b, const struct lf_adapter_view *v)
 {
+    struct lf_diag why = {""};
+    if (v->stranger && lf_adapter_stranger(v, &why) != LF_OK)
+        return lf_buf_puts(b, why.text);
     lf_buf_puts(b, v->record.trouble);
     if (v->refusal[0])
         lf_buf_printf(b, "%s%s", v->record.trouble[0] ? "\n" : "", v->refusal);

@@ -65,6 +65,28 @@ static enum lf_err fit_versions(void *arg, struct lf_adapter_record *record, str
     return LF_OK;
 }
 
+static enum lf_err set_base(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)diag;
+    memcpy(record->base_sha256, arg, sizeof record->base_sha256);
+    return LF_OK;
+}
+
+/* What the served version was trained on, where its record is older than bases' digests: what its
+ * weights say, else the base that is here. */
+static enum lf_err base_learn(struct lf_registry *r, struct lf_entry *e, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], sha256[LF_SHA256_HEX];
+    struct lf_origin origin;
+    enum lf_err rc = lf_registry_pathf(r, dir, diag, "adapters/%llu/versions/%d",
+                                       (unsigned long long)e->record.id, (int)e->record.current);
+    if (rc != LF_OK)
+        return rc;
+    lf_origin_read(&origin, dir);
+    memcpy(sha256, origin.base_sha256[0] ? origin.base_sha256 : e->base->sha256, sizeof sha256);
+    return lf_store_adapter_update(r->store, e->record.id, set_base, sha256, &e->record, diag);
+}
+
 static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_record *record,
                               struct lf_diag *diag)
 {
@@ -73,12 +95,15 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (!e)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the adapters");
     e->record = *record;
+    e->base = lf_bases_of(r->bases, record->base);
     if (lf_bases_find(r->bases, record->name))
         lf_log(LF_LOG_WARN, "registry",
                "the adapter %s has the name of the base, which answers to it: rename the adapter",
                record->name);
     enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag) ?: lf_dir_make(dir, diag);
     rc = rc ?: lf_registry_dir(r, record->id, "import", path, diag);
+    rc = rc ?: lf_dir_remove(path, diag);
+    rc = rc ?: lf_registry_dir(r, record->id, "restore", path, diag);
     rc = rc ?: lf_dir_remove(path, diag);
     rc = rc ?: lf_registry_dir(r, record->id, lf_files[LF_FILE_LOG].disk, path, diag);
     if (rc == LF_OK) {
@@ -89,6 +114,10 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (rc == LF_OK && (record->versions < newest ||
                         (record->current > 0 && !lf_entry_version(e, record->current))))
         rc = lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag);
+    if (rc == LF_OK && e->record.current > 0 && !e->record.base_sha256[0])
+        rc = base_learn(r, e, diag);
+    if (rc == LF_OK)
+        e->named = lf_registry_named(r, record->id, e->record.current);
     rc = rc ?: lf_registry_identity(r, &e->record, diag);
     rc = rc ?: lf_index_reserve(r, diag);
     if (rc == LF_OK)

@@ -69,6 +69,9 @@ struct lf_adapter_view {
     enum lf_adapter_state state;
     struct lf_activity activity;
     struct lf_scores_due scores;
+    bool stranger; /* what is served was trained on another base: it is not served */
+    char named[LF_REPOSITORY_MAX + 1]; /* the base that an import names, where it may be another */
+    const struct lf_base *base;
     int later; /* the file (enum lf_file_kind) that came too late for the job under way; -1: none */
     char warning[LF_DIAG_MAX]; /* what lf_registry_warned remembers; "": nothing */
     char refusal[LF_DIAG_MAX]; /* what lf_registry_asked remembers; "": nothing */
@@ -124,6 +127,8 @@ enum lf_err lf_adapter_status_line(struct lf_buf *out,
  * rows: "warning: 3 rows are there more than once, ...". */
 enum lf_err lf_adapter_status_text(struct lf_buf *out,
                                    const struct lf_adapter_view *v) LF_MUST_CHECK;
+/* Why an adapter of another base is not served. */
+enum lf_err lf_adapter_stranger(const struct lf_adapter_view *v, struct lf_diag *diag);
 /* The text of `error`, without its last newline: "dataset.jsonl: line 17: ..." of a file or a job,
  * and on a line of its own what `ctl` or `generate` refused. Nothing, where nothing is wrong. */
 enum lf_err lf_adapter_error_line(struct lf_buf *out,
@@ -171,6 +176,23 @@ void lf_upload_abort(struct lf_upload *u);
 enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const char *dir,
                                int32_t *version, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* What made a version: a note in its weights' file (lf_tensors_note), so that it goes where they
+ * go.
+ * "" and 0: not known. */
+struct lf_origin {
+    int32_t version;
+    uint64_t job;
+    char adapter[LF_NAME_MAX + 1]; /* the name that it had */
+    char rows_sha256[LF_SHA256_HEX];
+    char inputs_sha256[LF_SHA256_HEX]; /* of rows and settings */
+    char form[LF_NAME_MAX + 1];        /* of the rows */
+    char base[LF_REPOSITORY_MAX + 1], base_sha256[LF_SHA256_HEX];
+};
+/* The note of a version trained here, from nothing, on this base: JSON. Yours; NULL: no memory. */
+char *lf_origin_text(const struct lf_origin *o, const struct lf_base *base);
+/* Of the weights in a directory in PEFT's form; all "" where they hold none. */
+void lf_origin_read(struct lf_origin *out, const char *dir);
+
 /* ---- For whoever runs jobs ------------------------------------------------------------------- */
 
 /* A training is wanted, and not made yet; awaited: it will be, and is shown as queued. */
@@ -212,6 +234,11 @@ enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_re
 /* Appends one JSON line to the log, with the time before the object's members; takes `line`
  * (json_decref). A line that cannot be written is lost. */
 void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line);
+/* What made a version, beside its weights: its settings, its lines of the log. What cannot be
+ * written is lost, and logged. */
+void lf_registry_version_log(struct lf_registry *r, uint64_t id, int32_t version, uint64_t job);
+void lf_registry_version_write(struct lf_registry *r, uint64_t id, int32_t version,
+                               enum lf_file_kind kind, const void *bytes, size_t n);
 /* Replaces a file that the daemon writes (metrics.json, loss.svg). */
 enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
                               const struct lf_buf *text, struct lf_diag *diag) LF_MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "daemon/registry/index.h"
 
 #include "core/file.h"
+#include "core/lock.h"
 #include "core/log.h"
 
 #include <fcntl.h>
@@ -13,17 +14,30 @@
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
+/* What the daemon has made of an adapter and keeps: it comes back where a copy does. */
+static bool is_history(const struct lf_file_ref *ref)
+{
+    return ref->version == 0 && ref->kind < LF_FILE_PLAIN_N && lf_files[ref->kind].bytes_max == 0;
+}
+
 enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
                                      const struct lf_file_ref *ref, struct lf_upload *out,
                                      struct lf_diag *diag)
 {
-    uint64_t id;
+    struct lf_adapter_view v;
     struct lf_upload u = {.ref = *ref};
-    enum lf_err rc = lf_registry_id(r, name, &id, diag);
-    if (rc == LF_OK && !lf_file_ref_writable(ref))
+    enum lf_err rc = lf_registry_view(r, name, &v, diag);
+    if (rc == LF_OK && ref->version == LF_VERSION_CURRENT)
+        u.ref.version = v.record.current;
+    if (rc == LF_OK && ref->version == LF_VERSION_CURRENT && v.record.current == 0)
+        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
+    ref = &u.ref;
+    bool restores = ref->version > 0 ? ref->kind != LF_FILE_VERSION : is_history(ref);
+    if (rc == LF_OK && !restores && !lf_file_ref_writable(ref))
         rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
     if (rc == LF_OK)
-        u.bytes_max = lf_files[ref->kind].bytes_max;
+        u.bytes_max =
+            lf_files[ref->kind].bytes_max ? lf_files[ref->kind].bytes_max : LF_JSON_BYTES_MAX;
     rc = rc ?: lf_registry_pathf(r, u.path, diag, "incoming/XXXXXX");
     if (rc != LF_OK)
         return rc;
@@ -73,74 +87,19 @@ static enum lf_err clear_trouble(void *arg, struct lf_adapter_record *record, st
     return LF_OK;
 }
 
-/* Whole at `path`; else it stays to be aborted. */
-static enum lf_err place(struct lf_upload *u, const char *path, struct lf_diag *diag)
-{
-    if (fchmod(u->fd, 0644) != 0)
-        return lf_fail_errno(diag, errno, "%s", u->path);
-    enum lf_err rc = lf_file_commit(u->fd, u->path, path, diag);
-    if (rc == LF_OK) {
-        close(u->fd);
-        u->fd = -1;
-    }
-    return rc;
-}
-
 static enum lf_err install(struct lf_registry *r, uint64_t id, struct lf_upload *u,
                            struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_adapter_record record;
     enum lf_err rc = lf_registry_dir(r, id, lf_files[u->ref.kind].disk, path, diag);
-    rc = rc ?: place(u, path, diag);
+    rc = rc ?: lf_upload_place(u, path, diag);
     if (rc != LF_OK)
         return rc;
     rc = lf_store_adapter_update(r->store, id, clear_trouble,
                                  (void *)(uintptr_t)lf_files[u->ref.kind].name, &record, diag);
     lf_registry_refresh(r, id, rc == LF_OK ? &record : NULL);
     return rc;
-}
-
-static enum lf_err next_version(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
-{
-    (void)diag;
-    *(int32_t *)arg = ++record->versions;
-    return LF_OK;
-}
-
-/* A directory in PEFT's form, checked against the base, becomes the next version; `staged` is
- * moved, unless this fails. The number is drawn first: a crash in between leaves a hole in the
- * numbers, no more. */
-static enum lf_err import_dir(struct lf_registry *r, uint64_t id, const char *staged,
-                              int32_t *version, struct lf_diag *diag)
-{
-    struct lf_adapter *a = NULL;
-    struct lf_adapter_record record;
-    char path[LF_PATH_MAX] = "", versions[LF_PATH_MAX] = "";
-    int32_t n = 0;
-    enum lf_err rc = lf_adapter_load(&a, &lf_registry_base(r, id)->model->config, staged, diag);
-    lf_adapter_free(a);
-    rc = rc ?: lf_store_adapter_update(r->store, id, next_version, &n, NULL, diag);
-    rc = rc ?: lf_registry_dir(r, id, "versions", versions, diag);
-    rc = rc
-             ?: lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
-                                  (unsigned long long)id, (int)n);
-    rc = rc ?: lf_dir_make(versions, diag);
-    rc = rc ?: lf_dir_sync(staged, diag);
-    if (rc == LF_OK && rename(staged, path) != 0)
-        rc = lf_fail_errno(diag, errno, "%s", path);
-    if (rc != LF_OK)
-        return rc;
-    rc = lf_dir_sync(versions, diag);
-    rc = rc ?: lf_store_adapter_update(r->store, id, lf_record_serve, &n, &record, diag);
-    if (rc != LF_OK) {
-        if (rename(path, staged) != 0)
-            lf_log(LF_LOG_WARN, "registry", "%s: a version that was not taken", path);
-        return rc;
-    }
-    lf_registry_refresh(r, id, &record);
-    *version = n;
-    return LF_OK;
 }
 
 /* One of the two files of adapter/. With both there, they become a version; if they do not fit,
@@ -154,16 +113,38 @@ static enum lf_err stage(struct lf_registry *r, uint64_t id, struct lf_upload *u
     rc = rc ?: lf_registry_dir(r, id, "import/" LF_ADAPTER_CONFIG_NAME, config, diag);
     rc = rc ?: lf_registry_dir(r, id, "import/" LF_ADAPTER_WEIGHTS_NAME, weights, diag);
     rc = rc ?: lf_dir_make(dir, diag);
-    rc = rc ?: place(u, is_config ? config : weights, diag);
+    rc = rc ?: lf_upload_place(u, is_config ? config : weights, diag);
     if (rc != LF_OK)
         return rc;
     if (lf_file_exists(config) && lf_file_exists(weights))
-        rc = import_dir(r, id, dir, imported, diag);
+        rc = lf_registry_import_dir(r, id, dir, 0, imported, diag);
     if (rc != LF_OK)
         unlink(is_config ? config : weights);
     if (rc != LF_OK || *imported == 0)
         lf_registry_refresh(r, id, NULL);
     return rc;
+}
+
+/* Log, metrics.json or loss.svg of an adapter that is copied in. One that has trained here has its
+ * own: then the copy tells nothing. The log's lines of this run stay, after those. */
+static enum lf_err take_history(struct lf_registry *r, uint64_t id, struct lf_upload *u,
+                                struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], start[512];
+    struct lf_adapter_view v;
+    lf_buf_auto old = {0};
+    ssize_t n = pread(u->fd, start, sizeof start, 0);
+    if (n < 0 || !lf_file_is_copy(&lf_files[u->ref.kind], start, (size_t)n))
+        return lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
+    enum lf_err rc = lf_registry_view_id(r, id, &v, diag);
+    if (rc != LF_OK || v.record.last_job > 0 || n == 0)
+        return rc;
+    lf_lock_auto log = lf_lock(&r->log);
+    rc = lf_registry_dir(r, id, lf_files[u->ref.kind].disk, path, diag);
+    if (rc == LF_OK && u->ref.kind == LF_FILE_LOG && lf_file_exists(path))
+        rc = lf_file_read(&old, path, LF_JSON_BYTES_MAX, diag)
+                 ?: lf_upload_write(u, old.data ? old.data : "", old.len, diag);
+    return rc ?: install(r, id, u, diag);
 }
 
 static bool is_refusal(enum lf_err rc)
@@ -179,14 +160,20 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     struct lf_diag why = {""};
     const char *file = lf_files[u->ref.kind].name;
     enum lf_err rc = lf_registry_id(r, name, &id, &why);
-    rc = rc ?: lf_registry_check(r, id, u->ref.kind, u->path, &why);
+    bool restores = u->ref.version > 0;
+    if (rc == LF_OK && !is_history(&u->ref) &&
+        (!restores || lf_files[u->ref.kind].effect == LF_EFFECT_IMPORT))
+        rc = lf_registry_check(r, id, u->ref.kind, u->path, &why);
     if (rc == LF_E_INVALID && u->waits && lf_registry_wants_template(r, id, u->path))
         rc = LF_OK; /* lf_registry_whole says so, should none come */
     if (rc == LF_OK) {
         bool adapter = lf_files[u->ref.kind].effect == LF_EFFECT_IMPORT;
         *imported = 0;
         pthread_mutex_lock(&r->edit);
-        rc = adapter ? stage(r, id, u, imported, &why) : install(r, id, u, &why);
+        rc = is_history(&u->ref) ? take_history(r, id, u, &why)
+             : restores          ? lf_registry_restore(r, id, u, imported, &why)
+             : adapter           ? stage(r, id, u, imported, &why)
+                                 : install(r, id, u, &why);
         pthread_mutex_unlock(&r->edit);
     }
     lf_upload_abort(u);

@@ -30,8 +30,11 @@ static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
         .activity = e->activity,
         .scores = e->scores,
         .later = e->later - 1,
+        .base = e->base,
+        .stranger = lf_entry_is_stranger(e),
     };
     snprintf(out->warning, sizeof out->warning, "%s", e->warning ? e->warning : "");
+    snprintf(out->named, sizeof out->named, "%s", e->named ? e->named : "");
     snprintf(out->refusal, sizeof out->refusal, "%s", e->refusal ? e->refusal : "");
 }
 
@@ -103,24 +106,25 @@ enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const stru
     enum lf_err rc = lf_registry_view(r, name, &v, diag);
     if (rc != LF_OK)
         return rc;
+    unsigned long long id = (unsigned long long)v.record.id;
     int n = (int)(ref->version > 0 ? ref->version : v.record.current);
-    const char *file = ref->kind == LF_FILE_ADAPTER_CONFIG    ? LF_ADAPTER_CONFIG_NAME
-                       : ref->kind == LF_FILE_ADAPTER_WEIGHTS ? LF_ADAPTER_WEIGHTS_NAME
-                                                              : NULL;
-    if (ref->version == 0 && file) { /* half of an import, which waits for the other */
-        enum lf_err staged = lf_registry_pathf(r, out, diag, "adapters/%llu/import/%s",
-                                               (unsigned long long)v.record.id, file);
-        if (staged != LF_OK || lf_file_exists(out))
-            return staged;
-    }
-    if (ref->kind < LF_FILE_PLAIN_N)
+    const char *file = NULL;
+    for (size_t i = 0; i < LF_VERSION_FILES_N; i++)
+        if (lf_version_files[i].kind == ref->kind)
+            file = lf_version_files[i].name;
+    if (ref->version == 0 && ref->kind < LF_FILE_PLAIN_N)
         return lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, out, diag);
     if (!file)
         return lf_fail(diag, LF_E_NOT_FOUND, "no file of that name has bytes of its own");
+    if (ref->version == 0) /* half of an import, which waits for the other */
+        rc = lf_registry_pathf(r, out, diag, "adapters/%llu/import/%s", id, file);
+    else
+        rc = lf_registry_pathf(r, out, diag, "adapters/%llu/restore/%d/%s", id, n, file);
+    if (rc != LF_OK || lf_file_exists(out))
+        return rc;
     if (n == 0)
         return lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
-    return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s",
-                             (unsigned long long)v.record.id, n, file);
+    return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s", id, n, file);
 }
 
 uint64_t lf_registry_generation(struct lf_registry *r)

@@ -45,7 +45,7 @@ static void check(const struct lf_adapter *a)
     for (int i = 0; i < s->n_sites; i++)
         lf_assert(s->rank[i] >= 0 && s->rank[i] <= s->rank_max && isfinite(s->scale[i]));
     snprintf(saved, sizeof saved, "%s/saved", work());
-    lf_assert(lf_adapter_save(a, config(), saved, "base", NULL) == LF_OK);
+    lf_assert(lf_adapter_save(a, config(), saved, "base", NULL, NULL) == LF_OK);
     lf_assert(lf_adapter_load(&again, config(), saved, NULL) == LF_OK);
     lf_assert(again->shape.n_params == s->n_params);
     lf_assert(memcmp(again->params, a->params, s->n_params * sizeof(float)) == 0);

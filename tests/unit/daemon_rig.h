@@ -99,7 +99,7 @@ static inline void rig_peft(struct rig *r, const char *dir, uint64_t seed)
     /* B is zero in a fresh one; this one is to change the answers. */
     for (size_t i = 0; i < a->shape.n_params; i++)
         a->params[i] += 0.02f * (float)((int)((i * 2654435761u + seed) % 7) - 3);
-    must(lf_adapter_save(a, c, dir, r->bases.base[0]->name, &diag), &diag);
+    must(lf_adapter_save(a, c, dir, r->bases.base[0]->name, NULL, &diag), &diag);
     lf_adapter_free(a);
 }
 

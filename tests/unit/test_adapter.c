@@ -104,7 +104,7 @@ static void write_with_config(char path[256], const char *name, const char *text
     struct lf_diag diag;
     struct lf_adapter *a = fresh("all-linear", 2);
     snprintf(path, 256, "%s/%s", dir, name);
-    ok(lf_adapter_save(a, &config, path, "tiny", &diag), &diag);
+    ok(lf_adapter_save(a, &config, path, "tiny", NULL, &diag), &diag);
     lf_adapter_free(a);
     if (text)
         tiny_file(path, "adapter_config.json", text);
@@ -182,7 +182,7 @@ static void targets_are(const char *text, const char *want)
         if (want[i] == '0')
             full->shape.rank[i] = 0;
     lf_adapter_shape_lay(&full->shape, &config);
-    ok(lf_adapter_save(full, &config, path, "tiny", &diag), &diag);
+    ok(lf_adapter_save(full, &config, path, "tiny", NULL, &diag), &diag);
     lf_adapter_free(full);
     tiny_file(path, "adapter_config.json", text);
     if (lf_adapter_load(&a, &config, path, &diag) != LF_OK)
@@ -229,7 +229,7 @@ static void patterns_survive_saving(void **state)
     for (size_t i = 0; i < a->shape.n_params; i++)
         a->params[i] = (float)i;
     for (int again = 0; again < 2; again++) { /* the second time replaces a directory */
-        ok(lf_adapter_save(a, &config, path, "tiny", &diag), &diag);
+        ok(lf_adapter_save(a, &config, path, "tiny", NULL, &diag), &diag);
         ok(lf_adapter_load(&b, &config, path, &diag), &diag);
         assert_int_equal(b->shape.n_params, a->shape.n_params);
         assert_memory_equal(b->shape.rank, a->shape.rank, 14 * sizeof(int));

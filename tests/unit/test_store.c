@@ -467,7 +467,7 @@ static void a_job_of_the_first_format_reads_back(void **state)
     lf_buf_free(&b);
 }
 
-/* Format 1 ended before `refused`, format 2 before `wanted`. */
+/* Format 1 ended before `refused`, format 2 before `wanted`, 3 before `base_sha256`. */
 static void an_adapter_of_an_older_format_reads_back(void **state)
 {
     (void)state;
@@ -480,13 +480,16 @@ static void an_adapter_of_an_older_format_reads_back(void **state)
     assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len, &diag), LF_OK);
     assert_int_equal(got.refused, 1);
     assert_int_equal(got.wanted, 1);
+    b.data[0] = 3;
+    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 2, &diag), LF_OK);
+    assert_int_equal(got.wanted, 1);
     b.data[0] = 2;
-    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
+    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 10, &diag), LF_OK);
     assert_int_equal(got.refused, 1);
     assert_int_equal(got.wanted, 0);
     b.data[0] = 1;
     assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len, &diag), LF_E_DAMAGED);
-    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 16, &diag), LF_OK);
+    assert_int_equal(lf_adapter_record_decode(&got, b.data, b.len - 18, &diag), LF_OK);
     assert_string_equal(got.trouble, "x");
     assert_int_equal(got.refused, 0);
     lf_buf_free(&b);

@@ -133,7 +133,7 @@ static void save_again(struct rig *r, const struct golden *g)
     char dir[1200];
     struct lf_adapter *a = adapter_open(r, g, "adapter");
     snprintf(dir, sizeof dir, "%s/saved", g->dir);
-    ok(lf_adapter_save(a, &r->model->config, dir, r->model->name, &diag), &diag);
+    ok(lf_adapter_save(a, &r->model->config, dir, r->model->name, NULL, &diag), &diag);
     struct lf_adapter *b = adapter_open(r, g, "saved");
     assert_int_equal(a->shape.n_params, b->shape.n_params);
     assert_memory_equal(a->params, b->params, a->shape.n_params * sizeof(float));

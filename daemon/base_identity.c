@@ -1,0 +1,196 @@
+/* Which base it is: a digest of its files, and the repository that it came from. */
+#include "daemon/base.h"
+
+#include "core/grow.h"
+#include "core/json.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECES 64
+#define PIECE_BYTES 4096
+#define HEAD_BYTES (1u << 20) /* of a file, with its header */
+
+/* ---- The digest ------------------------------------------------------------------------------ */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct names {
+    char **at;
+    size_t n, cap;
+};
+
+static void names_free(struct names *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->at[i]);
+    free(l->at);
+}
+
+/* Its safetensors files, by name. */
+static enum lf_err names_of(const char *dir, struct names *out, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    DIR *d = opendir(dir);
+    if (!d)
+        return lf_fail_errno(diag, errno, "%s", dir);
+    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
+        size_t n = strlen(x->d_name);
+        if (n < 12 || strcmp(x->d_name + n - 12, ".safetensors") != 0)
+            continue;
+        char *copy = strdup(x->d_name);
+        rc = copy ? lf_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at) : LF_E_NO_MEMORY;
+        if (rc == LF_OK)
+            out->at[out->n++] = copy;
+        else
+            free(copy);
+    }
+    closedir(d);
+    if (rc != LF_OK)
+        return lf_fail(diag, rc, "%s: no memory for its files", dir);
+    if (out->n > 1)
+        qsort(out->at, out->n, sizeof *out->at, by_name);
+    return LF_OK;
+}
+
+/* A whole small file; one that is not there adds nothing. */
+static enum lf_err add_file(struct lf_sha256 *h, const char *dir, const char *name,
+                            struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_mapping m;
+    enum lf_err rc = lf_path_join(path, dir, name, diag);
+    if (rc != LF_OK || !lf_file_exists(path))
+        return rc;
+    rc = lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_sha256_add(h, name, strlen(name) + 1);
+    lf_sha256_add(h, m.data, m.bytes);
+    lf_file_unmap(&m);
+    return LF_OK;
+}
+
+static enum lf_err add_weights(struct lf_sha256 *h, const char *dir, const char *name,
+                               struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], size[32];
+    struct lf_mapping m;
+    enum lf_err rc = lf_path_join(path, dir, name, diag) ?: lf_file_map(&m, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    int n = snprintf(size, sizeof size, "%zu", m.bytes);
+    lf_sha256_add(h, size, (size_t)n + 1);
+    lf_sha256_add(h, m.data, m.bytes < HEAD_BYTES ? m.bytes : HEAD_BYTES);
+    for (size_t i = 1; i <= PIECES && m.bytes > HEAD_BYTES + PIECE_BYTES; i++)
+        lf_sha256_add(h, (const char *)m.data + (m.bytes - PIECE_BYTES) / PIECES * i, PIECE_BYTES);
+    lf_file_unmap(&m);
+    return LF_OK;
+}
+
+static enum lf_err digest(struct lf_base *b, struct lf_diag *diag)
+{
+    static const char *const small[] = {"config.json", "tokenizer.json", "tokenizer.model"};
+    struct names weights = {0};
+    enum lf_err rc = names_of(b->dir, &weights, diag);
+    struct lf_sha256 *h = rc == LF_OK ? lf_sha256_begin() : NULL;
+    if (rc == LF_OK && !h)
+        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the base's digest");
+    for (size_t i = 0; i < sizeof small / sizeof *small && rc == LF_OK; i++)
+        rc = add_file(h, b->dir, small[i], diag);
+    for (size_t i = 0; i < weights.n && rc == LF_OK; i++)
+        rc = add_weights(h, b->dir, weights.at[i], diag);
+    if (h)
+        lf_sha256_end(h, b->sha256);
+    names_free(&weights);
+    return rc;
+}
+
+/* ---- The repository -------------------------------------------------------------------------- */
+
+static bool is_repository(const char *s)
+{
+    const char *slash = s ? strchr(s, '/') : NULL;
+    return slash && slash != s && slash[1] && !strchr(slash + 1, '/') && s[0] != '.' &&
+           s[0] != '~' && strlen(s) <= LF_REPOSITORY_MAX;
+}
+
+/* What `lorafs pull` wrote beside the files. */
+static bool from_pull(struct lf_base *b)
+{
+    char path[LF_PATH_MAX];
+    json_auto_t *j = NULL;
+    if (lf_path_join(path, b->dir, LF_BASE_SOURCE_FILE, NULL) != LF_OK || !lf_file_exists(path) ||
+        lf_json_load(&j, path, NULL) != LF_OK)
+        return false;
+    const char *repository = json_string_value(json_object_get(j, "repository"));
+    const char *revision = json_string_value(json_object_get(j, "revision"));
+    if (!is_repository(repository))
+        return false;
+    snprintf(b->repository, sizeof b->repository, "%s", repository);
+    snprintf(b->revision, sizeof b->revision, "%s", revision ? revision : "");
+    return true;
+}
+
+/* The Hugging Face cache: .../models--org--name/snapshots/<revision>. */
+static bool from_cache(struct lf_base *b)
+{
+    char path[LF_PATH_MAX];
+    char *revision, *snapshots, *models, *gap;
+    if (!realpath(b->dir, path) || !(revision = strrchr(path, '/')))
+        return false;
+    *revision++ = '\0';
+    if (!(snapshots = strrchr(path, '/')) || strcmp(snapshots, "/snapshots") != 0)
+        return false;
+    *snapshots = '\0';
+    models = strrchr(path, '/');
+    if (!models || strncmp(models, "/models--", 9) != 0 || !(gap = strstr(models + 9, "--")))
+        return false;
+    *gap = '\0';
+    if (snprintf(b->repository, sizeof b->repository, "%s/%s", models + 9, gap + 2) >=
+        (int)sizeof b->repository)
+        b->repository[0] = '\0';
+    snprintf(b->revision, sizeof b->revision, "%.*s", LF_REPOSITORY_MAX, revision);
+    return b->repository[0] != '\0';
+}
+
+static void from_config(struct lf_base *b)
+{
+    json_auto_t *j = NULL;
+    if (lf_json_parse(&j, b->config_text, b->config_bytes, NULL) != LF_OK)
+        return;
+    const char *name = json_string_value(json_object_get(j, "_name_or_path"));
+    if (is_repository(name))
+        snprintf(b->repository, sizeof b->repository, "%s", name);
+}
+
+enum lf_err lf_base_identify(struct lf_base *b, struct lf_diag *diag)
+{
+    if (!from_pull(b) && !from_cache(b))
+        from_config(b);
+    return digest(b, diag);
+}
+
+const char *lf_base_title(const struct lf_base *b)
+{
+    return b->repository[0] ? b->repository : b->name;
+}
+
+/* The last part of a path or repository. */
+static const char *last_part(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash && slash[1] ? slash + 1 : name;
+}
+
+bool lf_base_is_called(const struct lf_base *b, const char *name)
+{
+    const char *last = last_part(name);
+    return strcasecmp(last, b->name) == 0 || strcasecmp(last, last_part(b->repository)) == 0 ||
+           strcmp(last, b->revision) == 0;
+}

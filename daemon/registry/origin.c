@@ -1,0 +1,87 @@
+/* What made a version: the note in its weights. */
+#include "daemon/registry/index.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "model/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *lf_origin_text(const struct lf_origin *o, const struct lf_base *base)
+{
+    json_auto_t *j = lf_json_dated(
+        json_pack("{s:i, s:s, s:I, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "version",
+                  (int)o->version, "adapter", o->adapter, "job", (json_int_t)o->job, "start",
+                  "fresh", "rows_sha256", o->rows_sha256, "inputs_sha256", o->inputs_sha256, "form",
+                  o->form, "base", "name", base->name, "sha256", base->sha256, "repository",
+                  base->repository, "revision", base->revision));
+    return j ? json_dumps(j, JSON_COMPACT) : NULL;
+}
+
+static void take_text(char *out, size_t cap, const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    snprintf(out, cap, "%s", s && strlen(s) < cap ? s : "");
+}
+
+void lf_origin_read(struct lf_origin *out, const char *dir)
+{
+    char path[LF_PATH_MAX];
+    struct lf_tensors *t = NULL;
+    json_auto_t *j = NULL;
+    *out = (struct lf_origin){0};
+    if (lf_path_join(path, dir, LF_ADAPTER_WEIGHTS_NAME, NULL) != LF_OK ||
+        lf_tensors_open(&t, path, LF_ADAPTER_HEADER_MAX, NULL) != LF_OK)
+        return;
+    const char *note = lf_tensors_note(t);
+    if (note && lf_json_parse(&j, note, strlen(note), NULL) == LF_OK && json_is_object(j)) {
+        const json_t *base = json_object_get(j, "base");
+        json_int_t n = json_integer_value(json_object_get(j, "version"));
+        out->version = n > 0 && n < INT32_MAX ? (int32_t)n : 0;
+        out->job = (uint64_t)json_integer_value(json_object_get(j, "job"));
+        take_text(out->adapter, sizeof out->adapter, j, "adapter");
+        take_text(out->rows_sha256, sizeof out->rows_sha256, j, "rows_sha256");
+        take_text(out->inputs_sha256, sizeof out->inputs_sha256, j, "inputs_sha256");
+        take_text(out->form, sizeof out->form, j, "form");
+        take_text(out->base, sizeof out->base, base, "repository");
+        if (!out->base[0])
+            take_text(out->base, sizeof out->base, base, "name");
+        take_text(out->base_sha256, sizeof out->base_sha256, base, "sha256");
+    }
+    lf_tensors_free(t);
+}
+
+/* ---- What an import says of its base -------------------------------------------------------- */
+
+#define NAMED \
+    "named" /* beside the weights: the base that an import names, where it may be another */
+
+/* Weights without a note: adapter_config.json may tell what they were trained on, by name alone. */
+enum lf_err lf_registry_named_write(const char *dir, const struct lf_origin *o,
+                                    const struct lf_base *base, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    json_auto_t *config = NULL;
+    enum lf_err rc = lf_path_join(path, dir, LF_ADAPTER_CONFIG_NAME, diag);
+    if (rc != LF_OK || o->base_sha256[0])
+        return rc;
+    rc = lf_json_load(&config, path, diag);
+    const char *name = json_string_value(json_object_get(config, "base_model_name_or_path"));
+    if (rc != LF_OK || !name || !name[0] || lf_base_is_called(base, name))
+        return rc;
+    return lf_path_join(path, dir, NAMED, diag) ?: lf_file_write(path, name, strlen(name), diag);
+}
+
+char *lf_registry_named(struct lf_registry *r, uint64_t id, int32_t current)
+{
+    char path[LF_PATH_MAX];
+    lf_buf_auto name = {0};
+    if (current <= 0 ||
+        lf_registry_pathf(r, path, NULL, "adapters/%llu/versions/%d/" NAMED, (unsigned long long)id,
+                          (int)current) != LF_OK ||
+        !lf_file_exists(path) || lf_file_first_line(&name, path, LF_REPOSITORY_MAX, NULL) != LF_OK)
+        return NULL;
+    return lf_buf_take(&name, NULL);
+}
