@@ -57,6 +57,18 @@ enum lf_err lf_attr_resolve(struct lf_node **out, struct lf_fs *fs, struct lf_no
     return LF_OK;
 }
 
+bool lf_attr_is_unsized(struct lf_fs *fs, struct lf_node *n)
+{
+    struct lf_place place;
+    lf_node_place(n, &place);
+    const struct lf_file_row *f = n->kind == LF_KIND_TEXT ? lf_file_find(place.rel) : NULL;
+    if (!f || f->disk || f->check != LF_CHECK_NONE || lf_draft_bytes(n) ||
+        f == &lf_files[LF_FILE_SETTINGS])
+        return false;
+    const struct lf_tree_adapter *a = lf_tree_adapter(fs->snapshot.tree, place.owner);
+    return !a || !lf_tree_file(a, place.rel);
+}
+
 static void set_times(struct stat *st, int64_t ms)
 {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -95,7 +107,8 @@ enum lf_err lf_attr_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, 
                          .st_blksize = FS_IO_BYTES,
                          .st_blocks = blocks};
     set_times(out, facts.mtime_ms ? facts.mtime_ms : fs->mounted_ms);
-    bool settled = n->kind != LF_KIND_LOG && !(bytes && n->kind == LF_KIND_UPLOAD);
+    bool settled = n->kind != LF_KIND_LOG && !(bytes && n->kind == LF_KIND_UPLOAD) &&
+                   !lf_attr_is_unsized(fs, n);
     *timeout_s = settled ? ATTR_TIMEOUT_S : 0;
     return LF_OK;
 }

@@ -6,7 +6,10 @@
 #include "fs/request.h"
 #include "fs/limits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#define TELL_MS 400ull
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
@@ -88,6 +91,33 @@ enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes)
     if (rc == LF_OK)
         draft_changed(n->draft);
     return rc;
+}
+
+static void told(struct lf_op *op, enum lf_err rc)
+{
+    (void)rc; /* it may not be there: then nothing waits */
+    lf_op_end(op);
+}
+
+void lf_draft_tell(struct lf_fs *fs, struct lf_node *n)
+{
+    char url[LF_URL_MAX];
+    struct lf_node *adapter = lf_node_adapter(n);
+    uint64_t now = lf_clock_ns();
+    if (!adapter || now - adapter->told_ns < TELL_MS * LF_NS_PER_MS)
+        return;
+    bool goes_on = now - adapter->told_ns < LF_NS_PER_S; /* most files are written at once */
+    adapter->told_ns = now;
+    if (!goes_on)
+        return;
+    struct lf_place place;
+    lf_node_place(adapter, &place);
+    snprintf(place.rel, sizeof place.rel, "%s", lf_files[LF_FILE_STATUS].name);
+    struct lf_op *op = lf_url_file(url, &place, "?writing=1") == LF_OK
+                           ? lf_op_new_detached(&fs->waits, adapter, sizeof *op)
+                           : NULL;
+    if (op)
+        lf_op_request(op, "GET", url, NULL, NULL, 0, told);
 }
 
 /* ---- Both ways ------------------------------------------------------------------------------- */

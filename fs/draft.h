@@ -55,6 +55,9 @@ enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n) LF_MUST_CHECK;
 enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes,
                            uint64_t off) LF_MUST_CHECK;
 enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes) LF_MUST_CHECK;
+/* Something is written to the node, and will be for a while: the daemon is told, now and then, so
+ * that a training waits for it. */
+void lf_draft_tell(struct lf_fs *fs, struct lf_node *n);
 bool lf_draft_is_dirty(const struct lf_node *n);
 
 /* An operation that moves the bytes of its node's draft. */

@@ -2,6 +2,7 @@
 #include "fs/ops.h"
 
 #include "fs/attr.h"
+#include "fs/request.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,14 +72,64 @@ static void getattr_step(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
+struct sizing {
+    struct lf_op op;
+    const struct lf_handle *handle; /* that is asked about, or NULL */
+    uint64_t bytes;                 /* of the text that is made at open */
+};
+
+static void size_known(struct lf_op *op, enum lf_err rc)
+{
+    struct stat st;
+    double timeout_s = 0;
+    rc = rc ?: lf_attr_stat(&st, &timeout_s, op->fs, op->node);
+    if (rc != LF_OK) {
+        getattr_step(op, rc);
+        return;
+    }
+    st.st_size = (off_t)((struct sizing *)op)->bytes;
+    fuse_reply_attr(op->req, &st, 0);
+    lf_op_end(op);
+}
+
+static void size_arrived(struct lf_op *op, enum lf_err rc)
+{
+    ((struct sizing *)op)->bytes = rc == LF_OK ? op->answer->body_bytes : 0;
+    lf_ops_look(op, size_known);
+}
+
+/* tar, rclone and Python's copyfile read as many bytes as a file is said to have. What is made at
+ * open says what it would have now; what is open, what it has. */
+static void size_of_text(struct sizing *s)
+{
+    char url[LF_URL_MAX];
+    if (s->handle) {
+        s->bytes = s->handle->text.len;
+        size_known(&s->op, LF_OK);
+    } else if (lf_url_node(url, s->op.node, "") == LF_OK) {
+        lf_op_request(&s->op, "GET", url, NULL, NULL, 0, size_arrived);
+    } else {
+        size_known(&s->op, LF_OK);
+    }
+}
+
+static void getattr_look(struct lf_op *op, enum lf_err rc)
+{
+    if (rc == LF_OK && lf_attr_is_unsized(op->fs, op->node))
+        size_of_text((struct sizing *)op);
+    else
+        getattr_step(op, rc);
+}
+
 /* Replies: attr, err. ESTALE: the name has gone since it was looked up; the kernel then looks the
  * path up again, and creates the file where the caller wants it created. */
 static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
-    struct lf_op *op = lf_ops_new(req, ino, sizeof *op);
-    if (!op)
+    struct sizing *s = lf_ops_new(req, ino, sizeof *s);
+    if (!s)
         return;
+    struct lf_op *op = &s->op;
+    s->handle = fi ? lf_ops_handle(fi) : NULL;
     switch (op->node->kind) {
     case LF_KIND_BASES:
     case LF_KIND_JOBS:
@@ -86,7 +137,7 @@ static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         getattr_step(op, LF_OK);
         return;
     default:
-        lf_ops_look(op, getattr_step);
+        lf_ops_look(op, getattr_look);
     }
 }
 

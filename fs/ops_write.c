@@ -83,6 +83,7 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
             return;
         }
     }
+    lf_draft_tell(lf_ops_fs(req), h->node);
     if (lf_draft_bytes(h->node)) {
         reply_write(req, write_draft(h->node, fi->flags, data, size, (uint64_t)off), size);
         return;

@@ -376,7 +376,9 @@ static enum lf_err adapter_facts(struct lf_facts *out, const struct lf_view *v,
         return LF_OK;
     default:
         f = lf_file_find(p->rel);
-        return f && lf_file_is_always(f) ? LF_OK : listed_facts(out, a, p->rel);
+        return listed_facts(out, a, p->rel) == LF_OK || (f && lf_file_is_always(f))
+                   ? LF_OK
+                   : LF_E_NOT_FOUND;
     }
 }
 

@@ -236,7 +236,7 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
     struct lf_adapter_view v;
     struct lf_file_ref ref;
     char path[LF_PATH_MAX];
-    static const char *const known[] = {"follow", "redraw", NULL};
+    static const char *const known[] = {"follow", "redraw", "writing", NULL};
     bool follow = lf_http_query_flag(q, "follow") && !q->head;
     enum lf_err rc = lf_http_query_only(q, known, diag);
     rc = rc ?: lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
@@ -244,6 +244,8 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
         return rc;
     if (file_of(q, &ref, diag) != LF_OK)
         return LF_E_NOT_FOUND;
+    if (lf_http_query_flag(q, "writing"))
+        lf_jobs_touched(q->daemon->jobs, q->param[0]);
     if (ref.kind == LF_FILE_PROGRESS && follow)
         return follow_start(q, &v, NULL, diag);
     if (ref.kind < LF_FILE_N && lines[ref.kind])

@@ -304,8 +304,10 @@ void lf_registry_asked(struct lf_registry *r, const char *name, const char *file
         text = NULL;
     pthread_mutex_lock(&r->index);
     struct lf_entry *e = lf_index_find(r, name);
-    if (e && (text || (!refusal && e->refusal && (!file || lf_reason_is_of(e->refusal, file)))))
+    if (e && (text || (!refusal && e->refusal && (!file || lf_reason_is_of(e->refusal, file))))) {
         swap(&e->refusal, &text);
+        lf_index_touch(r, e);
+    }
     pthread_mutex_unlock(&r->index);
     free(text);
 }
@@ -315,8 +317,10 @@ void lf_registry_warned(struct lf_registry *r, uint64_t id, const char *warning)
     char *text = *warning ? strdup(warning) : NULL;
     pthread_mutex_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
-    if (e)
+    if (e) {
         swap(&e->warning, &text);
+        lf_index_touch(r, e);
+    }
     pthread_mutex_unlock(&r->index);
     free(text);
 }
@@ -391,8 +395,10 @@ void lf_registry_scores_due(struct lf_registry *r, uint64_t id, int by)
 {
     lf_lock_auto held = lf_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
-    if (e)
+    if (e) {
         e->scores = (struct lf_scores_due){.versions = e->scores.versions + by};
+        lf_index_touch(r, e);
+    }
 }
 
 void lf_registry_scores_done(struct lf_registry *r, uint64_t id, int64_t done, int64_t rows)

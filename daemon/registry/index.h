@@ -80,6 +80,7 @@ void lf_index_renamed(struct lf_registry *r, struct lf_entry *e,
 void lf_index_touch(struct lf_registry *r, struct lf_entry *e);
 /* What is served was trained on other weights than those that are here. */
 bool lf_entry_is_stranger(const struct lf_entry *e);
+void lf_entry_view(struct lf_adapter_view *out, const struct lf_entry *e);
 enum lf_adapter_state lf_entry_state(const struct lf_entry *e);
 const struct lf_version *lf_entry_version(const struct lf_entry *e, int32_t n);
 

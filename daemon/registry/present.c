@@ -33,6 +33,26 @@ static void put_version(struct lf_buf *b, bool *first, const struct lf_version *
         put_stat(b, first, lf_version_files[i].name, v->n, &v->file[i]);
 }
 
+/* The sizes of the texts of one that nothing is done about: they change with what the tree shows.
+ */
+static void put_texts(struct lf_buf *b, bool *first, const struct lf_entry *e)
+{
+    static const struct {
+        enum lf_file_kind kind;
+        enum lf_err (*text)(struct lf_buf *out, const struct lf_adapter_view *v);
+    } texts[] = {{LF_FILE_STATUS, lf_adapter_status_text}, {LF_FILE_ERROR, lf_adapter_error_line}};
+    struct lf_adapter_view v;
+    if (e->activity.job || e->awaited || e->scores.versions > 0)
+        return;
+    lf_entry_view(&v, e);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        lf_buf_auto t = {0};
+        if (texts[i].text(&t, &v) == LF_OK)
+            put_stat(b, first, lf_files[texts[i].kind].name, 0,
+                     &(struct lf_file_stat){(int64_t)t.len + (t.len > 0), e->record.changed_ms});
+    }
+}
+
 static void put_files(struct lf_buf *b, const struct lf_entry *e)
 {
     bool first = true;
@@ -49,6 +69,7 @@ static void put_files(struct lf_buf *b, const struct lf_entry *e)
     for (size_t i = 0; i < e->n_restored; i++)
         if (!lf_entry_version(e, e->restored[i].n))
             put_version(b, &first, &e->restored[i]);
+    put_texts(b, &first, e);
 }
 
 /* Ascending; those that are being restored among them. */

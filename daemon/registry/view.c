@@ -22,7 +22,7 @@ enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id
     return e ? LF_OK : no_such(name, diag);
 }
 
-static void view_of(struct lf_adapter_view *out, const struct lf_entry *e)
+void lf_entry_view(struct lf_adapter_view *out, const struct lf_entry *e)
 {
     *out = (struct lf_adapter_view){
         .record = e->record,
@@ -44,7 +44,7 @@ enum lf_err lf_registry_view(struct lf_registry *r, const char *name, struct lf_
     lf_lock_auto held = lf_lock(&r->index);
     const struct lf_entry *e = lf_index_find(r, name);
     if (e)
-        view_of(out, e);
+        lf_entry_view(out, e);
     return e ? LF_OK : no_such(name, diag);
 }
 
@@ -54,7 +54,7 @@ enum lf_err lf_registry_view_id(struct lf_registry *r, uint64_t id, struct lf_ad
     lf_lock_auto held = lf_lock(&r->index);
     const struct lf_entry *e = lf_index_find_id(r, id);
     if (e)
-        view_of(out, e);
+        lf_entry_view(out, e);
     return e ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "the adapter is gone");
 }
 
@@ -66,7 +66,7 @@ enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out
     if (!list)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
     for (size_t i = 0; i < r->n; i++)
-        view_of(&list[i], r->by_name[i]);
+        lf_entry_view(&list[i], r->by_name[i]);
     *out = list;
     *n = r->n;
     return LF_OK;
