@@ -50,11 +50,6 @@ static int id_order(const void *a, const void *b)
 
 /* ---- Parsing --------------------------------------------------------------------------------- */
 
-static enum lf_err out_of_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
-}
-
 /* A list's length, within `max`; a missing list is an empty one. */
 static enum lf_err list_size(size_t *n, const json_t *list, size_t max, const char *what,
                              struct lf_diag *diag)
@@ -79,7 +74,7 @@ static enum lf_err parse_files(struct lf_tree_adapter *out, struct lf_arena *are
         return lf_fail(diag, LF_E_TOO_BIG, "%s: %zu files are over the limit", out->name, n);
     struct lf_tree_file *list = lf_arena_alloc(arena, n * sizeof *list + 1);
     if (!list)
-        return out_of_memory(diag);
+        return lf_no_memory(diag, "the tree");
     const char *path;
     json_t *pair;
     json_object_foreach((json_t *)(uintptr_t)files, path, pair) {
@@ -88,7 +83,7 @@ static enum lf_err parse_files(struct lf_tree_adapter *out, struct lf_arena *are
             continue;
         list[kept].path = lf_arena_strdup(arena, path);
         if (!list[kept].path)
-            return out_of_memory(diag);
+            return lf_no_memory(diag, "the tree");
         list[kept].bytes = (uint64_t)bytes;
         list[kept].mtime_ms = json_integer_value(json_array_get(pair, 1));
         kept++;
@@ -108,7 +103,7 @@ static enum lf_err parse_versions(struct lf_tree_adapter *out, struct lf_arena *
         return rc;
     int64_t *list = lf_arena_alloc(arena, n * sizeof *list + 1);
     if (!list)
-        return out_of_memory(diag);
+        return lf_no_memory(diag, "the tree");
     for (size_t i = 0; i < n; i++) {
         json_int_t v = json_integer_value(json_array_get(versions, i));
         if (v > 0)
@@ -174,10 +169,10 @@ static enum lf_err parse_named(struct entries *out, struct snapshot *s, const js
             continue;
         name = lf_arena_strdup(&s->arena, name);
         void *one = memcpy(all + out->n++ * bytes, &name, sizeof name);
-        rc = name ? parse(s, one, j, diag) : out_of_memory(diag);
+        rc = name ? parse(s, one, j, diag) : lf_no_memory(diag, "the tree");
     }
     if (!all)
-        return out_of_memory(diag);
+        return lf_no_memory(diag, "the tree");
     if (rc == LF_OK)
         qsort(all, out->n, bytes, name_order);
     return rc;
@@ -189,7 +184,7 @@ enum lf_err lf_tree_parse(struct lf_tree **out, const char *json, size_t n, stru
     struct entries bases, adapters;
     struct snapshot *s = calloc(1, sizeof *s);
     if (!s)
-        return out_of_memory(diag);
+        return lf_no_memory(diag, "the tree");
     lf_arena_init(&s->arena);
     enum lf_err rc = lf_json_parse(&root, json, n, diag);
     if (rc == LF_OK && !json_is_object(root))
@@ -291,7 +286,7 @@ enum lf_err lf_tree_jobs_parse(struct lf_tree_jobs *out, const char *json, size_
     if (rc == LF_OK) {
         parsed = calloc(n_jobs + 1, sizeof *parsed);
         if (!parsed)
-            rc = out_of_memory(diag);
+            rc = lf_no_memory(diag, "the tree");
     }
     for (size_t i = 0; rc == LF_OK && i < n_jobs; i++) {
         const json_t *j = json_array_get(list, i);

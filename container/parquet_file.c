@@ -14,11 +14,6 @@ static enum lf_err damaged(struct lf_diag *diag, const char *what)
     return lf_fail(diag, LF_E_INVALID, "it is no whole Parquet file: %s", what);
 }
 
-static enum lf_err no_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a Parquet file's footer");
-}
-
 /* ---- The schema ------------------------------------------------------------------------------ */
 
 /* A node as the footer has it. */
@@ -144,7 +139,7 @@ static enum lf_err add_node(struct lf_pq_file *f, struct lf_thrift *t, const str
         return damaged(diag, "a column's name");
     n->name = lf_arena_strndup(&f->names, e.name.s, e.name.n);
     if (!n->name)
-        return no_memory(diag);
+        return lf_no_memory(diag, "a Parquet file's footer");
     n->meaning = meaning_of(&e);
     if (up) {
         n->optional = e.repetition == 1;
@@ -205,7 +200,7 @@ static enum lf_err read_schema(struct lf_pq_file *f, struct lf_thrift *t, enum l
     f->nodes = calloc(n, sizeof *f->nodes);
     f->leaves = calloc(n, sizeof *f->leaves);
     if (!f->nodes || !f->leaves)
-        return no_memory(diag);
+        return lf_no_memory(diag, "a Parquet file's footer");
     for (size_t i = 0; i < n; i++) {
         int64_t children;
         if (i > 0 && depth < 0)
@@ -344,7 +339,7 @@ static enum lf_err read_groups(struct lf_pq_file *f, struct lf_thrift *t, enum l
         return damaged(diag, "its row groups");
     f->rows = calloc(n + 1, sizeof *f->rows);
     f->chunks = calloc(n * (size_t)f->n_leaves + 1, sizeof *f->chunks);
-    enum lf_err rc = f->rows && f->chunks ? LF_OK : no_memory(diag);
+    enum lf_err rc = f->rows && f->chunks ? LF_OK : lf_no_memory(diag, "a Parquet file's footer");
     for (size_t i = 0; i < n && rc == LF_OK; i++)
         rc = read_group(f, t, diag);
     return rc;

@@ -44,50 +44,46 @@ static void set(struct lf_diag *diag, const char *text)
     lf_utf8_printable(diag->text, sizeof diag->text, text, strlen(text));
 }
 
+/* The text, and ": why" where there is one (it may be diag's own), as far as there is room. */
+static void set_text(struct lf_diag *diag, const char *why, const char *fmt, va_list ap)
+{
+    char raw[LF_DIAG_MAX], both[2 * LF_DIAG_MAX + 2];
+    if (!diag)
+        return;
+    vsnprintf(raw, sizeof raw, fmt, ap);
+    snprintf(both, sizeof both, "%s%s%.*s", raw, why ? ": " : "", LF_DIAG_MAX - 1, why ? why : "");
+    set(diag, both);
+}
+
 enum lf_err lf_fail(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...)
 {
-    if (diag) {
-        struct lf_diag raw;
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(raw.text, sizeof raw.text, fmt, ap);
-        va_end(ap);
-        set(diag, raw.text);
-    }
+    va_list ap;
+    va_start(ap, fmt);
+    set_text(diag, NULL, fmt, ap);
+    va_end(ap);
     return rc;
 }
 
-/* "what: why", as far as there is room. */
-static void set_both(struct lf_diag *diag, const char *what, const char *why)
+enum lf_err lf_no_memory(struct lf_diag *diag, const char *what)
 {
-    char both[2 * LF_DIAG_MAX + 2];
-    snprintf(both, sizeof both, "%.*s: %.*s", LF_DIAG_MAX - 1, what, LF_DIAG_MAX - 1, why);
-    set(diag, both);
+    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", what);
 }
 
 enum lf_err lf_fail_errno(struct lf_diag *diag, int errnum, const char *fmt, ...)
 {
-    if (diag) {
-        struct lf_diag raw;
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(raw.text, sizeof raw.text, fmt, ap);
-        va_end(ap);
-        set_both(diag, raw.text, strerror(errnum));
-    }
+    va_list ap;
+    va_start(ap, fmt);
+    set_text(diag, strerror(errnum), fmt, ap);
+    va_end(ap);
     return lf_err_from_errno(errnum);
 }
 
 enum lf_err lf_fail_within(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...)
 {
-    if (diag) {
-        struct lf_diag raw, inner = *diag;
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(raw.text, sizeof raw.text, fmt, ap);
-        va_end(ap);
-        set_both(diag, raw.text, inner.text);
-    }
+    va_list ap;
+    va_start(ap, fmt);
+    set_text(diag, diag ? diag->text : NULL, fmt, ap);
+    va_end(ap);
     return rc;
 }
 

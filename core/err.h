@@ -64,6 +64,9 @@ struct lf_diag {
  * (lf_utf8_printable). */
 enum lf_err lf_fail(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...) LF_PRINTF(3, 4);
 
+/* LF_E_NO_MEMORY: "no memory for WHAT". */
+enum lf_err lf_no_memory(struct lf_diag *diag, const char *what);
+
 /* As lf_fail, for a failed system call: maps the errno value and appends its text. */
 enum lf_err lf_fail_errno(struct lf_diag *diag, int errnum, const char *fmt, ...) LF_PRINTF(3, 4);
 

@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-static enum lf_err no_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
-}
-
 /* Takes members that are null out of v and of what it holds. The depth is bounded: v was parsed. */
 static void drop_nulls(json_t *v)
 {
@@ -45,7 +40,7 @@ static enum lf_err rename_turn(json_t *m, size_t number, struct lf_diag *diag)
             json_t *value = json_object_get(m, "value");
             if (json_object_set_new(m, "role", json_string(names[i][1])) != 0 ||
                 (value && json_object_set(m, "content", value) != 0))
-                return no_memory(diag);
+                return lf_no_memory(diag, "the messages");
             json_object_del(m, "from");
             json_object_del(m, "value");
             return LF_OK;
@@ -76,7 +71,7 @@ static enum lf_err flatten(json_t *m, size_t number, struct lf_diag *diag)
                        LF_PROMPT_BYTES_MAX);
     if (text.rc != LF_OK ||
         json_object_set_new(m, "content", json_stringn(lf_buf_str(&text), text.len)) != 0)
-        return no_memory(diag);
+        return lf_no_memory(diag, "the messages");
     return LF_OK;
 }
 
@@ -91,7 +86,7 @@ static enum lf_err open_arguments(json_t *m, struct lf_diag *diag)
         const json_t *text = json_object_get(at, "arguments");
         if (json_is_string(text) && json_string_length(text) == 0) {
             if (json_object_set_new(at, "arguments", json_object()) != 0)
-                return no_memory(diag);
+                return lf_no_memory(diag, "the messages");
             continue; /* of a tool that takes none */
         }
         if (!json_is_string(text) ||
@@ -100,7 +95,7 @@ static enum lf_err open_arguments(json_t *m, struct lf_diag *diag)
         if (!json_is_object(open))
             json_decref(open);
         else if (json_object_set_new(at, "arguments", open) != 0)
-            return no_memory(diag);
+            return lf_no_memory(diag, "the messages");
     }
     return LF_OK;
 }
@@ -111,7 +106,7 @@ static enum lf_err normal_turn(json_t *m, size_t number, struct lf_diag *diag)
     bool silent = calls && json_is_null(json_object_get(m, "content"));
     drop_nulls(m);
     if (silent && json_object_set_new(m, "content", json_null()) != 0)
-        return no_memory(diag);
+        return lf_no_memory(diag, "the messages");
     enum lf_err rc = open_arguments(m, diag);
     rc = rc ?: rename_turn(m, number, diag) ?: flatten(m, number, diag);
     if (rc != LF_OK)
@@ -133,7 +128,7 @@ enum lf_err lf_messages_add(json_t *out, const json_t *turns, struct lf_diag *di
             return lf_fail(diag, LF_E_INVALID, "message %zu has no \"role\"", number);
         json_t *m = json_deep_copy(turn);
         if (!m || json_array_append_new(out, m) != 0)
-            return no_memory(diag);
+            return lf_no_memory(diag, "the messages");
         rc = normal_turn(m, number, diag);
     }
     return rc;
@@ -150,7 +145,7 @@ enum lf_err lf_tools_normal(json_t **out, const json_t *tools, struct lf_diag *d
     } else if (tools && !json_is_null(tools) && !json_is_string(tools)) {
         list = json_deep_copy(tools);
         if (!list)
-            return no_memory(diag);
+            return lf_no_memory(diag, "the messages");
     }
     if (list && !json_is_array(list) && !json_is_null(list))
         rc = lf_fail(diag, LF_E_INVALID, "\"tools\" must be a list");

@@ -20,11 +20,6 @@ struct remote {
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
-static enum lf_err no_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the rows");
-}
-
 /* A text member as the data sets' loader takes it: strings as they are, numbers as JSON. */
 static json_t *as_text(const json_t *v)
 {
@@ -51,7 +46,7 @@ static enum lf_err messages_of(json_t **ask, json_t **reference, const json_t *r
         return lf_fail(diag, LF_E_INVALID, "the last of \"messages\" must be the assistant's");
     *ask = lf_json_copy(messages);
     json_array_remove(*ask, n - 1);
-    return *ask ? LF_OK : no_memory(diag);
+    return *ask ? LF_OK : lf_no_memory(diag, "the rows");
 }
 
 static enum lf_err add_row(void *arg, json_t *normal, json_t *row, struct lf_diag *diag)
@@ -70,7 +65,7 @@ static enum lf_err add_row(void *arg, json_t *normal, json_t *row, struct lf_dia
     if (rc == LF_OK &&
         json_array_append_new(e->rows, json_pack("{s:O, s:O, s:O}", "ask", ask, "reference",
                                                  reference, "columns", row)) != 0)
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "the rows");
     json_decref(ask);
     json_decref(reference);
     bool full = e->o->rows_max > 0 && (int64_t)json_array_size(e->rows) == e->o->rows_max;
@@ -96,7 +91,8 @@ static enum lf_err ask(struct remote *e, json_t **answer, const char *path, cons
 {
     json_auto_t *body = json_pack("{s:s, s:O, s:i, s:i}", "model", e->model, key, what,
                                   "max_tokens", max_tokens, "temperature", 0);
-    return body ? lf_remote_json(e->c, answer, "POST", path, body, diag) : no_memory(diag);
+    return body ? lf_remote_json(e->c, answer, "POST", path, body, diag)
+                : lf_no_memory(diag, "the rows");
 }
 
 static enum lf_ending ending_of(const json_t *choice)
@@ -128,7 +124,7 @@ static enum lf_err end_row(struct lf_evaluation *e, int64_t row, const json_t *c
     enum lf_err rc = lf_writer_text(&w, text, strlen(text));
     rc = rc ?: lf_writer_end(&w, ending_of(choice));
     w.n_tokens = n_tokens;
-    rc = rc == LF_OK ? lf_evaluation_done(e, row, &w, diag) : no_memory(diag);
+    rc = rc == LF_OK ? lf_evaluation_done(e, row, &w, diag) : lf_no_memory(diag, "the rows");
     lf_writer_free(&w);
     return rc;
 }

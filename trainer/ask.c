@@ -14,11 +14,6 @@
 const char *const lf_ask_words[] = {"auto",        LF_ASK_PROMPT, LF_ASK_MESSAGES,
                                     "instruction", "question",    NULL};
 
-static enum lf_err no_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the prompt");
-}
-
 static bool is(const char *form, const char *name)
 {
     return form && strcmp(form, name) == 0;
@@ -65,11 +60,11 @@ static enum lf_err encode_chat(struct lf_ids *out, const struct lf_model *m, con
     if (!m->chat)
         return lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,
                        m->chat_reason.text);
-    enum lf_err rc = messages && vars ? LF_OK : no_memory(diag);
+    enum lf_err rc = messages && vars ? LF_OK : lf_no_memory(diag, "the prompt");
     rc = rc ?: lf_messages_add(messages, turns, diag) ?: lf_tools_normal(&offered, tools, diag);
     if (rc == LF_OK && (json_object_set(vars, "messages", messages) != 0 ||
                         (offered && json_object_set(vars, "tools", offered) != 0)))
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "the prompt");
     rc = rc ?: lf_chat_render(m->chat, &text, vars, true, diag);
     return rc ?: lf_tokenizer_encode(m->tokenizer, out, text.data, text.len, false, diag);
 }

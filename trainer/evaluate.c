@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum lf_err no_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an evaluation");
-}
-
 /* ---- Any rows, any completions --------------------------------------------------------------- */
 
 static enum lf_err get_row(struct lf_evaluation *e, int64_t row, struct lf_eval_row *out,
@@ -115,7 +110,7 @@ static enum lf_err decode_reference(struct lf_eval_dataset *e, int64_t row, stru
             rc = lf_ids_push(&ids, r.labels[k]);
     lf_buf_reset(&e->reference);
     rc = rc ?: lf_tokenizer_decode(e->tokenizer, &e->reference, ids.ids, ids.n, true);
-    return rc == LF_OK ? rc : no_memory(diag);
+    return rc == LF_OK ? rc : lf_no_memory(diag, "an evaluation");
 }
 
 static enum lf_err dataset_row(void *arg, int64_t row, struct lf_eval_row *out,
@@ -215,7 +210,7 @@ static enum lf_err take(struct here *h, struct lf_evaluation *e, const struct lf
     if (rc == LF_OK && t->finish != LF_FINISH_NONE)
         rc = lf_writer_end(&l->out, eos ? LF_ENDING_EOS : LF_ENDING_LENGTH);
     if (rc != LF_OK)
-        return no_memory(diag);
+        return lf_no_memory(diag, "an evaluation");
     if (l->out.ending != LF_ENDING_NONE) {
         rc = lf_evaluation_done(e, l->row, &l->out, diag);
         leave(h, l);
@@ -250,7 +245,7 @@ enum lf_err lf_evaluate_here(struct lf_gen *g, int slot, const struct lf_model *
     h.live = malloc((size_t)h.n * sizeof *h.live);
     h.tokens = malloc((size_t)h.n * sizeof *h.tokens);
     if (rc == LF_OK && (!h.live || !h.tokens))
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "an evaluation");
     for (int i = 0; i < h.n && h.live; i++)
         h.live[i].row = -1;
     rc = rc ?: lf_evaluate(&rows.rows, o, complete_here, &h, out, diag);

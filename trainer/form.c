@@ -12,11 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum lf_err no_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
-}
-
 static bool has(const json_t *row, const char *key)
 {
     const json_t *v = json_object_get(row, key);
@@ -72,16 +67,16 @@ static enum lf_err map_columns(json_t *row, const char *columns, struct lf_diag 
     json_t *name;
     enum lf_err rc = lf_json_parse(&map, columns, strlen(columns), diag);
     if (rc == LF_OK && !mapped)
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "a row");
     json_object_foreach(map, key, name) {
         json_t *v = json_object_get(row, json_string_value(name));
         if (!v && rc == LF_OK)
             rc = missing(row, json_string_value(name), diag);
         if (rc == LF_OK && json_object_set(mapped, key, v) != 0)
-            rc = no_memory(diag);
+            rc = lf_no_memory(diag, "a row");
     }
     if (rc == LF_OK && json_object_update(row, mapped) != 0)
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "a row");
     return rc;
 }
 
@@ -106,7 +101,7 @@ static enum lf_err render(json_t *out, const char *key, const char *template_, c
     enum lf_err rc = lf_template_render(&text, template_, row, diag);
     if (rc == LF_OK &&
         json_object_set_new(out, key, json_stringn(lf_buf_str(&text), text.len)) != 0)
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "a row");
     return rc;
 }
 
@@ -180,7 +175,7 @@ static enum lf_err form_prompt(struct lf_buf *out, const struct columns_form *f,
         return rc;
     if (!vars || json_object_set(vars, "question", json_object_get(row, f->column)) != 0 ||
         (full && json_object_set(vars, "context", json_object_get(row, context)) != 0))
-        return no_memory(diag);
+        return lf_no_memory(diag, "a row");
     return lf_template_render(out, full ? f->full : f->bare, vars, diag);
 }
 
@@ -193,14 +188,14 @@ static enum lf_err fill_form(json_t *row, const struct columns_form *f, struct l
     rc = rc ?: lf_row_text(row, answer, diag);
     if (rc == LF_OK &&
         (!vars || json_object_set(vars, "answer", json_object_get(row, answer)) != 0))
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "a row");
     rc = rc
              ?: render(row, "completion",
                        f->spaced && says(vars, "answer") ? " {answer}" : "{answer}", vars,
                        LF_DATASET_LINE_MAX, diag);
     if (rc == LF_OK &&
         json_object_set_new(row, "prompt", json_stringn(lf_buf_str(&prompt), prompt.len)) != 0)
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "a row");
     return rc;
 }
 
@@ -244,7 +239,7 @@ static enum lf_err columns_known(json_t *row, const char **form, struct lf_diag 
     *form = LF_ASK_TEXT;
     if (json_object_set_new(row, "prompt", json_string("")) ||
         json_object_set(row, "completion", text))
-        return no_memory(diag);
+        return lf_no_memory(diag, "a row");
     return LF_OK;
 }
 
@@ -270,7 +265,7 @@ static enum lf_err add_system(json_t *out, const json_t *row, const json_t *turn
             return lf_fail(diag, LF_E_INVALID, "\"%s\" beside turns that begin with a system's",
                            names[i]);
         json_t *m = json_pack("{s:s, s:O}", "role", "system", "content", text);
-        return m && json_array_append_new(out, m) == 0 ? LF_OK : no_memory(diag);
+        return m && json_array_append_new(out, m) == 0 ? LF_OK : lf_no_memory(diag, "a row");
     }
     return LF_OK;
 }
@@ -284,7 +279,7 @@ static enum lf_err make_context(json_t *messages, size_t first, const struct lf_
         return LF_OK;
     for (size_t i = first; i < json_array_size(messages); i++)
         if (json_object_set_new(json_array_get(messages, i), "weight", json_integer(0)) != 0)
-            return no_memory(diag);
+            return lf_no_memory(diag, "a row");
     return LF_OK;
 }
 
@@ -301,7 +296,7 @@ static enum lf_err normal_turns(json_t *row, const struct lf_train_settings *s,
     if (!parted && !json_is_array(turns))
         return LF_OK;
     json_auto_t *all = json_array(), *tools = NULL;
-    enum lf_err rc = all ? LF_OK : no_memory(diag);
+    enum lf_err rc = all ? LF_OK : lf_no_memory(diag, "a row");
     rc = rc ?: add_system(all, row, parted ? prompt : turns, diag);
     size_t first = json_array_size(all);
     if (rc == LF_OK && parted)
@@ -316,7 +311,7 @@ static enum lf_err normal_turns(json_t *row, const struct lf_train_settings *s,
     json_object_del(row, "tools");
     if (rc == LF_OK && (json_object_set(row, "messages", all) != 0 ||
                         (tools && json_object_set(row, "tools", tools) != 0)))
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "a row");
     return rc;
 }
 
@@ -383,11 +378,11 @@ enum lf_err lf_row_normal(json_t **out, const char **form, const json_t *row,
         return lf_fail(diag, LF_E_INVALID, "a row must be an object {...}");
     json_auto_t *n = lf_json_copy(row);
     json_auto_t *columns = NULL;
-    enum lf_err rc = n ? LF_OK : no_memory(diag);
+    enum lf_err rc = n ? LF_OK : lf_no_memory(diag, "a row");
     if (rc == LF_OK && s->columns)
         rc = map_columns(n, s->columns, diag);
     if (rc == LF_OK && !(columns = lf_json_copy(n)))
-        rc = no_memory(diag);
+        rc = lf_no_memory(diag, "a row");
     if (rc != LF_OK)
         return rc;
     drop_nulls(n);

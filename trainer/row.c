@@ -170,17 +170,12 @@ void lf_row_ids_free(struct lf_row_ids *r)
     lf_buf_free(&r->completion);
 }
 
-static enum lf_err no_memory(struct lf_diag *diag)
-{
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
-}
-
 /* Targets for the ids that have none yet: themselves, or no loss. */
 static enum lf_err extend_targets(struct lf_row_ids *r, bool learnt, struct lf_diag *diag)
 {
     while (r->targets.n < r->ids.n)
         if (lf_ids_push(&r->targets, learnt ? r->ids.ids[r->targets.n] : -1) != LF_OK)
-            return no_memory(diag);
+            return lf_no_memory(diag, "a row");
     return LF_OK;
 }
 
@@ -188,7 +183,7 @@ static enum lf_err push_eos(struct lf_row_ids *r, const struct lf_model *m, stru
 {
     int32_t eos = lf_model_eos(m);
     if (eos >= 0 && (lf_ids_push(&r->ids, eos) != LF_OK || lf_ids_push(&r->targets, eos) != LF_OK))
-        return no_memory(diag);
+        return lf_no_memory(diag, "a row");
     return LF_OK;
 }
 
@@ -218,7 +213,7 @@ static enum lf_err put_text(struct lf_buf *out, const json_t *v, struct lf_diag 
     } else {
         char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
         if (!text)
-            return no_memory(diag);
+            return lf_no_memory(diag, "a row");
         lf_buf_puts(out, text);
         free(text);
     }
@@ -269,8 +264,8 @@ static enum lf_err render(struct chat *c, struct lf_buf *out, size_t n, bool add
     if (!bad)
         bad = json_object_set(vars, "messages", some);
     lf_buf_reset(out);
-    enum lf_err rc =
-        bad ? no_memory(diag) : lf_chat_render(c->m->chat, out, vars, add_generation_prompt, diag);
+    enum lf_err rc = bad ? lf_no_memory(diag, "a row")
+                         : lf_chat_render(c->m->chat, out, vars, add_generation_prompt, diag);
     return rc == LF_OK && out->rc != LF_OK ? lf_fail(diag, out->rc, "the chat is too long") : rc;
 }
 
@@ -411,7 +406,7 @@ static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const str
                            (long long)label, m->config.V);
         if (lf_ids_push(&r->ids, (int32_t)id) != LF_OK ||
             lf_ids_push(&r->targets, label == NO_LOSS ? -1 : (int32_t)label) != LF_OK)
-            return no_memory(diag);
+            return lf_no_memory(diag, "a row");
     }
     return rc;
 }
