@@ -55,7 +55,7 @@ error_is task '^config.json: unknown key "lora_r"; did you mean "rank"?'
 wait_status task '^ready v1; refused config.json: '
 check write_errno "$MODEL/task/dataset.jsonl" 'no' EINVAL
 wait_status task '^ready v1; refused dataset.jsonl: line 1'
-"$BIN/lorafs" ls -l --url "$SOCK" | grep -q '^ready'
+"$BIN/lorafs" ls -l --url "$SOCK" | grep -c '^ready'
 rows 8 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v'
 

@@ -19,7 +19,7 @@ echo "$BIN/lorafs#unix:$SOCK $MNT fuse noauto,nofail,user,_netdev,$options 0 0" 
 mount -T "$WORK/fstab" "$MNT"
 wait_until 20 is_mounted || fail "nothing is mounted"
 mkdir "$MODEL/task"
-"$BIN/lorafs" ls --url "$SOCK" --api-key-file "$WORK/key" | grep -qx task
+"$BIN/lorafs" ls --url "$SOCK" --api-key-file "$WORK/key" | grep -cx task
 umount "$MNT"
 
 refuses "$BIN/lorafs" mount "unix:$SOCK" "$MNT" -o log-level=loud

@@ -33,11 +33,11 @@ cat "$MODEL/task/result" | cmp - "$WORK/result"
 lorafs wait task >"$WORK/out" 2>"$WORK/err"
 grep -q '^task ready v1 exact_match [01]\.[0-9]* (base ' "$WORK/out" || fail "$(cat "$WORK/out")"
 lorafs wait -q --json task | cmp - "$WORK/result"
-lorafs status task | grep -q '^ready v1$'
-lorafs status -f task | grep -q 'ready v1'
+lorafs status task | grep -c '^ready v1$'
+lorafs status -f task | grep -c 'ready v1'
 
 lorafs log task | cmp - "$MODEL/task/log"
-lorafs log -f task | grep -q '"event":"scored"'
+lorafs log -f task | grep -c '"event":"scored"'
 
 # Nothing is to come of an adapter without rows.
 make_adapter bare
@@ -48,7 +48,7 @@ refuses lorafs wait nobody
 
 # A refused file does not fail what serves; a training that failed does.
 refuses cp "$MODEL/task/config.json" "$MODEL/task/dataset.jsonl"
-lorafs status task | grep -q '^ready v1; refused dataset.jsonl'
+lorafs status task | grep -c '^ready v1; refused dataset.jsonl'
 lorafs wait -q task >/dev/null
 make_adapter broken
 refuses cp "$MODEL/task/config.json" "$MODEL/broken/dataset.jsonl"

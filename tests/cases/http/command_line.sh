@@ -16,13 +16,13 @@ refuses lorafs create other --set lora_r=4
 refused_with 'did you mean "rank"'
 rows 8 red >"$WORK/train.jsonl"
 rows 3 red >"$WORK/test.jsonl"
-lorafs train task -i "$WORK/train.jsonl" -e "$WORK/test.jsonl" | grep -q '^task: queued$'
-lorafs wait task 2>/dev/null | grep -q '^task ready v1 exact_match '
-lorafs train task "$WORK/train.jsonl" | grep -q 'already'
+lorafs train task -i "$WORK/train.jsonl" -e "$WORK/test.jsonl" | grep -c '^task: queued$'
+lorafs wait task 2>/dev/null | grep -c '^task ready v1 exact_match '
+lorafs train task "$WORK/train.jsonl" | grep -c 'already'
 refuses lorafs train task "$WORK/train.jsonl" -i "$WORK/test.jsonl"
 refused_with 'two data sets'
-lorafs ls | grep -qx task
-lorafs run task 'Item 1 is' | grep -q red
+lorafs ls | grep -cx task
+lorafs run task 'Item 1 is' | grep -c red
 printf 'Item 1 is\n' | lorafs run task -T 0 >"$WORK/answer"
 lorafs run task -T 0 Item 1 is | cmp - "$WORK/answer"
 refuses lorafs run task </dev/null # there is no stored prompt
@@ -30,13 +30,14 @@ refused_with 'no prompt was given'
 printf 'Item 1 is' >"$WORK/prompt"
 lorafs cp "$WORK/prompt" task:
 lorafs run task -T 0 </dev/null | cmp - "$WORK/answer"
-lorafs log -f task | grep -q '"event":"scored"'
+lorafs log -f task | grep -c '"event":"scored"'
 
 # Files in and out, one to another, and as PEFT has them.
 lorafs cp task:metrics.json "$WORK"
 check json_file "$WORK/metrics.json"
-lorafs cp task:prompt "$WORK/copied" && cmp "$WORK/prompt" "$WORK/copied"
-lorafs export task "$WORK/peft" | grep -qx "$WORK/peft"
+lorafs cp task:prompt "$WORK/copied"
+cmp "$WORK/prompt" "$WORK/copied"
+lorafs export task "$WORK/peft" | grep -cx "$WORK/peft"
 lorafs export task -v 1 "$WORK/first"
 for file in adapter_config.json adapter_model.safetensors; do
     cmp "$WORK/peft/$file" "$WORK/first/$file"
@@ -53,8 +54,8 @@ refused_with 'NAME:FILE'
 refuses lorafs cp "$WORK/train.jsonl" task:config.json
 refused_with 'train.jsonl: '
 
-lorafs ls --url "${URL#http://}" | grep -qx task
-lorafs ls --url "$URL/" | grep -qx task
+lorafs ls --url "${URL#http://}" | grep -cx task
+lorafs ls --url "$URL/" | grep -cx task
 
 # Whole directories: out, and in under another name, without a training.
 lorafs cp task: "$WORK/backup"
@@ -66,13 +67,14 @@ done
 jobs() { curl -sS -H 'Authorization: Bearer sesame' "$URL/v1/jobs" | grep -o '"id"' | wc -l; }
 before=$(jobs)
 lorafs cp "$WORK/backup" again:
-lorafs wait -q again | grep -q '^again ready v1'
+lorafs wait -q again | grep -c '^again ready v1'
 lorafs cp task: third:
-lorafs wait -q third | grep -q '^third ready v1'
+lorafs wait -q third | grep -c '^third ready v1'
 for name in again third; do
     lorafs run $name -T 0 </dev/null | cmp - "$WORK/answer"
 done
-lorafs cp "$WORK/peft" fourth: && lorafs wait -q fourth | grep -q '^fourth ready v1'
+lorafs cp "$WORK/peft" fourth:
+lorafs wait -q fourth | grep -c '^fourth ready v1'
 [ "$(jobs)" = "$before" ] || fail "a copy was trained"
 refuses lorafs cp nobody: "$WORK/nobody"
 refused_with nobody
@@ -83,20 +85,26 @@ refused_with 'no file of an adapter'
 # Orders.
 lorafs train long -i "$WORK/train.jsonl" --set steps=100000 --set batch_size=2 --set rank=2
 await long '^training'
-lorafs pause long && await long '^paused'
-lorafs resume long && await long '^training v[0-9]+ [1-9]'
+lorafs pause long
+await long '^paused'
+lorafs resume long
+await long '^training v[0-9]+ [1-9]'
 refuses lorafs resume long
-lorafs finish long && lorafs wait -q long | grep -q '^long ready v1'
+lorafs finish long
+lorafs wait -q long | grep -c '^long ready v1'
 lorafs train long -i "$WORK/train.jsonl" --set steps=100000 --set batch_size=2 --set rank=4
 await long '^training'
 lorafs cancel long
 refuses lorafs wait -q long
 refused_with 'was cancelled'
-lorafs train task -i "$WORK/train.jsonl" --set steps=2 --set rank=2 && lorafs wait -q task
-lorafs rollback task 1 && lorafs ls -l | grep -Eq '^ready +v1 .* task$'
+lorafs train task -i "$WORK/train.jsonl" --set steps=2 --set rank=2
+lorafs wait -q task
+lorafs rollback task 1
+lorafs ls -l | grep -Ec '^ready +v1 .* task$'
 refuses lorafs rollback task 7
 refused_with 'no version 7'
-lorafs rm twin && refuses lorafs status twin
+lorafs rm twin
+refuses lorafs status twin
 
 # Where it is and with which key: the environment, then the user's file; the command line first.
 refuses lorafs ls --url http://127.0.0.1:1
@@ -104,16 +112,16 @@ refused_with 'no daemon answers at http://127.0.0.1:1 .*lorafs serve'
 unset LORAFS_URL LORAFS_API_KEY
 refuses lorafs ls
 refused_with "no daemon answers at .*/lorafsd.sock .*LORAFS_URL"
-LORAFS_DATA=$DATA lorafs ls --api-key-file "$WORK/key" | grep -qx task
+LORAFS_DATA=$DATA lorafs ls --api-key-file "$WORK/key" | grep -cx task
 export XDG_CONFIG_HOME=$WORK/config
 mkdir -p "$WORK/config/lorafs"
 conf() { printf '%s\n' "$@" >"$WORK/config/lorafs/lorafs.conf"; }
 conf '# mine' "url = $URL   # here" "api-key-file = \"$WORK/key\"" '' '[ls]' 'long = yes'
-lorafs ls | grep -q '^ready .* task$'
-LORAFS_LS_LONG=no lorafs ls | grep -qx task
+lorafs ls | grep -c '^ready .* task$'
+LORAFS_LS_LONG=no lorafs ls | grep -cx task
 refuses env LORAFS_URL=http://127.0.0.1:1 "$BIN/lorafs" ls
 refuses env LORAFS_API_KEY=other "$BIN/lorafs" ls
-lorafs ls --help | grep -q '^usage: lorafs ls'
+lorafs ls --help | grep -c '^usage: lorafs ls'
 conf "url = $URL" 'qunat = none'
 refuses lorafs ls
 refused_with 'lorafs.conf:2: unknown option "qunat"; did you mean "quant"'

@@ -34,7 +34,7 @@ for name in org/tiny org/tiny@main "org/tiny@$commit"; do
 done
 [ ! -s "$WORK/requests" ]
 BASE=org/tiny serve
-call GET /v1/models | grep -q '"id":"tiny"'
+call GET /v1/models | grep -c '"id":"tiny"'
 stop_daemon
 echo "$line" | HF_HUB_CACHE=$HF_HOME/hub HF_HOME=/nonexistent "$BIN/lorafs" tokenize \
     --base org/tiny | cmp - "$WORK/plain"

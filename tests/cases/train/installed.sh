@@ -5,7 +5,7 @@ need cmake
 cmake --install "$BUILD_DIR" --prefix "$WORK/local" >"$WORK/install.log" 2>&1 ||
     skip "this build installs nothing: $(tail -n 1 "$WORK/install.log")"
 [ ! -e "$WORK/local/share/lorafs" ] || fail "share/lorafs is the data directory of ~/.local"
-"$WORK/local/bin/lorafs" land tasks | grep -q '^viggo '
+"$WORK/local/bin/lorafs" land tasks | grep -c '^viggo '
 for page in man1/lorafs.1 man5/lorafs-config.5 man5/lorafs.conf.5 man8/lorafsd.8; do
     [ -s "$WORK/local/share/man/$page" ] || fail "no $page"
 done
@@ -37,11 +37,11 @@ fish_() { PATH=$BIN:$PATH HOME=$WORK fish -c "source '$LF_SOURCE/share/completio
     complete -C '$1'" | cut -f 1; }
 if command -v fish >/dev/null; then
     [ "$(fish_ 'lorafs rollb')" = rollback ]
-    fish_ 'lorafs serve --ba' | grep -qx -- --base
-    fish_ 'lorafs land ' | grep -qx prepare
+    fish_ 'lorafs serve --ba' | grep -cx -- --base
+    fish_ 'lorafs land ' | grep -cx prepare
 fi
 [ "$(complete_ roll)" = rollback ]
-complete_ serve --ba | grep -qx -- --base
+complete_ serve --ba | grep -cx -- --base
 [ "$(complete_ serve --device cu)" = cuda ]
 for before in "$WORK/a/b" 's/x/y' '[' '--x/y' '-'; do
     ! complete_ train "$before" x 2>&1 | grep -i 'sed\|error\|unbound' || fail "after '$before'"
