@@ -57,6 +57,10 @@ p = client.completions.create(model="", prompt="Item 3 is", max_tokens=5, temper
 l = p.choices[0].logprobs
 expect("".join(l.tokens) == p.choices[0].text and len(l.token_logprobs) == 5, "logprobs")
 expect(all(x <= 0 for x in l.token_logprobs), "log-probabilities are not above 0")
+p = client.completions.create(model="", prompt="Item 3 is", max_tokens=5, temperature=0, logprobs=5,
+                              n=2, echo=True, logit_bias={"300": -100})
+expect(len(p.choices) == 2 and p.choices[1].logprobs.token_logprobs[0] is None, "n, echo, logprobs")
+expect(all(len(t) >= 5 for t in p.choices[0].logprobs.top_logprobs[1:]), "five alternatives")
 a, b = (client.completions.create(model="", prompt="He", max_tokens=12, seed=7).choices[0].text
         for _ in range(2))
 expect(a == b, "a seed repeats")
@@ -65,6 +69,9 @@ expect(a == b, "a seed repeats")
 messages = [{"role": "user", "content": "Who are you?"}]
 c = client.chat.completions.create(model="chatty", messages=messages, max_tokens=6, temperature=0)
 expect(c.choices[0].message.role == "assistant" and c.choices[0].message.content, "chat")
+t = client.chat.completions.create(model="chatty", messages=messages, max_tokens=2, temperature=0,
+                                   logprobs=True, top_logprobs=4, n=2, tool_choice="auto")
+expect(len(t.choices[1].logprobs.content[0].top_logprobs) == 4, "a chat's alternatives")
 parts = client.chat.completions.create(model="chatty", messages=messages, max_tokens=6,
                                        temperature=0, stream=True)
 text = "".join(x.choices[0].delta.content or "" for x in parts)
