@@ -9,8 +9,9 @@
 
 /* The kernel may believe a name and its attributes for this long, so that `ls -l` asks once. Looked
  * at again each time are a log, whose size must never be younger in a read than in a later stat
- * (tail would take it for truncated), and a file that is being written, which is the old one again,
- * or none, when it is refused or nothing was written. */
+ * (tail would take it for truncated), a temporary, whose name may become another file's, and a file
+ * that is being written, which is the old one again, or none, when it is refused or nothing was
+ * written. */
 #define ATTR_TIMEOUT_S 0.25
 #define FS_BLOCK_BYTES 512
 #define ALIAS_MS 3000 /* whoever has made a directory of versions/current goes on in it */
@@ -107,8 +108,8 @@ enum lf_err lf_attr_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, 
                          .st_blksize = FS_IO_BYTES,
                          .st_blocks = blocks};
     set_times(out, facts.mtime_ms ? facts.mtime_ms : fs->mounted_ms);
-    bool settled = n->kind != LF_KIND_LOG && !(bytes && n->kind == LF_KIND_UPLOAD) &&
-                   !lf_attr_is_unsized(fs, n);
+    bool settled = n->kind != LF_KIND_LOG && n->kind != LF_KIND_LOCAL &&
+                   !(bytes && n->kind == LF_KIND_UPLOAD) && !lf_attr_is_unsized(fs, n);
     *timeout_s = settled ? ATTR_TIMEOUT_S : 0;
     return LF_OK;
 }

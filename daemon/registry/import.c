@@ -151,7 +151,7 @@ enum lf_err lf_registry_import_dir(struct lf_registry *r, uint64_t id, const cha
     bool named = want > 0;
     want = named ? want : origin.version;
     struct importing now = look_at(r, id, want, named);
-    bool same = now.exists && is_version(r, id, want, staged);
+    bool same = now.young && now.exists && is_version(r, id, want, staged);
     struct drawing d = {.want = (named || now.young) && !now.exists ? want : 0};
     if (same)
         d.n = want;

@@ -21,9 +21,9 @@ hub() {
 
 requested() { grep -q "$1" "$WORK/requests" || fail "no request $1: $(cat "$WORK/requests")"; }
 
-# is_whole DIR: all that a pull fetches, and nothing else.
+# is_whole DIR: all that a pull fetches, where it is from, and nothing else.
 is_whole() {
-    diff -r -x SOURCES.md "$BASE" "$1" || fail "$1 is not what the hub has"
+    diff -r -x SOURCES.md -x lorafs-source.json "$BASE" "$1" || fail "$1 is not what the hub has"
     [ ! -e "$1/SOURCES.md" ] || fail "a file came that no one reads"
 }
 
