@@ -13,12 +13,14 @@
  *
  * Floor: 4 D bytes a key. Tried and slower: prefetching a warp's later pages into L2 at the start
  * (at 32 sequences of 4096 keys a fifth of them was evicted before it was read: 203 us, 169
- * without).
+ * without); three pages in flight where each block is alone on its multiprocessor (1%, and half a
+ * microsecond more with one sequence).
  */
 #include "gpu/ops/attn/tile.cuh"
 #include "gpu/ops/rope/turn.cuh"
 
 #define KEYS LF_KV_PAGE_TOKENS
+#define STAGES 2 /* pages of a warp in flight */
 #define PART_KEYS_MIN 64
 #define ALONE_KEYS 256 /* up to so many are one part: less than joining parts costs */
 #define PARTS_MAX 64
@@ -42,17 +44,11 @@ struct decode_args {
 /* Keys and values of a page in shared memory, elements. */
 template <int DP> static const int stage_of = 2 * KEYS *tile<DP>::ld;
 
-/* How a block uses its multiprocessor: with others; alone, with twice as many warps; alone over so
- * many keys that a third page of a warp is in flight: else that page would only be asked for when
- * the first, which waits for q, is done with. */
-enum decode_form { SEVERAL, ALONE, ALONE_LONG };
-
-/* Narrow heads: four warps; wide ones need the shared memory of two. */
-template <int DP, enum decode_form form>
-struct shape {
-    static const int warps = (DP > 128 ? 2 : 4) * (form == SEVERAL ? 1 : 2), threads = warps * 32;
-    static const int stages = form == ALONE_LONG ? 3 : 2; /* pages of a warp in flight */
-    static const int part = FEW_ROWS * (DP + 2);          /* floats of a part */
+/* Narrow heads: four warps; wide ones need the shared memory of two. `alone`, where each block has
+ * a multiprocessor to itself: twice as many. */
+template <int DP, bool alone> struct shape {
+    static const int warps = (DP > 128 ? 2 : 4) * (alone ? 2 : 1), threads = warps * 32;
+    static const int part = FEW_ROWS * (DP + 2); /* floats of a part */
 };
 
 /* A block's share of a sequence. */
@@ -281,18 +277,18 @@ LF_DEVICE bool is_past(const struct decode_args &p, const struct share &s, int k
 }
 
 /* Asks for the warp's first pages, those that are past or the others. */
-template <int DP, int stages>
+template <int DP>
 LF_DEVICE void load_first(const struct decode_args &p, const struct share &s,
                           const struct pages_of_warp &w, bool past)
 {
 #pragma unroll 1
-    for (int i = 0; i < stages; i++)
+    for (int i = 0; i < STAGES; i++)
         if (is_past(p, s, w.first + i * w.step) == past)
             load_page<DP>(w.ring + i * stage_of<DP>, p, s, w.first + i * w.step);
 }
 
 /* This warp's keys. The first pages are asked for already. */
-template <int DP, int stages>
+template <int DP>
 LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const struct share &s,
                       const struct row_places &places, const bf16 *q, const struct pages_of_warp &w,
                       const struct fresh &f)
@@ -301,7 +297,7 @@ LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const 
     const int query[2] = {places.query[row], places.query[row + 8]};
     for (int key = w.first, stage = 0; key < s.end; key += w.step) {
         bf16 *k = w.ring + stage * stage_of<DP>;
-        copy_async_wait<stages - 1>();
+        copy_async_wait<STAGES - 1>();
         __syncwarp();
         if (f.n > 0 && key + KEYS > s.query)
             add_fresh<DP>(k, f, p, s, key);
@@ -310,8 +306,8 @@ LF_DEVICE void attend(struct running<DP> &r, const struct decode_args &p, const 
         soften<DP>(r, scores, p.scoring, query, key, s.end);
         add_products<DP>(r.o, scores, k + KEYS * tile<DP>::ld, 0);
         __syncwarp(); /* before the page is overwritten */
-        load_page<DP>(k, p, s, key + stages * w.step);
-        stage = stage + 1 < stages ? stage + 1 : 0;
+        load_page<DP>(k, p, s, key + STAGES * w.step);
+        stage = stage + 1 < STAGES ? stage + 1 : 0;
     }
     copy_async_wait<0>();
 }
@@ -442,11 +438,11 @@ LF_DEVICE void finish(struct part_weights &w, const struct decode_args &p,
 /* Grid: parts, kv heads, sequences. What the batch is (seqs, pages, positions) was uploaded before
  * any kernel of the run began, and what pages hold of past tokens was written by earlier runs: both
  * may be read before grid_wait. */
-template <int DP, enum decode_form form>
-static __global__ void __launch_bounds__(shape<DP, form>::threads)
+template <int DP, bool alone>
+static __global__ void __launch_bounds__(shape<DP, alone>::threads)
     decode_kernel(const __grid_constant__ struct decode_args p)
 {
-    typedef struct shape<DP, form> shape;
+    typedef struct shape<DP, alone> shape;
     __shared__ struct row_places places;
     bf16 *q = (bf16 *)dynamic_smem(), *ring = q + FEW_ROWS * tile<DP>::ld;
     const struct lf_seq seq = p.at.seqs[blockIdx.z];
@@ -456,10 +452,10 @@ static __global__ void __launch_bounds__(shape<DP, form>::threads)
     }
     int warp = threadIdx.x / 32;
     struct share s = share_of(p, seq);
-    struct fresh f = fresh_of(p, s, ring + shape::warps * shape::stages * stage_of<DP>);
+    struct fresh f = fresh_of(p, s, ring + shape::warps * STAGES * stage_of<DP>);
     struct pages_of_warp w = {s.begin + warp * KEYS, shape::warps * KEYS,
-                              ring + warp * shape::stages * stage_of<DP>};
-    load_first<DP, shape::stages>(p, s, w, true);
+                              ring + warp * STAGES * stage_of<DP>};
+    load_first<DP>(p, s, w, true);
     find_places(places, p, s);
     if (p.pos)
         for (int i = threadIdx.x; i < FEW_ROWS * tile<DP>::ld / 8; i += shape::threads)
@@ -467,7 +463,7 @@ static __global__ void __launch_bounds__(shape<DP, form>::threads)
     __syncthreads();
     grid_wait();
     if (!p.pos || !s.list)
-        load_first<DP, shape::stages>(p, s, w, false);
+        load_first<DP>(p, s, w, false);
     if (p.pos)
         turn_rows<DP, shape::threads>(q, f, p, s, places);
     else
@@ -478,7 +474,7 @@ static __global__ void __launch_bounds__(shape<DP, form>::threads)
         {
         }
     };
-    attend<DP, shape::stages>(r, p, s, places, q, w, f);
+    attend<DP>(r, p, s, places, q, w, f);
     struct parts warps = put_warp<DP, shape::warps>((float *)ring, r, s.rows);
     int pair = blockIdx.z * p.a.Hkv + blockIdx.y;
     float *all = p.partials + (size_t)pair * p.parts * shape::part;
@@ -501,19 +497,12 @@ static __global__ void __launch_bounds__(shape<DP, form>::threads)
 }
 
 /* Queries, the warps' pages, and a step's new keys and values. */
-template <int DP, enum decode_form form> static int smem_bytes(const struct decode_args &p)
+template <int DP, bool alone> static int smem_bytes(const struct decode_args &p)
 {
-    typedef struct shape<DP, form> shape;
+    typedef struct shape<DP, alone> shape;
     int fresh = p.pos ? p.a.batch->n_max : 0;
-    int rows = FEW_ROWS + 2 * fresh, stages = shape::warps * shape::stages;
+    int rows = FEW_ROWS + 2 * fresh, stages = shape::warps * STAGES;
     return (rows * tile<DP>::ld + stages * stage_of<DP>)*(int)sizeof(bf16);
-}
-
-/* Keys that a sequence reads, at most. */
-static int keys_most(const struct lf_attn_args *a)
-{
-    int keys = a->batch->kv_max;
-    return a->window > 0 && keys > a->window + 2 * KEYS ? a->window + 2 * KEYS : keys;
 }
 
 /* Parts for each sequence: those with which the card, which has up to `each` blocks on a
@@ -522,8 +511,10 @@ static int keys_most(const struct lf_attn_args *a)
 static int parts_for(const struct lf_stream *s, const struct lf_attn_args *a, int each,
                      size_t part_bytes)
 {
-    int64_t pairs = (int64_t)a->batch->S * a->Hkv, keys = keys_most(a), least = INT64_MAX;
+    int64_t pairs = (int64_t)a->batch->S * a->Hkv, keys = a->batch->kv_max, least = INT64_MAX;
     int units = lf_cuda_of(s)->dev->units, best = 1;
+    if (a->window > 0 && keys > a->window + 2 * KEYS)
+        keys = a->window + 2 * KEYS;
     if (keys <= ALONE_KEYS || pairs > LF_CUDA_COUNTERS)
         return 1;
     for (int parts = 1; parts <= PARTS_MAX && keys >= (int64_t)parts * PART_KEYS_MIN; parts++) {
@@ -540,28 +531,26 @@ static int parts_for(const struct lf_stream *s, const struct lf_attn_args *a, in
     return best;
 }
 
-template <int DP, enum decode_form form>
+template <int DP, bool alone>
 static void launch_shape(struct lf_stream *s, const struct decode_args *p)
 {
     dim3 grid(p->parts, p->a.Hkv, p->a.batch->S);
-    lf_launch<decode_kernel<DP, form>>(s, grid, shape<DP, form>::threads, smem_bytes<DP, form>(*p),
-                                       *p);
+    lf_launch<decode_kernel<DP, alone>>(s, grid, shape<DP, alone>::threads,
+                                        smem_bytes<DP, alone>(*p), *p);
 }
 
 template <int DP> static void launch(struct lf_stream *s, struct decode_args *p)
 {
     const struct lf_cuda *dev = lf_cuda_of(s)->dev;
-    int each = (dev->smem_block + SMEM_KEPT) / (smem_bytes<DP, SEVERAL>(*p) + SMEM_KEPT);
+    int each = (dev->smem_block + SMEM_KEPT) / (smem_bytes<DP, false>(*p) + SMEM_KEPT);
     each = each < BLOCKS_MAX ? each : BLOCKS_MAX;
-    p->parts = parts_for(s, &p->a, each, shape<DP, SEVERAL>::part * sizeof(float));
-    bool alone = p->parts * p->a.Hkv * p->a.batch->S <= dev->units;
-    int held = p->parts * shape<DP, ALONE>::warps * shape<DP, ALONE>::stages * KEYS;
-    if (alone && keys_most(&p->a) > held && smem_bytes<DP, ALONE_LONG>(*p) <= dev->smem_block)
-        launch_shape<DP, ALONE_LONG>(s, p);
-    else if (alone && smem_bytes<DP, ALONE>(*p) <= dev->smem_block)
-        launch_shape<DP, ALONE>(s, p);
+    p->parts = parts_for(s, &p->a, each, shape<DP, false>::part * sizeof(float));
+    bool alone = p->parts * p->a.Hkv * p->a.batch->S <= dev->units &&
+                 smem_bytes<DP, true>(*p) <= dev->smem_block;
+    if (alone)
+        launch_shape<DP, true>(s, p);
     else
-        launch_shape<DP, SEVERAL>(s, p);
+        launch_shape<DP, false>(s, p);
 }
 
 static struct decode_args args_of(struct lf_stream *s, const struct lf_attn_args *a)
