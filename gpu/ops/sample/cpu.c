@@ -11,7 +11,8 @@
 
 /* A worker's scratch: probabilities, and a mark for each id of the history. */
 #define V_MAX (LF_CPU_SCRATCH / (sizeof(float) + 1))
-#define COST 64 /* of a logit, in simple operations */
+#define COST 64       /* of a logit, in simple operations */
+#define SUM_BLOCK 512 /* terms summed in fp32: 128,000 of them would lose four digits */
 
 struct row {
     float *x, *p; /* logits; probabilities, not divided by their total, 0 where an id is out */
@@ -29,11 +30,17 @@ static float row_max(const float *x, int V)
 
 static float log_sum_exp(const float *x, int V)
 {
-    float max = row_max(x, V), sum = 0;
+    float max = row_max(x, V);
+    double all = 0;
+    for (int begin = 0; begin < V; begin += SUM_BLOCK) {
+        int end = V < begin + SUM_BLOCK ? V : begin + SUM_BLOCK;
+        float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int v = 0; v < V; v++)
-        sum += lf_exp(x[v] - max);
-    return max + logf(sum);
+        for (int v = begin; v < end; v++)
+            sum += lf_exp(x[v] - max);
+        all += sum;
+    }
+    return max + (float)log(all);
 }
 
 static void penalize(float *x, int V, const struct lf_sample_params *p, const int32_t *history,
