@@ -156,8 +156,7 @@ static void save_settings(struct lf_jobs *j, const struct lf_open_job *l)
 static struct lf_origin origin_of(const struct lf_open_job *l)
 {
     const struct lf_job_record *r = &l->record;
-    struct lf_origin o = {.version = r->version, .job = r->id};
-    memcpy(o.adapter, r->adapter, sizeof o.adapter);
+    struct lf_origin o = {.version = r->version};
     memcpy(o.rows_sha256, l->survey.report.sha256, sizeof o.rows_sha256);
     memcpy(o.inputs_sha256, r->inputs_sha256, sizeof o.inputs_sha256);
     snprintf(o.form, sizeof o.form, "%s", l->survey.report.form);

@@ -11,12 +11,11 @@
 
 char *lf_origin_text(const struct lf_origin *o, const struct lf_base *base)
 {
-    json_auto_t *j = lf_json_dated(
-        json_pack("{s:i, s:s, s:I, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "version",
-                  (int)o->version, "adapter", o->adapter, "job", (json_int_t)o->job, "start",
-                  "fresh", "rows_sha256", o->rows_sha256, "inputs_sha256", o->inputs_sha256, "form",
-                  o->form, "base", "name", base->name, "sha256", base->sha256, "repository",
-                  base->repository, "revision", base->revision));
+    json_auto_t *j =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "version", (int)o->version,
+                  "start", "fresh", "rows_sha256", o->rows_sha256, "inputs_sha256",
+                  o->inputs_sha256, "form", o->form, "base", "name", base->name, "sha256",
+                  base->sha256, "repository", base->repository, "revision", base->revision);
     return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
 
@@ -40,8 +39,6 @@ void lf_origin_read(struct lf_origin *out, const char *dir)
         const json_t *base = json_object_get(j, "base");
         json_int_t n = json_integer_value(json_object_get(j, "version"));
         out->version = n > 0 && n < INT32_MAX ? (int32_t)n : 0;
-        out->job = (uint64_t)json_integer_value(json_object_get(j, "job"));
-        take_text(out->adapter, sizeof out->adapter, j, "adapter");
         take_text(out->rows_sha256, sizeof out->rows_sha256, j, "rows_sha256");
         take_text(out->inputs_sha256, sizeof out->inputs_sha256, j, "inputs_sha256");
         take_text(out->form, sizeof out->form, j, "form");

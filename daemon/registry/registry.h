@@ -177,12 +177,10 @@ enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const ch
                                int32_t *version, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* What made a version: a note in its weights' file (lf_tensors_note), so that it goes where they
- * go.
+ * go. The same rows, settings and base give the same bytes: neither time nor adapter is in it.
  * "" and 0: not known. */
 struct lf_origin {
     int32_t version;
-    uint64_t job;
-    char adapter[LF_NAME_MAX + 1]; /* the name that it had */
     char rows_sha256[LF_SHA256_HEX];
     char inputs_sha256[LF_SHA256_HEX]; /* of rows and settings */
     char form[LF_NAME_MAX + 1];        /* of the rows */

@@ -80,7 +80,8 @@ class Pull(unittest.TestCase):
 
     def assert_whole(self, name="tiny"):
         got = self.dir / name
-        self.assertEqual(sorted(os.listdir(got)), sorted(SHARDS + SMALL))
+        source = "lorafs-source.json"  # where it came from
+        self.assertEqual(sorted(os.listdir(got)), sorted(SHARDS + SMALL + [source]))
         for f in SHARDS + SMALL:
             self.assertTrue(filecmp.cmp(got / f, self.repo / f, shallow=False), f)
 

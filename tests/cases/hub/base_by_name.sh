@@ -3,7 +3,8 @@
 . "$TEST_LIB/http.sh"
 mkdir -p "$WORK/hub/org"
 cp -r "$BASE" "$WORK/hub/org/tiny"
-unset HF_TOKEN HF_ENDPOINT HF_HUB_CACHE HUGGINGFACE_HUB_CACHE http_proxy https_proxy all_proxy
+unset HF_HUB_OFFLINE HF_TOKEN HF_ENDPOINT HF_HUB_CACHE HUGGINGFACE_HUB_CACHE
+unset http_proxy https_proxy all_proxy
 export no_proxy='*' HF_HOME=$WORK/hf
 "${PYTHON:-python3}" "$LF_SOURCE/tests/lib/hub_server.py" "$WORK/hub" "$WORK/port" \
     >"$WORK/requests" 2>"$WORK/hub.log" &
