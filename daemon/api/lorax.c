@@ -65,6 +65,8 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     x->top_n = lf_json_int(&in, "top_n_tokens", 0, 0, LF_TOP_LOGPROBS_MAX);
     x->alternatives = lf_json_int(&in, "return_k_alternatives", 0, 0, LF_TOP_LOGPROBS_MAX);
     x->request.score_prompt = lf_json_bool(&in, "decoder_input_details", false);
+    /* What stands in the details asks for them. */
+    x->details |= x->top_n > 0 || x->alternatives > 0 || x->request.score_prompt;
     x->best_of = lf_json_int(&in, "best_of", 1, 1, LF_CHOICES_OF_ONE_MAX);
     if (in.rc == LF_OK && x->best_of > 1 && x->stream)
         in.rc = lf_fail(diag, LF_E_INVALID, "\"best_of\" over 1 cannot be streamed");

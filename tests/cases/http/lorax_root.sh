@@ -15,6 +15,12 @@ call POST / -d "${body/STREAM/true}" | grep -c '^data:{"token"' | grep -qx 4 ||
     fail "$(cat "$WORK/body")"
 answers_with 400 POST / -d '{"inputs": "x", "parameters": {"grammar": {"type": "regex"}}}'
 
+# What stands in the details asks for them.
+for asks in '"top_n_tokens": 2' '"return_k_alternatives": 2' '"decoder_input_details": true'; do
+    call POST /generate -d '{"inputs": "The", "parameters": {"max_new_tokens": 2, '"$asks"'}}' |
+        grep -c '"details":{'
+done
+
 # The prompt's tokens and the alternatives, in LoRAX's and text-generation-inference's names.
 call POST / -d '{"inputs": "The old man", "parameters": {"max_new_tokens": 2, "details": true,
     "decoder_input_details": true, "return_k_alternatives": 3, "top_n_tokens": 2}}' |
