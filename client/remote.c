@@ -186,20 +186,26 @@ enum lf_err lf_remote_upload(struct lf_remote *c, json_t **out, const char *path
     return rc;
 }
 
+/* The call, its answer given on piece by piece. */
+static enum lf_err call_stream(struct lf_remote *c, struct wait *w, struct lf_client_spec *spec,
+                               struct lf_diag *diag)
+{
+    lf_buf_init(&w->body, 0);
+    spec->body_fd = -1;
+    spec->reply_max = LF_HTTP_BODY_MAX;
+    spec->on_data = on_data;
+    spec->on_done = on_done;
+    spec->arg = w;
+    enum lf_err rc = call(c, w, spec, diag);
+    lf_buf_free(&w->body);
+    return rc;
+}
+
 enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to, struct lf_diag *diag)
 {
     struct wait w = {.to = to};
-    lf_buf_init(&w.body, 0);
-    const struct lf_client_spec spec = {.method = "GET",
-                                        .path = path,
-                                        .body_fd = -1,
-                                        .reply_max = LF_HTTP_BODY_MAX,
-                                        .on_data = on_data,
-                                        .on_done = on_done,
-                                        .arg = &w};
-    enum lf_err rc = call(c, &w, &spec, diag);
-    lf_buf_free(&w.body);
-    return rc;
+    struct lf_client_spec spec = {.method = "GET", .path = path};
+    return call_stream(c, &w, &spec, diag);
 }
 
 enum lf_err lf_remote_post(struct lf_remote *c, const char *path, const char *content_type,
@@ -207,20 +213,12 @@ enum lf_err lf_remote_post(struct lf_remote *c, const char *path, const char *co
                            struct lf_diag *diag)
 {
     struct wait w = {.take = take, .take_arg = arg};
-    lf_buf_init(&w.body, 0);
-    const struct lf_client_spec spec = {.method = "POST",
-                                        .path = path,
-                                        .content_type = content_type,
-                                        .body = body,
-                                        .body_bytes = n,
-                                        .body_fd = -1,
-                                        .reply_max = LF_HTTP_BODY_MAX,
-                                        .on_data = on_data,
-                                        .on_done = on_done,
-                                        .arg = &w};
-    enum lf_err rc = call(c, &w, &spec, diag);
-    lf_buf_free(&w.body);
-    return rc;
+    struct lf_client_spec spec = {.method = "POST",
+                                  .path = path,
+                                  .content_type = content_type,
+                                  .body = body,
+                                  .body_bytes = n};
+    return call_stream(c, &w, &spec, diag);
 }
 
 enum lf_err lf_remote_follow(struct lf_remote *c, const char *name, FILE *to, struct lf_diag *diag)
