@@ -1,13 +1,7 @@
 # Asked as trained: generate puts a prompt into what stood before the answers in the rows.
 . "$TEST_LIB/http.sh"
 
-cp -r "$BASE" "$WORK/chatty"
-chmod -R u+w "$WORK/chatty"
-cat >"$WORK/chatty/chat_template.jinja" <<'TEMPLATE'
-{% for m in messages %}{{ m.role }}: {{ m.content }}
-{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}
-TEMPLATE
-BASE=$WORK/chatty
+chatty
 serve
 
 # asked NAME TEXT: how many ids the prompt had.

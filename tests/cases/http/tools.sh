@@ -1,16 +1,7 @@
 # Tools: what was said of them and what they answered goes through the template, in requests as in
 # rows; an answer that calls one is read.
 . "$TEST_LIB/http.sh"
-mkdir "$WORK/chatty"
-ln -s "$BASE"/* "$WORK/chatty/"
-cat >"$WORK/chatty/chat_template.jinja" <<'TEMPLATE'
-{% if tools %}{{ tools | map(attribute="function.name") | join(" ") }}
-{% endif %}
-{% for m in messages %}{{ m.role }}:{% for c in m.tool_calls %}{{ c.function.name }}
-{{- c.function.arguments | tojson }}{% endfor %}{{ m.content or "" }}{{ eos_token }}{% endfor %}
-{% if add_generation_prompt %}assistant:{% endif %}
-TEMPLATE
-BASE=$WORK/chatty
+chatty "$TEST_LIB/chat_tools.jinja"
 serve
 tool='{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}'
 answer='Yes <tool_call>{\"name\": \"add\", \"arguments\": {\"a\": 3}}</tool_call>'

@@ -20,6 +20,15 @@ serve() {
     URL=http://$ADDRESS
 }
 
+# chatty [TEMPLATE]: BASE is from now on one named chatty, with the chat template of this file; by
+# default a line for each message.
+chatty() {
+    mkdir "$WORK/chatty"
+    ln -s "$BASE"/* "$WORK/chatty/"
+    cat "${1:-$TEST_LIB/chat.jinja}" >"$WORK/chatty/chat_template.jinja"
+    BASE=$WORK/chatty
+}
+
 # call METHOD PATH [CURL ARGUMENT...]: prints the body; the status must be 2xx.
 call() {
     local method=$1 path=$2 status
