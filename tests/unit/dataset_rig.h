@@ -110,4 +110,16 @@ __attribute__((unused)) static void expect_first(const char *text, const char *w
     lf_dataset_free(d);
 }
 
+/* Rows that are no data set, and a part of the reason. */
+__attribute__((unused)) static void expect_refused(const char *text, const char *why)
+{
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    struct lf_diag diag = {""};
+    if (load(&d, text, &s, &diag) == LF_OK)
+        fail_msg("taken: %s", text);
+    if (!strstr(diag.text, why))
+        fail_msg("%s: %s", text, diag.text);
+}
+
 #endif

@@ -250,15 +250,8 @@ static void what_a_row_says_of_learning_is_done_or_refused(void **state)
         {"{\"conversations\": [{\"from\": \"martian\", \"value\": \"a\"}]}\n", "martian"},
         {"{\"prompt\": null, \"completion\": \"b\"}\n", "prompt"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct lf_train_settings s = settings(64);
-        struct lf_dataset *d;
-        struct lf_diag diag = {""};
-        if (load(&d, rows[i][0], &s, &diag) == LF_OK)
-            fail_msg("taken: %s", rows[i][0]);
-        if (!strstr(diag.text, rows[i][1]))
-            fail_msg("%s: %s", rows[i][0], diag.text);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        expect_refused(rows[i][0], rows[i][1]);
 }
 
 static void long_rows_lose_the_prompt_from_the_left_then_the_end(void **state)

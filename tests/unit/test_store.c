@@ -315,17 +315,31 @@ static void damaged_records_are_refused(void **state)
     lf_buf_free(&b);
 }
 
-/* Cuts an adapter's record and a job's by three bytes, past the store. */
-static void damage(const char *dir, uint64_t adapter, uint64_t job)
+/* A change of the file that the store does not make. */
+static MDB_txn *past_the_store(const char *dir)
 {
-    const char *const tables[] = {"adapters", "jobs"};
-    const uint64_t ids[] = {adapter, job};
     MDB_env *env;
     MDB_txn *txn;
     assert_int_equal(mdb_env_create(&env), 0);
     assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
     assert_int_equal(mdb_env_open(env, dir, 0, 0600), 0);
     assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    return txn;
+}
+
+static void past_the_store_end(MDB_txn *txn)
+{
+    MDB_env *env = mdb_txn_env(txn);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+/* Cuts an adapter's record and a job's by three bytes, past the store. */
+static void damage(const char *dir, uint64_t adapter, uint64_t job)
+{
+    const char *const tables[] = {"adapters", "jobs"};
+    const uint64_t ids[] = {adapter, job};
+    MDB_txn *txn = past_the_store(dir);
     for (int i = 0; i < 2; i++) {
         MDB_dbi db;
         unsigned char b[8] = {[7] = (unsigned char)ids[i]};
@@ -337,8 +351,7 @@ static void damage(const char *dir, uint64_t adapter, uint64_t job)
         val = (MDB_val){val.mv_size - 3, copy};
         assert_int_equal(mdb_put(txn, db, &key, &val, 0), 0);
     }
-    assert_int_equal(mdb_txn_commit(txn), 0);
-    mdb_env_close(env);
+    past_the_store_end(txn);
 }
 
 static void a_damaged_record_takes_no_other_along(void **state)
@@ -386,12 +399,7 @@ static void a_damaged_record_takes_no_other_along(void **state)
 static void make_old(const char *dir, uint64_t format)
 {
     const char *const tables[] = {"adapters", "jobs", "names", "counters"};
-    MDB_env *env;
-    MDB_txn *txn;
-    assert_int_equal(mdb_env_create(&env), 0);
-    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
-    assert_int_equal(mdb_env_open(env, dir, 0, 0600), 0);
-    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    MDB_txn *txn = past_the_store(dir);
     for (size_t i = 0; i < 4; i++) {
         MDB_dbi db;
         MDB_cursor *at;
@@ -414,8 +422,7 @@ static void make_old(const char *dir, uint64_t format)
             assert_int_equal(mdb_put(txn, db, &key, &val, 0), 0);
         }
     }
-    assert_int_equal(mdb_txn_commit(txn), 0);
-    mdb_env_close(env);
+    past_the_store_end(txn);
 }
 
 static void a_store_of_the_first_format_is_taken_over(void **state)
