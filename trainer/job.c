@@ -427,6 +427,8 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         return lf_fail(diag, rc, "no memory for a job");
     if (j->s.learning_rate == 0)
         j->s.learning_rate = lf_train_auto_learning_rate(t->m->config.C);
+    if (lf_dataset_rows(j->train) < j->s.batch_size) /* few rows: still a step an epoch */
+        j->s.batch_size = (int)lf_dataset_rows(j->train);
     if (spec->checkpoint_dir && !(j->checkpoint_dir = strdup(spec->checkpoint_dir)))
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a job");
     rc = check_length(t, j->train, diag);

@@ -19,8 +19,8 @@ int64_t lf_train_warmup_steps(const struct lf_train_settings *s, int64_t steps)
 double lf_train_learning_rate(const struct lf_train_settings *s, int64_t step, int64_t steps)
 {
     int64_t warmup = lf_train_warmup_steps(s, steps);
-    if (step < warmup)
-        return s->learning_rate * (double)step / (double)warmup;
+    if (step < warmup) /* a fraction is for runs of any length: its first step learns, too */
+        return s->learning_rate * (double)(step + (s->warmup_steps < 0)) / (double)warmup;
     double after = (double)(steps > warmup ? steps - warmup : 1);
     double left = fmax(0, (double)(steps - step) / after);
     switch (s->schedule) {

@@ -132,7 +132,9 @@ void lf_train_settings_free(struct lf_train_settings *s);
  * 1e-3 at 384, which is what the embedded base learns best with (docs/training.md has the runs). */
 double lf_train_auto_learning_rate(int C);
 /* Learning rate of optimizer step `step` (from 0) of `steps`: linear warm-up, then the schedule, as
- * transformers.get_{constant,linear,cosine}_schedule_with_warmup. learning_rate must be set. */
+ * transformers.get_{constant,linear,cosine}_schedule_with_warmup. Those begin at 0, which a run of
+ * one step does not get over: with warmup_fraction the warm-up is one step ahead of them, so that
+ * step 0 has a rate. learning_rate must be set. */
 double lf_train_learning_rate(const struct lf_train_settings *s, int64_t step, int64_t steps);
 int64_t lf_train_warmup_steps(const struct lf_train_settings *s, int64_t steps);
 

@@ -175,7 +175,7 @@ static enum lf_err live(struct lf_engine *e, struct lf_diag *diag)
         return rc;
     show(e, true);
     set_state(e, LF_ENGINE_READY, LF_OK, "");
-    lf_log(LF_LOG_INFO, "engine", "%s: ready on %s, loaded in %.1f s", e->model->name,
+    lf_log(LF_LOG_INFO, "engine", "%s: ready on %s, loaded in %.1f s", e->base->name,
            e->status.device, e->load_seconds);
     return run(e, diag);
 }

@@ -57,6 +57,18 @@ static void a_fraction_of_the_steps_warms_up(void **state)
     assert_int_equal(lf_train_warmup_steps(&s, 10), 0);
 }
 
+static void the_first_step_of_a_fraction_has_a_rate(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = {
+        .learning_rate = 2e-3, .warmup_steps = -1, .warmup_fraction = 0.03};
+    assert_true(lf_train_learning_rate(&s, 0, 1) == 2e-3);
+    s.warmup_fraction = 0.5;
+    assert_true(lf_train_learning_rate(&s, 0, 4) == 1e-3);
+    assert_true(lf_train_learning_rate(&s, 1, 4) == 2e-3);
+    assert_true(lf_train_learning_rate(&s, 2, 4) == 2e-3);
+}
+
 static void auto_is_1e_3_on_the_small_base_and_2e_4_on_7b(void **state)
 {
     (void)state;
@@ -72,6 +84,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_transformers),
         cmocka_unit_test(a_fraction_of_the_steps_warms_up),
+        cmocka_unit_test(the_first_step_of_a_fraction_has_a_rate),
         cmocka_unit_test(auto_is_1e_3_on_the_small_base_and_2e_4_on_7b),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,7 @@ static void a_job_learns(void **state)
     struct lf_train_settings s = rig_settings();
     struct heard h = {0};
     s.steps = 60;
+    s.warmup_steps = 2;
     s.dropout = 0;
     s.learning_rate = 2e-2;
     struct lf_trainer *trainer = trainer_open(&t);
@@ -113,6 +114,32 @@ static void modules_in_full_train_as_modules_by_name(void **state)
     free(got);
     free(want);
     lf_buf_free(&names);
+}
+
+/* Five rows and the settings of who gives none: a step an epoch, and each of them at a rate. */
+static void few_rows_are_learnt(void **state)
+{
+    (void)state;
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    s.rank = 4;
+    struct heard h = {0};
+    struct lf_trainer *trainer = trainer_open(&t);
+    struct lf_job_spec spec = {
+        .settings = &s, .train = rows_made(&t, &s, 5, 1), .event = hear, .event_arg = &h};
+    struct lf_job *j;
+    struct lf_diag diag;
+    int active;
+    must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
+    must(lf_trainer_step(trainer, 0, &active, &diag), &diag);
+    assert_int_equal(h.steps, 1);
+    assert_true(h.lr_sum == 1e-3); /* "auto" of a small base */
+    double first = h.loss;
+    run_to_end(trainer, 0);
+    assert_int_equal(h.steps, 3);
+    assert_true(h.loss < first);
+    lf_job_release(j);
+    lf_trainer_free(trainer);
 }
 
 /* The first step goes by the gradient's sign whatever beta2 is; those after it do not. */
@@ -453,6 +480,7 @@ int main(void)
         cmocka_unit_test(a_job_learns),
         cmocka_unit_test(three_jobs_fused_give_what_each_gives_alone),
         cmocka_unit_test(modules_in_full_train_as_modules_by_name),
+        cmocka_unit_test(few_rows_are_learnt),
         cmocka_unit_test(beta2_is_the_settings),
         cmocka_unit_test(the_size_of_batches_does_not_matter),
         cmocka_unit_test(accumulation_is_a_larger_batch),
