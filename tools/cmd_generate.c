@@ -55,13 +55,12 @@ static enum lf_err read_stdin(struct lf_buf *out, struct lf_diag *diag)
 
 /* As the adapter was trained to be asked; the base, and one of which nothing is known, with the
  * text itself. */
-static enum lf_err push_text(struct lf_id_lists *l, const struct lf_model *m, const char *form,
-                             const char *text, size_t n, struct lf_diag *diag)
+static enum lf_err push_text(struct lf_id_lists *l, const struct lf_model *m,
+                             const struct lf_ask *ask, const char *text, size_t n,
+                             struct lf_diag *diag)
 {
     struct lf_ids *ids = &l->lists[l->n++];
-    struct lf_train_settings s;
-    lf_train_settings_default(&s);
-    enum lf_err rc = lf_ask_encode(ids, m, &s, form, text, n, diag);
+    enum lf_err rc = lf_ask_encode(ids, m, ask, text, n, diag);
     l->n_max = ids->n > l->n_max ? ids->n : l->n_max;
     return rc;
 }
@@ -71,16 +70,17 @@ static enum lf_err encode_prompts(struct lf_id_lists *l, const struct lf_model *
                                   const char *adapter, const struct lf_option_strs *texts,
                                   struct lf_diag *diag)
 {
-    char form[LF_NAME_MAX + 1] = "";
+    struct lf_ask ask = {0};
     lf_buf_auto in = {.max = LF_PROMPT_BYTES_MAX};
     l->lists = calloc(texts->n ? (size_t)texts->n : 1, sizeof *l->lists);
     enum lf_err rc = l->lists ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     if (rc == LF_OK && adapter)
-        rc = lf_ask_read(form, adapter, diag);
+        rc = lf_ask_read(&ask, adapter, diag);
     if (rc == LF_OK && texts->n == 0 && (rc = read_stdin(&in, diag)) == LF_OK)
-        rc = push_text(l, m, form, lf_buf_str(&in), in.len, diag);
+        rc = push_text(l, m, &ask, lf_buf_str(&in), in.len, diag);
     for (int i = 0; rc == LF_OK && i < texts->n; i++)
-        rc = push_text(l, m, form, texts->s[i], strlen(texts->s[i]), diag);
+        rc = push_text(l, m, &ask, texts->s[i], strlen(texts->s[i]), diag);
+    lf_ask_free(&ask);
     return rc;
 }
 

@@ -294,7 +294,7 @@ int lf_cmd_chat(int argc, char **argv)
     const struct lf_usage usage = {
         "lorafs chat",
         "NAME [TEXT...]",
-        "Talks with an adapter of a daemon through its base's chat template: each line is a turn, "
+        "Talks with an adapter of a daemon, asked as it was trained: each line is a turn, "
         "and all turns so far are asked with it. /clear forgets them, /history shows them, /exit "
         "or Ctrl-D ends; Ctrl-C ends an answer. With TEXT: one turn.",
         options,

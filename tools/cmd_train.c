@@ -183,9 +183,12 @@ static enum lf_err step_to_end(struct train_run *r, struct lf_trainer *t, struct
 static enum lf_err save(struct train_run *r, struct lf_job *j, struct lf_diag *diag)
 {
     const struct lf_adapter *a;
-    enum lf_err rc = lf_job_adapter(j, &a, diag);
-    rc = rc ?: lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, NULL, diag);
-    return rc ?: lf_ask_write(r->flags->out, r->rows.form, diag);
+    const struct lf_ask ask = lf_ask_of(r->rows.form, &r->s);
+    char *note = lf_ask_note(&ask);
+    enum lf_err rc = note ? lf_job_adapter(j, &a, diag) : lf_no_memory(diag, "the adapter's note");
+    rc = rc ?: lf_adapter_save(a, &r->c.model->config, r->flags->out, r->c.model->name, note, diag);
+    free(note);
+    return rc ?: lf_ask_write(r->flags->out, &ask, diag);
 }
 
 static enum lf_err run_job(struct train_run *r, struct lf_exec *x, const struct lf_adapter *init,

@@ -2,6 +2,7 @@
 #include "trainer/row.h"
 
 #include "core/json.h"
+#include "trainer/ask.h"
 #include "trainer/dataset.h"
 #include "trainer/form.h"
 
@@ -478,6 +479,20 @@ static enum lf_err encode_form(struct lf_row_ids *out, const json_t *row, const 
     return encode_plain(out, row, m, diag);
 }
 
+/* A bare prompt that holds special tokens is the text of a chat, rendered before it came here: a
+ * chat is asked through the chat template then, not by its last words. */
+static bool is_rendered(const struct lf_row_ids *r, const struct lf_model *m,
+                        const struct lf_train_settings *s)
+{
+    size_t i = r->ids.n > 0 && r->ids.ids[0] == lf_tokenizer_bos(m->tokenizer);
+    if (s->template_ || strcmp(r->form, LF_ASK_PROMPT) != 0)
+        return false;
+    while (i < r->ids.n && r->targets.ids[i] < 0 &&
+           !lf_tokenizer_is_special(m->tokenizer, r->ids.ids[i]))
+        i++;
+    return i < r->ids.n && r->targets.ids[i] < 0;
+}
+
 enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struct lf_model *m,
                           const struct lf_train_settings *s, struct lf_diag *diag)
 {
@@ -495,6 +510,8 @@ enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struc
     rc = encode_form(out, normal, m, s, diag);
     if (rc != LF_OK)
         return rc;
+    if (form == FORM_PLAIN && is_rendered(out, m, s))
+        out->form = LF_ASK_TEXT;
     int n_max = s->max_length < m->rope_positions ? s->max_length : m->rope_positions;
     fit(out, (size_t)n_max, m->tokenizer ? lf_tokenizer_bos(m->tokenizer) : m->config.bos);
     out->n_prompt = prompt_end(out);

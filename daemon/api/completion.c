@@ -59,6 +59,22 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
     return rc;
 }
 
+enum lf_err lf_served_model_ask(struct lf_http *q, const struct lf_served_model *m,
+                                struct lf_ask *out, struct lf_diag *diag)
+{
+    struct lf_registry *r = q->daemon->registry;
+    struct lf_train_settings s;
+    *out = (struct lf_ask){.told = true};
+    if (m->pick.id == 0)
+        return LF_OK;
+    enum lf_err rc = lf_registry_settings(r, m->pick.id, &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_registry_ask(r, m->pick.id, m->pick.dir, &s, out, diag);
+    lf_train_settings_free(&s);
+    return rc;
+}
+
 void lf_request_init(struct lf_request *a)
 {
     uint64_t seed = lf_clock_ns();

@@ -9,6 +9,7 @@
 #include "daemon/http/http.h"
 #include "daemon/seat.h"
 #include "text/writer.h"
+#include "trainer/ask.h"
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
@@ -23,6 +24,11 @@ struct lf_served_model {
  * yet. */
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
+
+/* How it is asked; the base, of which nothing is to be known, with all of it empty. Free with
+ * lf_ask_free. */
+enum lf_err lf_served_model_ask(struct lf_http *q, const struct lf_served_model *m,
+                                struct lf_ask *out, struct lf_diag *diag) LF_MUST_CHECK;
 
 struct lf_request {
     struct lf_served_model model;

@@ -48,18 +48,22 @@ static enum lf_err words(struct lf_http *q, uint64_t id, struct lf_buf *out, str
 
 /* The words as the adapter was trained to be asked, or the base. */
 static enum lf_err encode(struct lf_http *q, struct lf_ids *out, const struct lf_served_model *m,
-                          const struct lf_train_settings *s, const struct lf_buf *text,
-                          struct lf_diag *diag)
+                          const struct lf_buf *text, struct lf_diag *diag)
 {
-    char form[LF_NAME_MAX + 1] = "";
-    enum lf_err rc = LF_OK;
+    struct lf_ask ask;
+    json_auto_t *vars = NULL;
+    const struct lf_model *model = m->seat->base->model;
+    enum lf_err rc = lf_served_model_ask(q, m, &ask, diag);
+    if (rc != LF_OK)
+        return rc;
+    const struct lf_ask *known = m->pick.id ? &ask : NULL;
     if (lf_http_query_flag(q, "chat"))
-        snprintf(form, sizeof form, "%s", LF_ASK_MESSAGES);
-    else if (m->pick.id)
-        rc = lf_registry_form(q->daemon->registry, m->pick.id, m->pick.dir, s, form, diag);
-    return rc
-               ?: lf_ask_encode(out, m->seat->base->model, s, form, lf_buf_str(text), text->len,
-                                diag);
+        rc = lf_ask_said(&vars, lf_buf_str(text), text->len, diag)
+                 ?: lf_ask_chat(out, model, known, vars, diag);
+    else
+        rc = lf_ask_encode(out, model, known, lf_buf_str(text), text->len, diag);
+    lf_ask_free(&ask);
+    return rc;
 }
 
 /* ---- What is asked --------------------------------------------------------------------------- */
@@ -191,7 +195,7 @@ static enum lf_err generate_text(struct lf_http *q, struct lf_diag *diag)
         rc = lf_registry_settings(q->daemon->registry, a.model.pick.id, &s, diag);
     rc = rc ?: read_query(q, &a, diag);
     rc = rc ?: words(q, a.model.pick.id, &text, diag);
-    rc = rc ?: encode(q, &ids, &a.model, &s, &text, diag);
+    rc = rc ?: encode(q, &ids, &a.model, &text, diag);
     if (rc == LF_OK) {
         limit(&a, s.max_tokens, (int)ids.n);
         rc = answer(q, &a, &ids, &s, diag);

@@ -36,7 +36,7 @@ static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
     enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_openai_parse(o, q, body, chat, diag);
     if (rc == LF_OK)
-        rc = chat ? lf_openai_messages(o, body, diag)
+        rc = chat ? lf_openai_messages(o, q, body, diag)
                   : lf_openai_prompts(o, json_object_get(body, "prompt"), diag);
     rc = rc ?: answer(q, o, body, diag);
     lf_openai_free(o);

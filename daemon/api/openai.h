@@ -28,8 +28,9 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
 /* "prompt": a string, strings, ids, or lists of ids. */
 enum lf_err lf_openai_prompts(struct lf_openai *o, const json_t *prompt,
                               struct lf_diag *diag) LF_MUST_CHECK;
-/* "messages" through the base's chat template, and what else of the body the template may want. */
-enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body,
+/* "messages" as the adapter was trained to be asked (lf_ask_chat), and what else of the body a chat
+ * template may want. */
+enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const json_t *body,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* Appends a number of a JSON list, where it is an id of the model. */
 enum lf_err lf_openai_id(struct lf_ids *ids, const json_t *number, const struct lf_model *m,

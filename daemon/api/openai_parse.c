@@ -200,13 +200,13 @@ static enum lf_err parse_tools(struct lf_openai *o, json_t *vars, const json_t *
 }
 
 /* A template that does not show the tools is no way to offer them. */
-static enum lf_err check_shown(const struct lf_model *m, json_t *vars, const struct lf_buf *text,
-                               struct lf_diag *diag)
+static enum lf_err check_shown(const struct lf_model *m, json_t *vars, struct lf_diag *diag)
 {
-    lf_buf_auto without = {.max = LF_PROMPT_BYTES_MAX};
+    lf_buf_auto with = {.max = LF_PROMPT_BYTES_MAX}, without = {.max = LF_PROMPT_BYTES_MAX};
+    enum lf_err rc = lf_chat_render(m->chat, &with, vars, true, diag);
     json_object_del(vars, "tools");
-    enum lf_err rc = lf_chat_render(m->chat, &without, vars, true, diag);
-    if (rc == LF_OK && without.len == text->len && memcmp(without.data, text->data, text->len) == 0)
+    rc = rc ?: lf_chat_render(m->chat, &without, vars, true, diag);
+    if (rc == LF_OK && without.len == with.len && memcmp(without.data, with.data, with.len) == 0)
         rc = lf_fail(diag, LF_E_UNSUPPORTED,
                      "the chat template of %s does not show \"tools\": the model would not know "
                      "of them",
@@ -214,27 +214,33 @@ static enum lf_err check_shown(const struct lf_model *m, json_t *vars, const str
     return rc;
 }
 
-enum lf_err lf_openai_messages(struct lf_openai *o, const json_t *body, struct lf_diag *diag)
+/* As the adapter was trained to be asked. */
+static enum lf_err encode_chat(struct lf_openai *o, struct lf_http *q, json_t *vars,
+                               struct lf_diag *diag)
 {
-    const struct lf_model *m = o->request.model.seat->base->model;
-    lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
+    const struct lf_served_model *m = &o->request.model;
+    struct lf_ask ask;
+    enum lf_err rc = lf_served_model_ask(q, m, &ask, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_ask_chat(&o->prompt[o->n_prompts++], m->seat->base->model, &ask, vars, diag);
+    if (rc == LF_OK && o->tools)
+        rc = check_shown(m->seat->base->model, vars, diag);
+    lf_ask_free(&ask);
+    return rc;
+}
+
+enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const json_t *body,
+                               struct lf_diag *diag)
+{
     json_auto_t *messages = json_array();
     struct lf_json_in in = lf_json_in(body, diag);
     json_t *extra = (json_t *)(uintptr_t)lf_json_object(&in, "chat_template_kwargs");
     enum lf_err rc = in.rc;
     rc = rc ?: messages_normal(messages, json_object_get(body, "messages"), diag);
-    if (rc == LF_OK && !m->chat)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no chat template: %s", m->name,
-                     m->chat_reason.text);
     json_auto_t *vars = json_is_object(extra) ? lf_json_copy(extra) : json_object();
     if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
     rc = rc ?: parse_tools(o, vars, body, diag);
-    rc = rc ?: lf_chat_render(m->chat, &text, vars, true, diag);
-    if (rc == LF_OK && o->tools)
-        rc = check_shown(m, vars, &text, diag);
-    if (rc == LF_OK)
-        rc = lf_tokenizer_encode(m->tokenizer, &o->prompt[o->n_prompts++], text.data, text.len,
-                                 false, diag);
-    return rc;
+    return rc ?: encode_chat(o, q, vars, diag);
 }

@@ -50,9 +50,9 @@ static enum lf_err reply_spellings(struct lf_http *q, json_t *body, struct lf_di
 
 /* ---- vLLM ------------------------------------------------------------------------------------ */
 
-/* "prompt", or "messages" through the chat template, into o's prompt. */
-static enum lf_err encode(struct lf_openai *o, const json_t *body, struct lf_json_in *in,
-                          struct lf_diag *diag)
+/* "prompt", or "messages" as a chat is asked, into o's prompt. */
+static enum lf_err encode(struct lf_openai *o, struct lf_http *q, const json_t *body,
+                          struct lf_json_in *in, struct lf_diag *diag)
 {
     const struct lf_model *m = o->request.model.seat->base->model;
     const json_t *prompt = json_object_get(body, "prompt");
@@ -64,7 +64,7 @@ static enum lf_err encode(struct lf_openai *o, const json_t *body, struct lf_jso
                        "\"%s\": a chat's ids are those that it is asked with",
                        special ? "add_special_tokens" : "add_generation_prompt");
     if (rc == LF_OK && o->chat)
-        return lf_openai_messages(o, body, diag);
+        return lf_openai_messages(o, q, body, diag);
     if (rc == LF_OK && !json_is_string(prompt))
         rc = lf_fail(diag, LF_E_INVALID, "\"prompt\" must be a text");
     if (rc == LF_OK)
@@ -101,7 +101,7 @@ static enum lf_err reply_ids(struct lf_http *q, json_t *body, struct lf_openai *
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = lf_json_only(body, known, diag)};
     bool spelt = lf_json_bool(&in, "return_token_strs", false);
     o->chat = json_object_get(body, "messages") != NULL;
-    enum lf_err rc = find_model(q, &in, &o->request.model, diag) ?: encode(o, body, &in, diag);
+    enum lf_err rc = find_model(q, &in, &o->request.model, diag) ?: encode(o, q, body, &in, diag);
     if (rc != LF_OK)
         return rc;
     const struct lf_seat *seat = o->request.model.seat;

@@ -159,26 +159,41 @@ static struct lf_origin origin_of(const struct lf_open_job *l)
     struct lf_origin o = {.version = r->version};
     memcpy(o.rows_sha256, l->survey.report.sha256, sizeof o.rows_sha256);
     memcpy(o.inputs_sha256, r->inputs_sha256, sizeof o.inputs_sha256);
-    snprintf(o.form, sizeof o.form, "%s", l->survey.report.form);
     return o;
+}
+
+/* The weights, what made them, and how they are asked. */
+static enum lf_err save_weights(struct lf_jobs *j, const struct lf_open_job *l,
+                                const struct lf_adapter *a, const char *dir, struct lf_diag *diag)
+{
+    char job[LF_PATH_MAX];
+    struct lf_train_settings s;
+    const struct lf_origin o = origin_of(l);
+    const struct lf_base *base = lf_registry_base(j->d->registry, l->record.adapter_id);
+    enum lf_err rc = lf_job_dir(j, l->record.adapter_id, l->record.id, job, diag);
+    rc = rc ?: lf_inputs_settings(job, &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    const struct lf_ask ask = lf_ask_of(l->survey.report.form, &s);
+    char *origin = lf_origin_text(&o, &ask, base);
+    if (!origin)
+        rc = lf_no_memory(diag, "the version's origin");
+    rc = rc ?: lf_adapter_save(a, &base->model->config, dir, lf_base_title(base), origin, diag);
+    rc = rc ?: lf_ask_write(dir, &ask, diag);
+    free(origin);
+    lf_train_settings_free(&s);
+    return rc;
 }
 
 static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
                                 const struct lf_adapter *a, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], part[64];
-    const struct lf_origin o = origin_of(l);
-    const struct lf_base *base = lf_registry_base(j->d->registry, l->record.adapter_id);
     enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, "versions", dir, diag);
     rc = rc ?: lf_dir_make(dir, diag);
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
-    char *origin = lf_origin_text(&o, base);
-    if (rc == LF_OK && !origin)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the version's origin");
-    rc = rc ?: lf_adapter_save(a, &base->model->config, dir, lf_base_title(base), origin, diag);
-    free(origin);
-    rc = rc ?: lf_ask_write(dir, l->survey.report.form, diag);
+    rc = rc ?: save_weights(j, l, a, dir, diag);
     if (rc == LF_OK)
         save_settings(j, l);
     return rc;

@@ -131,6 +131,18 @@ static void unplace_version(struct lf_registry *r, uint64_t id, const char *stag
         lf_log(LF_LOG_WARN, "registry", "version %d was not taken, and stays", (int)n);
 }
 
+/* How it is asked, beside its weights, from their note. */
+static enum lf_err write_ask(const char *staged, struct lf_diag *diag)
+{
+    struct lf_ask ask;
+    enum lf_err rc = lf_ask_read(&ask, staged, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_ask_write(staged, &ask, diag);
+    lf_ask_free(&ask);
+    return rc;
+}
+
 /* Checked against the base; `staged` is moved, unless this fails. The number is drawn first: a
  * crash in between leaves a hole in the numbers, no more. A version that is there already, and the
  * same, is that version. */
@@ -156,7 +168,7 @@ enum lf_err lf_registry_import_dir(struct lf_registry *r, uint64_t id, const cha
     if (same)
         d.n = want;
     else
-        rc = (origin.form[0] ? lf_ask_write(staged, origin.form, diag) : LF_OK)
+        rc = write_ask(staged, diag)
                  ?: lf_store_adapter_update(r->store, id, draw_number, &d, NULL, diag)
                  ?: place_version(r, id, staged, d.n, diag);
     if (rc == LF_OK && now.serves)

@@ -9,13 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *lf_origin_text(const struct lf_origin *o, const struct lf_base *base)
+char *lf_origin_text(const struct lf_origin *o, const struct lf_ask *ask,
+                     const struct lf_base *base)
 {
-    json_auto_t *j =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "version", (int)o->version,
-                  "start", "fresh", "rows_sha256", o->rows_sha256, "inputs_sha256",
-                  o->inputs_sha256, "form", o->form, "base", "name", base->name, "sha256",
-                  base->sha256, "repository", base->repository, "revision", base->revision);
+    json_auto_t *j = json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "version", (int)o->version,
+        "start", "fresh", "rows_sha256", o->rows_sha256, "inputs_sha256", o->inputs_sha256, "form",
+        ask->form, "template", ask->template_ ? ask->template_ : "", "base", "name", base->name,
+        "sha256", base->sha256, "repository", base->repository, "revision", base->revision);
     return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
 
@@ -41,7 +42,6 @@ void lf_origin_read(struct lf_origin *out, const char *dir)
         out->version = n > 0 && n < INT32_MAX ? (int32_t)n : 0;
         take_text(out->rows_sha256, sizeof out->rows_sha256, j, "rows_sha256");
         take_text(out->inputs_sha256, sizeof out->inputs_sha256, j, "inputs_sha256");
-        take_text(out->form, sizeof out->form, j, "form");
         take_text(out->base, sizeof out->base, base, "repository");
         if (!out->base[0])
             take_text(out->base, sizeof out->base, base, "name");

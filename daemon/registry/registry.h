@@ -21,6 +21,7 @@
 #include "daemon/base.h"
 #include "meta/store.h"
 #include "names/files.h"
+#include "trainer/ask.h"
 #include "trainer/settings.h"
 
 #include <jansson.h>
@@ -183,11 +184,11 @@ struct lf_origin {
     int32_t version;
     char rows_sha256[LF_SHA256_HEX];
     char inputs_sha256[LF_SHA256_HEX]; /* of rows and settings */
-    char form[LF_NAME_MAX + 1];        /* of the rows */
     char base[LF_REPOSITORY_MAX + 1], base_sha256[LF_SHA256_HEX];
 };
 /* The note of a version trained here, from nothing, on this base: JSON. Yours; NULL: no memory. */
-char *lf_origin_text(const struct lf_origin *o, const struct lf_base *base);
+char *lf_origin_text(const struct lf_origin *o, const struct lf_ask *ask,
+                     const struct lf_base *base);
 /* Of the weights in a directory in PEFT's form; all "" where they hold none. */
 void lf_origin_read(struct lf_origin *out, const char *dir);
 
@@ -212,11 +213,12 @@ enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file
 /* config.json with the `template` file in its place. Yours, lf_train_settings_free. */
 enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
-/* How a version is asked (trainer/ask.h): what the settings say, or what stands beside its weights,
- * or, of an import, the form of the rows that lie with it; "" where nothing tells. */
-enum lf_err lf_registry_form(struct lf_registry *r, uint64_t id, const char *version_dir,
-                             const struct lf_train_settings *s, char out[LF_NAME_MAX + 1],
-                             struct lf_diag *diag) LF_MUST_CHECK;
+/* How a version is asked: what the settings say; what stands beside its weights; of what that does
+ * not tell, the settings' template and, of an import, the form of the rows that lie with it. Free
+ * with lf_ask_free. */
+enum lf_err lf_registry_ask(struct lf_registry *r, uint64_t id, const char *version_dir,
+                            const struct lf_train_settings *s, struct lf_ask *out,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* Files the job in the store and in the index (lf_store_job_create). */
 enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *job,
                                    struct lf_diag *diag) LF_MUST_CHECK;

@@ -77,22 +77,26 @@ enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_t
     return rc ?: settings_at(dir, lf_registry_base(r, id), out, diag);
 }
 
-enum lf_err lf_registry_form(struct lf_registry *r, uint64_t id, const char *version_dir,
-                             const struct lf_train_settings *s, char out[LF_NAME_MAX + 1],
-                             struct lf_diag *diag)
+enum lf_err lf_registry_ask(struct lf_registry *r, uint64_t id, const char *version_dir,
+                            const struct lf_train_settings *s, struct lf_ask *out,
+                            struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    const char *form = lf_ask_words[s->ask];
-    if (s->ask == 0) {
-        enum lf_err rc = lf_ask_read(out, version_dir, diag);
-        if (rc != LF_OK || out[0])
-            return rc;
-        rc = lf_registry_dir(r, id, lf_files[LF_FILE_DATASET].disk, path, diag);
-        if (rc != LF_OK)
-            return rc;
-        if (lf_dataset_form(&form, path, s, NULL) != LF_OK)
-            form = "";
-    }
-    snprintf(out, LF_NAME_MAX + 1, "%s", form);
+    struct lf_ask a;
+    const char *form = NULL;
+    enum lf_err rc = lf_ask_read(&a, version_dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!a.told && s->template_ && !(a.template_ = strdup(s->template_)))
+        return lf_no_memory(diag, "a template");
+    if (s->ask != 0)
+        form = lf_ask_words[s->ask];
+    else if (!a.form[0] &&
+             lf_registry_dir(r, id, lf_files[LF_FILE_DATASET].disk, path, NULL) == LF_OK &&
+             lf_dataset_form(&form, path, s, NULL) != LF_OK)
+        form = NULL;
+    if (form)
+        snprintf(a.form, sizeof a.form, "%s", form);
+    *out = a;
     return LF_OK;
 }

@@ -74,19 +74,29 @@ static void load(const char *path, const struct lf_train_settings *s)
     lf_dataset_free(d);
 }
 
-/* The bytes as a prompt, of every form: ids of the base, or a reason. */
+static void check_ids(const struct lf_ids *ids, enum lf_err rc)
+{
+    for (size_t k = 0; rc == LF_OK && k < ids->n; k++)
+        lf_assert(ids->ids[k] >= 0 && ids->ids[k] < model()->config.V);
+}
+
+/* The bytes as a prompt and as a chat, of every form: ids of the base, or a reason. */
 static void ask(const uint8_t *data, size_t n)
 {
-    struct lf_train_settings s;
-    lf_train_settings_default(&s);
     for (size_t i = 0; lf_ask_words[i]; i++) {
         struct lf_diag diag = {""};
-        lf_ids_auto ids = {0};
-        enum lf_err rc = lf_ask_encode(&ids, model(), &s, i ? lf_ask_words[i] : "",
-                                       (const char *)data, n, &diag);
+        struct lf_ask ask = {.told = true};
+        lf_ids_auto ids = {0}, turns = {0};
+        json_auto_t *vars = NULL;
+        snprintf(ask.form, sizeof ask.form, "%s", i ? lf_ask_words[i] : "");
+        enum lf_err rc = lf_ask_encode(&ids, model(), &ask, (const char *)data, n, &diag);
         lf_assert(rc == LF_OK || diag.text[0] != '\0');
-        for (size_t k = 0; rc == LF_OK && k < ids.n; k++)
-            lf_assert(ids.ids[k] >= 0 && ids.ids[k] < model()->config.V);
+        check_ids(&ids, rc);
+        diag.text[0] = '\0';
+        rc = lf_ask_said(&vars, (const char *)data, n, &diag);
+        rc = rc ?: lf_ask_chat(&turns, model(), &ask, vars, &diag);
+        lf_assert(rc == LF_OK || diag.text[0] != '\0');
+        check_ids(&turns, rc);
     }
 }
 

@@ -78,7 +78,7 @@ static void read_body(struct lf_http *q, const json_t *body, bool chat)
     if (rc == LF_OK) {
         lf_assert(o.request.sample.temperature >= 0 && o.request.sample.top_p > 0);
         lf_assert(o.request.n_stops >= 0 && o.request.n_stops <= LF_STOPS_MAX);
-        rc = chat ? lf_openai_messages(&o, body, &diag)
+        rc = chat ? lf_openai_messages(&o, q, body, &diag)
                   : lf_openai_prompts(&o, json_object_get(body, "prompt"), &diag);
         if (rc == LF_OK)
             check_prompts(&o, o.request.model.seat->base->model->config.V);

@@ -225,7 +225,8 @@ static void expect_asked(const struct lf_train_settings *s, const char *form, co
     lf_ids_auto ids = {0};
     lf_buf_auto got = {0};
     struct lf_diag diag = {""};
-    if (lf_ask_encode(&ids, &model, s, form, text, strlen(text), &diag) != LF_OK)
+    const struct lf_ask ask = lf_ask_of(form ? form : "", s);
+    if (lf_ask_encode(&ids, &model, form ? &ask : NULL, text, strlen(text), &diag) != LF_OK)
         fail_msg("%s: %s", text, diag.text);
     assert_int_equal(lf_tokenizer_decode(model.tokenizer, &got, ids.ids, ids.n, false), LF_OK);
     assert_string_equal(got.data, want);
@@ -253,6 +254,87 @@ static void prompts_become_what_stood_before_the_answers(void **state)
     expect_asked(&s, LF_ASK_PROMPT, "{\"q\": 7}", BEGIN "Q: 7\nA:");
 }
 
+/* ids of a chat; NULL: it is refused, and the reason has `why`. */
+static void expect_chat(const char *form, const char *template_, const char *turns,
+                        const char *want, const char *why)
+{
+    lf_ids_auto ids = {0};
+    lf_buf_auto got = {0};
+    struct lf_diag diag = {""};
+    json_auto_t *vars = NULL;
+    struct lf_ask ask = {.template_ = (char *)(uintptr_t)template_};
+    snprintf(ask.form, sizeof ask.form, "%s", form);
+    enum lf_err rc = lf_ask_said(&vars, turns, strlen(turns), &diag);
+    rc = rc ?: lf_ask_chat(&ids, &model, &ask, vars, &diag);
+    if (!want) {
+        assert_int_not_equal(rc, LF_OK);
+        assert_non_null(strstr(diag.text, why));
+        return;
+    }
+    if (rc != LF_OK)
+        fail_msg("%s: %s", turns, diag.text);
+    assert_int_equal(lf_tokenizer_decode(model.tokenizer, &got, ids.ids, ids.n, false), LF_OK);
+    assert_string_equal(got.data, want);
+}
+
+#define USER(text) "{\"role\": \"user\", \"content\": \"" text "\"}"
+#define ANSWER(text) "{\"role\": \"assistant\", \"content\": \"" text "\"}"
+
+static void a_chat_is_asked_as_the_rows_were(void **state)
+{
+    (void)state;
+    static const char one[] = "[" USER("Say it") "]";
+    static const char all[] = "[{\"role\": \"system\", \"content\": \"S\"}, " USER(
+        "who") ", " ANSWER(" he") ", " USER("why") "]";
+    static const char tools[] = "{\"messages\": [" USER("a") "], \"tools\": [{\"name\": \"f\"}]}";
+    expect_chat("instruction", NULL, one, BEGIN ALPACA(". ") "\n\n### Response:", NULL);
+    expect_chat("instruction", NULL, "Say it", BEGIN ALPACA(". ") "\n\n### Response:", NULL);
+    expect_chat("question", NULL, one, BEGIN "Question: Say it\nAnswer:", NULL);
+    expect_chat(LF_ASK_PROMPT, NULL, one, BEGIN "Say it", NULL);
+    expect_chat(LF_ASK_PROMPT, "Q: {q}\nA:", one, BEGIN "Q: Say it\nA:", NULL);
+    expect_chat("", "Q: {q}\nA:", one, BEGIN "Q: Say it\nA:", NULL);
+    expect_chat(LF_ASK_PROMPT, "Q: {q}\nA:", all, BEGIN "S\n\nQ: who\nA: he\n\nQ: why\nA:", NULL);
+    expect_chat(LF_ASK_PROMPT,
+                "{q} of {c}:", "[" USER("{\\\"q\\\": \\\"who\\\", \\\"c\\\": 7}") "]",
+                BEGIN "who of 7:", NULL);
+    for (size_t i = 0; i < 4; i++) /* chats, and what tells nothing */
+        expect_chat((const char *const[]){LF_ASK_MESSAGES, LF_ASK_IDS, LF_ASK_TEXT, ""}[i], NULL,
+                    one, BEGIN "<|user|>Say it<|assistant|>", NULL);
+    expect_chat("instruction", NULL, tools, NULL, "\"tools\" have no place");
+    expect_chat("instruction", NULL, "[" USER("a") ", " ANSWER("b") "]", NULL,
+                "the last message must be the user's");
+    expect_chat("instruction", NULL, "[{\"role\": \"tool\", \"content\": \"b\"}, " USER("a") "]",
+                NULL, "message 1: calls of tools");
+    expect_chat(LF_ASK_PROMPT, "{q} of {c}:", one, NULL, "{q}");
+}
+
+static void what_is_beside_the_weights_says_how_they_are_asked(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/lf_test_form.XXXXXX", file[64];
+    struct lf_diag diag = {""};
+    struct lf_train_settings s = settings(256);
+    struct lf_ask got;
+    assert_non_null(mkdtemp(dir));
+    snprintf(file, sizeof file, "%s/form", dir);
+    for (int i = 0; i < 2; i++) {
+        s.template_ = i ? (char *)(uintptr_t) "Q: {q}\nA:" : NULL;
+        const struct lf_ask ask = lf_ask_of(LF_ASK_PROMPT, &s);
+        assert_int_equal(lf_ask_write(dir, &ask, &diag), LF_OK);
+        assert_int_equal(lf_ask_read(&got, dir, &diag), LF_OK);
+        assert_true(got.told);
+        assert_string_equal(got.form, LF_ASK_PROMPT);
+        assert_string_equal(got.template_ ? got.template_ : "none", i ? "Q: {q}\nA:" : "none");
+        lf_ask_free(&got);
+    }
+    /* Of versions that are older than that, the template is not told */
+    assert_int_equal(lf_file_write(file, "prompt", 6, &diag), LF_OK);
+    assert_int_equal(lf_ask_read(&got, dir, &diag), LF_OK);
+    assert_false(got.told);
+    assert_string_equal(got.form, LF_ASK_PROMPT);
+    assert_int_equal(unlink(file) | rmdir(dir), 0);
+}
+
 static void prompts_lose_what_windows_adds(void **state)
 {
     (void)state;
@@ -275,6 +357,8 @@ int main(void)
         cmocka_unit_test(what_a_form_has_no_place_for_is_refused),
         cmocka_unit_test(tools_are_a_list_or_its_text),
         cmocka_unit_test(prompts_become_what_stood_before_the_answers),
+        cmocka_unit_test(a_chat_is_asked_as_the_rows_were),
+        cmocka_unit_test(what_is_beside_the_weights_says_how_they_are_asked),
         cmocka_unit_test(prompts_lose_what_windows_adds),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -54,6 +54,43 @@ await quiz '^ready v1$'
 same "$(asked plain 'Item 9 is')" "$(ids 'Item 9 is')" 'a bare prompt'
 same "$(asked quiz 'Who?')" "$(ids $'Question: Who?\nAnswer:')" 'a question'
 
+# Chats are put as the rows were, too: OpenAI's route, the mount's, vLLM's /tokenize.
+chat_of() { # chat_of NAME TURNS
+    call POST /v1/chat/completions -d "{\"model\": \"$1\", \"max_tokens\": 2, \"messages\": $2}" |
+        sed -n 's/.*"prompt_tokens": *\([0-9]*\).*/\1/p'
+}
+who='[{"role": "user", "content": "Who?"}]'
+same "$(chat_of plain "$user")" "$(ids 'Item 9 is')" 'a chat with an adapter of bare prompts'
+same "$(chat_of quiz "$who")" "$(ids $'Question: Who?\nAnswer:')" 'a question in a chat'
+same "$(asked 'quiz' 'Who?')" "$(asked 'quiz' "$who")" 'a conversation'
+same "$(call POST /tokenize -d "{\"model\": \"quiz\", \"messages\": $who}" |
+    sed -n 's/.*"count": *\([0-9]*\).*/\1/p')" "$(chat_of quiz "$who")" '/tokenize'
+answers_with 400 POST /v1/chat/completions -d "{\"model\": \"quiz\", \"messages\": $who,
+    \"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]}"
+grep -q 'no place in the prompts' "$WORK/body" || fail "tools: $(cat "$WORK/body")"
+
+# The template is the version's: one that comes later is for the next training, and it goes with the
+# weights where they are copied.
+new_adapter form 2
+printf 'Say {what}:' >"$WORK/template"
+echo '{"what": "sea", "completion": " red"}' >"$WORK/form.jsonl"
+put form template "$WORK/template" >/dev/null
+put form dataset.jsonl "$WORK/form.jsonl" '?train=1' >/dev/null
+await form '^ready v1$'
+sea=$(ids 'Say land:')
+printf 'What could be said of {what} is this:' >"$WORK/template"
+put form template "$WORK/template" >/dev/null
+same "$(asked form land)" "$sea" 'generate after another template came'
+same "$(chat_of form '[{"role": "user", "content": "land"}]')" "$sea" 'a chat'
+new_adapter copy 2
+for file in adapter_config.json adapter_model.safetensors; do
+    curl -sS "$URL/v1/adapters/form/files/adapter/$file" >"$WORK/$file"
+    put copy "adapter/$file" "$WORK/$file" >/dev/null
+done
+await copy '^ready v1$'
+same "$(asked copy land)" "$sea" 'a copy of the weights alone'
+"$BIN/lorafs" chat --url "$URL" copy -n 2 land >/dev/null || fail "lorafs chat"
+
 # An import is asked by what config.json says.
 call GET /v1/adapters/chat/files/adapter/adapter_config.json >"$WORK/shape.json"
 curl -sS "$URL/v1/adapters/chat/files/adapter/adapter_model.safetensors" >"$WORK/weights"
