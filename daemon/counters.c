@@ -130,7 +130,9 @@ enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route
     http_requests(out, c, routes, n);
     ended(out, c);
     counter(out, "refused_total", "Requests refused because the queue was full.", &c->refused);
-    counter(out, "prompt_tokens_total", "Tokens of prompts read.", &c->prompt_tokens);
+    counter(out, "prompt_tokens_total", "Tokens of prompts.", &c->prompt_tokens);
+    counter(out, "cached_tokens_total", "Of them, those found in the cache and not read again.",
+            &c->cached_tokens);
     counter(out, "completion_tokens_total", "Tokens generated.", &c->completion_tokens);
     counter(out, "train_tokens_total", "Tokens trained on.", &c->train_tokens);
     counter(out, "train_steps_total", "Optimizer steps.", &c->train_steps);

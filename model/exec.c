@@ -70,7 +70,7 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
     x->es = lf_dtype_bytes(stream->dev->act);
     x->qkv_n = (c->H + 2 * c->Hkv) * c->D;
     x->h_n = c->gated ? 2 * c->F : c->F;
-    x->meta_cap = lf_exec_meta_bytes(limits);
+    x->meta_cap = lf_exec_meta_bytes(limits, model->rope_positions);
     rc = alloc_host(x, diag) ?: lf_exec_kv_open(x, diag) ?: lf_exec_allocate(x, diag);
     rc = rc ?: lf_exec_steps_open(x, diag) ?: lf_exec_draws_open(x, diag);
     if (rc == LF_OK)

@@ -66,6 +66,10 @@ struct lf_kv_seq {
     int planned;  /* set by the caller before the first run: how long the whole text is that it
                      reads in, maybe in pieces; 0: the first run is all */
     int rope_row; /* the rotary table's row of its first token, chosen by that */
+    /* What its keys and values depend on beside its tokens, as the caller numbers it: the weights
+     * that they come from. 0: its pages are not for others */
+    uint64_t owner;
+    int n_kept; /* pages, its first ones, that others find */
 };
 
 /* The cached tokens' keys are those of a shorter text than one of n_tokens in all: they were turned
@@ -74,9 +78,23 @@ bool lf_exec_kv_outgrown(const struct lf_exec *x, const struct lf_kv_seq *s, int
 
 /* Makes room for n_tokens in all. LF_E_DEVICE_FULL leaves the sequence as it was. */
 enum lf_err lf_exec_kv_grow(struct lf_exec *x, struct lf_kv_seq *s, int n_tokens) LF_MUST_CHECK;
-/* Gives the pages back; the sequence is empty. */
+/* Gives the pages back; the sequence is empty, of the same owner. */
 void lf_exec_kv_release(struct lf_exec *x, struct lf_kv_seq *s);
+/* Those to be had, idle ones (below) too. */
 int lf_exec_kv_free_pages(const struct lf_exec *x);
+
+/* Pages outlive the sequences that filled them: a full one does not change any more, and whoever of
+ * the same owner begins with the same tokens shares it. Where nobody holds it, it is idle and stays
+ * until it is needed for something else, the one that has been idle longest first. */
+
+/* Pages that hold the beginning of ids (n), for an empty sequence with its owner and `planned` set;
+ * s->n_tokens of them need not be run then, at most n - 1: the last one's logits are wanted. */
+void lf_exec_kv_find(struct lf_exec *x, struct lf_kv_seq *s, const int32_t *ids, int n);
+/* Pages that are full are found from now on. ids: the sequence's tokens, n of them known. */
+void lf_exec_kv_keep(struct lf_exec *x, struct lf_kv_seq *s, const int32_t *ids, int n);
+/* No page of the owner is found any more. */
+void lf_exec_kv_forget(struct lf_exec *x, uint64_t owner);
+int lf_exec_kv_idle_pages(const struct lf_exec *x);
 
 /* ---- Batches --------------------------------------------------------------------------------- */
 

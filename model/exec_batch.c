@@ -1,4 +1,5 @@
 /* The caller's sequences into one ragged batch: checked, ordered, packed, uploaded at once. */
+#include "core/num.h"
 #include "model/exec_inside.h"
 #include "model/rope.h"
 
@@ -7,15 +8,17 @@
 #define PART_ALIGN ((size_t)64)
 #define PARTS 16 /* arrays in the metadata, at most */
 
-size_t lf_exec_meta_bytes(const struct lf_exec_limits *l)
+/* Sequences may share pages: each lists its own. */
+size_t lf_exec_meta_bytes(const struct lf_exec_limits *l, int positions)
 {
+    size_t pages = (size_t)lf_min_int(l->kv_pages, positions / LF_KV_PAGE_TOKENS + 1);
     int T = l->tokens_max > l->train_tokens_max ? l->tokens_max : l->train_tokens_max;
     size_t per_token = 9 * sizeof(int32_t); /* ids pos rope seq seq' rows rows' labels weight */
     size_t per_seq = 2 * sizeof(struct lf_seq) + 2 * sizeof(struct lf_lora_seg) + sizeof(int32_t) +
                      sizeof(struct lf_sample_params);
     size_t per_row = 2 * sizeof(int32_t) + sizeof(struct lf_sample_params); /* lf_exec_score */
     return (size_t)T * per_token + (size_t)l->seqs_max * per_seq + (size_t)l->rows_max * per_row +
-           (size_t)l->kv_pages * sizeof(int32_t) + PARTS * PART_ALIGN;
+           (size_t)l->seqs_max * pages * sizeof(int32_t) + PARTS * PART_ALIGN;
 }
 
 void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device)
@@ -79,6 +82,8 @@ static enum lf_err check_seq(const struct lf_exec *x, const struct lf_batch_seq 
         return lf_fail(diag, LF_E_INVALID, "a cached sequence has labels");
     if (s->trains && !s->labels)
         return lf_fail(diag, LF_E_INVALID, "a sequence that trains has no labels");
+    if (s->kv && s->kv->n_pages > x->model->rope_positions / LF_KV_PAGE_TOKENS + 1)
+        return lf_fail(diag, LF_E_INVALID, "a cached sequence has more pages than it can use");
     if (s->kv && s->kv->n_pages * LF_KV_PAGE_TOKENS - past < s->n)
         return lf_fail(diag, LF_E_INVALID, "a cached sequence has no pages for %d more tokens",
                        s->n);
@@ -89,7 +94,7 @@ static enum lf_err check_seq(const struct lf_exec *x, const struct lf_batch_seq 
 static enum lf_err check_all(const struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
                              struct lf_diag *diag)
 {
-    int64_t T = 0, pages = 0;
+    int64_t T = 0;
     bool train = false;
     if (n_seqs < 1 || n_seqs > x->limits.seqs_max)
         return lf_fail(diag, LF_E_INVALID, "%d sequences: between 1 and %d are possible", n_seqs,
@@ -99,15 +104,12 @@ static enum lf_err check_all(const struct lf_exec *x, const struct lf_batch_seq 
         if (rc != LF_OK)
             return rc;
         T += seqs[i].n;
-        pages += seqs[i].kv ? seqs[i].kv->n_pages : 0;
         train = train || seqs[i].trains;
     }
     int max = train ? x->limits.train_tokens_max : x->limits.tokens_max;
     if (T > max)
         return lf_fail(diag, LF_E_INVALID, "a batch of %lld tokens is over the limit of %d",
                        (long long)T, max);
-    if (pages > x->limits.kv_pages)
-        return lf_fail(diag, LF_E_INVALID, "the batch's sequences hold more pages than there are");
     return LF_OK;
 }
 

@@ -8,7 +8,7 @@
  *   exec_step.c      decoding steps, recorded
  *   exec_head.c      final norm, logits, loss and its gradient, sampling
  *   exec_backward.c  the gradient through the blocks
- *   kv.c             pages of the cache
+ *   kv.c             pages of the cache, kept ones among them
  *
  * Rows of a batch stand in three parts: cached sequences, uncached ones that only want a loss,
  * uncached ones that train. So each part is contiguous, and backward runs over the last alone.
@@ -124,8 +124,7 @@ struct lf_exec {
     /* KV cache */
     char *kv; /* (2, L, pages, Hkv, LF_KV_PAGE_TOKENS, D) act */
     size_t kv_layer_bytes;
-    int32_t *free_pages;
-    int n_free;
+    struct lf_kv_pool *pool; /* kv.c; NULL without pages */
     /* The batch */
     char *meta; /* device; filled from h_meta (pinned host) in one upload */
     char *h_meta;
@@ -164,7 +163,7 @@ static inline void *lf_at(const void *p, size_t elements, size_t es)
 enum lf_err lf_exec_pack(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
                          struct lf_diag *diag) LF_MUST_CHECK;
 /* Bytes that the packed metadata of any batch within the limits, or of a sampling, needs. */
-size_t lf_exec_meta_bytes(const struct lf_exec_limits *l);
+size_t lf_exec_meta_bytes(const struct lf_exec_limits *l, int positions);
 /* The next `bytes` of the metadata: its host address, and the device's in *device. */
 void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device);
 

@@ -20,6 +20,7 @@ struct gen_seq {
     int32_t draft; /* LF_DRAWN of the last one */
     bool background;
     bool planned; /* it is in the batch that is being made */
+    int n_cached; /* of its prompt, found when it was admitted first; -1: it was not yet */
     int slot;
     struct lf_sample_params sample;
     const struct lf_logit_bias *bias; /* (n_bias) */
@@ -55,7 +56,7 @@ struct lf_gen {
     struct gen_seq *seqs; /* (seqs_max), oldest first */
     int n_seqs;
     uint64_t next_id;
-    int64_t preempted, prompt_tokens, completion_tokens;
+    int64_t preempted, prompt_tokens, cached_tokens, completion_tokens;
     /* The batch being made, (seqs_max) each; planned[i] is the sequence of batch[i]. */
     int *planned;
     struct lf_batch_seq *batch;
@@ -304,16 +305,25 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
                           .n_scored = r->scores ? 1 : r->n,
                           .ignore_eos = r->ignore_eos,
                           .background = r->background,
-                          .n_stop_ids = r->n_stop_ids};
+                          .n_cached = -1,
+                          .n_stop_ids = r->n_stop_ids,
+                          .kv = {.owner = r->owner}};
     if (r->n_stop_ids > 0)
         memcpy(s->stop_ids, r->stop_ids, (size_t)r->n_stop_ids * sizeof *s->stop_ids);
     *id = s->id;
     return LF_OK;
 }
 
+/* What it has read stays for those who begin alike. */
+static void give_back(struct lf_gen *g, struct gen_seq *s)
+{
+    lf_exec_kv_keep(g->x, &s->kv, s->tokens, s->n);
+    lf_exec_kv_release(g->x, &s->kv);
+}
+
 static void remove_at(struct lf_gen *g, int i)
 {
-    lf_exec_kv_release(g->x, &g->seqs[i].kv);
+    give_back(g, &g->seqs[i]);
     free(g->seqs[i].tokens);
     g->n_seqs--;
     memmove(&g->seqs[i], &g->seqs[i + 1], (size_t)(g->n_seqs - i) * sizeof *g->seqs);
@@ -340,7 +350,7 @@ static int preempt(struct lf_gen *g, int i)
         if (s->kv.n_pages == 0)
             continue;
         g->preempted++;
-        lf_exec_kv_release(g->x, &s->kv);
+        give_back(g, s);
         return j;
     }
     return -1;
@@ -351,14 +361,12 @@ static void reread_outgrown(struct lf_gen *g)
 {
     for (int i = 0; i < g->n_seqs; i++)
         if (lf_exec_kv_outgrown(g->x, &g->seqs[i].kv, length(&g->seqs[i])))
-            lf_exec_kv_release(g->x, &g->seqs[i].kv);
+            give_back(g, &g->seqs[i]);
 }
 
 static void plan(struct lf_gen *g, int i, int take)
 {
     struct gen_seq *s = &g->seqs[i];
-    if (s->kv.n_tokens == 0)
-        s->kv.planned = s->n;
     s->planned = true;
     g->planned[g->n_batch] = i;
     const int32_t *ids = s->drawn > 0 ? &s->draft : s->tokens + s->kv.n_tokens;
@@ -389,20 +397,30 @@ static int plan_decoding(struct lf_gen *g)
 }
 
 /* Pages for all that a waiting sequence has to read, leaving one for each that runs; the first of
- * an empty batch takes them from younger ones, so that there is always progress. */
+ * an empty batch takes them from younger ones, so that there is always progress. What others have
+ * read need not be read again, unless it is to be scored. */
 static bool admit(struct lf_gen *g, int i)
 {
     struct gen_seq *s = &g->seqs[i];
     if (s->kv.n_pages > 0)
         return true;
-    while (g->n_batch == 0 && lf_exec_kv_free_pages(g->x) < pages_for(s->n))
+    s->kv.planned = s->n;
+    if (s->n_scored >= s->n_prompt)
+        lf_exec_kv_find(g->x, &s->kv, s->tokens, s->n);
+    int needed = pages_for(s->n) - s->kv.n_pages;
+    while (g->n_batch == 0 && lf_exec_kv_free_pages(g->x) < needed)
         if (preempt(g, i + 1) < 0)
             break;
-    int running = 0;
-    for (int j = 0; j < g->n_seqs; j++)
-        running += g->seqs[j].kv.n_pages > 0;
-    int needed = pages_for(s->n) + (g->n_batch > 0 ? running : 0);
-    return lf_exec_kv_free_pages(g->x) >= needed && lf_exec_kv_grow(g->x, &s->kv, s->n) == LF_OK;
+    for (int j = 0; j < g->n_seqs && g->n_batch > 0; j++)
+        needed += j != i && g->seqs[j].kv.n_pages > 0;
+    if (lf_exec_kv_free_pages(g->x) < needed || lf_exec_kv_grow(g->x, &s->kv, s->n) != LF_OK) {
+        lf_exec_kv_release(g->x, &s->kv);
+        return false;
+    }
+    if (s->n_cached < 0)
+        s->n_cached = s->kv.n_tokens;
+    g->cached_tokens += s->kv.n_tokens;
+    return true;
 }
 
 /* It reads in this step or a later one. One that is read and draws nothing is about to end; one
@@ -612,6 +630,7 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
                                  .top_ids = g->landed.top_ids + top,
                                  .top_logprob = g->landed.top_logprobs + top,
                                  .index = s->n - s->n_prompt - 1,
+                                 .n_cached = s->n_cached,
                                  .finish = finish_of(g, s, token)};
 }
 
@@ -651,6 +670,10 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
         s->draft = LF_DRAWN(i);
     }
     lf_mark_set(f->end);
+    for (int b = 0; b < g->n_batch; b++) {
+        struct gen_seq *s = &g->seqs[g->planned[b]];
+        lf_exec_kv_keep(g->x, &s->kv, s->tokens, s->n);
+    }
     g->n_flights++;
     g->prompt_tokens += g->n_tokens - n_decoding;
     return LF_OK;
@@ -691,14 +714,22 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     for (int i = 0; f && i < f->n_done; i++) {
         const struct gen_seq *s = find(g, &f->rows[f->n + i]);
         if (s)
-            out[n++] = (struct lf_gen_token){
-                .id = s->id, .user = s->user, .token = -1, .finish = LF_FINISH_LENGTH};
+            out[n++] = (struct lf_gen_token){.id = s->id,
+                                             .user = s->user,
+                                             .token = -1,
+                                             .n_cached = s->n_cached,
+                                             .finish = LF_FINISH_LENGTH};
     }
     for (int i = 0; i < n; i++)
         if (out[i].finish != LF_FINISH_NONE)
             lf_gen_remove(g, out[i].id);
     *n_out = n;
     return LF_OK;
+}
+
+void lf_gen_forget(struct lf_gen *g, uint64_t owner)
+{
+    lf_exec_kv_forget(g->x, owner);
 }
 
 void lf_gen_hold(struct lf_gen *g, bool background)
@@ -711,13 +742,15 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
     struct lf_gen_status st = {.live = g->n_seqs,
                                .preempted = g->preempted,
                                .prompt_tokens = g->prompt_tokens,
+                               .cached_tokens = g->cached_tokens,
                                .completion_tokens = g->completion_tokens,
                                .step_decoding = g->step_decoding,
                                .step_prompt = g->step_prompt,
                                .step_background = g->step_background,
                                .step_seconds = g->step_seconds,
                                .pages = g->pages,
-                               .pages_free = lf_exec_kv_free_pages(g->x)};
+                               .pages_free = lf_exec_kv_free_pages(g->x),
+                               .pages_idle = lf_exec_kv_idle_pages(g->x)};
     for (int i = 0; i < g->n_seqs; i++) {
         const struct gen_seq *s = &g->seqs[i];
         if (s->kv.n_pages == 0)

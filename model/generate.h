@@ -16,6 +16,9 @@
  * earlier tokens on the host (penalties), or a prompt is scored, steps wait for each other as
  * without it.
  *
+ * Who begins as another one of the same owner began does not read that again, also when the other
+ * is long gone: its pages stay until they are needed (model/exec.h).
+ *
  * One thread (the stream's) uses it. The engine of the daemon, `lorafs generate` and evaluation all
  * stand on this. Token ids in, token ids out: text, stop strings and queues are the caller's.
  */
@@ -56,7 +59,9 @@ struct lf_scores {
 struct lf_gen_request {
     const int32_t *ids; /* (n) the prompt, n >= 1; copied */
     int n;
-    int slot; /* adapter slot, or -1 for the bare base; stays loaded while live */
+    int slot;       /* adapter slot, or -1 for the bare base; stays loaded while live */
+    uint64_t owner; /* a number for what is in that slot: what others of the same owner have read is
+                       not read again (lf_exec_kv_find). 0: it is, and nothing is kept of it */
     struct lf_sample_params sample;   /* its history_*, completion_n, bias_* and counter are set in
                                          here; top_n is at most LF_TOP_LOGPROBS_MAX */
     const struct lf_logit_bias *bias; /* (n_bias) no id twice; borrowed while live */
@@ -82,6 +87,7 @@ struct lf_gen_token {
     const int32_t *top_ids;   /* (top_n) the likeliest; until the next step */
     const float *top_logprob; /* (top_n) theirs */
     int index;                /* of it in the completion, from 0 */
+    int n_cached;             /* tokens of the prompt that were found, not read */
     enum lf_finish finish;    /* not NONE: it was the last, and the sequence is gone */
 };
 
@@ -92,7 +98,8 @@ struct lf_gen_status {
     int waiting;       /* hold no pages */
     int64_t preempted; /* times a sequence gave its pages back, since lf_gen_new */
     int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
-    int pages, pages_free;
+    int64_t cached_tokens;                    /* found instead */
+    int pages, pages_free, pages_idle;        /* idle ones are free, but hold what may be found */
     /* Of the step whose tokens came last, 0 where there was none: sequences that decoded, tokens of
      * prompts, background sequences in it, and what the stream took for it. */
     int step_decoding, step_prompt, step_background;
@@ -123,6 +130,8 @@ void lf_gen_remove(struct lf_gen *g, uint64_t id);
  * only for the device; the sequences are then still live. */
 enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
                         struct lf_diag *diag) LF_MUST_CHECK;
+/* What was read for the owner is not found any more. */
+void lf_gen_forget(struct lf_gen *g, uint64_t owner);
 /* Until it is called again: background sequences take no part in steps that have others. */
 void lf_gen_hold(struct lf_gen *g, bool background);
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);

@@ -25,13 +25,23 @@ static void put_head(struct lf_buf *b, const struct lf_openai *o, const char *ob
 /* A prompt counts once, every completion of it counts, also those that best_of leaves out. */
 struct usage {
     int prompt, completion;
+    int cached; /* of the prompts */
 };
 
+static int prompts_of(const struct lf_openai *o, const struct lf_completion *list)
+{
+    int n = 0;
+    for (int i = 0; i < o->n_prompts; i++)
+        n += list[i * o->best_of].n_prompt;
+    return n;
+}
+
+/* When all have ended. */
 static struct usage usage_of(const struct lf_openai *o, const struct lf_completion *list)
 {
-    struct usage u = {0};
+    struct usage u = {.prompt = prompts_of(o, list)};
     for (int i = 0; i < o->n_prompts * o->best_of; i++) {
-        u.prompt += i % o->best_of == 0 ? list[i].n_prompt : 0;
+        u.cached += i % o->best_of == 0 ? lf_generation_cached(list[i].g) : 0;
         u.completion += list[i].n_tokens;
     }
     return u;
@@ -41,8 +51,8 @@ static void put_usage(struct lf_buf *b, struct usage u)
 {
     lf_buf_printf(b,
                   "\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,"
-                  "\"total_tokens\":%d}",
-                  u.prompt, u.completion, u.prompt + u.completion);
+                  "\"total_tokens\":%d,\"prompt_tokens_details\":{\"cached_tokens\":%d}}",
+                  u.prompt, u.completion, u.prompt + u.completion, u.cached);
 }
 
 static void put_logprobs(struct lf_buf *b, const struct lf_openai *o, const struct lf_completion *c,
@@ -332,7 +342,7 @@ enum lf_err lf_openai_reply_stream(struct lf_http *q, struct lf_openai *o, json_
 {
     static const struct lf_sse_dialect dialect = {event, end, streaming_free};
     struct streaming *st = calloc(1, sizeof *st);
-    int n = o->n_prompts * o->best_of, prompt = usage_of(o, list).prompt;
+    int n = o->n_prompts * o->best_of, prompt = prompts_of(o, list);
     if (!st) {
         lf_completions_free(list, n);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");

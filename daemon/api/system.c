@@ -66,6 +66,7 @@ static const struct gauge {
     INT("sequences_max", seqs_max, "Places on the device."),
     INT("kv_pages", gen.pages, "Pages of the KV cache."),
     INT("kv_pages_free", gen.pages_free, "Of them, those that are free."),
+    INT("kv_pages_idle", gen.pages_idle, "Of the free ones, those that hold prompts' beginnings."),
     INT("adapter_slots", slots, "Places for adapters on the device."),
     INT("adapter_slots_used", slots_used, "Of them, those that are taken."),
     INT("trainings_running", trainings, "Jobs in the fused training batch."),

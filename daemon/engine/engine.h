@@ -138,6 +138,9 @@ void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int c
 /* Token t of the prompt as the model scored it, t >= 1; for spec->score_prompt, and after the first
  * token or the end was taken. */
 struct lf_generated lf_generation_prompt(const struct lf_generation *g, int t);
+/* Tokens of the prompt that an earlier one of the same adapter's version (or the base) began with
+ * too, so that they were not read again; likewise. */
+int lf_generation_cached(const struct lf_generation *g);
 /* Ends it soon; what was generated may still be taken. enough: the caller has what it wanted. */
 void lf_generation_cancel(struct lf_generation *g, bool enough);
 /* Cancels it where it has not ended. */

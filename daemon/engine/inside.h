@@ -63,6 +63,7 @@ struct lf_generation {
     struct lf_scores scores; /* written before the first token, or the end, is put */
     struct lf_scores tops;   /* (max_tokens, top_n) of its tokens, written before each is put */
     int n_made;              /* tokens in tops */
+    int n_cached;            /* tokens of the prompt that were found; written as the scores are */
     struct lf_resident *resident; /* held, or NULL */
     uint64_t seq;                 /* lf_gen's id; 0: none yet */
 
@@ -230,6 +231,9 @@ enum lf_err lf_resident_place(struct lf_engine *e, struct lf_resident *r,
 void lf_residents_collect(struct lf_engine *e);
 /* Takes the least recently used one that nobody holds off the device; false: there is none. */
 bool lf_residents_evict(struct lf_engine *e);
+/* A number of an adapter's version, or of the base, that no other has: whose keys and values they
+ * are. */
+uint64_t lf_pick_owner(uint64_t id, int32_t version);
 /* Takes every version of an adapter off the device as soon as nobody holds it. */
 void lf_residents_unload(struct lf_engine *e, uint64_t id);
 void lf_residents_drop_all(struct lf_engine *e);

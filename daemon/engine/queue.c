@@ -196,6 +196,11 @@ struct lf_generated lf_generation_prompt(const struct lf_generation *g, int t)
     return scored(&g->scores, (size_t)t, g->sample.top_n, g->ids[t]);
 }
 
+int lf_generation_cached(const struct lf_generation *g)
+{
+    return g->n_cached;
+}
+
 void lf_generation_times(struct lf_generation *g, struct lf_generation_times *out)
 {
     lf_lock_auto held = lf_lock(&g->lock);
@@ -280,6 +285,8 @@ static struct lf_delivery delivery(struct lf_generation *g, const struct lf_gen_
     struct lf_delivery d = {.g = g, .token = t ? t->token : -1, .ns = now};
     if (t)
         d.finish = t->finish;
+    if (t && g->n_made == 0)
+        g->n_cached = t->n_cached;
     if (d.token < 0)
         return d;
     lf_assert(g->n_made < g->max_tokens);

@@ -14,6 +14,12 @@ static struct lf_resident *find(const struct lf_engine *e, const struct lf_pick 
     return NULL;
 }
 
+/* Ids are counted from 1 on. */
+uint64_t lf_pick_owner(uint64_t id, int32_t version)
+{
+    return (id << 32 | (uint32_t)version) + 1;
+}
+
 static void drop(struct lf_engine *e, struct lf_resident *r)
 {
     for (int i = 0; i < e->n_residents; i++)
@@ -39,6 +45,7 @@ void lf_residents_unload(struct lf_engine *e, uint64_t id)
         if (r->id != id)
             continue;
         r->unwanted = true;
+        lf_gen_forget(e->gen, lf_pick_owner(r->id, r->version));
         if (!is_done_with(r))
             continue;
         drop(e, r);

@@ -73,6 +73,7 @@ static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool 
     struct lf_gen_request request = {.ids = g->ids,
                                      .n = g->n,
                                      .slot = slot,
+                                     .owner = lf_pick_owner(g->pick.id, g->pick.version),
                                      .sample = g->sample,
                                      .bias = g->bias,
                                      .n_bias = g->n_bias,
@@ -184,6 +185,8 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     lf_histogram_add(&e->counters->batch_tokens,
                      (double)(after.prompt_tokens - before.prompt_tokens + after.completion_tokens -
                               before.completion_tokens));
+    lf_counter_add(&e->counters->cached_tokens,
+                   (uint64_t)(after.cached_tokens - before.cached_tokens));
     lf_counter_add(&e->counters->completion_tokens,
                    (uint64_t)(after.completion_tokens - before.completion_tokens));
     uint64_t now = lf_clock_ns();

@@ -23,6 +23,16 @@ base = client.completions.create(model="", prompt="Item 3 is", max_tokens=8, tem
 expect("red" not in base.choices[0].text and base.model == "chatty", "the base by \"\"")
 expect(base.choices[0].finish_reason == "length" and base.usage.completion_tokens == 8, "length")
 
+# What was read before is not read again; an adapter's is not the base's
+long = "The old man and the sea, " * 12 + "and"
+answers = [client.completions.create(model=m, prompt=long, max_tokens=6, temperature=0)
+           for m in ("", "red", "", "red")]
+cached = [a.usage.prompt_tokens_details.cached_tokens for a in answers]
+n = answers[0].usage.prompt_tokens
+expect(n > 32 and cached == [0, 0, (n - 1) // 16 * 16, (n - 1) // 16 * 16], f"cached {cached}")
+expect(answers[0].choices[0].text == answers[2].choices[0].text, "the base's answer repeats")
+expect(answers[1].choices[0].text == answers[3].choices[0].text, "red's answer repeats")
+
 # The same, streamed, joins to the same text
 parts = list(client.completions.create(model="", prompt="Item 3 is", max_tokens=8, temperature=0,
                                        stream=True, stream_options={"include_usage": True}))
