@@ -179,8 +179,12 @@ enum lf_err lf_survey_make(struct lf_survey *out, const struct lf_dataset *d,
     if (rc != LF_OK)
         return rc;
     find_duplicates(&s, &p);
-    if (eval)
+    if (eval) {
+        struct lf_dataset_report rows;
         find_leaks(&s, &p, eval);
+        lf_dataset_report(eval, &rows);
+        memcpy(s.eval_sha256, rows.sha256, sizeof s.eval_sha256);
+    }
     free(p.row);
     count_answers(&s, d);
     *out = s;
@@ -224,25 +228,25 @@ json_t *lf_survey_warnings(const struct lf_survey *s)
     return list;
 }
 
-enum lf_err lf_survey_line(struct lf_buf *out, const struct lf_survey *s)
+enum lf_err lf_survey_line(struct lf_buf *out, const json_t *warnings)
 {
-    json_auto_t *list = lf_survey_warnings(s);
-    if (!list)
-        return LF_E_NO_MEMORY;
-    for (size_t i = 0; i < json_array_size(list); i++)
-        lf_buf_printf(out, "%s%s", i ? "; " : "", json_string_value(json_array_get(list, i)));
+    for (size_t i = 0; i < json_array_size(warnings); i++) {
+        const char *text = json_string_value(json_array_get(warnings, i));
+        lf_buf_printf(out, "%s%s", i ? "; " : "", text ? text : "");
+    }
     return lf_buf_append(out, "", 0);
 }
 
 json_t *lf_survey_json(const struct lf_survey *s)
 {
     const struct lf_dataset_report *d = &s->report;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:s, s:o, s:s}",
-                     "rows", (json_int_t)d->rows, "tokens", (json_int_t)d->tokens,
-                     "supervised_tokens", (json_int_t)d->supervised_tokens, "cut_prompts",
-                     (json_int_t)d->cut_prompts, "cut_completions", (json_int_t)d->cut_completions,
-                     "lost_rows", (json_int_t)d->lost, "median_row", s->median, "p90_row", s->p90,
-                     "p99_row", s->p99, "longest_row", d->n_max, "duplicates",
-                     (json_int_t)s->duplicates, "leaks", (json_int_t)s->leaks, "form", d->form,
-                     "warnings", lf_survey_warnings(s), "sha256", d->sha256);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:s, s:o, s:s, s:s*}", "rows",
+        (json_int_t)d->rows, "tokens", (json_int_t)d->tokens, "supervised_tokens",
+        (json_int_t)d->supervised_tokens, "cut_prompts", (json_int_t)d->cut_prompts,
+        "cut_completions", (json_int_t)d->cut_completions, "lost_rows", (json_int_t)d->lost,
+        "median_row", s->median, "p90_row", s->p90, "p99_row", s->p99, "longest_row", d->n_max,
+        "duplicates", (json_int_t)s->duplicates, "leaks", (json_int_t)s->leaks, "form", d->form,
+        "warnings", lf_survey_warnings(s), "sha256", d->sha256, "eval_sha256",
+        s->eval_sha256[0] ? s->eval_sha256 : NULL);
 }

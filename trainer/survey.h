@@ -24,6 +24,7 @@ struct lf_survey {
     int64_t duplicate[2]; /* places of the first such pair */
     int64_t leaks;        /* eval rows that are rows here, too */
     int64_t leak[2];      /* of the first: its place, and that of the row here */
+    char eval_sha256[65]; /* of the eval rows' file; "": there was none */
     struct lf_survey_answer answers[LF_SURVEY_ANSWERS_MAX]; /* by how many rows have them */
     int n_answers; /* 0: they are no labels; most rows have one of their own */
 };
@@ -34,10 +35,10 @@ enum lf_err lf_survey_make(struct lf_survey *out, const struct lf_dataset *d,
 /* What a person should know, a sentence each: a list of strings, yours; empty where nothing is.
  * NULL: no memory. */
 json_t *lf_survey_warnings(const struct lf_survey *s);
-/* Those in one line, parted by "; ". "" where there are none. */
-enum lf_err lf_survey_line(struct lf_buf *out, const struct lf_survey *s) LF_MUST_CHECK;
+/* Such a list in one line, parted by "; ". "" where there are none. */
+enum lf_err lf_survey_line(struct lf_buf *out, const json_t *warnings) LF_MUST_CHECK;
 /* For metrics.json: rows, tokens, lengths, what was cut and lost, duplicates, leaks, warnings,
- * sha256. */
+ * sha256 and, where there were eval rows, eval_sha256. */
 json_t *lf_survey_json(const struct lf_survey *s);
 
 #endif

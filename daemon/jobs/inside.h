@@ -120,6 +120,11 @@ void lf_recorder_ended(void *arg, const struct lf_training_end *end);
 /* score.c: scores the version (0: the base alone) where the adapter has eval rows and a metric. */
 void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version);
 
+/* leaks.c: where the adapter's eval rows are others than those that its training was prepared with,
+ * looks for them among the version's rows; what is found stands in its report and in `status`. */
+enum lf_err lf_leaks_look(struct lf_jobs *j, uint64_t adapter_id, int32_t version,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+
 /* report.c: metrics.json and loss.svg. */
 /* What training says: rows, tokens, loss, times. Earlier versions' reports move to "history". */
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l,

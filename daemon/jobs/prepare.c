@@ -78,9 +78,10 @@ static void show_rows(struct lf_jobs *j, const struct lf_job_record *r, const st
     for (size_t i = 0; line && i < sizeof cuts / sizeof *cuts; i++)
         if (cuts[i].n > 0)
             json_object_set_new(line, cuts[i].name, json_integer(cuts[i].n));
-    if (lf_survey_line(&warnings, s) == LF_OK) {
+    json_auto_t *list = lf_survey_warnings(s);
+    if (lf_survey_line(&warnings, list) == LF_OK) {
         if (line && warnings.len > 0)
-            json_object_set_new(line, "warnings", lf_survey_warnings(s));
+            json_object_set(line, "warnings", list);
         lf_registry_warned(j->d->registry, r->adapter_id, warnings.data);
     }
     lf_registry_log(j->d->registry, r->adapter_id, line);

@@ -278,6 +278,9 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
     struct scoring_job x = {
         .j = j, .adapter_id = what->adapter_id, .seat = lf_seat_for(j->d, what->adapter_id)};
     await_engine(j, x.seat);
+    struct lf_diag why = {""};
+    if (what->version > 0 && lf_leaks_look(j, what->adapter_id, what->version, &why) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "eval.jsonl is not compared with the rows: %s", why.text);
     enum lf_err rc = lf_registry_settings(j->d->registry, what->adapter_id, &x.settings, diag);
     if (rc != LF_OK)
         return rc;

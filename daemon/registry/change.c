@@ -253,6 +253,8 @@ enum lf_err lf_registry_rollback(struct lf_registry *r, const char *name, int32_
             lf_registry_refresh(r, record.id, &record);
     }
     pthread_mutex_unlock(&r->edit);
+    if (rc == LF_OK)
+        lf_registry_rewarn(r, id);
     if (rc == LF_OK && !later)
         lf_registry_log(r, id, json_pack("{s:s, s:i}", "event", "rollback", "version", (int)n));
     return rc;
@@ -322,6 +324,19 @@ void lf_registry_warned(struct lf_registry *r, uint64_t id, const char *warning)
         lf_index_touch(r, e);
     }
     pthread_mutex_unlock(&r->index);
+    free(text);
+}
+
+void lf_registry_rewarn(struct lf_registry *r, uint64_t id)
+{
+    pthread_mutex_lock(&r->index);
+    struct lf_entry *e = lf_index_find_id(r, id);
+    int32_t version = e && e->activity.job == 0 ? e->record.current : 0;
+    pthread_mutex_unlock(&r->index);
+    if (version == 0)
+        return;
+    char *text = lf_registry_warning(r, id, version);
+    lf_registry_warned(r, id, text ? text : "");
     free(text);
 }
 

@@ -109,6 +109,8 @@ enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id
  * another than this one. */
 enum lf_err lf_registry_named_write(const char *dir, const struct lf_origin *o,
                                     const struct lf_base *base, struct lf_diag *diag) LF_MUST_CHECK;
+/* What the version's metrics.json says of its rows (lf_entry's warning). Yours. */
+char *lf_registry_warning(struct lf_registry *r, uint64_t id, int32_t version);
 /* What was written down beside the weights of the served version (lf_entry's named). Yours. */
 char *lf_registry_named(struct lf_registry *r, uint64_t id, int32_t current);
 /* Puts a written record (NULL: it is as it was) and a fresh look at its directory's files into the

@@ -3,7 +3,9 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/utf8.h"
 #include "model/safetensors.h"
+#include "trainer/survey.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,4 +83,23 @@ char *lf_registry_named(struct lf_registry *r, uint64_t id, int32_t current)
         !lf_file_exists(path) || lf_file_first_line(&name, path, LF_REPOSITORY_MAX, NULL) != LF_OK)
         return NULL;
     return lf_buf_take(&name, NULL);
+}
+
+/* ---- What its report says of its rows ------------------------------------------------------- */
+
+char *lf_registry_warning(struct lf_registry *r, uint64_t id, int32_t version)
+{
+    char path[LF_PATH_MAX], out[LF_DIAG_MAX];
+    json_auto_t *j = NULL;
+    lf_buf_auto line = {0};
+    if (version <= 0 ||
+        lf_registry_pathf(r, path, NULL, "adapters/%llu/versions/%d/%s", (unsigned long long)id,
+                          (int)version, lf_files[LF_FILE_METRICS].disk) != LF_OK ||
+        !lf_file_exists(path) || lf_json_load(&j, path, NULL) != LF_OK)
+        return NULL;
+    const json_t *list = json_object_get(json_object_get(j, "data"), "warnings");
+    if (lf_survey_line(&line, list) != LF_OK || line.len == 0)
+        return NULL;
+    lf_utf8_printable(out, sizeof out, line.data, line.len); /* it may be anybody's file */
+    return strdup(out);
 }

@@ -116,8 +116,10 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
         rc = lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag);
     if (rc == LF_OK && e->record.current > 0 && !e->record.base_sha256[0])
         rc = base_learn(r, e, diag);
-    if (rc == LF_OK)
+    if (rc == LF_OK) {
         e->named = lf_registry_named(r, record->id, e->record.current);
+        e->warning = lf_registry_warning(r, record->id, e->record.current);
+    }
     rc = rc ?: lf_registry_identity(r, &e->record, diag);
     rc = rc ?: lf_index_reserve(r, diag);
     if (rc == LF_OK)

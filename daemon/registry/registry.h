@@ -74,7 +74,8 @@ struct lf_adapter_view {
     char named[LF_REPOSITORY_MAX + 1]; /* the base that an import names, where it may be another */
     const struct lf_base *base;
     int later; /* the file (enum lf_file_kind) that came too late for the job under way; -1: none */
-    char warning[LF_DIAG_MAX]; /* what lf_registry_warned remembers; "": nothing */
+    char
+        warning[LF_DIAG_MAX]; /* of the rows trained on, by the open job or the version; "": none */
     char refusal[LF_DIAG_MAX]; /* what lf_registry_asked remembers; "": nothing */
 };
 
@@ -105,9 +106,11 @@ void lf_registry_refused(struct lf_registry *r, const char *name, const char *fi
  * NULL: it was not, and an older refusal of that file (NULL: of any) is forgotten. */
 void lf_registry_asked(struct lf_registry *r, const char *name, const char *file,
                        const char *refusal);
-/* Remembers, for `status` and until the daemon ends, what is odd about the rows that are trained
- * on; "": nothing. */
+/* Remembers, for `status`, what is odd about the rows that are trained on; "": nothing. */
 void lf_registry_warned(struct lf_registry *r, uint64_t id, const char *warning);
+/* The same, of the served version, from its metrics.json, while no job is under way: after that
+ * version or its report has become another. */
+void lf_registry_rewarn(struct lf_registry *r, uint64_t id);
 
 /* Refuses a file whose name means nothing: LF_E_NOT_FOUND with what would mean something, which
  * `error` says, too, until a file is taken. */

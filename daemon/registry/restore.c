@@ -69,5 +69,6 @@ enum lf_err lf_registry_restore(struct lf_registry *r, uint64_t id, struct lf_up
     }
     if (*imported == 0)
         lf_registry_refresh(r, id, NULL);
+    lf_registry_rewarn(r, id);
     return rc;
 }

@@ -20,7 +20,8 @@ static struct lf_survey survey_of(const char *rows, const char *eval, int max_le
 static void expect_line(const struct lf_survey *s, const char *want)
 {
     lf_buf_auto line = {0};
-    assert_int_equal(lf_survey_line(&line, s), LF_OK);
+    json_auto_t *warnings = lf_survey_warnings(s);
+    assert_int_equal(lf_survey_line(&line, warnings), LF_OK);
     assert_string_equal(line.data, want);
 }
 
