@@ -29,6 +29,7 @@ struct lf_progress {
     double tokens_per_second; /* smoothed; NaN, or 0, until there is a step */
     double eta_seconds;       /* NaN until there is a step since it was resumed */
     double seconds;           /* trained, over all resumptions */
+    int64_t kept;             /* the step whose weights are the best so far; 0: the last one's */
 };
 /* Queued, and nothing known. */
 struct lf_progress lf_progress_none(void);

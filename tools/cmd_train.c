@@ -262,9 +262,11 @@ static void print_report(const struct train_run *r)
     bool evaluated = isfinite(r->seen.eval_loss);
     if (r->flags->json) {
         printf("{\"steps\": %lld, \"loss\": %.6g, \"smoothed_loss\": %.6g, ",
-               (long long)r->seen.steps, r->last_loss, r->seen.loss);
+               (long long)r->seen.step, r->last_loss, r->seen.loss);
         if (evaluated)
             printf("\"eval_loss\": %.6g, ", r->seen.eval_loss);
+        if (r->seen.kept)
+            printf("\"kept_step\": %lld, ", (long long)r->seen.kept);
         printf("\"rows\": %lld, \"lost_rows\": %lld, \"tokens\": %lld, \"train_seconds\": %.3f, "
                "\"tokens_per_second\": %.1f, \"seconds\": %.3f}\n",
                (long long)r->rows.rows, (long long)r->rows.lost, (long long)r->seen.tokens,
@@ -272,11 +274,13 @@ static void print_report(const struct train_run *r)
         return;
     }
     printf("%s: %lld steps over %lld rows, %lld tokens in %.1f s (%.0f tok/s), loss %.4f",
-           r->flags->out, (long long)r->seen.steps, (long long)r->rows.rows,
+           r->flags->out, (long long)r->seen.step, (long long)r->rows.rows,
            (long long)r->seen.tokens, r->seen.seconds, (double)r->seen.tokens / r->seen.seconds,
            r->seen.loss);
     if (evaluated)
         printf(", eval loss %.4f", r->seen.eval_loss);
+    if (r->seen.kept)
+        printf(" at step %lld, which is kept", (long long)r->seen.kept);
     printf("\n");
 }
 

@@ -7,12 +7,14 @@
 #include "model/safetensors.h"
 #include "trainer/limits.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FILE_NAME "checkpoint.safetensors"
 #define STATE "state" /* a tensor of bytes: JSON */
+#define BEST "best"   /* parameters as they were at the best evaluation, where they are kept */
 #define N_PARTS 3
 
 static const char *const parts[N_PARTS] = {"params", "moment1", "moment2"};
@@ -30,9 +32,21 @@ static void print_state(struct lf_buf *out, const struct lf_checkpoint *c)
 {
     lf_buf_printf(out,
                   "{\"digest\": \"%s\", \"step\": %lld, \"tokens\": %lld, \"seconds\": %.17g, "
-                  "\"loss_sum\": %.17g, \"loss_weight\": %.17g}",
+                  "\"loss_sum\": %.17g, \"loss_weight\": %.17g, \"best_step\": %lld, "
+                  "\"best_loss\": %.17g, \"evaluated\": %lld, \"misses\": %d}",
                   c->digest, (long long)c->step, (long long)c->tokens, c->seconds, c->loss_sum,
-                  c->loss_weight);
+                  c->loss_weight, (long long)c->best.step, c->best.loss, (long long)c->best.seen,
+                  c->best.misses);
+}
+
+static struct lf_tensor floats(const char *name, float *data, size_t n)
+{
+    return (struct lf_tensor){.name = name,
+                              .dtype = LF_F32,
+                              .n_dims = 1,
+                              .dims = {(int64_t)n},
+                              .data = data,
+                              .bytes = n * sizeof *data};
 }
 
 /* Makes the directory where it is missing. */
@@ -40,25 +54,25 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
                                     struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct lf_tensor t[N_PARTS + 1];
-    for (size_t i = 0; i < N_PARTS; i++)
-        t[i] = (struct lf_tensor){.name = parts[i],
-                                  .dtype = LF_F32,
-                                  .n_dims = 1,
-                                  .dims = {(int64_t)c->n},
-                                  .data = c->data + i * c->n,
-                                  .bytes = c->n * sizeof *c->data};
+    struct lf_tensor t[N_PARTS + 2];
+    int n = 0;
+    while (n < N_PARTS) {
+        t[n] = floats(parts[n], c->data + (size_t)n * c->n, c->n);
+        n++;
+    }
+    if (c->best.params)
+        t[n++] = floats(BEST, c->best.params, c->n);
     lf_buf_auto state = {.max = LF_CHECKPOINT_STATE_MAX};
     print_state(&state, c);
-    t[N_PARTS] = (struct lf_tensor){.name = STATE,
-                                    .dtype = LF_U8,
-                                    .n_dims = 1,
-                                    .dims = {(int64_t)state.len},
-                                    .data = state.data,
-                                    .bytes = state.len};
+    t[n++] = (struct lf_tensor){.name = STATE,
+                                .dtype = LF_U8,
+                                .n_dims = 1,
+                                .dims = {(int64_t)state.len},
+                                .data = state.data,
+                                .bytes = state.len};
     enum lf_err rc = state.rc == LF_OK ? file_path(path, dir, diag)
                                        : lf_fail(diag, state.rc, "no memory for a checkpoint");
-    return rc ?: lf_dir_make(dir, diag) ?: lf_tensors_write(path, t, N_PARTS + 1, diag);
+    return rc ?: lf_dir_make(dir, diag) ?: lf_tensors_write(path, t, n, diag);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -80,6 +94,10 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
     c->seconds = lf_json_real(&in, "seconds", c->seconds, 0, 1e12);
     c->loss_sum = lf_json_real(&in, "loss_sum", c->loss_sum, -1e300, 1e300);
     c->loss_weight = lf_json_real(&in, "loss_weight", c->loss_weight, 0, 1e300);
+    c->best.step = lf_json_int64(&in, "best_step", 0, 0, INT64_MAX);
+    c->best.loss = lf_json_real(&in, "best_loss", 0, -1e300, 1e300);
+    c->best.seen = lf_json_int64(&in, "evaluated", 0, 0, INT64_MAX);
+    c->best.misses = lf_json_int(&in, "misses", 0, 0, INT_MAX);
     json_decref(j);
     snprintf(c->digest, sizeof c->digest, "%s", digest);
     return in.rc != LF_OK || same ? in.rc
@@ -88,16 +106,28 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
                                             "start");
 }
 
+static enum lf_err read_part(float *out, size_t n, const struct lf_tensors *file, const char *name,
+                             struct lf_diag *diag)
+{
+    const struct lf_tensor *t = lf_tensors_find(file, name);
+    if (!t || t->dtype != LF_F32 || t->bytes != n * sizeof *out)
+        return lf_fail(diag, LF_E_DAMAGED, "the checkpoint has no fitting \"%s\"", name);
+    memcpy(out, t->data, t->bytes);
+    return LF_OK;
+}
+
 static enum lf_err read_parts(struct lf_checkpoint *c, const struct lf_tensors *file,
                               struct lf_diag *diag)
 {
-    for (size_t i = 0; i < N_PARTS; i++) {
-        const struct lf_tensor *t = lf_tensors_find(file, parts[i]);
-        if (!t || t->dtype != LF_F32 || t->bytes != c->n * sizeof *c->data)
-            return lf_fail(diag, LF_E_DAMAGED, "the checkpoint has no fitting \"%s\"", parts[i]);
-        memcpy(c->data + i * c->n, t->data, t->bytes);
-    }
-    return LF_OK;
+    enum lf_err rc = LF_OK;
+    bool best = lf_tensors_find(file, BEST);
+    c->data = malloc(N_PARTS * c->n * sizeof *c->data);
+    c->best.params = best ? malloc(c->n * sizeof *c->data) : NULL;
+    if (!c->data || (best && !c->best.params))
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a checkpoint");
+    for (size_t i = 0; i < N_PARTS && rc == LF_OK; i++)
+        rc = read_part(c->data + i * c->n, c->n, file, parts[i], diag);
+    return rc == LF_OK && best ? read_part(c->best.params, c->n, file, BEST, diag) : rc;
 }
 
 enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const char *digest,
@@ -111,17 +141,20 @@ enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const
     if (rc != LF_OK)
         return rc;
     rc = parse_state(&c, file, digest, diag);
-    if (rc == LF_OK) {
-        c.data = malloc(N_PARTS * n * sizeof *c.data);
-        rc = c.data ? read_parts(&c, file, diag)
-                    : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a checkpoint");
-    }
+    rc = rc ?: read_parts(&c, file, diag);
     lf_tensors_free(file);
     if (rc == LF_OK)
         *out = c;
     else
-        free(c.data);
+        lf_checkpoint_free(&c);
     return rc;
+}
+
+void lf_checkpoint_free(struct lf_checkpoint *c)
+{
+    free(c->data);
+    free(c->best.params);
+    c->data = c->best.params = NULL;
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */
@@ -146,8 +179,7 @@ enum lf_err lf_checkpoint_start(struct lf_checkpoint_writer *w, const struct lf_
     w->busy = bad == 0;
     if (w->busy)
         return LF_OK;
-    free(w->c.data);
-    w->c.data = NULL;
+    lf_checkpoint_free(&w->c);
     return lf_fail_errno(diag, bad, "no thread to write a checkpoint");
 }
 
@@ -157,7 +189,6 @@ bool lf_checkpoint_over(struct lf_checkpoint_writer *w, bool wait)
         return false;
     pthread_join(w->thread, NULL);
     w->busy = false;
-    free(w->c.data);
-    w->c.data = NULL;
+    lf_checkpoint_free(&w->c);
     return true;
 }

@@ -6,6 +6,7 @@
 
 #include "core/err.h"
 #include "core/file.h"
+#include "trainer/best.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,10 +21,12 @@ struct lf_checkpoint {
     double loss_sum, loss_weight; /* of the smoothed loss */
     size_t n;                     /* parameters */
     float *data;                  /* (3n): parameters, first moments, second moments; owned */
+    struct lf_best best;          /* as of then; its params (n), or NULL; owned */
 };
+void lf_checkpoint_free(struct lf_checkpoint *c); /* what it owns */
 
 /* LF_E_NOT_FOUND where there is none; LF_E_INVALID where it is another job's (digest, n);
- * LF_E_DAMAGED. Free out->data. */
+ * LF_E_DAMAGED. Yours, lf_checkpoint_free. */
 enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const char *digest,
                                size_t n, struct lf_diag *diag) LF_MUST_CHECK;
 
@@ -38,7 +41,7 @@ struct lf_checkpoint_writer {
     struct lf_diag diag;
 };
 
-/* Takes c->data, also on failure. Nothing may be under way. */
+/* Takes what c owns, also on failure. Nothing may be under way. */
 enum lf_err lf_checkpoint_start(struct lf_checkpoint_writer *w, const struct lf_checkpoint *c,
                                 const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* True once for each write, when it is over: see w->rc, w->diag and w->c.step. `wait` waits

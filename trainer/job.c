@@ -104,16 +104,23 @@ static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf
                                 .loss_sum = j->loss_sum,
                                 .loss_weight = j->loss_weight,
                                 .n = n,
-                                .data = malloc(3 * bytes)};
-    if (!c->data)
+                                .data = malloc(3 * bytes),
+                                .best = j->best};
+    if (j->best.params)
+        c->best.params = malloc(bytes);
+    if (!c->data || (j->best.params && !c->best.params)) {
+        lf_checkpoint_free(c);
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a checkpoint");
+    }
     memcpy(c->digest, j->digest, sizeof c->digest);
+    if (j->best.params)
+        memcpy(c->best.params, j->best.params, bytes);
     lf_stream_download(j->t->stream, c->data, slot->master, bytes);
     lf_stream_download(j->t->stream, c->data + n, slot->m, bytes);
     lf_stream_download(j->t->stream, c->data + 2 * n, slot->v, bytes);
     enum lf_err rc = lf_stream_wait(j->t->stream, diag);
     if (rc != LF_OK)
-        free(c->data);
+        lf_checkpoint_free(c);
     return rc;
 }
 
@@ -162,19 +169,29 @@ static void find_checkpoint(struct lf_job *j)
     size_t n = j->adapter->shape.n_params;
     enum lf_err rc = lf_checkpoint_read(c, j->checkpoint_dir, j->digest, n, &trouble);
     if (rc == LF_OK && c->step > j->plan.steps) {
-        free(c->data);
-        c->data = NULL;
+        lf_checkpoint_free(c);
         rc = lf_fail(&trouble, LF_E_DAMAGED, "the checkpoint is of a later step");
     }
     if (rc != LF_OK && rc != LF_E_NOT_FOUND)
         lf_fail(&j->why, rc, "started over: %s", trouble.text);
 }
 
+/* Whether a version made now would have the weights of an earlier step. */
+static bool keeps_best(const struct lf_job *j)
+{
+    return j->best.params && j->best.step != j->now.step;
+}
+
+static void show_kept(struct lf_job *j)
+{
+    j->now.kept = j->best.params ? j->best.step : 0;
+}
+
 /* Takes the slot, with what the checkpoint has where there is one. */
 static enum lf_err take_slot(struct lf_job *j, struct lf_diag *diag)
 {
     struct lf_trainer *t = j->t;
-    const struct lf_checkpoint *c = &j->found;
+    struct lf_checkpoint *c = &j->found;
     size_t n = j->adapter->shape.n_params, bytes = n * sizeof(float);
     if (c->data)
         memcpy(j->adapter->params, c->data, bytes);
@@ -188,6 +205,9 @@ static enum lf_err take_slot(struct lf_job *j, struct lf_diag *diag)
     j->now.seconds = c->seconds;
     j->loss_sum = c->loss_sum;
     j->loss_weight = c->loss_weight;
+    j->best = c->best;
+    c->best.params = NULL;
+    show_kept(j);
     if (j->loss_weight > 0)
         j->now.loss = j->loss_sum / j->loss_weight;
     return LF_OK;
@@ -195,10 +215,12 @@ static enum lf_err take_slot(struct lf_job *j, struct lf_diag *diag)
 
 /* ---- Boundaries ------------------------------------------------------------------------------ */
 
-/* Its last step is done: of the plan, or what was to be done before it was ordered to finish. */
+/* Its last step is done: of the plan, or what was to be done before it was ordered to finish, or
+ * had not become better for long enough. */
 static bool is_complete(const struct lf_job *j)
 {
-    return j->now.step == j->plan.steps || (j->finish_wanted && j->now.step > 0);
+    bool enough = j->s.patience > 0 && j->best.misses >= j->s.patience;
+    return j->now.step == j->plan.steps || ((j->finish_wanted || enough) && j->now.step > 0);
 }
 
 /* The next step, or what is instead of it. */
@@ -207,6 +229,9 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
     enum lf_err rc = LF_OK;
     j->sums = (struct lf_job_sums){0};
     if (is_complete(j)) {
+        j->now.kept = keeps_best(j) ? j->best.step : 0;
+        if (j->now.kept)
+            j->now.eval_loss = j->best.loss;
         lf_job_end(j, LF_JOB_DONE, NULL);
         return LF_OK;
     }
@@ -225,7 +250,7 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
 /* With `step` steps done: evaluation where it is due, then on. */
 static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
 {
-    bool due = j->s.eval_every > 0 && j->now.step > 0 && j->now.step % j->s.eval_every == 0;
+    bool due = j->eval_every > 0 && j->now.step > 0 && j->now.step % j->eval_every == 0;
     if (!j->eval || !(is_complete(j) || due))
         return go_on(j, diag);
     j->evaluation = (struct lf_job_eval){.running = true};
@@ -233,12 +258,32 @@ static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
     return LF_OK;
 }
 
+/* The weights as they are now, for the version; after the last step they are what the slot has. */
+static enum lf_err keep_best(struct lf_job *j, struct lf_diag *diag)
+{
+    size_t bytes = j->adapter->shape.n_params * sizeof(float);
+    if (j->s.keep == LF_KEEP_LAST || is_complete(j))
+        return LF_OK;
+    if (!j->best.params && !(j->best.params = malloc(bytes))) {
+        struct lf_diag why;
+        lf_fail(&why, LF_E_NO_MEMORY, "no memory for the best weights");
+        lf_job_end(j, LF_JOB_FAILED, &why);
+        return LF_OK;
+    }
+    lf_stream_download(j->t->stream, j->best.params, j->t->slots->slot[j->slot].master, bytes);
+    return lf_stream_wait(j->t->stream, diag);
+}
+
 enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag)
 {
+    enum lf_err rc = LF_OK;
     j->evaluation.running = false;
     j->now.eval_loss = j->evaluation.sum / (double)j->evaluation.n;
+    if (lf_best_see(&j->best, j->now.step, j->now.eval_loss))
+        rc = keep_best(j, diag);
+    show_kept(j);
     report(j, LF_TRAIN_EVAL);
-    return j->now.state == LF_JOB_RUNNING ? go_on(j, diag) : LF_OK;
+    return rc == LF_OK && j->now.state == LF_JOB_RUNNING ? go_on(j, diag) : rc;
 }
 
 static void count_time(struct lf_job *j)
@@ -350,6 +395,8 @@ bool lf_job_checkpointing(const struct lf_job *j)
 enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, struct lf_diag *diag)
 {
     enum lf_err rc = lf_slots_read(j->t->slots, j->t->stream, j->slot, j->adapter, diag);
+    if (rc == LF_OK && ended(j) && keeps_best(j))
+        memcpy(j->adapter->params, j->best.params, j->adapter->shape.n_params * sizeof(float));
     if (rc == LF_OK)
         *out = j->adapter;
     return rc;
@@ -376,7 +423,8 @@ void lf_job_free(struct lf_job *j)
         t->turn = 0;
     }
     lf_checkpoint_over(&j->writer, true);
-    free(j->found.data);
+    lf_checkpoint_free(&j->found);
+    free(j->best.params);
     if (j->slot >= 0)
         lf_slots_unload(t->slots, t->stream, j->slot);
     lf_plan_free(&j->plan);
@@ -436,6 +484,8 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         rc = check_length(t, j->eval, diag);
     rc = rc ?: lf_plan_init(&j->plan, j->train, &j->s, diag);
     j->now.steps = j->plan.steps;
+    if (rc == LF_OK && j->eval)
+        j->eval_every = lf_best_every(&j->plan, j->eval);
     rc = rc ?: make_adapter(j, spec->init, diag);
     if (rc == LF_OK && j->checkpoint_dir)
         rc = make_digest(j, diag);
@@ -491,8 +541,7 @@ enum lf_err lf_trainer_place(struct lf_trainer *t, struct lf_job *j, struct lf_d
         lf_job_discard(j);
         return rc;
     }
-    free(j->found.data);
-    j->found.data = NULL;
+    lf_checkpoint_free(&j->found);
     show(j);
     t->jobs[t->n_jobs++] = j;
     report(j, LF_TRAIN_STARTED);

@@ -2,6 +2,7 @@
 #ifndef LF_TRAINER_JOB_H
 #define LF_TRAINER_JOB_H
 
+#include "trainer/best.h"
 #include "trainer/checkpoint.h"
 #include "trainer/plan.h"
 #include "trainer/trainer.h"
@@ -40,6 +41,8 @@ struct lf_job {
     struct lf_plan plan;
     struct lf_job_sums sums;
     struct lf_job_eval evaluation;
+    int64_t eval_every; /* the settings', or what was chosen; 0: only at the end */
+    struct lf_best best;
 
     double loss_sum, loss_weight; /* smoothed loss = sum / weight */
     double step_seconds;          /* smoothed */

@@ -11,6 +11,11 @@ static const char *event_name(const struct lf_train_event *e)
     return e->kind == LF_TRAIN_END ? lf_job_state_name(e->progress.state) : names[e->kind];
 }
 
+json_t *lf_train_kept_json(const struct lf_progress *p)
+{
+    return p->kept > 0 ? json_integer((json_int_t)p->kept) : NULL;
+}
+
 json_t *lf_train_log_json(const struct lf_train_event *e)
 {
     const struct lf_progress *p = &e->progress;
@@ -28,7 +33,10 @@ json_t *lf_train_log_json(const struct lf_train_event *e)
                          "grad_norm", lf_json_finite(e->grad_norm), "tokens", (json_int_t)p->tokens,
                          "tokens_per_second", lf_json_finite(p->tokens_per_second));
     else if (e->kind == LF_TRAIN_EVAL)
-        more = json_pack("{s:o}", "eval_loss", lf_json_finite(p->eval_loss));
+        more = json_pack("{s:o, s:o*}", "eval_loss", lf_json_finite(p->eval_loss), "kept_step",
+                         lf_train_kept_json(p));
+    else if (e->kind == LF_TRAIN_END && e->progress.state == LF_JOB_DONE)
+        more = json_pack("{s:o*}", "kept_step", lf_train_kept_json(p));
     else if (e->reason)
         more = json_pack("{s:s}", e->kind == LF_TRAIN_END ? "reason" : "failed", e->reason);
     if (more)

@@ -5,7 +5,7 @@
  *   {"time", "event": "micro", "step": 3, "micro": 2, "micro_loss": 1.25}    `train --log` alone
  *   {"time", "event": "step", "step": 3, "steps": 940, "loss": 1.2, "learning_rate": 0.0001,
  *    "grad_norm": 0.8, "tokens": 5120, "tokens_per_second": 812.5}
- *   {"time", "event": "eval", "step": 3, "eval_loss": 1.3}
+ *   {"time", "event": "eval", "step": 3, "eval_loss": 1.3, "kept_step": 3}
  *   {"time", "event": "checkpoint", "step": 3}        "failed": why it could not be written
  *   {"time", "event": "paused", "step": 3}, "resumed"
  *   {"time", "event": "done", "step": 940}, "cancelled", or "failed" with a "reason"
@@ -23,6 +23,8 @@
 
 #include <jansson.h>
 
+/* "kept_step": the step whose weights are the best so far; NULL where they are the last one's. */
+json_t *lf_train_kept_json(const struct lf_progress *p);
 /* The event's line but for its time (lf_json_dated). Yours; NULL: no memory. */
 json_t *lf_train_log_json(const struct lf_train_event *e);
 /* Adds the curve that the log at `path` holds; of one job, where job is not 0. Lines that are not

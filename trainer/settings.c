@@ -18,6 +18,7 @@
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
 static const char *const parts[] = {"completions", "last_turn", "all", NULL};
+static const char *const kept[] = {"best", "last", NULL};
 static const char *const normalizations[] = {"tokens", "micro_batch", NULL};
 
 /* eval_rows and stop decide no number, but they are part of the digest of old checkpoints. */
@@ -61,7 +62,12 @@ const struct lf_setting lf_settings[] = {
     ROW(max_length, INT, 2, 1 << 20, 2048,
         .help = "tokens of a row: the prompt is cut from the left, then the end"),
     ROW(eval_every, INT64, 0, 1e9, 0, LF_SETTING_AT_LOWEST,
-        .help = "optimizer steps between evaluations; 0: at the end only"),
+        .help =
+            "optimizer steps between evaluations; 0: ten of them, or fewer where they are long"),
+    ROW(patience, INT, 0, 1e6, 0, LF_SETTING_DECIDES_IF_SET,
+        .help = "evaluations in a row without a lower loss, and it ends; 0: never"),
+    ROW(keep, WORD, 0, 1, LF_KEEP_BEST, LF_SETTING_DECIDES_IF_SET, .words = kept,
+        .help = "the version's weights: those of the best evaluation, or the last"),
     ROW(eval_rows, INT64, 0, 1e9, 200,
         .help = "rows of `eval.jsonl` that are completed and scored, the first; 0: all"),
     ROW(max_tokens, INT, 1, 1 << 20, 256, LF_SETTING_AT_LOWEST,

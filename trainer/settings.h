@@ -29,6 +29,11 @@ enum lf_train_on {
     LF_TRAIN_ON_ALL          /* prompts, too */
 };
 
+enum lf_keep {
+    LF_KEEP_BEST,
+    LF_KEEP_LAST
+}; /* by the loss on evaluation rows, where there are some */
+
 struct lf_train_settings {
     char base[LF_NAME_MAX + 1];   /* "" = the daemon's default base */
     char preset[LF_NAME_MAX + 1]; /* "" or "lora-land" */
@@ -54,12 +59,14 @@ struct lf_train_settings {
     double adam_beta2;                  /* decay of the second moment */
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
-    int64_t eval_every; /* optimizer steps between evaluations; 0: at the end only */
-    int64_t eval_rows;  /* completed and scored after training, the first; 0: all */
-    char *template_;    /* prompt template over columns, or NULL; owned */
-    char *completion;   /* likewise of what is learnt */
-    char *columns;      /* {"prompt": "question", ...}, as JSON: whose members a row has under other
-                           names; or NULL; owned */
+    int64_t eval_every; /* optimizer steps between evaluations; 0: by their cost (trainer/best.h) */
+    int patience;       /* evaluations in a row that were no better, and it ends; 0: never */
+    enum lf_keep keep;
+    int64_t eval_rows; /* completed and scored after training, the first; 0: all */
+    char *template_;   /* prompt template over columns, or NULL; owned */
+    char *completion;  /* likewise of what is learnt */
+    char *columns;     /* {"prompt": "question", ...}, as JSON: whose members a row has under other
+                          names; or NULL; owned */
     enum lf_train_on train_on;
     int ask; /* of lf_ask_words (trainer/ask.h): what becomes of a prompt; 0: as the rows were */
     /* Generation defaults of the adapter */

@@ -72,6 +72,9 @@ static const struct {
     {"steps_per_eval", "eval_every"},
     {"evaluation_steps", "eval_every"},
     {"max_eval_samples", "eval_rows"},
+    {"early_stop", "patience"},
+    {"early_stopping_patience", "patience"},
+    {"load_best_model_at_end", "keep"},
     /* Rows */
     {"train_on_inputs", "train_on"},
     {"train_on_input", "train_on"},

@@ -29,7 +29,7 @@ enum lf_train_event_kind {
     LF_TRAIN_STARTED,    /* it has its place; progress.resumed says from where it goes on */
     LF_TRAIN_MICRO,      /* a micro-batch's gradients are in */
     LF_TRAIN_STEP,       /* an optimizer step is done */
-    LF_TRAIN_EVAL,       /* evaluation rows were scored: progress.eval_loss */
+    LF_TRAIN_EVAL,       /* evaluation rows were scored: progress.eval_loss, kept */
     LF_TRAIN_CHECKPOINT, /* resumable from `step`; or reason says why it could not be written */
     LF_TRAIN_PAUSED,     /* at a step boundary */
     LF_TRAIN_RESUMED,
@@ -110,7 +110,8 @@ void lf_job_cancel(struct lf_job *j);
 void lf_job_checkpoint(struct lf_job *j);
 /* The job runs, and since lf_job_checkpoint none was written (or could not be). */
 bool lf_job_checkpointing(const struct lf_job *j);
-/* The adapter as it is now. Borrowed until the next call, or lf_job_release. */
+/* The adapter as it is now; of a job that is done, as settings.keep says. Borrowed until the next
+ * call, or lf_job_release. */
 enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* Frees a job that ended, and its slot. The checkpoint of one that is done is removed: save the

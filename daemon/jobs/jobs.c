@@ -78,6 +78,7 @@ static void log_end(struct lf_jobs *j, const struct lf_job_record *r)
         json_object_set_new(line, "step", json_integer((json_int_t)p->step));
         json_object_set_new(line, "loss", lf_json_finite(p->loss));
         json_object_set_new(line, "seconds", json_real(p->seconds));
+        json_object_set_new(line, "kept_step", lf_train_kept_json(p));
     }
     if (line && r->reason[0])
         json_object_set_new(line, "reason", json_string(r->reason));

@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/lock.h"
 #include "daemon/limits.h"
+#include "trainer/log.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -79,9 +80,10 @@ static json_t *history(const json_t *old)
 
 static json_t *train_json(const struct lf_progress *p)
 {
-    return json_pack("{s:I, s:o, s:o, s:I, s:f, s:f}", "steps", (json_int_t)p->steps, "loss",
-                     lf_json_finite(p->loss), "eval_loss", lf_json_finite(p->eval_loss), "tokens",
-                     (json_int_t)p->tokens, "seconds", p->seconds, "tokens_per_second",
+    return json_pack("{s:I, s:o*, s:o, s:o, s:I, s:f, s:f}", "steps", (json_int_t)p->step,
+                     "kept_step", lf_train_kept_json(p), "loss", lf_json_finite(p->loss),
+                     "eval_loss", lf_json_finite(p->eval_loss), "tokens", (json_int_t)p->tokens,
+                     "seconds", p->seconds, "tokens_per_second",
                      p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0);
 }
 
