@@ -6,10 +6,12 @@
 #include "core/limits.h"
 
 #define LF_HTTP_PARAMS_MAX 2   /* {name} and {path*} of a route */
-#define LF_HTTP_HEADERS_MAX 17 /* of an answer */
+#define LF_HTTP_HEADERS_MAX 20 /* of an answer */
 #define LF_REQUEST_ID_MAX 64   /* bytes of X-Request-Id */
-/* All that may wait, all that may run, and those who list and look. */
+/* Of a socket: all that may wait, all that may run, and those who list and look. */
 #define LF_CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
+#define LF_CONNECTIONS_MIN 8                     /* a mount and a few clients */
+#define LF_CONNECTIONS_OVER_MAX 256              /* that are told at once to come back later */
 #define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */
 #define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */
 #define LF_PROMPTS_MAX 64                        /* of one request */

@@ -44,6 +44,7 @@ void lf_serving_init(struct lf_serving *s)
     s->batch_tokens = s->daemon.batch_tokens_max;
     s->train_tokens = s->daemon.train_tokens;
     s->drain_seconds = s->daemon.drain_seconds;
+    s->request_seconds = s->daemon.request_seconds;
     s->started_ns = lf_clock_ns();
     remember(s);
 }
@@ -58,6 +59,7 @@ static void take_options(struct lf_serving *s)
     s->daemon.batch_tokens_max = (int)s->batch_tokens;
     s->daemon.train_tokens = (int)s->train_tokens;
     s->daemon.drain_seconds = (int)s->drain_seconds;
+    s->daemon.request_seconds = (int)s->request_seconds;
     lf_log_set_level((enum lf_log_level)s->log_level);
     lf_log_set_format((enum lf_log_format)s->log_format);
 }

@@ -18,7 +18,7 @@ struct lf_serving {
     char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, log_level, log_format;
-    int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds;
+    int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
     pid_t mount;         /* its child that is a mount; 0: none */
@@ -67,6 +67,8 @@ struct lf_serving {
      "between checkpoints of a training: what is lost when the daemon is killed", .hi = 86400},    \
     {"drain", 0, LF_OPT_INT, "SECONDS", &(s).drain_seconds,                                        \
      "how long answers under way may take to end when the daemon stops", .hi = 86400},             \
+    {"request-timeout", 0, LF_OPT_INT, "SECONDS", &(s).request_seconds,                            \
+     "how long an answer may take in all; 0: for ever", .hi = 864000},                             \
     {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \
      "least level of the lines on stderr"},                                                        \
     {"log-format", 0, LF_OPT_CHOICE, LF_LOG_FORMAT_WORDS, &(s).log_format,                         \

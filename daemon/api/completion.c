@@ -226,9 +226,10 @@ enum lf_err lf_completion_await(struct lf_completion *c, struct lf_http *q, int 
     uint64_t end = lf_clock_ns() + (uint64_t)timeout_ms * 1000000u;
     *ready = c->at < c->n_ahead || c->out.ending != LF_ENDING_NONE || c->news.ended;
     while (!*ready) {
-        if (lf_http_gone(q)) {
+        enum lf_err rc = lf_http_wanted(q, diag);
+        if (rc != LF_OK) {
             lf_generation_cancel(c->g, false);
-            return lf_fail(diag, LF_E_CANCELLED, "the client went away");
+            return rc;
         }
         uint64_t now = lf_clock_ns();
         int left = now < end ? (int)((end - now) / 1000000u) : 0;

@@ -1,6 +1,7 @@
 /* The daemon itself: its health, its counters, its bases. */
 #include "daemon/api/api.h"
 #include "daemon/embedded.h"
+#include "daemon/http/connections.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
 
@@ -88,6 +89,24 @@ static double gauge_of(const struct gauge *g, const struct lf_engine_status *s)
     return g->type == GAUGE_INT ? *(const int *)at : (double)*(const uint64_t *)at;
 }
 
+static void print_connections(struct lf_buf *out, struct lf_daemon *d)
+{
+    struct lf_connections_status c;
+    struct lf_connection_share share = lf_connections_share(d->connections);
+    lf_connections_status(d->connections, &c);
+    lf_metric_print(out, "gauge", "connections_tcp", "Open over TCP.", c.open[LF_LISTENER_TCP]);
+    lf_metric_print(out, "gauge", "connections_unix", "Open on the unix socket.",
+                    c.open[LF_LISTENER_UNIX]);
+    lf_metric_print(out, "gauge", "connections_max", "That are answered, of each of the two.",
+                    share.answered);
+    lf_metric_print(out, "counter", "connections_refused_total", "Told to come back later.",
+                    (double)c.turned_away);
+    lf_metric_print(out, "counter", "connections_late_total",
+                    "Closed because their client kept them waiting.", (double)c.late);
+    lf_metric_print(out, "gauge", "descriptors", "Open in this process.", c.descriptors);
+    lf_metric_print(out, "gauge", "descriptors_max", "That may be.", (double)c.descriptors_max);
+}
+
 static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
 {
     struct lf_engine_status s[LF_BASES_MAX];
@@ -111,6 +130,7 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
                     (double)(lf_clock_unix_ms() - d->started_ms) / 1e3);
     lf_metric_print(out, "gauge", "http_requests_active", "Requests whose answer is not out yet.",
                     atomic_load(&d->active));
+    print_connections(out, d);
     lf_metric_print(out, "counter", "preemptions_total", "Times a sequence gave its pages back.",
                     preempted);
 }

@@ -18,6 +18,7 @@
 
 struct lf_daemon;
 struct lf_http;
+struct lf_connection;
 struct MHD_Connection;
 
 enum lf_http_method { LF_HTTP_GET, LF_HTTP_POST, LF_HTTP_PUT, LF_HTTP_DELETE };
@@ -71,8 +72,11 @@ struct lf_http {
     char method[16], path[256];     /* cut, for the log */
     /* The server's */
     struct MHD_Connection *conn;
-    int fd;            /* the connection's socket, borrowed */
-    enum lf_err early; /* decided before the body was read */
+    struct lf_connection *connection;
+    int fd;               /* the connection's socket, borrowed */
+    uint64_t reply_size;  /* bytes of the answer's body; 0: not known */
+    uint64_t deadline_ns; /* of the whole answer; UINT64_MAX: none */
+    enum lf_err early;    /* decided before the body was read */
     struct lf_diag early_diag;
     struct lf_unpack *unpack; /* of a packed body; else NULL */
     bool interim;             /* the client may be sent 1xx answers: HTTP/1.1 */
@@ -111,6 +115,9 @@ struct lf_json_in lf_http_json_in(struct lf_http *q, json_t **out, const char *c
 /* The client has closed its connection; one that has closed its sending half alone still listens.
  */
 bool lf_http_gone(struct lf_http *q);
+/* Whether the answer is still wanted; asked ten times a second while one waits or works.
+ * LF_E_CANCELLED: the client is gone; LF_E_TIMED_OUT: it has taken longer than a request may. */
+enum lf_err lf_http_wanted(struct lf_http *q, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* ---- The reply ------------------------------------------------------------------------------- */
 

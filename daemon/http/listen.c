@@ -38,7 +38,7 @@ static enum lf_err address_split(const char *text, char host[256], char port[32]
 static int socket_listening(const struct addrinfo *a)
 {
     int on = 1;
-    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
         bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
@@ -118,7 +118,7 @@ enum lf_err lf_listen_unix(int *out, const char *path, struct lf_diag *diag)
     enum lf_err rc = stale_remove(&at, diag);
     if (rc != LF_OK)
         return rc;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", path);
     /* Mode before listen: nobody can connect in between. */

@@ -3,6 +3,7 @@
 
 #include "core/json.h"
 #include "core/log.h"
+#include "daemon/http/connections.h"
 #include "daemon/limits.h"
 
 #include <microhttpd.h>
@@ -48,6 +49,7 @@ void lf_http_reply(struct lf_http *q, unsigned status, const char *media_type, s
     size_t n = 0;
     char *bytes = body->rc == LF_OK ? lf_buf_take(body, &n) : NULL;
     struct MHD_Response *m = NULL;
+    q->reply_size = n;
     if (bytes)
         m = MHD_create_response_from_buffer(n, bytes, MHD_RESPMEM_MUST_FREE);
     if (bytes && !m)
@@ -135,7 +137,7 @@ static const char *lorax_type(unsigned status)
 static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
                            const char *message)
 {
-    if (status == MHD_HTTP_TOO_MANY_REQUESTS)
+    if (status == MHD_HTTP_TOO_MANY_REQUESTS || status == MHD_HTTP_SERVICE_UNAVAILABLE)
         lf_http_set(q, "Retry-After", RETRY_AFTER_SECONDS);
     if (status == MHD_HTTP_UNAUTHORIZED)
         lf_http_set(q, "WWW-Authenticate", "Bearer");
@@ -152,7 +154,9 @@ static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
 void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag *diag)
 {
     const char *message = diag && diag->text[0] ? diag->text : lf_err_name(rc);
-    if (!q->route && rc == LF_E_UNSUPPORTED)
+    if (lf_connection_is_over(q->connection))
+        reply_error_as(q, MHD_HTTP_SERVICE_UNAVAILABLE, lf_err_name(rc), message);
+    else if (!q->route && rc == LF_E_UNSUPPORTED)
         reply_error_as(q, MHD_HTTP_METHOD_NOT_ALLOWED, lf_err_name(rc), message);
     else
         reply_error_as(q, lf_http_status(rc, q->route && q->route->file), lf_err_name(rc), message);
@@ -175,6 +179,7 @@ void lf_http_reply_file(struct lf_http *q, int fd, uint64_t bytes, const char *m
     if (range == LF_RANGE_PART)
         lf_http_set(q, "Content-Range", "bytes %llu-%llu/%llu", (unsigned long long)first,
                     (unsigned long long)(first + n - 1), (unsigned long long)bytes);
+    q->reply_size = n;
     struct MHD_Response *m = MHD_create_response_from_fd_at_offset64(n, fd, first);
     if (!m)
         close(fd);
@@ -190,6 +195,7 @@ static ssize_t stream_read(void *arg, uint64_t pos, char *out, size_t max)
     (void)pos;
     struct lf_http *q = arg;
     struct lf_buf *b = &q->pending;
+    lf_connection_enter(q->connection, LF_CONNECTION_RUNS);
     while (q->sent == b->len) {
         lf_buf_reset(b);
         q->sent = 0;
@@ -201,6 +207,7 @@ static ssize_t stream_read(void *arg, uint64_t pos, char *out, size_t max)
     size_t n = b->len - q->sent < max ? b->len - q->sent : max;
     memcpy(out, b->data + q->sent, n);
     q->sent += n;
+    lf_connection_enter(q->connection, LF_CONNECTION_SENDS);
     return (ssize_t)n;
 }
 

@@ -1,8 +1,10 @@
 /* What a handler may ask of its request. */
 #include "daemon/http/http.h"
 
+#include "core/clock.h"
 #include "core/json.h"
 #include "core/nearest.h"
+#include "daemon/state.h"
 
 #include <microhttpd.h>
 #include <poll.h>
@@ -148,6 +150,16 @@ bool lf_http_gone(struct lf_http *q)
     if (p.revents & POLLRDHUP)
         probe(q);
     return (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+enum lf_err lf_http_wanted(struct lf_http *q, struct lf_diag *diag)
+{
+    if (lf_http_gone(q))
+        return lf_fail(diag, LF_E_CANCELLED, "the client went away");
+    if (lf_clock_ns() > q->deadline_ns)
+        return lf_fail(diag, LF_E_TIMED_OUT, "no answer within %d s (--request-timeout)",
+                       q->daemon->options.request_seconds);
+    return LF_OK;
 }
 
 bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b)

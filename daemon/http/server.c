@@ -1,17 +1,20 @@
-/* The server on libmicrohttpd: one daemon of theirs for each listening socket, a thread for each
- * connection. libmicrohttpd calls in three steps: its head (route, key and size are decided,
- * but an error is kept back so that a small body can be read and thrown away, else the client would
- * see a reset instead of the answer), its body piece by piece, its end (the handler runs). */
+/* The server on libmicrohttpd: one daemon of theirs for each listening socket, which is given the
+ * connections that are accepted (connections.h), and a thread for each of them. libmicrohttpd calls
+ * in three steps: its head (route, key and size are decided, but an error is kept back so that a
+ * small body can be read and thrown away, else the client would see a reset instead of the answer),
+ * its body piece by piece, its end (the handler runs). */
 #include "daemon/http/server.h"
 
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/http/access.h"
+#include "daemon/http/connections.h"
 #include "daemon/http/listen.h"
 #include "daemon/http/unpack.h"
 #include "daemon/limits.h"
 #include "daemon/state.h"
 
+#include <limits.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -29,8 +32,8 @@
 #define PATH_BYTES 4096u                    /* longer ones are cut, and no route's */
 #define SWALLOW_BYTES (64u << 20)           /* of a refused body that is read all the same */
 
-struct listener {
-    int fd;
+struct server_part {
+    int fd; /* listens */
     struct MHD_Daemon *mhd;
 };
 
@@ -38,8 +41,7 @@ struct lf_http_server {
     struct lf_daemon *d;
     const struct lf_route *routes;
     size_t n_routes;
-    struct listener listener[2];
-    int n_listeners;
+    struct server_part listener[LF_LISTENER_N];
     char unix_path[LF_PATH_MAX];
 };
 
@@ -202,17 +204,29 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
 {
     char path[PATH_BYTES];
 
-    struct lf_http *q = calloc(1, sizeof *q);
+    struct lf_connection *c =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    struct lf_http *q = c ? calloc(1, sizeof *q) : NULL;
     if (!q)
         return NULL;
+    q->connection = c;
     q->daemon = s->d;
     q->conn = conn;
     q->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    lf_connection_enter(q->connection, LF_CONNECTION_BODY);
     q->start_ns = lf_clock_ns();
+    q->deadline_ns = s->d->options.request_seconds
+                         ? q->start_ns + (uint64_t)s->d->options.request_seconds * LF_NS_PER_S
+                         : UINT64_MAX;
     atomic_fetch_add(&s->d->active, 1);
     q->interim = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
     clean_path(path, sizeof path, target);
     lf_access_begin(q, method, path);
+    if (lf_connection_is_over(q->connection)) {
+        lf_http_set(q, "Connection", "close");
+        q->early = lf_fail(&q->early_diag, LF_E_OVERLOADED, "there are too many connections");
+        return q;
+    }
     greet_page(q, method);
     if (q->preflight)
         return q;
@@ -241,6 +255,7 @@ static enum lf_err take_bare(void *arg, const char *data, size_t n, struct lf_di
 /* False: too much of a body that is refused anyway. */
 static bool take_body(struct lf_http *q, const char *data, size_t n)
 {
+    lf_connection_moved(q->connection, n);
     if (q->early == LF_OK && q->route && (q->route->sink || q->route->body_max > 0)) {
         q->early = q->unpack ? lf_unpack_write(q->unpack, data, n, take_bare, q, &q->early_diag)
                              : take_bare(q, data, n, &q->early_diag);
@@ -250,7 +265,7 @@ static bool take_body(struct lf_http *q, const char *data, size_t n)
     return q->sent <= SWALLOW_BYTES;
 }
 
-static void finish(struct lf_http *q)
+static void answer(struct lf_http *q)
 {
     struct lf_diag diag = {""};
     q->sent = 0;
@@ -271,6 +286,14 @@ static void finish(struct lf_http *q)
         lf_http_reply_error(q, rc, &diag);
     if (!q->stream.fill)
         MHD_set_connection_option(q->conn, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_SECONDS);
+}
+
+static void finish(struct lf_http *q)
+{
+    lf_connection_enter(q->connection, LF_CONNECTION_RUNS);
+    answer(q);
+    lf_connection_enter(q->connection, LF_CONNECTION_SENDS);
+    lf_connection_moved(q->connection, q->reply_size);
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path,
@@ -306,6 +329,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
     (void)how;
     if (!q)
         return;
+    lf_connection_enter(q->connection, LF_CONNECTION_RUNS);
     if (q->stream.close)
         q->stream.close(q->stream.arg);
     lf_counters_request(&s->d->counters, q->route ? (size_t)(q->route - s->routes) : s->n_routes,
@@ -316,6 +340,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
     lf_unpack_free(q->unpack);
     lf_buf_free(&q->body);
     lf_buf_free(&q->pending);
+    lf_connection_enter(q->connection, LF_CONNECTION_HEAD);
     free(q);
     *state = NULL;
     atomic_fetch_sub(&s->d->active, 1);
@@ -328,11 +353,13 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
 static void on_connection(void *arg, struct MHD_Connection *conn, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
-    (void)arg;
-    (void)context;
-    if (what != MHD_CONNECTION_NOTIFY_STARTED)
+    const struct lf_http_server *s = arg;
+    if (what != MHD_CONNECTION_NOTIFY_STARTED) {
+        lf_connection_free(*context);
         return;
+    }
     int fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    *context = lf_connection_of(s->d->connections, fd);
     int on = 1, idle = 20, every = 10, times = 4;
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
@@ -358,22 +385,31 @@ static void on_log(void *arg, const char *fmt, va_list ap)
     lf_log(LF_LOG_DEBUG, "http", "%s", text);
 }
 
-static enum lf_err listener_start(struct lf_http_server *s, int fd, struct lf_diag *diag)
+/* An accepted socket; libmicrohttpd looks at the address for limits of its own alone. */
+static bool take(void *mhd, int fd)
 {
-    struct listener *l = &s->listener[s->n_listeners];
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
-                     MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    static const struct sockaddr none = {.sa_family = AF_UNIX};
+    return MHD_add_connection(mhd, fd, &none, sizeof none) == MHD_YES;
+}
+
+static enum lf_err listener_start(struct lf_http_server *s, enum lf_listener kind, int fd,
+                                  struct lf_diag *diag)
+{
+    struct server_part *l = &s->listener[kind];
+    unsigned flags = MHD_USE_NO_LISTEN_SOCKET | MHD_USE_INTERNAL_POLLING_THREAD |
+                     MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
     l->fd = fd;
-    s->n_listeners++;
     l->mhd = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)LF_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        s, MHD_OPTION_CONNECTION_LIMIT, UINT_MAX - 1 /* ours */, MHD_OPTION_CONNECTION_TIMEOUT,
+        IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_END);
-    return l->mhd ? LF_OK : lf_fail(diag, LF_E_IO, "the HTTP server does not start");
+    if (!l->mhd)
+        return lf_fail(diag, LF_E_IO, "the HTTP server does not start");
+    lf_connections_listen(s->d->connections, kind, fd, take, l->mhd);
+    return LF_OK;
 }
 
 static enum lf_err listen_all(struct lf_http_server *s, struct lf_daemon_address *at,
@@ -388,12 +424,12 @@ static enum lf_err listen_all(struct lf_http_server *s, struct lf_daemon_address
         snprintf(s->unix_path, sizeof s->unix_path, "%s/lorafsd.sock", o->data_dir);
     if (!o->no_tcp) {
         rc = lf_listen_tcp(&fd, o->listen, at->tcp, sizeof at->tcp, diag);
-        rc = rc ?: listener_start(s, fd, diag);
+        rc = rc ?: listener_start(s, LF_LISTENER_TCP, fd, diag);
     }
     rc = rc ?: lf_listen_unix(&fd, s->unix_path, diag);
     if (rc == LF_OK) {
         memcpy(at->unix_path, s->unix_path, sizeof at->unix_path);
-        rc = listener_start(s, fd, diag);
+        rc = listener_start(s, LF_LISTENER_UNIX, fd, diag);
     } else {
         s->unix_path[0] = '\0'; /* not ours to remove */
     }
@@ -410,8 +446,11 @@ enum lf_err lf_http_server_start(struct lf_http_server **out, struct lf_daemon *
     s->d = d;
     s->routes = routes;
     s->n_routes = n;
+    for (int i = 0; i < LF_LISTENER_N; i++)
+        s->listener[i].fd = -1;
     *at = (struct lf_daemon_address){""};
-    enum lf_err rc = listen_all(s, at, diag);
+    enum lf_err rc = lf_connections_new(&d->connections, diag) ?: listen_all(s, at, diag);
+    rc = rc ?: lf_connections_start(d->connections, diag);
     if (rc == LF_OK)
         *out = s;
     else
@@ -421,26 +460,23 @@ enum lf_err lf_http_server_start(struct lf_http_server **out, struct lf_daemon *
 
 void lf_http_server_quiesce(struct lf_http_server *s)
 {
-    for (int i = 0; i < s->n_listeners; i++)
-        if (s->listener[i].mhd)
-            MHD_quiesce_daemon(s->listener[i].mhd);
+    lf_connections_quiesce(s->d->connections);
 }
 
 void lf_http_server_stop(struct lf_http_server *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < s->n_listeners; i++) {
-        struct listener *l = &s->listener[i];
-        bool quiesced = false;
-        if (l->mhd) {
-            quiesced = MHD_get_daemon_info(l->mhd, MHD_DAEMON_INFO_LISTEN_FD)->listen_fd < 0;
-            MHD_stop_daemon(l->mhd);
-        }
-        /* libmicrohttpd closes the socket unless it gave it back. */
-        if (!l->mhd || quiesced)
-            close(l->fd);
-    }
+    if (s->d->connections)
+        lf_connections_quiesce(s->d->connections);
+    for (int i = 0; i < LF_LISTENER_N; i++)
+        if (s->listener[i].mhd)
+            MHD_stop_daemon(s->listener[i].mhd);
+    lf_connections_free(s->d->connections);
+    s->d->connections = NULL;
+    for (int i = 0; i < LF_LISTENER_N; i++)
+        if (s->listener[i].fd >= 0)
+            close(s->listener[i].fd);
     if (s->unix_path[0])
         unlink(s->unix_path);
     free(s);
