@@ -1,8 +1,10 @@
 /* Files: whole reads, maps, and replacements that cannot be seen half done. */
 #include "core/file.h"
 
+#include "core/grow.h"
 #include "core/limits.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <openssl/evp.h>
@@ -122,15 +124,20 @@ enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag)
     return bad ? lf_fail_errno(diag, bad, "%s: fsync", dir) : LF_OK;
 }
 
+enum lf_err lf_file_move(const char *from, const char *to, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    if (rename(from, to) != 0)
+        return lf_fail_errno(diag, errno, "%s: rename to %s", from, to);
+    dir_of(dir, to);
+    return lf_dir_sync(dir, diag);
+}
+
 enum lf_err lf_file_commit(int fd, const char *tmp, const char *path, struct lf_diag *diag)
 {
     if (fsync(fd) != 0)
         return lf_fail_errno(diag, errno, "%s: fsync", tmp);
-    if (rename(tmp, path) != 0)
-        return lf_fail_errno(diag, errno, "%s: rename to %s", tmp, path);
-    char dir[LF_PATH_MAX];
-    dir_of(dir, path);
-    return lf_dir_sync(dir, diag);
+    return lf_file_move(tmp, path, diag);
 }
 
 static enum lf_err write_all(int fd, const char *data, size_t n, const char *path,
@@ -148,20 +155,71 @@ static enum lf_err write_all(int fd, const char *data, size_t n, const char *pat
     return LF_OK;
 }
 
-enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct lf_diag *diag)
+/* A file beside `path`, which is to take its place. */
+static enum lf_err beside_open(int *fd, char tmp[LF_PATH_MAX], const char *path,
+                               struct lf_diag *diag)
 {
-    char tmp[LF_PATH_MAX];
-    if (snprintf(tmp, sizeof tmp, "%s.tmp-XXXXXX", path) >= (int)sizeof tmp)
+    if (snprintf(tmp, LF_PATH_MAX, "%s.tmp-XXXXXX", path) >= LF_PATH_MAX)
         return lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
-    int fd = mkostemp(tmp, O_CLOEXEC);
-    if (fd < 0)
+    *fd = mkostemp(tmp, O_CLOEXEC);
+    if (*fd < 0)
         return lf_fail_errno(diag, errno, "%s", tmp);
-    enum lf_err rc = fchmod(fd, 0644) != 0 ? lf_fail_errno(diag, errno, "%s: chmod", tmp) : LF_OK;
-    rc = rc ?: write_all(fd, data, n, tmp, diag);
+    return fchmod(*fd, 0644) != 0 ? lf_fail_errno(diag, errno, "%s: chmod", tmp) : LF_OK;
+}
+
+/* It takes the place, unless something failed. */
+static enum lf_err beside_close(int fd, const char *tmp, const char *path, enum lf_err rc,
+                                struct lf_diag *diag)
+{
+    if (fd < 0)
+        return rc;
     rc = rc ?: lf_file_commit(fd, tmp, path, diag);
     close(fd);
     if (rc != LF_OK)
         unlink(tmp);
+    return rc;
+}
+
+enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct lf_diag *diag)
+{
+    char tmp[LF_PATH_MAX];
+    int fd = -1;
+    enum lf_err rc = beside_open(&fd, tmp, path, diag) ?: write_all(fd, data, n, tmp, diag);
+    return beside_close(fd, tmp, path, rc, diag);
+}
+
+static enum lf_err copy_all(int in, const char *from, int out, const char *tmp, struct lf_sha256 *h,
+                            struct lf_diag *diag)
+{
+    char chunk[1 << 16];
+    for (;;) {
+        ssize_t n = read(in, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return lf_fail_errno(diag, errno, "%s", from);
+        if (n == 0)
+            return LF_OK;
+        if (h)
+            lf_sha256_add(h, chunk, (size_t)n);
+        enum lf_err rc = write_all(out, chunk, (size_t)n, tmp, diag);
+        if (rc != LF_OK)
+            return rc;
+    }
+}
+
+enum lf_err lf_file_copy(const char *from, const char *to, char *sha256, struct lf_diag *diag)
+{
+    char tmp[LF_PATH_MAX];
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
+    if (in < 0)
+        return lf_fail_errno(diag, errno, "%s", from);
+    struct lf_sha256 *h = sha256 ? lf_sha256_begin() : NULL;
+    enum lf_err rc = sha256 && !h ? lf_no_memory(diag, "a digest") : LF_OK;
+    rc = rc ?: beside_open(&out, tmp, to, diag) ?: copy_all(in, from, out, tmp, h, diag);
+    rc = beside_close(out, tmp, to, rc, diag);
+    lf_sha256_end(h, sha256);
+    close(in);
     return rc;
 }
 
@@ -204,6 +262,41 @@ enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag)
     if (nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
         return lf_fail_errno(diag, errno, "%s", dir);
     return LF_OK;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum lf_err lf_dir_names(struct lf_names *out, const char *dir, struct lf_diag *diag)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", dir);
+    enum lf_err rc = LF_OK;
+    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
+        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0)
+            continue;
+        char *name = strdup(x->d_name);
+        rc = name ? lf_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at) : LF_E_NO_MEMORY;
+        if (rc == LF_OK)
+            out->at[out->n++] = name;
+        else
+            free(name);
+    }
+    closedir(d);
+    if (out->n > 1)
+        qsort(out->at, out->n, sizeof *out->at, by_bytes);
+    return rc == LF_OK ? rc : lf_no_memory(diag, "the names of a directory");
+}
+
+void lf_names_free(struct lf_names *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->at[i]);
+    free(l->at);
+    *l = (struct lf_names){0};
 }
 
 enum lf_err lf_path_join(char *out, const char *dir, const char *name, struct lf_diag *diag)
@@ -271,13 +364,21 @@ void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n)
     hex_digits(out, md);
 }
 
+enum lf_err lf_sha256_of(char out[LF_SHA256_HEX], const void *data, size_t n, struct lf_diag *diag)
+{
+    struct lf_sha256 *h = lf_sha256_begin();
+    if (!h)
+        return lf_no_memory(diag, "a digest");
+    lf_sha256_add(h, data, n);
+    lf_sha256_end(h, out);
+    return LF_OK;
+}
+
 enum lf_err lf_sha256_file(char out[LF_SHA256_HEX], const char *path, struct lf_diag *diag)
 {
     lf_mapping_auto m = {0};
     enum lf_err rc = lf_file_map(&m, path, diag);
-    if (rc == LF_OK)
-        lf_sha256_hex(out, m.data, m.bytes);
-    return rc;
+    return rc ?: lf_sha256_of(out, m.data, m.bytes, diag);
 }
 
 bool lf_name_ok(const char *name)

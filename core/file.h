@@ -49,15 +49,32 @@ enum lf_err lf_file_write(const char *path, const void *data, size_t n,
  * the directory. fd stays open. */
 enum lf_err lf_file_commit(int fd, const char *tmp, const char *path,
                            struct lf_diag *diag) LF_MUST_CHECK;
+/* A rename that lasts. */
+enum lf_err lf_file_move(const char *from, const char *to, struct lf_diag *diag) LF_MUST_CHECK;
 /* fsync of a directory, so that names made or removed in it last. */
 enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* mkdir -p, mode 0755; what was made lasts. */
 enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* rm -r; a path that is not there is LF_OK. Does not follow links. */
 enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* A copy, durably and at once. sha256 (LF_SHA256_HEX bytes, or NULL): of the bytes that were
+ * copied. Constant memory. */
+enum lf_err lf_file_copy(const char *from, const char *to, char *sha256,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 bool lf_file_exists(const char *path);
 /* Bytes, or -1. */
 int64_t lf_file_size(const char *path);
+
+/* The names in a directory but for "." and "..", in order: a local list that goes where its block
+ * ends. */
+struct lf_names {
+    char **at; /* (n) owned */
+    size_t n, cap;
+};
+#define lf_names_auto __attribute__((cleanup(lf_names_free))) struct lf_names
+/* Into an empty list. A directory that is not there has none. */
+enum lf_err lf_dir_names(struct lf_names *out, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_names_free(struct lf_names *l);
 
 /* DIR/NAME into LF_PATH_MAX bytes; LF_E_INVALID where it does not fit. */
 enum lf_err lf_path_join(char *out, const char *dir, const char *name,
@@ -66,6 +83,9 @@ enum lf_err lf_path_join(char *out, const char *dir, const char *name,
 /* SHA-256 in lower-case hex (64 digits and a NUL). */
 #define LF_SHA256_HEX 65
 void lf_sha256_hex(char out[LF_SHA256_HEX], const void *data, size_t n);
+/* The same where memory may be out. */
+enum lf_err lf_sha256_of(char out[LF_SHA256_HEX], const void *data, size_t n,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_sha256_file(char out[LF_SHA256_HEX], const char *path,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* The same piece by piece. begin gives NULL when memory is out; end writes the digits (out may be

@@ -13,12 +13,12 @@
 extern "C" {
 #endif
 
-enum lf_log_level { LF_LOG_DEBUG, LF_LOG_INFO, LF_LOG_WARN, LF_LOG_ERROR };
+enum lf_log_level { LF_LOG_DEBUG, LF_LOG_INFO, LF_LOG_WARN, LF_LOG_ERROR, LF_LOG_OFF };
 /* JSON: {"time", "level", "room", "message"} and the fields of the line. */
 enum lf_log_format { LF_LOG_TEXT, LF_LOG_JSON };
 #define LF_LOG_FORMAT_WORDS "text|json"
 
-/* Lines below `level` are dropped. Starts at LF_LOG_INFO. */
+/* Lines below `level` are dropped; nothing is a line of LF_LOG_OFF. Starts at LF_LOG_INFO. */
 void lf_log_set_level(enum lf_log_level level);
 /* Starts at LF_LOG_TEXT. */
 void lf_log_set_format(enum lf_log_format format);

@@ -336,7 +336,7 @@ static enum lf_err name_drop(struct tx *t, const char *name)
 /* ---- Opening --------------------------------------------------------------------------------- */
 
 /* One process at a time: LMDB would allow more, the daemon's memory of the state would not. */
-static enum lf_err store_lock(int *out, const char *dir, struct lf_diag *diag)
+enum lf_err lf_store_lock(int *out, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     if (lf_path_join(path, dir, "owner", diag) != LF_OK)
@@ -348,7 +348,7 @@ static enum lf_err store_lock(int *out, const char *dir, struct lf_diag *diag)
         int bad = errno;
         close(fd);
         if (bad == EWOULDBLOCK)
-            return lf_fail(diag, LF_E_BUSY, "%s: in use by another lorafsd", dir);
+            return lf_fail(diag, LF_E_BUSY, "%s: in use by a daemon", dir);
         return lf_fail_errno(diag, bad, "%s: lock", path);
     }
     *out = fd;
@@ -380,7 +380,7 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
     s->dir = strdup(dir);
     if (!s->dir)
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
-    rc = rc ?: store_lock(&s->lock_fd, dir, diag);
+    rc = rc ?: lf_store_lock(&s->lock_fd, dir, diag);
     rc = rc ?: half_made_remove(s, diag) ?: lf_store_rewrite(dir, STORE_MAP_BYTES, diag);
     rc = rc ?: env_open(s, diag) ?: tables_open(s, diag);
     if (rc == LF_OK)
@@ -754,4 +754,127 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
     if (rc == LF_OK && found == LF_OK)
         *adapter = a;
     return rc;
+}
+
+/* ---- Mending --------------------------------------------------------------------------------- */
+
+struct store_mending {
+    struct tx t;
+    lf_store_mended_fn say;
+    void *arg;
+};
+
+static void mended(const struct store_mending *m, const char *table, const MDB_val *key,
+                   const char *why, const char *how)
+{
+    char what[LF_NAME_MAX + 16];
+    if (strcmp(table, "name") == 0)
+        snprintf(what, sizeof what, "name %.*s",
+                 (int)(key->mv_size < LF_NAME_MAX ? key->mv_size : LF_NAME_MAX),
+                 (const char *)key->mv_data);
+    else
+        snprintf(what, sizeof what, "%s %llu", table, (unsigned long long)key_id(key));
+    m->say(m->arg, what, why, how);
+}
+
+/* NULL, or what is wrong with an entry. */
+typedef const char *(*fault_fn)(struct store_mending *m, const MDB_val *key, MDB_val *val);
+
+static const char *record_fault(enum lf_err decoded, const MDB_val *key, uint64_t id)
+{
+    return decoded != LF_OK    ? "its record cannot be read"
+           : key_id(key) != id ? "its record is another's"
+           : key->mv_size != 8 ? "its key is damaged"
+                               : NULL;
+}
+
+static const char *adapter_fault(struct store_mending *m, const MDB_val *key, MDB_val *val)
+{
+    (void)m;
+    struct lf_adapter_record r = {.id = 0};
+    if (!lf_seal_open(val, key))
+        return "its bytes are damaged";
+    enum lf_err rc = lf_adapter_record_decode(&r, val->mv_data, val->mv_size, NULL);
+    return record_fault(rc, key, r.id);
+}
+
+static const char *job_fault(struct store_mending *m, const MDB_val *key, MDB_val *val)
+{
+    (void)m;
+    struct lf_job_record r = {.id = 0};
+    if (!lf_seal_open(val, key))
+        return "its bytes are damaged";
+    enum lf_err rc = lf_job_record_decode(&r, val->mv_data, val->mv_size, NULL);
+    return record_fault(rc, key, r.id);
+}
+
+static const char *name_fault(struct store_mending *m, const MDB_val *key, MDB_val *val)
+{
+    struct lf_adapter_record r;
+    uint64_t id;
+    if (!lf_seal_open(val, key) || val->mv_size != sizeof id)
+        return "its bytes are damaged";
+    memcpy(&id, val->mv_data, sizeof id);
+    if (adapter_read(&m->t, id, &r) != LF_OK)
+        return "there is no such adapter";
+    bool same = strlen(r.name) == key->mv_size && memcmp(r.name, key->mv_data, key->mv_size) == 0;
+    return same ? NULL : "its adapter has another name";
+}
+
+/* Drops what is wrong. */
+static enum lf_err table_mend(struct store_mending *m, MDB_dbi db, const char *table,
+                              fault_fn fault)
+{
+    MDB_cursor *c;
+    MDB_val key, val;
+    int code = mdb_cursor_open(m->t.txn, db, &c);
+    if (code != MDB_SUCCESS)
+        return mdb_err(code, "walk", m->t.diag);
+    while ((code = mdb_cursor_get(c, &key, &val, MDB_NEXT)) == MDB_SUCCESS) {
+        const char *why = fault(m, &key, &val);
+        if (!why)
+            continue;
+        mended(m, table, &key, why, "dropped");
+        code = mdb_cursor_del(c, 0);
+        if (code != MDB_SUCCESS)
+            break;
+    }
+    mdb_cursor_close(c);
+    return code == MDB_NOTFOUND ? LF_OK : mdb_err(code, "walk", m->t.diag);
+}
+
+/* The adapter's name stands for it; where it is another's already, the adapter gets a new one. */
+static enum lf_err name_mend(struct store_mending *m, struct lf_adapter_record *r)
+{
+    struct id_key k = id_key(r->id);
+    MDB_val key = id_val(&k), val;
+    uint64_t id = 0;
+    enum lf_err rc = value_get(&m->t, m->t.s->names, text_val(r->name), &val);
+    if (rc == LF_OK)
+        memcpy(&id, val.mv_data, sizeof id);
+    if (id == r->id)
+        return LF_OK;
+    mended(m, "adapter", &key, "its name does not stand for it", "named");
+    if (rc != LF_E_NOT_FOUND)
+        snprintf(r->name, sizeof r->name, "recovered-%llu", (unsigned long long)r->id);
+    return name_take(&m->t, r->name, r->id) ?: adapter_write(&m->t, r);
+}
+
+enum lf_err lf_store_mend(struct lf_store *s, lf_store_mended_fn say, void *arg,
+                          struct lf_diag *diag)
+{
+    struct store_mending m = {.say = say, .arg = arg};
+    struct list l = {.bytes = sizeof(struct lf_adapter_record)};
+    enum lf_err rc = tx_begin(&m.t, s, true, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = table_mend(&m, s->adapters, "adapter", adapter_fault);
+    rc = rc ?: table_mend(&m, s->jobs, "job", job_fault);
+    rc = rc ?: table_mend(&m, s->names, "name", name_fault);
+    rc = rc ?: table_walk(&m.t, s->adapters, adapter_listed, &l);
+    struct lf_adapter_record *adapters = (struct lf_adapter_record *)(void *)l.items;
+    for (size_t i = 0; i < l.n && rc == LF_OK; i++)
+        rc = name_mend(&m, &adapters[i]);
+    free(adapters);
+    return tx_end(&m.t, rc);
 }

@@ -32,6 +32,9 @@ struct lf_store;
 enum lf_err lf_store_open(struct lf_store **out, const char *dir,
                           struct lf_diag *diag) LF_MUST_CHECK;
 void lf_store_close(struct lf_store *s);
+/* Takes what lf_store_open holds of DIR, which is there, and opens nothing: LF_E_BUSY while another
+ * process has it. Closing *fd gives it back. */
+enum lf_err lf_store_lock(int *fd, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* How many times this store has been opened, this time included: what tells one run of the daemon
  * from another. */
 uint64_t lf_store_epoch(const struct lf_store *s);
@@ -123,5 +126,14 @@ enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *
 enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *r,
                                 struct lf_adapter_record *adapter,
                                 struct lf_diag *diag) LF_MUST_CHECK;
+
+/* ---- Mending --------------------------------------------------------------------------------- */
+
+/* What lf_store_mend found: "adapter 7", "its bytes are damaged", "dropped". */
+typedef void (*lf_store_mended_fn)(void *arg, const char *what, const char *why, const char *how);
+/* Makes the tables agree, in one transaction: records that cannot be read are dropped, names stand
+ * for the adapters that have them, and for no others. */
+enum lf_err lf_store_mend(struct lf_store *s, lf_store_mended_fn say, void *arg,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -2,6 +2,7 @@
 #include "daemon/engine/inside.h"
 
 #include "core/lock.h"
+#include "core/sums.h"
 
 /* Appends at the end: first asked, first read. */
 static void push(struct lf_resident **list, struct lf_resident *r)
@@ -32,7 +33,9 @@ static void *loader_main(void *arg)
         }
         l->todo = r->next_load;
         pthread_mutex_unlock(&l->lock);
-        r->rc = lf_adapter_load(&r->adapter, l->config, r->dir, &r->why);
+        r->rc = lf_sums_check(r->dir, &r->why);
+        if (r->rc == LF_OK || r->rc == LF_E_INVALID)
+            r->rc = lf_adapter_load(&r->adapter, l->config, r->dir, &r->why);
         pthread_mutex_lock(&l->lock);
         push(&l->done, r);
         lf_engine_poke(e);

@@ -193,7 +193,7 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
     rc = rc ?: lf_dir_make(dir, diag);
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
-    rc = rc ?: save_weights(j, l, a, dir, diag);
+    rc = rc ?: save_weights(j, l, a, dir, diag) ?: lf_version_seal(dir, diag);
     if (rc == LF_OK)
         save_settings(j, l);
     return rc;

@@ -48,17 +48,19 @@ enum lf_err lf_upload_place(struct lf_upload *u, const char *path, struct lf_dia
 
 /* ---- The trash ------------------------------------------------------------------------------- */
 
+enum lf_err lf_registry_trash_path(struct lf_registry *r, char out[LF_PATH_MAX], const char *label,
+                                   struct lf_diag *diag)
+{
+    return lf_registry_pathf(r, out, diag, "trash/%lld-%s", (long long)lf_clock_unix_ms(), label);
+}
+
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
                               struct lf_diag *diag)
 {
-    char from[LF_PATH_MAX], to[LF_PATH_MAX];
+    char from[LF_PATH_MAX], to[LF_PATH_MAX], label[2 * LF_NAME_MAX];
+    snprintf(label, sizeof label, "%.*s-%llu", LF_NAME_MAX, name, (unsigned long long)id);
     enum lf_err rc = lf_registry_dir(r, id, NULL, from, diag);
-    if (rc == LF_OK)
-        rc = lf_registry_pathf(r, to, diag, "trash/%lld-%s-%llu", (long long)lf_clock_unix_ms(),
-                               name, (unsigned long long)id);
-    if (rc == LF_OK && rename(from, to) != 0)
-        rc = lf_fail_errno(diag, errno, "%s", from);
-    return rc;
+    return rc ?: lf_registry_trash_path(r, to, label, diag) ?: lf_file_move(from, to, diag);
 }
 
 /* Names in the trash start with the time of removal in ms. */

@@ -68,6 +68,15 @@ static enum lf_err identity_read(struct lf_registry *r, struct lf_adapter_record
     return LF_OK;
 }
 
+/* A job was open. */
+static bool was_training(struct lf_registry *r, uint64_t id)
+{
+    char path[LF_PATH_MAX];
+    lf_names_auto jobs = {0};
+    return lf_registry_dir(r, id, "jobs", path, NULL) == LF_OK &&
+           lf_dir_names(&jobs, path, NULL) == LF_OK && jobs.n > 0 && jobs.at[0][0] != 'n';
+}
+
 enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adapter_record *out,
                               struct lf_diag *diag)
 {
@@ -89,6 +98,7 @@ enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adap
     if (rc != LF_OK)
         return rc;
     record->created_ms = record->changed_ms = lf_clock_unix_ms();
+    record->wanted = was_training(r, id);
     snprintf(record->trouble, sizeof record->trouble,
              "the store had lost it; it was made again from its files");
     rc = lf_store_adapter_adopt(r->store, record, diag);

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/lock.h"
 #include "core/log.h"
+#include "core/sums.h"
 #include "trainer/ask.h"
 
 #include <stdio.h>
@@ -106,6 +107,12 @@ static enum lf_err check_base(const struct lf_origin *o, const struct lf_base *b
                    o->base, o->base_sha256, lf_base_title(base), base->sha256);
 }
 
+enum lf_err lf_version_seal(const char *dir, struct lf_diag *diag)
+{
+    static const char *const names[] = {LF_ADAPTER_CONFIG_NAME, LF_ADAPTER_WEIGHTS_NAME, NULL};
+    return lf_sums_write(dir, names, diag);
+}
+
 /* `staged` becomes versions/<n>. */
 static enum lf_err place_version(struct lf_registry *r, uint64_t id, const char *staged, int32_t n,
                                  struct lf_diag *diag)
@@ -116,7 +123,7 @@ static enum lf_err place_version(struct lf_registry *r, uint64_t id, const char 
              ?: lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
                                   (unsigned long long)id, (int)n);
     rc = rc ?: lf_dir_make(versions, diag);
-    rc = rc ?: lf_dir_sync(staged, diag);
+    rc = rc ?: lf_version_seal(staged, diag) ?: lf_dir_sync(staged, diag);
     if (rc == LF_OK && rename(staged, path) != 0)
         rc = lf_fail_errno(diag, errno, "%s", path);
     return rc ?: lf_dir_sync(versions, diag);

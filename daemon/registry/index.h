@@ -10,6 +10,7 @@
  *     change.c     changes: disk, then store, then index
  *     upload.c     files on their way in             stray.c     names that mean nothing
  *     identity.c   who an adapter is, beside its files
+ *     remains.c    what a crash may have left in its directory
  *     reconcile.c  opening: all three agree
  *
  * Functions here are called with the index lock held, but for those that say otherwise. */
@@ -147,5 +148,32 @@ bool lf_registry_wants_template(struct lf_registry *r, uint64_t id, const char *
 /* Settings of an adapter of this base. */
 enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
                                      struct lf_diag *diag) LF_MUST_CHECK;
+
+/* ---- For fsck, too: no lock, and no base, is needed ------------------------------------------ */
+
+/* Calls fn with each thing in an adapter's directory that nothing needs (where: below DATA); aside:
+ * it may be worth keeping. jobs (n_jobs): those that are open, of any adapter. */
+typedef enum lf_err (*lf_remains_fn)(void *arg, const char *where, const char *what, bool aside,
+                                     struct lf_diag *diag);
+enum lf_err lf_registry_remains(struct lf_registry *r, uint64_t id,
+                                const struct lf_job_record *jobs, size_t n_jobs, lf_remains_fn fn,
+                                void *arg, struct lf_diag *diag) LF_MUST_CHECK;
+/* Takes them away. */
+enum lf_err lf_registry_clear(struct lf_registry *r, uint64_t id, const struct lf_job_record *jobs,
+                              size_t n_jobs, struct lf_diag *diag) LF_MUST_CHECK;
+/* "x.tmp-Ab12Cd": what is written to take a file's place. */
+bool lf_name_is_temporary(const char *name);
+/* What is at DATA/<where> goes into the trash; or away. */
+enum lf_err lf_registry_aside(struct lf_registry *r, const char *where,
+                              struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_registry_drop(struct lf_registry *r, const char *where,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+/* disk.c: a path in the trash of today. */
+enum lf_err lf_registry_trash_path(struct lf_registry *r, char out[LF_PATH_MAX], const char *label,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* reconcile.c: the record of an entry that was scanned serves a version that is there, and gives no
+ * number out again; written where that changes it. *changed may be NULL. */
+enum lf_err lf_registry_fit(struct lf_registry *r, struct lf_entry *e, bool *changed,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -10,7 +10,11 @@
  *
  *   versions newer than the record: keep their numbers, which are not given out again
  *
- *   an upload or import cut short: thrown away; a last line of the log cut short: taken off
+ *   an upload or import cut short, what a job left, a file that was being written: thrown away
+ *
+ *   half of a version: into the trash
+ *
+ *   a last line of the log cut short: taken off
  */
 #include "daemon/registry/index.h"
 
@@ -65,6 +69,20 @@ static enum lf_err fit_versions(void *arg, struct lf_adapter_record *record, str
     return LF_OK;
 }
 
+enum lf_err lf_registry_fit(struct lf_registry *r, struct lf_entry *e, bool *changed,
+                            struct lf_diag *diag)
+{
+    const struct lf_adapter_record *record = &e->record;
+    int32_t newest = e->n_versions ? e->versions[e->n_versions - 1].n : 0;
+    bool changes =
+        record->versions < newest || (record->current > 0 && !lf_entry_version(e, record->current));
+    if (changed)
+        *changed = changes;
+    return changes
+               ? lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag)
+               : LF_OK;
+}
+
 static enum lf_err set_base(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
 {
     (void)diag;
@@ -87,8 +105,13 @@ static enum lf_err base_learn(struct lf_registry *r, struct lf_entry *e, struct 
     return lf_store_adapter_update(r->store, e->record.id, set_base, sha256, &e->record, diag);
 }
 
+struct open_jobs {
+    struct lf_job_record *at;
+    size_t n;
+};
+
 static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_record *record,
-                              struct lf_diag *diag)
+                              const struct open_jobs *jobs, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], path[LF_PATH_MAX];
     struct lf_entry *e = calloc(1, sizeof *e);
@@ -101,19 +124,13 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
                "the adapter %s has the name of the base, which answers to it: rename the adapter",
                record->name);
     enum lf_err rc = lf_registry_dir(r, record->id, NULL, dir, diag) ?: lf_dir_make(dir, diag);
-    rc = rc ?: lf_registry_dir(r, record->id, "import", path, diag);
-    rc = rc ?: lf_dir_remove(path, diag);
-    rc = rc ?: lf_registry_dir(r, record->id, "restore", path, diag);
-    rc = rc ?: lf_dir_remove(path, diag);
+    rc = rc ?: lf_registry_clear(r, record->id, jobs->at, jobs->n, diag);
     rc = rc ?: lf_registry_dir(r, record->id, lf_files[LF_FILE_LOG].disk, path, diag);
     if (rc == LF_OK) {
         log_repair(path);
         rc = lf_entry_scan(e, dir, diag);
     }
-    int32_t newest = e->n_versions ? e->versions[e->n_versions - 1].n : 0;
-    if (rc == LF_OK && (record->versions < newest ||
-                        (record->current > 0 && !lf_entry_version(e, record->current))))
-        rc = lf_store_adapter_update(r->store, record->id, fit_versions, e, &e->record, diag);
+    rc = rc ?: lf_registry_fit(r, e, NULL, diag);
     if (rc == LF_OK && e->record.current > 0 && !e->record.base_sha256[0])
         rc = base_learn(r, e, diag);
     if (rc == LF_OK) {
@@ -129,7 +146,8 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     return rc;
 }
 
-static enum lf_err stray(struct lf_registry *r, uint64_t id, struct lf_diag *diag)
+static enum lf_err stray(struct lf_registry *r, uint64_t id, const struct open_jobs *jobs,
+                         struct lf_diag *diag)
 {
     struct lf_adapter_record record;
     bool removed = false;
@@ -139,7 +157,7 @@ static enum lf_err stray(struct lf_registry *r, uint64_t id, struct lf_diag *dia
     if (!removed) {
         rc = lf_registry_adopt(r, id, &record, diag);
         if (rc != LF_E_NOT_FOUND)
-            return rc ?: entry_open(r, &record, diag);
+            return rc ?: entry_open(r, &record, jobs, diag);
     }
     lf_log(LF_LOG_WARN, "registry", "adapters/%llu has no record: moved to the trash",
            (unsigned long long)id);
@@ -183,12 +201,12 @@ static enum lf_err strays_find(struct lf_registry *r, struct id_list *out, struc
 
 /* In ascending order: a record that is made raises the ids that the store says it gave out, and a
  * start that is cut short must not take those still to come for removed ones. */
-static enum lf_err strays(struct lf_registry *r, struct lf_diag *diag)
+static enum lf_err strays(struct lf_registry *r, const struct open_jobs *jobs, struct lf_diag *diag)
 {
     struct id_list list = {0};
     enum lf_err rc = strays_find(r, &list, diag);
     for (size_t i = 0; i < list.n && rc == LF_OK; i++)
-        rc = stray(r, list.id[i], diag);
+        rc = stray(r, list.id[i], jobs, diag);
     free(list.id);
     return rc;
 }
@@ -197,12 +215,16 @@ static enum lf_err strays(struct lf_registry *r, struct lf_diag *diag)
 static enum lf_err reconcile(struct lf_registry *r, struct lf_diag *diag)
 {
     struct lf_adapter_record *list = NULL;
+    struct open_jobs jobs = {0};
     size_t n = 0;
-    enum lf_err rc = lf_store_adapter_list(r->store, &list, &n, diag);
+    enum lf_err rc = lf_store_job_list(r->store, true, &jobs.at, &jobs.n, diag);
+    rc = rc ?: lf_store_adapter_list(r->store, &list, &n, diag);
     for (size_t i = 0; i < n && rc == LF_OK; i++)
-        rc = entry_open(r, &list[i], diag);
+        rc = entry_open(r, &list[i], &jobs, diag);
     free(list);
-    return rc ?: strays(r, diag);
+    rc = rc ?: strays(r, &jobs, diag);
+    free(jobs.at);
+    return rc;
 }
 
 static enum lf_err folders_make(struct lf_registry *r, struct lf_diag *diag)

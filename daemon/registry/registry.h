@@ -242,6 +242,8 @@ void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line);
 void lf_registry_version_log(struct lf_registry *r, uint64_t id, int32_t version, uint64_t job);
 void lf_registry_version_write(struct lf_registry *r, uint64_t id, int32_t version,
                                enum lf_file_kind kind, const void *bytes, size_t n);
+/* Writes the digests of a version's weights beside them (core/sums.h). */
+enum lf_err lf_version_seal(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* Replaces a file that the daemon writes (metrics.json, loss.svg). */
 enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
                               const struct lf_buf *text, struct lf_diag *diag) LF_MUST_CHECK;

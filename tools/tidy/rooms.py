@@ -20,6 +20,7 @@ FOLDERS = {
     "daemon/registry": {"daemon/http", "daemon/engine", "daemon/jobs", "daemon/api"},
     "daemon/engine": {"daemon/http", "daemon/registry", "daemon/jobs", "daemon/api"},
     "daemon/jobs": {"daemon/http", "daemon/api"},
+    "daemon/fsck": {"daemon/http", "daemon/api", "daemon/engine"},
 }
 
 # Floors of a folder, from the ground up: a file may include headers of its own floor and of
