@@ -69,7 +69,7 @@ static enum lf_err parse_item(struct lf_text_rows *t, json_t **row, size_t n, st
     struct lf_diag inner = {""};
     struct lf_lines *l = &t->lines;
     const char *text = l->buf.data + l->used, *why = inner.text;
-    enum lf_err rc = lf_json_parse(row, text, n, &inner);
+    enum lf_err rc = lf_text_rows_parse(t, row, text, n, &inner);
     int within = 1, skip = 0;
     if (rc != LF_OK && sscanf(why, "line %d %n", &within, &skip) == 1)
         why += skip;

@@ -34,7 +34,7 @@ static enum lf_err next_line(struct lf_text_rows *t, json_t **row, int64_t *plac
         *row = NULL;
         return rc;
     }
-    rc = lf_json_parse(row, text, n, &inner);
+    rc = lf_text_rows_parse(t, row, text, n, &inner);
     if (rc == LF_OK)
         return rc;
     if (strncmp(why, "line 1 ", 7) == 0)
@@ -113,10 +113,16 @@ enum lf_err lf_container_open(struct lf_container **out, const char *path, struc
     return rc;
 }
 
+void lf_container_budget(struct lf_container *c, struct lf_budget *b)
+{
+    c->text.budget = b;
+}
+
 void lf_container_close(struct lf_container *c)
 {
     if (!c)
         return;
+    lf_text_rows_give(&c->text);
     lf_parquet_close(c->parquet);
     lf_text_rows_free(&c->text);
     free(c);

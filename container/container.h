@@ -27,6 +27,10 @@ struct lf_container;
 enum lf_err lf_container_open(struct lf_container **out, const char *path,
                               struct lf_diag *diag) LF_MUST_CHECK;
 void lf_container_close(struct lf_container *c);
+/* What a large row's values take comes out of the budget (core/budget.h; or NULL, as it is after
+ * lf_container_open) until the next row: LF_E_TOO_BIG, LF_E_OVERLOADED. */
+struct lf_budget;
+void lf_container_budget(struct lf_container *c, struct lf_budget *b);
 /* The next row, yours (json_decref); NULL at the end. *place: its line, or its number in a Parquet
  * file, from 1; lf_container_unit says which. Reasons name the place. A row need not be an object:
  * an item of an array, or a line, is what it is. */

@@ -13,28 +13,91 @@
 #include <string.h>
 #include <time.h>
 
-/* The deepest nesting of brackets outside strings; a parser recurses that deep. */
-static size_t json_depth(const char *s, size_t n)
+/* What jansson and malloc take for each kind of value, beside a string's own bytes. */
+#define OBJECT_BYTES 224
+#define ARRAY_BYTES 128
+#define MEMBER_BYTES 112 /* of an object, beside its key */
+#define ENTRY_BYTES 16   /* of an array */
+#define STRING_BYTES 80
+#define NUMBER_BYTES 32
+
+struct survey {
+    size_t deepest; /* nesting of brackets outside strings; a parser recurses that deep */
+    size_t tree_bytes;
+};
+
+/* The bytes of a string from its opening quote on. */
+static size_t string_bytes(const char *s, size_t n)
 {
-    size_t depth = 0, deepest = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < n; i++) {
+    size_t k = 1;
+    while (k < n && s[k] != '"')
+        k += s[k] == '\\' ? 2 : 1;
+    return k < n ? k + 1 : n;
+}
+
+static struct survey json_survey(const char *s, size_t n)
+{
+    struct survey v = {0, 0};
+    size_t depth = 0;
+    for (size_t i = 0, k; i < n; i += k) {
         char c = s[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
+        k = 1;
+        if (c == '"') {
+            k = string_bytes(s + i, n - i);
+            v.tree_bytes += STRING_BYTES + k;
         } else if (c == '[' || c == '{') {
-            if (++depth > deepest)
-                deepest = depth;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
+            depth++;
+            v.deepest = depth > v.deepest ? depth : v.deepest;
+            v.tree_bytes += c == '[' ? ARRAY_BYTES : OBJECT_BYTES;
+        } else if (c == ']' || c == '}') {
+            depth -= depth > 0;
+        } else if (c == ':') {
+            v.tree_bytes += MEMBER_BYTES;
+        } else if (c == ',') {
+            v.tree_bytes += ENTRY_BYTES;
+        } else if (c == '-' || (c >= '0' && c <= '9')) {
+            while (i + k < n && s[i + k] && strchr("+-.eE0123456789", s[i + k]))
+                k++;
+            v.tree_bytes += NUMBER_BYTES;
         }
     }
-    return deepest;
+    return v;
+}
+
+size_t lf_json_tree_bytes(const char *text, size_t n)
+{
+    return json_survey(text, n).tree_bytes;
+}
+
+size_t lf_json_size(const json_t *j)
+{
+    const char *key;
+    json_t *v;
+    size_t bytes = 0;
+    switch (json_typeof(j)) {
+    case JSON_OBJECT:
+        bytes = OBJECT_BYTES;
+        json_object_foreach((json_t *)(uintptr_t)j, key, v)
+            bytes += MEMBER_BYTES + strlen(key) + lf_json_size(v);
+        break;
+    case JSON_ARRAY:
+        bytes = ARRAY_BYTES;
+        for (size_t i = 0; i < json_array_size(j); i++)
+            bytes += ENTRY_BYTES + lf_json_size(json_array_get(j, i));
+        break;
+    case JSON_STRING:
+        bytes = STRING_BYTES + json_string_length(j);
+        break;
+    case JSON_INTEGER:
+    case JSON_REAL:
+        bytes = NUMBER_BYTES;
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+    case JSON_NULL:
+        break;
+    }
+    return bytes;
 }
 
 /* ---- Large integers -------------------------------------------------------------------------- */
@@ -111,8 +174,13 @@ enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_di
     }
     if (n > LF_JSON_BYTES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "JSON of %zu bytes is over the limit", n);
-    if (json_depth(text, n) > LF_JSON_DEPTH_MAX)
+    struct survey v = json_survey(text, n);
+    if (v.deepest > LF_JSON_DEPTH_MAX)
         return lf_fail(diag, LF_E_INVALID, "JSON is nested deeper than %d", LF_JSON_DEPTH_MAX);
+    if (v.tree_bytes > LF_JSON_TREE_MAX && v.tree_bytes / LF_JSON_TREE_TIMES > n)
+        return lf_fail(diag, LF_E_TOO_BIG,
+                       "JSON of too many values: %zu MB of memory for %zu bytes",
+                       v.tree_bytes >> 20, n);
     json_error_t e;
     json_t *j = parse(text, n, &e);
     if (!j && errno == ENOMEM)

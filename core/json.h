@@ -10,11 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The most that n bytes of JSON can become as a tree, in bytes: found without parsing, and no more
+ * than twice what jansson takes for honest documents. */
+size_t lf_json_tree_bytes(const char *text, size_t n);
+/* What a tree takes, about, in bytes. */
+size_t lf_json_size(const json_t *j);
 /* Parses n bytes of UTF-8; a byte order mark in front is no part of them. Depth over
- * LF_JSON_DEPTH_MAX, duplicate keys, trailing bytes and NaN are errors; the reason has line and
- * column, or says of what other kind the bytes are. An integer that 64 bits with a sign do not hold
- * is a string of its digits: its text is kept, and the getters below take it for the number it is.
- * *out is yours (json_decref). */
+ * LF_JSON_DEPTH_MAX, a tree over LF_JSON_TREE_MAX bytes that are also more than
+ * LF_JSON_TREE_TIMES the text, duplicate keys, trailing bytes and NaN are errors; the reason has
+ * line and column, or says of what other kind the bytes are. An integer that 64 bits with a sign do
+ * not hold is a string of its digits: its text is kept, and the getters below take it for the
+ * number it is. *out is yours (json_decref). */
 enum lf_err lf_json_parse(json_t **out, const char *text, size_t n,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads and parses a file of at most LF_JSON_BYTES_MAX; the reason starts with the path. */

@@ -8,7 +8,11 @@
 #define LF_PATH_MAX 4096 /* PATH_MAX of the kernel */
 
 /* Parsers of bytes from outside */
-#define LF_JSON_DEPTH_MAX 64                   /* deepest honest document seen: tokenizer.json, 7 */
+#define LF_JSON_DEPTH_MAX 64 /* deepest honest document seen: tokenizer.json, 7 */
+/* A document of 2 bytes a value becomes 100 times as large in memory: no small one may, and of a
+ * large one 16 times is more than lists of ids or a vocabulary need. */
+#define LF_JSON_TREE_MAX (64u << 20)
+#define LF_JSON_TREE_TIMES 16
 #define LF_JSON_BYTES_MAX (256u << 20)         /* Gemma's tokenizer.json is 34 MB */
 #define LF_SAFETENSORS_HEADER_MAX (100u << 20) /* the format's own ceiling */
 #define LF_SAFETENSORS_TENSORS_MAX 1000000

@@ -1,6 +1,7 @@
 /* The daemon's life: rooms are opened bottom up, requests are served, rooms are closed top down. */
 #include "daemon/daemon.h"
 
+#include "core/budget.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/limits.h"
@@ -89,6 +90,25 @@ static void seats_stop(struct lf_seats *s)
         lf_engine_stop(s->seat[i].engine);
 }
 
+/* ---- Host memory ----------------------------------------------------------------------------- */
+
+/* A quarter is for requests, so that no data set takes their room. */
+static enum lf_err open_budgets(struct lf_daemon *d, struct lf_diag *diag)
+{
+    uint64_t all = d->options.host_memory_bytes ? (uint64_t)d->options.host_memory_bytes
+                                                : lf_memory_limit() / 2;
+    d->request_memory = lf_budget_new(all / 4, "a quarter of --host-memory");
+    d->row_memory = lf_budget_new(all - all / 4, "three quarters of --host-memory");
+    return d->request_memory && d->row_memory ? LF_OK : lf_no_memory(diag, "the daemon");
+}
+
+static void set_budgets(struct lf_daemon *d)
+{
+    for (int i = 0; i < d->seats->bases.n; i++)
+        if (d->seats->bases.base[i]->model->tokenizer)
+            lf_tokenizer_budget(d->seats->bases.base[i]->model->tokenizer, d->request_memory);
+}
+
 /* ---- The rooms ------------------------------------------------------------------------------- */
 
 static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
@@ -98,14 +118,20 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     enum lf_err rc = LF_OK;
     if (lf_path_join(store_dir, o->data_dir, "state", diag) != LF_OK)
         return LF_E_INVALID;
+    if (open_budgets(d, diag) != LF_OK)
+        return LF_E_NO_MEMORY;
     if (o->api_key_file)
         rc = key_read(&d->api_key, o->api_key_file, diag);
     rc = rc ?: lf_store_open(&d->store, store_dir, diag);
     rc = rc ?: seats_new(&d->seats, o, diag);
+    if (rc == LF_OK)
+        set_budgets(d);
     rc = rc ?: lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
     if (rc == LF_OK && snprintf(d->cache_dir, sizeof d->cache_dir, "%s/cache", o->data_dir) >=
                            (int)sizeof d->cache_dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
+    if (rc == LF_OK)
+        lf_registry_budget(d->registry, d->request_memory);
     return rc ?: seats_start(d->seats, d, diag) ?: lf_jobs_open(&d->jobs, d, diag);
 }
 
@@ -117,6 +143,8 @@ static void close_rooms(struct lf_daemon *d)
     lf_registry_close(d->registry);
     seats_free(d->seats);
     lf_store_close(d->store);
+    lf_budget_free(d->request_memory);
+    lf_budget_free(d->row_memory);
     free(d->api_key);
     free(d);
 }

@@ -38,6 +38,7 @@ struct lf_daemon_options {
     int train_tokens; /* of a fused training batch; 0: this daemon never trains */
     double checkpoint_seconds; /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;         /* answers under way may end within this when it stops */
+    int64_t host_memory_bytes; /* for requests and rows of data sets; 0: half of what there is */
     int request_seconds;       /* an answer may take as long; 0: for ever */
     int device_losses;         /* before this run of the daemon: for /metrics */
     int stop_fd;               /* readable: stop */

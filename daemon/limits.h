@@ -12,6 +12,7 @@
 #define LF_CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
 #define LF_CONNECTIONS_MIN 8                     /* a mount and a few clients */
 #define LF_CONNECTIONS_OVER_MAX 256              /* that are told at once to come back later */
+#define LF_TOKENIZE_ANSWER_MAX (64u << 20)       /* bytes */
 #define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */
 #define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */
 #define LF_PROMPTS_MAX 64                        /* of one request */

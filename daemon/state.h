@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+struct lf_budget;
 struct lf_connections;
 struct lf_jobs;
 struct lf_registry;
@@ -21,9 +22,10 @@ struct lf_daemon {
     struct lf_registry *registry;
     struct lf_jobs *jobs;
     struct lf_counters counters;
-    struct lf_connections *connections; /* daemon/http/connections.h */
-    char cache_dir[LF_PATH_MAX];        /* quantised copies of weights */
-    char *api_key;                      /* NULL: none is asked for */
+    struct lf_budget *request_memory, *row_memory; /* parts of --host-memory */
+    struct lf_connections *connections;            /* daemon/http/connections.h */
+    char cache_dir[LF_PATH_MAX];                   /* quantised copies of weights */
+    char *api_key;                                 /* NULL: none is asked for */
     int64_t started_ms;
     atomic_bool stopping; /* new requests are turned away, streams that only follow end */
     atomic_int active;    /* requests whose answer is not out yet */

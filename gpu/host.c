@@ -1,6 +1,8 @@
 /* Host memory as device memory. */
 #include "gpu/host.h"
 
+#include "core/budget.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,8 +90,10 @@ static size_t available_bytes(void)
 void lf_host_memory(struct lf_device_info *out)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    out->memory_total = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
-    out->memory_free = available_bytes();
+    size_t all = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0, free = available_bytes();
+    uint64_t limit = lf_memory_limit(); /* of a container */
+    out->memory_total = limit < all ? (size_t)limit : all;
+    out->memory_free = free < out->memory_total ? free : out->memory_total;
 }
 
 size_t lf_host_linear_scratch_bytes(const struct lf_device *dev, int T, int N, int K)

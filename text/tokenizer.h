@@ -43,10 +43,15 @@ enum lf_err lf_tokenizer_parse(struct lf_tokenizer **out, const char *json, size
 enum lf_err lf_tokenizer_parse_model(struct lf_tokenizer **out, const char *model, size_t n,
                                      struct lf_diag *diag) LF_MUST_CHECK;
 void lf_tokenizer_free(struct lf_tokenizer *t);
+/* What lf_tokenizer_encode needs beside the ids of a long text comes out of it from now on;
+ * borrowed. Before other threads have the tokenizer. */
+struct lf_budget;
+void lf_tokenizer_budget(struct lf_tokenizer *t, struct lf_budget *b);
 
 /* Appends the ids of n bytes of text (at most LF_TEXT_BYTES_MAX). Bytes that are not UTF-8 count
  * as U+FFFD each. With `special`, the post-processor adds what it adds (bos ...). Special tokens
- * written in the text are recognised, as the library does. */
+ * written in the text are recognised, as the library does. LF_E_OVERLOADED, LF_E_TOO_BIG: the
+ * budget has no room for it. */
 enum lf_err lf_tokenizer_encode(const struct lf_tokenizer *t, struct lf_ids *out, const char *text,
                                 size_t n, bool special, struct lf_diag *diag) LF_MUST_CHECK;
 /* Appends the text of the ids. skip_special leaves special tokens out. Unknown ids are skipped,

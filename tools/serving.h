@@ -52,6 +52,9 @@ struct lf_serving {
     {"gpu", 0, LF_OPT_INT, "N", &(s).gpu, "which card of the cuda device, from 0", .hi = 63},      \
     {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \
      "ceiling for device memory; 0: all there is", .hi = 1e15},                                    \
+    {"host-memory", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.host_memory_bytes,                       \
+     "ceiling for what requests and rows of data sets take; 0: half of what there is",             \
+     .lo = 0, .hi = 1e15},                                                                         \
     {"slots", 0, LF_OPT_INT, "N", &(s).slots, "adapters resident on the device", .lo = 1,          \
      .hi = LF_SLOTS_MAX},                                                                          \
     {"kv-tokens", 0, LF_OPT_INT, "N", &(s).daemon.kv_tokens,                                       \

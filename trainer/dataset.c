@@ -2,12 +2,15 @@
 #include "trainer/dataset.h"
 
 #include "container/container.h"
+#include "core/budget.h"
 #include "core/json.h"
 #include "trainer/form.h"
 #include "trainer/row.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define TAKEN_AT_ONCE (1u << 20) /* bytes of the budget */
 
 struct row_at {
     size_t off;      /* in ids and labels */
@@ -24,6 +27,9 @@ struct lf_dataset {
     size_t n_rows, cap_rows;
     struct lf_buf texts; /* completions, each with its NUL */
     bool keep_text;
+    struct lf_budget *budget;
+    uint64_t taken; /* of it */
+    uint64_t columns_bytes;
     struct lf_dataset_report report;
 };
 
@@ -32,15 +38,16 @@ struct lf_dataset {
 
 typedef enum lf_err (*row_fn)(void *arg, json_t *row, int64_t line, struct lf_diag *diag);
 
-/* Calls fn with each row of the file, and leaves the digest of its bytes in sha256 where that is
- * not NULL. */
-static enum lf_err each_row(const char *path, char *sha256, row_fn fn, void *arg,
-                            struct lf_diag *diag)
+/* Calls fn with each row of the file, its values out of the budget, and leaves the digest of its
+ * bytes in sha256 where that is not NULL. */
+static enum lf_err each_row(const char *path, struct lf_budget *budget, char *sha256, row_fn fn,
+                            void *arg, struct lf_diag *diag)
 {
     struct lf_container *c;
     enum lf_err rc = lf_container_open(&c, path, diag);
     if (rc != LF_OK)
         return rc;
+    lf_container_budget(c, budget);
     for (;;) {
         json_t *row;
         int64_t place;
@@ -78,10 +85,10 @@ static enum lf_err check_row(void *arg, json_t *row, int64_t line, struct lf_dia
 }
 
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
-                             struct lf_diag *diag)
+                             struct lf_budget *budget, struct lf_diag *diag)
 {
     struct check c = {s, 0};
-    enum lf_err rc = each_row(path, NULL, check_row, &c, diag);
+    enum lf_err rc = each_row(path, budget, NULL, check_row, &c, diag);
     if (rc == LF_OK && c.rows == 0)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     return rc;
@@ -108,7 +115,7 @@ static enum lf_err normal_row(void *arg, json_t *row, int64_t line, struct lf_di
 enum lf_err lf_dataset_each(const char *path, const struct lf_train_settings *s, lf_row_fn fn,
                             void *arg, struct lf_diag *diag)
 {
-    return each_row(path, NULL, normal_row, &(struct normal_rows){s, fn, arg, NULL}, diag);
+    return each_row(path, NULL, NULL, normal_row, &(struct normal_rows){s, fn, arg, NULL}, diag);
 }
 
 static enum lf_err first_is_enough(void *arg, json_t *normal, json_t *row, struct lf_diag *diag)
@@ -124,7 +131,7 @@ enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_
                             struct lf_diag *diag)
 {
     struct normal_rows r = {s, first_is_enough, NULL, NULL};
-    enum lf_err rc = each_row(path, NULL, normal_row, &r, diag);
+    enum lf_err rc = each_row(path, NULL, NULL, normal_row, &r, diag);
     if (rc == LF_OK)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     if (rc != LF_E_CANCELLED)
@@ -139,8 +146,26 @@ struct dataset_load {
     struct lf_dataset *d;
     const struct lf_model *m;
     const struct lf_train_settings *s;
+    const struct lf_dataset_limits *limits;
     struct lf_row_ids row;
 };
+
+/* What the dataset takes with one row more, from the budget; a piece at a time. */
+static enum lf_err take(struct lf_dataset *d, const struct lf_row_ids *row, const json_t *json,
+                        struct lf_diag *diag)
+{
+    uint64_t bytes = (d->n_tokens + row->ids.n) * 2 * sizeof *d->ids +
+                     (d->n_rows + 1) * sizeof *d->rows + d->texts.len + row->completion.len;
+    d->columns_bytes += d->keep_text ? lf_json_size(json) : 0;
+    bytes += d->columns_bytes;
+    if (bytes <= d->taken)
+        return LF_OK;
+    uint64_t more = bytes - d->taken > TAKEN_AT_ONCE ? bytes - d->taken : TAKEN_AT_ONCE;
+    enum lf_err rc = lf_budget_take(d->budget, more, d->taken, "its rows need", diag);
+    if (rc == LF_OK)
+        d->taken += more;
+    return rc;
+}
 
 /* Room for `extra` more elements of *p. */
 static enum lf_err reserve(void *pp, size_t *cap, size_t n, size_t extra, size_t size,
@@ -221,6 +246,9 @@ static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_dia
     struct dataset_load *load = arg;
     struct lf_dataset *d = load->d;
     struct lf_dataset_report *r = &d->report;
+    const struct lf_dataset_limits *limits = load->limits;
+    if (limits->go_on && !limits->go_on(limits->arg))
+        return lf_fail(diag, LF_E_CANCELLED, "cancelled");
     enum lf_err rc = lf_row_encode(&load->row, json, load->m, load->s, diag);
     if (rc != LF_OK)
         return rc;
@@ -230,7 +258,8 @@ static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_dia
         return LF_OK;
     }
     struct row_at at = {.line = line};
-    rc = reserve_tokens(d, load->row.ids.n, diag);
+    rc = take(d, &load->row, json, diag);
+    rc = rc ?: reserve_tokens(d, load->row.ids.n, diag);
     rc = rc ?: reserve(&d->rows, &d->cap_rows, d->n_rows, 1, sizeof *d->rows, diag);
     rc = rc ?: put_text(d, &load->row, &at, diag);
     if (rc == LF_OK && d->keep_text)
@@ -262,15 +291,25 @@ static enum lf_err nothing_usable(const struct lf_dataset_report *r, struct lf_d
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
                             const struct lf_train_settings *s, bool keep_text, struct lf_diag *diag)
 {
-    struct dataset_load load = {.m = m, .s = s};
+    static const struct lf_dataset_limits none = {NULL};
+    return lf_dataset_load_within(out, path, m, s, keep_text, &none, diag);
+}
+
+enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
+                                   const struct lf_model *m, const struct lf_train_settings *s,
+                                   bool keep_text, const struct lf_dataset_limits *limits,
+                                   struct lf_diag *diag)
+{
+    struct dataset_load load = {.m = m, .s = s, .limits = limits};
     struct lf_dataset *d = calloc(1, sizeof *d);
     if (!d)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a dataset");
     lf_buf_init(&d->texts, LF_DATASET_BYTES_MAX);
     d->keep_text = keep_text;
+    d->budget = limits->budget;
     load.d = d;
     lf_row_ids_init(&load.row);
-    enum lf_err rc = each_row(path, d->report.sha256, load_row, &load, diag);
+    enum lf_err rc = each_row(path, limits->budget, d->report.sha256, load_row, &load, diag);
     lf_row_ids_free(&load.row);
     if (rc == LF_OK && d->n_rows == 0)
         rc = nothing_usable(&d->report, diag);
@@ -291,6 +330,7 @@ void lf_dataset_free(struct lf_dataset *d)
         json_decref(d->rows[i].columns);
     free(d->rows);
     lf_buf_free(&d->texts);
+    lf_budget_give(d->budget, d->taken);
     free(d);
 }
 

@@ -51,6 +51,7 @@ struct lf_dataset_report {
     const char *form;        /* how the first usable row is asked for (trainer/ask.h) */
 };
 
+struct lf_budget;
 struct lf_dataset;
 
 /* Parses and tokenises. The first bad line is LF_E_INVALID: "line 17: ...". A dataset with no
@@ -59,6 +60,17 @@ struct lf_dataset;
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
                             const struct lf_train_settings *s, bool keep_text,
                             struct lf_diag *diag) LF_MUST_CHECK;
+/* The same out of a budget (core/budget.h), until lf_dataset_free. go_on (or NULL) is asked with
+ * each row: false is LF_E_CANCELLED. */
+struct lf_dataset_limits {
+    struct lf_budget *budget;
+    bool (*go_on)(void *arg);
+    void *arg;
+};
+enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
+                                   const struct lf_model *m, const struct lf_train_settings *s,
+                                   bool keep_text, const struct lf_dataset_limits *limits,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
 void lf_dataset_free(struct lf_dataset *d);
 int64_t lf_dataset_rows(const struct lf_dataset *d);
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out);
@@ -75,7 +87,7 @@ const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i);
 /* The cheap check of FLUSH: every line parses and has what a row needs; no tokenizer. A last line
  * without '\n' that does not parse is named as cut off. Reads at most LF_DATASET_BYTES_MAX. */
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
-                             struct lf_diag *diag) LF_MUST_CHECK;
+                             struct lf_budget *budget, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Calls fn with each row of a file: `normal`, which has "messages", "input_ids", or "prompt" and
  * "completion" (trainer/form.h), and the row itself; both are borrowed. What fn answers but LF_OK

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SMALL_VALUE_TIMES 128 /* a value of 2 bytes in memory */
 #define FOLLOW_LOOK_MS 100
 #define FOLLOW_REDRAW_MS 250
 #define FOLLOW_LINE_MS 1000
@@ -324,6 +325,17 @@ static enum lf_err train(struct lf_http *q, bool *queued, struct lf_diag *diag)
                                           : lf_jobs_train(j, q->param[0], false, queued, diag);
 }
 
+/* What a document may become while it is checked; rows are counted one by one. */
+static enum lf_err room_to_check(struct lf_http *q, const struct lf_upload *u, struct lf_diag *diag)
+{
+    enum lf_file_check check = lf_files[u->ref.kind].check;
+    if (check != LF_CHECK_SETTINGS && check != LF_CHECK_JSON)
+        return LF_OK;
+    uint64_t small = u->bytes * SMALL_VALUE_TIMES;
+    uint64_t most = LF_JSON_TREE_MAX + u->bytes * LF_JSON_TREE_TIMES;
+    return lf_http_take_soon(q, small < most ? small : most, "checking the file needs", diag);
+}
+
 enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
 {
     int32_t imported = 0;
@@ -332,8 +344,8 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
     enum lf_file_kind kind = u->ref.kind;
     enum lf_file_effect effect = lf_files[kind].effect;
     uint64_t bytes = u->bytes;
-    enum lf_err rc =
-        lf_registry_upload_commit(q->daemon->registry, q->param[0], u, &imported, diag);
+    enum lf_err rc = room_to_check(q, u, diag);
+    rc = rc ?: lf_registry_upload_commit(q->daemon->registry, q->param[0], u, &imported, diag);
     if (rc == LF_OK)
         lf_jobs_came(q->daemon->jobs, q->param[0], kind);
     if (rc == LF_OK && effect == LF_EFFECT_TRAIN && lf_http_query_flag(q, "train"))

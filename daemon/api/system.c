@@ -5,6 +5,7 @@
 #include "daemon/seat.h"
 #include "daemon/state.h"
 
+#include "core/budget.h"
 #include "core/clock.h"
 
 #include <string.h>
@@ -107,6 +108,18 @@ static void print_connections(struct lf_buf *out, struct lf_daemon *d)
     lf_metric_print(out, "gauge", "descriptors_max", "That may be.", (double)c.descriptors_max);
 }
 
+static void print_memory(struct lf_buf *out, const struct lf_daemon *d)
+{
+    lf_metric_print(out, "gauge", "request_memory_bytes", "Host memory that requests have taken.",
+                    (double)lf_budget_used(d->request_memory));
+    lf_metric_print(out, "gauge", "request_memory_max_bytes", "That they may take.",
+                    (double)lf_budget_limit(d->request_memory));
+    lf_metric_print(out, "gauge", "row_memory_bytes", "Host memory of rows of data sets.",
+                    (double)lf_budget_used(d->row_memory));
+    lf_metric_print(out, "gauge", "row_memory_max_bytes", "That they may take.",
+                    (double)lf_budget_limit(d->row_memory));
+}
+
 static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
 {
     struct lf_engine_status s[LF_BASES_MAX];
@@ -131,6 +144,7 @@ static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
     lf_metric_print(out, "gauge", "http_requests_active", "Requests whose answer is not out yet.",
                     atomic_load(&d->active));
     print_connections(out, d);
+    print_memory(out, d);
     lf_metric_print(out, "counter", "preemptions_total", "Times a sequence gave its pages back.",
                     preempted);
 }

@@ -6,6 +6,9 @@
 
 #include "core/json.h"
 #include <stdlib.h>
+#include <string.h>
+
+#define LISTED_BYTES 64 /* of an id with its spelling, in a text that doubles */
 
 /* The model that is asked, by "model"; one without a tokenizer is refused. */
 static enum lf_err find_model(struct lf_http *q, struct lf_json_in *in, struct lf_served_model *out,
@@ -18,6 +21,24 @@ static enum lf_err find_model(struct lf_http *q, struct lf_json_in *in, struct l
     return rc;
 }
 
+/* ---- Answers: written as they are, since a tree of values is many times as large --------------
+ */
+
+static void put_spelling(struct lf_buf *out, const struct lf_tokenizer *t, int32_t id)
+{
+    const char *text = lf_tokenizer_token(t, id);
+    lf_buf_json(out, text, text ? strlen(text) : 0);
+}
+
+static enum lf_err reply(struct lf_http *q, struct lf_buf *text, struct lf_diag *diag)
+{
+    if (text->rc == LF_OK)
+        lf_http_reply(q, 200, "application/json", text);
+    return text->rc == LF_OK
+               ? LF_OK
+               : lf_fail(diag, text->rc, "the answer is over %u MiB", LF_TOKENIZE_ANSWER_MAX >> 20);
+}
+
 /* ---- LoRAX ----------------------------------------------------------------------------------- */
 
 /* Each token by its spelling in the vocabulary. */
@@ -26,7 +47,7 @@ static enum lf_err reply_spellings(struct lf_http *q, json_t *body, struct lf_di
     static const char *const known[] = {"inputs", "add_special_tokens", NULL};
     struct lf_served_model m;
     lf_ids_auto ids = {0};
-    json_auto_t *rows = json_array();
+    lf_buf_auto rows = {.max = LF_TOKENIZE_ANSWER_MAX};
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = lf_json_only(body, known, diag)};
     bool special = lf_json_bool(&in, "add_special_tokens", true);
     enum lf_err rc = find_model(q, &in, &m, diag);
@@ -38,14 +59,15 @@ static enum lf_err reply_spellings(struct lf_http *q, json_t *body, struct lf_di
     const struct lf_tokenizer *t = m.seat->base->model->tokenizer;
     rc = lf_tokenizer_encode(t, &ids, json_string_value(inputs), json_string_length(inputs),
                              special, diag);
-    for (size_t i = 0; i < ids.n && rc == LF_OK; i++) {
-        const char *text = lf_tokenizer_token(t, ids.ids[i]);
-        json_array_append_new(
-            rows, json_pack("{s:i, s:s}", "id", (int)ids.ids[i], "text", text ? text : ""));
+    rc = rc ?: lf_http_take(q, ids.n * LISTED_BYTES, "the answer needs", diag);
+    lf_buf_putc(&rows, '[');
+    for (size_t i = 0; i < ids.n && rc == LF_OK && rows.rc == LF_OK; i++) {
+        lf_buf_printf(&rows, i ? ",{\"id\":%d,\"text\":" : "{\"id\":%d,\"text\":", (int)ids.ids[i]);
+        put_spelling(&rows, t, ids.ids[i]);
+        lf_buf_putc(&rows, '}');
     }
-    if (rc == LF_OK)
-        lf_http_reply_json(q, 200, json_incref(rows));
-    return rc;
+    lf_buf_puts(&rows, "]\n");
+    return rc ?: reply(q, &rows, diag);
 }
 
 /* ---- vLLM ------------------------------------------------------------------------------------ */
@@ -74,15 +96,17 @@ static enum lf_err encode(struct lf_openai *o, struct lf_http *q, const json_t *
     return rc;
 }
 
-static json_t *ids_json(const struct lf_ids *ids, const struct lf_tokenizer *t, bool spelt)
+static void put_list(struct lf_buf *out, const struct lf_ids *ids, const struct lf_tokenizer *spelt)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < ids->n; i++) {
-        const char *text = spelt ? lf_tokenizer_token(t, ids->ids[i]) : NULL;
-        json_array_append_new(list,
-                              spelt ? json_string(text ? text : "") : json_integer(ids->ids[i]));
+    lf_buf_putc(out, '[');
+    for (size_t i = 0; i < ids->n && out->rc == LF_OK; i++) {
+        lf_buf_puts(out, i ? "," : "");
+        if (spelt)
+            put_spelling(out, spelt, ids->ids[i]);
+        else
+            lf_buf_printf(out, "%d", (int)ids->ids[i]);
     }
-    return list;
+    lf_buf_putc(out, ']');
 }
 
 static enum lf_err reply_ids(struct lf_http *q, json_t *body, struct lf_openai *o,
@@ -107,12 +131,20 @@ static enum lf_err reply_ids(struct lf_http *q, json_t *body, struct lf_openai *
     const struct lf_seat *seat = o->request.model.seat;
     const struct lf_tokenizer *t = seat->base->model->tokenizer;
     lf_engine_status(seat->engine, &status);
-    lf_http_reply_json(q, 200,
-                       json_pack("{s:i, s:i, s:o, s:o}", "count", (int)o->prompt[0].n,
-                                 "max_model_len", status.context_max, "tokens",
-                                 ids_json(&o->prompt[0], t, false), "token_strs",
-                                 spelt ? ids_json(&o->prompt[0], t, true) : json_null()));
-    return LF_OK;
+    const struct lf_ids *ids = &o->prompt[0];
+    lf_buf_auto text = {.max = LF_TOKENIZE_ANSWER_MAX};
+    rc = lf_http_take(q, ids->n * LISTED_BYTES, "the answer needs", diag);
+    lf_buf_printf(&text, "{\"count\":%zu,\"max_model_len\":%d,\"tokens\":", ids->n,
+                  status.context_max);
+    if (rc == LF_OK)
+        put_list(&text, ids, NULL);
+    lf_buf_puts(&text, ",\"token_strs\":");
+    if (rc == LF_OK && spelt)
+        put_list(&text, ids, t);
+    else
+        lf_buf_puts(&text, "null");
+    lf_buf_puts(&text, "}\n");
+    return rc ?: reply(q, &text, diag);
 }
 
 /* LoRAX asks with "inputs", vLLM with "prompt" or "messages". */

@@ -74,6 +74,8 @@ struct lf_http {
     struct MHD_Connection *conn;
     struct lf_connection *connection;
     int fd;               /* the connection's socket, borrowed */
+    uint64_t taken;       /* of the host memory for requests */
+    uint64_t taken_max;   /* the most that it was */
     uint64_t reply_size;  /* bytes of the answer's body; 0: not known */
     uint64_t deadline_ns; /* of the whole answer; UINT64_MAX: none */
     enum lf_err early;    /* decided before the body was read */
@@ -118,6 +120,16 @@ bool lf_http_gone(struct lf_http *q);
 /* Whether the answer is still wanted; asked ten times a second while one waits or works.
  * LF_E_CANCELLED: the client is gone; LF_E_TIMED_OUT: it has taken longer than a request may. */
 enum lf_err lf_http_wanted(struct lf_http *q, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* Bytes of the host memory for requests, before they are allocated; given back with the request at
+ * the latest. what: "the body needs". LF_E_TOO_BIG (413): never so many; LF_E_OVERLOADED (429): not
+ * now. */
+enum lf_err lf_http_take(struct lf_http *q, uint64_t bytes, const char *what,
+                         struct lf_diag *diag) LF_MUST_CHECK;
+/* Waits a while for them, as long as the client does. */
+enum lf_err lf_http_take_soon(struct lf_http *q, uint64_t bytes, const char *what,
+                              struct lf_diag *diag) LF_MUST_CHECK;
+void lf_http_give(struct lf_http *q, uint64_t bytes);
 
 /* ---- The reply ------------------------------------------------------------------------------- */
 

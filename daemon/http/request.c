@@ -1,6 +1,7 @@
 /* What a handler may ask of its request. */
 #include "daemon/http/http.h"
 
+#include "core/budget.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/nearest.h"
@@ -12,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define ROOM_SECONDS 30u /* that an upload, all there, waits for room to be checked in */
+#define LOOK_MS 100
 
 /* libmicrohttpd tells a missing argument from one without a value only by walking them. */
 struct seek {
@@ -112,6 +116,11 @@ enum lf_err lf_http_json(struct lf_http *q, json_t **out, struct lf_diag *diag)
     if (q->body.len == 0)
         j = json_object();
     else
+        rc = lf_http_take(q, lf_json_tree_bytes(q->body.data, q->body.len),
+                          "the body's values need", diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!j)
         rc = lf_json_parse(&j, q->body.data, q->body.len, diag);
     if (rc != LF_OK)
         return lf_fail_within(diag, rc, "the body is not JSON");
@@ -160,6 +169,35 @@ enum lf_err lf_http_wanted(struct lf_http *q, struct lf_diag *diag)
         return lf_fail(diag, LF_E_TIMED_OUT, "no answer within %d s (--request-timeout)",
                        q->daemon->options.request_seconds);
     return LF_OK;
+}
+
+enum lf_err lf_http_take(struct lf_http *q, uint64_t bytes, const char *what, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_budget_take(q->daemon->request_memory, bytes, q->taken, what, diag);
+    if (rc == LF_OK)
+        q->taken += bytes;
+    q->taken_max = q->taken > q->taken_max ? q->taken : q->taken_max;
+    return rc;
+}
+
+enum lf_err lf_http_take_soon(struct lf_http *q, uint64_t bytes, const char *what,
+                              struct lf_diag *diag)
+{
+    uint64_t end = lf_clock_ns() + ROOM_SECONDS * LF_NS_PER_S;
+    enum lf_err rc;
+    while ((rc = lf_http_take(q, bytes, what, diag)) == LF_E_OVERLOADED && lf_clock_ns() < end) {
+        enum lf_err gone = lf_http_wanted(q, diag);
+        if (gone != LF_OK)
+            return gone;
+        poll(NULL, 0, LOOK_MS);
+    }
+    return rc;
+}
+
+void lf_http_give(struct lf_http *q, uint64_t bytes)
+{
+    lf_budget_give(q->daemon->request_memory, bytes);
+    q->taken -= bytes;
 }
 
 bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b)

@@ -15,6 +15,7 @@
 #include "daemon/state.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -30,7 +31,8 @@
 #define CONNECTION_MEMORY_BYTES (64u << 10) /* head of a request and libmicrohttpd's buffers */
 #define IDLE_SECONDS 60u                    /* between requests, and between pieces of a body */
 #define PATH_BYTES 4096u                    /* longer ones are cut, and no route's */
-#define SWALLOW_BYTES (64u << 20)           /* of a refused body that is read all the same */
+#define TRIM_BYTES (16u << 20)
+#define SWALLOW_BYTES (64u << 20) /* of a refused body that is read all the same */
 
 struct server_part {
     int fd; /* listens */
@@ -248,7 +250,12 @@ static enum lf_err take_bare(void *arg, const char *data, size_t n, struct lf_di
     struct lf_http *q = arg;
     if (q->route->sink)
         return q->route->sink->write(q, data, n, diag);
-    enum lf_err rc = lf_buf_append(&q->body, data, n);
+    enum lf_err rc = LF_OK;
+    if (q->body.cap > q->taken) /* it doubles */
+        rc = lf_http_take(q, q->body.cap, "the body needs", diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_buf_append(&q->body, data, n);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "the body is over %zu bytes", q->route->body_max);
 }
 
@@ -341,6 +348,9 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
     lf_buf_free(&q->body);
     lf_buf_free(&q->pending);
     lf_connection_enter(q->connection, LF_CONNECTION_HEAD);
+    lf_http_give(q, q->taken);
+    if (q->taken_max >= TRIM_BYTES)
+        malloc_trim(0); /* what one request took is not kept for the next */
     free(q);
     *state = NULL;
     atomic_fetch_sub(&s->d->active, 1);

@@ -6,6 +6,9 @@
 #include "core/lock.h"
 
 #include <string.h>
+#include <time.h>
+
+#define REST_SECONDS 1
 
 /* The oldest job that may be prepared; NULL: none now. With the lock held. */
 static struct lf_open_job *next_job(struct lf_jobs *j)
@@ -23,6 +26,7 @@ static struct lf_open_job *next_job(struct lf_jobs *j)
 
 struct prepared {
     struct lf_train_settings settings;
+    struct lf_dataset_limits limits;
     struct lf_dataset *train, *eval;
     char checkpoint_dir[LF_PATH_MAX];
 };
@@ -34,13 +38,20 @@ static void prepared_free(struct prepared *p)
     lf_dataset_free(p->eval);
 }
 
+static bool still_wanted(void *arg)
+{
+    const struct lf_open_job *l = arg;
+    lf_lock_auto held = lf_lock(&l->jobs->lock);
+    return !l->cancelled && !l->jobs->closing;
+}
+
 static enum lf_err rows_load(struct lf_dataset **out, const char *dir, const char *name,
-                             const struct lf_model *m, const struct lf_train_settings *s,
+                             const struct lf_model *m, const struct prepared *p,
                              struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_path_join(path, dir, name, diag);
-    rc = rc ?: lf_dataset_load(out, path, m, s, false, diag);
+    rc = rc ?: lf_dataset_load_within(out, path, m, &p->settings, false, &p->limits, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
 }
 
@@ -54,9 +65,9 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     rc = rc ?: lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
     rc = rc ?: lf_path_join(eval, dir, LF_INPUTS_EVAL, diag);
     rc = rc ?: lf_inputs_settings(dir, &p->settings, diag);
-    rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, m, &p->settings, diag);
+    rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, m, p, diag);
     if (rc == LF_OK && lf_file_exists(eval))
-        rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, m, &p->settings, diag);
+        rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, m, p, diag);
     return rc;
 }
 
@@ -120,10 +131,29 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
     return rc;
 }
 
+/* The daemon stops, or others have the memory for its rows: it waits again. Where a training has
+ * it, until that ends; requests give it back soon. */
+static bool comes_back(struct lf_jobs *j, struct lf_open_job *l, enum lf_err rc)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    if (l->cancelled || (rc != LF_E_OVERLOADED && !(rc == LF_E_CANCELLED && j->closing)))
+        return false;
+    l->stage = LF_STAGE_WAITING;
+    for (const struct lf_open_job *o = j->open; o; o = o->next)
+        l->no_room = l->no_room || o->stage == LF_STAGE_TRAINING;
+    if (!l->no_room && !j->closing) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += REST_SECONDS;
+        pthread_cond_timedwait(&j->changed, &j->lock, &until);
+    }
+    return true;
+}
+
 static void prepare(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
-    struct prepared p = {0};
+    struct prepared p = {.limits = {j->d->row_memory, still_wanted, l}};
     enum lf_err rc = load(j, &l->record, &p, &diag);
     if (rc == LF_OK)
         rc = lf_survey_make(&l->survey, p.train, p.eval, &diag);
@@ -132,7 +162,7 @@ static void prepare(struct lf_jobs *j, struct lf_open_job *l)
         rc = hand_over(j, l, &p, &diag);
     }
     prepared_free(&p);
-    if (rc == LF_OK)
+    if (rc == LF_OK || comes_back(j, l, rc))
         return;
     pthread_mutex_lock(&j->lock);
     l->stage = LF_STAGE_ENDED;

@@ -253,7 +253,8 @@ static enum lf_err score_rows(struct scoring_job *x, const struct lf_scoring *wh
 {
     const struct lf_model *m = x->seat->base->model;
     struct lf_engine_status status;
-    enum lf_err rc = lf_dataset_load(&x->d, path, m, &x->settings, true, diag);
+    const struct lf_dataset_limits limits = {x->j->d->row_memory, NULL, NULL};
+    enum lf_err rc = lf_dataset_load_within(&x->d, path, m, &x->settings, true, &limits, diag);
     if (rc != LF_OK)
         return rc;
     lf_engine_status(x->seat->engine, &status);

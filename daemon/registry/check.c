@@ -9,6 +9,11 @@
 
 #include <string.h>
 
+void lf_registry_budget(struct lf_registry *r, struct lf_budget *b)
+{
+    r->budget = b;
+}
+
 static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *path,
                               struct lf_diag *diag)
 {
@@ -16,7 +21,7 @@ static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *pa
     enum lf_err rc = lf_registry_settings(r, id, &s, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_dataset_check(path, &s, diag);
+    rc = lf_dataset_check(path, &s, r->budget, diag);
     lf_train_settings_free(&s);
     return rc;
 }
@@ -28,8 +33,8 @@ bool lf_registry_wants_template(struct lf_registry *r, uint64_t id, const char *
     if (lf_registry_view_id(r, id, &v, NULL) != LF_OK || v.record.current > 0 ||
         lf_registry_settings(r, id, &s, NULL) != LF_OK)
         return false;
-    bool wants =
-        !s.template_ && (s.template_ = strdup("any")) && lf_dataset_check(path, &s, NULL) == LF_OK;
+    bool wants = !s.template_ && (s.template_ = strdup("any")) &&
+                 lf_dataset_check(path, &s, r->budget, NULL) == LF_OK;
     lf_train_settings_free(&s);
     return wants;
 }

@@ -57,6 +57,7 @@ struct lf_registry {
     char data_dir[LF_PATH_MAX - 256]; /* leaves room for what is put after it */
     struct lf_store *store;
     const struct lf_bases *bases;
+    struct lf_budget *budget;  /* what is checked comes out of it; or NULL */
     pthread_mutex_t edit;      /* one change at a time; held over the disk; taken first */
     pthread_mutex_t log;       /* one line at a time, of whatever adapter; taken alone */
     pthread_mutex_t index;     /* protects all below */

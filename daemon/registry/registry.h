@@ -34,6 +34,9 @@ struct lf_registry;
 enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, struct lf_store *store,
                              const struct lf_bases *bases, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_registry_close(struct lf_registry *r);
+/* What checking a file needs comes out of it (core/budget.h) from now on; borrowed. */
+struct lf_budget;
+void lf_registry_budget(struct lf_registry *r, struct lf_budget *b);
 /* The base that an adapter is of; where there is no such adapter the default. */
 const struct lf_base *lf_registry_base(struct lf_registry *r, uint64_t id);
 /* Grows with every change that lf_registry_tree shows, also over restarts. */

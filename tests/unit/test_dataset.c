@@ -375,7 +375,7 @@ static void refuses_bad_lines_by_number(void **state)
         struct lf_diag loaded = {""}, checked = {""};
         assert_int_equal(load(&d, cases[i].text, &s, &loaded), LF_E_INVALID);
         assert_null(d);
-        assert_int_equal(lf_dataset_check(path, &s, &checked), LF_E_INVALID);
+        assert_int_equal(lf_dataset_check(path, &s, NULL, &checked), LF_E_INVALID);
         if (!strstr(loaded.text, cases[i].says))
             fail_msg("case %zu: \"%s\" does not say \"%s\"", i, loaded.text, cases[i].says);
         assert_string_equal(loaded.text, checked.text);
@@ -402,7 +402,7 @@ static void a_line_over_the_limit_is_refused(void **state)
     assert_int_equal(lf_file_write(path, text, n, NULL), LF_OK);
     free(text);
     struct lf_diag diag;
-    assert_int_equal(lf_dataset_check(path, &s, &diag), LF_E_TOO_BIG);
+    assert_int_equal(lf_dataset_check(path, &s, NULL, &diag), LF_E_TOO_BIG);
     assert_non_null(strstr(diag.text, "line 1: longer than"));
 }
 
@@ -433,7 +433,7 @@ static void a_hundred_thousand_rows_load_in_seconds(void **state)
                 i, i * 7);
     assert_int_equal(fclose(f), 0);
     uint64_t start = lf_clock_ns();
-    assert_int_equal(lf_dataset_check(path, &s, NULL), LF_OK);
+    assert_int_equal(lf_dataset_check(path, &s, NULL, NULL), LF_OK);
     double check = (double)(lf_clock_ns() - start) * 1e-9;
     struct lf_dataset *d;
     start = lf_clock_ns();

@@ -1,7 +1,13 @@
 /* Text to ids: added tokens, normalizers, added tokens again, pre-tokenizers, BPE, template. */
 #include "text/tokenizer/parts.h"
 
+#include "core/budget.h"
 #include "core/utf8.h"
+
+/* Of the scratch for a byte of text, at the most: a word without end is as many symbols and thrice
+ * as many entries of the heap, in lists that double. */
+#define BYTES_A_BYTE 96
+#define FREE_BYTES (64u << 10) /* a text that is not worth counting */
 
 /* Plain text, normalised, without added tokens. */
 static enum lf_err encode_plain(const struct lf_tokenizer *t, struct lf_tok_scratch *x,
@@ -84,12 +90,15 @@ enum lf_err lf_tokenizer_encode(const struct lf_tokenizer *t, struct lf_ids *out
     if (n > LF_TEXT_BYTES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "a text of %zu bytes is over the limit of %u", n,
                        LF_TEXT_BYTES_MAX);
+    uint64_t taken = n > FREE_BYTES ? (uint64_t)n * BYTES_A_BYTE : 0;
+    enum lf_err rc = lf_budget_take(t->budget, taken, 0, "the text's tokens need", diag);
+    if (rc != LF_OK)
+        return rc;
     struct lf_tok_scratch x;
     lf_tok_scratch_init(&x);
     lf_buf_auto mended = {.max = LF_TEXT_BYTES_MAX};
     struct lf_str good = {text, n};
     size_t before = out->n;
-    enum lf_err rc = LF_OK;
     if (lf_utf8_valid(text, n) < n) {
         rc = mend(&mended, text, n, diag);
         good = (struct lf_str){mended.data, mended.len};
@@ -104,5 +113,6 @@ enum lf_err lf_tokenizer_encode(const struct lf_tokenizer *t, struct lf_ids *out
     if (rc != LF_OK)
         out->n = before;
     lf_tok_scratch_free(&x);
+    lf_budget_give(t->budget, taken);
     return rc;
 }

@@ -147,7 +147,8 @@ struct lf_tok_decode {
 #define LF_TOK_TEMPLATE_TEXT (-1)
 
 struct lf_tokenizer {
-    struct lf_arena arena; /* every string */
+    struct lf_arena arena;    /* every string */
+    struct lf_budget *budget; /* or NULL */
     struct lf_tok_bpe bpe;
     struct lf_tok_added *added;
     struct lf_str *added_content; /* as in added: the keys of by_content */

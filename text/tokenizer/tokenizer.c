@@ -33,6 +33,11 @@ void lf_tokenizer_free(struct lf_tokenizer *t)
     free(t);
 }
 
+void lf_tokenizer_budget(struct lf_tokenizer *t, struct lf_budget *b)
+{
+    t->budget = b;
+}
+
 /* Where the byte alphabet comes last, words are matched as raw bytes instead. Not where a byte's
  * character is missing and something would stand for it: that is spelled out in characters. */
 static void words_as_bytes(struct lf_tokenizer *t)
