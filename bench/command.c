@@ -208,7 +208,7 @@ int lf_cmd_bench(int argc, char **argv)
         {"targets", 0, LF_OPT_STR, "NAMES", &flags.targets,
          "modules: all-linear, or q_proj,v_proj"},
         {"dropout", 0, LF_OPT_REAL, "X", &flags.dropout, "LoRA dropout in training", .hi = 0.99},
-        {"recompute", 0, LF_OPT_CHOICE, "none|block|auto", &flags.recompute,
+        {"recompute", 0, LF_OPT_CHOICE, "none|block|auto|offload", &flags.recompute,
          "in training: run blocks again in backward to save memory"},
         {"warmup", 0, LF_OPT_INT, "N", &flags.warmup, "batches before the clock", .hi = 1e6},
         {"iters", 0, LF_OPT_INT, "N", &flags.iters, "batches timed; their median counts", .lo = 1,

@@ -55,6 +55,7 @@ struct lf_backend {
     enum lf_err (*mark_new)(struct lf_stream *s, void **out, struct lf_diag *diag);
     void (*mark_set)(struct lf_stream *s, void *mark);
     enum lf_err (*mark_wait)(struct lf_stream *s, void *mark, struct lf_diag *diag);
+    void (*mark_follow)(struct lf_stream *s, void *mark); /* the mark is another stream's */
     double (*mark_seconds)(struct lf_stream *s, void *from, void *to);
     void (*mark_free)(struct lf_stream *s, void *mark);
 

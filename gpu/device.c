@@ -295,6 +295,12 @@ enum lf_err lf_mark_wait(struct lf_mark *m, struct lf_diag *diag)
                                       : LF_OK;
 }
 
+void lf_stream_follow(struct lf_stream *s, const struct lf_mark *m)
+{
+    if (lf_stream_async(s))
+        backend_of(s)->mark_follow(s, m->impl);
+}
+
 double lf_mark_seconds(const struct lf_mark *from, const struct lf_mark *to)
 {
     return lf_stream_async(from->stream)

@@ -110,7 +110,10 @@ enum lf_err lf_device_alloc_host(struct lf_device *dev, void **out, size_t bytes
                                  struct lf_diag *diag) LF_MUST_CHECK;
 void lf_device_release_host(struct lf_device *dev, void *p);
 
-/* priority 0 is normal, 1 goes first (serving before training). */
+/* priority 0 is normal, 1 goes first (serving before training); LF_STREAM_COPIES: for copies
+ * between host and device and for marks alone, beside another stream's operations. It has no
+ * scratch memory. */
+#define LF_STREAM_COPIES (-1)
 enum lf_err lf_stream_new(struct lf_stream **out, struct lf_device *dev, int priority,
                           struct lf_diag *diag) LF_MUST_CHECK;
 void lf_stream_free(struct lf_stream *s);
@@ -126,6 +129,7 @@ void lf_stream_upload(struct lf_stream *s, void *dst, const void *src, size_t by
 /* Device to host; there after lf_stream_wait, or after the wait for a mark set behind it where dst
  * is lf_device_alloc_host's. */
 void lf_stream_download(struct lf_stream *s, void *dst, const void *src, size_t bytes);
+/* Either side may be lf_device_alloc_host's; that must stay until the copy is done. */
 void lf_stream_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes);
 void lf_stream_zero(struct lf_stream *s, void *dst, size_t bytes);
 
@@ -142,6 +146,9 @@ void lf_mark_set(struct lf_mark *m);
 /* Until the stream has come to where the mark was set last. LF_E_DEVICE_LOST after a device fault.
  */
 enum lf_err lf_mark_wait(struct lf_mark *m, struct lf_diag *diag) LF_MUST_CHECK;
+/* What is put on s from here on waits until the mark's stream, another of the same device, has come
+ * to where the mark was set last. Returns at once; never set: nothing to wait for. */
+void lf_stream_follow(struct lf_stream *s, const struct lf_mark *m);
 /* What the stream took from one to the other; after a wait for `to`. Of one stream. */
 double lf_mark_seconds(const struct lf_mark *from, const struct lf_mark *to);
 void lf_mark_free(struct lf_mark *m);

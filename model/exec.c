@@ -72,6 +72,7 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
     x->h_n = c->gated ? 2 * c->F : c->F;
     x->meta_cap = lf_exec_meta_bytes(limits, model->rope_positions);
     rc = alloc_host(x, diag) ?: lf_exec_kv_open(x, diag) ?: lf_exec_allocate(x, diag);
+    rc = rc ?: lf_exec_offload_open(x, diag);
     rc = rc ?: lf_exec_steps_open(x, diag) ?: lf_exec_draws_open(x, diag);
     if (rc == LF_OK)
         *out = x;
@@ -85,6 +86,7 @@ void lf_exec_free(struct lf_exec *x)
     if (!x)
         return;
     struct lf_device *dev = x->stream->dev;
+    lf_exec_offload_close(x);
     lf_device_release(dev, x->history);
     lf_device_release(dev, x->bias);
     lf_device_release(dev, x->device);

@@ -20,9 +20,12 @@
 #include <stdint.h>
 
 enum lf_recompute {
-    LF_RECOMPUTE_NONE,  /* keep every activation that backward reads */
-    LF_RECOMPUTE_BLOCK, /* keep each block's input; run the block again in backward */
-    LF_RECOMPUTE_AUTO   /* BLOCK for as few blocks as memory_bytes allow */
+    LF_RECOMPUTE_NONE,   /* keep every activation that backward reads */
+    LF_RECOMPUTE_BLOCK,  /* keep each block's input; run the block again in backward */
+    LF_RECOMPUTE_AUTO,   /* BLOCK for as few blocks as memory_bytes allow */
+    LF_RECOMPUTE_OFFLOAD /* BLOCK, but what attention's half of a block made waits in host memory
+                            (lf_exec_memory.host) and is not made again; blocks with norms behind
+                            their branches, and parallel ones, are run again whole */
 };
 
 struct lf_exec_limits {
@@ -52,6 +55,7 @@ struct lf_stream *lf_exec_stream(const struct lf_exec *x);
 struct lf_exec_memory {
     size_t activations, saved, logits, kv, scratch;
     size_t copies; /* of the weights, unpacked; 0 where memory is scarce */
+    size_t host;   /* pinned host memory that waits for backward; not the device's */
 };
 void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out);
 bool lf_exec_recomputes(const struct lf_exec *x);

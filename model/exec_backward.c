@@ -171,6 +171,30 @@ static void parallel_bwd(struct lf_exec *x, int l, const struct lf_acts *b, cons
         norm_bwd(x, w->dx, dn, b->x_in, NULL, y->attn_norm, NULL, true);
 }
 
+/* What forward put away. There may be no block l. */
+static void bring_back(struct lf_exec *x, int l, enum lf_offload_part part)
+{
+    if (l < 0 || l >= x->offload.n)
+        return;
+    struct lf_acts b = lf_exec_training_rows(x, l, true);
+    lf_exec_offload_in(x, l, part, &b);
+}
+
+/* What follows in_maps_bwd of the MLP: its norm's input comes back for two blocks below, whose
+ * buffer this one's is. */
+static void attention_half_bwd(struct lf_exec *x, int l, const struct lf_acts *b)
+{
+    if (l <= x->offload.n)
+        bring_back(x, l - 2, LF_OFFLOAD_MID);
+    lf_exec_offload_await_in(x, l, LF_OFFLOAD_QKV);
+    lf_exec_offload_await_in(x, l, LF_OFFLOAD_O);
+    attention_bwd(x, l, b);
+    if (l > x->offload.n)
+        return;
+    bring_back(x, l - 1, LF_OFFLOAD_QKV);
+    bring_back(x, l - 1, LF_OFFLOAD_O);
+}
+
 /* What follows mlp_out_map_bwd, whose answer dy is. lowest: nothing below has an adapter, so the
  * block's own input needs no gradient. */
 static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, const void *dy,
@@ -186,7 +210,7 @@ static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, const v
     mlp_act_bwd(x, l, b, dy);
     in_maps_bwd(x, l, LF_GROUP_MLP_IN, b->h, b->x_mid, b->u[LF_GROUP_MLP_IN], y->mlp_norm,
                 y->mlp_norm_b);
-    attention_bwd(x, l, b);
+    attention_half_bwd(x, l, b);
     if (!lowest) {
         in_maps_bwd(x, l, LF_GROUP_ATTN_IN, w->dqkv, b->x_in, b->u[LF_GROUP_ATTN_IN], y->attn_norm,
                     y->attn_norm_b);
@@ -203,50 +227,30 @@ static void block_bwd(struct lf_exec *x, int l, const struct lf_acts *b, const v
                       b->u[LF_GROUP_ATTN_IN], false);
 }
 
-/* The training rows of a block's activations. What a block that is run again puts out is not kept:
- * the last one's output may still be asked for (lf_exec_logits). */
-static struct lf_acts training_rows(const struct lf_exec *x, const struct lf_acts *b, bool again)
+/* What backward reads of a block, made again. */
+static void block_again(struct lf_exec *x, int l, const struct lf_acts *b)
 {
-    const struct lf_config *c = &x->model->config;
-    size_t first = (size_t)(x->plan.T - x->plan.T_train), C = (size_t)c->C;
-    size_t qkv = (size_t)x->qkv_n, room = (size_t)x->room, H = (size_t)c->H, D = (size_t)c->D;
-    struct lf_acts t = {
-        .x_in = lf_at(b->x_in, first * C, x->es),
-        .x_mid = lf_at(b->x_mid, first * C, x->es),
-        .x_out = lf_at(b->x_out, first * C, x->es),
-        .raw = lf_at(b->raw, first * qkv, x->es),
-        .qkv = lf_at(b->qkv, first * qkv, x->es),
-        .o = lf_at(b->o, first * (H * D + room), x->es),
-        .lse = b->lse + first * H,
-        .h = lf_at(b->h, first * ((size_t)x->h_n + room), x->es),
-        .attn_y = lf_at(b->attn_y, first * C, x->es),
-        .mlp_y = lf_at(b->mlp_y, first * C, x->es),
-    };
-    for (int g = 0; g < LF_GROUPS; g++) {
-        int p0, n;
-        lf_config_group(c, (enum lf_group_kind)g, &p0, &n);
-        t.u[g] = lf_at(b->u[g], first * (size_t)(n * x->train.batch.rank_max), x->es);
+    if (l >= x->offload.n) {
+        lf_exec_block(x, &x->train, l, b);
+        return;
     }
-    if (again) {
-        t.x_out = x->work.x;
-        if (c->parallel_block)
-            t.x_mid = x->work.x;
-    }
-    return t;
+    lf_exec_offload_await_in(x, l, LF_OFFLOAD_MID);
+    lf_exec_mlp_inner(x, &x->train, l, b);
 }
 
 void lf_exec_backward(struct lf_exec *x)
 {
+    bring_back(x, x->offload.n - 1, LF_OFFLOAD_MID);
     for (int l = x->model->config.L - 1; l >= x->layer_first; l--) {
         bool again = l < x->n_again - 1; /* the last of them has left its activations there */
-        struct lf_acts b = training_rows(x, &x->saved[l], again);
+        struct lf_acts b = lf_exec_training_rows(x, l, again);
         /* The last map's backward needs nothing of a block that is run again, unless a norm follows
          * that map; before the block, the maps that come last in it are the first whose weights
          * backward needs next, and lie unpacked. */
         bool early = again && !x->model->config.norms.post_mlp;
         const void *dy = early ? mlp_out_map_bwd(x, l, &b) : NULL;
         if (again)
-            lf_exec_block(x, &x->train, l, &b);
+            block_again(x, l, &b);
         if (!early)
             dy = mlp_out_map_bwd(x, l, &b);
         block_bwd(x, l, &b, dy, l == x->layer_first);

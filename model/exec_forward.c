@@ -171,6 +171,15 @@ static void mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const s
         x->ops->glu(x->stream, &g);
 }
 
+/* A part of what the block leaves for backward may wait in host memory. */
+static void put_away(struct lf_exec *x, int l, enum lf_offload_part part)
+{
+    if (l >= x->offload.n)
+        return;
+    struct lf_acts b = lf_exec_training_rows(x, l, false);
+    lf_exec_offload_out(x, l, part, &b);
+}
+
 /* A block up to attention's output. */
 static void attention_branch(struct lf_exec *x, const struct lf_pass *p, int l,
                              const struct lf_acts *b)
@@ -190,10 +199,23 @@ static void attention_branch(struct lf_exec *x, const struct lf_pass *p, int l,
                              .ldy = x->qkv_n,
                              .ldx = in.ld,
                              .norm = in.norm};
+    lf_exec_offload_await_out(x, LF_OFFLOAD_QKV);
     lf_exec_group(x, p, l, LF_GROUP_ATTN_IN, &io);
+    lf_exec_offload_await_out(x, LF_OFFLOAD_O);
     attention(x, p, l, b);
+    put_away(x, l, LF_OFFLOAD_QKV);
+    put_away(x, l, LF_OFFLOAD_O);
     if (c->parallel_block)
         mlp_inner(x, p, l, b, in);
+}
+
+void lf_exec_mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b)
+{
+    const struct lf_layer *y = &x->model->layers[l];
+    int C = x->model->config.C;
+    struct lf_norm_args norm =
+        norm_args(x, x->work.n, C + x->room, b->x_mid, y->mlp_norm, y->mlp_norm_b, p->batch.T);
+    mlp_inner(x, p, l, b, input_of(&norm));
 }
 
 /* The rest of it. */
@@ -201,13 +223,12 @@ static void block_output(struct lf_exec *x, const struct lf_pass *p, int l, cons
 {
     const struct lf_config *c = &x->model->config;
     const struct lf_layer *y = &x->model->layers[l];
+    lf_exec_offload_await_out(x, LF_OFFLOAD_MID);
     residual(x, p, l, LF_GROUP_ATTN_OUT, b->x_mid, b->x_in, b->o, c->H * c->D + x->room,
              b->u[LF_GROUP_ATTN_OUT], b->attn_y, y->post_attn_norm);
-    if (!c->parallel_block) {
-        struct lf_norm_args norm = norm_args(x, x->work.n, c->C + x->room, b->x_mid, y->mlp_norm,
-                                             y->mlp_norm_b, p->batch.T);
-        mlp_inner(x, p, l, b, input_of(&norm));
-    }
+    put_away(x, l, LF_OFFLOAD_MID);
+    if (!c->parallel_block)
+        lf_exec_mlp_inner(x, p, l, b);
     residual(x, p, l, LF_GROUP_MLP_OUT, b->x_out, b->x_mid, x->work.g, inner_ld(x),
              b->u[LF_GROUP_MLP_OUT], b->mlp_y, y->post_mlp_norm);
 }

@@ -8,6 +8,7 @@
  *   exec_step.c      decoding steps, recorded
  *   exec_head.c      final norm, logits, loss and its gradient, sampling
  *   exec_backward.c  the gradient through the blocks
+ *   exec_offload.c   what waits for backward in host memory
  *   kv.c             pages of the cache, kept ones among them
  *
  * Rows of a batch stand in three parts: cached sequences, uncached ones that only want a loss,
@@ -102,6 +103,24 @@ struct lf_draw {
     float *top_logprobs;  /* as top_ids; both (n, top_ld) as they are fetched */
 };
 
+/* What of a block waits in host memory together. */
+enum lf_offload_part {
+    LF_OFFLOAD_QKV, /* q, k, v, before their norms too */
+    LF_OFFLOAD_O,   /* attention's output, lse */
+    LF_OFFLOAD_MID, /* x_mid */
+    LF_OFFLOAD_PARTS
+};
+#define LF_OFFLOAD_BUFFERS (LF_OFFLOAD_PARTS + 1) /* one each, and the second x_mid */
+
+struct lf_offload {
+    int n;                           /* the first blocks, of those that are run again; 0: none */
+    char *host;                      /* (n) blocks of at[LF_OFFLOAD_PARTS] bytes, pinned */
+    size_t at[LF_OFFLOAD_PARTS + 1]; /* where a part begins in a block's */
+    struct lf_stream *stream;        /* of the copies */
+    struct lf_mark *ready;           /* on the exec's stream: what a copy follows */
+    struct lf_mark *moved[LF_OFFLOAD_BUFFERS];
+};
+
 struct lf_exec {
     struct lf_stream *stream;
     const struct lf_ops *ops;
@@ -109,6 +128,7 @@ struct lf_exec {
     struct lf_slots *slots;
     struct lf_exec_limits limits;
     int n_again; /* the first blocks, run again in backward: they share one set of activations */
+    struct lf_offload offload;
     struct lf_exec_memory memory;
     size_t es;      /* bytes of an act element */
     int qkv_n, h_n; /* columns of q, k, v together; of the MLP's inner, before activation */
@@ -196,6 +216,8 @@ void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum
 /* exec_forward.c */
 void lf_exec_forward(struct lf_exec *x);
 void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
+/* Its MLP up to the activation, from x_mid. */
+void lf_exec_mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
 /* One of the model's norms over T rows, into rows of ldy. */
 void lf_exec_norm(struct lf_exec *x, void *y, int ldy, const void *in, const float *w,
                   const float *b, int T);
@@ -221,6 +243,25 @@ void lf_exec_draws_close(struct lf_exec *x);
 /* exec_backward.c: from work.dx down to the lowest adapter. */
 void lf_exec_backward(struct lf_exec *x);
 
+/* exec_offload.c; what is put on the stream does nothing where block l is not offloaded. */
+enum lf_err lf_exec_offload_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_exec_offload_close(struct lf_exec *x);
+/* Block l's x_mid comes back into work.x: blocks take turns. */
+static inline bool lf_exec_offload_other_mid(const struct lf_exec *x, int l)
+{
+    return l < x->offload.n && (x->offload.n - l) % 2 != 0;
+}
+/* Out of b, the training rows of forward's buffers, once what is on the stream has made it;
+ * await_out: before the next block writes there. */
+void lf_exec_offload_out(struct lf_exec *x, int l, enum lf_offload_part part,
+                         const struct lf_acts *b);
+void lf_exec_offload_await_out(struct lf_exec *x, enum lf_offload_part part);
+/* Back into b, backward's buffers, once what is on the stream is done with it; await_in: before it
+ * is read. */
+void lf_exec_offload_in(struct lf_exec *x, int l, enum lf_offload_part part,
+                        const struct lf_acts *b);
+void lf_exec_offload_await_in(struct lf_exec *x, int l, enum lf_offload_part part);
+
 /* kv.c */
 enum lf_err lf_exec_kv_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_exec_kv_close(struct lf_exec *x);
@@ -229,6 +270,9 @@ void *lf_exec_kv_layer(const struct lf_exec *x, int l, bool values);
 
 /* exec_memory.c: the size table. Allocates and hands out everything of x's device memory. */
 enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+/* The training rows of block l's activations: where forward left them, or of a block that is run
+ * again (again) where it puts them then. */
+struct lf_acts lf_exec_training_rows(const struct lf_exec *x, int l, bool again);
 /* A group's weights unpacked, rows of its K; NULL where there was no memory for copies. */
 void *lf_exec_copy(const struct lf_exec *x, int l, enum lf_group_kind g);
 

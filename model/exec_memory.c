@@ -155,8 +155,10 @@ static void share_saved_set(struct lf_exec *x, struct size_walk *w, size_t *purp
     size_t T = (size_t)x->limits.train_tokens_max;
     *a = x->saved[0];
     a->u[LF_GROUP_MLP_OUT] = take(w, purpose, T, u_cols(x, LF_GROUP_MLP_OUT), x->es);
-    if (c->parallel_block)
+    if (c->parallel_block || x->offload.n > 0)
         a->u[LF_GROUP_ATTN_OUT] = take(w, purpose, T, u_cols(x, LF_GROUP_ATTN_OUT), x->es);
+    if (x->offload.n > 0)
+        a->u[LF_GROUP_ATTN_IN] = take(w, purpose, T, u_cols(x, LF_GROUP_ATTN_IN), x->es);
 }
 
 static void take_saved(struct lf_exec *x, struct size_walk *w, size_t *purpose)
@@ -175,6 +177,39 @@ static void take_saved(struct lf_exec *x, struct size_walk *w, size_t *purpose)
         if (c->parallel_block)
             a->x_mid = a->x_out;
     }
+}
+
+/* What a block that is run again puts out is not kept: the last one's output may still be asked for
+ * (lf_exec_logits). */
+struct lf_acts lf_exec_training_rows(const struct lf_exec *x, int l, bool again)
+{
+    const struct lf_acts *b = &x->saved[l];
+    const struct lf_config *c = &x->model->config;
+    size_t first = (size_t)(x->plan.T - x->plan.T_train), C = (size_t)c->C;
+    size_t qkv = (size_t)x->qkv_n, room = (size_t)x->room, H = (size_t)c->H, D = (size_t)c->D;
+    struct lf_acts t = {
+        .x_in = lf_at(b->x_in, first * C, x->es),
+        .x_mid = lf_at(b->x_mid, first * C, x->es),
+        .x_out = lf_at(b->x_out, first * C, x->es),
+        .raw = lf_at(b->raw, first * qkv, x->es),
+        .qkv = lf_at(b->qkv, first * qkv, x->es),
+        .o = lf_at(b->o, first * (H * D + room), x->es),
+        .lse = b->lse + first * H,
+        .h = lf_at(b->h, first * ((size_t)x->h_n + room), x->es),
+        .attn_y = lf_at(b->attn_y, first * C, x->es),
+        .mlp_y = lf_at(b->mlp_y, first * C, x->es),
+    };
+    for (int g = 0; g < LF_GROUPS; g++) {
+        int p0, n;
+        lf_config_group(c, (enum lf_group_kind)g, &p0, &n);
+        t.u[g] = lf_at(b->u[g], first * (size_t)(n * x->train.batch.rank_max), x->es);
+    }
+    if (again) {
+        t.x_out = x->work.x;
+        if (c->parallel_block || lf_exec_offload_other_mid(x, l))
+            t.x_mid = x->work.x;
+    }
+    return t;
 }
 
 static void take_kv(struct lf_exec *x, struct size_walk *w, size_t *purpose)
@@ -323,6 +358,13 @@ static enum lf_err make_copies(struct lf_exec *x, struct lf_diag *diag)
     return LF_OK;
 }
 
+static int offloaded_blocks(const struct lf_exec *x)
+{
+    const struct lf_config *c = &x->model->config;
+    bool plain = !c->parallel_block && !lf_config_post_norms(c);
+    return x->limits.recompute == LF_RECOMPUTE_OFFLOAD && plain ? x->n_again - 1 : 0;
+}
+
 enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
 {
     x->room = room_for_adapters(x);
@@ -330,7 +372,10 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
     if (rc != LF_OK)
         return rc;
     bool trains = x->limits.train_tokens_max > 0;
-    x->n_again = trains && x->limits.recompute == LF_RECOMPUTE_BLOCK ? x->model->config.L : 0;
+    bool all = x->limits.recompute == LF_RECOMPUTE_BLOCK;
+    all = all || x->limits.recompute == LF_RECOMPUTE_OFFLOAD;
+    x->n_again = trains && all ? x->model->config.L : 0;
+    x->offload.n = trains ? offloaded_blocks(x) : 0;
     struct size_walk w = walk_table(x, NULL);
     while (trains && x->limits.recompute == LF_RECOMPUTE_AUTO && x->n_again < x->model->config.L &&
            is_too_much(x, &w)) {

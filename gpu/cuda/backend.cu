@@ -166,6 +166,7 @@ extern "C" const struct lf_backend lf_backend_cuda = {
     .mark_new = lf_cuda_mark_new,
     .mark_set = lf_cuda_mark_set,
     .mark_wait = lf_cuda_mark_wait,
+    .mark_follow = lf_cuda_mark_follow,
     .mark_seconds = lf_cuda_mark_seconds,
     .mark_free = lf_cuda_mark_free,
     .record_begin = lf_cuda_record_begin,

@@ -140,6 +140,8 @@ enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_dia
         rc = lf_fail(diag, LF_E_DEVICE_FULL, "no stream on card %d: %s", dev->index,
                      cudaGetErrorString(error));
     }
+    if (!rc && priority == LF_STREAM_COPIES)
+        return LF_OK;
     if (!rc)
         rc = fixed_memory(s->dev, cs, diag);
     if (!rc && !(cs->ring = ring_new()))
@@ -262,6 +264,13 @@ enum lf_err lf_cuda_mark_wait(struct lf_stream *s, void *mark, struct lf_diag *d
     if (lf_cuda_enter(dev))
         lf_cuda_note(dev, cudaEventSynchronize((cudaEvent_t)mark));
     return lf_cuda_enter(dev) ? LF_OK : lf_cuda_lost(dev, diag);
+}
+
+void lf_cuda_mark_follow(struct lf_stream *s, void *mark)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev, cudaStreamWaitEvent(cs->stream, (cudaEvent_t)mark, 0));
 }
 
 double lf_cuda_mark_seconds(struct lf_stream *s, void *from, void *to)

@@ -19,6 +19,7 @@ void lf_cuda_zero(struct lf_stream *s, void *dst, size_t bytes);
 enum lf_err lf_cuda_mark_new(struct lf_stream *s, void **out, struct lf_diag *diag);
 void lf_cuda_mark_set(struct lf_stream *s, void *mark);
 enum lf_err lf_cuda_mark_wait(struct lf_stream *s, void *mark, struct lf_diag *diag);
+void lf_cuda_mark_follow(struct lf_stream *s, void *mark);
 double lf_cuda_mark_seconds(struct lf_stream *s, void *from, void *to);
 void lf_cuda_mark_free(struct lf_stream *s, void *mark);
 enum lf_err lf_cuda_record_begin(struct lf_stream *s, struct lf_diag *diag);

@@ -220,7 +220,7 @@ static void is_the_slope(void **state)
     bench_close(&b);
 }
 
-/* The same gradient, and the memory that activations take. */
+/* Twice the same gradient, and the device memory that activations take. */
 static size_t check_same(const char *text, const float *grad, enum lf_recompute recompute,
                          size_t memory_bytes)
 {
@@ -228,10 +228,17 @@ static size_t check_same(const char *text, const float *grad, enum lf_recompute 
     struct lf_exec_memory m;
     bench_open(&b, text, LAYERS, recompute, memory_bytes);
     assert_true(lf_exec_recomputes(b.exec));
-    float *got = gradient_of(&b);
-    assert_memory_equal(got, grad, b.adapter->shape.n_params * sizeof *grad);
+    size_t bytes = b.adapter->shape.n_params * sizeof *grad;
+    for (int i = 0; i < 2; i++) {
+        float *got = gradient_of(&b);
+        assert_memory_equal(got, grad, bytes);
+        free(got);
+        lf_stream_zero(b.stream, b.slots->slot[b.slot].grad, bytes);
+    }
     lf_exec_memory(b.exec, &m);
-    free(got);
+    const struct lf_config *c = &b.model->config;
+    bool offloads = recompute == LF_RECOMPUTE_OFFLOAD && !c->parallel_block;
+    assert_int_equal(m.host > 0, offloads && !lf_config_post_norms(c));
     bench_close(&b);
     return m.activations + m.saved + m.logits + m.scratch;
 }
@@ -251,6 +258,7 @@ static void is_the_same_with_less_memory(void **state)
     size_t some = check_same(*state, grad, LF_RECOMPUTE_AUTO, (least + all) / 2);
     assert_true(least < some && some <= (least + all) / 2);
     assert_int_equal(check_same(*state, grad, LF_RECOMPUTE_AUTO, least), least);
+    assert_true(check_same(*state, grad, LF_RECOMPUTE_OFFLOAD, 0) < some);
     free(grad);
 }
 

@@ -224,6 +224,38 @@ static void streams_move_bytes(void **state)
     lf_device_free(dev);
 }
 
+static void copies_follow_another_stream(void **state)
+{
+    (void)state;
+    struct lf_diag diag;
+    struct lf_stream *s, *copies;
+    struct lf_mark *made;
+    void *host;
+    struct lf_device *dev = open_cpu(NULL);
+    char *p = must_alloc(dev, 8), back[8];
+    assert_int_equal(lf_stream_new(&s, dev, 0, &diag), LF_OK);
+    assert_int_equal(lf_stream_new(&copies, dev, LF_STREAM_COPIES, &diag), LF_OK);
+    assert_int_equal(lf_mark_new(&made, s, &diag), LF_OK);
+    assert_int_equal(lf_device_alloc_host(dev, &host, 8, &diag), LF_OK);
+    lf_stream_follow(copies, made); /* never set: nothing to wait for */
+    lf_stream_upload(s, p, "abcdefg", 8);
+    lf_mark_set(made);
+    lf_stream_follow(copies, made);
+    lf_stream_copy(copies, host, p, 8);
+    lf_stream_zero(copies, p, 8);
+    lf_stream_copy(copies, p, host, 8);
+    assert_int_equal(lf_stream_wait(copies, &diag), LF_OK);
+    lf_stream_download(s, back, p, 8);
+    assert_int_equal(lf_stream_wait(s, &diag), LF_OK);
+    assert_string_equal(back, "abcdefg");
+    lf_mark_free(made);
+    lf_device_release_host(dev, host);
+    lf_device_release(dev, p);
+    lf_stream_free(copies);
+    lf_stream_free(s);
+    lf_device_free(dev);
+}
+
 static void host_devices_record_nothing(void **state)
 {
     (void)state;
@@ -376,6 +408,7 @@ int main(void)
         cmocka_unit_test(the_ledger_keeps_up),
         cmocka_unit_test(streams_move_bytes),
         cmocka_unit_test(host_devices_record_nothing),
+        cmocka_unit_test(copies_follow_another_stream),
         cmocka_unit_test(a_mark_of_a_host_device_is_reached_at_once),
         cmocka_unit_test(two_streams_do_not_mix),
         cmocka_unit_test(every_16_bit_float_comes_back),

@@ -132,7 +132,7 @@ static void check_trajectory(const struct golden *g, enum lf_recompute recompute
                                     .recompute = recompute};
     trajectory_open(&t, g);
     rig_open(&r, g, "model-nf4", LF_QUANT_NONE, &limits);
-    assert_int_equal(lf_exec_recomputes(r.exec), recompute == LF_RECOMPUTE_BLOCK);
+    assert_int_equal(lf_exec_recomputes(r.exec), recompute != LF_RECOMPUTE_NONE);
     int slot = slot_open(&r, g, "adapter-init", true);
     ok(lf_device_alloc(r.dev, &d_sumsq, sizeof(float), &diag), &diag);
     for (int step = 0; step < t.steps; step++) {
@@ -160,6 +160,11 @@ static void trains_with_activations_kept(void **state)
 static void trains_with_blocks_run_again(void **state)
 {
     check_trajectory(*state, LF_RECOMPUTE_BLOCK, false);
+}
+
+static void trains_with_half_a_block_run_again(void **state)
+{
+    check_trajectory(*state, LF_RECOMPUTE_OFFLOAD, false);
 }
 
 static void trains_with_micro_batches_together(void **state)
@@ -238,6 +243,7 @@ static const struct {
 } cases[] = {
     {"activations kept", trains_with_activations_kept, true},
     {"blocks run again", trains_with_blocks_run_again, false},
+    {"half a block run again", trains_with_half_a_block_run_again, false},
     {"micro-batches together", trains_with_micro_batches_together, false},
     {"gradients in company", gradients_do_not_depend_on_the_company, false},
 };
