@@ -87,18 +87,21 @@ static void tile_narrow(const struct tile *t, size_t m, size_t n)
         }
 }
 
-/* Rows [i0, i1) of 16 columns, or the n < 16 that are left; t->C and t->A are row 0's. */
+/* Rows [i0, i1) of 16 columns, or the n < 16 that are left; t->C and t->A are row 0's. The tiles
+ * are nearly equal: one row alone costs as much as three. */
 static void tile_column(const struct tile *t, size_t i0, size_t i1, size_t n)
 {
-    for (size_t i = i0; i < i1; i += ROWS) {
+    size_t tiles = (i1 - i0 + ROWS - 1) / ROWS;
+    for (size_t at = 0, i = i0; at < tiles; at++) {
         struct tile row = *t;
-        size_t m = i1 - i < ROWS ? i1 - i : ROWS;
+        size_t m = (i1 - i + tiles - at - 1) / (tiles - at);
         row.C += i * t->ldc;
         row.A.p += (ptrdiff_t)i * t->A.rs;
         if (n >= LF_PANEL)
             tile_any(&row, m);
         else
             tile_narrow(&row, m, n);
+        i += m;
     }
 }
 

@@ -27,6 +27,12 @@ LF_INLINE struct scales scales_of(const struct lf_weight *w)
                            w->offset};
 }
 
+/* Whether the weight's rows are whole runs of Q4_RUN elements, none of which has two scales. */
+static inline bool lf_q4_fits(const struct lf_weight *w)
+{
+    return w->kind == LF_WEIGHT_Q4 && w->K % (w->block < 64 ? w->block : 64) == 0;
+}
+
 /* The scale of element e. */
 LF_INLINE float scale_at(const struct scales *s, size_t e)
 {
@@ -55,11 +61,26 @@ LF_INLINE struct decoder decoder_of(const struct lf_weight *w)
                              _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(c, d))}};
 }
 
-/* The codes of Q4_RUN elements, by looking the bytes of the floats up one by one and putting them
- * together. A half of a register deals with every other four elements, so that the results come
- * out in order. Tried and slower by half: the table in two registers of floats, permuted by 32-bit
- * lanes and blended (two permutations for 8 elements, each of two operations on Zen 3). */
-LF_INLINE void decode_run(__m256 out[4], struct decoder d, const uint8_t *bytes)
+/* The floats of 32 codes, one a byte, by looking the bytes of the floats up one by one and putting
+ * them together. Halves of a register stay apart: bytes 0-3 and 16-19 come out first. Tried and
+ * slower by half: the table in two registers of floats, permuted by 32-bit lanes and blended (two
+ * permutations for 8 elements, each of two operations on Zen 3). */
+LF_INLINE void decode_nibbles(__m256 out[4], const struct decoder *d, __m256i nibble)
+{
+    __m256i b0 = _mm256_shuffle_epi8(d->byte[0], nibble);
+    __m256i b1 = _mm256_shuffle_epi8(d->byte[1], nibble);
+    __m256i b2 = _mm256_shuffle_epi8(d->byte[2], nibble);
+    __m256i b3 = _mm256_shuffle_epi8(d->byte[3], nibble);
+    __m256i low0 = _mm256_unpacklo_epi8(b0, b1), low1 = _mm256_unpackhi_epi8(b0, b1);
+    __m256i high0 = _mm256_unpacklo_epi8(b2, b3), high1 = _mm256_unpackhi_epi8(b2, b3);
+    out[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low0, high0));
+    out[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low0, high0));
+    out[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low1, high1));
+    out[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low1, high1));
+}
+
+/* Q4_RUN elements in their order: a half of a register deals with every other four of them. */
+LF_INLINE void decode_run(__m256 out[4], const struct decoder *d, const uint8_t *bytes)
 {
     const __m256i twice = _mm256_setr_epi8(0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13, 2, 2,
                                            3, 3, 6, 6, 7, 7, 10, 10, 11, 11, 14, 14, 15, 15);
@@ -67,17 +88,7 @@ LF_INLINE void decode_run(__m256 out[4], struct decoder d, const uint8_t *bytes)
     two = _mm256_shuffle_epi8(two, twice);
     __m256i nibble =
         _mm256_blendv_epi8(_mm256_srli_epi16(two, 4), two, _mm256_set1_epi16((short)0xff00));
-    nibble = _mm256_and_si256(nibble, _mm256_set1_epi8(15));
-    __m256i b0 = _mm256_shuffle_epi8(d.byte[0], nibble);
-    __m256i b1 = _mm256_shuffle_epi8(d.byte[1], nibble);
-    __m256i b2 = _mm256_shuffle_epi8(d.byte[2], nibble);
-    __m256i b3 = _mm256_shuffle_epi8(d.byte[3], nibble);
-    __m256i low0 = _mm256_unpacklo_epi8(b0, b1), low1 = _mm256_unpackhi_epi8(b0, b1);
-    __m256i high0 = _mm256_unpacklo_epi8(b2, b3), high1 = _mm256_unpackhi_epi8(b2, b3);
-    out[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low0, high0));
-    out[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low0, high0));
-    out[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low1, high1));
-    out[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low1, high1));
+    decode_nibbles(out, d, _mm256_and_si256(nibble, _mm256_set1_epi8(15)));
 }
 
 #endif

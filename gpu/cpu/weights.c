@@ -25,7 +25,7 @@ static void q4_run(float *dst, const struct lf_weight *w, size_t e, size_t n)
         size_t end = i + (block - ((e + i) & (block - 1)));
         for (end = end < n ? end : n; i < end; i += Q4_RUN) {
             __m256 v[4];
-            decode_run(v, d, codes + i / 2);
+            decode_run(v, &d, codes + i / 2);
             for (size_t j = 0; j < 4; j++)
                 _mm256_storeu_ps(dst + i + 8 * j, _mm256_mul_ps(v[j], scale));
         }

@@ -7,6 +7,7 @@
 #include "gpu/ops.h"
 
 #define lf_weight_view LF_ISA(weight_view)
+#define lf_weight_panel LF_ISA(weight_panel)
 #define lf_weight_gemv LF_ISA(weight_gemv)
 
 /* Rows of a piece of a weight in fp32: row n0 + i, columns from k0 on, at p + i*ld. */
@@ -20,14 +21,19 @@ struct lf_weight_rows {
 struct lf_weight_rows lf_weight_view(const struct lf_weight *w, size_t n0, size_t n1, size_t k0,
                                      size_t k1, float *buffer);
 
+/* Decodes rows [n0, n1), at most LF_PANEL, columns [k0, k1) into the panel of lf_gemm in which they
+ * are columns: (k1-k0) * LF_PANEL floats at dst. buffer: as for lf_weight_view. */
+void lf_weight_panel(float *dst, const struct lf_weight *w, size_t n0, size_t n1, size_t k0,
+                     size_t k1, float *buffer);
+
 /* For more tokens, decoding to memory first is faster. */
 #ifdef __AVX512F__
 #define LF_GEMV_TOKENS 31
 #else
-#define LF_GEMV_TOKENS 7
+#define LF_GEMV_TOKENS 3
 #endif
 
-/* y[t*ldy + n] = W[n, :].x[t, :], or += that, for n in [n0, n1) (y is where column n0 goes) and
+/* With bf16: y[t*ldy + n] = W[n, :].x[t, :], or += that, for n in [n0, n1) (y is where n0 goes) and
  * t < T <= LF_GEMV_TOKENS. False where this weight has no such form: decode it instead. */
 bool lf_weight_gemv(float *y, size_t ldy, const struct lf_weight *w, size_t n0, size_t n1,
                     const float *x, size_t ldx, size_t T, bool accumulate);

@@ -1,17 +1,19 @@
 /* Linear maps on the cpu: weights are decoded in pieces that stay in the caches.
  *
- * Forward, few tokens: each worker takes rows of the weights, and multiplies while it decodes (up
- * to LF_GEMV_TOKENS) or right after. Many tokens: rows become packed panels of 16 columns for
- * lf_gemm. Backward: each worker takes columns of the input's gradient and decodes that part of
- * every row.
+ * Forward: each worker takes rows of the weights. Few tokens are multiplied while weights are
+ * decoded: 4-bit ones by lf_q4_dots, bf16 ones by lf_weight_gemv. Many tokens: rows become packed
+ * panels of 16 columns for lf_gemm. Backward: each worker takes columns of the input's gradient and
+ * decodes that part of every row.
  * Tried and slower: OpenBLAS for many tokens (0.6 to 0.9 of lf_gemm's speed on pieces this small).
  */
 #include "gpu/backend.h"
 #include "gpu/cpu/run.h"
 #include "gpu/cpu/gemm.h"
+#include "gpu/cpu/q4.h"
+#include "gpu/cpu/q4_dots.h"
 #include "gpu/cpu/weights.h"
 
-#define MANY_TOKENS 32 /* from here on packing pays */
+#define MANY_TOKENS 32 /* from here on packing pays, but for 4-bit rows with AVX2 */
 #define DECODE_ROWS 16 /* rows decoded at a time: 64 KiB with PIECE_K */
 #define PIECE_ROWS 64  /* rows of a forward piece */
 #define PIECE_K 1024   /* its depth */
@@ -20,6 +22,7 @@
 
 _Static_assert((DECODE_ROWS + PIECE_ROWS) * PIECE_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
 _Static_assert(2 * BACK_ROWS * BACK_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
+_Static_assert(LF_Q4_DOTS_SCRATCH <= LF_CPU_SCRATCH, "scratch");
 _Static_assert(DECODE_ROWS == LF_PANEL, "a decoded group becomes one panel");
 
 LF_INLINE size_t min_size(size_t a, size_t b)
@@ -73,8 +76,7 @@ static void many_tokens(const struct piece *c, float *scratch)
         size_t k1 = min_size(k + PIECE_K, K), depth = k1 - k;
         for (size_t n = c->n0; n < c->n1; n += DECODE_ROWS) {
             size_t end = min_size(n + DECODE_ROWS, c->n1);
-            struct lf_weight_rows rows = lf_weight_view(c->w, n, end, k, k1, scratch);
-            lf_pack_columns(packed + (n - c->n0) * depth, rows.p, rows.ld, depth, end - n);
+            lf_weight_panel(packed + (n - c->n0) * depth, c->w, n, end, k, k1, scratch);
         }
         lf_gemm(c->y, (size_t)c->a->ldy, (struct lf_mat){c->x + k, c->a->ldx, 1}, packed, T,
                 c->n1 - c->n0, depth, 1, c->accumulate || k > 0);
@@ -92,31 +94,94 @@ struct work {
     size_t panels, block; /* of all weights; tokens of a block */
 };
 
-/* Panels [begin, end) of the weights together, tokens [t0, t1). */
-static void forward_panels(const struct work *wk, size_t begin, size_t end, size_t t0, size_t t1,
-                           float *scratch)
+/* What a worker does at a time: panels [begin, end) of the weights together, tokens [t0, t1). */
+struct portion {
+    const struct lf_linear_args *a;
+    size_t begin, end, t0, t1;
+};
+
+/* Its part of weight p; there is none where n0 >= n1. */
+static struct piece part_of(const struct portion *s, int p)
 {
-    const struct lf_linear_args *a = wk->a;
-    size_t first = 0; /* panel at which weight p starts */
-    for (int p = 0; p < a->n; p++) {
-        size_t n = panels_of(a->w[p]->N);
-        size_t from = begin > first ? begin - first : 0, to = end > first ? end - first : 0;
-        first += n;
-        for (to = min_size(to, n); from < to; from += PIECE_ROWS / LF_PANEL) {
-            struct piece c = {.a = a, .w = a->w[p], .t0 = t0, .t1 = t1};
-            c.n0 = from * LF_PANEL;
-            c.n1 = min_size(min_size(c.n0 + PIECE_ROWS, to * LF_PANEL), (size_t)c.w->N);
-            c.y = (float *)a->y + t0 * (size_t)a->ldy + (size_t)a->col[p] + c.n0;
-            c.x = (const float *)a->x + t0 * (size_t)a->ldx;
-            c.accumulate = a->accumulate;
-            if (c.w->bias)
-                add_bias(&c);
-            if (t1 - t0 < MANY_TOKENS)
-                few_tokens(&c, scratch);
-            else
-                many_tokens(&c, scratch);
+    const struct lf_linear_args *a = s->a;
+    struct piece c = {.a = a, .w = a->w[p], .t0 = s->t0, .t1 = s->t1, .accumulate = a->accumulate};
+    size_t first = 0, N = (size_t)c.w->N; /* first: panel at which the weight starts */
+    for (int i = 0; i < p; i++)
+        first += panels_of(a->w[i]->N);
+    c.n0 = min_size(s->begin > first ? (s->begin - first) * LF_PANEL : 0, N);
+    c.n1 = min_size(s->end > first ? (s->end - first) * LF_PANEL : 0, N);
+    c.y = (float *)a->y + s->t0 * (size_t)a->ldy + (size_t)a->col[p] + c.n0;
+    c.x = (const float *)a->x + s->t0 * (size_t)a->ldx;
+    return c;
+}
+
+static bool goes_packed(const struct piece *c)
+{
+    return c->t1 - c->t0 <= LF_Q4_DOTS_TOKENS && lf_q4_fits(c->w);
+}
+
+/* Where lf_q4_dots has no form for this many tokens, panels pay at once. */
+static bool panels_are_quick(const struct piece *c)
+{
+    return LF_Q4_DOTS_TOKENS && lf_q4_fits(c->w);
+}
+
+/* A weight whose tokens are not packed. */
+static void in_pieces(const struct piece *all, float *scratch)
+{
+    for (size_t n = all->n0; n < all->n1; n += PIECE_ROWS) {
+        struct piece c = *all;
+        c.n0 = n;
+        c.n1 = min_size(n + PIECE_ROWS, all->n1);
+        c.y += n - all->n0;
+        if (c.t1 - c.t0 >= MANY_TOKENS || panels_are_quick(&c))
+            many_tokens(&c, scratch);
+        else
+            few_tokens(&c, scratch);
+    }
+}
+
+/* The other weights; the tokens are packed once for all of them. */
+static void packed_tokens(const struct portion *s, float *scratch)
+{
+    const struct lf_linear_args *a = s->a;
+    size_t K = (size_t)a->w[0]->K, T = s->t1 - s->t0, depth = lf_q4_dots_depth(T);
+    for (size_t k = 0; k < K; k += depth) {
+        size_t k1 = min_size(k + depth, K);
+        lf_q4_dots_pack(scratch, part_of(s, 0).x, (size_t)a->ldx, T, k, k1);
+        for (int p = 0; p < a->n; p++) {
+            struct piece c = part_of(s, p);
+            if (c.n0 < c.n1 && goes_packed(&c))
+                lf_q4_dots(&(struct lf_q4_dots){.y = c.y,
+                                                .ldy = (size_t)a->ldy,
+                                                .w = c.w,
+                                                .n0 = c.n0,
+                                                .n1 = c.n1,
+                                                .k0 = k,
+                                                .k1 = k1,
+                                                .T = T,
+                                                .accumulate = c.accumulate || c.w->bias || k > 0},
+                           scratch);
         }
     }
+}
+
+static void forward_share(const struct portion *s, float *scratch)
+{
+    bool packs = false;
+    for (int p = 0; p < s->a->n; p++) {
+        struct piece c = part_of(s, p);
+        if (c.n0 >= c.n1)
+            continue;
+        if (c.w->bias)
+            add_bias(&c);
+        if (goes_packed(&c))
+            packs = true;
+        else
+            in_pieces(&c, scratch);
+    }
+    if (packs)
+        packed_tokens(s, scratch);
 }
 
 static void forward(const void *args, size_t begin, size_t end, void *scratch)
@@ -126,7 +191,7 @@ static void forward(const void *args, size_t begin, size_t end, void *scratch)
         size_t tb = begin / wk->panels, from = begin % wk->panels;
         size_t to = min_size(wk->panels, from + (end - begin));
         size_t t0 = tb * wk->block, t1 = min_size(t0 + wk->block, (size_t)wk->a->T);
-        forward_panels(wk, from, to, t0, t1, scratch);
+        forward_share(&(struct portion){wk->a, from, to, t0, t1}, scratch);
         begin += to - from;
     }
 }

@@ -1,0 +1,144 @@
+/* Decoding weights to the panels that lf_gemm reads.
+ *
+ * Sixteen 4-bit rows are transposed while they are codes, eight of which are a word: a word of
+ * every row in one register, then the code table is looked up for all rows at once. */
+#include "gpu/cpu/gemm.h"
+#include "gpu/cpu/q4.h"
+#include "gpu/cpu/weights.h"
+
+#include "core/num.h"
+
+#ifdef __AVX2__
+
+#define WORDS 4 /* of a run in a row */
+
+#ifdef __AVX512F__
+
+#define LANES 16
+typedef __m512i words;
+#define UNPACK(half, size, a, b) _mm512_unpack##half##_epi##size(a, b)
+
+/* A run of the rows r, r + 4, r + 8 and r + 12. */
+LF_INLINE words run_of(const uint8_t *p, size_t stride)
+{
+    words w = _mm512_zextsi128_si512(_mm_loadu_si128((const __m128i *)p));
+    w = _mm512_inserti32x4(w, _mm_loadu_si128((const __m128i *)(p + 4 * stride)), 1);
+    w = _mm512_inserti32x4(w, _mm_loadu_si128((const __m128i *)(p + 8 * stride)), 2);
+    return _mm512_inserti32x4(w, _mm_loadu_si128((const __m128i *)(p + 12 * stride)), 3);
+}
+
+/* The eight elements of a word, of 16 rows each. */
+LF_INLINE void decode_word(float *dst, words w, const float *code, const float *scales)
+{
+    const __m512 table = _mm512_loadu_ps(code), scale = _mm512_loadu_ps(scales);
+#pragma GCC unroll 8
+    for (size_t j = 0; j < 8; j++) {
+        __m512 v = _mm512_permutexvar_ps(_mm512_srli_epi32(w, (unsigned)(4 * j)), table);
+        _mm512_storeu_ps(dst + (j ^ 1) * LF_PANEL, _mm512_mul_ps(v, scale));
+    }
+}
+
+#else
+
+#define LANES 8
+typedef __m256i words;
+#define UNPACK(half, size, a, b) _mm256_unpack##half##_epi##size(a, b)
+
+/* A run of the rows r and r + 4. */
+LF_INLINE words run_of(const uint8_t *p, size_t stride)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)),
+                                   _mm_loadu_si128((const __m128i *)(p + 4 * stride)), 1);
+}
+
+/* The eight elements of a word, of eight rows each. */
+LF_INLINE void decode_word(float *dst, words w, const struct decoder *d, const float *scales)
+{
+    const __m256i by_byte = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+                                             0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m256 scale = _mm256_loadu_ps(scales);
+    w = _mm256_shuffle_epi8(w, by_byte);
+#pragma GCC unroll 2
+    for (size_t low = 0; low < 2; low++) {
+        __m256 v[4];
+        __m256i nibbles = low ? w : _mm256_srli_epi16(w, 4);
+        decode_nibbles(v, d, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++)
+            _mm256_storeu_ps(dst + (2 * i + low) * LF_PANEL, _mm256_mul_ps(v[i], scale));
+    }
+}
+
+#endif
+
+/* Word i of every row in out[i]. */
+LF_INLINE void words_of(words out[WORDS], const uint8_t *p, size_t stride)
+{
+    words a = run_of(p, stride), b = run_of(p + stride, stride);
+    words c = run_of(p + 2 * stride, stride), d = run_of(p + 3 * stride, stride);
+    words ab = UNPACK(lo, 32, a, b), cd = UNPACK(lo, 32, c, d);
+    out[0] = UNPACK(lo, 64, ab, cd);
+    out[1] = UNPACK(hi, 64, ab, cd);
+    ab = UNPACK(hi, 32, a, b);
+    cd = UNPACK(hi, 32, c, d);
+    out[2] = UNPACK(lo, 64, ab, cd);
+    out[3] = UNPACK(hi, 64, ab, cd);
+}
+
+/* Rows [n, n + LANES), which are whole runs from k0 to k1. */
+static void q4_panel(float *dst, const struct lf_weight *w, size_t n, size_t k0, size_t k1)
+{
+    size_t K = (size_t)w->K, e = n * K, step = lf_min((size_t)w->block, 64);
+    const uint8_t *codes = (const uint8_t *)w->data;
+    struct scales s = scales_of(w);
+    float scales[LANES];
+#ifdef __AVX512F__
+    const float *table = w->code;
+#else
+    const struct decoder decoder = decoder_of(w), *table = &decoder;
+#endif
+    for (size_t k = k0; k < k1; k += Q4_RUN, dst += Q4_RUN * LF_PANEL) {
+        if (k == k0 || k % step == 0)
+            for (size_t r = 0; r < LANES; r++)
+                scales[r] = scale_at(&s, e + r * K + k);
+        words run[WORDS];
+        words_of(run, codes + (e + k) / 2, K / 2);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < WORDS; i++)
+            decode_word(dst + 8 * i * LF_PANEL, run[i], table, scales);
+    }
+}
+
+static bool in_runs(const struct lf_weight *w, size_t k0, size_t k1)
+{
+    return lf_q4_fits(w) && (k0 | k1) % Q4_RUN == 0;
+}
+
+#else
+
+#define LANES LF_PANEL
+
+static void q4_panel(float *dst, const struct lf_weight *w, size_t n, size_t k0, size_t k1)
+{
+    (void)dst, (void)w, (void)n, (void)k0, (void)k1;
+}
+
+static bool in_runs(const struct lf_weight *w, size_t k0, size_t k1)
+{
+    (void)w, (void)k0, (void)k1;
+    return false;
+}
+
+#endif
+
+void lf_weight_panel(float *dst, const struct lf_weight *w, size_t n0, size_t n1, size_t k0,
+                     size_t k1, float *buffer)
+{
+    if (n1 - n0 == LF_PANEL && in_runs(w, k0, k1)) {
+        for (size_t r = 0; r < LF_PANEL; r += LANES)
+            q4_panel(dst + r, w, n0 + r, k0, k1);
+        return;
+    }
+    struct lf_weight_rows rows = lf_weight_view(w, n0, n1, k0, k1, buffer);
+    lf_pack_columns(dst, rows.p, rows.ld, k1 - k0, n1 - n0);
+}

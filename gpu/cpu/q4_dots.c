@@ -1,0 +1,344 @@
+/* Rows of 4-bit weights times tokens, in the order in which codes come out of their bytes. */
+#include "gpu/cpu/q4_dots.h"
+
+#include "core/num.h"
+#include "gpu/cpu/q4.h"
+
+#ifdef __AVX2__
+
+#define STEPS 8    /* vectors of a group of elements, on either machine */
+#define ROWS 4     /* whose sums are in registers together */
+#define AHEAD 4096 /* elements asked for early: the hardware stops at the end of a page */
+#define PIECE 16   /* rows that all passes of tokens take, one after the other */
+
+/* A row group of a call: `n` the first row, `x` the tokens of a pass, `y` where they go. */
+struct dot_rows {
+    const struct lf_q4_dots *a;
+    struct scales scales;
+    const float *x;
+    float *y;
+    size_t n;
+};
+
+#ifdef __AVX512F__
+
+#define LANES 16
+#define PASS 6                         /* tokens whose sums are in registers together */
+#define TOGETHER(T) ((T) <= 3 ? 4 : 2) /* rows that go together then */
+
+typedef __m512 vec;
+
+/* 128 elements are 16 words; the step j takes code j of every word. */
+static size_t element(size_t step, size_t lane)
+{
+    return 8 * lane + (step ^ 1);
+}
+
+LF_INLINE __m512i codes_at(const uint8_t *p, size_t left)
+{
+    if (left >= STEPS * LANES)
+        return _mm512_loadu_si512(p);
+    return _mm512_maskz_loadu_epi32((__mmask16)((1U << left / 8) - 1), p);
+}
+
+/* The scales of the group's 16 words. */
+LF_INLINE vec scales_at(const struct scales *s, size_t e, size_t left)
+{
+    const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    if (s->shift > 5) {
+        vec first = _mm512_set1_ps(scale_at(s, e));
+        return _mm512_mask_broadcastss_ps(first, 0xff00,
+                                          _mm_set_ss(scale_at(s, left > 64 ? e + 64 : e)));
+    }
+    float four[4] = {0};
+    for (size_t i = 0; i < 4 && 32 * i < left; i++)
+        four[i] = scale_at(s, e + 32 * i);
+    return _mm512_permutexvar_ps(spread, _mm512_castps128_ps512(_mm_loadu_ps(four)));
+}
+
+/* `left` elements, at most a group, of R rows from element e on: their products with T tokens are
+ * added to the sums, scaled together. R and T are constants at each call. */
+LF_INLINE void add_group(vec *sums, const struct dot_rows *g, const struct scales *s, size_t e,
+                         const float *x, size_t left, const size_t R, const size_t T)
+{
+    const vec table = _mm512_loadu_ps(g->a->w->code);
+    size_t K = (size_t)g->a->w->K;
+    __m512i codes[ROWS];
+    vec part[ROWS * PASS];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < R; r++) {
+        const uint8_t *p = (const uint8_t *)g->a->w->data + (e + r * K) / 2;
+        __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2);
+        codes[r] = codes_at(p, left);
+    }
+#pragma GCC unroll 8
+    for (size_t j = 0; j < STEPS; j++) {
+        vec v[ROWS];
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; r++)
+            v[r] = _mm512_permutexvar_ps(_mm512_srli_epi32(codes[r], (unsigned)(4 * j)), table);
+#pragma GCC unroll 8
+        for (size_t t = 0; t < T; t++) {
+            vec token = _mm512_loadu_ps(x + (j * T + t) * LANES);
+#pragma GCC unroll 4
+            for (size_t r = 0; r < R; r++)
+                part[r * T + t] = j == 0 ? _mm512_mul_ps(v[r], token)
+                                         : _mm512_fmadd_ps(v[r], token, part[r * T + t]);
+        }
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < R; r++) {
+        vec scale = scales_at(s, e + r * K, left);
+#pragma GCC unroll 8
+        for (size_t t = 0; t < T; t++)
+            sums[r * T + t] = _mm512_fmadd_ps(part[r * T + t], scale, sums[r * T + t]);
+    }
+}
+
+LF_INLINE float sum_of(vec v)
+{
+    return _mm512_reduce_add_ps(v);
+}
+
+#else
+
+#define LANES 8
+#define PASS 4
+#define TOGETHER(T) ((T) <= 1 ? 4 : 2)
+
+typedef __m256 vec;
+
+/* 64 elements are 32 bytes; four steps take their high codes, four the low ones. Unpacking goes by
+ * halves of a register. */
+static size_t element(size_t step, size_t lane)
+{
+    size_t byte = lane / 4 * 16 + step % 4 * 4 + lane % 4;
+    return 2 * byte + step / 4;
+}
+
+LF_INLINE __m256i codes_at(const uint8_t *p, size_t left)
+{
+    if (left >= STEPS * LANES)
+        return _mm256_loadu_si256((const __m256i *)p);
+    return _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)p));
+}
+
+LF_INLINE vec scales_at(const struct scales *s, size_t e, size_t left)
+{
+    vec first = _mm256_set1_ps(scale_at(s, e));
+    if (s->shift > 5 || left <= 32)
+        return first;
+    return _mm256_insertf128_ps(first, _mm_set1_ps(scale_at(s, e + 32)), 1);
+}
+
+/* Four steps: the high codes of the bytes, or the low ones. */
+LF_INLINE void decode_half(vec out[4], const struct decoder *d, __m256i codes, const size_t half)
+{
+    __m256i nibbles = half == 0 ? _mm256_srli_epi16(codes, 4) : codes;
+    decode_nibbles(out, d, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
+}
+
+LF_INLINE void add_group(vec *sums, const struct dot_rows *g, const struct scales *s, size_t e,
+                         const float *x, size_t left, const size_t R, const size_t T)
+{
+    struct decoder d = decoder_of(g->a->w);
+    size_t K = (size_t)g->a->w->K;
+    const size_t chains = T == 1 ? 2 : 1; /* of sums that wait for each other */
+#pragma GCC unroll 4
+    for (size_t r = 0; r < R; r++) {
+        const uint8_t *p = (const uint8_t *)g->a->w->data + (e + r * K) / 2;
+        __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2);
+        __m256i codes = codes_at(p, left);
+        vec part[2 * PASS], scale = scales_at(s, e + r * K, left);
+#pragma GCC unroll 8
+        for (size_t j = 0; j < STEPS; j += 4) {
+            vec v[4];
+            decode_half(v, &d, codes, j / 4);
+#pragma GCC unroll 4
+            for (size_t i = 0; i < 4; i++)
+#pragma GCC unroll 4
+                for (size_t t = 0; t < T; t++) {
+                    vec token = _mm256_loadu_ps(x + ((j + i) * T + t) * LANES);
+                    size_t at = j / 4 % chains * T + t;
+                    part[at] = i == 0 && (j == 0 || chains == 2)
+                                   ? _mm256_mul_ps(v[i], token)
+                                   : _mm256_fmadd_ps(v[i], token, part[at]);
+                }
+        }
+#pragma GCC unroll 8
+        for (size_t t = 0; t < chains * T; t++)
+            sums[r * T + t % T] = _mm256_fmadd_ps(part[t], scale, sums[r * T + t % T]);
+    }
+}
+
+LF_INLINE float sum_of(vec v)
+{
+    return lf_v8_sum((lf_v8)v);
+}
+
+#endif
+
+#define GROUP (STEPS * LANES)
+#define PASS_FLOATS 32768 /* of the tokens of a pass: they stay in the second cache */
+
+_Static_assert(sizeof(float) * (LF_Q4_DOTS_TOKENS + PASS - 1) / PASS * PASS_FLOATS <=
+                   LF_Q4_DOTS_SCRATCH,
+               "scratch");
+
+/* ---- Tokens ---- */
+
+/* Tokens are cut into passes of nearly the same size: where pass i of them starts. */
+static size_t passes_of(size_t T)
+{
+    return (T + PASS - 1) / PASS;
+}
+
+static size_t pass_start(size_t T, size_t i)
+{
+    return i * T / passes_of(T);
+}
+
+size_t lf_q4_dots_depth(size_t T)
+{
+    return PASS_FLOATS / lf_min(T, PASS) / GROUP * GROUP;
+}
+
+static size_t padded(size_t depth)
+{
+    return (depth + GROUP - 1) / GROUP * GROUP;
+}
+
+static void pack_group(float *dst, size_t stride, const float *x, size_t left)
+{
+    float whole[GROUP] = {0};
+    if (left < GROUP) {
+        memcpy(whole, x, left * sizeof *x);
+        x = whole;
+    }
+#pragma GCC unroll 8
+    for (size_t j = 0; j < STEPS; j++)
+        for (size_t lane = 0; lane < LANES; lane++)
+            dst[j * stride + lane] = x[element(j, lane)];
+}
+
+void lf_q4_dots_pack(float *packed, const float *x, size_t ldx, size_t T, size_t k0, size_t k1)
+{
+    size_t depth = padded(k1 - k0);
+    for (size_t i = 0; i < passes_of(T); i++) {
+        size_t start = pass_start(T, i), n = pass_start(T, i + 1) - start;
+        for (size_t t = 0; t < n; t++)
+            for (size_t k = k0; k < k1; k += GROUP)
+                pack_group(packed + start * depth + (k - k0) * n + t * LANES, n * LANES,
+                           x + (start + t) * ldx + k, k1 - k);
+    }
+}
+
+/* ---- Products ---- */
+
+/* Scales as bitsandbytes makes them by default, with what is constant then: a fifth of the
+ * instructions for one token are about scales. */
+static bool are_usual(const struct scales *s)
+{
+    return !s->absmax && s->shift == 6 && s->shift2 == 8;
+}
+
+LF_INLINE struct scales usual_scales(struct scales s)
+{
+    s.absmax = NULL;
+    s.shift = 6;
+    s.shift2 = 8;
+    return s;
+}
+
+LF_INLINE void dots_rows(const struct dot_rows *g, const size_t R, const size_t T, const bool usual)
+{
+    const struct scales s = usual ? usual_scales(g->scales) : g->scales;
+    const struct lf_q4_dots *a = g->a;
+    size_t e = g->n * (size_t)a->w->K + a->k0, depth = a->k1 - a->k0;
+    const float *x = g->x;
+    vec sums[ROWS * PASS];
+#pragma GCC unroll 32
+    for (size_t i = 0; i < R * T; i++)
+        sums[i] = (vec){0};
+    size_t k = 0;
+    for (; k + GROUP <= depth; k += GROUP, x += GROUP * T)
+        add_group(sums, g, &s, e + k, x, GROUP, R, T);
+    if (k < depth)
+        add_group(sums, g, &s, e + k, x, depth - k, R, T);
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; t++)
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; r++) {
+            float *y = &g->y[t * a->ldy + r];
+            *y = (a->accumulate ? *y : 0) + sum_of(sums[r * T + t]);
+        }
+}
+
+LF_INLINE void dots_pass(struct dot_rows g, size_t n1, const size_t T, const bool usual)
+{
+    for (; g.n + TOGETHER(T) <= n1; g.n += TOGETHER(T), g.y += TOGETHER(T))
+        dots_rows(&g, TOGETHER(T), T, usual);
+    for (; g.n < n1; g.n++, g.y++)
+        dots_rows(&g, 1, T, usual);
+}
+
+LF_INLINE void dots_any(const struct dot_rows *g, size_t n1, size_t T, const bool usual)
+{
+    switch (T) {
+    case 1:
+        return dots_pass(*g, n1, 1, usual);
+    case 2:
+        return dots_pass(*g, n1, 2, usual);
+    case 3:
+        return dots_pass(*g, n1, 3, usual);
+#if PASS > 4
+    case 5:
+        return dots_pass(*g, n1, 5, usual);
+    case 6:
+        return dots_pass(*g, n1, 6, usual);
+#endif
+    default:
+        return dots_pass(*g, n1, 4, usual);
+    }
+}
+
+static void dots(const struct dot_rows *g, size_t n1, size_t T)
+{
+    if (are_usual(&g->scales))
+        dots_any(g, n1, T, true);
+    else
+        dots_any(g, n1, T, false);
+}
+
+void lf_q4_dots(const struct lf_q4_dots *a, const float *packed)
+{
+    size_t passes = passes_of(a->T), depth = padded(a->k1 - a->k0);
+    size_t piece = passes > 1 ? PIECE : a->n1 - a->n0;
+    struct dot_rows g = {.a = a, .scales = scales_of(a->w)};
+    for (g.n = a->n0; g.n < a->n1; g.n += piece)
+        for (size_t i = 0; i < passes; i++) {
+            size_t start = pass_start(a->T, i);
+            g.x = packed + start * depth;
+            g.y = a->y + start * a->ldy + (g.n - a->n0);
+            dots(&g, lf_min(g.n + piece, a->n1), pass_start(a->T, i + 1) - start);
+        }
+}
+
+#else
+
+size_t lf_q4_dots_depth(size_t T)
+{
+    return T;
+}
+
+void lf_q4_dots_pack(float *packed, const float *x, size_t ldx, size_t T, size_t k0, size_t k1)
+{
+    (void)packed, (void)x, (void)ldx, (void)T, (void)k0, (void)k1;
+}
+
+void lf_q4_dots(const struct lf_q4_dots *a, const float *packed)
+{
+    (void)a, (void)packed;
+}
+
+#endif
