@@ -13,8 +13,6 @@
 #include "model/exec.h"
 #include "tools/offline.h"
 
-#include <stdint.h>
-
 struct lf_floor {
     double bytes_per_second; /* the best of a copy and of y += x, reads and writes together */
     double flops_per_second; /* of a dense product in the device's act dtype; 2 a multiplication */

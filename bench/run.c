@@ -5,7 +5,6 @@
 #include "core/rng.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define PREFILL_PIECE 2048 /* tokens of a step that fills caches before decoding */
 #define LOSS_ROWS 512      /* logits held at once */

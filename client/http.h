@@ -13,7 +13,6 @@
 
 #include "core/err.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct lf_client;

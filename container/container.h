@@ -18,7 +18,6 @@
 #include "core/file.h"
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 struct lf_container;

@@ -1,7 +1,6 @@
 /* Rows of a Parquet file: the values of its columns put together again, by Dremel's levels. */
 #include "container/parquet.h"
 
-#include "container/limits.h"
 #include "container/parquet_column.h"
 #include "core/limits.h"
 #include "core/utf8.h"

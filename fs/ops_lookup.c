@@ -5,7 +5,6 @@
 #include "fs/request.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/statvfs.h>
 
 /* ---- Names ----------------------------------------------------------------------------------- */

@@ -18,7 +18,6 @@
 #include "fs/removal.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define COPY_START_BYTES 1024

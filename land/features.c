@@ -4,7 +4,6 @@
 #include "land/stats.h"
 #include "score/metrics.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>

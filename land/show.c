@@ -3,7 +3,6 @@
 
 #include "core/clock.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>

@@ -8,7 +8,6 @@
 #include "core/err.h"
 
 #include <stddef.h>
-#include <stdint.h>
 
 /* The store's format: 1 had no seals (seal.h), which the fresh file gets. */
 #define LF_STORE_FORMAT 2

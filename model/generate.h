@@ -29,7 +29,6 @@
 #include "model/exec.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct lf_gen;

@@ -2,7 +2,6 @@
 #include "model/adapter.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define PIECE ((size_t)1 << 18) /* parameters that are narrowed at a time, in the host's cache */
 

@@ -11,7 +11,6 @@
 #include "tools/options.h"
 #include "trainer/ask.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 #include "core/json.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
-#include "tools/limits.h"
 #include "tools/options.h"
 
 #include <stdio.h>

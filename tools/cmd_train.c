@@ -16,7 +16,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #define LOGIT_ROWS 256 /* logits held at once: chunks of the loss */
 

@@ -1,7 +1,6 @@
 /* Evaluation by a daemon, over /v1/completions and /v1/chat/completions. */
 #include "tools/eval_remote.h"
 
-#include "core/file.h"
 #include "core/json.h"
 #include "trainer/dataset.h"
 

@@ -6,7 +6,6 @@
 #include "core/json.h"
 #include "tools/bar.h"
 #include "tools/hub.h"
-#include "tools/limits.h"
 
 #include <curl/curl.h>
 #include <stdio.h>

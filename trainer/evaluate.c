@@ -4,7 +4,6 @@
 #include "core/clock.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- Any rows, any completions --------------------------------------------------------------- */
 

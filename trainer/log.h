@@ -16,7 +16,6 @@
 #ifndef LF_TRAINER_LOG_H
 #define LF_TRAINER_LOG_H
 
-#include "core/buf.h"
 #include "core/err.h"
 #include "trainer/curve.h"
 #include "trainer/trainer.h"

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Rows of a full step. */
 static int64_t step_rows(const struct lf_train_settings *s)

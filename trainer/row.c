@@ -6,7 +6,6 @@
 #include "trainer/dataset.h"
 #include "trainer/form.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <string.h>
 
 #define LEAST_TOP_P 1e-6f
 #define AT(field) offsetof(struct lf_sample_params, field)

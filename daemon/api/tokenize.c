@@ -2,7 +2,6 @@
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
 #include "daemon/seat.h"
-#include "daemon/state.h"
 
 #include "core/json.h"
 #include <stdlib.h>

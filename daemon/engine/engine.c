@@ -6,7 +6,6 @@
 #include "core/log.h"
 #include "core/lock.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #include "daemon/http/listen.h"
 
 #include <netdb.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 #include "daemon/http/http.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>

@@ -3,7 +3,6 @@
 
 #include "core/file.h"
 
-#include <string.h>
 #include <unistd.h>
 
 /* Links the adapter's file into dir; one that is not there is LF_E_NOT_FOUND. */

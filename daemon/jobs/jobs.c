@@ -7,7 +7,6 @@
 #include "core/lock.h"
 #include "trainer/log.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -12,10 +12,8 @@
 #include "daemon/limits.h"
 #include "trainer/log.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- metrics.json ---------------------------------------------------------------------------- */
 

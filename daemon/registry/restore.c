@@ -5,8 +5,6 @@
 #include "core/file.h"
 #include "core/lock.h"
 
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static enum lf_err path_of(struct lf_registry *r, uint64_t id, const char *where, int32_t n,

@@ -6,10 +6,7 @@
 #include "core/log.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- Receiving ------------------------------------------------------------------------------- */

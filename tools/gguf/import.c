@@ -6,7 +6,6 @@
 #include "tools/gguf/inside.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Weights first, config.json last: a directory with a config.json is complete. */

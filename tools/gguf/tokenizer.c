@@ -7,7 +7,6 @@
 #include "core/limits.h"
 #include "text/tokenizer/parts.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

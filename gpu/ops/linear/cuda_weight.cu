@@ -3,7 +3,6 @@
 #include "gpu/ops/linear/q4.cuh"
 
 #include <new>
-#include <string.h>
 
 /* ---- Reordering ------------------------------------------------------------------------------ */
 
