@@ -5,10 +5,6 @@
 
 #include "core/err.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 struct lf_arena {
     struct lf_arena_block *head;
 };
@@ -21,7 +17,4 @@ void *lf_arena_alloc(struct lf_arena *a, size_t n);
 char *lf_arena_strdup(struct lf_arena *a, const char *s);
 char *lf_arena_strndup(struct lf_arena *a, const char *s, size_t n);
 
-#ifdef __cplusplus
-}
-#endif
 #endif

@@ -8,10 +8,6 @@
 
 #include "core/err.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 struct lf_buf {
     char *data; /* NUL-terminated; NULL until the first append */
     size_t len; /* bytes, without the NUL */
@@ -53,7 +49,4 @@ void lf_buf_drop_front(struct lf_buf *b, size_t n);
  * Never NULL unless memory ran out. */
 char *lf_buf_take(struct lf_buf *b, size_t *len);
 
-#ifdef __cplusplus
-}
-#endif
 #endif

@@ -7,10 +7,6 @@
 #define LF_NS_PER_MS 1000000u
 #define LF_NS_PER_S 1000000000u
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /* Monotonic nanoseconds, for durations. */
 uint64_t lf_clock_ns(void);
 /* Nanoseconds of processor time that the calling thread has had, whatever else the machine does. */
@@ -18,7 +14,4 @@ uint64_t lf_clock_thread_ns(void);
 /* Milliseconds since 1970 (UTC), for records that outlive the process. */
 int64_t lf_clock_unix_ms(void);
 
-#ifdef __cplusplus
-}
-#endif
 #endif

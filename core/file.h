@@ -10,10 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /* Where nothing is mapped, both are 0; an empty file's data is "". */
 struct lf_mapping {
     const void *data;
@@ -98,7 +94,4 @@ void lf_sha256_end(struct lf_sha256 *h, char out[LF_SHA256_HEX]);
 /* A name for an adapter or a base: 1 to LF_NAME_MAX of [A-Za-z0-9._-], not starting with '.'. */
 bool lf_name_ok(const char *name);
 
-#ifdef __cplusplus
-}
-#endif
 #endif

@@ -9,10 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 enum lf_log_level { LF_LOG_DEBUG, LF_LOG_INFO, LF_LOG_WARN, LF_LOG_ERROR, LF_LOG_OFF };
 /* JSON: {"time", "level", "room", "message"} and the fields of the line. */
 enum lf_log_format { LF_LOG_TEXT, LF_LOG_JSON };
@@ -35,7 +31,4 @@ struct lf_log_field {
 void lf_log_fields(enum lf_log_level level, const char *room, const struct lf_log_field *fields,
                    size_t n, const char *fmt, ...) LF_PRINTF(5, 6);
 
-#ifdef __cplusplus
-}
-#endif
 #endif

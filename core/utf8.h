@@ -5,10 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /* Bytes of the well-formed sequence at s (1 to 4; n > 0 bytes are there), or 0. */
 size_t lf_utf8_len(const char *s, size_t n);
 /* Length of the longest well-formed prefix. */
@@ -27,7 +23,4 @@ size_t lf_utf8_put(char out[4], uint32_t cp);
  * text that is fit stays as it is. */
 size_t lf_utf8_printable(char *out, size_t cap, const char *text, size_t n);
 
-#ifdef __cplusplus
-}
-#endif
 #endif
