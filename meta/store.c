@@ -146,6 +146,7 @@ static int txn_begin(struct tx *t, unsigned flags, unsigned *openings)
     return code;
 }
 
+/* tx_end follows, also where there is no transaction. */
 static enum lf_err tx_begin(struct tx *t, struct lf_store *s, bool writes, struct lf_diag *diag)
 {
     unsigned flags = writes ? 0 : MDB_RDONLY, openings;
@@ -160,7 +161,7 @@ static enum lf_err tx_begin(struct tx *t, struct lf_store *s, bool writes, struc
     return mdb_err(code, "begin", diag);
 }
 
-/* Commits when rc is LF_OK, aborts otherwise. */
+/* Commits when rc is LF_OK, aborts otherwise; rc where none was begun. */
 static enum lf_err tx_end(struct tx *t, enum lf_err rc)
 {
     if (!t->txn)
@@ -359,9 +360,7 @@ static enum lf_err tables_open(struct lf_store *s, struct lf_diag *diag)
 {
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = mdb_err(tables_bind(s, t.txn, MDB_CREATE), "tables", diag);
+    rc = rc ?: mdb_err(tables_bind(s, t.txn, MDB_CREATE), "tables", diag);
     rc = rc ?: counter_put(&t, "format", LF_STORE_FORMAT);
     rc = rc ?: counter_next(&t, "epoch", &s->epoch);
     return tx_end(&t, rc);
@@ -415,9 +414,7 @@ enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record
     struct lf_adapter_record made = *r;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = counter_next(&t, "adapter", &made.id) ?: name_take(&t, made.name, made.id);
+    rc = rc ?: counter_next(&t, "adapter", &made.id) ?: name_take(&t, made.name, made.id);
     made.created_ms = lf_clock_unix_ms();
     rc = rc ?: adapter_write(&t, &made);
     if (rc == LF_OK && prepare)
@@ -434,9 +431,7 @@ enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_ad
     struct lf_adapter_record r;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = adapter_read(&t, id, &r) ?: change(arg, &r, diag) ?: adapter_write(&t, &r);
+    rc = rc ?: adapter_read(&t, id, &r) ?: change(arg, &r, diag) ?: adapter_write(&t, &r);
     rc = tx_end(&t, rc);
     if (rc == LF_OK && out)
         *out = r;
@@ -449,9 +444,7 @@ enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char 
     struct lf_adapter_record r;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = adapter_read(&t, id, &r);
+    rc = rc ?: adapter_read(&t, id, &r);
     if (rc == LF_OK && strcmp(r.name, to) != 0)
         rc = name_take(&t, to, id) ?: name_drop(&t, r.name);
     snprintf(r.name, sizeof r.name, "%s", to);
@@ -466,9 +459,8 @@ enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_d
     struct lf_adapter_record r;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = adapter_read(&t, id, &r) ?: name_drop(&t, r.name) ?: record_drop(&t, s->adapters, id);
+    rc = rc ?: adapter_read(&t, id, &r) ?: name_drop(&t, r.name);
+    rc = rc ?: record_drop(&t, s->adapters, id);
     return tx_end(&t, rc);
 }
 
@@ -489,9 +481,7 @@ enum lf_err lf_store_adapter_adopt(struct lf_store *s, const struct lf_adapter_r
     uint64_t known = 0;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = counter_get(&t, "adapter", &known);
+    rc = rc ?: counter_get(&t, "adapter", &known);
     if (rc == LF_OK && known < r->id)
         rc = counter_put(&t, "adapter", r->id);
     rc = rc ?: name_adopt(&t, r) ?: adapter_write(&t, &made);
@@ -583,9 +573,7 @@ enum lf_err lf_store_adapter_removed(struct lf_store *s, uint64_t id, bool *remo
     bool there = false;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, false, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = counter_get(&t, "adapter", &known) ?: id_mentioned(&t, id, &there);
+    rc = rc ?: counter_get(&t, "adapter", &known) ?: id_mentioned(&t, id, &there);
     rc = tx_end(&t, rc);
     if (rc == LF_OK)
         *removed = id <= known && !there;
@@ -636,9 +624,7 @@ enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record *
     struct list l = {.bytes = sizeof **out};
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, false, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = tx_end(&t, table_walk(&t, s->adapters, adapter_listed, &l));
+    rc = tx_end(&t, rc ?: table_walk(&t, s->adapters, adapter_listed, &l));
     return list_take(&l, rc, out, n);
 }
 
@@ -651,9 +637,7 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
     struct lf_adapter_record a;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = adapter_read(&t, made.adapter_id, &a) ?: counter_next(&t, "job", &made.id);
+    rc = rc ?: adapter_read(&t, made.adapter_id, &a) ?: counter_next(&t, "job", &made.id);
     if (rc == LF_OK) {
         made.created_ms = lf_clock_unix_ms();
         made.version = ++a.versions;
@@ -691,9 +675,7 @@ enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_
     struct list l = {.bytes = sizeof **out};
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, false, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = tx_end(&t, table_walk(&t, s->jobs, job_listed, &l));
+    rc = tx_end(&t, rc ?: table_walk(&t, s->jobs, job_listed, &l));
     struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
     size_t kept = 0;
     for (size_t i = 0; i < l.n; i++)
@@ -708,9 +690,7 @@ enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *
     struct list l = {.bytes = sizeof(struct lf_job_record)};
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = table_walk(&t, s->jobs, job_listed, &l);
+    rc = rc ?: table_walk(&t, s->jobs, job_listed, &l);
     struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
     for (size_t i = l.n; i-- > 0 && rc == LF_OK;) {
         if (lf_job_state_open(jobs[i].progress.state))
@@ -732,9 +712,7 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
     struct lf_adapter_record a;
     struct tx t;
     enum lf_err rc = tx_begin(&t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = job_write(&t, r);
+    rc = rc ?: job_write(&t, r);
     enum lf_err found = LF_OK;
     if (rc == LF_OK) {
         found = adapter_read(&t, r->adapter_id, &a);
