@@ -78,7 +78,7 @@ static enum lf_err run(struct lf_bench_tokens *r, const struct lf_tokenizer *t, 
     double *decode = calloc((size_t)iters, sizeof *decode);
     enum lf_err rc = LF_OK;
     if (!encode || !decode)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d figures", iters);
+        rc = lf_no_memory(diag, "%d figures", iters);
     rc = rc ?: encode_all(r, &r->first_seconds, &ids, t, file, diag);
     for (int i = 0; i < iters && rc == LF_OK; i++) {
         rc = encode_all(r, &encode[i], &ids, t, file, diag);

@@ -210,20 +210,20 @@ static enum lf_err read_leaf(struct lf_parquet *p, int i, json_t **out, struct l
     if (rc != LF_OK)
         return rc;
     *out = b ? value(&p->file.nodes[i], b, n) : json_null();
-    return *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    return *out ? LF_OK : lf_no_memory(diag, "a row");
 }
 
 static enum lf_err read_group(struct lf_parquet *p, int i, json_t **out, struct lf_diag *diag)
 {
     json_auto_t *group = json_object();
-    enum lf_err rc = group ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    enum lf_err rc = group ? LF_OK : lf_no_memory(diag, "a row");
     for (int k = i + 1; k < p->file.nodes[i].end && rc == LF_OK; k = p->file.nodes[k].end) {
         json_t *v = NULL;
         if (!p->file.nodes[k].kept)
             continue;
         rc = read_node(p, k, &v, diag);
         if (rc == LF_OK && json_object_set_new(group, p->file.nodes[k].name, v) != 0)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+            rc = lf_no_memory(diag, "a row");
     }
     if (rc == LF_OK)
         *out = json_incref(group);
@@ -256,8 +256,7 @@ static enum lf_err read_items(struct lf_parquet *p, int i, bool wrapped, json_t 
     json_auto_t *list = json_array();
     int def;
     bool end = false;
-    enum lf_err rc =
-        list ? peek_def(p, i, &def, diag) : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    enum lf_err rc = list ? peek_def(p, i, &def, diag) : lf_no_memory(diag, "a row");
     if (rc == LF_OK && def < n->def) {
         rc = pass(p, i, diag);
         end = true;
@@ -266,7 +265,7 @@ static enum lf_err read_items(struct lf_parquet *p, int i, bool wrapped, json_t 
         json_t *v;
         rc = read_item(p, i, wrapped, &v, diag);
         if (rc == LF_OK && json_array_append_new(list, v) != 0)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+            rc = lf_no_memory(diag, "a row");
         rc = rc ?: peek(p, n->first_leaf, &end, diag);
         end = end || (rc == LF_OK && p->columns[n->first_leaf].rep != n->rep);
     }

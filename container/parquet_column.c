@@ -143,7 +143,7 @@ static enum lf_err unpack_page(struct lf_pq_held *held, unsigned char **buffer, 
         return rc;
     *buffer = malloc(n + 1);
     if (!*buffer)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a page of %zu bytes", n);
+        return lf_no_memory(diag, "a page of %zu bytes", n);
     *bytes = n;
     held->bytes += n;
     if (bare > n || bare > packed)
@@ -218,7 +218,7 @@ static enum lf_err find_entries(struct lf_pq_column *c, uint32_t n, struct lf_di
     uint64_t at = 0;
     c->starts = malloc(((size_t)n + 1) * sizeof *c->starts);
     if (!c->starts)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a dictionary");
+        return lf_no_memory(diag, "a dictionary");
     for (uint32_t i = 0; i < n; i++) {
         if (c->dictionary_bytes - at < 4)
             return damaged("its dictionary", diag);

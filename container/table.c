@@ -56,9 +56,8 @@ static enum lf_err put_text(json_t *row, const char *name, const struct lf_csv *
     size_t n = field_bytes(c, i);
     if (lf_utf8_valid(s, n) < n)
         return lf_fail(diag, LF_E_INVALID, "line %lld: it is not UTF-8", (long long)c->line);
-    return json_object_set_new(row, name, json_stringn(s, n)) == 0
-               ? LF_OK
-               : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    return json_object_set_new(row, name, json_stringn(s, n)) == 0 ? LF_OK
+                                                                   : lf_no_memory(diag, "a row");
 }
 
 /* Columns whose values are lists, which a table has as text. */
@@ -83,9 +82,7 @@ static enum lf_err put_field(json_t *row, const char *name, const struct lf_csv 
         v = NULL;
     if (!v)
         return put_text(row, name, c, i, diag);
-    return json_object_set_new(row, name, v) == 0
-               ? LF_OK
-               : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    return json_object_set_new(row, name, v) == 0 ? LF_OK : lf_no_memory(diag, "a row");
 }
 
 /* The first record names the columns; one without a name, as pandas' index has it, is none. */
@@ -96,9 +93,8 @@ static enum lf_err read_names(struct lf_text_rows *t, struct lf_diag *diag)
     t->names = json_array();
     t->csv.delimiter = t->delimiter;
     t->csv.quotes = true;
-    enum lf_err rc = t->names && seen
-                         ? next_record(t, &more, diag)
-                         : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the columns' names");
+    enum lf_err rc =
+        t->names && seen ? next_record(t, &more, diag) : lf_no_memory(diag, "the columns' names");
     for (size_t i = 0; i < t->csv.n_fields && rc == LF_OK; i++) {
         const char *name = lf_csv_field(&t->csv, i);
         if (*name && json_object_get(seen, name))
@@ -106,7 +102,7 @@ static enum lf_err read_names(struct lf_text_rows *t, struct lf_diag *diag)
                            (long long)t->csv.line, name);
         rc = put_text(seen, name, &t->csv, i, diag);
         if (rc == LF_OK && json_array_append(t->names, json_object_get(seen, name)) != 0)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the columns' names");
+            rc = lf_no_memory(diag, "the columns' names");
     }
     return rc;
 }
@@ -127,7 +123,7 @@ enum lf_err lf_table_next(struct lf_text_rows *t, json_t **row, int64_t *place,
                        (long long)t->csv.line, t->csv.n_fields, n);
     json_auto_t *r = json_object();
     if (!r)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        return lf_no_memory(diag, "a row");
     for (size_t i = 0; i < n && rc == LF_OK; i++) {
         const char *name = json_string_value(json_array_get(t->names, i));
         if (*name)

@@ -64,9 +64,14 @@ enum lf_err lf_fail(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...)
     return rc;
 }
 
-enum lf_err lf_no_memory(struct lf_diag *diag, const char *what)
+enum lf_err lf_no_memory(struct lf_diag *diag, const char *fmt, ...)
 {
-    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", what);
+    struct lf_diag what = {""};
+    va_list ap;
+    va_start(ap, fmt);
+    set_text(&what, NULL, fmt, ap);
+    va_end(ap);
+    return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %s", what.text);
 }
 
 enum lf_err lf_fail_errno(struct lf_diag *diag, int errnum, const char *fmt, ...)

@@ -51,21 +51,16 @@ struct lf_diag {
     char text[LF_DIAG_MAX];
 };
 
-#if defined(__GNUC__)
 #define LF_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define LF_MUST_CHECK __attribute__((warn_unused_result))
-#else
-#define LF_PRINTF(f, a)
-#define LF_MUST_CHECK
-#endif
 
 /* Writes the reason into diag (may be NULL) and returns rc: `return lf_fail(diag, rc, ...)`. What
  * it quotes may hold any bytes: a reason is one line without control characters
  * (lf_utf8_printable). */
 enum lf_err lf_fail(struct lf_diag *diag, enum lf_err rc, const char *fmt, ...) LF_PRINTF(3, 4);
 
-/* LF_E_NO_MEMORY: "no memory for WHAT". */
-enum lf_err lf_no_memory(struct lf_diag *diag, const char *what);
+/* LF_E_NO_MEMORY: "no memory for ", and for what. */
+enum lf_err lf_no_memory(struct lf_diag *diag, const char *fmt, ...) LF_PRINTF(2, 3);
 
 /* As lf_fail, for a failed system call: maps the errno value and appends its text. */
 enum lf_err lf_fail_errno(struct lf_diag *diag, int errnum, const char *fmt, ...) LF_PRINTF(3, 4);

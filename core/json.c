@@ -184,7 +184,7 @@ enum lf_err lf_json_parse(json_t **out, const char *text, size_t n, struct lf_di
     json_error_t e;
     json_t *j = parse(text, n, &e);
     if (!j && errno == ENOMEM)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for JSON of %zu bytes", n);
+        return lf_no_memory(diag, "JSON of %zu bytes", n);
     struct lf_diag kind;
     if (!j && lf_foreign_check(text, n, &kind) != LF_OK)
         return lf_fail(diag, LF_E_INVALID, "%s", kind.text);

@@ -102,7 +102,7 @@ enum lf_err lf_pool_new(struct lf_pool **out, int n_threads, struct lf_diag *dia
     if (!p || !workers) {
         free(p);
         free(workers);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
+        return lf_no_memory(diag, "a pool of %d threads", n_threads);
     }
     p->n_threads = n_threads;
     p->workers = workers;

@@ -85,7 +85,7 @@ static enum lf_err host_open(struct lf_base *b, struct lf_diag *diag)
 {
     struct lf_model *m = calloc(1, sizeof *m);
     if (!m)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the base");
+        return lf_no_memory(diag, "the base");
     b->model = m;
     snprintf(m->name, sizeof m->name, "%s", b->name);
     enum lf_err rc = lf_config_load(&m->config, b->dir, diag);
@@ -141,7 +141,7 @@ enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant qu
 {
     struct lf_base *b = calloc(1, sizeof *b);
     if (!b)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the base");
+        return lf_no_memory(diag, "the base");
     enum lf_err rc = LF_OK;
     if (snprintf(b->dir, sizeof b->dir, "%s", dir) >= (int)sizeof b->dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);

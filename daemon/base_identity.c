@@ -100,7 +100,7 @@ static enum lf_err digest(struct lf_base *b, struct lf_diag *diag)
     enum lf_err rc = names_of(b->dir, &weights, diag);
     struct lf_sha256 *h = rc == LF_OK ? lf_sha256_begin() : NULL;
     if (rc == LF_OK && !h)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the base's digest");
+        rc = lf_no_memory(diag, "the base's digest");
     for (size_t i = 0; i < sizeof small / sizeof *small && rc == LF_OK; i++)
         rc = add_file(h, b->dir, small[i], diag);
     for (size_t i = 0; i < weights.n && rc == LF_OK; i++)

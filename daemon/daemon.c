@@ -62,7 +62,7 @@ static enum lf_err seats_new(struct lf_seats **out, const struct lf_daemon_optio
     struct lf_base *base = NULL;
     struct lf_seats *s = calloc(1, sizeof *s);
     if (!s)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the daemon");
+        return lf_no_memory(diag, "the daemon");
     enum lf_err rc = lf_base_open(&base, o->base_dir, o->quant, diag);
     if (rc != LF_OK) {
         seats_free(s);
@@ -199,7 +199,7 @@ enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *dia
 {
     struct lf_daemon *d = calloc(1, sizeof *d);
     if (!d)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the daemon");
+        return lf_no_memory(diag, "the daemon");
     d->options = *o;
     d->started_ms = lf_clock_unix_ms();
     lf_counters_init(&d->counters);

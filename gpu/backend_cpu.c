@@ -76,14 +76,14 @@ static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_option
 {
     struct lf_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");
+        return lf_no_memory(diag, "a device");
     enum lf_err rc = lf_pool_new(&cpu->pool, options->threads, diag);
     if (rc)
         goto out;
     cpu->threads = lf_pool_threads(cpu->pool);
     cpu->scratch = aligned_alloc(4096, (size_t)cpu->threads * LF_CPU_SCRATCH);
     if (!cpu->scratch) {
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scratch of %d threads", cpu->threads);
+        rc = lf_no_memory(diag, "the scratch of %d threads", cpu->threads);
         goto out;
     }
     dev->ops = lf_cpu_ops(NULL, &cpu->isa);

@@ -86,7 +86,7 @@ enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
         options = &defaults;
     struct device *d = calloc(1, sizeof *d);
     if (!d)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");
+        return lf_no_memory(diag, "a device");
     d->pub = (struct lf_device){
         .kind = kind, .traits = &traits[kind], .act = backend->act, .ops = backend->ops};
     d->backend = backend;
@@ -200,7 +200,7 @@ enum lf_err lf_stream_new(struct lf_stream **out, struct lf_device *dev, int pri
 {
     struct lf_stream *s = calloc(1, sizeof *s);
     if (!s)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
+        return lf_no_memory(diag, "a stream");
     s->dev = dev;
     s->ops = dev->ops;
     enum lf_err rc = backend_of(s)->stream_open(s, priority, diag);
@@ -271,7 +271,7 @@ enum lf_err lf_mark_new(struct lf_mark **out, struct lf_stream *s, struct lf_dia
 {
     struct lf_mark *m = malloc(sizeof *m);
     if (!m)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a mark");
+        return lf_no_memory(diag, "a mark");
     *m = (struct lf_mark){.stream = s};
     enum lf_err rc = lf_stream_async(s) ? backend_of(s)->mark_new(s, &m->impl, diag) : LF_OK;
     if (rc == LF_OK)
@@ -346,7 +346,7 @@ enum lf_err lf_stream_record_end(struct lf_stream *s, struct lf_graph **out, str
     struct lf_graph *g = malloc(sizeof *g);
     if (!g) {
         backend_of(s)->graph_free(s, impl);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for recorded work");
+        return lf_no_memory(diag, "recorded work");
     }
     *g = (struct lf_graph){s, impl};
     *out = g;

@@ -19,7 +19,7 @@ enum lf_err lf_host_alloc(struct lf_device *dev, void **out, size_t bytes, struc
     size_t rounded = (bytes + align - 1) / align * align;
     void *p = rounded >= bytes ? aligned_alloc(align, rounded) : NULL;
     if (!p)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu bytes", bytes);
+        return lf_no_memory(diag, "%zu bytes", bytes);
     if (align == HUGE_PAGE) /* scattered KV pages read a third faster; refusal costs nothing */
         madvise(p, rounded, MADV_HUGEPAGE);
     *out = p;

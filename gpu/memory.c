@@ -58,7 +58,7 @@ enum lf_err lf_ledger_reserve(struct lf_ledger *l, size_t bytes, struct lf_diag 
         rc = lf_fail(diag, LF_E_DEVICE_FULL, "device memory: %zu bytes wanted, %zu of %zu in use",
                      bytes, l->used, l->ceiling);
     else if (!grow(l))
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the ledger of device memory");
+        rc = lf_no_memory(diag, "the ledger of device memory");
     else {
         l->count++;
         l->used += bytes;

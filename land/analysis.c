@@ -84,7 +84,7 @@ static enum lf_err fit_models(struct lf_land_analysis *a, struct lf_diag *diag)
         return LF_OK;
     double *x = malloc(n * k * sizeof *x);
     if (!x)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the linear models");
+        return lf_no_memory(diag, "the linear models");
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < k; j++)
             x[i * k + j] = a->x[(size_t)lf_land_model_features[j] * n + i];
@@ -106,7 +106,7 @@ enum lf_err lf_land_analysis_init(struct lf_land_analysis *a, const struct lf_la
     a->task = calloc((size_t)most, sizeof *a->task);
     if (!a->x || !a->task) {
         lf_land_analysis_free(a);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the analysis");
+        return lf_no_memory(diag, "the analysis");
     }
     collect(a, r, most);
     for (int i = 0; i < LF_LAND_VARIABLES; i++)

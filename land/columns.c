@@ -86,7 +86,7 @@ static enum lf_err add_joined(void *arg, json_t *row, int64_t line, struct lf_di
         return lf_fail(diag, LF_E_INVALID, "no column \"%.60s\", which \"join\" needs", name);
     int bad = json_object_set(c->joined, key, row);
     free(key);
-    return bad ? lf_fail(diag, LF_E_NO_MEMORY, "no memory for a joined row") : LF_OK;
+    return bad ? lf_no_memory(diag, "a joined row") : LF_OK;
 }
 
 static void form_of(struct lf_rows_form *form, const struct lf_task_part *p)
@@ -123,7 +123,7 @@ static enum lf_err join(const struct lf_columns *c, json_t *row, struct lf_diag 
     json_t *found = json_object_get(c->joined, key);
     free(key);
     int bad = found ? json_object_set(row, as, found) : json_object_set_new(row, as, json_null());
-    return bad ? lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row") : LF_OK;
+    return bad ? lf_no_memory(diag, "a row") : LF_OK;
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -198,7 +198,7 @@ static enum lf_err compute(const struct lf_columns *c, json_t *row, struct lf_di
             lf_fail_within(diag, rc, "\"compute\" of \"%s\"", c->name[i]);
         else if (json_object_set_new(row, c->name[i], json_stringn(lf_buf_str(&text), text.len)) !=
                  0)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a column");
+            rc = lf_no_memory(diag, "a column");
     }
     return rc;
 }
@@ -225,7 +225,7 @@ static enum lf_err word(json_t **out, const char *name, const char *template_, c
         lf_fail_within(diag, rc, "\"%s\"", name);
     else if (text.len > 0 && strspn(text.data, " \t\r\n") < text.len) {
         *out = json_stringn(text.data, text.len);
-        rc = *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        rc = *out ? LF_OK : lf_no_memory(diag, "a row");
     }
     return rc;
 }
@@ -258,7 +258,7 @@ enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out
         rc = word(&completion, "completion", c->completion, row, diag);
     if (rc == LF_OK && prompt && completion) {
         *out = json_pack("{s:O, s:O}", "prompt", prompt, "completion", completion);
-        rc = *out ? keep(c, *out, row, diag) : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        rc = *out ? keep(c, *out, row, diag) : lf_no_memory(diag, "a row");
     }
     json_decref(prompt);
     json_decref(completion);

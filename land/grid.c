@@ -47,7 +47,7 @@ static enum lf_err make(struct lf_grid *f, const char *dir, int n_columns, int n
     f->cells = calloc((size_t)n_tasks * (size_t)n_columns + 1, sizeof *f->cells);
     if (!f->tasks || !f->cells) {
         lf_grid_free(f);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study's cells");
+        return lf_no_memory(diag, "the study's cells");
     }
     for (int i = 0; i < n_tasks * n_columns; i++) {
         struct lf_cell *c = &f->cells[i];
@@ -316,7 +316,7 @@ double lf_grid_progress(const struct lf_grid *f)
 enum lf_err lf_grid_table(const struct lf_grid *f, struct lf_land_table *t, struct lf_diag *diag)
 {
     if (lf_land_table_init(t) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the results");
+        return lf_no_memory(diag, "the results");
     for (int k = 0; k < f->n_tasks; k++)
         for (int i = 0; i < f->n_columns; i++) {
             const struct lf_cell *c = lf_grid_cell(f, i, k);

@@ -72,7 +72,7 @@ static int by_value(const void *a, const void *b)
 static enum lf_err remember(struct preparation *p, uint64_t h, struct lf_diag *diag)
 {
     if (lf_grow(&p->seen, &p->cap_seen, p->n_seen + 1, sizeof *p->seen) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the prompts");
+        return lf_no_memory(diag, "the prompts");
     p->seen[p->n_seen++] = h;
     return LF_OK;
 }
@@ -115,7 +115,7 @@ static enum lf_err put_row(struct preparation *p, json_t *row, struct lf_diag *d
     if (p->shots.len > 0) {
         json_t *whole = json_sprintf("%s%s", p->shots.data, json_string_value(prompt));
         if (!whole || json_object_set_new(row, "prompt", whole) != 0)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+            return lf_no_memory(diag, "a row");
     }
     return lf_task_dir_put(p->file, row, diag);
 }

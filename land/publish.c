@@ -64,9 +64,7 @@ static enum lf_err make_notes(struct lf_publication *p, struct lf_diag *diag)
     p->notes = calloc(n, sizeof *p->notes);
     p->features = calloc(n, sizeof *p->features);
     p->tasks = calloc(n, sizeof(json_t *));
-    return p->notes && p->features && p->tasks
-               ? LF_OK
-               : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+    return p->notes && p->features && p->tasks ? LF_OK : lf_no_memory(diag, "the report");
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */

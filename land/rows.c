@@ -23,7 +23,7 @@ json_t *lf_rows_string(const char *s, size_t n)
 enum lf_err lf_rows_give(const struct lf_rows *r, json_t *row, int64_t line, struct lf_diag *diag)
 {
     if (!row)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        return lf_no_memory(diag, "a row");
     enum lf_err rc = r->fn(r->arg, row, line, diag);
     json_decref(row);
     if (rc != LF_OK && rc != LF_E_CANCELLED && line > 0)
@@ -165,7 +165,7 @@ static enum lf_err name_row(void *arg, json_t *row, int64_t line, struct lf_diag
     const struct named *x = arg;
     if (!json_object_get(row, "file") &&
         json_object_set_new(row, "file", lf_rows_string(x->name, x->n)) != 0)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        return lf_no_memory(diag, "a row");
     return x->fn(x->arg, row, line, diag);
 }
 

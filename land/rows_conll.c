@@ -14,7 +14,7 @@ struct sentence {
 static enum lf_err begin(struct sentence *s, struct lf_diag *diag)
 {
     *s = (struct sentence){json_array(), json_array(), 0};
-    return s->tokens && s->tags ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a sentence");
+    return s->tokens && s->tags ? LF_OK : lf_no_memory(diag, "a sentence");
 }
 
 static const char *tag_of(const struct sentence *s, size_t i)
@@ -101,7 +101,7 @@ static enum lf_err add_token(struct sentence *s, const char *text, size_t n, int
         return lf_fail(diag, LF_E_INVALID, "line %lld: a token without a tag", (long long)line);
     if (json_array_append_new(s->tokens, lf_rows_string(text, token)) != 0 ||
         json_array_append_new(s->tags, lf_rows_string(text + from, n - from)) != 0)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a sentence");
+        return lf_no_memory(diag, "a sentence");
     if (s->line == 0)
         s->line = line;
     return LF_OK;

@@ -40,7 +40,7 @@ static enum lf_err make_row(json_t **out, const struct lf_csv *c, const json_t *
     }
     if (bad) {
         json_decref(row);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        return lf_no_memory(diag, "a row");
     }
     *out = row;
     return LF_OK;
@@ -60,7 +60,7 @@ enum lf_err lf_rows_csv(const struct lf_rows *r, const char *text, size_t n, cha
         if (!names) {
             names = header(&c);
             if (json_array_size(names) != c.n_fields)
-                rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the columns' names");
+                rc = lf_no_memory(diag, "the columns' names");
             continue;
         }
         json_t *row;

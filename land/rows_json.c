@@ -74,7 +74,7 @@ static enum lf_err walk_members(const struct json_walk *w, const json_t *outer, 
     json_object_foreach(value, key, inner) {
         json_t *named = lf_json_copy(outer);
         if (!named || json_object_set_new(named, "key", json_string(key)) != 0)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+            rc = lf_no_memory(diag, "a row");
         rc = rc ?: walk(w, named, inner, i + 1, diag);
         json_decref(named);
         if (rc != LF_OK)
@@ -103,8 +103,7 @@ static enum lf_err walk(const struct json_walk *w, const json_t *outer, json_t *
     if (!inner)
         return lf_fail(diag, LF_E_INVALID, "no \"%.60s\" where \"rows\" has it", step);
     json_auto_t *passed = merge(outer, value, step);
-    return passed ? walk(w, passed, inner, i + 1, diag)
-                  : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    return passed ? walk(w, passed, inner, i + 1, diag) : lf_no_memory(diag, "a row");
 }
 
 enum lf_err lf_rows_json(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag)

@@ -35,7 +35,7 @@ static void stop(struct xml_reading *x, enum lf_err rc)
 
 static void out_of_memory(struct xml_reading *x)
 {
-    stop(x, lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for an element"));
+    stop(x, lf_no_memory(x->diag, "an element"));
 }
 
 static void on_start(void *arg, const XML_Char *name, const XML_Char **attributes)
@@ -140,7 +140,7 @@ static enum lf_err parse(const struct lf_rows *r, const char *text, size_t n, co
     enum { PIECE = 1 << 20 };
     x.parser = XML_ParserCreate(encoding);
     if (!x.parser)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a parser");
+        return lf_no_memory(diag, "a parser");
     XML_SetUserData(x.parser, &x);
     XML_SetElementHandler(x.parser, on_start, on_end);
     XML_SetCharacterDataHandler(x.parser, on_text);

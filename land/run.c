@@ -136,7 +136,7 @@ static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
             c->settings ? json_dumps(c->settings, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
         if (!settings ||
             lf_buf_printf(&text, "%s\n%s\n%s\n%s", bases[c->base], settings, train, test) != LF_OK)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study's settings");
+            rc = lf_no_memory(diag, "the study's settings");
         if (rc == LF_OK) {
             snprintf(c->result.metric, sizeof c->result.metric, "%s",
                      lf_json_text_of(c->settings, "metric"));
@@ -168,7 +168,7 @@ static enum lf_err prepare_task(struct study_run *r, int task, char bases[][LF_S
     lf_task_close(definition);
     rc = rc ?: lf_json_load(&own, path, diag);
     if (rc == LF_OK && json_object_update_missing(own, all_rows) != 0)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the task's settings");
+        rc = lf_no_memory(diag, "the task's settings");
     if (rc == LF_OK) /* the study has chosen the rows to score */
         rc = task_cells(r, task, own, bases, diag);
     return rc;
@@ -179,8 +179,7 @@ static enum lf_err prepare_all(struct study_run *r, struct lf_diag *diag)
 {
     char(*bases)[LF_SHA256_HEX] = calloc((size_t)r->s->n_bases, sizeof *bases);
     r->test = calloc((size_t)r->s->n_tasks, sizeof *r->test);
-    enum lf_err rc =
-        bases && r->test ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
+    enum lf_err rc = bases && r->test ? LF_OK : lf_no_memory(diag, "the study");
     for (int b = 0; b < r->s->n_bases && rc == LF_OK; b++)
         rc = base_digest(bases[b], r->s->bases[b].dir, diag);
     for (int k = 0; k < r->s->n_tasks && rc == LF_OK; k++) {
@@ -212,7 +211,7 @@ static enum lf_err add_texts(void *arg, json_t *row, int64_t line, struct lf_dia
         return LF_OK;
     if (json_array_append(x->rows, row) != 0 ||
         lf_grow(&x->list, &x->cap, x->n + 1, sizeof *x->list) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the rows");
+        return lf_no_memory(diag, "the rows");
     x->list[x->n++] = (struct lf_land_row){prompt, completion};
     return LF_OK;
 }

@@ -205,7 +205,7 @@ enum lf_err lf_stat_fit(struct lf_fit *out, const double *x, const double *y, si
     if (n < 3)
         return lf_fail(diag, LF_E_INVALID, "a linear model needs at least 3 rows, not %zu", n);
     if (solver_init(&s, n, k) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a linear model of %zu rows", n);
+        return lf_no_memory(diag, "a linear model of %zu rows", n);
     *out = (struct lf_fit){.k = k};
     measure_fit(&out->rmse_loo, &out->r2_loo, out->coef, &s, &d, true);
     measure_fit(&out->rmse, &out->r2, out->coef, &s, &d, false);

@@ -128,7 +128,7 @@ static enum lf_err read_bases(struct lf_study *s, const struct roots *roots, str
     int n = (int)json_array_size(list);
     s->bases = calloc((size_t)n, sizeof *s->bases);
     if (!s->bases)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
+        return lf_no_memory(diag, "the study");
     for (; s->n_bases < n && rc == LF_OK; s->n_bases += rc == LF_OK) {
         struct lf_study_base *b = &s->bases[s->n_bases];
         rc = read_base(b, json_array_get(list, (size_t)s->n_bases), roots, diag);
@@ -156,7 +156,7 @@ static enum lf_err read_tasks(struct lf_study *s, const struct roots *roots, str
     int n = (int)json_array_size(list);
     s->tasks = calloc((size_t)n, sizeof *s->tasks);
     if (!s->tasks)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the study");
+        return lf_no_memory(diag, "the study");
     for (; s->n_tasks < n && rc == LF_OK; s->n_tasks += rc == LF_OK) {
         struct lf_study_task *t = &s->tasks[s->n_tasks];
         *t = common;
@@ -212,8 +212,7 @@ static enum lf_err check_cells(const struct lf_study *s, struct lf_diag *diag)
             for (int t = 0; t < s->n_tasks && rc == LF_OK; t++) {
                 struct lf_train_settings parsed;
                 json_t *j = lf_study_settings(s, NULL, b, t, v);
-                rc = j ? lf_train_settings_parse(&parsed, j, diag)
-                       : lf_fail(diag, LF_E_NO_MEMORY, "no memory for settings");
+                rc = j ? lf_train_settings_parse(&parsed, j, diag) : lf_no_memory(diag, "settings");
                 json_decref(j);
                 if (rc != LF_OK)
                     return lf_fail_within(diag, rc, "settings of %s on %s", s->tasks[t].name,

@@ -256,7 +256,7 @@ enum lf_err lf_task_new(struct lf_task **out, const char *name, json_t *file, st
     struct lf_task *t = calloc(1, sizeof *t);
     if (!t) {
         json_decref(file);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a task");
+        return lf_no_memory(diag, "a task");
     }
     t->file = file;
     enum lf_err rc = lf_name_ok(name) ? read_file(t, diag)
@@ -389,7 +389,7 @@ enum lf_err lf_task_list(struct lf_task ***out, int *n, struct lf_diag *diag)
         return rc;
     struct lf_task **list = calloc((size_t)(unsigned)n_files + 1, sizeof *list);
     if (!list)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tasks");
+        rc = lf_no_memory(diag, "the tasks");
     for (; rc == LF_OK && k < n_files; k++) {
         snprintf(path, sizeof path, "%s/%s", dir, files[k]->d_name);
         rc = read_path(&list[k], path, diag);

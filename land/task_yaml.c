@@ -95,7 +95,7 @@ static json_t *read_yaml(const char *text, size_t n, struct lf_diag *diag)
     yaml_parser_t p;
     json_t *root = NULL;
     if (!yaml_parser_initialize(&p)) {
-        lf_fail(diag, LF_E_NO_MEMORY, "no memory for a YAML parser");
+        lf_no_memory(diag, "a YAML parser");
         return NULL;
     }
     yaml_parser_set_input_string(&p, (const unsigned char *)text, n);
@@ -163,7 +163,7 @@ static enum lf_err make_split(json_t **out, const struct split_words *w, struct 
         json_object_set_new(split, "where",
                             json_sprintf("%s|string == '%s'", w->filter_column, w->filter_value));
     *out = split;
-    return split ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a task");
+    return split ? LF_OK : lf_no_memory(diag, "a task");
 }
 
 /* Words that go into templates stay words. */
@@ -220,7 +220,7 @@ static enum lf_err make_source(json_t **out, const json_t *yaml, struct lf_diag 
     *out = json_pack("{s:s, s:s, s:o, s:o}", "source", link, "get",
                      "the prepared files that its metadata.yaml names", "train", train_split,
                      "test", test_split);
-    return *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a task");
+    return *out ? LF_OK : lf_no_memory(diag, "a task");
 }
 
 static json_t *make_study(const json_t *yaml)
@@ -251,7 +251,7 @@ enum lf_err lf_task_from_yaml(json_t **out, char name[LF_NAME_MAX + 1], const ch
         *out = json_pack("{s:s, s:s, s:s, s:o, s:[o]}", "title", word(yaml, "dataset_description"),
                          "category", word(yaml, "adapter_category"), "metric",
                          word(yaml, "metric_name"), "study", make_study(yaml), "data", source);
-        rc = *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a task");
+        rc = *out ? LF_OK : lf_no_memory(diag, "a task");
     }
     json_decref(yaml);
     return rc;

@@ -373,12 +373,12 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
         return rc;
     struct lf_store *s = calloc(1, sizeof *s);
     if (!s)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
+        return lf_no_memory(diag, "the store");
     s->lock_fd = -1;
     pthread_rwlock_init(&s->gate, NULL);
     s->dir = strdup(dir);
     if (!s->dir)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the store");
+        rc = lf_no_memory(diag, "the store");
     rc = rc ?: lf_store_lock(&s->lock_fd, dir, diag);
     rc = rc ?: half_made_remove(s, diag) ?: lf_store_rewrite(dir, STORE_MAP_BYTES, diag);
     rc = rc ?: env_open(s, diag) ?: tables_open(s, diag);
@@ -540,7 +540,7 @@ static enum lf_err named(struct list *l, const MDB_val *key, MDB_val *val, struc
 {
     uint64_t *id = list_add(l);
     if (!id)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of names");
+        return lf_no_memory(diag, "the list of names");
     *id = 0;
     if (lf_seal_open(val, key) && val->mv_size == sizeof *id)
         memcpy(id, val->mv_data, sizeof *id);
@@ -598,7 +598,7 @@ static enum lf_err adapter_listed(struct list *l, const MDB_val *key, MDB_val *v
     struct lf_diag why = {""};
     struct lf_adapter_record *r = list_add(l);
     if (!r)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
+        return lf_no_memory(diag, "the list of adapters");
     enum lf_err rc = lf_seal_open(val, key)
                          ? lf_adapter_record_decode(r, val->mv_data, val->mv_size, &why)
                          : lf_fail(&why, LF_E_DAMAGED, "its bytes are damaged");
@@ -611,7 +611,7 @@ static enum lf_err job_listed(struct list *l, const MDB_val *key, MDB_val *val,
     struct lf_diag why = {""};
     struct lf_job_record *r = list_add(l);
     if (!r)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of jobs");
+        return lf_no_memory(diag, "the list of jobs");
     enum lf_err rc = lf_seal_open(val, key)
                          ? lf_job_record_decode(r, val->mv_data, val->mv_size, &why)
                          : lf_fail(&why, LF_E_DAMAGED, "its bytes are damaged");

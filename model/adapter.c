@@ -92,7 +92,7 @@ enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
     struct lf_adapter *a = calloc(1, sizeof *a);
     if (!a || shape_alloc(&a->shape, lf_config_sites(c)) != LF_OK) {
         free(a);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an adapter");
+        return lf_no_memory(diag, "an adapter");
     }
     *out = a;
     return LF_OK;
@@ -105,8 +105,7 @@ enum lf_err lf_adapter_lay(struct lf_adapter *a, const struct lf_config *c, stru
         return lf_fail(diag, LF_E_INVALID, "the adapter targets nothing of this base");
     a->params = calloc(a->shape.n_params, sizeof *a->params);
     if (!a->params)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an adapter of %zu parameters",
-                       a->shape.n_params);
+        return lf_no_memory(diag, "an adapter of %zu parameters", a->shape.n_params);
     return LF_OK;
 }
 

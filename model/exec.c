@@ -43,7 +43,7 @@ static enum lf_err alloc_host(struct lf_exec *x, struct lf_diag *diag)
     x->plan.keys = calloc(S, sizeof *x->plan.keys);
     if (!x->saved || !x->plan.order || !x->plan.place || !x->plan.start || !x->plan.n ||
         !x->plan.keys)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an exec");
+        return lf_no_memory(diag, "an exec");
     enum lf_err rc = lf_device_alloc_host(x->stream->dev, &meta, x->meta_cap, diag);
     x->h_meta = meta;
     rc = rc ?: lf_device_alloc_host(x->stream->dev, &loss, T * sizeof *x->h_loss, diag);
@@ -60,7 +60,7 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
         return rc;
     struct lf_exec *x = calloc(1, sizeof *x);
     if (!x)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an exec");
+        return lf_no_memory(diag, "an exec");
     const struct lf_config *c = &model->config;
     x->stream = stream;
     x->ops = stream->ops;

@@ -43,7 +43,7 @@ enum lf_err lf_exec_steps_open(struct lf_exec *x, struct lf_diag *diag)
     if (!lf_stream_records(x->stream))
         return LF_OK;
     x->recordings = calloc(1, sizeof *x->recordings);
-    return x->recordings ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for an exec");
+    return x->recordings ? LF_OK : lf_no_memory(diag, "an exec");
 }
 
 void lf_exec_steps_close(struct lf_exec *x)

@@ -142,7 +142,7 @@ static enum lf_err flights_new(struct lf_gen *g, size_t n, struct lf_diag *diag)
         rc = lf_mark_new(&f->begin, stream, diag) ?: lf_mark_new(&f->end, stream, diag);
         f->rows = calloc(n, sizeof *f->rows);
         if (rc == LF_OK && !f->rows)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
+            rc = lf_no_memory(diag, "%zu live sequences", n);
     }
     return rc;
 }
@@ -153,7 +153,7 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     const struct lf_exec_limits *xl = lf_exec_limits(x);
     struct lf_gen *g = calloc(1, sizeof *g);
     if (!g)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for generation");
+        return lf_no_memory(diag, "generation");
     g->x = x;
     g->m = m;
     g->pages = lf_exec_kv_free_pages(x);
@@ -181,7 +181,7 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     bool tokens = tokens_new(&g->landed, n) && tokens_new(&g->scored, (size_t)g->tokens_max);
     if (rc == LF_OK && (!g->seqs || !g->planned || !g->batch || !g->results || !g->which ||
                         !g->params || !g->score || !tokens))
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu live sequences", n);
+        rc = lf_no_memory(diag, "%zu live sequences", n);
     if (rc == LF_OK)
         *out = g;
     else
@@ -287,8 +287,7 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
         return lf_fail(diag, LF_E_OVERLOADED, "%d sequences are live already", g->n_seqs);
     int32_t *tokens = malloc(((size_t)r->n + (size_t)r->max_tokens) * sizeof *tokens);
     if (!tokens)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a sequence of %d tokens",
-                       r->n + r->max_tokens);
+        return lf_no_memory(diag, "a sequence of %d tokens", r->n + r->max_tokens);
     memcpy(tokens, r->ids, (size_t)r->n * sizeof *tokens);
     struct gen_seq *s = &g->seqs[g->n_seqs++];
     *s = (struct gen_seq){.id = g->next_id++,

@@ -45,7 +45,7 @@ enum lf_err lf_exec_kv_open(struct lf_exec *x, struct lf_diag *diag)
         buckets *= 2;
     struct lf_kv_pool *p = x->pool = calloc(1, sizeof *p);
     if (!p)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d KV pages", n);
+        return lf_no_memory(diag, "%d KV pages", n);
     p->n = p->n_free = n;
     p->mask = (uint32_t)buckets - 1;
     p->oldest = p->newest = NONE;
@@ -53,7 +53,7 @@ enum lf_err lf_exec_kv_open(struct lf_exec *x, struct lf_diag *diag)
     p->free = calloc((size_t)n, sizeof *p->free);
     p->bucket = malloc((size_t)buckets * sizeof *p->bucket);
     if (!p->page || !p->free || !p->bucket)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d KV pages", n);
+        return lf_no_memory(diag, "%d KV pages", n);
     for (int i = 0; i < n; i++) /* low numbers are handed out first */
         p->free[i] = n - 1 - i;
     for (int i = 0; i < buckets; i++)

@@ -41,7 +41,7 @@ static enum lf_err load_vector(struct load *ld, const float **out, const char *n
                        n);
     float *x = malloc((size_t)n * sizeof *x);
     if (!x)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for tensor \"%s\"", name);
+        return lf_no_memory(diag, "tensor \"%s\"", name);
     lf_to_f32(x, t->data, t->dtype, (size_t)n);
     for (int i = 0; plus_one && i < n; i++)
         x[i] += 1.0f;
@@ -62,7 +62,7 @@ static enum lf_err place_converted(struct load *ld, struct lf_weight *w, const s
     void *base = NULL;
     enum lf_err rc = LF_OK;
     if (!wide || !narrow)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for tensor \"%.128s\"", t->name);
+        rc = lf_no_memory(diag, "tensor \"%.128s\"", t->name);
     rc = rc ?: lf_model_alloc(ld->m, &base, n * es, diag);
     for (size_t at = 0; at < n && rc == LF_OK; at += CONVERT_CHUNK) {
         size_t k = n - at < CONVERT_CHUNK ? n - at : CONVERT_CHUNK;

@@ -15,7 +15,7 @@ enum lf_err lf_model_new(struct lf_model **out, struct lf_device *dev,
 {
     struct lf_model *m = calloc(1, sizeof *m);
     if (!m)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a model");
+        return lf_no_memory(diag, "a model");
     m->dev = dev;
     m->config = *config;
     m->rope_positions = config->positions_max;
@@ -24,7 +24,7 @@ enum lf_err lf_model_new(struct lf_model **out, struct lf_device *dev,
     m->memory = calloc(1, sizeof *m->memory);
     if (!m->layers || !m->memory) {
         lf_model_free(m);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a model");
+        return lf_no_memory(diag, "a model");
     }
     *out = m;
     return LF_OK;
@@ -68,7 +68,7 @@ enum lf_err lf_model_alloc(struct lf_model *m, void **out, size_t bytes, struct 
         size_t cap = mem->cap ? 2 * mem->cap : 64;
         void **grown = realloc(mem->p, cap * sizeof *grown);
         if (!grown)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a model");
+            return lf_no_memory(diag, "a model");
         mem->p = grown;
         mem->cap = cap;
     }
@@ -162,7 +162,7 @@ enum lf_err lf_model_place_ropes(struct lf_model *m, struct lf_stream *s, struct
     float *cos_ = malloc(n * sizeof *cos_), *sin_ = malloc(n * sizeof *sin_);
     enum lf_err rc = LF_OK;
     if (!cos_ || !sin_)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d positions", c->positions_max);
+        rc = lf_no_memory(diag, "%d positions", c->positions_max);
     for (int i = 0; i < c->n_ropes && rc == LF_OK; i++) {
         lf_rope_tables(cos_, sin_, c, &c->rope[i]);
         rc = lf_model_place_floats(m, s, &m->rope[i].cos_, cos_, n, diag);

@@ -45,7 +45,7 @@ static enum lf_err regex_matches(bool *out, const char *regex, bool suffix, cons
     if (!re) {
         rc = lf_fail(diag, LF_E_INVALID, "\"%.128s\" is not a regular expression", regex);
     } else if (!mc) {
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a pattern");
+        rc = lf_no_memory(diag, "a pattern");
     } else {
         pcre2_set_match_limit(mc, LF_PATTERN_STEPS_MAX);
         int n = pcre2_match(re, (PCRE2_SPTR)text, strlen(text), 0, 0, md, mc);

@@ -136,7 +136,7 @@ static enum lf_err gen_open(struct gen *g, struct lf_diag *diag)
     g->halves = malloc(g->cap * sizeof *g->halves);
     g->floats = malloc((blocks2 > widest ? blocks2 : widest) * sizeof *g->floats);
     if (!g->bytes || !g->halves || !g->floats)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for random weights");
+        return lf_no_memory(diag, "random weights");
     for (int i = 0; i < 256; i++)
         g->values[i] = lf_f32_to_bf16(WEIGHT_SPREAD * ((float)i - 127.5f) / 127.5f);
     return LF_OK;

@@ -194,7 +194,7 @@ static enum lf_err add_entries(struct lf_tensors *ts, const json_t *header,
                        LF_SAFETENSORS_TENSORS_MAX);
     struct lf_tensor *grown = realloc(ts->t, (at + n + 1) * sizeof *grown);
     if (!grown)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu tensors", n);
+        return lf_no_memory(diag, "%zu tensors", n);
     ts->t = grown;
     const char *key;
     json_t *v;
@@ -204,11 +204,11 @@ static enum lf_err add_entries(struct lf_tensors *ts, const json_t *header,
             rc = check_metadata(v, diag);
             const char *note = json_string_value(json_object_get(v, "lorafs"));
             if (rc == LF_OK && note && !(ts->note = lf_arena_strdup(&ts->arena, note)))
-                return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the metadata");
+                return lf_no_memory(diag, "the metadata");
         } else {
             struct lf_tensor t = {.name = lf_arena_strdup(&ts->arena, key)};
             if (!t.name)
-                return lf_fail(diag, LF_E_NO_MEMORY, "no memory for tensor names");
+                return lf_no_memory(diag, "tensor names");
             rc = parse_entry(&t, v, data, data_bytes, diag);
             if (rc == LF_OK)
                 ts->t[at++] = t;
@@ -263,7 +263,7 @@ static enum lf_err index_names(struct lf_tensors *ts, struct lf_diag *diag)
 {
     ts->by_name = malloc((ts->n + 1) * sizeof(*ts->by_name));
     if (!ts->by_name)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu tensors", ts->n);
+        return lf_no_memory(diag, "%zu tensors", ts->n);
     for (size_t i = 0; i < ts->n; i++)
         ts->by_name[i] = &ts->t[i];
     qsort(ts->by_name, ts->n, sizeof *ts->by_name, by_name);

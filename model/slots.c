@@ -13,7 +13,7 @@ enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const str
                        n_slots, LF_SLOTS_MAX);
     struct lf_slots *s = calloc(1, sizeof *s);
     if (!s)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for adapter slots");
+        return lf_no_memory(diag, "adapter slots");
     *s = (struct lf_slots){
         .dev = dev, .config = c, .n_slots = n_slots, .n_sites = lf_config_sites(c)};
     size_t n = (size_t)n_slots * (size_t)s->n_sites;
@@ -24,7 +24,7 @@ enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const str
         s->h_sites = calloc(n, sizeof *s->h_sites);
         s->slot = calloc((size_t)n_slots, sizeof *s->slot);
         if (!s->h_sites || !s->slot)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for %d adapter slots", n_slots);
+            rc = lf_no_memory(diag, "%d adapter slots", n_slots);
     }
     if (rc == LF_OK)
         *out = s;

@@ -34,7 +34,7 @@ enum lf_err lf_confusion_new(struct lf_confusion **out, const struct lf_metric *
 {
     struct lf_confusion *c = calloc(1, sizeof *c);
     if (!c)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a confusion matrix");
+        return lf_no_memory(diag, "a confusion matrix");
     c->metric = m;
     *out = c;
     return LF_OK;
@@ -99,7 +99,7 @@ enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, 
             name->shown = dup_start(lf_buf_str(&c->text), c->text.len);
     }
     if (!name || !name->shown)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a confusion matrix");
+        return lf_no_memory(diag, "a confusion matrix");
     if (score == 1)
         p.got = p.expected;
     else if (p.got == p.expected)

@@ -46,7 +46,7 @@ enum lf_err lf_settings_of(json_t **out, const struct lf_settings_flags *s, stru
     if (rc == LF_OK && s->file && !json_is_object(j))
         rc = lf_fail(diag, LF_E_INVALID, "%s: not a JSON object", s->file);
     if (rc == LF_OK && !j && s->set.n > 0 && !(j = json_object()))
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
+        rc = lf_no_memory(diag, "the settings");
     for (int i = 0; i < s->set.n && rc == LF_OK; i++)
         rc = set_one(j, s->set.s[i], diag);
     if (rc == LF_OK)

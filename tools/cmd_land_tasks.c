@@ -45,7 +45,7 @@ static enum lf_err open_tasks(struct lf_task ***out, int *n, const struct lf_arg
     if (args->n == 0)
         return lf_task_list(out, n, diag);
     struct lf_task **list = calloc((size_t)args->n, sizeof *list);
-    enum lf_err rc = list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tasks");
+    enum lf_err rc = list ? LF_OK : lf_no_memory(diag, "the tasks");
     for (int i = 0; i < args->n && rc == LF_OK; i++)
         rc = lf_task_open(&list[i], args->v[i], diag);
     if (rc != LF_OK) {

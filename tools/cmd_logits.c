@@ -43,8 +43,7 @@ static enum lf_err write_logits(const struct lf_offline *c, const struct lf_id_l
                        "a list of %zu ids is longer than the model's %d positions", l->n_max,
                        c->model->rope_positions);
     if (!lf_tensor_bytes(&t.bytes, t.dtype, t.dims, t.n_dims) || !(logits = calloc(1, t.bytes)))
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for logits of %zu x %zu x %d", l->n,
-                       l->n_max, c->model->config.V);
+        return lf_no_memory(diag, "logits of %zu x %zu x %d", l->n, l->n_max, c->model->config.V);
     struct lf_exec_limits limits = {.tokens_max = (int)l->n_max,
                                     .seqs_max = 1,
                                     .rows_max = ROWS_AT_ONCE,

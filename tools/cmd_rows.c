@@ -86,7 +86,7 @@ static enum lf_err each_piece(const struct rows_run *r, int64_t i, piece_fn fn, 
     lf_dataset_row(r->d, i, &row);
     int32_t *ids = malloc(((size_t)row.n + 1) * sizeof *ids);
     struct row_piece p = {.text = {0}};
-    enum lf_err rc = ids ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+    enum lf_err rc = ids ? LF_OK : lf_no_memory(diag, "a row");
     if (rc == LF_OK) {
         memcpy(ids, row.ids, (size_t)row.n * sizeof *ids);
         ids[row.n] = row.labels[row.n - 1];
@@ -231,7 +231,7 @@ static enum lf_err print_json(struct rows_run *r, struct lf_diag *diag)
     }
     json_object_set_new(out, "sample", sample);
     if (rc == LF_OK && (!out || json_dumpf(out, stdout, JSON_INDENT(1)) != 0))
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+        rc = lf_no_memory(diag, "the report");
     putchar('\n');
     return rc;
 }

@@ -155,7 +155,7 @@ static enum lf_err file_parse(struct lf_hub_file *f, const json_t *v, struct lf_
     copy_hex(f->blob, sizeof f->blob, json_object_get(v, "blobId"));
     copy_hex(f->sha256, sizeof f->sha256, json_object_get(json_object_get(v, "lfs"), "sha256"));
     f->name = strdup(name);
-    return f->name ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the listing");
+    return f->name ? LF_OK : lf_no_memory(diag, "the listing");
 }
 
 static enum lf_err repo_parse(struct lf_hub_repo *r, const json_t *root, struct lf_diag *diag)
@@ -172,7 +172,7 @@ static enum lf_err repo_parse(struct lf_hub_repo *r, const json_t *root, struct 
     r->revision = strdup(sha);
     r->files = calloc(n ? n : 1, sizeof *r->files);
     if (!r->revision || !r->files)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the listing");
+        return lf_no_memory(diag, "the listing");
     for (size_t i = 0; i < n && rc == LF_OK; i++) {
         rc = file_parse(&r->files[i], json_array_get(siblings, i), diag);
         r->n_files = i + 1;
@@ -201,7 +201,7 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
     rc = put_escaped(&url, revision) ?: lf_buf_puts(&url, "?blobs=true");
     c = rc == LF_OK ? hub_request(url.data, options, why) : NULL;
     if (!c) {
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+        rc = lf_no_memory(diag, "a request");
         goto out;
     }
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, append_body);
@@ -359,7 +359,7 @@ static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf
         t->checked = false;
         t->curl = hub_request(url.data, f->options, t->why);
         if (!t->curl)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a transfer");
+            rc = lf_no_memory(diag, "a transfer");
     }
     if (rc == LF_OK) {
         curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, transfer_body);
@@ -573,7 +573,7 @@ enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
     f.multi = curl_multi_init();
     f.t = calloc(r->n_files ? r->n_files : 1, sizeof *f.t);
     if (!f.multi || !f.t)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the transfers");
+        rc = lf_no_memory(diag, "the transfers");
     for (int round = 0; round < 2 && rc == LF_OK; round++) {
         rc = fetch_plan(&f, dir, round == 1, diag);
         if (rc == LF_OK && round == 0 && f.n > 0)

@@ -124,7 +124,7 @@ static enum lf_err read_parts(struct lf_checkpoint *c, const struct lf_tensors *
     c->data = malloc(N_PARTS * c->n * sizeof *c->data);
     c->best.params = best ? malloc(c->n * sizeof *c->data) : NULL;
     if (!c->data || (best && !c->best.params))
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a checkpoint");
+        return lf_no_memory(diag, "a checkpoint");
     for (size_t i = 0; i < N_PARTS && rc == LF_OK; i++)
         rc = read_part(c->data + i * c->n, c->n, file, parts[i], diag);
     return rc == LF_OK && best ? read_part(c->best.params, c->n, file, BEST, diag) : rc;

@@ -179,7 +179,7 @@ static enum lf_err reserve(void *pp, size_t *cap, size_t n, size_t extra, size_t
     if (want < SIZE_MAX / size)
         p = realloc(old, want * size);
     if (!p)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu elements of a dataset", want);
+        return lf_no_memory(diag, "%zu elements of a dataset", want);
     memcpy(pp, &p, sizeof p);
     *cap = want;
     return LF_OK;
@@ -233,7 +233,7 @@ static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag
                                       "tools",  "input_ids",  "labels"};
     json_t *rest = lf_json_copy(row);
     if (!rest)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a row");
+        return lf_no_memory(diag, "a row");
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         json_object_del(rest, own[i]);
     *out = json_object_size(rest) > 0 ? json_incref(rest) : NULL;
@@ -303,7 +303,7 @@ enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
     struct dataset_load load = {.m = m, .s = s, .limits = limits};
     struct lf_dataset *d = calloc(1, sizeof *d);
     if (!d)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a dataset");
+        return lf_no_memory(diag, "a dataset");
     lf_buf_init(&d->texts, LF_DATASET_BYTES_MAX);
     d->keep_text = keep_text;
     d->budget = limits->budget;

@@ -70,7 +70,7 @@ static enum lf_err make_digest(struct lf_job *j, struct lf_diag *diag)
         lf_sha256_add(h, j->adapter->params, shape->n_params * sizeof *j->adapter->params);
     }
     lf_sha256_end(h, j->digest);
-    return rc == LF_OK && h ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a digest");
+    return rc == LF_OK && h ? LF_OK : lf_no_memory(diag, "a digest");
 }
 
 static void note(struct lf_job *j, const struct lf_diag *d)
@@ -110,7 +110,7 @@ static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf
         c->best.params = malloc(bytes);
     if (!c->data || (j->best.params && !c->best.params)) {
         lf_checkpoint_free(c);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a checkpoint");
+        return lf_no_memory(diag, "a checkpoint");
     }
     memcpy(c->digest, j->digest, sizeof c->digest);
     if (j->best.params)
@@ -266,7 +266,7 @@ static enum lf_err keep_best(struct lf_job *j, struct lf_diag *diag)
         return LF_OK;
     if (!j->best.params && !(j->best.params = malloc(bytes))) {
         struct lf_diag why;
-        lf_fail(&why, LF_E_NO_MEMORY, "no memory for the best weights");
+        lf_no_memory(&why, "the best weights");
         lf_job_end(j, LF_JOB_FAILED, &why);
         return LF_OK;
     }
@@ -478,7 +478,7 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
     if (lf_dataset_rows(j->train) < j->s.batch_size) /* few rows: still a step an epoch */
         j->s.batch_size = (int)lf_dataset_rows(j->train);
     if (spec->checkpoint_dir && !(j->checkpoint_dir = strdup(spec->checkpoint_dir)))
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a job");
+        return lf_no_memory(diag, "a job");
     rc = check_length(t, j->train, diag);
     if (rc == LF_OK && j->eval)
         rc = check_length(t, j->eval, diag);
@@ -502,7 +502,7 @@ enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,
     if (!j) {
         lf_dataset_free(spec->train);
         lf_dataset_free(spec->eval);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a job");
+        return lf_no_memory(diag, "a job");
     }
     j->t = t;
     j->slot = -1;

@@ -71,7 +71,7 @@ enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job
         if (lf_json_parse(&line, text, n, NULL) != LF_OK)
             continue;
         if (read_line(c, line, job) != LF_OK)
-            rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a curve");
+            rc = lf_no_memory(diag, "a curve");
         json_decref(line);
     }
     lf_lines_close(&l);

@@ -25,7 +25,7 @@ enum lf_err lf_plan_init(struct lf_plan *p, const struct lf_dataset *d,
     p->rows = malloc((size_t)(full < p->n_rows ? full : p->n_rows) * sizeof *p->rows);
     p->weight = malloc((size_t)s->accumulation * sizeof *p->weight);
     if (!p->order || !p->rows || !p->weight)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the order of %lld rows", (long long)n);
+        return lf_no_memory(diag, "the order of %lld rows", (long long)n);
     return LF_OK;
 }
 

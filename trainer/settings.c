@@ -178,7 +178,7 @@ static enum lf_err replace_text(char **at, const char *text, struct lf_diag *dia
 {
     free(*at);
     *at = text ? strdup(text) : NULL;
-    return !text || *at ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
+    return !text || *at ? LF_OK : lf_no_memory(diag, "the settings");
 }
 
 /* A list of names, or one string of names separated by commas. */
@@ -227,7 +227,7 @@ static enum lf_err read_stops(struct lf_train_settings *s, const json_t *v, stru
                            "empty one");
         s->stop[s->n_stop] = strdup(text);
         if (!s->stop[s->n_stop++])
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
+            return lf_no_memory(diag, "the settings");
     }
     return LF_OK;
 }
@@ -256,7 +256,7 @@ static enum lf_err read_columns(char **at, const json_t *v, struct lf_diag *diag
         return lf_fail_within(diag, rc, "\"columns\"");
     free(*at);
     *at = json_dumps(v, JSON_SORT_KEYS);
-    return *at ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the settings");
+    return *at ? LF_OK : lf_no_memory(diag, "the settings");
 }
 
 static double read_rate(struct lf_json_in *in, const struct lf_setting *t, double otherwise)

@@ -101,7 +101,7 @@ static enum lf_err put_column(struct lf_buf *out, const char *name, size_t n, co
     }
     char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     if (!text)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a column");
+        return lf_no_memory(diag, "a column");
     lf_buf_puts(out, text);
     free(text);
     return LF_OK;

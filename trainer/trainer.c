@@ -15,7 +15,7 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
         return lf_fail(diag, LF_E_INVALID, "this exec has no room for training");
     struct lf_trainer *t = calloc(1, sizeof *t);
     if (!t)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a trainer");
+        return lf_no_memory(diag, "a trainer");
     t->x = x;
     t->stream = stream;
     t->m = m;
@@ -32,7 +32,7 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
     enum lf_err rc = LF_OK;
     void *d_sumsq = NULL;
     if (!t->batch || !t->results || !t->pieces || !t->sumsq)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a trainer");
+        rc = lf_no_memory(diag, "a trainer");
     rc = rc ?: lf_device_alloc(stream->dev, &d_sumsq, LF_JOBS_FUSED_MAX * sizeof(float), diag);
     t->d_sumsq = d_sumsq;
     if (rc == LF_OK)

@@ -129,7 +129,7 @@ enum lf_err lf_request_biases(struct lf_request *a, const json_t *biases, struct
                        LF_LOGIT_BIASES_MAX);
     a->bias = calloc(json_object_size(biases) + 1, sizeof *a->bias);
     if (!a->bias)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+        return lf_no_memory(diag, "a request");
     json_object_foreach((json_t *)(uintptr_t)biases, key, v) {
         rc = rc ?: bias_add(a, key, v, diag);
     }

@@ -288,7 +288,7 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
         return one_way(q, diag);
     struct lf_upload *u = malloc(sizeof *u);
     if (!u)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the upload");
+        return lf_no_memory(diag, "the upload");
     u->fd = -1;
     q->sinking = u;
     rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);

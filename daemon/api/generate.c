@@ -150,7 +150,7 @@ static enum lf_err keep_stops(struct plain *p, struct lf_request *a,
     bool failed = a->n_stops > 0 ? !(p->stop = strdup(a->stops[0]))
                                  : lf_train_settings_copy(&p->settings, s) != LF_OK;
     if (failed)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+        return lf_no_memory(diag, "an answer");
     if (a->n_stops > 0)
         a->stops[0] = p->stop;
     else
@@ -165,7 +165,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_request *a, const struct 
     bool ready;
     struct plain *p = calloc(1, sizeof *p);
     if (!p)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+        return lf_no_memory(diag, "an answer");
     a->streams = true;
     enum lf_err rc = keep_stops(p, a, s, diag);
     rc = rc ?: lf_completion_start(&p->c, a, ids->ids, (int)ids->n, 0, diag);

@@ -84,7 +84,7 @@ static enum lf_err parse(struct lorax **out, struct lf_http *q, bool stream, str
 {
     struct lorax *x = calloc(1, sizeof *x);
     if (!x)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+        return lf_no_memory(diag, "a request");
     lf_request_init(&x->request);
     json_t *none = json_object();
     enum lf_err rc = lf_http_json(q, &x->body, diag);
@@ -303,7 +303,7 @@ static enum lf_err generate(struct lf_http *q, bool stream, bool listed, struct 
     x->listed = listed;
     rc = list ? lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs,
                                  diag)
-              : lf_fail(diag, LF_E_NO_MEMORY, "no memory for an answer");
+              : lf_no_memory(diag, "an answer");
     for (int i = 0; i < x->best_of && rc == LF_OK; i++)
         rc = lf_completion_start(&list[i], &x->request, ids.ids, (int)ids.n, i, diag);
     if (rc == LF_OK && x->stream)

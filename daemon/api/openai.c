@@ -13,7 +13,7 @@ static enum lf_err answer(struct lf_http *q, struct lf_openai *o, json_t *body,
 {
     int n = o->n_prompts * o->best_of;
     struct lf_completion *list = calloc((size_t)n, sizeof *list);
-    enum lf_err rc = list ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the answers");
+    enum lf_err rc = list ? LF_OK : lf_no_memory(diag, "the answers");
     int begun = 0;
     while (begun < n && rc == LF_OK) {
         const struct lf_ids *p = &o->prompt[begun / o->best_of];
@@ -33,7 +33,7 @@ static enum lf_err route(struct lf_http *q, bool chat, struct lf_diag *diag)
     struct lf_openai *o = calloc(1, sizeof *o);
     json_auto_t *body = NULL;
     if (!o)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+        return lf_no_memory(diag, "a request");
     enum lf_err rc = lf_http_json(q, &body, diag) ?: lf_openai_parse(o, q, body, chat, diag);
     if (rc == LF_OK)
         rc = chat ? lf_openai_messages(o, q, body, diag)

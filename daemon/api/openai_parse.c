@@ -126,9 +126,7 @@ enum lf_err lf_openai_id(struct lf_ids *ids, const json_t *number, const struct 
     if (!json_is_integer(number) || id < 0 || id >= m->config.V)
         return lf_fail(diag, LF_E_INVALID, "%lld is no token id: there are %d", (long long)id,
                        m->config.V);
-    return lf_ids_push(ids, (int32_t)id) == LF_OK
-               ? LF_OK
-               : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the ids");
+    return lf_ids_push(ids, (int32_t)id) == LF_OK ? LF_OK : lf_no_memory(diag, "the ids");
 }
 
 static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_diag *diag)
@@ -176,7 +174,7 @@ enum lf_err lf_openai_prompts(struct lf_openai *o, const json_t *prompt, struct 
 static enum lf_err messages_normal(json_t *out, const json_t *messages, struct lf_diag *diag)
 {
     if (!out)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
+        return lf_no_memory(diag, "the messages");
     if (!json_is_array(messages) || json_array_size(messages) == 0)
         return lf_fail(diag, LF_E_INVALID, "\"messages\" must be a list with a message in it");
     return lf_messages_add(out, messages, diag);
@@ -194,7 +192,7 @@ static enum lf_err parse_tools(struct lf_openai *o, json_t *vars, const json_t *
     if (rc != LF_OK || !tools)
         return rc;
     if (json_object_set(vars, "tools", tools) != 0)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tools");
+        return lf_no_memory(diag, "the tools");
     o->tools = may_call ? json_incref(tools) : NULL;
     return LF_OK;
 }
@@ -240,7 +238,7 @@ enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const jso
     rc = rc ?: messages_normal(messages, json_object_get(body, "messages"), diag);
     json_auto_t *vars = json_is_object(extra) ? lf_json_copy(extra) : json_object();
     if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the messages");
+        rc = lf_no_memory(diag, "the messages");
     rc = rc ?: parse_tools(o, vars, body, diag);
     return rc ?: encode_chat(o, q, vars, diag);
 }

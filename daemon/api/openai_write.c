@@ -198,7 +198,7 @@ enum lf_err lf_openai_reply(struct lf_http *q, struct lf_openai *o, struct lf_co
     lf_buf_auto b = {0};
     int n = o->n_prompts * o->best_of, index = 0;
     struct finished *answers = calloc((size_t)n, sizeof *answers);
-    enum lf_err rc = answers ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the answers");
+    enum lf_err rc = answers ? LF_OK : lf_no_memory(diag, "the answers");
     for (int i = 0; i < n && rc == LF_OK; i++)
         rc = collect(&answers[i], q, o, &list[i], i, diag);
     if (rc == LF_OK) {
@@ -345,7 +345,7 @@ enum lf_err lf_openai_reply_stream(struct lf_http *q, struct lf_openai *o, json_
     int n = o->n_prompts * o->best_of, prompt = prompts_of(o, list);
     if (!st) {
         lf_completions_free(list, n);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
+        return lf_no_memory(diag, "a stream");
     }
     st->o = *o;
     st->body = json_incref(body);

@@ -91,7 +91,7 @@ enum lf_err lf_api_result(struct lf_http *q, struct lf_adapter_view *v, bool wai
     if (rc != LF_OK)
         return rc;
     if (lf_adapter_status_line(&line, v) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the result");
+        return lf_no_memory(diag, "the result");
     if (!lf_adapter_is_settled(v))
         return lf_fail(diag, LF_E_BUSY, "%s: %s", v->record.name, line.data);
     if (v->state == LF_ADAPTER_FAILED)

@@ -81,7 +81,7 @@ enum lf_err lf_sse_reply(struct lf_http *q, const struct lf_sse_dialect *dialect
     enum lf_err rc = LF_OK;
     struct lf_sse *s = malloc(sizeof *s);
     if (!s) {
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
+        rc = lf_no_memory(diag, "a stream");
         lf_completions_free(list, n);
         dialect->free(state);
         return rc;

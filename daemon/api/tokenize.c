@@ -151,7 +151,7 @@ enum lf_err lf_api_tokenize(struct lf_http *q, struct lf_diag *diag)
 {
     json_auto_t *body = NULL;
     struct lf_openai *o = calloc(1, sizeof *o);
-    enum lf_err rc = o ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for a request");
+    enum lf_err rc = o ? LF_OK : lf_no_memory(diag, "a request");
     rc = rc ?: lf_http_json(q, &body, diag);
     if (rc == LF_OK && (json_object_get(body, "prompt") || json_object_get(body, "messages")))
         rc = reply_ids(q, body, o, diag);

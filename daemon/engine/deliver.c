@@ -55,7 +55,7 @@ enum lf_err lf_deliverer_start(struct lf_deliverer **out, lf_deliver_fn deliver,
 {
     struct lf_deliverer *d = calloc(1, sizeof *d);
     if (!d)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for deliveries");
+        return lf_no_memory(diag, "deliveries");
     d->deliver = deliver;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->more, NULL);
@@ -65,7 +65,7 @@ enum lf_err lf_deliverer_start(struct lf_deliverer **out, lf_deliver_fn deliver,
     d->handed = calloc(LOAD_CAP, sizeof *d->handed);
     enum lf_err rc = LF_OK;
     if (!d->load || !d->out || !d->handed)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for deliveries");
+        rc = lf_no_memory(diag, "deliveries");
     int bad = rc == LF_OK ? pthread_create(&d->thread, NULL, deliverer_main, d) : 0;
     d->started = rc == LF_OK && bad == 0;
     if (bad)

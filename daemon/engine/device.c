@@ -100,7 +100,7 @@ static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
     e->tokens = calloc(seqs, sizeof *e->tokens);
     e->residents = calloc((size_t)e->o->slots, sizeof *e->residents);
     if (!e->live || !e->tokens || !e->residents)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine's tables");
+        return lf_no_memory(diag, "the engine's tables");
     enum lf_err rc = lf_turns_open(&e->turns, diag);
     e->share = (struct lf_share){.step_most = e->o->itl_ms / 1e3};
     return rc ?: lf_mark_new(&e->train_begin, e->stream, diag)

@@ -205,7 +205,7 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
 {
     struct lf_engine *e = calloc(1, sizeof *e);
     if (!e)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine");
+        return lf_no_memory(diag, "the engine");
     e->o = o;
     e->base = base;
     e->cache_dir = cache_dir;

@@ -77,7 +77,7 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
 {
     struct lf_generation *g = calloc(1, sizeof *g);
     if (!g)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a generation");
+        return lf_no_memory(diag, "a generation");
     pthread_mutex_init(&g->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -87,7 +87,7 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     atomic_init(&g->refs, 1);
     if (!tables_new(g, spec)) {
         unref(g);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a generation");
+        return lf_no_memory(diag, "a generation");
     }
     g->engine = e;
     g->n = spec->n;

@@ -29,7 +29,7 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
     if (!t) {
         lf_dataset_free(spec->train);
         lf_dataset_free(spec->eval);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a training");
+        return lf_no_memory(diag, "a training");
     }
     atomic_init(&t->refs, 1);
     t->engine = e;
@@ -43,7 +43,7 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
     lf_train_settings_default(&t->settings);
     if (!t->checkpoint_dir || lf_train_settings_copy(&t->settings, spec->settings) != LF_OK) {
         training_unref(t);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a training");
+        return lf_no_memory(diag, "a training");
     }
     *out = t;
     return LF_OK;

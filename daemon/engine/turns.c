@@ -18,7 +18,7 @@ static_assert((COUNTS & (COUNTS - 1)) == 0, "a mask is made of it");
 enum lf_err lf_turns_open(struct lf_turns *t, struct lf_diag *diag)
 {
     t->counts = calloc(COUNTS, sizeof *t->counts);
-    return t->counts ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the engine's tables");
+    return t->counts ? LF_OK : lf_no_memory(diag, "the engine's tables");
 }
 
 void lf_turns_close(struct lf_turns *t)

@@ -197,7 +197,7 @@ enum lf_err lf_connections_new(struct lf_connections **out, struct lf_diag *diag
 {
     struct lf_connections *s = calloc(1, sizeof *s);
     if (!s)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the HTTP server");
+        return lf_no_memory(diag, "the HTTP server");
     s->status.descriptors_max = raise_descriptors();
     s->share = lf_connection_share_of(s->status.descriptors_max);
     for (int i = 0; i < LF_LISTENER_N; i++)

@@ -452,7 +452,7 @@ enum lf_err lf_http_server_start(struct lf_http_server **out, struct lf_daemon *
 {
     struct lf_http_server *s = calloc(1, sizeof *s);
     if (!s)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the HTTP server");
+        return lf_no_memory(diag, "the HTTP server");
     s->d = d;
     s->routes = routes;
     s->n_routes = n;

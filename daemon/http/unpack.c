@@ -29,7 +29,7 @@ enum lf_err lf_unpack_new(struct lf_unpack **out, const char *coding, struct lf_
     struct lf_unpack *u = calloc(1, sizeof *u);
     if (!u || inflateInit2(&u->z, ANY_WRAPPER) != Z_OK) {
         free(u);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a packed body");
+        return lf_no_memory(diag, "a packed body");
     }
     *out = u;
     return LF_OK;

@@ -164,7 +164,7 @@ static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,
 {
     struct lf_open_job *l = calloc(1, sizeof *l);
     if (!l)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the job");
+        return lf_no_memory(diag, "the job");
     l->jobs = j;
     l->record = *record;
     if (record->progress.step > 0)
@@ -486,7 +486,7 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     size_t n = 0;
     struct lf_jobs *j = calloc(1, sizeof *j);
     if (!j)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the jobs");
+        return lf_no_memory(diag, "the jobs");
     j->d = d;
     j->events_end = &j->events;
     j->scorings_end = &j->scorings;

@@ -44,7 +44,7 @@ enum lf_err lf_jobs_await(struct lf_jobs *j, uint64_t adapter_id, bool shown, st
     if (!*at) {
         *at = calloc(1, sizeof **at);
         if (!*at)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the training");
+            return lf_no_memory(diag, "the training");
         (*at)->adapter_id = adapter_id;
     }
     put_off(j, *at, QUIET_MS);

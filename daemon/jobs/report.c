@@ -116,7 +116,7 @@ enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,
     json_auto_t *report = lf_report_read(j, adapter_id);
     return json_object_set_new(report, "base", base) == 0
                ? write_report(j, adapter_id, report, diag)
-               : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+               : lf_no_memory(diag, "the report");
 }
 
 enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, int32_t version,
@@ -128,8 +128,7 @@ enum lf_err lf_report_retry(struct lf_jobs *j, uint64_t adapter_id, int32_t vers
         /* No job here made it. */
         json_auto_t *bare = json_pack("{s:i, s:o, s:O*}", "version", (int)version, "history",
                                       history(report), "base", json_object_get(report, "base"));
-        return bare ? write_report(j, adapter_id, bare, diag)
-                    : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the report");
+        return bare ? write_report(j, adapter_id, bare, diag) : lf_no_memory(diag, "the report");
     }
     if (!json_object_get(json_object_get(report, "eval"), "reason"))
         return LF_OK;

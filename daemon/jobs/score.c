@@ -88,7 +88,7 @@ static enum lf_err collect(struct lf_jobs *j, struct lf_generation *g, struct lf
         struct lf_generated some[64];
         lf_generation_take(g, some, 64, LOOK_MS, &news, diag);
         if (news.rc == LF_OK && take(w, some, &news) != LF_OK)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a completion");
+            return lf_no_memory(diag, "a completion");
         if (w->ending == LF_ENDING_STOP)
             lf_generation_cancel(g, true);
         else if (closing(j))
@@ -167,7 +167,7 @@ static enum lf_err score_json(json_t **out, const struct scoring_job *x, const s
                      "stop", stops(x), "sha256", sha256, "seconds", r.seconds);
     if (r.confusion)
         json_object_set_new(*out, "confusion", r.confusion);
-    return *out ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory for the scores");
+    return *out ? LF_OK : lf_no_memory(diag, "the scores");
 }
 
 /* What the report has under `key`, when it was of the same rows; yours, or NULL. */

@@ -140,7 +140,7 @@ enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const js
         return rc;
     struct creation c = {.r = r, .e = calloc(1, sizeof *c.e)};
     if (!c.e)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
+        return lf_no_memory(diag, "another adapter");
     snprintf(c.e->record.name, sizeof c.e->record.name, "%s", name);
     const struct lf_base *base = NULL;
     rc = config_text(r, config, &c.config, &base, diag);

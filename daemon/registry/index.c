@@ -67,7 +67,7 @@ enum lf_err lf_index_reserve(struct lf_registry *r, struct lf_diag *diag)
         return lf_fail(diag, LF_E_TOO_BIG, "there are %d adapters already", LF_ADAPTERS_MAX);
     if (lf_grow(&r->by_name, &r->cap_names, r->n + 1, sizeof *r->by_name) != LF_OK ||
         lf_grow(&r->by_id, &r->cap_ids, r->n + 1, sizeof *r->by_id) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for another adapter");
+        return lf_no_memory(diag, "another adapter");
     return LF_OK;
 }
 
@@ -194,7 +194,7 @@ static enum lf_err version_read(struct version_list *l, const char *dir, const c
         return LF_OK;
     struct lf_version *list = realloc(l->at, (l->n + 1) * sizeof v);
     if (!list)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the versions of an adapter");
+        return lf_no_memory(diag, "the versions of an adapter");
     l->at = list;
     l->at[l->n++] = v;
     return LF_OK;

@@ -116,7 +116,7 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     char dir[LF_PATH_MAX], path[LF_PATH_MAX];
     struct lf_entry *e = calloc(1, sizeof *e);
     if (!e)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the adapters");
+        return lf_no_memory(diag, "the adapters");
     e->record = *record;
     e->base = lf_bases_of(r->bases, record->base);
     if (lf_bases_find(r->bases, record->name))
@@ -243,7 +243,7 @@ enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, str
 {
     struct lf_registry *r = calloc(1, sizeof *r);
     if (!r)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the registry");
+        return lf_no_memory(diag, "the registry");
     pthread_mutex_init(&r->edit, NULL);
     pthread_mutex_init(&r->log, NULL);
     pthread_mutex_init(&r->index, NULL);

@@ -64,7 +64,7 @@ enum lf_err lf_registry_list(struct lf_registry *r, struct lf_adapter_view **out
     lf_lock_auto held = lf_lock(&r->index);
     struct lf_adapter_view *list = malloc((r->n ? r->n : 1) * sizeof *list);
     if (!list)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of adapters");
+        return lf_no_memory(diag, "the list of adapters");
     for (size_t i = 0; i < r->n; i++)
         lf_entry_view(&list[i], r->by_name[i]);
     *out = list;
@@ -89,7 +89,7 @@ enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_
     if (!e) {
         rc = no_such(name, diag);
     } else if (!list) {
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the list of versions");
+        rc = lf_no_memory(diag, "the list of versions");
     } else {
         for (size_t i = 0; i < e->n_versions; i++)
             list[i] = e->versions[i].n;

@@ -25,7 +25,7 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
                        options->index);
     struct lf_cuda *c = new (std::nothrow) lf_cuda();
     if (!c)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a device");
+        return lf_no_memory(diag, "a device");
     c->index = options->index;
     c->life = ++lives;
     c->units = p.multiProcessorCount;

@@ -127,7 +127,7 @@ enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_dia
         return lf_cuda_lost(dev, diag);
     struct lf_cuda_stream *cs = new (std::nothrow) lf_cuda_stream();
     if (!cs)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a stream");
+        return lf_no_memory(diag, "a stream");
     cs->dev = dev;
     s->impl = cs;
     int least = 0, greatest = 0;

@@ -23,7 +23,7 @@ static enum lf_err chat_new(struct lf_chat **out, const char *source, size_t n, 
     struct lf_chat *c = calloc(1, sizeof *c);
     if (!c || !tokens) {
         free(c);
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a chat template");
+        return lf_no_memory(diag, "a chat template");
     }
     lf_arena_init(&c->arena);
     enum lf_err rc = lf_j_parse(&c->arena, (struct lf_str){source, n}, &lf_j_names, &c->body, diag);

@@ -52,7 +52,7 @@ static void count_lines(struct lexer *x)
 static enum lf_err push(struct lexer *x, enum lf_jtoken_type type, struct lf_str text)
 {
     if (lf_grow(&x->v, &x->cap, x->n + 1, sizeof *x->v) != LF_OK)
-        return lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for %zu tokens", x->n);
+        return lf_no_memory(x->diag, "%zu tokens", x->n);
     x->v[x->n++] = (struct lf_jtoken){.type = type, .line = x->line, .text = text};
     return LF_OK;
 }
@@ -258,7 +258,7 @@ static enum lf_err lex_string(struct lexer *x)
     if (!good)
         rc = fail(x, "a string with an escape that is not supported");
     else if (!text || b.rc != LF_OK)
-        rc = lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for a string");
+        rc = lf_no_memory(x->diag, "a string");
     else
         rc = push(x, LF_JT_STRING, (struct lf_str){text, b.len});
     lf_buf_free(&b);
@@ -370,7 +370,7 @@ static enum lf_err normalize_newlines(struct lexer *x, struct lf_str source)
 {
     char *s = lf_arena_alloc(x->arena, source.n + 1);
     if (!s)
-        return lf_fail(x->diag, LF_E_NO_MEMORY, "no memory for the template");
+        return lf_no_memory(x->diag, "the template");
     size_t n = 0;
     for (size_t i = 0; i < source.n; i++) {
         bool crlf = source.s[i] == '\r' && i + 1 < source.n && source.s[i + 1] == '\n';

@@ -19,7 +19,7 @@ enum lf_err lf_tok_added_init(struct lf_tokenizer *t, size_t n, struct lf_diag *
     t->cap_added = n;
     t->next_added_id = (int32_t)t->bpe.n_tokens;
     if (!t->added || !t->added_content)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu added tokens", n);
+        return lf_no_memory(diag, "%zu added tokens", n);
     return lf_tok_table_init(&t->by_content, n, diag);
 }
 
@@ -64,7 +64,7 @@ static enum lf_err matcher_init(struct lf_tok_matcher *m, const struct lf_tokeni
 {
     m->sorted = calloc(t->n_added + 1, sizeof *m->sorted);
     if (!m->sorted)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu added tokens", t->n_added);
+        return lf_no_memory(diag, "%zu added tokens", t->n_added);
     for (size_t i = 0; i < t->n_added; i++) {
         if (t->added[i].normalized != normalized)
             continue;
@@ -105,7 +105,7 @@ static enum lf_err index_ids(struct lf_tokenizer *t, struct lf_diag *diag)
             t->n_ids = (size_t)t->added[i].id + 1;
     t->added_by_id = malloc((t->n_ids + 1) * sizeof *t->added_by_id);
     if (!t->added_by_id)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu tokens", t->n_ids);
+        return lf_no_memory(diag, "%zu tokens", t->n_ids);
     for (size_t i = 0; i < t->n_ids; i++)
         t->added_by_id[i] = -1;
     for (size_t i = 0; i < t->n_added; i++) {

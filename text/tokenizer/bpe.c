@@ -50,7 +50,7 @@ enum lf_err lf_tok_bpe_add(struct lf_tok_bpe *b, struct lf_str spelling, uint32_
     if (id >= b->cap_ids) {
         size_t had = b->cap_ids;
         if (lf_grow(&b->spelling, &b->cap_ids, (size_t)id + 1, sizeof *b->spelling) != LF_OK)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %u tokens", id);
+            return lf_no_memory(diag, "%u tokens", id);
         memset(b->spelling + had, 0, (b->cap_ids - had) * sizeof *b->spelling);
     }
     if (b->spelling[id].s)
@@ -104,7 +104,7 @@ enum lf_err lf_tok_bpe_merges(struct lf_tok_bpe *b, const struct lf_tok_merge *m
     size_t size = lf_tok_table_size(n);
     b->merges = malloc(size * sizeof *b->merges);
     if (!b->merges)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu merges", n);
+        return lf_no_memory(diag, "%zu merges", n);
     for (size_t i = 0; i < size; i++)
         b->merges[i].pair = NO_PAIR;
     b->merges_mask = size - 1;
@@ -122,14 +122,14 @@ static enum lf_err undo_bytes(struct lf_tok_bpe *b, struct lf_arena *arena, stru
 {
     b->word = calloc(b->n_ids ? b->n_ids : 1, sizeof *b->word);
     if (!b->word)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu words", b->n_ids);
+        return lf_no_memory(diag, "%zu words", b->n_ids);
     for (size_t id = 0; id < b->n_ids; id++) {
         struct lf_str s = b->spelling[id];
         if (!s.s)
             continue;
         char *bytes = lf_arena_alloc(arena, s.n + 1);
         if (!bytes)
-            return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu words", b->n_ids);
+            return lf_no_memory(diag, "%zu words", b->n_ids);
         size_t n = 0, len;
         int byte = 0;
         for (size_t i = 0; i < s.n && byte >= 0; i += len) {

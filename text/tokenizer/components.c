@@ -321,7 +321,7 @@ enum lf_err lf_tok_read_pre_tokenizer(struct lf_tokenizer *t, const json_t *obj,
 static void template_push(struct lf_tokenizer *t, int32_t id, struct lf_json_in *in)
 {
     if (in->rc == LF_OK && lf_ids_push(&t->template, id) != LF_OK)
-        in->rc = lf_fail(in->diag, LF_E_NO_MEMORY, "no memory for the template");
+        in->rc = lf_no_memory(in->diag, "the template");
 }
 
 /* {"SpecialToken": {"id", "type_id"}}: the ids that special_tokens has for it. */

@@ -29,7 +29,7 @@ enum lf_err lf_tok_strdup(struct lf_arena *arena, struct lf_str *out, const char
 {
     char *p = lf_arena_strndup(arena, s, n);
     if (!p)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tokenizer's strings");
+        return lf_no_memory(diag, "the tokenizer's strings");
     *out = (struct lf_str){p, n};
     return LF_OK;
 }

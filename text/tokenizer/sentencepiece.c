@@ -107,7 +107,7 @@ static enum lf_err read_piece(struct proto *p, struct lf_str m, struct lf_diag *
         piece.score != piece.score)
         return lf_fail(diag, LF_E_DAMAGED, "piece %zu is empty, not UTF-8 or has no score", p->n);
     if (lf_grow(&p->pieces, &p->cap, p->n + 1, sizeof *p->pieces) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu pieces", p->n);
+        return lf_no_memory(diag, "%zu pieces", p->n);
     p->pieces[p->n++] = piece;
     return LF_OK;
 }
@@ -206,7 +206,7 @@ static enum lf_err add_merges(struct lf_tokenizer *t, const struct proto *p, str
 {
     struct ranked *order = calloc(p->n, sizeof *order);
     if (!order)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu pieces", p->n);
+        return lf_no_memory(diag, "%zu pieces", p->n);
     lf_buf_auto merges = {0};
     size_t n = 0;
     for (uint32_t id = 0; id < p->n; id++)

@@ -14,7 +14,7 @@ static enum lf_err span_push(struct lf_tok_spans *v, size_t start, size_t end, b
     if (start == end)
         return LF_OK;
     if (lf_grow(&v->v, &v->cap, v->n + 1, sizeof *v->v) != LF_OK)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for %zu words", v->n);
+        return lf_no_memory(diag, "%zu words", v->n);
     v->v[v->n++] = (struct lf_tok_span){(uint32_t)start, (uint32_t)end, first};
     return LF_OK;
 }

@@ -16,7 +16,7 @@ enum lf_err lf_tok_table_init(struct lf_tok_table *t, size_t n, struct lf_diag *
     size_t size = lf_tok_table_size(n);
     uint32_t *slots = calloc(size, sizeof *slots);
     if (!slots)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a table of %zu words", n);
+        return lf_no_memory(diag, "a table of %zu words", n);
     *t = (struct lf_tok_table){.slots = slots, .mask = size - 1};
     return LF_OK;
 }

@@ -9,7 +9,7 @@ enum lf_err lf_tok_new(struct lf_tokenizer **out, struct lf_diag *diag)
 {
     struct lf_tokenizer *t = calloc(1, sizeof *t);
     if (!t)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a tokenizer");
+        return lf_no_memory(diag, "a tokenizer");
     lf_arena_init(&t->arena);
     t->bos = t->eos = -1;
     *out = t;

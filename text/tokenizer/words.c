@@ -27,7 +27,7 @@ enum lf_err lf_tok_words_init(struct lf_tok_words *w, size_t n_tokens, struct lf
         n *= 2;
     w->buckets = aligned_alloc(sizeof *w->buckets, n * sizeof *w->buckets);
     if (!w->buckets)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the word cache");
+        return lf_no_memory(diag, "the word cache");
     memset(w->buckets, 0, n * sizeof *w->buckets);
     w->mask = n - 1;
     return LF_OK;

@@ -286,7 +286,7 @@ enum lf_err lf_gguf_config(json_t **out, const struct lf_gguf *g, const char *dt
     m.j = json_pack("{s:s,s:[s],s:s}", "model_type", m.arch->model_type, "architectures",
                     m.arch->hf_class, "torch_dtype", dtype);
     if (!m.j)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for config.json");
+        return lf_no_memory(diag, "config.json");
     rc = sizes(&m) ?: rope(&m) ?: windows(&m) ?: norms_and_caps(&m);
     if (rc != LF_OK) {
         json_decref(m.j);

@@ -252,7 +252,7 @@ static enum lf_err read_tensors(struct header_cursor *c, struct lf_gguf *g)
 {
     uint64_t *offs = calloc(g->n_tensors + 1, sizeof *offs);
     int64_t alignment = 32;
-    enum lf_err rc = offs ? LF_OK : lf_fail(c->diag, LF_E_NO_MEMORY, "no memory for the header");
+    enum lf_err rc = offs ? LF_OK : lf_no_memory(c->diag, "the header");
     for (size_t i = 0; i < g->n_tensors && rc == LF_OK; i++)
         rc = take_tensor(c, &g->tensors[i], &offs[i]);
     lf_gguf_int(g, "general.alignment", &alignment);
@@ -309,7 +309,7 @@ static enum lf_err read_head(struct header_cursor *c, struct lf_gguf *g)
     g->keys = calloc(n_keys + 1, sizeof *g->keys);
     g->tensors = calloc(n_tensors + 1, sizeof *g->tensors);
     if (!g->keys || !g->tensors)
-        return lf_fail(c->diag, LF_E_NO_MEMORY, "no memory for the header");
+        return lf_no_memory(c->diag, "the header");
     g->n_tensors = n_tensors;
     for (; g->n_keys < n_keys && rc == LF_OK; g->n_keys++)
         rc = take_key(c, &g->keys[g->n_keys]);

@@ -55,7 +55,7 @@ static enum lf_err read_vocabulary(struct vocabulary *v)
     v->n = tokens->n;
     v->tokens = calloc(v->n + 1, sizeof *v->tokens);
     if (!v->tokens)
-        return lf_fail(v->diag, LF_E_NO_MEMORY, "no memory for %zu tokens", v->n);
+        return lf_no_memory(v->diag, "%zu tokens", v->n);
     const unsigned char *at = tokens->at;
     for (size_t i = 0; i < v->n; i++)
         v->tokens[i] = lf_gguf_next_str(&at);

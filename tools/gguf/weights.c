@@ -196,7 +196,7 @@ static enum lf_err put_piece(struct lf_tensors_writer *w, const struct wanted_te
     char *narrow = malloc(CHUNK * es), *whole = malloc(n * es);
     enum lf_err rc = LF_OK;
     if (!wide || !narrow || !whole)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for tensor \"%s\"", p->name);
+        rc = lf_no_memory(diag, "tensor \"%s\"", p->name);
     for (size_t at = 0; at < n && rc == LF_OK; at += CHUNK) {
         size_t k = n - at < CHUNK ? n - at : CHUNK;
         lf_gguf_widen(wide, p->t, at, k);
@@ -245,7 +245,7 @@ enum lf_err lf_gguf_weights(const struct lf_gguf *g, const struct lf_config *c, 
     j.used = calloc(g->n_tensors + 1, sizeof *j.used);
     enum lf_err rc = LF_OK;
     if (!j.pieces || !j.used)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for the tensors' names");
+        rc = lf_no_memory(diag, "the tensors' names");
     rc = rc ?: want_all(&j);
     rc = rc ?: refuse_unused(&j);
     rc = rc ?: write_all(&j, path, dtype, progress, progress_arg);

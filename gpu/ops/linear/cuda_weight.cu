@@ -74,7 +74,7 @@ enum lf_err lf_cuda_prepare_weight(struct lf_stream *s, struct lf_weight *w, str
         return LF_OK;
     struct q4_tables *t = new (std::nothrow) q4_tables();
     if (!t)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a weight");
+        return lf_no_memory(diag, "a weight");
     enum lf_err rc = lf_stream_reserve(s, (size_t)w->N * w->K / 2, diag);
     if (!rc) {
         lf_stream_download(s, t->code, w->code, sizeof t->code);
