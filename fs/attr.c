@@ -82,7 +82,7 @@ enum lf_err lf_attr_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, 
     struct lf_place place;
     struct lf_facts facts = {0};
     struct lf_stage *bytes = lf_draft_bytes(n);
-    mode_t mode = lf_kind_mode(n->kind);
+    mode_t mode = lf_kinds[n->kind].mode;
     enum lf_err rc = LF_OK;
     lf_node_place(n, &place);
     if (bytes) {

@@ -22,7 +22,7 @@ struct lf_draft *lf_draft_get(struct lf_node *n)
         return NULL;
     TAILQ_INIT(&d->waiters);
     d->mtime_ms = lf_clock_unix_ms();
-    d->mode = lf_kind_mode(n->kind) & 07777;
+    d->mode = lf_kinds[n->kind].mode & 07777;
     n->draft = d;
     return d;
 }

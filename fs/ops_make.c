@@ -134,7 +134,7 @@ static void symlink_step(struct lf_op *op, enum lf_err rc)
     struct lf_node *there;
     lf_node_place(op->node, &dir);
     if (rc == LF_OK && lf_attr_resolve(&there, op->fs, op->node, s->at.name) == LF_OK &&
-        !lf_kind_is_given(there->kind))
+        !lf_kinds[there->kind].given)
         rc = LF_E_EXISTS;
     if (rc == LF_OK && lf_space_child(&place, &v, &dir, s->at.name) != LF_OK)
         rc = LF_E_READ_ONLY;

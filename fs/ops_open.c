@@ -36,8 +36,8 @@ static void drop(struct lf_op *op)
  * for the empty file that its size says. */
 static void set_caching(struct fuse_file_info *fi, enum lf_kind kind)
 {
-    fi->direct_io = lf_kind_is_made(kind) || lf_kind_is_stream(kind) || kind == LF_KIND_LOG;
-    fi->nonseekable = lf_kind_is_stream(kind) && (fi->flags & O_ACCMODE) == O_RDWR;
+    fi->direct_io = lf_kinds[kind].made || lf_kinds[kind].stream || kind == LF_KIND_LOG;
+    fi->nonseekable = lf_kinds[kind].stream && (fi->flags & O_ACCMODE) == O_RDWR;
     fi->keep_cache = kind == LF_KIND_REMOTE;
 }
 
@@ -109,7 +109,7 @@ static void open_settled(struct lf_op *op, enum lf_err rc)
         return;
     if (rc != LF_OK)
         lf_op_reply(op, rc);
-    else if (lf_kind_is_stream(op->node->kind))
+    else if (lf_kinds[op->node->kind].stream)
         reply_open(op);
     else
         text_ask(op);
@@ -136,7 +136,7 @@ static enum lf_err begin_writing(struct lf_op *op)
 /* Writes a copy of what the daemon makes, from its start on. */
 static bool is_copying(enum lf_kind kind, int flags)
 {
-    return lf_kind_is_output(kind) && (flags & O_ACCMODE) == O_WRONLY && (flags & O_TRUNC);
+    return lf_kinds[kind].output && (flags & O_ACCMODE) == O_WRONLY && (flags & O_TRUNC);
 }
 
 /* Writes a version's file anew: the daemon takes what is the same. */
@@ -149,7 +149,7 @@ static bool is_restoring(enum lf_kind kind, int flags)
 static enum lf_err check_mode(enum lf_kind kind, int flags)
 {
     int mode = flags & O_ACCMODE;
-    if (mode == O_RDONLY || lf_kind_is_draft(kind) || kind == LF_KIND_CTL ||
+    if (mode == O_RDONLY || lf_kinds[kind].draft || kind == LF_KIND_CTL ||
         is_copying(kind, flags) || is_restoring(kind, flags))
         return LF_OK;
     if (kind == LF_KIND_GENERATE)
@@ -170,22 +170,22 @@ static void open_known(struct lf_op *op)
             lf_op_reply(op, rc);
         return;
     }
-    if (lf_kind_is_stream(kind) && (o->fi.flags & O_NOFOLLOW)) {
+    if (lf_kinds[kind].stream && (o->fi.flags & O_NOFOLLOW)) {
         reply_open(op); /* a walk (cp -r, tar, grep -r), which waits for nothing: an empty file */
         return;
     }
-    if (lf_kind_is_stream(kind)) {
+    if (lf_kinds[kind].stream) {
         o->handle->feed = lf_feed_new(op->fs, op->node);
         rc = o->handle->feed ? LF_OK : LF_E_NO_MEMORY;
     } else if (kind == LF_KIND_README) {
         rc = lf_space_readme(&o->handle->text);
-    } else if (lf_kind_is_draft(kind) && (o->fi.flags & O_ACCMODE) != O_RDONLY) {
+    } else if (lf_kinds[kind].draft && (o->fi.flags & O_ACCMODE) != O_RDONLY) {
         rc = begin_writing(op);
     }
     if (rc != LF_OK)
         lf_op_reply(op, rc);
-    else if (lf_kind_is_stream(kind) ||
-             (lf_kind_is_made(kind) && kind != LF_KIND_README && kind != LF_KIND_CTL))
+    else if (lf_kinds[kind].stream ||
+             (lf_kinds[kind].made && kind != LF_KIND_README && kind != LF_KIND_CTL))
         open_settled(op, LF_OK);
     else
         reply_open(op);
@@ -242,7 +242,7 @@ static enum lf_err create_node(struct lf_op *op, struct lf_node **out)
         *out = n;
         return check_mode(n->kind, o->fi.flags);
     }
-    if (rc == LF_OK && (!lf_kind_is_draft(n->kind) || (o->fi.flags & O_EXCL)))
+    if (rc == LF_OK && (!lf_kinds[n->kind].draft || (o->fi.flags & O_EXCL)))
         return LF_E_EXISTS;
     if (rc == LF_OK) {
         *out = n;
@@ -251,8 +251,8 @@ static enum lf_err create_node(struct lf_op *op, struct lf_node **out)
     lf_node_place(op->node, &dir);
     if (lf_space_child(&place, &v, &dir, o->at.name) != LF_OK)
         return LF_E_NOT_FOUND;
-    if (!lf_kind_is_draft(place.kind) && !lf_kind_is_output(place.kind) &&
-        place.kind != LF_KIND_CTL && place.kind != LF_KIND_REMOTE)
+    if (!lf_kinds[place.kind].draft && !lf_kinds[place.kind].output && place.kind != LF_KIND_CTL &&
+        place.kind != LF_KIND_REMOTE)
         return LF_E_READ_ONLY;
     n = lf_node_get(&op->fs->nodes, op->node, o->at.name, place.kind);
     if (!n)

@@ -94,7 +94,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         lf_ops_ctl_read(req, off, size);
         return;
     }
-    if (lf_kind_is_made(kind)) {
+    if (lf_kinds[kind].made) {
         lf_ops_reply_part(req, &h->text, off, size);
         return;
     }
@@ -112,7 +112,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         lf_feed_read(f);
         return;
     }
-    if (lf_kind_is_stream(kind)) { /* opened by a walk */
+    if (lf_kinds[kind].stream) { /* opened by a walk */
         fuse_reply_buf(req, NULL, 0);
         return;
     }

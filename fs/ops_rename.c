@@ -152,7 +152,7 @@ static void rename_known(struct lf_op *op)
             lf_draft_load(&r->moves, file_loaded);
         else
             lf_op_reply(op, LF_E_NO_MEMORY);
-    } else if (n->kind == LF_KIND_LOCAL && (lf_kind_is_output(to) || to == LF_KIND_CTL)) {
+    } else if (n->kind == LF_KIND_LOCAL && (lf_kinds[to].output || to == LF_KIND_CTL)) {
         drop_copy(op);
     } else if (n->kind == LF_KIND_LOCAL_LINK && to == LF_KIND_CURRENT) {
         lf_op_request_rollback(op, r->to.owner, n->target, link_done);

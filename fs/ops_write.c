@@ -75,7 +75,7 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
         reply_write(req, lf_feed_write(h->feed, data, size), size);
         return;
     }
-    if (lf_kind_is_output(h->node->kind) && off == 0) {
+    if (lf_kinds[h->node->kind].output && off == 0) {
         struct lf_place place;
         lf_node_place(h->node, &place);
         if (!lf_space_is_copy(&place, data, size)) {
@@ -202,7 +202,7 @@ static void set_size(struct setting *s)
         setattr_rest(op, LF_OK);
         return;
     }
-    if (!lf_kind_is_draft(n->kind)) {
+    if (!lf_kinds[n->kind].draft) {
         lf_op_reply(op, LF_E_READ_ONLY);
         return;
     }

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
@@ -35,74 +34,31 @@ static const struct {
 
 static const char *const base_names[] = {"config.json", "info"};
 
-bool lf_kind_is_dir(enum lf_kind kind)
-{
-    return S_ISDIR(lf_kind_mode(kind));
-}
-
-bool lf_kind_is_draft(enum lf_kind kind)
-{
-    return kind == LF_KIND_UPLOAD || kind == LF_KIND_LOCAL;
-}
-
-bool lf_kind_is_stream(enum lf_kind kind)
-{
-    return kind == LF_KIND_PROGRESS || kind == LF_KIND_GENERATE;
-}
-
-bool lf_kind_is_made(enum lf_kind kind)
-{
-    return kind == LF_KIND_README || kind == LF_KIND_METRICS || kind == LF_KIND_BASE_FILE ||
-           kind == LF_KIND_JOB || kind == LF_KIND_TEXT || kind == LF_KIND_CTL;
-}
-
-bool lf_kind_is_output(enum lf_kind kind)
-{
-    return kind == LF_KIND_LOG || kind == LF_KIND_TEXT || kind == LF_KIND_PROGRESS ||
-           kind == LF_KIND_GENERATE;
-}
-
-bool lf_kind_is_given(enum lf_kind kind)
-{
-    return lf_kind_is_output(kind) || kind == LF_KIND_CTL || kind == LF_KIND_WEIGHTS ||
-           kind == LF_KIND_VERSIONS || kind == LF_KIND_VERSION || kind == LF_KIND_CURRENT ||
-           kind == LF_KIND_REMOTE;
-}
-
-mode_t lf_kind_mode(enum lf_kind kind)
-{
-    switch (kind) {
-    case LF_KIND_ROOT:
-    case LF_KIND_BASES:
-    case LF_KIND_BASE:
-    case LF_KIND_JOBS:
-        return S_IFDIR | 0555;
-    case LF_KIND_MODELS:
-    case LF_KIND_ADAPTER:
-    case LF_KIND_WEIGHTS:
-    case LF_KIND_VERSIONS:
-    case LF_KIND_VERSION:
-        return S_IFDIR | 0755;
-    case LF_KIND_README:
-    case LF_KIND_METRICS:
-    case LF_KIND_BASE_FILE:
-    case LF_KIND_JOB:
-    case LF_KIND_REMOTE:
-    case LF_KIND_LOG:
-    case LF_KIND_TEXT:
-    case LF_KIND_PROGRESS:
-        return S_IFREG | 0444;
-    case LF_KIND_CURRENT:
-    case LF_KIND_LOCAL_LINK:
-        return S_IFLNK | 0777;
-    case LF_KIND_UPLOAD:
-    case LF_KIND_GENERATE:
-    case LF_KIND_CTL:
-    case LF_KIND_LOCAL:
-        break;
-    }
-    return S_IFREG | 0644;
-}
+const struct lf_kind_row lf_kinds[] = {
+    [LF_KIND_ROOT] = {S_IFDIR | 0555},
+    [LF_KIND_README] = {S_IFREG | 0444, .made = true},
+    [LF_KIND_METRICS] = {S_IFREG | 0444, .made = true},
+    [LF_KIND_BASES] = {S_IFDIR | 0555},
+    [LF_KIND_BASE] = {S_IFDIR | 0555},
+    [LF_KIND_BASE_FILE] = {S_IFREG | 0444, .made = true},
+    [LF_KIND_JOBS] = {S_IFDIR | 0555},
+    [LF_KIND_JOB] = {S_IFREG | 0444, .made = true},
+    [LF_KIND_MODELS] = {S_IFDIR | 0755},
+    [LF_KIND_ADAPTER] = {S_IFDIR | 0755},
+    [LF_KIND_WEIGHTS] = {S_IFDIR | 0755, .given = true},
+    [LF_KIND_VERSIONS] = {S_IFDIR | 0755, .given = true},
+    [LF_KIND_VERSION] = {S_IFDIR | 0755, .given = true},
+    [LF_KIND_CURRENT] = {S_IFLNK | 0777, .given = true},
+    [LF_KIND_UPLOAD] = {S_IFREG | 0644, .draft = true},
+    [LF_KIND_REMOTE] = {S_IFREG | 0444, .given = true},
+    [LF_KIND_LOG] = {S_IFREG | 0444, .output = true, .given = true},
+    [LF_KIND_TEXT] = {S_IFREG | 0444, .made = true, .output = true, .given = true},
+    [LF_KIND_PROGRESS] = {S_IFREG | 0444, .stream = true, .output = true, .given = true},
+    [LF_KIND_GENERATE] = {S_IFREG | 0644, .stream = true, .output = true, .given = true},
+    [LF_KIND_CTL] = {S_IFREG | 0644, .made = true, .given = true},
+    [LF_KIND_LOCAL] = {S_IFREG | 0644, .draft = true},
+    [LF_KIND_LOCAL_LINK] = {S_IFLNK | 0777},
+};
 
 static bool is_one_of(const char *name, const char *const *names, size_t n)
 {
@@ -155,12 +111,12 @@ bool lf_space_may_be_empty(const struct lf_place *p)
 bool lf_space_is_kept(const struct lf_place *p)
 {
     const struct lf_file_row *f = lf_file_find(p->rel);
-    return f && f->disk && lf_kind_is_output(p->kind);
+    return f && f->disk && lf_kinds[p->kind].output;
 }
 
 bool lf_space_is_given(const struct lf_place *p)
 {
-    return lf_kind_is_given(p->kind) ||
+    return lf_kinds[p->kind].given ||
            (p->kind == LF_KIND_UPLOAD &&
             strncmp(p->rel, LF_FILE_ADAPTER_DIR, strlen(LF_FILE_ADAPTER_DIR)) == 0);
 }

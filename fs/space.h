@@ -22,6 +22,7 @@
 #include "names/files.h"
 #include "client/tree.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum lf_kind {
@@ -80,17 +81,23 @@ typedef enum lf_err (*lf_space_fn)(void *arg, const char *name);
 enum lf_err lf_space_list(const struct lf_view *v, const struct lf_place *dir, lf_space_fn fn,
                           void *arg) LF_MUST_CHECK;
 
-bool lf_kind_is_dir(enum lf_kind kind);
-bool lf_kind_is_draft(enum lf_kind kind); /* has a draft while it is written */
-bool lf_kind_is_stream(enum lf_kind kind);
-bool lf_kind_is_made(enum lf_kind kind); /* its bytes are made at open */
-/* Of the daemon's making in an adapter: a copy of one may be written, and is dropped. */
-bool lf_kind_is_output(enum lf_kind kind);
-/* Always there, and yet made by whoever copies a directory: mkdir, symlink and open(O_EXCL) of such
- * a name succeed. */
-bool lf_kind_is_given(enum lf_kind kind);
-/* Type and permission bits; of files that no one may write, 0444. */
-mode_t lf_kind_mode(enum lf_kind kind);
+/* What is done with the places of a kind, in the order of the enum. */
+struct lf_kind_row {
+    mode_t mode; /* type and permission bits; of files that no one may write, 0444 */
+    bool draft;  /* has a draft while it is written */
+    bool stream;
+    bool made;   /* its bytes are made at open */
+    bool output; /* of the daemon's making in an adapter: a copy of one may be written, and is
+                    dropped */
+    bool given;  /* always there, and yet made by whoever copies a directory: mkdir, symlink and
+                    open(O_EXCL) of such a name succeed */
+};
+extern const struct lf_kind_row lf_kinds[];
+
+static inline bool lf_kind_is_dir(enum lf_kind kind)
+{
+    return S_ISDIR(lf_kinds[kind].mode);
+}
 
 /* An UPLOAD that trains when it is replaced: dataset.jsonl. */
 bool lf_space_trains(const struct lf_place *p);
