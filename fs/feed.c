@@ -232,10 +232,8 @@ static void read_start(struct lf_op *op)
 {
     struct lf_feed *s = feed_of(op);
     enum lf_err rc = s->state == STREAM_IDLE ? stream_start(s) : LF_OK;
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         read_more(op, LF_OK);
-    else
-        lf_op_reply(op, rc);
 }
 
 /* Nothing was written: where the adapter has no `prompt`, the daemon says so at once, and a reader
@@ -250,10 +248,8 @@ static void read_stored(struct lf_op *op, enum lf_err rc)
         a = lf_tree_adapter(op->fs->snapshot.tree, place.owner);
     if (rc == LF_OK && !a)
         rc = LF_E_NOT_FOUND;
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     prompt = lf_tree_file(a, "prompt");
     if (!prompt || prompt->bytes == 0)
         ((struct lf_feed_read *)op)->nonblocking = false;

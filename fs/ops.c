@@ -131,10 +131,8 @@ void lf_ops_reply_entry(struct lf_op *op, enum lf_err rc)
     struct lf_node *n;
     struct fuse_entry_param e;
     rc = rc ?: lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     lf_node_looked_up(n);
     rc = lf_attr_entry(&e, op->fs, n);
     if (rc != LF_OK || fuse_reply_entry(op->req, &e) == -ENOENT)

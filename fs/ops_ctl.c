@@ -39,11 +39,9 @@ static void ctl_send(struct lf_op *op, enum lf_err rc)
     if (rc == LF_OK && lf_op_settles(op, op->node, ctl_send))
         return;
     lf_node_place(op->node, &place);
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         lf_op_request_adapter(op, "POST", place.owner, "/ctl", "text/plain", lines->data,
                               lines->len, ctl_done);
-    else
-        lf_op_reply(op, rc);
 }
 
 static void drop(struct lf_op *op)

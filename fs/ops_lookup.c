@@ -63,10 +63,8 @@ static void getattr_step(struct lf_op *op, enum lf_err rc)
         lf_op_end(op);
         return;
     }
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     fuse_reply_attr(op->req, &st, timeout_s);
     lf_op_end(op);
 }
@@ -155,10 +153,8 @@ static void readlink_step(struct lf_op *op, enum lf_err rc)
         a = lf_tree_adapter(op->fs->snapshot.tree, place.owner);
     if (rc == LF_OK && (!a || a->current <= 0))
         rc = LF_E_NOT_FOUND;
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     snprintf(target, sizeof target, "%lld", (long long)a->current);
     fuse_reply_readlink(op->req, target);
     lf_op_end(op);

@@ -26,10 +26,8 @@ static void mkdir_look(struct lf_op *op, enum lf_err rc)
 static void mkdir_made(struct lf_op *op, enum lf_err rc)
 {
     lf_snapshot_expire(&op->fs->snapshot);
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         lf_ops_look(op, mkdir_look);
-    else
-        lf_op_reply(op, rc);
 }
 
 /* A version that is copied in is there from now on, before its files. `current`, where a copy has

@@ -61,10 +61,8 @@ static void text_arrived(struct lf_op *op, enum lf_err rc)
     if (rc == LF_OK && op->node->kind == LF_KIND_JOB && text->len &&
         text->data[text->len - 1] != '\n')
         rc = lf_buf_putc(text, '\n');
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         reply_open(op);
-    else
-        lf_op_reply(op, rc);
 }
 
 static enum lf_err text_url(char url[LF_URL_MAX], const struct lf_node *n)
@@ -96,10 +94,8 @@ static void text_ask(struct lf_op *op)
                                   .reply_max = LF_OPEN_TEXT_MAX,
                                   .timeout_s = LF_REQUEST_TIMEOUT_S};
     enum lf_err rc = text_url(url, op->node);
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         lf_op_call(op, &spec, text_arrived);
-    else
-        lf_op_reply(op, rc);
 }
 
 /* A file of the daemon's making: what was closed before is done first. */
@@ -164,10 +160,8 @@ static void open_known(struct lf_op *op)
     enum lf_err rc = LF_OK;
     if (is_copying(kind, o->fi.flags) || is_restoring(kind, o->fi.flags)) {
         rc = begin_writing(op);
-        if (rc == LF_OK)
+        if (!lf_op_failed(op, rc))
             reply_open(op);
-        else
-            lf_op_reply(op, rc);
         return;
     }
     if (lf_kinds[kind].stream && (o->fi.flags & O_NOFOLLOW)) {
@@ -276,10 +270,8 @@ static void create_step(struct lf_op *op, enum lf_err rc)
         lf_ops_refuse_name(op, o->at.name);
         return;
     }
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     lf_op_turn_to(op, n);
     o->handle = lf_handle_new(op->fs, n);
     rc = !o->handle ? LF_E_NO_MEMORY : n->kind == LF_KIND_CTL ? LF_OK : begin_writing(op);

@@ -47,10 +47,8 @@ static void read_range(struct lf_op *op)
     const struct read_op *r = (struct read_op *)op;
     char url[LF_URL_MAX];
     enum lf_err rc = lf_url_node(url, op->node, "");
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     struct lf_client_spec spec = {.method = "GET",
                                   .path = url,
                                   .range_off = r->off,
@@ -67,10 +65,8 @@ static void read_log(struct lf_op *op, enum lf_err rc)
     struct stat st;
     double timeout_s;
     rc = rc ?: lf_attr_stat(&st, &timeout_s, op->fs, op->node);
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     uint64_t left = (uint64_t)st.st_size > r->off ? (uint64_t)st.st_size - r->off : 0;
     if (left == 0) {
         fuse_reply_buf(op->req, NULL, 0);

@@ -10,10 +10,8 @@ static bool turn_to_child(struct lf_op *op, enum lf_err rc)
 {
     struct lf_node *n;
     rc = rc ?: lf_attr_resolve(&n, op->fs, op->node, ((struct lf_name_op *)op)->name);
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         lf_op_turn_to(op, n);
-    else
-        lf_op_reply(op, rc);
     return rc == LF_OK;
 }
 
@@ -65,10 +63,8 @@ static void rmdir_settled(struct lf_op *op, enum lf_err rc)
     struct lf_node *n = lf_node_find(&op->fs->nodes, op->node, ((struct lf_name_op *)op)->name);
     if (rc == LF_OK && n && n->kind == LF_KIND_ADAPTER && lf_op_settles(op, n, rmdir_settled))
         return;
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         lf_ops_look(op, rmdir_step);
-    else
-        lf_op_reply(op, rc);
 }
 
 /* Replies: err. What may be removed is said in fs/removal.h. */

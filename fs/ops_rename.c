@@ -64,10 +64,8 @@ static void moved(struct lf_op *op, enum lf_kind kind)
 
 static void file_sent(struct lf_op *op, enum lf_err rc)
 {
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         moved(op, renaming(op)->to.kind);
-    else
-        lf_op_reply(op, rc);
 }
 
 static void file_loaded(struct lf_op *op, enum lf_err rc)
@@ -110,10 +108,8 @@ static void drop_copy(struct lf_op *op)
 
 static void link_done(struct lf_op *op, enum lf_err rc)
 {
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         moved(op, LF_KIND_CURRENT);
-    else
-        lf_op_reply(op, rc);
 }
 
 /* ---- Adapters -------------------------------------------------------------------------------- */
@@ -212,10 +208,8 @@ static void rename_settled(struct lf_op *op, enum lf_err rc)
     if (rc == LF_OK &&
         ((n && lf_op_settles(op, n, rename_settled)) || lf_op_settles(op, r->dir, rename_settled)))
         return;
-    if (rc == LF_OK)
+    if (!lf_op_failed(op, rc))
         lf_ops_look(op, rename_step);
-    else
-        lf_op_reply(op, rc);
 }
 
 /* Replies: err. */

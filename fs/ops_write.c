@@ -33,10 +33,8 @@ static void write_loaded(struct lf_op *op, enum lf_err rc)
 {
     const struct writing *w = (struct writing *)op;
     rc = rc ?: write_draft(op->node, w->flags, w->data.data, w->data.len, w->off);
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     fuse_reply_write(op->req, w->data.len);
     lf_op_end(op);
 }
@@ -154,10 +152,8 @@ static void setattr_reply(struct lf_op *op, enum lf_err rc)
     double timeout_s = 0;
     rc = rc ?: lf_attr_stat(&st, &timeout_s, op->fs, op->node);
     lf_draft_settle(op->node);
-    if (rc != LF_OK) {
-        lf_op_reply(op, rc);
+    if (lf_op_failed(op, rc))
         return;
-    }
     fuse_reply_attr(op->req, &st, timeout_s);
     lf_op_end(op);
 }

@@ -66,6 +66,13 @@ void lf_op_reply(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
+bool lf_op_failed(struct lf_op *op, enum lf_err rc)
+{
+    if (rc != LF_OK)
+        lf_op_reply(op, rc);
+    return rc != LF_OK;
+}
+
 void lf_op_turn_to(struct lf_op *op, struct lf_node *node)
 {
     struct lf_node *before = op->node;

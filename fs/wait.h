@@ -65,6 +65,8 @@ void *lf_op_new_detached(struct lf_waits *w, struct lf_node *node, size_t size);
 void lf_op_end(struct lf_op *op);
 /* Replies with an error (LF_OK: success without data) and frees it. */
 void lf_op_reply(struct lf_op *op, enum lf_err rc);
+/* True where rc is a failure, with which it has replied: the operation is over. */
+bool lf_op_failed(struct lf_op *op, enum lf_err rc);
 /* The operation is about another node from now on. */
 void lf_op_turn_to(struct lf_op *op, struct lf_node *node);
 /* The positive errno that a reply carries. */
