@@ -9,7 +9,9 @@
     .gated = true, .o_module = "self_attn.o_proj", .up_module = "mlp.up_proj", \
     .down_module = "mlp.down_proj", .partial_rotary = 1
 #define RMS(e) .eps_key = "rms_norm_eps", .eps = e
-#define SILU .act_key = "hidden_act", .act = "silu"
+#define LLAMA(e) GATED, RMS(e), .act_key = "hidden_act", .act = "silu", .theta = 1e4
+#define BIAS_BY_KEY .qkv_bias = LF_BIAS_BY_KEY, .o_bias = LF_BIAS_BY_KEY
+#define WINDOWS_BY_TYPE .window = LF_WINDOW_BY_TYPE, .window_tokens = 4096
 #define PRE_NORMS .attn = "input_layernorm", .mlp = "post_attention_layernorm", .final = "norm"
 #define FOUR_NORMS                                                                     \
     .attn = "input_layernorm", .mlp = "pre_feedforward_layernorm",                     \
@@ -18,47 +20,35 @@
 #define QK_NORMS .q = "self_attn.q_norm", .k = "self_attn.k_norm"
 #define GEMMA                                                                                  \
     GATED, RMS(1e-6), .act = "gelu_pytorch_tanh", .norm_plus_one = true, .scaled_embed = true, \
-                      .tied_head = true, .qkv_bias = LF_BIAS_BY_KEY, .o_bias = LF_BIAS_BY_KEY, \
-                      .head_dim = 256
+                      .tied_head = true, BIAS_BY_KEY, .head_dim = 256
 
 static const struct lf_arch archs[] = {
     {
-        GATED,
-        RMS(1e-6),
-        SILU,
+        LLAMA(1e-6),
         .model_type = "llama",
         .hf_class = "LlamaForCausalLM",
         .gguf = "llama",
         .norms = {PRE_NORMS},
-        .qkv_bias = LF_BIAS_BY_KEY,
-        .o_bias = LF_BIAS_BY_KEY,
+        BIAS_BY_KEY,
         .mlp_bias = LF_BIAS_BY_KEY,
-        .theta = 1e4,
         .gguf_pairs = true,
     },
     {
-        GATED,
-        RMS(1e-6),
-        SILU,
+        LLAMA(1e-6),
         .model_type = "mistral",
         .hf_class = "MistralForCausalLM",
         .norms = {PRE_NORMS},
         .kv_heads = 8,
-        .theta = 1e4,
         .window = LF_WINDOW_ALL,
         .window_tokens = 4096,
     },
     {
-        GATED,
-        RMS(1e-6),
-        SILU,
+        LLAMA(1e-6),
         .model_type = "ministral",
         .hf_class = "MinistralForCausalLM",
         .norms = {PRE_NORMS},
         .kv_heads = 8,
-        .theta = 1e4,
-        .window = LF_WINDOW_BY_TYPE,
-        .window_tokens = 4096,
+        WINDOWS_BY_TYPE,
     },
     {
         .model_type = "phi",
@@ -82,16 +72,13 @@ static const struct lf_arch archs[] = {
         .partial_rotary = 0.5,
     },
     {
-        GATED,
-        RMS(1e-5),
-        SILU,
+        LLAMA(1e-5),
         .model_type = "phi3",
         .hf_class = "Phi3ForCausalLM",
         .gguf = "phi3",
         .norms = {PRE_NORMS},
         .fused = true,
         .window = LF_WINDOW_ALL,
-        .theta = 1e4,
         .original_positions = 4096,
         .yarn_is_longrope = true,
     },
@@ -121,8 +108,7 @@ static const struct lf_arch archs[] = {
         .final_softcaps = true,
         .attn_softcap = 50,
         .final_softcap = 30,
-        .window = LF_WINDOW_BY_TYPE,
-        .window_tokens = 4096,
+        WINDOWS_BY_TYPE,
         .full_every = 2,
     },
     {
@@ -137,8 +123,7 @@ static const struct lf_arch archs[] = {
         .query_scalar = 256,
         .gguf_scalar_layers = 62,
         .final_softcaps = true,
-        .window = LF_WINDOW_BY_TYPE,
-        .window_tokens = 4096,
+        WINDOWS_BY_TYPE,
         .full_every = 6,
         .full_every_key = "sliding_window_pattern",
         .theta = 1e6,
@@ -146,40 +131,29 @@ static const struct lf_arch archs[] = {
         .local_theta = 1e4,
     },
     {
-        GATED,
-        RMS(1e-6),
-        SILU,
+        LLAMA(1e-6),
         .model_type = "qwen2",
         .hf_class = "Qwen2ForCausalLM",
         .gguf = "qwen2",
         .norms = {PRE_NORMS},
         .qkv_bias = LF_BIAS_ALWAYS,
-        .theta = 1e4,
-        .window = LF_WINDOW_BY_TYPE,
-        .window_tokens = 4096,
+        WINDOWS_BY_TYPE,
         .window_opt_in = true,
     },
     {
-        GATED,
-        RMS(1e-6),
-        SILU,
+        LLAMA(1e-6),
         .model_type = "qwen3",
         .hf_class = "Qwen3ForCausalLM",
         .gguf = "qwen3",
         .norms = {PRE_NORMS, QK_NORMS},
         .qk_norm = LF_QK_NORM_HEADS,
         .head_dim = 128,
-        .qkv_bias = LF_BIAS_BY_KEY,
-        .o_bias = LF_BIAS_BY_KEY,
-        .theta = 1e4,
-        .window = LF_WINDOW_BY_TYPE,
-        .window_tokens = 4096,
+        BIAS_BY_KEY,
+        WINDOWS_BY_TYPE,
         .window_opt_in = true,
     },
     {
-        GATED,
-        RMS(1e-5),
-        SILU,
+        LLAMA(1e-5),
         .model_type = "olmo2",
         .hf_class = "Olmo2ForCausalLM",
         .gguf = "olmo2",
@@ -188,9 +162,7 @@ static const struct lf_arch archs[] = {
                   .final = "norm",
                   QK_NORMS},
         .qk_norm = LF_QK_NORM_WHOLE,
-        .qkv_bias = LF_BIAS_BY_KEY,
-        .o_bias = LF_BIAS_BY_KEY,
-        .theta = 1e4,
+        BIAS_BY_KEY,
     },
 };
 #define N_ARCHS (sizeof archs / sizeof *archs)
