@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/num.h"
 #include "core/str.h"
 #include "text/tokenizer.h"
 
@@ -58,15 +59,9 @@ static enum lf_err decode_all(double *seconds, const struct lf_tokenizer *t,
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory to decode %zu tokens", ids->n);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double lf_bench_median(double *v, int n)
 {
-    qsort(v, (size_t)n, sizeof *v, by_value);
+    qsort(v, (size_t)n, sizeof *v, lf_order_double);
     return v[n / 2];
 }
 

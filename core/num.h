@@ -1,8 +1,10 @@
-/* The smaller and the larger of two, and the value of a digit. */
+/* The smaller and the larger of two, the order of two for qsort and bsearch, and the value of a
+ * digit. */
 #ifndef LF_CORE_NUM_H
 #define LF_CORE_NUM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 static inline size_t lf_min(size_t a, size_t b)
 {
@@ -22,6 +24,18 @@ static inline int lf_min_int(int a, int b)
 static inline int lf_max_int(int a, int b)
 {
     return a > b ? a : b;
+}
+
+static inline int lf_order_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static inline int lf_order_double(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
 /* 0 to 15, in either case; -1 for what is no hexadecimal digit. */

@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/grow.h"
+#include "core/num.h"
 #include "land/columns.h"
 #include "land/task_dir.h"
 
@@ -61,12 +62,6 @@ static uint64_t hash_text(const json_t *v)
     uint64_t h = hash_of(s ? s : "", s ? strlen(s) : 0);
     free(s);
     return h;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
 }
 
 static enum lf_err remember(struct preparation *p, uint64_t h, struct lf_diag *diag)
@@ -144,7 +139,7 @@ static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *d
         return put_row(p, row, diag);
     }
     made->train_found++;
-    if (p->n_seen > 0 && bsearch(&h, p->seen, p->n_seen, sizeof h, by_value)) {
+    if (p->n_seen > 0 && bsearch(&h, p->seen, p->n_seen, sizeof h, lf_order_u64)) {
         made->leaked++;
         return LF_OK;
     }
@@ -339,7 +334,7 @@ static enum lf_err run_passes(struct preparation *p, struct lf_task_dir_file *tr
     p->file = test;
     rc = rc ?: run_pass(p, PASS_TEST, diag);
     if (p->n_seen > 0)
-        qsort(p->seen, p->n_seen, sizeof *p->seen, by_value);
+        qsort(p->seen, p->n_seen, sizeof *p->seen, lf_order_u64);
     p->file = train;
     rc = rc ?: run_pass(p, PASS_TRAIN, diag);
     if (rc == LF_OK && (p->made.train == 0 || p->made.test == 0))

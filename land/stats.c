@@ -1,18 +1,13 @@
 /* Summaries, correlations, and least squares by modified Gram-Schmidt. */
 #include "land/stats.h"
 
+#include "core/num.h"
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEPENDENT 1e-9 /* share of a column's norm below which it adds nothing new */
-
-static int double_order(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static double mean_of(const double *x, size_t n)
 {
@@ -30,7 +25,7 @@ enum lf_err lf_stat_summary(struct lf_summary *out, const double *x, size_t n)
         if (!sorted)
             return LF_E_NO_MEMORY;
         memcpy(sorted, x, n * sizeof *sorted);
-        qsort(sorted, n, sizeof *sorted, double_order);
+        qsort(sorted, n, sizeof *sorted, lf_order_double);
         double at = 0.95 * (double)(n - 1);
         size_t lo = (size_t)at, hi = lo + 1 < n ? lo + 1 : lo;
         s.p95 = sorted[lo] + (at - (double)lo) * (sorted[hi] - sorted[lo]);

@@ -3,6 +3,7 @@
 #include "score/words.h"
 
 #include "core/grow.h"
+#include "core/num.h"
 #include "core/utf8.h"
 #include "score/limits.h"
 #include "score/metrics.h"
@@ -92,19 +93,13 @@ static struct words rouge_words(const char *s)
     return ws;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Size of the common part of two bags; sorts them. */
 static size_t overlap(struct words *a, struct words *b)
 {
     if (a->n == 0 || b->n == 0)
         return 0;
-    qsort(a->w, a->n, sizeof *a->w, by_value);
-    qsort(b->w, b->n, sizeof *b->w, by_value);
+    qsort(a->w, a->n, sizeof *a->w, lf_order_u64);
+    qsort(b->w, b->n, sizeof *b->w, lf_order_u64);
     size_t i = 0, j = 0, same = 0;
     while (i < a->n && j < b->n) {
         if (a->w[i] == b->w[j]) {

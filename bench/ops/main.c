@@ -2,6 +2,7 @@
 #include "bench/ops/bench_ops.h"
 
 #include "core/clock.h"
+#include "core/num.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,6 @@ static double seconds_of(struct bench *b, struct lf_graph *g, launch_fn fn, void
     if (lf_stream_wait(b->s, &diag))
         die(&diag);
     return (double)(lf_clock_ns() - begin) * 1e-9 / n;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 double time_of(struct bench *b, launch_fn fn, void *arg, int n)
@@ -47,7 +42,7 @@ double time_of(struct bench *b, launch_fn fn, void *arg, int n)
     for (int i = 0; i < 10; i++)
         t[i] = seconds_of(b, g, fn, arg, n);
     lf_graph_free(g);
-    qsort(t, 10, sizeof *t, by_size);
+    qsort(t, 10, sizeof *t, lf_order_double);
     return t[5];
 }
 

@@ -21,6 +21,7 @@
 #include "core/file.h"
 #include "core/grow.h"
 #include "core/log.h"
+#include "core/num.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -169,12 +170,6 @@ struct id_list {
     size_t n, cap;
 };
 
-static int by_value(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
 /* Directories of DATA/adapters that no record is of, ascending. */
 static enum lf_err strays_find(struct lf_registry *r, struct id_list *out, struct lf_diag *diag)
 {
@@ -195,7 +190,7 @@ static enum lf_err strays_find(struct lf_registry *r, struct id_list *out, struc
     }
     closedir(d);
     if (out->n > 1)
-        qsort(out->id, out->n, sizeof *out->id, by_value);
+        qsort(out->id, out->n, sizeof *out->id, lf_order_u64);
     return rc;
 }
 
