@@ -18,6 +18,7 @@
 extern "C" {
 #endif
 
+/* open, close and what is of streams alone may be NULL: there is nothing to do. */
 struct lf_backend {
     enum lf_device_kind kind;
     const char *name; /* the word lf_device_kind_parse knows */

@@ -30,20 +30,6 @@ static const struct lf_ops ref_ops = {
     .nf4 = lf_ref_nf4,
 };
 
-static enum lf_err ref_open(struct lf_device *dev, const struct lf_device_options *options,
-                            struct lf_diag *diag)
-{
-    (void)dev;
-    (void)options;
-    (void)diag;
-    return LF_OK;
-}
-
-static void ref_close(struct lf_device *dev)
-{
-    (void)dev;
-}
-
 static void ref_info(struct lf_device *dev, struct lf_device_info *out)
 {
     (void)dev;
@@ -56,8 +42,6 @@ const struct lf_backend lf_backend_ref = {
     .kind = LF_DEVICE_REF,
     .name = "ref",
     .ops = &ref_ops,
-    .open = ref_open,
-    .close = ref_close,
     .info = ref_info,
     LF_HOST_BACKEND,
 };

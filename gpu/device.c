@@ -90,7 +90,7 @@ enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
     d->pub = (struct lf_device){
         .kind = kind, .traits = &traits[kind], .act = backend->act, .ops = backend->ops};
     d->backend = backend;
-    enum lf_err rc = backend->open(&d->pub, options, diag);
+    enum lf_err rc = backend->open ? backend->open(&d->pub, options, diag) : LF_OK;
     if (rc) {
         free(d);
         return rc;
@@ -104,7 +104,8 @@ void lf_device_free(struct lf_device *dev)
 {
     if (!dev)
         return;
-    inside(dev)->backend->close(dev);
+    if (inside(dev)->backend->close)
+        inside(dev)->backend->close(dev);
     lf_ledger_free(&inside(dev)->ledger);
     free(inside(dev));
 }
@@ -125,46 +126,38 @@ void lf_device_info(struct lf_device *dev, struct lf_device_info *out)
         out->memory_free = left;
 }
 
-enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
+/* Memory of the device, which counts, or of the host. */
+static enum lf_err alloc_of(struct lf_device *dev, void **out, size_t bytes, bool host,
+                            struct lf_diag *diag)
 {
     struct device *d = inside(dev);
-    if (bytes == 0) {
-        *out = NULL;
-        return LF_OK;
-    }
-    enum lf_err rc = lf_ledger_reserve(&d->ledger, bytes, diag);
+    struct lf_ledger_entry e = {.bytes = host ? 0 : bytes, .host = host};
+    enum lf_err rc = lf_ledger_reserve(&d->ledger, e.bytes, diag);
     if (rc)
         return rc;
-    void *p;
-    rc = d->backend->alloc(dev, &p, bytes, diag);
+    rc = (host ? d->backend->alloc_host : d->backend->alloc)(dev, &e.p, bytes, diag);
     if (rc) {
-        lf_ledger_cancel(&d->ledger, bytes);
+        lf_ledger_cancel(&d->ledger, e.bytes);
         return rc;
     }
-    lf_ledger_bind(&d->ledger, &(struct lf_ledger_entry){.p = p, .bytes = bytes});
-    *out = p;
+    lf_ledger_bind(&d->ledger, &e);
+    *out = e.p;
+    return LF_OK;
+}
+
+enum lf_err lf_device_alloc(struct lf_device *dev, void **out, size_t bytes, struct lf_diag *diag)
+{
+    if (bytes > 0)
+        return alloc_of(dev, out, bytes, false, diag);
+    *out = NULL;
     return LF_OK;
 }
 
 enum lf_err lf_device_alloc_paged(struct lf_device *dev, void **out, size_t bytes,
                                   struct lf_diag *diag)
 {
-    struct device *d = inside(dev);
     enum lf_err rc = lf_device_alloc(dev, out, bytes, diag);
-    if (rc != LF_E_DEVICE_FULL)
-        return rc;
-    rc = lf_ledger_reserve(&d->ledger, 0, diag);
-    if (rc)
-        return rc;
-    void *p;
-    rc = d->backend->alloc_host(dev, &p, bytes, diag);
-    if (rc) {
-        lf_ledger_cancel(&d->ledger, 0);
-        return rc;
-    }
-    lf_ledger_bind(&d->ledger, &(struct lf_ledger_entry){.p = p, .host = true});
-    *out = p;
-    return LF_OK;
+    return rc == LF_E_DEVICE_FULL ? alloc_of(dev, out, bytes, true, diag) : rc;
 }
 
 void lf_device_release(struct lf_device *dev, void *p)
@@ -203,7 +196,8 @@ enum lf_err lf_stream_new(struct lf_stream **out, struct lf_device *dev, int pri
         return lf_no_memory(diag, "a stream");
     s->dev = dev;
     s->ops = dev->ops;
-    enum lf_err rc = backend_of(s)->stream_open(s, priority, diag);
+    const struct lf_backend *b = backend_of(s);
+    enum lf_err rc = b->stream_open ? b->stream_open(s, priority, diag) : LF_OK;
     if (rc) {
         free(s);
         return rc;
@@ -216,18 +210,21 @@ void lf_stream_free(struct lf_stream *s)
 {
     if (!s)
         return;
-    backend_of(s)->stream_close(s);
+    if (backend_of(s)->stream_close)
+        backend_of(s)->stream_close(s);
     free(s);
 }
 
 enum lf_err lf_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
 {
-    return backend_of(s)->stream_reserve(s, bytes, diag);
+    const struct lf_backend *b = backend_of(s);
+    return b->stream_reserve ? b->stream_reserve(s, bytes, diag) : LF_OK;
 }
 
 enum lf_err lf_stream_wait(struct lf_stream *s, struct lf_diag *diag)
 {
-    return backend_of(s)->stream_wait(s, diag);
+    const struct lf_backend *b = backend_of(s);
+    return b->stream_wait ? b->stream_wait(s, diag) : LF_OK;
 }
 
 void lf_stream_upload(struct lf_stream *s, void *dst, const void *src, size_t bytes)

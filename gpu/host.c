@@ -32,34 +32,6 @@ void lf_host_release(struct lf_device *dev, void *p)
     free(p);
 }
 
-enum lf_err lf_host_stream_open(struct lf_stream *s, int priority, struct lf_diag *diag)
-{
-    (void)s;
-    (void)priority;
-    (void)diag;
-    return LF_OK;
-}
-
-void lf_host_stream_close(struct lf_stream *s)
-{
-    (void)s;
-}
-
-enum lf_err lf_host_stream_reserve(struct lf_stream *s, size_t bytes, struct lf_diag *diag)
-{
-    (void)s;
-    (void)bytes;
-    (void)diag;
-    return LF_OK;
-}
-
-enum lf_err lf_host_stream_wait(struct lf_stream *s, struct lf_diag *diag)
-{
-    (void)s;
-    (void)diag;
-    return LF_OK;
-}
-
 void lf_host_copy(struct lf_stream *s, void *dst, const void *src, size_t bytes)
 {
     (void)s;
