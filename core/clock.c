@@ -23,3 +23,8 @@ int64_t lf_clock_unix_ms(void)
     clock_gettime(CLOCK_REALTIME, &ts);
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
+
+void lf_clock_sleep(uint64_t ns)
+{
+    nanosleep(&(struct timespec){(time_t)(ns / LF_NS_PER_S), (long)(ns % LF_NS_PER_S)}, NULL);
+}

@@ -11,6 +11,8 @@
 uint64_t lf_clock_ns(void);
 /* Nanoseconds of processor time that the calling thread has had, whatever else the machine does. */
 uint64_t lf_clock_thread_ns(void);
+/* The calling thread sleeps, or is woken by a signal. */
+void lf_clock_sleep(uint64_t ns);
 /* Milliseconds since 1970 (UTC), for records that outlive the process. */
 int64_t lf_clock_unix_ms(void);
 

@@ -4,7 +4,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/limits.h"
-#include "core/nearest.h"
+#include "core/json.h"
 #include "client/remote.h"
 #include "land/limits.h"
 
@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOK_NS 50000000 /* between looks at a child that starts or stops */
@@ -29,21 +28,11 @@ enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)options, key, value) {
-        bool known = false;
-        const char *const *name = option_names;
-        for (; *name; name++)
-            known = known || strcmp(*name, key) == 0;
-        if (!known) {
-            const char *near = lf_nearest_word(key, option_names);
-            return lf_fail(diag, LF_E_INVALID, "\"daemon\": no option \"%.80s\"%s%s%s", key,
-                           near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-        }
-        if (!json_is_string(value) && !json_is_integer(value))
-            return lf_fail(diag, LF_E_INVALID, "\"daemon\": \"%s\" must be a string or an integer",
-                           key);
-    }
-    return LF_OK;
+    enum lf_err rc = options ? lf_json_only(options, option_names, diag) : LF_OK;
+    json_object_foreach((json_t *)options, key, value)
+        if (rc == LF_OK && !json_is_string(value) && !json_is_integer(value))
+            rc = lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string or an integer", key);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "\"daemon\"");
 }
 
 /* ---- The child ------------------------------------------------------------------------------- */
@@ -151,12 +140,6 @@ static enum lf_err spawn(struct lf_host *h, const struct command_line *c, struct
     return lf_fail_errno(diag, bad, "fork");
 }
 
-static void look(void)
-{
-    struct timespec t = {.tv_nsec = LOOK_NS};
-    nanosleep(&t, NULL);
-}
-
 /* *healthy: it answers /health. */
 static enum lf_err ask_health(const struct lf_host *h, bool *healthy, struct lf_diag *diag)
 {
@@ -228,7 +211,7 @@ enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
         rc = check_host(h, diag);
         if (rc != LF_OK)
             return rc;
-        look();
+        lf_clock_sleep(LOOK_NS);
     }
     return rc;
 }
@@ -247,7 +230,7 @@ void lf_host_stop(struct lf_host *h)
             waitpid(h->pid, &status, 0);
             break;
         }
-        look();
+        lf_clock_sleep(LOOK_NS);
     }
     h->pid = 0;
     if (h->temporary[0])

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #define POLL_NS 200000000    /* between looks at the daemon */
@@ -462,12 +461,6 @@ static void forget_flights(struct study_run *r, int base)
             c->state = LF_CELL_WAITING;
 }
 
-static void nap(void)
-{
-    struct timespec t = {.tv_nsec = POLL_NS};
-    nanosleep(&t, NULL);
-}
-
 /* Until all cells of the base ended. LF_E_UNREACHABLE and the like: the daemon is away. */
 static enum lf_err watch(struct study_run *r, int base, struct lf_diag *diag)
 {
@@ -475,7 +468,7 @@ static enum lf_err watch(struct study_run *r, int base, struct lf_diag *diag)
     while (rc == LF_OK && count_base(r, base, is_open) > 0) {
         rc = look_round(r, base, diag);
         if (rc == LF_OK && !measure_next(r))
-            nap();
+            lf_clock_sleep(POLL_NS);
     }
     return rc;
 }
@@ -573,7 +566,7 @@ static enum lf_err take_lock(struct study_run *r, struct lf_diag *diag)
         rc = stopped(r, diag);
         if (rc != LF_OK)
             return rc;
-        nap();
+        lf_clock_sleep(POLL_NS);
     }
     return LF_OK;
 }

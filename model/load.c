@@ -168,16 +168,14 @@ static enum lf_err load_layer(struct load *ld, int l, struct lf_diag *diag)
     struct lf_layer *y = &ld->m->layers[l];
     char where[64];
     snprintf(where, sizeof where, "model.layers.%d.", l);
+    const int nq = lf_config_qk_norm_n(c, false), nk = lf_config_qk_norm_n(c, true);
     enum lf_err rc =
         load_norm(ld, &y->attn_norm, &y->attn_norm_b, where, c->norms.attn, c->C, diag);
     rc = rc ?: load_norm(ld, &y->mlp_norm, &y->mlp_norm_b, where, c->norms.mlp, c->C, diag);
     rc = rc ?: load_norm(ld, &y->post_attn_norm, NULL, where, c->norms.post_attn, c->C, diag);
     rc = rc ?: load_norm(ld, &y->post_mlp_norm, NULL, where, c->norms.post_mlp, c->C, diag);
-    if (rc == LF_OK)
-        rc =
-            load_norm(ld, &y->q_norm, NULL, where, c->norms.q, lf_config_qk_norm_n(c, false), diag);
-    if (rc == LF_OK)
-        rc = load_norm(ld, &y->k_norm, NULL, where, c->norms.k, lf_config_qk_norm_n(c, true), diag);
+    rc = rc ?: load_norm(ld, &y->q_norm, NULL, where, c->norms.q, nq, diag);
+    rc = rc ?: load_norm(ld, &y->k_norm, NULL, where, c->norms.k, nk, diag);
     for (int p = 0; p < c->n_proj && rc == LF_OK; p++)
         rc = load_proj(ld, &y->w[p], where, &c->proj[p], diag);
     return rc;

@@ -1,12 +1,12 @@
 /* `lorafs land status`: the matrix of a study. */
 #include "tools/cmd_land.h"
+#include "core/clock.h"
 #include "land/show.h"
 #include "tools/interrupt.h"
 #include "tools/options.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
 
 #define WATCH_NS 500000000
 
@@ -14,7 +14,6 @@
 static enum lf_err watch(struct lf_grid *f, const char *dir, struct lf_diag *diag)
 {
     struct lf_show show;
-    const struct timespec nap = {.tv_nsec = WATCH_NS};
     enum lf_err rc = LF_OK;
     lf_show_init(&show, stdout, false);
     while (rc == LF_OK && f->running && !lf_interrupted) {
@@ -23,7 +22,7 @@ static enum lf_err watch(struct lf_grid *f, const char *dir, struct lf_diag *dia
         else
             rc = lf_show_print(f, false, diag);
         fflush(stdout);
-        nanosleep(&nap, NULL);
+        lf_clock_sleep(WATCH_NS);
         lf_grid_free(f);
         rc = rc ?: lf_grid_read(f, dir, diag);
     }

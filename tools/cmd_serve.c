@@ -7,6 +7,7 @@
  * because it lost the device keeps it. */
 #include "tools/commands.h"
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "tools/limits.h"
 #include "tools/serving.h"
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define UNMOUNT_SECONDS 10 /* that the child gets before it is killed */
@@ -103,10 +103,9 @@ static enum lf_err child_stop(struct serve *s, struct lf_diag *diag)
         close(s->go);
     if (waitpid(s->child, &status, WNOHANG) == 0) {
         kill(s->child, SIGTERM);
-        struct timespec step = {.tv_nsec = 20000000};
         int64_t left = (int64_t)UNMOUNT_SECONDS * 50;
         while (waitpid(s->child, &status, WNOHANG) == 0 && left-- > 0)
-            nanosleep(&step, NULL);
+            lf_clock_sleep(20 * LF_NS_PER_MS);
         if (left < 0) {
             kill(s->child, SIGKILL);
             waitpid(s->child, &status, 0);

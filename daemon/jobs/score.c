@@ -3,6 +3,7 @@
  * everybody's. */
 #include "daemon/jobs/inside.h"
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/lock.h"
 #include "trainer/evaluate.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define AT_ONCE 128 /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
@@ -243,9 +243,8 @@ static enum lf_err score_both(const struct scoring_job *x, const struct lf_scori
 /* Until the model is open, or nothing is to be waited for any more. */
 static void await_engine(struct lf_jobs *j, const struct lf_seat *seat)
 {
-    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
     while (lf_engine_state(seat->engine) == LF_ENGINE_LOADING && !closing(j))
-        nanosleep(&look, NULL);
+        lf_clock_sleep(LOOK_MS * LF_NS_PER_MS);
 }
 
 static enum lf_err score_rows(struct scoring_job *x, const struct lf_scoring *what,
