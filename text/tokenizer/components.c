@@ -25,6 +25,11 @@ struct component {
     size_t n_types;
 };
 
+/* Of what stands in several places of a file. */
+#define BYTE_LEVEL_KEYS "type", "add_prefix_space", "trim_offsets", "use_regex"
+#define METASPACE_KEYS \
+    "type", "replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define COMPONENT(list_key, add, types) ((struct component){list_key, add, types, COUNT(types)})
 
@@ -299,19 +304,13 @@ enum lf_err lf_tok_read_pre_tokenizer(struct lf_tokenizer *t, const json_t *obj,
                                       struct lf_diag *diag)
 {
     static const struct type types[] = {
-        {"ByteLevel",
-         0,
-         split_byte_level,
-         {"type", "add_prefix_space", "trim_offsets", "use_regex"}},
+        {"ByteLevel", 0, split_byte_level, {BYTE_LEVEL_KEYS}},
         {"Split", 0, split_split, {"type", "pattern", "behavior", "invert"}},
         {"Digits", 0, split_digits, {"type", "individual_digits"}},
         {"Punctuation", 0, split_punctuation, {"type", "behavior"}},
         {"Whitespace", 0, split_whitespace, {"type"}},
         {"WhitespaceSplit", 0, split_whitespace, {"type"}},
-        {"Metaspace",
-         0,
-         split_metaspace,
-         {"type", "replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}},
+        {"Metaspace", 0, split_metaspace, {METASPACE_KEYS}},
     };
     return read_component(t, obj, COMPONENT("pretokenizers", NULL, types), diag);
 }
@@ -380,10 +379,7 @@ enum lf_err lf_tok_read_post_processor(struct lf_tokenizer *t, const json_t *obj
 {
     static const struct type types[] = {
         {"TemplateProcessing", 0, post_template, {"type", "single", "pair", "special_tokens"}},
-        {"ByteLevel",
-         0,
-         post_byte_level,
-         {"type", "add_prefix_space", "trim_offsets", "use_regex"}},
+        {"ByteLevel", 0, post_byte_level, {BYTE_LEVEL_KEYS}},
     };
     return read_component(t, obj, COMPONENT("processors", NULL, types), diag);
 }
@@ -427,18 +423,12 @@ static void decode_metaspace(struct lf_tokenizer *t, void *step, struct lf_json_
 enum lf_err lf_tok_read_decoder(struct lf_tokenizer *t, const json_t *obj, struct lf_diag *diag)
 {
     static const struct type types[] = {
-        {"ByteLevel",
-         LF_TOK_DECODE_BYTES,
-         NULL,
-         {"type", "add_prefix_space", "trim_offsets", "use_regex"}},
+        {"ByteLevel", LF_TOK_DECODE_BYTES, NULL, {BYTE_LEVEL_KEYS}},
         {"Replace", LF_TOK_DECODE_REPLACE, decode_replace, {"type", "pattern", "content"}},
         {"ByteFallback", LF_TOK_DECODE_BYTE_FALLBACK, NULL, {"type"}},
         {"Fuse", LF_TOK_DECODE_FUSE, NULL, {"type"}},
         {"Strip", LF_TOK_DECODE_STRIP, decode_strip, {"type", "content", "start", "stop"}},
-        {"Metaspace",
-         LF_TOK_DECODE_METASPACE,
-         decode_metaspace,
-         {"type", "replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}},
+        {"Metaspace", LF_TOK_DECODE_METASPACE, decode_metaspace, {METASPACE_KEYS}},
     };
     return read_component(t, obj, COMPONENT("decoders", decode_add, types), diag);
 }
