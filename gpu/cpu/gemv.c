@@ -5,6 +5,7 @@
 
 #define ROWS 4     /* whose sums are in registers together */
 #define AHEAD 1024 /* elements asked for early: the hardware stops at the end of a page */
+#define NEAR 2     /* into the second cache: the first one holds the tokens */
 
 #ifdef __AVX512F__
 
@@ -63,7 +64,7 @@ LF_INLINE void gemv_rows(const struct gemv *g, const size_t R, const size_t T)
 #pragma GCC unroll 4
         for (size_t r = 0; r < R; r++) {
             if (k % 32 == 0)
-                __builtin_prefetch(w + r * K + k + ahead);
+                __builtin_prefetch(w + r * K + k + ahead, 0, NEAR);
             vec v = bf16_at(w + r * K + k);
 #pragma GCC unroll 8
             for (size_t t = 0; t < T; t++)

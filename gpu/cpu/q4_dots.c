@@ -9,6 +9,7 @@
 #define STEPS 8    /* vectors of a group of elements, on either machine */
 #define ROWS 4     /* whose sums are in registers together */
 #define AHEAD 4096 /* elements asked for early: the hardware stops at the end of a page */
+#define NEAR 2     /* into the second cache: the first one holds the tokens */
 #define PIECE 16   /* rows that all passes of tokens take, one after the other */
 
 /* A row group of a call: `n` the first row, `x` the tokens of a pass, `y` where they go. */
@@ -68,7 +69,7 @@ LF_INLINE void add_group(vec *sums, const struct dot_rows *g, const struct scale
 #pragma GCC unroll 4
     for (size_t r = 0; r < R; r++) {
         const uint8_t *p = (const uint8_t *)g->a->w->data + (e + r * K) / 2;
-        __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2);
+        __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2, 0, NEAR);
         codes[r] = codes_at(p, left);
     }
 #pragma GCC unroll 8
@@ -147,7 +148,7 @@ LF_INLINE void add_group(vec *sums, const struct dot_rows *g, const struct scale
 #pragma GCC unroll 4
     for (size_t r = 0; r < R; r++) {
         const uint8_t *p = (const uint8_t *)g->a->w->data + (e + r * K) / 2;
-        __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2);
+        __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2, 0, NEAR);
         __m256i codes = codes_at(p, left);
         vec part[2 * PASS], scale = scales_at(s, e + r * K, left);
 #pragma GCC unroll 8
