@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,12 +160,15 @@ static enum lf_err write_all(int fd, const char *data, size_t n, const char *pat
 static enum lf_err beside_open(int *fd, char tmp[LF_PATH_MAX], const char *path,
                                struct lf_diag *diag)
 {
-    if (snprintf(tmp, LF_PATH_MAX, "%s.tmp-XXXXXX", path) >= LF_PATH_MAX)
-        return lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
-    *fd = mkostemp(tmp, O_CLOEXEC);
-    if (*fd < 0)
-        return lf_fail_errno(diag, errno, "%s", tmp);
-    return fchmod(*fd, 0644) != 0 ? lf_fail_errno(diag, errno, "%s: chmod", tmp) : LF_OK;
+    do { /* as mkostemp, but with the mode that the process gives its files */
+        uint32_t name = 0;
+        if (getrandom(&name, sizeof name, 0) != sizeof name)
+            return lf_fail_errno(diag, errno, "%s", path);
+        if (snprintf(tmp, LF_PATH_MAX, "%s.tmp-%06x", path, name & 0xffffff) >= LF_PATH_MAX)
+            return lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
+        *fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (*fd < 0 && errno == EEXIST);
+    return *fd < 0 ? lf_fail_errno(diag, errno, "%s", tmp) : LF_OK;
 }
 
 /* It takes the place, unless something failed. */

@@ -7,6 +7,8 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
+#include "daemon/http/audit.h"
+#include "daemon/http/keys.h"
 #include "daemon/http/server.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
@@ -16,6 +18,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #define LOOK_MS 100
 
@@ -32,16 +36,6 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .request_seconds = 3600,
         .stop_fd = -1,
     };
-}
-
-/* The first line of the key file. */
-static enum lf_err key_read(char **out, const char *path, struct lf_diag *diag)
-{
-    lf_buf_auto text = {0};
-    enum lf_err rc = lf_file_first_line(&text, path, LF_KEY_FILE_MAX, diag);
-    if (rc == LF_OK)
-        *out = lf_buf_take(&text, NULL);
-    return rc;
 }
 
 /* ---- Seats ----------------------------------------------------------------------------------- */
@@ -89,6 +83,19 @@ static void seats_stop(struct lf_seats *s)
         lf_engine_stop(s->seat[i].engine);
 }
 
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+static enum lf_err open_keys(struct lf_daemon *d, struct lf_diag *diag)
+{
+    const struct lf_daemon_options *o = &d->options;
+    char path[LF_PATH_MAX];
+    lf_buf_auto key = {0};
+    enum lf_err rc = lf_keys_path(path, o->data_dir, diag);
+    if (o->api_key_file)
+        rc = rc ?: lf_file_first_line(&key, o->api_key_file, LF_KEY_FILE_MAX, diag);
+    return rc ?: lf_keys_open(&d->keys, o->keys_file ? o->keys_file : path, key.data, diag);
+}
+
 /* ---- Host memory ----------------------------------------------------------------------------- */
 
 /* A quarter is for requests, so that no data set takes their room. */
@@ -119,9 +126,11 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
         return LF_E_INVALID;
     if (open_budgets(d, diag) != LF_OK)
         return LF_E_NO_MEMORY;
-    if (o->api_key_file)
-        rc = key_read(&d->api_key, o->api_key_file, diag);
+    rc = open_keys(d, diag);
     rc = rc ?: lf_store_open(&d->store, store_dir, diag);
+    if (rc == LF_OK && chmod(o->data_dir, 0700) != 0) /* it may be someone's who lent it */
+        lf_log(LF_LOG_WARN, "daemon", "%s: others may enter it: %s", o->data_dir, strerror(errno));
+    rc = rc ?: lf_audit_open(&d->audit, o->data_dir, diag);
     rc = rc ?: seats_new(&d->seats, o, diag);
     if (rc == LF_OK)
         set_budgets(d);
@@ -144,7 +153,8 @@ static void close_rooms(struct lf_daemon *d)
     lf_store_close(d->store);
     lf_budget_free(d->request_memory);
     lf_budget_free(d->row_memory);
-    free(d->api_key);
+    lf_audit_close(d->audit);
+    lf_keys_close(d->keys);
     free(d);
 }
 

@@ -23,7 +23,9 @@ struct lf_daemon_options {
     const char *listen;       /* "ADDR:PORT", "PORT"; port 0: any free one */
     bool no_tcp;              /* the unix socket alone */
     const char *socket_path;  /* NULL: DATA/lorafsd.sock */
-    const char *api_key_file; /* its first line is the key; NULL: no key is asked for */
+    const char *api_key_file; /* its first line is a key of an admin; or NULL */
+    const char *keys_file;    /* NULL: DATA/keys.json, which need not be there */
+    bool insecure;            /* other machines may do everything where there are no keys */
     const char *cors;         /* pages that may ask: "https://a.example,...", "*" all; NULL: none */
     bool allow_load;          /* /v1/load_lora_adapter reads directories of this machine */
     enum lf_device_kind device;

@@ -13,6 +13,11 @@
 #define LF_CONNECTIONS_MIN 8                     /* a mount and a few clients */
 #define LF_CONNECTIONS_OVER_MAX 256              /* that are told at once to come back later */
 #define LF_TOKENIZE_ANSWER_MAX (64u << 20)       /* bytes */
+#define LF_AUDIT_BYTES_MAX (64u << 20)           /* of the audit log, of which two are kept */
+#define LF_KEYS_MAX 10000                        /* of one daemon */
+#define LF_KEY_GRANTS_MAX 64                     /* adapters, or patterns of them, of a key */
+#define LF_KEY_RATE_MAX 1000000                  /* requests a minute, or at once */
+#define LF_KEY_TEXT_MAX 76                       /* bytes of a key */
 #define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */
 #define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */
 #define LF_PROMPTS_MAX 64                        /* of one request */

@@ -8,9 +8,11 @@
 
 #include <stdatomic.h>
 
+struct lf_audit;
 struct lf_budget;
 struct lf_connections;
 struct lf_jobs;
+struct lf_keys;
 struct lf_registry;
 struct lf_seats;
 struct lf_store;
@@ -25,7 +27,8 @@ struct lf_daemon {
     struct lf_budget *request_memory, *row_memory; /* parts of --host-memory */
     struct lf_connections *connections;            /* daemon/http/connections.h */
     char cache_dir[LF_PATH_MAX];                   /* quantised copies of weights */
-    char *api_key;                                 /* NULL: none is asked for */
+    struct lf_audit *audit;                        /* daemon/http/audit.h */
+    struct lf_keys *keys;                          /* daemon/http/keys.h */
     int64_t started_ms;
     atomic_bool stopping; /* new requests are turned away, streams that only follow end */
     atomic_int active;    /* requests whose answer is not out yet */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CALM_NS 60000000000u            /* a loss later than this after a start begins a new row */
@@ -127,6 +128,7 @@ enum lf_err lf_serving_base(struct lf_serving *s, struct lf_diag *diag)
 enum lf_err lf_serving_run(struct lf_serving *s, pid_t mount, struct lf_diag *diag)
 {
     take_options(s);
+    umask(077); /* what people train on is for nobody else's eyes */
     s->daemon.stop_fd = open_stop_fd(mount != 0);
     if (s->daemon.stop_fd < 0)
         return lf_fail_errno(diag, errno, "signals");

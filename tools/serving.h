@@ -38,7 +38,11 @@ struct lf_serving {
     {"socket", 0, LF_OPT_STR, "PATH", &(s).daemon.socket_path,                                     \
      "the unix socket; lorafsd.sock in the data directory if not given"},                          \
     {"api-key-file", 0, LF_OPT_STR, "FILE", &(s).daemon.api_key_file,                              \
-     "ask clients for the key on this file's first line"},                                         \
+     "ask clients for the key on this file's first line, or for one of `lorafs key`"},             \
+    {"keys", 0, LF_OPT_STR, "FILE", &(s).daemon.keys_file,                                         \
+     "the keys of `lorafs key`; keys.json in the data directory if not given"},                    \
+    {"insecure", 0, LF_OPT_FLAG, NULL, &(s).daemon.insecure,                                       \
+     "listen beyond this machine without keys: all who reach it may do everything"},               \
     {"cors", 0, LF_OPT_STR, "ORIGIN,...", &(s).daemon.cors,                                        \
      "web pages that may ask, besides this machine's: https://a.example; * is every page"},        \
     {"allow-load", 0, LF_OPT_FLAG, NULL, &(s).daemon.allow_load,                                   \

@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool may_see(const void *key, const char *adapter)
+{
+    return lf_key_may(key, adapter);
+}
+
 enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"since", NULL};
@@ -21,7 +26,7 @@ enum lf_err lf_api_tree(struct lf_http *q, struct lf_diag *diag)
     if (since >= 0 && (uint64_t)since == lf_registry_generation(q->daemon->registry)) {
         lf_http_reply(q, 304, NULL, &text);
     } else {
-        rc = lf_registry_tree(q->daemon->registry, &text);
+        rc = lf_registry_tree(q->daemon->registry, may_see, q->key, &text);
         if (rc == LF_OK)
             lf_http_reply(q, 200, "application/json", &text);
     }
@@ -57,7 +62,8 @@ enum lf_err lf_api_adapters(struct lf_http *q, struct lf_diag *diag)
         return rc;
     json_t *rows = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(rows, view_json(&list[i]));
+        if (lf_key_may(q->key, list[i].record.name))
+            json_array_append_new(rows, view_json(&list[i]));
     free(list);
     lf_http_reply_json(q, 200, json_pack("{s:o}", "adapters", rows));
     return LF_OK;
@@ -97,9 +103,10 @@ enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
     struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
     const char *name = lf_json_need_str(&in, "name");
     const json_t *config = json_object_get(body, "config");
-    enum lf_err rc = in.rc
-                         ?: lf_registry_create(q->daemon->registry, name,
-                                               json_is_null(config) ? NULL : config, diag);
+    enum lf_err rc = in.rc ?: lf_http_may(q, name, diag);
+    rc = rc
+             ?: lf_registry_create(q->daemon->registry, name, json_is_null(config) ? NULL : config,
+                                   diag);
     return rc ?: reply_adapter(q, 201, name, diag);
 }
 
@@ -120,7 +127,8 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
     json_auto_t *body = NULL;
     struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
     const char *to = lf_json_need_str(&in, "to");
-    enum lf_err rc = in.rc ?: lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
+    enum lf_err rc = in.rc ?: lf_http_may(q, to, diag);
+    rc = rc ?: lf_registry_rename(q->daemon->registry, q->param[0], to, diag);
     return rc ?: reply_adapter(q, 200, to, diag);
 }
 

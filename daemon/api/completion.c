@@ -32,12 +32,16 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
     struct lf_served_model s = {0};
     const struct lf_base *base = lf_bases_find(&d->seats->bases, name);
     if (base) {
+        if (lf_http_may(q, base->name, diag) != LF_OK)
+            return LF_E_DENIED;
         s.seat = lf_seat_of(d->seats, base);
         memcpy(s.name, base->name, sizeof s.name);
         *out = s;
         return LF_OK;
     }
     enum lf_err rc = lf_registry_view(d->registry, name, &v, diag);
+    if (rc == LF_OK && lf_http_may(q, name, diag) != LF_OK)
+        return LF_E_DENIED;
     if (rc == LF_E_NOT_FOUND && is_placeholder(name))
         return lf_served_model_find(q, "", out, diag);
     if (rc != LF_OK)

@@ -75,8 +75,8 @@ enum lf_err lf_api_models(struct lf_http *q, struct lf_diag *diag)
         json_array_append_new(rows,
                               model_json(bases->base[i]->name, bases->base[i]->created_ms, NULL));
     for (size_t i = 0; i < n; i++)
-        if (list[i].record.current > 0 && !list[i].stranger &&
-            !lf_bases_find(bases, list[i].record.name))
+        if (lf_key_may(q->key, list[i].record.name) && list[i].record.current > 0 &&
+            !list[i].stranger && !lf_bases_find(bases, list[i].record.name))
             json_array_append_new(rows, model_json(list[i].record.name, list[i].record.created_ms,
                                                    lf_bases_of(bases, list[i].record.base)->name));
     free(list);

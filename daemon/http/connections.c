@@ -313,6 +313,11 @@ struct lf_connection *lf_connection_of(struct lf_connections *s, int fd)
     return find(s, fd);
 }
 
+enum lf_listener lf_connection_listener(const struct lf_connection *c)
+{
+    return c->kind;
+}
+
 bool lf_connection_is_over(const struct lf_connection *c)
 {
     return c->over;

@@ -59,6 +59,7 @@ struct lf_connection *lf_connection_new(struct lf_connections *s, enum lf_listen
 void lf_connection_free(struct lf_connection *c);
 /* The one of a socket that `take` was given; NULL: there is none. */
 struct lf_connection *lf_connection_of(struct lf_connections *s, int fd);
+enum lf_listener lf_connection_listener(const struct lf_connection *c);
 /* It came when its socket had its share. */
 bool lf_connection_is_over(const struct lf_connection *c);
 /* Another phase begins. */

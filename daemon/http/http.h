@@ -10,6 +10,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "daemon/http/keys.h"
 #include "daemon/limits.h"
 
 #include <jansson.h>
@@ -38,12 +39,12 @@ typedef enum lf_err (*lf_http_fn)(struct lf_http *q, struct lf_diag *diag);
 
 struct lf_route {
     enum lf_http_method method;
-    const char *path; /* "/v1/adapters/{name}/files/{path*}": a name is one part of the path,
-                         the one with the star is all that follows */
+    enum lf_role role; /* that asking it takes. OPEN: answered while the daemon stops, too */
+    const char *path;  /* "/v1/adapters/{name}/files/{path*}": a name is one part of the path,
+                          the one with the star is all that follows */
     lf_http_fn run;
     size_t body_max; /* bytes of q->body; 0 without a sink: the body is read and thrown away */
     const struct lf_http_sink *sink; /* takes the body; or NULL */
-    bool open;                       /* answered without the API key, and while the daemon stops */
     bool file;                       /* a refused body is 422 */
     bool polled; /* asked again and again: a line of the log at debug level only */
 };
@@ -72,6 +73,10 @@ struct lf_http {
     char method[16], path[256];     /* cut, for the log */
     /* The server's */
     struct MHD_Connection *conn;
+    struct lf_key *key; /* who asks; NULL: someone who needs none, or nobody is known */
+    bool admitted;      /* with a role that suffices */
+    bool entered;       /* its limits count this request */
+    int retry_seconds;  /* Retry-After; 0: a second */
     struct lf_connection *connection;
     int fd;               /* the connection's socket, borrowed */
     uint64_t taken;       /* of the host memory for requests */
@@ -121,6 +126,8 @@ bool lf_http_gone(struct lf_http *q);
  * LF_E_CANCELLED: the client is gone; LF_E_TIMED_OUT: it has taken longer than a request may. */
 enum lf_err lf_http_wanted(struct lf_http *q, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Whether who asks may ask for this adapter, or base; LF_E_DENIED (403). */
+enum lf_err lf_http_may(struct lf_http *q, const char *adapter, struct lf_diag *diag) LF_MUST_CHECK;
 /* Bytes of the host memory for requests, before they are allocated; given back with the request at
  * the latest. what: "the body needs". LF_E_TOO_BIG (413): never so many; LF_E_OVERLOADED (429): not
  * now. */
@@ -173,7 +180,7 @@ bool lf_http_host_ok(const char *host);
  * which the request calls `host` (NULL: no Host), or one of `allowed`: "https://a.example,...", "*"
  * for all; or NULL. */
 bool lf_http_origin_ok(const char *origin, const char *host, const char *allowed);
-/* Equal, in a time that does not tell where they differ. */
-bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b);
+/* "127.0.0.1:8080", "[::1]:1", "localhost": reached from this machine alone. */
+bool lf_http_is_loopback(const char *host);
 
 #endif

@@ -46,6 +46,12 @@ static bool is_plain(const char *name)
            '\0';
 }
 
+bool lf_http_is_loopback(const char *host)
+{
+    char name[256];
+    return host_name(host, name) && is_loopback(name);
+}
+
 bool lf_http_host_ok(const char *host)
 {
     char name[256], own[256] = "";

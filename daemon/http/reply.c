@@ -15,7 +15,6 @@
 
 /* A stream's piece: what one call of the reader may hand to the socket. */
 #define STREAM_BLOCK_BYTES (32u << 10)
-#define RETRY_AFTER_SECONDS "1"
 
 void lf_http_set(struct lf_http *q, const char *name, const char *fmt, ...)
 {
@@ -124,6 +123,8 @@ static const char *openai_type(unsigned status)
         return "rate_limit_error";
     if (status == MHD_HTTP_UNAUTHORIZED)
         return "authentication_error";
+    if (status == MHD_HTTP_FORBIDDEN)
+        return "permission_error";
     return status < 500 ? "invalid_request_error" : "server_error";
 }
 
@@ -138,7 +139,7 @@ static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
                            const char *message)
 {
     if (status == MHD_HTTP_TOO_MANY_REQUESTS || status == MHD_HTTP_SERVICE_UNAVAILABLE)
-        lf_http_set(q, "Retry-After", RETRY_AFTER_SECONDS);
+        lf_http_set(q, "Retry-After", "%d", q->retry_seconds > 0 ? q->retry_seconds : 1);
     if (status == MHD_HTTP_UNAUTHORIZED)
         lf_http_set(q, "WWW-Authenticate", "Bearer");
     if (status >= 500 && status != MHD_HTTP_SERVICE_UNAVAILABLE)
@@ -156,6 +157,8 @@ void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag
     const char *message = diag && diag->text[0] ? diag->text : lf_err_name(rc);
     if (lf_connection_is_over(q->connection))
         reply_error_as(q, MHD_HTTP_SERVICE_UNAVAILABLE, lf_err_name(rc), message);
+    else if (rc == LF_E_DENIED && q->admitted)
+        reply_error_as(q, MHD_HTTP_FORBIDDEN, lf_err_name(rc), message);
     else if (!q->route && rc == LF_E_UNSUPPORTED)
         reply_error_as(q, MHD_HTTP_METHOD_NOT_ALLOWED, lf_err_name(rc), message);
     else

@@ -199,11 +199,3 @@ void lf_http_give(struct lf_http *q, uint64_t bytes)
     lf_budget_give(q->daemon->request_memory, bytes);
     q->taken -= bytes;
 }
-
-bool lf_key_equal(const char *a, size_t n_a, const char *b, size_t n_b)
-{
-    unsigned char differs = n_a != n_b;
-    for (size_t i = 0; i < n_a; i++)
-        differs |= (unsigned char)(a[i] ^ b[n_b ? i % n_b : 0]);
-    return n_b > 0 && differs == 0;
-}

@@ -8,6 +8,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/http/access.h"
+#include "daemon/http/admit.h"
+#include "daemon/http/audit.h"
 #include "daemon/http/connections.h"
 #include "daemon/http/listen.h"
 #include "daemon/http/unpack.h"
@@ -23,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,33 +95,6 @@ static enum lf_err route(const struct lf_http_server *s, struct lf_http *q, cons
     return rc;
 }
 
-/* What follows "Bearer" in an Authorization header; NULL: another scheme, or none. A scheme's name
- * has no case (RFC 9110, 11.1). */
-static const char *bearer(const char *value)
-{
-    size_t n = strlen("Bearer");
-    if (!value || strncasecmp(value, "Bearer", n) != 0 || value[n] != ' ')
-        return NULL;
-    return value + n + strspn(value + n, " ");
-}
-
-/* Without a key, a web page must not reach the daemon through the browser of someone on this
- * machine. */
-static enum lf_err check_sender(struct lf_http *q)
-{
-    const char *host = lf_http_header(q, "Host"), *origin = lf_http_header(q, "Origin");
-    if (host && !lf_http_host_ok(host))
-        return lf_fail(
-            &q->early_diag, LF_E_DENIED,
-            "\"%.128s\" is not a name of this machine; a daemon that others reach by name "
-            "wants an API key",
-            host);
-    if (origin && !lf_http_origin_ok(origin, host, q->daemon->options.cors))
-        return lf_fail(&q->early_diag, LF_E_DENIED,
-                       "a page of %.128s may not use this daemon (--cors allows it)", origin);
-    return LF_OK;
-}
-
 /* What lets a page that may ask read the answer (CORS). q->preflight: the browser only asks whether
  * it may; it does not send the key along. */
 static void greet_page(struct lf_http *q, const char *method)
@@ -144,19 +118,6 @@ static void reply_preflight(struct lf_http *q)
     if (lf_http_header(q, "Access-Control-Request-Private-Network"))
         lf_http_set(q, "Access-Control-Allow-Private-Network", "true");
     lf_http_reply_empty(q, MHD_HTTP_NO_CONTENT);
-}
-
-static enum lf_err authorize(struct lf_http *q)
-{
-    const char *key = q->daemon->api_key;
-    if (q->route->open)
-        return LF_OK;
-    if (!key)
-        return check_sender(q);
-    const char *given = bearer(lf_http_header(q, "Authorization"));
-    if (given && lf_key_equal(given, strlen(given), key, strlen(key)))
-        return LF_OK;
-    return lf_fail(&q->early_diag, LF_E_DENIED, "this daemon wants its API key");
 }
 
 /* -1: unknown (chunked). */
@@ -234,8 +195,8 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
         return q;
     q->early = route(s, q, path, method);
     if (q->early == LF_OK)
-        q->early = authorize(q);
-    if (q->early == LF_OK && atomic_load(&s->d->stopping) && !q->route->open)
+        q->early = lf_admit(q, &q->early_diag);
+    if (q->early == LF_OK && atomic_load(&s->d->stopping) && q->route->role != LF_ROLE_OPEN)
         q->early = lf_fail(&q->early_diag, LF_E_DEVICE_LOST, "the daemon is stopping");
     if (q->early == LF_OK)
         q->early = begin_body(q);
@@ -342,12 +303,14 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
     lf_counters_request(&s->d->counters, q->route ? (size_t)(q->route - s->routes) : s->n_routes,
                         q->status);
     lf_access_log(q);
+    lf_audit_request(s->d->audit, q);
     if (q->route && q->route->sink)
         q->route->sink->end(q);
     lf_unpack_free(q->unpack);
     lf_buf_free(&q->body);
     lf_buf_free(&q->pending);
     lf_connection_enter(q->connection, LF_CONNECTION_HEAD);
+    lf_admit_leave(q);
     lf_http_give(q, q->taken);
     if (q->taken_max >= TRIM_BYTES)
         malloc_trim(0); /* what one request took is not kept for the next */
@@ -422,6 +385,17 @@ static enum lf_err listener_start(struct lf_http_server *s, enum lf_listener kin
     return LF_OK;
 }
 
+/* Whoever reaches a daemon without keys may do everything. */
+static enum lf_err check_reach(struct lf_daemon *d, const char *bound, struct lf_diag *diag)
+{
+    if (d->options.insecure || lf_http_is_loopback(bound) || lf_keys_wanted(d->keys))
+        return LF_OK;
+    return lf_fail(diag, LF_E_DENIED,
+                   "%s is reached from other machines, and there are no keys: make one (lorafs key "
+                   "add), or say --insecure",
+                   bound);
+}
+
 static enum lf_err listen_all(struct lf_http_server *s, struct lf_daemon_address *at,
                               struct lf_diag *diag)
 {
@@ -434,6 +408,7 @@ static enum lf_err listen_all(struct lf_http_server *s, struct lf_daemon_address
         snprintf(s->unix_path, sizeof s->unix_path, "%s/lorafsd.sock", o->data_dir);
     if (!o->no_tcp) {
         rc = lf_listen_tcp(&fd, o->listen, at->tcp, sizeof at->tcp, diag);
+        rc = rc ?: check_reach(s->d, at->tcp, diag);
         rc = rc ?: listener_start(s, LF_LISTENER_TCP, fd, diag);
     }
     rc = rc ?: lf_listen_unix(&fd, s->unix_path, diag);

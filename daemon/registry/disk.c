@@ -36,8 +36,6 @@ enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file
 
 enum lf_err lf_upload_place(struct lf_upload *u, const char *path, struct lf_diag *diag)
 {
-    if (fchmod(u->fd, 0644) != 0)
-        return lf_fail_errno(diag, errno, "%s", u->path);
     enum lf_err rc = lf_file_commit(u->fd, u->path, path, diag);
     if (rc == LF_OK) {
         close(u->fd);

@@ -20,7 +20,7 @@
 static bool line_append(const char *path, const char *line, size_t n)
 {
     struct stat st;
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
     ssize_t k = fstat(fd, &st) == 0 ? write(fd, line, n) : -1;

@@ -118,9 +118,12 @@ static void put_base(struct lf_buf *out, const struct lf_base *base)
                   base->name, (long long)base->created_ms, base->info_bytes, base->config_bytes);
 }
 
-enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out)
+enum lf_err lf_registry_tree(struct lf_registry *r,
+                             bool (*shown)(const void *arg, const char *name), const void *arg,
+                             struct lf_buf *out)
 {
     enum lf_err rc = LF_OK;
+    bool first = true;
     pthread_mutex_lock(&r->index);
     lf_buf_printf(out, "{\"generation\":%llu,\"bases\":[", (unsigned long long)r->generation);
     for (int i = 0; i < r->bases->n; i++) {
@@ -130,10 +133,13 @@ enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out)
     lf_buf_puts(out, "],\"adapters\":[");
     for (size_t i = 0; i < r->n && rc == LF_OK; i++) {
         struct lf_entry *e = r->by_name[i];
+        if (shown && !shown(arg, e->record.name))
+            continue;
         if (!e->fragment)
             rc = fragment_make(e);
-        if (rc == LF_OK && i > 0)
+        if (rc == LF_OK && !first)
             lf_buf_putc(out, ',');
+        first = false;
         rc = rc ?: lf_buf_append(out, e->fragment, e->fragment_len);
     }
     pthread_mutex_unlock(&r->index);

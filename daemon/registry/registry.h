@@ -123,7 +123,9 @@ enum lf_err lf_registry_stray(struct lf_registry *r, const char *name, const cha
 /* ---- What is shown --------------------------------------------------------------------------- */
 
 /* The document of GET /v1/tree (docs/http.md). */
-enum lf_err lf_registry_tree(struct lf_registry *r, struct lf_buf *out) LF_MUST_CHECK;
+enum lf_err lf_registry_tree(struct lf_registry *r,
+                             bool (*shown)(const void *arg, const char *name), const void *arg,
+                             struct lf_buf *out) LF_MUST_CHECK;
 /* The version numbers that are there, ascending. *out is yours (free). */
 enum lf_err lf_registry_versions(struct lf_registry *r, const char *name, int32_t **out, size_t *n,
                                  struct lf_diag *diag) LF_MUST_CHECK;

@@ -9,11 +9,11 @@ _lorafs()
         return
     fi
     local page value=
-    if [[ $command == land && $COMP_CWORD -eq 2 ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$(lorafs land --help | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$word")
+    if [[ $command =~ ^(land|key)$ && $COMP_CWORD -eq 2 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(lorafs "$command" --help | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$word")
         return
     fi
-    [[ $command != land ]] || command="land ${COMP_WORDS[2]}"
+    [[ ! $command =~ ^(land|key)$ ]] || command="$command ${COMP_WORDS[2]}"
     # shellcheck disable=SC2086 # a command of two words
     page=$(lorafs $command --help 2>/dev/null) || return
     [[ ! $before =~ ^--?[a-z][a-z-]*$ ]] ||

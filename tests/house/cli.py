@@ -112,8 +112,9 @@ class Presets(unittest.TestCase):
 
     def pages(self):
         commands = re.findall(r"^  ([a-z]+) ", run("help").stdout, re.M)
-        land = re.findall(r"^  ([a-z]+) ", run("land", "--help").stdout, re.M)
-        for c in [*((c,) for c in commands if c != "land"), *(("land", c) for c in land)]:
+        nested = [(c, word) for c in ("land", "key")
+                  for word in re.findall(r"^  ([a-z]+) ", run(c, "--help").stdout, re.M)]
+        for c in [*((c,) for c in commands if c not in ("land", "key")), *nested]:
             yield " ".join(c), run(*c, "--help").stdout
         yield "lorafsd", run("--help", program=LORAFSD).stdout
 

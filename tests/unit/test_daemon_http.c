@@ -1,5 +1,5 @@
 /* LIBS: lf_daemon lf_core */
-/* HTTP's pieces: routes, ranges, keys, statuses, paths of files; and the document that lists the
+/* HTTP's pieces: routes, ranges, statuses, paths of files; and the document that lists the
  * routes. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,11 +29,11 @@ static enum lf_err nothing(struct lf_http *q, struct lf_diag *diag)
 }
 
 static const struct lf_route table[] = {
-    {LF_HTTP_GET, "/", nothing},
-    {LF_HTTP_GET, "/a", nothing},
-    {LF_HTTP_GET, "/a/{name}", nothing},
-    {LF_HTTP_PUT, "/a/{name}/files/{path*}", nothing},
-    {LF_HTTP_GET, "/a/{name}/files/{path*}", nothing},
+    {LF_HTTP_GET, LF_ROLE_OPEN, "/", nothing},
+    {LF_HTTP_GET, LF_ROLE_OPEN, "/a", nothing},
+    {LF_HTTP_GET, LF_ROLE_OPEN, "/a/{name}", nothing},
+    {LF_HTTP_PUT, LF_ROLE_OPEN, "/a/{name}/files/{path*}", nothing},
+    {LF_HTTP_GET, LF_ROLE_OPEN, "/a/{name}/files/{path*}", nothing},
 };
 
 static const char *found(enum lf_http_method m, const char *path, char p[2][LF_HTTP_PARAM_BYTES],
@@ -110,17 +110,6 @@ static void ranges_are_cut_to_the_file(void **state)
     }
 }
 
-static void keys_are_equal_only_when_they_are(void **state)
-{
-    (void)state;
-    assert_true(lf_key_equal("secret", 6, "secret", 6));
-    assert_false(lf_key_equal("secreT", 6, "secret", 6));
-    assert_false(lf_key_equal("secret", 5, "secret", 6));
-    assert_false(lf_key_equal("secretsecret", 12, "secret", 6));
-    assert_false(lf_key_equal("", 0, "secret", 6));
-    assert_false(lf_key_equal("", 0, "", 0));
-}
-
 static void a_refused_file_is_422_and_else_400(void **state)
 {
     (void)state;
@@ -161,8 +150,13 @@ static void the_document_lists_every_route_and_no_other(void **state)
     for (size_t i = 0; i < lf_routes_n; i++) {
         char path[128];
         document_path(path, sizeof path, lf_routes[i].path);
-        if (!json_object_get(json_object_get(paths, path), words[lf_routes[i].method]))
+        const json_t *op =
+            json_object_get(json_object_get(paths, path), words[lf_routes[i].method]);
+        if (!op)
             fail_msg("%s %s is not in openapi.json", words[lf_routes[i].method], path);
+        assert_string_equal(lf_json_text_of(op, "x-role"), lf_role_name(lf_routes[i].role));
+        assert_int_equal(lf_routes[i].role == LF_ROLE_OPEN,
+                         json_object_get(op, "security") != NULL);
     }
     assert_int_equal(listed, lf_routes_n);
     assert_in_range(lf_routes_n, 1, LF_COUNTER_ROUTES_MAX);
@@ -368,7 +362,6 @@ int main(void)
         cmocka_unit_test(only_pages_of_this_machine_or_the_daemons_own_may_ask),
         cmocka_unit_test(a_path_finds_its_route_and_gives_its_parts),
         cmocka_unit_test(ranges_are_cut_to_the_file),
-        cmocka_unit_test(keys_are_equal_only_when_they_are),
         cmocka_unit_test(a_refused_file_is_422_and_else_400),
         cmocka_unit_test(the_document_lists_every_route_and_no_other),
         cmocka_unit_test(the_document_has_the_ranges_of_sampling_parameters),

@@ -61,7 +61,7 @@ static json_t *tree(struct rig *r)
     struct lf_buf b;
     json_t *j = NULL;
     lf_buf_init(&b, 0);
-    assert_int_equal(lf_registry_tree(r->registry, &b), LF_OK);
+    assert_int_equal(lf_registry_tree(r->registry, NULL, NULL, &b), LF_OK);
     must(lf_json_parse(&j, b.data, b.len, &diag), &diag);
     lf_buf_free(&b);
     return j;
