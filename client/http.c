@@ -40,6 +40,7 @@ struct lf_client {
     char *root;          /* "http://host:port", without a '/' at its end */
     char *socket;        /* path of the unix socket, or NULL */
     char *authorization; /* header line, or NULL */
+    char *cacert;        /* absolute path, or NULL */
     LIST_HEAD(, lf_client_call) calls;
 };
 
@@ -266,7 +267,7 @@ static enum lf_err set_up(struct lf_client *h, const char *api_key, struct lf_di
 }
 
 enum lf_err lf_client_new(struct lf_client **out, const char *target, const char *api_key,
-                          struct lf_diag *diag)
+                          const char *cacert, struct lf_diag *diag)
 {
     struct lf_client *h = calloc(1, sizeof *h);
     if (!h)
@@ -275,6 +276,8 @@ enum lf_err lf_client_new(struct lf_client **out, const char *target, const char
     h->epoll = -1;
     h->timer_ns = UINT64_MAX;
     enum lf_err rc = parse_target(h, target, diag) ?: set_up(h, api_key, diag);
+    if (rc == LF_OK && cacert && !(h->cacert = realpath(cacert, NULL))) /* the background is in / */
+        rc = lf_fail_errno(diag, errno, "%s", cacert);
     if (rc == LF_OK)
         *out = h;
     else
@@ -311,6 +314,7 @@ void lf_client_free(struct lf_client *h)
     free(h->root);
     free(h->socket);
     free(h->authorization);
+    free(h->cacert);
     free(h);
 }
 
@@ -373,6 +377,8 @@ static enum lf_err set_target(struct lf_client_call *c, const struct lf_client_s
         return LF_E_NO_MEMORY;
     if (c->client->socket)
         curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, c->client->socket);
+    if (c->client->cacert)
+        curl_easy_setopt(e, CURLOPT_CAINFO, c->client->cacert);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_PROXY, ""); /* the environment's proxies are not for a mount */
     if (spec->range_bytes) {

@@ -56,9 +56,10 @@ struct lf_client_spec {
 };
 
 /* target: "http://host:port", "host:port", "https://...", "unix:PATH" or a path with a '/' (made
- * absolute). api_key may be NULL. Yours, free with lf_client_free. */
+ * absolute). api_key may be NULL. cacert: a file of certificates that an https daemon's must be
+ * signed by; NULL: the system's. Yours, free with lf_client_free. */
 enum lf_err lf_client_new(struct lf_client **out, const char *target, const char *api_key,
-                          struct lf_diag *diag) LF_MUST_CHECK;
+                          const char *cacert, struct lf_diag *diag) LF_MUST_CHECK;
 /* Calls in flight are dropped without their callbacks. */
 void lf_client_free(struct lf_client *h);
 

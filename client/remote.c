@@ -53,7 +53,7 @@ enum lf_err lf_remote_new(struct lf_remote **out, const struct lf_remote_options
     rc = rc ?: lf_remote_key(&key, o, diag);
     if (c)
         snprintf(c->target, sizeof c->target, "%s", o->url ? o->url : socket);
-    rc = rc ?: lf_client_new(&c->http, o->url ? o->url : socket, key.data, diag);
+    rc = rc ?: lf_client_new(&c->http, o->url ? o->url : socket, key.data, o->cacert, diag);
     lf_buf_free(&key);
     if (rc == LF_OK)
         *out = c;

@@ -16,21 +16,20 @@
 struct lf_remote_options {
     const char *url;      /* "http://host:port", or the path of a unix socket */
     const char *key_file; /* its first line is the API key */
+    const char *cacert;   /* certificates that an https daemon's must be signed by */
 };
 
 /* Rows for a command's option table; o is its struct lf_remote_options. */
-#define LF_REMOTE_OPTIONS(o)                                                                      \
-    {"url",                                                                                       \
-     'u',                                                                                         \
-     LF_OPT_STR,                                                                                  \
-     "URL",                                                                                       \
-     &(o).url,                                                                                    \
-     "the daemon: http://host:port, or the path of its unix socket; otherwise the socket in the " \
-     "default data directory"},                                                                   \
-    {                                                                                             \
-        "api-key-file", 0, LF_OPT_STR, "FILE", &(o).key_file,                                     \
-            "file whose first line is the API key; otherwise LORAFS_API_KEY"                      \
-    }
+/* clang-format off */
+#define LF_REMOTE_OPTIONS(o)                                                                       \
+    {"url", 'u', LF_OPT_STR, "URL", &(o).url,                                                      \
+     "the daemon: http(s)://host:port, or the path of its unix socket; otherwise the socket in "   \
+     "the default data directory"},                                                                \
+    {"api-key-file", 0, LF_OPT_STR, "FILE", &(o).key_file,                                         \
+     "file whose first line is the API key; otherwise LORAFS_API_KEY"},                            \
+    {"cacert", 0, LF_OPT_STR, "FILE", &(o).cacert,                                                 \
+     "certificates that an https daemon's must be signed by; otherwise the system's"}
+/* clang-format on */
 
 /* The API key that the options name: the file's first line, else LORAFS_API_KEY's; `out` stays
  * empty where there is none. */

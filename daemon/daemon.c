@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LOOK_MS 100
 
@@ -35,6 +36,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .drain_seconds = 10,
         .request_seconds = 3600,
         .stop_fd = -1,
+        .reload_fd = -1,
     };
 }
 
@@ -158,14 +160,28 @@ static void close_rooms(struct lf_daemon *d)
     free(d);
 }
 
+static void reload(struct lf_daemon *d, struct lf_http_server *server)
+{
+    char drained[256];
+    struct lf_diag diag = {""};
+    while (read(d->options.reload_fd, drained, sizeof drained) == sizeof drained)
+        continue;
+    if (lf_http_server_reload(server, &diag) == LF_OK)
+        lf_log(LF_LOG_INFO, "daemon", "the certificate is read anew");
+    else
+        lf_log(LF_LOG_ERROR, "daemon", "the certificate stays as it was: %s", diag.text);
+}
+
 /* Until stop_fd is readable (LF_OK), or an engine has failed: its reason. Whatever failed in an
  * engine that had been ready, another process may do better: LF_E_DEVICE_LOST. */
-static enum lf_err serve(struct lf_daemon *d, struct lf_diag *diag)
+static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, struct lf_diag *diag)
 {
-    struct pollfd p = {d->options.stop_fd, POLLIN, 0};
+    struct pollfd p[] = {{d->options.stop_fd, POLLIN, 0}, {d->options.reload_fd, POLLIN, 0}};
     for (;;) {
-        if (poll(&p, 1, LOOK_MS) > 0)
+        if (poll(p, 2, LOOK_MS) > 0 && p[0].revents)
             return LF_OK;
+        if (p[1].revents)
+            reload(d, server);
         const struct lf_seat *who;
         if (lf_seats_state(d->seats, &who) == LF_ENGINE_FAILED) {
             struct lf_engine_status s;
@@ -192,11 +208,12 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
     enum lf_err rc = lf_http_server_start(&server, d, lf_routes, lf_routes_n, &at, diag);
     if (rc != LF_OK)
         return rc;
-    lf_log(LF_LOG_INFO, "daemon", "base %s; listening on %s%s%s", d->seats->bases.base[0]->name,
-           at.tcp, at.tcp[0] ? " and " : "", at.unix_path);
+    lf_log(LF_LOG_INFO, "daemon", "base %s; listening on %s%s%s%s", d->seats->bases.base[0]->name,
+           at.tcp, at.tcp[0] && d->options.tls_cert ? " (TLS)" : "", at.tcp[0] ? " and " : "",
+           at.unix_path);
     if (d->options.ready)
         d->options.ready(d->options.ready_arg, &at);
-    rc = serve(d, diag);
+    rc = serve(d, server, diag);
     lf_log(LF_LOG_INFO, "daemon", "stopping");
     lf_http_server_quiesce(server);
     drain(d);

@@ -18,16 +18,17 @@ struct lf_daemon_address {
 };
 
 struct lf_daemon_options {
-    const char *base_dir;     /* a checkpoint */
-    const char *data_dir;     /* adapters, store, socket; made where it is not there */
-    const char *listen;       /* "ADDR:PORT", "PORT"; port 0: any free one */
-    bool no_tcp;              /* the unix socket alone */
-    const char *socket_path;  /* NULL: DATA/lorafsd.sock */
-    const char *api_key_file; /* its first line is a key of an admin; or NULL */
-    const char *keys_file;    /* NULL: DATA/keys.json, which need not be there */
-    bool insecure;            /* other machines may do everything where there are no keys */
-    const char *cors;         /* pages that may ask: "https://a.example,...", "*" all; NULL: none */
-    bool allow_load;          /* /v1/load_lora_adapter reads directories of this machine */
+    const char *base_dir;           /* a checkpoint */
+    const char *data_dir;           /* adapters, store, socket; made where it is not there */
+    const char *listen;             /* "ADDR:PORT", "PORT"; port 0: any free one */
+    bool no_tcp;                    /* the unix socket alone */
+    const char *socket_path;        /* NULL: DATA/lorafsd.sock */
+    const char *api_key_file;       /* its first line is a key of an admin; or NULL */
+    const char *keys_file;          /* NULL: DATA/keys.json, which need not be there */
+    const char *tls_cert, *tls_key; /* PEM files; NULL: TCP is plain HTTP */
+    bool insecure;                  /* other machines may do everything where there are no keys */
+    const char *cors; /* pages that may ask: "https://a.example,...", "*" all; NULL: none */
+    bool allow_load;  /* /v1/load_lora_adapter reads directories of this machine */
     enum lf_device_kind device;
     enum lf_quant quant;
     int threads;              /* cpu: 0 = one a core */
@@ -44,6 +45,7 @@ struct lf_daemon_options {
     int request_seconds;       /* an answer may take as long; 0: for ever */
     int device_losses;         /* before this run of the daemon: for /metrics */
     int stop_fd;               /* readable: stop */
+    int reload_fd;             /* readable: read certificates anew; it is read empty. -1: none */
     void (*ready)(void *arg, const struct lf_daemon_address *at); /* or NULL; it answers now */
     void *ready_arg;
 };

@@ -13,6 +13,7 @@
 #define LF_CONNECTIONS_MIN 8                     /* a mount and a few clients */
 #define LF_CONNECTIONS_OVER_MAX 256              /* that are told at once to come back later */
 #define LF_TOKENIZE_ANSWER_MAX (64u << 20)       /* bytes */
+#define LF_PEM_BYTES_MAX (1u << 20)              /* a chain of certificates; a key */
 #define LF_AUDIT_BYTES_MAX (64u << 20)           /* of the audit log, of which two are kept */
 #define LF_KEYS_MAX 10000                        /* of one daemon */
 #define LF_KEY_GRANTS_MAX 64                     /* adapters, or patterns of them, of a key */

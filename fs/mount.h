@@ -10,6 +10,7 @@ struct lf_mount_options {
     const char *target;      /* client/http.h: a URL, "unix:PATH" or a path */
     const char *dir;         /* where to */
     const char *api_key;     /* or NULL */
+    const char *cacert;      /* as in lf_client_new */
     const char *staging;     /* directory of staged files; NULL: TMPDIR, else /var/tmp */
     const char *const *fuse; /* (n_fuse) words for mount's -o: "allow_other", "ro,nosuid"... */
     int n_fuse;

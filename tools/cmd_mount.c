@@ -98,6 +98,7 @@ int lf_cmd_mount(int argc, char **argv)
     lf_log_set_format((enum lf_log_format)format);
     enum lf_err rc = lf_remote_key(&key, &remote, &diag);
     mount.api_key = key.data;
+    mount.cacert = remote.cacert;
     rc = rc ?: lf_mount_run(&mount, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

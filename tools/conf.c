@@ -19,17 +19,17 @@
 /* clang-format off */
 static const char *const options[] = {
     "adapter", "adapters", "all", "allow-load", "alpha", "api-key-file", "at-once", "base", "bases",
-    "batch", "batch-tokens", "checkpoint", "checkpoint-seconds", "config", "cors", "csv", "curve",
-    "data", "dataset", "device", "drain", "dropout", "dtype", "endpoint", "eval", "first", "follow",
-    "foreground", "gpu", "greedy", "host-memory", "html", "ids", "ignore-eos", "init-adapter",
-    "insecure", "iters", "itl-ms", "json", "keys", "kv-tokens", "lazy", "list", "listen", "log",
-    "log-format", "log-level", "long", "max-tokens", "memory", "metric", "min-p", "mount",
-    "mount-option", "no-tcp", "option", "out", "parallel", "predictions", "prompt", "published",
-    "quant", "quiet", "rank", "rate", "recompute", "repair", "repetition-penalty",
-    "request-timeout", "role", "rows", "seed", "seqs", "set", "shape", "shots", "slots", "socket",
-    "staging", "stop", "svg", "system", "targets", "temperature", "test-percent", "test-rows",
-    "text", "threads", "tokens", "top-k", "top-p", "train-rows", "train-tokens", "url", "version",
-    "warmup", "watch", NULL};
+    "batch", "batch-tokens", "cacert", "checkpoint", "checkpoint-seconds", "config", "cors", "csv",
+    "curve", "data", "dataset", "device", "drain", "dropout", "dtype", "endpoint", "eval", "first",
+    "follow", "foreground", "gpu", "greedy", "host-memory", "html", "ids", "ignore-eos",
+    "init-adapter", "insecure", "iters", "itl-ms", "json", "keys", "kv-tokens", "lazy", "list",
+    "listen", "load-root", "log", "log-format", "log-level", "long", "max-tokens", "memory",
+    "metric", "min-p", "mount", "mount-option", "no-tcp", "option", "out", "parallel",
+    "predictions", "prompt", "published", "quant", "quiet", "rank", "rate", "recompute", "repair",
+    "repetition-penalty", "request-timeout", "role", "rows", "seed", "seqs", "set", "shape",
+    "shots", "slots", "socket", "staging", "stop", "svg", "system", "targets", "temperature",
+    "test-percent", "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key", "tokens",
+    "top-k", "top-p", "train-rows", "train-tokens", "url", "version", "warmup", "watch", NULL};
 static const char *const sections[] = {
     "bench", "cancel", "chat", "cp", "create", "eval", "export", "finish", "fsck", "generate",
     "import", "key add", "key list", "key revoke", "land prepare", "land report", "land run",

@@ -81,6 +81,18 @@ static int open_stop_fd(bool children)
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
+/* The same of SIGHUP, where there is a certificate that it has read anew; else it ends the process,
+ * as it does when a terminal is closed. */
+static int open_reload_fd(const struct lf_serving *s)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    if (!s->daemon.tls_cert || sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
 /* The arguments of this process, from where the kernel has them; NULL: they cannot be had. */
 static char **own_arguments(struct lf_buf *text)
 {
@@ -132,8 +144,11 @@ enum lf_err lf_serving_run(struct lf_serving *s, pid_t mount, struct lf_diag *di
     s->daemon.stop_fd = open_stop_fd(mount != 0);
     if (s->daemon.stop_fd < 0)
         return lf_fail_errno(diag, errno, "signals");
+    s->daemon.reload_fd = open_reload_fd(s);
     enum lf_err rc = lf_daemon_run(&s->daemon, diag);
     close(s->daemon.stop_fd);
+    if (s->daemon.reload_fd >= 0)
+        close(s->daemon.reload_fd);
     if (rc == LF_E_DEVICE_LOST)
         restart(s, mount, diag);
     return rc;

@@ -43,6 +43,9 @@ struct lf_serving {
      "the keys of `lorafs key`; keys.json in the data directory if not given"},                    \
     {"insecure", 0, LF_OPT_FLAG, NULL, &(s).daemon.insecure,                                       \
      "listen beyond this machine without keys: all who reach it may do everything"},               \
+    {"tls-cert", 0, LF_OPT_STR, "FILE", &(s).daemon.tls_cert,                                      \
+     "serve HTTPS with this certificate, or chain of them; SIGHUP reads it anew"},                 \
+    {"tls-key", 0, LF_OPT_STR, "FILE", &(s).daemon.tls_key, "the certificate's key"},              \
     {"cors", 0, LF_OPT_STR, "ORIGIN,...", &(s).daemon.cors,                                        \
      "web pages that may ask, besides this machine's: https://a.example; * is every page"},        \
     {"allow-load", 0, LF_OPT_FLAG, NULL, &(s).daemon.allow_load,                                   \

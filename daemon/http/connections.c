@@ -48,6 +48,7 @@ struct listener {
 
 struct lf_connections {
     struct listener listener[LF_LISTENER_N];
+    pthread_mutex_t take_lock; /* held while one is accepted and handed on; taken first */
     struct lf_connection_share share;
     pthread_t thread;
     bool started;
@@ -149,6 +150,7 @@ static bool has_room(struct lf_connections *s, enum lf_listener kind)
 static bool accept_one(struct lf_connections *s, enum lf_listener kind)
 {
     const struct listener *l = &s->listener[kind];
+    lf_lock_auto taking = lf_lock(&s->take_lock);
     int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return errno == EINTR || errno == ECONNABORTED;
@@ -204,6 +206,7 @@ enum lf_err lf_connections_new(struct lf_connections **out, struct lf_diag *diag
         s->listener[i].fd = -1;
     LIST_INIT(&s->all);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->take_lock, NULL);
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     enum lf_err rc = LF_OK;
     if (s->wake < 0)
@@ -221,6 +224,12 @@ void lf_connections_listen(struct lf_connections *s, enum lf_listener kind, int 
                            lf_connections_take take, void *arg)
 {
     s->listener[kind] = (struct listener){fd, take, arg};
+}
+
+void lf_connections_retake(struct lf_connections *s, enum lf_listener kind, void *arg)
+{
+    lf_lock_auto taking = lf_lock(&s->take_lock); /* the one before has all that are its */
+    s->listener[kind].arg = arg;
 }
 
 enum lf_err lf_connections_start(struct lf_connections *s, struct lf_diag *diag)
@@ -253,6 +262,7 @@ void lf_connections_free(struct lf_connections *s)
     if (s->wake >= 0)
         close(s->wake);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->take_lock);
     free(s);
 }
 

@@ -39,6 +39,8 @@ enum lf_err lf_connections_new(struct lf_connections **out, struct lf_diag *diag
 /* A listening socket, which is borrowed; before lf_connections_start, one of each kind. */
 void lf_connections_listen(struct lf_connections *s, enum lf_listener kind, int fd,
                            lf_connections_take take, void *arg);
+/* From now on they go to another `arg`. */
+void lf_connections_retake(struct lf_connections *s, enum lf_listener kind, void *arg);
 enum lf_err lf_connections_start(struct lf_connections *s, struct lf_diag *diag) LF_MUST_CHECK;
 /* No new connections from now on; those that are open go on. */
 void lf_connections_quiesce(struct lf_connections *s);

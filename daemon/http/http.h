@@ -87,6 +87,7 @@ struct lf_http {
     struct lf_diag early_diag;
     struct lf_unpack *unpack; /* of a packed body; else NULL */
     bool interim;             /* the client may be sent 1xx answers: HTTP/1.1 */
+    bool packed;              /* by TLS: the socket's bytes are not the request's */
     unsigned status;          /* replied with; 0: not yet */
     int queued;               /* what MHD_queue_response said */
     struct {

@@ -158,6 +158,8 @@ bool lf_http_gone(struct lf_http *q)
         return false;
     if (p.revents & POLLRDHUP)
         probe(q);
+    if (q->packed && (p.revents & POLLRDHUP)) /* nobody closes half of a TLS connection */
+        return true;
     return (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/http/audit.h"
 #include "daemon/http/connections.h"
 #include "daemon/http/listen.h"
+#include "daemon/http/tls.h"
 #include "daemon/http/unpack.h"
 #include "daemon/limits.h"
 #include "daemon/state.h"
@@ -32,6 +33,7 @@
 #define CONNECTION_MEMORY_BYTES (64u << 10) /* head of a request and libmicrohttpd's buffers */
 #define IDLE_SECONDS 60u                    /* between requests, and between pieces of a body */
 #define PATH_BYTES 4096u                    /* longer ones are cut, and no route's */
+#define TLS_PRIORITIES "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1"
 #define TRIM_BYTES (16u << 20)
 #define SWALLOW_BYTES (64u << 20) /* of a refused body that is read all the same */
 
@@ -40,11 +42,18 @@ struct server_part {
     struct MHD_Daemon *mhd;
 };
 
+/* With a certificate that has been replaced: until its last connection is closed. */
+struct retired {
+    struct retired *next;
+    struct MHD_Daemon *mhd;
+};
+
 struct lf_http_server {
     struct lf_daemon *d;
     const struct lf_route *routes;
     size_t n_routes;
     struct server_part listener[LF_LISTENER_N];
+    struct retired *retired;
     char unix_path[LF_PATH_MAX];
 };
 
@@ -182,7 +191,8 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
                          ? q->start_ns + (uint64_t)s->d->options.request_seconds * LF_NS_PER_S
                          : UINT64_MAX;
     atomic_fetch_add(&s->d->active, 1);
-    q->interim = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
+    q->packed = s->d->options.tls_cert && lf_connection_listener(c) == LF_LISTENER_TCP;
+    q->interim = !q->packed && strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
     clean_path(path, sizeof path, target);
     lf_access_begin(q, method, path);
     if (lf_connection_is_over(q->connection)) {
@@ -365,23 +375,93 @@ static bool take(void *mhd, int fd)
     return MHD_add_connection(mhd, fd, &none, sizeof none) == MHD_YES;
 }
 
-static enum lf_err listener_start(struct lf_http_server *s, enum lf_listener kind, int fd,
-                                  struct lf_diag *diag)
+/* tls: NULL for plain HTTP. */
+static enum lf_err mhd_start(struct MHD_Daemon **out, struct lf_http_server *s,
+                             const struct lf_tls_files *tls, struct lf_diag *diag)
 {
-    struct server_part *l = &s->listener[kind];
     unsigned flags = MHD_USE_NO_LISTEN_SOCKET | MHD_USE_INTERNAL_POLLING_THREAD |
-                     MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
-    l->fd = fd;
-    l->mhd = MHD_start_daemon(
+                     MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ITC |
+                     MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
+    const struct MHD_OptionItem files[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, tls ? tls->cert.data : NULL},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, tls ? tls->key.data : NULL},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL}};
+    const struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    *out = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         s, MHD_OPTION_CONNECTION_LIMIT, UINT_MAX - 1 /* ours */, MHD_OPTION_CONNECTION_TIMEOUT,
         IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_END);
-    if (!l->mhd)
-        return lf_fail(diag, LF_E_IO, "the HTTP server does not start");
-    lf_connections_listen(s->d->connections, kind, fd, take, l->mhd);
+        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_ARRAY, tls ? files : none,
+        MHD_OPTION_END);
+    if (*out)
+        return LF_OK;
+    return tls ? lf_fail(diag, LF_E_INVALID, "%s and %s are no certificate with its key",
+                         s->d->options.tls_cert, s->d->options.tls_key)
+               : lf_fail(diag, LF_E_IO, "the HTTP server does not start");
+}
+
+/* Over TCP with the certificate, where there is one. */
+static enum lf_err mhd_new(struct MHD_Daemon **out, struct lf_http_server *s, enum lf_listener kind,
+                           struct lf_diag *diag)
+{
+    struct lf_tls_files tls;
+    if (kind != LF_LISTENER_TCP || !s->d->options.tls_cert)
+        return mhd_start(out, s, NULL, diag);
+    enum lf_err rc = lf_tls_files_read(&tls, &s->d->options, diag);
+    rc = rc ?: mhd_start(out, s, &tls, diag);
+    lf_tls_files_free(&tls);
+    return rc;
+}
+
+static enum lf_err listener_start(struct lf_http_server *s, enum lf_listener kind, int fd,
+                                  struct lf_diag *diag)
+{
+    struct server_part *l = &s->listener[kind];
+    l->fd = fd;
+    enum lf_err rc = mhd_new(&l->mhd, s, kind, diag);
+    if (rc == LF_OK)
+        lf_connections_listen(s->d->connections, kind, fd, take, l->mhd);
+    return rc;
+}
+
+/* Those whose last connection is closed. */
+static void retired_stop(struct lf_http_server *s, bool all)
+{
+    struct retired **at = &s->retired;
+    while (*at) {
+        struct retired *r = *at;
+        if (!all &&
+            MHD_get_daemon_info(r->mhd, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections > 0) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        MHD_stop_daemon(r->mhd);
+        free(r);
+    }
+}
+
+enum lf_err lf_http_server_reload(struct lf_http_server *s, struct lf_diag *diag)
+{
+    struct server_part *l = &s->listener[LF_LISTENER_TCP];
+    struct MHD_Daemon *mhd = NULL;
+    if (!l->mhd || !s->d->options.tls_cert)
+        return LF_OK;
+    retired_stop(s, false);
+    struct retired *r = calloc(1, sizeof *r);
+    enum lf_err rc =
+        r ? mhd_new(&mhd, s, LF_LISTENER_TCP, diag) : lf_no_memory(diag, "another certificate");
+    if (rc != LF_OK) {
+        free(r);
+        return rc;
+    }
+    lf_connections_retake(s->d->connections, LF_LISTENER_TCP, mhd);
+    *r = (struct retired){s->retired, l->mhd};
+    s->retired = r;
+    l->mhd = mhd;
     return LF_OK;
 }
 
@@ -457,6 +537,7 @@ void lf_http_server_stop(struct lf_http_server *s)
     for (int i = 0; i < LF_LISTENER_N; i++)
         if (s->listener[i].mhd)
             MHD_stop_daemon(s->listener[i].mhd);
+    retired_stop(s, true);
     lf_connections_free(s->d->connections);
     s->d->connections = NULL;
     for (int i = 0; i < LF_LISTENER_N; i++)

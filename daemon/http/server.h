@@ -12,6 +12,9 @@ struct lf_http_server;
 enum lf_err lf_http_server_start(struct lf_http_server **out, struct lf_daemon *d,
                                  const struct lf_route *routes, size_t n,
                                  struct lf_daemon_address *at, struct lf_diag *diag) LF_MUST_CHECK;
+/* Reads the certificate and its key anew: for connections from now on. A pair that is none changes
+ * nothing. One call at a time. */
+enum lf_err lf_http_server_reload(struct lf_http_server *s, struct lf_diag *diag) LF_MUST_CHECK;
 /* No new connections; those that are open go on. */
 void lf_http_server_quiesce(struct lf_http_server *s);
 /* Waits for the connections' threads to end: all handlers must be on their way out. Frees. */
