@@ -170,7 +170,7 @@ enum lf_err lf_binary_flex_label(struct lf_buf *out, const char *text)
     return t < 0 ? LF_OK : lf_buf_puts(out, t ? "true" : "false");
 }
 
-static double digit_in_both(const char *completion, const char *reference, const char *digits)
+double lf_digit(const char *completion, const char *reference, const char *digits)
 {
     if (equal(completion, reference))
         return 1;
@@ -180,7 +180,7 @@ static double digit_in_both(const char *completion, const char *reference, const
     return 0;
 }
 
-static enum lf_err digit_label(struct lf_buf *out, const char *text, const char *digits)
+enum lf_err lf_digit_label(struct lf_buf *out, const char *text, const char *digits)
 {
     struct lf_span t = lf_span_whole(text);
     double x;
@@ -190,36 +190,6 @@ static enum lf_err digit_label(struct lf_buf *out, const char *text, const char 
         if (strchr(text, *digits))
             return lf_buf_putc(out, *digits);
     return LF_OK;
-}
-
-double lf_mrpc(const char *completion, const char *reference)
-{
-    return digit_in_both(completion, reference, "12");
-}
-
-double lf_mnli(const char *completion, const char *reference)
-{
-    return digit_in_both(completion, reference, "012");
-}
-
-double lf_hellaswag(const char *completion, const char *reference)
-{
-    return digit_in_both(completion, reference, "0123");
-}
-
-enum lf_err lf_mrpc_label(struct lf_buf *out, const char *text)
-{
-    return digit_label(out, text, "12");
-}
-
-enum lf_err lf_mnli_label(struct lf_buf *out, const char *text)
-{
-    return digit_label(out, text, "012");
-}
-
-enum lf_err lf_hellaswag_label(struct lf_buf *out, const char *text)
-{
-    return digit_label(out, text, "0123");
 }
 
 /* ---- Choices --------------------------------------------------------------------------------- */

@@ -12,9 +12,8 @@ double lf_gsm8k(const char *completion, const char *reference);
 
 /* LoRA Land's. */
 double lf_binary_flex(const char *completion, const char *reference);
-double lf_mrpc(const char *completion, const char *reference);
-double lf_mnli(const char *completion, const char *reference);
-double lf_hellaswag(const char *completion, const char *reference);
+/* Of one of these digits. */
+double lf_digit(const char *completion, const char *reference, const char *digits);
 double lf_choice(const char *completion, const char *reference);
 double lf_covid(const char *completion, const char *reference);
 double lf_customer_support(const char *completion, const char *reference);
@@ -23,9 +22,7 @@ double lf_dbpedia(const char *completion, const char *reference);
 /* What they read from a text, appended as a label; nothing where they read none. */
 enum lf_err lf_accuracy_label(struct lf_buf *out, const char *text);
 enum lf_err lf_binary_flex_label(struct lf_buf *out, const char *text);
-enum lf_err lf_mrpc_label(struct lf_buf *out, const char *text);
-enum lf_err lf_mnli_label(struct lf_buf *out, const char *text);
-enum lf_err lf_hellaswag_label(struct lf_buf *out, const char *text);
+enum lf_err lf_digit_label(struct lf_buf *out, const char *text, const char *digits);
 enum lf_err lf_choice_label(struct lf_buf *out, const char *text);
 enum lf_err lf_covid_label(struct lf_buf *out, const char *text);
 enum lf_err lf_words_label(struct lf_buf *out, const char *text);

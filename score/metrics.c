@@ -11,9 +11,11 @@
 
 struct lf_metric {
     const char *name;
-    /* NaN: memory is out. NULL: humaneval, which runs the completion. */
+    /* NaN: memory is out. */
     double (*score)(const char *completion, const char *reference);
     enum lf_err (*label)(struct lf_buf *out, const char *text); /* NULL: no labels */
+    const char *digits; /* the answer is one of these: lf_digit, lf_digit_label instead */
+    bool runs;          /* humaneval: the completion is a program */
 };
 
 static const struct lf_metric metrics[] = {
@@ -26,16 +28,16 @@ static const struct lf_metric metrics[] = {
     {"mae", lf_mae, NULL},
     {"gsm8k", lf_gsm8k, NULL},
     {"binary_accuracy_flex", lf_binary_flex, lf_binary_flex_label},
-    {"mrpc_accuracy", lf_mrpc, lf_mrpc_label},
-    {"mnli_accuracy", lf_mnli, lf_mnli_label},
-    {"hellaswag_accuracy", lf_hellaswag, lf_hellaswag_label},
+    {"mrpc_accuracy", .digits = "12"},
+    {"mnli_accuracy", .digits = "012"},
+    {"hellaswag_accuracy", .digits = "0123"},
     {"mmlu_accuracy", lf_choice, lf_choice_label},
     {"arc_accuracy", lf_choice, lf_choice_label},
     {"winogrande_accuracy", lf_choice, lf_choice_label},
     {"covid_accuracy", lf_covid, lf_covid_label},
     {"customer_support_accuracy", lf_customer_support, lf_words_label},
     {"dbpedia", lf_dbpedia, lf_dbpedia_label},
-    {"humaneval", NULL, NULL},
+    {"humaneval", .runs = true},
 };
 #define N_METRICS (sizeof metrics / sizeof *metrics)
 
@@ -69,15 +71,16 @@ const char *lf_metric_name(const struct lf_metric *m)
 
 enum lf_err lf_metric_ready(const struct lf_metric *m, struct lf_diag *diag)
 {
-    return m->score ? LF_OK : lf_sandbox_ready(diag);
+    return m->runs ? lf_sandbox_ready(diag) : LF_OK;
 }
 
 enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct lf_answer *a,
                             struct lf_diag *diag)
 {
-    if (!m->score)
+    if (m->runs)
         return lf_humaneval(out, a->completion, a->row, diag);
-    double score = m->score(a->completion, a->reference);
+    double score = m->digits ? lf_digit(a->completion, a->reference, m->digits)
+                             : m->score(a->completion, a->reference);
     if (isnan(score))
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to score a completion");
     *out = score;
@@ -86,10 +89,10 @@ enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct
 
 bool lf_metric_labels(const struct lf_metric *m)
 {
-    return m->label != NULL;
+    return m->label || m->digits;
 }
 
 enum lf_err lf_metric_label(struct lf_buf *out, const struct lf_metric *m, const char *text)
 {
-    return m->label(out, text);
+    return m->digits ? lf_digit_label(out, text, m->digits) : m->label(out, text);
 }
