@@ -23,14 +23,10 @@ struct lf_client_call {
     struct lf_client *client;
     CURL *easy;
     struct curl_slist *headers;
-    lf_client_data_fn on_data;
-    lf_client_done_fn on_done;
-    void *arg;
-    int body_fd;
-    uint64_t body_off, body_bytes;
+    struct lf_client_spec spec; /* its text is the caller's, and gone once the call has started */
+    uint64_t body_off;
     struct lf_buf reply; /* collected; or the error's JSON of a call with on_data */
-    size_t reply_max;
-    enum lf_err failed; /* why a callback of ours ended the transfer, or LF_OK */
+    enum lf_err failed;  /* why a callback of ours ended the transfer, or LF_OK */
 };
 
 struct lf_client {
@@ -124,8 +120,8 @@ static size_t on_reply(char *data, size_t one, size_t n, void *arg)
     struct lf_client_call *c = arg;
     n *= one;
     long status = response_code(c);
-    if (c->on_data && status >= 200 && status < 300) {
-        switch (c->on_data(c->arg, data, n)) {
+    if (c->spec.on_data && status >= 200 && status < 300) {
+        switch (c->spec.on_data(c->spec.arg, data, n)) {
         case LF_CLIENT_TAKEN:
             return n;
         case LF_CLIENT_PAUSE:
@@ -135,7 +131,7 @@ static size_t on_reply(char *data, size_t one, size_t n, void *arg)
             return CURL_WRITEFUNC_ERROR;
         }
     }
-    size_t max = status >= 300 ? LF_HTTP_ERROR_BODY_MAX : c->reply_max;
+    size_t max = status >= 300 ? LF_HTTP_ERROR_BODY_MAX : c->spec.reply_max;
     if (n > max - c->reply.len && status >= 300)
         return n; /* enough of an error was read */
     if (n > max - c->reply.len) {
@@ -149,13 +145,13 @@ static size_t on_reply(char *data, size_t one, size_t n, void *arg)
 static size_t on_send(char *out, size_t one, size_t n, void *arg)
 {
     struct lf_client_call *c = arg;
-    uint64_t left = c->body_bytes - c->body_off;
+    uint64_t left = c->spec.body_bytes - c->body_off;
     n *= one;
     if (n > left)
         n = (size_t)left;
     if (n == 0)
         return 0;
-    ssize_t got = pread(c->body_fd, out, n, (off_t)c->body_off);
+    ssize_t got = pread(c->spec.body_fd, out, n, (off_t)c->body_off);
     if (got <= 0) { /* 0: the file was cut while it was sent */
         c->failed = LF_E_IO;
         return CURL_READFUNC_ABORT;
@@ -168,7 +164,7 @@ static size_t on_send(char *out, size_t one, size_t n, void *arg)
 static int on_seek(void *arg, curl_off_t off, int origin)
 {
     struct lf_client_call *c = arg;
-    if (origin != SEEK_SET || off < 0 || (uint64_t)off > c->body_bytes)
+    if (origin != SEEK_SET || off < 0 || (uint64_t)off > c->spec.body_bytes)
         return CURL_SEEKFUNC_FAIL;
     c->body_off = (uint64_t)off;
     return CURL_SEEKFUNC_OK;
@@ -329,11 +325,11 @@ static enum lf_err add_header(struct lf_client_call *c, const char *line)
     return LF_OK;
 }
 
-static enum lf_err set_headers(struct lf_client_call *c, const struct lf_client_spec *spec)
+static enum lf_err set_headers(struct lf_client_call *c)
 {
     char line[128];
     snprintf(line, sizeof line, "Content-Type: %s",
-             spec->content_type ? spec->content_type : "application/octet-stream");
+             c->spec.content_type ? c->spec.content_type : "application/octet-stream");
     enum lf_err rc = add_header(c, line);
     if (rc == LF_OK) /* no round trip before an upload: the daemon reads it either way */
         rc = add_header(c, "Expect:");
@@ -343,33 +339,33 @@ static enum lf_err set_headers(struct lf_client_call *c, const struct lf_client_
     return rc;
 }
 
-static void set_body(struct lf_client_call *c, const struct lf_client_spec *spec)
+static void set_body(struct lf_client_call *c)
 {
     CURL *e = c->easy;
-    bool put = strcmp(spec->method, "PUT") == 0;
-    if (put && !spec->body) {
+    bool put = strcmp(c->spec.method, "PUT") == 0;
+    if (put && !c->spec.body) {
         curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)spec->body_bytes);
+        curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)c->spec.body_bytes);
         curl_easy_setopt(e, CURLOPT_READFUNCTION, on_send);
         curl_easy_setopt(e, CURLOPT_READDATA, c);
         curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(e, CURLOPT_SEEKDATA, c);
         curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)HTTP_BUFFER_BYTES);
-    } else if (put || strcmp(spec->method, "POST") == 0) {
-        curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_bytes);
-        curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, spec->body_bytes ? spec->body : "");
+    } else if (put || strcmp(c->spec.method, "POST") == 0) {
+        curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->spec.body_bytes);
+        curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, c->spec.body_bytes ? c->spec.body : "");
         if (put)
             curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, "PUT");
-    } else if (strcmp(spec->method, "GET") != 0) {
-        curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, spec->method);
+    } else if (strcmp(c->spec.method, "GET") != 0) {
+        curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, c->spec.method);
     }
 }
 
-static enum lf_err set_target(struct lf_client_call *c, const struct lf_client_spec *spec)
+static enum lf_err set_target(struct lf_client_call *c)
 {
     CURL *e = c->easy;
     char *url = NULL;
-    if (asprintf(&url, "%s%s", c->client->root, spec->path) < 0)
+    if (asprintf(&url, "%s%s", c->client->root, c->spec.path) < 0)
         return LF_E_NO_MEMORY;
     CURLcode code = curl_easy_setopt(e, CURLOPT_URL, url);
     free(url);
@@ -381,16 +377,16 @@ static enum lf_err set_target(struct lf_client_call *c, const struct lf_client_s
         curl_easy_setopt(e, CURLOPT_CAINFO, c->client->cacert);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_PROXY, ""); /* the environment's proxies are not for a mount */
-    if (spec->range_bytes) {
+    if (c->spec.range_bytes) {
         char range[64];
-        snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)spec->range_off,
-                 (unsigned long long)(spec->range_off + spec->range_bytes - 1));
+        snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)c->spec.range_off,
+                 (unsigned long long)(c->spec.range_off + c->spec.range_bytes - 1));
         curl_easy_setopt(e, CURLOPT_RANGE, range);
     }
     return LF_OK;
 }
 
-static enum lf_err call_prepare(struct lf_client_call *c, const struct lf_client_spec *spec)
+static enum lf_err call_prepare(struct lf_client_call *c)
 {
     c->easy = curl_easy_init();
     if (!c->easy)
@@ -400,12 +396,12 @@ static enum lf_err call_prepare(struct lf_client_call *c, const struct lf_client
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)HTTP_CONNECT_TIMEOUT_S);
-    curl_easy_setopt(e, CURLOPT_TIMEOUT, (long)spec->timeout_s);
+    curl_easy_setopt(e, CURLOPT_TIMEOUT, (long)c->spec.timeout_s);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)HTTP_BUFFER_BYTES);
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_reply);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
-    set_body(c, spec);
-    return set_target(c, spec) ?: set_headers(c, spec);
+    set_body(c);
+    return set_target(c) ?: set_headers(c);
 }
 
 enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
@@ -415,14 +411,9 @@ enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
     if (!c)
         return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     c->client = h;
-    c->on_data = spec->on_data;
-    c->on_done = spec->on_done;
-    c->arg = spec->arg;
-    c->body_fd = spec->body_fd;
-    c->body_bytes = spec->body_bytes;
-    c->reply_max = spec->reply_max;
+    c->spec = *spec;
     lf_buf_init(&c->reply, spec->reply_max + LF_HTTP_ERROR_BODY_MAX);
-    enum lf_err rc = call_prepare(c, spec);
+    enum lf_err rc = call_prepare(c);
     if (rc == LF_OK && curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
         rc = LF_E_NO_MEMORY;
     if (rc != LF_OK) {
@@ -459,7 +450,7 @@ static void call_end(struct lf_client_call *c, CURLcode code)
     else /* an error's own words, also when the connection broke while we still sent the body */
         r.rc = verdict(r.status, r.body, r.body_bytes, &diag);
     LIST_REMOVE(c, link);
-    c->on_done(c->arg, &r);
+    c->spec.on_done(c->spec.arg, &r);
     call_free(c);
 }
 
