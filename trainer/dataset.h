@@ -104,6 +104,9 @@ enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_
  * JSON, null as nothing. */
 enum lf_err lf_template_render(struct lf_buf *out, const char *template_, const json_t *row,
                                struct lf_diag *diag) LF_MUST_CHECK;
+/* The names of the row's members, for a reason: "a, b", or "nothing". Returns out. */
+#define LF_MEMBERS_BYTES 256
+const char *lf_row_members(char out[LF_MEMBERS_BYTES], const json_t *row);
 /* {column} names are well formed, braces are balanced. */
 enum lf_err lf_template_check(const char *template_, struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -34,17 +34,11 @@ static bool is_text(const json_t *v)
 /* The reason for a member that is not there, with those that are. */
 static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *diag)
 {
-    char list[256] = "";
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
-    }
+    char list[LF_MEMBERS_BYTES];
     return lf_fail(diag, LF_E_INVALID,
                    "no \"%s\" (the row has: %s); \"template\" and \"completion\" of config.json "
                    "make them of columns",
-                   name, list[0] ? list : "nothing");
+                   name, lf_row_members(list, row));
 }
 
 enum lf_err lf_row_text(const json_t *row, const char *name, struct lf_diag *diag)

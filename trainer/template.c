@@ -73,18 +73,24 @@ void lf_template_only(const char *template_, char *name, size_t size)
         snprintf(name, size, "%.*s", (int)only.n, only.text);
 }
 
+const char *lf_row_members(char out[LF_MEMBERS_BYTES], const json_t *row)
+{
+    const char *key;
+    json_t *value;
+    snprintf(out, LF_MEMBERS_BYTES, "%s", json_object_size(row) == 0 ? "nothing" : "");
+    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
+        size_t used = strlen(out);
+        snprintf(out + used, LF_MEMBERS_BYTES - used, "%s%s", used ? ", " : "", key);
+    }
+    return out;
+}
+
 static enum lf_err unknown_column(const char *name, size_t n, const json_t *row,
                                   struct lf_diag *diag)
 {
-    char list[256] = "";
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", key);
-    }
+    char list[LF_MEMBERS_BYTES];
     return lf_fail(diag, LF_E_INVALID, "the template's {%.*s} is no column of the row; it has: %s",
-                   (int)(n < 64 ? n : 64), name, list[0] ? list : "none");
+                   (int)(n < 64 ? n : 64), name, lf_row_members(list, row));
 }
 
 static enum lf_err put_column(struct lf_buf *out, const char *name, size_t n, const json_t *row,

@@ -98,10 +98,12 @@ static bool ends_with_mark(struct lf_str s)
     return s.n >= MARK_BYTES && memcmp(s.s + s.n - MARK_BYTES, MARK, MARK_BYTES) == 0;
 }
 
-enum lf_err lf_tok_bpe_merges(struct lf_tok_bpe *b, const struct lf_tok_merge *merges, size_t n,
-                              struct lf_diag *diag)
+enum lf_err lf_tok_bpe_merges(struct lf_tok_bpe *b, const struct lf_buf *list, struct lf_diag *diag)
 {
-    size_t size = lf_tok_table_size(n);
+    const struct lf_tok_merge *merges = (const void *)list->data;
+    size_t n = list->len / sizeof *merges, size = lf_tok_table_size(n);
+    if (list->rc != LF_OK)
+        return lf_fail(diag, list->rc, "no memory for the merges");
     b->merges = malloc(size * sizeof *b->merges);
     if (!b->merges)
         return lf_no_memory(diag, "%zu merges", n);

@@ -136,8 +136,9 @@ struct lf_tok_bpe {
 enum lf_err lf_tok_bpe_add(struct lf_tok_bpe *b, struct lf_str spelling, uint32_t id,
                            struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_tok_bpe_index(struct lf_tok_bpe *b, struct lf_diag *diag) LF_MUST_CHECK;
-/* Lower ranks go first. Of a pair that comes twice the later one counts. */
-enum lf_err lf_tok_bpe_merges(struct lf_tok_bpe *b, const struct lf_tok_merge *merges, size_t n,
+/* list: of struct lf_tok_merge. Lower ranks go first. Of a pair that comes twice the later one
+ * counts. */
+enum lf_err lf_tok_bpe_merges(struct lf_tok_bpe *b, const struct lf_buf *list,
                               struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_tok_bpe_ready(struct lf_tok_bpe *b, struct lf_arena *arena,
                              struct lf_diag *diag) LF_MUST_CHECK;

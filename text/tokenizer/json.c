@@ -135,21 +135,23 @@ static enum lf_err read_merge(struct lf_json_reader *r, struct lf_buf *both, siz
     return rc ?: lf_json_reader_expect(r, ']');
 }
 
-enum lf_err lf_tok_merge_of(const struct lf_tok_bpe *b, struct lf_str both, size_t left,
-                            uint32_t rank, struct lf_tok_merge *out, struct lf_diag *diag)
+enum lf_err lf_tok_merge_add(struct lf_buf *list, const struct lf_tok_bpe *b,
+                             const struct lf_buf *both, size_t left, struct lf_diag *diag)
 {
-    struct lf_str parts[] = {{both.s, left}, {both.s + left, both.n - left}, both};
+    const char *s = lf_buf_str(both);
+    struct lf_str parts[] = {{s, left}, {s + left, both->len - left}, {s, both->len}};
+    uint32_t rank = (uint32_t)(list->len / sizeof(struct lf_tok_merge));
     int32_t id[3];
-    if (left == 0 || left == both.n)
-        return lf_fail(diag, LF_E_INVALID, "merge %u: \"%.*s\" is joined with nothing", rank,
-                       (int)both.n, both.s);
+    if (left == 0 || left == both->len)
+        return lf_fail(diag, LF_E_INVALID, "merge %u: \"%s\" is joined with nothing", rank, s);
     for (size_t i = 0; i < 3; i++) {
         id[i] = lf_tok_bpe_find(b, parts[i]);
         if (id[i] < 0)
             return lf_fail(diag, LF_E_INVALID, "merge %u: \"%.*s\" is not in the vocabulary", rank,
                            (int)parts[i].n, parts[i].s);
     }
-    *out = (struct lf_tok_merge){LF_TOK_PAIR(id[0], id[1]), rank, id[2]};
+    struct lf_tok_merge m = {LF_TOK_PAIR(id[0], id[1]), rank, id[2]};
+    lf_buf_append(list, &m, sizeof m);
     return LF_OK;
 }
 
@@ -159,26 +161,17 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str range, stru
     lf_json_reader_init(&r, range.s, range.n, diag);
     lf_buf_auto both = {.max = range.n + 1}, merges = {0};
     enum lf_err rc = lf_json_reader_expect(&r, '[');
-    uint32_t rank = 0;
     for (size_t count = 0; rc == LF_OK; count++) {
         bool more;
         size_t left = 0;
-        struct lf_tok_merge m;
         rc = lf_json_reader_more(&r, ']', count, &more);
         if (rc != LF_OK || !more)
             break;
         rc = read_merge(&r, &both, &left);
-        if (rc == LF_OK)
-            rc = lf_tok_merge_of(&t->bpe, (struct lf_str){both.data, both.len}, left, rank++, &m,
-                                 diag);
-        if (rc == LF_OK && lf_buf_append(&merges, &m, sizeof m) != LF_OK)
-            rc = lf_fail(diag, merges.rc, "no memory for the merges");
+        rc = rc ?: lf_tok_merge_add(&merges, &t->bpe, &both, left, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_tok_bpe_merges(&t->bpe, (const struct lf_tok_merge *)(void *)merges.data,
-                               merges.len / sizeof(struct lf_tok_merge), diag);
     lf_json_reader_free(&r);
-    return rc;
+    return rc ?: lf_tok_bpe_merges(&t->bpe, &merges, diag);
 }
 
 /* A prefix or suffix of subwords is not known here; "" is as good as none. */

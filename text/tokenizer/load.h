@@ -60,9 +60,10 @@ enum lf_err lf_tok_parse_merges(struct lf_tokenizer **out, struct lf_str vocab,
 enum lf_err lf_tok_read_vocab(struct lf_tokenizer *t, struct lf_str range,
                               struct lf_diag *diag) LF_MUST_CHECK;
 
-/* The merge of two tokens that stand behind each other in `both`, the first `left` bytes long. */
-enum lf_err lf_tok_merge_of(const struct lf_tok_bpe *b, struct lf_str both, size_t left,
-                            uint32_t rank, struct lf_tok_merge *out,
-                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Appends the merge of two tokens that stand behind each other in `both`, the first `left` bytes
+ * long, to a list of such for lf_tok_bpe_merges, which says where there is no memory. */
+enum lf_err lf_tok_merge_add(struct lf_buf *list, const struct lf_tok_bpe *b,
+                             const struct lf_buf *both, size_t left,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

@@ -25,12 +25,10 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str s, struct l
 {
     lf_buf_auto both = {.max = s.n + 1}, merges = {0};
     enum lf_err rc = LF_OK;
-    uint32_t rank = 0;
     for (size_t number = 1; s.n > 0 && rc == LF_OK; number++) {
         const char *newline = memchr(s.s, '\n', s.n);
         struct lf_str line = {s.s, newline ? (size_t)(newline - s.s) : s.n};
         size_t whole = line.n + (newline != NULL), left;
-        struct lf_tok_merge m;
         s.s += whole;
         s.n -= whole;
         if (line.n > 0 && line.s[line.n - 1] == '\r')
@@ -39,16 +37,9 @@ static enum lf_err read_merges(struct lf_tokenizer *t, struct lf_str s, struct l
         if (is_header || (line.n == 0 && s.n == 0))
             continue;
         rc = read_line(line, &both, &left, number, diag);
-        if (rc == LF_OK)
-            rc = lf_tok_merge_of(&t->bpe, (struct lf_str){both.data, both.len}, left, rank++, &m,
-                                 diag);
-        if (rc == LF_OK && lf_buf_append(&merges, &m, sizeof m) != LF_OK)
-            rc = lf_fail(diag, merges.rc, "no memory for the merges");
+        rc = rc ?: lf_tok_merge_add(&merges, &t->bpe, &both, left, diag);
     }
-    if (rc == LF_OK)
-        rc = lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
-                               merges.len / sizeof(struct lf_tok_merge), diag);
-    return rc;
+    return rc ?: lf_tok_bpe_merges(&t->bpe, &merges, diag);
 }
 
 struct numbered {

@@ -219,9 +219,7 @@ static enum lf_err add_merges(struct lf_tokenizer *t, const struct proto *p, str
         cut_piece(&t->bpe, p, order[i].id, rank, &merges);
     }
     free(order);
-    return merges.rc != LF_OK ? lf_fail(diag, merges.rc, "no memory for the merges")
-                              : lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
-                                                  merges.len / sizeof(struct lf_tok_merge), diag);
+    return lf_tok_bpe_merges(&t->bpe, &merges, diag);
 }
 
 /* --- the whole --- */

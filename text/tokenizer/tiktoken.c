@@ -104,9 +104,7 @@ static enum lf_err add_merges(struct lf_tokenizer *t, struct lf_diag *diag)
                 lf_buf_append(&merges, &m, sizeof m);
         }
     }
-    return merges.rc != LF_OK ? lf_fail(diag, merges.rc, "no memory for the merges")
-                              : lf_tok_bpe_merges(&t->bpe, (const void *)merges.data,
-                                                  merges.len / sizeof(struct lf_tok_merge), diag);
+    return lf_tok_bpe_merges(&t->bpe, &merges, diag);
 }
 
 /* The 256 special tokens after the ranks: those with a use have names, the others are numbered. */
