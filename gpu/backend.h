@@ -73,31 +73,31 @@ extern const struct lf_backend lf_backend_cpu;
 extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
 #endif
 
-/* The operations of one backend, as ops.h defines them. */
-#define LF_DECLARE_OPS(b)                                                                    \
-    void lf_##b##_embed(struct lf_stream *s, const struct lf_embed_args *a);                 \
-    void lf_##b##_norm(struct lf_stream *s, const struct lf_norm_args *a);                   \
-    void lf_##b##_norm_bwd(struct lf_stream *s, const struct lf_norm_bwd_args *a);           \
-    void lf_##b##_linear(struct lf_stream *s, const struct lf_linear_args *a);               \
-    void lf_##b##_linear_bwd(struct lf_stream *s, const struct lf_linear_bwd_args *a);       \
-    void lf_##b##_lora(struct lf_stream *s, const struct lf_lora_args *a);                   \
-    void lf_##b##_lora_bwd(struct lf_stream *s, const struct lf_lora_bwd_args *a);           \
-    void lf_##b##_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a);         \
-    void lf_##b##_rope(struct lf_stream *s, const struct lf_rope_args *a);                   \
-    void lf_##b##_kv_write(struct lf_stream *s, const struct lf_kv_write_args *a);           \
-    void lf_##b##_attn(struct lf_stream *s, const struct lf_attn_args *a);                   \
-    void lf_##b##_attn_bwd(struct lf_stream *s, const struct lf_attn_bwd_args *a);           \
-    void lf_##b##_glu(struct lf_stream *s, const struct lf_glu_args *a);                     \
-    void lf_##b##_glu_bwd(struct lf_stream *s, const struct lf_glu_bwd_args *a);             \
-    void lf_##b##_add(struct lf_stream *s, const struct lf_add_args *a);                     \
-    void lf_##b##_gather(struct lf_stream *s, const struct lf_rows_args *a);                 \
-    void lf_##b##_scatter(struct lf_stream *s, const struct lf_rows_args *a);                \
-    void lf_##b##_softcap(struct lf_stream *s, const struct lf_softcap_args *a);             \
-    void lf_##b##_cross_entropy(struct lf_stream *s, const struct lf_cross_entropy_args *a); \
-    void lf_##b##_sample(struct lf_stream *s, const struct lf_sample_args *a);               \
-    void lf_##b##_sumsq(struct lf_stream *s, const struct lf_sumsq_args *a, int n);          \
-    void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n);            \
-    void lf_##b##_nf4(struct lf_stream *s, const struct lf_nf4_args *a)
+/* What every backend has of struct lf_ops (ops.h), X(b, the operation, whose arguments it takes),
+ * but for the two that take a list; those that copy stand apart. */
+/* clang-format off */
+#define LF_EACH_OP(X, b) \
+    X(b, embed, embed) X(b, norm, norm) X(b, norm_bwd, norm_bwd) X(b, linear, linear) \
+    X(b, linear_bwd, linear_bwd) X(b, lora, lora) X(b, lora_bwd, lora_bwd) \
+    X(b, lora_grads, lora_bwd) X(b, rope, rope) X(b, attn, attn) X(b, attn_bwd, attn_bwd) \
+    X(b, glu, glu) X(b, glu_bwd, glu_bwd) X(b, add, add) X(b, softcap, softcap) \
+    X(b, cross_entropy, cross_entropy) X(b, sample, sample) X(b, nf4, nf4)
+#define LF_EACH_COPY(X, b) X(b, kv_write, kv_write) X(b, gather, rows) X(b, scatter, rows)
+/* clang-format on */
+
+/* The operations of one backend. */
+#define LF_DECLARE_OP(b, op, args) \
+    void lf_##b##_##op(struct lf_stream *s, const struct lf_##args##_args *a);
+#define LF_DECLARE_OPS(b)                                                           \
+    LF_EACH_OP(LF_DECLARE_OP, b)                                                    \
+    LF_EACH_COPY(LF_DECLARE_OP, b)                                                  \
+    void lf_##b##_sumsq(struct lf_stream *s, const struct lf_sumsq_args *a, int n); \
+    void lf_##b##_adam(struct lf_stream *s, const struct lf_adam_args *a, int n)
+/* Their rows of its table; the copies are c's. */
+#define LF_OP_ROW(b, op, args) .op = lf_##b##_##op,
+#define LF_OP_ROWS(b, c)     \
+    LF_EACH_OP(LF_OP_ROW, b) \
+    LF_OP_ROW(b, sumsq, ) LF_OP_ROW(b, adam, ) LF_EACH_COPY(LF_OP_ROW, c)
 
 LF_DECLARE_OPS(ref);
 LF_DECLARE_OPS(cuda);

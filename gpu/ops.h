@@ -421,6 +421,13 @@ struct lf_ops {
     void (*copy_weights)(struct lf_stream *s, void *out, int ld, const struct lf_weight *const *w,
                          int n);
 
+    /* As few kernels as a backend can; NULL: one after another (lf_map, lf_attn_cached). */
+    void (*map)(struct lf_stream *s, const struct lf_map_args *a);
+    void (*map_bwd)(struct lf_stream *s, const struct lf_map_bwd_args *a);
+    void (*attn_cached)(struct lf_stream *s, const struct lf_rope_args *r,
+                        const struct lf_kv_write_args *w, const struct lf_attn_args *a);
+
+    /* Those that every backend has (LF_EACH_OP of gpu/backend.h). */
     void (*embed)(struct lf_stream *s, const struct lf_embed_args *a);
     void (*norm)(struct lf_stream *s, const struct lf_norm_args *a);
     void (*norm_bwd)(struct lf_stream *s, const struct lf_norm_bwd_args *a);
@@ -429,27 +436,21 @@ struct lf_ops {
     void (*lora)(struct lf_stream *s, const struct lf_lora_args *a);
     void (*lora_bwd)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
     void (*lora_grads)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
-    /* As few kernels as a backend can; NULL: one after another (lf_map). */
-    void (*map)(struct lf_stream *s, const struct lf_map_args *a);
-    void (*map_bwd)(struct lf_stream *s, const struct lf_map_bwd_args *a);
     void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
-    void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
     void (*attn)(struct lf_stream *s, const struct lf_attn_args *a);
-    /* As few kernels as a backend can; NULL: one after another (lf_attn_cached). */
-    void (*attn_cached)(struct lf_stream *s, const struct lf_rope_args *r,
-                        const struct lf_kv_write_args *w, const struct lf_attn_args *a);
     void (*attn_bwd)(struct lf_stream *s, const struct lf_attn_bwd_args *a);
     void (*glu)(struct lf_stream *s, const struct lf_glu_args *a);
     void (*glu_bwd)(struct lf_stream *s, const struct lf_glu_bwd_args *a);
     void (*add)(struct lf_stream *s, const struct lf_add_args *a);
-    void (*gather)(struct lf_stream *s, const struct lf_rows_args *a);
-    void (*scatter)(struct lf_stream *s, const struct lf_rows_args *a);
     void (*softcap)(struct lf_stream *s, const struct lf_softcap_args *a);
     void (*cross_entropy)(struct lf_stream *s, const struct lf_cross_entropy_args *a);
     void (*sample)(struct lf_stream *s, const struct lf_sample_args *a);
+    void (*nf4)(struct lf_stream *s, const struct lf_nf4_args *a);
     void (*sumsq)(struct lf_stream *s, const struct lf_sumsq_args *a, int n);
     void (*adam)(struct lf_stream *s, const struct lf_adam_args *a, int n);
-    void (*nf4)(struct lf_stream *s, const struct lf_nf4_args *a);
+    void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
+    void (*gather)(struct lf_stream *s, const struct lf_rows_args *a);
+    void (*scatter)(struct lf_stream *s, const struct lf_rows_args *a);
 };
 
 static inline void lf_map(struct lf_stream *s, const struct lf_map_args *a)

@@ -19,6 +19,10 @@
 #define LF_ISA_JOIN2(isa, name) lf_cpu_##isa##_##name
 #define LF_ISA_JOIN(isa, name) LF_ISA_JOIN2(isa, name)
 #define LF_ISA(name) LF_ISA_JOIN(LF_CPU_ISA, name)
+/* cpu_base, ... as LF_DECLARE_OPS has them. */
+#define LF_ISA_SET2(isa) cpu_##isa
+#define LF_ISA_SET1(isa) LF_ISA_SET2(isa)
+#define LF_ISA_SET LF_ISA_SET1(LF_CPU_ISA)
 
 #define LF_INLINE static inline __attribute__((always_inline))
 

@@ -110,38 +110,14 @@ static void cuda_release_host(struct lf_device *dev, void *p)
     cudaFreeHost(p);
 }
 
-static const struct lf_ops cuda_ops = {
-    .prepare_weight = lf_cuda_prepare_weight,
-    .release_weight = lf_cuda_release_weight,
-    .linear_scratch_bytes = lf_cuda_linear_scratch_bytes,
-    .copy_weights = lf_cuda_copy_weights,
-    .embed = lf_cuda_embed,
-    .norm = lf_cuda_norm,
-    .norm_bwd = lf_cuda_norm_bwd,
-    .linear = lf_cuda_linear,
-    .linear_bwd = lf_cuda_linear_bwd,
-    .lora = lf_cuda_lora,
-    .lora_bwd = lf_cuda_lora_bwd,
-    .lora_grads = lf_cuda_lora_grads,
-    .map = lf_cuda_map,
-    .map_bwd = lf_cuda_map_bwd,
-    .rope = lf_cuda_rope,
-    .kv_write = lf_cuda_kv_write,
-    .attn = lf_cuda_attn,
-    .attn_cached = lf_cuda_attn_cached,
-    .attn_bwd = lf_cuda_attn_bwd,
-    .glu = lf_cuda_glu,
-    .glu_bwd = lf_cuda_glu_bwd,
-    .add = lf_cuda_add,
-    .gather = lf_cuda_gather,
-    .scatter = lf_cuda_scatter,
-    .softcap = lf_cuda_softcap,
-    .cross_entropy = lf_cuda_cross_entropy,
-    .sample = lf_cuda_sample,
-    .sumsq = lf_cuda_sumsq,
-    .adam = lf_cuda_adam,
-    .nf4 = lf_cuda_nf4,
-};
+static const struct lf_ops cuda_ops = {.prepare_weight = lf_cuda_prepare_weight,
+                                       .release_weight = lf_cuda_release_weight,
+                                       .linear_scratch_bytes = lf_cuda_linear_scratch_bytes,
+                                       .copy_weights = lf_cuda_copy_weights,
+                                       .map = lf_cuda_map,
+                                       .map_bwd = lf_cuda_map_bwd,
+                                       .attn_cached = lf_cuda_attn_cached,
+                                       LF_OP_ROWS(cuda, cuda)};
 
 extern "C" const struct lf_backend lf_backend_cuda = {
     .kind = LF_DEVICE_CUDA,
