@@ -73,18 +73,6 @@ extern const struct lf_backend lf_backend_cpu;
 extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
 #endif
 
-/* What every backend has of struct lf_ops (ops.h), X(b, the operation, whose arguments it takes),
- * but for the two that take a list; those that copy stand apart. */
-/* clang-format off */
-#define LF_EACH_OP(X, b) \
-    X(b, embed, embed) X(b, norm, norm) X(b, norm_bwd, norm_bwd) X(b, linear, linear) \
-    X(b, linear_bwd, linear_bwd) X(b, lora, lora) X(b, lora_bwd, lora_bwd) \
-    X(b, lora_grads, lora_bwd) X(b, rope, rope) X(b, attn, attn) X(b, attn_bwd, attn_bwd) \
-    X(b, glu, glu) X(b, glu_bwd, glu_bwd) X(b, add, add) X(b, softcap, softcap) \
-    X(b, cross_entropy, cross_entropy) X(b, sample, sample) X(b, nf4, nf4)
-#define LF_EACH_COPY(X, b) X(b, kv_write, kv_write) X(b, gather, rows) X(b, scatter, rows)
-/* clang-format on */
-
 /* The operations of one backend. */
 #define LF_DECLARE_OP(b, op, args) \
     void lf_##b##_##op(struct lf_stream *s, const struct lf_##args##_args *a);
@@ -97,7 +85,7 @@ extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
 #define LF_OP_ROW(b, op, args) .op = lf_##b##_##op,
 #define LF_OP_ROWS(b, c)     \
     LF_EACH_OP(LF_OP_ROW, b) \
-    LF_OP_ROW(b, sumsq, ) LF_OP_ROW(b, adam, ) LF_EACH_COPY(LF_OP_ROW, c)
+    LF_EACH_COPY(LF_OP_ROW, c) LF_OP_ROW(b, sumsq, ) LF_OP_ROW(b, adam, )
 
 LF_DECLARE_OPS(ref);
 LF_DECLARE_OPS(cuda);

@@ -407,6 +407,21 @@ struct lf_nf4_args {
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
+/* The operations that every backend has, X(b, the operation, whose arguments it takes), but for the
+ * two that take a list; those that copy stand apart. */
+/* clang-format off */
+#define LF_EACH_OP(X, b) \
+    X(b, embed, embed) X(b, norm, norm) X(b, norm_bwd, norm_bwd) X(b, linear, linear) \
+    X(b, linear_bwd, linear_bwd) X(b, lora, lora) X(b, lora_bwd, lora_bwd) \
+    X(b, lora_grads, lora_bwd) X(b, rope, rope) X(b, attn, attn) X(b, attn_bwd, attn_bwd) \
+    X(b, glu, glu) X(b, glu_bwd, glu_bwd) X(b, add, add) X(b, softcap, softcap) \
+    X(b, cross_entropy, cross_entropy) X(b, sample, sample) X(b, nf4, nf4)
+#define LF_EACH_COPY(X, b) X(b, kv_write, kv_write) X(b, gather, rows) X(b, scatter, rows)
+/* clang-format on */
+
+#define LF_OP_MEMBER(b, op, args) \
+    void (*op)(struct lf_stream * s, const struct lf_##args##_args *a);
+
 struct lf_ops {
     /* Makes a weight the backend's own, once at load: data and scales may be put into another order
      * where they lie (w->prepared is then set), and from then on only this backend's operations
@@ -427,30 +442,10 @@ struct lf_ops {
     void (*attn_cached)(struct lf_stream *s, const struct lf_rope_args *r,
                         const struct lf_kv_write_args *w, const struct lf_attn_args *a);
 
-    /* Those that every backend has (LF_EACH_OP of gpu/backend.h). */
-    void (*embed)(struct lf_stream *s, const struct lf_embed_args *a);
-    void (*norm)(struct lf_stream *s, const struct lf_norm_args *a);
-    void (*norm_bwd)(struct lf_stream *s, const struct lf_norm_bwd_args *a);
-    void (*linear)(struct lf_stream *s, const struct lf_linear_args *a);
-    void (*linear_bwd)(struct lf_stream *s, const struct lf_linear_bwd_args *a);
-    void (*lora)(struct lf_stream *s, const struct lf_lora_args *a);
-    void (*lora_bwd)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
-    void (*lora_grads)(struct lf_stream *s, const struct lf_lora_bwd_args *a);
-    void (*rope)(struct lf_stream *s, const struct lf_rope_args *a);
-    void (*attn)(struct lf_stream *s, const struct lf_attn_args *a);
-    void (*attn_bwd)(struct lf_stream *s, const struct lf_attn_bwd_args *a);
-    void (*glu)(struct lf_stream *s, const struct lf_glu_args *a);
-    void (*glu_bwd)(struct lf_stream *s, const struct lf_glu_bwd_args *a);
-    void (*add)(struct lf_stream *s, const struct lf_add_args *a);
-    void (*softcap)(struct lf_stream *s, const struct lf_softcap_args *a);
-    void (*cross_entropy)(struct lf_stream *s, const struct lf_cross_entropy_args *a);
-    void (*sample)(struct lf_stream *s, const struct lf_sample_args *a);
-    void (*nf4)(struct lf_stream *s, const struct lf_nf4_args *a);
+    LF_EACH_OP(LF_OP_MEMBER, )
+    LF_EACH_COPY(LF_OP_MEMBER, )
     void (*sumsq)(struct lf_stream *s, const struct lf_sumsq_args *a, int n);
     void (*adam)(struct lf_stream *s, const struct lf_adam_args *a, int n);
-    void (*kv_write)(struct lf_stream *s, const struct lf_kv_write_args *a);
-    void (*gather)(struct lf_stream *s, const struct lf_rows_args *a);
-    void (*scatter)(struct lf_stream *s, const struct lf_rows_args *a);
 };
 
 static inline void lf_map(struct lf_stream *s, const struct lf_map_args *a)
