@@ -19,8 +19,8 @@ int lf_cmd_rm(int argc, char **argv)
     const struct lf_usage usage = {
         "lorafs rm",
         "NAME...",
-        "Removes adapters: each goes to the daemon's trash, where it is kept for seven days. A job "
-        "that trains it is cancelled.",
+        "Removes adapters: each goes to the daemon's trash, where it is kept for seven days "
+        "(lorafs trash). A job that trains it is cancelled.",
         options,
         .args_min = 1,
         .args_max = -1};

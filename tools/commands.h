@@ -33,6 +33,7 @@ int lf_cmd_bench(int argc, char **argv);
 int lf_cmd_import(int argc, char **argv);
 int lf_cmd_pull(int argc, char **argv);
 int lf_cmd_land(int argc, char **argv);
+int lf_cmd_trash(int argc, char **argv);
 int lf_cmd_fsck(int argc, char **argv); /* exit status as of fsck(8) */
 
 #endif

@@ -29,6 +29,7 @@ static const struct lf_command commands[] = {
     {"rollback", lf_cmd_ctl, "serve an older version"},
     {"rm", lf_cmd_rm, "remove adapters"},
     {"key", lf_cmd_key, "make, list and revoke the keys of a daemon"},
+    {"trash", lf_cmd_trash, "list, restore or throw away what was removed"},
     {NULL, NULL, "Without one:"},
     {"rows", lf_cmd_rows, "show rows as they are learnt, and what is odd about them"},
     {"eval", lf_cmd_eval, "score a base or an adapter on a data set; also by a daemon"},

@@ -54,5 +54,9 @@ enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_jobs(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_job(struct lf_http *q, struct lf_diag *diag);
 enum lf_err lf_api_job_order(struct lf_http *q, struct lf_diag *diag);
+/* trash.c */
+enum lf_err lf_api_trash(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_trash_restore(struct lf_http *q, struct lf_diag *diag);
+enum lf_err lf_api_trash_empty(struct lf_http *q, struct lf_diag *diag);
 
 #endif

@@ -52,6 +52,11 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/jobs/{id}/resume", lf_api_job_order},
     {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/jobs/{id}/finish", lf_api_job_order},
     {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/jobs/{id}/retry", lf_api_job_order},
+    {LF_HTTP_GET, LF_ROLE_ADMIN, "/v1/trash", lf_api_trash},
+    {LF_HTTP_DELETE, LF_ROLE_ADMIN, "/v1/trash", lf_api_trash_empty},
+    {LF_HTTP_DELETE, LF_ROLE_ADMIN, "/v1/trash/{entry}", lf_api_trash_empty},
+    {LF_HTTP_POST, LF_ROLE_ADMIN, "/v1/trash/{entry}/restore", lf_api_trash_restore,
+     LF_HTTP_BODY_MAX},
 };
 
 const size_t lf_routes_n = sizeof lf_routes / sizeof *lf_routes;

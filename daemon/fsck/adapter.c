@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IDENTITY "identity.json"
 #define WHERE_BYTES 512 /* of a path below DATA */
 
 /* The kind of a file that stands in an adapter's directory; LF_FILE_N: none has the name. */
@@ -134,7 +133,7 @@ static void entry_check(struct lf_fsck *f, uint64_t id, const char *name)
             return;
     if (kind != LF_FILE_N)
         lf_fsck_file(f, where, kind);
-    else if (strcmp(name, IDENTITY) != 0 && !lf_name_is_temporary(name))
+    else if (strcmp(name, LF_IDENTITY_FILE) != 0 && !lf_name_is_temporary(name))
         lf_fsck_take(f, where, "it is none of an adapter's files", true);
 }
 
@@ -154,11 +153,12 @@ static void identity_check(struct lf_fsck *f, const struct lf_adapter_record *re
     char path[LF_PATH_MAX], where[LF_PATH_MAX];
     struct lf_diag why = {""};
     json_auto_t *j = NULL;
-    bool well = lf_path_join(path, dir, IDENTITY, NULL) == LF_OK &&
+    bool well = lf_path_join(path, dir, LF_IDENTITY_FILE, NULL) == LF_OK &&
                 lf_json_load(&j, path, NULL) == LF_OK &&
                 strcmp(lf_json_text_of(j, "name"), record->name) == 0 &&
                 strcmp(lf_json_text_of(j, "base"), record->base) == 0;
-    snprintf(where, sizeof where, "adapters/%llu/" IDENTITY, (unsigned long long)record->id);
+    snprintf(where, sizeof where, "adapters/%llu/" LF_IDENTITY_FILE,
+             (unsigned long long)record->id);
     if (!well)
         lf_fsck_tell(f, where, "it does not say what the store says",
                      f->repair ? lf_registry_identity(&f->r, record, &why) : LF_OK, "written anew",

@@ -16,7 +16,7 @@
 #include <time.h>
 
 #define SAVE_NS 5000000000ull
-#define EXPIRE_NS (3600ull * 1000000000ull)
+#define EXPIRE_NS (60ull * 1000000000ull) /* also how soon a disk that fills up is seen */
 
 static void put(struct lf_jobs *j, struct lf_job_event *r)
 {
@@ -334,7 +334,7 @@ void *lf_recorder_main(void *arg)
             saved = now;
         }
         if (now - expired > EXPIRE_NS) {
-            lf_registry_trash_expire(j->d->registry);
+            lf_registry_trash_expire(j->d->registry, (int64_t)((now - expired) / LF_NS_PER_S));
             expired = now;
         }
     }

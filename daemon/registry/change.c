@@ -179,17 +179,18 @@ enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const ch
 enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t *id,
                                struct lf_diag *diag)
 {
-    uint64_t gone = 0;
+    struct lf_adapter_view v;
     struct lf_diag why = {""};
     lf_lock_auto held = lf_lock(&r->edit);
-    enum lf_err rc = lf_registry_id(r, name, &gone, diag);
+    enum lf_err rc = lf_registry_view(r, name, &v, diag);
+    uint64_t gone = rc == LF_OK ? v.record.id : 0;
     rc = rc ?: lf_store_adapter_delete(r->store, gone, diag);
     if (rc != LF_OK)
         return rc;
     pthread_mutex_lock(&r->index);
     lf_index_remove(r, lf_index_find_id(r, gone));
     pthread_mutex_unlock(&r->index);
-    if (lf_registry_trash(r, gone, name, &why) != LF_OK)
+    if (lf_registry_trash(r, gone, name, &v.record, &why) != LF_OK)
         lf_log(LF_LOG_WARN, "registry", "%s: not moved to the trash yet: %s", name, why.text);
     *id = gone;
     return LF_OK;

@@ -12,15 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IDENTITY "identity.json"
-
 enum lf_err lf_registry_identity(struct lf_registry *r, const struct lf_adapter_record *record,
                                  struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     json_auto_t *j = json_pack("{s:s, s:s}", "name", record->name, "base", record->base);
     json_auto_t *old = NULL;
-    enum lf_err rc = lf_registry_dir(r, record->id, IDENTITY, path, diag);
+    enum lf_err rc = lf_registry_dir(r, record->id, LF_IDENTITY_FILE, path, diag);
     if (rc == LF_OK && j && lf_json_load(&old, path, NULL) == LF_OK && json_equal(old, j))
         return LF_OK;
     return rc ?: lf_json_write(path, json_incref(j), JSON_COMPACT, diag);
@@ -29,7 +27,7 @@ enum lf_err lf_registry_identity(struct lf_registry *r, const struct lf_adapter_
 void lf_registry_identity_remove(struct lf_registry *r, uint64_t id)
 {
     char path[LF_PATH_MAX];
-    if (lf_registry_dir(r, id, IDENTITY, path, NULL) == LF_OK)
+    if (lf_registry_dir(r, id, LF_IDENTITY_FILE, path, NULL) == LF_OK)
         unlink(path);
 }
 
@@ -38,7 +36,8 @@ static bool is_half_made(struct lf_registry *r, const struct lf_entry *e)
 {
     char path[LF_PATH_MAX];
     if (e->n_versions > 0 ||
-        (lf_registry_dir(r, e->record.id, IDENTITY, path, NULL) == LF_OK && lf_file_exists(path)))
+        (lf_registry_dir(r, e->record.id, LF_IDENTITY_FILE, path, NULL) == LF_OK &&
+         lf_file_exists(path)))
         return false;
     for (int k = 0; k < LF_FILE_PLAIN_N; k++)
         if (k != LF_FILE_CONFIG && e->files[k].bytes >= 0)
@@ -53,7 +52,7 @@ static enum lf_err identity_read(struct lf_registry *r, struct lf_adapter_record
 {
     char path[LF_PATH_MAX];
     json_auto_t *j = NULL;
-    enum lf_err rc = lf_registry_dir(r, record->id, IDENTITY, path, diag);
+    enum lf_err rc = lf_registry_dir(r, record->id, LF_IDENTITY_FILE, path, diag);
     rc = rc ?: lf_json_load(&j, path, diag);
     if (rc == LF_E_NOT_FOUND || rc == LF_E_INVALID)
         return LF_OK;
@@ -77,10 +76,10 @@ static bool was_training(struct lf_registry *r, uint64_t id)
            lf_dir_names(&jobs, path, NULL) == LF_OK && jobs.n > 0 && jobs.at[0][0] != 'n';
 }
 
-enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adapter_record *out,
-                              struct lf_diag *diag)
+enum lf_err lf_registry_recall(struct lf_registry *r, uint64_t id, struct lf_adapter_record *out,
+                               struct lf_diag *diag)
 {
-    char dir[LF_PATH_MAX], given[LF_NAME_MAX + 1];
+    char dir[LF_PATH_MAX];
     struct lf_entry e = {.record = {.id = id}};
     struct lf_adapter_record *record = &e.record;
     enum lf_err rc = lf_registry_dir(r, id, NULL, dir, diag) ?: lf_entry_scan(&e, dir, diag);
@@ -90,26 +89,33 @@ enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adap
     free(e.restored);
     if (rc == LF_OK && is_half_made(r, &e))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "adapters/%llu is empty", (unsigned long long)id);
-    if (rc != LF_OK)
-        return rc;
-    snprintf(given, sizeof given, "recovered-%llu", (unsigned long long)id);
-    memcpy(record->name, given, sizeof given);
-    rc = identity_read(r, record, diag);
-    if (rc != LF_OK)
-        return rc;
+    snprintf(record->name, sizeof record->name, "recovered-%llu", (unsigned long long)id);
+    rc = rc ?: identity_read(r, record, diag);
     record->created_ms = record->changed_ms = lf_clock_unix_ms();
-    record->wanted = was_training(r, id);
-    snprintf(record->trouble, sizeof record->trouble,
+    if (rc == LF_OK)
+        *out = *record;
+    return rc;
+}
+
+enum lf_err lf_registry_adopt(struct lf_registry *r, uint64_t id, struct lf_adapter_record *out,
+                              struct lf_diag *diag)
+{
+    struct lf_adapter_record record;
+    enum lf_err rc = lf_registry_recall(r, id, &record, diag);
+    if (rc != LF_OK)
+        return rc;
+    record.wanted = was_training(r, id);
+    snprintf(record.trouble, sizeof record.trouble,
              "the store had lost it; it was made again from its files");
-    rc = lf_store_adapter_adopt(r->store, record, diag);
+    rc = lf_store_adapter_adopt(r->store, &record, diag);
     if (rc == LF_E_EXISTS) {
-        memcpy(record->name, given, sizeof given);
-        rc = lf_store_adapter_adopt(r->store, record, diag);
+        snprintf(record.name, sizeof record.name, "recovered-%llu", (unsigned long long)id);
+        rc = lf_store_adapter_adopt(r->store, &record, diag);
     }
     if (rc == LF_OK) {
         lf_log(LF_LOG_ERROR, "registry", "adapters/%llu was not in the store; made again as %s v%d",
-               (unsigned long long)id, record->name, (int)record->current);
-        *out = *record;
+               (unsigned long long)id, record.name, (int)record.current);
+        *out = record;
     }
     return rc;
 }

@@ -1,7 +1,7 @@
 /* Inside the registry: its memory, and what its files have of each other. From the ground up:
  *
  *     index.c      the entries, and how one is read from its directory
- *     disk.c       paths, the trash
+ *     disk.c       paths
  *     view.c       questions to the index            present.c   what is shown of an adapter
  *     settings.c   config.json and template          check.c     bytes that a person wrote
  *     log.c        what the daemon writes             whole.c     what a training waits for
@@ -11,15 +11,19 @@
  *     upload.c     files on their way in             stray.c     names that mean nothing
  *     identity.c   who an adapter is, beside its files
  *     remains.c    what a crash may have left in its directory
+ *     trash.c      removed adapters                  back.c      and how they come back
  *     reconcile.c  opening: all three agree
  *
  * Functions here are called with the index lock held, but for those that say otherwise. */
 #ifndef LF_DAEMON_REGISTRY_INDEX_H
 #define LF_DAEMON_REGISTRY_INDEX_H
 
+#include "core/file.h"
 #include "daemon/registry/registry.h"
 
 #include <pthread.h>
+
+#define LF_IDENTITY_FILE "identity.json" /* in an adapter's directory: its name, its base */
 
 struct lf_file_stat {
     int64_t bytes; /* -1: not there */
@@ -129,9 +133,17 @@ enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX]
 /* disk.c: the upload's bytes are the file at `path` from now on. */
 enum lf_err lf_upload_place(struct lf_upload *u, const char *path,
                             struct lf_diag *diag) LF_MUST_CHECK;
-/* Moves DATA/adapters/<id> into the trash, named so that a person finds it. */
+/* trash.c: moves DATA/adapters/<id> into the trash, named so that a person finds it. record (may be
+ * NULL): what the store knew of it, for when it comes back. */
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
+                              const struct lf_adapter_record *record,
                               struct lf_diag *diag) LF_MUST_CHECK;
+/* The record of a directory, as far as its files tell: name, base, the newest version. */
+enum lf_err lf_registry_recall(struct lf_registry *r, uint64_t id, struct lf_adapter_record *out,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+/* reconcile.c: into the index, disk and store agreeing. */
+enum lf_err lf_registry_take_up(struct lf_registry *r, const struct lf_adapter_record *record,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 /* Writes identity.json, the name and the base of a record, where it does not say so already. */
 enum lf_err lf_registry_identity(struct lf_registry *r, const struct lf_adapter_record *record,
                                  struct lf_diag *diag) LF_MUST_CHECK;
@@ -169,7 +181,22 @@ enum lf_err lf_registry_aside(struct lf_registry *r, const char *where,
                               struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_registry_drop(struct lf_registry *r, const char *where,
                              struct lf_diag *diag) LF_MUST_CHECK;
-/* disk.c: a path in the trash of today. */
+/* trash.c: a thing in it. */
+#define LF_TRASH_NOTE "removed.json" /* what the store knew of an adapter */
+struct lf_trashed {
+    char dir[LF_PATH_MAX];
+    char name[LF_NAME_MAX + 1]; /* "": no adapter */
+    uint64_t id;
+    json_t *note; /* owned; NULL: none */
+};
+enum lf_err lf_trash_look(struct lf_registry *r, const char *entry, struct lf_trashed *out,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+/* All entries; *index: of that name, or of the newest that was an adapter of this name. */
+enum lf_err lf_trash_entries(struct lf_registry *r, struct lf_names *out,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_trash_find(struct lf_registry *r, const struct lf_names *all, const char *word,
+                          size_t *index, struct lf_diag *diag) LF_MUST_CHECK;
+/* trash.c: a path in the trash of today. */
 enum lf_err lf_registry_trash_path(struct lf_registry *r, char out[LF_PATH_MAX], const char *label,
                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* reconcile.c: the record of an entry that was scanned serves a version that is there, and gives no

@@ -147,6 +147,12 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     return rc;
 }
 
+enum lf_err lf_registry_take_up(struct lf_registry *r, const struct lf_adapter_record *record,
+                                struct lf_diag *diag)
+{
+    return entry_open(r, record, &(struct open_jobs){0}, diag);
+}
+
 static enum lf_err stray(struct lf_registry *r, uint64_t id, const struct open_jobs *jobs,
                          struct lf_diag *diag)
 {
@@ -162,7 +168,7 @@ static enum lf_err stray(struct lf_registry *r, uint64_t id, const struct open_j
     }
     lf_log(LF_LOG_WARN, "registry", "adapters/%llu has no record: moved to the trash",
            (unsigned long long)id);
-    return lf_registry_trash(r, id, "stray", diag);
+    return lf_registry_trash(r, id, "stray", NULL, diag);
 }
 
 struct id_list {
@@ -233,8 +239,8 @@ static enum lf_err folders_make(struct lf_registry *r, struct lf_diag *diag)
     return rc;
 }
 
-enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, struct lf_store *store,
-                             const struct lf_bases *bases, struct lf_diag *diag)
+enum lf_err lf_registry_open_trash(struct lf_registry **out, const char *data_dir,
+                                   struct lf_store *store, struct lf_diag *diag)
 {
     struct lf_registry *r = calloc(1, sizeof *r);
     if (!r)
@@ -243,18 +249,29 @@ enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, str
     pthread_mutex_init(&r->log, NULL);
     pthread_mutex_init(&r->index, NULL);
     r->store = store;
+    if (snprintf(r->data_dir, sizeof r->data_dir, "%s", data_dir) < (int)sizeof r->data_dir) {
+        *out = r;
+        return LF_OK;
+    }
+    lf_registry_close(r);
+    return lf_fail(diag, LF_E_INVALID, "%s: path too long", data_dir);
+}
+
+enum lf_err lf_registry_open(struct lf_registry **out, const char *data_dir, struct lf_store *store,
+                             const struct lf_bases *bases, struct lf_diag *diag)
+{
+    struct lf_registry *r = NULL;
+    enum lf_err rc = lf_registry_open_trash(&r, data_dir, store, diag);
+    if (rc != LF_OK)
+        return rc;
     r->bases = bases;
     r->generation = lf_store_epoch(store) << 32; /* changes of this run are below */
-    enum lf_err rc = LF_OK;
-    if (snprintf(r->data_dir, sizeof r->data_dir, "%s", data_dir) >= (int)sizeof r->data_dir)
-        rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", data_dir);
-    rc = rc ?: folders_make(r, diag);
-    rc = rc ?: reconcile(r, diag);
+    rc = folders_make(r, diag) ?: reconcile(r, diag);
     if (rc != LF_OK) {
         lf_registry_close(r);
         return rc;
     }
-    lf_registry_trash_expire(r);
+    lf_registry_trash_expire(r, 0);
     *out = r;
     return LF_OK;
 }

@@ -6,7 +6,8 @@
  * lost), import/ while an adapter is being copied in, jobs/<id>/ with what an open job trains on. A
  * change is: write, fsync, rename, then one transaction of the store, then the index;
  * lf_registry_open puts right whatever a crash left between these. Removed adapters lie in
- * DATA/trash for 7 days.
+ * DATA/trash until a daemon has run for 7 days, or the disk is nearly full: the wall clock alone
+ * throws nothing away.
  *
  * Any thread. Two locks: `edit` makes changes one at a time and is held over the disk; `index` is
  * held for memory alone, so that readers never wait for an fsync. Knows nothing of HTTP, devices,
@@ -119,6 +120,25 @@ void lf_registry_rewarn(struct lf_registry *r, uint64_t id);
  * `error` says, too, until a file is taken. */
 enum lf_err lf_registry_stray(struct lf_registry *r, const char *name, const char *path,
                               struct lf_diag *diag) LF_MUST_CHECK;
+
+/* ---- The trash ------------------------------------------------------------------------------- */
+
+/* Only for the calls below, where no daemon is: knows no base. Yours, lf_registry_close. */
+enum lf_err lf_registry_open_trash(struct lf_registry **out, const char *data_dir,
+                                   struct lf_store *store, struct lf_diag *diag) LF_MUST_CHECK;
+/* *out: [{"entry", "name" (null: no adapter, but a part of one), "bytes", "removed_ms",
+ * "age_seconds"}], oldest first; yours. */
+enum lf_err lf_registry_trash_list(struct lf_registry *r, json_t **out,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* `word` is an entry, or the name of an adapter that was removed (last). It comes back as it was,
+ * under the name `as` (NULL: its own); its trainings that were under way do not. LF_E_EXISTS where
+ * there is one of that name; LF_E_INVALID for what is no adapter. */
+enum lf_err lf_registry_trash_restore(struct lf_registry *r, const char *word, const char *as,
+                                      char name[LF_NAME_MAX + 1],
+                                      struct lf_diag *diag) LF_MUST_CHECK;
+/* For good; word NULL: all there is. *bytes: that were freed. */
+enum lf_err lf_registry_trash_empty(struct lf_registry *r, const char *word, int64_t *bytes,
+                                    struct lf_diag *diag) LF_MUST_CHECK;
 
 /* ---- What is shown --------------------------------------------------------------------------- */
 
@@ -252,7 +272,8 @@ enum lf_err lf_version_seal(const char *dir, struct lf_diag *diag) LF_MUST_CHECK
 /* Replaces a file that the daemon writes (metrics.json, loss.svg). */
 enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
                               const struct lf_buf *text, struct lf_diag *diag) LF_MUST_CHECK;
-/* Throws away what has been in the trash for longer than seven days. */
-void lf_registry_trash_expire(struct lf_registry *r);
+/* What is in the trash is `seconds` older: what has been there for seven days is thrown away, and,
+ * while the disk is nearly full, what has been there longest. */
+void lf_registry_trash_expire(struct lf_registry *r, int64_t seconds);
 
 #endif

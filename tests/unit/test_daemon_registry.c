@@ -106,15 +106,78 @@ static void a_removed_adapter_lies_in_the_trash(void **state)
     must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
     assert_int_equal(lf_registry_remove(r->registry, "a", &id, &diag), LF_E_NOT_FOUND);
     assert_false(has(r, "adapters/1"));
-    char trash[LF_PATH_MAX];
-    snprintf(trash, sizeof trash, "%s/trash/1-old-7", r->dir); /* removed in 1970 */
-    must(lf_dir_make(trash, &diag), &diag);
-    lf_registry_trash_expire(r->registry);
-    assert_false(has(r, "trash/1-old-7"));
-    assert_int_not_equal(rmdir(trash), 0);
-    snprintf(trash, sizeof trash, "%s/trash", r->dir);
-    assert_int_not_equal(rmdir(trash), 0); /* the new one is still there */
     make(r, "a");
+}
+
+/* The number of things in the trash. */
+static size_t trashed(struct rig *r)
+{
+    struct lf_diag diag = {""};
+    json_t *list = NULL;
+    must(lf_registry_trash_list(r->registry, &list, &diag), &diag);
+    size_t n = json_array_size(list);
+    json_decref(list);
+    return n;
+}
+
+static void what_has_lain_in_the_trash_for_seven_days_goes(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    uint64_t id;
+    char trash[LF_PATH_MAX];
+    snprintf(trash, sizeof trash, "%s/trash/1-old-7", r->dir); /* says the clock: in 1970 */
+    must(lf_dir_make(trash, &diag), &diag);
+    lf_registry_trash_expire(r->registry, 6 * 24 * 3600);
+    make(r, "a");
+    must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
+    assert_int_equal(trashed(r), 2);
+    rig_reopen(r);
+    lf_registry_trash_expire(r->registry, 24 * 3600);
+    assert_int_equal(trashed(r), 1);
+    assert_false(has(r, "trash/1-old-7"));
+    lf_registry_trash_expire(r->registry, 6 * 24 * 3600);
+    assert_int_equal(trashed(r), 0);
+}
+
+static void a_removed_adapter_comes_back_as_it_was(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    struct lf_adapter_view is;
+    char peft[80], name[LF_NAME_MAX + 1];
+    int32_t n;
+    uint64_t id;
+    int64_t bytes;
+    snprintf(peft, sizeof peft, "%s/peft", r->dir);
+    make(r, "a");
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        rig_peft(r, peft, seed);
+        must(lf_registry_import(r->registry, "a", peft, &n, &diag), &diag);
+    }
+    must(lf_registry_rollback(r->registry, "a", 2, &diag), &diag);
+    must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
+    make(r, "a");
+    assert_int_equal(lf_registry_trash_restore(r->registry, "a", NULL, name, &diag), LF_E_EXISTS);
+    assert_int_equal(lf_registry_trash_restore(r->registry, "x", NULL, name, &diag),
+                     LF_E_NOT_FOUND);
+    must(lf_registry_trash_restore(r->registry, "a", "b", name, &diag), &diag);
+    assert_string_equal(name, "b");
+    for (int again = 0; again < 2; again++) {
+        must(lf_registry_view(r->registry, "b", &is, &diag), &diag);
+        assert_int_equal(is.record.current, 2);
+        assert_int_equal(is.record.versions, 3);
+        assert_string_equal(is.record.trouble, "");
+        rig_reopen(r);
+    }
+    assert_int_equal(trashed(r), 0);
+    must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
+    must(lf_registry_remove(r->registry, "b", &id, &diag), &diag);
+    must(lf_registry_trash_empty(r->registry, "b", &bytes, &diag), &diag);
+    assert_true(bytes > 0);
+    assert_int_equal(trashed(r), 1);
+    must(lf_registry_trash_empty(r->registry, NULL, &bytes, &diag), &diag);
+    assert_int_equal(trashed(r), 0);
 }
 
 static void a_bad_file_is_refused_and_named_and_the_old_one_stays(void **state)
@@ -490,6 +553,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_are_checked_and_unique, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removed_adapter_lies_in_the_trash, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_lain_in_the_trash_for_seven_days_goes, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_removed_adapter_comes_back_as_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_file_is_refused_and_named_and_the_old_one_stays,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(the_template_file_takes_the_place_of_the_settings_one,

@@ -1,0 +1,38 @@
+/* The trash: what was removed, and how it comes back. */
+#include "core/json.h"
+#include "daemon/api/api.h"
+#include "daemon/registry/registry.h"
+#include "daemon/state.h"
+
+enum lf_err lf_api_trash(struct lf_http *q, struct lf_diag *diag)
+{
+    json_t *list = NULL;
+    enum lf_err rc = lf_registry_trash_list(q->daemon->registry, &list, diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_pack("{s:o}", "trash", list));
+    return rc;
+}
+
+enum lf_err lf_api_trash_restore(struct lf_http *q, struct lf_diag *diag)
+{
+    static const char *const known[] = {"name", NULL};
+    char name[LF_NAME_MAX + 1];
+    json_auto_t *body = NULL;
+    struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
+    const char *as = lf_json_str(&in, "name", NULL);
+    enum lf_err rc =
+        in.rc ?: lf_registry_trash_restore(q->daemon->registry, q->param[0], as, name, diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_pack("{s:s}", "restored", name));
+    return rc;
+}
+
+enum lf_err lf_api_trash_empty(struct lf_http *q, struct lf_diag *diag)
+{
+    int64_t bytes;
+    const char *word = q->param[0][0] ? q->param[0] : NULL;
+    enum lf_err rc = lf_registry_trash_empty(q->daemon->registry, word, &bytes, diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_pack("{s:I}", "bytes", (json_int_t)bytes));
+    return rc;
+}
