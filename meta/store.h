@@ -35,6 +35,8 @@ void lf_store_close(struct lf_store *s);
 /* Takes what lf_store_open holds of DIR, which is there, and opens nothing: LF_E_BUSY while another
  * process has it. Closing *fd gives it back. */
 enum lf_err lf_store_lock(int *fd, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* A copy of the store in DIR, which a daemon may have open, as TO/data.mdb; of one moment. */
+enum lf_err lf_store_copy(const char *dir, const char *to, struct lf_diag *diag) LF_MUST_CHECK;
 /* How many times this store has been opened, this time included: what tells one run of the daemon
  * from another. */
 uint64_t lf_store_epoch(const struct lf_store *s);

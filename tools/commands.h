@@ -34,6 +34,8 @@ int lf_cmd_import(int argc, char **argv);
 int lf_cmd_pull(int argc, char **argv);
 int lf_cmd_land(int argc, char **argv);
 int lf_cmd_trash(int argc, char **argv);
+int lf_cmd_backup(int argc, char **argv);
+int lf_cmd_restore(int argc, char **argv);
 int lf_cmd_fsck(int argc, char **argv); /* exit status as of fsck(8) */
 
 #endif

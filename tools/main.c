@@ -40,6 +40,8 @@ static const struct lf_command commands[] = {
     {"bench", lf_cmd_bench, "measure decoding, prefill and training against the device"},
     {"import", lf_cmd_import, "make a checkpoint of a GGUF file"},
     {"pull", lf_cmd_pull, "fetch a checkpoint from a hub"},
+    {"backup", lf_cmd_backup, "copy a data directory, also while a daemon runs on it"},
+    {"restore", lf_cmd_restore, "make a data directory of a backup"},
     {"fsck", lf_cmd_fsck, "check a data directory, and mend it"},
     {"land", lf_cmd_land, "the study LoRA Land: its tasks, their rows"},
     {0},

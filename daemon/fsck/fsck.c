@@ -174,6 +174,12 @@ static const char *incoming_fault(const char *path, const char *name)
     return "a file that was being received";
 }
 
+static const char *top_fault(const char *path, const char *name)
+{
+    (void)path;
+    return lf_name_is_temporary(name) ? "left over by a backup" : NULL;
+}
+
 static const char *cache_fault(const char *path, const char *name)
 {
     struct lf_tensors *t = NULL;
@@ -217,6 +223,7 @@ static enum lf_err run(struct lf_fsck *f, struct scratch *s, struct lf_diag *dia
     rc = rc ?: lf_store_job_list(f->r.store, true, &f->jobs, &f->n_jobs, diag);
     rc = rc ?: lf_fsck_jobs(f, diag) ?: adapters(f, diag);
     rc = rc ?: folder_check(f, "incoming", incoming_fault, diag);
+    rc = rc ?: folder_check(f, ".", top_fault, diag);
     return rc ?: folder_check(f, "cache", cache_fault, diag);
 }
 

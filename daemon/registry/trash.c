@@ -198,7 +198,9 @@ enum lf_err lf_registry_trash_empty(struct lf_registry *r, const char *word, int
     lf_lock_auto held = lf_lock(&r->edit);
     enum lf_err rc = lf_trash_entries(r, &all, diag);
     if (word)
-        rc = rc ?: lf_trash_find(r, &all, word, &at, diag) ?: throw_away(r, all.at[at], bytes, diag);
+        rc = rc ?: lf_trash_find(r, &all, word, &at, diag);
+    if (word && rc == LF_OK)
+        return throw_away(r, all.at[at], bytes, diag);
     for (size_t i = 0; i < all.n && rc == LF_OK && !word; i++)
         rc = throw_away(r, all.at[i], bytes, diag);
     return rc;
@@ -264,7 +266,7 @@ void lf_registry_trash_expire(struct lf_registry *r, int64_t seconds)
         json_decref(ages);
         return;
     }
-    if ((lf_registry_pathf(r, path, &diag, "trash/" AGES) ?: lf_json_write(path, ages, 0, &diag)) !=
-        LF_OK)
+    enum lf_err rc = lf_registry_pathf(r, path, &diag, "trash/" AGES);
+    if ((rc ?: lf_json_write(path, ages, 0, &diag)) != LF_OK)
         lf_log(LF_LOG_WARN, "registry", "trash: %s", diag.text);
 }

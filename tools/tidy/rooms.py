@@ -20,6 +20,7 @@ FOLDERS = {
     "daemon/registry": {"daemon/http", "daemon/engine", "daemon/jobs", "daemon/api"},
     "daemon/engine": {"daemon/http", "daemon/registry", "daemon/jobs", "daemon/api"},
     "daemon/jobs": {"daemon/http", "daemon/api"},
+    "daemon/backup": {"daemon/http", "daemon/api", "daemon/engine", "daemon/jobs"},
     "daemon/fsck": {"daemon/http", "daemon/api", "daemon/engine"},
 }
 
