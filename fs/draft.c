@@ -74,6 +74,7 @@ enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n)
     if (d->changes != d->sent)
         draft_changed(d);
     d->emptied = d->changes == d->sent;
+    d->broken = LF_OK;
     d->mtime_ms = lf_clock_unix_ms();
     return LF_OK;
 }
@@ -82,6 +83,8 @@ enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes, 
 {
     enum lf_err rc = lf_stage_write(n->draft->bytes, data, n_bytes, off);
     draft_changed(n->draft); /* also after a failure: a part may be there */
+    if (rc != LF_OK)
+        n->draft->broken = rc;
     return rc;
 }
 
@@ -99,25 +102,30 @@ static void told(struct lf_op *op, enum lf_err rc)
     lf_op_end(op);
 }
 
-void lf_draft_tell(struct lf_fs *fs, struct lf_node *n)
+/* Tells the daemon something about an adapter's files, by the query of a GET. */
+static void tell(struct lf_fs *fs, struct lf_node *adapter, const char *query)
 {
     char url[LF_URL_MAX];
+    struct lf_place place;
+    lf_node_place(adapter, &place);
+    snprintf(place.rel, sizeof place.rel, "%s", lf_files[LF_FILE_STATUS].name);
+    struct lf_op *op = lf_url_file(url, &place, query) == LF_OK
+                           ? lf_op_new_detached(&fs->waits, adapter, sizeof *op)
+                           : NULL;
+    if (op)
+        lf_op_request(op, "GET", url, NULL, NULL, 0, told);
+}
+
+void lf_draft_tell(struct lf_fs *fs, struct lf_node *n)
+{
     struct lf_node *adapter = lf_node_adapter(n);
     uint64_t now = lf_clock_ns();
     if (!adapter || now - adapter->told_ns < TELL_MS * LF_NS_PER_MS)
         return;
     bool goes_on = now - adapter->told_ns < LF_NS_PER_S; /* most files are written at once */
     adapter->told_ns = now;
-    if (!goes_on)
-        return;
-    struct lf_place place;
-    lf_node_place(adapter, &place);
-    snprintf(place.rel, sizeof place.rel, "%s", lf_files[LF_FILE_STATUS].name);
-    struct lf_op *op = lf_url_file(url, &place, "?writing=1") == LF_OK
-                           ? lf_op_new_detached(&fs->waits, adapter, sizeof *op)
-                           : NULL;
-    if (op)
-        lf_op_request(op, "GET", url, NULL, NULL, 0, told);
+    if (goes_on)
+        tell(fs, adapter, "?writing=1");
 }
 
 /* ---- Both ways ------------------------------------------------------------------------------- */
@@ -225,8 +233,11 @@ static void send_step(struct lf_op *op, enum lf_err rc)
         lf_op_wait(op, &d->waiters, send_step);
         return;
     }
-    const char *query = t->train ? "?train=1&quiet=1" : lf_space_is_rows(&t->to) ? "?quiet=1" : "";
-    rc = rc ?: lf_url_file(url, &t->to, query);
+    const char *query = t->train && t->held        ? "?train=1&quiet=1&held=1"
+                        : t->train                 ? "?train=1&quiet=1"
+                        : lf_space_is_rows(&t->to) ? "?quiet=1"
+                                                   : "";
+    rc = rc ?: d->broken ?: lf_url_file(url, &t->to, query);
     if (rc != LF_OK) {
         use_end(op, rc);
         return;
@@ -264,7 +275,7 @@ static bool wants_commit(const struct lf_node *n)
 {
     const struct lf_draft *d = n->draft;
     struct lf_place place;
-    if (n->kind != LF_KIND_UPLOAD || !n->linked || !d->bytes)
+    if (n->kind != LF_KIND_UPLOAD || !n->linked || !d->bytes || d->broken != LF_OK)
         return false;
     lf_node_place(n, &place);
     if (d->changes != d->sent)
@@ -288,6 +299,8 @@ void lf_draft_writer_gone(struct lf_fs *fs, struct lf_node *n)
         return;
     struct lf_transfer *t = wants_commit(n) ? lf_op_new_detached(&fs->waits, n, sizeof *t) : NULL;
     if (!t) {
+        if (n->linked && n->draft->sent > 0 && n->draft->sent == n->draft->trained)
+            tell(fs, lf_node_adapter(n), "?closed=1");
         lf_draft_settle(n);
         return;
     }

@@ -8,15 +8,16 @@
  * when they flush, so:
  *   FLUSH, not dirty    nothing (shells flush before the first write); the last verdict again
  *   FLUSH, inherited    nothing: in `(a; b) > f` a's end flushes half a file
- *   FLUSH, dirty        sent and checked, not trained: close() fails (EINVAL) where it is refused
- *   last RELEASE        dirty still (a mapping's late write): sent; then, unless it was refused,
- *                       a dataset.jsonl that changed starts training
- *   RENAME onto it      sent, checked and trained in the rename, which fails where it is refused
- * A file that only O_TRUNC has emptied is sent empty at the last RELEASE when it means something
- * empty (prompt, template, config.json). A refused draft is dropped: the daemon's file is the file.
- * A killed writer closes like any other, but the kernel wants its FLUSH back (LF_E_INTERRUPTED):
- * what it wrote is dropped. Where that is not so, the check refuses a data set that is cut off
- * mid-line.
+ *   FLUSH, dirty        sent and checked: close() fails (EINVAL) where it is refused. A
+ * dataset.jsonl is to train: that is durable before close() returns. The daemon waits with it, for
+ * more may be written through the same handle last RELEASE        tells the daemon that nothing
+ * more comes; dirty still (a mapping's late write): sent RENAME onto it      sent, checked and
+ * trained in the rename, which fails where it is refused A file that only O_TRUNC has emptied is
+ * sent empty at the last RELEASE when it means something empty (prompt, template, config.json). A
+ * refused draft is dropped: the daemon's file is the file. A file of which a write failed (ENOSPC)
+ * is sent nowhere: its close fails, too. A killed writer closes like any other, but the kernel
+ * wants its FLUSH back (LF_E_INTERRUPTED): what it wrote is dropped. Where that is not so, the
+ * check refuses a data set that is cut off mid-line.
  *
  * A LOCAL file is a draft that is never sent and stays until it is removed.
  */
@@ -32,6 +33,8 @@ struct lf_draft {
     uint64_t sent;             /* `changes` of what the daemon saw last */
     uint64_t trained;          /* `changes` of what training was started with */
     enum lf_err verdict;       /* what the daemon said of `sent` */
+    enum lf_err broken;        /* how a write failed: what is here is not what was written, and goes
+                                  nowhere until the file is emptied */
     bool emptied;              /* by O_TRUNC, and nothing was written since */
     bool busy;                 /* being fetched or sent */
     unsigned writers;          /* handles open for writing */
@@ -67,6 +70,7 @@ struct lf_transfer {
     struct lf_place to; /* where it is sent to */
     uint64_t changes;   /* of the draft, as they are sent */
     bool train;         /* sending it starts training */
+    bool held;          /* more may come: the training waits for that */
 };
 /* Goes on with `then` when the bytes of the node's draft are here. */
 void lf_draft_load(struct lf_transfer *t, lf_op_step then);

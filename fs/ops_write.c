@@ -109,7 +109,7 @@ static bool is_opener(fuse_req_t req, const struct lf_handle *h)
 }
 
 /* Replies: err. EINVAL: the daemon refuses what was written, and `status` says why; the file stays
- * what it was. */
+ * what it was. ENOSPC and others: a write failed. */
 static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
@@ -135,7 +135,8 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct lf_transfer *t = lf_op_new(&lf_ops_fs(req)->waits, req, n, sizeof *t);
     if (!t)
         return;
-    lf_draft_send(t, &place, false, lf_op_reply);
+    t->held = true;
+    lf_draft_send(t, &place, lf_space_trains(&place), lf_op_reply);
 }
 
 /* ---- Attributes ------------------------------------------------------------------------------ */

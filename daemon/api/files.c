@@ -237,7 +237,7 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
     struct lf_adapter_view v;
     struct lf_file_ref ref;
     char path[LF_PATH_MAX];
-    static const char *const known[] = {"follow", "redraw", "writing", NULL};
+    static const char *const known[] = {"follow", "redraw", "writing", "closed", NULL};
     bool follow = lf_http_query_flag(q, "follow") && !q->head;
     enum lf_err rc = lf_http_query_only(q, known, diag);
     rc = rc ?: lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
@@ -247,6 +247,8 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
         return LF_E_NOT_FOUND;
     if (lf_http_query_flag(q, "writing"))
         lf_jobs_touched(q->daemon->jobs, q->param[0]);
+    if (lf_http_query_flag(q, "closed"))
+        lf_jobs_closed(q->daemon->jobs, q->param[0]);
     if (ref.kind == LF_FILE_PROGRESS && follow)
         return follow_start(q, &v, NULL, diag);
     if (ref.kind < LF_FILE_N && lines[ref.kind])
@@ -277,7 +279,7 @@ static enum lf_err one_way(struct lf_http *q, struct lf_diag *diag)
 
 static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)
 {
-    static const char *const known[] = {"train", "quiet", NULL};
+    static const char *const known[] = {"train", "quiet", "held", NULL};
     struct lf_file_ref ref;
     enum lf_err rc = lf_http_query_only(q, known, diag);
     if (rc != LF_OK)
@@ -350,6 +352,8 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
         lf_jobs_came(q->daemon->jobs, q->param[0], kind);
     if (rc == LF_OK && effect == LF_EFFECT_TRAIN && lf_http_query_flag(q, "train"))
         rc = train(q, &queued, diag);
+    if (rc == LF_OK && lf_http_query_flag(q, "held"))
+        lf_jobs_touched(q->daemon->jobs, q->param[0]);
     if (rc != LF_OK)
         return rc;
     if (effect == LF_EFFECT_SCORE || imported > 0)

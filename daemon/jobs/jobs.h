@@ -39,6 +39,8 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
  * the adapter is shown as queued, but for what would queue nothing now (*queued). */
 enum lf_err lf_jobs_train_quiet(struct lf_jobs *j, const char *name, bool *queued,
                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* Nothing more is written to a file of it: what is awaited waits for a moment, and no longer. */
+void lf_jobs_closed(struct lf_jobs *j, const char *name);
 /* A file of the adapter is being received: what is awaited waits on. */
 void lf_jobs_touched(struct lf_jobs *j, const char *name);
 /* One was taken in. Settings go into a training that has not begun; of one that has, it is said
@@ -59,6 +61,9 @@ enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_c
 /* The adapter was removed: its job is cancelled. */
 void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id);
 
+/* How many jobs have ended and cannot be written down, with the reason of the first: the disk is
+ * full, or fails. They are tried again every other second. */
+size_t lf_jobs_unsaved(struct lf_jobs *j, struct lf_diag *diag);
 /* A job as docs/http.md shows it; null where there is none. Yours. */
 json_t *lf_jobs_json(struct lf_jobs *j, uint64_t id);
 /* All that the store remembers, oldest first. */

@@ -57,7 +57,7 @@ bool lf_jobs_is_awaited(struct lf_jobs *j, uint64_t adapter_id)
     return *find(j, adapter_id) != NULL;
 }
 
-void lf_jobs_touched(struct lf_jobs *j, const char *name)
+static void put_off_named(struct lf_jobs *j, const char *name, uint64_t ms)
 {
     struct lf_adapter_view v;
     if (lf_registry_view(j->d->registry, name, &v, NULL) != LF_OK)
@@ -65,7 +65,17 @@ void lf_jobs_touched(struct lf_jobs *j, const char *name)
     lf_lock_auto held = lf_lock(&j->lock);
     struct lf_awaited *a = *find(j, v.record.id);
     if (a)
-        put_off(j, a, HELD_MS);
+        put_off(j, a, ms);
+}
+
+void lf_jobs_touched(struct lf_jobs *j, const char *name)
+{
+    put_off_named(j, name, HELD_MS);
+}
+
+void lf_jobs_closed(struct lf_jobs *j, const char *name)
+{
+    put_off_named(j, name, QUIET_MS);
 }
 
 void lf_jobs_await_forget(struct lf_jobs *j, uint64_t adapter_id)

@@ -97,6 +97,46 @@ static void a_data_set_trains_at_the_last_release(void **state)
     assert_null(n->draft);
 }
 
+static void a_flush_that_trains_is_the_only_upload(void **state)
+{
+    struct rig *r = *state;
+    struct fuse_req req = {0};
+    struct lf_place place;
+    struct lf_node *n = opened(r, "dataset.jsonl");
+    assert_int_equal(lf_draft_empty(&r->fs, n), LF_OK);
+    put(n, "{}\n");
+    struct lf_transfer *t = lf_op_new(&r->fs.waits, &req, n, sizeof *t);
+    t->held = true;
+    lf_node_place(n, &place);
+    lf_draft_send(t, &place, true, step_reply);
+    answer("PUT", FILES "dataset.jsonl?train=1&quiet=1&held=1", LF_OK, "{}");
+    was_answered(&req, 0, "");
+    lf_draft_writer_gone(&r->fs, n);
+    answer("GET", FILES "status?closed=1", LF_OK, "");
+    assert_int_equal(calls_made, 2);
+    assert_null(n->draft);
+}
+
+static void a_file_of_which_a_write_failed_goes_nowhere(void **state)
+{
+    struct rig *r = *state;
+    struct fuse_req req[2] = {{0}};
+    struct lf_node *n = opened(r, "dataset.jsonl");
+    assert_int_equal(lf_draft_empty(&r->fs, n), LF_OK);
+    put(n, "{}\n");
+    r->fs.stages.bytes_max = r->fs.stages.bytes;
+    assert_int_equal(lf_draft_write(n, "{}\n", 3, 3), LF_E_NO_SPACE);
+    send(r, n, &req[0]);
+    was_answered(&req[0], ENOSPC, "");
+    r->fs.stages.bytes_max += 100; /* room again makes it no better */
+    put(n, "{}\n");
+    send(r, n, &req[1]);
+    was_answered(&req[1], ENOSPC, "");
+    lf_draft_writer_gone(&r->fs, n);
+    assert_int_equal(calls_made, 0);
+    assert_null(n->draft);
+}
+
 static void a_refused_file_is_dropped_and_sent_no_more(void **state)
 {
     struct rig *r = *state;
@@ -212,6 +252,8 @@ int main(void)
         TEST(an_edit_in_place_fetches_the_file_once),
         TEST(a_file_that_cannot_be_fetched_cannot_be_edited),
         TEST(a_data_set_trains_at_the_last_release),
+        TEST(a_flush_that_trains_is_the_only_upload),
+        TEST(a_file_of_which_a_write_failed_goes_nowhere),
         TEST(a_refused_file_is_dropped_and_sent_no_more),
         TEST(what_a_killed_writer_wrote_is_dropped),
         TEST(only_files_that_mean_something_empty_are_sent_empty),
