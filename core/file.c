@@ -277,7 +277,7 @@ enum lf_err lf_dir_names(struct lf_names *out, const char *dir, struct lf_diag *
 {
     DIR *d = opendir(dir);
     if (!d)
-        return errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", dir);
+        return errno == ENOENT || errno == ENOTDIR ? LF_OK : lf_fail_errno(diag, errno, "%s", dir);
     enum lf_err rc = LF_OK;
     for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
         if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0)

@@ -68,7 +68,7 @@ struct lf_names {
     size_t n, cap;
 };
 #define lf_names_auto __attribute__((cleanup(lf_names_free))) struct lf_names
-/* Into an empty list. A directory that is not there has none. */
+/* Into an empty list. What is not there, or no directory, has none. */
 enum lf_err lf_dir_names(struct lf_names *out, const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_names_free(struct lf_names *l);
 

@@ -23,6 +23,8 @@
 #include <unistd.h>
 
 #define LOOK_MS 100
+#define STORE_TRY_SECONDS 3
+#define STORE_PATIENCE_SECONDS 60
 
 void lf_daemon_options_default(struct lf_daemon_options *o)
 {
@@ -172,16 +174,36 @@ static void reload(struct lf_daemon *d, struct lf_http_server *server)
         lf_log(LF_LOG_ERROR, "daemon", "the certificate stays as it was: %s", diag.text);
 }
 
-/* Until stop_fd is readable (LF_OK), or an engine has failed: its reason. Whatever failed in an
- * engine that had been ready, another process may do better: LF_E_DEVICE_LOST. */
+/* Whether the store can still be written: one that fails is tried every few seconds, so that it is
+ * opened again, and given up after a minute. A disk that is full is waited for. */
+static enum lf_err store_watch(struct lf_daemon *d, uint64_t *tried_ns, struct lf_diag *diag)
+{
+    double seconds = 0;
+    enum lf_err rc = lf_store_trouble(d->store, &seconds, diag);
+    if (rc == LF_OK || lf_clock_ns() - *tried_ns < STORE_TRY_SECONDS * LF_NS_PER_S)
+        return LF_OK;
+    *tried_ns = lf_clock_ns();
+    rc = lf_store_touch(d->store, diag);
+    if (rc == LF_OK || rc == LF_E_NO_SPACE || seconds < STORE_PATIENCE_SECONDS)
+        return LF_OK;
+    return lf_fail_within(diag, LF_E_IO, "the store cannot be written");
+}
+
+/* Until stop_fd is readable (LF_OK), or the store is given up, or an engine has failed: its reason.
+ * Whatever failed in an engine that had been ready, another process may do better:
+ * LF_E_DEVICE_LOST. */
 static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, struct lf_diag *diag)
 {
     struct pollfd p[] = {{d->options.stop_fd, POLLIN, 0}, {d->options.reload_fd, POLLIN, 0}};
+    uint64_t tried_ns = 0;
     for (;;) {
         if (poll(p, 2, LOOK_MS) > 0 && p[0].revents)
             return LF_OK;
         if (p[1].revents)
             reload(d, server);
+        enum lf_err lost = store_watch(d, &tried_ns, diag);
+        if (lost != LF_OK)
+            return lost;
         const struct lf_seat *who;
         if (lf_seats_state(d->seats, &who) == LF_ENGINE_FAILED) {
             struct lf_engine_status s;

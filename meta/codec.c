@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define ADAPTER_FORMAT 4 /* 2: with `refused`; 3: `wanted`; 4: `base_sha256` */
-#define JOB_FORMAT 2     /* 1: without losses */
+#define JOB_FORMAT 3     /* 1: without losses; 3: `attempts` */
 
 /* Either side of the walk: `out` when writing, `in` when reading. The first failure sticks. */
 struct record_cursor {
@@ -150,6 +150,8 @@ static void job_fields(struct record_cursor *c, struct lf_job_record *r)
     field_text(c, r->reason, sizeof r->reason);
     if (format >= 2)
         field_i32(c, &r->losses);
+    if (format >= 3)
+        field_i32(c, &r->attempts);
 }
 
 static enum lf_err decoded(const struct record_cursor *c, const char *what, struct lf_diag *diag)

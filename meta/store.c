@@ -1,11 +1,12 @@
-/* The store in LMDB. Every public function is one transaction; `struct tx` carries it and turns
+/* The store in LMDB. Every public function is one transaction; `struct lf_tx` carries it and turns
  * LMDB's codes into ours at one place. Durability is LMDB's default: a commit returns after its
  * pages and then its meta page were synced, so a crash loses at most the transaction under way. */
-#include "meta/store.h"
+#include "meta/inside.h"
 
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/lock.h"
 #include "core/grow.h"
 #include "meta/codec.h"
 #include "meta/limits.h"
@@ -25,24 +26,7 @@
  * LF_ADAPTERS_MAX adapters and as many jobs twice over. */
 #define STORE_MAP_BYTES ((size_t)1 << 30)
 
-struct lf_store {
-    char *dir;
-    /* Held for reading over a transaction, for writing over an opening of the environment. */
-    pthread_rwlock_t gate;
-    MDB_env *env;      /* NULL: could not be opened again yet */
-    unsigned openings; /* of the environment */
-    MDB_dbi adapters, names, jobs, counters;
-    int lock_fd;
-    uint64_t epoch;
-};
-
-struct tx {
-    struct lf_store *s;
-    MDB_txn *txn;
-    struct lf_diag *diag;
-};
-
-static enum lf_err mdb_err(int code, const char *doing, struct lf_diag *diag)
+enum lf_err lf_mdb_err(int code, const char *doing, struct lf_diag *diag)
 {
     enum lf_err rc = LF_E_IO;
     if (code == MDB_SUCCESS)
@@ -82,7 +66,7 @@ static enum lf_err env_open(struct lf_store *s, struct lf_diag *diag)
         s->openings++;
     else
         env_close(s);
-    return mdb_err(code, s->dir, diag);
+    return lf_mdb_err(code, s->dir, diag);
 }
 
 /* The first write makes both meta pages. A file below that was cut short while it was made (the
@@ -126,7 +110,7 @@ static enum lf_err env_renew(struct lf_store *s, unsigned openings, struct lf_di
         else if (txn)
             mdb_txn_abort(txn);
         if (code != MDB_SUCCESS) {
-            rc = mdb_err(code, "opening it again", diag);
+            rc = lf_mdb_err(code, "opening it again", diag);
             env_close(s);
         }
     }
@@ -134,7 +118,7 @@ static enum lf_err env_renew(struct lf_store *s, unsigned openings, struct lf_di
     return rc;
 }
 
-static int txn_begin(struct tx *t, unsigned flags, unsigned *openings)
+static int txn_begin(struct lf_tx *t, unsigned flags, unsigned *openings)
 {
     pthread_rwlock_rdlock(&t->s->gate);
     *openings = t->s->openings;
@@ -146,96 +130,94 @@ static int txn_begin(struct tx *t, unsigned flags, unsigned *openings)
     return code;
 }
 
-/* tx_end follows, also where there is no transaction. */
-static enum lf_err tx_begin(struct tx *t, struct lf_store *s, bool writes, struct lf_diag *diag)
+/* The disk, and not what was asked for. */
+static bool is_trouble(enum lf_err rc)
+{
+    return rc == LF_E_IO || rc == LF_E_NO_SPACE || rc == LF_E_DAMAGED || rc == LF_E_DENIED ||
+           rc == LF_E_READ_ONLY;
+}
+
+/* Remembers how a change ended. */
+static void note_change(struct lf_store *s, enum lf_err rc, const struct lf_diag *diag)
+{
+    lf_lock_auto held = lf_lock(&s->trouble_lock);
+    if (!is_trouble(rc)) {
+        if (rc == LF_OK)
+            s->failed = LF_OK;
+        return;
+    }
+    if (s->failed == LF_OK)
+        s->failed_ns = lf_clock_ns();
+    s->failed = rc;
+    lf_fail(&s->why, rc, "%s", diag && diag->text[0] ? diag->text : lf_err_name(rc));
+}
+
+/* lf_tx_end follows, also where there is no transaction. */
+enum lf_err lf_tx_begin(struct lf_tx *t, struct lf_store *s, bool writes, struct lf_diag *diag)
 {
     unsigned flags = writes ? 0 : MDB_RDONLY, openings;
-    *t = (struct tx){.s = s, .diag = diag};
+    *t = (struct lf_tx){.s = s, .diag = diag, .writes = writes};
     int code = txn_begin(t, flags, &openings);
     if (code == MDB_PANIC) {
         enum lf_err rc = env_renew(s, openings, diag);
-        if (rc != LF_OK)
+        if (rc != LF_OK) {
+            note_change(s, rc, diag);
             return rc;
+        }
         code = txn_begin(t, flags, &openings);
     }
-    return mdb_err(code, "begin", diag);
+    enum lf_err begun = lf_mdb_err(code, "begin", diag);
+    if (writes && begun != LF_OK)
+        note_change(s, begun, diag);
+    return begun;
 }
 
 /* Commits when rc is LF_OK, aborts otherwise; rc where none was begun. */
-static enum lf_err tx_end(struct tx *t, enum lf_err rc)
+enum lf_err lf_tx_end(struct lf_tx *t, enum lf_err rc)
 {
     if (!t->txn)
         return rc;
     if (rc == LF_OK)
-        rc = mdb_err(mdb_txn_commit(t->txn), "commit", t->diag);
+        rc = lf_mdb_err(mdb_txn_commit(t->txn), "commit", t->diag);
     else
         mdb_txn_abort(t->txn);
     t->txn = NULL;
     pthread_rwlock_unlock(&t->s->gate);
+    if (t->writes)
+        note_change(t->s, rc, t->diag);
     return rc;
-}
-
-struct id_key {
-    unsigned char b[8];
-};
-
-static struct id_key id_key(uint64_t id)
-{
-    struct id_key k;
-    for (int i = 0; i < 8; i++)
-        k.b[i] = (unsigned char)(id >> (56 - 8 * i));
-    return k;
-}
-
-static MDB_val id_val(struct id_key *k)
-{
-    return (MDB_val){sizeof k->b, k->b};
-}
-
-static uint64_t key_id(const MDB_val *key)
-{
-    const unsigned char *b = key->mv_data;
-    uint64_t id = 0;
-    for (size_t i = 0; i < key->mv_size; i++)
-        id = id << 8 | b[i];
-    return id;
-}
-
-static MDB_val text_val(const char *s)
-{
-    return (MDB_val){strlen(s), (void *)(uintptr_t)s};
 }
 
 /* ---- Sealed values --------------------------------------------------------------------------- */
 
 /* The bytes are LMDB's, until the transaction ends. That there is no value is the caller's to say.
  */
-static enum lf_err value_get(struct tx *t, MDB_dbi db, MDB_val key, MDB_val *val)
+enum lf_err lf_tx_get(struct lf_tx *t, MDB_dbi db, MDB_val key, MDB_val *val)
 {
     int code = mdb_get(t->txn, db, &key, val);
     if (code == MDB_NOTFOUND)
         return LF_E_NOT_FOUND;
     if (code == MDB_SUCCESS && !lf_seal_open(val, &key))
         return lf_fail(t->diag, LF_E_DAMAGED, "store: a value is damaged");
-    return mdb_err(code, "read", t->diag);
+    return lf_mdb_err(code, "read", t->diag);
 }
 
 /* LF_E_EXISTS only with MDB_NOOVERWRITE. */
-static enum lf_err value_put(struct tx *t, MDB_dbi db, MDB_val key, MDB_val val, unsigned flags)
+static enum lf_err value_put(struct lf_tx *t, MDB_dbi db, MDB_val key, MDB_val val, unsigned flags)
 {
     char room[LF_SEALED_MAX];
     MDB_val sealed;
     if (lf_seal(&sealed, room, &key, &val) != LF_OK)
         return lf_fail(t->diag, LF_E_TOO_BIG, "store: a value of %zu bytes", val.mv_size);
-    return mdb_err(mdb_put(t->txn, db, &key, &sealed, flags), "write", t->diag);
+    return lf_mdb_err(mdb_put(t->txn, db, &key, &sealed, flags), "write", t->diag);
 }
 
 /* ---- Counters -------------------------------------------------------------------------------- */
 
-static enum lf_err counter_get(struct tx *t, const char *word, uint64_t *out)
+static enum lf_err counter_get(struct lf_tx *t, const char *word, uint64_t *out)
 {
     MDB_val val;
-    enum lf_err rc = value_get(t, t->s->counters, text_val(word), &val);
+    enum lf_err rc = lf_tx_get(t, t->s->counters, lf_text_val(word), &val);
     *out = 0;
     if (rc == LF_E_NOT_FOUND)
         return LF_OK;
@@ -247,12 +229,12 @@ static enum lf_err counter_get(struct tx *t, const char *word, uint64_t *out)
     return LF_OK;
 }
 
-static enum lf_err counter_put(struct tx *t, const char *word, uint64_t v)
+static enum lf_err counter_put(struct lf_tx *t, const char *word, uint64_t v)
 {
-    return value_put(t, t->s->counters, text_val(word), (MDB_val){sizeof v, &v}, 0);
+    return value_put(t, t->s->counters, lf_text_val(word), (MDB_val){sizeof v, &v}, 0);
 }
 
-static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
+static enum lf_err counter_next(struct lf_tx *t, const char *word, uint64_t *out)
 {
     uint64_t v;
     enum lf_err rc = counter_get(t, word, &v) ?: counter_put(t, word, v + 1);
@@ -263,31 +245,32 @@ static enum lf_err counter_next(struct tx *t, const char *word, uint64_t *out)
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-static enum lf_err record_get(struct tx *t, MDB_dbi db, uint64_t id, MDB_val *val)
+static enum lf_err record_get(struct lf_tx *t, MDB_dbi db, uint64_t id, MDB_val *val)
 {
-    struct id_key k = id_key(id);
-    return value_get(t, db, id_val(&k), val);
+    struct lf_id_key k = lf_id_key(id);
+    return lf_tx_get(t, db, lf_id_val(&k), val);
 }
 
 /* `encoded` is how the record became the bytes of b, which are freed. */
-static enum lf_err record_put(struct tx *t, MDB_dbi db, uint64_t id, struct lf_buf *b,
+static enum lf_err record_put(struct lf_tx *t, MDB_dbi db, uint64_t id, struct lf_buf *b,
                               enum lf_err encoded)
 {
-    struct id_key k = id_key(id);
-    enum lf_err rc = encoded == LF_OK ? value_put(t, db, id_val(&k), (MDB_val){b->len, b->data}, 0)
-                                      : lf_fail(t->diag, encoded, "store: no memory for a record");
+    struct lf_id_key k = lf_id_key(id);
+    enum lf_err rc = encoded == LF_OK
+                         ? value_put(t, db, lf_id_val(&k), (MDB_val){b->len, b->data}, 0)
+                         : lf_fail(t->diag, encoded, "store: no memory for a record");
     lf_buf_free(b);
     return rc;
 }
 
-static enum lf_err record_drop(struct tx *t, MDB_dbi db, uint64_t id)
+static enum lf_err record_drop(struct lf_tx *t, MDB_dbi db, uint64_t id)
 {
-    struct id_key k = id_key(id);
-    MDB_val key = id_val(&k);
-    return mdb_err(mdb_del(t->txn, db, &key, NULL), "delete", t->diag);
+    struct lf_id_key k = lf_id_key(id);
+    MDB_val key = lf_id_val(&k);
+    return lf_mdb_err(mdb_del(t->txn, db, &key, NULL), "delete", t->diag);
 }
 
-static enum lf_err adapter_read(struct tx *t, uint64_t id, struct lf_adapter_record *out)
+enum lf_err lf_tx_adapter_read(struct lf_tx *t, uint64_t id, struct lf_adapter_record *out)
 {
     MDB_val val;
     enum lf_err rc = record_get(t, t->s->adapters, id, &val);
@@ -297,14 +280,14 @@ static enum lf_err adapter_read(struct tx *t, uint64_t id, struct lf_adapter_rec
 }
 
 /* Changed now. */
-static enum lf_err adapter_write(struct tx *t, struct lf_adapter_record *r)
+enum lf_err lf_tx_adapter_write(struct lf_tx *t, struct lf_adapter_record *r)
 {
     struct lf_buf b = {.max = LF_RECORD_BYTES_MAX};
     r->changed_ms = lf_clock_unix_ms();
     return record_put(t, t->s->adapters, r->id, &b, lf_adapter_record_encode(&b, r));
 }
 
-static enum lf_err job_read(struct tx *t, uint64_t id, struct lf_job_record *out)
+static enum lf_err job_read(struct lf_tx *t, uint64_t id, struct lf_job_record *out)
 {
     MDB_val val;
     enum lf_err rc = record_get(t, t->s->jobs, id, &val);
@@ -313,25 +296,25 @@ static enum lf_err job_read(struct tx *t, uint64_t id, struct lf_job_record *out
     return rc ?: lf_job_record_decode(out, val.mv_data, val.mv_size, t->diag);
 }
 
-static enum lf_err job_write(struct tx *t, const struct lf_job_record *r)
+static enum lf_err job_write(struct lf_tx *t, const struct lf_job_record *r)
 {
     struct lf_buf b = {.max = LF_RECORD_BYTES_MAX};
     return record_put(t, t->s->jobs, r->id, &b, lf_job_record_encode(&b, r));
 }
 
-static enum lf_err name_take(struct tx *t, const char *name, uint64_t id)
+enum lf_err lf_tx_name_take(struct lf_tx *t, const char *name, uint64_t id)
 {
     MDB_val val = {sizeof id, &id};
-    enum lf_err rc = value_put(t, t->s->names, text_val(name), val, MDB_NOOVERWRITE);
+    enum lf_err rc = value_put(t, t->s->names, lf_text_val(name), val, MDB_NOOVERWRITE);
     if (rc == LF_E_EXISTS)
         return lf_fail(t->diag, rc, "there is an adapter \"%s\" already", name);
     return rc;
 }
 
-static enum lf_err name_drop(struct tx *t, const char *name)
+static enum lf_err name_drop(struct lf_tx *t, const char *name)
 {
-    MDB_val key = text_val(name);
-    return mdb_err(mdb_del(t->txn, t->s->names, &key, NULL), "name", t->diag);
+    MDB_val key = lf_text_val(name);
+    return lf_mdb_err(mdb_del(t->txn, t->s->names, &key, NULL), "name", t->diag);
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -358,12 +341,12 @@ enum lf_err lf_store_lock(int *out, const char *dir, struct lf_diag *diag)
 
 static enum lf_err tables_open(struct lf_store *s, struct lf_diag *diag)
 {
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
-    rc = rc ?: mdb_err(tables_bind(s, t.txn, MDB_CREATE), "tables", diag);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
+    rc = rc ?: lf_mdb_err(tables_bind(s, t.txn, MDB_CREATE), "tables", diag);
     rc = rc ?: counter_put(&t, "format", LF_STORE_FORMAT);
     rc = rc ?: counter_next(&t, "epoch", &s->epoch);
-    return tx_end(&t, rc);
+    return lf_tx_end(&t, rc);
 }
 
 enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag *diag)
@@ -376,6 +359,7 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
         return lf_no_memory(diag, "the store");
     s->lock_fd = -1;
     pthread_rwlock_init(&s->gate, NULL);
+    pthread_mutex_init(&s->trouble_lock, NULL);
     s->dir = strdup(dir);
     if (!s->dir)
         rc = lf_no_memory(diag, "the store");
@@ -397,6 +381,7 @@ void lf_store_close(struct lf_store *s)
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_rwlock_destroy(&s->gate);
+    pthread_mutex_destroy(&s->trouble_lock);
     free(s->dir);
     free(s);
 }
@@ -406,20 +391,35 @@ uint64_t lf_store_epoch(const struct lf_store *s)
     return s->epoch;
 }
 
+enum lf_err lf_store_trouble(struct lf_store *s, double *seconds, struct lf_diag *diag)
+{
+    lf_lock_auto held = lf_lock(&s->trouble_lock);
+    if (s->failed == LF_OK)
+        return LF_OK;
+    *seconds = (double)(lf_clock_ns() - s->failed_ns) / 1e9;
+    return lf_fail(diag, s->failed, "%s", s->why.text);
+}
+
+enum lf_err lf_store_touch(struct lf_store *s, struct lf_diag *diag)
+{
+    struct lf_tx t;
+    return lf_tx_begin(&t, s, true, diag) ?: lf_tx_end(&t, counter_put(&t, "epoch", s->epoch));
+}
+
 /* ---- Adapters -------------------------------------------------------------------------------- */
 
 enum lf_err lf_store_adapter_create(struct lf_store *s, struct lf_adapter_record *r,
                                     lf_store_adapter_fn prepare, void *arg, struct lf_diag *diag)
 {
     struct lf_adapter_record made = *r;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
-    rc = rc ?: counter_next(&t, "adapter", &made.id) ?: name_take(&t, made.name, made.id);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
+    rc = rc ?: counter_next(&t, "adapter", &made.id) ?: lf_tx_name_take(&t, made.name, made.id);
     made.created_ms = lf_clock_unix_ms();
-    rc = rc ?: adapter_write(&t, &made);
+    rc = rc ?: lf_tx_adapter_write(&t, &made);
     if (rc == LF_OK && prepare)
         rc = prepare(arg, &made, diag);
-    rc = tx_end(&t, rc);
+    rc = lf_tx_end(&t, rc);
     if (rc == LF_OK)
         *r = made;
     return rc;
@@ -429,10 +429,11 @@ enum lf_err lf_store_adapter_update(struct lf_store *s, uint64_t id, lf_store_ad
                                     void *arg, struct lf_adapter_record *out, struct lf_diag *diag)
 {
     struct lf_adapter_record r;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
-    rc = rc ?: adapter_read(&t, id, &r) ?: change(arg, &r, diag) ?: adapter_write(&t, &r);
-    rc = tx_end(&t, rc);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
+    rc = rc ?: lf_tx_adapter_read(&t, id, &r) ?: change(arg, &r, diag);
+    rc = rc ?: lf_tx_adapter_write(&t, &r);
+    rc = lf_tx_end(&t, rc);
     if (rc == LF_OK && out)
         *out = r;
     return rc;
@@ -442,13 +443,13 @@ enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char 
                                     struct lf_adapter_record *out, struct lf_diag *diag)
 {
     struct lf_adapter_record r;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
-    rc = rc ?: adapter_read(&t, id, &r);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
+    rc = rc ?: lf_tx_adapter_read(&t, id, &r);
     if (rc == LF_OK && strcmp(r.name, to) != 0)
-        rc = name_take(&t, to, id) ?: name_drop(&t, r.name);
+        rc = lf_tx_name_take(&t, to, id) ?: name_drop(&t, r.name);
     snprintf(r.name, sizeof r.name, "%s", to);
-    rc = tx_end(&t, rc ?: adapter_write(&t, &r));
+    rc = lf_tx_end(&t, rc ?: lf_tx_adapter_write(&t, &r));
     if (rc == LF_OK && out)
         *out = r;
     return rc;
@@ -457,21 +458,21 @@ enum lf_err lf_store_adapter_rename(struct lf_store *s, uint64_t id, const char 
 enum lf_err lf_store_adapter_delete(struct lf_store *s, uint64_t id, struct lf_diag *diag)
 {
     struct lf_adapter_record r;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
-    rc = rc ?: adapter_read(&t, id, &r) ?: name_drop(&t, r.name);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
+    rc = rc ?: lf_tx_adapter_read(&t, id, &r) ?: name_drop(&t, r.name);
     rc = rc ?: record_drop(&t, s->adapters, id);
-    return tx_end(&t, rc);
+    return lf_tx_end(&t, rc);
 }
 
 /* The name is the adapter's already where its record was damaged and the names are well. */
-static enum lf_err name_adopt(struct tx *t, const struct lf_adapter_record *r)
+static enum lf_err name_adopt(struct lf_tx *t, const struct lf_adapter_record *r)
 {
     MDB_val val;
     uint64_t id = 0;
-    if (value_get(t, t->s->names, text_val(r->name), &val) == LF_OK && val.mv_size == sizeof id)
+    if (lf_tx_get(t, t->s->names, lf_text_val(r->name), &val) == LF_OK && val.mv_size == sizeof id)
         memcpy(&id, val.mv_data, sizeof id);
-    return id == r->id ? LF_OK : name_take(t, r->name, r->id);
+    return id == r->id ? LF_OK : lf_tx_name_take(t, r->name, r->id);
 }
 
 enum lf_err lf_store_adapter_adopt(struct lf_store *s, const struct lf_adapter_record *r,
@@ -479,13 +480,13 @@ enum lf_err lf_store_adapter_adopt(struct lf_store *s, const struct lf_adapter_r
 {
     struct lf_adapter_record made = *r;
     uint64_t known = 0;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
     rc = rc ?: counter_get(&t, "adapter", &known);
     if (rc == LF_OK && known < r->id)
         rc = counter_put(&t, "adapter", r->id);
-    rc = rc ?: name_adopt(&t, r) ?: adapter_write(&t, &made);
-    return tx_end(&t, rc);
+    rc = rc ?: name_adopt(&t, r) ?: lf_tx_adapter_write(&t, &made);
+    return lf_tx_end(&t, rc);
 }
 
 /* A list that grows as a walk goes over a table's records of `bytes` each. */
@@ -517,10 +518,10 @@ static enum lf_err list_take(struct list *l, enum lf_err rc, void *out, size_t *
 typedef enum lf_err (*walk_fn)(struct list *l, const MDB_val *key, MDB_val *val,
                                struct lf_diag *diag);
 
-static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct list *l)
+static enum lf_err table_walk(struct lf_tx *t, MDB_dbi db, walk_fn each, struct list *l)
 {
     MDB_cursor *c;
-    enum lf_err rc = mdb_err(mdb_cursor_open(t->txn, db, &c), "walk", t->diag);
+    enum lf_err rc = lf_mdb_err(mdb_cursor_open(t->txn, db, &c), "walk", t->diag);
     if (rc != LF_OK)
         return rc;
     MDB_val key, val;
@@ -532,7 +533,7 @@ static enum lf_err table_walk(struct tx *t, MDB_dbi db, walk_fn each, struct lis
     }
     mdb_cursor_close(c);
     if (rc == LF_OK && code != MDB_NOTFOUND)
-        rc = mdb_err(code, "walk", t->diag);
+        rc = lf_mdb_err(code, "walk", t->diag);
     return rc;
 }
 
@@ -549,15 +550,15 @@ static enum lf_err named(struct list *l, const MDB_val *key, MDB_val *val, struc
 
 /* There is a record of the id, be it damaged, or a name that stands for it: a record whose key is
  * damaged has lost its place. */
-static enum lf_err id_mentioned(struct tx *t, uint64_t id, bool *there)
+static enum lf_err id_mentioned(struct lf_tx *t, uint64_t id, bool *there)
 {
-    struct id_key k = id_key(id);
-    MDB_val key = id_val(&k), val;
+    struct lf_id_key k = lf_id_key(id);
+    MDB_val key = lf_id_val(&k), val;
     struct list l = {.bytes = sizeof id};
     int code = mdb_get(t->txn, t->s->adapters, &key, &val);
     *there = code == MDB_SUCCESS;
     if (code != MDB_NOTFOUND)
-        return mdb_err(code, "adapter", t->diag);
+        return lf_mdb_err(code, "adapter", t->diag);
     enum lf_err rc = table_walk(t, t->s->names, named, &l);
     const uint64_t *ids = (const uint64_t *)(void *)l.items;
     for (size_t i = 0; i < l.n && rc == LF_OK; i++)
@@ -571,10 +572,10 @@ enum lf_err lf_store_adapter_removed(struct lf_store *s, uint64_t id, bool *remo
 {
     uint64_t known = 0;
     bool there = false;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, false, diag);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, false, diag);
     rc = rc ?: counter_get(&t, "adapter", &known) ?: id_mentioned(&t, id, &there);
-    rc = tx_end(&t, rc);
+    rc = lf_tx_end(&t, rc);
     if (rc == LF_OK)
         *removed = id <= known && !there;
     return rc;
@@ -602,7 +603,7 @@ static enum lf_err adapter_listed(struct list *l, const MDB_val *key, MDB_val *v
     enum lf_err rc = lf_seal_open(val, key)
                          ? lf_adapter_record_decode(r, val->mv_data, val->mv_size, &why)
                          : lf_fail(&why, LF_E_DAMAGED, "its bytes are damaged");
-    return left_out(l, "adapter", key_id(key), rc, &why);
+    return left_out(l, "adapter", lf_key_id(key), rc, &why);
 }
 
 static enum lf_err job_listed(struct list *l, const MDB_val *key, MDB_val *val,
@@ -615,16 +616,16 @@ static enum lf_err job_listed(struct list *l, const MDB_val *key, MDB_val *val,
     enum lf_err rc = lf_seal_open(val, key)
                          ? lf_job_record_decode(r, val->mv_data, val->mv_size, &why)
                          : lf_fail(&why, LF_E_DAMAGED, "its bytes are damaged");
-    return left_out(l, "job", key_id(key), rc, &why);
+    return left_out(l, "job", lf_key_id(key), rc, &why);
 }
 
 enum lf_err lf_store_adapter_list(struct lf_store *s, struct lf_adapter_record **out, size_t *n,
                                   struct lf_diag *diag)
 {
     struct list l = {.bytes = sizeof **out};
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, false, diag);
-    rc = tx_end(&t, rc ?: table_walk(&t, s->adapters, adapter_listed, &l));
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, false, diag);
+    rc = lf_tx_end(&t, rc ?: table_walk(&t, s->adapters, adapter_listed, &l));
     return list_take(&l, rc, out, n);
 }
 
@@ -635,9 +636,9 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
 {
     struct lf_job_record made = *r;
     struct lf_adapter_record a;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
-    rc = rc ?: adapter_read(&t, made.adapter_id, &a) ?: counter_next(&t, "job", &made.id);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
+    rc = rc ?: lf_tx_adapter_read(&t, made.adapter_id, &a) ?: counter_next(&t, "job", &made.id);
     if (rc == LF_OK) {
         made.created_ms = lf_clock_unix_ms();
         made.version = ++a.versions;
@@ -646,8 +647,8 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
         a.trouble[0] = '\0';
         rc = job_write(&t, &made);
     }
-    rc = rc ?: adapter_write(&t, &a);
-    rc = tx_end(&t, rc);
+    rc = rc ?: lf_tx_adapter_write(&t, &a);
+    rc = lf_tx_end(&t, rc);
     if (rc == LF_OK) {
         *r = made;
         *adapter = a;
@@ -658,24 +659,24 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
 enum lf_err lf_store_job_get(struct lf_store *s, uint64_t id, struct lf_job_record *out,
                              struct lf_diag *diag)
 {
-    struct tx t;
-    return tx_begin(&t, s, false, diag) ?: tx_end(&t, job_read(&t, id, out));
+    struct lf_tx t;
+    return lf_tx_begin(&t, s, false, diag) ?: lf_tx_end(&t, job_read(&t, id, out));
 }
 
 enum lf_err lf_store_job_put(struct lf_store *s, const struct lf_job_record *r,
                              struct lf_diag *diag)
 {
-    struct tx t;
-    return tx_begin(&t, s, true, diag) ?: tx_end(&t, job_write(&t, r));
+    struct lf_tx t;
+    return lf_tx_begin(&t, s, true, diag) ?: lf_tx_end(&t, job_write(&t, r));
 }
 
 enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_record **out,
                               size_t *n, struct lf_diag *diag)
 {
     struct list l = {.bytes = sizeof **out};
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, false, diag);
-    rc = tx_end(&t, rc ?: table_walk(&t, s->jobs, job_listed, &l));
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, false, diag);
+    rc = lf_tx_end(&t, rc ?: table_walk(&t, s->jobs, job_listed, &l));
     struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
     size_t kept = 0;
     for (size_t i = 0; i < l.n; i++)
@@ -688,8 +689,8 @@ enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_
 enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *diag)
 {
     struct list l = {.bytes = sizeof(struct lf_job_record)};
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
     rc = rc ?: table_walk(&t, s->jobs, job_listed, &l);
     struct lf_job_record *jobs = (struct lf_job_record *)(void *)l.items;
     for (size_t i = l.n; i-- > 0 && rc == LF_OK;) {
@@ -701,7 +702,7 @@ enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *
         }
         rc = record_drop(&t, s->jobs, jobs[i].id);
     }
-    rc = tx_end(&t, rc);
+    rc = lf_tx_end(&t, rc);
     free(jobs);
     return rc;
 }
@@ -710,12 +711,12 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
                                 struct lf_adapter_record *adapter, struct lf_diag *diag)
 {
     struct lf_adapter_record a;
-    struct tx t;
-    enum lf_err rc = tx_begin(&t, s, true, diag);
+    struct lf_tx t;
+    enum lf_err rc = lf_tx_begin(&t, s, true, diag);
     rc = rc ?: job_write(&t, r);
     enum lf_err found = LF_OK;
     if (rc == LF_OK) {
-        found = adapter_read(&t, r->adapter_id, &a);
+        found = lf_tx_adapter_read(&t, r->adapter_id, &a);
         rc = found == LF_E_NOT_FOUND ? LF_OK : found;
     }
     if (rc == LF_OK && found == LF_OK) {
@@ -726,133 +727,10 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
             memcpy(a.trouble, r->reason, sizeof a.trouble);
             a.refused = 0;
         }
-        rc = adapter_write(&t, &a);
+        rc = lf_tx_adapter_write(&t, &a);
     }
-    rc = tx_end(&t, rc);
+    rc = lf_tx_end(&t, rc);
     if (rc == LF_OK && found == LF_OK)
         *adapter = a;
     return rc;
-}
-
-/* ---- Mending --------------------------------------------------------------------------------- */
-
-struct store_mending {
-    struct tx t;
-    lf_store_mended_fn say;
-    void *arg;
-};
-
-static void mended(const struct store_mending *m, const char *table, const MDB_val *key,
-                   const char *why, const char *how)
-{
-    char what[LF_NAME_MAX + 16];
-    if (strcmp(table, "name") == 0)
-        snprintf(what, sizeof what, "name %.*s",
-                 (int)(key->mv_size < LF_NAME_MAX ? key->mv_size : LF_NAME_MAX),
-                 (const char *)key->mv_data);
-    else
-        snprintf(what, sizeof what, "%s %llu", table, (unsigned long long)key_id(key));
-    m->say(m->arg, what, why, how);
-}
-
-/* NULL, or what is wrong with an entry. */
-typedef const char *(*fault_fn)(struct store_mending *m, const MDB_val *key, MDB_val *val);
-
-static const char *record_fault(enum lf_err decoded, const MDB_val *key, uint64_t id)
-{
-    return decoded != LF_OK    ? "its record cannot be read"
-           : key_id(key) != id ? "its record is another's"
-           : key->mv_size != 8 ? "its key is damaged"
-                               : NULL;
-}
-
-static const char *adapter_fault(struct store_mending *m, const MDB_val *key, MDB_val *val)
-{
-    (void)m;
-    struct lf_adapter_record r = {.id = 0};
-    if (!lf_seal_open(val, key))
-        return "its bytes are damaged";
-    enum lf_err rc = lf_adapter_record_decode(&r, val->mv_data, val->mv_size, NULL);
-    return record_fault(rc, key, r.id);
-}
-
-static const char *job_fault(struct store_mending *m, const MDB_val *key, MDB_val *val)
-{
-    (void)m;
-    struct lf_job_record r = {.id = 0};
-    if (!lf_seal_open(val, key))
-        return "its bytes are damaged";
-    enum lf_err rc = lf_job_record_decode(&r, val->mv_data, val->mv_size, NULL);
-    return record_fault(rc, key, r.id);
-}
-
-static const char *name_fault(struct store_mending *m, const MDB_val *key, MDB_val *val)
-{
-    struct lf_adapter_record r;
-    uint64_t id;
-    if (!lf_seal_open(val, key) || val->mv_size != sizeof id)
-        return "its bytes are damaged";
-    memcpy(&id, val->mv_data, sizeof id);
-    if (adapter_read(&m->t, id, &r) != LF_OK)
-        return "there is no such adapter";
-    bool same = strlen(r.name) == key->mv_size && memcmp(r.name, key->mv_data, key->mv_size) == 0;
-    return same ? NULL : "its adapter has another name";
-}
-
-/* Drops what is wrong. */
-static enum lf_err table_mend(struct store_mending *m, MDB_dbi db, const char *table,
-                              fault_fn fault)
-{
-    MDB_cursor *c;
-    MDB_val key, val;
-    int code = mdb_cursor_open(m->t.txn, db, &c);
-    if (code != MDB_SUCCESS)
-        return mdb_err(code, "walk", m->t.diag);
-    while ((code = mdb_cursor_get(c, &key, &val, MDB_NEXT)) == MDB_SUCCESS) {
-        const char *why = fault(m, &key, &val);
-        if (!why)
-            continue;
-        mended(m, table, &key, why, "dropped");
-        code = mdb_cursor_del(c, 0);
-        if (code != MDB_SUCCESS)
-            break;
-    }
-    mdb_cursor_close(c);
-    return code == MDB_NOTFOUND ? LF_OK : mdb_err(code, "walk", m->t.diag);
-}
-
-/* The adapter's name stands for it; where it is another's already, the adapter gets a new one. */
-static enum lf_err name_mend(struct store_mending *m, struct lf_adapter_record *r)
-{
-    struct id_key k = id_key(r->id);
-    MDB_val key = id_val(&k), val;
-    uint64_t id = 0;
-    enum lf_err rc = value_get(&m->t, m->t.s->names, text_val(r->name), &val);
-    if (rc == LF_OK)
-        memcpy(&id, val.mv_data, sizeof id);
-    if (id == r->id)
-        return LF_OK;
-    mended(m, "adapter", &key, "its name does not stand for it", "named");
-    if (rc != LF_E_NOT_FOUND)
-        snprintf(r->name, sizeof r->name, "recovered-%llu", (unsigned long long)r->id);
-    return name_take(&m->t, r->name, r->id) ?: adapter_write(&m->t, r);
-}
-
-enum lf_err lf_store_mend(struct lf_store *s, lf_store_mended_fn say, void *arg,
-                          struct lf_diag *diag)
-{
-    struct store_mending m = {.say = say, .arg = arg};
-    struct list l = {.bytes = sizeof(struct lf_adapter_record)};
-    enum lf_err rc = tx_begin(&m.t, s, true, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = table_mend(&m, s->adapters, "adapter", adapter_fault);
-    rc = rc ?: table_mend(&m, s->jobs, "job", job_fault);
-    rc = rc ?: table_mend(&m, s->names, "name", name_fault);
-    rc = rc ?: table_walk(&m.t, s->adapters, adapter_listed, &l);
-    struct lf_adapter_record *adapters = (struct lf_adapter_record *)(void *)l.items;
-    for (size_t i = 0; i < l.n && rc == LF_OK; i++)
-        rc = name_mend(&m, &adapters[i]);
-    free(adapters);
-    return tx_end(&m.t, rc);
 }

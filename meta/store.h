@@ -41,6 +41,13 @@ enum lf_err lf_store_copy(const char *dir, const char *to, struct lf_diag *diag)
  * from another. */
 uint64_t lf_store_epoch(const struct lf_store *s);
 
+/* LF_OK, or how the last change ended, with its reason, and for how long all have: the disk is
+ * full, or fails. */
+enum lf_err lf_store_trouble(struct lf_store *s, double *seconds,
+                             struct lf_diag *diag) LF_MUST_CHECK;
+/* A change that changes nothing: whether changes can be made. */
+enum lf_err lf_store_touch(struct lf_store *s, struct lf_diag *diag) LF_MUST_CHECK;
+
 /* ---- Adapters -------------------------------------------------------------------------------- */
 
 struct lf_adapter_record {
@@ -101,7 +108,8 @@ struct lf_job_record {
     int32_t version;                          /* that it makes */
     int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
     int32_t losses;                           /* times the device was lost under it */
-    struct lf_progress progress;              /* kept but for its times */
+    int32_t attempts; /* to prepare its rows, in a row, that the daemon did not survive */
+    struct lf_progress progress; /* kept but for its times */
     char inputs_sha256[65];
     char reason[LF_DIAG_MAX]; /* why it failed */
 };

@@ -2,6 +2,8 @@
 #include "daemon/api/api.h"
 #include "daemon/embedded.h"
 #include "daemon/http/connections.h"
+#include "daemon/jobs/jobs.h"
+#include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
 
@@ -32,6 +34,22 @@ enum lf_err lf_api_openapi(struct lf_http *q, struct lf_diag *diag)
     return reply_embedded(q, "application/json", lf_openapi_json, lf_openapi_json_n);
 }
 
+/* What does not keep it from answering, and wants somebody to look. */
+static json_t *problems_of(struct lf_daemon *d)
+{
+    struct lf_diag store = {""}, disk = {""}, jobs = {""};
+    double seconds = 0;
+    json_t *list = json_array();
+    if (lf_store_trouble(d->store, &seconds, &store) != LF_OK)
+        json_array_append_new(list,
+                              json_sprintf("changes fail since %.0f s: %s", seconds, store.text));
+    if (lf_registry_disk_short(d->registry, &disk))
+        json_array_append_new(list, json_string(disk.text));
+    if (lf_jobs_unsaved(d->jobs, &jobs) > 0)
+        json_array_append_new(list, json_string(jobs.text));
+    return list;
+}
+
 enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 {
     if (atomic_load(&q->daemon->stopping))
@@ -44,7 +62,10 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
     }
     if (state != LF_ENGINE_READY)
         return lf_fail(diag, LF_E_DEVICE_LOST, "the base is being loaded");
-    lf_http_reply_json(q, 200, json_pack("{s:s}", "status", "ok"));
+    json_t *problems = problems_of(q->daemon);
+    bool well = json_array_size(problems) == 0;
+    lf_http_reply_json(
+        q, 200, json_pack("{s:s, s:o}", "status", well ? "ok" : "degraded", "problems", problems));
     return LF_OK;
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define WHERE_BYTES 512 /* of a path below DATA */
 
@@ -122,6 +123,14 @@ static enum lf_err remains(void *arg, const char *where, const char *what, bool 
     return LF_OK;
 }
 
+static bool is_folder(struct lf_fsck *f, const char *where)
+{
+    char path[LF_PATH_MAX];
+    struct stat st;
+    return lf_registry_pathf(&f->r, path, NULL, "%s", where) != LF_OK || lstat(path, &st) != 0 ||
+           S_ISDIR(st.st_mode);
+}
+
 static void entry_check(struct lf_fsck *f, uint64_t id, const char *name)
 {
     static const char *const folders[] = {"versions", "jobs", "import", "restore"};
@@ -129,8 +138,11 @@ static void entry_check(struct lf_fsck *f, uint64_t id, const char *name)
     enum lf_file_kind kind = kind_of(name);
     snprintf(where, sizeof where, "adapters/%llu/%s", (unsigned long long)id, name);
     for (size_t i = 0; i < 4; i++)
-        if (strcmp(name, folders[i]) == 0)
+        if (strcmp(name, folders[i]) == 0) {
+            if (!is_folder(f, where))
+                lf_fsck_take(f, where, "it is no directory", true);
             return;
+        }
     if (kind != LF_FILE_N)
         lf_fsck_file(f, where, kind);
     else if (strcmp(name, LF_IDENTITY_FILE) != 0 && !lf_name_is_temporary(name))

@@ -30,6 +30,7 @@ enum lf_job_stage {
     LF_STAGE_WAITING, /* for the preparer */
     LF_STAGE_PREPARING,
     LF_STAGE_TRAINING, /* with the engine: waiting for room there, or running */
+    LF_STAGE_UNSAVED,  /* trained; its version could not be written, and is tried again */
     LF_STAGE_ENDED     /* on its way off the list */
 };
 
@@ -59,6 +60,9 @@ struct lf_open_job {
     bool unsaved;                  /* progress that is not in the store, or not drawn */
     struct lf_job_event end_event; /* here from the start: that a training ended cannot be lost */
     struct lf_training_end end;
+    struct lf_adapter *trained;  /* UNSAVED: what is to be saved; owned */
+    bool unwritten;              /* ENDED, and the store could not be told yet */
+    char waits_for[LF_DIAG_MAX]; /* why it is UNSAVED or unwritten; under the lock */
 };
 
 /* A training that is made when nothing has come into the adapter's directory until then. */
@@ -97,9 +101,10 @@ enum lf_err lf_job_dir(struct lf_jobs *j, uint64_t adapter_id, uint64_t job_id,
                        char out[LF_PATH_MAX], struct lf_diag *diag) LF_MUST_CHECK;
 /* What the registry shows of the job. With the lock held. */
 void lf_open_job_show(struct lf_jobs *j, const struct lf_open_job *l);
-/* The job ends as its record's status says: off the list, then the store, the registry, the log,
- * its directory. Takes l. No lock held. */
-void lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l);
+/* The job ends as its record's status says: the store, off the list, the registry, the log,
+ * its directory. Takes l. No lock held. False: the store cannot be told now; the recorder tries
+ * again, and l stays on the list until then. */
+bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l);
 
 /* The threads' mains; arg is the lf_jobs. */
 void *lf_preparer_main(void *arg);

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/lock.h"
+#include "daemon/limits.h"
 #include "trainer/log.h"
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ static struct lf_open_job *find_adapter(struct lf_jobs *j, uint64_t adapter_id)
 {
     struct lf_open_job *found = NULL;
     for (struct lf_open_job *l = j->open; l; l = l->next)
-        if (l->record.adapter_id == adapter_id && !l->cancelled)
+        if (l->record.adapter_id == adapter_id && !l->cancelled && !l->unwritten)
             found = l;
     return found;
 }
@@ -84,18 +85,33 @@ static void log_end(struct lf_jobs *j, const struct lf_job_record *r)
     lf_registry_log(j->d->registry, r->adapter_id, line);
 }
 
-void lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
+/* The store does not know of its end yet. */
+static void unwritten(struct lf_jobs *j, struct lf_open_job *l, const char *why)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    if (!l->unwritten)
+        lf_log(LF_LOG_ERROR, "jobs", "job %llu: its end is not in the store: %s; it is tried again",
+               (unsigned long long)l->record.id, why);
+    l->unwritten = true;
+    snprintf(l->waits_for, sizeof l->waits_for, "%s", why);
+}
+
+bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
     char dir[LF_PATH_MAX];
     struct lf_job_record *r = &l->record;
     pthread_mutex_lock(&j->lock);
     r->ended_ms = lf_clock_unix_ms();
+    struct lf_job_record ended = *r;
+    pthread_mutex_unlock(&j->lock);
+    if (lf_registry_job_finish(j->d->registry, &ended, &diag) != LF_OK) {
+        unwritten(j, l, diag.text);
+        return false;
+    }
+    pthread_mutex_lock(&j->lock);
     take_off(j, l);
     pthread_mutex_unlock(&j->lock);
-    if (lf_registry_job_finish(j->d->registry, r, &diag) != LF_OK)
-        lf_log(LF_LOG_ERROR, "jobs", "job %llu: its end is not in the store: %s",
-               (unsigned long long)r->id, diag.text);
     log_end(j, r);
     if (lf_job_dir(j, r->adapter_id, r->id, dir, &diag) != LF_OK ||
         lf_dir_remove(dir, &diag) != LF_OK)
@@ -113,6 +129,18 @@ void lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
     pthread_mutex_unlock(&j->lock);
     lf_curve_free(&l->curve);
     free(l);
+    return true;
+}
+
+size_t lf_jobs_unsaved(struct lf_jobs *j, struct lf_diag *diag)
+{
+    size_t n = 0;
+    lf_lock_auto held = lf_lock(&j->lock);
+    for (const struct lf_open_job *l = j->open; l; l = l->next)
+        if ((l->stage == LF_STAGE_UNSAVED || l->unwritten) && ++n == 1)
+            lf_fail(diag, LF_E_IO, "job %llu of %s waits to be saved: %s",
+                    (unsigned long long)l->record.id, l->record.adapter, l->waits_for);
+    return n;
 }
 
 /* ---- Making one ------------------------------------------------------------------------------ */
@@ -144,7 +172,7 @@ static void cancel(struct lf_jobs *j, uint64_t job_id)
     }
     pthread_mutex_unlock(&j->lock);
     if (mine)
-        lf_open_job_end(j, mine);
+        (void)lf_open_job_end(j, mine);
 }
 
 /* The curve so far of a job that goes on. */
@@ -442,6 +470,17 @@ static enum lf_err resume_job(struct lf_jobs *j, struct lf_job_record *r, struct
         r->ended_ms = lf_clock_unix_ms();
         return lf_store_job_put(j->d->store, r, diag);
     }
+    if (r->attempts >= LF_JOB_ATTEMPTS_MAX) {
+        r->progress.state = LF_JOB_FAILED;
+        r->ended_ms = lf_clock_unix_ms();
+        snprintf(r->reason, sizeof r->reason,
+                 "set aside: the daemon died %d times while its rows were prepared; retry trains "
+                 "it again",
+                 (int)r->attempts);
+        lf_log(LF_LOG_ERROR, "jobs", "job %llu of %s: %s", (unsigned long long)r->id, r->adapter,
+               r->reason);
+        return lf_registry_job_finish(j->d->registry, r, diag);
+    }
     rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
     if (rc == LF_OK && !lf_file_exists(dir)) /* killed between the record and the inputs */
         rc = lf_inputs_freeze(j->d->registry, r->adapter_id, dir, r->inputs_sha256, diag);
@@ -530,6 +569,7 @@ void lf_jobs_close(struct lf_jobs *j)
     while (j->open) {
         struct lf_open_job *l = j->open;
         j->open = l->next;
+        lf_adapter_free(l->trained);
         lf_curve_free(&l->curve);
         free(l);
     }

@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/lock.h"
+#include "core/log.h"
 
 #include <string.h>
 #include <time.h>
@@ -150,13 +151,27 @@ static bool comes_back(struct lf_jobs *j, struct lf_open_job *l, enum lf_err rc)
     return true;
 }
 
+/* In the store before the rows are touched, so that a job that takes the daemon down is known. */
+static void note_attempts(struct lf_jobs *j, struct lf_open_job *l, int32_t n)
+{
+    struct lf_diag diag = {""};
+    pthread_mutex_lock(&j->lock);
+    l->record.attempts = n;
+    struct lf_job_record record = l->record;
+    pthread_mutex_unlock(&j->lock);
+    if (lf_store_job_put(j->d->store, &record, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "job %llu: %s", (unsigned long long)record.id, diag.text);
+}
+
 static void prepare(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
     struct prepared p = {.limits = {j->d->row_memory, still_wanted, l}};
+    note_attempts(j, l, l->record.attempts + 1);
     enum lf_err rc = load(j, &l->record, &p, &diag);
     if (rc == LF_OK)
         rc = lf_survey_make(&l->survey, p.train, p.eval, &diag);
+    note_attempts(j, l, 0);
     if (rc == LF_OK) {
         show_rows(j, &l->record, &l->survey);
         rc = hand_over(j, l, &p, &diag);
@@ -171,7 +186,7 @@ static void prepare(struct lf_jobs *j, struct lf_open_job *l)
     if (l->record.progress.state == LF_JOB_FAILED)
         memcpy(l->record.reason, diag.text, sizeof l->record.reason);
     pthread_mutex_unlock(&j->lock);
-    lf_open_job_end(j, l);
+    (void)lf_open_job_end(j, l);
 }
 
 void *lf_preparer_main(void *arg)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#define TRY_NS 2000000000ull
 #define SAVE_NS 5000000000ull
 #define EXPIRE_NS (60ull * 1000000000ull) /* also how soon a disk that fills up is seen */
 
@@ -208,37 +209,85 @@ static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state s
     snprintf(l->record.reason, sizeof l->record.reason, "%s", reason);
 }
 
+/* Not the training's fault: another time it may be written. */
+static bool only_the_disk(enum lf_err rc)
+{
+    return rc == LF_E_NO_SPACE || rc == LF_E_IO || rc == LF_E_READ_ONLY || rc == LF_E_DENIED ||
+           rc == LF_E_NO_MEMORY || rc == LF_E_EXISTS;
+}
+
+/* What was trained is kept in memory, and its checkpoint on the disk, until it can be saved. */
+static void wait_to_save(struct lf_jobs *j, struct lf_open_job *l, struct lf_adapter *a,
+                         const char *why)
+{
+    bool first = l->stage != LF_STAGE_UNSAVED;
+    pthread_mutex_lock(&j->lock);
+    l->stage = LF_STAGE_UNSAVED;
+    l->trained = a;
+    snprintf(l->waits_for, sizeof l->waits_for, "%s", why);
+    pthread_mutex_unlock(&j->lock);
+    if (first)
+        log_line(j, l, json_pack("{s:s, s:s}", "event", "not saved yet", "reason", why));
+}
+
+/* Tries to make the version. True: the job is over. */
+static bool save_trained(struct lf_jobs *j, struct lf_open_job *l, struct lf_adapter *a)
+{
+    struct lf_diag diag = {""};
+    enum lf_err rc = l->cancelled ? LF_E_CANCELLED : save_version(j, l, a, &diag);
+    if (only_the_disk(rc)) {
+        wait_to_save(j, l, a, diag.text);
+        return false;
+    }
+    l->trained = NULL;
+    lf_adapter_free(a);
+    finish(j, l,
+           rc == LF_OK            ? LF_JOB_DONE
+           : rc == LF_E_CANCELLED ? LF_JOB_CANCELLED
+                                  : LF_JOB_FAILED,
+           diag.text);
+    return true;
+}
+
 /* What the end of a training means for its job. True: the job is over. */
 static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_training_end *e)
 {
-    struct lf_diag diag = {""};
     enum lf_err rc = e->rc;
     if (rc == LF_OK)
-        rc = save_version(j, l, e->adapter, &diag);
-    else
-        lf_fail(&diag, rc, "%s", e->why.text);
-    if (rc == LF_OK) {
-        finish(j, l, LF_JOB_DONE, "");
-        return true;
-    }
-    if (rc == LF_E_CANCELLED) {
-        finish(j, l, LF_JOB_CANCELLED, "");
-        return true;
-    }
+        return save_trained(j, l, e->adapter);
+    lf_adapter_free(e->adapter);
     bool again = (rc == LF_E_DEVICE_FULL && !e->alone) || rc == LF_E_INTERRUPTED ||
                  (rc == LF_E_DEVICE_LOST && ++l->record.losses < LF_JOB_LOSSES_MAX);
     if (again && !l->cancelled) {
         wait_again(j, l, rc != LF_E_DEVICE_LOST);
         return false;
     }
-    finish(j, l, l->cancelled ? LF_JOB_CANCELLED : LF_JOB_FAILED, diag.text);
+    finish(j, l, rc == LF_E_CANCELLED || l->cancelled ? LF_JOB_CANCELLED : LF_JOB_FAILED,
+           rc == LF_E_CANCELLED ? "" : e->why.text);
     return true;
+}
+
+/* A job that is over: written down, and what follows. */
+static void settle(struct lf_jobs *j, struct lf_open_job *l)
+{
+    struct lf_diag diag = {""};
+    const struct lf_job_record r = l->record; /* l may be gone before this is done with */
+    bool done = r.progress.state == LF_JOB_DONE;
+    if (done && !l->unwritten && lf_report_training(j, l, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "metrics.json is not written: %s", diag.text);
+    if (done) /* from before the job is seen to end, so that whoever waits waits for the scores */
+        lf_registry_scores_due(j->d->registry, r.adapter_id, 1);
+    if (lf_open_job_end(j, l) && done) {
+        lf_registry_version_log(j->d->registry, r.adapter_id, r.version, r.id);
+        lf_scorer_request(j, r.adapter_id, r.version);
+    }
+    if (done)
+        lf_registry_scores_due(j->d->registry, r.adapter_id, -1);
 }
 
 static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
 {
-    struct lf_diag diag = {""};
-    const struct lf_training_end e = l->end; /* l may be gone before it is done with */
+    const struct lf_training_end e = l->end;
     pthread_mutex_lock(&j->lock);
     struct lf_training *training = l->training;
     l->training = NULL;
@@ -248,24 +297,30 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
         take_progress(j, l, &e.progress);
     bool over = judge(j, l, &e);
     save(j, l);
-    bool done = over && l->record.progress.state == LF_JOB_DONE;
-    if (done && lf_report_training(j, l, &diag) != LF_OK)
-        lf_log(LF_LOG_WARN, "jobs", "metrics.json is not written: %s", diag.text);
-    uint64_t adapter_id = l->record.adapter_id;
-    int32_t version = l->record.version;
     lf_training_release(training);
-    if (done) /* from before the job is seen to end, so that whoever waits waits for the scores */
-        lf_registry_scores_due(j->d->registry, adapter_id, 1);
-    uint64_t job = l->record.id;
     if (over)
-        lf_open_job_end(j, l);
-    if (done)
-        lf_registry_version_log(j->d->registry, adapter_id, version, job);
-    if (done) {
-        lf_scorer_request(j, adapter_id, version);
-        lf_registry_scores_due(j->d->registry, adapter_id, -1);
+        settle(j, l);
+}
+
+/* The next job after `last` (NULL: the first) that waits to be written down. */
+static struct lf_open_job *next_waiting(struct lf_jobs *j, uint64_t last)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    for (struct lf_open_job *l = j->open; l; l = l->next)
+        if (l->record.id > last && (l->stage == LF_STAGE_UNSAVED || l->unwritten))
+            return l;
+    return NULL;
+}
+
+/* The recorder alone ends these, so that l stays. */
+static void try_again(struct lf_jobs *j)
+{
+    uint64_t id = 0;
+    for (struct lf_open_job *l = next_waiting(j, 0); l; l = next_waiting(j, id)) {
+        id = l->record.id;
+        if (l->stage != LF_STAGE_UNSAVED || save_trained(j, l, l->trained))
+            settle(j, l);
     }
-    lf_adapter_free(e.adapter);
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */
@@ -320,7 +375,7 @@ static void handle(struct lf_jobs *j, struct lf_job_event *r)
 void *lf_recorder_main(void *arg)
 {
     struct lf_jobs *j = arg;
-    uint64_t saved = lf_clock_ns(), expired = saved;
+    uint64_t saved = lf_clock_ns(), expired = saved, tried = saved;
     bool closing = false;
     for (;;) {
         struct lf_job_event *r = next_event(j, &closing);
@@ -329,6 +384,10 @@ void *lf_recorder_main(void *arg)
         if (r)
             handle(j, r);
         uint64_t now = lf_clock_ns();
+        if (now - tried > TRY_NS) {
+            try_again(j);
+            tried = now;
+        }
         if (now - saved > SAVE_NS) {
             save_all(j);
             saved = now;

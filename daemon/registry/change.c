@@ -176,8 +176,8 @@ enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const ch
     return LF_OK;
 }
 
-enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t *id,
-                               struct lf_diag *diag)
+static enum lf_err remove_adapter(struct lf_registry *r, const char *name, uint64_t *id,
+                                  struct lf_diag *diag)
 {
     struct lf_adapter_view v;
     struct lf_diag why = {""};
@@ -185,6 +185,8 @@ enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t
     enum lf_err rc = lf_registry_view(r, name, &v, diag);
     uint64_t gone = rc == LF_OK ? v.record.id : 0;
     rc = rc ?: lf_store_adapter_delete(r->store, gone, diag);
+    if (rc == LF_E_NO_SPACE && lf_registry_reserve_give(r))
+        rc = lf_store_adapter_delete(r->store, gone, diag);
     if (rc != LF_OK)
         return rc;
     pthread_mutex_lock(&r->index);
@@ -194,6 +196,15 @@ enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t
         lf_log(LF_LOG_WARN, "registry", "%s: not moved to the trash yet: %s", name, why.text);
     *id = gone;
     return LF_OK;
+}
+
+enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t *id,
+                               struct lf_diag *diag)
+{
+    enum lf_err rc = remove_adapter(r, name, id, diag);
+    if (rc == LF_OK && lf_registry_disk_is_short(r))
+        lf_registry_trash_expire(r, 0);
+    return rc;
 }
 
 struct choice {

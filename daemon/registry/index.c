@@ -208,7 +208,7 @@ static enum lf_err versions_read(struct version_list *l, const char *dir, const 
         return LF_E_INVALID;
     DIR *d = opendir(path);
     if (!d)
-        return errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
+        return errno == ENOENT || errno == ENOTDIR ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
     enum lf_err rc = LF_OK;
     for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d))
         rc = version_read(l, path, x->d_name, diag);

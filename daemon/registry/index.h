@@ -1,7 +1,7 @@
 /* Inside the registry: its memory, and what its files have of each other. From the ground up:
  *
  *     index.c      the entries, and how one is read from its directory
- *     disk.c       paths
+ *     disk.c       paths                             space.c     how much room is left
  *     view.c       questions to the index            present.c   what is shown of an adapter
  *     settings.c   config.json and template          check.c     bytes that a person wrote
  *     log.c        what the daemon writes             whole.c     what a training waits for
@@ -181,6 +181,12 @@ enum lf_err lf_registry_aside(struct lf_registry *r, const char *where,
                               struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_registry_drop(struct lf_registry *r, const char *where,
                              struct lf_diag *diag) LF_MUST_CHECK;
+/* space.c: little is free where the data lies. */
+bool lf_registry_disk_is_short(struct lf_registry *r);
+/* space.c: DATA/reserve is there, so that a removal has room on a full disk: made where there is
+ * room for it, given up. */
+void lf_registry_reserve_make(struct lf_registry *r);
+bool lf_registry_reserve_give(struct lf_registry *r);
 /* trash.c: a thing in it. */
 #define LF_TRASH_NOTE "removed.json" /* what the store knew of an adapter */
 struct lf_trashed {

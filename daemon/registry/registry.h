@@ -89,7 +89,8 @@ enum lf_err lf_registry_create(struct lf_registry *r, const char *name, const js
                                struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_registry_rename(struct lf_registry *r, const char *name, const char *to,
                                struct lf_diag *diag) LF_MUST_CHECK;
-/* Into the trash. *id: its number, for whoever runs a job of it. */
+/* Into the trash; on a disk that is nearly full what is there goes for good, the oldest first. *id:
+ * its number, for whoever runs a job of it. */
 enum lf_err lf_registry_remove(struct lf_registry *r, const char *name, uint64_t *id,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* LF_E_NOT_FOUND for a name that is not there (or cannot be a name). */
@@ -272,6 +273,8 @@ enum lf_err lf_version_seal(const char *dir, struct lf_diag *diag) LF_MUST_CHECK
 /* Replaces a file that the daemon writes (metrics.json, loss.svg). */
 enum lf_err lf_registry_write(struct lf_registry *r, uint64_t id, enum lf_file_kind kind,
                               const struct lf_buf *text, struct lf_diag *diag) LF_MUST_CHECK;
+/* Whether the disk is nearly full, and in what way. */
+bool lf_registry_disk_short(struct lf_registry *r, struct lf_diag *diag);
 /* What is in the trash is `seconds` older: what has been there for seven days is thrown away, and,
  * while the disk is nearly full, what has been there longest. */
 void lf_registry_trash_expire(struct lf_registry *r, int64_t seconds);

@@ -14,13 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define KEPT_SECONDS (7ll * 24 * 3600)
 #define AGES "ages.json"
-#define SHORT_SHARE 100         /* less than a hundredth of the disk is free: it is nearly full */
-#define SHORT_BYTES (1ll << 30) /* on a large one, less than this */
 
 /* ---- Into it --------------------------------------------------------------------------------- */
 
@@ -206,16 +203,6 @@ enum lf_err lf_registry_trash_empty(struct lf_registry *r, const char *word, int
     return rc;
 }
 
-static bool disk_is_short(struct lf_registry *r, int64_t *free_bytes)
-{
-    struct statvfs fs;
-    if (statvfs(r->data_dir, &fs) != 0)
-        return false;
-    int64_t all = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
-    *free_bytes = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
-    return *free_bytes < (all / SHORT_SHARE < SHORT_BYTES ? all / SHORT_SHARE : SHORT_BYTES);
-}
-
 /* The one that has been there longest; of several, which was removed first. */
 static size_t oldest(const struct lf_names *all, const json_t *ages)
 {
@@ -241,13 +228,13 @@ void lf_registry_trash_expire(struct lf_registry *r, int64_t seconds)
 {
     char path[LF_PATH_MAX];
     struct lf_diag diag = {""};
-    int64_t left;
     lf_names_auto all = {0};
     lf_lock_auto held = lf_lock(&r->edit);
     if (lf_trash_entries(r, &all, &diag) != LF_OK) {
         lf_log(LF_LOG_WARN, "registry", "trash: %s", diag.text);
         return;
     }
+    lf_registry_reserve_make(r);
     json_auto_t *old = ages_read(r);
     json_t *ages = json_object();
     for (size_t i = 0; i < all.n; i++)
@@ -257,7 +244,7 @@ void lf_registry_trash_expire(struct lf_registry *r, int64_t seconds)
             json_object_del(ages, all.at[i]);
             take_out(r, &all, i, "kept for seven days");
         }
-    while (all.n > 0 && disk_is_short(r, &left)) {
+    while (all.n > 0 && lf_registry_disk_is_short(r)) {
         size_t i = oldest(&all, ages);
         json_object_del(ages, all.at[i]);
         take_out(r, &all, i, "the disk is nearly full");

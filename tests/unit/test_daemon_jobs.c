@@ -509,6 +509,30 @@ static void a_job_goes_on_in_the_next_run(void **state)
     lf_buf_free(&svg);
 }
 
+static void a_job_that_took_the_daemon_down_twice_is_set_aside(void **state)
+{
+    struct world *w = *state;
+    struct lf_diag diag = {""};
+    struct lf_job_record *list = NULL;
+    size_t n = 0;
+    train(w, "a", "red");
+    end(next_training(), LF_E_INTERRUPTED, "the daemon stops", false);
+    lf_jobs_close(w->d.jobs);
+    must(lf_store_job_list(w->rig.store, true, &list, &n, &diag), &diag);
+    assert_int_equal(n, 1);
+    list[0].attempts = 2; /* as two deaths leave it */
+    must(lf_store_job_put(w->rig.store, &list[0], &diag), &diag);
+    free(list);
+    rig_reopen(&w->rig);
+    jobs_open(w);
+    status_becomes(w, "a",
+                   "failed: set aside: the daemon died 2 times while its rows were prepared; "
+                   "retry trains it again");
+    must(lf_jobs_order_adapter(w->d.jobs, "a", LF_CTL_RETRY, &diag), &diag);
+    end_well(w, next_training());
+    status_becomes(w, "a", "ready v2");
+}
+
 struct wanted_score {
     struct world *w;
     const char *part;
@@ -579,6 +603,7 @@ int main(void)
         JOBS_TEST(a_pause_is_shown_before_the_trainer_comes_to_it),
         JOBS_TEST(newer_rows_take_the_place_of_an_open_job),
         JOBS_TEST(a_job_goes_on_in_the_next_run),
+        JOBS_TEST(a_job_that_took_the_daemon_down_twice_is_set_aside),
         JOBS_TEST(a_version_is_scored_on_its_eval_rows),
         JOBS_TEST(the_job_of_a_removed_adapter_is_cancelled),
     };

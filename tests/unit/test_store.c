@@ -455,20 +455,26 @@ static void a_store_of_a_later_format_is_left_alone(void **state)
     assert_true(lf_file_exists(path));
 }
 
-/* Format 1 ended before `losses`. */
+/* Format 1 ended before `losses`, format 2 before `attempts`. */
 static void a_job_of_the_first_format_reads_back(void **state)
 {
     (void)state;
     struct lf_diag diag;
     struct lf_buf b;
-    struct lf_job_record r = {.id = 5, .adapter = "viggo", .progress.steps = 7, .losses = 2}, got;
+    struct lf_job_record r = {.id = 5, .adapter = "viggo", .losses = 2, .attempts = 1}, got;
+    r.progress.steps = 7;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
     assert_int_equal(lf_job_record_encode(&b, &r), LF_OK);
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_OK);
     assert_int_equal(got.losses, 2);
+    assert_int_equal(got.attempts, 1);
+    b.data[0] = 2;
+    assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
+    assert_int_equal(got.losses, 2);
+    assert_int_equal(got.attempts, 0);
     b.data[0] = 1;
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_E_DAMAGED);
-    assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
+    assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 16, &diag), LF_OK);
     assert_int_equal(got.progress.steps, 7);
     assert_int_equal(got.losses, 0);
     lf_buf_free(&b);
