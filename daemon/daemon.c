@@ -46,8 +46,10 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
 
 static void seats_free(struct lf_seats *s)
 {
-    for (int i = 0; s && i < s->n; i++)
+    for (int i = 0; s && i < s->n; i++) {
         lf_engine_free(s->seat[i].engine);
+        lf_forms_free(s->seat[i].forms);
+    }
     for (int i = 0; s && i < s->bases.n; i++)
         lf_base_free(s->bases.base[i]);
     free(s);
@@ -67,8 +69,10 @@ static enum lf_err seats_new(struct lf_seats **out, const struct lf_daemon_optio
         return rc;
     }
     s->bases.base[s->bases.n++] = base;
-    s->seat[s->n++].base = base;
+    s->seat[s->n++] = (struct lf_seat){.base = base, .forms = lf_forms_new(base->model)};
     *out = s;
+    if (!s->seat[0].forms)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the daemon");
     return LF_OK;
 }
 

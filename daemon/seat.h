@@ -7,12 +7,14 @@
 
 #include "daemon/base.h"
 #include "daemon/engine/engine.h"
+#include "daemon/forms.h"
 
 struct lf_daemon;
 
 struct lf_seat {
     const struct lf_base *base;
     struct lf_engine *engine;
+    struct lf_forms *forms; /* that its answers may be asked in */
 };
 
 struct lf_seats {

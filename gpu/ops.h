@@ -338,6 +338,7 @@ struct lf_sample_params {
     int32_t history_off, history_n; /* this row's part of `history`: prompt and completion ids */
     int32_t completion_n;     /* the last completion_n of them count for the two OpenAI penalties */
     int32_t bias_off, bias_n; /* this row's part of `bias`: no id twice */
+    int32_t mask;             /* which of `masks` has the ids that may come, from 1; 0: all may */
     int32_t top_n;            /* alternatives to list; 0: none */
     uint64_t seed, counter;   /* lf_rng_unit(lf_rng_u32(seed, counter, 0)) chooses */
 };
@@ -347,10 +348,10 @@ struct lf_logit_bias {
     float add;
 };
 
-/* Order: biases, penalties (repetition first), temperature, top-k, top-p, min-p, draw from what is
- * left. Equal logits stay or go together, so that no order of ids matters: top-k keeps ids that
- * fewer than k exceed; top-p, over the softmax of what top-k kept, keeps ids whose strict betters
- * sum to less than top_p; min-p keeps p >= min_p * max p. The draw takes the first kept id,
+/* Order: the mask, biases, penalties (repetition first), temperature, top-k, top-p, min-p, draw
+ * from what is left. Equal logits stay or go together, so that no order of ids matters: top-k keeps
+ * ids that fewer than k exceed; top-p, over the softmax of what top-k kept, keeps ids whose strict
+ * betters sum to less than top_p; min-p keeps p >= min_p * max p. The draw takes the first kept id,
  * ascending, at which the running sum of p exceeds u times their total.
  *
  * Log-probabilities are of the raw logits' softmax, before all of these. A row whose id is given
@@ -368,6 +369,8 @@ struct lf_sample_args {
     const struct lf_sample_params *h_params; /* the same, host: greedy rows take a short way */
     const int32_t *history;                  /* device */
     const struct lf_logit_bias *bias;        /* device; NULL when no row has any */
+    const uint32_t *masks; /* device (n, (V + 31) / 32): a bit an id, the lowest first, at least one
+                              set; NULL when no row has one */
     int M, V;
 };
 

@@ -88,6 +88,7 @@ void lf_exec_free(struct lf_exec *x)
     struct lf_device *dev = x->stream->dev;
     lf_exec_offload_close(x);
     lf_device_release(dev, x->history);
+    lf_device_release(dev, x->masks);
     lf_device_release(dev, x->bias);
     lf_device_release(dev, x->device);
     lf_device_release(dev, x->copies);

@@ -144,6 +144,8 @@ struct lf_exec_wish {
     int n_history;
     const struct lf_logit_bias *bias; /* (n_bias) */
     int n_bias;
+    const uint32_t *masks; /* (n_masks, (V + 31) / 32) pinned, until it is fetched */
+    int n_masks;
     int top_ld; /* alternatives there is room for: at least every top_n; 0: none */
 };
 /* Where what was drawn goes. Host memory, rows of the wish. */

@@ -164,6 +164,8 @@ static enum lf_err check_wish(const struct lf_exec *x, const struct lf_exec_wish
             return lf_fail(diag, LF_E_INVALID,
                            "sequence %d's history or biases are outside of what was given",
                            w->which[i]);
+        if (p->mask < 0 || p->mask > w->n_masks)
+            return lf_fail(diag, LF_E_INVALID, "sequence %d has no mask %d", w->which[i], p->mask);
         rc = check_tops(p->top_n, w->top_ld, diag);
     }
     return rc;
@@ -252,12 +254,15 @@ static void fetch_draw(struct lf_exec *x, int n, int top_ld)
 static enum lf_err upload_lists(struct lf_exec *x, const struct lf_exec_wish *w,
                                 struct lf_diag *diag)
 {
-    void *history = x->history, *bias = x->bias;
+    void *history = x->history, *bias = x->bias, *masks = x->masks;
     size_t n = (size_t)w->n_history * sizeof *w->history, m = (size_t)w->n_bias * sizeof *w->bias;
     enum lf_err rc = upload(x, &history, &x->history_cap, w->history, n, diag);
     x->history = history;
     rc = rc ?: upload(x, &bias, &x->bias_cap, w->bias, m, diag);
     x->bias = bias;
+    n = (size_t)w->n_masks * (((size_t)x->model->config.V + 31) / 32) * sizeof *w->masks;
+    rc = rc ?: upload(x, &masks, &x->masks_cap, w->masks, n, diag);
+    x->masks = masks;
     return rc;
 }
 
@@ -272,6 +277,7 @@ enum lf_err lf_exec_draw(struct lf_exec *x, const struct lf_exec_wish *w, struct
                                  .top_ld = w->top_ld,
                                  .history = x->history,
                                  .bias = x->bias,
+                                 .masks = x->masks,
                                  .V = x->model->config.V};
     pack_draw(x, w, &rows, &all);
     for (int at = 0; at < w->n; at += x->limits.rows_max) {

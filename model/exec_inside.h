@@ -167,7 +167,8 @@ struct lf_exec {
     /* What a drawing reads: device memory, grown as needed; *_cap in bytes */
     int32_t *history;
     struct lf_logit_bias *bias;
-    size_t history_cap, bias_cap;
+    uint32_t *masks;
+    size_t history_cap, bias_cap, masks_cap;
     /* Decoding */
     struct lf_recordings *recordings; /* NULL where the device records nothing */
     struct lf_step_key step;          /* of this batch */

@@ -25,6 +25,9 @@ struct gen_seq {
     struct lf_sample_params sample;
     const struct lf_logit_bias *bias; /* (n_bias) */
     int n_bias;
+    struct lf_guide *guide; /* or NULL */
+    bool failed;            /* it is */
+    bool over;              /* its last token is here */
     struct lf_scores *scores;
     int n_scored; /* the prompt's tokens up to here have their scores, or need none */
     bool ignore_eos;
@@ -78,6 +81,9 @@ struct lf_gen {
     int32_t *history;
     struct lf_logit_bias *bias;
     size_t n_history, history_cap, n_bias, bias_cap;
+    uint32_t *masks; /* (seqs_max, words) pinned; NULL: no sequence had a guide so far */
+    int n_masks;
+    struct gen_flight *open; /* of the batch that has run and whose draws are not made yet */
 };
 
 struct lf_sample_params lf_sample_greedy(void)
@@ -233,6 +239,7 @@ void lf_gen_free(struct lf_gen *g)
     tokens_free(&g->scored);
     free(g->history);
     free(g->bias);
+    lf_device_release_host(lf_exec_stream(g->x)->dev, g->masks);
     free(g);
 }
 
@@ -300,6 +307,7 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
                           .sample = r->sample,
                           .bias = r->bias,
                           .n_bias = r->n_bias,
+                          .guide = r->guide,
                           .scores = r->scores,
                           .n_scored = r->scores ? 1 : r->n,
                           .ignore_eos = r->ignore_eos,
@@ -501,20 +509,44 @@ static enum lf_err add_lists(struct lf_gen *g, const struct gen_seq *s, struct l
     return LF_OK;
 }
 
+/* The sequence's guide says what may be drawn; where it cannot, all may, and the sequence ends. */
+static enum lf_err add_mask(struct lf_gen *g, struct gen_seq *s, struct lf_sample_params *p,
+                            struct lf_diag *diag)
+{
+    struct lf_device *dev = lf_exec_stream(g->x)->dev;
+    size_t words = lf_guide_words(g->m->config.V);
+    p->mask = 0;
+    if (!s->guide)
+        return LF_OK;
+    if (!g->masks) {
+        void *masks = NULL;
+        enum lf_err rc =
+            lf_device_alloc_host(dev, &masks, (size_t)g->seqs_max * words * sizeof *g->masks, diag);
+        if (rc != LF_OK)
+            return rc;
+        g->masks = masks;
+    }
+    s->failed = lf_guide_mask(s->guide, g->masks + (size_t)g->n_masks * words) != LF_OK;
+    if (!s->failed)
+        p->mask = ++g->n_masks;
+    return LF_OK;
+}
+
 /* Draws for the sequences of the batch that have nothing pending any more, into flight f. */
 static enum lf_err draw(struct lf_gen *g, struct gen_flight *f, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     f->n = f->n_done = f->top_ld = 0;
     g->n_history = g->n_bias = 0;
+    g->n_masks = 0;
     for (int b = 0; b < g->n_batch && rc == LF_OK; b++) {
-        const struct gen_seq *s = &g->seqs[g->planned[b]];
-        if (pending(s) > 0 || s->max_tokens == 0)
+        struct gen_seq *s = &g->seqs[g->planned[b]];
+        if (pending(s) > 0 || s->max_tokens == 0 || s->over)
             continue;
         struct lf_sample_params *p = &g->params[f->n];
         *p = s->sample;
         p->counter = (uint64_t)(length(s) - s->n_prompt);
-        rc = add_lists(g, s, p, diag);
+        rc = add_lists(g, s, p, diag) ?: add_mask(g, s, p, diag);
         f->top_ld = lf_max_int(f->top_ld, p->top_n);
         g->which[f->n] = b;
         f->rows[f->n++] = (struct gen_row){s->id, g->planned[b]};
@@ -533,6 +565,8 @@ static enum lf_err draw(struct lf_gen *g, struct gen_flight *f, struct lf_diag *
                                       .n_history = (int)g->n_history,
                                       .bias = g->bias,
                                       .n_bias = (int)g->n_bias,
+                                      .masks = g->masks,
+                                      .n_masks = g->n_masks,
                                       .top_ld = f->top_ld};
     return lf_exec_draw(g->x, &wish, diag);
 }
@@ -595,13 +629,18 @@ static void rewind_batch(struct lf_gen *g)
     }
 }
 
+/* The guide hears of the token, too. */
 static enum lf_finish finish_of(const struct lf_gen *g, const struct gen_seq *s, int32_t token)
 {
+    if (s->failed || (s->guide && lf_guide_accept(s->guide, token) != LF_OK))
+        return LF_FINISH_FAILED;
     for (int i = 0; i < s->n_stop_ids; i++)
         if (s->stop_ids[i] == token)
             return LF_FINISH_EOS;
     if (!s->ignore_eos && lf_model_is_eos(g->m, token))
         return LF_FINISH_EOS;
+    if (s->guide && lf_guide_ended(s->guide))
+        return LF_FINISH_WHOLE;
     return s->n - s->n_prompt >= s->max_tokens ? LF_FINISH_LENGTH : LF_FINISH_NONE;
 }
 
@@ -631,9 +670,10 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
                                  .index = s->n - s->n_prompt - 1,
                                  .n_cached = s->n_cached,
                                  .finish = finish_of(g, s, token)};
+    s->over = out->finish != LF_FINISH_NONE;
 }
 
-/* Puts the next step on the stream, where any sequence has something for it. */
+/* Puts the next step's forward on the stream, where any sequence has something for it. */
 static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *diag)
 {
     struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
@@ -658,7 +698,22 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     f->n_prompt = g->n_tokens - n_decoding;
     lf_mark_set(f->begin);
     enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
-    rc = rc ?: score(g, diag) ?: draw(g, f, diag);
+    rc = rc ?: score(g, diag);
+    if (rc == LF_OK)
+        g->open = f;
+    else
+        rewind_batch(g);
+    return rc;
+}
+
+/* And its draws behind it. */
+static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
+{
+    struct gen_flight *f = g->open;
+    if (!f)
+        return LF_OK;
+    g->open = NULL;
+    enum lf_err rc = draw(g, f, diag);
     if (rc != LF_OK) {
         rewind_batch(g);
         return rc;
@@ -674,20 +729,28 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
         lf_exec_kv_keep(g->x, &s->kv, s->tokens, s->n);
     }
     g->n_flights++;
-    g->prompt_tokens += g->n_tokens - n_decoding;
+    g->prompt_tokens += f->n_prompt;
     return LF_OK;
 }
 
-/* The next step needs no token on the host that is still on its way, nor lists whose memory may
- * grow, nor will it wait for scores. */
+/* The next step will not wait for scores. */
 static bool may_go_ahead(const struct lf_gen *g)
 {
     bool may = g->ahead;
-    for (int i = 0; i < g->n_seqs && may; i++) {
-        const struct gen_seq *s = &g->seqs[i];
-        may = !has_penalty(&s->sample) && s->n_bias == 0 && s->n_scored >= s->n_prompt;
-    }
+    for (int i = 0; i < g->n_seqs && may; i++)
+        may = g->seqs[i].n_scored >= g->seqs[i].n_prompt;
     return may;
+}
+
+/* Its draws want tokens on the host that are still on their way, or lists whose memory may grow. */
+static bool draws_wait(const struct lf_gen *g)
+{
+    bool wait = false;
+    for (int i = 0; i < g->n_seqs && !wait; i++) {
+        const struct gen_seq *s = &g->seqs[i];
+        wait = has_penalty(&s->sample) || s->n_bias > 0 || s->guide;
+    }
+    return wait;
 }
 
 enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
@@ -697,9 +760,13 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     int n = 0;
     g->step_decoding = g->step_prompt = g->step_background = 0;
     g->step_seconds = 0;
-    enum lf_err rc = g->n_flights == 0 ? launch(g, prefill_max, diag) : LF_OK;
+    enum lf_err rc = LF_OK;
+    if (g->n_flights == 0)
+        rc = launch(g, prefill_max, diag) ?: launch_draws(g, diag);
     if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
         rc = launch(g, prefill_max, diag);
+    if (rc == LF_OK && !draws_wait(g))
+        rc = launch_draws(g, diag);
     if (rc == LF_OK && g->n_flights > 0)
         rc = land(g, &f, diag);
     if (rc != LF_OK)
@@ -709,6 +776,9 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
         if (s)
             accept(g, s, f, i, &out[n++]);
     }
+    rc = launch_draws(g, diag);
+    if (rc != LF_OK)
+        return rc;
     g->completion_tokens += n;
     for (int i = 0; f && i < f->n_done; i++) {
         const struct gen_seq *s = find(g, &f->rows[f->n + i]);

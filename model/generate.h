@@ -13,8 +13,9 @@
  * With `ahead` the next step is put on the stream before the tokens of the one under way are read:
  * it goes on from them on the device, and the host has a step's time for all else. A sequence that
  * such a token ends is then in one step more, whose outcome is thrown away. Where a draw needs
- * earlier tokens on the host (penalties), or a prompt is scored, steps wait for each other as
- * without it.
+ * earlier tokens on the host (penalties, guides), the forward goes ahead and its draws follow when
+ * those are there: a guide's mask is made while the device works. Where a prompt is scored, steps
+ * wait for each other as without it.
  *
  * Who begins as another one of the same owner began does not read that again, also when the other
  * is long gone: its pages stay until they are needed (model/exec.h).
@@ -27,6 +28,7 @@
 
 #include "core/err.h"
 #include "model/exec.h"
+#include "text/guide.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,8 +45,10 @@ struct lf_gen_limits {
 
 enum lf_finish {
     LF_FINISH_NONE,
-    LF_FINISH_EOS,   /* its token is an end-of-text id of the base, or a stop id */
-    LF_FINISH_LENGTH /* max_tokens reached */
+    LF_FINISH_EOS,    /* its token is an end-of-text id of the base, or a stop id */
+    LF_FINISH_LENGTH, /* max_tokens reached */
+    LF_FINISH_WHOLE,  /* its guide lets nothing follow */
+    LF_FINISH_FAILED  /* its guide found no memory, or too many states, for what may follow */
 };
 
 /* What the model thinks of a prompt's tokens, each after those before it. Filled from the second
@@ -65,6 +69,7 @@ struct lf_gen_request {
                                          here; top_n is at most LF_TOP_LOGPROBS_MAX */
     const struct lf_logit_bias *bias; /* (n_bias) no id twice; borrowed while live */
     int n_bias;
+    struct lf_guide *guide;   /* of what may come; borrowed while live, NULL: anything may */
     struct lf_scores *scores; /* of the prompt; borrowed while live, NULL: none */
     int max_tokens;           /* of the completion; 0: the prompt is only read */
     bool ignore_eos;          /* the base's end-of-text ids do not end it */

@@ -1,5 +1,5 @@
-/* Ceilings that text/ alone knows; those that several rooms know are in core/limits.h. Tokenizers
- * and chat templates. */
+/* Ceilings that text/ alone knows; those that several rooms know are in core/limits.h. Tokenizers,
+ * chat templates, grammars. */
 #ifndef LF_TEXT_LIMITS_H
 #define LF_TEXT_LIMITS_H
 
@@ -18,5 +18,15 @@
 #define LF_J_VALUE_DEPTH_MAX 200     /* lists in lists */
 #define LF_J_RANGE_MAX 100000        /* the sandbox's own, of jinja2 */
 #define LF_J_PARAMS_MAX 6            /* of a method, filter or function */
+
+#define LF_GUIDE_BYTES_MAX (4 << 20)    /* of a grammar's text */
+#define LF_GUIDE_RULES_MAX 50000        /* of a grammar; a large schema makes a thousand */
+#define LF_GUIDE_NODES_MAX (1 << 20)    /* of its program: 12 MB */
+#define LF_GUIDE_GROUPS_MAX 100         /* one in another */
+#define LF_GUIDE_TIMES_MAX 10000        /* {m,n} */
+#define LF_GUIDE_CALLS_MAX 500          /* rules in rules: how deep an answer may be nested */
+#define LF_GUIDE_PLACES_MAX 16384       /* that a state may be in at once */
+#define LF_GUIDE_MEMORY_MAX (32u << 20) /* of a grammar's states, before they are made anew */
+#define LF_GUIDE_SCHEMAS_MAX 20000      /* subschemas, those that references lead to again too */
 
 #endif

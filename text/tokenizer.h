@@ -67,6 +67,12 @@ int32_t lf_tokenizer_find(const struct lf_tokenizer *t, const char *token);
 /* The token's spelling ("Ä the", "âthe", "<s>"), NUL-terminated, or NULL. Borrowed. */
 const char *lf_tokenizer_token(const struct lf_tokenizer *t, int32_t id);
 bool lf_tokenizer_is_special(const struct lf_tokenizer *t, int32_t id);
+/* Appends the bytes that a token is in the midst of a text, maybe part of a character; none of a
+ * special token or an unknown id. */
+enum lf_err lf_tokenizer_bytes(const struct lf_tokenizer *t, struct lf_buf *out,
+                               int32_t id) LF_MUST_CHECK;
+/* A text's first token loses the space that it begins with. */
+bool lf_tokenizer_drops_space(const struct lf_tokenizer *t);
 
 /* Streaming decode: ids one at a time, text as soon as it is settled and never part of a
  * character. The bytes handed out, joined, equal lf_tokenizer_decode of all ids, which is this

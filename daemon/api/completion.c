@@ -90,6 +90,8 @@ void lf_request_init(struct lf_request *a)
 
 void lf_request_free(struct lf_request *a)
 {
+    lf_grammar_release(a->grammar);
+    a->grammar = NULL;
     free(a->bias);
     a->bias = NULL;
     a->n_bias = 0;
@@ -189,6 +191,7 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
                                     .sample = a->sample,
                                     .bias = a->bias,
                                     .n_bias = a->n_bias,
+                                    .grammar = a->grammar,
                                     .score_prompt = a->score_prompt,
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos,
@@ -268,7 +271,7 @@ enum lf_err lf_completion_step(struct lf_completion *c, bool *stepped, struct lf
     }
     if (rc == LF_OK && c->news.ended && c->at == c->n_ahead)
         rc = lf_writer_end(&c->out,
-                           c->news.finish == LF_FINISH_EOS ? LF_ENDING_EOS : LF_ENDING_LENGTH);
+                           c->news.finish == LF_FINISH_LENGTH ? LF_ENDING_LENGTH : LF_ENDING_EOS);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the text");
 }
 

@@ -35,6 +35,7 @@ struct lf_request {
     struct lf_sample_params sample;
     struct lf_logit_bias *bias; /* (n_bias) */
     int n_bias;
+    struct lf_grammar *grammar; /* of the answer; held, or NULL */
     bool score_prompt;
     int64_t max_tokens; /* -1: what the context leaves */
     bool ignore_eos;

@@ -1,5 +1,6 @@
 /* LoRAX' routes: /, /generate, /generate_stream, /info. */
 #include "daemon/api/api.h"
+#include "daemon/api/form.h"
 #include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
 #include "daemon/api/sse.h"
@@ -32,6 +33,7 @@ static void lorax_free(void *state)
 {
     struct lorax *x = state;
     json_decref(x->body);
+    lf_request_free(&x->request);
     lf_buf_free(&x->whole);
     free(x);
 }
@@ -76,7 +78,7 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     rc = rc ?: lf_served_model_find(q, adapter, &x->request.model, diag);
     if (rc == LF_OK)
         lf_request_list(&x->request, lf_max_int(x->top_n, x->alternatives));
-    rc = rc ?: parse_sampling(x, p, diag);
+    rc = rc ?: parse_sampling(x, p, diag) ?: lf_request_form(&x->request, q, p, diag);
     return rc ?: lf_request_stops(&x->request, json_object_get(p, "stop"), diag);
 }
 

@@ -1,4 +1,5 @@
 /* OpenAI's request bodies. */
+#include "daemon/api/form.h"
 #include "daemon/api/openai.h"
 #include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
@@ -91,6 +92,7 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     rc = rc ?: lf_request_stops(&o.request, json_object_get(body, "stop"), diag);
     rc = rc ?: lf_request_biases(&o.request, json_object_get(body, "logit_bias"), diag);
     rc = rc ?: parse_form(&o, body, diag);
+    rc = rc ?: lf_request_form(&o.request, q, body, diag);
     rc = rc ?: parse_choices(&o, body, diag);
     if (rc == LF_OK)
         *out = o;
@@ -180,6 +182,24 @@ static enum lf_err messages_normal(json_t *out, const json_t *messages, struct l
     return lf_messages_add(out, messages, diag);
 }
 
+/* "tool_choice": calls are wanted, of one tool alone where *only is not NULL. */
+static enum lf_err parse_choice(const json_t *body, const json_t *tools, bool *must,
+                                const char **only, struct lf_diag *diag)
+{
+    const json_t *choice = json_object_get(body, "tool_choice");
+    const char *word = json_string_value(choice);
+    *only = json_string_value(json_object_get(json_object_get(choice, "function"), "name"));
+    *must = *only || (word && strcmp(word, "required") == 0);
+    if (choice && !json_is_null(choice) && !*must &&
+        !(word && (!strcmp(word, "auto") || !strcmp(word, "none"))))
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "\"tool_choice\" may be none, auto, required, or a function by its name");
+    if (*must && !tools)
+        return lf_fail(diag, LF_E_INVALID,
+                       "\"tool_choice\" wants a call, and there are no \"tools\"");
+    return LF_OK;
+}
+
 /* "tools" and what is said of them, for the template and for the answer. */
 static enum lf_err parse_tools(struct lf_openai *o, json_t *vars, const json_t *body,
                                struct lf_diag *diag)
@@ -187,14 +207,20 @@ static enum lf_err parse_tools(struct lf_openai *o, json_t *vars, const json_t *
     json_auto_t *tools = NULL;
     struct lf_json_in in = lf_json_in(body, diag);
     bool may_call = strcmp(lf_json_text_of(body, "tool_choice"), "none") != 0;
+    const char *only;
+    bool must_call;
     o->call_once = !lf_json_bool(&in, "parallel_tool_calls", true);
     enum lf_err rc = in.rc ?: lf_tools_normal(&tools, json_object_get(body, "tools"), diag);
+    rc = rc ?: parse_choice(body, tools, &must_call, &only, diag);
     if (rc != LF_OK || !tools)
         return rc;
     if (json_object_set(vars, "tools", tools) != 0)
         return lf_no_memory(diag, "the tools");
     o->tools = may_call ? json_incref(tools) : NULL;
-    return LF_OK;
+    if (must_call && o->request.grammar)
+        return lf_fail(diag, LF_E_INVALID,
+                       "\"tool_choice\" wants calls, and another form is wanted");
+    return must_call ? lf_request_calls(&o->request, tools, only, o->call_once, diag) : LF_OK;
 }
 
 /* A template that does not show the tools is no way to offer them. */

@@ -2,6 +2,7 @@
  * Taken from the references of OpenAI, vLLM, SGLang, llama.cpp's server, LoRAX and TGI. */
 #include "daemon/api/params.h"
 
+#include "daemon/api/form.h"
 #include "daemon/api/sampling.h"
 
 #include "core/nearest.h"
@@ -15,21 +16,19 @@
 /* What completions and chats have in common. */
 static const struct lf_param openai[] = {
     {NULL, KEYS("model", "max_tokens", "n", "best_of", "stream", "stream_options", "stop",
-                "logprobs", "logit_bias", "ignore_eos", "ignore_eos_token")},
+                "logprobs", "logit_bias", "ignore_eos", "ignore_eos_token", LF_FORM_NAMES)},
     /* Who asks, how the answer is kept and billed, and how soon it comes */
     {"*", KEYS("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
                "prompt_cache_retention", "cache_prompt", "cache_salt", "request_id", "rid")},
     {"0", KEYS("priority", "min_tokens")},
-    {"{\"type\":\"text\"}", KEYS("response_format")},
     {"false", KEYS("use_beam_search", "early_stopping", "include_stop_str_in_output",
                    "no_stop_trim", "return_tokens_as_token_ids", "return_token_ids")},
     {"1 1.0", KEYS("length_penalty", "typical_p")},
     {"true", KEYS("skip_special_tokens", "detokenize")},
     {"true false", KEYS("spaces_between_special_tokens")},
-    {"", KEYS("allowed_token_ids", "bad_words", "logits_processors", "grammar", "json_schema",
-              "structured_outputs", "guided_json", "guided_regex", "guided_choice",
-              "guided_grammar", "guided_decoding_backend", "guided_whitespace_pattern", "regex",
-              "ebnf", "stop_token_ids", "stop_regex", "truncate_prompt_tokens", "prompt_logprobs",
+    {"*", KEYS("guided_decoding_backend")},
+    {"", KEYS("allowed_token_ids", "bad_words", "logits_processors", "guided_whitespace_pattern",
+              "stop_token_ids", "stop_regex", "truncate_prompt_tokens", "prompt_logprobs",
               "kv_transfer_params", "vllm_xargs")},
     /* Other servers' ways to name an adapter; here as in OpenAI's it is "model" */
     {"", KEYS("adapter_id", "adapter_source", "api_token", "merged_adapters", "lora_path")},
@@ -45,9 +44,9 @@ static const struct lf_param completion[] = {
 
 static const struct lf_param chat[] = {
     {NULL, KEYS("messages", "max_completion_tokens", "top_logprobs", "chat_template_kwargs",
-                "tools", "parallel_tool_calls")},
+                "tools", "tool_choice", "parallel_tool_calls")},
     {"*", KEYS("prediction")}, /* makes an answer quicker, not another one */
-    {"\"none\" \"auto\"", KEYS("tool_choice", "function_call")},
+    {"\"none\" \"auto\"", KEYS("function_call")},
     {"[\"text\"]", KEYS("modalities")},
     {"true", KEYS("include_reasoning", "separate_reasoning", "add_generation_prompt")},
     {"\"medium\"", KEYS("verbosity")},
@@ -79,11 +78,11 @@ static const struct lf_param mount[] = {
 static const struct lf_param lorax[] = {
     {NULL, KEYS("adapter_id", "max_new_tokens", "do_sample", "ignore_eos_token", "return_full_text",
                 "details", "stop", "top_n_tokens", "return_k_alternatives", "decoder_input_details",
-                "best_of")},
+                "best_of", LF_FORM_NAMES_LORAX)},
     {"*", KEYS("adapter_source", "api_token")}, /* adapters are known by their names alone */
     {"1 1.0", KEYS("typical_p")},
     {"false", KEYS("watermark", "apply_chat_template")},
-    {"", KEYS("truncate", "merged_adapters", "response_format", "grammar", "schema")},
+    {"", KEYS("truncate", "merged_adapters")},
     {0},
 };
 

@@ -100,8 +100,9 @@ struct lf_generate_spec {
     struct lf_sample_params sample;   /* its top_n too: what is listed with each token */
     const struct lf_logit_bias *bias; /* (n_bias) no id twice; copied */
     int n_bias;
-    bool score_prompt; /* lf_generation_prompt */
-    int max_tokens;    /* of the completion; 0: the prompt is only read */
+    struct lf_grammar *grammar; /* of this engine's base; held while it is answered. NULL: none */
+    bool score_prompt;          /* lf_generation_prompt */
+    int max_tokens;             /* of the completion; 0: the prompt is only read */
     bool ignore_eos;
     bool background; /* after all others, few at a time: evaluation */
     bool whole;      /* nothing is to be done before it has ended: nobody is woken for its tokens */

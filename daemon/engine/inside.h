@@ -57,6 +57,7 @@ struct lf_generation {
     struct lf_sample_params sample;
     struct lf_logit_bias *bias;
     int n_bias;
+    struct lf_guide *guide; /* or NULL */
     int max_tokens;
     bool ignore_eos, background, whole;
     bool scored;             /* the prompt */

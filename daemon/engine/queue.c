@@ -43,6 +43,7 @@ static void unref(struct lf_generation *g)
         return;
     pthread_mutex_destroy(&g->lock);
     pthread_cond_destroy(&g->more);
+    lf_guide_free(g->guide);
     free(g->ids);
     free(g->bias);
     free(g->tokens);
@@ -85,7 +86,10 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     pthread_cond_init(&g->more, &attr);
     pthread_condattr_destroy(&attr);
     atomic_init(&g->refs, 1);
-    if (!tables_new(g, spec)) {
+    bool ok = tables_new(g, spec);
+    if (ok && spec->grammar)
+        ok = lf_guide_new(&g->guide, spec->grammar, diag) == LF_OK;
+    if (!ok) {
         unref(g);
         return lf_no_memory(diag, "a generation");
     }
@@ -235,10 +239,8 @@ static void count_end(struct lf_counters *c, const struct lf_generation *g)
         lf_counter_add(atomic_load(&g->enough) ? &c->ended_stop : &c->ended_cancelled, 1);
     else if (g->rc != LF_OK)
         lf_counter_add(&c->ended_failed, 1);
-    else if (g->finish == LF_FINISH_EOS)
-        lf_counter_add(&c->ended_eos, 1);
     else
-        lf_counter_add(&c->ended_length, 1);
+        lf_counter_add(g->finish == LF_FINISH_LENGTH ? &c->ended_length : &c->ended_eos, 1);
     lf_histogram_add(&c->request_seconds, (double)(t->ended - t->submitted) / 1e9);
     if (g->n_tokens > 1)
         lf_histogram_add(&c->token_seconds,

@@ -77,6 +77,7 @@ static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool 
                                      .sample = g->sample,
                                      .bias = g->bias,
                                      .n_bias = g->n_bias,
+                                     .guide = g->guide,
                                      .scores = g->scored ? &g->scores : NULL,
                                      .max_tokens = g->max_tokens,
                                      .ignore_eos = g->ignore_eos,
@@ -156,7 +157,11 @@ static void deliver(struct lf_engine *e, const struct lf_gen_token *t, uint64_t 
         return;
     }
     live_remove(e, g);
-    lf_generation_end(g, t, LF_OK, "");
+    if (t->finish == LF_FINISH_FAILED)
+        lf_generation_end(g, NULL, LF_E_TOO_BIG,
+                          "what the answer's form allows takes too much memory");
+    else
+        lf_generation_end(g, t, LF_OK, "");
 }
 
 /* Live sequences that have begun to answer; evaluation is in no hurry. */

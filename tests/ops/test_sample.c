@@ -12,11 +12,13 @@ static const struct rig_limits ANY = {{INFINITY, INFINITY}, {INFINITY, INFINITY}
 #define HISTORY 40
 #define BIASES 8
 #define TOP 20
+#define MASKS 6
 
 struct sample_case {
     int M, V;
     struct lf_sample_params *h_params;
-    struct mirror *ids, *logprob, *logits, *params, *history, *bias, *given, *top_ids, *top_logprob;
+    struct mirror *ids, *logprob, *logits, *params, *history, *bias, *masks, *given, *top_ids;
+    struct mirror *top_logprob;
 };
 
 static void launch(struct rig *r, enum rig_side side, void *arg)
@@ -29,6 +31,7 @@ static void launch(struct rig *r, enum rig_side side, void *arg)
                                .top_ld = TOP,
                                .given = rig_at(c->given, side),
                                .bias = rig_at(c->bias, side),
+                               .masks = rig_at(c->masks, side),
                                .logits = rig_at(c->logits, side),
                                .params = rig_at(c->params, side),
                                .h_params = c->h_params,
@@ -62,9 +65,28 @@ static struct lf_sample_params random_params(struct rig *r, int m)
     p.bias_off = m * BIASES;
     p.bias_n = bits & 256 ? rig_int(r, 0, BIASES) : 0;
     p.top_n = bits & 512 ? rig_int(r, 0, TOP) : 0;
+    p.mask = bits & 1024 ? rig_int(r, 1, MASKS) : 0;
     p.seed = (uint64_t)rig_u32(r) << 32 | rig_u32(r);
     p.counter = rig_u32(r) % 1000;
     return p;
+}
+
+/* From nearly all ids to nearly none, but one that all have. */
+static void random_masks(struct rig *r, struct sample_case *c)
+{
+    size_t words = ((size_t)c->V + 31) / 32;
+    uint32_t *masks = rig_host(r, MASKS * words, sizeof *masks);
+    int common = rig_int(r, 0, c->V - 1);
+    for (size_t i = 0; i < MASKS * words; i++) {
+        masks[i] = rig_u32(r);
+        for (size_t k = 0; k < i / words; k++)
+            masks[i] &= rig_u32(r);
+    }
+    for (size_t i = 0; i < words; i++)
+        masks[i] = ~masks[i];
+    for (size_t i = 0; i < MASKS; i++)
+        masks[i * words + (size_t)common / 32] |= 1u << (common % 32);
+    c->masks = rig_bytes(r, "masks", LF_I32, masks, masks, MASKS * words);
 }
 
 static struct sample_case random_rows(struct rig *r, int M, int V, double scale)
@@ -93,6 +115,7 @@ static struct sample_case random_rows(struct rig *r, int M, int V, double scale)
     c.given = rig_bytes(r, "given", LF_I32, given, given, (size_t)M);
     c.params =
         rig_bytes(r, "params", LF_U8, c.h_params, c.h_params, (size_t)M * sizeof *c.h_params);
+    random_masks(r, &c);
     c.logits = rig_inout_f32(r, "logits", (size_t)M * (size_t)V, scale, ANY);
     c.logits->scratch = true;
     return c;

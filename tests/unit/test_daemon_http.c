@@ -215,19 +215,15 @@ static void parameters_that_are_not_done_are_refused_by_name(void **state)
     (void)state;
     struct lf_diag diag;
     static const char *const refused[] = {
-        "{\"allowed_token_ids\": [5]}",
-        "{\"guided_regex\": \"a+\"}",
-        "{\"min_tokens\": 3}",
-        "{\"skip_special_tokens\": false}",
-        "{\"response_format\": {\"type\": \"json_object\"}}",
-        "{\"length_penalty\": 1.5}",
-        "{\"adapter_id\": \"mine\"}",
-        "{\"prompt_logprobs\": 0}",
+        "{\"allowed_token_ids\": [5]}", "{\"guided_whitespace_pattern\": \" ?\"}",
+        "{\"min_tokens\": 3}",          "{\"skip_special_tokens\": false}",
+        "{\"bad_words\": [\"x\"]}",     "{\"length_penalty\": 1.5}",
+        "{\"adapter_id\": \"mine\"}",   "{\"prompt_logprobs\": 0}",
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         assert_non_null(strstr(said_of(refused[i], &lf_params_completion, &diag), "not done here"));
-    assert_string_equal(said_of("{\"tool_choice\": \"required\"}", &lf_params_chat, &diag),
-                        "\"tool_choice\" other than \"none\" \"auto\" is not done here");
+    assert_string_equal(said_of("{\"function_call\": \"add\"}", &lf_params_chat, &diag),
+                        "\"function_call\" other than \"none\" \"auto\" is not done here");
     assert_string_equal(said_of("{\"continue_final_message\": true}", &lf_params_chat, &diag),
                         "\"continue_final_message\" other than false is not done here");
     assert_string_equal(said_of("{\"truncate\": 5}", &lf_params_lorax, &diag),

@@ -259,6 +259,77 @@ static enum lf_err end(struct lf_decoder *d, size_t stage, struct lf_buf *out)
     return rc ?: end(d, stage + 1, out);
 }
 
+/* --- a token by itself --- */
+
+/* What a stage makes of bytes in the midst of a text, into made. */
+static enum lf_err alone(const struct lf_tok_decode *step, struct lf_buf *made, struct lf_str in)
+{
+    pcre2_match_data *match = NULL;
+    int byte;
+    enum lf_err rc;
+    switch (step->kind) {
+    case LF_TOK_DECODE_BYTES:
+        bytes_add(made, in.s, in.n);
+        return made->rc;
+    case LF_TOK_DECODE_REPLACE:
+        rc = lf_tok_replace(made, &step->pattern, step->text, in, &match, NULL);
+        pcre2_match_data_free(match);
+        return rc;
+    case LF_TOK_DECODE_BYTE_FALLBACK:
+        byte = fallback_byte(in.s, in.n);
+        return byte >= 0 ? lf_buf_putc(made, (char)byte) : lf_buf_append(made, in.s, in.n);
+    case LF_TOK_DECODE_SPACES:
+        lf_buf_putc(made, ' ');
+        return lf_buf_append(made, in.s, in.n);
+    case LF_TOK_DECODE_METASPACE:
+        for (size_t i = 0, len; i < in.n; i += len) {
+            lf_utf8_get(in.s + i, &len);
+            if (is_char(step, in.s + i, len))
+                lf_buf_putc(made, ' ');
+            else
+                lf_buf_append(made, in.s + i, len);
+        }
+        return made->rc;
+    case LF_TOK_DECODE_FUSE:
+    case LF_TOK_DECODE_STRIP: /* of a whole text: its ends alone */
+        break;
+    }
+    return lf_buf_append(made, in.s, in.n);
+}
+
+enum lf_err lf_tokenizer_bytes(const struct lf_tokenizer *t, struct lf_buf *out, int32_t id)
+{
+    const struct lf_tok_added *a = lf_tok_added_of(t, id);
+    lf_buf_auto one = {0}, other = {0};
+    struct lf_buf *now = &one, *next = &other;
+    if ((a && a->hidden) ||
+        (!a && (id < 0 || (size_t)id >= t->bpe.n_ids || !t->bpe.spelling[id].s)))
+        return LF_OK;
+    struct lf_str s = a ? a->matched : t->bpe.spelling[id];
+    enum lf_err rc = lf_buf_append(now, s.s, s.n);
+    for (size_t i = 0; i < t->n_decodes && rc == LF_OK; i++) {
+        struct lf_buf *was = now;
+        lf_buf_reset(next);
+        rc = alone(&t->decodes[i], next, (struct lf_str){lf_buf_str(now), now->len});
+        now = next;
+        next = was;
+    }
+    return rc ?: lf_buf_append(out, lf_buf_str(now), now->len);
+}
+
+bool lf_tokenizer_drops_space(const struct lf_tokenizer *t)
+{
+    bool drops = false;
+    for (size_t i = 0; i < t->n_decodes; i++) {
+        const struct lf_tok_decode *s = &t->decodes[i];
+        drops = drops || s->kind == LF_TOK_DECODE_SPACES ||
+                (s->kind == LF_TOK_DECODE_METASPACE && s->prepends) ||
+                (s->kind == LF_TOK_DECODE_STRIP && s->fused && s->start > 0 && s->text.n == 1 &&
+                 s->text.s[0] == ' ');
+    }
+    return drops;
+}
+
 /* --- the public face --- */
 
 void lf_decoder_init(struct lf_decoder *d, const struct lf_tokenizer *t, bool skip_special)

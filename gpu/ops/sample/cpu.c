@@ -98,7 +98,7 @@ static float count_above(const struct row *r, float threshold)
 /* Drops the ids whose strict betters amount to `limit` or more. */
 static void keep_top(struct row *r, float max, float limit, bool count)
 {
-    uint32_t low = 0, high = lf_order_key(max);
+    uint32_t low = lf_order_key(-INFINITY), high = lf_order_key(max);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         float threshold = lf_order_float(middle);
@@ -142,7 +142,7 @@ static int32_t choose(struct row *r, const struct lf_sample_params *p)
     float max = row_max(r->x, r->V), inverse = 1 / p->temperature;
 #pragma omp simd
     for (int v = 0; v < r->V; v++)
-        r->p[v] = lf_exp((r->x[v] - max) * inverse);
+        r->p[v] = r->x[v] > -INFINITY ? lf_exp((r->x[v] - max) * inverse) : 0;
     if (p->top_k > 0 && p->top_k < r->V)
         keep_top(r, max, (float)p->top_k, true);
     if (p->top_p < 1)
@@ -190,6 +190,7 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
         if (id >= 0) {
             raw = r.x[id];
         } else {
+            lf_sample_mask(r.x, r.V, p, a->masks);
             for (int i = 0; i < p->bias_n; i++)
                 r.x[a->bias[p->bias_off + i].id] += a->bias[p->bias_off + i].add;
             penalize(r.x, r.V, p, a->history, (uint8_t *)(r.p + r.V));

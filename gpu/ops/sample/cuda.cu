@@ -163,7 +163,16 @@ LF_DEVICE void list_top(const struct row &r, struct sample_smem *s, int n, float
     }
 }
 
-/* ---- Biases and penalties -------------------------------------------------------------------- */
+/* ---- Masks, biases and penalties ------------------------------------------------------------- */
+
+LF_DEVICE void keep_masked(struct row &r, const struct lf_sample_params &p, const uint32_t *masks)
+{
+    const uint32_t *mask = masks + (size_t)(p.mask - 1) * ((r.V + 31) / 32);
+    for (int v = threadIdx.x; v < r.V; v += THREADS)
+        if (!(mask[v / 32] >> v % 32 & 1))
+            r.x[v] = -INFINITY;
+    __syncthreads();
+}
 
 LF_DEVICE void add_biases(float *x, const struct lf_sample_params &p,
                           const struct lf_logit_bias *bias)
@@ -395,6 +404,8 @@ static __global__ void __launch_bounds__(THREADS)
     int id = a.given ? a.given[blockIdx.x] : -1;
     bool given = id >= 0;
     if (!given) {
+        if (p.mask > 0)
+            keep_masked(r, p, a.masks);
         if (p.bias_n > 0)
             add_biases(r.x, p, a.bias);
         penalize(r.x, r.V, p, a.history, (uint32_t *)dynamic_smem());

@@ -1,9 +1,22 @@
-/* Biases and penalties undone: the raw logit of a chosen id, after its row was used up. Private to
- * gpu/. */
+/* Masks; biases and penalties undone: the raw logit of a chosen id, after its row was used up.
+ * Private to gpu/. */
 #ifndef LF_GPU_OPS_SAMPLE_PENALTY_H
 #define LF_GPU_OPS_SAMPLE_PENALTY_H
 
 #include "gpu/ops.h"
+
+#include <math.h>
+
+/* Leaves of a row of V logits those that p's mask has. */
+static inline void lf_sample_mask(float *x, int V, const struct lf_sample_params *p,
+                                  const uint32_t *masks)
+{
+    if (p->mask == 0)
+        return;
+    const uint32_t *mask = masks + (size_t)(p->mask - 1) * (((size_t)V + 31) / 32);
+    for (int v = 0; v < V; v++)
+        x[v] = mask[v / 32] >> (v % 32) & 1 ? x[v] : -INFINITY;
+}
 
 static inline bool lf_sample_seen(const int32_t *ids, int n, int32_t id)
 {

@@ -152,6 +152,7 @@ void lf_ref_sample(struct lf_stream *s, const struct lf_sample_args *a)
         if (a->ids[m] >= 0) {
             raw = r.x[a->ids[m]];
         } else {
+            lf_sample_mask(r.x, r.V, p, a->masks);
             for (int i = 0; i < p->bias_n; i++)
                 r.x[a->bias[p->bias_off + i].id] += a->bias[p->bias_off + i].add;
             penalize(&r, p, a->history);

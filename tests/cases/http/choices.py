@@ -62,7 +62,7 @@ for token, worth, top in list(zip(lp["tokens"], lp["token_logprobs"], lp["top_lo
     expect(all(v <= 0 for v in top.values()), "log-probabilities")
 for token, top in list(zip(lp["tokens"], lp["top_logprobs"]))[n:]:
     expect(max(top, key=top.get) == token, "a greedy token is the likeliest")
-expect(list(whole["usage"].values()) == [n, 8, n + 8], "usage")
+expect(list(whole["usage"].values())[:3] == [n, 8, n + 8], "usage")
 
 plain = ask(prompt=ids, max_tokens=8, logprobs=0)["choices"][0]
 near(plain["logprobs"]["token_logprobs"], lp["token_logprobs"][n:], "echo changes nothing")
@@ -89,7 +89,7 @@ parts = [c["choices"][0]["logprobs"] for c in chunks if c["choices"]]
 for key in ("tokens", "text_offset"):
     expect(sum((p[key] for p in parts), []) == lp[key], f"streamed {key}")
 near(sum((p["token_logprobs"] for p in parts), [])[1:], lp["token_logprobs"][1:], "streamed")
-expect(chunks[-1]["usage"] == whole["usage"], "streamed usage")
+expect(chunks[-1]["usage"] == whole["usage"], "streamed usage") # a scored prompt is read in whole
 chunks = stream(prompt=text, max_tokens=0, logprobs=1, echo=True)
 expect(chunks[-1]["choices"][0]["finish_reason"] == "length", "a stream of none")
 expect("".join(c["choices"][0]["text"] for c in chunks) == text, "its echo")

@@ -73,8 +73,8 @@ expect(prompt_tokens(USER, tools=[TOOL]) > prompt_tokens(USER), "tools are read"
 del opened["content"]
 prompt_tokens(USER, opened, answer)
 
-for body in ({"tool_choice": "required"}, {"tools": "x"}, {"tools": {"a": 1}},
-             {"tool_choice": {"type": "function", "function": {"name": "add"}}},
+for body in ({"tool_choice": "always"}, {"tools": "x"}, {"tools": {"a": 1}},
+             {"tool_choice": {"type": "function", "function": {"name": "other"}}},
              {"messages": [{"role": "assistant", "content": None}]}):
     text = post(400, **{"tools": [TOOL], **body})
     name = next(iter(body))
