@@ -2,6 +2,7 @@
 #include "tools/commands.h"
 
 #include "bench/bench.h"
+#include "bench/load.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,7 +161,7 @@ static int bench_status(const struct lf_usage *u, struct bench_flags *flags, con
     while (kinds[b.kind] && strcmp(kinds[b.kind], word) != 0)
         b.kind++;
     if (!kinds[b.kind])
-        return lf_usage_error(u, "decode, prefill, train or tokenize, not '%s'", word);
+        return lf_usage_error(u, "decode, prefill, train or tokenize, or serve, not '%s'", word);
     if (flags->batch && !parse_batch(flags))
         return lf_usage_error(u, "--batch is SEQUENCESxTOKENS, such as 8x512, or several");
     if (!flags->o.base == !flags->o.shape)
@@ -182,6 +183,8 @@ static int bench_status(const struct lf_usage *u, struct bench_flags *flags, con
 
 int lf_cmd_bench(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "serve") == 0)
+        return lf_bench_serve(argc - 1, argv + 1);
     struct bench_flags flags = {.o.quant = LF_QUANT_NF4,
                                 .seqs = {{1, 8, 16, 32, 64}, 5},
                                 .rank = 16,
@@ -226,7 +229,8 @@ int lf_cmd_bench(int argc, char **argv)
         "would need for the bytes and products alone: bytes at the rate of a copy, products at the "
         "rate of a dense product, both measured first. Token ids and adapters are random.\n\n"
         "decode: one more token of every sequence. prefill: whole prompts. train: forward and "
-        "backward of a micro-batch. tokenize: a file's text to ids and back, on one thread.",
+        "backward of a micro-batch. tokenize: a file's text to ids and back, on one thread. serve "
+        "(see its own --help): a load on a server.",
         options,
         .args_min = 1,
         .args_max = 1,

@@ -32,7 +32,7 @@ _lorafs()
     elif [[ $command == 'land tasks' || $command == 'land prepare' ]]; then
         mapfile -t COMPREPLY < <(compgen -f -W "$(lorafs land tasks 2>/dev/null | cut -d ' ' -f 1)" -- "$word")
     elif [[ $command == bench && $COMP_CWORD -eq 2 ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "decode prefill train" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "decode prefill train tokenize serve" -- "$word")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi

@@ -38,6 +38,6 @@ end
 complete -c lorafs -n 'test (count (__lorafs_words)) = 0' -f -a '(__lorafs_commands) help'
 complete -c lorafs -n '__lorafs_is land' -f -a '(__lorafs_words_of land)'
 complete -c lorafs -n '__lorafs_is key' -f -a '(__lorafs_words_of key)'
-complete -c lorafs -n '__lorafs_is bench' -f -a 'decode prefill train tokenize'
+complete -c lorafs -n '__lorafs_is bench' -f -a 'decode prefill train tokenize serve'
 complete -c lorafs -n '__lorafs_takes_names' -f -a '(lorafs ls 2>/dev/null)'
 complete -c lorafs -n 'string match -q -- "-*" (commandline -ct)' -f -a '(__lorafs_options)'

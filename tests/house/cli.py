@@ -114,7 +114,8 @@ class Presets(unittest.TestCase):
         commands = re.findall(r"^  ([a-z]+) ", run("help").stdout, re.M)
         nested = [(c, word) for c in ("land", "key")
                   for word in re.findall(r"^  ([a-z]+) ", run(c, "--help").stdout, re.M)]
-        for c in [*((c,) for c in commands if c not in ("land", "key")), *nested]:
+        for c in [*((c,) for c in commands if c not in ("land", "key")), *nested,
+                  ("bench", "serve")]:
             yield " ".join(c), run(*c, "--help").stdout
         yield "lorafsd", run("--help", program=LORAFSD).stdout
 
