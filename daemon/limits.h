@@ -24,6 +24,7 @@
 #define LF_PROMPTS_MAX 64                        /* of one request */
 #define LF_CHOICES_OF_ONE_MAX 128                /* of one prompt, as OpenAI */
 #define LF_CHOICES_MAX 256                       /* of one request: prompts times best_of */
+#define LF_DEADLINE_MS_MAX 86400000              /* a day */
 #define LF_FORMS_MAX 32                          /* grammars that are kept, 32 MB each at most */
 #define LF_FORM_BYTES_MAX (4u << 20)             /* of a grammar's text */
 #define LF_DETAILS_MAX 100000                    /* tokens listed in an answer */

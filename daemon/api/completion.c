@@ -195,6 +195,8 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
                                     .score_prompt = a->score_prompt,
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos,
+                                    .priority = a->priority,
+                                    .deadline_ns = a->deadline_ns,
                                     .whole = !a->streams && a->n_stops == 0};
     *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer,
                                 .n_prompt = n,

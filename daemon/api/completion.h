@@ -43,6 +43,8 @@ struct lf_request {
     const char *stops[LF_STOPS_MAX]; /* borrowed until the completions are freed */
     int n_stops;
     int64_t seed;
+    int priority;         /* the lower comes first */
+    uint64_t deadline_ns; /* of lf_clock_ns; 0: none */
 };
 /* Greedy, nothing else set; a seed drawn from the system. Free with lf_request_free. */
 void lf_request_init(struct lf_request *a);

@@ -16,11 +16,12 @@
 /* What completions and chats have in common. */
 static const struct lf_param openai[] = {
     {NULL, KEYS("model", "max_tokens", "n", "best_of", "stream", "stream_options", "stop",
-                "logprobs", "logit_bias", "ignore_eos", "ignore_eos_token", LF_FORM_NAMES)},
+                "logprobs", "logit_bias", "ignore_eos", "ignore_eos_token", "priority",
+                "deadline_ms", LF_FORM_NAMES)},
     /* Who asks, how the answer is kept and billed, and how soon it comes */
     {"*", KEYS("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
                "prompt_cache_retention", "cache_prompt", "cache_salt", "request_id", "rid")},
-    {"0", KEYS("priority", "min_tokens")},
+    {"0", KEYS("min_tokens")},
     {"false", KEYS("use_beam_search", "early_stopping", "include_stop_str_in_output",
                    "no_stop_trim", "return_tokens_as_token_ids", "return_token_ids")},
     {"1 1.0", KEYS("length_penalty", "typical_p")},
@@ -78,7 +79,7 @@ static const struct lf_param mount[] = {
 static const struct lf_param lorax[] = {
     {NULL, KEYS("adapter_id", "max_new_tokens", "do_sample", "ignore_eos_token", "return_full_text",
                 "details", "stop", "top_n_tokens", "return_k_alternatives", "decoder_input_details",
-                "best_of", LF_FORM_NAMES_LORAX)},
+                "best_of", "priority", "deadline_ms", LF_FORM_NAMES_LORAX)},
     {"*", KEYS("adapter_source", "api_token")}, /* adapters are known by their names alone */
     {"1 1.0", KEYS("typical_p")},
     {"false", KEYS("watermark", "apply_chat_template")},

@@ -1,6 +1,8 @@
 /* Sampling parameters out of bodies and queries. */
 #include "daemon/api/sampling.h"
+#include "daemon/limits.h"
 
+#include "core/clock.h"
 #include "core/json.h"
 
 #include <math.h>
@@ -25,6 +27,9 @@ enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct
 {
     struct lf_json_in in = lf_json_in(body, diag);
     enum lf_err rc = LF_OK;
+    int ms = lf_json_int(&in, "deadline_ms", 0, 1, LF_DEADLINE_MS_MAX);
+    a->priority = lf_json_int(&in, "priority", 0, INT32_MIN, INT32_MAX);
+    a->deadline_ns = ms > 0 ? lf_clock_ns() + (uint64_t)ms * 1000000 : 0;
     a->seed = lf_json_bits(&in, "seed", a->seed);
     if (!body)
         rc = lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);

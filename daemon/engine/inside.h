@@ -60,6 +60,8 @@ struct lf_generation {
     struct lf_guide *guide; /* or NULL */
     int max_tokens;
     bool ignore_eos, background, whole;
+    int priority;
+    uint64_t deadline_ns;    /* 0: none */
     bool scored;             /* the prompt */
     struct lf_scores scores; /* written before the first token, or the end, is put */
     struct lf_scores tops;   /* (max_tokens, top_n) of its tokens, written before each is put */
@@ -93,8 +95,8 @@ struct lf_deliverer; /* deliver.c */
 /* Whose turn it is among those who wait (turns.c). */
 struct lf_turns {
     struct lf_turn {
-        int turn, i; /* i: place among those who wait */
-    } * order;       /* (n waiting) in the order of their turns */
+        int priority, turn, i; /* i: place among those who wait */
+    } * order;                 /* (n waiting) in the order of their turns */
     size_t cap;
     /* How many of an adapter have been counted, by its id */
     struct lf_turn_count {
@@ -242,7 +244,7 @@ void lf_residents_drop_all(struct lf_engine *e);
 /* serve.c */
 void lf_engine_admit(struct lf_engine *e);
 enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
-/* Ends generations whose callers went away. */
+/* Ends generations whose callers went away, or whose deadlines have passed. */
 void lf_engine_sweep(struct lf_engine *e);
 /* Ends all, waiting and live. */
 void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *why);

@@ -102,6 +102,8 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     g->max_tokens = spec->max_tokens;
     g->ignore_eos = spec->ignore_eos;
     g->background = spec->background;
+    g->priority = spec->priority;
+    g->deadline_ns = spec->deadline_ns;
     g->whole = spec->whole;
     g->times.submitted = lf_clock_ns();
     *out = g;

@@ -1,9 +1,9 @@
 /* Serving: who comes onto the device, one step of all who are there, and their tokens out.
  *
- * Waiting generations are admitted as their adapters' turns come (turns.c), those of one oldest
- * first, and one whose adapter is not on the device does not hold up those behind it: until it has
- * waited FAIR_NS, then nobody overtakes it any more, the
- * adapters in use run dry, and one of them makes room. */
+ * Waiting generations are admitted by their priority and as their adapters' turns come (turns.c),
+ * those of one oldest first, and one whose adapter is not on the device does not hold up those
+ * behind it: until it has waited FAIR_NS, then nobody overtakes it any more, the adapters in use
+ * run dry, and one of them makes room. */
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
@@ -203,19 +203,34 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
 
 /* ---- Out ------------------------------------------------------------------------------------- */
 
+/* Why it is not to go on; LF_OK: it is. */
+static enum lf_err over(const struct lf_generation *g, uint64_t now)
+{
+    if (atomic_load(&g->cancelled))
+        return LF_E_CANCELLED;
+    return g->deadline_ns > 0 && now > g->deadline_ns ? LF_E_TIMED_OUT : LF_OK;
+}
+
+static const char *why_over(enum lf_err rc)
+{
+    return rc == LF_E_CANCELLED ? "cancelled" : "the answer was not whole by its deadline";
+}
+
 void lf_engine_sweep(struct lf_engine *e)
 {
+    uint64_t now = lf_clock_ns();
+    enum lf_err rc;
     for (int i = e->n_live - 1; i >= 0; i--) {
         struct lf_generation *g = e->live[i];
-        if (!atomic_load(&g->cancelled))
+        if ((rc = over(g, now)) == LF_OK)
             continue;
         lf_gen_remove(e->gen, g->seq);
         live_remove(e, g);
-        lf_generation_end(g, NULL, LF_E_CANCELLED, "cancelled");
+        lf_generation_end(g, NULL, rc, why_over(rc));
     }
     for (int i = 0; i < e->n_waiting; i++)
-        if (atomic_load(&e->waiting[i]->cancelled))
-            refuse(e, i, LF_E_CANCELLED, "cancelled");
+        if ((rc = over(e->waiting[i], now)) != LF_OK)
+            refuse(e, i, rc, why_over(rc));
     waiting_pack(e);
     lf_deliverer_flush(e->deliverer);
 }

@@ -1,6 +1,7 @@
 /* Whose turn it is to come onto the device: the adapters take turns. An adapter's k-th waiting
  * generation stands where its live ones and k are as many as the others', so that a flood of one
- * adapter's requests leaves the next of another as near as it would be alone. */
+ * adapter's requests leaves the next of another as near as it would be alone. Those of another
+ * priority have turns before, or after, all of these. */
 #include "daemon/engine/inside.h"
 
 #include "core/grow.h"
@@ -48,6 +49,8 @@ static struct lf_turn_count *count_of(struct lf_turns *t, uint64_t id)
 static int compare(const void *a, const void *b)
 {
     const struct lf_turn *x = a, *y = b;
+    if (x->priority != y->priority)
+        return x->priority < y->priority ? -1 : 1;
     return x->turn != y->turn ? (x->turn < y->turn ? -1 : 1) : x->i - y->i;
 }
 
@@ -63,7 +66,9 @@ enum lf_err lf_turns_take(struct lf_turns *t, struct lf_generation *const *live,
     for (int i = 0; i < n_live; i++)
         count_of(t, live[i]->pick.id)->n++;
     for (int i = 0; i < n_waiting; i++)
-        t->order[i] = (struct lf_turn){count_of(t, waiting[i]->pick.id)->n++, i};
+        t->order[i] = (struct lf_turn){.priority = waiting[i]->priority,
+                                       .turn = count_of(t, waiting[i]->pick.id)->n++,
+                                       .i = i};
     qsort(t->order, (size_t)n_waiting, sizeof *t->order, compare);
     return LF_OK;
 }

@@ -184,6 +184,15 @@ static void a_long_prompt_leaves_a_stream_its_pace(void **state)
     lf_generation_release(stream);
 }
 
+static void await_live(struct bench *b, int n)
+{
+    struct lf_engine_status status;
+    do {
+        poll(NULL, 0, 1);
+        lf_engine_status(b->engine, &status);
+    } while (status.gen.live < n);
+}
+
 /* More of one adapter's requests than fit the device, which end one after the other: the next of
  * another has the first place that becomes free. */
 static void a_flood_of_one_adapter_leaves_others_their_turn(void **state)
@@ -198,11 +207,7 @@ static void a_flood_of_one_adapter_leaves_others_their_turn(void **state)
     engine_up(b);
     for (int i = 0; i < FLOOD; i++)
         flood[i] = ask(b, &pick, 4 + i / 2);
-    struct lf_engine_status status;
-    do {
-        poll(NULL, 0, 1);
-        lf_engine_status(b->engine, &status);
-    } while (status.gen.live < 128);
+    await_live(b, 128);
     assert_int_equal(hear(ask(b, &no_adapter, 1), &ids), LF_OK);
     int ended = (int)atomic_load(&b->counters->ended_length) - 1;
     print_message("%d of %d ended before\n", ended, FLOOD);
@@ -253,6 +258,58 @@ static void adapters_take_turns_in_one_slot(void **state)
     struct lf_ids again = {0}; /* the broken one holds no slot */
     assert_int_equal(hear(ask(b, &picks[0], 6), &again), LF_OK);
     lf_ids_free(&again);
+}
+
+/* Where all sequences are taken and end one after the other: the lowest priority has the next. */
+static void who_comes_first_is_asked_of_priorities(void **state)
+{
+    struct bench *b = *state;
+    struct lf_diag diag = {""};
+    struct lf_generation *busy[128], *g[3];
+    struct lf_generation_times t[3];
+    struct lf_generate_spec s = spec(&no_adapter, 2);
+    static const int priorities[3] = {1, 0, -1};
+    engine_up(b);
+    for (int i = 0; i < 128; i++)
+        busy[i] = ask(b, &no_adapter, 20 + i);
+    await_live(b, 128);
+    for (int i = 0; i < 3; i++) {
+        s.priority = priorities[i];
+        must(lf_engine_generate(b->engine, &s, &g[i], &diag), &diag);
+    }
+    for (int i = 0; i < 3; i++) {
+        struct lf_generation_news news = {0};
+        struct lf_generated some[4];
+        while (!news.ended)
+            lf_generation_take(g[i], some, 4, 1000, &news, &diag);
+        assert_int_equal(news.rc, LF_OK);
+        lf_generation_times(g[i], &t[i]);
+        lf_generation_release(g[i]);
+    }
+    assert_true(t[2].started < t[1].started && t[1].started < t[0].started);
+    for (int i = 0; i < 128; i++)
+        lf_generation_release(busy[i]);
+}
+
+/* Those that run, and those that wait. */
+static void what_is_not_whole_by_its_deadline_ends(void **state)
+{
+    enum { N = 132 };
+    struct bench *b = *state;
+    struct lf_diag diag = {""};
+    struct lf_generation *g[N];
+    struct lf_generate_spec s = spec(&no_adapter, 1500);
+    engine_up(b);
+    s.deadline_ns = lf_clock_ns() + 300000000;
+    for (int i = 0; i < N; i++)
+        must(lf_engine_generate(b->engine, &s, &g[i], &diag), &diag);
+    for (int i = 0; i < N; i++) {
+        struct lf_ids ids = {0};
+        assert_int_equal(hear(g[i], &ids), LF_E_TIMED_OUT);
+        assert_true(i == 0 ? ids.n > 0 && ids.n < 1500 : i < N - 1 || ids.n == 0);
+        lf_ids_free(&ids);
+    }
+    assert_true(lf_clock_ns() > s.deadline_ns);
 }
 
 static void a_cancelled_generation_leaves_at_once(void **state)
@@ -429,6 +486,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_long_prompt_leaves_a_stream_its_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(adapters_take_turns_in_one_slot, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_comes_first_is_asked_of_priorities, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_whole_by_its_deadline_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_generation_leaves_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(training_goes_on_beside_serving, setup, teardown),

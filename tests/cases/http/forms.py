@@ -101,6 +101,16 @@ check_schema(lorax(grammar={"type": "json", "value": SCHEMA}))
 expect(lorax(adapter_id="label", choices="labels").strip() in ("red", "dark blue"), "labels")
 
 
+# Neither priority nor a deadline that is far away changes an answer; a near one ends it
+text = complete(temperature=0, max_tokens=20)
+expect(complete(temperature=0, max_tokens=20, priority=-3, deadline_ms=60000) == text, "priority")
+expect("deadline" in post("/v1/completions", 504, model="", prompt="x", max_tokens=1900,
+                          ignore_eos=True, deadline_ms=50), "a deadline")
+expect("deadline" in post("/generate", 504, inputs="x", parameters={
+    "max_new_tokens": 1900, "ignore_eos_token": True, "deadline_ms": 50}), "LoRAX's deadline")
+expect("timed_out" in post("/v1/completions", model="", prompt="x", max_tokens=1900,
+                           ignore_eos=True, deadline_ms=50, stream=True), "a stream's deadline")
+
 # What is refused is named
 def refused(word, **body):
     text = post("/v1/completions", 400, model="", prompt="x", **body)
