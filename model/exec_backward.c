@@ -186,13 +186,10 @@ static void attention_half_bwd(struct lf_exec *x, int l, const struct lf_acts *b
 {
     if (l <= x->offload.n)
         bring_back(x, l - 2, LF_OFFLOAD_MID);
-    lf_exec_offload_await_in(x, l, LF_OFFLOAD_QKV);
-    lf_exec_offload_await_in(x, l, LF_OFFLOAD_O);
+    lf_exec_offload_await_in(x, l, LF_OFFLOAD_ATTN);
     attention_bwd(x, l, b);
-    if (l > x->offload.n)
-        return;
-    bring_back(x, l - 1, LF_OFFLOAD_QKV);
-    bring_back(x, l - 1, LF_OFFLOAD_O);
+    if (l <= x->offload.n)
+        bring_back(x, l - 1, LF_OFFLOAD_ATTN);
 }
 
 /* What follows mlp_out_map_bwd, whose answer dy is. lowest: nothing below has an adapter, so the

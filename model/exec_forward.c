@@ -199,12 +199,10 @@ static void attention_branch(struct lf_exec *x, const struct lf_pass *p, int l,
                              .ldy = x->qkv_n,
                              .ldx = in.ld,
                              .norm = in.norm};
-    lf_exec_offload_await_out(x, LF_OFFLOAD_QKV);
+    lf_exec_offload_await_out(x, LF_OFFLOAD_ATTN);
     lf_exec_group(x, p, l, LF_GROUP_ATTN_IN, &io);
-    lf_exec_offload_await_out(x, LF_OFFLOAD_O);
     attention(x, p, l, b);
-    put_away(x, l, LF_OFFLOAD_QKV);
-    put_away(x, l, LF_OFFLOAD_O);
+    put_away(x, l, LF_OFFLOAD_ATTN);
     if (c->parallel_block)
         mlp_inner(x, p, l, b, in);
 }

@@ -105,9 +105,8 @@ struct lf_draw {
 
 /* What of a block waits in host memory together. */
 enum lf_offload_part {
-    LF_OFFLOAD_QKV, /* q, k, v, before their norms too */
-    LF_OFFLOAD_O,   /* attention's output, lse */
-    LF_OFFLOAD_MID, /* x_mid */
+    LF_OFFLOAD_ATTN, /* q, k, v, before their norms too; attention's output, lse */
+    LF_OFFLOAD_MID,  /* x_mid */
     LF_OFFLOAD_PARTS
 };
 #define LF_OFFLOAD_BUFFERS (LF_OFFLOAD_PARTS + 1) /* one each, and the second x_mid */

@@ -9,6 +9,8 @@
 
 #define ALIGN ((size_t)256)
 
+#define PIECES 4 /* of a part, at most */
+
 struct offload_piece {
     void *p;
     size_t row_bytes;
@@ -16,23 +18,19 @@ struct offload_piece {
 
 /* What a part is made of, in block l's buffers (forward's, or backward's) of the training rows. */
 static int pieces_of(const struct lf_exec *x, enum lf_offload_part part, const struct lf_acts *b,
-                     struct offload_piece out[2])
+                     struct offload_piece out[PIECES])
 {
     const struct lf_config *c = &x->model->config;
     size_t qkv = (size_t)x->qkv_n * x->es;
-    switch (part) {
-    case LF_OFFLOAD_QKV:
-        out[0] = (struct offload_piece){b->qkv, qkv};
-        out[1] = (struct offload_piece){b->raw, qkv};
-        return c->qk_norm ? 2 : 1;
-    case LF_OFFLOAD_O:
-        out[0] = (struct offload_piece){b->o, (size_t)(c->H * c->D + x->room) * x->es};
-        out[1] = (struct offload_piece){b->lse, (size_t)c->H * sizeof *b->lse};
-        return 2;
-    default:
+    if (part == LF_OFFLOAD_MID) {
         out[0] = (struct offload_piece){b->x_mid, (size_t)c->C * x->es};
         return 1;
     }
+    out[0] = (struct offload_piece){b->qkv, qkv};
+    out[1] = (struct offload_piece){b->o, (size_t)(c->H * c->D + x->room) * x->es};
+    out[2] = (struct offload_piece){b->lse, (size_t)c->H * sizeof *b->lse};
+    out[3] = (struct offload_piece){b->raw, qkv};
+    return c->qk_norm ? 4 : 3;
 }
 
 /* Where each part begins in a block's host memory; the end, too. */
@@ -41,7 +39,7 @@ static void lay_out(struct lf_exec *x)
     struct lf_offload *o = &x->offload;
     const struct lf_acts none = {0};
     for (int part = 0; part < LF_OFFLOAD_PARTS; part++) {
-        struct offload_piece pieces[2];
+        struct offload_piece pieces[PIECES];
         size_t bytes = 0;
         for (int i = pieces_of(x, (enum lf_offload_part)part, &none, pieces); i-- > 0;)
             bytes += pieces[i].row_bytes * (size_t)x->limits.train_tokens_max;
@@ -87,7 +85,7 @@ static void move(struct lf_exec *x, int l, enum lf_offload_part part, const stru
 {
     struct lf_offload *o = &x->offload;
     char *host = o->host + (size_t)l * o->at[LF_OFFLOAD_PARTS] + o->at[part];
-    struct offload_piece pieces[2];
+    struct offload_piece pieces[PIECES];
     int n = pieces_of(x, part, b, pieces);
     lf_mark_set(o->ready);
     lf_stream_follow(o->stream, o->ready);
