@@ -272,6 +272,13 @@ static const struct rig_seq edges[] = {
     {.n = 2, .slot = -1, .cached = true},
     {.n = 1, .past = 240, .slot = 0, .cached = true},
 };
+/* Prompts from their beginning, and one that goes on. */
+static const struct rig_seq prompts[] = {
+    {.n = 300, .slot = 0, .cached = true},
+    {.n = 20, .past = 150, .slot = 1, .cached = true},
+    {.n = 128, .slot = -1, .cached = true},
+};
+
 struct turn_case {
     const struct rig_seq *seqs;
     int S, H, Hkv, D, rot, window;
@@ -294,6 +301,9 @@ static const struct turn_case turn_cases[] = {
     {SEQS(far), .H = 4, .Hkv = 4, .D = 96, .rot = 96, .window = 100},
     {SEQS(decode), .H = 32, .Hkv = 32, .D = 64, .rot = 64}, /* parts on a full card */
     {SEQS(mixed), .H = 4, .Hkv = 2, .D = 64, .rot = 64},
+    {SEQS(prompts), .H = 4, .Hkv = 2, .D = 64, .rot = 64},
+    {SEQS(prompts), .H = 2, .Hkv = 1, .D = 128, .rot = 128},
+    {SEQS(prompts), .H = 4, .Hkv = 2, .D = 96, .rot = 96, .window = 100},
 };
 
 static void turn_and_attend(struct rig *r, enum rig_side side, void *arg)

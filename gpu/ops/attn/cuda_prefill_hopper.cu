@@ -26,6 +26,7 @@ struct prefill_args {
     struct tile_list list;
     int items;
     int *counter;
+    bool fresh; /* see lf_cuda_attn_prefill_hopper */
 };
 
 /* What a block works on: one tile and head. */
@@ -61,7 +62,7 @@ LF_DEVICE struct item item_at(const struct prefill_args &p, int number)
     w.query = (cached ? seq.past : 0) + at.tile * BLOCK;
     w.head = number % p.a.H;
     w.start = seq.start;
-    w.pages = cached ? seq.page_off : -1;
+    w.pages = cached && (seq.past > 0 || !p.fresh) ? seq.page_off : -1;
     w.first = p.a.window > 0 ? max(0, w.query - p.a.window + 1) / KEYS : 0;
     w.last = (w.query + w.n - 1) / KEYS;
     return w;
@@ -356,14 +357,15 @@ template <int DP, bool capped> static void launch(struct lf_stream *s, const str
 }
 
 /* Pages have no end that is known here; the lists name those that there are. */
-static void map_keys(struct lf_stream *s, struct key_maps *m, const struct lf_attn_args *a)
+static void map_keys(struct lf_stream *s, struct key_maps *m, const struct lf_attn_args *a,
+                     bool fresh)
 {
     const struct lf_ragged *b = a->batch;
     struct lf_cuda *dev = lf_cuda_of(s)->dev;
     const uint64_t D = (uint64_t)a->D, page = LF_KV_PAGE_TOKENS;
     struct lf_boxes paged = {
         a->k_pages, {D, page, 1u << 31}, {D, page * D}, {64, LF_KV_PAGE_TOKENS, 1}};
-    if (b->T > b->T_cached) {
+    if (fresh || b->T > b->T_cached) {
         map_rows(dev, &m->k, a->k, b->T, a->Hkv, a->D, a->ldkv, KEYS);
         map_rows(dev, &m->v, a->v, b->T, a->Hkv, a->D, a->ldkv, KEYS);
     }
@@ -374,7 +376,7 @@ static void map_keys(struct lf_stream *s, struct key_maps *m, const struct lf_at
     }
 }
 
-bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a)
+bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a, bool fresh)
 {
     struct prefill_args p = {};
     p.a = *a;
@@ -385,7 +387,8 @@ bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args 
         !lf_eights(a->v, a->ldkv, 8) || !lf_eights(a->k_pages, 8, 8) ||
         !lf_eights(a->v_pages, 8, 8) || !lf_eights(a->o, a->ldo, 8))
         return false;
-    map_keys(s, &p.maps, a);
+    p.fresh = fresh;
+    map_keys(s, &p.maps, a, fresh);
     p.list.few = FEW_ROWS / (a->H / a->Hkv);
     p.list.cached = true;
     p.items = count_tiles(&p.list, a->batch) * a->H;

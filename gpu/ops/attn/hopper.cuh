@@ -392,8 +392,10 @@ static inline void map_rows(struct lf_cuda *dev, CUtensorMap *map, const void *x
     lf_cuda_tensor_map(dev, map, &b);
 }
 
-/* False when they do not take the batch. bwd: what follows delta. */
-bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a);
+/* False when they do not take the batch. fresh: the new keys and values of cached sequences stand
+ * in k and v as they do in the pages, so that a sequence without a past is read from there, in
+ * larger boxes. bwd: what follows delta. */
+bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args *a, bool fresh);
 bool lf_cuda_attn_bwd_hopper(struct lf_stream *s, const struct lf_attn_bwd_args *a);
 
 #endif
