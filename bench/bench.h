@@ -40,6 +40,7 @@ struct lf_bench_result {
     bool memory_bound; /* the floor is bytes, not multiplications */
     bool recomputed;
     size_t memory_bytes; /* on the device for this case, weights included */
+    size_t host_bytes;   /* of pinned memory, where activations wait for backward */
 };
 
 /* c: an open model without slots (made and freed here). A train case is forward and backward of a

@@ -41,11 +41,14 @@ static void print_row(const struct lf_bench_case *b, const struct lf_bench_resul
     if (first)
         printf("%-8s %5s %8s %9s %5s %11s %11s %11s %6s %-8s %9s\n", "", "seqs", head_of(b->kind),
                "adapters", "rank", "tok/s", "ms/batch", "floor ms", "share", "bound", "memory");
-    printf("%-8s %5d %8d %9d %5d %11.1f %11.3f %11.3f %5.1f%% %-8s %6.2f GB%s\n", kinds[b->kind],
+    printf("%-8s %5d %8d %9d %5d %11.1f %11.3f %11.3f %5.1f%% %-8s %6.2f GB%s", kinds[b->kind],
            b->seqs, b->tokens, b->adapters, b->adapters ? b->lora.rank : 0, r->tokens_per_second,
            r->seconds * 1e3, r->floor_seconds * 1e3, 100 * r->floor_seconds / r->seconds,
            r->memory_bound ? "bytes" : "products", (double)r->memory_bytes / 1e9,
            r->recomputed && b->kind == LF_BENCH_TRAIN ? "  recomputes" : "");
+    if (r->host_bytes)
+        printf(", %.2f GB of host memory", (double)r->host_bytes / 1e9);
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -55,14 +58,16 @@ static void print_json(const struct lf_offline *c, const struct lf_floor *f,
     struct lf_device_info info;
     lf_device_info(c->dev, &info);
     json_t *j = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:s, s:I, s:b, s:f, s:f}",
+        "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:s, s:I, s:I, s:b, s:f, "
+        "s:f}",
         "bench", kinds[b->kind], "device", info.name, "base", c->model->name, "seqs", b->seqs,
         head_of(b->kind), b->tokens, "adapters", b->adapters, "rank",
         b->adapters ? b->lora.rank : 0, "targets", b->lora.target_modules, "tokens_per_second",
         r->tokens_per_second, "batch_seconds", r->seconds, "floor_seconds", r->floor_seconds,
         "share", r->floor_seconds / r->seconds, "bound", r->memory_bound ? "bytes" : "products",
-        "memory_bytes", (json_int_t)r->memory_bytes, "recomputed", r->recomputed,
-        "bytes_per_second", f->bytes_per_second, "flops_per_second", f->flops_per_second);
+        "memory_bytes", (json_int_t)r->memory_bytes, "host_memory_bytes", (json_int_t)r->host_bytes,
+        "recomputed", r->recomputed, "bytes_per_second", f->bytes_per_second, "flops_per_second",
+        f->flops_per_second);
     if (j) {
         json_dumpf(j, stdout, JSON_REAL_PRECISION(8));
         putchar('\n');

@@ -266,6 +266,7 @@ enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
 {
     struct rig r = {.b = b, .c = c};
     struct lf_device_info info;
+    struct lf_exec_memory memory;
     double seconds = 0;
     c->rank_max = 1;
     enum lf_err rc = allocate(&r, diag);
@@ -281,12 +282,14 @@ enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
         double multiply = w.flops / floor->flops_per_second;
         int tokens = b->kind == LF_BENCH_DECODE ? b->seqs : b->seqs * b->tokens;
         lf_device_info(c->dev, &info);
+        lf_exec_memory(r.x, &memory);
         *out = (struct lf_bench_result){.seconds = seconds,
                                         .tokens_per_second = tokens / seconds,
                                         .floor_seconds = move > multiply ? move : multiply,
                                         .memory_bound = move > multiply,
                                         .recomputed = lf_exec_recomputes(r.x),
-                                        .memory_bytes = info.memory_used};
+                                        .memory_bytes = info.memory_used,
+                                        .host_bytes = memory.host};
     }
     rig_free(&r);
     return rc;
