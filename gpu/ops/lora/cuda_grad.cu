@@ -7,102 +7,15 @@
  * 64 rows a step go through shared memory, four steps under way; four pairs of warps take 16
  * columns each, and a pair shares the rows. Memory-bound: dy and x once.
  */
-#include "gpu/ops/lora/lora.cuh"
+#include "gpu/ops/lora/grad.cuh"
 
-#define WARPS 8
-#define ROWS 64
 #define COLS 64
-#define RANKS 64
 #define STAGES 4
 #define LINE 72 /* elements of a row in shared memory: 64, and 8 against bank conflicts */
-#define SUM_LINE LORA_SUM_LINE
-
-struct grad_args {
-    const struct lf_lora_site *sites;
-    const bf16 *x, *dy, *u, *du;
-    int n_sites, n, K, ldx, lddy;
-    int site[LF_GROUP_MAX], col[LF_GROUP_MAX], N[LF_GROUP_MAX];
-    bool vec_x, vec_dy, vec_u;
-    int chunk, parts; /* steps of a block; blocks of a gradient's tile */
-    float *partials;
-    int *counters;
-};
-
-/* One block's gradient: columns [c0, c0 + COLS) of wide (T, ld) against columns [first, first +
- * ranks) of narrow (T, n * rank_max). */
-struct grad_job {
-    const bf16 *wide, *narrow;
-    int p, c0, width, ld; /* p: of db, and of da with dropout */
-    int slot, first, ranks;
-    bool is_a, vec;
-};
 
 struct grad_stage {
     bf16 wide[ROWS * LINE], narrow[ROWS * LINE];
 };
-
-/* Which gradient and which columns: all tiles of db of each projection, then those of da. */
-template <bool drops>
-LF_DEVICE bool find_job(struct grad_job &j, const struct grad_args &a, int rank_max)
-{
-    int tile = blockIdx.x, last = a.n + (drops ? a.n : 1);
-    for (int i = 0; i < last; i++) {
-        j.is_a = i >= a.n;
-        j.p = i % a.n;
-        j.width = j.is_a ? a.K : a.N[j.p];
-        int tiles = (j.width + COLS - 1) / COLS, of = drops || !j.is_a ? 1 : a.n;
-        if (tile >= tiles) {
-            tile -= tiles;
-            continue;
-        }
-        j.c0 = tile * COLS;
-        j.wide = j.is_a ? a.x : a.dy + a.col[j.p];
-        j.ld = j.is_a ? a.ldx : a.lddy;
-        j.narrow = j.is_a ? a.du : a.u;
-        j.vec = j.is_a ? a.vec_x : a.vec_dy;
-        int rank0 = blockIdx.y / a.parts * RANKS;
-        j.first = j.p * rank_max + rank0;
-        j.ranks = min(RANKS, of * rank_max - rank0);
-        return j.ranks > 0;
-    }
-    return false;
-}
-
-/* True for the first segment that trains this slot: its blocks do all of them. */
-LF_DEVICE bool leads(const struct lora_batch &b, int seg)
-{
-    if (!b.segs[seg].trains || b.segs[seg].start >= b.segs[seg].end)
-        return false;
-    for (int i = 0; i < seg; i++)
-        if (b.segs[i].trains && b.segs[i].slot == b.segs[seg].slot &&
-            b.segs[i].start < b.segs[i].end)
-            return false;
-    return true;
-}
-
-/* A place in the rows of a slot. */
-struct cursor {
-    int seg, row, end; /* row >= end: there are no more */
-};
-
-LF_DEVICE void find_rows(struct cursor &c, const struct lora_batch &b, int slot)
-{
-    while (c.row >= c.end && ++c.seg < b.n_segs) {
-        const struct lf_lora_seg seg = b.segs[c.seg];
-        if (seg.trains && seg.slot == slot)
-            c.row = seg.start, c.end = seg.end;
-    }
-}
-
-/* Moves on by so many steps. */
-LF_DEVICE void skip_steps(struct cursor &c, const struct lora_batch &b, int slot, int steps)
-{
-    for (find_rows(c, b, slot); steps > 0 && c.row < c.end; find_rows(c, b, slot)) {
-        int here = min(steps, (c.end - c.row + ROWS - 1) / ROWS);
-        c.row += here * ROWS;
-        steps -= here;
-    }
-}
 
 /* A run of eight that this thread brings each step: `row` of the step, from base + first row * ld.
  * Worked out once: addresses would cost more than the copies. */
@@ -198,25 +111,6 @@ LF_DEVICE void join_halves(float *sum, const float (&acc)[8][4])
     __syncthreads();
 }
 
-/* Adds the sums to the gradients. */
-LF_DEVICE void put_gradient(const float *sum, const struct grad_args &a, const struct grad_job &j,
-                            int rank_max)
-{
-    int cols = min(COLS, j.width - j.c0);
-    for (int i = threadIdx.x; i < j.ranks * cols; i += WARPS * 32) {
-        int column = j.is_a ? i / cols : i % j.ranks, c = j.is_a ? i % cols : i / j.ranks;
-        int p = (j.first + column) / rank_max, r = (j.first + column) % rank_max;
-        const struct lf_lora_site &site = a.sites[(size_t)j.slot * a.n_sites + a.site[p]];
-        float v = sum[c * SUM_LINE + column];
-        if (r >= site.rank)
-            continue;
-        if (j.is_a)
-            site.da[(size_t)r * j.width + j.c0 + c] += v;
-        else
-            site.db[(size_t)(j.c0 + c) * site.rank + r] += site.scale * v;
-    }
-}
-
 /* The loop over the adapter's rows. vec: all of them in whole words. drop: of this step's rows, and
  * of the next one's. */
 template <bool drops, bool vec, int pairs>
@@ -281,15 +175,6 @@ LF_DEVICE void contract(float (&acc)[8][4], const struct grad_args &a, const str
     copy_async_wait<0>();
 }
 
-/* The sums of all parts of this block's tile; false in all but the last of their blocks. */
-LF_DEVICE bool join_parts(float *sum, const struct grad_args &a)
-{
-    int part = blockIdx.y % a.parts, groups = gridDim.y / a.parts;
-    size_t tile = ((size_t)blockIdx.z * groups + blockIdx.y / a.parts) * gridDim.x + blockIdx.x;
-    return lora_join_parts<WARPS * 32>(sum, a.partials + tile * a.parts * LORA_SUMS,
-                                       a.counters + tile, part, a.parts, COLS);
-}
-
 /* Grid: column tiles of all gradients, ranks by parts, segments. */
 template <bool drops>
 static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
@@ -298,7 +183,7 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     __shared__ struct drop drop[drops ? 2 * ROWS : 1];
     grid_wait();
     struct grad_job j;
-    if (!leads(b, blockIdx.z) || !find_job<drops>(j, a, b.rank_max))
+    if (!leads(b, blockIdx.z) || !find_job<drops, COLS>(j, a, b.rank_max))
         return;
     j.slot = b.segs[blockIdx.z].slot;
     if ((drops || !j.is_a) && a.sites[(size_t)j.slot * a.n_sites + a.site[j.p]].rank == 0)
@@ -315,24 +200,16 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
         contract<drops, true, 4>(acc, a, b, j, drop);
     float *sum = (float *)dynamic_smem();
     join_halves(sum, acc);
-    if (a.parts == 1 || join_parts(sum, a))
-        put_gradient(sum, a, j, b.rank_max);
+    if (a.parts == 1 || join_parts<COLS, RANKS>(sum, a))
+        put_gradient<COLS>(sum, a, j, b.rank_max);
 }
 
 template <bool drops>
-static void launch(struct lf_stream *s, struct grad_args *g, const struct lora_batch &b, int T)
+static void launch(struct lf_stream *s, struct grad_args *g, const struct lf_ragged *b)
 {
-    int tiles = lf_div_up(g->K, COLS) * (drops ? g->n : 1), steps = lf_div_up(T, ROWS);
-    for (int p = 0; p < g->n; p++)
-        tiles += lf_div_up(g->N[p], COLS);
-    dim3 grid(tiles, lf_div_up(b.rank_max * (drops ? 1 : g->n), RANKS), b.n_segs);
-    steps += b.n_segs > 1 ? b.n_segs : 0; /* each may end with a step that is not full */
-    g->chunk = lora_chunk(s, (int64_t)grid.x * grid.y * grid.z, &steps, 1);
-    g->parts = lf_div_up(steps, g->chunk);
-    g->partials = lf_cuda_of(s)->partials;
-    g->counters = lf_cuda_of(s)->counters;
-    grid.y *= g->parts;
-    lf_launch<grad_kernel<drops>>(s, grid, WARPS * 32, STAGES * sizeof(grad_stage), *g, b);
+    dim3 grid = grad_divide(s, g, b, drops, COLS, 3);
+    lf_launch<grad_kernel<drops>>(s, grid, WARPS * 32, STAGES * sizeof(grad_stage), *g,
+                                  lora_batch_of(b));
 }
 
 void lf_cuda_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a)
@@ -355,7 +232,7 @@ void lf_cuda_lora_grads(struct lf_stream *s, const struct lf_lora_bwd_args *a)
         g.vec_dy = g.vec_dy && a->col[p] % 8 == 0 && a->N[p] % 8 == 0;
     }
     if (lora_drops(a->batch))
-        launch<true>(s, &g, b, a->batch->T);
-    else
-        launch<false>(s, &g, b, a->batch->T);
+        launch<true>(s, &g, a->batch);
+    else if (!lf_cuda_lora_grads_hopper(s, &g, a->batch))
+        launch<false>(s, &g, a->batch);
 }

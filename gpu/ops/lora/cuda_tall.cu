@@ -7,52 +7,16 @@
  * each, and a pair shares the k. Where the rows are few the contraction is cut in parts, whose sums
  * the last of their blocks adds in order. Memory-bound: x or dy once.
  */
-#include "gpu/ops/lora/lora.cuh"
+#include "gpu/ops/lora/tall.cuh"
 
-#define WARPS 8
-#define ROWS 64
-#define COLS 64 /* of u a block */
 #define STEP 64
 #define STAGES 4
 #define LINE 72 /* elements of a row in shared memory: 64, and 8 against bank conflicts */
-#define SUM_LINE LORA_SUM_LINE
-
-struct tall_args {
-    const struct lf_lora_site *sites;
-    bf16 *out;     /* (T, n * rank_max) */
-    const bf16 *x; /* (T, ld): x or dy */
-    int n_sites, n, ld;
-    int site[LF_GROUP_MAX], col[LF_GROUP_MAX], length[LF_GROUP_MAX]; /* columns of x to contract */
-    bool training, vec;
-    bool each; /* a projection a block; else all together, over the same columns of x */
-    int chunk; /* steps of a block */
-    int part[LF_GROUP_MAX +
-             1]; /* blocks [part[p], part[p + 1]) of the grid's y are projection p's */
-    float *partials;
-    int *counters;
-    bf16 *tail; /* (T, ld) where the result goes again, in j's columns; or NULL */
-    struct lora_join j;
-};
 
 struct tall_stage {
     bf16 x[ROWS * LINE];
     bf16 w[COLS * LINE]; /* forward: columns of u by k; backward: k by columns */
 };
-
-/* A block's share. */
-struct tall_tile {
-    struct row_tile rows;
-    int p;           /* its projection, or the first of all */
-    int first, cols; /* columns of u */
-    int k, end;      /* columns of x, from the projection's first */
-};
-
-/* Which rank of which projection a column of u is. */
-LF_DEVICE int rank_of(int *p, int col, int rank_max)
-{
-    *p = small_div(col, rank_max);
-    return col - *p * rank_max;
-}
 
 /* A run of eight that this thread brings each step: from base + k * stride while `at` + k is before
  * the tile's end. Worked out once: addresses would cost more than the copies. */
@@ -163,71 +127,6 @@ LF_DEVICE void add_step(float (&acc)[8][4], const struct tall_stage &s)
     }
 }
 
-/* The sums of both halves of k into shared memory. */
-LF_DEVICE void join_halves(float *sum, const float (&acc)[8][4])
-{
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float *at = sum + (warp % 4 * 16 + lane / 4) * SUM_LINE + lane % 4 * 2;
-    for (int turn = 0; turn < 2; turn++) {
-        __syncthreads();
-        if (warp / 4 == turn)
-#pragma unroll
-            for (int c = 0; c < 8; c++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    float *to = at + e / 2 * 8 * SUM_LINE + c * 8 + e % 2;
-                    *to = turn ? *to + acc[c][e] : acc[c][e];
-                }
-    }
-    __syncthreads();
-}
-
-/* The sums of all parts of the block's tile; false in all but the last of their blocks. */
-LF_DEVICE bool join_parts(float *sum, const struct tall_args &a, const struct tall_tile &t)
-{
-    size_t row = (size_t)blockIdx.z * gridDim.x + blockIdx.x, p = a.each ? t.p : 0;
-    float *of = a.partials + (row * gridDim.y + a.part[p]) * LORA_SUMS;
-    return lora_join_parts<WARPS * 32>(sum, of, a.counters + row * LF_GROUP_MAX + p,
-                                       blockIdx.y - a.part[p], a.part[p + 1] - a.part[p], t.rows.n);
-}
-
-/* Columns that no adapter has are zeros, in u too. */
-template <bool backward>
-LF_DEVICE void put_ranks(const float *sum, const struct tall_args &a, const struct tall_tile &t,
-                         const struct lf_lora_site *site, int slot, int rank_max)
-{
-    int i = 0, width = a.n * rank_max;
-    while (i + 1 < a.j.n_slots && a.j.slot[i] != slot)
-        i++;
-    for (int at = threadIdx.x; at < t.rows.n * COLS; at += WARPS * 32) {
-        int row = at / COLS, c = at % COLS, p;
-        if (c >= t.cols)
-            continue;
-        int r = rank_of(&p, t.first + c, rank_max);
-        float scale = backward ? site[p].scale : 1.0f;
-        float v = r < site[p].rank ? scale * sum[row * SUM_LINE + c] : 0.0f;
-        size_t to = t.rows.row + row;
-        a.out[to * width + t.first + c] = __float2bfloat16_rn(v);
-        if (a.tail)
-            a.tail[to * a.ld + i * width + t.first + c] = __float2bfloat16_rn(v);
-    }
-}
-
-/* This block's share; false where there is none. */
-LF_DEVICE bool find_tile(struct tall_tile &t, const struct tall_args &a, const struct lora_batch &b)
-{
-    t.rows = find_row_tile(b.segs, b.n_segs, ROWS, blockIdx.x, a.training);
-    t.p = 0;
-    while ((int)blockIdx.y >= a.part[t.p + 1])
-        t.p++;
-    int rank0 = blockIdx.z * COLS;
-    t.first = t.p * b.rank_max + rank0;
-    t.cols = min(COLS, (a.each ? b.rank_max : a.n * b.rank_max) - rank0);
-    t.k = (blockIdx.y - a.part[t.p]) * a.chunk * STEP;
-    t.end = min(t.k + a.chunk * STEP, a.length[t.p]);
-    return t.rows.seg >= 0;
-}
-
 /* The loop over the tile's k. vec: all of it in whole words. */
 template <bool backward, bool drops, bool vec, int pairs>
 LF_DEVICE void contract(float (&acc)[8][4], const struct tall_tile &t, struct run (&x)[RUNS],
@@ -284,7 +183,7 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     __shared__ struct drop drop[drops ? ROWS : 1];
     grid_wait();
     struct tall_tile t;
-    if (!find_tile(t, a, b))
+    if (!find_tile<STEP>(t, a, b))
         return;
     int slot = b.segs[t.rows.seg].slot;
     if (threadIdx.x < a.n)
@@ -312,23 +211,8 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
         contract<backward, drops, true, 4>(acc, t, x, w, stride, drop);
     float *sum = (float *)dynamic_smem();
     join_halves(sum, acc);
-    if (a.part[t.p + 1] - a.part[t.p] == 1 || join_parts(sum, a, t))
+    if (a.part[t.p + 1] - a.part[t.p] == 1 || join_parts<COLS>(sum, a, t))
         put_ranks<backward>(sum, a, t, site, slot, b.rank_max);
-}
-
-/* The contraction in parts, which make the grid's y. */
-static void divide(struct lf_stream *s, struct tall_args *t, dim3 *grid)
-{
-    const struct lf_cuda_stream *cs = lf_cuda_of(s);
-    int steps[LF_GROUP_MAX], n = t->each ? t->n : 1;
-    for (int p = 0; p < n; p++)
-        steps[p] = lf_div_up(t->length[p], STEP);
-    t->chunk = lora_chunk(s, (int64_t)grid->x * grid->z, steps, n);
-    for (int p = 0; p < n; p++)
-        t->part[p + 1] = t->part[p] + lf_div_up(steps[p], t->chunk);
-    t->partials = cs->partials;
-    t->counters = cs->counters;
-    grid->y = t->part[n];
 }
 
 template <bool backward, bool drops>
@@ -338,7 +222,7 @@ static void launch(struct lf_stream *s, struct tall_args *t, const struct lf_rag
     t->each = backward || drops;
     int cols = t->each ? b.rank_max : t->n * b.rank_max;
     dim3 grid(lf_row_tiles_max(batch, ROWS), 1, lf_div_up(cols, COLS));
-    divide(s, t, &grid);
+    tall_divide(s, t, &grid, STEP, 3);
     lf_launch<tall_kernel<backward, drops>>(s, grid, WARPS * 32, STAGES * sizeof(tall_stage), *t,
                                             b);
 }
@@ -360,7 +244,7 @@ void lf_cuda_lora_shrink(struct lf_stream *s, const struct lf_lora_args *a,
     }
     if (lora_drops(a->batch))
         launch<false, true>(s, &t, a->batch);
-    else
+    else if (!lf_cuda_lora_tall_hopper(s, &t, a->batch, false))
         launch<false, false>(s, &t, a->batch);
 }
 
@@ -382,5 +266,6 @@ void lf_cuda_lora_du(struct lf_stream *s, const struct lf_lora_bwd_args *a,
         t.length[p] = a->N[p];
         t.vec = t.vec && a->col[p] % 8 == 0 && a->N[p] % 8 == 0;
     }
-    launch<true, false>(s, &t, a->batch);
+    if (!lf_cuda_lora_tall_hopper(s, &t, a->batch, true))
+        launch<true, false>(s, &t, a->batch);
 }

@@ -2,10 +2,12 @@
  *
  *   u = x A^T, few tokens   cuda_decode.cu (up to LORA_DECODE_MAX), cuda_shrink.cu (LORA_FEW_MAX)
  *   y += scale u B^T        the same: cuda_expand.cu
- *   u = drop(x) A^T         cuda_tall.cu: contraction over K; also du = scale dy B, over N
+ *   u = drop(x) A^T         cuda_tall.cu: contraction over K; also du = scale dy B, over N;
+ *                           cuda_tall_hopper.cu where the copy engine can bring x
  *   y += scale u B^T        cuda_wide.cu: contraction over the rank; also dx += drop'(du A)
  *   both with the base      cuda_join.cu: as additional columns and rows of a dense product
- *   da, db                  cuda_grad.cu: contraction over the rows of a segment
+ *   da, db                  cuda_grad.cu: contraction over the rows of a segment;
+ *                           cuda_grad_hopper.cu likewise
  *
  * All work on tiles of rows that lie in one segment; a tile finds its segment on the card, so that
  * launch sizes depend only on T and n_segs, and a recorded graph serves other segments as well.
@@ -62,33 +64,39 @@ LF_DEVICE uint4 drop_words(uint4 w, const struct drop &d, int k)
 #define LORA_SUM_LINE 68 /* floats of a row of a block's 64 x 64 sums in shared memory */
 #define LORA_SUMS 4096   /* floats of a part among the stream's partials */
 
-/* Adds the parts of a block's sums (rows by 64) in order, into shared memory; `of` are theirs, one
- * after another. False in all but the last of their blocks. */
-template <int threads>
+/* Adds the parts of a block's sums (rows by cols) in order, into shared memory; `of` are theirs,
+ * one after another, of `sums` floats. False in all but the last of their blocks. */
+template <int threads, int sums = LORA_SUMS, int cols = 64>
 LF_DEVICE bool lora_join_parts(float *sum, float *of, int *counter, int part, int parts, int rows)
 {
-    for (int i = threadIdx.x; i < rows * 64; i += threads)
-        of[part * LORA_SUMS + i] = sum[i / 64 * LORA_SUM_LINE + i % 64];
+    const int fours = cols / 4;
+    for (int i = threadIdx.x; i < rows * fours; i += threads)
+        ((float4 *)(of + part * sums))[i] =
+            *(float4 *)(sum + i / fours * LORA_SUM_LINE + i % fours * 4);
     if (!last_to_arrive(counter, parts))
         return false;
-    for (int i = threadIdx.x; i < rows * 64; i += threads) {
-        float total = 0.0f;
-        for (int q = 0; q < parts; q++)
-            total += of[q * LORA_SUMS + i];
-        sum[i / 64 * LORA_SUM_LINE + i % 64] = total;
+    for (int i = threadIdx.x; i < rows * fours; i += threads) {
+        float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll 4
+        for (int q = 0; q < parts; q++) {
+            float4 v = ((const float4 *)(of + q * sums))[i];
+            total.x += v.x, total.y += v.y, total.z += v.z, total.w += v.w;
+        }
+        *(float4 *)(sum + i / fours * LORA_SUM_LINE + i % fours * 4) = total;
     }
     __syncthreads();
     return true;
 }
 
 /* Host: how many steps of the contraction a block takes, so that the blocks' rounds over the card
- * (three a multiprocessor) are as short as can be: for `tiles` blocks of each of n contractions of
- * steps[i]. A part more costs about four steps: its first rows, and its sums' way through memory.
- */
-static inline int lora_chunk(const struct lf_stream *s, int64_t tiles, const int *steps, int n)
+ * (`at_once` a multiprocessor) are as short as can be: for `tiles` blocks of each of n contractions
+ * of steps[i], with `sums` floats of a part. A part more costs about four steps: its first rows,
+ * and its sums' way through memory. */
+static inline int lora_chunk(const struct lf_stream *s, int64_t tiles, const int *steps, int n,
+                             int at_once = 3, int sums = LORA_SUMS)
 {
     const struct lf_cuda_stream *cs = lf_cuda_of(s);
-    int64_t most = (int64_t)(LF_CUDA_PARTIALS / (LORA_SUMS * sizeof(float))), best = INT64_MAX;
+    int64_t most = (int64_t)(LF_CUDA_PARTIALS / (sums * sizeof(float))), best = INT64_MAX;
     int longest = 1, chunk = 1;
     for (int i = 0; i < n; i++)
         longest = steps[i] > longest ? steps[i] : longest;
@@ -98,7 +106,7 @@ static inline int lora_chunk(const struct lf_stream *s, int64_t tiles, const int
         int64_t blocks = 0;
         for (int i = 0; i < n; i++)
             blocks += tiles * lf_div_up(steps[i], each);
-        int64_t rounds = lf_div_up(blocks, 3 * cs->dev->units), time = rounds * (each + 4);
+        int64_t rounds = lf_div_up(blocks, at_once * cs->dev->units), time = rounds * (each + 4);
         if (time < best && (parts == 1 || blocks <= most)) {
             best = time;
             chunk = each;
@@ -175,6 +183,24 @@ static __device__ const uint4 lora_zeros = {0, 0, 0, 0};
 LF_DEVICE const uint4 *lora_words(const bf16 *p, int k, int K)
 {
     return k < K ? (const uint4 *)(p + k) : &lora_zeros;
+}
+
+/* Host: rows of ld elements at p can be brought by Hopper's copy engine, in boxes of 64 columns. */
+static inline bool lora_boxes(const struct lf_stream *s, const void *p, int ld)
+{
+#ifdef LF_HAVE_SM90A
+    return lf_cuda_of(s)->dev->cc == 90 && lf_eights(p, ld, 8);
+#else
+    (void)s, (void)p, (void)ld;
+    return false;
+#endif
+}
+
+/* Where ldmatrix finds eight elements of a row in a panel that the copy engine brought: rows of 64,
+ * 128-byte swizzle (gpu/cuda/warpgroup.cuh). eight: which of the row's. */
+LF_DEVICE const bf16 *lora_panel_at(const bf16 *panel, int row, int eight)
+{
+    return panel + row * 64 + (eight ^ row % 8) * 8;
 }
 
 #define LORA_DECODE_MAX 8       /* tokens */
