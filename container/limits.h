@@ -16,6 +16,7 @@
 #define LF_PARQUET_GROUPS_MAX 1000000     /* row groups */
 #define LF_PARQUET_PAGE_MAX (256u << 20)  /* unpacked; pyarrow's have 1 MiB, or 1024 values */
 #define LF_PARQUET_HELD_MAX (1ull << 30)  /* pages and dictionaries of all columns, at a time */
+#define LF_PARQUET_BLOCK_MAX (1u << 20)   /* numbers of a block of deltas; writers have 128 */
 #define LF_THRIFT_DEPTH_MAX 32            /* of structures that are passed over */
 
 #endif

@@ -1,4 +1,4 @@
-/* Parquet files, as pyarrow, pandas and `datasets` write them: plain and dictionary encodings,
+/* Parquet files, as pyarrow, pandas and `datasets` write them, in any encoding,
  * packed with snappy, zstd, gzip or not, texts, numbers, booleans, lists and groups in any nesting.
  * A row is an object: a group too, a list is a list, dates and times are texts as ISO 8601 has
  * them, numbers that are not finite and bytes that are no UTF-8 are null. Columns that no JSON says

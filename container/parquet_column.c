@@ -2,6 +2,7 @@
 #include "container/parquet_column.h"
 
 #include "container/limits.h"
+#include "container/parquet_values.h"
 #include "container/thrift.h"
 
 #include <snappy-c.h>
@@ -272,12 +273,31 @@ static enum lf_err open_levels(struct lf_pq_runs *r, int max, const unsigned cha
     return LF_OK;
 }
 
-static enum lf_err open_values(struct lf_pq_column *c, int64_t encoding, struct lf_diag *diag)
+/* Values of another encoding, made plain. */
+static enum lf_err make_plain(struct lf_pq_column *c, struct lf_pq_held *held, int64_t encoding,
+                              struct lf_diag *diag)
 {
-    static const char *const names[] = {
-        "PLAIN",          "GROUP_VAR_INT",       "PLAIN_DICTIONARY",        "RLE",
-        "BIT_PACKED",     "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY",
-        "RLE_DICTIONARY", "BYTE_STREAM_SPLIT"};
+    lf_buf_auto out = {.max = LF_PARQUET_PAGE_MAX};
+    enum lf_err rc =
+        lf_pq_plain(&out, encoding, c->node->type, c->value, c->values_end, c->page_left, diag);
+    rc = rc ?: lf_growth_add(&held->growth, out.len, diag);
+    if (rc == LF_OK && held->bytes + out.len > LF_PARQUET_HELD_MAX)
+        rc = lf_fail(diag, LF_E_TOO_BIG, "a page of %zu bytes is too large", out.len);
+    if (rc != LF_OK)
+        return rc;
+    c->plain_bytes = out.len;
+    held->bytes += out.len;
+    c->plain = (unsigned char *)lf_buf_take(&out, NULL);
+    if (!c->plain)
+        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a page");
+    c->value = c->plain;
+    c->values_end = c->plain + c->plain_bytes;
+    return LF_OK;
+}
+
+static enum lf_err open_values(struct lf_pq_column *c, struct lf_pq_held *held, int64_t encoding,
+                               struct lf_diag *diag)
+{
     bool boolean = c->node->type == LF_PQ_BOOLEAN;
     c->by_index = encoding == ENC_PLAIN_DICTIONARY || encoding == ENC_RLE_DICTIONARY;
     c->runs_of_bits = boolean && encoding == ENC_RLE;
@@ -292,13 +312,7 @@ static enum lf_err open_values(struct lf_pq_column *c, int64_t encoding, struct 
     }
     if (c->runs_of_bits)
         return open_levels(&c->indices, 1, &c->value, c->values_end, -1, diag);
-    if (encoding == ENC_PLAIN)
-        return LF_OK;
-    return lf_fail(diag, LF_E_UNSUPPORTED,
-                   "its values are encoded as %s; write it with plain and dictionary encodings",
-                   encoding >= 0 && encoding < (int64_t)(sizeof names / sizeof *names)
-                       ? names[encoding]
-                       : "what is not known");
+    return encoding == ENC_PLAIN ? LF_OK : make_plain(c, held, encoding, diag);
 }
 
 static enum lf_err open_data(struct lf_pq_column *c, struct lf_pq_held *held,
@@ -313,6 +327,7 @@ static enum lf_err open_data(struct lf_pq_column *c, struct lf_pq_held *held,
                                  (size_t)h->unpacked, (size_t)bare, diag);
     if (rc != LF_OK)
         return rc;
+    release(held, &c->plain, &c->plain_bytes);
     c->page_left = h->n_values;
     c->value = c->page;
     c->values_end = c->page + c->page_bytes;
@@ -321,7 +336,7 @@ static enum lf_err open_data(struct lf_pq_column *c, struct lf_pq_held *held,
     rc = rc
              ?: open_levels(&c->defs, c->node->def, &c->value, c->values_end,
                             second ? h->def_bytes : -1, diag);
-    return rc ?: open_values(c, h->encoding, diag);
+    return rc ?: open_values(c, held, h->encoding, diag);
 }
 
 /* Opens pages until one has a value. */
@@ -357,6 +372,7 @@ void lf_pq_column_open(struct lf_pq_column *c, const struct lf_pq_node *node,
 void lf_pq_column_close(struct lf_pq_column *c, struct lf_pq_held *held)
 {
     release(held, &c->page, &c->page_bytes);
+    release(held, &c->plain, &c->plain_bytes);
     release(held, &c->dictionary, &c->dictionary_bytes);
     free(c->starts);
     *c = (struct lf_pq_column){0};

@@ -22,7 +22,8 @@ struct lf_pq_column {
     const unsigned char *at, *end;    /* pages still to come */
     int64_t chunk_left, page_left;    /* values of the chunk, and of the page */
     unsigned char *page, *dictionary; /* unpacked; owned */
-    uint64_t page_bytes, dictionary_bytes;
+    unsigned char *plain;             /* its values, where they were encoded otherwise; owned */
+    uint64_t page_bytes, dictionary_bytes, plain_bytes;
     uint32_t *starts; /* (n_entries + 1) of a dictionary of byte strings; owned */
     uint32_t n_entries;
     bool has_dictionary, by_index; /* by_index: the page's values are numbers of entries */

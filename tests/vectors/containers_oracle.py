@@ -126,6 +126,26 @@ def ways():
                    "use_compliant_nested_type": draw.random() < 0.8}
 
 
+OTHERS = {"INT32": ["DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT"],
+          "INT64": ["DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT"],
+          "FLOAT": ["BYTE_STREAM_SPLIT"], "DOUBLE": ["BYTE_STREAM_SPLIT"],
+          "BYTE_ARRAY": ["DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"], "BOOLEAN": ["RLE"]}
+
+
+def encoded(t, path):
+    """Every column in one of the encodings that no writer takes unless it is told to."""
+    pq.write_table(t, path)
+    schema = pq.read_metadata(path).schema
+    leaves = [schema.column(i) for i in range(len(schema))]
+    encodings = {c.path: draw.choice(OTHERS[c.physical_type]) for c in leaves
+                 if c.physical_type in OTHERS and "FIXED" not in c.physical_type}
+    pq.write_table(t, path, use_dictionary=False, column_encoding=encodings,
+                   data_page_version=draw.choice(["1.0", "2.0"]),
+                   compression=draw.choice(["none", "zstd"]),
+                   data_page_size=draw.choice([64, 1000, 1 << 20]),
+                   row_group_size=draw.choice([1, 10, 1000, 100000]))
+
+
 # ---- Texts ---------------------------------------------------------------------------------------
 
 def delimited(rows, dialect, **options):
@@ -176,6 +196,9 @@ def main():
                 path = work / f"{len(cases)}"
                 pq.write_table(t, path, **way)
                 case(rows, path=path)
+            path = work / f"{len(cases)}"
+            encoded(t, path)
+            case(rows, path=path)
         for path, rows in cases:
             got = subprocess.run([program, path], capture_output=True, check=True).stdout.decode()
             lines = got.split("\n")[:-2]
