@@ -137,7 +137,7 @@ static enum lf_err info_make(struct lf_base *b, struct lf_diag *diag)
 }
 
 enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant quant,
-                         struct lf_diag *diag)
+                         const char *cache_dir, struct lf_diag *diag)
 {
     struct lf_base *b = calloc(1, sizeof *b);
     if (!b)
@@ -148,7 +148,7 @@ enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant qu
     rc = rc ?: name_of(b->name, dir, diag);
     rc = rc ?: config_read(b, diag);
     rc = rc ?: host_open(b, diag);
-    rc = rc ?: lf_base_identify(b, diag);
+    rc = rc ?: lf_base_identify(b, cache_dir, diag);
     if (rc == LF_OK) {
         b->weight_bytes = weight_bytes(b->dir);
         b->quant = quant_name(b, quant);

@@ -23,8 +23,8 @@ struct lf_base {
     char *config_text;    /* config.json as it is */
     size_t config_bytes;
     /* Which base this is: SHA-256 over config.json, the tokenizer's file, and of each safetensors
-     * file its size, its header and 64 pieces of 4 KB, evenly spread. Quick to take, and taken at
-     * each start; weights that were changed in few places only may look the same. */
+     * file its size, its header and 64 pieces of 4 KB, evenly spread. Weights that were changed in
+     * few places only may look the same. */
     char sha256[LF_SHA256_HEX];
     char repository[LF_REPOSITORY_MAX + 1]; /* "org/name", as far as it is known; else "" */
     char revision[LF_REPOSITORY_MAX + 1];
@@ -39,12 +39,15 @@ const char *lf_base_title(const struct lf_base *b);
 /* Whether a base_model_name_or_path may mean this base. */
 bool lf_base_is_called(const struct lf_base *b, const char *name);
 
-/* DIR is a checkpoint. LF_E_INVALID for a name that cannot be a file's. Yours, lf_base_free. */
+/* DIR is a checkpoint. LF_E_INVALID for a name that cannot be a file's. cache_dir: as for
+ * lf_base_identify. Yours, lf_base_free. */
 enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant quant,
-                         struct lf_diag *diag) LF_MUST_CHECK;
+                         const char *cache_dir, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_base_free(struct lf_base *b);
-/* Fills sha256, repository and revision; part of lf_base_open. */
-enum lf_err lf_base_identify(struct lf_base *b, struct lf_diag *diag) LF_MUST_CHECK;
+/* Fills sha256, repository and revision; part of lf_base_open. The digest is kept in cache_dir
+ * (NULL: it is not) for a base whose files have the same paths, sizes, times and inodes. */
+enum lf_err lf_base_identify(struct lf_base *b, const char *cache_dir,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 
 /* The bases of a daemon; the first is the default. */
 struct lf_bases {

@@ -3,11 +3,13 @@
 
 #include "core/grow.h"
 #include "core/json.h"
+#include "core/log.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PIECES 64
 #define PIECE_BYTES 4096
@@ -93,20 +95,86 @@ static enum lf_err add_weights(struct lf_sha256 *h, const char *dir, const char 
     return LF_OK;
 }
 
-static enum lf_err digest(struct lf_base *b, struct lf_diag *diag)
+static const char *const small[] = {"config.json", "tokenizer.json", "tokenizer.model"};
+#define N_SMALL (sizeof small / sizeof *small)
+
+static enum lf_err digest(struct lf_base *b, const struct names *weights, struct lf_diag *diag)
 {
-    static const char *const small[] = {"config.json", "tokenizer.json", "tokenizer.model"};
-    struct names weights = {0};
-    enum lf_err rc = names_of(b->dir, &weights, diag);
-    struct lf_sha256 *h = rc == LF_OK ? lf_sha256_begin() : NULL;
-    if (rc == LF_OK && !h)
-        rc = lf_no_memory(diag, "the base's digest");
-    for (size_t i = 0; i < sizeof small / sizeof *small && rc == LF_OK; i++)
+    enum lf_err rc = LF_OK;
+    struct lf_sha256 *h = lf_sha256_begin();
+    if (!h)
+        return lf_no_memory(diag, "the base's digest");
+    for (size_t i = 0; i < N_SMALL && rc == LF_OK; i++)
         rc = add_file(h, b->dir, small[i], diag);
-    for (size_t i = 0; i < weights.n && rc == LF_OK; i++)
-        rc = add_weights(h, b->dir, weights.at[i], diag);
-    if (h)
-        lf_sha256_end(h, b->sha256);
+    for (size_t i = 0; i < weights->n && rc == LF_OK; i++)
+        rc = add_weights(h, b->dir, weights->at[i], diag);
+    lf_sha256_end(h, b->sha256);
+    return rc;
+}
+
+/* ---- Kept from start to start ---------------------------------------------------------------- */
+
+#define KEPT "base-digest.json" /* of the last base: {"files", "sha256"} */
+
+/* What stat says of a file; nothing where it is not there. */
+static void add_stat(struct lf_sha256 *h, const char *dir, const char *name)
+{
+    char path[LF_PATH_MAX], text[LF_PATH_MAX + 160];
+    struct stat st;
+    if (lf_path_join(path, dir, name, NULL) != LF_OK || stat(path, &st) != 0)
+        return;
+    int n = snprintf(text, sizeof text, "%s %lld %lld.%09ld %lld.%09ld %llu %llu\n", path,
+                     (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                     (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec,
+                     (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    lf_sha256_add(h, text, (size_t)n);
+}
+
+/* A digest of all their names, sizes, times and inodes; "": none. */
+static void look(char out[LF_SHA256_HEX], const struct lf_base *b, const struct names *weights)
+{
+    struct lf_sha256 *h = lf_sha256_begin();
+    out[0] = '\0';
+    if (!h)
+        return;
+    for (size_t i = 0; i < N_SMALL; i++)
+        add_stat(h, b->dir, small[i]);
+    for (size_t i = 0; i < weights->n; i++)
+        add_stat(h, b->dir, weights->at[i]);
+    lf_sha256_end(h, out);
+}
+
+static bool recall(struct lf_base *b, const char *path, const char *files)
+{
+    json_auto_t *j = NULL;
+    if (!lf_file_exists(path) || lf_json_load(&j, path, NULL) != LF_OK)
+        return false;
+    const char *sha256 = lf_json_text_of(j, "sha256");
+    if (!files[0] || strcmp(lf_json_text_of(j, "files"), files) != 0 ||
+        strlen(sha256) != LF_SHA256_HEX - 1)
+        return false;
+    memcpy(b->sha256, sha256, LF_SHA256_HEX);
+    return true;
+}
+
+static enum lf_err digest_kept(struct lf_base *b, const char *cache_dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], files[LF_SHA256_HEX];
+    struct names weights = {0};
+    struct lf_diag why;
+    enum lf_err rc = cache_dir ? lf_path_join(path, cache_dir, KEPT, diag) : LF_OK;
+    rc = rc ?: names_of(b->dir, &weights, diag);
+    if (rc == LF_OK) {
+        look(files, b, &weights);
+        if (!cache_dir || !recall(b, path, files)) {
+            rc = digest(b, &weights, diag);
+            if (rc == LF_OK && cache_dir &&
+                (lf_dir_make(cache_dir, &why) != LF_OK ||
+                 lf_json_write(path, json_pack("{s:s, s:s}", "files", files, "sha256", b->sha256),
+                               JSON_COMPACT, &why) != LF_OK))
+                lf_log(LF_LOG_WARN, "daemon", "the base's digest is not kept: %s", why.text);
+        }
+    }
     names_free(&weights);
     return rc;
 }
@@ -169,11 +237,11 @@ static void from_config(struct lf_base *b)
         snprintf(b->repository, sizeof b->repository, "%s", name);
 }
 
-enum lf_err lf_base_identify(struct lf_base *b, struct lf_diag *diag)
+enum lf_err lf_base_identify(struct lf_base *b, const char *cache_dir, struct lf_diag *diag)
 {
     if (!from_pull(b) && !from_cache(b))
         from_config(b);
-    return digest(b, diag);
+    return digest_kept(b, cache_dir, diag);
 }
 
 const char *lf_base_title(const struct lf_base *b)

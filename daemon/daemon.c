@@ -57,13 +57,13 @@ static void seats_free(struct lf_seats *s)
 
 /* One, of --base; without its weights. */
 static enum lf_err seats_new(struct lf_seats **out, const struct lf_daemon_options *o,
-                             struct lf_diag *diag)
+                             const char *cache_dir, struct lf_diag *diag)
 {
     struct lf_base *base = NULL;
     struct lf_seats *s = calloc(1, sizeof *s);
     if (!s)
         return lf_no_memory(diag, "the daemon");
-    enum lf_err rc = lf_base_open(&base, o->base_dir, o->quant, diag);
+    enum lf_err rc = lf_base_open(&base, o->base_dir, o->quant, cache_dir, diag);
     if (rc != LF_OK) {
         seats_free(s);
         return rc;
@@ -130,7 +130,8 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     const struct lf_daemon_options *o = &d->options;
     char store_dir[LF_PATH_MAX];
     enum lf_err rc = LF_OK;
-    if (lf_path_join(store_dir, o->data_dir, "state", diag) != LF_OK)
+    if (lf_path_join(store_dir, o->data_dir, "state", diag) != LF_OK ||
+        lf_path_join(d->cache_dir, o->data_dir, "cache", diag) != LF_OK)
         return LF_E_INVALID;
     if (open_budgets(d, diag) != LF_OK)
         return LF_E_NO_MEMORY;
@@ -139,13 +140,10 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     if (rc == LF_OK && chmod(o->data_dir, 0700) != 0) /* it may be someone's who lent it */
         lf_log(LF_LOG_WARN, "daemon", "%s: others may enter it: %s", o->data_dir, strerror(errno));
     rc = rc ?: lf_audit_open(&d->audit, o->data_dir, diag);
-    rc = rc ?: seats_new(&d->seats, o, diag);
+    rc = rc ?: seats_new(&d->seats, o, d->cache_dir, diag);
     if (rc == LF_OK)
         set_budgets(d);
     rc = rc ?: lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
-    if (rc == LF_OK && snprintf(d->cache_dir, sizeof d->cache_dir, "%s/cache", o->data_dir) >=
-                           (int)sizeof d->cache_dir)
-        rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", o->data_dir);
     if (rc == LF_OK)
         lf_registry_budget(d->registry, d->request_memory);
     return rc ?: seats_start(d->seats, d, diag) ?: lf_jobs_open(&d->jobs, d, diag);
