@@ -180,6 +180,26 @@ static json_t *details_json(const struct lorax *x, const struct lf_completion *c
     return d;
 }
 
+/* Appends j (taken) as text. LoRAX' seeds have 64 bits without a sign: those that JSON integers
+ * hold as negative ones are written as what they are. Within a string the quotes would be escaped.
+ */
+static void put_json(struct lf_buf *out, json_t *j)
+{
+    static const char mark[] = "\"seed\":-";
+    lf_buf_auto text = {0};
+    lf_json_put(&text, j, JSON_COMPACT);
+    const char *at = lf_buf_str(&text);
+    for (const char *next; (next = strstr(at, mark));) {
+        char *end;
+        next += sizeof mark - 2; /* at the sign */
+        lf_buf_append(out, at, (size_t)(next - at));
+        lf_buf_printf(out, "%llu", (unsigned long long)strtoll(next, &end, 10));
+        at = end;
+    }
+    lf_buf_puts(out, at);
+    out->rc = out->rc ?: text.rc;
+}
+
 /* The choice-th completion to its end: *out {"generated_text", "details" where they are wanted}. */
 static enum lf_err hear(json_t **out, struct lf_http *q, const struct lorax *x,
                         struct lf_completion *c, const int32_t *ids, int choice,
@@ -249,8 +269,12 @@ static enum lf_err reply_whole(struct lf_http *q, const struct lorax *x, struct 
     if (rc != LF_OK)
         return rc;
     json_t *answer = best_json(x, list, answers);
+    lf_buf_auto text = {0};
+    put_json(&text, x->listed ? json_pack("[o]", answer) : answer);
+    if (lf_buf_putc(&text, '\n') != LF_OK)
+        return lf_no_memory(diag, "the answer");
     lf_completion_headers(q, &x->request.model, list->n_prompt, n_tokens, list);
-    lf_http_reply_json(q, 200, x->listed ? json_pack("[o]", answer) : answer);
+    lf_http_reply(q, 200, "application/json", &text);
     return LF_OK;
 }
 
@@ -271,7 +295,7 @@ static void event(struct lf_sse *s, struct lf_buf *out, int i, bool stepped)
     if (x->top_n > 0)
         json_object_set_new(e, "top_tokens", likeliest_json(c, x->top_n));
     lf_buf_puts(out, "data:");
-    lf_json_put(out, e, JSON_COMPACT);
+    put_json(out, e);
     lf_buf_puts(out, "\n\n");
     lf_buf_reset(&c->out.text);
 }

@@ -30,9 +30,13 @@ enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct
     int ms = lf_json_int(&in, "deadline_ms", 0, 1, LF_DEADLINE_MS_MAX);
     a->priority = lf_json_int(&in, "priority", 0, INT32_MIN, INT32_MAX);
     a->deadline_ns = ms > 0 ? lf_clock_ns() + (uint64_t)ms * 1000000 : 0;
-    a->seed = lf_json_bits(&in, "seed", a->seed);
+    const int64_t drawn = a->seed;
+    a->seed = lf_json_bits(&in, "seed", drawn);
     if (!body)
         rc = lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
+    const json_t *seed = json_object_get(body, "seed");
+    if (a->seed == -1 && (!body || json_is_integer(seed)))
+        a->seed = drawn; /* -1 is llama.cpp's and vLLM's word for any; 2^64 - 1 is a seed */
     for (const struct lf_sampling_param *p = lf_sampling_params; p->key && rc == LF_OK; p++) {
         if (p->at == AT(top_k)) {
             int64_t lo = (int64_t)p->lo, hi = (int64_t)p->hi;

@@ -53,6 +53,21 @@ assert max(worth) == worth[-1], worth
 '
 answers_with 400 POST /generate_stream -d '{"inputs": "x", "parameters": {"best_of": 2}}'
 
+# Seeds have 64 bits without a sign, and come back as they were given; -1 is any.
+for seed in 0 9223372036854775808 18446744073709551615; do
+    ask="{\"inputs\": \"seed\\\":-1\", \"parameters\": {\"max_new_tokens\": 2, \"details\": true,
+        \"do_sample\": true, \"return_full_text\": true, \"seed\": $seed}}"
+    for route in /generate /generate_stream; do
+        call POST $route -d "$ask" >"$WORK/seeded"
+        grep -q "\"seed\":$seed[,}]" "$WORK/seeded" || fail "seed $seed: $(cat "$WORK/seeded")"
+        grep -q 'generated_text":"seed\\":-1' "$WORK/seeded" || fail "$(cat "$WORK/seeded")"
+    done
+done
+ask='{"prompt": "The", "seed": -1, "temperature": 2, "max_tokens": 12}'
+[ "$(call POST /v1/completions -d "$ask" | sed 's/.*"text":"\([^"]*\)".*/\1/')" != \
+    "$(call POST /v1/completions -d "$ask" | sed 's/.*"text":"\([^"]*\)".*/\1/')" ] ||
+    fail "seed -1 draws the same twice"
+
 # top_p 0 is the likeliest token alone, at any temperature and on every route.
 text() { sed 's/.*"\(generated_\)\?text":"\([^"]*\)".*/\2/'; }
 ask='"prompt": "The old man", "max_tokens": 6'
