@@ -35,14 +35,14 @@ struct lf_http_sink {
     void (*end)(struct lf_http *q);
 };
 
-typedef enum lf_err (*lf_http_fn)(struct lf_http *q, struct lf_diag *diag);
+typedef enum lf_err lf_http_fn(struct lf_http *q, struct lf_diag *diag);
 
 struct lf_route {
     enum lf_http_method method;
     enum lf_role role; /* that asking it takes. OPEN: answered while the daemon stops, too */
     const char *path;  /* "/v1/adapters/{name}/files/{path*}": a name is one part of the path,
                           the one with the star is all that follows */
-    lf_http_fn run;
+    lf_http_fn *run;
     size_t body_max; /* bytes of q->body; 0 without a sink: the body is read and thrown away */
     const struct lf_http_sink *sink; /* takes the body; or NULL */
     bool file;                       /* a refused body is 422 */
