@@ -8,6 +8,7 @@
 #include "tools/options.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define MB(n) ((double)(n) / 1e6)
 
@@ -35,6 +36,7 @@ int lf_cmd_backup(int argc, char **argv)
         return args.status;
     struct lf_diag diag = {""};
     struct lf_backup_counts n;
+    umask(077); /* as the data directory */
     lf_path_data(path);
     enum lf_err rc = lf_backup(data ? data : path, args.v[0], &n, &diag);
     if (rc != LF_OK)
@@ -71,6 +73,7 @@ int lf_cmd_restore(int argc, char **argv)
     struct lf_diag diag = {""};
     struct lf_backup_counts n;
     struct lf_fsck_counts found = {0};
+    umask(077); /* as a data directory that the daemon makes */
     lf_log_set_level(LF_LOG_OFF);
     enum lf_err rc = lf_restore(args.v[0], set, args.v[1], &n, &diag);
     rc = rc ?: lf_fsck_run(args.v[1], true, print_problem, NULL, &found, &diag);

@@ -7,6 +7,7 @@
 #include "tools/options.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { CLEAN = 0, MENDED = 1, LEFT = 4, NOT_DONE = 8 }; /* as of fsck(8) */
 
@@ -64,6 +65,7 @@ int lf_cmd_fsck(int argc, char **argv)
     struct lf_diag diag = {""};
     struct lf_fsck_counts n = {0};
     json_auto_t *list = json_array();
+    umask(077); /* what it makes is as what the daemon makes */
     lf_log_set_level(LF_LOG_OFF);
     enum lf_err rc =
         lf_fsck_run(args.v[0], repair, json ? add_problem : print_problem, list, &n, &diag);

@@ -45,6 +45,8 @@ refuses "$BIN/lorafs" restore "$WORK/backup" "$WORK/bad"
 refused_with "is damaged, which was adapters/1/versions/1/adapter_model.safetensors"
 [ ! -e "$WORK/bad" ]
 
+find "$WORK/backup" "$WORK/restored" -perm /077 >"$WORK/open"
+[ ! -s "$WORK/open" ] || fail "others can read $(head -n 3 "$WORK/open")"
 DATA=$WORK/restored
 SOCK=$DATA/lorafsd.sock
 export LORAFS_URL=$SOCK
