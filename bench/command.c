@@ -3,6 +3,7 @@
 
 #include "bench/bench.h"
 #include "bench/load.h"
+#include "tools/hub_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +140,9 @@ static int tokenize_status(const struct lf_usage *u, const struct bench_flags *f
     struct lf_diag diag = {""};
     if (!flags->o.base || !flags->text)
         return lf_usage_error(u, "tokenize needs --base and --text");
-    enum lf_err rc = lf_bench_tokenize(&r, flags->o.base, flags->text, (int)flags->iters, &diag);
+    char dir[LF_PATH_MAX];
+    enum lf_err rc = lf_hub_base(dir, flags->o.base, flags->o.quiet, &diag);
+    rc = rc ?: lf_bench_tokenize(&r, dir, flags->text, (int)flags->iters, &diag);
     if (rc != LF_OK)
         return lf_command_failed(u, rc, &diag);
     double mb = (double)r.bytes / 1e6;

@@ -3,8 +3,33 @@
 #include "tools/adapter_remote.h"
 #include "tools/commands.h"
 
+#include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
+
+#define LATE_STATUS 124 /* as timeout(1) has it */
+
+static volatile sig_atomic_t late;
+
+static void on_alarm(int sig)
+{
+    (void)sig;
+    late = 1;
+}
+
+/* From now on: `late` is set when the seconds are over. */
+static void start_clock(double seconds)
+{
+    struct sigaction act = {.sa_handler = on_alarm};
+    double whole = floor(seconds);
+    struct itimerval t = {.it_value = {(time_t)whole, (suseconds_t)((seconds - whole) * 1e6)}};
+    sigaction(SIGALRM, &act, NULL);
+    if (t.it_value.tv_sec == 0 && t.it_value.tv_usec == 0)
+        late = 1;
+    setitimer(ITIMER_REAL, &t, NULL);
+}
 
 static void print_result(const json_t *r)
 {
@@ -20,16 +45,42 @@ static void print_result(const json_t *r)
 
 struct wait_flags {
     bool json, quiet;
+    double timeout;
 };
+
+/* LF_E_TIMED_OUT with what the adapter is doing. */
+static enum lf_err not_yet(struct lf_remote *c, const char *name, double timeout,
+                           struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    json_auto_t *now = NULL;
+    lf_remote_stop_on(c, NULL);
+    if (lf_remote_path(path, name, "", NULL) != LF_OK ||
+        lf_remote_json(c, &now, "GET", path, NULL, NULL) != LF_OK)
+        now = NULL;
+    lf_remote_stop_on(c, &late);
+    const char *state = lf_json_text_of(now, "state");
+    return lf_fail(diag, LF_E_TIMED_OUT, "%s is %s after %g s", name, *state ? state : "not done",
+                   timeout);
+}
+
+static enum lf_err result_of(json_t **out, struct lf_remote *c, const char *name,
+                             const struct wait_flags *flags, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (flags->timeout >= 0)
+        lf_remote_stop_on(c, &late);
+    enum lf_err rc = flags->quiet ? LF_OK : lf_remote_follow(c, name, stderr, diag);
+    rc = rc ?: lf_remote_path(path, name, "/files/result?follow=1", diag);
+    rc = rc ?: lf_remote_json(c, out, "GET", path, NULL, diag);
+    return rc == LF_E_CANCELLED && late ? not_yet(c, name, flags->timeout, diag) : rc;
+}
 
 static enum lf_err wait_for(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
 {
     const struct wait_flags *flags = arg;
-    char path[LF_PATH_MAX];
     json_auto_t *result = NULL;
-    enum lf_err rc = flags->quiet ? LF_OK : lf_remote_follow(c, name, stderr, diag);
-    rc = rc ?: lf_remote_path(path, name, "/files/result?follow=1", diag);
-    rc = rc ?: lf_remote_json(c, &result, "GET", path, NULL, diag);
+    enum lf_err rc = result_of(&result, c, name, flags, diag);
     if (rc != LF_OK)
         return rc;
     if (flags->json) {
@@ -47,9 +98,12 @@ static enum lf_err wait_for(void *arg, struct lf_remote *c, const char *name, st
 int lf_cmd_wait(int argc, char **argv)
 {
     struct lf_remote_options o = {0};
-    struct wait_flags flags = {0};
+    struct wait_flags flags = {.timeout = -1};
     const struct lf_option options[] = {
         {"quiet", 'q', LF_OPT_FLAG, NULL, &flags.quiet, "do not show the progress on stderr"},
+        {"timeout", 't', LF_OPT_REAL, "SECONDS", &flags.timeout,
+         "wait no longer; the exit status is 124 then, and the training goes on", .lo = 0,
+         .hi = 1e9},
         {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print each result as a line of JSON"},
         LF_REMOTE_OPTIONS(o),
         {0},
@@ -59,7 +113,8 @@ int lf_cmd_wait(int argc, char **argv)
         "NAME...",
         "Waits until each adapter is trained and, where it has rows to be scored on, scored; "
         "prints what came of it. The exit status is 1 where a training failed or was cancelled, a "
-        "version could not be scored, or there was nothing to wait for.",
+        "version could not be scored, or there was nothing to wait for, and 124 where --timeout "
+        "was over first.",
         options,
         1,
         -1,
@@ -67,5 +122,8 @@ int lf_cmd_wait(int argc, char **argv)
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
-    return lf_remote_each(&usage, &o, &args, args.n, wait_for, &flags);
+    if (flags.timeout >= 0)
+        start_clock(flags.timeout);
+    int status = lf_remote_each(&usage, &o, &args, args.n, wait_for, &flags);
+    return late ? LATE_STATUS : status;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMIT_BYTES 40
@@ -203,7 +204,13 @@ static enum lf_err pull(char out[LF_PATH_MAX], const struct cached *c, const cha
 enum lf_err lf_hub_base(char out[LF_PATH_MAX], const char *base, bool quiet, struct lf_diag *diag)
 {
     struct cached c;
+    struct stat st;
     const char *offline = getenv("HF_HUB_OFFLINE");
+    if (stat(base, &st) == 0 && S_ISREG(st.st_mode))
+        return lf_fail(diag, LF_E_INVALID,
+                       "%s is a file; a base is the directory of a checkpoint (`lorafs import "
+                       "FILE.gguf --out DIR` makes one of a GGUF file)",
+                       base);
     if (lf_file_exists(base) || !is_repository(base)) {
         int n = snprintf(out, LF_PATH_MAX, "%s", base);
         return n < LF_PATH_MAX ? LF_OK : lf_fail(diag, LF_E_INVALID, "the base's path is too long");

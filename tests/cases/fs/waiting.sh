@@ -97,3 +97,14 @@ wait_status task '^ready v2'
 lorafs wait -q --json task >"$WORK/imported"
 grep -q '"version":2,.*"score":' "$WORK/imported" || fail "$(cat "$WORK/imported")"
 grep -q '"event":"scored","version":2' "$MODEL/task/log"
+
+# Patience has an end.
+make_adapter slow 100000
+rows 8 red >"$MODEL/slow/dataset.jsonl"
+wait_status slow '^training'
+status=0
+lorafs wait -q --timeout 0.3 slow 2>"$WORK/err" || status=$?
+[ $status = 124 ] || fail "wait --timeout: exit status $status"
+grep -q 'slow is training after 0.3 s' "$WORK/err" || fail "$(cat "$WORK/err")"
+lorafs wait -q --timeout 60 task >/dev/null
+echo cancel >"$MODEL/slow/ctl"
