@@ -31,13 +31,12 @@ static void drop(struct lf_op *op)
 }
 
 /* How the kernel treats the handle: made, followed and streamed bytes are never cached, since their
- * size is not known, or not for long; a version's never change. A stream has no positions for who
- * talks with it; for who only reads it has, so that sendfile(2), by which Python copies, takes it
- * for the empty file that its size says. */
+ * size is not known, or not for long; a version's never change. A stream has positions, which mean
+ * nothing: sendfile(2), by which Python copies, takes it for the empty file that its size says, and
+ * Python's open(..., "r+") wants some before it reads and writes through one descriptor. */
 static void set_caching(struct fuse_file_info *fi, enum lf_kind kind)
 {
     fi->direct_io = lf_kinds[kind].made || lf_kinds[kind].stream || kind == LF_KIND_LOG;
-    fi->nonseekable = lf_kinds[kind].stream && (fi->flags & O_ACCMODE) == O_RDWR;
     fi->keep_cache = kind == LF_KIND_REMOTE;
 }
 

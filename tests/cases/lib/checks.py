@@ -183,11 +183,26 @@ def conversation(path, first, second):
         print(a.decode(errors="replace"))
 
 
-def seek_errno(path):
-    """A stream has no positions."""
-    f = os.open(path, os.O_RDWR)
-    expect_errno("ESPIPE", lambda: os.lseek(f, 0, os.SEEK_SET))
-    os.close(f)
+def text_mode(path, *prompts):
+    """A file object that writes and reads, as Python people open it; prints every answer."""
+    def turn(file, prompt, rewind):
+        file.write(prompt)
+        if rewind:
+            file.flush()
+            file.seek(0)
+        answer = file.read()
+        assert answer, (file.mode, prompt)
+        return answer
+    talks = []
+    for mode, newline in (("r+", ""), ("r+", "\n"), ("w+", "\n"), ("r+b", b"\n")):
+        for rewind in (False, True):
+            with open(path, mode) as file:
+                said = [p if isinstance(newline, str) else p.encode() for p in prompts]
+                talk = [turn(file, p + newline, rewind) for p in said]
+                talks.append([t if isinstance(t, str) else t.decode() for t in talk])
+    assert all(t == talks[0] for t in talks), talks
+    for answer in talks[0]:
+        print(answer)
 
 
 def nonblocking(path, prompt):
