@@ -243,8 +243,8 @@ enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file
 enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 /* How a version is asked: what the settings say; what stands beside its weights; of what that does
- * not tell, the settings' template and, of an import, the form of the rows that lie with it. Free
- * with lf_ask_free. */
+ * not tell, and of bare prompts, the settings' template and, of an import, the form of the rows
+ * that lie with it. Free with lf_ask_free. */
 enum lf_err lf_registry_ask(struct lf_registry *r, uint64_t id, const char *version_dir,
                             const struct lf_train_settings *s, struct lf_ask *out,
                             struct lf_diag *diag) LF_MUST_CHECK;
@@ -260,6 +260,11 @@ void lf_registry_scores_done(struct lf_registry *r, uint64_t id, int64_t done, i
  * on. An adapter that is gone: LF_OK. */
 enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_record *job,
                                    struct lf_diag *diag) LF_MUST_CHECK;
+/* What came of a version's scores: why NULL, it is served, where it was held; else it is not, and
+ * that is the adapter's trouble. Nothing where another version was made the current one meanwhile.
+ */
+enum lf_err lf_registry_verdict(struct lf_registry *r, uint64_t id, int32_t version,
+                                const char *why, struct lf_diag *diag) LF_MUST_CHECK;
 /* Appends one JSON line to the log, with the time before the object's members; takes `line`
  * (json_decref). A line that cannot be written is lost. */
 void lf_registry_log(struct lf_registry *r, uint64_t id, json_t *line);
