@@ -645,6 +645,7 @@ enum lf_err lf_store_job_create(struct lf_store *s, struct lf_job_record *r,
         memcpy(made.adapter, a.name, sizeof made.adapter);
         a.last_job = made.id;
         a.trouble[0] = '\0';
+        a.refused = LF_REFUSED_NOTHING;
         rc = job_write(&t, &made);
     }
     rc = rc ?: lf_tx_adapter_write(&t, &a);
@@ -720,12 +721,15 @@ enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *
         rc = found == LF_E_NOT_FOUND ? LF_OK : found;
     }
     if (rc == LF_OK && found == LF_OK) {
-        if (r->progress.state == LF_JOB_DONE) {
+        if (r->progress.state == LF_JOB_DONE && r->held) {
+            snprintf(a.trouble, sizeof a.trouble, "v%d is scored first", (int)r->version);
+            a.refused = LF_REFUSED_VERSION;
+        } else if (r->progress.state == LF_JOB_DONE) {
             a.current = r->version;
             memcpy(a.inputs_sha256, r->inputs_sha256, sizeof a.inputs_sha256);
         } else if (r->progress.state == LF_JOB_FAILED) {
             memcpy(a.trouble, r->reason, sizeof a.trouble);
-            a.refused = 0;
+            a.refused = LF_REFUSED_NOTHING;
         }
         rc = lf_tx_adapter_write(&t, &a);
     }

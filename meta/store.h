@@ -50,6 +50,14 @@ enum lf_err lf_store_touch(struct lf_store *s, struct lf_diag *diag) LF_MUST_CHE
 
 /* ---- Adapters -------------------------------------------------------------------------------- */
 
+/* What the trouble of an adapter is of. Numbers of records on disk. */
+enum lf_refused {
+    LF_REFUSED_NOTHING, /* a job's, or there is none */
+    LF_REFUSED_FILE,
+    LF_REFUSED_VERSION /* a new version's, which is not served: it was not scored yet, or is worse
+                        */
+};
+
 struct lf_adapter_record {
     uint64_t id; /* its directory's name; survives renames; never used again */
     char name[LF_NAME_MAX + 1];
@@ -64,7 +72,7 @@ struct lf_adapter_record {
                                   ..."; "" none */
     char base_sha256[65];      /* of the base that `current` was trained on; "": not known */
     int32_t wanted;            /* 1: a training was asked for, and is not made yet */
-    int32_t refused; /* 1: the trouble is a refused file's, and what was there before stands */
+    int32_t refused;           /* enum lf_refused: what was there before stands */
 };
 
 typedef enum lf_err (*lf_store_adapter_fn)(void *arg, struct lf_adapter_record *r,
@@ -112,6 +120,7 @@ struct lf_job_record {
     struct lf_progress progress; /* kept but for its times */
     char inputs_sha256[65];
     char reason[LF_DIAG_MAX]; /* why it failed */
+    bool held;                /* DONE: its version is not served yet; not kept */
 };
 
 /* Gives the job its id and its version (the adapter's next number), makes it the adapter's last
@@ -131,8 +140,9 @@ enum lf_err lf_store_job_list(struct lf_store *s, bool only_open, struct lf_job_
 enum lf_err lf_store_job_prune(struct lf_store *s, size_t keep, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* An ended job in one transaction. Done: the job's version becomes the adapter's current one, its
- * inputs the adapter's. Failed: its reason becomes the adapter's trouble. An adapter that is gone
- * gives LF_OK (*adapter is then untouched). */
+ * inputs the adapter's; held: that is the adapter's trouble (LF_REFUSED_VERSION) instead. Failed:
+ * its reason becomes the adapter's trouble. An adapter that is gone gives LF_OK (*adapter is then
+ * untouched). */
 enum lf_err lf_store_job_finish(struct lf_store *s, const struct lf_job_record *r,
                                 struct lf_adapter_record *adapter,
                                 struct lf_diag *diag) LF_MUST_CHECK;

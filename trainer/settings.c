@@ -18,6 +18,7 @@
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
 static const char *const parts[] = {"completions", "last_turn", "all", NULL};
+static const char *const gates[] = {"off", "on", NULL};
 static const char *const kept[] = {"best", "last", NULL};
 static const char *const normalizations[] = {"tokens", "micro_batch", NULL};
 
@@ -68,6 +69,8 @@ const struct lf_setting lf_settings[] = {
         .help = "evaluations in a row without a lower loss, and it ends; 0: never"),
     ROW(keep, WORD, 0, 1, LF_KEEP_BEST, LF_SETTING_DECIDES_IF_SET, .words = kept,
         .help = "the version's weights: those of the best evaluation, or the last"),
+    ROW(gate, WORD, 0, 1, LF_GATE_ON, LF_SETTING_LEFT_OUT, .words = gates,
+        .help = "a version that scores worse than the one that serves is not served; off: it is"),
     ROW(eval_rows, INT64, 0, 1e9, 200,
         .help = "rows of `eval.jsonl` that are completed and scored, the first; 0: all"),
     ROW(max_tokens, INT, 1, 1 << 20, 256, LF_SETTING_AT_LOWEST,

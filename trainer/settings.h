@@ -29,6 +29,7 @@ enum lf_train_on {
     LF_TRAIN_ON_ALL          /* prompts, too */
 };
 
+enum lf_gate { LF_GATE_OFF, LF_GATE_ON }; /* whether a version that is worse is not served */
 enum lf_keep {
     LF_KEEP_BEST,
     LF_KEEP_LAST
@@ -62,6 +63,7 @@ struct lf_train_settings {
     int64_t eval_every; /* optimizer steps between evaluations; 0: by their cost (trainer/best.h) */
     int patience;       /* evaluations in a row that were no better, and it ends; 0: never */
     enum lf_keep keep;
+    enum lf_gate gate;
     int64_t eval_rows; /* completed and scored after training, the first; 0: all */
     char *template_;   /* prompt template over columns, or NULL; owned */
     char *completion;  /* likewise of what is learnt */

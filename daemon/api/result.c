@@ -64,6 +64,8 @@ static enum lf_err reply_result(struct lf_http *q, const struct lf_adapter_view 
 {
     json_auto_t *report = report_of(q, v);
     const json_t *train = json_object_get(report, "train"), *eval = json_object_get(report, "eval");
+    if (v->record.refused == LF_REFUSED_VERSION)
+        return lf_fail(diag, LF_E_FAILED, "%s: %s", v->record.name, v->record.trouble);
     const char *unscored = json_string_value(json_object_get(eval, "reason"));
     if (unscored)
         return lf_fail(diag, LF_E_FAILED, "%s v%d is there, but not scored: %s", v->record.name,

@@ -76,6 +76,7 @@ struct lf_scoring {
     struct lf_scoring *next;
     uint64_t adapter_id;
     int32_t version; /* 0: the base alone */
+    bool judged;     /* and whether it is served goes by its score */
 };
 
 struct lf_jobs {
@@ -122,8 +123,24 @@ bool lf_jobs_has_begun(struct lf_jobs *j, uint64_t job_id);
 /* record.c: given to the engine with each training; arg is the lf_open_job. */
 void lf_recorder_event(void *arg, const struct lf_train_event *e);
 void lf_recorder_ended(void *arg, const struct lf_training_end *end);
-/* score.c: scores the version (0: the base alone) where the adapter has eval rows and a metric. */
-void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version);
+/* score.c: scores the version (0: the base alone) where the adapter has eval rows and a metric;
+ * judged: it is new, and the gate is for it. */
+void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version, bool judged);
+
+/* gate.c: a version that is trained now is served when it has been scored; another one is until
+ * then. */
+bool lf_gate_holds(struct lf_jobs *j, uint64_t adapter_id);
+/* The training went from knowing something to guessing, and the gate is not off. */
+bool lf_gate_guesses(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *why);
+/* Scores as metrics.json has them. */
+struct lf_scored {
+    int32_t version;
+    const json_t *eval, *base;
+    const json_t *served; /* of the version that is served, on the same rows; NULL: none is */
+};
+/* The version is worse by more than chance than the one that is served; where none is, than the
+ * base, or than the class that most rows have. */
+bool lf_gate_is_worse(const struct lf_scored *s, struct lf_diag *why);
 
 /* leaks.c: where the adapter's eval rows are others than those that its training was prepared with,
  * looks for them among the version's rows; what is found stands in its report and in `status`. */

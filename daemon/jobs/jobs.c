@@ -145,9 +145,21 @@ size_t lf_jobs_unsaved(struct lf_jobs *j, struct lf_diag *diag)
 
 /* ---- Making one ------------------------------------------------------------------------------ */
 
-/* The open job, or else the served version, was made from these very inputs. */
+/* The last job's version is not served: it was made from these very inputs. */
+static bool is_refused_again(struct lf_jobs *j, const struct lf_adapter_record *a,
+                             const char *sha256)
+{
+    struct lf_job_record last;
+    return a->refused == LF_REFUSED_VERSION &&
+           lf_store_job_get(j->d->store, a->last_job, &last, NULL) == LF_OK &&
+           strcmp(last.inputs_sha256, sha256) == 0;
+}
+
+/* The open job, or else the served version, or a newer one, was made from these very inputs. */
 static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, const char *sha256)
 {
+    if (is_refused_again(j, a, sha256))
+        return true;
     lf_lock_auto held = lf_lock(&j->lock);
     const struct lf_open_job *open = find_adapter(j, a->id);
     const char *have = open ? open->record.inputs_sha256 : a->current > 0 ? a->inputs_sha256 : "";
@@ -252,7 +264,7 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
         if (rc == LF_OK && *queued)
             rc = make(j, v.record.id, dir, sha256, diag);
         if (rc == LF_OK && *queued)
-            lf_scorer_request(j, v.record.id, 0);
+            lf_scorer_request(j, v.record.id, 0, false);
         if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
             lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
     }

@@ -275,11 +275,17 @@ static void settle(struct lf_jobs *j, struct lf_open_job *l)
     bool done = r.progress.state == LF_JOB_DONE;
     if (done && !l->unwritten && lf_report_training(j, l, &diag) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "metrics.json is not written: %s", diag.text);
+    struct lf_diag why = {""};
+    bool guesses = done && lf_gate_guesses(j, l, &why);
+    l->record.held = guesses || (done && lf_gate_holds(j, r.adapter_id));
     if (done) /* from before the job is seen to end, so that whoever waits waits for the scores */
         lf_registry_scores_due(j->d->registry, r.adapter_id, 1);
     if (lf_open_job_end(j, l) && done) {
         lf_registry_version_log(j->d->registry, r.adapter_id, r.version, r.id);
-        lf_scorer_request(j, r.adapter_id, r.version);
+        if (guesses &&
+            lf_registry_verdict(j->d->registry, r.adapter_id, r.version, why.text, &diag) != LF_OK)
+            lf_log(LF_LOG_WARN, "jobs", "v%d is not decided on: %s", (int)r.version, diag.text);
+        lf_scorer_request(j, r.adapter_id, r.version, !guesses);
     }
     if (done)
         lf_registry_scores_due(j->d->registry, r.adapter_id, -1);

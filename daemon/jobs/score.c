@@ -4,6 +4,7 @@
 #include "daemon/jobs/inside.h"
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/lock.h"
 #include "trainer/evaluate.h"
@@ -15,12 +16,12 @@
 #define AT_ONCE 128 /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
 
-void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version)
+void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version, bool judged)
 {
     struct lf_scoring *x = calloc(1, sizeof *x);
     if (!x)
         return;
-    *x = (struct lf_scoring){NULL, adapter_id, version};
+    *x = (struct lf_scoring){NULL, adapter_id, version, judged};
     if (version > 0)
         lf_registry_scores_due(j->d->registry, adapter_id, 1);
     lf_lock_auto held = lf_lock(&j->lock);
@@ -46,6 +47,7 @@ struct scoring_job {
     struct lf_eval_options o;
     struct lf_train_settings settings;
     int64_t n;
+    struct lf_diag *worse; /* why the version is not to be served; "": it is */
 };
 
 /* Who answers, for lf_evaluate. */
@@ -204,15 +206,56 @@ static enum lf_err score_base(json_t **out, const struct scoring_job *x, uint64_
     return *out ? LF_OK : score_json(out, x, &none, sha256, diag);
 }
 
+static enum lf_err pick_version(struct lf_pick *pick, const struct scoring_job *x, int32_t version,
+                                struct lf_diag *diag)
+{
+    char part[64];
+    *pick = (struct lf_pick){.id = x->adapter_id, .version = version};
+    snprintf(part, sizeof part, "versions/%d", (int)version);
+    return lf_registry_dir(x->j->d->registry, x->adapter_id, part, pick->dir, diag);
+}
+
+/* The scores of what is served while another version is held: those that its own report has, where
+ * they are of the same rows. NULL: none is served. */
+static enum lf_err score_served(json_t **out, const struct scoring_job *x, int32_t version,
+                                const char *sha256, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    struct lf_pick pick;
+    struct lf_adapter_view v;
+    json_auto_t *report = NULL;
+    enum lf_err rc = lf_registry_view_id(x->j->d->registry, x->adapter_id, &v, diag);
+    if (rc != LF_OK || v.record.current == 0 || v.record.current == version || v.stranger)
+        return rc;
+    rc = pick_version(&pick, x, v.record.current, diag);
+    rc = rc ?: lf_path_join(path, pick.dir, lf_files[LF_FILE_METRICS].disk, diag);
+    if (rc == LF_OK && lf_json_load(&report, path, NULL) == LF_OK)
+        *out = part_known(x, report, "eval", sha256);
+    return rc != LF_OK || *out ? rc : score_json(out, x, &pick, sha256, diag);
+}
+
+static enum lf_err judge(const struct scoring_job *x, const struct lf_scoring *what,
+                         const json_t *eval, const json_t *base, const char *sha256,
+                         struct lf_diag *diag)
+{
+    json_auto_t *served = NULL;
+    struct lf_diag why = {""};
+    enum lf_err rc = score_served(&served, x, what->version, sha256, diag);
+    const struct lf_scored scored = {what->version, eval, base, served};
+    if (rc == LF_OK && lf_gate_is_worse(&scored, &why))
+        *x->worse = why;
+    return rc;
+}
+
 static enum lf_err score_version(const struct scoring_job *x, const struct lf_scoring *what,
                                  json_t *base, const char *sha256, struct lf_diag *diag)
 {
-    struct lf_pick pick = {.id = what->adapter_id, .version = what->version};
-    char part[64];
+    struct lf_pick pick;
     json_t *eval;
-    snprintf(part, sizeof part, "versions/%d", (int)what->version);
-    enum lf_err rc = lf_registry_dir(x->j->d->registry, what->adapter_id, part, pick.dir, diag);
+    enum lf_err rc = pick_version(&pick, x, what->version, diag);
     rc = rc ?: score_json(&eval, x, &pick, sha256, diag);
+    if (rc == LF_OK && what->judged && x->settings.gate == LF_GATE_ON)
+        rc = judge(x, what, eval, base, sha256, diag);
     if (rc != LF_OK)
         return rc;
     lf_registry_log(x->j->d->registry, what->adapter_id,
@@ -231,7 +274,7 @@ static enum lf_err score_both(const struct scoring_job *x, const struct lf_scori
     struct lf_dataset_report rows;
     json_auto_t *base = NULL;
     lf_dataset_report(x->d, &rows);
-    if (what->version > 0 && version_known(x, what, rows.sha256))
+    if (what->version > 0 && !what->judged && version_known(x, what, rows.sha256))
         return LF_OK;
     enum lf_err rc = score_base(&base, x, what->adapter_id, rows.sha256, diag);
     if (rc != LF_OK)
@@ -272,11 +315,13 @@ static enum lf_err score_rows(struct scoring_job *x, const struct lf_scoring *wh
 }
 
 static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *what,
-                                 struct lf_diag *diag)
+                                 struct lf_diag *worse, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    struct scoring_job x = {
-        .j = j, .adapter_id = what->adapter_id, .seat = lf_seat_for(j->d, what->adapter_id)};
+    struct scoring_job x = {.j = j,
+                            .adapter_id = what->adapter_id,
+                            .seat = lf_seat_for(j->d, what->adapter_id),
+                            .worse = worse};
     await_engine(j, x.seat);
     struct lf_diag why = {""};
     if (what->version > 0 && lf_leaks_look(j, what->adapter_id, what->version, &why) != LF_OK)
@@ -306,11 +351,20 @@ static void log_failure(struct lf_jobs *j, const struct lf_scoring *x, const str
         lf_log(LF_LOG_WARN, "jobs", "metrics.json does not say so");
 }
 
-/* Where the engine has ended, the daemon's next start scores it. */
-static void not_scored(struct lf_jobs *j, const struct lf_scoring *x, const struct lf_diag *diag)
+/* The daemon or its engine ends: the next start scores it. */
+static bool is_cut_off(struct lf_jobs *j, const struct lf_scoring *x)
 {
-    if (!closing(j) && lf_engine_state(lf_seat_for(j->d, x->adapter_id)->engine) == LF_ENGINE_READY)
-        log_failure(j, x, diag);
+    return closing(j) ||
+           lf_engine_state(lf_seat_for(j->d, x->adapter_id)->engine) != LF_ENGINE_READY;
+}
+
+/* It is served from now on, or not. One that could not be scored is. */
+static void decide(struct lf_jobs *j, const struct lf_scoring *x, const char *worse)
+{
+    struct lf_diag diag = {""};
+    if (lf_registry_verdict(j->d->registry, x->adapter_id, x->version, *worse ? worse : NULL,
+                            &diag) != LF_OK)
+        lf_log(LF_LOG_ERROR, "jobs", "v%d is not decided on: %s", (int)x->version, diag.text);
 }
 
 /* ---- Which ----------------------------------------------------------------------------------- */
@@ -327,12 +381,15 @@ static bool has_rows(struct lf_jobs *j, const struct lf_adapter_record *a)
            lf_file_exists(path);
 }
 
-/* The report is of the served version, and has neither its score nor a reason why not. */
-static bool is_unscored(struct lf_jobs *j, const struct lf_adapter_record *a)
+/* The version that the report is of, where that is the served one or one that is held, and there is
+ * neither its score nor a reason why not; else 0. *trained: it was made here. */
+static int32_t unscored(struct lf_jobs *j, const struct lf_adapter_record *a, bool *trained)
 {
     json_auto_t *report = lf_report_read(j, a->id);
-    return json_integer_value(json_object_get(report, "version")) == a->current &&
-           !json_object_get(report, "eval");
+    int32_t version = (int32_t)json_integer_value(json_object_get(report, "version"));
+    bool held = a->refused == LF_REFUSED_VERSION && version > a->current;
+    *trained = json_object_get(report, "train");
+    return (version == a->current || held) && !json_object_get(report, "eval") ? version : 0;
 }
 
 /* Versions that the last run made and did not come to score. */
@@ -344,8 +401,10 @@ static void request_unscored(struct lf_jobs *j)
     if (lf_registry_list(j->d->registry, &list, &n, &diag) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "versions without scores stay so: %s", diag.text);
     for (size_t i = 0; i < n && !closing(j); i++) {
-        if (has_rows(j, &list[i].record) && is_unscored(j, &list[i].record))
-            lf_scorer_request(j, list[i].record.id, list[i].record.current);
+        bool trained = false;
+        int32_t version = has_rows(j, &list[i].record) ? unscored(j, &list[i].record, &trained) : 0;
+        if (version > 0)
+            lf_scorer_request(j, list[i].record.id, version, trained);
     }
     free(list);
 }
@@ -357,7 +416,7 @@ void lf_jobs_score(struct lf_jobs *j, const char *name)
         return;
     if (lf_report_retry(j, v.record.id, v.record.current, NULL) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "%s: its report is not written", name);
-    lf_scorer_request(j, v.record.id, v.record.current);
+    lf_scorer_request(j, v.record.id, v.record.current, false);
 }
 
 void *lf_scorer_main(void *arg)
@@ -380,9 +439,13 @@ void *lf_scorer_main(void *arg)
         pthread_mutex_unlock(&j->lock);
         if (!x)
             return NULL;
-        enum lf_err rc = score_adapter(j, x, &diag);
-        if (rc != LF_OK)
-            not_scored(j, x, &diag);
+        struct lf_diag worse = {""};
+        enum lf_err rc = score_adapter(j, x, &worse, &diag);
+        bool over = rc == LF_OK || !is_cut_off(j, x);
+        if (rc != LF_OK && over)
+            log_failure(j, x, &diag);
+        if (x->judged && over)
+            decide(j, x, worse.text);
         if (x->version > 0)
             lf_registry_scores_due(j->d->registry, x->adapter_id, -1);
         free(x);

@@ -222,6 +222,7 @@ static enum lf_err make_current(void *arg, struct lf_adapter_record *record, str
         memcpy(record->base_sha256, c->origin.base_sha256, sizeof record->base_sha256);
     record->current = c->n;
     record->trouble[0] = '\0';
+    record->refused = LF_REFUSED_NOTHING;
     return LF_OK;
 }
 
@@ -276,7 +277,7 @@ static enum lf_err set_trouble(void *arg, struct lf_adapter_record *record, stru
 {
     (void)diag;
     snprintf(record->trouble, sizeof record->trouble, "%s", (const char *)arg);
-    record->refused = 1;
+    record->refused = LF_REFUSED_FILE;
     return LF_OK;
 }
 
@@ -453,7 +454,7 @@ enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_re
     struct lf_adapter_record record = {0};
     pthread_mutex_lock(&r->edit);
     enum lf_err rc = lf_store_job_finish(r->store, job, &record, diag);
-    if (rc == LF_OK && record.id != 0 && job->progress.state == LF_JOB_DONE)
+    if (rc == LF_OK && record.id != 0 && job->progress.state == LF_JOB_DONE && !job->held)
         rc = lf_store_adapter_update(r->store, record.id, set_base,
                                      (void *)(uintptr_t)lf_registry_base(r, record.id), &record,
                                      diag);
@@ -462,5 +463,51 @@ enum lf_err lf_registry_job_finish(struct lf_registry *r, const struct lf_job_re
     pthread_mutex_unlock(&r->edit);
     if (rc == LF_OK)
         lf_registry_activity(r, job->adapter_id, &(struct lf_activity){0});
+    return rc;
+}
+
+struct verdict {
+    struct choice choice;
+    const char *why; /* not to serve it; NULL: it is served */
+};
+
+/* Whoever served another version meanwhile has decided. */
+static enum lf_err take_verdict(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    const struct verdict *v = arg;
+    bool held = record->refused == LF_REFUSED_VERSION, served = record->current == v->choice.n;
+    if (!held && !served)
+        return LF_OK;
+    if (!v->why)
+        return held ? make_current(arg, record, diag) : LF_OK;
+    if (served) {
+        record->current = 0;
+        record->inputs_sha256[0] = record->base_sha256[0] = '\0';
+    }
+    snprintf(record->trouble, sizeof record->trouble, "%s", v->why);
+    record->refused = LF_REFUSED_VERSION;
+    return LF_OK;
+}
+
+enum lf_err lf_registry_verdict(struct lf_registry *r, uint64_t id, int32_t version,
+                                const char *why, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    struct lf_adapter_record record;
+    struct verdict v = {.choice = {.n = version}, .why = why};
+    pthread_mutex_lock(&r->edit);
+    enum lf_err rc = lf_registry_pathf(r, dir, diag, "adapters/%llu/versions/%d",
+                                       (unsigned long long)id, (int)version);
+    if (rc == LF_OK) {
+        lf_origin_read(&v.choice.origin, dir);
+        rc = lf_store_adapter_update(r->store, id, take_verdict, &v, &record, diag);
+    }
+    if (rc == LF_OK)
+        lf_registry_refresh(r, id, &record);
+    pthread_mutex_unlock(&r->edit);
+    if (rc == LF_OK && why)
+        lf_registry_log(r, id,
+                        json_pack("{s:s, s:i, s:s}", "event", "not served", "version", (int)version,
+                                  "reason", why));
     return rc;
 }

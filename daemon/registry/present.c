@@ -249,7 +249,7 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
         break;
     }
     if (a->trouble[0] && v->state != LF_ADAPTER_FAILED) /* refused while a job is open */
-        lf_buf_printf(b, "; refused %s", a->trouble);
+        lf_buf_printf(b, a->refused == LF_REFUSED_VERSION ? "; %s" : "; refused %s", a->trouble);
     if (v->named[0] && v->state == LF_ADAPTER_READY)
         lf_buf_printf(b, "; it names the base %s, here is %s", v->named, lf_base_title(v->base));
     if (v->later >= 0 && v->activity.job)
@@ -291,7 +291,8 @@ enum lf_err lf_adapter_progress_line(struct lf_buf *b, const struct lf_adapter_v
 {
     lf_buf_printf(b, "%s ", v->record.name);
     if (v->state == LF_ADAPTER_READY && v->scores.versions > 0) {
-        lf_buf_printf(b, "v%d ", (int)v->record.current);
+        bool held = v->record.refused == LF_REFUSED_VERSION;
+        lf_buf_printf(b, "v%d ", (int)(held ? v->record.versions : v->record.current));
         put_bar(b, v->scores.done, v->scores.rows);
         lf_buf_putc(b, ' ');
         put_scores(b, &v->scores);

@@ -63,7 +63,7 @@ static enum lf_err fit_versions(void *arg, struct lf_adapter_record *record, str
     if (record->current > 0 && !lf_entry_version(e, record->current)) {
         snprintf(record->trouble, sizeof record->trouble, "version %d is not on the disk any more",
                  (int)record->current);
-        record->refused = 0;
+        record->refused = LF_REFUSED_NOTHING;
         record->current = newest;
         record->inputs_sha256[0] = '\0';
     }

@@ -69,7 +69,7 @@ static enum lf_err clear_refused(void *arg, struct lf_adapter_record *record, st
     (void)diag;
     if (record->refused)
         record->trouble[0] = '\0';
-    record->refused = 0;
+    record->refused = LF_REFUSED_NOTHING;
     return LF_OK;
 }
 

@@ -1,0 +1,95 @@
+/* The gate: which new versions are served. One that is scored waits for its score where another one
+ * serves meanwhile; what is worse by more than chance stays a version that is not served. */
+#include "daemon/jobs/inside.h"
+
+#include "core/json.h"
+#include "score/metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define GUESSING 0.98    /* of ln(vocabulary): a loss of who knows nothing */
+#define KNEW 0.9         /* and that of who knew something */
+#define MAJORITY_ROWS 20 /* fewer do not tell how often a class comes */
+
+bool lf_gate_holds(struct lf_jobs *j, uint64_t adapter_id)
+{
+    char path[LF_PATH_MAX];
+    struct lf_train_settings s;
+    struct lf_adapter_view v;
+    if (lf_registry_view_id(j->d->registry, adapter_id, &v, NULL) != LF_OK ||
+        v.record.current == 0 || v.stranger ||
+        lf_registry_settings(j->d->registry, adapter_id, &s, NULL) != LF_OK)
+        return false;
+    bool scored = s.gate == LF_GATE_ON && lf_metric_find(s.metric) &&
+                  lf_registry_dir(j->d->registry, adapter_id, lf_files[LF_FILE_EVAL].disk, path,
+                                  NULL) == LF_OK &&
+                  lf_file_exists(path);
+    lf_train_settings_free(&s);
+    return scored;
+}
+
+bool lf_gate_guesses(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *why)
+{
+    struct lf_train_settings s;
+    const struct lf_job_record *r = &l->record;
+    const struct lf_progress *p = &r->progress;
+    int V = lf_registry_base(j->d->registry, r->adapter_id)->model->config.V;
+    double loss = isfinite(p->eval_loss) ? p->eval_loss : p->loss;
+    if (l->curve.train.n == 0 || !(loss >= GUESSING * log(V)) ||
+        l->curve.train.p[0].loss >= KNEW * log(V) ||
+        lf_registry_settings(j->d->registry, r->adapter_id, &s, NULL) != LF_OK)
+        return false;
+    bool on = s.gate == LF_GATE_ON;
+    lf_train_settings_free(&s);
+    lf_fail(why, LF_E_FAILED,
+            "v%d is worse: its loss is %.2f, that of guessing among %d ids; the first step's was "
+            "%.2f",
+            (int)r->version, loss, V, l->curve.train.p[0].loss);
+    return on;
+}
+
+/* a is less than b, by more than the standard error of two means over n rows of scores in [0, 1].
+ */
+static bool is_worse(double a, double b, double n)
+{
+    return n > 0 && a < b - sqrt((a * (1 - a) + b * (1 - b)) / n);
+}
+
+/* The share of the class that most rows have; 0 where there is none to speak of. */
+static double majority(const json_t *eval, double n, const char **label)
+{
+    const json_t *classes = json_object_get(json_object_get(eval, "confusion"), "classes");
+    double most = 0;
+    size_t i;
+    const json_t *class;
+    json_array_foreach((json_t *)(uintptr_t)classes, i, class) {
+        double support = lf_json_real_of(class, "support");
+        if (support > most) {
+            most = support;
+            *label = lf_json_text_of(class, "label");
+        }
+    }
+    return json_array_size(classes) > 1 && n >= MAJORITY_ROWS ? most / n : 0;
+}
+
+bool lf_gate_is_worse(const struct lf_scored *s, struct lf_diag *why)
+{
+    const char *metric = lf_json_text_of(s->eval, "metric"), *label = "";
+    double score = lf_json_real_of(s->eval, "score"), n = lf_json_real_of(s->eval, "rows");
+    if (s->served) { /* better than what is served is better, whatever else is */
+        double was = lf_json_real_of(s->served, "score");
+        lf_fail(why, LF_E_FAILED, "v%d is worse: %s %.2f, was %.2f", (int)s->version, metric, score,
+                was);
+        return is_worse(score, was, n);
+    }
+    double base = lf_json_real_of(s->base, "score"), most = majority(s->eval, n, &label);
+    if (is_worse(score, base, n)) {
+        lf_fail(why, LF_E_FAILED, "v%d is worse than the base: %s %.2f, was %.2f", (int)s->version,
+                metric, score, base);
+        return true;
+    }
+    lf_fail(why, LF_E_FAILED, "v%d is worse than to answer \"%.40s\" always: %s %.2f, not %.2f",
+            (int)s->version, label, metric, score, most);
+    return is_worse(score, most, n);
+}
