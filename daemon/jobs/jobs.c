@@ -155,15 +155,25 @@ static bool is_refused_again(struct lf_jobs *j, const struct lf_adapter_record *
            strcmp(last.inputs_sha256, sha256) == 0;
 }
 
-/* The open job, or else the served version, or a newer one, was made from these very inputs. */
-static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, const char *sha256)
+/* The open job was made from these very inputs. *any: there is one. */
+static bool is_open_from(struct lf_jobs *j, uint64_t adapter_id, const char *sha256, bool *any)
 {
-    if (is_refused_again(j, a, sha256))
-        return true;
     lf_lock_auto held = lf_lock(&j->lock);
-    const struct lf_open_job *open = find_adapter(j, a->id);
-    const char *have = open ? open->record.inputs_sha256 : a->current > 0 ? a->inputs_sha256 : "";
-    return strcmp(have, sha256) == 0;
+    const struct lf_open_job *open = find_adapter(j, adapter_id);
+    *any = open;
+    return open && strcmp(open->record.inputs_sha256, sha256) == 0;
+}
+
+/* The open job, or else the served version, or a newer one, was made from these very inputs; to
+ * train them again, forced, is news where no job is open. */
+static bool made_from(struct lf_jobs *j, const struct lf_adapter_record *a, const char *sha256,
+                      bool force)
+{
+    bool any, open = is_open_from(j, a->id, sha256, &any);
+    if (any || force)
+        return open;
+    return is_refused_again(j, a, sha256) ||
+           (a->current > 0 && strcmp(a->inputs_sha256, sha256) == 0);
 }
 
 /* A job that no thread works at ends here and now; else the thread that has it will end it. */
@@ -260,7 +270,7 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
     if (rc == LF_OK) {
         rc = lf_inputs_freeze(j->d->registry, v.record.id, dir, sha256, diag);
         if (rc == LF_OK)
-            *queued = force || !made_from(j, &v.record, sha256);
+            *queued = !made_from(j, &v.record, sha256, force);
         if (rc == LF_OK && *queued)
             rc = make(j, v.record.id, dir, sha256, diag);
         if (rc == LF_OK && *queued)
@@ -283,7 +293,7 @@ static enum lf_err is_news(struct lf_jobs *j, const struct lf_adapter_record *a,
     rc = rc ?: lf_dir_remove(dir, diag);
     rc = rc ?: lf_inputs_freeze(j->d->registry, a->id, dir, sha256, diag);
     if (rc == LF_OK)
-        *news = !made_from(j, a, sha256);
+        *news = !made_from(j, a, sha256, false);
     return rc ?: lf_dir_remove(dir, diag);
 }
 

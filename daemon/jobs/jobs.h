@@ -30,8 +30,9 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d,
 /* Jobs that run write a checkpoint and stay open in the store. */
 void lf_jobs_close(struct lf_jobs *j);
 
-/* Queues a training of what the adapter's directory holds. Without `force`, inputs that the served
- * version, or the open job, was made from queue nothing. LF_E_NOT_FOUND without a dataset. */
+/* Queues a training of what the adapter's directory holds. Inputs that the open job was made from
+ * queue nothing, nor do, without `force`, those of the served version. LF_E_NOT_FOUND without a
+ * dataset. */
 enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
                           struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -13,6 +13,9 @@ echo pause >"$MODEL/task/ctl" # after what close() has begun
 wait_status task '^paused'
 job=$(ls "$MNT/jobs" | tail -1)
 check json_file "$MNT/jobs/$job"
+echo train >"$MODEL/task/ctl" # of what it trains on already: nothing begins anew
+[ "$(ls "$MNT/jobs" | tail -1)" = "$job" ] || fail "ctl train took the place of the same training"
+wait_status task '^paused'
 echo resume >"$MODEL/task/ctl"
 wait_status task '^training'
 printf cancel >"$MODEL/task/ctl" # no newline: at close
