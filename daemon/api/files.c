@@ -356,7 +356,7 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
         lf_jobs_touched(q->daemon->jobs, q->param[0]);
     if (rc != LF_OK)
         return rc;
-    if (effect == LF_EFFECT_SCORE || imported > 0)
+    if (effect == LF_EFFECT_SCORE || kind == LF_FILE_CONFIG || imported > 0)
         lf_jobs_score(q->daemon->jobs, q->param[0]);
     json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)bytes,
                           "queued", queued);

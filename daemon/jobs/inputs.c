@@ -18,18 +18,31 @@ static enum lf_err link_in(struct lf_registry *r, uint64_t id, enum lf_file_kind
     return rc;
 }
 
+/* Those that decide what a training gives; of the ones that checkpoints are known by, two score. */
+static enum lf_err print_deciding(struct lf_buf *out, const struct lf_train_settings *s)
+{
+    struct lf_train_settings deciding = *s;
+    deciding.n_stop = 0;
+    deciding.eval_rows = 0;
+    return lf_train_settings_print_deciding(&deciding, out);
+}
+
+/* All of them into the file, those that decide into the text. */
 static enum lf_err settings_write(struct lf_registry *r, uint64_t id, const char *dir,
-                                  struct lf_buf *text, struct lf_diag *diag)
+                                  struct lf_buf *deciding, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_train_settings s;
+    lf_buf_auto all = {0};
     enum lf_err rc = lf_registry_settings(r, id, &s, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_train_settings_print(&s, text);
+    rc = lf_train_settings_print(&s, &all) ?: print_deciding(deciding, &s);
     lf_train_settings_free(&s);
-    rc = rc ?: lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
-    return rc ?: lf_file_write(path, text->data, text->len, diag);
+    if (rc != LF_OK)
+        return lf_no_memory(diag, "a training's settings");
+    rc = lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
+    return rc ?: lf_file_write(path, all.data, all.len, diag);
 }
 
 static enum lf_err digest(const char *dir, struct lf_buf *settings, char sha256[LF_SHA256_HEX],

@@ -7,7 +7,8 @@
 #include "daemon/registry/registry.h"
 
 /* Freezes what the adapter's directory holds now into `dir`, which is made. sha256: of the dataset
- * and the settings, what tells a training from another. LF_E_NOT_FOUND without a dataset. */
+ * and the settings that decide what it gives, what tells a training from another: not of those that
+ * only score it, or answer. LF_E_NOT_FOUND without a dataset. */
 enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const char *dir,
                              char sha256[LF_SHA256_HEX], struct lf_diag *diag) LF_MUST_CHECK;
 /* What was frozen. Yours, lf_train_settings_free. */

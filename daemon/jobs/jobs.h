@@ -48,8 +48,8 @@ void lf_jobs_touched(struct lf_jobs *j, const char *name);
  * that they are for the next. */
 void lf_jobs_came(struct lf_jobs *j, const char *name, enum lf_file_kind kind);
 
-/* The rows to score have been replaced, or the served version was imported: it is scored on them,
- * where there are some, unless it was already. */
+/* The rows to score or the settings have been replaced, or the served version was imported: it is
+ * scored on them, where there are some and a metric, unless it was already. */
 void lf_jobs_score(struct lf_jobs *j, const char *name);
 
 /* An order to a job: a word with a job_route. RETRY is for one that failed or was cancelled.

@@ -26,11 +26,18 @@ json.dump(report, open(sys.argv[1], "w"))' "$METRICS"
 serve
 wait_until 60 is_scored 2 || fail "the version stays without a score"
 
+# A metric is no part of what a training is made from: it scores, and trains nothing.
+echo '{"rank": 4, "steps": 4, "batch_size": 2, "max_length": 64, "max_tokens": 4,
+    "metric": "accuracy", "stop": ["."]}' >"$WORK/config.json"
+put task config.json "$WORK/config.json" >/dev/null
+wait_until 60 is_scored 3 || fail "another metric scores nothing"
+put task dataset.jsonl "$WORK/train.jsonl" '?train=1' | grep -c '"queued":false'
+
 put task eval.jsonl "$WORK/eval.jsonl" >/dev/null
 rows 5 blue >"$WORK/other.jsonl"
 put task eval.jsonl "$WORK/other.jsonl" >/dev/null
-wait_until 60 is_scored 3 || fail "other rows are not scored"
+wait_until 60 is_scored 4 || fail "other rows are not scored"
 report | grep -q "\"rows\": 5"
 report | grep -q "\"sha256\": \"$(digest "$WORK/other.jsonl")\""
 sleep 0.5
-is_scored 3 || fail "the same rows were scored twice"
+is_scored 4 || fail "the same rows were scored twice"
