@@ -40,6 +40,18 @@ static struct lf_span label_of(const char *text)
     return t;
 }
 
+bool lf_label_ends(const char *after)
+{
+    return *after == '\0' || lf_is_in(*after, LF_SPACE ".,:;!?)\"'");
+}
+
+/* A number goes on: "1.5" and "1,000" after the first digit, "1 0". */
+static bool number_goes_on(const char *after, const char *end)
+{
+    const char *digit = after + (lf_is_in(*after, ".,") ? 1 : strspn(after, " \t"));
+    return digit > after && digit < end && isdigit((unsigned char)*digit);
+}
+
 double lf_accuracy(const char *completion, const char *reference)
 {
     struct lf_span got = label_of(completion), want = label_of(reference);
@@ -53,9 +65,8 @@ double lf_accuracy(const char *completion, const char *reference)
     if (got.n == want.n)
         return 1;
     const char *after = got.s + want.n;
-    bool decimals =
-        lf_is_in(after[0], ".,") && got.n > want.n + 1 && isdigit((unsigned char)after[1]);
-    return !decimals && !isalnum((unsigned char)after[0]) && (unsigned char)after[0] < 0x80;
+    bool longer = isdigit((unsigned char)after[-1]) && number_goes_on(after, got.s + got.n);
+    return lf_label_ends(after) && !longer;
 }
 
 enum lf_err lf_accuracy_label(struct lf_buf *out, const char *text)
@@ -73,6 +84,8 @@ static bool some_number(const char *text, double *x)
     if (lf_span_number(lf_span_whole(text), x))
         return true;
     struct lf_span t = lf_first_number(text);
+    if (t.n > 0 && t.s > text && t.s[-1] == '-' && (t.s - 1 == text || lf_is_in(t.s[-2], LF_SPACE)))
+        digits[n++] = '-';
     for (size_t i = 0; i < t.n && n + 1 < sizeof digits; i++)
         if (t.s[i] != ',')
             digits[n++] = t.s[i];

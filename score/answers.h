@@ -5,8 +5,12 @@
 
 #include "core/buf.h"
 
+#include <stdbool.h>
+
 double lf_exact_match(const char *completion, const char *reference);
 double lf_accuracy(const char *completion, const char *reference);
+/* What follows a label ends it: nothing, a space, or punctuation of a sentence. */
+bool lf_label_ends(const char *after);
 double lf_mae(const char *completion, const char *reference);
 double lf_gsm8k(const char *completion, const char *reference);
 

@@ -4,6 +4,7 @@
 
 #include "core/grow.h"
 
+#include "score/answers.h"
 #include "score/limits.h"
 #include "score/spans.h"
 
@@ -85,22 +86,50 @@ static bool intern(struct lf_confusion *c, const char *text, size_t *out)
     return true;
 }
 
-enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, double score,
+/* The class of a reference. */
+static bool intern_class(struct lf_confusion *c, const char *reference, size_t *out)
+{
+    struct lf_span shown = lf_span_whole(reference);
+    if (!intern(c, reference, out))
+        return false;
+    struct name *name = &c->names[*out];
+    if (name->shown)
+        return true;
+    lf_buf_reset(&c->text);
+    if (lf_buf_utf8(&c->text, shown.s, shown.n) == LF_OK)
+        name->shown = dup_start(lf_buf_str(&c->text), c->text.len);
+    return name->shown;
+}
+
+enum lf_err lf_confusion_class(struct lf_confusion *c, const char *reference, struct lf_diag *diag)
+{
+    size_t class;
+    return intern_class(c, reference, &class) ? LF_OK : lf_no_memory(diag, "a confusion matrix");
+}
+
+/* Whether what was got begins with the longer name of another class than the expected one. */
+static bool begins_with_longer(const struct lf_confusion *c, const struct label_pair *p)
+{
+    const char *got = c->names[p->got].key;
+    size_t expected = strlen(c->names[p->expected].key);
+    for (size_t i = 0; i < c->n_names; i++) {
+        size_t n = c->names[i].shown ? strlen(c->names[i].key) : 0;
+        if (n > expected && strncmp(got, c->names[i].key, n) == 0 && lf_label_ends(got + n))
+            return true;
+    }
+    return false;
+}
+
+enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, double *score,
                              struct lf_diag *diag)
 {
     struct label_pair p;
-    struct lf_span shown = lf_span_whole(a->reference);
-    bool ok = intern(c, a->reference, &p.expected) && intern(c, a->completion, &p.got) &&
-              lf_grow(&c->pairs, &c->cap_pairs, c->n_pairs + 1, sizeof *c->pairs) == LF_OK;
-    struct name *name = ok ? &c->names[p.expected] : NULL;
-    if (name && !name->shown) {
-        lf_buf_reset(&c->text);
-        if (lf_buf_utf8(&c->text, shown.s, shown.n) == LF_OK)
-            name->shown = dup_start(lf_buf_str(&c->text), c->text.len);
-    }
-    if (!name || !name->shown)
+    if (!intern_class(c, a->reference, &p.expected) || !intern(c, a->completion, &p.got) ||
+        lf_grow(&c->pairs, &c->cap_pairs, c->n_pairs + 1, sizeof *c->pairs) != LF_OK)
         return lf_no_memory(diag, "a confusion matrix");
-    if (score == 1)
+    if (*score == 1 && lf_metric_lets_follow(c->metric) && begins_with_longer(c, &p))
+        *score = 0;
+    if (*score == 1)
         p.got = p.expected;
     else if (p.got == p.expected)
         p.got = SIZE_MAX; /* its class is named, but not as the metric wants it */

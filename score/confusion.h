@@ -14,9 +14,14 @@ struct lf_confusion;
 enum lf_err lf_confusion_new(struct lf_confusion **out, const struct lf_metric *m,
                              struct lf_diag *diag) LF_MUST_CHECK;
 void lf_confusion_free(struct lf_confusion *c);
+/* A reference that answers will be held against: its class is known from then on. */
+enum lf_err lf_confusion_class(struct lf_confusion *c, const char *reference,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 /* An answer and what the metric gave for it: 1 counts as its reference's class, all else as the
- * class that the completion names, or as none of them. */
-enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, double score,
+ * class that the completion names, or as none of them. Where the metric lets words follow a label,
+ * and the completion begins with the longer name of another class that is known, that is its
+ * answer, and *score becomes 0: "billing dispute" is not "billing" where it is a class. */
+enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, double *score,
                              struct lf_diag *diag) LF_MUST_CHECK;
 /* {"labels": ["no", "yes"], "matrix": [[70, 2, 1], [5, 90, 0]], "classes": [{"label", "precision",
  *  "recall", "f1", "support"}, ...], "accuracy", "macro_f1", "weighted_f1"}

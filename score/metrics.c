@@ -87,6 +87,11 @@ enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct
     return LF_OK;
 }
 
+bool lf_metric_lets_follow(const struct lf_metric *m)
+{
+    return m->score == lf_accuracy;
+}
+
 bool lf_metric_labels(const struct lf_metric *m)
 {
     return m->label || m->digits;

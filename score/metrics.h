@@ -20,7 +20,8 @@
  *   token_f1     SQuAD's: words without case, punctuation and articles, as multisets
  *   exact_match  equal
  *   accuracy     a label: equal but for case, white space and punctuation around it; "the answer
- *                is" before it and words after it do not count; 1 equals 1.0
+ *                is" before it and words after it do not count, unless they make it another class
+ *                (lf_confusion_add); 1 equals 1.0, and is not 1 0
  *   mae          1 - |d| / 5 of the first number (STS-B); a number over 5 scores 0
  *   gsm8k        the last number is equal: "$1,100." is 1100
  *   humaneval    the completion, put behind the row's "raw_prompt", passes the row's "test" of
@@ -60,6 +61,8 @@ enum lf_err lf_metric_ready(const struct lf_metric *m, struct lf_diag *diag) LF_
 enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct lf_answer *a,
                             struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Whether a completion may go on after its label. */
+bool lf_metric_lets_follow(const struct lf_metric *m);
 /* Whether answers are labels, so that they make a confusion matrix. */
 bool lf_metric_labels(const struct lf_metric *m);
 /* What the metric reads from a text, as a label in lower case; nothing where it reads none. */

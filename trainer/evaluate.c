@@ -21,7 +21,7 @@ static enum lf_err score_row(struct lf_evaluation *e, struct lf_eval_row *r, str
     if (r->ending != LF_ENDING_NONE)
         rc = lf_metric_score(&r->score, e->o->metric, &a, diag);
     if (rc == LF_OK && e->confusion)
-        rc = lf_confusion_add(e->confusion, &a, r->score, diag);
+        rc = lf_confusion_add(e->confusion, &a, &r->score, diag);
     if (rc != LF_OK)
         return lf_fail_within(diag, rc, "row %lld", (long long)r->row + 1);
     e->sum += r->score;
@@ -72,6 +72,18 @@ enum lf_err lf_evaluation_done(struct lf_evaluation *e, int64_t row, const struc
     return rc ?: score_row(e, &r, diag);
 }
 
+/* Which classes there are decides what an answer is: all references come first. */
+static enum lf_err classes_begin(struct lf_evaluation *e, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_confusion_new(&e->confusion, e->o->metric, diag);
+    for (int64_t row = 0; row < e->n && rc == LF_OK; row++) {
+        struct lf_eval_row r;
+        rc = get_row(e, row, &r, diag);
+        rc = rc ?: lf_confusion_class(e->confusion, r.reference, diag);
+    }
+    return rc;
+}
+
 enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_options *o,
                         lf_complete_fn complete, void *arg, struct lf_eval_report *out,
                         struct lf_diag *diag)
@@ -82,7 +94,7 @@ enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_op
         e.n = o->rows_max;
     enum lf_err rc = lf_metric_ready(o->metric, diag);
     if (rc == LF_OK && lf_metric_labels(o->metric))
-        rc = lf_confusion_new(&e.confusion, o->metric, diag);
+        rc = classes_begin(&e, diag);
     rc = rc ?: complete(arg, &e, diag);
     if (rc == LF_OK) {
         *out = e.report;

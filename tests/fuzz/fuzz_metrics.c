@@ -13,8 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 static void count(struct lf_confusion *c, const struct lf_answer *a, double score)
 {
     const struct lf_answer same = {a->reference, a->reference, NULL};
-    lf_assert(lf_confusion_add(c, a, score, NULL) == LF_OK);
-    lf_assert(lf_confusion_add(c, &same, 1, NULL) == LF_OK);
+    double one = 1;
+    lf_assert(lf_confusion_add(c, a, &score, NULL) == LF_OK);
+    lf_assert(lf_confusion_add(c, &same, &one, NULL) == LF_OK);
     json_t *j = lf_confusion_json(c);
     lf_assert(json_array_size(json_object_get(j, "labels")) == 1);
     char *text = json_dumps(j, 0);

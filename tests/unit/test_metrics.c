@@ -1,6 +1,7 @@
 /* LIBS: lf_trainer */
 /* Metrics that compare whole answers, and the loss curve. (ROUGE and SQuAD's F1 against their
  * reference implementations: tests/vectors/test_metrics_vectors.c.) */
+#include "score/confusion.h"
 #include "score/metrics.h"
 #include "trainer/curve.h"
 
@@ -34,12 +35,20 @@ static const struct pair pairs[] = {
     {"accuracy", "\n1\n2", "1", 1},
     {"accuracy", "1.0", "1", 1},
     {"accuracy", "1.5", "1", 0},
+    {"accuracy", "1 0", "1", 0},
+    {"accuracy", "1 of them", "1", 1},
+    {"accuracy", "Sci/Tech", "Sci", 0},
+    {"accuracy", "card_payment_fee", "card_payment", 0},
+    {"accuracy", "card-payment", "card", 0},
     {"accuracy", "10", "1", 0},
     {"accuracy", "", "1", 0},
     {"accuracy", "Extremely Negative", "Negative", 0},
     {"mae", " 3.5", "3", 0.9},
     {"mae", "about 4.0 or 5", "4", 1},
     {"mae", "none", "4", 0},
+    {"mae", "-1 points", "1", 0},
+    {"mae", "about -1", "1", 0},
+    {"mae", "4-5 points", "4", 1},
     {"mae", "5.5", "5", 0},
     {"mae", "0", "5", 0},
     {"gsm8k", "so 3 + 4 = 7\n#### 7", "text\n#### 7", 1},
@@ -149,6 +158,42 @@ static void huge_completions_are_scored(void **state)
     free(one);
 }
 
+/* Words may follow a label, but not make it another one's name. */
+static void the_longest_class_is_the_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        struct lf_answer a;
+        double score;
+    } cases[] = {
+        {{"billing", "billing", NULL}, 1},
+        {{"billing dispute", "billing", NULL}, 0},
+        {{"Billing dispute, since", "billing", NULL}, 0},
+        {{"billing disputes", "billing", NULL}, 1}, /* is no class */
+        {{"billing because of it", "billing", NULL}, 1},
+        {{"billing dispute", "billing dispute", NULL}, 1},
+        {{"billing", "billing dispute", NULL}, 0},
+    };
+    struct lf_confusion *c;
+    const struct lf_metric *m = lf_metric_find("accuracy");
+    assert_int_equal(lf_confusion_new(&c, m, NULL), LF_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(lf_confusion_class(c, cases[i].a.reference, NULL), LF_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double score;
+        assert_int_equal(lf_metric_score(&score, m, &cases[i].a, NULL), LF_OK);
+        assert_int_equal(lf_confusion_add(c, &cases[i].a, &score, NULL), LF_OK);
+        if (score != cases[i].score)
+            fail_msg("'%s' for '%s' scores %g", cases[i].a.completion, cases[i].a.reference, score);
+    }
+    json_t *j = lf_confusion_json(c);
+    char *matrix = json_dumps(json_object_get(j, "matrix"), JSON_COMPACT);
+    assert_string_equal(matrix, "[[3,1,1],[1,1,0]]");
+    free(matrix);
+    json_decref(j);
+    lf_confusion_free(c);
+}
+
 static void every_listed_name_is_found(void **state)
 {
     (void)state;
@@ -205,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_whole_answers),
         cmocka_unit_test(huge_completions_are_scored),
+        cmocka_unit_test(the_longest_class_is_the_answer),
         cmocka_unit_test(every_listed_name_is_found),
         cmocka_unit_test(draws_any_number_of_points),
     };

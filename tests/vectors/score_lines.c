@@ -29,6 +29,8 @@ static enum lf_err score_many(json_t *out, const struct lf_metric *m, const json
     struct lf_confusion *c;
     json_t *scores = json_array();
     enum lf_err rc = lf_confusion_new(&c, m, diag);
+    for (size_t i = 0; rc == LF_OK && i < json_array_size(answers); i++)
+        rc = lf_confusion_class(c, text_of(json_array_get(json_array_get(answers, i), 1)), diag);
     for (size_t i = 0; rc == LF_OK && i < json_array_size(answers); i++) {
         const json_t *pair = json_array_get(answers, i);
         const struct lf_answer a = {text_of(json_array_get(pair, 0)),
@@ -36,7 +38,7 @@ static enum lf_err score_many(json_t *out, const struct lf_metric *m, const json
         double score;
         rc = lf_metric_score(&score, m, &a, diag);
         if (rc == LF_OK)
-            rc = lf_confusion_add(c, &a, score, diag);
+            rc = lf_confusion_add(c, &a, &score, diag);
         json_array_append_new(scores, json_real(rc == LF_OK ? score : 0));
     }
     json_object_set_new(out, "scores", scores);

@@ -8,9 +8,9 @@ export LORAFS_URL=$URL
 status() { call GET /v1/adapters/task/files/status | head -n 1; }
 status_is() { [ "$(status)" = "$1" ]; }
 config() { # SEED [GATE]
-    echo "{\"rank\": 4, \"steps\": 12, \"batch_size\": 2, \"max_length\": 32, \"max_tokens\": 4,
-        \"learning_rate\": 0.003, \"seed\": $1, \"metric\": \"exact_match\", \"gate\": \"${2:-on}\"}" \
-        >"$WORK/config.json"
+    echo "{\"rank\": 4, \"steps\": 12, \"batch_size\": 2, \"max_length\": 32, \"max_tokens\": 4," \
+        "\"learning_rate\": 0.003, \"seed\": $1, \"metric\": \"exact_match\"," \
+        "\"gate\": \"${2:-on}\"}" >"$WORK/config.json"
     put task config.json "$WORK/config.json" >/dev/null
 }
 train() { put task dataset.jsonl "$WORK/$1.jsonl" "?train=1" >/dev/null; }
@@ -35,7 +35,7 @@ lorafs run task -T 0 'Item 1 is' | grep -c red
 call GET /v1/adapters/task/files/versions/2/metrics.json | grep -c '"score": 0'
 put task dataset.jsonl "$WORK/blue.jsonl" >/dev/null
 sleep 1.5 # what is quiet for a second trains, where it is new
-[ "$(lorafs log task | grep -c '"event":"queued"')" = 2 ] || fail "the same rows were trained on again"
+[ "$(lorafs log task | grep -c '"event":"queued"')" = 2 ] || fail "the same rows train again"
 
 # As if it had ended before the verdict: the next start scores what was held.
 config 2
