@@ -40,6 +40,7 @@ struct preparation {
     struct lf_task_dir_file *file;
     struct lf_buf shots; /* the examples, as text */
     int n_shots;
+    uint64_t shot[LF_STUDY_SHOTS_MAX]; /* hashes of their prompts */
     uint64_t *seen; /* hashes of the prompts that are scored, sorted before PASS_TRAIN */
     size_t n_seen, cap_seen;
 };
@@ -115,13 +116,27 @@ static enum lf_err put_row(struct preparation *p, json_t *row, struct lf_diag *d
     return lf_task_dir_put(p->file, row, diag);
 }
 
-static enum lf_err add_shot(struct preparation *p, const json_t *row, struct lf_diag *diag)
+static bool is_shot(const struct preparation *p, uint64_t h)
 {
+    for (int i = 0; i < p->n_shots; i++)
+        if (p->shot[i] == h)
+            return true;
+    return false;
+}
+
+/* Examples have prompts of their own. */
+static enum lf_err add_shot(struct preparation *p, const json_t *row, uint64_t h,
+                            struct lf_diag *diag)
+{
+    if (is_shot(p, h))
+        return LF_OK;
+    p->shot[p->n_shots] = h;
     lf_buf_puts(&p->shots, json_string_value(json_object_get(row, "prompt")));
     lf_buf_puts(&p->shots, json_string_value(json_object_get(row, "completion")));
     if (lf_buf_puts(&p->shots, "\n\n") != LF_OK)
         return lf_fail(diag, p->shots.rc, "no memory for the examples");
-    return ++p->n_shots == p->made.shots ? LF_E_CANCELLED : LF_OK;
+    p->n_shots++;
+    return p->n_shots == p->made.shots || p->n_shots == LF_STUDY_SHOTS_MAX ? LF_E_CANCELLED : LF_OK;
 }
 
 static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *diag)
@@ -129,7 +144,7 @@ static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *d
     struct lf_task_rows *made = &p->made;
     uint64_t h = hash_text(json_object_get(row, "prompt"));
     if (p->pass == PASS_SHOTS)
-        return add_shot(p, row, diag);
+        return add_shot(p, row, h, diag);
     if (p->pass == PASS_TEST) {
         made->test_found++;
         enum lf_err rc = remember(p, h, diag);
@@ -139,6 +154,8 @@ static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *d
         return put_row(p, row, diag);
     }
     made->train_found++;
+    if (is_shot(p, h)) /* its answer stands in its prompt */
+        return LF_OK;
     if (p->n_seen > 0 && bsearch(&h, p->seen, p->n_seen, sizeof h, lf_order_u64)) {
         made->leaked++;
         return LF_OK;

@@ -233,7 +233,7 @@ static enum lf_err read_file(struct lf_task *t, struct lf_diag *diag)
     t->title = lf_json_str(&in, "title", "");
     t->category = lf_json_str(&in, "category", "");
     t->metric = lf_json_str(&in, "metric", "");
-    t->shots = lf_json_int(&in, "shots", 0, 0, 64);
+    t->shots = lf_json_int(&in, "shots", 0, 0, LF_STUDY_SHOTS_MAX);
     t->max_tokens = lf_json_int(&in, "max_tokens", 256, 1, 1 << 20);
     enum lf_err rc = in.rc;
     if (rc == LF_OK && !lf_metric_find(t->metric))
