@@ -42,7 +42,7 @@ struct lf_task {
     const char *source;   /* whose data: "ViGGO (Juraska et al., 2019)" */
     const char *get;      /* how a user gets it */
     const char *licence;
-    int shots;      /* examples in front of a prompt: the first rows, which are then not trained on */
+    int shots; /* examples in front of a prompt: the first rows, which are then not trained on */
     int max_tokens; /* of a completion */
     const char *stop[LF_STOPS_MAX];
     int n_stop;

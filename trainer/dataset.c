@@ -73,25 +73,36 @@ static enum lf_err each_row(const char *path, struct lf_budget *budget, char *sh
 
 struct check {
     const struct lf_train_settings *s;
-    int64_t rows;
+    int64_t rows, empty, first_empty;
 };
 
 static enum lf_err check_row(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
 {
     struct check *c = arg;
-    (void)line;
+    bool empty;
+    enum lf_err rc = lf_row_check(row, c->s, &empty, diag);
     c->rows++;
-    return lf_row_check(row, c->s, diag);
+    if (empty && c->empty++ == 0)
+        c->first_empty = line;
+    return rc;
+}
+
+static enum lf_err nothing_usable(int64_t lost, int64_t first, struct lf_diag *diag)
+{
+    if (lost == 0)
+        return lf_fail(diag, LF_E_INVALID, "no rows");
+    return lf_fail(diag, LF_E_INVALID,
+                   "none of the %lld rows has anything to learn: completions are empty, or cut "
+                   "away by max_length (the first at line %lld)",
+                   (long long)lost, (long long)first);
 }
 
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
                              struct lf_budget *budget, struct lf_diag *diag)
 {
-    struct check c = {s, 0};
+    struct check c = {.s = s};
     enum lf_err rc = each_row(path, budget, NULL, check_row, &c, diag);
-    if (rc == LF_OK && c.rows == 0)
-        return lf_fail(diag, LF_E_INVALID, "no rows");
-    return rc;
+    return rc == LF_OK && c.rows == c.empty ? nothing_usable(c.empty, c.first_empty, diag) : rc;
 }
 
 /* ---- Normal rows ----------------------------------------------------------------------------- */
@@ -278,16 +289,6 @@ static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_dia
     return LF_OK;
 }
 
-static enum lf_err nothing_usable(const struct lf_dataset_report *r, struct lf_diag *diag)
-{
-    if (r->lost == 0)
-        return lf_fail(diag, LF_E_INVALID, "no rows");
-    return lf_fail(diag, LF_E_INVALID,
-                   "none of the %lld rows has anything to learn: completions are empty, or cut "
-                   "away by max_length (the first at line %lld)",
-                   (long long)r->lost, (long long)r->lost_lines[0]);
-}
-
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
                             const struct lf_train_settings *s, bool keep_text, struct lf_diag *diag)
 {
@@ -306,13 +307,14 @@ enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
         return lf_no_memory(diag, "a dataset");
     lf_buf_init(&d->texts, LF_DATASET_BYTES_MAX);
     d->keep_text = keep_text;
+    d->report.positions = s->max_length > m->rope_positions ? m->rope_positions : 0;
     d->budget = limits->budget;
     load.d = d;
     lf_row_ids_init(&load.row);
     enum lf_err rc = each_row(path, limits->budget, d->report.sha256, load_row, &load, diag);
     lf_row_ids_free(&load.row);
     if (rc == LF_OK && d->n_rows == 0)
-        rc = nothing_usable(&d->report, diag);
+        rc = nothing_usable(d->report.lost, d->report.lost_lines[0], diag);
     if (rc == LF_OK)
         *out = d;
     else

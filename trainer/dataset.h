@@ -47,6 +47,7 @@ struct lf_dataset_report {
     int64_t lost;            /* rows left out: empty completion, or nothing of it fits */
     int64_t lost_lines[8];   /* the first of them, by line */
     int n_max;               /* the longest row, tokens */
+    int positions;           /* the base's, where max_length is more: rows hold no more; else 0 */
     char sha256[65];         /* of the file's bytes */
     const char *form;        /* how the first usable row is asked for (trainer/ask.h) */
 };

@@ -148,11 +148,14 @@ static enum lf_err check_normal(const json_t *row, const struct lf_train_setting
     return lf_row_text(row, "completion", diag) ?: lf_row_text(row, "prompt", diag);
 }
 
-enum lf_err lf_row_check(const json_t *row, const struct lf_train_settings *s, struct lf_diag *diag)
+enum lf_err lf_row_check(const json_t *row, const struct lf_train_settings *s, bool *empty,
+                         struct lf_diag *diag)
 {
     json_auto_t *normal = NULL;
     const char *form;
     enum lf_err rc = lf_row_normal(&normal, &form, row, s, diag);
+    const char *completion = json_string_value(json_object_get(normal, "completion"));
+    *empty = completion && !*completion && s->train_on != LF_TRAIN_ON_ALL;
     return rc ?: check_normal(normal, s, diag);
 }
 

@@ -10,8 +10,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* The parsed row has what its form needs. Reasons name the member, not the line. */
-enum lf_err lf_row_check(const json_t *row, const struct lf_train_settings *s,
+/* The parsed row has what its form needs. Reasons name the member, not the line. *empty: there is
+ * nothing to learn in it. */
+enum lf_err lf_row_check(const json_t *row, const struct lf_train_settings *s, bool *empty,
                          struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A row as ids, with targets over their ids: targets[i] is ids[i] where it is learnt (another id

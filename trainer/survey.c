@@ -215,6 +215,9 @@ json_t *lf_survey_warnings(const struct lf_survey *s)
          (long long)r->cut_prompts);
     warn(list, r->cut_completions > 0, "completions shortened, whose end is not learnt: %lld",
          (long long)r->cut_completions);
+    warn(list, r->positions > 0 && r->cut_prompts + r->cut_completions > 0,
+         "max_length is more than the base's %d positions, to which they were shortened",
+         r->positions);
     warn(list, s->duplicates > 0,
          "rows that repeat an earlier one: %lld of %lld (line %lld is %lld)",
          (long long)s->duplicates, (long long)r->rows, (long long)s->duplicate[1],

@@ -66,7 +66,7 @@ void lf_open_job_show(struct lf_jobs *j, const struct lf_open_job *l)
 {
     const struct lf_job_record *r = &l->record;
     lf_registry_activity(j->d->registry, r->adapter_id,
-                         &(struct lf_activity){r->id, r->version, r->progress});
+                         &(struct lf_activity){r->id, r->version, r->progress, l->no_room});
 }
 
 static void log_end(struct lf_jobs *j, const struct lf_job_record *r)

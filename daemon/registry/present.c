@@ -230,7 +230,10 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
     lf_buf_puts(b, lf_adapter_state_name(v->state));
     switch (v->state) {
     case LF_ADAPTER_EMPTY:
+        break;
     case LF_ADAPTER_QUEUED:
+        if (v->activity.waits)
+            lf_buf_puts(b, ": waits for memory that other trainings have");
         break;
     case LF_ADAPTER_READY:
         lf_buf_printf(b, " v%d", (int)a->current);

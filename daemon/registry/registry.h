@@ -60,6 +60,7 @@ struct lf_activity {
     uint64_t job;
     int32_t version; /* that it makes */
     struct lf_progress progress;
+    bool waits; /* queued: it does not fit beside the trainings that run */
 };
 
 /* What is done about an adapter's scores. */

@@ -391,7 +391,7 @@ static void without_room_a_job_waits_until_another_ends(void **state)
     report(a, LF_TRAIN_STARTED, 0);
     end(next_training(), LF_E_DEVICE_FULL, "no room", false);
     assert_true(no_training_comes());
-    status_becomes(w, "b", "queued");
+    status_becomes(w, "b", "queued: waits for memory that other trainings have");
     end_well(w, a);
     struct lf_training *b = next_training();
     status_becomes(w, "a", "ready v1");

@@ -462,6 +462,10 @@ static void lines_say_how_a_job_is_doing(void **state)
     struct lf_activity act = {.job = 1, .version = 4, .progress = lf_progress_none()};
     lf_registry_activity(r->registry, 1, &act);
     status_is(r, "viggo", "queued");
+    act.waits = true;
+    lf_registry_activity(r->registry, 1, &act);
+    status_is(r, "viggo", "queued: waits for memory that other trainings have");
+    act.waits = false;
     act.progress.state = LF_JOB_RUNNING;
     lf_registry_activity(r->registry, 1, &act);
     status_is(r, "viggo", "training v4 preparing");

@@ -368,6 +368,7 @@ static void refuses_bad_lines_by_number(void **state)
         {"{\"input_ids\": [1, 2], \"labels\": [1]}\n", "2 \"input_ids\" and 1 \"labels\""},
         {"{\"input_ids\": [1, 1.5]}\n", "\"input_ids\"[1] is no token id"},
         {"{\"input_ids\": 3}\n", "must be a list of integers"},
+        {"{\"prompt\": \"a\", \"completion\": \"\"}\n", "none of the 1 rows has anything"},
     };
     struct lf_train_settings s = settings(64);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

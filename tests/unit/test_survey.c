@@ -76,6 +76,22 @@ static void few_answers_are_labels(void **state)
     expect_line(&s, "");
 }
 
+static void a_length_above_the_bases_is_said(void **state)
+{
+    (void)state;
+    lf_buf_auto text = {0};
+    lf_buf_puts(&text, "{\"prompt\": \"");
+    for (int i = 0; i < 2100; i++)
+        lf_buf_puts(&text, "1 ");
+    lf_buf_puts(&text, "\", \"completion\": \" 2\"}\n");
+    struct lf_survey s = survey_of(text.data, NULL, 1 << 20);
+    assert_in_range(s.report.n_max, 2000, 2048);
+    expect_line(&s, "prompts shortened to fit max_length: 1; max_length is more than the base's "
+                    "2048 positions, to which they were shortened");
+    s = survey_of(text.data, NULL, 2048);
+    assert_int_equal(s.report.positions, 0);
+}
+
 static void lengths_and_what_is_cut_are_said(void **state)
 {
     (void)state;
@@ -99,6 +115,7 @@ int main(void)
         cmocka_unit_test(eval_rows_among_the_rows_are_counted),
         cmocka_unit_test(few_answers_are_labels),
         cmocka_unit_test(lengths_and_what_is_cut_are_said),
+        cmocka_unit_test(a_length_above_the_bases_is_said),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
