@@ -185,6 +185,9 @@ static const char *cache_fault(const char *path, const char *name)
     struct lf_tensors *t = NULL;
     if (lf_name_is_temporary(name))
         return "a file that was being written";
+    const char *end = strrchr(name, '.');
+    if (!end || strcmp(end, ".safetensors") != 0) /* what is made again where it is damaged */
+        return NULL;
     bool bad = lf_tensors_open(&t, path, LF_SAFETENSORS_HEADER_MAX, NULL) != LF_OK;
     lf_tensors_free(t);
     return bad ? "a copy of a base that cannot be read" : NULL;
