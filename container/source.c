@@ -224,6 +224,17 @@ static enum lf_err more_text(struct lf_source *s, struct lf_diag *diag)
     return s->text.rc == LF_OK ? LF_OK : lf_fail(diag, s->text.rc, "no memory to read it");
 }
 
+/* JSON in UTF-16 without a mark: no other text has a NUL beside its first brace. */
+static enum lf_source_encoding unmarked(const char *t, size_t n)
+{
+    if (n < 4)
+        return LF_SOURCE_UTF8;
+    if ((t[0] == '{' || t[0] == '[') && !t[1] && t[2] && !t[3])
+        return LF_SOURCE_UTF16LE;
+    return !t[0] && (t[1] == '{' || t[1] == '[') && !t[2] && t[3] ? LF_SOURCE_UTF16BE
+                                                                  : LF_SOURCE_UTF8;
+}
+
 /* The first bytes of the text say how it is encoded; what is no text is called what it is. */
 static enum lf_err find_encoding(struct lf_source *s, struct lf_diag *diag)
 {
@@ -239,6 +250,8 @@ static enum lf_err find_encoding(struct lf_source *s, struct lf_diag *diag)
         mark = 2;
     else if (n >= 3 && memcmp(t, "\xef\xbb\xbf", 3) == 0)
         mark = 3;
+    else if (unmarked(t, n) != LF_SOURCE_UTF8)
+        s->encoding = unmarked(t, n);
     else if (lf_foreign_check(t, n, diag) != LF_OK)
         return LF_E_UNSUPPORTED;
     lf_buf_drop_front(&s->text, mark);

@@ -23,6 +23,17 @@ static const struct {
     {"\xfe\xff", 2, "UTF-16 text: save it as UTF-8"},
     {"version https://git-lfs", 23, "a Git LFS pointer, not the file itself: run `git lfs pull`"},
     {"<!DOCTYPE", 9, "an HTML page, as of a download that failed"},
+    {"<html", 5, "an HTML page, as of a download that failed"},
+    {"ARROW1", 6, "an Arrow file: save it as Parquet"},
+    {"\xff\xff\xff\xff", 4, "an Arrow stream, as `datasets` keeps it: save it as Parquet"},
+    {"SQLite format 3", 15, "an SQLite database: save the rows as JSON lines"},
+    {"\x93NUMPY", 6, "a NumPy array: save the rows as JSON lines"},
+    {"\x80\x04\x95", 3, "a pickle of Python's: save the rows as JSON lines"},
+    {"\x80\x02", 2, "a pickle of Python's: save the rows as JSON lines"},
+    {"\xd0\xcf\x11\xe0", 4, "an old Office file: save it as CSV"},
+    {"%PDF", 4, "a PDF document"},
+    {"7z\xbc\xaf", 4, "a 7z archive: unpack it"},
+    {"Rar!", 4, "a rar archive: unpack it"},
 };
 
 enum lf_err lf_foreign_check(const void *bytes, size_t n, struct lf_diag *diag)

@@ -187,6 +187,18 @@ static enum lf_err mark_targets(struct lf_adapter *a, const struct lf_config *c,
     return any ? LF_OK : lf_fail(diag, LF_E_INVALID, "target_modules names nothing");
 }
 
+enum lf_err lf_adapter_targets_check(const struct lf_config *c, const char *words,
+                                     struct lf_diag *diag)
+{
+    struct lf_adapter *a;
+    enum lf_err rc = lf_adapter_alloc(&a, c, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = mark_targets(a, c, words, diag);
+    lf_adapter_free(a);
+    return rc;
+}
+
 /* PEFT's kaiming_uniform_(a=sqrt(5)): U(-1/sqrt(K), 1/sqrt(K)). */
 static void init_a(float *a, int R, int K, uint64_t seed, int site)
 {

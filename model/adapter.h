@@ -85,6 +85,9 @@ enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *
                             const char *base_name, const char *note,
                             struct lf_diag *diag) LF_MUST_CHECK;
 void lf_adapter_free(struct lf_adapter *a);
+/* Whether the model has all of lf_lora_settings' target_modules. */
+enum lf_err lf_adapter_targets_check(const struct lf_config *c, const char *words,
+                                     struct lf_diag *diag) LF_MUST_CHECK;
 /* The same again. Yours. */
 enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
                             struct lf_diag *diag) LF_MUST_CHECK;

@@ -71,6 +71,18 @@ static bool ends_with(const char *name, size_t n, const char *end)
     return n > k && strcmp(name + n - k, end) == 0;
 }
 
+/* ".gz" behind a known name says what is in it: it is meant to be read. */
+static bool is_kind(const char *end)
+{
+    static const char *const kinds[] = {".gz",     ".zst", ".csv",     ".tsv",   ".json", ".jsonl",
+                                        ".txt",    ".md",  ".parquet", ".jinja", ".yaml", ".yml",
+                                        ".jinja2", ".xz",  ".bz2",     ".zip"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(end, kinds[i]) == 0)
+            return true;
+    return false;
+}
+
 bool lf_file_is_temporary(const char *name)
 {
     static const char *const ends[] = {"~", ".tmp", ".temp", ".part", ".partial", ".swp"};
@@ -88,7 +100,7 @@ bool lf_file_is_temporary(const char *name)
         const char *known = slash ? slash + 1 : lf_files[i].name;
         size_t k = strlen(known);
         if (n > k && strncmp(name, known, k) == 0 && strchr(".~-_", name[k]))
-            return true;
+            return !is_kind(name + k);
     }
     return false;
 }

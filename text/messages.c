@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/limits.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Takes members that are null out of v and of what it holds. The depth is bounded: v was parsed. */
@@ -49,12 +50,38 @@ static enum lf_err rename_turn(json_t *m, size_t number, struct lf_diag *diag)
                    number, from);
 }
 
-/* Parts of text are one text; other parts, and objects, are none. */
+/* What a message says besides its text, and no template here shows: a call in the form that OpenAI
+ * had before tools; that its own text is to be gone on with (Mistral's and Moonshot's words). */
+static enum lf_err refuse_members(const json_t *m, size_t number, struct lf_diag *diag)
+{
+    static const char *const begun[] = {"prefix", "partial"};
+    const char *role = json_string_value(json_object_get(m, "role"));
+    if (json_object_get(m, "function_call") || (role && strcmp(role, "function") == 0))
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "message %zu: \"function_call\" and the role function are of an older form: "
+                       "write \"tool_calls\" and the role tool",
+                       number);
+    for (size_t i = 0; i < sizeof begun / sizeof *begun; i++)
+        if (json_is_true(json_object_get(m, begun[i])))
+            return lf_fail(diag, LF_E_UNSUPPORTED,
+                           "message %zu: \"%s\", an answer that is begun, is not done here", number,
+                           begun[i]);
+    return LF_OK;
+}
+
+/* Parts of text are one text, and so is a number; other parts, and what else there is, are none. */
 static enum lf_err flatten(json_t *m, size_t number, struct lf_diag *diag)
 {
     const json_t *content = json_object_get(m, "content");
-    if (json_is_object(content))
+    if (json_is_object(content) || json_is_boolean(content))
         return lf_fail(diag, LF_E_INVALID, "\"content\" of message %zu must be a text", number);
+    if (json_is_number(content)) {
+        char *digits = json_dumps(content, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+        json_t *text = digits ? json_string(digits) : NULL;
+        free(digits);
+        return json_object_set_new(m, "content", text) == 0 ? LF_OK
+                                                            : lf_no_memory(diag, "the messages");
+    }
     if (!json_is_array(content))
         return LF_OK;
     lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
@@ -107,7 +134,7 @@ static enum lf_err normal_turn(json_t *m, size_t number, struct lf_diag *diag)
     drop_nulls(m);
     if (silent && json_object_set_new(m, "content", json_null()) != 0)
         return lf_no_memory(diag, "the messages");
-    enum lf_err rc = open_arguments(m, diag);
+    enum lf_err rc = refuse_members(m, number, diag) ?: open_arguments(m, diag);
     rc = rc ?: rename_turn(m, number, diag) ?: flatten(m, number, diag);
     if (rc != LF_OK)
         return rc;

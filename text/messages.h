@@ -10,8 +10,10 @@
 
 /* Appends to `out`, a list, copies of `turns`, a list of objects {"role", "content", ...}:
  *   - ShareGPT's "from" and "value" are "role" and "content", its human and gpt user and assistant;
- *   - a content that is a list of text parts is one text; other parts, and a content that is an
- *     object, are refused;
+ *   - a content that is a list of text parts is one text, and so is a number; other parts, and a
+ *     content that is an object or a boolean, are refused;
+ *   - "function_call" and the role function, OpenAI's before tools, are refused, and so is a
+ *     message that is to be gone on with ("prefix": true);
  *   - a call's arguments that are the text of a JSON object are that object, no text is none;
  *   - null is absent, at every depth, but for the content of a turn that calls tools: templates
  *     tell null from none there.

@@ -244,7 +244,7 @@ void lf_ask_free(struct lf_ask *a)
 
 struct lf_ask lf_ask_of(const char *form, const struct lf_train_settings *s)
 {
-    struct lf_ask a = {.told = true, .template_ = is(form, LF_ASK_PROMPT) ? s->template_ : NULL};
+    struct lf_ask a = {.template_ = is(form, LF_ASK_PROMPT) ? s->template_ : NULL};
     snprintf(a.form, sizeof a.form, "%s", form);
     return a;
 }
@@ -253,7 +253,7 @@ enum lf_err lf_ask_write(const char *dir, const struct lf_ask *ask, struct lf_di
 {
     char path[LF_PATH_MAX];
     lf_buf_auto text = {0};
-    lf_buf_printf(&text, "%s%s%s", ask->form, ask->told ? "\n" : "",
+    lf_buf_printf(&text, "%s%s%s", ask->form, ask->template_ ? "\n" : "",
                   ask->template_ ? ask->template_ : "");
     enum lf_err rc = text.rc == LF_OK ? LF_OK : lf_no_memory(diag, "the version's form");
     rc = rc ?: lf_path_join(path, dir, FORM_FILE, diag);
@@ -267,10 +267,10 @@ char *lf_ask_note(const struct lf_ask *ask)
     return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
 
-static enum lf_err take(struct lf_ask *out, const char *form, const char *template_, bool told,
+static enum lf_err take(struct lf_ask *out, const char *form, const char *template_,
                         struct lf_diag *diag)
 {
-    struct lf_ask a = {.told = told};
+    struct lf_ask a = {.template_ = NULL};
     snprintf(a.form, sizeof a.form, "%s", strlen(form) < sizeof a.form ? form : "");
     if (template_ && *template_ && lf_template_check(template_, NULL) == LF_OK &&
         !(a.template_ = strdup(template_)))
@@ -292,8 +292,7 @@ static enum lf_err read_note(struct lf_ask *out, const char *dir, struct lf_diag
     if (note && lf_json_parse(&j, note, strlen(note), NULL) != LF_OK)
         j = NULL;
     lf_tensors_free(t);
-    return take(out, lf_json_text_of(j, "form"), lf_json_text_of(j, "template"),
-                json_object_get(j, "template") != NULL, diag);
+    return take(out, lf_json_text_of(j, "form"), lf_json_text_of(j, "template"), diag);
 }
 
 enum lf_err lf_ask_read(struct lf_ask *out, const char *dir, struct lf_diag *diag)
@@ -309,5 +308,5 @@ enum lf_err lf_ask_read(struct lf_ask *out, const char *dir, struct lf_diag *dia
     char *end = text.data ? strchr(text.data, '\n') : NULL;
     if (end)
         *end = '\0';
-    return take(out, lf_buf_str(&text), end ? end + 1 : NULL, end != NULL, diag);
+    return take(out, lf_buf_str(&text), end ? end + 1 : NULL, diag);
 }

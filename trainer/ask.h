@@ -23,9 +23,8 @@ extern const char *const lf_ask_words[];
 
 /* How an adapter is asked. */
 struct lf_ask {
-    char form[LF_NAME_MAX + 1]; /* ""; not known */
+    char form[LF_NAME_MAX + 1]; /* "": not known */
     char *template_;            /* that its rows went through; NULL: none. Owned */
-    bool told;                  /* whether there was one is known */
 };
 void lf_ask_free(struct lf_ask *a);
 
@@ -53,7 +52,7 @@ enum lf_err lf_ask_said(json_t **vars, const char *text, size_t n,
 /* Rows of this form, trained on with these settings; borrows their template. */
 struct lf_ask lf_ask_of(const char *form, const struct lf_train_settings *s);
 /* How a version is asked, in the file `form` beside its weights: the form's word, and, where it is
- * told, from the second line on the template. */
+ * one, from the second line on the template. */
 enum lf_err lf_ask_write(const char *dir, const struct lf_ask *ask,
                          struct lf_diag *diag) LF_MUST_CHECK;
 /* The same as a note for the file of the weights (lf_adapter_save): {"form", "template"}. Yours;

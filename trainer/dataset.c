@@ -281,6 +281,8 @@ static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_dia
     d->rows[d->n_rows++] = at;
     if (r->rows++ == 0)
         r->form = load->row.form;
+    else if (strcmp(r->form, load->row.form) != 0 && r->other_forms++ == 0)
+        r->other_line = line;
     r->tokens += at.n;
     r->supervised_tokens += at.n_supervised;
     r->cut_prompts += load->row.cut_prompt;

@@ -50,6 +50,8 @@ struct lf_dataset_report {
     int positions;           /* the base's, where max_length is more: rows hold no more; else 0 */
     char sha256[65];         /* of the file's bytes */
     const char *form;        /* how the first usable row is asked for (trainer/ask.h) */
+    int64_t other_forms;     /* rows that would be asked for otherwise */
+    int64_t other_line;      /* the first of them */
 };
 
 struct lf_budget;

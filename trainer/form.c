@@ -31,10 +31,28 @@ static bool is_text(const json_t *v)
     return json_is_string(v) || json_is_number(v) || json_is_boolean(v);
 }
 
+/* A list of messages. */
+static bool is_turns(const json_t *v)
+{
+    return json_array_size(v) > 0 && json_is_object(json_array_get(v, 0));
+}
+
 /* The reason for a member that is not there, with those that are. */
 static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *diag)
 {
     char list[LF_MEMBERS_BYTES];
+    const char *key, *turns = NULL;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)row, key, value) {
+        const json_t *first = is_turns(value) ? json_array_get(value, 0) : NULL;
+        if (json_object_get(first, "role") || json_object_get(first, "from"))
+            turns = key;
+    }
+    if (turns)
+        return lf_fail(diag, LF_E_INVALID,
+                       "no \"%s\" (the row has: %s); where \"%.60s\" are messages, config.json "
+                       "says so: \"columns\": {\"messages\": \"%.60s\"}",
+                       name, lf_row_members(list, row), turns, turns);
     return lf_fail(diag, LF_E_INVALID,
                    "no \"%s\" (the row has: %s); \"template\" and \"completion\" of config.json "
                    "make them of columns",
@@ -74,6 +92,22 @@ static enum lf_err map_columns(json_t *row, const char *columns, struct lf_diag 
     return rc;
 }
 
+/* Lists that a column of texts has as JSON are those lists. */
+static enum lf_err open_lists(json_t *row, struct lf_diag *diag)
+{
+    static const char *const keys[] = {"messages", "conversations", "conversation"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *text = json_object_get(row, keys[i]);
+        json_t *list = NULL;
+        if (json_is_string(text) && json_string_value(text)[0] == '[' &&
+            lf_json_parse(&list, json_string_value(text), json_string_length(text), NULL) ==
+                LF_OK &&
+            json_object_set_new(row, keys[i], list) != 0)
+            return lf_no_memory(diag, "a row");
+    }
+    return LF_OK;
+}
+
 /* Null is absent: for the members that choose a form or say what is learnt. Other columns are the
  * template's, where null is an empty text. */
 static void drop_nulls(json_t *row)
@@ -81,7 +115,8 @@ static void drop_nulls(json_t *row)
     static const char *const keys[] = {"messages",        "conversations",   "text",
                                        "input_ids",       "labels",          "attention_mask",
                                        "completion_mask", "assistant_masks", "loss_mask",
-                                       "assistant_mask",  "position_ids",    "tools"};
+                                       "assistant_mask",  "position_ids",    "tools",
+                                       "conversation"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (json_is_null(json_object_get(row, keys[i])))
             json_object_del(row, keys[i]);
@@ -147,7 +182,8 @@ static const char *first_of(const json_t *row, const char *const *names)
 /* What those columns say besides has no place in their prompts. */
 static enum lf_err refuse_others(const json_t *row, struct lf_diag *diag)
 {
-    static const char *const others[] = {"system", "system_prompt", "history"};
+    static const char *const others[] = {"system",  "system_prompt", "history",
+                                         "choices", "options",       "candidates"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (says(row, others[i]))
             return lf_fail(diag, LF_E_UNSUPPORTED,
@@ -239,11 +275,6 @@ static enum lf_err columns_known(json_t *row, const char **form, struct lf_diag 
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
-static bool is_turns(const json_t *v)
-{
-    return json_array_size(v) > 0 && json_is_object(json_array_get(v, 0));
-}
-
 /* A text beside the turns is the system's message, where they begin with none. */
 static enum lf_err add_system(json_t *out, const json_t *row, const json_t *turns,
                               struct lf_diag *diag)
@@ -285,8 +316,10 @@ static enum lf_err normal_turns(json_t *row, const struct lf_train_settings *s,
     const json_t *completion = json_object_get(row, "completion");
     const json_t *turns = json_object_get(row, "messages");
     bool parted = !turns && is_turns(prompt) && is_turns(completion);
-    if (!turns && !parted && is_turns(json_object_get(row, "conversations")))
-        turns = json_object_get(row, "conversations");
+    static const char *const theirs[] = {"conversations", "conversation"};
+    for (size_t i = 0; !turns && !parted && i < sizeof theirs / sizeof *theirs; i++)
+        if (is_turns(json_object_get(row, theirs[i])))
+            turns = json_object_get(row, theirs[i]);
     if (!parted && !json_is_array(turns))
         return LF_OK;
     json_auto_t *all = json_array(), *tools = NULL;
@@ -347,13 +380,29 @@ static enum lf_err check_weight(const json_t *row, const char *template_, struct
                    "the column");
 }
 
+/* What a row says besides, where no template of config.json chooses what counts. */
+static enum lf_err refuse_unlearnt(const json_t *row, struct lf_diag *diag)
+{
+    static const char *const media[] = {"images", "videos", "audios"};
+    for (size_t i = 0; i < sizeof media / sizeof *media; i++)
+        if (says(row, media[i]))
+            return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" are not done here: texts alone are",
+                           media[i]);
+    if (json_is_false(json_object_get(row, "label")) && has(row, "prompt") &&
+        has(row, "completion"))
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "\"label\" false says that the completion is not wanted (as in KTO): leave "
+                       "such rows out");
+    return LF_OK;
+}
+
 /* ---- All ------------------------------------------------------------------------------------- */
 
 /* Where config.json says what the prompt or the completion is made of. */
 static enum lf_err by_templates(json_t *out, const json_t *row, const struct lf_train_settings *s,
                                 struct lf_diag *diag)
 {
-    static const char *const turns[] = {"messages", "conversations"};
+    static const char *const turns[] = {"messages", "conversations", "conversation"};
     enum lf_err rc = LF_OK;
     if (s->template_)
         rc = render(out, "prompt", s->template_, row, LF_PROMPT_BYTES_MAX, diag);
@@ -380,8 +429,12 @@ enum lf_err lf_row_normal(json_t **out, const char **form, const json_t *row,
     if (rc != LF_OK)
         return rc;
     drop_nulls(n);
+    rc = open_lists(n, diag);
+    if (rc != LF_OK)
+        return rc;
     bool made = s->completion || (s->template_ && !has(n, "messages") && !has(n, "input_ids"));
     rc = check_weight(n, s->template_, diag);
+    rc = rc ?: made ? LF_OK : refuse_unlearnt(n, diag);
     rc = rc ?: made ? by_templates(n, columns, s, diag) : normal_turns(n, s, diag);
     *form = json_object_get(n, "input_ids")  ? LF_ASK_IDS
             : json_object_get(n, "messages") ? LF_ASK_MESSAGES

@@ -22,6 +22,19 @@ static enum row_form form_of(const json_t *row)
     return json_object_get(row, "messages") ? FORM_CHAT : FORM_PLAIN;
 }
 
+/* Roles of other spellings ("Assistant", "ai") are what else may be wrong. */
+static enum lf_err nothing_answered(const json_t *messages, struct lf_diag *diag)
+{
+    const json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    for (size_t i = 0; i < json_array_size(messages); i++)
+        if (strcmp(lf_json_text_of(json_array_get(messages, i), "role"), "assistant") == 0)
+            return lf_fail(diag, LF_E_INVALID,
+                           "no message of the assistant that is learnt: nothing to learn");
+    return lf_fail(diag, LF_E_INVALID,
+                   "no message of the assistant: none has that role (the last has \"%.40s\")",
+                   lf_json_text_of(last, "role"));
+}
+
 static enum lf_err check_chat(const json_t *row, const struct lf_train_settings *s,
                               struct lf_diag *diag)
 {
@@ -41,10 +54,7 @@ static enum lf_err check_chat(const json_t *row, const struct lf_train_settings 
                            i + 1);
         answered = answered || lf_turn_is_learnt(m);
     }
-    if (!answered)
-        return lf_fail(diag, LF_E_INVALID,
-                       "no message of the assistant that is learnt: nothing to learn");
-    return LF_OK;
+    return answered ? LF_OK : nothing_answered(messages, diag);
 }
 
 static enum lf_err check_int_list(const json_t *row, const char *name, struct lf_diag *diag)

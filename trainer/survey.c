@@ -225,6 +225,9 @@ json_t *lf_survey_warnings(const struct lf_survey *s)
     warn(list, s->leaks > 0,
          "eval rows that are trained on, too, whose scores say little: %lld (line %lld is %lld)",
          (long long)s->leaks, (long long)s->leak[0], (long long)s->leak[1]);
+    warn(list, r->other_forms > 0,
+         "rows in another form than the first's (%s), in which it is asked: %lld (line %lld)",
+         r->form, (long long)r->other_forms, (long long)r->other_line);
     warn(list, s->n_answers == 1, "all rows have the same answer");
     warn(list, s->n_answers > 1 && (double)top > MOSTLY * (double)r->rows,
          "%.0f%% of the rows have the same answer", 100.0 * (double)top / (double)r->rows);

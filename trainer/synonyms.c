@@ -108,6 +108,37 @@ static const struct {
     {"stop_strings", "stop"},
     {"metric_for_best_model", "metric"},
 };
+/* What others can, and no setting here does. */
+static const char *const not_done[] = {"use_dora",
+                                       "bias",
+                                       "lora_bias",
+                                       "modules_to_save",
+                                       "lora_modules_to_save",
+                                       "layers_to_transform",
+                                       "layers_pattern",
+                                       "layer_replication",
+                                       "rank_pattern",
+                                       "alpha_pattern",
+                                       "exclude_modules",
+                                       "target_parameters",
+                                       "loftq_config",
+                                       "use_qalora",
+                                       "trainable_token_indices",
+                                       "packing",
+                                       "sample_packing",
+                                       "pack",
+                                       "neftune_noise_alpha",
+                                       "loraplus_lr_ratio",
+                                       "loraplus_lr_embedding",
+                                       "label_smoothing_factor",
+                                       "group_by_length",
+                                       "save_steps",
+                                       "save_strategy",
+                                       "report_to",
+                                       "resume_from_checkpoint",
+                                       "suffix",
+                                       NULL};
+
 #define N_SYNONYMS (sizeof synonyms / sizeof *synonyms)
 
 /* Our word for a key, NULL: none is near. */
@@ -142,6 +173,9 @@ enum lf_err lf_settings_only(const json_t *obj, const char *const *known, struct
         if (!*k)
             break;
     }
+    for (const char *const *k = not_done; *k; k++)
+        if (strcmp(*k, key) == 0)
+            return lf_fail(diag, rc, "unknown key \"%.100s\": that is not done here", key);
     const char *ours = our_word(key, known);
     if (json_is_object(value))
         return lf_fail(diag, rc,

@@ -18,10 +18,11 @@
 /* ---- What is asked --------------------------------------------------------------------------- */
 
 /* What huggingface_hub sends, and text-generation-inference's manual has, where a server has one
- * model. */
+ * model; LoRAX' name for the base. */
 static bool is_placeholder(const char *name)
 {
-    return strcmp(name, "dummy") == 0 || strcmp(name, "tgi") == 0;
+    return strcmp(name, "dummy") == 0 || strcmp(name, "tgi") == 0 ||
+           strcmp(name, "__base_model__") == 0;
 }
 
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
@@ -68,7 +69,7 @@ enum lf_err lf_served_model_ask(struct lf_http *q, const struct lf_served_model 
 {
     struct lf_registry *r = q->daemon->registry;
     struct lf_train_settings s;
-    *out = (struct lf_ask){.told = true};
+    *out = (struct lf_ask){.template_ = NULL};
     if (m->pick.id == 0)
         return LF_OK;
     enum lf_err rc = lf_registry_settings(r, m->pick.id, &s, diag);

@@ -200,6 +200,21 @@ static enum lf_err parse_choice(const json_t *body, const json_t *tools, bool *m
     return LF_OK;
 }
 
+/* Each has a name, by which it is called. */
+static enum lf_err check_tools(const json_t *tools, struct lf_diag *diag)
+{
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *tool = json_array_get(tools, i), *f = json_object_get(tool, "function");
+        if (!*lf_json_text_of(f ? f : tool, "name"))
+            return lf_fail(
+                diag, LF_E_INVALID,
+                "\"tools\"[%zu] must be {\"type\": \"function\", \"function\": {\"name\": "
+                "...}}",
+                i);
+    }
+    return LF_OK;
+}
+
 /* "tools" and what is said of them, for the template and for the answer. */
 static enum lf_err parse_tools(struct lf_openai *o, json_t *vars, const json_t *body,
                                struct lf_diag *diag)
@@ -211,6 +226,7 @@ static enum lf_err parse_tools(struct lf_openai *o, json_t *vars, const json_t *
     bool must_call;
     o->call_once = !lf_json_bool(&in, "parallel_tool_calls", true);
     enum lf_err rc = in.rc ?: lf_tools_normal(&tools, json_object_get(body, "tools"), diag);
+    rc = rc ?: check_tools(tools, diag);
     rc = rc ?: parse_choice(body, tools, &must_call, &only, diag);
     if (rc != LF_OK || !tools)
         return rc;
@@ -261,6 +277,8 @@ enum lf_err lf_openai_messages(struct lf_openai *o, struct lf_http *q, const jso
     struct lf_json_in in = lf_json_in(body, diag);
     json_t *extra = (json_t *)(uintptr_t)lf_json_object(&in, "chat_template_kwargs");
     enum lf_err rc = in.rc;
+    if (rc == LF_OK && json_is_false(json_object_get(extra, "add_generation_prompt")))
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "\"add_generation_prompt\" false is not done here");
     rc = rc ?: messages_normal(messages, json_object_get(body, "messages"), diag);
     json_auto_t *vars = json_is_object(extra) ? lf_json_copy(extra) : json_object();
     if (rc == LF_OK && json_object_set(vars, "messages", messages) != 0)

@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "model/adapter.h"
 #include "model/safetensors.h"
 #include "trainer/dataset.h"
 
@@ -48,7 +49,9 @@ static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *
     lf_train_settings_default(&s);
     enum lf_err rc = lf_file_map(&m, path, diag) ?: lf_json_parse(&j, m.data, m.bytes, diag);
     rc = rc ?: lf_train_settings_parse(&s, j, diag);
-    rc = rc ?: lf_registry_settings_fit(&s, lf_registry_base(r, id), diag);
+    const struct lf_base *base = lf_registry_base(r, id);
+    rc = rc ?: lf_registry_settings_fit(&s, base, diag);
+    rc = rc ?: lf_adapter_targets_check(&base->model->config, s.target_modules, diag);
     lf_train_settings_free(&s);
     return rc;
 }

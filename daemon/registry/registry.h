@@ -243,9 +243,9 @@ enum lf_err lf_registry_dir(struct lf_registry *r, uint64_t id, const char *file
 /* config.json with the `template` file in its place. Yours, lf_train_settings_free. */
 enum lf_err lf_registry_settings(struct lf_registry *r, uint64_t id, struct lf_train_settings *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
-/* How a version is asked: what the settings say; what stands beside its weights; of what that does
- * not tell, and of bare prompts, the settings' template and, of an import, the form of the rows
- * that lie with it. Free with lf_ask_free. */
+/* How a version is asked: what the settings' "ask" says; what stands beside its weights; where it
+ * had no template the settings' one, and of an import the form of the rows that lie with it. Free
+ * with lf_ask_free. */
 enum lf_err lf_registry_ask(struct lf_registry *r, uint64_t id, const char *version_dir,
                             const struct lf_train_settings *s, struct lf_ask *out,
                             struct lf_diag *diag) LF_MUST_CHECK;

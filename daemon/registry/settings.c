@@ -87,8 +87,7 @@ enum lf_err lf_registry_ask(struct lf_registry *r, uint64_t id, const char *vers
     enum lf_err rc = lf_ask_read(&a, version_dir, diag);
     if (rc != LF_OK)
         return rc;
-    bool bare = !a.told || strcmp(a.form, LF_ASK_PROMPT) == 0; /* a template may be put around it */
-    if (bare && !a.template_ && s->template_ && !(a.template_ = strdup(s->template_)))
+    if (!a.template_ && s->template_ && !(a.template_ = strdup(s->template_)))
         return lf_no_memory(diag, "a template");
     if (s->ask != 0)
         form = lf_ask_words[s->ask];

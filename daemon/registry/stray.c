@@ -35,6 +35,13 @@ static const char *nearest(const char *name)
         stem(stems[i], slash ? slash + 1 : lf_files[i].name);
         words[i] = stems[i];
     }
+    for (size_t i = 0; i < LF_FILE_N;
+         i++) { /* "dataset.jsonl.gz": rows may be packed, under ours */
+        const char *slash = strrchr(lf_files[i].name, '/'),
+                   *known = slash ? slash + 1 : lf_files[i].name;
+        if (strncmp(name, known, strlen(known)) == 0 && name[strlen(known)] == '.')
+            return lf_files[i].name;
+    }
     stem(mine, name);
     const char *near = lf_nearest_word(mine, words);
     for (size_t i = 0; near && i < LF_FILE_N; i++)

@@ -85,7 +85,7 @@ static void ask(const uint8_t *data, size_t n)
 {
     for (size_t i = 0; lf_ask_words[i]; i++) {
         struct lf_diag diag = {""};
-        struct lf_ask ask = {.told = true};
+        struct lf_ask ask = {.template_ = NULL};
         lf_ids_auto ids = {0}, turns = {0};
         json_auto_t *vars = NULL;
         snprintf(ask.form, sizeof ask.form, "%s", i ? lf_ask_words[i] : "");

@@ -162,6 +162,8 @@ static void utf_16_is_read_by_its_mark(void **state)
     static const char big[] = "\xfe\xff\0{\0\"\0a\0\"\0:\0\"\0\xfc\xd8\x3d\xde\x00\0\"\0}\0\n";
     expect(little, sizeof little, "1{\"a\":\"ü\xf0\x9f\x98\x80\"}");
     expect(big, sizeof big - 1, "1{\"a\":\"ü\xf0\x9f\x98\x80\"}");
+    expect(little + 2, sizeof little - 2, "1{\"a\":\"ü\xf0\x9f\x98\x80\"}"); /* without it */
+    expect(big + 2, sizeof big - 3, "1{\"a\":\"ü\xf0\x9f\x98\x80\"}");
     refuse("\xff\xfe{", 3, "UTF-16: it ends within a character");
     refuse("\xff\xfe\x3d\xd8x\0", 6, "UTF-16: half of a character");
     refuse("\xff\xfe\0\0{\0\0\0", 8, "UTF-32");
@@ -242,6 +244,10 @@ static void other_files_are_called_what_they_are(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"PK\x03\x04xx", "zip archive"},
+        {"ARROW1xx", "an Arrow file: save it as Parquet"},
+        {"\xff\xff\xff\xffxx", "an Arrow stream"},
+        {"SQLite format 3", "an SQLite database"},
+        {"\x80\x04\x95xx", "a pickle"},
         {"BZh91AY", "bzip2"},
         {"\xfd"
          "7zXZ",

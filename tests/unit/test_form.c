@@ -176,9 +176,42 @@ static void what_a_form_has_no_place_for_is_refused(void **state)
         {"{\"system\": \"s\", \"messages\": [{\"role\": \"system\", \"content\": \"t\"}, "
          "{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
          "\"system\""},
+        {"{\"question\": \"a\", \"choices\": [\"x\", \"y\"], \"answer\": 1}\n", "\"choices\""},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"label\": false}\n", "\"label\" false"},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"images\": [\"x\"]}\n", "\"images\""},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+         "\"content\": \"\", \"function_call\": {\"name\": \"f\"}}]}\n",
+         "\"tool_calls\""},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": true}, {\"role\": \"assistant\", "
+         "\"content\": \"b\"}]}\n",
+         "\"content\" of message 1 must be a text"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"Assistant\", "
+         "\"content\": \"b\"}]}\n",
+         "the last has \"Assistant\""},
+        {"{\"dialog\": [{\"role\": \"user\", \"content\": \"a\"}]}\n",
+         "\"columns\": {\"messages\": \"dialog\"}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_refused(rows[i][0], rows[i][1]);
+}
+
+#define CHAT                                                      \
+    "[{\\\"role\\\": \\\"user\\\", \\\"content\\\": \\\"a\\\"}, " \
+    "{\\\"role\\\": \\\"assistant\\\", \\\"content\\\": \\\"b\\\"}]"
+
+/* Lists under other names, and as the texts that columns of one type have. */
+static void conversations_are_found_where_they_are(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = settings(256);
+    static const char turns[] = "[{\"role\": \"user\", \"content\": 1}, "
+                                "{\"role\": \"assistant\", \"content\": 2.5}]";
+    char row[512];
+    snprintf(row, sizeof row, "{\"conversation\": %s}\n", turns);
+    expect_split(row, &s, "<|user|>1<|assistant|>", "2.5");
+    expect_split("{\"messages\": \"" CHAT "\"}\n", &s, "<|user|>a<|assistant|>", "b");
+    expect_split("{\"conversations\": \"" CHAT "\", \"messages\": null}\n", &s,
+                 "<|user|>a<|assistant|>", "b");
 }
 
 static void tools_are_a_list_or_its_text(void **state)
@@ -322,16 +355,10 @@ static void what_is_beside_the_weights_says_how_they_are_asked(void **state)
         const struct lf_ask ask = lf_ask_of(LF_ASK_PROMPT, &s);
         assert_int_equal(lf_ask_write(dir, &ask, &diag), LF_OK);
         assert_int_equal(lf_ask_read(&got, dir, &diag), LF_OK);
-        assert_true(got.told);
         assert_string_equal(got.form, LF_ASK_PROMPT);
         assert_string_equal(got.template_ ? got.template_ : "none", i ? "Q: {q}\nA:" : "none");
         lf_ask_free(&got);
     }
-    /* Of versions that are older than that, the template is not told */
-    assert_int_equal(lf_file_write(file, "prompt", 6, &diag), LF_OK);
-    assert_int_equal(lf_ask_read(&got, dir, &diag), LF_OK);
-    assert_false(got.told);
-    assert_string_equal(got.form, LF_ASK_PROMPT);
     assert_int_equal(unlink(file) | rmdir(dir), 0);
 }
 
@@ -355,6 +382,7 @@ int main(void)
         cmocka_unit_test(nulls_are_absent_at_every_depth),
         cmocka_unit_test(a_systems_text_beside_the_turns_stands_before_them),
         cmocka_unit_test(what_a_form_has_no_place_for_is_refused),
+        cmocka_unit_test(conversations_are_found_where_they_are),
         cmocka_unit_test(tools_are_a_list_or_its_text),
         cmocka_unit_test(prompts_become_what_stood_before_the_answers),
         cmocka_unit_test(a_chat_is_asked_as_the_rows_were),

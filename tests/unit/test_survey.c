@@ -52,6 +52,15 @@ static void eval_rows_among_the_rows_are_counted(void **state)
     expect_line(&s, "eval rows that are trained on, too, whose scores say little: 2 (line 2 is 2)");
 }
 
+static void rows_of_several_forms_are_counted(void **state)
+{
+    (void)state;
+    struct lf_survey s = survey_of(
+        ROW("a", "x") "{\"question\": \"q\", \"answer\": \"r\"}\n" ROW("b", "y"), NULL, 64);
+    expect_line(&s,
+                "rows in another form than the first's (prompt), in which it is asked: 1 (line 2)");
+}
+
 static void few_answers_are_labels(void **state)
 {
     (void)state;
@@ -113,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_that_are_there_twice_are_counted),
         cmocka_unit_test(eval_rows_among_the_rows_are_counted),
+        cmocka_unit_test(rows_of_several_forms_are_counted),
         cmocka_unit_test(few_answers_are_labels),
         cmocka_unit_test(lengths_and_what_is_cut_are_said),
         cmocka_unit_test(a_length_above_the_bases_is_said),

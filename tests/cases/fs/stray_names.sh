@@ -13,12 +13,16 @@ status_is task '^empty; refused train.jsonl: .*dataset.jsonl'
 grep -q '^train.jsonl: ' "$MODEL/task/error"
 
 for name in dataset.json datasets.jsonl configs.json notes 'a b' adapter/README.md \
-    adapter/adapter_model.bin adapter_model.bin training_args.bin versions.txt; do
+    adapter/adapter_model.bin adapter_model.bin training_args.bin versions.txt dataset.jsonl.gz \
+    dataset.jsonl.csv prompt.txt template.jinja config.json.txt eval.jsonl.parquet; do
     refuses cp "$WORK/train.jsonl" "$MODEL/task/$name"
     [ ! -e "$MODEL/task/$name" ] || fail "$name is there"
     grep -qF "${name##*/}" "$MODEL/task/error" || fail "$name: $(cat "$MODEL/task/error")"
 done
 refuses cp "$WORK/train.jsonl" "$MODEL/task/datasets.jsonl"
+status_is task 'did you mean dataset.jsonl'
+gzip -c "$WORK/train.jsonl" >"$WORK/dataset.jsonl.gz"
+refuses cp "$WORK/dataset.jsonl.gz" "$MODEL/task/"
 status_is task 'did you mean dataset.jsonl'
 refuses cp "$WORK/train.jsonl" "$MODEL/task/adapter/adapter_model.bin"
 status_is task 'safetensors'
