@@ -289,7 +289,7 @@ static enum lf_err make_plain(struct lf_pq_column *c, struct lf_pq_held *held, i
     held->bytes += out.len;
     c->plain = (unsigned char *)lf_buf_take(&out, NULL);
     if (!c->plain)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for a page");
+        return lf_no_memory(diag, "a page");
     c->value = c->plain;
     c->values_end = c->plain + c->plain_bytes;
     return LF_OK;

@@ -91,7 +91,9 @@ static enum lf_err fill(struct lf_buf *text, const struct lf_ask *ask, json_t *g
     enum lf_err rc = ask->template_ ? lf_template_render(&out, ask->template_, row, diag)
                                     : lf_form_prompt(&out, ask->form, row, &found, diag);
     if (rc != LF_OK)
-        return rc;
+        return json_is_object(given)
+                   ? rc
+                   : lf_fail_within(diag, rc, "a JSON object gives the columns of a prompt");
     lf_buf_reset(text);
     return lf_buf_append(text, lf_buf_str(&out), out.len);
 }

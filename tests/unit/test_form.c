@@ -338,7 +338,7 @@ static void a_chat_is_asked_as_the_rows_were(void **state)
                 "the last message must be the user's");
     expect_chat("instruction", NULL, "[{\"role\": \"tool\", \"content\": \"b\"}, " USER("a") "]",
                 NULL, "message 1: calls of tools");
-    expect_chat(LF_ASK_PROMPT, "{q} of {c}:", one, NULL, "{q}");
+    expect_chat(LF_ASK_PROMPT, "{q} of {c}:", one, NULL, "a JSON object gives the columns");
 }
 
 static void what_is_beside_the_weights_says_how_they_are_asked(void **state)
