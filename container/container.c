@@ -34,15 +34,20 @@ static enum lf_err next_line(struct lf_text_rows *t, json_t **row, int64_t *plac
         *row = NULL;
         return rc;
     }
+    bool opens = n == 1 && text[0] == '{';
     rc = lf_text_rows_parse(t, row, text, n, &inner);
     if (rc == LF_OK)
         return rc;
+    if (opens)
+        return lf_fail(diag, rc, "line %lld: a row that does not end in its line",
+                       (long long)l->number);
     if (strncmp(why, "line 1 ", 7) == 0)
         why += 7;
     if (!l->ended)
         return lf_fail(diag, rc, "line %lld is cut off: it ends without a newline, and %s",
                        (long long)l->number, why);
-    return lf_fail(diag, rc, "line %lld: %s", (long long)l->number, why);
+    return lf_fail(diag, rc, "line %lld: %s%s", (long long)l->number, why,
+                   strstr(why, "near 'NaN'") ? ": null is what JSON has" : "");
 }
 
 /* ---- What it is ------------------------------------------------------------------------------ */

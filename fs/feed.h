@@ -11,7 +11,8 @@
  * the stored prompt.
  *
  * `chat` is a conversation, too, and remembers it: each turn is asked with the messages and answers
- * before it, through the base's chat template. Where nothing was written there is nothing to read.
+ * before it, as the adapter was trained to be asked (trainer/ask.h). Where nothing was written
+ * there is nothing to read.
  *
  * A generation ends with its handle. It also ends when a read was interrupted and the reader then
  * closes, or does not read again within STREAM_RETURN_MS: Ctrl-C stops it at once, a signal with a

@@ -45,27 +45,28 @@ static void print_result(const json_t *r)
 
 struct wait_flags {
     bool json, quiet;
-    double timeout;
+    double timeout; /* seconds; < 0: for ever */
+    bool missed;    /* it was over before an adapter was done */
 };
 
-/* LF_E_TIMED_OUT with what the adapter is doing. */
-static enum lf_err not_yet(struct lf_remote *c, const char *name, double timeout,
-                           struct lf_diag *diag)
+/* What there is when the time is over: the result, or LF_E_TIMED_OUT with what is still to come. */
+static enum lf_err look_once(json_t **out, struct lf_remote *c, const char *name,
+                             struct wait_flags *flags, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    json_auto_t *now = NULL;
+    struct lf_diag why = {""};
     lf_remote_stop_on(c, NULL);
-    if (lf_remote_path(path, name, "", NULL) != LF_OK ||
-        lf_remote_json(c, &now, "GET", path, NULL, NULL) != LF_OK)
-        now = NULL;
+    enum lf_err rc = lf_remote_path(path, name, "/files/result", &why);
+    rc = rc ?: lf_remote_json(c, out, "GET", path, NULL, &why);
     lf_remote_stop_on(c, &late);
-    const char *state = lf_json_text_of(now, "state");
-    return lf_fail(diag, LF_E_TIMED_OUT, "%s is %s after %g s", name, *state ? state : "not done",
-                   timeout);
+    if (rc != LF_E_BUSY)
+        return rc == LF_OK ? rc : lf_fail(diag, rc, "%s", why.text);
+    flags->missed = true;
+    return lf_fail(diag, LF_E_TIMED_OUT, "after %g s: %s", flags->timeout, why.text);
 }
 
 static enum lf_err result_of(json_t **out, struct lf_remote *c, const char *name,
-                             const struct wait_flags *flags, struct lf_diag *diag)
+                             struct wait_flags *flags, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     if (flags->timeout >= 0)
@@ -73,12 +74,12 @@ static enum lf_err result_of(json_t **out, struct lf_remote *c, const char *name
     enum lf_err rc = flags->quiet ? LF_OK : lf_remote_follow(c, name, stderr, diag);
     rc = rc ?: lf_remote_path(path, name, "/files/result?follow=1", diag);
     rc = rc ?: lf_remote_json(c, out, "GET", path, NULL, diag);
-    return rc == LF_E_CANCELLED && late ? not_yet(c, name, flags->timeout, diag) : rc;
+    return rc == LF_E_CANCELLED && late ? look_once(out, c, name, flags, diag) : rc;
 }
 
 static enum lf_err wait_for(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag)
 {
-    const struct wait_flags *flags = arg;
+    struct wait_flags *flags = arg;
     json_auto_t *result = NULL;
     enum lf_err rc = result_of(&result, c, name, flags, diag);
     if (rc != LF_OK)
@@ -125,5 +126,5 @@ int lf_cmd_wait(int argc, char **argv)
     if (flags.timeout >= 0)
         start_clock(flags.timeout);
     int status = lf_remote_each(&usage, &o, &args, args.n, wait_for, &flags);
-    return late ? LATE_STATUS : status;
+    return flags.missed ? LATE_STATUS : status;
 }

@@ -239,6 +239,13 @@ static void what_grows_without_end_is_refused(void **state)
     free(blank);
 }
 
+static void what_is_no_line_of_json_is_said(void **state)
+{
+    (void)state;
+    refuse_text("{\n  \"a\": 1\n}\n", "line 1: a row that does not end in its line");
+    refuse_text("{\"a\": NaN}\n", "null is what JSON has");
+}
+
 static void other_files_are_called_what_they_are(void **state)
 {
     (void)state;
@@ -324,6 +331,7 @@ int main(void)
         cmocka_unit_test(utf_16_is_read_by_its_mark),
         cmocka_unit_test(packed_text_is_unpacked),
         cmocka_unit_test(what_grows_without_end_is_refused),
+        cmocka_unit_test(what_is_no_line_of_json_is_said),
         cmocka_unit_test(other_files_are_called_what_they_are),
         cmocka_unit_test(parquet_gives_the_rows_that_were_written),
         cmocka_unit_test(damaged_parquet_is_refused_or_read),

@@ -27,3 +27,13 @@ wait_status task '^ready v4$'
 # A whole adapter, out of the tree and back.
 rsync -a --include=dataset.jsonl --include=config.json --exclude='*' "$MODEL/task/" "$WORK/out/"
 cmp "$WORK/dataset.jsonl" "$WORK/out/dataset.jsonl"
+
+# Its weights in place, into another one; the same again is nothing new.
+mkdir "$WORK/peft" "$MODEL/taken"
+cp "$MODEL/task/adapter/adapter_config.json" "$MODEL/task/adapter/adapter_model.safetensors" \
+    "$WORK/peft/"
+for round in 1 2; do
+    rsync -a --inplace "$WORK/peft/" "$MODEL/taken/adapter/"
+    wait_status taken '^ready v4$'
+    [ "$(versions_of taken)" = 4 ] || fail "round $round: versions $(versions_of taken)"
+done

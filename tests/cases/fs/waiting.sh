@@ -105,6 +105,7 @@ wait_status slow '^training'
 status=0
 lorafs wait -q --timeout 0.3 slow 2>"$WORK/err" || status=$?
 [ $status = 124 ] || fail "wait --timeout: exit status $status"
-grep -q 'slow is training after 0.3 s' "$WORK/err" || fail "$(cat "$WORK/err")"
+grep -q 'after 0.3 s: slow' "$WORK/err" || fail "$(cat "$WORK/err")"
+lorafs wait -q --timeout 0 task >/dev/null
 lorafs wait -q --timeout 60 task >/dev/null
 echo cancel >"$MODEL/slow/ctl"

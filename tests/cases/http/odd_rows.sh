@@ -53,3 +53,10 @@ call POST /v1/adapters/early/ctl -d 'rollback 1' >/dev/null
 ! warned early . || fail "status of version 1: $(status_line early)"
 call POST /v1/adapters/early/ctl -d 'rollback 2' >/dev/null
 warned early 'rows that repeat' || fail "status of version 2: $(status_line early)"
+
+# Settings that name what the base has not are refused before anything is trained.
+bad='{"target_modules": ["q_proj", "nope"]}'
+answers_with 400 POST /v1/adapters -d "{\"name\": \"bad\", \"config\": $bad}"
+grep -q 'this model has no .*nope.* (it has q_proj' "$WORK/body" || fail "$(cat "$WORK/body")"
+answers_with 422 PUT /v1/adapters/early/files/config.json -d "$bad"
+grep -q 'this model has no .*nope' "$WORK/body" || fail "$(cat "$WORK/body")"
