@@ -27,8 +27,9 @@ struct lf_daemon_options {
     const char *keys_file;          /* NULL: DATA/keys.json, which need not be there */
     const char *tls_cert, *tls_key; /* PEM files; NULL: TCP is plain HTTP */
     bool insecure;                  /* other machines may do everything where there are no keys */
-    const char *cors; /* pages that may ask: "https://a.example,...", "*" all; NULL: none */
-    bool allow_load;  /* /v1/load_lora_adapter reads directories of this machine */
+    const char *cors;      /* pages that may ask: "https://a.example,...", "*" all; NULL: none */
+    bool allow_load;       /* /v1/load_lora_adapter reads directories of this machine */
+    const char *load_root; /* those below this one alone; NULL: all, with allow_load */
     enum lf_device_kind device;
     enum lf_quant quant;
     int threads;              /* cpu: 0 = one a core */

@@ -49,7 +49,9 @@ struct lf_serving {
     {"cors", 0, LF_OPT_STR, "ORIGIN,...", &(s).daemon.cors,                                        \
      "web pages that may ask, besides this machine's: https://a.example; * is every page"},        \
     {"allow-load", 0, LF_OPT_FLAG, NULL, &(s).daemon.allow_load,                                   \
-     "clients may have adapters loaded from directories of this machine"},                         \
+     "clients may have adapters loaded from any directory of this machine"},                       \
+    {"load-root", 0, LF_OPT_STR, "DIR", &(s).daemon.load_root,                                     \
+     "clients may have adapters loaded from directories below this one"},                          \
     {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &(s).quant,                                   \
      "form of the blocks' linear weights; a 4-bit checkpoint is used as it is"},                   \
     {"device", 'd', LF_OPT_CHOICE, LF_DEVICE_WORDS, &(s).device,                                   \

@@ -83,6 +83,7 @@ struct lf_http {
     uint64_t taken_max;   /* the most that it was */
     uint64_t reply_size;  /* bytes of the answer's body; 0: not known */
     uint64_t deadline_ns; /* of the whole answer; UINT64_MAX: none */
+    bool unframed;        /* where its body ends is not known: it is not read */
     enum lf_err early;    /* decided before the body was read */
     struct lf_diag early_diag;
     struct lf_unpack *unpack; /* of a packed body; else NULL */
@@ -171,6 +172,9 @@ enum lf_range {
     LF_RANGE_PART,  /* [*first, *first + *n) */
     LF_RANGE_NONE   /* nothing of the file is in it: 416 */
 };
+/* Whether all who read the request's head find its end at the same byte; LF_E_INVALID. */
+enum lf_err lf_http_framing(struct lf_http *q, const char *version,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* A Range header's value (NULL: none) over a file of `bytes`. */
 enum lf_range lf_range_parse(const char *value, uint64_t bytes, uint64_t *first, uint64_t *n);
 /* Whether a Host header names this machine in a way that no foreign name server can: an address,

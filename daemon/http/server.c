@@ -200,6 +200,12 @@ static struct lf_http *begin(const struct lf_http_server *s, struct MHD_Connecti
         q->early = lf_fail(&q->early_diag, LF_E_OVERLOADED, "there are too many connections");
         return q;
     }
+    q->early = lf_http_framing(q, version, &q->early_diag);
+    if (q->early != LF_OK) {
+        lf_http_set(q, "Connection", "close");
+        q->unframed = true;
+        return q;
+    }
     greet_page(q, method);
     if (q->preflight)
         return q;
@@ -284,7 +290,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
         *state = q = begin(s, conn, path, method, version);
         if (!q)
             return MHD_NO;
-        if (q->early == LF_OK || content_length(q) <= (int64_t)SWALLOW_BYTES)
+        if (q->early == LF_OK || (!q->unframed && content_length(q) <= (int64_t)SWALLOW_BYTES))
             return MHD_YES;
         finish(q);
         return (enum MHD_Result)q->queued;

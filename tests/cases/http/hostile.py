@@ -78,6 +78,35 @@ for data in [b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
     if " 500 " in line:
         raise SystemExit(f"check failed: {data[:40]!r} is our fault: {line!r}")
 
+# Ends of requests that two readers may find at different bytes: refused, the connection closed, and
+# what follows is no request.
+SMUGGLED = b"GET /v1/tree HTTP/1.1\r\nHost: x\r\n\r\n"
+for head in ["Content-Length: 0\r\nContent-Length: 37", "Content-Length: 37\r\nContent-Length: 0",
+             "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 37, 37",
+             "Content-Length: +37", "Content-Length: 0x25", "Content-Length: ",
+             "Content-Length: 5\r\nTransfer-Encoding: chunked",
+             "Transfer-Encoding: chunked\r\nContent-Length: 5",
+             "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+             "Transfer-Encoding: identity", "Transfer-Encoding: chunked, gzip",
+             "Transfer-Encoding: xchunked", "Content-Length: 0\r\nHost: y"]:
+    s = socket.create_connection((address.hostname, address.port))
+    s.settimeout(10)
+    s.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode()
+              + b"0\r\n\r\n" + SMUGGLED)
+    got = b""
+    try:
+        while piece := s.recv(65536):
+            got += piece
+    except ConnectionResetError:
+        pass  # what it had not read
+    s.close()
+    lines = [line for line in got.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    if any(b" 400 " not in line for line in lines):  # it has no words for what follows, either
+        raise SystemExit(f"check failed: {head!r} got {lines}")
+chunked = (b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+           b"2\r\n{}\r\n0\r\n\r\n")
+expect(raw(chunked), 400)  # of the JSON: it was read
+
 # Queries
 for query in ["max_tokens=x", "max_tokens=0", "max_tokens=99999999999999999999", "temperature=nan",
               "temperature=-1", "top_p=2", "seed=1.5"]:
