@@ -5,6 +5,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/log.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #define HTTP_CONNECT_TIMEOUT_S 5
 #define HTTP_BUFFER_BYTES (256 << 10) /* curl's, a transfer: datasets are large */
 #define HTTP_EVENTS 64                /* sockets served in one turn */
+#define PULSES 3                      /* looks at a quiet daemon within the patience with it */
+#define PROBE_SECONDS 60
 
 struct lf_client_call {
     LIST_ENTRY(lf_client_call) link;
@@ -38,6 +41,12 @@ struct lf_client {
     char *authorization; /* header line, or NULL */
     char *cacert;        /* absolute path, or NULL */
     LIST_HEAD(, lf_client_call) calls;
+    /* Whether the daemon lives */
+    int patience_s; /* 0: for ever */
+    bool silent;
+    uint64_t heard_ns; /* of it, or that nothing was waited for */
+    uint64_t pulse_ns; /* when to look again; UINT64_MAX: when there is a call */
+    struct lf_client_call *probe;
 };
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -119,6 +128,7 @@ static size_t on_reply(char *data, size_t one, size_t n, void *arg)
 {
     struct lf_client_call *c = arg;
     n *= one;
+    c->client->heard_ns = lf_clock_ns();
     long status = response_code(c);
     if (c->spec.on_data && status >= 200 && status < 300) {
         switch (c->spec.on_data(c->spec.arg, data, n)) {
@@ -270,7 +280,7 @@ enum lf_err lf_client_new(struct lf_client **out, const char *target, const char
         return lf_fail(diag, LF_E_NO_MEMORY, "out of memory");
     LIST_INIT(&h->calls);
     h->epoll = -1;
-    h->timer_ns = UINT64_MAX;
+    h->timer_ns = h->pulse_ns = UINT64_MAX;
     enum lf_err rc = parse_target(h, target, diag) ?: set_up(h, api_key, diag);
     if (rc == LF_OK && cacert && !(h->cacert = realpath(cacert, NULL))) /* the background is in / */
         rc = lf_fail_errno(diag, errno, "%s", cacert);
@@ -404,8 +414,8 @@ static enum lf_err call_prepare(struct lf_client_call *c)
     return set_target(c) ?: set_headers(c);
 }
 
-enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
-                            const struct lf_client_spec *spec, struct lf_diag *diag)
+static enum lf_err call_start(struct lf_client_call **out, struct lf_client *h,
+                              const struct lf_client_spec *spec, struct lf_diag *diag)
 {
     struct lf_client_call *c = calloc(1, sizeof *c);
     if (!c)
@@ -423,6 +433,104 @@ enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
     LIST_INSERT_HEAD(&h->calls, c, link);
     *out = c;
     return LF_OK;
+}
+
+/* ---- Whether the daemon lives ---------------------------------------------------------------- */
+
+static enum lf_err silence(const struct lf_client *h, struct lf_diag *diag)
+{
+    return lf_fail(diag, LF_E_TIMED_OUT, "the daemon: nothing heard for %lld s",
+                   (long long)((lf_clock_ns() - h->heard_ns) / LF_NS_PER_S));
+}
+
+/* That it is there, whatever it says, or that its socket is closed, which new calls will find. */
+static void probe_done(void *arg, const struct lf_client_result *r)
+{
+    struct lf_client *h = arg;
+    h->probe = NULL;
+    if (r->status > 0)
+        h->heard_ns = lf_clock_ns();
+    if (h->silent && r->rc != LF_E_TIMED_OUT) {
+        h->silent = false;
+        lf_log(LF_LOG_INFO, "client", "the daemon %s",
+               r->status > 0 ? "answers again" : "has ended");
+    }
+}
+
+static void probe(struct lf_client *h)
+{
+    const struct lf_client_spec spec = {.method = "GET",
+                                        .path = "/health",
+                                        .reply_max = LF_HTTP_ERROR_BODY_MAX,
+                                        .timeout_s = PROBE_SECONDS,
+                                        .on_done = probe_done,
+                                        .arg = h};
+    if (!h->probe && call_start(&h->probe, h, &spec, NULL) != LF_OK)
+        h->probe = NULL;
+}
+
+/* Another call than the probe; NULL: there is none. */
+static struct lf_client_call *waiting(const struct lf_client *h)
+{
+    struct lf_client_call *c = LIST_FIRST(&h->calls);
+    return c && c == h->probe ? LIST_NEXT(c, link) : c;
+}
+
+static void fall_silent(struct lf_client *h)
+{
+    struct lf_client_call *c;
+    struct lf_diag diag;
+    struct lf_client_result r = {.body = "", .diag = &diag};
+    h->silent = true;
+    r.rc = silence(h, &diag);
+    lf_log(LF_LOG_WARN, "client", "%s", diag.text);
+    while ((c = waiting(h))) {
+        LIST_REMOVE(c, link);
+        c->spec.on_done(c->spec.arg, &r);
+        call_free(c);
+    }
+}
+
+static uint64_t pulse_period(const struct lf_client *h)
+{
+    return (uint64_t)h->patience_s * LF_NS_PER_S / PULSES;
+}
+
+static void pulse(struct lf_client *h)
+{
+    uint64_t now = lf_clock_ns();
+    h->pulse_ns = UINT64_MAX;
+    if (!h->silent && !waiting(h))
+        return;
+    if (!h->silent && now - h->heard_ns >= (uint64_t)h->patience_s * LF_NS_PER_S)
+        fall_silent(h);
+    if (h->silent || now - h->heard_ns >= pulse_period(h))
+        probe(h);
+    h->pulse_ns = now + (h->silent ? LF_NS_PER_S : pulse_period(h));
+}
+
+void lf_client_patience(struct lf_client *h, int seconds)
+{
+    h->patience_s = seconds;
+}
+
+int64_t lf_client_silent_s(const struct lf_client *h)
+{
+    return h->silent ? (int64_t)((lf_clock_ns() - h->heard_ns) / LF_NS_PER_S) : 0;
+}
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
+                            const struct lf_client_spec *spec, struct lf_diag *diag)
+{
+    if (h->silent)
+        return silence(h, diag);
+    if (h->patience_s > 0 && h->pulse_ns == UINT64_MAX) {
+        h->heard_ns = lf_clock_ns(); /* nothing was waited for until now */
+        h->pulse_ns = h->heard_ns + pulse_period(h);
+    }
+    return call_start(out, h, spec, diag);
 }
 
 void lf_client_cancel(struct lf_client_call *c)
@@ -449,6 +557,8 @@ static void call_end(struct lf_client_call *c, CURLcode code)
         r.rc = err_from_curl(code, &diag);
     else /* an error's own words, also when the connection broke while we still sent the body */
         r.rc = verdict(r.status, r.body, r.body_bytes, &diag);
+    if (r.status > 0)
+        c->client->heard_ns = lf_clock_ns();
     LIST_REMOVE(c, link);
     c->spec.on_done(c->spec.arg, &r);
     call_free(c);
@@ -461,12 +571,13 @@ int lf_client_fd(const struct lf_client *h)
 
 int lf_client_timeout_ms(const struct lf_client *h)
 {
-    if (h->timer_ns == UINT64_MAX)
+    uint64_t next = h->timer_ns < h->pulse_ns ? h->timer_ns : h->pulse_ns;
+    if (next == UINT64_MAX)
         return -1;
     uint64_t now = lf_clock_ns();
-    if (now >= h->timer_ns)
+    if (now >= next)
         return 0;
-    uint64_t ms = (h->timer_ns - now + LF_NS_PER_MS - 1) / LF_NS_PER_MS;
+    uint64_t ms = (next - now + LF_NS_PER_MS - 1) / LF_NS_PER_MS;
     return ms > 60000 ? 60000 : (int)ms;
 }
 
@@ -500,4 +611,6 @@ void lf_client_run(struct lf_client *h)
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &c);
         call_end(c, m->data.result);
     }
+    if (lf_clock_ns() >= h->pulse_ns)
+        pulse(h);
 }

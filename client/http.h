@@ -63,6 +63,14 @@ enum lf_err lf_client_new(struct lf_client **out, const char *target, const char
 /* Calls in flight are dropped without their callbacks. */
 void lf_client_free(struct lf_client *h);
 
+/* From now on a daemon from which nothing is heard for that many seconds, though calls wait for it
+ * and it is asked whether it is there, is silent: those calls end with LF_E_TIMED_OUT, and new ones
+ * fail so at once, until it is heard of again or its socket is closed. 0: it is waited for, as it
+ * is after lf_client_new. So who calls pays the time once, however many calls it takes. */
+void lf_client_patience(struct lf_client *h, int seconds);
+/* Seconds since which a silent daemon was heard of last; 0: it is not silent. */
+int64_t lf_client_silent_s(const struct lf_client *h);
+
 /* On failure no callback comes. *out is the client's: valid until on_done or lf_client_cancel. */
 enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
                             const struct lf_client_spec *spec, struct lf_diag *diag) LF_MUST_CHECK;

@@ -206,10 +206,22 @@ void lf_draft_load(struct lf_transfer *t, lf_op_step then)
 
 /* ---- Sending --------------------------------------------------------------------------------- */
 
+static void send_step(struct lf_op *op, enum lf_err rc);
+
 static void send_done(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
     const struct lf_transfer *t = transfer(op);
+    if (rc == LF_E_IO && d->bytes && d->changes != t->changes) {
+        d->busy = false; /* another writer has cut it meanwhile: as it is now */
+        send_step(op, LF_OK);
+        return;
+    }
+    if (rc == LF_E_IO && d->emptied && d->sent == t->changes) {
+        idle(d); /* and these bytes the daemon has seen before */
+        use_end(op, d->verdict);
+        return;
+    }
     if (rc != LF_OK)
         lf_log(LF_LOG_INFO, "fs", "%s/%s is not taken: %s", t->to.owner, t->to.rel,
                rc != LF_E_INTERRUPTED && op->answer && op->answer->diag ? op->answer->diag->text

@@ -124,6 +124,8 @@ static enum lf_err fs_init(struct lf_fs *fs, const struct lf_mount_options *o, s
     fs->nodes.draft_free = lf_draft_free;
     rc = lf_stage_pool_init(&fs->stages, o->staging, diag);
     rc = rc ?: lf_client_new(&fs->client, o->target, o->api_key, o->cacert, diag);
+    if (rc == LF_OK)
+        lf_client_patience(fs->client, o->timeout_s);
     fs->waits.client = fs->snapshot.client = fs->client;
     return rc;
 }

@@ -14,6 +14,7 @@ struct lf_mount_options {
     const char *staging;     /* directory of staged files; NULL: TMPDIR, else /var/tmp */
     const char *const *fuse; /* (n_fuse) words for mount's -o: "allow_other", "ro,nosuid"... */
     int n_fuse;
+    int timeout_s; /* that a daemon may be silent (lf_client_patience) */
     bool foreground;
     const char *log; /* file that messages go to from the background; NULL: nowhere */
 };

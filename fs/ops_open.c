@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
@@ -50,13 +51,36 @@ static void reply_open(struct lf_op *op)
     lf_op_end(op);
 }
 
+static bool is_status(const struct lf_node *n)
+{
+    return n->kind == LF_KIND_TEXT && strcmp(n->name, lf_files[LF_FILE_STATUS].name) == 0;
+}
+
+/* What is known without the daemon. */
+static enum lf_err stale_status(struct lf_op *op, struct lf_buf *text)
+{
+    struct lf_place p;
+    lf_node_place(op->node, &p);
+    const struct lf_tree *tree = op->fs->snapshot.tree;
+    const struct lf_tree_adapter *a = tree ? lf_tree_adapter(tree, p.owner) : NULL;
+    if (!a)
+        return LF_E_TIMED_OUT;
+    lf_buf_printf(text, "stale: the daemon has been silent for %lld s; ",
+                  (long long)lf_client_silent_s(op->fs->client));
+    return a->current > 0 ? lf_buf_printf(text, "v%lld was served\n", (long long)a->current)
+                          : lf_buf_puts(text, "nothing was served\n");
+}
+
 static void text_arrived(struct lf_op *op, enum lf_err rc)
 {
     const struct lf_client_result *r = op->answer;
     struct lf_buf *text = &opening(op)->handle->text;
     if (rc == LF_OK && op->node->kind == LF_KIND_TEXT)
         lf_snapshot_expire(&op->fs->snapshot); /* what status speaks of is listed, too */
-    rc = rc ?: lf_buf_append(text, r->body, r->body_bytes);
+    if (rc == LF_E_TIMED_OUT && is_status(op->node))
+        rc = stale_status(op, text);
+    else
+        rc = rc ?: lf_buf_append(text, r->body, r->body_bytes);
     if (rc == LF_OK && op->node->kind == LF_KIND_JOB && text->len &&
         text->data[text->len - 1] != '\n')
         rc = lf_buf_putc(text, '\n');

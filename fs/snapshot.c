@@ -56,6 +56,12 @@ static enum lf_err jobs_parse(struct lf_cache *c, const struct lf_client_result 
 
 static void cache_ask(struct lf_cache *c);
 
+/* A daemon that is there and silent leaves what it said last to be seen. */
+static enum lf_err or_stale(const struct lf_cache *c, enum lf_err rc)
+{
+    return rc == LF_E_TIMED_OUT && c->known ? LF_OK : rc;
+}
+
 static void cache_answered(void *arg, const struct lf_client_result *r)
 {
     struct lf_cache *c = arg;
@@ -70,9 +76,10 @@ static void cache_answered(void *arg, const struct lf_client_result *r)
         lf_log(LF_LOG_DEBUG, "fs", "the daemon's tree: %s", r->diag->text);
     }
     c->fresh = rc == LF_OK && !c->outdated;
+    c->known = c->known || rc == LF_OK;
     c->whole = rc != LF_OK; /* another daemon, with generations of its own, may answer next */
     c->fetched_ns = lf_clock_ns();
-    lf_op_wake(&c->now, rc);
+    lf_op_wake(&c->now, or_stale(c, rc));
     /* A step above may have asked again already; then those below joined that call. */
     if (!c->call && !TAILQ_EMPTY(&c->next))
         cache_ask(c);
@@ -95,7 +102,7 @@ static void cache_ask(struct lf_cache *c)
     c->request(c, path, sizeof path);
     enum lf_err rc = lf_client_start(&c->call, c->of->client, &spec, NULL);
     if (rc != LF_OK)
-        lf_op_wake(&c->now, rc);
+        lf_op_wake(&c->now, or_stale(c, rc));
 }
 
 static void cache_wait(struct lf_cache *c, struct lf_op *op, lf_op_step step)

@@ -3,7 +3,8 @@
  * A snapshot is believed for TTL_MIN_MS, or for ten times as long as it took to parse, so that a
  * tree of 100,000 adapters takes at most a tenth of this thread. What is done through this mount
  * expires it at once; what others do is seen that much later (and another ATTR_TIMEOUT_S for what
- * the kernel keeps, fs/attr.c). Operations that wait share one call.
+ * the kernel keeps, fs/attr.c). Operations that wait share one call. Where a daemon is silent
+ * (LF_E_TIMED_OUT), the last snapshot is gone on with.
  */
 #ifndef LF_FS_SNAPSHOT_H
 #define LF_FS_SNAPSHOT_H
@@ -18,6 +19,7 @@ struct lf_cache {
     void (*request)(struct lf_cache *c, char *path, size_t cap);
     enum lf_err (*parse)(struct lf_cache *c, const struct lf_client_result *r,
                          struct lf_diag *diag);
+    bool known; /* the daemon has answered once */
     bool fresh; /* what is there was true at fetched_ns */
     uint64_t fetched_ns, ttl_ns;
     struct lf_client_call *call;

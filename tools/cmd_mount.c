@@ -50,6 +50,7 @@ int lf_cmd_mount(int argc, char **argv)
     struct lf_remote_options remote = {0};
     struct lf_mount_options mount = {0};
     struct lf_option_strs words = {0};
+    int64_t timeout = 15;
     int level = LF_LOG_INFO, format = LF_LOG_TEXT;
     const struct lf_option options[] = {
         {"foreground", 'f', LF_OPT_FLAG, NULL, &mount.foreground,
@@ -60,6 +61,9 @@ int lf_cmd_mount(int argc, char **argv)
         LF_REMOTE_OPTIONS(remote),
         {"staging", 0, LF_OPT_STR, "DIR", &mount.staging,
          "where files that are being written wait; otherwise TMPDIR or /var/tmp"},
+        {"timeout", 0, LF_OPT_INT, "SECONDS", &timeout,
+         "how long a daemon that is there may be silent before its calls fail", .lo = 1,
+         .hi = 3600},
         {"log", 0, LF_OPT_STR, "FILE", &mount.log, "messages of the background go there"},
         {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &level, "least level of messages"},
         {"log-format", 0, LF_OPT_CHOICE, LF_LOG_FORMAT_WORDS, &format, "form of messages"},
@@ -99,6 +103,7 @@ int lf_cmd_mount(int argc, char **argv)
     enum lf_err rc = lf_remote_key(&key, &remote, &diag);
     mount.api_key = key.data;
     mount.cacert = remote.cacert;
+    mount.timeout_s = (int)timeout;
     rc = rc ?: lf_mount_run(&mount, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

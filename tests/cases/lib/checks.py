@@ -77,6 +77,50 @@ def adapters(sock, n):
     expect(statuses == [201] * int(n), f"not all were made: {statuses}")
 
 
+def crowd(model, n, rounds):
+    """n writers, of a prompt each, and n readers of all; then n writers of the same prompt. A prompt
+    has its number at both ends, so that a piece of one shows."""
+    n, rounds = int(n), int(rounds)
+    names = sorted(os.listdir(model))
+    expect(len(names) >= n, f"{len(names)} adapters")
+
+    def path(i):
+        return f"{model}/{names[i % n]}/prompt"
+
+    def text(writer, i):
+        return f"{writer}:{i}:".encode() + b"x" * (writer * 37 % 5000) + f":{writer}:{i}".encode()
+
+    def write(writer, to):
+        for i in range(rounds):
+            with open(path(to), "wb") as f:
+                f.write(text(writer, i))
+
+    def read(reader):
+        for i in range(rounds):
+            try:
+                with open(path(reader * 7 + i), "rb") as f:
+                    got = f.read()
+            except FileNotFoundError:
+                continue
+            if got:
+                writer, number = got.split(b":")[:2]
+                expect(got == text(int(writer), int(number)), f"{got[:40]}... is a piece")
+            os.listdir(os.path.dirname(path(reader)))
+
+    def run(jobs):
+        with ThreadPoolExecutor(2 * n) as pool:
+            for job in [pool.submit(*job) for job in jobs]:
+                job.result(timeout=300 * SLOWER)
+
+    run([(write, w, w) for w in range(n)] + [(read, r) for r in range(n)])
+    for w in range(n):
+        with open(path(w), "rb") as f:
+            expect(f.read() == text(w, rounds - 1), f"{names[w]}: not what was written last")
+    run([(write, w, 0) for w in range(n)])
+    with open(path(0), "rb") as f:
+        expect(f.read() in [text(w, rounds - 1) for w in range(n)], "no writer's last words")
+
+
 # ---- Errors --------------------------------------------------------------------------------------
 
 def expect_errno(name, action):
