@@ -122,7 +122,8 @@ void *lf_ops_new_name(fuse_req_t req, fuse_ino_t parent, const char *name, size_
     struct lf_name_op *n = lf_ops_new(req, parent, size);
     if (!n || snprintf(n->name, sizeof n->name, "%s", name) <= NAME_MAX)
         return n;
-    lf_op_reply(&n->op, LF_E_INVALID);
+    fuse_reply_err(req, ENAMETOOLONG); /* which is no error of ours */
+    lf_op_end(&n->op);
     return NULL;
 }
 

@@ -68,7 +68,7 @@ struct lf_name_op {
     struct lf_op op;
     char name[NAME_MAX + 1];
 };
-/* `size` bytes that begin with an lf_name_op. NULL: answered (EINVAL: the name is too long). */
+/* `size` bytes that begin with an lf_name_op. NULL: answered (ENAMETOOLONG). */
 void *lf_ops_new_name(fuse_req_t req, fuse_ino_t parent, const char *name, size_t size);
 /* A step: replies with that name's entry, and counts the lookup; or with rc. */
 void lf_ops_reply_entry(struct lf_op *op, enum lf_err rc);

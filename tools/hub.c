@@ -264,7 +264,7 @@ static enum lf_err file_check(const struct lf_hub_file *f, const char *path, str
     if (rc != LF_OK)
         return rc;
     char sha256[LF_SHA256_HEX] = "", blob[41] = "";
-    if (f->bytes >= 0 && m.bytes != (size_t)f->bytes) {
+    if (m.bytes != (size_t)f->bytes) {
         rc = lf_fail(diag, LF_E_DAMAGED, "%s: %zu bytes came, the hub says %lld", f->name, m.bytes,
                      (long long)f->bytes);
     } else if (*f->sha256) {
@@ -295,7 +295,8 @@ struct transfer {
     uint64_t again_ns; /* when the next try starts; 0: it is not waiting for one */
     bool checked;      /* the answer's status was seen to fit `resumed` */
     bool disk_failed;
-    bool damaged; /* it came once and was not what the hub says */
+    bool too_long; /* more comes than the hub says */
+    bool damaged;  /* it came once and was not what the hub says */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -331,6 +332,10 @@ static size_t transfer_body(char *data, size_t size, size_t n, void *arg)
     struct transfer *t = arg;
     if (!t->checked && !transfer_begin_body(t))
         return 0;
+    if (t->file->bytes - t->resumed - t->got < (int64_t)(size * n)) {
+        t->too_long = true;
+        return 0;
+    }
     if (fwrite(data, size, n, t->f) != n) {
         t->disk_failed = true;
         return 0;
@@ -426,8 +431,12 @@ static enum lf_err transfer_done(struct fetch *f, struct transfer *t, CURLcode c
     curl_easy_getinfo(t->curl, CURLINFO_RETRY_AFTER, &asked_s);
     if (!transfer_stop(f, t))
         return lf_fail(diag, LF_E_NO_SPACE, "%s: could not be written", t->part);
-    bool complete =
-        code == CURLE_OK || (t->file->bytes >= 0 && lf_file_size(t->part) == t->file->bytes);
+    if (t->too_long) {
+        unlink(t->part);
+        return lf_fail(diag, LF_E_DAMAGED, "%s: more comes than the %lld bytes that the hub says",
+                       t->file->name, (long long)t->file->bytes);
+    }
+    bool complete = code == CURLE_OK || lf_file_size(t->part) == t->file->bytes;
     if (status >= 400 && status < 500 && status != 429 && status != 416)
         return hub_status(status, t->file->name, diag);
     if (complete && (status < 300 || status == 416)) {
@@ -563,11 +572,22 @@ static enum lf_err source_write(const struct lf_hub_repo *r, const char *dir, st
                                 JSON_INDENT(2), diag);
 }
 
+/* What is not said beforehand cannot be checked, nor bounded. */
+static enum lf_err said_enough(const struct lf_hub_repo *r, struct lf_diag *diag)
+{
+    for (size_t i = 0; i < r->n_files; i++) {
+        const struct lf_hub_file *f = &r->files[i];
+        if (lf_hub_wanted(f->name) && (f->bytes < 0 || (!*f->sha256 && !*f->blob)))
+            return lf_fail(diag, LF_E_INVALID, "the hub says no size or no digest of %s", f->name);
+    }
+    return LF_OK;
+}
+
 enum lf_err lf_hub_fetch(const struct lf_hub_repo *r, const char *dir,
                          const struct lf_hub_options *options, struct lf_diag *diag)
 {
     struct fetch f = {.repo = r, .options = options};
-    enum lf_err rc = lf_dir_make(dir, diag);
+    enum lf_err rc = said_enough(r, diag) ?: lf_dir_make(dir, diag);
     if (rc != LF_OK)
         return rc;
     f.multi = curl_multi_init();

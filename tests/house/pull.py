@@ -136,6 +136,15 @@ class Pull(unittest.TestCase):
         self.assertIn("answers 503", self.pull("org/tiny", "--out", "bad", status=1))
         self.assertGreater(time.monotonic() - start, 3)  # not all at once
 
+    def test_takes_no_more_than_was_said(self):
+        self.serve("--bare")
+        self.assertIn("no digest", self.pull("org/tiny", status=1))
+        for name in ("config.json", SHARDS[0]):
+            self.serve("--endless", name)
+            self.assertIn("more comes", self.pull("org/tiny", "--out", name + ".d", status=1))
+            parts = [p.stat().st_size for p in (self.dir / (name + ".d")).glob("*.part")]
+            self.assertLessEqual(sum(parts), 300000 * len(SHARDS))
+
     def test_says_what_is_wrong_with_a_name(self):
         self.serve()
         for name in ["tiny", "org/tiny@", "../tiny", "org/ti ny", "org/tiny@a?b", "/tiny"]:

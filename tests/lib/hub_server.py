@@ -9,6 +9,8 @@ hub_server.py ROOT PORTFILE [OPTION...]: repositories are ROOT/<org>/<name>. Lar
 --wrong F  a file of that name comes with one byte that is not what the listing's digest says
 --fail N   the first N requests for each file are answered 503
 --whole    ranges are ignored
+--bare     the listing has no digests
+--endless F  a file of that name goes on without end
 """
 
 import argparse
@@ -26,6 +28,8 @@ ap.add_argument("--stall", type=int, default=0)
 ap.add_argument("--wrong", default="")
 ap.add_argument("--fail", type=int, default=0)
 ap.add_argument("--whole", action="store_true")
+ap.add_argument("--bare", action="store_true")
+ap.add_argument("--endless", default="")
 args = ap.parse_args()
 SHA = "0123456789abcdef0123456789abcdef01234567"
 cut = set()
@@ -60,7 +64,9 @@ class Hub(BaseHTTPRequestHandler):
         for f in sorted(os.listdir(folder)):
             size, blob, sha = digests(os.path.join(folder, f))
             entry = {"rfilename": f, "size": size, "blobId": blob}
-            if f.endswith(".safetensors"):
+            if args.bare:
+                del entry["blobId"]
+            elif f.endswith(".safetensors"):
                 entry["lfs"] = {"sha256": sha, "size": size}
             files.append(entry)
         files.append({"rfilename": "pytorch_model.bin", "size": 1 << 40, "blobId": "0" * 40})
@@ -84,6 +90,12 @@ class Hub(BaseHTTPRequestHandler):
         data = open(path, "rb").read()
         if os.path.basename(path) == args.wrong:
             data = data[:-1] + bytes([data[-1] ^ 1])
+        if os.path.basename(path) == args.endless:
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            while True:  # until the client goes
+                self.wfile.write(data or b"x")
         start = 0
         want = None if args.whole else self.headers.get("Range")
         if want:

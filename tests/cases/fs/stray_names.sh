@@ -56,3 +56,10 @@ cat "$MODEL/task/ctl" >"$WORK/ctl"
 cp "$WORK/ctl" "$MODEL/task/ctl" # gives none of the commands
 stays task '^ready v1$'
 [ "$(versions_of task)" = 1 ]
+
+# A name longer than a name may be is called that.
+long=$(printf 'x%.0s' {1..256})
+refuses touch "$MODEL/task/$long"
+refused_with 'File name too long'
+refuses mkdir "$MODEL/$long"
+refused_with 'File name too long'

@@ -78,8 +78,8 @@ def adapters(sock, n):
 
 
 def crowd(model, n, rounds):
-    """n writers, of a prompt each, and n readers of all; then n writers of the same prompt. A prompt
-    has its number at both ends, so that a piece of one shows."""
+    """n writers, of a prompt each, and n readers of all; then n writers of the same prompt. A
+    prompt has its number at both ends, so that a piece of one shows."""
     n, rounds = int(n), int(rounds)
     names = sorted(os.listdir(model))
     expect(len(names) >= n, f"{len(names)} adapters")
