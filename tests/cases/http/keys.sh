@@ -29,6 +29,25 @@ for body in '{"model": "other", "prompt": "x"}' '{"model": "", "prompt": "x"}'; 
 done
 grep -q permission_error "$WORK/body"
 
+# A mount shows what its key may see, and changes what it may change.
+if [ -r /dev/fuse ] && [ -w /dev/fuse ]; then
+    echo "$granted" >"$WORK/key"
+    "$BIN/lorafs" mount --foreground --api-key-file "$WORK/key" "$URL" "$MNT" 2>>"$WORK/mount.log" &
+    MOUNT=$!
+    wait_until 60 is_mounted || fail "nothing is mounted"
+    [ "$(cd "$MODEL" && echo *)" = 'mine-1 mine-2' ]
+    echo hello >"$MODEL/mine-2/prompt"
+    [ "$(cat "$MODEL/mine-2/prompt")" = hello ]
+    refuses mkdir "$MODEL/theirs"
+    refused_with 'Permission denied'
+    refuses mv "$MODEL/mine-2" "$MODEL/theirs"
+    refuses cat "$MODEL/other/prompt"
+    stop_mount
+    echo "$generate" >"$WORK/key"
+    refuses "$BIN/lorafs" ls --url "$URL" --api-key-file "$WORK/key"
+    refused_with 'this takes train'
+fi
+
 # Limits
 for i in 1 2 3; do answers_with 200 GET /v1/models -H "$(auth "$limited")"; done
 curl -sS -D "$WORK/head" -o /dev/null "$URL/v1/models" -H "$(auth "$limited")"
