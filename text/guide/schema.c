@@ -391,7 +391,8 @@ static void put_array(struct schemas *m, struct lf_buf *text, const json_t *sche
     }
     if (more && m->rc == LF_OK)
         put_rest(text,
-                 items && !json_is_true(items) ? rule_of(m, items) : rule_of(m, json_object()),
+                 items && !json_is_true(items) ? rule_of(m, items)
+                                               : rule_of(m, keep(m, json_object())),
                  lo > n ? lo - n : 0, hi < 0 ? -1 : hi - n, n > 0);
     while (depth-- > 0)
         lf_buf_puts(text, ")? ");
