@@ -92,25 +92,6 @@ template <int pairs> LF_DEVICE void add_step(float (&acc)[8][4], const struct gr
     }
 }
 
-/* Joins the two halves of the rows, columns by ranks. */
-LF_DEVICE void join_halves(float *sum, const float (&acc)[8][4])
-{
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float *at = sum + (warp % 4 * 16 + lane / 4) * SUM_LINE + lane % 4 * 2;
-    for (int turn = 0; turn < 2; turn++) {
-        __syncthreads();
-        if (warp / 4 == turn)
-#pragma unroll
-            for (int t = 0; t < 8; t++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    float *to = at + e / 2 * 8 * SUM_LINE + t * 8 + e % 2;
-                    *to = turn ? *to + acc[t][e] : acc[t][e];
-                }
-    }
-    __syncthreads();
-}
-
 /* The loop over the adapter's rows. vec: all of them in whole words. drop: of this step's rows, and
  * of the next one's. */
 template <bool drops, bool vec, int pairs>
@@ -199,7 +180,7 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     else
         contract<drops, true, 4>(acc, a, b, j, drop);
     float *sum = (float *)dynamic_smem();
-    join_halves(sum, acc);
+    lora_join_halves(sum, acc);
     if (a.parts == 1 || join_parts<COLS, RANKS>(sum, a))
         put_gradient<COLS>(sum, a, j, b.rank_max);
 }

@@ -111,19 +111,9 @@ LF_DEVICE void add_step(float (&acc)[8][4], const struct tall_stage &s)
                              : s.w + (lane / 16 * 8 + lane % 8) * LINE + k + lane / 8 % 2 * 8;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        uint32_t f[4], g[pairs][4];
+        uint32_t f[4];
         ldmatrix(f, x + h * 16);
-#pragma unroll
-        for (int c = 0; c < pairs; c++)
-            if (backward)
-                ldmatrix_trans(g[c], w + h * 16 * LINE + c * 16);
-            else
-                ldmatrix(g[c], w + c * 16 * LINE + h * 16);
-#pragma unroll
-        for (int c = 0; c < pairs; c++) {
-            mma(acc[2 * c], f, g[c][0], g[c][1]);
-            mma(acc[2 * c + 1], f, g[c][2], g[c][3]);
-        }
+        lora_mma<backward, pairs>(acc, f, w + h * 16 * (backward ? LINE : 1), LINE);
     }
 }
 
@@ -210,7 +200,7 @@ static __global__ void __launch_bounds__(WARPS * 32, drops ? 2 : 3)
     else
         contract<backward, drops, true, 4>(acc, t, x, w, stride, drop);
     float *sum = (float *)dynamic_smem();
-    join_halves(sum, acc);
+    lora_join_halves(sum, acc);
     if (a.part[t.p + 1] - a.part[t.p] == 1 || join_parts<COLS>(sum, a, t))
         put_ranks<backward>(sum, a, t, site, slot, b.rank_max);
 }

@@ -89,19 +89,9 @@ LF_DEVICE void add_step(float (&acc)[8][4], const struct stage<backward, pairs> 
                              : s.w + (lane / 16 * 8 + lane % 8) * line + k + lane / 8 % 2 * 8;
 #pragma unroll
     for (int h = 0; h < 4; h++) {
-        uint32_t f[4], g[pairs][4];
+        uint32_t f[4];
         ldmatrix(f, lora_panel_at(panel, warp % 4 * 16 + lane % 16, h * 2 + lane / 16));
-#pragma unroll
-        for (int c = 0; c < pairs; c++)
-            if (backward)
-                ldmatrix_trans(g[c], w + h * 16 * line + c * 16);
-            else
-                ldmatrix(g[c], w + c * 16 * line + h * 16);
-#pragma unroll
-        for (int c = 0; c < pairs; c++) {
-            mma(acc[2 * c], f, g[c][0], g[c][1]);
-            mma(acc[2 * c + 1], f, g[c][2], g[c][3]);
-        }
+        lora_mma<backward, pairs>(acc, f, w + h * 16 * (backward ? line : 1), line);
     }
 }
 
@@ -172,7 +162,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
     contract<backward, pairs>(acc, (struct stage<backward, pairs> *)memory, full, map, a, t, f,
                               backward ? site[t.p].rank : 1);
     float *sum = (float *)memory;
-    join_halves(sum, acc);
+    lora_join_halves(sum, acc);
     if (a.part[t.p + 1] - a.part[t.p] == 1 || join_parts<16 * pairs>(sum, a, t))
         put_ranks<backward>(sum, a, t, site, slot, b.rank_max);
 }

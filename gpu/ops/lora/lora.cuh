@@ -64,6 +64,45 @@ LF_DEVICE uint4 drop_words(uint4 w, const struct drop &d, int k)
 #define LORA_SUM_LINE 68 /* floats of a row of a block's 64 x 64 sums in shared memory */
 #define LORA_SUMS 4096   /* floats of a part among the stream's partials */
 
+/* acc += 16 rows x pairs of eight columns over 16 of k: f is the rows' fragment, w the thread's
+ * first words of the weights, (columns, k) or backward (k, columns), `line` elements a row. */
+template <bool backward, int pairs>
+LF_DEVICE void lora_mma(float (&acc)[8][4], const uint32_t (&f)[4], const bf16 *w, int line)
+{
+    uint32_t g[pairs][4];
+#pragma unroll
+    for (int c = 0; c < pairs; c++)
+        if (backward)
+            ldmatrix_trans(g[c], w + c * 16);
+        else
+            ldmatrix(g[c], w + c * 16 * line);
+#pragma unroll
+    for (int c = 0; c < pairs; c++) {
+        mma(acc[2 * c], f, g[c][0], g[c][1]);
+        mma(acc[2 * c + 1], f, g[c][2], g[c][3]);
+    }
+}
+
+/* What four pairs of warps added up, 16 rows a pair and half of the contraction a warp, into a
+ * block's sums in shared memory. */
+LF_DEVICE void lora_join_halves(float *sum, const float (&acc)[8][4])
+{
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    float *at = sum + (warp % 4 * 16 + lane / 4) * LORA_SUM_LINE + lane % 4 * 2;
+    for (int turn = 0; turn < 2; turn++) {
+        __syncthreads();
+        if (warp / 4 == turn)
+#pragma unroll
+            for (int c = 0; c < 8; c++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    float *to = at + e / 2 * 8 * LORA_SUM_LINE + c * 8 + e % 2;
+                    *to = turn ? *to + acc[c][e] : acc[c][e];
+                }
+    }
+    __syncthreads();
+}
+
 /* Adds the parts of a block's sums (rows by cols) in order, into shared memory; `of` are theirs,
  * one after another, of `sums` floats. False in all but the last of their blocks. */
 template <int threads, int sums = LORA_SUMS, int cols = 64>

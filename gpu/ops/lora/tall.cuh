@@ -42,25 +42,6 @@ LF_DEVICE int rank_of(int *p, int col, int rank_max)
     return col - *p * rank_max;
 }
 
-/* The sums of both halves of k into shared memory. */
-LF_DEVICE void join_halves(float *sum, const float (&acc)[8][4])
-{
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float *at = sum + (warp % 4 * 16 + lane / 4) * SUM_LINE + lane % 4 * 2;
-    for (int turn = 0; turn < 2; turn++) {
-        __syncthreads();
-        if (warp / 4 == turn)
-#pragma unroll
-            for (int c = 0; c < 8; c++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    float *to = at + e / 2 * 8 * SUM_LINE + c * 8 + e % 2;
-                    *to = turn ? *to + acc[c][e] : acc[c][e];
-                }
-    }
-    __syncthreads();
-}
-
 /* The sums of all parts of the block's tile; false in all but the last of their blocks. */
 template <int cols>
 LF_DEVICE bool join_parts(float *sum, const struct tall_args &a, const struct tall_tile &t)
