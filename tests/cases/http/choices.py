@@ -1,41 +1,23 @@
 """Log-probabilities, choices and biases of OpenAI's routes. URL: the daemon."""
 import json
-import os
-import urllib.error
-import urllib.request
 
-URL = os.environ["URL"]
+from asking import expect, post
+
 PROMPT = "The old man"
 
 
-def post(path, body):
-    request = urllib.request.Request(URL + path, json.dumps(body).encode())
-    with urllib.request.urlopen(request) as reply:
-        return reply.read().decode()
-
-
 def ask(path="/v1/completions", **body):
-    return json.loads(post(path, {"temperature": 0, **body}))
+    return json.loads(post(path, **{"temperature": 0, **body}))
 
 
 def stream(path="/v1/completions", **body):
     """The chunks of a streamed answer."""
-    lines = post(path, {"temperature": 0, "stream": True, **body}).split("\n\n")
+    lines = post(path, **{"temperature": 0, "stream": True, **body}).split("\n\n")
     return [json.loads(l[6:]) for l in lines if l.startswith("data: {")]
 
 
 def refused(path="/v1/completions", **body):
-    try:
-        ask(path, **body)
-    except urllib.error.HTTPError as e:
-        expect(e.code == 400, f"{body}: {e.code}")
-        return json.load(e)["error"]["message"]
-    raise SystemExit(f"check failed: {body} was not refused")
-
-
-def expect(condition, text):
-    if not condition:
-        raise SystemExit(f"check failed: {text}")
+    return json.loads(post(path, 400, **{"temperature": 0, **body}))["error"]["message"]
 
 
 def near(a, b, text):
@@ -44,7 +26,7 @@ def near(a, b, text):
 
 
 # What a completion's tokens were worth when they were made is what they are worth as a prompt.
-ids = json.loads(post("/tokenize", {"inputs": PROMPT}))
+ids = json.loads(post("/tokenize", **{"inputs": PROMPT}))
 ids = [t["id"] for t in ids]
 whole = ask(prompt=ids, max_tokens=8, logprobs=5, echo=True)
 lp = whole["choices"][0]["logprobs"]
@@ -125,7 +107,7 @@ favoured = ask(prompt=PROMPT, max_tokens=3, logit_bias={str(ids[-1]): 100}, logp
 favoured = favoured["choices"][0]
 expect(favoured["text"] == lp["tokens"][n - 1] * 3, "a bias")
 expect(all(x < -1e-3 for x in favoured["logprobs"]["token_logprobs"]), "without the bias")
-first = [t["id"] for t in json.loads(post("/tokenize", {"inputs": plain["text"],
+first = [t["id"] for t in json.loads(post("/tokenize", **{"inputs": plain["text"],
                                                        "add_special_tokens": False}))][0]
 banned = ask(prompt=PROMPT, max_tokens=1, logit_bias={str(first): -100})["choices"][0]["text"]
 expect(banned != lp["tokens"][n], "a banned token")

@@ -4,14 +4,11 @@ import json
 import os
 import urllib.request
 
+from asking import expect
+
 URL = os.environ["URL"]
 PROMPT = "Item 3 is"
 CHAT = [{"role": "user", "content": "Who are you?"}]
-
-
-def expect(condition, text):
-    if not condition:
-        raise SystemExit(f"check failed: {text}")
 
 
 def plain(path, **body):

@@ -1,27 +1,10 @@
 """Answers in a form. URL: the daemon; its base answers anything, adapter `label` was scored on the
 answers "red" and "dark blue"."""
 import json
-import os
 import re
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-
-def expect(condition, text):
-    if not condition:
-        raise SystemExit(f"check failed: {text}")
-
-
-def post(path, status=200, **body):
-    request = urllib.request.Request(os.environ["URL"] + path, json.dumps(body).encode())
-    try:
-        with urllib.request.urlopen(request) as reply:
-            code, text = 200, reply.read().decode()
-    except urllib.error.HTTPError as e:
-        code, text = e.code, e.read().decode()
-    expect(code == status, f"{code} {text} for {body}")
-    return text
+from asking import expect, post
 
 
 def complete(**body):

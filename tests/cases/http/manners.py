@@ -7,13 +7,10 @@ import socket
 import time
 import zlib
 
+from asking import expect
+
 HOST, PORT = os.environ["URL"].removeprefix("http://").split(":")
 ASK = {"prompt": "The old man", "max_tokens": 4, "temperature": 0}
-
-
-def expect(condition, text):
-    if not condition:
-        raise SystemExit(f"check failed: {text}")
 
 
 def send(target, body=None, method="POST", **headers):

@@ -2,13 +2,9 @@
 import os
 
 import openai
+from asking import expect
 
 client = openai.OpenAI(base_url=os.environ["URL"] + "/v1", api_key="none", max_retries=0)
-
-
-def expect(condition, text):
-    if not condition:
-        raise SystemExit(f"check failed: {text}")
 
 
 names = [m.id for m in client.models.list()]

@@ -18,11 +18,7 @@ report | grep -q "\"sha256\": \"$(digest "$WORK/eval.jsonl")\""
 
 # As if it had been killed between the version and its score.
 stop_daemon
-METRICS=$(echo "$DATA"/adapters/*/metrics.json)
-"${PYTHON:-python3}" -c 'import json, sys
-report = json.load(open(sys.argv[1]))
-del report["eval"]
-json.dump(report, open(sys.argv[1], "w"))' "$METRICS"
+forget_score
 serve
 wait_until 60 is_scored 2 || fail "the version stays without a score"
 

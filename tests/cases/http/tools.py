@@ -1,29 +1,15 @@
 """Tools of chats. URL: the daemon; adapter `caller` answers with a call of `add`."""
 import json
-import os
-import urllib.error
-import urllib.request
+
+from asking import expect, post
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 USER = {"role": "user", "content": "Item 3"}
 
 
-def expect(condition, text):
-    if not condition:
-        raise SystemExit(f"check failed: {text}")
-
-
-def post(status=200, **body):
+def ask(status=200, **body):
     body = {"model": "caller", "max_tokens": 60, "temperature": 0, "messages": [USER], **body}
-    request = urllib.request.Request(os.environ["URL"] + "/v1/chat/completions",
-                                     json.dumps(body).encode())
-    try:
-        with urllib.request.urlopen(request) as reply:
-            code, text = 200, reply.read().decode()
-    except urllib.error.HTTPError as e:
-        code, text = e.code, e.read().decode()
-    expect(code == status, f"{code} {text} for {body}")
-    return text
+    return post("/v1/chat/completions", status, **body)
 
 
 def check_calls(message, finish):
@@ -35,11 +21,11 @@ def check_calls(message, finish):
     expect(json.loads(calls[0]["function"]["arguments"]) == {"a": 3}, calls)
 
 
-whole = json.loads(post(tools=[TOOL]))["choices"][0]
+whole = json.loads(ask(tools=[TOOL]))["choices"][0]
 check_calls(whole["message"], whole["finish_reason"])
 
 message, finish = {"content": "", "tool_calls": []}, None
-for line in post(tools=[TOOL], stream=True).split("\n\n"):
+for line in ask(tools=[TOOL], stream=True).split("\n\n"):
     if line.startswith("data: {"):
         choice = json.loads(line[6:])["choices"][0]
         message["content"] += choice["delta"].get("content") or ""
@@ -51,14 +37,14 @@ check_calls(message, finish)
 # Not asked to call, or another tool alone: the text as it is
 for body in ({"tools": [TOOL], "tool_choice": "none"}, {}, {"tools": []},
              {"tools": [{"type": "function", "function": {"name": "other"}}]}):
-    message = json.loads(post(**body))["choices"][0]["message"]
+    message = json.loads(ask(**body))["choices"][0]["message"]
     expect("tool_calls" not in message, f"{body}: {message}")
     expect(message["content"], f"{body}: {message}")
 
 
 # What the model reads of a history is what rows of the same turns teach
 def prompt_tokens(*messages, **body):
-    return json.loads(post(messages=messages, max_tokens=1, **body))["usage"]["prompt_tokens"]
+    return json.loads(ask(messages=messages, max_tokens=1, **body))["usage"]["prompt_tokens"]
 
 
 call = {"role": "assistant", "content": None, "tool_calls": [
@@ -83,6 +69,6 @@ for body in ({"tool_choice": "always"}, {"tools": "x"}, {"tools": {"a": 1}}, {"t
              {"messages": [{"role": "user", "content": True}]},
              {"tool_choice": {"type": "function", "function": {"name": "other"}}},
              {"messages": [{"role": "assistant", "content": None}]}):
-    text = post(400, **{"tools": [TOOL], **body})
+    text = ask(400, **{"tools": [TOOL], **body})
     name = next(iter(body))
     expect(any(word in text for word in (name, "message ", "add_generation_prompt")), text)

@@ -6,6 +6,8 @@ import os
 import sys
 from urllib.parse import urlparse
 
+from asking import expect
+
 address = urlparse(os.environ["URL"])
 ROLES = ["open", "generate", "train", "admin"]
 VALUES = {"{name}": "nothing", "{path}": "config.json", "{id}": "999999"}
@@ -20,11 +22,6 @@ def ask(method, path, key=None):
     status = c.getresponse().status
     c.close()
     return status
-
-
-def expect(condition, text):
-    if not condition:
-        raise SystemExit(f"check failed: {text}")
 
 
 c = http.client.HTTPConnection(address.hostname, address.port)

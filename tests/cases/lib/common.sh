@@ -1,7 +1,7 @@
 # Sourced first by every case: a daemon on the embedded base, its mount, and the end of both.
 # tests/README.md says what a case may rely on.
 set -Eeuo pipefail
-export LC_ALL=C
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 unset "${!LORAFS_@}" # presets of whoever runs this
 
 CASE=$(basename "$0" .sh)
