@@ -187,6 +187,16 @@ void lf_columns_close(struct lf_columns *c)
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
+/* The columns under one name, for those whose own names are no names in Jinja: row["Class Index"].
+ */
+static enum lf_err add_row(const struct lf_columns *c, json_t *row, struct lf_diag *diag)
+{
+    if ((c->n_compute == 0 && !c->where) || json_object_get(row, "row"))
+        return LF_OK;
+    return json_object_set_new(row, "row", json_copy(row)) == 0 ? LF_OK
+                                                                : lf_no_memory(diag, "a row");
+}
+
 static enum lf_err compute(const struct lf_columns *c, json_t *row, struct lf_diag *diag)
 {
     lf_buf_auto text = {.max = LF_PROMPT_BYTES_MAX};
@@ -250,7 +260,7 @@ enum lf_err lf_columns_row(const struct lf_columns *c, json_t *row, json_t **out
     json_t *prompt = NULL, *completion = NULL;
     *out = NULL;
     enum lf_err rc = c->join ? join(c, row, diag) : LF_OK;
-    rc = rc ?: passes(c, row, wanted, diag);
+    rc = rc ?: add_row(c, row, diag) ?: passes(c, row, wanted, diag);
     if (rc != LF_OK || !*wanted)
         return rc;
     rc = compute(c, row, diag) ?: word(&prompt, "prompt", c->prompt, row, diag);

@@ -368,6 +368,7 @@ static void a_dataset_becomes_a_version_that_is_served(void **state)
     status_becomes(w, "a", "ready v1");
     becomes(log_is, w, "a", "queued prepared started step step done ");
     assert_true(metric_of(w, "a", "train", "loss") == 1);
+    assert_true(metric_of(w, "a", "train", "last_loss") > 0);
     struct lf_buf svg = file_of(w, "a", lf_files[LF_FILE_CURVE].disk);
     assert_non_null(strstr(svg.data, "a v1"));
     lf_buf_free(&svg);

@@ -335,6 +335,33 @@ static void bad_rows_name_file_and_line(void **state)
     }
 }
 
+static void a_column_of_any_name_can_be_computed_with(void **state)
+{
+    (void)state;
+    static const char task[] =
+        "{\"compute\": {\"x\": \"{{ row['Class Index'] }}\"}, \"prompt\": \"{a}\","
+        " \"completion\": \" {x}\", \"metric\": \"accuracy\", " DATA "}";
+    static const char rows[] = "a,Class Index\n1,2\n", other[] = "a,Class Index\n3,4\n";
+    char path[256], dir[128];
+    struct lf_diag diag = {""};
+    struct lf_task_rows made;
+    snprintf(path, sizeof path, "%s/a.csv", out);
+    assert_int_equal(lf_file_write(path, rows, sizeof rows - 1, NULL), LF_OK);
+    snprintf(path, sizeof path, "%s/b.csv", out);
+    assert_int_equal(lf_file_write(path, other, sizeof other - 1, NULL), LF_OK);
+    snprintf(path, sizeof path, "%s/own.json", out);
+    assert_int_equal(lf_file_write(path, task, sizeof task - 1, NULL), LF_OK);
+    struct lf_task *t = open_task(path);
+    snprintf(dir, sizeof dir, "%s/indexed", out);
+    if (lf_task_prepare(t, out, dir, &(struct lf_task_options){0}, &made, &diag) != LF_OK)
+        fail_msg("%s", diag.text);
+    snprintf(path, sizeof path, "%s/train.jsonl", dir);
+    char *text = read_text(path);
+    assert_string_equal(text, "{\"prompt\": \"1\", \"completion\": \" 2\"}\n");
+    free(text);
+    lf_task_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +372,7 @@ int main(void)
         cmocka_unit_test(one_file_is_shared_out_where_that_is_asked_for),
         cmocka_unit_test(bad_task_files_are_refused_by_name),
         cmocka_unit_test(bad_rows_name_file_and_line),
+        cmocka_unit_test(a_column_of_any_name_can_be_computed_with),
     };
     return cmocka_run_group_tests(tests, make_out, remove_out);
 }
