@@ -87,6 +87,13 @@ enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct
     return LF_OK;
 }
 
+bool lf_metric_reads(const struct lf_metric *m, const char *reference)
+{
+    bool rouge = strncmp(m->name, "rouge", 5) == 0;
+    return !rouge || reference[strcspn(reference, "abcdefghijklmnopqrstuvwxyz"
+                                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")];
+}
+
 bool lf_metric_lets_follow(const struct lf_metric *m)
 {
     return m->score == lf_accuracy;

@@ -61,6 +61,9 @@ enum lf_err lf_metric_ready(const struct lf_metric *m, struct lf_diag *diag) LF_
 enum lf_err lf_metric_score(double *out, const struct lf_metric *m, const struct lf_answer *a,
                             struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Whether the metric finds anything in a reference: ROUGE knows no words but those of a-z and 0-9,
+ * so that an answer in Chinese scores 0 whatever it is. */
+bool lf_metric_reads(const struct lf_metric *m, const char *reference);
 /* Whether a completion may go on after its label. */
 bool lf_metric_lets_follow(const struct lf_metric *m);
 /* Whether answers are labels, so that they make a confusion matrix. */

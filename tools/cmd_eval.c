@@ -143,11 +143,11 @@ static enum lf_err evaluate_there(struct eval_run *r, struct lf_eval_report *rep
 
 static json_t *report_json(const struct eval_run *r, const struct lf_eval_report *e)
 {
-    json_t *j =
-        json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:f, s:f}", "metric", lf_metric_name(r->metric),
-                  "score", e->score, "rows", (json_int_t)e->rows, "unended", (json_int_t)e->unended,
-                  "unfit", (json_int_t)e->unfit, "tokens", (json_int_t)e->tokens, "seconds",
-                  e->seconds, "tokens_per_second", (double)e->tokens / e->seconds);
+    json_t *j = json_pack(
+        "{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "metric", lf_metric_name(r->metric),
+        "score", e->score, "rows", (json_int_t)e->rows, "unended", (json_int_t)e->unended, "unfit",
+        (json_int_t)e->unfit, "unread", (json_int_t)e->unread, "tokens", (json_int_t)e->tokens,
+        "seconds", e->seconds, "tokens_per_second", (double)e->tokens / e->seconds);
     if (e->confusion)
         json_object_set(j, "confusion", e->confusion);
     return j;
@@ -182,6 +182,9 @@ static void print_report(const struct eval_run *r, const struct lf_eval_report *
            "%.1f s, %.0f tok/s\n",
            lf_metric_name(r->metric), e->score, (long long)e->rows, (long long)e->unended,
            (long long)e->unfit, (long long)e->tokens, e->seconds, (double)e->tokens / e->seconds);
+    if (e->unread > 0)
+        printf("%s reads a-z and 0-9, and finds no word in %lld references, which score 0\n",
+               lf_metric_name(r->metric), (long long)e->unread);
     if (e->confusion)
         print_classes(e->confusion);
 }

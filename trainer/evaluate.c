@@ -29,6 +29,7 @@ static enum lf_err score_row(struct lf_evaluation *e, struct lf_eval_row *r, str
     e->report.tokens += r->n_tokens;
     e->report.unended += r->ending == LF_ENDING_LENGTH;
     e->report.unfit += r->ending == LF_ENDING_NONE;
+    e->report.unread += !lf_metric_reads(e->o->metric, r->reference);
     if (e->o->row)
         e->o->row(e->o->row_arg, r);
     return LF_OK;

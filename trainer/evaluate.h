@@ -56,6 +56,7 @@ struct lf_eval_report {
     int64_t tokens;  /* generated */
     int64_t unended; /* completions that max_tokens cut off */
     int64_t unfit;   /* prompts that did not fit */
+    int64_t unread;  /* references in which the metric finds nothing: they score 0 */
     double seconds;
     json_t *confusion; /* where answers are labels (score/confusion.h), or NULL; yours */
 };

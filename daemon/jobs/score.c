@@ -169,6 +169,8 @@ static enum lf_err score_json(json_t **out, const struct scoring_job *x, const s
                      "stop", stops(x), "sha256", sha256, "seconds", r.seconds);
     if (r.confusion)
         json_object_set_new(*out, "confusion", r.confusion);
+    if (r.unread > 0)
+        json_object_set_new(*out, "unread", json_integer((json_int_t)r.unread));
     return *out ? LF_OK : lf_no_memory(diag, "the scores");
 }
 

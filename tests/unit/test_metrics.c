@@ -158,6 +158,14 @@ static void huge_completions_are_scored(void **state)
     free(one);
 }
 
+static void what_a_metric_cannot_read_is_known(void **state)
+{
+    (void)state;
+    assert_false(lf_metric_reads(lf_metric_find("rouge_l"), "\346\270\254\350\251\246."));
+    assert_true(lf_metric_reads(lf_metric_find("rouge_l"), "\346\270\254 7"));
+    assert_true(lf_metric_reads(lf_metric_find("exact_match"), "\346\270\254\350\251\246"));
+}
+
 /* Words may follow a label, but not make it another one's name. */
 static void the_longest_class_is_the_answer(void **state)
 {
@@ -250,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_whole_answers),
         cmocka_unit_test(huge_completions_are_scored),
+        cmocka_unit_test(what_a_metric_cannot_read_is_known),
         cmocka_unit_test(the_longest_class_is_the_answer),
         cmocka_unit_test(every_listed_name_is_found),
         cmocka_unit_test(draws_any_number_of_points),
