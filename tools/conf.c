@@ -18,8 +18,8 @@
  * command. tests/house/cli.py holds both against the help pages. */
 /* clang-format off */
 static const char *const options[] = {
-    "adapter", "adapters", "all", "allow-load", "alpha", "api", "api-key-file", "at-once", "base",
-    "bases", "batch", "batch-tokens", "cacert", "checkpoint", "checkpoint-seconds",
+    "adapter", "adapters", "all", "allow-load", "alpha", "api", "api-key-file", "as", "at-once",
+    "base", "bases", "batch", "batch-tokens", "cacert", "checkpoint", "checkpoint-seconds",
     "completion-tokens", "config", "cors", "csv", "curve", "data", "dataset", "device", "drain",
     "dropout", "dtype", "endpoint", "eval", "first", "follow", "foreground", "gpu", "greedy",
     "host-memory", "html", "ids", "ignore-eos", "init-adapter", "insecure", "iters", "itl-ms",
@@ -33,11 +33,11 @@ static const char *const options[] = {
     "tls-key", "tokens", "top-k", "top-p", "train-rows", "train-tokens", "url", "users", "version",
     "vocabulary", "warmup", "watch", NULL};
 static const char *const sections[] = {
-    "bench", "bench serve", "cancel", "chat", "cp", "create", "eval", "export", "finish", "fsck",
-    "generate", "import", "key add", "key list", "key revoke", "land prepare", "land report",
-    "land run", "land status", "land tasks", "log", "logits", "lorafsd", "ls", "mount", "pause",
-    "pull", "quantize", "resume", "retry", "rm", "rollback", "rows", "run", "serve", "status",
-    "tokenize", "train", "umount", "wait", NULL};
+    "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "eval", "export", "finish",
+    "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
+    "land report", "land run", "land status", "land tasks", "log", "logits", "lorafsd", "ls",
+    "mount", "pause", "pull", "quantize", "restore", "resume", "retry", "rm", "rollback", "rows",
+    "run", "serve", "status", "tokenize", "train", "trash", "umount", "wait", NULL};
 /* clang-format on */
 
 /* ---- Names ----------------------------------------------------------------------------------- */

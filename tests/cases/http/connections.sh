@@ -13,6 +13,6 @@ wait_until 10 metric_is connections_tcp 1 || fail "$(metric connections_tcp) are
 py connections.py dripping
 
 # An answer that takes longer than it may ends.
-answers_with 504 POST /v1/completions \
-    -d '{"prompt": "The old man", "max_tokens": 1900, "ignore_eos": true}'
+answers_with 504 POST /v1/completions -d '{"prompt": "The old man", "max_tokens": 1900, "n": 32,
+    "temperature": 1, "ignore_eos": true}'
 wait_until 30 is_idle || fail "it still runs"

@@ -99,6 +99,7 @@ grep -E 'lf_[0-9a-f]{8}_|POST /v1/completions|GET ' "$DATA/audit.jsonl" &&
     fail "it listens to the world"
 grep -q 'insecure' "$WORK/refusal.txt"
 for words in "--data $DATA" "--data $WORK/bare --insecure"; do
+    rm -f "$WORK/world.log" # or the one before is waited for
     # shellcheck disable=SC2086
     "$BIN/lorafsd" --base "$BASE" --device "$DEVICE" --listen 0.0.0.0:0 $words \
         2>"$WORK/world.log" &
