@@ -12,41 +12,50 @@
 #define KNEW 0.9         /* and that of who knew something */
 #define MAJORITY_ROWS 20 /* fewer do not tell how often a class comes */
 
-bool lf_gate_holds(struct lf_jobs *j, uint64_t adapter_id)
+bool lf_served_has_rows(struct lf_jobs *j, uint64_t adapter_id)
 {
     char path[LF_PATH_MAX];
-    struct lf_train_settings s;
     struct lf_adapter_view v;
-    if (lf_registry_view_id(j->d->registry, adapter_id, &v, NULL) != LF_OK ||
-        v.record.current == 0 || v.stranger ||
-        lf_registry_settings(j->d->registry, adapter_id, &s, NULL) != LF_OK)
+    return lf_registry_view_id(j->d->registry, adapter_id, &v, NULL) == LF_OK &&
+           v.record.current > 0 && !v.stranger &&
+           lf_registry_dir(j->d->registry, adapter_id, lf_files[LF_FILE_EVAL].disk, path, NULL) ==
+               LF_OK &&
+           lf_file_exists(path);
+}
+
+/* The adapter's settings do not turn it off. *scores: they name a metric. */
+static bool is_on(struct lf_jobs *j, uint64_t adapter_id, bool *scores)
+{
+    struct lf_train_settings s;
+    if (lf_registry_settings(j->d->registry, adapter_id, &s, NULL) != LF_OK)
         return false;
-    bool scored = s.gate == LF_GATE_ON && lf_metric_find(s.metric) &&
-                  lf_registry_dir(j->d->registry, adapter_id, lf_files[LF_FILE_EVAL].disk, path,
-                                  NULL) == LF_OK &&
-                  lf_file_exists(path);
+    bool on = s.gate == LF_GATE_ON;
+    *scores = lf_metric_find(s.metric) != NULL;
     lf_train_settings_free(&s);
-    return scored;
+    return on;
+}
+
+bool lf_gate_holds(struct lf_jobs *j, uint64_t adapter_id)
+{
+    bool scores;
+    return lf_served_has_rows(j, adapter_id) && is_on(j, adapter_id, &scores) && scores;
 }
 
 bool lf_gate_guesses(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *why)
 {
-    struct lf_train_settings s;
+    bool scores;
     const struct lf_job_record *r = &l->record;
     const struct lf_progress *p = &r->progress;
     int V = lf_registry_base(j->d->registry, r->adapter_id)->model->config.V;
     double loss = isfinite(p->eval_loss) ? p->eval_loss : p->loss;
     if (l->curve.train.n == 0 || !(loss >= GUESSING * log(V)) ||
-        l->curve.train.p[0].loss >= KNEW * log(V) ||
-        lf_registry_settings(j->d->registry, r->adapter_id, &s, NULL) != LF_OK)
+        l->curve.train.p[0].loss >= KNEW * log(V) || !is_on(j, r->adapter_id, &scores))
         return false;
-    bool on = s.gate == LF_GATE_ON;
-    lf_train_settings_free(&s);
     lf_fail(why, LF_E_FAILED,
             "v%d is worse: its loss is %.2f, that of guessing among %d ids; the first step's was "
             "%.2f",
             (int)r->version, loss, V, l->curve.train.p[0].loss);
-    return on;
+    return true;
 }
 
 /* a is less than b, by more than the standard error of two means over n rows of scores in [0, 1].

@@ -126,8 +126,9 @@ void lf_recorder_ended(void *arg, const struct lf_training_end *end);
 /* score.c: scores the version (0: the base alone) where the adapter has eval rows and a metric;
  * judged: it is new, and the gate is for it. */
 void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version, bool judged);
-
-/* gate.c: a version that is trained now is served when it has been scored; another one is until
+/* gate.c: a version is served, and there are rows to score it on. */
+bool lf_served_has_rows(struct lf_jobs *j, uint64_t adapter_id);
+/* A version that is trained now is served when it has been scored; another one is until
  * then. */
 bool lf_gate_holds(struct lf_jobs *j, uint64_t adapter_id);
 /* The training went from knowing something to guessing, and the gate is not off. */

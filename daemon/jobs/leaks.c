@@ -12,16 +12,10 @@ static enum lf_err settings_of(struct lf_jobs *j, uint64_t adapter_id, int32_t v
                                struct lf_train_settings *out, struct lf_diag *diag)
 {
     char part[64], path[LF_PATH_MAX];
-    json_auto_t *text = NULL;
     snprintf(part, sizeof part, "versions/%d/%s", (int)version, lf_files[LF_FILE_CONFIG].disk);
     enum lf_err rc = lf_registry_dir(j->d->registry, adapter_id, part, path, diag);
-    if (rc == LF_OK && lf_file_exists(path)) {
-        lf_train_settings_default(out);
-        rc = lf_json_load(&text, path, diag) ?: lf_train_settings_parse(out, text, diag);
-        if (rc != LF_OK)
-            lf_train_settings_free(out);
-        return rc;
-    }
+    if (rc == LF_OK && lf_file_exists(path))
+        return lf_train_settings_load(out, path, diag);
     return rc ?: lf_registry_settings(j->d->registry, adapter_id, out, diag);
 }
 

@@ -371,18 +371,6 @@ static void decide(struct lf_jobs *j, const struct lf_scoring *x, const char *wo
 
 /* ---- Which ----------------------------------------------------------------------------------- */
 
-/* A version is served, and there are rows to score it on. */
-static bool has_rows(struct lf_jobs *j, const struct lf_adapter_record *a)
-{
-    char path[LF_PATH_MAX];
-    struct lf_adapter_view v;
-    return a->current > 0 && lf_registry_view_id(j->d->registry, a->id, &v, NULL) == LF_OK &&
-           !v.stranger &&
-           lf_registry_dir(j->d->registry, a->id, lf_files[LF_FILE_EVAL].disk, path, NULL) ==
-               LF_OK &&
-           lf_file_exists(path);
-}
-
 /* The version that the report is of, where that is the served one or one that is held, and there is
  * neither its score nor a reason why not; else 0. *trained: it was made here. */
 static int32_t unscored(struct lf_jobs *j, const struct lf_adapter_record *a, bool *trained)
@@ -404,7 +392,8 @@ static void request_unscored(struct lf_jobs *j)
         lf_log(LF_LOG_WARN, "jobs", "versions without scores stay so: %s", diag.text);
     for (size_t i = 0; i < n && !closing(j); i++) {
         bool trained = false;
-        int32_t version = has_rows(j, &list[i].record) ? unscored(j, &list[i].record, &trained) : 0;
+        int32_t version =
+            lf_served_has_rows(j, list[i].record.id) ? unscored(j, &list[i].record, &trained) : 0;
         if (version > 0)
             lf_scorer_request(j, list[i].record.id, version, trained);
     }
@@ -414,7 +403,8 @@ static void request_unscored(struct lf_jobs *j)
 void lf_jobs_score(struct lf_jobs *j, const char *name)
 {
     struct lf_adapter_view v;
-    if (lf_registry_view(j->d->registry, name, &v, NULL) != LF_OK || !has_rows(j, &v.record))
+    if (lf_registry_view(j->d->registry, name, &v, NULL) != LF_OK ||
+        !lf_served_has_rows(j, v.record.id))
         return;
     if (lf_report_retry(j, v.record.id, v.record.current, NULL) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "%s: its report is not written", name);

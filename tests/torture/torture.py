@@ -25,26 +25,18 @@ import pathlib
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True  # of what is imported beside the sources
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cases" / "lib"))
+from checks import UnixConnection
+
 SETTINGS = {"rank": 2, "steps": 2, "batch_size": 2, "max_length": 32, "max_tokens": 4}
 WEIGHTS = "adapter_model.safetensors"
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("lorafs", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 def rows(word, n):
@@ -139,7 +131,7 @@ class World:
     # ---- Calls
 
     def call(self, method, path, body=None):
-        c = Unix(str(self.sock))
+        c = UnixConnection(str(self.sock))
         try:
             c.request(method, path, body)
             r = c.getresponse()
