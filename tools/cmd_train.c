@@ -84,10 +84,12 @@ static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
     const struct train_flags *o = r->flags;
     enum lf_err rc = load_settings(r, diag) ?: lf_offline_open(&r->c, &o->o, diag);
     rc = rc ?: load_rows(r, &r->train, o->dataset, false, diag);
-    if (rc == LF_OK)
-        lf_dataset_report(r->train, &r->rows);
     if (rc == LF_OK && o->eval)
         rc = load_rows(r, &r->eval, o->eval, true, diag);
+    else if (rc == LF_OK && r->s.validation > 0)
+        rc = lf_dataset_hold_out(&r->train, &r->eval, r->s.validation, diag);
+    if (rc == LF_OK)
+        lf_dataset_report(r->train, &r->rows);
     rc = rc ?: warn_of(r, diag);
     if (rc == LF_OK && o->log && !(r->log = fopen(o->log, "a")))
         rc = lf_fail_errno(diag, errno, "%s", o->log);
@@ -266,6 +268,8 @@ static void print_report(const struct train_run *r)
             printf("\"eval_loss\": %.6g, ", r->seen.eval_loss);
         if (r->seen.kept)
             printf("\"kept_step\": %lld, ", (long long)r->seen.kept);
+        if (r->rows.held_out)
+            printf("\"validation_rows\": %lld, ", (long long)r->rows.held_out);
         printf("\"rows\": %lld, \"lost_rows\": %lld, \"tokens\": %lld, \"train_seconds\": %.3f, "
                "\"tokens_per_second\": %.1f, \"seconds\": %.3f}\n",
                (long long)r->rows.rows, (long long)r->rows.lost, (long long)r->seen.tokens,
@@ -278,6 +282,8 @@ static void print_report(const struct train_run *r)
            r->seen.loss);
     if (evaluated)
         printf(", eval loss %.4f", r->seen.eval_loss);
+    if (r->rows.held_out)
+        printf(" on %lld rows held out", (long long)r->rows.held_out);
     if (r->seen.kept)
         printf(" at step %lld, which is kept", (long long)r->seen.kept);
     printf("\n");

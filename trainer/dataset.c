@@ -7,6 +7,7 @@
 #include "trainer/form.h"
 #include "trainer/row.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,9 @@ struct row_at {
 };
 
 struct lf_dataset {
+    struct lf_dataset *of; /* whose rows these are, or NULL: its own */
+    size_t *picked;        /* (n_rows) of `of`; owned */
+    atomic_int refs;       /* parts that are of it */
     int32_t *ids, *labels; /* (n_tokens) of all rows, one after another */
     size_t n_tokens, cap_tokens;
     struct row_at *rows;
@@ -324,10 +328,23 @@ enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
     return rc;
 }
 
+static void part_free(struct lf_dataset *p)
+{
+    if (p)
+        free(p->picked);
+    free(p);
+}
+
 void lf_dataset_free(struct lf_dataset *d)
 {
     if (!d)
         return;
+    if (d->of) {
+        if (atomic_fetch_sub(&d->of->refs, 1) == 1)
+            lf_dataset_free(d->of);
+        part_free(d);
+        return;
+    }
     free(d->ids);
     free(d->labels);
     for (size_t i = 0; i < d->n_rows; i++)
@@ -340,6 +357,15 @@ void lf_dataset_free(struct lf_dataset *d)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* Whose the row is, with its place there in *i. */
+static const struct lf_dataset *whole(const struct lf_dataset *d, int64_t *i)
+{
+    if (!d->of)
+        return d;
+    *i = (int64_t)d->picked[*i];
+    return d->of;
+}
+
 int64_t lf_dataset_rows(const struct lf_dataset *d)
 {
     return (int64_t)d->n_rows;
@@ -347,6 +373,7 @@ int64_t lf_dataset_rows(const struct lf_dataset *d)
 
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out)
 {
+    d = whole(d, &i);
     const struct row_at *at = &d->rows[i];
     *out = (struct lf_row){.ids = d->ids + at->off,
                            .labels = d->labels + at->off,
@@ -362,6 +389,7 @@ void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out
 
 int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids)
 {
+    d = whole(d, &i);
     const struct row_at *at = &d->rows[i];
     *ids = d->ids + at->off;
     return at->n_prompt;
@@ -369,11 +397,103 @@ int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids
 
 const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i)
 {
+    d = whole(d, &i);
     size_t off = d->rows[i].text_off;
     return off == SIZE_MAX ? NULL : d->texts.data + off;
 }
 
 const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i)
 {
+    d = whole(d, &i);
     return d->rows[i].columns;
+}
+
+/* ---- Rows held out --------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t h, int32_t x)
+{
+    h = (h ^ (uint32_t)x) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 29;
+}
+
+uint64_t lf_row_hash(const struct lf_row *r)
+{
+    uint64_t h = (uint64_t)r->n;
+    for (int i = 0; i < r->n; i++)
+        h = mix(mix(h, r->ids[i]), r->labels[i]);
+    return h;
+}
+
+static uint64_t hash_at(const struct lf_dataset *d, size_t i)
+{
+    struct lf_row r;
+    lf_dataset_row(d, (int64_t)i, &r);
+    return lf_row_hash(&r);
+}
+
+/* The highest hash of a row that is held out: `share` of all hashes, but a row on either side. 0:
+ * no two rows differ. */
+static uint64_t highest_held(const struct lf_dataset *d, double share)
+{
+    uint64_t lo = UINT64_MAX, hi = 0, below = 0, limit = (uint64_t)(share * 0x1p64);
+    for (size_t i = 0; i < d->n_rows; i++) {
+        uint64_t h = hash_at(d, i);
+        lo = h < lo ? h : lo;
+        hi = h > hi ? h : hi;
+    }
+    for (size_t i = 0; i < d->n_rows; i++) {
+        uint64_t h = hash_at(d, i);
+        below = h < hi && h > below ? h : below; /* so that the highest stays */
+    }
+    if (lo == hi)
+        return 0;
+    return limit < lo ? lo : limit < below ? limit : below;
+}
+
+static struct lf_dataset *part_new(struct lf_dataset *of)
+{
+    struct lf_dataset *p = calloc(1, sizeof *p);
+    if (!p || !(p->picked = malloc(of->n_rows * sizeof *p->picked))) {
+        part_free(p);
+        return NULL;
+    }
+    p->of = of;
+    p->report = of->report;
+    p->report.rows = p->report.tokens = p->report.supervised_tokens = p->report.n_max = 0;
+    return p;
+}
+
+static void pick(struct lf_dataset *p, size_t i)
+{
+    const struct row_at *at = &p->of->rows[i];
+    struct lf_dataset_report *r = &p->report;
+    p->picked[p->n_rows++] = i;
+    r->rows++;
+    r->tokens += at->n;
+    r->supervised_tokens += at->n_supervised;
+    r->n_max = at->n > r->n_max ? at->n : r->n_max;
+}
+
+enum lf_err lf_dataset_hold_out(struct lf_dataset **d, struct lf_dataset **held, double share,
+                                struct lf_diag *diag)
+{
+    struct lf_dataset *of = *d;
+    lf_assert(!of->of && share >= 0 && share <= 0.5);
+    uint64_t highest = highest_held(of, share);
+    *held = NULL;
+    if (highest == 0) /* no two that differ */
+        return LF_OK;
+    struct lf_dataset *stay = part_new(of), *go = part_new(of);
+    if (!stay || !go) {
+        part_free(stay);
+        part_free(go);
+        return lf_no_memory(diag, "the rows that are held out");
+    }
+    for (size_t i = 0; i < of->n_rows; i++)
+        pick(hash_at(of, i) <= highest ? go : stay, i);
+    stay->report.held_out = go->report.rows;
+    atomic_init(&of->refs, 2);
+    *d = stay;
+    *held = go;
+    return LF_OK;
 }

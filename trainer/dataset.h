@@ -48,6 +48,7 @@ struct lf_dataset_report {
     int64_t lost_lines[8];   /* the first of them, by line */
     int n_max;               /* the longest row, tokens */
     int positions;           /* the base's, where max_length is more: rows hold no more; else 0 */
+    int64_t held_out;        /* usable rows that lf_dataset_hold_out took away */
     char sha256[65];         /* of the file's bytes */
     const char *form;        /* how the first usable row is asked for (trainer/ask.h) */
     int64_t other_forms;     /* rows that would be asked for otherwise */
@@ -75,8 +76,16 @@ enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
                                    bool keep_text, const struct lf_dataset_limits *limits,
                                    struct lf_diag *diag) LF_MUST_CHECK;
 void lf_dataset_free(struct lf_dataset *d);
+/* Takes about `share` of the rows (0 to 0.5) out of *d for evaluation, chosen by what they hold: a
+ * row stays where it is when others come or go, and rows that are equal stay together. At least one
+ * goes and one stays, so that in a small set the two extremes may move. *held is NULL where all
+ * rows are the same. Both are then yours, in any order. A failure leaves *d as it is. */
+enum lf_err lf_dataset_hold_out(struct lf_dataset **d, struct lf_dataset **held, double share,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 int64_t lf_dataset_rows(const struct lf_dataset *d);
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out);
+/* Of what the row holds, ids and labels; the same in every run. */
+uint64_t lf_row_hash(const struct lf_row *r);
 void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out);
 /* For evaluation by generation: the ids before the row's last answer (returns their number, at
  * least 1), and the text of that run, NULL for ready-made ids and without keep_text.

@@ -71,6 +71,8 @@ const struct lf_setting lf_settings[] = {
         .help = "the version's weights: those of the best evaluation, or the last"),
     ROW(gate, WORD, 0, 1, LF_GATE_ON, LF_SETTING_LEFT_OUT, .words = gates,
         .help = "a version that scores worse than the one that serves is not served; off: it is"),
+    ROW(validation, REAL, 0, 0.5, 0, LF_SETTING_DECIDES_IF_SET,
+        .help = "part of the rows that is held out to evaluate on, where there is no `eval.jsonl`"),
     ROW(eval_rows, INT64, 0, 1e9, 200,
         .help = "rows of `eval.jsonl` that are completed and scored, the first; 0: all"),
     ROW(max_tokens, INT, 1, 1 << 20, 256, LF_SETTING_AT_LOWEST,

@@ -64,6 +64,7 @@ struct lf_train_settings {
     int patience;       /* evaluations in a row that were no better, and it ends; 0: never */
     enum lf_keep keep;
     enum lf_gate gate;
+    double validation; /* of the rows, for evaluation where there are no other rows for it */
     int64_t eval_rows; /* completed and scored after training, the first; 0: all */
     char *template_;   /* prompt template over columns, or NULL; owned */
     char *completion;  /* likewise of what is learnt */

@@ -10,20 +10,6 @@
 
 /* ---- Rows that are equal --------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, int32_t x)
-{
-    h = (h ^ (uint32_t)x) * 0x9e3779b97f4a7c15u;
-    return h ^ h >> 29;
-}
-
-static uint64_t hash_of(const struct lf_row *r)
-{
-    uint64_t h = (uint64_t)r->n;
-    for (int i = 0; i < r->n; i++)
-        h = mix(mix(h, r->ids[i]), r->labels[i]);
-    return h;
-}
-
 static bool is_equal(const int32_t *a, const int32_t *b, int n)
 {
     return memcmp(a, b, (size_t)n * sizeof *a) == 0;
@@ -48,7 +34,7 @@ static enum lf_err places_new(struct places *p, const struct lf_dataset *d, stru
 /* The place of a row that is equal to r, or the one that is free for it. */
 static int64_t *place_of(const struct places *p, const struct lf_row *r)
 {
-    size_t i = hash_of(r) & p->mask;
+    size_t i = lf_row_hash(r) & p->mask;
     for (;; i = (i + 1) & p->mask) {
         struct lf_row other;
         if (p->row[i] == 0)
@@ -179,7 +165,7 @@ enum lf_err lf_survey_make(struct lf_survey *out, const struct lf_dataset *d,
     if (rc != LF_OK)
         return rc;
     find_duplicates(&s, &p);
-    if (eval) {
+    if (eval && s.report.held_out == 0) {
         struct lf_dataset_report rows;
         find_leaks(&s, &p, eval);
         lf_dataset_report(eval, &rows);
@@ -247,12 +233,13 @@ json_t *lf_survey_json(const struct lf_survey *s)
 {
     const struct lf_dataset_report *d = &s->report;
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:s, s:o, s:s, s:s*}", "rows",
-        (json_int_t)d->rows, "tokens", (json_int_t)d->tokens, "supervised_tokens",
-        (json_int_t)d->supervised_tokens, "cut_prompts", (json_int_t)d->cut_prompts,
-        "cut_completions", (json_int_t)d->cut_completions, "lost_rows", (json_int_t)d->lost,
-        "median_row", s->median, "p90_row", s->p90, "p99_row", s->p99, "longest_row", d->n_max,
-        "duplicates", (json_int_t)s->duplicates, "leaks", (json_int_t)s->leaks, "form", d->form,
-        "warnings", lf_survey_warnings(s), "sha256", d->sha256, "eval_sha256",
-        s->eval_sha256[0] ? s->eval_sha256 : NULL);
+        "{s:I, s:o*, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:s, s:o, s:s, s:s*}",
+        "rows", (json_int_t)d->rows, "validation_rows",
+        d->held_out > 0 ? json_integer((json_int_t)d->held_out) : NULL, "tokens",
+        (json_int_t)d->tokens, "supervised_tokens", (json_int_t)d->supervised_tokens, "cut_prompts",
+        (json_int_t)d->cut_prompts, "cut_completions", (json_int_t)d->cut_completions, "lost_rows",
+        (json_int_t)d->lost, "median_row", s->median, "p90_row", s->p90, "p99_row", s->p99,
+        "longest_row", d->n_max, "duplicates", (json_int_t)s->duplicates, "leaks",
+        (json_int_t)s->leaks, "form", d->form, "warnings", lf_survey_warnings(s), "sha256",
+        d->sha256, "eval_sha256", s->eval_sha256[0] ? s->eval_sha256 : NULL);
 }

@@ -37,8 +37,8 @@ enum lf_err lf_survey_make(struct lf_survey *out, const struct lf_dataset *d,
 json_t *lf_survey_warnings(const struct lf_survey *s);
 /* Such a list in one line, parted by "; ". "" where there are none. */
 enum lf_err lf_survey_line(struct lf_buf *out, const json_t *warnings) LF_MUST_CHECK;
-/* For metrics.json: rows, tokens, lengths, what was cut and lost, duplicates, leaks, warnings,
- * sha256 and, where there were eval rows, eval_sha256. */
+/* For metrics.json: rows, how many were held out of them, tokens, lengths, what was cut and lost,
+ * duplicates, leaks, warnings, sha256 and, where there were eval rows, eval_sha256. */
 json_t *lf_survey_json(const struct lf_survey *s);
 
 #endif

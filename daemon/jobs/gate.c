@@ -12,15 +12,32 @@
 #define KNEW 0.9         /* and that of who knew something */
 #define MAJORITY_ROWS 20 /* fewer do not tell how often a class comes */
 
+bool lf_scored_rows(struct lf_jobs *j, uint64_t adapter_id, const struct lf_train_settings *s,
+                    char path[LF_PATH_MAX], bool *held_out)
+{
+    struct lf_registry *r = j->d->registry;
+    *held_out = false;
+    if (lf_registry_dir(r, adapter_id, lf_files[LF_FILE_EVAL].disk, path, NULL) == LF_OK &&
+        lf_file_exists(path))
+        return true;
+    *held_out = s->validation > 0;
+    return *held_out &&
+           lf_registry_dir(r, adapter_id, lf_files[LF_FILE_DATASET].disk, path, NULL) == LF_OK &&
+           lf_file_exists(path);
+}
+
 bool lf_served_has_rows(struct lf_jobs *j, uint64_t adapter_id)
 {
     char path[LF_PATH_MAX];
     struct lf_adapter_view v;
-    return lf_registry_view_id(j->d->registry, adapter_id, &v, NULL) == LF_OK &&
-           v.record.current > 0 && !v.stranger &&
-           lf_registry_dir(j->d->registry, adapter_id, lf_files[LF_FILE_EVAL].disk, path, NULL) ==
-               LF_OK &&
-           lf_file_exists(path);
+    struct lf_train_settings s;
+    if (lf_registry_view_id(j->d->registry, adapter_id, &v, NULL) != LF_OK ||
+        v.record.current == 0 || v.stranger ||
+        lf_registry_settings(j->d->registry, adapter_id, &s, NULL) != LF_OK)
+        return false;
+    bool held_out, any = lf_scored_rows(j, adapter_id, &s, path, &held_out);
+    lf_train_settings_free(&s);
+    return any;
 }
 
 /* The adapter's settings do not turn it off. *scores: they name a metric. */

@@ -126,7 +126,11 @@ void lf_recorder_ended(void *arg, const struct lf_training_end *end);
 /* score.c: scores the version (0: the base alone) where the adapter has eval rows and a metric;
  * judged: it is new, and the gate is for it. */
 void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version, bool judged);
-/* gate.c: a version is served, and there are rows to score it on. */
+/* gate.c: the file of the rows that the adapter is scored on: eval.jsonl, or else its dataset, of
+ * which its settings hold out a part. False: there are none. */
+bool lf_scored_rows(struct lf_jobs *j, uint64_t adapter_id, const struct lf_train_settings *s,
+                    char path[LF_PATH_MAX], bool *held_out);
+/* A version is served, and there are rows to score it on. */
 bool lf_served_has_rows(struct lf_jobs *j, uint64_t adapter_id);
 /* A version that is trained now is served when it has been scored; another one is until
  * then. */

@@ -69,6 +69,8 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, m, p, diag);
     if (rc == LF_OK && lf_file_exists(eval))
         rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, m, p, diag);
+    else if (rc == LF_OK && p->settings.validation > 0)
+        rc = lf_dataset_hold_out(&p->train, &p->eval, p->settings.validation, diag);
     return rc;
 }
 
@@ -84,7 +86,8 @@ static void show_rows(struct lf_jobs *j, const struct lf_job_record *r, const st
     const struct {
         const char *name;
         int64_t n;
-    } cuts[] = {{"cut_prompts", d->cut_prompts},
+    } cuts[] = {{"validation_rows", d->held_out},
+                {"cut_prompts", d->cut_prompts},
                 {"cut_completions", d->cut_completions},
                 {"lost_rows", d->lost}};
     for (size_t i = 0; line && i < sizeof cuts / sizeof *cuts; i++)

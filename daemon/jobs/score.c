@@ -292,14 +292,29 @@ static void await_engine(struct lf_jobs *j, const struct lf_seat *seat)
         lf_clock_sleep(LOOK_MS * LF_NS_PER_MS);
 }
 
+/* The rows to score on, of a file or of the part of it that is held out. *d NULL: none. */
+static enum lf_err rows_load(struct scoring_job *x, const char *path, bool held_out,
+                             struct lf_diag *diag)
+{
+    struct lf_dataset *held = NULL;
+    const struct lf_dataset_limits limits = {x->j->d->row_memory, NULL, NULL};
+    enum lf_err rc = lf_dataset_load_within(&x->d, path, x->seat->base->model, &x->settings, true,
+                                            &limits, diag);
+    if (rc != LF_OK || !held_out)
+        return rc;
+    rc = lf_dataset_hold_out(&x->d, &held, x->settings.validation, diag);
+    lf_dataset_free(x->d);
+    x->d = held;
+    return rc;
+}
+
 static enum lf_err score_rows(struct scoring_job *x, const struct lf_scoring *what,
-                              const char *path, struct lf_diag *diag)
+                              const char *path, bool held_out, struct lf_diag *diag)
 {
     const struct lf_model *m = x->seat->base->model;
     struct lf_engine_status status;
-    const struct lf_dataset_limits limits = {x->j->d->row_memory, NULL, NULL};
-    enum lf_err rc = lf_dataset_load_within(&x->d, path, m, &x->settings, true, &limits, diag);
-    if (rc != LF_OK)
+    enum lf_err rc = rows_load(x, path, held_out, diag);
+    if (rc != LF_OK || !x->d)
         return rc;
     lf_engine_status(x->seat->engine, &status);
     rc = lf_eval_dataset_init(&x->rows, x->d, m->tokenizer, status.context_max, diag);
@@ -332,9 +347,9 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
     if (rc != LF_OK)
         return rc;
     x.o.metric = lf_metric_find(x.settings.metric);
-    rc = lf_registry_dir(j->d->registry, what->adapter_id, lf_files[LF_FILE_EVAL].disk, path, diag);
-    if (rc == LF_OK && x.o.metric && lf_file_exists(path))
-        rc = score_rows(&x, what, path, diag);
+    bool held_out;
+    if (x.o.metric && lf_scored_rows(j, what->adapter_id, &x.settings, path, &held_out))
+        rc = score_rows(&x, what, path, held_out, diag);
     lf_train_settings_free(&x.settings);
     return rc;
 }

@@ -449,6 +449,81 @@ static void a_hundred_thousand_rows_load_in_seconds(void **state)
     lf_dataset_free(d);
 }
 
+/* n rows "Item <first + i>", each of them `times` times; what is held out of them, in *held. */
+static struct lf_dataset *split(int first, int n, int times, double share, struct lf_dataset **held)
+{
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    lf_buf_auto text = {0};
+    for (int i = 0; i < n * times; i++)
+        lf_buf_printf(&text, "{\"prompt\": \"Item %d\", \"completion\": \" %d\"}\n", first + i % n,
+                      i % n % 7);
+    assert_int_equal(load(&d, lf_buf_str(&text), &s, NULL), LF_OK);
+    assert_int_equal(lf_dataset_hold_out(&d, held, share, NULL), LF_OK);
+    return d;
+}
+
+static bool holds(const struct lf_dataset *d, const struct lf_row *r)
+{
+    for (int64_t i = 0; d && i < lf_dataset_rows(d); i++) {
+        struct lf_row other;
+        lf_dataset_row(d, i, &other);
+        if (lf_row_hash(&other) == lf_row_hash(r))
+            return true;
+    }
+    return false;
+}
+
+static void held_out_rows_stay_so_when_others_come_or_go(void **state)
+{
+    (void)state;
+    struct lf_dataset *few_held, *held, *few = split(0, 400, 1, 0.1, &few_held);
+    struct lf_dataset *d = split(0, 1000, 2, 0.1, &held);
+    struct lf_dataset_report r, h;
+    lf_dataset_report(d, &r);
+    lf_dataset_report(held, &h);
+    assert_int_equal(r.rows + h.rows, 2000);
+    assert_int_equal(r.held_out, h.rows);
+    assert_int_equal(lf_dataset_rows(held), h.rows);
+    assert_in_range(h.rows, 140, 260); /* 200, and three standard deviations of 2 * 9.5 */
+    for (int64_t i = 0; i < lf_dataset_rows(few); i++) {
+        struct lf_row row;
+        lf_dataset_row(few, i, &row);
+        assert_true(holds(d, &row));
+    }
+    for (int64_t i = 0; i < h.rows; i++) {
+        struct lf_row row;
+        const int32_t *ids;
+        lf_dataset_row(held, i, &row);
+        assert_false(holds(d, &row)); /* its double is held out, too */
+        assert_int_equal(holds(few_held, &row), (row.line - 1) % 1000 < 400);
+        assert_true(lf_dataset_prompt(held, i, &ids) > 0 && ids == row.ids);
+        assert_int_equal(lf_dataset_completion(held, i)[1], '0' + (row.line - 1) % 1000 % 7);
+    }
+    lf_dataset_free(few);
+    lf_dataset_free(held); /* in whatever order */
+    lf_dataset_free(few_held);
+    lf_dataset_free(d);
+}
+
+static void a_row_is_held_out_and_a_row_stays(void **state)
+{
+    (void)state;
+    struct lf_dataset *held, *d;
+    for (int n = 2; n < 12; n++)
+        for (int half = 0; half < 2; half++) {
+            d = split(n, n, 3, half ? 0.5 : 0, &held);
+            assert_true(lf_dataset_rows(d) >= 3 && lf_dataset_rows(held) >= 3);
+            assert_int_equal(lf_dataset_rows(d) + lf_dataset_rows(held), 3 * n);
+            lf_dataset_free(d);
+            lf_dataset_free(held);
+        }
+    d = split(0, 1, 4, 0.5, &held);
+    assert_null(held);
+    assert_int_equal(lf_dataset_rows(d), 4);
+    lf_dataset_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +544,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_lines_by_number),
         cmocka_unit_test(a_line_over_the_limit_is_refused),
         cmocka_unit_test(templates_are_checked),
+        cmocka_unit_test(held_out_rows_stay_so_when_others_come_or_go),
+        cmocka_unit_test(a_row_is_held_out_and_a_row_stays),
         cmocka_unit_test(a_hundred_thousand_rows_load_in_seconds),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -1,0 +1,31 @@
+# Without an eval.jsonl, "validation" holds a part of the rows out: the loss and the score are of
+# those, they are not trained on, and the log, the report and `lorafs train` say how many they are.
+. "$TEST_LIB/http.sh"
+serve
+lorafs() { "$BIN/lorafs" "$@"; }
+export LORAFS_URL=$URL
+rows 40 red >"$WORK/rows.jsonl"
+echo '{"rank": 4, "steps": 12, "batch_size": 2, "max_length": 32, "max_tokens": 4, "seed": 1,
+    "learning_rate": 0.003, "metric": "exact_match", "validation": 0.2}' >"$WORK/config.json"
+lorafs train task "$WORK/rows.jsonl" -c "$WORK/config.json" >/dev/null
+lorafs wait task 2>/dev/null | grep -c '^task ready v1 exact_match 1.0000'
+held=$(lorafs log task | sed -n 's/.*"rows":\([0-9]*\).*"validation_rows":\([0-9]*\).*/\2 of \1/p')
+kept=${held#* of } held=${held% of *}
+[ $((kept + held)) = 40 ] && [ "$held" -ge 2 ] && [ "$held" -le 16 ] || fail "$held held out, $kept"
+lorafs log task | grep -c '"event":"eval"'
+metrics=$(call GET /v1/adapters/task/files/metrics.json)
+echo "$metrics" | grep -c "\"validation_rows\": $held,"
+echo "$metrics" | grep -c "\"rows\": $kept,"
+[ "$(echo "$metrics" | grep -c "\"rows\": $held,")" = 2 ] # on which base and version are scored
+echo "$metrics" | grep -c '"eval_loss": [0-9]'
+
+# Rows that are held out are such here, too.
+"$BIN/lorafs" train --base "$BASE" --out "$WORK/out" --config "$WORK/config.json" --quiet \
+    --dataset "$WORK/rows.jsonl" | grep -c " over $kept rows, .* on $held rows held out"
+
+# Held-out rows of its own take the place of the part.
+rows 8 red >"$WORK/eval.jsonl"
+put task eval.jsonl "$WORK/eval.jsonl" >/dev/null
+call POST /v1/adapters/task/ctl -d 'train' >/dev/null
+lorafs wait task 2>/dev/null | grep -c '^task ready v2 exact_match 1.0000'
+call GET /v1/adapters/task/files/metrics.json | grep -c '"rows": 40,'
