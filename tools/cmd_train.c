@@ -122,6 +122,8 @@ static void on_event(void *arg, const struct lf_train_event *e)
         r->last_loss = e->loss;
         show(r, e);
     }
+    if (e->kind == LF_TRAIN_WARNING)
+        fprintf(stderr, "warning: %s\n", e->reason);
     if (e->kind == LF_TRAIN_CHECKPOINT && e->reason)
         fprintf(stderr, "checkpoint: %s\n", e->reason);
 }

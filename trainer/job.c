@@ -313,6 +313,10 @@ enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag
     lf_job_report(j,
                   &(struct lf_train_event){
                       .kind = LF_TRAIN_STEP, .loss = loss, .grad_norm = norm, .learning_rate = lr});
+    struct lf_diag warning;
+    if (lf_watch_see(&j->watch, j->now.step, loss, norm, &warning))
+        lf_job_report(j,
+                      &(struct lf_train_event){.kind = LF_TRAIN_WARNING, .reason = warning.text});
     if (j->now.state != LF_JOB_RUNNING)
         return LF_OK;
     enum lf_err rc = save_if_due(j, diag);
@@ -484,6 +488,7 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         rc = check_length(t, j->eval, diag);
     rc = rc ?: lf_plan_init(&j->plan, j->train, &j->s, diag);
     j->now.steps = j->plan.steps;
+    lf_watch_init(&j->watch, t->m->config.V, j->plan.steps);
     if (rc == LF_OK && j->eval)
         j->eval_every = lf_best_every(&j->plan, j->eval);
     rc = rc ?: make_adapter(j, spec->init, diag);

@@ -6,6 +6,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/plan.h"
 #include "trainer/trainer.h"
+#include "trainer/watch.h"
 
 #include <pthread.h>
 
@@ -43,6 +44,7 @@ struct lf_job {
     struct lf_job_eval evaluation;
     int64_t eval_every; /* the settings', or what was chosen; 0: only at the end */
     struct lf_best best;
+    struct lf_watch watch;
 
     double loss_sum, loss_weight; /* smoothed loss = sum / weight */
     double step_seconds;          /* smoothed */

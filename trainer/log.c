@@ -6,8 +6,8 @@
 
 static const char *event_name(const struct lf_train_event *e)
 {
-    static const char *const names[] = {"started",    "micro",  "step",   "eval",
-                                        "checkpoint", "paused", "resumed"};
+    static const char *const names[] = {"started", "micro",      "step",   "warning",
+                                        "eval",    "checkpoint", "paused", "resumed"};
     return e->kind == LF_TRAIN_END ? lf_job_state_name(e->progress.state) : names[e->kind];
 }
 
@@ -38,7 +38,7 @@ json_t *lf_train_log_json(const struct lf_train_event *e)
     else if (e->kind == LF_TRAIN_END && e->progress.state == LF_JOB_DONE)
         more = json_pack("{s:o*}", "kept_step", lf_train_kept_json(p));
     else if (e->reason)
-        more = json_pack("{s:s}", e->kind == LF_TRAIN_END ? "reason" : "failed", e->reason);
+        more = json_pack("{s:s}", e->kind == LF_TRAIN_CHECKPOINT ? "failed" : "reason", e->reason);
     if (more)
         json_object_update(line, more);
     json_decref(more);

@@ -5,6 +5,7 @@
  *   {"time", "event": "micro", "step": 3, "micro": 2, "micro_loss": 1.25}    `train --log` alone
  *   {"time", "event": "step", "step": 3, "steps": 940, "loss": 1.2, "learning_rate": 0.0001,
  *    "grad_norm": 0.8, "tokens": 5120, "tokens_per_second": 812.5}
+ *   {"time", "event": "warning", "step": 3, "reason": "the loss climbs: ..."}
  *   {"time", "event": "eval", "step": 3, "eval_loss": 1.3, "kept_step": 3}
  *   {"time", "event": "checkpoint", "step": 3}        "failed": why it could not be written
  *   {"time", "event": "paused", "step": 3}, "resumed"

@@ -29,6 +29,7 @@ enum lf_train_event_kind {
     LF_TRAIN_STARTED,    /* it has its place; progress.resumed says from where it goes on */
     LF_TRAIN_MICRO,      /* a micro-batch's gradients are in */
     LF_TRAIN_STEP,       /* an optimizer step is done */
+    LF_TRAIN_WARNING,    /* something goes wrong: reason (trainer/watch.h) */
     LF_TRAIN_EVAL,       /* evaluation rows were scored: progress.eval_loss, kept */
     LF_TRAIN_CHECKPOINT, /* resumable from `step`; or reason says why it could not be written */
     LF_TRAIN_PAUSED,     /* at a step boundary */
@@ -45,7 +46,7 @@ struct lf_train_event {
     double loss;                 /* STEP: mean over the step, by loss_normalization */
     double grad_norm;            /* STEP: before clipping */
     double learning_rate;        /* STEP: used for it */
-    const char *reason;          /* END: why it failed; CHECKPOINT: why not; else NULL */
+    const char *reason;          /* END: why it failed; CHECKPOINT: why not; WARNING; else NULL */
 };
 
 /* Called on the trainer's thread, inside lf_trainer_place, lf_trainer_step and lf_job_*. It may

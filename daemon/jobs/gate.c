@@ -4,12 +4,12 @@
 
 #include "core/json.h"
 #include "score/metrics.h"
+#include "trainer/watch.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define GUESSING 0.98    /* of ln(vocabulary): a loss of who knows nothing */
-#define KNEW 0.9         /* and that of who knew something */
+#define KNEW 0.9         /* of ln(vocabulary): a loss of who knew something */
 #define MAJORITY_ROWS 20 /* fewer do not tell how often a class comes */
 
 bool lf_scored_rows(struct lf_jobs *j, uint64_t adapter_id, const struct lf_train_settings *s,
@@ -65,7 +65,7 @@ bool lf_gate_guesses(struct lf_jobs *j, const struct lf_open_job *l, struct lf_d
     const struct lf_progress *p = &r->progress;
     int V = lf_registry_base(j->d->registry, r->adapter_id)->model->config.V;
     double loss = isfinite(p->eval_loss) ? p->eval_loss : p->loss;
-    if (l->curve.train.n == 0 || !(loss >= GUESSING * log(V)) ||
+    if (l->curve.train.n == 0 || !lf_loss_is_guess(loss, V) ||
         l->curve.train.p[0].loss >= KNEW * log(V) || !is_on(j, r->adapter_id, &scores))
         return false;
     lf_fail(why, LF_E_FAILED,

@@ -57,6 +57,7 @@ struct lf_open_job {
     /* The recorder's own */
     struct lf_curve curve;
     struct lf_survey survey;       /* of its rows; the preparer's before TRAINING */
+    json_t *warnings;              /* of how it goes: texts; NULL: none; owned */
     bool unsaved;                  /* progress that is not in the store, or not drawn */
     struct lf_job_event end_event; /* here from the start: that a training ended cannot be lost */
     struct lf_training_end end;

@@ -128,6 +128,7 @@ bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
     pthread_cond_broadcast(&j->changed);
     pthread_mutex_unlock(&j->lock);
     lf_curve_free(&l->curve);
+    json_decref(l->warnings);
     free(l);
     return true;
 }
@@ -593,6 +594,7 @@ void lf_jobs_close(struct lf_jobs *j)
         j->open = l->next;
         lf_adapter_free(l->trained);
         lf_curve_free(&l->curve);
+        json_decref(l->warnings);
         free(l);
     }
     while (j->scorings) {

@@ -91,6 +91,19 @@ static void log_line(struct lf_jobs *j, const struct lf_open_job *l, json_t *lin
     lf_registry_log(j->d->registry, l->record.adapter_id, line);
 }
 
+/* In `status` beside what is odd about the rows. */
+static void on_warning(struct lf_jobs *j, struct lf_open_job *l, const char *reason)
+{
+    lf_buf_auto line = {0};
+    json_auto_t *all = lf_survey_warnings(&l->survey);
+    if (!l->warnings)
+        l->warnings = json_array();
+    json_array_append_new(l->warnings, json_string(reason));
+    json_array_extend(all, l->warnings);
+    if (lf_survey_line(&line, all) == LF_OK)
+        lf_registry_warned(j->d->registry, l->record.adapter_id, line.data);
+}
+
 static void on_started(struct lf_jobs *j, struct lf_open_job *l)
 {
     lf_lock_auto held = lf_lock(&j->lock);
@@ -107,6 +120,8 @@ static void on_event(struct lf_jobs *j, struct lf_open_job *l, const struct lf_t
     enum lf_err rc = LF_OK;
     if (e->kind == LF_TRAIN_STARTED)
         on_started(j, l);
+    else if (e->kind == LF_TRAIN_WARNING)
+        on_warning(j, l, e->reason);
     else if (e->kind == LF_TRAIN_STEP)
         rc = lf_curve_add(&l->curve.train, (double)e->step, e->loss);
     else if (e->kind == LF_TRAIN_EVAL)

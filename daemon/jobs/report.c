@@ -78,14 +78,17 @@ static json_t *history(const json_t *old)
 }
 
 /* "loss" is an average over the last steps, of which each weighs 5% more than the one before. */
-static json_t *train_json(const struct lf_progress *p, const struct lf_curve_points *steps)
+static json_t *train_json(const struct lf_open_job *l)
 {
+    const struct lf_progress *p = &l->record.progress;
+    const struct lf_curve_points *steps = &l->curve.train;
     double last = steps->n > 0 ? steps->p[steps->n - 1].loss : (double)NAN;
-    return json_pack("{s:I, s:o*, s:o, s:o, s:o, s:I, s:f, s:f}", "steps", (json_int_t)p->step,
-                     "kept_step", lf_train_kept_json(p), "loss", lf_json_finite(p->loss),
-                     "last_loss", lf_json_finite(last), "eval_loss", lf_json_finite(p->eval_loss),
-                     "tokens", (json_int_t)p->tokens, "seconds", p->seconds, "tokens_per_second",
-                     p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0);
+    return json_pack(
+        "{s:I, s:o*, s:o, s:o, s:o, s:I, s:f, s:f, s:O*}", "steps", (json_int_t)p->step,
+        "kept_step", lf_train_kept_json(p), "loss", lf_json_finite(p->loss), "last_loss",
+        lf_json_finite(last), "eval_loss", lf_json_finite(p->eval_loss), "tokens",
+        (json_int_t)p->tokens, "seconds", p->seconds, "tokens_per_second",
+        p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, "warnings", l->warnings);
 }
 
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *diag)
@@ -95,8 +98,7 @@ enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, s
     json_auto_t *report =
         json_pack("{s:i, s:I, s:o, s:o, s:o, s:O*}", "version", (int)l->record.version, "job",
                   (json_int_t)l->record.id, "data", lf_survey_json(&l->survey), "train",
-                  train_json(&l->record.progress, &l->curve.train), "history", history(old), "base",
-                  json_object_get(old, "base"));
+                  train_json(l), "history", history(old), "base", json_object_get(old, "base"));
     return write_report(j, l->record.adapter_id, report, diag);
 }
 

@@ -43,7 +43,7 @@ static bool is_news(const char *event)
 static bool is_bad(const char *event)
 {
     return strcmp(event, "failed") == 0 || strcmp(event, "refused") == 0 ||
-           strcmp(event, "not scored") == 0;
+           strcmp(event, "warning") == 0 || strcmp(event, "not scored") == 0;
 }
 
 /* The line in the daemon's own log, its members as fields. */

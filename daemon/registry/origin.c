@@ -97,7 +97,9 @@ char *lf_registry_warning(struct lf_registry *r, uint64_t id, int32_t version)
                           (int)version, lf_files[LF_FILE_METRICS].disk) != LF_OK ||
         !lf_file_exists(path) || lf_json_load(&j, path, NULL) != LF_OK)
         return NULL;
-    const json_t *list = json_object_get(json_object_get(j, "data"), "warnings");
+    json_auto_t *list = json_array();
+    json_array_extend(list, json_object_get(json_object_get(j, "data"), "warnings"));
+    json_array_extend(list, json_object_get(json_object_get(j, "train"), "warnings"));
     if (lf_survey_line(&line, list) != LF_OK || line.len == 0)
         return NULL;
     lf_utf8_printable(out, sizeof out, line.data, line.len); /* it may be anybody's file */

@@ -1,0 +1,23 @@
+# A training that learns nothing is called so while it runs: in the log with its step, below
+# the line of `status`, afterwards in the version's report, and by `lorafs train` itself.
+. "$TEST_LIB/http.sh"
+serve
+lorafs() { "$BIN/lorafs" "$@"; }
+export LORAFS_URL=$URL
+rows 16 red >"$WORK/rows.jsonl"
+echo '{"rank": 4, "steps": 12, "batch_size": 2, "max_length": 32, "learning_rate": 1e-8,
+    "alpha": 32, "seed": 3, "gate": "off"}' >"$WORK/config.json"
+lorafs train task "$WORK/rows.jsonl" -c "$WORK/config.json" >/dev/null
+lorafs wait task >/dev/null 2>&1
+guess='the loss, [0-9.]*, is that of guessing among [0-9]* ids (step [0-9]*)'
+lorafs log task | grep -c "\"event\":\"warning\",\"step\":[0-9]*,\"reason\":\"$guess"
+call GET /v1/adapters/task/files/status | grep -c "^warning: .*$guess"
+call GET /v1/adapters/task/files/metrics.json | grep -c "\"$guess"
+grep -c " warn jobs: task: warning adapter=task .*$guess" "$WORK/daemon.log"
+"$BIN/lorafs" train --base "$BASE" --out "$WORK/out" --config "$WORK/config.json" --quiet \
+    --dataset "$WORK/rows.jsonl" 2>&1 | grep -c "^warning: $guess"
+
+# It is still known after a restart.
+stop_daemon
+serve
+call GET /v1/adapters/task/files/status | grep -c "^warning: .*$guess"
