@@ -225,6 +225,10 @@ struct lf_kv_write_args {
  * values (the new ones too) from their pages, the others from k and v.
  * p = softmax over keys j <= i (j > i - window when window > 0) of cap(scale * q_i.k_j),
  * cap(s) = softcap * tanh(s / softcap) when softcap > 0. Query head h reads kv head h / (H/Hkv). */
+#define LF_ATTN_FEW                                                             \
+    16 /* rows: of one kv head's query heads, for all new tokens of a sequence. \
+          With so many or fewer in each, a launch depends on the batch's bounds \
+          alone and may be recorded */
 struct lf_attn_args {
     void *o;    /* (T, ldo) act: H heads of D */
     float *lse; /* (T, H) log-sum-exp for backward, or NULL */

@@ -156,7 +156,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
     struct lf_batch_plan *p = &x->plan;
     sort_seqs(x, seqs, n_seqs);
     p->S = n_seqs;
-    bool decodes = true; /* one more token of every cached sequence, and nothing else */
+    int n_max = 0;
     p->T = p->S_cached = p->T_cached = p->S_train = p->T_train = p->M = p->M_train = 0;
     for (int i = 0; i < n_seqs; i++) {
         int k = (int)(p->keys[i] & 0xffffff);
@@ -167,7 +167,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
         p->start[i] = p->T;
         p->n[i] = s->n;
         p->T += s->n;
-        decodes = decodes && part == PART_CACHED && s->n == 1;
+        n_max = lf_max_int(n_max, s->n);
         p->S_cached += part == PART_CACHED;
         p->T_cached += part == PART_CACHED ? s->n : 0;
         p->S_train += part == PART_TRAIN;
@@ -177,10 +177,10 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
             p->M_train += part == PART_TRAIN && s->labels[t] >= 0;
         }
     }
-    int rows = decodes ? lf_exec_step_rows(x, p->T) : 0;
+    int rows = p->S_cached == p->S ? lf_exec_step_rows(x, p->T, n_max) : 0;
     x->recorded = rows > 0;
     p->rows = rows > 0 ? rows : p->T;
-    p->ends = keeps_ends(x, seqs);
+    p->ends = !x->recorded && keeps_ends(x, seqs);
 }
 
 /* ---- Packing --------------------------------------------------------------------------------- */
@@ -229,8 +229,9 @@ static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
     struct lf_batch_plan *p = &x->plan;
     struct lf_ragged *b = &x->all.batch;
     int padding = p->rows - p->T; /* sequences of one row that neither read nor write pages */
+    int all = x->recorded ? p->rows : p->S; /* the others of a recorded step have no rows */
     const void *d_seqs;
-    struct lf_seq *out = lf_exec_carve(x, (size_t)(p->S + padding) * sizeof *out, &d_seqs);
+    struct lf_seq *out = lf_exec_carve(x, (size_t)all * sizeof *out, &d_seqs);
     int n_pages = 0;
     b->n_max = b->kv_max = 0;
     for (int i = 0; i < p->S; i++) {
@@ -247,12 +248,13 @@ static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
         b->n_max = s->n > b->n_max ? s->n : b->n_max;
         b->kv_max = past + s->n > b->kv_max ? past + s->n : b->kv_max;
     }
-    for (int i = 0; i < padding; i++)
-        out[p->S + i] = (struct lf_seq){.start = p->T + i, .n = 1, .slot = -1, .page_off = -1};
-    b->S = p->S + padding;
+    for (int i = 0; i < all - p->S; i++)
+        out[p->S + i] = (struct lf_seq){
+            .start = lf_min_int(p->T + i, p->rows), .n = i < padding, .slot = -1, .page_off = -1};
+    b->S = all;
     b->seqs = d_seqs;
     b->h_seqs = out;
-    b->n_cached = p->S_cached + padding;
+    b->n_cached = x->recorded ? all : p->S_cached;
     b->T_cached = p->T_cached + padding;
 }
 
@@ -281,7 +283,7 @@ static void pack_segs(struct lf_exec *x, struct lf_ragged *b, const struct lf_ba
 {
     const struct lf_batch_plan *p = &x->plan;
     const void *d_segs;
-    size_t most = (size_t)(p->S + p->rows - p->T);
+    size_t most = (size_t)(x->recorded ? p->rows : p->S);
     struct lf_lora_seg *out = lf_exec_carve(x, most * sizeof *out, &d_segs);
     int n = 0;
     for (int i = first; i < p->S; i++) {

@@ -87,7 +87,7 @@ struct lf_pass {
 
 /* What a recorded step depends on beside the metadata. Compared as bytes. */
 struct lf_step_key {
-    int32_t rows, kv_max, rank_max;
+    int32_t rows, kv_max, n_max, rank_max;
     uint32_t lora; /* projections with adapters, a bit each */
 };
 
@@ -225,8 +225,9 @@ void lf_exec_norm(struct lf_exec *x, void *y, int ldy, const void *in, const flo
 /* exec_step.c: the forward of a batch that decodes, from a recording. */
 enum lf_err lf_exec_steps_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_exec_steps_close(struct lf_exec *x);
-/* Rows, T and more, of the recording for T sequences that decode; 0: they are not recorded. */
-int lf_exec_step_rows(const struct lf_exec *x, int T);
+/* Rows, T and more, of the recording for T tokens, up to n_max of a sequence; 0: they are not
+ * recorded. */
+int lf_exec_step_rows(const struct lf_exec *x, int T, int n_max);
 /* Sets x->step, and rounds the batch's bounds up to it. */
 void lf_exec_step_round(struct lf_exec *x);
 /* Puts the forward of the packed batch on the stream; records it when it is the first of its key.

@@ -1,10 +1,10 @@
-/* Decoding steps, recorded: one more token of every cached sequence is the same run of operations
- * each time, so a device that can record it (CUDA graphs) launches it at once.
+/* Decoding steps, recorded: one more token of every cached sequence, or a few of some, is the same
+ * run of operations each time, so a device that can record it (CUDA graphs) launches it at once.
  *
  * A recording serves every batch of its key: as many rows or fewer (the rest is padding, which has
- * no pages and no adapter), keys up to kv_max, ranks up to rank_max, the same projections with
- * adapters. What differs from step to step lies in the metadata, whose arrays stand at the same
- * places for the same number of rows (exec_batch.c). */
+ * no pages and no adapter), keys up to kv_max, up to n_max tokens of a sequence, ranks up to
+ * rank_max, the same projections with adapters. What differs from step to step lies in the
+ * metadata, whose arrays stand at the same places for the same number of rows (exec_batch.c). */
 #include "model/exec_inside.h"
 
 #include "core/num.h"
@@ -53,13 +53,15 @@ void lf_exec_steps_close(struct lf_exec *x)
     free(x->recordings);
 }
 
-int lf_exec_step_rows(const struct lf_exec *x, int T)
+int lf_exec_step_rows(const struct lf_exec *x, int T, int n_max)
 {
-    const struct lf_exec_limits *l = &x->limits;
+    const struct lf_config *c = &x->model->config;
     int unit = T <= 8 ? 1 : T <= 64 ? 8 : 16;
-    if (!x->recordings || T > ROWS_MOST)
+    int most = lf_min_int(x->limits.tokens_max, x->limits.seqs_max);
+    if (!x->recordings || T > lf_min_int(ROWS_MOST, most) ||
+        rounded(n_max, 1) * (c->H / c->Hkv) > LF_ATTN_FEW)
         return 0;
-    return lf_min_int((T + unit - 1) / unit * unit, lf_min_int(l->tokens_max, l->seqs_max));
+    return lf_min_int((T + unit - 1) / unit * unit, most);
 }
 
 void lf_exec_step_round(struct lf_exec *x)
@@ -69,6 +71,7 @@ void lf_exec_step_round(struct lf_exec *x)
     memset(k, 0, sizeof *k);
     k->rows = b->T;
     k->kv_max = b->kv_max = rounded(b->kv_max, KV_MIN);
+    k->n_max = b->n_max = rounded(b->n_max, 1);
     if (b->rank_max > 0)
         k->rank_max = b->rank_max = lf_min_int(rounded(b->rank_max, RANK_MIN), x->limits.rank_max);
     for (int p = 0; p < x->model->config.n_proj; p++)

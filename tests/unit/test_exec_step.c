@@ -93,22 +93,25 @@ static struct lf_batch_seq seq_of(struct text *t, int n, bool cached)
                                  .slot = t->adapter < 0 ? -1 : slot[t->adapter]};
 }
 
-/* One more token of each text, all in one batch; logits (n, V) of it. */
-static void step(struct text *const *texts, int n, float *logits)
+/* One more token of each text, or up to `most`, all in one batch; logits (n, V) of the last. */
+static void step(struct text *const *texts, int n, int most, float *logits)
 {
     struct lf_batch_seq seqs[SEQS];
     struct lf_batch_result results[SEQS];
     struct lf_diag diag;
     for (int i = 0; i < n; i++) {
         struct text *t = texts[i];
-        t->ids[t->n] = (int32_t)(lf_rng_u32((uint64_t)t->adapter + 9, (uint64_t)t->n, 0) % V);
-        t->n++;
+        for (int more = 1 + (t->n + i) % most; more > 0; more--, t->n++)
+            t->ids[t->n] = (int32_t)(lf_rng_u32((uint64_t)t->adapter + 9, (uint64_t)t->n, 0) % V);
         assert_int_equal(lf_exec_kv_grow(x, &t->kv, t->n), LF_OK);
         seqs[i] = seq_of(t, t->n - t->kv.n_tokens, true);
     }
     ok(lf_exec_run(x, seqs, n, results, &diag), &diag);
-    for (int i = 0; i < n; i++)
-        ok(lf_exec_logits(x, i, logits + i * V, &diag), &diag);
+    for (int i = 0; i < n; i++) {
+        static float all[TOKENS * V];
+        ok(lf_exec_logits(x, i, all, &diag), &diag);
+        memcpy(logits + i * V, all + (seqs[i].n - 1) * V, V * sizeof *logits);
+    }
 }
 
 /* The same text, its last token's logits, by one forward without a cache. */
@@ -137,15 +140,20 @@ static void same(const float *a, const float *b, const char *when, int i)
         fail_msg("%s, text %d: cosine %.8f", when, i, cosine);
 }
 
-static void steps(struct text *const *texts, int n, int count, const char *when)
+static void steps_of(struct text *const *texts, int n, int most, int count, const char *when)
 {
     static float logits[SEQS * V], expected[V];
     for (int k = 0; k < count; k++)
-        step(texts, n, logits);
+        step(texts, n, most, logits);
     for (int i = 0; i < n; i++) {
         whole(texts[i], expected);
         same(logits + i * V, expected, when, i);
     }
+}
+
+static void steps(struct text *const *texts, int n, int count, const char *when)
+{
+    steps_of(texts, n, 1, count, when);
 }
 
 static void steps_equal_whole_forwards(void **state)
@@ -172,6 +180,10 @@ static void steps_equal_whole_forwards(void **state)
     steps(all, SEQS, 6, "another adapter in the place of one");
     steps(all + 3, 2, 300, "long contexts");
     steps(all, SEQS, 2, "long and short");
+    steps_of(all, 2, 4, 9, "a few tokens of two");
+    steps_of(some, 3, 3, 9, "a few tokens of three");
+    steps_of(all, SEQS, 2, 5, "a few tokens of all");
+    steps(all, SEQS, 2, "one of all");
     for (int i = 0; i < SEQS; i++)
         lf_exec_kv_release(x, &t[i].kv);
 }

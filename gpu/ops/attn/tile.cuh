@@ -222,7 +222,7 @@ LF_DEVICE float row_total(float sum)
 
 /* ---- Which kernel takes a sequence ----------------------------------------------------------- */
 
-#define FEW_ROWS 16 /* query rows of one kv head that one mma holds */
+#define FEW_ROWS LF_ATTN_FEW /* query rows of one kv head that one mma holds */
 
 /* Few enough tokens that all query heads of a kv head fit into one tile (decoding). */
 static __host__ __device__ inline bool few_rows(int n, int group)
