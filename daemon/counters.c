@@ -134,6 +134,10 @@ enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route
     counter(out, "cached_tokens_total", "Of them, those found in the cache and not read again.",
             &c->cached_tokens);
     counter(out, "completion_tokens_total", "Tokens generated.", &c->completion_tokens);
+    counter(out, "drafted_tokens_total", "Tokens tried out ahead of being generated.",
+            &c->drafted_tokens);
+    counter(out, "accepted_tokens_total", "Of them, those that were generated.",
+            &c->accepted_tokens);
     counter(out, "train_tokens_total", "Tokens trained on.", &c->train_tokens);
     counter(out, "train_steps_total", "Optimizer steps.", &c->train_steps);
     counter(out, "adapters_loaded_total", "Adapters put into a slot.", &c->adapters_loaded);

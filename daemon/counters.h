@@ -26,6 +26,7 @@ struct lf_counters {
     atomic_uint_fast64_t ended_eos, ended_stop, ended_length, ended_cancelled, ended_failed;
     atomic_uint_fast64_t refused; /* the queue was full */
     atomic_uint_fast64_t prompt_tokens, cached_tokens, completion_tokens;
+    atomic_uint_fast64_t drafted_tokens, accepted_tokens;
     atomic_uint_fast64_t train_tokens, train_steps;
     atomic_uint_fast64_t adapters_loaded, adapters_evicted;
     atomic_uint_fast64_t device_losses;

@@ -36,6 +36,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .train_tokens = 4096,
         .checkpoint_seconds = 15,
         .drain_seconds = 10,
+        .speculate = LF_SPECULATE_AUTO,
         .request_seconds = 3600,
         .stop_fd = -1,
         .reload_fd = -1,

@@ -39,6 +39,7 @@ struct lf_daemon_options {
     int64_t kv_tokens;        /* of all sequences together; 0: chosen from the memory */
     int batch_tokens_max;     /* of a serving step */
     double itl_ms;    /* that a step in which sequences decode shall not pass; 0: by share */
+    int speculate;    /* drafts of an answer in a step (model/speculate.h) */
     int train_tokens; /* of a fused training batch; 0: this daemon never trains */
     double checkpoint_seconds; /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;         /* answers under way may end within this when it stops */

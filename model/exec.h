@@ -138,9 +138,10 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
 /* What is drawn, as struct lf_sample_params says it. Host memory. */
 struct lf_exec_wish {
     const int *which; /* (n) sequences whose next token it is: indices of the last run's seqs */
+    const int *at;    /* (n) which of its new tokens that one follows; NULL: the last */
     const struct lf_sample_params *params; /* (n) */
-    int n;
-    const int32_t *history; /* (n_history) */
+    int n;                                 /* up to seqs_max */
+    const int32_t *history;                /* (n_history) */
     int n_history;
     const struct lf_logit_bias *bias; /* (n_bias) */
     int n_bias;
@@ -155,10 +156,9 @@ struct lf_exec_tokens {
     int32_t *top_ids;    /* (n, top_ld); NULL where top_ld is 0 */
     float *top_logprobs; /* (n, top_ld) likewise */
 };
-/* After lf_exec_run: puts the drawing of the next tokens (the logits are those of each sequence's
- * last token) on the stream, and does not wait: a next run may be put behind it that goes on from
- * these tokens (LF_DRAWN). At most LF_DRAWS_MAX are under way; each is fetched by an lf_exec_drawn,
- * oldest first. */
+/* After lf_exec_run: puts the drawing of the next tokens on the stream, and does not wait: a next
+ * run may be put behind it that goes on from these tokens (LF_DRAWN). At most LF_DRAWS_MAX are
+ * under way; each is fetched by an lf_exec_drawn, oldest first. */
 enum lf_err lf_exec_draw(struct lf_exec *x, const struct lf_exec_wish *wish,
                          struct lf_diag *diag) LF_MUST_CHECK;
 /* The tokens of the oldest drawing under way. Waits for it alone. */

@@ -148,17 +148,41 @@ static enum lf_err check_tops(int top_n, int top_ld, struct lf_diag *diag)
     return LF_OK;
 }
 
+/* The row of the last block's output that is token `at` of sequence s of the batch. */
+static int32_t row_of(const struct lf_exec *x, int s, int at)
+{
+    return x->plan.ends ? s : x->plan.start[s] + at;
+}
+
+/* Of a run that kept the last tokens alone. */
+static enum lf_err check_kept(const struct lf_exec *x, int s, int at, struct lf_diag *diag)
+{
+    if (x->plan.ends && at != x->plan.n[s] - 1)
+        return lf_fail(diag, LF_E_INVALID, "the last run kept each sequence's last token alone");
+    return LF_OK;
+}
+
+/* Which of its sequence's new tokens the i-th drawn one follows. */
+static int drawn_at(const struct lf_exec *x, const struct lf_exec_wish *w, int i)
+{
+    return w->at ? w->at[i] : x->plan.n[x->plan.place[w->which[i]]] - 1;
+}
+
 static enum lf_err check_wish(const struct lf_exec *x, const struct lf_exec_wish *w,
                               struct lf_diag *diag)
 {
-    if (w->n < 1 || w->n > x->plan.S)
-        return lf_fail(diag, LF_E_INVALID, "%d sequences to sample: the last run had %d", w->n,
-                       x->plan.S);
+    if (w->n < 1 || w->n > x->limits.seqs_max)
+        return lf_fail(diag, LF_E_INVALID, "%d tokens to sample: between 1 and %d are possible",
+                       w->n, x->limits.seqs_max);
     enum lf_err rc = LF_OK;
     for (int i = 0; i < w->n && rc == LF_OK; i++) {
         const struct lf_sample_params *p = &w->params[i];
         if (w->which[i] < 0 || w->which[i] >= x->plan.S)
             return lf_fail(diag, LF_E_INVALID, "the last run had no sequence %d", w->which[i]);
+        int s = x->plan.place[w->which[i]], at = drawn_at(x, w, i);
+        if (at < 0 || at >= x->plan.n[s])
+            return lf_fail(diag, LF_E_INVALID, "the last run had no token %d of sequence %d", at,
+                           w->which[i]);
         if (!lies_within(p->history_off, p->history_n, w->n_history) ||
             !lies_within(p->bias_off, p->bias_n, w->n_bias))
             return lf_fail(diag, LF_E_INVALID,
@@ -166,7 +190,7 @@ static enum lf_err check_wish(const struct lf_exec *x, const struct lf_exec_wish
                            w->which[i]);
         if (p->mask < 0 || p->mask > w->n_masks)
             return lf_fail(diag, LF_E_INVALID, "sequence %d has no mask %d", w->which[i], p->mask);
-        rc = check_tops(p->top_n, w->top_ld, diag);
+        rc = check_tops(p->top_n, w->top_ld, diag) ?: check_kept(x, s, at, diag);
     }
     return rc;
 }
@@ -198,20 +222,6 @@ void lf_exec_draws_close(struct lf_exec *x)
     }
 }
 
-/* The row of the last block's output that is token `at` of sequence s of the batch. */
-static int32_t row_of(const struct lf_exec *x, int s, int at)
-{
-    return x->plan.ends ? s : x->plan.start[s] + at;
-}
-
-/* Of a run that kept the last tokens alone. */
-static enum lf_err check_kept(const struct lf_exec *x, int s, int at, struct lf_diag *diag)
-{
-    if (x->plan.ends && at != x->plan.n[s] - 1)
-        return lf_fail(diag, LF_E_INVALID, "the last run kept each sequence's last token alone");
-    return LF_OK;
-}
-
 /* Uploads the rows whose logits are wanted, and the parameters; *d_rows and a's are set. */
 static void pack_draw(struct lf_exec *x, const struct lf_exec_wish *w, const int32_t **d_rows,
                       struct lf_sample_args *a)
@@ -223,7 +233,7 @@ static void pack_draw(struct lf_exec *x, const struct lf_exec_wish *w, const int
     struct lf_sample_params *h_params = lf_exec_carve(x, n * sizeof *h_params, &d_p);
     for (int i = 0; i < w->n; i++) {
         int s = x->plan.place[w->which[i]];
-        rows[i] = row_of(x, s, x->plan.n[s] - 1);
+        rows[i] = row_of(x, s, drawn_at(x, w, i));
         h_params[i] = w->params[i];
     }
     lf_stream_upload(x->stream, x->meta, x->h_meta, x->meta_bytes);

@@ -1,90 +1,12 @@
 /* Generation: who takes part in the next batch, who holds KV pages, what each sequence becomes. */
-#include "model/generate.h"
+#include "model/generate_inside.h"
 
-#include "core/grow.h"
+#include "core/clock.h"
 #include "core/num.h"
 #include "model/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* A live sequence. tokens are prompt and completion, n of them known here and the next `drawn` on
- * their way; the first kv.n_tokens of them all are in the cache, the others are pending. One
- * pending token and something cached: it decodes. */
-struct gen_seq {
-    uint64_t id;
-    void *user;
-    int32_t *tokens; /* (n_prompt + max_tokens) */
-    int n, n_prompt, max_tokens;
-    int drawn;     /* by steps in flight: 0, 1, or 2 while the next step is put on the stream */
-    int32_t draft; /* LF_DRAWN of the last one */
-    bool background;
-    bool planned; /* it is in the batch that is being made */
-    int n_cached; /* of its prompt, found when it was admitted first; -1: it was not yet */
-    int slot;
-    struct lf_sample_params sample;
-    const struct lf_logit_bias *bias; /* (n_bias) */
-    int n_bias;
-    struct lf_guide *guide; /* or NULL */
-    bool failed;            /* it is */
-    bool over;              /* its last token is here */
-    struct lf_scores *scores;
-    int n_scored; /* the prompt's tokens up to here have their scores, or need none */
-    bool ignore_eos;
-    int32_t stop_ids[LF_STOPS_MAX];
-    int n_stop_ids;
-    struct lf_kv_seq kv;
-};
-
-/* A step on the device: which sequences drew a token in it, in the order of the drawing; and behind
- * them those that have read their prompts and want no token. */
-struct gen_flight {
-    struct lf_mark *begin, *end; /* of its work on the stream */
-    int n_decoding, n_prompt;    /* sequences, tokens */
-    int n_background;            /* sequences of the batch */
-    int n, n_done;
-    int top_ld;
-    struct gen_row {
-        uint64_t id;
-        int at; /* among the sequences, or before, when others have left */
-    } * rows;   /* (seqs_max) */
-};
-
-struct lf_gen {
-    struct lf_exec *x;
-    const struct lf_model *m;
-    int seqs_max, tokens_max, context_max;
-    bool ahead, held;     /* held: background sequences take no part */
-    int pages;            /* of the exec, all of them ours */
-    struct gen_seq *seqs; /* (seqs_max), oldest first */
-    int n_seqs;
-    uint64_t next_id;
-    int64_t preempted, prompt_tokens, cached_tokens, completion_tokens;
-    /* The batch being made, (seqs_max) each; planned[i] is the sequence of batch[i]. */
-    int *planned;
-    struct lf_batch_seq *batch;
-    struct lf_batch_result *results;
-    int n_batch, n_tokens;
-    /* What is sampled from it, (seqs_max) each. */
-    int *which;
-    struct lf_sample_params *params;
-    struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
-    int n_flights, flight_first;
-    int step_decoding, step_prompt, step_background; /* of the flight that landed last */
-    double step_seconds;
-    struct lf_exec_tokens landed; /* of the flight that lands, (seqs_max) */
-    /* What prompts' scores are asked with, (tokens_max). */
-    int n_score;
-    struct lf_exec_row *score;
-    struct lf_exec_tokens scored;
-    /* What draws look at */
-    int32_t *history;
-    struct lf_logit_bias *bias;
-    size_t n_history, history_cap, n_bias, bias_cap;
-    uint32_t *masks; /* (seqs_max, words) pinned; NULL: no sequence had a guide so far */
-    int n_masks;
-    struct gen_flight *open; /* of the batch that has run and whose draws are not made yet */
-};
 
 struct lf_sample_params lf_sample_greedy(void)
 {
@@ -94,28 +16,6 @@ struct lf_sample_params lf_sample_greedy(void)
 static int pages_for(int n_tokens)
 {
     return (n_tokens + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
-}
-
-/* Its tokens, those on their way too. */
-static int length(const struct gen_seq *s)
-{
-    return s->n + s->drawn;
-}
-
-static int pending(const struct gen_seq *s)
-{
-    return length(s) - s->kv.n_tokens;
-}
-
-/* The last token that it may have is on its way. */
-static bool drawn_out(const struct gen_seq *s)
-{
-    return length(s) - s->n_prompt == s->max_tokens;
-}
-
-static bool decodes(const struct gen_seq *s)
-{
-    return s->kv.n_tokens > 0 && pending(s) == 1 && s->max_tokens > 0;
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -176,17 +76,20 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     }
     size_t n = (size_t)g->seqs_max;
     g->ahead = limits->ahead;
+    lf_speculation_init(&g->speculation, limits->speculate);
     enum lf_err rc = flights_new(g, n, diag);
     g->seqs = calloc(n, sizeof *g->seqs);
     g->planned = calloc(n, sizeof *g->planned);
     g->batch = calloc(n, sizeof *g->batch);
     g->results = calloc(n, sizeof *g->results);
     g->which = calloc(n, sizeof *g->which);
+    g->at = calloc(n, sizeof *g->at);
+    g->owners = calloc(n, sizeof *g->owners);
     g->params = calloc(n, sizeof *g->params);
     g->score = calloc((size_t)g->tokens_max, sizeof *g->score);
     bool tokens = tokens_new(&g->landed, n) && tokens_new(&g->scored, (size_t)g->tokens_max);
     if (rc == LF_OK && (!g->seqs || !g->planned || !g->batch || !g->results || !g->which ||
-                        !g->params || !g->score || !tokens))
+                        !g->at || !g->owners || !g->params || !g->score || !tokens))
         rc = lf_no_memory(diag, "%zu live sequences", n);
     if (rc == LF_OK)
         *out = g;
@@ -233,6 +136,8 @@ void lf_gen_free(struct lf_gen *g)
     free(g->batch);
     free(g->results);
     free(g->which);
+    free(g->at);
+    free(g->owners);
     free(g->params);
     free(g->score);
     tokens_free(&g->landed);
@@ -376,27 +281,45 @@ static void plan(struct lf_gen *g, int i, int take)
     struct gen_seq *s = &g->seqs[i];
     s->planned = true;
     g->planned[g->n_batch] = i;
-    const int32_t *ids = s->drawn > 0 ? &s->draft : s->tokens + s->kv.n_tokens;
-    g->batch[g->n_batch++] = (struct lf_batch_seq){.ids = ids,
-                                                   .n = take,
-                                                   .kv = &s->kv,
-                                                   .slot = s->slot,
-                                                   .last_only = s->n_scored >= s->n_prompt};
+    const int32_t *ids = s->drawn > 0 ? &s->draw : s->tokens + s->kv.n_tokens;
+    g->batch[g->n_batch++] =
+        (struct lf_batch_seq){.ids = ids,
+                              .n = take,
+                              .kv = &s->kv,
+                              .slot = s->slot,
+                              .last_only = s->n_scored >= s->n_prompt && s->n_drafts == 0};
     g->n_tokens += take;
+}
+
+/* What it may go on with, where this step has drafts, and pages for them. */
+static void plan_drafts(struct lf_gen *g, struct gen_seq *s, int *left)
+{
+    int most = lf_min_int(g->speculation.most, s->max_tokens - (s->n - s->n_prompt) - 1);
+    most = lf_min_int(most, lf_min_int(*left, g->tokens_max - g->n_tokens - 1));
+    if (!g->drafts || s->drawn > 0 || !lf_speculation_drafts(&g->speculation, s->kv.owner))
+        return;
+    if (most > 0 && !lf_exec_kv_outgrown(g->x, &s->kv, s->n + most))
+        lf_gen_add_drafts(g, s, most);
+    if (lf_exec_kv_grow(g->x, &s->kv, s->n + s->n_drafts) != LF_OK)
+        s->n_drafts = s->n_drafted = 0;
+    if (s->n_drafts == 0)
+        lf_speculation_came(&g->speculation, s->kv.owner, 0, 0);
+    *left -= s->n_drafts;
 }
 
 /* Every sequence that decodes, oldest first, so that those whose pages are taken come later.
  * Returns how many go on from a token that they made. */
 static int plan_decoding(struct lf_gen *g)
 {
-    int n = 0;
+    int n = 0, left = g->seqs_max - g->n_seqs; /* rows for drafts */
     for (int i = 0; i < g->n_seqs && g->n_tokens < g->tokens_max; i++) {
         struct gen_seq *s = &g->seqs[i];
         bool ours = decodes(s) && !drawn_out(s) && !(g->held && s->background);
         while (ours && lf_exec_kv_grow(g->x, &s->kv, length(s)) != LF_OK)
             ours = preempt(g, i) > i;
         if (ours) {
-            plan(g, i, 1);
+            plan_drafts(g, s, &left);
+            plan(g, i, 1 + s->n_drafts);
             n += length(s) > s->n_prompt;
         }
     }
@@ -479,144 +402,6 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
     }
 }
 
-/* ---- The tokens ------------------------------------------------------------------------------ */
-
-static bool has_penalty(const struct lf_sample_params *p)
-{
-    return p->repetition_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0;
-}
-
-/* Appends what the sequence's draw looks at to the lists of this batch. */
-static enum lf_err add_lists(struct lf_gen *g, const struct gen_seq *s, struct lf_sample_params *p,
-                             struct lf_diag *diag)
-{
-    size_t n = has_penalty(p) ? (size_t)s->n : 0, n_bias = (size_t)s->n_bias;
-    enum lf_err rc = lf_grow(&g->history, &g->history_cap, g->n_history + n, sizeof *g->history);
-    rc = rc ?: lf_grow(&g->bias, &g->bias_cap, g->n_bias + n_bias, sizeof *g->bias);
-    if (rc != LF_OK)
-        return lf_fail(diag, rc, "no memory for %zu tokens of history", g->n_history + n);
-    p->history_off = (int32_t)g->n_history;
-    p->history_n = (int32_t)n;
-    p->completion_n = n > 0 ? s->n - s->n_prompt : 0;
-    p->bias_off = (int32_t)g->n_bias;
-    p->bias_n = s->n_bias;
-    if (n > 0)
-        memcpy(g->history + g->n_history, s->tokens, n * sizeof *s->tokens);
-    if (n_bias > 0)
-        memcpy(g->bias + g->n_bias, s->bias, n_bias * sizeof *s->bias);
-    g->n_history += n;
-    g->n_bias += n_bias;
-    return LF_OK;
-}
-
-/* The sequence's guide says what may be drawn; where it cannot, all may, and the sequence ends. */
-static enum lf_err add_mask(struct lf_gen *g, struct gen_seq *s, struct lf_sample_params *p,
-                            struct lf_diag *diag)
-{
-    struct lf_device *dev = lf_exec_stream(g->x)->dev;
-    size_t words = lf_guide_words(g->m->config.V);
-    p->mask = 0;
-    if (!s->guide)
-        return LF_OK;
-    if (!g->masks) {
-        void *masks = NULL;
-        enum lf_err rc =
-            lf_device_alloc_host(dev, &masks, (size_t)g->seqs_max * words * sizeof *g->masks, diag);
-        if (rc != LF_OK)
-            return rc;
-        g->masks = masks;
-    }
-    s->failed = lf_guide_mask(s->guide, g->masks + (size_t)g->n_masks * words) != LF_OK;
-    if (!s->failed)
-        p->mask = ++g->n_masks;
-    return LF_OK;
-}
-
-/* Draws for the sequences of the batch that have nothing pending any more, into flight f. */
-static enum lf_err draw(struct lf_gen *g, struct gen_flight *f, struct lf_diag *diag)
-{
-    enum lf_err rc = LF_OK;
-    f->n = f->n_done = f->top_ld = 0;
-    g->n_history = g->n_bias = 0;
-    g->n_masks = 0;
-    for (int b = 0; b < g->n_batch && rc == LF_OK; b++) {
-        struct gen_seq *s = &g->seqs[g->planned[b]];
-        if (pending(s) > 0 || s->max_tokens == 0 || s->over)
-            continue;
-        struct lf_sample_params *p = &g->params[f->n];
-        *p = s->sample;
-        p->counter = (uint64_t)(length(s) - s->n_prompt);
-        rc = add_lists(g, s, p, diag) ?: add_mask(g, s, p, diag);
-        f->top_ld = lf_max_int(f->top_ld, p->top_n);
-        g->which[f->n] = b;
-        f->rows[f->n++] = (struct gen_row){s->id, g->planned[b]};
-    }
-    for (int b = 0; b < g->n_batch; b++) {
-        const struct gen_seq *s = &g->seqs[g->planned[b]];
-        if (pending(s) == 0 && s->max_tokens == 0)
-            f->rows[f->n + f->n_done++] = (struct gen_row){s->id, g->planned[b]};
-    }
-    if (f->n == 0 || rc != LF_OK)
-        return rc;
-    const struct lf_exec_wish wish = {.which = g->which,
-                                      .params = g->params,
-                                      .n = f->n,
-                                      .history = g->history,
-                                      .n_history = (int)g->n_history,
-                                      .bias = g->bias,
-                                      .n_bias = (int)g->n_bias,
-                                      .masks = g->masks,
-                                      .n_masks = g->n_masks,
-                                      .top_ld = f->top_ld};
-    return lf_exec_draw(g->x, &wish, diag);
-}
-
-/* ---- Scores ---------------------------------------------------------------------------------- */
-
-/* The token of its prompt that row i of the scores is about. */
-static int scored_token(const struct lf_gen *g, int i)
-{
-    const struct lf_exec_row *r = &g->score[i];
-    const struct gen_seq *s = &g->seqs[g->planned[r->seq]];
-    return s->kv.n_tokens - g->batch[r->seq].n + r->at + 1;
-}
-
-static void keep_score(struct lf_gen *g, int i, int top_ld)
-{
-    struct gen_seq *s = &g->seqs[g->planned[g->score[i].seq]];
-    int t = scored_token(g, i);
-    size_t n = (size_t)s->sample.top_n, to = (size_t)t * n, from = (size_t)i * (size_t)top_ld;
-    s->scores->logprob[t] = g->scored.logprobs[i];
-    s->n_scored = t + 1;
-    if (n == 0)
-        return;
-    memcpy(s->scores->top_ids + to, g->scored.top_ids + from, n * sizeof *g->scored.top_ids);
-    memcpy(s->scores->top_logprob + to, g->scored.top_logprobs + from,
-           n * sizeof *g->scored.top_logprobs);
-}
-
-/* The prompts' tokens whose predecessors are in the batch that has run, where they are wanted and
- * have no score yet. */
-static enum lf_err score(struct lf_gen *g, struct lf_diag *diag)
-{
-    int top_ld = 0;
-    g->n_score = 0;
-    for (int b = 0; b < g->n_batch; b++) {
-        const struct gen_seq *s = &g->seqs[g->planned[b]];
-        int first = s->kv.n_tokens - g->batch[b].n, t = lf_max_int(s->n_scored, first + 1);
-        for (; t < s->n_prompt && t <= s->kv.n_tokens; t++) {
-            g->score[g->n_score++] = (struct lf_exec_row){b, t - 1 - first, s->tokens[t]};
-            top_ld = lf_max_int(top_ld, s->sample.top_n);
-        }
-    }
-    if (g->n_score == 0)
-        return LF_OK;
-    enum lf_err rc = lf_exec_score(g->x, g->score, g->n_score, top_ld, &g->scored, diag);
-    for (int i = 0; i < g->n_score && rc == LF_OK; i++)
-        keep_score(g, i, top_ld);
-    return rc;
-}
-
 /* ---- A step ---------------------------------------------------------------------------------- */
 
 /* After a failure: the tokens whose successors were not sampled are pending again. */
@@ -624,8 +409,9 @@ static void rewind_batch(struct lf_gen *g)
 {
     for (int b = 0; b < g->n_batch; b++) {
         struct gen_seq *s = &g->seqs[g->planned[b]];
-        if (pending(s) == 0)
-            s->kv.n_tokens--;
+        if (pending(s) <= 0)
+            s->kv.n_tokens = length(s) - 1;
+        s->n_drafts = 0;
     }
 }
 
@@ -634,10 +420,7 @@ static enum lf_finish finish_of(const struct lf_gen *g, const struct gen_seq *s,
 {
     if (s->failed || (s->guide && lf_guide_accept(s->guide, token) != LF_OK))
         return LF_FINISH_FAILED;
-    for (int i = 0; i < s->n_stop_ids; i++)
-        if (s->stop_ids[i] == token)
-            return LF_FINISH_EOS;
-    if (!s->ignore_eos && lf_model_is_eos(g->m, token))
+    if (lf_gen_ends(g, s, token))
         return LF_FINISH_EOS;
     if (s->guide && lf_guide_ended(s->guide))
         return LF_FINISH_WHOLE;
@@ -653,12 +436,23 @@ static struct gen_seq *find(struct lf_gen *g, const struct gen_row *r)
     return NULL;
 }
 
+/* The rest of its drafts is of no use, nor are its keys, and what was drawn behind it. */
+static void refuse_drafts(struct lf_gen *g, struct gen_seq *s)
+{
+    lf_speculation_came(&g->speculation, s->kv.owner, s->n_drafted, s->n_drafted - s->n_drafts);
+    s->drawn -= s->n_drafts;
+    s->kv.n_tokens -= s->n_drafts;
+    s->n_refused = s->n_drafts;
+    s->n_drafts = s->n_drafted = 0;
+}
+
 /* Row i of the flight that has landed. */
 static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight *f, int i,
                    struct lf_gen_token *out)
 {
     int32_t token = g->landed.ids[i];
     size_t top = (size_t)i * (size_t)f->top_ld;
+    bool drafted = s->n_drafts > 0 && s->tokens[s->n] == token;
     s->tokens[s->n++] = token;
     s->drawn--;
     *out = (struct lf_gen_token){.id = s->id,
@@ -671,6 +465,10 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
                                  .n_cached = s->n_cached,
                                  .finish = finish_of(g, s, token)};
     s->over = out->finish != LF_FINISH_NONE;
+    s->n_drafts -= drafted;
+    g->accepted += drafted;
+    if (s->n_drafted > 0 && (!drafted || s->over))
+        refuse_drafts(g, s);
 }
 
 /* Puts the next step's forward on the stream, where any sequence has something for it. */
@@ -678,8 +476,10 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
 {
     struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
     g->n_batch = g->n_tokens = 0;
-    for (int i = 0; i < g->n_seqs; i++)
+    for (int i = 0; i < g->n_seqs; i++) {
         g->seqs[i].planned = false;
+        g->seqs[i].n_drafts = g->seqs[i].n_drafted = 0;
+    }
     reread_outgrown(g);
     int n_decoding = plan_decoding(g);
     plan_reading(g, prefill_max);
@@ -691,14 +491,18 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     }
     if (g->n_batch == 0)
         return LF_OK;
-    f->n_background = 0;
-    for (int b = 0; b < g->n_batch; b++)
+    f->n_background = f->n_drafts = 0;
+    for (int b = 0; b < g->n_batch; b++) {
         f->n_background += g->seqs[g->planned[b]].background;
+        f->n_drafts += g->seqs[g->planned[b]].n_drafts;
+    }
+    f->drafts = g->drafts;
     f->n_decoding = n_decoding;
-    f->n_prompt = g->n_tokens - n_decoding;
+    f->n_prompt = g->n_tokens - n_decoding - f->n_drafts;
+    g->drafted += f->n_drafts;
     lf_mark_set(f->begin);
     enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
-    rc = rc ?: score(g, diag);
+    rc = rc ?: lf_gen_score(g, diag);
     if (rc == LF_OK)
         g->open = f;
     else
@@ -713,7 +517,7 @@ static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
     if (!f)
         return LF_OK;
     g->open = NULL;
-    enum lf_err rc = draw(g, f, diag);
+    enum lf_err rc = lf_gen_draw(g, f, diag);
     if (rc != LF_OK) {
         rewind_batch(g);
         return rc;
@@ -721,7 +525,7 @@ static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
     for (int i = 0; i < f->n; i++) {
         struct gen_seq *s = &g->seqs[f->rows[i].at];
         s->drawn++;
-        s->draft = LF_DRAWN(i);
+        s->draw = LF_DRAWN(i);
     }
     lf_mark_set(f->end);
     for (int b = 0; b < g->n_batch; b++) {
@@ -733,10 +537,20 @@ static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
     return LF_OK;
 }
 
-/* The next step will not wait for scores. */
+/* Whether the sequences that decode now gain from drafts. */
+static bool drafts_pay(struct lf_gen *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->n_seqs; i++)
+        if (decodes(&g->seqs[i]) && !(g->held && g->seqs[i].background))
+            g->owners[n++] = g->seqs[i].kv.owner;
+    return lf_speculation_pays(&g->speculation, g->owners, n);
+}
+
+/* The next step will not wait for scores, nor for what drafts follow. */
 static bool may_go_ahead(const struct lf_gen *g)
 {
-    bool may = g->ahead;
+    bool may = g->ahead && !g->drafts;
     for (int i = 0; i < g->n_seqs && may; i++)
         may = g->seqs[i].n_scored >= g->seqs[i].n_prompt;
     return may;
@@ -748,7 +562,7 @@ static bool draws_wait(const struct lf_gen *g)
     bool wait = false;
     for (int i = 0; i < g->n_seqs && !wait; i++) {
         const struct gen_seq *s = &g->seqs[i];
-        wait = has_penalty(&s->sample) || s->n_bias > 0 || s->guide;
+        wait = lf_gen_has_penalty(&s->sample) || s->n_bias > 0 || s->guide;
     }
     return wait;
 }
@@ -761,6 +575,8 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     g->step_decoding = g->step_prompt = g->step_background = 0;
     g->step_seconds = 0;
     enum lf_err rc = LF_OK;
+    uint64_t begin = g->n_flights == 0 ? lf_clock_ns() : 0;
+    g->drafts = drafts_pay(g);
     if (g->n_flights == 0)
         rc = launch(g, prefill_max, diag) ?: launch_draws(g, diag);
     if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
@@ -771,9 +587,14 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
         rc = land(g, &f, diag);
     if (rc != LF_OK)
         return rc;
+    if (f && f->n_decoding > 0 && f->n_prompt == 0)
+        lf_speculation_took(&g->speculation, f->drafts, f->n_decoding + f->n_drafts,
+                            begin > 0 ? (double)(lf_clock_ns() - begin) / 1e9 : g->step_seconds);
     for (int i = 0; f && i < f->n; i++) {
         struct gen_seq *s = find(g, &f->rows[i]);
-        if (s)
+        if (s && s->n_refused > 0)
+            s->n_refused--;
+        else if (s)
             accept(g, s, f, i, &out[n++]);
     }
     rc = launch_draws(g, diag);
@@ -813,6 +634,8 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
                                .prompt_tokens = g->prompt_tokens,
                                .cached_tokens = g->cached_tokens,
                                .completion_tokens = g->completion_tokens,
+                               .drafted = g->drafted,
+                               .accepted = g->accepted,
                                .step_decoding = g->step_decoding,
                                .step_prompt = g->step_prompt,
                                .step_background = g->step_background,

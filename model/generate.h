@@ -17,6 +17,10 @@
  * those are there: a guide's mask is made while the device works. Where a prompt is scored, steps
  * wait for each other as without it.
  *
+ * With `speculate` a step tries out tokens that a sequence may go on with (model/speculate.h): it
+ * makes up to one more than there were drafts, the same that come without. Steps with drafts do not
+ * go ahead.
+ *
  * Who begins as another one of the same owner began does not read that again, also when the other
  * is long gone: its pages stay until they are needed (model/exec.h).
  *
@@ -28,6 +32,7 @@
 
 #include "core/err.h"
 #include "model/exec.h"
+#include "model/speculate.h"
 #include "text/guide.h"
 
 #include <stdbool.h>
@@ -41,6 +46,8 @@ struct lf_gen_limits {
     int context_max; /* prompt and completion of one sequence; at most the model's positions and
                         what all KV pages hold. 0: that */
     bool ahead;      /* pays where the stream is asynchronous; elsewhere it delays tokens */
+    int speculate;   /* drafts of a sequence in a step, up to LF_DRAFTS_MAX; 0: none;
+                        LF_SPECULATE_AUTO: as they pay */
 };
 
 enum lf_finish {
@@ -103,7 +110,8 @@ struct lf_gen_status {
     int64_t preempted; /* times a sequence gave its pages back, since lf_gen_new */
     int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
     int64_t cached_tokens;                    /* found instead */
-    int pages, pages_free, pages_idle;        /* idle ones are free, but hold what may be found */
+    int64_t drafted, accepted; /* drafts tried out; those that came, completion_tokens all */
+    int pages, pages_free, pages_idle; /* idle ones are free, but hold what may be found */
     /* Of the step whose tokens came last, 0 where there was none: sequences that decoded, tokens of
      * prompts, background sequences in it, and what the stream took for it. */
     int step_decoding, step_prompt, step_background;
@@ -130,8 +138,8 @@ void lf_gen_remove(struct lf_gen *g, uint64_t id);
 /* The tokens of one batch; `ahead` puts the next one behind it. prefill_max: ceiling for the prompt
  * tokens of a batch made now (0: what fits tokens_max, -1: none while any decode), to keep the
  * decoding sequences' next token near. out: room for lf_gen_seqs_max tokens; *n_out of them are
- * filled, none when only pieces of prompts were read. Without live sequences it does nothing. Fails
- * only for the device; the sequences are then still live. */
+ * filled, those of one sequence in their order; none when only pieces of prompts were read. Without
+ * live sequences it does nothing. Fails only for the device; the sequences are then still live. */
 enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
                         struct lf_diag *diag) LF_MUST_CHECK;
 /* What was read for the owner is not found any more. */

@@ -89,6 +89,15 @@ enum lf_err lf_guide_mask(struct lf_guide *u, uint32_t *mask) LF_MUST_CHECK;
 enum lf_err lf_guide_accept(struct lf_guide *u, int32_t id) LF_MUST_CHECK;
 /* The same for bytes. */
 enum lf_err lf_guide_bytes(struct lf_guide *u, const char *s, size_t n) LF_MUST_CHECK;
+/* Where it is, and back there from whatever was accepted since. */
+struct lf_guide_place {
+    size_t n;
+    uint64_t epoch;
+    int32_t state;
+    bool begun;
+};
+struct lf_guide_place lf_guide_place(const struct lf_guide *u);
+void lf_guide_return(struct lf_guide *u, const struct lf_guide_place *to);
 /* What came so far is an answer, and nothing may follow. */
 bool lf_guide_ended(struct lf_guide *u);
 /* What came so far is an answer. */

@@ -28,10 +28,10 @@ static const char *const options[] = {
     "mount-option", "no-tcp", "option", "out", "parallel", "predictions", "prefix", "prompt",
     "prompt-tokens", "published", "quant", "quiet", "rank", "rate", "recompute", "repair",
     "repetition-penalty", "request-timeout", "role", "rows", "seconds", "seed", "seqs", "set",
-    "shape", "shots", "slots", "socket", "spread", "staging", "stop", "svg", "system", "targets",
-    "temperature", "test-percent", "test-rows", "text", "threads", "timeout", "tls-cert",
-    "tls-key", "tokens", "top-k", "top-p", "train-rows", "train-tokens", "url", "users", "version",
-    "vocabulary", "warmup", "watch", NULL};
+    "shape", "shots", "slots", "socket", "speculate", "spread", "staging", "stop", "svg",
+    "system", "targets", "temperature", "test-percent", "test-rows", "text", "threads",
+    "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p", "train-rows", "train-tokens",
+    "url", "users", "version", "vocabulary", "warmup", "watch", NULL};
 static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "eval", "export", "finish",
     "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",

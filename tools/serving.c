@@ -46,6 +46,7 @@ void lf_serving_init(struct lf_serving *s)
     s->train_tokens = s->daemon.train_tokens;
     s->drain_seconds = s->daemon.drain_seconds;
     s->request_seconds = s->daemon.request_seconds;
+    s->speculate = s->daemon.speculate - LF_SPECULATE_AUTO;
     s->started_ns = lf_clock_ns();
     remember(s);
 }
@@ -61,6 +62,7 @@ static void take_options(struct lf_serving *s)
     s->daemon.train_tokens = (int)s->train_tokens;
     s->daemon.drain_seconds = (int)s->drain_seconds;
     s->daemon.request_seconds = (int)s->request_seconds;
+    s->daemon.speculate = s->speculate + LF_SPECULATE_AUTO; /* "auto" and "off" come first */
     lf_log_set_level((enum lf_log_level)s->log_level);
     lf_log_set_format((enum lf_log_format)s->log_format);
 }

@@ -17,7 +17,7 @@ struct lf_serving {
     char data_dir[LF_PATH_MAX]; /* the default one */
     char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
-    int device, quant, log_level, log_format;
+    int device, quant, speculate, log_level, log_format;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
@@ -73,6 +73,8 @@ struct lf_serving {
     {"itl-ms", 0, LF_OPT_REAL, "MS", &(s).daemon.itl_ms,                                           \
      "most time between two tokens of an answer that prompts may cause; 0: by their number",       \
      .hi = 60000},                                                                                 \
+    {"speculate", 0, LF_OPT_CHOICE, "auto|off|1|2|3|4|5|6|7", &(s).speculate,                      \
+     "tokens that are looked up in an answer's text and tried out in a step; auto: as it pays"},   \
     {"train-tokens", 0, LF_OPT_INT, "N", &(s).train_tokens,                                        \
      "most tokens of a training batch; 0: this daemon does not train", .hi = 1 << 20},             \
     {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.checkpoint_seconds,                    \

@@ -133,7 +133,8 @@ static void plan_made(struct lf_engine *e)
 enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = device_open(e, diag) ?: model_open(e, diag) ?: exec_open(e, diag);
-    struct lf_gen_limits limits = {.tokens_max = e->o->batch_tokens_max};
+    struct lf_gen_limits limits = {.tokens_max = e->o->batch_tokens_max,
+                                   .speculate = e->o->speculate};
     if (rc == LF_OK)
         limits.ahead = lf_stream_async(e->stream);
     rc = rc ?: lf_gen_new(&e->gen, e->exec, e->model, &limits, diag);

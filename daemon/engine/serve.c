@@ -192,6 +192,8 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
                               before.completion_tokens));
     lf_counter_add(&e->counters->cached_tokens,
                    (uint64_t)(after.cached_tokens - before.cached_tokens));
+    lf_counter_add(&e->counters->drafted_tokens, (uint64_t)(after.drafted - before.drafted));
+    lf_counter_add(&e->counters->accepted_tokens, (uint64_t)(after.accepted - before.accepted));
     lf_counter_add(&e->counters->completion_tokens,
                    (uint64_t)(after.completion_tokens - before.completion_tokens));
     uint64_t now = lf_clock_ns();

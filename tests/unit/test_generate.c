@@ -96,11 +96,13 @@ static void run_all(struct texts *out, struct lf_gen *g)
     run_requests(out, g, r, N_PROMPTS);
 }
 
-static struct lf_gen *gen_open(struct tiny *t, int seqs_max, int tokens_max, bool ahead)
+static struct lf_gen *gen_open(struct tiny *t, int seqs_max, int tokens_max, bool ahead,
+                               int speculate)
 {
     struct lf_diag diag = {""};
     struct lf_gen *g;
-    struct lf_gen_limits l = {.seqs_max = seqs_max, .tokens_max = tokens_max, .ahead = ahead};
+    struct lf_gen_limits l = {
+        .seqs_max = seqs_max, .tokens_max = tokens_max, .ahead = ahead, .speculate = speculate};
     must(lf_gen_new(&g, t->exec, t->model, &l, &diag), &diag);
     return g;
 }
@@ -111,7 +113,7 @@ static void run_alone(struct texts *out)
     struct tiny t;
     struct lf_exec_limits l = limits(64);
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 1, 0, false);
+    struct lf_gen *g = gen_open(&t, 1, 0, false, 0);
     run_all(out, g);
     for (int i = 0; i < N_PROMPTS; i++) {
         assert_int_equal(out->n[i], N_TOKENS);
@@ -124,6 +126,7 @@ static void run_alone(struct texts *out)
 struct gen_case {
     int pages, seqs, tokens;
     bool ahead, penalties;
+    int speculate;
 };
 
 /* Steps that are put on the stream ahead of their tokens as well as without; and as long as none
@@ -137,7 +140,7 @@ static void run_case(const struct gen_case *c, const struct texts *alone)
     struct lf_gen_request r[N_PROMPTS];
     int n = 0;
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, c->seqs, c->tokens, c->ahead);
+    struct lf_gen *g = gen_open(&t, c->seqs, c->tokens, c->ahead, c->speculate);
     for (int i = 0; i < N_PROMPTS; i++) {
         if (!c->penalties && i == PENALISED)
             continue;
@@ -148,9 +151,10 @@ static void run_case(const struct gen_case *c, const struct texts *alone)
     assert_memory_equal(got.ids, want.ids, (size_t)n * sizeof *got.ids);
     assert_memory_equal(got.finish, want.finish, (size_t)n * sizeof *got.finish);
     lf_gen_status(g, &st);
-    print_message("%d pages%s: %d times preempted, %d + %d tokens\n", c->pages,
+    print_message("%d pages%s: %d times preempted, %d + %d tokens, %d of %d drafts\n", c->pages,
                   c->ahead ? ", ahead" : "", (int)st.preempted, (int)st.prompt_tokens,
-                  (int)st.completion_tokens);
+                  (int)st.completion_tokens, (int)st.accepted, (int)st.drafted);
+    assert_true(c->speculate > 0 || st.drafted == 0);
     assert_int_equal(st.live, 0);
     assert_int_equal(st.pages_free, c->pages);
     assert_true(c->pages > 5 || c->seqs < 12 || st.preempted > 0);
@@ -169,10 +173,11 @@ static void company_prompt_pieces_and_preemption_do_not_matter(void **state)
     make_prompts();
     run_alone(&alone);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int how = 0; how < 4; how++) {
+        for (int how = 0; how < 8; how++) {
             struct gen_case c = cases[i];
             c.ahead = how & 1;
             c.penalties = how & 2;
+            c.speculate = how & 4 ? 3 : 0;
             run_case(&c, &alone);
         }
 }
@@ -185,7 +190,7 @@ static void check_stop_id(bool ahead)
     make_prompts();
     run_alone(&alone);
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 0, 0, ahead);
+    struct lf_gen *g = gen_open(&t, 0, 0, ahead, 0);
     struct lf_gen_request r = request(3);
     int32_t stop = alone.ids[3][6];
     int first = 0;
@@ -225,7 +230,7 @@ static void check_coming_and_going(bool ahead)
     make_prompts();
     run_alone(&alone);
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 0, 0, ahead);
+    struct lf_gen *g = gen_open(&t, 0, 0, ahead, 0);
     must(lf_gen_step(g, 0, out, &n, &diag), &diag);
     assert_int_equal(n, 0);
     for (int i = 0; i < 3; i++) {
@@ -291,7 +296,7 @@ static void a_short_prompt_does_not_wait_for_a_long_one(void **state)
     int steps[2];
     make_prompts();
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 2, 8, false);
+    struct lf_gen *g = gen_open(&t, 2, 8, false, 0);
     struct lf_gen_request r[2] = {request(11), request(1)}; /* 34 tokens, 4 */
     steps_to_first(g, r, steps);
     assert_int_equal(steps[1], 1);
@@ -317,7 +322,7 @@ static void who_is_held_waits_for_the_others(void **state)
     make_prompts();
     run_alone(&alone);
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 2, 0, true);
+    struct lf_gen *g = gen_open(&t, 2, 0, true, 0);
     for (int i = 0; i < 2; i++) {
         struct lf_gen_request r = request(i + 2);
         r.background = i == 1;
@@ -349,7 +354,7 @@ static void refuses_what_cannot_be(void **state)
     uint64_t id;
     make_prompts();
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 2, 0, false);
+    struct lf_gen *g = gen_open(&t, 2, 0, false, 0);
     assert_int_equal(lf_gen_context_max(g), 64);
     struct lf_gen_request r = request(11);
     r.max_tokens = 31;
@@ -438,7 +443,7 @@ static void prompts_are_scored(void **state)
         struct lf_exec_limits l = limits(cases[k].pages);
         memset(logprob, 0, sizeof logprob);
         tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-        struct lf_gen *g = gen_open(&t, 0, cases[k].tokens, cases[k].ahead);
+        struct lf_gen *g = gen_open(&t, 0, cases[k].tokens, cases[k].ahead, 0);
         for (int i = 0; i < N_PROMPTS; i++) {
             scores[i] = (struct lf_scores){logprob[i], top_ids[i], top[i]};
             r[i] = request(i);
@@ -471,7 +476,7 @@ static void biases_and_alternatives_are_each_sequences_own(void **state)
     int n = 0;
     make_prompts();
     tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    struct lf_gen *g = gen_open(&t, 0, 0, true);
+    struct lf_gen *g = gen_open(&t, 0, 0, true, 0);
     for (int i = 0; i < 3; i++) {
         uint64_t id;
         struct lf_gen_request r = request(4);

@@ -292,6 +292,21 @@ enum lf_err lf_guide_accept(struct lf_guide *u, int32_t id)
     return rc;
 }
 
+struct lf_guide_place lf_guide_place(const struct lf_guide *u)
+{
+    return (struct lf_guide_place){
+        .n = u->text.len, .epoch = u->epoch, .state = u->state, .begun = u->begun};
+}
+
+void lf_guide_return(struct lf_guide *u, const struct lf_guide_place *to)
+{
+    lf_assert(to->n <= u->text.len);
+    u->text.len = to->n;
+    u->epoch = to->epoch;
+    u->state = to->state;
+    u->begun = to->begun;
+}
+
 bool lf_guide_ended(struct lf_guide *u)
 {
     return lf_guide_whole(u) && u->g->machine.state[u->state].n == 0;

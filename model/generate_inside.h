@@ -1,0 +1,130 @@
+/* Generation from inside: the sequences, the batch that is being made, and the steps under way. */
+#ifndef LF_MODEL_GENERATE_INSIDE_H
+#define LF_MODEL_GENERATE_INSIDE_H
+
+#include "model/generate.h"
+#include "model/limits.h"
+#include "model/speculate.h"
+
+/* A live sequence. tokens are prompt and completion, n of them known here and the next `drawn` on
+ * their way; the first kv.n_tokens of them all are in the cache, the others are pending. One
+ * pending token and something cached: it decodes. */
+struct gen_seq {
+    uint64_t id;
+    void *user;
+    int32_t *tokens; /* (n_prompt + max_tokens) */
+    int n, n_prompt, max_tokens;
+    int drawn;     /* by steps in flight: 0, 1, or 2 while the next step is put on the stream; more
+                      of those with drafts */
+    int32_t draw;  /* LF_DRAWN of the last one */
+    int n_drafts;  /* behind its n tokens, in the batch or in flight, and not refused yet */
+    int n_drafted; /* what that was at first */
+    int n_refused; /* rows of the flight that lands that are of no use */
+    bool background;
+    bool planned; /* it is in the batch that is being made */
+    int n_cached; /* of its prompt, found when it was admitted first; -1: it was not yet */
+    int slot;
+    struct lf_sample_params sample;
+    const struct lf_logit_bias *bias; /* (n_bias) */
+    int n_bias;
+    struct lf_guide *guide; /* or NULL */
+    bool failed;            /* it is */
+    bool over;              /* its last token is here */
+    struct lf_scores *scores;
+    int n_scored; /* the prompt's tokens up to here have their scores, or need none */
+    bool ignore_eos;
+    int32_t stop_ids[LF_STOPS_MAX];
+    int n_stop_ids;
+    struct lf_kv_seq kv;
+};
+
+/* A step on the device: which sequences drew a token in it, in the order of the drawing; and behind
+ * them those that have read their prompts and want no token. */
+struct gen_flight {
+    struct lf_mark *begin, *end; /* of its work on the stream */
+    int n_decoding, n_prompt;    /* sequences, tokens */
+    int n_drafts;                /* tokens that go on from these sequences */
+    bool drafts;                 /* it was for them, and waited */
+    int n_background;            /* sequences of the batch */
+    int n, n_done;
+    int top_ld;
+    struct gen_row {
+        uint64_t id;
+        int at; /* among the sequences, or before, when others have left */
+    } * rows;   /* (seqs_max) */
+};
+
+struct lf_gen {
+    struct lf_exec *x;
+    const struct lf_model *m;
+    int seqs_max, tokens_max, context_max;
+    struct lf_speculation speculation;
+    bool drafts;          /* this step has drafts where there are any, and does not go ahead */
+    bool ahead, held;     /* held: background sequences take no part */
+    int pages;            /* of the exec, all of them ours */
+    struct gen_seq *seqs; /* (seqs_max), oldest first */
+    int n_seqs;
+    uint64_t next_id;
+    int64_t preempted, prompt_tokens, cached_tokens, completion_tokens, drafted, accepted;
+    /* The batch being made, (seqs_max) each; planned[i] is the sequence of batch[i]. */
+    int *planned;
+    struct lf_batch_seq *batch;
+    struct lf_batch_result *results;
+    int n_batch, n_tokens;
+    /* What is sampled from it, (seqs_max) each. */
+    int *which, *at;
+    uint64_t *owners; /* (seqs_max) of those who decode */
+    struct lf_sample_params *params;
+    struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
+    int n_flights, flight_first;
+    int step_decoding, step_prompt, step_background; /* of the flight that landed last */
+    double step_seconds;
+    struct lf_exec_tokens landed; /* of the flight that lands, (seqs_max) */
+    /* What prompts' scores are asked with, (tokens_max). */
+    int n_score;
+    struct lf_exec_row *score;
+    struct lf_exec_tokens scored;
+    /* What draws look at */
+    int32_t *history;
+    struct lf_logit_bias *bias;
+    size_t n_history, history_cap, n_bias, bias_cap;
+    uint32_t *masks; /* (seqs_max, words) pinned; NULL: no sequence had a guide so far */
+    int n_masks;
+    struct gen_flight *open; /* of the batch that has run and whose draws are not made yet */
+};
+
+/* Its tokens, those on their way too. */
+static inline int length(const struct gen_seq *s)
+{
+    return s->n + s->drawn;
+}
+
+static inline int pending(const struct gen_seq *s)
+{
+    return length(s) - s->kv.n_tokens;
+}
+
+/* The last token that it may have is on its way. */
+static inline bool drawn_out(const struct gen_seq *s)
+{
+    return length(s) - s->n_prompt == s->max_tokens;
+}
+
+static inline bool decodes(const struct gen_seq *s)
+{
+    return s->kv.n_tokens > 0 && pending(s) == 1 && s->max_tokens > 0;
+}
+
+/* generate_draw.c */
+/* Draws for the sequences of the batch that have nothing pending any more, into flight f. */
+enum lf_err lf_gen_draw(struct lf_gen *g, struct gen_flight *f, struct lf_diag *diag) LF_MUST_CHECK;
+/* Scores of the prompts' tokens whose predecessors are in the batch that has run, where they are
+ * wanted and were not made yet. Waits. */
+enum lf_err lf_gen_score(struct lf_gen *g, struct lf_diag *diag) LF_MUST_CHECK;
+bool lf_gen_has_penalty(const struct lf_sample_params *p);
+/* The token ends the sequence. */
+bool lf_gen_ends(const struct lf_gen *g, const struct gen_seq *s, int32_t token);
+/* Puts drafts behind the sequence's tokens, up to `most`: s->n_drafts. */
+void lf_gen_add_drafts(const struct lf_gen *g, struct gen_seq *s, int most);
+
+#endif

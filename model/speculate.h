@@ -1,0 +1,59 @@
+/* Speculation: what a text may go on with is looked up in the text itself, and a step reads these
+ * drafts with the token that they follow. Answers that repeat their prompts (extraction, editing,
+ * code) come several tokens a step.
+ *
+ * A draft is kept where it is the very token that is drawn in its place, by the same pure draw that
+ * would have been made a step later: the text is the one that comes without drafts, greedy or not.
+ *
+ * Drafts cost: a step of more rows, and that it waits for the tokens before it. Where the number of
+ * drafts is not fixed they are made while the tokens that they save are worth it: measured for each
+ * owner of a text (an adapter's version) and, for the price of a step, by its rows.
+ *
+ * Knows of tokens, owners and times alone. One thread uses it.
+ */
+#ifndef LF_MODEL_SPECULATE_H
+#define LF_MODEL_SPECULATE_H
+
+#include "model/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LF_SPECULATE_AUTO (-1)
+
+/* Tables of fixed sizes: not limits, what falls out of them is measured anew. */
+#define LF_SPECULATION_OWNERS 256
+#define LF_SPECULATION_PRICES 24
+
+struct lf_speculation {
+    int most;    /* drafts of a text in a step; 0: none are made */
+    bool always; /* whatever they save */
+    struct lf_drafting {
+        uint64_t owner;
+        double saved; /* tokens that came as drafted, of a text in a step */
+        double made;  /* drafts */
+        int idle;     /* texts' steps without drafts since they paid last */
+        bool known;
+    } of[LF_SPECULATION_OWNERS];
+    /* Seconds of a step by its rows, with drafts and without; 0: not known. */
+    double with[LF_SPECULATION_PRICES], without[LF_SPECULATION_PRICES];
+};
+
+/* drafts: LF_SPECULATE_AUTO, or how many a step reads of each text, up to LF_DRAFTS_MAX. */
+void lf_speculation_init(struct lf_speculation *s, int drafts);
+/* Whether a step of n texts with these owners, each of which has one token more in it, gains from
+ * drafts. */
+bool lf_speculation_pays(struct lf_speculation *s, const uint64_t *owners, int n);
+/* Whether texts of the owner are worth drafts in such a step. */
+bool lf_speculation_drafts(const struct lf_speculation *s, uint64_t owner);
+/* A text of the owner had so many drafts in a step that was for drafts, of which so many came. */
+void lf_speculation_came(struct lf_speculation *s, uint64_t owner, int drafted, int came);
+/* What a step without prompts took. */
+void lf_speculation_took(struct lf_speculation *s, bool with_drafts, int rows, double seconds);
+
+/* Puts up to `most` tokens behind the n of a text, where there is room for them: what followed the
+ * place before that the text's end is most like. Returns how many; 0: no two tokens in a row came
+ * before. */
+int lf_speculation_look_up(int32_t *tokens, int n, int most);
+
+#endif

@@ -1,0 +1,302 @@
+/* LIBS: lf_model lf_text */
+/* Drafts: where they come from, when they pay, and that answers are what they are without them:
+ * greedy and seeded ones, with penalties, biases, alternatives and guides, alone and in a batch. */
+#include "tests/lib/tiny.h"
+
+#include "core/rng.h"
+#include "model/generate.h"
+#include "text/tokenizer.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- Looking up ------------------------------------------------------------------------------ */
+
+static void check_look_up(const int32_t *text, int n, int most, const int32_t *want, int n_want)
+{
+    int32_t tokens[64];
+    memcpy(tokens, text, (size_t)n * sizeof *tokens);
+    assert_int_equal(lf_speculation_look_up(tokens, n, most), n_want);
+    assert_memory_equal(tokens + n, want, (size_t)n_want * sizeof *want);
+}
+#define LOOK_UP(most, n_want, want, ...)                                                         \
+    check_look_up((const int32_t[]){__VA_ARGS__},                                                \
+                  sizeof(int32_t[]){__VA_ARGS__} / sizeof(int32_t), most, (const int32_t[])want, \
+                  n_want)
+#define IDS(...)    \
+    {               \
+        __VA_ARGS__ \
+    }
+
+static void what_followed_the_same_words_is_the_draft(void **state)
+{
+    (void)state;
+    LOOK_UP(3, 0, IDS(0), 7);
+    LOOK_UP(3, 0, IDS(0), 1, 2, 3, 4, 2);
+    LOOK_UP(3, 3, IDS(3, 4, 5), 1, 2, 3, 4, 5, 9, 1, 2);
+    LOOK_UP(2, 2, IDS(3, 4), 1, 2, 3, 4, 5, 9, 1, 2);
+    LOOK_UP(1, 1, IDS(8), 1, 2, 3, 0, 1, 2, 8, 0, 5, 1, 2);       /* the latest */
+    LOOK_UP(1, 1, IDS(3), 6, 1, 2, 3, 0, 1, 2, 8, 0, 5, 6, 1, 2); /* the likest */
+    LOOK_UP(5, 5, IDS(4, 5, 4, 5, 4), 4, 5, 4, 5);                /* beyond the end */
+    LOOK_UP(3, 3, IDS(6, 6, 6), 6, 6, 6);
+}
+
+/* ---- Paying ---------------------------------------------------------------------------------- */
+
+#define OWNER 77
+
+/* Steps of n texts, of whose drafts a part comes, at a price a row and one of a step; tells how
+ * many of the last hundred had drafts. */
+static int steps_with_drafts(struct lf_speculation *s, int n, double came, double step, double row)
+{
+    uint64_t owners[64];
+    int with = 0;
+    for (int i = 0; i < n; i++)
+        owners[i] = OWNER;
+    for (int k = 0; k < 400; k++) {
+        bool pays = lf_speculation_pays(s, owners, n) && lf_speculation_drafts(s, OWNER);
+        int drafts = pays ? s->most : 0;
+        for (int i = 0; i < n && pays; i++)
+            lf_speculation_came(s, OWNER, drafts,
+                                (int)floor(came * (k + i + 1)) - (int)floor(came * (k + i)));
+        lf_speculation_took(s, pays, n + n * drafts, step + row * (n + n * drafts));
+        with += pays && k >= 300;
+    }
+    return with;
+}
+
+static void drafts_are_made_while_they_pay(void **state)
+{
+    (void)state;
+    struct lf_speculation s;
+    lf_speculation_init(&s, 0);
+    assert_int_equal(steps_with_drafts(&s, 1, 1, 1, 0), 0);
+    lf_speculation_init(&s, LF_SPECULATE_AUTO);
+    assert_true(steps_with_drafts(&s, 1, 1, 1, 0.01) > 95);
+    assert_true(steps_with_drafts(&s, 1, 0, 1, 0.01) < 15); /* none comes any more */
+    lf_speculation_init(&s, LF_SPECULATE_AUTO);
+    assert_true(steps_with_drafts(&s, 16, 1, 0, 1) < 15); /* a row costs as much as it saves */
+    lf_speculation_init(&s, 5);
+    assert_int_equal(steps_with_drafts(&s, 4, 0, 0, 1), 100); /* as it was told to */
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+#define N 6
+#define N_PROMPT 24
+#define N_ANSWER 40
+#define N_WORDS 4
+
+struct answers {
+    int32_t ids[N][N_ANSWER];
+    float logprobs[N][N_ANSWER];
+    int32_t tops[N][N_ANSWER][2];
+    int n[N];
+    enum lf_finish finish[N];
+    int steps;
+    int64_t drafted, accepted;
+};
+
+static int32_t prompts[N][N_PROMPT];
+static struct lf_logit_bias words[N][N_WORDS];
+static struct lf_grammar *grammar;
+
+/* Of few words, which repeat in any order: some drafts come, some do not. */
+static struct lf_gen_request request(int i)
+{
+    struct lf_sample_params sample = lf_sample_greedy();
+    if (i > 0) {
+        sample.temperature = 1;
+        sample.seed = 100 + (uint64_t)i;
+    }
+    if (i == 2)
+        sample.repetition_penalty = 1.3f;
+    if (i == 3)
+        sample.frequency_penalty = 0.7f;
+    sample.top_n = 2;
+    return (struct lf_gen_request){.ids = prompts[i],
+                                   .n = N_PROMPT,
+                                   .slot = -1,
+                                   .owner = 1,
+                                   .sample = sample,
+                                   .bias = words[i],
+                                   .n_bias = i > 0 ? N_WORDS : 0,
+                                   .max_tokens = N_ANSWER,
+                                   .ignore_eos = i < 4};
+}
+
+static void hear(struct answers *a, const struct lf_gen_token *t, int *ended)
+{
+    int i = (int)((int *)t->user - a->n);
+    assert_int_equal(t->index, a->n[i]);
+    a->ids[i][a->n[i]] = t->token;
+    a->logprobs[i][a->n[i]] = t->logprob;
+    memcpy(a->tops[i][a->n[i]++], t->top_ids, 2 * sizeof *t->top_ids);
+    a->finish[i] = t->finish;
+    *ended += t->finish != LF_FINISH_NONE;
+}
+
+/* Requests [from, to) at once. */
+static void answer(struct answers *a, struct lf_gen *g, int from, int to)
+{
+    struct lf_diag diag = {""};
+    struct lf_guide *guides[N] = {NULL};
+    int ended = 0;
+    for (int i = from; i < to; i++) {
+        struct lf_gen_request r = request(i);
+        uint64_t id;
+        r.user = &a->n[i];
+        if (i == N - 1) {
+            must(lf_guide_new(&guides[i], grammar, &diag), &diag);
+            r.guide = guides[i];
+        }
+        must(lf_gen_add(g, &r, &id, &diag), &diag);
+    }
+    while (ended < to - from) {
+        struct lf_gen_token out[16];
+        int n = 0;
+        must(lf_gen_step(g, 0, out, &n, &diag), &diag);
+        a->steps++;
+        for (int k = 0; k < n; k++)
+            hear(a, &out[k], &ended);
+    }
+    for (int i = from; i < to; i++)
+        lf_guide_free(guides[i]);
+}
+
+static void answer_all(struct answers *a, int n_ids, bool together, int speculate, bool ahead)
+{
+    struct tiny t;
+    struct lf_diag diag = {""};
+    struct lf_gen *g;
+    struct lf_gen_status st;
+    char config[512];
+    const struct lf_exec_limits l = {
+        .tokens_max = 160, .seqs_max = 16, .rows_max = 8, .rank_max = 4, .kv_pages = 64};
+    const struct lf_gen_limits gl = {.speculate = speculate, .ahead = ahead};
+    snprintf(config, sizeof config,
+             "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,"
+             "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
+             "\"vocab_size\":%d,\"max_position_embeddings\":256,\"eos_token_id\":0}",
+             n_ids);
+    memset(a, 0, sizeof *a);
+    tiny_open_as(&t, config, LF_DEVICE_CPU, NULL, 1, &l);
+    must(lf_gen_new(&g, t.exec, t.model, &gl, &diag), &diag);
+    for (int i = 0; i < N; i += together ? N : 1)
+        answer(a, g, i, together ? N : i + 1);
+    lf_gen_status(g, &st);
+    assert_int_equal(st.pages_free, l.kv_pages);
+    a->drafted = st.drafted;
+    a->accepted = st.accepted;
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
+/* The base's tokenizer, for the guide: numbers by a comma each, one to two digits. */
+static int make_requests(void)
+{
+    struct lf_diag diag = {""};
+    struct lf_tokenizer *t;
+    struct lf_token_trie *trie;
+    char dir[512];
+    int n_ids = 0;
+    int32_t end;
+    snprintf(dir, sizeof dir, "%s/share/base", getenv("LF_SOURCE"));
+    must(lf_tokenizer_open(&t, dir, &diag), &diag);
+    while (lf_tokenizer_token(t, n_ids))
+        n_ids++;
+    end = lf_tokenizer_eos(t);
+    must(lf_token_trie_new(&trie, t, n_ids, &end, 1, &diag), &diag);
+    static const char digits[] = "root ::= ([12] [12]? \",\"){1,60}";
+    must(lf_grammar_new(&grammar, digits, strlen(digits), trie, &diag), &diag);
+    for (int i = 0; i < N; i++) {
+        for (int k = 0; k < N_WORDS; k++)
+            words[i][k] = (struct lf_logit_bias){.id = 300 + 10 * i + k, .add = i < 4 ? 60 : 0};
+        for (int k = 0; k < N_PROMPT; k++)
+            prompts[i][k] = words[i][lf_rng_u32(5, (uint64_t)k, (uint64_t)i) % N_WORDS].id;
+    }
+    return n_ids;
+}
+
+/* Attention sums a step's rows together in another order than those of several steps: what differs
+ * is the last bits of a number below 16, after a few thousand additions at the most. */
+static void check_logprobs(const struct answers *got, const struct answers *want)
+{
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < want->n[i]; k++)
+            assert_true(fabsf(got->logprobs[i][k] - want->logprobs[i][k]) < 16 * 32 * FLT_EPSILON);
+}
+
+static void answers_are_those_without_drafts(void **state)
+{
+    (void)state;
+    static struct answers want, got;
+    int n_ids = make_requests();
+    answer_all(&want, n_ids, false, 0, false);
+    assert_int_equal(want.drafted, 0);
+    for (int how = 0; how < 12; how++) {
+        static const int speculate[] = {1, 3, 7};
+        answer_all(&got, n_ids, how & 1, speculate[how / 4], how & 2);
+        print_message("%s, up to %d drafts%s: %d of %d, %d steps (%d)\n",
+                      how & 1 ? "together" : "alone", speculate[how / 4], how & 2 ? ", ahead" : "",
+                      (int)got.accepted, (int)got.drafted, got.steps, want.steps);
+        assert_memory_equal(got.n, want.n, sizeof want.n);
+        assert_memory_equal(got.ids, want.ids, sizeof want.ids);
+        check_logprobs(&got, &want);
+        assert_memory_equal(got.tops, want.tops, sizeof want.tops);
+        assert_memory_equal(got.finish, want.finish, sizeof want.finish);
+        assert_true(got.accepted > 20 && got.accepted < got.drafted);
+    }
+}
+
+/* One word over and over: four tokens a step once it came three times. */
+static void a_text_that_repeats_takes_fewer_steps(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct lf_diag diag = {""};
+    struct lf_gen *g;
+    struct lf_gen_status st;
+    static const struct lf_logit_bias word = {.id = 9, .add = 100};
+    static const int32_t prompt[] = {5, 6, 7};
+    const struct lf_exec_limits l = {
+        .tokens_max = 64, .seqs_max = 8, .rows_max = 8, .rank_max = 4, .kv_pages = 8};
+    const struct lf_gen_limits gl = {.speculate = 3};
+    const struct lf_gen_request r = {.ids = prompt,
+                                     .n = 3,
+                                     .slot = -1,
+                                     .sample = lf_sample_greedy(),
+                                     .bias = &word,
+                                     .n_bias = 1,
+                                     .max_tokens = 43};
+    uint64_t id;
+    int steps = 0, made = 0;
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    must(lf_gen_new(&g, t.exec, t.model, &gl, &diag), &diag);
+    must(lf_gen_add(g, &r, &id, &diag), &diag);
+    for (; made < 43; steps++) {
+        struct lf_gen_token out[8];
+        int n = 0;
+        must(lf_gen_step(g, 0, out, &n, &diag), &diag);
+        made += n;
+    }
+    lf_gen_status(g, &st);
+    assert_int_equal(made, 43);
+    assert_int_equal(st.live, 0);
+    assert_int_equal(steps, 3 + 10);
+    assert_int_equal(st.accepted, 30);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_followed_the_same_words_is_the_draft),
+        cmocka_unit_test(drafts_are_made_while_they_pay),
+        cmocka_unit_test(answers_are_those_without_drafts),
+        cmocka_unit_test(a_text_that_repeats_takes_fewer_steps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
