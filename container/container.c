@@ -15,6 +15,7 @@
 struct lf_container {
     struct lf_text_rows text;
     struct lf_parquet *parquet; /* or NULL */
+    int64_t bytes;              /* of the file */
     enum lf_err (*next)(struct lf_text_rows *t, json_t **row, int64_t *place, struct lf_diag *diag);
 };
 
@@ -106,6 +107,7 @@ enum lf_err lf_container_open(struct lf_container **out, const char *path, struc
     if (!c)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to read rows");
     c->text.lines.source.fd = -1;
+    c->bytes = lf_file_size(path);
     enum lf_err rc;
     if (is_parquet(path))
         rc = lf_parquet_open(&c->parquet, path, diag);
@@ -138,6 +140,14 @@ enum lf_err lf_container_next(struct lf_container *c, json_t **row, int64_t *pla
 {
     return c->parquet ? lf_parquet_next(c->parquet, row, place, diag)
                       : c->next(&c->text, row, place, diag);
+}
+
+double lf_container_done(const struct lf_container *c)
+{
+    if (c->parquet)
+        return lf_parquet_done(c->parquet);
+    double done = c->bytes > 0 ? (double)c->text.lines.source.growth.packed / (double)c->bytes : 0;
+    return done < 1 ? done : 1;
 }
 
 const char *lf_container_unit(const struct lf_container *c)

@@ -35,6 +35,8 @@ void lf_container_budget(struct lf_container *c, struct lf_budget *b);
  * an item of an array, or a line, is what it is. */
 enum lf_err lf_container_next(struct lf_container *c, json_t **row, int64_t *place,
                               struct lf_diag *diag) LF_MUST_CHECK;
+/* How much of the file was read, 0 to 1; of a pipe it is not known: 0. */
+double lf_container_done(const struct lf_container *c);
 /* "line" or "row". Static storage. */
 const char *lf_container_unit(const struct lf_container *c);
 /* After the last row: SHA-256 over the file's bytes, as they are stored. */

@@ -347,3 +347,8 @@ enum lf_err lf_parquet_next(struct lf_parquet *p, json_t **row, int64_t *place,
     p->row++;
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "row %lld", (long long)*place);
 }
+
+double lf_parquet_done(const struct lf_parquet *p)
+{
+    return p->file.n_groups > 0 ? (double)p->group / (double)p->file.n_groups : 1;
+}

@@ -20,6 +20,8 @@ enum lf_err lf_parquet_open(struct lf_parquet **out, const char *path,
 void lf_parquet_close(struct lf_parquet *p);
 enum lf_err lf_parquet_next(struct lf_parquet *p, json_t **row, int64_t *place,
                             struct lf_diag *diag) LF_MUST_CHECK;
+/* As lf_container_done: by row groups. */
+double lf_parquet_done(const struct lf_parquet *p);
 void lf_parquet_sha256(const struct lf_parquet *p, char out[LF_SHA256_HEX]);
 
 #endif

@@ -59,30 +59,33 @@ enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
     return LF_OK;
 }
 
+enum lf_err lf_file_map_fd(struct lf_mapping *out, int fd, const char *what, struct lf_diag *diag)
+{
+    struct stat st;
+    struct lf_mapping m = {"", 0};
+    if (fstat(fd, &st) != 0)
+        return lf_fail_errno(diag, errno, "%s", what);
+    if (!S_ISREG(st.st_mode))
+        return lf_fail(diag, LF_E_INVALID, "%s: not a regular file", what);
+    if (st.st_size > 0) {
+        m.bytes = (size_t)st.st_size;
+        void *p = mmap(NULL, m.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            return lf_fail_errno(diag, errno, "%s: mmap", what);
+        m.data = p;
+    }
+    *out = m;
+    return LF_OK;
+}
+
 enum lf_err lf_file_map(struct lf_mapping *out, const char *path, struct lf_diag *diag)
 {
     /* A FIFO would be waited for. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", path);
-    struct stat st;
-    enum lf_err rc = LF_OK;
-    struct lf_mapping m = {"", 0};
-    if (fstat(fd, &st) != 0) {
-        rc = lf_fail_errno(diag, errno, "%s", path);
-    } else if (!S_ISREG(st.st_mode)) {
-        rc = lf_fail(diag, LF_E_INVALID, "%s: not a regular file", path);
-    } else if (st.st_size > 0) {
-        m.bytes = (size_t)st.st_size;
-        void *p = mmap(NULL, m.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-            rc = lf_fail_errno(diag, errno, "%s: mmap", path);
-        else
-            m.data = p;
-    }
+    enum lf_err rc = lf_file_map_fd(out, fd, path, diag);
     close(fd);
-    if (rc == LF_OK)
-        *out = m;
     return rc;
 }
 
@@ -308,6 +311,31 @@ enum lf_err lf_path_join(char *out, const char *dir, const char *name, struct lf
     return snprintf(out, LF_PATH_MAX, "%s/%s", dir, name) < LF_PATH_MAX
                ? LF_OK
                : lf_fail(diag, LF_E_INVALID, "%.80s...: path too long", dir);
+}
+
+/* Where the file system has no O_TMPFILE, a file whose name is gone at once. */
+int lf_file_open_nameless(int dir)
+{
+    int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
+        return fd;
+    for (unsigned i = 0; i < 1000; i++) {
+        char name[64];
+        snprintf(name, sizeof name, ".lorafs-%d-%u", (int)getpid(), i);
+        fd = openat(dir, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            unlinkat(dir, name, 0);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+/* On a disk, where /tmp may be memory. */
+const char *lf_dir_of_temporaries(void)
+{
+    const char *dir = getenv("TMPDIR");
+    return dir && *dir ? dir : "/var/tmp";
 }
 
 bool lf_file_exists(const char *path)

@@ -26,6 +26,9 @@ enum lf_err lf_file_first_line(struct lf_buf *out, const char *path, size_t max,
  * only files that this program or a checkpoint's publisher replaces by rename. */
 enum lf_err lf_file_map(struct lf_mapping *out, const char *path,
                         struct lf_diag *diag) LF_MUST_CHECK;
+/* The same of an open one; `what` is its name in the reason. fd stays open, and may be closed. */
+enum lf_err lf_file_map_fd(struct lf_mapping *out, int fd, const char *what,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 /* DIR/NAME; LF_OK with nothing mapped where there is no such file. */
 enum lf_err lf_file_map_optional(struct lf_mapping *out, const char *dir, const char *name,
                                  struct lf_diag *diag) LF_MUST_CHECK;
@@ -57,6 +60,10 @@ enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
  * copied. Constant memory. */
 enum lf_err lf_file_copy(const char *from, const char *to, char *sha256,
                          struct lf_diag *diag) LF_MUST_CHECK;
+/* A new file without a name in an open directory, for reading and writing; -1 and errno. */
+int lf_file_open_nameless(int dir);
+/* Where large files that nobody names go: TMPDIR, else /var/tmp. */
+const char *lf_dir_of_temporaries(void);
 bool lf_file_exists(const char *path);
 /* Bytes, or -1. */
 int64_t lf_file_size(const char *path);

@@ -16,11 +16,11 @@
 #define LF_JSON_BYTES_MAX (256u << 20)         /* Gemma's tokenizer.json is 34 MB */
 #define LF_SAFETENSORS_HEADER_MAX (100u << 20) /* the format's own ceiling */
 #define LF_SAFETENSORS_TENSORS_MAX 1000000
-#define LF_ADAPTER_HEADER_MAX (4u << 20)  /* an adapter of 100 layers x 7 x 2 is 0.2 MB */
-#define LF_TARGETS_BYTES_MAX (128u << 10) /* target_modules: 256 x 7 names in full */
-#define LF_PATTERN_BYTES_MAX 65536        /* a regular expression of an adapter_config.json */
-#define LF_PATTERN_STEPS_MAX 100000       /* ends those that backtrack without end */
-#define LF_DATASET_BYTES_MAX (4ull << 30)
+#define LF_ADAPTER_HEADER_MAX (4u << 20)   /* an adapter of 100 layers x 7 x 2 is 0.2 MB */
+#define LF_TARGETS_BYTES_MAX (128u << 10)  /* target_modules: 256 x 7 names in full */
+#define LF_PATTERN_BYTES_MAX 65536         /* a regular expression of an adapter_config.json */
+#define LF_PATTERN_STEPS_MAX 100000        /* ends those that backtrack without end */
+#define LF_DATASET_BYTES_MAX (32ull << 30) /* rows are on disk: tokenised, as much twice over */
 #define LF_DATASET_LINE_MAX (16u << 20)
 #define LF_SETTINGS_BYTES_MAX (1u << 20)   /* an adapter's config.json or template */
 #define LF_WEIGHTS_BYTES_MAX (16ull << 30) /* LF_RANK_MAX on all maps of a 70B base, in fp32 */
@@ -57,7 +57,7 @@
 #define LF_LOGIT_BIASES_MAX 1024 /* of one request; OpenAI takes 300 */
 
 /* The mount */
-#define LF_STAGED_BYTES_MAX (16ull << 30) /* of all files being written through one mount */
+#define LF_STAGED_BYTES_MAX (64ull << 30) /* of all files being written through one mount */
 #define LF_STAGED_FILES_MAX 1024          /* a descriptor each */
 
 #endif

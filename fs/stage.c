@@ -1,6 +1,7 @@
 /* Staged bytes: unlinked temporary files within a budget. */
 #include "fs/stage.h"
 
+#include "core/file.h"
 #include "core/limits.h"
 
 #include <fcntl.h>
@@ -17,9 +18,7 @@ struct lf_stage {
 enum lf_err lf_stage_pool_init(struct lf_stage_pool *pool, const char *dir, struct lf_diag *diag)
 {
     if (!dir)
-        dir = getenv("TMPDIR");
-    if (!dir || !*dir)
-        dir = "/var/tmp"; /* a disk, where /tmp may be memory: datasets are large */
+        dir = lf_dir_of_temporaries();
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", dir);
@@ -36,24 +35,6 @@ void lf_stage_pool_deinit(struct lf_stage_pool *pool)
     pool->dir = -1;
 }
 
-/* A file without a name; where the file system has no O_TMPFILE, one whose name is gone at once. */
-static int open_nameless(int dir)
-{
-    int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
-        return fd;
-    for (unsigned i = 0; i < 1000; i++) {
-        char name[64];
-        snprintf(name, sizeof name, ".lorafs-%d-%u", (int)getpid(), i);
-        fd = openat(dir, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0)
-            unlinkat(dir, name, 0);
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
-    }
-    return -1;
-}
-
 enum lf_err lf_stage_new(struct lf_stage **out, struct lf_stage_pool *pool)
 {
     if (pool->files >= pool->files_max)
@@ -62,7 +43,7 @@ enum lf_err lf_stage_new(struct lf_stage **out, struct lf_stage_pool *pool)
     if (!s)
         return LF_E_NO_MEMORY;
     s->pool = pool;
-    s->fd = open_nameless(pool->dir);
+    s->fd = lf_file_open_nameless(pool->dir);
     if (s->fd < 0) {
         enum lf_err rc = lf_err_from_errno(errno);
         free(s);

@@ -120,7 +120,7 @@ static enum lf_err evaluate_here(struct eval_run *r, struct lf_eval_report *repo
     enum lf_err rc = load_settings(r, diag) ?: lf_offline_open(&r->c, &o->o, diag);
     rc = rc ?: lf_offline_adapter(&r->c, o->adapter, diag);
     if (rc == LF_OK) {
-        rc = lf_dataset_load(&r->rows, o->dataset, r->c.model, &r->s, true, diag);
+        rc = lf_dataset_load(&r->rows, o->dataset, r->c.model, &r->s, true, NULL, diag);
         if (rc != LF_OK)
             lf_fail_within(diag, rc, "%s", o->dataset);
     }

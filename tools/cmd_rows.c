@@ -40,7 +40,7 @@ static enum lf_err open_base(struct rows_run *r, struct lf_diag *diag)
 static enum lf_err load(struct rows_run *r, struct lf_dataset **out, const char *path,
                         struct lf_diag *diag)
 {
-    enum lf_err rc = lf_dataset_load(out, path, r->model, &r->s, false, diag);
+    enum lf_err rc = lf_dataset_load(out, path, r->model, &r->s, false, NULL, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
@@ -52,7 +52,7 @@ static enum lf_err load_all(struct rows_run *r, struct lf_diag *diag)
     rc = rc ?: open_base(r, diag) ?: load(r, &r->d, r->path, diag);
     if (rc == LF_OK && r->eval)
         rc = load(r, &r->held_out, r->eval, diag);
-    return rc ?: lf_survey_make(&r->survey, r->d, r->held_out, diag);
+    return rc ?: lf_survey_make(&r->survey, r->d, r->held_out, NULL, diag);
 }
 
 /* ---- One row --------------------------------------------------------------------------------- */

@@ -64,7 +64,7 @@ static enum lf_err load_settings(struct train_run *r, struct lf_diag *diag)
 static enum lf_err warn_of(struct train_run *r, struct lf_diag *diag)
 {
     struct lf_survey s;
-    enum lf_err rc = lf_survey_make(&s, r->train, r->eval, diag);
+    enum lf_err rc = lf_survey_make(&s, r->train, r->eval, NULL, diag);
     json_auto_t *warnings = rc == LF_OK ? lf_survey_warnings(&s) : NULL;
     for (size_t i = 0; i < json_array_size(warnings); i++)
         fprintf(stderr, "%s: %s\n", r->flags->dataset,
@@ -75,7 +75,7 @@ static enum lf_err warn_of(struct train_run *r, struct lf_diag *diag)
 static enum lf_err load_rows(struct train_run *r, struct lf_dataset **out, const char *path,
                              bool text, struct lf_diag *diag)
 {
-    enum lf_err rc = lf_dataset_load(out, path, r->c.model, &r->s, text, diag);
+    enum lf_err rc = lf_dataset_load(out, path, r->c.model, &r->s, text, NULL, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 

@@ -1,60 +1,61 @@
-/* Datasets: a file's rows to two flat runs of ids and labels. */
+/* Datasets: a file's rows, tokenised into another (row_file.c). */
 #include "trainer/dataset.h"
 
 #include "container/container.h"
 #include "core/budget.h"
+#include "core/grow.h"
 #include "core/json.h"
 #include "trainer/form.h"
 #include "trainer/row.h"
+#include "trainer/row_file.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define TAKEN_AT_ONCE (1u << 20) /* bytes of the budget */
-
-struct row_at {
-    size_t off;      /* in ids and labels */
-    size_t text_off; /* in texts; SIZE_MAX: none */
-    int n, n_supervised, n_prompt;
-    int64_t line;
-    json_t *columns; /* members that are no form's own, or NULL; owned */
-};
+#define ORDER_BYTES 8            /* of a row: in a training's plan, and in a part of the rows */
 
 struct lf_dataset {
     struct lf_dataset *of; /* whose rows these are, or NULL: its own */
-    size_t *picked;        /* (n_rows) of `of`; owned */
-    atomic_int refs;       /* parts that are of it */
-    int32_t *ids, *labels; /* (n_tokens) of all rows, one after another */
-    size_t n_tokens, cap_tokens;
-    struct row_at *rows;
-    size_t n_rows, cap_rows;
-    struct lf_buf texts; /* completions, each with its NUL */
-    bool keep_text;
+    uint32_t *picked;      /* (n_picked) of `of`; owned */
+    size_t n_picked;
+    atomic_int refs; /* parts that are of it */
+    struct lf_row_file rows;
+    json_t **columns; /* (rows.n, with keep_text) members that are no form's own, or NULL; owned */
+    size_t n_columns, cap_columns;
     struct lf_budget *budget;
     uint64_t taken; /* of it */
     uint64_t columns_bytes;
     struct lf_dataset_report report;
 };
 
+static const struct lf_dataset_limits no_limits = {NULL};
+
 /* ---- Rows of a file ---------------------------------------------------------------------------
  */
 
 typedef enum lf_err (*row_fn)(void *arg, json_t *row, int64_t line, struct lf_diag *diag);
 
-/* Calls fn with each row of the file, its values out of the budget, and leaves the digest of its
- * bytes in sha256 where that is not NULL. */
-static enum lf_err each_row(const char *path, struct lf_budget *budget, char *sha256, row_fn fn,
-                            void *arg, struct lf_diag *diag)
+/* Calls fn with each row of the file, within the limits, and leaves the digest of its bytes in
+ * sha256 where that is not NULL. */
+static enum lf_err each_row(const char *path, const struct lf_dataset_limits *limits, char *sha256,
+                            row_fn fn, void *arg, struct lf_diag *diag)
 {
     struct lf_container *c;
     enum lf_err rc = lf_container_open(&c, path, diag);
     if (rc != LF_OK)
         return rc;
-    lf_container_budget(c, budget);
+    lf_container_budget(c, limits->budget);
     for (;;) {
         json_t *row;
         int64_t place;
+        if (limits->go_on && !limits->go_on(limits->arg, lf_container_done(c))) {
+            rc = lf_fail(diag, LF_E_CANCELLED, "cancelled");
+            break;
+        }
         rc = lf_container_next(c, &row, &place, diag);
         if (rc != LF_OK || !row)
             break;
@@ -102,10 +103,10 @@ static enum lf_err nothing_usable(int64_t lost, int64_t first, struct lf_diag *d
 }
 
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
-                             struct lf_budget *budget, struct lf_diag *diag)
+                             const struct lf_dataset_limits *limits, struct lf_diag *diag)
 {
     struct check c = {.s = s};
-    enum lf_err rc = each_row(path, budget, NULL, check_row, &c, diag);
+    enum lf_err rc = each_row(path, limits ? limits : &no_limits, NULL, check_row, &c, diag);
     return rc == LF_OK && c.rows == c.empty ? nothing_usable(c.empty, c.first_empty, diag) : rc;
 }
 
@@ -130,7 +131,8 @@ static enum lf_err normal_row(void *arg, json_t *row, int64_t line, struct lf_di
 enum lf_err lf_dataset_each(const char *path, const struct lf_train_settings *s, lf_row_fn fn,
                             void *arg, struct lf_diag *diag)
 {
-    return each_row(path, NULL, NULL, normal_row, &(struct normal_rows){s, fn, arg, NULL}, diag);
+    return each_row(path, &no_limits, NULL, normal_row, &(struct normal_rows){s, fn, arg, NULL},
+                    diag);
 }
 
 static enum lf_err first_is_enough(void *arg, json_t *normal, json_t *row, struct lf_diag *diag)
@@ -146,7 +148,7 @@ enum lf_err lf_dataset_form(const char **out, const char *path, const struct lf_
                             struct lf_diag *diag)
 {
     struct normal_rows r = {s, first_is_enough, NULL, NULL};
-    enum lf_err rc = each_row(path, NULL, NULL, normal_row, &r, diag);
+    enum lf_err rc = each_row(path, &no_limits, NULL, normal_row, &r, diag);
     if (rc == LF_OK)
         return lf_fail(diag, LF_E_INVALID, "no rows");
     if (rc != LF_E_CANCELLED)
@@ -161,17 +163,17 @@ struct dataset_load {
     struct lf_dataset *d;
     const struct lf_model *m;
     const struct lf_train_settings *s;
-    const struct lf_dataset_limits *limits;
+    bool keep_text;
+    struct lf_row_writer out;
     struct lf_row_ids row;
 };
 
 /* What the dataset takes with one row more, from the budget; a piece at a time. */
-static enum lf_err take(struct lf_dataset *d, const struct lf_row_ids *row, const json_t *json,
-                        struct lf_diag *diag)
+static enum lf_err take(const struct dataset_load *load, const json_t *json, struct lf_diag *diag)
 {
-    uint64_t bytes = (d->n_tokens + row->ids.n) * 2 * sizeof *d->ids +
-                     (d->n_rows + 1) * sizeof *d->rows + d->texts.len + row->completion.len;
-    d->columns_bytes += d->keep_text ? lf_json_size(json) : 0;
+    struct lf_dataset *d = load->d;
+    uint64_t bytes = (load->out.n + 1) * (ORDER_BYTES + (load->keep_text ? sizeof *d->columns : 0));
+    d->columns_bytes += load->keep_text ? lf_json_size(json) : 0;
     bytes += d->columns_bytes;
     if (bytes <= d->taken)
         return LF_OK;
@@ -182,31 +184,6 @@ static enum lf_err take(struct lf_dataset *d, const struct lf_row_ids *row, cons
     return rc;
 }
 
-/* Room for `extra` more elements of *p. */
-static enum lf_err reserve(void *pp, size_t *cap, size_t n, size_t extra, size_t size,
-                           struct lf_diag *diag)
-{
-    if (extra <= *cap - n)
-        return LF_OK;
-    size_t want = (n + extra) + (n + extra) / 2;
-    void *old, *p = NULL;
-    memcpy(&old, pp, sizeof old);
-    if (want < SIZE_MAX / size)
-        p = realloc(old, want * size);
-    if (!p)
-        return lf_no_memory(diag, "%zu elements of a dataset", want);
-    memcpy(pp, &p, sizeof p);
-    *cap = want;
-    return LF_OK;
-}
-
-static enum lf_err reserve_tokens(struct lf_dataset *d, size_t extra, struct lf_diag *diag)
-{
-    size_t cap = d->cap_tokens;
-    enum lf_err rc = reserve(&d->labels, &cap, d->n_tokens, extra, sizeof *d->labels, diag);
-    return rc ?: reserve(&d->ids, &d->cap_tokens, d->n_tokens, extra, sizeof *d->ids, diag);
-}
-
 static void lose(struct lf_dataset_report *r, int64_t line)
 {
     if (r->lost < (int64_t)(sizeof r->lost_lines / sizeof *r->lost_lines))
@@ -215,30 +192,18 @@ static void lose(struct lf_dataset_report *r, int64_t line)
 }
 
 /* Appends the row's ids with labels shifted to the id before theirs, up to the last label. */
-static void put_tokens(struct lf_dataset *d, const struct lf_row_ids *row, struct row_at *at)
+static enum lf_err put(struct dataset_load *load, struct lf_row_place *at, struct lf_diag *diag)
 {
+    const struct lf_row_ids *row = &load->row;
     size_t n = row->targets.n;
     while (row->targets.ids[n - 1] < 0)
         n--;
-    at->off = d->n_tokens;
-    at->n = (int)n - 1;
-    at->n_supervised = row->n_supervised;
-    at->n_prompt = row->n_prompt > 0 ? (int)row->n_prompt : 1; /* what is asked is never nothing */
-    memcpy(d->ids + at->off, row->ids.ids, (n - 1) * sizeof *d->ids);
-    memcpy(d->labels + at->off, row->targets.ids + 1, (n - 1) * sizeof *d->labels);
-    d->n_tokens += n - 1;
-}
-
-static enum lf_err put_text(struct lf_dataset *d, const struct lf_row_ids *row, struct row_at *at,
-                            struct lf_diag *diag)
-{
-    at->text_off = SIZE_MAX;
-    if (!d->keep_text || row->completion.len == 0)
-        return LF_OK;
-    at->text_off = d->texts.len;
-    if (lf_buf_append(&d->texts, row->completion.data, row->completion.len + 1) != LF_OK)
-        return lf_fail(diag, d->texts.rc, "no memory for completions");
-    return LF_OK;
+    at->n = (uint32_t)n - 1;
+    at->n_supervised = (uint32_t)row->n_supervised;
+    at->n_prompt = row->n_prompt > 0 ? (uint32_t)row->n_prompt : 1; /* what is asked is something */
+    bool text = load->keep_text && row->completion.len > 0;
+    return lf_row_file_add(&load->out, at, row->ids.ids, row->targets.ids + 1,
+                           text ? &row->completion : NULL, diag);
 }
 
 /* The row without what its form says of it; *out NULL where nothing is left. */
@@ -256,14 +221,35 @@ static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag
     return LF_OK;
 }
 
+static enum lf_err put_columns(struct lf_dataset *d, const json_t *row, struct lf_diag *diag)
+{
+    if (lf_grow(&d->columns, &d->cap_columns, d->n_columns + 1, sizeof *d->columns) != LF_OK)
+        return lf_no_memory(diag, "a row");
+    enum lf_err rc = other_members(&d->columns[d->n_columns], row, diag);
+    d->n_columns += rc == LF_OK;
+    return rc;
+}
+
+/* A row that is in. */
+static void note(struct lf_dataset_report *r, const struct lf_row_ids *row,
+                 const struct lf_row_place *at)
+{
+    if (r->rows++ == 0)
+        r->form = row->form;
+    else if (strcmp(r->form, row->form) != 0 && r->other_forms++ == 0)
+        r->other_line = at->line;
+    r->tokens += at->n;
+    r->supervised_tokens += at->n_supervised;
+    r->cut_prompts += row->cut_prompt;
+    r->cut_completions += row->cut_completion;
+    r->n_max = (int)at->n > r->n_max ? (int)at->n : r->n_max;
+}
+
 static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_diag *diag)
 {
     struct dataset_load *load = arg;
-    struct lf_dataset *d = load->d;
-    struct lf_dataset_report *r = &d->report;
-    const struct lf_dataset_limits *limits = load->limits;
-    if (limits->go_on && !limits->go_on(limits->arg))
-        return lf_fail(diag, LF_E_CANCELLED, "cancelled");
+    struct lf_dataset_report *r = &load->d->report;
+    struct lf_row_place at = {.line = line};
     enum lf_err rc = lf_row_encode(&load->row, json, load->m, load->s, diag);
     if (rc != LF_OK)
         return rc;
@@ -272,55 +258,106 @@ static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_dia
         lose(r, line);
         return LF_OK;
     }
-    struct row_at at = {.line = line};
-    rc = take(d, &load->row, json, diag);
-    rc = rc ?: reserve_tokens(d, load->row.ids.n, diag);
-    rc = rc ?: reserve(&d->rows, &d->cap_rows, d->n_rows, 1, sizeof *d->rows, diag);
-    rc = rc ?: put_text(d, &load->row, &at, diag);
-    if (rc == LF_OK && d->keep_text)
-        rc = other_members(&at.columns, json, diag);
-    if (rc != LF_OK)
+    rc = take(load, json, diag);
+    if (rc == LF_OK && load->keep_text)
+        rc = put_columns(load->d, json, diag);
+    rc = rc ?: put(load, &at, diag);
+    if (rc == LF_OK)
+        note(r, &load->row, &at);
+    return rc;
+}
+
+/* The report as it stands in the file. */
+struct written_report {
+    struct lf_dataset_report report; /* without its form */
+    char form[LF_NAME_MAX + 1];
+};
+
+static enum lf_err rows_end(struct dataset_load *load, const char *key, struct lf_diag *diag)
+{
+    struct lf_dataset *d = load->d;
+    struct written_report note = {.report = d->report};
+    snprintf(note.form, sizeof note.form, "%s", d->report.form);
+    note.report.form = NULL;
+    return lf_row_file_end(&load->out, &d->rows, key, &note, sizeof note, diag);
+}
+
+/* Rows that were tokenised before; *there false: they are not there. */
+static enum lf_err find_rows(struct lf_dataset *d, bool *there, const char *key,
+                             const struct lf_dataset_limits *limits, struct lf_diag *diag)
+{
+    struct written_report note;
+    enum lf_err rc = lf_row_file_open(&d->rows, there, &note, sizeof note, key, limits, diag);
+    if (rc != LF_OK || !*there)
         return rc;
-    put_tokens(d, &load->row, &at);
-    d->rows[d->n_rows++] = at;
-    if (r->rows++ == 0)
-        r->form = load->row.form;
-    else if (strcmp(r->form, load->row.form) != 0 && r->other_forms++ == 0)
-        r->other_line = line;
-    r->tokens += at.n;
-    r->supervised_tokens += at.n_supervised;
-    r->cut_prompts += load->row.cut_prompt;
-    r->cut_completions += load->row.cut_completion;
-    r->n_max = at.n > r->n_max ? at.n : r->n_max;
+    d->report = note.report;
+    note.form[sizeof note.form - 1] = '\0';
+    d->report.form = lf_form_name(note.form);
+    *there = d->report.form != NULL;
+    if (!*there)
+        lf_row_file_close(&d->rows);
     return LF_OK;
 }
 
-enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
-                            const struct lf_train_settings *s, bool keep_text, struct lf_diag *diag)
+static enum lf_err tokenise(struct dataset_load *load, const char *path, const char *key,
+                            const struct lf_dataset_limits *limits, struct lf_diag *diag)
 {
-    static const struct lf_dataset_limits none = {NULL};
-    return lf_dataset_load_within(out, path, m, s, keep_text, &none, diag);
+    struct lf_dataset *d = load->d;
+    lf_row_ids_init(&load->row);
+    memset(&d->report, 0, sizeof d->report);
+    d->report.positions =
+        load->s->max_length > load->m->rope_positions ? load->m->rope_positions : 0;
+    enum lf_err rc = lf_row_file_begin(&load->out, limits, diag);
+    rc = rc ?: each_row(path, limits, d->report.sha256, load_row, load, diag);
+    lf_row_ids_free(&load->row);
+    if (rc == LF_OK && d->report.rows == 0)
+        rc = nothing_usable(d->report.lost, d->report.lost_lines[0], diag);
+    if (rc == LF_OK)
+        return rows_end(load, key, diag);
+    lf_row_file_abandon(&load->out);
+    return rc;
 }
 
-enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
-                                   const struct lf_model *m, const struct lf_train_settings *s,
-                                   bool keep_text, const struct lf_dataset_limits *limits,
-                                   struct lf_diag *diag)
+/* What tokenised rows are of: the file, by what tells it from another without reading it, the
+ * settings and the base. */
+static enum lf_err make_key(char key[LF_SHA256_HEX], const char *path, const struct lf_model *m,
+                            const struct lf_train_settings *s, struct lf_diag *diag)
 {
-    struct dataset_load load = {.m = m, .s = s, .limits = limits};
+    struct stat st;
+    lf_buf_auto text = {0};
+    if (stat(path, &st) != 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    enum lf_err rc = lf_train_settings_print_deciding(s, &text);
+    lf_buf_printf(&text, "\n%s %d %llu %llu %lld.%09ld", m->digest, m->rope_positions,
+                  (unsigned long long)st.st_size, (unsigned long long)st.st_ino,
+                  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    if (rc != LF_OK || text.rc != LF_OK)
+        return lf_no_memory(diag, "a dataset");
+    return lf_sha256_of(key, text.data, text.len, diag);
+}
+
+enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
+                            const struct lf_train_settings *s, bool keep_text,
+                            const struct lf_dataset_limits *limits, struct lf_diag *diag)
+{
+    bool there = false;
+    char key[LF_SHA256_HEX] = "";
+    limits = limits ? limits : &no_limits;
+    lf_assert(!limits->rows || !keep_text); /* members of rows are in memory alone */
     struct lf_dataset *d = calloc(1, sizeof *d);
     if (!d)
         return lf_no_memory(diag, "a dataset");
-    lf_buf_init(&d->texts, LF_DATASET_BYTES_MAX);
-    d->keep_text = keep_text;
-    d->report.positions = s->max_length > m->rope_positions ? m->rope_positions : 0;
     d->budget = limits->budget;
-    load.d = d;
-    lf_row_ids_init(&load.row);
-    enum lf_err rc = each_row(path, limits->budget, d->report.sha256, load_row, &load, diag);
-    lf_row_ids_free(&load.row);
-    if (rc == LF_OK && d->n_rows == 0)
-        rc = nothing_usable(d->report.lost, d->report.lost_lines[0], diag);
+    struct dataset_load load = {.d = d, .m = m, .s = s, .keep_text = keep_text};
+    enum lf_err rc = limits->rows ? make_key(key, path, m, s, diag) : LF_OK;
+    rc = rc ?: find_rows(d, &there, key, limits, diag);
+    if (rc == LF_OK && there) {
+        d->taken = d->rows.n * ORDER_BYTES;
+        rc = lf_budget_take(d->budget, d->taken, 0, "its rows need", diag);
+        d->taken = rc == LF_OK ? d->taken : 0;
+    } else if (rc == LF_OK) {
+        rc = tokenise(&load, path, key, limits, diag);
+    }
     if (rc == LF_OK)
         *out = d;
     else
@@ -345,41 +382,54 @@ void lf_dataset_free(struct lf_dataset *d)
         part_free(d);
         return;
     }
-    free(d->ids);
-    free(d->labels);
-    for (size_t i = 0; i < d->n_rows; i++)
-        json_decref(d->rows[i].columns);
-    free(d->rows);
-    lf_buf_free(&d->texts);
+    for (size_t i = 0; i < d->n_columns; i++)
+        json_decref(d->columns[i]);
+    free(d->columns);
+    lf_row_file_close(&d->rows);
     lf_budget_give(d->budget, d->taken);
     free(d);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+int64_t lf_dataset_rows(const struct lf_dataset *d)
+{
+    return (int64_t)(d->of ? d->n_picked : d->rows.n);
+}
+
 /* Whose the row is, with its place there in *i. */
 static const struct lf_dataset *whole(const struct lf_dataset *d, int64_t *i)
 {
     if (!d->of)
         return d;
-    *i = (int64_t)d->picked[*i];
+    *i = d->picked[*i];
     return d->of;
 }
 
-int64_t lf_dataset_rows(const struct lf_dataset *d)
+/* The row's place, and its ids. */
+static const struct lf_row_place *place_of(const struct lf_dataset *d, int64_t i,
+                                           const int32_t **ids)
 {
-    return (int64_t)d->n_rows;
+    d = whole(d, &i);
+    *ids = lf_row_file_ids(&d->rows, &d->rows.at[i]);
+    return &d->rows.at[i];
 }
 
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out)
 {
-    d = whole(d, &i);
-    const struct row_at *at = &d->rows[i];
-    *out = (struct lf_row){.ids = d->ids + at->off,
-                           .labels = d->labels + at->off,
-                           .n = at->n,
-                           .n_supervised = at->n_supervised,
+    const int32_t *ids;
+    const struct lf_row_place *at = place_of(d, i, &ids);
+    *out = (struct lf_row){.ids = ids,
+                           .labels = ids + at->n,
+                           .n = (int)at->n,
+                           .n_supervised = (int)at->n_supervised,
                            .line = at->line};
+}
+
+uint64_t lf_dataset_hash(const struct lf_dataset *d, int64_t i)
+{
+    const int32_t *ids;
+    return place_of(d, i, &ids)->hash;
 }
 
 void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out)
@@ -389,60 +439,36 @@ void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out
 
 int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids)
 {
-    d = whole(d, &i);
-    const struct row_at *at = &d->rows[i];
-    *ids = d->ids + at->off;
-    return at->n_prompt;
+    return (int)place_of(d, i, ids)->n_prompt;
 }
 
 const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i)
 {
-    d = whole(d, &i);
-    size_t off = d->rows[i].text_off;
-    return off == SIZE_MAX ? NULL : d->texts.data + off;
+    const int32_t *ids;
+    const struct lf_row_place *at = place_of(d, i, &ids);
+    return at->text_bytes ? (const char *)(ids + 2 * (size_t)at->n) : NULL;
 }
 
 const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i)
 {
     d = whole(d, &i);
-    return d->rows[i].columns;
+    return d->columns ? d->columns[i] : NULL;
 }
 
 /* ---- Rows held out --------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t h, int32_t x)
-{
-    h = (h ^ (uint32_t)x) * 0x9e3779b97f4a7c15u;
-    return h ^ h >> 29;
-}
-
-uint64_t lf_row_hash(const struct lf_row *r)
-{
-    uint64_t h = (uint64_t)r->n;
-    for (int i = 0; i < r->n; i++)
-        h = mix(mix(h, r->ids[i]), r->labels[i]);
-    return h;
-}
-
-static uint64_t hash_at(const struct lf_dataset *d, size_t i)
-{
-    struct lf_row r;
-    lf_dataset_row(d, (int64_t)i, &r);
-    return lf_row_hash(&r);
-}
 
 /* The highest hash of a row that is held out: `share` of all hashes, but a row on either side. 0:
  * no two rows differ. */
 static uint64_t highest_held(const struct lf_dataset *d, double share)
 {
     uint64_t lo = UINT64_MAX, hi = 0, below = 0, limit = (uint64_t)(share * 0x1p64);
-    for (size_t i = 0; i < d->n_rows; i++) {
-        uint64_t h = hash_at(d, i);
+    for (int64_t i = 0; i < lf_dataset_rows(d); i++) {
+        uint64_t h = lf_dataset_hash(d, i);
         lo = h < lo ? h : lo;
         hi = h > hi ? h : hi;
     }
-    for (size_t i = 0; i < d->n_rows; i++) {
-        uint64_t h = hash_at(d, i);
+    for (int64_t i = 0; i < lf_dataset_rows(d); i++) {
+        uint64_t h = lf_dataset_hash(d, i);
         below = h < hi && h > below ? h : below; /* so that the highest stays */
     }
     if (lo == hi)
@@ -453,7 +479,7 @@ static uint64_t highest_held(const struct lf_dataset *d, double share)
 static struct lf_dataset *part_new(struct lf_dataset *of)
 {
     struct lf_dataset *p = calloc(1, sizeof *p);
-    if (!p || !(p->picked = malloc(of->n_rows * sizeof *p->picked))) {
+    if (!p || !(p->picked = malloc(of->rows.n * sizeof *p->picked))) {
         part_free(p);
         return NULL;
     }
@@ -463,15 +489,15 @@ static struct lf_dataset *part_new(struct lf_dataset *of)
     return p;
 }
 
-static void pick(struct lf_dataset *p, size_t i)
+static void pick(struct lf_dataset *p, int64_t i)
 {
-    const struct row_at *at = &p->of->rows[i];
+    const struct lf_row_place *at = &p->of->rows.at[i];
     struct lf_dataset_report *r = &p->report;
-    p->picked[p->n_rows++] = i;
+    p->picked[p->n_picked++] = (uint32_t)i;
     r->rows++;
     r->tokens += at->n;
     r->supervised_tokens += at->n_supervised;
-    r->n_max = at->n > r->n_max ? at->n : r->n_max;
+    r->n_max = (int)at->n > r->n_max ? (int)at->n : r->n_max;
 }
 
 enum lf_err lf_dataset_hold_out(struct lf_dataset **d, struct lf_dataset **held, double share,
@@ -489,8 +515,8 @@ enum lf_err lf_dataset_hold_out(struct lf_dataset **d, struct lf_dataset **held,
         part_free(go);
         return lf_no_memory(diag, "the rows that are held out");
     }
-    for (size_t i = 0; i < of->n_rows; i++)
-        pick(hash_at(of, i) <= highest ? go : stay, i);
+    for (int64_t i = 0; i < lf_dataset_rows(of); i++)
+        pick(lf_dataset_hash(of, i) <= highest ? go : stay, i);
     stay->report.held_out = go->report.rows;
     atomic_init(&of->refs, 2);
     *d = stay;

@@ -17,7 +17,9 @@
  * A row over max_length loses what carries no loss from the left first (a bos stays), then ids from
  * the right. Rows that have nothing left to learn are left out and named in the report.
  *
- * Host data; immutable after load.
+ * Rows are on disk (trainer/row_file.h), tokenised and mapped: what memory holds does not grow with
+ * them, but for 8 bytes a row. A mapped row that cannot be read any more is a SIGBUS, as a base's
+ * weights are. Immutable after load.
  */
 #ifndef LF_TRAINER_DATASET_H
 #define LF_TRAINER_DATASET_H
@@ -58,23 +60,25 @@ struct lf_dataset_report {
 struct lf_budget;
 struct lf_dataset;
 
+struct lf_dataset_limits {
+    struct lf_budget *budget; /* core/budget.h: what it takes of memory, until lf_dataset_free */
+    /* Or NULL. Asked with each row: false is LF_E_CANCELLED. done: how much of the work is done, 0
+     * to 1. */
+    bool (*go_on)(void *arg, double done);
+    void *arg;
+    const char *dir;  /* where tokenised rows go; NULL: TMPDIR, else /var/tmp */
+    const char *rows; /* with dir: the name of their file there, which stays. One that was made of
+                         this very file, with these settings and base, is taken as it is. NULL: they
+                         have no name and go with the dataset */
+};
+
 /* Parses and tokenises. The first bad line is LF_E_INVALID: "line 17: ...". A dataset with no
  * usable row is refused, saying why rows were lost. keep_text keeps completions and other members,
- * for evaluation. Yours, free with lf_dataset_free. */
+ * for evaluation: the latter in memory. limits: or NULL. Yours, free with lf_dataset_free. */
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
                             const struct lf_train_settings *s, bool keep_text,
+                            const struct lf_dataset_limits *limits,
                             struct lf_diag *diag) LF_MUST_CHECK;
-/* The same out of a budget (core/budget.h), until lf_dataset_free. go_on (or NULL) is asked with
- * each row: false is LF_E_CANCELLED. */
-struct lf_dataset_limits {
-    struct lf_budget *budget;
-    bool (*go_on)(void *arg);
-    void *arg;
-};
-enum lf_err lf_dataset_load_within(struct lf_dataset **out, const char *path,
-                                   const struct lf_model *m, const struct lf_train_settings *s,
-                                   bool keep_text, const struct lf_dataset_limits *limits,
-                                   struct lf_diag *diag) LF_MUST_CHECK;
 void lf_dataset_free(struct lf_dataset *d);
 /* Takes about `share` of the rows (0 to 0.5) out of *d for evaluation, chosen by what they hold: a
  * row stays where it is when others come or go, and rows that are equal stay together. At least one
@@ -86,6 +90,8 @@ int64_t lf_dataset_rows(const struct lf_dataset *d);
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out);
 /* Of what the row holds, ids and labels; the same in every run. */
 uint64_t lf_row_hash(const struct lf_row *r);
+/* The same of row i. */
+uint64_t lf_dataset_hash(const struct lf_dataset *d, int64_t i);
 void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out);
 /* For evaluation by generation: the ids before the row's last answer (returns their number, at
  * least 1), and the text of that run, NULL for ready-made ids and without keep_text.
@@ -97,9 +103,11 @@ const char *lf_dataset_completion(const struct lf_dataset *d, int64_t i);
 const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i);
 
 /* The cheap check of FLUSH: every line parses and has what a row needs; no tokenizer. A last line
- * without '\n' that does not parse is named as cut off. Reads at most LF_DATASET_BYTES_MAX. */
+ * without '\n' that does not parse is named as cut off. Reads at most LF_DATASET_BYTES_MAX.
+ * limits: or NULL. */
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
-                             struct lf_budget *budget, struct lf_diag *diag) LF_MUST_CHECK;
+                             const struct lf_dataset_limits *limits,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Calls fn with each row of a file: `normal`, which has "messages", "input_ids", or "prompt" and
  * "completion" (trainer/form.h), and the row itself; both are borrowed. What fn answers but LF_OK

@@ -241,6 +241,18 @@ enum lf_err lf_form_prompt(struct lf_buf *out, const char *form, const json_t *r
     return LF_OK;
 }
 
+const char *lf_form_name(const char *name)
+{
+    static const char *const others[] = {LF_ASK_PROMPT, LF_ASK_MESSAGES, LF_ASK_IDS, LF_ASK_TEXT};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i], name) == 0)
+            return others[i];
+    for (size_t i = 0; i < N_FORMS; i++)
+        if (strcmp(forms[i].name, name) == 0)
+            return forms[i].name;
+    return NULL;
+}
+
 const char *lf_form_column(const char *form)
 {
     for (size_t i = 0; i < N_FORMS; i++)

@@ -25,6 +25,8 @@ enum lf_err lf_row_normal(json_t **out, const char **form, const json_t *row,
  * false where the table has no such form. */
 enum lf_err lf_form_prompt(struct lf_buf *out, const char *form, const json_t *row, bool *found,
                            struct lf_diag *diag) LF_MUST_CHECK;
+/* The form of that name, as lf_row_normal says it; NULL: there is none. Static storage. */
+const char *lf_form_name(const char *name);
 /* The column that a text alone is of, in that form: "instruction"; NULL as above. */
 const char *lf_form_column(const char *form);
 

@@ -534,3 +534,19 @@ enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struc
     }
     return LF_OK;
 }
+
+/* ---- Rows that are equal --------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t h, int32_t x)
+{
+    h = (h ^ (uint32_t)x) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 29;
+}
+
+uint64_t lf_row_hash(const struct lf_row *r)
+{
+    uint64_t h = (uint64_t)r->n;
+    for (int i = 0; i < r->n; i++)
+        h = mix(mix(h, r->ids[i]), r->labels[i]);
+    return h;
+}

@@ -8,6 +8,15 @@
 #define FEW_ROWS 4 /* a row in so many for each answer: fewer, and they are no labels */
 #define MOSTLY 0.95
 
+#define PLACES (1u << 22) /* of a table, 16 MB */
+#define ASK_EVERY 4096    /* rows */
+
+/* What the survey is made for goes on. */
+static bool goes_on(const struct lf_dataset_limits *limits, int64_t row)
+{
+    return !limits || !limits->go_on || row % ASK_EVERY != 0 || limits->go_on(limits->arg, 1);
+}
+
 /* ---- Rows that are equal --------------------------------------------------------------------- */
 
 static bool is_equal(const int32_t *a, const int32_t *b, int n)
@@ -15,34 +24,51 @@ static bool is_equal(const int32_t *a, const int32_t *b, int n)
     return memcmp(a, b, (size_t)n * sizeof *a) == 0;
 }
 
-/* Rows of a data set by their hash: open addressing, row + 1 in a place, 0 where there is none. */
+/* Rows of a data set by their hash: open addressing, row + 1 in a place, 0 where there is none. Of
+ * many rows a part at a time, by the upper half of their hash, so that the table stays small. */
 struct places {
     const struct lf_dataset *d;
-    int64_t *row;
-    size_t mask;
+    uint32_t *row;
+    size_t mask, used;
+    uint64_t part, n_parts;
 };
 
 static enum lf_err places_new(struct places *p, const struct lf_dataset *d, struct lf_diag *diag)
 {
-    size_t n = 16;
-    while (n < 2 * (size_t)lf_dataset_rows(d))
+    size_t n = 16, rows = (size_t)lf_dataset_rows(d);
+    while (n < 2 * rows && n < PLACES)
         n *= 2;
-    *p = (struct places){d, calloc(n, sizeof *p->row), n - 1};
+    *p = (struct places){d, calloc(n, sizeof *p->row), n - 1, 0, 0, 1 + 2 * rows / PLACES};
     return p->row ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory to compare rows");
 }
 
-/* The place of a row that is equal to r, or the one that is free for it. */
-static int64_t *place_of(const struct places *p, const struct lf_row *r)
+static void places_clear(struct places *p, uint64_t part)
 {
-    size_t i = lf_row_hash(r) & p->mask;
-    for (;; i = (i + 1) & p->mask) {
-        struct lf_row other;
-        if (p->row[i] == 0)
-            return &p->row[i];
-        lf_dataset_row(p->d, p->row[i] - 1, &other);
-        if (r->n == other.n && is_equal(r->ids, other.ids, r->n) &&
-            is_equal(r->labels, other.labels, r->n))
-            return &p->row[i];
+    memset(p->row, 0, (p->mask + 1) * sizeof *p->row);
+    p->part = part;
+    p->used = 0;
+}
+
+static bool is_in_part(const struct places *p, uint64_t hash)
+{
+    return (hash >> 32) % p->n_parts == p->part;
+}
+
+/* The place of a row that is equal to row i of d, or the one that is free for it. */
+static uint32_t *place_of(const struct places *p, const struct lf_dataset *d, int64_t i)
+{
+    uint64_t hash = lf_dataset_hash(d, i);
+    struct lf_row r, other;
+    lf_dataset_row(d, i, &r);
+    for (size_t k = hash & p->mask;; k = (k + 1) & p->mask) {
+        if (p->row[k] == 0)
+            return &p->row[k];
+        if (lf_dataset_hash(p->d, p->row[k] - 1) != hash)
+            continue;
+        lf_dataset_row(p->d, p->row[k] - 1, &other);
+        if (r.n == other.n && is_equal(r.ids, other.ids, r.n) &&
+            is_equal(r.labels, other.labels, r.n))
+            return &p->row[k];
     }
 }
 
@@ -53,32 +79,54 @@ static int64_t line_of(const struct lf_dataset *d, int64_t i)
     return r.line;
 }
 
-static void find_duplicates(struct lf_survey *s, const struct places *p)
+/* One more of such pairs; the first, by the line of its later row, is named. */
+static void count_pair(int64_t *n, int64_t pair[2], int later, int64_t earlier_line,
+                       int64_t later_line)
 {
-    for (int64_t i = 0; i < lf_dataset_rows(p->d); i++) {
-        struct lf_row r;
-        lf_dataset_row(p->d, i, &r);
-        int64_t *at = place_of(p, &r);
-        if (*at == 0) {
-            *at = i + 1;
-        } else if (s->duplicates++ == 0) {
-            s->duplicate[0] = line_of(p->d, *at - 1);
-            s->duplicate[1] = r.line;
-        }
-    }
+    if ((*n)++ > 0 && pair[later] < later_line)
+        return;
+    pair[later] = later_line;
+    pair[1 - later] = earlier_line;
 }
 
-static void find_leaks(struct lf_survey *s, const struct places *p, const struct lf_dataset *eval)
+/* A table that hashes made on purpose have filled takes no more. */
+static void find_duplicates(struct lf_survey *s, struct places *p, int64_t i)
 {
-    for (int64_t i = 0; i < lf_dataset_rows(eval); i++) {
-        struct lf_row r;
-        lf_dataset_row(eval, i, &r);
-        const int64_t *at = place_of(p, &r);
-        if (*at != 0 && s->leaks++ == 0) {
-            s->leak[0] = r.line;
-            s->leak[1] = line_of(p->d, *at - 1);
-        }
+    uint32_t *at = place_of(p, p->d, i);
+    if (*at != 0)
+        count_pair(&s->duplicates, s->duplicate, 1, line_of(p->d, *at - 1), line_of(p->d, i));
+    else if (p->used < p->mask && ++p->used)
+        *at = (uint32_t)i + 1;
+}
+
+static void find_leaks(struct lf_survey *s, const struct places *p, const struct lf_dataset *eval,
+                       int64_t i)
+{
+    const uint32_t *at = place_of(p, eval, i);
+    if (*at != 0)
+        count_pair(&s->leaks, s->leak, 0, line_of(p->d, *at - 1), line_of(eval, i));
+}
+
+static enum lf_err compare(struct lf_survey *s, const struct lf_dataset *d,
+                           const struct lf_dataset *eval, const struct lf_dataset_limits *limits,
+                           struct lf_diag *diag)
+{
+    struct places p;
+    bool on = true;
+    enum lf_err rc = places_new(&p, d, diag);
+    if (rc != LF_OK)
+        return rc;
+    for (uint64_t part = 0; part < p.n_parts && on; part++) {
+        places_clear(&p, part);
+        for (int64_t i = 0; i < lf_dataset_rows(d) && (on = goes_on(limits, i)); i++)
+            if (is_in_part(&p, lf_dataset_hash(d, i)))
+                find_duplicates(s, &p, i);
+        for (int64_t i = 0; eval && on && i < lf_dataset_rows(eval); i++)
+            if ((on = goes_on(limits, i)) && is_in_part(&p, lf_dataset_hash(eval, i)))
+                find_leaks(s, &p, eval, i);
     }
+    free(p.row);
+    return on ? LF_OK : lf_fail(diag, LF_E_CANCELLED, "cancelled");
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */
@@ -130,48 +178,46 @@ static void count_answers(struct lf_survey *s, const struct lf_dataset *d)
 
 /* ---- Lengths --------------------------------------------------------------------------------- */
 
-static int compare_ints(const void *a, const void *b)
+/* The length of the row at place k, were they in order. */
+static int at_place(const int64_t *count, int64_t k)
 {
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
+    int n = 0;
+    for (int64_t seen = count[0]; seen <= k; seen += count[n])
+        n++;
+    return n;
 }
 
 static enum lf_err measure(struct lf_survey *s, const struct lf_dataset *d, struct lf_diag *diag)
 {
-    size_t n = (size_t)lf_dataset_rows(d);
-    int *lengths = malloc(n * sizeof *lengths);
-    if (!lengths)
+    int64_t n = lf_dataset_rows(d), *count = calloc((size_t)s->report.n_max + 1, sizeof *count);
+    if (!count)
         return lf_fail(diag, LF_E_NO_MEMORY, "no memory to compare rows");
-    for (size_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++) {
         struct lf_row r;
-        lf_dataset_row(d, (int64_t)i, &r);
-        lengths[i] = r.n;
+        lf_dataset_row(d, i, &r);
+        count[r.n]++;
     }
-    qsort(lengths, n, sizeof *lengths, compare_ints);
-    s->median = lengths[(n - 1) / 2];
-    s->p90 = lengths[(n - 1) * 9 / 10];
-    s->p99 = lengths[(n - 1) * 99 / 100];
-    free(lengths);
+    s->median = at_place(count, (n - 1) / 2);
+    s->p90 = at_place(count, (n - 1) * 9 / 10);
+    s->p99 = at_place(count, (n - 1) * 99 / 100);
+    free(count);
     return LF_OK;
 }
 
 enum lf_err lf_survey_make(struct lf_survey *out, const struct lf_dataset *d,
-                           const struct lf_dataset *eval, struct lf_diag *diag)
+                           const struct lf_dataset *eval, const struct lf_dataset_limits *limits,
+                           struct lf_diag *diag)
 {
     struct lf_survey s = {0};
-    struct places p;
+    struct lf_dataset_report rows = {0};
     lf_dataset_report(d, &s.report);
-    enum lf_err rc = measure(&s, d, diag) ?: places_new(&p, d, diag);
+    eval = s.report.held_out == 0 ? eval : NULL; /* those of d itself are other rows */
+    enum lf_err rc = measure(&s, d, diag) ?: compare(&s, d, eval, limits, diag);
     if (rc != LF_OK)
         return rc;
-    find_duplicates(&s, &p);
-    if (eval && s.report.held_out == 0) {
-        struct lf_dataset_report rows;
-        find_leaks(&s, &p, eval);
+    if (eval)
         lf_dataset_report(eval, &rows);
-        memcpy(s.eval_sha256, rows.sha256, sizeof s.eval_sha256);
-    }
-    free(p.row);
+    memcpy(s.eval_sha256, rows.sha256, sizeof s.eval_sha256);
     count_answers(&s, d);
     *out = s;
     return LF_OK;

@@ -19,5 +19,8 @@ enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out,
 #define LF_INPUTS_EVAL "eval.jsonl"
 #define LF_INPUTS_SETTINGS "settings.json"
 #define LF_INPUTS_CHECKPOINT "checkpoint"
+/* What a training reads: made of them, made again where they are lost (trainer/row_file.h) */
+#define LF_INPUTS_ROWS "dataset.rows"
+#define LF_INPUTS_EVAL_ROWS "eval.rows"
 
 #endif

@@ -1,7 +1,8 @@
 /* Inside the jobs' room: the open jobs and who works on them.
  *
  *   a caller       freezes inputs, makes the record, puts the job on the list     jobs.c
- *   the preparer   reads and tokenises the oldest waiting job's rows, one ahead   prepare.c
+ *   the preparers  read and tokenise the oldest waiting jobs' rows, one ahead;
+ *                  one of them takes small data sets alone                       prepare.c
  *   the engine     trains; its events are queued, it never waits                  engine/
  *   the recorder   writes events down: log, curve, store, versions                record.c
  *   the scorer     scores base and versions on eval rows by generation            score.c
@@ -53,6 +54,10 @@ struct lf_open_job {
     bool cancelled;               /* asked for; the stage that has it ends it */
     bool no_room;                 /* did not fit beside the others: waits until one of them ends */
     bool started;                 /* TRAINING: has its place on the device */
+    int64_t bytes;                /* of its data sets' files */
+    uint64_t prepares_since_ns;   /* PREPARING */
+    int prepared;                 /* PREPARING: lf_activity's */
+    int64_t rests_until_ms;       /* WAITING: what it needs was not there */
     struct lf_training *training; /* TRAINING, else NULL */
     /* The recorder's own */
     struct lf_curve curve;
@@ -63,7 +68,8 @@ struct lf_open_job {
     struct lf_training_end end;
     struct lf_adapter *trained;  /* UNSAVED: what is to be saved; owned */
     bool unwritten;              /* ENDED, and the store could not be told yet */
-    char waits_for[LF_DIAG_MAX]; /* why it is UNSAVED or unwritten; under the lock */
+    char waits_for[LF_DIAG_MAX]; /* why it is UNSAVED or unwritten, or WAITING for a disk; under
+                                    the lock */
 };
 
 /* A training that is made when nothing has come into the adapter's directory until then. */
@@ -94,7 +100,7 @@ struct lf_jobs {
     struct lf_job_event *events, **events_end;
     struct lf_scoring *scorings, **scorings_end;
     bool closing;
-    pthread_t threads[4];
+    pthread_t threads[5];
     int n_threads;
 };
 
@@ -110,6 +116,7 @@ bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l);
 
 /* The threads' mains; arg is the lf_jobs. */
 void *lf_preparer_main(void *arg);
+void *lf_small_preparer_main(void *arg);
 void *lf_recorder_main(void *arg);
 void *lf_scorer_main(void *arg);
 void *lf_quiet_main(void *arg);
@@ -148,6 +155,10 @@ struct lf_scored {
  * base, or than the class that most rows have. */
 bool lf_gate_is_worse(const struct lf_scored *s, struct lf_diag *why);
 
+/* For data sets that are read aside from a job: until the daemon stops, their tokenised rows
+ * without a name in the adapter's directory, which `dir` is the room for. */
+struct lf_dataset_limits lf_jobs_row_limits(struct lf_jobs *j, uint64_t adapter_id,
+                                            char dir[LF_PATH_MAX]);
 /* leaks.c: where the adapter's eval rows are others than those that its training was prepared with,
  * looks for them among the version's rows; what is found stands in its report and in `status`. */
 enum lf_err lf_leaks_look(struct lf_jobs *j, uint64_t adapter_id, int32_t version,

@@ -65,8 +65,9 @@ static void take_off(struct lf_jobs *j, struct lf_open_job *l)
 void lf_open_job_show(struct lf_jobs *j, const struct lf_open_job *l)
 {
     const struct lf_job_record *r = &l->record;
-    lf_registry_activity(j->d->registry, r->adapter_id,
-                         &(struct lf_activity){r->id, r->version, r->progress, l->no_room});
+    lf_registry_activity(
+        j->d->registry, r->adapter_id,
+        &(struct lf_activity){r->id, r->version, r->progress, l->no_room, l->prepared});
 }
 
 static void log_end(struct lf_jobs *j, const struct lf_job_record *r)
@@ -138,9 +139,11 @@ size_t lf_jobs_unsaved(struct lf_jobs *j, struct lf_diag *diag)
     size_t n = 0;
     lf_lock_auto held = lf_lock(&j->lock);
     for (const struct lf_open_job *l = j->open; l; l = l->next)
-        if ((l->stage == LF_STAGE_UNSAVED || l->unwritten) && ++n == 1)
-            lf_fail(diag, LF_E_IO, "job %llu of %s waits to be saved: %s",
-                    (unsigned long long)l->record.id, l->record.adapter, l->waits_for);
+        if (l->waits_for[0] && ++n == 1)
+            lf_fail(diag, LF_E_IO, "job %llu of %s waits %s: %s", (unsigned long long)l->record.id,
+                    l->record.adapter,
+                    l->stage == LF_STAGE_UNSAVED || l->unwritten ? "to be saved" : "for its rows",
+                    l->waits_for);
     return n;
 }
 
@@ -210,6 +213,20 @@ static void recall_curve(struct lf_jobs *j, struct lf_open_job *l)
         lf_log(LF_LOG_WARN, "jobs", "the curve starts again: %s", diag.text);
 }
 
+/* Of its data sets' files. */
+static int64_t bytes_of(struct lf_jobs *j, const struct lf_job_record *r)
+{
+    static const char *const names[] = {LF_INPUTS_DATASET, LF_INPUTS_EVAL};
+    char dir[LF_PATH_MAX], path[LF_PATH_MAX];
+    int64_t sum = 0;
+    if (lf_job_dir(j, r->adapter_id, r->id, dir, NULL) != LF_OK)
+        return 0;
+    for (size_t i = 0; i < 2; i++)
+        if (lf_path_join(path, dir, names[i], NULL) == LF_OK && lf_file_size(path) > 0)
+            sum += lf_file_size(path);
+    return sum;
+}
+
 static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,
                           struct lf_diag *diag)
 {
@@ -218,6 +235,7 @@ static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,
         return lf_no_memory(diag, "the job");
     l->jobs = j;
     l->record = *record;
+    l->bytes = bytes_of(j, record);
     if (record->progress.step > 0)
         recall_curve(j, l);
     pthread_mutex_lock(&j->lock);
@@ -531,9 +549,9 @@ static enum lf_err await_again(struct lf_jobs *j, struct lf_diag *diag)
 
 static enum lf_err threads_start(struct lf_jobs *j, struct lf_diag *diag)
 {
-    void *(*const mains[])(void *) = {lf_preparer_main, lf_recorder_main, lf_scorer_main,
-                                      lf_quiet_main};
-    for (int i = 0; i < 4; i++) {
+    void *(*const mains[])(void *) = {lf_preparer_main, lf_small_preparer_main, lf_recorder_main,
+                                      lf_scorer_main, lf_quiet_main};
+    for (int i = 0; i < 5; i++) {
         int bad = pthread_create(&j->threads[i], NULL, mains[i], j);
         if (bad)
             return lf_fail_errno(diag, bad, "the jobs' threads");

@@ -62,8 +62,8 @@ enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_c
 /* The adapter was removed: its job is cancelled. */
 void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id);
 
-/* How many jobs have ended and cannot be written down, with the reason of the first: the disk is
- * full, or fails. They are tried again every other second. */
+/* How many jobs have ended and cannot be written down, or find no room for their tokenised rows,
+ * with the reason of the first: the disk is full, or fails. They are tried again soon. */
 size_t lf_jobs_unsaved(struct lf_jobs *j, struct lf_diag *diag);
 /* A job as docs/http.md shows it; null where there is none. Yours. */
 json_t *lf_jobs_json(struct lf_jobs *j, uint64_t id);

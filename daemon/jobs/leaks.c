@@ -4,8 +4,24 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/lock.h"
 
 #include <string.h>
+
+static bool goes_on(void *arg, double done)
+{
+    (void)done;
+    struct lf_jobs *j = arg;
+    lf_lock_auto held = lf_lock(&j->lock);
+    return !j->closing;
+}
+
+struct lf_dataset_limits lf_jobs_row_limits(struct lf_jobs *j, uint64_t adapter_id,
+                                            char dir[LF_PATH_MAX])
+{
+    bool there = lf_registry_dir(j->d->registry, adapter_id, NULL, dir, NULL) == LF_OK;
+    return (struct lf_dataset_limits){j->d->row_memory, goes_on, j, there ? dir : NULL, NULL};
+}
 
 /* The settings that the version was trained with, else the adapter's. */
 static enum lf_err settings_of(struct lf_jobs *j, uint64_t adapter_id, int32_t version,
@@ -26,13 +42,15 @@ static enum lf_err compare(struct lf_jobs *j, uint64_t adapter_id, int32_t versi
     struct lf_train_settings s;
     struct lf_dataset *train = NULL, *eval = NULL;
     struct lf_survey survey;
+    char rows_dir[LF_PATH_MAX];
+    const struct lf_dataset_limits limits = lf_jobs_row_limits(j, adapter_id, rows_dir);
     const struct lf_model *m = lf_registry_base(j->d->registry, adapter_id)->model;
     enum lf_err rc = settings_of(j, adapter_id, version, &s, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_dataset_load(&train, train_path, m, &s, false, diag);
-    rc = rc ?: lf_dataset_load(&eval, eval_path, m, &s, true, diag);
-    rc = rc ?: lf_survey_make(&survey, train, eval, diag);
+    rc = lf_dataset_load(&train, train_path, m, &s, false, &limits, diag);
+    rc = rc ?: lf_dataset_load(&eval, eval_path, m, &s, false, &limits, diag);
+    rc = rc ?: lf_survey_make(&survey, train, eval, &limits, diag);
     if (rc == LF_OK)
         rc = lf_report_eval(j, adapter_id, version,
                             json_pack("{s:o}", "data", lf_survey_json(&survey)), diag);

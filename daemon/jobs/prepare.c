@@ -1,25 +1,38 @@
-/* The preparer: reads and tokenises the rows of the oldest waiting job, and hands it to the engine.
- * One job is prepared ahead of what fits the device, so that rows do not pile up in memory. */
+/* The preparers: each reads and tokenises the rows of the oldest waiting job, into files of the
+ * job, and hands it to the engine. One takes small data sets alone, so that none waits behind a
+ * large one. One job is prepared ahead of what fits the device. */
 #include "daemon/jobs/inside.h"
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/lock.h"
 #include "core/log.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define REST_SECONDS 1
+#define SMALL_BYTES (64 << 20) /* some seconds of work */
+#define SHOWN_AFTER_NS 1000000000ull
+#define REST_MS 1000        /* until requests may have given back memory */
+#define REST_SPACE_MS 20000 /* until there may be room on the disk: all is written anew */
 
-/* The oldest job that may be prepared; NULL: none now. With the lock held. */
-static struct lf_open_job *next_job(struct lf_jobs *j)
+/* The oldest job that may be prepared; NULL: none now, but perhaps at *due_ms, where it is not 0.
+ * With the lock held. */
+static struct lf_open_job *next_job(struct lf_jobs *j, bool small, int64_t *due_ms)
 {
     struct lf_open_job *found = NULL;
+    int64_t now_ms = lf_clock_unix_ms();
+    *due_ms = 0;
     for (struct lf_open_job *l = j->open; l; l = l->next) {
         if (l->stage == LF_STAGE_TRAINING && !l->started)
             return NULL; /* one ahead is enough */
-        if (!found && l->stage == LF_STAGE_WAITING && l->record.progress.state == LF_JOB_QUEUED &&
-            !l->cancelled && !l->no_room)
+        if (l->stage != LF_STAGE_WAITING || l->record.progress.state != LF_JOB_QUEUED ||
+            l->cancelled || l->no_room || (small && l->bytes > SMALL_BYTES))
+            continue;
+        if (l->rests_until_ms > now_ms)
+            *due_ms = *due_ms && *due_ms < l->rests_until_ms ? *due_ms : l->rests_until_ms;
+        else if (!found)
             found = l;
     }
     return found;
@@ -39,20 +52,31 @@ static void prepared_free(struct prepared *p)
     lf_dataset_free(p->eval);
 }
 
-static bool still_wanted(void *arg)
+/* And shows how far it is, where it takes a while. */
+static bool still_wanted(void *arg, double done)
 {
-    const struct lf_open_job *l = arg;
+    struct lf_open_job *l = arg;
+    int hundredths = (int)(done * 100);
     lf_lock_auto held = lf_lock(&l->jobs->lock);
+    if (hundredths + 1 != l->prepared && lf_clock_ns() - l->prepares_since_ns > SHOWN_AFTER_NS) {
+        l->prepared = hundredths + 1;
+        if (!l->cancelled)
+            lf_open_job_show(l->jobs, l);
+    }
     return !l->cancelled && !l->jobs->closing;
 }
 
+/* `rows`: the file of the tokenised rows. A restart finds it there. */
 static enum lf_err rows_load(struct lf_dataset **out, const char *dir, const char *name,
-                             const struct lf_model *m, const struct prepared *p,
+                             const char *rows, const struct lf_model *m, const struct prepared *p,
                              struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
+    struct lf_dataset_limits limits = p->limits;
+    limits.dir = dir;
+    limits.rows = rows;
     enum lf_err rc = lf_path_join(path, dir, name, diag);
-    rc = rc ?: lf_dataset_load_within(out, path, m, &p->settings, false, &p->limits, diag);
+    rc = rc ?: lf_dataset_load(out, path, m, &p->settings, false, &limits, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", name);
 }
 
@@ -66,9 +90,9 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     rc = rc ?: lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
     rc = rc ?: lf_path_join(eval, dir, LF_INPUTS_EVAL, diag);
     rc = rc ?: lf_inputs_settings(dir, &p->settings, diag);
-    rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, m, p, diag);
+    rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, LF_INPUTS_ROWS, m, p, diag);
     if (rc == LF_OK && lf_file_exists(eval))
-        rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, m, p, diag);
+        rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, LF_INPUTS_EVAL_ROWS, m, p, diag);
     else if (rc == LF_OK && p->settings.validation > 0)
         rc = lf_dataset_hold_out(&p->train, &p->eval, p->settings.validation, diag);
     return rc;
@@ -135,22 +159,24 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
     return rc;
 }
 
-/* The daemon stops, or others have the memory for its rows: it waits again. Where a training has
- * it, until that ends; requests give it back soon. */
-static bool comes_back(struct lf_jobs *j, struct lf_open_job *l, enum lf_err rc)
+/* The daemon stops, or others have the memory for its rows or the disk is full: it waits again.
+ * Where a training has the memory, until that ends; the rest is given back soon. */
+static bool comes_back(struct lf_jobs *j, struct lf_open_job *l, enum lf_err rc,
+                       const struct lf_diag *why)
 {
     lf_lock_auto held = lf_lock(&j->lock);
-    if (l->cancelled || (rc != LF_E_OVERLOADED && !(rc == LF_E_CANCELLED && j->closing)))
+    bool memory = rc == LF_E_OVERLOADED, space = rc == LF_E_NO_SPACE;
+    if (l->cancelled || !(memory || space || (rc == LF_E_CANCELLED && j->closing)))
         return false;
-    l->stage = LF_STAGE_WAITING;
-    for (const struct lf_open_job *o = j->open; o; o = o->next)
+    for (const struct lf_open_job *o = j->open; o && memory; o = o->next)
         l->no_room = l->no_room || o->stage == LF_STAGE_TRAINING;
-    if (!l->no_room && !j->closing) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += REST_SECONDS;
-        pthread_cond_timedwait(&j->changed, &j->lock, &until);
-    }
+    if (space && !l->waits_for[0])
+        lf_log(LF_LOG_ERROR, "jobs", "job %llu waits for room: %s",
+               (unsigned long long)l->record.id, why->text);
+    snprintf(l->waits_for, sizeof l->waits_for, "%s", space ? why->text : "");
+    l->rests_until_ms = lf_clock_unix_ms() + (space ? REST_SPACE_MS : REST_MS);
+    l->stage = LF_STAGE_WAITING;
+    lf_open_job_show(j, l);
     return true;
 }
 
@@ -166,21 +192,33 @@ static void note_attempts(struct lf_jobs *j, struct lf_open_job *l, int32_t n)
         lf_log(LF_LOG_WARN, "jobs", "job %llu: %s", (unsigned long long)record.id, diag.text);
 }
 
+static void not_preparing(struct lf_jobs *j, struct lf_open_job *l, enum lf_err rc)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    bool shown = l->prepared > 0;
+    l->prepared = 0;
+    if (rc == LF_OK)
+        l->waits_for[0] = '\0';
+    if (shown && !l->cancelled)
+        lf_open_job_show(j, l);
+}
+
 static void prepare(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
-    struct prepared p = {.limits = {j->d->row_memory, still_wanted, l}};
+    struct prepared p = {.limits = {j->d->row_memory, still_wanted, l, NULL, NULL}};
     note_attempts(j, l, l->record.attempts + 1);
     enum lf_err rc = load(j, &l->record, &p, &diag);
     if (rc == LF_OK)
-        rc = lf_survey_make(&l->survey, p.train, p.eval, &diag);
+        rc = lf_survey_make(&l->survey, p.train, p.eval, &p.limits, &diag);
     note_attempts(j, l, 0);
+    not_preparing(j, l, rc);
     if (rc == LF_OK) {
         show_rows(j, &l->record, &l->survey);
         rc = hand_over(j, l, &p, &diag);
     }
     prepared_free(&p);
-    if (rc == LF_OK || comes_back(j, l, rc))
+    if (rc == LF_OK || comes_back(j, l, rc, &diag))
         return;
     pthread_mutex_lock(&j->lock);
     l->stage = LF_STAGE_ENDED;
@@ -192,21 +230,42 @@ static void prepare(struct lf_jobs *j, struct lf_open_job *l)
     (void)lf_open_job_end(j, l);
 }
 
-void *lf_preparer_main(void *arg)
+/* Until the list changes, or it is due_ms (0: never). With the lock held. */
+static void await_change(struct lf_jobs *j, int64_t due_ms)
 {
-    struct lf_jobs *j = arg;
-    pthread_mutex_lock(&j->lock);
+    const struct timespec until = {.tv_sec = due_ms / 1000, .tv_nsec = due_ms % 1000 * 1000000};
+    if (due_ms)
+        pthread_cond_timedwait(&j->changed, &j->lock, &until);
+    else
+        pthread_cond_wait(&j->changed, &j->lock);
+}
+
+static void work(struct lf_jobs *j, bool small)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
     while (!j->closing) {
-        struct lf_open_job *l = next_job(j);
+        int64_t due_ms;
+        struct lf_open_job *l = next_job(j, small, &due_ms);
         if (!l) {
-            pthread_cond_wait(&j->changed, &j->lock);
+            await_change(j, due_ms);
             continue;
         }
         l->stage = LF_STAGE_PREPARING;
+        l->prepares_since_ns = lf_clock_ns();
         pthread_mutex_unlock(&j->lock);
         prepare(j, l);
         pthread_mutex_lock(&j->lock);
     }
-    pthread_mutex_unlock(&j->lock);
+}
+
+void *lf_preparer_main(void *arg)
+{
+    work(arg, false);
+    return NULL;
+}
+
+void *lf_small_preparer_main(void *arg)
+{
+    work(arg, true);
     return NULL;
 }

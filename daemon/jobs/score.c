@@ -297,9 +297,10 @@ static enum lf_err rows_load(struct scoring_job *x, const char *path, bool held_
                              struct lf_diag *diag)
 {
     struct lf_dataset *held = NULL;
-    const struct lf_dataset_limits limits = {x->j->d->row_memory, NULL, NULL};
-    enum lf_err rc = lf_dataset_load_within(&x->d, path, x->seat->base->model, &x->settings, true,
-                                            &limits, diag);
+    char dir[LF_PATH_MAX];
+    const struct lf_dataset_limits limits = lf_jobs_row_limits(x->j, x->adapter_id, dir);
+    enum lf_err rc =
+        lf_dataset_load(&x->d, path, x->seat->base->model, &x->settings, true, &limits, diag);
     if (rc != LF_OK || !held_out)
         return rc;
     rc = lf_dataset_hold_out(&x->d, &held, x->settings.validation, diag);

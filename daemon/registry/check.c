@@ -19,10 +19,11 @@ static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *pa
                               struct lf_diag *diag)
 {
     struct lf_train_settings s;
+    const struct lf_dataset_limits limits = {.budget = r->budget};
     enum lf_err rc = lf_registry_settings(r, id, &s, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_dataset_check(path, &s, r->budget, diag);
+    rc = lf_dataset_check(path, &s, &limits, diag);
     lf_train_settings_free(&s);
     return rc;
 }
@@ -31,11 +32,12 @@ bool lf_registry_wants_template(struct lf_registry *r, uint64_t id, const char *
 {
     struct lf_train_settings s;
     struct lf_adapter_view v;
+    const struct lf_dataset_limits limits = {.budget = r->budget};
     if (lf_registry_view_id(r, id, &v, NULL) != LF_OK || v.record.current > 0 ||
         lf_registry_settings(r, id, &s, NULL) != LF_OK)
         return false;
     bool wants = !s.template_ && (s.template_ = strdup("any")) &&
-                 lf_dataset_check(path, &s, r->budget, NULL) == LF_OK;
+                 lf_dataset_check(path, &s, &limits, NULL) == LF_OK;
     lf_train_settings_free(&s);
     return wants;
 }

@@ -60,7 +60,8 @@ struct lf_activity {
     uint64_t job;
     int32_t version; /* that it makes */
     struct lf_progress progress;
-    bool waits; /* queued: it does not fit beside the trainings that run */
+    bool waits;    /* queued: it does not fit beside the trainings that run */
+    int preparing; /* queued: hundredths of its rows that are tokenised, plus 1; 0: not now */
 };
 
 /* What is done about an adapter's scores. */

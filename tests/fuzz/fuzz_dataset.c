@@ -61,7 +61,7 @@ static void load(const char *path, const struct lf_train_settings *s)
     struct lf_dataset_report r;
     struct lf_dataset *d;
     enum lf_err check = lf_dataset_check(path, s, NULL, &checked);
-    enum lf_err rc = lf_dataset_load(&d, path, model(), s, true, &diag);
+    enum lf_err rc = lf_dataset_load(&d, path, model(), s, true, NULL, &diag);
     lf_assert(check == LF_OK || rc == check);
     if (rc != LF_OK) {
         lf_assert(diag.text[0] != '\0');

@@ -67,7 +67,7 @@ static enum lf_err load(struct lf_dataset **d, const char *text, const struct lf
                         struct lf_diag *diag)
 {
     assert_int_equal(lf_file_write(path, text, strlen(text), NULL), LF_OK);
-    return lf_dataset_load(d, path, &model, s, true, diag);
+    return lf_dataset_load(d, path, &model, s, true, NULL, diag);
 }
 
 /* The row as text: ids joined, each learnt one in [brackets]. */

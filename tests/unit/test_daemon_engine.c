@@ -408,7 +408,7 @@ static struct lf_training *train(struct bench *b, int steps, struct heard *h)
     s.rank = 2;
     s.steps = steps;
     s.batch_size = 2;
-    must(lf_dataset_load(&rows, path, b->rig.bases.base[0]->model, &s, false, &diag), &diag);
+    must(lf_dataset_load(&rows, path, b->rig.bases.base[0]->model, &s, false, NULL, &diag), &diag);
     must(lf_engine_train(b->engine,
                          &(struct lf_training_spec){.settings = &s,
                                                     .train = rows,

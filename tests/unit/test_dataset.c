@@ -291,7 +291,7 @@ static void other_members_stay_with_a_row_that_is_scored(void **state)
     assert_string_equal(json_string_value(json_object_get(columns, "test")), "t");
     assert_null(lf_dataset_columns(d, 1));
     lf_dataset_free(d);
-    assert_int_equal(lf_dataset_load(&d, path, &model, &s, false, NULL), LF_OK);
+    assert_int_equal(lf_dataset_load(&d, path, &model, &s, false, NULL, NULL), LF_OK);
     assert_null(lf_dataset_columns(d, 0));
     lf_dataset_free(d);
 }
@@ -387,9 +387,10 @@ static void refuses_bad_lines_by_number(void **state)
     assert_string_equal(diag.text, "line 1: \"input_ids\"[1] is 4096; the base has 4096 ids");
     assert_int_equal(load(&d, "{\"input_ids\": [1, 2], \"labels\": [-1, 2]}\n", &s, &diag),
                      LF_E_INVALID);
-    assert_int_equal(lf_dataset_load(&d, "/nonexistent/x.jsonl", &model, &s, false, &diag),
+    assert_int_equal(lf_dataset_load(&d, "/nonexistent/x.jsonl", &model, &s, false, NULL, &diag),
                      LF_E_NOT_FOUND);
-    assert_int_equal(lf_dataset_load(&d, ".", &model, &s, false, &diag), lf_err_from_errno(EISDIR));
+    assert_int_equal(lf_dataset_load(&d, ".", &model, &s, false, NULL, &diag),
+                     lf_err_from_errno(EISDIR));
 }
 
 static void a_line_over_the_limit_is_refused(void **state)
@@ -438,7 +439,7 @@ static void a_hundred_thousand_rows_load_in_seconds(void **state)
     double check = (double)(lf_clock_ns() - start) * 1e-9;
     struct lf_dataset *d;
     start = lf_clock_ns();
-    assert_int_equal(lf_dataset_load(&d, path, &model, &s, false, NULL), LF_OK);
+    assert_int_equal(lf_dataset_load(&d, path, &model, &s, false, NULL, NULL), LF_OK);
     double seconds = (double)(lf_clock_ns() - start) * 1e-9;
     struct lf_dataset_report r;
     lf_dataset_report(d, &r);

@@ -89,7 +89,7 @@ static struct lf_dataset *rows_with(const struct said *s, bool keep_text)
     }
     assert_int_equal(lf_file_write(path, text.data, text.len, NULL), LF_OK);
     lf_train_settings_default(&settings);
-    if (lf_dataset_load(&d, path, model, &settings, keep_text, &diag) != LF_OK)
+    if (lf_dataset_load(&d, path, model, &settings, keep_text, NULL, &diag) != LF_OK)
         fail_msg("%s", diag.text);
     lf_buf_free(&text);
     return d;
@@ -143,7 +143,7 @@ static void a_prompt_that_does_not_fit_scores_zero(void **state)
     assert_int_equal(lf_file_write(path, text.data, text.len, NULL), LF_OK);
     lf_buf_free(&text);
     lf_train_settings_default(&settings);
-    assert_int_equal(lf_dataset_load(&d, path, model, &settings, true, &diag), LF_OK);
+    assert_int_equal(lf_dataset_load(&d, path, model, &settings, true, NULL, &diag), LF_OK);
     assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
     assert_int_equal(r.rows, 2);
     assert_int_equal(r.unfit, 1);

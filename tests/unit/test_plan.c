@@ -31,7 +31,7 @@ static struct lf_dataset *make_rows(const struct lf_train_settings *s)
                       100 + i, i % 3 > 0 ? 2 : -100, i % 3 > 1 ? 3 : -100);
     snprintf(path, sizeof path, "test_plan.%d.jsonl", (int)getpid());
     assert_int_equal(lf_file_write(path, text.data, text.len, &diag), LF_OK);
-    assert_int_equal(lf_dataset_load(&d, path, &m, s, false, &diag), LF_OK);
+    assert_int_equal(lf_dataset_load(&d, path, &m, s, false, NULL, &diag), LF_OK);
     unlink(path);
     lf_buf_free(&text);
     return d;

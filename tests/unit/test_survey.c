@@ -11,7 +11,7 @@ static struct lf_survey survey_of(const char *rows, const char *eval, int max_le
     assert_int_equal(load(&d, rows, &s, NULL), LF_OK);
     if (eval)
         assert_int_equal(load(&e, eval, &s, NULL), LF_OK);
-    assert_int_equal(lf_survey_make(&out, d, e, NULL), LF_OK);
+    assert_int_equal(lf_survey_make(&out, d, e, NULL, NULL), LF_OK);
     lf_dataset_free(d);
     lf_dataset_free(e);
     return out;

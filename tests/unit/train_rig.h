@@ -97,7 +97,7 @@ static inline struct lf_dataset *rows_made(const struct tiny *t, const struct lf
     }
     snprintf(path, sizeof path, "train_rig.%d.jsonl", (int)getpid());
     must(lf_file_write(path, text.data, text.len, &diag), &diag);
-    must(lf_dataset_load(&d, path, t->model, s, false, &diag), &diag);
+    must(lf_dataset_load(&d, path, t->model, s, false, NULL, &diag), &diag);
     unlink(path);
     lf_buf_free(&text);
     return d;

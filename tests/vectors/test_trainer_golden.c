@@ -65,7 +65,7 @@ static struct lf_dataset *rows_of(const json_t *json, const struct lf_model *m,
     }
     snprintf(path, sizeof path, "test_trainer_golden.%d.jsonl", (int)getpid());
     ok(lf_file_write(path, text.data, text.len, &diag), &diag);
-    ok(lf_dataset_load(&d, path, m, s, false, &diag), &diag);
+    ok(lf_dataset_load(&d, path, m, s, false, NULL, &diag), &diag);
     unlink(path);
     lf_buf_free(&text);
     return d;
