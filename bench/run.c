@@ -106,7 +106,8 @@ static enum lf_err make_exec(struct rig *r, struct lf_diag *diag)
                                     .seqs_max = b->seqs,
                                     .rows_max = b->seqs,
                                     .rank_max = r->c->rank_max,
-                                    .recompute = b->recompute};
+                                    .recompute = b->recompute,
+                                    .host_bytes = SIZE_MAX};
     int pages = (b->tokens + b->warmup + b->iters + LF_KV_PAGE_TOKENS) / LF_KV_PAGE_TOKENS;
     if (b->kind == LF_BENCH_TRAIN) {
         limits.train_tokens_max = all;
@@ -116,7 +117,8 @@ static enum lf_err make_exec(struct rig *r, struct lf_diag *diag)
     }
     if (b->kind == LF_BENCH_DECODE)
         limits.tokens_max = b->seqs > PREFILL_PIECE ? b->seqs : PREFILL_PIECE;
-    return lf_exec_new(&r->x, r->c->stream, r->c->model, r->c->slots, &limits, diag);
+    enum lf_err rc = lf_exec_new(&r->x, r->c->stream, r->c->model, r->c->slots, &limits, diag);
+    return rc ?: lf_exec_host_take(r->x, r->c->model->config.L, diag);
 }
 
 static enum lf_err allocate(struct rig *r, struct lf_diag *diag)
@@ -287,7 +289,7 @@ enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
                                         .tokens_per_second = tokens / seconds,
                                         .floor_seconds = move > multiply ? move : multiply,
                                         .memory_bound = move > multiply,
-                                        .recomputed = lf_exec_recomputes(r.x),
+                                        .recomputed = lf_exec_recomputes(r.x) != LF_RECOMPUTE_NONE,
                                         .memory_bytes = info.memory_used,
                                         .host_bytes = memory.host};
     }

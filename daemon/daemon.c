@@ -34,6 +34,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .slots = 64,
         .batch_tokens_max = 2048,
         .train_tokens = 4096,
+        .recompute = LF_RECOMPUTE_AUTO,
         .checkpoint_seconds = 15,
         .drain_seconds = 10,
         .speculate = LF_SPECULATE_AUTO,
@@ -82,7 +83,7 @@ static enum lf_err seats_start(struct lf_seats *s, struct lf_daemon *d, struct l
     enum lf_err rc = LF_OK;
     for (int i = 0; i < s->n && rc == LF_OK; i++)
         rc = lf_engine_start(&s->seat[i].engine, &d->options, s->seat[i].base, d->cache_dir,
-                             &d->counters, diag);
+                             d->row_memory, &d->counters, diag);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 #include "core/err.h"
 #include "core/limits.h"
 #include "gpu/device.h"
+#include "model/exec.h"
 #include "model/model.h"
 
 #include <stdbool.h>
@@ -41,13 +42,15 @@ struct lf_daemon_options {
     double itl_ms;    /* that a step in which sequences decode shall not pass; 0: by share */
     int speculate;    /* drafts of an answer in a step (model/speculate.h) */
     int train_tokens; /* of a fused training batch; 0: this daemon never trains */
-    double checkpoint_seconds; /* a training that the daemon's death cuts off loses this much */
-    int drain_seconds;         /* answers under way may end within this when it stops */
-    int64_t host_memory_bytes; /* for requests and rows of data sets; 0: half of what there is */
-    int request_seconds;       /* an answer may take as long; 0: for ever */
-    int device_losses;         /* before this run of the daemon: for /metrics */
-    int stop_fd;               /* readable: stop */
-    int reload_fd;             /* readable: read certificates anew; it is read empty. -1: none */
+    double checkpoint_seconds;   /* a training that the daemon's death cuts off loses this much */
+    int drain_seconds;           /* answers under way may end within this when it stops */
+    enum lf_recompute recompute; /* what a training's backward makes again */
+    int64_t host_memory_bytes;   /* for requests, rows of data sets and what waits for backward; 0:
+                                    half of what there is */
+    int request_seconds;         /* an answer may take as long; 0: for ever */
+    int device_losses;           /* before this run of the daemon: for /metrics */
+    int stop_fd;                 /* readable: stop */
+    int reload_fd;               /* readable: read certificates anew; it is read empty. -1: none */
     void (*ready)(void *arg, const struct lf_daemon_address *at); /* or NULL; it answers now */
     void *ready_arg;
 };

@@ -121,9 +121,17 @@ void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out)
     *out = x->memory;
 }
 
-bool lf_exec_recomputes(const struct lf_exec *x)
+const char *lf_recompute_word(enum lf_recompute r)
 {
-    return x->n_again > 0;
+    static const char *const words[] = {"none", "auto", "block", "offload"};
+    return words[r];
+}
+
+enum lf_recompute lf_exec_recomputes(const struct lf_exec *x)
+{
+    if (x->n_again == 0)
+        return LF_RECOMPUTE_NONE;
+    return x->offload.most > 0 ? LF_RECOMPUTE_OFFLOAD : LF_RECOMPUTE_BLOCK;
 }
 
 static void begin_cached(const struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs)

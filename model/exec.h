@@ -19,14 +19,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What backward reads of a block. However it comes there, it is the same to the byte. */
 enum lf_recompute {
-    LF_RECOMPUTE_NONE,   /* keep every activation that backward reads */
+    LF_RECOMPUTE_NONE,   /* keep every activation */
+    LF_RECOMPUTE_AUTO,   /* OFFLOAD for as few blocks as memory_bytes allow, the others kept */
     LF_RECOMPUTE_BLOCK,  /* keep each block's input; run the block again in backward */
-    LF_RECOMPUTE_AUTO,   /* BLOCK for as few blocks as memory_bytes allow */
     LF_RECOMPUTE_OFFLOAD /* BLOCK, but what attention's half of a block made waits in host memory
-                            (lf_exec_memory.host) and is not made again; blocks with norms behind
-                            their branches, and parallel ones, are run again whole */
+                            (lf_exec_host_take) and is not made again; blocks with norms behind
+                            their branches, and parallel ones, are run again whole, and so are
+                            those for which host_bytes are too few */
 };
+#define LF_RECOMPUTE_WORDS "none|auto|block|offload" /* in that order */
+const char *lf_recompute_word(enum lf_recompute r);
+
+struct lf_budget;
 
 struct lf_exec_limits {
     int tokens_max;       /* T of any batch */
@@ -36,8 +42,11 @@ struct lf_exec_limits {
     int rank_max; /* of any adapter */
     int kv_pages; /* LF_KV_PAGE_TOKENS tokens each; 0: no cache */
     enum lf_recompute recompute;
-    size_t memory_bytes; /* ceiling for AUTO, the KV cache not counted; 0: all that the device has
-                            free, with the cache */
+    size_t memory_bytes;    /* ceiling for AUTO, the KV cache not counted; 0: all that the device
+                               has free, with the cache */
+    size_t host_bytes;      /* ceiling for what waits in host memory; 0: nothing does. Of no use
+                               where the device's memory is the host's */
+    struct lf_budget *host; /* what it is taken from; NULL: without a limit */
 };
 
 struct lf_exec;
@@ -55,10 +64,18 @@ struct lf_stream *lf_exec_stream(const struct lf_exec *x);
 struct lf_exec_memory {
     size_t activations, saved, logits, kv, scratch;
     size_t copies; /* of the weights, unpacked; 0 where memory is scarce */
-    size_t host;   /* pinned host memory that waits for backward; not the device's */
+    size_t host;   /* of the host, that lf_exec_host_take gets in all; not the device's */
 };
 void lf_exec_memory(const struct lf_exec *x, struct lf_exec_memory *out);
-bool lf_exec_recomputes(const struct lf_exec *x);
+/* What was chosen: NONE, BLOCK (some blocks or all) or OFFLOAD (likewise). */
+enum lf_recompute lf_exec_recomputes(const struct lf_exec *x);
+
+/* Gets the host memory in which `blocks` more of the planned ones wait, pinned on cuda: some 50 ms
+ * for a block of 4,096 tokens. A block that has none yet is run again. After a failure, which
+ * leaves what there is, nothing more is asked for until it is given back. Between runs. */
+enum lf_err lf_exec_host_take(struct lf_exec *x, int blocks, struct lf_diag *diag) LF_MUST_CHECK;
+/* Gives back all of it. */
+void lf_exec_host_give(struct lf_exec *x);
 
 /* ---- KV pages -------------------------------------------------------------------------------- */
 

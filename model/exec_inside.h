@@ -112,8 +112,10 @@ enum lf_offload_part {
 #define LF_OFFLOAD_BUFFERS (LF_OFFLOAD_PARTS + 1) /* one each, and the second x_mid */
 
 struct lf_offload {
-    int n;                           /* the first blocks, of those that are run again; 0: none */
-    char *host;                      /* (n) blocks of at[LF_OFFLOAD_PARTS] bytes, pinned */
+    int most;                        /* the first blocks, as planned, of those that are run again */
+    int n;                           /* of them, those that have host memory */
+    bool refused;                    /* there was no more */
+    char **host;                     /* (most) a block's at[LF_OFFLOAD_PARTS] bytes, pinned */
     size_t at[LF_OFFLOAD_PARTS + 1]; /* where a part begins in a block's */
     struct lf_stream *stream;        /* of the copies */
     struct lf_mark *ready;           /* on the exec's stream: what a copy follows */
@@ -245,6 +247,8 @@ void lf_exec_draws_close(struct lf_exec *x);
 void lf_exec_backward(struct lf_exec *x);
 
 /* exec_offload.c; what is put on the stream does nothing where block l is not offloaded. */
+/* How many of the blocks that are run again (n_again) may be. */
+void lf_exec_offload_plan(struct lf_exec *x);
 enum lf_err lf_exec_offload_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_exec_offload_close(struct lf_exec *x);
 /* Block l's x_mid comes back into work.x: blocks take turns. */

@@ -155,9 +155,9 @@ static void share_saved_set(struct lf_exec *x, struct size_walk *w, size_t *purp
     size_t T = (size_t)x->limits.train_tokens_max;
     *a = x->saved[0];
     a->u[LF_GROUP_MLP_OUT] = take(w, purpose, T, u_cols(x, LF_GROUP_MLP_OUT), x->es);
-    if (c->parallel_block || x->offload.n > 0)
+    if (c->parallel_block || x->offload.most > 0)
         a->u[LF_GROUP_ATTN_OUT] = take(w, purpose, T, u_cols(x, LF_GROUP_ATTN_OUT), x->es);
-    if (x->offload.n > 0)
+    if (x->offload.most > 0)
         a->u[LF_GROUP_ATTN_IN] = take(w, purpose, T, u_cols(x, LF_GROUP_ATTN_IN), x->es);
 }
 
@@ -358,11 +358,26 @@ static enum lf_err make_copies(struct lf_exec *x, struct lf_diag *diag)
     return LF_OK;
 }
 
-static int offloaded_blocks(const struct lf_exec *x)
+/* Which blocks are run again, and which of them wait in host memory. The answer is the table's
+ * sums. */
+static struct size_walk plan_again(struct lf_exec *x)
 {
-    const struct lf_config *c = &x->model->config;
-    bool plain = !c->parallel_block && !lf_config_post_norms(c);
-    return x->limits.recompute == LF_RECOMPUTE_OFFLOAD && plain ? x->n_again - 1 : 0;
+    enum lf_recompute how = x->limits.recompute;
+    int L = x->model->config.L;
+    bool trains = x->limits.train_tokens_max > 0, chosen = trains && how == LF_RECOMPUTE_AUTO;
+    x->n_again = trains && (how == LF_RECOMPUTE_BLOCK || how == LF_RECOMPUTE_OFFLOAD) ? L : 0;
+    lf_exec_offload_plan(x);
+    struct size_walk w = walk_table(x, NULL);
+    while (chosen && x->n_again < L && is_too_much(x, &w)) {
+        x->n_again++;
+        lf_exec_offload_plan(x);
+        w = walk_table(x, NULL);
+    }
+    if (chosen && x->offload.most > 0 && is_too_much(x, &w)) {
+        x->offload.most = 0; /* what is not made again keeps its LoRA middles */
+        w = walk_table(x, NULL);
+    }
+    return w;
 }
 
 enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
@@ -371,17 +386,7 @@ enum lf_err lf_exec_allocate(struct lf_exec *x, struct lf_diag *diag)
     enum lf_err rc = reserve_scratch(x, diag);
     if (rc != LF_OK)
         return rc;
-    bool trains = x->limits.train_tokens_max > 0;
-    bool all = x->limits.recompute == LF_RECOMPUTE_BLOCK;
-    all = all || x->limits.recompute == LF_RECOMPUTE_OFFLOAD;
-    x->n_again = trains && all ? x->model->config.L : 0;
-    x->offload.n = trains ? offloaded_blocks(x) : 0;
-    struct size_walk w = walk_table(x, NULL);
-    while (trains && x->limits.recompute == LF_RECOMPUTE_AUTO && x->n_again < x->model->config.L &&
-           is_too_much(x, &w)) {
-        x->n_again++;
-        w = walk_table(x, NULL);
-    }
+    struct size_walk w = plan_again(x);
     if (w.overflow)
         return lf_fail(diag, LF_E_TOO_BIG, "the limits ask for more memory than can be addressed");
     rc = lf_device_alloc(x->stream->dev, &x->device, w.total, diag);

@@ -7,6 +7,10 @@
  * A mark `moved` stands behind the last copy from or into a buffer. */
 #include "model/exec_inside.h"
 
+#include "core/budget.h"
+
+#include <stdlib.h>
+
 #define ALIGN ((size_t)256)
 
 #define PIECES 4 /* of a part, at most */
@@ -47,21 +51,74 @@ static void lay_out(struct lf_exec *x)
     }
 }
 
+void lf_exec_offload_plan(struct lf_exec *x)
+{
+    const struct lf_config *c = &x->model->config;
+    struct lf_offload *o = &x->offload;
+    enum lf_recompute how = x->limits.recompute;
+    bool wanted = how == LF_RECOMPUTE_AUTO || how == LF_RECOMPUTE_OFFLOAD;
+    o->most = 0;
+    if (!wanted || x->n_again == 0 || c->parallel_block || lf_config_post_norms(c))
+        return;
+    lay_out(x);
+    size_t room = x->limits.host_bytes / o->at[LF_OFFLOAD_PARTS];
+    int again = x->n_again - 1; /* the last of them finds its activations where it left them */
+    o->most = room < (size_t)again ? (int)room : again;
+}
+
 enum lf_err lf_exec_offload_open(struct lf_exec *x, struct lf_diag *diag)
 {
     struct lf_offload *o = &x->offload;
-    void *host = NULL;
-    if (o->n == 0)
+    if (o->most == 0)
         return LF_OK;
-    lay_out(x);
+    o->host = calloc((size_t)o->most, sizeof *o->host);
+    if (!o->host)
+        return lf_no_memory(diag, "an exec");
+    x->memory.host = o->at[LF_OFFLOAD_PARTS] * (size_t)o->most;
     enum lf_err rc = lf_stream_new(&o->stream, x->stream->dev, LF_STREAM_COPIES, diag);
     rc = rc ?: lf_mark_new(&o->ready, x->stream, diag);
     for (int i = 0; rc == LF_OK && i < LF_OFFLOAD_BUFFERS; i++)
         rc = lf_mark_new(&o->moved[i], o->stream, diag);
-    x->memory.host = o->at[LF_OFFLOAD_PARTS] * (size_t)o->n;
-    rc = rc ?: lf_device_alloc_host(x->stream->dev, &host, x->memory.host, diag);
-    o->host = host;
     return rc;
+}
+
+/* Memory for one block more. */
+static enum lf_err take_block(struct lf_exec *x, struct lf_diag *diag)
+{
+    struct lf_offload *o = &x->offload;
+    size_t bytes = o->at[LF_OFFLOAD_PARTS];
+    void *host = NULL;
+    enum lf_err rc = lf_budget_take(x->limits.host, bytes, (uint64_t)o->n * bytes,
+                                    "what waits for backward needs", diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_device_alloc_host(x->stream->dev, &host, bytes, diag);
+    if (rc == LF_OK)
+        o->host[o->n++] = host;
+    else
+        lf_budget_give(x->limits.host, bytes);
+    return rc;
+}
+
+enum lf_err lf_exec_host_take(struct lf_exec *x, int blocks, struct lf_diag *diag)
+{
+    struct lf_offload *o = &x->offload;
+    enum lf_err rc = LF_OK;
+    for (; rc == LF_OK && blocks > 0 && o->n < o->most && !o->refused; blocks--)
+        rc = take_block(x, diag);
+    o->refused = o->refused || rc != LF_OK;
+    return rc;
+}
+
+/* A run has waited for its copies. */
+void lf_exec_host_give(struct lf_exec *x)
+{
+    struct lf_offload *o = &x->offload;
+    o->refused = false;
+    for (; o->n > 0; o->n--) {
+        lf_device_release_host(x->stream->dev, o->host[o->n - 1]);
+        lf_budget_give(x->limits.host, o->at[LF_OFFLOAD_PARTS]);
+    }
 }
 
 void lf_exec_offload_close(struct lf_exec *x)
@@ -71,7 +128,8 @@ void lf_exec_offload_close(struct lf_exec *x)
         lf_mark_free(o->moved[i]);
     lf_mark_free(o->ready);
     lf_stream_free(o->stream); /* waits for its copies */
-    lf_device_release_host(x->stream->dev, o->host);
+    lf_exec_host_give(x);
+    free(o->host);
 }
 
 /* The buffer that a part of block l has in backward. */
@@ -84,7 +142,7 @@ static void move(struct lf_exec *x, int l, enum lf_offload_part part, const stru
                  int buffer, bool out)
 {
     struct lf_offload *o = &x->offload;
-    char *host = o->host + (size_t)l * o->at[LF_OFFLOAD_PARTS] + o->at[part];
+    char *host = o->host[l] + o->at[part];
     struct offload_piece pieces[PIECES];
     int n = pieces_of(x, part, b, pieces);
     lf_mark_set(o->ready);

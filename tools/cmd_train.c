@@ -1,6 +1,7 @@
 /* `lorafs train`: train an adapter on a dataset, here or at a daemon. */
 #include "tools/commands.h"
 
+#include "core/budget.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 
 #define LOGIT_ROWS 256 /* logits held at once: chunks of the loss */
+#define HOST_PART 2    /* of the host's memory, a half: activations may wait there for backward */
 
 struct train_flags {
     struct lf_offline_options o;
@@ -26,6 +28,7 @@ struct train_flags {
     const char *dataset, *eval, *init, *out, *log, *curve, *checkpoint;
     int64_t batch_tokens;
     double checkpoint_seconds;
+    int recompute;
     bool json;
 };
 
@@ -146,17 +149,37 @@ static int batch_tokens(const struct train_run *r)
     return (int)(want > longest ? want : longest);
 }
 
+/* What backward will find kept, and what not. */
+static void take_host_memory(const struct train_run *r, struct lf_exec *x)
+{
+    struct lf_diag why;
+    struct lf_exec_memory m;
+    enum lf_recompute how = lf_exec_recomputes(x);
+    lf_exec_memory(x, &m);
+    if (how != LF_RECOMPUTE_NONE && !r->flags->o.quiet)
+        fprintf(stderr, "recompute %s, %.0f MiB of host memory\n", lf_recompute_word(how),
+                (double)m.host / (1 << 20));
+    if (lf_exec_host_take(x, r->c.model->config.L, &why) != LF_OK)
+        fprintf(stderr, "more blocks are run again in backward: %s\n", why.text);
+}
+
 static enum lf_err make_exec(struct train_run *r, struct lf_exec **x, int rank,
                              struct lf_diag *diag)
 {
     int n = batch_tokens(r);
+    enum lf_recompute how = (enum lf_recompute)r->flags->recompute;
+    bool of_use = how != LF_RECOMPUTE_AUTO || !lf_device_on_host(r->c.dev);
     const struct lf_exec_limits limits = {.tokens_max = n,
                                           .train_tokens_max = n,
                                           .seqs_max = n < LF_SEQS_MAX ? n : LF_SEQS_MAX,
                                           .rows_max = n < LOGIT_ROWS ? n : LOGIT_ROWS,
                                           .rank_max = rank,
-                                          .recompute = LF_RECOMPUTE_AUTO};
-    return lf_exec_new(x, r->c.stream, r->c.model, r->slots, &limits, diag);
+                                          .recompute = how,
+                                          .host_bytes = of_use ? lf_memory_limit() / HOST_PART : 0};
+    enum lf_err rc = lf_exec_new(x, r->c.stream, r->c.model, r->slots, &limits, diag);
+    if (rc == LF_OK)
+        take_host_memory(r, *x);
+    return rc;
 }
 
 /* Steps until the job ends; an interrupt leaves a checkpoint and LF_E_INTERRUPTED. */
@@ -334,8 +357,8 @@ static enum lf_err train_there(const struct train_flags *o, const char *name, st
 /* What only one of the two ways knows is refused with the other, unless it is a preset. */
 static const char *misplaced(const struct lf_args *args, const struct lf_usage *u)
 {
-    static const char *const here[] = {"base",  "out",        "init-adapter", "log",
-                                       "curve", "checkpoint", "quant",        "device"};
+    static const char *const here[] = {"base",       "out",   "init-adapter", "log",      "curve",
+                                       "checkpoint", "quant", "device",       "recompute"};
     static const char *const there[] = {"url", "api-key-file"};
     const char *const *names = args->n > 0 ? here : there;
     size_t n = args->n > 0 ? sizeof here / sizeof *here : sizeof there / sizeof *there;
@@ -369,7 +392,8 @@ static int check(struct train_flags *o, const struct lf_args *args, const struct
 
 int lf_cmd_train(int argc, char **argv)
 {
-    struct train_flags flags = {.o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60};
+    struct train_flags flags = {
+        .o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60, .recompute = LF_RECOMPUTE_AUTO};
     const struct lf_option options[] = {
         {"base", 'b', LF_OPT_STR, "BASE", &flags.o.base,
          "the base model, to train here: a checkpoint directory, or one at the hub"},
@@ -391,6 +415,9 @@ int lf_cmd_train(int argc, char **argv)
          "ceiling for the tokens computed at once; 0: by the device. Does not change what is "
          "learnt",
          .hi = 1 << 20},
+        {"recompute", 0, LF_OPT_CHOICE, LF_RECOMPUTE_WORDS, &flags.recompute,
+         "what backward makes again, or keeps in host memory, to save the device's. Does not "
+         "change what is learnt"},
         LF_OFFLINE_OPTION_QUANT(flags.o),
         LF_OFFLINE_OPTIONS_DEVICE(flags.o),
         LF_REMOTE_OPTIONS(flags.remote),

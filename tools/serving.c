@@ -44,6 +44,7 @@ void lf_serving_init(struct lf_serving *s)
     s->slots = s->daemon.slots;
     s->batch_tokens = s->daemon.batch_tokens_max;
     s->train_tokens = s->daemon.train_tokens;
+    s->recompute = (int)s->daemon.recompute;
     s->drain_seconds = s->daemon.drain_seconds;
     s->request_seconds = s->daemon.request_seconds;
     s->speculate = s->daemon.speculate - LF_SPECULATE_AUTO;
@@ -60,6 +61,7 @@ static void take_options(struct lf_serving *s)
     s->daemon.slots = (int)s->slots;
     s->daemon.batch_tokens_max = (int)s->batch_tokens;
     s->daemon.train_tokens = (int)s->train_tokens;
+    s->daemon.recompute = (enum lf_recompute)s->recompute;
     s->daemon.drain_seconds = (int)s->drain_seconds;
     s->daemon.request_seconds = (int)s->request_seconds;
     s->daemon.speculate = s->speculate + LF_SPECULATE_AUTO; /* "auto" and "off" come first */

@@ -17,7 +17,7 @@ struct lf_serving {
     char data_dir[LF_PATH_MAX]; /* the default one */
     char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
-    int device, quant, speculate, log_level, log_format;
+    int device, quant, recompute, speculate, log_level, log_format;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
@@ -62,7 +62,7 @@ struct lf_serving {
     {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \
      "ceiling for device memory; 0: all there is", .hi = 1e15},                                    \
     {"host-memory", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.host_memory_bytes,                       \
-     "ceiling for what requests and rows of data sets take; 0: half of what there is",             \
+     "ceiling for requests, rows of data sets and activations; 0: half of what there is",          \
      .lo = 0, .hi = 1e15},                                                                         \
     {"slots", 0, LF_OPT_INT, "N", &(s).slots, "adapters resident on the device", .lo = 1,          \
      .hi = LF_SLOTS_MAX},                                                                          \
@@ -77,6 +77,8 @@ struct lf_serving {
      "tokens that are looked up in an answer's text and tried out in a step; auto: as it pays"},   \
     {"train-tokens", 0, LF_OPT_INT, "N", &(s).train_tokens,                                        \
      "most tokens of a training batch; 0: this daemon does not train", .hi = 1 << 20},             \
+    {"recompute", 0, LF_OPT_CHOICE, LF_RECOMPUTE_WORDS, &(s).recompute,                            \
+     "what a training makes again in backward, or keeps in host memory, to save the device's"},    \
     {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.checkpoint_seconds,                    \
      "between checkpoints of a training: what is lost when the daemon is killed", .hi = 86400},    \
     {"drain", 0, LF_OPT_INT, "SECONDS", &(s).drain_seconds,                                        \

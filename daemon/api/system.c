@@ -102,6 +102,7 @@ static const struct gauge {
     BYTES("memory_saved", plan.saved, "Of what a training's backward reads."),
     BYTES("memory_working", plan.working, "Of activations, logits and scratch."),
     BYTES("memory_rest", plan.rest, "Left for adapters at the start."),
+    BYTES("memory_host", plan.host, "Of the host, that a training's activations wait in."),
     INT("train_recomputes", plan.recomputes, "1 when backward makes activations again."),
 };
 
@@ -135,7 +136,8 @@ static void print_memory(struct lf_buf *out, const struct lf_daemon *d)
                     (double)lf_budget_used(d->request_memory));
     lf_metric_print(out, "gauge", "request_memory_max_bytes", "That they may take.",
                     (double)lf_budget_limit(d->request_memory));
-    lf_metric_print(out, "gauge", "row_memory_bytes", "Host memory of rows of data sets.",
+    lf_metric_print(out, "gauge", "row_memory_bytes",
+                    "Host memory of rows of data sets, and of activations that wait.",
                     (double)lf_budget_used(d->row_memory));
     lf_metric_print(out, "gauge", "row_memory_max_bytes", "That they may take.",
                     (double)lf_budget_limit(d->row_memory));

@@ -1,6 +1,7 @@
 /* What is on the device: opened in order, sized from the memory there is, closed in reverse. */
 #include "daemon/engine/inside.h"
 
+#include "core/budget.h"
 #include "core/clock.h"
 #include "core/log.h"
 
@@ -70,6 +71,13 @@ static enum lf_err model_open(struct lf_engine *e, struct lf_diag *diag)
     return rc;
 }
 
+/* For activations that wait for backward. Data sets have the rest, and what these leave. */
+static size_t host_bytes(const struct lf_engine *e)
+{
+    bool chosen = e->o->recompute == LF_RECOMPUTE_AUTO;
+    return chosen && lf_device_on_host(e->dev) ? 0 : (size_t)(lf_budget_limit(e->memory) / 2);
+}
+
 static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
 {
     int slots = e->o->slots + (e->o->train_tokens > 0 ? LF_JOBS_FUSED_MAX : 0);
@@ -81,15 +89,17 @@ static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
     int seqs = e->dev->traits->seqs;
     /* Evaluation batches are as large as training's, and have no backward. */
     bool more = e->o->train_tokens > e->o->batch_tokens_max;
-    struct lf_exec_limits limits = {
-        .tokens_max = more ? e->o->train_tokens : e->o->batch_tokens_max,
-        .train_tokens_max = e->o->train_tokens,
-        .seqs_max = seqs,
-        .rows_max = seqs,
-        .rank_max = LF_RANK_MAX,
-        .kv_pages = kv_pages(e, info.memory_free, seqs),
-        .recompute = LF_RECOMPUTE_AUTO,
-        .memory_bytes = (size_t)(SAVED_PART * (double)info.memory_free)};
+    struct lf_exec_limits limits = {.tokens_max =
+                                        more ? e->o->train_tokens : e->o->batch_tokens_max,
+                                    .train_tokens_max = e->o->train_tokens,
+                                    .seqs_max = seqs,
+                                    .rows_max = seqs,
+                                    .rank_max = LF_RANK_MAX,
+                                    .kv_pages = kv_pages(e, info.memory_free, seqs),
+                                    .recompute = e->o->recompute,
+                                    .memory_bytes = (size_t)(SAVED_PART * (double)info.memory_free),
+                                    .host_bytes = host_bytes(e),
+                                    .host = e->memory};
     return lf_exec_new(&e->exec, e->stream, e->model, e->slots, &limits, diag);
 }
 
@@ -114,19 +124,21 @@ static void plan_made(struct lf_engine *e)
     lf_exec_memory(e->exec, &m);
     lf_device_info(e->dev, &info);
     struct lf_memory_plan *p = &e->plan;
+    enum lf_recompute how = lf_exec_recomputes(e->exec);
     *p = (struct lf_memory_plan){.weights = e->model->weight_bytes,
                                  .copies = m.copies,
                                  .kv = m.kv,
                                  .saved = m.saved,
                                  .rest = info.memory_free,
-                                 .recomputes = lf_exec_recomputes(e->exec)};
+                                 .host = m.host,
+                                 .recomputes = how != LF_RECOMPUTE_NONE};
     uint64_t named = p->weights + p->copies + p->kv + p->saved;
     p->working = info.memory_used > named ? info.memory_used - named : 0;
     lf_log(LF_LOG_INFO, "engine",
-           "memory in MiB: weights %.0f, unpacked %.0f, KV cache %.0f, saved for backward %.0f%s, "
-           "working %.0f, left for adapters %.0f",
+           "memory in MiB: weights %.0f, unpacked %.0f, KV cache %.0f, saved for backward %.0f "
+           "(recompute %s, %.0f of the host's), working %.0f, left for adapters %.0f",
            (double)p->weights / MIB, (double)p->copies / MIB, (double)p->kv / MIB,
-           (double)p->saved / MIB, p->recomputes ? " (the rest is recomputed)" : "",
+           (double)p->saved / MIB, lf_recompute_word(how), (double)p->host / MIB,
            (double)p->working / MIB, (double)p->rest / MIB);
 }
 

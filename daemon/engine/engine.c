@@ -77,6 +77,14 @@ static enum lf_err count_training(struct lf_engine *e, struct lf_diag *diag)
     return rc;
 }
 
+/* A block more with each batch, since the thread waits for it. What cannot be had is made again. */
+static void take_host_memory(struct lf_engine *e)
+{
+    struct lf_diag why;
+    if (lf_exec_host_take(e->exec, 1, &why) != LF_OK)
+        lf_log(LF_LOG_WARN, "engine", "more blocks are run again in backward: %s", why.text);
+}
+
 /* A training batch: a whole one while nobody is there or was a moment ago; else a short one, beside
  * live sequences once serving has had as much time as training. */
 static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
@@ -86,6 +94,7 @@ static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
     enum lf_err rc = count_training(e, diag);
     if (rc != LF_OK || (beside && s->debt > 0))
         return rc;
+    take_host_memory(e);
     bool awaited = e->asked_ns > 0 && lf_clock_ns() - e->asked_ns < AWAITED_NS;
     lf_mark_set(e->train_begin);
     rc = lf_engine_train_step(e, lf_share_training(s, beside, awaited), diag);
@@ -137,6 +146,8 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
             rc = train(e, diag);
         if (rc == LF_OK && e->trainer)
             lf_engine_trainings_poll(e);
+        if (lf_engine_trainings_idle(e))
+            lf_exec_host_give(e->exec);
         bool with_device = lf_clock_ns() - shown > STATUS_NS;
         show(e, with_device);
         if (with_device)
@@ -201,7 +212,8 @@ static void *engine_main(void *arg)
 
 enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
                             const struct lf_base *base, const char *cache_dir,
-                            struct lf_counters *counters, struct lf_diag *diag)
+                            struct lf_budget *memory, struct lf_counters *counters,
+                            struct lf_diag *diag)
 {
     struct lf_engine *e = calloc(1, sizeof *e);
     if (!e)
@@ -209,6 +221,7 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     e->o = o;
     e->base = base;
     e->cache_dir = cache_dir;
+    e->memory = memory;
     e->counters = counters;
     e->inbox_end = &e->inbox;
     e->training_end = &e->training_inbox;

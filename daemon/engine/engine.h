@@ -42,11 +42,13 @@ enum lf_engine_state {
     LF_ENGINE_STOPPED /* or about to: lf_engine_stop was called */
 };
 
-/* All of it is borrowed and must outlive it; cache_dir is where quantised weights are kept.
+/* All of it is borrowed and must outlive it; cache_dir is where quantised weights are kept, memory
+ * what a training's activations take of the host's where they wait there.
  * Returns at once; the base's weights are loaded by the engine's thread. Yours, lf_engine_free. */
 enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
                             const struct lf_base *base, const char *cache_dir,
-                            struct lf_counters *counters, struct lf_diag *diag) LF_MUST_CHECK;
+                            struct lf_budget *memory, struct lf_counters *counters,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* Ends what is under way (generations: LF_E_CANCELLED; trainings write a checkpoint first and end
  * with LF_E_INTERRUPTED) and waits for the thread. Later work is refused. */
 void lf_engine_stop(struct lf_engine *e);
@@ -65,6 +67,7 @@ struct lf_memory_plan {
     uint64_t saved;   /* what a training's backward reads */
     uint64_t working; /* activations, logits, scratch, tables */
     uint64_t rest;
+    uint64_t host;  /* of the host's, while a training runs: activations that wait for backward */
     int recomputes; /* 1: backward makes the blocks' activations again, since memory is short */
 };
 

@@ -159,6 +159,7 @@ struct lf_engine {
     const struct lf_daemon_options *o;
     const struct lf_base *base;
     const char *cache_dir;
+    struct lf_budget *memory; /* of the host's, for what waits for backward */
     struct lf_counters *counters;
     pthread_t thread;
     bool started;
@@ -279,6 +280,8 @@ void lf_engine_trainings_poll(struct lf_engine *e);
 enum lf_err lf_engine_train_step(struct lf_engine *e, int budget,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 int lf_engine_trainings_running(const struct lf_engine *e);
+/* None runs, and none is about to. */
+bool lf_engine_trainings_idle(const struct lf_engine *e);
 /* Checkpoints of all that run, within the time; then all end. */
 void lf_engine_trainings_stop(struct lf_engine *e);
 /* All end, and the trainer is freed. */

@@ -299,6 +299,14 @@ int lf_engine_trainings_running(const struct lf_engine *e)
     return n;
 }
 
+bool lf_engine_trainings_idle(const struct lf_engine *e)
+{
+    for (const struct lf_training *t = e->trainings; t; t = t->next)
+        if (t->state == LF_TRAINING_WAITING)
+            return false;
+    return lf_engine_trainings_running(e) == 0;
+}
+
 static uint64_t tokens_trained(const struct lf_engine *e)
 {
     uint64_t sum = 0;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "core/budget.h"
 #include "core/json.h"
 #include "core/rng.h"
 #include "model/exec.h"
@@ -108,7 +109,7 @@ static void make_batch(struct bench *b)
 
 /* layers 0: as the text says. */
 static void bench_open(struct bench *b, const char *text, int layers, enum lf_recompute recompute,
-                       size_t memory_bytes)
+                       size_t memory_bytes, struct lf_budget *host)
 {
     struct lf_diag diag;
     struct lf_config config;
@@ -120,7 +121,9 @@ static void bench_open(struct bench *b, const char *text, int layers, enum lf_re
                                     .rows_max = 5,
                                     .rank_max = RANK,
                                     .recompute = recompute,
-                                    .memory_bytes = memory_bytes};
+                                    .memory_bytes = memory_bytes,
+                                    .host_bytes = host ? SIZE_MAX : 0,
+                                    .host = host};
     ok(lf_json_parse(&j, text, strlen(text), &diag), &diag);
     ok(lf_config_parse(&config, j, &diag), &diag);
     json_decref(j);
@@ -201,7 +204,7 @@ static float *gradient_of(struct bench *b)
 static void is_the_slope(void **state)
 {
     struct bench b = {0};
-    bench_open(&b, *state, 0, LF_RECOMPUTE_NONE, 0);
+    bench_open(&b, *state, 0, LF_RECOMPUTE_NONE, 0, NULL);
     const struct lf_config *c = &b.model->config;
     const struct lf_adapter_shape *s = &b.adapter->shape;
     float *grad = gradient_of(&b);
@@ -220,26 +223,64 @@ static void is_the_slope(void **state)
     bench_close(&b);
 }
 
+static void check_gradient(struct bench *b, const float *grad)
+{
+    size_t bytes = b->adapter->shape.n_params * sizeof *grad;
+    float *got = gradient_of(b);
+    assert_memory_equal(got, grad, bytes);
+    free(got);
+    lf_stream_zero(b->stream, b->slots->slot[b->slot].grad, bytes);
+}
+
 /* Twice the same gradient, and the device memory that activations take. */
 static size_t check_same(const char *text, const float *grad, enum lf_recompute recompute,
                          size_t memory_bytes)
 {
     struct bench b = {0};
     struct lf_exec_memory m;
-    bench_open(&b, text, LAYERS, recompute, memory_bytes);
-    assert_true(lf_exec_recomputes(b.exec));
-    size_t bytes = b.adapter->shape.n_params * sizeof *grad;
-    for (int i = 0; i < 2; i++) {
-        float *got = gradient_of(&b);
-        assert_memory_equal(got, grad, bytes);
-        free(got);
-        lf_stream_zero(b.stream, b.slots->slot[b.slot].grad, bytes);
-    }
+    bench_open(&b, text, LAYERS, recompute, memory_bytes, NULL);
+    assert_int_equal(lf_exec_recomputes(b.exec), LF_RECOMPUTE_BLOCK);
+    for (int i = 0; i < 2; i++)
+        check_gradient(&b, grad);
     lf_exec_memory(b.exec, &m);
-    const struct lf_config *c = &b.model->config;
-    bool offloads = recompute == LF_RECOMPUTE_OFFLOAD && !c->parallel_block;
-    assert_int_equal(m.host > 0, offloads && !lf_config_post_norms(c));
+    assert_int_equal(m.host, 0);
     bench_close(&b);
+    return m.activations + m.saved + m.logits + m.scratch;
+}
+
+/* However many blocks wait in host memory, also where there is less of it than was planned. */
+static size_t check_offload(const char *text, const float *grad, enum lf_recompute recompute,
+                            size_t memory_bytes)
+{
+    struct bench b = {0};
+    struct lf_exec_memory m;
+    struct lf_diag why;
+    uint64_t limit = 1 << 20;
+    struct lf_budget *host = lf_budget_new(limit, "a test");
+    bench_open(&b, text, LAYERS, recompute, memory_bytes, host);
+    const struct lf_config *c = &b.model->config;
+    bool waits = !c->parallel_block && !lf_config_post_norms(c);
+    assert_int_equal(lf_exec_recomputes(b.exec), waits ? LF_RECOMPUTE_OFFLOAD : LF_RECOMPUTE_BLOCK);
+    lf_exec_memory(b.exec, &m);
+    assert_int_equal(m.host > 0, waits);
+    for (uint64_t had = 0, now = 1; had != now;) {
+        check_gradient(&b, grad);
+        had = lf_budget_used(host);
+        ok(lf_exec_host_take(b.exec, 1, &why), &why);
+        now = lf_budget_used(host);
+    }
+    assert_int_equal(lf_budget_used(host), m.host);
+    lf_exec_host_give(b.exec);
+    assert_int_equal(lf_budget_used(host), 0);
+    check_gradient(&b, grad);
+    uint64_t others = limit - m.host + (waits ? 1 : 0); /* a block's is not there */
+    ok(lf_budget_take(host, others, 0, "others need", &why), &why);
+    assert_int_equal(lf_exec_host_take(b.exec, LAYERS, &why), waits ? LF_E_OVERLOADED : LF_OK);
+    ok(lf_exec_host_take(b.exec, LAYERS, &why), &why); /* asked once */
+    check_gradient(&b, grad);
+    bench_close(&b);
+    assert_int_equal(lf_budget_used(host), others);
+    lf_budget_free(host);
     return m.activations + m.saved + m.logits + m.scratch;
 }
 
@@ -248,7 +289,7 @@ static void is_the_same_with_less_memory(void **state)
 {
     struct bench b = {0};
     struct lf_exec_memory m;
-    bench_open(&b, *state, LAYERS, LF_RECOMPUTE_NONE, 0);
+    bench_open(&b, *state, LAYERS, LF_RECOMPUTE_NONE, 0, NULL);
     lf_exec_memory(b.exec, &m);
     size_t all = m.activations + m.saved + m.logits + m.scratch;
     float *grad = gradient_of(&b);
@@ -258,7 +299,8 @@ static void is_the_same_with_less_memory(void **state)
     size_t some = check_same(*state, grad, LF_RECOMPUTE_AUTO, (least + all) / 2);
     assert_true(least < some && some <= (least + all) / 2);
     assert_int_equal(check_same(*state, grad, LF_RECOMPUTE_AUTO, least), least);
-    assert_true(check_same(*state, grad, LF_RECOMPUTE_OFFLOAD, 0) < some);
+    assert_true(check_offload(*state, grad, LF_RECOMPUTE_OFFLOAD, 0) < some);
+    assert_true(check_offload(*state, grad, LF_RECOMPUTE_AUTO, some) <= some);
     free(grad);
 }
 

@@ -20,8 +20,8 @@ struct bench {
 static void engine_up(struct bench *b)
 {
     struct lf_diag diag = {""};
-    must(lf_engine_start(&b->engine, &b->options, b->rig.bases.base[0], b->cache_dir, b->counters,
-                         &diag),
+    must(lf_engine_start(&b->engine, &b->options, b->rig.bases.base[0], b->cache_dir, NULL,
+                         b->counters, &diag),
          &diag);
     uint64_t end = lf_clock_ns() + 60000000000u;
     while (lf_engine_state(b->engine) == LF_ENGINE_LOADING && lf_clock_ns() < end)

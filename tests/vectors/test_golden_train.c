@@ -129,10 +129,13 @@ static void check_trajectory(const struct golden *g, enum lf_recompute recompute
                                     .seqs_max = 8,
                                     .rows_max = 10,
                                     .rank_max = 8,
-                                    .recompute = recompute};
+                                    .recompute = recompute,
+                                    .host_bytes = SIZE_MAX};
     trajectory_open(&t, g);
     rig_open(&r, g, "model-nf4", LF_QUANT_NONE, &limits);
-    assert_int_equal(lf_exec_recomputes(r.exec), recompute != LF_RECOMPUTE_NONE);
+    assert_int_equal(lf_exec_recomputes(r.exec) != LF_RECOMPUTE_NONE,
+                     recompute != LF_RECOMPUTE_NONE);
+    ok(lf_exec_host_take(r.exec, r.model->config.L, &diag), &diag);
     int slot = slot_open(&r, g, "adapter-init", true);
     ok(lf_device_alloc(r.dev, &d_sumsq, sizeof(float), &diag), &diag);
     for (int step = 0; step < t.steps; step++) {
