@@ -112,8 +112,8 @@ enum lf_err lf_config_load(struct lf_config *out, const char *dir,
                            struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_config_parse(struct lf_config *out, const json_t *config,
                             struct lf_diag *diag) LF_MUST_CHECK;
-/* "mistral-7b", "llama-2-7b", "llama-3-8b", "gemma-2b", "gemma-7b", "phi-2", "small": shapes for
- * benchmarks on random weights. LF_E_NOT_FOUND lists the names. */
+/* "mistral-7b", "llama-2-7b", "llama-3-8b", "llama-3-70b", "gemma-2b", "gemma-7b", "phi-2",
+ * "small": shapes for benchmarks on random weights. LF_E_NOT_FOUND lists the names. */
 enum lf_err lf_config_shape(struct lf_config *out, const char *name,
                             struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -26,6 +26,10 @@ static const struct {
                    "\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,"
                    "\"vocab_size\":128256,\"max_position_embeddings\":8192,"
                    "\"rms_norm_eps\":1e-5,\"rope_theta\":500000.0}"},
+    {"llama-3-70b", "{\"model_type\":\"llama\",\"hidden_size\":8192,\"intermediate_size\":28672,"
+                    "\"num_hidden_layers\":80,\"num_attention_heads\":64,\"num_key_value_heads\":8,"
+                    "\"vocab_size\":128256,\"max_position_embeddings\":8192,"
+                    "\"rms_norm_eps\":1e-5,\"rope_theta\":500000.0}"},
     {"gemma-2b", "{\"model_type\":\"gemma\",\"hidden_size\":2048,\"intermediate_size\":16384,"
                  "\"num_hidden_layers\":18,\"num_attention_heads\":8,\"num_key_value_heads\":1,"
                  "\"head_dim\":256,\"vocab_size\":256000,\"max_position_embeddings\":8192}"},

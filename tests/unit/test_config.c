@@ -357,8 +357,9 @@ static void shapes_are_those_of_their_names(void **state)
         int64_t params;
     } known[] = {
         /* as published, to the parameter */
-        {"mistral-7b", 7241732096}, {"llama-2-7b", 6738415616}, {"llama-3-8b", 8030261248},
-        {"gemma-2b", 2506172416},   {"gemma-7b", 8537680896},   {"phi-2", 2779683840},
+        {"mistral-7b", 7241732096},   {"llama-2-7b", 6738415616}, {"llama-3-8b", 8030261248},
+        {"llama-3-70b", 70553706496}, {"gemma-2b", 2506172416},   {"gemma-7b", 8537680896},
+        {"phi-2", 2779683840},
     };
     struct lf_config c;
     struct lf_diag diag;
