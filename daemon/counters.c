@@ -140,8 +140,13 @@ enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route
             &c->accepted_tokens);
     counter(out, "train_tokens_total", "Tokens trained on.", &c->train_tokens);
     counter(out, "train_steps_total", "Optimizer steps.", &c->train_steps);
-    counter(out, "adapters_loaded_total", "Adapters put into a slot.", &c->adapters_loaded);
-    counter(out, "adapters_evicted_total", "Adapters taken out for another.", &c->adapters_evicted);
+    counter(out, "adapters_read_total", "Adapters read from their files.", &c->adapters_read);
+    counter(out, "adapters_loaded_total", "Adapters brought onto the device.", &c->adapters_loaded);
+    counter(out, "adapters_evicted_total", "Adapters that left the device.", &c->adapters_evicted);
+    counter(out, "adapter_hits_device_total", "Requests whose adapter was on the device.",
+            &c->adapter_hits_device);
+    counter(out, "adapter_hits_host_total", "Requests whose adapter was in host memory.",
+            &c->adapter_hits_host);
     counter(out, "device_losses_total", "Times the device was lost.", &c->device_losses);
     histogram(out, "queue_seconds", "Arrival to first step.", &c->queue_seconds);
     histogram(out, "first_token_seconds", "Arrival to first token.", &c->first_token_seconds);

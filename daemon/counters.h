@@ -28,7 +28,8 @@ struct lf_counters {
     atomic_uint_fast64_t prompt_tokens, cached_tokens, completion_tokens;
     atomic_uint_fast64_t drafted_tokens, accepted_tokens;
     atomic_uint_fast64_t train_tokens, train_steps;
-    atomic_uint_fast64_t adapters_loaded, adapters_evicted;
+    atomic_uint_fast64_t adapters_read, adapters_loaded, adapters_evicted;
+    atomic_uint_fast64_t adapter_hits_device, adapter_hits_host; /* requests that found theirs */
     atomic_uint_fast64_t device_losses;
     struct lf_histogram queue_seconds; /* from arrival to the first step */
     struct lf_histogram first_token_seconds;

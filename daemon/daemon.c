@@ -31,7 +31,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
     *o = (struct lf_daemon_options){
         .listen = "127.0.0.1:8080",
         .device = LF_DEVICE_CPU,
-        .slots = 64,
+        .slots = 1024,
         .batch_tokens_max = 2048,
         .train_tokens = 4096,
         .recompute = LF_RECOMPUTE_AUTO,
@@ -108,13 +108,14 @@ static enum lf_err open_keys(struct lf_daemon *d, struct lf_diag *diag)
 
 /* ---- Host memory ----------------------------------------------------------------------------- */
 
-/* A quarter is for requests, so that no data set takes their room. */
+/* A quarter is for requests, so that no data set takes their room; one is for adapters
+ * (engine/residents.c). */
 static enum lf_err open_budgets(struct lf_daemon *d, struct lf_diag *diag)
 {
     uint64_t all = d->options.host_memory_bytes ? (uint64_t)d->options.host_memory_bytes
                                                 : lf_memory_limit() / 2;
     d->request_memory = lf_budget_new(all / 4, "a quarter of --host-memory");
-    d->row_memory = lf_budget_new(all - all / 4, "three quarters of --host-memory");
+    d->row_memory = lf_budget_new(all / 2, "half of --host-memory");
     return d->request_memory && d->row_memory ? LF_OK : lf_no_memory(diag, "the daemon");
 }
 

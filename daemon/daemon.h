@@ -33,20 +33,24 @@ struct lf_daemon_options {
     const char *load_root; /* those below this one alone; NULL: all, with allow_load */
     enum lf_device_kind device;
     enum lf_quant quant;
-    int threads;              /* cpu: 0 = one a core */
-    int gpu;                  /* cuda: which card */
-    int64_t gpu_memory_bytes; /* ceiling for device memory; 0: all */
-    int slots;                /* adapters resident on the device */
-    int64_t kv_tokens;        /* of all sequences together; 0: chosen from the memory */
-    int batch_tokens_max;     /* of a serving step */
+    int threads;                  /* cpu: 0 = one a core */
+    int gpu;                      /* cuda: which card */
+    int64_t gpu_memory_bytes;     /* ceiling for device memory; 0: all */
+    int slots;                    /* adapters on the device, at most */
+    int64_t adapter_memory_bytes; /* of the device, for those; 0: what is left of its own memory, or
+                                     a quarter of the host's */
+    int64_t adapter_cache_bytes;  /* of the host, for adapters beside them; 0: a quarter of the
+                                     host's, where the device has its own memory */
+    int64_t kv_tokens;            /* of all sequences together; 0: chosen from the memory */
+    int batch_tokens_max;         /* of a serving step */
     double itl_ms;    /* that a step in which sequences decode shall not pass; 0: by share */
     int speculate;    /* drafts of an answer in a step (model/speculate.h) */
     int train_tokens; /* of a fused training batch; 0: this daemon never trains */
     double checkpoint_seconds;   /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;           /* answers under way may end within this when it stops */
     enum lf_recompute recompute; /* what a training's backward makes again */
-    int64_t host_memory_bytes;   /* for requests, rows of data sets and what waits for backward; 0:
-                                    half of what there is */
+    int64_t host_memory_bytes;   /* for requests, adapters, rows of data sets and what waits for
+                                    backward; 0: half of what there is */
     int request_seconds;         /* an answer may take as long; 0: for ever */
     int device_losses;           /* before this run of the daemon: for /metrics */
     int stop_fd;                 /* readable: stop */

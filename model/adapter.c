@@ -98,15 +98,23 @@ enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
     return LF_OK;
 }
 
-enum lf_err lf_adapter_lay(struct lf_adapter *a, const struct lf_config *c, struct lf_diag *diag)
+enum lf_err lf_adapter_shape_params(void **out, struct lf_adapter_shape *s,
+                                    const struct lf_config *c, enum lf_dtype type,
+                                    struct lf_diag *diag)
 {
-    lf_adapter_shape_lay(&a->shape, c);
-    if (a->shape.n_params == 0)
+    lf_adapter_shape_lay(s, c);
+    if (s->n_params == 0)
         return lf_fail(diag, LF_E_INVALID, "the adapter targets nothing of this base");
-    a->params = calloc(a->shape.n_params, sizeof *a->params);
-    if (!a->params)
-        return lf_no_memory(diag, "an adapter of %zu parameters", a->shape.n_params);
-    return LF_OK;
+    *out = calloc(s->n_params, lf_dtype_bytes(type));
+    return *out ? LF_OK : lf_no_memory(diag, "an adapter of %zu parameters", s->n_params);
+}
+
+static enum lf_err lay(struct lf_adapter *a, const struct lf_config *c, struct lf_diag *diag)
+{
+    void *params = NULL;
+    enum lf_err rc = lf_adapter_shape_params(&params, &a->shape, c, LF_F32, diag);
+    a->params = params;
+    return rc;
 }
 
 void lf_adapter_free(struct lf_adapter *a)
@@ -116,6 +124,15 @@ void lf_adapter_free(struct lf_adapter *a)
     lf_adapter_shape_free(&a->shape);
     free(a->params);
     free(a);
+}
+
+void lf_packed_free(struct lf_packed *p)
+{
+    if (!p)
+        return;
+    lf_adapter_shape_free(&p->shape);
+    free(p->params);
+    free(p);
 }
 
 enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
@@ -225,7 +242,7 @@ enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
     for (int i = 0; i < a->shape.n_sites; i++)
         if (a->shape.rank[i] > 0)
             a->shape.scale[i] = lf_lora_scale(s->alpha, s->rank, s->rslora);
-    rc = rc ?: lf_adapter_lay(a, c, diag);
+    rc = rc ?: lay(a, c, diag);
     if (rc != LF_OK) {
         lf_adapter_free(a);
         return rc;

@@ -1,4 +1,4 @@
-/* LoRA adapters: PEFT directories on disk, flat fp32 runs in memory, slots on a device.
+/* LoRA adapters: PEFT directories on disk, flat runs in memory, slots on a device.
  *
  * An adapter's parameters are one flat run: for each layer, for each targeted projection in config
  * order, A (R, K) then B (N, R), each starting at a multiple of 8 floats (the gaps are zero and
@@ -28,6 +28,10 @@ struct lf_adapter_shape {
 
 /* Sets the offsets, n_params and rank_max from rank[]. */
 void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c);
+/* The same, and zeros for n_params of the type. LF_E_INVALID when every rank is 0. *out: yours. */
+enum lf_err lf_adapter_shape_params(void **out, struct lf_adapter_shape *s,
+                                    const struct lf_config *c, enum lf_dtype type,
+                                    struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out,
                                   const struct lf_adapter_shape *s) LF_MUST_CHECK;
 void lf_adapter_shape_free(struct lf_adapter_shape *s);
@@ -59,13 +63,10 @@ struct lf_lora_settings {
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
 float lf_lora_scale(double alpha, int rank, bool rslora);
 
-/* An adapter in two steps, for readers: allocated with every rank 0; then, when the caller has
- * set shape.rank and shape.scale, laid out with zero parameters. LF_E_INVALID when every rank is
- * still 0. */
+/* For readers: with every rank 0 and no parameters. When the caller has set shape.rank and
+ * shape.scale, lf_adapter_shape_params lays them out. */
 enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
                              struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_adapter_lay(struct lf_adapter *a, const struct lf_config *c,
-                           struct lf_diag *diag) LF_MUST_CHECK;
 /* A fresh adapter as PEFT initialises it: A kaiming-uniform with a = sqrt(5), that is
  * U(-1/sqrt(K), 1/sqrt(K)), B zero. Drawn from lf_rng with the seed. */
 enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
@@ -92,6 +93,22 @@ enum lf_err lf_adapter_targets_check(const struct lf_config *c, const char *word
 enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
                             struct lf_diag *diag) LF_MUST_CHECK;
 
+/* ---- Packed ----------------------------------------------------------------------------------
+ * What a device's forward reads of an adapter, in host memory: from there it comes onto the device
+ * as often as it is wanted, and without arithmetic. */
+
+struct lf_packed {
+    struct lf_adapter_shape shape;
+    void *params; /* (n_params) of the dtype that it was packed for */
+    size_t bytes; /* of params */
+};
+
+/* A PEFT directory, for devices of this act dtype (fp32 or bf16); errors as of lf_adapter_load.
+ * Yours, lf_packed_free. */
+enum lf_err lf_packed_load(struct lf_packed **out, const struct lf_config *c, enum lf_dtype type,
+                           const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_packed_free(struct lf_packed *p);
+
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
 /* The adapters on a device, by slot. One thread (the stream's) at a time. */
@@ -106,6 +123,7 @@ struct lf_slots {
 
 struct lf_slot {
     bool used, trains;
+    bool lent;                     /* copy is the caller's: lf_slots_lend */
     struct lf_adapter_shape shape; /* copied; owned */
     void *copy;    /* (n_params) act: what the forward reads; = master on fp32 devices */
     float *master; /* (n_params) fp32; NULL when only served on a bf16 device */
@@ -124,9 +142,16 @@ void lf_slots_free(struct lf_slots *s);
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
                           const struct lf_adapter *a, bool trains,
                           struct lf_diag *diag) LF_MUST_CHECK;
+/* A slot for parameters that lie in the caller's device memory, (n_params) act, and stay there
+ * until the slot is unloaded: their copy must be done. LF_E_DEVICE_FULL when no slot is left. */
+enum lf_err lf_slots_lend(struct lf_slots *s, struct lf_stream *stream, int *slot,
+                          const struct lf_adapter_shape *shape, void *copy,
+                          struct lf_diag *diag) LF_MUST_CHECK;
 /* Another slot with what `from` holds, which does not train. */
 enum lf_err lf_slots_copy(struct lf_slots *s, struct lf_stream *stream, int *slot, int from,
                           struct lf_diag *diag) LF_MUST_CHECK;
+/* Waits for the stream, unless what is in it was lent: what is on the stream by now may read that
+ * still. */
 void lf_slots_unload(struct lf_slots *s, struct lf_stream *stream, int slot);
 /* Copies the slot's parameters into a->params (same shape). Waits. */
 enum lf_err lf_slots_read(struct lf_slots *s, struct lf_stream *stream, int slot,

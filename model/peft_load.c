@@ -15,10 +15,12 @@
 #include <math.h>
 #include <pcre2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define PREFIX "base_model.model."
+#define PIECE 4096 /* numbers that are converted at a time */
 
 /* ---- Matching -------------------------------------------------------------------------------- */
 
@@ -347,9 +349,40 @@ static enum lf_err refuse_unused(const struct lf_adapter *a, const struct lf_con
     return LF_OK;
 }
 
-static void read_tensors(struct lf_adapter *a, const struct lf_config *c,
-                         const struct lf_tensors *ts)
+static bool all_finite(const void *p, enum lf_dtype type, size_t n)
 {
+    const uint16_t *halves = p;
+    const float *floats = p;
+    unsigned bad = 0;
+    if (type == LF_BF16)
+        for (size_t i = 0; i < n; i++)
+            bad |= (halves[i] & 0x7F80) == 0x7F80;
+    else
+        for (size_t i = 0; i < n; i++)
+            bad |= !isfinite(floats[i]);
+    return !bad;
+}
+
+/* A factor, as the type that is wanted; whether it is finite. */
+static bool read_factor(char *dst, enum lf_dtype type, const struct lf_tensor *t, size_t n)
+{
+    float some[PIECE];
+    size_t to = lf_dtype_bytes(type), from = lf_dtype_bytes(t->dtype);
+    if (t->dtype == type)
+        memcpy(dst, t->data, n * to);
+    for (size_t at = 0; at < n && t->dtype != type; at += PIECE) {
+        size_t piece = n - at < PIECE ? n - at : PIECE;
+        lf_to_f32(some, (const char *)t->data + at * from, t->dtype, piece);
+        lf_from_f32(dst + at * to, type, some, piece);
+    }
+    return all_finite(dst, type, n);
+}
+
+static enum lf_err read_tensors(const struct lf_adapter *a, void *params, enum lf_dtype type,
+                                const struct lf_config *c, const struct lf_tensors *ts,
+                                struct lf_diag *diag)
+{
+    size_t bytes = lf_dtype_bytes(type);
     for (int i = 0; i < a->shape.n_sites; i++) {
         const struct lf_proj *p = &c->proj[i % c->n_proj];
         size_t rank = (size_t)a->shape.rank[i];
@@ -358,16 +391,11 @@ static void read_tensors(struct lf_adapter *a, const struct lf_config *c,
             continue;
         lf_adapter_site_name(key, c, i);
         const struct lf_tensor *A = find_factor(ts, key, 'A'), *B = find_factor(ts, key, 'B');
-        lf_to_f32(a->params + a->shape.a_off[i], A->data, A->dtype, rank * (size_t)p->K);
-        lf_to_f32(a->params + a->shape.b_off[i], B->data, B->dtype, rank * (size_t)p->N);
-    }
-}
-
-static enum lf_err check_finite(const struct lf_adapter *a, struct lf_diag *diag)
-{
-    for (size_t i = 0; i < a->shape.n_params; i++)
-        if (!isfinite(a->params[i]))
+        if (!read_factor((char *)params + a->shape.a_off[i] * bytes, type, A,
+                         rank * (size_t)p->K) ||
+            !read_factor((char *)params + a->shape.b_off[i] * bytes, type, B, rank * (size_t)p->N))
             return lf_fail(diag, LF_E_DAMAGED, "the adapter's weights are not all finite");
+    }
     return LF_OK;
 }
 
@@ -393,8 +421,8 @@ static enum lf_err load_config(struct lf_adapter *a, const struct lf_config *c, 
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
-static enum lf_err load_tensors(struct lf_adapter *a, const struct lf_config *c, const char *dir,
-                                struct lf_diag *diag)
+static enum lf_err load_tensors(struct lf_adapter *a, void **params, enum lf_dtype type,
+                                const struct lf_config *c, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_tensors *ts;
@@ -410,11 +438,8 @@ static enum lf_err load_tensors(struct lf_adapter *a, const struct lf_config *c,
     rc = match_tensors(a, c, ts, diag);
     if (rc == LF_E_UNSUPPORTED && lf_tensors_count(ts) > 0)
         rc = refuse_unused(a, c, ts, diag);
-    rc = rc ?: lf_adapter_lay(a, c, diag);
-    if (rc == LF_OK) {
-        read_tensors(a, c, ts);
-        rc = check_finite(a, diag);
-    }
+    rc = rc ?: lf_adapter_shape_params(params, &a->shape, c, type, diag);
+    rc = rc ?: read_tensors(a, *params, type, c, ts, diag);
     lf_tensors_free(ts);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
@@ -423,13 +448,38 @@ enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, 
                             struct lf_diag *diag)
 {
     struct lf_adapter *a;
+    void *params = NULL;
     enum lf_err rc = lf_adapter_alloc(&a, c, diag);
     if (rc != LF_OK)
         return rc;
-    rc = load_config(a, c, dir, diag) ?: load_tensors(a, c, dir, diag);
+    rc = load_config(a, c, dir, diag) ?: load_tensors(a, &params, LF_F32, c, dir, diag);
+    a->params = params;
     if (rc == LF_OK)
         *out = a;
     else
         lf_adapter_free(a);
+    return rc;
+}
+
+enum lf_err lf_packed_load(struct lf_packed **out, const struct lf_config *c, enum lf_dtype type,
+                           const char *dir, struct lf_diag *diag)
+{
+    struct lf_adapter *a;
+    enum lf_err rc = lf_adapter_alloc(&a, c, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_packed *p = calloc(1, sizeof *p);
+    rc = p ? LF_OK : lf_no_memory(diag, "an adapter");
+    rc = rc ?: load_config(a, c, dir, diag);
+    rc = rc ?: load_tensors(a, &p->params, type, c, dir, diag);
+    if (rc == LF_OK) {
+        p->shape = a->shape;
+        p->bytes = p->shape.n_params * lf_dtype_bytes(type);
+        a->shape = (struct lf_adapter_shape){0};
+        *out = p;
+    } else {
+        lf_packed_free(p);
+    }
+    lf_adapter_free(a);
     return rc;
 }

@@ -35,9 +35,10 @@ enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const str
 
 static void slot_clear(struct lf_slots *s, struct lf_slot *t)
 {
-    if (t->copy != t->master)
+    if (t->copy != t->master && !t->lent)
         lf_device_release(s->dev, t->copy);
-    lf_device_release(s->dev, t->master);
+    if (!t->lent)
+        lf_device_release(s->dev, t->master);
     lf_device_release(s->dev, t->grad);
     lf_device_release(s->dev, t->m);
     lf_device_release(s->dev, t->v);
@@ -136,9 +137,9 @@ static void slot_publish(struct lf_slots *s, struct lf_stream *stream, int slot)
                      (size_t)s->n_sites * sizeof *s->sites);
 }
 
-/* Memory for an adapter of this shape in the first free slot. */
-static enum lf_err slot_take(struct lf_slots *s, int *slot, const struct lf_adapter_shape *shape,
-                             bool trains, struct lf_diag *diag)
+/* The first free slot, for an adapter of this shape. */
+static enum lf_err slot_find(struct lf_slots *s, int *slot, const struct lf_adapter_shape *shape,
+                             struct lf_diag *diag)
 {
     int i = 0;
     lf_assert(shape->n_sites == s->n_sites);
@@ -146,16 +147,27 @@ static enum lf_err slot_take(struct lf_slots *s, int *slot, const struct lf_adap
         i++;
     if (i == s->n_slots)
         return lf_fail(diag, LF_E_DEVICE_FULL, "all %d adapter slots are taken", s->n_slots);
-    struct lf_slot *t = &s->slot[i];
-    enum lf_err rc = lf_adapter_shape_copy(&t->shape, shape);
+    enum lf_err rc = lf_adapter_shape_copy(&s->slot[i].shape, shape);
     if (rc != LF_OK)
         return lf_fail(diag, rc, "no memory for an adapter's shape");
-    rc = slot_alloc(s, t, trains, diag);
-    t->trains = trains;
+    *slot = i;
+    return LF_OK;
+}
+
+/* Such a slot, with memory. */
+static enum lf_err slot_take(struct lf_slots *s, int *slot, const struct lf_adapter_shape *shape,
+                             bool trains, struct lf_diag *diag)
+{
+    int i;
+    enum lf_err rc = slot_find(s, &i, shape, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = slot_alloc(s, &s->slot[i], trains, diag);
+    s->slot[i].trains = trains;
     if (rc == LF_OK)
         *slot = i;
     else
-        slot_clear(s, t);
+        slot_clear(s, &s->slot[i]);
     return rc;
 }
 
@@ -187,6 +199,20 @@ enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slo
     return rc;
 }
 
+enum lf_err lf_slots_lend(struct lf_slots *s, struct lf_stream *stream, int *slot,
+                          const struct lf_adapter_shape *shape, void *copy, struct lf_diag *diag)
+{
+    enum lf_err rc = slot_find(s, slot, shape, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_slot *t = &s->slot[*slot];
+    t->lent = true;
+    t->copy = copy;
+    t->master = s->dev->act == LF_F32 ? copy : NULL;
+    slot_use(s, stream, *slot);
+    return LF_OK;
+}
+
 enum lf_err lf_slots_copy(struct lf_slots *s, struct lf_stream *stream, int *slot, int from,
                           struct lf_diag *diag)
 {
@@ -206,7 +232,7 @@ void lf_slots_unload(struct lf_slots *s, struct lf_stream *stream, int slot)
     lf_assert(slot >= 0 && slot < s->n_slots && s->slot[slot].used);
     /* Work that reads this adapter may still be on the stream. A lost device is reported by the
      * next wait of the stream's owner. */
-    if (lf_stream_wait(stream, NULL) == LF_OK) {
+    if (s->slot[slot].lent || lf_stream_wait(stream, NULL) == LF_OK) {
         struct lf_slot freed = s->slot[slot];
         s->slot[slot] = (struct lf_slot){0};
         slot_publish(s, stream, slot);

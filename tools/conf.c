@@ -18,20 +18,20 @@
  * command. tests/house/cli.py holds both against the help pages. */
 /* clang-format off */
 static const char *const options[] = {
-    "adapter", "adapters", "all", "allow-load", "alpha", "api", "api-key-file", "as", "at-once",
-    "base", "bases", "batch", "batch-tokens", "cacert", "checkpoint", "checkpoint-seconds",
-    "completion-tokens", "config", "cors", "csv", "curve", "data", "dataset", "device", "drain",
-    "dropout", "dtype", "endpoint", "eval", "first", "follow", "foreground", "gpu", "greedy",
-    "host-memory", "html", "ids", "ignore-eos", "init-adapter", "insecure", "iters", "itl-ms",
-    "json", "keys", "kv-tokens", "lazy", "list", "listen", "load-root", "log", "log-format",
-    "log-level", "long", "max-tokens", "memory", "metric", "min-p", "models", "mount",
-    "mount-option", "no-tcp", "option", "out", "parallel", "predictions", "prefix", "prompt",
-    "prompt-tokens", "published", "quant", "quiet", "rank", "rate", "recompute", "repair",
-    "repetition-penalty", "request-timeout", "role", "rows", "seconds", "seed", "seqs", "set",
-    "shape", "shots", "slots", "socket", "speculate", "spread", "staging", "stop", "svg",
-    "system", "targets", "temperature", "test-percent", "test-rows", "text", "threads",
-    "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p", "train-rows", "train-tokens",
-    "url", "users", "version", "vocabulary", "warmup", "watch", NULL};
+    "adapter", "adapter-cache", "adapter-memory", "adapters", "all", "allow-load", "alpha", "api",
+    "api-key-file", "as", "at-once", "base", "bases", "batch", "batch-tokens", "cacert",
+    "checkpoint", "checkpoint-seconds", "completion-tokens", "config", "cors", "csv", "curve",
+    "data", "dataset", "device", "drain", "dropout", "dtype", "endpoint", "eval", "first",
+    "follow", "foreground", "gpu", "greedy", "host-memory", "html", "ids", "ignore-eos",
+    "init-adapter", "insecure", "iters", "itl-ms", "json", "keys", "kv-tokens", "lazy", "list",
+    "listen", "load-root", "log", "log-format", "log-level", "long", "max-tokens", "memory",
+    "metric", "min-p", "models", "mount", "mount-option", "no-tcp", "option", "out", "parallel",
+    "predictions", "prefix", "prompt", "prompt-tokens", "published", "quant", "quiet", "rank",
+    "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows",
+    "seconds", "seed", "seqs", "set", "shape", "shots", "slots", "socket", "speculate", "spread",
+    "staging", "stop", "svg", "system", "targets", "temperature", "test-percent", "test-rows",
+    "text", "threads", "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p", "train-rows",
+    "train-tokens", "url", "users", "version", "vocabulary", "warmup", "watch", NULL};
 static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "eval", "export", "finish",
     "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",

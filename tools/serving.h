@@ -62,10 +62,16 @@ struct lf_serving {
     {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \
      "ceiling for device memory; 0: all there is", .hi = 1e15},                                    \
     {"host-memory", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.host_memory_bytes,                       \
-     "ceiling for requests, rows of data sets and activations; 0: half of what there is",          \
+     "ceiling for requests, adapters, rows and activations; 0: half of what there is",             \
      .lo = 0, .hi = 1e15},                                                                         \
-    {"slots", 0, LF_OPT_INT, "N", &(s).slots, "adapters resident on the device", .lo = 1,          \
+    {"slots", 0, LF_OPT_INT, "N", &(s).slots, "most adapters on the device", .lo = 1,              \
      .hi = LF_SLOTS_MAX},                                                                          \
+    {"adapter-memory", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.adapter_memory_bytes,                 \
+     "ceiling for the device memory of adapters; 0: what is left",                                 \
+     .lo = 0, .hi = 1e15},                                                                         \
+    {"adapter-cache", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.adapter_cache_bytes,                   \
+     "host memory that keeps adapters near the device; 0: a quarter of --host-memory for a card",  \
+     .lo = 0, .hi = 1e15},                                                                         \
     {"kv-tokens", 0, LF_OPT_INT, "N", &(s).daemon.kv_tokens,                                       \
      "tokens of all live sequences together; 0: what the memory allows", .hi = 1e9},               \
     {"batch-tokens", 0, LF_OPT_INT, "N", &(s).batch_tokens, "most tokens of a serving step",       \

@@ -2,6 +2,7 @@
 #include "daemon/api/api.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
+#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/json.h"
@@ -38,18 +39,21 @@ static json_t *text_or_null(const char *s)
     return s[0] ? json_string(s) : json_null();
 }
 
-static json_t *view_json(const struct lf_adapter_view *v)
+static json_t *view_json(const struct lf_daemon *d, const struct lf_adapter_view *v)
 {
+    static const char *const residency[] = {"none", "host", "device"};
     const struct lf_adapter_record *a = &v->record;
     lf_buf_auto line = {0};
     json_t *j = NULL;
     if (lf_adapter_status_line(&line, v) == LF_OK)
-        j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o}", "name", a->name, "base",
-                      a->base, "state", lf_adapter_state_name(v->state), "status", line.data,
-                      "version", (int)a->current, "versions_made", (int)a->versions, "created_ms",
-                      (json_int_t)a->created_ms, "changed_ms", (json_int_t)a->changed_ms, "trouble",
-                      text_or_null(a->trouble), "last_job",
-                      a->last_job ? json_integer((json_int_t)a->last_job) : json_null());
+        j = json_pack(
+            "{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:s}", "name", a->name, "base",
+            a->base, "state", lf_adapter_state_name(v->state), "status", line.data, "version",
+            (int)a->current, "versions_made", (int)a->versions, "created_ms",
+            (json_int_t)a->created_ms, "changed_ms", (json_int_t)a->changed_ms, "trouble",
+            text_or_null(a->trouble), "last_job",
+            a->last_job ? json_integer((json_int_t)a->last_job) : json_null(), "residency",
+            residency[lf_engine_residency(lf_seat_for(d, a->id)->engine, a->id, a->current)]);
     return j;
 }
 
@@ -63,7 +67,7 @@ enum lf_err lf_api_adapters(struct lf_http *q, struct lf_diag *diag)
     json_t *rows = json_array();
     for (size_t i = 0; i < n; i++)
         if (lf_key_may(q->key, list[i].record.name))
-            json_array_append_new(rows, view_json(&list[i]));
+            json_array_append_new(rows, view_json(q->daemon, &list[i]));
     free(list);
     lf_http_reply_json(q, 200, json_pack("{s:o}", "adapters", rows));
     return LF_OK;
@@ -79,7 +83,7 @@ static enum lf_err reply_adapter(struct lf_http *q, unsigned status, const char 
     rc = rc ?: lf_registry_versions(q->daemon->registry, name, &versions, &n, diag);
     if (rc != LF_OK)
         return rc;
-    json_t *j = view_json(&v), *list = json_array();
+    json_t *j = view_json(q->daemon, &v), *list = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(list, json_integer(versions[i]));
     free(versions);

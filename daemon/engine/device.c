@@ -108,8 +108,7 @@ static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
     size_t seqs = (size_t)lf_gen_seqs_max(e->gen);
     e->live = calloc(seqs, sizeof *e->live);
     e->tokens = calloc(seqs, sizeof *e->tokens);
-    e->residents = calloc((size_t)e->o->slots, sizeof *e->residents);
-    if (!e->live || !e->tokens || !e->residents)
+    if (!e->live || !e->tokens)
         return lf_no_memory(diag, "the engine's tables");
     enum lf_err rc = lf_turns_open(&e->turns, diag);
     e->share = (struct lf_share){.step_most = e->o->itl_ms / 1e3};
@@ -156,13 +155,12 @@ enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
     rc = rc ?: tables_open(e, diag);
     if (rc == LF_OK)
         plan_made(e);
-    return rc ?: lf_loader_start(e, diag);
+    return rc ?: lf_residents_open(e, diag);
 }
 
 void lf_engine_close(struct lf_engine *e)
 {
-    lf_loader_stop(e);
-    lf_residents_drop_all(e);
+    lf_residents_close(e);
     lf_trainer_free(e->trainer);
     lf_gen_free(e->gen);
     lf_exec_free(e->exec);
@@ -175,7 +173,6 @@ void lf_engine_close(struct lf_engine *e)
     lf_turns_close(&e->turns);
     free(e->live);
     free(e->tokens);
-    free(e->residents);
     e->trainer = NULL;
     e->train_begin = e->train_end = NULL;
     e->gen = NULL;
@@ -186,6 +183,5 @@ void lf_engine_close(struct lf_engine *e)
     e->dev = NULL;
     e->live = NULL;
     e->tokens = NULL;
-    e->residents = NULL;
     e->n_live = e->n_background = 0;
 }

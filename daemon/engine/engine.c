@@ -14,10 +14,13 @@
 
 /* ---- Work in --------------------------------------------------------------------------------- */
 
+/* Its adapter is on the way from now on, whenever its turn comes. */
 static enum lf_err waiting_add(struct lf_engine *e, struct lf_generation *g)
 {
     size_t need = (size_t)e->n_waiting + 1;
     enum lf_err rc = lf_grow(&e->waiting, &e->cap_waiting, need, sizeof(struct lf_generation *));
+    if (rc == LF_OK && g->pick.id != 0 && !(g->resident = lf_resident_want(e, &g->pick)))
+        rc = LF_E_NO_MEMORY;
     if (rc == LF_OK)
         e->waiting[e->n_waiting++] = g;
     return rc;
@@ -112,7 +115,12 @@ static void show(struct lf_engine *e, bool with_device)
     struct lf_engine_status now = {.waiting = e->n_waiting,
                                    .load_seconds = e->load_seconds,
                                    .slots = e->o->slots,
-                                   .slots_used = e->n_residents,
+                                   .slots_used = e->residents.n_placed,
+                                   .adapter_bytes = e->residents.region.used,
+                                   .adapter_bytes_max = e->residents.region.bytes,
+                                   .adapters_host = e->residents.n_host,
+                                   .host_bytes = e->residents.host_bytes,
+                                   .host_bytes_max = e->residents.host_max,
                                    .trainings = lf_engine_trainings_running(e),
                                    .context_max = lf_gen_context_max(e->gen),
                                    .seqs_max = lf_gen_seqs_max(e->gen),
@@ -228,7 +236,8 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->more, NULL);
     pthread_cond_init(&e->gone, NULL);
-    enum lf_err rc = lf_deliverer_start(&e->deliverer, lf_generation_deliver, diag);
+    enum lf_err rc = lf_residents_init(&e->residents, diag);
+    rc = rc ?: lf_deliverer_start(&e->deliverer, lf_generation_deliver, diag);
     if (rc != LF_OK) {
         lf_engine_free(e);
         return rc;
@@ -283,6 +292,7 @@ void lf_engine_free(struct lf_engine *e)
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->more);
     pthread_cond_destroy(&e->gone);
+    lf_residents_destroy(&e->residents);
     free(e->waiting);
     free(e->unloads);
     free(e);

@@ -14,10 +14,10 @@
  * device that works by itself the next step is put there before this one's tokens are read
  * (model/generate.h): neither waits for those who read them.
  *
- * An adapter that is not on the device is read by a loader thread, while others go on; the least
- * recently used one that nobody uses makes room for it. When a step fails, everything under way
- * ends with LF_E_DEVICE_LOST and the engine has failed, whatever it was (lf_engine_failure): a
- * process that has lost a device cannot open it again.
+ * An adapter that is not on the device is brought there by loader threads, while others go on, as
+ * soon as somebody asks for it (residents.h); those that nobody uses make room for it. When a step
+ * fails, everything under way ends with LF_E_DEVICE_LOST and the engine has failed, whatever it was
+ * (lf_engine_failure): a process that has lost a device cannot open it again.
  */
 #ifndef LF_DAEMON_ENGINE_H
 #define LF_DAEMON_ENGINE_H
@@ -79,7 +79,10 @@ struct lf_engine_status {
     int waiting;             /* generations without a sequence yet */
     struct lf_gen_status gen;
     int slots, slots_used; /* adapters on the device, those that train not counted */
-    int trainings;         /* that run */
+    uint64_t adapter_bytes, adapter_bytes_max; /* of the device: taken, laid out for adapters */
+    int adapters_host;                         /* in host memory, also those on the device */
+    uint64_t host_bytes, host_bytes_max;       /* that they take there, and may */
+    int trainings;                             /* that run */
     uint64_t memory_used, memory_peak, memory_total; /* of the device, bytes */
     struct lf_memory_plan plan;
     double load_seconds; /* the base */
@@ -124,6 +127,14 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
 /* Takes an adapter off the device, as soon as no generation uses it; the next one that asks for it
  * brings it back. */
 enum lf_err lf_engine_unload(struct lf_engine *e, uint64_t id, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* Where an adapter's version is, at this moment. */
+enum lf_residency {
+    LF_RESIDENCY_NONE, /* in its files */
+    LF_RESIDENCY_HOST, /* in host memory */
+    LF_RESIDENCY_DEVICE
+};
+enum lf_residency lf_engine_residency(struct lf_engine *e, uint64_t id, int32_t version);
 
 struct lf_generated {
     int32_t token;

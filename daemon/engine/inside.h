@@ -3,45 +3,11 @@
 #define LF_DAEMON_ENGINE_INSIDE_H
 
 #include "daemon/engine/engine.h"
+#include "daemon/engine/residents.h"
 #include "daemon/engine/share.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-
-/* ---- Adapters on the device ------------------------------------------------------------------ */
-
-enum lf_resident_state {
-    LF_RESIDENT_READING, /* the loader has it */
-    LF_RESIDENT_READ,    /* in host memory, waiting for device memory */
-    LF_RESIDENT_PLACED,  /* in a slot */
-    LF_RESIDENT_BROKEN   /* rc says why; goes when its last user has heard */
-};
-
-struct lf_resident {
-    uint64_t id;
-    int32_t version;
-    enum lf_resident_state state;
-    int slot;
-    int users;     /* generations that hold it */
-    bool unwanted; /* leaves with the last of them, unless somebody asks for it again */
-    uint64_t used_ns;
-    struct lf_adapter *adapter; /* READ; the loader's while READING */
-    enum lf_err rc;
-    struct lf_diag why;
-    char dir[LF_PATH_MAX];
-    struct lf_resident *next_load; /* in the loader's queues */
-};
-
-/* The loader: PEFT directories into host memory, one after the other. */
-struct lf_loader {
-    pthread_t thread;
-    bool started;
-    const struct lf_config *config; /* a copy that lives as long as the engine */
-    pthread_mutex_t lock;           /* protects all below */
-    pthread_cond_t more;
-    struct lf_resident *todo, *done;
-    bool stopping;
-};
 
 /* ---- Generations ----------------------------------------------------------------------------- */
 
@@ -67,7 +33,8 @@ struct lf_generation {
     struct lf_scores tops;   /* (max_tokens, top_n) of its tokens, written before each is put */
     int n_made;              /* tokens in tops */
     int n_cached;            /* tokens of the prompt that were found; written as the scores are */
-    struct lf_resident *resident; /* held, or NULL */
+    struct lf_resident *resident; /* wanted; NULL: the base */
+    bool held;                    /* its place on the device */
     uint64_t seq;                 /* lf_gen's id; 0: none yet */
 
     pthread_mutex_t lock; /* protects all below */
@@ -171,11 +138,9 @@ struct lf_engine {
     struct lf_exec *exec;
     struct lf_gen *gen;
     struct lf_trainer *trainer; /* NULL: this daemon never trains */
-    struct lf_config config;    /* the model's, for the loader */
-    struct lf_loader loader;
+    struct lf_config config;    /* the model's, for the loaders */
+    struct lf_residents residents;
     struct lf_deliverer *deliverer;
-    struct lf_resident **residents; /* (slots) */
-    int n_residents;
     struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
     int n_waiting;
     size_t cap_waiting;
@@ -214,33 +179,8 @@ struct lf_engine {
 enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_engine_close(struct lf_engine *e);
 
-/* loader.c */
-enum lf_err lf_loader_start(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
-void lf_loader_stop(struct lf_engine *e);
-/* Has the engine look whether there is something new to do. Any thread. */
+/* loader.c: has the engine look whether there is something new to do. Any thread. */
 void lf_engine_poke(struct lf_engine *e);
-void lf_loader_request(struct lf_loader *l, struct lf_resident *r);
-/* What was read (or failed) since the last call, linked by next_load. */
-struct lf_resident *lf_loader_done(struct lf_loader *l);
-
-/* residents.c */
-/* The generation's adapter, held: found, or asked for where there is room for one more. NULL: no
- * room now. */
-struct lf_resident *lf_resident_hold(struct lf_engine *e, const struct lf_pick *pick);
-void lf_resident_let_go(struct lf_engine *e, struct lf_resident *r);
-/* Into a slot. LF_E_DEVICE_FULL: not now. */
-enum lf_err lf_resident_place(struct lf_engine *e, struct lf_resident *r,
-                              struct lf_diag *diag) LF_MUST_CHECK;
-/* Takes what the loader has read. */
-void lf_residents_collect(struct lf_engine *e);
-/* Takes the least recently used one that nobody holds off the device; false: there is none. */
-bool lf_residents_evict(struct lf_engine *e);
-/* A number of an adapter's version, or of the base, that no other has: whose keys and values they
- * are. */
-uint64_t lf_pick_owner(uint64_t id, int32_t version);
-/* Takes every version of an adapter off the device as soon as nobody holds it. */
-void lf_residents_unload(struct lf_engine *e, uint64_t id);
-void lf_residents_drop_all(struct lf_engine *e);
 
 /* serve.c */
 void lf_engine_admit(struct lf_engine *e);

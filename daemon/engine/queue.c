@@ -317,8 +317,9 @@ void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last,
     d.ends = true;
     d.rc = rc;
     if (g->resident)
-        lf_resident_let_go(e, g->resident);
+        lf_resident_let_go(e, g->resident, g->held);
     g->resident = NULL;
+    g->held = false;
     e->room = true;
     if (rc != LF_OK) {
         lf_lock_auto held = lf_lock(&g->lock);

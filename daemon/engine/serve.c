@@ -48,17 +48,14 @@ static enum lf_err adapter_ready(struct lf_engine *e, struct lf_generation *g, b
     *ready = g->pick.id == 0;
     if (*ready)
         return LF_OK;
-    if (!g->resident)
-        g->resident = lf_resident_hold(e, &g->pick);
     struct lf_resident *r = g->resident;
-    if (!r || r->state == LF_RESIDENT_READING)
-        return LF_OK;
-    if (r->state == LF_RESIDENT_BROKEN)
-        return lf_fail(diag, r->rc, "%s", r->why.text);
-    enum lf_err rc = r->state == LF_RESIDENT_READ ? lf_resident_place(e, r, diag) : LF_OK;
-    if (rc == LF_E_DEVICE_FULL && (e->n_live > 0 || lf_engine_trainings_running(e) > 0))
+    enum lf_err rc = LF_OK;
+    if (!g->held || r->state == LF_RESIDENT_BROKEN)
+        rc = lf_resident_hold(e, r, &g->held, diag);
+    if (rc == LF_E_DEVICE_FULL &&
+        (e->n_live > 0 || e->residents.n_held > 0 || lf_engine_trainings_running(e) > 0))
         return LF_OK; /* something will end */
-    *ready = rc == LF_OK;
+    *ready = r->state == LF_RESIDENT_PLACED && g->held;
     *slot = r->slot;
     return rc;
 }
@@ -118,7 +115,8 @@ static bool admit_pass(struct lf_engine *e, bool background)
             refuse(e, i, rc, diag.text);
         else if (admitted)
             leave_queue(e, i);
-        else if (!g->resident && now - g->times.submitted > FAIR_NS)
+        else if (!g->held && g->resident->state == LF_RESIDENT_READ &&
+                 now - g->times.submitted > FAIR_NS)
             return false;
     }
     return true;

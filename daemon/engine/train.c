@@ -197,9 +197,7 @@ static void place(struct lf_engine *e, struct lf_training *t)
 {
     struct lf_diag diag = {""};
     bool alone = lf_engine_trainings_running(e) == 0;
-    bool could_evict = false;
-    for (int i = 0; i < e->n_residents; i++)
-        could_evict = could_evict || e->residents[i]->users == 0;
+    bool could_evict = lf_residents_can_shrink(e);
     struct lf_job *j = t->job_made;
     t->job_made = NULL;
     enum lf_err rc = lf_trainer_place(e->trainer, j, &diag);
@@ -209,7 +207,7 @@ static void place(struct lf_engine *e, struct lf_training *t)
         return;
     }
     if (rc == LF_E_DEVICE_FULL && could_evict)
-        while (lf_residents_evict(e))
+        while (lf_residents_shrink(e))
             continue;
     end_early(t, rc, diag.text, alone && !could_evict && e->n_live == 0);
 }

@@ -140,13 +140,11 @@ enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_dia
         rc = lf_fail(diag, LF_E_DEVICE_FULL, "no stream on card %d: %s", dev->index,
                      cudaGetErrorString(error));
     }
-    if (!rc && priority == LF_STREAM_COPIES)
-        return LF_OK;
-    if (!rc)
-        rc = fixed_memory(s->dev, cs, diag);
     if (!rc && !(cs->ring = ring_new()))
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no pinned memory for uploads");
-    if (!rc)
+    if (!rc && priority != LF_STREAM_COPIES)
+        rc = fixed_memory(s->dev, cs, diag);
+    if (!rc && priority != LF_STREAM_COPIES)
         rc = lf_cuda_stream_reserve(s, SCRATCH_MIN, diag);
     if (rc)
         lf_cuda_stream_close(s);
