@@ -26,7 +26,7 @@ cmp "$WORK/train.jsonl" "$MODEL/hurried/dataset.jsonl"
 stop_mount
 mkdir "$WORK/small"
 mount -t tmpfs -o size=1m none "$WORK/small" 2>/dev/null || exit 0 # not allowed here
-trap 'umount -l "$WORK/small"; finish' EXIT
+at_end() { umount -l "$WORK/small"; }
 TMPDIR=$WORK/small start_mount
 make_adapter big
 rows 40000 blue >"$WORK/big.jsonl"

@@ -19,7 +19,7 @@ stop_daemon
 
 mkdir "$WORK/small"
 mount -t tmpfs -o size=24m none "$WORK/small" 2>/dev/null || exit 0 # not allowed here
-trap 'umount -l "$WORK/small"; finish' EXIT
+at_end() { umount -l "$WORK/small"; }
 cp -r "$DATA" "$WORK/small/data"
 DATA=$WORK/small/data
 serve

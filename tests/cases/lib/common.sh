@@ -176,6 +176,9 @@ refused_with() { grep -q "$1" "$WORK/refused" || fail "refused with: $(cat "$WOR
 SUSPICIOUS='Sanitizer|runtime error|broken invariant|Segmentation|Aborted|core dumped|double free'
 SUSPICIOUS="$SUSPICIOUS|corrupt|fuse: writing device"
 
+# What a case has mounted or made outside of WORK goes here: the case defines it anew.
+at_end() { :; }
+
 finish() {
     local status=$? job
     trap - EXIT
@@ -186,6 +189,7 @@ finish() {
     stop_mount || status=1
     stop_daemon || status=1
     mountpoint -q "$MNT" && umount -l "$MNT"
+    at_end
     if grep -EHn "$SUSPICIOUS" "$WORK"/*.log >&2; then
         say "FAILED: suspicious lines in a log"
         status=1
