@@ -70,6 +70,13 @@ static void set_state(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_stat
     lf_open_job_show(j, l);
 }
 
+static void save_curve(struct lf_jobs *j, const struct lf_open_job *l)
+{
+    struct lf_diag diag = {""};
+    if (lf_report_curve(j, l, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "loss.svg is not written: %s", diag.text);
+}
+
 static void save(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
@@ -77,11 +84,10 @@ static void save(struct lf_jobs *j, struct lf_open_job *l)
     struct lf_job_record record = l->record;
     l->unsaved = false;
     pthread_mutex_unlock(&j->lock);
-    enum lf_err rc = lf_store_job_put(j->d->store, &record, &diag);
-    rc = rc ?: lf_report_curve(j, l, &diag);
-    if (rc != LF_OK)
+    if (lf_store_job_put(j->d->store, &record, &diag) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "job %llu: progress is not saved: %s",
                (unsigned long long)record.id, diag.text);
+    save_curve(j, l);
 }
 
 static void log_line(struct lf_jobs *j, const struct lf_open_job *l, json_t *line)
@@ -317,7 +323,10 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
     if (e.progress.steps > 0)
         take_progress(j, l, &e.progress);
     bool over = judge(j, l, &e);
-    save(j, l);
+    if (over)
+        save_curve(j, l); /* its end is written together with its version */
+    else
+        save(j, l);
     lf_training_release(training);
     if (over)
         settle(j, l);
