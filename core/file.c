@@ -128,6 +128,15 @@ enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag)
     return bad ? lf_fail_errno(diag, bad, "%s: fsync", dir) : LF_OK;
 }
 
+enum lf_err lf_file_remove(const char *path, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    if (unlink(path) != 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    dir_of(dir, path);
+    return lf_dir_sync(dir, diag);
+}
+
 enum lf_err lf_file_move(const char *from, const char *to, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX];

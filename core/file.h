@@ -48,6 +48,8 @@ enum lf_err lf_file_write(const char *path, const void *data, size_t n,
  * the directory. fd stays open. */
 enum lf_err lf_file_commit(int fd, const char *tmp, const char *path,
                            struct lf_diag *diag) LF_MUST_CHECK;
+/* A removal of a file that lasts. */
+enum lf_err lf_file_remove(const char *path, struct lf_diag *diag) LF_MUST_CHECK;
 /* A rename that lasts. */
 enum lf_err lf_file_move(const char *from, const char *to, struct lf_diag *diag) LF_MUST_CHECK;
 /* fsync of a directory, so that names made or removed in it last. */

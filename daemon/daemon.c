@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
+#include "daemon/backup/backup.h"
 #include "daemon/http/audit.h"
 #include "daemon/http/keys.h"
 #include "daemon/http/server.h"
@@ -142,7 +143,7 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     rc = rc ?: lf_store_open(&d->store, store_dir, diag);
     if (rc == LF_OK && chmod(o->data_dir, 0700) != 0) /* it may be someone's who lent it */
         lf_log(LF_LOG_WARN, "daemon", "%s: others may enter it: %s", o->data_dir, strerror(errno));
-    rc = rc ?: lf_audit_open(&d->audit, o->data_dir, diag);
+    rc = rc ?: lf_backup_clear(o->data_dir, diag) ?: lf_audit_open(&d->audit, o->data_dir, diag);
     rc = rc ?: seats_new(&d->seats, o, d->cache_dir, diag);
     if (rc == LF_OK)
         set_budgets(d);

@@ -366,6 +366,7 @@ enum lf_err lf_store_open(struct lf_store **out, const char *dir, struct lf_diag
     rc = rc ?: lf_store_lock(&s->lock_fd, dir, diag);
     rc = rc ?: half_made_remove(s, diag) ?: lf_store_rewrite(dir, STORE_MAP_BYTES, diag);
     rc = rc ?: env_open(s, diag) ?: tables_open(s, diag);
+    rc = rc ?: lf_dir_sync(dir, diag); /* of a new file LMDB syncs the bytes alone */
     if (rc == LF_OK)
         *out = s;
     else

@@ -195,15 +195,15 @@ static enum lf_err before_read(struct backup *b, struct lf_diag *diag)
     return rc;
 }
 
-/* What a backup that was cut short left, here and in DATA. The lock says that none is under way. */
-static enum lf_err clear(struct backup *b, struct lf_diag *diag)
+/* What a backup that was cut short left in DATA. The lock says that none is under way. */
+static enum lf_err clear(const char *data, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     lf_names_auto names = {0};
-    enum lf_err rc = lf_dir_names(&names, b->data, diag);
+    enum lf_err rc = lf_dir_names(&names, data, diag);
     for (size_t i = 0; i < names.n && rc == LF_OK; i++)
         if (strncmp(names.at[i], SNAPSHOT, strlen(SNAPSHOT) - 6) == 0)
-            rc = lf_path_join(path, b->data, names.at[i], diag) ?: lf_dir_remove(path, diag);
+            rc = lf_path_join(path, data, names.at[i], diag) ?: lf_dir_remove(path, diag);
     return rc;
 }
 
@@ -226,7 +226,7 @@ static enum lf_err run(struct backup *b, struct lf_diag *diag)
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_path_join(path, b->dir, LF_BACKUP_OBJECTS, diag) ?: lf_dir_make(path, diag);
     rc = rc ?: lf_path_join(path, b->dir, LF_BACKUP_SETS, diag) ?: lf_dir_make(path, diag);
-    rc = rc ?: clear(b, diag) ?: before_read(b, diag) ?: snapshot_make(b, diag);
+    rc = rc ?: clear(b->data, diag) ?: before_read(b, diag) ?: snapshot_make(b, diag);
     return rc ?: take_all(b, "", diag) ?: set_write(b, diag);
 }
 
@@ -246,4 +246,13 @@ enum lf_err lf_backup(const char *data_dir, const char *dir, struct lf_backup_co
     if (rc == LF_OK)
         *out = b.n;
     return rc;
+}
+
+enum lf_err lf_backup_clear(const char *data_dir, struct lf_diag *diag)
+{
+    int fd = -1;
+    enum lf_err rc = lock(&fd, data_dir, diag) ?: clear(data_dir, diag);
+    if (fd >= 0)
+        close(fd);
+    return rc == LF_E_BUSY || rc == LF_E_NOT_FOUND ? LF_OK : rc;
 }

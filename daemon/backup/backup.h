@@ -24,6 +24,8 @@ struct lf_backup_counts {
 /* DIR is made where it is not there. A backup that fails leaves those before it whole. */
 enum lf_err lf_backup(const char *data_dir, const char *dir, struct lf_backup_counts *out,
                       struct lf_diag *diag) LF_MUST_CHECK;
+/* Removes what a backup that was cut short left in DATA, unless one is under way. */
+enum lf_err lf_backup_clear(const char *data_dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* The newest backup of DIR whose list is whole, or `set` (a name of DIR/sets, with or without
  * ".json"). LF_E_NOT_EMPTY where there is something at data_dir; LF_E_DAMAGED where a file is not
  * what its digest says: then nothing is left there. */

@@ -258,8 +258,7 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
     memcpy(record.inputs_sha256, sha256, sizeof record.inputs_sha256);
     enum lf_err rc = lf_registry_job_create(j->d->registry, &record, diag);
     rc = rc ?: lf_job_dir(j, adapter_id, record.id, dir, diag);
-    if (rc == LF_OK && rename(frozen, dir) != 0)
-        rc = lf_fail_errno(diag, errno, "%s", dir);
+    rc = rc ?: lf_file_move(frozen, dir, diag);
     if (rc != LF_OK)
         return rc;
     lf_registry_log(j->d->registry, adapter_id,

@@ -359,14 +359,15 @@ void lf_registry_rewarn(struct lf_registry *r, uint64_t id)
 static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter_view *v, int32_t n,
                                   struct lf_diag *diag)
 {
-    char path[LF_PATH_MAX];
+    char path[LF_PATH_MAX], versions[LF_PATH_MAX];
     if (v->record.current == n)
         return lf_fail(diag, LF_E_BUSY, "version %d is the one that is served", (int)n);
     enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
                                        (unsigned long long)v->record.id, (int)n);
     if (rc == LF_OK && !lf_file_exists(path))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", v->record.name, (int)n);
-    return rc ?: lf_dir_remove(path, diag);
+    rc = rc ?: lf_registry_dir(r, v->record.id, "versions", versions, diag);
+    return rc ?: lf_dir_remove(path, diag) ?: lf_dir_sync(versions, diag);
 }
 
 enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
@@ -382,10 +383,9 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
         rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for removing");
     } else if (rc == LF_OK) {
         rc = lf_registry_dir(r, v.record.id, lf_files[ref->kind].disk, path, diag);
-        if (rc == LF_OK && unlink(path) != 0)
-            rc = errno == ENOENT
-                     ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_files[ref->kind].name)
-                     : lf_fail_errno(diag, errno, "%s", lf_files[ref->kind].name);
+        rc = rc ?: lf_file_remove(path, diag);
+        if (rc == LF_E_NOT_FOUND)
+            lf_fail(diag, rc, "%s has no %s", name, lf_files[ref->kind].name);
     }
     if (rc == LF_OK)
         lf_registry_refresh(r, v.record.id, NULL);

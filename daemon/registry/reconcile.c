@@ -14,7 +14,7 @@
  *
  *   half of a version: into the trash
  *
- *   a last line of the log cut short: taken off
+ *   lines of the log that are torn: taken out
  */
 #include "daemon/registry/index.h"
 
@@ -28,29 +28,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_TAIL_BYTES (64 << 10)
+/* What follows the last line end was cut short by a crash. It takes no room to take it off. */
+static enum lf_err log_cut(const char *path, off_t n, struct lf_diag *diag)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int bad = fd < 0 || ftruncate(fd, n) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return bad ? lf_fail_errno(diag, bad, "%s", path) : LF_OK;
+}
 
-/* What follows the last line end was cut short by a crash: who reads the log line by line should
- * not meet it. All of it where there is no line end in the last LOG_TAIL_BYTES, which no line is as
- * long as. */
+/* Without the lines that hold zeros: a power cut leaves them where pages were lost. */
+static enum lf_err log_rewrite(const char *path, struct lf_str text, struct lf_diag *diag)
+{
+    lf_buf_auto whole = {0};
+    const char *at = text.s, *end = text.s + text.n, *nl;
+    for (; at < end && (nl = memchr(at, '\n', (size_t)(end - at))); at = nl + 1)
+        if (!memchr(at, '\0', (size_t)(nl - at)))
+            lf_buf_append(&whole, at, (size_t)(nl + 1 - at));
+    if (whole.rc != LF_OK)
+        return lf_no_memory(diag, "the lines of a log");
+    return lf_file_write(path, lf_buf_str(&whole), whole.len, diag);
+}
+
+/* Torn lines are taken out: who reads the log line by line should not meet them. */
 static void log_repair(const char *path)
 {
-    char tail[LOG_TAIL_BYTES];
-    struct stat st;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
+    lf_mapping_auto m = {0};
+    struct lf_diag why = {""};
+    if (!lf_file_exists(path))
         return;
-    off_t from =
-        fstat(fd, &st) == 0 && st.st_size > LOG_TAIL_BYTES ? st.st_size - LOG_TAIL_BYTES : 0;
-    ssize_t n = pread(fd, tail, sizeof tail, from);
-    const char *end = n > 0 ? memrchr(tail, '\n', (size_t)n) : NULL;
-    off_t whole = end ? from + (end + 1 - tail) : 0;
-    if (n > 0 && whole < st.st_size && ftruncate(fd, whole) != 0)
-        lf_log(LF_LOG_WARN, "registry", "%s: its last line stays cut off", path);
-    close(fd);
+    enum lf_err rc = lf_file_map(&m, path, &why);
+    struct lf_str text = lf_mapping_text(&m);
+    const char *end = memrchr(text.s, '\n', text.n);
+    size_t whole = end ? (size_t)(end + 1 - text.s) : 0;
+    if (rc == LF_OK && memchr(text.s, '\0', text.n))
+        rc = log_rewrite(path, text, &why);
+    else if (rc == LF_OK && whole < text.n)
+        rc = log_cut(path, (off_t)whole, &why);
+    if (rc != LF_OK)
+        lf_log(LF_LOG_WARN, "registry", "%s: it keeps its torn lines: %s", path, why.text);
 }
 
 static enum lf_err fit_versions(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)

@@ -117,6 +117,8 @@ enum lf_err lf_registry_remains(struct lf_registry *r, uint64_t id,
             rc = found(&w, name, "a file that was being written", false);
         else if (strcmp(name, "import") == 0 || strcmp(name, "restore") == 0)
             rc = found(&w, name, "files that waited for others", false);
+        else if (strcmp(name, LF_TRASH_NOTE) == 0)
+            rc = found(&w, name, "it came back from the trash", false);
     }
     return rc ?: jobs_walk(&w) ?: versions_walk(&w);
 }

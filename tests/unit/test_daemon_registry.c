@@ -383,6 +383,23 @@ static bool trash_is_empty(struct rig *r)
     return true;
 }
 
+/* Pages that were not synced read as zeros after a power cut, also in the middle. */
+static void lines_of_the_log_that_a_power_cut_tore_go(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    static const char torn[] =
+        "{\"n\":1}\n{\"n\0\0\0\0\n{\"n\":2}\n\0\0\0\0{\"n\":3}\n{\"n\":4}\n{\"n";
+    char path[LF_PATH_MAX];
+    lf_buf_auto now = {0};
+    make(r, "x");
+    snprintf(path, sizeof path, "%s/adapters/1/log.jsonl", r->dir);
+    must(lf_file_write(path, torn, sizeof torn - 1, &diag), &diag);
+    rig_reopen(r);
+    must(lf_file_read(&now, path, 1 << 20, &diag), &diag);
+    assert_string_equal(lf_buf_str(&now), "{\"n\":1}\n{\"n\":2}\n{\"n\":4}\n");
+}
+
 static void a_lost_store_is_made_again_from_the_files(void **state)
 {
     struct rig *r = *state;
@@ -570,6 +587,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_half_of_an_import_is_refused_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_put_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(lines_of_the_log_that_a_power_cut_tore_go, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_store_is_made_again_from_the_files, setup, teardown),
         cmocka_unit_test_setup_teardown(the_tree_changes_its_generation_with_what_it_shows, setup,
                                         teardown),

@@ -288,6 +288,7 @@ static void whats_left_of_a_crash_is_named_and_removed(void **state)
         "adapters/1/jobs/new",
         "adapters/1/import",
         "adapters/1/restore",
+        "adapters/1/removed.json",
         "adapters/1/versions/1/log.tmp-Ab12Cd",
         "adapters/99",
         "adapters/what",
