@@ -14,7 +14,7 @@ const struct lf_ctl_row lf_ctl[LF_CTL_N] = {
     [LF_CTL_PAUSE] = {"pause", "", true, "hold the training at a step boundary"},
     [LF_CTL_RESUME] = {"resume", "", true, "go on with it"},
     [LF_CTL_FINISH] = {"finish", "", true, "end it after this step; what is trained is a version"},
-    [LF_CTL_RETRY] = {"retry", "", true, "train again what failed or was cancelled"},
+    [LF_CTL_RETRY] = {"retry", "", true, "go on with what failed or was cancelled"},
     [LF_CTL_ROLLBACK] = {"rollback", " N", false, "serve version N"},
 };
 

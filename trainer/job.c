@@ -10,6 +10,7 @@
 
 #define SMOOTH_LOSS 0.95 /* of the smoothed loss is kept at a step */
 #define SMOOTH_TIME 0.9
+#define RETRY_RATE 0.5 /* of the settings', after a loss that was not finite */
 
 /* ---- What others see --------------------------------------------------------------------------
  */
@@ -286,6 +287,12 @@ enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag)
     return rc == LF_OK && j->now.state == LF_JOB_RUNNING ? go_on(j, diag) : rc;
 }
 
+double lf_job_rate(const struct lf_job *j)
+{
+    double rate = lf_train_learning_rate(&j->s, j->now.step, j->plan.steps);
+    return j->tried.not_finite ? RETRY_RATE * rate : rate;
+}
+
 static void count_time(struct lf_job *j)
 {
     uint64_t now = lf_clock_ns();
@@ -301,7 +308,7 @@ enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag
 {
     bool by_tokens = j->s.loss_normalization == LF_LOSS_TOKENS;
     double loss = by_tokens ? j->sums.step / (double)j->sums.step_n : j->sums.step;
-    double lr = lf_train_learning_rate(&j->s, j->now.step, j->plan.steps);
+    double lr = lf_job_rate(j);
     count_time(j);
     j->now.step++;
     j->now.tokens += j->sums.tokens;
@@ -406,6 +413,11 @@ enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, stru
     return rc;
 }
 
+void lf_job_fault(const struct lf_job *j, struct lf_train_fault *out)
+{
+    *out = j->fault;
+}
+
 void lf_job_release(struct lf_job *j)
 {
     lf_assert(ended(j));
@@ -479,6 +491,8 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         return lf_fail(diag, rc, "no memory for a job");
     if (j->s.learning_rate == 0)
         j->s.learning_rate = lf_train_auto_learning_rate(t->m->config.C);
+    if (spec->fault)
+        j->tried = *spec->fault;
     if (lf_dataset_rows(j->train) < j->s.batch_size) /* few rows: still a step an epoch */
         j->s.batch_size = (int)lf_dataset_rows(j->train);
     if (spec->checkpoint_dir && !(j->checkpoint_dir = strdup(spec->checkpoint_dir)))
@@ -487,6 +501,8 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
     if (rc == LF_OK && j->eval)
         rc = check_length(t, j->eval, diag);
     rc = rc ?: lf_plan_init(&j->plan, j->train, &j->s, diag);
+    j->plan.skipped = j->tried.lines;
+    j->plan.n_skipped = j->tried.n;
     j->now.steps = j->plan.steps;
     lf_watch_init(&j->watch, t->m->config.V, j->plan.steps);
     if (rc == LF_OK && j->eval)

@@ -45,6 +45,8 @@ struct lf_job {
     int64_t eval_every; /* the settings', or what was chosen; 0: only at the end */
     struct lf_best best;
     struct lf_watch watch;
+    struct lf_train_fault tried; /* what it is tried again after */
+    struct lf_train_fault fault; /* of which it failed */
 
     double loss_sum, loss_weight; /* smoothed loss = sum / weight */
     double step_seconds;          /* smoothed */
@@ -97,6 +99,8 @@ struct lf_trainer {
 enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, int n,
                               double *norms, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* The learning rate of the step under way. */
+double lf_job_rate(const struct lf_job *j);
 /* job.c */
 void lf_job_report(struct lf_job *j, const struct lf_train_event *e);
 /* why: of LF_JOB_FAILED, else NULL. */

@@ -53,11 +53,27 @@ static void shuffle_epoch(struct lf_plan *p, int64_t epoch)
     p->epoch = epoch;
 }
 
+static bool is_skipped(const struct lf_plan *p, uint32_t i)
+{
+    struct lf_row row;
+    for (int k = 0; k < p->n_skipped; k++) {
+        lf_dataset_row(p->d, i, &row);
+        if (row.line == p->skipped[k])
+            return true;
+    }
+    return false;
+}
+
 static uint32_t row_at(struct lf_plan *p, int64_t position)
 {
     int64_t n = lf_dataset_rows(p->d);
     if (position / n != p->epoch)
         shuffle_epoch(p, position / n);
+    for (int64_t k = 0; k < n; k++) {
+        uint32_t row = p->order[(position + k) % n];
+        if (!is_skipped(p, row))
+            return row;
+    }
     return p->order[position % n];
 }
 

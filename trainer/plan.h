@@ -32,6 +32,10 @@ struct lf_plan {
     uint32_t *rows; /* (n) of d, micro-batch after micro-batch */
     int n, n_micros;
     float *weight; /* (n_micros) of the loss of each supervised token */
+    /* Rows by their lines, (n_skipped), borrowed, in whose place the next one of their epoch comes
+     */
+    const int64_t *skipped;
+    int n_skipped;
 };
 
 /* d and s must outlive it. Free with lf_plan_free, also after a failure. */

@@ -175,10 +175,33 @@ static void end_micro(struct lf_job *j, int i)
                                               .micro_loss = mean});
 }
 
+/* The rows of the batch whose loss is not finite; none where that goes for all of several: then it
+ * is the weights. */
+static void find_fault(struct lf_job *j)
+{
+    const struct lf_trainer *t = j->t;
+    int finite = 0, bad = 0;
+    struct lf_row row;
+    j->fault = (struct lf_train_fault){.not_finite = true};
+    for (int i = 0; i < t->n; i++) {
+        if (t->pieces[i].job != j || t->pieces[i].eval)
+            continue;
+        if (isfinite(t->results[i].loss_sum)) {
+            finite++;
+        } else if (bad++ < LF_FAULT_LINES) {
+            lf_dataset_row(j->train, j->plan.rows[t->pieces[i].index], &row);
+            j->fault.lines[j->fault.n++] = row.line;
+        }
+    }
+    if (finite == 0 && bad > 1)
+        j->fault.n = 0;
+}
+
 static void fail_loss(struct lf_job *j, const struct lf_piece *p)
 {
     struct lf_row row;
     struct lf_diag why;
+    find_fault(j);
     if (p->eval)
         lf_dataset_row(j->eval, p->index, &row);
     else
@@ -234,6 +257,7 @@ static enum lf_err finish(struct lf_trainer *t, struct lf_diag *diag)
             rc = lf_job_step_done(jobs[i], norms[i], diag);
         } else {
             struct lf_diag why;
+            jobs[i]->fault = (struct lf_train_fault){.not_finite = true};
             lf_fail(&why, LF_E_INVALID,
                     "the gradient is not finite at step %lld; a lower learning_rate may help",
                     (long long)jobs[i]->now.step + 1);

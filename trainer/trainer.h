@@ -53,15 +53,27 @@ struct lf_train_event {
  * call lf_job_*, but not release the job. */
 typedef void (*lf_train_event_fn)(void *arg, const struct lf_train_event *e);
 
+/* What a job failed of, for whoever tries it again: a loss or a gradient that was not finite. */
+#define LF_FAULT_LINES 8
+struct lf_train_fault {
+    bool not_finite;
+    int n;                         /* lines of the rows that did it; 0: not known, or no row's own:
+                                      all of their batch did */
+    int64_t lines[LF_FAULT_LINES]; /* (n) as lf_row's */
+};
+
 struct lf_job_spec {
     const struct lf_train_settings *settings; /* copied */
     struct lf_dataset *train;                 /* taken: freed with the job, also when add fails */
     struct lf_dataset *eval;                  /* taken, or NULL */
     const struct lf_adapter *init;            /* where it starts; NULL: fresh, from the settings */
-    const char *checkpoint_dir; /* resumes from what is there, if it is of these settings,
-                                   dataset, base and start; NULL: never */
-    double checkpoint_seconds;  /* between checkpoints; 0: each step */
-    lf_train_event_fn event;    /* or NULL */
+    const char *checkpoint_dir;         /* resumes from what is there, if it is of these settings,
+                                           dataset, base and start; NULL: never */
+    double checkpoint_seconds;          /* between checkpoints; 0: each step */
+    const struct lf_train_fault *fault; /* copied: it is tried again, and runs at half the
+                                           settings' rate, with others in the place of those rows;
+                                           NULL: not */
+    lf_train_event_fn event;            /* or NULL */
     void *event_arg;
 };
 
@@ -119,6 +131,8 @@ enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out,
  * adapter before. That of a failed one stays. */
 void lf_job_release(struct lf_job *j);
 
+/* Of one that failed. The trainer's thread. */
+void lf_job_fault(const struct lf_job *j, struct lf_train_fault *out);
 /* why (or NULL): why it failed; else why the last checkpoint was not written, or "". Any thread. */
 void lf_job_progress(struct lf_job *j, struct lf_progress *out, struct lf_diag *why);
 

@@ -16,7 +16,7 @@ static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf
                                  .n = slot->shape.n_params,
                                  .grad_scale = 1,
                                  .max_norm = (float)s->max_grad_norm,
-                                 .lr = (float)lf_train_learning_rate(s, j->now.step, j->plan.steps),
+                                 .lr = (float)lf_job_rate(j),
                                  .beta1 = 0.9f,
                                  .beta2 = (float)s->adam_beta2,
                                  .eps = 1e-8f,

@@ -180,7 +180,8 @@ struct lf_training_end {
     struct lf_diag why;
     struct lf_progress progress; /* steps 0: it had no place */
     struct lf_adapter *adapter;
-    bool alone; /* DEVICE_FULL: and nothing else trains or could make room */
+    struct lf_train_fault fault; /* where the training failed */
+    bool alone;                  /* DEVICE_FULL: and nothing else trains or could make room */
 };
 
 /* Both are called on the engine's thread: they hand over and return, never block. */
@@ -190,7 +191,8 @@ struct lf_training_spec {
     struct lf_dataset *eval;                  /* taken, or NULL */
     const char *checkpoint_dir;               /* copied */
     double checkpoint_seconds;
-    lf_train_event_fn event; /* all but LF_TRAIN_MICRO and LF_TRAIN_END */
+    struct lf_train_fault fault; /* that it is tried again after */
+    lf_train_event_fn event;     /* all but LF_TRAIN_MICRO and LF_TRAIN_END */
     void (*ended)(void *arg, const struct lf_training_end *end); /* once; the last call */
     void *arg;
 };

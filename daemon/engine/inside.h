@@ -107,6 +107,7 @@ struct lf_training {
     struct lf_dataset *train, *eval; /* NULL once the trainer has them */
     char *checkpoint_dir;
     double checkpoint_seconds;
+    struct lf_train_fault fault;
     lf_train_event_fn event;
     void (*ended)(void *arg, const struct lf_training_end *end);
     void *arg;

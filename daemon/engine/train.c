@@ -39,6 +39,7 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
     t->ended = spec->ended;
     t->arg = spec->arg;
     t->checkpoint_seconds = spec->checkpoint_seconds;
+    t->fault = spec->fault;
     t->checkpoint_dir = strdup(spec->checkpoint_dir);
     lf_train_settings_default(&t->settings);
     if (!t->checkpoint_dir || lf_train_settings_copy(&t->settings, spec->settings) != LF_OK) {
@@ -174,6 +175,7 @@ static void *prepare(void *arg)
                                .eval = t->eval,
                                .checkpoint_dir = t->checkpoint_dir,
                                .checkpoint_seconds = t->checkpoint_seconds,
+                               .fault = &t->fault,
                                .event = on_event,
                                .event_arg = t};
     t->train = t->eval = NULL;
@@ -245,6 +247,7 @@ static void settle(struct lf_training *t)
         how.rc = lf_job_adapter(t->job, &a, &how.why);
     else
         how.rc = how.progress.state == LF_JOB_CANCELLED ? LF_E_CANCELLED : LF_E_INVALID;
+    lf_job_fault(t->job, &how.fault);
     if (how.rc == LF_OK)
         how.rc = lf_adapter_copy(&how.adapter, a, &how.why);
     end(t, &how);

@@ -2,6 +2,9 @@
 #include "daemon/jobs/inputs.h"
 
 #include "core/file.h"
+#include "core/json.h"
+
+#include <limits.h>
 
 #include <unistd.h>
 
@@ -75,4 +78,41 @@ enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out, s
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
     return rc ?: lf_train_settings_load(out, path, diag);
+}
+
+enum lf_err lf_inputs_fault_read(struct lf_inputs_fault *out, const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    json_auto_t *j = NULL;
+    *out = (struct lf_inputs_fault){0};
+    enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_FAULT, diag);
+    if (rc != LF_OK || !lf_file_exists(path))
+        return rc;
+    rc = lf_json_load(&j, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    struct lf_json_in in = lf_json_in(j, diag);
+    const json_t *lines = json_object_get(j, "lines");
+    out->failures = lf_json_int(&in, "failures", 0, 0, INT_MAX);
+    out->fault.not_finite = out->failures > 0;
+    for (size_t i = 0; i < json_array_size(lines) && i < LF_FAULT_LINES; i++)
+        out->fault.lines[out->fault.n++] = json_integer_value(json_array_get(lines, i));
+    return in.rc;
+}
+
+enum lf_err lf_inputs_fault_write(const struct lf_inputs_fault *f, const char *dir,
+                                  struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    lf_buf_auto text = {0};
+    json_t *lines = json_array();
+    for (int i = 0; i < f->fault.n; i++)
+        json_array_append_new(lines, json_integer((json_int_t)f->fault.lines[i]));
+    enum lf_err rc = lf_json_put(
+        &text, json_pack("{s:i, s:o}", "failures", f->failures, "lines", lines), JSON_COMPACT);
+    rc = rc ?: lf_buf_putc(&text, '\n');
+    if (rc != LF_OK)
+        return lf_no_memory(diag, "what a training failed of");
+    rc = lf_path_join(path, dir, LF_INPUTS_FAULT, diag);
+    return rc ?: lf_file_write(path, text.data, text.len, diag);
 }

@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "daemon/registry/registry.h"
+#include "trainer/trainer.h"
 
 /* Freezes what the adapter's directory holds now into `dir`, which is made. sha256: of the dataset
  * and the settings that decide what it gives, what tells a training from another: not of those that
@@ -15,6 +16,16 @@ enum lf_err lf_inputs_freeze(struct lf_registry *r, uint64_t adapter_id, const c
 enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out,
                                struct lf_diag *diag) LF_MUST_CHECK;
 
+/* What a training failed of, beside its inputs, and how often; nothing where it did not. */
+struct lf_inputs_fault {
+    int failures; /* that had a loss or gradient which was not finite */
+    struct lf_train_fault fault;
+};
+enum lf_err lf_inputs_fault_read(struct lf_inputs_fault *out, const char *dir,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+enum lf_err lf_inputs_fault_write(const struct lf_inputs_fault *f, const char *dir,
+                                  struct lf_diag *diag) LF_MUST_CHECK;
+
 #define LF_INPUTS_DATASET "dataset.jsonl"
 #define LF_INPUTS_EVAL "eval.jsonl"
 #define LF_INPUTS_SETTINGS "settings.json"
@@ -22,5 +33,6 @@ enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out,
 /* What a training reads: made of them, made again where they are lost (trainer/row_file.h) */
 #define LF_INPUTS_ROWS "dataset.rows"
 #define LF_INPUTS_EVAL_ROWS "eval.rows"
+#define LF_INPUTS_FAULT "fault.json"
 
 #endif

@@ -59,9 +59,9 @@ struct lf_open_job {
     int prepared;                 /* PREPARING: lf_activity's */
     int64_t rests_until_ms;       /* WAITING: what it needs was not there */
     struct lf_training *training; /* TRAINING, else NULL */
-    /* The recorder's own */
+    /* The recorder's own; survey and warnings are the preparer's before TRAINING */
     struct lf_curve curve;
-    struct lf_survey survey;       /* of its rows; the preparer's before TRAINING */
+    struct lf_survey survey;       /* of its rows */
     json_t *warnings;              /* of how it goes: texts; NULL: none; owned */
     bool unsaved;                  /* progress that is not in the store, or not drawn */
     struct lf_job_event end_event; /* here from the start: that a training ended cannot be lost */

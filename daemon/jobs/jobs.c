@@ -97,10 +97,25 @@ static void unwritten(struct lf_jobs *j, struct lf_open_job *l, const char *why)
     snprintf(l->waits_for, sizeof l->waits_for, "%s", why);
 }
 
+/* Its inputs and its checkpoint. */
+static void drop(struct lf_jobs *j, const struct lf_job_record *r)
+{
+    char dir[LF_PATH_MAX];
+    struct lf_diag diag = {""};
+    if ((lf_job_dir(j, r->adapter_id, r->id, dir, &diag) ?: lf_dir_remove(dir, &diag)) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "job %llu: %s", (unsigned long long)r->id, diag.text);
+}
+
+/* A failed job's are kept for a retry, until another one takes its place. */
+static bool is_kept(struct lf_jobs *j, const struct lf_job_record *r)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    return r->progress.state == LF_JOB_FAILED && !find_adapter(j, r->adapter_id);
+}
+
 bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
-    char dir[LF_PATH_MAX];
     struct lf_job_record *r = &l->record;
     pthread_mutex_lock(&j->lock);
     r->ended_ms = lf_clock_unix_ms();
@@ -114,9 +129,8 @@ bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
     take_off(j, l);
     pthread_mutex_unlock(&j->lock);
     log_end(j, r);
-    if (lf_job_dir(j, r->adapter_id, r->id, dir, &diag) != LF_OK ||
-        lf_dir_remove(dir, &diag) != LF_OK)
-        lf_log(LF_LOG_WARN, "jobs", "job %llu: %s", (unsigned long long)r->id, diag.text);
+    if (!is_kept(j, r))
+        drop(j, r);
     if (lf_store_job_prune(j->d->store, ENDED_JOBS_KEPT, &diag) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "ended jobs are not forgotten: %s", diag.text);
     pthread_mutex_lock(&j->lock);
@@ -267,6 +281,15 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
     return enlist(j, &record, diag);
 }
 
+/* The adapter's last job before this one may have failed. */
+static void drop_failed(struct lf_jobs *j, uint64_t job_id)
+{
+    struct lf_job_record r;
+    if (lf_store_job_get(j->d->store, job_id, &r, NULL) == LF_OK &&
+        r.progress.state == LF_JOB_FAILED)
+        drop(j, &r);
+}
+
 static void await_no_more(struct lf_jobs *j, uint64_t adapter_id)
 {
     lf_lock_auto held = lf_lock(&j->lock);
@@ -291,8 +314,10 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
             *queued = !made_from(j, &v.record, sha256, force);
         if (rc == LF_OK && *queued)
             rc = make(j, v.record.id, dir, sha256, diag);
-        if (rc == LF_OK && *queued)
+        if (rc == LF_OK && *queued) {
+            drop_failed(j, v.record.last_job);
             lf_scorer_request(j, v.record.id, 0, false);
+        }
         if ((rc != LF_OK || !*queued) && lf_dir_remove(dir, NULL) != LF_OK)
             lf_log(LF_LOG_WARN, "jobs", "%s is left over", dir);
     }
@@ -301,18 +326,27 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
     return rc;
 }
 
+/* The digest of what the directory holds now. With `making` held. */
+static enum lf_err inputs_digest(struct lf_jobs *j, uint64_t adapter_id, char sha256[LF_SHA256_HEX],
+                                 struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    enum lf_err rc = lf_registry_dir(j->d->registry, adapter_id, "jobs/new", dir, diag);
+    rc = rc ?: lf_dir_remove(dir, diag);
+    rc = rc ?: lf_inputs_freeze(j->d->registry, adapter_id, dir, sha256, diag);
+    return rc ?: lf_dir_remove(dir, diag);
+}
+
 /* Whether what the directory holds now is not what the served version or the open job has. */
 static enum lf_err is_news(struct lf_jobs *j, const struct lf_adapter_record *a, bool *news,
                            struct lf_diag *diag)
 {
-    char dir[LF_PATH_MAX], sha256[LF_SHA256_HEX];
+    char sha256[LF_SHA256_HEX];
     lf_lock_auto held = lf_lock(&j->making);
-    enum lf_err rc = lf_registry_dir(j->d->registry, a->id, "jobs/new", dir, diag);
-    rc = rc ?: lf_dir_remove(dir, diag);
-    rc = rc ?: lf_inputs_freeze(j->d->registry, a->id, dir, sha256, diag);
+    enum lf_err rc = inputs_digest(j, a->id, sha256, diag);
     if (rc == LF_OK)
         *news = !made_from(j, a, sha256, false);
-    return rc ?: lf_dir_remove(dir, diag);
+    return rc;
 }
 
 enum lf_err lf_jobs_train_quiet(struct lf_jobs *j, const char *name, bool *queued,
@@ -376,14 +410,61 @@ static enum lf_err finish_job(struct lf_jobs *j, uint64_t id, struct lf_diag *di
     return LF_OK;
 }
 
-static enum lf_err retry(struct lf_jobs *j, const struct lf_job_record *r, struct lf_diag *diag)
+/* A failed job of these very inputs goes on from its checkpoint. */
+static enum lf_err reopen(struct lf_jobs *j, struct lf_job_record *r, const char *dir,
+                          struct lf_diag *diag)
 {
+    struct lf_inputs_fault f;
+    enum lf_err rc = lf_inputs_fault_read(&f, dir, diag);
+    if (rc == LF_OK && f.failures > 1)
+        return lf_fail(
+            diag, LF_E_BUSY,
+            "job %llu was tried again at half the learning rate already: set a lower one "
+            "in config.json, and train",
+            (unsigned long long)r->id);
+    r->progress.state = LF_JOB_QUEUED;
+    r->ended_ms = 0;
+    r->losses = r->attempts = 0;
+    r->reason[0] = '\0';
+    rc = rc ?: lf_registry_job_reopen(j->d->registry, r, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_registry_log(j->d->registry, r->adapter_id,
+                    json_pack("{s:s, s:I, s:i}", "event", "retried", "job", (json_int_t)r->id,
+                              "version", (int)r->version));
+    return enlist(j, r, diag);
+}
+
+/* *kept: its inputs and its checkpoint are there, and the adapter's files are still those. */
+static enum lf_err find_kept(struct lf_jobs *j, const struct lf_job_record *r, uint64_t last_job,
+                             char dir[LF_PATH_MAX], bool *kept, struct lf_diag *diag)
+{
+    char sha256[LF_SHA256_HEX];
+    enum lf_err rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
+    *kept = rc == LF_OK && r->progress.state == LF_JOB_FAILED && last_job == r->id &&
+            lf_file_exists(dir);
+    if (!*kept)
+        return rc;
+    rc = inputs_digest(j, r->adapter_id, sha256, diag);
+    *kept = rc == LF_OK && strcmp(sha256, r->inputs_sha256) == 0;
+    return rc;
+}
+
+static enum lf_err retry(struct lf_jobs *j, struct lf_job_record *r, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    bool kept = false;
     struct lf_adapter_view v;
     bool queued;
     if (lf_job_state_open(r->progress.state) || r->progress.state == LF_JOB_DONE)
         return refuse(r->id, r->progress.state, diag);
     enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, diag);
-    return rc ?: lf_jobs_train(j, v.record.name, true, &queued, diag);
+    pthread_mutex_lock(&j->making);
+    rc = rc ?: find_kept(j, r, v.record.last_job, dir, &kept, diag);
+    if (rc == LF_OK && kept)
+        rc = reopen(j, r, dir, diag);
+    pthread_mutex_unlock(&j->making);
+    return rc != LF_OK || kept ? rc : lf_jobs_train(j, v.record.name, true, &queued, diag);
 }
 
 enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order,

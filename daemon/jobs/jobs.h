@@ -52,7 +52,9 @@ void lf_jobs_came(struct lf_jobs *j, const char *name, enum lf_file_kind kind);
  * scored on them, where there are some and a metric, unless it was already. */
 void lf_jobs_score(struct lf_jobs *j, const char *name);
 
-/* An order to a job: a word with a job_route. RETRY is for one that failed or was cancelled.
+/* An order to a job: a word with a job_route. RETRY is for one that failed or was cancelled; a
+ * failed one goes on from its checkpoint where the adapter's files are still the same, and, where
+ * its loss was not finite, once, at half the learning rate and without the rows that did it.
  * LF_E_BUSY where the job is not in a state for it. */
 enum lf_err lf_jobs_order(struct lf_jobs *j, uint64_t id, enum lf_ctl_word order,
                           struct lf_diag *diag) LF_MUST_CHECK;

@@ -42,6 +42,7 @@ struct prepared {
     struct lf_train_settings settings;
     struct lf_dataset_limits limits;
     struct lf_dataset *train, *eval;
+    struct lf_inputs_fault tried;
     char checkpoint_dir[LF_PATH_MAX];
 };
 
@@ -90,6 +91,7 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     rc = rc ?: lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
     rc = rc ?: lf_path_join(eval, dir, LF_INPUTS_EVAL, diag);
     rc = rc ?: lf_inputs_settings(dir, &p->settings, diag);
+    rc = rc ?: lf_inputs_fault_read(&p->tried, dir, diag);
     rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, LF_INPUTS_ROWS, m, p, diag);
     if (rc == LF_OK && lf_file_exists(eval))
         rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, LF_INPUTS_EVAL_ROWS, m, p, diag);
@@ -98,10 +100,25 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     return rc;
 }
 
-/* In the log, and what a person should know of them in `status`. */
-static void show_rows(struct lf_jobs *j, const struct lf_job_record *r, const struct lf_survey *s)
+/* That it is tried again, and how: among what is said of the training. */
+static void say_tried(struct lf_open_job *l, const struct lf_inputs_fault *tried)
 {
-    const struct lf_dataset_report *d = &s->report;
+    lf_buf_auto text = {0};
+    if (tried->failures == 0)
+        return;
+    lf_buf_puts(&text, "tried again at half the learning rate");
+    for (int i = 0; i < tried->fault.n; i++)
+        lf_buf_printf(&text, "%s%lld", i ? ", " : ", without the rows of lines ",
+                      (long long)tried->fault.lines[i]);
+    json_decref(l->warnings);
+    l->warnings = json_pack("[s]", lf_buf_str(&text));
+}
+
+/* In the log, and what a person should know of them in `status`. */
+static void show_rows(struct lf_jobs *j, const struct lf_open_job *l)
+{
+    const struct lf_job_record *r = &l->record;
+    const struct lf_dataset_report *d = &l->survey.report;
     lf_buf_auto warnings = {0};
     json_t *line =
         json_pack("{s:s, s:I, s:I, s:I, s:I}", "event", "prepared", "job", (json_int_t)r->id,
@@ -117,7 +134,8 @@ static void show_rows(struct lf_jobs *j, const struct lf_job_record *r, const st
     for (size_t i = 0; line && i < sizeof cuts / sizeof *cuts; i++)
         if (cuts[i].n > 0)
             json_object_set_new(line, cuts[i].name, json_integer(cuts[i].n));
-    json_auto_t *list = lf_survey_warnings(s);
+    json_auto_t *list = lf_survey_warnings(&l->survey);
+    json_array_extend(list, l->warnings);
     if (lf_survey_line(&warnings, list) == LF_OK) {
         if (line && warnings.len > 0)
             json_object_set(line, "warnings", list);
@@ -136,6 +154,7 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
                                     .eval = p->eval,
                                     .checkpoint_dir = p->checkpoint_dir,
                                     .checkpoint_seconds = j->d->options.checkpoint_seconds,
+                                    .fault = p->tried.fault,
                                     .event = lf_recorder_event,
                                     .ended = lf_recorder_ended,
                                     .arg = l};
@@ -214,7 +233,8 @@ static void prepare(struct lf_jobs *j, struct lf_open_job *l)
     note_attempts(j, l, 0);
     not_preparing(j, l, rc);
     if (rc == LF_OK) {
-        show_rows(j, &l->record, &l->survey);
+        say_tried(l, &p.tried);
+        show_rows(j, l);
         rc = hand_over(j, l, &p, &diag);
     }
     prepared_free(&p);

@@ -270,6 +270,27 @@ static bool save_trained(struct lf_jobs *j, struct lf_open_job *l, struct lf_ada
     return true;
 }
 
+/* For whoever tries it again. */
+static void note_fault(struct lf_jobs *j, const struct lf_open_job *l,
+                       const struct lf_train_fault *fault)
+{
+    char dir[LF_PATH_MAX];
+    struct lf_diag diag = {""};
+    struct lf_inputs_fault f;
+    if (!fault->not_finite)
+        return;
+    enum lf_err rc = lf_job_dir(j, l->record.adapter_id, l->record.id, dir, &diag);
+    rc = rc ?: lf_inputs_fault_read(&f, dir, &diag);
+    if (rc == LF_OK) {
+        f.failures++;
+        f.fault = *fault;
+        rc = lf_inputs_fault_write(&f, dir, &diag);
+    }
+    if (rc != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "job %llu: a retry will not know what it failed of: %s",
+               (unsigned long long)l->record.id, diag.text);
+}
+
 /* What the end of a training means for its job. True: the job is over. */
 static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_training_end *e)
 {
@@ -283,6 +304,7 @@ static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_trai
         wait_again(j, l, rc != LF_E_DEVICE_LOST);
         return false;
     }
+    note_fault(j, l, &e->fault);
     finish(j, l, rc == LF_E_CANCELLED || l->cancelled ? LF_JOB_CANCELLED : LF_JOB_FAILED,
            rc == LF_E_CANCELLED ? "" : e->why.text);
     return true;

@@ -410,6 +410,29 @@ enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *
     return rc;
 }
 
+static enum lf_err forget_trouble(void *arg, struct lf_adapter_record *record, struct lf_diag *diag)
+{
+    (void)arg;
+    (void)diag;
+    record->trouble[0] = '\0';
+    record->refused = LF_REFUSED_NOTHING;
+    return LF_OK;
+}
+
+enum lf_err lf_registry_job_reopen(struct lf_registry *r, const struct lf_job_record *job,
+                                   struct lf_diag *diag)
+{
+    struct lf_adapter_record record;
+    lf_lock_auto held = lf_lock(&r->edit);
+    enum lf_err rc = lf_store_job_put(r->store, job, diag);
+    rc = rc
+             ?: lf_store_adapter_update(r->store, job->adapter_id, forget_trouble, NULL, &record,
+                                        diag);
+    if (rc == LF_OK)
+        lf_registry_refresh(r, record.id, &record);
+    return rc;
+}
+
 void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_activity *a)
 {
     lf_lock_auto held = lf_lock(&r->index);

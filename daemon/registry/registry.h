@@ -253,6 +253,9 @@ enum lf_err lf_registry_ask(struct lf_registry *r, uint64_t id, const char *vers
 /* Files the job in the store and in the index (lf_store_job_create). */
 enum lf_err lf_registry_job_create(struct lf_registry *r, struct lf_job_record *job,
                                    struct lf_diag *diag) LF_MUST_CHECK;
+/* A job that failed is open again; what it failed of is no longer the adapter's trouble. */
+enum lf_err lf_registry_job_reopen(struct lf_registry *r, const struct lf_job_record *job,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
 /* What the open job is doing now. */
 void lf_registry_activity(struct lf_registry *r, uint64_t id, const struct lf_activity *a);
 /* So many more versions (by < 0: fewer) are to be scored; and how far that is. */

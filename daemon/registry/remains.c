@@ -41,14 +41,17 @@ static enum lf_err names_of(const struct remains_walk *w, struct lf_names *out, 
     return lf_registry_dir(w->r, w->id, part, path, w->diag) ?: lf_dir_names(out, path, w->diag);
 }
 
-static bool is_open(const struct remains_walk *w, const char *name)
+/* It is open, or failed: a retry goes on from there. */
+static bool is_needed(const struct remains_walk *w, const char *name)
 {
     char *end;
+    struct lf_job_record r;
     uint64_t id = strtoull(name, &end, 10);
     for (size_t i = 0; i < w->n_jobs && *end == '\0'; i++)
         if (w->jobs[i].id == id && w->jobs[i].adapter_id == w->id)
             return lf_job_state_open(w->jobs[i].progress.state);
-    return false;
+    return *end == '\0' && lf_store_job_get(w->r->store, id, &r, NULL) == LF_OK &&
+           r.adapter_id == w->id && r.progress.state == LF_JOB_FAILED;
 }
 
 static enum lf_err jobs_walk(const struct remains_walk *w)
@@ -58,7 +61,7 @@ static enum lf_err jobs_walk(const struct remains_walk *w)
     enum lf_err rc = names_of(w, &names, "jobs");
     for (size_t i = 0; i < names.n && rc == LF_OK; i++) {
         snprintf(part, sizeof part, "jobs/%s", names.at[i]);
-        if (!is_open(w, names.at[i]))
+        if (!is_needed(w, names.at[i]))
             rc = found(w, part, "left over by a job", false);
     }
     return rc;

@@ -382,6 +382,95 @@ static void a_dataset_becomes_a_version_that_is_served(void **state)
     status_becomes(w, "a", "failed: the loss is not finite; serving v1");
 }
 
+static enum lf_err retry(struct world *w, const char *name, struct lf_diag *diag)
+{
+    return lf_jobs_order_adapter(w->d.jobs, name, LF_CTL_RETRY, diag);
+}
+
+/* A file where the training has its checkpoint. */
+static void checkpoint_write(const struct lf_training *t)
+{
+    char path[LF_PATH_MAX];
+    struct lf_diag diag = {""};
+    must(lf_dir_make(t->checkpoint_dir, &diag), &diag);
+    must(lf_path_join(path, t->checkpoint_dir, "x", &diag), &diag);
+    must(lf_file_write(path, "x", 1, &diag), &diag);
+}
+
+static bool is_gone(void *path)
+{
+    return !lf_file_exists(path);
+}
+
+static void end_not_finite(struct lf_training *t, int64_t line)
+{
+    struct lf_training_end e = {.rc = LF_E_INVALID,
+                                .progress = progress(LF_JOB_RUNNING, 3),
+                                .fault = {.not_finite = true, .n = 1, .lines = {line}}};
+    lf_fail(&e.why, e.rc, "the loss is not finite");
+    t->spec.ended(t->spec.arg, &e);
+    assert_true(happens(is_set, &t->released, 10000));
+}
+
+static void a_retry_goes_on_from_the_checkpoint(void **state)
+{
+    struct world *w = *state;
+    struct lf_diag diag = {""};
+    train(w, "a", "red");
+    struct lf_training *t = next_training();
+    report(t, LF_TRAIN_STARTED, 0);
+    report(t, LF_TRAIN_STEP, 1);
+    checkpoint_write(t);
+    end(t, LF_E_INVALID, "a bug", false);
+    status_becomes(w, "a", "failed: a bug");
+    lf_jobs_close(w->d.jobs); /* a restart in between */
+    rig_reopen(&w->rig);
+    jobs_open(w);
+    must(retry(w, "a", &diag), &diag);
+    struct lf_training *again = next_training();
+    status_becomes(w, "a", "queued");
+    assert_string_equal(again->checkpoint_dir, t->checkpoint_dir);
+    assert_true(lf_file_exists(again->checkpoint_dir));
+    assert_false(again->spec.fault.not_finite);
+    end_well(w, again);
+    status_becomes(w, "a", "ready v1");
+    assert_true(happens(is_gone, t->checkpoint_dir, 10000));
+    becomes(log_is, w, "a", "queued prepared started step failed retried prepared done ");
+}
+
+static void a_retry_after_a_loss_that_is_not_finite_is_half_as_fast_once(void **state)
+{
+    struct world *w = *state;
+    struct lf_diag diag = {""};
+    struct lf_adapter_view v;
+    train(w, "a", "red");
+    struct lf_training *t = next_training();
+    checkpoint_write(t);
+    end_not_finite(t, 3);
+    status_becomes(w, "a", "failed: the loss is not finite");
+    must(retry(w, "a", &diag), &diag);
+    t = next_training();
+    assert_true(t->spec.fault.not_finite && t->spec.fault.n == 1 && t->spec.fault.lines[0] == 3);
+    must(lf_registry_view(w->rig.registry, "a", &v, &diag), &diag);
+    assert_string_equal(v.warning,
+                        "all rows have the same answer; tried again at half the learning rate, "
+                        "without the rows of lines 3");
+    end_not_finite(t, 2);
+    status_becomes(w, "a", "failed: the loss is not finite");
+    assert_int_equal(retry(w, "a", &diag), LF_E_BUSY);
+    assert_non_null(strstr(diag.text, "half the learning rate already"));
+    assert_true(no_training_comes());
+    /* What is in its place since is trained anew. */
+    must(rig_put_text(&w->rig, "a", "config.json", "{\"learning_rate\": 1e-4}", &diag), &diag);
+    must(retry(w, "a", &diag), &diag);
+    struct lf_training *fresh = next_training();
+    assert_string_not_equal(fresh->checkpoint_dir, t->checkpoint_dir);
+    assert_false(fresh->spec.fault.not_finite);
+    assert_true(happens(is_gone, t->checkpoint_dir, 10000)); /* the failed one's */
+    end_well(w, fresh);
+    status_becomes(w, "a", "ready v2");
+}
+
 static void without_room_a_job_waits_until_another_ends(void **state)
 {
     struct world *w = *state;
@@ -529,9 +618,9 @@ static void a_job_that_took_the_daemon_down_twice_is_set_aside(void **state)
     status_becomes(w, "a",
                    "failed: set aside: the daemon died 2 times while its rows were prepared; "
                    "retry trains it again");
-    must(lf_jobs_order_adapter(w->d.jobs, "a", LF_CTL_RETRY, &diag), &diag);
+    must(retry(w, "a", &diag), &diag);
     end_well(w, next_training());
-    status_becomes(w, "a", "ready v2");
+    status_becomes(w, "a", "ready v1");
 }
 
 struct wanted_score {
@@ -598,6 +687,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         JOBS_TEST(a_dataset_becomes_a_version_that_is_served),
+        JOBS_TEST(a_retry_goes_on_from_the_checkpoint),
+        JOBS_TEST(a_retry_after_a_loss_that_is_not_finite_is_half_as_fast_once),
         JOBS_TEST(without_room_a_job_waits_until_another_ends),
         JOBS_TEST(a_lost_device_is_tried_three_times),
         JOBS_TEST(only_what_trains_can_be_finished),
