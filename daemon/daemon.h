@@ -52,9 +52,10 @@ struct lf_daemon_options {
     int64_t host_memory_bytes;   /* for requests, adapters, rows of data sets and what waits for
                                     backward; 0: half of what there is */
     int request_seconds;         /* an answer may take as long; 0: for ever */
-    int device_losses;           /* before this run of the daemon: for /metrics */
-    int stop_fd;                 /* readable: stop */
-    int reload_fd;               /* readable: read certificates anew; it is read empty. -1: none */
+    const char *version; /* of the code, for the reports of what it trains; NULL: its number */
+    int device_losses;   /* before this run of the daemon: for /metrics */
+    int stop_fd;         /* readable: stop */
+    int reload_fd;       /* readable: read certificates anew; it is read empty. -1: none */
     void (*ready)(void *arg, const struct lf_daemon_address *at); /* or NULL; it answers now */
     void *ready_arg;
 };

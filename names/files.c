@@ -150,6 +150,7 @@ const struct lf_version_file lf_version_files[LF_VERSION_FILES_N] = {
     {"config.json", LF_FILE_CONFIG},
     {"metrics.json", LF_FILE_METRICS},
     {"log", LF_FILE_LOG},
+    {"loss.svg", LF_FILE_CURVE},
 };
 
 const struct lf_version_file *lf_version_file_find(const char *name)

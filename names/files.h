@@ -106,7 +106,7 @@ struct lf_version_file {
     const char *name;
     enum lf_file_kind kind;
 };
-#define LF_VERSION_FILES_N 5
+#define LF_VERSION_FILES_N 6
 extern const struct lf_version_file lf_version_files[LF_VERSION_FILES_N]; /* weights first */
 /* NULL: a version has no such file. */
 const struct lf_version_file *lf_version_file_find(const char *name);

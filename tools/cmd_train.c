@@ -85,7 +85,11 @@ static enum lf_err load_rows(struct train_run *r, struct lf_dataset **out, const
 static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
 {
     const struct train_flags *o = r->flags;
-    enum lf_err rc = load_settings(r, diag) ?: lf_offline_open(&r->c, &o->o, diag);
+    enum lf_err rc = load_settings(r, diag);
+    if (rc == LF_OK && r->s.from[0])
+        rc = lf_fail(diag, LF_E_INVALID,
+                     "\"from\" names a version of a daemon's; here it is --init-adapter");
+    rc = rc ?: lf_offline_open(&r->c, &o->o, diag);
     rc = rc ?: load_rows(r, &r->train, o->dataset, false, diag);
     if (rc == LF_OK && o->eval)
         rc = load_rows(r, &r->eval, o->eval, true, diag);

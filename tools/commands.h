@@ -19,6 +19,7 @@ int lf_cmd_export(int argc, char **argv);
 int lf_cmd_ctl(int argc, char **argv); /* argv[0] is a word of names/ctl.h */
 int lf_cmd_wait(int argc, char **argv);
 int lf_cmd_log(int argc, char **argv);
+int lf_cmd_diff(int argc, char **argv);
 int lf_cmd_key(int argc, char **argv);
 
 /* Without one */

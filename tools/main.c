@@ -17,6 +17,7 @@ static const struct lf_command commands[] = {
     {"train", lf_cmd_train, "train one on a data set; also without a daemon"},
     {"wait", lf_cmd_wait, "wait until adapters are trained and scored"},
     {"log", lf_cmd_log, "print what happened to an adapter"},
+    {"diff", lf_cmd_diff, "compare two versions: settings, rows, scores, curves"},
     {"run", lf_cmd_run, "complete a prompt with an adapter"},
     {"chat", lf_cmd_chat, "talk with an adapter"},
     {"cp", lf_cmd_cp, "copy files of adapters in and out"},

@@ -7,6 +7,7 @@
 #include "client/paths.h"
 #include "tools/hub_cache.h"
 #include "tools/limits.h"
+#include "tools/version.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -40,6 +41,7 @@ void lf_serving_init(struct lf_serving *s)
     lf_daemon_options_default(&s->daemon);
     lf_path_data(s->data_dir);
     s->daemon.data_dir = s->data_dir;
+    s->daemon.version = lf_version;
     s->threads = s->daemon.threads;
     s->slots = s->daemon.slots;
     s->batch_tokens = s->daemon.batch_tokens_max;

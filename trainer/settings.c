@@ -32,6 +32,9 @@ const struct lf_setting lf_settings[] = {
         .help = "base model by name; \"\": the daemon's"),
     ROW(preset, NAME, .effect = LF_SETTING_LEFT_OUT,
         .help = "\"lora-land\": the values of that study, where not set here"),
+    ROW(from, NAME, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "the version whose training goes on: a number, \"current\", \"import\", another "
+                "adapter or its \"NAME/N\"; \"\": fresh"),
     ROW(target_modules, MODULES,
         .help =
             "\"all-linear\", or modules: [\"q_proj\", \"v_proj\"]; full names are single layers'"),
@@ -306,6 +309,10 @@ static void read_setting(struct lf_train_settings *s, const struct lf_setting *t
         break;
     case LF_SETTING_NAME:
     case LF_SETTING_TEXT:
+        if (at == s->from && json_is_integer(json_object_get(in->obj, t->key))) {
+            snprintf(at, LF_NAME_MAX + 1, "%lld", lf_json_int64(in, t->key, 0, 1, INT32_MAX) + 0LL);
+            break;
+        }
         text = lf_json_str(in, t->key, NULL);
         if (text)
             in->rc = t->type == LF_SETTING_NAME ? read_name(s, t, text, in->diag)

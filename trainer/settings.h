@@ -38,6 +38,7 @@ enum lf_keep {
 struct lf_train_settings {
     char base[LF_NAME_MAX + 1];   /* "" = the daemon's default base */
     char preset[LF_NAME_MAX + 1]; /* "" or "lora-land" */
+    char from[LF_NAME_MAX + 1];   /* the version where it starts; "": fresh */
     /* LoRA */
     int rank;
     double alpha, dropout;

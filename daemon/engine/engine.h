@@ -189,6 +189,7 @@ struct lf_training_spec {
     const struct lf_train_settings *settings; /* copied */
     struct lf_dataset *train;                 /* taken, also on failure */
     struct lf_dataset *eval;                  /* taken, or NULL */
+    struct lf_adapter *init;                  /* where it starts: taken; NULL: fresh */
     const char *checkpoint_dir;               /* copied */
     double checkpoint_seconds;
     struct lf_train_fault fault; /* that it is tried again after */

@@ -108,6 +108,7 @@ struct lf_training {
     char *checkpoint_dir;
     double checkpoint_seconds;
     struct lf_train_fault fault;
+    struct lf_adapter *init;
     lf_train_event_fn event;
     void (*ended)(void *arg, const struct lf_training_end *end);
     void *arg;

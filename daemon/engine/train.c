@@ -18,6 +18,7 @@ static void training_unref(struct lf_training *t)
     lf_train_settings_free(&t->settings);
     lf_dataset_free(t->train);
     lf_dataset_free(t->eval);
+    lf_adapter_free(t->init);
     free(t->checkpoint_dir);
     free(t);
 }
@@ -29,12 +30,14 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
     if (!t) {
         lf_dataset_free(spec->train);
         lf_dataset_free(spec->eval);
+        lf_adapter_free(spec->init);
         return lf_no_memory(diag, "a training");
     }
     atomic_init(&t->refs, 1);
     t->engine = e;
     t->train = spec->train;
     t->eval = spec->eval;
+    t->init = spec->init;
     t->event = spec->event;
     t->ended = spec->ended;
     t->arg = spec->arg;
@@ -173,6 +176,7 @@ static void *prepare(void *arg)
     struct lf_job_spec spec = {.settings = &t->settings,
                                .train = t->train,
                                .eval = t->eval,
+                               .init = t->init,
                                .checkpoint_dir = t->checkpoint_dir,
                                .checkpoint_seconds = t->checkpoint_seconds,
                                .fault = &t->fault,

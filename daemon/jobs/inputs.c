@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "daemon/jobs/start.h"
 
 #include <limits.h>
 
@@ -40,10 +41,12 @@ static enum lf_err settings_write(struct lf_registry *r, uint64_t id, const char
     enum lf_err rc = lf_registry_settings(r, id, &s, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_train_settings_print(&s, &all) ?: print_deciding(deciding, &s);
+    rc = lf_start_freeze(r, id, dir, &s, diag);
+    if (rc == LF_OK && (lf_train_settings_print(&s, &all) ?: print_deciding(deciding, &s)) != LF_OK)
+        rc = lf_no_memory(diag, "a training's settings");
     lf_train_settings_free(&s);
     if (rc != LF_OK)
-        return lf_no_memory(diag, "a training's settings");
+        return rc;
     rc = lf_path_join(path, dir, LF_INPUTS_SETTINGS, diag);
     return rc ?: lf_file_write(path, all.data, all.len, diag);
 }

@@ -62,6 +62,7 @@ struct lf_open_job {
     /* The recorder's own; survey and warnings are the preparer's before TRAINING */
     struct lf_curve curve;
     struct lf_survey survey;       /* of its rows */
+    uint64_t memory_bytes;         /* the most that the device's had in use when it was looked */
     json_t *warnings;              /* of how it goes: texts; NULL: none; owned */
     bool unsaved;                  /* progress that is not in the store, or not drawn */
     struct lf_job_event end_event; /* here from the start: that a training ended cannot be lost */
@@ -165,8 +166,9 @@ enum lf_err lf_leaks_look(struct lf_jobs *j, uint64_t adapter_id, int32_t versio
                           struct lf_diag *diag) LF_MUST_CHECK;
 
 /* report.c: metrics.json and loss.svg. */
-/* What training says: rows, tokens, loss, times. Earlier versions' reports move to "history". */
-enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l,
+/* What training says: rows, tokens, loss, times, and where it started (taken). Earlier versions'
+ * reports move to "history". */
+enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, json_t *parent,
                                struct lf_diag *diag) LF_MUST_CHECK;
 /* Puts the base's scores (taken) under "base". */
 enum lf_err lf_report_base(struct lf_jobs *j, uint64_t adapter_id, json_t *base,

@@ -2,6 +2,7 @@
  * job, and hands it to the engine. One takes small data sets alone, so that none waits behind a
  * large one. One job is prepared ahead of what fits the device. */
 #include "daemon/jobs/inside.h"
+#include "daemon/jobs/start.h"
 
 #include "core/clock.h"
 #include "core/file.h"
@@ -43,6 +44,7 @@ struct prepared {
     struct lf_dataset_limits limits;
     struct lf_dataset *train, *eval;
     struct lf_inputs_fault tried;
+    struct lf_adapter *init;
     char checkpoint_dir[LF_PATH_MAX];
 };
 
@@ -51,6 +53,7 @@ static void prepared_free(struct prepared *p)
     lf_train_settings_free(&p->settings);
     lf_dataset_free(p->train);
     lf_dataset_free(p->eval);
+    lf_adapter_free(p->init);
 }
 
 /* And shows how far it is, where it takes a while. */
@@ -91,6 +94,7 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     rc = rc ?: lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
     rc = rc ?: lf_path_join(eval, dir, LF_INPUTS_EVAL, diag);
     rc = rc ?: lf_inputs_settings(dir, &p->settings, diag);
+    rc = rc ?: lf_start_load(&p->init, dir, &m->config, diag);
     rc = rc ?: lf_inputs_fault_read(&p->tried, dir, diag);
     rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, LF_INPUTS_ROWS, m, p, diag);
     if (rc == LF_OK && lf_file_exists(eval))
@@ -152,6 +156,7 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
     struct lf_training_spec spec = {.settings = &p->settings,
                                     .train = p->train,
                                     .eval = p->eval,
+                                    .init = p->init,
                                     .checkpoint_dir = p->checkpoint_dir,
                                     .checkpoint_seconds = j->d->options.checkpoint_seconds,
                                     .fault = p->tried.fault,
@@ -167,6 +172,7 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
         l->stage = LF_STAGE_TRAINING;
         l->started = false;
         p->train = p->eval = NULL;
+        p->init = NULL;
         rc = lf_engine_train(lf_seat_for(j->d, l->record.adapter_id)->engine, &spec, &l->training,
                              diag);
         if (rc == LF_E_INTERRUPTED) { /* it stops, and so will the daemon */

@@ -4,8 +4,10 @@
 #include "daemon/jobs/inside.h"
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/lock.h"
+#include "daemon/jobs/start.h"
 #include "daemon/limits.h"
 #include "trainer/ask.h"
 #include "trainer/log.h"
@@ -80,6 +82,10 @@ static void save_curve(struct lf_jobs *j, const struct lf_open_job *l)
 static void save(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
+    struct lf_engine_status now;
+    lf_engine_status(lf_seat_for(j->d, l->record.adapter_id)->engine, &now);
+    if (now.memory_used > l->memory_bytes)
+        l->memory_bytes = now.memory_used;
     pthread_mutex_lock(&j->lock);
     struct lf_job_record record = l->record;
     l->unsaved = false;
@@ -190,12 +196,14 @@ static enum lf_err save_weights(struct lf_jobs *j, const struct lf_open_job *l,
 {
     char job[LF_PATH_MAX];
     struct lf_train_settings s;
-    const struct lf_origin o = origin_of(l);
+    struct lf_origin o = origin_of(l);
     const struct lf_base *base = lf_registry_base(j->d->registry, l->record.adapter_id);
     enum lf_err rc = lf_job_dir(j, l->record.adapter_id, l->record.id, job, diag);
     rc = rc ?: lf_inputs_settings(job, &s, diag);
     if (rc != LF_OK)
         return rc;
+    json_auto_t *parent = lf_start_parent(job);
+    snprintf(o.start, sizeof o.start, "%s", lf_json_text_of(parent, "sha256"));
     const struct lf_ask ask = lf_ask_of(l->survey.report.form, &s);
     char *origin = lf_origin_text(&o, &ask, base);
     if (!origin)
@@ -310,13 +318,23 @@ static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_trai
     return true;
 }
 
+/* Where its training started; null: fresh. */
+static json_t *parent_json(struct lf_jobs *j, const struct lf_open_job *l)
+{
+    char dir[LF_PATH_MAX];
+    json_t *parent = NULL;
+    if (lf_job_dir(j, l->record.adapter_id, l->record.id, dir, NULL) == LF_OK)
+        parent = lf_start_parent(dir);
+    return parent ? parent : json_null();
+}
+
 /* A job that is over: written down, and what follows. */
 static void settle(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
     const struct lf_job_record r = l->record; /* l may be gone before this is done with */
     bool done = r.progress.state == LF_JOB_DONE;
-    if (done && !l->unwritten && lf_report_training(j, l, &diag) != LF_OK)
+    if (done && !l->unwritten && lf_report_training(j, l, parent_json(j, l), &diag) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "metrics.json is not written: %s", diag.text);
     struct lf_diag why = {""};
     bool guesses = done && lf_gate_guesses(j, l, &why);

@@ -1,10 +1,10 @@
 /* What is written about a version: metrics.json and loss.svg.
  *
- * metrics.json: {"version": 4, "job": 7, "data": {...}, "train": {...}, "eval": {...},
- *                "base": {...}, "history": [{"version": 3, "train_loss": ..., ...}, ...]}
- * "eval" and "base": {"metric", "score", "rows", "max_tokens", "stop", "sha256", "seconds"} and, of
- * a metric whose answers are labels, "confusion" (score/confusion.h). Before the first version is
- * there, "base" stands alone. */
+ * metrics.json: {"version": 4, "job": 7, "parent": {...}, "code": "0.2.0 (1ce50a8)",
+ *                "data": {...}, "train": {...}, "eval": {...}, "base": {...}, "history":
+ * [{"version": 3, "train_loss": ..., ...}, ...]} "eval" and "base": {"metric", "score", "rows",
+ * "max_tokens", "stop", "sha256", "seconds"} and, of a metric whose answers are labels, "confusion"
+ * (score/confusion.h). Before the first version is there, "base" stands alone. */
 #include "daemon/jobs/inside.h"
 
 #include "core/json.h"
@@ -83,22 +83,27 @@ static json_t *train_json(const struct lf_open_job *l)
     const struct lf_progress *p = &l->record.progress;
     const struct lf_curve_points *steps = &l->curve.train;
     double last = steps->n > 0 ? steps->p[steps->n - 1].loss : (double)NAN;
-    return json_pack(
-        "{s:I, s:o*, s:o, s:o, s:o, s:I, s:f, s:f, s:O*}", "steps", (json_int_t)p->step,
-        "kept_step", lf_train_kept_json(p), "loss", lf_json_finite(p->loss), "last_loss",
-        lf_json_finite(last), "eval_loss", lf_json_finite(p->eval_loss), "tokens",
-        (json_int_t)p->tokens, "seconds", p->seconds, "tokens_per_second",
-        p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, "warnings", l->warnings);
+    return json_pack("{s:I, s:o*, s:o, s:o, s:o, s:I, s:f, s:f, s:o*, s:O*}", "steps",
+                     (json_int_t)p->step, "kept_step", lf_train_kept_json(p), "loss",
+                     lf_json_finite(p->loss), "last_loss", lf_json_finite(last), "eval_loss",
+                     lf_json_finite(p->eval_loss), "tokens", (json_int_t)p->tokens, "seconds",
+                     p->seconds, "tokens_per_second",
+                     p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, "memory_bytes",
+                     l->memory_bytes > 0 ? json_integer((json_int_t)l->memory_bytes) : NULL,
+                     "warnings", l->warnings);
 }
 
-enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, struct lf_diag *diag)
+enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, json_t *parent,
+                               struct lf_diag *diag)
 {
     lf_lock_auto held = lf_lock(&j->reporting);
     json_auto_t *old = lf_report_read(j, l->record.adapter_id);
     json_auto_t *report =
-        json_pack("{s:i, s:I, s:o, s:o, s:o, s:O*}", "version", (int)l->record.version, "job",
-                  (json_int_t)l->record.id, "data", lf_survey_json(&l->survey), "train",
-                  train_json(l), "history", history(old), "base", json_object_get(old, "base"));
+        json_pack("{s:i, s:I, s:o, s:s, s:o, s:o, s:o, s:O*}", "version", (int)l->record.version,
+                  "job", (json_int_t)l->record.id, "parent", parent, "code",
+                  j->d->options.version ? j->d->options.version : LF_VERSION, "data",
+                  lf_survey_json(&l->survey), "train", train_json(l), "history", history(old),
+                  "base", json_object_get(old, "base"));
     return write_report(j, l->record.adapter_id, report, diag);
 }
 
@@ -157,6 +162,9 @@ enum lf_err lf_report_curve(struct lf_jobs *j, const struct lf_open_job *l, stru
     rc = lf_curve_svg(&svg, title, &l->curve);
     if (rc == LF_OK)
         rc = lf_registry_write(j->d->registry, l->record.adapter_id, LF_FILE_CURVE, &svg, diag);
+    if (rc == LF_OK && l->record.progress.state == LF_JOB_DONE)
+        lf_registry_version_write(j->d->registry, l->record.adapter_id, l->record.version,
+                                  LF_FILE_CURVE, svg.data, svg.len);
     else
         lf_fail(diag, rc, "no memory for the curve");
     return rc;

@@ -14,11 +14,12 @@
 char *lf_origin_text(const struct lf_origin *o, const struct lf_ask *ask,
                      const struct lf_base *base)
 {
-    json_auto_t *j = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "version", (int)o->version,
-        "start", "fresh", "rows_sha256", o->rows_sha256, "inputs_sha256", o->inputs_sha256, "form",
-        ask->form, "template", ask->template_ ? ask->template_ : "", "base", "name", base->name,
-        "sha256", base->sha256, "repository", base->repository, "revision", base->revision);
+    json_auto_t *j =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "version",
+                  (int)o->version, "start", o->start[0] ? o->start : "fresh", "rows_sha256",
+                  o->rows_sha256, "inputs_sha256", o->inputs_sha256, "form", ask->form, "template",
+                  ask->template_ ? ask->template_ : "", "base", "name", base->name, "sha256",
+                  base->sha256, "repository", base->repository, "revision", base->revision);
     return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
 

@@ -215,9 +215,11 @@ struct lf_origin {
     int32_t version;
     char rows_sha256[LF_SHA256_HEX];
     char inputs_sha256[LF_SHA256_HEX]; /* of rows and settings */
+    char start[LF_SHA256_HEX]; /* of the weights that its training went on with; "": none, written
+                                  "fresh" */
     char base[LF_REPOSITORY_MAX + 1], base_sha256[LF_SHA256_HEX];
 };
-/* The note of a version trained here, from nothing, on this base: JSON. Yours; NULL: no memory. */
+/* The note of a version trained here, on this base: JSON. Yours; NULL: no memory. */
 char *lf_origin_text(const struct lf_origin *o, const struct lf_ask *ask,
                      const struct lf_base *base);
 /* Of the weights in a directory in PEFT's form; all "" where they hold none. */

@@ -27,7 +27,7 @@ _lorafs()
     elif [[ $command == cp && $word != *[:/]* ]]; then
         compopt -o nospace
         mapfile -t COMPREPLY < <(compgen -f -W "$(lorafs ls 2>/dev/null | sed 's/$/:/')" -- "$word")
-    elif [[ " status wait log run chat train export rm cancel pause resume finish retry rollback " == *" $command "* ]]; then
+    elif [[ " status wait log diff run chat train export rm cancel pause resume finish retry rollback " == *" $command "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(lorafs ls 2>/dev/null)" -- "$word")
     elif [[ $command == 'land tasks' || $command == 'land prepare' ]]; then
         mapfile -t COMPREPLY < <(compgen -f -W "$(lorafs land tasks 2>/dev/null | cut -d ' ' -f 1)" -- "$word")

@@ -26,7 +26,7 @@ end
 
 function __lorafs_takes_names
     set -l words (__lorafs_words)
-    set -q words[1]; and contains -- $words[1] status wait log run chat train export rm \
+    set -q words[1]; and contains -- $words[1] status wait log diff run chat train export rm \
         cancel pause resume finish retry rollback
 end
 

@@ -56,6 +56,7 @@ enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *
     (void)diag;
     lf_dataset_free(spec->train);
     lf_dataset_free(spec->eval);
+    lf_adapter_free(spec->init);
     pthread_mutex_lock(&e->lock);
     assert_true(e->n < TRAININGS_MAX);
     struct lf_training *t = &e->trainings[e->n++];
