@@ -285,26 +285,34 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static enum lf_err names_add(struct lf_names *l, const char *name, struct lf_diag *diag)
+{
+    char *copy = strdup(name);
+    enum lf_err rc = copy ? lf_grow(&l->at, &l->cap, l->n + 1, sizeof *l->at) : LF_E_NO_MEMORY;
+    if (rc == LF_OK) {
+        l->at[l->n++] = copy;
+        return LF_OK;
+    }
+    free(copy);
+    return lf_no_memory(diag, "the names of a directory");
+}
+
 enum lf_err lf_dir_names(struct lf_names *out, const char *dir, struct lf_diag *diag)
 {
     DIR *d = opendir(dir);
     if (!d)
         return errno == ENOENT || errno == ENOTDIR ? LF_OK : lf_fail_errno(diag, errno, "%s", dir);
     enum lf_err rc = LF_OK;
-    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
-        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0)
-            continue;
-        char *name = strdup(x->d_name);
-        rc = name ? lf_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at) : LF_E_NO_MEMORY;
-        if (rc == LF_OK)
-            out->at[out->n++] = name;
-        else
-            free(name);
-    }
+    struct dirent *x = NULL;
+    while (rc == LF_OK && (errno = 0, x = readdir(d)))
+        if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
+            rc = names_add(out, x->d_name, diag);
+    if (rc == LF_OK && errno != 0) /* what was read of it must not be taken for all of it */
+        rc = lf_fail_errno(diag, errno, "%s", dir);
     closedir(d);
     if (out->n > 1)
         qsort(out->at, out->n, sizeof *out->at, by_bytes);
-    return rc == LF_OK ? rc : lf_no_memory(diag, "the names of a directory");
+    return rc;
 }
 
 void lf_names_free(struct lf_names *l)
@@ -349,7 +357,7 @@ const char *lf_dir_of_temporaries(void)
 
 bool lf_file_exists(const char *path)
 {
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 int64_t lf_file_size(const char *path)

@@ -66,6 +66,7 @@ enum lf_err lf_file_copy(const char *from, const char *to, char *sha256,
 int lf_file_open_nameless(int dir);
 /* Where large files that nobody names go: TMPDIR, else /var/tmp. */
 const char *lf_dir_of_temporaries(void);
+/* False where it is surely not there: what cannot be looked at may be. */
 bool lf_file_exists(const char *path);
 /* Bytes, or -1. */
 int64_t lf_file_size(const char *path);

@@ -104,6 +104,8 @@ static enum lf_err object_take(struct backup *b, const char *path, char sha256[L
     if (rc != LF_OK)
         return rc;
     *bytes = lf_file_size(fresh);
+    if (*bytes < 0)
+        return lf_fail_errno(diag, errno, "%s", fresh);
     if (lf_file_size(object) == *bytes) {
         unlink(fresh);
         return LF_OK;

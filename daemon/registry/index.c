@@ -5,7 +5,6 @@
 #include "core/file.h"
 #include "core/grow.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,21 +148,31 @@ const struct lf_version *lf_entry_version(const struct lf_entry *e, int32_t n)
 
 /* ---- From the disk --------------------------------------------------------------------------- */
 
-struct lf_file_stat lf_file_stat_of(const char *path)
+/* An error is the disk's: a file that is not there has a size of -1. */
+static enum lf_err stat_read(struct lf_file_stat *out, const char *path, struct lf_diag *diag)
 {
     struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
-        return (struct lf_file_stat){-1, 0};
-    return (struct lf_file_stat){(int64_t)st.st_size,
-                                 (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000};
+    *out = (struct lf_file_stat){-1, 0};
+    if (stat(path, &st) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
+    if (S_ISREG(st.st_mode))
+        *out = (struct lf_file_stat){(int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec * 1000 +
+                                                              st.st_mtim.tv_nsec / 1000000};
+    return LF_OK;
 }
 
-static struct lf_file_stat stat_in(const char *dir, const char *file)
+struct lf_file_stat lf_file_stat_of(const char *path)
+{
+    struct lf_file_stat st;
+    (void)!stat_read(&st, path, NULL);
+    return st;
+}
+
+static enum lf_err stat_in(struct lf_file_stat *out, const char *dir, const char *file,
+                           struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
-        return (struct lf_file_stat){-1, 0};
-    return lf_file_stat_of(path);
+    return lf_path_join(path, dir, file, diag) ?: stat_read(out, path, diag);
 }
 
 static int by_number(const void *a, const void *b)
@@ -188,8 +197,11 @@ static enum lf_err version_read(struct version_list *l, const char *dir, const c
         snprintf(path, sizeof path, "%s/%s", dir, word) >= (int)sizeof path)
         return LF_OK;
     struct lf_version v = {.n = (int32_t)n};
-    for (size_t i = 0; i < LF_VERSION_FILES_N; i++)
-        v.file[i] = stat_in(path, lf_version_files[i].name);
+    for (size_t i = 0; i < LF_VERSION_FILES_N; i++) {
+        enum lf_err rc = stat_in(&v.file[i], path, lf_version_files[i].name, diag);
+        if (rc != LF_OK)
+            return rc;
+    }
     if (!l->parts && (v.file[0].bytes < 0 || v.file[1].bytes < 0))
         return LF_OK;
     struct lf_version *list = realloc(l->at, (l->n + 1) * sizeof v);
@@ -204,15 +216,10 @@ static enum lf_err versions_read(struct version_list *l, const char *dir, const 
                                  struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    if (lf_path_join(path, dir, name, diag) != LF_OK)
-        return LF_E_INVALID;
-    DIR *d = opendir(path);
-    if (!d)
-        return errno == ENOENT || errno == ENOTDIR ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
-    enum lf_err rc = LF_OK;
-    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d))
-        rc = version_read(l, path, x->d_name, diag);
-    closedir(d);
+    lf_names_auto names = {0};
+    enum lf_err rc = lf_path_join(path, dir, name, diag) ?: lf_dir_names(&names, path, diag);
+    for (size_t i = 0; i < names.n && rc == LF_OK; i++)
+        rc = version_read(l, path, names.at[i], diag);
     if (l->n > 1)
         qsort(l->at, l->n, sizeof *l->at, by_number);
     return rc;
@@ -225,11 +232,12 @@ enum lf_err lf_entry_scan(struct lf_entry *e, const char *dir, struct lf_diag *d
     free(e->restored);
     e->versions = e->restored = NULL;
     e->n_versions = e->n_restored = 0;
-    for (int k = 0; k < LF_FILE_PLAIN_N; k++)
-        e->files[k] = stat_in(dir, lf_files[k].disk);
-    e->staged_config = stat_in(dir, "import/" LF_ADAPTER_CONFIG_NAME);
-    e->staged_weights = stat_in(dir, "import/" LF_ADAPTER_WEIGHTS_NAME);
-    enum lf_err rc = versions_read(&whole, dir, "versions", diag);
+    enum lf_err rc = LF_OK;
+    for (int k = 0; k < LF_FILE_PLAIN_N && rc == LF_OK; k++)
+        rc = stat_in(&e->files[k], dir, lf_files[k].disk, diag);
+    rc = rc ?: stat_in(&e->staged_config, dir, "import/" LF_ADAPTER_CONFIG_NAME, diag);
+    rc = rc ?: stat_in(&e->staged_weights, dir, "import/" LF_ADAPTER_WEIGHTS_NAME, diag);
+    rc = rc ?: versions_read(&whole, dir, "versions", diag);
     rc = rc ?: versions_read(&parts, dir, "restore", diag);
     e->versions = whole.at;
     e->n_versions = whole.n;

@@ -23,7 +23,6 @@
 #include "core/log.h"
 #include "core/num.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,12 +198,11 @@ struct id_list {
 static enum lf_err strays_find(struct lf_registry *r, struct id_list *out, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], *end;
+    lf_names_auto names = {0};
     enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters");
-    DIR *d = rc == LF_OK ? opendir(path) : NULL;
-    if (!d)
-        return rc ?: lf_fail_errno(diag, errno, "%s", path);
-    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
-        uint64_t id = strtoull(x->d_name, &end, 10);
+    rc = rc ?: lf_dir_names(&names, path, diag);
+    for (size_t i = 0; i < names.n && rc == LF_OK; i++) {
+        uint64_t id = strtoull(names.at[i], &end, 10);
         if (id == 0 || *end || lf_index_find_id(r, id))
             continue;
         rc = lf_grow(&out->id, &out->cap, out->n + 1, sizeof *out->id);
@@ -213,7 +211,6 @@ static enum lf_err strays_find(struct lf_registry *r, struct id_list *out, struc
         else
             lf_fail(diag, rc, "no memory for the adapters");
     }
-    closedir(d);
     if (out->n > 1)
         qsort(out->id, out->n, sizeof *out->id, lf_order_u64);
     return rc;
