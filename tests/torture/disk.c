@@ -4,8 +4,8 @@
  *   those that change something are written to the file LF_DISK_JOURNAL, in the order in which they
  *   were done, so that journal.py can say what a power cut after any of them leaves; a call returns
  *   after its record is written;
- *   the n-th of a kind fails, as the file LF_DISK_FAULT says (struct control), which whoever
- *   sweeps maps.
+ *   the n-th of a kind fails, as the file LF_DISK_FAULT says (struct control), which sweep.py
+ *   maps.
  *
  * Any thread, several processes with one journal. Duplicates of descriptors are not followed. What
  * a program does that is not known here (a symbolic link, a shared map that is written through) is
@@ -25,7 +25,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -43,7 +45,7 @@ struct record {
 
 enum { FLAG_TRUNCATES = 1, FLAG_SYNCED = 2 /* O_SYNC, O_DSYNC */ };
 
-/* Kinds of calls. */
+/* Kinds of calls; sweep.py has their names in this order. */
 enum kind {
     READ,
     WRITE,
@@ -59,6 +61,7 @@ enum kind {
     LIST,
     CLOSE,
     MODE,
+    LOCK,
     KINDS
 };
 
@@ -558,6 +561,15 @@ int fdatasync(int fd)
     return sync_fails(fd) ? -1 : is_ours(fd) ? synced(fd) : next(fd);
 }
 
+ssize_t sendfile(int out, int fd, off_t *at, size_t n)
+{
+    NEXT(sendfile);
+    bool half = false;
+    if (is_ours(fd) && fails(READ, &half))
+        return -1;
+    return next(out, fd, at, part_of(n, half));
+}
+
 /* ---- Looking: faults alone ------------------------------------------------------------------- */
 
 #define LOOKS(kind, bad, call) \
@@ -573,6 +585,12 @@ int stat(const char *path, struct stat *out)
 int lstat(const char *path, struct stat *out)
 {
     NEXT(lstat);
+    LOOKS(LOOK, -1, next(path, out));
+}
+
+int statvfs(const char *path, struct statvfs *out)
+{
+    NEXT(statvfs);
     LOOKS(LOOK, -1, next(path, out));
 }
 
@@ -604,6 +622,12 @@ int fchmod(int fd, mode_t mode)
 {
     NEXT(fchmod);
     return is_ours(fd) && fails(MODE, NULL) ? -1 : next(fd, mode);
+}
+
+int flock(int fd, int how)
+{
+    NEXT(flock);
+    return is_ours(fd) && fails(LOCK, NULL) ? -1 : next(fd, how);
 }
 
 /* Of any directory: which one it is, is not known any more. */

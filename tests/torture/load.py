@@ -201,6 +201,7 @@ def verify(w, a, all_versions=True):
         weights = w.file(name, f"versions/{n}/{WEIGHTS}")
         if weights is None or hashlib.sha256(weights).hexdigest() != a.versions[n]:
             w.lost.append(f"{name}: version {n} is lost or another")
+            del a.versions[n]
 
 
 def rest(writers, paused):

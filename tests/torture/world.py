@@ -155,6 +155,10 @@ class World:
         return subprocess.run([f"{self.args.bin}/lorafs", *map(str, words)], text=True,
                               capture_output=True, check=False, env=self.env)
 
+    @staticmethod
+    def remove(path):
+        shutil.rmtree(path, ignore_errors=True)
+
     def fsck(self, data=None):
         """Nothing may be wrong, and nothing left over by what was cut off."""
         done = self.command("fsck", data or self.data)
