@@ -146,7 +146,7 @@ static struct lf_resident *host_victim(struct lf_residents *rs)
     struct lf_resident *best = NULL;
     for (int i = 0; i < LF_RESIDENT_CHAINS; i++)
         for (struct lf_resident *r = rs->chains[i]; r; r = r->next)
-            if (r->packed && !is_with_loader(r) &&
+            if (!is_with_loader(r) && r->packed &&
                 (r->state == LF_RESIDENT_PLACED || r->wanted == 0) &&
                 (!best || leaves_host_before(r, best)))
                 best = r;
@@ -216,7 +216,7 @@ struct lf_resident *lf_resident_want(struct lf_engine *e, const struct lf_pick *
         return NULL;
     if (r->state >= LF_RESIDENT_COPYING && r->state <= LF_RESIDENT_PLACED)
         lf_counter_add(&e->counters->adapter_hits_device, 1);
-    else if (r->packed && r->state == LF_RESIDENT_READ)
+    else if (r->state == LF_RESIDENT_READ)
         lf_counter_add(&e->counters->adapter_hits_host, 1);
     want(rs, r, 1);
     r->unwanted = false;
@@ -232,9 +232,8 @@ void lf_resident_let_go(struct lf_engine *e, struct lf_resident *r, bool held)
     r->users -= held;
     e->residents.n_held -= held;
     r->used_ns = lf_clock_ns();
-    if (r->wanted == 0)
-        trim_host(e);
     settle(e, r);
+    trim_host(e);
 }
 
 static bool one_slot(struct lf_engine *e)
