@@ -7,12 +7,10 @@
 
 static const char examples[] =
     "Every directory in model/ is a LoRA adapter of one shared 4-bit base model.\n"
-    "\n"
     "  mkdir model/mytask                          make an adapter\n"
     "  cp train.jsonl model/mytask/dataset.jsonl   train it; a line of the file is\n"
     "                                              {\"prompt\": ..., \"completion\": ...}\n"
     "  cat model/mytask/result                     wait for it\n"
-    "\n"
     "  echo 'Great film. Sentiment:' > model/mytask/prompt; cat model/mytask/generate\n"
     "  exec 3<>model/mytask/chat; echo 'Hello!' >&3; cat <&3; echo 'And then?' >&3; cat <&3\n"
     "\n"
@@ -39,8 +37,7 @@ enum lf_err lf_space_readme(struct lf_buf *out)
     }
     lf_buf_puts(out, "  versions/<n>/                      every version, in PEFT's form\n"
                      "\n"
-                     "Commands, as in `echo pause > model/mytask/ctl`:\n"
-                     "\n");
+                     "Commands, as in `echo pause > model/mytask/ctl`:\n");
     for (size_t i = 0; i < LF_CTL_N; i++)
         lf_buf_printf(out, "  %s%-*s %s\n", lf_ctl[i].word, (int)(34 - strlen(lf_ctl[i].word)),
                       lf_ctl[i].argument, lf_ctl[i].purpose);

@@ -28,6 +28,12 @@ const struct lf_file_row lf_files[LF_FILE_N] = {
                        "the loss over the steps, drawn"},
     [LF_FILE_METRICS] = {"metrics.json", "metrics.json", JSON, LF_FORM_MADE,
                          "loss, scores and times of the last version"},
+    [LF_FILE_SWEEP] = {"sweep.json", "sweep.json", JSON, LF_FORM_MADE,
+                       "the trainings of the last sweep, while it runs, too"},
+    [LF_FILE_SWEEP_TABLE] = {"sweep.csv", "sweep.csv", "text/csv; charset=utf-8", LF_FORM_MADE,
+                             "the same as a table"},
+    [LF_FILE_SWEEP_CURVES] = {"sweep.svg", "sweep.svg", "image/svg+xml", LF_FORM_MADE,
+                              "and all of their curves, drawn"},
     [LF_FILE_ADAPTER_CONFIG] = {LF_FILE_ADAPTER_DIR LF_ADAPTER_CONFIG_NAME, NULL, JSON,
                                 LF_FORM_WRITTEN, "the adapter in PEFT's form: its shape",
                                 LF_SETTINGS_BYTES_MAX, LF_CHECK_JSON, LF_EFFECT_IMPORT},
@@ -134,10 +140,12 @@ bool lf_file_is_copy(const struct lf_file_row *f, const char *bytes, size_t n)
     case LF_FILE_LOG:
         return starts_with(bytes, n, lines);
     case LF_FILE_METRICS:
+    case LF_FILE_SWEEP:
     case LF_FILE_RESULT:
     case LF_FILE_SETTINGS:
         return starts_with(bytes, n, object);
     case LF_FILE_CURVE:
+    case LF_FILE_SWEEP_CURVES:
         return starts_with(bytes, n, picture);
     default:
         return false;
@@ -151,6 +159,9 @@ const struct lf_version_file lf_version_files[LF_VERSION_FILES_N] = {
     {"metrics.json", LF_FILE_METRICS},
     {"log", LF_FILE_LOG},
     {"loss.svg", LF_FILE_CURVE},
+    {"sweep.json", LF_FILE_SWEEP},
+    {"sweep.csv", LF_FILE_SWEEP_TABLE},
+    {"sweep.svg", LF_FILE_SWEEP_CURVES},
 };
 
 const struct lf_version_file *lf_version_file_find(const char *name)

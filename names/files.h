@@ -28,6 +28,9 @@ enum lf_file_kind {
     LF_FILE_LOG,
     LF_FILE_CURVE,
     LF_FILE_METRICS,
+    LF_FILE_SWEEP,
+    LF_FILE_SWEEP_TABLE,
+    LF_FILE_SWEEP_CURVES,
     LF_FILE_PLAIN_N,
     /* Of the version that is served, or of version n. */
     LF_FILE_ADAPTER_CONFIG = LF_FILE_PLAIN_N,
@@ -106,7 +109,7 @@ struct lf_version_file {
     const char *name;
     enum lf_file_kind kind;
 };
-#define LF_VERSION_FILES_N 6
+#define LF_VERSION_FILES_N 9
 extern const struct lf_version_file lf_version_files[LF_VERSION_FILES_N]; /* weights first */
 /* NULL: a version has no such file. */
 const struct lf_version_file *lf_version_file_find(const char *name);

@@ -278,7 +278,7 @@ static enum lf_err draw_curve(const struct train_run *r, struct lf_diag *diag)
 {
     struct lf_curve c = {0};
     lf_buf_auto svg = {0};
-    enum lf_err rc = lf_train_log_read(&c, r->flags->log, 0, diag);
+    enum lf_err rc = lf_train_log_read(&c, r->flags->log, 0, -1, diag);
     if (rc == LF_OK && lf_curve_svg(&svg, r->flags->out, &c) != LF_OK)
         rc = lf_no_memory(diag, "a curve");
     rc = rc ?: lf_file_write(r->flags->curve, svg.data, svg.len, diag);

@@ -24,6 +24,25 @@ enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double loss)
     return LF_OK;
 }
 
+static enum lf_err points_copy(struct lf_curve_points *out, const struct lf_curve_points *l)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i < l->n && rc == LF_OK; i++)
+        rc = lf_curve_add(out, l->p[i].step, l->p[i].loss);
+    return rc;
+}
+
+enum lf_err lf_curve_copy(struct lf_curve *out, const struct lf_curve *c)
+{
+    struct lf_curve copy = {0};
+    enum lf_err rc = points_copy(&copy.train, &c->train) ?: points_copy(&copy.eval, &c->eval);
+    if (rc == LF_OK)
+        *out = copy;
+    else
+        lf_curve_free(&copy);
+    return rc;
+}
+
 /* The picture and the plot in it, in pixels. */
 enum {
     WIDTH = 760,
@@ -115,6 +134,9 @@ static const char style[] =
     ".paper{fill:#14181e}.grid{stroke:#262d37}.frame{stroke:#56606e}\n"
     ".raw{stroke:#2a4363}.smooth{stroke:#6aaef5}.point{fill:#6aaef5}.dot{stroke:#14181e}}\n"
     "</style>\n";
+
+static const char runs_style[] = "<style>.run{fill:none;stroke-width:1.25;stroke-linejoin:round}"
+                                 ".best{stroke-width:3}</style>\n";
 
 static void put_open(struct lf_buf *out, const char *title)
 {
@@ -223,6 +245,18 @@ static void fill_columns(struct pixel_column *c, const struct axis *x,
     }
 }
 
+/* The path's commands through the smoothed losses. */
+static void put_smooth(struct lf_buf *out, const struct pixel_column *c, const struct axis *y)
+{
+    const char *move = "M";
+    for (int i = 0; i < COLUMNS; i++) {
+        if (c[i].lo > c[i].hi)
+            continue;
+        lf_buf_printf(out, "%s%d %.1f", move, LEFT + i, place(y, c[i].smooth));
+        move = "L";
+    }
+}
+
 static void put_lines(struct lf_buf *out, const struct pixel_column *c, const struct axis *y)
 {
     const char *move = "M";
@@ -236,13 +270,7 @@ static void put_lines(struct lf_buf *out, const struct pixel_column *c, const st
         move = "L";
     }
     lf_buf_puts(out, "\"/>\n<path class=\"smooth\" d=\"");
-    move = "M";
-    for (int i = 0; i < COLUMNS; i++) {
-        if (c[i].lo > c[i].hi)
-            continue;
-        lf_buf_printf(out, "%s%d %.1f", move, LEFT + i, place(y, c[i].smooth));
-        move = "L";
-    }
+    put_smooth(out, c, y);
     lf_buf_puts(out, "\"/>\n");
 }
 
@@ -299,6 +327,75 @@ enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_
         put_few(out, columns, &y);
     if (n_eval > 0)
         put_eval(out, &x, &y, &c->eval);
+    free(columns);
+    return lf_buf_puts(out, "</svg>\n");
+}
+
+/* ---- Several --------------------------------------------------------------------------------- */
+
+#define LEGEND_ROWS 16 /* lines of it */
+
+/* A hue of its own for each of n. */
+static void put_colour(struct lf_buf *out, int i, int n)
+{
+    lf_buf_printf(out, "hsl(%d,62%%,52%%)", (210 + i * 360 / n) % 360);
+}
+
+static void put_run(struct lf_buf *out, const struct axis *x, const struct axis *y,
+                    struct pixel_column *columns, const struct lf_curve_run *runs, int i, int n)
+{
+    const struct lf_curve_points *l = &runs[i].curve->eval;
+    fill_columns(columns, x, &runs[i].curve->train);
+    lf_buf_printf(out, "<g class=\"run%s\" stroke=\"", runs[i].best ? " best" : "");
+    put_colour(out, i, n);
+    lf_buf_puts(out, "\"><title>");
+    lf_buf_xml(out, runs[i].name);
+    lf_buf_puts(out, "</title><path d=\"");
+    put_smooth(out, columns, y);
+    lf_buf_puts(out, "\"/>");
+    for (size_t k = 0; k < l->n; k++)
+        if (usable(&l->p[k]))
+            lf_buf_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", place(x, l->p[k].step),
+                          place(y, l->p[k].loss));
+    lf_buf_puts(out, "</g>\n");
+}
+
+static void put_names(struct lf_buf *out, const struct lf_curve_run *runs, int n)
+{
+    for (int i = 0; i < n && i < LEGEND_ROWS; i++) {
+        int y = TOP + 14 + 15 * i;
+        lf_buf_printf(out, "<path class=\"run%s\" stroke=\"", runs[i].best ? " best" : "");
+        put_colour(out, i, n);
+        lf_buf_printf(out, "\" d=\"M%d %dh14\"/><text x=\"%d\" y=\"%d\" text-anchor=\"end\">",
+                      RIGHT - 22, y, RIGHT - 28, y + 4);
+        lf_buf_xml(out, runs[i].name);
+        lf_buf_printf(out, "%s</text>\n", runs[i].best ? " (best)" : "");
+    }
+    if (n > LEGEND_ROWS)
+        lf_buf_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">and %d more</text>\n",
+                      RIGHT - 28, TOP + 18 + 15 * LEGEND_ROWS, n - LEGEND_ROWS);
+}
+
+enum lf_err lf_curves_svg(struct lf_buf *out, const char *title, const struct lf_curve_run *runs,
+                          int n)
+{
+    struct pixel_column *columns = malloc(COLUMNS * sizeof *columns);
+    if (!columns)
+        return LF_E_NO_MEMORY;
+    struct range steps = {INFINITY, -INFINITY}, losses = steps;
+    for (int i = 0; i < n; i++) {
+        widen(&steps, &losses, &runs[i].curve->train);
+        widen(&steps, &losses, &runs[i].curve->eval);
+    }
+    struct axis x = step_axis(steps), y = loss_axis(losses);
+    put_open(out, title);
+    lf_buf_puts(out, runs_style);
+    put_frame(out, &x, &y);
+    for (int best = 0; best < 2; best++)
+        for (int i = 0; i < n; i++)
+            if (runs[i].best == (best > 0))
+                put_run(out, &x, &y, columns, runs, i, n);
+    put_names(out, runs, n);
     free(columns);
     return lf_buf_puts(out, "</svg>\n");
 }

@@ -5,6 +5,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct lf_curve_point {
@@ -19,6 +20,8 @@ struct lf_curve {
     struct lf_curve_points train, eval;
 };
 void lf_curve_free(struct lf_curve *c);
+/* The same points again. Yours. */
+enum lf_err lf_curve_copy(struct lf_curve *out, const struct lf_curve *c) LF_MUST_CHECK;
 /* Appends a point. Those of its step and later ones no longer hold: a training that was resumed
  * reports the steps after its checkpoint again. */
 enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double loss) LF_MUST_CHECK;
@@ -28,5 +31,13 @@ enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double loss) LF
  * has columns; points that are not finite are left out. */
 enum lf_err lf_curve_svg(struct lf_buf *out, const char *title,
                          const struct lf_curve *c) LF_MUST_CHECK;
+/* Several trainings in one picture: the smoothed line of each, its evaluations, and a legend. */
+struct lf_curve_run {
+    const char *name;
+    const struct lf_curve *curve;
+    bool best; /* it is drawn last, and thick */
+};
+enum lf_err lf_curves_svg(struct lf_buf *out, const char *title, const struct lf_curve_run *runs,
+                          int n) LF_MUST_CHECK;
 
 #endif

@@ -22,7 +22,7 @@ struct lf_dataset {
     struct lf_dataset *of; /* whose rows these are, or NULL: its own */
     uint32_t *picked;      /* (n_picked) of `of`; owned */
     size_t n_picked;
-    atomic_int refs; /* parts that are of it */
+    atomic_int refs; /* 1, while it is somebody's, and parts that are of it */
     struct lf_row_file rows;
     json_t **columns; /* (rows.n, with keep_text) members that are no form's own, or NULL; owned */
     size_t n_columns, cap_columns;
@@ -347,6 +347,7 @@ enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const str
     struct lf_dataset *d = calloc(1, sizeof *d);
     if (!d)
         return lf_no_memory(diag, "a dataset");
+    atomic_init(&d->refs, 1);
     d->budget = limits->budget;
     struct dataset_load load = {.d = d, .m = m, .s = s, .keep_text = keep_text};
     enum lf_err rc = limits->rows ? make_key(key, path, m, s, diag) : LF_OK;
@@ -377,11 +378,12 @@ void lf_dataset_free(struct lf_dataset *d)
     if (!d)
         return;
     if (d->of) {
-        if (atomic_fetch_sub(&d->of->refs, 1) == 1)
-            lf_dataset_free(d->of);
+        lf_dataset_free(d->of);
         part_free(d);
         return;
     }
+    if (atomic_fetch_sub(&d->refs, 1) > 1)
+        return;
     for (size_t i = 0; i < d->n_columns; i++)
         json_decref(d->columns[i]);
     free(d->columns);
@@ -455,6 +457,32 @@ const json_t *lf_dataset_columns(const struct lf_dataset *d, int64_t i)
     return d->columns ? d->columns[i] : NULL;
 }
 
+static struct lf_dataset *part_new(struct lf_dataset *of)
+{
+    struct lf_dataset *p = calloc(1, sizeof *p);
+    if (!p || !(p->picked = malloc(of->rows.n * sizeof *p->picked))) {
+        part_free(p);
+        return NULL;
+    }
+    p->of = of;
+    p->report = of->report;
+    p->report.rows = p->report.tokens = p->report.supervised_tokens = p->report.n_max = 0;
+    return p;
+}
+
+struct lf_dataset *lf_dataset_share(struct lf_dataset *d)
+{
+    struct lf_dataset *of = d->of ? d->of : d, *p = part_new(of);
+    if (!p)
+        return NULL;
+    for (size_t i = 0; i < (size_t)lf_dataset_rows(d); i++)
+        p->picked[i] = d->of ? d->picked[i] : (uint32_t)i;
+    p->n_picked = (size_t)lf_dataset_rows(d);
+    p->report = d->report;
+    atomic_fetch_add(&of->refs, 1);
+    return p;
+}
+
 /* ---- Rows held out --------------------------------------------------------------------------- */
 
 /* The highest hash of a row that is held out: `share` of all hashes, but a row on either side. 0:
@@ -474,19 +502,6 @@ static uint64_t highest_held(const struct lf_dataset *d, double share)
     if (lo == hi)
         return 0;
     return limit < lo ? lo : limit < below ? limit : below;
-}
-
-static struct lf_dataset *part_new(struct lf_dataset *of)
-{
-    struct lf_dataset *p = calloc(1, sizeof *p);
-    if (!p || !(p->picked = malloc(of->rows.n * sizeof *p->picked))) {
-        part_free(p);
-        return NULL;
-    }
-    p->of = of;
-    p->report = of->report;
-    p->report.rows = p->report.tokens = p->report.supervised_tokens = p->report.n_max = 0;
-    return p;
 }
 
 static void pick(struct lf_dataset *p, int64_t i)
@@ -518,7 +533,7 @@ enum lf_err lf_dataset_hold_out(struct lf_dataset **d, struct lf_dataset **held,
     for (int64_t i = 0; i < lf_dataset_rows(of); i++)
         pick(lf_dataset_hash(of, i) <= highest ? go : stay, i);
     stay->report.held_out = go->report.rows;
-    atomic_init(&of->refs, 2);
+    atomic_fetch_add(&of->refs, 1); /* two instead of its owner */
     *d = stay;
     *held = go;
     return LF_OK;

@@ -86,6 +86,8 @@ void lf_dataset_free(struct lf_dataset *d);
  * rows are the same. Both are then yours, in any order. A failure leaves *d as it is. */
 enum lf_err lf_dataset_hold_out(struct lf_dataset **d, struct lf_dataset **held, double share,
                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* The same rows again, for another that frees them. Yours; NULL: no memory. */
+struct lf_dataset *lf_dataset_share(struct lf_dataset *d);
 int64_t lf_dataset_rows(const struct lf_dataset *d);
 void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out);
 /* Of what the row holds, ids and labels; the same in every run. */

@@ -491,6 +491,8 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         return lf_fail(diag, rc, "no memory for a job");
     if (j->s.learning_rate == 0)
         j->s.learning_rate = lf_train_auto_learning_rate(t->m->config.C);
+    if (j->s.sweep)
+        return lf_fail(diag, LF_E_INVALID, "a sweep, a list for a setting, is of a daemon's jobs");
     if (spec->fault)
         j->tried = *spec->fault;
     if (lf_dataset_rows(j->train) < j->s.batch_size) /* few rows: still a step an epoch */

@@ -5,6 +5,8 @@
 
 #define LF_SURVEY_ANSWERS_MAX 64 /* labels of a data set; with more they are no labels */
 
+#define LF_SWEEP_GRID_MAX 100000 /* combinations of settings, of which "trials" are drawn */
+
 /* Checkpoints */
 #define LF_CHECKPOINT_STATE_MAX 4096 /* the JSON that says where a training is */
 

@@ -45,11 +45,12 @@ json_t *lf_train_log_json(const struct lf_train_event *e)
     return line;
 }
 
-static enum lf_err read_line(struct lf_curve *c, const json_t *line, uint64_t job)
+static enum lf_err read_line(struct lf_curve *c, const json_t *line, uint64_t job, int trial)
 {
+    const json_t *of = json_object_get(line, "trial");
     const json_t *step = json_object_get(line, "step"), *loss = json_object_get(line, "loss");
     const json_t *eval_loss = json_object_get(line, "eval_loss");
-    if (!json_is_integer(step) ||
+    if (!json_is_integer(step) || (of ? json_integer_value(of) : -1) != trial ||
         (job && json_integer_value(json_object_get(line, "job")) != (json_int_t)job))
         return LF_OK;
     if (json_is_number(loss))
@@ -59,7 +60,7 @@ static enum lf_err read_line(struct lf_curve *c, const json_t *line, uint64_t jo
     return LF_OK;
 }
 
-enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job,
+enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job, int trial,
                               struct lf_diag *diag)
 {
     struct lf_lines l;
@@ -70,7 +71,7 @@ enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job
         json_t *line;
         if (lf_json_parse(&line, text, n, NULL) != LF_OK)
             continue;
-        if (read_line(c, line, job) != LF_OK)
+        if (read_line(c, line, job, trial) != LF_OK)
             rc = lf_no_memory(diag, "a curve");
         json_decref(line);
     }

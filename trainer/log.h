@@ -27,9 +27,10 @@
 json_t *lf_train_kept_json(const struct lf_progress *p);
 /* The event's line but for its time (lf_json_dated). Yours; NULL: no memory. */
 json_t *lf_train_log_json(const struct lf_train_event *e);
-/* Adds the curve that the log at `path` holds; of one job, where job is not 0. Lines that are not
+/* Adds the curve that the log at `path` holds; of one job, where job is not 0, and of one training
+ * of its sweep, where trial is not -1. Lines that are not
  * of a training are passed over. Free the curve also after a failure. */
-enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job,
+enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job, int trial,
                               struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

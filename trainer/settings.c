@@ -76,6 +76,9 @@ const struct lf_setting lf_settings[] = {
         .help = "a version that scores worse than the one that serves is not served; off: it is"),
     ROW(validation, REAL, 0, 0.5, 0, LF_SETTING_DECIDES_IF_SET,
         .help = "part of the rows that is held out to evaluate on, where there is no `eval.jsonl`"),
+    ROW(trials, INT, 0, LF_JOBS_FUSED_MAX, 0, LF_SETTING_DECIDES_IF_SET,
+        .help = "of a sweep: so many of its combinations, drawn at random; the worse half ends "
+                "early, again and again; 0: all"),
     ROW(eval_rows, INT64, 0, 1e9, 200,
         .help = "rows of `eval.jsonl` that are completed and scored, the first; 0: all"),
     ROW(max_tokens, INT, 1, 1 << 20, 256, LF_SETTING_AT_LOWEST,
@@ -345,8 +348,8 @@ static enum lf_err read_all(struct lf_train_settings *s, const json_t *obj, stru
     return in.rc;
 }
 
-enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t *obj,
-                                    struct lf_diag *diag)
+static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
+                              struct lf_diag *diag)
 {
     const char *known[sizeof lf_settings / sizeof *lf_settings];
     struct lf_train_settings s;
@@ -356,6 +359,88 @@ enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t 
     known[n] = NULL;
     lf_train_settings_default(&s);
     enum lf_err rc = lf_settings_only(obj, known, diag) ?: read_all(&s, obj, diag);
+    if (rc == LF_OK)
+        *out = s;
+    else
+        lf_train_settings_free(&s);
+    return rc;
+}
+
+/* ---- Sweeps ---------------------------------------------------------------------------------- */
+
+/* What a sweep may vary: what decides the numbers, but not which rows they are of, whose losses are
+ * compared. */
+static bool may_vary(const struct lf_setting *t)
+{
+    static const char *const fixed[] = {"max_length", "template", "completion", "columns", "stop",
+                                        "train_on",   "from",     "validation", "trials"};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (strcmp(t->key, fixed[i]) == 0)
+            return false;
+    return t->effect == LF_SETTING_DECIDES || t->effect == LF_SETTING_DECIDES_IF_SET;
+}
+
+/* A list of values, not a value that is a list. */
+static bool is_swept(const struct lf_setting *t, const json_t *v)
+{
+    bool any = t->type != LF_SETTING_MODULES;
+    for (size_t i = 0; i < json_array_size(v); i++)
+        any = any || json_is_array(json_array_get(v, i));
+    return json_is_array(v) && any && may_vary(t);
+}
+
+/* Each value on its own, beside the first ones of the others. */
+static enum lf_err try_values(json_t *flat, const char *key, const json_t *list,
+                              struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    for (size_t i = json_array_size(list); i-- > 0 && rc == LF_OK;) { /* the first one stays */
+        struct lf_train_settings s;
+        json_object_set(flat, key, json_array_get(list, i));
+        rc = parse_flat(&s, flat, diag);
+        if (rc == LF_OK)
+            lf_train_settings_free(&s);
+    }
+    return rc;
+}
+
+/* flat: the object with the first value of each list; lists: those. */
+static enum lf_err take_lists(json_t *flat, json_t *lists, struct lf_diag *diag)
+{
+    const char *key;
+    json_t *list;
+    enum lf_err rc = LF_OK;
+    for (const struct lf_setting *t = lf_settings; t->key && rc == LF_OK; t++) {
+        json_t *v = json_object_get(flat, t->key);
+        if (!is_swept(t, v))
+            continue;
+        if (json_array_size(v) < 1 || json_array_size(v) > LF_JOBS_FUSED_MAX)
+            rc = lf_fail(diag, LF_E_INVALID, "\"%s\" may have 1 to %d values", t->key,
+                         LF_JOBS_FUSED_MAX);
+        json_object_set(lists, t->key, v);
+        json_object_set(flat, t->key, json_array_get(v, 0));
+    }
+    json_object_foreach(lists, key, list)
+        rc = rc ?: try_values(flat, key, list, diag);
+    return rc;
+}
+
+enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t *obj,
+                                    struct lf_diag *diag)
+{
+    struct lf_train_settings s;
+    json_auto_t *flat = json_copy((json_t *)(uintptr_t)obj), *lists = json_object();
+    if (!flat || !lists)
+        return lf_no_memory(diag, "the settings");
+    enum lf_err rc = json_is_object(flat) ? take_lists(flat, lists, diag) : LF_OK;
+    rc = rc ?: parse_flat(&s, flat, diag);
+    if (rc != LF_OK)
+        return rc;
+    bool any = json_object_size(lists) > 0;
+    if (any && !(s.sweep = json_dumps(lists, JSON_COMPACT | JSON_REAL_PRECISION(15))))
+        rc = lf_no_memory(diag, "the settings");
+    else if (!any && s.trials > 0)
+        rc = lf_fail(diag, LF_E_INVALID, "\"trials\" is of a sweep: no setting has several values");
     if (rc == LF_OK)
         *out = s;
     else
@@ -485,6 +570,7 @@ static enum lf_err print(const struct lf_train_settings *s, bool deciding, struc
 {
     struct lf_train_settings shown = *s;
     const char *sep = "{";
+    json_auto_t *lists = s->sweep ? json_loads(s->sweep, 0, NULL) : NULL;
     for (const struct lf_setting *t = lf_settings; t->key; t++) {
         if (!is_given(s, t) || (deciding && t->effect == LF_SETTING_LEFT_OUT) ||
             (deciding && t->effect == LF_SETTING_DECIDES_IF_SET && is_default(s, t)))
@@ -492,7 +578,11 @@ static enum lf_err print(const struct lf_train_settings *s, bool deciding, struc
         if (deciding && t->effect == LF_SETTING_AT_LOWEST)
             set_number(&shown, t, t->lo);
         lf_buf_printf(out, "%s\n  \"%s\": ", sep, t->key);
-        print_value(out, &shown, t);
+        if (json_object_get(lists, t->key))
+            lf_json_put(out, json_incref(json_object_get(lists, t->key)),
+                        JSON_COMPACT | JSON_REAL_PRECISION(15));
+        else
+            print_value(out, &shown, t);
         sep = ",";
     }
     return lf_buf_puts(out, "\n}\n");
@@ -525,6 +615,8 @@ enum lf_err lf_train_settings_copy(struct lf_train_settings *out, const struct l
         if (is_owned(t) && *at)
             failed = !(*at = strdup(*at)) || failed;
     }
+    if (s->sweep)
+        failed = !(copy.sweep = strdup(s->sweep)) || failed;
     for (int i = 0; i < s->n_stop; i++)
         failed = !(copy.stop[i] = strdup(s->stop[i])) || failed;
     if (failed) {
@@ -540,6 +632,7 @@ void lf_train_settings_free(struct lf_train_settings *s)
     for (const struct lf_setting *t = lf_settings; t->key; t++)
         if (is_owned(t))
             (void)replace_text(field(s, t), NULL, NULL);
+    (void)replace_text(&s->sweep, NULL, NULL);
     for (int i = 0; i < s->n_stop; i++)
         free(s->stop[i]);
     s->n_stop = 0;

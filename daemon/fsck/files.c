@@ -70,6 +70,7 @@ static enum lf_err file_read(const char *path, enum lf_file_kind kind, struct lf
     case LF_FILE_CONFIG:
         return settings_read(path, diag);
     case LF_FILE_METRICS:
+    case LF_FILE_SWEEP:
         return object_read(path, diag);
     default:
         return text_read(path, &lf_files[kind], diag);

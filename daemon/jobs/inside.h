@@ -36,11 +36,14 @@ enum lf_job_stage {
 };
 
 struct lf_open_job;
+struct lf_sweep_run; /* sweep.h */
+struct lf_trial;
 
 /* What the engine reports, on its way to the recorder. */
 struct lf_job_event {
     struct lf_job_event *next;
     struct lf_open_job *job;
+    struct lf_trial *trial;      /* of its sweep; NULL: it is none, or all of it */
     struct lf_train_event event; /* LF_TRAIN_END: the job's `end` says how */
     char reason[LF_DIAG_MAX];    /* the event's */
 };
@@ -59,6 +62,7 @@ struct lf_open_job {
     int prepared;                 /* PREPARING: lf_activity's */
     int64_t rests_until_ms;       /* WAITING: what it needs was not there */
     struct lf_training *training; /* TRAINING, else NULL */
+    struct lf_sweep_run *sweep;   /* of several trainings instead; NULL: it is none; owned */
     /* The recorder's own; survey and warnings are the preparer's before TRAINING */
     struct lf_curve curve;
     struct lf_survey survey;       /* of its rows */
@@ -132,6 +136,9 @@ bool lf_jobs_has_begun(struct lf_jobs *j, uint64_t job_id);
 /* record.c: given to the engine with each training; arg is the lf_open_job. */
 void lf_recorder_event(void *arg, const struct lf_train_event *e);
 void lf_recorder_ended(void *arg, const struct lf_training_end *end);
+/* Of one training of a sweep; arg is the lf_trial. */
+void lf_recorder_trial_event(void *arg, const struct lf_train_event *e);
+void lf_recorder_trial_ended(void *arg, const struct lf_training_end *end);
 /* score.c: scores the version (0: the base alone) where the adapter has eval rows and a metric;
  * judged: it is new, and the gate is for it. */
 void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version, bool judged);

@@ -1,5 +1,5 @@
 /* The queue from outside: training is asked for, orders are given, jobs are shown. */
-#include "daemon/jobs/inside.h"
+#include "daemon/jobs/sweep.h"
 
 #include "core/clock.h"
 #include "core/json.h"
@@ -65,9 +65,14 @@ static void take_off(struct lf_jobs *j, struct lf_open_job *l)
 void lf_open_job_show(struct lf_jobs *j, const struct lf_open_job *l)
 {
     const struct lf_job_record *r = &l->record;
-    lf_registry_activity(
-        j->d->registry, r->adapter_id,
-        &(struct lf_activity){r->id, r->version, r->progress, l->no_room, l->prepared});
+    struct lf_activity a = {.job = r->id,
+                            .version = r->version,
+                            .progress = r->progress,
+                            .waits = l->no_room,
+                            .preparing = l->prepared};
+    if (l->sweep)
+        snprintf(a.note, sizeof a.note, "%s", l->sweep->note);
+    lf_registry_activity(j->d->registry, r->adapter_id, &a);
 }
 
 static void log_end(struct lf_jobs *j, const struct lf_job_record *r)
@@ -144,6 +149,7 @@ bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
     pthread_mutex_unlock(&j->lock);
     lf_curve_free(&l->curve);
     json_decref(l->warnings);
+    lf_sweep_run_free(l->sweep);
     free(l);
     return true;
 }
@@ -204,6 +210,8 @@ static void cancel(struct lf_jobs *j, uint64_t job_id)
         l->cancelled = true;
         if (l->training)
             lf_training_cancel(l->training);
+        if (l->sweep)
+            lf_sweep_cancel(l->sweep);
         if (l->stage == LF_STAGE_WAITING) {
             l->stage = LF_STAGE_ENDED;
             l->record.progress.state = LF_JOB_CANCELLED;
@@ -222,7 +230,7 @@ static void recall_curve(struct lf_jobs *j, struct lf_open_job *l)
     struct lf_diag diag = {""};
     enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id,
                                      lf_files[LF_FILE_LOG].disk, path, &diag);
-    rc = rc ?: lf_train_log_read(&l->curve, path, l->record.id, &diag);
+    rc = rc ?: lf_train_log_read(&l->curve, path, l->record.id, -1, &diag);
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "the curve starts again: %s", diag.text);
 }
@@ -389,6 +397,8 @@ static enum lf_err pause_job(struct lf_jobs *j, uint64_t id, bool paused, struct
     } else {
         if (l->training)
             lf_training_pause(l->training, paused);
+        if (l->sweep)
+            lf_sweep_pause(l->sweep, paused);
         l->record.progress.state = paused       ? LF_JOB_PAUSED
                                    : l->started ? LF_JOB_RUNNING
                                                 : LF_JOB_QUEUED;
@@ -406,7 +416,10 @@ static enum lf_err finish_job(struct lf_jobs *j, uint64_t id, struct lf_diag *di
     struct lf_open_job *l = find_open(j, id);
     if (!l || l->cancelled || !l->started)
         return lf_fail(diag, LF_E_BUSY, "job %llu does not train", (unsigned long long)id);
-    lf_training_finish(l->training);
+    if (l->sweep)
+        lf_sweep_finish(l->sweep);
+    else
+        lf_training_finish(l->training);
     return LF_OK;
 }
 
@@ -693,6 +706,7 @@ void lf_jobs_close(struct lf_jobs *j)
         lf_adapter_free(l->trained);
         lf_curve_free(&l->curve);
         json_decref(l->warnings);
+        lf_sweep_run_free(l->sweep);
         free(l);
     }
     while (j->scorings) {

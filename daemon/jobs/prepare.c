@@ -3,6 +3,7 @@
  * large one. One job is prepared ahead of what fits the device. */
 #include "daemon/jobs/inside.h"
 #include "daemon/jobs/start.h"
+#include "daemon/jobs/sweep.h"
 
 #include "core/clock.h"
 #include "core/file.h"
@@ -15,7 +16,8 @@
 
 #define SMALL_BYTES (64 << 20) /* some seconds of work */
 #define SHOWN_AFTER_NS 1000000000ull
-#define REST_MS 1000        /* until requests may have given back memory */
+#define SWEPT 0.05   /* of the rows are held out for a sweep that has no others to be decided by */
+#define REST_MS 1000 /* until requests may have given back memory */
 #define REST_SPACE_MS 20000 /* until there may be room on the disk: all is written anew */
 
 /* The oldest job that may be prepared; NULL: none now, but perhaps at *due_ms, where it is not 0.
@@ -99,8 +101,9 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     rc = rc ?: rows_load(&p->train, dir, LF_INPUTS_DATASET, LF_INPUTS_ROWS, m, p, diag);
     if (rc == LF_OK && lf_file_exists(eval))
         rc = rows_load(&p->eval, dir, LF_INPUTS_EVAL, LF_INPUTS_EVAL_ROWS, m, p, diag);
-    else if (rc == LF_OK && p->settings.validation > 0)
-        rc = lf_dataset_hold_out(&p->train, &p->eval, p->settings.validation, diag);
+    else if (rc == LF_OK && (p->settings.validation > 0 || p->settings.sweep))
+        rc = lf_dataset_hold_out(&p->train, &p->eval,
+                                 p->settings.validation > 0 ? p->settings.validation : SWEPT, diag);
     return rc;
 }
 
@@ -148,38 +151,93 @@ static void show_rows(struct lf_jobs *j, const struct lf_open_job *l)
     lf_registry_log(j->d->registry, r->adapter_id, line);
 }
 
-/* The job is the engine's now, unless it was cancelled or paused while its rows were read. */
+/* What the engine is given, but for who hears of it. */
+static struct lf_training_spec spec_of(const struct lf_jobs *j, const struct prepared *p)
+{
+    return (struct lf_training_spec){.settings = &p->settings,
+                                     .train = p->train,
+                                     .eval = p->eval,
+                                     .init = p->init,
+                                     .checkpoint_dir = p->checkpoint_dir,
+                                     .checkpoint_seconds = j->d->options.checkpoint_seconds,
+                                     .fault = p->tried.fault};
+}
+
+/* Whether the job may go to the engine: it was not cancelled or paused while its rows were read.
+ * With the lock held. */
+static bool may_train(const struct lf_jobs *j, struct lf_open_job *l, enum lf_err *rc)
+{
+    if (l->cancelled)
+        *rc = LF_E_CANCELLED;
+    else if (l->record.progress.state == LF_JOB_PAUSED || j->closing)
+        l->stage = LF_STAGE_WAITING;
+    else
+        l->stage = LF_STAGE_TRAINING;
+    l->started = false;
+    return !l->cancelled && l->stage == LF_STAGE_TRAINING;
+}
+
+/* The engine stops, and so will the daemon. */
+static enum lf_err comes_later(struct lf_open_job *l, enum lf_err rc)
+{
+    if (rc != LF_E_INTERRUPTED)
+        return rc;
+    l->stage = LF_STAGE_WAITING;
+    l->no_room = true;
+    return LF_OK;
+}
+
+/* The job is the engine's now. */
 static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct prepared *p,
                              struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    struct lf_training_spec spec = {.settings = &p->settings,
-                                    .train = p->train,
-                                    .eval = p->eval,
-                                    .init = p->init,
-                                    .checkpoint_dir = p->checkpoint_dir,
-                                    .checkpoint_seconds = j->d->options.checkpoint_seconds,
-                                    .fault = p->tried.fault,
-                                    .event = lf_recorder_event,
-                                    .ended = lf_recorder_ended,
-                                    .arg = l};
+    struct lf_training_spec spec = spec_of(j, p);
+    spec.event = lf_recorder_event;
+    spec.ended = lf_recorder_ended;
+    spec.arg = l;
     lf_lock_auto held = lf_lock(&j->lock);
-    if (l->cancelled) {
-        rc = LF_E_CANCELLED;
-    } else if (l->record.progress.state == LF_JOB_PAUSED || j->closing) {
-        l->stage = LF_STAGE_WAITING;
+    if (!may_train(j, l, &rc))
+        return rc;
+    p->train = p->eval = NULL;
+    p->init = NULL;
+    return comes_later(l, lf_engine_train(lf_seat_for(j->d, l->record.adapter_id)->engine, &spec,
+                                          &l->training, diag));
+}
+
+/* All trainings of a sweep are; where its last run left none, it is over. */
+static enum lf_err hand_over_sweep(struct lf_jobs *j, struct lf_open_job *l, struct prepared *p,
+                                   struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    bool any = true;
+    struct lf_training_end end;
+    struct lf_sweep_run *run = NULL, *unused = NULL;
+    struct lf_training_spec spec = spec_of(j, p);
+    spec.event = lf_recorder_trial_event;
+    spec.ended = lf_recorder_trial_ended;
+    enum lf_err rc = lf_job_dir(j, l->record.adapter_id, l->record.id, dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    p->train = p->eval = NULL;
+    p->init = NULL;
+    rc = lf_sweep_run_new(&run, l, &p->settings, &spec, dir, diag);
+    if (rc != LF_OK)
+        return rc;
+    pthread_mutex_lock(&j->lock);
+    if (may_train(j, l, &rc)) {
+        unused = l->sweep;
+        l->sweep = run;
+        rc = comes_later(l, lf_sweep_start(j, run, &any, diag));
+        any = any || rc != LF_OK || l->stage != LF_STAGE_TRAINING;
     } else {
-        l->stage = LF_STAGE_TRAINING;
-        l->started = false;
-        p->train = p->eval = NULL;
-        p->init = NULL;
-        rc = lf_engine_train(lf_seat_for(j->d, l->record.adapter_id)->engine, &spec, &l->training,
-                             diag);
-        if (rc == LF_E_INTERRUPTED) { /* it stops, and so will the daemon */
-            l->stage = LF_STAGE_WAITING;
-            l->no_room = true;
-            rc = LF_OK;
-        }
+        unused = run;
+    }
+    pthread_mutex_unlock(&j->lock);
+    lf_sweep_run_free(unused);
+    if (!any) {
+        lf_sweep_end(j, run, &end);
+        lf_recorder_ended(l, &end);
     }
     return rc;
 }
@@ -241,7 +299,7 @@ static void prepare(struct lf_jobs *j, struct lf_open_job *l)
     if (rc == LF_OK) {
         say_tried(l, &p.tried);
         show_rows(j, l);
-        rc = hand_over(j, l, &p, &diag);
+        rc = p.settings.sweep ? hand_over_sweep(j, l, &p, &diag) : hand_over(j, l, &p, &diag);
     }
     prepared_free(&p);
     if (rc == LF_OK || comes_back(j, l, rc, &diag))

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/lock.h"
 #include "daemon/jobs/start.h"
+#include "daemon/jobs/sweep.h"
 #include "daemon/limits.h"
 #include "trainer/ask.h"
 #include "trainer/log.h"
@@ -30,18 +31,36 @@ static void put(struct lf_jobs *j, struct lf_job_event *r)
     pthread_cond_signal(&j->came);
 }
 
-void lf_recorder_event(void *arg, const struct lf_train_event *e)
+static void put_event(struct lf_open_job *l, struct lf_trial *t, const struct lf_train_event *e)
 {
-    struct lf_open_job *l = arg;
     struct lf_job_event *r = malloc(sizeof *r);
     if (!r)
         return; /* a line of the log is lost, no more */
-    *r = (struct lf_job_event){.job = l, .event = *e};
+    *r = (struct lf_job_event){.job = l, .trial = t, .event = *e};
     if (e->reason) {
         snprintf(r->reason, sizeof r->reason, "%s", e->reason);
         r->event.reason = r->reason;
     }
     put(l->jobs, r);
+}
+
+void lf_recorder_event(void *arg, const struct lf_train_event *e)
+{
+    put_event(arg, NULL, e);
+}
+
+void lf_recorder_trial_event(void *arg, const struct lf_train_event *e)
+{
+    struct lf_trial *t = arg;
+    put_event(t->job, t, e);
+}
+
+void lf_recorder_trial_ended(void *arg, const struct lf_training_end *end)
+{
+    struct lf_trial *t = arg;
+    t->end = *end;
+    t->end_event = (struct lf_job_event){.job = t->job, .trial = t, .event.kind = LF_TRAIN_END};
+    put(t->job->jobs, &t->end_event);
 }
 
 void lf_recorder_ended(void *arg, const struct lf_training_end *end)
@@ -127,23 +146,29 @@ static void on_started(struct lf_jobs *j, struct lf_open_job *l)
     pthread_cond_broadcast(&j->changed);
 }
 
-static void on_event(struct lf_jobs *j, struct lf_open_job *l, const struct lf_train_event *e)
+static void on_event(struct lf_jobs *j, struct lf_open_job *l, struct lf_trial *t,
+                     const struct lf_train_event *e)
 {
     enum lf_err rc = LF_OK;
+    struct lf_progress sum = e->progress;
     if (e->kind == LF_TRAIN_STARTED)
         on_started(j, l);
     else if (e->kind == LF_TRAIN_WARNING)
         on_warning(j, l, e->reason);
-    else if (e->kind == LF_TRAIN_STEP)
+    else if (!t && e->kind == LF_TRAIN_STEP)
         rc = lf_curve_add(&l->curve.train, (double)e->step, e->loss);
-    else if (e->kind == LF_TRAIN_EVAL)
+    else if (!t && e->kind == LF_TRAIN_EVAL)
         rc = lf_curve_add(&l->curve.eval, (double)e->step, e->progress.eval_loss);
     else if (e->kind == LF_TRAIN_PAUSED || e->kind == LF_TRAIN_RESUMED)
         set_state(j, l, e->progress.state);
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "no memory for a point of a curve");
-    take_progress(j, l, &e->progress);
+    if (t)
+        lf_sweep_event(j, t, e, &sum);
+    take_progress(j, l, &sum);
     json_t *line = lf_train_log_json(e);
+    if (line && t)
+        json_object_set_new(line, "trial", json_integer(t->index));
     if (line && e->kind == LF_TRAIN_STARTED)
         json_object_set_new(line, "version", json_integer(l->record.version));
     log_line(j, l, line);
@@ -224,7 +249,9 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
     rc = rc ?: save_weights(j, l, a, dir, diag) ?: lf_version_seal(dir, diag);
-    if (rc == LF_OK)
+    if (rc == LF_OK && l->sweep)
+        lf_sweep_version_write(j, l);
+    else if (rc == LF_OK)
         save_settings(j, l);
     return rc;
 }
@@ -359,6 +386,8 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
     struct lf_training *training = l->training;
     l->training = NULL;
     l->started = false;
+    if (l->sweep)
+        l->sweep->note[0] = '\0';
     pthread_mutex_unlock(&j->lock);
     if (e.progress.steps > 0)
         take_progress(j, l, &e.progress);
@@ -367,9 +396,32 @@ static void on_ended(struct lf_jobs *j, struct lf_open_job *l)
         save_curve(j, l); /* its end is written together with its version */
     else
         save(j, l);
-    lf_training_release(training);
+    if (training)
+        lf_training_release(training);
     if (over)
         settle(j, l);
+}
+
+/* The line of one training of a sweep that is over. */
+static void log_trial(struct lf_jobs *j, const struct lf_trial *t)
+{
+    const struct lf_sweep_row *row = &t->run->table.row[t->index];
+    const char *state = lf_job_state_name(row->state);
+    json_t *line = json_pack("{s:s, s:i, s:I}", "event",
+                             row->state == LF_JOB_CANCELLED ? "ended early" : state, "trial",
+                             t->index, "step", (json_int_t)row->progress.step);
+    if (line && row->reason[0])
+        json_object_set_new(line, "reason", json_string(row->reason));
+    log_line(j, t->job, line);
+}
+
+static void on_trial_ended(struct lf_jobs *j, struct lf_open_job *l, struct lf_trial *t)
+{
+    bool all = lf_sweep_ended(j, t, &l->end);
+    if (!lf_job_state_open(t->run->table.row[t->index].state))
+        log_trial(j, t);
+    if (all)
+        on_ended(j, l);
 }
 
 /* The next job after `last` (NULL: the first) that waits to be written down. */
@@ -435,10 +487,13 @@ static struct lf_job_event *next_event(struct lf_jobs *j, bool *closing)
 static void handle(struct lf_jobs *j, struct lf_job_event *r)
 {
     if (r->event.kind == LF_TRAIN_END) {
-        on_ended(j, r->job);
+        if (r->trial)
+            on_trial_ended(j, r->job, r->trial);
+        else
+            on_ended(j, r->job);
         return;
     }
-    on_event(j, r->job, &r->event);
+    on_event(j, r->job, r->trial, &r->event);
     free(r);
 }
 

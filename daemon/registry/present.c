@@ -244,6 +244,7 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
     case LF_ADAPTER_PAUSED:
         lf_buf_printf(b, " v%d ", (int)v->activity.version);
         put_work(b, &v->activity.progress);
+        lf_buf_puts(b, v->activity.note);
         break;
     case LF_ADAPTER_FAILED:
         if (v->stranger)
@@ -309,5 +310,6 @@ enum lf_err lf_adapter_progress_line(struct lf_buf *b, const struct lf_adapter_v
     put_bar(b, v->activity.progress.step, v->activity.progress.steps);
     lf_buf_puts(b, v->state == LF_ADAPTER_PAUSED ? " paused " : " ");
     put_work(b, &v->activity.progress);
+    lf_buf_puts(b, v->activity.note);
     return b->rc;
 }

@@ -83,7 +83,7 @@ static void curve_of(struct lf_curve *c, const char *log, uint64_t job)
     *c = (struct lf_curve){0};
     snprintf(path, sizeof path, "test_train_log.%d", (int)getpid());
     assert_int_equal(lf_file_write(path, log, strlen(log), &diag), LF_OK);
-    assert_int_equal(lf_train_log_read(c, path, job, &diag), LF_OK);
+    assert_int_equal(lf_train_log_read(c, path, job, -1, &diag), LF_OK);
     unlink(path);
 }
 
@@ -113,7 +113,7 @@ static void the_curve_holds_what_came_last(void **state)
     curve_of(&c, log, 0);
     curve_is(&c, 3, train, 1, eval);
     struct lf_diag diag;
-    assert_int_equal(lf_train_log_read(&c, "/nonexistent/log", 0, &diag), LF_E_NOT_FOUND);
+    assert_int_equal(lf_train_log_read(&c, "/nonexistent/log", 0, -1, &diag), LF_E_NOT_FOUND);
 }
 
 static void a_log_of_many_jobs_has_a_curve_of_each(void **state)
