@@ -24,8 +24,7 @@
 #include <unistd.h>
 
 #define LOOK_MS 100
-#define STORE_TRY_SECONDS 3
-#define STORE_PATIENCE_SECONDS 60
+#define STORE_TRIES 20
 
 void lf_daemon_options_default(struct lf_daemon_options *o)
 {
@@ -38,6 +37,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .recompute = LF_RECOMPUTE_AUTO,
         .checkpoint_seconds = 15,
         .drain_seconds = 10,
+        .store_seconds = 60,
         .speculate = LF_SPECULATE_AUTO,
         .request_seconds = 3600,
         .stop_fd = -1,
@@ -180,17 +180,17 @@ static void reload(struct lf_daemon *d, struct lf_http_server *server)
         lf_log(LF_LOG_ERROR, "daemon", "the certificate stays as it was: %s", diag.text);
 }
 
-/* Whether the store can still be written: one that fails is tried every few seconds, so that it is
- * opened again, and given up after a minute. A disk that is full is waited for. */
+/* Whether the store can still be written: one that fails is tried again and again, so that it is
+ * opened again, and given up in the end. A disk that is full is waited for. */
 static enum lf_err store_watch(struct lf_daemon *d, uint64_t *tried_ns, struct lf_diag *diag)
 {
-    double seconds = 0;
+    double seconds = 0, patience = d->options.store_seconds;
     enum lf_err rc = lf_store_trouble(d->store, &seconds, diag);
-    if (rc == LF_OK || lf_clock_ns() - *tried_ns < STORE_TRY_SECONDS * LF_NS_PER_S)
+    if (rc == LF_OK || (double)(lf_clock_ns() - *tried_ns) < patience / STORE_TRIES * 1e9)
         return LF_OK;
     *tried_ns = lf_clock_ns();
     rc = lf_store_touch(d->store, diag);
-    if (rc == LF_OK || rc == LF_E_NO_SPACE || seconds < STORE_PATIENCE_SECONDS)
+    if (rc == LF_OK || rc == LF_E_NO_SPACE || seconds < patience)
         return LF_OK;
     return lf_fail_within(diag, LF_E_IO, "the store cannot be written");
 }

@@ -48,6 +48,8 @@ struct lf_daemon_options {
     int train_tokens; /* of a fused training batch; 0: this daemon never trains */
     double checkpoint_seconds;   /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;           /* answers under way may end within this when it stops */
+    double store_seconds;        /* a store that cannot be written is tried for so long, then the
+                                    daemon ends with an error */
     enum lf_recompute recompute; /* what a training's backward makes again */
     int64_t host_memory_bytes;   /* for requests, adapters, rows of data sets and what waits for
                                     backward; 0: half of what there is */

@@ -89,6 +89,8 @@ struct lf_serving {
      "between checkpoints of a training: what is lost when the daemon is killed", .hi = 86400},    \
     {"drain", 0, LF_OPT_INT, "SECONDS", &(s).drain_seconds,                                        \
      "how long answers under way may take to end when the daemon stops", .hi = 86400},             \
+    {"store-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.store_seconds,                              \
+     "how long a state that cannot be written is tried before the daemon ends", .hi = 86400},      \
     {"request-timeout", 0, LF_OPT_INT, "SECONDS", &(s).request_seconds,                            \
      "how long an answer may take in all; 0: for ever", .hi = 864000},                             \
     {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \

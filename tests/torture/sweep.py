@@ -303,6 +303,27 @@ class Sweep:
             self.met[kind] += 1
         return met
 
+    def give_up(self):
+        """No sync of the store goes through any more: it ends, and says so to its supervisor."""
+        w, self.where = self.w, "give_up"
+        w.end()
+        w.options = ("--store-seconds", "0.5")
+        w.start()
+        self.fault.arm(KINDS.index("sync"), FOR_GOOD, errno.EIO, 1)
+        try:
+            self.acts.make_another()
+        except Gone:
+            pass
+        end = time.monotonic() + SLOW_SECONDS
+        while w.daemon.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        self.fault.disarm()
+        if w.daemon.poll() is None:
+            w.lost.append("give_up: it goes on without a store")
+        self.alive()
+        w.options = ()
+        self.again()
+
     def sweep(self, name, act):
         for kind, how, error in faults(self.args.kinds.split(",")):
             rng = random.Random(f"{self.args.seed} {name} {kind} {how} {error}")
@@ -317,8 +338,11 @@ class Sweep:
 
     def run(self):
         self.w.start()
-        for name in self.args.acts.split(",") if self.args.acts else (*ACTS, "start", "backup"):
-            if name in ACTS:
+        all_acts = (*ACTS, "start", "backup", "give_up")
+        for name in self.args.acts.split(",") if self.args.acts else all_acts:
+            if name == "give_up":
+                self.give_up()
+            elif name in ACTS:
                 self.sweep(name, lambda *f, name=name: self.one(name, *f))
             else:
                 self.acts.ready()

@@ -40,6 +40,7 @@ class World:
         self.log = open(self.dir / "daemon.log", "ab")
         self.fuse = fuse and os.access("/dev/fuse", os.W_OK)
         self.daemon = self.mount = self.journal = None
+        self.options = ()  # more of the daemon's
         self.counts = dict.fromkeys(COUNTS, 0)
         self.lock = threading.Lock()
         self.lost = []
@@ -61,7 +62,7 @@ class World:
     def launch(self):
         self.daemon = subprocess.Popen(
             [f"{self.args.bin}/lorafsd", "--base", self.args.base, "--data", str(self.data),
-             "--no-tcp", "--device", "cpu"], stderr=self.log, env=self.env)
+             "--no-tcp", "--device", "cpu", *self.options], stderr=self.log, env=self.env)
 
     def start(self):
         if not self.daemon:

@@ -1,5 +1,6 @@
 # A call of the disk fails under what a daemon is asked: what it answered is what is found then, and
-# no version is taken for lost. (All calls: tools/torture.)
+# no version is taken for lost. A store that is not written for long ends the daemon with a status
+# that is not 0. (All calls: tools/torture.)
 . "$TEST_LIB/common.sh"
 [ -z "${SANITIZE:-}" ] || skip "a sanitizer's runtime cannot be preloaded beside ours"
 sweep() {
@@ -7,5 +8,6 @@ sweep() {
         --seed "${LF_TEST_SEED:-$RANDOM}" "$@" >"$WORK/figures" || fail "$(cat "$WORK/figures")"
     tail -n 1 "$WORK/figures" >&2
 }
+sweep --acts give_up
 sweep --acts bring_back --kinds look,list --stride 15
 sweep --acts write_prompt --kinds write,sync,rename --stride 7
