@@ -33,8 +33,8 @@ static const char *const options[] = {
     "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p",
     "train-rows", "train-tokens", "url", "users", "version", "vocabulary", "warmup", "watch", NULL};
 static const char *const sections[] = {
-    "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "eval", "export", "finish",
-    "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
+    "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "diff", "eval", "export",
+    "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
     "land report", "land run", "land status", "land tasks", "log", "logits", "lorafsd", "ls",
     "mount", "pause", "pull", "quantize", "restore", "resume", "retry", "rm", "rollback", "rows",
     "run", "serve", "status", "tokenize", "train", "trash", "umount", "wait", NULL};
