@@ -23,6 +23,8 @@ double lf_train_learning_rate(const struct lf_train_settings *s, int64_t step, i
         return s->learning_rate * (double)(step + (s->warmup_steps < 0)) / (double)warmup;
     double after = (double)(steps > warmup ? steps - warmup : 1);
     double left = fmax(0, (double)(steps - step) / after);
+    if (s->restart_every > 0 && s->schedule == LF_SCHEDULE_COSINE)
+        left = 1 - (double)((step - warmup) % s->restart_every) / (double)s->restart_every;
     switch (s->schedule) {
     case LF_SCHEDULE_LINEAR:
         return s->learning_rate * left;

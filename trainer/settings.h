@@ -55,7 +55,9 @@ struct lf_train_settings {
     /* The optimizer */
     double learning_rate; /* the peak; 0: auto */
     enum lf_schedule schedule;
-    int64_t warmup_steps; /* -1: warmup_fraction decides */
+    int64_t restart_every; /* steps of a cosine, which begins again after them; 0: one */
+    double lora_plus;      /* the rate of B is so many times that of A */
+    int64_t warmup_steps;  /* -1: warmup_fraction decides */
     double warmup_fraction;
     enum lf_optimizer optimizer;        /* adamw: decoupled weight decay */
     double adam_beta2;                  /* decay of the second moment */

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#define RUNS_APART 64 /* even: a site's two are in one launch */
+
 static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf_job *j, int i)
 {
     const struct lf_slot *slot = &t->slots->slot[j->slot];
@@ -25,6 +27,45 @@ static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf
                                  .step = (int)(j->now.step + 1)};
 }
 
+/* The part of a run from `off` on, at a rate of its own. */
+static struct lf_adam_args part_of(const struct lf_trainer *t, const struct lf_adam_args *whole,
+                                   size_t off, size_t n, double rate)
+{
+    struct lf_adam_args a = *whole;
+    a.p += off;
+    a.m += off;
+    a.v += off;
+    a.g += off;
+    if (a.copy)
+        a.copy = (char *)a.copy + off * lf_dtype_bytes(t->stream->dev->act);
+    a.n = n;
+    a.lr = (float)(a.lr * rate);
+    return a;
+}
+
+/* LoRA+: A and B of each site apart. */
+static void update_apart(const struct lf_trainer *t, const struct lf_job *j,
+                         const struct lf_adam_args *whole)
+{
+    struct lf_adam_args runs[RUNS_APART];
+    const struct lf_config *c = &t->m->config;
+    const struct lf_adapter_shape *shape = &t->slots->slot[j->slot].shape;
+    int n = 0;
+    for (int i = 0; i < shape->n_sites; i++) {
+        size_t rank = (size_t)shape->rank[i], K = (size_t)c->proj[i % c->n_proj].K;
+        if (rank == 0)
+            continue;
+        if (n == RUNS_APART) {
+            t->stream->ops->adam(t->stream, runs, n);
+            n = 0;
+        }
+        runs[n++] = part_of(t, whole, shape->a_off[i], rank * K, 1);
+        runs[n++] = part_of(t, whole, shape->b_off[i], (size_t)c->proj[i % c->n_proj].N * rank,
+                            j->s.lora_plus);
+    }
+    t->stream->ops->adam(t->stream, runs, n);
+}
+
 enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, int n,
                               double *norms, struct lf_diag *diag)
 {
@@ -42,8 +83,13 @@ enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, 
     int n_runs = 0;
     for (int i = 0; i < n; i++) {
         norms[i] = sqrt(t->sumsq[i]);
-        if (isfinite(norms[i]))
-            runs[n_runs++] = adam_args(t, jobs[i], i);
+        if (!isfinite(norms[i]))
+            continue;
+        runs[n_runs] = adam_args(t, jobs[i], i);
+        if (jobs[i]->s.lora_plus != 1)
+            update_apart(t, jobs[i], &runs[n_runs]);
+        else
+            n_runs++;
     }
     if (n_runs > 0)
         t->stream->ops->adam(t->stream, runs, n_runs);

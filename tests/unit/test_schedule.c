@@ -47,6 +47,27 @@ static void follows_transformers(void **state)
     }
 }
 
+/* transformers' get_cosine_with_hard_restarts_schedule_with_warmup(2, 10, num_cycles=2), and
+ * without the warm-up torch's CosineAnnealingWarmRestarts(T_0=4). */
+static void a_cosine_begins_again(void **state)
+{
+    (void)state;
+    static const double lr[] = {0,     0.001,
+                                0.002, 0.0017071067811865474,
+                                0.001, 0.00029289321881345256,
+                                0.002, 0.0017071067811865474,
+                                0.001, 0.00029289321881345256};
+    struct lf_train_settings s = {.learning_rate = 2e-3,
+                                  .schedule = LF_SCHEDULE_COSINE,
+                                  .warmup_steps = 2,
+                                  .restart_every = 4};
+    for (int step = 0; step < 10; step++)
+        assert_true(fabs(lf_train_learning_rate(&s, step, 10) - lr[step]) < 1e-15);
+    s.warmup_steps = 0;
+    for (int step = 0; step < 8; step++)
+        assert_true(fabs(lf_train_learning_rate(&s, step, 8) - lr[step + 2]) < 1e-15);
+}
+
 static void a_fraction_of_the_steps_warms_up(void **state)
 {
     (void)state;
@@ -83,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_transformers),
+        cmocka_unit_test(a_cosine_begins_again),
         cmocka_unit_test(a_fraction_of_the_steps_warms_up),
         cmocka_unit_test(the_first_step_of_a_fraction_has_a_rate),
         cmocka_unit_test(auto_is_1e_3_on_the_small_base_and_2e_4_on_7b),

@@ -349,6 +349,55 @@ static void a_loss_that_is_not_finite_ends_its_job_alone(void **state)
     lf_trainer_free(trainer);
 }
 
+/* The parameters after one step from `init`; free(). */
+static float *after_a_step(const struct lf_train_settings *s, const struct lf_adapter *init)
+{
+    struct lf_diag diag = {""};
+    struct lf_job *j;
+    size_t n;
+    struct lf_trainer *trainer = trainer_open(&t);
+    struct lf_job_spec spec = {.settings = s, .train = rows_made(&t, s, 30, 3), .init = init};
+    must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
+    run_to_end(trainer, 0);
+    float *p = params_of(j, &n);
+    lf_trainer_free(trainer);
+    return p;
+}
+
+/* As peft's create_loraplus_optimizer: two groups of parameters, whose rates have that ratio. A
+ * first step of Adam is as long as its rate, whatever the gradient. */
+static void lora_plus_takes_b_at_a_rate_of_its_own(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = rig_settings();
+    struct lf_diag diag = {""};
+    struct lf_adapter *init;
+    const struct lf_lora_settings lora = {.rank = 4, .alpha = 8};
+    s.steps = 1;
+    s.warmup_steps = 0;
+    s.schedule = LF_SCHEDULE_CONSTANT;
+    s.learning_rate = 1e-3;
+    must(lf_adapter_new(&init, &t.model->config, &lora, 1, &diag), &diag);
+    for (size_t i = 0; i < init->shape.n_params; i++) /* so that A has a gradient, too */
+        init->params[i] += 0.01f * (float)((int)(i % 7) - 3);
+    float *plain = after_a_step(&s, init);
+    s.lora_plus = 16;
+    float *plus = after_a_step(&s, init);
+    const struct lf_adapter_shape *shape = &init->shape;
+    for (int i = 0; i < shape->n_sites; i++) {
+        const float *p0 = init->params;
+        size_t a = shape->a_off[i], b = shape->b_off[i];
+        for (size_t k = 0; k < 16; k++) {
+            assert_float_equal(plus[a + k] - p0[a + k], plain[a + k] - p0[a + k], 1e-7);
+            assert_float_equal(plus[b + k] - p0[b + k], 16 * (plain[b + k] - p0[b + k]), 1e-5);
+        }
+        assert_true(fabsf(plain[b] - p0[b]) > 1e-4f);
+    }
+    lf_adapter_free(init);
+    free(plain);
+    free(plus);
+}
+
 static void starts_from_an_adapter_that_is_given(void **state)
 {
     (void)state;
@@ -488,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_job_is_prepared_while_others_train),
         cmocka_unit_test(evaluation_watches_and_changes_nothing),
         cmocka_unit_test(a_loss_that_is_not_finite_ends_its_job_alone),
+        cmocka_unit_test(lora_plus_takes_b_at_a_rate_of_its_own),
         cmocka_unit_test(starts_from_an_adapter_that_is_given),
         cmocka_unit_test(pauses_between_steps_and_goes_on),
         cmocka_unit_test(a_job_that_is_told_to_finish_is_done_after_the_step),
