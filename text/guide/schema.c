@@ -198,7 +198,6 @@ static bool told_apart(const json_t *a, const json_t *b)
 {
     json_t *x = json_object_get(a, "properties"), *y = json_object_get(b, "properties"), *v;
     const char *key;
-    json_auto_t *name = NULL;
     json_object_foreach(x, key, v) {
         const json_t *p = json_object_get(v, "const"),
                      *q = json_object_get(json_object_get(y, key), "const");
