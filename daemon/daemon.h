@@ -33,7 +33,8 @@ struct lf_daemon_options {
     const char *load_root; /* those below this one alone; NULL: all, with allow_load */
     enum lf_device_kind device;
     enum lf_quant quant;
-    int threads;                  /* cpu: 0 = one a core */
+    int threads; /* cpu: 0 = one a core */
+    enum lf_cpu_products cpu_products;
     int gpu;                      /* cuda: which card */
     int64_t gpu_memory_bytes;     /* ceiling for device memory; 0: all */
     int slots;                    /* adapters on the device, at most */

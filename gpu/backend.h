@@ -95,10 +95,12 @@ extern const struct lf_ops lf_cpu_base_ops;
 #ifdef LF_HAVE_X86_SETS
 LF_DECLARE_OPS(cpu_avx2);
 LF_DECLARE_OPS(cpu_avx512);
-extern const struct lf_ops lf_cpu_avx2_ops, lf_cpu_avx512_ops;
+LF_DECLARE_OPS(cpu_vnni);
+extern const struct lf_ops lf_cpu_avx2_ops, lf_cpu_avx512_ops, lf_cpu_vnni_ops;
 #endif
-/* The operations compiled for the set called isa ("avx512", "avx2", "base"; NULL: the best that
- * this machine runs), and that set's name for people. NULL where the machine does not run it. */
+/* The operations compiled for the set called isa ("vnni", "avx512", "avx2", "base"; NULL: the best
+ * that this machine runs), and that set's name for people. NULL where the machine does not run it.
+ */
 const struct lf_ops *lf_cpu_ops(const char *isa, const char **label);
 
 #ifdef __cplusplus

@@ -41,6 +41,11 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
+static bool has_vnni(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+
 #endif
 
 static bool always(void)
@@ -55,6 +60,7 @@ static const struct {
     const struct lf_ops *ops;
 } sets[] = {
 #ifdef LF_HAVE_X86_SETS
+    {"vnni", "AVX-512 with VNNI", has_vnni, &lf_cpu_vnni_ops},
     {"avx512", "AVX-512", has_avx512, &lf_cpu_avx512_ops},
     {"avx2", "AVX2", has_avx2, &lf_cpu_avx2_ops},
 #endif
@@ -81,6 +87,7 @@ static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_option
     if (rc)
         goto out;
     cpu->threads = lf_pool_threads(cpu->pool);
+    cpu->fast = options->cpu_products == LF_CPU_FAST;
     cpu->scratch = aligned_alloc(4096, (size_t)cpu->threads * LF_CPU_SCRATCH);
     if (!cpu->scratch) {
         rc = lf_no_memory(diag, "the scratch of %d threads", cpu->threads);

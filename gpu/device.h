@@ -67,11 +67,20 @@ struct lf_stream {
     void *impl;
 };
 
+/* How a cpu device multiplies 4-bit weights where the caller lets it choose (T_fast of struct
+ * lf_linear_args). */
+enum lf_cpu_products {
+    LF_CPU_FAST, /* in integers of 16 bits, on x86-64 with AVX2 */
+    LF_CPU_EXACT /* in fp32, as everything else */
+};
+#define LF_CPU_PRODUCTS_WORDS "fast|exact" /* in that order */
+
 struct lf_device_options {
     int threads;         /* cpu: 0 = one a core */
     int index;           /* cuda: which card */
     size_t memory_bytes; /* ceiling for what this device allocates; 0 = all there is. The driver's
                             own part, some 500 MB of a card, comes on top */
+    enum lf_cpu_products cpu_products;
 };
 
 struct lf_device_info {

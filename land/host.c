@@ -20,9 +20,9 @@
 #define LOOK_NS 50000000 /* between looks at a child that starts or stops */
 #define STOP_SECONDS 60  /* for its checkpoints; then it is killed */
 
-static const char *const option_names[] = {"device",    "quant",     "threads",      "memory",
-                                           "slots",     "kv_tokens", "batch_tokens", "train_tokens",
-                                           "log_level", NULL};
+static const char *const option_names[] = {"device",       "quant",     "threads",   "cpu_products",
+                                           "memory",       "slots",     "kv_tokens", "batch_tokens",
+                                           "train_tokens", "log_level", NULL};
 
 enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag)
 {

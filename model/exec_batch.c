@@ -408,6 +408,7 @@ static void pack_ends(struct lf_exec *x, const struct lf_batch_seq *seqs)
                                        .seqs = d_seqs,
                                        .h_seqs = out,
                                        .n_max = 1,
+                                       .T_cached = p->S,
                                        .rank_max = b->rank_max};
     x->rows_ends = d_rows;
     pack_segs(x, &x->ends.batch, seqs, 0, 0, true);

@@ -27,6 +27,7 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
                                .x = io->x,
                                .n = n,
                                .T = p->batch.T,
+                               .T_fast = p->batch.T_cached,
                                .ldy = io->ldy,
                                .ldx = io->ldx,
                                .accumulate = io->accumulate,

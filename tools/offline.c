@@ -9,7 +9,9 @@
 enum lf_err lf_offline_open_device(struct lf_offline *out, const struct lf_offline_options *o,
                                    struct lf_diag *diag)
 {
-    struct lf_device_options options = {.threads = (int)o->threads, .index = (int)o->gpu};
+    struct lf_device_options options = {.threads = (int)o->threads,
+                                        .index = (int)o->gpu,
+                                        .cpu_products = (enum lf_cpu_products)o->cpu_products};
     enum lf_err rc = lf_device_open(&out->dev, (enum lf_device_kind)o->device, &options, diag);
     return rc ?: lf_stream_new(&out->stream, out->dev, 0, diag);
 }

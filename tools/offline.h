@@ -20,6 +20,7 @@ struct lf_offline_options {
     const char *shape; /* instead of base: random weights of this shape */
     int device;        /* enum lf_device_kind */
     int quant;         /* enum lf_quant */
+    int cpu_products;  /* enum lf_cpu_products */
     int64_t threads, gpu;
     bool quiet; /* no progress bar */
 };
@@ -38,6 +39,8 @@ struct lf_offline_options {
      "where to compute; auto takes a CUDA card where there is one"},                               \
     {"threads", 't', LF_OPT_INT, "N", &(o).threads, "threads of the cpu device; 0: one a core",    \
      .hi = 1024},                                                                                  \
+    {"cpu-products", 0, LF_OPT_CHOICE, LF_CPU_PRODUCTS_WORDS, &(o).cpu_products,                   \
+     "how the cpu device multiplies 4-bit weights where it generates: in integers or in fp32"},    \
     {"gpu", 0, LF_OPT_INT, "N", &(o).gpu, "which card of the cuda device, from 0", .hi = 63}
 /* clang-format on */
 

@@ -60,6 +60,7 @@ static void take_options(struct lf_serving *s)
     s->daemon.gpu = (int)s->gpu;
     s->daemon.quant = (enum lf_quant)s->quant;
     s->daemon.threads = (int)s->threads;
+    s->daemon.cpu_products = (enum lf_cpu_products)s->cpu_products;
     s->daemon.slots = (int)s->slots;
     s->daemon.batch_tokens_max = (int)s->batch_tokens;
     s->daemon.train_tokens = (int)s->train_tokens;

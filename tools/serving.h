@@ -17,7 +17,7 @@ struct lf_serving {
     char data_dir[LF_PATH_MAX]; /* the default one */
     char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
-    int device, quant, recompute, speculate, log_level, log_format;
+    int device, quant, cpu_products, recompute, speculate, log_level, log_format;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
@@ -58,6 +58,8 @@ struct lf_serving {
      "where to compute; auto takes a CUDA card where there is one"},                               \
     {"threads", 't', LF_OPT_INT, "N", &(s).threads, "threads of the cpu device; 0: one a core",    \
      .hi = 1024},                                                                                  \
+    {"cpu-products", 0, LF_OPT_CHOICE, LF_CPU_PRODUCTS_WORDS, &(s).cpu_products,                   \
+     "how the cpu device multiplies 4-bit weights where it generates: in integers or in fp32"},    \
     {"gpu", 0, LF_OPT_INT, "N", &(s).gpu, "which card of the cuda device, from 0", .hi = 63},      \
     {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \
      "ceiling for device memory; 0: all there is", .hi = 1e15},                                    \

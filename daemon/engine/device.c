@@ -41,6 +41,7 @@ static enum lf_err device_open(struct lf_engine *e, struct lf_diag *diag)
 {
     struct lf_device_options options = {.threads = e->o->threads,
                                         .index = e->o->gpu,
+                                        .cpu_products = e->o->cpu_products,
                                         .memory_bytes = (size_t)e->o->gpu_memory_bytes};
     enum lf_err rc = lf_device_open(&e->dev, e->o->device, &options, diag);
     return rc ?: lf_stream_new(&e->stream, e->dev, 1, diag);

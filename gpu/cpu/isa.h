@@ -1,9 +1,9 @@
 /* Names and vectors of the instruction set that a cpu source is compiled for. Private to gpu/.
  *
  * gpu/cpu/ and the ops' cpu.c are compiled once for each set (CMakeLists.txt): `base`, which every
- * machine of the architecture runs, and on x86-64 `avx2` (with FMA) and `avx512` (F, BW, DQ, VL;
- * with what avx2 has). LF_CPU_ISA is the set's name; it becomes a part of every symbol, and the
- * backend picks a table when it opens.
+ * machine of the architecture runs, and on x86-64 `avx2` (with FMA), `avx512` (F, BW, DQ, VL; with
+ * what avx2 has) and `vnni` (avx512 and its products of integers). LF_CPU_ISA is the set's name; it
+ * becomes a part of every symbol, and the backend picks a table when it opens.
  */
 #ifndef LF_GPU_CPU_ISA_H
 #define LF_GPU_CPU_ISA_H

@@ -1,31 +1,19 @@
 /* Decoding weights to the panels that lf_gemm reads.
  *
- * Sixteen 4-bit rows are transposed while they are codes, eight of which are a word: a word of
- * every row in one register, then the code table is looked up for all rows at once. */
+ * Sixteen 4-bit rows are transposed while they are codes (gpu/cpu/q4_words.h), then the code table
+ * is looked up for all rows at once. */
 #include "gpu/cpu/gemm.h"
 #include "gpu/cpu/q4.h"
+#include "gpu/cpu/q4_words.h"
 #include "gpu/cpu/weights.h"
 
 #include "core/num.h"
 
 #ifdef __AVX2__
 
-#define WORDS 4 /* of a run in a row */
+#define LANES WORD_ROWS
 
 #ifdef __AVX512F__
-
-#define LANES 16
-typedef __m512i words;
-#define UNPACK(half, size, a, b) _mm512_unpack##half##_epi##size(a, b)
-
-/* A run of the rows r, r + 4, r + 8 and r + 12. */
-LF_INLINE words run_of(const uint8_t *p, size_t stride)
-{
-    words w = _mm512_zextsi128_si512(_mm_loadu_si128((const __m128i *)p));
-    w = _mm512_inserti32x4(w, _mm_loadu_si128((const __m128i *)(p + 4 * stride)), 1);
-    w = _mm512_inserti32x4(w, _mm_loadu_si128((const __m128i *)(p + 8 * stride)), 2);
-    return _mm512_inserti32x4(w, _mm_loadu_si128((const __m128i *)(p + 12 * stride)), 3);
-}
 
 /* The eight elements of a word, of 16 rows each. */
 LF_INLINE void decode_word(float *dst, words w, const float *code, const float *scales)
@@ -39,17 +27,6 @@ LF_INLINE void decode_word(float *dst, words w, const float *code, const float *
 }
 
 #else
-
-#define LANES 8
-typedef __m256i words;
-#define UNPACK(half, size, a, b) _mm256_unpack##half##_epi##size(a, b)
-
-/* A run of the rows r and r + 4. */
-LF_INLINE words run_of(const uint8_t *p, size_t stride)
-{
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)),
-                                   _mm_loadu_si128((const __m128i *)(p + 4 * stride)), 1);
-}
 
 /* The eight elements of a word, of eight rows each. */
 LF_INLINE void decode_word(float *dst, words w, const struct decoder *d, const float *scales)
@@ -70,20 +47,6 @@ LF_INLINE void decode_word(float *dst, words w, const struct decoder *d, const f
 }
 
 #endif
-
-/* Word i of every row in out[i]. */
-LF_INLINE void words_of(words out[WORDS], const uint8_t *p, size_t stride)
-{
-    words a = run_of(p, stride), b = run_of(p + stride, stride);
-    words c = run_of(p + 2 * stride, stride), d = run_of(p + 3 * stride, stride);
-    words ab = UNPACK(lo, 32, a, b), cd = UNPACK(lo, 32, c, d);
-    out[0] = UNPACK(lo, 64, ab, cd);
-    out[1] = UNPACK(hi, 64, ab, cd);
-    ab = UNPACK(hi, 32, a, b);
-    cd = UNPACK(hi, 32, c, d);
-    out[2] = UNPACK(lo, 64, ab, cd);
-    out[3] = UNPACK(hi, 64, ab, cd);
-}
 
 /* Rows [n, n + LANES), which are whole runs from k0 to k1. */
 static void q4_panel(float *dst, const struct lf_weight *w, size_t n, size_t k0, size_t k1)

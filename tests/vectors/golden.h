@@ -67,18 +67,27 @@ static inline int golden_list(char names[GOLDEN_MODELS_MAX][64], char root[1024]
     return n;
 }
 
-static inline void rig_open(struct rig *r, const struct golden *g, const char *model,
-                            enum lf_quant quant, const struct lf_exec_limits *limits)
+static inline void rig_open_as(struct rig *r, const struct golden *g, const char *model,
+                               enum lf_quant quant, const struct lf_exec_limits *limits,
+                               enum lf_cpu_products products)
 {
     struct lf_diag diag;
+    const struct lf_device_options device = {.cpu_products = products};
     char dir[1200];
     snprintf(dir, sizeof dir, "%s/%s", g->dir, model);
-    ok(lf_device_open(&r->dev, g->device, NULL, &diag), &diag);
+    ok(lf_device_open(&r->dev, g->device, &device, &diag), &diag);
     ok(lf_stream_new(&r->stream, r->dev, 0, &diag), &diag);
     struct lf_model_options options = {.quant = quant};
     ok(lf_model_open(&r->model, r->stream, dir, &options, &diag), &diag);
     ok(lf_slots_new(&r->slots, r->dev, &r->model->config, 4, &diag), &diag);
     ok(lf_exec_new(&r->exec, r->stream, r->model, r->slots, limits, &diag), &diag);
+}
+
+/* With products in fp32, which the tolerances are for. */
+static inline void rig_open(struct rig *r, const struct golden *g, const char *model,
+                            enum lf_quant quant, const struct lf_exec_limits *limits)
+{
+    rig_open_as(r, g, model, quant, limits, LF_CPU_EXACT);
 }
 
 static inline void rig_close(struct rig *r)

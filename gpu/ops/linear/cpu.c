@@ -11,6 +11,7 @@
 #include "gpu/cpu/gemm.h"
 #include "gpu/cpu/q4.h"
 #include "gpu/cpu/q4_dots.h"
+#include "gpu/cpu/q4_fast.h"
 #include "gpu/cpu/weights.h"
 
 #define MANY_TOKENS 32 /* from here on packing pays, but for 4-bit rows with AVX2 */
@@ -23,6 +24,7 @@
 _Static_assert((DECODE_ROWS + PIECE_ROWS) * PIECE_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
 _Static_assert(2 * BACK_ROWS * BACK_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
 _Static_assert(LF_Q4_DOTS_SCRATCH <= LF_CPU_SCRATCH, "scratch");
+_Static_assert(LF_FAST_SCRATCH <= LF_CPU_SCRATCH, "scratch");
 _Static_assert(DECODE_ROWS == LF_PANEL, "a decoded group becomes one panel");
 
 LF_INLINE size_t min_size(size_t a, size_t b)
@@ -88,16 +90,20 @@ static size_t panels_of(int n)
     return ((size_t)n + LF_PANEL - 1) / LF_PANEL;
 }
 
-/* How one call is cut: panels of the weights one after another, then blocks of tokens. */
+/* How tokens [t0, t1) of a call are cut: panels of the weights one after another, then blocks of
+ * tokens. */
 struct work {
     const struct lf_linear_args *a;
     size_t panels, block; /* of all weights; tokens of a block */
+    size_t t0, t1;
+    bool fast; /* in integers, where a weight has that form */
 };
 
 /* What a worker does at a time: panels [begin, end) of the weights together, tokens [t0, t1). */
 struct portion {
     const struct lf_linear_args *a;
     size_t begin, end, t0, t1;
+    bool fast;
 };
 
 /* Its part of weight p; there is none where n0 >= n1. */
@@ -141,7 +147,20 @@ static void in_pieces(const struct piece *all, float *scratch)
     }
 }
 
-/* The other weights; the tokens are packed once for all of them. */
+static struct lf_q4_dots dots_of(const struct piece *c, size_t k, size_t k1)
+{
+    return (struct lf_q4_dots){.y = c->y,
+                               .ldy = (size_t)c->a->ldy,
+                               .w = c->w,
+                               .n0 = c->n0,
+                               .n1 = c->n1,
+                               .k0 = k,
+                               .k1 = k1,
+                               .T = c->t1 - c->t0,
+                               .accumulate = c->accumulate || c->w->bias || k > 0};
+}
+
+/* Weights that are multiplied as they are; the tokens are packed once for all of them. */
 static void packed_tokens(const struct portion *s, float *scratch)
 {
     const struct lf_linear_args *a = s->a;
@@ -151,37 +170,55 @@ static void packed_tokens(const struct portion *s, float *scratch)
         lf_q4_dots_pack(scratch, part_of(s, 0).x, (size_t)a->ldx, T, k, k1);
         for (int p = 0; p < a->n; p++) {
             struct piece c = part_of(s, p);
+            struct lf_q4_dots d = dots_of(&c, k, k1);
             if (c.n0 < c.n1 && goes_packed(&c))
-                lf_q4_dots(&(struct lf_q4_dots){.y = c.y,
-                                                .ldy = (size_t)a->ldy,
-                                                .w = c.w,
-                                                .n0 = c.n0,
-                                                .n1 = c.n1,
-                                                .k0 = k,
-                                                .k1 = k1,
-                                                .T = T,
-                                                .accumulate = c.accumulate || c.w->bias || k > 0},
-                           scratch);
+                lf_q4_dots(&d, scratch);
+        }
+    }
+}
+
+/* The same in integers. */
+static void fast_tokens(const struct portion *all, void *scratch)
+{
+    const struct lf_linear_args *a = all->a;
+    size_t K = (size_t)a->w[0]->K;
+    struct portion s = *all;
+    for (; s.t0 < all->t1; s.t0 = s.t1) {
+        s.t1 = min_size(s.t0 + LF_FAST_TOKENS, all->t1);
+        size_t T = s.t1 - s.t0, depth = lf_fast_depth(T);
+        for (size_t k = 0; k < K; k += depth) {
+            size_t k1 = min_size(k + depth, K);
+            lf_fast_pack(scratch, part_of(&s, 0).x, (size_t)a->ldx, T, k, k1);
+            for (int p = 0; p < a->n; p++) {
+                struct piece c = part_of(&s, p);
+                struct lf_q4_dots d = dots_of(&c, k, k1);
+                if (c.n0 < c.n1 && lf_fast_fits(c.w))
+                    lf_fast_products(&d, scratch);
+            }
         }
     }
 }
 
 static void forward_share(const struct portion *s, float *scratch)
 {
-    bool packs = false;
+    bool packs = false, fast = false;
     for (int p = 0; p < s->a->n; p++) {
         struct piece c = part_of(s, p);
         if (c.n0 >= c.n1)
             continue;
         if (c.w->bias)
             add_bias(&c);
-        if (goes_packed(&c))
+        if (s->fast && lf_fast_fits(c.w))
+            fast = true;
+        else if (goes_packed(&c))
             packs = true;
         else
             in_pieces(&c, scratch);
     }
     if (packs)
         packed_tokens(s, scratch);
+    if (fast)
+        fast_tokens(s, scratch);
 }
 
 static void forward(const void *args, size_t begin, size_t end, void *scratch)
@@ -190,8 +227,8 @@ static void forward(const void *args, size_t begin, size_t end, void *scratch)
     while (begin < end) { /* units are (token block, panel) */
         size_t tb = begin / wk->panels, from = begin % wk->panels;
         size_t to = min_size(wk->panels, from + (end - begin));
-        size_t t0 = tb * wk->block, t1 = min_size(t0 + wk->block, (size_t)wk->a->T);
-        forward_share(&(struct portion){wk->a, from, to, t0, t1}, scratch);
+        size_t t0 = wk->t0 + tb * wk->block, t1 = min_size(t0 + wk->block, wk->t1);
+        forward_share(&(struct portion){wk->a, from, to, t0, t1, wk->fast}, scratch);
         begin += to - from;
     }
 }
@@ -207,16 +244,24 @@ static size_t token_block(struct lf_stream *s, size_t T, size_t panels)
     return block < 2 * MANY_TOKENS ? 2 * MANY_TOKENS : block;
 }
 
-void LF_ISA(linear)(struct lf_stream *s, const struct lf_linear_args *a)
+static void forward_tokens(struct lf_stream *s, const struct lf_linear_args *a, size_t t0,
+                           size_t t1, bool fast)
 {
-    struct work wk = {.a = a};
+    struct work wk = {.a = a, .t0 = t0, .t1 = t1, .fast = fast};
     for (int p = 0; p < a->n; p++)
         wk.panels += panels_of(a->w[p]->N);
-    if (a->T == 0 || wk.panels == 0)
+    if (t0 == t1 || wk.panels == 0)
         return;
-    wk.block = token_block(s, (size_t)a->T, wk.panels);
-    size_t blocks = ((size_t)a->T + wk.block - 1) / wk.block;
+    wk.block = token_block(s, t1 - t0, wk.panels);
+    size_t blocks = (t1 - t0 + wk.block - 1) / wk.block;
     lf_cpu_run(s, wk.panels * blocks, 1, forward, &wk);
+}
+
+void LF_ISA(linear)(struct lf_stream *s, const struct lf_linear_args *a)
+{
+    size_t fast = lf_cpu_of(s)->fast ? (size_t)a->T_fast : 0;
+    forward_tokens(s, a, 0, fast, true);
+    forward_tokens(s, a, fast, (size_t)a->T, false);
 }
 
 /* ---- Backward ---- */

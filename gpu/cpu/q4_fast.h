@@ -1,0 +1,43 @@
+/* Products of the rows of a 4-bit weight with tokens, in integers, on one thread. Private to gpu/.
+ *
+ * A vector has 32 products of 16-bit integers an instruction, where it has 16 of floats, and a
+ * 16-bit table of codes is looked up for 32 codes at once. So the code table and the tokens are
+ * rounded to integers: what that does to a result is said beside `T_fast` of struct lf_linear_args
+ * (gpu/ops.h). A token's integers do not depend on the other tokens, nor do their sums, which are
+ * exact over the LF_FAST_BLOCK elements that share a scale of the weight and one of the token:
+ * those are scaled and added in fp32.
+ */
+#ifndef LF_GPU_CPU_Q4_FAST_H
+#define LF_GPU_CPU_Q4_FAST_H
+
+#include "gpu/cpu/q4_dots.h"
+
+#define lf_fast_depth LF_ISA(fast_depth)
+#define lf_fast_pack LF_ISA(fast_pack)
+#define lf_fast_products LF_ISA(fast_products)
+
+#define LF_FAST_BLOCK 64   /* elements of a token that share a scale */
+#define LF_FAST_TOKENS 256 /* of a call, at most */
+
+/* Room for the packed tokens of a call and what it decodes. */
+#define LF_FAST_SCRATCH ((size_t)1 << 20)
+
+/* Whether a weight has this form. */
+static inline bool lf_fast_fits(const struct lf_weight *w)
+{
+#ifdef __AVX2__
+    return w->kind == LF_WEIGHT_Q4 && w->block >= LF_FAST_BLOCK && w->K % LF_FAST_BLOCK == 0;
+#else
+    (void)w;
+    return false;
+#endif
+}
+
+/* Columns that go together for T tokens. k0 of the following is a multiple. */
+size_t lf_fast_depth(size_t T);
+/* Rounds columns [k0, k1) of T tokens, which start at x, into the scratch. */
+void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1);
+/* The products, with a scratch packed for the same T, k0 and k1. a->w: lf_fast_fits. */
+void lf_fast_products(const struct lf_q4_dots *a, void *scratch);
+
+#endif

@@ -1,0 +1,272 @@
+/* LIBS: lf_gpu lf_core */
+/* Products of 4-bit weights in integers (LF_CPU_FAST): how far they may be off, what they do with
+ * numbers at the limits, and which tokens they leave alone. */
+#include "core/rng.h"
+#include "gpu/backend.h"
+#include "gpu/device.h"
+#include "gpu/nf4.h"
+#include "gpu/ops.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define ROWS 83
+#define WIDTH 1344 /* a run of scales, part of one, and part of a group of codes */
+#define TOKENS 41
+#define BLOCK 64
+
+static const struct lf_ops *ops; /* of the instruction set whose turn it is */
+
+struct rig {
+    struct lf_device *dev;
+    struct lf_stream *stream;
+    struct lf_weight w;
+    uint8_t codes[ROWS * WIDTH / 2], absmax_q[ROWS * WIDTH / BLOCK];
+    float absmax2[ROWS * WIDTH / BLOCK / 256 + 1];
+    float x[TOKENS * WIDTH], y[TOKENS * ROWS];
+};
+
+static void open_as(struct rig *r, enum lf_cpu_products products)
+{
+    struct lf_diag diag;
+    struct lf_device_options o = {.threads = 2, .cpu_products = products};
+    assert_int_equal(lf_device_open(&r->dev, LF_DEVICE_CPU, &o, &diag), LF_OK);
+    assert_int_equal(lf_stream_new(&r->stream, r->dev, 0, &diag), LF_OK);
+    r->stream->ops = ops;
+}
+
+static void close_device(struct rig *r)
+{
+    lf_stream_free(r->stream);
+    lf_device_free(r->dev);
+}
+
+static float normal(uint64_t i)
+{
+    float u = lf_rng_unit(lf_rng_u32(1, i, 0)), v = lf_rng_unit(lf_rng_u32(1, i, 1));
+    return sqrtf(-2 * logf(u + 1e-9F)) * cosf(6.2831853F * v);
+}
+
+static struct rig *rig_new(enum lf_cpu_products products)
+{
+    struct rig *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    for (size_t i = 0; i < sizeof r->codes; i++)
+        r->codes[i] = (uint8_t)lf_rng_u32(2, i, 0);
+    for (size_t i = 0; i < sizeof r->absmax_q; i++)
+        r->absmax_q[i] = (uint8_t)lf_rng_u32(3, i, 0);
+    for (size_t i = 0; i < sizeof r->absmax2 / sizeof *r->absmax2; i++)
+        r->absmax2[i] = 0.01F + 0.001F * (float)i;
+    for (size_t i = 0; i < TOKENS * WIDTH;
+         i++) /* now and then one that is a hundred times as large */
+        r->x[i] = normal(i) * (i % 1000 == 7 ? 100.0F : 1.0F);
+    r->w = (struct lf_weight){.kind = LF_WEIGHT_Q4,
+                              .N = ROWS,
+                              .K = WIDTH,
+                              .data = r->codes,
+                              .block = BLOCK,
+                              .code = lf_nf4_code,
+                              .absmax_q = r->absmax_q,
+                              .absmax_code = lf_dynamic_map,
+                              .absmax2 = r->absmax2,
+                              .block2 = 256,
+                              .offset = 0.03F};
+    open_as(r, products);
+    return r;
+}
+
+static void rig_free(struct rig *r)
+{
+    close_device(r);
+    free(r);
+}
+
+/* Tokens [t, t + n), of which the first n_fast may be in integers. */
+static void multiply(struct rig *r, int t, int n, int n_fast)
+{
+    struct lf_linear_args a = {.y = r->y + t * ROWS,
+                               .x = r->x + t * WIDTH,
+                               .w = {&r->w},
+                               .n = 1,
+                               .T = n,
+                               .T_fast = n_fast,
+                               .ldy = ROWS,
+                               .ldx = WIDTH};
+    r->stream->ops->linear(r->stream, &a);
+}
+
+static double scale_of(const struct lf_weight *w, size_t block)
+{
+    float product = w->absmax_code[w->absmax_q[block]] * w->absmax2[block / 256];
+    return (double)(product + w->offset);
+}
+
+/* What gpu/ops.h says that an element may be off, and what the sums in fp32 add; *exact: its value.
+ */
+static double bound(const struct rig *r, int t, int n, double *exact)
+{
+    double off = 0;
+    *exact = 0;
+    for (size_t b = 0; b < WIDTH / BLOCK; b++) {
+        size_t at = (size_t)n * WIDTH + b * BLOCK;
+        double scale = scale_of(&r->w, at / BLOCK), sum = 0, most = 0, part = 0;
+        for (size_t i = 0; i < BLOCK; i++) {
+            double x = (double)r->x[(size_t)t * WIDTH + b * BLOCK + i];
+            uint8_t byte = r->codes[(at + i) / 2];
+            part += x * (double)r->w.code[i % 2 ? byte & 15 : byte >> 4];
+            sum += fabs(x);
+            most = fmax(most, fabs(x));
+        }
+        double step = fmax(most / 32767, sum / 338900);
+        off += fabs(scale) * (5.4e-5 * sum + 32 * step) + 1e-5 * fabs(scale) * sum;
+        *exact += scale * part;
+    }
+    return off;
+}
+
+static void check_bound(struct rig *r, int n_tokens)
+{
+    double off = 0, size = 0;
+    memset(r->y, 0xff, sizeof r->y);
+    multiply(r, 0, n_tokens, n_tokens);
+    for (int t = 0; t < n_tokens; t++)
+        for (int n = 0; n < ROWS; n++) {
+            double exact, most = bound(r, t, n, &exact), d = (double)r->y[t * ROWS + n] - exact;
+            if (!(fabs(d) <= most))
+                fail_msg("%d tokens, token %d, row %d: off by %g, %g allowed", n_tokens, t, n, d,
+                         most);
+            off += d * d;
+            size += exact * exact;
+        }
+    print_message("%d tokens: off by %.2g of their size\n", n_tokens, sqrt(off / size));
+    assert_true(sqrt(off / size) < 3e-4);
+}
+
+static void results_are_within_the_bound(void **state)
+{
+    (void)state;
+    static const int counts[] = {1, 2, 3, 4, 5, 6, 7, 13, 41};
+    struct rig *r = rig_new(LF_CPU_FAST);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        check_bound(r, counts[i]);
+    rig_free(r);
+}
+
+static void scales_that_are_not_nested_and_blocks_of_128(void **state)
+{
+    (void)state;
+    static float absmax[ROWS * WIDTH / BLOCK];
+    struct rig *r = rig_new(LF_CPU_FAST);
+    for (size_t i = 0; i < ROWS * WIDTH / BLOCK; i++)
+        absmax[i] = (float)scale_of(&r->w, i & ~(size_t)1);
+    static float half[ROWS * WIDTH / BLOCK / 2 + 1];
+    for (size_t i = 0; i < ROWS * WIDTH / BLOCK; i++)
+        half[i / 2] = absmax[i];
+    memset(r->y, 0, sizeof r->y);
+    r->w.absmax = absmax;
+    multiply(r, 0, 9, 9);
+    static float want[9 * ROWS];
+    memcpy(want, r->y, sizeof want);
+    r->w.absmax = half;
+    r->w.block = 128;
+    multiply(r, 0, 9, 9);
+    assert_memory_equal(want, r->y, sizeof want);
+    rig_free(r);
+}
+
+/* Sums of 64 products that are all as large as they can be. */
+static void the_largest_sums_do_not_wrap(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new(LF_CPU_FAST);
+    for (int sign = 0; sign < 2; sign++) {
+        memset(r->codes, sign ? 0x00 : 0xff, sizeof r->codes);
+        for (size_t i = 0; i < TOKENS * WIDTH; i++)
+            r->x[i] = 3;
+        check_bound(r, 1);
+        check_bound(r, TOKENS);
+    }
+    rig_free(r);
+}
+
+static void what_is_not_finite_stays_so(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new(LF_CPU_FAST);
+    for (int many = 0; many < 2; many++) {
+        int n = many ? TOKENS : 2;
+        r->x[5] = NAN;
+        r->x[WIDTH + 700] = -INFINITY;
+        multiply(r, 0, n, n);
+        for (int i = 0; i < 2 * ROWS; i++)
+            assert_false(isfinite(r->y[i]));
+        assert_true(n == 2 || isfinite(r->y[2 * ROWS]));
+    }
+    memset(r->x, 0, sizeof r->x);
+    r->x[1] = 1e-42F;
+    multiply(r, 0, 2, 2);
+    for (int i = 0; i < 2 * ROWS; i++)
+        assert_true(r->y[i] == 0);
+    rig_free(r);
+}
+
+/* Integers are the same, and so is what they sum up to; fp32 adds the blocks in another order. */
+static void a_token_does_not_depend_on_its_company(void **state)
+{
+    (void)state;
+    static float together[TOKENS * ROWS];
+    struct rig *r = rig_new(LF_CPU_FAST);
+    multiply(r, 0, TOKENS, TOKENS);
+    memcpy(together, r->y, sizeof together);
+    for (int t = 0; t < TOKENS; t++)
+        multiply(r, t, 1, 1);
+    for (int i = 0; i < TOKENS * ROWS; i++) {
+        double exact, most = bound(r, i / ROWS, i % ROWS, &exact);
+        assert_true(fabs((double)together[i] - (double)r->y[i]) <= 0.02 * most);
+    }
+    rig_free(r);
+}
+
+/* Those behind the tokens that may be in integers have the bytes that they have alone, and all have
+ * where the device is to be exact. */
+static void exact_tokens_stay_exact(void **state)
+{
+    (void)state;
+    static float want[TOKENS * ROWS];
+    struct rig *r = rig_new(LF_CPU_FAST);
+    multiply(r, 11, 5, 0);
+    memcpy(want, r->y, sizeof want);
+    multiply(r, 0, 16, 11);
+    assert_memory_equal(want + 11 * ROWS, r->y + 11 * ROWS, (size_t)5 * ROWS * sizeof *want);
+    multiply(r, 0, 16, 0);
+    memcpy(want, r->y, sizeof want);
+    close_device(r);
+    open_as(r, LF_CPU_EXACT);
+    multiply(r, 0, 16, 16);
+    assert_memory_equal(want, r->y, sizeof want);
+    rig_free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(results_are_within_the_bound),
+        cmocka_unit_test(scales_that_are_not_nested_and_blocks_of_128),
+        cmocka_unit_test(the_largest_sums_do_not_wrap),
+        cmocka_unit_test(what_is_not_finite_stays_so),
+        cmocka_unit_test(a_token_does_not_depend_on_its_company),
+        cmocka_unit_test(exact_tokens_stay_exact)};
+    static const char *const sets[] = {"vnni", "avx512", "avx2"};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        const char *label;
+        if ((ops = lf_cpu_ops(sets[i], &label)))
+            failed += cmocka_run_group_tests_name(label, tests, NULL, NULL);
+    }
+    return failed;
+}
