@@ -34,12 +34,12 @@ static inline void must(enum lf_err rc, const struct lf_diag *diag)
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":512," \
     "\"max_position_embeddings\":256,\"rms_norm_eps\":1e-5,\"bos_token_id\":1,\"eos_token_id\":0"
 
-/* From the text of a config.json; NF4. options NULL: two threads. */
+/* From the text of a config.json; NF4. options NULL: two threads and products in fp32. */
 static inline void tiny_open_as(struct tiny *t, const char *text, enum lf_device_kind kind,
                                 const struct lf_device_options *options, int n_slots,
                                 const struct lf_exec_limits *limits)
 {
-    static const struct lf_device_options usual = {.threads = 2};
+    static const struct lf_device_options usual = {.threads = 2, .cpu_products = LF_CPU_EXACT};
     struct lf_diag diag = {""};
     struct lf_config config;
     json_t *j;
