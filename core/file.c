@@ -16,9 +16,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Some file systems let signals cut these short. */
+static int open_whole(const char *path, int flags)
+{
+    int fd;
+    do
+        fd = open(path, flags | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int sync_whole(int fd)
+{
+    int rc;
+    do
+        rc = fsync(fd);
+    while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
 enum lf_err lf_file_read(struct lf_buf *out, const char *path, size_t max, struct lf_diag *diag)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_whole(path, O_RDONLY);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", path);
     enum lf_err rc = LF_OK;
@@ -81,7 +100,7 @@ enum lf_err lf_file_map_fd(struct lf_mapping *out, int fd, const char *what, str
 enum lf_err lf_file_map(struct lf_mapping *out, const char *path, struct lf_diag *diag)
 {
     /* A FIFO would be waited for. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open_whole(path, O_RDONLY | O_NONBLOCK);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", path);
     enum lf_err rc = lf_file_map_fd(out, fd, path, diag);
@@ -120,10 +139,10 @@ static void dir_of(char out[LF_PATH_MAX], const char *path)
 
 enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_whole(dir, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return lf_fail_errno(diag, errno, "%s", dir);
-    int bad = fsync(fd) != 0 ? errno : 0;
+    int bad = sync_whole(fd) != 0 ? errno : 0;
     close(fd);
     return bad ? lf_fail_errno(diag, bad, "%s: fsync", dir) : LF_OK;
 }
@@ -148,7 +167,7 @@ enum lf_err lf_file_move(const char *from, const char *to, struct lf_diag *diag)
 
 enum lf_err lf_file_commit(int fd, const char *tmp, const char *path, struct lf_diag *diag)
 {
-    if (fsync(fd) != 0)
+    if (sync_whole(fd) != 0)
         return lf_fail_errno(diag, errno, "%s: fsync", tmp);
     return lf_file_move(tmp, path, diag);
 }
@@ -178,7 +197,7 @@ static enum lf_err beside_open(int *fd, char tmp[LF_PATH_MAX], const char *path,
             return lf_fail_errno(diag, errno, "%s", path);
         if (snprintf(tmp, LF_PATH_MAX, "%s.tmp-%06x", path, name & 0xffffff) >= LF_PATH_MAX)
             return lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
-        *fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        *fd = open_whole(tmp, O_RDWR | O_CREAT | O_EXCL);
     } while (*fd < 0 && errno == EEXIST);
     return *fd < 0 ? lf_fail_errno(diag, errno, "%s", tmp) : LF_OK;
 }
@@ -227,7 +246,7 @@ static enum lf_err copy_all(int in, const char *from, int out, const char *tmp, 
 enum lf_err lf_file_copy(const char *from, const char *to, char *sha256, struct lf_diag *diag)
 {
     char tmp[LF_PATH_MAX];
-    int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
+    int in = open_whole(from, O_RDONLY), out = -1;
     if (in < 0)
         return lf_fail_errno(diag, errno, "%s", from);
     struct lf_sha256 *h = sha256 ? lf_sha256_begin() : NULL;
