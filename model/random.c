@@ -3,6 +3,7 @@
 #include "model/model.h"
 
 #include "core/file.h"
+#include "core/pool.h"
 #include "core/rng.h"
 #include "gpu/nf4.h"
 #include "model/bnb.h"
@@ -12,10 +13,12 @@
 #include <string.h>
 
 #define WEIGHT_SPREAD 0.035f /* uniform in +-; a standard deviation of 0.02 */
+#define FILL_GRAIN 4096      /* draws of sixteen bytes */
 
 struct gen {
     struct lf_model *m;
     struct lf_stream *s;
+    struct lf_pool *pool;
     uint64_t seed, stream; /* each array draws from its own stream of numbers */
     uint16_t values[256];  /* bf16 weights by random byte */
     uint8_t *bytes;        /* (cap) scratch */
@@ -24,13 +27,26 @@ struct gen {
     size_t cap;
 };
 
+struct fill {
+    uint64_t seed, stream;
+    uint8_t *out;
+    size_t n;
+};
+
+static void fill_part(void *arg, size_t begin, size_t end, int worker)
+{
+    const struct fill *f = arg;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        struct lf_u32x4 r = lf_rng4(f->seed, i, f->stream);
+        memcpy(f->out + 16 * i, r.v, f->n - 16 * i < 16 ? f->n - 16 * i : 16);
+    }
+}
+
 static void fill_bytes(struct gen *g, uint8_t *out, size_t n)
 {
-    uint64_t stream = g->stream++;
-    for (size_t i = 0; i < n; i += 16) {
-        struct lf_u32x4 r = lf_rng4(g->seed, i / 16, stream);
-        memcpy(out + i, r.v, n - i < 16 ? n - i : 16);
-    }
+    struct fill f = {g->seed, g->stream++, out, n};
+    lf_pool_run(g->pool, (n + 15) / 16, FILL_GRAIN, fill_part, &f);
 }
 
 static enum lf_err gen_plain(struct gen *g, struct lf_weight *w, struct lf_diag *diag)
@@ -131,6 +147,9 @@ static enum lf_err gen_open(struct gen *g, struct lf_diag *diag)
         g->cap = n > g->cap ? n : g->cap;
         widest = (size_t)c->proj[p].N > widest ? (size_t)c->proj[p].N : widest;
     }
+    enum lf_err rc = lf_pool_new(&g->pool, 0, diag);
+    if (rc != LF_OK)
+        return rc;
     size_t blocks2 = g->cap / (LF_NF4_BLOCK * LF_NF4_BLOCK2) + 1;
     g->bytes = malloc(g->cap + 16);
     g->halves = malloc(g->cap * sizeof *g->halves);
@@ -156,6 +175,7 @@ enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
     lf_sha256_hex(g.m->digest, what, strlen(what));
     lf_fail(&g.m->chat_reason, LF_E_NOT_FOUND, "a model of random weights has no chat template");
     rc = gen_open(&g, diag) ?: gen_model(&g, quant, diag);
+    lf_pool_free(g.pool);
     free(g.bytes);
     free(g.halves);
     free(g.floats);
