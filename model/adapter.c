@@ -126,6 +126,23 @@ void lf_adapter_free(struct lf_adapter *a)
     free(a);
 }
 
+enum lf_err lf_packed_of(struct lf_packed **out, const struct lf_adapter *a, enum lf_dtype type,
+                         struct lf_diag *diag)
+{
+    struct lf_packed *p = calloc(1, sizeof *p);
+    size_t bytes = a->shape.n_params * lf_dtype_bytes(type);
+    if (p)
+        p->params = malloc(bytes);
+    if (!p || !p->params || lf_adapter_shape_copy(&p->shape, &a->shape) != LF_OK) {
+        lf_packed_free(p);
+        return lf_no_memory(diag, "an adapter of %zu bytes", bytes);
+    }
+    p->bytes = bytes;
+    lf_from_f32(p->params, type, a->params, a->shape.n_params);
+    *out = p;
+    return LF_OK;
+}
+
 void lf_packed_free(struct lf_packed *p)
 {
     if (!p)

@@ -107,6 +107,9 @@ struct lf_packed {
  * Yours, lf_packed_free. */
 enum lf_err lf_packed_load(struct lf_packed **out, const struct lf_config *c, enum lf_dtype type,
                            const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* The same of an adapter in memory. */
+enum lf_err lf_packed_of(struct lf_packed **out, const struct lf_adapter *a, enum lf_dtype type,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_packed_free(struct lf_packed *p);
 
 /* ---- Slots ----------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/num.h"
+#include "daemon/engine/blend.h"
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
@@ -93,6 +94,8 @@ void lf_request_free(struct lf_request *a)
 {
     lf_grammar_release(a->grammar);
     a->grammar = NULL;
+    lf_blend_release(a->model.pick.blend);
+    a->model.pick.blend = NULL;
     free(a->bias);
     a->bias = NULL;
     a->n_bias = 0;

@@ -77,13 +77,14 @@ static const struct lf_param mount[] = {
 };
 
 static const struct lf_param lorax[] = {
-    {NULL, KEYS("adapter_id", "max_new_tokens", "do_sample", "ignore_eos_token", "return_full_text",
-                "details", "stop", "top_n_tokens", "return_k_alternatives", "decoder_input_details",
-                "best_of", "priority", "deadline_ms", LF_FORM_NAMES_LORAX)},
+    {NULL,
+     KEYS("adapter_id", "merged_adapters", "max_new_tokens", "do_sample", "ignore_eos_token",
+          "return_full_text", "details", "stop", "top_n_tokens", "return_k_alternatives",
+          "decoder_input_details", "best_of", "priority", "deadline_ms", LF_FORM_NAMES_LORAX)},
     {"*", KEYS("adapter_source", "api_token")}, /* adapters are known by their names alone */
     {"1 1.0", KEYS("typical_p")},
     {"false", KEYS("watermark", "apply_chat_template")},
-    {"", KEYS("truncate", "merged_adapters")},
+    {"", KEYS("truncate")},
     {0},
 };
 

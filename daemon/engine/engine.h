@@ -93,10 +93,12 @@ void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);
 /* ---- Generations ----------------------------------------------------------------------------- */
 
 /* An adapter's version, and the PEFT directory that it is read from. id 0: the bare base. */
+struct lf_blend;
 struct lf_pick {
     uint64_t id;
     int32_t version;
     char dir[LF_PATH_MAX];
+    struct lf_blend *blend; /* NULL: one adapter; else several, and the id is theirs (blend.h) */
 };
 
 struct lf_generate_spec {

@@ -1,9 +1,9 @@
 /* The loaders: adapters from their files into host memory, and from there onto the device, while
  * the engine goes on. */
+#include "daemon/engine/blend.h"
 #include "daemon/engine/inside.h"
 
 #include "core/lock.h"
-#include "core/sums.h"
 
 #include <unistd.h>
 
@@ -36,9 +36,11 @@ void lf_engine_poke(struct lf_engine *e)
 
 static void read_files(struct lf_engine *e, struct lf_resident *r)
 {
-    r->rc = lf_sums_check(r->dir, &r->why);
-    if (r->rc == LF_OK || r->rc == LF_E_INVALID)
-        r->rc = lf_packed_load(&r->packed, &e->config, e->dev->act, r->dir, &r->why);
+    if (r->blend)
+        r->rc = lf_blend_load(&r->packed, r->blend, &e->config, e->dev->act, &r->why);
+    else
+        r->rc = lf_version_check(r->dir, &r->why)
+                    ?: lf_packed_load(&r->packed, &e->config, e->dev->act, r->dir, &r->why);
 }
 
 static void copy(struct lf_loader *me, struct lf_resident *r)

@@ -1,4 +1,5 @@
 /* A generation from its caller's side, and the two moments at which both sides meet. */
+#include "daemon/engine/blend.h"
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
@@ -44,6 +45,7 @@ static void unref(struct lf_generation *g)
     pthread_mutex_destroy(&g->lock);
     pthread_cond_destroy(&g->more);
     lf_guide_free(g->guide);
+    lf_blend_release(g->pick.blend);
     free(g->ids);
     free(g->bias);
     free(g->tokens);
@@ -96,6 +98,7 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     g->engine = e;
     g->n = spec->n;
     g->pick = *spec->pick;
+    lf_blend_hold(g->pick.blend);
     g->sample = spec->sample;
     g->n_bias = spec->n_bias;
     g->scored = spec->score_prompt;

@@ -1,4 +1,5 @@
 /* Adapters between their files and the device: who is where, who comes, who leaves. */
+#include "daemon/engine/blend.h"
 #include "daemon/engine/inside.h"
 
 #include "core/budget.h"
@@ -19,10 +20,10 @@
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-/* Ids are counted from 1 on. */
+/* Ids are counted from 1 on; those of blends have the highest bit. */
 uint64_t lf_pick_owner(uint64_t id, int32_t version)
 {
-    return (id << 32 | (uint32_t)version) + 1;
+    return id >> 63 ? id : (id << 32 | (uint32_t)version) + 1;
 }
 
 static struct lf_resident **chain_of(struct lf_residents *rs, uint64_t id, int32_t version)
@@ -74,6 +75,7 @@ static void forget(struct lf_residents *rs, struct lf_resident *r)
         at = &(*at)->next;
     *at = r->next;
     rs->n--;
+    lf_blend_release(r->blend);
     free(r);
 }
 
@@ -206,6 +208,7 @@ struct lf_resident *lf_resident_want(struct lf_engine *e, const struct lf_pick *
         r->id = pick->id;
         r->version = pick->version;
         memcpy(r->dir, pick->dir, sizeof r->dir);
+        lf_blend_hold(r->blend = pick->blend);
         lf_lock_auto held = lf_lock(&rs->lock);
         struct lf_resident **chain = chain_of(rs, r->id, r->version);
         r->next = *chain;
@@ -425,6 +428,7 @@ void lf_residents_close(struct lf_engine *e)
             if (r->state == LF_RESIDENT_PLACED)
                 lf_slots_unload(e->slots, e->stream, r->slot);
             lf_packed_free(r->packed);
+            lf_blend_release(r->blend);
             free(r);
         }
     rs->n = rs->n_placed = rs->n_host = rs->n_held = rs->n_reading = 0;

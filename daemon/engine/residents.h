@@ -52,6 +52,7 @@ struct lf_resident {
     enum lf_err rc;
     struct lf_diag why;
     char dir[LF_PATH_MAX];
+    struct lf_blend *blend;        /* NULL: the files in dir */
     struct lf_resident *next;      /* of its chain in the table */
     struct lf_resident *next_load; /* in the loaders' lists */
 };

@@ -2,6 +2,7 @@
 import asyncio
 import json
 import os
+import urllib.error
 import urllib.request
 
 from asking import expect
@@ -47,6 +48,45 @@ def lorax_client():
         expect("nobody" in str(e), e)
     else:
         raise SystemExit("check failed: an adapter that is not there")
+
+
+def merged(ids, weights, strategy="linear", density=0.0, method=None):
+    return {"ids": ids, "weights": weights, "merge_strategy": strategy, "density": density,
+            "majority_sign_method": method}
+
+
+def lorax_merged():
+    """A mixture of one adapter is that adapter; of it and its opposite, the base."""
+    import lorax
+    client = lorax.Client(URL)
+
+    def ask(m):
+        return client.generate(PROMPT, merged_adapters=m, max_new_tokens=4).generated_text
+    red = client.generate(PROMPT, adapter_id="red", max_new_tokens=4).generated_text
+    base = client.generate(PROMPT, max_new_tokens=4).generated_text
+    expect(red != base, red)
+    for m in (merged(["red"], [1.0]), merged(["red", "red"], [0.25, 0.75]),
+              merged(["red"], [1.0], "dare_linear", 1.0), merged(["red"], [1.0], "ties", 1.0),
+              merged(["red", "red"], [1.0, 1.0], "ties", 1.0, "frequency")):
+        expect(ask(m) == red, (m, ask(m)))
+    expect(ask(merged(["red", "red"], [1.0, -1.0])) == base, "an adapter and its opposite")
+    for strategy in ("ties", "dare_linear", "dare_ties"):
+        m = merged(["red", "red"], [0.5, 0.5], strategy, 0.5)
+        expect(ask(m) == ask(m), (m, "the same again"))
+    for m, why in ((merged(["red", "nobody"], [1, 1]), "nobody"),
+                   (merged(["red"], [1.0], "ties"), "density"),
+                   (merged(["red", "red"], [1.0]), "as many numbers"),
+                   ({**merged(["red"], [1.0]), "ids": [""]}, "not an adapter"),
+                   ({**merged(["red"], [1.0]), "merge_strategy": "best"}, "dare_ties")):
+        body = {"inputs": PROMPT, "parameters": {"merged_adapters": m}}
+        request = urllib.request.Request(URL + "/generate", json.dumps(body).encode())
+        try:
+            urllib.request.urlopen(request)
+        except urllib.error.HTTPError as e:
+            text = e.read().decode()
+            expect(e.code in (400, 404) and why in text, (m, text))
+        else:
+            raise SystemExit("check failed: merged %s" % m)
 
 
 def huggingface_client():
@@ -124,6 +164,6 @@ def litellm_():
     expect("red" in r.choices[0].text, r)
 
 
-for check in (lorax_client, huggingface_client, langchain, litellm_):
+for check in (lorax_client, lorax_merged, huggingface_client, langchain, litellm_):
     print(check.__name__, flush=True)
     check()
