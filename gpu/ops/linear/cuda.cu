@@ -110,28 +110,36 @@ static bool takes_glu(const struct lf_stream *s, const struct lf_glu_args *g,
            !c->y_f32 && c->group.n == 2 && c->group.m[0].N == g->F && c->group.m[1].N == g->F;
 }
 
-/* Few tokens over 4-bit weights: u first, perhaps with the norm; then the map, perhaps through the
- * activation. The map of few rows adds the adapters' share as it writes; above that many adapters
- * may be there, whose B is read best by a kernel of its own. */
+static struct q4_lora q4_lora_from(const struct lf_lora_args *a)
+{
+    struct q4_lora l = {};
+    l.sites = a->sites;
+    l.segs = a->batch->segs;
+    l.u = (bf16 *)a->u;
+    l.n_sites = a->n_sites;
+    l.n_segs = a->batch->n_segs;
+    l.rank_max = a->batch->rank_max;
+    memcpy(l.site, a->site, sizeof l.site);
+    l.keeps_b = lora_keeps_b(a);
+    return l;
+}
+
+/* Few tokens over 4-bit weights: u first, perhaps with the norm, or beside the map; then the map,
+ * perhaps through the activation. The map of few rows adds the adapters' share as it writes; above
+ * that many adapters may be there, whose B is read best by a kernel of its own. */
 static void map_few(struct lf_stream *s, struct q4_call *c, const struct lf_map_args *m,
                     const struct lf_lora_args *lora)
 {
     bool apart = lora && c->T > ROWS_MAX, glu = !apart && takes_glu(s, m->glu, c);
+    bool beside = apart && has_wgmma(s) && lf_cuda_q4_makes_u(s, c, lora);
     if (glu)
         c->glu = {(bf16 *)m->glu->y, m->glu->act};
-    if (lora)
+    if (lora && !beside)
         lf_cuda_lora_u(s, lora, m->norm);
     else if (m->norm)
         lf_cuda_norm(s, m->norm);
-    if (lora && !apart) {
-        c->lora.sites = lora->sites;
-        c->lora.segs = lora->batch->segs;
-        c->lora.u = (const bf16 *)lora->u;
-        c->lora.n_sites = lora->n_sites;
-        c->lora.n_segs = lora->batch->n_segs;
-        c->lora.rank_max = lora->batch->rank_max;
-        memcpy(c->lora.site, lora->site, sizeof c->lora.site);
-    }
+    if (lora && (beside || !apart))
+        c->lora = q4_lora_from(lora);
     q4_run(s, c);
     if (apart)
         lf_cuda_lora_y(s, lora, m->glu);

@@ -22,8 +22,10 @@
 #include "gpu/cuda/tensor_map.cuh"
 #include "gpu/cuda/warpgroup.cuh"
 #include "gpu/ops/glu/curve.cuh"
-#include "gpu/ops/linear/q4.cuh"
+#include "gpu/ops/linear/beside.cuh"
 
+#define BESIDE_MIN 17            /* tokens from which u is made beside (16: 4% slower); */
+#define BESIDE_MAX 64            /* up to which */
 #define SUPPLY_WARPS 4           /* two work: registers are moved by the warpgroup */
 #define RUN_BYTES (Q4_RUN * 512) /* codes of a panel */
 
@@ -48,8 +50,9 @@ struct wgmma_args {
     int runs;           /* in a tile */
     int splits;         /* equal parts of every tile; 0: the line of all units in equal parts */
     int share, rest;    /* units of a block; the first `rest` blocks have one more */
-    float4 *parts;      /* two for each block: of its first tile, of any other */
-    int *counters;      /* a tile each */
+    struct beside beside;
+    float4 *parts; /* two for each block: of its first tile, of any other */
+    int *counters; /* a tile each */
 };
 
 /* A tile's part that a block makes. */
@@ -707,7 +710,7 @@ LF_DEVICE void consume(const struct wgmma_args &a, struct rings<N> &r, const str
 
 /* ---- The kernel ------------------------------------------------------------------------------ */
 
-template <int N, bool nested, bool glu>
+template <int N, bool nested, bool glu, bool beside>
 static __global__ void __launch_bounds__(shape<N>::threads, 1)
     q4_wgmma_kernel(const __grid_constant__ struct wgmma_args a,
                     const __grid_constant__ CUtensorMap x)
@@ -715,7 +718,9 @@ static __global__ void __launch_bounds__(shape<N>::threads, 1)
     __shared__ struct rings<N> r;
     const struct stages<N> in = stages_of<N>();
     int warp = threadIdx.x / 32 - shape<N>::panels;
-    if (warp >= 0) {
+    if (beside && (int)blockIdx.x >= a.beside.first) {
+        beside_block(a.c, a.beside);
+    } else if (warp >= 0) {
         registers_give<shape<N>::give>();
         if (warp == 0) {
             if (threadIdx.x % 32 == 0)
@@ -768,9 +773,42 @@ static int cut(struct wgmma_args *a, int most)
     return blocks;
 }
 
-template <int N, bool nested, bool glu>
+/* Which blocks make u: as many as leave the longer of both the shortest, in ns. A run takes what
+ * shared memory and the tensor cores take for it; what stands around runs, and around reading A, is
+ * alike on both sides. */
+static int cut_beside(struct wgmma_args *a, int units, int most, int N)
+{
+    const struct q4_call *c = &a->c;
+    const struct q4_lora *l = &c->lora;
+    const int of_run = N <= 32 ? 1650 : N <= 64 ? 1900 : 2700; /* ns */
+    const int rate = 75; /* bytes a ns that a multiprocessor reads */
+    int rows = l->n_segs < c->T ? l->n_segs : c->T, best = 0;
+    double bytes = (double)rows * c->group.n * l->rank_max * c->group.K * sizeof(bf16), least = 0;
+    for (int blocks = units - 2; blocks >= units / 2; blocks--) {
+        struct wgmma_args b = *a;
+        int used = cut(&b, blocks < most ? blocks : most);
+        int longest = b.splits ? lf_div_up(b.runs, b.splits) : b.share + (b.rest > 0);
+        double product = (double)longest * of_run, reads = bytes / (rate * (units - used));
+        double time = product > reads ? product : reads;
+        if (best == 0 || time < least) {
+            least = time;
+            best = blocks;
+        }
+    }
+    int blocks = cut(a, best < most ? best : most);
+    a->beside.parts = lf_div_up(l->rank_max, BESIDE_RANKS);
+    a->beside.units = beside_tiles(c->T, l->n_segs) * c->group.n * a->beside.parts;
+    a->beside.first = blocks;
+    a->beside.blocks = lf_div_up(a->beside.units, BESIDE_PAIRS);
+    if (a->beside.blocks > units - blocks)
+        a->beside.blocks = units - blocks;
+    return blocks + a->beside.blocks;
+}
+
+template <int N, bool nested, bool glu, bool beside>
 static void launch(struct lf_stream *s, const struct q4_call *c)
 {
+    static_assert(!beside || shape<N>::threads == BESIDE_PAIRS * 64, "a block is pairs of warps");
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     CUtensorMap x;
     struct wgmma_args a = {};
@@ -781,18 +819,34 @@ static void launch(struct lf_stream *s, const struct q4_call *c)
     a.parts = (float4 *)cs->partials;
     a.counters = cs->counters;
     int most = (int)(LF_CUDA_PARTIALS / (2 * sizeof(float4) * (N / 8) * shape<N>::consumers));
-    int blocks = cut(&a, cs->dev->units < most ? cs->dev->units : most);
+    int units = cs->dev->units, smem = shape<N>::smem;
+    if (beside && smem < (int)sizeof(struct beside_smem))
+        smem = sizeof(struct beside_smem);
+    int blocks = beside ? cut_beside(&a, units, most, N) : cut(&a, units < most ? units : most);
     map_tokens(cs->dev, &x, c, N);
-    lf_launch<q4_wgmma_kernel<N, nested, glu>>(s, dim3(blocks), shape<N>::threads, shape<N>::smem,
-                                               a, x);
+    lf_launch<q4_wgmma_kernel<N, nested, glu, beside>>(s, dim3(blocks), shape<N>::threads, smem, a,
+                                                       x);
 }
 
 template <int N, bool nested> static void launch_for(struct lf_stream *s, const struct q4_call *c)
 {
+    const bool makes_u = nested && N >= BESIDE_MIN && N <= BESIDE_MAX;
     if (c->glu.y)
-        launch<N, nested, true>(s, c);
+        launch<N, nested, true, false>(s, c);
+    else if (makes_u && c->lora.sites)
+        launch<N, nested, false, makes_u>(s, c);
     else
-        launch<N, nested, false>(s, c);
+        launch<N, nested, false, false>(s, c);
+}
+
+bool lf_cuda_q4_makes_u(const struct lf_stream *s, const struct q4_call *c,
+                        const struct lf_lora_args *lora)
+{
+    const struct lf_ragged *b = lora->batch;
+    int units = beside_tiles(c->T, b->n_segs) * c->group.n * lf_div_up(b->rank_max, BESIDE_RANKS);
+    return c->nested && c->T >= BESIDE_MIN && c->T <= BESIDE_MAX && !lora_drops(b) &&
+           lora->x == c->x && lora->ldx == c->ldx && c->group.K >= 2 * BESIDE_K &&
+           units <= 2 * BESIDE_PAIRS * BESIDE_UNITS && lf_cuda_of(s)->dev->units > 8;
 }
 
 /* Weights that are not doubly quantised are rare, so they get fewer kernels. */

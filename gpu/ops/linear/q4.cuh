@@ -235,13 +235,14 @@ static inline struct q4_matrix q4_matrix_from(const struct lf_weight *w)
     return m;
 }
 
-/* Adapters whose share the epilogue adds: u is made. sites NULL: none. For rows only. */
+/* Adapters. sites NULL: none. Rows add their share, and u is there; wgmma makes u beside. */
 struct q4_lora {
     const struct lf_lora_site *sites;
     const struct lf_lora_seg *segs;
-    const bf16 *u; /* (T, n, rank_max) */
+    bf16 *u; /* (T, n, rank_max) */
     int n_sites, n_segs, rank_max;
     int site[LF_GROUP_MAX];
+    bool keeps_b; /* L2 keeps B until y is made */
 };
 
 /* act(first matrix) * second matrix instead of both. y NULL: none. For wgmma only. */
@@ -264,6 +265,9 @@ struct q4_call {
 void lf_cuda_q4_rows(struct lf_stream *s, const struct q4_call *c);
 /* Up to a few hundred tokens, in tiles of 32; every N is a multiple of 32. */
 void lf_cuda_q4_tiles(struct lf_stream *s, const struct q4_call *c);
+/* lf_cuda_q4_wgmma makes u for such a call. */
+bool lf_cuda_q4_makes_u(const struct lf_stream *s, const struct q4_call *c,
+                        const struct lf_lora_args *lora);
 /* T of any size by wgmma, in tiles of up to 256, for any N; builds for sm_90a, on Hopper. */
 void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c);
 /* Rows [row, row + n) of any weight as row-major bf16 (n, ld); prepared weights: multiples of 16.
