@@ -148,6 +148,8 @@ static json_t *report_json(const struct eval_run *r, const struct lf_eval_report
         "score", e->score, "rows", (json_int_t)e->rows, "unended", (json_int_t)e->unended, "unfit",
         (json_int_t)e->unfit, "unread", (json_int_t)e->unread, "tokens", (json_int_t)e->tokens,
         "seconds", e->seconds, "tokens_per_second", (double)e->tokens / e->seconds);
+    if (e->row_scores.n > 0)
+        json_object_set_new(j, "interval", json_pack("[f, f]", e->interval.low, e->interval.high));
     if (e->confusion)
         json_object_set(j, "confusion", e->confusion);
     return j;
@@ -178,10 +180,13 @@ static void print_report(const struct eval_run *r, const struct lf_eval_report *
         putchar('\n');
         return;
     }
-    printf("%s %.4f over %lld rows (%lld without an end, %lld too long); %lld tokens in "
-           "%.1f s, %.0f tok/s\n",
-           lf_metric_name(r->metric), e->score, (long long)e->rows, (long long)e->unended,
-           (long long)e->unfit, (long long)e->tokens, e->seconds, (double)e->tokens / e->seconds);
+    printf("%s %.4f", lf_metric_name(r->metric), e->score);
+    if (e->row_scores.n > 0)
+        printf(" (95%%: %.4f to %.4f)", e->interval.low, e->interval.high);
+    printf(" over %lld rows (%lld without an end, %lld too long); %lld tokens in %.1f s, %.0f "
+           "tok/s\n",
+           (long long)e->rows, (long long)e->unended, (long long)e->unfit, (long long)e->tokens,
+           e->seconds, (double)e->tokens / e->seconds);
     if (e->unread > 0)
         printf("%s reads a-z and 0-9, and finds no word in %lld references, which score 0\n",
                lf_metric_name(r->metric), (long long)e->unread);
@@ -199,7 +204,7 @@ static enum lf_err run_flags(const struct eval_flags *o, struct lf_diag *diag)
         rc = lf_fail(diag, LF_E_IO, "%s: could not be written", o->predictions);
     if (rc == LF_OK)
         print_report(&r, &report);
-    json_decref(report.confusion);
+    lf_eval_report_free(&report);
     lf_remote_free(r.remote);
     lf_dataset_free(r.rows);
     lf_train_settings_free(&r.s);

@@ -25,6 +25,7 @@ static enum lf_err score_row(struct lf_evaluation *e, struct lf_eval_row *r, str
     if (rc != LF_OK)
         return lf_fail_within(diag, rc, "row %lld", (long long)r->row + 1);
     e->sum += r->score;
+    lf_row_scores_set(&e->report.row_scores, (size_t)r->row, r->score);
     e->report.rows++;
     e->report.tokens += r->n_tokens;
     e->report.unended += r->ending == LF_ENDING_LENGTH;
@@ -93,18 +94,32 @@ enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_op
     struct lf_evaluation e = {.rows = rows, .o = o, .n = rows->n};
     if (o->rows_max > 0 && o->rows_max < e.n)
         e.n = o->rows_max;
+    *out = (struct lf_eval_report){0};
     enum lf_err rc = lf_metric_ready(o->metric, diag);
+    if (rc == LF_OK && lf_row_scores_new(&e.report.row_scores, (size_t)e.n) != LF_OK)
+        rc = lf_no_memory(diag, "an evaluation");
     if (rc == LF_OK && lf_metric_labels(o->metric))
         rc = classes_begin(&e, diag);
     rc = rc ?: complete(arg, &e, diag);
+    if (rc == LF_OK && lf_score_interval(&e.report.interval, &e.report.row_scores) != LF_OK)
+        rc = lf_no_memory(diag, "an evaluation");
     if (rc == LF_OK) {
         *out = e.report;
         out->score = out->rows > 0 ? e.sum / (double)out->rows : 0;
         out->seconds = (double)(lf_clock_ns() - start_ns) * 1e-9;
         out->confusion = e.confusion ? lf_confusion_json(e.confusion) : NULL;
+    } else {
+        lf_eval_report_free(&e.report);
     }
     lf_confusion_free(e.confusion);
     return rc;
+}
+
+void lf_eval_report_free(struct lf_eval_report *r)
+{
+    json_decref(r->confusion);
+    lf_row_scores_free(&r->row_scores);
+    *r = (struct lf_eval_report){0};
 }
 
 /* ---- A data set's rows ----------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "core/err.h"
 #include "model/generate.h"
 #include "score/confusion.h"
+#include "score/interval.h"
 #include "score/metrics.h"
 #include "text/writer.h"
 #include "trainer/dataset.h"
@@ -51,15 +52,18 @@ struct lf_eval_options {
 };
 
 struct lf_eval_report {
-    double score; /* mean over the rows */
+    double score;                /* mean over the rows */
+    struct lf_interval interval; /* of the score */
+    struct lf_row_scores row_scores;
     int64_t rows;
     int64_t tokens;  /* generated */
     int64_t unended; /* completions that max_tokens cut off */
     int64_t unfit;   /* prompts that did not fit */
     int64_t unread;  /* references in which the metric finds nothing: they score 0 */
     double seconds;
-    json_t *confusion; /* where answers are labels (score/confusion.h), or NULL; yours */
+    json_t *confusion; /* where answers are labels (score/confusion.h), or NULL */
 };
+void lf_eval_report_free(struct lf_eval_report *r);
 
 /* One under way, as its callback sees it. */
 struct lf_evaluation {
@@ -74,7 +78,8 @@ struct lf_evaluation {
  * under way as it likes, and ends each with lf_evaluation_done, in any order. */
 typedef enum lf_err (*lf_complete_fn)(void *arg, struct lf_evaluation *e, struct lf_diag *diag);
 
-/* LF_E_UNSUPPORTED where the metric is not ready here (lf_metric_ready). */
+/* LF_E_UNSUPPORTED where the metric is not ready here (lf_metric_ready). *out is yours,
+ * lf_eval_report_free; empty after a failure. */
 enum lf_err lf_evaluate(const struct lf_eval_rows *rows, const struct lf_eval_options *o,
                         lf_complete_fn complete, void *arg, struct lf_eval_report *out,
                         struct lf_diag *diag) LF_MUST_CHECK;

@@ -155,6 +155,21 @@ static json_t *stops(const struct scoring_job *x)
     return list;
 }
 
+/* How sure the score is, and the rows' scores that say so. */
+static enum lf_err put_rows(json_t *out, const struct lf_eval_report *r)
+{
+    lf_buf_auto hex = {0};
+    if (r->row_scores.n == 0)
+        return LF_OK;
+    enum lf_err rc = lf_row_scores_print(&r->row_scores, &hex);
+    if (rc == LF_OK &&
+        json_object_set_new(out, "interval",
+                            json_pack("[f, f]", r->interval.low, r->interval.high)) == 0 &&
+        json_object_set_new(out, "row_scores", json_string(lf_buf_str(&hex))) == 0)
+        return LF_OK;
+    return LF_E_NO_MEMORY;
+}
+
 /* What metrics.json says of a version, or of the base: *out is yours. */
 static enum lf_err score_json(json_t **out, const struct scoring_job *x, const struct lf_pick *pick,
                               const char *sha256, struct lf_diag *diag)
@@ -168,10 +183,12 @@ static enum lf_err score_json(json_t **out, const struct scoring_job *x, const s
                      r.score, "rows", (json_int_t)x->n, "max_tokens", x->settings.max_tokens,
                      "stop", stops(x), "sha256", sha256, "seconds", r.seconds);
     if (r.confusion)
-        json_object_set_new(*out, "confusion", r.confusion);
+        json_object_set(*out, "confusion", r.confusion);
     if (r.unread > 0)
         json_object_set_new(*out, "unread", json_integer((json_int_t)r.unread));
-    return *out ? LF_OK : lf_no_memory(diag, "the scores");
+    rc = *out ? put_rows(*out, &r) : LF_E_NO_MEMORY;
+    lf_eval_report_free(&r);
+    return rc == LF_OK ? rc : lf_no_memory(diag, "the scores");
 }
 
 /* What the report has under `key`, when it was of the same rows; yours, or NULL. */

@@ -109,6 +109,8 @@ static void what_the_base_says_scores_one(void **state)
     assert_int_equal(said.rows, N_ROWS);
     assert_true(r.score == 0);
     assert_true(r.tokens > 0);
+    assert_true(r.interval.low == 0 && r.interval.high == 0);
+    lf_eval_report_free(&r);
     lf_dataset_free(d);
     o.row = NULL;
     for (int keep_text = 0; keep_text < 2; keep_text++) {
@@ -116,9 +118,13 @@ static void what_the_base_says_scores_one(void **state)
         assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
         assert_int_equal(r.rows, N_ROWS);
         assert_true(r.score == 1);
+        assert_int_equal(r.row_scores.n, N_ROWS);
+        assert_int_equal(r.row_scores.v[N_ROWS - 1], 255);
+        lf_eval_report_free(&r);
         o.rows_max = 2;
         assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
         assert_int_equal(r.rows, 2);
+        lf_eval_report_free(&r);
         o.rows_max = 0;
         lf_dataset_free(d);
     }
@@ -147,6 +153,7 @@ static void a_prompt_that_does_not_fit_scores_zero(void **state)
     assert_int_equal(lf_evaluate_here(gen, -1, model, d, &o, &r, &diag), LF_OK);
     assert_int_equal(r.rows, 2);
     assert_int_equal(r.unfit, 1);
+    lf_eval_report_free(&r);
     lf_dataset_free(d);
 }
 
@@ -202,8 +209,8 @@ static void generation_ends_with_them(void **state)
     }
     /* One class, "nothing", and no completion that names it. */
     assert_int_equal(json_array_size(json_object_get(r.confusion, "labels")), 1);
-    json_decref(all.confusion);
-    json_decref(r.confusion);
+    lf_eval_report_free(&all);
+    lf_eval_report_free(&r);
     lf_dataset_free(d);
 }
 
