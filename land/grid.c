@@ -52,8 +52,7 @@ static enum lf_err make(struct lf_grid *f, const char *dir, int n_columns, int n
     for (int i = 0; i < n_tasks * n_columns; i++) {
         struct lf_cell *c = &f->cells[i];
         c->task = i / n_columns;
-        c->result = (struct lf_land_cell){
-            .there = true, .base_score = (double)NAN, .tuned_score = (double)NAN};
+        c->result = lf_land_cell_unknown();
     }
     return LF_OK;
 }
@@ -97,14 +96,16 @@ void lf_grid_free(struct lf_grid *f)
 static json_t *cell_json(const struct lf_grid *f, const struct lf_cell *c)
 {
     const struct lf_land_cell *r = &c->result;
-    return json_pack("{s:s, s:s, s:s, s:f, s:s, s:o, s:o, s:o, s:I, s:I, s:f, s:o}", "base",
-                     c->column, "task", f->tasks[c->task], "state", state_names[c->state],
-                     "progress", c->state == LF_CELL_TRAINING ? c->progress : 0.0, "metric",
-                     r->metric, "base_score", lf_json_finite(r->base_score), "tuned_score",
-                     lf_json_finite(r->tuned_score), "lift",
-                     lf_json_finite(r->tuned_score - r->base_score), "rows", (json_int_t)r->rows,
-                     "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "reason",
-                     c->state == LF_CELL_FAILED ? json_string(c->reason) : json_null());
+    json_t *j = json_pack(
+        "{s:s, s:s, s:s, s:f, s:s, s:o, s:o, s:o, s:I, s:I, s:f, s:o}", "base", c->column, "task",
+        f->tasks[c->task], "state", state_names[c->state], "progress",
+        c->state == LF_CELL_TRAINING ? c->progress : 0.0, "metric", r->metric, "base_score",
+        lf_json_finite(r->base_score), "tuned_score", lf_json_finite(r->tuned_score), "lift",
+        lf_json_finite(r->tuned_score - r->base_score), "rows", (json_int_t)r->rows, "tokens",
+        (json_int_t)r->tokens, "seconds", r->seconds, "reason",
+        c->state == LF_CELL_FAILED ? json_string(c->reason) : json_null());
+    json_object_update_new(j, lf_land_trust_json(&r->trust));
+    return j;
 }
 
 static json_t *names_json(const char (*names)[LF_NAME_MAX + 1], int n)
@@ -168,6 +169,7 @@ static void read_result(struct lf_cell *c, const json_t *j)
     r->rows = json_integer_value(json_object_get(j, "rows"));
     r->tokens = json_integer_value(json_object_get(j, "tokens"));
     r->seconds = isfinite(seconds) ? seconds : 0;
+    r->trust = lf_land_trust_read(j);
 }
 
 static enum lf_err read_cells(struct lf_grid *f, const json_t *list, struct lf_diag *diag)
@@ -320,8 +322,7 @@ enum lf_err lf_grid_table(const struct lf_grid *f, struct lf_land_table *t, stru
     for (int k = 0; k < f->n_tasks; k++)
         for (int i = 0; i < f->n_columns; i++) {
             const struct lf_cell *c = lf_grid_cell(f, i, k);
-            if (c->state != LF_CELL_DONE &&
-                (c->state != LF_CELL_FAILED || isnan(c->result.base_score)))
+            if (c->state != LF_CELL_DONE && c->state != LF_CELL_FAILED)
                 continue;
             struct lf_land_cell *at = lf_land_table_put(t, c->column, f->tasks[k]);
             lf_assert(at); /* a study has no more columns and tasks than a table */

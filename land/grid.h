@@ -1,7 +1,7 @@
 /* The cells of a study that is run, and its folder on disk:
  *
  *     DIR/status.json          the study and all its cells as of now; what status and report read
- *     DIR/results.csv          a row a finished cell (land/table.h)
+ *     DIR/results.csv          a row a cell that ended (land/table.h)
  *     DIR/cells/COLUMN/TASK.json  how a cell ended: scores, settings, the daemon's metrics.json
  *     DIR/tasks/TASK/          rows, config.json and task.json of a task; features.json
  *     DIR/daemons/BASE/        the data of the base's daemon: adapters, checkpoints, its log
@@ -80,7 +80,8 @@ void lf_grid_cell_recall(const struct lf_grid *f, struct lf_cell *c);
 int lf_grid_count(const struct lf_grid *f, enum lf_cell_state s);
 /* Part of the work that is done, in [0, 1]. */
 double lf_grid_progress(const struct lf_grid *f);
-/* The finished cells and the failed ones' known scores as a table; yours, lf_land_table_free. */
+/* The cells that ended as a table, the failed ones with what is known of them; yours,
+ * lf_land_table_free. */
 enum lf_err lf_grid_table(const struct lf_grid *f, struct lf_land_table *t,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* The same as JSON, for --json: status.json's document. Yours; NULL when memory is out. */

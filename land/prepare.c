@@ -327,20 +327,29 @@ static enum lf_err find_rows(struct preparation *p, struct lf_diag *diag)
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-/* Rows that the study has more or less of are near, not exact. */
-static void compare_counts(struct lf_task_rows *made, const struct lf_task *t)
+/* Exact are the study's rows, all of them, behind the study's examples: what was cut for a quick
+ * look or has other counts is near. Rows that were prepared elsewhere are taken at their word, cut
+ * they are not exact either. */
+static void compare_with_study(struct lf_task_rows *made, const struct lf_task *t,
+                               const struct lf_task_options *o)
 {
     int64_t want_test =
         strcmp(t->evaluated, "validation") == 0 ? t->study_validation : t->study_test;
-    bool train = t->study_train == 0 || made->train_found == t->study_train;
-    bool test = want_test == 0 || made->test_found == want_test;
-    if (made->prepared || made->fidelity != LF_FIDELITY_EXACT || (train && test))
+    bool counts = (t->study_train == 0 || made->train_found == t->study_train) &&
+                  (want_test == 0 || made->test_found == want_test);
+    bool cut = made->test < made->test_found || (o->train_max > 0 && made->train == o->train_max);
+    int want_shots = made->prepared ? 0 : t->shots;
+    if (made->fidelity != LF_FIDELITY_EXACT)
+        return;
+    if ((made->prepared || counts) && !cut && made->shots == want_shots)
         return;
     made->fidelity = LF_FIDELITY_NEAR;
     snprintf(made->fidelity_text, sizeof made->fidelity_text,
-             "near: %lld rows to train on and %lld to score, the study has %lld and %lld",
-             (long long)made->train_found, (long long)made->test_found, (long long)t->study_train,
-             (long long)want_test);
+             "near: %lld of %lld rows to train on and %lld of %lld to score, %d examples in a "
+             "prompt; the study has %lld, %lld and %d",
+             (long long)made->train, (long long)made->train_found, (long long)made->test,
+             (long long)made->test_found, made->shots, (long long)t->study_train,
+             (long long)want_test, t->shots);
 }
 
 static enum lf_err run_passes(struct preparation *p, struct lf_task_dir_file *train,
@@ -367,7 +376,7 @@ static enum lf_err write_all(struct preparation *p, const char *out, struct lf_d
     rc = rc ?: lf_task_dir_open(&test, out, "test.jsonl", diag);
     rc = rc ?: run_passes(p, &train, &test, diag);
     if (rc == LF_OK)
-        compare_counts(&p->made, p->t);
+        compare_with_study(&p->made, p->t, p->o);
     rc = rc ?: lf_task_dir_commit(&train, diag);
     rc = rc ?: lf_task_dir_commit(&test, diag);
     rc = rc ?: lf_task_dir_notes(p->t, &p->made, out, diag);

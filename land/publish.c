@@ -54,6 +54,7 @@ static enum lf_err read_note(struct lf_publication *p, int k, struct lf_diag *di
     note->category = text_of(p->tasks[k], "category");
     note->metric = text_of(p->tasks[k], "metric");
     note->fidelity = fidelity_of(p->tasks[k]);
+    note->test_rows = json_integer_value(json_object_get(p->tasks[k], "test"));
     note->features = isnan(p->features[k][0]) ? NULL : p->features[k];
     return LF_OK;
 }
@@ -78,6 +79,23 @@ static enum lf_err load_published(struct lf_land_table *t, struct lf_diag *diag)
     return rc ?: lf_land_table_parse_published(t, lf_buf_str(&text), text.len, diag);
 }
 
+static enum lf_err list_failures(struct lf_publication *p, struct lf_diag *diag)
+{
+    const struct lf_grid *f = &p->grid;
+    size_t n = (size_t)(f->n_tasks * f->n_columns);
+    p->failures = calloc(n + 1, sizeof *p->failures);
+    if (!p->failures)
+        return lf_no_memory(diag, "the report");
+    for (size_t i = 0; i < n; i++) {
+        const struct lf_cell *c = &f->cells[i];
+        if (c->state == LF_CELL_FAILED)
+            p->failures[p->report.n_failures++] =
+                (struct lf_land_failure){c->column, f->tasks[c->task], c->reason};
+    }
+    p->report.failures = p->failures;
+    return LF_OK;
+}
+
 /* "NVIDIA H200; 36 cells in 312 s, 41,200,000 tokens trained on; 2026-11-28". */
 static void say_how(struct lf_publication *p)
 {
@@ -90,7 +108,7 @@ static void say_how(struct lf_publication *p)
     for (int k = 0; k < p->results.n_tasks; k++)
         for (int b = 0; b < p->results.n_bases; b++) {
             const struct lf_land_cell *c = lf_land_table_get(&p->results, b, k);
-            cells += c != NULL;
+            cells += c && !isnan(c->tuned_score);
             tokens += c ? c->tokens : 0;
         }
     if (lf_grid_path(path, &p->grid, NULL, "status.json") == LF_OK && stat(path, &st) == 0 &&
@@ -108,7 +126,7 @@ enum lf_err lf_publication_open(struct lf_publication *p, const char *dir, struc
     enum lf_err rc = lf_grid_read(&p->grid, dir, diag);
     rc = rc ?: lf_grid_table(&p->grid, &p->results, diag);
     if (rc == LF_OK && p->results.n_tasks == 0)
-        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s: no cell of the study is finished yet", dir);
+        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s: no cell of the study has ended yet", dir);
     rc = rc ?: make_notes(p, diag);
     for (int k = 0; k < p->results.n_tasks && rc == LF_OK; k++)
         rc = read_note(p, k, diag);
@@ -121,7 +139,7 @@ enum lf_err lf_publication_open(struct lf_publication *p, const char *dir, struc
                                         .results = &p->results,
                                         .notes = p->notes,
                                         .published = &p->published};
-    return LF_OK;
+    return list_failures(p, diag);
 }
 
 /* The category that an installed task of that name has. */
@@ -159,6 +177,7 @@ void lf_publication_close(struct lf_publication *p)
     free(p->tasks);
     free(p->features);
     free(p->notes);
+    free(p->failures);
     lf_land_table_free(&p->results);
     lf_land_table_free(&p->published);
     lf_grid_free(&p->grid);
@@ -211,10 +230,29 @@ static void put_wins(struct lf_buf *out, const struct lf_publication *p)
         }
 }
 
+/* Cells that failed, or are to be read with care. */
+static void put_cautions(struct lf_buf *out, const struct lf_publication *p)
+{
+    char doubts[160];
+    for (int i = 0; i < p->report.n_failures; i++)
+        lf_buf_printf(out, "%s, %s: failed: %s\n", p->failures[i].task, p->failures[i].base,
+                      p->failures[i].reason);
+    for (int k = 0; k < p->results.n_tasks; k++)
+        for (int b = 0; b < p->results.n_bases; b++) {
+            const struct lf_land_cell *c = lf_land_table_get(&p->results, b, k);
+            if (!c)
+                continue;
+            lf_land_doubts(doubts, c);
+            if (*doubts)
+                lf_buf_printf(out, "%s, %s: %s\n", p->results.task[k], p->results.base[b], doubts);
+        }
+}
+
 enum lf_err lf_publication_text(const struct lf_publication *p, struct lf_buf *out)
 {
     put_bases(out, &p->results);
     put_categories(out, p);
     put_wins(out, p);
+    put_cautions(out, p);
     return out->rc;
 }

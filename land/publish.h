@@ -13,11 +13,12 @@ struct lf_publication {
     struct lf_land_task_note *notes; /* (results.n_tasks) */
     double (*features)[LF_LAND_FEATURES];
     json_t **tasks; /* task.json of each, or NULL */
+    struct lf_land_failure *failures;
     char how[512];
 };
 
 /* Of DIR as it is now: what is not finished is left out. LF_E_NOT_FOUND: no study, or not a cell of
- * it is finished. Yours, lf_publication_close, also after a failure. */
+ * it has ended. Yours, lf_publication_close, also after a failure. */
 enum lf_err lf_publication_open(struct lf_publication *p, const char *dir,
                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* Of the published table itself. */
@@ -25,7 +26,8 @@ enum lf_err lf_publication_open_published(struct lf_publication *p,
                                           struct lf_diag *diag) LF_MUST_CHECK;
 void lf_publication_close(struct lf_publication *p);
 
-/* Averages by base and by category, and wins over the published GPT columns, for a terminal. */
+/* Averages by base and by category, wins over the published GPT columns, and the cells that failed
+ * or are to be read with care, for a terminal. */
 enum lf_err lf_publication_text(const struct lf_publication *p, struct lf_buf *out) LF_MUST_CHECK;
 
 #endif

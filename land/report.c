@@ -13,14 +13,24 @@
 #include <string.h>
 
 static const char style[] =
-    "<style>body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:2em auto;"
-    "padding:0 1em}h1{margin-bottom:0}h2{margin-top:2em;border-bottom:1px solid #ddd}"
-    "table{border-collapse:collapse;font-size:13px}td,th{padding:3px 9px;border-bottom:1px solid "
-    "#eee;text-align:right}td:first-child,th:first-child{text-align:left}"
-    ".how{color:#666;margin-top:.2em}.tiles{display:flex;gap:1em;flex-wrap:wrap;margin:1.2em 0}"
-    ".tile{background:#f4f6f8;border-radius:8px;padding:.6em 1.1em}.tile b{display:block;"
-    "font-size:24px}.wide{overflow-x:auto}.note{color:#555;font-size:13px}"
-    ".paper{background:#fff6dc;padding:.1em .5em;border-radius:4px}</style>\n";
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+    "<style>:root{--ink:#222;--paper:#fff;--soft:#5a5a5a;--line:#ddd;--tile:#f4f6f8;--mark:#fff6dc}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#16181b;--soft:#a9adb3;"
+    "--line:#3a3e44;--tile:#23272c;--mark:#4a3d12}}"
+    "body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);"
+    "max-width:1180px;margin:2em auto;padding:0 1em}h1{margin-bottom:0}"
+    "h2{margin-top:2em;border-bottom:1px solid var(--line)}"
+    "table{border-collapse:collapse;font-size:13px}td,th{padding:3px 9px;"
+    "border-bottom:1px solid var(--line);text-align:right}td:first-child,th:first-child,"
+    "td.text{text-align:left}.how{color:var(--soft);margin-top:.2em}"
+    ".tiles{display:flex;gap:1em;flex-wrap:wrap;margin:1.2em 0}"
+    ".tile{background:var(--tile);border-radius:8px;padding:.6em 1.1em}.tile b{display:block;"
+    "font-size:24px}.wide{overflow-x:auto}.note{color:var(--soft);font-size:13px}"
+    ".paper{background:var(--mark);padding:.1em .5em;border-radius:4px}"
+    "summary{cursor:pointer;margin:.8em 0}"
+    "@media(max-width:600px){body{margin:1em auto;padding:0 .6em}.tile b{font-size:19px}}"
+    "</style>\n";
 
 /* <tag>text</tag> */
 static void element(struct lf_buf *out, const char *tag, const char *text)
@@ -47,33 +57,106 @@ static void tile(struct lf_buf *out, const char *what, const char *fmt, ...)
     lf_buf_printf(out, "<div class=\"tile\"><b>%s</b>%s</div>", value, what);
 }
 
-static double smallest_lift(const struct lf_land_table *t)
+/* Cells with both scores: the smallest lift, and how many lifts are above 0 by their intervals. */
+struct lifts {
+    double least;
+    int certain, known; /* of those with an interval */
+};
+
+static struct lifts lifts_of(const struct lf_land_table *t)
 {
-    double least = INFINITY;
+    struct lifts l = {.least = INFINITY};
     for (int k = 0; k < t->n_tasks; k++)
         for (int b = 0; b < t->n_bases; b++) {
             const struct lf_land_cell *c = lf_land_table_get(t, b, k);
-            if (c && c->tuned_score - c->base_score < least)
-                least = c->tuned_score - c->base_score;
+            if (c && c->tuned_score - c->base_score < l.least)
+                l.least = c->tuned_score - c->base_score;
+            l.known += c && !isnan(c->trust.lift.low);
+            l.certain += c && c->trust.lift.low > 0;
         }
-    return least;
+    return l;
 }
 
 static void section_head(struct lf_buf *out, const struct lf_land_report *r)
 {
     struct lf_land_mean m;
+    struct lifts l = lifts_of(r->results);
     lf_land_table_mean(&m, r->results, -1, -1);
     element(out, "h1", r->title);
     element(out, "p class=\"how\"", r->how);
     lf_buf_puts(out, "<div class=\"tiles\">");
     tile(out, "bases &times; tasks", "%d &times; %d", r->results->n_bases, r->results->n_tasks);
-    tile(out, "mean score of the bases", "%.3f", m.base);
-    tile(out, "mean score after LoRA", "%.3f", m.tuned);
-    tile(out, "mean lift", "%+.3f", m.lift);
-    tile(out, "cells above their base", "%d of %d", m.positive, m.cells);
-    if (m.cells > 0)
-        tile(out, "smallest lift of a cell", "%+.3f", smallest_lift(r->results));
+    if (m.cells > 0) {
+        tile(out, "mean score of the bases", "%.3f", m.base);
+        tile(out, "mean score after LoRA", "%.3f", m.tuned);
+        tile(out, "mean lift", "%+.3f", m.lift);
+        tile(out, "cells above their base", "%d of %d", m.positive, m.cells);
+        tile(out, "smallest lift of a cell", "%+.3f", l.least);
+    }
+    if (l.known > 0)
+        tile(out, "lifts that are not chance (95%)", "%d of %d", l.certain, l.known);
+    if (r->n_failures > 0)
+        tile(out, "cells failed", "%d", r->n_failures);
     lf_buf_puts(out, "</div>\n");
+}
+
+/* ---- Cells ----------------------------------------------------------------------------------- */
+
+void lf_land_doubts(char out[160], const struct lf_land_cell *c)
+{
+    const struct lf_land_trust *t = &c->trust;
+    const char *const doubts[] = {
+        t->lift.low <= 0 && t->lift.high >= 0 ? "the lift may be chance" : NULL,
+        t->collapsed ? "nearly all answers are one class" : NULL,
+        c->tuned_score <= t->majority ? "no better than the most frequent class" : NULL,
+    };
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof doubts / sizeof *doubts; i++)
+        if (doubts[i])
+            snprintf(out + strlen(out), 160 - strlen(out), "%s%s", *out ? "; " : "", doubts[i]);
+}
+
+static const char *failure_of(const struct lf_land_report *r, const char *base, const char *task)
+{
+    for (int i = 0; i < r->n_failures; i++)
+        if (strcmp(r->failures[i].base, base) == 0 && strcmp(r->failures[i].task, task) == 0)
+            return r->failures[i].reason;
+    return NULL;
+}
+
+/* " (0.318 to 0.377)", or nothing. */
+static const char *interval_text(char out[32], struct lf_interval x, bool is_lift)
+{
+    out[0] = '\0';
+    if (!isnan(x.low))
+        snprintf(out, 32, is_lift ? " (%+.3f to %+.3f)" : " (%.3f to %.3f)", x.low, x.high);
+    return out;
+}
+
+static void fill_cell(struct lf_heat_cell *out, const struct lf_land_report *r, int base, int task)
+{
+    const struct lf_land_table *t = r->results;
+    const struct lf_land_cell *c = lf_land_table_get(t, base, task);
+    char tuned[32], lift[32], doubts[160];
+    *out = (struct lf_heat_cell){.value = NAN, .shade = NAN, .about = "not run"};
+    const char *failure = failure_of(r, t->base[base], t->task[task]);
+    if (failure) {
+        snprintf(out->small, sizeof out->small, "failed");
+        snprintf(out->about, sizeof out->about, "failed: %.280s", failure);
+    }
+    if (!c || isnan(c->tuned_score))
+        return;
+    out->value = out->shade = c->tuned_score;
+    lf_land_doubts(doubts, c);
+    out->doubtful = doubts[0] != '\0';
+    int n = snprintf(out->about, sizeof out->about, "score after LoRA %.3f%s", c->tuned_score,
+                     interval_text(tuned, c->trust.tuned, false));
+    if (!isnan(c->base_score)) {
+        double by = c->tuned_score - c->base_score;
+        snprintf(out->small, sizeof out->small, "%+.3f", by);
+        snprintf(out->about + n, sizeof out->about - (size_t)n, ", lift %+.3f%s%s%s", by,
+                 interval_text(lift, c->trust.lift, true), doubts[0] ? "; " : "", doubts);
+    }
 }
 
 /* Pointers to the table's names, as the pictures take them. */
@@ -83,41 +166,29 @@ static void names_of(const char **out, const char (*names)[LF_NAME_MAX + 1], int
         out[i] = names[i];
 }
 
-static enum lf_err matrix_svg(struct lf_buf *out, const struct lf_land_table *t)
+static enum lf_err matrix_svg(struct lf_buf *out, const struct lf_land_report *r)
 {
+    const struct lf_land_table *t = r->results;
     const char *bases[LF_LAND_BASES_MAX], *tasks[LF_LAND_TASKS_MAX];
-    int n = t->n_bases * t->n_tasks;
-    double *tuned = malloc((size_t)(2 * n + 1) * sizeof *tuned);
-    if (!tuned)
+    struct lf_heat_cell *cells = malloc((size_t)(t->n_bases * t->n_tasks + 1) * sizeof *cells);
+    if (!cells)
         return LF_E_NO_MEMORY;
-    double *lift = tuned + n;
     names_of(bases, t->base, t->n_bases);
     names_of(tasks, t->task, t->n_tasks);
     for (int k = 0; k < t->n_tasks; k++)
-        for (int b = 0; b < t->n_bases; b++) {
-            const struct lf_land_cell *c = lf_land_table_get(t, b, k);
-            tuned[k * t->n_bases + b] = c ? c->tuned_score : NAN;
-            lift[k * t->n_bases + b] = c ? c->tuned_score - c->base_score : NAN;
-        }
-    const struct lf_heat_map map = {.rows = t->n_tasks,
-                                    .columns = t->n_bases,
-                                    .row_names = tasks,
-                                    .column_names = bases,
-                                    .value = tuned,
-                                    .second = lift,
-                                    .title = "score after LoRA",
-                                    .second_title = "lift"};
+        for (int b = 0; b < t->n_bases; b++)
+            fill_cell(&cells[k * t->n_bases + b], r, b, k);
+    const struct lf_heat_map map = {
+        .rows = t->n_tasks,
+        .columns = t->n_bases,
+        .row_names = tasks,
+        .column_names = bases,
+        .cells = cells,
+        .title = "scores after LoRA and lifts, tasks down and bases across",
+        .shade_title = "score after LoRA; below it the lift over the base",
+        .doubt_title = "chance, one class, or no better than the most frequent one"};
     enum lf_err rc = lf_heat_map_svg(out, &map);
-    free(tuned);
-    return rc;
-}
-
-static enum lf_err section_matrix(struct lf_buf *out, const struct lf_land_table *t)
-{
-    heading(out, "Scores after training, and the lift over the base");
-    lf_buf_puts(out, "<div class=\"wide\">");
-    enum lf_err rc = matrix_svg(out, t);
-    lf_buf_puts(out, "</div>\n");
+    free(cells);
     return rc;
 }
 
@@ -129,6 +200,82 @@ static void score_cell(struct lf_buf *out, double v, bool is_lift)
         snprintf(text, sizeof text, is_lift ? "%+.3f" : "%.3f", v);
     lf_buf_printf(out, "<td>%s</td>", text);
 }
+
+static void interval_cell(struct lf_buf *out, double v, struct lf_interval x, bool is_lift)
+{
+    char text[32] = "&ndash;", more[32];
+    if (!isnan(v))
+        snprintf(text, sizeof text, is_lift ? "%+.3f" : "%.3f", v);
+    lf_buf_printf(out, "<td>%s%s</td>", text, interval_text(more, x, is_lift));
+}
+
+static void number_row(struct lf_buf *out, const struct lf_land_report *r, int base, int task)
+{
+    const struct lf_land_table *t = r->results;
+    const struct lf_land_cell *c = lf_land_table_get(t, base, task);
+    const char *failure = failure_of(r, t->base[base], t->task[task]);
+    char doubts[160];
+    if (!c)
+        return;
+    lf_buf_puts(out, "<tr>");
+    element(out, "td", t->task[task]);
+    element(out, "td class=\"text\"", t->base[base]);
+    element(out, "td class=\"text\"", c->metric);
+    lf_buf_printf(out, "<td>%lld</td>", (long long)c->rows);
+    interval_cell(out, c->base_score, c->trust.base, false);
+    interval_cell(out, c->tuned_score, c->trust.tuned, false);
+    interval_cell(out, c->tuned_score - c->base_score, c->trust.lift, true);
+    score_cell(out, c->trust.majority, false);
+    lf_land_doubts(doubts, c);
+    lf_buf_puts(out, "<td class=\"text\">");
+    if (failure)
+        lf_buf_puts(out, "failed: ");
+    lf_buf_xml(out, failure ? failure : doubts);
+    lf_buf_puts(out, "</td></tr>\n");
+}
+
+static void section_numbers(struct lf_buf *out, const struct lf_land_report *r)
+{
+    lf_buf_puts(
+        out, "<details><summary>The same in numbers, with 95% intervals</summary>\n"
+             "<p class=\"note\">Intervals are the percentile bootstrap's over the scored rows; a "
+             "lift's is of the rows' differences. They say what other rows of the same kind "
+             "would have changed, not what another seed would.</p><div class=\"wide\"><table>"
+             "<tr><th>task</th><th>base</th><th>metric</th><th>rows</th><th>before</th>"
+             "<th>after</th><th>lift</th><th>most frequent class</th><th>to note</th></tr>\n");
+    for (int k = 0; k < r->results->n_tasks; k++)
+        for (int b = 0; b < r->results->n_bases; b++)
+            number_row(out, r, b, k);
+    lf_buf_puts(out, "</table></div></details>\n");
+}
+
+static enum lf_err section_matrix(struct lf_buf *out, const struct lf_land_report *r)
+{
+    heading(out, "Scores after training, and the lift over the base");
+    lf_buf_puts(out, "<div class=\"wide\">");
+    enum lf_err rc = matrix_svg(out, r);
+    lf_buf_puts(out, "</div>\n");
+    section_numbers(out, r);
+    return rc;
+}
+
+static void section_failures(struct lf_buf *out, const struct lf_land_report *r)
+{
+    if (r->n_failures == 0)
+        return;
+    heading(out, "What failed");
+    lf_buf_puts(out, "<table><tr><th>task</th><th>base</th><th>why</th></tr>\n");
+    for (int i = 0; i < r->n_failures; i++) {
+        lf_buf_puts(out, "<tr>");
+        element(out, "td", r->failures[i].task);
+        element(out, "td class=\"text\"", r->failures[i].base);
+        element(out, "td class=\"text\"", r->failures[i].reason);
+        lf_buf_puts(out, "</tr>\n");
+    }
+    lf_buf_puts(out, "</table>\n");
+}
+
+/* ---- Averages -------------------------------------------------------------------------------- */
 
 static enum lf_err section_bases(struct lf_buf *out, const struct lf_land_table *t)
 {
@@ -245,7 +392,8 @@ void lf_land_peer_wins(struct lf_land_wins *out, const struct lf_land_report *r,
         const struct lf_land_cell *c = lf_land_table_get(t, base, k);
         const struct lf_land_cell *q = row < 0 ? NULL : lf_land_table_get(p, column, row);
         const char *fidelity = r->notes[k].fidelity;
-        if (!c || !q || isnan(c->tuned_score) || !fidelity || strcmp(fidelity, "exact") != 0)
+        if (!c || !q || isnan(c->tuned_score) || !fidelity || strcmp(fidelity, "exact") != 0 ||
+            c->rows < r->notes[k].test_rows)
             continue;
         w.above += c->tuned_score > q->tuned_score;
         w.equal += c->tuned_score == q->tuned_score;
@@ -259,11 +407,12 @@ static void section_published(struct lf_buf *out, const struct lf_land_report *r
 {
     const struct lf_land_table *t = r->results;
     heading(out, "Beside the published GPT scores");
-    lf_buf_puts(out,
-                "<p class=\"note\"><span class=\"paper\">gpt-4 and gpt-3.5 are the paper's "
-                "figures</span>, measured by its authors on their prompts and rows. A task whose "
-                "data stands in for another (see the end) cannot be compared at all and is "
-                "left out of the counts.</p><table><tr><th>base</th>");
+    lf_buf_puts(
+        out,
+        "<p class=\"note\"><span class=\"paper\">gpt-4 and gpt-3.5 are the paper's "
+        "figures</span>, measured by its authors on their prompts and rows. A task whose "
+        "data stands in for another (see the end), or of which not all rows were scored, "
+        "cannot be compared at all and is left out of the counts.</p><table><tr><th>base</th>");
     for (int i = 0; i < LF_LAND_PEERS; i++)
         lf_buf_printf(out, "<th>above %s</th><th>equal</th><th>below</th>", lf_land_peers[i]);
     lf_buf_puts(out, "</tr>\n");
@@ -280,17 +429,34 @@ static void section_published(struct lf_buf *out, const struct lf_land_report *r
     lf_buf_puts(out, "</table>\n");
 }
 
+/* The colour is that of the interval's end nearest to 0, so that what may be chance stays pale. */
+static struct lf_heat_cell correlation_cell(double r, int n)
+{
+    struct lf_interval x = lf_stat_correlation_interval(r, (size_t)n);
+    struct lf_heat_cell c = {.value = r, .shade = isnan(r) ? r : 0};
+    if (x.low > 0 || x.high < 0)
+        c.shade = x.low > 0 ? x.low : x.high;
+    if (!isnan(x.low))
+        snprintf(c.small, sizeof c.small, "%.2f..%.2f", x.low, x.high);
+    if (isnan(r))
+        snprintf(c.about, sizeof c.about, "one of the two is constant");
+    else
+        snprintf(c.about, sizeof c.about, "correlation %.2f over %d tasks, 95%% %.2f to %.2f", r, n,
+                 x.low, x.high);
+    return c;
+}
+
 static enum lf_err section_correlations(struct lf_buf *out, const struct lf_land_analysis *a)
 {
     const char *rows[LF_LAND_VARIABLES], *columns[LF_LAND_TARGETS];
-    double values[LF_LAND_VARIABLES * LF_LAND_TARGETS];
+    struct lf_heat_cell cells[LF_LAND_VARIABLES * LF_LAND_TARGETS];
     for (int i = 0; i < LF_LAND_VARIABLES; i++) {
         rows[i] = i < LF_LAND_FEATURES
                       ? lf_land_feature_name((enum lf_land_feature)i)
                       : lf_land_target_name((enum lf_land_target)(i - LF_LAND_FEATURES));
         for (int j = 0; j < LF_LAND_TARGETS; j++)
-            values[i * LF_LAND_TARGETS + j] =
-                a->correlation[i * LF_LAND_VARIABLES + LF_LAND_FEATURES + j];
+            cells[i * LF_LAND_TARGETS + j] = correlation_cell(
+                a->correlation[i * LF_LAND_VARIABLES + LF_LAND_FEATURES + j], a->n);
     }
     for (int j = 0; j < LF_LAND_TARGETS; j++)
         columns[j] = lf_land_target_name((enum lf_land_target)j);
@@ -298,15 +464,21 @@ static enum lf_err section_correlations(struct lf_buf *out, const struct lf_land
                                     .columns = LF_LAND_TARGETS,
                                     .row_names = rows,
                                     .column_names = columns,
-                                    .value = values,
-                                    .title = "correlation",
+                                    .cells = cells,
+                                    .title = "correlations of a task's texts and scores",
+                                    .shade_title =
+                                        "the end of the 95% interval that is nearest to 0",
                                     .signed_ = true};
     heading(out, "Do a task's texts foretell its scores?");
     lf_buf_printf(out,
-                  "<p class=\"note\">Pearson's correlation over %d tasks. Lengths are in tokens; "
-                  "compressibility is deflated bytes over bytes of an example.</p>\n",
+                  "<p class=\"note\">Pearson's correlation over %d tasks, and below it the 95%% "
+                  "interval (Fisher's z): what reaches over 0 may be chance and has no colour. "
+                  "Lengths are in tokens; compressibility is deflated bytes over bytes of an "
+                  "example.</p><div class=\"wide\">\n",
                   a->n);
-    return lf_heat_map_svg(out, &map);
+    enum lf_err rc = lf_heat_map_svg(out, &map);
+    lf_buf_puts(out, "</div>\n");
+    return rc;
 }
 
 static void section_models(struct lf_buf *out, const struct lf_land_analysis *a)
@@ -401,7 +573,9 @@ enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report 
     element(out, "title", r->title);
     lf_buf_printf(out, "\n%s", style);
     section_head(out, r);
-    rc = section_matrix(out, r->results) ?: section_bases(out, r->results);
+    rc = section_matrix(out, r);
+    section_failures(out, r);
+    rc = rc ?: section_bases(out, r->results);
     rc = rc ?: section_categories(out, r);
     if (r->published)
         section_published(out, r);
@@ -419,7 +593,7 @@ enum lf_err lf_land_report_html(struct lf_buf *out, const struct lf_land_report 
 enum lf_err lf_land_report_svg(struct lf_buf *out, const struct lf_land_report *r,
                                struct lf_diag *diag)
 {
-    enum lf_err rc = matrix_svg(out, r->results);
+    enum lf_err rc = matrix_svg(out, r);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the picture");
 }
 
@@ -464,6 +638,17 @@ static void csv_features(struct lf_buf *out, const struct lf_land_report *r)
                     lf_land_feature_name((enum lf_land_feature)i), r->notes[k].features[i]);
 }
 
+static void csv_correlation(struct lf_buf *out, const struct lf_land_analysis *a,
+                            enum lf_land_feature feature, enum lf_land_target target)
+{
+    const char *row = lf_land_feature_name(feature), *column = lf_land_target_name(target);
+    double r = a->correlation[(int)feature * LF_LAND_VARIABLES + LF_LAND_FEATURES + (int)target];
+    struct lf_interval x = lf_stat_correlation_interval(r, (size_t)a->n);
+    csv_row(out, "correlation", row, column, r);
+    csv_row(out, "correlation_low", row, column, x.low);
+    csv_row(out, "correlation_high", row, column, x.high);
+}
+
 enum lf_err lf_land_report_csv(struct lf_buf *out, const struct lf_land_report *r,
                                struct lf_diag *diag)
 {
@@ -476,9 +661,7 @@ enum lf_err lf_land_report_csv(struct lf_buf *out, const struct lf_land_report *
     csv_features(out, r);
     for (int i = 0; i < LF_LAND_FEATURES; i++)
         for (int t = 0; t < LF_LAND_TARGETS; t++)
-            csv_row(out, "correlation", lf_land_feature_name((enum lf_land_feature)i),
-                    lf_land_target_name((enum lf_land_target)t),
-                    a.correlation[i * LF_LAND_VARIABLES + LF_LAND_FEATURES + t]);
+            csv_correlation(out, &a, (enum lf_land_feature)i, (enum lf_land_target)t);
     for (int t = 0; t < a.n_models; t++) {
         const char *name = lf_land_target_name((enum lf_land_target)t);
         csv_row(out, "model", name, "r2", a.model[t].r2);

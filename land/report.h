@@ -34,15 +34,27 @@ struct lf_land_task_note {
     const char *metric;
     const char *fidelity;   /* "exact", or what the data stands in for; NULL: not said */
     const double *features; /* (LF_LAND_FEATURES), NaN where unknown; NULL: not measured */
+    int64_t test_rows;      /* that the task has to score; 0: not known */
+};
+
+/* A cell that failed. */
+struct lf_land_failure {
+    const char *base, *task, *reason;
 };
 
 struct lf_land_report {
     const char *title;
     const char *how; /* command, device, date: a line under the title */
     const struct lf_land_table *results;
-    const struct lf_land_task_note *notes; /* (results->n_tasks) */
-    const struct lf_land_table *published; /* the paper's table, marked as such; NULL: left out */
+    const struct lf_land_task_note *notes;  /* (results->n_tasks) */
+    const struct lf_land_table *published;  /* the paper's table, marked as such; NULL: left out */
+    const struct lf_land_failure *failures; /* (n_failures) */
+    int n_failures;
 };
+
+/* Why a cell is to be read with care: its lift may be chance, nearly all its answers are one class,
+ * it is no better than the most frequent class. "": nothing is known against it. */
+void lf_land_doubts(char out[160], const struct lf_land_cell *c);
 
 /* The categories, in the order of their first tasks: that of the first task from *k on which is the
  * first of its category, with *k its number; NULL: there are no more. */
@@ -54,8 +66,8 @@ void lf_land_category_mean(struct lf_land_mean *out, const struct lf_land_report
 /* The published columns that results are set beside. */
 #define LF_LAND_PEERS 2
 extern const char *const lf_land_peers[LF_LAND_PEERS];
-/* Tasks whose rows are exactly the published ones, on which base scored above, equal to, below
- * that column of r->published. */
+/* Tasks whose rows are exactly the published ones, all of which were scored, on which base scored
+ * above, equal to, below that column of r->published. */
 void lf_land_peer_wins(struct lf_land_wins *out, const struct lf_land_report *r, int base,
                        const char *peer);
 

@@ -326,7 +326,7 @@ static enum lf_err submit(struct study_run *r, struct lf_cell *c, struct lf_diag
 }
 
 /* metrics.json says that this version was scored: what it says. */
-static void take_scores(struct lf_cell *c, json_t *metrics)
+static enum lf_err take_scores(struct lf_cell *c, json_t *metrics, struct lf_diag *diag)
 {
     const json_t *eval = json_object_get(metrics, "eval"), *base = json_object_get(metrics, "base");
     const json_t *train = json_object_get(metrics, "train");
@@ -338,6 +338,8 @@ static void take_scores(struct lf_cell *c, json_t *metrics)
     q->tokens = json_integer_value(json_object_get(train, "tokens"));
     q->seconds = isfinite(seconds) ? seconds : 0;
     c->metrics = json_incref(metrics);
+    return lf_land_trust_of(&q->trust, eval, base) == LF_OK ? LF_OK
+                                                            : lf_no_memory(diag, "the scores");
 }
 
 /* The report is of this version, and its scores are of these rows. */
@@ -361,8 +363,8 @@ static enum lf_err look_at_scores(struct study_run *r, struct lf_cell *c, json_i
         return rc == LF_E_NOT_FOUND ? LF_OK : rc;
     const char *why = lf_json_text_of(json_object_get(metrics, "eval"), "reason");
     if (is_scored(r, c, metrics, version)) {
-        take_scores(c, metrics);
-        return cell_end(r, c, LF_CELL_DONE, "", diag);
+        rc = take_scores(c, metrics, diag);
+        return rc ?: cell_end(r, c, LF_CELL_DONE, "", diag);
     }
     return *why ? cell_end(r, c, LF_CELL_FAILED, why, diag) : LF_OK;
 }

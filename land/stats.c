@@ -63,6 +63,14 @@ double lf_stat_correlation(const double *x, const double *y, size_t n)
     return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
 }
 
+struct lf_interval lf_stat_correlation_interval(double r, size_t n)
+{
+    if (n < 4 || isnan(r))
+        return (struct lf_interval){NAN, NAN};
+    double z = atanh(fmin(fmax(r, -1 + 1e-15), 1 - 1e-15)), wide = 1.959964 / sqrt((double)n - 3);
+    return (struct lf_interval){tanh(z - wide), tanh(z + wide)};
+}
+
 /* ---- Least squares ----------------------------------------------------------------------------
  */
 

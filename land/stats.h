@@ -3,6 +3,7 @@
 #define LF_LAND_STATS_H
 
 #include "core/err.h"
+#include "score/interval.h"
 
 #include <stddef.h>
 
@@ -18,6 +19,8 @@ enum lf_err lf_stat_summary(struct lf_summary *out, const double *x, size_t n) L
 /* Pearson's correlation over the pairs in which neither is NaN; NaN for fewer than two such pairs
  * or a constant side. */
 double lf_stat_correlation(const double *x, const double *y, size_t n);
+/* The 95% interval of a correlation r over n pairs, by Fisher's z; NaN for fewer than four. */
+struct lf_interval lf_stat_correlation_interval(double r, size_t n);
 
 /* Least squares y ~ mean + sum_j coef[j] x[.][j], features standardised first so that the
  * coefficients compare. x: (n, k) row-major. Leave-one-out: each row is predicted by the fit to the

@@ -50,6 +50,12 @@ static int add_name(char (*names)[LF_NAME_MAX + 1], int *n, int max, const char 
     return (*n)++;
 }
 
+struct lf_land_cell lf_land_cell_unknown(void)
+{
+    return (struct lf_land_cell){
+        .there = true, .base_score = NAN, .tuned_score = NAN, .trust = lf_land_trust_unknown()};
+}
+
 static struct lf_land_cell *cell_at(const struct lf_land_table *t, int base, int task)
 {
     return &t->cells[(size_t)task * LF_LAND_BASES_MAX + (size_t)base];
@@ -63,7 +69,7 @@ struct lf_land_cell *lf_land_table_put(struct lf_land_table *t, const char *base
         return NULL;
     struct lf_land_cell *c = cell_at(t, b, k);
     if (!c->there)
-        *c = (struct lf_land_cell){.there = true, .base_score = NAN, .tuned_score = NAN};
+        *c = lf_land_cell_unknown();
     return c;
 }
 
@@ -159,9 +165,19 @@ static void put_score(struct lf_buf *out, double v)
         lf_buf_printf(out, ",%.6f", v);
 }
 
+static void put_trust(struct lf_buf *out, const struct lf_land_trust *t)
+{
+    const double v[] = {t->base.low, t->base.high, t->tuned.low, t->tuned.high,
+                        t->lift.low, t->lift.high, t->majority};
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        put_score(out, v[i]);
+    lf_buf_puts(out, isnan(t->majority) ? ",\n" : t->collapsed ? ",yes\n" : ",no\n");
+}
+
 enum lf_err lf_land_table_print(const struct lf_land_table *t, struct lf_buf *out)
 {
-    lf_buf_puts(out, "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n");
+    lf_buf_puts(out, "base,task,metric,base_score,tuned_score,rows,tokens,seconds,base_low,"
+                     "base_high,tuned_low,tuned_high,lift_low,lift_high,majority,collapsed\n");
     for (int b = 0; b < t->n_bases; b++)
         for (int k = 0; k < t->n_tasks; k++) {
             const struct lf_land_cell *c = lf_land_table_get(t, b, k);
@@ -170,8 +186,9 @@ enum lf_err lf_land_table_print(const struct lf_land_table *t, struct lf_buf *ou
             lf_buf_printf(out, "%s,%s,%s", t->base[b], t->task[k], c->metric);
             put_score(out, c->base_score);
             put_score(out, c->tuned_score);
-            lf_buf_printf(out, ",%lld,%lld,%.1f\n", (long long)c->rows, (long long)c->tokens,
+            lf_buf_printf(out, ",%lld,%lld,%.1f", (long long)c->rows, (long long)c->tokens,
                           c->seconds);
+            put_trust(out, &c->trust);
         }
     return out->rc;
 }

@@ -7,6 +7,7 @@
 #include "core/err.h"
 #include "core/limits.h"
 #include "land/limits.h"
+#include "land/trust.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,9 +17,13 @@ struct lf_land_cell {
     bool there;
     char metric[32];
     double base_score, tuned_score; /* NaN: not known */
-    int64_t rows, tokens;           /* evaluated; trained on */
+    struct lf_land_trust trust;
+    int64_t rows, tokens; /* evaluated; trained on */
     double seconds;
 };
+
+/* One that is there, without scores. */
+struct lf_land_cell lf_land_cell_unknown(void);
 
 struct lf_land_table {
     int n_bases, n_tasks;
@@ -36,8 +41,9 @@ const struct lf_land_cell *lf_land_table_get(const struct lf_land_table *t, int 
 int lf_land_table_base(const struct lf_land_table *t, const char *name); /* -1: none */
 int lf_land_table_task(const struct lf_land_table *t, const char *name);
 
-/* results.csv: base,task,metric,base_score,tuned_score,rows,tokens,seconds under a line that names
- * them. Scores in [0, 1]. */
+/* results.csv: base,task,metric,base_score,tuned_score,rows,tokens,seconds,base_low,base_high,
+ * tuned_low,tuned_high,lift_low,lift_high,majority,collapsed under a line that names them. Scores
+ * in [0, 1]; what is not known is empty, so that a cell that failed is a row without scores. */
 enum lf_err lf_land_table_print(const struct lf_land_table *t, struct lf_buf *out) LF_MUST_CHECK;
 /* published.csv (share/land): task,model,tuned,lift; GPT rows have no lift and become columns whose
  * tuned_score is their score and whose base_score is unknown. */

@@ -3,6 +3,7 @@
 #include "score/confusion.h"
 
 #include "core/grow.h"
+#include "core/json.h"
 
 #include "score/answers.h"
 #include "score/limits.h"
@@ -227,4 +228,38 @@ json_t *lf_confusion_json(const struct lf_confusion *c)
     free(m.class_of);
     free(m.count);
     return out;
+}
+
+double lf_confusion_majority(const json_t *confusion, const char **label)
+{
+    double most = 0, all = 0;
+    size_t i;
+    const json_t *class;
+    *label = "";
+    json_array_foreach((json_t *)(uintptr_t)json_object_get(confusion, "classes"), i, class) {
+        double support = lf_json_real_of(class, "support");
+        all += support;
+        if (support > most) {
+            most = support;
+            *label = lf_json_text_of(class, "label");
+        }
+    }
+    return over(most, all);
+}
+
+bool lf_confusion_collapsed(const json_t *confusion)
+{
+    const char *label;
+    const json_t *rows = json_object_get(confusion, "matrix");
+    size_t n = json_array_size(rows);
+    double most = 0, all = 0;
+    for (size_t k = 0; k <= n; k++) {
+        double named = 0;
+        for (size_t i = 0; i < n; i++)
+            named += json_number_value(json_array_get(json_array_get(rows, i), k));
+        all += named;
+        most = k < n && named > most ? named : most;
+    }
+    return n > 1 && most >= LF_COLLAPSED_SHARE * all &&
+           lf_confusion_majority(confusion, &label) < LF_COLLAPSED_SHARE;
 }

@@ -31,4 +31,11 @@ enum lf_err lf_confusion_add(struct lf_confusion *c, const struct lf_answer *a, 
  * answers, with more than LF_CONFUSION_LABELS_MAX classes, or without memory. */
 json_t *lf_confusion_json(const struct lf_confusion *c);
 
+/* Of such JSON: the share of the class that most references have, and which (borrowed, "" where
+ * there is none): what it scores to answer that always. */
+double lf_confusion_majority(const json_t *confusion, const char **label);
+/* Whether at least LF_COLLAPSED_SHARE of the answers are one class, of references that are of
+ * several and fewer of that one. */
+bool lf_confusion_collapsed(const json_t *confusion);
+
 #endif

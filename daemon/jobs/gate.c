@@ -3,6 +3,7 @@
 #include "daemon/jobs/inside.h"
 
 #include "core/json.h"
+#include "score/confusion.h"
 #include "score/metrics.h"
 #include "trainer/watch.h"
 
@@ -82,21 +83,12 @@ static bool is_worse(double a, double b, double n)
     return n > 0 && a < b - sqrt((a * (1 - a) + b * (1 - b)) / n);
 }
 
-/* The share of the class that most rows have; 0 where there is none to speak of. */
+/* What the most frequent class scores; 0 where there are too few rows to speak of one. */
 static double majority(const json_t *eval, double n, const char **label)
 {
-    const json_t *classes = json_object_get(json_object_get(eval, "confusion"), "classes");
-    double most = 0;
-    size_t i;
-    const json_t *class;
-    json_array_foreach((json_t *)(uintptr_t)classes, i, class) {
-        double support = lf_json_real_of(class, "support");
-        if (support > most) {
-            most = support;
-            *label = lf_json_text_of(class, "label");
-        }
-    }
-    return json_array_size(classes) > 1 && n >= MAJORITY_ROWS ? most / n : 0;
+    const json_t *confusion = json_object_get(eval, "confusion");
+    double share = lf_confusion_majority(confusion, label);
+    return share < 1 && n >= MAJORITY_ROWS ? share : 0;
 }
 
 bool lf_gate_is_worse(const struct lf_scored *s, struct lf_diag *why)

@@ -154,6 +154,14 @@ static void published_discrepancies_are_seen(void **state)
     lf_land_table_free(&t);
 }
 
+static void set_trust(struct lf_land_table *t, int base, int task, struct lf_interval tuned,
+                      struct lf_interval lift)
+{
+    struct lf_land_cell *c = lf_land_table_put(t, t->base[base], t->task[task]);
+    c->trust.tuned = tuned;
+    c->trust.lift = lift;
+}
+
 /* A study of one exact task, one whose data stands in, and one that nobody published. */
 static void reports_compare_exact_tasks_alone(void **state)
 {
@@ -165,9 +173,10 @@ static void reports_compare_exact_tasks_alone(void **state)
                    {"a", "mine", "mae", 0.3, 0.9},      {"b", "viggo", "rouge_l", 0.0, 0.3},
                    {"b", "legal", "rouge_l", 0.1, 0.9}, {"b", "mine", "mae", 0.3, 0.2}};
     const double unknown[LF_LAND_FEATURES] = {0};
-    const struct lf_land_task_note notes[] = {{"NLP", "rouge_l", "exact", unknown},
+    const struct lf_land_task_note notes[] = {{"NLP", "rouge_l", "exact", unknown, 10},
                                               {"Knowledge", "rouge_l", "stand-in: CUAD", NULL},
-                                              {"Knowledge", "mae", NULL, NULL}};
+                                              {"Knowledge", "mae", NULL, NULL},
+                                              {.category = "Failed"}};
     struct lf_land_table t, published;
     struct lf_land_wins w;
     struct lf_land_mean m;
@@ -185,13 +194,25 @@ static void reports_compare_exact_tasks_alone(void **state)
         c->tokens = 1;
         c->seconds = 1;
     }
+    set_trust(&t, 0, 0, (struct lf_interval){.4, .6}, (struct lf_interval){.3, .5});
+    set_trust(&t, 0, 1, (struct lf_interval){.8, 1}, (struct lf_interval){.6, .8});
+    set_trust(&t, 1, 0, (struct lf_interval){NAN, NAN}, (struct lf_interval){-.1, .7});
+    struct lf_land_cell *mine = lf_land_table_put(&t, "b", "mine");
+    mine->trust.majority = .2;
+    mine->trust.collapsed = true;
+    lf_land_table_put(&t, "a", "boolq");
     load_published(&published);
-    const struct lf_land_report r = {"A & B", "by hand", &t, notes, &published};
+    const struct lf_land_failure failures[] = {{"a", "boolq", "no <rows>"}};
+    const struct lf_land_report r = {"A & B", "by hand", &t, notes, &published, failures, 1};
     lf_land_peer_wins(&w, &r, 0, "gpt-4");
     assert_int_equal(w.above, 1);
     assert_int_equal(w.equal + w.below, 0);
     lf_land_peer_wins(&w, &r, 1, "gpt-4");
     assert_int_equal(w.below, 1);
+    /* Half of the rows: not compared. */
+    lf_land_table_put(&t, "b", "viggo")->rows = 5;
+    lf_land_peer_wins(&w, &r, 1, "gpt-4");
+    assert_int_equal(w.above + w.equal + w.below, 0);
     lf_land_category_mean(&m, &r, "Knowledge");
     assert_true(fabs(m.base - .225) < 1e-9 && fabs(m.tuned - .725) < 1e-9);
     assert_int_equal(m.cells, 4);
@@ -201,6 +222,15 @@ static void reports_compare_exact_tasks_alone(void **state)
     assert_non_null(strstr(html.data, "5 of 6"));
     assert_non_null(strstr(html.data, "-0.100"));
     assert_null(strstr(html.data, "src="));
+    assert_non_null(strstr(html.data, "2 of 3")); /* lifts that are not chance */
+    assert_non_null(strstr(html.data, "<td>0.500 (0.400 to 0.600)</td>"));
+    assert_non_null(strstr(html.data, "viggo, b: score after LoRA 0.300, lift +0.300 (-0.100 to "
+                                      "+0.700); the lift may be chance"));
+    assert_non_null(strstr(html.data, "nearly all answers are one class; no better than the most "
+                                      "frequent class"));
+    assert_non_null(strstr(html.data, "boolq, a: failed: no &lt;rows&gt;"));
+    assert_non_null(strstr(html.data, "viewport"));
+    assert_non_null(strstr(html.data, "prefers-color-scheme:dark"));
     assert_int_equal(lf_land_report_csv(&csv, &r, &diag), LF_OK);
     assert_non_null(strstr(csv.data, "\ncategory,Knowledge,tuned,0.725000\n"));
     assert_non_null(strstr(csv.data, "\nfeature,viggo,training examples,0.000000\n"));
@@ -226,11 +256,16 @@ static void results_are_written_as_csv(void **state)
     c->rows = 200;
     c->tokens = 123456;
     c->seconds = 61.5;
+    c->trust.tuned = (struct lf_interval){.4, .5};
+    c->trust.majority = .25;
     lf_land_table_put(&t, "phi-15m", "boolq")->tuned_score = .5;
     assert_int_equal(lf_land_table_print(&t, &b), LF_OK);
-    assert_string_equal(b.data, "base,task,metric,base_score,tuned_score,rows,tokens,seconds\n"
-                                "llama-14m,viggo,rouge_l,0.064000,0.469000,200,123456,61.5\n"
-                                "phi-15m,boolq,,,0.500000,0,0,0.0\n");
+    assert_string_equal(
+        b.data, "base,task,metric,base_score,tuned_score,rows,tokens,seconds,base_low,base_high,"
+                "tuned_low,tuned_high,lift_low,lift_high,majority,collapsed\n"
+                "llama-14m,viggo,rouge_l,0.064000,0.469000,200,123456,61.5,,,0.400000,0.500000,,,"
+                "0.250000,no\n"
+                "phi-15m,boolq,,,0.500000,0,0,0.0,,,,,,,,\n");
     static const char *const bad[] = {"task,model\nx,y\n", "task,model,tuned,lift\na,b,zero,1\n",
                                       "task,model,tuned,lift\n../a,b,0,1\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -257,6 +292,10 @@ static void summaries_match_numpy(void **state)
     assert_true(fabs(lf_stat_correlation(x, y, 10) - 0.10492284287735874) < 1e-12);
     const double flat[] = {1, 1, 1};
     assert_true(isnan(lf_stat_correlation(x, flat, 3)));
+    /* scipy.stats.pearsonr(...).confidence_interval() of r = 0.5 over 28 pairs */
+    struct lf_interval i = lf_stat_correlation_interval(0.5, 28);
+    assert_true(fabs(i.low - 0.156028) < 1e-6 && fabs(i.high - 0.735818) < 1e-6);
+    assert_true(isnan(lf_stat_correlation_interval(0.5, 3).low));
     assert_int_equal(lf_stat_summary(&s, x, 0), LF_OK);
     assert_true(isnan(s.mean));
 }

@@ -154,8 +154,19 @@ static void fill(struct lf_grid *f)
         c->progress = 0.25;
         snprintf(c->key, sizeof c->key, "key-%d", i);
         c->settings = json_pack("{s:i}", "rank", i);
-        if (c->state == LF_CELL_DONE)
-            c->result = (struct lf_land_cell){true, "rouge_l", 0.125, 0.5, 10, 1000, 2.5};
+        if (c->state == LF_CELL_DONE) {
+            c->result = (struct lf_land_cell){.there = true,
+                                              .metric = "rouge_l",
+                                              .base_score = 0.125,
+                                              .tuned_score = 0.5,
+                                              .trust = lf_land_trust_unknown(),
+                                              .rows = 10,
+                                              .tokens = 1000,
+                                              .seconds = 2.5};
+            c->result.trust.lift = (struct lf_interval){0.25, 0.5};
+            c->result.trust.majority = 0.75;
+            c->result.trust.collapsed = true;
+        }
         if (c->state == LF_CELL_FAILED)
             snprintf(c->reason, sizeof c->reason, "no \"room\"");
     }
@@ -197,8 +208,15 @@ static void cells_survive_their_files(void **state)
     assert_int_equal(same->state, LF_CELL_DONE);
     assert_true(fabs(same->result.base_score - 0.125) < 1e-9);
     assert_int_equal(same->result.tokens, 1000);
+    assert_true(same->result.trust.lift.low == 0.25 && same->result.trust.lift.high == 0.5);
+    assert_true(isnan(same->result.trust.base.low));
+    assert_true(same->result.trust.majority == 0.75 && same->result.trust.collapsed);
     assert_int_equal(lf_grid_table(&f, &t, &diag), LF_OK);
-    assert_int_equal(t.n_bases, 1);
+    int ended = 0;
+    for (int b = 0; b < t.n_bases; b++)
+        for (int k = 0; k < t.n_tasks; k++)
+            ended += lf_land_table_get(&t, b, k) != NULL;
+    assert_int_equal(ended, lf_grid_count(&f, LF_CELL_DONE) + lf_grid_count(&f, LF_CELL_FAILED));
     lf_land_table_free(&t);
     lf_grid_free(&f);
     lf_grid_free(&back);
