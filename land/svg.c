@@ -214,11 +214,10 @@ enum lf_err lf_bars_svg(struct lf_buf *out, const struct lf_bars *b)
     svg_begin(out, left + BAR_W + 60, height, b->after_title);
     for (int tick = 0; tick <= 10; tick += 2) {
         double x = left + tick * BAR_W / 10.0;
-        lf_buf_printf(
-            out,
-            "<path d=\"M%.1f 0V%d\" stroke=\"#888\" stroke-opacity=\"0.3\"/><text x=\"%.1f\" y=\"%d\" "
-            "text-anchor=\"middle\">%.1f</text>\n",
-            x, height - 20, x, height - 6, tick / 10.0);
+        lf_buf_printf(out,
+                      "<path d=\"M%.1f 0V%d\" stroke=\"#888\" stroke-opacity=\"0.3\"/>"
+                      "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.1f</text>\n",
+                      x, height - 20, x, height - 6, tick / 10.0);
     }
     for (int i = 0; i < b->n; i++) {
         svg_text(out, left - 6, i * BAR_H + 17, "end", b->names[i]);

@@ -162,6 +162,19 @@ static void set_trust(struct lf_land_table *t, int base, int task, struct lf_int
     c->trust.lift = lift;
 }
 
+static void says_what_to_doubt(const char *html)
+{
+    assert_non_null(strstr(html, "2 of 3")); /* lifts that are not chance */
+    assert_non_null(strstr(html, "<td>0.500 (0.400 to 0.600)</td>"));
+    assert_non_null(strstr(html, "viggo, b: score after LoRA 0.300, lift +0.300 (-0.100 to "
+                                 "+0.700); the lift may be chance"));
+    assert_non_null(strstr(html, "nearly all answers are one class; no better than the most "
+                                 "frequent class"));
+    assert_non_null(strstr(html, "boolq, a: failed: no &lt;rows&gt;"));
+    assert_non_null(strstr(html, "viewport"));
+    assert_non_null(strstr(html, "prefers-color-scheme:dark"));
+}
+
 /* A study of one exact task, one whose data stands in, and one that nobody published. */
 static void reports_compare_exact_tasks_alone(void **state)
 {
@@ -222,15 +235,7 @@ static void reports_compare_exact_tasks_alone(void **state)
     assert_non_null(strstr(html.data, "5 of 6"));
     assert_non_null(strstr(html.data, "-0.100"));
     assert_null(strstr(html.data, "src="));
-    assert_non_null(strstr(html.data, "2 of 3")); /* lifts that are not chance */
-    assert_non_null(strstr(html.data, "<td>0.500 (0.400 to 0.600)</td>"));
-    assert_non_null(strstr(html.data, "viggo, b: score after LoRA 0.300, lift +0.300 (-0.100 to "
-                                      "+0.700); the lift may be chance"));
-    assert_non_null(strstr(html.data, "nearly all answers are one class; no better than the most "
-                                      "frequent class"));
-    assert_non_null(strstr(html.data, "boolq, a: failed: no &lt;rows&gt;"));
-    assert_non_null(strstr(html.data, "viewport"));
-    assert_non_null(strstr(html.data, "prefers-color-scheme:dark"));
+    says_what_to_doubt(html.data);
     assert_int_equal(lf_land_report_csv(&csv, &r, &diag), LF_OK);
     assert_non_null(strstr(csv.data, "\ncategory,Knowledge,tuned,0.725000\n"));
     assert_non_null(strstr(csv.data, "\nfeature,viggo,training examples,0.000000\n"));
