@@ -18,6 +18,7 @@
 #define LF_KEYS_MAX 10000                        /* of one daemon */
 #define LF_KEY_GRANTS_MAX 64                     /* adapters, or patterns of them, of a key */
 #define LF_KEY_RATE_MAX 1000000                  /* requests a minute, or at once */
+#define LF_KEY_WAITING 512                       /* of LF_QUEUE_MAX: one key leaves others room */
 #define LF_KEY_TEXT_MAX 76                       /* bytes of a key */
 #define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */
 #define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */

@@ -57,7 +57,7 @@ static int add_key(int argc, char **argv)
     struct where w;
     struct lf_option_strs adapters = {.n = 0};
     int role = 1; /* of the words below */
-    int64_t rate = 0, at_once = 0;
+    int64_t rate = 0, at_once = 0, waiting = 0;
     where_init(&w);
     const struct lf_option options[] = {
         {"role", 'r', LF_OPT_CHOICE, "generate|train|admin", &role,
@@ -68,6 +68,9 @@ static int add_key(int argc, char **argv)
          .hi = LF_KEY_RATE_MAX},
         {"at-once", 0, LF_OPT_INT, "N", &at_once, "requests under way; 0: any number",
          .hi = LF_KEY_RATE_MAX},
+        {"waiting", 0, LF_OPT_INT, "N", &waiting,
+         "of them, those that wait for a place on the device; 0: half of all that may",
+         .hi = LF_QUEUE_MAX},
         WHERE_OPTIONS(w),
         {0},
     };
@@ -88,7 +91,8 @@ static int add_key(int argc, char **argv)
                                .adapters = adapters.s,
                                .n_adapters = adapters.n,
                                .requests_a_minute = (int)rate,
-                               .at_once = (int)at_once};
+                               .at_once = (int)at_once,
+                               .waiting = (int)waiting};
     struct lf_diag diag = {""};
     char path[LF_PATH_MAX], key[LF_KEY_TEXT_MAX + 1];
     enum lf_err rc = path_of(path, &w, &diag) ?: lf_keys_add(path, &spec, key, &diag);
@@ -117,6 +121,7 @@ static void print_key(const json_t *k)
         printf("*");
     print_number(k, "requests_a_minute");
     print_number(k, "at_once");
+    print_number(k, "waiting");
     printf("\n");
 }
 

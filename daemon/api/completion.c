@@ -31,7 +31,8 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
 {
     const struct lf_daemon *d = q->daemon;
     struct lf_adapter_view v;
-    struct lf_served_model s = {0};
+    struct lf_served_model s = {.key = lf_key_number(q->key),
+                                .waiting_max = lf_key_waiting_max(q->key)};
     const struct lf_base *base = lf_bases_find(&d->seats->bases, name);
     if (base) {
         if (lf_http_may(q, base->name, diag) != LF_OK)
@@ -200,6 +201,8 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos,
                                     .priority = a->priority,
+                                    .key = a->model.key,
+                                    .waiting_max = a->model.waiting_max,
                                     .deadline_ns = a->deadline_ns,
                                     .whole = !a->streams && a->n_stops == 0};
     *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer,

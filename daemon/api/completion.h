@@ -13,11 +13,13 @@
 
 /* ---- What is asked --------------------------------------------------------------------------- */
 
-/* What answers: the base, or an adapter on it. */
+/* What answers, the base or an adapter on it, and for whom. */
 struct lf_served_model {
     const struct lf_seat *seat;
     struct lf_pick pick;        /* id 0: the base */
     char name[LF_NAME_MAX + 1]; /* as the answer calls it */
+    uint64_t key;               /* lf_key_number of who asks */
+    int waiting_max;            /* of that key's requests */
 };
 /* An adapter, or a base by its name, or the default one by "", or by a placeholder of clients that
  * no adapter is called ("dummy", "tgi"). LF_E_NOT_FOUND; LF_E_BUSY for an adapter without a version

@@ -57,8 +57,10 @@ static bool take_in(struct lf_engine *e)
     while (g) {
         struct lf_generation *next = g->next;
         g->next = NULL;
-        if (waiting_add(e, g) != LF_OK)
+        if (waiting_add(e, g) != LF_OK) {
+            lf_generation_leaves_queue(g);
             lf_generation_end(g, NULL, LF_E_NO_MEMORY, "no memory for the queue");
+        }
         g = next;
     }
     lf_deliverer_flush(e->deliverer);
@@ -233,10 +235,13 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     e->counters = counters;
     e->inbox_end = &e->inbox;
     e->training_end = &e->training_inbox;
+    e->queues = calloc(LF_QUEUE_MAX, sizeof *e->queues);
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->more, NULL);
     pthread_cond_init(&e->gone, NULL);
     enum lf_err rc = lf_residents_init(&e->residents, diag);
+    if (rc == LF_OK && !e->queues)
+        rc = lf_no_memory(diag, "the engine");
     rc = rc ?: lf_deliverer_start(&e->deliverer, lf_generation_deliver, diag);
     if (rc != LF_OK) {
         lf_engine_free(e);
@@ -294,6 +299,7 @@ void lf_engine_free(struct lf_engine *e)
     pthread_cond_destroy(&e->gone);
     lf_residents_destroy(&e->residents);
     free(e->waiting);
+    free(e->queues);
     free(e->unloads);
     free(e);
 }

@@ -3,12 +3,12 @@
  * holds a lock over a forward.
  *
  * A turn of the engine: take in what is new; end what is past its deadline; admit waiting
- * generations by priority, the adapters in turn, bringing them onto the device; one serving step
- * (one token of every live sequence, and prompts); when it is training's turn, one training batch.
- * How much of a step prompts may have, and how long a training batch may be, follows from measured
- * times (share.h): a long prompt leaves those who decode most of their pace; training has about
- * half of the device's time beside live sequences, in short batches, all of it without them, and
- * full batches when nobody has asked for five seconds.
+ * generations by priority, keys and adapters in turn, bringing them onto the device; one serving
+ * step (one token of every live sequence, and prompts); when it is training's turn, one training
+ * batch. How much of a step prompts may have, and how long a training batch may be, follows from
+ * measured times (share.h): a long prompt leaves those who decode most of their pace; training has
+ * about half of the device's time beside live sequences, in short batches, all of it without them,
+ * and full batches when nobody has asked for five seconds.
  *
  * What a step makes reaches its receivers through the deliverer's thread (deliver.c), and on a
  * device that works by itself the next step is put there before this one's tokens are read
@@ -112,8 +112,10 @@ struct lf_generate_spec {
     bool score_prompt;          /* lf_generation_prompt */
     int max_tokens;             /* of the completion; 0: the prompt is only read */
     bool ignore_eos;
-    bool background;      /* after all others, few at a time: evaluation */
-    int priority;         /* the lower comes first where sequences are waited for */
+    bool background; /* after all others, few at a time: evaluation */
+    int priority;    /* the lower comes first where sequences are waited for */
+    uint64_t key;    /* who asks: those of a key and adapter have their turns together */
+    int waiting_max; /* of the key's, besides: more are refused; 0: as many as there is room for */
     uint64_t deadline_ns; /* of lf_clock_ns: what is not whole by then ends with LF_E_TIMED_OUT; 0:
                              none */
     bool whole; /* nothing is to be done before it has ended: nobody is woken for its tokens */
@@ -121,8 +123,9 @@ struct lf_generate_spec {
 
 struct lf_generation;
 
-/* LF_E_OVERLOADED: LF_QUEUE_MAX wait already. LF_E_INVALID: prompt and max_tokens are over the
- * context. LF_E_DEVICE_LOST: the engine is not ready. Yours, lf_generation_release. */
+/* LF_E_OVERLOADED: LF_QUEUE_MAX wait already, or waiting_max of the key. LF_E_INVALID: prompt and
+ * max_tokens are over the context. LF_E_DEVICE_LOST: the engine is not ready. Yours,
+ * lf_generation_release. */
 enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
                                struct lf_generation **out, struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -27,6 +27,7 @@ struct lf_generation {
     int max_tokens;
     bool ignore_eos, background, whole;
     int priority;
+    uint64_t key;
     uint64_t deadline_ns;    /* 0: none */
     bool scored;             /* the prompt */
     struct lf_scores scores; /* written before the first token, or the end, is put */
@@ -65,9 +66,9 @@ struct lf_turns {
         int priority, turn, i; /* i: place among those who wait */
     } * order;                 /* (n waiting) in the order of their turns */
     size_t cap;
-    /* How many of an adapter have been counted, by its id */
+    /* How many of a key's for an adapter have been counted */
     struct lf_turn_count {
-        uint64_t key; /* the id and 1; 0: free */
+        uint64_t id, key; /* the adapter's, and 1; 0: free */
         int n;
     } * counts, rest;
     int n_counts;
@@ -173,6 +174,11 @@ struct lf_engine {
     uint64_t *unloads; /* adapters, by id, that leave the device */
     size_t n_unloads, cap_unloads;
     int queued; /* not background: in the inbox or waiting */
+    struct lf_key_queue {
+        uint64_t key;
+        int n;
+    } * queues; /* (n_queues <= LF_QUEUE_MAX) that of each key that has any */
+    int n_queues;
     bool stopping, poked;
     struct lf_engine_status status; /* as of the last turn */
 };
@@ -191,7 +197,9 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag) LF_M
 void lf_engine_sweep(struct lf_engine *e);
 /* Ends all, waiting and live. */
 void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *why);
-/* queue.c: ends it for its caller, with its last token (or NULL), and lets go of it. */
+/* queue.c: it waits no more. Takes the engine's lock. */
+void lf_generation_leaves_queue(struct lf_generation *g);
+/* Ends it for its caller, with its last token (or NULL), and lets go of it. */
 void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last, enum lf_err rc,
                        const char *why);
 /* A token, made at `now`. */

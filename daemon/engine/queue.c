@@ -106,11 +106,48 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     g->ignore_eos = spec->ignore_eos;
     g->background = spec->background;
     g->priority = spec->priority;
+    g->key = spec->key;
     g->deadline_ns = spec->deadline_ns;
     g->whole = spec->whole;
     g->times.submitted = lf_clock_ns();
     *out = g;
     return LF_OK;
+}
+
+/* With the engine's lock held: the key's queue; NULL: it has none. */
+static struct lf_key_queue *queue_of(const struct lf_engine *e, uint64_t key)
+{
+    for (int i = 0; i < e->n_queues; i++)
+        if (e->queues[i].key == key)
+            return &e->queues[i];
+    return NULL;
+}
+
+/* Likewise: g is in its queue from now on. There are no more queues than generations that wait. */
+static void enters_queue(struct lf_engine *e, const struct lf_generation *g)
+{
+    if (g->background)
+        return;
+    struct lf_key_queue *q = queue_of(e, g->key);
+    if (!q) {
+        lf_assert(e->n_queues < LF_QUEUE_MAX);
+        q = &e->queues[e->n_queues++];
+        *q = (struct lf_key_queue){.key = g->key};
+    }
+    q->n++;
+    e->queued++;
+}
+
+void lf_generation_leaves_queue(struct lf_generation *g)
+{
+    struct lf_engine *e = g->engine;
+    if (g->background)
+        return;
+    lf_lock_auto held = lf_lock(&e->lock);
+    struct lf_key_queue *q = queue_of(e, g->key);
+    if (--q->n == 0)
+        *q = e->queues[--e->n_queues];
+    e->queued--;
 }
 
 /* With the engine's lock held. */
@@ -131,6 +168,9 @@ static enum lf_err check(const struct lf_engine *e, const struct lf_generate_spe
                        spec->n, spec->max_tokens, e->status.context_max);
     if (!spec->background && e->queued >= LF_QUEUE_MAX)
         return lf_fail(diag, LF_E_OVERLOADED, "%d requests wait already", e->queued);
+    const struct lf_key_queue *q = queue_of(e, spec->key);
+    if (!spec->background && spec->waiting_max > 0 && q && q->n >= spec->waiting_max)
+        return lf_fail(diag, LF_E_OVERLOADED, "%d requests of this key wait already", q->n);
     return LF_OK;
 }
 
@@ -149,7 +189,7 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
             atomic_fetch_add(&g->refs, 1);
             *e->inbox_end = g;
             e->inbox_end = &g->next;
-            e->queued += !g->background;
+            enters_queue(e, g);
             pthread_cond_signal(&e->more);
         }
         pthread_mutex_unlock(&e->lock);

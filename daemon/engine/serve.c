@@ -1,9 +1,9 @@
 /* Serving: who comes onto the device, one step of all who are there, and their tokens out.
  *
- * Waiting generations are admitted by their priority and as their adapters' turns come (turns.c),
- * those of one oldest first, and one whose adapter is not on the device does not hold up those
- * behind it: until it has waited FAIR_NS, then nobody overtakes it any more, the adapters in use
- * run dry, and one of them makes room. */
+ * Waiting generations are admitted by their priority and as the turns of their keys and adapters
+ * come (turns.c), those of one oldest first, and one whose adapter is not on the device does not
+ * hold up those behind it: until it has waited FAIR_NS, then nobody overtakes it any more, the
+ * adapters in use run dry, and one of them makes room. */
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
@@ -25,11 +25,7 @@ static void waiting_pack(struct lf_engine *e)
 
 static void leave_queue(struct lf_engine *e, int i)
 {
-    if (!e->waiting[i]->background) {
-        pthread_mutex_lock(&e->lock);
-        e->queued--;
-        pthread_mutex_unlock(&e->lock);
-    }
+    lf_generation_leaves_queue(e->waiting[i]);
     e->waiting[i] = NULL;
 }
 

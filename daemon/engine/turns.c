@@ -1,7 +1,7 @@
-/* Whose turn it is to come onto the device: the adapters take turns. An adapter's k-th waiting
- * generation stands where its live ones and k are as many as the others', so that a flood of one
- * adapter's requests leaves the next of another as near as it would be alone. Those of another
- * priority have turns before, or after, all of these. */
+/* Whose turn it is to come onto the device: keys and adapters take turns. The k-th waiting
+ * generation of a key for an adapter stands where its live ones and k are as many as the others',
+ * so that a flood of one's requests leaves the next of another as near as it would be alone. Those
+ * of another priority have turns before, or after, all of these. */
 #include "daemon/engine/inside.h"
 
 #include "core/grow.h"
@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A power of two well above the adapters that can be live or waiting at once. */
+/* A power of two well above those that can be live or waiting at once. */
 #define COUNTS (4 * (LF_QUEUE_MAX + LF_SEQS_MAX))
 static_assert((COUNTS & (COUNTS - 1)) == 0, "a mask is made of it");
-#define COUNTS_MOST (COUNTS / 2) /* adapters beyond share the last one's turns */
+#define COUNTS_MOST (COUNTS / 2) /* those beyond share the last one's turns */
 
 enum lf_err lf_turns_open(struct lf_turns *t, struct lf_diag *diag)
 {
@@ -29,18 +29,19 @@ void lf_turns_close(struct lf_turns *t)
     *t = (struct lf_turns){0};
 }
 
-static struct lf_turn_count *count_of(struct lf_turns *t, uint64_t id)
+static struct lf_turn_count *count_of(struct lf_turns *t, const struct lf_generation *g)
 {
-    uint64_t at = id * 0x9e3779b97f4a7c15u >> 32;
+    uint64_t id = g->pick.id, at = (id + g->key * 0x9e3779b1u) * 0x9e3779b97f4a7c15u >> 32;
     for (;; at++) {
         struct lf_turn_count *c = &t->counts[at & (COUNTS - 1)];
-        if (c->key == id + 1)
+        if (c->id == id + 1 && c->key == g->key)
             return c;
-        if (c->key != 0)
+        if (c->id != 0)
             continue;
         if (t->n_counts == COUNTS_MOST)
             return &t->rest;
-        c->key = id + 1;
+        c->id = id + 1;
+        c->key = g->key;
         t->n_counts++;
         return c;
     }
@@ -64,11 +65,10 @@ enum lf_err lf_turns_take(struct lf_turns *t, struct lf_generation *const *live,
     t->rest = (struct lf_turn_count){0};
     t->n_counts = 0;
     for (int i = 0; i < n_live; i++)
-        count_of(t, live[i]->pick.id)->n++;
+        count_of(t, live[i])->n++;
     for (int i = 0; i < n_waiting; i++)
-        t->order[i] = (struct lf_turn){.priority = waiting[i]->priority,
-                                       .turn = count_of(t, waiting[i]->pick.id)->n++,
-                                       .i = i};
+        t->order[i] = (struct lf_turn){
+            .priority = waiting[i]->priority, .turn = count_of(t, waiting[i])->n++, .i = i};
     qsort(t->order, (size_t)n_waiting, sizeof *t->order, compare);
     return LF_OK;
 }

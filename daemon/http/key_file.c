@@ -93,7 +93,8 @@ static enum lf_err take_grants(struct lf_key_record *r, const json_t *list, stru
 enum lf_err lf_key_record_parse(struct lf_key_record *out, const json_t *j, struct lf_diag *diag)
 {
     static const char *const known[] = {"id",     "name", "role",    "adapters",          "salt",
-                                        "sha256", "made", "at_once", "requests_a_minute", NULL};
+                                        "sha256", "made", "at_once", "requests_a_minute", "waiting",
+                                        NULL};
     struct lf_key_record r = {.n_adapters = 0};
     struct lf_json_in in = {.obj = j, .diag = diag, .rc = lf_json_only(j, known, diag)};
     const char *id = lf_json_need_str(&in, "id"), *salt = lf_json_need_str(&in, "salt");
@@ -101,6 +102,7 @@ enum lf_err lf_key_record_parse(struct lf_key_record *out, const json_t *j, stru
     r.role = (enum lf_role)lf_json_word(&in, "role", LF_ROLE_OPEN, roles);
     r.requests_a_minute = lf_json_int(&in, "requests_a_minute", 0, 0, LF_KEY_RATE_MAX);
     r.at_once = lf_json_int(&in, "at_once", 0, 0, LF_KEY_RATE_MAX);
+    r.waiting = lf_json_int(&in, "waiting", 0, 0, LF_QUEUE_MAX);
     const json_t *grants = lf_json_list(&in, "adapters", 0, LF_KEY_GRANTS_MAX);
     enum lf_err rc = in.rc;
     if (rc == LF_OK && (!lf_name_ok(name) || r.role == LF_ROLE_OPEN))
@@ -181,10 +183,10 @@ static enum lf_err make(json_t **record, char key[LF_KEY_TEXT_MAX + 1], const st
     json_t *adapters = json_array();
     for (int i = 0; i < s->n_adapters; i++)
         json_array_append_new(adapters, json_string(s->adapters[i]));
-    json_t *j = lf_json_dated(json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:s, s:s}", "id", id,
-                                        "name", s->name, "role", lf_role_name(s->role), "adapters",
-                                        adapters, "requests_a_minute", s->requests_a_minute,
-                                        "at_once", s->at_once, "salt", salt, "sha256", digest));
+    json_t *j = lf_json_dated(json_pack(
+        "{s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:s, s:s}", "id", id, "name", s->name, "role",
+        lf_role_name(s->role), "adapters", adapters, "requests_a_minute", s->requests_a_minute,
+        "at_once", s->at_once, "waiting", s->waiting, "salt", salt, "sha256", digest));
     if (!j)
         return lf_no_memory(diag, "a key");
     json_object_set(j, "made", json_object_get(j, "time"));

@@ -15,7 +15,7 @@ struct lf_key_record {
     char sha256[LF_SHA256_HEX];
     enum lf_role role;
     char adapters[LF_KEY_GRANTS_MAX][LF_NAME_MAX + 1];
-    int n_adapters, requests_a_minute, at_once;
+    int n_adapters, requests_a_minute, at_once, waiting;
 };
 
 /* One element of the file's "keys". */

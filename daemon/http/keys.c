@@ -61,6 +61,18 @@ const char *lf_key_name(const struct lf_key *key)
     return key->r.name;
 }
 
+uint64_t lf_key_number(const struct lf_key *key)
+{
+    return key ? strtoull(key->r.id, NULL, 16) + 1 : 0;
+}
+
+int lf_key_waiting_max(const struct lf_key *key)
+{
+    if (!key)
+        return LF_QUEUE_MAX;
+    return key->r.waiting > 0 ? key->r.waiting : LF_KEY_WAITING;
+}
+
 enum lf_role lf_key_role(const struct lf_key *key)
 {
     return key->r.role;
@@ -131,7 +143,8 @@ static bool is_same_record(const struct lf_key_record *a, const struct lf_key_re
     return strcmp(a->sha256, b->sha256) == 0 && strcmp(a->name, b->name) == 0 &&
            a->role == b->role && a->n_adapters == b->n_adapters &&
            memcmp(a->adapters, b->adapters, sizeof a->adapters) == 0 &&
-           a->requests_a_minute == b->requests_a_minute && a->at_once == b->at_once;
+           a->requests_a_minute == b->requests_a_minute && a->at_once == b->at_once &&
+           a->waiting == b->waiting;
 }
 
 /* The same key as before: its limits go on counting. */

@@ -36,6 +36,7 @@ struct lf_key_spec {
     int n_adapters;
     int requests_a_minute; /* 0: any number */
     int at_once;           /* requests under way; 0: any number */
+    int waiting;           /* of them, those that wait for a place; 0: LF_KEY_WAITING */
 };
 
 /* ---- The file -------------------------------------------------------------------------------- */
@@ -71,6 +72,12 @@ struct lf_key *lf_keys_find(struct lf_keys *k, const char *given, size_t n);
 void lf_key_release(struct lf_key *key);
 const char *lf_key_name(const struct lf_key *key);
 enum lf_role lf_key_role(const struct lf_key *key);
+/* A number that no other key has; of NULL 0. */
+uint64_t lf_key_number(const struct lf_key *key);
+/* How many of its requests may wait for a place on the device; of NULL as many as there is room
+ * for.
+ */
+int lf_key_waiting_max(const struct lf_key *key);
 /* NULL, who needs no key, may ask all. */
 bool lf_key_may(const struct lf_key *key, const char *adapter);
 /* A request begins; lf_key_leave when it is over, and before lf_key_release. LF_E_OVERLOADED: not

@@ -94,27 +94,73 @@ static void await_live(struct bench *b, int n)
     } while (status.gen.live < n);
 }
 
-/* More of one adapter's requests than fit the device, which end one after the other: the next of
- * another has the first place that becomes free. */
-static void a_flood_of_one_adapter_leaves_others_their_turn(void **state)
+/* More of one adapter's, or one key's, requests than fit the device, which end one after the other:
+ * the next of another has the first place that becomes free. */
+static void flood(struct bench *b, const struct lf_pick *pick, uint64_t key)
 {
     enum { FLOOD = 160 };
-    struct bench *b = *state;
-    struct lf_pick pick = {.id = 1, .version = 1};
-    struct lf_generation *flood[FLOOD];
+    struct lf_diag diag = {""};
+    struct lf_generation *g[FLOOD];
     struct lf_ids ids = {0};
-    snprintf(pick.dir, sizeof pick.dir, "%s/peft", b->rig.dir);
-    rig_peft(&b->rig, pick.dir, 1);
-    engine_up(b);
-    for (int i = 0; i < FLOOD; i++)
-        flood[i] = ask(b, &pick, 4 + i / 2);
+    int before = (int)atomic_load(&b->counters->ended_length);
+    for (int i = 0; i < FLOOD; i++) {
+        struct lf_generate_spec s = spec(pick, 4 + i / 2);
+        s.key = key;
+        must(lf_engine_generate(b->engine, &s, &g[i], &diag), &diag);
+    }
     await_live(b, 128);
     assert_int_equal(hear(ask(b, &no_adapter, 1), &ids), LF_OK);
-    int ended = (int)atomic_load(&b->counters->ended_length) - 1;
+    int ended = (int)atomic_load(&b->counters->ended_length) - 1 - before;
     print_message("%d of %d ended before\n", ended, FLOOD);
     assert_true(ended < FLOOD - 128); /* in the order of their coming: at least so many */
     for (int i = 0; i < FLOOD; i++)
-        lf_generation_release(flood[i]);
+        lf_generation_release(g[i]);
+    lf_ids_free(&ids);
+}
+
+static void a_flood_of_one_leaves_others_their_turn(void **state)
+{
+    struct bench *b = *state;
+    struct lf_pick pick = {.id = 1, .version = 1};
+    snprintf(pick.dir, sizeof pick.dir, "%s/peft", b->rig.dir);
+    rig_peft(&b->rig, pick.dir, 1);
+    engine_up(b);
+    flood(b, &pick, 0);
+    flood(b, &no_adapter, 7);
+}
+
+/* A key has so many waiting and no more, whatever others have, and as they get their places it may
+ * send others. */
+static void a_key_has_a_queue_of_its_own(void **state)
+{
+    enum { PLACES = 128, MAX = 5 };
+    struct bench *b = *state;
+    struct lf_diag diag = {""};
+    struct lf_generation *live[PLACES], *g[MAX + 1], *other;
+    struct lf_generate_spec s = spec(&no_adapter, 50);
+    struct lf_ids ids = {0};
+    engine_up(b);
+    for (int i = 0; i < PLACES; i++)
+        live[i] = ask(b, &no_adapter, 50);
+    await_live(b, PLACES);
+    s.key = 1;
+    s.waiting_max = MAX;
+    for (int i = 0; i < MAX; i++)
+        must(lf_engine_generate(b->engine, &s, &g[i], &diag), &diag);
+    assert_int_equal(lf_engine_generate(b->engine, &s, &g[MAX], &diag), LF_E_OVERLOADED);
+    assert_string_equal(diag.text, "5 requests of this key wait already");
+    s.key = 2;
+    must(lf_engine_generate(b->engine, &s, &other, &diag), &diag);
+    for (int i = 0; i < PLACES; i++)
+        assert_int_equal(hear(live[i], &ids), LF_OK);
+    for (int i = 0; i < MAX; i++)
+        assert_int_equal(hear(g[i], &ids), LF_OK);
+    assert_int_equal(hear(other, &ids), LF_OK);
+    s.key = 1;
+    for (int i = 0; i < MAX; i++)
+        must(lf_engine_generate(b->engine, &s, &g[i], &diag), &diag);
+    for (int i = 0; i < MAX; i++)
+        assert_int_equal(hear(g[i], &ids), LF_OK);
     lf_ids_free(&ids);
 }
 
@@ -383,8 +429,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_wants_the_whole_answer_is_woken_once, setup, teardown),
         cmocka_unit_test_setup_teardown(company_does_not_change_an_answer, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_flood_of_one_adapter_leaves_others_their_turn, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_flood_of_one_leaves_others_their_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_key_has_a_queue_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_prompt_leaves_a_stream_its_pace, setup, teardown),
         cmocka_unit_test_setup_teardown(adapters_take_turns_in_one_slot, setup, teardown),
         cmocka_unit_test_setup_teardown(who_comes_first_is_asked_of_priorities, setup, teardown),

@@ -150,8 +150,11 @@ static void limits_count_and_fill_up_again(void **state)
     char key[LF_KEY_TEXT_MAX + 1];
     int wait_s = 0;
     add(r,
-        &(struct lf_key_spec){
-            .name = "slow", .role = LF_ROLE_GENERATE, .requests_a_minute = 6, .at_once = 2},
+        &(struct lf_key_spec){.name = "slow",
+                              .role = LF_ROLE_GENERATE,
+                              .requests_a_minute = 6,
+                              .at_once = 2,
+                              .waiting = 7},
         key);
     assert_int_equal(lf_keys_open(&k, r->path, NULL, &r->diag), LF_OK);
     struct lf_key *f = lf_keys_find(k, key, strlen(key));
@@ -160,6 +163,9 @@ static void limits_count_and_fill_up_again(void **state)
     assert_int_equal(lf_key_enter(f, now, &wait_s, &r->diag), LF_OK);
     assert_int_equal(lf_key_enter(f, now, &wait_s, &r->diag), LF_E_OVERLOADED);
     assert_int_equal(wait_s, 1);
+    assert_int_equal(lf_key_waiting_max(f), 7);
+    assert_int_equal(lf_key_waiting_max(NULL), LF_QUEUE_MAX);
+    assert_true(lf_key_number(f) != 0 && lf_key_number(NULL) == 0);
     lf_key_leave(f);
     for (int i = 2; i < 6; i++) {
         lf_key_leave(f);
