@@ -5,11 +5,14 @@
 #include <math.h>
 
 #define KEEP 0.75
-/* Of the time of a step without prompts, for each prompt that is being read: a sequence beside one
- * prompt keeps 70% of its rate, whatever the prompt's length. */
+/* Of the time of steps without prompts, for one prompt that is being read: a sequence beside it
+ * keeps 70% of its rate, whatever the prompt's length. Several prompts are several who wait: by the
+ * square of their number. */
 #define PROMPT_PART 0.43
-/* However many they are: a step takes five times as long at the most. */
-#define PROMPTS_MOST 4.0
+/* However many they are, and however long there were none: a step takes four times as long at the
+ * most. */
+#define PROMPTS_MOST 3.0
+#define PROMPTS_LEAST 0.5       /* with less a step stays without: each that has some costs more */
 #define PROMPT_TOKENS_MIN 4     /* there is always progress */
 #define PROMPT_TOKENS_FIRST 256 /* while nothing is known */
 #define MIXED_MOST 16           /* steps with prompts between two without */
@@ -39,6 +42,10 @@ static void smooth(double *mean, double value)
 void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
 {
     double t = g->step_seconds;
+    int64_t launched = g->prompt_tokens - s->launched;
+    s->launched = g->prompt_tokens;
+    if (s->beside)
+        s->prompts -= s->step_prompt * (double)launched;
     s->debt -= t;
     if (g->step_background > 0) {
         s->spare = fmax(s->spare - fmax(t - s->step, 0), -OWED_MOST);
@@ -75,15 +82,20 @@ static int tokens_in(double seconds, double each, int least, int first)
     return (int)fmin(fmax(tokens, least), TOKENS_MOST);
 }
 
-int lf_share_prompts(const struct lf_share *s, int n_decoding, int n_prompts)
+int lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts)
 {
+    s->beside = n_decoding > 0;
     if (n_decoding == 0)
         return tokens_in(READ_MOST, s->read, READ_TOKENS_MIN, PROMPT_TOKENS_FIRST);
-    if (s->step == 0 || s->mixed >= MIXED_MOST)
-        return -1;
-    double seconds = s->step * fmin(PROMPT_PART * n_prompts, PROMPTS_MOST);
-    if (s->step_most > 0)
+    double part = PROMPT_PART * fmax(1, (double)n_prompts * n_prompts);
+    s->prompts = fmin(s->prompts + s->step * fmin(part, PROMPTS_MOST), s->step * PROMPTS_MOST);
+    double seconds = s->prompts, least = PROMPTS_LEAST * s->step;
+    if (s->step_most > 0) {
         seconds = fmin(seconds, s->step_most - s->step);
+        least = fmin(least, seconds);
+    }
+    if (s->step == 0 || s->mixed >= MIXED_MOST || seconds < least)
+        return -1;
     return tokens_in(seconds, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST);
 }
 

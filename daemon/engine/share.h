@@ -15,6 +15,9 @@ struct lf_share {
     double train;       /* for each token of a training batch */
     double step_most;   /* that a step shall not pass; 0: only in proportion */
     double debt;        /* that training had, less what serving had since */
+    double prompts;     /* that prompts may have beside sequences that decode */
+    int64_t launched;   /* tokens of prompts so far */
+    bool beside;        /* the last were, or may be, beside sequences that decode */
     double spare;       /* that evaluation may have beside sequences that decode */
     int mixed;          /* steps with prompts since the last without */
 };
@@ -24,11 +27,12 @@ void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g);
 /* A training batch that ran beside live sequences, or not. */
 void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside);
 /* Ceiling for the tokens of prompts in the next step (lf_gen_step's), beside n_decoding sequences
- * whose pace matters. Every prompt that is there to be read gets the same small part of what the
- * step takes without: the fewer there are, the less those who decode notice, and the more there
- * are, the sooner each decodes itself. Now and then it is none, so that this time is known. While
- * nobody decodes a step is only kept short enough for who comes next. */
-int lf_share_prompts(const struct lf_share *s, int n_decoding, int n_prompts);
+ * whose pace matters; asked once a step. Prompts have a part of the time that steps take without
+ * them, which adds up while there are none: a short one that comes alone is read at once, one after
+ * another without end leave those who decode most of their pace; and the more there are, the sooner
+ * each decodes itself. Often it is none, and now and then in any case, so that this time is known.
+ * While nobody decodes a step is only kept short enough for who comes next. */
+int lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts);
 /* The next step is without those who evaluate. */
 bool lf_share_holds_background(const struct lf_share *s, int n_decoding);
 /* Tokens of the next training batch, 0: as many as there may be. beside: sequences are live, and a

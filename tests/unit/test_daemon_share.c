@@ -27,38 +27,64 @@ static double step_seconds(int tokens)
     return STEP + STEP_TOKEN * (tokens < 300 ? tokens : 150 + tokens / 2);
 }
 
-/* A hundred steps beside n_prompts that never end; the last ones' seconds, on average. */
-static double steps_beside(struct lf_share *s, int n_prompts)
+/* Steps beside n_prompts that never end; the last hundred's seconds, on average, and of the longest
+ * one. */
+static double steps_beside(struct lf_share *s, int n_prompts, double *longest)
 {
     double sum = 0;
-    int n = 0;
-    for (int i = 0; i < 100; i++) {
+    int without = 0;
+    *longest = 0;
+    for (int i = 0; i < 200; i++) {
         int tokens = lf_share_prompts(s, 8, n_prompts);
         bool none = tokens == -1;
         tokens = none ? 0 : tokens;
         assert_true(none || tokens > 0);
         struct lf_gen_status g = {.step_decoding = 8,
                                   .step_prompt = tokens,
+                                  .prompt_tokens = s->launched + tokens,
                                   .step_seconds = scattered(step_seconds(tokens), i)};
         lf_share_stepped(s, &g);
-        sum += i >= 50 && !none ? step_seconds(tokens) : 0;
-        n += i >= 50 && !none;
+        if (i < 100)
+            continue;
+        sum += step_seconds(tokens);
+        without += none;
+        *longest = fmax(*longest, step_seconds(tokens));
     }
-    assert_in_range(n, 46, 49); /* some steps have none, so that it is known what that takes */
-    return sum / n;
+    assert_true(without >= 5); /* so that it is known what that takes */
+    return sum / 100;
 }
 
 static void prompts_get_their_part_and_no_more(void **state)
 {
     (void)state;
     struct lf_share s = {0};
-    double one = steps_beside(&s, 1) / STEP;
-    double three = steps_beside(&s, 3) / STEP;
-    double many = steps_beside(&s, 200) / STEP;
-    print_message("a step beside 1, 3, 200 prompts: %.2f, %.2f, %.2f times\n", one, three, many);
-    assert_true(one > 1.29 && one < 1.57);   /* 1.43, to a tenth: what scatters hides the split */
-    assert_true(three > 2.0 && three < 2.6); /* 1 + 3 * 0.43 = 2.29 */
-    assert_true(many > 4.3 && many < 5.7);   /* five times */
+    double longest;
+    double one = steps_beside(&s, 1, &longest) / STEP;
+    double two = steps_beside(&s, 2, &longest) / STEP;
+    double many = steps_beside(&s, 200, &longest) / STEP;
+    print_message("a step beside 1, 2, 200 prompts: %.2f, %.2f, %.2f times\n", one, two, many);
+    assert_true(one > 1.29 && one < 1.57); /* 1.43, to a tenth: what scatters hides it */
+    assert_true(two > 2.45 && two < 3.0);  /* 1 + 4 * 0.43 = 2.72 */
+    assert_true(many > 3.6 && many < 4.4); /* four times */
+    assert_true(longest > 3.6 * STEP && longest < 4.4 * STEP);
+}
+
+/* What was not read yet is there for the one that comes. */
+static void a_prompt_that_comes_alone_is_read_at_once(void **state)
+{
+    (void)state;
+    struct lf_share s = {0};
+    double longest;
+    steps_beside(&s, 1, &longest);
+    for (int i = 0; i < 20; i++) {
+        struct lf_gen_status g = {
+            .step_decoding = 8, .prompt_tokens = s.launched, .step_seconds = STEP};
+        lf_share_prompts(&s, 8, 0);
+        lf_share_stepped(&s, &g);
+    }
+    int tokens = lf_share_prompts(&s, 8, 1);
+    print_message("%d tokens\n", tokens);
+    assert_in_range(tokens, 486, 594); /* three steps' time by a short piece's price, to a tenth */
 }
 
 static void while_nobody_decodes_steps_of_prompts_are_short_all_the_same(void **state)
@@ -110,11 +136,12 @@ static void a_ceiling_in_milliseconds_holds(void **state)
 {
     (void)state;
     struct lf_share s = {.step_most = 6e-3};
-    double t = steps_beside(&s, 200);
-    print_message("%.2f ms\n", 1e3 * t);
-    assert_true(t > 4.8e-3 && t < 6.3e-3);
+    double t, longest;
+    t = steps_beside(&s, 200, &longest);
+    print_message("%.2f ms, at the most %.2f\n", 1e3 * t, 1e3 * longest);
+    assert_true(t > 4.8e-3 && longest < 6.3e-3);
     s = (struct lf_share){.step_most = 1e-3}; /* less than a step takes without prompts */
-    assert_true(steps_beside(&s, 5) < 1.2 * STEP);
+    assert_true(steps_beside(&s, 5, &longest) < 1.2 * STEP);
 }
 
 static void training_is_cut_to_the_time_that_others_can_wait(void **state)
@@ -123,7 +150,8 @@ static void training_is_cut_to_the_time_that_others_can_wait(void **state)
     struct lf_share s = {0};
     assert_int_equal(lf_share_training(&s, false, false), 0); /* as much as there may be */
     double seconds[2] = {0}; /* beside others; while they are awaited */
-    steps_beside(&s, 1);
+    double longest;
+    steps_beside(&s, 1, &longest);
     for (int i = 0; i < 60; i++) {
         bool beside = i % 2 == 0;
         int tokens = lf_share_training(&s, beside, !beside);
@@ -156,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prompts_get_their_part_and_no_more),
+        cmocka_unit_test(a_prompt_that_comes_alone_is_read_at_once),
         cmocka_unit_test(while_nobody_decodes_steps_of_prompts_are_short_all_the_same),
         cmocka_unit_test(evaluation_has_what_is_spare),
         cmocka_unit_test(a_ceiling_in_milliseconds_holds),
