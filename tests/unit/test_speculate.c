@@ -101,6 +101,8 @@ struct answers {
 static int32_t prompts[N][N_PROMPT];
 static struct lf_logit_bias words[N][N_WORDS];
 static struct lf_grammar *grammar;
+static struct lf_token_trie *trie;
+static struct lf_tokenizer *tokenizer;
 
 /* Of few words, which repeat in any order: some drafts come, some do not. */
 static struct lf_gen_request request(int i)
@@ -197,17 +199,15 @@ static void answer_all(struct answers *a, int n_ids, bool together, int speculat
 static int make_requests(void)
 {
     struct lf_diag diag = {""};
-    struct lf_tokenizer *t;
-    struct lf_token_trie *trie;
     char dir[512];
     int n_ids = 0;
     int32_t end;
     snprintf(dir, sizeof dir, "%s/share/base", getenv("LF_SOURCE"));
-    must(lf_tokenizer_open(&t, dir, &diag), &diag);
-    while (lf_tokenizer_token(t, n_ids))
+    must(lf_tokenizer_open(&tokenizer, dir, &diag), &diag);
+    while (lf_tokenizer_token(tokenizer, n_ids))
         n_ids++;
-    end = lf_tokenizer_eos(t);
-    must(lf_token_trie_new(&trie, t, n_ids, &end, 1, &diag), &diag);
+    end = lf_tokenizer_eos(tokenizer);
+    must(lf_token_trie_new(&trie, tokenizer, n_ids, &end, 1, &diag), &diag);
     static const char digits[] = "root ::= ([12] [12]? \",\"){1,60}";
     must(lf_grammar_new(&grammar, digits, strlen(digits), trie, &diag), &diag);
     for (int i = 0; i < N; i++) {
@@ -248,6 +248,9 @@ static void answers_are_those_without_drafts(void **state)
         assert_memory_equal(got.finish, want.finish, sizeof want.finish);
         assert_true(got.accepted > 20 && got.accepted < got.drafted);
     }
+    lf_grammar_release(grammar);
+    lf_token_trie_free(trie);
+    lf_tokenizer_free(tokenizer);
 }
 
 /* One word over and over: four tokens a step once it came three times. */

@@ -166,6 +166,13 @@ static void reads_the_studys_own_metadata(void **state)
                         "{\"prompt\": \"Say whether the day is dry. An example: {'rain': 0}."
                         "\\n\\n### Day: snow\\n### Dry (1 or 0):\", \"completion\": \" 0\"}\n");
     free(text);
+    /* Of two rows one, or behind other examples, it is not the study's. */
+    const struct lf_task_options cut[] = {{.train_max = 1}, {.has_shots = true, .shots = 1}};
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
+        if (lf_task_prepare(t, data, dir, &cut[i], &made, &diag) != LF_OK)
+            fail_msg("%s", diag.text);
+        assert_int_equal(made.fidelity, LF_FIDELITY_NEAR);
+    }
     lf_task_close(t);
 }
 

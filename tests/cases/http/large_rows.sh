@@ -59,8 +59,8 @@ DATA=$WORK/grouped
 DAEMON=$!
 wait_until 60 listens || fail "the daemon does not answer"
 URL=http://$ADDRESS
-limit=$(((many + 24) << 20)) # of which half is --host-memory, and three quarters of that for rows
-metric_is row_memory_max_bytes $((limit / 2 - limit / 2 / 4)) ||
+limit=$(((many + 24) << 20)) # of which half is --host-memory, and half of that for rows
+metric_is row_memory_max_bytes $((limit / 2 / 2)) ||
     fail "the group's limit is not seen: $(metric row_memory_max_bytes)"
 new_adapter many
 put many dataset.jsonl "$WORK/many.jsonl" '?train=1' >/dev/null
