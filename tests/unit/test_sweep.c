@@ -1,23 +1,8 @@
 /* LIBS: lf_trainer */
 /* Lists in a config.json become trainings; they share the passes over the base. */
-#include "tests/unit/train_rig.h"
+#define TINY_SLOTS 16
+#include "tests/unit/tiny_rig.h"
 #include "trainer/sweep_table.h"
-
-static struct tiny t;
-
-static int open_tiny(void **state)
-{
-    (void)state;
-    tiny_open(&t, LF_DEVICE_CPU, 16, &rig_limits);
-    return 0;
-}
-
-static int close_tiny(void **state)
-{
-    (void)state;
-    tiny_close(&t);
-    return 0;
-}
 
 static enum lf_err parse(struct lf_train_settings *s, const char *text, struct lf_diag *diag)
 {

@@ -1,25 +1,9 @@
 /* LIBS: lf_trainer */
 /* The trainer on a tiny base: jobs do not change each other, batches do not change a job, and each
  * definition (accumulation, normalisation, evaluation, clipping) is what it says. */
-#include "tests/unit/train_rig.h"
+#include "tests/unit/tiny_rig.h"
 
 #include <pthread.h>
-
-static struct tiny t;
-
-static int open_tiny(void **state)
-{
-    (void)state;
-    tiny_open(&t, LF_DEVICE_CPU, 8, &rig_limits);
-    return 0;
-}
-
-static int close_tiny(void **state)
-{
-    (void)state;
-    tiny_close(&t);
-    return 0;
-}
 
 static void a_job_learns(void **state)
 {

@@ -1,25 +1,9 @@
 /* LIBS: lf_trainer */
 /* Evaluations during a training: the best one's weights become the adapter, a training that does
  * not become better ends, and a resumed one knows what the best was. */
-#include "tests/unit/train_rig.h"
+#include "tests/unit/tiny_rig.h"
 
 #define EVALS_MAX 32
-
-static struct tiny t;
-
-static int open_tiny(void **state)
-{
-    (void)state;
-    tiny_open(&t, LF_DEVICE_CPU, 8, &rig_limits);
-    return 0;
-}
-
-static int close_tiny(void **state)
-{
-    (void)state;
-    tiny_close(&t);
-    return 0;
-}
 
 /* Every evaluation: its step, its loss, and the parameters then. */
 struct seen {

@@ -1,24 +1,8 @@
 /* LIBS: lf_trainer */
 /* What goes wrong in a training is said, once, and what goes right is not; and a real training of
  * each kind says it. */
-#include "tests/unit/train_rig.h"
+#include "tests/unit/tiny_rig.h"
 #include "trainer/watch.h"
-
-static struct tiny t;
-
-static int open_tiny(void **state)
-{
-    (void)state;
-    tiny_open(&t, LF_DEVICE_CPU, 8, &rig_limits);
-    return 0;
-}
-
-static int close_tiny(void **state)
-{
-    (void)state;
-    tiny_close(&t);
-    return 0;
-}
 
 /* What was said of losses, a line each. */
 struct said {
