@@ -10,7 +10,6 @@ it, and must keep the promises that torture.py checks; some of those starts are 
 The last line of output is a JSON object of figures; the exit status is 1 where something was lost.
 """
 import argparse
-import json
 import pathlib
 import random
 import shutil
@@ -163,9 +162,7 @@ def main():
         run(w, args)
     finally:
         w.close()
-    print(json.dumps({"what": "power cuts", "seed": args.seed, **w.counts, "lost": len(w.lost),
-                      "seconds": round(time.monotonic() - begun, 1)}))
-    return 1 if w.lost else 0
+    return w.tell("power cuts", begun, **w.counts)
 
 
 if __name__ == "__main__":

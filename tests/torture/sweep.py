@@ -375,11 +375,8 @@ def main():
         w.lost.append(f"{s.where}: {e}")
     finally:
         w.close()
-    print(json.dumps({"what": "faults", "seed": args.seed, "faults": sum(s.met.values()),
-                      "by_kind": {KINDS[k]: n for k, n in sorted(s.met.items())},
-                      "calls_met": fault.calls(), "lost": len(w.lost),
-                      "seconds": round(time.monotonic() - begun, 1)}))
-    return 1 if w.lost else 0
+    return w.tell("faults", begun, faults=sum(s.met.values()),
+                  by_kind={KINDS[k]: n for k, n in sorted(s.met.items())}, calls_met=fault.calls())
 
 
 if __name__ == "__main__":

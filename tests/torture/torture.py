@@ -14,7 +14,6 @@ left. The last line of output is a JSON object of figures; the exit status is 1 
 lost.
 """
 import argparse
-import json
 import random
 import sys
 import threading
@@ -107,9 +106,7 @@ def main():
         run(w, args)
     finally:
         w.close()
-    print(json.dumps({"what": "kills", "seed": args.seed, **w.counts, "lost": len(w.lost),
-                      "seconds": round(time.monotonic() - begun, 1)}))
-    return 1 if w.lost else 0
+    return w.tell("kills", begun, **w.counts)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,12 @@ class World:
         else:
             shutil.rmtree(self.dir)
 
+    def tell(self, what, begun, **figures):
+        """The last line of a harness's output; its exit status."""
+        print(json.dumps({"what": what, "seed": self.args.seed, **figures, "lost": len(self.lost),
+                          "seconds": round(time.monotonic() - begun, 1)}))
+        return 1 if self.lost else 0
+
     # ---- Calls
 
     def call(self, method, path, body=None):
