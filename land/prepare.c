@@ -43,6 +43,7 @@ struct preparation {
     uint64_t shot[LF_STUDY_SHOTS_MAX]; /* hashes of their prompts */
     uint64_t *seen; /* hashes of the prompts that are scored, sorted before PASS_TRAIN */
     size_t n_seen, cap_seen;
+    bool cut; /* rows were left to a limit */
 };
 
 /* ---- Hashes ---------------------------------------------------------------------------------- */
@@ -139,6 +140,14 @@ static enum lf_err add_shot(struct preparation *p, const json_t *row, uint64_t h
     return p->n_shots == p->made.shots || p->n_shots == LF_STUDY_SHOTS_MAX ? LF_E_CANCELLED : LF_OK;
 }
 
+/* Whether a row is one more than the limit's; 0: there is none. */
+static bool is_full(struct preparation *p, int64_t n, int64_t most)
+{
+    bool full = most > 0 && n == most;
+    p->cut = p->cut || full;
+    return full;
+}
+
 static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *diag)
 {
     struct lf_task_rows *made = &p->made;
@@ -148,7 +157,7 @@ static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *d
     if (p->pass == PASS_TEST) {
         made->test_found++;
         enum lf_err rc = remember(p, h, diag);
-        if (rc != LF_OK || (p->o->test_max > 0 && made->test == p->o->test_max))
+        if (rc != LF_OK || is_full(p, made->test, p->o->test_max))
             return rc;
         made->test++;
         return put_row(p, row, diag);
@@ -160,7 +169,7 @@ static enum lf_err add_row(struct preparation *p, json_t *row, struct lf_diag *d
         made->leaked++;
         return LF_OK;
     }
-    if (p->o->train_max > 0 && made->train == p->o->train_max)
+    if (is_full(p, made->train, p->o->train_max))
         return LF_OK;
     made->train++;
     return put_row(p, row, diag);
@@ -330,14 +339,12 @@ static enum lf_err find_rows(struct preparation *p, struct lf_diag *diag)
 /* Exact are the study's rows, all of them, behind the study's examples: what was cut for a quick
  * look or has other counts is near. Rows that were prepared elsewhere are taken at their word, cut
  * they are not exact either. */
-static void compare_with_study(struct lf_task_rows *made, const struct lf_task *t,
-                               const struct lf_task_options *o)
+static void compare_with_study(struct lf_task_rows *made, const struct lf_task *t, bool cut)
 {
     int64_t want_test =
         strcmp(t->evaluated, "validation") == 0 ? t->study_validation : t->study_test;
     bool counts = (t->study_train == 0 || made->train_found == t->study_train) &&
                   (want_test == 0 || made->test_found == want_test);
-    bool cut = made->test < made->test_found || (o->train_max > 0 && made->train == o->train_max);
     int want_shots = made->prepared ? 0 : t->shots;
     if (made->fidelity != LF_FIDELITY_EXACT)
         return;
@@ -376,7 +383,7 @@ static enum lf_err write_all(struct preparation *p, const char *out, struct lf_d
     rc = rc ?: lf_task_dir_open(&test, out, "test.jsonl", diag);
     rc = rc ?: run_passes(p, &train, &test, diag);
     if (rc == LF_OK)
-        compare_with_study(&p->made, p->t, p->o);
+        compare_with_study(&p->made, p->t, p->cut);
     rc = rc ?: lf_task_dir_commit(&train, diag);
     rc = rc ?: lf_task_dir_commit(&test, diag);
     rc = rc ?: lf_task_dir_notes(p->t, &p->made, out, diag);

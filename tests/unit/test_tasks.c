@@ -173,6 +173,9 @@ static void reads_the_studys_own_metadata(void **state)
             fail_msg("%s", diag.text);
         assert_int_equal(made.fidelity, LF_FIDELITY_NEAR);
     }
+    const struct lf_task_options enough = {.train_max = 2, .test_max = 1};
+    assert_int_equal(lf_task_prepare(t, data, dir, &enough, &made, &diag), LF_OK);
+    assert_int_equal(made.fidelity, LF_FIDELITY_EXACT);
     lf_task_close(t);
 }
 
