@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""What `lorafs bench serve` does not load a server with: cold adapters, answers that repeat
+themselves, answers in a form. Prompts are token ids, so that any base with a tokenizer will do.
+
+    bench/serving.py URL cold NAME:COUNT    adapters NAME0.. (COUNT of them), one question each at
+                                            once, twice, beside a stream of the base
+    bench/serving.py URL load NAME:COUNT DIR...   makes them first: of these PEFT folders in turn
+                                            (lorafsd --allow-load)
+    bench/serving.py URL repeats            the same token again and again, a random order of three,
+                                            free text; 1, 4 and 16 users, each twice
+    bench/serving.py URL forms              a JSON schema, free text, choices; 1, 16 and 64 users
+"""
+import http.client
+import json
+import sys
+import time
+import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
+
+SCHEMA = {"type": "object", "additionalProperties": False,
+          "required": ["name", "age", "tags", "note"],
+          "properties": {"name": {"type": "string", "maxLength": 20},
+                         "age": {"type": "integer", "minimum": 0, "maximum": 120},
+                         "tags": {"type": "array", "items": {"enum": ["a", "bb", "ccc"]},
+                                  "minItems": 2, "maxItems": 5},
+                         "note": {"type": "string"}}}
+
+
+class Server:
+    def __init__(self, url):
+        self.at = urllib.parse.urlsplit(url)
+
+    def request(self, method, path, body=None):
+        c = http.client.HTTPConnection(self.at.hostname, self.at.port, timeout=120)
+        c.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+        r = c.getresponse()
+        if r.status != 200:
+            raise SystemExit(f"{path}: {r.status} {r.read(300).decode(errors='replace')}")
+        return r
+
+    def complete(self, **body):
+        return json.loads(self.request("POST", "/v1/completions", body).read())
+
+    def times(self, **body):
+        """Seconds at which the tokens of a stream came."""
+        begun = time.perf_counter()
+        return [time.perf_counter() - begun for line in
+                self.request("POST", "/v1/completions", {**body, "stream": True})
+                if line.startswith(b"data: {")]
+
+    def metric(self, name):
+        lines = self.request("GET", "/metrics").read().decode().splitlines()
+        return sum(float(x.split()[-1]) for x in lines if x.startswith(name + " "))
+
+
+def part(values, share):
+    values = sorted(values)
+    return 1e3 * values[min(len(values) - 1, int(share * len(values)))]
+
+
+def names(what):
+    name, count = what.split(":")
+    return [f"{name}{i}" for i in range(int(count))]
+
+
+def load(server, what, *folders):
+    for i, name in enumerate(names(what)):
+        server.request("POST", "/v1/load_lora_adapter",
+                       {"lora_name": name, "lora_path": folders[i % len(folders)]}).read()
+
+
+def cold(server, what):
+    def ask(model, tokens=8):
+        return server.times(model=model, prompt=[5, 77, 123] * 8, max_tokens=tokens,
+                            temperature=0, ignore_eos=True)
+    models = names(what)
+    for time_ in ("the first time", "again"):
+        with ThreadPoolExecutor(len(models) + 1) as pool:
+            beside = pool.submit(ask, "", 400)
+            time.sleep(0.3)
+            begun = time.perf_counter()
+            first = [t[0] for t in pool.map(ask, models)]
+            took = time.perf_counter() - begun
+            came = beside.result()
+        gaps = [b - a for a, b in zip(came, came[1:])]
+        print(f"{len(models)} adapters, {time_}: all answered in {took:.3f} s; to the first token "
+              f"p50 {part(first, .5):.1f} p90 {part(first, .9):.1f} ms; a stream beside them waits "
+              f"p99 {part(gaps, .99):.1f}, at most {part(gaps, 1):.1f} ms", flush=True)
+
+
+def crowd(server, users, what, **body):
+    """So many at once, each with a seed of its own: tokens a second."""
+    def ask(i):
+        return server.complete(model="", prompt=[5 + i, 77, 123] * 20, temperature=1, seed=i,
+                               **body)
+    drafted = [server.metric(f"lorafs_{x}_tokens_total") for x in ("drafted", "accepted")]
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(users) as pool:
+        answers = list(pool.map(ask, range(users)))
+    took = time.perf_counter() - begun
+    drafted = [server.metric(f"lorafs_{x}_tokens_total") - was
+               for x, was in zip(("drafted", "accepted"), drafted)]
+    tokens = sum(a["usage"]["completion_tokens"] for a in answers)
+    print(f"{what}, {users} users: {tokens / took:.0f} tok/s; {drafted[0]:.0f} tokens drafted, "
+          f"{drafted[1]:.0f} accepted", flush=True)
+    return [a["choices"][0] for a in answers]
+
+
+def repeats(server):
+    for users in (1, 4, 16):
+        for _ in range(2):
+            for what, likely in (("one token", {"90": 100}),
+                                 ("three tokens", {"90": 40, "91": 40, "92": 40}), ("free", {})):
+                crowd(server, users, what, logit_bias=likely, max_tokens=256, ignore_eos=True)
+
+
+def forms(server):
+    for users in (1, 16, 64):
+        for what in ("a schema", "a schema again"):
+            for choice in crowd(server, users, what, guided_json=SCHEMA, max_tokens=128):
+                if choice["finish_reason"] == "stop":
+                    said = json.loads(choice["text"])
+                    if sorted(said) != sorted(SCHEMA["required"]):
+                        raise SystemExit(f"that is not of the schema: {choice['text']}")
+        crowd(server, users, "free", max_tokens=128, ignore_eos=True)
+        crowd(server, users, "choices", choices=["positive", "negative", "neutral"], max_tokens=128)
+
+
+def main():
+    kinds = {f.__name__: f for f in (load, cold, repeats, forms)}
+    if len(sys.argv) < 3 or sys.argv[2] not in kinds:
+        raise SystemExit(__doc__)
+    kinds[sys.argv[2]](Server(sys.argv[1]), *sys.argv[3:])
+
+
+if __name__ == "__main__":
+    main()
