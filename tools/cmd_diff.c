@@ -125,16 +125,16 @@ static void put(json_t *group, const char *key, const json_t *a, const json_t *b
     json_object_set_new(group, key, json_pack("[O, O]", a ? a : json_null(), b ? b : json_null()));
 }
 
-/* Settings that are not the same; a key that one of them has not is of another lorafs. */
-static json_t *settings_differ(const struct told *a, const struct told *b)
+/* Members of either; a setting that one of them has not is of another lorafs. */
+static json_t *members_of(const json_t *a, const json_t *b, bool equal_too)
 {
     json_t *out = json_object(), *v;
     const char *key;
-    json_object_foreach(a->settings, key, v)
-        put(out, key, v, json_object_get(b->settings, key), false);
-    json_object_foreach(b->settings, key, v)
-        if (!json_object_get(a->settings, key))
-            put(out, key, NULL, v, false);
+    json_object_foreach((json_t *)(uintptr_t)a, key, v)
+        put(out, key, v, json_object_get(b, key), equal_too);
+    json_object_foreach((json_t *)(uintptr_t)b, key, v)
+        if (!json_object_get(a, key))
+            put(out, key, NULL, v, equal_too);
     return out;
 }
 
@@ -144,18 +144,6 @@ static json_t *values_of(const struct told *a, const struct told *b, const char 
     json_t *out = json_object();
     for (; *paths; paths++)
         put(out, *paths, value_at(a->report, *paths), value_at(b->report, *paths), equal_too);
-    return out;
-}
-
-static json_t *curves_of(const struct told *a, const struct told *b)
-{
-    json_t *out = json_object(), *v;
-    const char *key;
-    json_object_foreach(a->evals, key, v)
-        put(out, key, v, json_object_get(b->evals, key), true);
-    json_object_foreach(b->evals, key, v)
-        if (!json_object_get(a->evals, key))
-            put(out, key, NULL, v, true);
     return out;
 }
 
@@ -169,10 +157,10 @@ static json_t *compare(const struct told *a, const struct told *b)
     static const char *const figures[] = {"train.steps",   "train.kept_step",    "train.tokens",
                                           "train.seconds", "train.memory_bytes", NULL};
     return json_pack("{s:[s, s], s:o, s:o, s:o, s:o, s:o, s:o}", "versions", a->name, b->name,
-                     "settings", settings_differ(a, b), "origin", values_of(a, b, origin, false),
-                     "rows", values_of(a, b, rows, false), "scores", values_of(a, b, scores, true),
-                     "figures", values_of(a, b, figures, true), "eval_loss_by_step",
-                     curves_of(a, b));
+                     "settings", members_of(a->settings, b->settings, false), "origin",
+                     values_of(a, b, origin, false), "rows", values_of(a, b, rows, false), "scores",
+                     values_of(a, b, scores, true), "figures", values_of(a, b, figures, true),
+                     "eval_loss_by_step", members_of(a->evals, b->evals, true));
 }
 
 /* ---- Shown ----------------------------------------------------------------------------------- */
