@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,24 +74,50 @@ static void take_options(struct lf_serving *s)
     lf_log_set_format((enum lf_log_format)s->log_format);
 }
 
-/* Blocks the signals that stop the daemon, for this thread and those it starts; the descriptor is
- * readable when one of them came. -1 with errno. */
-static int open_stop_fd(bool children)
+/* What stops the daemon: a signal, and the end of the mount's process. Not SIGCHLD, which comes of
+ * every child: the store is read by one at each start. */
+struct stop {
+    int any; /* readable when one of the two is */
+    int signals, mount;
+};
+
+static void stop_close(struct stop *s)
+{
+    const int fds[] = {s->any, s->signals, s->mount};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+static bool watch(const struct stop *s, int fd)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    return fd >= 0 && epoll_ctl(s->any, EPOLL_CTL_ADD, fd, &e) == 0;
+}
+
+/* Blocks the signals that stop the daemon, for this thread and those it starts. mount: 0: none. */
+static enum lf_err stop_open(struct stop *s, pid_t mount, struct lf_diag *diag)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    if (children)
-        sigaddset(&set, SIGCHLD);
     signal(SIGPIPE, SIG_IGN);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return -1;
-    return signalfd(-1, &set, SFD_CLOEXEC);
+    *s = (struct stop){-1, -1, -1};
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == 0) {
+        s->any = epoll_create1(EPOLL_CLOEXEC);
+        s->signals = signalfd(-1, &set, SFD_CLOEXEC);
+        s->mount = mount ? pidfd_open(mount, 0) : -1;
+    }
+    if (watch(s, s->signals) && (mount == 0 || watch(s, s->mount)))
+        return LF_OK;
+    enum lf_err rc = lf_fail_errno(diag, errno, "signals");
+    stop_close(s);
+    return rc;
 }
 
-/* The same of SIGHUP, where there is a certificate that it has read anew; else it ends the process,
- * as it does when a terminal is closed. */
+/* A descriptor that is readable when SIGHUP came, where there is a certificate that it has read
+ * anew; else it ends the process, as it does when a terminal is closed. */
 static int open_reload_fd(const struct lf_serving *s)
 {
     sigset_t set;
@@ -148,12 +176,14 @@ enum lf_err lf_serving_run(struct lf_serving *s, pid_t mount, struct lf_diag *di
 {
     take_options(s);
     umask(077); /* what people train on is for nobody else's eyes */
-    s->daemon.stop_fd = open_stop_fd(mount != 0);
-    if (s->daemon.stop_fd < 0)
-        return lf_fail_errno(diag, errno, "signals");
+    struct stop stop;
+    enum lf_err rc = stop_open(&stop, mount, diag);
+    if (rc != LF_OK)
+        return rc;
+    s->daemon.stop_fd = stop.any;
     s->daemon.reload_fd = open_reload_fd(s);
-    enum lf_err rc = lf_daemon_run(&s->daemon, diag);
-    close(s->daemon.stop_fd);
+    rc = lf_daemon_run(&s->daemon, diag);
+    stop_close(&stop);
     if (s->daemon.reload_fd >= 0)
         close(s->daemon.reload_fd);
     if (rc == LF_E_DEVICE_LOST)
