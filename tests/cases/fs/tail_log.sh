@@ -13,3 +13,11 @@ wait_until 20 cmp "$WORK/followed" "$MODEL/task/log" || fail "tail -f saw someth
 kill "$tail"
 [ ! -s "$WORK/tail.err" ] || fail "tail: $(cat "$WORK/tail.err")"
 check json_lines "$WORK/followed" 3
+
+# What was logged before it is opened is read, however lately its size was told.
+for n in 2 3 4; do
+    stat "$MODEL/task/log" >/dev/null
+    "$BIN/lorafs" ctl --url "$SOCK" task train
+    [ "$(grep -c '"event":"queued"' "$MODEL/task/log")" = $n ] || fail "$(cat "$MODEL/task/log")"
+    wait_status task "^ready v$n$"
+done
