@@ -7,7 +7,7 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
-#include "daemon/backup/backup.h"
+#include "backup/backup.h"
 #include "daemon/http/audit.h"
 #include "daemon/http/keys.h"
 #include "daemon/http/server.h"

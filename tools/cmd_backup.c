@@ -3,8 +3,8 @@
 
 #include "client/paths.h"
 #include "core/log.h"
-#include "daemon/backup/backup.h"
-#include "daemon/fsck/fsck.h"
+#include "backup/backup.h"
+#include "fsck/fsck.h"
 #include "tools/options.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 
 #include "core/json.h"
 #include "core/log.h"
-#include "daemon/fsck/fsck.h"
+#include "fsck/fsck.h"
 #include "tools/options.h"
 
 #include <stdio.h>

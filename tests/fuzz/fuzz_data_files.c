@@ -4,7 +4,7 @@
 #include "tests/fuzz/work.h"
 
 #include "core/sums.h"
-#include "daemon/backup/backup.h"
+#include "backup/backup.h"
 #include "daemon/http/key_file.h"
 #include "trainer/ask.h"
 #include "trainer/checkpoint.h"

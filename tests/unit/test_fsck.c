@@ -1,4 +1,4 @@
-/* LIBS: lf_daemon lf_meta lf_core */
+/* LIBS: lf_fsck lf_daemon lf_meta lf_core */
 /* Data directories that were damaged: the registry opens whatever was done to a file of it, fsck
  * names what is lost, mends it, and finds nothing then. LF_TEST_SEED repeats a run, LF_TEST_ROUNDS
  * says how many damages. */
@@ -6,7 +6,7 @@
 
 #include "core/json.h"
 #include "core/log.h"
-#include "daemon/fsck/fsck.h"
+#include "fsck/fsck.h"
 #include "daemon/jobs/inputs.h"
 
 #include <ftw.h>

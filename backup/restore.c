@@ -1,5 +1,5 @@
 /* From a backup to a data directory. */
-#include "daemon/backup/backup.h"
+#include "backup/backup.h"
 
 #include "core/file.h"
 #include "core/json.h"

@@ -1,8 +1,8 @@
 /* Inside fsck: one run, and how problems are told and mended. */
-#ifndef LF_DAEMON_FSCK_INSIDE_H
-#define LF_DAEMON_FSCK_INSIDE_H
+#ifndef LF_FSCK_INSIDE_H
+#define LF_FSCK_INSIDE_H
 
-#include "daemon/fsck/fsck.h"
+#include "fsck/fsck.h"
 #include "daemon/registry/index.h"
 
 struct lf_fsck {

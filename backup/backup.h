@@ -8,8 +8,8 @@
  * A backup is of one moment: all files get a second name first, then the store is copied, then the
  * files that changed meanwhile get theirs. What is in use is left out: uploads under way, the
  * trash, copies of bases. One thread. */
-#ifndef LF_DAEMON_BACKUP_H
-#define LF_DAEMON_BACKUP_H
+#ifndef LF_BACKUP_H
+#define LF_BACKUP_H
 
 #include "core/err.h"
 

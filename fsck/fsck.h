@@ -11,8 +11,8 @@
  *
  * A changed byte in rows, prompts and templates that can be read all the same is not seen. One
  * thread. */
-#ifndef LF_DAEMON_FSCK_H
-#define LF_DAEMON_FSCK_H
+#ifndef LF_FSCK_H
+#define LF_FSCK_H
 
 #include "core/err.h"
 

@@ -1,5 +1,5 @@
 /* What a backup's directory holds: bytes by their digest, and lists of files. */
-#include "daemon/backup/backup.h"
+#include "backup/backup.h"
 
 #include "core/file.h"
 #include "core/json.h"

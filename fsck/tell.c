@@ -1,5 +1,5 @@
 /* How a problem is told, and what becomes of its thing. */
-#include "daemon/fsck/inside.h"
+#include "fsck/inside.h"
 
 #include <stdio.h>
 

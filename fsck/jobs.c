@@ -1,5 +1,5 @@
 /* Open jobs: each has an adapter, what it trains on, and a checkpoint that can be read or none. */
-#include "daemon/fsck/inside.h"
+#include "fsck/inside.h"
 
 #include "core/clock.h"
 #include "core/file.h"

@@ -1,5 +1,5 @@
 /* A run of fsck: the store, then the adapters' directories, then the jobs, then the rest. */
-#include "daemon/fsck/inside.h"
+#include "fsck/inside.h"
 
 #include "core/file.h"
 #include "model/safetensors.h"

@@ -1,5 +1,5 @@
 /* An adapter: its directory, what is in it, and whether its record agrees. */
-#include "daemon/fsck/inside.h"
+#include "fsck/inside.h"
 
 #include "core/file.h"
 #include "core/json.h"

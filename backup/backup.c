@@ -1,5 +1,5 @@
 /* Making a backup: second names for all files, a copy of the store, then bytes by their digests. */
-#include "daemon/backup/backup.h"
+#include "backup/backup.h"
 
 #include "core/clock.h"
 #include "core/file.h"

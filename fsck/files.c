@@ -1,5 +1,5 @@
 /* Files of an adapter: whether what is in them can be read. */
-#include "daemon/fsck/inside.h"
+#include "fsck/inside.h"
 
 #include "container/container.h"
 #include "core/file.h"
