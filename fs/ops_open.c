@@ -195,7 +195,7 @@ static void open_known(struct lf_op *op)
         o->handle->feed = lf_feed_new(op->fs, op->node);
         rc = o->handle->feed ? LF_OK : LF_E_NO_MEMORY;
     } else if (kind == LF_KIND_LOG) {
-        lf_snapshot_expire(&op->fs->snapshot); /* reads end at its size, which is to be the one now */
+        lf_snapshot_expire(&op->fs->snapshot); /* its size is to be the one of now */
     } else if (kind == LF_KIND_README) {
         rc = lf_space_readme(&o->handle->text);
     } else if (lf_kinds[kind].draft && (o->fi.flags & O_ACCMODE) != O_RDONLY) {
