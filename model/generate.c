@@ -446,6 +446,32 @@ static void refuse_drafts(struct lf_gen *g, struct gen_seq *s)
     s->n_drafts = s->n_drafted = 0;
 }
 
+/* Looks up what drafts would be, where none are made. */
+static void guess(struct lf_gen *g, struct gen_seq *s)
+{
+    int most = lf_min_int(g->speculation.most, s->max_tokens - (s->n - s->n_prompt) - 1);
+    bool drafts = g->drafts && lf_speculation_drafts(&g->speculation, s->kv.owner);
+    if (s->n_guessed > 0 || s->n_drafts > 0 || drafts || most < 1 ||
+        !lf_speculation_guesses(&g->speculation, s->n))
+        return;
+    s->n_guesses = s->n_guessed = lf_speculation_look_up(s->tokens, s->n, most);
+    if (s->n_guessed == 0)
+        lf_speculation_came(&g->speculation, s->kv.owner, 0, 0);
+}
+
+/* The token is the next one: it was guessed, or the rest of the guesses is wrong. */
+static void compare_guess(struct lf_gen *g, struct gen_seq *s, int32_t token)
+{
+    if (s->n_guessed == 0)
+        return;
+    bool right = s->tokens[s->n] == token;
+    s->n_guesses -= right;
+    if (right && s->n_guesses > 0)
+        return;
+    lf_speculation_came(&g->speculation, s->kv.owner, s->n_guessed, s->n_guessed - s->n_guesses);
+    s->n_guesses = s->n_guessed = 0;
+}
+
 /* Row i of the flight that has landed. */
 static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight *f, int i,
                    struct lf_gen_token *out)
@@ -453,6 +479,7 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
     int32_t token = g->landed.ids[i];
     size_t top = (size_t)i * (size_t)f->top_ld;
     bool drafted = s->n_drafts > 0 && s->tokens[s->n] == token;
+    compare_guess(g, s, token);
     s->tokens[s->n++] = token;
     s->drawn--;
     *out = (struct lf_gen_token){.id = s->id,
@@ -469,6 +496,8 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
     g->accepted += drafted;
     if (s->n_drafted > 0 && (!drafted || s->over))
         refuse_drafts(g, s);
+    if (!s->over)
+        guess(g, s);
 }
 
 /* Puts the next step's forward on the stream, where any sequence has something for it. */

@@ -123,6 +123,7 @@ void lf_gen_add_drafts(const struct lf_gen *g, struct gen_seq *s, int most)
     if (s->guide)
         lf_guide_return(s->guide, &place);
     s->n_drafts = s->n_drafted = k;
+    s->n_guesses = s->n_guessed = 0; /* overwritten */
 }
 
 /* Draws for the sequences of the batch that have nothing pending any more, into flight f. */

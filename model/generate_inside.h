@@ -20,6 +20,8 @@ struct gen_seq {
     int n_drafts;  /* behind its n tokens, in the batch or in flight, and not refused yet */
     int n_drafted; /* what that was at first */
     int n_refused; /* rows of the flight that lands that are of no use */
+    int n_guesses; /* behind its n tokens too: no step reads them, what comes is compared */
+    int n_guessed; /* what that was at first */
     bool background;
     bool planned; /* it is in the batch that is being made */
     int n_cached; /* of its prompt, found when it was admitted first; -1: it was not yet */

@@ -9,9 +9,8 @@
 #define LIKE_LEAST 2  /* tokens that agree before a place is taken */
 #define LIKE_MOST 12
 #define KEEP 0.85
-#define SAVED_FIRST 1.0 /* what is hoped for where nothing is known */
 #define SAVED_LEAST 0.1 /* an owner with less has none made */
-#define RETRY 512       /* texts' steps until it is tried again */
+#define GUESS_EVERY 4   /* tokens: as many as drafts that all come, and one */
 #define GAIN_LEAST 1.05
 #define PRICE_GUESSED 1.2  /* of the step without drafts, while nothing is known */
 #define PRICE_JUMP 2.0     /* a step that takes longer than that was held up by something else */
@@ -31,24 +30,30 @@ static size_t place_of(uint64_t owner)
     return (owner * 0x9e3779b97f4a7c15u >> 32) % LF_SPECULATION_OWNERS;
 }
 
-static struct lf_drafting *drafting_of(struct lf_speculation *s, uint64_t owner)
+static const struct lf_drafting *find(const struct lf_speculation *s, uint64_t owner)
 {
-    struct lf_drafting *d = &s->of[place_of(owner)];
-    if (!d->known || d->owner != owner)
-        *d = (struct lf_drafting){
-            .owner = owner, .saved = SAVED_FIRST, .made = s->most / 2.0, .known = true};
-    return d;
+    const struct lf_drafting *d = &s->of[place_of(owner)];
+    return d->known && d->owner == owner ? d : NULL;
 }
 
 bool lf_speculation_drafts(const struct lf_speculation *s, uint64_t owner)
 {
-    const struct lf_drafting *d = &s->of[place_of(owner)];
-    return s->always || !d->known || d->owner != owner || d->saved >= SAVED_LEAST;
+    const struct lf_drafting *d = find(s, owner);
+    return s->always || (d && d->saved >= SAVED_LEAST);
+}
+
+bool lf_speculation_guesses(const struct lf_speculation *s, int n)
+{
+    return s->most > 0 && !s->always && n % GUESS_EVERY == 0;
 }
 
 void lf_speculation_came(struct lf_speculation *s, uint64_t owner, int drafted, int came)
 {
-    struct lf_drafting *d = drafting_of(s, owner);
+    struct lf_drafting *d = &s->of[place_of(owner)];
+    if (!find(s, owner)) {
+        *d = (struct lf_drafting){.owner = owner, .saved = came, .made = drafted, .known = true};
+        return;
+    }
     d->saved = KEEP * d->saved + (1 - KEEP) * came;
     d->made = KEEP * d->made + (1 - KEEP) * drafted;
 }
@@ -77,12 +82,8 @@ bool lf_speculation_pays(struct lf_speculation *s, const uint64_t *owners, int n
     if (s->most == 0 || n == 0 || s->always)
         return s->most > 0 && n > 0;
     for (int i = 0; i < n; i++) {
-        struct lf_drafting *d = drafting_of(s, owners[i]);
-        if (d->saved < SAVED_LEAST && ++d->idle >= RETRY) {
-            d->saved = SAVED_FIRST;
-            d->idle = 0;
-        }
-        if (d->saved < SAVED_LEAST)
+        const struct lf_drafting *d = find(s, owners[i]);
+        if (!d || d->saved < SAVED_LEAST)
             continue;
         saved += d->saved;
         rows += d->made;

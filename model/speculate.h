@@ -7,7 +7,9 @@
  *
  * Drafts cost: a step of more rows, and that it waits for the tokens before it. Where the number of
  * drafts is not fixed they are made while the tokens that they save are worth it: measured for each
- * owner of a text (an adapter's version) and, for the price of a step, by its rows.
+ * owner of a text (an adapter's version) and, for the price of a step, by its rows. Where none are
+ * made a text is guessed at all the same, now and then: a look-up whose tokens no step reads, but
+ * which are compared with those that come. It costs the look-up, and says what drafts would save.
  *
  * Knows of tokens, owners and times alone. One thread uses it.
  */
@@ -32,7 +34,6 @@ struct lf_speculation {
         uint64_t owner;
         double saved; /* tokens that came as drafted, of a text in a step */
         double made;  /* drafts */
-        int idle;     /* texts' steps without drafts since they paid last */
         bool known;
     } of[LF_SPECULATION_OWNERS];
     /* Seconds of a step by its rows, with drafts and without; 0: not known. */
@@ -46,7 +47,10 @@ void lf_speculation_init(struct lf_speculation *s, int drafts);
 bool lf_speculation_pays(struct lf_speculation *s, const uint64_t *owners, int n);
 /* Whether texts of the owner are worth drafts in such a step. */
 bool lf_speculation_drafts(const struct lf_speculation *s, uint64_t owner);
-/* A text of the owner had so many drafts in a step that was for drafts, of which so many came. */
+/* Whether a text that has n tokens now and has no drafts made is to be guessed at. */
+bool lf_speculation_guesses(const struct lf_speculation *s, int n);
+/* A text of the owner had so many drafts in a step that was for drafts, or was guessed to go on
+ * with so many tokens, of which so many came. */
 void lf_speculation_came(struct lf_speculation *s, uint64_t owner, int drafted, int came);
 /* What a step without prompts took. */
 void lf_speculation_took(struct lf_speculation *s, bool with_drafts, int rows, double seconds);

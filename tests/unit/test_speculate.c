@@ -46,24 +46,35 @@ static void what_followed_the_same_words_is_the_draft(void **state)
 
 #define OWNER 77
 
-/* Steps of n texts, of whose drafts a part comes, at a price a row and one of a step; tells how
- * many of the last hundred had drafts. */
-static int steps_with_drafts(struct lf_speculation *s, int n, double came, double step, double row)
+/* Steps of n texts, of whose drafts or guesses a part comes, at a price a row and one of a step;
+ * tells which of the 400 had drafts. */
+static void run_steps(struct lf_speculation *s, int n, double came, double step, double row,
+                      bool *with)
 {
     uint64_t owners[64];
-    int with = 0;
     for (int i = 0; i < n; i++)
         owners[i] = OWNER;
     for (int k = 0; k < 400; k++) {
         bool pays = lf_speculation_pays(s, owners, n) && lf_speculation_drafts(s, OWNER);
+        bool guesses = !pays && lf_speculation_guesses(s, k);
         int drafts = pays ? s->most : 0;
-        for (int i = 0; i < n && pays; i++)
-            lf_speculation_came(s, OWNER, drafts,
+        for (int i = 0; i < n && (pays || guesses); i++)
+            lf_speculation_came(s, OWNER, s->most,
                                 (int)floor(came * (k + i + 1)) - (int)floor(came * (k + i)));
         lf_speculation_took(s, pays, n + n * drafts, step + row * (n + n * drafts));
-        with += pays && k >= 300;
+        with[k] = pays;
     }
-    return with;
+}
+
+/* Of the last hundred. */
+static int steps_with_drafts(struct lf_speculation *s, int n, double came, double step, double row)
+{
+    bool with[400];
+    int sum = 0;
+    run_steps(s, n, came, step, row, with);
+    for (int k = 300; k < 400; k++)
+        sum += with[k];
+    return sum;
 }
 
 static void drafts_are_made_while_they_pay(void **state)
@@ -74,11 +85,27 @@ static void drafts_are_made_while_they_pay(void **state)
     assert_int_equal(steps_with_drafts(&s, 1, 1, 1, 0), 0);
     lf_speculation_init(&s, LF_SPECULATE_AUTO);
     assert_true(steps_with_drafts(&s, 1, 1, 1, 0.01) > 95);
-    assert_true(steps_with_drafts(&s, 1, 0, 1, 0.01) < 15); /* none comes any more */
+    assert_int_equal(steps_with_drafts(&s, 1, 0, 1, 0.01), 0); /* none comes any more */
     lf_speculation_init(&s, LF_SPECULATE_AUTO);
     assert_true(steps_with_drafts(&s, 16, 1, 0, 1) < 15); /* a row costs as much as it saves */
     lf_speculation_init(&s, 5);
     assert_int_equal(steps_with_drafts(&s, 4, 0, 0, 1), 100); /* as it was told to */
+}
+
+static void texts_that_repeat_again_have_drafts_within_a_few_tokens(void **state)
+{
+    (void)state;
+    struct lf_speculation s;
+    bool with[400];
+    lf_speculation_init(&s, LF_SPECULATE_AUTO);
+    for (int round = 0; round < 3; round++) {
+        int first = 0;
+        run_steps(&s, 1, 0, 1, 0.01, with);
+        run_steps(&s, 1, 3, 1, 0.01, with);
+        while (!with[first])
+            first++;
+        assert_in_range(first, 1, 8);
+    }
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */
@@ -253,30 +280,24 @@ static void answers_are_those_without_drafts(void **state)
     lf_tokenizer_free(tokenizer);
 }
 
-/* One word over and over: four tokens a step once it came three times. */
-static void a_text_that_repeats_takes_fewer_steps(void **state)
+/* Steps that an answer of 43 tokens takes: of any word, or of one over and over. */
+static int steps_of(struct lf_gen *g, bool repeats, int seed)
 {
-    (void)state;
-    struct tiny t;
-    struct lf_diag diag = {""};
-    struct lf_gen *g;
-    struct lf_gen_status st;
     static const struct lf_logit_bias word = {.id = 9, .add = 100};
     static const int32_t prompt[] = {5, 6, 7};
-    const struct lf_exec_limits l = {
-        .tokens_max = 64, .seqs_max = 8, .rows_max = 8, .rank_max = 4, .kv_pages = 8};
-    const struct lf_gen_limits gl = {.speculate = 3};
-    const struct lf_gen_request r = {.ids = prompt,
-                                     .n = 3,
-                                     .slot = -1,
-                                     .sample = lf_sample_greedy(),
-                                     .bias = &word,
-                                     .n_bias = 1,
-                                     .max_tokens = 43};
+    struct lf_diag diag = {""};
+    struct lf_gen_request r = {.ids = prompt,
+                               .n = 3,
+                               .slot = -1,
+                               .sample = lf_sample_greedy(),
+                               .bias = &word,
+                               .n_bias = repeats,
+                               .max_tokens = 43,
+                               .ignore_eos = true};
     uint64_t id;
     int steps = 0, made = 0;
-    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
-    must(lf_gen_new(&g, t.exec, t.model, &gl, &diag), &diag);
+    r.sample.temperature = repeats ? 0 : 9; /* about each word as often as the others */
+    r.sample.seed = (uint64_t)seed;
     must(lf_gen_add(g, &r, &id, &diag), &diag);
     for (; made < 43; steps++) {
         struct lf_gen_token out[8];
@@ -284,11 +305,54 @@ static void a_text_that_repeats_takes_fewer_steps(void **state)
         must(lf_gen_step(g, 0, out, &n, &diag), &diag);
         made += n;
     }
-    lf_gen_status(g, &st);
     assert_int_equal(made, 43);
+    return steps;
+}
+
+static void open_small(struct tiny *t, struct lf_gen **g, int speculate)
+{
+    struct lf_diag diag = {""};
+    const struct lf_exec_limits l = {
+        .tokens_max = 64, .seqs_max = 8, .rows_max = 8, .rank_max = 4, .kv_pages = 8};
+    const struct lf_gen_limits gl = {.speculate = speculate};
+    tiny_open(t, LF_DEVICE_CPU, 1, &l);
+    must(lf_gen_new(g, t->exec, t->model, &gl, &diag), &diag);
+}
+
+/* One word over and over: four tokens a step once it came three times. */
+static void a_text_that_repeats_takes_fewer_steps(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct lf_gen *g;
+    struct lf_gen_status st;
+    open_small(&t, &g, 3);
+    assert_int_equal(steps_of(g, true, 0), 3 + 10);
+    lf_gen_status(g, &st);
     assert_int_equal(st.live, 0);
-    assert_int_equal(steps, 3 + 10);
     assert_int_equal(st.accepted, 30);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
+/* Chosen by what pays: no draft for texts that do not repeat, and soon for one that does. A step
+ * with drafts would have to take twice as long as one without to change that. */
+static void a_text_that_repeats_after_others_takes_fewer_steps_too(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct lf_gen *g;
+    struct lf_gen_status free_text, st;
+    open_small(&t, &g, LF_SPECULATE_AUTO);
+    for (int i = 0; i < 20; i++)
+        assert_in_range(steps_of(g, false, i), 40, 43);
+    lf_gen_status(g, &free_text);
+    int steps = steps_of(g, true, 0);
+    lf_gen_status(g, &st);
+    print_message("%d steps; %d drafts before them, %d in them\n", steps, (int)free_text.drafted,
+                  (int)(st.drafted - free_text.drafted));
+    assert_true(free_text.drafted < 60);
+    assert_true(steps <= 24); /* eight tokens until it is seen, a few prices */
     lf_gen_free(g);
     tiny_close(&t);
 }
@@ -298,8 +362,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_followed_the_same_words_is_the_draft),
         cmocka_unit_test(drafts_are_made_while_they_pay),
+        cmocka_unit_test(texts_that_repeat_again_have_drafts_within_a_few_tokens),
         cmocka_unit_test(answers_are_those_without_drafts),
         cmocka_unit_test(a_text_that_repeats_takes_fewer_steps),
+        cmocka_unit_test(a_text_that_repeats_after_others_takes_fewer_steps_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
