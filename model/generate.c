@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/num.h"
 #include "model/limits.h"
+#include "model/rope.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -357,7 +358,7 @@ static bool admit(struct lf_gen *g, int i)
  * that is to be read again waits for its tokens that are on their way. */
 static bool reads(const struct lf_gen *g, const struct gen_seq *s)
 {
-    return !decodes(s) && s->drawn == 0 && pending(s) > 0 && !s->planned &&
+    return !decodes(s) && s->drawn == 0 && pending(s) > 0 && !s->planned && !s->awaits &&
            !(g->held && s->background);
 }
 
@@ -371,12 +372,58 @@ static int shortest(const struct lf_gen *g)
     return found;
 }
 
+/* Pages that hold the same in both texts. */
+static int common_pages(const struct gen_seq *a, const struct gen_seq *b)
+{
+    int n = lf_min_int(a->n, b->n), k = 0;
+    while (k < n && a->tokens[k] == b->tokens[k])
+        k++;
+    return k / LF_KV_PAGE_TOKENS;
+}
+
+/* Of an empty sequence's beginning, to be found now. */
+static int found_pages(struct lf_gen *g, struct gen_seq *s)
+{
+    s->kv.planned = s->n;
+    lf_exec_kv_find(g->x, &s->kv, s->tokens, s->n);
+    int n = s->kv.n_pages;
+    lf_exec_kv_release(g->x, &s->kv);
+    return n;
+}
+
+/* Sequence i holds no page yet, and one that reads in this step is about to have read more of i's
+ * beginning than is to be found now: a step later that need not be read again. */
+static bool is_being_read(struct lf_gen *g, int i)
+{
+    struct gen_seq *s = &g->seqs[i];
+    int row = lf_rope_row(&g->m->config, s->n), most = (s->n - 1) / LF_KV_PAGE_TOKENS;
+    if (s->kv.n_pages > 0 || s->kv.owner == 0 || s->n_scored < s->n_prompt)
+        return false;
+    for (int b = 0; b < g->n_batch; b++) {
+        const struct gen_seq *other = &g->seqs[g->planned[b]];
+        if (other->kv.owner != s->kv.owner || other->kv.rope_row != row || decodes(other))
+            continue;
+        int common = lf_min_int(common_pages(s, other), most);
+        if (common * LF_KV_PAGE_TOKENS > other->kv.n_tokens && common > found_pages(g, s))
+            return true;
+    }
+    return false;
+}
+
+/* The one that is in the batch already reads on, as far as there is room. */
+static void read_on(struct lf_gen *g, int b, int left)
+{
+    int more = lf_min_int(left, pending(&g->seqs[g->planned[b]]) - g->batch[b].n);
+    g->batch[b].n += more;
+    g->n_tokens += more;
+}
+
 /* Prompts: the shortest first, so that a short one need not wait for a long one; but half of what
  * there is room for is the oldest one's, so that all have their turn. Nobody overtakes the oldest
- * where it waits for pages. */
+ * where it waits for pages. Those that begin alike begin one after the other. */
 static void plan_reading(struct lf_gen *g, int prefill_max)
 {
-    int left = g->tokens_max - g->n_tokens, oldest = -1;
+    int left = g->tokens_max - g->n_tokens, oldest = -1, first = g->n_batch;
     int64_t others = 0;
     if (prefill_max > 0)
         left = lf_min_int(left, prefill_max);
@@ -394,12 +441,17 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
     if (shortest(g) == oldest)
         share = left;
     for (int i = oldest; i >= 0 && left > 0; i = shortest(g)) {
+        g->seqs[i].awaits = is_being_read(g, i);
+        if (g->seqs[i].awaits)
+            continue;
         if (!admit(g, i))
             return;
         int take = lf_min_int(pending(&g->seqs[i]), i == oldest ? share : left);
         plan(g, i, take);
         left -= take;
     }
+    if (left > 0 && g->n_batch > first) /* the oldest's: what others did not need */
+        read_on(g, first, left);
 }
 
 /* ---- A step ---------------------------------------------------------------------------------- */
@@ -506,7 +558,7 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
     g->n_batch = g->n_tokens = 0;
     for (int i = 0; i < g->n_seqs; i++) {
-        g->seqs[i].planned = false;
+        g->seqs[i].planned = g->seqs[i].awaits = false;
         g->seqs[i].n_drafts = g->seqs[i].n_drafted = 0;
     }
     reread_outgrown(g);

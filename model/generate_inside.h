@@ -24,6 +24,7 @@ struct gen_seq {
     int n_guessed; /* what that was at first */
     bool background;
     bool planned; /* it is in the batch that is being made */
+    bool awaits;  /* it is not, since another one in it reads what both begin with */
     int n_cached; /* of its prompt, found when it was admitted first; -1: it was not yet */
     int slot;
     struct lf_sample_params sample;

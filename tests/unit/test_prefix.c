@@ -262,6 +262,67 @@ static void answers_are_those_of_reading_all(void **state)
         }
 }
 
+/* ---- At once --------------------------------------------------------------------------------- */
+
+#define AT_ONCE 4
+#define TAIL 5
+#define SHARED (3 * PAGE)
+
+/* What AT_ONCE requests that come together and begin alike have read and found when all have
+ * answered, with so many tokens of prompts a step; the last one may be another owner's. */
+static struct lf_gen_status ask_at_once(int prefill_max, bool stranger, int *steps)
+{
+    struct tiny t;
+    struct lf_diag diag = {""};
+    struct lf_exec_limits l = small;
+    const struct lf_gen_limits gl = {0};
+    struct lf_gen *g;
+    struct lf_gen_status st;
+    int ended = 0;
+    l.kv_pages = 40;
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    must(lf_gen_new(&g, t.exec, t.model, &gl, &diag), &diag);
+    for (int i = 0; i < AT_ONCE; i++) {
+        int32_t ids[SHARED + TAIL];
+        uint64_t id;
+        count_up(ids, SHARED, 1);
+        count_up(ids + SHARED, TAIL, 200 + 10 * i);
+        struct lf_gen_request r = {.ids = ids,
+                                   .n = SHARED + TAIL,
+                                   .slot = -1,
+                                   .owner = 1 + (stranger && i == AT_ONCE - 1),
+                                   .sample = lf_sample_greedy(),
+                                   .max_tokens = 1};
+        must(lf_gen_add(g, &r, &id, &diag), &diag);
+    }
+    for (*steps = 0; ended < AT_ONCE; ++*steps) {
+        struct lf_gen_token out[AT_ONCE];
+        int n;
+        must(lf_gen_step(g, prefill_max, out, &n, &diag), &diag);
+        ended += n;
+    }
+    lf_gen_status(g, &st);
+    lf_gen_free(g);
+    tiny_close(&t);
+    return st;
+}
+
+static void what_several_begin_with_at_once_is_read_once(void **state)
+{
+    (void)state;
+    int steps;
+    struct lf_gen_status st = ask_at_once(0, false, &steps);
+    assert_int_equal(st.prompt_tokens, SHARED + AT_ONCE * TAIL);
+    assert_int_equal(st.cached_tokens, (AT_ONCE - 1) * SHARED);
+    assert_int_equal(steps, 2);
+    st = ask_at_once(20, false, &steps); /* in pieces: 20, 20, 13, 15 */
+    assert_int_equal(st.prompt_tokens, SHARED + AT_ONCE * TAIL);
+    assert_int_equal(steps, 4);
+    st = ask_at_once(0, true, &steps); /* another's is read beside it, and again */
+    assert_int_equal(st.prompt_tokens, 2 * SHARED + AT_ONCE * TAIL);
+    assert_int_equal(steps, 2);
+}
+
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 #define LONG 1000
@@ -329,6 +390,7 @@ int main(void)
         cmocka_unit_test(the_longest_idle_page_goes_first),
         cmocka_unit_test(forgetting_ends_the_keeping),
         cmocka_unit_test(answers_are_those_of_reading_all),
+        cmocka_unit_test(what_several_begin_with_at_once_is_read_once),
         cmocka_unit_test(a_long_prompt_is_read_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
