@@ -733,5 +733,11 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
         else
             st.reading++;
     }
+    if (g->n_flights > 0) {
+        const struct gen_flight *f = &g->flights[g->flight_first];
+        st.next_decoding = f->n_decoding;
+        st.next_prompt = f->n_prompt;
+        st.next_background = f->n_background;
+    }
     *out = st;
 }

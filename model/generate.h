@@ -116,6 +116,7 @@ struct lf_gen_status {
      * prompts, background sequences in it, and what the stream took for it. */
     int step_decoding, step_prompt, step_background;
     double step_seconds;
+    int next_decoding, next_prompt, next_background; /* of the step that is under way */
 };
 
 /* The exec must have KV pages, all free. x and m must outlive it. Yours, free with lf_gen_free. */

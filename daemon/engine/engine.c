@@ -31,13 +31,30 @@ static bool has_work(const struct lf_engine *e)
     return e->n_live > 0 || lf_engine_trainings_running(e) > 0;
 }
 
-/* Waits for work where there is none, then takes what came. False: stop. */
+/* The step under way takes a while, and who comes meanwhile can be in the next one. */
+static bool too_early(const struct lf_engine *e)
+{
+    return e->n_live > 0 && e->n_live < lf_gen_seqs_max(e->gen) &&
+           lf_engine_trainings_running(e) == 0 && lf_clock_ns() < e->launch_ns;
+}
+
+static bool nothing_new(const struct lf_engine *e)
+{
+    return !e->stopping && !e->poked && !e->inbox && !e->training_inbox;
+}
+
+/* Waits for work where there is none, or until it is time for the next step; then takes what came.
+ * False: stop. */
 static bool take_in(struct lf_engine *e)
 {
-    bool busy = has_work(e) || (e->room && e->n_waiting > 0);
+    bool busy = has_work(e) || (e->room && e->n_waiting > 0), early = e->gen && too_early(e);
+    struct timespec at = {.tv_sec = (time_t)(e->launch_ns / LF_NS_PER_S),
+                          .tv_nsec = (long)(e->launch_ns % LF_NS_PER_S)};
     pthread_mutex_lock(&e->lock);
-    while (!busy && !e->stopping && !e->poked && !e->inbox && !e->training_inbox)
+    while (!busy && nothing_new(e))
         pthread_cond_wait(&e->more, &e->lock);
+    while (early && nothing_new(e))
+        early = pthread_cond_timedwait(&e->more, &e->lock, &at) == 0;
     struct lf_generation *g = e->inbox;
     struct lf_training *t = e->training_inbox;
     bool stopping = e->stopping;
@@ -150,6 +167,8 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
         lf_engine_admit(e);
         if (e->n_live > e->n_background)
             e->asked_ns = lf_clock_ns();
+        if (too_early(e))
+            continue;
         if (e->n_live > 0)
             rc = lf_engine_serve_step(e, diag);
         if (rc == LF_OK && e->trainer && lf_engine_trainings_running(e) > 0)
@@ -237,7 +256,11 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     e->training_end = &e->training_inbox;
     e->queues = calloc(LF_QUEUE_MAX, sizeof *e->queues);
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->more, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->more, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&e->gone, NULL);
     enum lf_err rc = lf_residents_init(&e->residents, diag);
     if (rc == LF_OK && !e->queues)

@@ -12,7 +12,8 @@
  *
  * What a step makes reaches its receivers through the deliverer's thread (deliver.c), and on a
  * device that works by itself the next step is put there before this one's tokens are read
- * (model/generate.h): neither waits for those who read them.
+ * (model/generate.h): neither waits for those who read them. Where steps are long it is put there
+ * shortly before the one under way ends: who comes meanwhile is in it.
  *
  * An adapter that is not on the device is brought there by loader threads, while others go on, as
  * soon as somebody asks for it (residents.h); those that nobody uses make room for it. When a step

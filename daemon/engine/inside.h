@@ -154,7 +154,8 @@ struct lf_engine {
     struct lf_gen_token *tokens;   /* (seqs_max) of a step */
     struct lf_training *trainings; /* oldest first */
     struct lf_share share;
-    uint64_t asked_ns;                       /* when a generation was live last; 0: none was */
+    uint64_t launch_ns; /* the next serving step is put on the stream then, not before */
+    uint64_t asked_ns;  /* when a generation was live last; 0: none was */
     struct lf_mark *train_begin, *train_end; /* of the training batch that ran last */
     int train_tokens; /* its tokens, until its time is known; 0: there was none */
     bool train_beside;

@@ -191,6 +191,7 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     lf_counter_add(&e->counters->completion_tokens,
                    (uint64_t)(after.completion_tokens - before.completion_tokens));
     uint64_t now = lf_clock_ns();
+    e->launch_ns = now + (uint64_t)(lf_share_launch_after(&e->share, &after) * LF_NS_PER_S);
     for (int i = 0; i < n; i++)
         deliver(e, &e->tokens[i], now);
     lf_deliverer_flush(e->deliverer);

@@ -10,9 +10,12 @@
  * square of their number. */
 #define PROMPT_PART 0.43
 /* However many they are, and however long there were none: a step takes four times as long at the
- * most. */
+ * most, and no longer than STEP_FELT, which nobody notices between two tokens; unless that leaves
+ * prompts less than PROMPTS_ANYWAY steps' time: with less, those who wait become more and more. */
 #define PROMPTS_MOST 3.0
-#define PROMPTS_LEAST 0.5       /* with less a step stays without: each that has some costs more */
+#define PROMPTS_ANYWAY 1.2
+#define STEP_FELT 0.0187
+#define PROMPTS_LEAST 0.33      /* with less a step stays without: each that has some costs more */
 #define PROMPT_TOKENS_MIN 4     /* there is always progress */
 #define PROMPT_TOKENS_FIRST 256 /* while nothing is known */
 #define MIXED_MOST 16           /* steps with prompts between two without */
@@ -33,6 +36,11 @@
 #define TRAIN_TOKENS_FIRST 256
 #define DEBT_SECONDS 2.0 /* a long batch is not held against training for longer */
 #define TOKENS_MOST (1 << 20)
+/* A step is put on the stream so long before the one under way ends, and by so much of what that
+ * takes, since times scatter. To wait for less than LAUNCH_LEAST is not worth it. */
+#define LAUNCH_AHEAD 1e-3
+#define LAUNCH_AHEAD_PART 0.1
+#define LAUNCH_LEAST 1e-3
 
 static void smooth(double *mean, double value)
 {
@@ -53,11 +61,15 @@ void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
         smooth(&s->read, t / g->step_prompt);
     } else if (g->step_decoding > 0 && g->step_prompt == 0) {
         smooth(&s->step, t);
+        s->last = t;
         s->spare = fmin(s->spare + BACKGROUND_PART * t, SPARE_MOST);
         s->mixed = 0;
     } else if (g->step_decoding > 0 && s->step > 0) {
-        /* A step that is faster than without says that a token costs little, not less than that. */
-        smooth(&s->step_prompt, fmax((t - s->step) / g->step_prompt, s->step / TOKENS_MOST));
+        /* Of many tokens a step says more than of few. One that is faster than without says that a
+         * token costs little, not less than that. */
+        s->mixed_seconds = KEEP * s->mixed_seconds + t - s->step;
+        s->mixed_tokens = KEEP * s->mixed_tokens + g->step_prompt;
+        s->step_prompt = fmax(s->mixed_seconds / s->mixed_tokens, s->step / TOKENS_MOST);
         s->spare = fmin(s->spare + BACKGROUND_PART * t, SPARE_MOST);
         s->mixed++;
     }
@@ -82,21 +94,35 @@ static int tokens_in(double seconds, double each, int least, int first)
     return (int)fmin(fmax(tokens, least), TOKENS_MOST);
 }
 
+/* What prompts may have of one step, in seconds. */
+static double prompts_most(const struct lf_share *s)
+{
+    double seconds = fmax(STEP_FELT - s->step, PROMPTS_ANYWAY * s->step);
+    seconds = fmin(seconds, PROMPTS_MOST * s->step);
+    return s->step_most > 0 ? fmin(seconds, s->step_most - s->step) : seconds;
+}
+
 int lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts)
 {
     s->beside = n_decoding > 0;
     if (n_decoding == 0)
         return tokens_in(READ_MOST, s->read, READ_TOKENS_MIN, PROMPT_TOKENS_FIRST);
     double part = PROMPT_PART * fmax(1, (double)n_prompts * n_prompts);
-    s->prompts = fmin(s->prompts + s->step * fmin(part, PROMPTS_MOST), s->step * PROMPTS_MOST);
-    double seconds = s->prompts, least = PROMPTS_LEAST * s->step;
-    if (s->step_most > 0) {
-        seconds = fmin(seconds, s->step_most - s->step);
-        least = fmin(least, seconds);
-    }
-    if (s->step == 0 || s->mixed >= MIXED_MOST || seconds < least)
+    double most = prompts_most(s), least = fmin(PROMPTS_LEAST * s->step, most);
+    s->prompts = fmin(s->prompts + s->step * fmin(part, PROMPTS_MOST), most);
+    if (s->step == 0 || s->mixed >= MIXED_MOST || s->prompts < least)
         return -1;
-    return tokens_in(seconds, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST);
+    return tokens_in(s->prompts, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST);
+}
+
+double lf_share_launch_after(const struct lf_share *s, const struct lf_gen_status *g)
+{
+    double step = fmin(s->step, s->last), each = g->next_decoding > 0 ? s->step_prompt : s->read;
+    double takes = (g->next_decoding > 0 ? step : 0) + g->next_prompt * each;
+    bool known = g->next_background == 0 && (g->next_decoding == 0 || step > 0) &&
+                 (g->next_prompt == 0 || each > 0);
+    double after = takes - LAUNCH_AHEAD - LAUNCH_AHEAD_PART * takes;
+    return known && after >= LAUNCH_LEAST ? after : 0;
 }
 
 int lf_share_training(const struct lf_share *s, bool beside, bool awaited)

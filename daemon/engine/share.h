@@ -10,6 +10,7 @@
 /* Seconds, smoothed over the last batches of a kind; 0: not known yet. */
 struct lf_share {
     double step;        /* a step in which sequences decode, no prompt is read and none evaluates */
+    double last;        /* the last of these */
     double step_prompt; /* what each token of a prompt adds to it */
     double read;        /* for each token of a step of prompts alone */
     double train;       /* for each token of a training batch */
@@ -20,6 +21,7 @@ struct lf_share {
     bool beside;        /* the last were, or may be, beside sequences that decode */
     double spare;       /* that evaluation may have beside sequences that decode */
     int mixed;          /* steps with prompts since the last without */
+    double mixed_seconds, mixed_tokens; /* that steps with prompts took more; of prompts in them */
 };
 
 /* The step that ended last, as the status says. */
@@ -30,9 +32,14 @@ void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool besid
  * whose pace matters; asked once a step. Prompts have a part of the time that steps take without
  * them, which adds up while there are none: a short one that comes alone is read at once, one after
  * another without end leave those who decode most of their pace; and the more there are, the sooner
- * each decodes itself. Often it is none, and now and then in any case, so that this time is known.
+ * each decodes itself. No step is so long for that as to be felt, where those without prompts are
+ * short. Often it is none, and now and then in any case, so that this time is known.
  * While nobody decodes a step is only kept short enough for who comes next. */
 int lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts);
+/* Seconds after the end of the last step until the next one has to be put behind the one that is
+ * under way (next_* of g), so that the device has no gap: who comes until then is in it. 0: at
+ * once, where nobody knows how long that one takes, or it is short. */
+double lf_share_launch_after(const struct lf_share *s, const struct lf_gen_status *g);
 /* The next step is without those who evaluate. */
 bool lf_share_holds_background(const struct lf_share *s, int n_decoding);
 /* Tokens of the next training batch, 0: as many as there may be. beside: sequences are live, and a

@@ -3,10 +3,13 @@
  * batches take, and what follows from them keeps those who decode at their pace. */
 #include "daemon/engine/share.h"
 
+#include "core/rng.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -85,6 +88,204 @@ static void a_prompt_that_comes_alone_is_read_at_once(void **state)
     int tokens = lf_share_prompts(&s, 8, 1);
     print_message("%d tokens\n", tokens);
     assert_in_range(tokens, 486, 594); /* three steps' time by a short piece's price, to a tenth */
+}
+
+/* ---- Many users ------------------------------------------------------------------------------ */
+
+/* Users who ask again as soon as they are answered, of a device that works by itself: a step is put
+ * behind the one under way before that one's tokens are known (model/generate.h). Lengths are LoRA
+ * Land's. */
+#define USERS 50
+#define SECONDS 40.0
+#define WARM 5.0 /* seconds that do not count */
+#define ROUND 0.5e-3
+#define HEARD_MAX 400000
+
+struct user {
+    double asked, heard;
+    int left, wanted, made; /* tokens: of the prompt, not in a step yet; of the answer */
+};
+
+struct flight {
+    double end, seconds;
+    int decoding, prompt;
+    bool draws[USERS];
+};
+
+struct load {
+    double step, step_token; /* what they cost */
+    struct lf_share share;
+    struct user users[USERS];
+    struct flight flight;
+    double now;
+    int steps;
+    uint64_t n_asked;
+    double first[HEARD_MAX], next[HEARD_MAX], longest;
+    size_t n_first, n_next;
+};
+
+static void ask(struct load *l, struct user *u, double at)
+{
+    uint64_t i = l->n_asked++;
+    *u = (struct user){.asked = at,
+                       .left = 30 + (int)(lf_rng_u32(1, i, 0) % 471),
+                       .wanted = 1 + (int)(lf_rng_u32(2, i, 0) % 120)};
+}
+
+static bool waits(const struct user *u, double at)
+{
+    return u->left > 0 && u->asked <= at;
+}
+
+/* The shortest prompts first, as far as they go. */
+static void plan_prompts(struct load *l, struct flight *f, double at, int tokens)
+{
+    while (tokens > 0) {
+        struct user *next = NULL;
+        for (int i = 0; i < USERS; i++)
+            if (waits(&l->users[i], at) && (!next || l->users[i].left < next->left))
+                next = &l->users[i];
+        if (!next)
+            return;
+        int n = next->left < tokens ? next->left : tokens;
+        next->left -= n;
+        tokens -= n;
+        f->prompt += n;
+        f->draws[next - l->users] |= next->left == 0;
+    }
+}
+
+static struct flight launch(struct load *l, double at)
+{
+    struct flight f = {0};
+    int n_decoding = 0, n_prompts = 0;
+    for (int i = 0; i < USERS; i++) {
+        const struct user *u = &l->users[i];
+        f.draws[i] = u->left == 0 && u->made + l->flight.draws[i] < u->wanted;
+        f.decoding += f.draws[i];
+        n_decoding += u->made > 0;
+        n_prompts += waits(u, at);
+    }
+    int tokens = lf_share_prompts(&l->share, n_decoding, n_prompts);
+    if (tokens > 0 || f.decoding == 0)
+        plan_prompts(l, &f, at, tokens > 0 ? tokens : 64);
+    if (f.decoding + f.prompt > 0)
+        f.seconds = scattered(l->step + l->step_token * f.prompt, l->steps++);
+    f.end = fmax(at, l->flight.end) + f.seconds;
+    return f;
+}
+
+/* What the flight brought; who has all asks again, and is not in the one behind it. */
+static void hear_all(struct load *l, struct flight *behind)
+{
+    for (int i = 0; i < USERS; i++) {
+        struct user *u = &l->users[i];
+        if (!l->flight.draws[i])
+            continue;
+        if (l->now > WARM && u->made == 0)
+            l->first[l->n_first++] = l->now - u->asked;
+        else if (l->now > WARM)
+            l->next[l->n_next++] = l->now - u->heard;
+        u->heard = l->now;
+        if (++u->made < u->wanted)
+            continue;
+        ask(l, u, l->now + ROUND);
+        behind->draws[i] = false;
+    }
+}
+
+static void turn(struct load *l)
+{
+    const struct flight *f = &l->flight;
+    const struct lf_gen_status under_way = {.next_decoding = f->decoding, .next_prompt = f->prompt};
+    double at = l->now + lf_share_launch_after(&l->share, &under_way);
+    struct flight next = launch(l, at);
+    l->now = fmax(at, f->end);
+    if (f->seconds > 0) {
+        struct lf_gen_status landed = {.step_decoding = f->decoding,
+                                       .step_prompt = f->prompt,
+                                       .prompt_tokens = l->share.launched + next.prompt,
+                                       .step_seconds = f->seconds};
+        lf_share_stepped(&l->share, &landed);
+        if (l->now > WARM && f->decoding > 0)
+            l->longest = fmax(l->longest, f->seconds);
+    } else if (next.seconds == 0) {
+        l->now += ROUND; /* nobody is there */
+    }
+    hear_all(l, &next);
+    l->flight = next;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Milliseconds, of sorted seconds. */
+static double part_of(const double *v, size_t n, double part)
+{
+    return 1e3 * v[(size_t)(part * (double)(n - 1))];
+}
+
+static struct load *run_load(double step, double step_token)
+{
+    struct load *l = calloc(1, sizeof *l);
+    l->step = step;
+    l->step_token = step_token;
+    for (int i = 0; i < USERS; i++)
+        ask(l, &l->users[i], 0.01 * i);
+    while (l->now < WARM + SECONDS)
+        turn(l);
+    qsort(l->first, l->n_first, sizeof *l->first, compare);
+    qsort(l->next, l->n_next, sizeof *l->next, compare);
+    print_message("steps of %.1f ms: %.0f tok/s, first token p50 %.1f p99 %.1f ms, next one p50 "
+                  "%.1f p99 %.1f at most %.1f ms, longest step %.1f ms\n",
+                  1e3 * step, (double)(l->n_first + l->n_next) / SECONDS,
+                  part_of(l->first, l->n_first, 0.5), part_of(l->first, l->n_first, 0.99),
+                  part_of(l->next, l->n_next, 0.5), part_of(l->next, l->n_next, 0.99),
+                  part_of(l->next, l->n_next, 1), 1e3 * l->longest);
+    return l;
+}
+
+static void many_users_wait_for_nobody(void **state)
+{
+    (void)state;
+    struct load *l = run_load(8e-3, 20e-6); /* as a card with 50 users over HTTP */
+    assert_true(part_of(l->first, l->n_first, 0.5) < 30);
+    assert_true(part_of(l->first, l->n_first, 0.99) < 120);
+    assert_true(part_of(l->next, l->n_next, 0.5) < 12.5);
+    assert_true(part_of(l->next, l->n_next, 0.99) < 20);
+    assert_true(l->longest < 1.1 * 18.7e-3); /* times scatter */
+    free(l);
+    l = run_load(3.5e-3, 20e-6); /* steps that nobody feels need not be short for prompts */
+    assert_true(part_of(l->first, l->n_first, 0.99) < 120);
+    assert_true(part_of(l->next, l->n_next, 0.99) < 20);
+    free(l);
+    l = run_load(30e-3, 80e-6); /* where a step is felt at any rate, prompts have their part */
+    assert_true(l->longest < 1.1 * 2.2 * 30e-3);
+    free(l);
+}
+
+static void a_step_is_launched_as_late_as_its_forerunner_allows(void **state)
+{
+    (void)state;
+    struct lf_share s = {0};
+    struct lf_gen_status g = {.next_decoding = 8};
+    double longest;
+    assert_true(lf_share_launch_after(&s, &g) == 0); /* nothing is known */
+    steps_beside(&s, 1, &longest);
+    double after = lf_share_launch_after(&s, &g);
+    assert_true(after > 0.5 * STEP && after < 0.9 * STEP);
+    g.next_prompt = 200;
+    assert_true(lf_share_launch_after(&s, &g) > after + 200 * 0.7 * STEP_TOKEN);
+    g.next_background = 1;
+    assert_true(lf_share_launch_after(&s, &g) == 0);
+    s.last = 1e-3; /* fewer decode now: it may be short */
+    g = (struct lf_gen_status){.next_decoding = 1};
+    assert_true(lf_share_launch_after(&s, &g) == 0);
+    g = (struct lf_gen_status){0}; /* none is under way */
+    assert_true(lf_share_launch_after(&s, &g) == 0);
 }
 
 static void while_nobody_decodes_steps_of_prompts_are_short_all_the_same(void **state)
@@ -185,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prompts_get_their_part_and_no_more),
         cmocka_unit_test(a_prompt_that_comes_alone_is_read_at_once),
+        cmocka_unit_test(many_users_wait_for_nobody),
+        cmocka_unit_test(a_step_is_launched_as_late_as_its_forerunner_allows),
         cmocka_unit_test(while_nobody_decodes_steps_of_prompts_are_short_all_the_same),
         cmocka_unit_test(evaluation_has_what_is_spare),
         cmocka_unit_test(a_ceiling_in_milliseconds_holds),
