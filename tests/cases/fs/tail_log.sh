@@ -17,7 +17,7 @@ check json_lines "$WORK/followed" 3
 # What was logged before it is opened is read, however lately its size was told.
 for n in 2 3 4; do
     stat "$MODEL/task/log" >/dev/null
-    "$BIN/lorafs" ctl --url "$SOCK" task train
+    curl -sf --unix-socket "$SOCK" -d train http://lorafs/v1/adapters/task/ctl
     [ "$(grep -c '"event":"queued"' "$MODEL/task/log")" = $n ] || fail "$(cat "$MODEL/task/log")"
     wait_status task "^ready v$n$"
 done
