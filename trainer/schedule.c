@@ -16,22 +16,32 @@ int64_t lf_train_warmup_steps(const struct lf_train_settings *s, int64_t steps)
     return (int64_t)ceil(s->warmup_fraction * (double)steps);
 }
 
-double lf_train_learning_rate(const struct lf_train_settings *s, int64_t step, int64_t steps)
+/* The factor of the peak at `at` (from 0) of `n`, as schedule_by counts them. */
+static double factor_at(const struct lf_train_settings *s, int64_t at, int64_t n, int64_t warmup)
 {
-    int64_t warmup = lf_train_warmup_steps(s, steps);
-    if (step < warmup) /* a fraction is for runs of any length: its first step learns, too */
-        return s->learning_rate * (double)(step + (s->warmup_steps < 0)) / (double)warmup;
-    double after = (double)(steps > warmup ? steps - warmup : 1);
-    double left = fmax(0, (double)(steps - step) / after);
+    double after = (double)(n > warmup ? n - warmup : 1);
+    double left = fmax(0, (double)(n - at) / after);
     if (s->restart_every > 0 && s->schedule == LF_SCHEDULE_COSINE)
-        left = 1 - (double)((step - warmup) % s->restart_every) / (double)s->restart_every;
+        left = 1 - (double)((at - warmup) % s->restart_every) / (double)s->restart_every;
     switch (s->schedule) {
     case LF_SCHEDULE_LINEAR:
-        return s->learning_rate * left;
+        return left;
     case LF_SCHEDULE_COSINE:
-        return s->learning_rate * fmax(0, 0.5 * (1 + cos(M_PI * (1 - left))));
+        return fmax(0, 0.5 * (1 + cos(M_PI * (1 - left))));
     case LF_SCHEDULE_CONSTANT:
         break;
     }
-    return s->learning_rate;
+    return 1;
+}
+
+double lf_train_learning_rate(const struct lf_train_settings *s, int64_t step, int64_t steps)
+{
+    int64_t per_step = s->schedule_by == LF_SCHEDULE_BY_MICRO_BATCHES ? s->accumulation : 1;
+    int64_t n = steps * per_step, at = (step + 1) * per_step - 1;
+    int64_t warmup = lf_train_warmup_steps(s, n);
+    if (at >= warmup)
+        return s->learning_rate * factor_at(s, at, n, warmup);
+    /* A fraction is for runs of any length: its first step learns, too. */
+    bool ahead = s->warmup_steps < 0 && (s->schedule_by == LF_SCHEDULE_BY_STEPS || at == 0);
+    return s->learning_rate * (double)(at + ahead) / (double)warmup;
 }

@@ -16,6 +16,7 @@
 #define JSON_EXACT_INT 9007199254740992.0 /* 2^53: integers to here are exact for every reader */
 
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
+static const char *const counted[] = {"steps", "micro_batches", NULL};
 static const char *const optimizers[] = {"adam", "adamw", NULL};
 static const char *const parts[] = {"completions", "last_turn", "all", NULL};
 static const char *const gates[] = {"off", "on", NULL};
@@ -41,6 +42,9 @@ const struct lf_setting lf_settings[] = {
     ROW(learning_rate, RATE, 1e-9, 1, .help = "the peak; \"auto\" goes by the base's width"),
     ROW(schedule, WORD, 0, 2, LF_SCHEDULE_COSINE, .words = schedules,
         .help = "of the learning rate after the warm-up"),
+    ROW(schedule_by, WORD, 0, 1, LF_SCHEDULE_BY_STEPS, LF_SETTING_DECIDES_IF_SET, .words = counted,
+        .help = "what warm-up, schedule and `restart_every` count: optimizer steps, or "
+                "micro-batches, as Ludwig does"),
     ROW(optimizer, WORD, 0, 1, LF_OPTIMIZER_ADAMW, .words = optimizers,
         .help = "beta1 0.9, epsilon 1e-8"),
     ROW(loss_normalization, WORD, 0, 1, LF_LOSS_TOKENS, .words = normalizations,
@@ -58,10 +62,10 @@ const struct lf_setting lf_settings[] = {
     ROW(weight_decay, REAL, 0, 10, 0, .help = "decoupled with adamw, in the gradient with adam"),
     ROW(max_grad_norm, REAL, 0, 1e9, 1, .help = "clips the adapter's gradient; 0: off"),
     ROW(warmup_steps, INT64, 0, 1e9, -1, .instead_of = "warmup_fraction",
-        .help = "optimizer steps in which the learning rate rises"),
+        .help = "steps in which the learning rate rises"),
     ROW(warmup_fraction, REAL, 0, 1, 0.03, .help = "the same as a part of all steps"),
     ROW(restart_every, INT64, 0, 1e9, 0, LF_SETTING_DECIDES_IF_SET,
-        .help = "optimizer steps after which the cosine begins again at the peak; 0: never"),
+        .help = "steps after which the cosine begins again at the peak; 0: never"),
     ROW(lora_plus, REAL, 1e-3, 1e3, 1, LF_SETTING_DECIDES_IF_SET,
         .help = "LoRA+: the learning rate of B is so many times that of A"),
     ROW(shuffle, BOOL, .otherwise = true, .help = "the rows, in another order each epoch"),
@@ -104,12 +108,14 @@ const struct lf_setting lf_settings[] = {
 };
 
 /* "LoRA Land: 310 Fine-tuned LLMs that Rival GPT-4" (2024): 40,000 micro-steps of one row, Adam at
- * 0.0002 as in its configuration figure (its text says 0.002, at which 4-bit 7B bases diverge). */
+ * 0.0002 as in its configuration figure (its text says 0.002, at which 4-bit 7B bases diverge), and
+ * where the figure says nothing, Ludwig's defaults of that time: docs/training.md. */
 static const char lora_land[] =
     "{\"rank\": 8, \"alpha\": 16, \"dropout\": 0.05, \"target_modules\": [\"q_proj\", \"v_proj\"],"
     " \"batch_size\": 1, \"accumulation\": 16, \"steps\": 2500, \"learning_rate\": 2e-4,"
-    " \"schedule\": \"cosine\", \"warmup_fraction\": 0.03, \"optimizer\": \"adam\","
-    " \"weight_decay\": 0, \"loss_normalization\": \"micro_batch\"}";
+    " \"schedule\": \"cosine\", \"warmup_fraction\": 0.03, \"schedule_by\": \"micro_batches\","
+    " \"restart_every\": 1000, \"optimizer\": \"adam\", \"weight_decay\": 0,"
+    " \"max_grad_norm\": 0.5, \"loss_normalization\": \"micro_batch\", \"max_length\": 1196}";
 
 static void *field(const struct lf_train_settings *s, const struct lf_setting *t)
 {

@@ -18,6 +18,10 @@
 #include <stdint.h>
 
 enum lf_schedule { LF_SCHEDULE_CONSTANT, LF_SCHEDULE_LINEAR, LF_SCHEDULE_COSINE };
+enum lf_schedule_by {
+    LF_SCHEDULE_BY_STEPS,
+    LF_SCHEDULE_BY_MICRO_BATCHES /* a step has the rate of its last one, as Ludwig has it */
+};
 enum lf_optimizer { LF_OPTIMIZER_ADAM, LF_OPTIMIZER_ADAMW };
 enum lf_loss_normalization {
     LF_LOSS_TOKENS,     /* by the supervised tokens of the whole optimizer step */
@@ -55,9 +59,10 @@ struct lf_train_settings {
     /* The optimizer */
     double learning_rate; /* the peak; 0: auto */
     enum lf_schedule schedule;
-    int64_t restart_every; /* steps of a cosine, which begins again after them; 0: one */
-    double lora_plus;      /* the rate of B is so many times that of A */
-    int64_t warmup_steps;  /* -1: warmup_fraction decides */
+    enum lf_schedule_by schedule_by; /* what warm-up, decay and restart_every count */
+    int64_t restart_every;           /* of these in a cosine, which begins again; 0: one */
+    double lora_plus;                /* the rate of B is so many times that of A */
+    int64_t warmup_steps;            /* -1: warmup_fraction decides */
     double warmup_fraction;
     enum lf_optimizer optimizer;        /* adamw: decoupled weight decay */
     double adam_beta2;                  /* decay of the second moment */
@@ -150,8 +155,10 @@ double lf_train_auto_learning_rate(int C);
 /* Learning rate of optimizer step `step` (from 0) of `steps`: linear warm-up, then the schedule, as
  * transformers.get_{constant,linear,cosine}_schedule_with_warmup. Those begin at 0, which a run of
  * one step does not get over: with warmup_fraction the warm-up is one step ahead of them, so that
- * step 0 has a rate. learning_rate must be set. */
+ * step 0 has a rate. By micro-batches it is Ludwig's, whose "cosine" is torch's
+ * CosineAnnealingWarmRestarts after a warm-up. learning_rate must be set. */
 double lf_train_learning_rate(const struct lf_train_settings *s, int64_t step, int64_t steps);
+/* Of `steps` that are counted as schedule_by says. */
 int64_t lf_train_warmup_steps(const struct lf_train_settings *s, int64_t steps);
 
 #endif

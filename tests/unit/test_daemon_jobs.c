@@ -261,15 +261,21 @@ static void end(struct lf_training *t, enum lf_err rc, const char *why, bool alo
     assert_true(happens(is_set, &t->released, 10000));
 }
 
-/* Done, with an adapter. */
-static void end_well(struct world *w, struct lf_training *t)
+/* Done, with an adapter; eval_loss: of its evaluation rows, NAN where it has none. */
+static void end_with_loss(struct world *w, struct lf_training *t, double eval_loss)
 {
     struct lf_diag diag = {""};
     struct lf_lora_settings lora = {.rank = 2, .alpha = 4, .target_modules = "q_proj"};
     struct lf_training_end e = {.rc = LF_OK, .progress = progress(LF_JOB_DONE, 4)};
+    e.progress.eval_loss = eval_loss;
     must(lf_adapter_new(&e.adapter, &w->rig.bases.base[0]->model->config, &lora, 1, &diag), &diag);
     t->spec.ended(t->spec.arg, &e);
     assert_true(happens(is_set, &t->released, 10000));
+}
+
+static void end_well(struct world *w, struct lf_training *t)
+{
+    end_with_loss(w, t, (double)NAN);
 }
 
 /* What is waited for: a status line, or the events of a log in order. */
@@ -667,6 +673,60 @@ static void a_version_is_scored_on_its_eval_rows(void **state)
     assert_true(happens(is_scored, &eval, 10000));
 }
 
+/* Without rows to score there is the loss: a run that began well and ended as one who guesses. */
+static void a_version_that_guesses_is_not_served(void **state)
+{
+    struct world *w = *state;
+    double guess = log(w->rig.bases.base[0]->model->config.V);
+    train(w, "a", "red");
+    end_well(w, next_training());
+    status_becomes(w, "a", "ready v1");
+    train(w, "a", "blue");
+    struct lf_training *t = next_training();
+    report(t, LF_TRAIN_STEP, 1);
+    end_with_loss(w, t, guess);
+    char want[256];
+    snprintf(want, sizeof want,
+             "ready v1; v2 is worse: its loss is %.2f, that of guessing among %d ids; the first "
+             "step's was 2.50",
+             guess, w->rig.bases.base[0]->model->config.V);
+    status_becomes(w, "a", want);
+    struct lf_diag diag = {""};
+    must(rig_put_text(&w->rig, "a", "config.json", "{\"gate\": \"off\"}", &diag), &diag);
+    train(w, "a", "green");
+    t = next_training();
+    report(t, LF_TRAIN_STEP, 1);
+    end_with_loss(w, t, guess);
+    status_becomes(w, "a", "ready v3");
+}
+
+/* Twenty rows, of which fifteen are red: who says blue to all is worse than who says red to all,
+ * though better than the base. */
+static void a_first_version_has_to_beat_the_most_frequent_class(void **state)
+{
+    struct world *w = *state;
+    struct lf_diag diag = {""};
+    struct wanted_score base = {w, "base", 0}, eval = {w, "eval", 0.25};
+    lf_buf_auto rows = {0};
+    for (int i = 0; i < 20; i++)
+        lf_buf_printf(&rows, "{\"prompt\":\"%d is\",\"completion\":\" %s\"}\n", i,
+                      i < 15 ? "red" : "blue");
+    engine.answer = " green";
+    must(lf_registry_create(w->rig.registry, "a", NULL, &diag), &diag);
+    must(rig_put_text(&w->rig, "a", "config.json", "{\"metric\":\"accuracy\",\"max_tokens\":8}",
+                      &diag),
+         &diag);
+    must(rig_put_text(&w->rig, "a", "eval.jsonl", rows.data, &diag), &diag);
+    train(w, "a", "red");
+    struct lf_training *t = next_training();
+    assert_true(happens(is_scored, &base, 10000));
+    engine.answer = " blue";
+    end_well(w, t);
+    assert_true(happens(is_scored, &eval, 10000));
+    status_becomes(w, "a",
+                   "failed: v1 is worse than to answer \"red\" always: accuracy 0.25, not 0.75");
+}
+
 static void the_job_of_a_removed_adapter_is_cancelled(void **state)
 {
     struct world *w = *state;
@@ -698,6 +758,8 @@ int main(void)
         JOBS_TEST(a_job_goes_on_in_the_next_run),
         JOBS_TEST(a_job_that_took_the_daemon_down_twice_is_set_aside),
         JOBS_TEST(a_version_is_scored_on_its_eval_rows),
+        JOBS_TEST(a_version_that_guesses_is_not_served),
+        JOBS_TEST(a_first_version_has_to_beat_the_most_frequent_class),
         JOBS_TEST(the_job_of_a_removed_adapter_is_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

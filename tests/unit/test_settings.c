@@ -52,6 +52,10 @@ static void the_preset_gives_way_to_what_is_written(void **state)
     lf_train_settings_free(&s);
     assert_int_equal(parse(&s, "{\"preset\": \"lora-land\"}", NULL), LF_OK);
     assert_int_equal(s.steps * s.accumulation * s.batch_size, 40000);
+    assert_true(s.max_grad_norm == 0.5);
+    assert_int_equal(s.max_length, 1196);
+    assert_int_equal(s.schedule_by, LF_SCHEDULE_BY_MICRO_BATCHES);
+    assert_int_equal(s.restart_every, 1000);
     lf_train_settings_free(&s);
 }
 
@@ -176,7 +180,8 @@ static void what_decides_the_numbers_is_printed_as_ever(void **state)
          "  \"seed\": 42,\n  \"max_length\": 2048,\n  \"eval_every\": 0,\n"
          "  \"eval_rows\": 200,\n  \"max_tokens\": 1\n}\n"},
         {"{\"preset\": \"lora-land\", \"warmup_steps\": 7, \"stop\": [\"\\n\", \"a\\\"b\"],"
-         " \"template\": \"Q: {q}\\nA:\"}",
+         " \"template\": \"Q: {q}\\nA:\", \"max_grad_norm\": 1, \"max_length\": 2048,"
+         " \"restart_every\": 0, \"schedule_by\": \"steps\"}",
          "{\n  \"target_modules\": [\"q_proj\", \"v_proj\"],\n  \"learning_rate\": 0.0002,\n"
          "  \"schedule\": \"cosine\",\n  \"optimizer\": \"adam\",\n"
          "  \"loss_normalization\": \"micro_batch\",\n  \"rank\": 8,\n  \"alpha\": 16,\n"
