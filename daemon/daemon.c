@@ -34,6 +34,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .slots = 1024,
         .batch_tokens_max = 2048,
         .train_tokens = 4096,
+        .train_share = 25,
         .recompute = LF_RECOMPUTE_AUTO,
         .checkpoint_seconds = 15,
         .drain_seconds = 10,

@@ -31,8 +31,8 @@ static const char *const options[] = {
     "seconds", "seed", "seqs", "set", "shape", "shots", "slots", "socket", "speculate", "spread",
     "staging", "stop", "store-seconds", "svg", "system", "targets", "temperature", "test-percent",
     "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p",
-    "train-rows", "train-tokens", "url", "users", "version", "vocabulary", "waiting", "warmup",
-    "watch", NULL};
+    "train-rows", "train-share", "train-tokens", "url", "users", "version", "vocabulary",
+    "waiting", "warmup", "watch", NULL};
 static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "diff", "eval", "export",
     "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",

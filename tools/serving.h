@@ -85,6 +85,8 @@ struct lf_serving {
      "tokens that are looked up in an answer's text and tried out in a step; auto: as it pays"},   \
     {"train-tokens", 0, LF_OPT_INT, "N", &(s).train_tokens,                                        \
      "most tokens of a training batch; 0: this daemon does not train", .hi = 1 << 20},             \
+    {"train-share", 0, LF_OPT_REAL, "PERCENT", &(s).daemon.train_share,                            \
+     "of the time that training has while answers are under way", .lo = 1, .hi = 99},              \
     {"recompute", 0, LF_OPT_CHOICE, LF_RECOMPUTE_WORDS, &(s).recompute,                            \
      "what a training makes again in backward, or keeps in host memory, to save the device's"},    \
     {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.checkpoint_seconds,                    \

@@ -112,7 +112,8 @@ static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
     if (!e->live || !e->tokens)
         return lf_no_memory(diag, "the engine's tables");
     enum lf_err rc = lf_turns_open(&e->turns, diag);
-    e->share = (struct lf_share){.step_most = e->o->itl_ms / 1e3};
+    e->share =
+        (struct lf_share){.step_most = e->o->itl_ms / 1e3, .train_part = e->o->train_share / 100};
     return rc ?: lf_mark_new(&e->train_begin, e->stream, diag)
                ?: lf_mark_new(&e->train_end, e->stream, diag);
 }

@@ -7,8 +7,8 @@
  * step (one token of every live sequence, and prompts); when it is training's turn, one training
  * batch. How much of a step prompts may have, and how long a training batch may be, follows from
  * measured times (share.h): a long prompt leaves those who decode most of their pace; training has
- * about half of the device's time beside live sequences, in short batches, all of it without them,
- * and full batches when nobody has asked for five seconds.
+ * its part of the device's time beside live sequences (a fourth, --train-share), in short batches,
+ * all of it without them, and full batches when nobody has asked for five seconds.
  *
  * What a step makes reaches its receivers through the deliverer's thread (deliver.c), and on a
  * device that works by itself the next step is put there before this one's tokens are read

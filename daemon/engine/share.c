@@ -54,7 +54,7 @@ void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
     s->launched = g->prompt_tokens;
     if (s->beside)
         s->prompts -= s->step_prompt * (double)launched;
-    s->debt -= t;
+    s->debt = fmax(s->debt, 0) - t; /* below 0: the last step was so much too long */
     if (g->step_background > 0) {
         s->spare = fmax(s->spare - fmax(t - s->step, 0), -OWED_MOST);
     } else if (g->step_decoding == 0 && g->step_prompt > 0) {
@@ -84,7 +84,8 @@ void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool besid
 {
     if (tokens > 0)
         smooth(&s->train, seconds / tokens);
-    s->debt = beside ? fmin(seconds, DEBT_SECONDS) : 0;
+    double owed = seconds * (1 - s->train_part) / s->train_part;
+    s->debt = beside ? fmin(s->debt + owed, DEBT_SECONDS) : 0;
 }
 
 /* What fits the time, but `least`; `first` while it is not known. */

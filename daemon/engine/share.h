@@ -15,7 +15,8 @@ struct lf_share {
     double read;        /* for each token of a step of prompts alone */
     double train;       /* for each token of a training batch */
     double step_most;   /* that a step shall not pass; 0: only in proportion */
-    double debt;        /* that training had, less what serving had since */
+    double train_part;  /* of the time beside live sequences, that training has: 0 to 1, neither */
+    double debt;        /* that serving is to have before training's next batch */
     double prompts;     /* that prompts may have beside sequences that decode */
     int64_t launched;   /* tokens of prompts so far */
     bool beside;        /* the last were, or may be, beside sequences that decode */
@@ -26,7 +27,7 @@ struct lf_share {
 
 /* The step that ended last, as the status says. */
 void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g);
-/* A training batch that ran beside live sequences, or not. */
+/* A training batch that ran beside live sequences, or not: serving is owed its part of the time. */
 void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside);
 /* Ceiling for the tokens of prompts in the next step (lf_gen_step's), beside n_decoding sequences
  * whose pace matters; asked once a step. Prompts have a part of the time that steps take without

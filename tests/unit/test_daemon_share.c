@@ -348,7 +348,7 @@ static void a_ceiling_in_milliseconds_holds(void **state)
 static void training_is_cut_to_the_time_that_others_can_wait(void **state)
 {
     (void)state;
-    struct lf_share s = {0};
+    struct lf_share s = {.train_part = 0.5};
     assert_int_equal(lf_share_training(&s, false, false), 0); /* as much as there may be */
     double seconds[2] = {0}; /* beside others; while they are awaited */
     double longest;
@@ -367,17 +367,36 @@ static void training_is_cut_to_the_time_that_others_can_wait(void **state)
     assert_true(fabs(seconds[1] - 25e-3) < 5e-3);
 }
 
-static void serving_has_as_much_time_as_training_had(void **state)
+/* A training beside a stream, as the engine alternates them: what each has of the time. */
+static void check_parts(double part)
+{
+    struct lf_share s = {.train_part = part};
+    double steps = 0, batches = 0;
+    for (int i = 0; i < 5000; i++) {
+        double step = scattered(STEP, i);
+        struct lf_gen_status g = {.step_decoding = 1, .step_seconds = step};
+        lf_share_stepped(&s, &g);
+        steps += step;
+        if (s.debt > 0)
+            continue;
+        int tokens = lf_share_training(&s, true, false);
+        double seconds = scattered(BATCH + BATCH_TOKEN * tokens, i);
+        lf_share_trained(&s, tokens, seconds, true);
+        batches += seconds;
+    }
+    print_message("training has %.1f%% of the time for %.0f%%\n", 100 * batches / (steps + batches),
+                  100 * part);
+    assert_true(fabs(batches / (steps + batches) - part) < 0.01);
+}
+
+static void training_has_its_part_of_the_time(void **state)
 {
     (void)state;
-    struct lf_share s = {0};
-    struct lf_gen_status g = {.step_decoding = 1, .step_seconds = STEP};
-    lf_share_trained(&s, 1000, 48e-3, true);
-    int steps = 0;
-    for (; s.debt > 0; steps++)
-        lf_share_stepped(&s, &g);
-    assert_int_equal(steps, 14); /* 48 / 3.6 */
-    lf_share_trained(&s, 1000, 48e-3, false);
+    check_parts(0.5);
+    check_parts(0.25);
+    check_parts(0.05);
+    struct lf_share s = {.train_part = 0.25};
+    lf_share_trained(&s, 1000, 48e-3, false); /* nobody waited for it */
     assert_true(s.debt == 0);
 }
 
@@ -392,7 +411,7 @@ int main(void)
         cmocka_unit_test(evaluation_has_what_is_spare),
         cmocka_unit_test(a_ceiling_in_milliseconds_holds),
         cmocka_unit_test(training_is_cut_to_the_time_that_others_can_wait),
-        cmocka_unit_test(serving_has_as_much_time_as_training_had),
+        cmocka_unit_test(training_has_its_part_of_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
