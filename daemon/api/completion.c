@@ -72,7 +72,7 @@ enum lf_err lf_served_model_ask(struct lf_http *q, const struct lf_served_model 
     struct lf_registry *r = q->daemon->registry;
     struct lf_train_settings s;
     *out = (struct lf_ask){.template_ = NULL};
-    if (m->pick.id == 0)
+    if (m->pick.id == 0 || m->pick.blend)
         return LF_OK;
     enum lf_err rc = lf_registry_settings(r, m->pick.id, &s, diag);
     if (rc != LF_OK)

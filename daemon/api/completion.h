@@ -27,8 +27,8 @@ struct lf_served_model {
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 
-/* How it is asked; the base, of which nothing is to be known, with all of it empty. Free with
- * lf_ask_free. */
+/* How it is asked; the base and a mixture, of which nothing is to be known, with all of it empty.
+ * Free with lf_ask_free. */
 enum lf_err lf_served_model_ask(struct lf_http *q, const struct lf_served_model *m,
                                 struct lf_ask *out, struct lf_diag *diag) LF_MUST_CHECK;
 

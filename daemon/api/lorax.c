@@ -55,18 +55,6 @@ static enum lf_err parse_sampling(struct lorax *x, const json_t *p, struct lf_di
     return rc;
 }
 
-static enum lf_err find_model(struct lorax *x, struct lf_http *q, const json_t *p,
-                              const char *adapter, struct lf_diag *diag)
-{
-    const json_t *merged = json_object_get(p, "merged_adapters");
-    if (!merged || json_is_null(merged))
-        return lf_served_model_find(q, adapter, &x->request.model, diag);
-    if (adapter[0])
-        return lf_fail(diag, LF_E_INVALID,
-                       "\"adapter_id\" and \"merged_adapters\" are not asked for together");
-    return lf_served_model_merge(q, merged, &x->request.model, diag);
-}
-
 static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const json_t *p,
                                     struct lf_diag *diag)
 {
@@ -88,7 +76,7 @@ static enum lf_err parse_parameters(struct lorax *x, struct lf_http *q, const js
     if (in.rc == LF_OK && x->request.score_prompt && x->stream)
         in.rc = lf_fail(diag, LF_E_UNSUPPORTED, "\"decoder_input_details\" is not streamed");
     enum lf_err rc = in.rc ?: lf_params_check(p, &lf_params_lorax, diag);
-    rc = rc ?: find_model(x, q, p, adapter, diag);
+    rc = rc ?: lf_served_model_asked(q, p, adapter, &x->request.model, diag);
     if (rc == LF_OK)
         lf_request_list(&x->request, lf_max_int(x->top_n, x->alternatives));
     rc = rc ?: parse_sampling(x, p, diag) ?: lf_request_form(&x->request, q, p, diag);

@@ -62,8 +62,8 @@ static enum lf_err read_how(struct lf_merge *how, const json_t *o, struct lf_dia
 }
 
 /* One of them; its name is appended to the answer's. */
-static enum lf_err find_part(struct lf_http *q, const json_t *id, struct lf_served_model *out,
-                             struct lf_pick *pick, struct lf_diag *diag)
+static enum lf_err add_part(struct lf_http *q, const json_t *id, struct lf_served_model *out,
+                            struct lf_pick *pick, struct lf_diag *diag)
 {
     struct lf_served_model one;
     if (!json_is_string(id))
@@ -76,15 +76,18 @@ static enum lf_err find_part(struct lf_http *q, const json_t *id, struct lf_serv
     if (out->seat && one.seat != out->seat)
         return lf_fail(diag, LF_E_BASE_DIFFERS, "\"ids\": %.64s is of another base than %.64s",
                        one.name, out->name);
-    size_t at = strlen(out->name);
-    snprintf(out->name + at, sizeof out->name - at, "%s%s", at ? "," : "", one.name);
-    out->seat = one.seat;
     *pick = one.pick;
+    if (!out->seat) {
+        *out = one;
+        return LF_OK;
+    }
+    size_t at = strlen(out->name);
+    snprintf(out->name + at, sizeof out->name - at, ",%s", one.name);
     return LF_OK;
 }
 
-enum lf_err lf_served_model_merge(struct lf_http *q, const json_t *merged,
-                                  struct lf_served_model *out, struct lf_diag *diag)
+static enum lf_err merge(struct lf_http *q, const json_t *merged, struct lf_served_model *out,
+                         struct lf_diag *diag)
 {
     struct lf_merge how = {0};
     struct lf_served_model s = {0};
@@ -94,10 +97,32 @@ enum lf_err lf_served_model_merge(struct lf_http *q, const json_t *merged,
         rc = lf_no_memory(diag, "a merge");
     const json_t *ids = json_object_get(merged, "ids");
     for (int i = 0; i < how.n && rc == LF_OK; i++)
-        rc = find_part(q, json_array_get(ids, (size_t)i), &s, &parts[i], diag);
+        rc = add_part(q, json_array_get(ids, (size_t)i), &s, &parts[i], diag);
     rc = rc ?: lf_blend_pick(&s.pick, parts, &how, diag);
     free(parts);
     if (rc == LF_OK)
         *out = s;
+    return rc;
+}
+
+enum lf_err lf_served_model_asked(struct lf_http *q, const json_t *request, const char *name,
+                                  struct lf_served_model *out, struct lf_diag *diag)
+{
+    struct lf_served_model named = {0}, mixture = {0};
+    const json_t *merged = json_object_get(request, "merged_adapters");
+    if (!merged || json_is_null(merged))
+        return lf_served_model_find(q, name, out, diag);
+    enum lf_err rc = name[0] ? lf_served_model_find(q, name, &named, diag) : LF_OK;
+    if (rc == LF_OK && named.pick.id != 0)
+        return lf_fail(diag, LF_E_INVALID,
+                       "%.64s and \"merged_adapters\" are not asked for together", name);
+    rc = rc ?: merge(q, merged, &mixture, diag);
+    if (rc == LF_OK && named.seat && named.seat != mixture.seat) {
+        lf_blend_release(mixture.pick.blend);
+        return lf_fail(diag, LF_E_BASE_DIFFERS, "\"ids\": %.64s is of another base than %.64s",
+                       mixture.name, name);
+    }
+    if (rc == LF_OK)
+        *out = mixture;
     return rc;
 }

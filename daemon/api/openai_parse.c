@@ -1,5 +1,6 @@
 /* OpenAI's request bodies. */
 #include "daemon/api/form.h"
+#include "daemon/api/merged.h"
 #include "daemon/api/openai.h"
 #include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
@@ -87,7 +88,7 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     enum lf_err rc = lf_params_check(body, chat ? &lf_params_chat : &lf_params_completion, diag);
     struct lf_json_in in = {.obj = body, .diag = diag, .rc = rc};
     const char *model = lf_json_str(&in, "model", "");
-    rc = in.rc ?: lf_served_model_find(q, model, &o.request.model, diag);
+    rc = in.rc ?: lf_served_model_asked(q, body, model, &o.request.model, diag);
     rc = rc ?: parse_sampling(&o.request, body, diag);
     rc = rc ?: lf_request_stops(&o.request, json_object_get(body, "stop"), diag);
     rc = rc ?: lf_request_biases(&o.request, json_object_get(body, "logit_bias"), diag);

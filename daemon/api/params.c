@@ -17,7 +17,7 @@
 static const struct lf_param openai[] = {
     {NULL, KEYS("model", "max_tokens", "n", "best_of", "stream", "stream_options", "stop",
                 "logprobs", "logit_bias", "ignore_eos", "ignore_eos_token", "priority",
-                "deadline_ms", LF_FORM_NAMES)},
+                "deadline_ms", "merged_adapters", LF_FORM_NAMES)},
     /* Who asks, how the answer is kept and billed, and how soon it comes */
     {"*", KEYS("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
                "prompt_cache_retention", "cache_prompt", "cache_salt", "request_id", "rid")},
@@ -32,7 +32,7 @@ static const struct lf_param openai[] = {
               "stop_token_ids", "stop_regex", "truncate_prompt_tokens", "prompt_logprobs",
               "kv_transfer_params", "vllm_xargs")},
     /* Other servers' ways to name an adapter; here as in OpenAI's it is "model" */
-    {"", KEYS("adapter_id", "adapter_source", "api_token", "merged_adapters", "lora_path")},
+    {"", KEYS("adapter_id", "adapter_source", "api_token", "lora_path")},
     {0},
 };
 
