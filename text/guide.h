@@ -46,7 +46,9 @@ enum lf_err lf_grammar_of_regex(struct lf_buf *out, const char *regex, size_t n,
  * properties, required, additionalProperties, items, prefixItems, their numbers, length and pattern
  * of strings, formats of dates, times, uuid and ipv4, bounds, anyOf, oneOf where no two can be
  * meant, allOf, $ref within the schema, also to itself. Refused by name: not, if,
- * patternProperties, propertyNames, contains, uniqueItems, dependencies, multipleOf, unevaluated*.
+ * patternProperties, propertyNames, contains, uniqueItems, dependencies, multipleOf,
+ * unevaluatedItems, and what parts of an allOf, or behind a $ref, say of items and members that
+ * other parts know of.
  * Annotations and unknown members are left aside, as validators do. */
 enum lf_err lf_grammar_of_schema(struct lf_buf *out, const json_t *schema, const char *root,
                                  struct lf_diag *diag) LF_MUST_CHECK;

@@ -182,6 +182,35 @@ static void schemas_say_what_json_is_answered(void **state)
                 "{\"k\":1}", "{\"kin\":1,\"kind\":1}"));
     check(schema("{\"enum\":[\"a\",1,null,\"caf\xc3\xa9\"]}"),
           TEXTS("\"a\"", "1", "null", "\"caf\xc3\xa9\"", NULL, "\"b\"", "true"));
+    check(schema("{\"minProperties\":1,\"maxProperties\":2,\"additionalProperties\":"
+                 "{\"type\":\"null\"}}"),
+          TEXTS("{\"a\":null}", "{\"a\":null,\"b\":null}", NULL, "{}",
+                "{\"a\":null,\"b\":null,\"c\":null}"));
+    check(schema("{\"maxProperties\":0}"), TEXTS("{}", NULL, "{\"a\":null}"));
+    check(schema("{\"unevaluatedProperties\":false}"), TEXTS("{}", NULL, "{\"a\":null}"));
+}
+
+static void check_refused(const char *text, const char *why)
+{
+    lf_buf_auto gbnf = {0};
+    struct lf_diag diag = {""};
+    json_t *j;
+    assert_int_equal(lf_json_parse(&j, text, strlen(text), &diag), LF_OK);
+    assert_int_equal(lf_grammar_of_schema(&gbnf, j, "root", &diag), LF_E_UNSUPPORTED);
+    assert_non_null(strstr(diag.text, why));
+    json_decref(j);
+}
+
+/* What one schema says of what the other has not spoken of is not what both say together. */
+static void schemas_that_do_not_know_of_each_other_are_refused(void **state)
+{
+    (void)state;
+    check_refused("{\"allOf\":[{\"prefixItems\":[{\"minimum\":3}]}],\"items\":{\"minimum\":5}}",
+                  "prefixItems");
+    check_refused("{\"allOf\":[{\"properties\":{\"a\":true}},{\"unevaluatedProperties\":false}]}",
+                  "unevaluatedProperties");
+    check_refused("{\"allOf\":[{\"properties\":{\"a\":true}},{\"additionalProperties\":false}]}",
+                  "additionalProperties");
 }
 
 /* For every token: allowed is what the bytes say. */
@@ -288,6 +317,7 @@ int main(void)
         cmocka_unit_test(grammars_are_refused_with_their_line),
         cmocka_unit_test(regular_expressions_match_in_whole),
         cmocka_unit_test(schemas_say_what_json_is_answered),
+        cmocka_unit_test(schemas_that_do_not_know_of_each_other_are_refused),
         cmocka_unit_test(masks_allow_what_bytes_allow),
         cmocka_unit_test(states_are_made_anew),
         cmocka_unit_test(tokens_are_their_bytes),

@@ -1,9 +1,11 @@
 /* Asks guides about schemas: each line of the input is {"schema", "texts": [...], "draws": n,
  * "seed"}, each line of the output {"refused": why} or {"accepts": [whether each text is an
- * answer], "drawn": [answers drawn at random through the masks of a base's tokenizer]}.
+ * answer], "drawn": [answers drawn at random through the masks of a base's tokenizer], "masks": how
+ * many masks that took, "mask_us": and how long each, without what the machine did besides}.
  *
  *     guide_lines BASE
  */
+#include "core/clock.h"
 #include "core/json.h"
 #include "core/rng.h"
 #include "text/guide.h"
@@ -20,6 +22,8 @@ static struct lf_token_trie *trie;
 static int n_ids;
 static int32_t eos;
 static bool *closing; /* (n_ids) its bytes are JSON's own */
+static int64_t n_masks;
+static uint64_t mask_ns;
 
 static bool open_base(const char *dir, struct lf_diag *diag)
 {
@@ -74,8 +78,11 @@ static json_t *draw(struct lf_grammar *g, uint64_t seed)
     if (lf_guide_new(&u, g, NULL) != LF_OK)
         exit(2);
     for (uint64_t step = 0; step < TOKENS_MAX && id != eos; step++) {
+        uint64_t begin = lf_clock_thread_ns();
         if (lf_guide_mask(u, mask) != LF_OK)
             break;
+        mask_ns += lf_clock_thread_ns() - begin;
+        n_masks++;
         id = choose(mask, seed, step);
         if (id < 0 || lf_guide_accept(u, id) != LF_OK) {
             fprintf(stderr, "token %d of a mask was refused\n", id);
@@ -103,12 +110,16 @@ static json_t *answer(const json_t *line)
         lf_grammar_new(&g, lf_buf_str(&gbnf), gbnf.len, trie, &diag) != LF_OK)
         return json_pack("{s:s}", "refused", diag.text);
     json_t *accepted = json_array(), *drawn = json_array();
+    n_masks = 0;
+    mask_ns = 0;
     for (size_t i = 0; i < json_array_size(texts); i++)
         json_array_append_new(accepted, json_boolean(accepts(g, json_array_get(texts, i))));
     for (json_int_t i = 0; i < json_integer_value(json_object_get(line, "draws")); i++)
         json_array_append_new(drawn, draw(g, seed + (uint64_t)i));
     lf_grammar_release(g);
-    return json_pack("{s:o, s:o}", "accepts", accepted, "drawn", drawn);
+    return json_pack("{s:o, s:o, s:I, s:f}", "accepts", accepted, "drawn", drawn, "masks",
+                     (json_int_t)n_masks, "mask_us",
+                     n_masks > 0 ? (double)mask_ns / 1e3 / (double)n_masks : 0.0);
 }
 
 int main(int argc, char **argv)

@@ -194,7 +194,8 @@ enum lf_err lf_schema_number(struct lf_buf *out, const json_t *schema, bool whol
  */
 void lf_json_rules(struct lf_buf *out);
 
-/* schema_merge.c: what both schemas accept; new. NULL: refused, or no memory. */
+/* schema_merge.c: what a schema accepts together with another one that it refers to, or is a part
+ * of it; new. NULL: refused, or no memory. */
 json_t *lf_schema_both(const json_t *a, const json_t *b, struct lf_diag *diag);
 
 #endif

@@ -478,19 +478,26 @@ static int rule_of_others(struct schemas *m, const json_t *properties, const jso
     return rule;
 }
 
+/* How many members an object may have; most -1: any number. */
+struct size {
+    int64_t least, most;
+};
+
 /* The end of an object's members: `first` where none has come, others (a rule, or -1) where they
- * may come. */
-static int rule_of_end(struct schemas *m, int others, bool first, bool one)
+ * may come: as many as `size` says where they are all that may come. */
+static int rule_of_end(struct schemas *m, int others, bool first, struct size size)
 {
     int rule = next_rule(m);
     lf_buf_printf(m->out, "r%d ::= ", rule);
-    if (others >= 0 && first)
-        lf_buf_printf(m->out, "(r%d (\",\" json-ws r%d)* json-ws)%s", others, others,
-                      one ? "" : "?");
-    else if (others >= 0)
+    if (others >= 0 && first && size.most != 0) {
+        lf_buf_putc(m->out, '(');
+        put_rest(m->out, others, size.least > 0 ? size.least : 1, size.most, false);
+        lf_buf_puts(m->out, size.least > 0 ? "json-ws)" : "json-ws)?");
+    } else if (others >= 0 && !first) {
         lf_buf_printf(m->out, "(\",\" json-ws r%d)* json-ws", others);
-    else
+    } else {
         lf_buf_puts(m->out, first ? "" : "json-ws");
+    }
     lf_buf_puts(m->out, " \"}\"\n");
     return rule;
 }
@@ -526,20 +533,27 @@ static json_t *properties_of(struct schemas *m, const json_t *schema, const json
     return out;
 }
 
-static void check_size(struct schemas *m, const json_t *schema, const json_t *properties,
-                       const json_t *others, bool *one)
+/* Members are counted where all of them are additional ones; else the size follows from which are
+ * known and required, or is not done. */
+static struct size size_of(struct schemas *m, const json_t *schema, const json_t *properties,
+                           const json_t *others)
 {
-    int64_t lo = count_of(m, schema, "minProperties", 0);
-    int64_t hi = count_of(m, schema, "maxProperties", -1), required = 0;
+    struct size size = {count_of(m, schema, "minProperties", 0),
+                        count_of(m, schema, "maxProperties", -1)};
+    int64_t known = (int64_t)json_object_size(properties), required = 0;
     const char *key;
     json_t *v;
+    if (size.most >= 0 && size.least > size.most)
+        fail(m, LF_E_INVALID, "an object has more members than it may have");
+    if (others && known == 0)
+        return size;
     json_object_foreach((json_t *)(uintptr_t)properties, key, v)
         required += is_required(schema, key);
-    *one = lo == 1 && others && json_object_size(properties) == 0;
-    if (lo > required && !*one)
+    if (size.least > required)
         fail(m, LF_E_UNSUPPORTED, "\"minProperties\" over what is required is not done");
-    if (hi >= 0 && (others || (int64_t)json_object_size(properties) > hi))
+    if (size.most >= 0 && (others || known > size.most))
         fail(m, LF_E_UNSUPPORTED, "\"maxProperties\" below what it names is not done");
+    return (struct size){0, -1};
 }
 
 /* From the last member to the first: what follows where none has come yet, and where one has. */
@@ -548,9 +562,8 @@ static void put_object(struct schemas *m, struct lf_buf *text, const json_t *sch
     const json_t *more = others_of(m, schema);
     json_t *properties = properties_of(m, schema, more), *v;
     const char *key;
-    bool one = false;
     size_t n = 0;
-    check_size(m, schema, properties, more, &one);
+    const struct size size = size_of(m, schema, properties, more);
     const char **keys = calloc(json_object_size(properties) + 1, sizeof *keys);
     if (!keys)
         fail(m, LF_E_NO_MEMORY, "no memory");
@@ -558,7 +571,7 @@ static void put_object(struct schemas *m, struct lf_buf *text, const json_t *sch
         if (keys && !(json_is_false(v) && !is_required(schema, key)))
             keys[n++] = key;
     int others = more && m->rc == LF_OK ? rule_of_others(m, properties, more) : -1;
-    int later = rule_of_end(m, others, false, false), first = rule_of_end(m, others, true, one);
+    int later = rule_of_end(m, others, false, size), first = rule_of_end(m, others, true, size);
     while (n-- > 0 && m->rc == LF_OK) {
         lf_buf_auto member = {0};
         int value = rule_of(m, json_object_get(properties, keys[n]));
@@ -591,6 +604,8 @@ static unsigned types_meant(const json_t *schema)
                  {"required", OBJECT},
                  {"additionalProperties", OBJECT},
                  {"minProperties", OBJECT},
+                 {"maxProperties", OBJECT},
+                 {"unevaluatedProperties", OBJECT},
                  {"items", ARRAY},
                  {"prefixItems", ARRAY},
                  {"minItems", ARRAY},

@@ -157,6 +157,14 @@ static bool closes_alone(const json_t *a, const json_t *b)
     return false;
 }
 
+/* Likewise "items", which begin behind the "prefixItems" of their own schema. */
+static bool begins_alone(const json_t *a, const json_t *b)
+{
+    const json_t *items = json_object_get(a, "items");
+    return items && !json_is_true(items) && !json_object_get(a, "prefixItems") &&
+           json_object_get(b, "prefixItems");
+}
+
 json_t *lf_schema_both(const json_t *a, const json_t *b, struct lf_diag *diag)
 {
     json_auto_t *out = lf_json_copy(a);
@@ -166,6 +174,19 @@ json_t *lf_schema_both(const json_t *a, const json_t *b, struct lf_diag *diag)
         lf_fail(diag, LF_E_UNSUPPORTED,
                 "the schema: \"additionalProperties\" of one of several schemas that do not know "
                 "the same members is not done");
+        return NULL;
+    }
+    if (begins_alone(a, b) || begins_alone(b, a)) {
+        lf_fail(
+            diag, LF_E_UNSUPPORTED,
+            "the schema: \"items\" of one of several schemas and \"prefixItems\" of another are "
+            "not done");
+        return NULL;
+    }
+    /* Those of `a` are of all that it says, in b too; b does not know what a says. */
+    if (json_object_get(b, "unevaluatedProperties")) {
+        lf_fail(diag, LF_E_UNSUPPORTED,
+                "the schema: \"unevaluatedProperties\" within one of several schemas is not done");
         return NULL;
     }
     json_object_foreach((json_t *)(uintptr_t)b, key, v) {
