@@ -59,11 +59,16 @@ struct lf_seq {
     int32_t page_off;  /* where its page list starts in `pages`; -1: no cache, attends to its own
                           new tokens only (training, evaluation) */
     float drop_p;      /* LoRA dropout probability; 0 = none */
+    float noise;       /* NEFTune: what embed adds is uniform in +- of this; 0 = none. Element c of
+                          the token at position i: noise * (2 lf_rng_unit(lf_rng_u32(drop_key,
+                          i*C + c, LF_NOISE_SITE)) - 1) */
     uint64_t drop_key; /* lf_rng key of this row's masks: element k of the token at position i
                           (batch.pos) at site j is dropped when
                           lf_rng_unit(lf_rng_u32(drop_key, i*K + k, j)) < drop_p, else scaled by
                           1/(1-drop_p), all in fp32; i*K + k in 64 bits */
 };
+
+#define LF_NOISE_SITE UINT32_MAX /* no site of an adapter has this number */
 
 /* Consecutive rows with one adapter slot (several sequences where they share it). */
 struct lf_lora_seg {
@@ -104,12 +109,13 @@ struct lf_lora_site {
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
 
-/* y[t] = scale * E[ids[t]]. E (V, C) F32 or BF16, never Q4. An id below 0 is read from `drawn`:
- * -1 - i stands for drawn[i], a token that the host does not know yet. */
+/* y[t] = scale * (E[ids[t]] + the sequence's noise). E (V, C) F32 or BF16, never Q4. An id below 0
+ * is read from `drawn`: -1 - i stands for drawn[i], a token that the host does not know yet. */
 struct lf_embed_args {
     void *y;                    /* (T, C) act */
     const int32_t *ids, *drawn; /* drawn: NULL where no id is below 0 */
     const struct lf_weight *e;
+    const struct lf_ragged *batch; /* whose sequences have noise; NULL: none has */
     int T, C;
     float scale;
 };

@@ -1,8 +1,6 @@
-/* Adapters in host memory: where each site's A and B lie in the flat run, and how a fresh adapter
- * starts. */
+/* Adapters in host memory: where each site's A and B lie in the flat run. */
 #include "model/adapter.h"
 
-#include "core/rng.h"
 #include "model/limits.h"
 
 #include <math.h>
@@ -109,14 +107,6 @@ enum lf_err lf_adapter_shape_params(void **out, struct lf_adapter_shape *s,
     return *out ? LF_OK : lf_no_memory(diag, "an adapter of %zu parameters", s->n_params);
 }
 
-static enum lf_err lay(struct lf_adapter *a, const struct lf_config *c, struct lf_diag *diag)
-{
-    void *params = NULL;
-    enum lf_err rc = lf_adapter_shape_params(&params, &a->shape, c, LF_F32, diag);
-    a->params = params;
-    return rc;
-}
-
 void lf_adapter_free(struct lf_adapter *a)
 {
     if (!a)
@@ -171,102 +161,6 @@ enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
     }
     memcpy(b->params, a->params, bytes);
     *out = b;
-    return LF_OK;
-}
-
-/* ---- A fresh adapter ------------------------------------------------------------------------- */
-
-/* The last part of "self_attn.q_proj". */
-static const char *short_name(const struct lf_proj *p)
-{
-    const char *dot = strrchr(p->module, '.');
-    return dot ? dot + 1 : p->module;
-}
-
-static enum lf_err unknown_module(const struct lf_config *c, const char *word, size_t n,
-                                  struct lf_diag *diag)
-{
-    char known[256] = "";
-    for (int p = 0; p < c->n_proj; p++)
-        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", p ? ", " : "",
-                 short_name(&c->proj[p]));
-    return lf_fail(diag, LF_E_INVALID, "target_modules: this model has no \"%.*s\" (it has %s)",
-                   (int)(n > 64 ? 64 : n), word, known);
-}
-
-/* Marks the sites (with rank s->rank) that the comma-separated words name. */
-static enum lf_err mark_targets(struct lf_adapter *a, const struct lf_config *c, const char *words,
-                                struct lf_diag *diag)
-{
-    int n_sites = a->shape.n_sites;
-    bool all = !words || strcmp(words, "all-linear") == 0, any = all;
-    for (int i = 0; all && i < n_sites; i++)
-        a->shape.rank[i] = a->rank;
-    for (const char *w = all ? "" : words + strspn(words, ", "); *w;) {
-        size_t n = strcspn(w, ", ");
-        bool found = false;
-        for (int i = 0; i < n_sites; i++) {
-            char site[LF_SITE_NAME_MAX];
-            lf_adapter_site_name(site, c, i);
-            if (lf_site_is_named(site, w, n)) {
-                a->shape.rank[i] = a->rank;
-                found = any = true;
-            }
-        }
-        if (!found)
-            return unknown_module(c, w, n, diag);
-        w += n;
-        w += strspn(w, ", ");
-    }
-    return any ? LF_OK : lf_fail(diag, LF_E_INVALID, "target_modules names nothing");
-}
-
-enum lf_err lf_adapter_targets_check(const struct lf_config *c, const char *words,
-                                     struct lf_diag *diag)
-{
-    struct lf_adapter *a;
-    enum lf_err rc = lf_adapter_alloc(&a, c, diag);
-    if (rc != LF_OK)
-        return rc;
-    rc = mark_targets(a, c, words, diag);
-    lf_adapter_free(a);
-    return rc;
-}
-
-/* PEFT's kaiming_uniform_(a=sqrt(5)): U(-1/sqrt(K), 1/sqrt(K)). */
-static void init_a(float *a, int R, int K, uint64_t seed, int site)
-{
-    float bound = (float)(1.0 / sqrt((double)K));
-    size_t n = (size_t)R * (size_t)K;
-    for (size_t i = 0; i < n; i++)
-        a[i] = (2.0f * lf_rng_unit(lf_rng_u32(seed, i, (uint64_t)site)) - 1.0f) * bound;
-}
-
-enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
-                           const struct lf_lora_settings *s, uint64_t seed, struct lf_diag *diag)
-{
-    struct lf_adapter *a;
-    if (s->rank < 1 || s->rank > LF_RANK_MAX)
-        return lf_fail(diag, LF_E_INVALID, "rank %d is not between 1 and %d", s->rank, LF_RANK_MAX);
-    enum lf_err rc = lf_adapter_alloc(&a, c, diag);
-    if (rc != LF_OK)
-        return rc;
-    a->rank = s->rank;
-    a->alpha = s->alpha;
-    a->rslora = s->rslora;
-    a->dropout = s->dropout;
-    rc = mark_targets(a, c, s->target_modules, diag);
-    for (int i = 0; i < a->shape.n_sites; i++)
-        if (a->shape.rank[i] > 0)
-            a->shape.scale[i] = lf_lora_scale(s->alpha, s->rank, s->rslora);
-    rc = rc ?: lay(a, c, diag);
-    if (rc != LF_OK) {
-        lf_adapter_free(a);
-        return rc;
-    }
-    for (int i = 0; i < a->shape.n_sites; i++)
-        init_a(a->params + a->shape.a_off[i], a->shape.rank[i], c->proj[i % c->n_proj].K, seed, i);
-    *out = a;
     return LF_OK;
 }
 

@@ -26,6 +26,11 @@ struct lf_adapter_shape {
     int rank_max;
 };
 
+struct lf_lora_settings;
+/* The shape that settings ask for; rank, scale and the lay-out are set. Yours. */
+enum lf_err lf_adapter_shape_new(struct lf_adapter_shape *out, const struct lf_config *c,
+                                 const struct lf_lora_settings *s,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* Sets the offsets, n_params and rank_max from rank[]. */
 void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c);
 /* The same, and zeros for n_params of the type. LF_E_INVALID when every rank is 0. *out: yours. */
@@ -58,6 +63,9 @@ struct lf_lora_settings {
     /* NULL or "all-linear": every linear map; or module names ("q_proj", or in full to name a
      * single layer's), comma separated. Unknown names are refused, listing the model's. */
     const char *target_modules;
+    /* JSON, as PEFT has them: patterns that end a site's name, with its rank or alpha; the layers
+     * that have sites. NULL: none; all. What fits no site is refused. */
+    const char *rank_pattern, *alpha_pattern, *layers;
 };
 
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
@@ -86,9 +94,9 @@ enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *
                             const char *base_name, const char *note,
                             struct lf_diag *diag) LF_MUST_CHECK;
 void lf_adapter_free(struct lf_adapter *a);
-/* Whether the model has all of lf_lora_settings' target_modules. */
-enum lf_err lf_adapter_targets_check(const struct lf_config *c, const char *words,
-                                     struct lf_diag *diag) LF_MUST_CHECK;
+/* Whether the model has all that they name. */
+enum lf_err lf_lora_settings_check(const struct lf_config *c, const struct lf_lora_settings *s,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
 /* The same again. Yours. */
 enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
                             struct lf_diag *diag) LF_MUST_CHECK;
@@ -145,6 +153,13 @@ void lf_slots_free(struct lf_slots *s);
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
                           const struct lf_adapter *a, bool trains,
                           struct lf_diag *diag) LF_MUST_CHECK;
+/* What lf_slots_load takes for such an adapter on devices of this act dtype. */
+struct lf_slot_bytes {
+    size_t device; /* on the device in any case */
+    size_t paged;  /* likewise where it has room, else in host memory */
+};
+struct lf_slot_bytes lf_slot_bytes(const struct lf_adapter_shape *s, enum lf_dtype act,
+                                   bool trains);
 /* A slot for parameters that lie in the caller's device memory, (n_params) act, and stay there
  * until the slot is unloaded: their copy must be done. LF_E_DEVICE_FULL when no slot is left. */
 enum lf_err lf_slots_lend(struct lf_slots *s, struct lf_stream *stream, int *slot,

@@ -137,7 +137,8 @@ struct lf_batch_seq {
     float loss_weight;     /* gradient scale of each of this sequence's supervised tokens */
     bool trains;           /* gradients into the slot; else only the loss is computed */
     float drop_p;          /* LoRA dropout, 0 when not training */
-    uint64_t drop_key;
+    float noise;           /* NEFTune's, on the embedding; 0 when not training */
+    uint64_t drop_key;     /* of both */
 };
 
 /* What comes back for the sequence in the same place. */

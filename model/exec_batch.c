@@ -157,6 +157,7 @@ static void plan_order(struct lf_exec *x, const struct lf_batch_seq *seqs, int n
     sort_seqs(x, seqs, n_seqs);
     p->S = n_seqs;
     int n_max = 0;
+    p->noisy = false;
     p->T = p->S_cached = p->T_cached = p->S_train = p->T_train = p->M = p->M_train = 0;
     for (int i = 0; i < n_seqs; i++) {
         int k = (int)(p->keys[i] & 0xffffff);
@@ -243,7 +244,9 @@ static void pack_seqs(struct lf_exec *x, const struct lf_batch_seq *seqs)
                                  .slot = s->slot,
                                  .page_off = s->kv ? n_pages : -1,
                                  .drop_p = s->drop_p,
+                                 .noise = s->noise,
                                  .drop_key = s->drop_key};
+        p->noisy = p->noisy || s->noise > 0;
         n_pages += s->kv ? s->kv->n_pages : 0;
         b->n_max = s->n > b->n_max ? s->n : b->n_max;
         b->kv_max = past + s->n > b->kv_max ? past + s->n : b->kv_max;

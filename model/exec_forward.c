@@ -272,6 +272,7 @@ void lf_exec_forward(struct lf_exec *x)
                               .ids = x->all.batch.ids,
                               .drawn = x->work.ids,
                               .e = &x->model->embed,
+                              .batch = x->plan.noisy ? &x->all.batch : NULL,
                               .T = x->all.batch.T,
                               .C = c->C,
                               .scale = c->embed_scale};

@@ -76,6 +76,7 @@ struct lf_batch_plan {
     int S_train, T_train;   /* the last part */
     int M, M_train;         /* supervised rows; those that train are the last of them */
     bool ends;              /* the last block puts out one row a sequence: its last token's */
+    bool noisy;             /* some sequence has noise on its embeddings */
 };
 
 /* What one pass through the blocks runs over: the whole batch, or its training rows. */

@@ -68,6 +68,17 @@ static enum lf_err alloc_floats(struct lf_slots *s, float **out, size_t n, bool 
     return rc;
 }
 
+struct lf_slot_bytes lf_slot_bytes(const struct lf_adapter_shape *s, enum lf_dtype act, bool trains)
+{
+    size_t floats = s->n_params * sizeof(float), copy = s->n_params * lf_dtype_bytes(act);
+    struct lf_slot_bytes b = {.device = copy};
+    if (trains) { /* the gradient; then the moments, and the master where the copy is not that */
+        b.device += floats;
+        b.paged = (act == LF_F32 ? 2 : 3) * floats;
+    }
+    return b;
+}
+
 /* Memory for one adapter. On fp32 devices the master is what the forward reads. What only the
  * optimizer reads comes last, and need not find room on the device. */
 static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, bool trains,

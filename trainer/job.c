@@ -470,11 +470,7 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
 {
     const struct lf_config *c = &j->t->m->config;
     int rank_max = lf_exec_limits(j->t->x)->rank_max;
-    struct lf_lora_settings lora = {.rank = j->s.rank,
-                                    .alpha = j->s.alpha,
-                                    .rslora = j->s.rslora,
-                                    .dropout = j->s.dropout,
-                                    .target_modules = j->s.target_modules};
+    struct lf_lora_settings lora = lf_train_settings_lora(&j->s);
     enum lf_err rc = init ? lf_adapter_copy(&j->adapter, init, diag)
                           : lf_adapter_new(&j->adapter, c, &lora, j->s.seed, diag);
     if (rc == LF_OK && j->adapter->shape.rank_max > rank_max)

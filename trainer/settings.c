@@ -39,6 +39,13 @@ const struct lf_setting lf_settings[] = {
     ROW(target_modules, MODULES,
         .help =
             "\"all-linear\", or modules: [\"q_proj\", \"v_proj\"]; full names are single layers'"),
+    ROW(rank_pattern, PATTERN, 1, LF_RANK_MAX, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "other ranks by patterns that end a layer's name, as PEFT has it: "
+                "{\"q_proj\": 4, \"layers.[01].mlp.up_proj\": 32}"),
+    ROW(alpha_pattern, PATTERN, 1e-6, 1e6, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "other alphas, likewise"),
+    ROW(layers_to_transform, LAYERS, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "numbers of the layers that have an adapter, from 0; null: all"),
     ROW(learning_rate, RATE, 1e-9, 1, .help = "the peak; \"auto\" goes by the base's width"),
     ROW(schedule, WORD, 0, 2, LF_SCHEDULE_COSINE, .words = schedules,
         .help = "of the learning rate after the warm-up"),
@@ -53,6 +60,9 @@ const struct lf_setting lf_settings[] = {
     ROW(alpha, REAL, 1e-6, 1e6, 32, .help = "alpha there"),
     ROW(rslora, BOOL, .help = "alpha / sqrt(R) instead of alpha / R"),
     ROW(dropout, REAL, 0, 0.95, 0.05, .help = "on the adapter's input, while training"),
+    ROW(neftune_alpha, REAL, 0, 1000, 0, LF_SETTING_DECIDES_IF_SET,
+        .help = "NEFTune: uniform noise on a row's embeddings while training, of at most alpha / "
+                "sqrt(tokens x width); 0: none"),
     ROW(batch_size, INT, 1, 4096, 16, .help = "rows of a micro-batch"),
     ROW(accumulation, INT, 1, 4096, 1, .help = "micro-batches of an optimizer step"),
     ROW(steps, INT64, 1, 1e9, 0, .instead_of = "epochs", .help = "optimizer steps"),
@@ -280,6 +290,40 @@ static enum lf_err read_columns(char **at, const json_t *v, struct lf_diag *diag
     return *at ? LF_OK : lf_no_memory(diag, "the settings");
 }
 
+/* Numbers by patterns; that the patterns fit is for whoever knows the base. */
+static enum lf_err read_pattern(char **at, const struct lf_setting *t, const json_t *v,
+                                struct lf_diag *diag)
+{
+    const char *regex;
+    json_t *x;
+    json_object_foreach((json_t *)(uintptr_t)v, regex, x)
+        if (!json_is_number(x) || json_number_value(x) < t->lo || json_number_value(x) > t->hi)
+            return lf_fail(diag, LF_E_INVALID,
+                           "\"%s\": \"%.64s\" must be a number between %g and %g", t->key, regex,
+                           t->lo, t->hi);
+    if (!json_is_object(v) || json_object_size(v) == 0)
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an object of numbers: {\"q_proj\": 4}",
+                       t->key);
+    free(*at);
+    *at = json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    return *at ? LF_OK : lf_no_memory(diag, "the settings");
+}
+
+static enum lf_err read_layers(char **at, const struct lf_setting *t, const json_t *v,
+                               struct lf_diag *diag)
+{
+    bool ok = json_is_array(v) && json_array_size(v) > 0;
+    for (size_t i = 0; i < json_array_size(v); i++)
+        ok = ok && json_is_integer(json_array_get(v, i)) &&
+             json_integer_value(json_array_get(v, i)) >= 0;
+    if (!ok)
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a list of layers' numbers: [0, 1]",
+                       t->key);
+    free(*at);
+    *at = json_dumps(v, JSON_COMPACT);
+    return *at ? LF_OK : lf_no_memory(diag, "the settings");
+}
+
 static double read_rate(struct lf_json_in *in, const struct lf_setting *t, double otherwise)
 {
     const char *word = json_string_value(json_object_get(in->obj, t->key));
@@ -295,6 +339,10 @@ static enum lf_err read_collection(struct lf_train_settings *s, const struct lf_
 {
     if (t->type == LF_SETTING_STOPS)
         return read_stops(s, v, diag);
+    if (t->type == LF_SETTING_PATTERN)
+        return read_pattern(field(s, t), t, v, diag);
+    if (t->type == LF_SETTING_LAYERS)
+        return read_layers(field(s, t), t, v, diag);
     return t->type == LF_SETTING_MODULES ? read_modules(field(s, t), v, diag)
                                          : read_columns(field(s, t), v, diag);
 }
@@ -335,6 +383,8 @@ static void read_setting(struct lf_train_settings *s, const struct lf_setting *t
         *(double *)at = read_rate(in, t, *(double *)at);
         break;
     case LF_SETTING_COLUMNS:
+    case LF_SETTING_PATTERN:
+    case LF_SETTING_LAYERS:
     case LF_SETTING_MODULES:
     case LF_SETTING_STOPS:
         if (has(in->obj, t->key))
@@ -393,7 +443,7 @@ static bool may_vary(const struct lf_setting *t)
 /* A list of values, not a value that is a list. */
 static bool is_swept(const struct lf_setting *t, const json_t *v)
 {
-    bool any = t->type != LF_SETTING_MODULES;
+    bool any = t->type != LF_SETTING_MODULES && t->type != LF_SETTING_LAYERS;
     for (size_t i = 0; i < json_array_size(v); i++)
         any = any || json_is_array(json_array_get(v, i));
     return json_is_array(v) && any && may_vary(t);
@@ -538,6 +588,8 @@ static void print_value(struct lf_buf *out, const struct lf_train_settings *s,
         lf_buf_json(out, text, strlen(text));
         break;
     case LF_SETTING_COLUMNS:
+    case LF_SETTING_PATTERN:
+    case LF_SETTING_LAYERS:
         lf_buf_puts(out, *(char *const *)at);
         break;
     case LF_SETTING_MODULES:
@@ -549,6 +601,13 @@ static void print_value(struct lf_buf *out, const struct lf_train_settings *s,
     }
 }
 
+/* A char * of which NULL says nothing. */
+static bool is_text(const struct lf_setting *t)
+{
+    return t->type == LF_SETTING_TEXT || t->type == LF_SETTING_COLUMNS ||
+           t->type == LF_SETTING_PATTERN || t->type == LF_SETTING_LAYERS;
+}
+
 /* It says something: it is no empty text, and not the one of two that does not decide. */
 static bool is_given(const struct lf_train_settings *s, const struct lf_setting *t)
 {
@@ -557,7 +616,7 @@ static bool is_given(const struct lf_train_settings *s, const struct lf_setting 
             return *(int64_t *)field(s, other) < (int64_t)other->lo;
     if (t->instead_of)
         return *(int64_t *)field(s, t) >= (int64_t)t->lo;
-    if (t->type == LF_SETTING_TEXT || t->type == LF_SETTING_COLUMNS)
+    if (is_text(t))
         return *(char **)field(s, t) != NULL;
     return t->type == LF_SETTING_NAME    ? *(char *)field(s, t) != '\0'
            : t->type == LF_SETTING_STOPS ? s->n_stop > 0
@@ -569,7 +628,7 @@ static bool is_default(const struct lf_train_settings *s, const struct lf_settin
     lf_buf_auto value = {0}, usual = {0};
     struct lf_train_settings defaults;
     lf_train_settings_default(&defaults);
-    if (t->type == LF_SETTING_TEXT || t->type == LF_SETTING_COLUMNS)
+    if (is_text(t))
         return *(char **)field(s, t) == NULL;
     print_value(&value, s, t);
     print_value(&usual, &defaults, t);
@@ -612,8 +671,7 @@ enum lf_err lf_train_settings_print_deciding(const struct lf_train_settings *s, 
 
 static bool is_owned(const struct lf_setting *t)
 {
-    return t->type == LF_SETTING_TEXT || t->type == LF_SETTING_COLUMNS ||
-           t->type == LF_SETTING_MODULES;
+    return is_text(t) || t->type == LF_SETTING_MODULES;
 }
 
 enum lf_err lf_train_settings_copy(struct lf_train_settings *out, const struct lf_train_settings *s)
@@ -646,4 +704,16 @@ void lf_train_settings_free(struct lf_train_settings *s)
     for (int i = 0; i < s->n_stop; i++)
         free(s->stop[i]);
     s->n_stop = 0;
+}
+
+struct lf_lora_settings lf_train_settings_lora(const struct lf_train_settings *s)
+{
+    return (struct lf_lora_settings){.rank = s->rank,
+                                     .alpha = s->alpha,
+                                     .rslora = s->rslora,
+                                     .dropout = s->dropout,
+                                     .target_modules = s->target_modules,
+                                     .rank_pattern = s->rank_pattern,
+                                     .alpha_pattern = s->alpha_pattern,
+                                     .layers = s->layers_to_transform};
 }

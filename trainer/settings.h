@@ -46,8 +46,11 @@ struct lf_train_settings {
     /* LoRA */
     int rank;
     double alpha, dropout;
+    double neftune_alpha; /* of NEFTune's noise on embeddings, while training; 0: none */
     bool rslora;
-    char *target_modules; /* names, comma separated; NULL: all linear maps; owned */
+    char *target_modules;               /* names, comma separated; NULL: all linear maps; owned */
+    char *rank_pattern, *alpha_pattern; /* JSON: {"q_proj": 4}, as PEFT has them; NULL; owned */
+    char *layers_to_transform;          /* JSON: [0, 1]; NULL: all; owned */
     /* The batch */
     int batch_size;   /* rows of a micro-batch */
     int accumulation; /* micro-batches of an optimizer step */
@@ -102,6 +105,8 @@ enum lf_setting_type {
     LF_SETTING_TEXT,    /* null: none; char * */
     LF_SETTING_RATE,    /* a number, or "auto"; double, 0: auto */
     LF_SETTING_COLUMNS, /* an object of names, or null; char *, JSON */
+    LF_SETTING_PATTERN, /* an object of numbers within the range, or null; char *, JSON */
+    LF_SETTING_LAYERS,  /* a list of layers' numbers, or null; char *, JSON */
     LF_SETTING_MODULES, /* "all-linear", or names as a list or separated by commas; char * */
     LF_SETTING_STOPS    /* a string, or a list of them */
 };
@@ -147,6 +152,8 @@ enum lf_err lf_train_settings_print(const struct lf_train_settings *s,
 enum lf_err lf_train_settings_copy(struct lf_train_settings *out,
                                    const struct lf_train_settings *s) LF_MUST_CHECK;
 void lf_train_settings_free(struct lf_train_settings *s);
+/* Those of the fresh adapter. Texts are borrowed. */
+struct lf_lora_settings lf_train_settings_lora(const struct lf_train_settings *s);
 
 /* "learning_rate": "auto" on a base of hidden width C: 2e-4 at 4096 and above, which is what 7B
  * bases are usually trained with (QLoRA, and the lora-land preset), growing with (4096/C)^0.68 to

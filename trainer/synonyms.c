@@ -19,6 +19,12 @@ static const struct {
     {"lora_target_modules", "target_modules"},
     {"lora_target_linear", "target_modules"},
     {"target_linear", "target_modules"},
+    {"lora_layers", "layers_to_transform"},
+    {"layers", "layers_to_transform"},
+    {"peft_layers_to_transform", "layers_to_transform"},
+    {"rank_patterns", "rank_pattern"},
+    {"neftune_noise_alpha", "neftune_alpha"},
+    {"noisy_embedding_alpha", "neftune_alpha"},
     /* The batch */
     {"per_device_train_batch_size", "batch_size"},
     {"train_batch_size", "batch_size"},

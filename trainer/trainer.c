@@ -80,6 +80,12 @@ static bool put(struct lf_trainer *t, int budget, const struct lf_piece *piece,
     return true;
 }
 
+/* NEFTune's, of a row of n tokens. */
+static float noise_of(const struct lf_job *j, int n)
+{
+    return (float)(j->s.neftune_alpha / sqrt((double)n * j->t->m->config.C));
+}
+
 static bool put_train(struct lf_trainer *t, int budget, struct lf_job *j, int i)
 {
     struct lf_row row;
@@ -92,6 +98,7 @@ static bool put_train(struct lf_trainer *t, int budget, struct lf_job *j, int i)
                                       .loss_weight = j->plan.weight[lf_plan_micro(&j->plan, i)],
                                       .trains = true,
                                       .drop_p = (float)j->s.dropout,
+                                      .noise = noise_of(j, row.n),
                                       .drop_key = lf_plan_drop_key(&j->plan, i)});
 }
 

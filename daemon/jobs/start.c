@@ -125,10 +125,12 @@ static enum lf_err shape_fits(const struct lf_train_settings *s, const struct lf
         return lf_fail(diag, LF_E_INVALID, "its rank is %d, \"rank\" is %d", a->rank, s->rank);
     if (s->rslora && !a->rslora)
         return lf_fail(diag, LF_E_INVALID, "it is not rsLoRA, which \"rslora\" asks for");
-    if (!s->target_modules)
+    if (!s->target_modules && !s->rank_pattern && !s->alpha_pattern && !s->layers_to_transform)
         return LF_OK;
-    const struct lf_lora_settings lora = {
-        .rank = 1, .alpha = 1, .target_modules = s->target_modules};
+    struct lf_lora_settings lora = lf_train_settings_lora(s);
+    lora.rank = a->rank;
+    lora.alpha = a->alpha;
+    lora.rslora = a->rslora;
     enum lf_err rc = lf_adapter_new(&other, c, &lora, 0, diag);
     for (int i = 0; i < a->shape.n_sites && rc == LF_OK; i++) {
         char site[LF_SITE_NAME_MAX];
@@ -137,6 +139,11 @@ static enum lf_err shape_fits(const struct lf_train_settings *s, const struct lf
             rc = lf_fail(diag, LF_E_INVALID, "it has %s%s, which \"target_modules\" has%s",
                          a->shape.rank[i] > 0 ? "" : "no ", site,
                          a->shape.rank[i] > 0 ? " not" : "");
+        else if (s->rank_pattern && a->shape.rank[i] != other->shape.rank[i])
+            rc = lf_fail(diag, LF_E_INVALID, "its rank at %s is %d, \"rank_pattern\" has %d", site,
+                         a->shape.rank[i], other->shape.rank[i]);
+        else if (s->alpha_pattern && a->shape.scale[i] != other->shape.scale[i])
+            rc = lf_fail(diag, LF_E_INVALID, "its alpha at %s is not \"alpha_pattern\"'s", site);
     }
     lf_adapter_free(other);
     return rc;

@@ -73,8 +73,9 @@ static enum lf_err config_text(struct lf_registry *r, const json_t *config, stru
     if (rc == LF_OK && !(*base = lf_bases_find(r->bases, s.base)))
         rc = lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s.base,
                      r->bases->base[0]->name);
+    const struct lf_lora_settings lora = lf_train_settings_lora(&s);
     if (rc == LF_OK)
-        rc = lf_adapter_targets_check(&(*base)->model->config, s.target_modules, diag);
+        rc = lf_lora_settings_check(&(*base)->model->config, &lora, diag);
     if (rc == LF_OK && config)
         rc = lf_train_settings_print(&s, out);
     if (rc == LF_OK && out->len > 0 && out->data[out->len - 1] != '\n')

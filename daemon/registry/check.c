@@ -53,7 +53,8 @@ static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *
     rc = rc ?: lf_train_settings_parse(&s, j, diag);
     const struct lf_base *base = lf_registry_base(r, id);
     rc = rc ?: lf_registry_settings_fit(&s, base, diag);
-    rc = rc ?: lf_adapter_targets_check(&base->model->config, s.target_modules, diag);
+    const struct lf_lora_settings lora = lf_train_settings_lora(&s);
+    rc = rc ?: lf_lora_settings_check(&base->model->config, &lora, diag);
     lf_train_settings_free(&s);
     return rc;
 }

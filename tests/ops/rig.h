@@ -138,7 +138,7 @@ struct lf_weight *rig_weight(struct rig *r, const struct rig_weight_shape *shape
 struct rig_seq {
     int n, past, slot;
     bool cached, trains;
-    float drop_p;
+    float drop_p, noise;
 };
 
 struct rig_batch {

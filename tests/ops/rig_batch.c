@@ -175,6 +175,7 @@ void rig_batch(struct rig *r, struct rig_batch *out, const struct rig_seq *seqs,
                                          .slot = q->slot,
                                          .page_off = q->cached ? page_off : -1,
                                          .drop_p = q->drop_p,
+                                         .noise = q->noise,
                                          .drop_key = (uint64_t)rig_u32(r) << 32 | rig_u32(r)};
         page_off += pages_of(q);
         all.T += q->n;

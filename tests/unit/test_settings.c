@@ -59,12 +59,26 @@ static void the_preset_gives_way_to_what_is_written(void **state)
     lf_train_settings_free(&s);
 }
 
+struct refusal {
+    const char *text, *says;
+};
+
+static void refuse_each(const struct refusal *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct lf_train_settings s = {.rank = -7};
+        struct lf_diag diag = {""};
+        assert_int_equal(parse(&s, cases[i].text, &diag), LF_E_INVALID);
+        if (!strstr(diag.text, cases[i].says))
+            fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, diag.text, cases[i].says);
+        assert_int_equal(s.rank, -7);
+    }
+}
+
 static void refuses_bad_values_and_says_which(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text, *says;
-    } cases[] = {
+    static const struct refusal cases[] = {
         {"[]", "an object"},
         {"{\"learning_rat\": 1}", "unknown key \"learning_rat\""},
         {"{\"r\": 8}", "unknown key \"r\"; did you mean \"rank\"?"},
@@ -121,14 +135,22 @@ static void refuses_bad_values_and_says_which(void **state)
         {"{\"seed\": -1}", "seed"},
         {"{\"shuffle\": 1}", "true or false"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lf_train_settings s = {.rank = -7};
-        struct lf_diag diag = {""};
-        assert_int_equal(parse(&s, cases[i].text, &diag), LF_E_INVALID);
-        if (!strstr(diag.text, cases[i].says))
-            fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, diag.text, cases[i].says);
-        assert_int_equal(s.rank, -7);
-    }
+    refuse_each(cases, sizeof cases / sizeof *cases);
+}
+
+static void refuses_bad_patterns(void **state)
+{
+    (void)state;
+    static const struct refusal cases[] = {
+        {"{\"rank_pattern\": {}}", "an object of numbers"},
+        {"{\"rank_pattern\": [4]}", "an object of numbers"},
+        {"{\"rank_pattern\": {\"q_proj\": 0}}", "between 1 and 256"},
+        {"{\"alpha_pattern\": {\"q_proj\": \"8\"}}", "must be a number"},
+        {"{\"layers_to_transform\": []}", "a list of layers' numbers"},
+        {"{\"layers_to_transform\": [-1]}", "a list of layers' numbers"},
+        {"{\"layers\": [1]}", "did you mean \"layers_to_transform\"?"},
+    };
+    refuse_each(cases, sizeof cases / sizeof *cases);
 }
 
 static void what_is_printed_parses_to_the_same(void **state)
@@ -140,6 +162,8 @@ static void what_is_printed_parses_to_the_same(void **state)
         "{\"epochs\": 0.1, \"warmup_steps\": 7, \"learning_rate\": 0.00037, \"rslora\": true}",
         "{\"steps\": 12, \"template\": \"Q: {q}\\n\\\"{{\\\"\\nA:\", \"metric\": \"rouge_l\"}",
         "{\"target_modules\": [\"q_proj\", \"down_proj\"], \"seed\": 9007199254740992}",
+        "{\"rank_pattern\": {\"q_proj\": 4, \"up\\\\.x\": 2}, "
+        "\"alpha_pattern\": {\"q_proj\": 0.1}, \"layers_to_transform\": [3, 0]}",
         "{\"columns\": {\"prompt\": \"a \\\"b\\\"\", \"completion\": \"c\"}, "
         "\"completion\": \" {d}\", \"train_on\": \"last_turn\", \"ask\": \"question\"}",
     };
@@ -292,6 +316,7 @@ int main(void)
         cmocka_unit_test(an_empty_object_gives_the_defaults),
         cmocka_unit_test(the_preset_gives_way_to_what_is_written),
         cmocka_unit_test(refuses_bad_values_and_says_which),
+        cmocka_unit_test(refuses_bad_patterns),
         cmocka_unit_test(what_is_printed_parses_to_the_same),
         cmocka_unit_test(what_decides_the_numbers_is_printed_as_ever),
         cmocka_unit_test(a_younger_setting_stands_there_only_where_it_is_set),

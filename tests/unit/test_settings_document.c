@@ -59,6 +59,13 @@ static json_t *described(const struct lf_setting *t)
     case LF_SETTING_COLUMNS:
         return json_pack("{s:[s, s], s:{s:s}, s:n}", "type", "object", "null",
                          "additionalProperties", "type", "string", "default");
+    case LF_SETTING_PATTERN:
+        return json_pack("{s:[s, s], s:{s:s, s:o, s:o}, s:n}", "type", "object", "null",
+                         "additionalProperties", "type", "number", "minimum", number(t->lo),
+                         "maximum", number(t->hi), "default");
+    case LF_SETTING_LAYERS:
+        return json_pack("{s:[s, s], s:{s:s, s:i}, s:i, s:n}", "type", "array", "null", "items",
+                         "type", "integer", "minimum", 0, "minItems", 1, "default");
     case LF_SETTING_RATE:
         return json_pack("{s:[{s:s}, {s:s, s:o, s:o}, {s:s}], s:s}", "anyOf", "const", "auto",
                          "type", "number", "minimum", number(t->lo), "maximum", number(t->hi),

@@ -52,6 +52,7 @@ static void three_jobs_fused_give_what_each_gives_alone(void **state)
     s[1].optimizer = LF_OPTIMIZER_ADAM;
     s[1].weight_decay = 0.01;
     s[1].seed = 5;
+    s[1].neftune_alpha = 5;
     s[1].target_modules = attention;
     s[2].batch_size = 7;
     s[2].steps = 0;
@@ -183,8 +184,13 @@ static void the_same_job_gives_the_same_bytes(void **state)
     (void)state;
     struct lf_train_settings s = rig_settings();
     size_t n;
+    s.neftune_alpha = 5;
     float *a = trained_alone(&t, &s, 3, 0, &n), *b = trained_alone(&t, &s, 3, 0, &n);
     assert_memory_equal(a, b, n * sizeof *a);
+    free(b);
+    s.neftune_alpha = 0;
+    b = trained_alone(&t, &s, 3, 0, &n);
+    assert_true(distance(a, b, n) > 1e-3);
     free(b);
     s.seed++;
     b = trained_alone(&t, &s, 3, 0, &n);

@@ -2,6 +2,7 @@
 #include "gpu/backend.h"
 #include "gpu/cpu/run.h"
 #include "gpu/cpu/weights.h"
+#include "gpu/ops/embed/noise.h"
 
 static void rows(const void *args, size_t begin, size_t end, void *scratch)
 {
@@ -12,8 +13,13 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
         float *y = (float *)a->y + t * C;
         size_t id = (size_t)(a->ids[t] < 0 ? a->drawn[-1 - a->ids[t]] : a->ids[t]);
         struct lf_weight_rows row = lf_weight_view(a->e, id, id + 1, 0, C, y);
-        for (size_t c = 0; c < C; c++)
-            y[c] = a->scale * row.p[c];
+        const struct lf_seq *seq = a->batch ? &a->batch->seqs[a->batch->seq[t]] : NULL;
+        if (!seq || seq->noise == 0)
+            for (size_t c = 0; c < C; c++)
+                y[c] = a->scale * row.p[c];
+        else
+            for (size_t c = 0; c < C; c++)
+                y[c] = a->scale * (row.p[c] + lf_embed_noise(seq, a->batch->pos[t], a->C, (int)c));
     }
 }
 
