@@ -73,6 +73,16 @@ extern const struct lf_backend lf_backend_cpu;
 extern const struct lf_backend lf_backend_cuda; /* gpu/cuda/ */
 #endif
 
+/* On paper (gpu/paper.c): a device of the host's memory, and a card. */
+extern const struct lf_backend lf_backend_paper_host, lf_backend_paper_card;
+
+/* Scratch of a card's stream for a linear map: a weight of (N, K) as bf16. For a group whose
+ * products shall be one, N is their sum. */
+static inline size_t lf_card_scratch_bytes(int N, int K)
+{
+    return (size_t)N * (size_t)K * 2;
+}
+
 /* The operations of one backend. */
 #define LF_DECLARE_OP(b, op, args) \
     void lf_##b##_##op(struct lf_stream *s, const struct lf_##args##_args *a);

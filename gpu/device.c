@@ -61,8 +61,10 @@ const char *lf_device_kind_word(enum lf_device_kind kind)
     return (size_t)kind < N_KINDS ? traits[kind].word : "such";
 }
 
-static const struct lf_backend *find_backend(enum lf_device_kind kind)
+static const struct lf_backend *find_backend(enum lf_device_kind kind, bool paper)
 {
+    if (paper)
+        return traits[kind].own_memory ? &lf_backend_paper_card : &lf_backend_paper_host;
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (backends[i]->kind == kind)
             return backends[i];
@@ -77,18 +79,21 @@ enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
             return LF_OK;
         kind = LF_DEVICE_CPU;
     }
-    const struct lf_backend *backend = find_backend(kind);
-    if (!backend)
-        return lf_fail(diag, LF_E_UNSUPPORTED, "this build has no %s device",
-                       lf_device_kind_word(kind));
     struct lf_device_options defaults = {0};
     if (!options)
         options = &defaults;
+    const struct lf_backend *backend = find_backend(kind, options->paper);
+    if (!backend)
+        return lf_fail(diag, LF_E_UNSUPPORTED, "this build has no %s device",
+                       lf_device_kind_word(kind));
     struct device *d = calloc(1, sizeof *d);
     if (!d)
         return lf_no_memory(diag, "a device");
-    d->pub = (struct lf_device){
-        .kind = kind, .traits = &traits[kind], .act = backend->act, .ops = backend->ops};
+    d->pub = (struct lf_device){.kind = kind,
+                                .traits = &traits[kind],
+                                .act = backend->act,
+                                .paper = options->paper,
+                                .ops = backend->ops};
     d->backend = backend;
     enum lf_err rc = backend->open ? backend->open(&d->pub, options, diag) : LF_OK;
     if (rc) {

@@ -50,6 +50,7 @@ struct lf_device {
     enum lf_device_kind kind;
     const struct lf_device_traits *traits;
     enum lf_dtype act;        /* dtype of activations, KV cache, adapters' compute copies */
+    bool paper;               /* lf_device_options' */
     const struct lf_ops *ops; /* gpu/ops.h */
     void *impl;               /* the backend's own */
 };
@@ -81,6 +82,8 @@ struct lf_device_options {
     size_t memory_bytes; /* ceiling for what this device allocates; 0 = all there is. The driver's
                             own part, some 500 MB of a card, comes on top */
     enum lf_cpu_products cpu_products;
+    bool paper; /* of a kind that need not be here: memory is counted up to memory_bytes, as on such
+                   a device, and nothing is there to be read, written or computed: for plans */
 };
 
 struct lf_device_info {

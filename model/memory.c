@@ -120,7 +120,7 @@ enum lf_err lf_model_place(struct lf_model *m, struct lf_stream *s, struct lf_we
                            bool lasting, struct lf_diag *diag)
 {
     struct weight_array p[6];
-    size_t n = pieces_of(p, w), total = 0;
+    size_t n = pieces_of(p, w), total = 0, mapped = m->mapped_bytes;
     void *base = NULL;
     bool here = lasting && lf_device_on_host(m->dev);
     for (size_t i = 0; i < n; i++) {
@@ -129,8 +129,9 @@ enum lf_err lf_model_place(struct lf_model *m, struct lf_stream *s, struct lf_we
         if (!p[i].in_place)
             total += (p[i].bytes + DEVICE_ALIGN - 1) / DEVICE_ALIGN * DEVICE_ALIGN;
         else
-            m->weight_bytes += p[i].bytes;
+            m->mapped_bytes += p[i].bytes;
     }
+    m->weight_bytes += m->mapped_bytes - mapped;
     enum lf_err rc = total > 0 ? lf_model_alloc(m, &base, total, diag) : LF_OK;
     if (rc != LF_OK)
         return rc;

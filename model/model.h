@@ -54,6 +54,7 @@ struct lf_model {
     } rope[LF_ROPES_MAX]; /* config.n_ropes of them; a layer's is config.layer_rope[l] */
     int rope_positions;   /* = positions_max */
     size_t weight_bytes;  /* on the device */
+    size_t mapped_bytes;  /* of them, where a host device reads them in the files' own pages */
     struct lf_tokenizer *tokenizer; /* NULL for a shape without one */
     bool tokenizer_borrowed;
     struct lf_chat *chat;       /* NULL: the checkpoint has none, or it was refused: */
@@ -71,7 +72,8 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
 /* Description, tokenizer and chat template alone: for who makes rows of a data set and no more. */
 enum lf_err lf_model_open_text(struct lf_model **out, const char *dir,
                                struct lf_diag *diag) LF_MUST_CHECK;
-/* Random weights of a shape (lf_config_shape), reproducible from the seed; for benchmarks. */
+/* Random weights of a shape (lf_config_shape), reproducible from the seed; for benchmarks, and for
+ * plans: on a device that is on paper they have no values. */
 enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
                             const struct lf_config *config, enum lf_quant quant, uint64_t seed,
                             struct lf_diag *diag) LF_MUST_CHECK;

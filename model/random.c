@@ -1,4 +1,5 @@
-/* Models of random weights: the shapes and the memory of real ones, for benchmarks. */
+/* Models of random weights: the shapes and the memory of real ones, for benchmarks, and without
+ * values on devices that are on paper, for plans. */
 #include "model/memory.h"
 #include "model/model.h"
 
@@ -46,6 +47,8 @@ static void fill_part(void *arg, size_t begin, size_t end, int worker)
 static void fill_bytes(struct gen *g, uint8_t *out, size_t n)
 {
     struct fill f = {g->seed, g->stream++, out, n};
+    if (g->s->dev->paper)
+        return;
     lf_pool_run(g->pool, (n + 15) / 16, FILL_GRAIN, fill_part, &f);
 }
 
@@ -53,7 +56,7 @@ static enum lf_err gen_plain(struct gen *g, struct lf_weight *w, struct lf_diag 
 {
     size_t n = (size_t)w->N * (size_t)w->K;
     fill_bytes(g, g->bytes, n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && !g->s->dev->paper; i++)
         g->halves[i] = g->values[g->bytes[i]];
     w->kind = LF_WEIGHT_BF16;
     w->data = g->halves;

@@ -24,6 +24,7 @@ int lf_cmd_key(int argc, char **argv);
 
 /* Without one */
 int lf_cmd_train(int argc, char **argv);
+int lf_cmd_plan(int argc, char **argv);
 int lf_cmd_rows(int argc, char **argv);
 int lf_cmd_eval(int argc, char **argv);
 int lf_cmd_logits(int argc, char **argv);

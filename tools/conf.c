@@ -37,7 +37,8 @@ static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "diff", "eval", "export",
     "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
     "land report", "land run", "land status", "land tasks", "log", "logits", "lorafsd", "ls",
-    "mount", "pause", "pull", "quantize", "restore", "resume", "retry", "rm", "rollback", "rows",
+    "mount", "pause", "plan", "pull", "quantize", "restore", "resume", "retry", "rm", "rollback",
+    "rows",
     "run", "serve", "status", "tokenize", "train", "trash", "umount", "wait", NULL};
 /* clang-format on */
 

@@ -32,6 +32,7 @@ static const struct lf_command commands[] = {
     {"key", lf_cmd_key, "make, list and revoke the keys of a daemon"},
     {"trash", lf_cmd_trash, "list, restore or throw away what was removed"},
     {NULL, NULL, "Without one:"},
+    {"plan", lf_cmd_plan, "foretell what trainings need of a device, and what would fit"},
     {"rows", lf_cmd_rows, "show rows as they are learnt, and what is odd about them"},
     {"eval", lf_cmd_eval, "score a base or an adapter on a data set; also by a daemon"},
     {"generate", lf_cmd_generate, "complete a prompt"},

@@ -125,27 +125,35 @@ static void plan_made(struct lf_engine *e)
     lf_exec_memory(e->exec, &m);
     lf_device_info(e->dev, &info);
     struct lf_memory_plan *p = &e->plan;
-    enum lf_recompute how = lf_exec_recomputes(e->exec);
+    int64_t pages = lf_exec_limits(e->exec)->kv_pages;
     *p = (struct lf_memory_plan){.weights = e->model->weight_bytes,
                                  .copies = m.copies,
                                  .kv = m.kv,
                                  .saved = m.saved,
                                  .rest = info.memory_free,
                                  .host = m.host,
-                                 .recomputes = how != LF_RECOMPUTE_NONE};
-    uint64_t named = p->weights + p->copies + p->kv + p->saved;
+                                 .kv_tokens = pages * LF_KV_PAGE_TOKENS,
+                                 .recompute = lf_exec_recomputes(e->exec),
+                                 .recomputes = lf_exec_recomputes(e->exec) != LF_RECOMPUTE_NONE,
+                                 .own_memory = !lf_device_on_host(e->dev),
+                                 .act = e->dev->act};
+    uint64_t named = p->weights - e->model->mapped_bytes + p->copies + p->kv + p->saved;
     p->working = info.memory_used > named ? info.memory_used - named : 0;
+}
+
+static void plan_told(const struct lf_memory_plan *p)
+{
     lf_log(LF_LOG_INFO, "engine",
            "memory in MiB: weights %.0f, unpacked %.0f, KV cache %.0f, saved for backward %.0f "
            "(recompute %s, %.0f of the host's), working %.0f, left for adapters %.0f",
            (double)p->weights / MIB, (double)p->copies / MIB, (double)p->kv / MIB,
-           (double)p->saved / MIB, lf_recompute_word(how), (double)p->host / MIB,
+           (double)p->saved / MIB, lf_recompute_word(p->recompute), (double)p->host / MIB,
            (double)p->working / MIB, (double)p->rest / MIB);
 }
 
-enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
+enum lf_err lf_engine_lay_out(struct lf_engine *e, struct lf_diag *diag)
 {
-    enum lf_err rc = device_open(e, diag) ?: model_open(e, diag) ?: exec_open(e, diag);
+    enum lf_err rc = exec_open(e, diag);
     struct lf_gen_limits limits = {.tokens_max = e->o->batch_tokens_max,
                                    .speculate = e->o->speculate};
     if (rc == LF_OK)
@@ -157,12 +165,25 @@ enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
     rc = rc ?: tables_open(e, diag);
     if (rc == LF_OK)
         plan_made(e);
+    return rc;
+}
+
+enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag)
+{
+    enum lf_err rc = device_open(e, diag) ?: model_open(e, diag) ?: lf_engine_lay_out(e, diag);
+    if (rc == LF_OK)
+        plan_told(&e->plan);
     return rc ?: lf_residents_open(e, diag);
 }
 
 void lf_engine_close(struct lf_engine *e)
 {
     lf_residents_close(e);
+    lf_engine_release(e);
+}
+
+void lf_engine_release(struct lf_engine *e)
+{
     lf_trainer_free(e->trainer);
     lf_gen_free(e->gen);
     lf_exec_free(e->exec);

@@ -68,8 +68,12 @@ struct lf_memory_plan {
     uint64_t saved;   /* what a training's backward reads */
     uint64_t working; /* activations, logits, scratch, tables */
     uint64_t rest;
-    uint64_t host;  /* of the host's, while a training runs: activations that wait for backward */
-    int recomputes; /* 1: backward makes the blocks' activations again, since memory is short */
+    uint64_t host; /* of the host's, while a training runs: activations that wait for backward */
+    int64_t kv_tokens;           /* of the cache */
+    enum lf_recompute recompute; /* what was chosen (lf_exec_recomputes) */
+    int recomputes;              /* 1: it is not NONE, since memory is short */
+    bool own_memory;             /* of the device: what it has no room for can wait in the host's */
+    enum lf_dtype act;           /* of activations, and of adapters that are served */
 };
 
 struct lf_engine_status {

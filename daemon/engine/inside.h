@@ -187,6 +187,11 @@ struct lf_engine {
 /* device.c: opens and closes what is on the device. */
 enum lf_err lf_engine_open(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_engine_close(struct lf_engine *e);
+/* A part of opening: all that is sized by the memory there is, and e->plan of it. dev, stream and
+ * model are there. */
+enum lf_err lf_engine_lay_out(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
+/* And of closing: those three and what was laid out. */
+void lf_engine_release(struct lf_engine *e);
 
 /* loader.c: has the engine look whether there is something new to do. Any thread. */
 void lf_engine_poke(struct lf_engine *e);

@@ -5,8 +5,10 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/lock.h"
+#include "daemon/engine/plan.h"
 #include "daemon/limits.h"
 #include "trainer/log.h"
+#include "trainer/sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,6 +291,33 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
     return enlist(j, &record, diag);
 }
 
+/* LF_E_INVALID where a training of the frozen inputs cannot run on the device, whatever ends
+ * beside it; of a sweep, one of its. Not known before the engine is ready: then they wait. */
+static enum lf_err may_fit(struct lf_jobs *j, uint64_t adapter_id, const char *frozen,
+                           struct lf_diag *diag)
+{
+    struct lf_train_settings s;
+    struct lf_sweep sweep = {.n = 0};
+    struct lf_engine_status engine;
+    const struct lf_seat *seat = lf_seat_for(j->d, adapter_id);
+    const struct lf_config *base = &seat->base->model->config;
+    lf_engine_status(seat->engine, &engine);
+    if (engine.state != LF_ENGINE_READY)
+        return LF_OK;
+    enum lf_err rc = lf_inputs_settings(frozen, &s, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (s.sweep)
+        rc = lf_sweep_expand(&sweep, &s, diag);
+    else
+        rc = lf_plan_check(&engine.plan, base, &s, diag);
+    for (int i = 0; i < sweep.n && rc == LF_OK; i++)
+        rc = lf_plan_check(&engine.plan, base, &sweep.settings[i], diag);
+    lf_sweep_free(&sweep);
+    lf_train_settings_free(&s);
+    return rc;
+}
+
 /* The adapter's last job before this one may have failed. */
 static void drop_failed(struct lf_jobs *j, uint64_t job_id)
 {
@@ -320,6 +349,8 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
         rc = lf_inputs_freeze(j->d->registry, v.record.id, dir, sha256, diag);
         if (rc == LF_OK)
             *queued = !made_from(j, &v.record, sha256, force);
+        if (rc == LF_OK && *queued)
+            rc = may_fit(j, v.record.id, dir, diag);
         if (rc == LF_OK && *queued)
             rc = make(j, v.record.id, dir, sha256, diag);
         if (rc == LF_OK && *queued) {

@@ -96,6 +96,92 @@ static void refuses_bad_settings(void **state)
     }
 }
 
+static void settings_give_sites_as_peft_does(void **state)
+{
+    (void)state;
+    struct lf_adapter *a;
+    struct lf_diag diag = {""};
+    struct lf_lora_settings s = {.rank = 4,
+                                 .alpha = 8,
+                                 .target_modules = "q_proj,up_proj",
+                                 .rank_pattern = "{\"q_proj\":2,\"layers.1.mlp.up_proj\":6}",
+                                 .alpha_pattern = "{\"layers\\\\.1\\\\..*\":12}"};
+    ok(lf_adapter_new(&a, &config, &s, 1, &diag), &diag);
+    const struct {
+        int site, rank;
+        float scale;
+    } want[] = {{0, 2, 4}, {5, 4, 2}, {7, 2, 6}, {12, 6, 2}};
+    int targeted = 0;
+    for (int i = 0; i < a->shape.n_sites; i++)
+        targeted += a->shape.rank[i] > 0;
+    assert_int_equal(targeted, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(a->shape.rank[want[i].site], want[i].rank);
+        assert_true(a->shape.scale[want[i].site] == want[i].scale);
+    }
+    lf_adapter_free(a);
+    s = (struct lf_lora_settings){.rank = 4, .alpha = 8, .layers = "[1]"};
+    ok(lf_adapter_new(&a, &config, &s, 1, &diag), &diag);
+    for (int i = 0; i < a->shape.n_sites; i++)
+        assert_int_equal(a->shape.rank[i], i < 7 ? 0 : 4);
+    lf_adapter_free(a);
+}
+
+static void patterns_of_nothing_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct lf_lora_settings s;
+        const char *says;
+    } bad[] = {
+        {{.rank_pattern = "{\"w_proj\":2}"}, "rank_pattern: no site of the adapter is \"w_proj\""},
+        {{.target_modules = "q_proj", .alpha_pattern = "{\"v_proj\":2}"}, "alpha_pattern: no site"},
+        {{.rank_pattern = "{\"q_(\":2}"}, "not a regular expression"},
+        {{.rank_pattern = "{\"q_proj\":2.5}"}, "rank 2.5"},
+        {{.layers = "[0,2]"}, "the layers 0 to 1"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct lf_lora_settings s = bad[i].s;
+        struct lf_diag diag = {""};
+        s.rank = 4;
+        s.alpha = 8;
+        assert_int_equal(lf_lora_settings_check(&config, &s, &diag), LF_E_INVALID);
+        if (!strstr(diag.text, bad[i].says))
+            fail_msg("%s, not %s", diag.text, bad[i].says);
+    }
+}
+
+/* What a slot takes is foretold, on devices of either kind; on paper nothing is there. */
+static void a_slots_bytes_are_foretold(void **state)
+{
+    (void)state;
+    const enum lf_device_kind kinds[] = {LF_DEVICE_CPU, LF_DEVICE_CUDA};
+    struct lf_adapter *a = fresh("all-linear", 4);
+    for (int i = 0; i < 4; i++) {
+        bool trains = i % 2;
+        struct lf_device_options paper = {.paper = true, .memory_bytes = (size_t)1 << 30};
+        struct lf_device *dev;
+        struct lf_stream *stream;
+        struct lf_slots *slots;
+        struct lf_device_info before, after;
+        struct lf_diag diag = {""};
+        int slot;
+        ok(lf_device_open(&dev, kinds[i / 2], &paper, &diag), &diag);
+        ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
+        ok(lf_slots_new(&slots, dev, &config, 1, &diag), &diag);
+        lf_device_info(dev, &before);
+        ok(lf_slots_load(slots, stream, &slot, a, trains, &diag), &diag);
+        lf_device_info(dev, &after);
+        struct lf_slot_bytes b = lf_slot_bytes(&a->shape, dev->act, trains);
+        assert_int_equal(after.memory_used - before.memory_used, b.device + b.paged);
+        assert_int_equal(b.device, a->shape.n_params * ((i < 2 ? 4 : 2) + (trains ? 4 : 0)));
+        lf_slots_free(slots);
+        lf_stream_free(stream);
+        lf_device_free(dev);
+    }
+    lf_adapter_free(a);
+}
+
 /* ---- Files ----------------------------------------------------------------------------------- */
 
 /* Saves an adapter of every projection and rank 2 to DIR/name, then replaces its configuration. */
@@ -360,6 +446,9 @@ int main(void)
         cmocka_unit_test(a_fresh_one_starts_as_pefts),
         cmocka_unit_test(full_names_are_single_layers),
         cmocka_unit_test(refuses_bad_settings),
+        cmocka_unit_test(settings_give_sites_as_peft_does),
+        cmocka_unit_test(patterns_of_nothing_are_refused),
+        cmocka_unit_test(a_slots_bytes_are_foretold),
         cmocka_unit_test(refuses_variants_by_name),
         cmocka_unit_test(an_adapter_of_another_base_is_told_apart),
         cmocka_unit_test(reads_every_way_to_name_targets),

@@ -3,6 +3,8 @@
  * cancels, full queues, and trainings beside serving that survive a stop. */
 #include "tests/unit/engine_rig.h"
 
+#include "daemon/engine/plan.h"
+
 static void company_does_not_change_an_answer(void **state)
 {
     struct bench *b = *state;
@@ -424,6 +426,43 @@ static void a_training_is_cancelled_and_one_that_was_stopped_goes_on(void **stat
     lf_training_release(t);
 }
 
+static void expect_near(uint64_t a, uint64_t b, uint64_t by)
+{
+    if (a > b ? a - b > by : b - a > by)
+        fail_msg("%llu and %llu", (unsigned long long)a, (unsigned long long)b);
+}
+
+/* The plan on paper is what the engine takes: to the byte where one table is walked, to the
+ * rounding of single arrays for weights, which a host device reads in their file. */
+static void a_plan_on_paper_is_what_is_taken(void **state)
+{
+    struct bench *b = *state;
+    const struct lf_config *base = &b->rig.bases.base[0]->model->config;
+    const enum lf_recompute hows[] = {LF_RECOMPUTE_NONE, LF_RECOMPUTE_BLOCK, LF_RECOMPUTE_AUTO};
+    for (size_t i = 0; i < sizeof hows / sizeof *hows; i++) {
+        struct lf_memory_plan plan;
+        struct lf_engine_status real;
+        struct lf_diag diag = {""};
+        b->options.quant = LF_QUANT_NF4;
+        b->options.recompute = hows[i];
+        b->options.gpu_memory_bytes = (int64_t)256 << 20;
+        must(lf_plan_layout(&plan, &b->options, base, NULL, &diag), &diag);
+        engine_up(b);
+        lf_engine_status(b->engine, &real);
+        engine_down(b);
+        assert_int_equal(plan.saved, real.plan.saved);
+        assert_int_equal(plan.kv, real.plan.kv);
+        assert_int_equal(plan.kv_tokens, real.plan.kv_tokens);
+        assert_int_equal(plan.copies, real.plan.copies);
+        assert_int_equal(plan.host, real.plan.host);
+        assert_int_equal(plan.recompute, real.plan.recompute);
+        uint64_t arrays = (uint64_t)lf_config_sites(base) * 8 + 64;
+        expect_near(plan.weights, real.plan.weights, arrays * 256);
+        expect_near(plan.working, real.plan.working, arrays * 256);
+        assert_true(plan.working > 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +476,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_whole_by_its_deadline_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_generation_leaves_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_plan_on_paper_is_what_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(training_goes_on_beside_serving, setup, teardown),
         cmocka_unit_test_setup_teardown(a_training_is_cancelled_and_one_that_was_stopped_goes_on,
                                         setup, teardown),

@@ -44,10 +44,13 @@ enum lf_engine_state lf_engine_state(struct lf_engine *e)
     return LF_ENGINE_READY;
 }
 
+#define REST ((size_t)64 << 20) /* of the device, for adapters */
+
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
 {
     (void)e;
-    *out = (struct lf_engine_status){.state = LF_ENGINE_READY, .context_max = 64, .seqs_max = 4};
+    *out = (struct lf_engine_status){
+        .state = LF_ENGINE_READY, .plan = {.rest = REST}, .context_max = 64, .seqs_max = 4};
 }
 
 enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
