@@ -13,10 +13,12 @@
 #include "trainer/ask.h"
 #include "trainer/survey.h"
 #include "trainer/log.h"
+#include "trainer/track.h"
 #include "trainer/trainer.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define LOGIT_ROWS 256 /* logits held at once: chunks of the loss */
 #define HOST_PART 2    /* of the host's memory, a half: activations may wait there for backward */
@@ -26,6 +28,7 @@ struct train_flags {
     struct lf_remote_options remote;
     struct lf_settings_flags settings;
     const char *dataset, *eval, *init, *out, *log, *curve, *checkpoint;
+    const char *tensorboard, *mlflow;
     int64_t batch_tokens;
     double checkpoint_seconds;
     int recompute;
@@ -41,6 +44,8 @@ struct train_run {
     struct lf_slots *slots;
     FILE *log;
     bool log_failed;
+    struct lf_tracker *tracker;
+    struct lf_diag untracked; /* why it is not written any more; "": it is */
     struct lf_bar bar;
     struct lf_progress seen; /* as the job ended */
     double last_loss;
@@ -82,6 +87,18 @@ static enum lf_err load_rows(struct train_run *r, struct lf_dataset **out, const
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
+/* Its runs are named as the directory of the adapter is. */
+static enum lf_err open_tracker(struct train_run *r, struct lf_diag *diag)
+{
+    const struct train_flags *o = r->flags;
+    const char *slash = strrchr(o->out, '/');
+    struct lf_tracker_spec spec = {.tensorboard = o->tensorboard,
+                                   .mlflow = o->mlflow,
+                                   .name = slash && slash[1] ? slash + 1 : o->out,
+                                   .settings = &r->s};
+    return o->tensorboard || o->mlflow ? lf_tracker_open(&r->tracker, &spec, diag) : LF_OK;
+}
+
 static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
 {
     const struct train_flags *o = r->flags;
@@ -100,14 +117,13 @@ static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
     rc = rc ?: warn_of(r, diag);
     if (rc == LF_OK && o->log && !(r->log = fopen(o->log, "a")))
         rc = lf_fail_errno(diag, errno, "%s", o->log);
-    return rc;
+    return rc ?: open_tracker(r, diag);
 }
 
 /* ---- Events ---------------------------------------------------------------------------------- */
 
-static bool write_line(FILE *log, const struct lf_train_event *e)
+static bool write_line(FILE *log, const json_t *line, const struct lf_train_event *e)
 {
-    json_auto_t *line = lf_json_dated(lf_train_log_json(e));
     return line && json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(7)) == 0 &&
            fputc('\n', log) != EOF && (e->kind == LF_TRAIN_MICRO || fflush(log) == 0);
 }
@@ -123,8 +139,12 @@ static void show(struct train_run *r, const struct lf_train_event *e)
 static void on_event(void *arg, const struct lf_train_event *e)
 {
     struct train_run *r = arg;
-    if (r->log && !write_line(r->log, e))
+    json_auto_t *line = r->log || r->tracker ? lf_json_dated(lf_train_log_json(e)) : NULL;
+    if (r->log && !write_line(r->log, line, e))
         r->log_failed = true;
+    if (r->tracker && line && !r->untracked.text[0] &&
+        lf_tracker_line(r->tracker, line, &r->untracked) != LF_OK)
+        fprintf(stderr, "warning: %s\n", r->untracked.text);
     if (e->kind == LF_TRAIN_STEP) {
         r->last_loss = e->loss;
         show(r, e);
@@ -330,6 +350,7 @@ static enum lf_err run_flags(const struct train_flags *o, struct lf_diag *diag)
         rc = draw_curve(&r, diag);
     if (rc == LF_OK)
         print_report(&r);
+    lf_tracker_close(r.tracker);
     lf_dataset_free(r.train);
     lf_dataset_free(r.eval);
     lf_slots_free(r.slots);
@@ -361,8 +382,9 @@ static enum lf_err train_there(const struct train_flags *o, const char *name, st
 /* What only one of the two ways knows is refused with the other, unless it is a preset. */
 static const char *misplaced(const struct lf_args *args, const struct lf_usage *u)
 {
-    static const char *const here[] = {"base",       "out",   "init-adapter", "log",      "curve",
-                                       "checkpoint", "quant", "device",       "recompute"};
+    static const char *const here[] = {"base",        "out",        "init-adapter", "log",
+                                       "curve",       "checkpoint", "quant",        "device",
+                                       "tensorboard", "mlflow",     "recompute"};
     static const char *const there[] = {"url", "api-key-file"};
     const char *const *names = args->n > 0 ? here : there;
     size_t n = args->n > 0 ? sizeof here / sizeof *here : sizeof there / sizeof *there;
@@ -411,6 +433,10 @@ int lf_cmd_train(int argc, char **argv)
         {"log", 'l', LF_OPT_STR, "FILE", &flags.log,
          "append a JSON line for each micro-batch, step and evaluation"},
         {"curve", 0, LF_OPT_STR, "FILE", &flags.curve, "draw the log's loss curve (SVG)"},
+        {"tensorboard", 0, LF_OPT_STR, "DIR", &flags.tensorboard,
+         "write the curve as TensorBoard's event files below DIR"},
+        {"mlflow", 0, LF_OPT_STR, "DIR", &flags.mlflow,
+         "write it as a run in MLflow's file store DIR (mlruns)"},
         {"checkpoint", 0, LF_OPT_STR, "DIR", &flags.checkpoint,
          "save the state there, and go on from what is there"},
         {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &flags.checkpoint_seconds,
