@@ -449,6 +449,12 @@ enum lf_err lf_sha256_file(char out[LF_SHA256_HEX], const char *path, struct lf_
     return rc ?: lf_sha256_of(out, m.data, m.bytes, diag);
 }
 
+bool lf_name_is_temporary(const char *name)
+{
+    const char *at = strstr(name, ".tmp-");
+    return at && strlen(at) == strlen(".tmp-XXXXXX");
+}
+
 bool lf_name_ok(const char *name)
 {
     size_t n = strlen(name);

@@ -101,6 +101,8 @@ struct lf_sha256 *lf_sha256_begin(void);
 void lf_sha256_add(struct lf_sha256 *h, const void *data, size_t n);
 void lf_sha256_end(struct lf_sha256 *h, char out[LF_SHA256_HEX]);
 
+/* "x.tmp-Ab12Cd": what is written to take a file's place. */
+bool lf_name_is_temporary(const char *name);
 /* A name for an adapter or a base: 1 to LF_NAME_MAX of [A-Za-z0-9._-], not starting with '.'. */
 bool lf_name_ok(const char *name);
 

@@ -7,14 +7,16 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
+#include "daemon/api/batch.h"
 #include "backup/backup.h"
 #include "daemon/http/audit.h"
-#include "daemon/http/keys.h"
+#include "keys/keys.h"
 #include "daemon/http/server.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
+#include "meta/documents.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -136,7 +138,8 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     char store_dir[LF_PATH_MAX];
     enum lf_err rc = LF_OK;
     if (lf_path_join(store_dir, o->data_dir, "state", diag) != LF_OK ||
-        lf_path_join(d->cache_dir, o->data_dir, "cache", diag) != LF_OK)
+        lf_path_join(d->cache_dir, o->data_dir, "cache", diag) != LF_OK ||
+        lf_path_join(d->documents_dir, o->data_dir, "documents", diag) != LF_OK)
         return LF_E_INVALID;
     if (open_budgets(d, diag) != LF_OK)
         return LF_E_NO_MEMORY;
@@ -151,12 +154,15 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     rc = rc ?: lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
     if (rc == LF_OK)
         lf_registry_budget(d->registry, d->request_memory);
-    return rc ?: seats_start(d->seats, d, diag) ?: lf_jobs_open(&d->jobs, d, diag);
+    rc = rc ?: seats_start(d->seats, d, diag) ?: lf_jobs_open(&d->jobs, d, diag);
+    rc = rc ?: lf_documents_open(d->documents_dir, diag);
+    return rc ?: lf_batches_open(&d->batches, d, lf_routes, lf_routes_n, diag);
 }
 
 /* The engines first: they tell the jobs how far these came, and they write it down. */
 static void close_rooms(struct lf_daemon *d)
 {
+    lf_batches_close(d->batches);
     seats_stop(d->seats);
     lf_jobs_close(d->jobs);
     lf_registry_close(d->registry);
@@ -245,6 +251,7 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
     rc = serve(d, server, diag);
     lf_log(LF_LOG_INFO, "daemon", "stopping");
     lf_http_server_quiesce(server);
+    lf_batches_stop(d->batches);
     drain(d);
     seats_stop(d->seats); /* what is left ends, so that its connections do */
     lf_http_server_stop(server);

@@ -15,12 +15,7 @@
 #define LF_TOKENIZE_ANSWER_MAX (64u << 20)       /* bytes */
 #define LF_PEM_BYTES_MAX (1u << 20)              /* a chain of certificates; a key */
 #define LF_AUDIT_BYTES_MAX (64u << 20)           /* of the audit log, of which two are kept */
-#define LF_KEYS_MAX 10000                        /* of one daemon */
-#define LF_KEY_GRANTS_MAX 64                     /* adapters, or patterns of them, of a key */
-#define LF_KEY_RATE_MAX 1000000                  /* requests a minute, or at once */
-#define LF_KEY_WAITING 512                       /* of LF_QUEUE_MAX: one key leaves others room */
-#define LF_KEY_TEXT_MAX 76                       /* bytes of a key */
-#define LF_COUNTER_ROUTES_MAX 64                 /* counted apart in /metrics */
+#define LF_COUNTER_ROUTES_MAX 96                 /* counted apart in /metrics */
 #define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */
 #define LF_PROMPTS_MAX 64                        /* of one request */
 #define LF_CHOICES_OF_ONE_MAX 128                /* of one prompt, as OpenAI */
@@ -28,6 +23,16 @@
 #define LF_DEADLINE_MS_MAX 86400000              /* a day */
 #define LF_FORMS_MAX 32                          /* grammars that are kept, 32 MB each at most */
 #define LF_FORM_BYTES_MAX (4u << 20)             /* of a grammar's text */
+#define LF_FILENAME_MAX 255                      /* bytes of an uploaded file's name */
+#define LF_FORM_FIELD_MAX 64                     /* bytes of a form's field that is no file */
+#define LF_FILE_EXPIRY_MIN 3600                  /* seconds, as OpenAI; */
+#define LF_FILE_EXPIRY_MAX 2592000               /* 30 days */
+#define LF_METADATA_MAX 16                       /* members, as OpenAI; */
+#define LF_METADATA_KEY_MAX 64                   /* bytes of their names, */
+#define LF_METADATA_TEXT_MAX 512                 /* and of their texts */
+#define LF_BATCH_BYTES_MAX (200u << 20)          /* as OpenAI */
+#define LF_BATCH_REQUESTS_MAX 50000              /* likewise */
+#define LF_BATCH_AT_ONCE_MAX 128                 /* requests of batches; a thread each */
 #define LF_DETAILS_MAX 100000                    /* tokens listed in an answer */
 #define LF_BASE_CONFIG_BYTES_MAX (16u << 20)     /* a base's config.json */
 #define LF_REPOSITORY_MAX 200                    /* the hub's names have 96 + 96 bytes at most */

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 struct lf_audit;
+struct lf_batches;
 struct lf_budget;
 struct lf_connections;
 struct lf_jobs;
@@ -23,12 +24,14 @@ struct lf_daemon {
     struct lf_seats *seats; /* daemon/seat.h */
     struct lf_registry *registry;
     struct lf_jobs *jobs;
+    struct lf_batches *batches; /* daemon/api/batch.h */
     struct lf_counters counters;
     struct lf_budget *request_memory, *row_memory; /* parts of --host-memory */
     struct lf_connections *connections;            /* daemon/http/connections.h */
     char cache_dir[LF_PATH_MAX];                   /* quantised copies of weights */
+    char documents_dir[LF_PATH_MAX];               /* meta/documents.h */
     struct lf_audit *audit;                        /* daemon/http/audit.h */
-    struct lf_keys *keys;                          /* daemon/http/keys.h */
+    struct lf_keys *keys;                          /* keys/keys.h */
     int64_t started_ms;
     atomic_bool stopping; /* new requests are turned away, streams that only follow end */
     atomic_int active;    /* requests whose answer is not out yet */

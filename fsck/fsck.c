@@ -2,6 +2,7 @@
 #include "fsck/inside.h"
 
 #include "core/file.h"
+#include "meta/documents.h"
 #include "model/safetensors.h"
 
 #include <stdio.h>
@@ -193,6 +194,22 @@ static const char *cache_fault(const char *path, const char *name)
     return bad ? "a copy of a base that cannot be read" : NULL;
 }
 
+static enum lf_err documents_check(struct lf_fsck *f, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX], where[LF_PATH_MAX];
+    lf_names_auto names = {0};
+    enum lf_err rc = lf_registry_pathf(&f->r, dir, diag, "documents");
+    rc = rc ?: lf_dir_names(&names, dir, diag);
+    for (size_t i = 0; i < names.n && rc == LF_OK; i++) {
+        bool aside;
+        const char *what = lf_document_fault(dir, names.at[i], &aside);
+        snprintf(where, sizeof where, "documents/%s", names.at[i]);
+        if (what)
+            lf_fsck_take(f, where, what, aside);
+    }
+    return rc;
+}
+
 static enum lf_err adapters(struct lf_fsck *f, struct lf_diag *diag)
 {
     struct lf_adapter_record *list = NULL;
@@ -226,7 +243,7 @@ static enum lf_err run(struct lf_fsck *f, struct scratch *s, struct lf_diag *dia
     rc = rc ?: lf_store_job_list(f->r.store, true, &f->jobs, &f->n_jobs, diag);
     rc = rc ?: lf_fsck_jobs(f, diag) ?: adapters(f, diag);
     rc = rc ?: folder_check(f, "incoming", incoming_fault, diag);
-    rc = rc ?: folder_check(f, ".", top_fault, diag);
+    rc = rc ?: documents_check(f, diag) ?: folder_check(f, ".", top_fault, diag);
     return rc ?: folder_check(f, "cache", cache_fault, diag);
 }
 

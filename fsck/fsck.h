@@ -7,6 +7,7 @@
  *                  of the log are whole; versions have both files, which are what their digests
  *                  say; what a crash left
  *   jobs           an open one has its inputs, and its checkpoint can be read
+ *   documents/     each can be read, and what stands beside one is of it
  *   incoming/, cache/
  *
  * A changed byte in rows, prompts and templates that can be read all the same is not seen. One

@@ -1,5 +1,5 @@
 /* Keys as they lie on the disk. */
-#include "daemon/http/key_file.h"
+#include "keys/key_file.h"
 
 #include "core/json.h"
 

@@ -1,9 +1,9 @@
 /* The file of keys as text and records. Private to keys.c and key_file.c. */
-#ifndef LF_DAEMON_HTTP_KEY_FILE_H
-#define LF_DAEMON_HTTP_KEY_FILE_H
+#ifndef LF_KEY_FILE_H
+#define LF_KEY_FILE_H
 
 #include "core/file.h"
-#include "daemon/http/keys.h"
+#include "keys/keys.h"
 
 #define LF_KEY_ID_HEX 8
 #define LF_KEY_SECRET_HEX 64

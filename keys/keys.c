@@ -1,11 +1,11 @@
 /* The keys that are good now. */
-#include "daemon/http/keys.h"
+#include "keys/keys.h"
 
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/lock.h"
 #include "core/log.h"
-#include "daemon/http/key_file.h"
+#include "keys/key_file.h"
 
 #include <fnmatch.h>
 #include <stdatomic.h>
@@ -274,6 +274,21 @@ struct lf_key *lf_keys_find(struct lf_keys *k, const char *given, size_t n)
         if (named && lf_key_equal(digest, sizeof digest - 1, named->r.sha256, sizeof digest - 1))
             found = named;
     }
+    if (found)
+        atomic_fetch_add(&found->refs, 1);
+    return found;
+}
+
+struct lf_key *lf_keys_named(struct lf_keys *k, const char *name)
+{
+    struct lf_key *found = NULL;
+    lf_lock_auto held = lf_lock(&k->lock);
+    look_and_log(k);
+    if (k->plain && strcmp(k->plain->r.name, name) == 0)
+        found = k->plain;
+    for (size_t i = 0; i < k->n && !found; i++)
+        if (strcmp(k->v[i]->r.name, name) == 0)
+            found = k->v[i];
     if (found)
         atomic_fetch_add(&found->refs, 1);
     return found;

@@ -8,11 +8,11 @@
  * A key has a role, of which each includes those before it; may be for some adapters alone; and may
  * have limits of its own. Any thread.
  */
-#ifndef LF_DAEMON_HTTP_KEYS_H
-#define LF_DAEMON_HTTP_KEYS_H
+#ifndef LF_KEYS_H
+#define LF_KEYS_H
 
 #include "core/err.h"
-#include "daemon/limits.h"
+#include "keys/limits.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -68,6 +68,8 @@ struct lf_key;
 /* The key whose text is `given` (n bytes), found in a time that does not tell how near it came.
  * NULL: none. Yours, lf_key_release. */
 struct lf_key *lf_keys_find(struct lf_keys *k, const char *given, size_t n);
+/* The one of this name (lf_key_name); likewise. */
+struct lf_key *lf_keys_named(struct lf_keys *k, const char *name);
 /* NULL: nothing. */
 void lf_key_release(struct lf_key *key);
 const char *lf_key_name(const struct lf_key *key);

@@ -2,7 +2,7 @@
 #include "core/json.h"
 #include "client/paths.h"
 #include "daemon/http/audit.h"
-#include "daemon/http/keys.h"
+#include "keys/keys.h"
 #include "tools/commands.h"
 #include "tools/options.h"
 

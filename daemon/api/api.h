@@ -32,6 +32,15 @@ lf_http_fn lf_api_tokenize, lf_api_detokenize, lf_api_version;
 lf_http_fn lf_api_load, lf_api_unload;
 /* jobs.c */
 lf_http_fn lf_api_jobs, lf_api_job, lf_api_job_order;
+/* uploads.c */
+extern const struct lf_http_sink lf_api_receive; /* of lf_api_kept_file_create */
+lf_http_fn lf_api_kept_file_create, lf_api_kept_files, lf_api_kept_file, lf_api_kept_file_content,
+    lf_api_kept_file_remove;
+/* tuning.c */
+lf_http_fn lf_api_tuning_create, lf_api_tunings, lf_api_tuning, lf_api_tuning_order,
+    lf_api_tuning_events, lf_api_tuning_checkpoints;
+/* batches.c */
+lf_http_fn lf_api_batch_create, lf_api_batches, lf_api_batch, lf_api_batch_cancel;
 /* trash.c */
 lf_http_fn lf_api_trash, lf_api_trash_restore, lf_api_trash_empty;
 

@@ -200,6 +200,7 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
                                     .score_prompt = a->score_prompt,
                                     .max_tokens = (int)a->max_tokens,
                                     .ignore_eos = a->ignore_eos,
+                                    .background = a->background,
                                     .priority = a->priority,
                                     .key = a->model.key,
                                     .waiting_max = a->model.waiting_max,

@@ -45,6 +45,7 @@ struct lf_request {
     const char *stops[LF_STOPS_MAX]; /* borrowed until the completions are freed */
     int n_stops;
     int64_t seed;
+    bool background;      /* after all others */
     int priority;         /* the lower comes first */
     uint64_t deadline_ns; /* of lf_clock_ns; 0: none */
 };

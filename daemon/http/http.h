@@ -10,10 +10,11 @@
 
 #include "core/buf.h"
 #include "core/err.h"
-#include "daemon/http/keys.h"
+#include "keys/keys.h"
 #include "daemon/limits.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -72,11 +73,12 @@ struct lf_http {
     char id[LF_REQUEST_ID_MAX + 1]; /* X-Request-Id */
     char method[16], path[256];     /* cut, for the log */
     /* The server's */
-    struct MHD_Connection *conn;
-    struct lf_key *key; /* who asks; NULL: someone who needs none, or nobody is known */
-    bool admitted;      /* with a role that suffices */
-    bool entered;       /* its limits count this request */
-    int retry_seconds;  /* Retry-After; 0: a second */
+    struct MHD_Connection *conn; /* NULL: asked from inside (lf_http_ask) */
+    const atomic_bool *unwanted; /* then: nobody waits for the answer any more */
+    struct lf_key *key;          /* who asks; NULL: someone who needs none, or nobody is known */
+    bool admitted;               /* with a role that suffices */
+    bool entered;                /* its limits count this request */
+    int retry_seconds;           /* Retry-After; 0: a second */
     struct lf_connection *connection;
     int fd;               /* the connection's socket, borrowed */
     uint64_t taken;       /* of the host memory for requests */
@@ -158,6 +160,16 @@ void lf_http_reply_stream(struct lf_http *q, const char *media_type,
 
 /* The status of an error: total, so that a new code must choose. `file`: its route's flag. */
 unsigned lf_http_status(enum lf_err rc, bool file);
+
+/* ---- From inside ----------------------------------------------------------------------------- */
+
+/* Asks a route as if who has the key (borrowed; NULL: who needs none) had sent it `body`, which is
+ * taken: its generations are in the background, and nothing is logged. The answer's status, its
+ * body in `answer`; 0 where *unwanted came true, or deadline_ns (of lf_clock_ns) came, meanwhile.
+ * For routes without a sink whose answer is no stream. The caller's thread, which waits. */
+unsigned lf_http_ask(struct lf_daemon *d, const struct lf_route *route, struct lf_key *key,
+                     struct lf_buf *body, const atomic_bool *unwanted, uint64_t deadline_ns,
+                     struct lf_buf *answer);
 
 /* ---- Pieces, tested alone -------------------------------------------------------------------- */
 

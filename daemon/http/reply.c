@@ -45,6 +45,12 @@ static void send_response(struct lf_http *q, unsigned status, const char *media_
 
 void lf_http_reply(struct lf_http *q, unsigned status, const char *media_type, struct lf_buf *body)
 {
+    if (!q->conn) {
+        q->status = body->rc == LF_OK ? status : MHD_HTTP_SERVICE_UNAVAILABLE;
+        q->pending = *body;
+        *body = (struct lf_buf){0};
+        return;
+    }
     size_t n = 0;
     char *bytes = body->rc == LF_OK ? lf_buf_take(body, &n) : NULL;
     struct MHD_Response *m = NULL;
@@ -155,7 +161,7 @@ static void reply_error_as(struct lf_http *q, unsigned status, const char *code,
 void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag *diag)
 {
     const char *message = diag && diag->text[0] ? diag->text : lf_err_name(rc);
-    if (lf_connection_is_over(q->connection))
+    if (q->connection && lf_connection_is_over(q->connection))
         reply_error_as(q, MHD_HTTP_SERVICE_UNAVAILABLE, lf_err_name(rc), message);
     else if (rc == LF_E_DENIED && q->admitted)
         reply_error_as(q, MHD_HTTP_FORBIDDEN, lf_err_name(rc), message);

@@ -165,7 +165,7 @@ bool lf_http_gone(struct lf_http *q)
 
 enum lf_err lf_http_wanted(struct lf_http *q, struct lf_diag *diag)
 {
-    if (lf_http_gone(q))
+    if (q->unwanted ? atomic_load(q->unwanted) : lf_http_gone(q))
         return lf_fail(diag, LF_E_CANCELLED, "the client went away");
     if (lf_clock_ns() > q->deadline_ns)
         return lf_fail(diag, LF_E_TIMED_OUT, "no answer within %d s (--request-timeout)",

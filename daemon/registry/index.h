@@ -130,9 +130,6 @@ bool lf_reason_is_of(const char *reason, const char *file);
 enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX],
                               struct lf_diag *diag, const char *fmt, ...)
     LF_PRINTF(4, 5) LF_MUST_CHECK;
-/* disk.c: the upload's bytes are the file at `path` from now on. */
-enum lf_err lf_upload_place(struct lf_upload *u, const char *path,
-                            struct lf_diag *diag) LF_MUST_CHECK;
 /* trash.c: moves DATA/adapters/<id> into the trash, named so that a person finds it. record (may be
  * NULL): what the store knew of it, for when it comes back. */
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
@@ -174,8 +171,6 @@ enum lf_err lf_registry_remains(struct lf_registry *r, uint64_t id,
 /* Takes them away. */
 enum lf_err lf_registry_clear(struct lf_registry *r, uint64_t id, const struct lf_job_record *jobs,
                               size_t n_jobs, struct lf_diag *diag) LF_MUST_CHECK;
-/* "x.tmp-Ab12Cd": what is written to take a file's place. */
-bool lf_name_is_temporary(const char *name);
 /* What is at DATA/<where> goes into the trash; or away. */
 enum lf_err lf_registry_aside(struct lf_registry *r, const char *where,
                               struct lf_diag *diag) LF_MUST_CHECK;

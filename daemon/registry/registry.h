@@ -191,6 +191,12 @@ struct lf_upload {
     struct lf_file_ref ref;
     bool waits; /* rows that lack nothing but a template are taken: it may come */
 };
+/* One that is no adapter's: lf_upload_place takes it in. */
+enum lf_err lf_upload_open(struct lf_registry *r, uint64_t bytes_max, struct lf_upload *out,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* Its bytes are the file at `path` from now on. */
+enum lf_err lf_upload_place(struct lf_upload *u, const char *path,
+                            struct lf_diag *diag) LF_MUST_CHECK;
 /* LF_E_READ_ONLY for a file that is not for writing. */
 enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
                                      const struct lf_file_ref *ref, struct lf_upload *out,
@@ -204,6 +210,10 @@ enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n,
 enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, struct lf_upload *u,
                                       int32_t *imported, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_upload_abort(struct lf_upload *u);
+/* The bytes of a file that nobody writes to any more, on the data directory's disk, as a PUT of
+ * them would take them in: they get a second name. */
+enum lf_err lf_registry_put_file(struct lf_registry *r, const char *name, enum lf_file_kind kind,
+                                 const char *path, struct lf_diag *diag) LF_MUST_CHECK;
 /* Imports a PEFT directory that this process can read, as the two PUTs of adapter/ would; makes
  * the adapter where it is not there. */
 enum lf_err lf_registry_import(struct lf_registry *r, const char *name, const char *dir,

@@ -21,12 +21,6 @@ struct remains_walk {
     struct lf_diag *diag;
 };
 
-bool lf_name_is_temporary(const char *name)
-{
-    const char *at = strstr(name, ".tmp-");
-    return at && strlen(at) == strlen(".tmp-XXXXXX");
-}
-
 static enum lf_err found(const struct remains_walk *w, const char *part, const char *what,
                          bool aside)
 {

@@ -17,12 +17,27 @@ static bool is_history(const struct lf_file_ref *ref)
     return ref->version == 0 && ref->kind < LF_FILE_PLAIN_N && lf_files[ref->kind].bytes_max == 0;
 }
 
+enum lf_err lf_upload_open(struct lf_registry *r, uint64_t bytes_max, struct lf_upload *out,
+                           struct lf_diag *diag)
+{
+    struct lf_upload u = {.bytes_max = bytes_max};
+    enum lf_err rc = lf_registry_pathf(r, u.path, diag, "incoming/XXXXXX");
+    if (rc != LF_OK)
+        return rc;
+    u.fd = mkostemp(u.path, O_CLOEXEC);
+    if (u.fd < 0)
+        return lf_fail_errno(diag, errno, "%s", u.path);
+    *out = u;
+    return LF_OK;
+}
+
 enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
                                      const struct lf_file_ref *ref, struct lf_upload *out,
                                      struct lf_diag *diag)
 {
     struct lf_adapter_view v;
     struct lf_upload u = {.ref = *ref};
+    uint64_t most = LF_JSON_BYTES_MAX;
     enum lf_err rc = lf_registry_view(r, name, &v, diag);
     if (rc == LF_OK && ref->version == LF_VERSION_CURRENT)
         u.ref.version = v.record.current;
@@ -32,17 +47,12 @@ enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
     bool restores = ref->version > 0 ? ref->kind != LF_FILE_VERSION : is_history(ref);
     if (rc == LF_OK && !restores && !lf_file_ref_writable(ref))
         rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for writing");
+    if (rc == LF_OK && lf_files[ref->kind].bytes_max)
+        most = lf_files[ref->kind].bytes_max;
+    rc = rc ?: lf_upload_open(r, most, out, diag);
     if (rc == LF_OK)
-        u.bytes_max =
-            lf_files[ref->kind].bytes_max ? lf_files[ref->kind].bytes_max : LF_JSON_BYTES_MAX;
-    rc = rc ?: lf_registry_pathf(r, u.path, diag, "incoming/XXXXXX");
-    if (rc != LF_OK)
-        return rc;
-    u.fd = mkostemp(u.path, O_CLOEXEC);
-    if (u.fd < 0)
-        return lf_fail_errno(diag, errno, "%s", u.path);
-    *out = u;
-    return LF_OK;
+        out->ref = u.ref;
+    return rc;
 }
 
 enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n, struct lf_diag *diag)
@@ -187,7 +197,35 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     return rc;
 }
 
-/* ---- A directory of this machine ------------------------------------------------------------- */
+/* ---- Files of this machine ------------------------------------------------------------- */
+
+/* The upload's bytes become those of `path`. */
+static enum lf_err link_in(struct lf_upload *u, const char *path, struct lf_diag *diag)
+{
+    int64_t bytes = lf_file_size(path);
+    if (bytes > 0 && (uint64_t)bytes > u->bytes_max)
+        return lf_fail(diag, LF_E_TOO_BIG, "larger than %llu bytes",
+                       (unsigned long long)u->bytes_max);
+    close(u->fd);
+    unlink(u->path);
+    u->fd = link(path, u->path) == 0 ? open(u->path, O_RDONLY | O_CLOEXEC) : -1;
+    u->bytes = (uint64_t)bytes;
+    return u->fd < 0 ? lf_fail_errno(diag, errno, "its bytes") : LF_OK;
+}
+
+enum lf_err lf_registry_put_file(struct lf_registry *r, const char *name, enum lf_file_kind kind,
+                                 const char *path, struct lf_diag *diag)
+{
+    struct lf_upload u = {.fd = -1};
+    int32_t imported;
+    enum lf_err rc =
+        lf_registry_upload_begin(r, name, &(struct lf_file_ref){.kind = kind}, &u, diag);
+    rc = rc ?: link_in(&u, path, diag);
+    if (rc == LF_OK)
+        return lf_registry_upload_commit(r, name, &u, &imported, diag);
+    lf_upload_abort(&u);
+    return rc;
+}
 
 static enum lf_err copy_in(struct lf_registry *r, const char *name, const char *dir,
                            enum lf_file_kind kind, const char *file, int32_t *version,

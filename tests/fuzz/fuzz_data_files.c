@@ -5,7 +5,7 @@
 
 #include "core/sums.h"
 #include "backup/backup.h"
-#include "daemon/http/key_file.h"
+#include "keys/key_file.h"
 #include "trainer/ask.h"
 #include "trainer/checkpoint.h"
 #include "trainer/log.h"

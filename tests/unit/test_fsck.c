@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "fsck/fsck.h"
 #include "daemon/jobs/inputs.h"
+#include "meta/documents.h"
 
 #include <ftw.h>
 #include <time.h>
@@ -74,6 +75,25 @@ static void job_open(const char *name)
     must(lf_dir_make(dir, &diag), &diag);
 }
 
+/* A file that was uploaded, and a batch under way. */
+static void documents_make(void)
+{
+    struct lf_diag diag = {""};
+    char dir[LF_PATH_MAX], path[LF_PATH_MAX], id[2][LF_DOCUMENT_ID_MAX];
+    snprintf(dir, sizeof dir, "%s/documents", rig.dir);
+    must(lf_documents_open(dir, &diag), &diag);
+    lf_document_id(id[0], "file-");
+    lf_document_id(id[1], "batch_");
+    for (int i = 0; i < 2; i++) {
+        json_auto_t *j = i ? json_pack("{s:s}", "id", id[i])
+                           : json_pack("{s:s, s:i}", "id", id[i], "bytes", (int)strlen(ROWS));
+        must(lf_document_path(path, dir, id[i], i ? LF_DOCUMENT_OUTPUT : LF_DOCUMENT_BYTES, &diag),
+             &diag);
+        must(lf_file_write(path, ROWS, strlen(ROWS), &diag), &diag);
+        must(lf_document_put(dir, j, &diag), &diag);
+    }
+}
+
 /* Two adapters with versions and all files, one that trains. */
 static int setup(void **state)
 {
@@ -104,6 +124,7 @@ static int setup(void **state)
         lf_registry_version_write(rig.registry, i + 1, 1, LF_FILE_CONFIG, "{}", 2);
     }
     job_open("a3");
+    documents_make();
     rig_shut();
     if (check(false).problems > 0)
         fail_msg("%s", said.data);
@@ -293,6 +314,9 @@ static void whats_left_of_a_crash_is_named_and_removed(void **state)
         "adapters/99",
         "adapters/what",
         "incoming/Ab12Cd",
+        "documents/file-000000000000000000000000.bytes",
+        "documents/file-000000000000000000000000.json.tmp-Ab12Cd",
+        "documents/stranger",
         "adapters/1/stranger",
     };
     for (int by_start = 0; by_start < 2; by_start++) {
@@ -304,9 +328,13 @@ static void whats_left_of_a_crash_is_named_and_removed(void **state)
         for (size_t i = 0; i < n; i++)
             assert_non_null(strstr(said.data, left[i]));
         if (by_start) {
+            char dir[LF_PATH_MAX];
+            struct lf_diag diag = {""};
+            snprintf(dir, sizeof dir, "%s/documents", rig.dir);
             rig_reopen(&rig);
             rig_shut();
-            assert_int_equal(check(false).problems, 2); /* what the daemon does not know */
+            must(lf_documents_open(dir, &diag), &diag);
+            assert_int_equal(check(false).problems, 3); /* what the daemon does not know */
         }
         assert_int_equal(check(true).left, 0);
         assert_int_equal(check(false).problems, 0);

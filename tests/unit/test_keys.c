@@ -1,4 +1,4 @@
-/* LIBS: lf_daemon lf_core */
+/* LIBS: lf_keys lf_core */
 /* API keys: the file of them, who may do what, and limits. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/json.h"
-#include "daemon/http/keys.h"
+#include "keys/keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
