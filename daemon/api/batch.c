@@ -26,6 +26,7 @@ struct open_batch {
     int64_t expires_s;
     bool claimed; /* a thread prepares or ends it: its file is that one's alone */
     bool prepared, cancelled;
+    bool told;            /* that it cannot be written: not again and again */
     int under_way;        /* lines */
     atomic_bool unwanted; /* what is under way */
 };
@@ -281,11 +282,12 @@ static void task_do(struct lf_batches *s, enum task task, struct open_batch *b, 
         answer(s, b, entry);
     else
         rc = task == TASK_PREPARE ? prepare(s, b, &over, &diag) : finish(s, b, &over, &diag);
-    if (rc != LF_OK) {
-        lf_log(LF_LOG_ERROR, "batch", "%s: %s; it is tried again", b->id, diag.text);
+    if (rc != LF_OK)
         lf_clock_sleep((uint64_t)AGAIN_MS * LF_NS_PER_MS);
-    }
     pthread_mutex_lock(&s->lock);
+    if (rc != LF_OK && !b->told)
+        lf_log(LF_LOG_ERROR, "batch", "%s: %s; it is tried again", b->id, diag.text);
+    b->told = rc != LF_OK && task != TASK_LINE;
     if (task == TASK_LINE)
         b->under_way--;
     else

@@ -71,6 +71,22 @@ static enum lf_err check_input(struct lf_http *q, const char *id, struct lf_diag
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "\"input_file_id\" %.80s", id);
 }
 
+static enum lf_err check_expiry(const json_t *expiry, struct lf_diag *diag)
+{
+    static const char *const anchors[] = {"created_at", NULL};
+    static const char *const known[] = {"anchor", "seconds", NULL};
+    struct lf_json_in in = lf_json_in(expiry, diag);
+    if (!expiry)
+        return LF_OK;
+    in.rc = lf_json_only(expiry, known, diag);
+    (void)lf_json_need_str(&in, "anchor");
+    (void)lf_json_word(&in, "anchor", 0, anchors);
+    if (lf_json_int(&in, "seconds", 0, LF_FILE_EXPIRY_MIN, LF_FILE_EXPIRY_MAX) == 0 &&
+        in.rc == LF_OK)
+        in.rc = lf_fail(diag, LF_E_INVALID, "\"seconds\" is missing");
+    return in.rc;
+}
+
 /* What a batch's document is made of; *out is yours. */
 static enum lf_err batch_read(json_t **out, struct lf_http *q, const json_t *body,
                               struct lf_diag *diag)
@@ -82,7 +98,7 @@ static enum lf_err batch_read(json_t **out, struct lf_http *q, const json_t *bod
     const char *endpoint = lf_json_need_str(&in, "endpoint");
     const char *window = lf_json_need_str(&in, "completion_window");
     const json_t *metadata = lf_api_metadata(&in);
-    struct lf_json_in expiry = lf_json_in(lf_json_object(&in, "output_expires_after"), diag);
+    const json_t *expiry = lf_json_object(&in, "output_expires_after");
     if (in.rc != LF_OK)
         return in.rc;
     if (!lf_batches_route(q->daemon->batches, endpoint))
@@ -93,11 +109,8 @@ static enum lf_err batch_read(json_t **out, struct lf_http *q, const json_t *bod
         return lf_fail(diag, LF_E_INVALID,
                        "\"completion_window\" must be a time like 24h, 90m or 7d, up to %dd",
                        WINDOW_DAYS);
-    if (expiry.obj && strcmp(lf_json_need_str(&expiry, "anchor"), "created_at") != 0)
-        return lf_fail(diag, LF_E_INVALID, "\"anchor\" must be created_at");
-    if (expiry.obj)
-        (void)lf_json_int(&expiry, "seconds", 0, LF_FILE_EXPIRY_MIN, LF_FILE_EXPIRY_MAX);
-    enum lf_err rc = expiry.rc ?: check_input(q, input, diag);
+    enum lf_err rc = check_expiry(expiry, diag);
+    rc = rc ?: check_input(q, input, diag);
     if (rc != LF_OK)
         return rc;
     *out = json_pack("{s:s, s:s, s:n, s:s, s:s, s:s, s:n, s:n, s:I, s:{s:i, s:i, s:i}, s:O?, s:O*}",
@@ -105,7 +118,7 @@ static enum lf_err batch_read(json_t **out, struct lf_http *q, const json_t *bod
                      "completion_window", window, "status", "validating", "output_file_id",
                      "error_file_id", "expires_at", (json_int_t)(now + seconds), "request_counts",
                      "total", 0, "completed", 0, "failed", 0, "metadata", metadata,
-                     "output_expires_after", expiry.obj);
+                     "output_expires_after", expiry);
     return *out ? LF_OK : lf_no_memory(diag, "a batch");
 }
 

@@ -99,7 +99,7 @@ enum lf_err lf_page_read(struct lf_page *out, struct lf_http *q, const char *con
     return rc;
 }
 
-void lf_page_reply_made(struct lf_http *q, json_t *page, bool has_more)
+void lf_list_reply(struct lf_http *q, json_t *page, bool has_more)
 {
     const json_t *first = json_array_get(page, 0);
     const json_t *last = first ? json_array_get(page, json_array_size(page) - 1) : NULL;
@@ -126,7 +126,7 @@ enum lf_err lf_page_reply(struct lf_http *q, const struct lf_page *p, const json
         json_decref(page);
         return lf_fail(diag, LF_E_NOT_FOUND, "\"after\": there is no %.80s", p->after);
     }
-    lf_page_reply_made(q, page, at < n);
+    lf_list_reply(q, page, at < n);
     return LF_OK;
 }
 

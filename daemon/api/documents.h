@@ -39,7 +39,7 @@ enum lf_err lf_page_read(struct lf_page *out, struct lf_http *q, const char *con
 enum lf_err lf_page_reply(struct lf_http *q, const struct lf_page *p, const json_t *list,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* Replies with a list that is a page already (taken). */
-void lf_page_reply_made(struct lf_http *q, json_t *page, bool has_more);
+void lf_list_reply(struct lf_http *q, json_t *page, bool has_more);
 
 /* "metadata" of a body, checked; borrowed. NULL: none. */
 const json_t *lf_api_metadata(struct lf_json_in *in);

@@ -127,6 +127,6 @@ enum lf_err lf_tuning_events(struct lf_http *q, const json_t *job, const struct 
             json_array_append_new(list, event_json(line, end));
     }
     if (rc == LF_OK)
-        lf_page_reply_made(q, json_incref(list), n > (size_t)page->limit);
+        lf_list_reply(q, json_incref(list), n > (size_t)page->limit);
     return rc;
 }

@@ -32,24 +32,30 @@ struct receiving {
     bool has_file;
 };
 
-static enum lf_err take_part(void *arg, const char *field, const char *filename, const void *data,
-                             size_t n, struct lf_diag *diag)
+static enum lf_err take_file(struct receiving *r, const struct lf_part *p, struct lf_diag *diag)
+{
+    const char *name = p->filename ? p->filename : "";
+    if (p->first && r->has_file)
+        return lf_fail(diag, LF_E_INVALID, "one \"file\" at a time");
+    if (p->first && lf_buf_utf8(&r->filename, name, strlen(name)) != LF_OK)
+        return lf_fail(diag, LF_E_INVALID, "a file's name may have %d bytes", LF_FILENAME_MAX);
+    r->has_file = true;
+    return lf_upload_write(&r->bytes, p->data, p->n, diag);
+}
+
+static enum lf_err take_part(void *arg, const struct lf_part *p, struct lf_diag *diag)
 {
     struct receiving *r = arg;
-    if (strcmp(field, "file") == 0) {
-        if (!r->has_file)
-            lf_buf_utf8(&r->filename, filename ? filename : "", filename ? strlen(filename) : 0);
-        r->has_file = true;
-        if (r->filename.rc != LF_OK)
-            return lf_fail(diag, LF_E_INVALID, "a file's name may have %d bytes", LF_FILENAME_MAX);
-        return lf_upload_write(&r->bytes, data, n, diag);
+    if (strcmp(p->field, "file") == 0)
+        return take_file(r, p, diag);
+    for (int i = 0; i < FIELDS_N; i++) {
+        if (strcmp(p->field, fields[i]) != 0)
+            continue;
+        if (lf_buf_append(&r->field[i], p->data, p->n) != LF_OK)
+            return lf_fail(diag, LF_E_INVALID, "\"%s\" is too long", p->field);
+        return LF_OK;
     }
-    for (int i = 0; i < FIELDS_N; i++)
-        if (strcmp(field, fields[i]) == 0)
-            return lf_buf_append(&r->field[i], data, n) == LF_OK
-                       ? LF_OK
-                       : lf_fail(diag, LF_E_INVALID, "\"%s\" is too long", field);
-    return lf_fail(diag, LF_E_INVALID, "a file has no \"%.60s\"", field);
+    return lf_fail(diag, LF_E_INVALID, "a file has no \"%.60s\"", p->field);
 }
 
 static enum lf_err receive_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)

@@ -25,8 +25,8 @@ static enum MHD_Result on_part(void *arg, enum MHD_ValueKind kind, const char *f
     (void)kind;
     (void)media_type;
     (void)coding;
-    (void)off;
-    m->rc = m->rc ?: m->take(m->arg, field ? field : "", filename, data, n, &m->why);
+    const struct lf_part part = {field ? field : "", filename, off == 0, data, n};
+    m->rc = m->rc ?: m->take(m->arg, &part, &m->why);
     return m->rc == LF_OK ? MHD_YES : MHD_NO;
 }
 

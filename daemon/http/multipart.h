@@ -7,10 +7,15 @@
 
 struct lf_multipart;
 
-/* Bytes of a field, in as many pieces as they come in; filename: NULL where it is no file. Its
- * error is the answer. */
-typedef enum lf_err (*lf_multipart_fn)(void *arg, const char *field, const char *filename,
-                                       const void *data, size_t n, struct lf_diag *diag);
+/* A piece of a form's field. */
+struct lf_part {
+    const char *field, *filename; /* NULL: it is no file */
+    bool first;                   /* piece of it */
+    const void *data;             /* (n) */
+    size_t n;
+};
+/* Its error is the answer. */
+typedef enum lf_err (*lf_multipart_fn)(void *arg, const struct lf_part *part, struct lf_diag *diag);
 
 /* LF_E_INVALID where the Content-Type is another. Yours, lf_multipart_free (also NULL). */
 enum lf_err lf_multipart_new(struct lf_multipart **out, struct lf_http *q, lf_multipart_fn take,

@@ -5,7 +5,9 @@
 
 #include "core/sums.h"
 #include "backup/backup.h"
+#include "daemon/api/batch_file.h"
 #include "keys/key_file.h"
+#include "meta/documents.h"
 #include "trainer/ask.h"
 #include "trainer/checkpoint.h"
 #include "trainer/log.h"
@@ -66,15 +68,46 @@ static enum lf_err backup(const char *dir, struct lf_diag *diag)
     return lf_backup_list(&list, dir, NULL, diag);
 }
 
+#define ID(kind) kind "000000000000000000000001"
+
+static enum lf_err batch(const char *dir, struct lf_diag *diag)
+{
+    struct lf_batch_file f;
+    json_auto_t *errors = NULL;
+    size_t entry;
+    lf_batch_file_init(&f, NULL);
+    enum lf_err rc =
+        lf_batch_file_open(&f, dir, ID("batch_"), ID("file-"), "/v1/completions", &errors, diag);
+    while (rc == LF_OK && !errors && lf_batch_file_next(&f, &entry)) {
+        lf_buf_auto body = {0};
+        rc = lf_batch_file_body(&f, entry, &body, diag);
+    }
+    lf_batch_file_close(&f);
+    if (lf_document_remove(dir, ID("batch_"), diag) != LF_OK)
+        return LF_E_IO;
+    return rc;
+}
+
+static enum lf_err document(const char *dir, struct lf_diag *diag)
+{
+    json_auto_t *j = NULL;
+    bool aside;
+    const char *fault = lf_document_fault(dir, ID("file-") ".json", &aside);
+    enum lf_err rc = lf_document_get(&j, dir, "file-", ID("file-"), diag);
+    lf_assert(rc == LF_OK || fault);
+    return rc;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const struct {
         const char *name;
         enum lf_err (*read)(const char *dir, struct lf_diag *diag);
     } files[] = {
-        {LF_SUMS_NAME, sums},        {"form", form},
-        {"log.jsonl", training_log}, {"checkpoint.safetensors", checkpoint},
-        {"keys.json", keys},         {"sets/1700000000000-0123456789abcdef.json", backup},
+        {LF_SUMS_NAME, sums},          {"form", form},
+        {"log.jsonl", training_log},   {"checkpoint.safetensors", checkpoint},
+        {"keys.json", keys},           {"sets/1700000000000-0123456789abcdef.json", backup},
+        {ID("file-") ".bytes", batch}, {ID("file-") ".json", document},
     };
     char path[LF_PATH_MAX], sets[LF_PATH_MAX];
     struct lf_diag diag = {""};

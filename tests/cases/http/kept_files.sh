@@ -19,6 +19,7 @@ part purpose '' batch | answers_with 400 POST /v1/files -H "$mime" --data-binary
 (part what '' x && form abc) | answers_with 400 POST /v1/files -H "$mime" --data-binary @-
 grep -q '\\"what\\"' "$WORK/body" || fail "$(cat "$WORK/body")"
 answers_with 400 POST /v1/files -F purpose=vision -F file=x
+answers_with 400 POST /v1/files -F purpose=batch -F file=x -F file=y
 answers_with 400 POST /v1/files -F purpose="$(printf 'x%.0s' {1..100})" -F file=x
 answers_with 400 POST /v1/files -F purpose=batch -F "file=x;filename=$(printf 'x%.0s' {1..300})"
 [ "$(kept)" = 0 ] || fail "something is left of them"
@@ -77,7 +78,8 @@ wait_until 60 batch_is completed || fail "$(call GET "/v1/batches/$batch" -H "$a
 call GET "/v1/batches/$batch" -H "$mine" >"$WORK/batch"
 grep -q '"completed":1,"failed":1' "$WORK/batch"
 errors=$(sed 's/.*"error_file_id":"\([^"]*\)".*/\1/' "$WORK/batch")
-call GET "/v1/files/$errors/content" -H "$mine" | grep -q "\"custom_id\":\"$other\".*\"status_code\":403"
+call GET "/v1/files/$errors/content" -H "$mine" >"$WORK/errors"
+grep -q "\"custom_id\":\"$other\".*\"status_code\":403" "$WORK/errors"
 key revoke ci
 answers_with 401 GET /v1/batches -H "$mine"
 grep -q '"who":"key:ci","what":"POST /v1/batches","status":200' "$DATA/audit.jsonl"

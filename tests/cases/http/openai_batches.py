@@ -74,7 +74,9 @@ def check_faults():
     expect(failed.output_file_id is None, "no file")
     until(create(upload([])).id, "failed")
     file = upload([good])
-    for wrong in (dict(endpoint="/v1/embeddings"), dict(window="soon"), dict(window="31d")):
+    for wrong in (dict(endpoint="/v1/embeddings"), dict(window="soon"), dict(window="31d"),
+                  dict(output_expires_after={"seconds": 3600}),
+                  dict(output_expires_after={"anchor": "created_at"})):
         try:
             create(file, **wrong)
         except openai.BadRequestError as e:
