@@ -35,9 +35,9 @@ struct receiving {
 static enum lf_err take_file(struct receiving *r, const struct lf_part *p, struct lf_diag *diag)
 {
     const char *name = p->filename ? p->filename : "";
-    if (p->first && r->has_file)
+    if (p->first && r->bytes.bytes > 0)
         return lf_fail(diag, LF_E_INVALID, "one \"file\" at a time");
-    if (p->first && lf_buf_utf8(&r->filename, name, strlen(name)) != LF_OK)
+    if (!r->has_file && lf_buf_utf8(&r->filename, name, strlen(name)) != LF_OK)
         return lf_fail(diag, LF_E_INVALID, "a file's name may have %d bytes", LF_FILENAME_MAX);
     r->has_file = true;
     return lf_upload_write(&r->bytes, p->data, p->n, diag);

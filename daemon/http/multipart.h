@@ -10,7 +10,7 @@ struct lf_multipart;
 /* A piece of a form's field. */
 struct lf_part {
     const char *field, *filename; /* NULL: it is no file */
-    bool first;                   /* piece of it */
+    bool first;                   /* nothing of it came before; an empty piece may repeat it */
     const void *data;             /* (n) */
     size_t n;
 };
