@@ -36,8 +36,10 @@ struct lf_batches {
     const struct lf_route *routes;
     size_t n_routes;
     pthread_mutex_t
-        writing;          /* one document is written at a time; held over the disk; taken first */
-    pthread_mutex_t lock; /* of all below, and of the batches; held over a line that is appended */
+        writing; /* one document is written at a time; held over the disk; taken first */
+    /* Of all below, and of the batches; held over a line that is appended, and over the disk when a
+     * batch ends. */
+    pthread_mutex_t lock;
     pthread_cond_t work;
     struct open_batch *open; /* the earliest first */
     bool closing;
@@ -228,22 +230,36 @@ static bool is_for_later(unsigned status)
     return status == 429 || status == 503 || status == 507;
 }
 
-static void answer(struct lf_batches *s, struct open_batch *b, size_t entry)
+/* The answer that stands: its status; 0: none is wanted any more. */
+static unsigned ask(struct lf_batches *s, struct open_batch *b, size_t entry, struct lf_buf *text)
 {
-    struct lf_diag diag = {""};
     int64_t left_ms = b->expires_s * 1000 - lf_clock_unix_ms();
     uint64_t end_ns = lf_clock_ns() + (left_ms > 0 ? (uint64_t)left_ms * LF_NS_PER_MS : 0);
-    bool written = false;
-    while (!written && goes_on(b)) {
-        lf_buf_auto body = {0}, text = {0};
+    while (goes_on(b)) {
+        lf_buf_auto body = {0};
         unsigned status = 0;
-        if (lf_batch_file_body(&b->file, entry, &body, &diag) == LF_OK)
-            status = lf_http_ask(s->d, b->route, b->key, &body, &b->unwanted, end_ns, &text);
-        if (status > 0 && !is_for_later(status)) {
-            lf_lock_auto held = lf_lock(&s->lock);
-            written = lf_batch_file_add(&b->file, entry, status, &text, &diag) == LF_OK;
-        }
-        if (!written && goes_on(b))
+        lf_buf_free(text);
+        if (lf_batch_file_body(&b->file, entry, &body, NULL) == LF_OK)
+            status = lf_http_ask(s->d, b->route, b->key, &body, &b->unwanted, end_ns, text);
+        if (status > 0 && !is_for_later(status))
+            return status;
+        if (goes_on(b))
+            lf_clock_sleep((uint64_t)AGAIN_MS * LF_NS_PER_MS);
+    }
+    return 0;
+}
+
+/* An answer for which there is no room waits for some. */
+static void answer(struct lf_batches *s, struct open_batch *b, size_t entry)
+{
+    lf_buf_auto text = {0};
+    unsigned status = ask(s, b, entry, &text);
+    enum lf_err rc = status > 0 ? LF_E_NO_SPACE : LF_OK;
+    while (rc != LF_OK && !atomic_load(&b->unwanted)) {
+        pthread_mutex_lock(&s->lock);
+        rc = lf_batch_file_add(&b->file, entry, status, &text, NULL);
+        pthread_mutex_unlock(&s->lock);
+        if (rc != LF_OK)
             lf_clock_sleep((uint64_t)AGAIN_MS * LF_NS_PER_MS);
     }
 }
