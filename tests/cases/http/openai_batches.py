@@ -87,14 +87,14 @@ def check_faults():
 
 def check_ends():
     """One is cancelled, one's window ends: what was answered is kept, the rest is told."""
-    slow = [request(f"q{i}", "", max_tokens=100 + i, ignore_eos=True) for i in range(150)]
+    slow = [request(f"q{i}", "", max_tokens=200 + i, ignore_eos=True) for i in range(60)]
     file = upload(slow)
     batch = create(file)
     until(batch.id, "in_progress")
     now = client.batches.cancel(batch.id).status
     expect(now in ("cancelling", "finalizing", "cancelled"), f"cancelled, it is {now}")
     cancelled = until(batch.id, "cancelled")
-    expect(cancelled.request_counts.completed < 150, f"{cancelled}")
+    expect(cancelled.request_counts.completed < 60, f"{cancelled}")
     try:
         client.batches.cancel(batch.id)
         raise SystemExit("check failed: it was cancelled twice")
@@ -102,7 +102,7 @@ def check_ends():
         pass
     expired = until(create(file, window="1s").id, "expired")
     c, errors = expired.request_counts, lines(expired.error_file_id)
-    expect(c.completed + c.failed == 150 and c.failed == len(errors) > 0, f"{c}")
+    expect(c.completed + c.failed == 60 and c.failed == len(errors) > 0, f"{c}")
     expect({e["error"]["code"] for e in errors.values()} == {"batch_expired"}, "the error")
     expect([b.id for b in client.batches.list(limit=1)][:2] == [expired.id, batch.id], "pages")
 

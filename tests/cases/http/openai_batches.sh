@@ -13,7 +13,7 @@ line() { # I TOKENS
     echo "{\"custom_id\": \"q$1\", \"method\": \"POST\", \"url\": \"/v1/completions\"," \
         "\"body\": {\"prompt\": \"Item $1 is\", \"max_tokens\": $2, \"ignore_eos\": true}}"
 }
-for ((i = 0; i < 24; i++)); do line $i $((8 + 8 * i)); done >"$WORK/in.jsonl"
+for ((i = 0; i < 12; i++)); do line $i $((8 + 8 * i)); done >"$WORK/in.jsonl"
 id_of() { sed 's/.*"id":"\([a-z]*[-_][0-9a-f]*\)".*/\1/'; }
 file=$(call POST /v1/files -F purpose=batch -F "file=@$WORK/in.jsonl" | id_of)
 batch=$(call POST /v1/batches -H 'Content-Type: application/json' -d "{\"input_file_id\": \"$file\",
@@ -21,10 +21,10 @@ batch=$(call POST /v1/batches -H 'Content-Type: application/json' -d "{\"input_f
 answered() { [ "$(cat "$DATA/documents/$batch.output" 2>/dev/null | wc -l)" -ge "$1" ]; }
 wait_until 60 answered 2 || fail "nothing is answered"
 call POST /v1/completions -d '{"prompt": "Item", "max_tokens": 1}' >/dev/null
-answered 24 && fail "a batch is answered before who waits"
+answered 12 && fail "a batch is answered before who waits"
 kill_daemon
 before=$(wc -l <"$DATA/documents/$batch.output")
-[ "$before" -lt 24 ] || fail "it was over before the daemon was killed"
+[ "$before" -lt 12 ] || fail "it was over before the daemon was killed"
 printf '{"torn' >>"$DATA/documents/$batch.output"
 "$BIN/lorafs" fsck "$DATA"
 serve
@@ -32,7 +32,7 @@ status_is() { call GET "/v1/batches/$batch" | grep -q "\"status\":\"$1\""; }
 wait_until 60 status_is completed || fail "$(call GET "/v1/batches/$batch")"
 output=$(call GET "/v1/batches/$batch" | sed 's/.*"output_file_id":"\([^"]*\)".*/\1/')
 call GET "/v1/files/$output/content" >"$WORK/out.jsonl"
-[ "$(wc -l <"$WORK/out.jsonl")" = 24 ]
-[ "$(grep -o '"custom_id":"q[0-9]*"' "$WORK/out.jsonl" | sort -u | wc -l)" = 24 ]
+[ "$(wc -l <"$WORK/out.jsonl")" = 12 ]
+[ "$(grep -o '"custom_id":"q[0-9]*"' "$WORK/out.jsonl" | sort -u | wc -l)" = 12 ]
 stop_daemon
 "$BIN/lorafs" fsck "$DATA"
