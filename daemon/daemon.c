@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "core/notify.h"
 #include "daemon/api/api.h"
 #include "daemon/api/batch.h"
 #include "backup/backup.h"
@@ -181,7 +182,9 @@ static void reload(struct lf_daemon *d, struct lf_http_server *server)
     struct lf_diag diag = {""};
     while (read(d->options.reload_fd, drained, sizeof drained) == sizeof drained)
         continue;
-    if (lf_http_server_reload(server, &diag) == LF_OK)
+    if (!d->options.tls_cert)
+        lf_log(LF_LOG_INFO, "daemon", "there is no certificate to read anew");
+    else if (lf_http_server_reload(server, &diag) == LF_OK)
         lf_log(LF_LOG_INFO, "daemon", "the certificate is read anew");
     else
         lf_log(LF_LOG_ERROR, "daemon", "the certificate stays as it was: %s", diag.text);
@@ -209,6 +212,7 @@ static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, str
 {
     struct pollfd p[] = {{d->options.stop_fd, POLLIN, 0}, {d->options.reload_fd, POLLIN, 0}};
     uint64_t tried_ns = 0;
+    bool told = false;
     for (;;) {
         if (poll(p, 2, LOOK_MS) > 0 && p[0].revents)
             return LF_OK;
@@ -218,7 +222,12 @@ static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, str
         if (lost != LF_OK)
             return lost;
         const struct lf_seat *who;
-        if (lf_seats_state(d->seats, &who) == LF_ENGINE_FAILED) {
+        enum lf_engine_state state = lf_seats_state(d->seats, &who);
+        if (state == LF_ENGINE_READY && !told) { /* what needs this service may start */
+            lf_notify("READY=1\nSTATUS=serving");
+            told = true;
+        }
+        if (state == LF_ENGINE_FAILED) {
             struct lf_engine_status s;
             enum lf_err rc = lf_engine_failure(who->engine, diag);
             lf_engine_status(who->engine, &s);
@@ -248,8 +257,10 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
            at.unix_path);
     if (d->options.ready)
         d->options.ready(d->options.ready_arg, &at);
+    lf_notify("STATUS=loading the base");
     rc = serve(d, server, diag);
     lf_log(LF_LOG_INFO, "daemon", "stopping");
+    lf_notify("STOPPING=1");
     lf_http_server_quiesce(server);
     lf_batches_stop(d->batches);
     drain(d);

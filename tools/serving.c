@@ -117,13 +117,14 @@ static enum lf_err stop_open(struct stop *s, pid_t mount, struct lf_diag *diag)
 }
 
 /* A descriptor that is readable when SIGHUP came, where there is a certificate that it has read
- * anew; else it ends the process, as it does when a terminal is closed. */
+ * anew, or a supervisor, whose `reload` it is; else it ends the process, as it does when a terminal
+ * is closed. */
 static int open_reload_fd(const struct lf_serving *s)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGHUP);
-    if (!s->daemon.tls_cert || sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+    if ((!s->daemon.tls_cert && !getenv("NOTIFY_SOCKET")) || sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return -1;
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
