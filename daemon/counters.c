@@ -57,7 +57,7 @@ void lf_histogram_add(struct lf_histogram *h, double value)
 
 /* ---- Text ------------------------------------------------------------------------------------ */
 
-static void head(struct lf_buf *out, const char *name, const char *type, const char *help)
+void lf_metric_head(struct lf_buf *out, const char *name, const char *type, const char *help)
 {
     lf_buf_printf(out, "# HELP lorafs_%s %s\n# TYPE lorafs_%s %s\n", name, help, name, type);
 }
@@ -65,14 +65,14 @@ static void head(struct lf_buf *out, const char *name, const char *type, const c
 void lf_metric_print(struct lf_buf *out, const char *type, const char *name, const char *help,
                      double value)
 {
-    head(out, name, type, help);
+    lf_metric_head(out, name, type, help);
     lf_buf_printf(out, "lorafs_%s %.10g\n", name, value);
 }
 
 static void counter(struct lf_buf *out, const char *name, const char *help,
                     const atomic_uint_fast64_t *v)
 {
-    head(out, name, "counter", help);
+    lf_metric_head(out, name, "counter", help);
     lf_buf_printf(out, "lorafs_%s %llu\n", name, (unsigned long long)atomic_load(v));
 }
 
@@ -80,7 +80,7 @@ static void histogram(struct lf_buf *out, const char *name, const char *help,
                       const struct lf_histogram *h)
 {
     unsigned long long sum = 0;
-    head(out, name, "histogram", help);
+    lf_metric_head(out, name, "histogram", help);
     for (int i = 0; i < h->n_bounds; i++) {
         sum += atomic_load(&h->bucket[i]);
         lf_buf_printf(out, "lorafs_%s_bucket{le=\"%g\"} %llu\n", name, h->bounds[i], sum);
@@ -95,7 +95,8 @@ static void http_requests(struct lf_buf *out, const struct lf_counters *c,
                           const struct lf_route *routes, size_t n)
 {
     static const char *const names[] = {"GET", "POST", "PUT", "DELETE"};
-    head(out, "http_requests_total", "counter", "HTTP requests answered, by route and status.");
+    lf_metric_head(out, "http_requests_total", "counter",
+                   "HTTP requests answered, by route and status.");
     for (size_t r = 0; r <= n; r++)
         for (size_t i = 0; i < N_STATUSES; i++) {
             unsigned long long v = atomic_load(&c->requests[r][i]);
@@ -108,6 +109,18 @@ static void http_requests(struct lf_buf *out, const struct lf_counters *c,
         }
 }
 
+static void jobs(struct lf_buf *out, const struct lf_counters *c)
+{
+    lf_metric_head(out, "jobs_total", "counter", "Trainings that ended, by how.");
+    lf_buf_printf(out,
+                  "lorafs_jobs_total{outcome=\"done\"} %llu\n"
+                  "lorafs_jobs_total{outcome=\"failed\"} %llu\n"
+                  "lorafs_jobs_total{outcome=\"cancelled\"} %llu\n",
+                  (unsigned long long)atomic_load(&c->jobs_done),
+                  (unsigned long long)atomic_load(&c->jobs_failed),
+                  (unsigned long long)atomic_load(&c->jobs_cancelled));
+}
+
 static void ended(struct lf_buf *out, const struct lf_counters *c)
 {
     const struct {
@@ -118,7 +131,7 @@ static void ended(struct lf_buf *out, const struct lf_counters *c)
                 {"length", &c->ended_length},
                 {"cancelled", &c->ended_cancelled},
                 {"failed", &c->ended_failed}};
-    head(out, "generations_total", "counter", "Generations that ended, by how.");
+    lf_metric_head(out, "generations_total", "counter", "Generations that ended, by how.");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         lf_buf_printf(out, "lorafs_generations_total{finish=\"%s\"} %llu\n", rows[i].how,
                       (unsigned long long)atomic_load(rows[i].n));
@@ -129,6 +142,7 @@ enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route
 {
     http_requests(out, c, routes, n);
     ended(out, c);
+    jobs(out, c);
     counter(out, "refused_total", "Requests refused because the queue was full.", &c->refused);
     counter(out, "prompt_tokens_total", "Tokens of prompts.", &c->prompt_tokens);
     counter(out, "cached_tokens_total", "Of them, those found in the cache and not read again.",

@@ -4,6 +4,7 @@
 
 #include "core/buf.h"
 #include "daemon/limits.h"
+#include "daemon/usage.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -30,7 +31,9 @@ struct lf_counters {
     atomic_uint_fast64_t train_tokens, train_steps;
     atomic_uint_fast64_t adapters_read, adapters_loaded, adapters_evicted;
     atomic_uint_fast64_t adapter_hits_device, adapter_hits_host; /* requests that found theirs */
+    atomic_uint_fast64_t jobs_done, jobs_failed, jobs_cancelled;
     atomic_uint_fast64_t device_losses;
+    struct lf_usages usages;           /* of each adapter */
     struct lf_histogram queue_seconds; /* from arrival to the first step */
     struct lf_histogram first_token_seconds;
     struct lf_histogram token_seconds; /* mean time of a token after the first, by request */
@@ -53,7 +56,9 @@ struct lf_route;
 /* What the counters know; other rooms' numbers are printed with lf_metric_print. */
 enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route *routes, size_t n,
                               struct lf_buf *out) LF_MUST_CHECK;
-/* type: "gauge" or "counter". */
+/* The two lines before a metric's values. type: "gauge", "counter", "histogram" or "summary". */
+void lf_metric_head(struct lf_buf *out, const char *name, const char *type, const char *help);
+/* One without labels. type: "gauge" or "counter". */
 void lf_metric_print(struct lf_buf *out, const char *type, const char *name, const char *help,
                      double value);
 

@@ -16,6 +16,7 @@
 #define LF_PEM_BYTES_MAX (1u << 20)              /* a chain of certificates; a key */
 #define LF_AUDIT_BYTES_MAX (64u << 20)           /* of the audit log, of which two are kept */
 #define LF_COUNTER_ROUTES_MAX 96                 /* counted apart in /metrics */
+#define LF_USAGE_ADAPTERS_MAX 256                /* counted apart, too: some fourteen lines each */
 #define LF_CTL_BYTES_MAX (64u * LF_CTL_LINE_MAX) /* lines of one write to ctl */
 #define LF_PROMPTS_MAX 64                        /* of one request */
 #define LF_CHOICES_OF_ONE_MAX 128                /* of one prompt, as OpenAI */

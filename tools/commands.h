@@ -10,6 +10,7 @@ int lf_cmd_mount(int argc, char **argv);
 int lf_cmd_umount(int argc, char **argv);
 int lf_cmd_ls(int argc, char **argv);
 int lf_cmd_status(int argc, char **argv);
+int lf_cmd_top(int argc, char **argv);
 int lf_cmd_rm(int argc, char **argv);
 int lf_cmd_create(int argc, char **argv);
 int lf_cmd_run(int argc, char **argv);

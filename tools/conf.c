@@ -25,9 +25,9 @@ static const char *const options[] = {
     "first", "follow", "foreground", "gpu", "greedy", "host-memory", "html", "ids", "ignore-eos",
     "init-adapter", "insecure", "iters", "itl-ms", "json", "keys", "kv-tokens", "lazy", "list",
     "listen", "load-root", "log", "log-format", "log-level", "long", "max-tokens", "memory",
-    "metric", "min-p", "models", "mount", "mount-option", "no-tcp", "option", "out", "parallel",
-    "predictions", "prefix", "prompt", "prompt-tokens", "published", "quant", "quiet", "rank",
-    "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows",
+    "metric", "min-p", "models", "mount", "mount-option", "no-tcp", "once", "option", "out",
+    "parallel", "predictions", "prefix", "prompt", "prompt-tokens", "published", "quant", "quiet",
+    "rank", "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows",
     "seconds", "seed", "seqs", "set", "shape", "shots", "slots", "socket", "speculate", "spread",
     "staging", "stop", "store-seconds", "svg", "system", "targets", "temperature", "test-percent",
     "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p",
@@ -38,8 +38,7 @@ static const char *const sections[] = {
     "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
     "land report", "land run", "land status", "land tasks", "log", "logits", "lorafsd", "ls",
     "mount", "pause", "plan", "pull", "quantize", "restore", "resume", "retry", "rm", "rollback",
-    "rows",
-    "run", "serve", "status", "tokenize", "train", "trash", "umount", "wait", NULL};
+    "rows", "run", "serve", "status", "tokenize", "top", "train", "trash", "umount", "wait", NULL};
 /* clang-format on */
 
 /* ---- Names ----------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ static const struct lf_command commands[] = {
     {"umount", lf_cmd_umount, "unmount it"},
     {"ls", lf_cmd_ls, "list the adapters of a daemon"},
     {"status", lf_cmd_status, "show what an adapter, or the daemon, is doing"},
+    {"top", lf_cmd_top, "watch requests, memory, trainings and adapters"},
     {"create", lf_cmd_create, "make adapters"},
     {"train", lf_cmd_train, "train one on a data set; also without a daemon"},
     {"wait", lf_cmd_wait, "wait until adapters are trained and scored"},

@@ -124,7 +124,8 @@ static int open_reload_fd(const struct lf_serving *s)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGHUP);
-    if ((!s->daemon.tls_cert && !getenv("NOTIFY_SOCKET")) || sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+    bool wanted = s->daemon.tls_cert || getenv("NOTIFY_SOCKET");
+    if (!wanted || sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return -1;
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }

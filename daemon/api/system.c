@@ -1,14 +1,10 @@
 /* The daemon itself: its health, its counters, its bases. */
 #include "daemon/api/api.h"
 #include "daemon/embedded.h"
-#include "daemon/http/connections.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
-
-#include "core/budget.h"
-#include "core/clock.h"
 
 #include <string.h>
 
@@ -67,124 +63,6 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
     lf_http_reply_json(
         q, 200, json_pack("{s:s, s:o}", "status", well ? "ok" : "degraded", "problems", problems));
     return LF_OK;
-}
-
-/* What the engines say of themselves; their sums are shown. */
-static const struct gauge {
-    const char *name, *help;
-    enum { GAUGE_INT, GAUGE_BYTES } type;
-    size_t at; /* in struct lf_engine_status: an int, or an uint64_t */
-} gauges[] = {
-#define INT(name, field, help)                                          \
-    {                                                                   \
-        name, help, GAUGE_INT, offsetof(struct lf_engine_status, field) \
-    }
-#define BYTES(name, field, help)                                                   \
-    {                                                                              \
-        name "_bytes", help, GAUGE_BYTES, offsetof(struct lf_engine_status, field) \
-    }
-    INT("requests_waiting", waiting, "Generations without a place on the device yet."),
-    INT("requests_live", gen.live, "Generations on the device."),
-    INT("sequences_decoding", gen.decoding, "Of them, those that make tokens."),
-    INT("sequences_max", seqs_max, "Places on the device."),
-    INT("kv_pages", gen.pages, "Pages of the KV cache."),
-    INT("kv_pages_free", gen.pages_free, "Of them, those that are free."),
-    INT("kv_pages_idle", gen.pages_idle, "Of the free ones, those that hold prompts' beginnings."),
-    INT("adapter_slots", slots, "Places for adapters on the device."),
-    INT("adapter_slots_used", slots_used, "Of them, those that are taken."),
-    BYTES("adapter_memory", adapter_bytes_max, "Device memory laid out for adapters so far."),
-    BYTES("adapter_memory_used", adapter_bytes, "Of it, what they take."),
-    INT("adapters_in_host_memory", adapters_host, "Also those that are on the device."),
-    BYTES("adapter_cache", host_bytes, "Host memory that they take."),
-    BYTES("adapter_cache_max", host_bytes_max, "That they may take."),
-    INT("trainings_running", trainings, "Jobs in the fused training batch."),
-    BYTES("device_memory_used", memory_used, "By this daemon."),
-    BYTES("device_memory_peak", memory_peak, "The most that it used."),
-    BYTES("device_memory", memory_total, "Of the device."),
-    BYTES("memory_weights", plan.weights, "Device memory of the base's weights."),
-    BYTES("memory_copies", plan.copies, "Of their unpacked copies."),
-    BYTES("memory_kv", plan.kv, "Of the cache of keys and values."),
-    BYTES("memory_saved", plan.saved, "Of what a training's backward reads."),
-    BYTES("memory_working", plan.working, "Of activations, logits and scratch."),
-    BYTES("memory_rest", plan.rest, "Left for adapters at the start."),
-    BYTES("memory_host", plan.host, "Of the host, that a training's activations wait in."),
-    INT("train_recomputes", plan.recomputes, "1 when backward makes activations again."),
-};
-
-static double gauge_of(const struct gauge *g, const struct lf_engine_status *s)
-{
-    const void *at = (const char *)s + g->at;
-    return g->type == GAUGE_INT ? *(const int *)at : (double)*(const uint64_t *)at;
-}
-
-static void print_connections(struct lf_buf *out, struct lf_daemon *d)
-{
-    struct lf_connections_status c;
-    struct lf_connection_share share = lf_connections_share(d->connections);
-    lf_connections_status(d->connections, &c);
-    lf_metric_print(out, "gauge", "connections_tcp", "Open over TCP.", c.open[LF_LISTENER_TCP]);
-    lf_metric_print(out, "gauge", "connections_unix", "Open on the unix socket.",
-                    c.open[LF_LISTENER_UNIX]);
-    lf_metric_print(out, "gauge", "connections_max", "That are answered, of each of the two.",
-                    share.answered);
-    lf_metric_print(out, "counter", "connections_refused_total", "Told to come back later.",
-                    (double)c.turned_away);
-    lf_metric_print(out, "counter", "connections_late_total",
-                    "Closed because their client kept them waiting.", (double)c.late);
-    lf_metric_print(out, "gauge", "descriptors", "Open in this process.", c.descriptors);
-    lf_metric_print(out, "gauge", "descriptors_max", "That may be.", (double)c.descriptors_max);
-}
-
-static void print_memory(struct lf_buf *out, const struct lf_daemon *d)
-{
-    lf_metric_print(out, "gauge", "request_memory_bytes", "Host memory that requests have taken.",
-                    (double)lf_budget_used(d->request_memory));
-    lf_metric_print(out, "gauge", "request_memory_max_bytes", "That they may take.",
-                    (double)lf_budget_limit(d->request_memory));
-    lf_metric_print(out, "gauge", "row_memory_bytes",
-                    "Host memory of rows of data sets, and of activations that wait.",
-                    (double)lf_budget_used(d->row_memory));
-    lf_metric_print(out, "gauge", "row_memory_max_bytes", "That they may take.",
-                    (double)lf_budget_limit(d->row_memory));
-}
-
-static void print_gauges(struct lf_buf *out, struct lf_daemon *d)
-{
-    struct lf_engine_status s[LF_BASES_MAX];
-    const struct lf_seat *who;
-    double load_seconds = 0, preempted = 0;
-    for (int i = 0; i < d->seats->n; i++) {
-        lf_engine_status(d->seats->seat[i].engine, &s[i]);
-        load_seconds += s[i].load_seconds;
-        preempted += (double)s[i].gen.preempted;
-    }
-    for (size_t k = 0; k < sizeof gauges / sizeof *gauges; k++) {
-        double sum = 0;
-        for (int i = 0; i < d->seats->n; i++)
-            sum += gauge_of(&gauges[k], &s[i]);
-        lf_metric_print(out, "gauge", gauges[k].name, gauges[k].help, sum);
-    }
-    lf_metric_print(out, "gauge", "ready", "1 when the model is loaded.",
-                    lf_seats_state(d->seats, &who) == LF_ENGINE_READY);
-    lf_metric_print(out, "gauge", "load_seconds", "What loading the base took.", load_seconds);
-    lf_metric_print(out, "gauge", "uptime_seconds", "Since the daemon started.",
-                    (double)(lf_clock_unix_ms() - d->started_ms) / 1e3);
-    lf_metric_print(out, "gauge", "http_requests_active", "Requests whose answer is not out yet.",
-                    atomic_load(&d->active));
-    print_connections(out, d);
-    print_memory(out, d);
-    lf_metric_print(out, "counter", "preemptions_total", "Times a sequence gave its pages back.",
-                    preempted);
-}
-
-enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
-{
-    lf_buf_auto out = {0};
-    print_gauges(&out, q->daemon);
-    enum lf_err rc = lf_counters_print(&q->daemon->counters, lf_routes, lf_routes_n, &out);
-    if (rc == LF_OK)
-        lf_http_reply(q, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
-    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the counters");
 }
 
 /* ---- Bases ----------------------------------------------------------------------------------- */

@@ -13,8 +13,9 @@
 
 struct lf_generation {
     struct lf_engine *engine;
-    struct lf_generation *next; /* in the engine's inbox */
-    atomic_int refs;            /* the engine and the caller */
+    struct lf_adapter_usage *usage; /* its adapter's row */
+    struct lf_generation *next;     /* in the engine's inbox */
+    atomic_int refs;                /* the engine and the caller */
     atomic_bool cancelled, enough;
     /* Set by the caller before the engine sees it, then the engine's */
     int32_t *ids;

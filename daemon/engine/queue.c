@@ -96,6 +96,7 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
         return lf_no_memory(diag, "a generation");
     }
     g->engine = e;
+    g->usage = lf_usage_of(&e->counters->usages, spec->pick->id);
     g->n = spec->n;
     g->pick = *spec->pick;
     lf_blend_hold(g->pick.blend);
@@ -190,6 +191,7 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
             *e->inbox_end = g;
             e->inbox_end = &g->next;
             enters_queue(e, g);
+            atomic_fetch_add(&g->usage->waiting, 1);
             pthread_cond_signal(&e->more);
         }
         pthread_mutex_unlock(&e->lock);
@@ -198,8 +200,10 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
         *out = g;
     else if (g)
         unref(g);
-    if (rc == LF_E_OVERLOADED)
+    if (rc == LF_E_OVERLOADED) {
         lf_counter_add(&e->counters->refused, 1);
+        lf_counter_add(&lf_usage_of(&e->counters->usages, spec->pick->id)->refused, 1);
+    }
     return rc;
 }
 
@@ -277,6 +281,23 @@ void lf_generation_release(struct lf_generation *g)
 
 /* ---- The engine's side ----------------------------------------------------------------------- */
 
+static void count_usage(const struct lf_generation *g)
+{
+    struct lf_adapter_usage *u = g->usage;
+    const struct lf_generation_times *t = &g->times;
+    bool left = g->rc == LF_E_CANCELLED && !atomic_load(&g->enough);
+    atomic_fetch_sub(t->started ? &u->running : &u->waiting, 1);
+    lf_counter_add(left                                        ? &u->cancelled
+                   : g->rc != LF_OK && g->rc != LF_E_CANCELLED ? &u->failed
+                                                               : &u->ended,
+                   1);
+    lf_counter_add(&u->completion_tokens, (uint64_t)g->n_tokens);
+    if (g->n_tokens > 1) {
+        lf_counter_add(&u->later_micro, (t->ended - t->first_token) / 1000);
+        lf_counter_add(&u->later_tokens, (uint64_t)g->n_tokens - 1);
+    }
+}
+
 static void count_end(struct lf_counters *c, const struct lf_generation *g)
 {
     const struct lf_generation_times *t = &g->times;
@@ -300,9 +321,12 @@ static void put(struct lf_generation *g, const struct lf_delivery *d)
     if (g->n_tokens++ > 0)
         return;
     g->times.first_token = d->ns;
-    if (!g->background)
-        lf_histogram_add(&g->engine->counters->first_token_seconds,
-                         (double)(d->ns - g->times.submitted) / 1e9);
+    if (g->background)
+        return;
+    lf_histogram_add(&g->engine->counters->first_token_seconds,
+                     (double)(d->ns - g->times.submitted) / 1e9);
+    lf_counter_add(&g->usage->first_micro, (d->ns - g->times.submitted) / 1000);
+    lf_counter_add(&g->usage->first_tokens, 1);
 }
 
 void lf_generation_deliver(const struct lf_delivery *d)
@@ -317,6 +341,7 @@ void lf_generation_deliver(const struct lf_delivery *d)
         g->finish = d->finish;
         g->times.ended = d->ns;
         count_end(g->engine->counters, g);
+        count_usage(g);
     }
     if (d->ends || !g->whole)
         pthread_cond_signal(&g->more);

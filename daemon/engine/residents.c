@@ -358,6 +358,7 @@ static void was_copied(struct lf_engine *e, struct lf_resident *r)
     if (r->rc == LF_OK) {
         move_to(rs, r, LF_RESIDENT_PLACED);
         lf_counter_add(&e->counters->adapters_loaded, 1);
+        lf_counter_add(&lf_usage_of(&e->counters->usages, r->id)->loads, 1);
         return;
     }
     lf_region_give(&rs->region, &r->place);

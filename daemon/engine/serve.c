@@ -86,8 +86,14 @@ static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool 
     g->times.started = lf_clock_ns();
     double queued = (double)(g->times.started - g->times.submitted) / 1e9;
     pthread_mutex_unlock(&g->lock);
-    if (!g->background)
+    atomic_fetch_sub(&g->usage->waiting, 1);
+    atomic_fetch_add(&g->usage->running, 1);
+    lf_counter_add(&g->usage->prompt_tokens, (uint64_t)g->n);
+    if (!g->background) {
         lf_histogram_add(&e->counters->queue_seconds, queued);
+        lf_counter_add(&g->usage->queue_micro, (uint64_t)(queued * 1e6));
+        lf_counter_add(&g->usage->queued, 1);
+    }
     return LF_OK;
 }
 

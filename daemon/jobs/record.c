@@ -259,6 +259,11 @@ static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
 static void finish(struct lf_jobs *j, struct lf_open_job *l, enum lf_job_state state,
                    const char *reason)
 {
+    struct lf_counters *c = &j->d->counters;
+    lf_counter_add(state == LF_JOB_DONE        ? &c->jobs_done
+                   : state == LF_JOB_CANCELLED ? &c->jobs_cancelled
+                                               : &c->jobs_failed,
+                   1);
     lf_lock_auto held = lf_lock(&j->lock);
     l->stage = LF_STAGE_ENDED;
     l->record.progress.state = state;

@@ -41,7 +41,7 @@ CIRCLES = [
      "daemon/jobs/record.c"},  # likewise
     {"land/rows.c", "land/rows_conll.c", "land/rows_csv.c", "land/rows_json.c",
      "land/rows_xml.c"},  # the reader chooses a format, the format hands it rows
-    {"daemon/api/routes.c", "daemon/api/system.c"},  # the route of metrics counts by route
+    {"daemon/api/metrics.c", "daemon/api/routes.c"},  # the route of metrics counts by route
     {"gpu/backend_cpu.c", "gpu/backend_ref.c", "gpu/device.c", "gpu/host.c",
      "gpu/paper.c"},  # a device opens its backend, whose table has functions of the device
 ]

@@ -9,12 +9,15 @@ import http.client
 import inspect
 import json
 import os
+import re
 import select
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 # Sanitizers make everything slower; a limit in seconds is stretched for them.
@@ -400,6 +403,43 @@ def land_lift(path, task, at_least):
     expect(len(rows) == 1, f"{len(rows)} rows of {task}")
     lift = float(rows[0]["tuned_score"]) - float(rows[0]["base_score"])
     expect(lift >= float(at_least), f"{task} gained {lift:.3f}")
+
+
+def prometheus(url, board, alerts):
+    """Every expression of the board, and of the rules, has a value in this Prometheus."""
+    variables = {"$__rate_interval": "1m", "$instance": ".*"}
+
+    def ask(expression):
+        for name, value in variables.items():
+            expression = expression.replace(name, value)
+        query = urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=10) as answer:
+            return json.load(answer)["data"]["result"]
+
+    def loaded():
+        try:
+            return ask("rate(lorafs_uptime_seconds[1m])")  # two scrapes
+        except OSError:
+            return False
+
+    end = time.monotonic() + 60 * SLOWER
+    while not loaded():
+        expect(time.monotonic() < end, "Prometheus scrapes nothing")
+        time.sleep(0.2)
+    with open(board, encoding="utf-8") as f:
+        panels = json.load(f)["panels"]
+    wanted = [t["expr"] for p in panels for t in p["targets"]]
+    expect(len(wanted) > 40, f"{len(wanted)} expressions")
+    for expression in wanted:
+        expect(ask(expression), f"nothing is known of {expression}")
+    with urllib.request.urlopen(f"{url}/api/v1/rules", timeout=10) as answer:
+        rules = [r for g in json.load(answer)["data"]["groups"] for r in g["rules"]]
+    with open(alerts, encoding="utf-8") as f:
+        expect(len(rules) == f.read().count("- alert:"), f"{len(rules)} rules")
+    for rule in rules:
+        expect(rule["state"] == "inactive", f"{rule['name']} is {rule['state']}")
+        for name in re.findall(r"lorafs_\w+", rule["query"]):
+            expect(ask(name), f"nothing is known of {name}, of {rule['name']}")
 
 
 def main(argv):

@@ -1,5 +1,5 @@
-# The Debian packages: lintian finds no error, they install into a bare Debian 12, and the service that
-# systemd starts there trains and serves as its own user, within the bounds that its unit sets.
+# The Debian packages: lintian finds no error, they install into a bare Debian 12, and the service
+# that systemd starts there trains and serves as its own user, within the bounds of its unit.
 . "$TEST_LIB/common.sh"
 need dh lintian debootstrap systemd-nspawn nsenter git
 [ "$(id -u)" = 0 ] || skip "only root may bootstrap a system"
@@ -12,13 +12,13 @@ mkdir "$WORK/lorafs"
 (cd "$WORK/lorafs" && DEB_BUILD_OPTIONS=noautodbgsym \
     make -s -f debian/rules binary BUILD="$BUILD_DIR") >"$WORK/build.log" 2>&1 ||
     fail "$(tail -n 20 "$WORK/build.log")"
-lintian --no-cfg --allow-root --fail-on error,warning "$WORK"/*.deb >"$WORK/lintian.log" 2>&1 ||
+lintian --no-cfg --fail-on error,warning "$WORK"/*.deb >"$WORK/lintian.log" 2>&1 ||
     fail "$(cat "$WORK/lintian.log")"
 
 # ---- A bare Debian 12, booted.
 SYSTEM=$WORK/system
 debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl bookworm "$SYSTEM" \
-    >"$WORK/debootstrap.log" 2>&1 || skip "no Debian to be had: $(tail -n 1 "$WORK/debootstrap.log")"
+    >"$WORK/debootstrap.log" 2>&1 || skip "no Debian: $(tail -n 1 "$WORK/debootstrap.log")"
 cp "$WORK"/*.deb "$SYSTEM/tmp"
 chroot "$SYSTEM" env DEBIAN_FRONTEND=noninteractive bash -euc '
     apt-get install -y -q --no-install-recommends /tmp/lorafs_*.deb /tmp/lorafs-*.deb
@@ -27,36 +27,42 @@ chroot "$SYSTEM" env DEBIAN_FRONTEND=noninteractive bash -euc '
     apt-get install -y -q --no-install-recommends /tmp/lorafs_*.deb /tmp/lorafs-common_*.deb' \
     >"$WORK/install.log" 2>&1 || fail "$(tail -n 20 "$WORK/install.log")"
 
-systemd-nspawn -D "$SYSTEM" --register=no --keep-unit --private-network --boot --console=pipe \
-    >"$WORK/boot.log" 2>&1 </dev/null &
+systemd-nspawn -D "$SYSTEM" --register=no --keep-unit --private-network --bind=/dev/fuse --boot \
+    --console=pipe >"$WORK/boot.log" 2>&1 </dev/null &
 NSPAWN=$!
-at_end() { # nspawn has its systemd shut down
-    kill -TERM "$NSPAWN" 2>/dev/null || true
-    wait "$NSPAWN" || true
+disown "$NSPAWN" # killed, it would leave the system behind
+first_process() { pgrep -P "$NSPAWN" | head -n 1; }
+has_ended() { ! kill -0 "$NSPAWN"; }
+at_end() {
+    kill -TERM "$NSPAWN" # which has the system shut down
+    wait_until 20 has_ended || kill -KILL "$(first_process)"
+    wait_until 20 has_ended || true
 }
-inside() { nsenter -t "$(pgrep -P "$NSPAWN" | head -n 1)" -a "$@"; }
+inside() { nsenter -t "$(first_process)" -a "$@"; }
 booted() { inside systemctl is-system-running | grep -E 'running|degraded'; }
 wait_until 60 booted || skip "it does not boot here: $(tail -n 5 "$WORK/boot.log")"
 
 # ---- The service. `start` returns when it serves.
 inside systemctl start lorafsd || fail "$(inside journalctl -u lorafsd --no-pager | tail -n 20)"
 inside curl -sf http://localhost:8080/health | grep -c '"ok"'
-[ "$(inside ps -o user= -C lorafsd)" = lorafs ]
+pid=$(inside systemctl show -p MainPID --value lorafsd)
+[ "$(inside stat -c %U "/proc/$pid")" = lorafs ]
 [ "$(inside stat -c '%U %a' /var/lib/lorafs)" = 'lorafs 700' ]
-exposure=$(inside systemd-analyze security lorafsd --no-pager | sed -n 's/.*exposure level.*: \([0-9.]*\) .*/\1/p')
+exposure=$(inside systemd-analyze security lorafsd --no-pager |
+    sed -n 's/.*exposure level.*: \([0-9.]*\) .*/\1/p')
 awk -v e="$exposure" 'BEGIN { exit !(e > 0 && e < 3) }' || fail "exposure $exposure"
 
 rows 8 red >"$SYSTEM/root/rows.jsonl"
 echo '{"rank": 4, "steps": 12, "batch_size": 2, "max_length": 32, "learning_rate": 0.003}' \
     >"$SYSTEM/root/config.json"
-inside lorafs train --url /var/lib/lorafs/lorafsd.sock --config /root/config.json task /root/rows.jsonl
-inside lorafs wait --url /var/lib/lorafs/lorafsd.sock -q task
-inside curl -sf http://localhost:8080/v1/completions -d '{"model": "task", "prompt": "a", "max_tokens": 4}' |
-    grep -c '"choices"'
+socket=/var/lib/lorafs/lorafsd.sock
+inside lorafs train --url "$socket" --config /root/config.json task /root/rows.jsonl
+inside lorafs wait --url "$socket" -q task
+inside curl -sf http://localhost:8080/v1/completions \
+    -d '{"model": "task", "prompt": "a", "max_tokens": 4}' | grep -c '"choices"'
 [ "$(stat -c %u "$SYSTEM/var/lib/lorafs/adapters")" = "$(inside id -u lorafs)" ]
 
 # Reload reads certificates anew, where there are some, and ends nothing.
-pid=$(inside systemctl show -p MainPID --value lorafsd)
 inside systemctl reload lorafsd
 inside curl -sf http://localhost:8080/health >"$WORK/health"
 [ "$(inside systemctl show -p MainPID --value lorafsd)" = "$pid" ]

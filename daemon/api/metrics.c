@@ -1,0 +1,347 @@
+/* GET /metrics, for Prometheus and for schedulers that read vLLM's names. */
+#include "daemon/api/api.h"
+#include "daemon/http/connections.h"
+#include "daemon/registry/registry.h"
+#include "daemon/seat.h"
+#include "daemon/state.h"
+
+#include "core/budget.h"
+#include "core/clock.h"
+#include "core/file.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* What the engines say of themselves; their sums are shown. */
+static const struct gauge {
+    const char *name, *help;
+    enum { GAUGE_INT, GAUGE_BYTES } type;
+    size_t at; /* in struct lf_engine_status: an int, or an uint64_t */
+} gauges[] = {
+#define INT(name, field, help)                                          \
+    {                                                                   \
+        name, help, GAUGE_INT, offsetof(struct lf_engine_status, field) \
+    }
+#define BYTES(name, field, help)                                                   \
+    {                                                                              \
+        name "_bytes", help, GAUGE_BYTES, offsetof(struct lf_engine_status, field) \
+    }
+    INT("requests_waiting", waiting, "Generations without a place on the device yet."),
+    INT("requests_live", gen.live, "Generations on the device."),
+    INT("sequences_decoding", gen.decoding, "Of them, those that make tokens."),
+    INT("sequences_max", seqs_max, "Places on the device."),
+    INT("kv_pages", gen.pages, "Pages of the KV cache."),
+    INT("kv_pages_free", gen.pages_free, "Of them, those that are free."),
+    INT("kv_pages_idle", gen.pages_idle, "Of the free ones, those that hold prompts' beginnings."),
+    INT("adapter_slots", slots, "Places for adapters on the device."),
+    INT("adapter_slots_used", slots_used, "Of them, those that are taken."),
+    BYTES("adapter_memory", adapter_bytes_max, "Device memory laid out for adapters so far."),
+    BYTES("adapter_memory_used", adapter_bytes, "Of it, what they take."),
+    INT("adapters_in_host_memory", adapters_host, "Also those that are on the device."),
+    BYTES("adapter_cache", host_bytes, "Host memory that they take."),
+    BYTES("adapter_cache_max", host_bytes_max, "That they may take."),
+    INT("trainings_running", trainings, "Jobs in the fused training batch."),
+    BYTES("device_memory_used", memory_used, "By this daemon."),
+    BYTES("device_memory_peak", memory_peak, "The most that it used."),
+    BYTES("device_memory", memory_total, "Of the device."),
+    BYTES("memory_weights", plan.weights, "Device memory of the base's weights."),
+    BYTES("memory_copies", plan.copies, "Of their unpacked copies."),
+    BYTES("memory_kv", plan.kv, "Of the cache of keys and values."),
+    BYTES("memory_saved", plan.saved, "Of what a training's backward reads."),
+    BYTES("memory_working", plan.working, "Of activations, logits and scratch."),
+    BYTES("memory_rest", plan.rest, "Left for adapters at the start."),
+    BYTES("memory_host", plan.host, "Of the host, that a training's activations wait in."),
+    INT("train_recomputes", plan.recomputes, "1 when backward makes activations again."),
+};
+
+static double gauge_of(const struct gauge *g, const struct lf_engine_status *s)
+{
+    const void *at = (const char *)s + g->at;
+    return g->type == GAUGE_INT ? *(const int *)at : (double)*(const uint64_t *)at;
+}
+
+static void print_connections(struct lf_buf *out, struct lf_daemon *d)
+{
+    struct lf_connections_status c;
+    struct lf_connection_share share = lf_connections_share(d->connections);
+    lf_connections_status(d->connections, &c);
+    lf_metric_print(out, "gauge", "connections_tcp", "Open over TCP.", c.open[LF_LISTENER_TCP]);
+    lf_metric_print(out, "gauge", "connections_unix", "Open on the unix socket.",
+                    c.open[LF_LISTENER_UNIX]);
+    lf_metric_print(out, "gauge", "connections_max", "That are answered, of each of the two.",
+                    share.answered);
+    lf_metric_print(out, "counter", "connections_refused_total", "Told to come back later.",
+                    (double)c.turned_away);
+    lf_metric_print(out, "counter", "connections_late_total",
+                    "Closed because their client kept them waiting.", (double)c.late);
+    lf_metric_print(out, "gauge", "descriptors", "Open in this process.", c.descriptors);
+    lf_metric_print(out, "gauge", "descriptors_max", "That may be.", (double)c.descriptors_max);
+}
+
+static void print_memory(struct lf_buf *out, const struct lf_daemon *d)
+{
+    lf_metric_print(out, "gauge", "request_memory_bytes", "Host memory that requests have taken.",
+                    (double)lf_budget_used(d->request_memory));
+    lf_metric_print(out, "gauge", "request_memory_max_bytes", "That they may take.",
+                    (double)lf_budget_limit(d->request_memory));
+    lf_metric_print(out, "gauge", "row_memory_bytes",
+                    "Host memory of rows of data sets, and of activations that wait.",
+                    (double)lf_budget_used(d->row_memory));
+    lf_metric_print(out, "gauge", "row_memory_max_bytes", "That they may take.",
+                    (double)lf_budget_limit(d->row_memory));
+}
+
+static void print_engines(struct lf_buf *out, struct lf_daemon *d,
+                          const struct lf_engine_status s[LF_BASES_MAX])
+{
+    const struct lf_seat *who;
+    double load_seconds = 0, preempted = 0;
+    for (int i = 0; i < d->seats->n; i++) {
+        load_seconds += s[i].load_seconds;
+        preempted += (double)s[i].gen.preempted;
+    }
+    for (size_t k = 0; k < sizeof gauges / sizeof *gauges; k++) {
+        double sum = 0;
+        for (int i = 0; i < d->seats->n; i++)
+            sum += gauge_of(&gauges[k], &s[i]);
+        lf_metric_print(out, "gauge", gauges[k].name, gauges[k].help, sum);
+    }
+    lf_metric_print(out, "gauge", "ready", "1 when the model is loaded.",
+                    lf_seats_state(d->seats, &who) == LF_ENGINE_READY);
+    lf_metric_print(out, "gauge", "load_seconds", "What loading the base took.", load_seconds);
+    lf_metric_print(out, "gauge", "uptime_seconds", "Since the daemon started.",
+                    (double)(lf_clock_unix_ms() - d->started_ms) / 1e3);
+    lf_metric_print(out, "gauge", "http_requests_active", "Requests whose answer is not out yet.",
+                    atomic_load(&d->active));
+    lf_metric_print(out, "counter", "preemptions_total", "Times a sequence gave its pages back.",
+                    preempted);
+    lf_metric_head(out, "build_info", "gauge", "The code that runs.");
+    lf_buf_printf(out, "lorafs_build_info{version=\"%s\"} 1\n",
+                  d->options.version ? d->options.version : "");
+}
+
+/* ---- Adapters -------------------------------------------------------------------------------- */
+
+/* The rows of the table of usages that have somebody to speak of. */
+struct named_usage {
+    const struct lf_adapter_usage *row;
+    char name[LF_NAME_MAX + 1];
+};
+struct named_usages {
+    int n;
+    struct named_usage of[LF_USAGE_ADAPTERS_MAX + 1];
+};
+
+/* Removed adapters are left out: nobody asks for them any more. */
+static void usages_named(struct named_usages *out, struct lf_daemon *d)
+{
+    struct lf_adapter_view v;
+    out->n = 0;
+    for (int i = 0; i <= LF_USAGE_ADAPTERS_MAX; i++) {
+        const struct lf_adapter_usage *row = &d->counters.usages.row[i];
+        uint64_t owner = atomic_load(&row->owner);
+        struct named_usage *u = &out->of[out->n];
+        *u = (struct named_usage){.row = row};
+        if (i == LF_USAGE_ADAPTERS_MAX)
+            snprintf(u->name, sizeof u->name, "(others)");
+        else if (owner == 0)
+            continue;
+        else if (owner > 1 && lf_registry_view_id(d->registry, owner - 1, &v, NULL) != LF_OK)
+            continue;
+        else if (owner > 1)
+            snprintf(u->name, sizeof u->name, "%s", v.record.name);
+        out->n++;
+    }
+}
+
+static const struct usage_count {
+    const char *name, *type, *help, *label; /* label: `outcome`, or NULL */
+    size_t at;                              /* in struct lf_adapter_usage */
+} usage_counts[] = {
+#define COUNT(name, field, label, help)                                        \
+    {                                                                          \
+        name, "counter", help, label, offsetof(struct lf_adapter_usage, field) \
+    }
+    COUNT("adapter_requests_total", ended, "ended", "Requests, by adapter and how they ended."),
+    COUNT("adapter_requests_total", cancelled, "cancelled", NULL),
+    COUNT("adapter_requests_total", failed, "failed", NULL),
+    COUNT("adapter_requests_total", refused, "refused", NULL),
+    COUNT("adapter_prompt_tokens_total", prompt_tokens, NULL, "Tokens of prompts, by adapter."),
+    COUNT("adapter_completion_tokens_total", completion_tokens, NULL, "Tokens made, by adapter."),
+    COUNT("adapter_loads_total", loads, NULL, "Times an adapter was brought onto the device."),
+};
+
+static void print_usage_counts(struct lf_buf *out, const struct named_usages *u)
+{
+    for (size_t k = 0; k < sizeof usage_counts / sizeof *usage_counts; k++) {
+        const struct usage_count *c = &usage_counts[k];
+        if (c->help)
+            lf_metric_head(out, c->name, c->type, c->help);
+        for (int i = 0; i < u->n; i++) {
+            const atomic_uint_fast64_t *at = (const void *)((const char *)u->of[i].row + c->at);
+            lf_buf_printf(out, "lorafs_%s{adapter=\"%s\"", c->name, u->of[i].name);
+            if (c->label)
+                lf_buf_printf(out, ",outcome=\"%s\"", c->label);
+            lf_buf_printf(out, "} %llu\n", (unsigned long long)atomic_load(at));
+        }
+    }
+}
+
+static void print_usage_gauges(struct lf_buf *out, const struct named_usages *u)
+{
+    lf_metric_head(out, "adapter_requests_waiting", "gauge", "Without a place on the device yet.");
+    for (int i = 0; i < u->n; i++)
+        lf_buf_printf(out, "lorafs_adapter_requests_waiting{adapter=\"%s\"} %d\n", u->of[i].name,
+                      atomic_load(&u->of[i].row->waiting));
+    lf_metric_head(out, "adapter_requests_running", "gauge", "On the device.");
+    for (int i = 0; i < u->n; i++)
+        lf_buf_printf(out, "lorafs_adapter_requests_running{adapter=\"%s\"} %d\n", u->of[i].name,
+                      atomic_load(&u->of[i].row->running));
+}
+
+static const struct usage_time {
+    const char *name, *help;
+    size_t micro, n; /* in struct lf_adapter_usage */
+} usage_times[] = {
+    {"adapter_queue_seconds", "Arrival to first step, by adapter.",
+     offsetof(struct lf_adapter_usage, queue_micro), offsetof(struct lf_adapter_usage, queued)},
+    {"adapter_first_token_seconds", "Arrival to first token, by adapter.",
+     offsetof(struct lf_adapter_usage, first_micro),
+     offsetof(struct lf_adapter_usage, first_tokens)},
+    {"adapter_token_seconds", "Between tokens after the first, by adapter.",
+     offsetof(struct lf_adapter_usage, later_micro),
+     offsetof(struct lf_adapter_usage, later_tokens)},
+};
+
+static void print_usage_times(struct lf_buf *out, const struct named_usages *u)
+{
+    for (size_t k = 0; k < sizeof usage_times / sizeof *usage_times; k++) {
+        const struct usage_time *t = &usage_times[k];
+        lf_metric_head(out, t->name, "summary", t->help);
+        for (int i = 0; i < u->n; i++) {
+            const char *row = (const char *)u->of[i].row;
+            const atomic_uint_fast64_t *micro = (const void *)(row + t->micro);
+            const atomic_uint_fast64_t *n = (const void *)(row + t->n);
+            lf_buf_printf(out, "lorafs_%s_sum{adapter=\"%s\"} %.6f\n", t->name, u->of[i].name,
+                          (double)atomic_load(micro) / 1e6);
+            lf_buf_printf(out, "lorafs_%s_count{adapter=\"%s\"} %llu\n", t->name, u->of[i].name,
+                          (unsigned long long)atomic_load(n));
+        }
+    }
+}
+
+/* ---- Names of others ------------------------------------------------------------------------- */
+
+/* "a,b" of the adapters that have some there. */
+static void print_adapters(struct lf_buf *out, const struct named_usages *u, bool running)
+{
+    const char *comma = "";
+    for (int i = 0; i < u->n; i++) {
+        const struct lf_adapter_usage *row = u->of[i].row;
+        if (!u->of[i].name[0] || atomic_load(running ? &row->running : &row->waiting) == 0)
+            continue;
+        lf_buf_printf(out, "%s%s", comma, u->of[i].name);
+        comma = ",";
+    }
+}
+
+/* What schedulers read of vLLM, Kubernetes' inference gateway among them, by its names: they route
+ * a request to where its adapter is, and the queue is short. */
+static void print_vllm(struct lf_buf *out, const struct lf_daemon *d, const struct named_usages *u,
+                       const struct lf_engine_status s[LF_BASES_MAX])
+{
+    int running = 0, waiting = 0, pages = 0, pages_free = 0, slots = 0;
+    for (int i = 0; i < d->seats->n; i++) {
+        running += s[i].gen.live;
+        waiting += s[i].waiting;
+        pages += s[i].gen.pages;
+        pages_free += s[i].gen.pages_free;
+        slots += s[i].slots;
+    }
+    const char *model = d->seats->bases.base[0]->name;
+    double used = pages > 0 ? 1 - (double)pages_free / pages : 0;
+    const struct {
+        const char *name, *help;
+        double value;
+    } rows[] = {
+        {"num_requests_running", "Requests on the device.", running},
+        {"num_requests_waiting", "Requests without a place on the device yet.", waiting},
+        {"kv_cache_usage_perc", "Part of the KV cache that is taken, 1 all.", used},
+        {"gpu_cache_usage_perc", "The same, by its older name.", used},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        lf_buf_printf(out,
+                      "# HELP vllm:%s %s\n# TYPE vllm:%s gauge\n"
+                      "vllm:%s{model_name=\"%s\"} %.10g\n",
+                      rows[i].name, rows[i].help, rows[i].name, rows[i].name, model, rows[i].value);
+    lf_buf_printf(out,
+                  "# HELP vllm:lora_requests_info Adapters that are asked now; the value is the "
+                  "time.\n# TYPE vllm:lora_requests_info gauge\n"
+                  "vllm:lora_requests_info{max_lora=\"%d\",running_lora_adapters=\"",
+                  slots);
+    print_adapters(out, u, true);
+    lf_buf_puts(out, "\",waiting_lora_adapters=\"");
+    print_adapters(out, u, false);
+    lf_buf_printf(out, "\"} %.3f\n", (double)lf_clock_unix_ms() / 1e3);
+}
+
+/* The process, by the names of Prometheus' client libraries. */
+static void print_process(struct lf_buf *out, struct lf_daemon *d)
+{
+    struct rusage use;
+    struct lf_connections_status c;
+    lf_buf_auto text = {0};
+    unsigned long long pages, resident = 0;
+    if (lf_file_read(&text, "/proc/self/statm", 256, NULL) == LF_OK &&
+        sscanf(text.data, "%llu %llu", &pages, &resident) == 2)
+        resident *= (unsigned long long)sysconf(_SC_PAGESIZE);
+    getrusage(RUSAGE_SELF, &use);
+    lf_connections_status(d->connections, &c);
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } rows[] = {
+        {"cpu_seconds_total", "counter", "Processor time.",
+         (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+             (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6},
+        {"resident_memory_bytes", "gauge", "Memory that is there.", (double)resident},
+        {"start_time_seconds", "gauge", "Since 1970.", (double)d->started_ms / 1e3},
+        {"open_fds", "gauge", "Descriptors.", c.descriptors},
+        {"max_fds", "gauge", "That may be open.", (double)c.descriptors_max},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        lf_buf_printf(out, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s %.15g\n",
+                      rows[i].name, rows[i].help, rows[i].name, rows[i].type, rows[i].name,
+                      rows[i].value);
+}
+
+/* ---- All ------------------------------------------------------------------------------------- */
+
+enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
+{
+    struct lf_daemon *d = q->daemon;
+    struct lf_engine_status s[LF_BASES_MAX];
+    lf_buf_auto out = {0};
+    struct named_usages *u = malloc(sizeof *u);
+    if (!u)
+        return lf_no_memory(diag, "the counters");
+    for (int i = 0; i < d->seats->n; i++)
+        lf_engine_status(d->seats->seat[i].engine, &s[i]);
+    usages_named(u, d);
+    print_engines(&out, d, s);
+    print_connections(&out, d);
+    print_memory(&out, d);
+    print_usage_counts(&out, u);
+    print_usage_gauges(&out, u);
+    print_usage_times(&out, u);
+    print_vllm(&out, d, u, s);
+    print_process(&out, d);
+    free(u);
+    enum lf_err rc = lf_counters_print(&d->counters, lf_routes, lf_routes_n, &out);
+    if (rc == LF_OK)
+        lf_http_reply(q, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the counters");
+}
