@@ -43,7 +43,8 @@ struct preparation {
     uint64_t shot[LF_STUDY_SHOTS_MAX]; /* hashes of their prompts */
     uint64_t *seen; /* hashes of the prompts that are scored, sorted before PASS_TRAIN */
     size_t n_seen, cap_seen;
-    bool cut; /* rows were left to a limit */
+    bool cut;    /* rows were left to a limit */
+    json_t *hub; /* the source as a folder of the hub's; owned */
 };
 
 /* ---- Hashes ---------------------------------------------------------------------------------- */
@@ -267,6 +268,42 @@ static bool try_whole(struct preparation *p, const json_t *source, const char **
     return true;
 }
 
+/* A split of the source, with its other members, out of the hub's files. */
+static json_t *hub_split(const json_t *split, const char *folder, const char *name)
+{
+    json_t *files = json_pack("[s++]", folder, name, "-*.parquet");
+    if (!json_is_object(split))
+        return files;
+    json_t *out = json_copy((json_t *)(uintptr_t)split);
+    json_object_set_new(out, "files", files);
+    return out;
+}
+
+/* A data set's folder as the Hugging Face hub has it: Parquet files of each split, below data/, a
+ * configuration's name or nothing. Their columns are those of the publisher's files. */
+static bool try_hub(struct preparation *p, const json_t *source)
+{
+    static const char *const folders[] = {"data/", "*/", ""};
+    static const char *const of_text[] = {"columns", "encoding", "rows"};
+    const json_t *train = json_object_get(source, "train"), *test = json_object_get(source, "test");
+    const char *scored = strcmp(p->t->evaluated, "validation") == 0 ? "validation" : "test";
+    const char *missing;
+    if (!train || !test)
+        return false;
+    json_decref(p->hub);
+    p->hub = json_copy((json_t *)(uintptr_t)source);
+    for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)
+        json_object_del(p->hub, of_text[i]);
+    json_object_set_new(p->hub, "format", json_string("rows"));
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        json_object_set_new(p->hub, "train", hub_split(train, folders[i], "train"));
+        json_object_set_new(p->hub, "test", hub_split(test, folders[i], scored));
+        if (try_whole(p, p->hub, &missing))
+            return true;
+    }
+    return false;
+}
+
 /* Takes the source if one of its two splits is there, and shares that one out. */
 static bool try_half(struct preparation *p, const json_t *source, int percent)
 {
@@ -324,6 +361,9 @@ static enum lf_err find_rows(struct preparation *p, struct lf_diag *diag)
     }
     for (size_t i = 0; i < json_array_size(data); i++)
         if (try_whole(p, json_array_get(data, i), i == 0 ? &missing : &of_another))
+            return LF_OK;
+    for (size_t i = 0; i < json_array_size(data); i++)
+        if (try_hub(p, json_array_get(data, i)))
             return LF_OK;
     for (size_t i = 0; p->o->test_percent > 0 && i < json_array_size(data); i++)
         if (try_half(p, json_array_get(data, i), p->o->test_percent))
@@ -408,6 +448,7 @@ enum lf_err lf_task_prepare(const struct lf_task *t, const char *data, const cha
     if (rc == LF_OK)
         *made = p.made;
     free(p.seen);
+    json_decref(p.hub);
     lf_buf_free(&p.shots);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", t->name);
 }

@@ -1,6 +1,7 @@
 /* Publishers' files: opened, inflated, converted to UTF-8, and handed to the format's reader. */
 #include "land/rows.h"
 
+#include "container/container.h"
 #include "core/file.h"
 #include "core/utf8.h"
 #include "land/limits.h"
@@ -47,15 +48,16 @@ static enum lf_err read_tsv(const struct lf_rows *r, const char *text, size_t n,
 
 static const struct format {
     const char *name;
+    /* NULL: it is no text, and read from its file. */
     enum lf_err (*read)(const struct lf_rows *r, const char *text, size_t n, struct lf_diag *diag);
     json_type rows; /* of the form's "rows"; NULL: it has none */
 } formats[] = {
     {"csv", read_csv, JSON_NULL},        {"tsv", read_tsv, JSON_NULL},
     {"jsonl", lf_rows_jsonl, JSON_NULL}, {"json", lf_rows_json, JSON_ARRAY},
     {"xml", lf_rows_xml, JSON_STRING},   {"sgml", lf_rows_sgml, JSON_STRING},
-    {"conll", lf_rows_conll, JSON_NULL},
+    {"conll", lf_rows_conll, JSON_NULL}, {"rows", NULL, JSON_NULL},
 };
-#define FORMATS "csv, tsv, jsonl, json, xml, sgml, conll"
+#define FORMATS "csv, tsv, jsonl, json, xml, sgml, conll, rows"
 
 static const struct format *find(const char *name)
 {
@@ -126,6 +128,8 @@ enum lf_err lf_rows_parse(const char *text, size_t n, const struct lf_rows_form 
 {
     struct lf_rows r = {form, fn, arg};
     enum lf_err rc = lf_rows_check(form, diag);
+    if (rc == LF_OK && !find(form->format)->read)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is read from files", form->format);
     if (rc != LF_OK || form->encoding[0] == '\0' || lf_utf8_valid(text, n) == n)
         return rc ?: find(form->format)->read(&r, text, n, diag);
     lf_buf_auto utf8 = {.max = LF_INFLATED_BYTES_MAX};
@@ -169,6 +173,27 @@ static enum lf_err name_row(void *arg, json_t *row, int64_t line, struct lf_diag
     return x->fn(x->arg, row, line, diag);
 }
 
+static enum lf_err read_container(const char *path, lf_rows_fn fn, void *arg, struct lf_diag *diag)
+{
+    struct lf_container *c;
+    json_t *row = NULL;
+    int64_t place;
+    enum lf_err rc = lf_container_open(&c, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    while (rc == LF_OK && (rc = lf_container_next(c, &row, &place, diag)) == LF_OK && row) {
+        struct lf_rows r = {NULL, fn, arg};
+        if (json_is_object(row)) {
+            rc = lf_rows_give(&r, row, place, diag);
+        } else {
+            json_decref(row);
+            rc = lf_fail(diag, LF_E_INVALID, "row %lld is no object", (long long)place);
+        }
+    }
+    lf_container_close(c);
+    return rc;
+}
+
 enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_rows_fn fn,
                          void *arg, struct lf_diag *diag)
 {
@@ -177,8 +202,12 @@ enum lf_err lf_rows_read(const char *path, const struct lf_rows_form *form, lf_r
     size_t len = strlen(path);
     lf_mapping_auto m = {0};
     lf_buf_auto inflated = {.max = LF_INFLATED_BYTES_MAX};
-    enum lf_err rc;
-    if (len > 3 && strcmp(path + len - 3, ".gz") == 0) {
+    enum lf_err rc = lf_rows_check(form, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (!find(form->format)->read) {
+        rc = read_container(path, name_row, &x, diag);
+    } else if (len > 3 && strcmp(path + len - 3, ".gz") == 0) {
         rc = inflate_file(&inflated, path, diag);
         if (rc == LF_OK)
             rc = lf_rows_parse(lf_buf_str(&inflated), inflated.len, form, name_row, &x, diag);

@@ -13,6 +13,8 @@
  *             in "text"; an element of text alone, without attributes, is that text.
  *   sgml      the same, mended first: control characters, bare ampersands, end tags that are
  *             missing or one too many, no root, Latin-1
+ *   rows      whatever an adapter takes as its rows (container/container.h): Parquet, JSON lines, a
+ *             JSON array, CSV
  *   conll     a token a line, its columns between white space, a sentence up to a blank line:
  *             "tokens" and "tags" (first and last column) are lists, "text" the tokens in a line,
  *             "spans" the entities that BIO tags mark, [{"type", "text"}], "by_tag" the tokens of

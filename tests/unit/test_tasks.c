@@ -218,6 +218,31 @@ static void takes_prepared_rows_as_they_are(void **state)
     lf_task_close(t);
 }
 
+/* As `huggingface-cli download` leaves a data set: Parquet files of each split. */
+static void a_folder_of_the_hub_is_a_tasks_data(void **state)
+{
+    (void)state;
+    char data[LF_PATH_MAX], dir[128], path[LF_PATH_MAX];
+    struct lf_diag diag = {""};
+    struct lf_task_rows made;
+    const struct lf_task_options o = {.has_shots = true, .shots = 0};
+    struct lf_task *t = open_task("viggo");
+    snprintf(dir, sizeof dir, "%s/hub", out);
+    if (lf_task_prepare(t, source_path(data, "tests/data/hub_viggo"), dir, &o, &made, &diag) !=
+        LF_OK)
+        fail_msg("%s", diag.text);
+    assert_false(made.prepared);
+    assert_int_equal(made.train_found, 3);
+    assert_int_equal(made.test_found, 1);
+    assert_int_equal(made.fidelity, LF_FIDELITY_NEAR);
+    snprintf(path, sizeof path, "%s/test.jsonl", dir);
+    char *text = read_text(path);
+    assert_non_null(strstr(text, "A it is."));
+    assert_non_null(strstr(text, "confirm(name[D])"));
+    free(text);
+    lf_task_close(t);
+}
+
 static void one_file_is_shared_out_where_that_is_asked_for(void **state)
 {
     (void)state;
@@ -379,6 +404,7 @@ int main(void)
         cmocka_unit_test(each_reads_its_publishers_files),
         cmocka_unit_test(reads_the_studys_own_metadata),
         cmocka_unit_test(takes_prepared_rows_as_they_are),
+        cmocka_unit_test(a_folder_of_the_hub_is_a_tasks_data),
         cmocka_unit_test(one_file_is_shared_out_where_that_is_asked_for),
         cmocka_unit_test(bad_task_files_are_refused_by_name),
         cmocka_unit_test(bad_rows_name_file_and_line),
