@@ -301,7 +301,7 @@ int lf_cmd_plan(int argc, char **argv)
     const struct lf_option options[] = {
         {"memory", 'm', LF_OPT_BYTES, "BYTES", &r.o.gpu_memory_bytes,
          "what the device has, 24GB; 0: the device of this machine", .hi = 1e15},
-        {"device", 'd', LF_OPT_CHOICE, "auto|cpu|ref|cuda", &device,
+        {"device", 'd', LF_OPT_CHOICE, LF_DEVICE_WORDS, &device,
          "its kind; auto: a card where --memory is given"},
         {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &quant, "form of the blocks' weights"},
         {"recompute", 0, LF_OPT_CHOICE, LF_RECOMPUTE_WORDS, &recompute,
