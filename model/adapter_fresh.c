@@ -46,19 +46,18 @@ static enum lf_err targets_json(json_t **out, const struct lf_config *c, const c
         *out = json_string("all-linear");
         return LF_OK;
     }
-    json_t *list = json_array();
+    json_auto_t *list = json_array();
     for (const char *w = words + strspn(words, ", "); *w; w += strspn(w, ", ")) {
         size_t n = strcspn(w, ", ");
-        if (!names_a_site(c, w, n)) {
-            json_decref(list);
+        if (!names_a_site(c, w, n))
             return unknown_module(c, w, n, diag);
-        }
         json_array_append_new(list, json_stringn(w, n));
         w += n;
     }
-    *out = list;
-    return json_array_size(list) > 0 ? LF_OK
-                                     : lf_fail(diag, LF_E_INVALID, "target_modules names nothing");
+    if (json_array_size(list) == 0)
+        return lf_fail(diag, LF_E_INVALID, "target_modules names nothing");
+    *out = json_incref(list);
+    return LF_OK;
 }
 
 static enum lf_err layers_check(const struct lf_config *c, const json_t *layers,
