@@ -17,6 +17,7 @@
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/warm.h"
 #include "meta/documents.h"
 
 #include <poll.h>
@@ -155,7 +156,10 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     rc = rc ?: lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
     if (rc == LF_OK)
         lf_registry_budget(d->registry, d->request_memory);
-    rc = rc ?: seats_start(d->seats, d, diag) ?: lf_jobs_open(&d->jobs, d, diag);
+    rc = rc ?: seats_start(d->seats, d, diag);
+    if (rc == LF_OK)
+        lf_warm_pinned(d);
+    rc = rc ?: lf_jobs_open(&d->jobs, d, diag);
     rc = rc ?: lf_documents_open(d->documents_dir, diag);
     return rc ?: lf_batches_open(&d->batches, d, lf_routes, lf_routes_n, diag);
 }

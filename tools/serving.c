@@ -64,6 +64,8 @@ static void take_options(struct lf_serving *s)
     s->daemon.threads = (int)s->threads;
     s->daemon.cpu_products = (enum lf_cpu_products)s->cpu_products;
     s->daemon.slots = (int)s->slots;
+    s->daemon.pinned = s->pin.s;
+    s->daemon.n_pinned = s->pin.n;
     s->daemon.batch_tokens_max = (int)s->batch_tokens;
     s->daemon.train_tokens = (int)s->train_tokens;
     s->daemon.recompute = (enum lf_recompute)s->recompute;

@@ -18,6 +18,7 @@ struct lf_serving {
     char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, cpu_products, recompute, speculate, log_level, log_format;
+    struct lf_option_strs pin;
     int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
@@ -74,6 +75,8 @@ struct lf_serving {
     {"adapter-cache", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.adapter_cache_bytes,                   \
      "host memory that keeps adapters near the device; 0: a quarter of --host-memory for a card",  \
      .lo = 0, .hi = 1e15},                                                                         \
+    {"pin", 0, LF_OPT_STRS, "NAME", &(s).pin,                                                      \
+     "an adapter that stays on the device; may be given again"},                                   \
     {"kv-tokens", 0, LF_OPT_INT, "N", &(s).daemon.kv_tokens,                                       \
      "tokens of all live sequences together; 0: what the memory allows", .hi = 1e9},               \
     {"batch-tokens", 0, LF_OPT_INT, "N", &(s).batch_tokens, "most tokens of a serving step",       \

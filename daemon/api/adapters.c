@@ -4,8 +4,10 @@
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/warm.h"
 
 #include "core/json.h"
+#include "core/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +123,9 @@ enum lf_err lf_api_adapter_remove(struct lf_http *q, struct lf_diag *diag)
     if (rc != LF_OK)
         return rc;
     lf_jobs_adapter_gone(q->daemon->jobs, id);
+    if (lf_engine_unload(lf_seat_for(q->daemon, id)->engine, id, diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "engine", "%s is removed, but still in memory: %s", q->param[0],
+               diag->text);
     lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[0]));
     return LF_OK;
 }
@@ -138,6 +143,15 @@ enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)
 
 /* ---- ctl ------------------------------------------------------------------------------------- */
 
+static enum lf_err rollback(struct lf_http *q, int32_t n, struct lf_diag *diag)
+{
+    struct lf_adapter_view v;
+    enum lf_err rc = lf_registry_view(q->daemon->registry, q->param[0], &v, diag);
+    if (rc == LF_OK && n != v.record.current)
+        lf_warm(q->daemon, v.record.id, n, LF_WARM_MS);
+    return rc ?: lf_registry_rollback(q->daemon->registry, q->param[0], n, diag);
+}
+
 /* One line, without its newline and blanks around it. */
 static enum lf_err ctl_line(struct lf_http *q, const char *line, struct lf_diag *diag)
 {
@@ -149,7 +163,7 @@ static enum lf_err ctl_line(struct lf_http *q, const char *line, struct lf_diag 
     if (o.word == LF_CTL_TRAIN)
         return lf_jobs_train(q->daemon->jobs, q->param[0], true, &queued, diag);
     if (o.word == LF_CTL_ROLLBACK)
-        return lf_registry_rollback(q->daemon->registry, q->param[0], o.n, diag);
+        return rollback(q, o.n, diag);
     return lf_jobs_order_adapter(q->daemon->jobs, q->param[0], o.word, diag);
 }
 

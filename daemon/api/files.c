@@ -3,6 +3,7 @@
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
 #include "daemon/state.h"
+#include "daemon/warm.h"
 
 #include "core/clock.h"
 
@@ -362,8 +363,10 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
         lf_jobs_score(q->daemon->jobs, q->param[0]);
     json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)bytes,
                           "queued", queued);
-    if (imported > 0)
+    if (imported > 0) {
+        lf_warm_pinned(q->daemon);
         json_object_set_new(j, "imported", json_integer(imported));
+    }
     lf_http_reply_json(q, 200, j);
     return LF_OK;
 }

@@ -5,6 +5,7 @@
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/warm.h"
 
 #include "core/file.h"
 #include "core/json.h"
@@ -169,6 +170,7 @@ enum lf_err lf_api_load(struct lf_http *q, struct lf_diag *diag)
     loan_end(&loan);
     if (rc == LF_OK) {
         lf_jobs_score(q->daemon->jobs, name);
+        lf_warm_pinned(q->daemon);
         reply_text(q, "added", name);
     }
     return rc;

@@ -201,6 +201,7 @@ static void end_all(struct lf_engine *e, enum lf_err rc, const char *why)
 {
     lf_engine_poke(e); /* take_in does not wait */
     take_in(e);
+    lf_engine_end_bringing(e, rc, why);
     if (e->gen)
         lf_engine_end_generations(e, rc, why);
     lf_engine_end_trainings(e, rc, why);
@@ -260,6 +261,7 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&e->more, &monotonic);
+    pthread_cond_init(&e->brought, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&e->gone, NULL);
     enum lf_err rc = lf_residents_init(&e->residents, diag);
@@ -320,6 +322,7 @@ void lf_engine_free(struct lf_engine *e)
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->more);
     pthread_cond_destroy(&e->gone);
+    pthread_cond_destroy(&e->brought);
     lf_residents_destroy(&e->residents);
     free(e->waiting);
     free(e->queues);

@@ -134,9 +134,16 @@ struct lf_generation;
 enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
                                struct lf_generation **out, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* Takes an adapter off the device, as soon as no generation uses it; the next one that asks for it
- * brings it back. */
+/* Takes an adapter off the device, also one that stays there, as soon as no generation uses it; the
+ * next one that asks for it brings it back. */
 enum lf_err lf_engine_unload(struct lf_engine *e, uint64_t id, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* Brings an adapter's version onto the device ahead of its first request, and waits for that up to
+ * timeout_ms (0: does not; the engine may still be loading then). keep: it stays, in the place of
+ * another version of the adapter that stayed so far: others make room before it, but for what has
+ * no room at all otherwise. LF_E_DEVICE_FULL: all others are in use. LF_E_TIMED_OUT: it goes on. */
+enum lf_err lf_engine_bring(struct lf_engine *e, const struct lf_pick *pick, bool keep,
+                            int timeout_ms, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Where an adapter's version is, at this moment. */
 enum lf_residency {

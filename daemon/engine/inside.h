@@ -60,6 +60,7 @@ struct lf_delivery {
     uint64_t ns; /* when it was made */
 };
 struct lf_deliverer; /* deliver.c */
+struct lf_bringing;  /* bring.c */
 
 /* Whose turn it is among those who wait (turns.c). */
 struct lf_turns {
@@ -148,6 +149,7 @@ struct lf_engine {
     struct lf_generation **waiting; /* (LF_QUEUE_MAX + background ones), oldest first */
     int n_waiting;
     size_t cap_waiting;
+    struct lf_bringing *bringing;
     struct lf_turns turns;
     bool room;                     /* something ended: those who wait are looked at again */
     struct lf_generation **live;   /* (seqs_max) */
@@ -165,9 +167,11 @@ struct lf_engine {
     double load_seconds;        /* the base */
     uint64_t load_told_ns;      /* when the log last said how far a load is */
 
-    pthread_mutex_t lock; /* protects all below */
-    pthread_cond_t more;  /* work for the engine */
-    pthread_cond_t gone;  /* signalled when a training reaches LF_TRAINING_GONE */
+    pthread_mutex_t lock;   /* protects all below */
+    pthread_cond_t more;    /* work for the engine */
+    pthread_cond_t gone;    /* signalled when a training reaches LF_TRAINING_GONE */
+    pthread_cond_t brought; /* an adapter is where lf_engine_bring wants it, or cannot be */
+    struct lf_bringing *bring_inbox;
     enum lf_engine_state state;
     enum lf_err rc; /* FAILED */
     struct lf_diag why;
@@ -197,6 +201,10 @@ void lf_engine_release(struct lf_engine *e);
 /* loader.c: has the engine look whether there is something new to do. Any thread. */
 void lf_engine_poke(struct lf_engine *e);
 
+/* bring.c: adapters that are to be there before they are asked for, one step of each. */
+void lf_engine_bring_all(struct lf_engine *e);
+void lf_engine_end_bringing(struct lf_engine *e, enum lf_err rc, const char *why);
+
 /* serve.c */
 void lf_engine_admit(struct lf_engine *e);
 enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
@@ -204,7 +212,9 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag) LF_M
 void lf_engine_sweep(struct lf_engine *e);
 /* Ends all, waiting and live. */
 void lf_engine_end_generations(struct lf_engine *e, enum lf_err rc, const char *why);
-/* queue.c: it waits no more. Takes the engine's lock. */
+/* queue.c. So far from now, for waits on conditions of the monotonic clock. */
+struct timespec lf_deadline_in(int timeout_ms);
+/* It waits no more. Takes the engine's lock. */
 void lf_generation_leaves_queue(struct lf_generation *g);
 /* Ends it for its caller, with its last token (or NULL), and lets go of it. */
 void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last, enum lf_err rc,

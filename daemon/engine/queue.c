@@ -209,7 +209,7 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
 
 /* ---- Taking ---------------------------------------------------------------------------------- */
 
-static struct timespec deadline(int timeout_ms)
+struct timespec lf_deadline_in(int timeout_ms)
 {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -225,7 +225,7 @@ static struct timespec deadline(int timeout_ms)
 void lf_generation_take(struct lf_generation *g, struct lf_generated *out, int cap, int timeout_ms,
                         struct lf_generation_news *news, struct lf_diag *diag)
 {
-    struct timespec at = deadline(timeout_ms);
+    struct timespec at = lf_deadline_in(timeout_ms);
     int waited = 0;
     *news = (struct lf_generation_news){0};
     lf_lock_auto held = lf_lock(&g->lock);

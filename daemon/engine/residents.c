@@ -12,6 +12,7 @@
 
 /* A file costs so many times what the same bytes in host memory do. */
 #define FILE_COST 8
+#define PINNED_COST 1e12 /* more than any age makes up for */
 /* Of what is free when all else has its memory, the part that is the region's from the start. */
 #define REGION_FIRST 0.5
 /* The driver's own part grows, with recorded steps; adapters leave so much of a card. */
@@ -120,7 +121,8 @@ static void settle(struct lf_engine *e, struct lf_resident *r)
         if (r->wanted == 0)
             off_host(rs, r);
     }
-    if (r->wanted == 0 && (r->state == LF_RESIDENT_ABSENT || r->state == LF_RESIDENT_BROKEN))
+    bool nowhere = r->state == LF_RESIDENT_ABSENT && !r->pinned;
+    if (r->wanted == 0 && (nowhere || r->state == LF_RESIDENT_BROKEN))
         forget(rs, r);
 }
 
@@ -131,13 +133,16 @@ static double cost_of(const void *user, const void *now)
     if (r->state != LF_RESIDENT_PLACED || r->users > 0)
         return -1;
     double age = (double)(*(const uint64_t *)now - r->used_ns) / 1e9 + 1e-3;
-    return (double)r->place.extent->bytes * (r->packed ? 1 : FILE_COST) / age;
+    double cost = (double)r->place.extent->bytes * (r->packed ? 1 : FILE_COST) / age;
+    return r->pinned ? PINNED_COST * cost : cost;
 }
 
 /* Whether a loses its place in host memory before b. */
 static bool leaves_host_before(const struct lf_resident *a, const struct lf_resident *b)
 {
     bool twice = a->state == LF_RESIDENT_PLACED;
+    if (a->pinned != b->pinned)
+        return b->pinned;
     if (twice != (b->state == LF_RESIDENT_PLACED))
         return twice;
     return twice ? a->used_ns > b->used_ns : a->used_ns < b->used_ns;
@@ -175,6 +180,7 @@ void lf_residents_unload(struct lf_engine *e, uint64_t id)
             if (r->id != id)
                 continue;
             r->unwanted = true;
+            r->pinned = false;
             lf_gen_forget(e->gen, lf_pick_owner(r->id, r->version));
             settle(e, r);
         }
@@ -334,6 +340,20 @@ enum lf_err lf_resident_hold(struct lf_engine *e, struct lf_resident *r, bool *h
     e->residents.n_held++;
     r->used_ns = lf_clock_ns();
     return LF_OK;
+}
+
+void lf_resident_pin(struct lf_engine *e, struct lf_resident *r)
+{
+    struct lf_residents *rs = &e->residents;
+    for (int i = 0; i < LF_RESIDENT_CHAINS; i++)
+        for (struct lf_resident *next, *x = rs->chains[i]; x; x = next) {
+            next = x->next;
+            if (x->id != r->id || x == r || !x->pinned)
+                continue;
+            x->pinned = false;
+            settle(e, x);
+        }
+    r->pinned = true;
 }
 
 /* ---- What the loaders have done -------------------------------------------------------------- */

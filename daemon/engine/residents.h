@@ -9,7 +9,8 @@
  * the engine's thread hands over and takes back, and never waits for any of it.
  *
  * Where the device is full, neighbours leave whose return costs least for the time that they were
- * not used: a copy in host memory is cheap to bring back, a file is not. Host memory keeps up to
+ * not used: a copy in host memory is cheap to bring back, a file is not; those that are pinned last
+ * of all. Host memory keeps up to
  * host_max bytes: first those go that the device has too, the last used ahead (they stay there
  * longest), then those that were not used for longest.
  *
@@ -48,6 +49,7 @@ struct lf_resident {
     int wanted;                   /* generations that have not let go of it */
     int users;                    /* of them, those that hold its place on the device */
     bool unwanted;                /* leaves when nobody holds it, unless somebody asks again */
+    bool pinned;                  /* leaves last */
     uint64_t used_ns;
     enum lf_err rc;
     struct lf_diag why;
@@ -102,6 +104,8 @@ void lf_resident_let_go(struct lf_engine *e, struct lf_resident *r, bool held);
  * where it is BROKEN. */
 enum lf_err lf_resident_hold(struct lf_engine *e, struct lf_resident *r, bool *held,
                              struct lf_diag *diag) LF_MUST_CHECK;
+/* It leaves after all others from now on, the adapter's other versions as any. */
+void lf_resident_pin(struct lf_engine *e, struct lf_resident *r);
 /* Takes what the loaders have done. */
 void lf_residents_collect(struct lf_engine *e);
 /* Gives device memory back that nobody holds an adapter in; false: there is none. */

@@ -127,6 +127,7 @@ static bool admit_pass(struct lf_engine *e, bool background)
 void lf_engine_admit(struct lf_engine *e)
 {
     lf_residents_collect(e);
+    lf_engine_bring_all(e);
     e->room = false;
     if (e->n_waiting == 0 || e->n_live == lf_gen_seqs_max(e->gen) ||
         lf_turns_take(&e->turns, e->live, e->n_live, e->waiting, e->n_waiting) != LF_OK)

@@ -7,6 +7,7 @@
 #include "core/lock.h"
 #include "daemon/engine/plan.h"
 #include "daemon/limits.h"
+#include "daemon/warm.h"
 #include "trainer/log.h"
 #include "trainer/sweep.h"
 
@@ -128,6 +129,8 @@ bool lf_open_job_end(struct lf_jobs *j, struct lf_open_job *l)
     r->ended_ms = lf_clock_unix_ms();
     struct lf_job_record ended = *r;
     pthread_mutex_unlock(&j->lock);
+    if (ended.progress.state == LF_JOB_DONE && !ended.held)
+        lf_warm(j->d, ended.adapter_id, ended.version, LF_WARM_MS);
     if (lf_registry_job_finish(j->d->registry, &ended, &diag) != LF_OK) {
         unwritten(j, l, diag.text);
         return false;

@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/lock.h"
+#include "daemon/warm.h"
 #include "trainer/evaluate.h"
 
 #include <stdio.h>
@@ -397,6 +398,8 @@ static bool is_cut_off(struct lf_jobs *j, const struct lf_scoring *x)
 static void decide(struct lf_jobs *j, const struct lf_scoring *x, const char *worse)
 {
     struct lf_diag diag = {""};
+    if (!*worse)
+        lf_warm(j->d, x->adapter_id, x->version, LF_WARM_MS);
     if (lf_registry_verdict(j->d->registry, x->adapter_id, x->version, *worse ? worse : NULL,
                             &diag) != LF_OK)
         lf_log(LF_LOG_ERROR, "jobs", "v%d is not decided on: %s", (int)x->version, diag.text);

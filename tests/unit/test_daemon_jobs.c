@@ -100,6 +100,25 @@ void lf_training_release(struct lf_training *t)
     set(&t->released, true);
 }
 
+/* Nothing is on it, so that no version comes ahead of its requests. */
+enum lf_residency lf_engine_residency(struct lf_engine *e, uint64_t id, int32_t version)
+{
+    (void)e;
+    (void)id;
+    (void)version;
+    return LF_RESIDENCY_NONE;
+}
+
+enum lf_err lf_engine_bring(struct lf_engine *e, const struct lf_pick *pick, bool keep,
+                            int timeout_ms, struct lf_diag *diag)
+{
+    (void)e;
+    (void)pick;
+    (void)keep;
+    (void)timeout_ms;
+    return lf_fail(diag, LF_E_DEVICE_LOST, "nothing comes here");
+}
+
 enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
                                struct lf_generation **out, struct lf_diag *diag)
 {

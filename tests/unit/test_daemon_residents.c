@@ -157,6 +157,55 @@ static void a_cold_adapter_holds_up_nobody(void **state)
     lf_ids_free(&first);
 }
 
+/* What was brought is there for its first request, and what is gone is said to be. */
+static void what_is_brought_is_there_before_it_is_asked_for(void **state)
+{
+    struct bench *b = *state;
+    struct lf_pick pick = pick_of(b, 1, 1), gone = {.id = 2, .version = 1};
+    struct lf_diag diag = {""};
+    struct lf_ids ids = {0};
+    snprintf(gone.dir, sizeof gone.dir, "%s/nothing", b->rig.dir);
+    b->options.slots = 8;
+    engine_up(b);
+    must(lf_engine_bring(b->engine, &pick, false, 60000, &diag), &diag);
+    assert_int_equal(lf_engine_residency(b->engine, 1, 1), LF_RESIDENCY_DEVICE);
+    assert_int_equal(atomic_load(&b->counters->adapters_loaded), 1);
+    assert_int_equal(hear(ask(b, &pick, TOKENS), &ids), LF_OK);
+    assert_int_equal(atomic_load(&b->counters->adapters_loaded), 1);
+    enum lf_err rc = lf_engine_bring(b->engine, &gone, true, 60000, &diag);
+    assert_true(rc != LF_OK && rc != LF_E_TIMED_OUT);
+    assert_int_equal(lf_engine_residency(b->engine, 2, 1), LF_RESIDENCY_NONE);
+    must(lf_engine_bring(b->engine, &pick, false, 60000, &diag), &diag); /* it is there */
+    assert_int_equal(atomic_load(&b->counters->adapters_loaded), 1);
+    lf_ids_free(&ids);
+}
+
+/* Two places: one is the pinned adapter's, by its version, and the rest take turns in the other. */
+static void who_is_pinned_leaves_last(void **state)
+{
+    struct bench *b = *state;
+    struct lf_pick pinned[] = {pick_of(b, 1, 1), pick_of(b, 1, 2)}, others[4];
+    struct lf_diag diag = {""};
+    struct lf_ids ids = {0};
+    b->options.slots = 2;
+    for (int i = 0; i < 4; i++)
+        others[i] = pick_of(b, 2 + (uint64_t)i, 1);
+    engine_up(b);
+    for (int version = 0; version < 2; version++) {
+        must(lf_engine_bring(b->engine, &pinned[version], true, 60000, &diag), &diag);
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(hear(ask(b, &others[i % 4], 1), &ids), LF_OK);
+        assert_int_equal(lf_engine_residency(b->engine, 1, version + 1), LF_RESIDENCY_DEVICE);
+    }
+    assert_true(lf_engine_residency(b->engine, 1, 1) != LF_RESIDENCY_DEVICE); /* no more */
+    assert_int_equal(atomic_load(&b->counters->adapters_loaded), 2 + 16);
+    must(lf_engine_unload(b->engine, 1, &diag), &diag);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(hear(ask(b, &others[i], 1), &ids), LF_OK);
+    assert_true(lf_engine_residency(b->engine, 1, 2) != LF_RESIDENCY_DEVICE);
+    lf_ids_free(&ids);
+}
+
 /* Requests for the old and for the new version, mixed, while there is room for one of them. */
 static void an_answer_is_wholly_of_one_version(void **state)
 {
@@ -196,6 +245,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_than_fit_are_served_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_in_host_memory_is_not_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cold_adapter_holds_up_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_brought_is_there_before_it_is_asked_for, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(who_is_pinned_leaves_last, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_is_wholly_of_one_version, setup, teardown),
         cmocka_unit_test_setup_teardown(what_can_never_fit_is_refused, setup, teardown),
     };
