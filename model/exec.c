@@ -41,8 +41,9 @@ static enum lf_err alloc_host(struct lf_exec *x, struct lf_diag *diag)
     x->plan.start = calloc(S, sizeof *x->plan.start);
     x->plan.n = calloc(S, sizeof *x->plan.n);
     x->plan.keys = calloc(S, sizeof *x->plan.keys);
+    x->losses = calloc(S, sizeof *x->losses);
     if (!x->saved || !x->plan.order || !x->plan.place || !x->plan.start || !x->plan.n ||
-        !x->plan.keys)
+        !x->plan.keys || !x->losses)
         return lf_no_memory(diag, "an exec");
     enum lf_err rc = lf_device_alloc_host(x->stream->dev, &meta, x->meta_cap, diag);
     x->h_meta = meta;
@@ -103,6 +104,7 @@ void lf_exec_free(struct lf_exec *x)
     free(x->plan.start);
     free(x->plan.n);
     free(x->plan.keys);
+    free(x->losses);
     free(x);
 }
 
@@ -144,25 +146,54 @@ static void begin_cached(const struct lf_exec *x, const struct lf_batch_seq *seq
     }
 }
 
-static void sum_losses(const struct lf_exec *x, const struct lf_batch_seq *seqs,
-                       struct lf_batch_result *results)
+/* Hands out the supervised tokens, a run of them for each sequence; a sequence without labels has
+ * none. */
+static void part_losses(const struct lf_exec *x, const struct lf_batch_seq *seqs,
+                        struct lf_batch_losses *of)
 {
     const struct lf_batch_plan *p = &x->plan;
     int m = 0;
     for (int i = 0; i < p->S; i++) {
         const struct lf_batch_seq *s = &seqs[p->order[i]];
-        struct lf_batch_result r = {0};
+        struct lf_batch_losses part = {x->h_loss + m, x->h_weight + m, 0};
         for (int t = 0; s->labels && t < s->n; t++)
-            if (s->labels[t] >= 0) {
-                r.loss_sum += x->h_loss[m++];
-                r.n_supervised++;
-            }
-        results[p->order[i]] = r;
+            part.n += s->labels[t] >= 0;
+        of[p->order[i]] = part;
+        m += part.n;
     }
 }
 
-enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
-                        struct lf_batch_result *results, struct lf_diag *diag)
+static void sum_losses(const struct lf_exec *x, struct lf_batch_result *results, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const struct lf_batch_losses *l = &x->losses[i];
+        results[i] = (struct lf_batch_result){.n_supervised = l->n};
+        for (int k = 0; k < l->n; k++)
+            results[i].loss_sum += l->loss[k];
+    }
+}
+
+/* The supervised rows' losses, and the gradient of those that train. */
+static enum lf_err head(struct lf_exec *x, lf_weigh_fn weigh, void *arg, struct lf_diag *diag)
+{
+    lf_exec_loss(x, !weigh && x->plan.M_train > 0);
+    if (!weigh)
+        return LF_OK;
+    enum lf_err rc = lf_stream_wait(x->stream, diag);
+    if (rc != LF_OK)
+        return rc;
+    weigh(arg, x->losses);
+    if (x->plan.M_train == 0)
+        return LF_OK;
+    char *weight = x->meta + ((char *)x->h_weight - x->h_meta);
+    lf_stream_upload(x->stream, weight, x->h_weight, (size_t)x->plan.M * sizeof *x->h_weight);
+    lf_exec_loss_grad(x);
+    return LF_OK;
+}
+
+enum lf_err lf_exec_run_weighed(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                                lf_weigh_fn weigh, void *arg, struct lf_batch_result *results,
+                                struct lf_diag *diag)
 {
     begin_cached(x, seqs, n_seqs);
     enum lf_err rc = lf_exec_pack(x, seqs, n_seqs, diag);
@@ -172,8 +203,11 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
         lf_exec_forward(x);
     else if ((rc = lf_exec_step(x, diag)) != LF_OK)
         return rc;
+    part_losses(x, seqs, x->losses);
     if (x->plan.M > 0)
-        lf_exec_loss(x);
+        rc = head(x, weigh, arg, diag);
+    if (rc != LF_OK)
+        return rc;
     if (x->plan.M_train > 0)
         lf_exec_backward(x);
     for (int i = 0; i < n_seqs; i++)
@@ -185,6 +219,12 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
             return rc;
     }
     if (results)
-        sum_losses(x, seqs, results);
+        sum_losses(x, results, n_seqs);
     return LF_OK;
+}
+
+enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                        struct lf_batch_result *results, struct lf_diag *diag)
+{
+    return lf_exec_run_weighed(x, seqs, n_seqs, NULL, NULL, results, diag);
 }

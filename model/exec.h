@@ -147,11 +147,27 @@ struct lf_batch_result {
     int n_supervised;
 };
 
+/* The supervised tokens of one sequence, once their losses are known. */
+struct lf_batch_losses {
+    const float *loss; /* (n) of each, unweighted */
+    float *weight;     /* (n) gradient scale of each: comes in as the sequence's loss_weight. Of no
+                          use where the sequence does not train */
+    int n;
+};
+/* Weighs tokens by what the losses of all sequences are: of (n_seqs), in the caller's order. */
+typedef void (*lf_weigh_fn)(void *arg, const struct lf_batch_losses *of);
+
 /* Forward over the sequences (any order; grouped inside so that adapters and cached ones are
  * contiguous), and backward where any of them trains. results: (n_seqs) host, filled on return
  * (waits when labels are present). */
 enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
                         struct lf_batch_result *results, struct lf_diag *diag) LF_MUST_CHECK;
+/* The same for losses that are no sums over tokens (preferences): `weigh` is called between forward
+ * and backward, and decides what each token's gradient weighs. It takes a wait there, and the
+ * training rows' logits are made twice: they are too many to be kept. */
+enum lf_err lf_exec_run_weighed(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                                lf_weigh_fn weigh, void *arg, struct lf_batch_result *results,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 
 /* What is drawn, as struct lf_sample_params says it. Host memory. */
 struct lf_exec_wish {

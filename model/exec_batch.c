@@ -354,6 +354,7 @@ static void pack_labels(struct lf_exec *x, const struct lf_batch_seq *seqs)
     x->rows_train = d_train;
     x->labels = d_labels;
     x->weight = d_weight;
+    x->h_weight = weight;
 }
 
 /* The training rows as a batch of their own, counted from the first of them. */

@@ -71,27 +71,23 @@ static void loss_chunk(struct lf_exec *x, int m0, int M, bool train)
     x->ops->linear_bwd(x->stream, &b);
 }
 
-void lf_exec_loss(struct lf_exec *x)
+/* Supervised rows [m0, end), a chunk at a time. */
+static void loss_rows(struct lf_exec *x, int m0, int end, bool train)
+{
+    for (; m0 < end; m0 += x->limits.rows_max)
+        loss_chunk(x, m0, lf_min_int(end - m0, x->limits.rows_max), train);
+}
+
+/* From the normed rows, which hold their gradients, through the norm to the batch's rows. */
+static void norm_rows_bwd(struct lf_exec *x)
 {
     const struct lf_model *m = x->model;
     const struct lf_batch_plan *p = &x->plan;
     struct lf_work *w = &x->work;
-    int eval = p->M - p->M_train, chunk = x->limits.rows_max;
-    size_t C = (size_t)m->config.C;
-    select_rows(x, x->rows, p->M);
-    for (int m0 = 0; m0 < p->M;) {
-        bool train = m0 >= eval;
-        int end = train ? p->M : eval;
-        int M = end - m0 < chunk ? end - m0 : chunk;
-        loss_chunk(x, m0, M, train);
-        m0 += M;
-    }
-    lf_stream_download(x->stream, x->h_loss, w->loss, (size_t)p->M * sizeof *x->h_loss);
-    if (p->M_train == 0)
-        return;
-    struct lf_norm_bwd_args b = {.dx = lf_at(w->rows_n, (size_t)eval * C, x->es),
-                                 .dy = lf_at(w->rows_n, (size_t)eval * C, x->es),
-                                 .x = lf_at(w->rows_x, (size_t)eval * C, x->es),
+    size_t eval = (size_t)(p->M - p->M_train), C = (size_t)m->config.C;
+    struct lf_norm_bwd_args b = {.dx = lf_at(w->rows_n, eval * C, x->es),
+                                 .dy = lf_at(w->rows_n, eval * C, x->es),
+                                 .x = lf_at(w->rows_x, eval * C, x->es),
                                  .w = m->final_norm,
                                  .layer_norm = m->config.layer_norm,
                                  .T = p->M_train,
@@ -110,6 +106,24 @@ void lf_exec_loss(struct lf_exec *x)
                              .C = m->config.C,
                              .ldy = m->config.C + x->room};
     x->ops->scatter(x->stream, &s);
+}
+
+void lf_exec_loss(struct lf_exec *x, bool grad)
+{
+    const struct lf_batch_plan *p = &x->plan;
+    int first = p->M - (grad ? p->M_train : 0);
+    select_rows(x, x->rows, p->M);
+    loss_rows(x, 0, first, false);
+    loss_rows(x, first, p->M, true);
+    lf_stream_download(x->stream, x->h_loss, x->work.loss, (size_t)p->M * sizeof *x->h_loss);
+    if (first < p->M)
+        norm_rows_bwd(x);
+}
+
+void lf_exec_loss_grad(struct lf_exec *x)
+{
+    loss_rows(x, x->plan.M - x->plan.M_train, x->plan.M, true);
+    norm_rows_bwd(x);
 }
 
 /* ---- Drawing --------------------------------------------------------------------------------- */

@@ -160,9 +160,11 @@ struct lf_exec {
     const int32_t *rows_train; /* (M_train) the last of them, counted from the first training row */
     const int32_t *labels;     /* (M) */
     const float *weight;       /* (M) */
-    float *h_loss;             /* (T) pinned host */
-    bool lora[LF_PROJ_MAX];    /* some adapter of the batch has this projection in some layer */
-    int layer_first;           /* the lowest layer that a training adapter touches */
+    float *h_weight;           /* (M) where they were uploaded from, in h_meta */
+    struct lf_batch_losses *losses; /* (seqs_max) scratch of a run that is weighed */
+    float *h_loss;                  /* (T) pinned host */
+    bool lora[LF_PROJ_MAX]; /* some adapter of the batch has this projection in some layer */
+    int layer_first;        /* the lowest layer that a training adapter touches */
     struct lf_draw draws[LF_DRAWS_MAX]; /* a ring */
     int n_draws, draw_first;            /* under way; the oldest of them */
     int n_drawn;                        /* tokens of the last one: what LF_DRAWN may name */
@@ -237,9 +239,11 @@ void lf_exec_step_round(struct lf_exec *x);
  */
 enum lf_err lf_exec_step(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* exec_head.c: losses of the supervised rows into h_loss (there after a wait); of training rows
- * also the gradient of the last block's output, into work.dx. */
-void lf_exec_loss(struct lf_exec *x);
+/* exec_head.c: losses of the supervised rows into h_loss (there after a wait); with grad, of
+ * training rows also the gradient of the last block's output, into work.dx. */
+void lf_exec_loss(struct lf_exec *x, bool grad);
+/* That gradient alone, after a loss without it. */
+void lf_exec_loss_grad(struct lf_exec *x);
 
 enum lf_err lf_exec_draws_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_exec_draws_close(struct lf_exec *x);

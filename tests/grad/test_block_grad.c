@@ -201,6 +201,35 @@ static float *gradient_of(struct bench *b)
     return grad;
 }
 
+/* The weights of make_batch, given between forward and backward. */
+static void weigh(void *arg, const struct lf_batch_losses *of)
+{
+    (void)arg;
+    for (int s = 0; s < N_SEQS; s++)
+        for (int i = 0; i < of[s].n; i++) {
+            assert_true(of[s].weight[i] == -7 && of[s].loss[i] > 0);
+            of[s].weight[i] = 1.0f + (float)s;
+        }
+}
+
+static void is_the_same_weighed_later(struct bench *b, const float *grad)
+{
+    struct lf_diag diag;
+    struct lf_batch_seq seqs[N_SEQS];
+    size_t bytes = b->adapter->shape.n_params * sizeof *grad;
+    float *got = malloc(bytes);
+    for (int s = 0; s < N_SEQS; s++) {
+        seqs[s] = b->seqs[s];
+        seqs[s].loss_weight = -7;
+    }
+    lf_stream_zero(b->stream, b->slots->slot[b->slot].grad, bytes);
+    ok(lf_exec_run_weighed(b->exec, seqs, N_SEQS, weigh, NULL, NULL, &diag), &diag);
+    lf_stream_download(b->stream, got, b->slots->slot[b->slot].grad, bytes);
+    ok(lf_stream_wait(b->stream, &diag), &diag);
+    assert_memory_equal(got, grad, bytes);
+    free(got);
+}
+
 static void is_the_slope(void **state)
 {
     struct bench b = {0};
@@ -219,6 +248,7 @@ static void is_the_slope(void **state)
         check_factor(&b, name, grad, s->a_off[i], (size_t)(RANK * p->K), (uint64_t)(2 * i + 10));
         check_factor(&b, name, grad, s->b_off[i], (size_t)(RANK * p->N), (uint64_t)(2 * i + 11));
     }
+    is_the_same_weighed_later(&b, grad);
     free(grad);
     bench_close(&b);
 }
