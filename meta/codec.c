@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define ADAPTER_FORMAT 4 /* 2: with `refused`; 3: `wanted`; 4: `base_sha256` */
-#define JOB_FORMAT 3     /* 1: without losses; 3: `attempts` */
+#define JOB_FORMAT 4     /* 1: without losses; 3: `attempts`; 4: rewards */
 
 /* Either side of the walk: `out` when writing, `in` when reading. The first failure sticks. */
 struct record_cursor {
@@ -152,6 +152,13 @@ static void job_fields(struct record_cursor *c, struct lf_job_record *r)
         field_i32(c, &r->losses);
     if (format >= 3)
         field_i32(c, &r->attempts);
+    if (format < 4)
+        return;
+#define FIELD(name)                  \
+    field_real(c, &p->rewards.name); \
+    field_real(c, &p->eval_rewards.name);
+    LF_EACH_REWARD(FIELD)
+#undef FIELD
 }
 
 static enum lf_err decoded(const struct record_cursor *c, const char *what, struct lf_diag *diag)

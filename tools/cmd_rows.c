@@ -78,12 +78,11 @@ static enum lf_err decode(const struct rows_run *r, struct row_piece *p, const i
 
 typedef enum lf_err (*piece_fn)(void *arg, const struct row_piece *p);
 
-/* Calls fn with each piece of row i. The last id of a row is its last label. */
-static enum lf_err each_piece(const struct rows_run *r, int64_t i, piece_fn fn, void *arg,
-                              struct lf_diag *diag)
+/* Calls fn with each piece of a text. The last id of it is its last label. */
+static enum lf_err each_piece(const struct rows_run *r, const struct lf_row *text, piece_fn fn,
+                              void *arg, struct lf_diag *diag)
 {
-    struct lf_row row;
-    lf_dataset_row(r->d, i, &row);
+    struct lf_row row = *text;
     int32_t *ids = malloc(((size_t)row.n + 1) * sizeof *ids);
     struct row_piece p = {.text = {0}};
     enum lf_err rc = ids ? LF_OK : lf_no_memory(diag, "a row");
@@ -150,8 +149,8 @@ static enum lf_err answer_text(const struct rows_run *r, int k, struct row_piece
     const int32_t *ids;
     int64_t i = r->survey.answers[k].row;
     lf_dataset_row(r->d, i, &row);
-    int first = lf_dataset_prompt(r->d, i, &ids) - 1, n = row.n - first;
-    if (n > 1 && lf_model_is_eos(r->model, row.labels[row.n - 1]))
+    int first = lf_dataset_prompt(r->d, i, &ids) - 1, n = row.n_chosen - first;
+    if (n > 1 && lf_model_is_eos(r->model, row.labels[row.n_chosen - 1]))
         n--;
     return decode(r, p, row.labels + first, n, diag);
 }
@@ -174,17 +173,30 @@ static enum lf_err print_answers(const struct rows_run *r, struct lf_diag *diag)
     return rc;
 }
 
+/* What the k-th text of a row is, where preferences are learnt. */
+static const char *kind_of(const struct rows_run *r, const struct lf_row *row, int k)
+{
+    if (r->s.loss == LF_LOSS_SUPERVISED)
+        return "";
+    if (r->s.loss == LF_LOSS_KTO)
+        return row->unwanted ? ", unwanted" : ", wanted";
+    return k == 0 ? ", chosen" : ", rejected";
+}
+
 static enum lf_err print_all(struct rows_run *r, struct lf_diag *diag)
 {
     const struct lf_survey *s = &r->survey;
     enum lf_err rc = LF_OK;
     for (int64_t i = 0; i < r->first && i < s->report.rows && rc == LF_OK; i++) {
-        struct lf_row row;
+        struct lf_row row, texts[2];
         lf_dataset_row(r->d, i, &row);
-        printf("--- line %lld: %d ids, %d learnt\n", (long long)row.line, row.n + 1,
-               row.n_supervised);
-        rc = each_piece(r, i, print_piece, r, diag);
-        putchar('\n');
+        int n = lf_row_texts(&row, texts);
+        for (int k = 0; k < n && rc == LF_OK; k++) {
+            printf("--- line %lld%s: %d ids, %d learnt\n", (long long)row.line, kind_of(r, &row, k),
+                   texts[k].n + 1, texts[k].n_supervised);
+            rc = each_piece(r, &texts[k], print_piece, r, diag);
+            putchar('\n');
+        }
     }
     if (rc != LF_OK)
         return rc;
@@ -222,12 +234,18 @@ static enum lf_err print_json(struct rows_run *r, struct lf_diag *diag)
     json_t *sample = json_array();
     enum lf_err rc = add_answers(r, out, diag);
     for (int64_t i = 0; i < r->first && i < r->survey.report.rows && rc == LF_OK; i++) {
-        struct lf_row row;
-        json_t *pieces = json_array();
+        struct lf_row row, texts[2];
         lf_dataset_row(r->d, i, &row);
-        rc = each_piece(r, i, put_piece, pieces, diag);
-        json_array_append_new(sample, json_pack("{s:I, s:i, s:o}", "line", (json_int_t)row.line,
-                                                "ids", row.n + 1, "pieces", pieces));
+        int n = lf_row_texts(&row, texts);
+        for (int k = 0; k < n && rc == LF_OK; k++) {
+            const char *kind = kind_of(r, &row, k);
+            json_t *pieces = json_array();
+            rc = each_piece(r, &texts[k], put_piece, pieces, diag);
+            json_array_append_new(sample,
+                                  json_pack("{s:I, s:s*, s:i, s:o}", "line", (json_int_t)row.line,
+                                            "kind", *kind ? kind + 2 : NULL, "ids", texts[k].n + 1,
+                                            "pieces", pieces));
+        }
     }
     json_object_set_new(out, "sample", sample);
     if (rc == LF_OK && (!out || json_dumpf(out, stdout, JSON_INDENT(1)) != 0))

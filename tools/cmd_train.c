@@ -81,9 +81,9 @@ static enum lf_err warn_of(struct train_run *r, struct lf_diag *diag)
 }
 
 static enum lf_err load_rows(struct train_run *r, struct lf_dataset **out, const char *path,
-                             bool text, struct lf_diag *diag)
+                             struct lf_diag *diag)
 {
-    enum lf_err rc = lf_dataset_load(out, path, r->c.model, &r->s, text, NULL, diag);
+    enum lf_err rc = lf_dataset_load(out, path, r->c.model, &r->s, false, NULL, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
@@ -107,9 +107,9 @@ static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
         rc = lf_fail(diag, LF_E_INVALID,
                      "\"from\" names a version of a daemon's; here it is --init-adapter");
     rc = rc ?: lf_offline_open(&r->c, &o->o, diag);
-    rc = rc ?: load_rows(r, &r->train, o->dataset, false, diag);
+    rc = rc ?: load_rows(r, &r->train, o->dataset, diag);
     if (rc == LF_OK && o->eval)
-        rc = load_rows(r, &r->eval, o->eval, true, diag);
+        rc = load_rows(r, &r->eval, o->eval, diag);
     else if (rc == LF_OK && r->s.validation > 0)
         rc = lf_dataset_hold_out(&r->train, &r->eval, r->s.validation, diag);
     if (rc == LF_OK)
@@ -131,8 +131,12 @@ static bool write_line(FILE *log, const json_t *line, const struct lf_train_even
 static void show(struct train_run *r, const struct lf_train_event *e)
 {
     char what[128];
-    snprintf(what, sizeof what, "step %lld/%lld  loss %.4f  %.0f tok/s", (long long)e->step,
-             (long long)e->progress.steps, e->loss, e->progress.tokens_per_second);
+    const struct lf_progress *p = &e->progress;
+    int n = snprintf(what, sizeof what, "step %lld/%lld  loss %.4f", (long long)e->step,
+                     (long long)p->steps, e->loss);
+    if (isfinite(p->rewards.margin))
+        n += snprintf(what + n, sizeof what - (size_t)n, "  margin %.3f", p->rewards.margin);
+    snprintf(what + n, sizeof what - (size_t)n, "  %.0f tok/s", p->tokens_per_second);
     lf_bar_update(&r->bar, (double)e->step / (double)e->progress.steps, what);
 }
 
@@ -306,6 +310,16 @@ static enum lf_err draw_curve(const struct train_run *r, struct lf_diag *diag)
     return rc;
 }
 
+static void print_rewards(const char *prefix, const struct lf_rewards *r)
+{
+    json_auto_t *j = json_object();
+    const char *key;
+    json_t *value;
+    if (j && lf_train_rewards_json(j, prefix, r))
+        json_object_foreach(j, key, value)
+            printf("\"%s\": %.6g, ", key, json_real_value(value));
+}
+
 static void print_report(const struct train_run *r)
 {
     double seconds = (double)(lf_clock_ns() - r->start_ns) * 1e-9;
@@ -315,6 +329,8 @@ static void print_report(const struct train_run *r)
                (long long)r->seen.step, r->last_loss, r->seen.loss);
         if (evaluated)
             printf("\"eval_loss\": %.6g, ", r->seen.eval_loss);
+        print_rewards("", &r->seen.rewards);
+        print_rewards("eval_", &r->seen.eval_rewards);
         if (r->seen.kept)
             printf("\"kept_step\": %lld, ", (long long)r->seen.kept);
         if (r->rows.held_out)
@@ -329,8 +345,13 @@ static void print_report(const struct train_run *r)
            r->flags->out, (long long)r->seen.step, (long long)r->rows.rows,
            (long long)r->seen.tokens, r->seen.seconds, (double)r->seen.tokens / r->seen.seconds,
            r->seen.loss);
+    if (isfinite(r->seen.rewards.margin))
+        printf(", reward margin %.4f", r->seen.rewards.margin);
     if (evaluated)
         printf(", eval loss %.4f", r->seen.eval_loss);
+    if (isfinite(r->seen.eval_rewards.margin))
+        printf(", eval reward margin %.4f, accuracy %.2f", r->seen.eval_rewards.margin,
+               r->seen.eval_rewards.accuracy);
     if (r->rows.held_out)
         printf(" on %lld rows held out", (long long)r->rows.held_out);
     if (r->seen.kept)

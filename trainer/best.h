@@ -4,6 +4,7 @@
 #ifndef LF_TRAINER_BEST_H
 #define LF_TRAINER_BEST_H
 
+#include "core/progress.h"
 #include "trainer/plan.h"
 
 struct lf_best {
@@ -11,6 +12,7 @@ struct lf_best {
         *params; /* (n of the adapter) as they were then; NULL: none, or they are not kept; owned */
     int64_t step; /* after which it was made; 0: there was none yet */
     double loss;  /* of it */
+    struct lf_rewards rewards;
     int64_t seen; /* the step of the last evaluation; 0: none */
     int misses;   /* evaluations since the best */
 };

@@ -8,6 +8,7 @@
 #include "trainer/limits.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +34,16 @@ static void print_state(struct lf_buf *out, const struct lf_checkpoint *c)
     lf_buf_printf(out,
                   "{\"digest\": \"%s\", \"step\": %lld, \"tokens\": %lld, \"seconds\": %.17g, "
                   "\"loss_sum\": %.17g, \"loss_weight\": %.17g, \"best_step\": %lld, "
-                  "\"best_loss\": %.17g, \"evaluated\": %lld, \"misses\": %d}",
+                  "\"best_loss\": %.17g, \"evaluated\": %lld, \"misses\": %d",
                   c->digest, (long long)c->step, (long long)c->tokens, c->seconds, c->loss_sum,
                   c->loss_weight, (long long)c->best.step, c->best.loss, (long long)c->best.seen,
                   c->best.misses);
+#define PRINT(name)                     \
+    if (isfinite(c->best.rewards.name)) \
+        lf_buf_printf(out, ", \"best_" #name "\": %.17g", c->best.rewards.name);
+    LF_EACH_REWARD(PRINT)
+#undef PRINT
+    lf_buf_puts(out, "}");
 }
 
 static struct lf_tensor floats(const char *name, float *data, size_t n)
@@ -98,6 +105,10 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
     c->best.loss = lf_json_real(&in, "best_loss", 0, -1e300, 1e300);
     c->best.seen = lf_json_int64(&in, "evaluated", 0, 0, INT64_MAX);
     c->best.misses = lf_json_int(&in, "misses", 0, 0, INT_MAX);
+#define READ(name) \
+    c->best.rewards.name = lf_json_real(&in, "best_" #name, (double)NAN, -1e300, 1e300);
+    LF_EACH_REWARD(READ)
+#undef READ
     json_decref(j);
     snprintf(c->digest, sizeof c->digest, "%s", digest);
     return in.rc != LF_OK || same ? in.rc

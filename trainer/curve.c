@@ -2,25 +2,41 @@
 #include "trainer/curve.h"
 
 #include "core/grow.h"
+#include "core/num.h"
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* All of a curve's lists. */
+#define N_LISTS 6
+static void lists_of(struct lf_curve_points *out[N_LISTS], const struct lf_curve *c)
+{
+    struct lf_curve *own = (struct lf_curve *)(uintptr_t)c;
+    struct lf_curve_points *lists[N_LISTS] = {&own->train,    &own->eval,
+                                              &own->margin,   &own->eval_margin,
+                                              &own->accuracy, &own->eval_accuracy};
+    memcpy(out, lists, sizeof lists);
+}
 
 void lf_curve_free(struct lf_curve *c)
 {
-    free(c->train.p);
-    free(c->eval.p);
+    struct lf_curve_points *lists[N_LISTS];
+    lists_of(lists, c);
+    for (int i = 0; i < N_LISTS; i++)
+        free(lists[i]->p);
     *c = (struct lf_curve){0};
 }
 
-enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double loss)
+enum lf_err lf_curve_add(struct lf_curve_points *l, double step, double value)
 {
     while (l->n > 0 && l->p[l->n - 1].step >= step)
         l->n--;
     if (lf_grow(&l->p, &l->cap, l->n + 1, sizeof *l->p) != LF_OK)
         return LF_E_NO_MEMORY;
-    l->p[l->n++] = (struct lf_curve_point){step, loss};
+    l->p[l->n++] = (struct lf_curve_point){step, value};
     return LF_OK;
 }
 
@@ -28,14 +44,19 @@ static enum lf_err points_copy(struct lf_curve_points *out, const struct lf_curv
 {
     enum lf_err rc = LF_OK;
     for (size_t i = 0; i < l->n && rc == LF_OK; i++)
-        rc = lf_curve_add(out, l->p[i].step, l->p[i].loss);
+        rc = lf_curve_add(out, l->p[i].step, l->p[i].value);
     return rc;
 }
 
 enum lf_err lf_curve_copy(struct lf_curve *out, const struct lf_curve *c)
 {
     struct lf_curve copy = {0};
-    enum lf_err rc = points_copy(&copy.train, &c->train) ?: points_copy(&copy.eval, &c->eval);
+    struct lf_curve_points *from[N_LISTS], *to[N_LISTS];
+    enum lf_err rc = LF_OK;
+    lists_of(from, c);
+    lists_of(to, &copy);
+    for (int i = 0; i < N_LISTS && rc == LF_OK; i++)
+        rc = points_copy(to[i], from[i]);
     if (rc == LF_OK)
         *out = copy;
     else
@@ -51,7 +72,15 @@ enum {
     RIGHT = 736,
     TOP = 58,
     BOTTOM = 364,
+    SMALL = 132, /* the height of a plot of rewards, below that */
+    BETWEEN = 66,
     COLUMNS = RIGHT - LEFT + 1
+};
+
+/* One of the plots that stand above each other. */
+struct plot {
+    int top, bottom;
+    const char *label;
 };
 
 #define LOG_FROM 30.0 /* largest / smallest loss from which the axis is logarithmic */
@@ -83,7 +112,7 @@ struct range {
 
 static bool usable(const struct lf_curve_point *p)
 {
-    return isfinite(p->step) && isfinite(p->loss);
+    return isfinite(p->step) && isfinite(p->value);
 }
 
 static void widen(struct range *steps, struct range *losses, const struct lf_curve_points *l)
@@ -94,8 +123,8 @@ static void widen(struct range *steps, struct range *losses, const struct lf_cur
             continue;
         steps->lo = fmin(steps->lo, p[i].step);
         steps->hi = fmax(steps->hi, p[i].step);
-        losses->lo = fmin(losses->lo, p[i].loss);
-        losses->hi = fmax(losses->hi, p[i].loss);
+        losses->lo = fmin(losses->lo, p[i].value);
+        losses->hi = fmax(losses->hi, p[i].value);
     }
 }
 
@@ -108,15 +137,15 @@ static struct axis step_axis(struct range r)
     return (struct axis){r.lo, r.hi, false, LEFT, RIGHT};
 }
 
-static struct axis loss_axis(struct range r)
+static struct axis value_axis(struct range r, const struct plot *p)
 {
     if (!(r.hi >= r.lo))
         r = (struct range){0, 4};
     if (r.lo > 0 && r.hi / r.lo > LOG_FROM)
-        return (struct axis){r.lo / 1.15, r.hi * 1.15, true, BOTTOM, TOP};
+        return (struct axis){r.lo / 1.15, r.hi * 1.15, true, p->bottom, p->top};
     double room = fmax((r.hi - r.lo) * 0.06, fmax(fabs(r.hi), 1e-3) * 0.05);
     double lo = r.lo >= 0 && r.lo - room < 0 ? 0 : r.lo - room;
-    return (struct axis){lo, r.hi + room, false, BOTTOM, TOP};
+    return (struct axis){lo, r.hi + room, false, p->bottom, p->top};
 }
 
 /* ---- The frame ------------------------------------------------------------------------------- */
@@ -138,12 +167,12 @@ static const char style[] =
 static const char runs_style[] = "<style>.run{fill:none;stroke-width:1.25;stroke-linejoin:round}"
                                  ".best{stroke-width:3}</style>\n";
 
-static void put_open(struct lf_buf *out, const char *title)
+static void put_open(struct lf_buf *out, const char *title, int height)
 {
     lf_buf_printf(out,
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
                   "viewBox=\"0 0 %d %d\" role=\"img\">\n<title>",
-                  WIDTH, HEIGHT, WIDTH, HEIGHT);
+                  WIDTH, height, WIDTH, height);
     lf_buf_xml(out, title);
     lf_buf_printf(out, "</title>\n%s<rect class=\"paper\" width=\"%d\" height=\"%d\"/>\n", style,
                   WIDTH, HEIGHT);
@@ -152,13 +181,13 @@ static void put_open(struct lf_buf *out, const char *title)
     lf_buf_puts(out, "</text>\n");
 }
 
-static void put_step_tick(struct lf_buf *out, const struct axis *x, double v)
+static void put_step_tick(struct lf_buf *out, const struct plot *p, const struct axis *x, double v)
 {
     double px = place(x, v);
     lf_buf_printf(out,
                   "<line class=\"grid\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>"
                   "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n",
-                  px, TOP, px, BOTTOM, px, BOTTOM + 19, v);
+                  px, p->top, px, p->bottom, px, p->bottom + 19, v);
 }
 
 static void put_loss_tick(struct lf_buf *out, const struct axis *y, double v)
@@ -170,13 +199,14 @@ static void put_loss_tick(struct lf_buf *out, const struct axis *y, double v)
                   LEFT, py, RIGHT, py, LEFT - 8, py + 4, v);
 }
 
-static void put_ticks(struct lf_buf *out, const struct axis *x, const struct axis *y)
+static void put_ticks(struct lf_buf *out, const struct plot *p, const struct axis *x,
+                      const struct axis *y)
 {
     double step = fmax(tick_step(x->hi - x->lo, 8), 1);
     for (double k = ceil(x->lo / step); k * step <= x->hi * (1 + 1e-9); k++)
-        put_step_tick(out, x, k * step);
+        put_step_tick(out, p, x, k * step);
     if (!y->log) {
-        step = tick_step(y->hi - y->lo, 6);
+        step = tick_step(y->hi - y->lo, lf_max_int((p->bottom - p->top) / 50, 4));
         for (double k = ceil(y->lo / step - 1e-9); k * step <= y->hi + step * 1e-9; k++)
             put_loss_tick(out, y, k == 0 ? 0 : k * step);
         return;
@@ -189,16 +219,17 @@ static void put_ticks(struct lf_buf *out, const struct axis *x, const struct axi
                 put_loss_tick(out, y, unit * in_decade[i]);
 }
 
-static void put_frame(struct lf_buf *out, const struct axis *x, const struct axis *y)
+static void put_frame(struct lf_buf *out, const struct plot *p, const struct axis *x,
+                      const struct axis *y)
 {
-    put_ticks(out, x, y);
+    put_ticks(out, p, x, y);
     lf_buf_printf(out,
                   "<path class=\"frame\" fill=\"none\" d=\"M%d %dV%dH%d\"/>\n"
                   "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">optimizer step</text>\n"
                   "<text transform=\"translate(22 %d) rotate(-90)\" text-anchor=\"middle\">"
-                  "loss, nats per token%s</text>\n",
-                  LEFT, TOP, BOTTOM, RIGHT, (LEFT + RIGHT) / 2, BOTTOM + 42, (TOP + BOTTOM) / 2,
-                  y->log ? " (log)" : "");
+                  "%s%s</text>\n",
+                  LEFT, p->top, p->bottom, RIGHT, (LEFT + RIGHT) / 2, p->bottom + 42,
+                  (p->top + p->bottom) / 2, p->label, y->log ? " (log)" : "");
 }
 
 static void put_legend(struct lf_buf *out, bool eval)
@@ -236,11 +267,11 @@ static void fill_columns(struct pixel_column *c, const struct axis *x,
     for (size_t i = 0; i < n; i++) {
         if (!usable(&p[i]))
             continue;
-        sum = sum * keep + p[i].loss;
+        sum = sum * keep + p[i].value;
         weight = weight * keep + 1;
         struct pixel_column *at = &c[(int)(place(x, p[i].step) - LEFT + 0.5)];
-        at->lo = fmin(at->lo, p[i].loss);
-        at->hi = fmax(at->hi, p[i].loss);
+        at->lo = fmin(at->lo, p[i].value);
+        at->hi = fmax(at->hi, p[i].value);
         at->smooth = sum / weight;
     }
 }
@@ -284,14 +315,14 @@ static void put_eval(struct lf_buf *out, const struct axis *x, const struct axis
     for (size_t i = 0; i < n; i++) {
         if (!usable(&p[i]))
             continue;
-        lf_buf_printf(out, "%s%.1f %.1f", move, place(x, p[i].step), place(y, p[i].loss));
+        lf_buf_printf(out, "%s%.1f %.1f", move, place(x, p[i].step), place(y, p[i].value));
         move = "L";
     }
     lf_buf_puts(out, "\"/>\n");
     for (size_t i = 0; i < n; i++)
         if (usable(&p[i]))
             lf_buf_printf(out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"/>\n",
-                          place(x, p[i].step), place(y, p[i].loss));
+                          place(x, p[i].step), place(y, p[i].value));
 }
 
 /* Steps so few that a line alone would not show them. */
@@ -303,30 +334,62 @@ static void put_few(struct lf_buf *out, const struct pixel_column *c, const stru
                           LEFT + i, place(y, c[i].lo));
 }
 
+static void widen_all(struct range *steps, struct range *values,
+                      const struct lf_curve_points *train, const struct lf_curve_points *eval)
+{
+    widen(steps, values, train);
+    widen(steps, values, eval);
+}
+
+/* The steps' points and the evaluations' in one plot. */
+static void put_plot(struct lf_buf *out, const struct plot *p, const struct axis *x,
+                     const struct axis *y, struct pixel_column *columns,
+                     const struct lf_curve_points *train, const struct lf_curve_points *eval)
+{
+    put_frame(out, p, x, y);
+    fill_columns(columns, x, train);
+    if (train->n > 0)
+        put_lines(out, columns, y);
+    if (train->n > 0 && train->n <= 8)
+        put_few(out, columns, y);
+    if (eval->n > 0)
+        put_eval(out, x, y, eval);
+}
+
+static void put_rewards(struct lf_buf *out, const struct axis *x, struct pixel_column *columns,
+                        const struct lf_curve *c)
+{
+    const struct plot margin = {HEIGHT + 4, HEIGHT + 4 + SMALL, "reward margin"};
+    const struct plot accuracy = {margin.bottom + BETWEEN, margin.bottom + BETWEEN + SMALL,
+                                  "reward accuracy"};
+    const struct axis part = {0, 1, false, accuracy.bottom, accuracy.top};
+    struct range steps = {INFINITY, -INFINITY}, values = steps;
+    widen_all(&steps, &values, &c->margin, &c->eval_margin);
+    values.lo = fmin(values.lo, 0);
+    struct axis y = value_axis(values, &margin);
+    put_plot(out, &margin, x, &y, columns, &c->margin, &c->eval_margin);
+    put_plot(out, &accuracy, x, &part, columns, &c->accuracy, &c->eval_accuracy);
+}
+
 enum lf_err lf_curve_svg(struct lf_buf *out, const char *title, const struct lf_curve *c)
 {
-    size_t n_train = c->train.n, n_eval = c->eval.n;
+    bool rewards = c->accuracy.n + c->eval_accuracy.n > 0;
+    const struct plot plot = {TOP, BOTTOM, rewards ? "loss" : "loss, nats per token"};
     struct pixel_column *columns = malloc(COLUMNS * sizeof *columns);
     if (!columns)
         return LF_E_NO_MEMORY;
     struct range steps = {INFINITY, -INFINITY}, losses = steps;
-    widen(&steps, &losses, &c->train);
-    widen(&steps, &losses, &c->eval);
-    struct axis x = step_axis(steps), y = loss_axis(losses);
-    put_open(out, title);
-    put_frame(out, &x, &y);
-    fill_columns(columns, &x, &c->train);
-    if (n_train > 0) {
-        put_lines(out, columns, &y);
-        put_legend(out, n_eval > 0);
-    } else {
+    widen_all(&steps, &losses, &c->train, &c->eval);
+    struct axis x = step_axis(steps), y = value_axis(losses, &plot);
+    put_open(out, title, HEIGHT + (rewards ? 2 * (SMALL + BETWEEN) : 0));
+    put_plot(out, &plot, &x, &y, columns, &c->train, &c->eval);
+    if (c->train.n > 0)
+        put_legend(out, c->eval.n > 0);
+    else
         lf_buf_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">no step yet</text>\n",
                       (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2);
-    }
-    if (n_train > 0 && n_train <= 8)
-        put_few(out, columns, &y);
-    if (n_eval > 0)
-        put_eval(out, &x, &y, &c->eval);
+    if (rewards)
+        put_rewards(out, &x, columns, c);
     free(columns);
     return lf_buf_puts(out, "</svg>\n");
 }
@@ -356,7 +419,7 @@ static void put_run(struct lf_buf *out, const struct axis *x, const struct axis 
     for (size_t k = 0; k < l->n; k++)
         if (usable(&l->p[k]))
             lf_buf_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", place(x, l->p[k].step),
-                          place(y, l->p[k].loss));
+                          place(y, l->p[k].value));
     lf_buf_puts(out, "</g>\n");
 }
 
@@ -383,14 +446,13 @@ enum lf_err lf_curves_svg(struct lf_buf *out, const char *title, const struct lf
     if (!columns)
         return LF_E_NO_MEMORY;
     struct range steps = {INFINITY, -INFINITY}, losses = steps;
-    for (int i = 0; i < n; i++) {
-        widen(&steps, &losses, &runs[i].curve->train);
-        widen(&steps, &losses, &runs[i].curve->eval);
-    }
-    struct axis x = step_axis(steps), y = loss_axis(losses);
-    put_open(out, title);
+    const struct plot plot = {TOP, BOTTOM, "loss"};
+    for (int i = 0; i < n; i++)
+        widen_all(&steps, &losses, &runs[i].curve->train, &runs[i].curve->eval);
+    struct axis x = step_axis(steps), y = value_axis(losses, &plot);
+    put_open(out, title, HEIGHT);
     lf_buf_puts(out, runs_style);
-    put_frame(out, &x, &y);
+    put_frame(out, &plot, &x, &y);
     for (int best = 0; best < 2; best++)
         for (int i = 0; i < n; i++)
             if (runs[i].best == (best > 0))

@@ -6,6 +6,7 @@
 #include "core/grow.h"
 #include "core/json.h"
 #include "trainer/form.h"
+#include "trainer/pair.h"
 #include "trainer/row.h"
 #include "trainer/row_file.h"
 
@@ -81,11 +82,28 @@ struct check {
     int64_t rows, empty, first_empty;
 };
 
+/* *empty: nothing is left of the pair, or of both rows that kto makes of it. */
+static enum lf_err check_pair(const json_t *row, const struct lf_train_settings *s, bool *empty,
+                              struct lf_diag *diag)
+{
+    struct lf_pair p;
+    int n_empty = 0;
+    enum lf_err rc = lf_pair_split(&p, row, s, diag);
+    for (int k = 0; k < p.n && rc == LF_OK; k++) {
+        rc = lf_row_check(p.row[k], &p.s, empty, diag);
+        n_empty += rc == LF_OK && *empty;
+    }
+    *empty = s->loss == LF_LOSS_KTO ? n_empty == p.n : n_empty > 0;
+    lf_pair_free(&p);
+    return rc;
+}
+
 static enum lf_err check_row(void *arg, json_t *row, int64_t line, struct lf_diag *diag)
 {
     struct check *c = arg;
     bool empty;
-    enum lf_err rc = lf_row_check(row, c->s, &empty, diag);
+    enum lf_err rc = c->s->loss == LF_LOSS_SUPERVISED ? lf_row_check(row, c->s, &empty, diag)
+                                                      : check_pair(row, c->s, &empty, diag);
     c->rows++;
     if (empty && c->empty++ == 0)
         c->first_empty = line;
@@ -96,10 +114,11 @@ static enum lf_err nothing_usable(int64_t lost, int64_t first, struct lf_diag *d
 {
     if (lost == 0)
         return lf_fail(diag, LF_E_INVALID, "no rows");
-    return lf_fail(diag, LF_E_INVALID,
-                   "none of the %lld rows has anything to learn: completions are empty, or cut "
-                   "away by max_length (the first at line %lld)",
-                   (long long)lost, (long long)first);
+    return lf_fail(
+        diag, LF_E_INVALID,
+        "none of the %lld rows has anything to learn: completions are empty, cut away by "
+        "max_length, or the rejected ones are the chosen ones (the first at line %lld)",
+        (long long)lost, (long long)first);
 }
 
 enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s,
@@ -123,9 +142,15 @@ static enum lf_err normal_row(void *arg, json_t *row, int64_t line, struct lf_di
 {
     struct normal_rows *r = arg;
     json_auto_t *normal = NULL;
+    struct lf_pair p = {.s = *r->s};
+    bool pairs = r->s->loss != LF_LOSS_SUPERVISED;
     (void)line;
-    enum lf_err rc = lf_row_normal(&normal, &r->form, row, r->s, diag);
-    return rc ?: r->fn(r->arg, normal, row, diag);
+    enum lf_err rc = pairs ? lf_pair_split(&p, row, r->s, diag) : LF_OK;
+    rc = rc ?: lf_row_normal(&normal, &r->form, pairs ? p.row[0] : row, &p.s, diag);
+    if (rc == LF_OK && !p.unwanted)
+        rc = r->fn(r->arg, normal, row, diag);
+    lf_pair_free(&p);
+    return rc;
 }
 
 enum lf_err lf_dataset_each(const char *path, const struct lf_train_settings *s, lf_row_fn fn,
@@ -165,7 +190,8 @@ struct dataset_load {
     const struct lf_train_settings *s;
     bool keep_text;
     struct lf_row_writer out;
-    struct lf_row_ids row;
+    struct lf_row_ids row[2];  /* of a pair both */
+    struct lf_ids ids, labels; /* scratch of put */
 };
 
 /* What the dataset takes with one row more, from the budget; a piece at a time. */
@@ -192,25 +218,44 @@ static void lose(struct lf_dataset_report *r, int64_t line)
 }
 
 /* Appends the row's ids with labels shifted to the id before theirs, up to the last label. */
-static enum lf_err put(struct dataset_load *load, struct lf_row_place *at, struct lf_diag *diag)
+static enum lf_err shift(struct lf_ids *ids, struct lf_ids *labels, const struct lf_row_ids *row)
 {
-    const struct lf_row_ids *row = &load->row;
     size_t n = row->targets.n;
     while (row->targets.ids[n - 1] < 0)
         n--;
-    at->n = (uint32_t)n - 1;
-    at->n_supervised = (uint32_t)row->n_supervised;
+    enum lf_err rc = LF_OK;
+    for (size_t i = 0; i + 1 < n; i++)
+        rc = rc ?: lf_ids_push(ids, row->ids.ids[i])
+                 ?: lf_ids_push(labels, row->targets.ids[i + 1]);
+    return rc;
+}
+
+/* The texts of a row, one or a pair, to the file. */
+static enum lf_err put(struct dataset_load *load, const struct lf_row_ids *row, int n_texts,
+                       struct lf_row_place *at, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    load->ids.n = load->labels.n = 0;
+    at->n_supervised = 0;
+    for (int k = 0; k < n_texts && rc == LF_OK; k++) {
+        rc = shift(&load->ids, &load->labels, &row[k]);
+        at->n_supervised += (uint32_t)row[k].n_supervised;
+        at->n_chosen = k == 0 ? (uint32_t)load->ids.n : at->n_chosen;
+    }
+    if (rc != LF_OK)
+        return lf_no_memory(diag, "a row");
+    at->n = (uint32_t)load->ids.n;
     at->n_prompt = row->n_prompt > 0 ? (uint32_t)row->n_prompt : 1; /* what is asked is something */
     bool text = load->keep_text && row->completion.len > 0;
-    return lf_row_file_add(&load->out, at, row->ids.ids, row->targets.ids + 1,
+    return lf_row_file_add(&load->out, at, load->ids.ids, load->labels.ids,
                            text ? &row->completion : NULL, diag);
 }
 
 /* The row without what its form says of it; *out NULL where nothing is left. */
 static enum lf_err other_members(json_t **out, const json_t *row, struct lf_diag *diag)
 {
-    static const char *const own[] = {"prompt", "completion", "messages",
-                                      "tools",  "input_ids",  "labels"};
+    static const char *const own[] = {"prompt", "completion", "messages",  "tools",
+                                      "chosen", "rejected",   "input_ids", "labels"};
     json_t *rest = lf_json_copy(row);
     if (!rest)
         return lf_no_memory(diag, "a row");
@@ -231,7 +276,7 @@ static enum lf_err put_columns(struct lf_dataset *d, const json_t *row, struct l
 }
 
 /* A row that is in. */
-static void note(struct lf_dataset_report *r, const struct lf_row_ids *row,
+static void note(struct lf_dataset_report *r, const struct lf_row_ids *row, int n_texts,
                  const struct lf_row_place *at)
 {
     if (r->rows++ == 0)
@@ -240,31 +285,62 @@ static void note(struct lf_dataset_report *r, const struct lf_row_ids *row,
         r->other_line = at->line;
     r->tokens += at->n;
     r->supervised_tokens += at->n_supervised;
-    r->cut_prompts += row->cut_prompt;
-    r->cut_completions += row->cut_completion;
+    r->cut_prompts += row[0].cut_prompt || (n_texts > 1 && row[1].cut_prompt);
+    r->cut_completions += row[0].cut_completion || (n_texts > 1 && row[1].cut_completion);
     r->n_max = (int)at->n > r->n_max ? (int)at->n : r->n_max;
+}
+
+static bool are_equal(const struct lf_ids *a, const struct lf_ids *b)
+{
+    return a->n == b->n && memcmp(a->ids, b->ids, a->n * sizeof *a->ids) == 0;
+}
+
+/* One text, or the two of a pair, as a row. */
+static enum lf_err add_row(struct dataset_load *load, const struct lf_row_ids *row, int n_texts,
+                           bool unwanted, const json_t *json, int64_t line, struct lf_diag *diag)
+{
+    struct lf_row_place at = {.line = line, .unwanted = unwanted};
+    if (load->keep_text && unwanted)
+        return LF_OK;
+    load->d->report.lines++;
+    if (row[0].n_supervised == 0 ||
+        (n_texts > 1 && (row[1].n_supervised == 0 || are_equal(&row[0].ids, &row[1].ids)))) {
+        lose(&load->d->report, line);
+        return LF_OK;
+    }
+    enum lf_err rc = take(load, json, diag);
+    if (rc == LF_OK && load->keep_text)
+        rc = put_columns(load->d, json, diag);
+    rc = rc ?: put(load, row, n_texts, &at, diag);
+    if (rc == LF_OK)
+        note(&load->d->report, row, n_texts, &at);
+    return rc;
+}
+
+static enum lf_err load_pair(struct dataset_load *load, const json_t *json, int64_t line,
+                             struct lf_diag *diag)
+{
+    struct lf_pair p;
+    enum lf_err rc = lf_pair_split(&p, json, load->s, diag);
+    if (rc == LF_OK && load->s->loss != LF_LOSS_KTO) {
+        rc = lf_pair_encode(load->row, &p, load->m, diag);
+        rc = rc ?: add_row(load, load->row, 2, false, json, line, diag);
+    }
+    for (int k = 0; load->s->loss == LF_LOSS_KTO && k < p.n && rc == LF_OK; k++) {
+        rc = lf_row_encode(load->row, p.row[k], load->m, &p.s, diag);
+        rc = rc ?: add_row(load, load->row, 1, lf_pair_is_unwanted(&p, k), json, line, diag);
+    }
+    lf_pair_free(&p);
+    return rc;
 }
 
 static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_diag *diag)
 {
     struct dataset_load *load = arg;
-    struct lf_dataset_report *r = &load->d->report;
-    struct lf_row_place at = {.line = line};
-    enum lf_err rc = lf_row_encode(&load->row, json, load->m, load->s, diag);
-    if (rc != LF_OK)
-        return rc;
-    r->lines++;
-    if (load->row.n_supervised == 0) {
-        lose(r, line);
-        return LF_OK;
-    }
-    rc = take(load, json, diag);
-    if (rc == LF_OK && load->keep_text)
-        rc = put_columns(load->d, json, diag);
-    rc = rc ?: put(load, &at, diag);
-    if (rc == LF_OK)
-        note(r, &load->row, &at);
-    return rc;
+    if (load->s->loss != LF_LOSS_SUPERVISED)
+        return load_pair(load, json, line, diag);
+    enum lf_err rc = lf_row_encode(load->row, json, load->m, load->s, diag);
+    return rc ?: add_row(load, load->row, 1, false, json, line, diag);
 }
 
 /* The report as it stands in the file. */
@@ -303,13 +379,17 @@ static enum lf_err tokenise(struct dataset_load *load, const char *path, const c
                             const struct lf_dataset_limits *limits, struct lf_diag *diag)
 {
     struct lf_dataset *d = load->d;
-    lf_row_ids_init(&load->row);
+    lf_row_ids_init(&load->row[0]);
+    lf_row_ids_init(&load->row[1]);
     memset(&d->report, 0, sizeof d->report);
     d->report.positions =
         load->s->max_length > load->m->rope_positions ? load->m->rope_positions : 0;
     enum lf_err rc = lf_row_file_begin(&load->out, limits, diag);
     rc = rc ?: each_row(path, limits, d->report.sha256, load_row, load, diag);
-    lf_row_ids_free(&load->row);
+    lf_row_ids_free(&load->row[0]);
+    lf_row_ids_free(&load->row[1]);
+    lf_ids_free(&load->ids);
+    lf_ids_free(&load->labels);
     if (rc == LF_OK && d->report.rows == 0)
         rc = nothing_usable(d->report.lost, d->report.lost_lines[0], diag);
     if (rc == LF_OK)
@@ -425,7 +505,24 @@ void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out)
                            .labels = ids + at->n,
                            .n = (int)at->n,
                            .n_supervised = (int)at->n_supervised,
+                           .n_chosen = (int)at->n_chosen,
+                           .unwanted = at->unwanted != 0,
                            .line = at->line};
+}
+
+int lf_row_texts(const struct lf_row *r, struct lf_row out[2])
+{
+    out[0] = out[1] = *r;
+    out[0].n = out[0].n_chosen = r->n_chosen;
+    out[1].ids += r->n_chosen;
+    out[1].labels += r->n_chosen;
+    out[1].n = out[1].n_chosen = r->n - r->n_chosen;
+    for (int k = 0; k < 2; k++) {
+        out[k].n_supervised = 0;
+        for (int i = 0; i < out[k].n; i++)
+            out[k].n_supervised += out[k].labels[i] >= 0;
+    }
+    return r->n_chosen < r->n ? 2 : 1;
 }
 
 uint64_t lf_dataset_hash(const struct lf_dataset *d, int64_t i)

@@ -11,6 +11,10 @@
  *   {"input_ids": [...], "labels": [...]}       ready made, as Hugging Face has it: labels stand
  *                                               over their ids, -100 carries no loss; without
  *                                               labels all ids carry it
+ * With a loss of preferences (config.json's "loss") a row is {"prompt", "chosen", "rejected"}, or
+ * what trainer/pair.h has beside that: a pair of texts that begin alike, one behind the other. For
+ * kto a pair is two rows, of which the second one is unwanted.
+ *
  * The end-of-text token follows every completion and is learnt. Prompt and completion are tokenised
  * apart, so that a prompt has the ids that lf_prompt_encode gives when text is generated from it.
  *
@@ -38,15 +42,20 @@ struct lf_row {
     const int32_t *ids, *labels; /* (n) */
     int n;
     int n_supervised;
-    int64_t line; /* in the file, from 1 */
+    int n_chosen;  /* of a pair: ids of the chosen text, behind which is the rejected one; else n */
+    bool unwanted; /* kto: it is to become less likely */
+    int64_t line;  /* in the file, from 1 */
 };
+/* Its texts, one after the other: returns how many there are. */
+int lf_row_texts(const struct lf_row *r, struct lf_row out[2]);
 
 struct lf_dataset_report {
     int64_t lines, rows; /* rows are the usable ones */
     int64_t tokens, supervised_tokens;
     int64_t cut_prompts;     /* prompts shortened to fit max_length */
     int64_t cut_completions; /* completions shortened: their end is not learnt */
-    int64_t lost;            /* rows left out: empty completion, or nothing of it fits */
+    int64_t lost;            /* rows left out: empty completion, nothing of it fits, or the chosen
+                                one is the rejected one */
     int64_t lost_lines[8];   /* the first of them, by line */
     int n_max;               /* the longest row, tokens */
     int positions;           /* the base's, where max_length is more: rows hold no more; else 0 */
@@ -74,7 +83,8 @@ struct lf_dataset_limits {
 
 /* Parses and tokenises. The first bad line is LF_E_INVALID: "line 17: ...". A dataset with no
  * usable row is refused, saying why rows were lost. keep_text keeps completions and other members,
- * for evaluation: the latter in memory. limits: or NULL. Yours, free with lf_dataset_free. */
+ * for evaluation by generation: the latter in memory; of pairs the chosen text, and unwanted rows
+ * are left out. limits: or NULL. Yours, free with lf_dataset_free. */
 enum lf_err lf_dataset_load(struct lf_dataset **out, const char *path, const struct lf_model *m,
                             const struct lf_train_settings *s, bool keep_text,
                             const struct lf_dataset_limits *limits,
@@ -111,9 +121,9 @@ enum lf_err lf_dataset_check(const char *path, const struct lf_train_settings *s
                              const struct lf_dataset_limits *limits,
                              struct lf_diag *diag) LF_MUST_CHECK;
 
-/* Calls fn with each row of a file: `normal`, which has "messages", "input_ids", or "prompt" and
- * "completion" (trainer/form.h), and the row itself; both are borrowed. What fn answers but LF_OK
- * ends it and is the answer. */
+/* Calls fn with each row of a file, but for unwanted ones: `normal`, of a pair the chosen text's,
+ * has "messages", "input_ids", or "prompt" and "completion" (trainer/form.h), and the row itself;
+ * both are borrowed. What fn answers but LF_OK ends it and is the answer. */
 typedef enum lf_err (*lf_row_fn)(void *arg, json_t *normal, json_t *row, struct lf_diag *diag);
 enum lf_err lf_dataset_each(const char *path, const struct lf_train_settings *s, lf_row_fn fn,
                             void *arg, struct lf_diag *diag) LF_MUST_CHECK;

@@ -132,7 +132,8 @@ static enum lf_err decode_reference(struct lf_eval_dataset *e, int64_t row, stru
     const int32_t *prompt;
     enum lf_err rc = LF_OK;
     lf_dataset_row(e->d, row, &r);
-    for (int k = lf_dataset_prompt(e->d, row, &prompt) - 1; k >= 0 && k < r.n && rc == LF_OK; k++)
+    for (int k = lf_dataset_prompt(e->d, row, &prompt) - 1; k >= 0 && k < r.n_chosen && rc == LF_OK;
+         k++)
         if (r.labels[k] >= 0)
             rc = lf_ids_push(&ids, r.labels[k]);
     lf_buf_reset(&e->reference);

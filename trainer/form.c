@@ -48,6 +48,12 @@ static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *
         if (json_object_get(first, "role") || json_object_get(first, "from"))
             turns = key;
     }
+    if (has(row, "chosen") && has(row, "rejected"))
+        return lf_fail(
+            diag, LF_E_INVALID,
+            "no \"%s\" (the row has: %s); rows of preferences are for \"loss\": \"dpo\", "
+            "\"orpo\" or \"kto\" in config.json",
+            name, lf_row_members(list, row));
     if (turns)
         return lf_fail(diag, LF_E_INVALID,
                        "no \"%s\" (the row has: %s); where \"%.60s\" are messages, config.json "
@@ -71,8 +77,8 @@ enum lf_err lf_row_text(const json_t *row, const char *name, struct lf_diag *dia
 
 /* ---- Columns --------------------------------------------------------------------------------- */
 
-/* config.json's "columns": {"prompt": "question"} gives the row's "question" as its "prompt". */
-static enum lf_err map_columns(json_t *row, const char *columns, struct lf_diag *diag)
+/* {"prompt": "question"} gives the row's "question" as its "prompt". */
+enum lf_err lf_row_columns(json_t *row, const char *columns, struct lf_diag *diag)
 {
     json_auto_t *map = NULL, *mapped = json_object();
     const char *key;
@@ -261,6 +267,14 @@ const char *lf_form_column(const char *form)
     return NULL;
 }
 
+bool lf_row_is_asked(const json_t *row)
+{
+    bool asked = has(row, "prompt");
+    for (size_t i = 0; i < N_FORMS; i++)
+        asked = asked || has(row, forms[i].column);
+    return asked;
+}
+
 /* A row of named columns, or {"text"}; untouched where it is neither. */
 static enum lf_err columns_known(json_t *row, const char **form, struct lf_diag *diag)
 {
@@ -403,8 +417,8 @@ static enum lf_err refuse_unlearnt(const json_t *row, struct lf_diag *diag)
     if (json_is_false(json_object_get(row, "label")) && has(row, "prompt") &&
         has(row, "completion"))
         return lf_fail(diag, LF_E_UNSUPPORTED,
-                       "\"label\" false says that the completion is not wanted (as in KTO): leave "
-                       "such rows out");
+                       "\"label\" false says that the completion is not wanted: such rows are for "
+                       "\"loss\": \"kto\" in config.json");
     return LF_OK;
 }
 
@@ -435,7 +449,7 @@ enum lf_err lf_row_normal(json_t **out, const char **form, const json_t *row,
     json_auto_t *columns = NULL;
     enum lf_err rc = n ? LF_OK : lf_no_memory(diag, "a row");
     if (rc == LF_OK && s->columns)
-        rc = map_columns(n, s->columns, diag);
+        rc = lf_row_columns(n, s->columns, diag);
     if (rc == LF_OK && !(columns = lf_json_copy(n)))
         rc = lf_no_memory(diag, "a row");
     if (rc != LF_OK)

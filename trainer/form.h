@@ -9,6 +9,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#define LF_NO_LOSS (-100) /* in ready-made labels, as Hugging Face has it */
+
 /* *out, yours: the row under the names that config.json's "columns" gives its members, without
  * nulls in what chooses its form, as
  *   {"messages", "tools"}       what has turns: ShareGPT's "conversations", TRL's "prompt" and
@@ -29,6 +31,11 @@ enum lf_err lf_form_prompt(struct lf_buf *out, const char *form, const json_t *r
 const char *lf_form_name(const char *name);
 /* The column that a text alone is of, in that form: "instruction"; NULL as above. */
 const char *lf_form_column(const char *form);
+
+/* Gives a row's members the names that config.json's "columns" has for them. */
+enum lf_err lf_row_columns(json_t *row, const char *columns, struct lf_diag *diag) LF_MUST_CHECK;
+/* It has a prompt, or a column of the table that is asked. */
+bool lf_row_is_asked(const json_t *row);
 
 /* The member is a text, a number or a boolean. */
 enum lf_err lf_row_text(const json_t *row, const char *name, struct lf_diag *diag) LF_MUST_CHECK;

@@ -231,8 +231,10 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
     j->sums = (struct lf_job_sums){0};
     if (is_complete(j)) {
         j->now.kept = keeps_best(j) ? j->best.step : 0;
-        if (j->now.kept)
+        if (j->now.kept) {
             j->now.eval_loss = j->best.loss;
+            j->now.eval_rewards = j->best.rewards;
+        }
         lf_job_end(j, LF_JOB_DONE, NULL);
         return LF_OK;
     }
@@ -275,13 +277,28 @@ static enum lf_err keep_best(struct lf_job *j, struct lf_diag *diag)
     return lf_stream_wait(j->t->stream, diag);
 }
 
+static double mean_of(double sum, int64_t n)
+{
+    return n > 0 ? sum / (double)n : (double)NAN;
+}
+
+static struct lf_rewards rewards_of(const struct lf_reward_sums *s)
+{
+    double chosen = mean_of(s->chosen, s->n_chosen), rejected = mean_of(s->rejected, s->n_rejected);
+    return (struct lf_rewards){chosen, rejected, chosen - rejected,
+                               mean_of((double)s->n_right, s->n_rows)};
+}
+
 enum lf_err lf_job_eval_done(struct lf_job *j, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     j->evaluation.running = false;
-    j->now.eval_loss = j->evaluation.sum / (double)j->evaluation.n;
-    if (lf_best_see(&j->best, j->now.step, j->now.eval_loss))
+    j->now.eval_loss = lf_loss_mean(&j->evaluation.loss);
+    j->now.eval_rewards = rewards_of(&j->evaluation.rewards);
+    if (lf_best_see(&j->best, j->now.step, j->now.eval_loss)) {
+        j->best.rewards = j->now.eval_rewards;
         rc = keep_best(j, diag);
+    }
     show_kept(j);
     report(j, LF_TRAIN_EVAL);
     return rc == LF_OK && j->now.state == LF_JOB_RUNNING ? go_on(j, diag) : rc;
@@ -307,7 +324,7 @@ static void count_time(struct lf_job *j)
 enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag)
 {
     bool by_tokens = j->s.loss_normalization == LF_LOSS_TOKENS;
-    double loss = by_tokens ? j->sums.step / (double)j->sums.step_n : j->sums.step;
+    double loss = by_tokens ? lf_loss_mean(&j->sums.step) : j->sums.means;
     double lr = lf_job_rate(j);
     count_time(j);
     j->now.step++;
@@ -315,6 +332,7 @@ enum lf_err lf_job_step_done(struct lf_job *j, double norm, struct lf_diag *diag
     j->loss_sum = j->loss_sum * SMOOTH_LOSS + loss;
     j->loss_weight = j->loss_weight * SMOOTH_LOSS + 1;
     j->now.loss = j->loss_sum / j->loss_weight;
+    j->now.rewards = rewards_of(&j->sums.rewards);
     j->now.eta_seconds = j->step_seconds * (double)(j->now.steps - j->now.step);
     show(j);
     lf_job_report(j,
@@ -441,6 +459,7 @@ void lf_job_free(struct lf_job *j)
     lf_checkpoint_over(&j->writer, true);
     lf_checkpoint_free(&j->found);
     free(j->best.params);
+    free(j->known);
     if (j->slot >= 0)
         lf_slots_unload(t->slots, t->stream, j->slot);
     lf_plan_free(&j->plan);
@@ -454,10 +473,16 @@ void lf_job_free(struct lf_job *j)
 }
 
 static enum lf_err check_length(const struct lf_trainer *t, const struct lf_dataset *d,
-                                struct lf_diag *diag)
+                                const struct lf_train_settings *s, struct lf_diag *diag)
 {
     struct lf_dataset_report r;
     lf_dataset_report(d, &r);
+    if (r.n_max > t->tokens_max && (s->loss == LF_LOSS_DPO || s->loss == LF_LOSS_ORPO))
+        return lf_fail(
+            diag, LF_E_INVALID,
+            "a pair has %d tokens and a batch holds %d: set max_length, of either of its "
+            "texts, to half of that or less",
+            r.n_max, t->tokens_max);
     if (r.n_max > t->tokens_max)
         return lf_fail(diag, LF_E_INVALID,
                        "a row has %d tokens and a batch holds %d: set max_length to that or less",
@@ -479,6 +504,24 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
     return rc;
 }
 
+/* What a loss of preferences needs beside the rows. */
+static enum lf_err prefer(struct lf_job *j, struct lf_diag *diag)
+{
+    if (j->s.loss == LF_LOSS_SUPERVISED)
+        return LF_OK;
+    if (j->t->seqs_max < 2)
+        return lf_fail(diag, LF_E_INVALID,
+                       "a batch holds one text here, and preferences are of two");
+    if (j->s.loss == LF_LOSS_KTO && lf_dataset_rows(j->train) < 2)
+        return lf_fail(diag, LF_E_INVALID,
+                       "one row: kto compares its prompt with another's completion");
+    /* Groups follow each other: of the rows that have sequences in a batch only those of its first
+     * and last group may have some in others. */
+    j->n_known = (int64_t)j->t->seqs_max + 2 * j->s.batch_size;
+    j->known = calloc((size_t)j->n_known, sizeof *j->known);
+    return j->known ? LF_OK : lf_no_memory(diag, "a job");
+}
+
 static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struct lf_diag *diag)
 {
     struct lf_trainer *t = j->t;
@@ -486,7 +529,7 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
     if (rc != LF_OK)
         return lf_fail(diag, rc, "no memory for a job");
     if (j->s.learning_rate == 0)
-        j->s.learning_rate = lf_train_auto_learning_rate(t->m->config.C);
+        j->s.learning_rate = lf_train_auto_learning_rate(j->s.loss, t->m->config.C);
     if (j->s.sweep)
         return lf_fail(diag, LF_E_INVALID, "a sweep, a list for a setting, is of a daemon's jobs");
     if (spec->fault)
@@ -495,9 +538,10 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         j->s.batch_size = (int)lf_dataset_rows(j->train);
     if (spec->checkpoint_dir && !(j->checkpoint_dir = strdup(spec->checkpoint_dir)))
         return lf_no_memory(diag, "a job");
-    rc = check_length(t, j->train, diag);
+    rc = check_length(t, j->train, &j->s, diag);
     if (rc == LF_OK && j->eval)
-        rc = check_length(t, j->eval, diag);
+        rc = check_length(t, j->eval, &j->s, diag);
+    rc = rc ?: prefer(j, diag);
     rc = rc ?: lf_plan_init(&j->plan, j->train, &j->s, diag);
     j->plan.skipped = j->tried.lines;
     j->plan.n_skipped = j->tried.n;

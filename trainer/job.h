@@ -5,25 +5,50 @@
 #include "trainer/best.h"
 #include "trainer/checkpoint.h"
 #include "trainer/plan.h"
+#include "trainer/preference.h"
 #include "trainer/trainer.h"
 #include "trainer/watch.h"
 
 #include <pthread.h>
 
+/* Losses whose mean is being collected: of tokens, and of rows by preferences. The loss is the sum
+ * of the means of those that there are; orpo has both. */
+struct lf_loss_sums {
+    double tokens, rows;
+    int64_t n_tokens, n_rows;
+};
+static inline double lf_loss_mean(const struct lf_loss_sums *s)
+{
+    return (s->n_tokens > 0 ? s->tokens / (double)s->n_tokens : 0) +
+           (s->n_rows > 0 ? s->rows / (double)s->n_rows : 0);
+}
+
+struct lf_reward_sums {
+    double chosen, rejected;
+    int64_t n_chosen, n_rejected, n_rows, n_right;
+};
+
+/* How far rows are put into batches. Those of a micro-batch, or as many evaluation rows, are a
+ * group: what is run ahead for any of them comes before the first of them. */
+struct lf_row_turn {
+    int64_t next;  /* the row that is put next */
+    int64_t ahead; /* sequences of its group that are run ahead, and were put */
+};
+
 /* The micro-batch and the step that are being collected. */
 struct lf_job_sums {
-    int next;        /* row of the plan's step that runs next */
-    double micro;    /* loss over the micro-batch's supervised tokens so far */
-    int64_t micro_n; /* of them */
-    double step;     /* the step's loss so far, by loss_normalization */
-    int64_t step_n, tokens;
+    struct lf_row_turn turn; /* among the rows of the plan's step */
+    struct lf_loss_sums micro, step;
+    double means; /* of the step's micro-batches that are over: their means' mean so far */
+    struct lf_reward_sums rewards;
+    int64_t tokens;
 };
 
 struct lf_job_eval {
     bool running;
-    int64_t next; /* row that runs next */
-    double sum;
-    int64_t n;
+    struct lf_row_turn turn;
+    struct lf_loss_sums loss;
+    struct lf_reward_sums rewards;
 };
 
 struct lf_job {
@@ -45,6 +70,9 @@ struct lf_job {
     int64_t eval_every; /* the settings', or what was chosen; 0: only at the end */
     struct lf_best best;
     struct lf_watch watch;
+    struct lf_preference *known; /* (n_known) of rows whose sequences are under way, row i at i
+                                    modulo n_known; NULL where the loss is supervised */
+    int64_t n_known;
     struct lf_train_fault tried; /* what it is tried again after */
     struct lf_train_fault fault; /* of which it failed */
 
@@ -72,8 +100,12 @@ struct lf_job {
 struct lf_piece {
     struct lf_job *job;
     bool eval;
+    enum lf_text_role role;
     int64_t index; /* of the plan's step, or of the evaluation rows */
     int n;         /* its tokens */
+    int n_before; /* of its supervised tokens those before the completion, which its log-probability
+                     leaves out */
+    struct lf_preference_loss outcome; /* of a chosen row, once its batch is run */
 };
 
 struct lf_trainer {
@@ -90,9 +122,26 @@ struct lf_trainer {
     struct lf_batch_result *results;
     struct lf_piece *pieces;
     int n, n_tokens;
+    bool weighs;    /* some job's loss is one of preferences */
+    int32_t *mixed; /* (2, tokens_max) ids and labels of prompts with others' completions */
+    int n_mixed;    /* of either */
     /* Squares of gradients' norms, (LF_JOBS_FUSED_MAX). */
     float *d_sumsq, *sumsq;
 };
+
+/* batch.c: fills the batch with rows of the jobs that run. */
+void lf_trainer_form(struct lf_trainer *t, int budget);
+/* Row i of the step under way, or of the evaluation rows. */
+void lf_job_row(const struct lf_job *j, bool eval, int64_t i, struct lf_row *out);
+/* The rows of a group. */
+struct lf_row_group {
+    int64_t first;
+    int n;
+};
+struct lf_row_group lf_job_group(const struct lf_job *j, bool eval, int64_t i);
+/* weigh.c, for lf_exec_run_weighed, with the trainer: what the batch's losses say of preferences,
+ * into pieces' outcomes, and what their tokens' gradients weigh. */
+void lf_trainer_weigh(void *trainer, const struct lf_batch_losses *of);
 
 /* The optimizer step of these jobs, whose gradients are complete, in one launch. norms: (n) of the
  * gradients before clipping. A job whose norm is not finite is left as it is. */

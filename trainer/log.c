@@ -4,6 +4,9 @@
 #include "core/json.h"
 #include "container/lines.h"
 
+#include <math.h>
+#include <stdio.h>
+
 static const char *event_name(const struct lf_train_event *e)
 {
     static const char *const names[] = {"started", "micro",      "step",   "warning",
@@ -14,6 +17,28 @@ static const char *event_name(const struct lf_train_event *e)
 json_t *lf_train_kept_json(const struct lf_progress *p)
 {
     return p->kept > 0 ? json_integer((json_int_t)p->kept) : NULL;
+}
+
+bool lf_train_rewards_json(json_t *to, const char *prefix, const struct lf_rewards *r)
+{
+    static const char *const names[] = {
+#define NAME(name) #name,
+        LF_EACH_REWARD(NAME)
+#undef NAME
+    };
+    const double values[] = {
+#define VALUE(name) r->name,
+        LF_EACH_REWARD(VALUE)
+#undef VALUE
+    };
+    char key[48];
+    bool ok = true;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        snprintf(key, sizeof key, "%sreward_%s", prefix, names[i]);
+        if (isfinite(values[i]))
+            ok = json_object_set_new(to, key, json_real(values[i])) == 0 && ok;
+    }
+    return ok;
 }
 
 json_t *lf_train_log_json(const struct lf_train_event *e)
@@ -39,25 +64,58 @@ json_t *lf_train_log_json(const struct lf_train_event *e)
         more = json_pack("{s:o*}", "kept_step", lf_train_kept_json(p));
     else if (e->reason)
         more = json_pack("{s:s}", e->kind == LF_TRAIN_CHECKPOINT ? "failed" : "reason", e->reason);
+    if (e->kind == LF_TRAIN_STEP)
+        lf_train_rewards_json(more, "", &p->rewards);
+    else if (e->kind == LF_TRAIN_EVAL)
+        lf_train_rewards_json(more, "eval_", &p->eval_rewards);
     if (more)
         json_object_update(line, more);
     json_decref(more);
     return line;
 }
 
+/* A point where there is one. */
+static enum lf_err add(struct lf_curve_points *l, double step, double value)
+{
+    return isfinite(value) ? lf_curve_add(l, step, value) : LF_OK;
+}
+
+enum lf_err lf_train_curve_add(struct lf_curve *c, const struct lf_train_event *e)
+{
+    const struct lf_progress *p = &e->progress;
+    double step = (double)e->step;
+    if (e->kind == LF_TRAIN_STEP)
+        return lf_curve_add(&c->train, step, e->loss) ?: add(&c->margin, step, p->rewards.margin)
+                       ?: add(&c->accuracy, step, p->rewards.accuracy);
+    if (e->kind == LF_TRAIN_EVAL)
+        return lf_curve_add(&c->eval, step, p->eval_loss)
+                   ?: add(&c->eval_margin, step, p->eval_rewards.margin)
+                   ?: add(&c->eval_accuracy, step, p->eval_rewards.accuracy);
+    return LF_OK;
+}
+
 static enum lf_err read_line(struct lf_curve *c, const json_t *line, uint64_t job, int trial)
 {
-    const json_t *of = json_object_get(line, "trial");
-    const json_t *step = json_object_get(line, "step"), *loss = json_object_get(line, "loss");
-    const json_t *eval_loss = json_object_get(line, "eval_loss");
+    const json_t *of = json_object_get(line, "trial"), *step = json_object_get(line, "step");
+    const struct {
+        const char *key;
+        struct lf_curve_points *list;
+    } figures[] = {{"loss", &c->train},
+                   {"eval_loss", &c->eval},
+                   {"reward_margin", &c->margin},
+                   {"eval_reward_margin", &c->eval_margin},
+                   {"reward_accuracy", &c->accuracy},
+                   {"eval_reward_accuracy", &c->eval_accuracy}};
+    enum lf_err rc = LF_OK;
     if (!json_is_integer(step) || (of ? json_integer_value(of) : -1) != trial ||
         (job && json_integer_value(json_object_get(line, "job")) != (json_int_t)job))
         return LF_OK;
-    if (json_is_number(loss))
-        return lf_curve_add(&c->train, json_number_value(step), json_number_value(loss));
-    if (json_is_number(eval_loss))
-        return lf_curve_add(&c->eval, json_number_value(step), json_number_value(eval_loss));
-    return LF_OK;
+    for (size_t i = 0; i < sizeof figures / sizeof *figures && rc == LF_OK; i++) {
+        const json_t *v = json_object_get(line, figures[i].key);
+        if (json_is_number(v))
+            rc = lf_curve_add(figures[i].list, json_number_value(step), json_number_value(v));
+    }
+    return rc;
 }
 
 enum lf_err lf_train_log_read(struct lf_curve *c, const char *path, uint64_t job, int trial,

@@ -24,7 +24,8 @@ enum lf_err lf_plan_init(struct lf_plan *p, const struct lf_dataset *d,
     p->order = malloc((size_t)n * sizeof *p->order);
     p->rows = malloc((size_t)(full < p->n_rows ? full : p->n_rows) * sizeof *p->rows);
     p->weight = malloc((size_t)s->accumulation * sizeof *p->weight);
-    if (!p->order || !p->rows || !p->weight)
+    p->row_weight = malloc((size_t)s->accumulation * sizeof *p->row_weight);
+    if (!p->order || !p->rows || !p->weight || !p->row_weight)
         return lf_no_memory(diag, "the order of %lld rows", (long long)n);
     return LF_OK;
 }
@@ -34,6 +35,7 @@ void lf_plan_free(struct lf_plan *p)
     free(p->order);
     free(p->rows);
     free(p->weight);
+    free(p->row_weight);
     *p = (struct lf_plan){0};
 }
 
@@ -77,24 +79,42 @@ static uint32_t row_at(struct lf_plan *p, int64_t position)
     return p->order[position % n];
 }
 
-/* A step's gradient is that of its mean loss, over tokens or over micro-batches' means; each
- * sequence's tokens are weighted so that gradients just add up to it, however they are batched. */
+/* Tokens of row i whose mean loss is learnt: of pairs those of the chosen text, where orpo does. */
+static int64_t learnt_tokens(const struct lf_plan *p, int i)
+{
+    struct lf_row row, texts[2];
+    lf_dataset_row(p->d, p->rows[i], &row);
+    if (row.n_chosen == row.n)
+        return row.n_supervised;
+    lf_row_texts(&row, texts);
+    return texts[0].n_supervised;
+}
+
+/* A step's gradient is that of its mean loss, over tokens (or rows, of preferences) or over
+ * micro-batches' means; each sequence's tokens are weighted so that gradients just add up to it,
+ * however they are batched. */
 static void weigh(struct lf_plan *p)
 {
     int64_t all = 0, micro = 0;
+    int first = 0;
     for (int i = 0; i < p->n; i++) {
-        struct lf_row row;
-        lf_dataset_row(p->d, p->rows[i], &row);
-        all += row.n_supervised;
-        micro += row.n_supervised;
+        int64_t n = learnt_tokens(p, i);
+        all += n;
+        micro += n;
         if (lf_plan_ends_micro(p, i)) {
-            p->weight[lf_plan_micro(p, i)] = (float)(1.0 / ((double)micro * p->n_micros));
+            int k = lf_plan_micro(p, i);
+            p->weight[k] = (float)(1.0 / ((double)micro * p->n_micros));
+            p->row_weight[k] = (float)(1.0 / ((double)(i + 1 - first) * p->n_micros));
             micro = 0;
+            first = i + 1;
         }
     }
-    if (p->s->loss_normalization == LF_LOSS_TOKENS)
-        for (int k = 0; k < p->n_micros; k++)
-            p->weight[k] = (float)(1.0 / (double)all);
+    if (p->s->loss_normalization != LF_LOSS_TOKENS)
+        return;
+    for (int k = 0; k < p->n_micros; k++) {
+        p->weight[k] = (float)(1.0 / (double)all);
+        p->row_weight[k] = (float)(1.0 / p->n);
+    }
 }
 
 void lf_plan_go(struct lf_plan *p, int64_t step)

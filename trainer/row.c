@@ -2,14 +2,13 @@
 #include "trainer/row.h"
 
 #include "core/json.h"
+#include "core/num.h"
 #include "trainer/ask.h"
 #include "trainer/dataset.h"
 #include "trainer/form.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define NO_LOSS (-100) /* in ready-made labels, as Hugging Face has it */
 
 /* ---- Forms ----------------------------------------------------------------------------------- */
 
@@ -410,15 +409,15 @@ static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const str
         int64_t label = labels ? json_integer_value(json_array_get(labels, i)) : id;
         for (size_t k = 0; k < N_MASKS; k++)
             if (is_masked(json_object_get(row, mask_names[k]), i))
-                label = NO_LOSS;
+                label = LF_NO_LOSS;
         if (id < 0 || id >= m->config.V)
             return lf_fail(diag, LF_E_INVALID, "\"input_ids\"[%zu] is %lld; the base has %d ids", i,
                            (long long)id, m->config.V);
-        if (label != NO_LOSS && (label < 0 || label >= m->config.V))
+        if (label != LF_NO_LOSS && (label < 0 || label >= m->config.V))
             return lf_fail(diag, LF_E_INVALID, "\"labels\"[%zu] is %lld; the base has %d ids", i,
                            (long long)label, m->config.V);
         if (lf_ids_push(&r->ids, (int32_t)id) != LF_OK ||
-            lf_ids_push(&r->targets, label == NO_LOSS ? -1 : (int32_t)label) != LF_OK)
+            lf_ids_push(&r->targets, label == LF_NO_LOSS ? -1 : (int32_t)label) != LF_OK)
             return lf_no_memory(diag, "a row");
     }
     return rc;
@@ -426,16 +425,17 @@ static enum lf_err encode_ids(struct lf_row_ids *r, const json_t *row, const str
 
 /* ---- Length ---------------------------------------------------------------------------------- */
 
-/* Cuts to n_max ids: first what comes before the first target, but for a bos; then the end. */
-static void fit(struct lf_row_ids *r, size_t n_max, int32_t bos)
+/* Cuts to n_max ids: first `over` of what comes before the first target, but for a bos; then the
+ * end. */
+static void fit(struct lf_row_ids *r, size_t over, size_t n_max, int32_t bos)
 {
-    if (r->ids.n <= n_max)
+    if (over == 0)
         return;
     int32_t *ids = r->ids.ids, *targets = r->targets.ids;
     size_t keep = bos >= 0 && ids[0] == bos, first = 0;
     while (first < r->ids.n && targets[first] < 0)
         first++;
-    size_t over = r->ids.n - n_max, room = first > keep ? first - keep : 0;
+    size_t room = first > keep ? first - keep : 0;
     size_t cut = over < room ? over : room;
     size_t rest = r->ids.n - keep - cut;
     memmove(ids + keep, ids + keep + cut, rest * sizeof *ids);
@@ -443,7 +443,7 @@ static void fit(struct lf_row_ids *r, size_t n_max, int32_t bos)
     r->cut_prompt = cut > 0;
     for (size_t i = n_max; i < keep + rest; i++)
         r->cut_completion = r->cut_completion || targets[i] >= 0;
-    r->ids.n = r->targets.n = n_max;
+    r->ids.n = r->targets.n = keep + rest < n_max ? keep + rest : n_max;
 }
 
 /* Counts what there is to learn. An end-of-text alone is nothing, except in a ready-made row. */
@@ -505,8 +505,10 @@ static bool is_rendered(const struct lf_row_ids *r, const struct lf_model *m,
     return i < r->ids.n && r->targets.ids[i] < 0;
 }
 
-enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struct lf_model *m,
-                          const struct lf_train_settings *s, struct lf_diag *diag)
+/* All of the row, however long it is. */
+static enum lf_err encode_whole(struct lf_row_ids *out, enum row_form *form, const json_t *row,
+                                const struct lf_model *m, const struct lf_train_settings *s,
+                                struct lf_diag *diag)
 {
     out->ids.n = out->targets.n = 0;
     out->cut_prompt = out->cut_completion = false;
@@ -516,23 +518,63 @@ enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struc
     rc = rc ?: check_normal(normal, s, diag);
     if (rc != LF_OK)
         return rc;
-    enum row_form form = form_of(normal);
-    if (form != FORM_IDS && !m->tokenizer)
+    *form = form_of(normal);
+    if (*form != FORM_IDS && !m->tokenizer)
         return lf_fail(diag, LF_E_INVALID, "the base has no tokenizer: rows need \"input_ids\"");
     rc = encode_form(out, normal, m, s, diag);
-    if (rc != LF_OK)
-        return rc;
-    if (form == FORM_PLAIN && is_rendered(out, m, s))
+    if (rc == LF_OK && *form == FORM_PLAIN && is_rendered(out, m, s))
         out->form = LF_ASK_TEXT;
-    int n_max = s->max_length < m->rope_positions ? s->max_length : m->rope_positions;
-    fit(out, (size_t)n_max, m->tokenizer ? lf_tokenizer_bos(m->tokenizer) : m->config.bos);
-    out->n_prompt = prompt_end(out);
-    count(out, m, form);
-    if (s->train_on == LF_TRAIN_ON_ALL && form != FORM_IDS && out->n_supervised > 0) {
-        learn_all(out);
-        count(out, m, form);
+    return rc;
+}
+
+/* By how many ids the row is too long. */
+static size_t over_length(const struct lf_row_ids *r, const struct lf_model *m,
+                          const struct lf_train_settings *s)
+{
+    size_t n_max = (size_t)lf_min_int(s->max_length, m->rope_positions);
+    return r->ids.n > n_max ? r->ids.n - n_max : 0;
+}
+
+/* Cuts the row, over length or beside one that is, and counts. learns_all: the prompt, too. */
+static void finish(struct lf_row_ids *r, enum row_form form, size_t over, bool learns_all,
+                   const struct lf_model *m, const struct lf_train_settings *s)
+{
+    size_t n_max = (size_t)lf_min_int(s->max_length, m->rope_positions);
+    fit(r, over, n_max, m->tokenizer ? lf_tokenizer_bos(m->tokenizer) : m->config.bos);
+    r->n_prompt = prompt_end(r);
+    count(r, m, form);
+    if (learns_all && r->n_supervised > 0) {
+        learn_all(r);
+        count(r, m, form);
     }
-    return LF_OK;
+}
+
+enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struct lf_model *m,
+                          const struct lf_train_settings *s, struct lf_diag *diag)
+{
+    enum row_form form;
+    enum lf_err rc = encode_whole(out, &form, row, m, s, diag);
+    if (rc == LF_OK)
+        finish(out, form, over_length(out, m, s),
+               s->train_on == LF_TRAIN_ON_ALL && form != FORM_IDS, m, s);
+    return rc;
+}
+
+enum lf_err lf_pair_encode(struct lf_row_ids out[2], const struct lf_pair *p,
+                           const struct lf_model *m, struct lf_diag *diag)
+{
+    enum row_form form[2];
+    size_t over = 0;
+    enum lf_err rc = LF_OK;
+    for (int k = 0; k < 2 && rc == LF_OK; k++) {
+        rc = encode_whole(&out[k], &form[k], p->row[k], m, &p->s, diag);
+        if (rc != LF_OK)
+            return lf_fail_within(diag, rc, "%s", k == 0 ? "\"chosen\"" : "\"rejected\"");
+        over = lf_max(over, over_length(&out[k], m, &p->s));
+    }
+    for (int k = 0; k < 2; k++)
+        finish(&out[k], form[k], over, k == 0 && p->s.loss == LF_LOSS_ORPO, m, &p->s);
+    return rc;
 }
 
 /* ---- Rows that are equal --------------------------------------------------------------------- */
@@ -546,6 +588,8 @@ static uint64_t mix(uint64_t h, int32_t x)
 uint64_t lf_row_hash(const struct lf_row *r)
 {
     uint64_t h = (uint64_t)r->n;
+    if (r->n_chosen < r->n || r->unwanted) /* others have the hash that they always had */
+        h = mix(mix(h, r->n_chosen), r->unwanted);
     for (int i = 0; i < r->n; i++)
         h = mix(mix(h, r->ids[i]), r->labels[i]);
     return h;

@@ -5,6 +5,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "model/model.h"
+#include "trainer/pair.h"
 #include "trainer/settings.h"
 
 #include <jansson.h>
@@ -31,5 +32,10 @@ void lf_row_ids_free(struct lf_row_ids *r);
 /* max_length is s->max_length, and what the model has positions for. */
 enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struct lf_model *m,
                           const struct lf_train_settings *s, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* Both rows of a pair. They keep the same prompt: what the longer one has no room for is cut from
+ * either. With orpo all of the chosen row is learnt. */
+enum lf_err lf_pair_encode(struct lf_row_ids out[2], const struct lf_pair *p,
+                           const struct lf_model *m, struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

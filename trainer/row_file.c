@@ -12,7 +12,7 @@
 
 #define CHUNK ((size_t)1 << 20) /* bytes that are written at a time */
 #define HEAD_BYTES 4096
-#define VERSION 1 /* of this layout, and of what rows become: another one makes them anew */
+#define VERSION 2 /* of this layout, and of what rows become: another one makes them anew */
 
 static const char magic[8] = "lfrows\n";
 
@@ -26,7 +26,7 @@ struct head {
     char note[LF_ROW_NOTE_BYTES];
 };
 static_assert(sizeof(struct head) <= HEAD_BYTES, "the head has its page");
-static_assert(sizeof(struct lf_row_place) == 40, "no holes");
+static_assert(sizeof(struct lf_row_place) == 48, "no holes");
 
 static uint32_t crc_of_head(const struct head *h)
 {
@@ -132,7 +132,11 @@ enum lf_err lf_row_file_add(struct lf_row_writer *w, const struct lf_row_place *
     struct lf_row_place at = *place;
     static const char zeros[8];
     at.off = w->rows_at + w->rows.len;
-    at.hash = lf_row_hash(&(struct lf_row){.ids = ids, .labels = labels, .n = (int)at.n});
+    at.hash = lf_row_hash(&(struct lf_row){.ids = ids,
+                                           .labels = labels,
+                                           .n = (int)at.n,
+                                           .n_chosen = (int)at.n_chosen,
+                                           .unwanted = at.unwanted != 0});
     at.text_bytes = text ? (uint32_t)text->len + 1 : 0;
     lf_buf_append(&w->rows, ids, at.n * sizeof *ids);
     lf_buf_append(&w->rows, labels, at.n * sizeof *labels);

@@ -17,7 +17,8 @@ struct lf_row_place {
     uint64_t hash; /* of ids and labels */
     int64_t line;
     uint32_t n, n_supervised, n_prompt;
-    uint32_t text_bytes; /* with its NUL; 0: no text */
+    uint32_t text_bytes;         /* with its NUL; 0: no text */
+    uint32_t n_chosen, unwanted; /* as struct lf_row has them */
 };
 
 struct lf_row_file {

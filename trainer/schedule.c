@@ -3,10 +3,10 @@
 
 #include <math.h>
 
-double lf_train_auto_learning_rate(int C)
+double lf_train_auto_learning_rate(enum lf_loss loss, int C)
 {
-    double lr = 2e-4 * pow(4096.0 / C, 0.68);
-    return fmin(fmax(lr, 2e-4), 1e-3);
+    double lr = fmin(fmax(2e-4 * pow(4096.0 / C, 0.68), 2e-4), 1e-3);
+    return loss == LF_LOSS_SUPERVISED ? lr : lr / 10;
 }
 
 int64_t lf_train_warmup_steps(const struct lf_train_settings *s, int64_t steps)

@@ -21,6 +21,7 @@ static const char *const optimizers[] = {"adam", "adamw", NULL};
 static const char *const parts[] = {"completions", "last_turn", "all", NULL};
 static const char *const gates[] = {"off", "on", NULL};
 static const char *const kept[] = {"best", "last", NULL};
+static const char *const losses[] = {"supervised", "dpo", "orpo", "kto", NULL};
 static const char *const normalizations[] = {"tokens", "micro_batch", NULL};
 
 /* eval_rows and stop decide no number, but they are part of the digest of old checkpoints. */
@@ -56,6 +57,18 @@ const struct lf_setting lf_settings[] = {
         .help = "beta1 0.9, epsilon 1e-8"),
     ROW(loss_normalization, WORD, 0, 1, LF_LOSS_TOKENS, .words = normalizations,
         .help = "a step's loss: over all its tokens, or the mean of its micro-batches' means"),
+    ROW(loss, WORD, 0, 3, LF_LOSS_SUPERVISED, LF_SETTING_DECIDES_IF_SET, .words = losses,
+        .help = "what is learnt: completions, or which of two is preferred (rows {prompt, chosen, "
+                "rejected}); dpo and kto hold the adapter against the bare base"),
+    ROW(beta, REAL, 1e-6, 1e3, 0.1, LF_SETTING_DECIDES_IF_SET,
+        .help = "of dpo and kto: how near the adapter stays to the base; of orpo: the weight of "
+                "the odds ratio"),
+    ROW(label_smoothing, REAL, 0, 0.5, 0, LF_SETTING_DECIDES_IF_SET,
+        .help = "of dpo: the part of the rows whose preference may be the wrong way round"),
+    ROW(desirable_weight, REAL, 0, 1e6, 1, LF_SETTING_DECIDES_IF_SET,
+        .help = "of kto: what a wanted completion's loss weighs"),
+    ROW(undesirable_weight, REAL, 0, 1e6, 1, LF_SETTING_DECIDES_IF_SET,
+        .help = "and an unwanted one's"),
     ROW(rank, INT, 1, LF_RANK_MAX, 16, .help = "R in y = W x + (alpha / R) B A x"),
     ROW(alpha, REAL, 1e-6, 1e6, 32, .help = "alpha there"),
     ROW(rslora, BOOL, .help = "alpha / sqrt(R) instead of alpha / R"),
@@ -276,7 +289,8 @@ static enum lf_err read_columns(char **at, const json_t *v, struct lf_diag *diag
     static const char *const known[] = {
         "prompt", "completion", "messages", "tools",    "system",          "text",
         "labels", "input_ids",  "question", "answer",   "attention_mask",  "instruction",
-        "input",  "output",     "context",  "response", "completion_mask", NULL};
+        "input",  "output",     "context",  "response", "completion_mask", "chosen",
+        "label",  "rejected",   NULL};
     const char *key;
     json_t *name;
     enum lf_err rc = lf_json_only(v, known, diag);
@@ -408,6 +422,34 @@ static enum lf_err read_all(struct lf_train_settings *s, const json_t *obj, stru
     return in.rc;
 }
 
+/* What goes with a loss, and what it leaves without a use. */
+static enum lf_err check_loss(const struct lf_train_settings *s, struct lf_diag *diag)
+{
+    bool pairs = s->loss != LF_LOSS_SUPERVISED;
+    const struct {
+        const char *key, *of;
+        bool wrong;
+    } checks[] = {
+        {"beta", "\"loss\": dpo, orpo, kto", !pairs && s->beta != 0.1},
+        {"label_smoothing", "\"loss\": \"dpo\"", s->loss != LF_LOSS_DPO && s->label_smoothing != 0},
+        {"desirable_weight", "\"loss\": \"kto\"",
+         s->loss != LF_LOSS_KTO && s->desirable_weight != 1},
+        {"undesirable_weight", "\"loss\": \"kto\"",
+         s->loss != LF_LOSS_KTO && s->undesirable_weight != 1},
+        {"train_on", "\"loss\": \"supervised\"", pairs && s->train_on != LF_TRAIN_ON_COMPLETIONS},
+        {"completion", "\"loss\": \"supervised\"", pairs && s->completion},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        if (checks[i].wrong)
+            return lf_fail(diag, LF_E_INVALID, "\"%s\" is for %s, and \"loss\" is \"%s\"",
+                           checks[i].key, checks[i].of, losses[s->loss]);
+    if (s->loss == LF_LOSS_KTO && s->batch_size < 2)
+        return lf_fail(diag, LF_E_INVALID,
+                       "\"loss\" is \"kto\": its \"batch_size\" must be 2 or more, for it compares "
+                       "each prompt with another row's completion");
+    return LF_OK;
+}
+
 static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
                               struct lf_diag *diag)
 {
@@ -419,6 +461,7 @@ static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
     known[n] = NULL;
     lf_train_settings_default(&s);
     enum lf_err rc = lf_settings_only(obj, known, diag) ?: read_all(&s, obj, diag);
+    rc = rc ?: check_loss(&s, diag);
     if (rc == LF_OK)
         *out = s;
     else
@@ -432,8 +475,20 @@ static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
  * compared. */
 static bool may_vary(const struct lf_setting *t)
 {
-    static const char *const fixed[] = {"max_length", "template", "completion", "columns", "stop",
-                                        "train_on",   "from",     "validation", "trials"};
+    static const char *const fixed[] = {"max_length",
+                                        "template",
+                                        "completion",
+                                        "columns",
+                                        "stop",
+                                        "train_on",
+                                        "from",
+                                        "validation",
+                                        "trials",
+                                        "loss",
+                                        "beta",
+                                        "label_smoothing",
+                                        "desirable_weight",
+                                        "undesirable_weight"};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (strcmp(t->key, fixed[i]) == 0)
             return false;

@@ -27,6 +27,12 @@ enum lf_loss_normalization {
     LF_LOSS_TOKENS,     /* by the supervised tokens of the whole optimizer step */
     LF_LOSS_MICRO_BATCH /* mean of the micro-batches' means, as Ludwig does */
 };
+enum lf_loss {
+    LF_LOSS_SUPERVISED,
+    LF_LOSS_DPO, /* those of preferences: trainer/preference.h */
+    LF_LOSS_ORPO,
+    LF_LOSS_KTO
+};
 enum lf_train_on {
     LF_TRAIN_ON_COMPLETIONS, /* in a chat, every turn of the assistant */
     LF_TRAIN_ON_LAST_TURN,   /* the last of them alone */
@@ -71,6 +77,8 @@ struct lf_train_settings {
     double adam_beta2;                  /* decay of the second moment */
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
+    enum lf_loss loss;
+    double beta, label_smoothing, desirable_weight, undesirable_weight; /* of preferences */
     int64_t eval_every; /* optimizer steps between evaluations; 0: by their cost (trainer/best.h) */
     int patience;       /* evaluations in a row that were no better, and it ends; 0: never */
     enum lf_keep keep;
@@ -157,8 +165,9 @@ struct lf_lora_settings lf_train_settings_lora(const struct lf_train_settings *s
 
 /* "learning_rate": "auto" on a base of hidden width C: 2e-4 at 4096 and above, which is what 7B
  * bases are usually trained with (QLoRA, and the lora-land preset), growing with (4096/C)^0.68 to
- * 1e-3 at 384, which is what the embedded base learns best with (docs/training.md has the runs). */
-double lf_train_auto_learning_rate(int C);
+ * 1e-3 at 384, which is what the embedded base learns best with (docs/training.md has the runs). A
+ * tenth of that for preferences, whose completions need not become likely, but likelier. */
+double lf_train_auto_learning_rate(enum lf_loss loss, int C);
 /* Learning rate of optimizer step `step` (from 0) of `steps`: linear warm-up, then the schedule, as
  * transformers.get_{constant,linear,cosine}_schedule_with_warmup. Those begin at 0, which a run of
  * one step does not get over: with warmup_fraction the warm-up is one step ahead of them, so that

@@ -66,8 +66,8 @@ static uint32_t *place_of(const struct places *p, const struct lf_dataset *d, in
         if (lf_dataset_hash(p->d, p->row[k] - 1) != hash)
             continue;
         lf_dataset_row(p->d, p->row[k] - 1, &other);
-        if (r.n == other.n && is_equal(r.ids, other.ids, r.n) &&
-            is_equal(r.labels, other.labels, r.n))
+        if (r.n == other.n && r.n_chosen == other.n_chosen && r.unwanted == other.unwanted &&
+            is_equal(r.ids, other.ids, r.n) && is_equal(r.labels, other.labels, r.n))
             return &p->row[k];
     }
 }
@@ -137,14 +137,14 @@ static int more_rows_first(const void *a, const void *b)
     return x->n != y->n ? (x->n < y->n ? 1 : -1) : (x->row > y->row) - (x->row < y->row);
 }
 
-/* What row i learns last: labels, of which there are *n. */
+/* What row i (of a pair its chosen text) learns last: labels, of which there are *n. */
 static const int32_t *answer_of(const struct lf_dataset *d, int64_t i, int *n)
 {
     struct lf_row r;
     const int32_t *ids;
     int first = lf_dataset_prompt(d, i, &ids) - 1;
     lf_dataset_row(d, i, &r);
-    *n = r.n - first;
+    *n = r.n_chosen - first;
     return r.labels + first;
 }
 

@@ -14,9 +14,9 @@ double lf_sweep_row_loss(const struct lf_sweep_row *r)
     double best = (double)NAN;
     const struct lf_curve_points *l = &r->curve.eval;
     if (r->last && l->n > 0)
-        return l->p[l->n - 1].loss;
+        return l->p[l->n - 1].value;
     for (size_t i = 0; i < l->n; i++)
-        best = fmin(best, l->p[i].loss); /* fmin takes the number beside a NaN */
+        best = fmin(best, l->p[i].value); /* fmin takes the number beside a NaN */
     return best;
 }
 
@@ -37,7 +37,10 @@ void lf_sweep_table_sum(const struct lf_sweep_table *t, struct lf_progress *sum,
         sum->steps += open ? p->steps : p->step;
         sum->tokens += p->tokens;
         sum->loss = fmin(sum->loss, p->loss);
-        sum->eval_loss = fmin(sum->eval_loss, lf_sweep_row_loss(r));
+        double loss = lf_sweep_row_loss(r);
+        if (isfinite(loss) && !(loss >= sum->eval_loss))
+            sum->eval_rewards = p->eval_rewards;
+        sum->eval_loss = fmin(sum->eval_loss, loss);
         sum->seconds = fmax(sum->seconds, p->seconds);
         if (open && isfinite(p->tokens_per_second))
             sum->tokens_per_second += p->tokens_per_second;
@@ -107,7 +110,7 @@ static json_t *evals_json(const struct lf_curve_points *l)
     json_t *list = json_array();
     for (size_t i = 0; i < l->n; i++)
         json_array_append_new(
-            list, json_pack("[I, o]", (json_int_t)l->p[i].step, lf_json_finite(l->p[i].loss)));
+            list, json_pack("[I, o]", (json_int_t)l->p[i].step, lf_json_finite(l->p[i].value)));
     return list;
 }
 
@@ -167,8 +170,10 @@ static void row_recall(struct lf_sweep_row *r, int i, const char *log, uint64_t 
 {
     struct lf_curve whole = {0};
     if (lf_train_log_read(&whole, log, job, i, NULL) == LF_OK) {
-        r->curve.train = whole.train;
-        whole.train = (struct lf_curve_points){0};
+        struct lf_curve_points evals = whole.eval;
+        whole.eval = r->curve.eval; /* of which the table knows */
+        r->curve = whole;
+        whole = (struct lf_curve){.eval = evals};
     }
     lf_curve_free(&whole);
 }

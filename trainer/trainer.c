@@ -1,4 +1,4 @@
-/* The fused batch: who takes part, what came back, and which steps are complete. */
+/* What came of the fused batch, and which steps are complete. */
 #include "trainer/job.h"
 
 #include <math.h>
@@ -29,9 +29,10 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
     t->results = calloc(n, sizeof *t->results);
     t->pieces = calloc(n, sizeof *t->pieces);
     t->sumsq = calloc(LF_JOBS_FUSED_MAX, sizeof *t->sumsq);
+    t->mixed = malloc(2 * (size_t)t->tokens_max * sizeof *t->mixed);
     enum lf_err rc = LF_OK;
     void *d_sumsq = NULL;
-    if (!t->batch || !t->results || !t->pieces || !t->sumsq)
+    if (!t->batch || !t->results || !t->pieces || !t->sumsq || !t->mixed)
         rc = lf_no_memory(diag, "a trainer");
     rc = rc ?: lf_device_alloc(stream->dev, &d_sumsq, LF_JOBS_FUSED_MAX * sizeof(float), diag);
     t->d_sumsq = d_sumsq;
@@ -52,134 +53,32 @@ void lf_trainer_free(struct lf_trainer *t)
     free(t->results);
     free(t->pieces);
     free(t->sumsq);
+    free(t->mixed);
     lf_device_release(t->stream->dev, t->d_sumsq);
     free(t);
 }
 
-/* ---- Forming --------------------------------------------------------------------------------- */
-
-/* It runs and has rows for a batch. */
-static bool ready(const struct lf_job *j)
-{
-    if (j->now.state != LF_JOB_RUNNING)
-        return false;
-    if (j->evaluation.running)
-        return j->evaluation.next < lf_dataset_rows(j->eval);
-    return j->sums.next < j->plan.n;
-}
-
-/* Puts one row into the batch; false where it does not fit any more. A row that is alone fits. */
-static bool put(struct lf_trainer *t, int budget, const struct lf_piece *piece,
-                const struct lf_batch_seq *seq)
-{
-    if (t->n > 0 && (t->n == t->seqs_max || t->n_tokens + seq->n > budget))
-        return false;
-    t->batch[t->n] = *seq;
-    t->pieces[t->n++] = *piece;
-    t->n_tokens += seq->n;
-    return true;
-}
-
-/* NEFTune's, of a row of n tokens. */
-static float noise_of(const struct lf_job *j, int n)
-{
-    return (float)(j->s.neftune_alpha / sqrt((double)n * j->t->m->config.C));
-}
-
-static bool put_train(struct lf_trainer *t, int budget, struct lf_job *j, int i)
-{
-    struct lf_row row;
-    lf_dataset_row(j->train, j->plan.rows[i], &row);
-    return put(t, budget, &(struct lf_piece){.job = j, .index = i, .n = row.n},
-               &(struct lf_batch_seq){.ids = row.ids,
-                                      .n = row.n,
-                                      .slot = j->slot,
-                                      .labels = row.labels,
-                                      .loss_weight = j->plan.weight[lf_plan_micro(&j->plan, i)],
-                                      .trains = true,
-                                      .drop_p = (float)j->s.dropout,
-                                      .noise = noise_of(j, row.n),
-                                      .drop_key = lf_plan_drop_key(&j->plan, i)});
-}
-
-static bool put_eval(struct lf_trainer *t, int budget, struct lf_job *j, int64_t i)
-{
-    struct lf_row row;
-    lf_dataset_row(j->eval, i, &row);
-    return put(
-        t, budget, &(struct lf_piece){.job = j, .eval = true, .index = i, .n = row.n},
-        &(struct lf_batch_seq){.ids = row.ids, .n = row.n, .slot = j->slot, .labels = row.labels});
-}
-
-/* Rows of one job: to the end of its micro-batch, or as many evaluation rows. False: the batch is
- * full. */
-static bool take_turn(struct lf_trainer *t, int budget, struct lf_job *j)
-{
-    if (j->evaluation.running) {
-        int64_t n = lf_dataset_rows(j->eval);
-        for (int k = 0; k < j->s.batch_size && j->evaluation.next < n; k++) {
-            if (!put_eval(t, budget, j, j->evaluation.next))
-                return false;
-            j->evaluation.next++;
-        }
-        return true;
-    }
-    for (bool ends = false; !ends; j->sums.next++) {
-        if (!put_train(t, budget, j, j->sums.next))
-            return false;
-        ends = lf_plan_ends_micro(&j->plan, j->sums.next);
-    }
-    return true;
-}
-
-/* Goes round the jobs, a micro-batch each, until the batch is full or nobody has rows. The first
- * that was ready and got nothing begins the next batch; where all got some, the next one does. */
-static void form(struct lf_trainer *t, int budget)
-{
-    t->n = t->n_tokens = 0;
-    bool full = false, got[LF_JOBS_FUSED_MAX] = {false};
-    for (bool any = true; any && !full;) {
-        any = false;
-        for (int k = 0; k < t->n_jobs; k++) {
-            int i = (t->turn + k) % t->n_jobs, before = t->n;
-            if (!ready(t->jobs[i]))
-                continue;
-            full = !take_turn(t, budget, t->jobs[i]) || full;
-            any = any || t->n > before;
-            got[i] = got[i] || t->n > before;
-        }
-    }
-    int first = t->turn;
-    for (int k = 0; k < t->n_jobs; k++) {
-        t->turn = (first + k) % t->n_jobs;
-        if (ready(t->jobs[t->turn]) && !got[t->turn])
-            return;
-    }
-    t->turn = t->n_jobs > 0 ? (first + 1) % t->n_jobs : 0;
-}
-
 /* ---- What came back -------------------------------------------------------------------------- */
-
-static void credit_eval(struct lf_job *j, const struct lf_batch_result *r)
-{
-    j->evaluation.sum += r->loss_sum;
-    j->evaluation.n += r->n_supervised;
-}
 
 static void end_micro(struct lf_job *j, int i)
 {
     struct lf_job_sums *s = &j->sums;
-    double mean = s->micro / (double)s->micro_n;
-    if (j->s.loss_normalization == LF_LOSS_TOKENS)
-        s->step += s->micro;
-    else
-        s->step += mean / j->plan.n_micros;
-    s->step_n += s->micro_n;
-    s->micro = 0;
-    s->micro_n = 0;
+    double mean = lf_loss_mean(&s->micro);
+    s->means += mean / j->plan.n_micros;
+    s->step.tokens += s->micro.tokens;
+    s->step.n_tokens += s->micro.n_tokens;
+    s->step.rows += s->micro.rows;
+    s->step.n_rows += s->micro.n_rows;
+    s->micro = (struct lf_loss_sums){0};
     lf_job_report(j, &(struct lf_train_event){.kind = LF_TRAIN_MICRO,
                                               .micro = lf_plan_micro(&j->plan, i) + 1,
                                               .micro_loss = mean});
+}
+
+/* The loss of a sequence, and what it says of preferences. */
+static bool is_finite(const struct lf_trainer *t, int i)
+{
+    return isfinite(t->results[i].loss_sum) && isfinite(t->pieces[i].outcome.loss);
 }
 
 /* The rows of the batch whose loss is not finite; none where that goes for all of several: then it
@@ -191,12 +90,13 @@ static void find_fault(struct lf_job *j)
     struct lf_row row;
     j->fault = (struct lf_train_fault){.not_finite = true};
     for (int i = 0; i < t->n; i++) {
-        if (t->pieces[i].job != j || t->pieces[i].eval)
+        const struct lf_piece *p = &t->pieces[i];
+        if (p->job != j || p->eval || p->role != LF_TEXT_CHOSEN)
             continue;
-        if (isfinite(t->results[i].loss_sum)) {
+        if (is_finite(t, i)) {
             finite++;
         } else if (bad++ < LF_FAULT_LINES) {
-            lf_dataset_row(j->train, j->plan.rows[t->pieces[i].index], &row);
+            lf_job_row(j, false, p->index, &row);
             j->fault.lines[j->fault.n++] = row.line;
         }
     }
@@ -209,10 +109,7 @@ static void fail_loss(struct lf_job *j, const struct lf_piece *p)
     struct lf_row row;
     struct lf_diag why;
     find_fault(j);
-    if (p->eval)
-        lf_dataset_row(j->eval, p->index, &row);
-    else
-        lf_dataset_row(j->train, j->plan.rows[p->index], &row);
+    lf_job_row(j, p->eval, p->index, &row);
     lf_fail(&why, LF_E_INVALID,
             "the loss is not finite at step %lld (%srow of line %lld); a lower learning_rate may "
             "help",
@@ -220,22 +117,58 @@ static void fail_loss(struct lf_job *j, const struct lf_piece *p)
     lf_job_end(j, LF_JOB_FAILED, &why);
 }
 
-static void credit(struct lf_job *j, const struct lf_piece *p, const struct lf_batch_result *r)
+/* What a row's own sequence adds to the means. */
+static void add_loss(struct lf_loss_sums *s, const struct lf_piece *p,
+                     const struct lf_batch_result *r)
 {
+    enum lf_loss loss = p->job->s.loss;
+    bool chosen = p->role == LF_TEXT_CHOSEN;
+    if (chosen && (loss == LF_LOSS_SUPERVISED || loss == LF_LOSS_ORPO)) {
+        s->tokens += r->loss_sum;
+        s->n_tokens += r->n_supervised;
+    }
+    if (chosen && loss != LF_LOSS_SUPERVISED) {
+        s->rows += p->outcome.loss;
+        s->n_rows++;
+    }
+}
+
+static void add_rewards(struct lf_reward_sums *s, const struct lf_piece *p)
+{
+    const struct lf_job *j = p->job;
+    struct lf_row row;
+    if (p->role != LF_TEXT_CHOSEN || j->s.loss == LF_LOSS_SUPERVISED)
+        return;
+    lf_job_row(j, p->eval, p->index, &row);
+    if (!row.unwanted) {
+        s->chosen += p->outcome.reward[0];
+        s->n_chosen++;
+    }
+    if (row.unwanted || row.n_chosen < row.n) {
+        s->rejected += p->outcome.reward[!row.unwanted];
+        s->n_rejected++;
+    }
+    s->n_rows++;
+    s->n_right += p->outcome.right;
+}
+
+static void credit(struct lf_trainer *t, int i)
+{
+    const struct lf_piece *p = &t->pieces[i];
+    struct lf_job *j = p->job;
     if (j->now.state != LF_JOB_RUNNING)
         return;
-    if (!isfinite(r->loss_sum)) {
+    if (!is_finite(t, i)) {
         fail_loss(j, p);
         return;
     }
-    if (p->eval) {
-        credit_eval(j, r);
+    bool last = p->role == LF_TEXT_CHOSEN; /* of the row's, or with its pair's other text */
+    add_loss(p->eval ? &j->evaluation.loss : &j->sums.micro, p, &t->results[i]);
+    add_rewards(p->eval ? &j->evaluation.rewards : &j->sums.rewards, p);
+    if (p->eval || p->role > LF_TEXT_REJECTED)
         return;
-    }
-    j->sums.micro += r->loss_sum;
-    j->sums.micro_n += r->n_supervised;
     j->sums.tokens += p->n;
-    if (lf_plan_ends_micro(&j->plan, (int)p->index))
+    if (last && lf_plan_ends_micro(&j->plan, (int)p->index))
         end_micro(j, (int)p->index);
 }
 
@@ -250,9 +183,9 @@ static enum lf_err finish(struct lf_trainer *t, struct lf_diag *diag)
         struct lf_job *j = t->jobs[i];
         if (j->now.state != LF_JOB_RUNNING)
             continue;
-        if (j->evaluation.running && j->evaluation.next == lf_dataset_rows(j->eval))
+        if (j->evaluation.running && j->evaluation.turn.next == lf_dataset_rows(j->eval))
             rc = lf_job_eval_done(j, diag);
-        else if (!j->evaluation.running && j->sums.next == j->plan.n)
+        else if (!j->evaluation.running && j->sums.turn.next == j->plan.n)
             jobs[n++] = j;
     }
     if (rc == LF_OK && n > 0)
@@ -281,11 +214,12 @@ enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active, struc
         rc = lf_job_poll(t->jobs[i], diag);
     if (rc != LF_OK)
         return rc;
-    form(t, budget > 0 && budget < t->tokens_max ? budget : t->tokens_max);
+    lf_trainer_form(t, budget > 0 && budget < t->tokens_max ? budget : t->tokens_max);
     if (t->n > 0)
-        rc = lf_exec_run(t->x, t->batch, t->n, t->results, diag);
+        rc = lf_exec_run_weighed(t->x, t->batch, t->n, t->weighs ? lf_trainer_weigh : NULL, t,
+                                 t->results, diag);
     for (int i = 0; i < t->n && rc == LF_OK; i++)
-        credit(t->pieces[i].job, &t->pieces[i], &t->results[i]);
+        credit(t, i);
     if (rc == LF_OK && t->n > 0)
         rc = finish(t, diag);
     *active = 0;

@@ -74,6 +74,8 @@ static enum lf_err reply_result(struct lf_http *q, const struct lf_adapter_view 
                           lf_adapter_state_name(v->state), "version", (int)v->record.current);
     copy(j, "train_loss", train, "loss");
     copy(j, "eval_loss", train, "eval_loss");
+    copy(j, "eval_reward_margin", train, "eval_reward_margin");
+    copy(j, "eval_reward_accuracy", train, "eval_reward_accuracy");
     copy(j, "metric", eval, "metric");
     copy(j, "score", eval, "score");
     copy(j, "base", json_object_get(report, "base"), "score");

@@ -67,12 +67,12 @@ bool lf_gate_guesses(struct lf_jobs *j, const struct lf_open_job *l, struct lf_d
     int V = lf_registry_base(j->d->registry, r->adapter_id)->model->config.V;
     double loss = isfinite(p->eval_loss) ? p->eval_loss : p->loss;
     if (l->curve.train.n == 0 || !lf_loss_is_guess(loss, V) ||
-        l->curve.train.p[0].loss >= KNEW * log(V) || !is_on(j, r->adapter_id, &scores))
+        l->curve.train.p[0].value >= KNEW * log(V) || !is_on(j, r->adapter_id, &scores))
         return false;
     lf_fail(why, LF_E_FAILED,
             "v%d is worse: its loss is %.2f, that of guessing among %d ids; the first step's was "
             "%.2f",
-            (int)r->version, loss, V, l->curve.train.p[0].loss);
+            (int)r->version, loss, V, l->curve.train.p[0].value);
     return true;
 }
 

@@ -579,7 +579,7 @@ static json_t *time_or_null(int64_t ms)
 static json_t *record_json(const struct lf_job_record *r)
 {
     const struct lf_progress *p = &r->progress;
-    return json_pack(
+    json_t *out = json_pack(
         "{s:I, s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "id",
         (json_int_t)r->id, "adapter", r->adapter, "state", lf_job_state_name(p->state), "version",
         (int)r->version, "step", (json_int_t)p->step, "steps", (json_int_t)p->steps, "tokens",
@@ -588,6 +588,11 @@ static json_t *record_json(const struct lf_job_record *r)
         "eta_seconds", lf_json_finite(p->eta_seconds), "created_ms", (json_int_t)r->created_ms,
         "started_ms", time_or_null(r->started_ms), "ended_ms", time_or_null(r->ended_ms), "reason",
         r->reason[0] ? json_string(r->reason) : json_null());
+    if (out) {
+        lf_train_rewards_json(out, "", &p->rewards);
+        lf_train_rewards_json(out, "eval_", &p->eval_rewards);
+    }
+    return out;
 }
 
 /* The record in memory is newer than the store's. */

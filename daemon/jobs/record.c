@@ -149,19 +149,14 @@ static void on_started(struct lf_jobs *j, struct lf_open_job *l)
 static void on_event(struct lf_jobs *j, struct lf_open_job *l, struct lf_trial *t,
                      const struct lf_train_event *e)
 {
-    enum lf_err rc = LF_OK;
     struct lf_progress sum = e->progress;
     if (e->kind == LF_TRAIN_STARTED)
         on_started(j, l);
     else if (e->kind == LF_TRAIN_WARNING)
         on_warning(j, l, e->reason);
-    else if (!t && e->kind == LF_TRAIN_STEP)
-        rc = lf_curve_add(&l->curve.train, (double)e->step, e->loss);
-    else if (!t && e->kind == LF_TRAIN_EVAL)
-        rc = lf_curve_add(&l->curve.eval, (double)e->step, e->progress.eval_loss);
     else if (e->kind == LF_TRAIN_PAUSED || e->kind == LF_TRAIN_RESUMED)
         set_state(j, l, e->progress.state);
-    if (rc != LF_OK)
+    if (!t && lf_train_curve_add(&l->curve, e) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "no memory for a point of a curve");
     if (t)
         lf_sweep_event(j, t, e, &sum);

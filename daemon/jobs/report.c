@@ -82,15 +82,20 @@ static json_t *train_json(const struct lf_open_job *l)
 {
     const struct lf_progress *p = &l->record.progress;
     const struct lf_curve_points *steps = &l->curve.train;
-    double last = steps->n > 0 ? steps->p[steps->n - 1].loss : (double)NAN;
-    return json_pack("{s:I, s:o*, s:o, s:o, s:o, s:I, s:f, s:f, s:o*, s:O*}", "steps",
-                     (json_int_t)p->step, "kept_step", lf_train_kept_json(p), "loss",
-                     lf_json_finite(p->loss), "last_loss", lf_json_finite(last), "eval_loss",
-                     lf_json_finite(p->eval_loss), "tokens", (json_int_t)p->tokens, "seconds",
-                     p->seconds, "tokens_per_second",
-                     p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, "memory_bytes",
-                     l->memory_bytes > 0 ? json_integer((json_int_t)l->memory_bytes) : NULL,
-                     "warnings", l->warnings);
+    double last = steps->n > 0 ? steps->p[steps->n - 1].value : (double)NAN;
+    json_t *out = json_pack("{s:I, s:o*, s:o, s:o, s:o, s:I, s:f, s:f, s:o*, s:O*}", "steps",
+                            (json_int_t)p->step, "kept_step", lf_train_kept_json(p), "loss",
+                            lf_json_finite(p->loss), "last_loss", lf_json_finite(last), "eval_loss",
+                            lf_json_finite(p->eval_loss), "tokens", (json_int_t)p->tokens,
+                            "seconds", p->seconds, "tokens_per_second",
+                            p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, "memory_bytes",
+                            l->memory_bytes > 0 ? json_integer((json_int_t)l->memory_bytes) : NULL,
+                            "warnings", l->warnings);
+    if (out) {
+        lf_train_rewards_json(out, "", &p->rewards);
+        lf_train_rewards_json(out, "eval_", &p->eval_rewards);
+    }
+    return out;
 }
 
 enum lf_err lf_report_training(struct lf_jobs *j, const struct lf_open_job *l, json_t *parent,

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/lock.h"
 #include "core/log.h"
+#include "trainer/log.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -243,14 +244,9 @@ static void write_down(struct lf_jobs *j, const struct lf_open_job *l)
 void lf_sweep_event(struct lf_jobs *j, struct lf_trial *t, const struct lf_train_event *e,
                     struct lf_progress *sum)
 {
-    enum lf_err rc = LF_OK;
     struct lf_sweep_run *run = t->run;
     row_of(t)->progress = e->progress;
-    if (e->kind == LF_TRAIN_STEP)
-        rc = lf_curve_add(&row_of(t)->curve.train, (double)e->step, e->loss);
-    else if (e->kind == LF_TRAIN_EVAL)
-        rc = lf_curve_add(&row_of(t)->curve.eval, (double)e->step, e->progress.eval_loss);
-    if (rc != LF_OK)
+    if (lf_train_curve_add(&row_of(t)->curve, e) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "no memory for a point of a curve");
     sum_up(j, run, sum);
     if (e->kind == LF_TRAIN_EVAL) {

@@ -173,6 +173,8 @@ static void put_work(struct lf_buf *b, const struct lf_progress *p)
     lf_buf_printf(b, "%lld/%lld", (long long)p->step, (long long)p->steps);
     if (isfinite(p->loss))
         lf_buf_printf(b, " loss %.2f", p->loss);
+    if (isfinite(p->rewards.margin))
+        lf_buf_printf(b, " margin %.2f accuracy %.2f", p->rewards.margin, p->rewards.accuracy);
     if (p->state != LF_JOB_RUNNING)
         return;
     if (isfinite(p->tokens_per_second) && p->tokens_per_second > 0)

@@ -36,22 +36,30 @@ static const struct lf_model *model(void)
     return &m;
 }
 
+static void check_text(const struct lf_row *text, int32_t V)
+{
+    lf_assert(text->n >= 1 && text->n < 64 && text->n_supervised > 0);
+    for (int k = 0; k < text->n; k++) {
+        lf_assert(text->ids[k] >= 0 && text->ids[k] < V);
+        lf_assert(text->labels[k] >= -1 && text->labels[k] < V);
+    }
+    lf_assert(text->labels[text->n - 1] >= 0);
+}
+
 static void check_row(const struct lf_dataset *d, int64_t i, int32_t V)
 {
-    struct lf_row row;
+    struct lf_row row, texts[2];
     const int32_t *prompt;
     int supervised = 0;
     lf_dataset_row(d, i, &row);
-    lf_assert(row.n >= 1 && row.n < 64 && row.line >= 1);
-    for (int k = 0; k < row.n; k++) {
-        lf_assert(row.ids[k] >= 0 && row.ids[k] < V);
-        lf_assert(row.labels[k] >= -1 && row.labels[k] < V);
-        supervised += row.labels[k] >= 0;
+    lf_assert(row.line >= 1);
+    for (int k = lf_row_texts(&row, texts) - 1; k >= 0; k--) {
+        check_text(&texts[k], V);
+        supervised += texts[k].n_supervised;
     }
-    lf_assert(supervised == row.n_supervised && supervised > 0);
-    lf_assert(row.labels[row.n - 1] >= 0);
+    lf_assert(supervised == row.n_supervised);
     int n = lf_dataset_prompt(d, i, &prompt);
-    lf_assert(n >= 1 && n <= row.n && prompt == row.ids);
+    lf_assert(n >= 1 && n <= row.n_chosen && prompt == row.ids);
     lf_assert(row.labels[n - 1] >= 0);
 }
 
@@ -109,7 +117,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     lf_assert(fd >= 0 && write(fd, data, n) == (ssize_t)n);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     lf_train_settings_default(&s);
-    load(path, &s);
+    for (int loss = LF_LOSS_SUPERVISED; loss <= LF_LOSS_KTO; loss++) {
+        s.loss = (enum lf_loss)loss;
+        load(path, &s);
+    }
+    s.loss = LF_LOSS_SUPERVISED;
     s.max_length = 9;
     s.template_ = (char *)(uintptr_t) "Q: {q} {{n}}\nA:";
     load(path, &s);

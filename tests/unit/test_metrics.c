@@ -227,7 +227,7 @@ static void draw(size_t n, double jump)
     for (size_t i = 0; i < n; i++)
         p[i] = (struct lf_curve_point){(double)(i + 1), 4 * exp(-5 * (double)i / (double)n) + jump};
     if (n > 3)
-        p[3].loss = NAN;
+        p[3].value = NAN;
     const struct lf_curve c = {{p, n, n + 1}, {eval, n > 1 ? 2 : 0, 2}};
     struct lf_buf out;
     lf_buf_init(&out, 0);

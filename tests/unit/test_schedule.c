@@ -93,11 +93,12 @@ static void the_first_step_of_a_fraction_has_a_rate(void **state)
 static void auto_is_1e_3_on_the_small_base_and_2e_4_on_7b(void **state)
 {
     (void)state;
-    assert_float_equal(lf_train_auto_learning_rate(384), 1e-3, 1e-5);
-    assert_float_equal(lf_train_auto_learning_rate(64), 1e-3, 1e-12);
-    assert_float_equal(lf_train_auto_learning_rate(4096), 2e-4, 1e-12);
-    assert_float_equal(lf_train_auto_learning_rate(8192), 2e-4, 1e-12);
-    assert_true(lf_train_auto_learning_rate(2048) > 3e-4);
+    assert_float_equal(lf_train_auto_learning_rate(LF_LOSS_SUPERVISED, 384), 1e-3, 1e-5);
+    assert_float_equal(lf_train_auto_learning_rate(LF_LOSS_SUPERVISED, 64), 1e-3, 1e-12);
+    assert_float_equal(lf_train_auto_learning_rate(LF_LOSS_SUPERVISED, 4096), 2e-4, 1e-12);
+    assert_float_equal(lf_train_auto_learning_rate(LF_LOSS_SUPERVISED, 8192), 2e-4, 1e-12);
+    assert_true(lf_train_auto_learning_rate(LF_LOSS_SUPERVISED, 2048) > 3e-4);
+    assert_float_equal(lf_train_auto_learning_rate(LF_LOSS_DPO, 4096), 2e-5, 1e-12);
 }
 
 int main(void)

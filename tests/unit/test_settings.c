@@ -153,6 +153,23 @@ static void refuses_bad_patterns(void **state)
     refuse_each(cases, sizeof cases / sizeof *cases);
 }
 
+/* What a loss leaves without a use is refused, too. */
+static void refuses_what_its_loss_does_not_have(void **state)
+{
+    (void)state;
+    static const struct refusal cases[] = {
+        {"{\"loss\": \"ppo\"}", "\"loss\""},
+        {"{\"beta\": 0.2}", "\"beta\" is for \"loss\": dpo, orpo, kto"},
+        {"{\"loss\": \"orpo\", \"label_smoothing\": 0.1}", "\"label_smoothing\" is for"},
+        {"{\"loss\": \"dpo\", \"undesirable_weight\": 2}", "\"undesirable_weight\" is for"},
+        {"{\"loss\": \"dpo\", \"train_on\": \"all\"}", "\"train_on\" is for"},
+        {"{\"loss\": \"dpo\", \"completion\": \"{x}\"}", "\"completion\" is for"},
+        {"{\"loss\": \"kto\", \"batch_size\": 1}", "must be 2 or more"},
+        {"{\"loss\": [\"dpo\", \"orpo\"]}", "\"loss\""},
+    };
+    refuse_each(cases, sizeof cases / sizeof *cases);
+}
+
 static void what_is_printed_parses_to_the_same(void **state)
 {
     (void)state;
@@ -317,6 +334,7 @@ int main(void)
         cmocka_unit_test(the_preset_gives_way_to_what_is_written),
         cmocka_unit_test(refuses_bad_values_and_says_which),
         cmocka_unit_test(refuses_bad_patterns),
+        cmocka_unit_test(refuses_what_its_loss_does_not_have),
         cmocka_unit_test(what_is_printed_parses_to_the_same),
         cmocka_unit_test(what_decides_the_numbers_is_printed_as_ever),
         cmocka_unit_test(a_younger_setting_stands_there_only_where_it_is_set),

@@ -455,7 +455,9 @@ static void a_store_of_a_later_format_is_left_alone(void **state)
     assert_true(lf_file_exists(path));
 }
 
-/* Format 1 ended before `losses`, format 2 before `attempts`. */
+#define REWARDS_BYTES 64 /* in a job's record */
+
+/* Format 1 ended before `losses`, format 2 before `attempts`, 3 before the rewards. */
 static void a_job_of_the_first_format_reads_back(void **state)
 {
     (void)state;
@@ -463,11 +465,18 @@ static void a_job_of_the_first_format_reads_back(void **state)
     struct lf_buf b;
     struct lf_job_record r = {.id = 5, .adapter = "viggo", .losses = 2, .attempts = 1}, got;
     r.progress.steps = 7;
+    r.progress.eval_rewards.accuracy = 0.75;
     lf_buf_init(&b, LF_RECORD_BYTES_MAX);
     assert_int_equal(lf_job_record_encode(&b, &r), LF_OK);
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_OK);
     assert_int_equal(got.losses, 2);
     assert_int_equal(got.attempts, 1);
+    assert_true(got.progress.eval_rewards.accuracy == 0.75);
+    b.data[0] = 3;
+    b.len -= REWARDS_BYTES;
+    assert_int_equal(lf_job_record_decode(&got, b.data, b.len, &diag), LF_OK);
+    assert_int_equal(got.attempts, 1);
+    assert_true(isnan(got.progress.eval_rewards.accuracy));
     b.data[0] = 2;
     assert_int_equal(lf_job_record_decode(&got, b.data, b.len - 8, &diag), LF_OK);
     assert_int_equal(got.losses, 2);
