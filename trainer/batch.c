@@ -104,7 +104,7 @@ static struct lf_batch_seq mixed(struct lf_trainer *t, const struct lf_job *j, b
     int begin = lf_dataset_prompt(d, k, &other_prompt) - 1;
     int most = lf_min_int(lf_min_int(j->s.max_length, t->m->rope_positions), t->tokens_max + 1) - n;
     int learnt = lf_max_int(lf_min_int(other.n - begin, most), 1);
-    int32_t *ids = t->mixed + t->n_mixed, *labels = ids + t->tokens_max;
+    int32_t *ids = t->mixed + t->n_mixed, *labels = ids + 2 * t->tokens_max;
     memcpy(ids, prompt, (size_t)n * sizeof *ids);
     memcpy(ids + n, other.labels + begin, (size_t)(learnt - 1) * sizeof *ids);
     for (int at = 0; at < n - 1; at++)

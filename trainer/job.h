@@ -123,8 +123,9 @@ struct lf_trainer {
     struct lf_piece *pieces;
     int n, n_tokens;
     bool weighs;    /* some job's loss is one of preferences */
-    int32_t *mixed; /* (2, tokens_max) ids and labels of prompts with others' completions */
-    int n_mixed;    /* of either */
+    int32_t *mixed; /* (2, 2 tokens_max) ids and labels of prompts with others' completions: of the
+                       batch's, and of one that it may have no room for */
+    int n_mixed;    /* of either, the batch's */
     /* Squares of gradients' norms, (LF_JOBS_FUSED_MAX). */
     float *d_sumsq, *sumsq;
 };

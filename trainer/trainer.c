@@ -29,7 +29,7 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
     t->results = calloc(n, sizeof *t->results);
     t->pieces = calloc(n, sizeof *t->pieces);
     t->sumsq = calloc(LF_JOBS_FUSED_MAX, sizeof *t->sumsq);
-    t->mixed = malloc(2 * (size_t)t->tokens_max * sizeof *t->mixed);
+    t->mixed = malloc(4 * (size_t)t->tokens_max * sizeof *t->mixed);
     enum lf_err rc = LF_OK;
     void *d_sumsq = NULL;
     if (!t->batch || !t->results || !t->pieces || !t->sumsq || !t->mixed)

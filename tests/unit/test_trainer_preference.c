@@ -84,21 +84,21 @@ static void put_run(struct lf_buf *out, const char *key, uint32_t first, int n)
     lf_buf_puts(out, "]");
 }
 
-/* Pairs: what goes on like the prompt is preferred to something else. */
-static struct lf_dataset *pairs_made(const struct lf_train_settings *s, int n, uint64_t seed)
+/* 30 pairs: what goes on like the prompt is preferred to something else. spread: of the lengths. */
+static struct lf_dataset *pairs_made(const struct lf_train_settings *s, uint32_t spread)
 {
     lf_buf_auto text = {0};
     struct lf_diag diag = {""};
     struct lf_dataset *d;
     char path[64];
-    for (int i = 0; i < n; i++) {
-        struct lf_u32x4 r = lf_rng4(seed, (uint64_t)i, 0);
+    for (int i = 0; i < 30; i++) {
+        struct lf_u32x4 r = lf_rng4(3, (uint64_t)i, 0);
         lf_buf_puts(&text, "{");
-        put_run(&text, "prompt_ids", r.v[1], 3 + (int)(r.v[0] % 5));
+        put_run(&text, "prompt_ids", r.v[1], 3 + (int)(r.v[0] % spread));
         lf_buf_puts(&text, ", ");
-        put_run(&text, "chosen_ids", r.v[1] + 40, 2 + (int)(r.v[2] % 6));
+        put_run(&text, "chosen_ids", r.v[1] + 40, 2 + (int)(r.v[2] % spread));
         lf_buf_puts(&text, ", ");
-        put_run(&text, "rejected_ids", r.v[3] + 7, 2 + (int)(r.v[3] % 6));
+        put_run(&text, "rejected_ids", r.v[3] + 7, 2 + (int)(r.v[3] % spread));
         lf_buf_puts(&text, "}\n");
     }
     snprintf(path, sizeof path, "test_preference.%d.jsonl", (int)getpid());
@@ -138,21 +138,22 @@ static void listen(void *arg, const struct lf_train_event *e)
 }
 
 static struct lf_job *add(struct lf_trainer *trainer, const struct lf_train_settings *s,
-                          struct told *o, const char *checkpoint)
+                          struct told *o, const char *checkpoint, uint32_t spread)
 {
     struct lf_diag diag = {""};
     struct lf_job *j;
     struct lf_job_spec spec = {
         .settings = s, .checkpoint_dir = checkpoint, .event = o ? listen : NULL, .event_arg = o};
-    spec.train = s->loss == LF_LOSS_SUPERVISED ? rows_made(&t, s, 30, 3) : pairs_made(s, 30, 3);
+    spec.train = s->loss == LF_LOSS_SUPERVISED ? rows_made(&t, s, 30, 3) : pairs_made(s, spread);
     must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
     return j;
 }
 
-static float *alone(const struct lf_train_settings *s, int budget, struct told *o, size_t *n)
+static float *alone(const struct lf_train_settings *s, uint32_t spread, int budget, struct told *o,
+                    size_t *n)
 {
     struct lf_trainer *trainer = trainer_open(&t);
-    struct lf_job *j = add(trainer, s, o, NULL);
+    struct lf_job *j = add(trainer, s, o, NULL, spread);
     run_to_end(trainer, budget);
     float *p = params_of(j, n);
     lf_trainer_free(trainer);
@@ -170,7 +171,7 @@ static void preferences_are_learnt(void **state)
         s.batch_size = 8;
         s.beta = 0.5;
         s.learning_rate = 2e-2;
-        free(alone(&s, 0, &o, &n));
+        free(alone(&s, 6, 0, &o, &n));
         print_message("loss %.3f, then %.3f; margin %.3f, then %.3f\n", o.first_loss, o.h.loss,
                       o.first.margin, o.last.margin);
         assert_true(o.h.loss < o.first_loss);
@@ -192,12 +193,12 @@ static void jobs_fused_give_what_each_gives_alone(void **state)
         s[k].seed = (uint64_t)k;
         s[k].loss_normalization = k % 2 ? LF_LOSS_MICRO_BATCH : LF_LOSS_TOKENS;
         s[k].accumulation = 1 + k % 2;
-        jobs[k] = add(trainer, &s[k], NULL, NULL);
+        jobs[k] = add(trainer, &s[k], NULL, NULL, 6);
     }
     run_to_end(trainer, 0);
     for (int k = 0; k < 4; k++) {
         size_t n;
-        float *fused = params_of(jobs[k], &n), *want = alone(&s[k], 0, NULL, &n);
+        float *fused = params_of(jobs[k], &n), *want = alone(&s[k], 6, 0, NULL, &n);
         double d = distance(fused, want, n);
         print_message("loss %d: fused and alone differ by %.1e\n", k, d);
         assert_true(d <= 1e-4);
@@ -216,10 +217,11 @@ static void the_size_of_batches_does_not_matter(void **state)
         size_t n;
         struct told o = {.h = {0}}, less;
         s.accumulation = 2;
-        float *want = alone(&s, 0, &o, &n);
+        s.steps = 3;
+        float *want = alone(&s, 60, 0, &o, &n); /* of which a batch holds few */
         for (size_t k = 0; k < sizeof budgets / sizeof *budgets; k++) {
             less = (struct told){.h = {0}};
-            float *got = alone(&s, budgets[k], &less, &n);
+            float *got = alone(&s, 60, budgets[k], &less, &n);
             assert_true(distance(got, want, n) <= 1e-4);
             assert_float_equal(less.h.loss, o.h.loss, 1e-4);
             assert_float_equal(less.last.accuracy, o.last.accuracy, 0);
@@ -246,8 +248,8 @@ static void evaluation_says_what_a_step_says(void **state)
         s.eval_every = 1;
         s.shuffle = false;
         struct lf_job_spec spec = {.settings = &s,
-                                   .train = pairs_made(&s, 30, 3),
-                                   .eval = pairs_made(&s, 30, 3),
+                                   .train = pairs_made(&s, 6),
+                                   .eval = pairs_made(&s, 6),
                                    .event = listen,
                                    .event_arg = &o};
         must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
@@ -272,14 +274,14 @@ static void a_job_goes_on_from_its_checkpoint(void **state)
         char path[128];
         size_t n;
         snprintf(path, sizeof path, "%s/%zu", dir, i);
-        float *want = alone(&s, 60, NULL, &n);
+        float *want = alone(&s, 6, 60, NULL, &n);
         struct lf_trainer *trainer = trainer_open(&t);
-        add(trainer, &s, &o, path);
+        add(trainer, &s, &o, path, 6);
         for (int active = 1; o.h.steps < 3;) /* in the middle of the rows of the fourth */
             must(lf_trainer_step(trainer, 60, &active, &diag), &diag);
         lf_trainer_free(trainer);
         trainer = trainer_open(&t);
-        struct lf_job *j = add(trainer, &s, NULL, path);
+        struct lf_job *j = add(trainer, &s, NULL, path, 6);
         struct lf_progress p;
         lf_job_progress(j, &p, NULL);
         assert_true(p.resumed > 0);
@@ -301,7 +303,7 @@ static void a_pair_that_no_batch_holds_is_refused(void **state)
     struct lf_trainer *trainer;
     struct lf_job *j;
     must(lf_trainer_new(&trainer, t.exec, t.stream, t.model, t.slots, 12, &diag), &diag);
-    struct lf_job_spec spec = {.settings = &s, .train = pairs_made(&s, 30, 3)};
+    struct lf_job_spec spec = {.settings = &s, .train = pairs_made(&s, 6)};
     assert_int_equal(lf_trainer_add(trainer, &spec, &j, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "a pair has"));
     lf_trainer_free(trainer);
