@@ -2,6 +2,7 @@
 #include "trainer/pair.h"
 
 #include "core/json.h"
+#include "trainer/dataset.h"
 #include "trainer/form.h"
 
 #include <stdint.h>
@@ -112,6 +113,12 @@ static enum lf_err check_both(const json_t *row, struct lf_diag *diag)
     int lists = 0;
     for (size_t i = 0; i < 2; i++) {
         const json_t *v = json_object_get(row, names[i]);
+        char list[LF_MEMBERS_BYTES];
+        if (!v)
+            return lf_fail(diag, LF_E_INVALID,
+                           "no \"%s\" (the row has: %s); where it has another name, \"columns\" of "
+                           "config.json says so",
+                           names[i], lf_row_members(list, row));
         if (!json_is_array(v)) {
             enum lf_err rc = lf_row_text(row, names[i], diag);
             if (rc != LF_OK)

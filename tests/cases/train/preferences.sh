@@ -17,7 +17,7 @@ for loss in dpo kto; do
         "\"max_length\": 32, \"learning_rate\": 0.002, \"seed\": 1}" >"$WORK/config.json"
     lorafs create $loss
     put $loss config.json "$WORK/config.json" >/dev/null
-    answers_with 400 PUT "/v1/adapters/$loss/files/dataset.jsonl" --data-binary "@$WORK/plain.jsonl"
+    answers_with 422 PUT "/v1/adapters/$loss/files/dataset.jsonl" --data-binary "@$WORK/plain.jsonl"
     grep -c 'line 1: no \\"chosen\\"' "$WORK/body"
     put $loss eval.jsonl "$WORK/eval.jsonl" >/dev/null
     put $loss dataset.jsonl "$WORK/rows.jsonl" '?train=1' >/dev/null
