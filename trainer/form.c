@@ -271,7 +271,8 @@ bool lf_row_is_asked(const json_t *row)
 {
     bool asked = has(row, "prompt");
     for (size_t i = 0; i < N_FORMS; i++)
-        asked = asked || has(row, forms[i].column);
+        for (const char *const *a = forms[i].answer; *a; a++)
+            asked = asked || (has(row, forms[i].column) && strcmp(*a, "answer") == 0);
     return asked;
 }
 

@@ -34,7 +34,7 @@ const char *lf_form_column(const char *form);
 
 /* Gives a row's members the names that config.json's "columns" has for them. */
 enum lf_err lf_row_columns(json_t *row, const char *columns, struct lf_diag *diag) LF_MUST_CHECK;
-/* It has a prompt, or a column of the table that is asked. */
+/* It has a prompt, or a column of the table that is asked, and may have its answer in "answer". */
 bool lf_row_is_asked(const json_t *row);
 
 /* The member is a text, a number or a boolean. */

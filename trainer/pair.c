@@ -76,6 +76,15 @@ static enum lf_err part_messages(json_t *row, struct lf_diag *diag)
 
 /* ---- Forms ----------------------------------------------------------------------------------- */
 
+/* Null is absent, as tables have it of columns that a row does not use. */
+static void drop_nulls(json_t *row)
+{
+    static const char *const names[] = {"prompt", "chosen", "rejected", "completion", "label"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_is_null(json_object_get(row, names[i])))
+            json_object_del(row, names[i]);
+}
+
 /* OpenAI's members under the names that the others have. */
 static enum lf_err normal_names(json_t *row, struct lf_diag *diag)
 {
@@ -161,18 +170,20 @@ static enum lf_err read_label(bool *wanted, const json_t *v, struct lf_diag *dia
     return lf_fail(diag, LF_E_INVALID, "\"label\" must be true (wanted) or false");
 }
 
-/* The row with the named completion, without what it says of others. */
+/* The row with the named completion, without what it says of others. Where there is no prompt yet,
+ * form.c makes one of a row that has an answer. */
 static enum lf_err take_row(struct lf_pair *p, json_t *row, const char *completion,
                             struct lf_diag *diag)
 {
     static const char *const others[] = {"chosen", "rejected", "preferred_output",
                                          "answer", "response", "non_preferred_output",
                                          "output", "target",   "solution"};
+    const char *key = p->s.template_ || json_object_get(row, "prompt") ? "completion" : "answer";
     json_t *mine = p->row[p->n++] = json_copy(row);
-    if (!mine || json_object_set(mine, "completion", json_object_get(row, completion)) != 0)
-        return lf_no_memory(diag, "a row");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         json_object_del(mine, others[i]);
+    if (!mine || json_object_set(mine, key, json_object_get(row, completion)) != 0)
+        return lf_no_memory(diag, "a row");
     return LF_OK;
 }
 
@@ -248,6 +259,7 @@ enum lf_err lf_pair_split(struct lf_pair *out, const json_t *row, const struct l
     rc = rc ?: normal_names(n, diag);
     if (rc != LF_OK)
         return rc;
+    drop_nulls(n);
     bool labelled = s->loss == LF_LOSS_KTO && json_object_get(n, "label") &&
                     !json_object_get(n, "chosen") && !ids_of(n, "chosen");
     return labelled ? split_labelled(out, n, diag) : split_pair(out, n, diag);

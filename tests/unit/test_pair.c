@@ -63,6 +63,8 @@ static void texts_with_a_prompt(void **state)
     expect_pair(
         "{\"question\": \"Who?\", \"answer\": \"x\", \"chosen\": \"me\", \"rejected\": 7}\n", &s,
         B "Question: Who?\nAnswer: me" E, " me" E, " 7" E);
+    expect_pair("{\"query\": \"Who?\", \"chosen\": \" me\", \"rejected\": \" you\"}\n", &s,
+                B "Who? me" E, " me" E, " you" E);
     s.template_ = (char *)(uintptr_t) "{who}:";
     expect_pair("{\"who\": \"I\", \"chosen\": \" me\", \"rejected\": \" you\"}\n", &s, B "I: me" E,
                 " me" E, " you" E);
@@ -78,6 +80,9 @@ static void a_prompt_that_both_begin_with(void **state)
     struct lf_train_settings s = loss_settings(LF_LOSS_DPO);
     expect_pair("{\"chosen\": \"Who is it? The man\", \"rejected\": \"Who is it? Then two\"}\n", &s,
                 B "Who is it? The man" E, " The man" E, " Then two" E);
+    expect_pair("{\"source\": \"x\", \"prompt\": null, \"chosen\": \"Who? me\", \"rejected\": "
+                "\"Who? you\"}\n",
+                &s, B "Who? me" E, " me" E, " you" E);
     static const char messages[] =
         "{\"prompt\": \"Hi\", \"chosen\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": "
         "\"assistant\", \"content\": \"hello\"}], \"rejected\": [{\"role\": \"user\", \"content\": "
