@@ -12,14 +12,23 @@
 #include <string.h>
 #include <time.h>
 
-/* Members of lines, by the names that TensorBoard (as transformers has them) and MLflow show. */
+/* Members of lines, by the names that TensorBoard (as transformers and TRL have them) and MLflow
+ * show. */
 static const struct {
     const char *member, *tag, *key;
 } scalars[] = {{"loss", "train/loss", "loss"},
                {"learning_rate", "train/learning_rate", "learning_rate"},
                {"grad_norm", "train/grad_norm", "grad_norm"},
                {"tokens_per_second", "train/tokens_per_second", "tokens_per_second"},
-               {"eval_loss", "eval/loss", "eval_loss"}};
+               {"eval_loss", "eval/loss", "eval_loss"},
+               {"reward_chosen", "train/rewards/chosen", "reward_chosen"},
+               {"reward_rejected", "train/rewards/rejected", "reward_rejected"},
+               {"reward_margin", "train/rewards/margins", "reward_margin"},
+               {"reward_accuracy", "train/rewards/accuracies", "reward_accuracy"},
+               {"eval_reward_chosen", "eval/rewards/chosen", "eval_reward_chosen"},
+               {"eval_reward_rejected", "eval/rewards/rejected", "eval_reward_rejected"},
+               {"eval_reward_margin", "eval/rewards/margins", "eval_reward_margin"},
+               {"eval_reward_accuracy", "eval/rewards/accuracies", "eval_reward_accuracy"}};
 
 struct tracked_run {
     json_int_t job; /* 0: the log is of one training */
