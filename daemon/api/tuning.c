@@ -63,7 +63,8 @@ static enum lf_err read_hyperparameters(struct tuning *t, const json_t *h, bool 
     if (is_given(h, "learning_rate_multiplier"))
         json_object_set_new(
             t->config, "learning_rate",
-            json_real(lf_train_auto_learning_rate(t->base->model->config.C) *
+            json_real(lf_train_auto_learning_rate(dpo ? LF_LOSS_DPO : LF_LOSS_SUPERVISED,
+                                                  t->base->model->config.C) *
                       lf_json_real(&in, "learning_rate_multiplier", 1, 1e-6, 1000)));
     if (is_given(h, "beta") && !dpo && in.rc == LF_OK)
         return lf_fail(diag, LF_E_INVALID, "\"beta\" is of the method dpo");
