@@ -73,14 +73,6 @@ static enum lf_err read_hyperparameters(struct tuning *t, const json_t *h, bool 
     return in.rc;
 }
 
-static bool has_setting(const char *key)
-{
-    const struct lf_setting *s = lf_settings;
-    while (s->key && strcmp(s->key, key) != 0)
-        s++;
-    return s->key;
-}
-
 /* "method", or the "hyperparameters" of before there were methods. */
 static enum lf_err read_method(struct tuning *t, const json_t *body, struct lf_diag *diag)
 {
@@ -105,8 +97,6 @@ static enum lf_err read_method(struct tuning *t, const json_t *body, struct lf_d
         h = lf_json_object(&own, "hyperparameters");
     }
     enum lf_err rc = method.rc ?: own.rc ?: read_hyperparameters(t, h, dpo, diag);
-    if (rc == LF_OK && dpo && !has_setting("loss"))
-        return lf_fail(diag, LF_E_UNSUPPORTED, "\"method\": dpo is not done here: supervised");
     if (dpo)
         json_object_set_new(t->config, "loss", json_string("dpo"));
     static const char *const autos = "{s:s, s:s, s:s}";
