@@ -345,6 +345,10 @@ static enum lf_err set_headers(struct lf_client_call *c)
         rc = add_header(c, "Expect:");
     if (rc == LF_OK && c->client->authorization)
         rc = add_header(c, c->client->authorization);
+    if (rc == LF_OK && c->spec.if_match) {
+        snprintf(line, sizeof line, "If-Match: %s", c->spec.if_match);
+        rc = add_header(c, line);
+    }
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
     return rc;
 }
@@ -544,11 +548,22 @@ void lf_client_resume(struct lf_client_call *c)
     curl_easy_pause(c->easy, CURLPAUSE_CONT);
 }
 
+static const char *etag_of(struct lf_client_call *c)
+{
+    struct curl_header *h;
+    return curl_easy_header(c->easy, "ETag", 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value
+                                                                                   : NULL;
+}
+
 static void call_end(struct lf_client_call *c, CURLcode code)
 {
     struct lf_diag diag = {""};
     struct lf_client_result r = {
-        .body = lf_buf_str(&c->reply), .body_bytes = c->reply.len, .diag = &diag};
+        .body = lf_buf_str(&c->reply),
+        .body_bytes = c->reply.len,
+        .etag = etag_of(c),
+        .diag = &diag,
+    };
     r.status = (int)response_code(c);
     if (c->failed != LF_OK)
         r.rc =

@@ -25,6 +25,7 @@ struct lf_client_result {
     int status;       /* HTTP; 0 where there was no answer */
     const char *body; /* the collected answer, NUL-terminated; borrowed during the callback */
     size_t body_bytes;
+    const char *etag;           /* of the file that was sent; NULL: none. Borrowed */
     const struct lf_diag *diag; /* the reason when rc is not LF_OK; borrowed */
 };
 
@@ -48,6 +49,7 @@ struct lf_client_spec {
                                  file, which stays open until the end */
     uint64_t body_bytes;
     uint64_t range_off, range_bytes; /* Range; range_bytes 0: everything */
+    const char *if_match;            /* only while the file has this ETag, else 412; NULL: any */
     size_t reply_max;                /* ceiling of the collected answer; LF_E_TOO_BIG past it */
     int timeout_s;                   /* of the whole call; 0: none */
     lf_client_data_fn on_data;       /* NULL: the answer is collected for on_done */

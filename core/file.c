@@ -385,6 +385,13 @@ int64_t lf_file_size(const char *path)
     return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
 }
 
+void lf_file_tag(char out[LF_FILE_TAG], const struct stat *st)
+{
+    uint64_t ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+    snprintf(out, LF_FILE_TAG, "%016llx-%016llx-%016llx", (unsigned long long)st->st_ino,
+             (unsigned long long)ns, (unsigned long long)st->st_size);
+}
+
 struct lf_sha256 {
     EVP_MD_CTX *md;
 };

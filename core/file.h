@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* Where nothing is mapped, both are 0; an empty file's data is "". */
 struct lf_mapping {
@@ -85,6 +86,11 @@ void lf_names_free(struct lf_names *l);
 /* DIR/NAME into LF_PATH_MAX bytes; LF_E_INVALID where it does not fit. */
 enum lf_err lf_path_join(char *out, const char *dir, const char *name,
                          struct lf_diag *diag) LF_MUST_CHECK;
+
+/* What tells a file from the one that replaces it, by a rename: its inode, the time of its last
+ * change and its size, in hex. */
+#define LF_FILE_TAG (3 * 17)
+void lf_file_tag(char out[LF_FILE_TAG], const struct stat *st);
 
 /* SHA-256 in lower-case hex (64 digits and a NUL). */
 #define LF_SHA256_HEX 65

@@ -19,6 +19,10 @@
  * wants its FLUSH back (LF_E_INTERRUPTED): what it wrote is dropped. Where that is not so, the
  * check refuses a data set that is cut off mid-line.
  *
+ * Who opens the file for reading alone has the daemon's bytes meanwhile, old or new, of one version
+ * to the end of the handle (struct lf_handle, steady); of a file that was not there before, those
+ * that are here.
+ *
  * A LOCAL file is a draft that is never sent and stays until it is removed.
  */
 #ifndef LF_FS_DRAFT_H
@@ -35,6 +39,7 @@ struct lf_draft {
     enum lf_err verdict;       /* what the daemon said of `sent` */
     enum lf_err broken;        /* how a write failed: what is here is not what was written, and goes
                                   nowhere until the file is emptied */
+    bool made;                 /* it was not there before */
     bool emptied;              /* by O_TRUNC, and nothing was written since */
     bool busy;                 /* being fetched or sent */
     unsigned writers;          /* handles open for writing */

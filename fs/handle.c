@@ -11,6 +11,7 @@ struct lf_handle *lf_handle_new(struct lf_fs *fs, struct lf_node *n)
     if (!h)
         return NULL;
     h->node = lf_node_hold(n);
+    h->end = UINT64_MAX;
     LIST_INSERT_HEAD(&fs->handles, h, link);
     return h;
 }

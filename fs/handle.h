@@ -4,15 +4,21 @@
 
 #include "core/buf.h"
 #include "fs/feed.h"
+#include "fs/limits.h"
 
 struct lf_handle {
     LIST_ENTRY(lf_handle) link;
     struct lf_node *node; /* held */
     bool writes;          /* counts among its draft's writers */
-    pid_t opener;         /* the process that opened it; 0: not known */
-    struct lf_buf text;   /* TEXT and its like: the answer; CTL: the unfinished line;
-                             a directory: its names, each ending in NUL */
-    struct lf_feed *feed; /* PROGRESS, GENERATE */
+    bool steady;        /* reads the daemon's bytes of one version, whatever is written meanwhile */
+    pid_t opener;       /* the process that opened it; 0: not known */
+    struct lf_buf text; /* TEXT and its like: the answer; CTL: the unfinished line;
+                           a directory: its names, each ending in NUL;
+                           steady: what was read last and is around it, from text_off on */
+    uint64_t text_off;
+    uint64_t end;              /* steady: bytes of the file, once known; else UINT64_MAX */
+    char etag[LF_FS_ETAG_MAX]; /* of the bytes that are read piece by piece; "": not yet known */
+    struct lf_feed *feed;      /* PROGRESS, GENERATE */
 };
 
 /* NULL: out of memory. */

@@ -32,19 +32,23 @@ static void drop(struct lf_op *op)
 }
 
 /* How the kernel treats the handle: made, followed and streamed bytes are never cached, since their
- * size is not known, or not for long; a version's never change. A stream has positions, which mean
- * nothing: sendfile(2), by which Python copies, takes it for the empty file that its size says, and
- * Python's open(..., "r+") wants some before it reads and writes through one descriptor. */
-static void set_caching(struct fuse_file_info *fi, enum lf_kind kind)
+ * size is not known, or not for long; nor are those of a file that others replace, since what the
+ * kernel keeps is of the name, not of the handle; a version's never change. A stream has positions,
+ * which mean nothing: sendfile(2), by which Python copies, takes it for the empty file that its
+ * size says, and Python's open(..., "r+") wants some before it reads and writes through one
+ * descriptor. */
+static void set_caching(struct fuse_file_info *fi, const struct lf_handle *h)
 {
-    fi->direct_io = lf_kinds[kind].made || lf_kinds[kind].stream || kind == LF_KIND_LOG;
+    enum lf_kind kind = h->node->kind;
+    fi->direct_io =
+        lf_kinds[kind].made || lf_kinds[kind].stream || kind == LF_KIND_LOG || h->steady;
     fi->keep_cache = kind == LF_KIND_REMOTE;
 }
 
 static void reply_open(struct lf_op *op)
 {
     struct opening *o = opening(op);
-    set_caching(&o->fi, op->node->kind);
+    set_caching(&o->fi, o->handle);
     o->fi.fh = (uint64_t)(uintptr_t)o->handle;
     if (fuse_reply_open(op->req, &o->fi) != -ENOENT)
         o->handle = NULL;
@@ -121,14 +125,14 @@ static void text_ask(struct lf_op *op)
         lf_op_call(op, &spec, text_arrived);
 }
 
-/* A file of the daemon's making: what was closed before is done first. */
+/* Bytes of the daemon: what was closed before is done first. */
 static void open_settled(struct lf_op *op, enum lf_err rc)
 {
     if (rc == LF_OK && lf_op_settles(op, op->node, open_settled))
         return;
     if (rc != LF_OK)
         lf_op_reply(op, rc);
-    else if (lf_kinds[op->node->kind].stream)
+    else if (lf_kinds[op->node->kind].stream || opening(op)->handle->steady)
         reply_open(op);
     else
         text_ask(op);
@@ -176,6 +180,16 @@ static enum lf_err check_mode(enum lf_kind kind, int flags)
     return LF_E_READ_ONLY;
 }
 
+/* A file that the daemon replaces by another one, unless it is made here just now. Those of
+ * adapter/ are cached all the same: weights are mapped. */
+static bool is_steady(const struct lf_node *n)
+{
+    struct lf_place place;
+    lf_node_place(n, &place);
+    const struct lf_file_row *f = n->kind == LF_KIND_UPLOAD ? lf_file_find(place.rel) : NULL;
+    return f && f->disk && !(n->draft && n->draft->made);
+}
+
 static void open_known(struct lf_op *op)
 {
     struct opening *o = opening(op);
@@ -200,10 +214,12 @@ static void open_known(struct lf_op *op)
         rc = lf_space_readme(&o->handle->text);
     } else if (lf_kinds[kind].draft && (o->fi.flags & O_ACCMODE) != O_RDONLY) {
         rc = begin_writing(op);
+    } else {
+        o->handle->steady = is_steady(op->node);
     }
     if (rc != LF_OK)
         lf_op_reply(op, rc);
-    else if (lf_kinds[kind].stream ||
+    else if (lf_kinds[kind].stream || o->handle->steady ||
              (lf_kinds[kind].made && kind != LF_KIND_README && kind != LF_KIND_CTL))
         open_settled(op, LF_OK);
     else
@@ -240,6 +256,7 @@ static enum lf_err make_file(struct lf_op *op, struct lf_node *n)
     if (rc != LF_OK)
         return rc;
     d->emptied = false;
+    d->made = d->made || is_new;
     if (n->kind == LF_KIND_LOCAL && is_new) {
         d->mode = opening(op)->mode & 07777;
         lf_node_add_local(n);
@@ -307,7 +324,7 @@ static void create_step(struct lf_op *op, enum lf_err rc)
         return;
     }
     lf_node_looked_up(n);
-    set_caching(&o->fi, n->kind);
+    set_caching(&o->fi, o->handle);
     o->fi.fh = (uint64_t)(uintptr_t)o->handle;
     if (fuse_reply_create(op->req, &e, &o->fi) == -ENOENT)
         lf_node_forget(&op->fs->nodes, n, 1);

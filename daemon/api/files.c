@@ -218,21 +218,19 @@ static enum lf_err reply_settings(struct lf_http *q, uint64_t id, struct lf_diag
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the settings");
 }
 
-static enum lf_err reply_disk(struct lf_http *q, const struct lf_file_ref *ref, const char *path,
+/* Bytes from disk. Of a file that is asked for by its tag those of then, for a while. */
+static enum lf_err reply_disk(struct lf_http *q, const struct lf_file_ref *ref,
                               struct lf_diag *diag)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return errno == ENOENT
-                   ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", q->param[0], q->param[1])
-                   : lf_fail_errno(diag, errno, "%s", q->param[1]);
-    if (fstat(fd, &st) != 0) {
-        close(fd);
-        return lf_fail_errno(diag, errno, "%s", q->param[1]);
-    }
-    lf_http_reply_file(q, fd, (uint64_t)st.st_size, lf_files[ref->kind].media_type);
-    return LF_OK;
+    char tag[LF_FILE_TAG];
+    bool same = lf_tag_only(lf_http_header(q, "If-Match"), tag);
+    bool pieces = lf_http_header(q, "Range") && !q->head;
+    int fd = -1;
+    enum lf_err rc = lf_registry_file_open(q->daemon->registry, q->param[0], ref, same ? tag : NULL,
+                                           pieces, &fd, diag);
+    if (rc == LF_OK)
+        lf_http_reply_file(q, fd, lf_files[ref->kind].media_type);
+    return rc;
 }
 
 enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
@@ -260,12 +258,10 @@ enum lf_err lf_api_file_read(struct lf_http *q, struct lf_diag *diag)
         return lf_api_result(q, &v, follow, diag);
     if (ref.kind == LF_FILE_SETTINGS)
         return reply_settings(q, v.record.id, diag);
+    if (ref.kind != LF_FILE_LOG || !follow)
+        return reply_disk(q, &ref, diag);
     rc = lf_registry_path(q->daemon->registry, q->param[0], &ref, path, diag);
-    if (rc != LF_OK)
-        return rc;
-    if (ref.kind == LF_FILE_LOG && follow)
-        return follow_start(q, &v, path, diag);
-    return reply_disk(q, &ref, path, diag);
+    return rc ?: follow_start(q, &v, path, diag);
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */

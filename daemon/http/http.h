@@ -10,6 +10,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/file.h"
 #include "keys/keys.h"
 #include "daemon/limits.h"
 
@@ -152,8 +153,9 @@ void lf_http_reply_empty(struct lf_http *q, unsigned status);
 /* Takes j (json_decref). NULL: memory was out. */
 void lf_http_reply_json(struct lf_http *q, unsigned status, json_t *j);
 void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag *diag);
-/* A file's bytes, or the part that the request's Range asks for. Takes fd. */
-void lf_http_reply_file(struct lf_http *q, int fd, uint64_t bytes, const char *media_type);
+/* A file's bytes, or the part that the request's Range asks for; with its ETag, which If-Match,
+ * If-None-Match and If-Range are held against (412, 304, the whole file). Takes fd. */
+void lf_http_reply_file(struct lf_http *q, int fd, const char *media_type);
 /* 200 with a body of unknown length. */
 void lf_http_reply_stream(struct lf_http *q, const char *media_type,
                           const struct lf_http_stream *stream);
@@ -189,6 +191,10 @@ enum lf_err lf_http_framing(struct lf_http *q, const char *version,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* A Range header's value (NULL: none) over a file of `bytes`. */
 enum lf_range lf_range_parse(const char *value, uint64_t bytes, uint64_t *first, uint64_t *n);
+/* Whether a list of entity tags ("*": any; NULL: none) has this one, an LF_FILE_TAG. */
+bool lf_tag_listed(const char *value, const char *tag);
+/* The tag of a list of one, as lf_file_tag wrote it; false: it is none. */
+bool lf_tag_only(const char *value, char tag[LF_FILE_TAG]);
 /* Whether a Host header names this machine in a way that no foreign name server can: an address,
  * a name without a dot (localhost, a container's), or the machine's own. Else a page's own name was
  * made to mean this machine. */

@@ -1,7 +1,9 @@
-/* The Range header: one range of bytes is honoured, anything else gets the whole file. */
+/* The Range header: one range of bytes is honoured, anything else gets the whole file. And the
+ * tags that say of which file it is to be. */
 #include "daemon/http/http.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Digits to a number, saturating; false when there are none. */
@@ -41,4 +43,19 @@ enum lf_range lf_range_parse(const char *value, uint64_t bytes, uint64_t *first,
     *first = a;
     *n = (b < bytes - 1 ? b : bytes - 1) - a + 1;
     return LF_RANGE_PART;
+}
+
+bool lf_tag_listed(const char *value, const char *tag)
+{
+    char quoted[LF_FILE_TAG + 2];
+    snprintf(quoted, sizeof quoted, "\"%s\"", tag);
+    return value && (strcmp(value, "*") == 0 || strstr(value, quoted));
+}
+
+bool lf_tag_only(const char *value, char tag[LF_FILE_TAG])
+{
+    if (!value || strlen(value) != LF_FILE_TAG + 1 || value[0] != '"' || value[LF_FILE_TAG] != '"')
+        return false;
+    snprintf(tag, LF_FILE_TAG, "%.*s", LF_FILE_TAG - 1, value + 1);
+    return !strchr(tag, '"');
 }

@@ -173,10 +173,51 @@ void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-void lf_http_reply_file(struct lf_http *q, int fd, uint64_t bytes, const char *media_type)
+/* Whether the request is answered already: its client has these bytes (304), or wants others (412).
+ * If-Match goes first. */
+static bool is_settled(struct lf_http *q, const char *tag)
 {
-    uint64_t first = 0, n = bytes;
-    enum lf_range range = lf_range_parse(lf_http_header(q, "Range"), bytes, &first, &n);
+    const char *match = lf_http_header(q, "If-Match");
+    if (match && !lf_tag_listed(match, tag))
+        reply_error_as(q, MHD_HTTP_PRECONDITION_FAILED, lf_err_name(LF_E_FAILED),
+                       "the file is another one by now");
+    else if (lf_tag_listed(lf_http_header(q, "If-None-Match"), tag))
+        lf_http_reply_empty(q, MHD_HTTP_NOT_MODIFIED);
+    else
+        return false;
+    return true;
+}
+
+/* The range that is to be sent of a file of `bytes`. */
+static enum lf_range range_of(struct lf_http *q, const char *tag, uint64_t bytes, uint64_t *first,
+                              uint64_t *n)
+{
+    const char *same = lf_http_header(q, "If-Range");
+    const char *range = same && !lf_tag_listed(same, tag) ? NULL : lf_http_header(q, "Range");
+    *first = 0;
+    *n = bytes;
+    return lf_range_parse(range, bytes, first, n);
+}
+
+void lf_http_reply_file(struct lf_http *q, int fd, const char *media_type)
+{
+    struct stat st;
+    char tag[LF_FILE_TAG];
+    if (fstat(fd, &st) != 0) {
+        struct lf_diag diag;
+        enum lf_err rc = lf_fail_errno(&diag, errno, "fstat");
+        close(fd);
+        lf_http_reply_error(q, rc, &diag);
+        return;
+    }
+    lf_file_tag(tag, &st);
+    lf_http_set(q, "ETag", "\"%s\"", tag);
+    if (is_settled(q, tag)) {
+        close(fd);
+        return;
+    }
+    uint64_t first, n, bytes = (uint64_t)st.st_size;
+    enum lf_range range = range_of(q, tag, bytes, &first, &n);
     lf_http_set(q, "Accept-Ranges", "bytes");
     if (range == LF_RANGE_NONE) {
         close(fd);

@@ -387,6 +387,8 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
         rc = rc ?: lf_file_remove(path, diag);
         if (rc == LF_E_NOT_FOUND)
             lf_fail(diag, rc, "%s has no %s", name, lf_files[ref->kind].name);
+        if (rc == LF_OK)
+            lf_pins_forget(&r->pins, v.record.id, ref->kind);
     }
     if (rc == LF_OK)
         lf_registry_refresh(r, v.record.id, NULL);

@@ -9,6 +9,7 @@
  *     origin.c     what made a version                beside.c    and its files that say so
  *     change.c     changes: disk, then store, then index
  *     upload.c     files on their way in             stray.c     names that mean nothing
+ *     pins.c       files that are read while they are replaced
  *     identity.c   who an adapter is, beside its files
  *     remains.c    what a crash may have left in its directory
  *     trash.c      removed adapters                  back.c      and how they come back
@@ -19,6 +20,7 @@
 #define LF_DAEMON_REGISTRY_INDEX_H
 
 #include "core/file.h"
+#include "daemon/registry/pins.h"
 #include "daemon/registry/registry.h"
 
 #include <pthread.h>
@@ -62,6 +64,7 @@ struct lf_registry {
     struct lf_store *store;
     const struct lf_bases *bases;
     struct lf_budget *budget;  /* what is checked comes out of it; or NULL */
+    struct lf_pins pins;       /* has a lock of its own */
     pthread_mutex_t edit;      /* one change at a time; held over the disk; taken first */
     pthread_mutex_t log;       /* one line at a time, of whatever adapter; taken alone */
     pthread_mutex_t index;     /* protects all below */

@@ -178,6 +178,15 @@ enum lf_err lf_adapter_progress_line(struct lf_buf *out,
 /* The path on disk of a file that has bytes there. LF_E_NOT_FOUND when it does not exist. */
 enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
                              char out[LF_PATH_MAX], struct lf_diag *diag) LF_MUST_CHECK;
+/* A file that has bytes on disk, open for reading. tag (lf_file_tag; NULL: any): of the bytes that
+ * are wanted, which may be those of a file that was replaced a while ago; where they are gone, *fd
+ * is of the file that is there now. pieces: it will be asked for again, with its tag. *fd is
+ * yours. */
+enum lf_err lf_registry_file_open(struct lf_registry *r, const char *name,
+                                  const struct lf_file_ref *ref, const char *tag, bool pieces,
+                                  int *fd, struct lf_diag *diag) LF_MUST_CHECK;
+/* What nobody has read in pieces for a while is not kept any more. */
+void lf_registry_pins_expire(struct lf_registry *r);
 /* Removes a file that lf_file_ref_writable, or a version that is not current (LF_E_BUSY). */
 enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
                                const struct lf_file_ref *ref, struct lf_diag *diag) LF_MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/lock.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -125,6 +126,45 @@ enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const stru
     if (n == 0)
         return lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
     return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s", id, n, file);
+}
+
+/* Of the files that are replaced by others of their name. */
+static bool is_pinned(const struct lf_file_ref *ref)
+{
+    return ref->version == 0 && ref->kind < LF_FILE_PLAIN_N;
+}
+
+enum lf_err lf_registry_file_open(struct lf_registry *r, const char *name,
+                                  const struct lf_file_ref *ref, const char *tag, bool pieces,
+                                  int *fd, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], now[LF_FILE_TAG];
+    struct stat st;
+    uint64_t id = 0;
+    enum lf_err rc = lf_registry_id(r, name, &id, diag);
+    int got =
+        rc == LF_OK && tag && is_pinned(ref) ? lf_pins_find(&r->pins, id, ref->kind, tag) : -1;
+    if (got < 0)
+        rc = rc ?: lf_registry_path(r, name, ref, path, diag);
+    if (rc == LF_OK && got < 0)
+        got = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (rc == LF_OK && got < 0)
+        rc = errno == ENOENT
+                 ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no %s", name, lf_files[ref->kind].name)
+                 : lf_fail_errno(diag, errno, "%s", lf_files[ref->kind].name);
+    if (rc != LF_OK)
+        return rc;
+    if (pieces && is_pinned(ref) && fstat(got, &st) == 0) {
+        lf_file_tag(now, &st);
+        lf_pins_keep(&r->pins, id, ref->kind, now, got);
+    }
+    *fd = got;
+    return LF_OK;
+}
+
+void lf_registry_pins_expire(struct lf_registry *r)
+{
+    lf_pins_expire(&r->pins);
 }
 
 uint64_t lf_registry_generation(struct lf_registry *r)

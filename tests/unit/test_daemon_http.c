@@ -110,6 +110,29 @@ static void ranges_are_cut_to_the_file(void **state)
     }
 }
 
+static void a_tag_is_found_in_a_list(void **state)
+{
+    (void)state;
+    char a[LF_FILE_TAG], b[LF_FILE_TAG], got[LF_FILE_TAG], value[4 * LF_FILE_TAG];
+    lf_file_tag(a, &(struct stat){.st_ino = 1, .st_size = 2});
+    lf_file_tag(b, &(struct stat){.st_ino = 1, .st_size = 2, .st_mtim.tv_nsec = 1});
+    assert_string_not_equal(a, b);
+    assert_false(lf_tag_listed(NULL, a));
+    assert_true(lf_tag_listed("*", a));
+    snprintf(value, sizeof value, "\"x\", \"%s\"", a);
+    assert_true(lf_tag_listed(value, a));
+    assert_false(lf_tag_listed(value, b));
+    assert_false(lf_tag_only(value, got));
+    snprintf(value, sizeof value, "\"%s\"", a);
+    assert_true(lf_tag_only(value, got));
+    assert_string_equal(got, a);
+    value[3] = '"';
+    assert_false(lf_tag_only(value, got));
+    assert_false(lf_tag_only(a, got));
+    assert_false(lf_tag_only("*", got));
+    assert_false(lf_tag_only(NULL, got));
+}
+
 static void a_refused_file_is_422_and_else_400(void **state)
 {
     (void)state;
@@ -358,6 +381,7 @@ int main(void)
         cmocka_unit_test(only_pages_of_this_machine_or_the_daemons_own_may_ask),
         cmocka_unit_test(a_path_finds_its_route_and_gives_its_parts),
         cmocka_unit_test(ranges_are_cut_to_the_file),
+        cmocka_unit_test(a_tag_is_found_in_a_list),
         cmocka_unit_test(a_refused_file_is_422_and_else_400),
         cmocka_unit_test(the_document_lists_every_route_and_no_other),
         cmocka_unit_test(the_document_has_the_ranges_of_sampling_parameters),

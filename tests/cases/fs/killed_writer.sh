@@ -8,6 +8,8 @@ rows 4 red >"$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
 
 # killed SIGNAL TEXT: a writer that dies after TEXT.
+written() { [ "$(stat -c %s "$MODEL/task/dataset.jsonl")" = $((${#1} + 1)) ]; }
+
 killed() {
     local writer
     mkfifo "$WORK/pipe"
@@ -15,7 +17,7 @@ killed() {
     writer=$!
     exec 3>"$WORK/pipe"
     echo "$2" >&3
-    wait_until 10 grep -q green "$MODEL/task/dataset.jsonl" || fail "nothing was written"
+    wait_until 10 written "$2" || fail "nothing was written"
     kill "-$1" "$writer"
     wait "$writer" || true
     exec 3>&-

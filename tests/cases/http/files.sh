@@ -13,6 +13,27 @@ answers_with 206 GET /v1/adapters/task/files/prompt -H 'Range: bytes=8-100'
 answers_with 416 GET /v1/adapters/task/files/prompt -H 'Range: bytes=10-'
 curl -sSI "$URL/v1/adapters/task/files/prompt" | grep -qi '^content-length: 10'
 
+# Its tag is of these bytes, and not of others.
+TAG=$(curl -sSI "$URL/v1/adapters/task/files/prompt" | sed -n 's/^etag: *\(".*"\).*/\1/pI')
+answers_with 206 GET /v1/adapters/task/files/prompt -H "If-Match: $TAG" -H 'Range: bytes=3-5'
+answers_with 206 GET /v1/adapters/task/files/prompt -H "If-Range: $TAG" -H 'Range: bytes=3-5'
+answers_with 304 GET /v1/adapters/task/files/prompt -H "If-None-Match: \"x\", $TAG"
+printf 'abcdefghij' >"$WORK/prompt"
+put task prompt "$WORK/prompt"
+# Who has begun to read them goes on; who has not is told.
+[ "$(call GET /v1/adapters/task/files/prompt -H "If-Match: $TAG" -H 'Range: bytes=6-')" = 6789 ]
+answers_with 412 GET /v1/adapters/task/files/prompt -H "If-Match: ${TAG/-/0}"
+answers_with 412 GET /v1/adapters/task/files/prompt -H 'If-Match: "x"' -H 'Range: bytes=3-5'
+call GET /v1/adapters/task/files/prompt -H "If-Range: $TAG" -H 'Range: bytes=3-5' |
+    cmp - "$WORK/prompt"
+[ "$(call GET /v1/adapters/task/files/prompt -H "If-None-Match: $TAG")" = abcdefghij ]
+# Nor are they anybody else's.
+new_adapter none
+put none prompt "$WORK/prompt" >/dev/null
+answers_with 412 GET /v1/adapters/none/files/prompt -H "If-Match: $TAG"
+call DELETE /v1/adapters/none >/dev/null
+printf '0123456789' >"$WORK/prompt"
+
 answers_with 404 GET /v1/adapters/task/files/dataset.jsonl
 answers_with 404 GET /v1/adapters/task/files/../../state/data.mdb --path-as-is
 answers_with 404 GET /v1/adapters/task/files/%2e%2e/%2e%2e/state/data.mdb

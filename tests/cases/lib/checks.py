@@ -128,6 +128,73 @@ def crowd(model, n, rounds):
            f"{len(got)} bytes, {got[:20]}...{got[-20:]}: not of its last writers")
 
 
+def replaced_under_a_reader(sock, path, old, new):
+    """A reader goes on with what it began with; who opens the file after it has the new bytes. Of
+    what a writer has not closed, readers see nothing."""
+    with open(old, "rb") as f, open(new, "rb") as g:
+        old, new = f.read(), g.read()
+    url = "/v1/adapters/{}/files/{}".format(*path.split("/")[-2:])
+
+    def begin():
+        f = open(path, "rb", buffering=0)
+        expect(f.read(5000) == old[:5000], "not the old bytes")
+        return f
+
+    def rest(f):
+        with f:
+            return b"".join(iter(lambda: f.read(8192), b""))
+
+    def whole():
+        with open(path, "rb") as f:
+            return f.read()
+
+    reader = begin()
+    expect(call(sock, "PUT", url, new)[0] == 200, "the file is not taken")
+    expect(whole() == new, "opened afterwards: not the new bytes")
+    expect(rest(reader) == old[5000:], "begun before: not the old bytes")
+    expect(call(sock, "PUT", url, old)[0] == 200, "the file is not taken")
+    reader, early = begin(), open(path, "rb", buffering=0)
+    with open(path, "wb") as w:
+        w.write(new[:len(new) // 2])
+        w.flush()
+        expect(whole() == old, "half of what is being written is read")
+        expect(rest(reader) == old[5000:], "a writer's bytes reach who began before it")
+        w.write(new[len(new) // 2:])
+    expect(whole() == new, "written and closed: not the new bytes")
+    expect(rest(early) == new, "opened before, read afterwards: not the new bytes")
+
+
+def replaced_again_and_again(sock, path, one, other, rounds):
+    """Readers beside a writer through the mount and one past it."""
+    with open(one, "rb") as f, open(other, "rb") as g:
+        texts = (f.read(), g.read())
+    url = "/v1/adapters/{}/files/{}".format(*path.split("/")[-2:])
+    over = []
+
+    def write():
+        for i in range(int(rounds)):
+            if i % 3:
+                expect(call(sock, "PUT", url, texts[i % 2])[0] == 200, "the file is not taken")
+            else:
+                with open(path, "wb") as f:
+                    f.write(texts[i % 2])
+        over.append(True)
+
+    def read(piece):
+        seen = 0
+        while not over or not seen:
+            with open(path, "rb", buffering=0) as f:
+                got = b"".join(iter(lambda: f.read(piece), b""))
+            expect(got in texts, f"{len(got)} bytes: neither of the two")
+            seen += 1
+
+    with ThreadPoolExecutor(5) as pool:
+        jobs = [pool.submit(write)]
+        jobs += [pool.submit(read, n) for n in (3000, 1 << 16, 1 << 20, 1 << 24)]
+        for job in jobs:
+            job.result(timeout=120 * SLOWER)
+
+
 # ---- Errors --------------------------------------------------------------------------------------
 
 def expect_errno(name, action):
