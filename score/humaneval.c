@@ -84,16 +84,37 @@ static void put_completion(struct lf_buf *out, const char *completion, const cha
     lf_buf_append(out, bare.s, bare.n);
 }
 
-/* The program that is run: the head, the completion, the test and its call.
+/* The program that is judged: the head and the completion.
  *
  * A completion is taken as a person would: of a fenced block (```) the inside; what defines the
  * function itself as a program; all else as the function's body, whose first line is indented as
  * the docstring is, since a completion's first spaces are lost easily. */
-static enum lf_err write_program(struct lf_buf *out, const char *completion, const json_t *row,
-                                 struct lf_diag *diag)
+static void put_program(struct lf_buf *out, const char *completion, const char *head,
+                        const char *name)
+{
+    lf_buf_puts(out, head);
+    if (out->len > 0 && out->data[out->len - 1] != '\n')
+        lf_buf_putc(out, '\n');
+    put_completion(out, completion, head, name);
+    lf_buf_putc(out, '\n');
+}
+
+/* The judge: the test and its call. Tests use the head's imports and helpers, too; the head's own
+ * function is the docstring alone, in whose place the program's comes. */
+static void put_judge(struct lf_buf *out, const char *head, const char *test, const char *name)
+{
+    lf_buf_printf(out, "%s\n%s = program('%s')\n%s\ncheck(%s)\n", head, name, name, test, name);
+}
+
+enum lf_err lf_humaneval(double *out, const char *completion, const json_t *row,
+                         struct lf_diag *diag)
 {
     static const char *const needed[] = {"raw_prompt", "test", "entry_point"};
+    const struct lf_sandbox_limits limits = {SECONDS, MEMORY_BYTES};
+    enum lf_sandbox_end end;
     const char *word[3];
+    lf_buf_auto program = {0};
+    lf_buf_auto judge = {0};
     struct lf_json_in in = lf_json_in(row, diag);
     for (int i = 0; i < 3; i++) {
         word[i] = lf_json_str(&in, needed[i], NULL);
@@ -102,22 +123,13 @@ static enum lf_err write_program(struct lf_buf *out, const char *completion, con
                        ?: lf_fail(diag, LF_E_INVALID,
                                   "humaneval needs \"%s\" beside the completion", needed[i]);
     }
-    lf_buf_puts(out, word[0]);
-    if (out->len > 0 && out->data[out->len - 1] != '\n')
-        lf_buf_putc(out, '\n');
-    put_completion(out, completion, word[0], word[2]);
-    lf_buf_printf(out, "\n%s\ncheck(%s)\n", word[1], word[2]);
-    return out->rc == LF_OK ? LF_OK : lf_fail(diag, out->rc, "no memory for a program");
-}
-
-enum lf_err lf_humaneval(double *out, const char *completion, const json_t *row,
-                         struct lf_diag *diag)
-{
-    const struct lf_sandbox_limits limits = {SECONDS, MEMORY_BYTES};
-    enum lf_sandbox_end end;
-    lf_buf_auto program = {0};
-    enum lf_err rc = write_program(&program, completion, row, diag);
-    rc = rc ?: lf_sandbox_run(&end, program.data, program.len, &limits, diag);
+    put_program(&program, completion, word[0], word[2]);
+    put_judge(&judge, word[0], word[1], word[2]);
+    if (program.rc != LF_OK || judge.rc != LF_OK)
+        return lf_no_memory(diag, "a program");
+    enum lf_err rc = lf_sandbox_run(
+        &end, &(struct lf_sandbox_job){program.data, program.len, judge.data, judge.len}, &limits,
+        diag);
     if (rc == LF_OK)
         *out = end == LF_SANDBOX_PASSED;
     return rc;

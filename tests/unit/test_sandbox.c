@@ -57,27 +57,86 @@ static const struct {
      LF_SANDBOX_PASSED},
 };
 
+static void ends(const char *program, const char *judge, enum lf_sandbox_end want)
+{
+    struct lf_diag diag = {""};
+    enum lf_sandbox_end end;
+    struct lf_sandbox_job job = {program, strlen(program), judge, strlen(judge)};
+    if (lf_sandbox_run(&end, &job, &limits, &diag) != LF_OK)
+        fail_msg("%s: %s", program, diag.text);
+    if (end != want)
+        fail_msg("%s: ended as %d, not %d", program, end, want);
+}
+
 static void keeps_programs_in_their_box(void **state)
 {
     (void)state;
-    struct lf_diag diag = {""};
-    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
-        enum lf_sandbox_end end;
-        const char *p = programs[i].program;
-        if (lf_sandbox_run(&end, p, strlen(p), &limits, &diag) != LF_OK)
-            fail_msg("%s: %s", p, diag.text);
-        if (end != programs[i].end)
-            fail_msg("%s: ended as %d, not %d", p, end, programs[i].end);
-    }
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
+        ends(programs[i].program, "", programs[i].end);
 }
 
 static void a_program_that_sleeps_times_out(void **state)
 {
     (void)state;
-    enum lf_sandbox_end end;
-    const char *p = "import time; time.sleep(1000)";
-    assert_int_equal(lf_sandbox_run(&end, p, strlen(p), &limits, NULL), LF_OK);
-    assert_int_equal(end, LF_SANDBOX_TIMED_OUT);
+    ends("import time; time.sleep(1000)", "", LF_SANDBOX_TIMED_OUT);
+}
+
+/* ---- The judge ------------------------------------------------------------------------------- */
+
+/* Programs that want to pass without being right: f(2) is to be 4. */
+static const char *const cheats[] = {
+    "def f(x): return 5",
+    "f = None",
+    "class Anything:\n  def __eq__(self, other): return True\ndef f(x): return Anything()",
+    "class Anything(int):\n  def __eq__(self, other): return True\ndef f(x): return Anything(5)",
+    /* All that is in its process, down to its caller's frames, told to every descriptor. */
+    "import gc, os, sys\n"
+    "found, frame = [b'.', b'+'], sys._getframe()\n"
+    "while frame:\n"
+    "  found += [*frame.f_locals.values(), *frame.f_globals.values()]\n"
+    "  frame = frame.f_back\n"
+    "found += gc.get_objects()\n"
+    "for x in found:\n"
+    "  x = x.encode() if isinstance(x, str) else x\n"
+    "  for fd in range(64) if isinstance(x, bytes) else ():\n"
+    "    try: os.write(fd, x)\n"
+    "    except OSError: pass\n"
+    "os._exit(0)",
+    /* Answers before it is asked, answers that are none, and none at all. */
+    "import os\nos.write(4, b'[\"ready\"]\\n[\"result\", 5]\\n')\nos._exit(0)",
+    "import os\nos.write(4, b'[\"ready\"]\\n.\\n')\nos._exit(0)",
+    "import os\ndef f(x): os.write(4, b'[' * 100000 + b'\\n'); os._exit(0)",
+    "import os\ndef f(x): os.write(4, b'[\"raised\", \"SystemExit\", \"\"]\\n'); os._exit(0)",
+    "import os\ndef f(x): os._exit(0)",
+    "import os\nos.close(4)\ndef f(x): return 4",
+    "import sys\ndef f(x): sys.exit(0)",
+    "import builtins\nbuiltins.AssertionError = builtins.SystemExit\ndef f(x): return 5",
+};
+
+static void a_program_that_cheats_does_not_pass(void **state)
+{
+    (void)state;
+    const char *judge = "assert program('f')(2) == 4";
+    ends("def f(x): return x + x", judge, LF_SANDBOX_PASSED);
+    for (size_t i = 0; i < sizeof cheats / sizeof *cheats; i++)
+        ends(cheats[i], judge, LF_SANDBOX_FAILED);
+}
+
+static void arguments_and_results_go_over_as_data(void **state)
+{
+    (void)state;
+    ends("def f(*args, **named): return [args, named]",
+         "v = (None, True, -3, 10 ** 50, 0.1, float('inf'), 1 + 2j, 'a\\n\\ud800', b'\\xff\\x00',\n"
+         "     [1, [2.0]], (), {1, 2}, frozenset([3]), {'a': 1, (1, 2): {}})\n"
+         "got = program('f')(*v, word=[1])\n"
+         "assert repr(got) == repr([v, {'word': [1]}]), got\n",
+         LF_SANDBOX_PASSED);
+    ends("def f(x): return 1 / x",
+         "try: program('f')(0)\n"
+         "except ZeroDivisionError as e: assert str(e) == 'division by zero'\n"
+         "else: raise SystemExit(1)\n",
+         LF_SANDBOX_PASSED);
+    ends("def f(x): return print", "program('f')(0)", LF_SANDBOX_FAILED);
 }
 
 /* ---- HumanEval ------------------------------------------------------------------------------- */
@@ -134,6 +193,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_programs_in_their_box),
         cmocka_unit_test(a_program_that_sleeps_times_out),
+        cmocka_unit_test(a_program_that_cheats_does_not_pass),
+        cmocka_unit_test(arguments_and_results_go_over_as_data),
         cmocka_unit_test(takes_completions_as_a_person_would),
     };
     if (lf_sandbox_ready(&diag) != LF_OK) {
