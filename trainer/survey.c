@@ -8,7 +8,7 @@
 #define FEW_ROWS 4 /* a row in so many for each answer: fewer, and they are no labels */
 #define MOSTLY 0.95
 
-#define PLACES (1u << 22) /* of a table, 16 MB */
+#define PLACES (1u << 22) /* of a table, 32 MB */
 #define ASK_EVERY 4096    /* rows */
 
 /* What the survey is made for goes on. */
@@ -24,11 +24,17 @@ static bool is_equal(const int32_t *a, const int32_t *b, int n)
     return memcmp(a, b, (size_t)n * sizeof *a) == 0;
 }
 
-/* Rows of a data set by their hash: open addressing, row + 1 in a place, 0 where there is none. Of
- * many rows a part at a time, by the upper half of their hash, so that the table stays small. */
+/* Rows of a data set by their hash: open addressing. Of many rows a part at a time, by the upper
+ * half of their hash, so that the table stays small. That half stands beside the row, so that only
+ * rows that are equal are looked up again: they may be anywhere on the disk. */
+struct known_row {
+    uint32_t row; /* + 1; 0: there is none */
+    uint32_t mark;
+};
+
 struct places {
     const struct lf_dataset *d;
-    uint32_t *row;
+    struct known_row *at;
     size_t mask, used;
     uint64_t part, n_parts;
 };
@@ -38,37 +44,43 @@ static enum lf_err places_new(struct places *p, const struct lf_dataset *d, stru
     size_t n = 16, rows = (size_t)lf_dataset_rows(d);
     while (n < 2 * rows && n < PLACES)
         n *= 2;
-    *p = (struct places){d, calloc(n, sizeof *p->row), n - 1, 0, 0, 1 + 2 * rows / PLACES};
-    return p->row ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory to compare rows");
+    *p = (struct places){d, calloc(n, sizeof *p->at), n - 1, 0, 0, 1 + 2 * rows / PLACES};
+    return p->at ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "no memory to compare rows");
 }
 
 static void places_clear(struct places *p, uint64_t part)
 {
-    memset(p->row, 0, (p->mask + 1) * sizeof *p->row);
+    memset(p->at, 0, (p->mask + 1) * sizeof *p->at);
     p->part = part;
     p->used = 0;
 }
 
+static uint32_t mark_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
 static bool is_in_part(const struct places *p, uint64_t hash)
 {
-    return (hash >> 32) % p->n_parts == p->part;
+    return mark_of(hash) % p->n_parts == p->part;
 }
 
 /* The place of a row that is equal to row i of d, or the one that is free for it. */
-static uint32_t *place_of(const struct places *p, const struct lf_dataset *d, int64_t i)
+static struct known_row *place_of(const struct places *p, const struct lf_dataset *d, int64_t i)
 {
     uint64_t hash = lf_dataset_hash(d, i);
     struct lf_row r, other;
     lf_dataset_row(d, i, &r);
     for (size_t k = hash & p->mask;; k = (k + 1) & p->mask) {
-        if (p->row[k] == 0)
-            return &p->row[k];
-        if (lf_dataset_hash(p->d, p->row[k] - 1) != hash)
+        struct known_row *at = &p->at[k];
+        if (at->row == 0)
+            return at;
+        if (at->mark != mark_of(hash))
             continue;
-        lf_dataset_row(p->d, p->row[k] - 1, &other);
+        lf_dataset_row(p->d, at->row - 1, &other);
         if (r.n == other.n && r.n_chosen == other.n_chosen && r.unwanted == other.unwanted &&
             is_equal(r.ids, other.ids, r.n) && is_equal(r.labels, other.labels, r.n))
-            return &p->row[k];
+            return at;
     }
 }
 
@@ -92,19 +104,19 @@ static void count_pair(int64_t *n, int64_t pair[2], int later, int64_t earlier_l
 /* A table that hashes made on purpose have filled takes no more. */
 static void find_duplicates(struct lf_survey *s, struct places *p, int64_t i)
 {
-    uint32_t *at = place_of(p, p->d, i);
-    if (*at != 0)
-        count_pair(&s->duplicates, s->duplicate, 1, line_of(p->d, *at - 1), line_of(p->d, i));
+    struct known_row *at = place_of(p, p->d, i);
+    if (at->row != 0)
+        count_pair(&s->duplicates, s->duplicate, 1, line_of(p->d, at->row - 1), line_of(p->d, i));
     else if (p->used < p->mask && ++p->used)
-        *at = (uint32_t)i + 1;
+        *at = (struct known_row){(uint32_t)i + 1, mark_of(lf_dataset_hash(p->d, i))};
 }
 
 static void find_leaks(struct lf_survey *s, const struct places *p, const struct lf_dataset *eval,
                        int64_t i)
 {
-    const uint32_t *at = place_of(p, eval, i);
-    if (*at != 0)
-        count_pair(&s->leaks, s->leak, 0, line_of(p->d, *at - 1), line_of(eval, i));
+    const struct known_row *at = place_of(p, eval, i);
+    if (at->row != 0)
+        count_pair(&s->leaks, s->leak, 0, line_of(p->d, at->row - 1), line_of(eval, i));
 }
 
 static enum lf_err compare(struct lf_survey *s, const struct lf_dataset *d,
@@ -125,7 +137,7 @@ static enum lf_err compare(struct lf_survey *s, const struct lf_dataset *d,
             if ((on = goes_on(limits, i)) && is_in_part(&p, lf_dataset_hash(eval, i)))
                 find_leaks(s, &p, eval, i);
     }
-    free(p.row);
+    free(p.at);
     return on ? LF_OK : lf_fail(diag, LF_E_CANCELLED, "cancelled");
 }
 

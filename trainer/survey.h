@@ -29,7 +29,7 @@ struct lf_survey {
     int n_answers; /* 0: they are no labels; most rows have one of their own */
 };
 
-/* eval may be NULL, and so may limits, whose go_on is asked. Takes 16 MB at the most. */
+/* eval may be NULL, and so may limits, whose go_on is asked. Takes 32 MB at the most. */
 enum lf_err lf_survey_make(struct lf_survey *out, const struct lf_dataset *d,
                            const struct lf_dataset *eval, const struct lf_dataset_limits *limits,
                            struct lf_diag *diag) LF_MUST_CHECK;

@@ -93,7 +93,9 @@ struct lf_scoring {
 
 struct lf_jobs {
     struct lf_daemon *d;
-    pthread_mutex_t making;    /* one job is made at a time; held over the disk; taken first */
+    struct lf_digests digests; /* has a lock of its own */
+    pthread_mutex_t making;    /* one job is made at a time; held over the disk, but not while a
+                                  data set is read; taken first */
     pthread_mutex_t reporting; /* one metrics.json is read and written at a time; taken last */
     pthread_mutex_t lock;      /* protects all below */
     pthread_cond_t changed;    /* the list, for the preparer */

@@ -336,11 +336,20 @@ static void await_no_more(struct lf_jobs *j, uint64_t adapter_id)
     lf_jobs_await_forget(j, adapter_id);
 }
 
+/* Before a lock is taken, and by who asks, not by the thread that makes all trainings. */
+static void read_rows(struct lf_jobs *j, const char *name)
+{
+    struct lf_adapter_view v;
+    if (lf_registry_view(j->d->registry, name, &v, NULL) == LF_OK)
+        lf_inputs_read(j->d->registry, &j->digests, v.record.id);
+}
+
 enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool *queued,
                           struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], sha256[LF_SHA256_HEX];
     struct lf_adapter_view v;
+    read_rows(j, name);
     lf_lock_auto held = lf_lock(&j->making);
     enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
     if (rc != LF_OK)
@@ -349,7 +358,7 @@ enum lf_err lf_jobs_train(struct lf_jobs *j, const char *name, bool force, bool 
     rc = lf_registry_dir(j->d->registry, v.record.id, "jobs/new", dir, diag);
     rc = rc ?: lf_dir_remove(dir, diag);
     if (rc == LF_OK) {
-        rc = lf_inputs_freeze(j->d->registry, v.record.id, dir, sha256, diag);
+        rc = lf_inputs_freeze(j->d->registry, &j->digests, v.record.id, dir, sha256, diag);
         if (rc == LF_OK)
             *queued = !made_from(j, &v.record, sha256, force);
         if (rc == LF_OK && *queued)
@@ -375,7 +384,7 @@ static enum lf_err inputs_digest(struct lf_jobs *j, uint64_t adapter_id, char sh
     char dir[LF_PATH_MAX];
     enum lf_err rc = lf_registry_dir(j->d->registry, adapter_id, "jobs/new", dir, diag);
     rc = rc ?: lf_dir_remove(dir, diag);
-    rc = rc ?: lf_inputs_freeze(j->d->registry, adapter_id, dir, sha256, diag);
+    rc = rc ?: lf_inputs_freeze(j->d->registry, &j->digests, adapter_id, dir, sha256, diag);
     return rc ?: lf_dir_remove(dir, diag);
 }
 
@@ -396,6 +405,7 @@ enum lf_err lf_jobs_train_quiet(struct lf_jobs *j, const char *name, bool *queue
 {
     struct lf_adapter_view v;
     *queued = true;
+    read_rows(j, name);
     enum lf_err rc = lf_registry_view(j->d->registry, name, &v, diag);
     if (rc == LF_OK && (v.record.current > 0 || v.activity.job))
         rc = is_news(j, &v.record, queued, diag);
@@ -506,6 +516,7 @@ static enum lf_err retry(struct lf_jobs *j, struct lf_job_record *r, struct lf_d
     if (lf_job_state_open(r->progress.state) || r->progress.state == LF_JOB_DONE)
         return refuse(r->id, r->progress.state, diag);
     enum lf_err rc = lf_registry_view_id(j->d->registry, r->adapter_id, &v, diag);
+    lf_inputs_read(j->d->registry, &j->digests, r->adapter_id);
     pthread_mutex_lock(&j->making);
     rc = rc ?: find_kept(j, r, v.record.last_job, dir, &kept, diag);
     if (rc == LF_OK && kept)
@@ -656,7 +667,8 @@ static enum lf_err resume_job(struct lf_jobs *j, struct lf_job_record *r, struct
     }
     rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
     if (rc == LF_OK && !lf_file_exists(dir)) /* killed between the record and the inputs */
-        rc = lf_inputs_freeze(j->d->registry, r->adapter_id, dir, r->inputs_sha256, diag);
+        rc = lf_inputs_freeze(j->d->registry, &j->digests, r->adapter_id, dir, r->inputs_sha256,
+                              diag);
     if (rc == LF_E_NOT_FOUND) { /* what it was to train on is lost */
         r->progress.state = LF_JOB_FAILED;
         r->ended_ms = lf_clock_unix_ms();
@@ -702,6 +714,7 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     j->d = d;
     j->events_end = &j->events;
     j->scorings_end = &j->scorings;
+    lf_digests_init(&j->digests);
     pthread_mutex_init(&j->making, NULL);
     pthread_mutex_init(&j->reporting, NULL);
     pthread_mutex_init(&j->lock, NULL);
@@ -753,6 +766,7 @@ void lf_jobs_close(struct lf_jobs *j)
         j->scorings = x->next;
         free(x);
     }
+    lf_digests_deinit(&j->digests);
     pthread_mutex_destroy(&j->making);
     pthread_mutex_destroy(&j->reporting);
     pthread_mutex_destroy(&j->lock);
