@@ -123,8 +123,10 @@ static enum lf_err read_value(const struct conf_reader *r, struct lf_buf *out, c
         return lf_buf_puts(out, text + 1);
     }
     for (char *p = text; *p; p++)
-        if (*p == '#' && (p == text || p[-1] == ' ' || p[-1] == '\t'))
-            *p-- = '\0', p = p + strlen(p);
+        if (*p == '#' && (p == text || p[-1] == ' ' || p[-1] == '\t')) {
+            *p = '\0';
+            break;
+        }
     text = trimmed(text);
     if (strncmp(text, "~/", 2) == 0 && home)
         return lf_buf_printf(out, "%s%s", home, text + 1);

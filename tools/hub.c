@@ -158,7 +158,7 @@ static enum lf_err file_parse(struct lf_hub_file *f, const json_t *v, struct lf_
     return f->name ? LF_OK : lf_no_memory(diag, "the listing");
 }
 
-static enum lf_err repo_parse(struct lf_hub_repo *r, const json_t *root, struct lf_diag *diag)
+static enum lf_err repo_read(struct lf_hub_repo *r, const json_t *root, struct lf_diag *diag)
 {
     struct lf_json_in in = lf_json_in(root, diag);
     const char *sha = lf_json_str(&in, "sha", NULL);
@@ -180,12 +180,18 @@ static enum lf_err repo_parse(struct lf_hub_repo *r, const json_t *root, struct 
     return rc;
 }
 
+enum lf_err lf_hub_parse(struct lf_hub_repo *r, const char *text, size_t n, struct lf_diag *diag)
+{
+    json_auto_t *root = NULL;
+    enum lf_err rc = lf_json_parse(&root, text, n, diag);
+    return rc ?: repo_read(r, root, diag);
+}
+
 enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
                         const struct lf_hub_options *options, struct lf_diag *diag)
 {
     struct lf_hub_repo r = {0};
     struct lf_buf url = {.max = 4096}, body = {.max = LF_HUB_LISTING_MAX};
-    json_t *root = NULL;
     CURL *c = NULL;
     char why[CURL_ERROR_SIZE] = "";
     const char *at = strchr(id, '@');
@@ -214,15 +220,13 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
                      *why ? why : curl_easy_strerror(code));
     else if (status != 200)
         rc = hub_status(status, id, diag);
-    rc = rc ?: lf_json_parse(&root, lf_buf_str(&body), body.len, diag);
-    rc = rc ?: repo_parse(&r, root, diag);
+    rc = rc ?: lf_hub_parse(&r, lf_buf_str(&body), body.len, diag);
     if (rc == LF_OK) {
         *out = r;
         r = (struct lf_hub_repo){0};
     }
 out:
     curl_easy_cleanup(c);
-    json_decref(root);
     lf_buf_free(&url);
     lf_buf_free(&body);
     lf_hub_repo_free(&r);

@@ -42,6 +42,9 @@ struct lf_hub_options {
 enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
                         const struct lf_hub_options *options, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_hub_repo_free(struct lf_hub_repo *r);
+/* A listing as the hub sends it, into one that has no files yet; free it also after a failure. */
+enum lf_err lf_hub_parse(struct lf_hub_repo *r, const char *text, size_t n,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 
 /* Whether this program reads such a file: configuration, tokenizer, templates, safetensors. */
 bool lf_hub_wanted(const char *name);

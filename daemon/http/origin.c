@@ -7,14 +7,18 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* "NAME", "NAME:PORT", "[ADDR]:PORT" without the port and the brackets. */
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define HEX "0123456789abcdefABCDEF"
+
+/* "NAME", "NAME:PORT", "[ADDR]:PORT" without the port and the brackets; nothing that is no name and
+ * no address. */
 static bool host_name(const char *host, char out[256])
 {
     const char *close = *host == '[' ? strchr(host, ']') : NULL;
     const char *from = close ? host + 1 : host;
     size_t n = close ? (size_t)(close - from) : strcspn(host, ":");
     const char *port = close ? close + 1 : host + n;
-    if (n == 0 || n >= 256 ||
+    if (n == 0 || n >= 256 || strspn(from, close ? HEX ":." : LETTERS "0123456789._-") < n ||
         (*port && (*port != ':' || strspn(port + 1, "0123456789") != strlen(port + 1))))
         return false;
     memcpy(out, from, n);
@@ -42,8 +46,7 @@ static bool is_loopback(const char *name)
 /* A name without a dot is one of this network's: no name server of the world answers for it. */
 static bool is_plain(const char *name)
 {
-    return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")] ==
-           '\0';
+    return !strchr(name, '.') && !strchr(name, ':');
 }
 
 bool lf_http_is_loopback(const char *host)

@@ -8,6 +8,7 @@
 #include "daemon/limits.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
+#include "tests/fuzz/lines.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -85,18 +86,6 @@ static void read_body(struct lf_http *q, const json_t *body, bool chat)
         lf_openai_free(&o);
     }
     lf_assert(rc == LF_OK || diag.text[0] != '\0');
-}
-
-/* The next line of the input as a string. Yours. */
-static char *take_line(const uint8_t **data, size_t *n)
-{
-    const uint8_t *end = memchr(*data, '\n', *n);
-    size_t len = end ? (size_t)(end - *data) : *n, whole = end ? len + 1 : len;
-    char *s = strndup((const char *)*data, len);
-    lf_assert(s);
-    *data += whole;
-    *n -= whole;
-    return s;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
