@@ -123,6 +123,8 @@ enum lf_err lf_container_open(struct lf_container **out, const char *path, struc
 void lf_container_budget(struct lf_container *c, struct lf_budget *b)
 {
     c->text.budget = b;
+    if (c->parquet)
+        lf_parquet_budget(c->parquet, b);
 }
 
 void lf_container_close(struct lf_container *c)

@@ -26,8 +26,9 @@ struct lf_container;
 enum lf_err lf_container_open(struct lf_container **out, const char *path,
                               struct lf_diag *diag) LF_MUST_CHECK;
 void lf_container_close(struct lf_container *c);
-/* What a large row's values take comes out of the budget (core/budget.h; or NULL, as it is after
- * lf_container_open) until the next row: LF_E_TOO_BIG, LF_E_OVERLOADED. */
+/* What a large row's values, or a Parquet file's unpacked pages, take comes out of the budget
+ * (core/budget.h; or NULL, as it is after lf_container_open) until the next row: LF_E_TOO_BIG,
+ * LF_E_OVERLOADED. */
 struct lf_budget;
 void lf_container_budget(struct lf_container *c, struct lf_budget *b);
 /* The next row, yours (json_decref); NULL at the end. *place: its line, or its number in a Parquet

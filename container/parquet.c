@@ -60,6 +60,11 @@ void lf_parquet_close(struct lf_parquet *p)
     free(p);
 }
 
+void lf_parquet_budget(struct lf_parquet *p, struct lf_budget *b)
+{
+    p->held.budget = b;
+}
+
 void lf_parquet_sha256(const struct lf_parquet *p, char out[LF_SHA256_HEX])
 {
     lf_sha256_hex(out, p->file.map.data, p->file.map.bytes);

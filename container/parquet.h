@@ -12,12 +12,15 @@
 #include <jansson.h>
 #include <stdint.h>
 
+struct lf_budget;
 struct lf_parquet;
 
 /* As lf_container_open, ..._next, ..._close and ..._sha256. */
 enum lf_err lf_parquet_open(struct lf_parquet **out, const char *path,
                             struct lf_diag *diag) LF_MUST_CHECK;
 void lf_parquet_close(struct lf_parquet *p);
+/* As lf_container_budget: what pages take. */
+void lf_parquet_budget(struct lf_parquet *p, struct lf_budget *b);
 enum lf_err lf_parquet_next(struct lf_parquet *p, json_t **row, int64_t *place,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* As lf_container_done: by row groups. */

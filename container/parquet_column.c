@@ -4,6 +4,7 @@
 #include "container/limits.h"
 #include "container/parquet_values.h"
 #include "container/thrift.h"
+#include "core/budget.h"
 
 #include <snappy-c.h>
 #include <stdlib.h>
@@ -123,9 +124,22 @@ static bool unpack(enum lf_pq_codec codec, unsigned char *out, size_t n, const u
     return false;
 }
 
+/* For n bytes more, of a page or of what is made of it. */
+static enum lf_err take_room(struct lf_pq_held *held, uint64_t n, struct lf_diag *diag)
+{
+    if (n > LF_PARQUET_PAGE_MAX || held->bytes + n > LF_PARQUET_HELD_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "a page of %llu bytes is too large",
+                       (unsigned long long)n);
+    enum lf_err rc = lf_budget_take(held->budget, n, held->bytes, "its pages need", diag);
+    if (rc == LF_OK)
+        held->bytes += n;
+    return rc;
+}
+
 static void release(struct lf_pq_held *held, unsigned char **buffer, uint64_t *bytes)
 {
     free(*buffer);
+    lf_budget_give(held->budget, *bytes);
     held->bytes -= *bytes;
     *buffer = NULL;
     *bytes = 0;
@@ -137,16 +151,13 @@ static enum lf_err unpack_page(struct lf_pq_held *held, unsigned char **buffer, 
                                size_t n, size_t bare, struct lf_diag *diag)
 {
     release(held, buffer, bytes);
-    if (n > LF_PARQUET_PAGE_MAX || held->bytes + n > LF_PARQUET_HELD_MAX)
-        return lf_fail(diag, LF_E_TOO_BIG, "a page of %zu bytes is too large", n);
-    enum lf_err rc = lf_growth_add(&held->growth, n, diag);
+    enum lf_err rc = lf_growth_add(&held->growth, n, diag) ?: take_room(held, n, diag);
     if (rc != LF_OK)
         return rc;
+    *bytes = n;
     *buffer = malloc(n + 1);
     if (!*buffer)
         return lf_no_memory(diag, "a page of %zu bytes", n);
-    *bytes = n;
-    held->bytes += n;
     if (bare > n || bare > packed)
         return damaged("its levels", diag);
     memcpy(*buffer, in, bare);
@@ -280,13 +291,10 @@ static enum lf_err make_plain(struct lf_pq_column *c, struct lf_pq_held *held, i
     lf_buf_auto out = {.max = LF_PARQUET_PAGE_MAX};
     enum lf_err rc =
         lf_pq_plain(&out, encoding, c->node->type, c->value, c->values_end, c->page_left, diag);
-    rc = rc ?: lf_growth_add(&held->growth, out.len, diag);
-    if (rc == LF_OK && held->bytes + out.len > LF_PARQUET_HELD_MAX)
-        rc = lf_fail(diag, LF_E_TOO_BIG, "a page of %zu bytes is too large", out.len);
+    rc = rc ?: lf_growth_add(&held->growth, out.len, diag) ?: take_room(held, out.len, diag);
     if (rc != LF_OK)
         return rc;
     c->plain_bytes = out.len;
-    held->bytes += out.len;
     c->plain = (unsigned char *)lf_buf_take(&out, NULL);
     if (!c->plain)
         return lf_no_memory(diag, "a page");

@@ -40,6 +40,7 @@ struct lf_pq_column {
 struct lf_pq_held {
     uint64_t bytes; /* of pages and dictionaries */
     struct lf_growth growth;
+    struct lf_budget *budget; /* they come out of it; or NULL */
 };
 
 /* Of a column that is closed; one of zeros is. */

@@ -2,6 +2,7 @@
 /* Files of rows: every container gives the same rows, damage is named, and nothing grows without
  * end. */
 #include "container/container.h"
+#include "core/budget.h"
 
 #include "core/json.h"
 #include "core/limits.h"
@@ -302,6 +303,38 @@ static void parquet_gives_the_rows_that_were_written(void **state)
            "\"1970-01-01T00:00:00.000000002\",\"o\":null}");
 }
 
+/* How reading a sample ends with so many bytes for it; *used: of them, after the first row. */
+static enum lf_err read_within(uint64_t limit, uint64_t *used, struct lf_diag *diag)
+{
+    lf_buf_auto bytes = {0};
+    struct lf_container *c;
+    struct lf_budget *b = lf_budget_new(limit, "--host-memory");
+    json_t *row = NULL;
+    int64_t place;
+    read_sample(&bytes, "nested_snappy.parquet");
+    put(bytes.data, bytes.len);
+    assert_int_equal(lf_container_open(&c, path, diag), LF_OK);
+    lf_container_budget(c, b);
+    enum lf_err rc = lf_container_next(c, &row, &place, diag);
+    *used = lf_budget_used(b);
+    json_decref(row);
+    lf_container_close(c);
+    assert_int_equal(lf_budget_used(b), 0);
+    lf_budget_free(b);
+    return rc;
+}
+
+static void unpacked_pages_come_out_of_the_budget(void **state)
+{
+    (void)state;
+    struct lf_diag diag = {""};
+    uint64_t used;
+    assert_int_equal(read_within(1 << 20, &used, &diag), LF_OK);
+    assert_true(used > 0);
+    assert_int_equal(read_within(used - 1, &used, &diag), LF_E_TOO_BIG);
+    assert_non_null(strstr(diag.text, "--host-memory"));
+}
+
 /* Every prefix, and every byte changed: rows, or a reason. */
 static void damaged_parquet_is_refused_or_read(void **state)
 {
@@ -334,6 +367,7 @@ int main(void)
         cmocka_unit_test(what_is_no_line_of_json_is_said),
         cmocka_unit_test(other_files_are_called_what_they_are),
         cmocka_unit_test(parquet_gives_the_rows_that_were_written),
+        cmocka_unit_test(unpacked_pages_come_out_of_the_budget),
         cmocka_unit_test(damaged_parquet_is_refused_or_read),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
