@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""The n-th call of the system fails, for every n, under each thing that a daemon is asked.
+"""The n-th call of the system fails, for every n, under each thing that a daemon is asked; or its
+disk is full but for some room.
 
     sweep.py --bin build/release/bin --base share/base [--stride N] [--seed N]
+    sweep.py ... --rooms 0,4,16,64     KB that are left, instead of calls that fail; for root
 
 A daemon runs on disk.c, which makes one call of a kind fail, once or from then on, with an error,
 or with a part of the bytes. Each act below is done again and again, each time with another of its
@@ -15,9 +17,11 @@ import collections
 import errno
 import json
 import mmap
+import os
 import pathlib
 import random
 import struct
+import subprocess
 import sys
 import time
 
@@ -67,6 +71,26 @@ class Fault:
 
     def calls(self):
         return dict(zip(KINDS, CONTROL.unpack(self.map[:])[6:]))
+
+
+DISK_MB = 64  # with the filler; what the acts need is a few
+
+
+class Filler:
+    """A file that leaves so much of a small disk."""
+
+    def __init__(self, disk):
+        self.path = disk / "filler"
+
+    def fill(self, left):
+        room = os.statvfs(self.path.parent)
+        n = room.f_bavail * room.f_frsize - left
+        if n > 0:
+            with open(self.path, "wb") as f:
+                os.posix_fallocate(f.fileno(), 0, n)
+
+    def take_away(self):
+        self.path.unlink(missing_ok=True)
 
 
 class Acts(Writer):
@@ -238,24 +262,36 @@ class Sweep:
     def one(self, name, kind, how, error, n):
         """Whether the fault was met."""
         self.where = f"{name}: {KINDS[kind]} {n} {('once', 'for good', 'half')[how]} {error}"
+        met = self.under(name, lambda: self.fault.arm(kind, how, error, n), self.fault.disarm) >= n
+        if met:
+            self.met[kind] += 1
+        return met
+
+    def under(self, name, begin, end):
+        """The act, between the two; what `end` gives."""
         self.prepare(name)
         begun = time.monotonic()
-        self.fault.arm(kind, how, error, n)
+        begin()
         try:
             getattr(self.acts, name)()
         except Gone:
             pass
         finally:
-            met = self.fault.disarm() >= n
+            given = end()
         if time.monotonic() - begun > SLOW_SECONDS:
             self.w.lost.append(f"{self.where}: it took {time.monotonic() - begun:.0f} s")
         self.alive()
         self.check()
         if name == "train":
             self.acts.trained()
-        if met:
-            self.met[kind] += 1
-        return met
+        return given
+
+    def fill(self, name, filler):
+        for kb in map(int, self.args.rooms.split(",")):
+            self.where = f"{name}: {kb} KB left"
+            self.under(name, lambda kb=kb: filler.fill(kb << 10), filler.take_away)
+            self.met["full"] += 1
+        self.again()
 
     def start(self, kind, how, error, n):
         """A start, of which a call fails: it comes up, or says why not."""
@@ -336,6 +372,12 @@ class Sweep:
         print(f"{name}: {sum(self.met.values())} faults so far, {len(self.w.lost)} losses",
               file=sys.stderr)
 
+    def run_full(self, filler):
+        self.w.start()
+        for name in self.args.acts.split(",") if self.args.acts else ACTS:
+            self.fill(name, filler)
+        self.w.end()
+
     def run(self):
         self.w.start()
         all_acts = (*ACTS, "start", "backup", "give_up")
@@ -357,12 +399,15 @@ def main():
     p.add_argument("--stride", type=int, default=1, help="1: every call; N: one of N")
     p.add_argument("--acts", help="of these alone")
     p.add_argument("--kinds", default=",".join(KINDS), help="of calls: these alone")
+    p.add_argument("--rooms", help="KB that are left on the disk: these, and no calls that fail")
     p.add_argument("--enough", type=int, default=20, help="losses, after which it ends")
     p.add_argument("--seed", type=int, default=int(time.time()))
     args = p.parse_args()
     w = World(args)
     disk = w.dir / "disk"
     disk.mkdir()
+    if args.rooms:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none", disk], check=True)
     w.data = disk / "data"
     fault = Fault(w.dir / "fault")
     w.env |= {"LD_PRELOAD": str(pathlib.Path(args.bin).resolve() / "torture_disk.so"),
@@ -370,11 +415,16 @@ def main():
     begun = time.monotonic()
     s = Sweep(w, args, fault)
     try:
-        s.run()
+        s.run_full(Filler(disk)) if args.rooms else s.run()
     except Lost as e:
         w.lost.append(f"{s.where}: {e}")
     finally:
+        w.kill(("daemon",))
+        if args.rooms:
+            subprocess.run(["umount", "-l", disk], check=False)
         w.close()
+    if args.rooms:
+        return w.tell("full disks", begun, acts=s.met["full"])
     return w.tell("faults", begun, faults=sum(s.met.values()),
                   by_kind={KINDS[k]: n for k, n in sorted(s.met.items())}, calls_met=fault.calls())
 

@@ -195,6 +195,46 @@ def replaced_again_and_again(sock, path, one, other, rounds):
             job.result(timeout=120 * SLOWER)
 
 
+def absence(model, pid, rounds):
+    """Calls to a mount without its daemon: each ends, with an error where it needs one, and the
+    mount takes no more memory and descriptors for the last of them than for the first."""
+    def took():
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            kb = next(int(line.split()[1]) for line in f if line.startswith("RssAnon"))
+        return kb, len(os.listdir(f"/proc/{pid}/fd"))
+
+    def fails(action, *args):
+        try:
+            action(*args)
+        except OSError as e:
+            return e.errno in (errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EIO)
+        return False
+
+    def write(path):
+        with open(path, "wb") as f:
+            f.write(b"x" * 5000)
+
+    def read(path):
+        with open(path, "rb") as f:
+            return f.read()
+
+    def calls(n):
+        task = f"{model}/task"
+        for _ in range(n):
+            expect(fails(write, f"{task}/prompt"), "a write is taken")
+            expect(fails(read, f"{task}/settings"), "settings are read")
+            expect(fails(os.mkdir, f"{model}/new"), "an adapter is made")
+            expect(fails(os.rename, task, f"{model}/other"), "an adapter is renamed")
+
+    rounds = int(rounds)
+    calls(rounds // 10)  # what is kept for use again is there
+    before = took()
+    calls(rounds)
+    after = took()
+    expect(after[0] <= before[0] + 1024 and after[1] <= before[1] + 2,
+           f"{before} kB and descriptors, then {after}")
+
+
 # ---- Errors --------------------------------------------------------------------------------------
 
 def expect_errno(name, action):
