@@ -8,7 +8,7 @@
 
 void lf_ops_lookup(struct fuse_lowlevel_ops *ops); /* lookup, forget, getattr, readlink, statfs */
 void lf_ops_dirs(struct fuse_lowlevel_ops *ops);   /* opendir, readdir, releasedir */
-void lf_ops_make(struct fuse_lowlevel_ops *ops);   /* mkdir, symlink */
+void lf_ops_make(struct fuse_lowlevel_ops *ops);   /* mkdir, mknod, symlink */
 void lf_ops_remove(struct fuse_lowlevel_ops *ops); /* rmdir, unlink */
 void lf_ops_rename(struct fuse_lowlevel_ops *ops);
 void lf_ops_open(struct fuse_lowlevel_ops *ops);  /* open, create, release */

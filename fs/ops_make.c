@@ -57,6 +57,8 @@ static void mkdir_given(struct lf_op *op, enum lf_err rc)
     lf_node_place(op->node, &dir);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
+    } else if (!lf_node_adapter(op->node)) {
+        lf_op_reply(op, LF_E_READ_ONLY);
     } else if (lf_space_child(&place, &v, &dir, name) != LF_OK ||
                !(lf_kind_is_dir(place.kind) || place.kind == LF_KIND_CURRENT)) {
         lf_ops_refuse_name(op, name);
@@ -88,6 +90,16 @@ static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     }
     int n = snprintf(body, sizeof body, "{\"name\": \"%s\"}", place.owner);
     lf_op_request(op, "POST", "/v1/adapters", "application/json", body, (size_t)n, mkdir_made);
+}
+
+/* Replies: err. There are no pipes, sockets and devices; plain files are made by create. */
+static void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+    (void)parent;
+    (void)name;
+    (void)mode;
+    (void)device;
+    fuse_reply_err(req, EPERM);
 }
 
 /* ---- Symbolic links -------------------------------------------------------------------------- */
@@ -164,5 +176,6 @@ static void on_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 void lf_ops_make(struct fuse_lowlevel_ops *ops)
 {
     ops->mkdir = on_mkdir;
+    ops->mknod = on_mknod;
     ops->symlink = on_symlink;
 }

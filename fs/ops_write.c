@@ -1,6 +1,7 @@
 /* Bytes in: write, flush, setattr. */
 #include "fs/ops.h"
 
+#include "core/clock.h"
 #include "fs/attr.h"
 #include "fs/draft.h"
 
@@ -168,7 +169,9 @@ static void setattr_rest(struct lf_op *op, enum lf_err rc)
     if (rc == LF_OK && op->node->kind == LF_KIND_LOCAL && d) {
         if (s->what & FUSE_SET_ATTR_MODE)
             d->mode = s->attr.st_mode & 07777;
-        if (s->what & FUSE_SET_ATTR_MTIME && !(s->what & FUSE_SET_ATTR_MTIME_NOW))
+        if (s->what & FUSE_SET_ATTR_MTIME_NOW)
+            d->mtime_ms = lf_clock_unix_ms();
+        else if (s->what & FUSE_SET_ATTR_MTIME)
             d->mtime_ms =
                 (int64_t)s->attr.st_mtim.tv_sec * 1000 + s->attr.st_mtim.tv_nsec / 1000000;
     }
