@@ -392,6 +392,15 @@ void lf_file_tag(char out[LF_FILE_TAG], const struct stat *st)
              (unsigned long long)ns, (unsigned long long)st->st_size);
 }
 
+enum lf_err lf_file_tag_at(char out[LF_FILE_TAG], const char *path, struct lf_diag *diag)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return lf_fail_errno(diag, errno, "%s", path);
+    lf_file_tag(out, &st);
+    return LF_OK;
+}
+
 struct lf_sha256 {
     EVP_MD_CTX *md;
 };

@@ -91,6 +91,8 @@ enum lf_err lf_path_join(char *out, const char *dir, const char *name,
  * change and its size, in hex. */
 #define LF_FILE_TAG (3 * 17)
 void lf_file_tag(char out[LF_FILE_TAG], const struct stat *st);
+enum lf_err lf_file_tag_at(char out[LF_FILE_TAG], const char *path,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 
 /* SHA-256 in lower-case hex (64 digits and a NUL). */
 #define LF_SHA256_HEX 65

@@ -3,7 +3,6 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "core/lock.h"
 #include "daemon/jobs/start.h"
 
 #include <limits.h>
@@ -13,63 +12,24 @@
 
 /* ---- Digests --------------------------------------------------------------------------------- */
 
-void lf_digests_init(struct lf_digests *d)
-{
-    *d = (struct lf_digests){0};
-    pthread_mutex_init(&d->lock, NULL);
-}
-
-void lf_digests_deinit(struct lf_digests *d)
-{
-    pthread_mutex_destroy(&d->lock);
-}
-
-static enum lf_err tag_of(char tag[LF_FILE_TAG], const char *path, struct lf_diag *diag)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return lf_fail_errno(diag, errno, "%s", path);
-    lf_file_tag(tag, &st);
-    return LF_OK;
-}
-
-static bool is_kept(struct lf_digests *d, const char *tag, char sha256[LF_SHA256_HEX])
-{
-    lf_lock_auto held = lf_lock(&d->lock);
-    for (size_t i = 0; i < LF_DIGESTS_KEPT; i++)
-        if (strcmp(d->at[i].tag, tag) == 0) {
-            memcpy(sha256, d->at[i].sha256, LF_SHA256_HEX);
-            return true;
-        }
-    return false;
-}
-
-static void keep(struct lf_digests *d, const char *tag, const char *sha256)
-{
-    lf_lock_auto held = lf_lock(&d->lock);
-    size_t i = d->n++ % LF_DIGESTS_KEPT;
-    snprintf(d->at[i].tag, sizeof d->at[i].tag, "%s", tag);
-    snprintf(d->at[i].sha256, sizeof d->at[i].sha256, "%s", sha256);
-}
-
-enum lf_err lf_digest_of(struct lf_digests *d, const char *path, char sha256[LF_SHA256_HEX],
+enum lf_err lf_digest_of(struct lf_recent *digests, const char *path, char sha256[LF_SHA256_HEX],
                          struct lf_diag *diag)
 {
     char before[LF_FILE_TAG], after[LF_FILE_TAG];
-    enum lf_err rc = tag_of(before, path, diag);
-    if (rc != LF_OK || is_kept(d, before, sha256))
+    enum lf_err rc = lf_file_tag_at(before, path, diag);
+    if (rc != LF_OK || lf_recent_find(digests, before, sha256))
         return rc;
-    rc = lf_sha256_file(sha256, path, diag) ?: tag_of(after, path, diag);
+    rc = lf_sha256_file(sha256, path, diag) ?: lf_file_tag_at(after, path, diag);
     if (rc == LF_OK && strcmp(before, after) == 0) /* it was not replaced meanwhile */
-        keep(d, before, sha256);
+        lf_recent_keep(digests, before, sha256);
     return rc;
 }
 
-void lf_inputs_read(struct lf_registry *r, struct lf_digests *d, uint64_t adapter_id)
+void lf_inputs_read(struct lf_registry *r, struct lf_recent *digests, uint64_t adapter_id)
 {
     char path[LF_PATH_MAX], sha256[LF_SHA256_HEX];
     if (lf_registry_dir(r, adapter_id, lf_files[LF_FILE_DATASET].disk, path, NULL) == LF_OK)
-        (void)!lf_digest_of(d, path, sha256, NULL);
+        (void)!lf_digest_of(digests, path, sha256, NULL);
 }
 
 /* ---- Freezing -------------------------------------------------------------------------------- */
@@ -116,18 +76,18 @@ static enum lf_err settings_write(struct lf_registry *r, uint64_t id, const char
     return rc ?: lf_file_write(path, all.data, all.len, diag);
 }
 
-static enum lf_err digest(struct lf_digests *d, const char *dir, struct lf_buf *settings,
+static enum lf_err digest(struct lf_recent *digests, const char *dir, struct lf_buf *settings,
                           char sha256[LF_SHA256_HEX], struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     enum lf_err rc = lf_path_join(path, dir, LF_INPUTS_DATASET, diag);
-    rc = rc ?: lf_digest_of(d, path, sha256, diag) ?: lf_buf_puts(settings, sha256);
+    rc = rc ?: lf_digest_of(digests, path, sha256, diag) ?: lf_buf_puts(settings, sha256);
     if (rc == LF_OK)
         lf_sha256_hex(sha256, settings->data, settings->len);
     return rc;
 }
 
-enum lf_err lf_inputs_freeze(struct lf_registry *r, struct lf_digests *d, uint64_t adapter_id,
+enum lf_err lf_inputs_freeze(struct lf_registry *r, struct lf_recent *digests, uint64_t adapter_id,
                              const char *dir, char sha256[LF_SHA256_HEX], struct lf_diag *diag)
 {
     lf_buf_auto settings = {0};
@@ -138,7 +98,7 @@ enum lf_err lf_inputs_freeze(struct lf_registry *r, struct lf_digests *d, uint64
         rc = rc == LF_E_NOT_FOUND ? LF_OK : rc;
     }
     rc = rc ?: settings_write(r, adapter_id, dir, &settings, diag);
-    return rc ?: digest(d, dir, &settings, sha256, diag);
+    return rc ?: digest(digests, dir, &settings, sha256, diag);
 }
 
 enum lf_err lf_inputs_settings(const char *dir, struct lf_train_settings *out, struct lf_diag *diag)

@@ -4,33 +4,22 @@
 #define LF_DAEMON_JOBS_INPUTS_H
 
 #include "core/file.h"
+#include "core/recent.h"
 #include "daemon/registry/registry.h"
 #include "trainer/trainer.h"
 
-#include <pthread.h>
-
-/* Digests of data sets that were read already: large ones take a while, and a file that is the same
- * one, by its tag (core/file.h), has the same bytes. */
-#define LF_DIGESTS_KEPT 64
-struct lf_digests {
-    pthread_mutex_t lock;
-    struct {
-        char tag[LF_FILE_TAG], sha256[LF_SHA256_HEX];
-    } at[LF_DIGESTS_KEPT];
-    size_t n; /* that were ever kept; the latest take the place of the earliest */
-};
-void lf_digests_init(struct lf_digests *d);
-void lf_digests_deinit(struct lf_digests *d);
-enum lf_err lf_digest_of(struct lf_digests *d, const char *path, char sha256[LF_SHA256_HEX],
+/* The SHA-256 of a file. digests: of those that were read already, by their tags (core/file.h): a
+ * large one takes a while, and a file that is the same one has the same bytes. */
+enum lf_err lf_digest_of(struct lf_recent *digests, const char *path, char sha256[LF_SHA256_HEX],
                          struct lf_diag *diag) LF_MUST_CHECK;
 /* Reads the adapter's data set, if it is there, so that freezing it need not: no lock is to be held
  * for as long. */
-void lf_inputs_read(struct lf_registry *r, struct lf_digests *d, uint64_t adapter_id);
+void lf_inputs_read(struct lf_registry *r, struct lf_recent *digests, uint64_t adapter_id);
 
 /* Freezes what the adapter's directory holds now into `dir`, which is made. sha256: of the dataset
  * and the settings that decide what it gives, what tells a training from another: not of those that
  * only score it, or answer. LF_E_NOT_FOUND without a dataset. */
-enum lf_err lf_inputs_freeze(struct lf_registry *r, struct lf_digests *d, uint64_t adapter_id,
+enum lf_err lf_inputs_freeze(struct lf_registry *r, struct lf_recent *digests, uint64_t adapter_id,
                              const char *dir, char sha256[LF_SHA256_HEX],
                              struct lf_diag *diag) LF_MUST_CHECK;
 /* What was frozen. Yours, lf_train_settings_free. */

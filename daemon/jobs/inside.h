@@ -93,7 +93,7 @@ struct lf_scoring {
 
 struct lf_jobs {
     struct lf_daemon *d;
-    struct lf_digests digests; /* has a lock of its own */
+    struct lf_recent digests;  /* of data sets; has a lock of its own */
     pthread_mutex_t making;    /* one job is made at a time; held over the disk, but not while a
                                   data set is read; taken first */
     pthread_mutex_t reporting; /* one metrics.json is read and written at a time; taken last */

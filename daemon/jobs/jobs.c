@@ -714,7 +714,7 @@ enum lf_err lf_jobs_open(struct lf_jobs **out, struct lf_daemon *d, struct lf_di
     j->d = d;
     j->events_end = &j->events;
     j->scorings_end = &j->scorings;
-    lf_digests_init(&j->digests);
+    lf_recent_init(&j->digests);
     pthread_mutex_init(&j->making, NULL);
     pthread_mutex_init(&j->reporting, NULL);
     pthread_mutex_init(&j->lock, NULL);
@@ -766,7 +766,7 @@ void lf_jobs_close(struct lf_jobs *j)
         j->scorings = x->next;
         free(x);
     }
-    lf_digests_deinit(&j->digests);
+    lf_recent_deinit(&j->digests);
     pthread_mutex_destroy(&j->making);
     pthread_mutex_destroy(&j->reporting);
     pthread_mutex_destroy(&j->lock);

@@ -15,15 +15,37 @@ void lf_registry_budget(struct lf_registry *r, struct lf_budget *b)
     r->budget = b;
 }
 
+/* Of a file and the settings that it is checked with. */
+static enum lf_err key_of(char key[LF_SHA256_HEX], const char *path,
+                          const struct lf_train_settings *s, struct lf_diag *diag)
+{
+    char tag[LF_FILE_TAG];
+    lf_buf_auto text = {0};
+    enum lf_err rc = lf_file_tag_at(tag, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    if ((lf_train_settings_print(s, &text) ?: lf_buf_puts(&text, tag)) != LF_OK)
+        return lf_no_memory(diag, "a training's settings");
+    return lf_sha256_of(key, text.data, text.len, diag);
+}
+
+/* Rows are checked when they come, and again when the directory that they are in is whole, by one
+ * thread for all: of large ones it is known that they are good. */
 static enum lf_err check_rows(struct lf_registry *r, uint64_t id, const char *path,
                               struct lf_diag *diag)
 {
+    char key[LF_SHA256_HEX], found[LF_SHA256_HEX];
     struct lf_train_settings s;
     const struct lf_dataset_limits limits = {.budget = r->budget};
     enum lf_err rc = lf_registry_settings(r, id, &s, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_dataset_check(path, &s, &limits, diag);
+    rc = key_of(key, path, &s, diag);
+    if (rc == LF_OK && !lf_recent_find(&r->checked, key, found)) {
+        rc = lf_dataset_check(path, &s, &limits, diag);
+        if (rc == LF_OK)
+            lf_recent_keep(&r->checked, key, "");
+    }
     lf_train_settings_free(&s);
     return rc;
 }

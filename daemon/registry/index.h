@@ -20,6 +20,7 @@
 #define LF_DAEMON_REGISTRY_INDEX_H
 
 #include "core/file.h"
+#include "core/recent.h"
 #include "daemon/registry/pins.h"
 #include "daemon/registry/registry.h"
 
@@ -65,6 +66,7 @@ struct lf_registry {
     const struct lf_bases *bases;
     struct lf_budget *budget;  /* what is checked comes out of it; or NULL */
     struct lf_pins pins;       /* has a lock of its own */
+    struct lf_recent checked;  /* rows that are good with some settings; has a lock of its own */
     pthread_mutex_t edit;      /* one change at a time; held over the disk; taken first */
     pthread_mutex_t log;       /* one line at a time, of whatever adapter; taken alone */
     pthread_mutex_t index;     /* protects all below */

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static void expect_digest(struct lf_digests *d, const char *path, const char *bytes)
+static void expect_digest(struct lf_recent *d, const char *path, const char *bytes)
 {
     struct lf_diag diag = {""};
     char want[LF_SHA256_HEX], got[LF_SHA256_HEX];
@@ -38,13 +38,13 @@ static void write_over(const char *path, const char *bytes)
 static void a_data_set_is_read_once(void **state)
 {
     (void)state;
-    struct lf_digests d;
+    struct lf_recent d;
     struct lf_diag diag = {""};
     char dir[] = "/tmp/lf-inputs-XXXXXX", path[64], other[64], sha256[LF_SHA256_HEX];
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/rows", dir);
     snprintf(other, sizeof other, "%s/linked", dir);
-    lf_digests_init(&d);
+    lf_recent_init(&d);
     assert_int_equal(lf_file_write(path, "one", 3, &diag), LF_OK);
     expect_digest(&d, path, "one");
     write_over(path, "two");
@@ -54,7 +54,7 @@ static void a_data_set_is_read_once(void **state)
     assert_int_equal(lf_file_write(path, "six", 3, &diag), LF_OK);
     expect_digest(&d, path, "six");
     expect_digest(&d, other, "one");
-    for (int i = 0; i < LF_DIGESTS_KEPT; i++) { /* more than are kept */
+    for (int i = 0; i < LF_RECENT_KEPT; i++) { /* more than are kept */
         char text[16];
         snprintf(text, sizeof text, "%d", i);
         assert_int_equal(lf_file_write(path, text, strlen(text), &diag), LF_OK);
@@ -63,7 +63,7 @@ static void a_data_set_is_read_once(void **state)
     expect_digest(&d, other, "two");
     assert_int_equal(unlink(path), 0);
     assert_int_equal(lf_digest_of(&d, path, sha256, &diag), LF_E_NOT_FOUND);
-    lf_digests_deinit(&d);
+    lf_recent_deinit(&d);
     assert_int_equal(lf_dir_remove(dir, &diag), LF_OK);
 }
 

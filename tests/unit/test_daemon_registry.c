@@ -231,6 +231,34 @@ static void the_template_file_takes_the_place_of_the_settings_one(void **state)
     lf_train_settings_free(&s);
 }
 
+/* Behind the back of whoever goes by the file's tag. */
+static void write_over(const char *path, const char *bytes)
+{
+    struct stat st;
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(pwrite(fd, bytes, strlen(bytes), 0), strlen(bytes));
+    assert_int_equal(futimens(fd, (struct timespec[]){st.st_atim, st.st_mtim}), 0);
+    close(fd);
+}
+
+static void rows_that_are_good_are_read_once(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    enum lf_file_kind file;
+    char path[LF_PATH_MAX];
+    make(r, "a");
+    must(rig_put_text(r, "a", "dataset.jsonl", "{\"prompt\":\"p\",\"completion\":\"c\"}\n", &diag),
+         &diag);
+    snprintf(path, sizeof path, "%s/adapters/1/dataset.jsonl", r->dir);
+    write_over(path, "nonsense");
+    must(lf_registry_whole(r->registry, 1, &file, &diag), &diag);
+    must(rig_put_text(r, "a", "config.json", "{\"rank\": 3}", &diag), &diag);
+    assert_int_equal(lf_registry_whole(r->registry, 1, &file, &diag), LF_E_INVALID);
+    assert_int_equal(file, LF_FILE_DATASET);
+}
+
 static void put_file(struct rig *r, const char *name, const char *dir, const char *file,
                      enum lf_err wanted)
 {
@@ -581,6 +609,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(the_template_file_takes_the_place_of_the_settings_one,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_that_are_good_are_read_once, setup, teardown),
         cmocka_unit_test_setup_teardown(two_files_make_a_version_and_versions_can_be_chosen, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_import_that_does_not_fit_is_refused, setup, teardown),

@@ -69,10 +69,10 @@ static void job_open(const char *name)
     must(lf_registry_job_create(rig.registry, &j, &diag), &diag);
     snprintf(part, sizeof part, "jobs/%d", (int)j.id);
     must(lf_registry_dir(rig.registry, v.record.id, part, dir, &diag), &diag);
-    struct lf_digests digests;
-    lf_digests_init(&digests);
+    struct lf_recent digests;
+    lf_recent_init(&digests);
     must(lf_inputs_freeze(rig.registry, &digests, v.record.id, dir, sha256, &diag), &diag);
-    lf_digests_deinit(&digests);
+    lf_recent_deinit(&digests);
     snprintf(part, sizeof part, "jobs/%d/" LF_INPUTS_CHECKPOINT, (int)j.id);
     must(lf_registry_dir(rig.registry, v.record.id, part, dir, &diag), &diag);
     must(lf_dir_make(dir, &diag), &diag);
