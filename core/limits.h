@@ -57,6 +57,9 @@
 #define LF_TOP_LOGPROBS_MAX 20   /* alternatives listed with a token, as OpenAI */
 #define LF_LOGIT_BIASES_MAX 1024 /* of one request; OpenAI takes 300 */
 
+/* Files that are read in pieces at once (core/pins.h) */
+#define LF_PINS_MAX 64
+
 /* The mount */
 #define LF_STAGED_BYTES_MAX (64ull << 30) /* of all files being written through one mount */
 #define LF_STAGED_FILES_MAX 1024          /* a descriptor each */

@@ -37,7 +37,6 @@
 #define LF_DETAILS_MAX 100000                    /* tokens listed in an answer */
 #define LF_BASE_CONFIG_BYTES_MAX (16u << 20)     /* a base's config.json */
 #define LF_REPOSITORY_MAX 200                    /* the hub's names have 96 + 96 bytes at most */
-#define LF_PINS_MAX 64                           /* files that are read in pieces at once */
 #define LF_LOADERS_MAX 8       /* threads that read adapters: as the disk and the bus bear */
 #define LF_RESIDENTS_MAX 8192  /* adapters in host memory */
 #define LF_JOB_HISTORY_MAX 100 /* ended jobs that are listed */

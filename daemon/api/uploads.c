@@ -203,7 +203,7 @@ enum lf_err lf_api_kept_file_content(struct lf_http *q, struct lf_diag *diag)
             close(fd);
         return rc;
     }
-    lf_http_reply_file(q, fd, (uint64_t)st.st_size, "application/octet-stream");
+    lf_http_reply_file(q, fd, "application/octet-stream");
     return LF_OK;
 }
 

@@ -9,7 +9,6 @@
  *     origin.c     what made a version                beside.c    and its files that say so
  *     change.c     changes: disk, then store, then index
  *     upload.c     files on their way in             stray.c     names that mean nothing
- *     pins.c       files that are read while they are replaced
  *     identity.c   who an adapter is, beside its files
  *     remains.c    what a crash may have left in its directory
  *     trash.c      removed adapters                  back.c      and how they come back
@@ -20,8 +19,8 @@
 #define LF_DAEMON_REGISTRY_INDEX_H
 
 #include "core/file.h"
+#include "core/pins.h"
 #include "core/recent.h"
-#include "daemon/registry/pins.h"
 #include "daemon/registry/registry.h"
 
 #include <pthread.h>

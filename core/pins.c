@@ -1,5 +1,5 @@
 /* Files that are read piece by piece, and may be replaced meanwhile. */
-#include "daemon/registry/pins.h"
+#include "core/pins.h"
 
 #include "core/clock.h"
 #include "core/lock.h"
@@ -41,21 +41,19 @@ void lf_pins_expire(struct lf_pins *p)
             forget(&p->pin[i]);
 }
 
-void lf_pins_forget(struct lf_pins *p, uint64_t adapter, enum lf_file_kind kind)
+void lf_pins_forget(struct lf_pins *p, uint64_t owner, int kind)
 {
     lf_lock_auto held = lf_lock(&p->lock);
     for (size_t i = 0; i < LF_PINS_MAX; i++)
-        if (p->pin[i].adapter == adapter && p->pin[i].kind == kind)
+        if (p->pin[i].owner == owner && p->pin[i].kind == kind)
             forget(&p->pin[i]);
 }
 
-static struct lf_pin *find(struct lf_pins *p, uint64_t adapter, enum lf_file_kind kind,
-                           const char *tag)
+static struct lf_pin *find(struct lf_pins *p, uint64_t owner, int kind, const char *tag)
 {
     for (size_t i = 0; i < LF_PINS_MAX; i++) {
         struct lf_pin *pin = &p->pin[i];
-        if (pin->fd >= 0 && pin->adapter == adapter && pin->kind == kind &&
-            strcmp(pin->tag, tag) == 0)
+        if (pin->fd >= 0 && pin->owner == owner && pin->kind == kind && strcmp(pin->tag, tag) == 0)
             return pin;
     }
     return NULL;
@@ -72,22 +70,21 @@ static struct lf_pin *make_room(struct lf_pins *p)
     return oldest;
 }
 
-void lf_pins_keep(struct lf_pins *p, uint64_t adapter, enum lf_file_kind kind, const char *tag,
-                  int fd)
+void lf_pins_keep(struct lf_pins *p, uint64_t owner, int kind, const char *tag, int fd)
 {
     lf_lock_auto held = lf_lock(&p->lock);
-    struct lf_pin *pin = find(p, adapter, kind, tag);
+    struct lf_pin *pin = find(p, owner, kind, tag);
     if (!pin) {
         pin = make_room(p);
-        *pin = (struct lf_pin){adapter, kind, "", fcntl(fd, F_DUPFD_CLOEXEC, 0), 0};
+        *pin = (struct lf_pin){owner, kind, "", fcntl(fd, F_DUPFD_CLOEXEC, 0), 0};
         snprintf(pin->tag, sizeof pin->tag, "%s", tag);
     }
     pin->asked_ns = lf_clock_ns();
 }
 
-int lf_pins_find(struct lf_pins *p, uint64_t adapter, enum lf_file_kind kind, const char *tag)
+int lf_pins_find(struct lf_pins *p, uint64_t owner, int kind, const char *tag)
 {
     lf_lock_auto held = lf_lock(&p->lock);
-    const struct lf_pin *pin = find(p, adapter, kind, tag);
+    const struct lf_pin *pin = find(p, owner, kind, tag);
     return pin ? fcntl(pin->fd, F_DUPFD_CLOEXEC, 0) : -1;
 }

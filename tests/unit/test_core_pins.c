@@ -1,7 +1,7 @@
-/* LIBS: lf_daemon */
+/* LIBS: lf_core */
 /* Files that are read piece by piece stay readable when they are replaced; not for ever, and not
  * more than there is room for. */
-#include "daemon/registry/pins.h"
+#include "core/pins.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+enum { PROMPT, DATASET };
 
 struct rig {
     struct lf_pins pins;
@@ -38,7 +40,7 @@ static int tear_down(void **state)
 }
 
 /* A file with these bytes, kept and then removed. */
-static void keep(struct rig *r, uint64_t adapter, const char *bytes, char tag[LF_FILE_TAG])
+static void keep(struct rig *r, uint64_t owner, const char *bytes, char tag[LF_FILE_TAG])
 {
     struct stat st;
     int fd = open(r->path, O_RDWR | O_CREAT | O_EXCL, 0600);
@@ -46,16 +48,15 @@ static void keep(struct rig *r, uint64_t adapter, const char *bytes, char tag[LF
     assert_int_equal(write(fd, bytes, strlen(bytes)), strlen(bytes));
     assert_int_equal(fstat(fd, &st), 0);
     lf_file_tag(tag, &st);
-    lf_pins_keep(&r->pins, adapter, LF_FILE_PROMPT, tag, fd);
+    lf_pins_keep(&r->pins, owner, PROMPT, tag, fd);
     close(fd);
     unlink(r->path);
 }
 
-static bool finds(struct rig *r, uint64_t adapter, enum lf_file_kind kind, const char *tag,
-                  const char *bytes)
+static bool finds(struct rig *r, uint64_t owner, int kind, const char *tag, const char *bytes)
 {
     char got[16] = "";
-    int fd = lf_pins_find(&r->pins, adapter, kind, tag);
+    int fd = lf_pins_find(&r->pins, owner, kind, tag);
     if (fd < 0)
         return false;
     assert_true(pread(fd, got, sizeof got - 1, 0) >= 0);
@@ -64,19 +65,19 @@ static bool finds(struct rig *r, uint64_t adapter, enum lf_file_kind kind, const
     return true;
 }
 
-static void what_was_asked_for_is_found_by_its_adapter_and_tag(void **state)
+static void what_was_asked_for_is_found_by_its_owner_and_tag(void **state)
 {
     struct rig *r = *state;
     char tag[LF_FILE_TAG];
     keep(r, 1, "old", tag);
-    assert_true(finds(r, 1, LF_FILE_PROMPT, tag, "old"));
-    assert_false(finds(r, 2, LF_FILE_PROMPT, tag, ""));
-    assert_false(finds(r, 1, LF_FILE_DATASET, tag, ""));
-    assert_false(finds(r, 1, LF_FILE_PROMPT, "0", ""));
-    lf_pins_forget(&r->pins, 1, LF_FILE_DATASET);
-    assert_true(finds(r, 1, LF_FILE_PROMPT, tag, "old"));
-    lf_pins_forget(&r->pins, 1, LF_FILE_PROMPT);
-    assert_false(finds(r, 1, LF_FILE_PROMPT, tag, ""));
+    assert_true(finds(r, 1, PROMPT, tag, "old"));
+    assert_false(finds(r, 2, PROMPT, tag, ""));
+    assert_false(finds(r, 1, DATASET, tag, ""));
+    assert_false(finds(r, 1, PROMPT, "0", ""));
+    lf_pins_forget(&r->pins, 1, DATASET);
+    assert_true(finds(r, 1, PROMPT, tag, "old"));
+    lf_pins_forget(&r->pins, 1, PROMPT);
+    assert_false(finds(r, 1, PROMPT, tag, ""));
 }
 
 static void what_nobody_asks_for_goes(void **state)
@@ -87,8 +88,8 @@ static void what_nobody_asks_for_goes(void **state)
     r->pins.pin[0].asked_ns = 0;
     keep(r, 2, "late", late);
     lf_pins_expire(&r->pins);
-    assert_false(finds(r, 1, LF_FILE_PROMPT, early, ""));
-    assert_true(finds(r, 2, LF_FILE_PROMPT, late, "late"));
+    assert_false(finds(r, 1, PROMPT, early, ""));
+    assert_true(finds(r, 2, PROMPT, late, "late"));
 }
 
 static void the_one_asked_for_longest_ago_makes_room(void **state)
@@ -99,19 +100,19 @@ static void the_one_asked_for_longest_ago_makes_room(void **state)
     keep(r, 2, "second", second);
     for (int i = 3; i <= LF_PINS_MAX; i++)
         keep(r, (uint64_t)i, "more", tag);
-    int fd = lf_pins_find(&r->pins, 1, LF_FILE_PROMPT, first);
-    lf_pins_keep(&r->pins, 1, LF_FILE_PROMPT, first, fd); /* asked for again */
+    int fd = lf_pins_find(&r->pins, 1, PROMPT, first);
+    lf_pins_keep(&r->pins, 1, PROMPT, first, fd); /* asked for again */
     close(fd);
     keep(r, LF_PINS_MAX + 1, "last", tag);
-    assert_true(finds(r, 1, LF_FILE_PROMPT, first, "first"));
-    assert_false(finds(r, 2, LF_FILE_PROMPT, second, ""));
-    assert_true(finds(r, LF_PINS_MAX + 1, LF_FILE_PROMPT, tag, "last"));
+    assert_true(finds(r, 1, PROMPT, first, "first"));
+    assert_false(finds(r, 2, PROMPT, second, ""));
+    assert_true(finds(r, LF_PINS_MAX + 1, PROMPT, tag, "last"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_was_asked_for_is_found_by_its_adapter_and_tag, set_up,
+        cmocka_unit_test_setup_teardown(what_was_asked_for_is_found_by_its_owner_and_tag, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_nobody_asks_for_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_one_asked_for_longest_ago_makes_room, set_up,
