@@ -144,6 +144,11 @@ enum lf_err lf_container_next(struct lf_container *c, json_t **row, int64_t *pla
                       : c->next(&c->text, row, place, diag);
 }
 
+bool lf_container_goes_on(const struct lf_container *c)
+{
+    return !c->parquet && c->next == next_line;
+}
+
 double lf_container_done(const struct lf_container *c)
 {
     if (c->parquet)

@@ -18,6 +18,7 @@
 #include "core/file.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lf_container;
@@ -36,6 +37,9 @@ void lf_container_budget(struct lf_container *c, struct lf_budget *b);
  * an item of an array, or a line, is what it is. */
 enum lf_err lf_container_next(struct lf_container *c, json_t **row, int64_t *place,
                               struct lf_diag *diag) LF_MUST_CHECK;
+/* Whether the rows behind one that could not be read can be read: of JSON lines alone, whose
+ * *place is also that of a bad line. */
+bool lf_container_goes_on(const struct lf_container *c);
 /* How much of the file was read, 0 to 1; of a pipe it is not known: 0. */
 double lf_container_done(const struct lf_container *c);
 /* "line" or "row". Static storage. */

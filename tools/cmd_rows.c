@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "tools/hub_cache.h"
 #include "tools/options.h"
+#include "trainer/look.h"
 #include "trainer/survey.h"
 
 #include <stdio.h>
@@ -57,50 +58,6 @@ static enum lf_err load_all(struct rows_run *r, struct lf_diag *diag)
 
 /* ---- One row --------------------------------------------------------------------------------- */
 
-/* A run of ids that are learnt, or of ids that are not, as text. */
-struct row_piece {
-    struct lf_buf text;
-    bool learnt;
-};
-
-static enum lf_err decode(const struct rows_run *r, struct row_piece *p, const int32_t *ids, int n,
-                          struct lf_diag *diag)
-{
-    lf_buf_reset(&p->text);
-    if (!r->model->tokenizer) {
-        for (int i = 0; i < n; i++)
-            lf_buf_printf(&p->text, "%s%d", i ? " " : "", ids[i]);
-        return LF_OK;
-    }
-    enum lf_err rc = lf_tokenizer_decode(r->model->tokenizer, &p->text, ids, (size_t)n, false);
-    return rc == LF_OK ? rc : lf_fail(diag, rc, "a row's ids are no text");
-}
-
-typedef enum lf_err (*piece_fn)(void *arg, const struct row_piece *p);
-
-/* Calls fn with each piece of a text. The last id of it is its last label. */
-static enum lf_err each_piece(const struct rows_run *r, const struct lf_row *text, piece_fn fn,
-                              void *arg, struct lf_diag *diag)
-{
-    struct lf_row row = *text;
-    int32_t *ids = malloc(((size_t)row.n + 1) * sizeof *ids);
-    struct row_piece p = {.text = {0}};
-    enum lf_err rc = ids ? LF_OK : lf_no_memory(diag, "a row");
-    if (rc == LF_OK) {
-        memcpy(ids, row.ids, (size_t)row.n * sizeof *ids);
-        ids[row.n] = row.labels[row.n - 1];
-    }
-    for (int k = 0, end; k <= row.n && rc == LF_OK; k = end) {
-        p.learnt = k > 0 && row.labels[k - 1] >= 0;
-        for (end = k + 1; end <= row.n && (row.labels[end - 1] >= 0) == p.learnt;)
-            end++;
-        rc = decode(r, &p, ids + k, end - k, diag) ?: fn(arg, &p);
-    }
-    lf_buf_free(&p.text);
-    free(ids);
-    return rc;
-}
-
 /* Text for a terminal: line ends stay, other control characters are shown as escapes. */
 static void print_text(const struct lf_buf *text)
 {
@@ -118,7 +75,7 @@ static void print_text(const struct lf_buf *text)
     }
 }
 
-static enum lf_err print_piece(void *arg, const struct row_piece *p)
+static enum lf_err print_piece(void *arg, const struct lf_row_piece *p)
 {
     const struct rows_run *r = arg;
     fputs(!r->colour ? (p->learnt ? "[[" : "") : p->learnt ? "\033[1;32m" : "\033[2m", stdout);
@@ -127,22 +84,10 @@ static enum lf_err print_piece(void *arg, const struct row_piece *p)
     return LF_OK;
 }
 
-static enum lf_err put_piece(void *arg, const struct row_piece *p)
-{
-    lf_buf_auto text = {0};
-    enum lf_err rc = lf_buf_utf8(&text, p->text.data ? p->text.data : "", p->text.len);
-    return rc
-               ?: json_array_append_new(arg,
-                                        json_pack("{s:s#, s:b}", "text", text.data ? text.data : "",
-                                                  text.len, "learnt", p->learnt)) == 0
-                  ? LF_OK
-                  : LF_E_NO_MEMORY;
-}
-
 /* ---- The report ------------------------------------------------------------------------------ */
 
 /* What the k-th of the answers says. */
-static enum lf_err answer_text(const struct rows_run *r, int k, struct row_piece *p,
+static enum lf_err answer_text(const struct rows_run *r, int k, struct lf_row_piece *p,
                                struct lf_diag *diag)
 {
     struct lf_row row;
@@ -152,13 +97,13 @@ static enum lf_err answer_text(const struct rows_run *r, int k, struct row_piece
     int first = lf_dataset_prompt(r->d, i, &ids) - 1, n = row.n_chosen - first;
     if (n > 1 && lf_model_is_eos(r->model, row.labels[row.n_chosen - 1]))
         n--;
-    return decode(r, p, row.labels + first, n, diag);
+    return lf_row_piece_text(p, r->model, row.labels + first, n, diag);
 }
 
 static enum lf_err print_answers(const struct rows_run *r, struct lf_diag *diag)
 {
     const struct lf_survey *s = &r->survey;
-    struct row_piece p = {.text = {0}};
+    struct lf_row_piece p = {.text = {0}};
     enum lf_err rc = LF_OK;
     for (int k = 0; k < s->n_answers && k < ANSWERS_SHOWN && rc == LF_OK; k++) {
         rc = answer_text(r, k, &p, diag);
@@ -194,7 +139,7 @@ static enum lf_err print_all(struct rows_run *r, struct lf_diag *diag)
         for (int k = 0; k < n && rc == LF_OK; k++) {
             printf("--- line %lld%s: %d ids, %d learnt\n", (long long)row.line, kind_of(r, &row, k),
                    texts[k].n + 1, texts[k].n_supervised);
-            rc = each_piece(r, &texts[k], print_piece, r, diag);
+            rc = lf_row_each_piece(&texts[k], r->model, print_piece, r, diag);
             putchar('\n');
         }
     }
@@ -213,7 +158,7 @@ static enum lf_err print_all(struct rows_run *r, struct lf_diag *diag)
 
 static enum lf_err add_answers(const struct rows_run *r, json_t *out, struct lf_diag *diag)
 {
-    struct row_piece p = {.text = {0}};
+    struct lf_row_piece p = {.text = {0}};
     json_t *list = json_array();
     enum lf_err rc = LF_OK;
     for (int k = 0; k < r->survey.n_answers && rc == LF_OK; k++) {
@@ -239,10 +184,10 @@ static enum lf_err print_json(struct rows_run *r, struct lf_diag *diag)
         int n = lf_row_texts(&row, texts);
         for (int k = 0; k < n && rc == LF_OK; k++) {
             const char *kind = kind_of(r, &row, k);
-            json_t *pieces = json_array();
-            rc = each_piece(r, &texts[k], put_piece, pieces, diag);
+            json_t *pieces = NULL;
+            rc = lf_row_pieces(&pieces, &texts[k], r->model, diag);
             json_array_append_new(sample,
-                                  json_pack("{s:I, s:s*, s:i, s:o}", "line", (json_int_t)row.line,
+                                  json_pack("{s:I, s:s*, s:i, s:o*}", "line", (json_int_t)row.line,
                                             "kind", *kind ? kind + 2 : NULL, "ids", texts[k].n + 1,
                                             "pieces", pieces));
         }

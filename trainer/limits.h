@@ -5,6 +5,8 @@
 
 #define LF_SURVEY_ANSWERS_MAX 64 /* labels of a data set; with more they are no labels */
 
+#define LF_LOOK_FAULTS_MAX 1000 /* wrong rows of a file that are listed */
+
 #define LF_SWEEP_GRID_MAX 100000 /* combinations of settings, of which "trials" are drawn */
 
 /* Checkpoints */
