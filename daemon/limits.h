@@ -13,6 +13,7 @@
 #define LF_CONNECTIONS_MIN 8                     /* a mount and a few clients */
 #define LF_CONNECTIONS_OVER_MAX 256              /* that are told at once to come back later */
 #define LF_TOKENIZE_ANSWER_MAX (64u << 20)       /* bytes */
+#define LF_ROWS_SAMPLE_MAX 100                   /* shown of a file's rows */
 #define LF_PEM_BYTES_MAX (1u << 20)              /* a chain of certificates; a key */
 #define LF_AUDIT_BYTES_MAX (64u << 20)           /* of the audit log, of which two are kept */
 #define LF_COUNTER_ROUTES_MAX 96                 /* counted apart in /metrics */

@@ -8,8 +8,10 @@ extern const struct lf_route lf_routes[];
 extern const size_t lf_routes_n;
 
 /* system.c */
-lf_http_fn lf_api_page, lf_api_openapi, lf_api_health, lf_api_metrics, lf_api_bases, lf_api_base,
-    lf_api_base_file;
+lf_http_fn lf_api_page, lf_api_page_file, lf_api_openapi, lf_api_health, lf_api_metrics,
+    lf_api_bases, lf_api_base, lf_api_base_file;
+/* rows.c */
+lf_http_fn lf_api_rows;
 /* adapters.c */
 lf_http_fn lf_api_tree, lf_api_adapters, lf_api_adapter_create, lf_api_adapter,
     lf_api_adapter_remove, lf_api_adapter_rename, lf_api_adapter_ctl;

@@ -26,41 +26,91 @@ static bool is_placeholder(const char *name)
            strcmp(name, "__base_model__") == 0;
 }
 
+static enum lf_err serve_base(struct lf_http *q, const struct lf_base *base,
+                              struct lf_served_model *out, struct lf_diag *diag)
+{
+    if (lf_http_may(q, base->name, diag) != LF_OK)
+        return LF_E_DENIED;
+    out->seat = lf_seat_of(q->daemon->seats, base);
+    memcpy(out->name, base->name, sizeof out->name);
+    return LF_OK;
+}
+
+/* The adapter's name in "viggo/3", put into `adapter`, and the version; of any other name, itself
+ * and 0: the version that serves. */
+static const char *version_split(char adapter[LF_NAME_MAX + 1], int32_t *version, const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    struct lf_file_ref ref;
+    char path[64];
+    *version = 0;
+    if (!slash || slash - name > LF_NAME_MAX)
+        return name;
+    snprintf(path, sizeof path, LF_FILE_VERSIONS_DIR "%.20s", slash + 1);
+    if (!lf_file_ref_parse(&ref, path) || ref.kind != LF_FILE_VERSION)
+        return name;
+    *version = ref.version;
+    snprintf(adapter, LF_NAME_MAX + 1, "%.*s", (int)(slash - name), name);
+    return adapter;
+}
+
+/* The version that is asked for is there. */
+static enum lf_err has_version(struct lf_registry *r, const struct lf_adapter_view *v,
+                               int32_t version, struct lf_diag *diag)
+{
+    int32_t *versions = NULL;
+    size_t n = 0;
+    enum lf_err rc = lf_registry_versions(r, v->record.name, &versions, &n, diag);
+    bool there = false;
+    for (size_t i = 0; i < n; i++)
+        there = there || versions[i] == version;
+    free(versions);
+    return rc != LF_OK || there ? rc
+                                : lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d",
+                                          v->record.name, (int)version);
+}
+
+static enum lf_err serve_adapter(struct lf_http *q, const struct lf_adapter_view *v,
+                                 int32_t version, struct lf_served_model *out, struct lf_diag *diag)
+{
+    const struct lf_daemon *d = q->daemon;
+    char part[64];
+    if (v->record.current == 0)
+        return lf_fail(diag, LF_E_BUSY, "%s has no version to serve yet: it is %s", v->record.name,
+                       lf_adapter_state_name(v->state));
+    if (v->stranger)
+        return lf_adapter_stranger(v, diag);
+    enum lf_err rc = version ? has_version(d->registry, v, version, diag) : LF_OK;
+    out->seat = lf_seat_for(d, v->record.id);
+    out->pick.id = v->record.id;
+    out->pick.version = version ? version : v->record.current;
+    memcpy(out->name, v->record.name, sizeof out->name);
+    snprintf(part, sizeof part, LF_FILE_VERSIONS_DIR "%d", (int)out->pick.version);
+    return rc ?: lf_registry_dir(d->registry, v->record.id, part, out->pick.dir, diag);
+}
+
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
                                  struct lf_diag *diag)
 {
     const struct lf_daemon *d = q->daemon;
     struct lf_adapter_view v;
+    char room[LF_NAME_MAX + 1];
+    int32_t version;
     struct lf_served_model s = {.key = lf_key_number(q->key),
                                 .waiting_max = lf_key_waiting_max(q->key)};
     const struct lf_base *base = lf_bases_find(&d->seats->bases, name);
+    enum lf_err rc = LF_OK;
     if (base) {
-        if (lf_http_may(q, base->name, diag) != LF_OK)
+        rc = serve_base(q, base, &s, diag);
+    } else {
+        const char *adapter = version_split(room, &version, name);
+        rc = lf_registry_view(d->registry, adapter, &v, diag);
+        if (rc == LF_OK && lf_http_may(q, adapter, diag) != LF_OK)
             return LF_E_DENIED;
-        s.seat = lf_seat_of(d->seats, base);
-        memcpy(s.name, base->name, sizeof s.name);
-        *out = s;
-        return LF_OK;
+        if (rc == LF_E_NOT_FOUND && is_placeholder(name))
+            return lf_served_model_find(q, "", out, diag);
+        rc = rc ?: serve_adapter(q, &v, version, &s, diag);
     }
-    enum lf_err rc = lf_registry_view(d->registry, name, &v, diag);
-    if (rc == LF_OK && lf_http_may(q, name, diag) != LF_OK)
-        return LF_E_DENIED;
-    if (rc == LF_E_NOT_FOUND && is_placeholder(name))
-        return lf_served_model_find(q, "", out, diag);
-    if (rc != LF_OK)
-        return rc;
-    if (v.record.current == 0)
-        return lf_fail(diag, LF_E_BUSY, "%s has no version to serve yet: it is %s", v.record.name,
-                       lf_adapter_state_name(v.state));
-    if (v.stranger)
-        return lf_adapter_stranger(&v, diag);
-    char part[64];
-    snprintf(part, sizeof part, "versions/%d", (int)v.record.current);
-    s.seat = lf_seat_for(d, v.record.id);
-    s.pick.id = v.record.id;
-    s.pick.version = v.record.current;
-    memcpy(s.name, v.record.name, sizeof s.name);
-    rc = lf_registry_dir(d->registry, v.record.id, part, s.pick.dir, diag);
     if (rc == LF_OK)
         *out = s;
     return rc;

@@ -21,9 +21,9 @@ struct lf_served_model {
     uint64_t key;               /* lf_key_number of who asks */
     int waiting_max;            /* of that key's requests */
 };
-/* An adapter, or a base by its name, or the default one by "", or by a placeholder of clients that
- * no adapter is called ("dummy", "tgi"). LF_E_NOT_FOUND; LF_E_BUSY for an adapter without a version
- * yet. */
+/* An adapter, or a version of it ("viggo/3"), or a base by its name, or the default one by "", or
+ * by a placeholder of clients that no adapter is called ("dummy", "tgi"). LF_E_NOT_FOUND;
+ * LF_E_BUSY for an adapter without a version yet. */
 enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_served_model *out,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 

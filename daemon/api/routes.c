@@ -7,6 +7,7 @@
 /* method, role, path, handler, ceiling of its body */
 const struct lf_route lf_routes[] = {
     {LF_HTTP_GET, LF_ROLE_OPEN, "/", lf_api_page},
+    {LF_HTTP_GET, LF_ROLE_OPEN, "/page/{file}", lf_api_page_file, .polled = true},
     {LF_HTTP_GET, LF_ROLE_OPEN, "/health", lf_api_health, .polled = true},
     {LF_HTTP_GET, LF_ROLE_OPEN, "/openapi.json", lf_api_openapi},
     {LF_HTTP_GET, LF_ROLE_GENERATE, "/metrics", lf_api_metrics, .polled = true},
@@ -38,6 +39,7 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/adapters/{name}/rename", lf_api_adapter_rename,
      LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/adapters/{name}/ctl", lf_api_adapter_ctl, LF_CTL_BYTES_MAX},
+    {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/adapters/{name}/rows", lf_api_rows, LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, LF_ROLE_GENERATE, "/v1/adapters/{name}/generate", lf_api_generate_text,
      LF_PROMPT_BYTES_MAX},
     {LF_HTTP_GET, LF_ROLE_TRAIN, "/v1/adapters/{name}/files/{path*}", lf_api_file_read,

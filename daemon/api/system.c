@@ -8,26 +8,52 @@
 
 #include <string.h>
 
-static enum lf_err reply_embedded(struct lf_http *q, const char *media_type,
-                                  const unsigned char *text, size_t n)
+/* A file that is part of the program; 304 to who has it. */
+static enum lf_err reply_embedded(struct lf_http *q, const struct lf_page_file *f)
 {
+    const char *had = lf_http_header(q, "If-None-Match");
     lf_buf_auto b = {0};
-    enum lf_err rc = lf_buf_append(&b, text, n);
+    lf_http_set(q, "ETag", "%s", f->etag);
+    lf_http_set(q, "Cache-Control", "no-cache");
+    lf_http_set(q, "X-Content-Type-Options", "nosniff");
+    if (had && strstr(had, f->etag)) {
+        lf_http_reply_empty(q, 304);
+        return LF_OK;
+    }
+    enum lf_err rc = lf_buf_append(&b, f->bytes, f->n);
     if (rc == LF_OK)
-        lf_http_reply(q, 200, media_type, &b);
+        lf_http_reply(q, 200, f->media_type, &b);
     return rc;
+}
+
+/* Whatever a name, a row or an answer holds: nothing runs but the page's own modules, nothing is
+ * asked of anyone but the daemon, and nobody frames it. */
+static enum lf_err reply_page(struct lf_http *q, const struct lf_page_file *f)
+{
+    lf_http_set(q, "Content-Security-Policy",
+                "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+                "frame-ancestors 'none'");
+    lf_http_set(q, "Referrer-Policy", "no-referrer");
+    return reply_embedded(q, f);
 }
 
 enum lf_err lf_api_page(struct lf_http *q, struct lf_diag *diag)
 {
     (void)diag;
-    return reply_embedded(q, "text/html; charset=utf-8", lf_page_html, lf_page_html_n);
+    return reply_page(q, lf_page_find("index.html"));
+}
+
+enum lf_err lf_api_page_file(struct lf_http *q, struct lf_diag *diag)
+{
+    const struct lf_page_file *f = lf_page_find(q->param[0]);
+    return f ? reply_page(q, f)
+             : lf_fail(diag, LF_E_NOT_FOUND, "the page has no file \"%.100s\"", q->param[0]);
 }
 
 enum lf_err lf_api_openapi(struct lf_http *q, struct lf_diag *diag)
 {
     (void)diag;
-    return reply_embedded(q, "application/json", lf_openapi_json, lf_openapi_json_n);
+    return reply_embedded(q, lf_openapi);
 }
 
 /* What does not keep it from answering, and wants somebody to look. */

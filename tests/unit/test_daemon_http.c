@@ -162,7 +162,7 @@ static void the_document_lists_every_route_and_no_other(void **state)
     static const char *const words[] = {"get", "post", "put", "delete"};
     struct lf_diag diag = {""};
     json_t *doc = NULL;
-    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi_json, lf_openapi_json_n, &diag),
+    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi->bytes, lf_openapi->n, &diag),
                      LF_OK);
     const json_t *paths = json_object_get(doc, "paths");
     size_t listed = 0;
@@ -214,7 +214,7 @@ static void the_document_has_the_ranges_of_sampling_parameters(void **state)
     (void)state;
     struct lf_diag diag = {""};
     json_t *doc = NULL;
-    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi_json, lf_openapi_json_n, &diag),
+    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi->bytes, lf_openapi->n, &diag),
                      LF_OK);
     for (const struct lf_sampling_param *p = lf_sampling_params; p->key; p++)
         assert_int_equal(ranges_in(doc, p), 3); /* OpenAI's, LoRAX', the mount's */

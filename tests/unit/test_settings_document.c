@@ -104,7 +104,7 @@ static void the_document_describes_the_settings(void **state)
     }
     json_t *want = json_pack("{s:s, s:b, s:o, s:o}", "type", "object", "additionalProperties", 0,
                              "properties", properties, "allOf", choices);
-    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi_json, lf_openapi_json_n, &diag),
+    assert_int_equal(lf_json_parse(&doc, (const char *)lf_openapi->bytes, lf_openapi->n, &diag),
                      LF_OK);
     json_t *schemas = json_object_get(json_object_get(doc, "components"), "schemas");
     if (!json_equal(json_object_get(schemas, "Settings"), want)) {

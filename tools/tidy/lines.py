@@ -22,8 +22,8 @@ BORDERS = re.compile(
     r"^(tools/|tests/|bench/|core/(log|err)\.c$|land/(host|show)\.c$|meta/rewrite\.c$)|/main\.c$"
 )
 
-CODE_SUFFIXES = C_SUFFIXES | {".py", ".sh"}
-TEXT_SUFFIXES = CODE_SUFFIXES | {".txt", ".md", ".json", ".html", ".svg", ".service", ""}
+CODE_SUFFIXES = C_SUFFIXES | {".py", ".sh", ".js"}
+TEXT_SUFFIXES = CODE_SUFFIXES | {".txt", ".md", ".json", ".html", ".css", ".svg", ".service", ""}
 DATA = ("share/base/", "share/tasks/", "tests/fuzz/corpus/", "docs/study/")
 
 

@@ -10,7 +10,8 @@ from asking import expect
 
 address = urlparse(os.environ["URL"])
 ROLES = ["open", "generate", "train", "admin"]
-VALUES = {"{name}": "nothing", "{path}": "config.json", "{id}": "999999"}
+VALUES = {"{name}": "nothing", "{path}": "config.json", "{id}": "999999",
+          "{file}": "app.js"}
 
 
 def ask(method, path, key=None):

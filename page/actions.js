@@ -1,0 +1,77 @@
+/* What is done to an adapter as a whole: made, cloned, renamed, removed and brought back. */
+import {adapterPath, filePath, request, send} from "./api.js";
+import {h} from "./dom.js";
+import {fileJson, refresh, store} from "./store.js";
+import {attempt, dialog, field, nameInput, toast} from "./ui.js";
+
+const COPIED = ["config.json", "template", "prompt", "eval.jsonl", "dataset.jsonl"];
+const WEIGHTS = ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"];
+
+export const addressOf = (name, tab) =>
+  `#/adapters/${encodeURIComponent(name)}${tab ? `/${tab}` : ""}`;
+
+export function createAdapter() {
+  dialog("New adapter", [
+    field("Name", nameInput(), "Letters, digits, dots, - and _"),
+  ], "Create", async ({name}) => {
+    await send("POST", "/v1/adapters", {name});
+    await refresh();
+    location.hash = addressOf(name, "data");
+  });
+}
+
+async function copyFile(from, to, file) {
+  const blob = await (await request("GET", filePath(from, file))).blob();
+  await request("PUT", filePath(to, file), {body: blob});
+}
+
+export function cloneAdapter(name) {
+  dialog(`Clone ${name}`, [
+    field("Name of the copy", nameInput(`${name}-copy`.slice(0, 64))),
+    h("label.check", h("input", {type: "checkbox", name: "weights", checked: true}),
+      " with the version that is served"),
+  ], "Clone", async ({name: to, weights}) => {
+    await send("POST", "/v1/adapters", {name: to});
+    const has = store.adapters.get(name).files;
+    const files = COPIED.filter(f => f in has)
+      .concat(weights ? WEIGHTS.filter(f => f in has) : []);
+    for (const file of files) await copyFile(name, to, file);
+    await refresh();
+    location.hash = addressOf(to);
+  });
+}
+
+export function renameAdapter(name, done) {
+  dialog(`Rename ${name}`, [field("New name", nameInput(name))], "Rename",
+         async ({name: to}) => {
+    await send("POST", adapterPath(name, "/rename"), {to});
+    await refresh();
+    done?.(to);
+  });
+}
+
+/* Into the trash, with a way back. */
+export async function removeAdapter(name) {
+  const removed = await attempt(() => send("DELETE", adapterPath(name)));
+  if (!removed) return;
+  await refresh();
+  toast(`${name} is in the trash`, {action: {label: "Undo", run: () => restore(name)}});
+}
+
+/* entry: as the trash lists it, or an adapter's name. */
+export async function restore(entry, name) {
+  const back = await attempt(() => send("POST", `/v1/trash/${encodeURIComponent(entry)}/restore`,
+                                        name ? {name} : {}));
+  if (!back) return;
+  await refresh();
+  toast(`${back.name ?? entry} is back`);
+}
+
+export async function order(name, command) {
+  const done = await attempt(() => send("POST", adapterPath(name, "/ctl"), command));
+  await refresh();
+  return done;
+}
+
+/* What an adapter's directory says of its settings: config.json's own members. */
+export const settingsOf = async name => await fileJson(name, "config.json") ?? {};

@@ -1,0 +1,118 @@
+/* An adapter's versions: their scores, which of them serves, and what two differ in. */
+import {order} from "./actions.js";
+import {download, filePath, send} from "./api.js";
+import {scoresOf} from "./details.js";
+import {h, keyed, setHidden, setText} from "./dom.js";
+import {duration, number, score} from "./format.js";
+import {fileJson, refresh} from "./store.js";
+import {attempt, empty, menu, scoreBar} from "./ui.js";
+
+export default function versions(name) {
+  const told = new Map(); /* by version: {report, config} */
+  const pair = [];
+  const body = h("tbody"), diff = h("div.diff", {"aria-live": "polite"});
+  const none = empty("No version yet", "A training makes one, and so does an import.");
+  const table = h("table", h("thead", h("tr", h("th", h("span.hidden", "Compare")),
+    h("th", "Version"), h("th", "Score, and the base's"), h("th.num", "Loss"),
+    h("th.num", "Eval loss"), h("th.num", "Rows"), h("th.num", "Time"),
+    h("th", h("span.hidden", "Actions")))), body);
+  let current = 0;
+
+  async function load(version, row) {
+    if (told.has(version)) return;
+    told.set(version, null);
+    await attempt(async () => {
+      const [report, config] = await Promise.all(["metrics.json", "config.json"].map(f =>
+        fileJson(name, `versions/${version}/${f}`)));
+      told.set(version, {report, config});
+      fill(row, report);
+    });
+  }
+
+  function fill(row, report) {
+    const scores = scoresOf(report), train = report?.train;
+    row.parts.score.replaceChildren(...!scores ? [] : [scoreBar(scores.score, scores.base),
+      h("span.num", score(scores.score)), h("small", `base ${score(scores.base)}`
+        + (scores.metric ? `, ${scores.metric}` : ""))]);
+    setText(row.parts.loss, score(train?.loss));
+    setText(row.parts.evalLoss, score(train?.eval_loss));
+    setText(row.parts.rows, number(report?.data?.rows));
+    setText(row.parts.time, train?.seconds == null ? "–" : duration(train.seconds));
+  }
+
+  function makeRow(version) {
+    const parts = {serves: h("span.badge.ready", "serves"), score: h("td.score-cell"),
+                   loss: h("td.num"), evalLoss: h("td.num"), rows: h("td.num"), time: h("td.num")};
+    const serve = h("button", {onclick: () => order(name, `rollback ${version}`)}, "Serve");
+    const pick = h("input", {type: "checkbox", "aria-label": `Compare v${version}`,
+                             onchange: event => choose(version, event.target)});
+    const row = h("tr", h("td", pick), h("th", {scope: "row"}, `v${version}`, " ", parts.serves),
+      parts.score, parts.loss, parts.evalLoss, parts.rows, parts.time,
+      h("td.buttons", serve, menu(`Actions of v${version}`, () => actions(version))));
+    Object.assign(row, {parts, serve, pick});
+    load(version, row);
+    return row;
+  }
+
+  const actions = version => [
+    {label: "Download weights", icon: "download", run: () => attempt(() => download(filePath(name,
+      `versions/${version}/adapter_model.safetensors`), `${name}-v${version}.safetensors`))},
+    {label: "Download its PEFT config", icon: "download", run: () => attempt(() => download(
+      filePath(name, `versions/${version}/adapter_config.json`),
+      `${name}-v${version}-adapter_config.json`))},
+    ...version === current ? [] : [{label: "Remove", icon: "trash", bad: true,
+      run: () => attempt(async () => {
+        await send("DELETE", filePath(name, `versions/${version}`));
+        await refresh();
+      })}]];
+
+  /* The last two that were ticked are compared. */
+  function choose(version, input) {
+    const at = pair.findIndex(p => p.version === version);
+    if (at >= 0) pair.splice(at, 1);
+    if (input.checked) pair.push({version, input});
+    if (pair.length > 2) pair.shift().input.checked = false;
+    compare();
+  }
+
+  function compare() {
+    const [a, b] = pair.map(p => p.version).sort((x, y) => x - y);
+    if (b === undefined) {
+      diff.replaceChildren(...pair.length ? [h("p.soft", "Tick another one, too.")] : []);
+      return;
+    }
+    diff.replaceChildren(h("h3", `v${a} and v${b}`), differences(told.get(a), told.get(b), a, b));
+  }
+
+  return {update: a => {
+    current = a.current;
+    setHidden(none, a.versions.length > 0);
+    setHidden(table, a.versions.length === 0);
+    keyed(body, a.versions.toReversed(), v => v, makeRow, (row, v) => {
+      setHidden(row.parts.serves, v !== a.current);
+      setHidden(row.serve, v === a.current);
+    });
+  }, element: h("div.part", none, h("div.scroll", table), diff)};
+}
+
+const text = value => value === undefined ? "–"
+  : typeof value === "string" ? value : JSON.stringify(value);
+
+function differences(a, b, nameA, nameB) {
+  const facts = t => ({
+    score: t?.report?.eval?.score, "eval loss": t?.report?.train?.eval_loss,
+    loss: t?.report?.train?.loss, rows: t?.report?.data?.rows,
+    "rows' sha256": t?.report?.data?.sha256?.slice(0, 12)});
+  const rows = [];
+  const add = (what, left, right) => {
+    for (const key of new Set([...Object.keys(left), ...Object.keys(right)]))
+      if (text(left[key]) !== text(right[key]))
+        rows.push(h("tr", h("th", {scope: "row"}, key), h("td.soft", what),
+                    h("td.num", text(left[key])), h("td.num", text(right[key]))));
+  };
+  add("setting", a?.config ?? {}, b?.config ?? {});
+  add("outcome", facts(a), facts(b));
+  if (!rows.length) return h("p.soft", "They do not differ in settings, rows or scores.");
+  return h("div.scroll", h("table", h("thead", h("tr", h("th", "What differs"), h("th", ""),
+    h("th.num", `v${nameA}`), h("th.num", `v${nameB}`))), h("tbody", rows)));
+}
