@@ -92,7 +92,7 @@ export default function adapter(name, part, query) {
 
   function update() {
     const a = store.adapters.get(name);
-    setHidden(gone, Boolean(a) || store.adapters.size === 0);
+    setHidden(gone, Boolean(a) || !store.asked);
     if (!a) return;
     setBadge(state, a.state);
     setText(version, a.current ? `serves v${a.current}` : "no version yet");

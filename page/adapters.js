@@ -33,12 +33,12 @@ function makeRow(adapter, picked, changed) {
   };
   const p = row.parts;
   row.append(
-    h("div.cell.pick", {role: "cell"}, h("input", {type: "checkbox", checked: picked.has(name),
-      "aria-label": `Select ${name}`, onchange: event => {
+    h("div.cell.pick", {role: "cell"}, h("label.tick", h("input", {type: "checkbox",
+      checked: picked.has(name), "aria-label": `Select ${name}`, onchange: event => {
         if (event.target.checked) picked.add(name);
         else picked.delete(name);
         changed();
-      }})),
+      }}))),
     h("div.cell.name", {role: "cell"}, h("a", {href: addressOf(name), title: name}, name)),
     h("div.cell.state", {role: "cell"}, p.state, p.bar),
     h("div.cell.version", {role: "cell"}, p.version),
@@ -135,7 +135,7 @@ export default function adapters() {
       : `${number(list.length)} of ${plural(store.adapters.size, "adapter")}`);
     const none = store.adapters.size === 0;
     setHidden(table.element, none);
-    setHidden(nothing, !none);
+    setHidden(nothing, !none || !store.asked);
     if (none && !nothing.firstChild?.matches(store.sees ? ".first" : ".denied"))
       nothing.replaceChildren(store.sees ? firstSteps() : denied());
     table.setItems(list);
@@ -144,7 +144,7 @@ export default function adapters() {
   const element = h("section.view.fill", h("div.view-head", h("h1", "Adapters"), count,
     h("div.tools", picker(draw), h("a.button", {href: "#/trash"}, icon("trash"), "Trash"),
       h("button.primary", {onclick: createAdapter}, icon("plus"), "New adapter"))),
-    bulk, nothing, table.element);
+    nothing, table.element, bulk);
   return {title: "Adapters", element, close: watch(draw)};
 }
 

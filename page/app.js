@@ -106,7 +106,8 @@ function login(why) {
   });
 }
 
-whenDenied(refused => login(hasKey() ? refused.message : "This daemon wants a key."));
+whenDenied(() => login(hasKey() ? "The daemon does not know this key."
+                                : "This daemon wants a key."));
 frame();
 addEventListener("hashchange", () => {
   show();

@@ -34,7 +34,7 @@ function classes({labels, classes: list}) {
 function one(title, part) {
   if (!part?.confusion) return null;
   const c = part.confusion;
-  return h("section.card", h("h3", title),
+  return h("section.card", h("h2", title),
     h("p.facts", `accuracy ${score(c.accuracy)} · macro F1 ${score(c.macro_f1)} · weighted F1 `
       + score(c.weighted_f1)), matrix(c), classes(c));
 }

@@ -17,7 +17,7 @@ function present(name, file, look) {
     download(filePath(name, file), `${name}-${file}`))}, icon("download"), "Download");
   const see = h("button", {onclick: look}, "Look at it");
   const [title, text] = FILES[file];
-  const element = h("div.card", h("h3", title), h("p", facts), h("div.buttons", see, save));
+  const element = h("div.card", h("h2", title), h("p", facts), h("div.buttons", see, save));
   element.update = at => {
     setText(facts, at ? `${bytes(at[0])}, written ${ago(at[1])}` : `None: ${text}`);
     setHidden(see, !at);
@@ -29,7 +29,7 @@ function present(name, file, look) {
 export default function data(name) {
   let kind = "dataset.jsonl", file = null, looking = null;
   const report = h("div.report", {"aria-live": "polite"});
-  const title = h("h3"), bar = h("progress", {max: 1, "aria-label": "Checking rows", hidden: true});
+  const title = h("h2"), bar = h("progress", {max: 1, "aria-label": "Checking rows", hidden: true});
   const picker = h("input.hidden", {type: "file", "aria-label": "Choose a file of rows",
                                     onchange: () => take(picker.files[0])});
   const upload = h("button", {hidden: true, onclick: () => put(false)}, icon("upload"), "Upload");

@@ -23,7 +23,7 @@ function questionOf(row) {
 
 function answerCell(title) {
   const text = h("pre.raw"), note = h("small.soft");
-  const element = h("div.example-answer", h("h4", title), text, note);
+  const element = h("div.example-answer", h("h3", title), text, note);
   return Object.assign(element, {text, note});
 }
 
@@ -59,15 +59,15 @@ export default function examples(name) {
 
   function makeRow(question, i) {
     const row = {question, base: answerCell("Base"), tuned: answerCell("Version")};
-    row.element = h("article.example.card", h("div.example-head", h("h3", `Row ${i + 1}`),
+    row.element = h("article.example.card", h("div.example-head", h("h2", `Row ${i + 1}`),
       h("button.small", {onclick: () => {
         running ??= new AbortController();
         if (running.signal.aborted) running = new AbortController();
         askOne(row, running.signal);
       }}, icon("play"), "Ask")),
-    h("div.example-cells", h("div.example-answer", h("h4", "Prompt"),
+    h("div.example-cells", h("div.example-answer", h("h3", "Prompt"),
       h("pre.raw", {tabindex: "0"}, question.shown)),
-    h("div.example-answer", h("h4", "Expected"), h("pre.raw", question.expected)),
+    h("div.example-answer", h("h3", "Expected"), h("pre.raw", question.expected)),
     row.base, row.tuned));
     return row;
   }

@@ -83,7 +83,7 @@ export default function jobs() {
     return {name, count, list, element};
   });
   const draw = () => {
-    setHidden(none, store.jobs.length > 0);
+    setHidden(none, store.jobs.length > 0 || !store.asked);
     const counts = {};
     for (const g of groups) {
       let list = store.jobs.filter(j => groupOf(j) === g.name);

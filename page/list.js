@@ -10,12 +10,11 @@ export class VirtualTable {
   constructor({label, columns, make, update, key, sorted}) {
     Object.assign(this, {make, update, key, items: [], rows: new Map()});
     this.space = h("div.vspace", {role: "rowgroup"});
-    this.body = h("div.vbody", {onscroll: () => this.draw(), onkeydown: e => this.move(e)},
-                  this.space);
     this.head = h("div.vhead", {role: "rowgroup"},
       h("div.vrow", {role: "row"}, columns.map(c => this.headCell(c, columns, sorted))));
-    this.element = h("div.vtable", {role: "table", "aria-label": label}, this.head, this.body);
-    new ResizeObserver(() => this.draw()).observe(this.body);
+    this.element = h("div.vtable", {role: "table", "aria-label": label,
+      onscroll: () => this.draw(), onkeydown: e => this.move(e)}, this.head, this.space);
+    new ResizeObserver(() => this.draw()).observe(this.element);
   }
 
   headCell(column, columns, sorted) {
@@ -40,14 +39,19 @@ export class VirtualTable {
     this.draw();
   }
 
+  /* Of the rows in sight, below the head. */
+  tall() {
+    return this.element.clientHeight - this.head.offsetHeight;
+  }
+
   height() {
     return parseFloat(getComputedStyle(this.element).getPropertyValue("--row")) || 48;
   }
 
   draw() {
     const height = this.height();
-    const first = Math.max(0, Math.floor(this.body.scrollTop / height) - SPARE);
-    const low = this.body.scrollTop + this.body.clientHeight;
+    const first = Math.max(0, Math.floor(this.element.scrollTop / height) - SPARE);
+    const low = this.element.scrollTop + this.tall();
     const last = Math.min(this.items.length, Math.ceil(low / height) + SPARE);
     const seen = new Set();
     this.space.style.height = `${this.items.length * height}px`;
@@ -89,8 +93,8 @@ export class VirtualTable {
 
   /* Arrows, Page keys, Home and End go from row to row. */
   move(event) {
-    const row = event.target.closest(".vrow");
-    const page = Math.max(1, Math.floor(this.body.clientHeight / this.height()) - 1);
+    const row = event.target.closest(".vspace .vrow");
+    const page = Math.max(1, Math.floor(this.tall() / this.height()) - 1);
     const step = {ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page,
                   Home: -Infinity, End: Infinity}[event.key];
     if (!row || step === undefined || event.target.matches("input[type=text]")) return;
@@ -100,9 +104,9 @@ export class VirtualTable {
 
   focus(i) {
     const height = this.height(), top = i * height;
-    if (top < this.body.scrollTop) this.body.scrollTop = top;
-    else if (top + height > this.body.scrollTop + this.body.clientHeight)
-      this.body.scrollTop = top + height - this.body.clientHeight;
+    if (top < this.element.scrollTop) this.element.scrollTop = top;
+    else if (top + height > this.element.scrollTop + this.tall())
+      this.element.scrollTop = top + height - this.tall();
     this.draw();
     this.rows.get(this.key(this.items[i]))?.querySelector("a")?.focus();
   }

@@ -12,7 +12,8 @@ export const store = {
   metrics: null, /* {name: number}, without "lorafs_" */
   history: [], /* {ms, metrics}, oldest first */
   health: {state: "loading", text: "Connecting…"},
-  sees: true, /* whether the key may see adapters and jobs */
+  asked: false, /* whether adapters and jobs are known yet */
+  sees: true, /* whether the key may see them */
   version: "",
 };
 
@@ -74,6 +75,7 @@ async function askSeen() {
     if (error.status !== 403) throw error;
     store.sees = false;
   }
+  store.asked = true;
 }
 
 async function ask() {
@@ -112,8 +114,7 @@ function loop() {
 /* Another key: all is asked anew. */
 export function restart() {
   generation = -1;
-  store.adapters = new Map();
-  store.bases = [];
+  Object.assign(store, {adapters: new Map(), jobs: [], bases: [], asked: false});
   return refresh();
 }
 

@@ -180,7 +180,7 @@ export default function studies() {
         `${number(done)} of ${plural(s.cells.size, "cell")} ready; score, and lift on the base's`);
     });
     keyed(sweeps, swept, a => a.name, sweepCard, (card, a) => card.update(a));
-    setHidden(none, here.size + swept.length + opened.children.length > 0);
+    setHidden(none, !store.asked || here.size + swept.length + opened.children.length > 0);
   }
 
   const element = h("section.view", {ondragover: e => e.preventDefault(), ondrop: e => {

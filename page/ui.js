@@ -138,5 +138,5 @@ export function scoreBar(score, base) {
 }
 
 export function empty(title, text, ...more) {
-  return h("div.empty", h("h2", title), h("p", text), more);
+  return h("div.nothing", h("h2", title), h("p", text), more);
 }

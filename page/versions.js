@@ -46,7 +46,8 @@ export default function versions(name) {
     const serve = h("button", {onclick: () => order(name, `rollback ${version}`)}, "Serve");
     const pick = h("input", {type: "checkbox", "aria-label": `Compare v${version}`,
                              onchange: event => choose(version, event.target)});
-    const row = h("tr", h("td", pick), h("th", {scope: "row"}, `v${version}`, " ", parts.serves),
+    const row = h("tr", h("td", h("label.tick", pick)),
+      h("th", {scope: "row"}, `v${version}`, " ", parts.serves),
       parts.score, parts.loss, parts.evalLoss, parts.rows, parts.time,
       h("td.buttons", serve, menu(`Actions of v${version}`, () => actions(version))));
     Object.assign(row, {parts, serve, pick});
@@ -81,7 +82,7 @@ export default function versions(name) {
       diff.replaceChildren(...pair.length ? [h("p.soft", "Tick another one, too.")] : []);
       return;
     }
-    diff.replaceChildren(h("h3", `v${a} and v${b}`), differences(told.get(a), told.get(b), a, b));
+    diff.replaceChildren(h("h2", `v${a} and v${b}`), differences(told.get(a), told.get(b), a, b));
   }
 
   return {update: a => {

@@ -14,7 +14,8 @@ import time
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 SLOWER = 12 if os.environ.get("SANITIZE") else 4
 KEYS = {"Enter": "\ue007", "Tab": "\ue004", "Escape": "\ue00c", "ArrowDown": "\ue015",
-        "ArrowUp": "\ue013", "End": "\ue010", "Home": "\ue011", "Shift": "\ue008"}
+        "ArrowUp": "\ue013", "End": "\ue010", "Home": "\ue011", "Shift": "\ue008",
+        "Backspace": "\ue003"}
 
 
 class Failed(Exception):
@@ -31,10 +32,10 @@ class Element:
     def click(self):
         self.call("POST", "/click", {})
 
-    def type(self, text, clear=True):
-        if clear:
-            self.call("POST", "/clear", {})
-        self.call("POST", "/value", {"text": text})
+    def type(self, text):
+        """In place of what is there."""
+        self.browser.script("arguments[0].select()", {ELEMENT: self.id})
+        self.call("POST", "/value", {"text": text or KEYS["Backspace"]})
 
     def upload(self, path):
         self.call("POST", "/value", {"text": path})
@@ -129,8 +130,8 @@ class Browser:
         self.wait(f"a click on {css} {text or ''}",
                   lambda: self.find(css, text).click() or True)
 
-    def type(self, css, text, clear=True):
-        self.find(css).type(text, clear)
+    def type(self, css, text):
+        self.find(css).type(text)
 
     def choose(self, css, value):
         """Of a select."""
