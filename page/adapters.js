@@ -57,9 +57,9 @@ function updateScore(row, details) {
   if (row.details === details) return;
   row.details = details;
   const scores = scoresOf(details?.report), p = row.parts;
-  p.score.replaceChildren(...(!scores ? [] : [scoreBar(scores.score ?? 0, scores.base),
-    h("span.num", {title: scores.metric ?? ""}, score(scores.score)),
-    h("small", `base ${score(scores.base)}`)]));
+  const own = scores?.score == null ? [] : [scoreBar(scores.score, scores.base),
+    h("span.num", {title: scores.metric ?? ""}, score(scores.score))];
+  p.score.replaceChildren(...own, ...scores ? [h("small", `base ${score(scores.base)}`)] : []);
   p.curve.replaceChildren(...[sparkOf(details)].filter(Boolean));
 }
 

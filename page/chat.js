@@ -11,7 +11,7 @@ const SAMPLING = [
   ["temperature", "0", "0: the likeliest token always", "0", "100", "0.1"],
   ["top_p", "1", "the likeliest tokens that make up this part", "0", "1", "0.05"],
   ["top_k", "", "so many of the likeliest tokens", "0", "", "1"],
-  ["max_tokens", "", "of an answer; empty: as the adapter has it", "1", "", "1"],
+  ["max_tokens", "256", "of an answer", "1", "", "1"],
   ["repetition_penalty", "1", "above 1 repeats less", "0.01", "100", "0.05"],
   ["seed", "", "the same seed gives the same answer", "0", "", "1"],
 ];
@@ -45,7 +45,7 @@ function messagesFor(turn, column) {
 }
 
 function samplingNow() {
-  const out = {};
+  const out = {max_tokens: 256};
   for (const [name, value] of Object.entries(talk.sampling))
     if (value !== "") out[name] = Number(value);
   return out;

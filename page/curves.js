@@ -2,7 +2,7 @@
  * picture. */
 import {Chart, smooth} from "./chart.js";
 import {h} from "./dom.js";
-import {number, score} from "./format.js";
+import {number} from "./format.js";
 import {openJob, store} from "./store.js";
 import {attempt, choice} from "./ui.js";
 import {LogTail, curvesOf, versionLines} from "./trainlog.js";
@@ -19,7 +19,7 @@ export default function curves(name, query) {
   const runs = new Map(); /* by key: {name, version, lines, on, colour} */
   const others = new Set((query?.get("with") ?? "").split(",").filter(n => n && n !== name));
   const chart = new Chart("Curves of the trainings", {height: 340, xText: x => `${number(x)}`,
-    yText: y => Math.abs(y) < 0.001 && y !== 0 ? y.toExponential(1) : score(y)});
+    yText: y => Math.abs(y) < 0.001 && y !== 0 ? y.toExponential(1) : number(y)});
   const chips = h("div.chips", {role: "group", "aria-label": "What is shown"});
   const hint = h("small.soft", "Drag to zoom, double-click for all; with the keyboard + and -, "
     + "arrows to read. The loss is smoothed, its steps are faint behind it; dots are evaluations.");

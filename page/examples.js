@@ -1,6 +1,6 @@
 /* Evaluation rows, and what the base and a version answer to them, side by side. */
 import {h, icon, setHidden, setText} from "./dom.js";
-import {fileText, store} from "./store.js";
+import {fileJson, fileText, store} from "./store.js";
 import {empty} from "./ui.js";
 import {ask, figures} from "./answer.js";
 import {linesOf} from "./trainlog.js";
@@ -32,11 +32,12 @@ export default function examples(name) {
   const which = h("select", {"aria-label": "Version"});
   const run = h("button.primary", {onclick: askAll}, icon("play"), "Ask all of them");
   const stop = h("button", {hidden: true, onclick: () => running?.abort()}, icon("stop"), "Stop");
-  let rows = [], running = null, stamp = null, versions = "";
+  let rows = [], running = null, stamp = null, versions = "", longest = 256;
 
   async function askOne(row, signal) {
     const {prompt, messages} = row.question;
-    const of = (model, cell) => ask({model, prompt, messages, sampling: {temperature: 0}, signal},
+    const of = (model, cell) => ask({model, prompt, messages, signal,
+      sampling: {temperature: 0, max_tokens: longest}},
       state => { setText(cell.text, state.text); setText(cell.note, figures(state)); })
       .catch(error => {
         if (error.name !== "AbortError") setText(cell.note, error.message);
@@ -77,6 +78,7 @@ export default function examples(name) {
     const now = `${file} ${a.files[file]}`;
     if (now === stamp) return;
     stamp = now;
+    longest = (await fileJson(name, "settings")).max_tokens;
     const text = await fileText(name, file, {headers: {Range: `bytes=0-${LOOK_BYTES - 1}`}});
     rows = linesOf(text ?? "").map(questionOf).filter(Boolean).slice(0, SHOWN).map(makeRow);
     list.replaceChildren(...rows.length ? rows.map(row => row.element) : [empty("No examples",

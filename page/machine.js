@@ -1,4 +1,5 @@
-/* The machine: what holds its memory, how full it is, and its rates over the last hour. */
+/* The machine: what holds its memory, how full it is, and its rates since the page was opened, over
+ * an hour at most. */
 import {Chart} from "./chart.js";
 import {h, keyed, setText} from "./dom.js";
 import {bytes, duration, number, percent} from "./format.js";
