@@ -5,6 +5,7 @@
  * its body piece by piece, its end (the handler runs). */
 #include "daemon/http/server.h"
 
+#include "container/unpack.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/http/access.h"
@@ -13,7 +14,6 @@
 #include "daemon/http/connections.h"
 #include "daemon/http/listen.h"
 #include "daemon/http/tls.h"
-#include "daemon/http/unpack.h"
 #include "daemon/limits.h"
 #include "daemon/state.h"
 

@@ -1,7 +1,7 @@
-/* A request's body that its Content-Encoding says is packed, unpacked as it comes. What it unpacks
- * to has the ceiling that the bare body would have: the taker's. One thread. */
-#ifndef LF_DAEMON_HTTP_UNPACK_H
-#define LF_DAEMON_HTTP_UNPACK_H
+/* The body of an HTTP request that its Content-Encoding says is packed, unpacked as it comes. What
+ * it unpacks to has the ceiling that the bare body would have: the taker's. One thread. */
+#ifndef LF_CONTAINER_UNPACK_H
+#define LF_CONTAINER_UNPACK_H
 
 #include "core/err.h"
 

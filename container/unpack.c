@@ -1,5 +1,5 @@
 /* Packed bodies, by zlib. */
-#include "daemon/http/unpack.h"
+#include "container/unpack.h"
 
 #include <stdbool.h>
 #include <stdint.h>
