@@ -58,8 +58,9 @@ export async function checkRows(name, file, signal, told = () => {}) {
 const pieceOf = piece => h(piece.learnt ? "mark.learnt" : "span.context", piece.text);
 
 function sampleOf(row, unit) {
-  return h("li.sample", h("small", `${unit} ${number(row.place)}: ${plural(row.tokens, "token")}, `
-    + `${number(row.learnt)} learnt`), h("div.row-text", row.pieces.map(pieceOf)));
+  return h("li.sample", h("small", `${unit} ${number(row.place)}`,
+    row.kind && `, ${row.kind}`, `: ${plural(row.tokens, "token")}, ${number(row.learnt)} learnt`),
+    h("div.row-text", row.pieces.map(pieceOf)));
 }
 
 export function reportOf(report) {

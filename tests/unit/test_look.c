@@ -70,6 +70,27 @@ static void the_first_rows_are_shown_with_what_carries_loss(void **state)
     json_decref(j);
 }
 
+static void both_texts_of_a_pair_are_shown(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"prompt\": \"Q:\", \"chosen\": \" yes\", \"rejected\": \" no\"}\n";
+    static const char *const kinds[] = {"chosen", "rejected"};
+    struct lf_train_settings s = settings(2048);
+    struct lf_diag diag = {""};
+    json_t *j = NULL;
+    s.loss = LF_LOSS_DPO;
+    assert_int_equal(lf_file_write(path, text, strlen(text), NULL), LF_OK);
+    if (lf_rows_look(&j, path, &model, &s, 1, NULL, &diag) != LF_OK)
+        fail_msg("%s", diag.text);
+    assert_int_equal(count(j, "rows"), 1);
+    assert_int_equal(json_array_size(json_object_get(j, "sample")), 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_string_equal(lf_json_text_of(item(j, "sample", i), "kind"), kinds[i]);
+    json_decref(j);
+    lf_train_settings_free(&s);
+}
+
 static void a_file_that_cannot_be_read_on_ends_with_its_fault(void **state)
 {
     (void)state;
@@ -105,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_wrong_row_is_named_and_the_rest_is_counted),
         cmocka_unit_test(the_first_rows_are_shown_with_what_carries_loss),
+        cmocka_unit_test(both_texts_of_a_pair_are_shown),
         cmocka_unit_test(a_file_that_cannot_be_read_on_ends_with_its_fault),
         cmocka_unit_test(the_list_of_faults_has_a_ceiling_and_their_number_has_none),
     };
