@@ -36,6 +36,7 @@ export function figures(state) {
     const after = state.seconds - state.first;
     if (tokens > 1 && after > 0) parts.push(`${number((tokens - 1) / after)} tokens/s`);
   }
+  if (state.stopped) parts.push("stopped");
   if (state.finish === "length") parts.push("cut at max_tokens");
   return parts.join(" · ");
 }

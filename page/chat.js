@@ -98,7 +98,8 @@ class Answer {
       state => { this.state = state; this.draw(); });
       if (!this.state.text) this.text.replaceChildren(h("i.soft", "An empty answer"));
     } catch (error) {
-      if (error.name === "AbortError") setText(this.note, `${figures(this.state)} · stopped`);
+      this.state.stopped = error.name === "AbortError";
+      if (this.state.stopped) setText(this.note, figures(this.state));
       else this.text.append(h("p.error", {role: "alert"}, error.message));
     }
     if (this.running !== controller) return;

@@ -34,6 +34,6 @@ export default function trash() {
     h("div.view-head", h("h1", "Trash"), h("span.soft", "Kept for seven days"),
       h("div.tools", h("button.bad", {onclick: () => forGood("Empty the trash", "/v1/trash", load)},
                        "Empty"))),
-    none, h("table", h("thead", h("tr", h("th", "Adapter"), h("th.num", "Size"),
-      h("th", "Removed"), h("th", h("span.hidden", "Actions")))), body))};
+    none, h("div.scroll", h("table", h("thead", h("tr", h("th", "Adapter"), h("th.num", "Size"),
+      h("th", "Removed"), h("th", h("span.hidden", "Actions")))), body)))};
 }
