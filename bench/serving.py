@@ -9,9 +9,12 @@ themselves, answers in a form. Prompts are token ids, so that any base with a to
     bench/serving.py URL repeats            the same token again and again, a random order of three,
                                             free text; 1, 4 and 16 users, each twice
     bench/serving.py URL forms              a JSON schema, free text, choices; 1, 16 and 64 users
+    bench/serving.py URL beside             a stream and a training, alone and together; requests now
+                                            and then, beside the training
 """
 import http.client
 import json
+import random
 import sys
 import time
 import urllib.parse
@@ -32,9 +35,10 @@ class Server:
 
     def request(self, method, path, body=None):
         c = http.client.HTTPConnection(self.at.hostname, self.at.port, timeout=120)
-        c.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+        text = body if isinstance(body, str) else body and json.dumps(body)
+        c.request(method, path, text, {"Content-Type": "application/json"})
         r = c.getresponse()
-        if r.status != 200:
+        if r.status >= 300:
             raise SystemExit(f"{path}: {r.status} {r.read(300).decode(errors='replace')}")
         return r
 
@@ -126,8 +130,54 @@ def forms(server):
         crowd(server, users, "choices", choices=["positive", "negative", "neutral"], max_tokens=128)
 
 
+def rate(server, seconds):
+    """Tokens a second that are trained on."""
+    begun, was = time.perf_counter(), server.metric("lorafs_train_tokens_total")
+    time.sleep(seconds)
+    return (server.metric("lorafs_train_tokens_total") - was) / (time.perf_counter() - begun)
+
+
+def beside(server):
+    draw = random.Random(1)
+    words = "time year people way day man thing woman life child world school".split()
+    rows = "".join(json.dumps({"prompt": " ".join(draw.choices(words, k=430)),
+                               "completion": " " + " ".join(draw.choices(words, k=20))}) + "\n"
+                   for _ in range(2000))
+
+    def ask(tokens):
+        return server.times(model="", prompt=[5, 77, 123] * 30, max_tokens=tokens, temperature=1,
+                            ignore_eos=True)
+
+    def stream():
+        came = ask(400)
+        return (len(came) - 1) / (came[-1] - came[0])
+    stream()
+    print(f"the stream alone: {stream():.0f} tok/s", flush=True)
+    name, config = f"beside{time.time():.0f}", {"rank": 8, "steps": 100000, "batch_size": 16,
+                                               "target_modules": ["q_proj", "v_proj"]}
+    server.request("POST", "/v1/adapters", {"name": name, "config": config}).read()
+    server.request("PUT", f"/v1/adapters/{name}/files/dataset.jsonl?train=1", rows).read()
+    steps = server.metric("lorafs_train_steps_total") + 3
+    while server.metric("lorafs_train_steps_total") < steps:
+        time.sleep(0.1)
+    print(f"the training alone: {rate(server, 4):.0f} tok/s", flush=True)
+    first = []
+    for _ in range(100):
+        time.sleep(draw.uniform(0.02, 0.1))
+        first.append(ask(2)[0])
+    print(f"requests now and then: to the first token p50 {part(first, .5):.1f} p99 "
+          f"{part(first, .99):.1f} ms", flush=True)
+    with ThreadPoolExecutor(1) as pool:
+        streams = pool.submit(lambda: [stream() for _ in range(5)])
+        time.sleep(0.5)
+        trained = rate(server, 3)
+        print(f"together: the training {trained:.0f}, the stream "
+              f"{sorted(streams.result())[2]:.0f} tok/s", flush=True)
+    server.request("POST", f"/v1/adapters/{name}/ctl", "cancel").read()
+
+
 def main():
-    kinds = {f.__name__: f for f in (load, cold, repeats, forms)}
+    kinds = {f.__name__: f for f in (load, cold, repeats, forms, beside)}
     if len(sys.argv) < 3 or sys.argv[2] not in kinds:
         raise SystemExit(__doc__)
     kinds[sys.argv[2]](Server(sys.argv[1]), *sys.argv[3:])
