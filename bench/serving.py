@@ -9,8 +9,8 @@ themselves, answers in a form. Prompts are token ids, so that any base with a to
     bench/serving.py URL repeats            the same token again and again, a random order of three,
                                             free text; 1, 4 and 16 users, each twice
     bench/serving.py URL forms              a JSON schema, free text, choices; 1, 16 and 64 users
-    bench/serving.py URL beside             a stream and a training, alone and together; requests now
-                                            and then, beside the training
+    bench/serving.py URL beside             a stream and a training, alone and together; requests
+                                            now and then, beside the training
 """
 import http.client
 import json
