@@ -223,6 +223,13 @@ static bool one(const struct fault_subject *s, void *arg, enum fault_kind kind, 
     return met;
 }
 
+static long stride(void)
+{
+    const char *text = getenv("LF_TEST_STRIDE");
+    long n = text ? strtol(text, NULL, 10) : 4;
+    return n < 1 ? 1 : n;
+}
+
 void fault_sweep(const struct fault_subject *s, void *arg)
 {
     if (fault == &at_start) {
@@ -232,9 +239,9 @@ void fault_sweep(const struct fault_subject *s, void *arg)
         fault = shared;
     }
     for (int kind = 0; kind < FAULT_KINDS; kind++) {
-        int step = kind == FAULT_MEMORY ? 2 : 1; /* the odd calls once, the even ones for good */
+        long step = kind == FAULT_MEMORY ? stride() : 1;
         for (int for_good = 0; for_good < 2; for_good++)
-            for (long n = step == 1 ? 1 : 1 + for_good;
+            for (long n = 1 + for_good * (step / 2);
                  one(s, arg, (enum fault_kind)kind, for_good, n); n += step)
                 assert_true(n < CALLS_MAX);
     }

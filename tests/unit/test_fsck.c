@@ -247,11 +247,23 @@ static void lost_only_what_was_named(const char *done)
     }
 }
 
+/* Sanitizers make a round three times as long. */
+#ifdef __SANITIZE_ADDRESS__
+#define ROUNDS 30
+#else
+#define ROUNDS 100
+#endif
+
+static int rounds_wanted(void)
+{
+    const char *r = getenv("LF_TEST_ROUNDS");
+    return r ? (int)strtol(r, NULL, 10) : ROUNDS;
+}
+
 static void a_damaged_file_is_named_and_mended(void **state)
 {
     (void)state;
-    const char *r = getenv("LF_TEST_ROUNDS");
-    for (int rounds = r ? (int)strtol(r, NULL, 10) : 100; rounds > 0; rounds--) {
+    for (int rounds = rounds_wanted(); rounds > 0; rounds--) {
         char done[128];
         start_anew();
         damage(files[below(n_files)], done);
@@ -279,8 +291,7 @@ static void a_damaged_file_is_named_and_mended(void **state)
 static void a_registry_opens_with_any_file_damaged(void **state)
 {
     (void)state;
-    const char *r = getenv("LF_TEST_ROUNDS");
-    for (int rounds = r ? (int)strtol(r, NULL, 10) : 100; rounds > 0; rounds--) {
+    for (int rounds = rounds_wanted(); rounds > 0; rounds--) {
         struct lf_diag diag = {""};
         struct lf_adapter_view v;
         char done[128], name[8];

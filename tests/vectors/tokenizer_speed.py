@@ -27,6 +27,7 @@ except ImportError:
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 TEXT_BYTES = 1024  # as in bench/tokenize.c
+TEXT_CHARS = 2 << 20  # in all
 
 
 def own_text():
@@ -38,7 +39,7 @@ def own_text():
                 parts.append("\n".join(str(v) for r in rows for v in r.values()) + "\n")
             else:
                 parts.append(p.read_text())
-    return "".join(parts)
+    return "".join(parts)[:TEXT_CHARS]
 
 
 def texts_of(path):
