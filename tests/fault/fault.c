@@ -223,10 +223,11 @@ static bool one(const struct fault_subject *s, void *arg, enum fault_kind kind, 
     return met;
 }
 
-static long stride(void)
+/* From one call that fails to the next. */
+static long stride(enum fault_kind kind)
 {
     const char *text = getenv("LF_TEST_STRIDE");
-    long n = text ? strtol(text, NULL, 10) : 4;
+    long n = text ? strtol(text, NULL, 10) : kind == FAULT_MEMORY ? 4 : 2;
     return n < 1 ? 1 : n;
 }
 
@@ -239,7 +240,7 @@ void fault_sweep(const struct fault_subject *s, void *arg)
         fault = shared;
     }
     for (int kind = 0; kind < FAULT_KINDS; kind++) {
-        long step = kind == FAULT_MEMORY ? stride() : 1;
+        long step = stride((enum fault_kind)kind);
         for (int for_good = 0; for_good < 2; for_good++)
             for (long n = 1 + for_good * (step / 2);
                  one(s, arg, (enum fault_kind)kind, for_good, n); n += step)

@@ -35,10 +35,10 @@ struct fault_subject {
     void (*after)(void *arg, enum lf_err rc);
 };
 
-/* For each kind, once alone and once for good: the n-th call fails, n = 1, 2, ... Of memory, of
- * which there are many more calls, each LF_TEST_STRIDE-th (4; tools/torture: 1), others once than
- * for good. Asserts that an error has its reason, and that nothing leaks (where LeakSanitizer is
- * there). */
+/* For each kind, once alone and once for good: the n-th call fails. With LF_TEST_STRIDE=1, which
+ * tools/torture sets, n = 1, 2, ...; else each call fails in one of the two ways, and of memory, of
+ * which there are many more, every second one. Asserts that an error has its reason, and that
+ * nothing leaks (where LeakSanitizer is there). */
 void fault_sweep(const struct fault_subject *s, void *arg);
 /* A new empty directory, in memory where the machine has a place for that. */
 void fault_dir(char out[64]);
