@@ -214,18 +214,29 @@ static size_t place_of(const json_t *list, const char *id_or_name)
     return i;
 }
 
+/* The file, and its lock, which the caller closes. */
+static enum lf_err open_locked(json_t **file, int *lock, const char *path, struct lf_diag *diag)
+{
+    enum lf_err rc = lock_file(lock, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_key_file_read(file, path, diag);
+    if (rc != LF_OK)
+        close(*lock);
+    return rc;
+}
+
 enum lf_err lf_keys_add(const char *path, const struct lf_key_spec *spec,
                         char key[LF_KEY_TEXT_MAX + 1], struct lf_diag *diag)
 {
     int lock;
     json_auto_t *file = NULL;
     json_t *record = NULL;
-    enum lf_err rc = lock_file(&lock, path, diag);
+    enum lf_err rc = open_locked(&file, &lock, path, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_key_file_read(&file, path, diag);
     json_t *list = json_object_get(file, "keys");
-    if (rc == LF_OK && place_of(list, spec->name) < json_array_size(list))
+    if (place_of(list, spec->name) < json_array_size(list))
         rc = lf_fail(diag, LF_E_EXISTS, "there is a key called \"%.64s\"", spec->name);
     if (rc == LF_OK && json_array_size(list) >= LF_KEYS_MAX)
         rc = lf_fail(diag, LF_E_TOO_BIG, "there are %d keys", LF_KEYS_MAX);
@@ -241,18 +252,13 @@ enum lf_err lf_keys_revoke(const char *path, const char *id_or_name, struct lf_d
 {
     int lock;
     json_auto_t *file = NULL;
-    enum lf_err rc = lock_file(&lock, path, diag);
+    enum lf_err rc = open_locked(&file, &lock, path, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_key_file_read(&file, path, diag);
     json_t *list = json_object_get(file, "keys");
-    size_t at = place_of(list, id_or_name);
-    if (rc == LF_OK && at == json_array_size(list))
+    if (json_array_remove(list, place_of(list, id_or_name)) != 0)
         rc = lf_fail(diag, LF_E_NOT_FOUND, "there is no key \"%.64s\"", id_or_name);
-    if (rc == LF_OK) {
-        json_array_remove(list, at);
-        rc = write_file(path, file, diag);
-    }
+    rc = rc ?: write_file(path, file, diag);
     close(lock);
     return rc;
 }
