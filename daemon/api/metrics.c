@@ -158,12 +158,12 @@ static void usages_named(struct named_usages *out, struct lf_daemon *d)
 }
 
 static const struct usage_count {
-    const char *name, *type, *help, *label; /* label: `outcome`, or NULL */
-    size_t at;                              /* in struct lf_adapter_usage */
+    const char *name, *help, *outcome; /* help: where the name is new; outcome: a label, or NULL */
+    size_t at;                         /* in struct lf_adapter_usage */
 } usage_counts[] = {
-#define COUNT(name, field, label, help)                                        \
-    {                                                                          \
-        name, "counter", help, label, offsetof(struct lf_adapter_usage, field) \
+#define COUNT(name, field, outcome, help)                             \
+    {                                                                 \
+        name, help, outcome, offsetof(struct lf_adapter_usage, field) \
     }
     COUNT("adapter_requests_total", ended, "ended", "Requests, by adapter and how they ended."),
     COUNT("adapter_requests_total", cancelled, "cancelled", NULL),
@@ -179,12 +179,12 @@ static void print_usage_counts(struct lf_buf *out, const struct named_usages *u)
     for (size_t k = 0; k < sizeof usage_counts / sizeof *usage_counts; k++) {
         const struct usage_count *c = &usage_counts[k];
         if (c->help)
-            lf_metric_head(out, c->name, c->type, c->help);
+            lf_metric_head(out, c->name, "counter", c->help);
         for (int i = 0; i < u->n; i++) {
             const atomic_uint_fast64_t *at = (const void *)((const char *)u->of[i].row + c->at);
             lf_buf_printf(out, "lorafs_%s{adapter=\"%s\"", c->name, u->of[i].name);
-            if (c->label)
-                lf_buf_printf(out, ",outcome=\"%s\"", c->label);
+            if (c->outcome)
+                lf_buf_printf(out, ",outcome=\"%s\"", c->outcome);
             lf_buf_printf(out, "} %llu\n", (unsigned long long)atomic_load(at));
         }
     }
@@ -235,6 +235,21 @@ static void print_usage_times(struct lf_buf *out, const struct named_usages *u)
 
 /* ---- Names of others ------------------------------------------------------------------------- */
 
+/* Of a name that is not ours, as others have it. */
+struct foreign_metric {
+    const char *name, *type, *help;
+    double value;
+};
+
+/* labels: "{...}", of each; or "". */
+static void print_foreign(struct lf_buf *out, const struct foreign_metric *m, size_t n,
+                          const char *labels)
+{
+    for (size_t i = 0; i < n; i++)
+        lf_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s%s %.15g\n", m[i].name, m[i].help,
+                      m[i].name, m[i].type, m[i].name, labels, m[i].value);
+}
+
 /* "a,b" of the adapters that have some there. */
 static void print_adapters(struct lf_buf *out, const struct named_usages *u, bool running)
 {
@@ -261,22 +276,16 @@ static void print_vllm(struct lf_buf *out, const struct lf_daemon *d, const stru
         pages_free += s[i].gen.pages_free;
         slots += s[i].slots;
     }
-    const char *model = d->seats->bases.base[0]->name;
+    char labels[LF_NAME_MAX + 32];
+    snprintf(labels, sizeof labels, "{model_name=\"%s\"}", d->seats->bases.base[0]->name);
     double used = pages > 0 ? 1 - (double)pages_free / pages : 0;
-    const struct {
-        const char *name, *help;
-        double value;
-    } rows[] = {
-        {"num_requests_running", "Requests on the device.", running},
-        {"num_requests_waiting", "Requests without a place on the device yet.", waiting},
-        {"kv_cache_usage_perc", "Part of the KV cache that is taken, 1 all.", used},
-        {"gpu_cache_usage_perc", "The same, by its older name.", used},
+    const struct foreign_metric rows[] = {
+        {"vllm:num_requests_running", "gauge", "Requests on the device.", running},
+        {"vllm:num_requests_waiting", "gauge", "Requests without a place there yet.", waiting},
+        {"vllm:kv_cache_usage_perc", "gauge", "Part of the KV cache that is taken, 1 all.", used},
+        {"vllm:gpu_cache_usage_perc", "gauge", "The same, by its older name.", used},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        lf_buf_printf(out,
-                      "# HELP vllm:%s %s\n# TYPE vllm:%s gauge\n"
-                      "vllm:%s{model_name=\"%s\"} %.10g\n",
-                      rows[i].name, rows[i].help, rows[i].name, rows[i].name, model, rows[i].value);
+    print_foreign(out, rows, sizeof rows / sizeof *rows, labels);
     lf_buf_printf(out,
                   "# HELP vllm:lora_requests_info Adapters that are asked now; the value is the "
                   "time.\n# TYPE vllm:lora_requests_info gauge\n"
@@ -300,22 +309,16 @@ static void print_process(struct lf_buf *out, struct lf_daemon *d)
         resident *= (unsigned long long)sysconf(_SC_PAGESIZE);
     getrusage(RUSAGE_SELF, &use);
     lf_connections_status(d->connections, &c);
-    const struct {
-        const char *name, *type, *help;
-        double value;
-    } rows[] = {
-        {"cpu_seconds_total", "counter", "Processor time.",
+    const struct foreign_metric rows[] = {
+        {"process_cpu_seconds_total", "counter", "Processor time.",
          (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
              (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6},
-        {"resident_memory_bytes", "gauge", "Memory that is there.", (double)resident},
-        {"start_time_seconds", "gauge", "Since 1970.", (double)d->started_ms / 1e3},
-        {"open_fds", "gauge", "Descriptors.", c.descriptors},
-        {"max_fds", "gauge", "That may be open.", (double)c.descriptors_max},
+        {"process_resident_memory_bytes", "gauge", "Memory that is there.", (double)resident},
+        {"process_start_time_seconds", "gauge", "Since 1970.", (double)d->started_ms / 1e3},
+        {"process_open_fds", "gauge", "Descriptors.", c.descriptors},
+        {"process_max_fds", "gauge", "That may be open.", (double)c.descriptors_max},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        lf_buf_printf(out, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s %.15g\n",
-                      rows[i].name, rows[i].help, rows[i].name, rows[i].type, rows[i].name,
-                      rows[i].value);
+    print_foreign(out, rows, sizeof rows / sizeof *rows, "");
 }
 
 /* ---- All ------------------------------------------------------------------------------------- */
