@@ -67,6 +67,11 @@ inside systemctl reload lorafsd
 inside curl -sf http://localhost:8080/health >"$WORK/health"
 [ "$(inside systemctl show -p MainPID --value lorafsd)" = "$pid" ]
 
+# A key that the service's user makes counts at once.
+key=$(inside runuser -u lorafs -- lorafs key add alice --data /var/lib/lorafs)
+refuses inside curl -sf http://localhost:8080/v1/models
+inside curl -sf -H "Authorization: Bearer $key" http://localhost:8080/v1/models | grep -c '"task"'
+
 # The mount comes and goes with its unit.
 if inside test -c /dev/fuse; then
     inside systemctl start lorafs-mount
