@@ -39,6 +39,7 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .batch_tokens_max = 2048,
         .train_tokens = 4096,
         .train_share = 25,
+        .adapter_cycle_s = 2,
         .recompute = LF_RECOMPUTE_AUTO,
         .checkpoint_seconds = 15,
         .drain_seconds = 10,

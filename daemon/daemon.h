@@ -42,6 +42,8 @@ struct lf_daemon_options {
                                      a quarter of the host's */
     int64_t adapter_cache_bytes;  /* of the host, for adapters beside them; 0: a quarter of the
                                      host's, where the device has its own memory */
+    double adapter_cycle_s;       /* who waits longer for a place on the device is overtaken by
+                                     nobody, until those in use make room */
     const char *const *pinned;    /* (n_pinned) adapters that stay on the device */
     int n_pinned;
     int64_t kv_tokens;    /* of all sequences together; 0: chosen from the memory */

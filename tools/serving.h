@@ -75,6 +75,8 @@ struct lf_serving {
     {"adapter-cache", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.adapter_cache_bytes,                   \
      "host memory that keeps adapters near the device; 0: a quarter of --host-memory for a card",  \
      .lo = 0, .hi = 1e15},                                                                         \
+    {"adapter-cycle", 0, LF_OPT_REAL, "S", &(s).daemon.adapter_cycle_s,                            \
+     "longest that adapters in use keep another from the device", .hi = 86400},                    \
     {"pin", 0, LF_OPT_STRS, "NAME", &(s).pin,                                                      \
      "an adapter that stays on the device; may be given again"},                                   \
     {"kv-tokens", 0, LF_OPT_INT, "N", &(s).daemon.kv_tokens,                                       \

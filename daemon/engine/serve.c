@@ -2,14 +2,13 @@
  *
  * Waiting generations are admitted by their priority and as the turns of their keys and adapters
  * come (turns.c), those of one oldest first, and one whose adapter is not on the device does not
- * hold up those behind it: until it has waited FAIR_NS, then nobody overtakes it any more, the
- * adapters in use run dry, and one of them makes room. */
+ * hold up those behind it: until it has waited adapter_cycle_s, then nobody overtakes it any more,
+ * the adapters in use run dry, and one of them makes room. */
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
 
-#define FAIR_NS 2000000000ull /* LoRAX cycles its adapters at the same two seconds */
-#define BACKGROUND_PART 4     /* at most a fourth of the sequences evaluate */
+#define BACKGROUND_PART 4 /* at most a fourth of the sequences evaluate */
 
 /* ---- In -------------------------------------------------------------------------------------- */
 
@@ -97,8 +96,16 @@ static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool 
     return LF_OK;
 }
 
-/* One pass over those of one kind; false: the device is full. */
-static bool admit_pass(struct lf_engine *e, bool background)
+/* Its adapter is in host memory and has waited for a place on the device long enough. */
+static bool wants_room(const struct lf_engine *e, const struct lf_generation *g, uint64_t now)
+{
+    return !g->held && g->resident->state == LF_RESIDENT_READ &&
+           (double)(now - g->times.submitted) > e->o->adapter_cycle_s * LF_NS_PER_S;
+}
+
+/* One pass over those of one kind, and from when somebody wants room, over those of them that have
+ * a place on the device: they give it back when they end, and not before they are let in. */
+static void admit_pass(struct lf_engine *e, bool background, bool *room_wanted)
 {
     int seqs = lf_gen_seqs_max(e->gen);
     int background_max = seqs / BACKGROUND_PART > 0 ? seqs / BACKGROUND_PART : 1;
@@ -107,21 +114,19 @@ static bool admit_pass(struct lf_engine *e, bool background)
         int i = e->turns.order[k].i;
         struct lf_generation *g = e->waiting[i];
         struct lf_diag diag = {""};
-        if (!g || g->background != background)
+        if (!g || g->background != background || (*room_wanted && !g->held))
             continue;
         if (e->n_live == seqs || (background && e->n_background >= background_max))
-            return false;
+            return;
         bool admitted;
         enum lf_err rc = admit_one(e, g, &admitted, &diag);
         if (rc != LF_OK)
             refuse(e, i, rc, diag.text);
         else if (admitted)
             leave_queue(e, i);
-        else if (!g->held && g->resident->state == LF_RESIDENT_READ &&
-                 now - g->times.submitted > FAIR_NS)
-            return false;
+        else if (wants_room(e, g, now))
+            *room_wanted = true;
     }
-    return true;
 }
 
 void lf_engine_admit(struct lf_engine *e)
@@ -132,8 +137,9 @@ void lf_engine_admit(struct lf_engine *e)
     if (e->n_waiting == 0 || e->n_live == lf_gen_seqs_max(e->gen) ||
         lf_turns_take(&e->turns, e->live, e->n_live, e->waiting, e->n_waiting) != LF_OK)
         return;
-    if (admit_pass(e, false))
-        admit_pass(e, true);
+    bool room_wanted = false;
+    admit_pass(e, false, &room_wanted);
+    admit_pass(e, true, &room_wanted);
     waiting_pack(e);
     lf_deliverer_flush(e->deliverer);
 }

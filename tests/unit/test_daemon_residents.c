@@ -4,10 +4,11 @@
 #include "tests/unit/engine_rig.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 
-#define PICKS 12
-#define TOKENS 6
+#define PICKS 8
+#define TOKENS 4
 
 static struct lf_engine_status status_of(struct bench *b)
 {
@@ -122,6 +123,29 @@ static void what_is_in_host_memory_is_not_read_again(void **state)
         lf_ids_free(&want[i]);
 }
 
+/* Its files cannot be read before the gate is opened: a list of digests that does not come, and
+ * then says nothing. */
+static void gate_path(char path[LF_PATH_MAX + 16], const struct lf_pick *pick)
+{
+    snprintf(path, LF_PATH_MAX + 16, "%s/sha256sums", pick->dir);
+}
+
+static void gate_close(const struct lf_pick *pick)
+{
+    char path[LF_PATH_MAX + 16];
+    gate_path(path, pick);
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void gate_open(const struct lf_pick *pick)
+{
+    char path[LF_PATH_MAX + 16];
+    gate_path(path, pick);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 /* One whose file cannot be read yet, as on a slow disk: others, warm or cold, are answered. */
 static void a_cold_adapter_holds_up_nobody(void **state)
 {
@@ -130,9 +154,7 @@ static void a_cold_adapter_holds_up_nobody(void **state)
     struct lf_generation_news news;
     struct lf_generated some[64];
     struct lf_ids ids = {0}, first = {0};
-    char gate[LF_PATH_MAX + 16];
-    snprintf(gate, sizeof gate, "%s/sha256sums", slow.dir);
-    assert_int_equal(mkfifo(gate, 0600), 0);
+    gate_close(&slow);
     b->options.slots = 8;
     engine_up(b);
     assert_int_equal(hear(ask(b, &warm, TOKENS), &first), LF_OK);
@@ -147,14 +169,48 @@ static void a_cold_adapter_holds_up_nobody(void **state)
     assert_int_equal(hear(ask(b, &cold, TOKENS), &ids), LF_OK);
     lf_generation_take(waits, some, 64, 0, &news, NULL);
     assert_true(news.n == 0 && !news.ended);
-    int fd = open(gate, O_WRONLY); /* a list of digests that says nothing */
-    assert_true(fd >= 0);
-    close(fd);
+    gate_open(&slow);
     ids.n = 0;
     assert_int_equal(hear(waits, &ids), LF_OK);
     assert_int_equal(ids.n, TOKENS);
     lf_ids_free(&ids);
     lf_ids_free(&first);
+}
+
+/* One place, and two who want it: the second has it, and is not let in yet, when the first has come
+ * so far that nobody may overtake him. The steps take so long, of prompts of the base, that both
+ * happen in one of them. */
+static void who_has_a_place_does_not_wait_for_who_has_none(void **state)
+{
+    struct bench *b = *state;
+    struct lf_pick first = pick_of(b, 1, 1), second = pick_of(b, 2, 1);
+    struct lf_generation *prompts[3], *g[2];
+    struct lf_ids ids = {0}, prompt = {0};
+    struct lf_diag diag = {""};
+    gate_close(&first);
+    b->options.adapter_cycle_s = 0;
+    engine_up(b);
+    for (int i = 0; i < b->options.batch_tokens_max; i++)
+        assert_int_equal(lf_ids_push(&prompt, 4 + i), LF_OK);
+    for (int i = 0; i < 3; i++) {
+        struct lf_generate_spec s = spec(&no_adapter, 1);
+        s.ids = prompt.ids;
+        s.n = prompt.n;
+        prompt.ids[0] = 4 + i; /* none is another's beginning */
+        must(lf_engine_generate(b->engine, &s, &prompts[i], &diag), &diag);
+    }
+    g[0] = ask(b, &first, TOKENS);
+    g[1] = ask(b, &second, TOKENS);
+    while (lf_engine_residency(b->engine, 2, 1) == LF_RESIDENCY_NONE)
+        sched_yield();
+    gate_open(&first);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(hear(g[i], &ids), LF_OK);
+    assert_int_equal(ids.n, 2 * TOKENS);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(hear(prompts[i], &ids), LF_OK);
+    lf_ids_free(&prompt);
+    lf_ids_free(&ids);
 }
 
 /* What was brought is there for its first request, and what is gone is said to be. */
@@ -245,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_than_fit_are_served_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_in_host_memory_is_not_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cold_adapter_holds_up_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_has_a_place_does_not_wait_for_who_has_none, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_is_brought_is_there_before_it_is_asked_for, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(who_is_pinned_leaves_last, setup, teardown),
