@@ -1,4 +1,8 @@
-/* The thread pool: workers sleep on a condition; a run bumps the generation. */
+/* The thread pool: workers sleep on a condition; a run bumps the generation.
+ *
+ * Every part is claimed once in a generation, by its worker or by the caller: who has done its own
+ * part does those that nobody has begun. So a worker that the machine gives no core to holds up
+ * nobody, and one that comes late finds nothing to do and touches nothing of the loop. */
 #include "core/pool.h"
 #include "core/clock.h"
 #include "core/limits.h"
@@ -18,7 +22,8 @@
 struct pool_worker {
     struct lf_pool *pool;
     pthread_t thread;
-    int index; /* 1 .. n_threads-1; the caller is 0 */
+    int index;           /* 1 .. n_threads-1; the caller is 0 */
+    atomic_uint claimed; /* the last generation in which somebody claimed its part */
 };
 
 struct lf_pool {
@@ -46,6 +51,16 @@ static void pool_part(struct lf_pool *p, int worker)
         p->fn(p->arg, begin, end, worker);
 }
 
+/* The part of worker w in a generation, where nobody has begun it; no part leaves one out. */
+static void pool_claim(struct lf_pool *p, struct pool_worker *w, unsigned generation)
+{
+    unsigned before = generation - 1;
+    if (!atomic_compare_exchange_strong(&w->claimed, &before, generation))
+        return;
+    pool_part(p, w->index);
+    atomic_fetch_sub_explicit(&p->unfinished, 1, memory_order_release);
+}
+
 /* A turn of waiting: a core that shares its units with another leaves them to it. */
 static inline void relax(void)
 {
@@ -56,18 +71,19 @@ static inline void relax(void)
 #endif
 }
 
-/* Waits for a generation other than `seen`; false when the pool stops. */
-static bool pool_wait(struct lf_pool *p, unsigned seen)
+/* Waits for a generation other than *seen, which it becomes; false when the pool stops. */
+static bool pool_wait(struct lf_pool *p, unsigned *seen)
 {
     uint64_t start = lf_clock_ns();
-    for (unsigned i = 1; atomic_load_explicit(&p->generation, memory_order_acquire) == seen; i++) {
+    for (unsigned i = 1; atomic_load_explicit(&p->generation, memory_order_acquire) == *seen; i++) {
         if (i % POOL_TURNS == 0 && lf_clock_ns() - start > POOL_WATCH_NS)
             break;
         relax();
     }
     lf_lock_auto held = lf_lock(&p->lock);
-    while (!p->stop && atomic_load(&p->generation) == seen)
+    while (!p->stop && atomic_load(&p->generation) == *seen)
         pthread_cond_wait(&p->wake, &p->lock);
+    *seen = atomic_load(&p->generation);
     return !p->stop;
 }
 
@@ -75,11 +91,8 @@ static void *pool_main(void *arg)
 {
     struct pool_worker *w = arg;
     unsigned seen = 0;
-    while (pool_wait(w->pool, seen)) {
-        seen++;
-        pool_part(w->pool, w->index);
-        atomic_fetch_sub_explicit(&w->pool->unfinished, 1, memory_order_release);
-    }
+    while (pool_wait(w->pool, &seen))
+        pool_claim(w->pool, w, seen);
     return NULL;
 }
 
@@ -110,7 +123,8 @@ enum lf_err lf_pool_new(struct lf_pool **out, int n_threads, struct lf_diag *dia
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     for (int i = 1; i < n_threads; i++) {
-        workers[i] = (struct pool_worker){.pool = p, .index = i};
+        workers[i].pool = p;
+        workers[i].index = i;
         int e = pthread_create(&workers[i].thread, NULL, pool_main, &workers[i]);
         if (e) {
             lf_pool_free(p);
@@ -138,7 +152,7 @@ void lf_pool_free(struct lf_pool *p)
     free(p);
 }
 
-/* Until the workers have done their parts; to who needs the core where that takes long. */
+/* Until the workers have done what they began; to who needs the core where that takes long. */
 static void pool_join(struct lf_pool *p)
 {
     uint64_t start = lf_clock_ns();
@@ -175,9 +189,11 @@ void lf_pool_run(struct lf_pool *p, size_t n, size_t grain, lf_pool_fn fn, void 
     p->arg = arg;
     atomic_store(&p->unfinished, p->n_threads - 1);
     pthread_mutex_lock(&p->lock);
-    atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
+    unsigned generation = atomic_fetch_add_explicit(&p->generation, 1, memory_order_release) + 1;
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     pool_part(p, 0);
+    for (int i = 1; i < p->n_threads; i++)
+        pool_claim(p, &p->workers[i], generation);
     pool_join(p);
 }
