@@ -326,7 +326,7 @@ static enum lf_err show(const struct top *t, struct lf_diag *diag)
     if (!p)
         return lf_no_memory(diag, "the picture");
     if (t->json) {
-        lf_json_put(&frame, p, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        lf_json_put(&frame, json_incref(p), JSON_COMPACT | JSON_REAL_PRECISION(6));
         lf_buf_putc(&frame, '\n');
     } else {
         put_frame(&frame, t, p);
