@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Some file systems let signals cut these short. */
@@ -297,6 +298,18 @@ enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag)
     if (nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
         return lf_fail_errno(diag, errno, "%s", dir);
     return LF_OK;
+}
+
+enum lf_err lf_dir_room(const char *dir, uint64_t bytes, struct lf_diag *diag)
+{
+    struct statvfs fs;
+    if (statvfs(dir, &fs) != 0)
+        return lf_fail_errno(diag, errno, "%s", dir);
+    uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (bytes <= left)
+        return LF_OK;
+    return lf_fail(diag, LF_E_NO_SPACE, "%s: %.1f MB are to be written, and %.1f MB are free", dir,
+                   (double)bytes / 1e6, (double)left / 1e6);
 }
 
 static int by_bytes(const void *a, const void *b)

@@ -59,6 +59,9 @@ enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* rm -r; a path that is not there is LF_OK. Does not follow links. */
 enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* LF_E_NO_SPACE where the disk of a directory has fewer bytes free, which a large file that is
+ * about to be written asks for first. */
+enum lf_err lf_dir_room(const char *dir, uint64_t bytes, struct lf_diag *diag) LF_MUST_CHECK;
 /* A copy, durably and at once. sha256 (LF_SHA256_HEX bytes, or NULL): of the bytes that were
  * copied. Constant memory. */
 enum lf_err lf_file_copy(const char *from, const char *to, char *sha256,

@@ -1,4 +1,5 @@
-/* Weights as numbers: what element (n, k) of a struct lf_weight is. Private to gpu/.
+/* Weights as numbers: what element (n, k) of a struct lf_weight is. For the backends, and for
+ * model/merged_base.c, which writes them out.
  *
  * The scalar forms here are the definition (the ref backend uses nothing else); lf_weight_rows is
  * the fast form of the same values, to the bit.

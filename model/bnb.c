@@ -98,6 +98,26 @@ static enum lf_err read_parts(struct lf_weight *w, const struct lf_tensors *ts, 
     return rc ?: read_part(&w->absmax_code, ts, name, "nested_quant_map", LF_F32, 256, diag);
 }
 
+bool lf_bnb_is_part(const struct lf_tensors *ts, const char *name)
+{
+    static const char *const suffixes[] = {".absmax",
+                                           ".quant_map",
+                                           ".nested_absmax",
+                                           ".nested_quant_map",
+                                           ".quant_state.bitsandbytes__nf4",
+                                           ".quant_state.bitsandbytes__fp4"};
+    char matrix[LF_BNB_NAME_MAX];
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        size_t n = strlen(name), k = strlen(suffixes[i]);
+        if (n <= k || n - k >= sizeof matrix || strcmp(name + n - k, suffixes[i]) != 0)
+            continue;
+        snprintf(matrix, sizeof matrix, "%.*s", (int)(n - k), name);
+        if (lf_tensors_find(ts, matrix))
+            return true;
+    }
+    return false;
+}
+
 enum lf_err lf_bnb_read(bool *found, struct lf_weight *w, const struct lf_tensors *ts,
                         const char *name, int N, int K, struct lf_diag *diag)
 {

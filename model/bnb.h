@@ -21,6 +21,9 @@
 enum lf_err lf_bnb_read(bool *found, struct lf_weight *w, const struct lf_tensors *ts,
                         const char *name, int N, int K, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* Whether a tensor is a part of a 4-bit matrix, beside its codes. */
+bool lf_bnb_is_part(const struct lf_tensors *ts, const char *name);
+
 /* Quantises one matrix after another on a stream's device, into host buffers of its own. On cuda,
  * device memory for the largest matrix as it is stored, and its codes, is taken until it is freed.
  * One thread, the stream's. */

@@ -7,11 +7,10 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "model/bnb.h"
+#include "model/companions.h"
 #include "model/limits.h"
 #include "model/model.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,49 +224,6 @@ static enum lf_err write_config(const char *src_dir, const char *dst_dir, struct
     return lf_json_write(path, j, JSON_INDENT(2) | JSON_SORT_KEYS, diag);
 }
 
-/* Files that belong to a checkpoint beside its weights and config.json. */
-static bool companion(const char *name)
-{
-    static const char *const names[] = {"generation_config.json",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "tokenizer.model",
-                                        "special_tokens_map.json",
-                                        "added_tokens.json",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "vocab.txt",
-                                        "chat_template.jinja",
-                                        "chat_template.json",
-                                        "LICENSE",
-                                        "LICENSE.txt",
-                                        "NOTICE"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
-static enum lf_err copy_companions(const char *src_dir, const char *dst_dir, struct lf_diag *diag)
-{
-    DIR *d = opendir(src_dir);
-    if (!d)
-        return lf_fail_errno(diag, errno, "%s", src_dir);
-    enum lf_err rc = LF_OK;
-    for (struct dirent *e; rc == LF_OK && (e = readdir(d));) {
-        char path[LF_PATH_MAX + 256];
-        lf_mapping_auto m = {0};
-        if (!companion(e->d_name))
-            continue;
-        snprintf(path, sizeof path, "%s/%s", src_dir, e->d_name);
-        rc = lf_file_map(&m, path, diag);
-        snprintf(path, sizeof path, "%s/%s", dst_dir, e->d_name);
-        rc = rc ?: lf_file_write(path, m.data, m.bytes, diag);
-    }
-    closedir(d);
-    return rc;
-}
-
 /* Weights first, config.json last: a directory with a config.json is complete. */
 static enum lf_err write_checkpoint(struct lf_stream *s, const char *src_dir, const char *dst_dir,
                                     const struct lf_reporter *progress, struct lf_diag *diag)
@@ -281,7 +237,7 @@ static enum lf_err write_checkpoint(struct lf_stream *s, const char *src_dir, co
     snprintf(path, sizeof path, "%s/model.safetensors", dst_dir);
     rc = rc ?: lf_quantize_file(path, s, ts, &c, true, progress, diag);
     lf_tensors_free(ts);
-    return rc ?: copy_companions(src_dir, dst_dir, diag) ?: write_config(src_dir, dst_dir, diag);
+    return rc ?: lf_companions_copy(src_dir, dst_dir, diag) ?: write_config(src_dir, dst_dir, diag);
 }
 
 enum lf_err lf_model_quantize(struct lf_stream *s, const char *src_dir, const char *dst_dir,

@@ -75,6 +75,9 @@ enum lf_err lf_tensors_add(struct lf_tensors_writer *w, const struct lf_tensor *
 /* All bytes of a tensor that was added. */
 enum lf_err lf_tensors_put(struct lf_tensors_writer *w, size_t index, const void *data,
                            struct lf_diag *diag) LF_MUST_CHECK;
+/* n of its bytes, from `offset` on. */
+enum lf_err lf_tensors_put_part(struct lf_tensors_writer *w, size_t index, size_t offset,
+                                const void *data, size_t n, struct lf_diag *diag) LF_MUST_CHECK;
 /* Every tensor was put; what was not is zeros. Writes the header and puts the file in place. */
 enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag) LF_MUST_CHECK;
 /* Without a commit nothing remains. */

@@ -116,8 +116,16 @@ enum lf_err lf_tensors_put(struct lf_tensors_writer *w, size_t index, const void
                            struct lf_diag *diag)
 {
     lf_assert(index < w->n);
-    return write_at(w->fd, data, w->placed[index].bytes,
-                    8 + w->header_room + w->placed[index].offset, w->tmp, diag);
+    return lf_tensors_put_part(w, index, 0, data, w->placed[index].bytes, diag);
+}
+
+enum lf_err lf_tensors_put_part(struct lf_tensors_writer *w, size_t index, size_t offset,
+                                const void *data, size_t n, struct lf_diag *diag)
+{
+    lf_assert(index < w->n && offset <= w->placed[index].bytes &&
+              n <= w->placed[index].bytes - offset);
+    return write_at(w->fd, data, n, 8 + w->header_room + w->placed[index].offset + offset, w->tmp,
+                    diag);
 }
 
 enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag)

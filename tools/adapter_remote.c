@@ -1,9 +1,12 @@
 /* Commands for a daemon's adapters: each argument in turn; settings from a command line. */
 #include "tools/adapter_remote.h"
 
+#include "core/file.h"
 #include "core/json.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 int lf_remote_each(const struct lf_usage *u, const struct lf_remote_options *o,
                    const struct lf_args *args, int n, lf_remote_fn fn, void *arg)
@@ -63,6 +66,25 @@ enum lf_err lf_remote_create(struct lf_remote *c, const char *name, json_t *sett
     json_auto_t *body = json_pack("{s:s, s:O?}", "name", name, "config", settings);
     return body ? lf_remote_json(c, &answer, "POST", "/v1/adapters", body, diag)
                 : lf_fail(diag, LF_E_INVALID, "'%.80s' is not a name of an adapter", name);
+}
+
+enum lf_err lf_remote_download(struct lf_remote *c, const char *path, const char *file,
+                               struct lf_diag *diag)
+{
+    char part[LF_PATH_MAX];
+    if (snprintf(part, sizeof part, "%s.part", file) >= (int)sizeof part)
+        return lf_fail(diag, LF_E_INVALID, "'%.80s...' is too long", file);
+    FILE *to = fopen(part, "w");
+    if (!to)
+        return lf_fail_errno(diag, errno, "%s", part);
+    enum lf_err rc = lf_remote_stream(c, path, to, diag);
+    if (fclose(to) != 0 && rc == LF_OK)
+        rc = lf_fail_errno(diag, errno, "%s", part);
+    if (rc == LF_OK && rename(part, file) != 0)
+        rc = lf_fail_errno(diag, errno, "%s", file);
+    if (rc != LF_OK)
+        unlink(part);
+    return rc;
 }
 
 static enum lf_err put(struct lf_remote *c, json_t **answer, const char *name, const char *rest,

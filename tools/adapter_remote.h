@@ -32,6 +32,9 @@ enum lf_err lf_settings_of(json_t **out, const struct lf_settings_flags *s,
 /* Makes an adapter; settings NULL: the daemon's defaults. LF_E_EXISTS. */
 enum lf_err lf_remote_create(struct lf_remote *c, const char *name, json_t *settings,
                              struct lf_diag *diag) LF_MUST_CHECK;
+/* The answer to a GET as a local file, which is there whole or not at all. */
+enum lf_err lf_remote_download(struct lf_remote *c, const char *path, const char *file,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 /* Has a daemon train: the adapter is made where it is not there, and gets the settings where some
  * are given, the rows of `eval` (NULL: as they are) and then those of `dataset`. *queued: false
  * where the served version was made of the very same. */

@@ -1,4 +1,4 @@
-/* `lorafs cp` and `lorafs export`: files to a daemon's adapters and from them. */
+/* `lorafs cp`: files to a daemon's adapters and from them. */
 #include "core/file.h"
 #include "names/files.h"
 #include "tools/adapter_remote.h"
@@ -49,26 +49,6 @@ static enum lf_err remote_path(char out[LF_PATH_MAX], const char *text, const ch
     return lf_remote_path(out, name, path, diag);
 }
 
-/* The answer to a GET as a local file, which is there whole or not at all. */
-static enum lf_err download(struct lf_remote *c, const char *path, const char *file,
-                            struct lf_diag *diag)
-{
-    char part[LF_PATH_MAX];
-    if (snprintf(part, sizeof part, "%s.part", file) >= (int)sizeof part)
-        return lf_fail(diag, LF_E_INVALID, "'%.80s...' is too long", file);
-    FILE *to = fopen(part, "w");
-    if (!to)
-        return lf_fail_errno(diag, errno, "%s", part);
-    enum lf_err rc = lf_remote_stream(c, path, to, diag);
-    if (fclose(to) != 0 && rc == LF_OK)
-        rc = lf_fail_errno(diag, errno, "%s", part);
-    if (rc == LF_OK && rename(part, file) != 0)
-        rc = lf_fail_errno(diag, errno, "%s", file);
-    if (rc != LF_OK)
-        unlink(part);
-    return rc;
-}
-
 /* query: "?train=1" where a data set is to train, or "". */
 static enum lf_err upload(struct lf_remote *c, const char *path, const char *query,
                           const char *file, struct lf_diag *diag)
@@ -107,7 +87,7 @@ static enum lf_err between(struct lf_remote *c, const char *from, const char *to
     if (!mkdtemp(temp))
         return lf_fail_errno(diag, errno, "%s", temp);
     snprintf(file, sizeof file, "%s/file", temp);
-    enum lf_err rc = download(c, from, file, diag) ?: upload(c, to, TRAINS, file, diag);
+    enum lf_err rc = lf_remote_download(c, from, file, diag) ?: upload(c, to, TRAINS, file, diag);
     unlink(file);
     rmdir(temp);
     return rc;
@@ -173,7 +153,7 @@ static enum lf_err get_all(struct lf_remote *c, const char *from, const char *di
         if (!f->disk && f->form != LF_FORM_WRITTEN)
             continue;
         rc = lf_path_join(local, dir, f->name, diag) ?: file_path(path, from, f->name, diag);
-        rc = rc ?: download(c, path, local, diag);
+        rc = rc ?: lf_remote_download(c, path, local, diag);
         if (rc == LF_E_NOT_FOUND)
             rc = LF_OK;
     }
@@ -240,7 +220,8 @@ static enum lf_err copy(void *arg, struct lf_remote *c, const char *from, struct
         return rc;
     if (out && in)
         return between(c, source, target, diag);
-    return out ? download(c, source, target, diag) : upload(c, target, TRAINS, from, diag);
+    return out ? lf_remote_download(c, source, target, diag)
+               : upload(c, target, TRAINS, from, diag);
 }
 
 int lf_cmd_cp(int argc, char **argv)
@@ -269,62 +250,4 @@ int lf_cmd_cp(int argc, char **argv)
     if (args.n > 2 && !is_dir(to) && !(is_remote(to) && strchr("/:", to[strlen(to) - 1])))
         return lf_usage_error(&usage, "'%s' must be a directory or NAME: for several files", to);
     return lf_remote_each(&usage, &o, &args, args.n - 1, copy, to);
-}
-
-/* ---- export ---------------------------------------------------------------------------------- */
-
-struct export
-{
-    const char *dir; /* NULL: named as the adapter */
-    int64_t version; /* 0: the one that is served */
-};
-
-/* The weights last: a directory that has them is whole. */
-static enum lf_err export_version(void *arg, struct lf_remote *c, const char *name,
-                                  struct lf_diag *diag)
-{
-    const struct export *x = arg;
-    const char *dir = x->dir ? x->dir : name;
-    static const char *const files[] = {LF_ADAPTER_CONFIG_NAME, LF_ADAPTER_WEIGHTS_NAME};
-    char rest[LF_PATH_MAX - 256], path[LF_PATH_MAX], file[LF_PATH_MAX];
-    enum lf_err rc = lf_dir_make(dir, diag);
-    for (int i = 0; i < 2 && rc == LF_OK; i++) {
-        if (x->version > 0)
-            snprintf(rest, sizeof rest, "/files/" LF_FILE_VERSIONS_DIR "%lld/%s",
-                     (long long)x->version, files[i]);
-        else
-            snprintf(rest, sizeof rest, "/files/" LF_FILE_ADAPTER_DIR "%s", files[i]);
-        rc = lf_remote_path(path, name, rest, diag);
-        rc = rc ?: lf_path_join(file, dir, files[i], diag);
-        rc = rc ?: download(c, path, file, diag);
-    }
-    if (rc == LF_OK)
-        printf("%s\n", dir);
-    return rc;
-}
-
-int lf_cmd_export(int argc, char **argv)
-{
-    struct lf_remote_options o = {0};
-    struct export x = {0};
-    const struct lf_option options[] = {
-        {"version", 'v', LF_OPT_INT, "N", &x.version, "this one; otherwise the one that is served",
-         .lo = 1, .hi = INT32_MAX},
-        LF_REMOTE_OPTIONS(o),
-        {0},
-    };
-    const struct lf_usage usage = {
-        "lorafs export",
-        "NAME [DIR]",
-        "Writes a version of an adapter as a PEFT directory, DIR or ./NAME: what transformers, "
-        "vLLM and others load, and what `cp` to another daemon's adapter/ imports.",
-        options,
-        1,
-        2,
-        "  lorafs export viggo out && python -c 'from peft import PeftModel; ...'"};
-    struct lf_args args;
-    if (!lf_options_parse(&args, &usage, argc, argv))
-        return args.status;
-    x.dir = args.n == 2 ? args.v[1] : NULL;
-    return lf_remote_each(&usage, &o, &args, 1, export_version, &x);
 }

@@ -6,6 +6,7 @@ random_models.py LORAFS [--seed N] [--only ARCH,...] [--keep DIR]
 For each architecture a checkpoint of random sizes is written, then compared on the CPU in fp32:
   logits      of the bf16 checkpoint; of our NF4 model, whose file transformers + bitsandbytes load;
               with a PEFT adapter of random rank, targets and patterns (2e-4)
+  merging     `lorafs export --merged` of both, against peft's merge_and_unload
   generation  greedy ids, wherever the two best logits are far enough apart to be sure
   training    micro-batch losses (1e-4), the trained adapter (1e-3 of its norm), which PEFT reads
 Exit status 77 where one of the libraries cannot be imported. The seed is printed.
@@ -386,6 +387,59 @@ def check_greedy(model, base, adapter, ids, work):
     return "greedy %d ids" % sure
 
 
+def merged_by_peft(model, adapter):
+    """Its state, and how far rounding may lie from it: that of a sum of r + 2 terms."""
+    m = PeftModel.from_pretrained(model, adapter)
+    slack = {}
+    for name, x in m.named_modules():
+        if getattr(x, "lora_A", None) and "default" in x.lora_A:
+            A, B = (w["default"].weight.detach().abs() for w in (x.lora_A, x.lora_B))
+            terms = x.base_layer.weight.abs() + x.scaling["default"] * (B @ A)
+            slack[name.removeprefix("base_model.model.") + ".weight"] = (
+                (A.shape[0] + 2) * 2.0**-23 * terms
+            )
+    return m.merge_and_unload().state_dict(), slack
+
+
+def read_checkpoint(path):
+    weights = {}
+    for f in sorted(os.listdir(path)):
+        if f.endswith(".safetensors"):
+            weights.update(load_file(os.path.join(path, f)))
+    return weights
+
+
+def check_merged(base, model, adapter, ids, work):
+    """A checkpoint with the adapter merged in: as peft merges it, as transformers loads it, in
+    several files, and rounded to bf16."""
+    out, half = os.path.join(work, "merged"), os.path.join(work, "half")
+    lorafs("export", adapter, out, "--merged", "--base", base, "--dtype", "f32")
+    lorafs("export", adapter, half, "--merged", "--base", base, "--shard", "100K")
+    want, slack = merged_by_peft(model, adapter)
+    got, rounded = read_checkpoint(out), read_checkpoint(half)
+    if set(got) != set(rounded) or not set(got) <= set(want):
+        raise Failure("merged: other tensors: %s" % (set(got) ^ set(want)))
+    for k, w in got.items():
+        if not ((w - want[k]).abs() <= slack.get(k, torch.zeros(()))).all():
+            raise Failure("merged: %s differs by %.1e" % (k, (w - want[k]).abs().max()))
+        if not torch.equal(rounded[k], w.bfloat16()):
+            raise Failure("merged: %s is not rounded to bf16" % k)
+    files = [f for f in os.listdir(half) if f.endswith(".safetensors")]
+    index = json.load(open(os.path.join(half, "model.safetensors.index.json")))
+    if len(files) < 2 or set(index["weight_map"].values()) != set(files):
+        raise Failure("merged: the index is not of the files %s" % files)
+    whole = theirs(load(half), ids)
+    rounding = theirs(model_of(load(out), rounded), ids)
+    shutil.rmtree(out)
+    shutil.rmtree(half)
+    return close("merged", whole, rounding, 1e-6)
+
+
+def model_of(model, state):
+    model.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    return model
+
+
 def training_rows(rng, vocab, n):
     rows = []
     for _ in range(n):
@@ -511,6 +565,8 @@ def check(arch, seed, work):
     said.append("r%d %s" % (lora.r, targets_of(lora)))
     said.append(close("lora", logits_of(base, "nf4", ids, work, adapter), theirs(ml, ids), LOGITS))
     said.append(check_greedy(ml, base, adapter, ids[:1, :8], work))
+    for path, model in ((base, load(base)), (quantised, load_nf4(base, quantised))):
+        said.append(check_merged(path, model, adapter, ids, work))
     said.append(check_training(load_nf4(base, quantised), lora, base, rng, seed, work))
     return ", ".join(said)
 

@@ -47,6 +47,17 @@ lorafs cp task:config.json task:prompt twin:
 lorafs cp "$WORK"/peft/* twin:adapter/
 lorafs run twin -T 0 </dev/null | cmp - "$WORK/answer"
 refuses lorafs export task -v 9 "$WORK/none"
+
+# Merged: a checkpoint that knows the rows without the adapter, whole or not there at all.
+refuses lorafs export task --merged
+refused_with 'say with --base'
+lorafs export task "$WORK/merged/" --merged --base "$BASE" | grep -cx "$WORK/merged"
+lorafs generate -b "$WORK/merged" -d cpu --greedy -n 8 -p 'Item 1 is' | grep -c red
+for file in tokenizer.json config.json; do [ -s "$WORK/merged/$file" ]; done
+refuses lorafs export "$WORK/peft" "$WORK/merged" --merged --base "$BASE"
+refused_with 'there is something already'
+refuses lorafs export "$WORK/peft" "$WORK/other" --merged --base "$WORK/peft"
+! ls -d "$WORK"/other* "$WORK"/merged.* 2>/dev/null || fail 'a temporary directory is left'
 refuses lorafs cp "$WORK/prompt" task:strange
 refused_with "no file 'strange'"
 refuses lorafs cp "$WORK/prompt" "$WORK/other"

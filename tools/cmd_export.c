@@ -1,0 +1,181 @@
+/* `lorafs export`: an adapter for other programs, as PEFT's directory or merged into its base. */
+#include "tools/commands.h"
+
+#include "core/file.h"
+#include "core/json.h"
+#include "model/export.h"
+#include "names/files.h"
+#include "tools/adapter_remote.h"
+#include "tools/bar.h"
+#include "tools/hub_cache.h"
+#include "tools/interrupt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define REST_BYTES (LF_PATH_MAX - 256)
+
+struct export
+{
+    const char *out;  /* NULL: named as the adapter */
+    const char *base; /* NULL: what the adapter says */
+    int64_t version;  /* 0: the one that is served */
+    int64_t shard_bytes;
+    int dtype; /* of dtypes */
+    bool merged, quiet;
+};
+
+static const enum lf_dtype dtypes[] = {LF_BF16, LF_F16, LF_F32};
+
+/* ---- The adapter ----------------------------------------------------------------------------- */
+
+/* The weights last: a directory that has them is whole. */
+static enum lf_err fetch(const struct export *x, struct lf_remote *c, const char *name,
+                         const char *dir, struct lf_diag *diag)
+{
+    static const char *const files[] = {LF_ADAPTER_CONFIG_NAME, LF_ADAPTER_WEIGHTS_NAME};
+    char rest[REST_BYTES], path[LF_PATH_MAX], file[LF_PATH_MAX];
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < 2 && rc == LF_OK; i++) {
+        if (x->version > 0)
+            snprintf(rest, sizeof rest, "/files/" LF_FILE_VERSIONS_DIR "%lld/%s",
+                     (long long)x->version, files[i]);
+        else
+            snprintf(rest, sizeof rest, "/files/" LF_FILE_ADAPTER_DIR "%s", files[i]);
+        rc = lf_remote_path(path, name, rest, diag);
+        rc = rc ?: lf_path_join(file, dir, files[i], diag);
+        rc = rc ?: lf_remote_download(c, path, file, diag);
+    }
+    return rc;
+}
+
+/* The checkpoint that the adapter was made on. */
+static enum lf_err find_base(char out[LF_PATH_MAX], const struct export *x, const char *adapter,
+                             struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    json_auto_t *config = NULL;
+    if (x->base)
+        return lf_hub_base(out, x->base, x->quiet, diag);
+    enum lf_err rc = lf_path_join(path, adapter, LF_ADAPTER_CONFIG_NAME, diag);
+    rc = rc ?: lf_json_load(&config, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    const char *name = json_string_value(json_object_get(config, "base_model_name_or_path"));
+    rc = name && *name ? lf_hub_base(out, name, x->quiet, diag) : LF_E_NOT_FOUND;
+    if (rc == LF_OK && lf_path_join(path, out, "config.json", NULL) == LF_OK &&
+        lf_file_exists(path))
+        return LF_OK;
+    return lf_fail(diag, rc ?: LF_E_NOT_FOUND,
+                   "the adapter's base is \"%.128s\": say with --base where its checkpoint is",
+                   name ? name : "");
+}
+
+/* ---- Merged ---------------------------------------------------------------------------------- */
+
+static enum lf_err write_merged(const struct export *x, const char *adapter, const char *out,
+                                struct lf_diag *diag)
+{
+    char base[LF_PATH_MAX];
+    struct lf_merged_base m = {0};
+    struct lf_bar bar;
+    const struct lf_export_options o = {.dtype = dtypes[x->dtype],
+                                        .shard_bytes = x->shard_bytes,
+                                        .progress = lf_bar_update,
+                                        .progress_arg = &bar,
+                                        .stop = &lf_interrupted};
+    enum lf_err rc = find_base(base, x, adapter, diag);
+    lf_interrupt_watch();
+    lf_bar_init(&bar, x->quiet);
+    rc = rc ?: lf_merged_open(&m, base, adapter, diag);
+    rc = rc ?: lf_export_checkpoint(&m, base, out, &o, diag);
+    lf_bar_end(&bar);
+    lf_merged_close(&m);
+    return rc;
+}
+
+/* By way of a directory of ours, unless the adapter is one already. */
+static enum lf_err convert(const struct export *x, struct lf_remote *c, const char *name,
+                           const char *out, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    if (strchr(name, '/'))
+        return write_merged(x, name, out, diag);
+    snprintf(dir, sizeof dir, "%s/lorafs-export-XXXXXX", lf_dir_of_temporaries());
+    if (!mkdtemp(dir))
+        return lf_fail_errno(diag, errno, "%s", dir);
+    enum lf_err rc = fetch(x, c, name, dir, diag) ?: write_merged(x, dir, out, diag);
+    (void)!lf_dir_remove(dir, NULL);
+    return rc;
+}
+
+/* ---- The command ----------------------------------------------------------------------------- */
+
+/* "viggo" or "viggo-merged", without a path; or what was asked for, without slashes at its end. */
+static void output_name(char out[LF_PATH_MAX], const struct export *x, const char *name)
+{
+    size_t n = strlen(name);
+    while (n > 1 && name[n - 1] == '/')
+        n--;
+    size_t from = n;
+    while (from > 0 && name[from - 1] != '/')
+        from--;
+    if (x->out)
+        snprintf(out, LF_PATH_MAX, "%s", x->out);
+    else
+        snprintf(out, LF_PATH_MAX, "%.*s%s", (int)(n - from), name + from,
+                 x->merged ? "-merged" : "");
+    for (n = strlen(out); n > 1 && out[n - 1] == '/'; n--)
+        out[n - 1] = '\0';
+}
+
+static enum lf_err export(void *arg, struct lf_remote *c, const char *name, struct lf_diag *diag) {
+    const struct export *x = arg; char out[LF_PATH_MAX]; output_name(out, x, name); enum lf_err rc;
+    if (x->merged) rc = convert(x, c, name, out, diag);
+    else rc = lf_dir_make(out, diag) ?: fetch(x, c, name, out, diag);
+    if (rc == LF_OK) printf("%s\n", out);
+    return rc;
+}
+
+int lf_cmd_export(int argc, char **argv)
+{
+    struct lf_remote_options o = {0};
+    struct export x = {.shard_bytes = 5ll << 30};
+    const struct lf_option options[] = {
+        {"version", 'v', LF_OPT_INT, "N", &x.version, "this one; otherwise the one that is served",
+         .lo = 1, .hi = INT32_MAX},
+        {"merged", 'm', LF_OPT_FLAG, NULL, &x.merged,
+         "merged into its base: a checkpoint that needs no adapter"},
+        {"base", 'b', LF_OPT_STR, "BASE", &x.base,
+         "the base's checkpoint, or its name at the hub; otherwise what the adapter says"},
+        {"dtype", 0, LF_OPT_CHOICE, "bf16|f16|f32", &x.dtype, "of merged weights"},
+        {"shard", 0, LF_OPT_BYTES, "BYTES", &x.shard_bytes, "of a merged checkpoint's files",
+         .lo = 1 << 10, .hi = 1e15},
+        {"quiet", 0, LF_OPT_FLAG, NULL, &x.quiet, "no progress bar"},
+        LF_REMOTE_OPTIONS(o),
+        {0},
+    };
+    const struct lf_usage usage = {
+        "lorafs export",
+        "NAME [OUT]",
+        "Writes a version of an adapter as a PEFT directory, OUT or ./NAME: what transformers, "
+        "vLLM and others load, and what `cp` to another daemon's adapter/ imports. NAME with a '/' "
+        "in it is a PEFT directory, and needs no daemon.\n\n"
+        "With --merged OUT is a whole checkpoint, base + scale B A in bf16, with the base's "
+        "tokenizer. It is written in little memory, and is there whole or not at all. Of a 4-bit "
+        "checkpoint the weights are widened; a base that the daemon quantised itself is merged as "
+        "it is stored.",
+        options,
+        1,
+        2,
+        "  lorafs export viggo out && python -c 'from peft import PeftModel; ...'\n"
+        "  lorafs export viggo viggo-7b --merged --base bases/mistral-7b"};
+    struct lf_args args;
+    if (!lf_options_parse(&args, &usage, argc, argv))
+        return args.status;
+    x.out = args.n == 2 ? args.v[1] : NULL;
+    return lf_remote_each(&usage, &o, &args, 1, export, &x);
+}
