@@ -250,11 +250,18 @@ static enum lf_err go_on(struct lf_job *j, struct lf_diag *diag)
     return rc;
 }
 
+static bool evaluation_due(const struct lf_job *j)
+{
+    bool due = j->eval_every > 0 && j->now.step > 0 && j->now.step % j->eval_every == 0;
+    for (int i = 0; i < j->eval_at.n; i++)
+        due = due || j->now.step == j->eval_at.step[i];
+    return due || is_complete(j);
+}
+
 /* With `step` steps done: evaluation where it is due, then on. */
 static enum lf_err at_boundary(struct lf_job *j, struct lf_diag *diag)
 {
-    bool due = j->eval_every > 0 && j->now.step > 0 && j->now.step % j->eval_every == 0;
-    if (!j->eval || !(is_complete(j) || due))
+    if (!j->eval || !evaluation_due(j))
         return go_on(j, diag);
     j->evaluation = (struct lf_job_eval){.running = true};
     show(j);
@@ -571,6 +578,7 @@ enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,
     j->slot = -1;
     j->train = spec->train;
     j->eval = spec->eval;
+    j->eval_at = spec->eval_at;
     j->event = spec->event;
     j->event_arg = spec->event_arg;
     j->checkpoint_seconds = spec->checkpoint_seconds;

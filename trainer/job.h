@@ -68,6 +68,7 @@ struct lf_job {
     struct lf_job_sums sums;
     struct lf_job_eval evaluation;
     int64_t eval_every; /* the settings', or what was chosen; 0: only at the end */
+    struct lf_eval_steps eval_at;
     struct lf_best best;
     struct lf_watch watch;
     struct lf_preference *known; /* (n_known) of rows whose sequences are under way, row i at i

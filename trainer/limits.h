@@ -7,6 +7,7 @@
 
 #define LF_LOOK_FAULTS_MAX 1000 /* wrong rows of a file that are listed */
 
+#define LF_SWEEP_RUNGS_MAX 3     /* of successive halving: 8 become 4, 2, 1 */
 #define LF_SWEEP_GRID_MAX 100000 /* combinations of settings, of which "trials" are drawn */
 
 /* Checkpoints */

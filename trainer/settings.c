@@ -108,8 +108,11 @@ const struct lf_setting lf_settings[] = {
     ROW(validation, REAL, 0, 0.5, 0, LF_SETTING_DECIDES_IF_SET,
         .help = "part of the rows that is held out to evaluate on, where there is no `eval.jsonl`"),
     ROW(trials, INT, 0, LF_JOBS_FUSED_MAX, 0, LF_SETTING_DECIDES_IF_SET,
-        .help = "of a sweep: so many of its combinations, drawn at random; the worse half ends "
-                "early, again and again; 0: all"),
+        .help = "of a sweep: so many of its combinations, drawn at random; 0: all"),
+    ROW(halving, REAL, 0, 0.5, 0.25, LF_SETTING_DECIDES_IF_SET,
+        .help = "of a sweep: the part of the steps after which the best goes on alone; the worse "
+                "half of those that are left ends at a quarter of it, at half of it and there; 0: "
+                "all run to their ends"),
     ROW(eval_rows, INT64, 0, 1e9, 200,
         .help = "rows of `eval.jsonl` that are completed and scored, the first; 0: all"),
     ROW(max_tokens, INT, 1, 1 << 20, 256, LF_SETTING_AT_LOWEST,
@@ -475,20 +478,10 @@ static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
  * compared. */
 static bool may_vary(const struct lf_setting *t)
 {
-    static const char *const fixed[] = {"max_length",
-                                        "template",
-                                        "completion",
-                                        "columns",
-                                        "stop",
-                                        "train_on",
-                                        "from",
-                                        "validation",
-                                        "trials",
-                                        "loss",
-                                        "beta",
-                                        "label_smoothing",
-                                        "desirable_weight",
-                                        "undesirable_weight"};
+    static const char *const fixed[] = {
+        "max_length", "template", "completion",      "columns",          "stop",
+        "train_on",   "from",     "validation",      "trials",           "halving",
+        "loss",       "beta",     "label_smoothing", "desirable_weight", "undesirable_weight"};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (strcmp(t->key, fixed[i]) == 0)
             return false;

@@ -83,9 +83,10 @@ struct lf_train_settings {
     int patience;       /* evaluations in a row that were no better, and it ends; 0: never */
     enum lf_keep keep;
     enum lf_gate gate;
-    int trials;  /* of a sweep: drawn, and halved; 0: all, to their ends */
-    char *sweep; /* {"rank": [8, 16]}: settings with several values, whose fields here have the
-                    first; JSON; NULL: none; owned (trainer/sweep.h) */
+    int trials;     /* of a sweep: drawn; 0: all */
+    double halving; /* of a sweep: the part of the steps after which one is left; 0: all */
+    char *sweep;    /* {"rank": [8, 16]}: settings with several values, whose fields here have the
+                       first; JSON; NULL: none; owned (trainer/sweep.h) */
     double validation; /* of the rows, for evaluation where there are no other rows for it */
     int64_t eval_rows; /* completed and scored after training, the first; 0: all */
     char *template_;   /* prompt template over columns, or NULL; owned */

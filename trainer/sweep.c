@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A loss after fewer steps says too little of a setting. */
+#define FIRST_STEPS 8
+
 /* Combinations of all lists. */
 static int64_t grid_size(const json_t *lists)
 {
@@ -49,6 +52,7 @@ static enum lf_err settings_with(struct lf_train_settings *out, const struct lf_
         return rc;
     json_object_update(all, chosen);
     json_object_del(all, "trials");
+    json_object_del(all, "halving");
     return lf_train_settings_parse(out, all, diag);
 }
 
@@ -83,7 +87,8 @@ static enum lf_err choose(struct lf_sweep *w, const struct lf_train_settings *s,
         draw(at, n, size, s->seed);
     w->settings = calloc((size_t)n, sizeof *w->settings);
     w->chosen = calloc((size_t)n, sizeof *w->chosen);
-    if (!w->settings || !w->chosen)
+    w->rung = calloc((size_t)n, sizeof *w->rung);
+    if (!w->settings || !w->chosen || !w->rung)
         return lf_no_memory(diag, "a sweep");
     enum lf_err rc = LF_OK;
     for (; w->n < n && rc == LF_OK; w->n++) {
@@ -91,7 +96,9 @@ static enum lf_err choose(struct lf_sweep *w, const struct lf_train_settings *s,
         lf_train_settings_default(&w->settings[w->n]);
         rc = settings_with(&w->settings[w->n], s, w->chosen[w->n], diag);
     }
-    for (int left = w->n; s->trials > 0 && left > 1; left = lf_sweep_survivors(left))
+    w->last = s->halving;
+    for (int left = w->n; w->last > 0 && left > 1 && w->rungs < LF_SWEEP_RUNGS_MAX;
+         left -= left / 2)
         w->rungs++;
     return rc;
 }
@@ -118,33 +125,40 @@ void lf_sweep_free(struct lf_sweep *w)
     }
     free(w->settings);
     free(w->chosen);
+    free(w->rung);
     *w = (struct lf_sweep){0};
 }
 
-enum lf_err lf_sweep_evaluate(struct lf_sweep *w, const struct lf_dataset *train,
-                              struct lf_diag *diag)
+/* Optimizer steps of the warm-up. */
+static int64_t warmup_of(const struct lf_train_settings *s, int64_t steps)
+{
+    int64_t per_step = s->schedule_by == LF_SCHEDULE_BY_MICRO_BATCHES ? s->accumulation : 1;
+    return (lf_train_warmup_steps(s, steps * per_step) + per_step - 1) / per_step;
+}
+
+enum lf_err lf_sweep_place_rungs(struct lf_sweep *w, const struct lf_dataset *train,
+                                 struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     for (int i = 0; i < w->n && w->rungs > 0 && rc == LF_OK; i++) {
         struct lf_plan plan;
-        struct lf_train_settings *s = &w->settings[i];
-        if (s->eval_every > 0)
-            continue;
-        rc = lf_plan_init(&plan, train, s, diag);
-        s->eval_every = (int64_t)((double)plan.steps * lf_sweep_rung(w, 0));
-        if (s->eval_every < 1)
-            s->eval_every = 1;
+        rc = lf_plan_init(&plan, train, &w->settings[i], diag);
+        int64_t warm = warmup_of(&w->settings[i], plan.steps);
+        int64_t first = warm > FIRST_STEPS ? warm : FIRST_STEPS;
+        w->rung[i].n = w->rungs;
+        for (int rung = 0; rung < w->rungs; rung++) {
+            double part = ldexp(w->last, rung + 1 - w->rungs);
+            int64_t step = (int64_t)ceil(part * (double)plan.steps);
+            step = step > first ? step : first;
+            w->rung[i].step[rung] = step < plan.steps ? step : plan.steps;
+        }
         lf_plan_free(&plan);
     }
     return rc;
 }
 
-double lf_sweep_rung(const struct lf_sweep *w, int rung)
+int lf_sweep_survivors(const struct lf_sweep *w, int rung)
 {
-    return ldexp(1, rung - w->rungs);
-}
-
-int lf_sweep_survivors(int n)
-{
-    return (n + 1) / 2;
+    double left = pow(w->n, (double)(w->rungs - 1 - rung) / w->rungs);
+    return (int)ceil(left - 1e-9); /* of 64 it is 16, whatever pow rounds to */
 }

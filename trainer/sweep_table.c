@@ -59,48 +59,80 @@ static bool goes_on(const struct lf_sweep_row *r)
     return lf_job_state_open(r->state) || r->state == LF_JOB_DONE;
 }
 
-/* All that go on have an evaluation from the rung on. */
-static bool is_reached(const struct lf_sweep_table *t, double part)
+/* The first evaluation from a rung on; NULL: there is none yet. */
+static const struct lf_curve_point *at_rung(const struct lf_sweep_row *r, int64_t step)
 {
-    for (int i = 0; i < t->n; i++) {
-        const struct lf_sweep_row *r = &t->row[i];
-        const struct lf_curve_points *l = &r->curve.eval;
-        if (lf_job_state_open(r->state) && (r->progress.steps == 0 || l->n == 0 ||
-                                            l->p[l->n - 1].step < part * (double)r->progress.steps))
+    const struct lf_curve_points *l = &r->curve.eval;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->p[i].step >= (double)step)
+            return &l->p[i];
+    return NULL;
+}
+
+/* All that go on have an evaluation from the rung on. */
+static bool is_reached(const struct lf_sweep_table *t, const struct lf_sweep *w)
+{
+    for (int i = 0; i < t->n; i++)
+        if (lf_job_state_open(t->row[i].state) && !at_rung(&t->row[i], w->rung[i].step[t->rung]))
             return false;
-    }
     return true;
 }
 
-/* The highest loss of those that go on. */
-static int worst(const struct lf_sweep_table *t, int *left)
+/* What cannot be compared is the worst. */
+static double loss_at_rung(const struct lf_sweep_table *t, const struct lf_sweep *w, int i)
 {
-    int found = -1;
-    *left = 0;
-    for (int i = 0; i < t->n; i++) {
-        const struct lf_sweep_row *r = &t->row[i];
-        if (!goes_on(r))
-            continue;
-        ++*left;
-        if (found < 0 || lf_sweep_row_loss(r) > lf_sweep_row_loss(&t->row[found]))
-            found = i;
+    const struct lf_curve_point *p = at_rung(&t->row[i], w->rung[i].step[t->rung]);
+    return p && !isnan(p->value) ? p->value : (double)INFINITY;
+}
+
+/* Rows that go on and are better than row i. */
+static int n_better(const struct lf_sweep_table *t, const struct lf_sweep *w, int i)
+{
+    int n = 0;
+    double loss = loss_at_rung(t, w, i);
+    for (int k = 0; k < t->n; k++) {
+        double other = loss_at_rung(t, w, k);
+        n += goes_on(&t->row[k]) && (other < loss || (other == loss && k < i));
     }
-    return found;
+    return n;
 }
 
 int lf_sweep_table_ends(struct lf_sweep_table *t, const struct lf_sweep *w)
 {
-    while (t->rung < w->rungs && is_reached(t, lf_sweep_rung(w, t->rung))) {
-        int left, i = worst(t, &left);
-        t->keep = t->keep ? t->keep : lf_sweep_survivors(left);
-        if (left > t->keep && t->row[i].state != LF_JOB_DONE) { /* what is done costs no more */
-            t->row[i].state = LF_JOB_CANCELLED;
-            return i;
+    for (; t->rung < w->rungs && is_reached(t, w); t->rung++) {
+        int worst = -1, most = lf_sweep_survivors(w, t->rung) - 1;
+        for (int i = 0; i < t->n; i++) {
+            /* What is done costs no more. */
+            int n = lf_job_state_open(t->row[i].state) ? n_better(t, w, i) : -1;
+            if (n > most) {
+                most = n;
+                worst = i;
+            }
         }
-        t->rung++;
-        t->keep = 0;
+        if (worst >= 0) {
+            t->row[worst].state = LF_JOB_CANCELLED;
+            return worst;
+        }
     }
     return -1;
+}
+
+bool lf_sweep_table_revive(struct lf_sweep_table *t)
+{
+    int best = -1;
+    for (int i = 0; i < t->n; i++) {
+        if (goes_on(&t->row[i]))
+            return false;
+        if (t->row[i].state == LF_JOB_CANCELLED &&
+            (best < 0 || lf_sweep_row_loss(&t->row[i]) < lf_sweep_row_loss(&t->row[best])))
+            best = i;
+    }
+    if (best < 0)
+        return false;
+    t->row[best].state = LF_JOB_QUEUED;
+    lf_curve_free(&t->row[best].curve);
+    t->row[best].curve = (struct lf_curve){0};
+    return true;
 }
 
 /* ---- As JSON --------------------------------------------------------------------------------- */

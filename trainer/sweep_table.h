@@ -27,14 +27,18 @@ struct lf_sweep_table {
     int n;
     int best; /* of those that are done; -1: none yet */
     int rung; /* of successive halving, that is decided next */
-    int keep; /* rows that go on after this rung; 0: it was not reached yet */
 };
 /* How far all of them are, and a phrase of it: "; sweep of 8: 3 done, ...". */
 void lf_sweep_table_sum(const struct lf_sweep_table *t, struct lf_progress *sum, char *note,
                         size_t size);
-/* Successive halving: the next row that is of the worse half at a rung that all have reached, which
- * is CANCELLED now and is to be ended; -1: none is now. */
+/* Successive halving: the next row that is not among the best at a rung that all have reached,
+ * which is CANCELLED now and is to be ended; -1: none is now. Rows are compared by their first
+ * evaluations from the rung on, so that who is further has nothing of it; of equals the first one
+ * is better. */
 int lf_sweep_table_ends(struct lf_sweep_table *t, const struct lf_sweep *w);
+/* Where all that went on have failed: the best of those that were ended is QUEUED, and is to be
+ * trained anew. False: some go on, or none was ended. */
+bool lf_sweep_table_revive(struct lf_sweep_table *t);
 enum lf_err lf_sweep_table_json(struct lf_buf *out, const struct lf_sweep_table *t) LF_MUST_CHECK;
 enum lf_err lf_sweep_table_csv(struct lf_buf *out, const struct lf_sweep_table *t) LF_MUST_CHECK;
 enum lf_err lf_sweep_table_svg(struct lf_buf *out, const struct lf_sweep_table *t,

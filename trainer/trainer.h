@@ -18,6 +18,7 @@
 #include "core/progress.h"
 #include "model/exec.h"
 #include "trainer/dataset.h"
+#include "trainer/limits.h"
 #include "trainer/settings.h"
 
 #include <stdint.h>
@@ -62,11 +63,18 @@ struct lf_train_fault {
     int64_t lines[LF_FAULT_LINES]; /* (n) as lf_row's */
 };
 
+/* Steps after which a job is evaluated besides those that its settings say. */
+struct lf_eval_steps {
+    int n;
+    int64_t step[LF_SWEEP_RUNGS_MAX];
+};
+
 struct lf_job_spec {
     const struct lf_train_settings *settings; /* copied */
     struct lf_dataset *train;                 /* taken: freed with the job, also when add fails */
     struct lf_dataset *eval;                  /* taken, or NULL */
-    const struct lf_adapter *init;            /* where it starts; NULL: fresh, from the settings */
+    struct lf_eval_steps eval_at;
+    const struct lf_adapter *init;      /* where it starts; NULL: fresh, from the settings */
     const char *checkpoint_dir;         /* resumes from what is there, if it is of these settings,
                                            dataset, base and start; NULL: never */
     double checkpoint_seconds;          /* between checkpoints; 0: each step */

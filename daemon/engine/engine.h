@@ -206,8 +206,9 @@ struct lf_training_spec {
     const struct lf_train_settings *settings; /* copied */
     struct lf_dataset *train;                 /* taken, also on failure */
     struct lf_dataset *eval;                  /* taken, or NULL */
-    struct lf_adapter *init;                  /* where it starts: taken; NULL: fresh */
-    const char *checkpoint_dir;               /* copied */
+    struct lf_eval_steps eval_at;
+    struct lf_adapter *init;    /* where it starts: taken; NULL: fresh */
+    const char *checkpoint_dir; /* copied */
     double checkpoint_seconds;
     struct lf_train_fault fault; /* that it is tried again after */
     lf_train_event_fn event;     /* all but LF_TRAIN_MICRO and LF_TRAIN_END */

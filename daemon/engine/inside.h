@@ -108,6 +108,7 @@ struct lf_training {
     enum lf_training_state state;
     struct lf_train_settings settings;
     struct lf_dataset *train, *eval; /* NULL once the trainer has them */
+    struct lf_eval_steps eval_at;
     char *checkpoint_dir;
     double checkpoint_seconds;
     struct lf_train_fault fault;

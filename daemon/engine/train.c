@@ -37,6 +37,7 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
     t->engine = e;
     t->train = spec->train;
     t->eval = spec->eval;
+    t->eval_at = spec->eval_at;
     t->init = spec->init;
     t->event = spec->event;
     t->ended = spec->ended;
@@ -176,6 +177,7 @@ static void *prepare(void *arg)
     struct lf_job_spec spec = {.settings = &t->settings,
                                .train = t->train,
                                .eval = t->eval,
+                               .eval_at = t->eval_at,
                                .init = t->init,
                                .checkpoint_dir = t->checkpoint_dir,
                                .checkpoint_seconds = t->checkpoint_seconds,

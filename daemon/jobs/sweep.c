@@ -57,7 +57,7 @@ enum lf_err lf_sweep_run_new(struct lf_sweep_run **out, struct lf_open_job *l,
                                          "a sweep is decided by evaluation rows, and there are "
                                          "none: its rows are all the same");
     rc = rc ?: lf_sweep_expand(&run->w, s, diag);
-    rc = rc ?: lf_sweep_evaluate(&run->w, run->train, diag);
+    rc = rc ?: lf_sweep_place_rungs(&run->w, run->train, diag);
     if (rc == LF_OK) {
         run->trial = calloc((size_t)run->w.n, sizeof *run->trial);
         run->table.row = calloc((size_t)run->w.n, sizeof *run->table.row);
@@ -105,6 +105,7 @@ static enum lf_err submit(struct lf_jobs *j, struct lf_sweep_run *run, struct lf
     if (snprintf(checkpoint, sizeof checkpoint, "%s/trials/%d", run->dir, t->index) >= LF_PATH_MAX)
         return lf_fail(diag, LF_E_INVALID, "%s: path too long", run->dir);
     spec.settings = &run->w.settings[t->index];
+    spec.eval_at = run->w.rung[t->index];
     spec.checkpoint_dir = checkpoint;
     spec.arg = t;
     spec.init = NULL;
@@ -318,6 +319,8 @@ static void settle(struct lf_jobs *j, struct lf_sweep_run *run, struct lf_trial 
     } else {
         row_of(t)->state = LF_JOB_FAILED;
         snprintf(row_of(t)->reason, sizeof row_of(t)->reason, "%s", e->why.text);
+        if (lf_sweep_table_revive(&run->table))
+            lf_log(LF_LOG_WARN, "jobs", "a sweep's best failed: the next best is trained anew");
     }
 }
 

@@ -29,7 +29,6 @@ static void lists_are_combined(void **state)
                                  " \"target_modules\": [\"all-linear\", [\"q_proj\", \"v_proj\"]],"
                                  " \"batch_size\": 4}");
     assert_int_equal(w.n, 12);
-    assert_int_equal(w.rungs, 0);
     int rates = 0, modules = 0;
     for (int i = 0; i < w.n; i++) {
         assert_int_equal(w.settings[i].batch_size, 4);
@@ -87,41 +86,84 @@ static void bad_sweeps_are_refused(void **state)
     lf_train_settings_free(&s);
 }
 
-static void trials_are_drawn_and_halved(void **state)
+static void trials_are_drawn(void **state)
 {
     (void)state;
     static const char text[] = "{\"rank\": [1,2,3,4,5,6,7,8,9,10], \"alpha\": [1,2,4,8,16,32],"
                                " \"seed\": 3, \"trials\": 8, \"steps\": 80}";
     struct lf_sweep w = sweep_of(text), again = sweep_of(text);
-    struct lf_diag diag = {""};
     assert_int_equal(w.n, 8);
-    assert_int_equal(w.rungs, 3);
     for (int i = 0; i < w.n; i++) {
         assert_true(json_equal(w.chosen[i], again.chosen[i]));
         for (int k = 0; k < i; k++)
             assert_false(json_equal(w.chosen[i], w.chosen[k]));
     }
-    assert_true(lf_sweep_rung(&w, 0) == 0.125 && lf_sweep_rung(&w, 2) == 0.5);
-    assert_int_equal(lf_sweep_survivors(8), 4);
-    assert_int_equal(lf_sweep_survivors(3), 2);
-    struct lf_dataset *d = rows_made(&t, &w.settings[0], 30, 3);
-    must(lf_sweep_evaluate(&w, d, &diag), &diag);
-    assert_int_equal(w.settings[0].eval_every, 10);
-    lf_dataset_free(d);
     lf_sweep_free(&w);
     lf_sweep_free(&again);
 }
 
-/* A table of n rows, each with an evaluation after half of its 8 steps: row i's loss is loss[i]. */
+/* The steps of the first training's rungs; -1 ends them. */
+static void rungs_are(const char *text, const int64_t *steps)
+{
+    struct lf_sweep w = sweep_of(text);
+    struct lf_dataset *d = rows_made(&t, &w.settings[0], 30, 3);
+    struct lf_diag diag = {""};
+    must(lf_sweep_place_rungs(&w, d, &diag), &diag);
+    int n = 0;
+    for (; steps[n] >= 0; n++)
+        assert_int_equal(w.rung[0].step[n], steps[n]);
+    assert_int_equal(w.rungs, n);
+    assert_int_equal(w.rung[0].n, n);
+    lf_dataset_free(d);
+    lf_sweep_free(&w);
+}
+
+#define EIGHT "\"rank\": [1,2,3,4,5,6,7,8]"
+
+static void rungs_are_parts_of_the_steps(void **state)
+{
+    (void)state;
+    rungs_are("{" EIGHT ", \"steps\": 320}", (int64_t[]){20, 40, 80, -1});
+    rungs_are("{" EIGHT ", \"steps\": 320, \"halving\": 0.5}", (int64_t[]){40, 80, 160, -1});
+    rungs_are("{" EIGHT ", \"steps\": 320, \"halving\": 0}", (int64_t[]){-1});
+    rungs_are("{\"rank\": [1,2], \"steps\": 320}", (int64_t[]){80, -1});
+    rungs_are("{\"rank\": [1,2,3], \"steps\": 320}", (int64_t[]){40, 80, -1});
+    /* Not before the warm-up is over, nor at once. */
+    rungs_are("{" EIGHT ", \"steps\": 320, \"warmup_fraction\": 0.2}", (int64_t[]){64, 64, 80, -1});
+    rungs_are("{" EIGHT ", \"steps\": 320, \"warmup_steps\": 200, \"accumulation\": 4,"
+              " \"schedule_by\": \"micro_batches\"}",
+              (int64_t[]){50, 50, 80, -1});
+    rungs_are("{" EIGHT ", \"steps\": 48}", (int64_t[]){8, 8, 12, -1});
+    rungs_are("{" EIGHT ", \"steps\": 4}", (int64_t[]){4, 4, 4, -1});
+}
+
+static void survivors_are(const char *lists, const int *left)
+{
+    struct lf_sweep w = sweep_of(lists);
+    for (int rung = 0; rung < w.rungs; rung++)
+        assert_int_equal(lf_sweep_survivors(&w, rung), left[rung]);
+    assert_int_equal(left[w.rungs - 1], 1);
+    lf_sweep_free(&w);
+}
+
+static void one_is_left_after_the_last_rung(void **state)
+{
+    (void)state;
+    survivors_are("{\"rank\": [1,2]}", (int[]){1});
+    survivors_are("{\"rank\": [1,2,3]}", (int[]){2, 1});
+    survivors_are("{" EIGHT "}", (int[]){4, 2, 1});
+    survivors_are("{" EIGHT ", \"alpha\": [1,2,3,4,5,6,7,8]}", (int[]){16, 4, 1});
+}
+
+/* A table of trainings under way, of 64 steps each, without an evaluation. */
 static void table_of(struct lf_sweep_table *table, const struct lf_sweep *w,
-                     struct lf_sweep_row *rows, const double *loss)
+                     struct lf_sweep_row *rows)
 {
     *table = (struct lf_sweep_table){.row = rows, .n = w->n, .best = -1};
     for (int i = 0; i < w->n; i++) {
         rows[i] = (struct lf_sweep_row){
             .chosen = w->chosen[i], .state = LF_JOB_RUNNING, .progress = lf_progress_none()};
-        rows[i].progress.steps = 8;
-        assert_int_equal(lf_curve_add(&rows[i].curve.eval, 4, loss[i]), LF_OK);
+        rows[i].progress.steps = 64;
     }
 }
 
@@ -131,22 +173,102 @@ static void table_free(struct lf_sweep_table *table)
         lf_curve_free(&table->row[i].curve);
 }
 
+static void evaluated(struct lf_sweep_table *table, int row, int64_t step, double loss)
+{
+    assert_int_equal(lf_curve_add(&table->row[row].curve.eval, (double)step, loss), LF_OK);
+}
+
+/* What ends now: a bit each. */
+static int ending(struct lf_sweep_table *table, const struct lf_sweep *w)
+{
+    int rows = 0;
+    for (int i; (i = lf_sweep_table_ends(table, w)) >= 0;) {
+        assert_int_equal(table->row[i].state, LF_JOB_CANCELLED);
+        rows |= 1 << i;
+    }
+    return rows;
+}
+
+/* Six trainings, of which 4, 2 and 1 go on after steps 8, 16 and 32 of 128. */
+static struct lf_sweep six(void)
+{
+    struct lf_diag diag = {""};
+    struct lf_sweep w = sweep_of("{\"rank\": [1,2,3,4,5,6], \"steps\": 128}");
+    struct lf_dataset *d = rows_made(&t, &w.settings[0], 30, 3);
+    must(lf_sweep_place_rungs(&w, d, &diag), &diag);
+    lf_dataset_free(d);
+    return w;
+}
+
 static void the_worse_half_ends_when_all_are_there(void **state)
 {
     (void)state;
-    static const double loss[] = {3, 1, 4, 2, 5, 6};
+    static const double loss[] = {3, 1, 4, 2, (double)NAN, 6};
     struct lf_sweep_row rows[6];
     struct lf_sweep_table table;
-    struct lf_sweep w = sweep_of("{\"rank\": [1,2,3,4,5,6,7], \"trials\": 6, \"steps\": 8}");
-    table_of(&table, &w, rows, loss);
-    rows[4].curve.eval.n = 0; /* it has not come there */
-    assert_int_equal(lf_sweep_table_ends(&table, &w), -1);
-    rows[4].curve.eval.n = 1;
-    int ended = 0;
-    for (int i; (i = lf_sweep_table_ends(&table, &w)) >= 0; ended++)
-        assert_true(loss[i] > 1 && rows[i].state == LF_JOB_CANCELLED);
-    assert_int_equal(ended, 5); /* 6, 3, 2, 1: all three rungs are behind them */
-    assert_int_equal(rows[1].state, LF_JOB_RUNNING);
+    struct lf_sweep w = six();
+    table_of(&table, &w, rows);
+    for (int i = 0; i < 6; i++) {
+        evaluated(&table, i, 4, 7 - loss[i]); /* before the rung it says nothing */
+        assert_int_equal(ending(&table, &w), 0);
+        evaluated(&table, i, i == 0 ? 9 : 8, loss[i]);
+    }
+    assert_int_equal(ending(&table, &w), 1 << 4 | 1 << 5);
+    evaluated(&table, 3, 16, 0.5);
+    evaluated(&table, 3, 32, 0); /* further than the others, of which it has nothing */
+    evaluated(&table, 1, 16, 0.4);
+    evaluated(&table, 0, 16, 0.3);
+    assert_int_equal(ending(&table, &w), 0);
+    evaluated(&table, 2, 16, 0.5);
+    assert_int_equal(ending(&table, &w), 1 << 2 | 1 << 3);
+    evaluated(&table, 0, 32, 0.2);
+    evaluated(&table, 1, 32, 0.2);
+    assert_int_equal(ending(&table, &w), 1 << 1); /* of equals the first goes on */
+    assert_int_equal(rows[0].state, LF_JOB_RUNNING);
+    table_free(&table);
+    lf_sweep_free(&w);
+}
+
+static void who_failed_or_is_done_makes_no_room_for_worse_ones(void **state)
+{
+    (void)state;
+    struct lf_sweep_row rows[6];
+    struct lf_sweep_table table;
+    struct lf_sweep w = six();
+    table_of(&table, &w, rows);
+    for (int i = 1; i < 6; i++)
+        evaluated(&table, i, 8, i);
+    rows[0].state = LF_JOB_FAILED;
+    rows[5].state = LF_JOB_DONE; /* the worst, at its end before others began */
+    rows[1].state = LF_JOB_DONE;
+    evaluated(&table, 5, 16, 0.9);
+    evaluated(&table, 1, 16, 0.1);
+    assert_int_equal(ending(&table, &w), 0); /* four of five are left: the fifth is done */
+    for (int i = 2; i < 5; i++)
+        evaluated(&table, i, 16, 0.2 * i);
+    assert_int_equal(ending(&table, &w), 1 << 3 | 1 << 4);
+    table_free(&table);
+    lf_sweep_free(&w);
+}
+
+static void the_next_best_is_trained_where_the_best_failed(void **state)
+{
+    (void)state;
+    static const double loss[] = {4, 1, 2, 3, 5, 6};
+    struct lf_sweep_row rows[6];
+    struct lf_sweep_table table;
+    struct lf_sweep w = six();
+    table_of(&table, &w, rows);
+    for (int i = 0; i < 6; i++) {
+        evaluated(&table, i, 8, loss[i]);
+        rows[i].state = i == 1 ? LF_JOB_RUNNING : LF_JOB_CANCELLED;
+    }
+    assert_false(lf_sweep_table_revive(&table)); /* the best is there */
+    rows[1].state = LF_JOB_FAILED;
+    assert_true(lf_sweep_table_revive(&table));
+    assert_int_equal(rows[2].state, LF_JOB_QUEUED);
+    assert_int_equal(rows[2].curve.eval.n, 0); /* from its start */
+    assert_false(lf_sweep_table_revive(&table));
     table_free(&table);
     lf_sweep_free(&w);
 }
@@ -154,7 +276,6 @@ static void the_worse_half_ends_when_all_are_there(void **state)
 static void a_table_reads_back_and_is_a_csv_and_a_picture(void **state)
 {
     (void)state;
-    static const double loss[] = {0.5, 0.25};
     char path[64];
     struct lf_sweep_row rows[2], again[2];
     struct lf_sweep_table table, read;
@@ -162,7 +283,9 @@ static void a_table_reads_back_and_is_a_csv_and_a_picture(void **state)
     lf_buf_auto json = {0}, second = {0}, csv = {0}, svg = {0};
     struct lf_sweep w =
         sweep_of("{\"target_modules\": [\"all-linear\", [\"q_proj\", \"v_proj\"]]}");
-    table_of(&table, &w, rows, loss);
+    table_of(&table, &w, rows);
+    evaluated(&table, 0, 4, 0.5);
+    evaluated(&table, 1, 4, 0.25);
     rows[1].state = LF_JOB_DONE;
     rows[0].state = LF_JOB_CANCELLED;
     table.best = 1;
@@ -171,16 +294,13 @@ static void a_table_reads_back_and_is_a_csv_and_a_picture(void **state)
     must(lf_sweep_table_svg(&svg, &table, "a < b"), &diag);
     assert_string_equal(
         csv.data, "trial,target_modules,state,step,steps,eval_loss,loss,tokens,seconds,best\r\n"
-                  "0,all-linear,ended early,0,8,0.5,,0,0.0,0\r\n"
-                  "1,\"[\"\"q_proj\"\",\"\"v_proj\"\"]\",done,0,8,0.25,,0,0.0,1\r\n");
+                  "0,all-linear,ended early,0,64,0.5,,0,0.0,0\r\n"
+                  "1,\"[\"\"q_proj\"\",\"\"v_proj\"\"]\",done,0,64,0.25,,0,0.0,1\r\n");
     assert_non_null(strstr(svg.data, "<g class=\"run best\""));
     assert_non_null(strstr(svg.data, "a &lt; b"));
     snprintf(path, sizeof path, "test_sweep.%d.json", (int)getpid());
     must(lf_file_write(path, json.data, json.len, &diag), &diag);
-    table_of(&read, &w, again, loss);
-    table_free(&read); /* the rows alone */
-    for (int i = 0; i < 2; i++)
-        again[i].curve = (struct lf_curve){0};
+    table_of(&read, &w, again);
     must(lf_sweep_table_read(&read, path, "/nonexistent/log", 1, &diag), &diag);
     unlink(path);
     must(lf_sweep_table_json(&second, &read), &diag);
@@ -190,36 +310,105 @@ static void a_table_reads_back_and_is_a_csv_and_a_picture(void **state)
     lf_sweep_free(&w);
 }
 
-/* Passes over the base that n trainings at different rates take, fused, a row each at a time. */
-static int passes(const struct lf_sweep *w, int n)
+/* ---- What a sweep costs, counted ------------------------------------------------------------ */
+
+/* As a daemon runs it: trainings fused, ended as the table says. */
+struct run {
+    const struct lf_sweep *w;
+    struct lf_sweep_table table;
+    struct lf_sweep_row rows[8];
+    struct member {
+        struct run *run;
+        struct lf_job *job;
+    } member[8];
+    int passes;
+    int64_t tokens, evaluated; /* trained on, over all; and read to evaluate */
+    int best;
+};
+
+static void on_event(void *arg, const struct lf_train_event *e)
+{
+    struct member *m = arg;
+    struct run *r = m->run;
+    struct lf_sweep_row *row = &r->rows[m - r->member];
+    row->progress = e->progress;
+    if (e->kind == LF_TRAIN_EVAL)
+        evaluated(&r->table, (int)(m - r->member), e->step, e->progress.eval_loss);
+    if (e->kind == LF_TRAIN_END)
+        row->state = e->progress.state;
+}
+
+/* The first n trainings. */
+static void run_sweep(struct run *r, const struct lf_sweep *w, int n)
 {
     struct lf_diag diag = {""};
     struct lf_trainer *trainer = trainer_open(&t);
-    struct lf_dataset *d = rows_made(&t, &w->settings[0], 30, 3);
-    int count = 0;
+    struct lf_dataset *d = rows_made(&t, &w->settings[0], 1, 3);
+    struct lf_dataset *held = rows_made(&t, &w->settings[0], 1, 3);
+    struct lf_dataset_report report;
+    lf_dataset_report(held, &report);
+    *r = (struct run){.w = w, .best = -1};
+    table_of(&r->table, w, r->rows);
+    r->table.n = n;
     for (int i = 0; i < n; i++) {
-        struct lf_job *j;
-        struct lf_job_spec spec = {.settings = &w->settings[i], .train = lf_dataset_share(d)};
-        must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
+        r->member[i].run = r;
+        struct lf_job_spec spec = {.settings = &w->settings[i],
+                                   .train = lf_dataset_share(d),
+                                   .eval = lf_dataset_share(held),
+                                   .eval_at = w->rung[i],
+                                   .event = on_event,
+                                   .event_arg = &r->member[i]};
+        must(lf_trainer_add(trainer, &spec, &r->member[i].job, &diag), &diag);
     }
     lf_dataset_free(d); /* the others have it still */
-    for (int active = 1; active > 0; count++)
+    lf_dataset_free(held);
+    for (int active = 1; active > 0; r->passes++) {
         must(lf_trainer_step(trainer, 0, &active, &diag), &diag);
+        for (int i; (i = lf_sweep_table_ends(&r->table, w)) >= 0;)
+            lf_job_cancel(r->member[i].job);
+    }
+    for (int i = 0; i < n; i++) {
+        const struct lf_sweep_row *row = &r->rows[i];
+        r->tokens += row->progress.tokens;
+        r->evaluated += (int64_t)row->curve.eval.n * report.tokens;
+        if (row->state == LF_JOB_DONE &&
+            (r->best < 0 || lf_sweep_row_loss(row) < lf_sweep_row_loss(&r->rows[r->best])))
+            r->best = i;
+    }
     lf_trainer_free(trainer);
-    return count;
+    table_free(&r->table);
 }
 
-static void eight_rates_take_the_passes_of_one(void **state)
+#define RATES "\"learning_rate\": [1e-8, 1e-7, 1e-6, 1e-5, 2e-2, 1e-4, 1e-3, 1], "
+#define SHORT                                                                        \
+    "\"batch_size\": 1, \"steps\": 128, \"rank\": 4, \"dropout\": 0, \"schedule\": " \
+    "\"constant\", \"eval_every\": 64"
+
+static void eight_rates_cost_about_one_and_the_best_is_found(void **state)
 {
     (void)state;
-    struct lf_sweep w =
-        sweep_of("{\"learning_rate\": [1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3],"
-                 " \"batch_size\": 1, \"steps\": 24, \"rank\": 4}");
-    int one = passes(&w, 1), eight = passes(&w, 8);
-    print_message("passes over the base: one training %d, eight rates %d\n", one, eight);
-    assert_int_equal(one, 24);
-    assert_true(eight * 10 <= one * 13);
+    static struct run one, eight, all;
+    struct lf_diag diag = {""};
+    struct lf_sweep w = sweep_of("{" RATES SHORT "}");
+    struct lf_sweep whole = sweep_of("{" RATES SHORT ", \"halving\": 0}");
+    struct lf_dataset *d = rows_made(&t, &w.settings[0], 30, 3);
+    must(lf_sweep_place_rungs(&w, d, &diag), &diag);
+    lf_dataset_free(d);
+    run_sweep(&one, &whole, 1);
+    run_sweep(&all, &whole, 8);
+    run_sweep(&eight, &w, 8);
+    print_message("one training, eight rates to their ends, eight halved: passes over the base "
+                  "%d, %d, %d; tokens trained %lld, %lld, %lld; evaluated %lld, %lld, %lld\n",
+                  one.passes, all.passes, eight.passes, (long long)one.tokens,
+                  (long long)all.tokens, (long long)eight.tokens, (long long)one.evaluated,
+                  (long long)all.evaluated, (long long)eight.evaluated);
+    assert_int_equal(all.best, 6); /* 1e-3; neither the largest nor the smallest */
+    assert_int_equal(eight.best, 6);
+    assert_int_equal(all.tokens, 8 * one.tokens);
+    assert_int_equal(4 * eight.tokens, 7 * one.tokens); /* 8/16 + 4/16 + 2/8 + 3/4 */
+    assert_true(eight.passes * 10 <= one.passes * 13);
     lf_sweep_free(&w);
+    lf_sweep_free(&whole);
 }
 
 int main(void)
@@ -228,10 +417,14 @@ int main(void)
         cmocka_unit_test(lists_are_combined),
         cmocka_unit_test(a_sweep_prints_and_reads_back),
         cmocka_unit_test(bad_sweeps_are_refused),
-        cmocka_unit_test(trials_are_drawn_and_halved),
+        cmocka_unit_test(trials_are_drawn),
+        cmocka_unit_test(rungs_are_parts_of_the_steps),
+        cmocka_unit_test(one_is_left_after_the_last_rung),
         cmocka_unit_test(the_worse_half_ends_when_all_are_there),
+        cmocka_unit_test(who_failed_or_is_done_makes_no_room_for_worse_ones),
+        cmocka_unit_test(the_next_best_is_trained_where_the_best_failed),
         cmocka_unit_test(a_table_reads_back_and_is_a_csv_and_a_picture),
-        cmocka_unit_test(eight_rates_take_the_passes_of_one),
+        cmocka_unit_test(eight_rates_cost_about_one_and_the_best_is_found),
     };
     return cmocka_run_group_tests(tests, open_tiny, close_tiny);
 }

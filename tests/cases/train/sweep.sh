@@ -1,6 +1,6 @@
 # A list for a setting is a sweep: its trainings run side by side, the best by its evaluations
 # becomes the version, with its settings; the table and the picture stay beside it; what was killed
-# goes on; "trials" draws some, and the worse half ends early.
+# goes on; the worse half ends early; "trials" draws some.
 . "$TEST_LIB/http.sh"
 serve --checkpoint-seconds 0
 lorafs() { "$BIN/lorafs" "$@"; }
@@ -13,7 +13,7 @@ config() { # MEMBERS
 }
 file() { call GET "/v1/adapters/task/files/$1"; }
 
-config '"steps": 12, "learning_rate": [1e-8, 0.003], "rslora": [false, true]'
+config '"steps": 12, "learning_rate": [1e-8, 0.003], "rslora": [false, true], "halving": 0'
 lorafs train task "$WORK/rows.jsonl" -e "$WORK/eval.jsonl" -c "$WORK/config.json" >/dev/null
 lorafs wait task 2>/dev/null | grep -c '^task ready v1 exact_match 1.0000'
 file versions/1/config.json | grep -c '"learning_rate": 0.003'
@@ -31,7 +31,7 @@ lorafs log task | grep -c '"event":"done","trial":3,"step":12'
 put task dataset.jsonl "$WORK/rows.jsonl" '?train=1' | grep -c '"queued":false'
 
 # Killed in the middle: what was done stays done, the others go on from their checkpoints.
-config '"steps": 24, "learning_rate": [0.0001, 0.003], "eval_every": 6, "seed": 2'
+config '"steps": 24, "learning_rate": [0.0001, 0.003], "eval_every": 6, "seed": 2, "halving": 0'
 put task config.json "$WORK/config.json" >/dev/null
 call POST /v1/adapters/task/ctl -d train >/dev/null
 under_way() { lorafs log task | grep -q '"event":"checkpoint","step":[89],.*"job":2'; }
@@ -44,8 +44,8 @@ lorafs wait task 2>/dev/null | grep -c '^task ready v2 '
 [ "$(file versions/2/sweep.csv | grep -c ',done,24,24,')" = 2 ]
 lorafs log task | grep -c '"event":"started","step":[1-9][0-9]*,"steps":24,"trial":' | grep -cx 2
 
-# Four of six, drawn; halved at a quarter and at half of the steps.
-config '"steps": 16, "learning_rate": [1e-9, 1e-8, 1e-7, 1e-6, 0.003, 0.001], "trials": 4'
+# Four of six, drawn; all but the best end before a quarter of the steps, and it is one that learns.
+config '"steps": 48, "learning_rate": [1e-9, 1e-8, 1e-7, 1e-6, 0.003, 0.001], "trials": 4'
 put task config.json "$WORK/config.json" >/dev/null
 call POST /v1/adapters/task/ctl -d train >/dev/null
 lorafs wait task 2>/dev/null | grep -c '^task ready v3 '
