@@ -166,6 +166,23 @@ enum lf_err lf_file_move(const char *from, const char *to, struct lf_diag *diag)
     return lf_dir_sync(dir, diag);
 }
 
+enum lf_err lf_file_write_at(int fd, const void *data, size_t n, uint64_t offset, const char *what,
+                             struct lf_diag *diag)
+{
+    const char *p = data;
+    while (n > 0) {
+        ssize_t k = pwrite(fd, p, n, (off_t)offset);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return lf_fail_errno(diag, errno, "%s: write", what);
+        p += k;
+        n -= (size_t)k;
+        offset += (uint64_t)k;
+    }
+    return LF_OK;
+}
+
 enum lf_err lf_file_commit(int fd, const char *tmp, const char *path, struct lf_diag *diag)
 {
     if (sync_whole(fd) != 0)

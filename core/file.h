@@ -45,6 +45,9 @@ static inline struct lf_str lf_mapping_text(const struct lf_mapping *m)
 /* Replaces `path` with these bytes, durably and at once (mode 0644). */
 enum lf_err lf_file_write(const char *path, const void *data, size_t n,
                           struct lf_diag *diag) LF_MUST_CHECK;
+/* All of n bytes into a file that is open, at an offset; `what` is its name in the reason. */
+enum lf_err lf_file_write_at(int fd, const void *data, size_t n, uint64_t offset, const char *what,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 /* The last steps of a replacement written by the caller: fsync fd, rename tmp over path, fsync
  * the directory. fd stays open. */
 enum lf_err lf_file_commit(int fd, const char *tmp, const char *path,
@@ -59,8 +62,8 @@ enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* rm -r; a path that is not there is LF_OK. Does not follow links. */
 enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
-/* LF_E_NO_SPACE where the disk of a directory has fewer bytes free, which a large file that is
- * about to be written asks for first. */
+/* LF_E_NO_SPACE where the disk of a directory, or file, has fewer bytes free, which a large file
+ * that is about to be written asks for first. */
 enum lf_err lf_dir_room(const char *dir, uint64_t bytes, struct lf_diag *diag) LF_MUST_CHECK;
 /* A copy, durably and at once. sha256 (LF_SHA256_HEX bytes, or NULL): of the bytes that were
  * copied. Constant memory. */

@@ -37,6 +37,8 @@ static const struct lf_arch archs[] = {
         LLAMA(1e-6),
         .model_type = "mistral",
         .hf_class = "MistralForCausalLM",
+        .gguf = "llama",
+        .gguf_pairs = true,
         .norms = {PRE_NORMS},
         .kv_heads = 8,
         .window = LF_WINDOW_ALL,
@@ -191,7 +193,9 @@ const char *lf_arch_list(char out[LF_ARCH_LIST_BYTES], bool gguf)
     out[0] = '\0';
     for (size_t i = 0; i < N_ARCHS; i++) {
         const char *name = gguf ? archs[i].gguf : archs[i].model_type;
-        if (name && n < LF_ARCH_LIST_BYTES)
+        bool told =
+            gguf && name && lf_arch_find_gguf((struct lf_str){name, strlen(name)}) != &archs[i];
+        if (name && !told && n < LF_ARCH_LIST_BYTES)
             n += (size_t)snprintf(out + n, LF_ARCH_LIST_BYTES - n, "%s%s", n ? ", " : "", name);
     }
     return out;

@@ -25,7 +25,8 @@ enum lf_window_rule {
 struct lf_arch {
     const char *model_type; /* config.json's */
     const char *hf_class;   /* its entry in "architectures" */
-    const char *gguf;       /* "general.architecture" of a GGUF file; NULL: none is imported */
+    const char *gguf; /* "general.architecture" of a GGUF file; NULL: there is none. Where rows
+                         share it, a file is the first one's */
     /* The block */
     bool layer_norm, norm_plus_one, parallel_block, gated;
     bool fused; /* q, k, v are one matrix; gate and up, too */

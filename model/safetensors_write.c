@@ -39,23 +39,6 @@ static const char *dtype_name(enum lf_dtype t)
     return names[t];
 }
 
-static enum lf_err write_at(int fd, const void *data, size_t n, size_t offset, const char *path,
-                            struct lf_diag *diag)
-{
-    const char *p = data;
-    while (n > 0) {
-        ssize_t k = pwrite(fd, p, n, (off_t)offset);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return lf_fail_errno(diag, errno, "%s: write", path);
-        p += k;
-        n -= (size_t)k;
-        offset += (size_t)k;
-    }
-    return LF_OK;
-}
-
 enum lf_err lf_tensors_create(struct lf_tensors_writer **out, const char *path, size_t n_max,
                               size_t names_bytes, struct lf_diag *diag)
 {
@@ -124,8 +107,8 @@ enum lf_err lf_tensors_put_part(struct lf_tensors_writer *w, size_t index, size_
 {
     lf_assert(index < w->n && offset <= w->placed[index].bytes &&
               n <= w->placed[index].bytes - offset);
-    return write_at(w->fd, data, n, 8 + w->header_room + w->placed[index].offset + offset, w->tmp,
-                    diag);
+    return lf_file_write_at(w->fd, data, n, 8 + w->header_room + w->placed[index].offset + offset,
+                            w->tmp, diag);
 }
 
 enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag)
@@ -140,8 +123,8 @@ enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag)
         return lf_fail(diag, w->header.rc, "%s: no room for its header", w->path);
     if (ftruncate(w->fd, (off_t)(8 + w->header_room + w->data_bytes)) != 0)
         return lf_fail_errno(diag, errno, "%s: truncate", w->tmp);
-    enum lf_err rc = write_at(w->fd, length, 8, 0, w->tmp, diag);
-    rc = rc ?: write_at(w->fd, w->header.data, w->header_room, 8, w->tmp, diag);
+    enum lf_err rc = lf_file_write_at(w->fd, length, 8, 0, w->tmp, diag);
+    rc = rc ?: lf_file_write_at(w->fd, w->header.data, w->header_room, 8, w->tmp, diag);
     rc = rc ?: lf_file_commit(w->fd, w->tmp, w->path, diag);
     if (rc == LF_OK)
         w->tmp[0] = '\0';

@@ -41,7 +41,7 @@ static const struct lf_command commands[] = {
     {"tokenize", lf_cmd_tokenize, "text to token ids and back"},
     {"logits", lf_cmd_logits, "write a base model's logits of given ids"},
     {"bench", lf_cmd_bench, "measure decoding, prefill and training against the device"},
-    {"import", lf_cmd_import, "make a checkpoint of a GGUF file"},
+    {"import", lf_cmd_import, "make a checkpoint, or an adapter, of a GGUF file"},
     {"pull", lf_cmd_pull, "fetch a checkpoint from a hub"},
     {"backup", lf_cmd_backup, "copy a data directory, also while a daemon runs on it"},
     {"restore", lf_cmd_restore, "make a data directory of a backup"},

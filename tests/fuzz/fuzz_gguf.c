@@ -1,6 +1,6 @@
 /* LIBS: lf_tools */
 /* Any bytes as a GGUF file: refused with a reason, or a checkpoint of bounded size is written whose
- * configuration is one. */
+ * configuration is one; or, where it is an adapter's, an adapter of a small base is read. */
 #include "tools/gguf/inside.h"
 #include "tests/fuzz/work.h"
 
@@ -28,6 +28,32 @@ static void import(const struct lf_gguf *g)
     lf_assert(rc == LF_OK || diag.text[0] != '\0');
 }
 
+static const struct lf_config *base(void)
+{
+    static struct lf_config c;
+    static bool loaded;
+    if (!loaded) {
+        json_auto_t *j = json_pack(
+            "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "model_type", "llama", "num_hidden_layers",
+            1, "hidden_size", 8, "intermediate_size", 16, "num_attention_heads", 2,
+            "num_key_value_heads", 1, "vocab_size", 4, "max_position_embeddings", 32);
+        lf_assert(lf_config_parse(&c, j, NULL) == LF_OK);
+        loaded = true;
+    }
+    return &c;
+}
+
+static void import_adapter(const struct lf_gguf *g)
+{
+    struct lf_diag diag = {""};
+    struct lf_adapter *a = NULL;
+    enum lf_err rc = lf_gguf_adapter(&a, g, base(), &diag);
+    lf_assert(rc == LF_OK || diag.text[0] != '\0');
+    if (rc == LF_OK)
+        lf_assert(a->shape.rank_max > 0 && a->shape.n_sites == lf_config_sites(base()));
+    lf_adapter_free(a);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct lf_gguf g;
@@ -40,7 +66,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         float x[256];
         lf_gguf_widen(x, &g.tensors[i], 0, g.tensors[i].form->elements);
     }
-    import(&g);
+    if (lf_gguf_is_adapter(&g))
+        import_adapter(&g);
+    else
+        import(&g);
     lf_gguf_free(&g);
     return 0;
 }

@@ -1,4 +1,5 @@
-"""GGUF files made here with the `gguf` package, imported by lorafs, against transformers.
+"""GGUF files made here with the `gguf` package, imported by lorafs, against transformers; and LoRA
+adapters that lorafs writes as GGUF, against the package, and read again.
 
 gguf_import.py LORAFS [--seed N]
 
@@ -27,6 +28,7 @@ try:
     import numpy as np
     import torch
     import transformers as tf
+    from peft import LoraConfig, get_peft_model
     from safetensors.torch import load_file
 except ImportError as e:
     print("skipped:", e)
@@ -242,6 +244,92 @@ def check(name, kind, work):
                "%.1e" % worst)
 
 
+# --- adapters ---
+
+ADAPTERS = {
+    "llama": dict(r=4, lora_alpha=6, target_modules=["q_proj", "k_proj", "o_proj", "down_proj"]),
+    "mistral": dict(r=4, lora_alpha=8, use_rslora=True, target_modules="all-linear"),
+    "gemma2": dict(r=3, lora_alpha=16, target_modules=["q_proj", "up_proj"],
+                   rank_pattern={"up_proj": 5}, alpha_pattern={"q_proj": 7}),
+    "phi2": dict(r=8, lora_alpha=8, target_modules=["q_proj", "dense", "fc1"]),
+    "phi3": dict(r=2, lora_alpha=4, target_modules=["qkv_proj", "gate_up_proj"]),
+}
+MISTRAL = tf.MistralConfig(**SIZES)
+
+
+def random_adapter(config, settings, path):
+    """A PEFT directory; what it does to each map, scale B A, and its factors."""
+    model = get_peft_model(random_model(config), LoraConfig(task_type="CAUSAL_LM", **settings))
+    for name, p in model.named_parameters():
+        if "lora_" in name:
+            p.data = torch.randn_like(p) * 0.1
+    model.save_pretrained(path)
+    sites = {}
+    for name, m in model.named_modules():
+        if getattr(m, "lora_A", None):
+            A, B = (x["default"].weight.detach().numpy() for x in (m.lora_A, m.lora_B))
+            sites[name.removeprefix("base_model.model.")] = (m.scaling["default"], A, B)
+    return sites
+
+
+def same_product(scale, A, B, want):
+    scale_w, A_w, B_w = want
+    got, product = scale * (B @ A), scale_w * (B_w @ A_w)
+    return np.abs(got - product).max() <= 1e-6 * np.abs(product).max()
+
+
+def check_adapter(name, work):
+    config, arch, _ = CASES.get(name, (MISTRAL, gguf.MODEL_ARCH.LLAMA, False))
+    base, adapter, file, again = (os.path.join(work, x) for x in ("base", "a", "a.gguf", "again"))
+    config.save_pretrained(base)
+    sites = random_adapter(config, ADAPTERS[name], adapter)
+    lorafs("export", adapter, file, "--gguf", "--base", base)
+    read = gguf.GGUFReader(file)
+    keys = {k: read.fields[k].contents() for k in read.fields}
+    heads = (keys["general.type"], keys["adapter.type"], keys["general.architecture"])
+    good = heads == ("adapter", "lora", gguf.MODEL_ARCH_NAMES[arch])
+    tensors = {t.name: t.data for t in read.tensors}
+    names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
+    for site, want in sites.items():
+        new = names.get_name(site + ".weight", try_suffixes=(".weight",))
+        A, B = tensors.pop(new + ".lora_a"), tensors.pop(new + ".lora_b")
+        if arch == gguf.MODEL_ARCH.LLAMA and site.endswith(("q_proj", "k_proj")):
+            q = site.endswith("q_proj")
+            B = turned(B, config.num_attention_heads if q else config.num_key_value_heads, True)
+        good = good and same_product(keys["adapter.lora.alpha"] / A.shape[0], A, B, want)
+    lorafs("import", file, "--out", again, "--base", base)
+    config_again = json.load(open(os.path.join(again, "adapter_config.json")))
+    ours = load_file(os.path.join(again, "adapter_model.safetensors"))
+    for site, want in sites.items():
+        A, B = (ours.pop("base_model.model.%s.lora_%s.weight" % (site, ab)).numpy() for ab in "AB")
+        alpha = config_again.get("alpha_pattern", {}).get(site, config_again["lora_alpha"])
+        good = good and same_product(alpha / A.shape[0], A, B, want)
+        if alpha / A.shape[0] == want[0]:  # else the scale is in B
+            good = good and np.array_equal(A, want[1]) and np.array_equal(B, want[2])
+    report("adapter " + name, good and not tensors and not ours, "%d maps" % len(sites))
+
+
+def refused(text, *args):
+    r = subprocess.run([LORAFS, *map(str, args)], capture_output=True, text=True, check=False)
+    report("refused: " + text, r.returncode == 1 and text in r.stderr, r.stderr.strip()[-100:])
+
+
+def check_adapters():
+    for name in ADAPTERS:
+        with tempfile.TemporaryDirectory() as work:
+            check_adapter(name, work)
+            if name != "llama":
+                continue
+            file, other = os.path.join(work, "a.gguf"), os.path.join(work, "other")
+            refused("say with --base", "import", file, "--out", other)
+            tf.Qwen2Config(**SIZES).save_pretrained(other)
+            refused('of a base of architecture "llama"', "import", file, "--out",
+                    os.path.join(work, "x"), "--base", other)
+            tf.LlamaConfig(**dict(SIZES, intermediate_size=480)).save_pretrained(other)
+            refused("of the base's", "import", file, "--out", os.path.join(work, "x"), "--base",
+                    other)
+
+
 def check_vocabulary(name, case, vectors, work):
     """llama.cpp's vocabulary in a model of its size; its strings through what is imported."""
     source = gguf.GGUFReader(vectors / ("ggml-vocab-%s.gguf" % name))
@@ -277,6 +365,7 @@ def main():
         for kind in TYPES if name == "llama" else choice.sample(TYPES, 2):
             with tempfile.TemporaryDirectory() as work:
                 check(name, kind, work)
+    check_adapters()
     vectors = pathlib.Path(os.environ.get("LF_TOKENIZERS", "tokenizers")) / "vectors"
     if vectors.is_dir():
         for name, case in [("llama-spm", "llama"), ("gpt-2", "phi2"), ("phi-3", "phi3")]:

@@ -1,4 +1,4 @@
-/* A GGUF file into a checkpoint's directory. */
+/* A GGUF file into a checkpoint's directory, or an adapter's. */
 #include "tools/gguf/gguf.h"
 
 #include "core/json.h"
@@ -44,10 +44,35 @@ enum lf_err lf_gguf_import(const char *path, const char *dir, enum lf_dtype dtyp
     enum lf_err rc = lf_file_map(&map, path, diag);
     rc = rc ?: lf_gguf_parse(&g, map.data, map.bytes, diag);
     if (rc == LF_OK) {
-        rc = import(&g, dir, dtype, progress, progress_arg, diag);
+        if (lf_gguf_is_adapter(&g))
+            rc = lf_fail(diag, LF_E_INVALID, "an adapter: say with --base what it was made on");
+        rc = rc ?: import(&g, dir, dtype, progress, progress_arg, diag);
         lf_gguf_free(&g);
     }
     if (rc == LF_OK && progress)
         progress(progress_arg, 1.0, "imported");
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
+}
+
+enum lf_err lf_gguf_import_adapter(const char *path, const char *dir, const char *base,
+                                   const char *base_name, struct lf_diag *diag)
+{
+    lf_mapping_auto map = {0};
+    struct lf_config c;
+    struct lf_adapter *a = NULL;
+    struct lf_gguf g = {0};
+    enum lf_err rc = lf_config_load(&c, base, diag);
+    if (rc != LF_OK)
+        return rc;
+    rc = lf_file_map(&map, path, diag);
+    rc = rc ?: lf_gguf_parse(&g, map.data, map.bytes, diag);
+    if (rc == LF_OK && !lf_gguf_is_adapter(&g))
+        rc = lf_fail(diag, LF_E_INVALID, "a checkpoint and no adapter: --base is not for it");
+    rc = rc ?: lf_gguf_adapter(&a, &g, &c, diag);
+    lf_gguf_free(&g);
+    if (rc != LF_OK)
+        return lf_fail_within(diag, rc, "%s", path);
+    rc = lf_adapter_save(a, &c, dir, base_name, NULL, diag);
+    lf_adapter_free(a);
+    return rc;
 }
