@@ -93,6 +93,15 @@ mkdir "$WORK/empty"
 refuses lorafs cp "$WORK/empty" fifth:
 refused_with 'no file of an adapter'
 
+# The package for Python does the same; where the tools are there, a wheel is made of it.
+py python_package.py "$SOCK"
+if "${PYTHON:-python3}" -c 'import pip, setuptools, wheel' 2>/dev/null; then
+    cp -r "$LF_SOURCE/share/python" "$WORK/python"
+    "${PYTHON:-python3}" -m pip -q wheel --no-index --no-deps --no-build-isolation \
+        -w "$WORK/wheel" "$WORK/python"
+    "${PYTHON:-python3}" -m zipfile -l "$WORK"/wheel/lorafs-*.whl | grep -c lorafs/py.typed
+fi
+
 # Orders.
 lorafs train long -i "$WORK/train.jsonl" --set steps=100000 --set batch_size=2 --set rank=2
 await long '^training'
