@@ -61,15 +61,15 @@ static bool put_row(struct lf_trainer *t, int budget, struct lf_job *j, bool eva
     lf_job_row(j, eval, i, &row);
     int n = lf_row_texts(&row, texts);
     for (int k = 0; k < n; k++) {
-        pieces[k] =
-            (struct lf_piece){.job = j, .eval = eval, .role = LF_TEXT_CHOSEN + k, .index = i};
+        pieces[k] = (struct lf_piece){
+            .job = j, .eval = eval, .role = LF_TEXT_CHOSEN + k, .index = i, .weight = row.weight};
         seqs[k] = (struct lf_batch_seq){
             .ids = texts[k].ids, .n = texts[k].n, .slot = j->slot, .labels = texts[k].labels};
         if (eval)
             continue;
         uint64_t key = lf_plan_drop_key(&j->plan, (int)i);
         seqs[k].trains = true;
-        seqs[k].loss_weight = j->plan.weight[lf_plan_micro(&j->plan, (int)i)];
+        seqs[k].loss_weight = (float)row.weight * j->plan.weight[lf_plan_micro(&j->plan, (int)i)];
         seqs[k].drop_p = (float)j->s.dropout;
         seqs[k].noise = noise_of(j, texts[k].n);
         seqs[k].drop_key = k == 0 ? key : lf_train_key(key, LF_FOR_DROPOUT, (uint64_t)k);

@@ -191,6 +191,8 @@ struct dataset_load {
     bool keep_text;
     struct lf_row_writer out;
     struct lf_row_ids row[2];  /* of a pair both */
+    json_t *classes;           /* weights by answers, or NULL; owned */
+    json_t *unseen;            /* those that no row has had yet, or NULL; owned */
     struct lf_ids ids, labels; /* scratch of put */
 };
 
@@ -299,7 +301,7 @@ static bool are_equal(const struct lf_ids *a, const struct lf_ids *b)
 static enum lf_err add_row(struct dataset_load *load, const struct lf_row_ids *row, int n_texts,
                            bool unwanted, const json_t *json, int64_t line, struct lf_diag *diag)
 {
-    struct lf_row_place at = {.line = line, .unwanted = unwanted};
+    struct lf_row_place at = {.line = line, .unwanted = unwanted, .weight = row->weight};
     if (load->keep_text && unwanted)
         return LF_OK;
     load->d->report.lines++;
@@ -334,12 +336,38 @@ static enum lf_err load_pair(struct dataset_load *load, const json_t *json, int6
     return rc;
 }
 
+/* The row's weight is also that of its answer, without white space around it. */
+static void weigh_class(struct dataset_load *load)
+{
+    static const char space[] = " \t\r\n\f\v";
+    const char *text = lf_buf_str(&load->row->completion);
+    text += strspn(text, space);
+    size_t n = strlen(text);
+    while (n > 0 && strchr(space, text[n - 1]))
+        n--;
+    const json_t *w = json_object_getn(load->classes, text, n);
+    load->row->weight *= w ? json_number_value(w) : 1;
+    if (w && load->unseen)
+        json_object_deln(load->unseen, text, n);
+}
+
+/* A class that no row is of is a word that was misspelt. */
+static enum lf_err check_classes(const struct dataset_load *load, struct lf_diag *diag)
+{
+    const char *name = json_object_iter_key(json_object_iter(load->unseen));
+    return name ? lf_fail(diag, LF_E_INVALID, "\"class_weights\": no row's answer is \"%.100s\"",
+                          name)
+                : LF_OK;
+}
+
 static enum lf_err load_row(void *arg, json_t *json, int64_t line, struct lf_diag *diag)
 {
     struct dataset_load *load = arg;
     if (load->s->loss != LF_LOSS_SUPERVISED)
         return load_pair(load, json, line, diag);
     enum lf_err rc = lf_row_encode(load->row, json, load->m, load->s, diag);
+    if (rc == LF_OK && load->classes)
+        weigh_class(load);
     return rc ?: add_row(load, load->row, 1, false, json, line, diag);
 }
 
@@ -384,7 +412,13 @@ static enum lf_err tokenise(struct dataset_load *load, const char *path, const c
     memset(&d->report, 0, sizeof d->report);
     d->report.positions =
         load->s->max_length > load->m->rope_positions ? load->m->rope_positions : 0;
-    enum lf_err rc = lf_row_file_begin(&load->out, limits, diag);
+    enum lf_err rc = LF_OK;
+    if (load->s->class_weights)
+        rc = lf_json_parse(&load->classes, load->s->class_weights, strlen(load->s->class_weights),
+                           diag);
+    if (rc == LF_OK && !load->keep_text) /* evaluation rows need not have all */
+        load->unseen = json_copy(load->classes);
+    rc = rc ?: lf_row_file_begin(&load->out, limits, diag);
     rc = rc ?: each_row(path, limits, d->report.sha256, load_row, load, diag);
     lf_row_ids_free(&load->row[0]);
     lf_row_ids_free(&load->row[1]);
@@ -392,6 +426,9 @@ static enum lf_err tokenise(struct dataset_load *load, const char *path, const c
     lf_ids_free(&load->labels);
     if (rc == LF_OK && d->report.rows == 0)
         rc = nothing_usable(d->report.lost, d->report.lost_lines[0], diag);
+    rc = rc ?: check_classes(load, diag);
+    json_decref(load->classes);
+    json_decref(load->unseen);
     if (rc == LF_OK)
         return rows_end(load, key, diag);
     lf_row_file_abandon(&load->out);
@@ -507,6 +544,7 @@ void lf_dataset_row(const struct lf_dataset *d, int64_t i, struct lf_row *out)
                            .n_supervised = (int)at->n_supervised,
                            .n_chosen = (int)at->n_chosen,
                            .unwanted = at->unwanted != 0,
+                           .weight = at->weight,
                            .line = at->line};
 }
 

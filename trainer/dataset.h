@@ -15,6 +15,9 @@
  * what trainer/pair.h has beside that: a pair of texts that begin alike, one behind the other. For
  * kto a pair is two rows, of which the second one is unwanted.
  *
+ * A row's "weight" is that of its loss: a step's loss is the mean of its tokens' losses by their
+ * rows' weights. Those of weight 0 are left out.
+ *
  * The end-of-text token follows every completion and is learnt. Prompt and completion are tokenised
  * apart, so that a prompt has the ids that lf_prompt_encode gives when text is generated from it.
  *
@@ -44,6 +47,7 @@ struct lf_row {
     int n_supervised;
     int n_chosen;  /* of a pair: ids of the chosen text, behind which is the rejected one; else n */
     bool unwanted; /* kto: it is to become less likely */
+    double weight; /* of its tokens' losses in every mean: its own, times its class's; not 0 */
     int64_t line;  /* in the file, from 1 */
 };
 /* Its texts, one after the other: returns how many there are. */

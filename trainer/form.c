@@ -7,9 +7,11 @@
 #include "text/messages.h"
 #include "trainer/ask.h"
 #include "trainer/dataset.h"
+#include "trainer/limits.h"
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool has(const json_t *row, const char *key)
@@ -395,16 +397,32 @@ bool lf_turn_is_learnt(const json_t *message)
            !json_is_false(json_object_get(message, "training"));
 }
 
-/* A row counts or is left out; a column of that name is the template's. */
-static enum lf_err check_weight(const json_t *row, const char *template_, struct lf_diag *diag)
+static bool names_weight(const char *template_)
+{
+    return template_ && strstr(template_, "{weight}");
+}
+
+enum lf_err lf_row_weight(double *out, const json_t *row, const struct lf_train_settings *s,
+                          struct lf_diag *diag)
 {
     const json_t *w = json_object_get(row, "weight");
-    if (!json_is_number(w) || json_number_value(w) == 1 ||
-        (template_ && strstr(template_, "{weight}")))
+    const char *text = json_string_value(w);
+    char *end = "";
+    *out = 1;
+    if (names_weight(s->template_) || names_weight(s->completion) || !(text || json_is_number(w)))
         return LF_OK;
-    return lf_fail(diag, LF_E_UNSUPPORTED,
-                   "a row's \"weight\" other than 1 is not done here: leave the row out, or rename "
-                   "the column");
+    double x = text ? strtod(text, &end) : json_number_value(w);
+    if (*end || end == text) /* a column of other things */
+        return LF_OK;
+    if (x != 0 && !(x >= LF_ROW_WEIGHT_MIN && x <= LF_ROW_WEIGHT_MAX))
+        return lf_fail(diag, LF_E_INVALID, "a row's \"weight\" must be 0, or between %g and %g",
+                       LF_ROW_WEIGHT_MIN, LF_ROW_WEIGHT_MAX);
+    if (x != 1 && s->loss != LF_LOSS_SUPERVISED)
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "a row's \"weight\" is for \"loss\": \"supervised\"; leave the row out, or "
+                       "rename the column");
+    *out = x;
+    return LF_OK;
 }
 
 /* What a row says besides, where no template of config.json chooses what counts. */
@@ -460,7 +478,8 @@ enum lf_err lf_row_normal(json_t **out, const char **form, const json_t *row,
     if (rc != LF_OK)
         return rc;
     bool made = s->completion || (s->template_ && !has(n, "messages") && !has(n, "input_ids"));
-    rc = check_weight(n, s->template_, diag);
+    double weight;
+    rc = lf_row_weight(&weight, n, s, diag);
     rc = rc ?: made ? LF_OK : refuse_unlearnt(n, diag);
     rc = rc ?: made ? by_templates(n, columns, s, diag) : normal_turns(n, s, diag);
     *form = json_object_get(n, "input_ids")  ? LF_ASK_IDS

@@ -40,6 +40,12 @@ bool lf_row_is_asked(const json_t *row);
 /* The member is a text, a number or a boolean. */
 enum lf_err lf_row_text(const json_t *row, const char *name, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* What a row's loss weighs beside others', 0 or LF_ROW_WEIGHT_MIN to LF_ROW_WEIGHT_MAX: its
+ * "weight", a number or the text of one; 1 where it has none, or a template of the settings makes
+ * use of that column. */
+enum lf_err lf_row_weight(double *out, const json_t *row, const struct lf_train_settings *s,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+
 /* Of a normal row's message: "weight" 0 or 1, "train" or "training"; an answer of weight 0 is
  * context alone. */
 enum lf_err lf_turn_check(const json_t *message, size_t number, struct lf_diag *diag) LF_MUST_CHECK;

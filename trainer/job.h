@@ -11,15 +11,15 @@
 
 #include <pthread.h>
 
-/* Losses whose mean is being collected: of tokens, and of rows by preferences. The loss is the sum
- * of the means of those that there are; orpo has both. */
+/* Losses whose mean is being collected: of tokens by their rows' weights, and of rows by
+ * preferences. The loss is the sum of the means of those that there are; orpo has both. */
 struct lf_loss_sums {
-    double tokens, rows;
-    int64_t n_tokens, n_rows;
+    double tokens, rows, n_tokens;
+    int64_t n_rows;
 };
 static inline double lf_loss_mean(const struct lf_loss_sums *s)
 {
-    return (s->n_tokens > 0 ? s->tokens / (double)s->n_tokens : 0) +
+    return (s->n_tokens > 0 ? s->tokens / s->n_tokens : 0) +
            (s->n_rows > 0 ? s->rows / (double)s->n_rows : 0);
 }
 
@@ -104,6 +104,7 @@ struct lf_piece {
     enum lf_text_role role;
     int64_t index; /* of the plan's step, or of the evaluation rows */
     int n;         /* its tokens */
+    double weight; /* of its row's loss */
     int n_before; /* of its supervised tokens those before the completion, which its log-probability
                      leaves out */
     struct lf_preference_loss outcome; /* of a chosen row, once its batch is run */

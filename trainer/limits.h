@@ -10,6 +10,9 @@
 #define LF_SWEEP_RUNGS_MAX 3     /* of successive halving: 8 become 4, 2, 1 */
 #define LF_SWEEP_GRID_MAX 100000 /* combinations of settings, of which "trials" are drawn */
 
+#define LF_ROW_WEIGHT_MAX 1e6 /* of a row's loss, and of a class's; 0, or what floats divide by */
+#define LF_ROW_WEIGHT_MIN 1e-6
+
 /* Checkpoints */
 #define LF_CHECKPOINT_STATE_MAX 4096 /* the JSON that says where a training is */
 

@@ -79,13 +79,14 @@ static uint32_t row_at(struct lf_plan *p, int64_t position)
     return p->order[position % n];
 }
 
-/* Tokens of row i whose mean loss is learnt: of pairs those of the chosen text, where orpo does. */
-static int64_t learnt_tokens(const struct lf_plan *p, int i)
+/* Tokens of row i whose mean loss is learnt, by the row's weight: of pairs those of the chosen
+ * text, where orpo does. */
+static double learnt_tokens(const struct lf_plan *p, int i)
 {
     struct lf_row row, texts[2];
     lf_dataset_row(p->d, p->rows[i], &row);
     if (row.n_chosen == row.n)
-        return row.n_supervised;
+        return row.weight * row.n_supervised;
     lf_row_texts(&row, texts);
     return texts[0].n_supervised;
 }
@@ -95,15 +96,15 @@ static int64_t learnt_tokens(const struct lf_plan *p, int i)
  * however they are batched. */
 static void weigh(struct lf_plan *p)
 {
-    int64_t all = 0, micro = 0;
+    double all = 0, micro = 0;
     int first = 0;
     for (int i = 0; i < p->n; i++) {
-        int64_t n = learnt_tokens(p, i);
+        double n = learnt_tokens(p, i);
         all += n;
         micro += n;
         if (lf_plan_ends_micro(p, i)) {
             int k = lf_plan_micro(p, i);
-            p->weight[k] = (float)(1.0 / ((double)micro * p->n_micros));
+            p->weight[k] = (float)(1.0 / (micro * p->n_micros));
             p->row_weight[k] = (float)(1.0 / ((double)(i + 1 - first) * p->n_micros));
             micro = 0;
             first = i + 1;
@@ -112,7 +113,7 @@ static void weigh(struct lf_plan *p)
     if (p->s->loss_normalization != LF_LOSS_TOKENS)
         return;
     for (int k = 0; k < p->n_micros; k++) {
-        p->weight[k] = (float)(1.0 / (double)all);
+        p->weight[k] = (float)(1.0 / all);
         p->row_weight[k] = (float)(1.0 / p->n);
     }
 }

@@ -31,7 +31,7 @@ struct lf_plan {
     int64_t step;
     uint32_t *rows; /* (n) of d, micro-batch after micro-batch */
     int n, n_micros;
-    float *weight;     /* (n_micros) of the loss of each supervised token */
+    float *weight;     /* (n_micros) of the loss of each supervised token, times its row's weight */
     float *row_weight; /* (n_micros) of each row's, where the loss is one of preferences */
     /* Rows by their lines, (n_skipped), borrowed, in whose place the next one of their epoch comes
      */

@@ -164,7 +164,9 @@ enum lf_err lf_row_check(const json_t *row, const struct lf_train_settings *s, b
     const char *form;
     enum lf_err rc = lf_row_normal(&normal, &form, row, s, diag);
     const char *completion = json_string_value(json_object_get(normal, "completion"));
-    *empty = completion && !*completion && s->train_on != LF_TRAIN_ON_ALL;
+    double weight = 1;
+    rc = rc ?: lf_row_weight(&weight, normal, s, diag);
+    *empty = weight == 0 || (completion && !*completion && s->train_on != LF_TRAIN_ON_ALL);
     return rc ?: check_normal(normal, s, diag);
 }
 
@@ -515,7 +517,7 @@ static enum lf_err encode_whole(struct lf_row_ids *out, enum row_form *form, con
     lf_buf_reset(&out->completion);
     json_auto_t *normal = NULL;
     enum lf_err rc = lf_row_normal(&normal, &out->form, row, s, diag);
-    rc = rc ?: check_normal(normal, s, diag);
+    rc = rc ?: check_normal(normal, s, diag) ?: lf_row_weight(&out->weight, normal, s, diag);
     if (rc != LF_OK)
         return rc;
     *form = form_of(normal);
@@ -557,6 +559,8 @@ enum lf_err lf_row_encode(struct lf_row_ids *out, const json_t *row, const struc
     if (rc == LF_OK)
         finish(out, form, over_length(out, m, s),
                s->train_on == LF_TRAIN_ON_ALL && form != FORM_IDS, m, s);
+    if (rc == LF_OK && out->weight == 0)
+        out->n_supervised = 0;
     return rc;
 }
 

@@ -25,6 +25,7 @@ struct lf_row_ids {
     bool cut_prompt, cut_completion;
     size_t n_prompt;  /* ids before the last run of targets that are the row's own */
     int n_supervised; /* targets after the first id; 0: the row is lost */
+    double weight;    /* of its loss beside others'; 0: the row is lost */
 };
 void lf_row_ids_init(struct lf_row_ids *r);
 void lf_row_ids_free(struct lf_row_ids *r);

@@ -2,6 +2,7 @@
 #include "trainer/row_file.h"
 
 #include "core/limits.h"
+#include "trainer/limits.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 
 #define CHUNK ((size_t)1 << 20) /* bytes that are written at a time */
 #define HEAD_BYTES 4096
-#define VERSION 2 /* of this layout, and of what rows become: another one makes them anew */
+#define VERSION 3 /* of this layout, and of what rows become: another one makes them anew */
 
 static const char magic[8] = "lfrows\n";
 
@@ -26,7 +27,7 @@ struct head {
     char note[LF_ROW_NOTE_BYTES];
 };
 static_assert(sizeof(struct head) <= HEAD_BYTES, "the head has its page");
-static_assert(sizeof(struct lf_row_place) == 48, "no holes");
+static_assert(sizeof(struct lf_row_place) == 56, "no holes");
 
 static uint32_t crc_of_head(const struct head *h)
 {
@@ -240,7 +241,9 @@ static bool place_fits(const struct lf_row_place *at, uint64_t end)
 {
     uint64_t bytes = (uint64_t)at->n * 2 * sizeof(int32_t) + at->text_bytes;
     return at->off >= HEAD_BYTES && at->off % 8 == 0 && at->off <= end && bytes <= end - at->off &&
-           at->n > 0 && at->n <= INT32_MAX && at->n_prompt <= at->n && at->n_supervised <= at->n;
+           at->weight >= LF_ROW_WEIGHT_MIN * LF_ROW_WEIGHT_MIN &&
+           at->weight <= LF_ROW_WEIGHT_MAX * LF_ROW_WEIGHT_MAX && at->n > 0 && at->n <= INT32_MAX &&
+           at->n_prompt <= at->n && at->n_supervised <= at->n;
 }
 
 static enum lf_err look(struct lf_row_file *r, bool *fits, void *note, size_t n, const char *key,

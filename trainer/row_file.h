@@ -19,6 +19,7 @@ struct lf_row_place {
     uint32_t n, n_supervised, n_prompt;
     uint32_t text_bytes;         /* with its NUL; 0: no text */
     uint32_t n_chosen, unwanted; /* as struct lf_row has them */
+    double weight;
 };
 
 struct lf_row_file {

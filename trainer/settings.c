@@ -6,6 +6,7 @@
 #include "score/metrics.h"
 #include "trainer/ask.h"
 #include "trainer/dataset.h"
+#include "trainer/limits.h"
 #include "trainer/synonyms.h"
 
 #include <stddef.h>
@@ -123,6 +124,10 @@ const struct lf_setting lf_settings[] = {
         .help = "and what is learnt, where no column is named so: \"{output}\""),
     ROW(columns, COLUMNS, .effect = LF_SETTING_DECIDES_IF_SET,
         .help = "members of a row by its own names: {\"prompt\": \"query\"}"),
+    ROW(class_weights, PATTERN, LF_ROW_WEIGHT_MIN, LF_ROW_WEIGHT_MAX,
+        .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "what a row's loss weighs by its answer: {\"spam\": 4}, 1 for others; times the "
+                "row's own `weight`"),
     ROW(train_on, WORD, 0, 2, LF_TRAIN_ON_COMPLETIONS, LF_SETTING_DECIDES_IF_SET, .words = parts,
         .help =
             "of a row: completions (all turns of the assistant), the last turn, or prompts too"),
@@ -293,7 +298,7 @@ static enum lf_err read_columns(char **at, const json_t *v, struct lf_diag *diag
         "prompt", "completion", "messages", "tools",    "system",          "text",
         "labels", "input_ids",  "question", "answer",   "attention_mask",  "instruction",
         "input",  "output",     "context",  "response", "completion_mask", "chosen",
-        "label",  "rejected",   NULL};
+        "label",  "rejected",   "weight",   NULL};
     const char *key;
     json_t *name;
     enum lf_err rc = lf_json_only(v, known, diag);
@@ -319,8 +324,7 @@ static enum lf_err read_pattern(char **at, const struct lf_setting *t, const jso
                            "\"%s\": \"%.64s\" must be a number between %g and %g", t->key, regex,
                            t->lo, t->hi);
     if (!json_is_object(v) || json_object_size(v) == 0)
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an object of numbers: {\"q_proj\": 4}",
-                       t->key);
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be an object of numbers", t->key);
     free(*at);
     *at = json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(15));
     return *at ? LF_OK : lf_no_memory(diag, "the settings");
@@ -441,6 +445,7 @@ static enum lf_err check_loss(const struct lf_train_settings *s, struct lf_diag 
          s->loss != LF_LOSS_KTO && s->undesirable_weight != 1},
         {"train_on", "\"loss\": \"supervised\"", pairs && s->train_on != LF_TRAIN_ON_COMPLETIONS},
         {"completion", "\"loss\": \"supervised\"", pairs && s->completion},
+        {"class_weights", "\"loss\": \"supervised\"", pairs && s->class_weights},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (checks[i].wrong)
@@ -479,9 +484,10 @@ static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
 static bool may_vary(const struct lf_setting *t)
 {
     static const char *const fixed[] = {
-        "max_length", "template", "completion",      "columns",          "stop",
-        "train_on",   "from",     "validation",      "trials",           "halving",
-        "loss",       "beta",     "label_smoothing", "desirable_weight", "undesirable_weight"};
+        "max_length", "template",        "completion",       "columns",
+        "stop",       "train_on",        "class_weights",    "from",
+        "validation", "trials",          "halving",          "loss",
+        "beta",       "label_smoothing", "desirable_weight", "undesirable_weight"};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (strcmp(t->key, fixed[i]) == 0)
             return false;

@@ -93,6 +93,7 @@ struct lf_train_settings {
     char *completion;  /* likewise of what is learnt */
     char *columns;     /* {"prompt": "question", ...}, as JSON: whose members a row has under other
                           names; or NULL; owned */
+    char *class_weights; /* JSON: {"spam": 4}: of rows' losses, by their answers; NULL; owned */
     enum lf_train_on train_on;
     int ask; /* of lf_ask_words (trainer/ask.h): what becomes of a prompt; 0: as the rows were */
     /* Generation defaults of the adapter */

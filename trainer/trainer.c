@@ -124,8 +124,8 @@ static void add_loss(struct lf_loss_sums *s, const struct lf_piece *p,
     enum lf_loss loss = p->job->s.loss;
     bool chosen = p->role == LF_TEXT_CHOSEN;
     if (chosen && (loss == LF_LOSS_SUPERVISED || loss == LF_LOSS_ORPO)) {
-        s->tokens += r->loss_sum;
-        s->n_tokens += r->n_supervised;
+        s->tokens += p->weight * r->loss_sum;
+        s->n_tokens += p->weight * r->n_supervised;
     }
     if (chosen && loss != LF_LOSS_SUPERVISED) {
         s->rows += p->outcome.loss;

@@ -238,7 +238,9 @@ static void what_a_row_says_of_learning_is_done_or_refused(void **state)
         {"{\"input_ids\": [5, 6, 7], \"attention_mask\": [1, 1]}\n", "attention_mask"},
         {"{\"input_ids\": [5, 6, 7], \"loss_mask\": [1, 2, 1]}\n", "loss_mask"},
         {"{\"input_ids\": [5, 6, 7], \"position_ids\": [0, 0, 1]}\n", "position_ids"},
-        {"{\"prompt\": \"a\", \"completion\": \"b\", \"weight\": 0}\n", "weight"},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"weight\": -1}\n", "weight"},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"weight\": 1e7}\n", "weight"},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"weight\": 1e-300}\n", "weight"},
         {TURNS("\"weight\": 0.5"), "weight"},
         {TURNS("\"train\": \"no\""), "train"},
         {"{\"messages\": [{\"role\": \"assistant\", \"content\": null}]}\n", "content"},
@@ -252,6 +254,49 @@ static void what_a_row_says_of_learning_is_done_or_refused(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_refused(rows[i][0], rows[i][1]);
+}
+
+/* As the rows weigh in order; 0 ends them. */
+static void rows_weigh(const char *rows, const struct lf_train_settings *s, const double *want)
+{
+    struct lf_dataset *d;
+    struct lf_row row;
+    int64_t n = 0;
+    assert_int_equal(load(&d, rows, s, NULL), LF_OK);
+    for (; want[n] != 0; n++) {
+        lf_dataset_row(d, n, &row);
+        assert_true(row.weight == want[n]);
+    }
+    assert_int_equal(lf_dataset_rows(d), n);
+    lf_dataset_free(d);
+}
+
+static void rows_and_classes_have_weights(void **state)
+{
+    (void)state;
+    static const char rows[] =
+        "{\"prompt\": \"a\", \"completion\": \" b\", \"weight\": 2.5}\n"
+        "{\"prompt\": \"a\", \"completion\": \" b\", \"weight\": 0}\n"        /* is left out */
+        "{\"prompt\": \"a\", \"completion\": \" c \", \"weight\": \"0.5\"}\n" /* as CSV has it */
+        "{\"prompt\": \"a\", \"completion\": \"c\", \"weight\": \"heavy\"}\n"
+        "{\"prompt\": \"a\", \"completion\": \"b c\"}\n";
+    struct lf_train_settings s = settings(64);
+    struct lf_dataset *d;
+    struct lf_diag diag = {""};
+    rows_weigh(rows, &s, (double[]){2.5, 0.5, 1, 1, 0});
+    s.class_weights = "{\"c\": 4, \"b\": 0.5}";
+    rows_weigh(rows, &s, (double[]){1.25, 2, 4, 1, 0});
+    s.class_weights = "{\"c\": 4, \"B\": 0.5}";
+    rows_weigh(rows, &s, (double[]){2.5, 2, 4, 1, 0}); /* evaluation rows need not have all */
+    assert_int_equal(lf_dataset_load(&d, path, &model, &s, false, NULL, &diag), LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "no row's answer is \"B\""));
+    s = settings(64);
+    s.template_ = "{weight}"; /* a column like others */
+    rows_weigh("{\"weight\": 70, \"completion\": \"b\"}\n", &s, (double[]){1, 0});
+    s.template_ = NULL;
+    s.columns = "{\"weight\": \"importance\"}";
+    rows_weigh("{\"prompt\": \"a\", \"completion\": \"b\", \"importance\": 3}\n", &s,
+               (double[]){3, 0});
 }
 
 static void long_rows_lose_the_prompt_from_the_left_then_the_end(void **state)
@@ -538,6 +583,7 @@ int main(void)
         cmocka_unit_test(turns_of_weight_0_are_context_alone),
         cmocka_unit_test(masks_of_ready_made_rows_are_followed),
         cmocka_unit_test(what_a_row_says_of_learning_is_done_or_refused),
+        cmocka_unit_test(rows_and_classes_have_weights),
         cmocka_unit_test(long_rows_lose_the_prompt_from_the_left_then_the_end),
         cmocka_unit_test(other_members_stay_with_a_row_that_is_scored),
         cmocka_unit_test(rows_with_nothing_to_learn_are_named),

@@ -17,7 +17,8 @@
 
 #define N_ROWS 10
 
-/* Row i of the dataset starts with id 100 + i and has i % 3 + 1 supervised tokens. */
+/* Row i of the dataset starts with id 100 + i, has i % 3 + 1 supervised tokens and weighs i % 4 +
+ * 0.5. */
 static struct lf_dataset *make_rows(const struct lf_train_settings *s)
 {
     struct lf_model m = {.config = {.V = 512, .bos = -1}, .rope_positions = 64};
@@ -27,8 +28,10 @@ static struct lf_dataset *make_rows(const struct lf_train_settings *s)
     char path[64];
     lf_buf_init(&text, 0);
     for (int i = 0; i < N_ROWS; i++)
-        lf_buf_printf(&text, "{\"input_ids\": [%d, 1, 2, 3], \"labels\": [-100, 1, %d, %d]}\n",
-                      100 + i, i % 3 > 0 ? 2 : -100, i % 3 > 1 ? 3 : -100);
+        lf_buf_printf(
+            &text,
+            "{\"input_ids\": [%d, 1, 2, 3], \"labels\": [-100, 1, %d, %d], \"weight\": %d.5}\n",
+            100 + i, i % 3 > 0 ? 2 : -100, i % 3 > 1 ? 3 : -100, i % 4);
     snprintf(path, sizeof path, "test_plan.%d.jsonl", (int)getpid());
     assert_int_equal(lf_file_write(path, text.data, text.len, &diag), LF_OK);
     assert_int_equal(lf_dataset_load(&d, path, &m, s, false, NULL, &diag), LF_OK);
@@ -109,7 +112,7 @@ static void check_weights(const struct lf_plan *p, enum lf_loss_normalization by
     for (int i = 0; i < p->n; i++) {
         struct lf_row row;
         lf_dataset_row(p->d, p->rows[i], &row);
-        micro += (double)p->weight[lf_plan_micro(p, i)] * row.n_supervised;
+        micro += (double)p->weight[lf_plan_micro(p, i)] * row.weight * row.n_supervised;
         if (lf_plan_ends_micro(p, i)) {
             if (by == LF_LOSS_MICRO_BATCH)
                 assert_float_equal(micro, 1.0 / p->n_micros, 1e-6);
