@@ -276,6 +276,22 @@ static enum lf_err enlist(struct lf_jobs *j, const struct lf_job_record *record,
     return LF_OK;
 }
 
+/* The line of a job that is new: with what of an open one it replaces is given up. */
+static json_t *queued_line(struct lf_jobs *j, const struct lf_job_record *record)
+{
+    json_t *line = json_pack("{s:s, s:I, s:i}", "event", "queued", "job", (json_int_t)record->id,
+                             "version", (int)record->version);
+    lf_lock_auto held = lf_lock(&j->lock);
+    const struct lf_open_job *older = find_adapter(j, record->adapter_id);
+    if (line && older) {
+        const struct lf_progress *p = &older->record.progress;
+        json_object_set_new(line, "replaces", json_integer((json_int_t)older->record.id));
+        json_object_set_new(line, "its_step", json_integer(p->step));
+        json_object_set_new(line, "its_steps", json_integer(p->steps));
+    }
+    return line;
+}
+
 /* `frozen` holds the inputs; it becomes the job's directory. */
 static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *frozen,
                         const char *sha256, struct lf_diag *diag)
@@ -288,9 +304,7 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
     rc = rc ?: lf_file_move(frozen, dir, diag);
     if (rc != LF_OK)
         return rc;
-    lf_registry_log(j->d->registry, adapter_id,
-                    json_pack("{s:s, s:I, s:i}", "event", "queued", "job", (json_int_t)record.id,
-                              "version", (int)record.version));
+    lf_registry_log(j->d->registry, adapter_id, queued_line(j, &record));
     return enlist(j, &record, diag);
 }
 

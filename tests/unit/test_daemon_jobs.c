@@ -397,7 +397,7 @@ static void a_dataset_becomes_a_version_that_is_served(void **state)
     status_becomes(w, "a", "ready v1");
     becomes(log_is, w, "a", "queued prepared started step step done ");
     assert_true(metric_of(w, "a", "train", "loss") == 1);
-    assert_true(metric_of(w, "a", "train", "last_loss") > 0);
+    assert_true(metric_of(w, "a", "train", "last_loss") == 2); /* of the last step, no average */
     struct lf_buf svg = file_of(w, "a", lf_files[LF_FILE_CURVE].disk);
     assert_non_null(strstr(svg.data, "a v1"));
     lf_buf_free(&svg);
@@ -577,7 +577,15 @@ static void newer_rows_take_the_place_of_an_open_job(void **state)
     train(w, "a", "red");
     struct lf_training *first = next_training();
     report(first, LF_TRAIN_STARTED, 0);
+    report(first, LF_TRAIN_STEP, 2);
+    becomes(log_is, w, "a", "queued prepared started step ");
     train(w, "a", "blue");
+    struct lf_buf log = file_of(w, "a", lf_files[LF_FILE_LOG].disk);
+    const char *said = strstr(log.data, "\"version\":2");
+    assert_non_null(said); /* what is lost, in the line of the job that does it */
+    assert_non_null(strstr(said, "\"replaces\":1,\"its_step\":2,\"its_steps\":4"));
+    assert_null(strstr(log.data, "\"replaces\":2"));
+    lf_buf_free(&log);
     assert_true(happens(is_set, &first->cancelled, 10000));
     end(first, LF_E_CANCELLED, "cancelled", false);
     struct lf_training *second = next_training();

@@ -18,6 +18,16 @@ echo "$metrics" | grep -c "\"validation_rows\": $held,"
 echo "$metrics" | grep -c "\"rows\": $kept,"
 [ "$(echo "$metrics" | grep -c "\"rows\": $held,")" = 2 ] # on which base and version are scored
 echo "$metrics" | grep -c '"eval_loss": [0-9]'
+# Its losses are what they are called: that of the last step, and the average of which the log's
+# steps are the terms, each 5% more than the one before.
+lorafs log task | sed -n 's/.*"event":"step".*"loss":\([0-9.e-]*\).*/\1/p' >"$WORK/losses"
+[ "$(wc -l <"$WORK/losses")" = 12 ]
+echo "$metrics" | sed -n 's/.*"\(last_\)\{0,1\}loss": \([0-9.e-]*\).*/\1 \2/p' >"$WORK/said"
+awk 'NR == FNR { sum = sum * 0.95 + $1; n = n * 0.95 + 1; last = $1; next }
+    { off = $NF / ($1 == "last_" ? last : sum / n) - 1; seen++ }
+    off > 1e-5 || off < -1e-5 { print; exit 1 }
+    END { exit !(seen == 2 && sum / n > 1.05 * last) }' \
+    "$WORK/losses" "$WORK/said" || fail "losses: $(cat "$WORK/said")"
 
 # Rows that are held out are such here, too.
 "$BIN/lorafs" train --base "$BASE" --out "$WORK/out" --config "$WORK/config.json" --quiet \
