@@ -1,17 +1,37 @@
-# The Debian packages: lintian finds no error, they install into a bare Debian 12, and the service
-# that systemd starts there trains and serves as its own user, within the bounds of its unit.
+# A release has the same bytes each time it is made. Of its Debian packages lintian finds no error,
+# they install into a bare Debian 12, and the service that systemd starts there trains and serves as
+# its own user, within the bounds of its unit.
 . "$TEST_LIB/common.sh"
-need dh lintian debootstrap systemd-nspawn nsenter git
+need dh dpkg-buildpackage lintian debootstrap systemd-nspawn nsenter git
 [ "$(id -u)" = 0 ] || skip "only root may bootstrap a system"
 [ -f "$BUILD_DIR/tools/cmake_install.cmake" ] || skip "this build installs nothing"
 
-# A copy of the tree as it is, so that debian/ stays clean; the build is the one under test.
-mkdir "$WORK/lorafs"
+# A commit of the tree as it is; the build is the one under test.
+TREE=$WORK/lorafs
+mkdir "$TREE"
 (cd "$LF_SOURCE" && git ls-files -z --cached --others --exclude-standard |
-    tar --null -T - --ignore-failed-read -cf - 2>/dev/null) | tar -x -C "$WORK/lorafs"
-(cd "$WORK/lorafs" && DEB_BUILD_OPTIONS=noautodbgsym \
-    make -s -f debian/rules binary BUILD="$BUILD_DIR") >"$WORK/build.log" 2>&1 ||
-    fail "$(tail -n 20 "$WORK/build.log")"
+    tar --null -T - --ignore-failed-read -cf - 2>/dev/null) | tar -x -C "$TREE"
+git -C "$TREE" init -q
+git -C "$TREE" add -A
+git -C "$TREE" -c user.name=test -c user.email=test@lorafs.invalid commit -q -m "as it is"
+release() {
+    DEB_BUILD_OPTIONS=noautodbgsym "$TREE/tools/release" --build "$BUILD_DIR" "$1" \
+        >"$WORK/release.log" 2>&1 || fail "$(tail -n 20 "$WORK/release.log")"
+}
+
+# ---- A release: the same bytes again, of a tree without changes, into a place of its own.
+release "$WORK/made"
+(umask 077 && TZ=Asia/Tokyo release "$WORK/again")
+(cd "$WORK/again" && sha256sum -c --quiet "$WORK/made/SHA256SUMS")
+[ "$(wc -l <"$WORK/made/SHA256SUMS")" = 5 ] # source, chart, three packages
+tar -xzf "$WORK"/made/*.tar.gz -C "$WORK" --wildcards '*/.git_archival.txt' --strip-components 1
+grep -q "^node: $(git -C "$TREE" rev-parse HEAD)\$" "$WORK/.git_archival.txt"
+refuses "$TREE/tools/release" "$WORK/made"
+refused_with 'has files already'
+touch "$TREE/stray"
+refuses "$TREE/tools/release" "$WORK/other"
+refused_with 'no commit has'
+mv "$WORK"/made/*.deb "$WORK"
 lintian --no-cfg --fail-on error,warning "$WORK"/*.deb >"$WORK/lintian.log" 2>&1 ||
     fail "$(cat "$WORK/lintian.log")"
 
