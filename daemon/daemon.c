@@ -147,6 +147,7 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     if (open_budgets(d, diag) != LF_OK)
         return LF_E_NO_MEMORY;
     rc = open_keys(d, diag);
+    rc = rc ?: lf_tracer_start(&d->tracer, o->otlp_endpoint, LF_VERSION, diag);
     rc = rc ?: lf_store_open(&d->store, store_dir, diag);
     if (rc == LF_OK && chmod(o->data_dir, 0700) != 0) /* it may be someone's who lent it */
         lf_log(LF_LOG_WARN, "daemon", "%s: others may enter it: %s", o->data_dir, strerror(errno));
@@ -178,6 +179,7 @@ static void close_rooms(struct lf_daemon *d)
     lf_budget_free(d->row_memory);
     lf_audit_close(d->audit);
     lf_keys_close(d->keys);
+    lf_tracer_stop(d->tracer);
     free(d);
 }
 

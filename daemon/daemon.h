@@ -60,6 +60,7 @@ struct lf_daemon_options {
     int64_t host_memory_bytes;   /* for requests, adapters, rows of data sets and what waits for
                                     backward; 0: half of what there is */
     int request_seconds;         /* an answer may take as long; 0: for ever */
+    const char *otlp_endpoint;   /* of a collector of traces; NULL: the environment may say */
     const char *version; /* of the code, for the reports of what it trains; NULL: its number */
     int device_losses;   /* before this run of the daemon: for /metrics */
     int stop_fd;         /* readable: stop */

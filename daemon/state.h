@@ -17,6 +17,7 @@ struct lf_keys;
 struct lf_registry;
 struct lf_seats;
 struct lf_store;
+struct lf_tracer;
 
 struct lf_daemon {
     struct lf_daemon_options options;
@@ -32,6 +33,7 @@ struct lf_daemon {
     char documents_dir[LF_PATH_MAX];               /* meta/documents.h */
     struct lf_audit *audit;                        /* daemon/http/audit.h */
     struct lf_keys *keys;                          /* keys/keys.h */
+    struct lf_tracer *tracer;                      /* trace/trace.h; NULL: spans are for nobody */
     int64_t started_ms;
     atomic_bool stopping; /* new requests are turned away, streams that only follow end */
     atomic_int active;    /* requests whose answer is not out yet */

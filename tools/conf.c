@@ -26,14 +26,14 @@ static const char *const options[] = {
     "html", "ids", "ignore-eos", "init-adapter", "insecure", "iters", "itl-ms", "json", "keys",
     "kv-tokens", "lazy", "list", "listen", "load-root", "log", "log-format", "log-level", "long",
     "max-tokens", "memory", "merged", "metric", "min-p", "mlflow", "models", "mount",
-    "mount-option", "no-tcp", "once", "option", "out", "parallel", "pin", "predictions", "prefix",
-    "prompt", "prompt-tokens", "published", "quant", "quiet", "rank", "rate", "recompute", "repair",
-    "repetition-penalty", "request-timeout", "role", "rows", "seconds", "seed", "seqs", "set",
-    "shape", "shard", "shots", "slots", "socket", "speculate", "spread", "staging", "stop",
-    "store-seconds", "svg", "system", "targets", "temperature", "tensorboard", "test-percent",
-    "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p",
-    "train-rows", "train-share", "train-tokens", "url", "users", "version", "vocabulary", "waiting",
-    "warmup", "watch", NULL};
+    "mount-option", "no-tcp", "once", "option", "otlp-endpoint", "out", "parallel", "pin",
+    "predictions", "prefix", "prompt", "prompt-tokens", "published", "quant", "quiet", "rank",
+    "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows",
+    "seconds", "seed", "seqs", "set", "shape", "shard", "shots", "slots", "socket", "speculate",
+    "spread", "staging", "stop", "store-seconds", "svg", "system", "targets", "temperature",
+    "tensorboard", "test-percent", "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key",
+    "tokens", "top-k", "top-p", "train-rows", "train-share", "train-tokens", "url", "users",
+    "version", "vocabulary", "waiting", "warmup", "watch", NULL};
 static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "diff", "eval", "export",
     "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",

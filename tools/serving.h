@@ -102,6 +102,9 @@ struct lf_serving {
      "how long a state that cannot be written is tried before the daemon ends", .hi = 86400},      \
     {"request-timeout", 0, LF_OPT_INT, "SECONDS", &(s).request_seconds,                            \
      "how long an answer may take in all; 0: for ever", .hi = 864000},                             \
+    {"otlp-endpoint", 0, LF_OPT_STR, "URL", &(s).daemon.otlp_endpoint,                             \
+     "a collector of traces (OTLP over HTTP, http://host:4318); otherwise "                        \
+     "OTEL_EXPORTER_OTLP_ENDPOINT's"},                                                             \
     {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &(s).log_level,                       \
      "least level of the lines on stderr"},                                                        \
     {"log-format", 0, LF_OPT_CHOICE, LF_LOG_FORMAT_WORDS, &(s).log_format,                         \

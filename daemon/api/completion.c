@@ -96,8 +96,8 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
     struct lf_adapter_view v;
     char room[LF_NAME_MAX + 1];
     int32_t version;
-    struct lf_served_model s = {.key = lf_key_number(q->key),
-                                .waiting_max = lf_key_waiting_max(q->key)};
+    struct lf_served_model s = {
+        .key = lf_key_number(q->key), .waiting_max = lf_key_waiting_max(q->key), .span = q->span};
     const struct lf_base *base = lf_bases_find(&d->seats->bases, name);
     enum lf_err rc = LF_OK;
     if (base) {
@@ -236,6 +236,52 @@ void lf_answer_id(char out[25])
 
 /* ---- How it goes ----------------------------------------------------------------------------- */
 
+static double ms_between(uint64_t from, uint64_t to)
+{
+    return from > 0 && to > from ? (double)(to - from) / 1e6 : 0;
+}
+
+/* What is asked, by OpenTelemetry's conventions for generative AI; once a request. */
+static void trace_request(const struct lf_request *a, int max_tokens, int n_prompt)
+{
+    char name[LF_NAME_MAX + 32];
+    json_t *span = a->model.span;
+    const char *operation = a->chat ? "chat" : "text_completion";
+    lf_span_add(span, "gen_ai.usage.input_tokens", n_prompt);
+    if (!span || lf_span_has(span, "gen_ai.operation.name"))
+        return;
+    snprintf(name, sizeof name, "%s %s", operation, a->model.name);
+    lf_span_name(span, name);
+    lf_span_text(span, "gen_ai.operation.name", operation);
+    lf_span_text(span, "gen_ai.provider.name", "lorafs");
+    lf_span_text(span, "gen_ai.request.model", a->model.name);
+    lf_span_int(span, "gen_ai.request.max_tokens", max_tokens);
+    lf_span_int(span, "gen_ai.request.seed", a->seed);
+    lf_span_real(span, "gen_ai.request.temperature", (double)a->sample.temperature);
+    lf_span_real(span, "gen_ai.request.top_p", (double)a->sample.top_p);
+}
+
+/* How it went; of several completions the sums, and the first one's times (as vLLM calls them). */
+static void trace_completion(struct lf_completion *c)
+{
+    static const char *const words[] = {[LF_ENDING_NONE] = "cancelled",
+                                        [LF_ENDING_EOS] = "stop",
+                                        [LF_ENDING_STOP] = "stop",
+                                        [LF_ENDING_LENGTH] = "length"};
+    struct lf_generation_times t;
+    bool failed = c->news.ended && c->news.rc != LF_OK;
+    lf_span_add(c->span, "gen_ai.usage.output_tokens", c->n_tokens);
+    lf_span_push(c->span, "gen_ai.response.finish_reasons",
+                 failed ? "error" : words[c->out.ending]);
+    if (lf_span_has(c->span, "gen_ai.latency.time_in_queue"))
+        return;
+    lf_generation_times(c->g, &t);
+    lf_span_real(c->span, "gen_ai.latency.time_in_queue", ms_between(t.submitted, t.started) / 1e3);
+    if (t.first_token)
+        lf_span_real(c->span, "gen_ai.latency.time_to_first_token",
+                     ms_between(t.submitted, t.first_token) / 1e3);
+}
+
 enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request *a,
                                 const int32_t *ids, int n, int choice, struct lf_diag *diag)
 {
@@ -258,6 +304,7 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
                                     .whole = !a->streams && a->n_stops == 0};
     *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer,
                                 .n_prompt = n,
+                                .span = a->model.span,
                                 .top_n = a->sample.top_n};
     lf_writer_init(&c->out, c->tokenizer, a->stops, a->n_stops);
     if (a->max_tokens < 0) {
@@ -265,11 +312,15 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
         spec.max_tokens = status.context_max > n ? status.context_max - n : 1;
     }
     spec.sample.seed = (uint64_t)a->seed + (uint64_t)choice;
+    if (choice == 0)
+        trace_request(a, spec.max_tokens, n);
     return lf_engine_generate(a->model.seat->engine, &spec, &c->g, diag);
 }
 
 void lf_completion_free(struct lf_completion *c)
 {
+    if (c->span && c->g)
+        trace_completion(c);
     lf_generation_release(c->g);
     c->g = NULL;
     lf_writer_free(&c->out);
@@ -342,11 +393,6 @@ enum lf_err lf_completion_next(struct lf_completion *c, struct lf_http *q, bool 
     *stepped = false;
     enum lf_err rc = lf_completion_await(c, q, 1000, &ready, diag);
     return rc == LF_OK && ready ? lf_completion_step(c, stepped, diag) : rc;
-}
-
-static double ms_between(uint64_t from, uint64_t to)
-{
-    return from > 0 && to > from ? (double)(to - from) / 1e6 : 0;
 }
 
 void lf_completion_headers(struct lf_http *q, const struct lf_served_model *s, int n_prompt,

@@ -20,6 +20,7 @@ struct lf_served_model {
     char name[LF_NAME_MAX + 1]; /* as the answer calls it */
     uint64_t key;               /* lf_key_number of who asks */
     int waiting_max;            /* of that key's requests */
+    json_t *span;               /* the request's, borrowed; or NULL */
 };
 /* An adapter, or a version of it ("viggo/3"), or a base by its name, or the default one by "", or
  * by a placeholder of clients that no adapter is called ("dummy", "tgi"). LF_E_NOT_FOUND;
@@ -39,6 +40,7 @@ struct lf_request {
     int n_bias;
     struct lf_grammar *grammar; /* of the answer; held, or NULL */
     bool score_prompt;
+    bool chat;          /* it answers messages, not a prompt: for its span */
     int64_t max_tokens; /* -1: what the context leaves */
     bool ignore_eos;
     bool streams;                    /* its text is sent as it comes */
@@ -78,6 +80,7 @@ struct lf_completion {
     bool special;             /* it has no text */
     int top_n;                /* alternatives with each */
     double logprob_sum;       /* of all tokens */
+    json_t *span;             /* the request's, which is told at the end; borrowed, or NULL */
 };
 
 /* Asks the engine for the choice-th completion of a prompt, whose seed follows from the request's.

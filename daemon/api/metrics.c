@@ -4,6 +4,7 @@
 #include "daemon/registry/registry.h"
 #include "daemon/seat.h"
 #include "daemon/state.h"
+#include "trace/trace.h"
 
 #include "core/budget.h"
 #include "core/clock.h"
@@ -92,6 +93,16 @@ static void print_memory(struct lf_buf *out, const struct lf_daemon *d)
                     (double)lf_budget_used(d->row_memory));
     lf_metric_print(out, "gauge", "row_memory_max_bytes", "That they may take.",
                     (double)lf_budget_limit(d->row_memory));
+}
+
+static void print_spans(struct lf_buf *out, const struct lf_daemon *d)
+{
+    uint64_t sent, dropped;
+    lf_tracer_counts(d->tracer, &sent, &dropped);
+    lf_metric_print(out, "counter", "spans_sent_total", "That a collector of traces has taken.",
+                    (double)sent);
+    lf_metric_print(out, "counter", "spans_dropped_total", "That it has not, or too late.",
+                    (double)dropped);
 }
 
 static void print_engines(struct lf_buf *out, struct lf_daemon *d,
@@ -337,6 +348,7 @@ enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
     print_engines(&out, d, s);
     print_connections(&out, d);
     print_memory(&out, d);
+    print_spans(&out, d);
     print_usage_counts(&out, u);
     print_usage_gauges(&out, u);
     print_usage_times(&out, u);

@@ -83,6 +83,7 @@ enum lf_err lf_openai_parse(struct lf_openai *out, struct lf_http *q, const json
     struct lf_openai o = {.chat = chat, .created = (int64_t)time(NULL)};
     char id[25];
     lf_request_init(&o.request);
+    o.request.chat = chat;
     o.request.background = !q->conn; /* of a batch */
     lf_answer_id(id);
     snprintf(o.id, sizeof o.id, "%s-%s", chat ? "chatcmpl" : "cmpl", id);

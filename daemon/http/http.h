@@ -11,8 +11,9 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/file.h"
-#include "keys/keys.h"
 #include "daemon/limits.h"
+#include "keys/keys.h"
+#include "trace/trace.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
@@ -73,6 +74,8 @@ struct lf_http {
     bool preflight;                 /* a browser asks whether a page may ask; it has no route */
     char id[LF_REQUEST_ID_MAX + 1]; /* X-Request-Id */
     char method[16], path[256];     /* cut, for the log */
+    struct lf_trace_place place;    /* in a trace, of the client's or of our own */
+    json_t *span;                   /* what the handler says of it; NULL: nobody wants to know */
     /* The server's */
     struct MHD_Connection *conn; /* NULL: asked from inside (lf_http_ask) */
     const atomic_bool *unwanted; /* then: nobody waits for the answer any more */

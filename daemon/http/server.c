@@ -318,7 +318,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state,
         q->stream.close(q->stream.arg);
     lf_counters_request(&s->d->counters, q->route ? (size_t)(q->route - s->routes) : s->n_routes,
                         q->status);
-    lf_access_log(q);
+    lf_access_end(q);
     lf_audit_request(s->d->audit, q);
     if (q->route && q->route->sink)
         q->route->sink->end(q);

@@ -1,4 +1,5 @@
-# The daemon's log: what became of every job, every request with its id, as text or as JSON.
+# The daemon's log: what became of every job, every request with its id, as text or as JSON. A trace
+# that a client began goes on: in the log, and in spans that a collector gets.
 . "$TEST_LIB/http.sh"
 serve
 has_line() { grep -q "$1" "$WORK/daemon.log"; }
@@ -21,8 +22,21 @@ grep -qi '^X-Request-Id: [0-9a-f]*-[0-9a-f]*' "$WORK/head"
 refuses grep -qi '^X-Request-Id: a b' "$WORK/head"
 logs 'info http: GET /v1/adapters status=200 '
 refuses grep -q 'GET /health' "$WORK/daemon.log" # asked again and again
+trace=0af7651916cd43dd8448eb211c80319c
+curl -sS -D "$WORK/head" -o "$WORK/body" -H "traceparent: 00-$trace-b7ad6b7169203331-01" \
+    "$URL/v1/bases"
+logs "GET /v1/bases status=200 .* trace_id=$trace\$"
+refuses grep -i '^traceresponse' "$WORK/head" # nobody collects
 stop_daemon
 
+"${PYTHON:-python3}" "$LF_SOURCE/tests/lib/collector.py" "$WORK/spans" "$WORK/port" \
+    2>"$WORK/collector.log" &
+wait_until 20 test -s "$WORK/port" || fail "no collector"
+refuses "$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp --otlp-endpoint here
+refused_with 'here is no address of a collector'
+export OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer%20secret' OTEL_BSP_SCHEDULE_DELAY=50
+export OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$(cat "$WORK/port")/" no_proxy='*'
+export OTEL_RESOURCE_ATTRIBUTES='deployment.environment.name=test'
 "$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp --device "$DEVICE" --log-format json \
     2>"$WORK/json.log" &
 DAEMON=$!
@@ -34,6 +48,25 @@ curl -sS -o "$WORK/body" --unix-socket "$SOCK" -X PUT -d 'no' \
 json_done() { grep -q '"message":"task: done"' "$WORK/json.log"; }
 wait_until 60 json_done || fail "$(cat "$WORK/json.log")"
 check json_lines "$WORK/json.log" 5
-grep -q '"room":"http","message":"GET /v1/bases","status":200,"ms":[0-9.]*,"request_id":"abc"}$' \
-    "$WORK/json.log"
+line='"room":"http","message":"GET /v1/bases","status":200,"ms":[0-9.]*,"request_id":"abc"'
+grep -q "$line"',"trace_id":"[0-9a-f]*"}$' "$WORK/json.log"
 grep -q '"adapter":"task","job":2,"version":2,"step":4,' "$WORK/json.log"
+
+# Spans: of a completion in a trace of the client's, of a stream in one of our own; not of a request
+# that the client does not want to be traced, nor of those that are asked again and again.
+ask() { curl -sS -D "$WORK/head" -o "$WORK/body" --unix-socket "$SOCK" "$@"; }
+ask -H "traceparent: 00-$trace-b7ad6b7169203331-01" -H 'tracestate: a=1' http://x/v1/completions \
+    -d '{"model": "task", "prompt": "Item 1 is", "max_tokens": 3, "n": 2, "ignore_eos": true}'
+grep -qi "^traceresponse: 00-$trace-[0-9a-f]\{16\}-01" "$WORK/head"
+ask http://x/v1/completions \
+    -d '{"prompt": "a", "max_tokens": 2, "stream": true, "temperature": 0.5, "ignore_eos": true}'
+ask -H "traceparent: 00-$trace-b7ad6b7169203332-00" http://x/v1/bases
+ask http://x/health
+sent() {
+    ask http://x/metrics
+    check metric "$WORK/body" lorafs_spans_sent_total 5
+}
+wait_until 60 sent || fail "spans stay: $(cat "$WORK/body")"
+grep -q '^lorafs_spans_dropped_total 0$' "$WORK/body"
+stop_daemon
+check spans "$WORK/spans" "$trace"

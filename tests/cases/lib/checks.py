@@ -476,6 +476,37 @@ def json_lines(path, at_least):
     expect(len(lines) >= int(at_least), f"{len(lines)} lines")
 
 
+def spans(path, trace):
+    """What a collector got of three other requests, of a completion of two choices in the client's
+    trace, and of one that is streamed."""
+    with open(path, encoding="utf-8") as lines:
+        posts = [json.loads(line) for line in lines]
+    for post in posts:
+        assert (post["path"], post["type"]) == ("/v1/traces", "application/json"), post
+        assert post["authorization"] == "Bearer secret", post
+        assert post["resource"]["service.name"] == {"stringValue": "lorafs"}, post
+        assert post["resource"]["deployment.environment.name"] == {"stringValue": "test"}, post
+    found = {p["span"]["name"]: p["span"] for p in posts}
+    assert len(found) == len(posts) == 5, list(found)
+    plain = found["GET /v1/bases"]
+    assert "parentSpanId" not in plain and plain["kind"] == 2, plain
+    assert int(plain["startTimeUnixNano"]) <= int(plain["endTimeUnixNano"]), plain
+    two, one = found["text_completion task"], found["text_completion base"]
+    assert (two["traceId"], two["parentSpanId"]) == (trace, "b7ad6b7169203331"), two
+    assert two["traceState"] == "a=1" and one["traceId"] != trace, (one, two)
+    for span, made, ends in ((two, "6", 2), (one, "2", 1)):
+        of = {a["key"]: a["value"] for a in span["attributes"]}
+        assert of["gen_ai.operation.name"] == {"stringValue": "text_completion"}, of
+        assert of["gen_ai.usage.output_tokens"] == {"intValue": made}, of
+        assert int(of["gen_ai.usage.input_tokens"]["intValue"]) >= 1, of
+        reasons = of["gen_ai.response.finish_reasons"]["arrayValue"]["values"]
+        assert reasons == [{"stringValue": "length"}] * ends, of
+        assert of["gen_ai.latency.time_to_first_token"]["doubleValue"] > 0, of
+        assert of["http.route"] == {"stringValue": "/v1/completions"}, of
+        assert of["http.response.status_code"] == {"intValue": "200"}, of
+    assert of["gen_ai.request.temperature"] == {"doubleValue": 0.5}, of
+
+
 def json_file(path):
     """It is JSON."""
     with open(path, encoding="utf-8") as f:
