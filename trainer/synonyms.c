@@ -25,6 +25,7 @@ static const struct {
     {"rank_patterns", "rank_pattern"},
     {"neftune_noise_alpha", "neftune_alpha"},
     {"noisy_embedding_alpha", "neftune_alpha"},
+    {"loraplus_lr_ratio", "lora_plus"},
     /* The batch */
     {"per_device_train_batch_size", "batch_size"},
     {"train_batch_size", "batch_size"},
@@ -128,36 +129,40 @@ static const struct {
     {"stop_strings", "stop"},
     {"metric_for_best_model", "metric"},
 };
-/* What others can, and no setting here does. */
-static const char *const not_done[] = {"use_dora",
-                                       "bias",
-                                       "lora_bias",
-                                       "modules_to_save",
-                                       "lora_modules_to_save",
-                                       "layers_to_transform",
-                                       "layers_pattern",
-                                       "layer_replication",
-                                       "rank_pattern",
-                                       "alpha_pattern",
-                                       "exclude_modules",
-                                       "target_parameters",
-                                       "loftq_config",
-                                       "use_qalora",
-                                       "trainable_token_indices",
-                                       "packing",
-                                       "sample_packing",
-                                       "pack",
-                                       "neftune_noise_alpha",
-                                       "loraplus_lr_ratio",
-                                       "loraplus_lr_embedding",
-                                       "label_smoothing_factor",
-                                       "group_by_length",
-                                       "save_steps",
-                                       "save_strategy",
-                                       "report_to",
-                                       "resume_from_checkpoint",
-                                       "suffix",
-                                       NULL};
+/* What others can, and no setting here does; why, where that is not plain. */
+static const char other_base[] =
+    "it trains beside changed base weights, and all adapters share the base as it is";
+static const char no_padding[] = "rows share a batch without padding as it is";
+static const struct {
+    const char *theirs, *why;
+} not_done[] = {
+    {"use_dora", "its magnitudes need the norms of the base's weights with the adapter in them, "
+                 "at every step; adapters here are sums beside the base"},
+    {"init_lora_weights", other_base}, /* pissa, olora, loftq: what is no default of it */
+    {"loftq_config", other_base},
+    {"corda_config", other_base},
+    {"use_qalora", NULL},
+    {"bias", NULL},
+    {"lora_bias", NULL},
+    {"modules_to_save", NULL},
+    {"lora_modules_to_save", NULL},
+    {"layers_pattern", NULL},
+    {"layer_replication", NULL},
+    {"exclude_modules", NULL},
+    {"target_parameters", NULL},
+    {"trainable_token_indices", NULL},
+    {"packing", no_padding},
+    {"sample_packing", no_padding},
+    {"pack", no_padding},
+    {"loraplus_lr_embedding", NULL},
+    {"label_smoothing_factor", NULL},
+    {"group_by_length", no_padding},
+    {"save_steps", NULL},
+    {"save_strategy", NULL},
+    {"report_to", NULL},
+    {"resume_from_checkpoint", NULL},
+    {"suffix", NULL},
+};
 
 #define N_SYNONYMS (sizeof synonyms / sizeof *synonyms)
 
@@ -193,9 +198,10 @@ enum lf_err lf_settings_only(const json_t *obj, const char *const *known, struct
         if (!*k)
             break;
     }
-    for (const char *const *k = not_done; *k; k++)
-        if (strcmp(*k, key) == 0)
-            return lf_fail(diag, rc, "unknown key \"%.100s\": that is not done here", key);
+    for (size_t i = 0; i < sizeof not_done / sizeof *not_done; i++)
+        if (strcmp(not_done[i].theirs, key) == 0)
+            return lf_fail(diag, rc, "unknown key \"%.100s\": that is not done here%s%s", key,
+                           not_done[i].why ? ": " : "", not_done[i].why ? not_done[i].why : "");
     const char *ours = our_word(key, known);
     if (json_is_object(value))
         return lf_fail(diag, rc,

@@ -75,6 +75,21 @@ static void refuse_each(const struct refusal *cases, size_t n)
     }
 }
 
+static void what_is_not_done_says_why(void **state)
+{
+    (void)state;
+    static const struct refusal cases[] = {
+        {"{\"use_dora\": true}", "\"use_dora\": that is not done here: its magnitudes"},
+        {"{\"init_lora_weights\": \"pissa\"}", "all adapters share the base as it is"},
+        {"{\"loftq_config\": {\"loftq_bits\": 4}}", "all adapters share the base as it is"},
+        {"{\"sample_packing\": true}", "without padding as it is"},
+        {"{\"bias\": \"all\"}", "unknown key \"bias\": that is not done here"},
+        {"{\"neftune_noise_alpha\": 5}", "did you mean \"neftune_alpha\"?"},
+        {"{\"loraplus_lr_ratio\": 16}", "did you mean \"lora_plus\"?"},
+    };
+    refuse_each(cases, sizeof cases / sizeof *cases);
+}
+
 static void refuses_bad_values_and_says_which(void **state)
 {
     (void)state;
@@ -105,6 +120,9 @@ static void refuses_bad_values_and_says_which(void **state)
         {"{\"lr_scheduler_type\": \"cosine\"}", "did you mean \"schedule\"?"},
         {"{\"trainer\": {\"epochs\": 1}}", "side by side"},
         {"{\"push_to_hub\": false}", "unknown key \"push_to_hub\""},
+        {"{\"optimizer\": \"adamw_8bit\"}", "adam, adamw"},
+        {"{\"class_weights\": {\"a\": 0}}", "between 1e-06 and 1e+06"},
+        {"{\"class_weights\": {\"a\": 2}, \"loss\": \"dpo\"}", "\"class_weights\" is for"},
         {"{\"rank\": 0}", "\"rank\" is 0"},
         {"{\"rank\": 257}", "\"rank\" is 257"},
         {"{\"rank\": 8.5}", "\"rank\" must be an integer"},
@@ -332,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_object_gives_the_defaults),
         cmocka_unit_test(the_preset_gives_way_to_what_is_written),
+        cmocka_unit_test(what_is_not_done_says_why),
         cmocka_unit_test(refuses_bad_values_and_says_which),
         cmocka_unit_test(refuses_bad_patterns),
         cmocka_unit_test(refuses_what_its_loss_does_not_have),
