@@ -225,6 +225,7 @@ static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, str
             return LF_OK;
         if (p[1].revents)
             reload(d, server);
+        lf_rates_note(&d->rates, d);
         enum lf_err lost = store_watch(d, &tried_ns, diag);
         if (lost != LF_OK)
             return lost;
@@ -284,6 +285,7 @@ enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *dia
     d->options = *o;
     d->started_ms = lf_clock_unix_ms();
     lf_counters_init(&d->counters);
+    lf_rates_init(&d->rates);
     lf_counter_add(&d->counters.device_losses, (uint64_t)o->device_losses);
     enum lf_err rc = open_rooms(d, diag) ?: run(d, diag);
     close_rooms(d);

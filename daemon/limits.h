@@ -7,7 +7,9 @@
 
 #define LF_HTTP_PARAMS_MAX 2   /* {name} and {path*} of a route */
 #define LF_HTTP_HEADERS_MAX 20 /* of an answer */
-#define LF_REQUEST_ID_MAX 64   /* bytes of X-Request-Id */
+#define LF_RATE_EVERY_MS 10000
+#define LF_RATE_NOTES_MAX 360 /* an hour of them */
+#define LF_REQUEST_ID_MAX 64  /* bytes of X-Request-Id */
 /* Of a socket: all that may wait, all that may run, and those who list and look. */
 #define LF_CONNECTIONS_MAX (LF_QUEUE_MAX + LF_SEQS_MAX + 512)
 #define LF_CONNECTIONS_MIN 8                     /* a mount and a few clients */

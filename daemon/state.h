@@ -5,6 +5,7 @@
 
 #include "daemon/counters.h"
 #include "daemon/daemon.h"
+#include "daemon/rates.h"
 
 #include <stdatomic.h>
 
@@ -27,6 +28,7 @@ struct lf_daemon {
     struct lf_jobs *jobs;
     struct lf_batches *batches; /* daemon/api/batch.h */
     struct lf_counters counters;
+    struct lf_rates rates;                         /* of the last hour */
     struct lf_budget *request_memory, *row_memory; /* parts of --host-memory */
     struct lf_connections *connections;            /* daemon/http/connections.h */
     char cache_dir[LF_PATH_MAX];                   /* quantised copies of weights */

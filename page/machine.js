@@ -1,5 +1,4 @@
-/* The machine: what holds its memory, how full it is, and its rates since the page was opened, over
- * an hour at most. */
+/* The machine: what holds its memory, how full it is, and its rates over the last hour. */
 import {Chart} from "./chart.js";
 import {h, keyed, setText} from "./dom.js";
 import {bytes, duration, number, percent} from "./format.js";

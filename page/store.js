@@ -59,7 +59,14 @@ async function askHealth() {
   else store.health = {state: "warn", text: body.problems.join("; ")};
 }
 
+/* What the daemon has noted of the hour before the page was opened. */
+async function askPast() {
+  if (!store.history.length)
+    store.history = (await getJson("/v1/rates")).notes.map(note => ({ms: note.ms, metrics: note}));
+}
+
 async function askMetrics() {
+  await askPast();
   const ms = Date.now();
   store.metrics = metricsOf(await getText("/metrics"));
   store.history.push({ms, metrics: store.metrics});

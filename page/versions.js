@@ -43,7 +43,8 @@ export default function versions(name) {
   function makeRow(version) {
     const parts = {serves: h("span.badge.ready", "serves"), score: h("td.score-cell"),
                    loss: h("td.num"), evalLoss: h("td.num"), rows: h("td.num"), time: h("td.num")};
-    const serve = h("button", {onclick: () => order(name, `rollback ${version}`)}, "Serve");
+    const serve = h("button", {"aria-label": `Serve v${version}`,
+                               onclick: () => order(name, `rollback ${version}`)}, "Serve");
     const pick = h("input", {type: "checkbox", "aria-label": `Compare v${version}`,
                              onchange: event => choose(version, event.target)});
     const row = h("tr", h("td", h("label.tick", pick)),

@@ -9,7 +9,7 @@ extern const size_t lf_routes_n;
 
 /* system.c */
 lf_http_fn lf_api_page, lf_api_page_file, lf_api_openapi, lf_api_health, lf_api_metrics,
-    lf_api_bases, lf_api_base, lf_api_base_file;
+    lf_api_rates, lf_api_bases, lf_api_base, lf_api_base_file;
 /* rows.c */
 lf_http_fn lf_api_rows;
 /* adapters.c */

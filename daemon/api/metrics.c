@@ -1,4 +1,4 @@
-/* GET /metrics, for Prometheus and for schedulers that read vLLM's names. */
+/* GET /metrics, for Prometheus and for schedulers that read vLLM's names; GET /v1/rates. */
 #include "daemon/api/api.h"
 #include "daemon/http/connections.h"
 #include "daemon/registry/registry.h"
@@ -359,4 +359,11 @@ enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
     if (rc == LF_OK)
         lf_http_reply(q, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the counters");
+}
+
+enum lf_err lf_api_rates(struct lf_http *q, struct lf_diag *diag)
+{
+    (void)diag;
+    lf_http_reply_json(q, 200, lf_rates_json(&q->daemon->rates));
+    return LF_OK;
 }

@@ -11,6 +11,7 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_GET, LF_ROLE_OPEN, "/health", lf_api_health, .polled = true},
     {LF_HTTP_GET, LF_ROLE_OPEN, "/openapi.json", lf_api_openapi},
     {LF_HTTP_GET, LF_ROLE_GENERATE, "/metrics", lf_api_metrics, .polled = true},
+    {LF_HTTP_GET, LF_ROLE_GENERATE, "/v1/rates", lf_api_rates},
     {LF_HTTP_GET, LF_ROLE_GENERATE, "/v1/models", lf_api_models},
     {LF_HTTP_GET, LF_ROLE_GENERATE, "/v1/models/{name}", lf_api_model},
     {LF_HTTP_POST, LF_ROLE_GENERATE, "/v1/completions", lf_api_completions, LF_HTTP_BODY_MAX},

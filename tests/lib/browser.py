@@ -133,6 +133,13 @@ class Browser:
     def type(self, css, text):
         self.find(css).type(text)
 
+    def fill(self, label, text):
+        """The field in sight that is labelled so."""
+        Element(self, self.wait(f"a field {label}", lambda: self.script(
+            "return [...document.querySelectorAll('input, textarea, select')].find(e =>"
+            " e.checkVisibility() && [...e.labels].some(l => l.textContent === arguments[0]))",
+            label))).type(text)
+
     def choose(self, css, value):
         """Of a select."""
         Element(self, self.script("return [...document.querySelector(arguments[0]).options]"
@@ -160,6 +167,17 @@ class Browser:
             {**move, "x": x0, "y": y0}, {"type": "pointerDown", "button": 0},
             {**move, "x": (x0 + x1) // 2, "y": y1}, {**move, "x": x1, "y": y1},
             {"type": "pointerUp", "button": 0}]}]})
+
+    def drop(self, css, path):
+        """A file that is dragged from the desktop onto an element."""
+        x, y = self.wait(css, lambda: self.script(
+            "const e = document.querySelector(arguments[0]); e.scrollIntoView({block: 'center'});"
+            "const r = e.getBoundingClientRect();"
+            "return [r.x + r.width / 2, r.y + r.height / 2].map(Math.round)", css))
+        for event in ("dragEnter", "dragOver", "drop"):
+            self.devtools("Input.dispatchDragEvent", {
+                "type": event, "x": x, "y": y,
+                "data": {"items": [], "files": [path], "dragOperationsMask": 1}})
 
     def hover(self, x, y):
         self.call("POST", "/actions", {"actions": [{"type": "pointer", "id": "m", "actions": [

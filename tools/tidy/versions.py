@@ -7,6 +7,7 @@ SOURCE = "CMakeLists.txt", r"^project\(lorafs VERSION ([0-9.]+) "
 COPIES = [
     ("debian/changelog", r"\A\w+ \(([^)]*)\)"),
     ("daemon/api/openapi.json", r'^  "title": "lorafs", "version": "([^"]*)"'),
+    ("share/python/pyproject.toml", r'^version = "(.*)"$'),
     ("share/helm/lorafs/Chart.yaml", r"^version: (.*)$"),
     ("share/helm/lorafs/Chart.yaml", r'^appVersion: "(.*)"$'),
 ]

@@ -56,19 +56,19 @@ def stopped(b):
     b.click("button", "Clear")
     b.choose("select[aria-label='Model 1']", "endless")
     b.click("summary", "Sampling")
-    b.type(".sampling .field:nth-child(4) input", "2000")
+    b.fill("max_tokens", "2000")
     say(b, "Item 5 is")
     b.wait("it to run", lambda: b.script(
         "return document.querySelector('.answer.busy .raw')?.textContent.length > 20"))
     b.click("button", "Stop all")
     b.says("stopped", ".turn:last-child")
-    b.type(".sampling .field:nth-child(4) input", "2")
+    b.fill("max_tokens", "2")
     b.click(".turn:last-child .answer button", "Again")
     b.says("cut at max_tokens", ".turn:last-child")
 
 
 def refused(b):
-    b.type(".sampling .field:nth-child(2) input", "7")
+    b.fill("top_p", "7")
     say(b, "x")
     b.says("top_p", ".turn:last-child .error")
     assert all("400" in t for t in b.troubles())

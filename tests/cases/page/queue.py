@@ -44,6 +44,14 @@ def machine(b):
         "?.getAttribute('d').length > 20"))
     for part in ("The base's weights", "Keys and values", "KV pages", "Adapter slots", "sequences"):
         b.says(part)
+    # A page that is opened now shows what was before it.
+    notes = call("GET", "/v1/rates")["notes"]
+    assert notes and notes[-1]["prompt_tokens_total"] >= notes[0]["prompt_tokens_total"], notes
+    b.open("about:blank")
+    b.open(f"{URL}/#/machine")
+    b.wait("the past", lambda: b.script(
+        "return import('/page/store.js').then(({store}) => store.history[0]?.ms)")
+        == notes[0]["ms"])
     free = b.find(".stack-bar[aria-label^='KV pages']").attribute("aria-label")
     assert "Free" in free, free
 
