@@ -50,6 +50,7 @@
 #define LF_QUEUE_MAX 1024    /* waiting requests before 429, as LoRAX */
 #define LF_JOBS_FUSED_MAX 64 /* training jobs in one ragged batch */
 #define LF_BASES_MAX 16      /* of one daemon */
+#define LF_SEATS_MAX 16      /* devices that one daemon keeps a base on; bits of a word */
 #define LF_MERGE_PARTS_MAX 8 /* adapters that one request merges */
 #define LF_ADAPTERS_MAX 100000
 #define LF_KV_PAGE_TOKENS 16     /* tokens in a page of the KV cache */

@@ -96,7 +96,7 @@ static void *pool_main(void *arg)
     return NULL;
 }
 
-static int pool_cores(void)
+int lf_pool_cores(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0)
@@ -107,7 +107,7 @@ static int pool_cores(void)
 enum lf_err lf_pool_new(struct lf_pool **out, int n_threads, struct lf_diag *diag)
 {
     if (n_threads <= 0)
-        n_threads = pool_cores();
+        n_threads = lf_pool_cores();
     if (n_threads > LF_POOL_THREADS_MAX)
         n_threads = LF_POOL_THREADS_MAX;
     struct lf_pool *p = calloc(1, sizeof *p);

@@ -17,6 +17,8 @@ struct lf_pool;
 /* One contiguous part [begin, end) of a loop; `worker` in [0, lf_pool_threads). */
 typedef void (*lf_pool_fn)(void *arg, size_t begin, size_t end, int worker);
 
+/* Cores that this process may run on. */
+int lf_pool_cores(void);
 /* n_threads 0: one for each core this process may run on. Yours, free with lf_pool_free. */
 enum lf_err lf_pool_new(struct lf_pool **out, int n_threads, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_pool_free(struct lf_pool *p);

@@ -15,8 +15,8 @@
 #include "daemon/http/server.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 #include "daemon/warm.h"
 #include "meta/documents.h"
 
@@ -29,12 +29,15 @@
 
 #define LOOK_MS 100
 #define STORE_TRIES 20
+#define RETURN_NS (60ull * LF_NS_PER_S)
+#define RETURNS 3
 
 void lf_daemon_options_default(struct lf_daemon_options *o)
 {
     *o = (struct lf_daemon_options){
         .listen = "127.0.0.1:8080",
         .device = LF_DEVICE_CPU,
+        .seats = 1,
         .slots = 1024,
         .batch_tokens_max = 2048,
         .train_tokens = 4096,
@@ -49,55 +52,6 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .stop_fd = -1,
         .reload_fd = -1,
     };
-}
-
-/* ---- Seats ----------------------------------------------------------------------------------- */
-
-static void seats_free(struct lf_seats *s)
-{
-    for (int i = 0; s && i < s->n; i++) {
-        lf_engine_free(s->seat[i].engine);
-        lf_forms_free(s->seat[i].forms);
-    }
-    for (int i = 0; s && i < s->bases.n; i++)
-        lf_base_free(s->bases.base[i]);
-    free(s);
-}
-
-/* One, of --base; without its weights. */
-static enum lf_err seats_new(struct lf_seats **out, const struct lf_daemon_options *o,
-                             const char *cache_dir, struct lf_diag *diag)
-{
-    struct lf_base *base = NULL;
-    struct lf_seats *s = calloc(1, sizeof *s);
-    if (!s)
-        return lf_no_memory(diag, "the daemon");
-    enum lf_err rc = lf_base_open(&base, o->base_dir, o->quant, cache_dir, diag);
-    if (rc != LF_OK) {
-        seats_free(s);
-        return rc;
-    }
-    s->bases.base[s->bases.n++] = base;
-    s->seat[s->n++] = (struct lf_seat){.base = base, .forms = lf_forms_new(base->model)};
-    *out = s;
-    if (!s->seat[0].forms)
-        return lf_fail(diag, LF_E_NO_MEMORY, "no memory for the daemon");
-    return LF_OK;
-}
-
-static enum lf_err seats_start(struct lf_seats *s, struct lf_daemon *d, struct lf_diag *diag)
-{
-    enum lf_err rc = LF_OK;
-    for (int i = 0; i < s->n && rc == LF_OK; i++)
-        rc = lf_engine_start(&s->seat[i].engine, &d->options, s->seat[i].base, d->cache_dir,
-                             d->row_memory, &d->counters, diag);
-    return rc;
-}
-
-static void seats_stop(struct lf_seats *s)
-{
-    for (int i = 0; s && i < s->n; i++)
-        lf_engine_stop(s->seat[i].engine);
 }
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
@@ -128,9 +82,9 @@ static enum lf_err open_budgets(struct lf_daemon *d, struct lf_diag *diag)
 
 static void set_budgets(struct lf_daemon *d)
 {
-    for (int i = 0; i < d->seats->bases.n; i++)
-        if (d->seats->bases.base[i]->model->tokenizer)
-            lf_tokenizer_budget(d->seats->bases.base[i]->model->tokenizer, d->request_memory);
+    for (int i = 0; i < d->teams->bases.n; i++)
+        if (d->teams->bases.base[i]->model->tokenizer)
+            lf_tokenizer_budget(d->teams->bases.base[i]->model->tokenizer, d->request_memory);
 }
 
 /* ---- The rooms ------------------------------------------------------------------------------- */
@@ -152,13 +106,13 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     if (rc == LF_OK && chmod(o->data_dir, 0700) != 0) /* it may be someone's who lent it */
         lf_log(LF_LOG_WARN, "daemon", "%s: others may enter it: %s", o->data_dir, strerror(errno));
     rc = rc ?: lf_backup_clear(o->data_dir, diag) ?: lf_audit_open(&d->audit, o->data_dir, diag);
-    rc = rc ?: seats_new(&d->seats, o, d->cache_dir, diag);
+    rc = rc ?: lf_teams_new(&d->teams, o, d->cache_dir, diag);
     if (rc == LF_OK)
         set_budgets(d);
-    rc = rc ?: lf_registry_open(&d->registry, o->data_dir, d->store, &d->seats->bases, diag);
+    rc = rc ?: lf_registry_open(&d->registry, o->data_dir, d->store, &d->teams->bases, diag);
     if (rc == LF_OK)
         lf_registry_budget(d->registry, d->request_memory);
-    rc = rc ?: seats_start(d->seats, d, diag);
+    rc = rc ?: lf_teams_start(d->teams, d, diag);
     if (rc == LF_OK)
         lf_warm_pinned(d);
     rc = rc ?: lf_jobs_open(&d->jobs, d, diag);
@@ -170,16 +124,17 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
 static void close_rooms(struct lf_daemon *d)
 {
     lf_batches_close(d->batches);
-    seats_stop(d->seats);
+    lf_teams_stop(d->teams);
     lf_jobs_close(d->jobs);
     lf_registry_close(d->registry);
-    seats_free(d->seats);
+    lf_teams_free(d->teams);
     lf_store_close(d->store);
     lf_budget_free(d->request_memory);
     lf_budget_free(d->row_memory);
     lf_audit_close(d->audit);
     lf_keys_close(d->keys);
     lf_tracer_stop(d->tracer);
+    lf_waiting_destroy(&d->waiting);
     free(d);
 }
 
@@ -212,13 +167,38 @@ static enum lf_err store_watch(struct lf_daemon *d, uint64_t *tried_ns, struct l
     return lf_fail_within(diag, LF_E_IO, "the store cannot be written");
 }
 
-/* Until stop_fd is readable (LF_OK), or the store is given up, or an engine has failed: its reason.
- * Whatever failed in an engine that had been ready, another process may do better:
- * LF_E_DEVICE_LOST. */
+/* Whether the daemon is to end for a seat that has failed: its reason. Whatever failed in an engine
+ * that had been ready, another process may do better: LF_E_DEVICE_LOST. While other seats are ready
+ * they go on, and the process makes way for one that may have the lost device again as soon as
+ * nobody has asked or trained for RETURN_NS, a few times. A device that cannot be opened at all
+ * ends the daemon, but for one that was lost before. */
+static enum lf_err seats_watch(struct lf_daemon *d, uint64_t *idle_ns, struct lf_diag *diag)
+{
+    int number;
+    struct lf_engine_status s;
+    struct lf_engine *e = lf_teams_failed(d->teams, &number);
+    if (!e)
+        return LF_OK;
+    uint64_t now = lf_clock_ns();
+    lf_engine_status(e, &s);
+    bool was_ready = s.load_seconds > 0, others = lf_teams_state(d->teams) != LF_ENGINE_FAILED;
+    if (others && (was_ready || d->options.device_losses > 0)) {
+        if (*idle_ns == 0 || !lf_teams_idle(d->teams))
+            *idle_ns = now;
+        if (!was_ready || d->options.device_losses >= RETURNS || now - *idle_ns < RETURN_NS)
+            return LF_OK;
+    }
+    enum lf_err rc = lf_engine_failure(e, diag);
+    if (d->options.seats > 1)
+        lf_fail_within(diag, rc, "seat %d", number);
+    return was_ready ? LF_E_DEVICE_LOST : rc;
+}
+
+/* Until stop_fd is readable (LF_OK), or the store is given up, or the seats are. */
 static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, struct lf_diag *diag)
 {
     struct pollfd p[] = {{d->options.stop_fd, POLLIN, 0}, {d->options.reload_fd, POLLIN, 0}};
-    uint64_t tried_ns = 0;
+    uint64_t tried_ns = 0, idle_ns = 0;
     bool told = false;
     for (;;) {
         if (poll(p, 2, LOOK_MS) > 0 && p[0].revents)
@@ -229,17 +209,12 @@ static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, str
         enum lf_err lost = store_watch(d, &tried_ns, diag);
         if (lost != LF_OK)
             return lost;
-        const struct lf_seat *who;
-        enum lf_engine_state state = lf_seats_state(d->seats, &who);
-        if (state == LF_ENGINE_READY && !told) { /* what needs this service may start */
+        lost = seats_watch(d, &idle_ns, diag);
+        if (lost != LF_OK)
+            return lost;
+        if (!told && lf_teams_state(d->teams) == LF_ENGINE_READY) { /* what needs this may start */
             lf_notify("READY=1\nSTATUS=serving");
             told = true;
-        }
-        if (state == LF_ENGINE_FAILED) {
-            struct lf_engine_status s;
-            enum lf_err rc = lf_engine_failure(who->engine, diag);
-            lf_engine_status(who->engine, &s);
-            return s.load_seconds > 0 ? LF_E_DEVICE_LOST : rc;
         }
     }
 }
@@ -260,7 +235,7 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
     enum lf_err rc = lf_http_server_start(&server, d, lf_routes, lf_routes_n, &at, diag);
     if (rc != LF_OK)
         return rc;
-    lf_log(LF_LOG_INFO, "daemon", "base %s; listening on %s%s%s%s", d->seats->bases.base[0]->name,
+    lf_log(LF_LOG_INFO, "daemon", "base %s; listening on %s%s%s%s", d->teams->bases.base[0]->name,
            at.tcp, at.tcp[0] && d->options.tls_cert ? " (TLS)" : "", at.tcp[0] ? " and " : "",
            at.unix_path);
     if (d->options.ready)
@@ -272,7 +247,7 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
     lf_http_server_quiesce(server);
     lf_batches_stop(d->batches);
     drain(d);
-    seats_stop(d->seats); /* what is left ends, so that its connections do */
+    lf_teams_stop(d->teams); /* what is left ends, so that its connections do */
     lf_http_server_stop(server);
     return rc;
 }
@@ -286,6 +261,7 @@ enum lf_err lf_daemon_run(const struct lf_daemon_options *o, struct lf_diag *dia
     d->started_ms = lf_clock_unix_ms();
     lf_counters_init(&d->counters);
     lf_rates_init(&d->rates);
+    lf_waiting_init(&d->waiting);
     lf_counter_add(&d->counters.device_losses, (uint64_t)o->device_losses);
     enum lf_err rc = open_rooms(d, diag) ?: run(d, diag);
     close_rooms(d);

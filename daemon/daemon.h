@@ -33,9 +33,10 @@ struct lf_daemon_options {
     const char *load_root; /* those below this one alone; NULL: all, with allow_load */
     enum lf_device_kind device;
     enum lf_quant quant;
-    int threads; /* cpu: 0 = one a core */
+    int seats;   /* devices of that kind, a seat each */
+    int threads; /* cpu: of all seats together; 0 = one a core */
     enum lf_cpu_products cpu_products;
-    int gpu;                      /* cuda: which card */
+    int gpu[LF_SEATS_MAX];        /* cuda: which card, of each seat */
     int64_t gpu_memory_bytes;     /* ceiling for device memory; 0: all */
     int slots;                    /* adapters on the device, at most */
     int64_t adapter_memory_bytes; /* of the device, for those; 0: what is left of its own memory, or

@@ -3,8 +3,8 @@
 
 #include "core/clock.h"
 #include "core/lock.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 
 static const char *const names[] = {
     [LF_RATE_COMPLETION] = "completion_tokens_total", [LF_RATE_PROMPT] = "prompt_tokens_total",
@@ -22,13 +22,14 @@ static struct lf_rate_note look(const struct lf_daemon *d)
                                .value = {[LF_RATE_COMPLETION] = d->counters.completion_tokens,
                                          [LF_RATE_PROMPT] = d->counters.prompt_tokens,
                                          [LF_RATE_TRAIN] = d->counters.train_tokens}};
-    for (int i = 0; i < d->seats->n; i++) {
-        struct lf_engine_status s;
-        lf_engine_status(d->seats->seat[i].engine, &s);
-        now.value[LF_RATE_LIVE] += (uint64_t)s.gen.live;
-        now.value[LF_RATE_WAITING] += (uint64_t)s.waiting;
-        now.value[LF_RATE_TRAININGS] += (uint64_t)s.trainings;
-    }
+    for (int i = 0; i < d->teams->n; i++)
+        for (int k = 0; k < d->teams->team[i].n; k++) {
+            struct lf_engine_status s;
+            lf_engine_status(d->teams->team[i].seat[k].engine, &s);
+            now.value[LF_RATE_LIVE] += (uint64_t)s.gen.live;
+            now.value[LF_RATE_WAITING] += (uint64_t)s.waiting;
+            now.value[LF_RATE_TRAININGS] += (uint64_t)s.trainings;
+        }
     return now;
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/counters.h"
 #include "daemon/daemon.h"
 #include "daemon/rates.h"
+#include "route/waiting.h"
 
 #include <stdatomic.h>
 
@@ -16,14 +17,15 @@ struct lf_connections;
 struct lf_jobs;
 struct lf_keys;
 struct lf_registry;
-struct lf_seats;
 struct lf_store;
+struct lf_teams;
 struct lf_tracer;
 
 struct lf_daemon {
     struct lf_daemon_options options;
     struct lf_store *store;
-    struct lf_seats *seats; /* daemon/seat.h */
+    struct lf_teams *teams; /* daemon/team.h */
+    struct lf_waiting waiting;
     struct lf_registry *registry;
     struct lf_jobs *jobs;
     struct lf_batches *batches; /* daemon/api/batch.h */

@@ -2,10 +2,10 @@
 #include "daemon/warm.h"
 
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/log.h"
+#include "daemon/team.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,14 +26,12 @@ void lf_warm(const struct lf_daemon *d, uint64_t id, int32_t version, int timeou
     char part[64];
     if (version < 1 || lf_registry_view_id(d->registry, id, &v, NULL) != LF_OK || v.stranger)
         return;
-    struct lf_engine *e = lf_seat_for(d, id)->engine;
-    bool pinned = is_pinned(d, v.record.name), replaces = version != v.record.current;
-    if (!pinned &&
-        !(replaces && lf_engine_residency(e, id, v.record.current) == LF_RESIDENCY_DEVICE))
-        return;
+    int32_t current = version != v.record.current ? v.record.current : 0;
     snprintf(part, sizeof part, "versions/%d", (int)version);
     enum lf_err rc = lf_registry_dir(d->registry, id, part, pick.dir, &diag);
-    rc = rc ?: lf_engine_bring(e, &pick, pinned, timeout_ms, &diag);
+    rc = rc
+             ?: lf_team_bring(lf_team_for(d, id), &pick, current, is_pinned(d, v.record.name),
+                              timeout_ms, &diag);
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "engine", "%s v%d is not on the device yet: %s", v.record.name,
                (int)version, diag.text);

@@ -18,13 +18,14 @@
 extern "C" {
 #endif
 
-/* open, close and what is of streams alone may be NULL: there is nothing to do. */
+/* count, open, close and what is of streams alone may be NULL: there is nothing to do. */
 struct lf_backend {
     enum lf_device_kind kind;
     const char *name; /* the word lf_device_kind_parse knows */
     enum lf_dtype act;
     const struct lf_ops *ops;
 
+    int (*count)(void); /* of them; NULL: one */
     /* kind, act and ops of dev are set; open sets dev->impl. options is never NULL. LF_E_NOT_FOUND
      * where the machine has no such device. */
     enum lf_err (*open)(struct lf_device *dev, const struct lf_device_options *options,

@@ -71,6 +71,12 @@ static const struct lf_backend *find_backend(enum lf_device_kind kind, bool pape
     return NULL;
 }
 
+int lf_device_count(enum lf_device_kind kind)
+{
+    const struct lf_backend *backend = find_backend(kind, false);
+    return !backend ? 0 : backend->count ? backend->count() : 1;
+}
+
 enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,
                            const struct lf_device_options *options, struct lf_diag *diag)
 {

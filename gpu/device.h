@@ -100,6 +100,8 @@ struct lf_device_info {
 enum lf_err lf_device_kind_parse(enum lf_device_kind *out, const char *word,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 const char *lf_device_kind_word(enum lf_device_kind kind);
+/* How many there are: cards, or 1. */
+int lf_device_count(enum lf_device_kind kind);
 /* LF_E_UNSUPPORTED where this build has no such device, LF_E_NOT_FOUND where the machine has
  * none. options may be NULL. Yours, free with lf_device_free after all its memory and streams. */
 enum lf_err lf_device_open(struct lf_device **out, enum lf_device_kind kind,

@@ -37,15 +37,29 @@ static enum lf_err show_adapter(struct lf_remote *c, const char *name, struct qu
 
 /* ---- The daemon ------------------------------------------------------------------------------ */
 
+/* Where there are several. */
+static void print_seats(const json_t *seats)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(seats, i, s) {
+        if (json_array_size(seats) > 1)
+            printf("  seat %zu: %s on %s\n", i, lf_json_text_of(s, "state"),
+                   lf_json_text_of(s, "device"));
+    }
+}
+
 static void print_bases(const json_t *answer)
 {
     size_t i;
     json_t *base;
-    json_array_foreach(json_object_get(answer, "bases"), i, base)
+    json_array_foreach(json_object_get(answer, "bases"), i, base) {
         printf("base %s: %s, %.1fM parameters, %.1f MB\n", lf_json_text_of(base, "name"),
                lf_json_text_of(base, "architecture"),
                (double)json_integer_value(json_object_get(base, "parameters")) / 1e6,
                (double)json_integer_value(json_object_get(base, "bytes")) / 1e6);
+        print_seats(json_object_get(base, "seats"));
+    }
 }
 
 static void print_adapters(const json_t *answer)

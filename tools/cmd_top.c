@@ -167,12 +167,46 @@ static json_t *memory_picture(const struct top *t)
         value(t, "process_resident_memory_bytes"));
 }
 
+/* A number of a seat, which its labels name. */
+static double of_seat(const struct top *t, const char *labels, const char *metric)
+{
+    char name[96];
+    snprintf(name, sizeof name, "lorafs_seat_%s", metric);
+    return lf_samples_value(&t->now, name, labels);
+}
+
+/* Where there are several. */
+static json_t *seats_picture(const struct top *t)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->now.n; i++) {
+        const struct lf_sample_line *s = &t->now.v[i];
+        const char *device = strstr(s->labels, "device=\"");
+        char name[128] = "";
+        if (strcmp(s->name, "lorafs_seat_ready") != 0)
+            continue;
+        if (device)
+            sscanf(device, "device=\"%127[^\"]", name);
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "device", name, "ready",
+                      s->value > 0, "running", of_seat(t, s->labels, "requests_live"), "waiting",
+                      of_seat(t, s->labels, "requests_waiting"), "tokens_per_second",
+                      rate(t, "lorafs_seat_completion_tokens_total", s->labels), "trainings",
+                      of_seat(t, s->labels, "trainings_running"), "adapters",
+                      of_seat(t, s->labels, "adapter_slots_used"), "memory_used_bytes",
+                      of_seat(t, s->labels, "device_memory_used_bytes"), "memory_bytes",
+                      of_seat(t, s->labels, "device_memory_bytes")));
+    }
+    return list;
+}
+
 static json_t *picture(const struct top *t)
 {
     double pages = value(t, "lorafs_kv_pages");
     return json_pack(
         "{s:f, s:b, s:{s:f, s:f, s:o, s:o}, s:{s:f, s:f, s:f, s:f}, s:f, s:{s:f, s:f, s:f}, s:o, "
-        "s:O, s:o}",
+        "s:o, s:O, s:o}",
         "uptime_seconds", value(t, "lorafs_uptime_seconds"), "ready", value(t, "lorafs_ready") > 0,
         "requests", "running", value(t, "lorafs_requests_live"), "waiting",
         value(t, "lorafs_requests_waiting"), "first_token_seconds",
@@ -184,8 +218,8 @@ static json_t *picture(const struct top *t)
         rate(t, "lorafs_train_tokens_total", NULL), "kv_cache_used",
         pages > 0 ? 1 - value(t, "lorafs_kv_pages_free") / pages : 0, "resident", "device",
         value(t, "lorafs_adapter_slots_used"), "slots", value(t, "lorafs_adapter_slots"), "host",
-        value(t, "lorafs_adapters_in_host_memory"), "memory_bytes", memory_picture(t), "jobs",
-        t->jobs, "adapters", adapters_picture(t));
+        value(t, "lorafs_adapters_in_host_memory"), "memory_bytes", memory_picture(t), "seats",
+        seats_picture(t), "jobs", t->jobs, "adapters", adapters_picture(t));
 }
 
 /* ---- Drawing --------------------------------------------------------------------------------- */
@@ -241,6 +275,22 @@ static void put_memory(struct lf_buf *out, const json_t *p)
                   field(r, "host"));
 }
 
+static void put_seats(struct lf_buf *out, const json_t *p)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(json_object_get(p, "seats"), i, s) {
+        if (i == 0)
+            lf_buf_printf(out, "\n%-4s %-28s %8s %8s %8s %8s %8s %15s\n", "SEAT", "DEVICE",
+                          "RUNNING", "WAITING", "TOK/S", "TRAINING", "ADAPTERS", "MEMORY, GB");
+        lf_buf_printf(out, "%-4zu %-28.28s %8.0f %8.0f %8.1f %8.0f %8.0f %6.1f of %5.1f%s\n", i,
+                      lf_json_text_of(s, "device"), field(s, "running"), field(s, "waiting"),
+                      field(s, "tokens_per_second"), field(s, "trainings"), field(s, "adapters"),
+                      field(s, "memory_used_bytes") / 1e9, field(s, "memory_bytes") / 1e9,
+                      json_is_true(json_object_get(s, "ready")) ? "" : "  lost");
+    }
+}
+
 static bool is_open(const json_t *job)
 {
     const char *state = lf_json_text_of(job, "state");
@@ -292,6 +342,7 @@ static void put_frame(struct lf_buf *out, const struct top *t, const json_t *p)
         s % 60, t->tty ? "; order by (t)okens, (r)equests, (f)irst token, (w)aiting; (q)uit" : "");
     put_requests(out, p);
     put_memory(out, p);
+    put_seats(out, p);
     put_jobs(out, p);
     put_adapters(out, p);
 }

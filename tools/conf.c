@@ -28,7 +28,7 @@ static const char *const options[] = {
     "max-tokens", "memory", "merged", "metric", "min-p", "mlflow", "models", "mount",
     "mount-option", "no-tcp", "once", "option", "otlp-endpoint", "out", "parallel", "pin",
     "predictions", "prefix", "prompt", "prompt-tokens", "published", "quant", "quiet", "rank",
-    "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows",
+    "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows", "seats",
     "seconds", "seed", "seqs", "set", "shape", "shard", "shots", "slots", "socket", "speculate",
     "spread", "staging", "stop", "store-seconds", "svg", "system", "targets", "temperature",
     "tensorboard", "test-percent", "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key",

@@ -10,6 +10,7 @@
 #define LF_HUB_FILES_MAX 10000                /* of a repository */
 #define LF_HUB_PARALLEL_MAX 16                /* downloads at once */
 #define LF_DEVICE_LOSSES_MAX 3                /* of the device, in a row; then the daemon ends */
+#define LF_CARD_MAX 63                        /* its number */
 #define LF_ARGS_BYTES_MAX ((size_t)1 << 20)   /* of a command line that is run again */
 #define LF_GGUF_DIMS_MAX 4                    /* as in the format */
 #define LF_GGUF_NAME_MAX 64                   /* of a tensor, as in the format */

@@ -19,7 +19,8 @@ struct lf_serving {
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, cpu_products, recompute, speculate, log_level, log_format;
     struct lf_option_strs pin;
-    int64_t threads, gpu, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
+    const char *gpu;
+    int64_t threads, seats, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
     pid_t mount;         /* its child that is a mount; 0: none */
@@ -61,7 +62,11 @@ struct lf_serving {
      .hi = 1024},                                                                                  \
     {"cpu-products", 0, LF_OPT_CHOICE, LF_CPU_PRODUCTS_WORDS, &(s).cpu_products,                   \
      "how the cpu device multiplies 4-bit weights where it generates: in integers or in fp32"},    \
-    {"gpu", 0, LF_OPT_INT, "N", &(s).gpu, "which card of the cuda device, from 0", .hi = 63},      \
+    {"gpu", 0, LF_OPT_STR, "N,...|all", &(s).gpu,                                                  \
+     "which cards of the cuda device, from 0: the base is on each, and they share the work"},      \
+    {"seats", 0, LF_OPT_INT, "N", &(s).seats,                                                      \
+     "how many times the base is on the cpu device; they share its threads, and the work",         \
+     .lo = 1, .hi = LF_SEATS_MAX},                                                                 \
     {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \
      "ceiling for device memory; 0: all there is", .hi = 1e15},                                    \
     {"host-memory", 0, LF_OPT_BYTES, "BYTES", &(s).daemon.host_memory_bytes,                       \
@@ -113,7 +118,8 @@ struct lf_serving {
 
 /* The defaults, before parsing, and what an earlier life of the process has left behind. */
 void lf_serving_init(struct lf_serving *s);
-/* After parsing, and before whoever needs the base waits: finds it, or pulls it. */
+/* After parsing: LF_E_INVALID where options do not go together. And before whoever needs the base
+ * waits: finds it, or pulls it. */
 enum lf_err lf_serving_base(struct lf_serving *s, struct lf_diag *diag) LF_MUST_CHECK;
 /* After that, before any thread is started: runs the daemon until SIGINT, SIGTERM or, where
  * there is a mount, the end of that child. mount: its process; 0: none. SIGPIPE is ignored.

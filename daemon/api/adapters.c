@@ -2,8 +2,8 @@
 #include "daemon/api/api.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 #include "daemon/warm.h"
 
 #include "core/json.h"
@@ -48,14 +48,14 @@ static json_t *view_json(const struct lf_daemon *d, const struct lf_adapter_view
     lf_buf_auto line = {0};
     json_t *j = NULL;
     if (lf_adapter_status_line(&line, v) == LF_OK)
-        j = json_pack(
-            "{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:s}", "name", a->name, "base",
-            a->base, "state", lf_adapter_state_name(v->state), "status", line.data, "version",
-            (int)a->current, "versions_made", (int)a->versions, "created_ms",
-            (json_int_t)a->created_ms, "changed_ms", (json_int_t)a->changed_ms, "trouble",
-            text_or_null(a->trouble), "last_job",
-            a->last_job ? json_integer((json_int_t)a->last_job) : json_null(), "residency",
-            residency[lf_engine_residency(lf_seat_for(d, a->id)->engine, a->id, a->current)]);
+        j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:s}", "name", a->name,
+                      "base", a->base, "state", lf_adapter_state_name(v->state), "status",
+                      line.data, "version", (int)a->current, "versions_made", (int)a->versions,
+                      "created_ms", (json_int_t)a->created_ms, "changed_ms",
+                      (json_int_t)a->changed_ms, "trouble", text_or_null(a->trouble), "last_job",
+                      a->last_job ? json_integer((json_int_t)a->last_job) : json_null(),
+                      "residency",
+                      residency[lf_team_residency(lf_team_for(d, a->id), a->id, a->current)]);
     return j;
 }
 
@@ -123,7 +123,7 @@ enum lf_err lf_api_adapter_remove(struct lf_http *q, struct lf_diag *diag)
     if (rc != LF_OK)
         return rc;
     lf_jobs_adapter_gone(q->daemon->jobs, id);
-    if (lf_engine_unload(lf_seat_for(q->daemon, id)->engine, id, diag) != LF_OK)
+    if (lf_team_unload(lf_team_for(q->daemon, id), id, diag) != LF_OK)
         lf_log(LF_LOG_WARN, "engine", "%s is removed, but still in memory: %s", q->param[0],
                diag->text);
     lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[0]));

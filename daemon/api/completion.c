@@ -5,8 +5,8 @@
 #include "core/num.h"
 #include "daemon/engine/blend.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ static enum lf_err serve_base(struct lf_http *q, const struct lf_base *base,
 {
     if (lf_http_may(q, base->name, diag) != LF_OK)
         return LF_E_DENIED;
-    out->seat = lf_seat_of(q->daemon->seats, base);
+    out->team = lf_team_of(q->daemon->teams, base);
     memcpy(out->name, base->name, sizeof out->name);
     return LF_OK;
 }
@@ -81,7 +81,7 @@ static enum lf_err serve_adapter(struct lf_http *q, const struct lf_adapter_view
     if (v->stranger)
         return lf_adapter_stranger(v, diag);
     enum lf_err rc = version ? has_version(d->registry, v, version, diag) : LF_OK;
-    out->seat = lf_seat_for(d, v->record.id);
+    out->team = lf_team_for(d, v->record.id);
     out->pick.id = v->record.id;
     out->pick.version = version ? version : v->record.current;
     memcpy(out->name, v->record.name, sizeof out->name);
@@ -98,7 +98,7 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
     int32_t version;
     struct lf_served_model s = {
         .key = lf_key_number(q->key), .waiting_max = lf_key_waiting_max(q->key), .span = q->span};
-    const struct lf_base *base = lf_bases_find(&d->seats->bases, name);
+    const struct lf_base *base = lf_bases_find(&d->teams->bases, name);
     enum lf_err rc = LF_OK;
     if (base) {
         rc = serve_base(q, base, &s, diag);
@@ -154,13 +154,13 @@ void lf_request_free(struct lf_request *a)
 
 void lf_request_list(struct lf_request *a, int top_n)
 {
-    a->sample.top_n = lf_min_int(top_n, a->model.seat->base->model->config.V);
+    a->sample.top_n = lf_min_int(top_n, a->model.team->base->model->config.V);
 }
 
 static enum lf_err bias_add(struct lf_request *a, const char *key, const json_t *v,
                             struct lf_diag *diag)
 {
-    int V = a->model.seat->base->model->config.V;
+    int V = a->model.team->base->model->config.V;
     char *end;
     long id = strtol(key, &end, 10);
     /* One spelling only, so that no id comes twice. */
@@ -302,19 +302,19 @@ enum lf_err lf_completion_start(struct lf_completion *c, const struct lf_request
                                     .waiting_max = a->model.waiting_max,
                                     .deadline_ns = a->deadline_ns,
                                     .whole = !a->streams && a->n_stops == 0};
-    *c = (struct lf_completion){.tokenizer = a->model.seat->base->model->tokenizer,
+    *c = (struct lf_completion){.tokenizer = a->model.team->base->model->tokenizer,
                                 .n_prompt = n,
                                 .span = a->model.span,
                                 .top_n = a->sample.top_n};
     lf_writer_init(&c->out, c->tokenizer, a->stops, a->n_stops);
     if (a->max_tokens < 0) {
-        lf_engine_status(a->model.seat->engine, &status);
+        lf_team_status(a->model.team, &status);
         spec.max_tokens = status.context_max > n ? status.context_max - n : 1;
     }
     spec.sample.seed = (uint64_t)a->seed + (uint64_t)choice;
     if (choice == 0)
         trace_request(a, spec.max_tokens, n);
-    return lf_engine_generate(a->model.seat->engine, &spec, &c->g, diag);
+    return lf_team_generate(a->model.team, &spec, &c->g, diag);
 }
 
 void lf_completion_free(struct lf_completion *c)

@@ -7,7 +7,7 @@
 
 #include "daemon/engine/engine.h"
 #include "daemon/http/http.h"
-#include "daemon/seat.h"
+#include "daemon/team.h"
 #include "text/writer.h"
 #include "trainer/ask.h"
 
@@ -15,7 +15,7 @@
 
 /* What answers, the base or an adapter on it, and for whom. */
 struct lf_served_model {
-    const struct lf_seat *seat;
+    struct lf_team *team;
     struct lf_pick pick;        /* id 0: the base */
     char name[LF_NAME_MAX + 1]; /* as the answer calls it */
     uint64_t key;               /* lf_key_number of who asks */

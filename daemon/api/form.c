@@ -4,10 +4,10 @@
 #include "daemon/forms.h"
 #include "daemon/limits.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/json.h"
+#include "daemon/team.h"
 
 #include <string.h>
 
@@ -118,7 +118,7 @@ static enum lf_err find_asked(struct wanted_form *k, const json_t *body, struct 
 static enum lf_err set(struct lf_request *a, enum lf_form form, const char *text, size_t n,
                        struct lf_diag *diag)
 {
-    return lf_forms_grammar(a->model.seat->forms, &a->grammar, form, text, n, diag);
+    return lf_forms_grammar(a->model.team->forms, &a->grammar, form, text, n, diag);
 }
 
 /* The labels that the adapter's version was scored on. */
@@ -198,7 +198,7 @@ static json_t *call_schema(const json_t *tools, const char *only, const char *ar
 enum lf_err lf_request_calls(struct lf_request *a, const json_t *tools, const char *only, bool once,
                              struct lf_diag *diag)
 {
-    const struct lf_tokenizer *t = a->model.seat->base->model->tokenizer;
+    const struct lf_tokenizer *t = a->model.team->base->model->tokenizer;
     bool hermes = lf_tokenizer_find(t, "<tool_call>") >= 0;
     bool list = !hermes && lf_tokenizer_find(t, "[TOOL_CALLS]") >= 0;
     json_auto_t *schema = call_schema(tools, only, hermes || list ? "arguments" : "parameters");

@@ -3,10 +3,10 @@
 #include "daemon/api/params.h"
 #include "daemon/api/sampling.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/file.h"
+#include "daemon/team.h"
 #include "trainer/ask.h"
 
 #include <stdio.h>
@@ -52,7 +52,7 @@ static enum lf_err encode(struct lf_http *q, struct lf_ids *out, const struct lf
 {
     struct lf_ask ask;
     json_auto_t *vars = NULL;
-    const struct lf_model *model = m->seat->base->model;
+    const struct lf_model *model = m->team->base->model;
     enum lf_err rc = lf_served_model_ask(q, m, &ask, diag);
     if (rc != LF_OK)
         return rc;
@@ -136,7 +136,7 @@ static void limit(struct lf_request *a, int settings_max, int n_prompt)
     struct lf_engine_status status;
     if (a->max_tokens >= 0)
         return;
-    lf_engine_status(a->model.seat->engine, &status);
+    lf_team_status(a->model.team, &status);
     int room = status.context_max - n_prompt;
     a->max_tokens = room < settings_max ? room : settings_max;
     if (a->max_tokens < 1)

@@ -3,8 +3,8 @@
 #include "daemon/api/api.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 #include "daemon/warm.h"
 
 #include "core/file.h"
@@ -189,7 +189,7 @@ enum lf_err lf_api_unload(struct lf_http *q, struct lf_diag *diag)
     const char *name = lf_json_need_str(&in, "lora_name");
     enum lf_err rc = in.rc ?: lf_registry_view(q->daemon->registry, name, &v, diag);
     if (rc == LF_OK)
-        rc = lf_engine_unload(lf_seat_for(q->daemon, v.record.id)->engine, v.record.id, diag);
+        rc = lf_team_unload(lf_team_for(q->daemon, v.record.id), v.record.id, diag);
     if (rc == LF_OK)
         reply_text(q, "removed", name);
     return rc;

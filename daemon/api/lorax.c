@@ -6,11 +6,11 @@
 #include "daemon/api/sampling.h"
 #include "daemon/api/sse.h"
 #include "daemon/limits.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/json.h"
 #include "core/num.h"
+#include "daemon/team.h"
 #include "trainer/dataset.h"
 
 #include <math.h>
@@ -328,7 +328,7 @@ static enum lf_err generate(struct lf_http *q, bool stream, bool listed, struct 
         return rc;
     struct lf_completion *list = calloc((size_t)x->best_of, sizeof *list);
     x->listed = listed;
-    rc = list ? lf_prompt_encode(&ids, x->request.model.seat->base->model, x->inputs, x->n_inputs,
+    rc = list ? lf_prompt_encode(&ids, x->request.model.team->base->model, x->inputs, x->n_inputs,
                                  diag)
               : lf_no_memory(diag, "an answer");
     for (int i = 0; i < x->best_of && rc == LF_OK; i++)
@@ -362,12 +362,12 @@ enum lf_err lf_api_lorax_info(struct lf_http *q, struct lf_diag *diag)
     (void)diag;
     const struct lf_daemon *d = q->daemon;
     struct lf_engine_status s;
-    const struct lf_seat *seat = &d->seats->seat[0]; /* the default: a request names no base */
-    lf_engine_status(seat->engine, &s);
+    const struct lf_team *team = &d->teams->team[0]; /* the default: a request names no base */
+    lf_team_status(team, &s);
     lf_http_reply_json(
         q, 200,
         json_pack("{s:s, s:n, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:n, s:n}",
-                  "model_id", seat->base->name, "model_sha", "model_dtype",
+                  "model_id", team->base->name, "model_sha", "model_dtype",
                   s.act == LF_BF16 ? "bfloat16" : "float32", "model_device_type",
                   s.device_word ? s.device_word : "", "device", s.device, "model_pipeline_tag",
                   "text-generation", "max_concurrent_requests", LF_QUEUE_MAX, "max_best_of",

@@ -73,11 +73,11 @@ static enum lf_err add_part(struct lf_http *q, const json_t *id, struct lf_serve
         return rc;
     if (one.pick.id == 0)
         return lf_fail(diag, LF_E_INVALID, "\"ids\": %.64s is a base, not an adapter", one.name);
-    if (out->seat && one.seat != out->seat)
+    if (out->team && one.team != out->team)
         return lf_fail(diag, LF_E_BASE_DIFFERS, "\"ids\": %.64s is of another base than %.64s",
                        one.name, out->name);
     *pick = one.pick;
-    if (!out->seat) {
+    if (!out->team) {
         *out = one;
         return LF_OK;
     }
@@ -117,7 +117,7 @@ enum lf_err lf_served_model_asked(struct lf_http *q, const json_t *request, cons
         return lf_fail(diag, LF_E_INVALID,
                        "%.64s and \"merged_adapters\" are not asked for together", name);
     rc = rc ?: merge(q, merged, &mixture, diag);
-    if (rc == LF_OK && named.seat && named.seat != mixture.seat) {
+    if (rc == LF_OK && named.team && named.team != mixture.team) {
         lf_blend_release(mixture.pick.blend);
         return lf_fail(diag, LF_E_BASE_DIFFERS, "\"ids\": %.64s is of another base than %.64s",
                        mixture.name, name);

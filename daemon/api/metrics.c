@@ -2,21 +2,22 @@
 #include "daemon/api/api.h"
 #include "daemon/http/connections.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
 #include "trace/trace.h"
 
 #include "core/budget.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "daemon/team.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* What the engines say of themselves; their sums are shown. */
+/* What the engines say of themselves; their sums are shown, and where there are several each. */
 static const struct gauge {
     const char *name, *help;
     enum { GAUGE_INT, GAUGE_BYTES } type;
@@ -105,23 +106,74 @@ static void print_spans(struct lf_buf *out, const struct lf_daemon *d)
                     (double)dropped);
 }
 
-static void print_engines(struct lf_buf *out, struct lf_daemon *d,
-                          const struct lf_engine_status s[LF_BASES_MAX])
+/* All seats, one after another. */
+struct seats {
+    int n;
+    struct seat {
+        const char *base;
+        int number; /* in its team */
+        struct lf_engine_status s;
+    } of[];
+};
+
+static struct seats *seats_look(const struct lf_teams *t)
 {
-    const struct lf_seat *who;
+    struct seats *all = malloc(sizeof *all + (size_t)t->n * LF_SEATS_MAX * sizeof *all->of);
+    if (!all)
+        return NULL;
+    all->n = 0;
+    for (int i = 0; i < t->n; i++)
+        for (int k = 0; k < t->team[i].n; k++) {
+            struct seat *seat = &all->of[all->n++];
+            seat->base = t->team[i].base->name;
+            seat->number = k;
+            lf_engine_status(t->team[i].seat[k].engine, &seat->s);
+        }
+    return all;
+}
+
+static void print_seat(struct lf_buf *out, const char *name, const struct seat *seat, double value)
+{
+    lf_buf_printf(out, "lorafs_seat_%s{base=\"%s\",seat=\"%d\",device=\"%s\"} %.15g\n", name,
+                  seat->base, seat->number, seat->s.device, value);
+}
+
+/* Each, where there are several: their names are those of the sums, after "seat_". */
+static void print_seats(struct lf_buf *out, const struct seats *all)
+{
+    char name[64];
+    for (size_t k = 0; k < sizeof gauges / sizeof *gauges && all->n > 1; k++) {
+        snprintf(name, sizeof name, "seat_%s", gauges[k].name);
+        lf_metric_head(out, name, "gauge", gauges[k].help);
+        for (int i = 0; i < all->n; i++)
+            print_seat(out, gauges[k].name, &all->of[i], gauge_of(&gauges[k], &all->of[i].s));
+    }
+    if (all->n > 1)
+        lf_metric_head(out, "seat_ready", "gauge", "1 when it answers.");
+    for (int i = 0; i < all->n && all->n > 1; i++)
+        print_seat(out, "ready", &all->of[i], all->of[i].s.state == LF_ENGINE_READY);
+    if (all->n > 1)
+        lf_metric_head(out, "seat_completion_tokens_total", "counter", "Tokens that it made.");
+    for (int i = 0; i < all->n && all->n > 1; i++)
+        print_seat(out, "completion_tokens_total", &all->of[i],
+                   (double)all->of[i].s.gen.completion_tokens);
+}
+
+static void print_engines(struct lf_buf *out, struct lf_daemon *d, const struct seats *all)
+{
     double load_seconds = 0, preempted = 0;
-    for (int i = 0; i < d->seats->n; i++) {
-        load_seconds += s[i].load_seconds;
-        preempted += (double)s[i].gen.preempted;
+    for (int i = 0; i < all->n; i++) {
+        load_seconds = fmax(load_seconds, all->of[i].s.load_seconds); /* side by side */
+        preempted += (double)all->of[i].s.gen.preempted;
     }
     for (size_t k = 0; k < sizeof gauges / sizeof *gauges; k++) {
         double sum = 0;
-        for (int i = 0; i < d->seats->n; i++)
-            sum += gauge_of(&gauges[k], &s[i]);
+        for (int i = 0; i < all->n; i++)
+            sum += gauge_of(&gauges[k], &all->of[i].s);
         lf_metric_print(out, "gauge", gauges[k].name, gauges[k].help, sum);
     }
     lf_metric_print(out, "gauge", "ready", "1 when the model is loaded.",
-                    lf_seats_state(d->seats, &who) == LF_ENGINE_READY);
+                    lf_teams_state(d->teams) == LF_ENGINE_READY);
     lf_metric_print(out, "gauge", "load_seconds", "What loading the base took.", load_seconds);
     lf_metric_print(out, "gauge", "uptime_seconds", "Since the daemon started.",
                     (double)(lf_clock_unix_ms() - d->started_ms) / 1e3);
@@ -277,18 +329,19 @@ static void print_adapters(struct lf_buf *out, const struct named_usages *u, boo
 /* What schedulers read of vLLM, Kubernetes' inference gateway among them, by its names: they route
  * a request to where its adapter is, and the queue is short. */
 static void print_vllm(struct lf_buf *out, const struct lf_daemon *d, const struct named_usages *u,
-                       const struct lf_engine_status s[LF_BASES_MAX])
+                       const struct seats *all)
 {
     int running = 0, waiting = 0, pages = 0, pages_free = 0, slots = 0;
-    for (int i = 0; i < d->seats->n; i++) {
-        running += s[i].gen.live;
-        waiting += s[i].waiting;
-        pages += s[i].gen.pages;
-        pages_free += s[i].gen.pages_free;
-        slots += s[i].slots;
+    for (int i = 0; i < all->n; i++) {
+        const struct lf_engine_status *s = &all->of[i].s;
+        running += s->gen.live;
+        waiting += s->waiting;
+        pages += s->gen.pages;
+        pages_free += s->gen.pages_free;
+        slots += s->slots;
     }
     char labels[LF_NAME_MAX + 32];
-    snprintf(labels, sizeof labels, "{model_name=\"%s\"}", d->seats->bases.base[0]->name);
+    snprintf(labels, sizeof labels, "{model_name=\"%s\"}", d->teams->bases.base[0]->name);
     double used = pages > 0 ? 1 - (double)pages_free / pages : 0;
     const struct foreign_metric rows[] = {
         {"vllm:num_requests_running", "gauge", "Requests on the device.", running},
@@ -337,24 +390,27 @@ static void print_process(struct lf_buf *out, struct lf_daemon *d)
 enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
 {
     struct lf_daemon *d = q->daemon;
-    struct lf_engine_status s[LF_BASES_MAX];
     lf_buf_auto out = {0};
     struct named_usages *u = malloc(sizeof *u);
-    if (!u)
+    struct seats *all = seats_look(d->teams);
+    if (!u || !all) {
+        free(u);
+        free(all);
         return lf_no_memory(diag, "the counters");
-    for (int i = 0; i < d->seats->n; i++)
-        lf_engine_status(d->seats->seat[i].engine, &s[i]);
+    }
     usages_named(u, d);
-    print_engines(&out, d, s);
+    print_engines(&out, d, all);
+    print_seats(&out, all);
     print_connections(&out, d);
     print_memory(&out, d);
     print_spans(&out, d);
     print_usage_counts(&out, u);
     print_usage_gauges(&out, u);
     print_usage_times(&out, u);
-    print_vllm(&out, d, u, s);
+    print_vllm(&out, d, u, all);
     print_process(&out, d);
     free(u);
+    free(all);
     enum lf_err rc = lf_counters_print(&d->counters, lf_routes, lf_routes_n, &out);
     if (rc == LF_OK)
         lf_http_reply(q, 200, "text/plain; version=0.0.4; charset=utf-8", &out);

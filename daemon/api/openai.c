@@ -2,8 +2,8 @@
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 
 #include <stdlib.h>
 
@@ -64,7 +64,7 @@ static json_t *model_json(const char *name, int64_t created_ms, const char *pare
 
 enum lf_err lf_api_models(struct lf_http *q, struct lf_diag *diag)
 {
-    const struct lf_bases *bases = &q->daemon->seats->bases;
+    const struct lf_bases *bases = &q->daemon->teams->bases;
     struct lf_adapter_view *list = NULL;
     size_t n = 0;
     enum lf_err rc = lf_registry_list(q->daemon->registry, &list, &n, diag);
@@ -91,7 +91,7 @@ enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag)
     enum lf_err rc = lf_served_model_find(q, q->param[0], &s, diag);
     if (rc != LF_OK)
         return rc;
-    const struct lf_base *base = s.seat->base;
+    const struct lf_base *base = s.team->base;
     if (s.pick.id == 0) {
         lf_http_reply_json(q, 200, model_json(base->name, base->created_ms, NULL));
         return LF_OK;

@@ -136,7 +136,7 @@ enum lf_err lf_openai_id(struct lf_ids *ids, const json_t *number, const struct 
 
 static enum lf_err prompt_add(struct lf_openai *o, const json_t *p, struct lf_diag *diag)
 {
-    const struct lf_model *m = o->request.model.seat->base->model;
+    const struct lf_model *m = o->request.model.team->base->model;
     if (o->n_prompts == LF_PROMPTS_MAX)
         return lf_fail(diag, LF_E_INVALID, "\"prompt\" may have %d entries", LF_PROMPTS_MAX);
     if ((o->n_prompts + 1) * o->best_of > LF_CHOICES_MAX)
@@ -266,9 +266,9 @@ static enum lf_err encode_chat(struct lf_openai *o, struct lf_http *q, json_t *v
     enum lf_err rc = lf_served_model_ask(q, m, &ask, diag);
     if (rc != LF_OK)
         return rc;
-    rc = lf_ask_chat(&o->prompt[o->n_prompts++], m->seat->base->model, &ask, vars, diag);
+    rc = lf_ask_chat(&o->prompt[o->n_prompts++], m->team->base->model, &ask, vars, diag);
     if (rc == LF_OK && o->tools)
-        rc = check_shown(m->seat->base->model, vars, diag);
+        rc = check_shown(m->team->base->model, vars, diag);
     lf_ask_free(&ask);
     return rc;
 }

@@ -1,10 +1,10 @@
 /* Rows that are looked at before they are an adapter's. */
 #include "daemon/api/api.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/clock.h"
+#include "daemon/team.h"
 #include "trainer/look.h"
 
 #include <stdio.h>
@@ -61,7 +61,7 @@ static enum lf_err look(struct lf_http *q, int fd, uint64_t id, int64_t first, j
     if (rc != LF_OK)
         return rc;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    rc = lf_rows_look(out, path, lf_seat_for(q->daemon, id)->base->model, &s, first, &limits, diag);
+    rc = lf_rows_look(out, path, lf_team_for(q->daemon, id)->base->model, &s, first, &limits, diag);
     lf_train_settings_free(&s);
     return a.rc ?: rc;
 }

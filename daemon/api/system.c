@@ -3,8 +3,8 @@
 #include "daemon/embedded.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 
 #include <string.h>
 
@@ -57,11 +57,24 @@ enum lf_err lf_api_openapi(struct lf_http *q, struct lf_diag *diag)
 }
 
 /* What does not keep it from answering, and wants somebody to look. */
+/* Those whose devices are lost, while others answer. */
+static void seats_failed(json_t *list, const struct lf_teams *t)
+{
+    struct lf_diag why = {""};
+    for (int i = 0; i < t->n; i++)
+        for (int k = 0; k < t->team[i].n; k++)
+            if (lf_engine_state(t->team[i].seat[k].engine) == LF_ENGINE_FAILED) {
+                lf_engine_failure(t->team[i].seat[k].engine, &why);
+                json_array_append_new(list, json_sprintf("seat %d is lost: %s", k, why.text));
+            }
+}
+
 static json_t *problems_of(struct lf_daemon *d)
 {
     struct lf_diag store = {""}, disk = {""}, jobs = {""};
     double seconds = 0;
     json_t *list = json_array();
+    seats_failed(list, d->teams);
     if (lf_store_trouble(d->store, &seconds, &store) != LF_OK)
         json_array_append_new(list,
                               json_sprintf("changes fail since %.0f s: %s", seconds, store.text));
@@ -76,10 +89,10 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 {
     if (atomic_load(&q->daemon->stopping))
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
-    const struct lf_seat *who;
-    enum lf_engine_state state = lf_seats_state(q->daemon->seats, &who);
+    int seat;
+    enum lf_engine_state state = lf_teams_state(q->daemon->teams);
     if (state == LF_ENGINE_FAILED) {
-        lf_engine_failure(who->engine, diag);
+        lf_engine_failure(lf_teams_failed(q->daemon->teams, &seat), diag);
         return LF_E_DEVICE_LOST;
     }
     if (state != LF_ENGINE_READY)
@@ -93,30 +106,49 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 
 /* ---- Bases ----------------------------------------------------------------------------------- */
 
-static json_t *base_json(const struct lf_base *b)
+/* Who answers and trains for it, each with its device. */
+static json_t *seats_json(const struct lf_team *t)
+{
+    static const char *const states[] = {"loading", "ready", "failed", "stopped"};
+    json_t *list = json_array();
+    for (int i = 0; i < t->n; i++) {
+        struct lf_engine_status s;
+        lf_engine_status(t->seat[i].engine, &s);
+        json_array_append_new(
+            list,
+            json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I}", "seat", i, "device",
+                      s.device, "state", states[s.state], "running", s.gen.live, "waiting",
+                      s.waiting, "trainings", s.trainings, "adapters", s.slots_used, "memory_used",
+                      (json_int_t)s.memory_used, "memory", (json_int_t)s.memory_total));
+    }
+    return list;
+}
+
+static json_t *base_json(struct lf_teams *t, const struct lf_base *b)
 {
     const struct lf_config *c = &b->model->config;
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:b}", "name",
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:o}", "name",
                      b->name, "architecture", c->model_type, "parameters",
                      (json_int_t)lf_config_params(c), "bytes", (json_int_t)b->weight_bytes,
                      "quantisation", b->quant, "layers", c->L, "hidden", c->C, "vocabulary", c->V,
                      "context", c->positions_max, "created_ms", (json_int_t)b->created_ms,
-                     "info_bytes", (json_int_t)b->info_bytes, "chat", b->model->chat != NULL);
+                     "info_bytes", (json_int_t)b->info_bytes, "chat", b->model->chat != NULL,
+                     "seats", seats_json(lf_team_of(t, b)));
 }
 
 static enum lf_err base_find(struct lf_http *q, const struct lf_base **out, struct lf_diag *diag)
 {
-    *out = lf_bases_find(&q->daemon->seats->bases, q->param[0]);
+    *out = lf_bases_find(&q->daemon->teams->bases, q->param[0]);
     return *out ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "there is no base \"%.100s\"", q->param[0]);
 }
 
 enum lf_err lf_api_bases(struct lf_http *q, struct lf_diag *diag)
 {
     (void)diag;
-    const struct lf_bases *bases = &q->daemon->seats->bases;
+    const struct lf_bases *bases = &q->daemon->teams->bases;
     json_t *list = json_array();
     for (int i = 0; i < bases->n; i++)
-        json_array_append_new(list, base_json(bases->base[i]));
+        json_array_append_new(list, base_json(q->daemon->teams, bases->base[i]));
     lf_http_reply_json(q, 200, json_pack("{s:o}", "bases", list));
     return LF_OK;
 }
@@ -126,7 +158,7 @@ enum lf_err lf_api_base(struct lf_http *q, struct lf_diag *diag)
     const struct lf_base *b;
     enum lf_err rc = base_find(q, &b, diag);
     if (rc == LF_OK)
-        lf_http_reply_json(q, 200, base_json(b));
+        lf_http_reply_json(q, 200, base_json(q->daemon->teams, b));
     return rc;
 }
 

@@ -1,9 +1,9 @@
 /* Text to ids and back, as LoRAX and vLLM are asked for it; vLLM's version and ping. */
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
-#include "daemon/seat.h"
 
 #include "core/json.h"
+#include "daemon/team.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +15,8 @@ static enum lf_err find_model(struct lf_http *q, struct lf_json_in *in, struct l
 {
     const char *name = lf_json_str(in, "model", "");
     enum lf_err rc = in->rc ?: lf_served_model_find(q, name, out, diag);
-    if (rc == LF_OK && !out->seat->base->model->tokenizer)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no tokenizer", out->seat->base->name);
+    if (rc == LF_OK && !out->team->base->model->tokenizer)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED, "%s has no tokenizer", out->team->base->name);
     return rc;
 }
 
@@ -55,7 +55,7 @@ static enum lf_err reply_spellings(struct lf_http *q, json_t *body, struct lf_di
         rc = lf_fail(diag, LF_E_INVALID, "\"inputs\" must be a text");
     if (rc != LF_OK)
         return rc;
-    const struct lf_tokenizer *t = m.seat->base->model->tokenizer;
+    const struct lf_tokenizer *t = m.team->base->model->tokenizer;
     rc = lf_tokenizer_encode(t, &ids, json_string_value(inputs), json_string_length(inputs),
                              special, diag);
     rc = rc ?: lf_http_take(q, ids.n * LISTED_BYTES, "the answer needs", diag);
@@ -75,7 +75,7 @@ static enum lf_err reply_spellings(struct lf_http *q, json_t *body, struct lf_di
 static enum lf_err encode(struct lf_openai *o, struct lf_http *q, const json_t *body,
                           struct lf_json_in *in, struct lf_diag *diag)
 {
-    const struct lf_model *m = o->request.model.seat->base->model;
+    const struct lf_model *m = o->request.model.team->base->model;
     const json_t *prompt = json_object_get(body, "prompt");
     bool special = lf_json_bool(in, "add_special_tokens", !o->chat);
     bool asks = lf_json_bool(in, "add_generation_prompt", true);
@@ -127,9 +127,9 @@ static enum lf_err reply_ids(struct lf_http *q, json_t *body, struct lf_openai *
     enum lf_err rc = find_model(q, &in, &o->request.model, diag) ?: encode(o, q, body, &in, diag);
     if (rc != LF_OK)
         return rc;
-    const struct lf_seat *seat = o->request.model.seat;
-    const struct lf_tokenizer *t = seat->base->model->tokenizer;
-    lf_engine_status(seat->engine, &status);
+    const struct lf_team *team = o->request.model.team;
+    const struct lf_tokenizer *t = team->base->model->tokenizer;
+    lf_team_status(team, &status);
     const struct lf_ids *ids = &o->prompt[0];
     lf_buf_auto text = {.max = LF_TOKENIZE_ANSWER_MAX};
     rc = lf_http_take(q, ids->n * LISTED_BYTES, "the answer needs", diag);
@@ -176,9 +176,9 @@ enum lf_err lf_api_detokenize(struct lf_http *q, struct lf_diag *diag)
     if (rc == LF_OK && !json_is_array(tokens))
         rc = lf_fail(diag, LF_E_INVALID, "\"tokens\" must be a list of ids");
     for (size_t i = 0; i < json_array_size(tokens) && rc == LF_OK; i++)
-        rc = lf_openai_id(&ids, json_array_get(tokens, i), m.seat->base->model, diag);
+        rc = lf_openai_id(&ids, json_array_get(tokens, i), m.team->base->model, diag);
     if (rc == LF_OK)
-        rc = lf_tokenizer_decode(m.seat->base->model->tokenizer, &text, ids.ids, ids.n, false);
+        rc = lf_tokenizer_decode(m.team->base->model->tokenizer, &text, ids.ids, ids.n, false);
     if (rc == LF_OK)
         lf_http_reply_json(
             q, 200,

@@ -7,11 +7,11 @@
 #include "daemon/api/tuning.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
 
 #include "core/clock.h"
 #include "core/json.h"
+#include "daemon/team.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,7 +113,7 @@ static enum lf_err read_model(struct tuning *t, struct lf_http *q, struct lf_dia
     struct lf_adapter_view v;
     char digits[25];
     const char *stem = t->suffix ? t->suffix : t->model;
-    t->base = lf_bases_find(&q->daemon->seats->bases, t->model);
+    t->base = lf_bases_find(&q->daemon->teams->bases, t->model);
     if (!t->base) {
         enum lf_err rc = lf_http_may(q, t->model, diag);
         rc = rc ?: lf_registry_view(q->daemon->registry, t->model, &v, diag);

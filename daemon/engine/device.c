@@ -4,6 +4,7 @@
 #include "core/budget.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/pool.h"
 
 #include <stdlib.h>
 
@@ -37,10 +38,19 @@ static int kv_pages(const struct lf_engine *e, size_t free_bytes, int seqs)
     return (int)(pages < (1 << 24) ? pages : 1 << 24);
 }
 
+/* The cores are shared by the seats. */
+static int threads_of(const struct lf_daemon_options *o)
+{
+    if (o->seats < 2)
+        return o->threads;
+    int all = o->threads > 0 ? o->threads : lf_pool_cores();
+    return all > o->seats ? all / o->seats : 1;
+}
+
 static enum lf_err device_open(struct lf_engine *e, struct lf_diag *diag)
 {
-    struct lf_device_options options = {.threads = e->o->threads,
-                                        .index = e->o->gpu,
+    struct lf_device_options options = {.threads = threads_of(e->o),
+                                        .index = e->o->gpu[e->seat],
                                         .cpu_products = e->o->cpu_products,
                                         .memory_bytes = (size_t)e->o->gpu_memory_bytes};
     enum lf_err rc = lf_device_open(&e->dev, e->o->device, &options, diag);

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/lock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,7 +216,7 @@ static enum lf_err live(struct lf_engine *e, struct lf_diag *diag)
         return rc;
     show(e, true);
     set_state(e, LF_ENGINE_READY, LF_OK, "");
-    lf_log(LF_LOG_INFO, "engine", "%s: ready on %s, loaded in %.1f s", e->base->name,
+    lf_log(LF_LOG_INFO, "engine", "%s: %sready on %s, loaded in %.1f s", e->base->name, e->called,
            e->status.device, e->load_seconds);
     return run(e, diag);
 }
@@ -231,7 +232,7 @@ static void *engine_main(void *arg)
         end_all(e, LF_E_CANCELLED, "the daemon is stopping");
         set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
     } else {
-        lf_log(LF_LOG_ERROR, "engine", "%s: %s", lf_err_name(rc), diag.text);
+        lf_log(LF_LOG_ERROR, "engine", "%s%s: %s", e->called, lf_err_name(rc), diag.text);
         lf_counter_add(&e->counters->device_losses, rc == LF_E_DEVICE_LOST);
         set_state(e, LF_ENGINE_FAILED, rc, diag.text);
         end_all(e, LF_E_DEVICE_LOST, diag.text);
@@ -240,22 +241,23 @@ static void *engine_main(void *arg)
     return NULL;
 }
 
-enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
-                            const struct lf_base *base, const char *cache_dir,
-                            struct lf_budget *memory, struct lf_counters *counters,
+enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_engine_around *around,
                             struct lf_diag *diag)
 {
     struct lf_engine *e = calloc(1, sizeof *e);
     if (!e)
         return lf_no_memory(diag, "the engine");
-    e->o = o;
-    e->base = base;
-    e->cache_dir = cache_dir;
-    e->memory = memory;
-    e->counters = counters;
+    e->o = around->o;
+    e->seat = around->seat;
+    e->base = around->base;
+    if (e->o->seats > 1)
+        snprintf(e->called, sizeof e->called, "seat %d: ", e->seat);
+    e->cache_dir = around->cache_dir;
+    e->memory = around->memory;
+    e->counters = around->counters;
+    e->waits = around->waiting;
     e->inbox_end = &e->inbox;
     e->training_end = &e->training_inbox;
-    e->queues = calloc(LF_QUEUE_MAX, sizeof *e->queues);
     pthread_mutex_init(&e->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -265,8 +267,6 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_optio
     pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&e->gone, NULL);
     enum lf_err rc = lf_residents_init(&e->residents, diag);
-    if (rc == LF_OK && !e->queues)
-        rc = lf_no_memory(diag, "the engine");
     rc = rc ?: lf_deliverer_start(&e->deliverer, lf_generation_deliver, diag);
     if (rc != LF_OK) {
         lf_engine_free(e);
@@ -325,7 +325,6 @@ void lf_engine_free(struct lf_engine *e)
     pthread_cond_destroy(&e->brought);
     lf_residents_destroy(&e->residents);
     free(e->waiting);
-    free(e->queues);
     free(e->unloads);
     free(e);
 }
@@ -348,4 +347,6 @@ void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
     *out = e->status;
     out->state = e->state;
     out->waiting = e->queued;
+    out->requests = e->requests;
+    out->given = e->given;
 }

@@ -6,9 +6,9 @@
  * generations by priority, keys and adapters in turn, bringing them onto the device; one serving
  * step (one token of every live sequence, and prompts); when it is training's turn, one training
  * batch. How much of a step prompts may have, and how long a training batch may be, follows from
- * measured times (share.h): a long prompt leaves those who decode most of their pace; training has
- * its part of the device's time beside live sequences (a fourth, --train-share), in short batches,
- * all of it without them, and full batches when nobody has asked for five seconds.
+ * measured times (model/share.h): a long prompt leaves those who decode most of their pace;
+ * training has its part of the device's time beside live sequences (a fourth, --train-share), in
+ * short batches, all of it without them, and full batches when nobody has asked for five seconds.
  *
  * What a step makes reaches its receivers through the deliverer's thread (deliver.c), and on a
  * device that works by itself the next step is put there before this one's tokens are read
@@ -29,6 +29,7 @@
 #include "daemon/counters.h"
 #include "daemon/daemon.h"
 #include "model/generate.h"
+#include "route/waiting.h"
 #include "trainer/trainer.h"
 
 #include <stdbool.h>
@@ -43,12 +44,19 @@ enum lf_engine_state {
     LF_ENGINE_STOPPED /* or about to: lf_engine_stop was called */
 };
 
-/* All of it is borrowed and must outlive it; cache_dir is where quantised weights are kept, memory
- * what a training's activations take of the host's where they wait there.
- * Returns at once; the base's weights are loaded by the engine's thread. Yours, lf_engine_free. */
-enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_daemon_options *o,
-                            const struct lf_base *base, const char *cache_dir,
-                            struct lf_budget *memory, struct lf_counters *counters,
+/* What an engine stands on, all of it borrowed, some shared with other engines. */
+struct lf_engine_around {
+    const struct lf_daemon_options *o;
+    int seat; /* of o->seats: which device is its own */
+    const struct lf_base *base;
+    const char *cache_dir;    /* where quantised weights are kept */
+    struct lf_budget *memory; /* of the host's, for a training's activations that wait there */
+    struct lf_counters *counters;
+    struct lf_waiting *waiting; /* in front of all of them */
+};
+/* What it stands on must outlive it. Returns at once; the base's weights are loaded by the engine's
+ * thread. Yours, lf_engine_free. */
+enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_engine_around *around,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Ends what is under way (generations: LF_E_CANCELLED; trainings write a checkpoint first and end
  * with LF_E_INTERRUPTED) and waits for the thread. Later work is refused. */
@@ -82,6 +90,8 @@ struct lf_engine_status {
     const char *device_word; /* "cuda"; NULL until it is open */
     enum lf_dtype act;       /* what it computes in */
     int waiting;             /* generations without a sequence yet */
+    int requests;            /* generations, also in the background, that have not ended */
+    int given;               /* trainings, likewise */
     struct lf_gen_status gen;
     int slots, slots_used; /* adapters on the device, those that train not counted */
     uint64_t adapter_bytes, adapter_bytes_max; /* of the device: taken, laid out for adapters */
@@ -106,6 +116,13 @@ struct lf_pick {
     struct lf_blend *blend; /* NULL: one adapter; else several, and the id is theirs (blend.h) */
 };
 
+/* A number of an adapter's version, or of the base, that no other has: whose keys and values they
+ * are. Ids are counted from 1 on; those of blends have the highest bit. */
+static inline uint64_t lf_pick_owner(uint64_t id, int32_t version)
+{
+    return id >> 63 ? id : (id << 32 | (uint32_t)version) + 1;
+}
+
 struct lf_generate_spec {
     const int32_t *ids; /* (n) the prompt, n >= 1; copied */
     int n;
@@ -128,9 +145,9 @@ struct lf_generate_spec {
 
 struct lf_generation;
 
-/* LF_E_OVERLOADED: LF_QUEUE_MAX wait already, or waiting_max of the key. LF_E_INVALID: prompt and
- * max_tokens are over the context. LF_E_DEVICE_LOST: the engine is not ready. Yours,
- * lf_generation_release. */
+/* LF_E_OVERLOADED: LF_QUEUE_MAX wait already, on all seats, or waiting_max of the key.
+ * LF_E_INVALID: prompt and max_tokens are over the context. LF_E_DEVICE_LOST: the engine is not
+ * ready. Yours, lf_generation_release. */
 enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
                                struct lf_generation **out, struct lf_diag *diag) LF_MUST_CHECK;
 

@@ -4,7 +4,7 @@
 
 #include "daemon/engine/engine.h"
 #include "daemon/engine/residents.h"
-#include "daemon/engine/share.h"
+#include "model/share.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -130,10 +130,13 @@ struct lf_training {
 
 struct lf_engine {
     const struct lf_daemon_options *o;
+    int seat;
+    char called[16]; /* in the log; "" where it is alone */
     const struct lf_base *base;
     const char *cache_dir;
     struct lf_budget *memory; /* of the host's, for what waits for backward */
     struct lf_counters *counters;
+    struct lf_waiting *waits; /* those of all seats */
     pthread_t thread;
     bool started;
 
@@ -180,12 +183,8 @@ struct lf_engine {
     struct lf_training *training_inbox, **training_end;
     uint64_t *unloads; /* adapters, by id, that leave the device */
     size_t n_unloads, cap_unloads;
-    int queued; /* not background: in the inbox or waiting */
-    struct lf_key_queue {
-        uint64_t key;
-        int n;
-    } * queues; /* (n_queues <= LF_QUEUE_MAX) that of each key that has any */
-    int n_queues;
+    int queued;          /* not background: in the inbox or waiting */
+    int requests, given; /* generations, trainings that have not ended */
     bool stopping, poked;
     struct lf_engine_status status; /* as of the last turn */
 };

@@ -115,39 +115,13 @@ static enum lf_err generation_new(struct lf_generation **out, struct lf_engine *
     return LF_OK;
 }
 
-/* With the engine's lock held: the key's queue; NULL: it has none. */
-static struct lf_key_queue *queue_of(const struct lf_engine *e, uint64_t key)
-{
-    for (int i = 0; i < e->n_queues; i++)
-        if (e->queues[i].key == key)
-            return &e->queues[i];
-    return NULL;
-}
-
-/* Likewise: g is in its queue from now on. There are no more queues than generations that wait. */
-static void enters_queue(struct lf_engine *e, const struct lf_generation *g)
-{
-    if (g->background)
-        return;
-    struct lf_key_queue *q = queue_of(e, g->key);
-    if (!q) {
-        lf_assert(e->n_queues < LF_QUEUE_MAX);
-        q = &e->queues[e->n_queues++];
-        *q = (struct lf_key_queue){.key = g->key};
-    }
-    q->n++;
-    e->queued++;
-}
-
 void lf_generation_leaves_queue(struct lf_generation *g)
 {
     struct lf_engine *e = g->engine;
     if (g->background)
         return;
+    lf_waiting_leave(e->waits, g->key);
     lf_lock_auto held = lf_lock(&e->lock);
-    struct lf_key_queue *q = queue_of(e, g->key);
-    if (--q->n == 0)
-        *q = e->queues[--e->n_queues];
     e->queued--;
 }
 
@@ -167,12 +141,31 @@ static enum lf_err check(const struct lf_engine *e, const struct lf_generate_spe
         return lf_fail(diag, LF_E_INVALID,
                        "the prompt has %d tokens and %d may follow: over the context of %d",
                        spec->n, spec->max_tokens, e->status.context_max);
-    if (!spec->background && e->queued >= LF_QUEUE_MAX)
-        return lf_fail(diag, LF_E_OVERLOADED, "%d requests wait already", e->queued);
-    const struct lf_key_queue *q = queue_of(e, spec->key);
-    if (!spec->background && spec->waiting_max > 0 && q && q->n >= spec->waiting_max)
-        return lf_fail(diag, LF_E_OVERLOADED, "%d requests of this key wait already", q->n);
     return LF_OK;
+}
+
+/* It is the engine's from now on, as far as this is still ready. */
+static enum lf_err submit(struct lf_engine *e, struct lf_generation *g,
+                          const struct lf_generate_spec *spec, struct lf_diag *diag)
+{
+    lf_lock_auto held = lf_lock(&e->lock);
+    enum lf_err rc = check(e, spec, diag);
+    if (rc != LF_OK)
+        return rc;
+    atomic_fetch_add(&g->refs, 1);
+    *e->inbox_end = g;
+    e->inbox_end = &g->next;
+    e->queued += !g->background;
+    e->requests++;
+    atomic_fetch_add(&g->usage->waiting, 1);
+    pthread_cond_signal(&e->more);
+    return LF_OK;
+}
+
+static void count_refused(struct lf_engine *e, const struct lf_generate_spec *spec)
+{
+    lf_counter_add(&e->counters->refused, 1);
+    lf_counter_add(&lf_usage_of(&e->counters->usages, spec->pick->id)->refused, 1);
 }
 
 enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
@@ -182,28 +175,23 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
     pthread_mutex_lock(&e->lock);
     enum lf_err rc = check(e, spec, diag);
     pthread_mutex_unlock(&e->lock);
-    rc = rc ?: generation_new(&g, e, spec, diag);
+    if (rc == LF_OK && !spec->background)
+        rc = lf_waiting_enter(e->waits, spec->key, spec->waiting_max, diag);
+    if (rc == LF_E_OVERLOADED)
+        count_refused(e, spec);
+    if (rc != LF_OK)
+        return rc;
+    rc = generation_new(&g, e, spec, diag);
+    if (g)
+        rc = submit(e, g, spec, diag);
     if (rc == LF_OK) {
-        pthread_mutex_lock(&e->lock);
-        rc = check(e, spec, diag); /* it may have changed meanwhile */
-        if (rc == LF_OK) {
-            atomic_fetch_add(&g->refs, 1);
-            *e->inbox_end = g;
-            e->inbox_end = &g->next;
-            enters_queue(e, g);
-            atomic_fetch_add(&g->usage->waiting, 1);
-            pthread_cond_signal(&e->more);
-        }
-        pthread_mutex_unlock(&e->lock);
-    }
-    if (rc == LF_OK)
         *out = g;
-    else if (g)
-        unref(g);
-    if (rc == LF_E_OVERLOADED) {
-        lf_counter_add(&e->counters->refused, 1);
-        lf_counter_add(&lf_usage_of(&e->counters->usages, spec->pick->id)->refused, 1);
+        return rc;
     }
+    if (g)
+        unref(g);
+    if (!spec->background)
+        lf_waiting_leave(e->waits, spec->key);
     return rc;
 }
 
@@ -393,5 +381,8 @@ void lf_generation_end(struct lf_generation *g, const struct lf_gen_token *last,
         lf_lock_auto held = lf_lock(&g->lock);
         lf_fail(&g->why, rc, "%s", why);
     }
+    pthread_mutex_lock(&e->lock);
+    e->requests--;
+    pthread_mutex_unlock(&e->lock);
     lf_deliverer_put(e->deliverer, &d);
 }

@@ -21,12 +21,6 @@
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-/* Ids are counted from 1 on; those of blends have the highest bit. */
-uint64_t lf_pick_owner(uint64_t id, int32_t version)
-{
-    return id >> 63 ? id : (id << 32 | (uint32_t)version) + 1;
-}
-
 static struct lf_resident **chain_of(struct lf_residents *rs, uint64_t id, int32_t version)
 {
     uint64_t h = lf_pick_owner(id, version) * 0x9e3779b97f4a7c15u;
@@ -423,14 +417,15 @@ enum lf_err lf_residents_open(struct lf_engine *e, struct lf_diag *diag)
     struct lf_device_info info;
     const struct lf_daemon_options *o = e->o;
     size_t host = o->host_memory_bytes ? (size_t)o->host_memory_bytes : lf_memory_limit() / 2;
+    size_t seats = (size_t)o->seats; /* which share the host's memory */
     bool own = !lf_device_on_host(e->dev);
     size_t ceiling = (size_t)o->adapter_memory_bytes;
     if (ceiling == 0)
-        ceiling = own ? SIZE_MAX : host / HOST_PART;
+        ceiling = own ? SIZE_MAX : host / HOST_PART / seats;
     lf_region_init(&rs->region, e->dev, ceiling, own ? REGION_SPARE : 0);
-    rs->host_max = (size_t)o->adapter_cache_bytes;
+    rs->host_max = (size_t)o->adapter_cache_bytes / seats;
     if (rs->host_max == 0 && own) /* elsewhere the same bytes would lie there twice */
-        rs->host_max = host / HOST_PART;
+        rs->host_max = host / HOST_PART / seats;
     lf_device_info(e->dev, &info);
     size_t first = (size_t)(REGION_FIRST * (double)info.memory_free);
     if (own)

@@ -114,9 +114,6 @@ bool lf_residents_can_shrink(struct lf_engine *e);
 /* Takes every version of an adapter off the device and out of host memory as soon as nobody holds
  * it. */
 void lf_residents_unload(struct lf_engine *e, uint64_t id);
-/* A number of an adapter's version, or of the base, that no other has: whose keys and values they
- * are. */
-uint64_t lf_pick_owner(uint64_t id, int32_t version);
 
 /* loader.c. The first two on the engine's thread. */
 enum lf_err lf_loaders_start(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;

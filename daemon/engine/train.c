@@ -71,6 +71,7 @@ enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *
         atomic_fetch_add(&t->refs, 1);
         *e->training_end = t;
         e->training_end = &t->next;
+        e->given++;
         pthread_cond_signal(&e->more);
     }
     pthread_mutex_unlock(&e->lock);
@@ -121,6 +122,7 @@ static void set_state(struct lf_training *t, enum lf_training_state state)
     struct lf_engine *e = t->engine;
     lf_lock_auto held = lf_lock(&e->lock);
     t->state = state;
+    e->given -= state == LF_TRAINING_ENDED;
     if (state == LF_TRAINING_GONE)
         pthread_cond_broadcast(&e->gone);
 }

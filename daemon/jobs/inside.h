@@ -18,8 +18,8 @@
 #include "daemon/jobs/inputs.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 #include "trainer/curve.h"
 #include "trainer/dataset.h"
 #include "trainer/survey.h"
@@ -62,6 +62,9 @@ struct lf_open_job {
     int prepared;                 /* PREPARING: lf_activity's */
     int64_t rests_until_ms;       /* WAITING: what it needs was not there */
     struct lf_training *training; /* TRAINING, else NULL */
+    int seat;                     /* TRAINING: who has it */
+    uint32_t full;                /* bits of seats that had no room for it, since it waited last */
+    bool busy;                    /* one of those may have, when what trains there has ended */
     struct lf_sweep_run *sweep;   /* of several trainings instead; NULL: it is none; owned */
     /* The recorder's own; survey and warnings are the preparer's before TRAINING */
     struct lf_curve curve;

@@ -315,21 +315,16 @@ static enum lf_err may_fit(struct lf_jobs *j, uint64_t adapter_id, const char *f
 {
     struct lf_train_settings s;
     struct lf_sweep sweep = {.n = 0};
-    struct lf_engine_status engine;
-    const struct lf_seat *seat = lf_seat_for(j->d, adapter_id);
-    const struct lf_config *base = &seat->base->model->config;
-    lf_engine_status(seat->engine, &engine);
-    if (engine.state != LF_ENGINE_READY)
-        return LF_OK;
+    const struct lf_team *team = lf_team_for(j->d, adapter_id);
     enum lf_err rc = lf_inputs_settings(frozen, &s, diag);
     if (rc != LF_OK)
         return rc;
     if (s.sweep)
         rc = lf_sweep_expand(&sweep, &s, diag);
     else
-        rc = lf_plan_check(&engine.plan, base, &s, diag);
+        rc = lf_team_plan_check(team, &s, diag);
     for (int i = 0; i < sweep.n && rc == LF_OK; i++)
-        rc = lf_plan_check(&engine.plan, base, &sweep.settings[i], diag);
+        rc = lf_team_plan_check(team, &sweep.settings[i], diag);
     lf_sweep_free(&sweep);
     lf_train_settings_free(&s);
     return rc;

@@ -90,7 +90,7 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
                         struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], eval[LF_PATH_MAX];
-    const struct lf_model *m = lf_seat_for(j->d, r->adapter_id)->base->model;
+    const struct lf_model *m = lf_team_for(j->d, r->adapter_id)->base->model;
     lf_train_settings_default(&p->settings);
     enum lf_err rc = lf_job_dir(j, r->adapter_id, r->id, dir, diag);
     rc = rc ?: lf_path_join(p->checkpoint_dir, dir, LF_INPUTS_CHECKPOINT, diag);
@@ -201,8 +201,8 @@ static enum lf_err hand_over(struct lf_jobs *j, struct lf_open_job *l, struct pr
         return rc;
     p->train = p->eval = NULL;
     p->init = NULL;
-    return comes_later(l, lf_engine_train(lf_seat_for(j->d, l->record.adapter_id)->engine, &spec,
-                                          &l->training, diag));
+    return comes_later(l, lf_team_train(lf_team_for(j->d, l->record.adapter_id), &spec, l->full,
+                                        &l->seat, &l->training, diag));
 }
 
 /* All trainings of a sweep are; where its last run left none, it is over. */

@@ -101,10 +101,9 @@ static void save_curve(struct lf_jobs *j, const struct lf_open_job *l)
 static void save(struct lf_jobs *j, struct lf_open_job *l)
 {
     struct lf_diag diag = {""};
-    struct lf_engine_status now;
-    lf_engine_status(lf_seat_for(j->d, l->record.adapter_id)->engine, &now);
-    if (now.memory_used > l->memory_bytes)
-        l->memory_bytes = now.memory_used;
+    uint64_t used = lf_team_memory_used(lf_team_for(j->d, l->record.adapter_id));
+    if (used > l->memory_bytes)
+        l->memory_bytes = used;
     pthread_mutex_lock(&j->lock);
     struct lf_job_record record = l->record;
     l->unsaved = false;
@@ -179,6 +178,10 @@ static void wait_again(struct lf_jobs *j, struct lf_open_job *l, bool no_room)
     lf_lock_auto held = lf_lock(&j->lock);
     l->stage = LF_STAGE_WAITING;
     l->no_room = no_room;
+    if (no_room)
+        l->full = 0;
+    if (no_room)
+        l->busy = false;
     if (l->record.progress.state == LF_JOB_RUNNING)
         l->record.progress.state = LF_JOB_QUEUED;
     lf_open_job_show(j, l);
@@ -326,6 +329,14 @@ static void note_fault(struct lf_jobs *j, const struct lf_open_job *l,
                (unsigned long long)l->record.id, diag.text);
 }
 
+/* Where its seat has no room for it; alone: and will not have. True: another may. */
+static bool has_no_room(struct lf_jobs *j, struct lf_open_job *l, bool alone)
+{
+    l->full |= 1u << l->seat;
+    l->busy = l->busy || !alone;
+    return !l->sweep && lf_team_has_other(lf_team_for(j->d, l->record.adapter_id), l->full);
+}
+
 /* What the end of a training means for its job. True: the job is over. */
 static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_training_end *e)
 {
@@ -333,10 +344,11 @@ static bool judge(struct lf_jobs *j, struct lf_open_job *l, const struct lf_trai
     if (rc == LF_OK)
         return save_trained(j, l, e->adapter);
     lf_adapter_free(e->adapter);
-    bool again = (rc == LF_E_DEVICE_FULL && !e->alone) || rc == LF_E_INTERRUPTED ||
+    bool elsewhere = rc == LF_E_DEVICE_FULL && has_no_room(j, l, e->alone);
+    bool again = elsewhere || (rc == LF_E_DEVICE_FULL && l->busy) || rc == LF_E_INTERRUPTED ||
                  (rc == LF_E_DEVICE_LOST && ++l->record.losses < LF_JOB_LOSSES_MAX);
     if (again && !l->cancelled) {
-        wait_again(j, l, rc != LF_E_DEVICE_LOST);
+        wait_again(j, l, rc != LF_E_DEVICE_LOST && !elsewhere);
         return false;
     }
     note_fault(j, l, &e->fault);

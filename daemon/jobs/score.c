@@ -42,7 +42,7 @@ static bool closing(struct lf_jobs *j)
 struct scoring_job {
     struct lf_jobs *j;
     uint64_t adapter_id;
-    const struct lf_seat *seat;
+    struct lf_team *team;
     struct lf_dataset *d;
     struct lf_eval_dataset rows;
     struct lf_eval_options o;
@@ -67,7 +67,7 @@ static enum lf_err ask(const struct answering *a, const struct lf_eval_row *r,
                                           .sample = lf_sample_greedy(),
                                           .max_tokens = r->max_tokens,
                                           .background = true};
-    return lf_engine_generate(a->x->seat->engine, &spec, out, diag);
+    return lf_team_generate(a->x->team, &spec, out, diag);
 }
 
 static enum lf_err take(struct lf_writer *w, const struct lf_generated *some,
@@ -304,9 +304,9 @@ static enum lf_err score_both(const struct scoring_job *x, const struct lf_scori
 }
 
 /* Until the model is open, or nothing is to be waited for any more. */
-static void await_engine(struct lf_jobs *j, const struct lf_seat *seat)
+static void await_engine(struct lf_jobs *j, const struct lf_team *team)
 {
-    while (lf_engine_state(seat->engine) == LF_ENGINE_LOADING && !closing(j))
+    while (lf_team_state(team) == LF_ENGINE_LOADING && !closing(j))
         lf_clock_sleep(LOOK_MS * LF_NS_PER_MS);
 }
 
@@ -318,7 +318,7 @@ static enum lf_err rows_load(struct scoring_job *x, const char *path, bool held_
     char dir[LF_PATH_MAX];
     const struct lf_dataset_limits limits = lf_jobs_row_limits(x->j, x->adapter_id, dir);
     enum lf_err rc =
-        lf_dataset_load(&x->d, path, x->seat->base->model, &x->settings, true, &limits, diag);
+        lf_dataset_load(&x->d, path, x->team->base->model, &x->settings, true, &limits, diag);
     if (rc != LF_OK || !held_out)
         return rc;
     rc = lf_dataset_hold_out(&x->d, &held, x->settings.validation, diag);
@@ -330,12 +330,12 @@ static enum lf_err rows_load(struct scoring_job *x, const char *path, bool held_
 static enum lf_err score_rows(struct scoring_job *x, const struct lf_scoring *what,
                               const char *path, bool held_out, struct lf_diag *diag)
 {
-    const struct lf_model *m = x->seat->base->model;
+    const struct lf_model *m = x->team->base->model;
     struct lf_engine_status status;
     enum lf_err rc = rows_load(x, path, held_out, diag);
     if (rc != LF_OK || !x->d)
         return rc;
-    lf_engine_status(x->seat->engine, &status);
+    lf_team_status(x->team, &status);
     rc = lf_eval_dataset_init(&x->rows, x->d, m->tokenizer, status.context_max, diag);
     x->o.max_tokens = x->settings.max_tokens;
     x->o.stop = x->settings.stop;
@@ -356,9 +356,9 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
     char path[LF_PATH_MAX];
     struct scoring_job x = {.j = j,
                             .adapter_id = what->adapter_id,
-                            .seat = lf_seat_for(j->d, what->adapter_id),
+                            .team = lf_team_for(j->d, what->adapter_id),
                             .worse = worse};
-    await_engine(j, x.seat);
+    await_engine(j, x.team);
     struct lf_diag why = {""};
     if (what->version > 0 && lf_leaks_look(j, what->adapter_id, what->version, &why) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "eval.jsonl is not compared with the rows: %s", why.text);
@@ -390,8 +390,7 @@ static void log_failure(struct lf_jobs *j, const struct lf_scoring *x, const str
 /* The daemon or its engine ends: the next start scores it. */
 static bool is_cut_off(struct lf_jobs *j, const struct lf_scoring *x)
 {
-    return closing(j) ||
-           lf_engine_state(lf_seat_for(j->d, x->adapter_id)->engine) != LF_ENGINE_READY;
+    return closing(j) || lf_team_state(lf_team_for(j->d, x->adapter_id)) != LF_ENGINE_READY;
 }
 
 /* It is served from now on, or not. One that could not be scored is. */

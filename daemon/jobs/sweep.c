@@ -121,8 +121,8 @@ static enum lf_err submit(struct lf_jobs *j, struct lf_sweep_run *run, struct lf
         return lf_no_memory(diag, "a sweep's rows");
     }
     row_of(t)->state = LF_JOB_RUNNING;
-    rc = lf_engine_train(lf_seat_for(j->d, t->job->record.adapter_id)->engine, &spec, &t->training,
-                         diag);
+    rc = lf_team_train(lf_team_for(j->d, t->job->record.adapter_id), &spec, 0, NULL, &t->training,
+                       diag);
     if (rc != LF_OK) {
         t->training = NULL;
         row_of(t)->state = LF_JOB_QUEUED;

@@ -13,7 +13,7 @@ struct lf_trial {
     struct lf_open_job *job;
     struct lf_sweep_run *run;
     int index;
-    struct lf_training *training; /* with the engine; NULL: not; under the lock */
+    struct lf_training *training; /* with an engine; NULL: not; under the lock */
     bool waits;                   /* it did not fit beside the others: until one of them ends */
     struct lf_job_event end_event;
     struct lf_training_end end;

@@ -7,6 +7,15 @@
 
 static std::atomic<unsigned> lives;
 
+static int cuda_count(void)
+{
+    int cards = 0;
+    if (cudaGetDeviceCount(&cards) == cudaSuccess)
+        return cards;
+    cudaGetLastError();
+    return 0;
+}
+
 static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_options *options,
                              struct lf_diag *diag)
 {
@@ -124,6 +133,7 @@ extern "C" const struct lf_backend lf_backend_cuda = {
     .name = "cuda",
     .act = LF_BF16,
     .ops = &cuda_ops,
+    .count = cuda_count,
     .open = cuda_open,
     .close = cuda_close,
     .info = cuda_info,

@@ -6,8 +6,8 @@
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
 #include "daemon/limits.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 #include "tests/fuzz/lines.h"
 
 #include <stddef.h>
@@ -28,8 +28,8 @@ static struct lf_daemon *fake_daemon(void)
 {
     static struct lf_model m;
     static struct lf_base base = {.name = "base", .model = &m};
-    static struct lf_seats seats = {.bases = {{&base}, 1}, .seat = {{.base = &base}}, .n = 1};
-    static struct lf_daemon d = {.seats = &seats};
+    static struct lf_teams teams = {.bases = {{&base}, 1}, .team = {{.base = &base}}, .n = 1};
+    static struct lf_daemon d = {.teams = &teams};
     char dir[512];
     const char *source = getenv("LF_SOURCE");
     if (m.tokenizer)
@@ -82,7 +82,7 @@ static void read_body(struct lf_http *q, const json_t *body, bool chat)
         rc = chat ? lf_openai_messages(&o, q, body, &diag)
                   : lf_openai_prompts(&o, json_object_get(body, "prompt"), &diag);
         if (rc == LF_OK)
-            check_prompts(&o, o.request.model.seat->base->model->config.V);
+            check_prompts(&o, o.request.model.team->base->model->config.V);
         lf_openai_free(&o);
     }
     lf_assert(rc == LF_OK || diag.text[0] != '\0');

@@ -14,6 +14,7 @@ struct bench {
     struct rig rig;
     struct lf_daemon_options options;
     struct lf_counters *counters;
+    struct lf_waiting waiting;
     struct lf_engine *engine;
     char cache_dir[LF_PATH_MAX];
 };
@@ -21,9 +22,12 @@ struct bench {
 static inline void engine_up(struct bench *b)
 {
     struct lf_diag diag = {""};
-    must(lf_engine_start(&b->engine, &b->options, b->rig.bases.base[0], b->cache_dir, NULL,
-                         b->counters, &diag),
-         &diag);
+    const struct lf_engine_around around = {.o = &b->options,
+                                            .base = b->rig.bases.base[0],
+                                            .cache_dir = b->cache_dir,
+                                            .counters = b->counters,
+                                            .waiting = &b->waiting};
+    must(lf_engine_start(&b->engine, &around, &diag), &diag);
     uint64_t end = lf_clock_ns() + 60000000000u;
     while (lf_engine_state(b->engine) == LF_ENGINE_LOADING && lf_clock_ns() < end)
         poll(NULL, 0, 2);
@@ -45,6 +49,7 @@ static inline int setup(void **state)
     snprintf(b->cache_dir, sizeof b->cache_dir, "%s/cache", b->rig.dir);
     b->counters = malloc(sizeof *b->counters);
     lf_counters_init(b->counters);
+    lf_waiting_init(&b->waiting);
     lf_daemon_options_default(&b->options);
     b->options.data_dir = b->rig.dir;
     b->options.device = LF_DEVICE_CPU;

@@ -32,7 +32,8 @@ static void open_engine(struct lf_engine *e, struct lf_counters *counters)
     lf_counters_init(counters);
     e->inbox_end = &e->inbox;
     e->status.context_max = 1 + TOKENS;
-    e->queues = calloc(LF_QUEUE_MAX, sizeof *e->queues);
+    e->waits = calloc(1, sizeof *e->waits);
+    lf_waiting_init(e->waits);
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->more, NULL);
     assert_int_equal(lf_deliverer_start(&e->deliverer, lf_generation_deliver, NULL), LF_OK);
@@ -43,7 +44,8 @@ static void close_engine(struct lf_engine *e)
     lf_deliverer_stop(e->deliverer);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->more);
-    free(e->queues);
+    lf_waiting_destroy(e->waits);
+    free(e->waits);
 }
 
 static void *read_all(void *arg)

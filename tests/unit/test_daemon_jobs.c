@@ -6,8 +6,8 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "daemon/jobs/jobs.h"
-#include "daemon/seat.h"
 #include "daemon/state.h"
+#include "daemon/team.h"
 
 #include <math.h>
 #include <poll.h>
@@ -100,6 +100,14 @@ void lf_training_release(struct lf_training *t)
     set(&t->released, true);
 }
 
+enum lf_err lf_engine_unload(struct lf_engine *e, uint64_t id, struct lf_diag *diag)
+{
+    (void)e;
+    (void)id;
+    (void)diag;
+    return LF_OK;
+}
+
 /* Nothing is on it, so that no version comes ahead of its requests. */
 enum lf_residency lf_engine_residency(struct lf_engine *e, uint64_t id, int32_t version)
 {
@@ -160,7 +168,7 @@ void lf_generation_release(struct lf_generation *g)
 
 struct world {
     struct rig rig;
-    struct lf_seats seats;
+    struct lf_teams teams;
     struct lf_daemon d;
 };
 
@@ -168,7 +176,7 @@ static void jobs_open(struct world *w)
 {
     struct lf_diag diag = {""};
     w->d =
-        (struct lf_daemon){.store = w->rig.store, .seats = &w->seats, .registry = w->rig.registry};
+        (struct lf_daemon){.store = w->rig.store, .teams = &w->teams, .registry = w->rig.registry};
     must(lf_jobs_open(&w->d.jobs, &w->d, &diag), &diag);
 }
 
@@ -176,8 +184,11 @@ static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
     rig_open(&w->rig);
-    w->seats = (struct lf_seats){
-        .bases = w->rig.bases, .seat = {{.base = w->rig.bases.base[0], .engine = &engine}}, .n = 1};
+    w->teams = (struct lf_teams){
+        .bases = w->rig.bases,
+        .team = {{.base = w->rig.bases.base[0], .seat = {{.engine = &engine}}, .n = 1}},
+        .n = 1};
+    pthread_mutex_init(&w->teams.team[0].lock, NULL);
     engine.n = 0;
     engine.tokenizer = w->rig.bases.base[0]->model->tokenizer;
     engine.answer = "";

@@ -1,7 +1,7 @@
-/* LIBS: lf_daemon */
+/* LIBS: lf_model m */
 /* Shares of the device's time, on a machine whose costs are made up: they are found from what
  * batches take, and what follows from them keeps those who decode at their pace. */
-#include "daemon/engine/share.h"
+#include "model/share.h"
 
 #include "core/rng.h"
 

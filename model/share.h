@@ -1,7 +1,7 @@
 /* How the device's time is shared among sequences that decode, prompts and training: numbers from
  * times that were measured, nothing else. */
-#ifndef LF_DAEMON_ENGINE_SHARE_H
-#define LF_DAEMON_ENGINE_SHARE_H
+#ifndef LF_MODEL_SHARE_H
+#define LF_MODEL_SHARE_H
 
 #include "model/generate.h"
 

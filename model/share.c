@@ -1,6 +1,6 @@
 /* Times, and what follows from them. What a token costs is taken as it is at the size that batches
  * have; the sizes that follow settle where the cost is what was wanted, however it grows. */
-#include "daemon/engine/share.h"
+#include "model/share.h"
 
 #include <math.h>
 
