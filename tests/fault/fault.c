@@ -227,7 +227,7 @@ static bool one(const struct fault_subject *s, void *arg, enum fault_kind kind, 
 static long stride(enum fault_kind kind)
 {
     const char *text = getenv("LF_TEST_STRIDE");
-    long n = text ? strtol(text, NULL, 10) : kind == FAULT_MEMORY ? 4 : 2;
+    long n = text ? strtol(text, NULL, 10) : kind == FAULT_MEMORY ? 8 : 4;
     return n < 1 ? 1 : n;
 }
 

@@ -27,7 +27,7 @@ except ImportError:
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 TEXT_BYTES = 1024  # as in bench/tokenize.c
-TEXT_CHARS = 2 << 20  # in all
+TEXT_CHARS = 1 << 19  # in all
 
 
 def own_text():

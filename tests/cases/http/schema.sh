@@ -3,7 +3,7 @@
 need_module schemathesis
 phases=examples,coverage,fuzzing examples=15
 if [ -n "${SANITIZE:-}" ]; then # coverage takes a quarter of an hour there
-    phases=examples,fuzzing examples=6
+    phases=examples,fuzzing examples=2
 fi
 serve --train-tokens 0 --kv-tokens 64 # short answers
 new_adapter task
