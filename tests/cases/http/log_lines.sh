@@ -21,7 +21,7 @@ curl -sS -D "$WORK/head" -o "$WORK/body" -H 'X-Request-Id: a b' "$URL/v1/adapter
 grep -qi '^X-Request-Id: [0-9a-f]*-[0-9a-f]*' "$WORK/head"
 refuses grep -qi '^X-Request-Id: a b' "$WORK/head"
 logs 'info http: GET /v1/adapters status=200 '
-refuses grep -q 'GET /health' "$WORK/daemon.log" # asked again and again
+refuses grep -q 'GET /health status=200' "$WORK/daemon.log" # asked again and again
 trace=0af7651916cd43dd8448eb211c80319c
 curl -sS -D "$WORK/head" -o "$WORK/body" -H "traceparent: 00-$trace-b7ad6b7169203331-01" \
     "$URL/v1/bases"
