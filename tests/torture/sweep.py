@@ -144,6 +144,8 @@ class Acts(Writer):
 
     def write_settings(self):
         self.n += 1
+        if "config.json" not in self.a.files:  # the one that it was made with
+            self.a.files["config.json"] = {self.w.file(self.a.name, "config.json")}
         self.put(self.a, "config.json", json.dumps({**SETTINGS, "seed": self.n}).encode())
 
     def train(self):
@@ -345,9 +347,10 @@ class Sweep:
         w.end()
         w.options = ("--store-seconds", "0.5")
         w.start()
+        self.acts.ready()
         self.fault.arm(KINDS.index("sync"), FOR_GOOD, errno.EIO, 1)
         try:
-            self.acts.make_another()
+            self.acts.rename_it()
         except Gone:
             pass
         end = time.monotonic() + SLOW_SECONDS
