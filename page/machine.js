@@ -1,6 +1,6 @@
 /* The machine: what holds its memory, how full it is, and its rates over the last hour. */
 import {Chart} from "./chart.js";
-import {h, keyed, setText} from "./dom.js";
+import {h, keyed, setHidden, setText} from "./dom.js";
 import {bytes, duration, number, percent} from "./format.js";
 import {store, watch} from "./store.js";
 
@@ -60,9 +60,28 @@ function rates(name) {
 const clock = ms => new Date(ms).toTimeString().slice(0, 5);
 const values = name => store.history.map(at => [at.ms, at.metrics[name] ?? 0]);
 
+/* Where the bases are, a row each; nothing where that is one device. */
+function seats() {
+  const titles = ["Base", "Seat", "Device", "State", "Running", "Waiting", "Trainings", "Adapters",
+                  "Memory"];
+  const body = h("tbody");
+  const element = h("section.card", h("h2", "Devices"), h("div.scroll",
+    h("table", h("thead", h("tr", titles.map(title => h("th", title)))), body)));
+  element.show = () => {
+    const all = store.bases.flatMap(b => b.seats.map(s => ({base: b.name, ...s})));
+    setHidden(element, all.length < 2);
+    keyed(body, all, s => `${s.base}/${s.seat}`, () => h("tr", titles.map(() => h("td"))),
+          (row, s) => [s.base, s.seat, s.device, s.state === "failed" ? "lost" : s.state,
+                       s.running, s.waiting, s.trainings, s.adapters,
+                       `${bytes(s.memory_used)} of ${bytes(s.memory)}`]
+            .forEach((text, i) => setText(row.children[i], `${text}`)));
+  };
+  return element;
+}
+
 export default function machine() {
   const memory = stack("Device memory"), pages = stack("KV pages"), slots = stack("Adapter slots");
-  const total = h("span.soft");
+  const total = h("span.soft"), devices = seats();
   const tiles = {generated: figure("Tokens generated"), trained: figure("Tokens trained"),
                  requests: figure("Requests"), batch: figure("Batch"), hits: figure("Prompt cache"),
                  up: figure("Up")};
@@ -107,6 +126,7 @@ export default function machine() {
     if (!m) return;
     showTiles(m);
     showBars(m);
+    devices.show();
     tokens.setSeries(RATES.map(([name, words], i) => ({name: words, colour: i,
                                                         points: rates(name)})));
     load.setSeries(OCCUPANCY.map(([name, words], i) => ({name: words, colour: i + 3,
@@ -115,6 +135,7 @@ export default function machine() {
 
   const element = h("section.view", h("div.view-head", h("h1", "Machine"), total),
     h("div.figures", Object.values(tiles)),
+    devices,
     h("section.card", h("h2", "Device memory"), memory),
     h("div.two", h("section.card", h("h2", "KV pages"), pages),
       h("section.card", h("h2", "Adapter slots"), slots)),

@@ -88,8 +88,10 @@ async function askSeen() {
 async function ask() {
   try {
     await askHealth();
-    if (!store.bases.length) {
+    const known = store.bases.length > 0;
+    if (!known || store.bases.some(b => b.seats.length > 1)) /* the page shows each */
       store.bases = (await getJson("/v1/bases")).bases;
+    if (!known) {
       store.version = (await getJson("/version")).version;
     }
     await Promise.all([askSeen(), askMetrics()]);
