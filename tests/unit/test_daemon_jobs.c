@@ -20,6 +20,7 @@
 struct lf_training {
     struct lf_training_spec spec; /* its pointers but for event, ended, arg are gone */
     char checkpoint_dir[LF_PATH_MAX];
+    const struct lf_engine *by; /* whose it is */
     bool taken, paused, finishes, cancelled, released;
 };
 
@@ -32,7 +33,11 @@ struct lf_engine {
     const char *answer; /* to every prompt */
     char saved[LF_PATH_MAX];
     bool saved_first; /* when a training was released, this file was there */
+    bool failed;
 };
+
+/* Another one has its trainings among those of the first, too. */
+static struct lf_engine engine = {.lock = PTHREAD_MUTEX_INITIALIZER}, other;
 
 struct lf_generation {
     struct lf_ids ids;
@@ -40,17 +45,18 @@ struct lf_generation {
 
 enum lf_engine_state lf_engine_state(struct lf_engine *e)
 {
-    (void)e;
-    return LF_ENGINE_READY;
+    pthread_mutex_lock(&engine.lock);
+    bool failed = e->failed;
+    pthread_mutex_unlock(&engine.lock);
+    return failed ? LF_ENGINE_FAILED : LF_ENGINE_READY;
 }
 
 #define REST ((size_t)64 << 20) /* of the device, for adapters */
 
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
 {
-    (void)e;
     *out = (struct lf_engine_status){
-        .state = LF_ENGINE_READY, .plan = {.rest = REST}, .context_max = 64, .seqs_max = 4};
+        .state = lf_engine_state(e), .plan = {.rest = REST}, .context_max = 64, .seqs_max = 4};
 }
 
 enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
@@ -60,17 +66,15 @@ enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *
     lf_dataset_free(spec->train);
     lf_dataset_free(spec->eval);
     lf_adapter_free(spec->init);
-    pthread_mutex_lock(&e->lock);
-    assert_true(e->n < TRAININGS_MAX);
-    struct lf_training *t = &e->trainings[e->n++];
-    *t = (struct lf_training){.spec = *spec};
+    pthread_mutex_lock(&engine.lock);
+    assert_true(engine.n < TRAININGS_MAX);
+    struct lf_training *t = &engine.trainings[engine.n++];
+    *t = (struct lf_training){.spec = *spec, .by = e};
     snprintf(t->checkpoint_dir, sizeof t->checkpoint_dir, "%s", spec->checkpoint_dir);
     *out = t;
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&engine.lock);
     return LF_OK;
 }
-
-static struct lf_engine engine = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void set(bool *what, bool to)
 {
@@ -529,6 +533,27 @@ static void without_room_a_job_waits_until_another_ends(void **state)
     status_becomes(w, "b", "failed: no room");
 }
 
+static void without_room_or_its_device_a_job_goes_to_another_seat(void **state)
+{
+    struct world *w = *state;
+    w->teams.team[0].seat[1].engine = &other;
+    w->teams.team[0].n = 2;
+    set(&other.failed, false);
+    train(w, "a", "red");
+    struct lf_training *t = next_training();
+    assert_ptr_equal(t->by, &engine);
+    end(t, LF_E_DEVICE_FULL, "no room", true);
+    t = next_training();
+    assert_ptr_equal(t->by, &other);
+    report(t, LF_TRAIN_STARTED, 0);
+    set(&other.failed, true);
+    end(t, LF_E_DEVICE_LOST, "the card fell off", false);
+    t = next_training();
+    assert_ptr_equal(t->by, &engine);
+    end_well(w, t);
+    status_becomes(w, "a", "ready v1");
+}
+
 static void a_lost_device_is_tried_three_times(void **state)
 {
     struct world *w = *state;
@@ -792,6 +817,7 @@ int main(void)
         JOBS_TEST(a_retry_goes_on_from_the_checkpoint),
         JOBS_TEST(a_retry_after_a_loss_that_is_not_finite_is_half_as_fast_once),
         JOBS_TEST(without_room_a_job_waits_until_another_ends),
+        JOBS_TEST(without_room_or_its_device_a_job_goes_to_another_seat),
         JOBS_TEST(a_lost_device_is_tried_three_times),
         JOBS_TEST(only_what_trains_can_be_finished),
         JOBS_TEST(a_pause_is_shown_before_the_trainer_comes_to_it),
