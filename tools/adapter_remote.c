@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "names/files.h"
 
 #include <errno.h>
 #include <string.h>
@@ -84,6 +85,25 @@ enum lf_err lf_remote_download(struct lf_remote *c, const char *path, const char
         rc = lf_fail_errno(diag, errno, "%s", file);
     if (rc != LF_OK)
         unlink(part);
+    return rc;
+}
+
+enum lf_err lf_remote_peft(struct lf_remote *c, const char *name, int64_t version, const char *dir,
+                           struct lf_diag *diag)
+{
+    static const char *const files[] = {LF_ADAPTER_CONFIG_NAME, LF_ADAPTER_WEIGHTS_NAME};
+    char rest[LF_PATH_MAX - 256], path[LF_PATH_MAX], file[LF_PATH_MAX];
+    enum lf_err rc = LF_OK;
+    for (int i = 0; i < 2 && rc == LF_OK; i++) {
+        if (version > 0)
+            snprintf(rest, sizeof rest, "/files/" LF_FILE_VERSIONS_DIR "%lld/%s",
+                     (long long)version, files[i]);
+        else
+            snprintf(rest, sizeof rest, "/files/" LF_FILE_ADAPTER_DIR "%s", files[i]);
+        rc = lf_remote_path(path, name, rest, diag);
+        rc = rc ?: lf_path_join(file, dir, files[i], diag);
+        rc = rc ?: lf_remote_download(c, path, file, diag);
+    }
     return rc;
 }
 

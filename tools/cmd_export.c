@@ -18,8 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REST_BYTES (LF_PATH_MAX - 256)
-
 struct export_flags {
     const char *out;  /* NULL: named as the adapter */
     const char *base; /* NULL: what the adapter says */
@@ -37,27 +35,7 @@ static enum lf_dtype dtype_of(const struct export_flags *x)
     return dtypes[x->dtype - 1];
 }
 
-/* ---- The adapter ----------------------------------------------------------------------------- */
-
-/* The weights last: a directory that has them is whole. */
-static enum lf_err fetch(const struct export_flags *x, struct lf_remote *c, const char *name,
-                         const char *dir, struct lf_diag *diag)
-{
-    static const char *const files[] = {LF_ADAPTER_CONFIG_NAME, LF_ADAPTER_WEIGHTS_NAME};
-    char rest[REST_BYTES], path[LF_PATH_MAX], file[LF_PATH_MAX];
-    enum lf_err rc = LF_OK;
-    for (int i = 0; i < 2 && rc == LF_OK; i++) {
-        if (x->version > 0)
-            snprintf(rest, sizeof rest, "/files/" LF_FILE_VERSIONS_DIR "%lld/%s",
-                     (long long)x->version, files[i]);
-        else
-            snprintf(rest, sizeof rest, "/files/" LF_FILE_ADAPTER_DIR "%s", files[i]);
-        rc = lf_remote_path(path, name, rest, diag);
-        rc = rc ?: lf_path_join(file, dir, files[i], diag);
-        rc = rc ?: lf_remote_download(c, path, file, diag);
-    }
-    return rc;
-}
+/* ---- Other forms ----------------------------------------------------------------------------- */
 
 /* The checkpoint that the adapter was made on. */
 static enum lf_err find_base(char out[LF_PATH_MAX], const struct export_flags *x,
@@ -80,8 +58,6 @@ static enum lf_err find_base(char out[LF_PATH_MAX], const struct export_flags *x
                    "the adapter's base is \"%.128s\": say with --base where its checkpoint is",
                    name ? name : "");
 }
-
-/* ---- Other forms ----------------------------------------------------------------------------- */
 
 static enum lf_err write_merged(const struct export_flags *x, const char *base, const char *adapter,
                                 const char *out, struct lf_diag *diag)
@@ -133,7 +109,8 @@ static enum lf_err convert(const struct export_flags *x, struct lf_remote *c, co
     snprintf(dir, sizeof dir, "%s/lorafs-export-XXXXXX", lf_dir_of_temporaries());
     if (!mkdtemp(dir))
         return lf_fail_errno(diag, errno, "%s", dir);
-    enum lf_err rc = fetch(x, c, name, dir, diag) ?: write_form(x, dir, out, diag);
+    enum lf_err rc =
+        lf_remote_peft(c, name, x->version, dir, diag) ?: write_form(x, dir, out, diag);
     (void)!lf_dir_remove(dir, NULL);
     return rc;
 }
@@ -171,7 +148,7 @@ static enum lf_err export_one(void *arg, struct lf_remote *c, const char *name,
     if (x->merged || x->gguf)
         rc = convert(x, c, name, out, diag);
     else
-        rc = lf_dir_make(out, diag) ?: fetch(x, c, name, out, diag);
+        rc = lf_dir_make(out, diag) ?: lf_remote_peft(c, name, x->version, out, diag);
     if (rc == LF_OK)
         printf("%s\n", out);
     return rc;

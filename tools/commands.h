@@ -17,6 +17,7 @@ int lf_cmd_run(int argc, char **argv);
 int lf_cmd_chat(int argc, char **argv);
 int lf_cmd_cp(int argc, char **argv);
 int lf_cmd_export(int argc, char **argv);
+int lf_cmd_push(int argc, char **argv);
 int lf_cmd_ctl(int argc, char **argv); /* argv[0] is a word of names/ctl.h */
 int lf_cmd_wait(int argc, char **argv);
 int lf_cmd_log(int argc, char **argv);

@@ -25,21 +25,22 @@ static const char *const options[] = {
     "endpoint", "eval", "first", "follow", "foreground", "gguf", "gpu", "greedy", "host-memory",
     "html", "ids", "ignore-eos", "init-adapter", "insecure", "iters", "itl-ms", "json", "keys",
     "kv-tokens", "lazy", "list", "listen", "load-root", "log", "log-format", "log-level", "long",
-    "max-tokens", "memory", "merged", "metric", "min-p", "mlflow", "models", "mount",
+    "max-tokens", "memory", "merged", "message", "metric", "min-p", "mlflow", "models", "mount",
     "mount-option", "no-tcp", "once", "option", "otlp-endpoint", "out", "parallel", "pin",
-    "predictions", "prefix", "prompt", "prompt-tokens", "published", "quant", "quiet", "rank",
-    "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows", "seats",
-    "seconds", "seed", "seqs", "set", "shape", "shard", "shots", "slots", "socket", "speculate",
-    "spread", "staging", "stop", "store-seconds", "svg", "system", "targets", "temperature",
-    "tensorboard", "test-percent", "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key",
-    "tokens", "top-k", "top-p", "train-rows", "train-share", "train-tokens", "url", "users",
-    "version", "vocabulary", "waiting", "warmup", "watch", NULL};
+    "predictions", "prefix", "private", "prompt", "prompt-tokens", "published", "quant", "quiet",
+    "rank", "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows",
+    "seats", "seconds", "seed", "seqs", "set", "shape", "shard", "shots", "slots", "socket",
+    "speculate", "spread", "staging", "stop", "store-seconds", "svg", "system", "targets",
+    "temperature", "tensorboard", "test-percent", "test-rows", "text", "threads", "timeout",
+    "tls-cert", "tls-key", "tokens", "top-k", "top-p", "train-rows", "train-share", "train-tokens",
+    "url", "users", "version", "vocabulary", "waiting", "warmup", "watch", NULL};
 static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "diff", "eval", "export",
     "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
     "land report", "land run", "land status", "land tasks", "log", "logits", "lorafsd", "ls",
-    "mount", "pause", "plan", "pull", "quantize", "restore", "resume", "retry", "rm", "rollback",
-    "rows", "run", "serve", "status", "tokenize", "top", "train", "trash", "umount", "wait", NULL};
+    "mount", "pause", "plan", "pull", "push", "quantize", "restore", "resume", "retry", "rm",
+    "rollback", "rows", "run", "serve", "status", "tokenize", "top", "train", "trash", "umount",
+    "wait", NULL};
 /* clang-format on */
 
 /* ---- Names ----------------------------------------------------------------------------------- */

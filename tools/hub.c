@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/limits.h"
 #include "daemon/base.h"
+#include "tools/hub_request.h"
 #include "tools/limits.h"
 
 #include <curl/curl.h>
@@ -17,82 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HUB_DEFAULT_ENDPOINT "https://huggingface.co"
 #define HUB_PARALLEL 4
-#define HUB_STALL_SECONDS 30L
 #define HUB_TRIES 5
 #define HUB_PAUSE_MS 500       /* before the second try, doubled for each one after */
 #define HUB_PAUSE_MAX_MS 60000 /* of what the hub asks for */
-
-/* ---- Requests -------------------------------------------------------------------------------- */
-
-/* Appends the endpoint, without a slash at its end. */
-static void put_endpoint(struct lf_buf *url, const struct lf_hub_options *o)
-{
-    const char *e = o->endpoint ? o->endpoint : getenv("HF_ENDPOINT");
-    e = e && *e ? e : HUB_DEFAULT_ENDPOINT;
-    size_t n = strlen(e);
-    while (n > 0 && e[n - 1] == '/')
-        n--;
-    lf_buf_append(url, e, n);
-}
-
-/* Appends a part of a path, escaped, its slashes too. */
-static enum lf_err put_escaped(struct lf_buf *url, const char *part)
-{
-    char *s = curl_easy_escape(NULL, part, 0);
-    enum lf_err rc = s ? lf_buf_puts(url, s) : LF_E_NO_MEMORY;
-    curl_free(s);
-    return rc;
-}
-
-static const char *hub_token(const struct lf_hub_options *o)
-{
-    const char *t = o->token ? o->token : getenv("HF_TOKEN");
-    return t && *t ? t : NULL;
-}
-
-/* Options that every request shares. The bearer token is curl's own, which drops it when a redirect
- * leaves the host. */
-static CURL *hub_request(const char *url, const struct lf_hub_options *o, char *why)
-{
-    CURL *c = curl_easy_init();
-    if (!c)
-        return NULL;
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(c, CURLOPT_MAXREDIRS, 8L);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "lorafs");
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, HUB_STALL_SECONDS);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, HUB_STALL_SECONDS);
-    const char *token = hub_token(o);
-    if (token) {
-        curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, token);
-    }
-    return c;
-}
-
-static enum lf_err hub_status(long status, const char *what, struct lf_diag *diag)
-{
-    if (status == 401 || status == 403)
-        return lf_fail(diag, LF_E_DENIED,
-                       "%s: the hub answers %ld; a gated or private repository needs HF_TOKEN set "
-                       "to a token that may read it",
-                       what, status);
-    if (status == 404)
-        return lf_fail(diag, LF_E_NOT_FOUND, "%s: no such repository, revision or file", what);
-    return lf_fail(diag, LF_E_IO, "%s: the hub answers %ld", what, status);
-}
-
-static size_t append_body(char *data, size_t size, size_t n, void *arg)
-{
-    return lf_buf_append(arg, data, size * n) == LF_OK ? size * n : 0;
-}
 
 /* ---- The listing ----------------------------------------------------------------------------- */
 
@@ -123,19 +52,6 @@ bool lf_hub_wanted(const char *name)
     return n > 12 && strcmp(name + n - 12, ".safetensors") == 0 && !strchr(name, '/');
 }
 
-static bool repo_path_ok(const char *s)
-{
-    return *s && *s != '/' && !strstr(s, "..") && strlen(s) < 256 && !strpbrk(s, "\\\n\r");
-}
-
-/* "org/name@rev": every part of safe characters, so that it can stand in a URL as it is. */
-static bool repo_id_ok(const char *s)
-{
-    return repo_path_ok(s) && strlen(s) < 200 &&
-           strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/") ==
-               strlen(s);
-}
-
 static void copy_hex(char *out, size_t cap, const json_t *v)
 {
     const char *s = json_is_string(v) ? json_string_value(v) : "";
@@ -150,7 +66,7 @@ static enum lf_err file_parse(struct lf_hub_file *f, const json_t *v, struct lf_
     f->bytes = lf_json_int64(&in, "size", -1, 0, INT64_MAX);
     if (in.rc != LF_OK)
         return in.rc;
-    if (!name || !repo_path_ok(name))
+    if (!name || !lf_hub_path_ok(name))
         return lf_fail(diag, LF_E_INVALID, "the hub lists a file without a usable name");
     copy_hex(f->blob, sizeof f->blob, json_object_get(v, "blobId"));
     copy_hex(f->sha256, sizeof f->sha256, json_object_get(json_object_get(v, "lfs"), "sha256"));
@@ -167,7 +83,7 @@ static enum lf_err repo_read(struct lf_hub_repo *r, const json_t *root, struct l
     size_t n = json_array_size(siblings);
     if (rc != LF_OK)
         return rc;
-    if (!sha || !repo_id_ok(sha) || !json_is_array(siblings) || n > LF_HUB_FILES_MAX)
+    if (!sha || !lf_hub_id_ok(sha) || !json_is_array(siblings) || n > LF_HUB_FILES_MAX)
         return lf_fail(diag, LF_E_INVALID, "the hub's listing has no \"sha\" or no \"siblings\"");
     r->revision = strdup(sha);
     r->files = calloc(n ? n : 1, sizeof *r->files);
@@ -198,19 +114,19 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
     r.id = at ? strndup(id, (size_t)(at - id)) : strdup(id);
     const char *revision = at ? at + 1 : "main";
     enum lf_err rc = LF_OK;
-    if (!r.id || !repo_id_ok(r.id) || !repo_id_ok(revision) || !strchr(r.id, '/')) {
+    if (!r.id || !lf_hub_id_ok(r.id) || !lf_hub_id_ok(revision) || !strchr(r.id, '/')) {
         rc = lf_fail(diag, LF_E_INVALID, "\"%s\" is not org/name or org/name@revision", id);
         goto out;
     }
-    put_endpoint(&url, options);
+    lf_hub_put_endpoint(&url, options);
     lf_buf_printf(&url, "/api/models/%s/revision/", r.id);
-    rc = put_escaped(&url, revision) ?: lf_buf_puts(&url, "?blobs=true");
-    c = rc == LF_OK ? hub_request(url.data, options, why) : NULL;
+    rc = lf_hub_put_escaped(&url, revision) ?: lf_buf_puts(&url, "?blobs=true");
+    c = rc == LF_OK ? lf_hub_request(url.data, options, why) : NULL;
     if (!c) {
         rc = lf_no_memory(diag, "a request");
         goto out;
     }
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, append_body);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, lf_hub_append_body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &body);
     CURLcode code = curl_easy_perform(c);
     long status = 0;
@@ -219,7 +135,7 @@ enum lf_err lf_hub_list(struct lf_hub_repo *out, const char *id,
         rc = lf_fail(diag, LF_E_UNREACHABLE, "%s: %s", url.data,
                      *why ? why : curl_easy_strerror(code));
     else if (status != 200)
-        rc = hub_status(status, id, diag);
+        rc = lf_hub_status(status, id, diag);
     rc = rc ?: lf_hub_parse(&r, lf_buf_str(&body), body.len, diag);
     if (rc == LF_OK) {
         *out = r;
@@ -350,9 +266,9 @@ static size_t transfer_body(char *data, size_t size, size_t n, void *arg)
 
 static enum lf_err transfer_url(struct lf_buf *url, const struct fetch *f, const struct transfer *t)
 {
-    put_endpoint(url, f->options);
+    lf_hub_put_endpoint(url, f->options);
     lf_buf_printf(url, "/%s/resolve/%s/", f->repo->id, f->repo->revision);
-    return put_escaped(url, t->file->name);
+    return lf_hub_put_escaped(url, t->file->name);
 }
 
 static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf_diag *diag)
@@ -366,7 +282,7 @@ static enum lf_err transfer_start(struct fetch *f, struct transfer *t, struct lf
         t->resumed = lf_file_size(t->part) > 0 ? lf_file_size(t->part) : 0;
         t->got = 0;
         t->checked = false;
-        t->curl = hub_request(url.data, f->options, t->why);
+        t->curl = lf_hub_request(url.data, f->options, t->why);
         if (!t->curl)
             rc = lf_no_memory(diag, "a transfer");
     }
@@ -413,7 +329,7 @@ static enum lf_err transfer_again(struct fetch *f, struct transfer *t, CURLcode 
     t->best = came ? have : t->best;
     t->tries = came ? 1 : t->tries + 1;
     if (t->tries >= HUB_TRIES && status >= 400)
-        return hub_status(status, t->file->name, diag);
+        return lf_hub_status(status, t->file->name, diag);
     if (t->tries >= HUB_TRIES)
         return lf_fail(diag, LF_E_IO, "%s: %s", t->file->name,
                        *t->why ? t->why : curl_easy_strerror(code));
@@ -442,7 +358,7 @@ static enum lf_err transfer_done(struct fetch *f, struct transfer *t, CURLcode c
     }
     bool complete = code == CURLE_OK || lf_file_size(t->part) == t->file->bytes;
     if (status >= 400 && status < 500 && status != 429 && status != 416)
-        return hub_status(status, t->file->name, diag);
+        return lf_hub_status(status, t->file->name, diag);
     if (complete && (status < 300 || status == 416)) {
         enum lf_err rc = file_check(t->file, t->part, diag);
         if (rc == LF_E_DAMAGED)

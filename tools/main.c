@@ -23,6 +23,7 @@ static const struct lf_command commands[] = {
     {"chat", lf_cmd_chat, "talk with an adapter"},
     {"cp", lf_cmd_cp, "copy files of adapters in and out"},
     {"export", lf_cmd_export, "write an adapter for other programs, alone or merged"},
+    {"push", lf_cmd_push, "upload an adapter to a hub, with a model card"},
     {"cancel", lf_cmd_ctl, "end a training; the version before stays"},
     {"pause", lf_cmd_ctl, "hold a training at a step boundary"},
     {"resume", lf_cmd_ctl, "go on with it"},

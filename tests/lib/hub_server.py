@@ -1,4 +1,5 @@
-"""A hub for tests: Hugging Face's listing and resolve routes over the folders below a directory.
+"""A hub for tests: Hugging Face's listing, resolve and upload routes over the folders below a
+directory.
 
 hub_server.py ROOT PORTFILE [OPTION...]: repositories are ROOT/<org>/<name>. Large files
 (*.safetensors) redirect to another host, as the real hub does: its name is localhost, the hub's
@@ -14,6 +15,7 @@ hub_server.py ROOT PORTFILE [OPTION...]: repositories are ROOT/<org>/<name>. Lar
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -117,11 +119,96 @@ class Hub(BaseHTTPRequestHandler):
             return self.connection.recv(1)
         return self.answer(206 if want else 200, body, headers)
 
+    def log_request_line(self):
+        auth = self.headers.get("Authorization", "")
+        line = (self.command, self.path, self.headers.get("Range", "-"), "token" if auth else "-")
+        os.write(1, (" ".join(line) + "\n").encode())  # whole, whatever other threads write
+        return auth
+
+    def said(self, status, answer):
+        self.answer(status, json.dumps(answer).encode())
+
+    def object_path(self, oid):
+        folder = os.path.join(args.root, ".objects")
+        os.makedirs(folder, exist_ok=True)
+        return os.path.join(folder, oid)
+
+    def create(self, want):
+        folder = os.path.join(args.root, want["organization"], want["name"])
+        if os.path.isdir(folder):
+            return self.said(409, {"error": "You already created this model repo"})
+        os.makedirs(folder)
+        self.said(200, {"url": folder})
+
+    def batch(self, want):
+        objects = []
+        for o in want["objects"]:
+            entry = dict(o)
+            if not os.path.isfile(self.object_path(o["oid"])):
+                host = self.headers["Host"]
+                entry["actions"] = {
+                    "upload": {"href": storage + "upload/" + o["oid"], "header": {"X-Signed": "1"}},
+                    "verify": {"href": "http://%s/verify" % host},
+                }
+            objects.append(entry)
+        self.said(200, {"transfer": "basic", "objects": objects})
+
+    def commit(self, folder, lines):
+        for line in map(json.loads, lines):
+            value = line["value"]
+            if line["key"] == "file":
+                data = base64.b64decode(value["content"], validate=True)
+            elif line["key"] == "lfsFile":
+                data = open(self.object_path(value["oid"]), "rb").read()
+                assert len(data) == value["size"]
+            else:
+                continue
+            open(os.path.join(folder, value["path"]), "wb").write(data)
+        self.said(200, {"success": True, "commitOid": SHA})
+
+    def do_POST(self):
+        auth = self.log_request_line()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        parts = self.path[1:].split("/")
+        if args.token and auth != "Bearer " + args.token:
+            return self.said(401, {"error": "Invalid username or password."})
+        if self.path == "/api/repos/create":
+            return self.create(json.loads(body))
+        if self.path == "/verify":
+            want = json.loads(body)
+            there = os.path.getsize(self.object_path(want["oid"])) == want["size"]
+            return self.said(200 if there else 404, {})
+        if self.path.endswith(".git/info/lfs/objects/batch"):
+            return self.batch(json.loads(body))
+        folder = os.path.join(args.root, *parts[2:4])
+        if parts[:2] == ["api", "models"] and not os.path.isdir(folder):
+            return self.said(404, {"error": "Repository not found"})
+        if parts[4:] == ["preupload", "main"]:
+            files = json.loads(body)["files"]
+            for f in files:
+                f["uploadMode"] = "lfs" if f["path"].endswith(".safetensors") else "regular"
+            return self.said(200, {"files": files})
+        if parts[4:] == ["commit", "main"]:
+            return self.commit(folder, body.splitlines())
+        self.answer(404)
+
+    def do_PUT(self):
+        """The storage: it signs its addresses, and gets no token."""
+        auth = self.log_request_line()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        oid = self.path.split("/")[-1]
+        failed[oid] = failed.get(oid, 0) + 1
+        if failed[oid] <= args.fail:
+            return self.answer(503)
+        right = hashlib.sha256(body).hexdigest() == oid and self.headers["X-Signed"] == "1"
+        if auth or not right:
+            return self.answer(403)
+        open(self.object_path(oid), "wb").write(body)
+        self.answer(200)
+
     def do_GET(self):
         path = self.path.split("?")[0]
-        auth = self.headers.get("Authorization", "")
-        line = ("GET", self.path, self.headers.get("Range", "-"), "token" if auth else "-")
-        os.write(1, (" ".join(line) + "\n").encode())  # whole, whatever other threads write
+        auth = self.log_request_line()
         parts = path[1:].split("/")
         if args.token and parts[0] != "storage" and auth != "Bearer " + args.token:
             return self.answer(401)

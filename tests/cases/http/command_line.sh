@@ -102,6 +102,35 @@ if "${PYTHON:-python3}" -c 'import pip, setuptools, wheel' 2>/dev/null; then
     "${PYTHON:-python3}" -m zipfile -l "$WORK"/wheel/lorafs-*.whl | grep -c lorafs/py.typed
 fi
 
+# To a hub and back: by one commit, a large file once, with a card; a storage that fails is asked
+# again and gets no token; who may not write is told so.
+unset http_proxy https_proxy all_proxy HF_TOKEN
+export no_proxy='*' HF_ENDPOINT
+mkdir "$WORK/hub"
+"${PYTHON:-python3}" "$LF_SOURCE/tests/lib/hub_server.py" "$WORK/hub" "$WORK/port" \
+    --token hub-token --fail 1 >"$WORK/requests" 2>"$WORK/hub.log" &
+HUB=$!
+wait_until 60 test -s "$WORK/port"
+HF_ENDPOINT=http://127.0.0.1:$(cat "$WORK/port")
+refuses lorafs push org/task
+refused_with 'Invalid username.*HF_TOKEN must be a token that may write'
+export HF_TOKEN=hub-token
+refuses lorafs push task
+refused_with 'is not org/name'
+refuses lorafs push org/nobody
+lorafs push org/task | grep -Ec '^org/task@[0-9a-f]{40}$'
+[ "$(grep -c '^PUT .* -$' "$WORK/requests")" = 2 ] || fail "the storage: $(cat "$WORK/requests")"
+cmp "$WORK/hub/org/task/adapter_model.safetensors" "$WORK/peft/adapter_model.safetensors"
+for text in '^# org/task' '`exact_match` on 3' '| the base alone |' 'loss.svg' '"rank": 4'; do
+    grep -q "$text" "$WORK/hub/org/task/README.md" || fail "the card has no $text"
+done
+grep -q "<svg" "$WORK/hub/org/task/loss.svg"
+lorafs push org/other task --version 1 --private >/dev/null
+[ "$(grep -c '^PUT' "$WORK/requests")" = 2 ] || fail 'what the hub had was sent again'
+lorafs pull org/other --out "$WORK/pulled" >/dev/null
+cmp "$WORK/pulled/adapter_config.json" "$WORK/peft/adapter_config.json"
+end_process "$HUB"
+
 # Orders.
 lorafs train long -i "$WORK/train.jsonl" --set steps=100000 --set batch_size=2 --set rank=2
 await long '^training'
