@@ -9,7 +9,6 @@ over. Takes three times their size of the disk below TMPDIR. The last line of ou
 object of figures; the exit status is 1 where the daemon took more than a gigabyte, or the rows did
 not become a version.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -19,7 +18,7 @@ import threading
 import time
 
 from load import SETTINGS, rows
-from world import UnixConnection, World
+from world import UnixConnection, World, parser
 
 BLOCK_BYTES = 100_000_000
 MB_MAX = 1024  # beside the base and its working memory, which are small here
@@ -96,11 +95,8 @@ def train(w, watch):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    p.add_argument("--bin", default="build/release/bin")
-    p.add_argument("--base", default="share/base")
+    p = parser(__doc__)
     p.add_argument("--gb", type=float, default=10)
-    p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lorafs-large-") as disk:

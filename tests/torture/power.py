@@ -9,7 +9,6 @@ a cut could have left there (journal.py): what was synced, and any of the rest. 
 it, and must keep the promises that torture.py checks; some of those starts are cut in their turn.
 The last line of output is a JSON object of figures; the exit status is 1 where something was lost.
 """
-import argparse
 import pathlib
 import random
 import shutil
@@ -19,7 +18,7 @@ import time
 from journal import Disk, records
 from load import Writer, rest, settle, verify
 from torture import Keeper, restored
-from world import Lost, World
+from world import Lost, World, parser
 
 AGAIN = 0.25    # of the cuts: the start after it is cut as well
 TRAINED = 0.25  # of the cuts: trainings are waited for
@@ -142,15 +141,12 @@ def run(w, args):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    p.add_argument("--bin", default="build/release/bin")
-    p.add_argument("--base", default="share/base")
+    p = parser(__doc__)
     p.add_argument("--cuts", type=int, default=50)
     p.add_argument("--seconds", type=float, default=10, help="of the load")
     p.add_argument("--writers", type=int, default=3)
     p.add_argument("--enough", type=int, default=20, help="losses, after which it ends")
     p.add_argument("--deaf", action="store_true", help="a disk that ignores fsync: this must lose")
-    p.add_argument("--seed", type=int, default=int(time.time()))
     args = p.parse_args()
     w = World(args)
     disk = w.dir / "disk"

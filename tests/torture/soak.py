@@ -9,7 +9,6 @@ seconds; the last quarter's median may be above the second's by what the adapter
 explains. The last line of output is a JSON object of figures; the exit status is 1 where something
 was lost or grew.
 """
-import argparse
 import os
 import random
 import statistics
@@ -18,7 +17,7 @@ import threading
 import time
 
 from load import Writer, rest, settle, verify
-from world import World
+from world import World, parser
 
 NOTE_SECONDS = 5
 VERIFY_SECONDS = 60
@@ -97,12 +96,9 @@ def run(w, args):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    p.add_argument("--bin", default="build/release/bin")
-    p.add_argument("--base", default="share/base")
+    p = parser(__doc__)
     p.add_argument("--seconds", type=float, default=3600)
     p.add_argument("--writers", type=int, default=40)
-    p.add_argument("--seed", type=int, default=int(time.time()))
     p.add_argument("--no-mount", action="store_true")
     args = p.parse_args()
     w = World(args, fuse=not args.no_mount)

@@ -12,7 +12,6 @@ found then, the daemon must live or end as one that says why, and, the fault gon
 asked. At the end of each sweep it is started again, and `lorafs fsck` finds nothing. The last line
 of output is a JSON object of figures; the exit status is 1 where something was lost.
 """
-import argparse
 import collections
 import errno
 import json
@@ -26,7 +25,7 @@ import sys
 import time
 
 from load import SETTINGS, Adapter, Writer, rows, verify
-from world import Gone, Lost, World
+from world import Gone, Lost, World, parser
 
 KINDS = ("read", "write", "sync", "open", "mkdir", "rename", "remove", "link", "resize", "map",
          "look", "list", "close", "mode", "lock")  # enum kind of disk.c
@@ -396,15 +395,12 @@ class Sweep:
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    p.add_argument("--bin", default="build/release/bin")
-    p.add_argument("--base", default="share/base")
+    p = parser(__doc__)
     p.add_argument("--stride", type=int, default=1, help="1: every call; N: one of N")
     p.add_argument("--acts", help="of these alone")
     p.add_argument("--kinds", default=",".join(KINDS), help="of calls: these alone")
     p.add_argument("--rooms", help="KB that are left on the disk: these, and no calls that fail")
     p.add_argument("--enough", type=int, default=20, help="losses, after which it ends")
-    p.add_argument("--seed", type=int, default=int(time.time()))
     args = p.parse_args()
     w = World(args)
     disk = w.dir / "disk"

@@ -13,14 +13,13 @@ made restores to a directory that is whole; `lorafs fsck` finds nothing wrong, a
 left. The last line of output is a JSON object of figures; the exit status is 1 where something was
 lost.
 """
-import argparse
 import random
 import sys
 import threading
 import time
 
 from load import Writer, rest, settle, verify
-from world import World
+from world import World, parser
 
 ALL_EVERY = 25  # kills: all versions are looked at, else an adapter's newest
 
@@ -90,14 +89,11 @@ def run(w, args):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    p.add_argument("--bin", default="build/release/bin")
-    p.add_argument("--base", default="share/base")
+    p = parser(__doc__)
     p.add_argument("--kills", type=int, default=200)
     p.add_argument("--seconds", type=float, default=0, help="instead of --kills")
     p.add_argument("--between", type=float, default=0.4, help="seconds between kills, at most")
     p.add_argument("--writers", type=int, default=4)
-    p.add_argument("--seed", type=int, default=int(time.time()))
     p.add_argument("--no-mount", action="store_true")
     args = p.parse_args()
     w = World(args, fuse=not args.no_mount)

@@ -1,4 +1,5 @@
 """A daemon and a mount of it, which can be killed at any time, and calls to them."""
+import argparse
 import http.client
 import json
 import os
@@ -24,6 +25,15 @@ class Gone(Exception):
 
 class Lost(SystemExit):
     """It does not even start."""
+
+
+def parser(doc):
+    """The options of every harness, whose first line of text says what it is."""
+    p = argparse.ArgumentParser(description=doc.split("\n", maxsplit=1)[0])
+    p.add_argument("--bin", default="build/release/bin")
+    p.add_argument("--base", default="share/base")
+    p.add_argument("--seed", type=int, default=int(time.time()))
+    return p
 
 
 def place():
