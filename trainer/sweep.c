@@ -80,18 +80,18 @@ static enum lf_err choose(struct lf_sweep *w, const struct lf_train_settings *s,
                        "a sweep of %lld trainings; %d at the most, \"trials\" draws some of up to "
                        "%d",
                        (long long)size, LF_JOBS_FUSED_MAX, LF_SWEEP_GRID_MAX);
-    int n = drawn ? s->trials : (int)size;
-    for (int i = 0; i < n && !drawn; i++)
+    unsigned n = (unsigned)(drawn ? s->trials : size);
+    for (unsigned i = 0; i < n && !drawn; i++)
         at[i] = i;
     if (drawn)
-        draw(at, n, size, s->seed);
-    w->settings = calloc((size_t)n, sizeof *w->settings);
-    w->chosen = calloc((size_t)n, sizeof *w->chosen);
-    w->rung = calloc((size_t)n, sizeof *w->rung);
+        draw(at, (int)n, size, s->seed);
+    w->settings = calloc(n, sizeof *w->settings);
+    w->chosen = calloc(n, sizeof *w->chosen);
+    w->rung = calloc(n, sizeof *w->rung);
     if (!w->settings || !w->chosen || !w->rung)
         return lf_no_memory(diag, "a sweep");
     enum lf_err rc = LF_OK;
-    for (; w->n < n && rc == LF_OK; w->n++) {
+    for (; w->n < (int)n && rc == LF_OK; w->n++) {
         w->chosen[w->n] = combination(lists, at[w->n]);
         lf_train_settings_default(&w->settings[w->n]);
         rc = settings_with(&w->settings[w->n], s, w->chosen[w->n], diag);
