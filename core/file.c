@@ -276,12 +276,13 @@ enum lf_err lf_file_copy(const char *from, const char *to, char *sha256, struct 
     return rc;
 }
 
-enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag)
+/* The part of dir behind its first `there` bytes. */
+static enum lf_err make_from(const char *dir, size_t there, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
         return lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
-    for (char *p = path + 1;; p++) {
+    for (char *p = path + there + 1;; p++) {
         char c = *p;
         if (c != '/' && c != '\0')
             continue;
@@ -300,6 +301,18 @@ enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag)
         if (c == '\0')
             return LF_OK;
     }
+}
+
+enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag)
+{
+    return make_from(dir, 0, diag);
+}
+
+enum lf_err lf_dir_make_below(const char *root, const char *dir, struct lf_diag *diag)
+{
+    size_t n = strlen(root);
+    lf_assert(strncmp(dir, root, n) == 0 && dir[n] == '/');
+    return make_from(dir, n, diag);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

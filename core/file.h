@@ -60,6 +60,9 @@ enum lf_err lf_file_move(const char *from, const char *to, struct lf_diag *diag)
 enum lf_err lf_dir_sync(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* mkdir -p, mode 0755; what was made lasts. */
 enum lf_err lf_dir_make(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* Likewise, below root, which is not made: LF_E_NOT_FOUND where it has gone away. */
+enum lf_err lf_dir_make_below(const char *root, const char *dir,
+                              struct lf_diag *diag) LF_MUST_CHECK;
 /* rm -r; a path that is not there is LF_OK. Does not follow links. */
 enum lf_err lf_dir_remove(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* LF_E_NO_SPACE where the disk of a directory, or file, has fewer bytes free, which a large file

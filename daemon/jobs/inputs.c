@@ -90,8 +90,10 @@ static enum lf_err digest(struct lf_recent *digests, const char *dir, struct lf_
 enum lf_err lf_inputs_freeze(struct lf_registry *r, struct lf_recent *digests, uint64_t adapter_id,
                              const char *dir, char sha256[LF_SHA256_HEX], struct lf_diag *diag)
 {
+    char root[LF_PATH_MAX];
     lf_buf_auto settings = {0};
-    enum lf_err rc = lf_dir_make(dir, diag);
+    enum lf_err rc = lf_registry_dir(r, adapter_id, NULL, root, diag);
+    rc = rc ?: lf_dir_make_below(root, dir, diag);
     rc = rc ?: link_in(r, adapter_id, LF_FILE_DATASET, dir, LF_INPUTS_DATASET, diag);
     if (rc == LF_OK) {
         rc = link_in(r, adapter_id, LF_FILE_EVAL, dir, LF_INPUTS_EVAL, diag);

@@ -292,6 +292,16 @@ static json_t *queued_line(struct lf_jobs *j, const struct lf_job_record *record
     return line;
 }
 
+/* A job without inputs: its adapter was removed meanwhile, or came back, which takes them away. */
+static void take_back(struct lf_jobs *j, struct lf_job_record *record)
+{
+    struct lf_diag diag = {""};
+    record->progress.state = LF_JOB_CANCELLED;
+    record->ended_ms = lf_clock_unix_ms();
+    if (lf_registry_job_finish(j->d->registry, record, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "jobs", "job %llu: %s", (unsigned long long)record->id, diag.text);
+}
+
 /* `frozen` holds the inputs; it becomes the job's directory. */
 static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *frozen,
                         const char *sha256, struct lf_diag *diag)
@@ -300,10 +310,13 @@ static enum lf_err make(struct lf_jobs *j, uint64_t adapter_id, const char *froz
     struct lf_job_record record = {.adapter_id = adapter_id, .progress = lf_progress_none()};
     memcpy(record.inputs_sha256, sha256, sizeof record.inputs_sha256);
     enum lf_err rc = lf_registry_job_create(j->d->registry, &record, diag);
-    rc = rc ?: lf_job_dir(j, adapter_id, record.id, dir, diag);
-    rc = rc ?: lf_file_move(frozen, dir, diag);
     if (rc != LF_OK)
         return rc;
+    rc = lf_job_dir(j, adapter_id, record.id, dir, diag) ?: lf_file_move(frozen, dir, diag);
+    if (rc != LF_OK) {
+        take_back(j, &record);
+        return rc;
+    }
     lf_registry_log(j->d->registry, adapter_id, queued_line(j, &record));
     return enlist(j, &record, diag);
 }

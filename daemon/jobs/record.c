@@ -241,9 +241,9 @@ static enum lf_err save_weights(struct lf_jobs *j, const struct lf_open_job *l,
 static enum lf_err save_version(struct lf_jobs *j, const struct lf_open_job *l,
                                 const struct lf_adapter *a, struct lf_diag *diag)
 {
-    char dir[LF_PATH_MAX], part[64];
-    enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, "versions", dir, diag);
-    rc = rc ?: lf_dir_make(dir, diag);
+    char root[LF_PATH_MAX], dir[LF_PATH_MAX], part[64];
+    enum lf_err rc = lf_registry_dir(j->d->registry, l->record.adapter_id, NULL, root, diag);
+    rc = rc ?: lf_path_join(dir, root, "versions", diag) ?: lf_dir_make_below(root, dir, diag);
     snprintf(part, sizeof part, "versions/%d", (int)l->record.version);
     rc = rc ?: lf_registry_dir(j->d->registry, l->record.adapter_id, part, dir, diag);
     rc = rc ?: save_weights(j, l, a, dir, diag) ?: lf_version_seal(dir, diag);

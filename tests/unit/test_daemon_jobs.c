@@ -211,12 +211,11 @@ static int teardown(void **state)
 }
 
 /* Puts a dataset and queues its training. */
-static void train(struct world *w, const char *name, const char *completion)
+static void put_rows(struct world *w, const char *name, const char *completion)
 {
     struct lf_diag diag = {""};
     struct lf_adapter_view v;
     struct lf_buf rows;
-    bool queued = false;
     if (lf_registry_view(w->rig.registry, name, &v, NULL) != LF_OK)
         must(lf_registry_create(w->rig.registry, name, NULL, &diag), &diag);
     lf_buf_init(&rows, 0);
@@ -224,6 +223,13 @@ static void train(struct world *w, const char *name, const char *completion)
         lf_buf_printf(&rows, "{\"prompt\":\"Item %d is\",\"completion\":\" %s\"}\n", i, completion);
     must(rig_put_text(&w->rig, name, "dataset.jsonl", rows.data, &diag), &diag);
     lf_buf_free(&rows);
+}
+
+static void train(struct world *w, const char *name, const char *completion)
+{
+    struct lf_diag diag = {""};
+    bool queued = false;
+    put_rows(w, name, completion);
     must(lf_jobs_train(w->d.jobs, name, false, &queued, &diag), &diag);
     assert_true(queued);
 }
@@ -808,6 +814,43 @@ static void the_job_of_a_removed_adapter_is_cancelled(void **state)
     assert_true(no_training_comes());
 }
 
+/* What is written for an adapter that was removed meanwhile does not bring its directory back. */
+static void a_version_of_a_removed_adapter_is_made_nowhere(void **state)
+{
+    struct world *w = *state;
+    struct lf_diag diag = {""};
+    char dir[LF_PATH_MAX];
+    uint64_t id = 0;
+    train(w, "a", "red");
+    struct lf_training *t = next_training();
+    report(t, LF_TRAIN_STARTED, 0);
+    must(lf_registry_remove(w->rig.registry, "a", &id, &diag), &diag);
+    end_well(w, t);
+    assert_true(no_training_comes());
+    must(lf_registry_dir(w->rig.registry, id, NULL, dir, &diag), &diag);
+    assert_false(lf_file_exists(dir));
+}
+
+/* Its inputs cannot become the job's, as where the adapter came back from the trash meanwhile. */
+static void a_job_without_inputs_is_not_kept(void **state)
+{
+    struct world *w = *state;
+    struct lf_diag diag = {""};
+    struct lf_adapter_view v;
+    struct lf_job_record *open = NULL;
+    char dir[LF_PATH_MAX];
+    bool queued = false;
+    size_t n = 1;
+    put_rows(w, "a", "red");
+    must(lf_registry_view(w->rig.registry, "a", &v, &diag), &diag);
+    must(lf_registry_dir(w->rig.registry, v.record.id, "jobs/1/in the way", dir, &diag), &diag);
+    must(lf_dir_make(dir, &diag), &diag);
+    assert_true(lf_jobs_train(w->d.jobs, "a", false, &queued, &diag) != LF_OK);
+    must(lf_store_job_list(w->d.store, true, &open, &n, &diag), &diag);
+    assert_int_equal(n, 0);
+    free(open);
+}
+
 #define JOBS_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -828,6 +871,8 @@ int main(void)
         JOBS_TEST(a_version_that_guesses_is_not_served),
         JOBS_TEST(a_first_version_has_to_beat_the_most_frequent_class),
         JOBS_TEST(the_job_of_a_removed_adapter_is_cancelled),
+        JOBS_TEST(a_version_of_a_removed_adapter_is_made_nowhere),
+        JOBS_TEST(a_job_without_inputs_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
