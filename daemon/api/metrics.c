@@ -8,6 +8,7 @@
 #include "core/budget.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "daemon/team.h"
 
 #include <math.h>
@@ -192,6 +193,8 @@ static void print_engines(struct lf_buf *out, struct lf_daemon *d, const struct 
 struct named_usage {
     const struct lf_adapter_usage *row;
     char name[LF_NAME_MAX + 1];
+    uint64_t id;     /* 0: the base, or others */
+    int32_t version; /* that is served; 0: none */
 };
 struct named_usages {
     int n;
@@ -214,8 +217,11 @@ static void usages_named(struct named_usages *out, struct lf_daemon *d)
             continue;
         else if (owner > 1 && lf_registry_view_id(d->registry, owner - 1, &v, NULL) != LF_OK)
             continue;
-        else if (owner > 1)
+        else if (owner > 1) {
             snprintf(u->name, sizeof u->name, "%s", v.record.name);
+            u->id = owner - 1;
+            u->version = v.record.current;
+        }
         out->n++;
     }
 }
@@ -294,6 +300,37 @@ static void print_usage_times(struct lf_buf *out, const struct named_usages *u)
                           (unsigned long long)atomic_load(n));
         }
     }
+}
+
+/* The score in a part of a version's report, "eval" or "base", where it has one. */
+static void print_score(struct lf_buf *out, const char *name, const struct named_usage *u,
+                        const json_t *report, const char *part)
+{
+    const json_t *of = json_object_get(report, part), *score = json_object_get(of, "score");
+    if (json_is_number(score))
+        lf_buf_printf(out, "lorafs_%s{adapter=\"%s\",metric=\"%s\"} %.6g\n", name, u->name,
+                      lf_json_text_of(of, "metric"), json_number_value(score));
+}
+
+/* From the reports that stand beside the weights that are served. */
+static void print_scores(struct lf_buf *out, struct lf_daemon *d, const struct named_usages *u)
+{
+    lf_buf_auto base = {0};
+    lf_metric_head(out, "adapter_score", "gauge", "Of the version that is served.");
+    lf_metric_head(&base, "adapter_base_score", "gauge", "Of the bare base on the same rows.");
+    for (int i = 0; i < u->n; i++) {
+        char part[64], path[LF_PATH_MAX];
+        json_auto_t *report = NULL;
+        snprintf(part, sizeof part, "versions/%d/%s", (int)u->of[i].version,
+                 lf_files[LF_FILE_METRICS].disk);
+        if (u->of[i].version == 0 ||
+            lf_registry_dir(d->registry, u->of[i].id, part, path, NULL) != LF_OK ||
+            lf_json_load(&report, path, NULL) != LF_OK)
+            continue;
+        print_score(out, "adapter_score", &u->of[i], report, "eval");
+        print_score(&base, "adapter_base_score", &u->of[i], report, "base");
+    }
+    lf_buf_puts(out, lf_buf_str(&base));
 }
 
 /* ---- Names of others ------------------------------------------------------------------------- */
@@ -407,6 +444,7 @@ enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
     print_usage_counts(&out, u);
     print_usage_gauges(&out, u);
     print_usage_times(&out, u);
+    print_scores(&out, d, u);
     print_vllm(&out, d, u, all);
     print_process(&out, d);
     free(u);

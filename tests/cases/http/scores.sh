@@ -35,5 +35,10 @@ put task eval.jsonl "$WORK/other.jsonl" >/dev/null
 wait_until 60 is_scored 4 || fail "other rows are not scored"
 report | grep -q "\"rows\": 5"
 report | grep -q "\"sha256\": \"$(digest "$WORK/other.jsonl")\""
+call POST /v1/completions -d '{"model": "task", "prompt": "Item 1 is", "max_tokens": 2}' >/dev/null
+of_report() { report | "${PYTHON:-python3}" -c 'import json, sys
+print("%.6g" % json.load(sys.stdin)[sys.argv[1]]["score"])' "$1"; }
+[ "$(metric 'adapter_score{adapter="task",metric="accuracy"}')" = "$(of_report eval)" ]
+[ "$(metric 'adapter_base_score{adapter="task",metric="accuracy"}')" = "$(of_report base)" ]
 sleep 0.5
 is_scored 4 || fail "the same rows were scored twice"
