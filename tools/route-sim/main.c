@@ -87,9 +87,9 @@ static bool touch(struct lru *l, int i, double now)
     l->n += !was;
     if (l->n <= l->max)
         return was;
-    int oldest = -1;
+    int oldest = i;
     for (int k = 0; k < ADAPTERS; k++)
-        if (l->used[k] > 0 && (oldest < 0 || l->used[k] < l->used[oldest]))
+        if (l->used[k] > 0 && l->used[k] < l->used[oldest])
             oldest = k;
     l->used[oldest] = 0;
     l->n--;
