@@ -10,13 +10,18 @@ def expect(condition, text):
         raise SystemExit(f"check failed: {text}")
 
 
-def post(path, status=200, **body):
-    """The text of the answer, whose status must be this one."""
+def ask(path, **body):
+    """(status, text) of the answer."""
     request = urllib.request.Request(os.environ["URL"] + path, json.dumps(body).encode())
     try:
         with urllib.request.urlopen(request) as reply:
-            code, text = 200, reply.read().decode()
+            return 200, reply.read().decode()
     except urllib.error.HTTPError as e:
-        code, text = e.code, e.read().decode()
+        return e.code, e.read().decode()
+
+
+def post(path, status=200, **body):
+    """The text of the answer, whose status must be this one."""
+    code, text = ask(path, **body)
     expect(code == status, f"{code} {text} for {body}")
     return text
