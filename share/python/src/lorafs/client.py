@@ -185,7 +185,7 @@ class Client:
         except _LOST as e:
             raise Unreachable("%s: %s" % (self.url, e), "unreachable") from e
 
-    def _open(
+    def _attempt(
         self,
         method: str,
         path: str,
@@ -195,29 +195,19 @@ class Client:
     ) -> http.client.HTTPResponse:
         """The answer's head was read. Its connection is closed with it."""
         headers = {"User-Agent": "lorafs-python", "Connection": "close"}
-        if body is not None:
-            headers["Content-Type"] = kind
-            headers["Content-Length"] = str(_bytes_of(body))
         if self.api_key:
             headers["Authorization"] = "Bearer " + self.api_key
-        connection = self._connection(timeout)
-        try:
-            connection.request(method, path, body=body, headers=headers)
-            return connection.getresponse()
-        except BaseException:
-            connection.close()
-            raise
-
-    def _attempt(
-        self,
-        method: str,
-        path: str,
-        body: Union[bytes, BinaryIO, None],
-        kind: str,
-        timeout: Optional[float],
-    ) -> http.client.HTTPResponse:
         with self._reasons():
-            answer = self._open(method, path, body, kind, timeout)
+            if body is not None:
+                headers["Content-Type"] = kind
+                headers["Content-Length"] = str(_bytes_of(body))
+            connection = self._connection(timeout)
+            try:
+                connection.request(method, path, body=body, headers=headers)
+                answer = connection.getresponse()
+            except BaseException:
+                connection.close()
+                raise
             if answer.status < 300:
                 return answer
             with answer:
