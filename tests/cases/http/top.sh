@@ -30,10 +30,9 @@ assert {j["adapter"]: j["state"] for j in top["jobs"]}["long"] == "running"
 END
 
 # On a terminal it draws until q, and gives the screen back.
-export -f lorafs
-export BIN URL
 (wait_until 20 grep -q running "$WORK/screen" && printf q) |
-    timeout 60 script -qfc 'stty rows 20 cols 60; lorafs top -s 0.2' "$WORK/screen" >/dev/null
+    timeout 60 script -qfc "stty rows 20 cols 60; '$BIN/lorafs' top -s 0.2 --url '$URL'" \
+        "$WORK/screen" >/dev/null
 grep -q $'\033\\[?1049h' "$WORK/screen"
 grep -q $'\033\\[?1049l' "$WORK/screen"
 grep -q 'running  long ' "$WORK/screen"
