@@ -1,15 +1,8 @@
 # A base of Mistral-7B's shape on a card, inside 24 GB: quantised there at the first start, mapped
 # at the second, trained (8 x 512 tokens) and read at the same time through the mount.
 . "$TEST_LIB/common.sh"
-shape=${LF_SHAPE:-} # options of random_checkpoint.py: a smaller one, to try the case on a CPU
-[ "$DEVICE" = cuda ] || [ -n "$shape" ] || skip "it needs a card"
-free=$(df --output=avail -k "$WORK" | tail -n 1)
-[ "$free" -gt 24000000 ] || skip "$WORK has no room for it: $free KiB"
-
-tokenizer=$BASE
-BASE=$WORK/base
-# shellcheck disable=SC2086
-"${PYTHON:-python3}" "$LF_SOURCE/tests/lib/random_checkpoint.py" "$BASE" "$tokenizer" $shape
+. "$TEST_LIB/large.sh"
+random_base 24
 # A card of 24 GB has less than that: the driver takes its part.
 limits=(--memory 22500MB --slots 4)
 value() { sed -n "s/^lorafs_$1 //p" "$MNT/metrics"; }
