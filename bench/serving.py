@@ -11,6 +11,8 @@ themselves, answers in a form. Prompts are token ids, so that any base with a to
     bench/serving.py URL forms              a JSON schema, free text, choices; 1, 16 and 64 users
     bench/serving.py URL beside             a stream and a training, alone and together; requests
                                             now and then, beside the training
+    bench/serving.py URL fair A B           one adapter's requests, alone and behind 300 of another
+    bench/serving.py URL sweep              eight learning rates against one, a row a step
 """
 import http.client
 import json
@@ -176,8 +178,55 @@ def beside(server):
     server.request("POST", f"/v1/adapters/{name}/ctl", "cancel").read()
 
 
+def fair(server, crowded, other):
+    def ask(model, tokens):
+        return server.times(model=model, prompt=[5, 77, 123] * 60, max_tokens=tokens, temperature=0,
+                            ignore_eos=True)[0]
+
+    def first():
+        return part([ask(other, 8) for _ in range(40)], .99)
+    ask(crowded, 8)
+    first()
+    alone = first()
+    with ThreadPoolExecutor(300) as pool:
+        for _ in range(300):
+            pool.submit(ask, crowded, 1000)
+        time.sleep(1)
+        behind, left = first(), server.metric("lorafs_requests_live")
+    print(f"to the first token, p99 of 40: {alone:.1f} ms alone, {behind:.1f} behind 300 requests "
+          f"of another, of which {left:.0f} were on the device at the end", flush=True)
+
+
+def sweep(server):
+    def took(name, rates, rows):
+        config = {"rank": 8, "steps": 192, "batch_size": 1, "target_modules": ["q_proj", "v_proj"],
+                  "learning_rate": rates, "eval_every": 48, "max_tokens": 2}
+        server.request("POST", "/v1/adapters", {"name": name, "config": config}).read()
+        path = f"/v1/adapters/{name}/files/"
+        server.request("PUT", path + "eval.jsonl", "".join(rows[:16])).read()
+        begun = time.perf_counter()
+        server.request("PUT", path + "dataset.jsonl?train=1", "".join(rows[16:])).read()
+        while not (status := server.request("GET", path + "status").read()).startswith(b"ready v1"):
+            if status.startswith(b"failed"):
+                raise SystemExit(status.decode())
+            time.sleep(0.05)
+        return time.perf_counter() - begun
+
+    words = "time year people way day man thing woman life child world school".split()
+    for tokens in (64, 128, 480):
+        draw = random.Random(tokens)
+        rows = [json.dumps({"prompt": " ".join(draw.choices(words, k=tokens - 24)),
+                            "completion": " " + " ".join(draw.choices(words, k=16))}) + "\n"
+                for _ in range(208)]
+        name = f"sweep{tokens}-{time.time():.0f}"
+        one = took(name + "-one", 1e-4, rows)
+        eight = took(name, [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3], rows)
+        print(f"about {tokens} tokens a row: one {one:.2f} s, eight rates {eight:.2f} s, "
+              f"{eight / one:.2f} times", flush=True)
+
+
 def main():
-    kinds = {f.__name__: f for f in (load, cold, repeats, forms, beside)}
+    kinds = {f.__name__: f for f in (load, cold, repeats, forms, beside, fair, sweep)}
     if len(sys.argv) < 3 or sys.argv[2] not in kinds:
         raise SystemExit(__doc__)
     kinds[sys.argv[2]](Server(sys.argv[1]), *sys.argv[3:])
