@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "tools/adapter_remote.h"
 #include "tools/bar.h"
+#include "tools/crew.h"
 #include "tools/offline.h"
 #include "tools/interrupt.h"
 #include "tools/options.h"
@@ -25,6 +26,7 @@
 
 struct train_flags {
     struct lf_offline_options o;
+    struct lf_seats seats;
     struct lf_remote_options remote;
     struct lf_settings_flags settings;
     const char *dataset, *eval, *init, *out, *log, *curve, *checkpoint;
@@ -38,6 +40,7 @@ struct train_flags {
 struct train_run {
     const struct train_flags *flags;
     struct lf_offline c;
+    struct lf_crew crew; /* with others that help */
     struct lf_train_settings s;
     struct lf_dataset *train, *eval; /* until the job takes them */
     struct lf_dataset_report rows;
@@ -102,11 +105,12 @@ static enum lf_err open_tracker(struct train_run *r, struct lf_diag *diag)
 static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
 {
     const struct train_flags *o = r->flags;
+    struct lf_seats seats = o->seats;
     enum lf_err rc = load_settings(r, diag);
     if (rc == LF_OK && r->s.from[0])
         rc = lf_fail(diag, LF_E_INVALID,
                      "\"from\" names a version of a daemon's; here it is --init-adapter");
-    rc = rc ?: lf_offline_open(&r->c, &o->o, diag);
+    rc = rc ?: lf_crew_open(&r->crew, &r->c, &o->o, &seats, diag);
     rc = rc ?: load_rows(r, &r->train, o->dataset, diag);
     if (rc == LF_OK && o->eval)
         rc = load_rows(r, &r->eval, o->eval, diag);
@@ -161,7 +165,8 @@ static void on_event(void *arg, const struct lf_train_event *e)
 
 /* ---- Training -------------------------------------------------------------------------------- */
 
-/* Room for a micro-batch of the longest rows, within the ceiling; never less than one row. */
+/* Room for a device's part of a step of the longest rows, within the ceiling; never less than one
+ * row. */
 static int batch_tokens(const struct train_run *r)
 {
     int64_t ceiling = r->flags->batch_tokens, longest = r->rows.n_max;
@@ -172,7 +177,8 @@ static int batch_tokens(const struct train_run *r)
         lf_dataset_report(r->eval, &eval);
         longest = eval.n_max > longest ? eval.n_max : longest;
     }
-    int64_t want = longest * r->s.batch_size * r->s.accumulation;
+    int64_t rows = ((int64_t)r->s.batch_size * r->s.accumulation + r->crew.n - 1) / r->crew.n;
+    int64_t want = longest * rows;
     want = want < ceiling ? want : ceiling;
     return (int)(want > longest ? want : longest);
 }
@@ -207,7 +213,7 @@ static enum lf_err make_exec(struct train_run *r, struct lf_exec **x, int rank,
     enum lf_err rc = lf_exec_new(x, r->c.stream, r->c.model, r->slots, &limits, diag);
     if (rc == LF_OK)
         take_host_memory(r, *x);
-    return rc;
+    return rc ?: lf_crew_start(&r->crew, &limits, diag);
 }
 
 /* Steps until the job ends; an interrupt leaves a checkpoint and LF_E_INTERRUPTED. */
@@ -263,6 +269,7 @@ static enum lf_err run_job(struct train_run *r, struct lf_exec *x, const struct 
     if (rc != LF_OK)
         return rc;
     r->train = r->eval = NULL;
+    lf_crew_give(&r->crew, &spec);
     lf_bar_init(&r->bar, o->o.quiet);
     rc = lf_trainer_add(t, &spec, &j, diag);
     if (rc == LF_OK) {
@@ -291,6 +298,7 @@ static enum lf_err train(struct train_run *r, struct lf_diag *diag)
     rc = rc ?: lf_slots_new(&r->slots, r->c.dev, config, 1, diag);
     rc = rc ?: make_exec(r, &x, init ? init->shape.rank_max : r->s.rank, diag);
     rc = rc ?: run_job(r, x, init, diag);
+    lf_crew_stop(&r->crew);
     lf_exec_free(x);
     lf_adapter_free(init);
     return rc;
@@ -376,6 +384,7 @@ static enum lf_err run_flags(const struct train_flags *o, struct lf_diag *diag)
     lf_dataset_free(r.eval);
     lf_slots_free(r.slots);
     lf_train_settings_free(&r.s);
+    lf_crew_close(&r.crew);
     lf_offline_close(&r.c);
     return rc;
 }
@@ -403,9 +412,9 @@ static enum lf_err train_there(const struct train_flags *o, const char *name, st
 /* What only one of the two ways knows is refused with the other, unless it is a preset. */
 static const char *misplaced(const struct lf_args *args, const struct lf_usage *u)
 {
-    static const char *const here[] = {"base",        "out",        "init-adapter", "log",
-                                       "curve",       "checkpoint", "quant",        "device",
-                                       "tensorboard", "mlflow",     "recompute"};
+    static const char *const here[] = {
+        "base",   "out",         "init-adapter", "log",       "curve", "checkpoint", "quant",
+        "device", "tensorboard", "mlflow",       "recompute", "gpu",   "seats"};
     static const char *const there[] = {"url", "api-key-file"};
     const char *const *names = args->n > 0 ? here : there;
     size_t n = args->n > 0 ? sizeof here / sizeof *here : sizeof there / sizeof *there;
@@ -439,8 +448,10 @@ static int check(struct train_flags *o, const struct lf_args *args, const struct
 
 int lf_cmd_train(int argc, char **argv)
 {
-    struct train_flags flags = {
-        .o.quant = LF_QUANT_NF4, .checkpoint_seconds = 60, .recompute = LF_RECOMPUTE_AUTO};
+    struct train_flags flags = {.o.quant = LF_QUANT_NF4,
+                                .seats = LF_CREW_SEATS,
+                                .checkpoint_seconds = 60,
+                                .recompute = LF_RECOMPUTE_AUTO};
     const struct lf_option options[] = {
         {"base", 'b', LF_OPT_STR, "BASE", &flags.o.base,
          "the base model, to train here: a checkpoint directory, or one at the hub"},
@@ -470,7 +481,8 @@ int lf_cmd_train(int argc, char **argv)
          "what backward makes again, or keeps in host memory, to save the device's. Does not "
          "change what is learnt"},
         LF_OFFLINE_OPTION_QUANT(flags.o),
-        LF_OFFLINE_OPTIONS_DEVICE(flags.o),
+        LF_OFFLINE_OPTIONS_COMPUTE(flags.o),
+        LF_CREW_OPTIONS(flags.seats),
         LF_REMOTE_OPTIONS(flags.remote),
         {"quiet", 0, LF_OPT_FLAG, NULL, &flags.o.quiet, "no progress bar"},
         {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print the result as JSON"},
@@ -482,7 +494,8 @@ int lf_cmd_train(int argc, char **argv)
         "With a NAME: has a daemon train that adapter, which is made where it is not there; "
         "`lorafs wait NAME` waits for it.\n\n"
         "With --base: trains a LoRA adapter in this process and writes it as PEFT does. An "
-        "interrupted run with --checkpoint goes on where it was when it is started again.",
+        "interrupted run with --checkpoint goes on where it was when it is started again, also on "
+        "more devices or fewer (--gpu, --seats).",
         options,
         .args_max = 2,
         .examples =

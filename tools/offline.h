@@ -34,13 +34,15 @@ struct lf_offline_options {
     {"quant", 'q', LF_OPT_CHOICE, LF_OFFLINE_QUANTS, &(o).quant,                                   \
      "form of the blocks' linear weights; none keeps them as stored, and a 4-bit checkpoint is "   \
      "used as it is in both cases"}
-#define LF_OFFLINE_OPTIONS_DEVICE(o)                                                               \
+#define LF_OFFLINE_OPTIONS_COMPUTE(o)                                                              \
     {"device", 'd', LF_OPT_CHOICE, LF_DEVICE_WORDS, &(o).device,                                   \
      "where to compute; auto takes a CUDA card where there is one"},                               \
     {"threads", 't', LF_OPT_INT, "N", &(o).threads, "threads of the cpu device; 0: one a core",    \
      .hi = 1024},                                                                                  \
     {"cpu-products", 0, LF_OPT_CHOICE, LF_CPU_PRODUCTS_WORDS, &(o).cpu_products,                   \
-     "how the cpu device multiplies 4-bit weights where it generates: in integers or in fp32"},    \
+     "how the cpu device multiplies 4-bit weights where it generates: in integers or in fp32"}
+#define LF_OFFLINE_OPTIONS_DEVICE(o)                                                               \
+    LF_OFFLINE_OPTIONS_COMPUTE(o),                                                                 \
     {"gpu", 0, LF_OPT_INT, "N", &(o).gpu, "which card of the cuda device, from 0", .hi = 63}
 /* clang-format on */
 

@@ -45,8 +45,8 @@ void lf_serving_init(struct lf_serving *s)
     s->daemon.data_dir = s->data_dir;
     s->daemon.version = lf_version;
     s->threads = s->daemon.threads;
-    s->seats = s->daemon.seats;
-    s->gpu = "0";
+    s->seats.n = s->daemon.seats;
+    s->seats.gpu = "0";
     s->slots = s->daemon.slots;
     s->batch_tokens = s->daemon.batch_tokens_max;
     s->train_tokens = s->daemon.train_tokens;
@@ -61,7 +61,8 @@ void lf_serving_init(struct lf_serving *s)
 static void take_options(struct lf_serving *s)
 {
     s->daemon.device = (enum lf_device_kind)s->device;
-    s->daemon.seats = (int)s->seats;
+    s->daemon.seats = (int)s->seats.n;
+    memcpy(s->daemon.gpu, s->seats.card, sizeof s->daemon.gpu);
     s->daemon.quant = (enum lf_quant)s->quant;
     s->daemon.threads = (int)s->threads;
     s->daemon.cpu_products = (enum lf_cpu_products)s->cpu_products;
@@ -171,55 +172,10 @@ static void restart(const struct lf_serving *s, pid_t mount, struct lf_diag *dia
     lf_buf_free(&text);
 }
 
-/* --gpu: *n cards, each once. */
-static enum lf_err cards_read(int card[LF_SEATS_MAX], int *n, const char *text,
-                              struct lf_diag *diag)
-{
-    const char *at = text;
-    *n = 0;
-    for (char *end; *at; at = *end ? end + 1 : end) {
-        long number = strtol(at, &end, 10);
-        bool twice = false;
-        for (int i = 0; i < *n; i++)
-            twice = twice || card[i] == number;
-        if (*at < '0' || *at > '9' || number > LF_CARD_MAX || (*end && (*end != ',' || !end[1])))
-            return lf_fail(diag, LF_E_INVALID, "--gpu %s: cards are numbers from 0, as 0,1; or all",
-                           text);
-        if (twice || *n == LF_SEATS_MAX)
-            return lf_fail(diag, LF_E_INVALID, "--gpu %s: %s", text,
-                           twice ? "a card stands there twice" : "too many cards");
-        card[(*n)++] = (int)number;
-    }
-    return *n > 0 ? LF_OK : lf_fail(diag, LF_E_INVALID, "--gpu names no card");
-}
-
-/* Those of --gpu, a seat each, or --seats on the cpu device. All cards where there is none: the
- * device says so, or is another. */
-static enum lf_err seats_take(struct lf_serving *s, struct lf_diag *diag)
-{
-    int n = 0;
-    bool all = strcmp(s->gpu, "all") == 0, several = s->seats > 1;
-    if (!all && cards_read(s->daemon.gpu, &n, s->gpu, diag) != LF_OK)
-        return LF_E_INVALID;
-    int cards = all ? lf_device_count(LF_DEVICE_CUDA) : 0;
-    for (; n < cards && n < LF_SEATS_MAX; n++)
-        s->daemon.gpu[n] = n;
-    if ((n > 1 && (several || s->device == LF_DEVICE_CPU || s->device == LF_DEVICE_REF)) ||
-        (several && s->device == LF_DEVICE_CUDA))
-        return lf_fail(diag, LF_E_INVALID,
-                       "--gpu has a seat on each card of the cuda device, --seats several on cpu");
-    if (several)
-        s->device = s->device == LF_DEVICE_AUTO ? LF_DEVICE_CPU : s->device;
-    else if (n > 1)
-        s->device = LF_DEVICE_CUDA;
-    s->seats = n > 1 ? n : s->seats;
-    return LF_OK;
-}
-
 enum lf_err lf_serving_base(struct lf_serving *s, struct lf_diag *diag)
 {
-    enum lf_err rc =
-        seats_take(s, diag) ?: lf_hub_base(s->base_dir, s->daemon.base_dir, false, diag);
+    enum lf_err rc = lf_seats_read(&s->seats, &s->device, diag)
+                         ?: lf_hub_base(s->base_dir, s->daemon.base_dir, false, diag);
     s->daemon.base_dir = s->base_dir;
     return rc;
 }

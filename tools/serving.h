@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "tools/offline.h"
 #include "tools/options.h"
+#include "tools/seats.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,8 +20,8 @@ struct lf_serving {
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, cpu_products, recompute, speculate, log_level, log_format;
     struct lf_option_strs pin;
-    const char *gpu;
-    int64_t threads, seats, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
+    struct lf_seats seats;
+    int64_t threads, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
     pid_t mount;         /* its child that is a mount; 0: none */
@@ -62,9 +63,9 @@ struct lf_serving {
      .hi = 1024},                                                                                  \
     {"cpu-products", 0, LF_OPT_CHOICE, LF_CPU_PRODUCTS_WORDS, &(s).cpu_products,                   \
      "how the cpu device multiplies 4-bit weights where it generates: in integers or in fp32"},    \
-    {"gpu", 0, LF_OPT_STR, "N,...|all", &(s).gpu,                                                  \
+    {"gpu", 0, LF_OPT_STR, "N,...|all", &(s).seats.gpu,                                            \
      "which cards of the cuda device, from 0: the base is on each, and they share the work"},      \
-    {"seats", 0, LF_OPT_INT, "N", &(s).seats,                                                      \
+    {"seats", 0, LF_OPT_INT, "N", &(s).seats.n,                                                    \
      "how many times the base is on the cpu device; they share its threads, and the work",         \
      .lo = 1, .hi = LF_SEATS_MAX},                                                                 \
     {"memory", 'm', LF_OPT_BYTES, "BYTES", &(s).daemon.gpu_memory_bytes,                           \

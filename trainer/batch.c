@@ -25,21 +25,48 @@ struct lf_row_group lf_job_group(const struct lf_job *j, bool eval, int64_t i)
 
 /* ---- Sequences ------------------------------------------------------------------------------- */
 
-/* Puts sequences of one row into the batch, all or none; false where they do not fit any more. A
- * row that is alone fits. */
+/* A row that is alone fits where the portion holds so many tokens at all. */
+static bool fits(const struct lf_portion *p, int budget, int n, int tokens)
+{
+    int most = p->n == 0 || budget > p->tokens_max ? p->tokens_max : budget;
+    return p->n + n <= p->seqs_max && p->n_tokens + tokens <= most;
+}
+
+/* The portion of the job's devices that has fewest tokens of those where so many fit, and in *slot
+ * the job's there; NULL: there is none. */
+static struct lf_portion *lightest(struct lf_job *j, int budget, int n, int tokens, int *slot)
+{
+    struct lf_portion *best = fits(&j->t->own, budget, n, tokens) ? &j->t->own : NULL;
+    *slot = j->slot;
+    for (int k = 0; k < j->n_replicas; k++) {
+        struct lf_portion *p = &j->replica[k]->portion;
+        if (!fits(p, budget, n, tokens) || (best && best->n_tokens <= p->n_tokens))
+            continue;
+        best = p;
+        *slot = j->replica[k]->slot;
+    }
+    return best;
+}
+
+/* Puts sequences of one row into the batch, all on one device, or none; false where they do not fit
+ * any more. */
 static bool put(struct lf_trainer *t, int budget, const struct lf_piece *pieces,
                 const struct lf_batch_seq *seqs, int n)
 {
-    int tokens = 0;
+    int tokens = 0, slot;
     for (int k = 0; k < n; k++)
         tokens += seqs[k].n;
-    if (t->n > 0 && (t->n + n > t->seqs_max || t->n_tokens + tokens > budget))
+    struct lf_portion *p = lightest(pieces->job, budget, n, tokens, &slot);
+    if (!p)
         return false;
     for (int k = 0; k < n; k++) {
-        t->batch[t->n] = seqs[k];
+        p->batch[p->n] = seqs[k];
+        p->batch[p->n].slot = seqs[k].slot < 0 ? -1 : slot;
+        p->at[p->n++] = t->n;
         t->pieces[t->n] = pieces[k];
         t->pieces[t->n++].n = seqs[k].n;
     }
+    p->n_tokens += tokens;
     t->n_tokens += tokens;
     t->weighs = t->weighs || pieces->job->known;
     return true;
@@ -102,9 +129,10 @@ static struct lf_batch_seq mixed(struct lf_trainer *t, const struct lf_job *j, b
     int n = lf_dataset_prompt(d, eval ? i : j->plan.rows[i], &prompt);
     lf_dataset_row(d, k, &other);
     int begin = lf_dataset_prompt(d, k, &other_prompt) - 1;
-    int most = lf_min_int(lf_min_int(j->s.max_length, t->m->rope_positions), t->tokens_max + 1) - n;
+    int most =
+        lf_min_int(lf_min_int(j->s.max_length, t->m->rope_positions), t->own.tokens_max + 1) - n;
     int learnt = lf_max_int(lf_min_int(other.n - begin, most), 1);
-    int32_t *ids = t->mixed + t->n_mixed, *labels = ids + 2 * t->tokens_max;
+    int32_t *ids = t->mixed + t->n_mixed, *labels = ids + t->mixed_max;
     memcpy(ids, prompt, (size_t)n * sizeof *ids);
     memcpy(ids + n, other.labels + begin, (size_t)(learnt - 1) * sizeof *ids);
     for (int at = 0; at < n - 1; at++)
@@ -168,12 +196,27 @@ static bool take_turn(struct lf_trainer *t, int budget, struct lf_job *j)
     return true;
 }
 
+static void empty_portion(struct lf_portion *p)
+{
+    p->n = p->n_tokens = 0;
+    p->noted = true;
+}
+
+static void empty(struct lf_trainer *t)
+{
+    t->n = t->n_tokens = t->n_mixed = 0;
+    t->weighs = false;
+    empty_portion(&t->own);
+    for (int i = 0; i < t->n_jobs; i++)
+        for (int k = 0; k < t->jobs[i]->n_replicas; k++)
+            empty_portion(&t->jobs[i]->replica[k]->portion);
+}
+
 /* Goes round the jobs, a micro-batch each, until the batch is full or nobody has rows. The first
  * that was ready and got nothing begins the next batch; where all got some, the next one does. */
 void lf_trainer_form(struct lf_trainer *t, int budget)
 {
-    t->n = t->n_tokens = t->n_mixed = 0;
-    t->weighs = false;
+    empty(t);
     bool full = false, got[LF_JOBS_FUSED_MAX] = {false};
     for (bool any = true; any && !full;) {
         any = false;

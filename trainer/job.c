@@ -97,7 +97,7 @@ static void settle(struct lf_job *j, bool wait)
 /* Copies parameters and moments to the host. */
 static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf_diag *diag)
 {
-    const struct lf_slot *slot = &j->t->slots->slot[j->slot];
+    const struct lf_slot *slot = &j->t->own.slots->slot[j->slot];
     size_t n = slot->shape.n_params, bytes = n * sizeof(float);
     *c = (struct lf_checkpoint){.step = j->now.step,
                                 .tokens = j->now.tokens,
@@ -116,10 +116,10 @@ static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf
     memcpy(c->digest, j->digest, sizeof c->digest);
     if (j->best.params)
         memcpy(c->best.params, j->best.params, bytes);
-    lf_stream_download(j->t->stream, c->data, slot->master, bytes);
-    lf_stream_download(j->t->stream, c->data + n, slot->m, bytes);
-    lf_stream_download(j->t->stream, c->data + 2 * n, slot->v, bytes);
-    enum lf_err rc = lf_stream_wait(j->t->stream, diag);
+    lf_stream_download(j->t->own.stream, c->data, slot->master, bytes);
+    lf_stream_download(j->t->own.stream, c->data + n, slot->m, bytes);
+    lf_stream_download(j->t->own.stream, c->data + 2 * n, slot->v, bytes);
+    enum lf_err rc = lf_stream_wait(j->t->own.stream, diag);
     if (rc != LF_OK)
         lf_checkpoint_free(c);
     return rc;
@@ -188,19 +188,94 @@ static void show_kept(struct lf_job *j)
     j->now.kept = j->best.params ? j->best.step : 0;
 }
 
+/* ---- Its replicas -----------------------------------------------------------------------------
+ */
+
+/* All answers are in before the first replica leaves: each reads the others' gradients. */
+bool lf_job_answers(struct lf_job *j)
+{
+    struct lf_diag why[LF_REPLICAS_MAX];
+    bool failed[LF_REPLICAS_MAX];
+    int n = j->n_replicas, left = 0;
+    for (int k = 0; k < n; k++)
+        failed[k] = lf_replica_answer(j->replica[k], &why[k]) != LF_OK;
+    for (int k = 0; k < n; k++) {
+        if (failed[k])
+            lf_replica_leave(j->replica[k]);
+        else
+            j->replica[left++] = j->replica[k];
+    }
+    j->n_replicas = left;
+    for (int k = 0; k < n; k++) {
+        struct lf_diag what;
+        if (!failed[k])
+            continue;
+        lf_fail(&what, LF_E_DEVICE_LOST, "a device left the training, which goes on on %d: %s",
+                left + 1, why[k].text);
+        lf_job_report(j, &(struct lf_train_event){.kind = LF_TRAIN_WARNING, .reason = what.text});
+    }
+    return left == n;
+}
+
+/* The same base, in the same numbers. */
+static enum lf_err check_replica(const struct lf_job *j, const struct lf_replica *r,
+                                 struct lf_diag *diag)
+{
+    const struct lf_trainer *t = j->t;
+    if (strcmp(r->m->digest, t->m->digest) != 0)
+        return lf_fail(diag, LF_E_BASE_DIFFERS, "a replica's base is another");
+    if (r->portion.stream->dev->act != t->own.stream->dev->act)
+        return lf_fail(diag, LF_E_INVALID, "a replica's device is of another kind");
+    return LF_OK;
+}
+
+static enum lf_err load_there(struct lf_replica *r, struct lf_diag *diag)
+{
+    int rank = r->job->adapter->shape.rank_max, most = lf_exec_limits(r->portion.x)->rank_max;
+    if (rank > most)
+        return lf_fail(diag, LF_E_INVALID, "the rank is %d; there it may be %d at the most", rank,
+                       most);
+    return lf_portion_load(&r->portion, &r->slot, r->job, diag);
+}
+
+/* Its adapter to the devices that help, and memory for what they tell each other. */
+static enum lf_err spread(struct lf_job *j, struct lf_diag *diag)
+{
+    void *grads = NULL;
+    size_t n = j->adapter->shape.n_params;
+    enum lf_err rc = LF_OK;
+    for (int k = 0; k < j->n_replicas; k++)
+        rc = rc ?: check_replica(j, j->replica[k], diag);
+    if (rc != LF_OK || j->n_replicas == 0)
+        return rc;
+    rc = lf_device_alloc_host(j->t->own.stream->dev, &grads,
+                              (size_t)(1 + j->n_replicas) * n * sizeof *j->grads, diag);
+    if (rc != LF_OK)
+        return rc;
+    j->grads = grads;
+    for (int k = 0; k < j->n_replicas; k++) {
+        struct lf_replica *r = j->replica[k];
+        r->job = j;
+        r->portion.t = j->t;
+        r->grads = j->grads + (size_t)(k + 1) * n;
+        lf_replica_ask(r, load_there);
+    }
+    lf_job_answers(j);
+    return LF_OK;
+}
+
+/* ---- Its place ------------------------------------------------------------------------------- */
+
 /* Takes the slot, with what the checkpoint has where there is one. */
 static enum lf_err take_slot(struct lf_job *j, struct lf_diag *diag)
 {
-    struct lf_trainer *t = j->t;
     struct lf_checkpoint *c = &j->found;
-    size_t n = j->adapter->shape.n_params, bytes = n * sizeof(float);
     if (c->data)
-        memcpy(j->adapter->params, c->data, bytes);
-    enum lf_err rc = lf_slots_load(t->slots, t->stream, &j->slot, j->adapter, true, diag);
+        memcpy(j->adapter->params, c->data, j->adapter->shape.n_params * sizeof(float));
+    enum lf_err rc = lf_portion_load(&j->t->own, &j->slot, j, diag);
+    rc = rc ?: spread(j, diag);
     if (rc != LF_OK || !c->data)
         return rc;
-    lf_stream_upload(t->stream, t->slots->slot[j->slot].m, c->data + n, bytes);
-    lf_stream_upload(t->stream, t->slots->slot[j->slot].v, c->data + 2 * n, bytes);
     j->now.step = j->now.resumed = j->checkpoint_step = c->step;
     j->now.tokens = c->tokens;
     j->now.seconds = c->seconds;
@@ -280,8 +355,9 @@ static enum lf_err keep_best(struct lf_job *j, struct lf_diag *diag)
         lf_job_end(j, LF_JOB_FAILED, &why);
         return LF_OK;
     }
-    lf_stream_download(j->t->stream, j->best.params, j->t->slots->slot[j->slot].master, bytes);
-    return lf_stream_wait(j->t->stream, diag);
+    lf_stream_download(j->t->own.stream, j->best.params, j->t->own.slots->slot[j->slot].master,
+                       bytes);
+    return lf_stream_wait(j->t->own.stream, diag);
 }
 
 static double mean_of(double sum, int64_t n)
@@ -430,7 +506,7 @@ bool lf_job_checkpointing(const struct lf_job *j)
 
 enum lf_err lf_job_adapter(struct lf_job *j, const struct lf_adapter **out, struct lf_diag *diag)
 {
-    enum lf_err rc = lf_slots_read(j->t->slots, j->t->stream, j->slot, j->adapter, diag);
+    enum lf_err rc = lf_slots_read(j->t->own.slots, j->t->own.stream, j->slot, j->adapter, diag);
     if (rc == LF_OK && ended(j) && keeps_best(j))
         memcpy(j->adapter->params, j->best.params, j->adapter->shape.n_params * sizeof(float));
     if (rc == LF_OK)
@@ -467,8 +543,11 @@ void lf_job_free(struct lf_job *j)
     lf_checkpoint_free(&j->found);
     free(j->best.params);
     free(j->known);
+    for (int k = 0; k < j->n_replicas; k++)
+        lf_replica_leave(j->replica[k]);
+    lf_device_release_host(t->own.stream->dev, j->grads);
     if (j->slot >= 0)
-        lf_slots_unload(t->slots, t->stream, j->slot);
+        lf_slots_unload(t->own.slots, t->own.stream, j->slot);
     lf_plan_free(&j->plan);
     lf_adapter_free(j->adapter);
     lf_dataset_free(j->train);
@@ -484,16 +563,16 @@ static enum lf_err check_length(const struct lf_trainer *t, const struct lf_data
 {
     struct lf_dataset_report r;
     lf_dataset_report(d, &r);
-    if (r.n_max > t->tokens_max && (s->loss == LF_LOSS_DPO || s->loss == LF_LOSS_ORPO))
+    if (r.n_max > t->own.tokens_max && (s->loss == LF_LOSS_DPO || s->loss == LF_LOSS_ORPO))
         return lf_fail(
             diag, LF_E_INVALID,
             "a pair has %d tokens and a batch holds %d: set max_length, of either of its "
             "texts, to half of that or less",
-            r.n_max, t->tokens_max);
-    if (r.n_max > t->tokens_max)
+            r.n_max, t->own.tokens_max);
+    if (r.n_max > t->own.tokens_max)
         return lf_fail(diag, LF_E_INVALID,
                        "a row has %d tokens and a batch holds %d: set max_length to that or less",
-                       r.n_max, t->tokens_max);
+                       r.n_max, t->own.tokens_max);
     return LF_OK;
 }
 
@@ -501,7 +580,7 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
                                 struct lf_diag *diag)
 {
     const struct lf_config *c = &j->t->m->config;
-    int rank_max = lf_exec_limits(j->t->x)->rank_max;
+    int rank_max = lf_exec_limits(j->t->own.x)->rank_max;
     struct lf_lora_settings lora = lf_train_settings_lora(&j->s);
     enum lf_err rc = init ? lf_adapter_copy(&j->adapter, init, diag)
                           : lf_adapter_new(&j->adapter, c, &lora, j->s.seed, diag);
@@ -516,7 +595,7 @@ static enum lf_err prefer(struct lf_job *j, struct lf_diag *diag)
 {
     if (j->s.loss == LF_LOSS_SUPERVISED)
         return LF_OK;
-    if (j->t->seqs_max < 2)
+    if (j->t->own.seqs_max < 2)
         return lf_fail(diag, LF_E_INVALID,
                        "a batch holds one text here, and preferences are of two");
     if (j->s.loss == LF_LOSS_KTO && lf_dataset_rows(j->train) < 2)
@@ -524,7 +603,9 @@ static enum lf_err prefer(struct lf_job *j, struct lf_diag *diag)
                        "one row: kto compares its prompt with another's completion");
     /* Groups follow each other: of the rows that have sequences in a batch only those of its first
      * and last group may have some in others. */
-    j->n_known = (int64_t)j->t->seqs_max + 2 * j->s.batch_size;
+    j->n_known = (int64_t)j->t->own.seqs_max + 2 * j->s.batch_size;
+    for (int k = 0; k < j->n_replicas; k++)
+        j->n_known += j->replica[k]->portion.seqs_max;
     j->known = calloc((size_t)j->n_known, sizeof *j->known);
     return j->known ? LF_OK : lf_no_memory(diag, "a job");
 }
@@ -570,6 +651,8 @@ enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,
 {
     struct lf_job *j = calloc(1, sizeof *j);
     if (!j) {
+        for (int k = 0; k < spec->n_replicas; k++)
+            lf_replica_leave(spec->replicas[k]);
         lf_dataset_free(spec->train);
         lf_dataset_free(spec->eval);
         return lf_no_memory(diag, "a job");
@@ -579,6 +662,9 @@ enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,
     j->train = spec->train;
     j->eval = spec->eval;
     j->eval_at = spec->eval_at;
+    lf_assert(spec->n_replicas <= LF_REPLICAS_MAX);
+    for (int k = 0; k < spec->n_replicas; k++)
+        j->replica[j->n_replicas++] = spec->replicas[k];
     j->event = spec->event;
     j->event_arg = spec->event_arg;
     j->checkpoint_seconds = spec->checkpoint_seconds;
@@ -607,6 +693,7 @@ enum lf_err lf_trainer_place(struct lf_trainer *t, struct lf_job *j, struct lf_d
     enum lf_err rc = LF_OK;
     if (t->n_jobs == LF_JOBS_FUSED_MAX)
         rc = lf_fail(diag, LF_E_DEVICE_FULL, "%d jobs train already", t->n_jobs);
+    rc = rc ?: lf_trainer_make_room(t, j, diag);
     rc = rc ?: take_slot(j, diag);
     if (rc != LF_OK) {
         lf_job_discard(j);

@@ -51,12 +51,32 @@ struct lf_job_eval {
     struct lf_reward_sums rewards;
 };
 
+/* A device's portion of the fused batch. */
+struct lf_portion {
+    struct lf_trainer *t; /* whose batch it is of; NULL: nobody's yet */
+    struct lf_exec *x;
+    struct lf_stream *stream;
+    struct lf_slots *slots;
+    int tokens_max, seqs_max;
+    struct lf_batch_seq *batch;      /* (seqs_max), likewise: */
+    struct lf_batch_result *results; /* what came of them */
+    int *at;                         /* where in the batch they are: indices of its pieces */
+    int n, n_tokens;
+    bool noted; /* nobody waits for what its losses say of preferences */
+};
+
 struct lf_job {
     struct lf_trainer *t;
     struct lf_train_settings s; /* its learning_rate is a number */
     struct lf_dataset *train, *eval;
-    struct lf_adapter *adapter; /* host copy, as of the last read */
-    int slot;                   /* -1: none yet */
+    struct lf_adapter *adapter;                  /* host copy, as of the last read */
+    int slot;                                    /* -1: none yet */
+    struct lf_replica *replica[LF_REPLICAS_MAX]; /* (n_replicas) */
+    int n_replicas;
+    float *grads;     /* (1 + replicas at the start, n_params) pinned: of a step, from its own
+                         device and each replica's; NULL where there are none */
+    float sumsq;      /* of the step's gradients */
+    bool step_broken; /* a replica left, and its part of the step with it */
     lf_train_event_fn event;
     void *event_arg;
 
@@ -104,30 +124,59 @@ struct lf_piece {
     enum lf_text_role role;
     int64_t index; /* of the plan's step, or of the evaluation rows */
     int n;         /* its tokens */
+    struct lf_batch_result result;
     double weight; /* of its row's loss */
     int n_before; /* of its supervised tokens those before the completion, which its log-probability
                      leaves out */
     struct lf_preference_loss outcome; /* of a chosen row, once its batch is run */
 };
 
+/* Something for a replica's device, on its lender's thread. */
+typedef enum lf_err (*lf_replica_work)(struct lf_replica *r, struct lf_diag *diag);
+
+enum lf_replica_state { LF_REPLICA_IDLE, LF_REPLICA_ASKED, LF_REPLICA_ANSWERED };
+
+struct lf_replica {
+    struct lf_portion portion;
+    const struct lf_model *m;
+    float *d_sumsq; /* device */
+    int slot;       /* the job's there; -1: none */
+    void (*wake)(void *arg);
+    void *arg;
+    /* The job's side */
+    struct lf_job *job;
+    float *grads; /* (n_params) pinned: its gradients, in the job's memory */
+    bool pending; /* it was asked, and its answer is not known */
+
+    pthread_mutex_t lock; /* protects what is below */
+    pthread_cond_t changed;
+    enum lf_replica_state state;
+    lf_replica_work work; /* asked for */
+    enum lf_err rc;       /* of the answer */
+    struct lf_diag why;
+    bool let_go; /* by the job */
+    bool closed; /* by the lender */
+    int refs;
+};
+
 struct lf_trainer {
-    struct lf_exec *x;
-    struct lf_stream *stream;
+    struct lf_portion own; /* of the device whose thread calls */
     struct lf_model *m;
-    struct lf_slots *slots;
-    int tokens_max, seqs_max;
     struct lf_job *jobs[LF_JOBS_FUSED_MAX];
     int n_jobs;
     int turn; /* job that is asked first for the next batch */
-    /* The fused batch, (seqs_max) each. */
-    struct lf_batch_seq *batch;
-    struct lf_batch_result *results;
-    struct lf_piece *pieces;
+    /* The fused batch, of all devices. */
+    struct lf_piece *pieces; /* (pieces_max) */
+    int pieces_max;
     int n, n_tokens;
     bool weighs;    /* some job's loss is one of preferences */
-    int32_t *mixed; /* (2, 2 tokens_max) ids and labels of prompts with others' completions: of the
-                       batch's, and of one that it may have no room for */
-    int n_mixed;    /* of either, the batch's */
+    int32_t *mixed; /* (2, mixed_max) ids and labels of prompts with others' completions: of the
+                       batch's, and of one of tokens_max that it may have no room for */
+    int mixed_max, n_mixed; /* of either, n of them the batch's */
+    /* Portions whose losses are not all noted: preferences compare texts of several. */
+    pthread_mutex_t weigh_lock;
+    pthread_cond_t weigh_all;
+    int weighing;
     /* Squares of gradients' norms, (LF_JOBS_FUSED_MAX). */
     float *d_sumsq, *sumsq;
 };
@@ -142,14 +191,57 @@ struct lf_row_group {
     int n;
 };
 struct lf_row_group lf_job_group(const struct lf_job *j, bool eval, int64_t i);
-/* weigh.c, for lf_exec_run_weighed, with the trainer: what the batch's losses say of preferences,
- * into pieces' outcomes, and what their tokens' gradients weigh. */
-void lf_trainer_weigh(void *trainer, const struct lf_batch_losses *of);
+/* Room for a batch of the jobs that are here, and of this one. */
+enum lf_err lf_trainer_make_room(struct lf_trainer *t, const struct lf_job *j,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+/* weigh.c, for lf_exec_run_weighed, with a portion: what its losses say of preferences, into
+ * pieces' outcomes, and what their tokens' gradients weigh. Waits for the other portions' losses.
+ */
+void lf_portion_weigh(void *portion, const struct lf_batch_losses *of);
+
+/* portion.c. x, slots and what is in them must outlive it; lf_portion_deinit in any case. */
+enum lf_err lf_portion_init(struct lf_portion *p, struct lf_exec *x, struct lf_slots *slots,
+                            int tokens_max, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_portion_deinit(struct lf_portion *p);
+/* Nobody waits any more for what its losses say. */
+void lf_portion_noted(struct lf_portion *p);
+/* The job's adapter, with the moments of its checkpoint, into a slot. */
+enum lf_err lf_portion_load(struct lf_portion *p, int *slot, const struct lf_job *j,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+
+/* replica.c: has its lender do this, and waits for that. The answer comes before the next thing;
+ * LF_OK where nothing was asked. */
+void lf_replica_ask(struct lf_replica *r, lf_replica_work work);
+enum lf_err lf_replica_answer(struct lf_replica *r, struct lf_diag *why) LF_MUST_CHECK;
+
+/* job.c: waits for the answers of all of its replicas; those who failed leave the job, and an event
+ * says so. True: all are there. */
+bool lf_job_answers(struct lf_job *j);
+/* All rows of its step are in batches that were formed. */
+static inline bool lf_job_step_full(const struct lf_job *j)
+{
+    return j->now.state == LF_JOB_RUNNING && !j->evaluation.running &&
+           j->sums.turn.next == j->plan.n;
+}
+
+/* split.c: runs the fused batch, each portion on its device. A job that a replica left meanwhile
+ * has a broken step. */
+enum lf_err lf_trainer_run(struct lf_trainer *t, struct lf_diag *diag) LF_MUST_CHECK;
+/* What a broken step has is forgotten, and it begins anew. */
+void lf_job_mend(struct lf_job *j);
+/* The optimizer step of these jobs on all of their devices; as lf_trainer_update, which is that of
+ * the trainer's own. */
+enum lf_err lf_trainer_update_all(struct lf_trainer *t, struct lf_job *const *jobs, int n,
+                                  double *norms, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* The optimizer step of these jobs, whose gradients are complete, in one launch. norms: (n) of the
  * gradients before clipping. A job whose norm is not finite is left as it is. */
 enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, int n,
                               double *norms, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* The same step of one job in another slot. d_sumsq: the step's, on that device. */
+void lf_job_adam(const struct lf_job *j, struct lf_stream *stream, const struct lf_slot *slot,
+                 const float *d_sumsq);
 
 /* The learning rate of the step under way. */
 double lf_job_rate(const struct lf_job *j);

@@ -10,30 +10,20 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
                            struct lf_model *m, struct lf_slots *slots, int tokens_max,
                            struct lf_diag *diag)
 {
-    const struct lf_exec_limits *limits = lf_exec_limits(x);
-    if (limits->train_tokens_max < 1)
-        return lf_fail(diag, LF_E_INVALID, "this exec has no room for training");
     struct lf_trainer *t = calloc(1, sizeof *t);
     if (!t)
         return lf_no_memory(diag, "a trainer");
-    t->x = x;
-    t->stream = stream;
-    t->m = m;
-    t->slots = slots;
-    t->tokens_max = limits->train_tokens_max;
-    if (tokens_max > 0 && tokens_max < t->tokens_max)
-        t->tokens_max = tokens_max;
-    t->seqs_max = limits->seqs_max;
-    size_t n = (size_t)t->seqs_max;
-    t->batch = calloc(n, sizeof *t->batch);
-    t->results = calloc(n, sizeof *t->results);
-    t->pieces = calloc(n, sizeof *t->pieces);
-    t->sumsq = calloc(LF_JOBS_FUSED_MAX, sizeof *t->sumsq);
-    t->mixed = malloc(4 * (size_t)t->tokens_max * sizeof *t->mixed);
-    enum lf_err rc = LF_OK;
     void *d_sumsq = NULL;
-    if (!t->batch || !t->results || !t->pieces || !t->sumsq || !t->mixed)
+    lf_assert(stream == lf_exec_stream(x));
+    pthread_mutex_init(&t->weigh_lock, NULL);
+    pthread_cond_init(&t->weigh_all, NULL);
+    t->m = m;
+    enum lf_err rc = lf_portion_init(&t->own, x, slots, tokens_max, diag);
+    t->own.t = t;
+    t->sumsq = calloc(LF_JOBS_FUSED_MAX, sizeof *t->sumsq);
+    if (rc == LF_OK && !t->sumsq)
         rc = lf_no_memory(diag, "a trainer");
+    rc = rc ?: lf_trainer_make_room(t, NULL, diag);
     rc = rc ?: lf_device_alloc(stream->dev, &d_sumsq, LF_JOBS_FUSED_MAX * sizeof(float), diag);
     t->d_sumsq = d_sumsq;
     if (rc == LF_OK)
@@ -49,12 +39,13 @@ void lf_trainer_free(struct lf_trainer *t)
         return;
     while (t->n_jobs > 0)
         lf_job_free(t->jobs[t->n_jobs - 1]);
-    free(t->batch);
-    free(t->results);
+    lf_portion_deinit(&t->own);
     free(t->pieces);
     free(t->sumsq);
     free(t->mixed);
-    lf_device_release(t->stream->dev, t->d_sumsq);
+    lf_device_release(t->own.stream->dev, t->d_sumsq);
+    pthread_cond_destroy(&t->weigh_all);
+    pthread_mutex_destroy(&t->weigh_lock);
     free(t);
 }
 
@@ -78,7 +69,7 @@ static void end_micro(struct lf_job *j, int i)
 /* The loss of a sequence, and what it says of preferences. */
 static bool is_finite(const struct lf_trainer *t, int i)
 {
-    return isfinite(t->results[i].loss_sum) && isfinite(t->pieces[i].outcome.loss);
+    return isfinite(t->pieces[i].result.loss_sum) && isfinite(t->pieces[i].outcome.loss);
 }
 
 /* The rows of the batch whose loss is not finite; none where that goes for all of several: then it
@@ -118,9 +109,9 @@ static void fail_loss(struct lf_job *j, const struct lf_piece *p)
 }
 
 /* What a row's own sequence adds to the means. */
-static void add_loss(struct lf_loss_sums *s, const struct lf_piece *p,
-                     const struct lf_batch_result *r)
+static void add_loss(struct lf_loss_sums *s, const struct lf_piece *p)
 {
+    const struct lf_batch_result *r = &p->result;
     enum lf_loss loss = p->job->s.loss;
     bool chosen = p->role == LF_TEXT_CHOSEN;
     if (chosen && (loss == LF_LOSS_SUPERVISED || loss == LF_LOSS_ORPO)) {
@@ -156,14 +147,14 @@ static void credit(struct lf_trainer *t, int i)
 {
     const struct lf_piece *p = &t->pieces[i];
     struct lf_job *j = p->job;
-    if (j->now.state != LF_JOB_RUNNING)
+    if (j->now.state != LF_JOB_RUNNING || j->step_broken)
         return;
     if (!is_finite(t, i)) {
         fail_loss(j, p);
         return;
     }
     bool last = p->role == LF_TEXT_CHOSEN; /* of the row's, or with its pair's other text */
-    add_loss(p->eval ? &j->evaluation.loss : &j->sums.micro, p, &t->results[i]);
+    add_loss(p->eval ? &j->evaluation.loss : &j->sums.micro, p);
     add_rewards(p->eval ? &j->evaluation.rewards : &j->sums.rewards, p);
     if (p->eval || p->role > LF_TEXT_REJECTED)
         return;
@@ -185,11 +176,11 @@ static enum lf_err finish(struct lf_trainer *t, struct lf_diag *diag)
             continue;
         if (j->evaluation.running && j->evaluation.turn.next == lf_dataset_rows(j->eval))
             rc = lf_job_eval_done(j, diag);
-        else if (!j->evaluation.running && j->sums.turn.next == j->plan.n)
+        else if (lf_job_step_full(j))
             jobs[n++] = j;
     }
     if (rc == LF_OK && n > 0)
-        rc = lf_trainer_update(t, jobs, n, norms, diag);
+        rc = lf_trainer_update_all(t, jobs, n, norms, diag);
     for (int i = 0; i < n && rc == LF_OK; i++) {
         if (jobs[i]->now.state != LF_JOB_RUNNING)
             continue;
@@ -214,12 +205,13 @@ enum lf_err lf_trainer_step(struct lf_trainer *t, int budget, int *active, struc
         rc = lf_job_poll(t->jobs[i], diag);
     if (rc != LF_OK)
         return rc;
-    lf_trainer_form(t, budget > 0 && budget < t->tokens_max ? budget : t->tokens_max);
+    lf_trainer_form(t, budget > 0 && budget < t->own.tokens_max ? budget : t->own.tokens_max);
     if (t->n > 0)
-        rc = lf_exec_run_weighed(t->x, t->batch, t->n, t->weighs ? lf_trainer_weigh : NULL, t,
-                                 t->results, diag);
+        rc = lf_trainer_run(t, diag);
     for (int i = 0; i < t->n && rc == LF_OK; i++)
         credit(t, i);
+    for (int i = 0; i < t->n_jobs && rc == LF_OK; i++)
+        lf_job_mend(t->jobs[i]);
     if (rc == LF_OK && t->n > 0)
         rc = finish(t, diag);
     *active = 0;

@@ -19,6 +19,7 @@
 #include "model/exec.h"
 #include "trainer/dataset.h"
 #include "trainer/limits.h"
+#include "trainer/replica.h"
 #include "trainer/settings.h"
 
 #include <stdint.h>
@@ -81,6 +82,9 @@ struct lf_job_spec {
     const struct lf_train_fault *fault; /* copied: it is tried again, and runs at half the
                                            settings' rate, with others in the place of those rows;
                                            NULL: not */
+    struct lf_replica *const *replicas; /* (n_replicas) other devices that help; taken, each of no
+                                           other job; NULL: none */
+    int n_replicas;                     /* up to LF_REPLICAS_MAX */
     lf_train_event_fn event;            /* or NULL */
     void *event_arg;
 };

@@ -5,16 +5,16 @@
 
 #define RUNS_APART 64 /* even: a site's two are in one launch */
 
-static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf_job *j, int i)
+static struct lf_adam_args adam_args(const struct lf_job *j, const struct lf_slot *slot,
+                                     const float *d_sumsq)
 {
-    const struct lf_slot *slot = &t->slots->slot[j->slot];
     const struct lf_train_settings *s = &j->s;
     return (struct lf_adam_args){.p = slot->master,
                                  .m = slot->m,
                                  .v = slot->v,
                                  .g = slot->grad,
                                  .copy = slot->copy == (void *)slot->master ? NULL : slot->copy,
-                                 .sumsq = s->max_grad_norm > 0 ? t->d_sumsq + i : NULL,
+                                 .sumsq = s->max_grad_norm > 0 ? d_sumsq : NULL,
                                  .n = slot->shape.n_params,
                                  .grad_scale = 1,
                                  .max_norm = (float)s->max_grad_norm,
@@ -28,8 +28,8 @@ static struct lf_adam_args adam_args(const struct lf_trainer *t, const struct lf
 }
 
 /* The part of a run from `off` on, at a rate of its own. */
-static struct lf_adam_args part_of(const struct lf_trainer *t, const struct lf_adam_args *whole,
-                                   size_t off, size_t n, double rate)
+static struct lf_adam_args part_of(enum lf_dtype act, const struct lf_adam_args *whole, size_t off,
+                                   size_t n, double rate)
 {
     struct lf_adam_args a = *whole;
     a.p += off;
@@ -37,33 +37,43 @@ static struct lf_adam_args part_of(const struct lf_trainer *t, const struct lf_a
     a.v += off;
     a.g += off;
     if (a.copy)
-        a.copy = (char *)a.copy + off * lf_dtype_bytes(t->stream->dev->act);
+        a.copy = (char *)a.copy + off * lf_dtype_bytes(act);
     a.n = n;
     a.lr = (float)(a.lr * rate);
     return a;
 }
 
 /* LoRA+: A and B of each site apart. */
-static void update_apart(const struct lf_trainer *t, const struct lf_job *j,
-                         const struct lf_adam_args *whole)
+static void update_apart(const struct lf_job *j, struct lf_stream *stream,
+                         const struct lf_adapter_shape *shape, const struct lf_adam_args *whole)
 {
     struct lf_adam_args runs[RUNS_APART];
-    const struct lf_config *c = &t->m->config;
-    const struct lf_adapter_shape *shape = &t->slots->slot[j->slot].shape;
+    const struct lf_config *c = &j->t->m->config;
+    enum lf_dtype act = stream->dev->act;
     int n = 0;
     for (int i = 0; i < shape->n_sites; i++) {
         size_t rank = (size_t)shape->rank[i], K = (size_t)c->proj[i % c->n_proj].K;
         if (rank == 0)
             continue;
         if (n == RUNS_APART) {
-            t->stream->ops->adam(t->stream, runs, n);
+            stream->ops->adam(stream, runs, n);
             n = 0;
         }
-        runs[n++] = part_of(t, whole, shape->a_off[i], rank * K, 1);
-        runs[n++] = part_of(t, whole, shape->b_off[i], (size_t)c->proj[i % c->n_proj].N * rank,
+        runs[n++] = part_of(act, whole, shape->a_off[i], rank * K, 1);
+        runs[n++] = part_of(act, whole, shape->b_off[i], (size_t)c->proj[i % c->n_proj].N * rank,
                             j->s.lora_plus);
     }
-    t->stream->ops->adam(t->stream, runs, n);
+    stream->ops->adam(stream, runs, n);
+}
+
+void lf_job_adam(const struct lf_job *j, struct lf_stream *stream, const struct lf_slot *slot,
+                 const float *d_sumsq)
+{
+    struct lf_adam_args run = adam_args(j, slot, d_sumsq);
+    if (j->s.lora_plus != 1)
+        update_apart(j, stream, &slot->shape, &run);
+    else
+        stream->ops->adam(stream, &run, 1);
 }
 
 enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, int n,
@@ -71,27 +81,30 @@ enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, 
 {
     struct lf_sumsq_args squares[LF_JOBS_FUSED_MAX];
     struct lf_adam_args runs[LF_JOBS_FUSED_MAX];
+    struct lf_stream *stream = t->own.stream;
     for (int i = 0; i < n; i++) {
-        const struct lf_slot *slot = &t->slots->slot[jobs[i]->slot];
+        const struct lf_slot *slot = &t->own.slots->slot[jobs[i]->slot];
         squares[i] = (struct lf_sumsq_args){t->d_sumsq + i, slot->grad, slot->shape.n_params};
     }
-    t->stream->ops->sumsq(t->stream, squares, n);
-    lf_stream_download(t->stream, t->sumsq, t->d_sumsq, (size_t)n * sizeof *t->sumsq);
-    enum lf_err rc = lf_stream_wait(t->stream, diag);
+    stream->ops->sumsq(stream, squares, n);
+    lf_stream_download(stream, t->sumsq, t->d_sumsq, (size_t)n * sizeof *t->sumsq);
+    enum lf_err rc = lf_stream_wait(stream, diag);
     if (rc != LF_OK)
         return rc;
     int n_runs = 0;
     for (int i = 0; i < n; i++) {
+        jobs[i]->sumsq = t->sumsq[i];
         norms[i] = sqrt(t->sumsq[i]);
         if (!isfinite(norms[i]))
             continue;
-        runs[n_runs] = adam_args(t, jobs[i], i);
+        const struct lf_slot *slot = &t->own.slots->slot[jobs[i]->slot];
+        runs[n_runs] = adam_args(jobs[i], slot, t->d_sumsq + i);
         if (jobs[i]->s.lora_plus != 1)
-            update_apart(t, jobs[i], &runs[n_runs]);
+            update_apart(jobs[i], stream, &slot->shape, &runs[n_runs]);
         else
             n_runs++;
     }
     if (n_runs > 0)
-        t->stream->ops->adam(t->stream, runs, n_runs);
+        stream->ops->adam(stream, runs, n_runs);
     return LF_OK;
 }

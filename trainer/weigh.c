@@ -1,5 +1,6 @@
 /* Preferences between a batch's forward and its backward: what its losses say of rows, and what
  * their tokens weigh in the gradient. */
+#include "core/lock.h"
 #include "trainer/job.h"
 
 #include <math.h>
@@ -60,13 +61,24 @@ static void weigh_row(struct lf_piece *p, const struct lf_batch_losses *of)
         weigh_text(&p[i], &of[i], weight * p->outcome.slope[i]);
 }
 
-void lf_trainer_weigh(void *trainer, const struct lf_batch_losses *of)
+/* A row's group may be on several devices, and what is run ahead for it. */
+static void wait_for_others(struct lf_trainer *t)
 {
-    struct lf_trainer *t = trainer;
-    for (int i = 0; i < t->n; i++)
-        if (t->pieces[i].job->known)
-            note(&t->pieces[i], &of[i]);
-    for (int i = 0; i < t->n; i++)
-        if (t->pieces[i].job->known && t->pieces[i].role == LF_TEXT_CHOSEN)
-            weigh_row(&t->pieces[i], &of[i]);
+    lf_lock_auto held = lf_lock(&t->weigh_lock);
+    while (t->weighing > 0)
+        pthread_cond_wait(&t->weigh_all, &t->weigh_lock);
+}
+
+void lf_portion_weigh(void *portion, const struct lf_batch_losses *of)
+{
+    struct lf_portion *p = portion;
+    struct lf_piece *pieces = p->t->pieces;
+    for (int i = 0; i < p->n; i++)
+        if (pieces[p->at[i]].job->known)
+            note(&pieces[p->at[i]], &of[i]);
+    lf_portion_noted(p);
+    wait_for_others(p->t);
+    for (int i = 0; i < p->n; i++)
+        if (pieces[p->at[i]].job->known && pieces[p->at[i]].role == LF_TEXT_CHOSEN)
+            weigh_row(&pieces[p->at[i]], &of[i]);
 }

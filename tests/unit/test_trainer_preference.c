@@ -76,38 +76,6 @@ static void certainty_is_finite(void **state)
 
 /* ---- Trainings ------------------------------------------------------------------------------- */
 
-static void put_run(struct lf_buf *out, const char *key, uint32_t first, int n)
-{
-    lf_buf_printf(out, "\"%s\": [", key);
-    for (int k = 0; k < n; k++)
-        lf_buf_printf(out, "%s%d", k ? ", " : "", rig_id(first, k));
-    lf_buf_puts(out, "]");
-}
-
-/* 30 pairs: what goes on like the prompt is preferred to something else. spread: of the lengths. */
-static struct lf_dataset *pairs_made(const struct lf_train_settings *s, uint32_t spread)
-{
-    lf_buf_auto text = {0};
-    struct lf_diag diag = {""};
-    struct lf_dataset *d;
-    char path[64];
-    for (int i = 0; i < 30; i++) {
-        struct lf_u32x4 r = lf_rng4(3, (uint64_t)i, 0);
-        lf_buf_puts(&text, "{");
-        put_run(&text, "prompt_ids", r.v[1], 3 + (int)(r.v[0] % spread));
-        lf_buf_puts(&text, ", ");
-        put_run(&text, "chosen_ids", r.v[1] + 40, 2 + (int)(r.v[2] % spread));
-        lf_buf_puts(&text, ", ");
-        put_run(&text, "rejected_ids", r.v[3] + 7, 2 + (int)(r.v[3] % spread));
-        lf_buf_puts(&text, "}\n");
-    }
-    snprintf(path, sizeof path, "test_preference.%d.jsonl", (int)getpid());
-    must(lf_file_write(path, text.data, text.len, &diag), &diag);
-    must(lf_dataset_load(&d, path, t.model, s, false, NULL, &diag), &diag);
-    unlink(path);
-    return d;
-}
-
 static struct lf_train_settings preference_settings(enum lf_loss loss)
 {
     struct lf_train_settings s = rig_settings();
@@ -144,7 +112,8 @@ static struct lf_job *add(struct lf_trainer *trainer, const struct lf_train_sett
     struct lf_job *j;
     struct lf_job_spec spec = {
         .settings = s, .checkpoint_dir = checkpoint, .event = o ? listen : NULL, .event_arg = o};
-    spec.train = s->loss == LF_LOSS_SUPERVISED ? rows_made(&t, s, 30, 3) : pairs_made(s, spread);
+    spec.train =
+        s->loss == LF_LOSS_SUPERVISED ? rows_made(&t, s, 30, 3) : pairs_made(&t, s, spread);
     must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
     return j;
 }
@@ -175,8 +144,8 @@ static void preferences_are_learnt(void **state)
         s.eval_every = s.steps;
         struct lf_trainer *trainer = trainer_open(&t);
         struct lf_job_spec spec = {.settings = &s,
-                                   .train = pairs_made(&s, 6),
-                                   .eval = pairs_made(&s, 6),
+                                   .train = pairs_made(&t, &s, 6),
+                                   .eval = pairs_made(&t, &s, 6),
                                    .event = listen,
                                    .event_arg = &o};
         must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
@@ -258,8 +227,8 @@ static void evaluation_says_what_a_step_says(void **state)
         s.eval_every = 1;
         s.shuffle = false;
         struct lf_job_spec spec = {.settings = &s,
-                                   .train = pairs_made(&s, 6),
-                                   .eval = pairs_made(&s, 6),
+                                   .train = pairs_made(&t, &s, 6),
+                                   .eval = pairs_made(&t, &s, 6),
                                    .event = listen,
                                    .event_arg = &o};
         must(lf_trainer_add(trainer, &spec, &j, &diag), &diag);
@@ -313,7 +282,7 @@ static void a_pair_that_no_batch_holds_is_refused(void **state)
     struct lf_trainer *trainer;
     struct lf_job *j;
     must(lf_trainer_new(&trainer, t.exec, t.stream, t.model, t.slots, 12, &diag), &diag);
-    struct lf_job_spec spec = {.settings = &s, .train = pairs_made(&s, 6)};
+    struct lf_job_spec spec = {.settings = &s, .train = pairs_made(&t, &s, 6)};
     assert_int_equal(lf_trainer_add(trainer, &spec, &j, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "a pair has"));
     lf_trainer_free(trainer);

@@ -103,6 +103,39 @@ static inline struct lf_dataset *rows_made(const struct tiny *t, const struct lf
     return d;
 }
 
+static inline void put_run(struct lf_buf *out, const char *key, uint32_t first, int n)
+{
+    lf_buf_printf(out, "\"%s\": [", key);
+    for (int k = 0; k < n; k++)
+        lf_buf_printf(out, "%s%d", k ? ", " : "", rig_id(first, k));
+    lf_buf_puts(out, "]");
+}
+
+/* 30 pairs: what goes on like the prompt is preferred to something else. spread: of the lengths. */
+static inline struct lf_dataset *pairs_made(const struct tiny *t, const struct lf_train_settings *s,
+                                            uint32_t spread)
+{
+    lf_buf_auto text = {0};
+    struct lf_diag diag = {""};
+    struct lf_dataset *d;
+    char path[64];
+    for (int i = 0; i < 30; i++) {
+        struct lf_u32x4 r = lf_rng4(3, (uint64_t)i, 0);
+        lf_buf_puts(&text, "{");
+        put_run(&text, "prompt_ids", r.v[1], 3 + (int)(r.v[0] % spread));
+        lf_buf_puts(&text, ", ");
+        put_run(&text, "chosen_ids", r.v[1] + 40, 2 + (int)(r.v[2] % spread));
+        lf_buf_puts(&text, ", ");
+        put_run(&text, "rejected_ids", r.v[3] + 7, 2 + (int)(r.v[3] % spread));
+        lf_buf_puts(&text, "}\n");
+    }
+    snprintf(path, sizeof path, "train_rig_pairs.%d.jsonl", (int)getpid());
+    must(lf_file_write(path, text.data, text.len, &diag), &diag);
+    must(lf_dataset_load(&d, path, t->model, s, false, NULL, &diag), &diag);
+    unlink(path);
+    return d;
+}
+
 /* 12 steps of 4 rows, dropout and all. */
 static inline struct lf_train_settings rig_settings(void)
 {
