@@ -1,5 +1,5 @@
-# A base of Mistral-7B's shape on one card and on two: 62 jobs of one row of 60 to 500 tokens from the
-# first step to the end of the last, and 128 users of 64 adapters. Prints both rates of both.
+# A base of Mistral-7B's shape on one card and on two: 62 jobs of one row of 60 to 500 tokens from
+# the first step to the end of the last, and 128 users of 64 adapters. Prints both rates of both.
 . "$TEST_LIB/http.sh"
 . "$TEST_LIB/large.sh"
 one=(--gpu 0) two=(--gpu 0,1)
@@ -28,7 +28,8 @@ rates() {
     tokens=$(metric train_tokens_total)
     start=$(date +%s%N)
     wait_until 600 all_ready || fail "not all are ready: $(cat "$WORK/body")"
-    trained=$((($(metric train_tokens_total) - tokens) * 1000 / (($(date +%s%N) - start) / 1000000)))
+    ms=$((($(date +%s%N) - start) / 1000000))
+    trained=$((($(metric train_tokens_total) - tokens) * 1000 / ms))
     "$BIN/lorafs" bench serve --url "$URL" --models "many:$((jobs + 2))" --users "$users" \
         --prompt-tokens 16,16 --completion-tokens 128,128 --seconds "${LF_SECONDS:-8}" --warmup 4 \
         --vocabulary 256 --json >"$WORK/served"

@@ -1,5 +1,5 @@
-# Sourced by the cases of large/ after http.sh or common.sh: a base of Mistral-7B's shape with random
-# weights, and trainings whose rate is measured.
+# Sourced by the cases of large/ after http.sh or common.sh: a base of Mistral-7B's shape with
+# random weights, and trainings whose rate is measured.
 shape=${LF_SHAPE:-} # options of random_checkpoint.py: a smaller one, to try a case on a CPU
 [ "$DEVICE" = cuda ] || [ -n "$shape" ] || skip "it needs a card"
 
