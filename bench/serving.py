@@ -198,9 +198,9 @@ def fair(server, crowded, other):
 
 
 def sweep(server):
-    def took(name, rates, rows):
-        config = {"rank": 8, "steps": 192, "batch_size": 1, "target_modules": ["q_proj", "v_proj"],
-                  "learning_rate": rates, "eval_every": 48, "max_tokens": 2}
+    def took(name, rates, rows, steps):
+        config = {"rank": 8, "target_modules": ["q_proj", "v_proj"], "learning_rate": rates,
+                  "steps": steps, "batch_size": 1, "eval_every": steps // 4, "max_tokens": 2}
         server.request("POST", "/v1/adapters", {"name": name, "config": config}).read()
         path = f"/v1/adapters/{name}/files/"
         server.request("PUT", path + "eval.jsonl", "".join(rows[:16])).read()
@@ -213,16 +213,16 @@ def sweep(server):
         return time.perf_counter() - begun
 
     words = "time year people way day man thing woman life child world school".split()
-    for tokens in (64, 128, 480):
+    for tokens, steps in ((64, 192), (64, 600), (128, 600), (480, 192)):
         draw = random.Random(tokens)
         rows = [json.dumps({"prompt": " ".join(draw.choices(words, k=tokens - 24)),
                             "completion": " " + " ".join(draw.choices(words, k=16))}) + "\n"
-                for _ in range(208)]
+                for _ in range(16 + steps)]
         name = f"sweep{tokens}-{time.time():.0f}"
-        one = took(name + "-one", 1e-4, rows)
-        eight = took(name, [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3], rows)
-        print(f"about {tokens} tokens a row: one {one:.2f} s, eight rates {eight:.2f} s, "
-              f"{eight / one:.2f} times", flush=True)
+        one = took(name + "-one", 1e-4, rows, steps)
+        eight = took(name, [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3], rows, steps)
+        print(f"{steps} steps of a row of about {tokens} tokens: one {one:.2f} s, eight rates "
+              f"{eight:.2f} s, {eight / one:.2f} times", flush=True)
 
 
 def main():

@@ -97,7 +97,7 @@ static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
         return rc;
     struct lf_device_info info;
     lf_device_info(e->dev, &info);
-    int seqs = e->dev->traits->seqs;
+    int seqs = e->dev->traits->seqs + e->dev->traits->seqs / LF_PLACES_KEPT_PART;
     /* Evaluation batches are as large as training's, and have no backward. */
     bool more = e->o->train_tokens > e->o->batch_tokens_max;
     struct lf_exec_limits limits = {.tokens_max =

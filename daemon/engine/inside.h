@@ -62,10 +62,15 @@ struct lf_delivery {
 struct lf_deliverer; /* deliver.c */
 struct lf_bringing;  /* bring.c */
 
+/* Beside the places that the device has for a step, one for so many of them is kept for those who
+ * come while the requests of one key for one adapter hold all of the others. */
+#define LF_PLACES_KEPT_PART 16
+
 /* Whose turn it is among those who wait (turns.c). */
 struct lf_turns {
     struct lf_turn {
-        int priority, turn, i; /* i: place among those who wait */
+        int priority, turn, i; /* turn: of its key for its adapter so many are before it, on the
+                                * device or waiting; i: place among those who wait */
     } * order;                 /* (n waiting) in the order of their turns */
     size_t cap;
     /* How many of a key's for an adapter have been counted */

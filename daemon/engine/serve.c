@@ -1,9 +1,12 @@
 /* Serving: who comes onto the device, one step of all who are there, and their tokens out.
  *
  * Waiting generations are admitted by their priority and as the turns of their keys and adapters
- * come (turns.c), those of one oldest first, and one whose adapter is not on the device does not
- * hold up those behind it: until it has waited adapter_cycle_s, then nobody overtakes it any more,
- * the adapters in use run dry, and one of them makes room. */
+ * come (turns.c), those of one oldest first. One key's requests for one adapter have the places
+ * that the device has for a step and no more: a few others are kept for who comes beside them. One
+ * whose adapter is not on the device does not hold up those behind it: until it has waited
+ * adapter_cycle_s, then nobody overtakes it any more, the adapters in use run dry, and one of them
+ * makes room.
+ */
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"
@@ -114,7 +117,8 @@ static void admit_pass(struct lf_engine *e, bool background, bool *room_wanted)
         int i = e->turns.order[k].i;
         struct lf_generation *g = e->waiting[i];
         struct lf_diag diag = {""};
-        if (!g || g->background != background || (*room_wanted && !g->held))
+        if (!g || g->background != background || (*room_wanted && !g->held) ||
+            e->turns.order[k].turn >= e->dev->traits->seqs)
             continue;
         if (e->n_live == seqs || (background && e->n_background >= background_max))
             return;

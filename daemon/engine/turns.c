@@ -58,6 +58,7 @@ static int compare(const void *a, const void *b)
 enum lf_err lf_turns_take(struct lf_turns *t, struct lf_generation *const *live, int n_live,
                           struct lf_generation *const *waiting, int n_waiting)
 {
+    bool mixed = false;
     enum lf_err rc = lf_grow(&t->order, &t->cap, (size_t)n_waiting, sizeof *t->order);
     if (rc != LF_OK)
         return rc;
@@ -66,9 +67,14 @@ enum lf_err lf_turns_take(struct lf_turns *t, struct lf_generation *const *live,
     t->n_counts = 0;
     for (int i = 0; i < n_live; i++)
         count_of(t, live[i])->n++;
-    for (int i = 0; i < n_waiting; i++)
-        t->order[i] = (struct lf_turn){
-            .priority = waiting[i]->priority, .turn = count_of(t, waiting[i])->n++, .i = i};
+    for (int i = 0; i < n_waiting; i++) {
+        t->order[i] = (struct lf_turn){.priority = waiting[i]->priority, .i = i};
+        mixed |= waiting[i]->priority != waiting[0]->priority;
+    }
+    if (mixed) /* the first of a priority has its key's first turn, whoever came before it */
+        qsort(t->order, (size_t)n_waiting, sizeof *t->order, compare);
+    for (int k = 0; k < n_waiting; k++)
+        t->order[k].turn = count_of(t, waiting[t->order[k].i])->n++;
     qsort(t->order, (size_t)n_waiting, sizeof *t->order, compare);
     return LF_OK;
 }

@@ -4,7 +4,9 @@
 
 The shape is Mistral-7B's unless options say otherwise; the tokenizer is copied. Shards of about
 2 GiB with their index, as the hub has them. A megabyte of noise is written over and over, from
-another place for each tensor: it is the bytes that cost, not the numbers.
+another place for each tensor: it is the bytes that cost, not the numbers. Its length is prime, in
+numbers, so that no two tokens have the same row: the first of equals, a byte, was all that such a
+base said.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import shutil
 import struct
 
 SHARD = 2 << 30
-NOISE = 1 << 20
+NOISE = 2 * 524309
 
 ap = argparse.ArgumentParser()
 ap.add_argument("out")
