@@ -47,12 +47,13 @@ struct lf_daemon_options {
                                      nobody, until those in use make room */
     const char *const *pinned;    /* (n_pinned) adapters that stay on the device */
     int n_pinned;
-    int64_t kv_tokens;    /* of all sequences together; 0: chosen from the memory */
-    int batch_tokens_max; /* of a serving step */
-    double itl_ms;        /* that a step in which sequences decode shall not pass; 0: by share */
-    int speculate;        /* drafts of an answer in a step (model/speculate.h) */
-    int train_tokens;     /* of a fused training batch; 0: this daemon never trains */
-    double train_share;   /* of the device's time, that training has beside answers: percent */
+    int64_t kv_tokens;     /* of all sequences together; 0: chosen from the memory */
+    int batch_tokens_max;  /* of a serving step */
+    double itl_ms;         /* that a step in which sequences decode shall not pass; 0: by share */
+    int speculate;         /* drafts of an answer in a step (model/speculate.h) */
+    const char *draft_dir; /* a checkpoint that drafts them (model/draft_base.h); NULL: none does */
+    int train_tokens;      /* of a fused training batch; 0: this daemon never trains */
+    double train_share;    /* of the device's time, that training has beside answers: percent */
     double checkpoint_seconds;   /* a training that the daemon's death cuts off loses this much */
     int drain_seconds;           /* answers under way may end within this when it stops */
     double store_seconds;        /* a store that cannot be written is tried for so long, then the

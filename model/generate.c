@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GUESS_STEPS 32 /* a draft base's guess costs about one */
+
 struct lf_sample_params lf_sample_greedy(void)
 {
     return (struct lf_sample_params){.temperature = 0, .top_p = 1, .repetition_penalty = 1};
@@ -77,7 +79,10 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     }
     size_t n = (size_t)g->seqs_max;
     g->ahead = limits->ahead;
-    lf_speculation_init(&g->speculation, limits->speculate);
+    g->draft = limits->draft;
+    bool chosen = g->draft && limits->speculate != LF_SPECULATE_AUTO;
+    lf_speculation_init(&g->look_up, chosen ? 0 : limits->speculate);
+    lf_speculation_init(&g->drafting, g->draft ? limits->speculate : 0);
     enum lf_err rc = flights_new(g, n, diag);
     g->seqs = calloc(n, sizeof *g->seqs);
     g->planned = calloc(n, sizeof *g->planned);
@@ -86,11 +91,14 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->which = calloc(n, sizeof *g->which);
     g->at = calloc(n, sizeof *g->at);
     g->owners = calloc(n, sizeof *g->owners);
+    g->some = calloc(n, sizeof *g->some);
+    g->draft_ids = calloc(n, sizeof *g->draft_ids);
     g->params = calloc(n, sizeof *g->params);
     g->score = calloc((size_t)g->tokens_max, sizeof *g->score);
     bool tokens = tokens_new(&g->landed, n) && tokens_new(&g->scored, (size_t)g->tokens_max);
-    if (rc == LF_OK && (!g->seqs || !g->planned || !g->batch || !g->results || !g->which ||
-                        !g->at || !g->owners || !g->params || !g->score || !tokens))
+    if (rc == LF_OK &&
+        (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->at || !g->owners ||
+         !g->some || !g->draft_ids || !g->params || !g->score || !tokens))
         rc = lf_no_memory(diag, "%zu live sequences", n);
     if (rc == LF_OK)
         *out = g;
@@ -125,6 +133,8 @@ void lf_gen_free(struct lf_gen *g)
         continue;
     for (int i = 0; i < g->n_seqs; i++) {
         lf_exec_kv_release(g->x, &g->seqs[i].kv);
+        if (g->draft)
+            lf_exec_kv_release(g->draft->exec, &g->seqs[i].draft_kv);
         free(g->seqs[i].tokens);
     }
     for (int i = 0; i < LF_DRAWS_MAX; i++) {
@@ -139,6 +149,8 @@ void lf_gen_free(struct lf_gen *g)
     free(g->which);
     free(g->at);
     free(g->owners);
+    free(g->some);
+    free(g->draft_ids);
     free(g->params);
     free(g->score);
     tokens_free(&g->landed);
@@ -237,6 +249,8 @@ static void give_back(struct lf_gen *g, struct gen_seq *s)
 static void remove_at(struct lf_gen *g, int i)
 {
     give_back(g, &g->seqs[i]);
+    if (g->draft)
+        lf_exec_kv_release(g->draft->exec, &g->seqs[i].draft_kv);
     free(g->seqs[i].tokens);
     g->n_seqs--;
     memmove(&g->seqs[i], &g->seqs[i + 1], (size_t)(g->n_seqs - i) * sizeof *g->seqs);
@@ -292,20 +306,64 @@ static void plan(struct lf_gen *g, int i, int take)
     g->n_tokens += take;
 }
 
+/* Tokens that are put behind the sequence's. */
+static int look_up(struct gen_seq *s, int most)
+{
+    lf_gen_draft_cut(s, s->n);
+    return lf_speculation_look_up(s->tokens, s->n, most);
+}
+
+/* This step has drafts behind its tokens. */
+static bool takes_drafts(const struct lf_gen *g, const struct gen_seq *s)
+{
+    return g->by && s->drawn == 0 && lf_speculation_drafts(g->by, s->kv.owner);
+}
+
+/* How many it may have: with them comes a token that is none. */
+static int drafts_most(const struct gen_seq *s, const struct lf_speculation *by)
+{
+    return lf_min_int(by->most, s->max_tokens - (s->n - s->n_prompt) - 1);
+}
+
 /* What it may go on with, where this step has drafts, and pages for them. */
 static void plan_drafts(struct lf_gen *g, struct gen_seq *s, int *left)
 {
-    int most = lf_min_int(g->speculation.most, s->max_tokens - (s->n - s->n_prompt) - 1);
-    most = lf_min_int(most, lf_min_int(*left, g->tokens_max - g->n_tokens - 1));
-    if (!g->drafts || s->drawn > 0 || !lf_speculation_drafts(&g->speculation, s->kv.owner))
+    if (!takes_drafts(g, s))
         return;
+    bool drawn = g->by == &g->drafting;
+    int room = lf_min_int(*left, g->tokens_max - g->n_tokens - 1);
+    int most = lf_min_int(drawn ? s->n_proposed : drafts_most(s, g->by), room);
     if (most > 0 && !lf_exec_kv_outgrown(g->x, &s->kv, s->n + most))
-        lf_gen_add_drafts(g, s, most);
+        lf_gen_add_drafts(g, s, drawn ? most : look_up(s, most));
     if (lf_exec_kv_grow(g->x, &s->kv, s->n + s->n_drafts) != LF_OK)
         s->n_drafts = s->n_drafted = 0;
-    if (s->n_drafts == 0)
-        lf_speculation_came(&g->speculation, s->kv.owner, 0, 0);
+    if (s->n_drafts == 0 && (!drawn || s->n_proposed > 0))
+        lf_speculation_came(g->by, s->kv.owner, 0, 0);
     *left -= s->n_drafts;
+}
+
+static bool goes_on(const struct lf_gen *g, const struct gen_seq *s)
+{
+    return decodes(s) && !drawn_out(s) && !(g->held && s->background);
+}
+
+/* Where the draft base makes this step's drafts: it does so for all at once, as far as there are
+ * rows for them. */
+static enum lf_err draw_drafts(struct lf_gen *g, struct lf_diag *diag)
+{
+    int n = 0, left = g->seqs_max - g->n_seqs;
+    if (g->by != &g->drafting)
+        return LF_OK;
+    for (int i = 0; i < g->n_seqs; i++) {
+        struct gen_seq *s = &g->seqs[i];
+        s->n_proposed = 0;
+        if (left > 0 && goes_on(g, s) && takes_drafts(g, s) && drafts_most(s, g->by) > 0) {
+            s->n_guesses = s->n_guessed = 0; /* overwritten */
+            left -= drafts_most(s, g->by);
+            g->some[n++] = s;
+        }
+    }
+    return lf_gen_propose(g, g->some, n, diag);
 }
 
 /* Every sequence that decodes, oldest first, so that those whose pages are taken come later.
@@ -315,7 +373,7 @@ static int plan_decoding(struct lf_gen *g)
     int n = 0, left = g->seqs_max - g->n_seqs; /* rows for drafts */
     for (int i = 0; i < g->n_seqs && g->n_tokens < g->tokens_max; i++) {
         struct gen_seq *s = &g->seqs[i];
-        bool ours = decodes(s) && !drawn_out(s) && !(g->held && s->background);
+        bool ours = goes_on(g, s);
         while (ours && lf_exec_kv_grow(g->x, &s->kv, length(s)) != LF_OK)
             ours = preempt(g, i) > i;
         if (ours) {
@@ -491,7 +549,7 @@ static struct gen_seq *find(struct lf_gen *g, const struct gen_row *r)
 /* The rest of its drafts is of no use, nor are its keys, and what was drawn behind it. */
 static void refuse_drafts(struct lf_gen *g, struct gen_seq *s)
 {
-    lf_speculation_came(&g->speculation, s->kv.owner, s->n_drafted, s->n_drafted - s->n_drafts);
+    lf_speculation_came(g->by, s->kv.owner, s->n_drafted, s->n_drafted - s->n_drafts);
     s->drawn -= s->n_drafts;
     s->kv.n_tokens -= s->n_drafts;
     s->n_refused = s->n_drafts;
@@ -501,18 +559,52 @@ static void refuse_drafts(struct lf_gen *g, struct gen_seq *s)
 /* Looks up what drafts would be, where none are made. */
 static void guess(struct lf_gen *g, struct gen_seq *s)
 {
-    int most = lf_min_int(g->speculation.most, s->max_tokens - (s->n - s->n_prompt) - 1);
-    bool drafts = g->drafts && lf_speculation_drafts(&g->speculation, s->kv.owner);
+    int most = drafts_most(s, &g->look_up);
+    bool drafts = g->by && lf_speculation_drafts(g->by, s->kv.owner);
     if (s->n_guessed > 0 || s->n_drafts > 0 || drafts || most < 1 ||
-        !lf_speculation_guesses(&g->speculation, s->n))
+        !lf_speculation_guesses(&g->look_up, s->n))
         return;
-    s->n_guesses = s->n_guessed = lf_speculation_look_up(s->tokens, s->n, most);
+    s->guessed = &g->look_up;
+    s->n_guesses = s->n_guessed = look_up(s, most);
     if (s->n_guessed == 0)
-        lf_speculation_came(&g->speculation, s->kv.owner, 0, 0);
+        lf_speculation_came(&g->look_up, s->kv.owner, 0, 0);
+}
+
+/* The draft base can be asked what it would say of it. */
+static bool may_guess(const struct lf_gen *g, const struct gen_seq *s)
+{
+    bool drafts = g->by && lf_speculation_drafts(g->by, s->kv.owner);
+    return s->n > s->n_prompt && s->n_guessed == 0 && !drafts && drafts_most(s, &g->drafting) > 0;
+}
+
+/* The same by the draft base, of one sequence after the other, now and then: its steps cost time
+ * that the one under way may be over in. */
+static enum lf_err guess_by_draft(struct lf_gen *g, struct lf_diag *diag)
+{
+    struct gen_seq *s = NULL;
+    if (g->guess_in > 0)
+        g->guess_in--;
+    if (g->drafting.most == 0 || g->drafting.always || g->guess_in > 0)
+        return LF_OK;
+    for (int i = 0; i < g->n_seqs; i++) {
+        struct gen_seq *other = &g->seqs[i];
+        bool next = other->id > g->guessed_id;
+        if (may_guess(g, other) && (!s || (next && s->id <= g->guessed_id)))
+            s = other;
+    }
+    if (!s)
+        return LF_OK;
+    enum lf_err rc = lf_gen_propose(g, &s, 1, diag);
+    s->guessed = &g->drafting;
+    s->n_guesses = s->n_guessed = s->n_proposed;
+    g->guessed_id = s->id;
+    if (s->n_proposed > 0) /* else it is another one's turn, and this one is read on later */
+        g->guess_in = GUESS_STEPS;
+    return rc;
 }
 
 /* The token is the next one: it was guessed, or the rest of the guesses is wrong. */
-static void compare_guess(struct lf_gen *g, struct gen_seq *s, int32_t token)
+static void compare_guess(struct gen_seq *s, int32_t token)
 {
     if (s->n_guessed == 0)
         return;
@@ -520,7 +612,7 @@ static void compare_guess(struct lf_gen *g, struct gen_seq *s, int32_t token)
     s->n_guesses -= right;
     if (right && s->n_guesses > 0)
         return;
-    lf_speculation_came(&g->speculation, s->kv.owner, s->n_guessed, s->n_guessed - s->n_guesses);
+    lf_speculation_came(s->guessed, s->kv.owner, s->n_guessed, s->n_guessed - s->n_guesses);
     s->n_guesses = s->n_guessed = 0;
 }
 
@@ -531,7 +623,9 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
     int32_t token = g->landed.ids[i];
     size_t top = (size_t)i * (size_t)f->top_ld;
     bool drafted = s->n_drafts > 0 && s->tokens[s->n] == token;
-    compare_guess(g, s, token);
+    compare_guess(s, token);
+    if (s->draft_kv.n_tokens > s->n && s->tokens[s->n] != token)
+        lf_gen_draft_cut(s, s->n);
     s->tokens[s->n++] = token;
     s->drawn--;
     *out = (struct lf_gen_token){.id = s->id,
@@ -556,12 +650,16 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
 static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *diag)
 {
     struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
-    g->n_batch = g->n_tokens = 0;
     for (int i = 0; i < g->n_seqs; i++) {
         g->seqs[i].planned = g->seqs[i].awaits = false;
         g->seqs[i].n_drafts = g->seqs[i].n_drafted = 0;
     }
     reread_outgrown(g);
+    lf_mark_set(f->begin);
+    enum lf_err rc = draw_drafts(g, diag);
+    if (rc != LF_OK)
+        return rc;
+    g->n_batch = g->n_tokens = 0;
     int n_decoding = plan_decoding(g);
     plan_reading(g, prefill_max);
     if (g->n_batch == 0 && g->held) { /* others are not there, or wait for pages */
@@ -577,12 +675,11 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
         f->n_background += g->seqs[g->planned[b]].background;
         f->n_drafts += g->seqs[g->planned[b]].n_drafts;
     }
-    f->drafts = g->drafts;
+    f->by = g->by;
     f->n_decoding = n_decoding;
     f->n_prompt = g->n_tokens - n_decoding - f->n_drafts;
     g->drafted += f->n_drafts;
-    lf_mark_set(f->begin);
-    enum lf_err rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
+    rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
     rc = rc ?: lf_gen_score(g, diag);
     if (rc == LF_OK)
         g->open = f;
@@ -618,20 +715,38 @@ static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
     return LF_OK;
 }
 
-/* Whether the sequences that decode now gain from drafts. */
-static bool drafts_pay(struct lf_gen *g)
+/* Where drafts come from by which the sequences that decode now gain most; NULL: they do not. */
+static struct lf_speculation *drafts_by(struct lf_gen *g)
 {
     int n = 0;
     for (int i = 0; i < g->n_seqs; i++)
         if (decodes(&g->seqs[i]) && !(g->held && g->seqs[i].background))
             g->owners[n++] = g->seqs[i].kv.owner;
-    return lf_speculation_pays(&g->speculation, g->owners, n);
+    double look_up = lf_speculation_gain(&g->look_up, g->owners, n);
+    double drafting = lf_speculation_gain(&g->drafting, g->owners, n);
+    if (look_up == 0 && drafting == 0)
+        return NULL;
+    return drafting > look_up ? &g->drafting : &g->look_up;
+}
+
+/* What a step without prompts took; without drafts, as each source of them has to know. */
+static void price(struct lf_gen *g, const struct gen_flight *f, double seconds)
+{
+    int rows = f->n_decoding + f->n_drafts;
+    if (f->n_decoding == 0 || f->n_prompt > 0)
+        return;
+    if (f->by) {
+        lf_speculation_took(f->by, true, rows, seconds);
+    } else {
+        lf_speculation_took(&g->look_up, false, rows, seconds);
+        lf_speculation_took(&g->drafting, false, rows, seconds);
+    }
 }
 
 /* The next step will not wait for scores, nor for what drafts follow. */
 static bool may_go_ahead(const struct lf_gen *g)
 {
-    bool may = g->ahead && !g->drafts;
+    bool may = g->ahead && !g->by;
     for (int i = 0; i < g->n_seqs && may; i++)
         may = g->seqs[i].n_scored >= g->seqs[i].n_prompt;
     return may;
@@ -657,7 +772,7 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     g->step_seconds = 0;
     enum lf_err rc = LF_OK;
     uint64_t begin = g->n_flights == 0 ? lf_clock_ns() : 0;
-    g->drafts = drafts_pay(g);
+    g->by = drafts_by(g);
     if (g->n_flights == 0)
         rc = launch(g, prefill_max, diag) ?: launch_draws(g, diag);
     if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
@@ -668,9 +783,8 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
         rc = land(g, &f, diag);
     if (rc != LF_OK)
         return rc;
-    if (f && f->n_decoding > 0 && f->n_prompt == 0)
-        lf_speculation_took(&g->speculation, f->drafts, f->n_decoding + f->n_drafts,
-                            begin > 0 ? (double)(lf_clock_ns() - begin) / 1e9 : g->step_seconds);
+    if (f)
+        price(g, f, begin > 0 ? (double)(lf_clock_ns() - begin) / 1e9 : g->step_seconds);
     for (int i = 0; f && i < f->n; i++) {
         struct gen_seq *s = find(g, &f->rows[i]);
         if (s && s->n_refused > 0)
@@ -694,8 +808,10 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
     for (int i = 0; i < n; i++)
         if (out[i].finish != LF_FINISH_NONE)
             lf_gen_remove(g, out[i].id);
-    *n_out = n;
-    return LF_OK;
+    rc = guess_by_draft(g, diag);
+    if (rc == LF_OK)
+        *n_out = n;
+    return rc;
 }
 
 void lf_gen_forget(struct lf_gen *g, uint64_t owner)

@@ -38,6 +38,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct lf_draft_base;
 struct lf_gen;
 
 struct lf_gen_limits {
@@ -48,6 +49,10 @@ struct lf_gen_limits {
     bool ahead;      /* pays where the stream is asynchronous; elsewhere it delays tokens */
     int speculate;   /* drafts of a sequence in a step, up to LF_DRAFTS_MAX; 0: none;
                         LF_SPECULATE_AUTO: as they pay */
+    struct lf_draft_base *draft; /* draws drafts (model/draft_base.h): laid out, and of nobody else;
+                               must outlive it. NULL: they are looked up. With both and
+                               LF_SPECULATE_AUTO a step has them from where they pay most, with a
+                               number from here */
 };
 
 enum lf_finish {

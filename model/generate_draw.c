@@ -12,8 +12,7 @@ bool lf_gen_has_penalty(const struct lf_sample_params *p)
     return p->repetition_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0;
 }
 
-/* Appends what the sequence's draw behind `draft` drafts looks at to the lists of this batch. */
-static enum lf_err add_lists(struct lf_gen *g, const struct gen_seq *s, int draft,
+enum lf_err lf_gen_add_lists(struct lf_gen *g, const struct gen_seq *s, int draft,
                              struct lf_sample_params *p, struct lf_diag *diag)
 {
     size_t n = lf_gen_has_penalty(p) ? (size_t)(s->n + draft) : 0, n_bias = (size_t)s->n_bias;
@@ -66,7 +65,7 @@ static enum lf_err add_draw(struct lf_gen *g, struct gen_flight *f, int b, int d
     struct lf_sample_params *p = &g->params[f->n];
     *p = s->sample;
     p->counter = (uint64_t)(length(s) + draft - s->n_prompt);
-    enum lf_err rc = add_lists(g, s, draft, p, diag) ?: add_mask(g, s, p, failed, diag);
+    enum lf_err rc = lf_gen_add_lists(g, s, draft, p, diag) ?: add_mask(g, s, p, failed, diag);
     f->top_ld = lf_max_int(f->top_ld, p->top_n);
     g->which[f->n] = b;
     g->at[f->n] = g->batch[b].n - 1 - s->n_drafts + draft;
@@ -111,10 +110,10 @@ bool lf_gen_ends(const struct lf_gen *g, const struct gen_seq *s, int32_t token)
     return !s->ignore_eos && lf_model_is_eos(g->m, token);
 }
 
-void lf_gen_add_drafts(const struct lf_gen *g, struct gen_seq *s, int most)
+void lf_gen_add_drafts(const struct lf_gen *g, struct gen_seq *s, int n)
 {
     struct lf_guide_place place = {0};
-    int k = 0, n = lf_speculation_look_up(s->tokens, s->n, most);
+    int k = 0;
     if (s->guide)
         place = lf_guide_place(s->guide);
     while (k < n && !lf_gen_ends(g, s, s->tokens[s->n + k]) &&

@@ -2,6 +2,7 @@
 #ifndef LF_MODEL_GENERATE_INSIDE_H
 #define LF_MODEL_GENERATE_INSIDE_H
 
+#include "model/draft_base.h"
 #include "model/generate.h"
 #include "model/limits.h"
 #include "model/speculate.h"
@@ -22,6 +23,8 @@ struct gen_seq {
     int n_refused; /* rows of the flight that lands that are of no use */
     int n_guesses; /* behind its n tokens too: no step reads them, what comes is compared */
     int n_guessed; /* what that was at first */
+    struct lf_speculation *guessed; /* whose they are */
+    int n_proposed;                 /* behind its n tokens too: what the draft base drew last */
     bool background;
     bool planned; /* it is in the batch that is being made */
     bool awaits;  /* it is not, since another one in it reads what both begin with */
@@ -39,6 +42,8 @@ struct gen_seq {
     int32_t stop_ids[LF_STOPS_MAX];
     int n_stop_ids;
     struct lf_kv_seq kv;
+    struct lf_kv_seq draft_kv; /* the draft base's: of its tokens, and of proposed ones behind them
+                                  until others come there */
 };
 
 /* A step on the device: which sequences drew a token in it, in the order of the drawing; and behind
@@ -47,7 +52,7 @@ struct gen_flight {
     struct lf_mark *begin, *end; /* of its work on the stream */
     int n_decoding, n_prompt;    /* sequences, tokens */
     int n_drafts;                /* tokens that go on from these sequences */
-    bool drafts;                 /* it was for them, and waited */
+    struct lf_speculation *by;   /* whose; then it waited. NULL: it was for none */
     int n_background;            /* sequences of the batch */
     int n, n_done;
     int top_ld;
@@ -61,11 +66,15 @@ struct lf_gen {
     struct lf_exec *x;
     const struct lf_model *m;
     int seqs_max, tokens_max, context_max;
-    struct lf_speculation speculation;
-    bool drafts;          /* this step has drafts where there are any, and does not go ahead */
-    bool ahead, held;     /* held: background sequences take no part */
-    int pages;            /* of the exec, all of them ours */
-    struct gen_seq *seqs; /* (seqs_max), oldest first */
+    struct lf_draft_base *draft;             /* or NULL */
+    struct lf_speculation look_up, drafting; /* sources of drafts: the text, the draft base */
+    struct lf_speculation *by; /* this step has drafts where there are any, and does not go ahead;
+                                  NULL: it has none */
+    int guess_in;              /* steps until the draft base guesses */
+    uint64_t guessed_id;       /* the sequence for which it did last */
+    bool ahead, held;          /* held: background sequences take no part */
+    int pages;                 /* of the exec, all of them ours */
+    struct gen_seq *seqs;      /* (seqs_max), oldest first */
     int n_seqs;
     uint64_t next_id;
     int64_t preempted, prompt_tokens, cached_tokens, completion_tokens, drafted, accepted;
@@ -76,7 +85,9 @@ struct lf_gen {
     int n_batch, n_tokens;
     /* What is sampled from it, (seqs_max) each. */
     int *which, *at;
-    uint64_t *owners; /* (seqs_max) of those who decode */
+    uint64_t *owners;      /* (seqs_max) of those who decode */
+    struct gen_seq **some; /* (seqs_max) that the draft base draws for */
+    int32_t *draft_ids;    /* (seqs_max) what it drew */
     struct lf_sample_params *params;
     struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
     int n_flights, flight_first;
@@ -127,7 +138,18 @@ enum lf_err lf_gen_score(struct lf_gen *g, struct lf_diag *diag) LF_MUST_CHECK;
 bool lf_gen_has_penalty(const struct lf_sample_params *p);
 /* The token ends the sequence. */
 bool lf_gen_ends(const struct lf_gen *g, const struct gen_seq *s, int32_t token);
-/* Puts drafts behind the sequence's tokens, up to `most`: s->n_drafts. */
-void lf_gen_add_drafts(const struct lf_gen *g, struct gen_seq *s, int most);
+/* The n tokens behind the sequence's own are its drafts, as far as they may come: s->n_drafts. */
+void lf_gen_add_drafts(const struct lf_gen *g, struct gen_seq *s, int n);
+/* Appends what the sequence's draw behind `draft` drafts looks at to the lists of g. */
+enum lf_err lf_gen_add_lists(struct lf_gen *g, const struct gen_seq *s, int draft,
+                             struct lf_sample_params *p, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* generate_draft.c: with a draft base. g's tables of the batch are used up. */
+/* Up to what each of n sequences may still have, s->n_proposed tokens behind its own: none where
+ * the draft base does not know its tokens, has no pages for them, or has not read all yet. */
+enum lf_err lf_gen_propose(struct lf_gen *g, struct gen_seq **seqs, int n,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* The draft base's keys of tokens from n on are none of the sequence's. */
+void lf_gen_draft_cut(struct gen_seq *s, int n);
 
 #endif

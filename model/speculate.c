@@ -76,7 +76,7 @@ void lf_speculation_took(struct lf_speculation *s, bool with_drafts, int rows, d
     *price = seconds;
 }
 
-bool lf_speculation_pays(struct lf_speculation *s, const uint64_t *owners, int n)
+double lf_speculation_gain(struct lf_speculation *s, const uint64_t *owners, int n)
 {
     double saved = 0, rows = n;
     if (s->most == 0 || n == 0 || s->always)
@@ -90,12 +90,13 @@ bool lf_speculation_pays(struct lf_speculation *s, const uint64_t *owners, int n
     }
     double without = s->without[price_at(n)], *with = &s->with[price_at((int)ceil(rows))];
     if (saved == 0 || without == 0)
-        return false;
-    bool pays =
-        (n + saved) * without > GAIN_LEAST * n * (*with > 0 ? *with : PRICE_GUESSED * without);
-    if (!pays)
-        *with *= PRICE_FORGET;
-    return pays;
+        return 0;
+    double price = *with > 0 ? *with : PRICE_GUESSED * without;
+    double gain = (n + saved) * without / (n * price);
+    if (gain > GAIN_LEAST)
+        return gain;
+    *with *= PRICE_FORGET;
+    return 0;
 }
 
 /* ---- Drafts ---------------------------------------------------------------------------------- */

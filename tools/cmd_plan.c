@@ -27,6 +27,7 @@ struct planned_job {
 struct plan_run {
     const char *base;
     struct lf_daemon_options o;
+    char draft_dir[LF_PATH_MAX];
     struct lf_config config;
     struct lf_budget *host;
     struct planned_job jobs[LF_JOBS_FUSED_MAX];
@@ -44,9 +45,14 @@ struct plan_run {
 static enum lf_err load_base(struct plan_run *r, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX];
+    enum lf_err rc = LF_OK;
+    if (r->o.draft_dir) {
+        rc = lf_hub_base(r->draft_dir, r->o.draft_dir, false, diag);
+        r->o.draft_dir = r->draft_dir;
+    }
     if (!lf_file_exists(r->base) && lf_config_shape(&r->config, r->base, NULL) == LF_OK)
-        return LF_OK;
-    enum lf_err rc = lf_hub_base(dir, r->base, false, diag);
+        return rc;
+    rc = rc ?: lf_hub_base(dir, r->base, false, diag);
     return rc ?: lf_config_load(&r->config, dir, diag);
 }
 
@@ -178,6 +184,8 @@ static void print_layout(const struct plan_run *r, const struct lf_daemon_option
     print_line("  unpacked", p->copies, "");
     snprintf(text, sizeof text, "%lld tokens", (long long)p->kv_tokens);
     print_line("KV cache", p->kv, text);
+    if (p->draft > 0)
+        print_line("draft base", p->draft, "with its cache");
     snprintf(text, sizeof text, "recompute %s, %.0f MiB of the host's, %d tokens a batch",
              lf_recompute_word(p->recompute), (double)p->host / MIB, o->train_tokens);
     print_line("saved for backward", p->saved, text);
@@ -236,12 +244,12 @@ static void print_text(const struct plan_run *r)
 
 static json_t *layout_json(const struct lf_memory_plan *p)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "weights_bytes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "weights_bytes",
                      (json_int_t)p->weights, "unpacked_bytes", (json_int_t)p->copies, "kv_bytes",
-                     (json_int_t)p->kv, "kv_tokens", (json_int_t)p->kv_tokens, "saved_bytes",
-                     (json_int_t)p->saved, "working_bytes", (json_int_t)p->working, "left_bytes",
-                     (json_int_t)p->rest, "host_bytes", (json_int_t)p->host, "recompute",
-                     lf_recompute_word(p->recompute));
+                     (json_int_t)p->kv, "draft_bytes", (json_int_t)p->draft, "kv_tokens",
+                     (json_int_t)p->kv_tokens, "saved_bytes", (json_int_t)p->saved, "working_bytes",
+                     (json_int_t)p->working, "left_bytes", (json_int_t)p->rest, "host_bytes",
+                     (json_int_t)p->host, "recompute", lf_recompute_word(p->recompute));
 }
 
 static json_t *jobs_json(const struct plan_run *r)
@@ -312,6 +320,7 @@ int lf_cmd_plan(int argc, char **argv)
          .lo = 1, .hi = 1 << 20},
         {"kv-tokens", 0, LF_OPT_INT, "N", &r.o.kv_tokens,
          "tokens of all live sequences together; 0: what the memory allows", .hi = 1e9},
+        {"draft", 0, LF_OPT_STR, "BASE", &r.o.draft_dir, "a small base that drafts answers"},
         {"slots", 0, LF_OPT_INT, "N", &slots, "most adapters on the device", .lo = 1,
          .hi = LF_SLOTS_MAX},
         {"host-memory", 0, LF_OPT_BYTES, "BYTES", &r.o.host_memory_bytes,

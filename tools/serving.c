@@ -177,6 +177,12 @@ enum lf_err lf_serving_base(struct lf_serving *s, struct lf_diag *diag)
     enum lf_err rc = lf_seats_read(&s->seats, &s->device, diag)
                          ?: lf_hub_base(s->base_dir, s->daemon.base_dir, false, diag);
     s->daemon.base_dir = s->base_dir;
+    if (rc != LF_OK || !s->daemon.draft_dir)
+        return rc;
+    if (s->speculate + LF_SPECULATE_AUTO == 0)
+        return lf_fail(diag, LF_E_INVALID, "--draft and --speculate off do not go together");
+    rc = lf_hub_base(s->draft_dir, s->daemon.draft_dir, false, diag);
+    s->daemon.draft_dir = s->draft_dir;
     return rc;
 }
 

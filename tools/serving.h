@@ -17,6 +17,7 @@ struct lf_serving {
     struct lf_daemon_options daemon;
     char data_dir[LF_PATH_MAX]; /* the default one */
     char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
+    char draft_dir[LF_PATH_MAX];
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, cpu_products, recompute, speculate, log_level, log_format;
     struct lf_option_strs pin;
@@ -93,7 +94,10 @@ struct lf_serving {
      "most time between two tokens of an answer that prompts may cause; 0: by their number",       \
      .hi = 60000},                                                                                 \
     {"speculate", 0, LF_OPT_CHOICE, "auto|off|1|2|3|4|5|6|7", &(s).speculate,                      \
-     "tokens that are looked up in an answer's text and tried out in a step; auto: as it pays"},   \
+     "tokens that are drafted for an answer and tried out in a step; auto: as it pays"},           \
+    {"draft", 0, LF_OPT_STR, "BASE", &(s).daemon.draft_dir,                                        \
+     "a small base with the base's tokenizer that drafts them; else they are looked up in "        \
+     "the answer's text alone"},                                                                   \
     {"train-tokens", 0, LF_OPT_INT, "N", &(s).train_tokens,                                        \
      "most tokens of a training batch; 0: this daemon does not train", .hi = 1 << 20},             \
     {"train-share", 0, LF_OPT_REAL, "PERCENT", &(s).daemon.train_share,                            \

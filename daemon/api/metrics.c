@@ -53,6 +53,7 @@ static const struct gauge {
     BYTES("memory_weights", plan.weights, "Device memory of the base's weights."),
     BYTES("memory_copies", plan.copies, "Of their unpacked copies."),
     BYTES("memory_kv", plan.kv, "Of the cache of keys and values."),
+    BYTES("memory_draft", plan.draft, "Of the draft base: weights, keys and values."),
     BYTES("memory_saved", plan.saved, "Of what a training's backward reads."),
     BYTES("memory_working", plan.working, "Of activations, logits and scratch."),
     BYTES("memory_rest", plan.rest, "Left for adapters at the start."),

@@ -14,13 +14,14 @@
 #define MIB 1048576.0
 #define LOAD_TELL_NS 5000000000ull /* between two lines about a long load */
 
-static size_t kv_token_bytes(const struct lf_engine *e)
+static size_t kv_token_bytes(const struct lf_model *m)
 {
-    const struct lf_config *c = &e->model->config;
-    return (size_t)2 * (size_t)c->L * (size_t)c->Hkv * (size_t)c->D * lf_dtype_bytes(e->dev->act);
+    const struct lf_config *c = &m->config;
+    return (size_t)2 * (size_t)c->L * (size_t)c->Hkv * (size_t)c->D * lf_dtype_bytes(m->dev->act);
 }
 
-/* Pages of the KV cache: at least one whole context, at most one for every sequence. */
+/* Pages of the KV cache, and as many of the draft base's: at least one whole context, at most one
+ * for every sequence. */
 static int kv_pages(const struct lf_engine *e, size_t free_bytes, int seqs)
 {
     int64_t context = e->model->config.positions_max;
@@ -28,7 +29,8 @@ static int kv_pages(const struct lf_engine *e, size_t free_bytes, int seqs)
     if (tokens == 0) {
         const struct lf_device_traits *t = e->dev->traits;
         double bytes = t->kv_part > 0 ? t->kv_part * (double)free_bytes : (double)t->kv_bytes;
-        tokens = (int64_t)(bytes / (double)kv_token_bytes(e));
+        size_t each = kv_token_bytes(e->model) + (e->draft ? kv_token_bytes(e->draft->model) : 0);
+        tokens = (int64_t)(bytes / (double)each);
         if (tokens < context)
             tokens = context;
         if (tokens > context * seqs)
@@ -82,6 +84,14 @@ static enum lf_err model_open(struct lf_engine *e, struct lf_diag *diag)
     return rc;
 }
 
+static enum lf_err draft_open(struct lf_engine *e, struct lf_diag *diag)
+{
+    struct lf_model_options options = {.quant = e->o->quant, .cache_dir = e->cache_dir};
+    if (!e->o->draft_dir)
+        return LF_OK;
+    return lf_draft_base_open(&e->draft, e->stream, e->o->draft_dir, e->model, &options, diag);
+}
+
 /* For activations that wait for backward. Data sets have the rest, and what these leave. */
 static size_t host_bytes(const struct lf_engine *e)
 {
@@ -114,6 +124,16 @@ static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
     return lf_exec_new(&e->exec, e->stream, e->model, e->slots, &limits, diag);
 }
 
+/* Of the serving steps alone. */
+static enum lf_err draft_lay_out(struct lf_engine *e, struct lf_diag *diag)
+{
+    struct lf_exec_limits limits = *lf_exec_limits(e->exec);
+    limits.tokens_max = e->o->batch_tokens_max;
+    limits.train_tokens_max = 0;
+    limits.rank_max = 1;
+    return e->draft ? lf_draft_base_lay_out(e->draft, e->stream, &limits, diag) : LF_OK;
+}
+
 static enum lf_err tables_open(struct lf_engine *e, struct lf_diag *diag)
 {
     size_t seqs = (size_t)lf_gen_seqs_max(e->gen);
@@ -139,6 +159,7 @@ static void plan_made(struct lf_engine *e)
     *p = (struct lf_memory_plan){.weights = e->model->weight_bytes,
                                  .copies = m.copies,
                                  .kv = m.kv,
+                                 .draft = e->draft ? lf_draft_base_bytes(e->draft) : 0,
                                  .saved = m.saved,
                                  .rest = info.memory_free,
                                  .host = m.host,
@@ -147,25 +168,27 @@ static void plan_made(struct lf_engine *e)
                                  .recomputes = lf_exec_recomputes(e->exec) != LF_RECOMPUTE_NONE,
                                  .own_memory = !lf_device_on_host(e->dev),
                                  .act = e->dev->act};
-    uint64_t named = p->weights - e->model->mapped_bytes + p->copies + p->kv + p->saved;
+    uint64_t mapped = e->model->mapped_bytes + (e->draft ? e->draft->model->mapped_bytes : 0);
+    uint64_t named = p->weights + p->copies + p->kv + p->saved + p->draft - mapped;
     p->working = info.memory_used > named ? info.memory_used - named : 0;
 }
 
 static void plan_told(const struct lf_memory_plan *p)
 {
     lf_log(LF_LOG_INFO, "engine",
-           "memory in MiB: weights %.0f, unpacked %.0f, KV cache %.0f, saved for backward %.0f "
+           "memory in MiB: weights %.0f, unpacked %.0f, KV cache %.0f, draft base %.0f, saved for "
+           "backward %.0f "
            "(recompute %s, %.0f of the host's), working %.0f, left for adapters %.0f",
            (double)p->weights / MIB, (double)p->copies / MIB, (double)p->kv / MIB,
-           (double)p->saved / MIB, lf_recompute_word(p->recompute), (double)p->host / MIB,
-           (double)p->working / MIB, (double)p->rest / MIB);
+           (double)p->draft / MIB, (double)p->saved / MIB, lf_recompute_word(p->recompute),
+           (double)p->host / MIB, (double)p->working / MIB, (double)p->rest / MIB);
 }
 
 enum lf_err lf_engine_lay_out(struct lf_engine *e, struct lf_diag *diag)
 {
-    enum lf_err rc = exec_open(e, diag);
-    struct lf_gen_limits limits = {.tokens_max = e->o->batch_tokens_max,
-                                   .speculate = e->o->speculate};
+    enum lf_err rc = draft_open(e, diag) ?: exec_open(e, diag) ?: draft_lay_out(e, diag);
+    struct lf_gen_limits limits = {
+        .tokens_max = e->o->batch_tokens_max, .speculate = e->o->speculate, .draft = e->draft};
     if (rc == LF_OK)
         limits.ahead = lf_stream_async(e->stream);
     rc = rc ?: lf_gen_new(&e->gen, e->exec, e->model, &limits, diag);
@@ -196,6 +219,7 @@ void lf_engine_release(struct lf_engine *e)
 {
     lf_trainer_free(e->trainer);
     lf_gen_free(e->gen);
+    lf_draft_base_free(e->draft);
     lf_exec_free(e->exec);
     lf_slots_free(e->slots);
     lf_model_free(e->model);
@@ -209,6 +233,7 @@ void lf_engine_release(struct lf_engine *e)
     e->trainer = NULL;
     e->train_begin = e->train_end = NULL;
     e->gen = NULL;
+    e->draft = NULL;
     e->exec = NULL;
     e->slots = NULL;
     e->model = NULL;

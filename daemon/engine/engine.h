@@ -73,6 +73,7 @@ struct lf_memory_plan {
     uint64_t weights;
     uint64_t copies;  /* of them, unpacked for large batches */
     uint64_t kv;      /* the cache of keys and values */
+    uint64_t draft;   /* the draft base: weights and cache */
     uint64_t saved;   /* what a training's backward reads */
     uint64_t working; /* activations, logits, scratch, tables */
     uint64_t rest;

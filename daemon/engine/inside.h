@@ -4,6 +4,7 @@
 
 #include "daemon/engine/engine.h"
 #include "daemon/engine/residents.h"
+#include "model/draft_base.h"
 #include "model/share.h"
 
 #include <pthread.h>
@@ -150,6 +151,7 @@ struct lf_engine {
     struct lf_model *model;
     struct lf_slots *slots;
     struct lf_exec *exec;
+    struct lf_draft_base *draft; /* NULL: there is none */
     struct lf_gen *gen;
     struct lf_trainer *trainer; /* NULL: this daemon never trains */
     struct lf_config config;    /* the model's, for the loaders */

@@ -34,6 +34,8 @@ static inline void must(enum lf_err rc, const struct lf_diag *diag)
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":512," \
     "\"max_position_embeddings\":256,\"rms_norm_eps\":1e-5,\"bos_token_id\":1,\"eos_token_id\":0"
 
+#define TINY_SEED 7
+
 /* From the text of a config.json; NF4. options NULL: two threads and products in fp32. */
 static inline void tiny_open_as(struct tiny *t, const char *text, enum lf_device_kind kind,
                                 const struct lf_device_options *options, int n_slots,
@@ -48,7 +50,7 @@ static inline void tiny_open_as(struct tiny *t, const char *text, enum lf_device
     json_decref(j);
     must(lf_device_open(&t->dev, kind, options ? options : &usual, &diag), &diag);
     must(lf_stream_new(&t->stream, t->dev, 0, &diag), &diag);
-    must(lf_model_random(&t->model, t->stream, &config, LF_QUANT_NF4, 7, &diag), &diag);
+    must(lf_model_random(&t->model, t->stream, &config, LF_QUANT_NF4, TINY_SEED, &diag), &diag);
     must(lf_slots_new(&t->slots, t->dev, &t->model->config, n_slots, &diag), &diag);
     must(lf_exec_new(&t->exec, t->stream, t->model, t->slots, limits, &diag), &diag);
 }

@@ -454,6 +454,7 @@ static void a_plan_on_paper_is_what_is_taken(void **state)
         b->options.quant = LF_QUANT_NF4;
         b->options.recompute = hows[i];
         b->options.gpu_memory_bytes = (int64_t)256 << 20;
+        b->options.draft_dir = i == 1 ? b->rig.bases.base[0]->dir : NULL;
         must(lf_plan_layout(&plan, &b->options, base, NULL, &diag), &diag);
         engine_up(b);
         lf_engine_status(b->engine, &real);
@@ -466,7 +467,9 @@ static void a_plan_on_paper_is_what_is_taken(void **state)
         assert_int_equal(plan.recompute, real.plan.recompute);
         uint64_t arrays = (uint64_t)lf_config_sites(base) * 8 + 64;
         expect_near(plan.weights, real.plan.weights, arrays * 256);
+        expect_near(plan.draft, real.plan.draft, arrays * 256);
         expect_near(plan.working, real.plan.working, arrays * 256);
+        assert_int_equal(plan.draft > 0, b->options.draft_dir != NULL);
         assert_true(plan.working > 0);
     }
 }

@@ -4,6 +4,7 @@
 #include "tests/lib/tiny.h"
 
 #include "core/rng.h"
+#include "model/draft_base.h"
 #include "model/generate.h"
 #include "text/tokenizer.h"
 
@@ -55,7 +56,7 @@ static void run_steps(struct lf_speculation *s, int n, double came, double step,
     for (int i = 0; i < n; i++)
         owners[i] = OWNER;
     for (int k = 0; k < 400; k++) {
-        bool pays = lf_speculation_pays(s, owners, n) && lf_speculation_drafts(s, OWNER);
+        bool pays = lf_speculation_gain(s, owners, n) > 0 && lf_speculation_drafts(s, OWNER);
         bool guesses = !pays && lf_speculation_guesses(s, k);
         int drafts = pays ? s->most : 0;
         for (int i = 0; i < n && (pays || guesses); i++)
@@ -114,6 +115,7 @@ static void texts_that_repeat_again_have_drafts_within_a_few_tokens(void **state
 #define N_PROMPT 24
 #define N_ANSWER 40
 #define N_WORDS 4
+#define NARROW_PAGES (N / 3 * (N_PROMPT + N_ANSWER + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS)
 
 struct answers {
     int32_t ids[N][N_ANSWER];
@@ -194,8 +196,29 @@ static void answer(struct answers *a, struct lf_gen *g, int from, int to)
         lf_guide_free(guides[i]);
 }
 
-static void answer_all(struct answers *a, int n_ids, bool together, int speculate, bool ahead)
+/* A draft base: of the base's own weights (TINY_SEED), or of others. */
+static void open_draft(struct lf_draft_base *d, const struct tiny *t, uint64_t seed,
+                       const struct lf_exec_limits *l)
 {
+    struct lf_diag diag = {""};
+    must(lf_model_random(&d->model, t->stream, &t->model->config, LF_QUANT_NF4, seed, &diag),
+         &diag);
+    must(lf_slots_new(&d->slots, t->dev, &d->model->config, 1, &diag), &diag);
+    must(lf_draft_base_lay_out(d, t->stream, l, &diag), &diag);
+}
+
+static void close_draft(struct lf_draft_base *d)
+{
+    lf_exec_free(d->exec);
+    lf_slots_free(d->slots);
+    lf_model_free(d->model);
+}
+
+/* draft: the seed of a draft base; 0: there is none. draft_l: its limits. */
+static void answer_all(struct answers *a, int n_ids, bool together, int speculate, bool ahead,
+                       uint64_t draft, const struct lf_exec_limits *draft_l)
+{
+    struct lf_draft_base d = {NULL};
     struct tiny t;
     struct lf_diag diag = {""};
     struct lf_gen *g;
@@ -203,7 +226,7 @@ static void answer_all(struct answers *a, int n_ids, bool together, int speculat
     char config[512];
     const struct lf_exec_limits l = {
         .tokens_max = 160, .seqs_max = 16, .rows_max = 8, .rank_max = 4, .kv_pages = 64};
-    const struct lf_gen_limits gl = {.speculate = speculate, .ahead = ahead};
+    struct lf_gen_limits gl = {.speculate = speculate, .ahead = ahead};
     snprintf(config, sizeof config,
              "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,"
              "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
@@ -211,6 +234,10 @@ static void answer_all(struct answers *a, int n_ids, bool together, int speculat
              n_ids);
     memset(a, 0, sizeof *a);
     tiny_open_as(&t, config, LF_DEVICE_CPU, NULL, 1, &l);
+    if (draft) {
+        open_draft(&d, &t, draft, draft_l);
+        gl.draft = &d;
+    }
     must(lf_gen_new(&g, t.exec, t.model, &gl, &diag), &diag);
     for (int i = 0; i < N; i += together ? N : 1)
         answer(a, g, i, together ? N : i + 1);
@@ -219,6 +246,9 @@ static void answer_all(struct answers *a, int n_ids, bool together, int speculat
     a->drafted = st.drafted;
     a->accepted = st.accepted;
     lf_gen_free(g);
+    if (draft)
+        assert_int_equal(lf_exec_kv_free_pages(d.exec), draft_l->kv_pages);
+    close_draft(&d);
     tiny_close(&t);
 }
 
@@ -255,25 +285,51 @@ static void check_logprobs(const struct answers *got, const struct answers *want
             assert_true(fabsf(got->logprobs[i][k] - want->logprobs[i][k]) < 16 * 32 * FLT_EPSILON);
 }
 
+static struct answers plain; /* without drafts */
+
+static void check_answers(const struct answers *got, const char *how)
+{
+    print_message("%s: %d of %d came, %d steps (%d)\n", how, (int)got->accepted, (int)got->drafted,
+                  got->steps, plain.steps);
+    assert_memory_equal(got->n, plain.n, sizeof plain.n);
+    assert_memory_equal(got->ids, plain.ids, sizeof plain.ids);
+    check_logprobs(got, &plain);
+    assert_memory_equal(got->tops, plain.tops, sizeof plain.tops);
+    assert_memory_equal(got->finish, plain.finish, sizeof plain.finish);
+}
+
 static void answers_are_those_without_drafts(void **state)
 {
     (void)state;
-    static struct answers want, got;
+    static struct answers got;
     int n_ids = make_requests();
-    answer_all(&want, n_ids, false, 0, false);
-    assert_int_equal(want.drafted, 0);
+    answer_all(&plain, n_ids, false, 0, false, 0, NULL);
+    assert_int_equal(plain.drafted, 0);
     for (int how = 0; how < 12; how++) {
         static const int speculate[] = {1, 3, 7};
-        answer_all(&got, n_ids, how & 1, speculate[how / 4], how & 2);
-        print_message("%s, up to %d drafts%s: %d of %d, %d steps (%d)\n",
-                      how & 1 ? "together" : "alone", speculate[how / 4], how & 2 ? ", ahead" : "",
-                      (int)got.accepted, (int)got.drafted, got.steps, want.steps);
-        assert_memory_equal(got.n, want.n, sizeof want.n);
-        assert_memory_equal(got.ids, want.ids, sizeof want.ids);
-        check_logprobs(&got, &want);
-        assert_memory_equal(got.tops, want.tops, sizeof want.tops);
-        assert_memory_equal(got.finish, want.finish, sizeof want.finish);
+        answer_all(&got, n_ids, how & 1, speculate[how / 4], how & 2, 0, NULL);
+        check_answers(&got, "looked up");
         assert_true(got.accepted > 20 && got.accepted < got.drafted);
+    }
+    for (int how = 0; how < 12; how++) {
+        /* All drafts come where the draft base is the base itself, and some by chance; then it has
+         * room for a third of the texts, and reads a prompt in two pieces. */
+        const struct lf_exec_limits wide = {.tokens_max = 160,
+                                            .seqs_max = 16,
+                                            .rows_max = 8,
+                                            .rank_max = 4,
+                                            .kv_pages = 64},
+                                    narrow = {.tokens_max = 16,
+                                              .seqs_max = 16,
+                                              .rows_max = 8,
+                                              .rank_max = 4,
+                                              .kv_pages = NARROW_PAGES};
+        bool itself = how >= 4;
+        answer_all(&got, n_ids, how & 1, how & 2 ? LF_SPECULATE_AUTO : 3, how & 1,
+                   itself ? TINY_SEED : TINY_SEED + 1, how < 8 ? &wide : &narrow);
+        check_answers(&got, itself ? "drawn by the base itself" : "drawn by another base");
+        if (itself && !(how & 2))
+            assert_true(got.accepted > 40 && got.accepted * 10 > got.drafted * 9);
     }
     lf_grammar_release(grammar);
     lf_token_trie_free(trie);

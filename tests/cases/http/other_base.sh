@@ -22,7 +22,14 @@ with open(sys.argv[1], "r+b") as f:
 PYTHON
 }
 
+greedy() {
+    call POST /v1/completions \
+        -d '{"model": "base", "prompt": "Item 1 is", "max_tokens": 12, "temperature": 0}' |
+        sed 's/.*"text": *\("[^"]*"\).*/\1/'
+}
+
 serve
+answer=$(greedy)
 train task red
 await task '^ready v1$'
 call GET /v1/adapters/task/files/adapter/adapter_config.json >"$WORK/adapter_config.json"
@@ -54,9 +61,12 @@ call POST /v1/adapters/task/ctl --data-binary 'rollback 1' >/dev/null
 await task '^failed: v1 was trained on'
 stop_daemon
 BASE=$mine
-serve
+serve --draft "$WORK/other/base" --speculate 3
 await task '^ready v1$'
 call POST /v1/completions -d '{"model": "task", "prompt": "Item 1 is", "max_tokens": 2}' >/dev/null
+# What the other base drafts is tried out: the answer is the same, in fewer steps.
+[ "$(greedy)" = "$answer" ] || fail "with drafts: $(greedy), without: $answer"
+[ "$(metric accepted_tokens_total)" -gt 0 ] || fail "no draft came"
 call POST /v1/adapters/task/ctl --data-binary 'rollback 2' >/dev/null
 await task '^failed: v2 was trained on'
 stop_daemon
@@ -100,3 +110,21 @@ for name in meta/Llama-2-7b org/small-14m /models/small-14m; do
     *) await "$adapter" '^ready v1$' ;;
     esac
 done
+stop_daemon
+
+# A base whose tokens are others drafts nothing.
+mkdir "$WORK/tokens"
+ln -s "$BASE"/* "$WORK/tokens/"
+rm "$WORK/tokens/tokenizer.json"
+"${PYTHON:-python3}" - "$BASE/tokenizer.json" "$WORK/tokens/tokenizer.json" <<'PYTHON'
+import json, sys
+tokenizer = json.load(open(sys.argv[1]))
+words = tokenizer["model"]["vocab"]
+(a, i), (b, k) = list(words.items())[40:42]
+words[a], words[b] = k, i
+json.dump(tokenizer, open(sys.argv[2], "w"))
+PYTHON
+"$BIN/lorafsd" --base "$BASE" --data "$DATA" --no-tcp --device "$DEVICE" --draft "$WORK/tokens" \
+    2>"$WORK/refused" && fail "it serves with the drafts of another tokenizer"
+grep -q "draft base: its tokenizer is not the base's: token 40 is" "$WORK/refused" ||
+    fail "$(cat "$WORK/refused")"
