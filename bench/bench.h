@@ -11,7 +11,7 @@
 
 #include "core/err.h"
 #include "model/exec.h"
-#include "tools/offline.h"
+#include "tools/crew.h"
 
 struct lf_floor {
     double bytes_per_second; /* the best of a copy and of y += x, reads and writes together */
@@ -21,15 +21,15 @@ struct lf_floor {
 enum lf_err lf_floor_measure(struct lf_floor *out, struct lf_stream *s,
                              struct lf_diag *diag) LF_MUST_CHECK;
 
-enum lf_bench_kind { LF_BENCH_DECODE, LF_BENCH_PREFILL, LF_BENCH_TRAIN };
+enum lf_bench_kind { LF_BENCH_DECODE, LF_BENCH_PREFILL, LF_BENCH_TRAIN, LF_BENCH_STEP };
 
 struct lf_bench_case {
     enum lf_bench_kind kind;
     int seqs;     /* sequences of a batch */
-    int tokens;   /* prefill, train: tokens of each; decode: tokens in its cache before */
+    int tokens;   /* prefill, train, step: of each; decode: tokens in its cache before */
     int adapters; /* sequences take them in turn; 0: the bare base */
     struct lf_lora_settings lora;
-    enum lf_recompute recompute; /* train */
+    enum lf_recompute recompute; /* train, step */
     int warmup, iters;           /* batches: decoded tokens a sequence, prefills, micro-batches */
 };
 
@@ -41,6 +41,7 @@ struct lf_bench_result {
     bool recomputed;
     size_t memory_bytes; /* on the device for this case, weights included */
     size_t host_bytes;   /* of pinned memory, where activations wait for backward */
+    double loss;         /* step: of the last one */
 };
 
 /* c: an open model without slots (made and freed here). A train case is forward and backward of a
@@ -48,6 +49,11 @@ struct lf_bench_result {
 enum lf_err lf_bench_run(struct lf_bench_result *out, struct lf_offline *c,
                          const struct lf_bench_case *b, const struct lf_floor *floor,
                          struct lf_diag *diag) LF_MUST_CHECK;
+
+/* Whole optimizer steps of one job, by the trainer, on all of the crew's devices. The result has no
+ * floor; its memory is that of the first device. */
+enum lf_err lf_bench_step(struct lf_bench_result *out, struct lf_crew *crew,
+                          const struct lf_bench_case *b, struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A tokenizer on a file of text, cut at line ends into texts of a kilobyte or more. Seconds are of
  * the thread's processor time. */

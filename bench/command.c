@@ -11,6 +11,7 @@
 
 struct bench_flags {
     struct lf_offline_options o;
+    struct lf_seats seats;
     struct lf_option_ints seqs;
     struct lf_option_ints each; /* tokens of each case's sequences; n 0: `tokens` in all */
     const char *batch, *targets, *text;
@@ -20,7 +21,7 @@ struct bench_flags {
     bool json;
 };
 
-static const char *const kinds[] = {"decode", "prefill", "train", NULL};
+static const char *const kinds[] = {"decode", "prefill", "train", "step", NULL};
 
 static const char *head_of(enum lf_bench_kind kind)
 {
@@ -77,20 +78,50 @@ static void print_json(const struct lf_offline *c, const struct lf_floor *f,
     json_decref(j);
 }
 
-static enum lf_err run_cases(const struct bench_flags *flags, struct lf_offline *c,
+static void print_step(const struct bench_flags *flags, const struct lf_crew *crew,
+                       const struct lf_bench_case *b, const struct lf_bench_result *r)
+{
+    struct lf_device_info info;
+    lf_device_info(crew->first->dev, &info);
+    if (!flags->json) {
+        printf("step: %d x %d, rank %d, on %d of %s: %.1f tok/s, %.3f ms, %.2f GB%s, loss %.6f\n",
+               b->seqs, b->tokens, b->lora.rank, crew->n, info.name, r->tokens_per_second,
+               r->seconds * 1e3, (double)r->memory_bytes / 1e9, r->recomputed ? ", recomputes" : "",
+               r->loss);
+        fflush(stdout);
+        return;
+    }
+    json_auto_t *j =
+        json_pack("{s:s, s:s, s:i, s:s, s:i, s:i, s:i, s:s, s:f, s:f, s:I, s:I, s:b, s:f}", "bench",
+                  "step", "device", info.name, "devices", crew->n, "base", crew->first->model->name,
+                  "seqs", b->seqs, "tokens", b->tokens, "rank", b->lora.rank, "targets",
+                  b->lora.target_modules, "tokens_per_second", r->tokens_per_second, "step_seconds",
+                  r->seconds, "memory_bytes", (json_int_t)r->memory_bytes, "host_memory_bytes",
+                  (json_int_t)r->host_bytes, "recomputed", r->recomputed, "loss", r->loss);
+    if (j)
+        json_dumpf(j, stdout, JSON_REAL_PRECISION(8));
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* f: NULL where the kind has no floor. */
+static enum lf_err run_cases(const struct bench_flags *flags, struct lf_crew *crew,
                              const struct lf_floor *f, struct lf_bench_case *b,
                              struct lf_diag *diag)
 {
-    if (!flags->json)
+    struct lf_offline *c = crew->first;
+    if (!flags->json && f)
         print_machine(c, f);
     for (int i = 0; i < flags->seqs.n; i++) {
         struct lf_bench_result r;
         b->seqs = (int)flags->seqs.v[i];
         b->tokens = (int)(flags->each.n ? flags->each.v[i] : flags->tokens);
-        enum lf_err rc = lf_bench_run(&r, c, b, f, diag);
+        enum lf_err rc = f ? lf_bench_run(&r, c, b, f, diag) : lf_bench_step(&r, crew, b, diag);
         if (rc != LF_OK)
             return lf_fail_within(diag, rc, "%s, %d sequences", kinds[b->kind], b->seqs);
-        if (flags->json)
+        if (!f)
+            print_step(flags, crew, b, &r);
+        else if (flags->json)
             print_json(c, f, b, &r);
         else
             print_row(b, &r, i == 0);
@@ -103,12 +134,16 @@ static enum lf_err bench(const struct bench_flags *flags, struct lf_bench_case *
                          struct lf_diag *diag)
 {
     struct lf_offline c = {0};
+    struct lf_crew crew = {0};
     struct lf_floor floor;
-    enum lf_err rc = lf_offline_open_device(&c, &flags->o, diag);
-    rc = rc ?: lf_floor_measure(&floor, c.stream, diag);
+    bool has_floor = b->kind != LF_BENCH_STEP;
+    enum lf_err rc = has_floor ? lf_offline_open_device(&c, &flags->o, diag) : LF_OK;
+    if (rc == LF_OK && has_floor)
+        rc = lf_floor_measure(&floor, c.stream, diag);
     lf_offline_close(&c);
-    rc = rc ?: lf_offline_open(&c, &flags->o, diag);
-    rc = rc ?: run_cases(flags, &c, &floor, b, diag);
+    rc = rc ?: lf_crew_open(&crew, &c, &flags->o, &flags->seats, diag);
+    rc = rc ?: run_cases(flags, &crew, has_floor ? &floor : NULL, b, diag);
+    lf_crew_close(&crew);
     lf_offline_close(&c);
     return rc;
 }
@@ -169,7 +204,15 @@ static int bench_status(const struct lf_usage *u, struct bench_flags *flags, con
     while (kinds[b.kind] && strcmp(kinds[b.kind], word) != 0)
         b.kind++;
     if (!kinds[b.kind])
-        return lf_usage_error(u, "decode, prefill, train or tokenize, or serve, not '%s'", word);
+        return lf_usage_error(u, "decode, prefill, train, step or tokenize, or serve, not '%s'",
+                              word);
+    struct lf_diag diag = {""};
+    enum lf_err rc = lf_seats_read(&flags->seats, &flags->o.device, &diag);
+    if (rc != LF_OK)
+        return lf_command_failed(u, rc, &diag);
+    if (flags->seats.n > 1 && b.kind != LF_BENCH_STEP)
+        return lf_usage_error(u, "several devices are of step alone");
+    flags->o.gpu = flags->seats.card[0];
     if (flags->batch && !parse_batch(flags))
         return lf_usage_error(u, "--batch is SEQUENCESxTOKENS, such as 8x512, or several");
     if (!flags->o.base == !flags->o.shape)
@@ -184,8 +227,7 @@ static int bench_status(const struct lf_usage *u, struct bench_flags *flags, con
                                        .alpha = flags->alpha,
                                        .dropout = flags->dropout,
                                        .target_modules = flags->targets};
-    struct lf_diag diag = {""};
-    enum lf_err rc = bench(flags, &b, &diag);
+    rc = bench(flags, &b, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(u, rc, &diag);
 }
 
@@ -194,6 +236,7 @@ int lf_cmd_bench(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "serve") == 0)
         return lf_bench_serve(argc - 1, argv + 1);
     struct bench_flags flags = {.o.quant = LF_QUANT_NF4,
+                                .seats = LF_CREW_SEATS,
                                 .seqs = {{1, 8, 16, 32, 64}, 5},
                                 .rank = 16,
                                 .targets = "all-linear",
@@ -227,23 +270,26 @@ int lf_cmd_bench(int argc, char **argv)
         {"text", 0, LF_OPT_STR, "FILE", &flags.text, "of tokenize: what to tokenize"},
         {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "a JSON object a case, one a line"},
         LF_OFFLINE_OPTION_QUANT(flags.o),
-        LF_OFFLINE_OPTIONS_DEVICE(flags.o),
+        LF_OFFLINE_OPTIONS_COMPUTE(flags.o),
+        LF_CREW_OPTIONS(flags.seats),
         {0},
     };
     const struct lf_usage usage = {
         "lorafs bench",
-        "decode|prefill|train|tokenize (--base DIR|--shape NAME)",
+        "decode|prefill|train|step|tokenize (--base DIR|--shape NAME)",
         "Measures batches through a base and prints, beside each figure, the time that this device "
         "would need for the bytes and products alone: bytes at the rate of a copy, products at the "
         "rate of a dense product, both measured first. Token ids and adapters are random.\n\n"
         "decode: one more token of every sequence. prefill: whole prompts. train: forward and "
-        "backward of a micro-batch. tokenize: a file's text to ids and back, on one thread. serve "
-        "(see its own --help): a load on a server.",
+        "backward of a micro-batch. step: whole optimizer steps of one training, on all devices of "
+        "--gpu or --seats. tokenize: a file's text to ids and back, on one thread. serve (see "
+        "its own --help): a load on a server.",
         options,
         .args_min = 1,
         .args_max = 1,
         .examples = "  lorafs bench decode --base share/base --seqs 1,8,64 --adapters 8\n"
-                    "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda"};
+                    "  lorafs bench train --shape mistral-7b --batch 8x512 --device cuda\n"
+                    "  lorafs bench step --shape mistral-7b --batch 16x512 --gpu 0,1"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;

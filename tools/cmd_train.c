@@ -105,12 +105,14 @@ static enum lf_err open_tracker(struct train_run *r, struct lf_diag *diag)
 static enum lf_err load_inputs(struct train_run *r, struct lf_diag *diag)
 {
     const struct train_flags *o = r->flags;
+    struct lf_offline_options devices = o->o;
     struct lf_seats seats = o->seats;
     enum lf_err rc = load_settings(r, diag);
     if (rc == LF_OK && r->s.from[0])
         rc = lf_fail(diag, LF_E_INVALID,
                      "\"from\" names a version of a daemon's; here it is --init-adapter");
-    rc = rc ?: lf_crew_open(&r->crew, &r->c, &o->o, &seats, diag);
+    rc = rc ?: lf_seats_read(&seats, &devices.device, diag);
+    rc = rc ?: lf_crew_open(&r->crew, &r->c, &devices, &seats, diag);
     rc = rc ?: load_rows(r, &r->train, o->dataset, diag);
     if (rc == LF_OK && o->eval)
         rc = load_rows(r, &r->eval, o->eval, diag);

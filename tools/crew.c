@@ -17,18 +17,14 @@ static struct lf_offline_options options_of(const struct lf_offline_options *o,
 }
 
 enum lf_err lf_crew_open(struct lf_crew *out, struct lf_offline *first,
-                         const struct lf_offline_options *o, struct lf_seats *seats,
+                         const struct lf_offline_options *o, const struct lf_seats *seats,
                          struct lf_diag *diag)
 {
-    int device = o->device;
-    enum lf_err rc = lf_seats_read(seats, &device, diag);
-    if (rc != LF_OK)
-        return rc;
+    enum lf_err rc = LF_OK;
     out->first = first;
     out->n = (int)seats->n;
     for (int i = 0; i < out->n && rc == LF_OK; i++) {
         struct lf_offline_options its = options_of(o, seats, i);
-        its.device = device;
         rc = lf_offline_open(i == 0 ? first : &out->helper[i - 1].c, &its, diag);
     }
     return rc;

@@ -39,10 +39,10 @@ struct lf_crew {
     bool given;                                  /* a job has them */
 };
 
-/* Opens the base on each device; seats are read. `first` is the caller's, zero-initialised, to be
- * closed after the crew, also after a failure. */
+/* Opens the base on each device; seats and o->device are as lf_seats_read left them. `first` is the
+ * caller's, zero-initialised, to be closed after the crew, also after a failure. */
 enum lf_err lf_crew_open(struct lf_crew *out, struct lf_offline *first,
-                         const struct lf_offline_options *o, struct lf_seats *seats,
+                         const struct lf_offline_options *o, const struct lf_seats *seats,
                          struct lf_diag *diag) LF_MUST_CHECK;
 /* The others are ready for a job; host memory for activations is taken as far as there is. */
 enum lf_err lf_crew_start(struct lf_crew *c, const struct lf_exec_limits *limits,
