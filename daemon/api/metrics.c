@@ -7,9 +7,8 @@
 
 #include "core/budget.h"
 #include "core/clock.h"
-#include "core/file.h"
-#include "core/json.h"
 #include "daemon/team.h"
+#include "score/metrics.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -194,8 +193,7 @@ static void print_engines(struct lf_buf *out, struct lf_daemon *d, const struct 
 struct named_usage {
     const struct lf_adapter_usage *row;
     char name[LF_NAME_MAX + 1];
-    uint64_t id;     /* 0: the base, or others */
-    int32_t version; /* that is served; 0: none */
+    struct lf_told told; /* nothing: the base, or others */
 };
 struct named_usages {
     int n;
@@ -220,8 +218,7 @@ static void usages_named(struct named_usages *out, struct lf_daemon *d)
             continue;
         else if (owner > 1) {
             snprintf(u->name, sizeof u->name, "%s", v.record.name);
-            u->id = owner - 1;
-            u->version = v.record.current;
+            u->told = v.told;
         }
         out->n++;
     }
@@ -303,35 +300,23 @@ static void print_usage_times(struct lf_buf *out, const struct named_usages *u)
     }
 }
 
-/* The score in a part of a version's report, "eval" or "base", where it has one. */
-static void print_score(struct lf_buf *out, const char *name, const struct named_usage *u,
-                        const json_t *report, const char *part)
+static void print_score(struct lf_buf *out, const char *name, const char *adapter,
+                        const struct lf_told_score *s)
 {
-    const json_t *of = json_object_get(report, part), *score = json_object_get(of, "score");
-    if (json_is_number(score))
-        lf_buf_printf(out, "lorafs_%s{adapter=\"%s\",metric=\"%s\"} %.6g\n", name, u->name,
-                      lf_json_text_of(of, "metric"), json_number_value(score));
+    if (s->metric)
+        lf_buf_printf(out, "lorafs_%s{adapter=\"%s\",metric=\"%s\"} %.6g\n", name, adapter,
+                      lf_metric_name(s->metric), s->value);
 }
 
 /* From the reports that stand beside the weights that are served. */
-static void print_scores(struct lf_buf *out, struct lf_daemon *d, const struct named_usages *u)
+static void print_scores(struct lf_buf *out, const struct named_usages *u)
 {
-    lf_buf_auto base = {0};
     lf_metric_head(out, "adapter_score", "gauge", "Of the version that is served.");
-    lf_metric_head(&base, "adapter_base_score", "gauge", "Of the bare base on the same rows.");
-    for (int i = 0; i < u->n; i++) {
-        char part[64], path[LF_PATH_MAX];
-        json_auto_t *report = NULL;
-        snprintf(part, sizeof part, "versions/%d/%s", (int)u->of[i].version,
-                 lf_files[LF_FILE_METRICS].disk);
-        if (u->of[i].version == 0 ||
-            lf_registry_dir(d->registry, u->of[i].id, part, path, NULL) != LF_OK ||
-            lf_json_load(&report, path, NULL) != LF_OK)
-            continue;
-        print_score(out, "adapter_score", &u->of[i], report, "eval");
-        print_score(&base, "adapter_base_score", &u->of[i], report, "base");
-    }
-    lf_buf_puts(out, lf_buf_str(&base));
+    for (int i = 0; i < u->n; i++)
+        print_score(out, "adapter_score", u->of[i].name, &u->of[i].told.eval);
+    lf_metric_head(out, "adapter_base_score", "gauge", "Of the bare base on the same rows.");
+    for (int i = 0; i < u->n; i++)
+        print_score(out, "adapter_base_score", u->of[i].name, &u->of[i].told.base);
 }
 
 /* ---- Names of others ------------------------------------------------------------------------- */
@@ -445,7 +430,7 @@ enum lf_err lf_api_metrics(struct lf_http *q, struct lf_diag *diag)
     print_usage_counts(&out, u);
     print_usage_gauges(&out, u);
     print_usage_times(&out, u);
-    print_scores(&out, d, u);
+    print_scores(&out, u);
     print_vllm(&out, d, u, all);
     print_process(&out, d);
     free(u);

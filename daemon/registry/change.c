@@ -25,6 +25,13 @@ static enum lf_err name_check(const struct lf_registry *r, const char *name, str
     return LF_OK;
 }
 
+static int32_t served_version(struct lf_registry *r, uint64_t id)
+{
+    lf_lock_auto held = lf_lock(&r->index);
+    const struct lf_entry *e = lf_index_find_id(r, id);
+    return e ? e->record.current : 0;
+}
+
 void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_adapter_record *record)
 {
     char dir[LF_PATH_MAX];
@@ -34,6 +41,8 @@ void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_ada
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "registry", "%s", why.text);
     char *named = record ? lf_registry_named(r, id, record->current) : NULL;
+    int32_t current = record ? record->current : served_version(r, id);
+    struct lf_told told = lf_registry_told(r, id, current);
     pthread_mutex_lock(&r->index);
     struct lf_entry *e = lf_index_find_id(r, id);
     if (e && record) {
@@ -42,6 +51,8 @@ void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_ada
         e->named = named;
         named = old;
     }
+    if (e && e->record.current == current)
+        e->told = told;
     if (e && rc == LF_OK) {
         struct lf_version *old = e->versions, *old_parts = e->restored;
         memcpy(e->files, look.files, sizeof e->files);

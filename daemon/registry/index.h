@@ -42,12 +42,13 @@ struct lf_entry {
     struct lf_activity activity;
     struct lf_scores_due scores;
     const struct lf_base *base; /* lf_bases_of its record's */
-    char *named;   /* the base that the served version's adapter_config.json names, where it is
-                      another   one; NULL: none */
-    bool awaited;  /* a training is on its way, without a job yet */
-    int later;     /* lf_adapter_view's, plus 1 */
-    char *warning; /* what is odd about the rows trained on last; NULL: nothing */
-    char *refusal; /* why an order or a question was refused last: "ctl: ..."; NULL: none */
+    char *named; /* the base that the served version's adapter_config.json names, where it is
+                    another one; NULL: none */
+    struct lf_told told; /* of the served version */
+    bool awaited;        /* a training is on its way, without a job yet */
+    int later;           /* lf_adapter_view's, plus 1 */
+    char *warning;       /* what is odd about the rows trained on last; NULL: nothing */
+    char *refusal;       /* why an order or a question was refused last: "ctl: ..."; NULL: none */
     struct lf_file_stat files[LF_FILE_PLAIN_N];
     struct lf_file_stat staged_config, staged_weights; /* of import/ */
     struct lf_version *versions;                       /* ascending */
@@ -121,6 +122,8 @@ enum lf_err lf_registry_named_write(const char *dir, const struct lf_origin *o,
                                     const struct lf_base *base, struct lf_diag *diag) LF_MUST_CHECK;
 /* What the version's metrics.json says of its rows (lf_entry's warning). Yours. */
 char *lf_registry_warning(struct lf_registry *r, uint64_t id, int32_t version);
+/* What the version's metrics.json says of its scores. */
+struct lf_told lf_registry_told(struct lf_registry *r, uint64_t id, int32_t version);
 /* What was written down beside the weights of the served version (lf_entry's named). Yours. */
 char *lf_registry_named(struct lf_registry *r, uint64_t id, int32_t current);
 /* Puts a written record (NULL: it is as it was) and a fresh look at its directory's files into the

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/utf8.h"
 #include "model/safetensors.h"
+#include "score/metrics.h"
 #include "trainer/survey.h"
 
 #include <stdio.h>
@@ -86,23 +87,47 @@ char *lf_registry_named(struct lf_registry *r, uint64_t id, int32_t current)
     return lf_buf_take(&name, NULL);
 }
 
-/* ---- What its report says of its rows ------------------------------------------------------- */
+/* ---- What its report says: it may be anybody's file ------------------------------------------ */
 
-char *lf_registry_warning(struct lf_registry *r, uint64_t id, int32_t version)
+/* NULL where the version has none. Yours. */
+static json_t *report_of(struct lf_registry *r, uint64_t id, int32_t version)
 {
-    char path[LF_PATH_MAX], out[LF_DIAG_MAX];
-    json_auto_t *j = NULL;
-    lf_buf_auto line = {0};
+    char path[LF_PATH_MAX];
+    json_t *j = NULL;
     if (version <= 0 ||
         lf_registry_pathf(r, path, NULL, "adapters/%llu/versions/%d/%s", (unsigned long long)id,
                           (int)version, lf_files[LF_FILE_METRICS].disk) != LF_OK ||
         !lf_file_exists(path) || lf_json_load(&j, path, NULL) != LF_OK)
         return NULL;
+    return j;
+}
+
+static struct lf_told_score score_of(const json_t *part)
+{
+    const struct lf_metric *metric = lf_metric_find(lf_json_text_of(part, "metric"));
+    const json_t *score = json_object_get(part, "score");
+    return metric && json_is_number(score)
+               ? (struct lf_told_score){metric, json_number_value(score)}
+               : (struct lf_told_score){0};
+}
+
+struct lf_told lf_registry_told(struct lf_registry *r, uint64_t id, int32_t version)
+{
+    json_auto_t *j = report_of(r, id, version);
+    return (struct lf_told){.eval = score_of(json_object_get(j, "eval")),
+                            .base = score_of(json_object_get(j, "base"))};
+}
+
+char *lf_registry_warning(struct lf_registry *r, uint64_t id, int32_t version)
+{
+    char out[LF_DIAG_MAX];
+    lf_buf_auto line = {0};
+    json_auto_t *j = report_of(r, id, version);
     json_auto_t *list = json_array();
     json_array_extend(list, json_object_get(json_object_get(j, "data"), "warnings"));
     json_array_extend(list, json_object_get(json_object_get(j, "train"), "warnings"));
     if (lf_survey_line(&line, list) != LF_OK || line.len == 0)
         return NULL;
-    lf_utf8_printable(out, sizeof out, line.data, line.len); /* it may be anybody's file */
+    lf_utf8_printable(out, sizeof out, line.data, line.len);
     return strdup(out);
 }

@@ -1,6 +1,8 @@
 /* What is shown of adapters: the tree's document, and the lines of `status` and `progress`. */
 #include "daemon/registry/index.h"
 
+#include "score/metrics.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +90,17 @@ static void put_numbers(struct lf_buf *b, const struct lf_entry *e)
     }
 }
 
+static void put_told(struct lf_buf *b, const struct lf_told *t)
+{
+    const struct lf_metric *metric = t->eval.metric ? t->eval.metric : t->base.metric;
+    if (metric)
+        lf_buf_printf(b, "\"metric\":\"%s\",", lf_metric_name(metric));
+    if (t->eval.metric)
+        lf_buf_printf(b, "\"score\":%.6g,", t->eval.value);
+    if (t->base.metric)
+        lf_buf_printf(b, "\"base_score\":%.6g,", t->base.value);
+}
+
 /* Names are of [A-Za-z0-9._-]: nothing here needs escaping. */
 static enum lf_err fragment_make(struct lf_entry *e)
 {
@@ -95,10 +108,12 @@ static enum lf_err fragment_make(struct lf_entry *e)
     const struct lf_adapter_record *a = &e->record;
     lf_buf_printf(&b,
                   "{\"name\":\"%s\",\"base\":\"%s\",\"created_ms\":%lld,\"changed_ms\":%lld,"
-                  "\"state\":\"%s\",\"current\":%d,\"versions\":[",
+                  "\"state\":\"%s\",\"current\":%d,",
                   a->name, a->base, (long long)a->created_ms, (long long)a->changed_ms,
                   lf_adapter_state_name(lf_entry_state(e)),
                   (int)(a->current ? a->current : e->wanted));
+    put_told(&b, &e->told);
+    lf_buf_puts(&b, "\"versions\":[");
     put_numbers(&b, e);
     lf_buf_puts(&b, "],\"files\":{");
     put_files(&b, e);

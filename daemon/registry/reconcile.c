@@ -155,6 +155,7 @@ static enum lf_err entry_open(struct lf_registry *r, const struct lf_adapter_rec
     if (rc == LF_OK) {
         e->named = lf_registry_named(r, record->id, e->record.current);
         e->warning = lf_registry_warning(r, record->id, e->record.current);
+        e->told = lf_registry_told(r, record->id, e->record.current);
     }
     rc = rc ?: lf_registry_identity(r, &e->record, diag);
     rc = rc ?: lf_index_reserve(r, diag);

@@ -71,13 +71,23 @@ struct lf_scores_due {
     int64_t done, rows; /* of the version, or of the base before it; rows 0: not begun */
 };
 
+/* What a version's metrics.json says of how it and the bare base score; metric NULL: nothing. */
+struct lf_metric;
+struct lf_told {
+    struct lf_told_score {
+        const struct lf_metric *metric;
+        double value;
+    } eval, base;
+};
+
 /* A copy of what is known of one adapter. */
 struct lf_adapter_view {
     struct lf_adapter_record record;
     enum lf_adapter_state state;
     struct lf_activity activity;
     struct lf_scores_due scores;
-    bool stranger; /* what is served was trained on another base: it is not served */
+    struct lf_told told; /* of the served version */
+    bool stranger;       /* what is served was trained on another base: it is not served */
     char named[LF_REPOSITORY_MAX + 1]; /* the base that an import names, where it may be another */
     const struct lf_base *base;
     int later; /* the file (enum lf_file_kind) that came too late for the job under way; -1: none */

@@ -30,6 +30,7 @@ void lf_entry_view(struct lf_adapter_view *out, const struct lf_entry *e)
         .state = lf_entry_state(e),
         .activity = e->activity,
         .scores = e->scores,
+        .told = e->told,
         .later = e->later - 1,
         .base = e->base,
         .stranger = lf_entry_is_stranger(e),
