@@ -51,20 +51,34 @@ export function renameAdapter(name, done) {
 }
 
 /* Into the trash, with a way back. */
-export async function removeAdapter(name) {
-  const removed = await attempt(() => send("DELETE", adapterPath(name)));
-  if (!removed) return;
+export async function removeAdapters(names) {
+  const gone = [];
+  for (const name of names)
+    if (await attempt(() => send("DELETE", adapterPath(name)))) gone.push(name);
+  if (!gone.length) return;
   await refresh();
-  toast(`${name} is in the trash`, {action: {label: "Undo", run: () => restore(name)}});
+  toast(`${gone.length === 1 ? gone[0] : `${gone.length} adapters`} ${
+    gone.length === 1 ? "is" : "are"} in the trash`,
+  {action: {label: "Undo", run: async () => {
+    for (const name of gone) await restore(name);
+  }}});
+}
+
+export async function removeVersion(name, version) {
+  const gone = await attempt(() => send("DELETE", filePath(name, `versions/${version}`)));
+  if (!gone) return;
+  await refresh();
+  toast(`v${version} of ${name} is in the trash`,
+        {action: {label: "Undo", run: () => restore(gone.trash)}});
 }
 
 /* entry: as the trash lists it, or an adapter's name. */
-export async function restore(entry, name) {
+export async function restore(entry) {
   const back = await attempt(() => send("POST", `/v1/trash/${encodeURIComponent(entry)}/restore`,
-                                        name ? {name} : {}));
+                                        {}));
   if (!back) return;
   await refresh();
-  toast(`${back.name ?? entry} is back`);
+  toast(`${back.version ? `v${back.version} of ` : ""}${back.restored} is back`);
 }
 
 export async function order(name, command) {

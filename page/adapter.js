@@ -1,5 +1,5 @@
 /* One adapter: its head, and the parts of its view. */
-import {addressOf, cloneAdapter, order, removeAdapter, renameAdapter} from "./actions.js";
+import {addressOf, cloneAdapter, order, removeAdapters, renameAdapter} from "./actions.js";
 import {download, filePath, send} from "./api.js";
 import {h, icon, setHidden, setText} from "./dom.js";
 import {duration, number, score} from "./format.js";
@@ -67,7 +67,7 @@ function actions(name) {
       filePath(name, "adapter/adapter_model.safetensors"), `${name}.safetensors`))},
     {label: "Remove", icon: "trash", bad: true, run: async () => {
       location.hash = "#/adapters";
-      await removeAdapter(name);
+      await removeAdapters([name]);
     }}]);
 }
 

@@ -1,28 +1,40 @@
 /* The list of adapters. */
-import {addressOf, cloneAdapter, createAdapter, removeAdapter, renameAdapter} from "./actions.js";
-import {detailsOf, scoresOf, sparkOf} from "./details.js";
+import {addressOf, cloneAdapter, createAdapter, removeAdapters, renameAdapter} from "./actions.js";
+import {detailsOf, sparkOf} from "./details.js";
 import {h, icon, setHidden, setText} from "./dom.js";
 import {ago, number, plural, score} from "./format.js";
 import {VirtualTable} from "./list.js";
 import {openJob, store, watch} from "./store.js";
 import {badge, empty, menu, progress, scoreBar, setBadge, setProgress} from "./ui.js";
 
+/* down: the first press on its head shows the greatest first. */
 const COLUMNS = [
   {name: "pick", title: "Select", hidden: true}, {name: "name", title: "Name", sort: true},
-  {name: "state", title: "State", sort: true}, {name: "version", title: "Version", sort: true},
-  {name: "score", title: "Score, and the base's"}, {name: "curve", title: "Loss"},
-  {name: "changed", title: "Changed", sort: true}, {name: "more", title: "Actions", hidden: true},
+  {name: "state", title: "State", sort: true},
+  {name: "version", title: "Version", sort: true, down: true},
+  {name: "score", title: "Score, and the base's", sort: true, down: true},
+  {name: "curve", title: "Loss"}, {name: "changed", title: "Changed", sort: true, down: true},
+  {name: "more", title: "Actions", hidden: true},
 ];
 const STATES = ["ready", "training", "queued", "paused", "failed", "empty"];
-const ORDERS = {
-  name: (a, b) => a.name < b.name ? -1 : 1,
-  state: (a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state) || ORDERS.name(a, b),
-  version: (a, b) => a.current - b.current || ORDERS.name(a, b),
-  changed: (a, b) => b.changed_ms - a.changed_ms,
+const SORTED_BY = {
+  name: a => a.name, state: a => STATES.indexOf(a.state), version: a => a.current,
+  score: a => a.score, changed: a => a.changed_ms,
+};
+const HOUR_MS = 3600e3;
+const FILTERS = {
+  state: ["State", [["", "Any state"], ...STATES.map(s => [s, s])],
+          (a, state) => a.state === state],
+  score: ["Score", [["", "Any score"], ["better", "Better than the base"],
+                    ["worse", "Not better"], ["none", "Not scored"]], (a, which) =>
+    which === (a.score === undefined ? "none" : a.score > a.base_score ? "better" : "worse")],
+  changed: ["Changed", [["", "Any time"], ["1", "In the last hour"], ["24", "In the last day"],
+                        ["168", "In the last week"]],
+            (a, hours) => Date.now() - a.changed_ms < hours * HOUR_MS],
 };
 
 /* What the list is narrowed and sorted by stays while the page is open. */
-const view = {text: "", state: "", order: "name", down: false};
+const view = {text: "", state: "", score: "", changed: "", order: "name", down: false};
 
 function makeRow(adapter, picked, changed) {
   const name = adapter.name;
@@ -49,18 +61,23 @@ function makeRow(adapter, picked, changed) {
        run: () => { location.hash = `#/chat?with=${encodeURIComponent(name)}`; }},
       {label: "Clone", icon: "copy", run: () => cloneAdapter(name)},
       {label: "Rename", icon: "edit", run: () => renameAdapter(name)},
-      {label: "Remove", icon: "trash", bad: true, run: () => removeAdapter(name)}])));
+      {label: "Remove", icon: "trash", bad: true, run: () => removeAdapters([name])}])));
   return row;
 }
 
-function updateScore(row, details) {
+function updateScore(row, adapter, details) {
+  const told = `${adapter.metric} ${adapter.score} ${adapter.base_score}`;
+  if (row.told !== told) {
+    row.told = told;
+    const own = adapter.score === undefined ? [] : [scoreBar(adapter.score, adapter.base_score),
+      h("span.num", {title: adapter.metric}, score(adapter.score))];
+    const base = adapter.base_score === undefined ? []
+      : [h("small", `base ${score(adapter.base_score)}`)];
+    row.parts.score.replaceChildren(...own, ...base);
+  }
   if (row.details === details) return;
   row.details = details;
-  const scores = scoresOf(details?.report), p = row.parts;
-  const own = scores?.score == null ? [] : [scoreBar(scores.score, scores.base),
-    h("span.num", {title: scores.metric ?? ""}, score(scores.score))];
-  p.score.replaceChildren(...own, ...scores ? [h("small", `base ${score(scores.base)}`)] : []);
-  p.curve.replaceChildren(...[sparkOf(details)].filter(Boolean));
+  row.parts.curve.replaceChildren(...[sparkOf(details)].filter(Boolean));
 }
 
 function updateRow(row, adapter, redraw) {
@@ -71,15 +88,48 @@ function updateRow(row, adapter, redraw) {
     setProgress(p.bar, job.step / job.steps, `${number(job.step)}/${number(job.steps)}`);
   setText(p.version, adapter.current ? `v${adapter.current}` : "–");
   setText(p.changed, ago(adapter.changed_ms));
-  updateScore(row, detailsOf(adapter, redraw));
+  updateScore(row, adapter, detailsOf(adapter, redraw));
+}
+
+/* What has no such value is last, whichever way; equals are in their names' order. */
+function inOrder(list) {
+  const of = SORTED_BY[view.order], sign = view.down ? -1 : 1;
+  return list.sort((a, b) => {
+    const x = of(a), y = of(b);
+    if (x === y) return a.name < b.name ? -1 : 1;
+    if (x === undefined || y === undefined) return x === undefined ? 1 : -1;
+    return x < y ? -sign : sign;
+  });
 }
 
 function chosen() {
   const text = view.text.toLowerCase();
-  const list = [...store.adapters.values()].filter(a =>
-    (!text || a.name.toLowerCase().includes(text)) && (!view.state || a.state === view.state));
-  list.sort(ORDERS[view.order]);
-  return view.down ? list.reverse() : list;
+  const asked = Object.entries(FILTERS).filter(([name]) => view[name]);
+  return inOrder([...store.adapters.values()].filter(a =>
+    (!text || a.name.toLowerCase().includes(text))
+    && asked.every(([name, [, , keeps]]) => keeps(a, view[name]))));
+}
+
+function chooser(label, options, value, change) {
+  const select = h("select", {"aria-label": label, onchange: () => change(select.value)},
+                   options.map(([name, words]) => h("option", {value: name}, words)));
+  select.value = value;
+  return select;
+}
+
+/* A phone has no heads of columns to press. */
+function sorter(change) {
+  const options = COLUMNS.filter(c => c.sort).flatMap(({name, title, down}) => {
+    const word = title.split(",")[0].toLowerCase();
+    return [[`${name} ${Boolean(down)}`, `By ${word}`],
+            [`${name} ${!down}`, `By ${word}, reversed`]];
+  });
+  const select = chooser("Sort", options, `${view.order} ${view.down}`, value => {
+    const [name, down] = value.split(" ");
+    change(name, down === "true");
+  });
+  select.classList.add("narrow");
+  return select;
 }
 
 function picker(change) {
@@ -88,12 +138,11 @@ function picker(change) {
       view.text = event.target.value;
       change();
     }});
-  const state = h("select", {"aria-label": "State", onchange: event => {
-    view.state = event.target.value;
-    change();
-  }}, h("option", {value: ""}, "Any state"), STATES.map(s => h("option", {value: s}, s)));
-  state.value = view.state;
-  return [search, state];
+  return [search, ...Object.entries(FILTERS).map(([name, [label, options]]) =>
+    chooser(label, options, view[name], value => {
+      view[name] = value;
+      change();
+    }))];
 }
 
 export default function adapters() {
@@ -104,8 +153,14 @@ export default function adapters() {
   const table = new VirtualTable({
     label: "Adapters", columns: COLUMNS, key: a => a.name,
     make: a => makeRow(a, picked, showBulk), update: (row, a) => updateRow(row, a, redraw),
-    sorted: (name, down) => { view.order = name; view.down = down; draw(); }});
+    order: view.order, down: view.down, sorted: sort});
   let pending = 0;
+
+  function sort(name, down) {
+    Object.assign(view, {order: name, down});
+    table.element.scrollTop = 0;
+    draw();
+  }
 
   /* Details come one by one; what came in a frame is drawn at once. */
   function redraw() {
@@ -123,9 +178,9 @@ export default function adapters() {
       h("a.button", {href: `${addressOf(names[0] ?? "")}?with=${query}`}, "Compare curves"),
       h("a.button", {href: `#/chat?with=${query}`}, "Chat"),
       h("button.bad", {onclick: () => {
-        names.forEach(removeAdapter);
         picked.clear();
         showBulk();
+        removeAdapters(names);
       }}, "Remove"));
   }
 
@@ -142,7 +197,8 @@ export default function adapters() {
   }
 
   const element = h("section.view.fill", h("div.view-head", h("h1", "Adapters"), count,
-    h("div.tools", picker(draw), h("a.button", {href: "#/trash"}, icon("trash"), "Trash"),
+    h("div.tools", picker(draw), sorter((name, down) => table.sort(name, down)),
+      h("a.button", {href: "#/trash"}, icon("trash"), "Trash"),
       h("button.primary", {onclick: createAdapter}, icon("plus"), "New adapter"))),
     nothing, table.element, bulk);
   return {title: "Adapters", element, close: watch(draw)};

@@ -38,9 +38,18 @@ function viewOf(parts, query) {
   }
 }
 
+/* What a person typed may be no such address. */
+function partOf(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function show() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const parts = path.split("/").map(decodeURIComponent);
+  const parts = path.split("/").map(partOf);
   shown?.close?.();
   shown = viewOf(parts, new URLSearchParams(query));
   document.title = `${shown.title} · lorafs`;

@@ -1,7 +1,7 @@
 /* Evaluation rows, and what the base and a version answer to them, side by side. */
 import {h, icon, setHidden, setText} from "./dom.js";
 import {fileJson, fileText, store} from "./store.js";
-import {empty} from "./ui.js";
+import {attempt, empty} from "./ui.js";
 import {ask, figures} from "./answer.js";
 import {linesOf} from "./trainlog.js";
 
@@ -54,7 +54,12 @@ export default function examples(name) {
     running?.abort();
     const controller = running = new AbortController();
     setHidden(stop, false);
-    await Promise.all(rows.map(row => askOne(row, controller.signal)));
+    /* A browser has six connections, which others want, too. */
+    const left = [...rows];
+    await Promise.all([1, 2].map(async () => {
+      while (left.length && !controller.signal.aborted)
+        await askOne(left.shift(), controller.signal);
+    }));
     if (running === controller) setHidden(stop, true);
   }
 
@@ -80,6 +85,7 @@ export default function examples(name) {
     stamp = now;
     longest = (await fileJson(name, "settings")).max_tokens;
     const text = await fileText(name, file, {headers: {Range: `bytes=0-${LOOK_BYTES - 1}`}});
+    if (now !== stamp) return; /* there are other rows meanwhile */
     rows = linesOf(text ?? "").map(questionOf).filter(Boolean).slice(0, SHOWN).map(makeRow);
     list.replaceChildren(...rows.length ? rows.map(row => row.element) : [empty("No examples",
       "Rows of eval.jsonl (or the dataset) with a prompt and a completion, or with messages, are "
@@ -94,7 +100,7 @@ export default function examples(name) {
         {value: v, selected: v === a.current}, `v${v}`)));
       run.disabled = rows.length === 0 || !a.current;
     }
-    load(a);
+    attempt(() => load(a));
   }, close: () => running?.abort(), element: h("div.part",
     h("div.bar", h("span.soft", "Greedy answers of the base and of"), which,
       h("div.tools", stop, run)), list)};

@@ -5,32 +5,43 @@ import {h} from "./dom.js";
 const SPARE = 6; /* rows beyond each edge */
 
 export class VirtualTable {
-  /* columns: [{name, title, sort}]; make(item) and update(element, item) are a row's; sorted(name,
-   * down) is called when a column's head is pressed. */
-  constructor({label, columns, make, update, key, sorted}) {
-    Object.assign(this, {make, update, key, items: [], rows: new Map()});
+  /* columns: [{name, title, sort, down}], of which `order` is the one that the items are sorted by;
+   * make(item) and update(element, item) are a row's; sorted(name, down) is called when they are to
+   * be sorted otherwise. */
+  constructor({label, columns, make, update, key, order, down, sorted}) {
+    Object.assign(this, {make, update, key, sorted, items: [], rows: new Map()});
     this.space = h("div.vspace", {role: "rowgroup"});
     this.head = h("div.vhead", {role: "rowgroup"},
-      h("div.vrow", {role: "row"}, columns.map(c => this.headCell(c, columns, sorted))));
+      h("div.vrow", {role: "row"}, columns.map(c => this.headCell(c))));
+    this.mark(order, down);
     this.element = h("div.vtable", {role: "table", "aria-label": label,
       onscroll: () => this.draw(), onkeydown: e => this.move(e)}, this.head, this.space);
     new ResizeObserver(() => this.draw()).observe(this.element);
   }
 
-  headCell(column, columns, sorted) {
-    const cell = h(`div.cell.${column.name}`, {role: "columnheader"});
+  headCell(column) {
+    const cell = h(`div.cell.${column.name}`, {role: "columnheader", data: {column: column.name}});
     if (!column.sort) {
       cell.append(h(column.hidden ? "span.hidden" : "span", column.title));
       return cell;
     }
-    const button = h("button", {onclick: () => {
-      const down = cell.getAttribute("aria-sort") === "ascending";
-      for (const other of this.head.firstChild.children) other.removeAttribute("aria-sort");
-      cell.setAttribute("aria-sort", down ? "descending" : "ascending");
-      sorted(column.name, down);
-    }}, column.title);
-    cell.append(button);
+    cell.append(h("button", {onclick: () => {
+      const is = cell.getAttribute("aria-sort");
+      this.sort(column.name, is ? is === "ascending" : Boolean(column.down));
+    }}, column.title));
     return cell;
+  }
+
+  mark(name, down) {
+    for (const cell of this.head.firstChild.children)
+      if (cell.dataset.column === name)
+        cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+  }
+
+  sort(name, down) {
+    this.mark(name, down);
+    this.sorted(name, down);
   }
 
   setItems(items) {

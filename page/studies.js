@@ -1,7 +1,6 @@
 /* Studies, as they run: matrices of tasks and variants that a study made on this daemon, sweeps of
  * one adapter's settings, and a study's own file, dropped here. */
 import {addressOf} from "./actions.js";
-import {detailsOf, scoresOf} from "./details.js";
 import {h, icon, keyed, setClass, setHidden, setText} from "./dom.js";
 import {number, percent, plural, score} from "./format.js";
 import {fileJson, openJob, store, watch} from "./store.js";
@@ -76,13 +75,12 @@ function studiesHere() {
   return out;
 }
 
-function cellHere(a, redraw) {
+function cellHere(a) {
   if (!a) return undefined;
-  const job = openJob(a.name), scores = scoresOf(detailsOf(a, redraw)?.report);
-  const done = a.state === "ready" && scores?.score != null;
+  const job = openJob(a.name);
   return {href: addressOf(a.name), state: a.state,
           progress: job?.steps ? job.step / job.steps : 0,
-          score: done ? scores.score : null, base: scores?.base};
+          score: a.state === "ready" ? a.score : null, base: a.base_score};
 }
 
 /* ---- Sweeps */
@@ -157,18 +155,11 @@ export default function studies() {
     + "ran elsewhere can be opened: its status.json or results.csv.");
   const pick = h("input.hidden", {type: "file", accept: ".json,.csv",
     "aria-label": "A study's file", onchange: () => open(pick.files[0])});
-  let pending = 0;
 
   const open = file => file && attempt(async () => {
     opened.replaceChildren(showFile(await readStudy(file)));
     setHidden(none, true);
   });
-  const redraw = () => {
-    pending ||= requestAnimationFrame(() => {
-      pending = 0;
-      draw();
-    });
-  };
 
   function draw() {
     const here = studiesHere();
@@ -176,7 +167,7 @@ export default function studies() {
     keyed(cards, [...here], ([name]) => name, ([name]) => matrix(name), (card, [, s]) => {
       const done = [...s.cells.values()].filter(a => a.state === "ready").length;
       card.show([...s.tasks].sort(), [...s.variants].sort(),
-        (task, variant) => cellHere(s.cells.get(`${task}\n${variant}`), redraw),
+        (task, variant) => cellHere(s.cells.get(`${task}\n${variant}`)),
         `${number(done)} of ${plural(s.cells.size, "cell")} ready; score, and lift on the base's`);
     });
     keyed(sweeps, swept, a => a.name, sweepCard, (card, a) => card.update(a));

@@ -44,18 +44,31 @@ export class LogTail {
   constructor(name, bytes) {
     this.name = name;
     this.at = Math.max(0, (bytes ?? 0) - TAIL_BYTES);
+    this.begin();
+  }
+
+  begin() {
     this.rest = "";
+    this.decoder = new TextDecoder();
   }
 
   async more() {
     if (!("log" in (store.adapters.get(this.name)?.files ?? {}))) return [];
     /* From a byte that was read before, so that there is something to send. */
     const from = Math.max(0, this.at - 1);
-    const response = await request("GET", filePath(this.name, "log"),
-                                   {headers: {Range: `bytes=${from}-`}});
+    let response;
+    try {
+      response = await request("GET", filePath(this.name, "log"),
+                               {headers: {Range: `bytes=${from}-`}});
+    } catch (error) {
+      if (error.status !== 416) throw error;
+      this.at = 0; /* it is another log, and a shorter one */
+      this.begin();
+      return [];
+    }
     const data = new Uint8Array(await response.arrayBuffer()).subarray(this.at - from);
     this.at += data.length;
-    const lines = (this.rest + new TextDecoder().decode(data)).split("\n");
+    const lines = (this.rest + this.decoder.decode(data, {stream: true})).split("\n");
     this.rest = lines.pop();
     return linesOf(lines.join("\n"));
   }

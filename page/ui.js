@@ -3,8 +3,11 @@ import {h, icon, setClass, setText} from "./dom.js";
 
 const TOAST_MS = 8000;
 
-/* A message at the bottom; action: {label, run} is a button in it. Errors stay until closed. */
+/* A message at the bottom; action: {label, run} is a button in it. Errors stay until closed, and
+ * one that is there is not said again. */
 export function toast(text, {action, bad = false} = {}) {
+  const shown = [...document.querySelectorAll("#toasts .bad span")];
+  if (bad && shown.some(said => said.textContent === text)) return;
   const close = () => element.remove();
   const element = h(bad ? "div.toast.bad" : "div.toast", {role: bad ? "alert" : null},
     h("span", text),

@@ -1,11 +1,17 @@
 /* An adapter's versions: their scores, which of them serves, and what two differ in. */
-import {order} from "./actions.js";
-import {download, filePath, send} from "./api.js";
-import {scoresOf} from "./details.js";
+import {order, removeVersion} from "./actions.js";
+import {download, filePath} from "./api.js";
 import {h, keyed, setHidden, setText} from "./dom.js";
 import {duration, number, score} from "./format.js";
-import {fileJson, refresh} from "./store.js";
+import {fileJson} from "./store.js";
 import {attempt, empty, menu, scoreBar} from "./ui.js";
+
+/* {score, base, metric} of a metrics.json; null where nothing was scored. */
+function scoresOf(report) {
+  if (!report?.eval && !report?.base) return null;
+  return {score: report.eval?.score, base: report.base?.score,
+          metric: report.eval?.metric ?? report.base?.metric};
+}
 
 export default function versions(name) {
   const told = new Map(); /* by version: {report, config} */
@@ -18,14 +24,17 @@ export default function versions(name) {
     h("th", h("span.hidden", "Actions")))), body);
   let current = 0;
 
-  async function load(version, row) {
-    if (told.has(version)) return;
-    told.set(version, null);
+  /* Again when its report has changed: it is scored after it was made. */
+  async function load(version, row, stamp) {
+    if (row.stamp === stamp) return;
+    row.stamp = stamp;
     await attempt(async () => {
       const [report, config] = await Promise.all(["metrics.json", "config.json"].map(f =>
         fileJson(name, `versions/${version}/${f}`)));
+      if (row.stamp !== stamp) return;
       told.set(version, {report, config});
       fill(row, report);
+      if (pair.some(p => p.version === version)) compare();
     });
   }
 
@@ -52,7 +61,6 @@ export default function versions(name) {
       parts.score, parts.loss, parts.evalLoss, parts.rows, parts.time,
       h("td.buttons", serve, menu(`Actions of v${version}`, () => actions(version))));
     Object.assign(row, {parts, serve, pick});
-    load(version, row);
     return row;
   }
 
@@ -63,10 +71,7 @@ export default function versions(name) {
       filePath(name, `versions/${version}/adapter_config.json`),
       `${name}-v${version}-adapter_config.json`))},
     ...version === current ? [] : [{label: "Remove", icon: "trash", bad: true,
-      run: () => attempt(async () => {
-        await send("DELETE", filePath(name, `versions/${version}`));
-        await refresh();
-      })}]];
+      run: () => removeVersion(name, version)}]];
 
   /* The last two that were ticked are compared. */
   function choose(version, input) {
@@ -83,16 +88,28 @@ export default function versions(name) {
       diff.replaceChildren(...pair.length ? [h("p.soft", "Tick another one, too.")] : []);
       return;
     }
+    if (!told.has(a) || !told.has(b)) return; /* they are on their way */
     diff.replaceChildren(h("h2", `v${a} and v${b}`), differences(told.get(a), told.get(b), a, b));
+  }
+
+  /* Of a version that was removed. */
+  function forget(version) {
+    told.delete(version);
+    const at = pair.findIndex(p => p.version === version);
+    if (at < 0) return;
+    pair.splice(at, 1);
+    compare();
   }
 
   return {update: a => {
     current = a.current;
+    for (const version of [...told.keys()]) if (!a.versions.includes(version)) forget(version);
     setHidden(none, a.versions.length > 0);
     setHidden(table, a.versions.length === 0);
     keyed(body, a.versions.toReversed(), v => v, makeRow, (row, v) => {
       setHidden(row.parts.serves, v !== a.current);
       setHidden(row.serve, v === a.current);
+      load(v, row, String(a.files[`versions/${v}/metrics.json`]));
     });
   }, element: h("div.part", none, h("div.scroll", table), diff)};
 }

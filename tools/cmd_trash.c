@@ -1,4 +1,5 @@
-/* `lorafs trash`: removed adapters, by a daemon or in a data directory that none has open. */
+/* `lorafs trash`: removed adapters and versions, by a daemon or in a data directory that none has
+ * open. */
 #include "tools/commands.h"
 
 #include "core/json.h"
@@ -42,9 +43,13 @@ static void print_entry(const json_t *e)
     time_t t = (time_t)(json_integer_value(json_object_get(e, "removed_ms")) / 1000);
     if (localtime_r(&t, &tm))
         strftime(removed, sizeof removed, "%F %H:%M", &tm);
-    printf("%-16s  %8.1f MB  %s%s%s\n", removed,
+    char version[16] = "";
+    int n = (int)json_integer_value(json_object_get(e, "version"));
+    if (n > 0)
+        snprintf(version, sizeof version, " v%d", n);
+    printf("%-16s  %8.1f MB  %s%s%s%s\n", removed,
            (double)json_integer_value(json_object_get(e, "bytes")) / 1e6,
-           json_is_string(name) ? json_string_value(name) : "",
+           json_is_string(name) ? json_string_value(name) : "", version,
            json_is_string(name) ? "  " : "damaged: ", lf_json_text_of(e, "entry"));
 }
 
@@ -69,14 +74,15 @@ static enum lf_err list(struct trash_run *t, const char *word, struct lf_diag *d
 
 static enum lf_err restore(struct trash_run *t, const char *word, struct lf_diag *diag)
 {
-    char path[LF_PATH_MAX], name[LF_NAME_MAX + 1] = "";
+    char path[LF_PATH_MAX];
+    struct lf_restored back = {""};
     json_auto_t *answer = NULL, *body = json_pack("{s:s?}", "name", t->as);
     enum lf_err rc = path_of(path, word, "/restore", diag);
     if (rc == LF_OK)
-        rc = t->registry ? lf_registry_trash_restore(t->registry, word, t->as, name, diag)
+        rc = t->registry ? lf_registry_trash_restore(t->registry, word, t->as, &back, diag)
                          : lf_remote_json(t->client, &answer, "POST", path, body, diag);
     if (rc == LF_OK)
-        printf("%s\n", t->registry ? name : lf_json_text_of(answer, "restored"));
+        printf("%s\n", t->registry ? back.name : lf_json_text_of(answer, "restored"));
     return rc;
 }
 
@@ -138,9 +144,9 @@ int lf_cmd_trash(int argc, char **argv)
     const struct lf_usage usage = {
         "lorafs trash",
         "ls | restore ENTRY... | empty [ENTRY...]",
-        "What was removed: ls lists it, oldest first, restore brings adapters back as they were, "
-        "empty frees the room for good. ENTRY is the last word of a line of ls, or the name of an "
-        "adapter.\n\n"
+        "What was removed: ls lists it, oldest first, restore brings adapters and versions back as "
+        "they were, empty frees the room for good. ENTRY is the last word of a line of ls, or the "
+        "name of an adapter.\n\n"
         "What lies there goes by itself when the daemon has run for seven days, or when the disk "
         "is nearly full, the oldest first.",
         options,

@@ -372,11 +372,14 @@ enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag)
     struct lf_file_ref ref;
     if (file_of(q, &ref, diag) != LF_OK)
         return LF_E_NOT_FOUND;
-    enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, diag);
+    char entry[LF_TRASH_ENTRY];
+    enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, entry, diag);
     if (rc != LF_E_NOT_FOUND)
         lf_registry_asked(q->daemon->registry, q->param[0], q->param[1],
                           rc == LF_OK ? NULL : diag->text);
     if (rc == LF_OK)
-        lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[1]));
+        lf_http_reply_json(
+            q, 200,
+            json_pack("{s:s, s:s*}", "removed", q->param[1], "trash", entry[0] ? entry : NULL));
     return rc;
 }

@@ -16,14 +16,16 @@ enum lf_err lf_api_trash(struct lf_http *q, struct lf_diag *diag)
 enum lf_err lf_api_trash_restore(struct lf_http *q, struct lf_diag *diag)
 {
     static const char *const known[] = {"name", NULL};
-    char name[LF_NAME_MAX + 1];
+    struct lf_restored back;
     json_auto_t *body = NULL;
     struct lf_json_in in = lf_http_json_in(q, &body, known, diag);
     const char *as = lf_json_str(&in, "name", NULL);
     enum lf_err rc =
-        in.rc ?: lf_registry_trash_restore(q->daemon->registry, q->param[0], as, name, diag);
+        in.rc ?: lf_registry_trash_restore(q->daemon->registry, q->param[0], as, &back, diag);
     if (rc == LF_OK)
-        lf_http_reply_json(q, 200, json_pack("{s:s}", "restored", name));
+        lf_http_reply_json(q, 200,
+                           json_pack("{s:s, s:o*}", "restored", back.name, "version",
+                                     back.version > 0 ? json_integer(back.version) : NULL));
     return rc;
 }
 

@@ -369,28 +369,28 @@ void lf_registry_rewarn(struct lf_registry *r, uint64_t id)
 }
 
 static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter_view *v, int32_t n,
-                                  struct lf_diag *diag)
+                                  char entry[LF_TRASH_ENTRY], struct lf_diag *diag)
 {
-    char path[LF_PATH_MAX], versions[LF_PATH_MAX];
+    char path[LF_PATH_MAX];
     if (v->record.current == n)
         return lf_fail(diag, LF_E_BUSY, "version %d is the one that is served", (int)n);
     enum lf_err rc = lf_registry_pathf(r, path, diag, "adapters/%llu/versions/%d",
                                        (unsigned long long)v->record.id, (int)n);
     if (rc == LF_OK && !lf_file_exists(path))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version %d", v->record.name, (int)n);
-    rc = rc ?: lf_registry_dir(r, v->record.id, "versions", versions, diag);
-    return rc ?: lf_dir_remove(path, diag) ?: lf_dir_sync(versions, diag);
+    return rc ?: lf_registry_trash_version(r, v->record.id, v->record.name, n, entry, diag);
 }
 
-enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
-                               const struct lf_file_ref *ref, struct lf_diag *diag)
+static enum lf_err delete_file(struct lf_registry *r, const char *name,
+                               const struct lf_file_ref *ref, char entry[LF_TRASH_ENTRY],
+                               struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_adapter_view v;
     lf_lock_auto held = lf_lock(&r->edit);
     enum lf_err rc = lf_registry_view(r, name, &v, diag);
     if (rc == LF_OK && ref->kind == LF_FILE_VERSION) {
-        rc = remove_version(r, &v, ref->version, diag);
+        rc = remove_version(r, &v, ref->version, entry, diag);
     } else if (rc == LF_OK && (ref->kind >= LF_FILE_PLAIN_N || !lf_file_ref_writable(ref))) {
         rc = lf_fail(diag, LF_E_READ_ONLY, "that file is not for removing");
     } else if (rc == LF_OK) {
@@ -403,6 +403,17 @@ enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
     }
     if (rc == LF_OK)
         lf_registry_refresh(r, v.record.id, NULL);
+    return rc;
+}
+
+enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
+                               const struct lf_file_ref *ref, char entry[LF_TRASH_ENTRY],
+                               struct lf_diag *diag)
+{
+    entry[0] = '\0';
+    enum lf_err rc = delete_file(r, name, ref, entry, diag);
+    if (entry[0] && lf_registry_disk_is_short(r))
+        lf_registry_trash_expire(r, 0);
     return rc;
 }
 

@@ -142,6 +142,10 @@ enum lf_err lf_registry_pathf(const struct lf_registry *r, char out[LF_PATH_MAX]
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
                               const struct lf_adapter_record *record,
                               struct lf_diag *diag) LF_MUST_CHECK;
+/* Likewise a version of it. */
+enum lf_err lf_registry_trash_version(struct lf_registry *r, uint64_t id, const char *name,
+                                      int32_t n, char entry[LF_TRASH_ENTRY],
+                                      struct lf_diag *diag) LF_MUST_CHECK;
 /* The record of a directory, as far as its files tell: name, base, the newest version. */
 enum lf_err lf_registry_recall(struct lf_registry *r, uint64_t id, struct lf_adapter_record *out,
                                struct lf_diag *diag) LF_MUST_CHECK;
@@ -193,7 +197,8 @@ bool lf_registry_reserve_give(struct lf_registry *r);
 #define LF_TRASH_NOTE "removed.json" /* what the store knew of an adapter */
 struct lf_trashed {
     char dir[LF_PATH_MAX];
-    char name[LF_NAME_MAX + 1]; /* "": no adapter */
+    char name[LF_NAME_MAX + 1]; /* the adapter's when it was removed; "": a damaged part */
+    int32_t version;            /* that was removed alone; 0: the adapter was */
     uint64_t id;
     json_t *note; /* owned; NULL: none */
 };

@@ -71,8 +71,8 @@ struct lf_scores_due {
     int64_t done, rows; /* of the version, or of the base before it; rows 0: not begun */
 };
 
-/* What a version's metrics.json says of how it and the bare base score; metric NULL: nothing. */
 struct lf_metric;
+/* What a version's metrics.json says of how it and the bare base score; metric NULL: nothing. */
 struct lf_told {
     struct lf_told_score {
         const struct lf_metric *metric;
@@ -140,16 +140,21 @@ enum lf_err lf_registry_stray(struct lf_registry *r, const char *name, const cha
 /* Only for the calls below, where no daemon is: knows no base. Yours, lf_registry_close. */
 enum lf_err lf_registry_open_trash(struct lf_registry **out, const char *data_dir,
                                    struct lf_store *store, struct lf_diag *diag) LF_MUST_CHECK;
-/* *out: [{"entry", "name" (null: no adapter, but a part of one), "bytes", "removed_ms",
- * "age_seconds"}], oldest first; yours. */
+/* *out: [{"entry", "name" (the adapter's; null: a damaged part), "version" (where it was removed
+ * alone), "bytes", "removed_ms", "age_seconds"}], oldest first; yours. */
 enum lf_err lf_registry_trash_list(struct lf_registry *r, json_t **out,
                                    struct lf_diag *diag) LF_MUST_CHECK;
+/* What came back. */
+struct lf_restored {
+    char name[LF_NAME_MAX + 1];
+    int32_t version; /* of that adapter; 0: all of it */
+};
 /* `word` is an entry, or the name of an adapter that was removed (last). It comes back as it was,
- * under the name `as` (NULL: its own); its trainings that were under way do not. LF_E_EXISTS where
- * there is one of that name; LF_E_INVALID for what is no adapter. */
+ * under the name `as` (NULL: its own); its trainings that were under way do not. A version comes
+ * back to its adapter, and is not served. LF_E_EXISTS where there is one of that name or number;
+ * LF_E_NOT_FOUND where a version's adapter is gone; LF_E_INVALID for a damaged part. */
 enum lf_err lf_registry_trash_restore(struct lf_registry *r, const char *word, const char *as,
-                                      char name[LF_NAME_MAX + 1],
-                                      struct lf_diag *diag) LF_MUST_CHECK;
+                                      struct lf_restored *out, struct lf_diag *diag) LF_MUST_CHECK;
 /* For good; word NULL: all there is. *bytes: that were freed. */
 enum lf_err lf_registry_trash_empty(struct lf_registry *r, const char *word, int64_t *bytes,
                                     struct lf_diag *diag) LF_MUST_CHECK;
@@ -197,9 +202,12 @@ enum lf_err lf_registry_file_open(struct lf_registry *r, const char *name,
                                   int *fd, struct lf_diag *diag) LF_MUST_CHECK;
 /* What nobody has read in pieces for a while is not kept any more. */
 void lf_registry_pins_expire(struct lf_registry *r);
-/* Removes a file that lf_file_ref_writable, or a version that is not current (LF_E_BUSY). */
+/* Removes a file that lf_file_ref_writable, or a version that is not current (LF_E_BUSY), which
+ * goes into the trash: entry is what it is there, or "". */
+#define LF_TRASH_ENTRY 128 /* bytes: a time, a name, two numbers */
 enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
-                               const struct lf_file_ref *ref, struct lf_diag *diag) LF_MUST_CHECK;
+                               const struct lf_file_ref *ref, char entry[LF_TRASH_ENTRY],
+                               struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A file on its way in: bytes go to DATA/incoming, and replace the old file in one step when they
  * are all there and good. */

@@ -1,7 +1,8 @@
 /* The trash: DATA/trash/<time>-<name>-<id> is a directory that was an adapter's, with removed.json
- * in it, where the store's record is kept; anything else is a part that was damaged. How long a
- * thing has been there is counted while a daemon runs (ages.json), so that a clock that jumps
- * throws nothing away. */
+ * in it, where the store's record is kept; <time>-<name>.v<n>-<id> was a version's, whose
+ * removed.json says of which adapter; anything else is a part that was damaged. How long a thing
+ * has been there is counted while a daemon runs (ages.json), so that a clock that jumps throws
+ * nothing away. */
 #include "daemon/registry/index.h"
 
 #include "core/clock.h"
@@ -27,18 +28,23 @@ enum lf_err lf_registry_trash_path(struct lf_registry *r, char out[LF_PATH_MAX],
     return lf_registry_pathf(r, out, diag, "trash/%lld-%s", (long long)lf_clock_unix_ms(), label);
 }
 
-/* What only the store knows. Without it the adapter comes back with its newest version. */
-static void note_write(const char *dir, const struct lf_adapter_record *record)
+/* Takes the note. */
+static void note_write(const char *dir, json_t *note)
 {
     char path[LF_PATH_MAX];
     struct lf_diag why = {""};
-    json_t *note = json_pack("{s:I, s:i, s:i, s:s, s:s, s:I}", "id", (json_int_t)record->id,
-                             "current", (int)record->current, "versions", (int)record->versions,
-                             "inputs_sha256", record->inputs_sha256, "base_sha256",
-                             record->base_sha256, "created_ms", (json_int_t)record->created_ms);
     if ((lf_path_join(path, dir, LF_TRASH_NOTE, &why)
              ?: lf_json_write(path, note, JSON_COMPACT, &why)) != LF_OK)
         lf_log(LF_LOG_WARN, "registry", "%s", why.text);
+}
+
+/* What only the store knows. Without it the adapter comes back with its newest version. */
+static json_t *note_of(const struct lf_adapter_record *record)
+{
+    return json_pack("{s:I, s:i, s:i, s:s, s:s, s:I}", "id", (json_int_t)record->id, "current",
+                     (int)record->current, "versions", (int)record->versions, "inputs_sha256",
+                     record->inputs_sha256, "base_sha256", record->base_sha256, "created_ms",
+                     (json_int_t)record->created_ms);
 }
 
 enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *name,
@@ -48,8 +54,25 @@ enum lf_err lf_registry_trash(struct lf_registry *r, uint64_t id, const char *na
     snprintf(label, sizeof label, "%.*s-%llu", LF_NAME_MAX, name, (unsigned long long)id);
     enum lf_err rc = lf_registry_dir(r, id, NULL, from, diag);
     if (rc == LF_OK && record)
-        note_write(from, record);
+        note_write(from, note_of(record));
     return rc ?: lf_registry_trash_path(r, to, label, diag) ?: lf_file_move(from, to, diag);
+}
+
+enum lf_err lf_registry_trash_version(struct lf_registry *r, uint64_t id, const char *name,
+                                      int32_t n, char entry[LF_TRASH_ENTRY], struct lf_diag *diag)
+{
+    char from[LF_PATH_MAX], to[LF_PATH_MAX], label[2 * LF_NAME_MAX];
+    snprintf(label, sizeof label, "%.*s.v%d-%llu", LF_NAME_MAX, name, (int)n,
+             (unsigned long long)id);
+    enum lf_err rc = lf_registry_pathf(r, from, diag, "adapters/%llu/versions/%d",
+                                       (unsigned long long)id, (int)n);
+    rc = rc ?: lf_registry_trash_path(r, to, label, diag) ?: lf_file_move(from, to, diag);
+    if (rc != LF_OK)
+        return rc;
+    note_write(to,
+               json_pack("{s:I, s:i, s:s}", "id", (json_int_t)id, "version", (int)n, "name", name));
+    snprintf(entry, LF_TRASH_ENTRY, "%s", strrchr(to, '/') + 1);
+    return LF_OK;
 }
 
 /* ---- What is in it --------------------------------------------------------------------------- */
@@ -75,8 +98,12 @@ enum lf_err lf_trash_look(struct lf_registry *r, const char *entry, struct lf_tr
         lf_name_ok(lf_json_text_of(identity, "name")))
         snprintf(out->name, sizeof out->name, "%s", lf_json_text_of(identity, "name"));
     if (lf_path_join(path, out->dir, LF_TRASH_NOTE, NULL) == LF_OK &&
-        lf_json_load(&out->note, path, NULL) == LF_OK)
+        lf_json_load(&out->note, path, NULL) == LF_OK) {
         out->id = (uint64_t)json_integer_value(json_object_get(out->note, "id"));
+        out->version = (int32_t)json_integer_value(json_object_get(out->note, "version"));
+    }
+    if (out->version > 0 && lf_name_ok(lf_json_text_of(out->note, "name")))
+        snprintf(out->name, sizeof out->name, "%s", lf_json_text_of(out->note, "name"));
     return LF_OK;
 }
 
@@ -106,7 +133,7 @@ enum lf_err lf_trash_find(struct lf_registry *r, const struct lf_names *all, con
         json_decref(t.note);
         if (rc != LF_OK)
             return rc;
-        if (strcmp(all->at[i], word) == 0 || strcmp(t.name, word) == 0) {
+        if (strcmp(all->at[i], word) == 0 || (t.version == 0 && strcmp(t.name, word) == 0)) {
             found = true;
             *index = i;
         }
@@ -160,11 +187,13 @@ enum lf_err lf_registry_trash_list(struct lf_registry *r, json_t **out, struct l
         struct lf_trashed t;
         rc = lf_trash_look(r, all.at[i], &t, diag);
         if (rc == LF_OK)
-            json_array_append_new(
-                list, json_pack("{s:s, s:s?, s:I, s:I, s:I}", "entry", all.at[i], "name",
-                                t.name[0] ? t.name : NULL, "bytes", (json_int_t)bytes_of(t.dir),
-                                "removed_ms", (json_int_t)strtoll(all.at[i], NULL, 10),
-                                "age_seconds", (json_int_t)age_of(ages, all.at[i])));
+            json_array_append_new(list,
+                                  json_pack("{s:s, s:s?, s:o*, s:I, s:I, s:I}", "entry", all.at[i],
+                                            "name", t.name[0] ? t.name : NULL, "version",
+                                            t.version > 0 ? json_integer(t.version) : NULL, "bytes",
+                                            (json_int_t)bytes_of(t.dir), "removed_ms",
+                                            (json_int_t)strtoll(all.at[i], NULL, 10), "age_seconds",
+                                            (json_int_t)age_of(ages, all.at[i])));
         json_decref(t.note);
     }
     if (rc == LF_OK)

@@ -50,8 +50,9 @@ static void another_version_is_served_or_not(void **state)
 
 static enum lf_err delete_version(struct data *d, struct lf_diag *diag)
 {
+    char entry[LF_TRASH_ENTRY];
     return lf_registry_delete(d->rig.registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 1},
-                              diag);
+                              entry, diag);
 }
 
 static void a_version_is_removed_or_not(void **state)
@@ -62,8 +63,9 @@ static void a_version_is_removed_or_not(void **state)
 
 static enum lf_err delete_rows(struct data *d, struct lf_diag *diag)
 {
+    char entry[LF_TRASH_ENTRY];
     return lf_registry_delete(d->rig.registry, "a", &(struct lf_file_ref){LF_FILE_DATASET, 0},
-                              diag);
+                              entry, diag);
 }
 
 static void a_file_is_removed_or_not(void **state)

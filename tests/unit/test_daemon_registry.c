@@ -145,7 +145,8 @@ static void a_removed_adapter_comes_back_as_it_was(void **state)
     struct rig *r = *state;
     struct lf_diag diag = {""};
     struct lf_adapter_view is;
-    char peft[80], name[LF_NAME_MAX + 1];
+    struct lf_restored back;
+    char peft[80];
     int32_t n;
     uint64_t id;
     int64_t bytes;
@@ -158,11 +159,12 @@ static void a_removed_adapter_comes_back_as_it_was(void **state)
     must(lf_registry_rollback(r->registry, "a", 2, &diag), &diag);
     must(lf_registry_remove(r->registry, "a", &id, &diag), &diag);
     make(r, "a");
-    assert_int_equal(lf_registry_trash_restore(r->registry, "a", NULL, name, &diag), LF_E_EXISTS);
-    assert_int_equal(lf_registry_trash_restore(r->registry, "x", NULL, name, &diag),
+    assert_int_equal(lf_registry_trash_restore(r->registry, "a", NULL, &back, &diag), LF_E_EXISTS);
+    assert_int_equal(lf_registry_trash_restore(r->registry, "x", NULL, &back, &diag),
                      LF_E_NOT_FOUND);
-    must(lf_registry_trash_restore(r->registry, "a", "b", name, &diag), &diag);
-    assert_string_equal(name, "b");
+    must(lf_registry_trash_restore(r->registry, "a", "b", &back, &diag), &diag);
+    assert_string_equal(back.name, "b");
+    assert_int_equal(back.version, 0);
     for (int again = 0; again < 2; again++) {
         must(lf_registry_view(r->registry, "b", &is, &diag), &diag);
         assert_int_equal(is.record.current, 2);
@@ -273,6 +275,14 @@ static void put_file(struct rig *r, const char *name, const char *dir, const cha
     lf_buf_free(&b);
 }
 
+static enum lf_err remove_version(struct rig *r, const char *name, int32_t n,
+                                  char entry[LF_TRASH_ENTRY])
+{
+    struct lf_diag diag = {""};
+    const struct lf_file_ref ref = {LF_FILE_VERSION, n};
+    return lf_registry_delete(r->registry, name, &ref, entry, &diag);
+}
+
 static void two_files_make_a_version_and_versions_can_be_chosen(void **state)
 {
     struct rig *r = *state;
@@ -297,16 +307,140 @@ static void two_files_make_a_version_and_versions_can_be_chosen(void **state)
     must(lf_registry_versions(r->registry, "a", &list, &n, &diag), &diag);
     assert_int_equal(n, 2);
     free(list);
-    assert_int_equal(
-        lf_registry_delete(r->registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 1}, &diag),
-        LF_E_BUSY);
-    must(lf_registry_delete(r->registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 2}, &diag),
-         &diag);
+    char entry[LF_TRASH_ENTRY];
+    assert_int_equal(remove_version(r, "a", 1, entry), LF_E_BUSY);
+    assert_int_equal(remove_version(r, "a", 3, entry), LF_E_NOT_FOUND);
+    assert_int_equal(remove_version(r, "a", 2, entry), LF_OK);
     must(lf_registry_import(r->registry, "b", dir, &n2, &diag), &diag);
     status_is(r, "b", "ready v1");
     rig_reopen(r);
     status_is(r, "a", "ready v1");
     status_is(r, "b", "ready v1");
+}
+
+/* Versions 1 to n of a new adapter. */
+static void make_versions(struct rig *r, const char *name, int n)
+{
+    struct lf_diag diag = {""};
+    char peft[LF_PATH_MAX];
+    int32_t version;
+    snprintf(peft, sizeof peft, "%s/peft", r->dir);
+    for (int i = 1; i <= n; i++) {
+        rig_peft(r, peft, (uint64_t)i);
+        must(lf_registry_import(r->registry, name, peft, &version, &diag), &diag);
+    }
+}
+
+static bool shows_version(struct rig *r, const char *name, int32_t wanted)
+{
+    struct lf_diag diag = {""};
+    int32_t *list;
+    size_t n;
+    bool found = false;
+    must(lf_registry_versions(r->registry, name, &list, &n, &diag), &diag);
+    for (size_t i = 0; i < n; i++)
+        found = found || list[i] == wanted;
+    free(list);
+    return found;
+}
+
+static void a_removed_version_comes_back_to_its_adapter_and_is_not_served(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    struct lf_restored back;
+    char entry[LF_TRASH_ENTRY], again[LF_TRASH_ENTRY];
+    json_t *list = NULL;
+    uint64_t id;
+    make_versions(r, "a", 3);
+    assert_int_equal(remove_version(r, "a", 2, entry), LF_OK);
+    assert_false(shows_version(r, "a", 2));
+    must(lf_registry_trash_list(r->registry, &list, &diag), &diag);
+    const json_t *told = json_array_get(list, 0);
+    assert_string_equal(lf_json_text_of(told, "entry"), entry);
+    assert_string_equal(lf_json_text_of(told, "name"), "a");
+    assert_int_equal(json_integer_value(json_object_get(told, "version")), 2);
+    json_decref(list);
+
+    /* It is no adapter's name that finds it, and it takes no name. */
+    assert_int_equal(lf_registry_trash_restore(r->registry, "a", NULL, &back, &diag),
+                     LF_E_NOT_FOUND);
+    assert_int_equal(lf_registry_trash_restore(r->registry, entry, "b", &back, &diag),
+                     LF_E_INVALID);
+    must(lf_registry_rename(r->registry, "a", "c", &diag), &diag);
+    rig_reopen(r);
+    must(lf_registry_trash_restore(r->registry, entry, NULL, &back, &diag), &diag);
+    assert_string_equal(back.name, "c");
+    assert_int_equal(back.version, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_true(shows_version(r, "c", 2));
+        status_is(r, "c", "ready v3");
+        rig_reopen(r);
+    }
+    assert_int_equal(trashed(r), 0);
+    assert_false(has(r, "adapters/1/versions/2/removed.json"));
+
+    /* Without its adapter it stays where it is; with another of its number, too. */
+    assert_int_equal(remove_version(r, "c", 2, entry), LF_OK);
+    must(lf_registry_remove(r->registry, "c", &id, &diag), &diag);
+    assert_int_equal(lf_registry_trash_restore(r->registry, entry, NULL, &back, &diag),
+                     LF_E_NOT_FOUND);
+    must(lf_registry_trash_restore(r->registry, "c", NULL, &back, &diag), &diag);
+    must(lf_registry_trash_restore(r->registry, entry, NULL, &back, &diag), &diag);
+    assert_int_equal(remove_version(r, "c", 1, again), LF_OK);
+    char dir[LF_PATH_MAX];
+    snprintf(dir, sizeof dir, "%s/adapters/1/versions/1", r->dir);
+    must(lf_dir_make(dir, &diag), &diag);
+    assert_int_equal(lf_registry_trash_restore(r->registry, again, NULL, &back, &diag),
+                     LF_E_EXISTS);
+    assert_int_equal(trashed(r), 1);
+}
+
+static void report(struct rig *r, int32_t version, const char *text)
+{
+    lf_registry_version_write(r->registry, 1, version, LF_FILE_METRICS, text, strlen(text));
+}
+
+/* What the tree and the view say of the only adapter; NAN: nothing. */
+static void scores_are(struct rig *r, double eval, double base)
+{
+    struct lf_diag diag = {""};
+    struct lf_adapter_view v;
+    must(lf_registry_view(r->registry, "a", &v, &diag), &diag);
+    assert_int_equal(v.told.eval.metric != NULL, isfinite(eval));
+    assert_int_equal(v.told.base.metric != NULL, isfinite(base));
+    json_t *t = tree(r), *a = json_array_get(json_object_get(t, "adapters"), 0);
+    const json_t *score = json_object_get(a, "score"), *of_base = json_object_get(a, "base_score");
+    assert_int_equal(score != NULL, isfinite(eval));
+    assert_int_equal(of_base != NULL, isfinite(base));
+    assert_true(!score || (json_number_value(score) == eval && v.told.eval.value == eval));
+    assert_true(!of_base || (json_number_value(of_base) == base && v.told.base.value == base));
+    json_decref(t);
+}
+
+static void the_scores_shown_are_those_of_the_version_that_is_served(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    make_versions(r, "a", 2);
+    scores_are(r, NAN, NAN);
+    report(r, 1, "{\"eval\": {\"metric\": \"accuracy\", \"score\": 0.5}}");
+    scores_are(r, NAN, NAN); /* 2 is served */
+    report(r, 2,
+           "{\"eval\": {\"metric\": \"rouge_1\", \"score\": 0.75},"
+           " \"base\": {\"metric\": \"rouge_1\", \"score\": 0.25}}");
+    scores_are(r, 0.75, 0.25);
+    must(lf_registry_rollback(r->registry, "a", 1, &diag), &diag);
+    scores_are(r, 0.5, NAN);
+    rig_reopen(r);
+    scores_are(r, 0.5, NAN);
+    /* It may be anybody's file. */
+    report(r, 1,
+           "{\"eval\": {\"metric\": \"x\\\"} 1\", \"score\": 0.5},"
+           " \"base\": {\"metric\": \"accuracy\", \"score\": \"0.5\"}}");
+    scores_are(r, NAN, NAN);
+    report(r, 1, "[");
+    scores_are(r, NAN, NAN);
 }
 
 static void an_import_that_does_not_fit_is_refused(void **state)
@@ -612,6 +746,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(rows_that_are_good_are_read_once, setup, teardown),
         cmocka_unit_test_setup_teardown(two_files_make_a_version_and_versions_can_be_chosen, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            a_removed_version_comes_back_to_its_adapter_and_is_not_served, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_scores_shown_are_those_of_the_version_that_is_served,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(an_import_that_does_not_fit_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_half_of_an_import_is_refused_alone, setup,
                                         teardown),

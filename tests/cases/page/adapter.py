@@ -113,6 +113,16 @@ def versions(b):
     b.says("gate", ".diff")
     b.click("button", "Serve v1")
     trained(b, 1)
+    listed = "return document.querySelectorAll('tbody th[scope=row]').length"
+    b.click("button", "Actions of v2")
+    b.click(".menu button", "Remove")
+    b.says("v2 of red is in the trash")
+    b.wait("one version", lambda: b.script(listed) == 1)
+    assert b.script("return document.querySelector('.diff h2')") is None
+    b.click(".toast button", "Undo")
+    b.says("v2 of red is back")
+    b.wait("two versions", lambda: b.script(listed) == 2)
+    b.wait("its scores", lambda: "accuracy" in b.find("tbody tr", "v2").text())
 
 
 def answers(b):

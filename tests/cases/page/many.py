@@ -8,7 +8,9 @@ MANY = """
   const adapters = Array.from({length: 10000}, (_, i) => ({
     name: "adapter-" + String(i).padStart(5, "0"), base: "base", created_ms: 1, changed_ms: i + 1,
     state: i % 10 ? "ready" : "failed", current: 1 + i % 7, versions: [1],
-    files: {"metrics.json": [10, 1]}}));
+    ...(i % 4 ? {metric: "accuracy", score: i / 10000, base_score: 0.75} : {}),
+    files: {"loss.svg": [10, 1]}}));
+  adapters[7].changed_ms = Date.now() - 7200e3;
   const real = window.fetch;
   window.asked = [];
   window.listings = 0;
@@ -20,7 +22,7 @@ MANY = """
     window.listings += path === "/v1/jobs";
     if (!path.includes("/files/")) return real(path, options);
     window.asked.push(path);
-    return json({eval: {score: 0.5, metric: "accuracy"}, base: {score: 0.25}});
+    return Promise.resolve(new Response('<path class="smooth" d="M1 1L2 2"/>'));
   };
 """
 
@@ -32,12 +34,23 @@ def rows(b):
 def first(b, name):
     """The row is the first in sight."""
     b.wait(name, lambda: b.script("""
-        const body = document.querySelector(".vspace");
-        const top = document.querySelector(".vhead").getBoundingClientRect().bottom;
-        const near = [...body.querySelectorAll(".vrow")].filter(r =>
-          Math.abs(r.getBoundingClientRect().top - top) < 60);
+        const table = document.querySelector(".vtable"), head = document.querySelector(".vhead");
+        const top = table.getBoundingClientRect().top + head.offsetHeight;
+        const near = [...table.querySelectorAll(".vspace .vrow")].filter(r =>
+          Math.abs(r.getBoundingClientRect().top - top) < 30);
         return near.some(r => r.textContent.includes(arguments[0]));
         """, name))
+
+
+def sorted_by(b):
+    return b.script("return [...document.querySelectorAll('[aria-sort]')].map(c =>"
+                    " [c.textContent.split(',')[0], c.getAttribute('aria-sort')])")
+
+
+def sort(b, column, direction):
+    """Pressed once more, a head turns the order."""
+    b.click(".vhead button", column)
+    assert sorted_by(b) == [[column, direction]], sorted_by(b)
 
 
 def test(b):
@@ -46,7 +59,8 @@ def test(b):
     b.says("10,000 adapters")
     first(b, "adapter-00000")
     assert rows(b) < 60, rows(b)
-    b.wait("scores", lambda: "0.500" in b.find(".vspace .vrow", "adapter-00000").text())
+    b.find(".vspace .spark")
+    assert "0.001" in b.find(".vspace .vrow", "adapter-00010").text()
     assert b.find(".vtable").attribute("aria-rowcount") == "10001"
 
     # To the end, by the keyboard and by scrolling through all of it.
@@ -72,17 +86,44 @@ def test(b):
     asked = b.script("return window.asked.length")
     assert asked < 31 * 60, asked
 
-    b.script("document.querySelector('.vtable').scrollTop = 0")
-    b.click(".vhead button", "Changed")
+    sort(b, "Changed", "descending")
+    first(b, "adapter-00007")
+    sort(b, "Changed", "ascending")
+    first(b, "adapter-00000")
+    sort(b, "Score", "descending")
     first(b, "adapter-09999")
+    sort(b, "Score", "ascending")
+    first(b, "adapter-00001")
+    b.script("document.querySelector('.vtable').scrollTop = 1e9")  # those without one are last
+    b.find(".vspace .vrow", "adapter-09996")
+    sort(b, "State", "ascending")
+    first(b, "adapter-00001")
+
     b.type(".search", "00042")
     b.says("1 of 10,000 adapters")
     first(b, "adapter-00042")
     b.type(".search", "")
+    for label, value, n in (("Score", "better", "1,875"), ("Score", "worse", "5,625"),
+                            ("Score", "none", "2,500"), ("Changed", "24", "1"),
+                            ("State", "failed", "1,000")):
+        b.choose(f"select[aria-label={label}]", value)
+        b.says(f"{n} of 10,000")
+        b.choose(f"select[aria-label={label}]", "")
     b.choose("select[aria-label=State]", "failed")
+    # How it was looked at stays.
+    b.click("#nav a", "Jobs")
+    b.click("#nav a", "Adapters")
     b.says("1,000 of 10,000")
+    assert sorted_by(b) == [["State", "ascending"]], sorted_by(b)
+    # A phone has a list of what it may be sorted by.
+    b.size(390, 800)
+    b.choose("select[aria-label=Sort]", "name true")
+    first(b, "adapter-09990")
+    b.size(1280, 860)
+    assert sorted_by(b) == [["Name", "descending"]], sorted_by(b)
     # What has no news changes nothing.
-    b.wait("scores", lambda: "0.500" in b.find(".vspace .vrow", "adapter-09990").text())
+    b.wait("curves", lambda: b.script(
+        "return document.querySelectorAll('.vspace .vrow:not(:has(.spark))').length") == 0)
     b.script("""
         window.changes = 0;
         new MutationObserver(list => { window.changes += list.length; }).observe(
