@@ -44,10 +44,9 @@ def ask_examples(b):
 
 def compare_versions(b):
     drawn(b, ".score-cell .score-bar")
-    if b.script("return document.querySelectorAll('tbody input').length") > 1:
-        b.click("tbody tr:nth-child(1) input")
-        b.click("tbody tr:nth-child(2) input")
-        drawn(b, ".diff h2")
+    b.click("input[aria-label='Compare v1']")
+    b.click("input[aria-label='Compare v2']")
+    drawn(b, ".diff h2")
 
 
 # (name, address, what is waited for or done)
