@@ -63,6 +63,15 @@ static enum lf_err lines_trust(size_t *out, const char *text, size_t n, struct l
     return rc;
 }
 
+/* *n: the bytes of the list before its last line. */
+static enum lf_err list_read(struct lf_buf *text, size_t *n, const char *path, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_file_read(text, path, SUMS_BYTES, diag);
+    if (rc == LF_E_TOO_BIG)
+        return is_no_list(diag);
+    return rc ?: lines_trust(n, lf_buf_str(text), text->len, diag);
+}
+
 enum lf_err lf_sums_check(const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
@@ -71,12 +80,8 @@ enum lf_err lf_sums_check(const char *dir, struct lf_diag *diag)
     if (rc != LF_OK || !lf_file_exists(path))
         return rc;
     size_t n = 0;
-    rc = lf_file_read(&text, path, SUMS_BYTES, diag);
-    if (rc == LF_E_TOO_BIG)
-        return is_no_list(diag);
-    const char *at = lf_buf_str(&text), *end, *nl;
-    rc = rc ?: lines_trust(&n, at, text.len, diag);
-    end = at + n;
+    rc = list_read(&text, &n, path, diag);
+    const char *at = lf_buf_str(&text), *end = at + n, *nl;
     for (; rc == LF_OK && at < end; at = nl + 1) {
         nl = memchr(at, '\n', (size_t)(end - at));
         if (!nl)
@@ -84,4 +89,18 @@ enum lf_err lf_sums_check(const char *dir, struct lf_diag *diag)
         rc = line_check(dir, at, (size_t)(nl - at), diag);
     }
     return rc;
+}
+
+enum lf_err lf_sums_digest(char *hex, const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    lf_buf_auto text = {0};
+    size_t n = 0;
+    enum lf_err rc = lf_path_join(path, dir, LF_SUMS_NAME, diag);
+    rc = rc ?: list_read(&text, &n, path, diag);
+    if (rc != LF_OK)
+        return rc;
+    memcpy(hex, text.data + n + 1, HEX); /* behind the '#' */
+    hex[HEX] = '\0';
+    return LF_OK;
 }

@@ -15,6 +15,7 @@
 #include "daemon/http/server.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
+#include "daemon/sharing.h"
 #include "daemon/state.h"
 #include "daemon/team.h"
 #include "daemon/warm.h"
@@ -116,6 +117,7 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
     if (rc == LF_OK)
         lf_warm_pinned(d);
     rc = rc ?: lf_jobs_open(&d->jobs, d, diag);
+    rc = rc ?: lf_sharing_open(&d->sharing, d, diag);
     rc = rc ?: lf_documents_open(d->documents_dir, diag);
     return rc ?: lf_batches_open(&d->batches, d, lf_routes, lf_routes_n, diag);
 }
@@ -124,6 +126,7 @@ static enum lf_err open_rooms(struct lf_daemon *d, struct lf_diag *diag)
 static void close_rooms(struct lf_daemon *d)
 {
     lf_batches_close(d->batches);
+    lf_sharing_close(d->sharing);
     lf_teams_stop(d->teams);
     lf_jobs_close(d->jobs);
     lf_registry_close(d->registry);
@@ -219,6 +222,15 @@ static enum lf_err serve(struct lf_daemon *d, struct lf_http_server *server, str
     }
 }
 
+/* Asked to stop, it goes on for a while, so that nobody is turned away who has not heard of it. */
+static void leave(struct lf_daemon *d)
+{
+    atomic_store(&d->leaving, true);
+    uint64_t end_ns = lf_clock_ns() + (uint64_t)d->options.lame_duck_seconds * LF_NS_PER_S;
+    while (lf_clock_ns() < end_ns)
+        poll(NULL, 0, LOOK_MS);
+}
+
 /* Answers under way may end within the drain time. */
 static void drain(struct lf_daemon *d)
 {
@@ -244,6 +256,8 @@ static enum lf_err run(struct lf_daemon *d, struct lf_diag *diag)
     rc = serve(d, server, diag);
     lf_log(LF_LOG_INFO, "daemon", "stopping");
     lf_notify("STOPPING=1");
+    if (rc == LF_OK)
+        leave(d);
     lf_http_server_quiesce(server);
     lf_batches_stop(d->batches);
     drain(d);

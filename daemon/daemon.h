@@ -29,6 +29,9 @@ struct lf_daemon_options {
     const char *tls_cert, *tls_key; /* PEM files; NULL: TCP is plain HTTP */
     bool insecure;                  /* other machines may do everything where there are no keys */
     const char *cors;      /* pages that may ask: "https://a.example,...", "*" all; NULL: none */
+    const char *share_dir; /* of adapters that several daemons serve; NULL: none */
+    const char *peers;     /* daemons that have such, "http://a:8080,..."; NULL: none */
+    const char *peers_key_file, *peers_cacert; /* how they are asked; or NULL */
     bool allow_load;       /* /v1/load_lora_adapter reads directories of this machine */
     const char *load_root; /* those below this one alone; NULL: all, with allow_load */
     enum lf_device_kind device;
@@ -55,6 +58,8 @@ struct lf_daemon_options {
     int train_tokens;      /* of a fused training batch; 0: this daemon never trains */
     double train_share;    /* of the device's time, that training has beside answers: percent */
     double checkpoint_seconds;   /* a training that the daemon's death cuts off loses this much */
+    int lame_duck_seconds;       /* before that, requests are taken for so long while /health says
+                                    that it stops: whoever balances goes elsewhere */
     int drain_seconds;           /* answers under way may end within this when it stops */
     double store_seconds;        /* a store that cannot be written is tried for so long, then the
                                     daemon ends with an error */

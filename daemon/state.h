@@ -17,6 +17,7 @@ struct lf_connections;
 struct lf_jobs;
 struct lf_keys;
 struct lf_registry;
+struct lf_sharing;
 struct lf_store;
 struct lf_teams;
 struct lf_tracer;
@@ -28,6 +29,7 @@ struct lf_daemon {
     struct lf_waiting waiting;
     struct lf_registry *registry;
     struct lf_jobs *jobs;
+    struct lf_sharing *sharing; /* daemon/sharing.h; NULL: adapters are this daemon's alone */
     struct lf_batches *batches; /* daemon/api/batch.h */
     struct lf_counters counters;
     struct lf_rates rates;                         /* of the last hour */
@@ -39,6 +41,7 @@ struct lf_daemon {
     struct lf_keys *keys;                          /* keys/keys.h */
     struct lf_tracer *tracer;                      /* trace/trace.h; NULL: spans are for nobody */
     int64_t started_ms;
+    atomic_bool leaving;  /* it is about to stop: /health says so, and all is answered yet */
     atomic_bool stopping; /* new requests are turned away, streams that only follow end */
     atomic_int active;    /* requests whose answer is not out yet */
 };

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_pinned(const struct lf_daemon *d, const char *name)
+bool lf_warm_is_pinned(const struct lf_daemon *d, const char *name)
 {
     for (int i = 0; i < d->options.n_pinned; i++)
         if (strcmp(d->options.pinned[i], name) == 0)
@@ -30,8 +30,8 @@ void lf_warm(const struct lf_daemon *d, uint64_t id, int32_t version, int timeou
     snprintf(part, sizeof part, "versions/%d", (int)version);
     enum lf_err rc = lf_registry_dir(d->registry, id, part, pick.dir, &diag);
     rc = rc
-             ?: lf_team_bring(lf_team_for(d, id), &pick, current, is_pinned(d, v.record.name),
-                              timeout_ms, &diag);
+             ?: lf_team_bring(lf_team_for(d, id), &pick, current,
+                              lf_warm_is_pinned(d, v.record.name), timeout_ms, &diag);
     if (rc != LF_OK)
         lf_log(LF_LOG_WARN, "engine", "%s v%d is not on the device yet: %s", v.record.name,
                (int)version, diag.text);

@@ -4,6 +4,7 @@
 #ifndef LF_DAEMON_WARM_H
 #define LF_DAEMON_WARM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lf_daemon;
@@ -12,6 +13,7 @@ struct lf_daemon;
 
 /* A version that is served from soon on: waits until it is there, up to timeout_ms. */
 void lf_warm(const struct lf_daemon *d, uint64_t id, int32_t version, int timeout_ms);
+bool lf_warm_is_pinned(const struct lf_daemon *d, const char *name);
 /* The pinned ones, as the engine comes up. */
 void lf_warm_pinned(const struct lf_daemon *d);
 

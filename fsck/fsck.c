@@ -2,8 +2,10 @@
 #include "fsck/inside.h"
 
 #include "core/file.h"
+#include "core/sums.h"
 #include "meta/documents.h"
 #include "model/safetensors.h"
+#include "peers/publication.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +196,27 @@ static const char *cache_fault(const char *path, const char *name)
     return bad ? "a copy of a base that cannot be read" : NULL;
 }
 
+static const char *current_fault(const char *path, const char *name)
+{
+    lf_buf_auto text = {0};
+    char adapter[LF_NAME_MAX + 1];
+    struct lf_published p = {0};
+    const char *end = strrchr(name, '.');
+    snprintf(adapter, sizeof adapter, "%.*s", (int)(end ? end - name : 0), name);
+    bool good = lf_file_read(&text, path, LF_SETTINGS_BYTES_MAX, NULL) == LF_OK &&
+                lf_published_parse(&p, adapter, lf_buf_str(&text), text.len, NULL) == LF_OK;
+    lf_published_free(&p);
+    return good ? NULL : "what is published cannot be read";
+}
+
+static const char *version_fault(const char *path, const char *name)
+{
+    char hex[LF_SHA256_HEX];
+    bool good = lf_sums_digest(hex, path, NULL) == LF_OK && strcmp(hex, name) == 0 &&
+                lf_sums_check(path, NULL) == LF_OK;
+    return good ? NULL : "it is not what its digest says";
+}
+
 static enum lf_err documents_check(struct lf_fsck *f, struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX], where[LF_PATH_MAX];
@@ -244,6 +267,8 @@ static enum lf_err run(struct lf_fsck *f, struct scratch *s, struct lf_diag *dia
     rc = rc ?: lf_fsck_jobs(f, diag) ?: adapters(f, diag);
     rc = rc ?: folder_check(f, "incoming", incoming_fault, diag);
     rc = rc ?: documents_check(f, diag) ?: folder_check(f, ".", top_fault, diag);
+    rc = rc ?: folder_check(f, "shared/current", current_fault, diag);
+    rc = rc ?: folder_check(f, "shared/versions", version_fault, diag);
     return rc ?: folder_check(f, "cache", cache_fault, diag);
 }
 

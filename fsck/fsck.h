@@ -8,6 +8,7 @@
  *                  say; what a crash left
  *   jobs           an open one has its inputs, and its checkpoint can be read
  *   documents/     each can be read, and what stands beside one is of it
+ *   shared/        what was published is what its digest says, and can be read
  *   incoming/, cache/
  *
  * A changed byte in rows, prompts and templates that can be read all the same is not seen. One

@@ -72,6 +72,7 @@ static void take_options(struct lf_serving *s)
     s->daemon.batch_tokens_max = (int)s->batch_tokens;
     s->daemon.train_tokens = (int)s->train_tokens;
     s->daemon.recompute = (enum lf_recompute)s->recompute;
+    s->daemon.lame_duck_seconds = (int)s->lame_duck_seconds;
     s->daemon.drain_seconds = (int)s->drain_seconds;
     s->daemon.request_seconds = (int)s->request_seconds;
     s->daemon.speculate = s->speculate + LF_SPECULATE_AUTO; /* "auto" and "off" come first */

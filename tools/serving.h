@@ -22,7 +22,8 @@ struct lf_serving {
     int device, quant, cpu_products, recompute, speculate, log_level, log_format;
     struct lf_option_strs pin;
     struct lf_seats seats;
-    int64_t threads, slots, batch_tokens, train_tokens, drain_seconds, request_seconds;
+    int64_t threads, slots, batch_tokens, train_tokens, lame_duck_seconds, drain_seconds;
+    int64_t request_seconds;
     /* What this process was before it restarted itself (lf_serving_run): */
     int losses_in_a_row; /* each soon after a start */
     pid_t mount;         /* its child that is a mount; 0: none */
@@ -52,6 +53,14 @@ struct lf_serving {
     {"tls-key", 0, LF_OPT_STR, "FILE", &(s).daemon.tls_key, "the certificate's key"},              \
     {"cors", 0, LF_OPT_STR, "ORIGIN,...", &(s).daemon.cors,                                        \
      "web pages that may ask, besides this machine's: https://a.example; * is every page"},        \
+    {"share", 0, LF_OPT_STR, "DIR", &(s).daemon.share_dir,                                         \
+     "serve the same adapters as other daemons over this directory, which all of them reach"},     \
+    {"peers", 0, LF_OPT_STR, "URL,...", &(s).daemon.peers,                                         \
+     "serve the same adapters as these daemons, which are asked over HTTP"},                       \
+    {"peers-key-file", 0, LF_OPT_STR, "FILE", &(s).daemon.peers_key_file,                          \
+     "file whose first line is an admin's key of --peers"},                                        \
+    {"peers-cacert", 0, LF_OPT_STR, "FILE", &(s).daemon.peers_cacert,                              \
+     "certificates that those of https --peers must be signed by; otherwise the system's"},        \
     {"allow-load", 0, LF_OPT_FLAG, NULL, &(s).daemon.allow_load,                                   \
      "clients may have adapters loaded from any directory of this machine"},                       \
     {"load-root", 0, LF_OPT_STR, "DIR", &(s).daemon.load_root,                                     \
@@ -106,6 +115,10 @@ struct lf_serving {
      "what a training makes again in backward, or keeps in host memory, to save the device's"},    \
     {"checkpoint-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.checkpoint_seconds,                    \
      "between checkpoints of a training: what is lost when the daemon is killed", .hi = 86400},    \
+    {"lame-duck", 0, LF_OPT_INT, "SECONDS", &(s).lame_duck_seconds,                                \
+     "how long a daemon that is to stop answers as before while /health says 503, so that a load " \
+     "balancer turns elsewhere",                                                                   \
+     .hi = 3600},                                                                                  \
     {"drain", 0, LF_OPT_INT, "SECONDS", &(s).drain_seconds,                                        \
      "how long answers under way may take to end when the daemon stops", .hi = 86400},             \
     {"store-seconds", 0, LF_OPT_REAL, "S", &(s).daemon.store_seconds,                              \

@@ -118,16 +118,10 @@ enum lf_err lf_api_adapter_create(struct lf_http *q, struct lf_diag *diag)
 
 enum lf_err lf_api_adapter_remove(struct lf_http *q, struct lf_diag *diag)
 {
-    uint64_t id;
-    enum lf_err rc = lf_registry_remove(q->daemon->registry, q->param[0], &id, diag);
-    if (rc != LF_OK)
-        return rc;
-    lf_jobs_adapter_gone(q->daemon->jobs, id);
-    if (lf_team_unload(lf_team_for(q->daemon, id), id, diag) != LF_OK)
-        lf_log(LF_LOG_WARN, "engine", "%s is removed, but still in memory: %s", q->param[0],
-               diag->text);
-    lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[0]));
-    return LF_OK;
+    enum lf_err rc = lf_jobs_adapter_remove(q->daemon->jobs, q->param[0], diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(q, 200, json_pack("{s:s}", "removed", q->param[0]));
+    return rc;
 }
 
 enum lf_err lf_api_adapter_rename(struct lf_http *q, struct lf_diag *diag)

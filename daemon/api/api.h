@@ -43,6 +43,8 @@ lf_http_fn lf_api_tuning_create, lf_api_tunings, lf_api_tuning, lf_api_tuning_or
     lf_api_tuning_events, lf_api_tuning_checkpoints;
 /* batches.c */
 lf_http_fn lf_api_batch_create, lf_api_batches, lf_api_batch, lf_api_batch_cancel;
+/* publications.c */
+lf_http_fn lf_api_publications, lf_api_publication_file;
 /* trash.c */
 lf_http_fn lf_api_trash, lf_api_trash_restore, lf_api_trash_empty;
 

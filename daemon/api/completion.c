@@ -5,6 +5,7 @@
 #include "core/num.h"
 #include "daemon/engine/blend.h"
 #include "daemon/registry/registry.h"
+#include "daemon/sharing.h"
 #include "daemon/state.h"
 #include "daemon/team.h"
 
@@ -99,12 +100,16 @@ enum lf_err lf_served_model_find(struct lf_http *q, const char *name, struct lf_
     struct lf_served_model s = {
         .key = lf_key_number(q->key), .waiting_max = lf_key_waiting_max(q->key), .span = q->span};
     const struct lf_base *base = lf_bases_find(&d->teams->bases, name);
-    enum lf_err rc = LF_OK;
+    enum lf_err rc = LF_OK, brought;
     if (base) {
         rc = serve_base(q, base, &s, diag);
     } else {
         const char *adapter = version_split(room, &version, name);
         rc = lf_registry_view(d->registry, adapter, &v, diag);
+        bool missing = rc == LF_E_NOT_FOUND || (rc == LF_OK && v.record.current == 0);
+        if (missing && lf_http_may(q, adapter, NULL) == LF_OK &&
+            (brought = lf_sharing_bring(d->sharing, adapter, diag)) != LF_E_NOT_FOUND)
+            rc = brought ?: lf_registry_view(d->registry, adapter, &v, diag);
         if (rc == LF_OK && lf_http_may(q, adapter, diag) != LF_OK)
             return LF_E_DENIED;
         if (rc == LF_E_NOT_FOUND && is_placeholder(name))

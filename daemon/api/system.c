@@ -3,6 +3,7 @@
 #include "daemon/embedded.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
+#include "daemon/sharing.h"
 #include "daemon/state.h"
 #include "daemon/team.h"
 
@@ -71,7 +72,7 @@ static void seats_failed(json_t *list, const struct lf_teams *t)
 
 static json_t *problems_of(struct lf_daemon *d)
 {
-    struct lf_diag store = {""}, disk = {""}, jobs = {""};
+    struct lf_diag store = {""}, disk = {""}, jobs = {""}, sharing = {""};
     double seconds = 0;
     json_t *list = json_array();
     seats_failed(list, d->teams);
@@ -82,12 +83,14 @@ static json_t *problems_of(struct lf_daemon *d)
         json_array_append_new(list, json_string(disk.text));
     if (lf_jobs_unsaved(d->jobs, &jobs) > 0)
         json_array_append_new(list, json_string(jobs.text));
+    if (lf_sharing_trouble(d->sharing, &sharing) != LF_OK)
+        json_array_append_new(list, json_string(sharing.text));
     return list;
 }
 
 enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 {
-    if (atomic_load(&q->daemon->stopping))
+    if (atomic_load(&q->daemon->leaving) || atomic_load(&q->daemon->stopping))
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
     int seat;
     enum lf_engine_state state = lf_teams_state(q->daemon->teams);

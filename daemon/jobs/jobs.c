@@ -602,6 +602,19 @@ void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id)
         cancel(j, id);
 }
 
+enum lf_err lf_jobs_adapter_remove(struct lf_jobs *j, const char *name, struct lf_diag *diag)
+{
+    uint64_t id;
+    enum lf_err rc = lf_registry_remove(j->d->registry, name, &id, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_jobs_adapter_gone(j, id);
+    struct lf_diag why = {""};
+    if (lf_team_unload(lf_team_for(j->d, id), id, &why) != LF_OK)
+        lf_log(LF_LOG_WARN, "engine", "%s is removed, but still in memory: %s", name, why.text);
+    return LF_OK;
+}
+
 /* ---- Shown ----------------------------------------------------------------------------------- */
 
 static json_t *time_or_null(int64_t ms)

@@ -63,6 +63,9 @@ enum lf_err lf_jobs_order_adapter(struct lf_jobs *j, const char *name, enum lf_c
                                   struct lf_diag *diag) LF_MUST_CHECK;
 /* The adapter was removed: its job is cancelled. */
 void lf_jobs_adapter_gone(struct lf_jobs *j, uint64_t adapter_id);
+/* Removes an adapter (lf_registry_remove): its job is cancelled, and it leaves the device. */
+enum lf_err lf_jobs_adapter_remove(struct lf_jobs *j, const char *name,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
 
 /* How many jobs have ended and cannot be written down, or find no room for their tokenised rows,
  * with the reason of the first: the disk is full, or fails. They are tried again soon. */

@@ -1,0 +1,187 @@
+/* The directory that daemons share. */
+#include "peers/publication.h"
+
+#include "core/json.h"
+#include "core/sums.h"
+#include "peers/limits.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SUFFIX ".json"
+#define COMING ".coming-" /* in versions/: what is on its way in */
+#define COMING_SECONDS 86400
+
+const char *const lf_shared_files[] = {"adapter_config.json", "adapter_model.safetensors",
+                                       LF_SUMS_NAME, NULL};
+
+/* DIR/<folder>/<name>. */
+static enum lf_err below(char out[LF_PATH_MAX], const char *dir, const char *folder,
+                         const char *name, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    return lf_path_join(path, dir, folder, diag) ?: lf_path_join(out, path, name, diag);
+}
+
+/* ---- Versions on their way in ---------------------------------------------------------------- */
+
+static void leftovers_clear(const char *versions)
+{
+    char path[LF_PATH_MAX];
+    struct stat st;
+    lf_names_auto names = {0};
+    if (lf_dir_names(&names, versions, NULL) != LF_OK)
+        return;
+    for (size_t i = 0; i < names.n; i++)
+        if (strncmp(names.at[i], COMING, strlen(COMING)) == 0 &&
+            lf_path_join(path, versions, names.at[i], NULL) == LF_OK && stat(path, &st) == 0 &&
+            st.st_mtime < time(NULL) - COMING_SECONDS)
+            (void)!lf_dir_remove(path, NULL);
+}
+
+enum lf_err lf_shared_open(const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_path_join(path, dir, "current", diag) ?: lf_dir_make(path, diag);
+    rc = rc ?: lf_path_join(path, dir, "versions", diag) ?: lf_dir_make(path, diag);
+    if (rc == LF_OK)
+        leftovers_clear(path);
+    return rc;
+}
+
+/* ---- Which version is current ---------------------------------------------------------------- */
+
+enum lf_err lf_shared_path(char out[LF_PATH_MAX], const char *dir, const char *name,
+                           struct lf_diag *diag)
+{
+    char file[LF_NAME_MAX + sizeof SUFFIX];
+    if (!lf_name_ok(name))
+        return lf_fail(diag, LF_E_NOT_FOUND, "\"%.80s\" cannot be a name", name);
+    snprintf(file, sizeof file, "%s" SUFFIX, name);
+    return below(out, dir, "current", file, diag);
+}
+
+enum lf_err lf_shared_names(struct lf_names *out, const char *dir, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    size_t kept = 0, tail = strlen(SUFFIX);
+    enum lf_err rc = lf_path_join(path, dir, "current", diag) ?: lf_dir_names(out, path, diag);
+    for (size_t i = 0; rc == LF_OK && i < out->n; i++) {
+        char *name = out->at[i];
+        size_t n = strlen(name);
+        bool is_one = n > tail && strcmp(name + n - tail, SUFFIX) == 0;
+        if (is_one)
+            name[n - tail] = '\0';
+        if (is_one && lf_name_ok(name))
+            out->at[kept++] = name;
+        else
+            free(name);
+    }
+    if (rc == LF_OK)
+        out->n = kept;
+    return rc;
+}
+
+enum lf_err lf_shared_read(struct lf_published *out, const char *dir, const char *name,
+                           struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    lf_buf_auto text = {0};
+    enum lf_err rc = lf_shared_path(path, dir, name, diag);
+    rc = rc ?: lf_file_read(&text, path, LF_PUBLICATION_BYTES_MAX, diag);
+    return rc ?: lf_published_parse(out, name, lf_buf_str(&text), text.len, diag);
+}
+
+enum lf_err lf_shared_write(const char *dir, const struct lf_published *p, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_shared_path(path, dir, p->name, diag);
+    return rc ?: lf_json_write(path, lf_published_json(p), JSON_COMPACT, diag);
+}
+
+/* ---- Their files ----------------------------------------------------------------------------- */
+
+bool lf_shared_has(const char *dir, const char *sha256)
+{
+    char path[LF_PATH_MAX];
+    return lf_is_sha256(sha256) && below(path, dir, "versions", sha256, NULL) == LF_OK &&
+           access(path, F_OK) == 0;
+}
+
+enum lf_err lf_shared_file(char out[LF_PATH_MAX], const char *dir, const char *sha256,
+                           const char *file, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (!lf_is_sha256(sha256))
+        return lf_fail(diag, LF_E_INVALID, "\"%.80s\" is no digest", sha256);
+    return below(path, dir, "versions", sha256, diag) ?: lf_path_join(out, path, file, diag);
+}
+
+/* linked: a second name will do, where the file system is the same. */
+static enum lf_err copy_files(const char *from, const char *to, bool linked, struct lf_diag *diag)
+{
+    char source[LF_PATH_MAX], target[LF_PATH_MAX];
+    enum lf_err rc = LF_OK;
+    for (int i = 0; lf_shared_files[i] && rc == LF_OK; i++) {
+        rc = lf_path_join(source, from, lf_shared_files[i], diag);
+        rc = rc ?: lf_path_join(target, to, lf_shared_files[i], diag);
+        if (rc == LF_OK && (!linked || link(source, target) != 0))
+            rc = lf_file_copy(source, target, NULL, diag);
+    }
+    return rc;
+}
+
+enum lf_err lf_shared_fill(void *arg, const char *to, struct lf_diag *diag)
+{
+    return copy_files(arg, to, true, diag);
+}
+
+/* The files in a directory are those of this digest. */
+static enum lf_err check_files(const char *dir, const char *sha256, struct lf_diag *diag)
+{
+    char hex[LF_SHA256_HEX];
+    enum lf_err rc = lf_sums_digest(hex, dir, diag);
+    if (rc == LF_E_INVALID || (rc == LF_OK && strcmp(hex, sha256) != 0))
+        return lf_fail(diag, LF_E_DAMAGED,
+                       "version %.12s...: its " LF_SUMS_NAME " is not what was published", sha256);
+    rc = rc ?: lf_sums_check(dir, diag);
+    return rc == LF_OK ? rc : lf_fail_within(diag, rc, "version %.12s...", sha256);
+}
+
+enum lf_err lf_shared_put(const char *dir, const char *sha256, lf_shared_fill_fn fill, void *arg,
+                          struct lf_diag *diag)
+{
+    char versions[LF_PATH_MAX], coming[LF_PATH_MAX], path[LF_PATH_MAX];
+    if (!lf_is_sha256(sha256))
+        return lf_fail(diag, LF_E_INVALID, "\"%.80s\" is no digest", sha256);
+    enum lf_err rc = lf_path_join(versions, dir, "versions", diag);
+    rc = rc ?: lf_path_join(path, versions, sha256, diag);
+    rc = rc ?: lf_path_join(coming, versions, COMING "XXXXXX", diag);
+    if (rc != LF_OK || lf_shared_has(dir, sha256))
+        return rc;
+    if (!mkdtemp(coming))
+        return lf_fail_errno(diag, errno, "%s", coming);
+    rc = fill(arg, coming, diag) ?: check_files(coming, sha256, diag);
+    rc = rc ?: lf_dir_sync(coming, diag);
+    /* Another daemon may have been faster: it is the same, and stays. */
+    if (rc == LF_OK && rename(coming, path) != 0 && errno != EEXIST && errno != ENOTEMPTY)
+        rc = lf_fail_errno(diag, errno, "%s", path);
+    if (access(coming, F_OK) == 0)
+        (void)!lf_dir_remove(coming, NULL);
+    return rc ?: lf_dir_sync(versions, diag);
+}
+
+enum lf_err lf_shared_get(const char *dir, const char *sha256, const char *to, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    if (!lf_shared_has(dir, sha256))
+        return lf_fail(diag, LF_E_NOT_FOUND, "version %.12s... is not there", sha256);
+    enum lf_err rc = below(path, dir, "versions", sha256, diag);
+    return rc ?: copy_files(path, to, false, diag) ?: check_files(to, sha256, diag);
+}
