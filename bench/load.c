@@ -36,6 +36,10 @@ struct load_run {
     struct figures first, next_token, whole, hot, others;
     struct lf_load_result r;
     uint64_t asked;
+    int64_t events; /* while it is measured */
+    struct {
+        int64_t tokens, events;
+    } ended; /* of all answers that came to their end */
     int busy;
     enum lf_err rc;
 };
@@ -44,8 +48,9 @@ struct load_user {
     struct load_run *run;
     struct lf_client_call *call; /* NULL: it waits */
     double free_at, began, last; /* last: its last event; 0: none yet */
-    int model, wanted;           /* tokens asked for */
-    char line[LINE_MAX_KEPT];    /* the line under way */
+    int64_t events;
+    int model, wanted;        /* tokens asked for */
+    char line[LINE_MAX_KEPT]; /* the line under way */
     size_t n_line;
     bool listens; /* to what is not in a line of events yet */
     char tail[TAIL + 1];
@@ -143,6 +148,8 @@ static void event(struct load_user *u)
     } else if (counts(x, t)) {
         note(x, &x->next_token, t - u->last);
     }
+    x->events += counts(x, t);
+    u->events++;
     u->last = t;
 }
 
@@ -205,9 +212,12 @@ static void done(void *arg, const struct lf_client_result *r)
     if (r->rc != LF_OK || u->last == 0) {
         failed(x, r);
         u->free_at = t + AGAIN_S;
-    } else if (counts(x, t)) {
+        return;
+    }
+    x->ended.tokens += tokens_of(u);
+    x->ended.events += u->events;
+    if (counts(x, t)) {
         x->r.requests++;
-        x->r.tokens += tokens_of(u);
         x->answered[u->model]++;
         note(x, &x->whole, t - u->began);
     }
@@ -234,6 +244,7 @@ static enum lf_err ask(struct load_run *x, struct load_user *u, struct lf_diag *
                                         .arg = u};
     u->began = now_s();
     u->last = 0;
+    u->events = 0;
     u->n_line = u->n_tail = 0;
     x->busy++;
     return lf_client_start(&u->call, x->client, &spec, diag);
@@ -314,9 +325,18 @@ static double least_share(const struct load_run *x)
     return x->r.requests > 0 ? (double)least * x->l->n_models / (double)x->r.requests : 0;
 }
 
+/* Answers that began before the time that is measured, or end after it, count with their part in
+ * it: by events, which have so many tokens as those of answers that have ended. */
+static int64_t tokens_measured(const struct load_run *x)
+{
+    double each = x->ended.events > 0 ? (double)x->ended.tokens / (double)x->ended.events : 1;
+    return llround((double)x->events * each);
+}
+
 static void sum_up(struct load_run *x)
 {
     x->r.seconds = x->end - x->begin;
+    x->r.tokens = tokens_measured(x);
     x->r.first = times_of(&x->first);
     x->r.next = times_of(&x->next_token);
     x->r.whole = times_of(&x->whole);

@@ -44,7 +44,7 @@ struct lf_load_times {
 
 struct lf_load_result {
     double seconds;
-    int64_t requests, tokens; /* whole answers in that time, and their tokens */
+    int64_t requests, tokens; /* answers that ended in that time; tokens that came in it */
     int64_t failed, late;     /* open loop: moments at which all users were busy */
     char why[160];            /* of the first failure */
     struct lf_load_times first, next,

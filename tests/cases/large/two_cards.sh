@@ -17,7 +17,20 @@ all_ready() {
     [ "$(grep -o '"state": *"ready"' "$WORK/body" | wc -l)" = $((jobs + 2)) ]
 }
 
-# rates SEAT OPTION...: "TRAINED DECODED", tokens a second.
+# decoded USERS: tokens a second.
+decoded() {
+    "$BIN/lorafs" bench serve --url "$URL" --models "many:$((jobs + 2))" --users "$1" \
+        --prompt-tokens 16,16 --completion-tokens 96,160 --seconds "${LF_SECONDS:-8}" --warmup 4 \
+        --vocabulary 256 --json >"$WORK/served"
+    "${PYTHON:-python3}" - "$WORK/served" <<'END'
+import json, sys
+served = json.load(open(sys.argv[1]))
+assert served["failed"] == 0, served
+print(round(served["tokens_per_second"]))
+END
+}
+
+# rates SEAT OPTION...: "TRAINED DECODED DECODED", tokens a second: so many users, and twice them.
 rates() {
     local i tokens start trained
     [ ! -e "$DATA" ] || find "$DATA" -mindepth 1 -maxdepth 1 ! -name cache -exec rm -r {} +
@@ -30,22 +43,14 @@ rates() {
     wait_until 600 all_ready || fail "not all are ready: $(cat "$WORK/body")"
     ms=$((($(date +%s%N) - start) / 1000000))
     trained=$((($(metric train_tokens_total) - tokens) * 1000 / ms))
-    "$BIN/lorafs" bench serve --url "$URL" --models "many:$((jobs + 2))" --users "$users" \
-        --prompt-tokens 16,16 --completion-tokens 128,128 --seconds "${LF_SECONDS:-8}" --warmup 4 \
-        --vocabulary 256 --json >"$WORK/served"
-    "${PYTHON:-python3}" - "$trained" "$WORK/served" <<'END'
-import json, sys
-served = json.load(open(sys.argv[2]))
-assert served["failed"] == 0, served
-print(sys.argv[1], round(served["tokens_per_second"]))
-END
+    echo "$trained $(decoded "$users") $(decoded $((users * 2)))"
     stop_daemon
 }
 
 rates "${one[@]}" >"$WORK/one"
 rates "${two[@]}" >"$WORK/two"
-read -r trained1 decoded1 <"$WORK/one"
-read -r trained2 decoded2 <"$WORK/two"
-echo "ok $jobs jobs: $trained1 and $trained2 tokens/s on one and two; $users users of" \
-    "$((jobs + 2)) adapters: $decoded1 and $decoded2"
-[ "$trained1" -gt 0 ] && [ "$decoded1" -gt 0 ]
+read -r trained1 few1 many1 <"$WORK/one"
+read -r trained2 few2 many2 <"$WORK/two"
+echo "ok $jobs jobs: $trained1 and $trained2 tokens/s on one and two; $((jobs + 2)) adapters," \
+    "$users users: $few1 and $few2; $((users * 2)) users: $many1 and $many2"
+[ "$trained1" -gt 0 ] && [ "$few1" -gt 0 ]
