@@ -87,7 +87,7 @@ export default function adapter(name, part, query) {
     seen = stamp;
     const text = (await fileText(name, "status"))?.trim() ?? "";
     /* What the badge and the version say already is left out. */
-    setText(status, /^(ready v\d+|empty|queued.*|training.*|paused.*)$/.test(text) ? "" : text);
+    setText(status, text.replace(/^(ready v\d+|empty|queued.*|training.*|paused.*)(\n|$)/, ""));
   }
 
   function update() {
