@@ -23,6 +23,11 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
     cudaError_t error = cudaGetDeviceCount(&cards);
     if (error != cudaSuccess || options->index < 0 || options->index >= cards) {
         cudaGetLastError();
+        /* Where no driver is there at all this is what the runtime says. */
+        if (error == cudaErrorInsufficientDriver)
+            return lf_fail(diag, LF_E_NOT_FOUND,
+                           "no CUDA card %d: NVIDIA's driver is missing, or too old for CUDA %d.%d",
+                           options->index, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
         return lf_fail(diag, LF_E_NOT_FOUND, "no CUDA card %d: %s", options->index,
                        error != cudaSuccess ? cudaGetErrorString(error) : "too few cards");
     }
