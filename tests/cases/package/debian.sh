@@ -15,7 +15,8 @@ git -C "$TREE" init -q
 git -C "$TREE" add -A
 git -C "$TREE" -c user.name=test -c user.email=test@lorafs.invalid commit -q -m "as it is"
 release() { # packed lightly: what is compared is what went in
-    DEB_BUILD_OPTIONS=noautodbgsym DPKG_DEB_COMPRESSOR_LEVEL=0 "$TREE/tools/release" --build "$BUILD_DIR" "$1" \
+    DEB_BUILD_OPTIONS=noautodbgsym DPKG_DEB_COMPRESSOR_LEVEL=0 \
+        "$TREE/tools/release" --build "$BUILD_DIR" "$1" \
         >"$WORK/release.log" 2>&1 || fail "$(tail -n 20 "$WORK/release.log")"
 }
 
