@@ -107,7 +107,9 @@ struct lf_gstate {
     uint32_t *mask; /* NULL: not made yet */
     int32_t *exit;  /* (n_exit) with the mask of a local state (mask.c): nodes of the trie */
     int32_t n_exit;
+    uint64_t loops; /* classes of bytes (lf_byte_class) that lead back to it; 0: not known yet */
 };
+#define LF_LOOPS_KNOWN (1ull << 63)             /* no class's bit */
 #define LF_GUIDE_SEEN (2 * LF_GUIDE_PLACES_MAX) /* a power of two */
 #define LF_DEAD 0                               /* the state from which nothing comes */
 
@@ -151,6 +153,17 @@ bool lf_machine_split(struct lf_machine *m, int32_t state, int32_t *local, int32
 
 /* ---- Tokens ---------------------------------------------------------------------------------- */
 
+/* Classes of bytes, below 63: what forms tell apart has its own, letters have one. */
+static inline int lf_byte_class(uint8_t byte)
+{
+    uint8_t lower = byte | 0x20;
+    if (lower >= 'a' && lower <= 'z')
+        return 0;
+    if (byte < ' ' || byte >= 0x7f)
+        return byte < ' ' ? 1 : 2;
+    return byte < 'A' ? 3 + byte - ' ' : byte < 'a' ? 36 + byte - '[' : 42 + byte - '{';
+}
+
 /* Nodes in the order of their paths: a node's subtree follows it. */
 struct lf_token_trie {
     int n_ids;
@@ -160,6 +173,7 @@ struct lf_token_trie {
     int32_t *skip;        /* the first node behind the subtree */
     int32_t *token_off;   /* (n + 1) */
     int32_t *token;       /* ids whose bytes end at a node */
+    uint64_t *below;      /* classes of the bytes of a node and its subtree */
     struct lf_str *bytes; /* (n_ids) */
     int depth_max;
     int32_t space; /* the node of " " where an answer's first space is no part of its text, or

@@ -184,9 +184,32 @@ int32_t lf_machine_start(struct lf_machine *m)
     return work_state(m);
 }
 
+/* Where bytes lead: nowhere those that no place takes, which are most of a state inside a literal.
+ */
+static int32_t *next_new(struct lf_machine *m, const struct lf_gstate *s)
+{
+    int32_t *next = malloc(256 * sizeof *next);
+    if (!next) {
+        out_of(m, LF_E_NO_MEMORY);
+        return NULL;
+    }
+    for (int byte = 0; byte < 256; byte++)
+        next[byte] = LF_DEAD;
+    for (int32_t i = 0; i < s->n; i++) {
+        const struct lf_gnode *d = &m->program->node[s->place[i].at];
+        memset(next + d->lo, 0xff, (size_t)(d->hi - d->lo + 1) * sizeof *next);
+    }
+    m->bytes += 256 * sizeof *next;
+    return next;
+}
+
 int32_t lf_machine_step_new(struct lf_machine *m, int32_t state, uint8_t byte)
 {
-    const struct lf_gstate *s = &m->state[state];
+    struct lf_gstate *s = &m->state[state];
+    if (!s->next && !(s->next = next_new(m, s)))
+        return LF_DEAD;
+    if (s->next[byte] == LF_DEAD)
+        return LF_DEAD;
     work_begin(m);
     for (int32_t i = 0; i < s->n; i++) {
         const struct lf_gnode *d = &m->program->node[s->place[i].at];
@@ -195,17 +218,7 @@ int32_t lf_machine_step_new(struct lf_machine *m, int32_t state, uint8_t byte)
     }
     work_close(m);
     int32_t to = work_state(m);
-    struct lf_gstate *from = &m->state[state];
-    if (!from->next) {
-        from->next = malloc(256 * sizeof *from->next);
-        if (!from->next) {
-            out_of(m, LF_E_NO_MEMORY);
-            return LF_DEAD;
-        }
-        memset(from->next, 0xff, 256 * sizeof *from->next);
-        m->bytes += 256 * sizeof *from->next;
-    }
-    from->next[byte] = to;
+    m->state[state].next[byte] = to; /* the states may have moved */
     return to;
 }
 

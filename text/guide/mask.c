@@ -33,6 +33,34 @@ struct lf_guide {
 
 /* ---- Walks ----------------------------------------------------------------------------------- */
 
+#define LOOP_NODES 16 /* a smaller subtree is walked as soon as it is known that it need not be */
+
+/* Classes of bytes of which each leads back to the state: inside a string most. */
+static uint64_t loops(struct lf_machine *m, int32_t state)
+{
+    uint64_t not = 0;
+    for (int byte = 0; byte < 256 && m->state[state].loops == 0; byte++)
+        if (lf_machine_step(m, state, (uint8_t)byte) != state)
+            not |= 1ull << lf_byte_class((uint8_t)byte);
+    if (m->state[state].loops == 0)
+        m->state[state].loops = LF_LOOPS_KNOWN | ~not ;
+    return m->state[state].loops;
+}
+
+static void allow(const struct lf_token_trie *t, uint32_t *mask, int32_t from, int32_t to)
+{
+    for (int32_t k = t->token_off[from]; k < t->token_off[to]; k++)
+        mask[t->token[k] / 32] |= 1u << (t->token[k] % 32);
+}
+
+/* Nothing below a node leaves the state that it leads to, nor is anything there to be told. */
+static bool stays(struct lf_grammar *g, int32_t state, int32_t node, bool exits)
+{
+    const struct lf_token_trie *t = g->trie;
+    return !(exits && g->machine.state[state].whole) &&
+           (t->below[node] & ~loops(&g->machine, state)) == 0;
+}
+
 /* From a state before node `from` through the nodes up to `to`. exits: wanted. */
 static void walk(struct lf_grammar *g, int32_t state, int32_t from, int32_t to, uint32_t *mask,
                  bool exits)
@@ -43,14 +71,19 @@ static void walk(struct lf_grammar *g, int32_t state, int32_t from, int32_t to, 
         return;
     g->path[t->depth[from] - 1] = state;
     for (int32_t i = from; i < to;) {
-        int32_t s = lf_machine_step(m, g->path[t->depth[i] - 1], t->byte[i]);
+        int32_t before = g->path[t->depth[i] - 1];
+        int32_t s = lf_machine_step(m, before, t->byte[i]);
         if (s == LF_DEAD) {
             i = t->skip[i];
             continue;
         }
+        if (s == before && t->skip[i] - i >= LOOP_NODES && stays(g, s, i, exits)) {
+            allow(t, mask, i, t->skip[i]);
+            i = t->skip[i];
+            continue;
+        }
         g->path[t->depth[i]] = s;
-        for (int32_t k = t->token_off[i]; k < t->token_off[i + 1]; k++)
-            mask[t->token[k] / 32] |= 1u << (t->token[k] % 32);
+        allow(t, mask, i, i + 1);
         if (exits && m->state[s].whole) {
             if (lf_grow(&g->exit, &g->cap_exit, g->n_exit + 1, sizeof *g->exit) != LF_OK)
                 m->rc = LF_E_NO_MEMORY;

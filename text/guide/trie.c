@@ -87,6 +87,17 @@ static void fill(struct lf_token_trie *t, const struct entry *list, size_t n, in
         t->skip[path[--depth]] = (int32_t)t->n;
 }
 
+/* From the last node to the first: each depth has what came since its last node. */
+static void fill_below(struct lf_token_trie *t, uint64_t *of_depth)
+{
+    for (size_t i = t->n; i-- > 0;) {
+        uint64_t *children = &of_depth[t->depth[i] + 1];
+        t->below[i] = 1ull << lf_byte_class(t->byte[i]) | *children;
+        *children = 0;
+        of_depth[t->depth[i]] |= t->below[i];
+    }
+}
+
 static enum lf_err build(struct lf_token_trie *t, const struct entry *list, size_t n)
 {
     size_t nodes = 1;
@@ -97,11 +108,17 @@ static enum lf_err build(struct lf_token_trie *t, const struct entry *list, size
     t->skip = malloc(nodes * sizeof *t->skip);
     t->token_off = calloc(nodes + 1, sizeof *t->token_off);
     t->token = malloc(n * sizeof *t->token + 1);
+    t->below = malloc(nodes * sizeof *t->below);
     int32_t *path = malloc((UINT16_MAX + 1) * sizeof *path);
-    bool ok = t->byte && t->depth && t->skip && t->token_off && t->token && path;
-    if (ok)
+    uint64_t *of_depth = calloc(UINT16_MAX + 2, sizeof *of_depth);
+    bool ok =
+        t->byte && t->depth && t->skip && t->token_off && t->token && t->below && path && of_depth;
+    if (ok) {
         fill(t, list, n, path);
+        fill_below(t, of_depth);
+    }
     free(path);
+    free(of_depth);
     return ok ? LF_OK : LF_E_NO_MEMORY;
 }
 
@@ -152,6 +169,7 @@ void lf_token_trie_free(struct lf_token_trie *t)
     free(t->skip);
     free(t->token_off);
     free(t->token);
+    free(t->below);
     free(t->bytes);
     free(t->ends);
     lf_arena_free(&t->arena);
