@@ -167,10 +167,35 @@ static int64_t needs(const struct lf_team *t, const struct lf_train_settings *se
     return known ? (int64_t)n.least : 0;
 }
 
-enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *spec, uint32_t full,
+/* Seats that help the one that leads, as many as the training asks for and train nothing: those
+ * behind it, as lf_engine_lend wants it. */
+static void borrow(struct lf_team *t, struct lf_training_spec *spec, int leader,
+                   const struct lf_route_seat *table)
+{
+    for (int i = leader + 1; i < t->n && spec->n_replicas < spec->settings->devices - 1; i++) {
+        struct lf_diag why; /* it is not there any more: there is one less */
+        struct lf_replica *r;
+        if (table[i].open && table[i].trainings == 0 &&
+            lf_engine_lend(t->seat[i].engine, &r, &why) == LF_OK)
+            spec->replicas[spec->n_replicas++] = r;
+    }
+}
+
+/* One that others are to help has as many behind it, where such a one is open. */
+static void leave_room(struct lf_route_seat *table, int n, int devices)
+{
+    bool any = false;
+    for (int i = 0; i + devices <= n; i++)
+        any = any || table[i].open;
+    for (int i = n - devices + 1; any && i < n; i++)
+        table[i].open = false;
+}
+
+enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *asked, uint32_t full,
                           int *seat, struct lf_training **out, struct lf_diag *diag)
 {
-    struct lf_route_seat table[LF_SEATS_MAX];
+    struct lf_route_seat table[LF_SEATS_MAX], leaders[LF_SEATS_MAX];
+    struct lf_training_spec with = *asked, *spec = &with;
     bool other = lf_team_has_other(t, full);
     lf_lock_auto held = lf_lock(&t->lock);
     for (int i = 0; i < t->n; i++) {
@@ -182,8 +207,11 @@ enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *spec
                                    .trainings = s.given,
                                    .spare = spare_of(&s)};
     }
-    int i = t->n == 1 ? 0 : lf_route_training(table, t->n, needs(t, spec->settings));
+    memcpy(leaders, table, sizeof leaders);
+    leave_room(leaders, t->n, spec->settings->devices);
+    int i = t->n == 1 ? 0 : lf_route_training(leaders, t->n, needs(t, spec->settings));
     i = i < 0 ? 0 : i; /* none is open: a loading one has it wait, others say why not */
+    borrow(t, spec, i, table);
     if (seat)
         *seat = i;
     return lf_engine_train(t->seat[i].engine, spec, out, diag);

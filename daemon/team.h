@@ -61,8 +61,9 @@ struct lf_team *lf_team_for(const struct lf_daemon *d, uint64_t adapter_id);
 /* As the lf_engine_* of the same names, for the seat that it is routed to. */
 enum lf_err lf_team_generate(struct lf_team *t, const struct lf_generate_spec *spec,
                              struct lf_generation **out, struct lf_diag *diag) LF_MUST_CHECK;
-/* full: bits of seats that are not asked, since the training had no room there; where all are set,
- * none counts. *seat: who has it; seat may be NULL. */
+/* One that asks for several devices (config.json's "devices") borrows those of seats behind its own
+ * that train nothing. full: bits of seats that are not asked, since the training had no room there;
+ * where all are set, none counts. *seat: who has it; seat may be NULL. */
 enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *spec, uint32_t full,
                           int *seat, struct lf_training **out, struct lf_diag *diag) LF_MUST_CHECK;
 /* Whether a seat that may be asked is not in `full`. */

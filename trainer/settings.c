@@ -79,6 +79,9 @@ const struct lf_setting lf_settings[] = {
                 "sqrt(tokens x width); 0: none"),
     ROW(batch_size, INT, 1, 4096, 16, .help = "rows of a micro-batch"),
     ROW(accumulation, INT, 1, 4096, 1, .help = "micro-batches of an optimizer step"),
+    ROW(devices, INT, 1, LF_SEATS_MAX, 1, LF_SETTING_LEFT_OUT,
+        .help = "of a daemon with several: so many of those that train nothing else divide the "
+                "rows of each batch among them"),
     ROW(steps, INT64, 1, 1e9, 0, .instead_of = "epochs", .help = "optimizer steps"),
     ROW(epochs, REAL, 1e-6, 1e6, 3, .help = "passes over the rows"),
     ROW(adam_beta2, REAL, 0, 0.999999, 0.999, LF_SETTING_DECIDES_IF_SET,

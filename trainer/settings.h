@@ -60,6 +60,7 @@ struct lf_train_settings {
     /* The batch */
     int batch_size;   /* rows of a micro-batch */
     int accumulation; /* micro-batches of an optimizer step */
+    int devices;      /* that divide its batches' rows, where there are so many */
     int64_t steps;    /* optimizer steps; 0: epochs decide */
     double epochs;
     bool shuffle;

@@ -165,6 +165,7 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
         lf_engine_sweep(e);
         if (e->trainer)
             lf_engine_trainings_poll(e);
+        lf_engine_lend_turns(e);
         lf_engine_admit(e);
         if (e->n_live > e->n_background)
             e->asked_ns = lf_clock_ns();
@@ -176,7 +177,7 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
             rc = train(e, diag);
         if (rc == LF_OK && e->trainer)
             lf_engine_trainings_poll(e);
-        if (lf_engine_trainings_idle(e))
+        if (lf_engine_trainings_idle(e) && !e->lent)
             lf_exec_host_give(e->exec);
         bool with_device = lf_clock_ns() - shown > STATUS_NS;
         show(e, with_device);
@@ -203,6 +204,7 @@ static void end_all(struct lf_engine *e, enum lf_err rc, const char *why)
     lf_engine_poke(e); /* take_in does not wait */
     take_in(e);
     lf_engine_end_bringing(e, rc, why);
+    lf_engine_end_lending(e);
     if (e->gen)
         lf_engine_end_generations(e, rc, why);
     lf_engine_end_trainings(e, rc, why);

@@ -228,8 +228,10 @@ struct lf_training_spec {
     struct lf_adapter *init;    /* where it starts: taken; NULL: fresh */
     const char *checkpoint_dir; /* copied */
     double checkpoint_seconds;
-    struct lf_train_fault fault; /* that it is tried again after */
-    lf_train_event_fn event;     /* all but LF_TRAIN_MICRO and LF_TRAIN_END */
+    struct lf_train_fault fault;                  /* that it is tried again after */
+    struct lf_replica *replicas[LF_REPLICAS_MAX]; /* (n_replicas) lent by other engines; taken */
+    int n_replicas;
+    lf_train_event_fn event; /* all but LF_TRAIN_MICRO and LF_TRAIN_END */
     void (*ended)(void *arg, const struct lf_training_end *end); /* once; the last call */
     void *arg;
 };
@@ -239,6 +241,13 @@ struct lf_training;
 /* After LF_OK, spec->ended is called exactly once. Yours, lf_training_release. */
 enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
                             struct lf_training **out, struct lf_diag *diag) LF_MUST_CHECK;
+/* Its device helps with a training of another engine: a replica (trainer/replica.h) that this
+ * engine's thread serves between its own steps, from here on until the job lets go of it or the
+ * engine stops. An engine waits for what it asked of another meanwhile: lenders are of a higher
+ * seat than who they help, or two would wait for each other. LF_E_DEVICE_LOST: it is not ready. For
+ * a training's spec. */
+enum lf_err lf_engine_lend(struct lf_engine *e, struct lf_replica **out,
+                           struct lf_diag *diag) LF_MUST_CHECK;
 void lf_training_pause(struct lf_training *t, bool paused);
 /* Done at the next step boundary: what is trained by then is the adapter. */
 void lf_training_finish(struct lf_training *t);

@@ -119,6 +119,8 @@ struct lf_training {
     double checkpoint_seconds;
     struct lf_train_fault fault;
     struct lf_adapter *init;
+    struct lf_replica *replicas[LF_REPLICAS_MAX]; /* until the trainer has them */
+    int n_replicas;
     lf_train_event_fn event;
     void (*ended)(void *arg, const struct lf_training_end *end);
     void *arg;
@@ -130,6 +132,12 @@ struct lf_training {
     struct lf_job *job_made; /* not placed yet */
     enum lf_err made;
     struct lf_diag made_why;
+};
+
+/* A replica that helps with a training of another engine. */
+struct lf_lending {
+    struct lf_replica *replica;
+    struct lf_lending *next;
 };
 
 /* ---- The engine ------------------------------------------------------------------------------ */
@@ -167,6 +175,7 @@ struct lf_engine {
     int n_live, n_background;      /* n_background of the live ones */
     struct lf_gen_token *tokens;   /* (seqs_max) of a step */
     struct lf_training *trainings; /* oldest first */
+    struct lf_lending *lent;
     struct lf_share share;
     uint64_t launch_ns; /* the next serving step is put on the stream then, not before */
     uint64_t asked_ns;  /* when a generation was live last; 0: none was */
@@ -188,10 +197,11 @@ struct lf_engine {
     struct lf_diag why;
     struct lf_generation *inbox, **inbox_end;
     struct lf_training *training_inbox, **training_end;
+    struct lf_lending *lend_inbox;
     uint64_t *unloads; /* adapters, by id, that leave the device */
     size_t n_unloads, cap_unloads;
     int queued;          /* not background: in the inbox or waiting */
-    int requests, given; /* generations, trainings that have not ended */
+    int requests, given; /* generations; trainings that have not ended, others' too */
     bool stopping, poked;
     struct lf_engine_status status; /* as of the last turn */
 };
@@ -247,6 +257,11 @@ enum lf_err lf_deliverer_start(struct lf_deliverer **out, lf_deliver_fn deliver,
 void lf_deliverer_stop(struct lf_deliverer *d);
 void lf_deliverer_put(struct lf_deliverer *d, const struct lf_delivery *what);
 void lf_deliverer_flush(struct lf_deliverer *d);
+
+/* lend.c: what jobs of other engines ask for. */
+void lf_engine_lend_turns(struct lf_engine *e);
+/* They get nothing more. */
+void lf_engine_end_lending(struct lf_engine *e);
 
 /* train.c */
 /* New ones onto the device, pauses and cancels as asked. */

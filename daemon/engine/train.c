@@ -19,6 +19,8 @@ static void training_unref(struct lf_training *t)
     lf_dataset_free(t->train);
     lf_dataset_free(t->eval);
     lf_adapter_free(t->init);
+    for (int i = 0; i < t->n_replicas; i++)
+        lf_replica_leave(t->replicas[i]);
     free(t->checkpoint_dir);
     free(t);
 }
@@ -31,6 +33,8 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
         lf_dataset_free(spec->train);
         lf_dataset_free(spec->eval);
         lf_adapter_free(spec->init);
+        for (int i = 0; i < spec->n_replicas; i++)
+            lf_replica_leave(spec->replicas[i]);
         return lf_no_memory(diag, "a training");
     }
     atomic_init(&t->refs, 1);
@@ -44,6 +48,8 @@ static enum lf_err training_new(struct lf_training **out, struct lf_engine *e,
     t->arg = spec->arg;
     t->checkpoint_seconds = spec->checkpoint_seconds;
     t->fault = spec->fault;
+    t->n_replicas = spec->n_replicas;
+    memcpy(t->replicas, spec->replicas, sizeof t->replicas);
     t->checkpoint_dir = strdup(spec->checkpoint_dir);
     lf_train_settings_default(&t->settings);
     if (!t->checkpoint_dir || lf_train_settings_copy(&t->settings, spec->settings) != LF_OK) {
@@ -184,9 +190,12 @@ static void *prepare(void *arg)
                                .checkpoint_dir = t->checkpoint_dir,
                                .checkpoint_seconds = t->checkpoint_seconds,
                                .fault = &t->fault,
+                               .replicas = t->replicas,
+                               .n_replicas = t->n_replicas,
                                .event = on_event,
                                .event_arg = t};
     t->train = t->eval = NULL;
+    t->n_replicas = 0;
     t->made = lf_job_prepare(&t->job_made, t->engine->trainer, &spec, &t->made_why);
     atomic_store(&t->prepared, true);
     lf_engine_poke(t->engine);

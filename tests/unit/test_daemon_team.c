@@ -16,8 +16,9 @@
 
 struct lf_engine {
     enum lf_engine_state state;
-    bool dies; /* at the next generation: after it was looked at */
-    int requests, given, unloads, brought;
+    bool dies;  /* at the next generation: after it was looked at */
+    bool keeps; /* its device to itself */
+    int requests, given, lends, helped, unloads, brought;
     uint64_t has; /* an adapter, on the device */
     uint64_t memory_used;
 };
@@ -56,11 +57,21 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
 enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
                             struct lf_training **out, struct lf_diag *diag)
 {
-    (void)spec;
     (void)out;
+    e->helped = spec->n_replicas;
     if (e->state == LF_ENGINE_FAILED)
         return lf_fail(diag, LF_E_INTERRUPTED, "the engine has stopped");
     e->given++;
+    return LF_OK;
+}
+
+enum lf_err lf_engine_lend(struct lf_engine *e, struct lf_replica **out, struct lf_diag *diag)
+{
+    if (e->state != LF_ENGINE_READY || e->keeps)
+        return lf_fail(diag, LF_E_DEVICE_LOST, "it does not lend");
+    *out = NULL;
+    e->given++;
+    e->lends++;
     return LF_OK;
 }
 
@@ -216,6 +227,36 @@ static void trainings_are_spread_and_go_on_elsewhere(void **state)
     lf_train_settings_free(&s);
 }
 
+/* Who leads has as many behind it as it asks for, of those that train nothing. */
+static void a_training_on_several_devices_borrows_idle_ones(void **state)
+{
+    struct lf_team *t = *state;
+    struct lf_diag diag = {""};
+    struct lf_training *training;
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    struct lf_training_spec spec = {.settings = &s};
+    int seat;
+    s.devices = 2;
+    engines[0].given = 1;
+    assert_int_equal(lf_team_train(t, &spec, 0, &seat, &training, &diag), LF_OK);
+    assert_int_equal(seat, 1);
+    assert_int_equal(engines[1].helped, 1);
+    assert_int_equal(engines[2].lends, 1);
+    s.devices = 16; /* more than there are, and all have something to do: it is alone */
+    assert_int_equal(lf_team_train(t, &spec, 0, &seat, &training, &diag), LF_OK);
+    assert_int_equal(engines[seat].helped, 0);
+    for (int i = 0; i < 3; i++)
+        engines[i].given = engines[i].lends = 0;
+    engines[1].keeps = true;
+    s.devices = 3;
+    assert_int_equal(lf_team_train(t, &spec, 0, &seat, &training, &diag), LF_OK);
+    assert_int_equal(seat, 0);
+    assert_int_equal(engines[0].helped, 1);
+    assert_int_equal(engines[2].lends, 1);
+    lf_train_settings_free(&s);
+}
+
 static void what_is_of_all_seats_comes_to_all(void **state)
 {
     struct lf_team *t = *state;
@@ -247,6 +288,7 @@ int main(void)
         TEST(an_instruction_is_asked_where_it_was_read),
         TEST(a_lost_seat_takes_no_other_requests_with_it),
         TEST(trainings_are_spread_and_go_on_elsewhere),
+        TEST(a_training_on_several_devices_borrows_idle_ones),
         TEST(what_is_of_all_seats_comes_to_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,22 @@ for name in red blue; do
     call POST /v1/adapters/$name/ctl -d finish >/dev/null
     await $name '^ready v1$'
 done
+
+# One that asks for two devices has them, and learns what it learns on one.
+trained_on() { # NAME DEVICES
+    new_adapter "$1" 6 "\"devices\": $2, \"accumulation\": 2"
+    put "$1" dataset.jsonl "$WORK/red.jsonl" '?train=1' >/dev/null
+    await "$1" '^ready v1$'
+    call GET "/v1/adapters/$1/files/log" | sed -n 's/.*"loss":\([0-9.]*\),.*"grad_norm".*/\1/p'
+}
+trained_on alone 1 >"$WORK/alone"
+grep -q 'helps with a training' "$WORK/daemon.log" && fail "a training has help that wants none"
+trained_on together 2 >"$WORK/together"
+grep -q 'seat 1: helps with a training' "$WORK/daemon.log" || fail "seat 1 does not help"
+[ "$(wc -l <"$WORK/alone")" = 6 ] || fail "$(cat "$WORK/alone")"
+paste "$WORK/alone" "$WORK/together" |
+    awk '{ d = $1 - $2; if (d > 1e-5 || d < -1e-5) exit 1 }' || fail "they learn otherwise"
+
 call GET /v1/bases | grep -q '"seats":\[{"seat":0,.*"state":"ready",.*{"seat":1,'
 "$BIN/lorafs" top --url "$URL" --once | grep -c '^[01] .*cpu' | grep -qx 2
 "$BIN/lorafs" status --url "$URL" | grep -q 'seat 1: ready on cpu'
