@@ -72,7 +72,7 @@ class Manners(unittest.TestCase):
             (("train", "a", "-i", "x", "--out", "y"), "--out is of a training here"),
             (("cp", "a"), "an argument is missing"), (("rollback", "a"), "an argument is missing"),
             (("tokenize", "--bas", "x"), "did you mean --base?"),
-            (("bench", "sleep", "--base", BASE), "decode, prefill, train or tokenize"),
+            (("bench", "sleep", "--base", BASE), "decode, prefill, train, step or tokenize"),
             (("bench", "decode"), "--base or --shape"),
             (("generate", "--base", BASE, "--top-p", "2"), "--top-p must lie in"),
             (("generate", "--base", BASE, "--max-tokens", "ten"), "whole number"),
