@@ -40,7 +40,9 @@ static struct lf_portion *lightest(struct lf_job *j, int budget, int n, int toke
     *slot = j->slot;
     for (int k = 0; k < j->n_replicas; k++) {
         struct lf_portion *p = &j->replica[k]->portion;
-        if (!fits(p, budget, n, tokens) || (best && best->n_tokens <= p->n_tokens))
+        int its = atomic_load(&j->replica[k]->budget);
+        if (!fits(p, its > 0 ? lf_min_int(its, budget) : budget, n, tokens) ||
+            (best && best->n_tokens <= p->n_tokens))
             continue;
         best = p;
         *slot = j->replica[k]->slot;

@@ -148,6 +148,7 @@ struct lf_replica {
     float *grads; /* (n_params) pinned: its gradients, in the job's memory */
     bool pending; /* it was asked, and its answer is not known */
 
+    atomic_int budget;    /* tokens of its portion; 0: tokens_max */
     pthread_mutex_t lock; /* protects what is below */
     pthread_cond_t changed;
     enum lf_replica_state state;

@@ -63,6 +63,11 @@ bool lf_replica_turn(struct lf_replica *r)
     return true;
 }
 
+void lf_replica_budget(struct lf_replica *r, int tokens)
+{
+    atomic_store(&r->budget, tokens);
+}
+
 void lf_replica_serve(struct lf_replica *r)
 {
     while (lf_replica_turn(r)) {

@@ -41,6 +41,9 @@ enum lf_err lf_replica_new(struct lf_replica **out, const struct lf_replica_spec
 /* The lender's thread: does what was asked, if anything was. False: the job has let go of it, and
  * it is to be closed. */
 bool lf_replica_turn(struct lf_replica *r);
+/* Its portion of a batch has up to so many tokens from here on; 0: as many as it holds. A row that
+ * is longer runs alone. Any time, the lender's thread. */
+void lf_replica_budget(struct lf_replica *r, int tokens);
 /* Turns until then. */
 void lf_replica_serve(struct lf_replica *r);
 /* The lender has no more to do with it: whatever the job asks from here on fails. What is in its

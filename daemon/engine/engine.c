@@ -108,6 +108,12 @@ static void take_host_memory(struct lf_engine *e)
         lf_log(LF_LOG_WARN, "engine", "more blocks are run again in backward: %s", why.text);
 }
 
+static int training_budget(const struct lf_engine *e)
+{
+    bool awaited = e->asked_ns > 0 && lf_clock_ns() - e->asked_ns < AWAITED_NS;
+    return lf_share_training(&e->share, e->n_live > 0, awaited);
+}
+
 /* A training batch: a whole one while nobody is there or was a moment ago; else a short one, beside
  * live sequences once serving has had as much time as training. */
 static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
@@ -118,9 +124,8 @@ static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
     if (rc != LF_OK || (beside && s->debt > 0))
         return rc;
     take_host_memory(e);
-    bool awaited = e->asked_ns > 0 && lf_clock_ns() - e->asked_ns < AWAITED_NS;
     lf_mark_set(e->train_begin);
-    rc = lf_engine_train_step(e, lf_share_training(s, beside, awaited), diag);
+    rc = lf_engine_train_step(e, training_budget(e), diag);
     lf_mark_set(e->train_end);
     e->train_tokens = lf_trainer_tokens(e->trainer);
     e->train_beside = beside;
@@ -165,7 +170,9 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
         lf_engine_sweep(e);
         if (e->trainer)
             lf_engine_trainings_poll(e);
-        lf_engine_lend_turns(e);
+        if (e->lent)
+            take_host_memory(e);
+        lf_engine_lend_turns(e, training_budget(e));
         lf_engine_admit(e);
         if (e->n_live > e->n_background)
             e->asked_ns = lf_clock_ns();

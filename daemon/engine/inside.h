@@ -258,8 +258,8 @@ void lf_deliverer_stop(struct lf_deliverer *d);
 void lf_deliverer_put(struct lf_deliverer *d, const struct lf_delivery *what);
 void lf_deliverer_flush(struct lf_deliverer *d);
 
-/* lend.c: what jobs of other engines ask for. */
-void lf_engine_lend_turns(struct lf_engine *e);
+/* lend.c: what jobs of other engines ask for. budget: tokens of a batch from here on. */
+void lf_engine_lend_turns(struct lf_engine *e, int budget);
 /* They get nothing more. */
 void lf_engine_end_lending(struct lf_engine *e);
 

@@ -55,11 +55,12 @@ static void take_in(struct lf_engine *e)
     }
 }
 
-void lf_engine_lend_turns(struct lf_engine *e)
+void lf_engine_lend_turns(struct lf_engine *e, int budget)
 {
     take_in(e);
     for (struct lf_lending **at = &e->lent; *at;) {
         struct lf_lending *l = *at;
+        lf_replica_budget(l->replica, budget);
         if (lf_replica_turn(l->replica)) {
             at = &l->next;
             continue;
