@@ -5,6 +5,7 @@
  *     DIR/cells/COLUMN/TASK.json  how a cell ended: scores, settings, the daemon's metrics.json
  *     DIR/tasks/TASK/          rows, config.json and task.json of a task; features.json
  *     DIR/daemons/BASE/        the data of the base's daemon: adapters, checkpoints, its log
+ *     DIR/slurm/               land/spread.h
  *     DIR/lock                 held by who works in DIR
  *
  * Each file is replaced whole. Host data, one thread. */

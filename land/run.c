@@ -11,6 +11,7 @@
 #include "land/host.h"
 #include "land/rows.h"
 #include "land/show.h"
+#include "land/spread.h"
 #include "land/task.h"
 
 #include <dirent.h>
@@ -543,6 +544,32 @@ static enum lf_err run_remote(struct study_run *r, struct lf_diag *diag)
     return lf_fail(diag, LF_E_BASE_DIFFERS, "%s, which is no base of this study", why.text);
 }
 
+/* ---- By Slurm -------------------------------------------------------------------------------- */
+
+static enum lf_err spread_ended(void *arg, struct lf_cell *c, enum lf_cell_state state,
+                                const char *reason, struct lf_diag *diag)
+{
+    return cell_end(arg, c, state, reason, diag);
+}
+
+static enum lf_err spread_look(void *arg, struct lf_diag *diag)
+{
+    measure_next(arg);
+    return show_status(arg, false, diag) ?: stopped(arg, diag);
+}
+
+static enum lf_err run_slurm(struct study_run *r, struct lf_diag *diag)
+{
+    char dir[LF_PATH_MAX];
+    struct lf_slurm slurm;
+    const struct lf_land_order *o = r->o;
+    const struct lf_spread_hooks hooks = {spread_ended, spread_look, r};
+    int tasks = o->slurm_tasks ? o->slurm_tasks : (int)r->s->fused;
+    enum lf_err rc = lf_grid_path(dir, r->f, diag, "slurm");
+    rc = rc ?: lf_slurm_init(&slurm, dir, o->slurm_options, o->slurm_n, diag);
+    return rc ?: lf_spread_run(r->f, r->s, o->device, &slurm, tasks, &hooks, diag);
+}
+
 /* ---- All ------------------------------------------------------------------------------------- */
 
 /* Held by this process and by its daemons: those of a run that was killed end soon. */
@@ -592,8 +619,11 @@ static enum lf_err run_all(struct study_run *r, struct lf_diag *diag)
                      r->f->n_tasks * r->f->n_columns);
     if (rc == LF_OK && r->o->remote.url)
         rc = run_remote(r, diag);
-    for (int b = 0; b < r->s->n_bases && rc == LF_OK && !r->o->remote.url; b++)
-        rc = run_base(r, b, diag);
+    else if (rc == LF_OK && r->o->slurm)
+        rc = run_slurm(r, diag);
+    else
+        for (int b = 0; b < r->s->n_bases && rc == LF_OK; b++)
+            rc = run_base(r, b, diag);
     while (rc == LF_OK && measure_next(r))
         rc = stopped(r, diag);
     return rc;

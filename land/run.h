@@ -12,9 +12,13 @@
 #include <stdbool.h>
 
 struct lf_land_order {
-    const char *dir;                 /* where everything goes; made */
-    const char *device;              /* instead of the study's; NULL: as it says */
-    struct lf_remote_options remote; /* with an url: this daemon, for the base that it has */
+    const char *dir;                  /* where everything goes; made */
+    const char *device;               /* instead of the study's; NULL: as it says */
+    struct lf_remote_options remote;  /* with an url: this daemon, for the base that it has */
+    bool slurm;                       /* train in array jobs of Slurm (land/spread.h) */
+    int slurm_tasks;                  /* of a base, in an element; 0: as many as the study fuses */
+    const char *const *slurm_options; /* (slurm_n) of sbatch */
+    int slurm_n;
     bool quiet;
     const volatile sig_atomic_t *stop; /* set: end soon, with LF_E_INTERRUPTED */
 };

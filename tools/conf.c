@@ -30,11 +30,12 @@ static const char *const options[] = {
     "otlp-endpoint", "out", "parallel", "peers", "peers-cacert", "peers-key-file", "pin",
     "predictions", "prefix", "private", "prompt", "prompt-tokens", "published", "quant", "quiet",
     "rank", "rate", "recompute", "repair", "repetition-penalty", "request-timeout", "role", "rows",
-    "seats", "seconds", "seed", "seqs", "set", "shape", "shard", "share", "shots", "slots",
-    "socket", "speculate", "spread", "staging", "stop", "store-seconds", "svg", "system", "targets",
-    "temperature", "tensorboard", "test-percent", "test-rows", "text", "threads", "timeout",
-    "tls-cert", "tls-key", "tokens", "top-k", "top-p", "train-rows", "train-share", "train-tokens",
-    "url", "users", "version", "vocabulary", "waiting", "warmup", "watch", NULL};
+    "sbatch", "seats", "seconds", "seed", "seqs", "set", "shape", "shard", "share", "shots",
+    "slots", "slurm", "slurm-tasks", "socket", "speculate", "spread", "staging", "stop",
+    "store-seconds", "svg", "system", "targets", "temperature", "tensorboard", "test-percent",
+    "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p",
+    "train-rows", "train-share", "train-tokens", "url", "users", "version", "vocabulary", "waiting",
+    "warmup", "watch", NULL};
 static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "diff", "eval", "export",
     "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
