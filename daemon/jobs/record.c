@@ -377,7 +377,10 @@ static void settle(struct lf_jobs *j, struct lf_open_job *l)
         lf_log(LF_LOG_WARN, "jobs", "metrics.json is not written: %s", diag.text);
     struct lf_diag why = {""};
     bool guesses = done && lf_gate_guesses(j, l, &why);
-    l->record.held = guesses || (done && lf_gate_holds(j, r.adapter_id));
+    bool held = guesses || (done && lf_gate_holds(j, r.adapter_id));
+    pthread_mutex_lock(&j->lock); /* lists of jobs read the record */
+    l->record.held = held;
+    pthread_mutex_unlock(&j->lock);
     if (done) /* from before the job is seen to end, so that whoever waits waits for the scores */
         lf_registry_scores_due(j->d->registry, r.adapter_id, 1);
     if (lf_open_job_end(j, l) && done) {
