@@ -220,7 +220,7 @@ def settle(w, adapters):
             if b"set aside" in w.file(a.name, "status"):  # two kills in the same few milliseconds
                 w.call("POST", f"/v1/adapters/{a.name}/ctl", "retry\n")
             w.until(lambda a=a: w.shown(a.name)["state"] in ("ready", "failed"),
-                    f"{a.name} is not trained", 60)
+                    f"{a.name} is not trained", 600)
             shown = w.shown(a.name)
             if not shown["versions"]:
                 w.lost.append(f"{a.name}: its training is lost: {shown['status']}")

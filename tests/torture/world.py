@@ -132,7 +132,7 @@ class World:
         self.log.close()
         for line in self.lost:
             print(f"LOST: {line}", file=sys.stderr)
-        if self.lost:
+        if self.lost or sys.exc_info()[0]:
             print(f"left behind: {self.dir}", file=sys.stderr)
         else:
             shutil.rmtree(self.dir)
