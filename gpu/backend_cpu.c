@@ -77,6 +77,8 @@ const struct lf_ops *lf_cpu_ops(const char *isa, const char **label)
     return NULL;
 }
 
+static const int bits_of[] = {[LF_CPU_INT16] = 16, [LF_CPU_INT8] = 8, [LF_CPU_FP32] = 0};
+
 static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_options *options,
                             struct lf_diag *diag)
 {
@@ -87,7 +89,7 @@ static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_option
     if (rc)
         goto out;
     cpu->threads = lf_pool_threads(cpu->pool);
-    cpu->fast = options->cpu_products == LF_CPU_FAST;
+    cpu->bits = bits_of[options->cpu_products];
     cpu->scratch = aligned_alloc(4096, (size_t)cpu->threads * LF_CPU_SCRATCH);
     if (!cpu->scratch) {
         rc = lf_no_memory(diag, "the scratch of %d threads", cpu->threads);

@@ -71,10 +71,11 @@ struct lf_stream {
 /* How a cpu device multiplies 4-bit weights where the caller lets it choose (T_fast of struct
  * lf_linear_args). */
 enum lf_cpu_products {
-    LF_CPU_FAST, /* in integers of 16 bits, on x86-64 with AVX2 */
-    LF_CPU_EXACT /* in fp32, as everything else */
+    LF_CPU_INT16, /* in integers of 16 bits, on x86-64 with AVX2; else in fp32 */
+    LF_CPU_INT8,  /* of 8 bits, as llama.cpp has them: the fastest */
+    LF_CPU_FP32   /* as everything else */
 };
-#define LF_CPU_PRODUCTS_WORDS "fast|exact" /* in that order */
+#define LF_CPU_PRODUCTS_WORDS "int16|int8|fp32" /* in that order */
 
 struct lf_device_options {
     int threads;         /* cpu: 0 = one a core */

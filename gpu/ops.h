@@ -164,14 +164,18 @@ struct lf_linear_args {
                    with Q4 weights (below). The other tokens are as if these were not there */
 };
 
-/* Integers of tokens (LF_CPU_FAST), in blocks of 64 elements, where a weight's blocks are at least
- * as long and K is whole blocks of 64: a token's block x becomes a * s, a whole numbers and s the
- * larger of max |x| / 32767 and sum |x| / 338900, the codes whole numbers over a step, and
- * sums of their products are exact. So a block with the weight's scale S is off by at most
+/* Integers of tokens (LF_CPU_INT16, LF_CPU_INT8), in blocks of 64 elements, where a weight's blocks
+ * are at least as long and K is whole blocks of 64: a token's block x becomes a * s, a whole
+ * numbers, the codes whole numbers over a step, and sums of their products are exact. So a block
+ * with the weight's scale S is off by at most
  *   S * (e * sum |x| + 32 * s),
- * e the largest error of a code: 5.4e-5 for NF4 (step 6283), 0 for FP4. Errors of many blocks add
- * up like noise: about 8e-5 of a result's size, where a product in bf16 has 1e-3 and one with
- * tokens of 8 bits 5e-3. A token's integers depend on nothing but itself. */
+ * e the largest error of a code.
+ * 16 bits: s is the larger of max |x| / 32767 and sum |x| / 338900; e 5.4e-5 for NF4 (step 6283), 0
+ * for FP4. Errors of many blocks add up like noise: about 8e-5 of a result's size, where a product
+ * in bf16 has 1e-3.
+ * 8 bits: s is the larger of max |x| / 127 and max (|x[i]| + |x[i ^ 2]|) / 132; e 2.9e-3 for NF4
+ * (step 123.26), 3.2e-3 for FP4 (step 120): about 1e-2 of a result's size.
+ * A token's integers depend on nothing but itself. */
 
 /* dx (+)= sum_p dy[:, col[p] : col[p]+N_p] W_p. */
 struct lf_linear_bwd_args {

@@ -1,7 +1,13 @@
-/* Rows of 4-bit weights times tokens, in integers.
+/* Rows of 4-bit weights times tokens, in integers of 16 bits or of 8: `bits`, a constant wherever
+ * it is used, as the functions that take it are inlined.
  *
  * Few tokens are multiplied while a row's codes come out of their bytes, in the order in which they
- * do; for more, rows become panels of 16-bit integers, each row a lane. */
+ * do; for more, rows become panels of integers, each row a lane.
+ *
+ * 8 bits: x86 multiplies unsigned by signed ones, so codes have `zero` added to them, and a sum
+ * begins with what takes that off again. Without VNNI two neighbours' products are added in 16 bits
+ * with saturation: a token's scale is chosen so that they fit. Neighbours are elements 0 and 2, 1
+ * and 3 of four, whichever way the row is multiplied. */
 #include "gpu/cpu/q4_fast.h"
 
 #include "core/num.h"
@@ -14,32 +20,38 @@
 #ifdef __AVX2__
 
 #define FEW_DEPTH 16384 /* columns of them at a time */
-#define DEPTH 512       /* of more: a panel of 32 KiB, 16 with AVX2 */
-#define RUN_BLOCKS 16   /* whose scales are made together */
+#define PANEL_BITS 8192 /* of a panel's row: the panel is of 32 KiB, 16 with AVX2 */
+#define DEPTH(bits) ((size_t)PANEL_BITS / (bits)) /* columns of more tokens */
+#define RUN_BLOCKS 16                             /* whose scales are made together */
 #define BLOCK LF_FAST_BLOCK
 #define RUN (RUN_BLOCKS * BLOCK)
 #define ROWS 4     /* whose sums are in registers together */
-#define TILE 6     /* tokens of a panel's product whose sums are */
 #define AHEAD 4096 /* elements asked for early: the hardware stops at the end of a page */
 #define NEAR 2     /* into the second cache: the first one holds the tokens */
 
 /* Integers of codes are at most CODE_MAX, a block's integers of a token sum up to TOKEN_SUM at most
- * (each is rounded by half): no sum of products is over 2^31 - 1. */
+ * (each is rounded by half): no sum of products is over 2^31 - 1. With 8 bits two neighbours'
+ * integers sum up to TOKEN_PAIR: no sum of two products is over 2^15 - 1. */
 #define CODE_MAX 6336
 #define TOKEN_MAX 32767
 #define TOKEN_SUM 338900
-_Static_assert(DEPTH <= RUN, "a panel is no deeper than a run");
+#define CODE_MAX_8 123
+#define TOKEN_MAX_8 127
+#define TOKEN_PAIR 132
+_Static_assert(DEPTH(8) <= RUN && RUN_BLOCKS * BLOCK == RUN, "a panel is no deeper than a run");
 _Static_assert((TOKEN_SUM + BLOCK / 2) * (int64_t)CODE_MAX <= INT32_MAX, "sums fit");
+_Static_assert((TOKEN_PAIR + 1) * 2 * CODE_MAX_8 <= INT16_MAX, "sums of two fit");
 
 #ifdef __AVX512F__
 
 #define LANES 16
 #define FEW 6     /* tokens, at most, that are multiplied by rows as they are */
-#define AT_ONCE 1 /* registers of numbers that a step leaves */
-#define TOGETHER(T) ((T) <= 2 ? 4 : 2) /* rows that go together for few tokens */
+#define TILE 6    /* tokens of a panel's product whose sums are in registers */
+#define AT_ONCE 1 /* registers of 16-bit numbers that a step leaves */
+#define TOGETHER(T, bits) ((T) <= 2 ? 4 : 2) /* rows that go together for few tokens */
 typedef __m512 vec;
 typedef __m512i ivec;
-#define FLOATS(i) _mm512_cvtepi32_ps(i)
+#define FLOATS(i) _mm512_cvtepi32_ps((ivec)(i))
 #define FMADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MUL(a, b) _mm512_mul_ps(a, b)
 #define SET1(f) _mm512_set1_ps(f)
@@ -47,21 +59,27 @@ typedef __m512i ivec;
 #define STORE(p, v) _mm512_storeu_ps(p, v)
 #define PAIR(p) _mm512_set1_epi32(p)
 #define INTS(p) _mm512_loadu_si512(p)
+#define BYTES_OF(table, codes) _mm512_shuffle_epi8(table, codes)
+#define NIBBLES(codes) _mm512_and_si512(codes, _mm512_set1_epi8(15))
+#define SHIFT(codes, n) _mm512_srli_epi16(codes, n)
 #ifdef __AVX512VNNI__
-#define DOT(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)
+#define DOT_16(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)
+#define DOT_8(sum, a, b) _mm512_dpbusd_epi32(sum, a, b)
 #else
-#define DOT(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
+#define DOT_16(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
+#define DOT_8(sum, a, b) DOT_16(sum, _mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1))
 #endif
 
 #else
 
 #define LANES 8
 #define FEW 4
+#define TILE 4
 #define AT_ONCE 2
-#define TOGETHER(T) ((T) <= 1 ? 4 : (T) == 2 ? 2 : 1)
+#define TOGETHER(T, bits) ((T) <= 1 ? 4 : (bits) == 8 ? ((T) == 2 ? 4 : 2) : (T) == 2 ? 2 : 1)
 typedef __m256 vec;
 typedef __m256i ivec;
-#define FLOATS(i) _mm256_cvtepi32_ps(i)
+#define FLOATS(i) _mm256_cvtepi32_ps((ivec)(i))
 #define FMADD(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define MUL(a, b) _mm256_mul_ps(a, b)
 #define SET1(f) _mm256_set1_ps(f)
@@ -69,18 +87,32 @@ typedef __m256i ivec;
 #define STORE(p, v) _mm256_storeu_ps(p, v)
 #define PAIR(p) _mm256_set1_epi32(p)
 #define INTS(p) _mm256_loadu_si256((const __m256i *)(p))
-#define DOT(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
+#define BYTES_OF(table, codes) _mm256_shuffle_epi8(table, codes)
+#define NIBBLES(codes) _mm256_and_si256(codes, _mm256_set1_epi8(15))
+#define SHIFT(codes, n) _mm256_srli_epi16(codes, n)
+#define DOT_16(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
+#ifdef __AVXVNNI__
+#define DOT_8(sum, a, b) _mm256_dpbusd_avx_epi32(sum, a, b)
+#else
+#define DOT_8(sum, a, b) DOT_16(sum, _mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1))
+#endif
 
 #endif
+
+#define DOT(bits, sum, a, b) ((bits) == 8 ? DOT_8(sum, a, b) : DOT_16(sum, a, b))
+
+/* Sums that a loop carries: of the type that their addition has, as gcc keeps a value that is used
+ * as two types in two registers. Where nothing is carried it spills less with ivec. */
+typedef int32_t isum __attribute__((vector_size(4 * LANES)));
 
 #define PANEL (2 * LANES) /* rows of one */
 #define GROUP (8 * LANES) /* elements of a row whose codes fill a register */
 
 /* ---- Codes ---- */
 
-/* A code table in integers; code i is about number[i] / step. */
+/* A code table in integers; code i is about (number[i] - zero) / step. */
 struct numbers {
-    int16_t number[16];
+    int16_t number[16], zero;
     float step;
 };
 
@@ -94,39 +126,47 @@ static float misfit(const float *code, float step)
     return sum;
 }
 
-/* NF4's codes are nearest to whole numbers at 6,283 among the steps that leave the tokens enough
- * bits; FP4's are whole at multiples of 192. Other tables take what is better. */
-static struct numbers numbers_of(const float *code)
+/* NF4's codes are nearest to whole numbers at 6,283 and, in 8 bits, at 123.26 among the steps that
+ * leave the tokens enough; FP4's are whole at multiples of 192, and nearly so at 120. Other tables
+ * take what is better. */
+static struct numbers numbers_of(const float *code, int bits)
 {
-    struct numbers n;
+    const float nf4 = bits == 8 ? 123.26F : 6283, fp4 = bits == 8 ? 120 : CODE_MAX;
+    struct numbers n = {.zero = bits == 8 ? CODE_MAX_8 : 0};
     float most = FLT_MIN;
     for (int i = 0; i < 16; i++)
         most = fmaxf(most, fabsf(code[i]));
-    n.step = 6283 / most;
-    if (misfit(code, CODE_MAX / most) < misfit(code, n.step))
-        n.step = CODE_MAX / most;
+    n.step = nf4 / most;
+    if (misfit(code, fp4 / most) < misfit(code, n.step))
+        n.step = fp4 / most;
     for (int i = 0; i < 16; i++)
-        n.number[i] = (int16_t)lrintf(code[i] * n.step);
+        n.number[i] = (int16_t)(lrintf(code[i] * n.step) + n.zero);
     return n;
 }
 
 /* ---- Tokens ---- */
 
-/* Where tokens lie in the scratch: their integers, `depth` a token, then a scale a block. */
+/* Where tokens lie in the scratch: their integers, `depth` a token; then for each of its `blocks`,
+ * the last of which may be behind the end, a scale, and what a sum of products begins with. */
 struct packed {
-    int16_t *numbers;
+    char *numbers;
     float *scales;
-    size_t depth;
+    int32_t *starts;
+    size_t depth, blocks;
 };
 
-static struct packed packed_in(void *scratch, size_t T, size_t depth)
+static struct packed packed_in(void *scratch, size_t T, size_t depth, int bits)
 {
     struct packed p = {.numbers = scratch, .depth = (depth + GROUP - 1) / GROUP * GROUP};
-    p.scales = (float *)(p.numbers + T * p.depth);
+    p.blocks = (depth + RUN - 1) / RUN * RUN_BLOCKS;
+    p.scales = (float *)(p.numbers + T * p.depth * (size_t)bits / 8);
+    p.starts = (int32_t *)(p.scales + T * p.blocks);
     return p;
 }
 
-/* Which element is the i-th of a group in the order in which codes come out of a row ... */
+/* Which element is the i-th of a group, in 16 bits, in the order in which codes come out of a row
+ * ...
+ */
 static size_t element_in_row(size_t i)
 {
 #ifdef __AVX512F__
@@ -147,23 +187,35 @@ static size_t element_in_panel(size_t i)
 #endif
 }
 
-/* A block's numbers, in the order of the elements; their scale. What is not finite gives a scale
- * that is not; what is too small to matter, and whose inverse would not be finite, is 0. */
-LF_INLINE float round_block(int16_t *numbers, const float *x)
+LF_INLINE float largest(lf_v8 v)
 {
-    lf_v8 sum = {0}, most = {0};
-    for (size_t i = 0; i < BLOCK; i += 8) {
-        lf_v8 v = (lf_v8)_mm256_andnot_ps(_mm256_set1_ps(-0.0F), _mm256_loadu_ps(x + i));
-        sum += v;
-        most = (lf_v8)_mm256_max_ps((__m256)most, (__m256)v);
-    }
-    __m128 m =
-        _mm_max_ps(_mm256_castps256_ps128((__m256)most), _mm256_extractf128_ps((__m256)most, 1));
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    m = _mm_max_ss(m, _mm_movehdup_ps(m));
-    float by_sum = lf_v8_sum(sum) / TOKEN_SUM, by_most = _mm_cvtss_f32(m) / TOKEN_MAX;
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+/* The scale with which a block's numbers fit; not finite where x is not. */
+LF_INLINE float block_scale(const float *x, const int bits)
+{
+    lf_v8 sum = {0}, most = {0}, pair = {0};
+    for (size_t i = 0; i < BLOCK; i += 8) {
+        __m256 v = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), _mm256_loadu_ps(x + i));
+        sum += (lf_v8)v;
+        most = (lf_v8)_mm256_max_ps((__m256)most, v);
+        pair = (lf_v8)_mm256_max_ps((__m256)pair, _mm256_add_ps(v, _mm256_permute_ps(v, 0x4e)));
+    }
+    float all = lf_v8_sum(sum);
+    float by_sum = bits == 8 ? largest(pair) / TOKEN_PAIR : all / TOKEN_SUM;
+    float by_most = largest(most) / (bits == 8 ? TOKEN_MAX_8 : TOKEN_MAX);
     float scale = by_most > by_sum ? by_most : by_sum;
-    float inverse = scale < 1e-30F ? 0 : 1 / scale;
+    return all - all == 0 ? scale : all; /* maxima lose what is not a number */
+}
+
+/* A block's numbers, in the order of the elements; their scale. What is too small to matter, and
+ * whose inverse would not be finite, is 0. */
+LF_INLINE float round_block(int16_t *numbers, const float *x, const int bits)
+{
+    float scale = block_scale(x, bits), inverse = scale < 1e-30F ? 0 : 1 / scale;
     __m256 factor = _mm256_set1_ps(inverse);
     for (size_t i = 0; i < BLOCK; i += 16) {
         __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
@@ -174,27 +226,64 @@ LF_INLINE float round_block(int16_t *numbers, const float *x)
     return scale;
 }
 
-size_t lf_fast_depth(size_t T)
+LF_INLINE int32_t sum_of_block(const int16_t *numbers)
 {
-    return T <= FEW ? FEW_DEPTH : DEPTH;
+    int32_t sum = 0;
+    for (size_t i = 0; i < BLOCK; i++)
+        sum += numbers[i];
+    return sum;
 }
 
-void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1)
+size_t lf_fast_depth(size_t T, int bits)
 {
-    struct packed p = packed_in(scratch, T, k1 - k0);
+    return T <= FEW ? FEW_DEPTH : DEPTH(bits);
+}
+
+/* Numbers of 8 bits: of each `unit` (a group for rows, a block for panels), the codes' high halves
+ * first, which are every other element. */
+LF_INLINE void order_bytes(int8_t *out, const int16_t *plain, const size_t unit)
+{
+    for (size_t i = 0; i < GROUP; i += unit)
+        for (size_t j = 0; j < unit / 2; j++) {
+            out[i + j] = (int8_t)plain[i + 2 * j];
+            out[i + unit / 2 + j] = (int8_t)plain[i + 2 * j + 1];
+        }
+}
+
+LF_INLINE void pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1,
+                    const int bits)
+{
+    struct packed p = packed_in(scratch, T, k1 - k0, bits);
     uint8_t order[GROUP];
     for (size_t i = 0; i < GROUP; i++)
         order[i] = (uint8_t)(T <= FEW ? element_in_row(i) : element_in_panel(i));
+    memset(p.scales, 0, T * p.blocks * (sizeof *p.scales + sizeof *p.starts));
     for (size_t t = 0; t < T; t++)
         for (size_t k = 0; k < p.depth; k += GROUP) {
-            int16_t plain[GROUP] = {0}, *out = p.numbers + t * p.depth + k;
-            float *scales = p.scales + (t * p.depth + k) / BLOCK;
-            for (size_t i = 0; i < GROUP; i += BLOCK)
-                scales[i / BLOCK] =
-                    k0 + k + i < k1 ? round_block(plain + i, x + t * ldx + k0 + k + i) : 0;
-            for (size_t i = 0; i < GROUP; i++)
-                out[i] = plain[order[i]];
+            int16_t plain[GROUP] = {0};
+            char *out = p.numbers + (t * p.depth + k) * (size_t)bits / 8;
+            for (size_t i = 0; i < GROUP && k0 + k + i < k1; i += BLOCK) {
+                size_t block = t * p.blocks + (k + i) / BLOCK;
+                p.scales[block] = round_block(plain + i, x + t * ldx + k0 + k + i, bits);
+                p.starts[block] = bits == 8 ? -CODE_MAX_8 * sum_of_block(plain + i) : 0;
+            }
+            if (bits == 8 && T <= FEW)
+                order_bytes((int8_t *)out, plain, GROUP);
+            else if (bits == 8)
+                order_bytes((int8_t *)out, plain, BLOCK);
+            else
+                for (size_t i = 0; i < GROUP; i++)
+                    memcpy(out + 2 * i, &plain[order[i]], sizeof plain[0]);
         }
+}
+
+void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1,
+                  int bits)
+{
+    if (bits == 8)
+        pack(scratch, x, ldx, T, k0, k1, 8);
+    else
+        pack(scratch, x, ldx, T, k0, k1, 16);
 }
 
 /* ---- Scales ---- */
@@ -206,6 +295,18 @@ struct run_scales {
     float factor, offset;
 };
 
+/* By way of a general register: the vector units have enough to do. */
+LF_INLINE void fetch_codes(float *out, const struct scales *s, size_t block, const size_t n)
+{
+#pragma GCC unroll 16
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &s->code[s->q[block + i]], sizeof bits);
+        __asm__("" : "+r"(bits));
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+}
+
 /* Of the n blocks from element e on. */
 LF_INLINE void fetch_scales(struct run_scales *out, const struct scales *s, size_t e, size_t n,
                             float inverse)
@@ -214,12 +315,10 @@ LF_INLINE void fetch_scales(struct run_scales *out, const struct scales *s, size
     if (!s->absmax && s->shift == 6 && block >> s->shift2 == (block + n - 1) >> s->shift2) {
         out->factor = s->absmax2[block >> s->shift2] * inverse;
         out->offset = s->offset * inverse;
-        for (size_t i = 0; i < n; i++) {
-            uint32_t bits; /* by way of a general register: the vector units have enough to do */
-            memcpy(&bits, &s->code[s->q[block + i]], sizeof bits);
-            __asm__("" : "+r"(bits));
-            memcpy(&out->plain[i], &bits, sizeof bits);
-        }
+        if (n == RUN_BLOCKS) /* unrolled */
+            fetch_codes(out->plain, s, block, RUN_BLOCKS);
+        else
+            fetch_codes(out->plain, s, block, n);
     } else {
         out->factor = inverse;
         out->offset = 0;
@@ -242,14 +341,25 @@ struct fast_rows {
     size_t n;
 };
 
+/* The first bytes of the numbers, or their second ones. */
+LF_INLINE __m128i bytes_of(const struct numbers *n, const int which)
+{
+    const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    __m128i a = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)n->number), apart);
+    __m128i b = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(n->number + 8)), apart);
+    return which ? _mm_unpackhi_epi64(a, b) : _mm_unpacklo_epi64(a, b);
+}
+
 #ifdef __AVX512F__
 
 struct table {
     __m512i numbers;
 };
 
-LF_INLINE struct table table_of(const struct numbers *n)
+LF_INLINE struct table table_of(const struct numbers *n, const int bits)
 {
+    if (bits == 8)
+        return (struct table){_mm512_broadcast_i32x4(bytes_of(n, 0))};
     /* Indices are the low five bits of a word: the fifth belongs to another code. */
     return (struct table){_mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)n->number))};
 }
@@ -260,10 +370,15 @@ LF_INLINE ivec row_codes(const uint8_t *p, size_t left)
                          : _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i *)p));
 }
 
-/* The numbers of a step: code `step` of every word. */
-LF_INLINE void row_numbers(ivec out[AT_ONCE], const struct table *t, ivec codes, const size_t step)
+/* The numbers of a step: code `step` of every word, or of every byte the high and the low one. */
+LF_INLINE void row_numbers(ivec out[AT_ONCE], const struct table *t, ivec codes, const size_t step,
+                           const int bits)
 {
-    out[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, (unsigned)(4 * step)), t->numbers);
+    if (bits == 8)
+        out[0] = BYTES_OF(t->numbers, NIBBLES(step ? codes : SHIFT(codes, 4)));
+    else
+        out[0] =
+            _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, (unsigned)(4 * step)), t->numbers);
 }
 
 /* Of a group's two blocks, i the first one's in a run. */
@@ -280,18 +395,16 @@ LF_INLINE float sum_of(vec v)
 
 #else
 
-/* The first bytes of the numbers, and their second ones. */
 struct table {
     __m256i byte[2];
 };
 
-LF_INLINE struct table table_of(const struct numbers *n)
+LF_INLINE struct table table_of(const struct numbers *n, const int bits)
 {
-    const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-    __m128i a = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)n->number), apart);
-    __m128i b = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(n->number + 8)), apart);
-    return (struct table){{_mm256_broadcastsi128_si256(_mm_unpacklo_epi64(a, b)),
-                           _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(a, b))}};
+    struct table t = {{_mm256_broadcastsi128_si256(bytes_of(n, 0))}};
+    if (bits == 16)
+        t.byte[1] = _mm256_broadcastsi128_si256(bytes_of(n, 1));
+    return t;
 }
 
 LF_INLINE ivec row_codes(const uint8_t *p, size_t left)
@@ -301,12 +414,15 @@ LF_INLINE ivec row_codes(const uint8_t *p, size_t left)
 }
 
 /* The numbers of a step: the high codes of the bytes, or the low ones. */
-LF_INLINE void row_numbers(ivec out[AT_ONCE], const struct table *t, ivec codes, const size_t step)
+LF_INLINE void row_numbers(ivec out[AT_ONCE], const struct table *t, ivec codes, const size_t step,
+                           const int bits)
 {
-    ivec nibble =
-        _mm256_and_si256(step ? codes : _mm256_srli_epi16(codes, 4), _mm256_set1_epi8(15));
-    ivec first = _mm256_shuffle_epi8(t->byte[0], nibble);
-    ivec second = _mm256_shuffle_epi8(t->byte[1], nibble);
+    ivec nibble = NIBBLES(step ? codes : SHIFT(codes, 4)), first = BYTES_OF(t->byte[0], nibble);
+    if (bits == 8) {
+        out[0] = first;
+        return;
+    }
+    ivec second = BYTES_OF(t->byte[1], nibble);
     out[0] = _mm256_unpacklo_epi8(first, second);
     out[1] = _mm256_unpackhi_epi8(first, second);
 }
@@ -323,48 +439,74 @@ LF_INLINE float sum_of(vec v)
 
 #endif
 
-/* `left` elements, at most a run, of R rows from element e on, columns k on of the packed tokens;
- * from: their scales. R and T are constants at each call. */
-LF_INLINE void add_run(vec *sums, const struct fast_rows *g, const struct table *table,
-                       const struct run_scales *from, size_t e, size_t k, size_t left,
-                       const size_t R, const size_t T)
+/* Registers of numbers that one of codes gives, and that a step of those leaves. */
+#define NUMBERS(bits) ((size_t)(bits) / 4)
+#define STEP(bits) ((bits) == 8 ? 1 : AT_ONCE)
+
+/* The scales of R rows' blocks times those of T tokens, from column k on; what the sums of their
+ * products begin with is added. */
+LF_INLINE void run_products(float scales[][RUN_BLOCKS], vec *sums, const struct fast_rows *g,
+                            const struct run_scales *from, size_t k, const size_t R, const size_t T,
+                            const int bits)
 {
-    size_t K = (size_t)g->a->w->K, depth = g->x.depth;
-    float scales[ROWS * FEW][RUN_BLOCKS];
 #pragma GCC unroll 4
     for (size_t r = 0; r < R; r++)
 #pragma GCC unroll 2
         for (size_t i = 0; i < RUN_BLOCKS; i += LANES) {
             vec row = FMADD(LOAD(from[r].plain + i), SET1(from[r].factor), SET1(from[r].offset));
 #pragma GCC unroll 8
-            for (size_t t = 0; t < T; t++)
-                STORE(scales[r * T + t] + i,
-                      MUL(row, LOAD(g->x.scales + (t * depth + k) / BLOCK + i)));
+            for (size_t t = 0; t < T; t++) {
+                size_t block = t * g->x.blocks + k / BLOCK + i, j = r * T + t;
+                vec scale = MUL(row, LOAD(g->x.scales + block));
+                STORE(scales[j] + i, scale);
+                if (bits == 8)
+                    sums[j] = FMADD(FLOATS(INTS(g->x.starts + block)), scale, sums[j]);
+            }
         }
+}
+
+/* `left` elements, at most a run, of R rows from element e on, columns k on of the packed tokens;
+ * from: their scales. R and T are constants at each call. */
+LF_INLINE void add_run(vec *sums, const struct fast_rows *g, const struct table *table,
+                       const struct run_scales *from, size_t e, size_t k, size_t left,
+                       const size_t R, const size_t T, const int bits)
+{
+    size_t K = (size_t)g->a->w->K;
+    const size_t step = STEP(bits), ahead = (R * K > AHEAD ? R * K : AHEAD) / 2;
+    float scales[ROWS * FEW][RUN_BLOCKS];
+    const uint8_t *rows[ROWS];
+    const char *tokens[FEW];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < R; r++)
+        rows[r] = (const uint8_t *)g->a->w->data + (e + r * K) / 2;
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; t++)
+        tokens[t] = g->x.numbers + (t * g->x.depth + k) * (size_t)bits / 8;
+    run_products(scales, sums, g, from, k, R, T, bits);
     for (size_t i = 0; i < left; i += GROUP) {
-        const int16_t *x = g->x.numbers + k + i;
-        ivec codes[ROWS], part[ROWS * FEW];
+        ivec codes[ROWS];
+        ivec part[ROWS * FEW];
 #pragma GCC unroll 4
         for (size_t r = 0; r < R; r++) {
-            const uint8_t *p = (const uint8_t *)g->a->w->data + (e + r * K + i) / 2;
-            __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2, 0, NEAR);
-            codes[r] = row_codes(p, left - i);
+            __builtin_prefetch(rows[r] + i / 2 + ahead, 0, NEAR);
+            codes[r] = row_codes(rows[r] + i / 2, left - i);
         }
 #pragma GCC unroll 16
         for (size_t j = 0; j < R * T; j++)
             part[j] = (ivec){0};
 #pragma GCC unroll 4
-        for (size_t j = 0; j < 4; j += AT_ONCE) /* rows alternate: sums wait for one another */
+        for (size_t j = 0; j < NUMBERS(bits); j += step) /* rows alternate: sums wait */
 #pragma GCC unroll 4
             for (size_t r = 0; r < R; r++) {
                 ivec v[AT_ONCE];
-                row_numbers(v, table, codes[r], j / AT_ONCE);
+                row_numbers(v, table, codes[r], j / step, bits);
 #pragma GCC unroll 2
-                for (size_t h = 0; h < AT_ONCE; h++)
+                for (size_t h = 0; h < step; h++)
 #pragma GCC unroll 8
                     for (size_t t = 0; t < T; t++) {
-                        const int16_t *token = x + t * depth + (j + h) * 2 * LANES;
-                        part[r * T + t] = DOT(part[r * T + t], v[h], INTS(token));
+                        ivec token =
+                            INTS(tokens[t] + i * (size_t)bits / 8 + (j + h) * sizeof(ivec));
+                        part[r * T + t] = DOT(bits, part[r * T + t], v[h], token);
                     }
             }
 #pragma GCC unroll 4
@@ -377,20 +519,19 @@ LF_INLINE void add_run(vec *sums, const struct fast_rows *g, const struct table 
     }
 }
 
-/* Scales of R rows from element e on. */
-LF_INLINE void fetch_rows(struct run_scales *out, const struct fast_rows *g, size_t e, size_t left,
-                          const size_t R)
+/* Scales of R rows from element e on. Not inlined: each of its callers is compiled many times. */
+static __attribute__((noinline)) void fetch_rows(struct run_scales *out, const struct fast_rows *g,
+                                                 size_t e, size_t left, size_t R)
 {
-#pragma GCC unroll 4
+    size_t n = lf_min(RUN_BLOCKS, left / BLOCK);
     for (size_t r = 0; r < R; r++)
-        fetch_scales(&out[r], &g->scales, e + r * (size_t)g->a->w->K,
-                     lf_min(RUN_BLOCKS, left / BLOCK), 1 / g->codes->step);
+        fetch_scales(&out[r], &g->scales, e + r * (size_t)g->a->w->K, n, 1 / g->codes->step);
 }
 
-LF_INLINE void dots_rows(const struct fast_rows *g, const size_t R, const size_t T)
+LF_INLINE void dots_rows(const struct fast_rows *g, const size_t R, const size_t T, const int bits)
 {
     const struct lf_q4_dots *a = g->a;
-    const struct table table = table_of(g->codes);
+    const struct table table = table_of(g->codes, bits);
     size_t e = g->n * (size_t)a->w->K + a->k0, depth = a->k1 - a->k0;
     vec sums[ROWS * FEW];
     struct run_scales scales[2][ROWS];
@@ -403,7 +544,7 @@ LF_INLINE void dots_rows(const struct fast_rows *g, const size_t R, const size_t
         struct run_scales *now = scales[k / RUN % 2];
         if (k + RUN < depth)
             fetch_rows(scales[(k / RUN + 1) % 2], g, e + k + RUN, depth - k - RUN, R);
-        add_run(sums, g, &table, now, e + k, k, lf_min(RUN, depth - k), R, T);
+        add_run(sums, g, &table, now, e + k, k, lf_min(RUN, depth - k), R, T, bits);
     }
 #pragma GCC unroll 8
     for (size_t t = 0; t < T; t++)
@@ -414,142 +555,151 @@ LF_INLINE void dots_rows(const struct fast_rows *g, const size_t R, const size_t
         }
 }
 
-LF_INLINE void dots_of(struct fast_rows g, const size_t T)
+LF_INLINE void dots_of(struct fast_rows g, const size_t T, const int bits)
 {
-    for (; g.n + TOGETHER(T) <= g.a->n1; g.n += TOGETHER(T), g.y += TOGETHER(T))
-        dots_rows(&g, TOGETHER(T), T);
+    const size_t R = TOGETHER(T, bits);
+    for (; g.n + R <= g.a->n1; g.n += R, g.y += R)
+        dots_rows(&g, R, T, bits);
     for (; g.n < g.a->n1; g.n++, g.y++)
-        dots_rows(&g, 1, T);
+        dots_rows(&g, 1, T, bits);
 }
 
-static void few_tokens(const struct fast_rows *g)
+LF_INLINE void few_tokens(const struct fast_rows *g, const int bits)
 {
     switch (g->a->T) {
     case 1:
-        return dots_of(*g, 1);
+        return dots_of(*g, 1, bits);
     case 2:
-        return dots_of(*g, 2);
+        return dots_of(*g, 2, bits);
     case 3:
-        return dots_of(*g, 3);
+        return dots_of(*g, 3, bits);
 #if FEW > 4
     case 5:
-        return dots_of(*g, 5);
+        return dots_of(*g, 5, bits);
     case 6:
-        return dots_of(*g, 6);
+        return dots_of(*g, 6, bits);
 #endif
     default:
-        return dots_of(*g, 4);
+        return dots_of(*g, 4, bits);
     }
 }
 
 /* ---- Many tokens ---- */
 
-/* A panel: the numbers of PANEL rows, a pair of elements of each a lane, and their blocks' scales.
+/* A panel: the numbers of PANEL rows, two or four elements of each a lane, and their blocks'
+ * scales.
  */
 struct panel {
-    ivec numbers[DEPTH / 2][2];
-    float scales[DEPTH / BLOCK][PANEL];
+    ivec numbers[PANEL_BITS / 32][2];
+    float scales[DEPTH(8) / BLOCK][PANEL];
 };
 
-/* The eight elements of a word, of WORD_ROWS rows each: four pairs, PANEL lanes apart. */
-LF_INLINE void word_numbers(ivec *out, words w, const struct table *t)
+/* The eight elements of word w of a row, of WORD_ROWS rows each, in their half of a panel. */
+LF_INLINE void word_numbers(ivec *half, size_t w, words codes, const struct table *t,
+                            const int bits)
 {
+    const size_t step = STEP(bits);
 #ifndef __AVX512F__
     const __m256i by_pair = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
                                              0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-    w = _mm256_shuffle_epi8(w, by_pair);
+    if (bits == 16)
+        codes = _mm256_shuffle_epi8(codes, by_pair);
 #endif
 #pragma GCC unroll 4
-    for (size_t j = 0; j < 4; j += AT_ONCE) {
+    for (size_t j = 0; j < NUMBERS(bits); j += step) {
         ivec v[AT_ONCE];
-        row_numbers(v, t, w, j / AT_ONCE);
+        row_numbers(v, t, codes, j / step, bits);
 #pragma GCC unroll 2
-        for (size_t h = 0; h < AT_ONCE; h++)
-            out[2 * (j + h)] = v[h];
+        for (size_t h = 0; h < step; h++) {
+            size_t lane = bits == 8 ? w / 8 * 16 + j * 8 + w % 8 : 4 * w + j + h;
+            half[2 * lane] = v[h];
+        }
     }
 }
 
 /* WORD_ROWS rows, `stride` bytes apart, of n elements: the half of a panel. */
-static void half_panel(ivec *out, const uint8_t *codes, size_t stride, size_t n,
-                       const struct table *t)
+LF_INLINE void half_panel(ivec *half, const uint8_t *codes, size_t stride, size_t n,
+                          const struct table *t, const int bits)
 {
-    for (size_t k = 0; k < n; k += Q4_RUN, out += Q4_RUN) {
+    for (size_t w = 0; w < n / 8; w += WORDS) {
         words run[WORDS];
-        words_of(run, codes + k / 2, stride);
+        words_of(run, codes + 4 * w, stride);
 #pragma GCC unroll 4
         for (size_t i = 0; i < WORDS; i++)
-            word_numbers(out + 8 * i, run[i], t);
+            word_numbers(half, w + i, run[i], t, bits);
     }
 }
 
 /* Rows from n on, m <= PANEL of them, of g's columns [k0, k1). */
-static void decode_panel(struct panel *p, const struct fast_rows *g, size_t n, size_t m)
+LF_INLINE void decode_panel(struct panel *p, const struct fast_rows *g, size_t n, size_t m,
+                            const int bits)
 {
     const struct lf_q4_dots *a = g->a;
-    const struct table table = table_of(g->codes);
+    const struct table table = table_of(g->codes, bits);
     size_t K = (size_t)a->w->K, depth = a->k1 - a->k0, blocks = depth / BLOCK;
     const uint8_t *data = (const uint8_t *)a->w->data;
     for (size_t r = 0; r < m; r++) {
         struct run_scales s;
-        fetch_scales(&s, &g->scales, (n + r) * K + a->k0, blocks, 1 / g->codes->step);
+        fetch_rows(&s, g, (n + r) * K + a->k0, depth, 1);
         for (size_t b = 0; b < blocks; b++)
             p->scales[b][r] = s.plain[b] * s.factor + s.offset;
     }
     for (size_t half = 0; half < 2 && half * WORD_ROWS < m; half++) {
         size_t row = half * WORD_ROWS, rows = lf_min(WORD_ROWS, m - row);
         const uint8_t *codes = data + ((n + row) * K + a->k0) / 2;
-        uint8_t copy[WORD_ROWS][DEPTH / 2];
+        uint8_t copy[WORD_ROWS][DEPTH(8) / 2];
         if (rows == WORD_ROWS) {
-            half_panel(&p->numbers[0][half], codes, K / 2, depth, &table);
+            half_panel(&p->numbers[0][half], codes, K / 2, depth, &table, bits);
             continue;
         }
         for (size_t r = 0; r < WORD_ROWS; r++)
             memcpy(copy[r], codes + lf_min(r, rows - 1) * K / 2, depth / 2);
-        half_panel(&p->numbers[0][half], copy[0], sizeof copy[0], depth, &table);
+        half_panel(&p->numbers[0][half], copy[0], sizeof copy[0], depth, &table, bits);
     }
+}
+
+/* A block's sums of M tokens and a panel's rows. */
+LF_INLINE void block_sums(isum part[TILE][2], const struct fast_rows *g, const struct panel *p,
+                          size_t t, size_t b, const size_t M, const int bits)
+{
+    const size_t lanes = (size_t)bits * BLOCK / 32;
+    size_t stride = g->x.depth * (size_t)bits / 8;
+    const char *x = g->x.numbers + t * stride + b * lanes * 4;
+    const ivec(*numbers)[2] = &p->numbers[b * lanes];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < M; i++)
+        part[i][0] = part[i][1] =
+            bits == 8 ? (isum)PAIR(g->x.starts[(t + i) * g->x.blocks + b]) : (isum){0};
+    for (size_t k = 0; k < lanes; k++)
+#pragma GCC unroll 8
+        for (size_t i = 0; i < M; i++) {
+            int32_t lane;
+            memcpy(&lane, x + i * stride + 4 * k, sizeof lane);
+            part[i][0] = (isum)DOT(bits, (ivec)part[i][0], numbers[k][0], PAIR(lane));
+            part[i][1] = (isum)DOT(bits, (ivec)part[i][1], numbers[k][1], PAIR(lane));
+        }
 }
 
 /* M tokens from t on times m rows of a panel; M is a constant at each call. */
 LF_INLINE void tile_of(const struct fast_rows *g, const struct panel *p, size_t t, size_t m,
-                       const size_t M)
+                       const size_t M, const int bits)
 {
     const struct lf_q4_dots *a = g->a;
-    size_t depth = g->x.depth, blocks = (a->k1 - a->k0) / BLOCK;
-    const int16_t *x = g->x.numbers + t * depth;
-    const float *scales = g->x.scales + t * depth / BLOCK;
-    float out[TILE][PANEL];
-    vec sums[TILE][2];
-#pragma GCC unroll 8
-    for (size_t i = 0; i < M; i++)
-        sums[i][0] = sums[i][1] = (vec){0};
+    size_t blocks = (a->k1 - a->k0) / BLOCK;
+    float out[TILE][PANEL] = {0};
+    isum part[TILE][2];
     for (size_t b = 0; b < blocks; b++) {
-        const ivec(*pairs)[2] = &p->numbers[b * BLOCK / 2];
-        ivec part[TILE][2];
-#pragma GCC unroll 8
-        for (size_t i = 0; i < M; i++)
-            part[i][0] = part[i][1] = (ivec){0};
-        for (size_t k = 0; k < BLOCK / 2; k++)
-#pragma GCC unroll 8
-            for (size_t i = 0; i < M; i++) {
-                int32_t pair;
-                memcpy(&pair, x + i * depth + b * BLOCK + 2 * k, sizeof pair);
-                part[i][0] = DOT(part[i][0], pairs[k][0], PAIR(pair));
-                part[i][1] = DOT(part[i][1], pairs[k][1], PAIR(pair));
-            }
+        block_sums(part, g, p, t, b, M, bits);
 #pragma GCC unroll 8
         for (size_t i = 0; i < M; i++) {
-            vec scale = SET1(scales[i * depth / BLOCK + b]);
+            vec scale = SET1(g->x.scales[(t + i) * g->x.blocks + b]);
 #pragma GCC unroll 2
             for (size_t h = 0; h < 2; h++)
-                sums[i][h] = FMADD(MUL(FLOATS(part[i][h]), LOAD(&p->scales[b][h * LANES])), scale,
-                                   sums[i][h]);
+                STORE(&out[i][h * LANES],
+                      FMADD(MUL(FLOATS(part[i][h]), LOAD(&p->scales[b][h * LANES])), scale,
+                            LOAD(&out[i][h * LANES])));
         }
     }
-#pragma GCC unroll 8
-    for (size_t i = 0; i < M; i++)
-#pragma GCC unroll 2
-        for (size_t h = 0; h < 2; h++)
-            STORE(&out[i][h * LANES], sums[i][h]);
     for (size_t i = 0; i < M; i++) {
         float *y = g->y + (t + i) * a->ldy;
         if (a->accumulate)
@@ -560,64 +710,77 @@ LF_INLINE void tile_of(const struct fast_rows *g, const struct panel *p, size_t 
     }
 }
 
-static void tile(const struct fast_rows *g, const struct panel *p, size_t t, size_t m, size_t M)
+LF_INLINE void tile(const struct fast_rows *g, const struct panel *p, size_t t, size_t m, size_t M,
+                    const int bits)
 {
     switch (M) {
     case 1:
-        return tile_of(g, p, t, m, 1);
+        return tile_of(g, p, t, m, 1, bits);
     case 2:
-        return tile_of(g, p, t, m, 2);
+        return tile_of(g, p, t, m, 2, bits);
     case 3:
-        return tile_of(g, p, t, m, 3);
-    case 4:
-        return tile_of(g, p, t, m, 4);
+        return tile_of(g, p, t, m, 3, bits);
+#if TILE > 4
     case 5:
-        return tile_of(g, p, t, m, 5);
+        return tile_of(g, p, t, m, 5, bits);
+    case 6:
+        return tile_of(g, p, t, m, 6, bits);
+#endif
     default:
-        return tile_of(g, p, t, m, 6);
+        return tile_of(g, p, t, m, 4, bits);
     }
 }
 
 /* Tiles of tokens are nearly equal: one token alone costs as much as two. */
-static void many_tokens(struct fast_rows *g, struct panel *p)
+LF_INLINE void many_tokens(struct fast_rows *g, struct panel *p, const int bits)
 {
     size_t T = g->a->T, tiles = (T + TILE - 1) / TILE;
     for (; g->n < g->a->n1; g->n += PANEL, g->y += PANEL) {
         size_t m = lf_min(PANEL, g->a->n1 - g->n);
-        decode_panel(p, g, g->n, m);
+        decode_panel(p, g, g->n, m, bits);
         for (size_t i = 0; i < tiles; i++)
-            tile(g, p, i * T / tiles, m, (i + 1) * T / tiles - i * T / tiles);
+            tile(g, p, i * T / tiles, m, (i + 1) * T / tiles - i * T / tiles, bits);
     }
 }
 
-void lf_fast_products(const struct lf_q4_dots *a, void *scratch)
+LF_INLINE void products(const struct lf_q4_dots *a, void *scratch, const int bits)
 {
-    struct packed x = packed_in(scratch, a->T, a->k1 - a->k0);
-    struct numbers codes = numbers_of(a->w->code);
+    struct packed x = packed_in(scratch, a->T, a->k1 - a->k0, bits);
+    struct numbers codes = numbers_of(a->w->code, bits);
     struct fast_rows g = {
         .a = a, .x = x, .scales = scales_of(a->w), .codes = &codes, .y = a->y, .n = a->n0};
     char *behind = (char *)scratch + LF_FAST_SCRATCH - sizeof(struct panel);
     if (a->T <= FEW)
-        few_tokens(&g);
+        few_tokens(&g, bits);
     else
-        many_tokens(&g, (struct panel *)behind);
+        many_tokens(&g, (struct panel *)behind, bits);
+}
+
+void lf_fast_products(const struct lf_q4_dots *a, void *scratch, int bits)
+{
+    if (bits == 8)
+        products(a, scratch, 8);
+    else
+        products(a, scratch, 16);
 }
 
 #else
 
-size_t lf_fast_depth(size_t T)
+size_t lf_fast_depth(size_t T, int bits)
 {
+    (void)bits;
     return T;
 }
 
-void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1)
+void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1,
+                  int bits)
 {
-    (void)scratch, (void)x, (void)ldx, (void)T, (void)k0, (void)k1;
+    (void)scratch, (void)x, (void)ldx, (void)T, (void)k0, (void)k1, (void)bits;
 }
 
-void lf_fast_products(const struct lf_q4_dots *a, void *scratch)
+void lf_fast_products(const struct lf_q4_dots *a, void *scratch, int bits)
 {
-    (void)a, (void)scratch;
+    (void)a, (void)scratch, (void)bits;
 }
 
 #endif

@@ -1,11 +1,11 @@
 /* Products of the rows of a 4-bit weight with tokens, in integers, on one thread. Private to gpu/.
  *
- * A vector has 32 products of 16-bit integers an instruction, where it has 16 of floats, and a
- * 16-bit table of codes is looked up for 32 codes at once. So the code table and the tokens are
- * rounded to integers: what that does to a result is said beside `T_fast` of struct lf_linear_args
- * (gpu/ops.h). A token's integers do not depend on the other tokens, nor do their sums, which are
- * exact over the LF_FAST_BLOCK elements that share a scale of the weight and one of the token:
- * those are scaled and added in fp32.
+ * Of 16-bit integers a vector has twice as many products an instruction as of floats, of 8-bit ones
+ * four times, and a table of them is looked up for as many codes at once. So the code table and the
+ * tokens are rounded to integers of `bits` bits, 16 or 8: what that does to a result is said beside
+ * `T_fast` of struct lf_linear_args (gpu/ops.h). A token's integers do not depend on the other
+ * tokens, nor do their sums, which are exact over the LF_FAST_BLOCK elements that share a scale of
+ * the weight and one of the token: those are scaled and added in fp32.
  */
 #ifndef LF_GPU_CPU_Q4_FAST_H
 #define LF_GPU_CPU_Q4_FAST_H
@@ -34,10 +34,11 @@ static inline bool lf_fast_fits(const struct lf_weight *w)
 }
 
 /* Columns that go together for T tokens. k0 of the following is a multiple. */
-size_t lf_fast_depth(size_t T);
+size_t lf_fast_depth(size_t T, int bits);
 /* Rounds columns [k0, k1) of T tokens, which start at x, into the scratch. */
-void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1);
-/* The products, with a scratch packed for the same T, k0 and k1. a->w: lf_fast_fits. */
-void lf_fast_products(const struct lf_q4_dots *a, void *scratch);
+void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1,
+                  int bits);
+/* The products, with a scratch packed for the same T, k0, k1 and bits. a->w: lf_fast_fits. */
+void lf_fast_products(const struct lf_q4_dots *a, void *scratch, int bits);
 
 #endif

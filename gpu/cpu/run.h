@@ -19,7 +19,7 @@ struct lf_cpu {
     pthread_mutex_t lock;
     char *scratch; /* threads x LF_CPU_SCRATCH */
     int threads;
-    bool fast;       /* products in integers, where the caller allows them */
+    int bits;        /* of integers in products, where the caller allows them; 0: fp32 */
     const char *isa; /* the instruction set of the kernels in use */
 };
 

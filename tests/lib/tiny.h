@@ -41,7 +41,7 @@ static inline void tiny_open_as(struct tiny *t, const char *text, enum lf_device
                                 const struct lf_device_options *options, int n_slots,
                                 const struct lf_exec_limits *limits)
 {
-    static const struct lf_device_options usual = {.threads = 2, .cpu_products = LF_CPU_EXACT};
+    static const struct lf_device_options usual = {.threads = 2, .cpu_products = LF_CPU_FP32};
     struct lf_diag diag = {""};
     struct lf_config config;
     json_t *j;

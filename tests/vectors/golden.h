@@ -87,7 +87,7 @@ static inline void rig_open_as(struct rig *r, const struct golden *g, const char
 static inline void rig_open(struct rig *r, const struct golden *g, const char *model,
                             enum lf_quant quant, const struct lf_exec_limits *limits)
 {
-    rig_open_as(r, g, model, quant, limits, LF_CPU_EXACT);
+    rig_open_as(r, g, model, quant, limits, LF_CPU_FP32);
 }
 
 static inline void rig_close(struct rig *r)

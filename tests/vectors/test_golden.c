@@ -205,9 +205,10 @@ static void a_mixed_batch_gives_what_each_gets_alone(void **state)
 
 /* ---- Products in integers -------------------------------------------------------------------- */
 
-/* Products are off by about 8e-5 of their size (gpu/ops.h), like noise: a dozen of them one after
- * the other, and logits of a size of about two, make half of this. */
-#define FAST_TOLERANCE 1e-3F
+/* Products are off by about 8e-5 of their size in 16 bits, by 1e-2 in 8 (gpu/ops.h), like noise: a
+ * dozen of them one after the other, and logits of a size of about two, make half of this. */
+#define INT16_TOLERANCE 1e-3F
+#define INT8_TOLERANCE 0.12F
 
 static float rms_of_difference(const float *a, const float *b, size_t n)
 {
@@ -217,14 +218,26 @@ static float rms_of_difference(const float *a, const float *b, size_t n)
     return (float)sqrt(sum / (double)n);
 }
 
-/* Logits of the reference input as cached sequences, and the greedy ids, as the daemon makes them
- * on a cpu. */
-static void fast_products_are_near_the_reference(void **state)
+/* Logits of the reference input, as cached sequences. */
+static void cached_logits(struct rig *r, float *out, const int32_t *ids, int S, int T, int slot)
 {
-    const struct golden *g = *state;
-    struct rig r;
     struct lf_diag diag;
-    size_t n, n_ids;
+    for (int s = 0; s < S; s++) {
+        struct lf_kv_seq kv = {0};
+        struct lf_batch_seq seq = {.ids = ids + s * T, .n = T, .slot = slot, .kv = &kv};
+        assert_int_equal(lf_exec_kv_grow(r->exec, &kv, T), LF_OK);
+        ok(lf_exec_run(r->exec, &seq, 1, NULL, &diag), &diag);
+        ok(lf_exec_logits(r->exec, 0, out + (size_t)s * (size_t)(T * r->model->config.V), &diag),
+           &diag);
+        lf_exec_kv_release(r->exec, &kv);
+    }
+}
+
+/* As the daemon makes them on a cpu: logits, and with 16 bits the greedy ids too. */
+static void check_products(const struct golden *g, enum lf_cpu_products products, float tolerance)
+{
+    struct rig r;
+    size_t n, n_ids, agree = 0;
     if (g->device != LF_DEVICE_CPU)
         skip();
     struct lf_tensors *gold = golden_open(g);
@@ -233,28 +246,33 @@ static void fast_products_are_near_the_reference(void **state)
     int32_t *ids = golden_copy(gold, "input_ids", LF_I32, NULL),
             *drawn = calloc(n_ids, sizeof *ids);
     const struct lf_tensor *t = lf_tensors_find(gold, "input_ids");
-    int S = (int)t->dims[0], T = (int)t->dims[1];
-    rig_open_as(&r, g, "model-nf4", LF_QUANT_NONE, &limits, LF_CPU_FAST);
-    int slot = slot_open(&r, g, "adapter", false);
-    for (int s = 0; s < S; s++) {
-        struct lf_kv_seq kv = {0};
-        struct lf_batch_seq seq = {.ids = ids + s * T, .n = T, .slot = slot, .kv = &kv};
-        assert_int_equal(lf_exec_kv_grow(r.exec, &kv, T), LF_OK);
-        ok(lf_exec_run(r.exec, &seq, 1, NULL, &diag), &diag);
-        ok(lf_exec_logits(r.exec, 0, got + (size_t)s * (size_t)(T * r.model->config.V), &diag),
-           &diag);
-        lf_exec_kv_release(r.exec, &kv);
-    }
+    rig_open_as(&r, g, "model-nf4", LF_QUANT_NONE, &limits, products);
+    int slot = slot_open(&r, g, "adapter", false), V = r.model->config.V;
+    cached_logits(&r, got, ids, (int)t->dims[0], (int)t->dims[1], slot);
+    for (size_t i = 0; i < n; i += (size_t)V)
+        agree += best_of(want + i, V) == best_of(got + i, V);
     float off = rms_of_difference(got, want, n);
-    print_message("%s: in integers: rms of differences %.2g, the largest %.2g\n", g->name,
-                  (double)off, (double)max_difference(got, want, n));
+    print_message("%s: rms of differences %.2g, the largest %.2g; the likeliest token is the same "
+                  "for %zu of %zu\n",
+                  g->name, (double)off, (double)max_difference(got, want, n), agree, n / (size_t)V);
     memcpy(drawn, greedy, 8 * sizeof *drawn);
     greedy_from_the_cache(&r, drawn, 8, (int)n_ids, slot);
-    assert_memory_equal(drawn, greedy, n_ids * sizeof *drawn);
+    if (products == LF_CPU_INT16)
+        assert_memory_equal(drawn, greedy, n_ids * sizeof *drawn);
     rig_close(&r);
     free(want), free(got), free(ids), free(greedy), free(drawn);
     lf_tensors_free(gold);
-    assert_true(off <= FAST_TOLERANCE);
+    assert_true(off <= tolerance);
+}
+
+static void products_in_16_bits_are_near_the_reference(void **state)
+{
+    check_products(*state, LF_CPU_INT16, INT16_TOLERANCE);
+}
+
+static void products_in_8_bits_are_near_the_reference(void **state)
+{
+    check_products(*state, LF_CPU_INT8, INT8_TOLERANCE);
 }
 
 /* ---- Quantised files ------------------------------------------------------------------------- */
@@ -332,7 +350,8 @@ static const struct {
     {"greedy ids", greedy_ids_of_the_full_precision_model},
     {"greedy ids with an adapter", greedy_ids_with_an_adapter},
     {"mixed batch", a_mixed_batch_gives_what_each_gets_alone},
-    {"products in integers", fast_products_are_near_the_reference},
+    {"products in integers of 16 bits", products_in_16_bits_are_near_the_reference},
+    {"products in integers of 8 bits", products_in_8_bits_are_near_the_reference},
     {"quantised files", quantised_files_equal_the_reference},
 };
 #define N_CASES (sizeof cases / sizeof *cases)

@@ -48,7 +48,7 @@ def ours(tool, base, work, by, train, held):
     with open(path["json"], "w", encoding="utf-8") as f:
         json.dump(config, f)
     subprocess.run([tool, "train", "--base", base, "--quant", "none", "--device", "cpu",
-                    "--cpu-products", "exact", "--init-adapter", os.path.join(work, "start"),
+                    "--cpu-products", "fp32", "--init-adapter", os.path.join(work, "start"),
                     "--dataset", path["train"], "--eval", path["eval"], "--config", path["json"],
                     "--out", os.path.join(work, by), "--log", path["log"]],
                    check=True, stdout=subprocess.DEVNULL)

@@ -4,13 +4,13 @@
 [ "$DEVICE" = cpu ] || skip "seats of the cpu device"
 N=64
 py seats.py make "$WORK/adapters" $N
-serve --allow-load --cpu-products exact
+serve --allow-load --cpu-products fp32
 py seats.py load "$WORK/adapters" $N
 py seats.py ask $N "$WORK/one"
 [ -z "$(metric 'seat_ready.*')" ] || fail "one seat is counted apart"
 stop_daemon
 
-serve --seats 2 --cpu-products exact
+serve --seats 2 --cpu-products fp32
 py seats.py ask $N "$WORK/two"
 py seats.py same "$WORK/one" "$WORK/two"
 of_seat() { metric "seat_$2{base=\"base\",seat=\"$1\",.*}"; }
