@@ -1,5 +1,6 @@
 /* Files: whole reads, maps, and replacements that cannot be seen half done. */
 #include "core/file.h"
+#include "core/replace.h"
 
 #include "core/grow.h"
 #include "core/limits.h"
@@ -205,40 +206,47 @@ static enum lf_err write_all(int fd, const char *data, size_t n, const char *pat
     return LF_OK;
 }
 
-/* A file beside `path`, which is to take its place. */
-static enum lf_err beside_open(int *fd, char tmp[LF_PATH_MAX], const char *path,
-                               struct lf_diag *diag)
+enum lf_err lf_replacement_open(struct lf_replacement *r, const char *path, struct lf_diag *diag)
 {
+    r->fd = -1;
     do { /* as mkostemp, but with the mode that the process gives its files */
         uint32_t name = 0;
         if (getrandom(&name, sizeof name, 0) != sizeof name)
             return lf_fail_errno(diag, errno, "%s", path);
-        if (snprintf(tmp, LF_PATH_MAX, "%s.tmp-%06x", path, name & 0xffffff) >= LF_PATH_MAX)
-            return lf_fail(diag, LF_E_INVALID, "%s: path too long", path);
-        *fd = open_whole(tmp, O_RDWR | O_CREAT | O_EXCL);
-    } while (*fd < 0 && errno == EEXIST);
-    return *fd < 0 ? lf_fail_errno(diag, errno, "%s", tmp) : LF_OK;
+        snprintf(r->path, sizeof r->path, "%s", path);
+        if (snprintf(r->tmp, sizeof r->tmp, "%s.tmp-%06x", path, name & 0xffffff) >=
+            (int)sizeof r->tmp)
+            return lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", path);
+        r->fd = open_whole(r->tmp, O_RDWR | O_CREAT | O_EXCL);
+    } while (r->fd < 0 && errno == EEXIST);
+    return r->fd < 0 ? lf_fail_errno(diag, errno, "%s", r->tmp) : LF_OK;
 }
 
-/* It takes the place, unless something failed. */
-static enum lf_err beside_close(int fd, const char *tmp, const char *path, enum lf_err rc,
-                                struct lf_diag *diag)
+enum lf_err lf_replacement_commit(struct lf_replacement *r, struct lf_diag *diag)
 {
-    if (fd < 0)
-        return rc;
-    rc = rc ?: lf_file_commit(fd, tmp, path, diag);
-    close(fd);
-    if (rc != LF_OK)
-        unlink(tmp);
+    enum lf_err rc = lf_file_commit(r->fd, r->tmp, r->path, diag);
+    if (rc == LF_OK)
+        r->tmp[0] = '\0';
     return rc;
+}
+
+void lf_replacement_close(struct lf_replacement *r)
+{
+    if (r->fd < 0)
+        return;
+    close(r->fd);
+    if (r->tmp[0])
+        unlink(r->tmp);
+    r->fd = -1;
 }
 
 enum lf_err lf_file_write(const char *path, const void *data, size_t n, struct lf_diag *diag)
 {
-    char tmp[LF_PATH_MAX];
-    int fd = -1;
-    enum lf_err rc = beside_open(&fd, tmp, path, diag) ?: write_all(fd, data, n, tmp, diag);
-    return beside_close(fd, tmp, path, rc, diag);
+    struct lf_replacement r;
+    enum lf_err rc = lf_replacement_open(&r, path, diag);
+    rc = rc ?: write_all(r.fd, data, n, r.tmp, diag) ?: lf_replacement_commit(&r, diag);
+    lf_replacement_close(&r);
+    return rc;
 }
 
 static enum lf_err copy_all(int in, const char *from, int out, const char *tmp, struct lf_sha256 *h,
@@ -263,14 +271,15 @@ static enum lf_err copy_all(int in, const char *from, int out, const char *tmp, 
 
 enum lf_err lf_file_copy(const char *from, const char *to, char *sha256, struct lf_diag *diag)
 {
-    char tmp[LF_PATH_MAX];
-    int in = open_whole(from, O_RDONLY), out = -1;
+    struct lf_replacement out = {.fd = -1};
+    int in = open_whole(from, O_RDONLY);
     if (in < 0)
         return lf_fail_errno(diag, errno, "%s", from);
     struct lf_sha256 *h = sha256 ? lf_sha256_begin() : NULL;
     enum lf_err rc = sha256 && !h ? lf_no_memory(diag, "a digest") : LF_OK;
-    rc = rc ?: beside_open(&out, tmp, to, diag) ?: copy_all(in, from, out, tmp, h, diag);
-    rc = beside_close(out, tmp, to, rc, diag);
+    rc = rc ?: lf_replacement_open(&out, to, diag);
+    rc = rc ?: copy_all(in, from, out.fd, out.tmp, h, diag) ?: lf_replacement_commit(&out, diag);
+    lf_replacement_close(&out);
     lf_sha256_end(h, sha256);
     close(in);
     return rc;

@@ -4,14 +4,11 @@
 
 #include "core/buf.h"
 #include "core/file.h"
-#include "core/limits.h"
+#include "core/replace.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The longest entry: {"dtype":"BF16","shape":[8 numbers of 20 digits],"data_offsets":[2 of 20]},
@@ -19,8 +16,7 @@
 #define ENTRY_BYTES 280
 
 struct lf_tensors_writer {
-    int fd;
-    char path[LF_PATH_MAX], tmp[LF_PATH_MAX];
+    struct lf_replacement out;
     size_t header_room; /* bytes of the header, after its 8 bytes of length */
     size_t data_bytes;
     struct lf_buf header; /* the JSON so far, without the closing brace */
@@ -45,26 +41,15 @@ enum lf_err lf_tensors_create(struct lf_tensors_writer **out, const char *path, 
     struct lf_tensors_writer *w = calloc(1, sizeof *w);
     if (!w)
         return lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
-    w->fd = -1;
-    enum lf_err rc = LF_OK;
+    w->out.fd = -1;
     /* A name may need six bytes of JSON for one of its own. */
     w->header_room = (64 + n_max * ENTRY_BYTES + 6 * names_bytes + 7) / 8 * 8;
     lf_buf_init(&w->header, w->header_room);
     lf_buf_puts(&w->header, "{\"__metadata__\":{\"format\":\"pt\"}");
     w->n_max = n_max;
     w->placed = calloc(n_max ? n_max : 1, sizeof *w->placed);
-    if (!w->placed)
-        rc = lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
-    else if (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path ||
-             snprintf(w->tmp, sizeof w->tmp, "%s.XXXXXX", path) >= (int)sizeof w->tmp)
-        rc = lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", path);
-    if (rc == LF_OK) {
-        w->fd = mkostemp(w->tmp, O_CLOEXEC);
-        if (w->fd < 0)
-            rc = lf_fail_errno(diag, errno, "%s", w->tmp);
-        else if (fchmod(w->fd, 0644) != 0)
-            rc = lf_fail_errno(diag, errno, "%s: chmod", w->tmp);
-    }
+    enum lf_err rc = w->placed ? LF_OK : lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path);
+    rc = rc ?: lf_replacement_open(&w->out, path, diag);
     if (rc == LF_OK)
         *out = w;
     else
@@ -88,7 +73,7 @@ enum lf_err lf_tensors_add(struct lf_tensors_writer *w, const struct lf_tensor *
         lf_buf_printf(&w->header, "%s%lld", i ? "," : "", (long long)t->dims[i]);
     lf_buf_printf(&w->header, "],\"data_offsets\":[%zu,%zu]}", w->data_bytes, end);
     if (w->header.rc != LF_OK)
-        return lf_fail(diag, w->header.rc, "%s: no room for its header", w->path);
+        return lf_fail(diag, w->header.rc, "%s: no room for its header", w->out.path);
     w->placed[w->n] = (struct placed){w->data_bytes, bytes};
     w->data_bytes = end;
     *index = w->n++;
@@ -107,8 +92,9 @@ enum lf_err lf_tensors_put_part(struct lf_tensors_writer *w, size_t index, size_
 {
     lf_assert(index < w->n && offset <= w->placed[index].bytes &&
               n <= w->placed[index].bytes - offset);
-    return lf_file_write_at(w->fd, data, n, 8 + w->header_room + w->placed[index].offset + offset,
-                            w->tmp, diag);
+    return lf_file_write_at(w->out.fd, data, n,
+                            8 + w->header_room + w->placed[index].offset + offset, w->out.tmp,
+                            diag);
 }
 
 enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag)
@@ -120,26 +106,19 @@ enum lf_err lf_tensors_commit(struct lf_tensors_writer *w, struct lf_diag *diag)
     while (w->header.rc == LF_OK && w->header.len < w->header_room)
         lf_buf_putc(&w->header, ' ');
     if (w->header.rc != LF_OK)
-        return lf_fail(diag, w->header.rc, "%s: no room for its header", w->path);
-    if (ftruncate(w->fd, (off_t)(8 + w->header_room + w->data_bytes)) != 0)
-        return lf_fail_errno(diag, errno, "%s: truncate", w->tmp);
-    enum lf_err rc = lf_file_write_at(w->fd, length, 8, 0, w->tmp, diag);
-    rc = rc ?: lf_file_write_at(w->fd, w->header.data, w->header_room, 8, w->tmp, diag);
-    rc = rc ?: lf_file_commit(w->fd, w->tmp, w->path, diag);
-    if (rc == LF_OK)
-        w->tmp[0] = '\0';
-    return rc;
+        return lf_fail(diag, w->header.rc, "%s: no room for its header", w->out.path);
+    if (ftruncate(w->out.fd, (off_t)(8 + w->header_room + w->data_bytes)) != 0)
+        return lf_fail_errno(diag, errno, "%s: truncate", w->out.tmp);
+    enum lf_err rc = lf_file_write_at(w->out.fd, length, 8, 0, w->out.tmp, diag);
+    rc = rc ?: lf_file_write_at(w->out.fd, w->header.data, w->header_room, 8, w->out.tmp, diag);
+    return rc ?: lf_replacement_commit(&w->out, diag);
 }
 
 void lf_tensors_writer_free(struct lf_tensors_writer *w)
 {
     if (!w)
         return;
-    if (w->fd >= 0) {
-        close(w->fd);
-        if (w->tmp[0])
-            unlink(w->tmp);
-    }
+    lf_replacement_close(&w->out);
     lf_buf_free(&w->header);
     free(w->placed);
     free(w);

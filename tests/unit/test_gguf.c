@@ -1,21 +1,13 @@
 /* LIBS: lf_tools */
 /* GGUF files, made here byte by byte: what is wrong with a bad one is said, and nothing of it is
  * written. That good ones are read right is shown against transformers (tests/vectors). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/unit/tiny.h"
 
 #include "core/buf.h"
-#include "core/file.h"
 #include "tools/gguf/gguf.h"
-#include "model/model.h"
+#include "tools/gguf/inside.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <math.h>
 
 static char dir[] = "/tmp/lf-gguf-XXXXXX";
 
@@ -268,12 +260,93 @@ static void every_truncation_is_refused(void **state)
     }
 }
 
+/* ---- Adapters -------------------------------------------------------------------------------- */
+
+static struct lf_adapter *read_adapter(const char *path, const struct lf_config *c)
+{
+    struct lf_diag diag = {""};
+    struct lf_gguf g;
+    struct lf_adapter *a = NULL;
+    lf_mapping_auto m = {0};
+    ok(lf_file_map(&m, path, &diag), &diag);
+    ok(lf_gguf_parse(&g, m.data, m.bytes, &diag), &diag);
+    assert_true(lf_gguf_is_adapter(&g));
+    ok(lf_gguf_adapter(&a, &g, c, &diag), &diag);
+    lf_gguf_free(&g);
+    return a;
+}
+
+/* What is written is what is read, but for the rounding of the type and alphas that differ. */
+static void an_adapter_comes_back_from_its_file(void **state)
+{
+    static const struct {
+        enum lf_dtype dtype;
+        float off; /* of a value below 1 */
+    } types[] = {{LF_F32, 1e-6f}, {LF_F16, 1.0f / 1024}, {LF_BF16, 1.0f / 128}};
+    struct lf_diag diag = {""};
+    struct lf_adapter *a;
+    struct lf_config c = tiny_config();
+    struct lf_lora_settings s = {.rank = 4,
+                                 .alpha = 8,
+                                 .target_modules = "q_proj,down_proj",
+                                 .rank_pattern = "{\"down_proj\": 2}"};
+    char path[64];
+    (void)state;
+    snprintf(path, sizeof path, "%s/adapter.gguf", dir);
+    ok(lf_adapter_new(&a, &c, &s, 1, &diag), &diag);
+    for (size_t i = 0; i < a->shape.n_params; i++)
+        a->params[i] = lf_rng_unit(lf_rng_u32(2, i, 0)) - 0.5f;
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        ok(lf_gguf_export_adapter(path, a, &c, types[k].dtype, &diag), &diag);
+        struct lf_adapter *b = read_adapter(path, &c);
+        assert_int_equal(b->shape.n_params, a->shape.n_params);
+        for (int site = 0; site < a->shape.n_sites; site++) {
+            size_t n_a = (size_t)a->shape.rank[site] * (size_t)c.proj[site % c.n_proj].K;
+            size_t n_b = (size_t)a->shape.rank[site] * (size_t)c.proj[site % c.n_proj].N;
+            assert_int_equal(b->shape.rank[site], a->shape.rank[site]);
+            for (size_t i = 0; i < n_a; i++)
+                assert_true(fabsf(b->params[b->shape.a_off[site] + i] -
+                                  a->params[a->shape.a_off[site] + i]) <= types[k].off);
+            for (size_t i = 0; i < n_b; i++) {
+                float x = a->params[a->shape.b_off[site] + i] * a->shape.scale[site];
+                float y = b->params[b->shape.b_off[site] + i] * b->shape.scale[site];
+                assert_true(fabsf(y - x) <= types[k].off * a->shape.scale[site]);
+            }
+        }
+        lf_adapter_free(b);
+    }
+    lf_adapter_free(a);
+}
+
+static void an_adapter_that_cannot_be_written_leaves_nothing(void **state)
+{
+    struct lf_diag diag = {""};
+    struct lf_adapter *a;
+    struct lf_config c = tiny_config();
+    struct lf_lora_settings s = {.rank = 2, .alpha = 2, .target_modules = "q_proj"};
+    lf_names_auto names = {0};
+    char place[64], path[80];
+    (void)state;
+    snprintf(place, sizeof place, "%s/place", dir);
+    snprintf(path, sizeof path, "%s/adapter.gguf", place);
+    ok(lf_adapter_new(&a, &c, &s, 1, &diag), &diag);
+    assert_int_equal(lf_gguf_export_adapter(path, a, &c, LF_F32, &diag), LF_E_NOT_FOUND);
+    ok(lf_dir_make(path, &diag), &diag); /* a directory is where the file should go */
+    tiny_file(path, "in", "the way");
+    assert_int_not_equal(lf_gguf_export_adapter(path, a, &c, LF_F32, &diag), LF_OK);
+    ok(lf_dir_names(&names, place, &diag), &diag);
+    assert_int_equal(names.n, 1);
+    lf_adapter_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_file_becomes_a_checkpoint_that_opens),
         cmocka_unit_test(says_what_is_wrong_and_leaves_no_checkpoint),
         cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(an_adapter_comes_back_from_its_file),
+        cmocka_unit_test(an_adapter_that_cannot_be_written_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,21 +1,17 @@
 /* Writing a GGUF file: keys, then the tensors' places, then their bytes in any order. */
 #include "tools/gguf/inside.h"
 
-#include "core/limits.h"
+#include "core/replace.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define ALIGNMENT 32u
 #define VERSION 3u
 
 struct lf_gguf_writer {
-    int fd;
-    char path[LF_PATH_MAX], tmp[LF_PATH_MAX];
+    struct lf_replacement out;
     struct lf_buf keys, places;
     uint64_t n_keys, n_tensors;
     uint64_t data, data_bytes; /* where data begins, and how much there is */
@@ -83,19 +79,12 @@ enum lf_err lf_gguf_create(struct lf_gguf_writer **out, const char *path, size_t
     struct lf_gguf_writer *w = calloc(1, sizeof *w);
     if (!w)
         return lf_no_memory(diag, "%s", path);
-    w->fd = -1;
+    w->out.fd = -1;
     w->n_max = n_max;
     w->offs = calloc(n_max + 1, sizeof *w->offs);
     w->bytes = calloc(n_max + 1, sizeof *w->bytes);
     enum lf_err rc = w->offs && w->bytes ? LF_OK : lf_no_memory(diag, "%s", path);
-    if (rc == LF_OK &&
-        (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path ||
-         snprintf(w->tmp, sizeof w->tmp, "%s.tmp-XXXXXX", path) >= (int)sizeof w->tmp))
-        rc = lf_fail(diag, LF_E_INVALID, "%.64s...: path too long", path);
-    if (rc == LF_OK && (w->fd = mkostemp(w->tmp, O_CLOEXEC)) < 0)
-        rc = lf_fail_errno(diag, errno, "%s", w->tmp);
-    if (rc == LF_OK && fchmod(w->fd, 0644) != 0)
-        rc = lf_fail_errno(diag, errno, "%s: chmod", w->tmp);
+    rc = rc ?: lf_replacement_open(&w->out, path, diag);
     if (rc == LF_OK)
         *out = w;
     else
@@ -128,42 +117,36 @@ enum lf_err lf_gguf_begin(struct lf_gguf_writer *w, struct lf_diag *diag)
     put_u64(&head, w->n_tensors);
     put_u64(&head, w->n_keys);
     if (w->keys.rc != LF_OK || w->places.rc != LF_OK || head.rc != LF_OK)
-        return lf_no_memory(diag, "the header of %s", w->path);
+        return lf_no_memory(diag, "the header of %s", w->out.path);
     w->data = aligned(head.len + w->keys.len + w->places.len);
-    enum lf_err rc = lf_dir_room(w->tmp, w->data + w->data_bytes, diag);
-    if (rc == LF_OK && ftruncate(w->fd, (off_t)(w->data + w->data_bytes)) != 0)
-        rc = lf_fail_errno(diag, errno, "%s: truncate", w->tmp);
-    rc = rc ?: lf_file_write_at(w->fd, head.data, head.len, 0, w->tmp, diag);
-    rc = rc ?: lf_file_write_at(w->fd, w->keys.data, w->keys.len, head.len, w->tmp, diag);
+    enum lf_err rc = lf_dir_room(w->out.tmp, w->data + w->data_bytes, diag);
+    if (rc == LF_OK && ftruncate(w->out.fd, (off_t)(w->data + w->data_bytes)) != 0)
+        rc = lf_fail_errno(diag, errno, "%s: truncate", w->out.tmp);
+    rc = rc ?: lf_file_write_at(w->out.fd, head.data, head.len, 0, w->out.tmp, diag);
+    rc = rc ?: lf_file_write_at(w->out.fd, w->keys.data, w->keys.len, head.len, w->out.tmp, diag);
     return rc
-               ?: lf_file_write_at(w->fd, w->places.data, w->places.len, head.len + w->keys.len,
-                                   w->tmp, diag);
+               ?: lf_file_write_at(w->out.fd, w->places.data, w->places.len, head.len + w->keys.len,
+                                   w->out.tmp, diag);
 }
 
 enum lf_err lf_gguf_put(struct lf_gguf_writer *w, size_t index, uint64_t offset, const void *data,
                         size_t n, struct lf_diag *diag)
 {
     lf_assert(index < w->n_tensors && offset <= w->bytes[index] && n <= w->bytes[index] - offset);
-    return lf_file_write_at(w->fd, data, n, w->data + w->offs[index] + offset, w->tmp, diag);
+    return lf_file_write_at(w->out.fd, data, n, w->data + w->offs[index] + offset, w->out.tmp,
+                            diag);
 }
 
 enum lf_err lf_gguf_commit(struct lf_gguf_writer *w, struct lf_diag *diag)
 {
-    enum lf_err rc = lf_file_commit(w->fd, w->tmp, w->path, diag);
-    if (rc == LF_OK)
-        w->tmp[0] = '\0';
-    return rc;
+    return lf_replacement_commit(&w->out, diag);
 }
 
 void lf_gguf_writer_free(struct lf_gguf_writer *w)
 {
     if (!w)
         return;
-    if (w->fd >= 0) {
-        close(w->fd);
-        if (w->tmp[0])
-            unlink(w->tmp);
-    }
+    lf_replacement_close(&w->out);
     lf_buf_free(&w->keys);
     lf_buf_free(&w->places);
     free(w->offs);
