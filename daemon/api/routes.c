@@ -76,10 +76,10 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/batches/{id}/cancel", lf_api_batch_cancel},
     {LF_HTTP_GET, LF_ROLE_ADMIN, "/v1/publications", lf_api_publications, .polled = true},
     {LF_HTTP_GET, LF_ROLE_ADMIN, "/v1/publications/{sha256}/{file}", lf_api_publication_file},
-    {LF_HTTP_GET, LF_ROLE_ADMIN, "/v1/trash", lf_api_trash},
+    {LF_HTTP_GET, LF_ROLE_TRAIN, "/v1/trash", lf_api_trash},
     {LF_HTTP_DELETE, LF_ROLE_ADMIN, "/v1/trash", lf_api_trash_empty},
     {LF_HTTP_DELETE, LF_ROLE_ADMIN, "/v1/trash/{entry}", lf_api_trash_empty},
-    {LF_HTTP_POST, LF_ROLE_ADMIN, "/v1/trash/{entry}/restore", lf_api_trash_restore,
+    {LF_HTTP_POST, LF_ROLE_TRAIN, "/v1/trash/{entry}/restore", lf_api_trash_restore,
      LF_HTTP_BODY_MAX},
 };
 

@@ -29,6 +29,23 @@ for body in '{"model": "other", "prompt": "x"}' '{"model": "", "prompt": "x"}'; 
 done
 grep -q permission_error "$WORK/body"
 
+# The trash shows, and gives back, what is granted.
+for name in mine-3 gone; do
+    call POST /v1/adapters -H "$(auth "$admin")" -d "{\"name\": \"$name\"}" >/dev/null
+    answers_with 200 DELETE /v1/adapters/$name -H "$(auth "$admin")"
+done
+call GET /v1/trash -H "$(auth "$granted")" >"$WORK/list"
+grep -q '"name":"mine-3"' "$WORK/list"
+grep -q gone "$WORK/list" && fail "the trash shows others"
+theirs=$(call GET /v1/trash -H "$(auth "$admin")" | grep -o '[0-9]*-gone[^"]*')
+for entry in gone "$theirs"; do
+    answers_with 403 POST "/v1/trash/$entry/restore" -H "$(auth "$granted")"
+done
+answers_with 403 POST /v1/trash/mine-3/restore -d '{"name": "theirs"}' -H "$(auth "$granted")"
+answers_with 200 POST /v1/trash/mine-3/restore -H "$(auth "$granted")"
+answers_with 403 DELETE /v1/trash -H "$(auth "$granted")"
+answers_with 200 DELETE /v1/adapters/mine-3 -H "$(auth "$granted")"
+
 # A mount shows what its key may see, and changes what it may change.
 if [ -r /dev/fuse ] && [ -w /dev/fuse ]; then
     echo "$granted" >"$WORK/key"
