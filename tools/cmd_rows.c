@@ -137,8 +137,11 @@ static enum lf_err print_all(struct rows_run *r, struct lf_diag *diag)
         lf_dataset_row(r->d, i, &row);
         int n = lf_row_texts(&row, texts);
         for (int k = 0; k < n && rc == LF_OK; k++) {
-            printf("--- line %lld%s: %d ids, %d learnt\n", (long long)row.line, kind_of(r, &row, k),
+            printf("--- line %lld%s: %d ids, %d learnt", (long long)row.line, kind_of(r, &row, k),
                    texts[k].n + 1, texts[k].n_supervised);
+            if (row.weight != 1)
+                printf(", of weight %g", row.weight);
+            putchar('\n');
             rc = lf_row_each_piece(&texts[k], r->model, print_piece, r, diag);
             putchar('\n');
         }
@@ -186,10 +189,10 @@ static enum lf_err print_json(struct rows_run *r, struct lf_diag *diag)
             const char *kind = kind_of(r, &row, k);
             json_t *pieces = NULL;
             rc = lf_row_pieces(&pieces, &texts[k], r->model, diag);
-            json_array_append_new(sample,
-                                  json_pack("{s:I, s:s*, s:i, s:o*}", "line", (json_int_t)row.line,
-                                            "kind", *kind ? kind + 2 : NULL, "ids", texts[k].n + 1,
-                                            "pieces", pieces));
+            json_array_append_new(sample, json_pack("{s:I, s:s*, s:i, s:f, s:o*}", "line",
+                                                    (json_int_t)row.line, "kind",
+                                                    *kind ? kind + 2 : NULL, "ids", texts[k].n + 1,
+                                                    "weight", row.weight, "pieces", pieces));
         }
     }
     json_object_set_new(out, "sample", sample);
@@ -215,7 +218,8 @@ int lf_cmd_rows(int argc, char **argv)
         "lorafs rows",
         "FILE [options]",
         "Shows the first rows of a data set as they are learnt: their ids as text, what carries "
-        "loss in colour on a terminal, in [[brackets]] elsewhere. Then how long rows are, how the "
+        "loss in colour on a terminal, in [[brackets]] elsewhere, and what a row's loss weighs, by "
+        "itself or by `class_weights`, where that is not 1. Then how long rows are, how the "
         "answers are spread where they are labels, and what is odd: rows that are there twice, "
         "that are eval rows, too, that lose their end or have nothing to learn.\n\n"
         "FILE is what an adapter takes as dataset.jsonl: JSON lines, a JSON array, CSV, TSV, "

@@ -29,6 +29,8 @@ r = json.load(sys.stdin)
 assert r["rows"] == 40 and r["duplicates"] == 10 and len(r["sample"]) == 2, r
 assert [p["learnt"] for p in r["sample"][0]["pieces"]] == [False, True], r'
 done
+echo '{"class_weights": {"It is number 1.": 4}}' >"$WORK/weights.json"
+[ "$(look "$WORK/rows.csv" -c "$WORK/weights.json" -n 3 | grep -o 'of weight.*')" = 'of weight 4' ]
 echo '{"steps": 1, "rank": 2, "batch_size": 4}' >"$WORK/config.json"
 "$BIN/lorafs" train --base "$BASE" --dataset "$WORK/rows.gz" --config "$WORK/config.json" \
     --out "$WORK/out" --quiet 2>"$WORK/said"
