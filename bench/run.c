@@ -92,7 +92,8 @@ static enum lf_err load_adapters(struct rig *r, struct lf_diag *diag)
     bool trains = b->kind == LF_BENCH_TRAIN;
     for (int i = 0; rc == LF_OK && i < b->adapters; i++)
         rc = i == 0 || trains
-                 ? lf_slots_load(r->c->slots, r->c->stream, &r->slots[i], a, trains, diag)
+                 ? lf_slots_load(r->c->slots, r->c->stream, &r->slots[i], a,
+                                 trains ? LF_SLOT_TRAINS : LF_SLOT_SERVES, diag)
                  : lf_slots_copy(r->c->slots, r->c->stream, &r->slots[i], r->slots[0], diag);
     lf_adapter_free(a);
     return rc;

@@ -4,13 +4,14 @@
  * magnitude and every value becomes the index of the nearest of 16 code values (ties to the lower
  * index, to fp32's precision). Two codes a byte, the even element in the high nibble. With double
  * quantisation the block scales, less their mean, are quantised again: blocks of 256, an 8-bit
- * signed dynamic map, 4.127 bits a weight in all. Host code, any thread.
+ * signed dynamic map (gpu/dynamic.h), 4.127 bits a weight in all. Host code, any thread.
  */
 #ifndef LF_GPU_NF4_H
 #define LF_GPU_NF4_H
 
 #include "core/err.h"
 #include "core/pool.h"
+#include "gpu/dynamic.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +28,7 @@ extern const float lf_nf4_code[16];
 /* The code is i + 1 or more exactly when x / absmax > threshold i: the midpoints of neighbouring
  * codes, to the last digit as bitsandbytes writes them. */
 extern const float lf_nf4_thresholds[15];
-extern const float lf_fp4_code[16];     /* for reading FP4 checkpoints */
-extern const float lf_dynamic_map[256]; /* bitsandbytes' create_dynamic_map(signed=True) */
+extern const float lf_fp4_code[16]; /* for reading FP4 checkpoints */
 
 /* Codes (n/2 bytes) of one block of n <= 64 values, n even; returns its scale. An all-zero block
  * gets code 7 (0.0) throughout. This is the meaning of lf_ops.nf4, which quantises a matrix. */

@@ -105,6 +105,7 @@ struct lf_lora_site {
     float *db;     /* (N, R) fp32 */
     float scale;   /* alpha/r, or alpha/sqrt(r) with rsLoRA */
     int32_t rank;
+    int32_t trained; /* ranks with gradients, the first; those of the others stay as they are */
 };
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
@@ -407,15 +408,24 @@ struct lf_sumsq_args {
     size_t n;
 };
 
+/* A moment of 8 bits, as bitsandbytes' block-wise optimizers keep it (gpu/dynamic.h; the second
+ * moment's map is the one without signs). A scale of 0: its block is 0, whatever the codes. */
+struct lf_moment8 {
+    uint8_t *codes; /* (n) */
+    float *scales;  /* (ceil(n / LF_DYNAMIC_BLOCK)) */
+};
+
 /* AdamW on one flat run of parameters (Loshchilov & Hutter; as torch.optim.AdamW), with clipping
  * by norm as torch.nn.utils.clip_grad_norm_: c = min(1, max_norm / (sqrt(sumsq) * grad_scale +
  * 1e-6)), g' = g * grad_scale * c. weight_decay decouples (adamw) or joins the gradient (adam).
- * A list of these runs is one launch. */
+ * A list of these runs is one launch. With moments of 8 bits the step is taken with the new moments
+ * as they are before they are rounded. */
 struct lf_adam_args {
-    float *p, *m, *v;   /* (n) masters and moments */
-    float *g;           /* (n); zeroed afterwards */
-    void *copy;         /* (n) act compute copy to refresh, or NULL */
-    const float *sumsq; /* device scalar, of g before scaling; NULL: no clipping */
+    float *p, *m, *v;         /* (n) masters and moments */
+    struct lf_moment8 m8, v8; /* the moments, where m and v are NULL */
+    float *g;                 /* (n); zeroed afterwards */
+    void *copy;               /* (n) act compute copy to refresh, or NULL */
+    const float *sumsq;       /* device scalar, of g before scaling; NULL: no clipping */
     size_t n;
     float grad_scale, max_norm;
     float lr, beta1, beta2, eps, weight_decay;

@@ -58,6 +58,7 @@ enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out, const struct lf_
     memcpy(t.b_off, s->b_off, n * sizeof *t.b_off);
     t.n_params = s->n_params;
     t.rank_max = s->rank_max;
+    t.half_trains = s->half_trains;
     *out = t;
     return LF_OK;
 }

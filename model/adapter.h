@@ -23,6 +23,7 @@ struct lf_adapter_shape {
     float *scale;          /* (n_sites) alpha/r or alpha/sqrt(r); owned */
     size_t *a_off, *b_off; /* (n_sites) offsets of A and B in the flat run, in floats; owned */
     size_t n_params;       /* floats in the run */
+    bool half_trains;      /* training leaves the second half of each site's ranks as it is */
     int rank_max;
 };
 
@@ -66,6 +67,7 @@ struct lf_lora_settings {
     /* JSON, as PEFT has them: patterns that end a site's name, with its rank or alpha; the layers
      * that have sites. NULL: none; all. What fits no site is refused. */
     const char *rank_pattern, *alpha_pattern, *layers;
+    bool doubled; /* twice these ranks, of the same scales; the second halves do not train */
 };
 
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
@@ -139,7 +141,8 @@ struct lf_slot {
     void *copy;    /* (n_params) act: what the forward reads; = master on fp32 devices */
     float *master; /* (n_params) fp32; NULL when only served on a bf16 device */
     float *grad;   /* trains: (n_params), zero at the start of a step */
-    float *m, *v;  /* trains: Adam moments */
+    void *moments; /* trains: those of the optimizer (model/moments.h) */
+    bool moments8; /* they are of 8 bits */
     bool targets[LF_PROJ_MAX]; /* by config.proj index: in some layer */
     int layer_first;           /* the lowest layer with a target */
 };
@@ -147,19 +150,20 @@ struct lf_slot {
 enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const struct lf_config *c,
                          int n_slots, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_slots_free(struct lf_slots *s);
-/* Puts an adapter into a free slot; with `trains`, gradients and moments (zero) too. The moments,
+/* Puts an adapter into a free slot; where it trains, gradients and moments (zero) too. The moments,
  * and a master beside a copy, go to host memory where the device is full (lf_device_alloc_paged).
  * LF_E_DEVICE_FULL when no slot or memory is left. */
+enum lf_slot_use { LF_SLOT_SERVES, LF_SLOT_TRAINS, LF_SLOT_TRAINS_8BIT /* its moments */ };
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
-                          const struct lf_adapter *a, bool trains,
+                          const struct lf_adapter *a, enum lf_slot_use use,
                           struct lf_diag *diag) LF_MUST_CHECK;
 /* What lf_slots_load takes for such an adapter on devices of this act dtype. */
 struct lf_slot_bytes {
     size_t device; /* on the device in any case */
     size_t paged;  /* likewise where it has room, else in host memory */
 };
-struct lf_slot_bytes lf_slot_bytes(const struct lf_adapter_shape *s, enum lf_dtype act,
-                                   bool trains);
+struct lf_slot_bytes lf_slot_bytes(const struct lf_adapter_shape *s, const struct lf_config *c,
+                                   enum lf_dtype act, enum lf_slot_use use);
 /* A slot for parameters that lie in the caller's device memory, (n_params) act, and stay there
  * until the slot is unloaded: their copy must be done. LF_E_DEVICE_FULL when no slot is left. */
 enum lf_err lf_slots_lend(struct lf_slots *s, struct lf_stream *stream, int *slot,

@@ -103,6 +103,27 @@ static enum lf_err config_of(json_t **out, const struct lf_config *c,
     return rc;
 }
 
+static enum lf_err double_ranks(struct lf_adapter *a, struct lf_diag *diag)
+{
+    double alpha = a->alpha * (a->rslora ? sqrt(2) : 2);
+    for (int i = 0; i < a->shape.n_sites; i++) {
+        int *rank = &a->shape.rank[i];
+        bool usual = a->shape.scale[i] == lf_lora_scale(a->alpha, *rank, a->rslora);
+        if (2 * *rank > LF_RANK_MAX)
+            return lf_fail(diag, LF_E_INVALID,
+                           "rank %d: an adapter that trains beside its start has twice the rank, "
+                           "of which %d is the most",
+                           *rank, LF_RANK_MAX);
+        *rank *= 2;
+        if (*rank > 0 && usual)
+            a->shape.scale[i] = lf_lora_scale(alpha, *rank, a->rslora);
+    }
+    a->rank *= 2;
+    a->alpha = alpha;
+    a->shape.half_trains = true;
+    return LF_OK;
+}
+
 /* Rank and scale of its sites, without parameters. */
 static enum lf_err sites_new(struct lf_adapter **out, const struct lf_config *c,
                              const struct lf_lora_settings *s, struct lf_diag *diag)
@@ -113,6 +134,8 @@ static enum lf_err sites_new(struct lf_adapter **out, const struct lf_config *c,
         return lf_fail(diag, LF_E_INVALID, "rank %d is not between 1 and %d", s->rank, LF_RANK_MAX);
     enum lf_err rc = config_of(&config, c, s, diag) ?: lf_adapter_alloc(&a, c, diag);
     rc = rc ?: lf_peft_sites(a, c, config, diag) ?: lf_peft_patterns_check(a, c, config, diag);
+    if (rc == LF_OK && s->doubled)
+        rc = double_ranks(a, diag);
     if (rc == LF_OK)
         *out = a;
     else

@@ -10,5 +10,8 @@
 #define LF_DRAWS_MAX 2       /* drawings of tokens under way: a step's, and that behind it */
 #define LF_DRAFTS_MAX 7 /* tokens of a text that a step tries out: few longer runs come whole */
 #define LF_RECORDINGS_MAX 48 /* recorded steps; the least recently used one makes room */
+#define LF_SVD_ITERATIONS_MAX                                              \
+    64 /* of a decomposition: what has not come in by then is no more than \
+          noise */
 
 #endif

@@ -353,7 +353,9 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
     if (rc != LF_OK)
         return rc;
     struct load ld = {.m = m, .s = stream, .progress = {options->progress, options->progress_arg}};
-    rc = lf_tensors_open_checkpoint(&m->memory->checkpoint, dir, diag);
+    m->dir = strdup(dir);
+    rc = m->dir ? LF_OK : lf_no_memory(diag, "a model");
+    rc = rc ?: lf_tensors_open_checkpoint(&m->memory->checkpoint, dir, diag);
     ld.ts = m->memory->checkpoint;
     rc = rc ?: make_digest(m->digest, ld.ts, dir, diag);
     rc = rc ?: open_text(m, dir, options->tokenizer, diag);

@@ -58,6 +58,7 @@ void lf_model_free(struct lf_model *m)
     lf_chat_free(m->chat);
     free(m->memory);
     free(m->layers);
+    free(m->dir);
     free(m);
 }
 

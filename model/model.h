@@ -59,6 +59,7 @@ struct lf_model {
     bool tokenizer_borrowed;
     struct lf_chat *chat;       /* NULL: the checkpoint has none, or it was refused: */
     struct lf_diag chat_reason; /* why chat is NULL */
+    char *dir;                  /* the checkpoint; NULL: random weights; owned */
     char digest[65]; /* tells one base from another: SHA-256 over config.json, the tensors'
                         names, dtypes and shapes, and a sample of each one's bytes */
     struct lf_model_memory *memory; /* what lf_model_free releases */

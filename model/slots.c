@@ -1,6 +1,8 @@
 /* Slots: adapters on a device, found by the operations through one table of sites. */
 #include "model/adapter.h"
 
+#include "model/moments.h"
+
 #include <stdlib.h>
 
 #define PIECE ((size_t)1 << 18) /* parameters that are narrowed at a time, in the host's cache */
@@ -40,8 +42,7 @@ static void slot_clear(struct lf_slots *s, struct lf_slot *t)
     if (!t->lent)
         lf_device_release(s->dev, t->master);
     lf_device_release(s->dev, t->grad);
-    lf_device_release(s->dev, t->m);
-    lf_device_release(s->dev, t->v);
+    lf_device_release(s->dev, t->moments);
     lf_adapter_shape_free(&t->shape);
     *t = (struct lf_slot){0};
 }
@@ -68,21 +69,27 @@ static enum lf_err alloc_floats(struct lf_slots *s, float **out, size_t n, bool 
     return rc;
 }
 
-struct lf_slot_bytes lf_slot_bytes(const struct lf_adapter_shape *s, enum lf_dtype act, bool trains)
+struct lf_slot_bytes lf_slot_bytes(const struct lf_adapter_shape *s, const struct lf_config *c,
+                                   enum lf_dtype act, enum lf_slot_use use)
 {
     size_t floats = s->n_params * sizeof(float), copy = s->n_params * lf_dtype_bytes(act);
     struct lf_slot_bytes b = {.device = copy};
-    if (trains) { /* the gradient; then the moments, and the master where the copy is not that */
+    if (use != LF_SLOT_SERVES) {
+        /* the gradient; then the moments, and the master where the copy is not that */
         b.device += floats;
-        b.paged = (act == LF_F32 ? 2 : 3) * floats;
+        b.paged = lf_moments_bytes(s, c, use == LF_SLOT_TRAINS_8BIT) + (act == LF_F32 ? 0 : floats);
     }
     return b;
 }
 
+static size_t slot_moments_bytes(const struct lf_slots *s, const struct lf_slot *t)
+{
+    return lf_moments_bytes(&t->shape, s->config, t->moments8);
+}
+
 /* Memory for one adapter. On fp32 devices the master is what the forward reads. What only the
  * optimizer reads comes last, and need not find room on the device. */
-static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, bool trains,
-                              struct lf_diag *diag)
+static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, struct lf_diag *diag)
 {
     size_t n = t->shape.n_params;
     bool fp32 = s->dev->act == LF_F32;
@@ -93,12 +100,12 @@ static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, bool trains
         rc = lf_device_alloc(s->dev, &t->copy, n * lf_dtype_bytes(s->dev->act), diag);
     if (fp32)
         t->copy = t->master;
-    if (rc != LF_OK || !trains)
+    if (rc != LF_OK || !t->trains)
         return rc;
     rc = alloc_floats(s, &t->grad, n, false, diag);
     if (rc == LF_OK && !fp32)
         rc = alloc_floats(s, &t->master, n, true, diag);
-    return rc ?: alloc_floats(s, &t->m, n, true, diag) ?: alloc_floats(s, &t->v, n, true, diag);
+    return rc ?: lf_device_alloc_paged(s->dev, &t->moments, slot_moments_bytes(s, t), diag);
 }
 
 static enum lf_err slot_upload(struct lf_slots *s, struct lf_stream *stream, struct lf_slot *t,
@@ -121,8 +128,7 @@ static enum lf_err slot_upload(struct lf_slots *s, struct lf_stream *stream, str
     }
     if (t->trains) {
         lf_stream_zero(stream, t->grad, n * sizeof(float));
-        lf_stream_zero(stream, t->m, n * sizeof(float));
-        lf_stream_zero(stream, t->v, n * sizeof(float));
+        lf_stream_zero(stream, t->moments, slot_moments_bytes(s, t));
     }
     return LF_OK;
 }
@@ -143,6 +149,7 @@ static void slot_publish(struct lf_slots *s, struct lf_stream *stream, int slot)
         site->db = t->trains ? t->grad + t->shape.b_off[i] : NULL;
         site->scale = t->shape.scale[i];
         site->rank = t->shape.rank[i];
+        site->trained = t->shape.half_trains ? site->rank / 2 : site->rank;
     }
     lf_stream_upload(stream, s->sites + first, s->h_sites + first,
                      (size_t)s->n_sites * sizeof *s->sites);
@@ -167,14 +174,15 @@ static enum lf_err slot_find(struct lf_slots *s, int *slot, const struct lf_adap
 
 /* Such a slot, with memory. */
 static enum lf_err slot_take(struct lf_slots *s, int *slot, const struct lf_adapter_shape *shape,
-                             bool trains, struct lf_diag *diag)
+                             enum lf_slot_use use, struct lf_diag *diag)
 {
     int i;
     enum lf_err rc = slot_find(s, &i, shape, diag);
     if (rc != LF_OK)
         return rc;
-    rc = slot_alloc(s, &s->slot[i], trains, diag);
-    s->slot[i].trains = trains;
+    s->slot[i].trains = use != LF_SLOT_SERVES;
+    s->slot[i].moments8 = use == LF_SLOT_TRAINS_8BIT;
+    rc = slot_alloc(s, &s->slot[i], diag);
     if (rc == LF_OK)
         *slot = i;
     else
@@ -197,9 +205,9 @@ static void slot_use(struct lf_slots *s, struct lf_stream *stream, int slot)
 }
 
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
-                          const struct lf_adapter *a, bool trains, struct lf_diag *diag)
+                          const struct lf_adapter *a, enum lf_slot_use use, struct lf_diag *diag)
 {
-    enum lf_err rc = slot_take(s, slot, &a->shape, trains, diag);
+    enum lf_err rc = slot_take(s, slot, &a->shape, use, diag);
     if (rc != LF_OK)
         return rc;
     rc = slot_upload(s, stream, &s->slot[*slot], a->params, diag);
@@ -229,7 +237,7 @@ enum lf_err lf_slots_copy(struct lf_slots *s, struct lf_stream *stream, int *slo
 {
     const struct lf_slot *t = &s->slot[from];
     lf_assert(t->used && !t->trains);
-    enum lf_err rc = slot_take(s, slot, &t->shape, false, diag);
+    enum lf_err rc = slot_take(s, slot, &t->shape, LF_SLOT_SERVES, diag);
     if (rc != LF_OK)
         return rc;
     lf_stream_copy(stream, s->slot[*slot].copy, t->copy,

@@ -291,14 +291,27 @@ static enum lf_err run_job(struct train_run *r, struct lf_exec *x, const struct 
     return rc;
 }
 
+/* The widest site of what is trained, which patterns and a start may make wider than "rank". */
+static enum lf_err widest(int *rank, const struct train_run *r, const struct lf_adapter *init,
+                          struct lf_diag *diag)
+{
+    struct lf_adapter_shape shape = {0};
+    const struct lf_lora_settings lora = lf_train_settings_lora(&r->s);
+    enum lf_err rc = init ? LF_OK : lf_adapter_shape_new(&shape, &r->c.model->config, &lora, diag);
+    *rank = init ? init->shape.rank_max : shape.rank_max;
+    lf_adapter_shape_free(&shape);
+    return rc;
+}
+
 static enum lf_err train(struct train_run *r, struct lf_diag *diag)
 {
+    int rank = 0;
     const struct lf_config *config = &r->c.model->config;
     struct lf_adapter *init = NULL;
     struct lf_exec *x = NULL;
     enum lf_err rc = r->flags->init ? lf_adapter_load(&init, config, r->flags->init, diag) : LF_OK;
     rc = rc ?: lf_slots_new(&r->slots, r->c.dev, config, 1, diag);
-    rc = rc ?: make_exec(r, &x, init ? init->shape.rank_max : r->s.rank, diag);
+    rc = rc ?: widest(&rank, r, init, diag) ?: make_exec(r, &x, rank, diag);
     rc = rc ?: run_job(r, x, init, diag);
     lf_crew_stop(&r->crew);
     lf_exec_free(x);

@@ -60,7 +60,7 @@ enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir, struct lf_
     if ((rc = lf_adapter_load(&a, config, dir, diag)) != LF_OK)
         return rc;
     c->rank_max = a->shape.rank_max;
-    rc = lf_slots_load(c->slots, c->stream, &c->slot, a, false, diag);
+    rc = lf_slots_load(c->slots, c->stream, &c->slot, a, LF_SLOT_SERVES, diag);
     lf_adapter_free(a);
     return rc;
 }

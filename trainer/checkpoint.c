@@ -16,9 +16,28 @@
 #define FILE_NAME "checkpoint.safetensors"
 #define STATE "state" /* a tensor of bytes: JSON */
 #define BEST "best"   /* parameters as they were at the best evaluation, where they are kept */
-#define N_PARTS 3
+#define N_PARTS 3     /* at most */
 
-static const char *const parts[N_PARTS] = {"params", "moment1", "moment2"};
+/* A checkpoint's arrays, as the file has them. */
+struct checkpoint_part {
+    const char *name;
+    enum lf_dtype dtype;
+    void *data;
+    size_t n;
+};
+
+/* Of a checkpoint whose data is there; how many. */
+static int parts_of(struct checkpoint_part out[N_PARTS], const struct lf_checkpoint *c)
+{
+    float *moments = lf_checkpoint_moments(c);
+    out[0] = (struct checkpoint_part){"params", LF_F32, c->data, c->n};
+    out[1] = (struct checkpoint_part){"moments8", LF_U8, moments, c->moments_bytes};
+    if (c->moments8)
+        return 2;
+    out[1] = (struct checkpoint_part){"moment1", LF_F32, moments, c->n};
+    out[2] = (struct checkpoint_part){"moment2", LF_F32, moments + c->n, c->n};
+    return 3;
+}
 
 static enum lf_err file_path(char out[LF_PATH_MAX], const char *dir, struct lf_diag *diag)
 {
@@ -46,14 +65,14 @@ static void print_state(struct lf_buf *out, const struct lf_checkpoint *c)
     lf_buf_puts(out, "}");
 }
 
-static struct lf_tensor floats(const char *name, float *data, size_t n)
+static struct lf_tensor tensor_of(const struct checkpoint_part *p)
 {
-    return (struct lf_tensor){.name = name,
-                              .dtype = LF_F32,
+    return (struct lf_tensor){.name = p->name,
+                              .dtype = p->dtype,
                               .n_dims = 1,
-                              .dims = {(int64_t)n},
-                              .data = data,
-                              .bytes = n * sizeof *data};
+                              .dims = {(int64_t)p->n},
+                              .data = p->data,
+                              .bytes = p->n * lf_dtype_bytes(p->dtype)};
 }
 
 /* Makes the directory where it is missing. */
@@ -62,21 +81,15 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
 {
     char path[LF_PATH_MAX];
     struct lf_tensor t[N_PARTS + 2];
-    int n = 0;
-    while (n < N_PARTS) {
-        t[n] = floats(parts[n], c->data + (size_t)n * c->n, c->n);
-        n++;
-    }
+    struct checkpoint_part parts[N_PARTS];
+    int n = parts_of(parts, c);
+    for (int i = 0; i < n; i++)
+        t[i] = tensor_of(&parts[i]);
     if (c->best.params)
-        t[n++] = floats(BEST, c->best.params, c->n);
+        t[n++] = tensor_of(&(struct checkpoint_part){BEST, LF_F32, c->best.params, c->n});
     lf_buf_auto state = {.max = LF_CHECKPOINT_STATE_MAX};
     print_state(&state, c);
-    t[n++] = (struct lf_tensor){.name = STATE,
-                                .dtype = LF_U8,
-                                .n_dims = 1,
-                                .dims = {(int64_t)state.len},
-                                .data = state.data,
-                                .bytes = state.len};
+    t[n++] = tensor_of(&(struct checkpoint_part){STATE, LF_U8, state.data, state.len});
     enum lf_err rc = state.rc == LF_OK ? file_path(path, dir, diag)
                                        : lf_fail(diag, state.rc, "no memory for a checkpoint");
     return rc ?: lf_dir_make(dir, diag) ?: lf_tensors_write(path, t, n, diag);
@@ -85,7 +98,7 @@ static enum lf_err write_checkpoint(const struct lf_checkpoint *c, const char *d
 /* ---- Reading --------------------------------------------------------------------------------- */
 
 static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors *file,
-                               const char *digest, struct lf_diag *diag)
+                               struct lf_diag *diag)
 {
     json_t *j;
     const struct lf_tensor *t = lf_tensors_find(file, STATE);
@@ -95,7 +108,7 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
     if (rc != LF_OK)
         return rc;
     struct lf_json_in in = lf_json_in(j, diag);
-    bool same = strcmp(lf_json_str(&in, "digest", ""), digest) == 0;
+    bool same = strcmp(lf_json_str(&in, "digest", ""), c->digest) == 0;
     c->step = lf_json_int64(&in, "step", c->step, 0, INT64_MAX);
     c->tokens = lf_json_int64(&in, "tokens", c->tokens, 0, INT64_MAX);
     c->seconds = lf_json_real(&in, "seconds", c->seconds, 0, 1e12);
@@ -110,54 +123,55 @@ static enum lf_err parse_state(struct lf_checkpoint *c, const struct lf_tensors 
     LF_EACH_REWARD(READ)
 #undef READ
     json_decref(j);
-    snprintf(c->digest, sizeof c->digest, "%s", digest);
     return in.rc != LF_OK || same ? in.rc
                                   : lf_fail(diag, LF_E_INVALID,
                                             "the checkpoint is of other settings, rows, base or "
                                             "start");
 }
 
-static enum lf_err read_part(float *out, size_t n, const struct lf_tensors *file, const char *name,
+static enum lf_err read_part(const struct checkpoint_part *p, const struct lf_tensors *file,
                              struct lf_diag *diag)
 {
-    const struct lf_tensor *t = lf_tensors_find(file, name);
-    if (!t || t->dtype != LF_F32 || t->bytes != n * sizeof *out)
-        return lf_fail(diag, LF_E_DAMAGED, "the checkpoint has no fitting \"%s\"", name);
-    memcpy(out, t->data, t->bytes);
+    const struct lf_tensor *t = lf_tensors_find(file, p->name);
+    if (!t || t->dtype != p->dtype || t->bytes != p->n * lf_dtype_bytes(p->dtype))
+        return lf_fail(diag, LF_E_DAMAGED, "the checkpoint has no fitting \"%s\"", p->name);
+    memcpy(p->data, t->data, t->bytes);
     return LF_OK;
 }
 
 static enum lf_err read_parts(struct lf_checkpoint *c, const struct lf_tensors *file,
                               struct lf_diag *diag)
 {
-    enum lf_err rc = LF_OK;
+    struct checkpoint_part parts[N_PARTS + 1];
     bool best = lf_tensors_find(file, BEST);
-    c->data = malloc(N_PARTS * c->n * sizeof *c->data);
+    enum lf_err rc = LF_OK;
+    c->data = malloc(c->n * sizeof *c->data + c->moments_bytes);
     c->best.params = best ? malloc(c->n * sizeof *c->data) : NULL;
     if (!c->data || (best && !c->best.params))
         return lf_no_memory(diag, "a checkpoint");
-    for (size_t i = 0; i < N_PARTS && rc == LF_OK; i++)
-        rc = read_part(c->data + i * c->n, c->n, file, parts[i], diag);
-    return rc == LF_OK && best ? read_part(c->best.params, c->n, file, BEST, diag) : rc;
+    int n = parts_of(parts, c);
+    if (best)
+        parts[n++] = (struct checkpoint_part){BEST, LF_F32, c->best.params, c->n};
+    for (int i = 0; i < n && rc == LF_OK; i++)
+        rc = read_part(&parts[i], file, diag);
+    return rc;
 }
 
-enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const char *digest,
-                               size_t n, struct lf_diag *diag)
+enum lf_err lf_checkpoint_read(struct lf_checkpoint *c, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_tensors *file = NULL;
-    struct lf_checkpoint c = {.n = n};
+    struct lf_checkpoint found = *c;
     enum lf_err rc = file_path(path, dir, diag);
     rc = rc ?: lf_tensors_open(&file, path, LF_ADAPTER_HEADER_MAX, diag);
     if (rc != LF_OK)
         return rc;
-    rc = parse_state(&c, file, digest, diag);
-    rc = rc ?: read_parts(&c, file, diag);
+    rc = parse_state(&found, file, diag) ?: read_parts(&found, file, diag);
     lf_tensors_free(file);
     if (rc == LF_OK)
-        *out = c;
+        *c = found;
     else
-        lf_checkpoint_free(&c);
+        lf_checkpoint_free(&found);
     return rc;
 }
 

@@ -20,15 +20,22 @@ struct lf_checkpoint {
     double seconds;
     double loss_sum, loss_weight; /* of the smoothed loss */
     size_t n;                     /* parameters */
-    float *data;                  /* (3n): parameters, first moments, second moments; owned */
+    size_t moments_bytes;         /* of the optimizer's moments (model/moments.h) */
+    bool moments8;                /* which are of 8 bits */
+    float *data;                  /* (n) parameters, then the moments; owned */
     struct lf_best best;          /* as of then; its params (n), or NULL; owned */
 };
 void lf_checkpoint_free(struct lf_checkpoint *c); /* what it owns */
 
-/* LF_E_NOT_FOUND where there is none; LF_E_INVALID where it is another job's (digest, n);
- * LF_E_DAMAGED. Yours, lf_checkpoint_free. */
-enum lf_err lf_checkpoint_read(struct lf_checkpoint *out, const char *dir, const char *digest,
-                               size_t n, struct lf_diag *diag) LF_MUST_CHECK;
+/* The moments. */
+static inline void *lf_checkpoint_moments(const struct lf_checkpoint *c)
+{
+    return c->data + c->n;
+}
+/* Into c, of which digest, n and what is said of the moments are set. LF_E_NOT_FOUND where there is
+ * none; LF_E_INVALID where it is another job's; LF_E_DAMAGED. Yours, lf_checkpoint_free. */
+enum lf_err lf_checkpoint_read(struct lf_checkpoint *c, const char *dir,
+                               struct lf_diag *diag) LF_MUST_CHECK;
 
 /* One write under way. Zero-initialised: none. */
 struct lf_checkpoint_writer {

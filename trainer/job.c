@@ -3,6 +3,8 @@
 
 #include "core/clock.h"
 #include "core/lock.h"
+#include "model/adapter_start.h"
+#include "model/moments.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -99,13 +101,16 @@ static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf
 {
     const struct lf_slot *slot = &j->t->own.slots->slot[j->slot];
     size_t n = slot->shape.n_params, bytes = n * sizeof(float);
+    size_t moments = lf_moments_bytes(&slot->shape, &j->t->m->config, slot->moments8);
     *c = (struct lf_checkpoint){.step = j->now.step,
                                 .tokens = j->now.tokens,
                                 .seconds = j->now.seconds,
                                 .loss_sum = j->loss_sum,
                                 .loss_weight = j->loss_weight,
                                 .n = n,
-                                .data = malloc(3 * bytes),
+                                .moments_bytes = moments,
+                                .moments8 = slot->moments8,
+                                .data = malloc(bytes + moments),
                                 .best = j->best};
     if (j->best.params)
         c->best.params = malloc(bytes);
@@ -117,8 +122,7 @@ static enum lf_err snapshot(struct lf_job *j, struct lf_checkpoint *c, struct lf
     if (j->best.params)
         memcpy(c->best.params, j->best.params, bytes);
     lf_stream_download(j->t->own.stream, c->data, slot->master, bytes);
-    lf_stream_download(j->t->own.stream, c->data + n, slot->m, bytes);
-    lf_stream_download(j->t->own.stream, c->data + 2 * n, slot->v, bytes);
+    lf_stream_download(j->t->own.stream, lf_checkpoint_moments(c), slot->moments, moments);
     enum lf_err rc = lf_stream_wait(j->t->own.stream, diag);
     if (rc != LF_OK)
         lf_checkpoint_free(c);
@@ -167,8 +171,15 @@ static void find_checkpoint(struct lf_job *j)
     struct lf_diag trouble = {""};
     if (!j->checkpoint_dir)
         return;
-    size_t n = j->adapter->shape.n_params;
-    enum lf_err rc = lf_checkpoint_read(c, j->checkpoint_dir, j->digest, n, &trouble);
+    const struct lf_adapter_shape *shape = &j->adapter->shape;
+    bool eight = lf_train_slot_use(&j->s) == LF_SLOT_TRAINS_8BIT;
+    *c = (struct lf_checkpoint){
+        .n = shape->n_params,
+        .moments_bytes = lf_moments_bytes(shape, &j->t->m->config, eight),
+        .moments8 = eight,
+    };
+    memcpy(c->digest, j->digest, sizeof c->digest);
+    enum lf_err rc = lf_checkpoint_read(c, j->checkpoint_dir, &trouble);
     if (rc == LF_OK && c->step > j->plan.steps) {
         lf_checkpoint_free(c);
         rc = lf_fail(&trouble, LF_E_DAMAGED, "the checkpoint is of a later step");
@@ -271,7 +282,7 @@ static enum lf_err take_slot(struct lf_job *j, struct lf_diag *diag)
 {
     struct lf_checkpoint *c = &j->found;
     if (c->data)
-        memcpy(j->adapter->params, c->data, j->adapter->shape.n_params * sizeof(float));
+        memcpy(j->adapter->params, c->data, c->n * sizeof(float));
     enum lf_err rc = lf_portion_load(&j->t->own, &j->slot, j, diag);
     rc = rc ?: spread(j, diag);
     if (rc != LF_OK || !c->data)
@@ -582,12 +593,18 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
     const struct lf_config *c = &j->t->m->config;
     int rank_max = lf_exec_limits(j->t->own.x)->rank_max;
     struct lf_lora_settings lora = lf_train_settings_lora(&j->s);
-    enum lf_err rc = init ? lf_adapter_copy(&j->adapter, init, diag)
-                          : lf_adapter_new(&j->adapter, c, &lora, j->s.seed, diag);
+    struct lf_adapter_start start;
+    enum lf_err rc = lf_adapter_start_parse(&start, j->s.init, diag);
+    if (rc == LF_OK && init && start.kind != LF_START_USUAL)
+        rc = lf_fail(diag, LF_E_INVALID,
+                     "an adapter is given to start from, and \"init\" asks for another start");
+    if (rc == LF_OK)
+        rc = init ? lf_adapter_copy(&j->adapter, init, diag)
+                  : lf_adapter_new(&j->adapter, c, &lora, j->s.seed, diag);
     if (rc == LF_OK && j->adapter->shape.rank_max > rank_max)
         rc = lf_fail(diag, LF_E_INVALID, "the rank is %d; here it may be %d at the most",
                      j->adapter->shape.rank_max, rank_max);
-    return rc;
+    return rc ?: lf_adapter_start_set(j->adapter, j->t->m, &start, j->s.seed, diag);
 }
 
 /* What a loss of preferences needs beside the rows. */

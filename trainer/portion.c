@@ -44,12 +44,12 @@ enum lf_err lf_portion_load(struct lf_portion *p, int *slot, const struct lf_job
                             struct lf_diag *diag)
 {
     const struct lf_checkpoint *c = &j->found;
-    size_t n = j->adapter->shape.n_params, bytes = n * sizeof(float);
-    enum lf_err rc = lf_slots_load(p->slots, p->stream, slot, j->adapter, true, diag);
+    enum lf_err rc =
+        lf_slots_load(p->slots, p->stream, slot, j->adapter, lf_train_slot_use(&j->s), diag);
     if (rc != LF_OK || !c->data)
         return rc;
-    lf_stream_upload(p->stream, p->slots->slot[*slot].m, c->data + n, bytes);
-    lf_stream_upload(p->stream, p->slots->slot[*slot].v, c->data + 2 * n, bytes);
+    lf_stream_upload(p->stream, p->slots->slot[*slot].moments, lf_checkpoint_moments(c),
+                     c->moments_bytes);
     return LF_OK;
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "model/adapter_start.h"
 #include "score/metrics.h"
 #include "trainer/ask.h"
 #include "trainer/dataset.h"
@@ -18,7 +19,7 @@
 
 static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
 static const char *const counted[] = {"steps", "micro_batches", NULL};
-static const char *const optimizers[] = {"adam", "adamw", NULL};
+static const char *const optimizers[] = {"adam", "adamw", "adamw_8bit", "paged_adamw_8bit", NULL};
 static const char *const parts[] = {"completions", "last_turn", "all", NULL};
 static const char *const gates[] = {"off", "on", NULL};
 static const char *const kept[] = {"best", "last", NULL};
@@ -54,8 +55,9 @@ const struct lf_setting lf_settings[] = {
     ROW(schedule_by, WORD, 0, 1, LF_SCHEDULE_BY_STEPS, LF_SETTING_DECIDES_IF_SET, .words = counted,
         .help = "what warm-up, schedule and `restart_every` count: optimizer steps, or "
                 "micro-batches, as Ludwig does"),
-    ROW(optimizer, WORD, 0, 1, LF_OPTIMIZER_ADAMW, .words = optimizers,
-        .help = "beta1 0.9, epsilon 1e-8"),
+    ROW(optimizer, WORD, 0, 3, LF_OPTIMIZER_ADAMW, .words = optimizers,
+        .help = "beta1 0.9, epsilon 1e-8; with 8bit the moments are bitsandbytes' of 8 bits, and "
+                "paged they all are"),
     ROW(loss_normalization, WORD, 0, 1, LF_LOSS_TOKENS, .words = normalizations,
         .help = "a step's loss: over all its tokens, or the mean of its micro-batches' means"),
     ROW(loss, WORD, 0, 3, LF_LOSS_SUPERVISED, LF_SETTING_DECIDES_IF_SET, .words = losses,
@@ -73,6 +75,9 @@ const struct lf_setting lf_settings[] = {
     ROW(rank, INT, 1, LF_RANK_MAX, 16, .help = "R in y = W x + (alpha / R) B A x"),
     ROW(alpha, REAL, 1e-6, 1e6, 32, .help = "alpha there"),
     ROW(rslora, BOOL, .help = "alpha / sqrt(R) instead of alpha / R"),
+    ROW(init, NAME, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help = "where A and B start, as PEFT's `init_lora_weights`: \"pissa\", "
+                "\"pissa_niter_4\" (quicker), \"loftq\"; \"\": at random"),
     ROW(dropout, REAL, 0, 0.95, 0.05, .help = "on the adapter's input, while training"),
     ROW(neftune_alpha, REAL, 0, 1000, 0, LF_SETTING_DECIDES_IF_SET,
         .help = "NEFTune: uniform noise on a row's embeddings while training, of at most alpha / "
@@ -221,6 +226,11 @@ static enum lf_err read_name(struct lf_train_settings *s, const struct lf_settin
         return LF_OK;
     if (at == s->preset)
         return apply_preset(s, diag);
+    if (at == s->init) {
+        struct lf_adapter_start start;
+        enum lf_err rc = lf_adapter_start_parse(&start, name, diag);
+        return rc == LF_OK ? rc : lf_fail_within(diag, rc, "\"init\"");
+    }
     if (at == s->base && !lf_name_ok(name))
         return lf_fail(diag, LF_E_INVALID, "\"base\" is not a name: \"%s\"", name);
     if (at == s->metric && !lf_metric_find(name))
@@ -461,6 +471,20 @@ static enum lf_err check_loss(const struct lf_train_settings *s, struct lf_diag 
     return LF_OK;
 }
 
+/* What an adapter cannot have that starts from the base's weights. */
+static enum lf_err check_init(const struct lf_train_settings *s, struct lf_diag *diag)
+{
+    if (s->init[0] && s->from[0])
+        return lf_fail(diag, LF_E_INVALID,
+                       "give \"init\" or \"from\": an adapter starts in one place");
+    if (lf_train_settings_lora(s).doubled && s->weight_decay > 0)
+        return lf_fail(diag, LF_E_INVALID,
+                       "\"weight_decay\" takes A and B to 0, and with them the first singular "
+                       "directions of the weights, which \"init\": \"%s\" trains: set it to 0",
+                       s->init);
+    return LF_OK;
+}
+
 static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
                               struct lf_diag *diag)
 {
@@ -472,7 +496,7 @@ static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
     known[n] = NULL;
     lf_train_settings_default(&s);
     enum lf_err rc = lf_settings_only(obj, known, diag) ?: read_all(&s, obj, diag);
-    rc = rc ?: check_loss(&s, diag);
+    rc = rc ?: check_loss(&s, diag) ?: check_init(&s, diag);
     if (rc == LF_OK)
         *out = s;
     else
@@ -765,6 +789,9 @@ void lf_train_settings_free(struct lf_train_settings *s)
 
 struct lf_lora_settings lf_train_settings_lora(const struct lf_train_settings *s)
 {
+    struct lf_adapter_start start;
+    bool pissa =
+        lf_adapter_start_parse(&start, s->init, NULL) == LF_OK && start.kind == LF_START_PISSA;
     return (struct lf_lora_settings){.rank = s->rank,
                                      .alpha = s->alpha,
                                      .rslora = s->rslora,
@@ -772,5 +799,6 @@ struct lf_lora_settings lf_train_settings_lora(const struct lf_train_settings *s
                                      .target_modules = s->target_modules,
                                      .rank_pattern = s->rank_pattern,
                                      .alpha_pattern = s->alpha_pattern,
-                                     .layers = s->layers_to_transform};
+                                     .layers = s->layers_to_transform,
+                                     .doubled = pissa};
 }

@@ -22,7 +22,12 @@ enum lf_schedule_by {
     LF_SCHEDULE_BY_STEPS,
     LF_SCHEDULE_BY_MICRO_BATCHES /* a step has the rate of its last one, as Ludwig has it */
 };
-enum lf_optimizer { LF_OPTIMIZER_ADAM, LF_OPTIMIZER_ADAMW };
+enum lf_optimizer {
+    LF_OPTIMIZER_ADAM,
+    LF_OPTIMIZER_ADAMW,
+    LF_OPTIMIZER_ADAMW_8BIT,
+    LF_OPTIMIZER_PAGED_ADAMW_8BIT /* the same: all moments are paged (model/adapter.h) */
+};
 enum lf_loss_normalization {
     LF_LOSS_TOKENS,     /* by the supervised tokens of the whole optimizer step */
     LF_LOSS_MICRO_BATCH /* mean of the micro-batches' means, as Ludwig does */
@@ -54,6 +59,7 @@ struct lf_train_settings {
     double alpha, dropout;
     double neftune_alpha; /* of NEFTune's noise on embeddings, while training; 0: none */
     bool rslora;
+    char init[LF_NAME_MAX + 1];         /* model/adapter_start.h; "": PEFT's usual one */
     char *target_modules;               /* names, comma separated; NULL: all linear maps; owned */
     char *rank_pattern, *alpha_pattern; /* JSON: {"q_proj": 4}, as PEFT has them; NULL; owned */
     char *layers_to_transform;          /* JSON: [0, 1]; NULL: all; owned */
@@ -74,7 +80,7 @@ struct lf_train_settings {
     double lora_plus;                /* the rate of B is so many times that of A */
     int64_t warmup_steps;            /* -1: warmup_fraction decides */
     double warmup_fraction;
-    enum lf_optimizer optimizer;        /* adamw: decoupled weight decay */
+    enum lf_optimizer optimizer;        /* adam alone has no decoupled weight decay */
     double adam_beta2;                  /* decay of the second moment */
     double weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     enum lf_loss_normalization loss_normalization;
@@ -165,6 +171,11 @@ enum lf_err lf_train_settings_copy(struct lf_train_settings *out,
 void lf_train_settings_free(struct lf_train_settings *s);
 /* Those of the fresh adapter. Texts are borrowed. */
 struct lf_lora_settings lf_train_settings_lora(const struct lf_train_settings *s);
+/* How an adapter lies on the device while it trains. */
+static inline enum lf_slot_use lf_train_slot_use(const struct lf_train_settings *s)
+{
+    return s->optimizer >= LF_OPTIMIZER_ADAMW_8BIT ? LF_SLOT_TRAINS_8BIT : LF_SLOT_TRAINS;
+}
 
 /* "learning_rate": "auto" on a base of hidden width C: 2e-4 at 4096 and above, which is what 7B
  * bases are usually trained with (QLoRA, and the lora-land preset), growing with (4096/C)^0.68 to

@@ -54,6 +54,8 @@ static const struct {
     {"random_seed", "seed"},
     {"random_state", "seed"},
     {"data_seed", "seed"},
+    {"init_lora_weights", "init"},
+    {"loftq_config", "init"},
     /* The optimizer */
     {"lr", "learning_rate"},
     {"learning_rate_multiplier", "learning_rate"},
@@ -138,8 +140,6 @@ static const struct {
 } not_done[] = {
     {"use_dora", "its magnitudes need the norms of the base's weights with the adapter in them, "
                  "at every step; adapters here are sums beside the base"},
-    {"init_lora_weights", other_base}, /* pissa, olora, loftq: what is no default of it */
-    {"loftq_config", other_base},
     {"corda_config", other_base},
     {"use_qalora", NULL},
     {"bias", NULL},

@@ -98,9 +98,10 @@ enum lf_err lf_trainer_new(struct lf_trainer **out, struct lf_exec *x, struct lf
 void lf_trainer_free(struct lf_trainer *t);
 
 /* All of a job that needs no device: the order of its rows, its adapter, its checkpoint. A wide
- * adapter takes half a second, so that who has other work does this on a thread of its own; any
- * thread, while the trainer lives. LF_E_INVALID when the longest row is over tokens_max or the rank
- * over the exec's. Yours: lf_trainer_place, or lf_job_discard. */
+ * adapter takes half a second, one that starts from a large base's weights minutes, so that who has
+ * other work does this on a thread of its own; any thread, while the trainer lives. LF_E_INVALID
+ * when the longest row is over tokens_max or the rank over the exec's. Yours: lf_trainer_place, or
+ * lf_job_discard. */
 enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,
                            const struct lf_job_spec *spec, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_job_discard(struct lf_job *j);

@@ -1,4 +1,5 @@
 /* The optimizer step of several jobs at once. */
+#include "model/moments.h"
 #include "trainer/job.h"
 
 #include <math.h>
@@ -9,9 +10,10 @@ static struct lf_adam_args adam_args(const struct lf_job *j, const struct lf_slo
                                      const float *d_sumsq)
 {
     const struct lf_train_settings *s = &j->s;
+    float *moments = slot->moments; /* those of 8 bits are found tensor by tensor */
     return (struct lf_adam_args){.p = slot->master,
-                                 .m = slot->m,
-                                 .v = slot->v,
+                                 .m = slot->moments8 ? NULL : moments,
+                                 .v = slot->moments8 ? NULL : moments + slot->shape.n_params,
                                  .g = slot->grad,
                                  .copy = slot->copy == (void *)slot->master ? NULL : slot->copy,
                                  .sumsq = s->max_grad_norm > 0 ? d_sumsq : NULL,
@@ -23,7 +25,7 @@ static struct lf_adam_args adam_args(const struct lf_job *j, const struct lf_slo
                                  .beta2 = (float)s->adam_beta2,
                                  .eps = 1e-8f,
                                  .weight_decay = (float)s->weight_decay,
-                                 .decoupled = s->optimizer == LF_OPTIMIZER_ADAMW,
+                                 .decoupled = s->optimizer != LF_OPTIMIZER_ADAM,
                                  .step = (int)(j->now.step + 1)};
 }
 
@@ -33,9 +35,11 @@ static struct lf_adam_args part_of(enum lf_dtype act, const struct lf_adam_args 
 {
     struct lf_adam_args a = *whole;
     a.p += off;
-    a.m += off;
-    a.v += off;
     a.g += off;
+    if (a.m) {
+        a.m += off;
+        a.v += off;
+    }
     if (a.copy)
         a.copy = (char *)a.copy + off * lf_dtype_bytes(act);
     a.n = n;
@@ -43,13 +47,20 @@ static struct lf_adam_args part_of(enum lf_dtype act, const struct lf_adam_args 
     return a;
 }
 
-/* LoRA+: A and B of each site apart. */
+static bool goes_apart(const struct lf_job *j, const struct lf_slot *slot)
+{
+    return j->s.lora_plus != 1 || slot->moments8;
+}
+
+/* LoRA+, and moments of 8 bits: A and B of each site apart. */
 static void update_apart(const struct lf_job *j, struct lf_stream *stream,
-                         const struct lf_adapter_shape *shape, const struct lf_adam_args *whole)
+                         const struct lf_slot *slot, const struct lf_adam_args *whole)
 {
     struct lf_adam_args runs[RUNS_APART];
     const struct lf_config *c = &j->t->m->config;
+    const struct lf_adapter_shape *shape = &slot->shape;
     enum lf_dtype act = stream->dev->act;
+    char *moments = slot->moments;
     int n = 0;
     for (int i = 0; i < shape->n_sites; i++) {
         size_t rank = (size_t)shape->rank[i], K = (size_t)c->proj[i % c->n_proj].K;
@@ -62,6 +73,8 @@ static void update_apart(const struct lf_job *j, struct lf_stream *stream,
         runs[n++] = part_of(act, whole, shape->a_off[i], rank * K, 1);
         runs[n++] = part_of(act, whole, shape->b_off[i], (size_t)c->proj[i % c->n_proj].N * rank,
                             j->s.lora_plus);
+        for (int k = n - 2; slot->moments8 && k < n; k++)
+            moments += lf_moments8_place(&runs[k], moments);
     }
     stream->ops->adam(stream, runs, n);
 }
@@ -70,8 +83,8 @@ void lf_job_adam(const struct lf_job *j, struct lf_stream *stream, const struct 
                  const float *d_sumsq)
 {
     struct lf_adam_args run = adam_args(j, slot, d_sumsq);
-    if (j->s.lora_plus != 1)
-        update_apart(j, stream, &slot->shape, &run);
+    if (goes_apart(j, slot))
+        update_apart(j, stream, slot, &run);
     else
         stream->ops->adam(stream, &run, 1);
 }
@@ -99,8 +112,8 @@ enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, 
             continue;
         const struct lf_slot *slot = &t->own.slots->slot[jobs[i]->slot];
         runs[n_runs] = adam_args(jobs[i], slot, t->d_sumsq + i);
-        if (jobs[i]->s.lora_plus != 1)
-            update_apart(jobs[i], stream, &slot->shape, &runs[n_runs]);
+        if (goes_apart(jobs[i], slot))
+            update_apart(jobs[i], stream, slot, &runs[n_runs]);
         else
             n_runs++;
     }

@@ -175,7 +175,7 @@ void make_adapters(struct bench *b, int R, unsigned mask)
         size_t in = (size_t)R * (size_t)proj_k[p], out = (size_t)R * (size_t)proj_n[p];
         if (!(mask >> p & 1))
             continue;
-        t[i] = (struct lf_lora_site){.scale = 0.01f, .rank = R};
+        t[i] = (struct lf_lora_site){.scale = 0.01f, .rank = R, .trained = R};
         t[i].a = adapters + at * b->es;
         t[i].b = adapters + (at + in) * b->es;
         at += in + out;

@@ -14,8 +14,9 @@ enum lf_err lf_plan_training(struct lf_training_needs *out, const struct lf_memo
     enum lf_err rc = lf_adapter_shape_new(&shape, base, &lora, diag);
     if (rc != LF_OK)
         return rc;
-    struct lf_slot_bytes trains = lf_slot_bytes(&shape, layout->act, true);
-    struct lf_slot_bytes served = lf_slot_bytes(&shape, layout->act, false);
+    enum lf_slot_use use = lf_train_slot_use(s);
+    struct lf_slot_bytes trains = lf_slot_bytes(&shape, base, layout->act, use);
+    struct lf_slot_bytes served = lf_slot_bytes(&shape, base, layout->act, LF_SLOT_SERVES);
     *out = (struct lf_training_needs){.params = (int64_t)shape.n_params,
                                       .rank = shape.rank_max,
                                       .trains = trains,

@@ -32,8 +32,8 @@ static enum lf_err form(const char *dir, struct lf_diag *diag)
 
 static enum lf_err checkpoint(const char *dir, struct lf_diag *diag)
 {
-    struct lf_checkpoint c;
-    enum lf_err rc = lf_checkpoint_read(&c, dir, "whose", 8, diag);
+    struct lf_checkpoint c = {.digest = "whose", .n = 8, .moments_bytes = 16 * sizeof(float)};
+    enum lf_err rc = lf_checkpoint_read(&c, dir, diag);
     if (rc == LF_OK)
         lf_checkpoint_free(&c);
     return rc;

@@ -139,7 +139,7 @@ static void bench_open(struct bench *b, const char *text, int layers, enum lf_re
     ok(lf_adapter_new(&b->adapter, &b->model->config, &lora, 1, &diag), &diag);
     for (size_t i = 0; i < b->adapter->shape.n_params; i++) /* B too, so that A has a slope */
         b->adapter->params[i] = 0.15f * uniform(i, 1);
-    ok(lf_slots_load(b->slots, b->stream, &b->slot, b->adapter, true, &diag), &diag);
+    ok(lf_slots_load(b->slots, b->stream, &b->slot, b->adapter, LF_SLOT_TRAINS, &diag), &diag);
     make_batch(b);
 }
 

@@ -87,7 +87,8 @@ static void make_sites(struct rig *r, struct lora_case *c)
                                          .da = rig_at(c->da[slot][p], RIG_REF),
                                          .db = rig_at(c->db[slot][p], RIG_REF),
                                          .scale = 0.5f + (float)slot,
-                                         .rank = R};
+                                         .rank = R,
+                                         .trained = R};
     }
     c->sites = rig_bytes(r, "sites", LF_U8, table, table, sizeof table);
 }

@@ -280,13 +280,15 @@ static void make_site(struct rig *r, const struct lora_case *c, struct lf_lora_s
     struct mirror *da = trains ? rig_inout_f32(r, "da", R * K, 1, LIMITS) : NULL;
     struct mirror *db = trains ? rig_inout_f32(r, "db", N * R, 1, LIMITS) : NULL;
     float scale = (float)(0.5 + rig_unit(r));
+    int trained = p % 2 ? (c->ranks[slot] + 1) / 2 : c->ranks[slot];
     for (int side = 0; side < 2; side++)
         pair[side * SLOTS * N_SITES] = (struct lf_lora_site){.a = rig_at(a, side),
                                                              .b = rig_at(b, side),
                                                              .da = rig_at(da, side),
                                                              .db = rig_at(db, side),
                                                              .scale = scale,
-                                                             .rank = c->ranks[slot]};
+                                                             .rank = c->ranks[slot],
+                                                             .trained = trained};
 }
 
 static void begin(struct rig *r, struct lora_case *c, const char *what, bool gradients)

@@ -157,8 +157,9 @@ static void a_slots_bytes_are_foretold(void **state)
     (void)state;
     const enum lf_device_kind kinds[] = {LF_DEVICE_CPU, LF_DEVICE_CUDA};
     struct lf_adapter *a = fresh("all-linear", 4);
-    for (int i = 0; i < 4; i++) {
-        bool trains = i % 2;
+    for (int i = 0; i < 6; i++) {
+        enum lf_slot_use use = i / 2;
+        bool trains = use != LF_SLOT_SERVES;
         struct lf_device_options paper = {.paper = true, .memory_bytes = (size_t)1 << 30};
         struct lf_device *dev;
         struct lf_stream *stream;
@@ -166,15 +167,15 @@ static void a_slots_bytes_are_foretold(void **state)
         struct lf_device_info before, after;
         struct lf_diag diag = {""};
         int slot;
-        ok(lf_device_open(&dev, kinds[i / 2], &paper, &diag), &diag);
+        ok(lf_device_open(&dev, kinds[i % 2], &paper, &diag), &diag);
         ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
         ok(lf_slots_new(&slots, dev, &config, 1, &diag), &diag);
         lf_device_info(dev, &before);
-        ok(lf_slots_load(slots, stream, &slot, a, trains, &diag), &diag);
+        ok(lf_slots_load(slots, stream, &slot, a, use, &diag), &diag);
         lf_device_info(dev, &after);
-        struct lf_slot_bytes b = lf_slot_bytes(&a->shape, dev->act, trains);
+        struct lf_slot_bytes b = lf_slot_bytes(&a->shape, &config, dev->act, use);
         assert_int_equal(after.memory_used - before.memory_used, b.device + b.paged);
-        assert_int_equal(b.device, a->shape.n_params * ((i < 2 ? 4 : 2) + (trains ? 4 : 0)));
+        assert_int_equal(b.device, a->shape.n_params * ((i % 2 ? 2 : 4) + (trains ? 4 : 0)));
         lf_slots_free(slots);
         lf_stream_free(stream);
         lf_device_free(dev);
@@ -343,9 +344,9 @@ static void slots_are_handed_out_and_taken_back(void **state)
     ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
     lf_device_info(dev, &before);
     ok(lf_slots_new(&s, dev, &config, 2, &diag), &diag);
-    ok(lf_slots_load(s, stream, &one, a, false, &diag), &diag);
-    ok(lf_slots_load(s, stream, &two, a, true, &diag), &diag);
-    assert_int_equal(lf_slots_load(s, stream, &three, a, false, &diag), LF_E_DEVICE_FULL);
+    ok(lf_slots_load(s, stream, &one, a, LF_SLOT_SERVES, &diag), &diag);
+    ok(lf_slots_load(s, stream, &two, a, LF_SLOT_TRAINS, &diag), &diag);
+    assert_int_equal(lf_slots_load(s, stream, &three, a, LF_SLOT_SERVES, &diag), LF_E_DEVICE_FULL);
     assert_null(s->slot[one].grad);
     assert_non_null(s->slot[two].grad);
     assert_int_equal(s->slot[two].layer_first, 0);
@@ -357,7 +358,7 @@ static void slots_are_handed_out_and_taken_back(void **state)
     assert_memory_equal(a->params, b->params, a->shape.n_params * sizeof(float));
     lf_slots_unload(s, stream, one);
     assert_int_equal(s->sites[one * 14 + 9].rank, 0);
-    ok(lf_slots_load(s, stream, &three, a, false, &diag), &diag);
+    ok(lf_slots_load(s, stream, &three, a, LF_SLOT_SERVES, &diag), &diag);
     assert_int_equal(three, one);
     lf_slots_free(s);
     lf_device_info(dev, &after);
@@ -380,7 +381,7 @@ static void a_slot_is_copied_on_the_device(void **state)
     ok(lf_device_open(&dev, LF_DEVICE_REF, NULL, &diag), &diag);
     ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
     ok(lf_slots_new(&s, dev, &config, 2, &diag), &diag);
-    ok(lf_slots_load(s, stream, &one, a, false, &diag), &diag);
+    ok(lf_slots_load(s, stream, &one, a, LF_SLOT_SERVES, &diag), &diag);
     ok(lf_slots_copy(s, stream, &two, one, &diag), &diag);
     assert_int_equal(lf_slots_copy(s, stream, &three, one, &diag), LF_E_DEVICE_FULL);
     lf_slots_unload(s, stream, one);
@@ -412,16 +413,17 @@ static void moments_find_room_beside_a_full_device(void **state)
     ok(lf_device_open(&dev, LF_DEVICE_REF, &o, &diag), &diag);
     ok(lf_stream_new(&stream, dev, 0, &diag), &diag);
     ok(lf_slots_new(&s, dev, &config, 1, &diag), &diag);
-    ok(lf_slots_load(s, stream, &slot, a, true, &diag), &diag);
+    ok(lf_slots_load(s, stream, &slot, a, LF_SLOT_TRAINS, &diag), &diag);
     lf_device_info(dev, &info);
     assert_int_equal(info.memory_free, 0);
     const struct lf_slot *t = &s->slot[slot];
+    float *moments = t->moments;
     for (size_t i = 0; i < n; i++)
-        assert_true(t->m[i] == 0 && t->v[i] == 0 && t->grad[i] == 0);
+        assert_true(moments[i] == 0 && moments[n + i] == 0 && t->grad[i] == 0);
     t->grad[0] = 1;
     struct lf_adam_args step = {.p = t->master,
-                                .m = t->m,
-                                .v = t->v,
+                                .m = moments,
+                                .v = moments + n,
                                 .g = t->grad,
                                 .n = n,
                                 .grad_scale = 1,

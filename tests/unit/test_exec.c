@@ -59,7 +59,8 @@ static int load(int rank, bool trains)
     int slot;
     struct lf_lora_settings s = {.rank = rank, .alpha = 8, .target_modules = "q_proj,up_proj"};
     ok(lf_adapter_new(&a, &model->config, &s, 3, &diag), &diag);
-    ok(lf_slots_load(slots, stream, &slot, a, trains, &diag), &diag);
+    ok(lf_slots_load(slots, stream, &slot, a, trains ? LF_SLOT_TRAINS : LF_SLOT_SERVES, &diag),
+       &diag);
     lf_adapter_free(a);
     return slot;
 }

@@ -41,7 +41,7 @@ static void load(int i, int rank, const char *targets, uint64_t seed)
     ok(lf_adapter_new(&a, &model->config, &s, seed, &diag), &diag);
     for (size_t k = 0; k < a->shape.n_params; k++) /* B too: zeros would add nothing */
         a->params[k] = 0.1f * (lf_rng_unit(lf_rng_u32(seed, k, 7)) - 0.5f);
-    ok(lf_slots_load(slots, stream, &slot[i], a, false, &diag), &diag);
+    ok(lf_slots_load(slots, stream, &slot[i], a, LF_SLOT_SERVES, &diag), &diag);
     lf_adapter_free(a);
 }
 

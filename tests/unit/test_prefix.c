@@ -184,7 +184,7 @@ static int load_adapter(struct tiny *t, uint64_t seed)
     must(lf_adapter_new(&a, &t->model->config, &s, seed, &diag), &diag);
     for (size_t i = 0; i < a->shape.n_params; i++)
         a->params[i] = 0.2f * (lf_rng_unit(lf_rng_u32(seed, i, 1)) - 0.5f);
-    must(lf_slots_load(t->slots, t->stream, &slot, a, false, &diag), &diag);
+    must(lf_slots_load(t->slots, t->stream, &slot, a, LF_SLOT_SERVES, &diag), &diag);
     lf_adapter_free(a);
     return slot;
 }

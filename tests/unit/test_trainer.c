@@ -388,6 +388,40 @@ static void lora_plus_takes_b_at_a_rate_of_its_own(void **state)
     free(plus);
 }
 
+/* What trains beside its start has that in its second half, which stays as it is. */
+static void the_half_that_is_a_start_does_not_train(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = rig_settings();
+    struct lf_diag diag = {""};
+    struct lf_adapter *init;
+    const struct lf_lora_settings lora = {.rank = 4, .alpha = 8, .doubled = true};
+    must(lf_adapter_new(&init, &t.model->config, &lora, 1, &diag), &diag);
+    assert_int_equal(init->rank, 8);
+    assert_true(init->alpha == 16 && init->shape.scale[0] == 2);
+    for (size_t i = 0; i < init->shape.n_params; i++)
+        init->params[i] += 0.01f * (float)((int)(i % 7) - 3);
+    float *now = after_a_step(&s, init);
+    for (int i = 0; i < init->shape.n_sites; i++) {
+        const struct lf_proj *p = &t.model->config.proj[i % t.model->config.n_proj];
+        size_t a = init->shape.a_off[i], b = init->shape.b_off[i];
+        int moved = 0;
+        for (int k = 0; k < 8 * p->K; k++) {
+            bool same = now[a + (size_t)k] == init->params[a + (size_t)k];
+            moved += !same;
+            assert_true(same || k < 4 * p->K);
+        }
+        for (int k = 0; k < 8 * p->N; k++) {
+            bool same = now[b + (size_t)k] == init->params[b + (size_t)k];
+            moved += !same;
+            assert_true(same || k % 8 < 4);
+        }
+        assert_true(moved > 3 * (p->K + p->N));
+    }
+    lf_adapter_free(init);
+    free(now);
+}
+
 static void starts_from_an_adapter_that_is_given(void **state)
 {
     (void)state;
@@ -528,6 +562,7 @@ int main(void)
         cmocka_unit_test(evaluation_watches_and_changes_nothing),
         cmocka_unit_test(a_loss_that_is_not_finite_ends_its_job_alone),
         cmocka_unit_test(lora_plus_takes_b_at_a_rate_of_its_own),
+        cmocka_unit_test(the_half_that_is_a_start_does_not_train),
         cmocka_unit_test(starts_from_an_adapter_that_is_given),
         cmocka_unit_test(pauses_between_steps_and_goes_on),
         cmocka_unit_test(a_job_that_is_told_to_finish_is_done_after_the_step),

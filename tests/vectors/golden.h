@@ -116,7 +116,9 @@ static inline int slot_open(struct rig *r, const struct golden *g, const char *n
     struct lf_diag diag;
     int slot;
     struct lf_adapter *a = adapter_open(r, g, name);
-    ok(lf_slots_load(r->slots, r->stream, &slot, a, trains, &diag), &diag);
+    ok(lf_slots_load(r->slots, r->stream, &slot, a, trains ? LF_SLOT_TRAINS : LF_SLOT_SERVES,
+                     &diag),
+       &diag);
     lf_adapter_free(a);
     return slot;
 }

@@ -85,8 +85,8 @@ static void run_adam(struct rig *r, const struct trajectory *t, int step, int sl
     struct lf_slot *s = &r->slots->slot[slot];
     struct lf_sumsq_args sum = {.out = d_sumsq, .g = s->grad, .n = s->shape.n_params};
     struct lf_adam_args adam = {.p = s->master,
-                                .m = s->m,
-                                .v = s->v,
+                                .m = s->moments,
+                                .v = (float *)s->moments + s->shape.n_params,
                                 .g = s->grad,
                                 .copy = s->copy == s->master ? NULL : s->copy,
                                 .sumsq = d_sumsq,

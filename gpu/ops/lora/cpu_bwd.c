@@ -124,7 +124,7 @@ static void rows(const void *args, size_t begin, size_t end, void *scratch)
 static void add_da(const struct lora_part *c, size_t k0, size_t k1)
 {
     const struct lf_lora_bwd_args *a = c->a;
-    size_t K = (size_t)a->K, R = (size_t)c->site->rank;
+    size_t K = (size_t)a->K, R = (size_t)c->site->trained;
     for (int t = c->t0; t < c->t1; t += ROWS) {
         int n = c->t1 - t < ROWS ? c->t1 - t : ROWS;
         const float *x = (const float *)a->x + (size_t)t * (size_t)a->ldx + k0;
@@ -148,8 +148,8 @@ static void add_db(const struct lora_part *c, size_t n0, size_t n1)
     const float *dy =
         (const float *)a->dy + (size_t)c->t0 * (size_t)a->lddy + (size_t)a->col[c->p] + n0;
     lf_gemm_rows(c->site->db + n0 * R, R, (struct lf_mat){dy, 1, a->lddy},
-                 (const float *)a->u + offset_u(c, c->t0), stride_u(a), n1 - n0, R,
-                 (size_t)(c->t1 - c->t0), c->site->scale, true);
+                 (const float *)a->u + offset_u(c, c->t0), stride_u(a), n1 - n0,
+                 (size_t)c->site->trained, (size_t)(c->t1 - c->t0), c->site->scale, true);
 }
 
 /* The columns of A that all projections share, then the rows of each B, as one line to cut. */

@@ -105,7 +105,7 @@ LF_DEVICE void put_gradient(const float *sum, const struct grad_args &a, const s
         int p = (j.first + column) / rank_max, r = (j.first + column) % rank_max;
         const struct lf_lora_site &site = a.sites[(size_t)j.slot * a.n_sites + a.site[p]];
         float v = sum[c * SUM_LINE + column];
-        if (r >= site.rank)
+        if (r >= site.trained)
             continue;
         if (j.is_a)
             site.da[(size_t)r * j.width + j.c0 + c] += v;

@@ -64,7 +64,7 @@ static void du_row(const struct lf_lora_bwd_args *a, const struct lf_lora_site *
 static void add_da(const struct lf_lora_bwd_args *a, const struct lf_lora_site *site, int p,
                    const struct lf_lora_seg *seg)
 {
-    for (int r = 0; r < site->rank; r++)
+    for (int r = 0; r < site->trained; r++)
         for (int k = 0; k < a->K; k++) {
             double sum = 0;
             for (int t = seg->start; t < seg->end; t++) {
@@ -82,7 +82,7 @@ static void add_db(const struct lf_lora_bwd_args *a, const struct lf_lora_site *
                    const struct lf_lora_seg *seg)
 {
     for (int n = 0; n < a->N[p]; n++)
-        for (int r = 0; r < site->rank; r++) {
+        for (int r = 0; r < site->trained; r++) {
             double sum = 0;
             for (int t = seg->start; t < seg->end; t++) {
                 const float *dy = (const float *)a->dy + (size_t)t * a->lddy + a->col[p];
