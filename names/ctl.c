@@ -5,6 +5,7 @@
 #include "core/nearest.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -47,16 +48,23 @@ static const struct lf_ctl_row *nearest(const char *line)
     return NULL;
 }
 
+/* " 3": a version, and no more; 0: it is none. */
+static int32_t version_of(const char *rest)
+{
+    char *end;
+    rest += strspn(rest, " \t");
+    long n = *rest >= '1' && *rest <= '9' ? strtol(rest, &end, 10) : 0;
+    return n > 0 && n <= INT32_MAX && *end == '\0' ? (int32_t)n : 0;
+}
+
 enum lf_err lf_ctl_parse(struct lf_ctl_order *out, const char *line, struct lf_diag *diag)
 {
     for (size_t i = 0; i < LF_CTL_N; i++) {
         size_t n = strlen(lf_ctl[i].word);
-        int version = 0, used = 0;
         if (strncmp(line, lf_ctl[i].word, n) != 0)
             continue;
-        if (*lf_ctl[i].argument && sscanf(line + n, " %d%n", &version, &used) != 1)
-            continue;
-        if (line[n + (size_t)used] != '\0')
+        int32_t version = *lf_ctl[i].argument ? version_of(line + n) : 0;
+        if (*lf_ctl[i].argument ? version == 0 : line[n] != '\0')
             continue;
         *out = (struct lf_ctl_order){(enum lf_ctl_word)i, version};
         return LF_OK;

@@ -16,12 +16,24 @@ struct excerpt {
     size_t n;
 };
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Without the blanks at its end. */
+static size_t trimmed(const char *text, size_t n)
+{
+    while (n > 0 && is_blank(text[n - 1]))
+        n--;
+    return n;
+}
+
 static void trim(struct excerpt *s)
 {
-    while (s->n > 0 && strchr(" \t\r\n", s->p[0]) && s->p[0])
+    while (s->n > 0 && is_blank(s->p[0]))
         s->p++, s->n--;
-    while (s->n > 0 && strchr(" \t\r\n", s->p[s->n - 1]) && s->p[s->n - 1])
-        s->n--;
+    s->n = trimmed(s->p, s->n);
 }
 
 /* Takes `mark` from its front. */
@@ -116,9 +128,7 @@ enum lf_err lf_tool_calls_find(json_t **calls, size_t *n_content, const char *te
         return LF_OK;
     }
     *calls = list;
-    *n_content = open ? (size_t)(open - text) : 0;
-    while (*n_content > 0 && strchr(" \t\r\n", text[*n_content - 1]))
-        (*n_content)--;
+    *n_content = open ? trimmed(text, (size_t)(open - text)) : 0;
     return LF_OK;
 }
 
@@ -145,7 +155,5 @@ size_t lf_tool_calls_settled(const char *text, size_t n, bool after_content)
             end = n - k;
             break;
         }
-    while (end > 0 && strchr(" \t\r\n", text[end - 1]) && text[end - 1])
-        end--; /* blanks in front of a call are no content */
-    return end;
+    return trimmed(text, end); /* blanks in front of a call are no content */
 }

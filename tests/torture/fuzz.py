@@ -47,7 +47,7 @@ def main():
     p.add_argument("--only", default="", help="targets with this in their names")
     args = p.parse_args()
     begun = time.monotonic()
-    targets = sorted(t for t in args.bin.glob("fuzz_*") if args.only in t.name)
+    targets = sorted(t for t in args.bin.resolve().glob("fuzz_*") if args.only in t.name)
     if not targets:
         sys.exit(f"no targets in {args.bin}")
     work = pathlib.Path(tempfile.mkdtemp(prefix="lorafs-fuzz-"))

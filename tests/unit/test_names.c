@@ -100,8 +100,9 @@ static void a_command_is_a_word_and_what_it_takes(void **state)
         assert_int_equal(o.word, i);
         assert_int_equal(o.n, *lf_ctl[i].argument ? 7 : 0);
     }
-    static const char *const bad[] = {"",         "dance",      "trains",      "train 3",
-                                      "rollback", "rollback x", "rollback 2 3"};
+    static const char *const bad[] = {
+        "",           "dance",        "trains",      "train 3",    "rollback",
+        "rollback x", "rollback 2 3", "rollback -2", "rollback 0", "rollback 4294967297"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(lf_ctl_parse(&o, bad[i], &diag), LF_E_INVALID);
     for (size_t i = 0; i < LF_CTL_N; i++)

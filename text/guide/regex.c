@@ -280,7 +280,8 @@ static void brackets(struct regex *x)
             fail(x, LF_E_INVALID, "a range runs backwards");
         set_add(x, lo, hi);
     }
-    x->at++;
+    if (!take(x, "]")) /* it ended in the midst of something, which is said */
+        return;
     put_set(x, negated);
 }
 
@@ -288,8 +289,8 @@ static void brackets(struct regex *x)
 static bool braces(struct regex *x, int64_t *lo, int64_t *hi)
 {
     char *end;
-    const char *close = memchr(x->at, '}', (size_t)(x->end - x->at));
-    if (!is(x, '{') || !close || x->at[1] < '0' || x->at[1] > '9')
+    const char *close = is(x, '{') ? memchr(x->at, '}', (size_t)(x->end - x->at)) : NULL;
+    if (!close || x->at[1] < '0' || x->at[1] > '9')
         return false;
     *lo = *hi = strtol(x->at + 1, &end, 10);
     if (*end == ',') {

@@ -256,8 +256,10 @@ static enum lf_err read_tensors(struct header_cursor *c, struct lf_gguf *g)
     for (size_t i = 0; i < g->n_tensors && rc == LF_OK; i++)
         rc = take_tensor(c, &g->tensors[i], &offs[i]);
     lf_gguf_int(g, "general.alignment", &alignment);
-    if (rc == LF_OK && (alignment < 1 || alignment > LF_GGUF_ALIGNMENT_MAX))
-        rc = lf_fail(c->diag, LF_E_DAMAGED, "an alignment of %lld", (long long)alignment);
+    if (alignment < 1 || alignment > LF_GGUF_ALIGNMENT_MAX) {
+        rc = rc ?: lf_fail(c->diag, LF_E_DAMAGED, "an alignment of %lld", (long long)alignment);
+        alignment = 1;
+    }
     size_t data = c->i + ((size_t)alignment - c->i % (size_t)alignment) % (size_t)alignment;
     if (rc == LF_OK && g->n_tensors > 0 && data > c->n)
         rc = cut_off(c);
