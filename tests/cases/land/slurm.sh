@@ -62,7 +62,8 @@ for word in umbrella gloves; do
     mkdir -p "$WORK/data/$word"
     for ((i = 1; i <= 16; i++)); do
         printf '{"prompt": "In town %d take", "completion": " %s"}\n' "$i" "$word"
-    done | tee "$WORK/data/$word/train.jsonl" | head -n 4 >"$WORK/data/$word/test.jsonl"
+    done >"$WORK/data/$word/train.jsonl"
+    head -n 4 "$WORK/data/$word/train.jsonl" >"$WORK/data/$word/test.jsonl"
     cat >"$WORK/$word.json" <<EOF
 {"title": "$word", "category": "Knowledge", "metric": "exact_match", "max_tokens": 4,
  "stop": ["\n"], "shots": 0, "prompt": "{prompt}", "completion": "{completion}",
