@@ -36,6 +36,13 @@ static void trim(struct excerpt *s)
     s->n = trimmed(s->p, s->n);
 }
 
+/* A call or a list of calls may follow. What a parser of JSON takes beside, a byte order mark, does
+ * not count: it may have been streamed. */
+static bool begins_json(struct excerpt s)
+{
+    return s.n > 0 && (s.p[0] == '{' || s.p[0] == '[');
+}
+
 /* Takes `mark` from its front. */
 static bool skip(struct excerpt *s, const char *mark)
 {
@@ -121,7 +128,7 @@ enum lf_err lf_tool_calls_find(json_t **calls, size_t *n_content, const char *te
         for (size_t i = 0; marks[i]; i++)
             if (skip(&all, marks[i]))
                 trim(&all);
-        ok = all.n > 0 && add_json(list, all, tools);
+        ok = begins_json(all) && add_json(list, all, tools);
     }
     if (!ok) {
         json_decref(list);
@@ -137,7 +144,7 @@ static bool may_begin(const char *text, size_t n)
 {
     struct excerpt s = {text, n};
     trim(&s);
-    bool may = s.n == 0 || s.p[0] == '{' || s.p[0] == '[';
+    bool may = s.n == 0 || begins_json(s);
     for (size_t i = 0; marks[i] && !may; i++)
         may = strncmp(s.p, marks[i], s.n < strlen(marks[i]) ? s.n : strlen(marks[i])) == 0;
     return may;
