@@ -3,9 +3,9 @@
 
 #include "core/limits.h"
 #include "core/nearest.h"
+#include "names/files.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -52,9 +52,8 @@ static const struct lf_ctl_row *nearest(const char *line)
 static int32_t version_of(const char *rest)
 {
     char *end;
-    rest += strspn(rest, " \t");
-    long n = *rest >= '1' && *rest <= '9' ? strtol(rest, &end, 10) : 0;
-    return n > 0 && n <= INT32_MAX && *end == '\0' ? (int32_t)n : 0;
+    int32_t n = lf_version_number(rest + strspn(rest, " \t"), &end);
+    return n > 0 && *end == '\0' ? n : 0;
 }
 
 enum lf_err lf_ctl_parse(struct lf_ctl_order *out, const char *line, struct lf_diag *diag)

@@ -172,16 +172,20 @@ const struct lf_version_file *lf_version_file_find(const char *name)
     return NULL;
 }
 
+int32_t lf_version_number(const char *text, char **end)
+{
+    long n = *text >= '1' && *text <= '9' ? strtol(text, end, 10) : 0;
+    return n <= INT32_MAX ? (int32_t)n : 0;
+}
+
 /* "3", "3/adapter_config.json"...: what follows "versions/". */
 static bool version_parse(struct lf_file_ref *out, const char *rest)
 {
     char *end;
-    if (rest[0] < '1' || rest[0] > '9')
+    int32_t n = lf_version_number(rest, &end);
+    if (n == 0)
         return false;
-    long n = strtol(rest, &end, 10);
-    if (n > INT32_MAX)
-        return false;
-    *out = (struct lf_file_ref){LF_FILE_VERSION, (int32_t)n};
+    *out = (struct lf_file_ref){LF_FILE_VERSION, n};
     if (*end == '\0')
         return true;
     const struct lf_version_file *f = *end == '/' ? lf_version_file_find(end + 1) : NULL;

@@ -114,6 +114,8 @@ extern const struct lf_version_file lf_version_files[LF_VERSION_FILES_N]; /* wei
 /* NULL: a version has no such file. */
 const struct lf_version_file *lf_version_file_find(const char *name);
 
+/* The number of a version that `text` begins with, and where it ends; 0: none, or too great. */
+int32_t lf_version_number(const char *text, char **end);
 #define LF_VERSION_CURRENT (-1)
 
 /* One file of an adapter. */
