@@ -4,8 +4,6 @@
 #include "daemon/registry/registry.h"
 #include "daemon/state.h"
 
-#include <string.h>
-
 /* What the key is for; a damaged part is of no adapter. */
 enum lf_err lf_api_trash(struct lf_http *q, struct lf_diag *diag)
 {
@@ -22,16 +20,11 @@ enum lf_err lf_api_trash(struct lf_http *q, struct lf_diag *diag)
 /* The word is the entry's, or the adapter's name. */
 static enum lf_err may_restore(struct lf_http *q, const char *word, struct lf_diag *diag)
 {
-    json_auto_t *list = NULL;
-    enum lf_err rc = lf_registry_trash_list(q->daemon->registry, &list, diag);
-    const char *name = word;
-    size_t i;
-    json_t *t;
-    json_array_foreach(list, i, t) {
-        if (strcmp(lf_json_text_of(t, "entry"), word) == 0)
-            name = lf_json_text_of(t, "name");
-    }
-    return rc ?: lf_http_may(q, name, diag);
+    char name[LF_NAME_MAX + 1];
+    enum lf_err rc = lf_registry_trash_name(q->daemon->registry, word, name, diag);
+    if (rc != LF_OK && rc != LF_E_NOT_FOUND)
+        return rc;
+    return lf_http_may(q, rc == LF_OK ? name : word, diag);
 }
 
 enum lf_err lf_api_trash_restore(struct lf_http *q, struct lf_diag *diag)

@@ -5,8 +5,7 @@
  * that the device has for a step and no more: a few others are kept for who comes beside them. One
  * whose adapter is not on the device does not hold up those behind it: until it has waited
  * adapter_cycle_s, then nobody overtakes it any more, the adapters in use run dry, and one of them
- * makes room.
- */
+ * makes room. */
 #include "daemon/engine/inside.h"
 
 #include "core/clock.h"

@@ -144,6 +144,10 @@ enum lf_err lf_registry_open_trash(struct lf_registry **out, const char *data_di
  * alone), "bytes", "removed_ms", "age_seconds"}], oldest first; yours. */
 enum lf_err lf_registry_trash_list(struct lf_registry *r, json_t **out,
                                    struct lf_diag *diag) LF_MUST_CHECK;
+/* Of which adapter the thing is that a word of lf_registry_trash_restore means; "": a damaged part.
+ * LF_E_NOT_FOUND: nothing. */
+enum lf_err lf_registry_trash_name(struct lf_registry *r, const char *word,
+                                   char name[LF_NAME_MAX + 1], struct lf_diag *diag) LF_MUST_CHECK;
 /* What came back. */
 struct lf_restored {
     char name[LF_NAME_MAX + 1];

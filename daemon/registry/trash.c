@@ -201,6 +201,22 @@ enum lf_err lf_registry_trash_list(struct lf_registry *r, json_t **out, struct l
     return rc;
 }
 
+enum lf_err lf_registry_trash_name(struct lf_registry *r, const char *word,
+                                   char name[LF_NAME_MAX + 1], struct lf_diag *diag)
+{
+    struct lf_trashed t;
+    lf_names_auto all = {0};
+    size_t i = 0;
+    lf_lock_auto held = lf_lock(&r->edit);
+    enum lf_err rc = lf_trash_entries(r, &all, diag) ?: lf_trash_find(r, &all, word, &i, diag);
+    rc = rc ?: lf_trash_look(r, all.at[i], &t, diag);
+    if (rc != LF_OK)
+        return rc;
+    snprintf(name, LF_NAME_MAX + 1, "%s", t.name);
+    json_decref(t.note);
+    return LF_OK;
+}
+
 /* ---- Away ------------------------------------------------------------------------------------ */
 
 static enum lf_err throw_away(struct lf_registry *r, const char *entry, int64_t *bytes,
