@@ -10,6 +10,15 @@ static int64_t step_rows(const struct lf_train_settings *s)
     return (int64_t)s->batch_size * s->accumulation;
 }
 
+/* Few rows, passed over three times, are too few steps to learn anything. */
+static double epochs_of(const struct lf_train_settings *s, int64_t n)
+{
+    if (s->epochs > 0)
+        return s->epochs;
+    double wanted = (double)(LF_PLAN_AUTO_STEPS * step_rows(s)) / (double)n;
+    return fmin(fmax(wanted, LF_PLAN_AUTO_EPOCHS), LF_PLAN_AUTO_EPOCHS_MOST);
+}
+
 enum lf_err lf_plan_init(struct lf_plan *p, const struct lf_dataset *d,
                          const struct lf_train_settings *s, struct lf_diag *diag)
 {
@@ -17,7 +26,7 @@ enum lf_err lf_plan_init(struct lf_plan *p, const struct lf_dataset *d,
     int64_t n = lf_dataset_rows(d), full = step_rows(s);
     if (n > UINT32_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "%lld rows are too many", (long long)n);
-    p->n_rows = s->steps > 0 ? s->steps * full : llround(s->epochs * (double)n);
+    p->n_rows = s->steps > 0 ? s->steps * full : llround(epochs_of(s, n) * (double)n);
     if (p->n_rows < 1)
         p->n_rows = 1;
     p->steps = (p->n_rows + full - 1) / full;

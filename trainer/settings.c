@@ -88,7 +88,9 @@ const struct lf_setting lf_settings[] = {
         .help = "of a daemon with several: so many of those that train nothing else divide the "
                 "rows of each batch among them"),
     ROW(steps, INT64, 1, 1e9, 0, .instead_of = "epochs", .help = "optimizer steps"),
-    ROW(epochs, REAL, 1e-6, 1e6, 3, .help = "passes over the rows"),
+    ROW(epochs, RATE, 1e-6, 1e6, 3,
+        .help = "passes over the rows; \"auto\": 3, and more of few rows, up to 25, until they "
+                "make 30 steps"),
     ROW(adam_beta2, REAL, 0, 0.999999, 0.999, LF_SETTING_DECIDES_IF_SET,
         .help = "of the optimizer; 0.95 forgets the first steps' gradients sooner"),
     ROW(weight_decay, REAL, 0, 10, 0, .help = "decoupled with adamw, in the gradient with adam"),
@@ -727,6 +729,8 @@ static enum lf_err print(const struct lf_train_settings *s, bool deciding, struc
             continue;
         if (deciding && t->effect == LF_SETTING_AT_LOWEST)
             set_number(&shown, t, t->lo);
+        if (deciding && t->type == LF_SETTING_RATE && *(double *)field(s, t) == 0)
+            *(double *)field(&shown, t) = t->otherwise;
         lf_buf_printf(out, "%s\n  \"%s\": ", sep, t->key);
         if (json_object_get(lists, t->key))
             lf_json_put(out, json_incref(json_object_get(lists, t->key)),

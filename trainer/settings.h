@@ -68,7 +68,7 @@ struct lf_train_settings {
     int accumulation; /* micro-batches of an optimizer step */
     int devices;      /* that divide its batches' rows, where there are so many */
     int64_t steps;    /* optimizer steps; 0: epochs decide */
-    double epochs;
+    double epochs;    /* 0: auto, by the rows (trainer/plan.h) */
     bool shuffle;
     uint64_t seed;
     int max_length; /* tokens of a row; the prompt is cut from the left first */
@@ -142,7 +142,9 @@ struct lf_setting {
     const char *key;
     enum lf_setting_type type;
     size_t at;                /* of the field in struct lf_train_settings */
-    double lo, hi, otherwise; /* numbers: range and default; words: the default's index */
+    double lo, hi, otherwise; /* numbers: range and default; words: the default's index; of a number
+                                 or "auto": as what "auto" stands in the text of those that decide,
+                                 the default of before there was one; 0: as "auto" */
     enum lf_setting_effect effect;
     const char *help; /* a phrase for people, Markdown */
     const char *const *words;
@@ -153,7 +155,7 @@ struct lf_setting {
 extern const struct lf_setting lf_settings[]; /* ends with a NULL key; in the order of printing */
 
 /* The defaults: those of a person who drops a file and wants a good adapter (rank 16, all-linear,
- * 3 epochs ...). */
+ * 3 epochs or more ...). */
 void lf_train_settings_default(struct lf_train_settings *out);
 /* Defaults, then the preset's values, then the object's members. On error *out is untouched. */
 enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t *obj,

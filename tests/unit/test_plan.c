@@ -40,6 +40,28 @@ static struct lf_dataset *make_rows(const struct lf_train_settings *s)
     return d;
 }
 
+/* Ten rows. */
+static void few_rows_are_passed_over_more_often(void **state)
+{
+    (void)state;
+    static const struct {
+        double epochs;
+        int batch_size, n_rows;
+    } cases[] = {{0, 10, 250}, {0, 2, 60}, {0, 1, 30}, {3, 10, 30}, {1, 2, 10}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lf_train_settings s;
+        struct lf_plan p;
+        lf_train_settings_default(&s);
+        s.batch_size = cases[i].batch_size;
+        s.epochs = cases[i].epochs;
+        struct lf_dataset *d = make_rows(&s);
+        assert_int_equal(lf_plan_init(&p, d, &s, NULL), LF_OK);
+        assert_int_equal(p.n_rows, cases[i].n_rows);
+        lf_plan_free(&p);
+        lf_dataset_free(d);
+    }
+}
+
 static void every_row_comes_once_in_an_epoch(void **state)
 {
     (void)state;
@@ -151,6 +173,7 @@ static void weights_of_a_step_sum_to_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(few_rows_are_passed_over_more_often),
         cmocka_unit_test(every_row_comes_once_in_an_epoch),
         cmocka_unit_test(a_step_is_the_same_from_wherever_it_is_reached),
         cmocka_unit_test(weights_of_a_step_sum_to_one),
