@@ -6,6 +6,7 @@
 #include "core/grow.h"
 #include "core/json.h"
 #include "land/limits.h"
+#include "model/model.h"
 #include "text/tokenizer.h"
 #include "land/features.h"
 #include "land/host.h"
@@ -14,7 +15,6 @@
 #include "land/spread.h"
 #include "land/task.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -92,33 +92,6 @@ static enum lf_err cell_end(struct study_run *r, struct lf_cell *c, enum lf_cell
 
 /* ---- Preparing ------------------------------------------------------------------------------- */
 
-/* What a checkpoint is, without reading all of it: its config and its files' sizes. */
-static enum lf_err base_digest(char out[LF_SHA256_HEX], const char *dir, struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    if (lf_path_join(path, dir, "config.json", diag) != LF_OK)
-        return LF_E_INVALID;
-    enum lf_err rc = lf_sha256_file(out, path, diag);
-    struct dirent **names;
-    int n = rc == LF_OK ? scandir(dir, &names, NULL, alphasort) : 0;
-    if (rc != LF_OK || n < 0)
-        return rc != LF_OK ? rc : lf_fail_errno(diag, errno, "%s", dir);
-    lf_buf_auto text = {0};
-    lf_buf_puts(&text, out);
-    for (int i = 0; i < n; i++) {
-        size_t len = strlen(names[i]->d_name), end = sizeof ".safetensors" - 1;
-        if (len > end && strcmp(names[i]->d_name + len - end, ".safetensors") == 0 &&
-            snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name) < (int)sizeof path)
-            lf_buf_printf(&text, "\n%s %lld", names[i]->d_name, (long long)lf_file_size(path));
-        free(names[i]);
-    }
-    free(names);
-    rc = text.rc == LF_OK ? LF_OK : lf_fail(diag, text.rc, "no memory");
-    if (rc == LF_OK)
-        lf_sha256_hex(out, text.data, text.len);
-    return rc;
-}
-
 /* Settings and key of a task's cells; those that are done already become so. */
 static enum lf_err task_cells(struct study_run *r, int task, const json_t *own,
                               char bases[][LF_SHA256_HEX], struct lf_diag *diag)
@@ -181,7 +154,7 @@ static enum lf_err prepare_all(struct study_run *r, struct lf_diag *diag)
     r->test = calloc((size_t)r->s->n_tasks, sizeof *r->test);
     enum lf_err rc = bases && r->test ? LF_OK : lf_no_memory(diag, "the study");
     for (int b = 0; b < r->s->n_bases && rc == LF_OK; b++)
-        rc = base_digest(bases[b], r->s->bases[b].dir, diag);
+        rc = lf_model_dir_digest(bases[b], r->s->bases[b].dir, diag);
     for (int k = 0; k < r->s->n_tasks && rc == LF_OK; k++) {
         struct lf_diag why = {""};
         enum lf_err bad = prepare_task(r, k, bases, &why);

@@ -9,6 +9,7 @@
 #define LF_MODEL_MODEL_H
 
 #include "core/err.h"
+#include "core/file.h"
 #include "gpu/ops.h"
 #include "text/chat.h"
 #include "model/config.h"
@@ -73,6 +74,10 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
 /* Description, tokenizer and chat template alone: for who makes rows of a data set and no more. */
 enum lf_err lf_model_open_text(struct lf_model **out, const char *dir,
                                struct lf_diag *diag) LF_MUST_CHECK;
+/* What a checkpoint's directory is, without reading all of it: SHA-256 over its config.json and its
+ * safetensors files' names and sizes. */
+enum lf_err lf_model_dir_digest(char out[LF_SHA256_HEX], const char *dir,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 /* Random weights of a shape (lf_config_shape), reproducible from the seed; for benchmarks, and for
  * plans: on a device that is on paper they have no values. */
 enum lf_err lf_model_random(struct lf_model **out, struct lf_stream *stream,
