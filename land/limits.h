@@ -17,10 +17,6 @@
 #define LF_SOCKET_BYTES_MAX 100            /* a unix socket's path has 107 */
 #define LF_DAEMON_LOG_MAX (64 << 20)       /* read of a daemon's log, for why it died */
 #define LF_DAEMON_ARGS_MAX 64              /* of a daemon's command line */
-#define LF_DEATHS_MAX 3         /* of a base's daemon, without a cell that ended in between */
-#define LF_SLURM_OPTIONS_MAX 64 /* of sbatch, that a user gives */
-#define LF_SLURM_ANSWER_MAX (16u << 20) /* bytes that squeue prints: a line an element */
-#define LF_SLURM_ELEMENTS_MAX (LF_LAND_BASES_MAX * LF_LAND_TASKS_MAX)
-#define LF_SLURM_TRIES_MAX 3 /* of an element, without anything that came of the one before */
+#define LF_DEATHS_MAX 3 /* of a base's daemon, without a cell that ended in between */
 
 #endif

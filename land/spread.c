@@ -1,9 +1,9 @@
 /* A study over an array job. */
 #include "land/spread.h"
 
-#include "core/clock.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "slurm/array.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,15 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SQUEUE_NS (2ull * LF_NS_PER_S) /* between questions to Slurm */
-#define LOOK_NS (200 * LF_NS_PER_MS)
-
-struct slurm_element {
+struct spread_element {
     int base, first, n; /* of the study's tasks */
-    bool wanted;        /* a cell of it has not ended */
-    int tries;          /* that were submitted since something came of it */
-    double progress;    /* of its own status, the most */
-    bool submitted;     /* in this run: its status is of no run before */
 };
 
 struct spread {
@@ -27,9 +20,8 @@ struct spread {
     const struct lf_study *s;
     const struct lf_slurm *slurm;
     const struct lf_spread_hooks *hooks;
-    char command[4 * LF_PATH_MAX];
-    struct slurm_element *elements; /* (n) */
-    bool *flags;                    /* (n) for Slurm's answers */
+    struct spread_element *elements; /* (n) */
+    bool *open;                      /* (n) a cell of it has not ended */
     int n;
 };
 
@@ -38,7 +30,7 @@ static bool has_ended(const struct lf_cell *c)
     return c->state == LF_CELL_DONE || c->state == LF_CELL_FAILED;
 }
 
-static bool is_of(const struct slurm_element *e, const struct lf_cell *c)
+static bool is_of(const struct spread_element *e, const struct lf_cell *c)
 {
     return c->base == e->base && c->task >= e->first && c->task < e->first + e->n;
 }
@@ -78,7 +70,7 @@ static json_t *entry_with(const json_t *list, int i, const char *key, json_t *va
 static enum lf_err write_study(const struct spread *x, int k, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
-    const struct slurm_element *e = &x->elements[k];
+    const struct spread_element *e = &x->elements[k];
     json_t *j = lf_json_copy(x->s->file), *tasks = json_array();
     const json_t *bases = json_object_get(x->s->file, "bases");
     json_object_set_new(j, "name", json_string(x->s->name));
@@ -102,22 +94,25 @@ static enum lf_err write_study(const struct spread *x, int k, struct lf_diag *di
     return rc ?: lf_json_write(path, j, JSON_INDENT(1), diag);
 }
 
-static enum lf_err write_command(struct spread *x, const char *device, struct lf_diag *diag)
+/* A status of an earlier run is none: what failed in it is tried again. */
+static enum lf_err prepare(void *arg, int k, struct lf_diag *diag)
 {
-    char self[LF_PATH_MAX];
-    lf_buf_auto text = {.max = sizeof x->command - 1};
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n < 0)
-        return lf_fail_errno(diag, errno, "/proc/self/exe");
-    self[n] = '\0';
-    lf_buf_puts(&text, "exec ");
-    (void)!lf_slurm_quote(&text, self);
-    lf_buf_puts(&text, " land run \"$SLURM_ARRAY_TASK_ID/study.json\" --out "
-                       "\"$SLURM_ARRAY_TASK_ID/out\" --quiet");
+    char status[LF_PATH_MAX];
+    enum lf_err rc =
+        write_study(arg, k, diag) ?: element_path(status, arg, k, "out/status.json", diag);
+    if (rc == LF_OK)
+        unlink(status);
+    return rc;
+}
+
+static enum lf_err print_command(struct lf_buf *out, const char *device, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_slurm_self(out, diag);
+    lf_buf_puts(out, " land run \"$SLURM_ARRAY_TASK_ID/study.json\" --out "
+                     "\"$SLURM_ARRAY_TASK_ID/out\" --quiet");
     if (device)
-        lf_buf_printf(&text, " --device %s", device);
-    snprintf(x->command, sizeof x->command, "%s", lf_buf_str(&text));
-    return text.rc == LF_OK ? LF_OK : lf_fail(diag, text.rc, "the command is too long");
+        lf_buf_printf(out, " --device %s", device);
+    return rc == LF_OK && out->rc != LF_OK ? lf_no_memory(diag, "a command") : rc;
 }
 
 /* ---- What came of it ------------------------------------------------------------------------- */
@@ -150,20 +145,19 @@ static struct lf_cell *find(const struct lf_grid *g, const struct lf_cell *c, co
     return NULL;
 }
 
-/* Looks at an element's status. ended: it runs no more, and was started by this run. */
-static enum lf_err take(struct spread *x, int k, bool ended, struct lf_diag *diag)
+/* Looks at an element's status. */
+static enum lf_err take(void *arg, int k, bool ended, bool *open, double *progress,
+                        struct lf_diag *diag)
 {
     char dir[LF_PATH_MAX];
     struct lf_grid g;
-    struct slurm_element *e = &x->elements[k];
+    struct spread *x = arg;
+    const struct spread_element *e = &x->elements[k];
     enum lf_err rc = element_path(dir, x, k, "out", diag);
     if (rc != LF_OK || lf_grid_read(&g, dir, NULL) != LF_OK)
         return rc;
-    if (lf_grid_progress(&g) > e->progress) {
-        e->progress = lf_grid_progress(&g);
-        e->tries = 0;
-    }
-    e->wanted = false;
+    *progress = lf_grid_progress(&g);
+    *open = false;
     for (int i = 0; i < n_cells(x) && rc == LF_OK; i++) {
         struct lf_cell *c = &x->f->cells[i];
         if (!is_of(e, c) || has_ended(c))
@@ -177,80 +171,45 @@ static enum lf_err take(struct spread *x, int k, bool ended, struct lf_diag *dia
             c->state = theirs->state;
             c->progress = theirs->progress;
         }
-        e->wanted = e->wanted || !has_ended(c);
+        *open = *open || !has_ended(c);
     }
     lf_grid_free(&g);
     return rc;
 }
 
-/* Nothing comes of it, however often it is tried. */
-static enum lf_err give_up(struct spread *x, int k, struct lf_diag *diag)
+static enum lf_err give_up(void *arg, int k, const char *reason, struct lf_diag *diag)
 {
-    char reason[LF_DIAG_MAX];
+    struct spread *x = arg;
     enum lf_err rc = LF_OK;
-    snprintf(reason, sizeof reason, "element %d ended %d times without a result: %.200s/%d.log", k,
-             LF_SLURM_TRIES_MAX, x->slurm->dir, k);
     for (int i = 0; i < n_cells(x) && rc == LF_OK; i++)
         if (is_of(&x->elements[k], &x->f->cells[i]) && !has_ended(&x->f->cells[i]))
             rc = x->hooks->ended(x->hooks->arg, &x->f->cells[i], LF_CELL_FAILED, reason, diag);
-    x->elements[k].wanted = false;
     return rc;
 }
 
+static enum lf_err look(void *arg, struct lf_diag *diag)
+{
+    const struct spread *x = arg;
+    return x->hooks->look(x->hooks->arg, diag);
+}
+
 /* ---- The array ------------------------------------------------------------------------------- */
-
-static enum lf_err submit(struct spread *x, const bool *wanted, struct lf_diag *diag)
-{
-    char status[LF_PATH_MAX];
-    enum lf_err rc = LF_OK;
-    for (int k = 0; k < x->n && rc == LF_OK; k++) {
-        if (!wanted[k])
-            continue;
-        rc = write_study(x, k, diag) ?: element_path(status, x, k, "out/status.json", diag);
-        if (rc == LF_OK)
-            unlink(status); /* what failed in an earlier run is tried again */
-        x->elements[k].submitted = true;
-        x->elements[k].tries++;
-    }
-    return rc ?: lf_slurm_submit(x->slurm, x->command, wanted, x->n, diag);
-}
-
-/* Takes in what has come; what is open and runs no more is submitted. *open: something is. */
-static enum lf_err turn(struct spread *x, bool *open, struct lf_diag *diag)
-{
-    bool again = false;
-    enum lf_err rc = lf_slurm_live(x->slurm, x->flags, x->n, diag);
-    *open = false;
-    for (int k = 0; k < x->n && rc == LF_OK; k++) {
-        struct slurm_element *e = &x->elements[k];
-        bool live = x->flags[k];
-        rc = e->wanted ? take(x, k, !live && e->submitted, diag) : LF_OK;
-        x->flags[k] = rc == LF_OK && e->wanted && !live;
-        if (x->flags[k] && e->tries == LF_SLURM_TRIES_MAX) {
-            rc = give_up(x, k, diag);
-            x->flags[k] = false;
-        }
-        again = again || x->flags[k];
-        *open = *open || e->wanted;
-    }
-    return rc != LF_OK || !again ? rc : submit(x, x->flags, diag);
-}
 
 static enum lf_err plan(struct spread *x, int tasks, struct lf_diag *diag)
 {
     int groups = (x->s->n_tasks + tasks - 1) / tasks;
     x->n = groups * x->s->n_bases;
     x->elements = calloc((size_t)x->n, sizeof *x->elements);
-    x->flags = calloc((size_t)x->n, sizeof *x->flags);
-    if (!x->elements || !x->flags)
+    x->open = calloc((size_t)x->n, sizeof *x->open);
+    if (!x->elements || !x->open)
         return lf_no_memory(diag, "the study");
     for (int k = 0; k < x->n; k++) {
-        struct slurm_element *e = &x->elements[k];
-        *e = (struct slurm_element){.base = k / groups, .first = k % groups * tasks, .n = tasks};
+        struct spread_element *e = &x->elements[k];
+        *e = (struct spread_element){.base = k / groups, .first = k % groups * tasks, .n = tasks};
         if (e->first + e->n > x->s->n_tasks)
             e->n = x->s->n_tasks - e->first;
         for (int i = 0; i < n_cells(x); i++)
-            e->wanted = e->wanted || (is_of(e, &x->f->cells[i]) && !has_ended(&x->f->cells[i]));
+            x->open[k] = x->open[k] || (is_of(e, &x->f->cells[i]) && !has_ended(&x->f->cells[i]));
     }
     return LF_OK;
 }
@@ -259,16 +218,13 @@ enum lf_err lf_spread_run(struct lf_grid *f, const struct lf_study *s, const cha
                           const struct lf_slurm *slurm, int tasks,
                           const struct lf_spread_hooks *hooks, struct lf_diag *diag)
 {
-    struct spread x = {.f = f, .s = s, .slurm = slurm, .hooks = hooks};
-    bool open = true;
-    enum lf_err rc = plan(&x, tasks, diag) ?: write_command(&x, device, diag);
-    while (rc == LF_OK && open) {
-        rc = turn(&x, &open, diag);
-        for (uint64_t end = lf_clock_ns() + SQUEUE_NS; rc == LF_OK && open && lf_clock_ns() < end;
-             lf_clock_sleep(LOOK_NS))
-            rc = hooks->look(hooks->arg, diag);
-    }
+    struct spread x = {.f = f, .s = s, .hooks = hooks, .slurm = slurm};
+    const struct lf_slurm_work work = {
+        .prepare = prepare, .take = take, .give_up = give_up, .look = look, .arg = &x};
+    lf_buf_auto command = {0};
+    enum lf_err rc = plan(&x, tasks, diag) ?: print_command(&command, device, diag);
+    rc = rc ?: lf_slurm_run(slurm, lf_buf_str(&command), x.open, x.n, &work, diag);
     free(x.elements);
-    free(x.flags);
+    free(x.open);
     return rc;
 }

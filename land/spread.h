@@ -5,13 +5,12 @@
  *     DIR/slurm/K/out/         its folder (land/grid.h)
  *     DIR/slurm/K.log          what it printed
  *
- * Elements go on where they were, whoever ended them: a lost node, a time limit, scancel. What
- * follows them may end as well, and be started again. One thread. */
+ * Elements go on where they were, whoever ended them (slurm/array.h). One thread. */
 #ifndef LF_LAND_SPREAD_H
 #define LF_LAND_SPREAD_H
 
 #include "land/grid.h"
-#include "land/slurm.h"
+#include "slurm/slurm.h"
 
 /* How a cell that ended is taken in, and what is done between looks; an error ends all. */
 struct lf_spread_hooks {

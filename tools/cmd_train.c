@@ -5,20 +5,23 @@
 #include "tools/hub_cache.h"
 #include "tools/interrupt.h"
 #include "tools/train_here.h"
+#include "tools/train_slurm.h"
 
 #include <stdio.h>
 
 /* ---- Here ------------------------------------------------------------------------------------ */
 
 static enum lf_err train_here(const struct lf_train_flags *o, const struct lf_args *args,
-                              int *status, struct lf_diag *diag)
+                              const struct lf_usage *u, int *status, struct lf_diag *diag)
 {
     int failed = 0;
     char base[LF_PATH_MAX];
     struct lf_train_list l = {0};
     enum lf_err rc = lf_hub_base(base, o->o.base, o->o.quiet, diag);
     rc = rc ?: lf_train_list_make(&l, o, base, args, diag);
-    rc = rc ?: lf_train_here(o, &l, &failed, diag);
+    if (rc == LF_OK)
+        rc = o->slurm ? lf_train_slurm(o, &l, base, u, &failed, diag)
+                      : lf_train_here(o, &l, &failed, diag);
     lf_train_list_free(&l);
     *status = failed > 0;
     return rc;
@@ -45,18 +48,18 @@ static enum lf_err train_there(const struct lf_train_flags *o, const char *name,
     return LF_OK;
 }
 
-/* The training is done in this process: the base is named here, and no preset's. */
+/* The training is done without a daemon: the base is named here, and no preset's. */
 static bool is_here(const struct lf_args *args, const struct lf_usage *u)
 {
-    return args->n == 0 || lf_option_given(args, u, "base");
+    return args->n == 0 || lf_option_given(args, u, "base") || lf_option_given(args, u, "slurm");
 }
 
 /* What only one of the ways knows is refused with the others, unless it is a preset. */
 static const char *misplaced(const struct lf_args *args, const struct lf_usage *u)
 {
     static const char *const here[] = {
-        "out",         "init-adapter", "log",       "curve", "checkpoint", "quant", "device",
-        "tensorboard", "mlflow",       "recompute", "gpu",   "seats",      NULL};
+        "out",    "init-adapter", "log", "curve", "checkpoint",  "quant",  "device", "tensorboard",
+        "mlflow", "recompute",    "gpu", "seats", "slurm-tasks", "sbatch", NULL};
     static const char *const there[] = {"url", "api-key-file", NULL};
     for (const char *const *name = is_here(args, u) ? there : here; *name; name++)
         if (lf_option_given(args, u, *name))
@@ -80,6 +83,10 @@ static int check_here(const struct lf_train_flags *o, const struct lf_args *args
     const char *one = args->n > 0 ? single(args, u) : NULL;
     if (one)
         return lf_usage_error(u, "--%s is of a training of --dataset alone", one);
+    if (o->slurm && args->n == 0)
+        return lf_usage_error(u, "--slurm trains adapters of arguments, files of rows or folders");
+    if (!o->slurm && (o->slurm_tasks || o->sbatch.n))
+        return lf_usage_error(u, "--slurm-tasks and --sbatch are of --slurm");
     if (o->curve && !o->log)
         return lf_usage_error(u, "--curve is drawn from --log");
     if (args->n == 0 && !o->dataset)
@@ -123,7 +130,9 @@ static const char about[] =
     "its name. An argument is a file of rows, or a folder as an adapter has it: "
     "dataset.jsonl, eval.jsonl, config.json and template. The same command goes on where it "
     "was killed, and trains what failed, or has other rows or settings than before; "
-    "result.json says how each ended.\n\n"
+    "result.json says how each ended. With --slurm, Slurm trains them, in groups, on cards of its "
+    "own, which must reach the base, the rows and --out under the same paths; elements whose node "
+    "is lost, or whose time is over, go on where they were.\n\n"
     "Exit status: 0 when all are trained, 1 when one failed.";
 
 int lf_cmd_train(int argc, char **argv)
@@ -163,6 +172,12 @@ int lf_cmd_train(int argc, char **argv)
         LF_OFFLINE_OPTION_QUANT(flags.o),
         LF_OFFLINE_OPTIONS_COMPUTE(flags.o),
         LF_CREW_OPTIONS(flags.seats),
+        {"slurm", 0, LF_OPT_FLAG, NULL, &flags.slurm,
+         "train in an array job of Slurm: an element for each group of adapters"},
+        {"slurm-tasks", 0, LF_OPT_INT, "N", &flags.slurm_tasks,
+         "adapters in an element, which trains them together; 0: as many as fuse",
+         .hi = LF_JOBS_FUSED_MAX},
+        LF_SBATCH_OPTION(flags.sbatch),
         LF_REMOTE_OPTIONS(flags.remote),
         {"quiet", 0, LF_OPT_FLAG, NULL, &flags.o.quiet, "no progress bar"},
         {"json", 0, LF_OPT_FLAG, NULL, &flags.json, "print the result as JSON"},
@@ -177,7 +192,8 @@ int lf_cmd_train(int argc, char **argv)
         .examples =
             "  lorafs train viggo train.jsonl -e test.jsonl && lorafs wait viggo\n"
             "  lorafs train -b share/base -i train.jsonl -c config.json -o out -l log.jsonl\n"
-            "  lorafs train -b share/base -o out tasks/*/"};
+            "  lorafs train -b share/base -o out tasks/*/\n"
+            "  lorafs train -b share/base -o out --slurm --sbatch=--gres=gpu:1 tasks/*/"};
     struct lf_args args;
     if (!lf_options_parse(&args, &usage, argc, argv))
         return args.status;
@@ -186,7 +202,7 @@ int lf_cmd_train(int argc, char **argv)
         return status;
     lf_interrupt_watch();
     struct lf_diag diag = {""};
-    enum lf_err rc = is_here(&args, &usage) ? train_here(&flags, &args, &status, &diag)
+    enum lf_err rc = is_here(&args, &usage) ? train_here(&flags, &args, &usage, &status, &diag)
                                             : train_there(&flags, args.v[0], &diag);
     return rc == LF_OK ? status : lf_command_failed(&usage, rc, &diag);
 }

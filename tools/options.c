@@ -1,6 +1,7 @@
 /* Command lines: parsing by the table, and the help page that the table makes. */
 #include "tools/options.h"
 
+#include "core/buf.h"
 #include "core/limits.h"
 #include "core/nearest.h"
 #include "tools/conf.h"
@@ -430,6 +431,64 @@ bool lf_option_given(const struct lf_args *args, const struct lf_usage *u, const
     const struct lf_option *o = find_long(u, name, strlen(name));
     lf_assert(o);
     return args->given >> (o - u->options) & 1;
+}
+
+/* ---- Back into words ------------------------------------------------------------------------- */
+
+/* The value as it would be given; false: as where it is not given. A flag has none. */
+static bool print_value(struct lf_buf *out, const struct lf_option *o)
+{
+    switch (o->kind) {
+    case LF_OPT_FLAG:
+        return *(const bool *)o->out;
+    case LF_OPT_STR: {
+        const char *text = *(const char *const *)o->out;
+        lf_buf_printf(out, "=%s", text ? text : "");
+        return text != NULL;
+    }
+    case LF_OPT_INT:
+    case LF_OPT_BYTES:
+        lf_buf_printf(out, "=%lld", (long long)*(const int64_t *)o->out);
+        return true;
+    case LF_OPT_REAL:
+        lf_buf_printf(out, "=%.17g", *(const double *)o->out);
+        return true;
+    case LF_OPT_CHOICE: {
+        const char *word = o->value;
+        for (int i = *(const int *)o->out; i > 0; i--)
+            word += strcspn(word, "|") + 1;
+        lf_buf_printf(out, "=%.*s", (int)strcspn(word, "|"), word);
+        return true;
+    }
+    case LF_OPT_INTS: {
+        const struct lf_option_ints *list = o->out;
+        for (int i = 0; i < list->n; i++)
+            lf_buf_printf(out, "%c%lld", i ? ',' : '=', (long long)list->v[i]);
+        return list->n > 0;
+    }
+    case LF_OPT_STRS:
+        break;
+    }
+    return false;
+}
+
+void lf_options_words(const struct lf_usage *u, const char *const *names,
+                      void (*word)(void *arg, const char *text), void *arg)
+{
+    for (; *names; names++) {
+        lf_buf_auto text = {0};
+        const struct lf_option *o = find_long(u, *names, strlen(*names));
+        lf_assert(o);
+        const struct lf_option_strs *list = o->kind == LF_OPT_STRS ? o->out : NULL;
+        for (int i = 0; list && i < list->n; i++) {
+            lf_buf_auto each = {0};
+            if (lf_buf_printf(&each, "--%s=%s", o->name, list->s[i]) == LF_OK)
+                word(arg, each.data);
+        }
+        lf_buf_printf(&text, "--%s", o->name);
+        if (!list && print_value(&text, o) && text.rc == LF_OK)
+            word(arg, text.data);
+    }
 }
 
 /* ---- Failures -------------------------------------------------------------------------------- */

@@ -63,6 +63,13 @@ struct lf_option {
     bool required;
 };
 
+/* A row of a command that submits to Slurm; s is a struct lf_option_strs. */
+#define LF_SBATCH_OPTION(s)                                                     \
+    {                                                                           \
+        "sbatch", 0, LF_OPT_STRS, "OPTION", &(s),                               \
+            "an option of sbatch, as --sbatch=--gres=gpu:1; may be given again" \
+    }
+
 struct lf_usage {
     const char *name;     /* "lorafs train" */
     const char *synopsis; /* what follows the name in the usage line: "--base DIR FILE..." */
@@ -89,6 +96,10 @@ bool lf_option_given(const struct lf_args *args, const struct lf_usage *u, const
  * there is none of that name. */
 enum lf_err lf_option_set(const struct lf_usage *u, const char *name, const char *value,
                           struct lf_diag *diag) LF_MUST_CHECK;
+/* The options of these names (NULL-terminated) as they are now, each as words that set it again:
+ * "--set=rank=8". */
+void lf_options_words(const struct lf_usage *u, const char *const *names,
+                      void (*word)(void *arg, const char *text), void *arg);
 /* A wrong command line that the table cannot see ("--prompt and --ids exclude each other"): prints
  * "name: text" and where to look; returns 2. */
 int lf_usage_error(const struct lf_usage *u, const char *fmt, ...) LF_PRINTF(2, 3);

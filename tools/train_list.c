@@ -156,6 +156,7 @@ static enum lf_err one_of(struct lf_train_item *it, const struct lf_train_flags 
     if (stat(arg, &st) != 0)
         return lf_fail_errno(diag, errno, "%s", arg);
     bool is_dir = S_ISDIR(st.st_mode);
+    it->arg = arg;
     enum lf_err rc = name_of(it->name, arg, is_dir, diag);
     if (rc == LF_OK && is_dir) {
         rc = lf_path_join(it->rows, arg, lf_files[LF_FILE_DATASET].disk, diag);
@@ -238,6 +239,13 @@ enum lf_err lf_train_result_write(const struct lf_train_item *it, json_t *report
     if (rc != LF_OK)
         json_decref(j);
     return rc ?: lf_json_write(path, j, RESULT_FLAGS, diag);
+}
+
+enum lf_err lf_train_result_forget(const struct lf_train_item *it, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_path_join(path, it->dir, "result.json", diag);
+    return rc != LF_OK || !lf_file_exists(path) ? rc : lf_file_remove(path, diag);
 }
 
 static void print_real(const json_t *r, const char *key, const char *what)

@@ -29,10 +29,14 @@ struct lf_train_flags {
     double checkpoint_seconds;
     int recompute;
     bool json;
+    bool slurm;
+    int64_t slurm_tasks; /* adapters of an element; 0: as many as fuse */
+    struct lf_option_strs sbatch;
 };
 
 struct lf_train_item {
     char name[LF_NAME_MAX + 1]; /* "": the one of --dataset */
+    const char *arg;            /* that it is of; borrowed */
     char rows[LF_PATH_MAX];
     char eval[LF_PATH_MAX];       /* "": none */
     char dir[LF_PATH_MAX];        /* NAME/; "": the one of --dataset has none */
@@ -65,6 +69,9 @@ json_t *lf_train_result_read(const struct lf_train_item *it);
  * and the reason. */
 enum lf_err lf_train_result_write(const struct lf_train_item *it, json_t *report, const char *why,
                                   struct lf_diag *diag) LF_MUST_CHECK;
+/* Removes the result.json that is there, whatever it is of. */
+enum lf_err lf_train_result_forget(const struct lf_train_item *it,
+                                   struct lf_diag *diag) LF_MUST_CHECK;
 /* On stdout a line, for people or as JSON; a failure goes to stderr. True: it is done. */
 bool lf_train_result_print(const struct lf_train_item *it, const json_t *result, bool json);
 

@@ -1,5 +1,5 @@
-# `lorafs land run --slurm` with a Slurm of three nodes on this machine: what was on a node that is
-# killed runs again, results are files of the study, and nothing is submitted twice.
+# `lorafs land run --slurm` and `lorafs train --slurm` with a Slurm of three nodes on this machine:
+# what was on a node that is killed runs again, results are files, and nothing is submitted twice.
 . "$TEST_LIB/common.sh"
 need slurmctld slurmd sbatch squeue scontrol munged
 [ "$(id -u)" = 0 ] || skip "Slurm's daemons want to be root"
@@ -81,7 +81,8 @@ run() {
         --sbatch=--no-requeue "$@" >"$WORK/matrix" 2>>"$WORK/run.log" 3>&-
 }
 trained() { grep -qs '"event":"step"' "$OUT/slurm/$1"/out/daemons/*/adapters/*/log.jsonl; }
-element_on() { squeue -h -r -o '%N %K' | sed -n "s/^$1 //p"; }
+node_of() { squeue -h -r -o '%N %K' | sed -n "s/ $1\$//p"; }
+jobs() { scontrol show job | grep -o '^JobId=[0-9]*'; }
 # A node that loses its power: all that ran on it is gone at once, and Slurm is told so, as an
 # administrator or a health check would.
 processes_on() {
@@ -98,7 +99,7 @@ processes_on() {
 power_off() {
     local lost
     lost=$(processes_on "$1")
-    [ -n "$lost" ] || fail "nothing runs on $1"
+    [ -n "$lost" ] || fail "nothing runs on '$1': $(squeue -h -r)"
     # shellcheck disable=SC2086
     kill -KILL "${NODE[$1]}" $lost 2>/dev/null || true
     wait "${NODE[$1]}" 2>/dev/null || true
@@ -108,9 +109,7 @@ power_off() {
 run &
 RUN=$!
 wait_until 90 trained 1 || fail "it does not train: $(cat "$WORK/run.log" "$OUT"/slurm/*.log)"
-victim=$(squeue -h -r -o '%N %K' | sed -n 's/ 1$//p')
-[ -n "$victim" ] || fail "element 1 is nowhere: $(squeue -h -r)"
-power_off "$victim"
+power_off "$(node_of 1)"
 status=0
 wait $RUN || status=$?
 cat "$WORK/matrix" >&2
@@ -126,6 +125,40 @@ done
 "$lorafs" land status "$OUT" >/dev/null
 
 # Nothing is left to do: nothing is submitted.
-scontrol show job >"$WORK/jobs" 2>&1
+jobs >"$WORK/jobs"
 run
-scontrol show job | cmp - "$WORK/jobs" || fail "the same study was submitted again"
+jobs | cmp - "$WORK/jobs" || fail "the same study was submitted again"
+
+# Adapters without a study: two elements on the two nodes that are left, one of which is killed.
+mkdir "$WORK/umbrella"
+cp "$WORK/data/umbrella/train.jsonl" "$WORK/umbrella/dataset.jsonl"
+printf '{"rank": 4}' >"$WORK/umbrella/config.json"
+cp "$WORK/data/gloves/train.jsonl" "$WORK/gloves.jsonl"
+train() {
+    "$lorafs" train -b "$BASE" -o "$WORK/adapters" -d cpu -t 1 --set steps=20 --set batch_size=4 \
+        --set max_length=48 --checkpoint-seconds 0 --slurm --slurm-tasks 1 --sbatch=--no-requeue \
+        "$WORK/umbrella/" "$WORK/gloves.jsonl" "$@" >"$WORK/said" 2>"$WORK/train.log" 3>&-
+}
+train &
+RUN=$!
+checkpointed() { [ -e "$WORK/adapters/gloves/checkpoint/checkpoint.safetensors" ]; }
+wait_until 90 checkpointed || fail "$(cat "$WORK/train.log" "$WORK"/adapters/.slurm/*.log)"
+power_off "$(node_of 1)"
+status=0
+wait $RUN || status=$?
+[ $status = 0 ] || fail "status $status: $(cat "$WORK/train.log" "$WORK"/adapters/.slurm/*.log)"
+[ "$(grep -c ': 20 steps over 16 rows, ' "$WORK/said")" = 2 ] || fail "$(cat "$WORK/said")"
+grep -q '^gloves: resumed at step' "$WORK/adapters/.slurm/1.log" || fail "it began again"
+[ -s "$WORK/adapters/umbrella/adapter/adapter_model.safetensors" ]
+grep -q '"r": 4,' "$WORK/adapters/umbrella/adapter/adapter_config.json"
+jobs >"$WORK/jobs"
+train --json
+jobs | cmp - "$WORK/jobs" || fail "the same adapters were submitted again"
+[ "$(grep -c '"state": "done"' "$WORK/said")" = 2 ]
+
+# One more, whose rows are wrong: it alone is submitted, and the others are as they were.
+echo '{"prompt": "no completion"}' >"$WORK/bad.jsonl"
+if train "$WORK/bad.jsonl"; then fail "wrong rows are no failure"; fi
+grep -q '^bad: .*/bad.jsonl: line 1' "$WORK/train.log" || fail "$(cat "$WORK/train.log")"
+[ "$(grep -c ': 20 steps over 16 rows, ' "$WORK/said")" = 2 ] || fail "$(cat "$WORK/said")"
+[ "$(jobs | wc -l)" = $(($(wc -l <"$WORK/jobs") + 1)) ] || fail "$(scontrol show job)"

@@ -1,8 +1,8 @@
 /* Slurm's commands. */
-#include "land/slurm.h"
+#include "slurm/slurm.h"
 
 #include "core/file.h"
-#include "land/limits.h"
+#include "slurm/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,6 +88,17 @@ enum lf_err lf_slurm_quote(struct lf_buf *out, const char *word)
         else
             lf_buf_putc(out, *word);
     return lf_buf_putc(out, '\'');
+}
+
+enum lf_err lf_slurm_self(struct lf_buf *out, struct lf_diag *diag)
+{
+    char self[LF_PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n < 0)
+        return lf_fail_errno(diag, errno, "/proc/self/exe");
+    self[n] = '\0';
+    lf_buf_puts(out, "exec ");
+    return lf_slurm_quote(out, self) == LF_OK ? LF_OK : lf_no_memory(diag, "a command");
 }
 
 static enum lf_err write_script(const struct lf_slurm *s, const char *command,
