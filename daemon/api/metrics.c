@@ -381,7 +381,11 @@ static void print_vllm(struct lf_buf *out, const struct lf_daemon *d, const stru
     print_adapters(out, u, true);
     lf_buf_puts(out, "\",waiting_lora_adapters=\"");
     print_adapters(out, u, false);
-    lf_buf_printf(out, "\"} %.3f\n", (double)lf_clock_unix_ms() / 1e3);
+    lf_buf_printf(out,
+                  "\"} %.3f\n# HELP vllm:cache_config_info What the KV cache is laid out as.\n"
+                  "# TYPE vllm:cache_config_info gauge\n"
+                  "vllm:cache_config_info{block_size=\"%d\",num_gpu_blocks=\"%d\"} 1\n",
+                  (double)lf_clock_unix_ms() / 1e3, LF_KV_PAGE_TOKENS, pages);
 }
 
 /* The process, by the names of Prometheus' client libraries. */

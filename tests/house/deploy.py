@@ -169,5 +169,85 @@ class Chart(unittest.TestCase):
                     chart.render(values, name="demo", namespace="prod")
 
 
+class Gateway(unittest.TestCase):
+    """share/kubernetes: what stands behind Kubernetes' inference gateway."""
+
+    def setUp(self):
+        files = sorted((SHARE / "kubernetes").glob("*.yaml"))
+        self.objects = [d for f in files
+                        for d in yaml.safe_load_all(f.read_text(encoding="utf-8"))]
+        self.assertGreater(len(self.objects), 8)
+
+    def of(self, kind, name="lorafs"):
+        found = [d for d in self.objects
+                 if (d["kind"], d["metadata"]["name"]) == (kind, name)]
+        self.assertEqual(len(found), 1, (kind, name))
+        return found[0]
+
+    def pods(self):
+        return [self.of("Deployment")["spec"]["template"],
+                self.of("StatefulSet", "lorafs-training")["spec"]["template"]]
+
+    def test_kubernetes_own_are_of_its_schemas(self):
+        for document in self.objects:
+            group = document["apiVersion"].rpartition("/")[0]
+            if group in ("", "apps", "networking.k8s.io"):
+                for version in VERSIONS:
+                    kubernetes_validate.validate(document, version, strict=True)
+
+    def test_a_pool_is_of_the_v1_api(self):
+        pool = self.of("InferencePool")
+        self.assertEqual(pool["apiVersion"], "inference.networking.k8s.io/v1")
+        self.assertEqual(set(pool["spec"]), {"selector", "targetPorts", "endpointPickerRef"})
+        picker = pool["spec"]["endpointPickerRef"]
+        self.assertLessEqual(set(picker), {"group", "kind", "name", "port", "failureMode"})
+        self.assertIn("number", picker["port"])  # of a Service
+        self.assertIn(picker["failureMode"], ("FailOpen", "FailClose"))
+
+    def test_pool_route_services_and_pods_meet(self):
+        pool, serving = self.of("InferencePool")["spec"], self.pods()[0]
+        wanted = pool["selector"]["matchLabels"].items()
+        self.assertEqual([wanted <= p["metadata"]["labels"].items() for p in self.pods()],
+                         [True, False])
+        ports = [p["containerPort"] for p in serving["spec"]["containers"][0]["ports"]]
+        self.assertEqual([p["number"] for p in pool["targetPorts"]], ports)
+        service = self.of("Service", "lorafs-training")["spec"]
+        self.assertEqual([service["selector"].items() <= p["metadata"]["labels"].items()
+                          for p in self.pods()], [False, True])
+        first, rest = self.of("HTTPRoute")["spec"]["rules"]
+        self.assertEqual(first["backendRefs"], [{
+            "group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "lorafs"}])
+        self.assertEqual(rest["backendRefs"], [{
+            "name": "lorafs-training", "port": service["ports"][0]["port"]}])
+        policy = self.of("NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items()
+        for pod in self.pods():
+            self.assertLessEqual(policy, pod["metadata"]["labels"].items())
+        for document in self.objects:
+            if document["kind"] == "InferenceObjective":
+                self.assertEqual(document["spec"]["poolRef"], first["backendRefs"][0])
+
+    def test_what_goes_to_the_pool_are_routes_of_the_daemon(self):
+        routes = json.loads((SHARE.parent / "daemon/api/openapi.json").read_text(encoding="utf-8"))
+        for match in self.of("HTTPRoute")["spec"]["rules"][0]["matches"]:
+            self.assertEqual(match["path"]["type"], "Exact")
+            self.assertIn("post", routes["paths"][match["path"]["value"]])
+
+    def test_daemons_share_a_directory_and_have_volumes(self):
+        page = subprocess.run([os.environ["LORAFSD"], "--help"], capture_output=True, text=True,
+                              check=True).stdout
+        chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+        for pod in self.pods():
+            daemon = pod["spec"]["containers"][0]
+            self.assertEqual(daemon["image"], f'lorafs:{chart["appVersion"]}-cuda')
+            args = dict(a[2:].partition("=")[::2] for a in daemon["args"])
+            self.assertLessEqual(set(args), set(re.findall(r"--([a-z][a-z-]+)", page)))
+            mounts = {m["mountPath"] for m in daemon["volumeMounts"]}
+            self.assertLessEqual({args["share"], args["data"]}, mounts)
+            self.assertGreater(pod["spec"]["terminationGracePeriodSeconds"],
+                               int(args["drain"]) + int(args.get("lame-duck", 0)))
+        self.assertEqual(self.of("PersistentVolumeClaim", "lorafs-shared")["spec"]["accessModes"],
+                         ["ReadWriteMany"])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -33,6 +33,12 @@ has '^lorafs_build_info\{version=".+"\} 1$'
 has '^vllm:num_requests_running\{model_name="base"\} 1$'
 asked='running_lora_adapters="good",waiting_lora_adapters=""'
 has "^vllm:lora_requests_info\{max_lora=\"[0-9]+\",$asked\} [0-9.]+\$"
+# What Kubernetes' inference gateway asks of a model server, by the names of its protocol for vLLM.
+for name in num_requests_waiting num_requests_running kv_cache_usage_perc; do
+    has "^# TYPE vllm:$name gauge\$"
+    has "^vllm:$name\{model_name=\"base\"\} [0-9.]+\$"
+done
+has '^vllm:cache_config_info\{block_size="[1-9][0-9]*",num_gpu_blocks="[1-9][0-9]*"\} 1$'
 has '^process_resident_memory_bytes [0-9]{7,}$'
 
 # A removed one is not spoken of any more.
