@@ -13,6 +13,7 @@
 
 #include "core/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lf_client;
@@ -22,10 +23,13 @@ struct lf_client_call;
 struct lf_client_result {
     enum lf_err rc;   /* LF_OK: the status is 2xx or 304. Else what the daemon's error says, or
                          LF_E_UNREACHABLE, LF_E_IO (the connection broke), LF_E_TIMED_OUT */
+    bool lost;        /* it is no word of the daemon's: the connection failed, or a gateway has no
+                         daemon, and what has become of the call is not known */
     int status;       /* HTTP; 0 where there was no answer */
     const char *body; /* the collected answer, NUL-terminated; borrowed during the callback */
     size_t body_bytes;
     const char *etag;           /* of the file that was sent; NULL: none. Borrowed */
+    uint64_t file_bytes;        /* of the file that a part was sent of; UINT64_MAX: not said */
     const struct lf_diag *diag; /* the reason when rc is not LF_OK; borrowed */
 };
 
@@ -52,7 +56,10 @@ struct lf_client_spec {
     const char *if_match;            /* only while the file has this ETag, else 412; NULL: any */
     size_t reply_max;                /* ceiling of the collected answer; LF_E_TOO_BIG past it */
     int timeout_s;                   /* of the whole call; 0: none */
-    lf_client_data_fn on_data;       /* NULL: the answer is collected for on_done */
+    bool waits; /* for a daemon that is gone (lf_client_patience), and is made again there when it
+                   was lost, if that does no harm: a GET, from where it broke off; a PUT; another
+                   one that was not sent yet */
+    lf_client_data_fn on_data; /* NULL: the answer is collected for on_done */
     lf_client_done_fn on_done;
     void *arg;
 };
@@ -65,13 +72,17 @@ enum lf_err lf_client_new(struct lf_client **out, const char *target, const char
 /* Calls in flight are dropped without their callbacks. */
 void lf_client_free(struct lf_client *h);
 
-/* From now on a daemon from which nothing is heard for that many seconds, though calls wait for it
- * and it is asked whether it is there, is silent: those calls end with LF_E_TIMED_OUT, and new ones
- * fail so at once, until it is heard of again or its socket is closed. 0: it is waited for, as it
- * is after lf_client_new. So who calls pays the time once, however many calls it takes. */
-void lf_client_patience(struct lf_client *h, int seconds);
-/* Seconds since which a silent daemon was heard of last; 0: it is not silent. */
-int64_t lf_client_silent_s(const struct lf_client *h);
+/* From now on the client looks after the daemon. Where nothing is heard of it for `silent` seconds,
+ * though calls wait for it and it is asked whether it is there, or where no connection is made, it
+ * is gone, until it answers again: it is looked for all the time. Calls that wait do so for `away`
+ * seconds from when they lost it, then end; others that it keeps waiting end, and new ones fail, at
+ * once (LF_E_TIMED_OUT where it is silent, else LF_E_UNREACHABLE). So who calls pays the time once,
+ * however many calls it takes. After lf_client_new, and with 0 for `silent`, it is waited for for
+ * ever where it is silent, and a call fails with its connection. */
+void lf_client_patience(struct lf_client *h, int silent, int away);
+bool lf_client_is_gone(const struct lf_client *h);
+/* Seconds since which a daemon that is gone was heard of last. */
+int64_t lf_client_gone_s(const struct lf_client *h);
 
 /* On failure no callback comes. *out is the client's: valid until on_done or lf_client_cancel. */
 enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,

@@ -163,9 +163,17 @@ static enum lf_client_flow load_piece(void *arg, const void *data, size_t n)
     return rc == LF_OK ? LF_CLIENT_TAKEN : LF_CLIENT_ABORT;
 }
 
+static void load_call(struct lf_op *op);
+
 static void load_done(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
+    bool replaced = rc != LF_OK && rc != LF_E_INTERRUPTED && op->answer &&
+                    op->answer->status == LF_HTTP_PRECONDITION_FAILED;
+    if (replaced && lf_stage_truncate(d->incoming, 0) == LF_OK) {
+        load_call(op); /* while it was fetched, and the line was cut: the new one, from its start */
+        return;
+    }
     if (rc == LF_OK && !d->bytes) { /* it may have been emptied meanwhile */
         d->bytes = d->incoming;
         d->incoming = NULL;
@@ -176,10 +184,21 @@ static void load_done(struct lf_op *op, enum lf_err rc)
     use_end(op, rc);
 }
 
+static void load_call(struct lf_op *op)
+{
+    char url[LF_URL_MAX];
+    struct lf_client_spec spec = {
+        .method = "GET", .path = url, .waits = true, .on_data = load_piece};
+    enum lf_err rc = lf_url_node(url, op->node, "");
+    if (rc == LF_OK)
+        lf_op_call(op, &spec, load_done);
+    else
+        load_done(op, rc);
+}
+
 static void load_step(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
-    char url[LF_URL_MAX];
     if (rc != LF_OK || d->bytes) {
         use_end(op, rc);
         return;
@@ -188,14 +207,13 @@ static void load_step(struct lf_op *op, enum lf_err rc)
         lf_op_wait(op, &d->waiters, load_step);
         return;
     }
-    rc = lf_url_node(url, op->node, "") ?: lf_stage_new(&d->incoming, &op->fs->stages);
+    rc = lf_stage_new(&d->incoming, &op->fs->stages);
     if (rc != LF_OK) {
         use_end(op, rc);
         return;
     }
     d->busy = true;
-    struct lf_client_spec spec = {.method = "GET", .path = url, .on_data = load_piece};
-    lf_op_call(op, &spec, load_done);
+    load_call(op);
 }
 
 void lf_draft_load(struct lf_transfer *t, lf_op_step then)
@@ -231,7 +249,7 @@ static void send_done(struct lf_op *op, enum lf_err rc)
     d->emptied = false;
     if (rc == LF_OK && t->train)
         d->trained = t->changes;
-    lf_snapshot_expire(&op->fs->snapshot);
+    lf_snapshot_changed(&op->fs->snapshot, rc);
     idle(d);
     use_end(op, rc);
 }
@@ -261,7 +279,8 @@ static void send_step(struct lf_op *op, enum lf_err rc)
                                   .path = url,
                                   .body_fd = lf_stage_fd(d->bytes),
                                   .body_bytes = lf_stage_bytes(d->bytes),
-                                  .reply_max = LF_REQUEST_REPLY_MAX};
+                                  .reply_max = LF_REQUEST_REPLY_MAX,
+                                  .waits = true};
     lf_op_call(op, &spec, send_done);
 }
 

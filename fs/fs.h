@@ -5,7 +5,8 @@
  *     wait, request           operations that wait; what they request of the daemon
  *     snapshot                the daemon's tree, kept for a moment
  *     draft, removal          files on their way to the daemon; names on their way out
- *     attr, feed, handle      what a name is; streams; what is open
+ *     attr, feed, ahead       what a name is; streams; files that are read
+ *     handle                  what is open
  *     ops_*                   the kernel's requests
  *     mount                   the loop, from the mount to its end
  */
@@ -29,6 +30,7 @@ struct lf_fs {
     LIST_HEAD(, lf_node) removing; /* adapters with hidden names */
     struct lf_timer removal_timer;
     LIST_HEAD(, lf_handle) handles;
+    uint64_t ahead_bytes; /* of blocks that handles read, or have asked for */
     uid_t uid;
     gid_t gid;
     int64_t mounted_ms;

@@ -11,7 +11,6 @@ struct lf_handle *lf_handle_new(struct lf_fs *fs, struct lf_node *n)
     if (!h)
         return NULL;
     h->node = lf_node_hold(n);
-    h->end = UINT64_MAX;
     LIST_INSERT_HEAD(&fs->handles, h, link);
     return h;
 }
@@ -20,6 +19,7 @@ void lf_handle_discard(struct lf_handle *h)
 {
     LIST_REMOVE(h, link);
     lf_feed_free(h->feed);
+    lf_ahead_free(h->ahead);
     lf_buf_free(&h->text);
     free(h);
 }

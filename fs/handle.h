@@ -3,6 +3,7 @@
 #define LF_FS_HANDLE_H
 
 #include "core/buf.h"
+#include "fs/ahead.h"
 #include "fs/feed.h"
 #include "fs/limits.h"
 
@@ -13,12 +14,9 @@ struct lf_handle {
     bool steady;        /* reads the daemon's bytes of one version, whatever is written meanwhile */
     pid_t opener;       /* the process that opened it; 0: not known */
     struct lf_buf text; /* TEXT and its like: the answer; CTL: the unfinished line;
-                           a directory: its names, each ending in NUL;
-                           steady: what was read last and is around it, from text_off on */
-    uint64_t text_off;
-    uint64_t end;              /* steady: bytes of the file, once known; else UINT64_MAX */
-    char etag[LF_FS_ETAG_MAX]; /* of the bytes that are read piece by piece; "": not yet known */
-    struct lf_feed *feed;      /* PROGRESS, GENERATE */
+                           a directory: its names, each ending in NUL */
+    struct lf_feed *feed;   /* PROGRESS, GENERATE */
+    struct lf_ahead *ahead; /* steady, REMOTE: from the first read on */
 };
 
 /* NULL: out of memory. */

@@ -125,7 +125,7 @@ static enum lf_err fs_init(struct lf_fs *fs, const struct lf_mount_options *o, s
     rc = lf_stage_pool_init(&fs->stages, o->staging, diag);
     rc = rc ?: lf_client_new(&fs->client, o->target, o->api_key, o->cacert, diag);
     if (rc == LF_OK)
-        lf_client_patience(fs->client, o->timeout_s);
+        lf_client_patience(fs->client, o->timeout_s, o->wait_s);
     fs->waits.client = fs->snapshot.client = fs->client;
     return rc;
 }

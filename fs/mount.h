@@ -15,6 +15,7 @@ struct lf_mount_options {
     const char *const *fuse; /* (n_fuse) words for mount's -o: "allow_other", "ro,nosuid"... */
     int n_fuse;
     int timeout_s; /* that a daemon may be silent (lf_client_patience) */
+    int wait_s;    /* that reads and writes wait for one that is gone */
     bool foreground;
     const char *log; /* file that messages go to from the background; NULL: nowhere */
 };

@@ -23,7 +23,7 @@ struct ctl_op {
 static void ctl_done(struct lf_op *op, enum lf_err rc)
 {
     size_t written = ((struct ctl_op *)op)->written;
-    lf_snapshot_expire(&op->fs->snapshot);
+    lf_snapshot_changed(&op->fs->snapshot, rc);
     if (rc != LF_OK || written == 0) {
         lf_op_reply(op, rc);
         return;

@@ -25,7 +25,7 @@ static void mkdir_look(struct lf_op *op, enum lf_err rc)
 
 static void mkdir_made(struct lf_op *op, enum lf_err rc)
 {
-    lf_snapshot_expire(&op->fs->snapshot);
+    lf_snapshot_changed(&op->fs->snapshot, rc);
     if (!lf_op_failed(op, rc))
         lf_ops_look(op, mkdir_look);
 }

@@ -61,16 +61,17 @@ static bool is_status(const struct lf_node *n)
 }
 
 /* What is known without the daemon. */
-static enum lf_err stale_status(struct lf_op *op, struct lf_buf *text)
+static enum lf_err stale_status(struct lf_op *op, enum lf_err rc, struct lf_buf *text)
 {
     struct lf_place p;
     lf_node_place(op->node, &p);
     const struct lf_tree *tree = op->fs->snapshot.tree;
     const struct lf_tree_adapter *a = tree ? lf_tree_adapter(tree, p.owner) : NULL;
     if (!a)
-        return LF_E_TIMED_OUT;
-    lf_buf_printf(text, "stale: the daemon has been silent for %lld s; ",
-                  (long long)lf_client_silent_s(op->fs->client));
+        return rc;
+    lf_buf_printf(text, "stale: the daemon has been %s for %lld s; ",
+                  rc == LF_E_TIMED_OUT ? "silent" : "away",
+                  (long long)lf_client_gone_s(op->fs->client));
     return a->current > 0 ? lf_buf_printf(text, "v%lld was served\n", (long long)a->current)
                           : lf_buf_puts(text, "nothing was served\n");
 }
@@ -81,8 +82,8 @@ static void text_arrived(struct lf_op *op, enum lf_err rc)
     struct lf_buf *text = &opening(op)->handle->text;
     if (rc == LF_OK && op->node->kind == LF_KIND_TEXT)
         lf_snapshot_expire(&op->fs->snapshot); /* what status speaks of is listed, too */
-    if (rc == LF_E_TIMED_OUT && is_status(op->node))
-        rc = stale_status(op, text);
+    if (rc != LF_OK && rc != LF_E_INTERRUPTED && r->lost && is_status(op->node))
+        rc = stale_status(op, rc, text);
     else
         rc = rc ?: lf_buf_append(text, r->body, r->body_bytes);
     if (rc == LF_OK && op->node->kind == LF_KIND_JOB && text->len &&
@@ -119,7 +120,8 @@ static void text_ask(struct lf_op *op)
     struct lf_client_spec spec = {.method = "GET",
                                   .path = url,
                                   .reply_max = LF_OPEN_TEXT_MAX,
-                                  .timeout_s = LF_REQUEST_TIMEOUT_S};
+                                  .timeout_s = LF_REQUEST_TIMEOUT_S,
+                                  .waits = !is_status(op->node)};
     enum lf_err rc = text_url(url, op->node);
     if (!lf_op_failed(op, rc))
         lf_op_call(op, &spec, text_arrived);

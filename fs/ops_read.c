@@ -11,18 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HTTP_PRECONDITION_FAILED 412
 #define HTTP_RANGE_NOT_SATISFIABLE 416
 
-/* A steady handle is asked for as little as a line at a time, and nothing of it is cached. */
-#define BLOCK_BYTES (128u << 10)
-
-struct read_op {
+struct log_read {
     struct lf_op op;
-    struct lf_handle *handle; /* open as long as it is read */
     uint64_t off;
     size_t size;
-    bool named; /* by their ETag: other bytes are not wanted */
 };
 
 static void reply_staged(fuse_req_t req, struct lf_stage *s, off_t off, size_t size)
@@ -36,98 +30,38 @@ static void reply_staged(fuse_req_t req, struct lf_stage *s, off_t off, size_t s
     fuse_reply_data(req, &buf, 0);
 }
 
-/* What a steady handle has of the bytes from `off` on; false: it has to be asked for. */
-static bool reply_kept(fuse_req_t req, const struct lf_handle *h, uint64_t off, size_t size)
-{
-    uint64_t kept_end = h->text_off + h->text.len;
-    bool is_over = off >= h->end;
-    if (!is_over &&
-        (off < h->text_off || off >= kept_end || (kept_end - off < size && kept_end != h->end)))
-        return false;
-    size_t n = is_over ? 0 : (size_t)(kept_end - off);
-    fuse_reply_buf(req, is_over ? NULL : h->text.data + (off - h->text_off), n < size ? n : size);
-    return true;
-}
-
-static void read_range(struct lf_op *op);
-
-/* The answer is of the same bytes as those before; the first one says which these are. */
-static bool is_same(struct lf_handle *h, const char *etag)
-{
-    if (h->node->kind == LF_KIND_LOG || !etag) /* it grows */
-        return true;
-    if (!h->etag[0])
-        snprintf(h->etag, sizeof h->etag, "%s", etag);
-    return strcmp(h->etag, etag) == 0;
-}
-
-static size_t asked_bytes(const struct read_op *r)
-{
-    return r->handle->steady && r->size < BLOCK_BYTES ? BLOCK_BYTES : r->size;
-}
-
-static void reply_range(struct read_op *r, const struct lf_client_result *answer)
-{
-    struct lf_handle *h = r->handle;
-    size_t n = answer->body_bytes < r->size ? answer->body_bytes : r->size;
-    fuse_reply_buf(r->op.req, answer->body, n);
-    if (!h->steady)
-        return;
-    if (answer->body_bytes < asked_bytes(r))
-        h->end = r->off + answer->body_bytes;
-    if (r->size >= BLOCK_BYTES)
-        return;
-    lf_buf_reset(&h->text);
-    h->text_off = r->off;
-    if (lf_buf_append(&h->text, answer->body, answer->body_bytes) != LF_OK)
-        lf_buf_free(&h->text); /* then it is asked for anew */
-}
+/* ---- A log ----------------------------------------------------------------------------------- */
 
 static void range_arrived(struct lf_op *op, enum lf_err rc)
 {
-    const struct lf_client_result *answer = op->answer;
-    struct read_op *r = (struct read_op *)op;
-    int status = rc == LF_E_INTERRUPTED ? 0 : answer->status;
-    bool same = rc != LF_OK || is_same(r->handle, answer->etag);
-    if (!same && !r->named) {
-        read_range(op); /* another read came first, and found other bytes */
+    bool past_end =
+        rc != LF_OK && rc != LF_E_INTERRUPTED && op->answer->status == HTTP_RANGE_NOT_SATISFIABLE;
+    if (lf_op_failed(op, past_end ? LF_OK : rc))
         return;
-    }
-    if (!same || status == HTTP_PRECONDITION_FAILED)
-        fuse_reply_err(op->req, ESTALE); /* replaced, and too long ago */
-    else if (status == HTTP_RANGE_NOT_SATISFIABLE)
-        fuse_reply_buf(op->req, NULL, 0); /* past the end */
-    else if (lf_op_failed(op, rc))
-        return;
-    else
-        reply_range(r, answer);
+    fuse_reply_buf(op->req, op->answer->body, past_end ? 0 : op->answer->body_bytes);
     lf_op_end(op);
 }
 
-static void read_range(struct lf_op *op)
+static void read_range(struct log_read *r)
 {
-    struct read_op *r = (struct read_op *)op;
-    const struct lf_handle *h = r->handle;
     char url[LF_URL_MAX];
-    enum lf_err rc = lf_url_node(url, op->node, "");
-    if (lf_op_failed(op, rc))
+    enum lf_err rc = lf_url_node(url, r->op.node, "");
+    if (lf_op_failed(&r->op, rc))
         return;
-    size_t size = asked_bytes(r);
-    r->named = h->etag[0] != '\0';
     struct lf_client_spec spec = {.method = "GET",
                                   .path = url,
                                   .range_off = r->off,
-                                  .range_bytes = size,
-                                  .if_match = r->named ? h->etag : NULL,
-                                  .reply_max = size,
-                                  .timeout_s = LF_REQUEST_TIMEOUT_S};
-    lf_op_call(op, &spec, range_arrived);
+                                  .range_bytes = r->size,
+                                  .reply_max = r->size,
+                                  .timeout_s = LF_REQUEST_TIMEOUT_S,
+                                  .waits = true};
+    lf_op_call(&r->op, &spec, range_arrived);
 }
 
-/* Of a log: not past the size that a stat would tell now. */
+/* Not past the size that a stat would tell now. */
 static void read_log(struct lf_op *op, enum lf_err rc)
 {
-    struct read_op *r = (struct read_op *)op;
+    struct log_read *r = (struct log_read *)op;
     struct stat st;
     double timeout_s;
     rc = rc ?: lf_attr_stat(&st, &timeout_s, op->fs, op->node);
@@ -141,7 +75,38 @@ static void read_log(struct lf_op *op, enum lf_err rc)
     }
     if (r->size > left)
         r->size = (size_t)left;
-    read_range(op);
+    read_range(r);
+}
+
+static void log_read(fuse_req_t req, struct lf_node *n, uint64_t off, size_t size)
+{
+    struct log_read *r = lf_op_new(&lf_ops_fs(req)->waits, req, n, sizeof *r);
+    if (!r)
+        return;
+    r->off = off;
+    r->size = size;
+    lf_ops_look(&r->op, read_log);
+}
+
+/* ---- Any file -------------------------------------------------------------------------------- */
+
+/* Of the daemon's, piece by piece. */
+static void file_read(fuse_req_t req, struct lf_handle *h, uint64_t off, size_t size)
+{
+    struct lf_fs *fs = lf_ops_fs(req);
+    struct lf_ahead_read *r = lf_op_new(&fs->waits, req, h->node, sizeof *r);
+    if (!r)
+        return;
+    if (!h->ahead)
+        h->ahead = lf_ahead_new(fs, h->node);
+    if (!h->ahead) {
+        lf_op_reply(&r->op, LF_E_NO_MEMORY);
+        return;
+    }
+    r->ahead = h->ahead;
+    r->off = off;
+    r->size = size;
+    lf_ahead_read(r);
 }
 
 /* Replies: buf, data, err. */
@@ -179,18 +144,10 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         return;
     }
     uint64_t from = off < 0 ? 0 : (uint64_t)off;
-    if (h->steady && reply_kept(req, h, from, size))
-        return;
-    struct read_op *r = lf_op_new(waits, req, h->node, sizeof *r);
-    if (!r)
-        return;
-    r->handle = h;
-    r->off = from;
-    r->size = size;
     if (kind == LF_KIND_LOG)
-        lf_ops_look(&r->op, read_log);
+        log_read(req, h->node, from, size);
     else
-        read_range(&r->op);
+        file_read(req, h, from, size);
 }
 
 /* Replies: poll, err. */

@@ -22,7 +22,7 @@ static void rmdir_done(struct lf_op *op, enum lf_err rc)
         lf_node_drop_adapter(&op->fs->nodes, op->node);
         rc = LF_OK;
     }
-    lf_snapshot_expire(&op->fs->snapshot);
+    lf_snapshot_changed(&op->fs->snapshot, rc);
     lf_op_reply(op, rc);
 }
 

@@ -56,7 +56,7 @@ static void moved(struct lf_op *op, enum lf_kind kind)
     rc = rc ?: lf_node_move(&op->fs->nodes, n, r->dir, r->new_name, kind);
     if (rc == LF_OK)
         lf_draft_settle(n);
-    lf_snapshot_expire(&op->fs->snapshot);
+    lf_snapshot_changed(&op->fs->snapshot, rc);
     lf_op_reply(op, rc);
 }
 
@@ -118,7 +118,7 @@ static void adapter_done(struct lf_op *op, enum lf_err rc)
 {
     const struct renaming *r = renaming(op);
     rc = rc ?: lf_node_move(&op->fs->nodes, op->node, r->dir, r->new_name, LF_KIND_ADAPTER);
-    lf_snapshot_expire(&op->fs->snapshot);
+    lf_snapshot_changed(&op->fs->snapshot, rc);
     lf_op_reply(op, rc);
 }
 

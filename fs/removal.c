@@ -98,7 +98,7 @@ static void removed(struct lf_op *op, enum lf_err rc)
         lf_log(LF_LOG_WARN, "fs", "%s/%s is not removed: %s", p->owner, p->rel,
                op->answer && op->answer->diag ? op->answer->diag->text : lf_err_name(rc));
     lf_removal_undo(op->fs, op->node, p);
-    lf_snapshot_expire(&op->fs->snapshot);
+    lf_snapshot_changed(&op->fs->snapshot, rc);
     lf_op_end(op);
 }
 

@@ -39,7 +39,8 @@ void lf_op_request(struct lf_op *op, const char *method, const char *url, const 
                                   .body = body,
                                   .body_bytes = n,
                                   .reply_max = LF_REQUEST_REPLY_MAX,
-                                  .timeout_s = LF_REQUEST_TIMEOUT_S};
+                                  .timeout_s = LF_REQUEST_TIMEOUT_S,
+                                  .waits = strcmp(method, "GET") != 0};
     lf_op_call(op, &spec, step);
 }
 

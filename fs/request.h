@@ -7,6 +7,7 @@
 #include "fs/wait.h"
 
 #define LF_REQUEST_TIMEOUT_S 30
+#define LF_HTTP_PRECONDITION_FAILED 412
 
 /* "/v1/adapters/<name>/files/<rel><query>" of a place. */
 enum lf_err lf_url_file(char out[LF_URL_MAX], const struct lf_place *p,
@@ -17,7 +18,7 @@ enum lf_err lf_url_node(char out[LF_URL_MAX], const struct lf_node *n,
 enum lf_err lf_url_adapter(char out[LF_URL_MAX], const char *name, const char *tail) LF_MUST_CHECK;
 
 /* Calls that go on with `step`, as after lf_op_call. media_type and body (n bytes, copied) NULL:
- * none. */
+ * none. What changes something waits for a daemon that is gone; what looks does not. */
 void lf_op_request(struct lf_op *op, const char *method, const char *url, const char *media_type,
                    const void *body, size_t n, lf_op_step step);
 /* The same at lf_url_adapter. */

@@ -56,10 +56,17 @@ static enum lf_err jobs_parse(struct lf_cache *c, const struct lf_client_result 
 
 static void cache_ask(struct lf_cache *c);
 
-/* A daemon that is there and silent leaves what it said last to be seen. */
-static enum lf_err or_stale(const struct lf_cache *c, enum lf_err rc)
+/* A daemon that is gone leaves what it said last to be seen. */
+static enum lf_err or_stale(struct lf_cache *c, enum lf_err rc)
 {
-    return rc == LF_E_TIMED_OUT && c->known ? LF_OK : rc;
+    if (!c->known)
+        return rc;
+    c->changed = false; /* it was waited for once */
+    if (!c->stale && c->fetched_ns)
+        lf_log(LF_LOG_WARN, "fs", "what is listed is stale: the daemon said it %lld s ago",
+               (long long)((lf_clock_ns() - c->fetched_ns) / LF_NS_PER_S));
+    c->stale = true;
+    return LF_OK;
 }
 
 static void cache_answered(void *arg, const struct lf_client_result *r)
@@ -76,10 +83,14 @@ static void cache_answered(void *arg, const struct lf_client_result *r)
         lf_log(LF_LOG_DEBUG, "fs", "the daemon's tree: %s", r->diag->text);
     }
     c->fresh = rc == LF_OK && !c->outdated;
-    c->known = c->known || rc == LF_OK;
     c->whole = rc != LF_OK; /* another daemon, with generations of its own, may answer next */
-    c->fetched_ns = lf_clock_ns();
-    lf_op_wake(&c->now, or_stale(c, rc));
+    if (rc == LF_OK) {
+        c->known = true;
+        c->stale = false;
+        c->changed = c->changed && c->outdated;
+        c->fetched_ns = lf_clock_ns();
+    }
+    lf_op_wake(&c->now, r->lost ? or_stale(c, rc) : rc);
     /* A step above may have asked again already; then those below joined that call. */
     if (!c->call && !TAILQ_EMPTY(&c->next))
         cache_ask(c);
@@ -92,6 +103,7 @@ static void cache_ask(struct lf_cache *c)
                                   .path = path,
                                   .reply_max = LF_SNAPSHOT_REPLY_MAX,
                                   .timeout_s = CACHE_TIMEOUT_S,
+                                  .waits = c->changed,
                                   .on_done = cache_answered,
                                   .arg = c};
     struct lf_op *op;
@@ -102,12 +114,15 @@ static void cache_ask(struct lf_cache *c)
     c->request(c, path, sizeof path);
     enum lf_err rc = lf_client_start(&c->call, c->of->client, &spec, NULL);
     if (rc != LF_OK)
-        lf_op_wake(&c->now, or_stale(c, rc));
+        lf_op_wake(&c->now, lf_client_is_gone(c->of->client) ? or_stale(c, rc) : rc);
 }
 
 static void cache_wait(struct lf_cache *c, struct lf_op *op, lf_op_step step)
 {
-    if (c->fresh && lf_clock_ns() - c->fetched_ns < c->ttl_ns) {
+    uint64_t age_ns = lf_clock_ns() - c->fetched_ns;
+    if (c->fresh && age_ns < c->ttl_ns) {
+        if (age_ns > c->ttl_ns / 4 * 3 && !c->call)
+            cache_ask(c);
         step(op, LF_OK);
         return;
     }
@@ -173,4 +188,10 @@ void lf_snapshot_expire(struct lf_snapshot *s)
 {
     cache_expire(&s->tree_cache);
     cache_expire(&s->jobs_cache);
+}
+
+void lf_snapshot_changed(struct lf_snapshot *s, enum lf_err rc)
+{
+    lf_snapshot_expire(s);
+    s->tree_cache.changed = s->tree_cache.changed || rc == LF_OK;
 }

@@ -194,7 +194,8 @@ void lf_op_call(struct lf_op *op, struct lf_client_spec *spec, lf_op_step step)
         arm(op);
         return;
     }
-    struct lf_client_result none = {.rc = rc, .body = ""};
+    struct lf_client_result none = {
+        .rc = rc, .body = "", .lost = lf_client_is_gone(op->waits->client)};
     op->answer = &none;
     step(op, rc);
 }

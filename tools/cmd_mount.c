@@ -50,7 +50,7 @@ int lf_cmd_mount(int argc, char **argv)
     struct lf_remote_options remote = {0};
     struct lf_mount_options mount = {0};
     struct lf_option_strs words = {0};
-    int64_t timeout = 15;
+    int64_t timeout = 15, wait = 30;
     int level = LF_LOG_INFO, format = LF_LOG_TEXT;
     const struct lf_option options[] = {
         {"foreground", 'f', LF_OPT_FLAG, NULL, &mount.foreground,
@@ -64,6 +64,10 @@ int lf_cmd_mount(int argc, char **argv)
         {"timeout", 0, LF_OPT_INT, "SECONDS", &timeout,
          "how long a daemon that is there may be silent before its calls fail", .lo = 1,
          .hi = 3600},
+        {"wait", 0, LF_OPT_INT, "SECONDS", &wait,
+         "how long reads and writes wait for a daemon that is silent or away before they fail; "
+         "what was listed is shown meanwhile",
+         .lo = 0, .hi = 86400},
         {"log", 0, LF_OPT_STR, "FILE", &mount.log, "messages of the background go there"},
         {"log-level", 0, LF_OPT_CHOICE, "debug|info|warn|error", &level, "least level of messages"},
         {"log-format", 0, LF_OPT_CHOICE, LF_LOG_FORMAT_WORDS, &format, "form of messages"},
@@ -104,6 +108,7 @@ int lf_cmd_mount(int argc, char **argv)
     mount.api_key = key.data;
     mount.cacert = remote.cacert;
     mount.timeout_s = (int)timeout;
+    mount.wait_s = (int)wait;
     rc = rc ?: lf_mount_run(&mount, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

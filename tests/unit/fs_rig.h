@@ -23,6 +23,9 @@
 struct lf_client_call {
     char method[8], path[256];
     char body[256]; /* NUL-terminated */
+    bool waits;
+    uint64_t range_off, range_bytes;
+    char if_match[64]; /* "": any */
     lf_client_data_fn on_data;
     lf_client_done_fn on_done;
     void *arg;
@@ -32,7 +35,7 @@ struct lf_client_call {
 
 static struct lf_client_call *calls; /* in flight, oldest first */
 static int calls_made;
-static enum lf_err start_fails; /* what the next calls fail with at once */
+static enum lf_err start_fails; /* what the next calls fail with at once: the daemon is gone */
 
 enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
                             const struct lf_client_spec *spec, struct lf_diag *diag)
@@ -50,6 +53,10 @@ enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
         memcpy(c->body, spec->body, spec->body_bytes);
     else if (spec->body_bytes > 0)
         assert_int_equal(pread(spec->body_fd, c->body, spec->body_bytes, 0), spec->body_bytes);
+    c->waits = spec->waits;
+    c->range_off = spec->range_off;
+    c->range_bytes = spec->range_bytes;
+    snprintf(c->if_match, sizeof c->if_match, "%s", spec->if_match ? spec->if_match : "");
     c->on_data = spec->on_data;
     c->on_done = spec->on_done;
     c->arg = spec->arg;
@@ -70,13 +77,20 @@ void lf_client_cancel(struct lf_client_call *c)
     free(c);
 }
 
+bool lf_client_is_gone(const struct lf_client *h)
+{
+    (void)h;
+    return start_fails != LF_OK;
+}
+
 void lf_client_resume(struct lf_client_call *c)
 {
     c->resumed = true;
 }
 
 /* The oldest call, which must be this one, ends like this; its body comes before. */
-static inline void answer(const char *method, const char *path, enum lf_err rc, const char *body)
+static inline void answer_with(const char *method, const char *path, enum lf_err rc, bool lost,
+                               const char *body)
 {
     struct lf_client_call *c = calls, copy;
     static const struct lf_diag diag = {"as the test wants it"};
@@ -88,17 +102,26 @@ static inline void answer(const char *method, const char *path, enum lf_err rc, 
     if (copy.on_data && rc == LF_OK && *body)
         assert_int_equal(copy.on_data(copy.arg, body, strlen(body)), LF_CLIENT_TAKEN);
     copy.on_done(copy.arg, &(struct lf_client_result){.rc = rc,
-                                                      .status = rc == LF_OK ? 200 : 400,
+                                                      .lost = lost,
+                                                      .status = lost          ? 0
+                                                                : rc == LF_OK ? 200
+                                                                              : 400,
                                                       .body = copy.on_data ? "" : body,
                                                       .body_bytes = copy.on_data ? 0 : strlen(body),
                                                       .diag = &diag});
+}
+
+static inline void answer(const char *method, const char *path, enum lf_err rc, const char *body)
+{
+    answer_with(method, path, rc, false, body);
 }
 
 /* ---- The kernel ------------------------------------------------------------------------------ */
 
 struct fuse_req {
     int replies, err;
-    char bytes[256]; /* NUL-terminated */
+    char bytes[256]; /* NUL-terminated; of an iov the beginning */
+    size_t n;        /* bytes of an iov */
     fuse_interrupt_func_t interrupt;
     void *arg;
 };
@@ -118,6 +141,21 @@ int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
     if (size > 0)
         memcpy(req->bytes, buf, size);
     req->bytes[size] = '\0';
+    return 0;
+}
+
+int fuse_reply_iov(fuse_req_t req, const struct iovec *iov, int count)
+{
+    req->replies++;
+    req->err = 0;
+    req->n = 0;
+    for (int i = 0; i < count; i++) {
+        size_t room = req->n < sizeof req->bytes - 1 ? sizeof req->bytes - 1 - req->n : 0;
+        if (room > 0)
+            memcpy(req->bytes + req->n, iov[i].iov_base,
+                   iov[i].iov_len < room ? iov[i].iov_len : room);
+        req->n += iov[i].iov_len;
+    }
     return 0;
 }
 

@@ -91,9 +91,47 @@ static void a_failure_steps_with_it_and_the_next_asks_for_everything(void **stat
     assert_int_equal(req[2].replies, 1);
     assert_int_not_equal(req[2].err, 0);
     assert_non_null(lf_tree_adapter(r->fs.snapshot.tree, "ant")); /* the old one stays */
+}
+
+static void a_daemon_that_is_gone_leaves_what_it_said(void **state)
+{
+    struct rig *r = *state;
+    struct fuse_req req[4] = {{0}};
+    start_fails = LF_E_UNREACHABLE;
+    look(r, &req[0], LF_KIND_ADAPTER); /* nothing yet */
+    assert_int_equal(req[0].err, lf_op_errno(LF_E_UNREACHABLE));
+    start_fails = LF_OK;
+    look(r, &req[1], LF_KIND_ADAPTER);
+    answer("GET", "/v1/tree", LF_OK, RIG_TREE);
+    lf_snapshot_expire(&r->fs.snapshot);
+    look(r, &req[2], LF_KIND_ADAPTER);
+    assert_false(calls->waits);
+    answer_with("GET", "/v1/tree?since=7", LF_E_IO, true, "");
+    was_answered(&req[2], 0, "");
     start_fails = LF_E_UNREACHABLE;
     look(r, &req[3], LF_KIND_ADAPTER);
-    assert_int_equal(req[3].err, lf_op_errno(LF_E_UNREACHABLE));
+    was_answered(&req[3], 0, "");
+    assert_non_null(lf_tree_adapter(r->fs.snapshot.tree, "ant"));
+}
+
+static void after_a_change_of_ours_it_is_waited_for_once(void **state)
+{
+    struct rig *r = *state;
+    struct fuse_req req[4] = {{0}};
+    look(r, &req[0], LF_KIND_ADAPTER);
+    answer("GET", "/v1/tree", LF_OK, RIG_TREE);
+    lf_snapshot_changed(&r->fs.snapshot, LF_OK);
+    look(r, &req[1], LF_KIND_ADAPTER);
+    assert_true(calls->waits);
+    answer_with("GET", "/v1/tree?since=7", LF_E_UNREACHABLE, true, "");
+    was_answered(&req[1], 0, "");
+    look(r, &req[2], LF_KIND_ADAPTER);
+    assert_false(calls->waits);
+    answer("GET", "/v1/tree", LF_OK, RIG_TREE);
+    lf_snapshot_changed(&r->fs.snapshot, LF_E_UNREACHABLE); /* it was not done */
+    look(r, &req[3], LF_KIND_ADAPTER);
+    assert_false(calls->waits);
+    answer("GET", "/v1/tree?since=7", LF_OK, RIG_TREE);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -107,6 +145,8 @@ int main(void)
         TEST(an_answer_to_before_a_change_is_not_for_who_came_after),
         TEST(an_answer_to_before_a_change_is_not_believed),
         TEST(a_failure_steps_with_it_and_the_next_asks_for_everything),
+        TEST(a_daemon_that_is_gone_leaves_what_it_said),
+        TEST(after_a_change_of_ours_it_is_waited_for_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 [ -z "${SANITIZE:-}" ] || skip "sanitizers keep what was freed"
 rounds=${LF_TEST_ROUNDS:-100}
 start_daemon --train-tokens 0
-start_mount --timeout 1
+start_mount --timeout 1 --wait 0
 mkdir "$MODEL/task"
 echo kept >"$MODEL/task/prompt"
 echo local >"$MODEL/task/.kept"

@@ -1,19 +1,21 @@
-# The daemon dies and comes back: the mount says so, loses nothing, and goes on by itself.
+# The daemon dies and comes back: the mount says so, shows what it knew, loses nothing, and goes on
+# by itself.
 . "$TEST_LIB/common.sh"
 start_daemon
-start_mount
+start_mount --wait 3
 
 make_adapter task 8 1900
 endless 4 >"$WORK/endless"
 cp "$WORK/endless" "$MODEL/task/dataset.jsonl"
 wait_status task '^ready v1$'
 kill_daemon
-refuses cat "$MODEL/task/status"
+wait_status task '^stale: the daemon has been away for [0-9]+ s; v1 was served$'
+refuses cat "$MODEL/task/metrics.json"
 refused_with 'Connection refused'
 ls -l "$MNT" >/dev/null
 head -1 "$MNT/README" >/dev/null
-gone() { ! ls "$MODEL"; }
-wait_until 20 gone || fail "a listing is remembered for ever"
+[ "$(ls "$MODEL")" = task ]
+wait_until 10 sh -c "ls '$MODEL' && grep 'what is listed is stale' '$WORK/mount.log'"
 start_daemon
 wait_status task '^ready v1$'
 cmp "$WORK/endless" "$MODEL/task/dataset.jsonl"

@@ -2,7 +2,7 @@
 # `status` show what was known, marked, changes fail at once, and all goes on when it does.
 . "$TEST_LIB/common.sh"
 start_daemon
-start_mount --timeout 3
+start_mount --timeout 3 --wait 0
 make_adapter task
 rows 4 red >"$WORK/rows.jsonl"
 cp "$WORK/rows.jsonl" "$MODEL/task/dataset.jsonl"
