@@ -27,6 +27,7 @@ struct lf_bench_case {
     enum lf_bench_kind kind;
     int seqs;     /* sequences of a batch */
     int tokens;   /* prefill, train, step: of each; decode: tokens in its cache before */
+    int prompt;   /* decode: tokens of a new prompt beside each step; 0: none */
     int adapters; /* sequences take them in turn; 0: the bare base */
     struct lf_lora_settings lora;
     enum lf_recompute recompute; /* train, step */
@@ -34,8 +35,8 @@ struct lf_bench_case {
 };
 
 struct lf_bench_result {
-    double seconds; /* a batch, the median of iters */
-    double tokens_per_second;
+    double seconds;           /* a batch, the median of iters */
+    double tokens_per_second; /* decode: not the prompts' */
     double floor_seconds;
     bool memory_bound; /* the floor is bytes, not multiplications */
     bool recomputed;

@@ -15,7 +15,7 @@ struct bench_flags {
     struct lf_option_ints seqs;
     struct lf_option_ints each; /* tokens of each case's sequences; n 0: `tokens` in all */
     const char *batch, *targets, *text;
-    int64_t adapters, rank, tokens, warmup, iters;
+    int64_t adapters, rank, tokens, prompt, warmup, iters;
     double alpha, dropout;
     int recompute;
     bool json;
@@ -60,10 +60,10 @@ static void print_json(const struct lf_offline *c, const struct lf_floor *f,
     struct lf_device_info info;
     lf_device_info(c->dev, &info);
     json_t *j = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:s, s:I, s:I, s:b, s:f, "
-        "s:f}",
+        "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:s, s:I, s:I, s:b, "
+        "s:f, s:f}",
         "bench", kinds[b->kind], "device", info.name, "base", c->model->name, "seqs", b->seqs,
-        head_of(b->kind), b->tokens, "adapters", b->adapters, "rank",
+        head_of(b->kind), b->tokens, "prompt", b->prompt, "adapters", b->adapters, "rank",
         b->adapters ? b->lora.rank : 0, "targets", b->lora.target_modules, "tokens_per_second",
         r->tokens_per_second, "batch_seconds", r->seconds, "floor_seconds", r->floor_seconds,
         "share", r->floor_seconds / r->seconds, "bound", r->memory_bound ? "bytes" : "products",
@@ -219,6 +219,9 @@ static int bench_status(const struct lf_usage *u, struct bench_flags *flags, con
         return lf_usage_error(u, "either --base or --shape is needed");
     if (b.kind == LF_BENCH_TRAIN && flags->adapters == 0)
         flags->adapters = 1;
+    if (flags->prompt && b.kind != LF_BENCH_DECODE)
+        return lf_usage_error(u, "--prompt is of decode alone");
+    b.prompt = (int)flags->prompt;
     b.adapters = (int)flags->adapters;
     b.warmup = (int)flags->warmup;
     b.iters = (int)flags->iters;
@@ -253,6 +256,9 @@ int lf_cmd_bench(int argc, char **argv)
          .lo = 1, .hi = LF_SEQS_MAX},
         {"tokens", 'T', LF_OPT_INT, "N", &flags.tokens,
          "tokens of each sequence; when decoding, tokens before the first", .lo = 1, .hi = 1 << 20},
+        {"prompt", 0, LF_OPT_INT, "N", &flags.prompt,
+         "when decoding: beside each batch a new prompt of so many tokens, as a server reads them",
+         .hi = 1 << 16},
         {"batch", 0, LF_OPT_STR, "SxT,...", &flags.batch,
          "both in one, one case each: 8x512,4x2048"},
         {"adapters", 'a', LF_OPT_INT, "N", &flags.adapters,

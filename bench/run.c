@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 
 #include "core/clock.h"
+#include "core/num.h"
 #include "core/rng.h"
 
 #include <stdlib.h>
@@ -37,6 +38,12 @@ static double weight_bytes(const struct lf_weight *w)
     return n / 2 + (w->absmax ? 4 * scales : scales + 4 * scales / w->block2);
 }
 
+/* Sequences of a batch, the prompt among them. */
+static int n_seqs(const struct lf_bench_case *b)
+{
+    return b->seqs + (b->prompt > 0);
+}
+
 /* What a batch must move and multiply, at the least. */
 struct least_work {
     double bytes, flops;
@@ -48,8 +55,8 @@ static struct least_work least_work(const struct rig *r)
     const struct lf_model *m = r->c->model;
     const struct lf_config *c = &m->config;
     bool decode = b->kind == LF_BENCH_DECODE, train = b->kind == LF_BENCH_TRAIN;
-    double tokens = decode ? b->seqs : (double)b->seqs * b->tokens;
-    double rows = train ? tokens : b->seqs; /* of logits */
+    double tokens = decode ? b->seqs + b->prompt : (double)b->seqs * b->tokens;
+    double rows = train ? tokens : n_seqs(b); /* of logits */
     double es = (double)lf_dtype_bytes(r->c->dev->act);
     double linear = 0;
     struct least_work w = {weight_bytes(&m->head), 0};
@@ -65,7 +72,7 @@ static struct least_work least_work(const struct rig *r)
     w.bytes += decode ? b->seqs * context * kv_row : 0;
     double lora = b->adapters ? (double)r->adapter_params : 0;
     double attention = 2.0 * c->L * c->H * c->D * context;
-    double per_token = 2 * (linear + lora + attention);
+    double per_token = 2 * (linear + lora + attention); /* too much for a prompt's, by little */
     w.flops = tokens * per_token + rows * 2.0 * c->C * c->V;
     if (train) /* the gradients of the inputs; of adapters also their own; of keys and values */
         w.flops += tokens * 2 * (linear + 2 * lora + 2 * attention) + rows * 2.0 * c->C * c->V;
@@ -103,9 +110,10 @@ static enum lf_err make_exec(struct rig *r, struct lf_diag *diag)
 {
     const struct lf_bench_case *b = r->b;
     int all = b->seqs * b->tokens;
+    int seqs = n_seqs(b);
     struct lf_exec_limits limits = {.tokens_max = all,
-                                    .seqs_max = b->seqs,
-                                    .rows_max = b->seqs,
+                                    .seqs_max = seqs,
+                                    .rows_max = seqs,
                                     .rank_max = r->c->rank_max,
                                     .recompute = b->recompute,
                                     .host_bytes = SIZE_MAX};
@@ -114,17 +122,18 @@ static enum lf_err make_exec(struct rig *r, struct lf_diag *diag)
         limits.train_tokens_max = all;
         limits.rows_max = all < LOSS_ROWS ? all : LOSS_ROWS;
     } else {
-        limits.kv_pages = b->seqs * pages;
+        limits.kv_pages = b->seqs * pages + b->prompt / LF_KV_PAGE_TOKENS + 1;
     }
     if (b->kind == LF_BENCH_DECODE)
-        limits.tokens_max = b->seqs > PREFILL_PIECE ? b->seqs : PREFILL_PIECE;
+        limits.tokens_max = lf_max_int(b->seqs + b->prompt, PREFILL_PIECE);
     enum lf_err rc = lf_exec_new(&r->x, r->c->stream, r->c->model, r->c->slots, &limits, diag);
     return rc ?: lf_exec_host_take(r->x, r->c->model->config.L, diag);
 }
 
 static enum lf_err allocate(struct rig *r, struct lf_diag *diag)
 {
-    size_t n = (size_t)r->b->seqs, all = n * (size_t)r->b->tokens;
+    size_t n = (size_t)n_seqs(r->b);
+    size_t all = n * (size_t)lf_max_int(r->b->tokens, r->b->prompt);
     r->slots = calloc((size_t)r->b->adapters + 1, sizeof *r->slots);
     r->ids = calloc(all, sizeof *r->ids);
     r->labels = calloc(all, sizeof *r->labels);
@@ -150,7 +159,7 @@ static enum lf_err allocate(struct rig *r, struct lf_diag *diag)
 
 static void rig_free(struct rig *r)
 {
-    for (int i = 0; r->x && r->kv && i < r->b->seqs; i++)
+    for (int i = 0; r->x && r->kv && i < n_seqs(r->b); i++)
         lf_exec_kv_release(r->x, &r->kv[i]);
     lf_exec_free(r->x);
     lf_slots_free(r->c->slots);
@@ -185,7 +194,7 @@ static enum lf_err cached(struct rig *r, int i, const int32_t *ids, int n, struc
 
 static enum lf_err sample(struct rig *r, struct lf_diag *diag)
 {
-    const struct lf_exec_wish wish = {.which = r->which, .params = r->sample, .n = r->b->seqs};
+    const struct lf_exec_wish wish = {.which = r->which, .params = r->sample, .n = n_seqs(r->b)};
     const struct lf_exec_tokens out = {.ids = r->next};
     return lf_exec_sample(r->x, &wish, &out, diag);
 }
@@ -211,7 +220,11 @@ static enum lf_err decode_batch(struct rig *r, struct lf_diag *diag)
     enum lf_err rc = LF_OK;
     for (int i = 0; rc == LF_OK && i < r->b->seqs; i++)
         rc = cached(r, i, &r->next[i], 1, diag);
-    return rc ?: lf_exec_run(r->x, r->seqs, r->b->seqs, r->results, diag) ?: sample(r, diag);
+    if (rc == LF_OK && r->b->prompt > 0) {
+        lf_exec_kv_release(r->x, &r->kv[r->b->seqs]);
+        rc = cached(r, r->b->seqs, r->ids, r->b->prompt, diag);
+    }
+    return rc ?: lf_exec_run(r->x, r->seqs, n_seqs(r->b), r->results, diag) ?: sample(r, diag);
 }
 
 static enum lf_err prefill_batch(struct rig *r, struct lf_diag *diag)
