@@ -43,7 +43,8 @@ static const struct shape shapes[] = {
     {1, {96}, 320, LF_WEIGHT_F32, .bias = true},
     {3, {64, 17, 1}, 100, LF_WEIGHT_F32},
 };
-static const int tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 31, 33, 64, 90, 128, 130, 300, 400};
+static const int tokens[] = {1,  2,  3,  4,  5,  6,   7,   8,   16,  17,
+                             31, 33, 64, 70, 90, 110, 128, 130, 300, 400};
 #define N_SHAPES (sizeof shapes / sizeof *shapes)
 #define N_TOKENS (sizeof tokens / sizeof *tokens)
 
@@ -162,6 +163,8 @@ static void maps_wide(void **state)
     static const struct linear_case wide[] = {
         {.s = {1, {34048}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 9},
         {.s = {1, {17152}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 40},
+        {.s = {1, {17152}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 75},
+        {.s = {1, {17152}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 110},
         {.s = {1, {8704}, 512, LF_WEIGHT_Q4, .block = 64}, .T = 200}};
     struct rig *r = *state;
     if (r->dev[RIG_DUT]->kind != LF_DEVICE_CUDA)

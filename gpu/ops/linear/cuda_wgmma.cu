@@ -35,8 +35,9 @@ template <int N> struct shape {
     static const int consumers = 128 * groups;
     static const int give = 32, take = groups == 4 ? 112 : 232; /* registers */
     static const int threads = consumers + 32 * SUPPLY_WARPS;
-    static const int steps = N == 128 ? 2 : 4; /* of sixteen k, decoded and multiplied together */
-    static const int token_bytes = N * 128;    /* of a tile */
+    static const int steps =
+        N > 96 && N <= 128 ? 2 : 4;         /* of sixteen k, decoded and multiplied together */
+    static const int token_bytes = N * 128; /* of a tile */
     static const int token_stages = N <= 128 ? 4 : 3;
     static const int code_bytes = panels * RUN_BYTES; /* of a run */
     static const int code_stages = N <= 64 ? 3 : 2;
@@ -617,6 +618,7 @@ LF_DEVICE void put_whole(const float (&acc)[N / 2], const struct wgmma_args &a,
     const int panels = shape<N>::panels;
     const int rounds = (N / 8 * panels * SUMS_BYTES + Q4_TABLE_BYTES - 1) / Q4_TABLE_BYTES;
     const int n = N / 8 / rounds;
+    static_assert(n * rounds == N / 8, "rounds are alike");
     int warp = threadIdx.x / 32;
 #pragma unroll
     for (int round = 0; round < rounds; round++) {
@@ -860,10 +862,16 @@ void lf_cuda_q4_wgmma(struct lf_stream *s, const struct q4_call *c)
         launch_for<16, true>(s, c);
     else if (c->T <= 32)
         launch_for<32, true>(s, c);
+    else if (c->T <= 48)
+        launch_for<48, true>(s, c);
     else if (c->T <= 64)
         launch_for<64, true>(s, c);
+    else if (c->T <= 80)
+        launch_for<80, true>(s, c);
     else if (c->T <= 96)
         launch_for<96, true>(s, c);
+    else if (c->T <= 112)
+        launch_for<112, true>(s, c);
     else if (c->T <= 128)
         launch_for<128, true>(s, c);
     else if (c->T <= 192 || (c->T > 256 && c->T <= 384))
