@@ -21,8 +21,9 @@
 typedef __nv_bfloat16 bf16; /* act */
 
 /* Ceilings of the fixed part of a stream's scratch memory. */
-#define LF_CUDA_PARTIALS ((size_t)33 << 20)  /* bytes; sums of parts of one result */
-#define LF_CUDA_COUNTERS 65536               /* arrivals of blocks; zero between kernels */
+#define LF_CUDA_PARTIALS ((size_t)33 << 20) /* bytes; sums of parts of one result */
+#define LF_CUDA_COUNTERS 65536              /* arrivals of blocks; zero between kernels */
+#define LF_CUDA_COUNTERS_BESIDE 2
 #define LF_CUDA_WORKSPACE ((size_t)32 << 20) /* cuBLASLt's; what NVIDIA advises for Hopper */
 
 struct lf_cuda {
@@ -48,12 +49,15 @@ struct lf_cuda_stream {
      * the host, since weights may be others then, and around recordings. */
     const void *unpacked;
     int unpacked_n, unpacked_ld;
-    float *partials; /* LF_CUDA_PARTIALS */
-    int *counters;   /* LF_CUDA_COUNTERS */
-    void *workspace; /* LF_CUDA_WORKSPACE */
+    float *partials;      /* LF_CUDA_PARTIALS */
+    int *counters;        /* LF_CUDA_COUNTERS */
+    int *counters_beside; /* LF_CUDA_COUNTERS_BESIDE: of kernels that may run beside others */
+    void *workspace;      /* LF_CUDA_WORKSPACE */
     struct lf_upload_ring *ring;
     struct lf_gemm_plans *plans;
     bool recording;
+    cudaStream_t beside; /* lf_cuda_fork's; all NULL on a stream for copies */
+    cudaEvent_t fork, join;
 };
 
 static inline struct lf_cuda_stream *lf_cuda_of(const struct lf_stream *s)
@@ -94,6 +98,13 @@ void lf_launch(struct lf_stream *s, dim3 grid, int threads, size_t smem, A... ar
     lf_cuda_note(cs->dev, cudaLaunchKernelEx(&config, kernel, args...));
 }
 
+/* What is launched between fork and back follows all that is on the stream, and runs beside what is
+ * launched between back and join; what comes after join follows both. Of the stream's fixed memory,
+ * what runs beside has counters_beside alone. */
+void lf_cuda_fork(struct lf_stream *s);
+void lf_cuda_back(struct lf_stream *s);
+void lf_cuda_join(struct lf_stream *s);
+
 static inline int lf_div_up(int64_t a, int64_t b)
 {
     return (int)((a + b - 1) / b);
@@ -128,8 +139,9 @@ void lf_cuda_map(struct lf_stream *s, const struct lf_map_args *a);
 void lf_cuda_map_bwd(struct lf_stream *s, const struct lf_map_bwd_args *a);
 void lf_cuda_attn_cached(struct lf_stream *s, const struct lf_rope_args *r,
                          const struct lf_kv_write_args *w, const struct lf_attn_args *a);
-/* Its part where attention does not do it all: rope, then kv_write of what it turned. */
+/* Its part where attention does not do it all: rope, then kv_write of what it turned; not of
+ * sequences of at most `few` tokens (only where lf_cuda_attn_takes_step; else 0). */
 void lf_cuda_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
-                           const struct lf_kv_write_args *w);
+                           const struct lf_kv_write_args *w, int few);
 
 #endif

@@ -61,13 +61,15 @@ enum lf_err lf_cuda_lost(struct lf_cuda *dev, struct lf_diag *diag)
 static enum lf_err fixed_memory(struct lf_device *dev, struct lf_cuda_stream *cs,
                                 struct lf_diag *diag)
 {
-    size_t counters = LF_CUDA_COUNTERS * sizeof(int);
+    size_t counters = (LF_CUDA_COUNTERS + LF_CUDA_COUNTERS_BESIDE) * sizeof(int);
+    counters = (counters + 255) / 256 * 256;
     size_t bytes = counters + LF_CUDA_PARTIALS + LF_CUDA_WORKSPACE;
     void *p;
     enum lf_err rc = lf_device_alloc(dev, &p, bytes, diag);
     if (rc)
         return rc;
     cs->counters = (int *)p;
+    cs->counters_beside = cs->counters + LF_CUDA_COUNTERS;
     cs->partials = (float *)((char *)p + counters);
     cs->workspace = (char *)p + counters + LF_CUDA_PARTIALS;
     lf_cuda_note(cs->dev, cudaMemsetAsync(p, 0, counters, cs->stream));
@@ -114,10 +116,37 @@ void lf_cuda_stream_close(struct lf_stream *s)
     ring_free(cs->ring);
     lf_device_release(s->dev, cs->counters);
     lf_device_release(s->dev, cs->scratch);
+    if (cs->beside)
+        cudaStreamDestroy(cs->beside);
     if (cs->stream)
         cudaStreamDestroy(cs->stream);
+    if (cs->fork)
+        cudaEventDestroy(cs->fork);
+    if (cs->join)
+        cudaEventDestroy(cs->join);
     delete cs;
     s->impl = NULL;
+}
+
+/* The stream itself; what runs beside it has one of its own. */
+static enum lf_err streams(struct lf_cuda_stream *cs, int priority, struct lf_diag *diag)
+{
+    int least = 0, greatest = 0;
+    cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    int level = priority > 0 ? greatest : least;
+    cudaError_t error = cudaStreamCreateWithPriority(&cs->stream, cudaStreamNonBlocking, level);
+    if (error == cudaSuccess && priority != LF_STREAM_COPIES) {
+        error = cudaStreamCreateWithPriority(&cs->beside, cudaStreamNonBlocking, level);
+        if (error == cudaSuccess)
+            error = cudaEventCreateWithFlags(&cs->fork, cudaEventDisableTiming);
+        if (error == cudaSuccess)
+            error = cudaEventCreateWithFlags(&cs->join, cudaEventDisableTiming);
+    }
+    if (error == cudaSuccess)
+        return LF_OK;
+    cudaGetLastError(); /* no fault of the device */
+    return lf_fail(diag, LF_E_DEVICE_FULL, "no stream on card %d: %s", cs->dev->index,
+                   cudaGetErrorString(error));
 }
 
 enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_diag *diag)
@@ -130,16 +159,7 @@ enum lf_err lf_cuda_stream_open(struct lf_stream *s, int priority, struct lf_dia
         return lf_no_memory(diag, "a stream");
     cs->dev = dev;
     s->impl = cs;
-    int least = 0, greatest = 0;
-    cudaDeviceGetStreamPriorityRange(&least, &greatest);
-    cudaError_t error = cudaStreamCreateWithPriority(&cs->stream, cudaStreamNonBlocking,
-                                                     priority > 0 ? greatest : least);
-    enum lf_err rc = LF_OK;
-    if (error != cudaSuccess) {
-        cudaGetLastError(); /* no fault of the device */
-        rc = lf_fail(diag, LF_E_DEVICE_FULL, "no stream on card %d: %s", dev->index,
-                     cudaGetErrorString(error));
-    }
+    enum lf_err rc = streams(cs, priority, diag);
     if (!rc && !(cs->ring = ring_new()))
         rc = lf_fail(diag, LF_E_NO_MEMORY, "no pinned memory for uploads");
     if (!rc && priority != LF_STREAM_COPIES)
@@ -284,6 +304,40 @@ void lf_cuda_mark_free(struct lf_stream *s, void *mark)
 {
     if (lf_cuda_enter(lf_cuda_of(s)->dev))
         cudaEventDestroy((cudaEvent_t)mark);
+}
+
+/* ---- Beside ---------------------------------------------------------------------------------- */
+
+static void change_sides(struct lf_cuda_stream *cs)
+{
+    cudaStream_t other = cs->beside;
+    cs->beside = cs->stream;
+    cs->stream = other;
+}
+
+void lf_cuda_fork(struct lf_stream *s)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev)) {
+        lf_cuda_note(cs->dev, cudaEventRecord(cs->fork, cs->stream));
+        lf_cuda_note(cs->dev, cudaStreamWaitEvent(cs->beside, cs->fork, 0));
+    }
+    change_sides(cs);
+}
+
+void lf_cuda_back(struct lf_stream *s)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev, cudaEventRecord(cs->join, cs->stream));
+    change_sides(cs);
+}
+
+void lf_cuda_join(struct lf_stream *s)
+{
+    struct lf_cuda_stream *cs = lf_cuda_of(s);
+    if (lf_cuda_enter(cs->dev))
+        lf_cuda_note(cs->dev, cudaStreamWaitEvent(cs->stream, cs->join, 0));
 }
 
 /* ---- Recorded graphs ------------------------------------------------------------------------- */

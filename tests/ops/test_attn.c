@@ -301,6 +301,8 @@ static const struct turn_case turn_cases[] = {
     {SEQS(far), .H = 4, .Hkv = 4, .D = 96, .rot = 96, .window = 100},
     {SEQS(decode), .H = 32, .Hkv = 32, .D = 64, .rot = 64}, /* parts on a full card */
     {SEQS(mixed), .H = 4, .Hkv = 2, .D = 64, .rot = 64},
+    {SEQS(mixed), .H = 32, .Hkv = 8, .D = 128, .rot = 128},
+    {SEQS(mixed), .H = 4, .Hkv = 2, .D = 256, .rot = 256, .window = 60},
     {SEQS(prompts), .H = 4, .Hkv = 2, .D = 64, .rot = 64},
     {SEQS(prompts), .H = 2, .Hkv = 1, .D = 128, .rot = 128},
     {SEQS(prompts), .H = 4, .Hkv = 2, .D = 96, .rot = 96, .window = 100},

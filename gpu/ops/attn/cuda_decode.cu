@@ -37,6 +37,7 @@ struct decode_args {
     bf16 *k_to, *v_to; /* a step: the pages, for its new keys and values */
     int group, parts;
     bool vec;
+    int n_max;       /* tokens of a sequence */
     float *partials; /* (S, Hkv, parts): sums (FEW_ROWS, DP), maxima, totals (FEW_ROWS) */
     int *counters;   /* (S, Hkv) */
 };
@@ -500,7 +501,7 @@ static __global__ void __launch_bounds__(shape<DP, alone>::threads)
 template <int DP, bool alone> static int smem_bytes(const struct decode_args &p)
 {
     typedef struct shape<DP, alone> shape;
-    int fresh = p.pos ? p.a.batch->n_max : 0;
+    int fresh = p.pos ? p.n_max : 0;
     int rows = FEW_ROWS + 2 * fresh, stages = shape::warps * STAGES;
     return (rows * tile<DP>::ld + stages * stage_of<DP>)*(int)sizeof(bf16);
 }
@@ -553,6 +554,26 @@ template <int DP> static void launch(struct lf_stream *s, struct decode_args *p)
         launch_shape<DP, false>(s, p);
 }
 
+static bool in_words(const struct lf_attn_args *a)
+{
+    return lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&
+           lf_eights(a->v, a->ldkv, a->D) && lf_eights(a->k_pages, 8, 8) &&
+           lf_eights(a->v_pages, 8, 8);
+}
+
+/* Tokens of a sequence that this kernel takes, at the most. In a recorded step those of later
+ * batches count, too: n_max bounds them. */
+static int most_tokens(const struct lf_ragged *b, int group)
+{
+    int most = 0;
+    if (few_rows(b->n_max, group))
+        return b->n_max;
+    for (int i = 0; i < b->S; i++)
+        if (few_rows(b->h_seqs[i].n, group) && b->h_seqs[i].n > most)
+            most = b->h_seqs[i].n;
+    return most;
+}
+
 static struct decode_args args_of(struct lf_stream *s, const struct lf_attn_args *a)
 {
     struct decode_args p = {};
@@ -562,9 +583,8 @@ static struct decode_args args_of(struct lf_stream *s, const struct lf_attn_args
     p.group = a->H / a->Hkv;
     p.partials = lf_cuda_of(s)->partials;
     p.counters = lf_cuda_of(s)->counters;
-    p.vec = lf_eights(a->q, a->ldq, a->D) && lf_eights(a->k, a->ldkv, a->D) &&
-            lf_eights(a->v, a->ldkv, a->D) && lf_eights(a->k_pages, 8, 8) &&
-            lf_eights(a->v_pages, 8, 8);
+    p.n_max = most_tokens(a->batch, p.group);
+    p.vec = in_words(a);
     return p;
 }
 
@@ -574,18 +594,20 @@ void lf_cuda_attn_decode(struct lf_stream *s, const struct lf_attn_args *a)
     LF_FOR_HEAD_WIDTH(a->D, launch, s, &p);
 }
 
-bool lf_cuda_attn_step(struct lf_stream *s, const struct lf_rope_args *r,
+bool lf_cuda_attn_takes_step(const struct lf_rope_args *r, const struct lf_attn_args *a)
+{
+    return in_words(a) && a->batch->T_cached == a->batch->T && r->rot == a->D && a->D % 16 == 0 &&
+           lf_eights(r->cos_, 8, 8) && lf_eights(r->sin_, 8, 8);
+}
+
+void lf_cuda_attn_step(struct lf_stream *s, const struct lf_rope_args *r,
                        const struct lf_kv_write_args *w, const struct lf_attn_args *a)
 {
     struct decode_args p = args_of(s, a);
-    if (!p.vec || a->batch->T_cached != a->batch->T || !few_rows(a->batch->n_max, p.group) ||
-        r->rot != a->D || a->D % 16 != 0 || !lf_eights(r->cos_, 8, 8) || !lf_eights(r->sin_, 8, 8))
-        return false;
     p.pos = r->pos;
     p.cos_ = r->cos_;
     p.sin_ = r->sin_;
     p.k_to = (bf16 *)w->k_pages;
     p.v_to = (bf16 *)w->v_pages;
     LF_FOR_HEAD_WIDTH(a->D, launch, s, &p);
-    return true;
 }

@@ -382,7 +382,7 @@ bool lf_cuda_attn_prefill_hopper(struct lf_stream *s, const struct lf_attn_args 
     p.a = *a;
     p.at = kv_pages_of(a->batch);
     p.scoring = scoring_of(a->scale, a->softcap, a->window);
-    p.counter = lf_cuda_of(s)->counters;
+    p.counter = lf_cuda_of(s)->counters_beside;
     if (!on_hopper(s, a->D) || !lf_eights(a->q, a->ldq, a->D) || !lf_eights(a->k, a->ldkv, 8) ||
         !lf_eights(a->v, a->ldkv, 8) || !lf_eights(a->k_pages, 8, 8) ||
         !lf_eights(a->v_pages, 8, 8) || !lf_eights(a->o, a->ldo, 8))

@@ -75,11 +75,24 @@ static inline int count_tiles(struct tile_list *l, const struct lf_ragged *b)
 LF_DEVICE int tiles_from(const struct tile_list &l, int level)
 {
     int sum = 0;
+#pragma unroll 8 /* beside hundreds of sequences that decode, all of them are asked for at once */
     for (int i = threadIdx.x % 32; i < l.S; i += 32) {
         struct tile_levels t = levels_of(l, l.seqs[i]);
         sum += max(0, min(t.n, t.first + t.n - level));
     }
     return __reduce_add_sync(0xffffffffu, sum);
+}
+
+/* The sum of v over the lanes below this one. */
+LF_DEVICE int warp_sum_below(int v)
+{
+    int lane = threadIdx.x % 32, sum = v;
+#pragma unroll
+    for (int by = 1; by < 32; by *= 2) {
+        int other = __shfl_up_sync(0xffffffffu, sum, by);
+        sum += lane >= by ? other : 0;
+    }
+    return sum - v;
 }
 
 /* Tile number `rank` of the list; a whole warp calls it, and every lane gets the same answer. */
@@ -93,22 +106,24 @@ LF_DEVICE struct tile_at find_tile(const struct tile_list &l, int rank)
         else
             above = middle;
     }
-    rank -= tiles_from(l, level + 1);
-    for (int base = 0; base < l.S; base += 32) {
-        int i = base + threadIdx.x % 32;
-        struct tile_levels t = {};
-        if (i < l.S)
-            t = levels_of(l, l.seqs[i]);
-        int tile = level - t.first;
-        unsigned has = __ballot_sync(0xffffffffu, tile >= 0 && tile < t.n);
-        if (rank < __popc(has)) {
-            int lane = __fns(has, 0, rank + 1);
-            tile = l.keys ? t.n - 1 - tile : tile;
-            return {base + lane, __shfl_sync(0xffffffffu, tile, lane)};
-        }
-        rank -= __popc(has);
+    rank -= level + 1 < l.levels ? tiles_from(l, level + 1) : 0;
+    int lane = threadIdx.x % 32, each = (l.S + 31) / 32, mine = 0, at = 0, tile = 0;
+#pragma unroll 8
+    for (int i = lane * each; i < min((lane + 1) * each, l.S); i++) {
+        struct tile_levels t = levels_of(l, l.seqs[i]);
+        mine += level >= t.first && level < t.first + t.n;
     }
-    return {0, 0};
+    int before = warp_sum_below(mine);
+    bool here = rank >= before && rank < before + mine;
+    for (int i = lane * each, left = here ? rank - before : -1; left >= 0; i++) {
+        struct tile_levels t = levels_of(l, l.seqs[i]);
+        if (level < t.first || level >= t.first + t.n || left-- > 0)
+            continue;
+        at = i;
+        tile = l.keys ? t.first + t.n - 1 - level : level - t.first;
+    }
+    int finder = __ffs(__ballot_sync(0xffffffffu, here)) - 1;
+    return {__shfl_sync(0xffffffffu, at, finder), __shfl_sync(0xffffffffu, tile, finder)};
 }
 
 /* Draws the number of a block's next item, for lane 0 alone: the answer is a microsecond away, and
@@ -205,7 +220,8 @@ LF_DEVICE void tile_done(uint64_t *empty)
 /* The carrying warpgroup's work. m: the block's shared memory with `item`, item_full and
  * item_empty; find(number) makes an item, whose n is 0 when there is none, and carry_one(item, nth)
  * puts all that it reads under way. The first warp finds, as soon as all of the item before is
- * under way; all others of the block read what it found. */
+ * under way; all others of the block read what it found. What the batch is was uploaded before any
+ * kernel of the run began, so that the first item is found while the kernel before still runs. */
 template <typename M, typename Find, typename Carry>
 LF_DEVICE void carry_items(M &m, int *counter, int items, Find find, Carry carry_one)
 {
@@ -214,6 +230,8 @@ LF_DEVICE void carry_items(M &m, int *counter, int items, Find find, Carry carry
         decltype(m.item) w;
         if (threadIdx.x % WARPGROUP < 32) {
             w = find(drawn_item(counter, drawn, items));
+            if (nth == 0)
+                grid_wait();
             barrier_wait(&m.item_empty, nth - 1);
             if (threadIdx.x % 32 == 0) {
                 m.item = w;
@@ -222,6 +240,8 @@ LF_DEVICE void carry_items(M &m, int *counter, int items, Find find, Carry carry
             if (w.n)
                 drawn = draw_item(counter);
         } else {
+            if (nth == 0)
+                grid_wait();
             barrier_wait(&m.item_full, nth);
             w = m.item;
             barrier_arrive(&m.item_empty);
@@ -259,12 +279,12 @@ LF_DEVICE void run_block(M &m, Begin begin, Carry carry, Compute compute)
         fence_for_wgmma();
     }
     __syncthreads();
-    grid_wait();
     if (threadIdx.x < WARPGROUP) {
         registers_give<CARRIER_REGISTERS>();
         carry();
     } else {
         registers_take<COMPUTING_REGISTERS>();
+        grid_wait();
         compute();
     }
 }

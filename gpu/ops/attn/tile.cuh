@@ -232,8 +232,10 @@ static __host__ __device__ inline bool few_rows(int n, int group)
 
 void lf_cuda_attn_prefill(struct lf_stream *s, const struct lf_attn_args *a);
 void lf_cuda_attn_decode(struct lf_stream *s, const struct lf_attn_args *a);
-/* rope, kv_write and attn in one kernel; false when it does not take the batch. */
-bool lf_cuda_attn_step(struct lf_stream *s, const struct lf_rope_args *r,
+/* rope, kv_write and attn in one kernel, of the batch's sequences of few tokens; of batches that it
+ * takes. */
+bool lf_cuda_attn_takes_step(const struct lf_rope_args *r, const struct lf_attn_args *a);
+void lf_cuda_attn_step(struct lf_stream *s, const struct lf_rope_args *r,
                        const struct lf_kv_write_args *w, const struct lf_attn_args *a);
 
 /* Host: calls launch<DP> for the width of the heads. */

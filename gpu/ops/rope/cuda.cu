@@ -31,7 +31,7 @@ static __global__ void __launch_bounds__(256) rope_kernel(struct lf_rope_args a,
 /* Whole heads in whole words, every token cached (or padding). Keys go into their page as they are
  * turned; after the heads come the values, in words of eight. */
 static __global__ void __launch_bounds__(256)
-    rope_kv_kernel(struct lf_rope_args a, struct lf_kv_write_args w, struct kv_pages pages)
+    rope_kv_kernel(struct lf_rope_args a, struct lf_kv_write_args w, struct kv_pages pages, int few)
 {
     int t = blockIdx.x, half = a.D / 2, runs = half / 8, words = a.D / 8;
     const struct lf_seq seq = pages.seqs[pages.seq[t]];
@@ -40,6 +40,8 @@ static __global__ void __launch_bounds__(256)
     if (cached)
         page = page_row(pages.pages + seq.page_off, seq.past + t - seq.start, w.Hkv, 0);
     grid_wait();
+    if (seq.n <= few)
+        return;
     int i = blockIdx.y * 256 + threadIdx.x, rotations = a.H * runs;
     if (i < rotations) {
         float u[8], v[8];
@@ -69,18 +71,19 @@ void lf_cuda_rope(struct lf_stream *s, const struct lf_rope_args *a)
 }
 
 void lf_cuda_rope_kv_write(struct lf_stream *s, const struct lf_rope_args *a,
-                           const struct lf_kv_write_args *w)
+                           const struct lf_kv_write_args *w, int few)
 {
     bool whole = a->rot == a->D && a->D % 16 == 0 && lf_eights(a->x, a->ldx, a->D) &&
                  lf_eights(a->cos_, 8, 8) && lf_eights(a->sin_, 8, 8) &&
                  lf_eights(w->v, w->ldkv, a->D) && lf_eights(w->k_pages, 8, 8) &&
                  lf_eights(w->v_pages, 8, 8);
     if (!whole || w->batch->T_cached != a->T) {
+        lf_assert(few == 0);
         lf_cuda_rope(s, a);
         lf_cuda_kv_write(s, w);
         return;
     }
     int items = a->H * (a->D / 16) + w->Hkv * (a->D / 8);
     lf_launch<rope_kv_kernel>(s, dim3(a->T, lf_div_up(items, 256)), 256, 0, *a, *w,
-                              kv_pages_of(w->batch));
+                              kv_pages_of(w->batch), few);
 }
