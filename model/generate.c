@@ -216,6 +216,7 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
     memcpy(tokens, r->ids, (size_t)r->n * sizeof *tokens);
     struct gen_seq *s = &g->seqs[g->n_seqs++];
     *s = (struct gen_seq){.id = g->next_id++,
+                          .group = r->group,
                           .user = r->user,
                           .tokens = tokens,
                           .n = r->n,
@@ -344,7 +345,8 @@ static void plan_drafts(struct lf_gen *g, struct gen_seq *s, int *left)
 
 static bool goes_on(const struct lf_gen *g, const struct gen_seq *s)
 {
-    return decodes(s) && !drawn_out(s) && !(g->held && s->background);
+    return decodes(s) && !drawn_out(s) && g->held != LF_GEN_HELD_DECODING &&
+           !(g->held && s->background);
 }
 
 /* Where the draft base makes this step's drafts: it does so for all at once, as far as there are
@@ -397,10 +399,11 @@ static bool admit(struct lf_gen *g, int i)
     if (s->n_scored >= s->n_prompt)
         lf_exec_kv_find(g->x, &s->kv, s->tokens, s->n);
     int needed = pages_for(s->n) - s->kv.n_pages;
-    while (g->n_batch == 0 && lf_exec_kv_free_pages(g->x) < needed)
+    bool others = g->n_batch > 0 || g->held == LF_GEN_HELD_DECODING;
+    while (!others && lf_exec_kv_free_pages(g->x) < needed)
         if (preempt(g, i + 1) < 0)
             break;
-    for (int j = 0; j < g->n_seqs && g->n_batch > 0; j++)
+    for (int j = 0; j < g->n_seqs && others; j++)
         needed += j != i && g->seqs[j].kv.n_pages > 0;
     if (lf_exec_kv_free_pages(g->x) < needed || lf_exec_kv_grow(g->x, &s->kv, s->n) != LF_OK) {
         lf_exec_kv_release(g->x, &s->kv);
@@ -420,13 +423,31 @@ static bool reads(const struct lf_gen *g, const struct gen_seq *s)
            !(g->held && s->background);
 }
 
-/* The one with the least to read, of several the oldest; -1: none reads. */
-static int shortest(const struct lf_gen *g)
+/* Tokens of the group's prompts in the batch; `first`: where prompts begin in it. */
+static int group_reads(const struct lf_gen *g, uint64_t group, int first)
 {
-    int found = -1;
-    for (int i = 0; i < g->n_seqs; i++)
-        if (reads(g, &g->seqs[i]) && (found < 0 || pending(&g->seqs[i]) < pending(&g->seqs[found])))
-            found = i;
+    int n = 0;
+    for (int b = first; b < g->n_batch; b++)
+        n += g->seqs[g->planned[b]].group == group ? g->batch[b].n : 0;
+    return n;
+}
+
+/* Of the group that has the least in the batch the one with the least to read, of several the
+ * oldest; -1: none reads. */
+static int next_reader(const struct lf_gen *g, int first)
+{
+    int found = -1, least = 0;
+    for (int i = 0; i < g->n_seqs; i++) {
+        const struct gen_seq *s = &g->seqs[i];
+        if (!reads(g, s))
+            continue;
+        int in_batch = group_reads(g, s->group, first);
+        if (found >= 0 &&
+            (in_batch > least || (in_batch == least && pending(s) >= pending(&g->seqs[found]))))
+            continue;
+        found = i;
+        least = in_batch;
+    }
     return found;
 }
 
@@ -476,9 +497,10 @@ static void read_on(struct lf_gen *g, int b, int left)
     g->n_tokens += more;
 }
 
-/* Prompts: the shortest first, so that a short one need not wait for a long one; but half of what
- * there is room for is the oldest one's, so that all have their turn. Nobody overtakes the oldest
- * where it waits for pages. Those that begin alike begin one after the other. */
+/* Prompts: groups in turn, and of a group the shortest first, so that a short one need not wait for
+ * a long one; but half of what there is room for is the oldest one's, so that all have their turn.
+ * Nobody overtakes the oldest where it waits for pages. Those that begin alike begin one after the
+ * other. */
 static void plan_reading(struct lf_gen *g, int prefill_max)
 {
     int left = g->tokens_max - g->n_tokens, oldest = -1, first = g->n_batch;
@@ -496,9 +518,9 @@ static void plan_reading(struct lf_gen *g, int prefill_max)
             others += pending(&g->seqs[i]);
     }
     int share = others < left / 2 ? left - (int)others : left - left / 2;
-    if (shortest(g) == oldest)
+    if (next_reader(g, first) == oldest)
         share = left;
-    for (int i = oldest; i >= 0 && left > 0; i = shortest(g)) {
+    for (int i = oldest; i >= 0 && left > 0; i = next_reader(g, first)) {
         g->seqs[i].awaits = is_being_read(g, i);
         if (g->seqs[i].awaits)
             continue;
@@ -646,6 +668,23 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
         guess(g, s);
 }
 
+/* The batch, and how many of it decode. Where those who are not held have nothing for it, as they
+ * wait for pages, others are in it after all. */
+static int plan_batch(struct lf_gen *g, int prefill_max)
+{
+    enum lf_gen_held held = g->held;
+    int n_decoding;
+    for (;; g->held--) {
+        g->n_batch = g->n_tokens = 0;
+        n_decoding = plan_decoding(g);
+        plan_reading(g, prefill_max);
+        if (g->n_batch > 0 || g->held == LF_GEN_HELD_NONE)
+            break;
+    }
+    g->held = held;
+    return n_decoding;
+}
+
 /* Puts the next step's forward on the stream, where any sequence has something for it. */
 static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *diag)
 {
@@ -659,15 +698,7 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     enum lf_err rc = draw_drafts(g, diag);
     if (rc != LF_OK)
         return rc;
-    g->n_batch = g->n_tokens = 0;
-    int n_decoding = plan_decoding(g);
-    plan_reading(g, prefill_max);
-    if (g->n_batch == 0 && g->held) { /* others are not there, or wait for pages */
-        g->held = false;
-        n_decoding = plan_decoding(g);
-        plan_reading(g, prefill_max);
-        g->held = true;
-    }
+    int n_decoding = plan_batch(g, prefill_max);
     if (g->n_batch == 0)
         return LF_OK;
     f->n_background = f->n_drafts = 0;
@@ -819,9 +850,9 @@ void lf_gen_forget(struct lf_gen *g, uint64_t owner)
     lf_exec_kv_forget(g->x, owner);
 }
 
-void lf_gen_hold(struct lf_gen *g, bool background)
+void lf_gen_hold(struct lf_gen *g, enum lf_gen_held held)
 {
-    g->held = background;
+    g->held = held;
 }
 
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
@@ -848,6 +879,8 @@ void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out)
             st.decoding++;
         else
             st.reading++;
+        if (!decodes(s) && s->drawn == 0 && !s->background)
+            st.unread += pending(s);
     }
     if (g->n_flights > 0) {
         const struct gen_flight *f = &g->flights[g->flight_first];

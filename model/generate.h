@@ -77,6 +77,7 @@ struct lf_gen_request {
     int slot;       /* adapter slot, or -1 for the bare base; stays loaded while live */
     uint64_t owner; /* a number for what is in that slot: what others of the same owner have read is
                        not read again (lf_exec_kv_find). 0: it is, and nothing is kept of it */
+    uint64_t group; /* those of one number take turns with those of others at having prompts read */
     struct lf_sample_params sample;   /* its history_*, completion_n, bias_* and counter are set in
                                          here; top_n is at most LF_TOP_LOGPROBS_MAX */
     const struct lf_logit_bias *bias; /* (n_bias) no id twice; borrowed while live */
@@ -107,11 +108,19 @@ struct lf_gen_token {
     enum lf_finish finish;    /* not NONE: it was the last, and the sequence is gone */
 };
 
+/* Who takes no part in a step; each holds those above it, too. */
+enum lf_gen_held {
+    LF_GEN_HELD_NONE,
+    LF_GEN_HELD_BACKGROUND,
+    LF_GEN_HELD_DECODING, /* the step is of prompts alone */
+};
+
 struct lf_gen_status {
     int live; /* = decoding + reading + waiting */
     int decoding;
     int reading;       /* their prompts are partly in */
     int waiting;       /* hold no pages */
+    int64_t unread;    /* tokens of their prompts, but of background sequences */
     int64_t preempted; /* times a sequence gave its pages back, since lf_gen_new */
     int64_t prompt_tokens, completion_tokens; /* run since lf_gen_new */
     int64_t cached_tokens;                    /* found instead */
@@ -150,8 +159,8 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
                         struct lf_diag *diag) LF_MUST_CHECK;
 /* What was read for the owner is not found any more. */
 void lf_gen_forget(struct lf_gen *g, uint64_t owner);
-/* Until it is called again: background sequences take no part in steps that have others. */
-void lf_gen_hold(struct lf_gen *g, bool background);
+/* Until it is called again these take no part in steps that have others. */
+void lf_gen_hold(struct lf_gen *g, enum lf_gen_held held);
 void lf_gen_status(const struct lf_gen *g, struct lf_gen_status *out);
 
 #endif

@@ -11,7 +11,7 @@
  * their way; the first kv.n_tokens of them all are in the cache, the others are pending. One
  * pending token and something cached: it decodes. */
 struct gen_seq {
-    uint64_t id;
+    uint64_t id, group;
     void *user;
     int32_t *tokens; /* (n_prompt + max_tokens) */
     int n, n_prompt, max_tokens;
@@ -72,7 +72,8 @@ struct lf_gen {
                                   NULL: it has none */
     int guess_in;              /* steps until the draft base guesses */
     uint64_t guessed_id;       /* the sequence for which it did last */
-    bool ahead, held;          /* held: background sequences take no part */
+    bool ahead;
+    enum lf_gen_held held;
     int pages;                 /* of the exec, all of them ours */
     struct gen_seq *seqs;      /* (seqs_max), oldest first */
     int n_seqs;

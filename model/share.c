@@ -103,17 +103,23 @@ static double prompts_most(const struct lf_share *s)
     return s->step_most > 0 ? fmin(seconds, s->step_most - s->step) : seconds;
 }
 
-int lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts)
+struct lf_share_prompts lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts,
+                                         int64_t unread)
 {
     s->beside = n_decoding > 0;
     if (n_decoding == 0)
-        return tokens_in(READ_MOST, s->read, READ_TOKENS_MIN, PROMPT_TOKENS_FIRST);
+        return (struct lf_share_prompts){
+            tokens_in(READ_MOST, s->read, READ_TOKENS_MIN, PROMPT_TOKENS_FIRST), false};
     double part = PROMPT_PART * fmax(1, (double)n_prompts * n_prompts);
     double most = prompts_most(s), least = fmin(PROMPTS_LEAST * s->step, most);
     s->prompts = fmin(s->prompts + s->step * fmin(part, PROMPTS_MOST), most);
     if (s->step == 0 || s->mixed >= MIXED_MOST || s->prompts < least)
-        return -1;
-    return tokens_in(s->prompts, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST);
+        return (struct lf_share_prompts){-1, false};
+    double alone = s->read * (double)unread, all = s->step_prompt * (double)unread;
+    double seconds = all <= most ? fmax(s->prompts, all) : s->prompts;
+    return (struct lf_share_prompts){
+        tokens_in(seconds, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST),
+        alone > 0 && alone < fmin(s->step, s->prompts)};
 }
 
 double lf_share_launch_after(const struct lf_share *s, const struct lf_gen_status *g)

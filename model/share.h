@@ -29,14 +29,24 @@ struct lf_share {
 void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g);
 /* A training batch that ran beside live sequences, or not: serving is owed its part of the time. */
 void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside);
-/* Ceiling for the tokens of prompts in the next step (lf_gen_step's), beside n_decoding sequences
- * whose pace matters; asked once a step. Prompts have a part of the time that steps take without
+/* What the next step is to have of prompts. */
+struct lf_share_prompts {
+    int tokens; /* at most: lf_gen_step's prefill_max */
+    bool alone; /* nothing else is in it (LF_GEN_HELD_DECODING) */
+};
+
+/* Asked once a step: beside n_decoding sequences whose pace matters n_prompts are to be read, of
+ * `unread` tokens. Prompts have a part of the time that steps take without
  * them, which adds up while there are none: a short one that comes alone is read at once, one after
  * another without end leave those who decode most of their pace; and the more there are, the sooner
  * each decodes itself. No step is so long for that as to be felt, where those without prompts are
- * short. Often it is none, and now and then in any case, so that this time is known.
+ * short. Often it is none, and now and then in any case, so that this time is known. The last piece
+ * of what is to be read does not wait for one step more: it is had on credit.
+ * Where many decode, a step of a few prompts alone may be over before one of all of them: who asks
+ * now and then has its first token then, and the others wait little longer than beside it.
  * While nobody decodes a step is only kept short enough for who comes next. */
-int lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts);
+struct lf_share_prompts lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts,
+                                         int64_t unread);
 /* Seconds after the end of the last step until the next one has to be put behind the one that is
  * under way (next_* of g), so that the device has no gap: who comes until then is in it. 0: at
  * once, where nobody knows how long that one takes, or it is short. */

@@ -68,6 +68,7 @@ static enum lf_err admit_one(struct lf_engine *e, struct lf_generation *g, bool 
                                      .n = g->n,
                                      .slot = slot,
                                      .owner = lf_pick_owner(g->pick.id, g->pick.version),
+                                     .group = g->pick.id + g->key * 0x9e3779b97f4a7c15u,
                                      .sample = g->sample,
                                      .bias = g->bias,
                                      .n_bias = g->n_bias,
@@ -189,10 +190,12 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     int n = 0;
     lf_gen_status(e->gen, &before);
     int n_decoding = decoding(e);
-    lf_gen_hold(e->gen, lf_share_holds_background(&e->share, n_decoding));
-    enum lf_err rc = lf_gen_step(
-        e->gen, lf_share_prompts(&e->share, n_decoding, before.reading + before.waiting), e->tokens,
-        &n, diag);
+    struct lf_share_prompts prompts =
+        lf_share_prompts(&e->share, n_decoding, before.reading + before.waiting, before.unread);
+    lf_gen_hold(e->gen, prompts.alone                                      ? LF_GEN_HELD_DECODING
+                        : lf_share_holds_background(&e->share, n_decoding) ? LF_GEN_HELD_BACKGROUND
+                                                                           : LF_GEN_HELD_NONE);
+    enum lf_err rc = lf_gen_step(e->gen, prompts.tokens, e->tokens, &n, diag);
     if (rc != LF_OK)
         return rc;
     lf_gen_status(e->gen, &after);

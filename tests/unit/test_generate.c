@@ -308,6 +308,39 @@ static void a_short_prompt_does_not_wait_for_a_long_one(void **state)
     tiny_close(&t);
 }
 
+/* Eight of one group came first, all with as much to read as the ninth, of another: it has the
+ * second turn. */
+static void groups_take_turns_at_being_read(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct lf_exec_limits l = limits(64);
+    struct lf_diag diag = {""};
+    uint64_t id = 0;
+    int before = 0;
+    make_prompts();
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    struct lf_gen *g = gen_open(&t, 9, 20, false, 0);
+    for (int i = 0; i < 9; i++) {
+        struct lf_gen_request r = request(11);
+        r.group = i == 8;
+        r.max_tokens = 1;
+        must(lf_gen_add(g, &r, &id, &diag), &diag);
+    }
+    for (bool ended = false; !ended;) {
+        struct lf_gen_token out[N_PROMPTS];
+        int n;
+        must(lf_gen_step(g, 0, out, &n, &diag), &diag);
+        for (int j = 0; j < n && !ended; j++) {
+            ended = out[j].id == id;
+            before += !ended;
+        }
+    }
+    assert_in_range(before, 0, 2);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
 /* Those in the background stand still while they are held and another is there, and get what they
  * would have got. */
 static void who_is_held_waits_for_the_others(void **state)
@@ -328,7 +361,7 @@ static void who_is_held_waits_for_the_others(void **state)
         r.background = i == 1;
         must(lf_gen_add(g, &r, &ids[i], &diag), &diag);
     }
-    lf_gen_hold(g, true);
+    lf_gen_hold(g, LF_GEN_HELD_BACKGROUND);
     for (; seen[1] < N_TOKENS && steps < 100; steps++) {
         struct lf_gen_token out[N_PROMPTS];
         int n;
@@ -341,6 +374,44 @@ static void who_is_held_waits_for_the_others(void **state)
         }
     }
     assert_in_range(steps, 2 * N_TOKENS, 2 * N_TOKENS + 2);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
+/* Who decodes stands still for a step of prompts alone, and goes on as if nothing had been. */
+static void prompts_have_steps_of_their_own(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct texts alone;
+    struct lf_exec_limits l = limits(64);
+    struct lf_diag diag = {""};
+    uint64_t ids[2];
+    int seen[2] = {0};
+    make_prompts();
+    run_alone(&alone);
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    struct lf_gen *g = gen_open(&t, 2, 0, true, 0);
+    for (int step = 0; seen[0] < N_TOKENS || seen[1] < N_TOKENS; step++) {
+        struct lf_gen_token out[N_PROMPTS];
+        struct lf_gen_status st;
+        int n;
+        if (step == 0 || step == 3) {
+            struct lf_gen_request r = request(step == 0 ? 2 : 3);
+            must(lf_gen_add(g, &r, &ids[step / 3], &diag), &diag);
+        }
+        lf_gen_hold(g, step == 3 ? LF_GEN_HELD_DECODING : LF_GEN_HELD_NONE);
+        must(lf_gen_step(g, 0, out, &n, &diag), &diag);
+        lf_gen_status(g, &st);
+        if (step == 3) /* the one before landed; prompts alone are under way */
+            assert_true(st.next_decoding == 0 && st.next_prompt > 0 && st.unread == 0);
+        for (int j = 0; j < n; j++) {
+            int which = seen[0] < N_TOKENS && out[j].id == ids[0] ? 0 : 1;
+            assert_int_equal(out[j].token, alone.ids[which + 2][out[j].index]);
+            seen[which]++;
+        }
+        assert_true(step < 100);
+    }
     lf_gen_free(g);
     tiny_close(&t);
 }
@@ -507,6 +578,8 @@ int main(void)
         cmocka_unit_test(biases_and_alternatives_are_each_sequences_own),
         cmocka_unit_test(a_short_prompt_does_not_wait_for_a_long_one),
         cmocka_unit_test(who_is_held_waits_for_the_others),
+        cmocka_unit_test(groups_take_turns_at_being_read),
+        cmocka_unit_test(prompts_have_steps_of_their_own),
         cmocka_unit_test(refuses_what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
