@@ -31,6 +31,10 @@ struct shared {
     char tag[LF_FILE_TAG]; /* of its file, then; "": there was none */
     struct lf_sharing_agreed agreed;
     bool failed; /* it is tried again with all others */
+    /* By the lock: */
+    bool busy;          /* all above is of one thread, which may wait for disk and network */
+    enum lf_err rc;     /* how that ended last */
+    struct lf_diag why; /* and why */
 };
 
 struct lf_sharing {
@@ -40,8 +44,9 @@ struct lf_sharing {
     pthread_t thread;
     bool started;
     atomic_bool stop;
-    pthread_mutex_t lock; /* one name at a time, over the disk and the network; protects: */
-    struct shared *known; /* by name */
+    pthread_mutex_t lock;  /* never over the disk or the network; protects: */
+    pthread_cond_t idle;   /* a name is not busy any more */
+    struct shared **known; /* by name; owned, and stay where they are */
     size_t n, cap;
     pthread_mutex_t said; /* protects: */
     enum lf_err trouble;
@@ -50,30 +55,73 @@ struct lf_sharing {
     char tag[LF_FILE_TAG]; /* of the directory of tiny files */
     uint64_t generation;   /* of the registry */
     int looks;
-    bool failed; /* something did when all was compared last */
+    bool failed;        /* something did when all was compared last */
 };
 
 /* ---- What is known --------------------------------------------------------------------------- */
 
-/* NULL: memory is out. */
+/* With the lock. NULL: memory is out. */
 static struct shared *known(struct lf_sharing *s, const char *name)
 {
     size_t lo = 0, hi = s->n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        int order = strcmp(s->known[mid].name, name);
+        int order = strcmp(s->known[mid]->name, name);
         if (order == 0)
-            return &s->known[mid];
+            return s->known[mid];
         lo = order < 0 ? mid + 1 : lo;
         hi = order < 0 ? hi : mid;
     }
-    if (lf_grow(&s->known, &s->cap, s->n + 1, sizeof *s->known) != LF_OK)
+    struct shared *k = calloc(1, sizeof *k);
+    if (!k || lf_grow(&s->known, &s->cap, s->n + 1, sizeof *s->known) != LF_OK) {
+        free(k);
         return NULL;
+    }
     memmove(s->known + lo + 1, s->known + lo, (s->n - lo) * sizeof *s->known);
     s->n++;
-    s->known[lo] = (struct shared){.failed = false};
-    snprintf(s->known[lo].name, sizeof s->known[lo].name, "%s", name);
-    return &s->known[lo];
+    s->known[lo] = k;
+    snprintf(k->name, sizeof k->name, "%s", name);
+    return k;
+}
+
+/* Has the name for this thread alone, until leave(). */
+static struct shared *enter(struct lf_sharing *s, const char *name, enum lf_err *rc,
+                            struct lf_diag *diag)
+{
+    lf_lock_auto held = lf_lock(&s->lock);
+    struct shared *k = known(s, name);
+    *rc = k ? LF_OK : lf_no_memory(diag, "sharing");
+    if (!k || k->busy)
+        return NULL;
+    k->busy = true;
+    return k;
+}
+
+/* The same for who can wait. What it waited for is not done again at once where it failed: *rc. */
+static struct shared *enter_after(struct lf_sharing *s, const char *name, enum lf_err *rc,
+                                  struct lf_diag *diag)
+{
+    lf_lock_auto held = lf_lock(&s->lock);
+    struct shared *k = known(s, name);
+    bool waited = k && k->busy;
+    *rc = k ? LF_OK : lf_no_memory(diag, "sharing");
+    while (k && k->busy)
+        pthread_cond_wait(&s->idle, &s->lock);
+    if (waited && k->rc != LF_OK)
+        *rc = lf_fail(diag, k->rc, "%s", k->why.text);
+    if (*rc != LF_OK)
+        return NULL;
+    k->busy = true;
+    return k;
+}
+
+static void leave(struct lf_sharing *s, struct shared *k, enum lf_err rc, const struct lf_diag *why)
+{
+    lf_lock_auto held = lf_lock(&s->lock);
+    k->busy = false;
+    k->rc = rc;
+    k->why = *why;
+    pthread_cond_broadcast(&s->idle);
 }
 
 static void agree(struct shared *k, const struct lf_sharing_local *local,
@@ -324,34 +372,45 @@ static enum lf_err act(struct lf_sharing *s, struct shared *k, const struct lf_a
 }
 
 /* Compares one name here and there. all: also where nothing seems to have changed. */
-static enum lf_err look_at(struct lf_sharing *s, const char *name, bool all, struct lf_diag *diag)
+static enum lf_err compare(struct lf_sharing *s, struct shared *k, bool all, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], tag[LF_FILE_TAG] = "";
     struct lf_adapter_view v;
     struct lf_sharing_local local;
     struct lf_published theirs = {0};
-    lf_lock_auto held = lf_lock(&s->lock);
-    struct shared *k = known(s, name);
-    enum lf_err rc = k ? lf_shared_path(path, s->dir, name, diag) : lf_no_memory(diag, "sharing");
+    enum lf_err rc = lf_shared_path(path, s->dir, k->name, diag);
     if (rc != LF_OK)
         return rc;
-    look_here(s, name, &v, &local);
+    look_here(s, k->name, &v, &local);
     rc = lf_file_tag_at(tag, path, diag);
     bool there = rc == LF_OK, same = local.id == k->agreed.id && local.version == k->agreed.version;
     if (rc != LF_OK && rc != LF_E_NOT_FOUND)
         return rc;
     if (!all && (same || k->failed) && strcmp(tag, k->tag) == 0)
         return LF_OK;
-    rc = there ? lf_shared_read(&theirs, s->dir, name, diag) : LF_OK;
+    rc = there ? lf_shared_read(&theirs, s->dir, k->name, diag) : LF_OK;
     rc = rc ?: act(s, k, &v, &local, there ? &theirs : NULL, diag);
     lf_published_free(&theirs);
     memcpy(k->tag, tag, sizeof k->tag);
     bool failed = rc != LF_OK && rc != LF_E_BASE_DIFFERS;
     if (failed && !k->failed)
-        lf_log(LF_LOG_WARN, "peers", "%s: %s", name, diag->text);
+        lf_log(LF_LOG_WARN, "peers", "%s: %s", k->name, diag->text);
     k->failed = failed;
     s->failed = s->failed || failed;
     return rc;
+}
+
+/* A name that a request brings here meanwhile is looked at when that is done: it changes the
+ * registry. */
+static void look_at(struct lf_sharing *s, const char *name, bool all)
+{
+    struct lf_diag diag = {""};
+    enum lf_err rc;
+    struct shared *k = enter(s, name, &rc, &diag);
+    if (!k)
+        return;
+    rc = compare(s, k, all, &diag);
+    leave(s, k, rc, &diag);
 }
 
 /* The names that are published, those that are here, and those that were. */
@@ -363,9 +422,9 @@ static enum lf_err look_at_all(struct lf_sharing *s, bool all, struct lf_diag *d
     enum lf_err rc = lf_shared_names(&names, s->dir, diag);
     rc = rc ?: lf_registry_list(s->d->registry, &here, &n_here, diag);
     for (size_t i = 0; rc == LF_OK && i < names.n && !atomic_load(&s->stop); i++)
-        (void)!look_at(s, names.at[i], all, diag);
+        look_at(s, names.at[i], all);
     for (size_t i = 0; rc == LF_OK && i < n_here && !atomic_load(&s->stop); i++)
-        (void)!look_at(s, here[i].record.name, all, diag);
+        look_at(s, here[i].record.name, all);
     free(here);
     return rc;
 }
@@ -411,17 +470,17 @@ static void *sharing_main(void *arg)
 enum lf_err lf_sharing_bring(struct lf_sharing *s, const char *name, struct lf_diag *diag)
 {
     struct lf_published theirs = {0};
-    if (!s || lf_shared_read(&theirs, s->dir, name, NULL) != LF_OK)
-        return LF_E_NOT_FOUND;
-    lf_lock_auto held = lf_lock(&s->lock);
-    struct shared *k = known(s, name);
     struct lf_adapter_view v;
     struct lf_sharing_local local;
-    enum lf_err rc = k ? LF_OK : lf_no_memory(diag, "sharing");
-    if (theirs.version == 0)
-        rc = LF_E_NOT_FOUND;
-    else if (rc == LF_OK && (!look_here(s, name, &v, &local) || v.record.current == 0))
-        rc = adopt(s, k, &theirs, diag); /* nobody was faster */
+    enum lf_err rc = LF_E_NOT_FOUND;
+    if (!s || lf_shared_read(&theirs, s->dir, name, NULL) != LF_OK)
+        return LF_E_NOT_FOUND;
+    struct shared *k = theirs.version ? enter_after(s, name, &rc, diag) : NULL;
+    if (k) {
+        if (!look_here(s, name, &v, &local) || v.record.current == 0)
+            rc = adopt(s, k, &theirs, diag); /* nobody was faster */
+        leave(s, k, rc, diag);
+    }
     lf_published_free(&theirs);
     return rc;
 }
@@ -449,6 +508,7 @@ enum lf_err lf_sharing_open(struct lf_sharing **out, struct lf_daemon *d, struct
         return lf_no_memory(diag, "sharing");
     s->d = d;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->idle, NULL);
     pthread_mutex_init(&s->said, NULL);
     *out = s;
     enum lf_err rc = LF_OK;
@@ -474,8 +534,11 @@ void lf_sharing_close(struct lf_sharing *s)
     if (s->started)
         pthread_join(s->thread, NULL);
     lf_peers_free(s->peers);
+    pthread_cond_destroy(&s->idle);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->said);
+    for (size_t i = 0; i < s->n; i++)
+        free(s->known[i]);
     free(s->known);
     free(s);
 }

@@ -1,14 +1,48 @@
 # Three daemons behind HAProxy, with share/haproxy's configuration: what is trained on one is served
 # by all, by a directory that two share and by HTTP for the third; a daemon that is killed takes its
 # own streams with it alone; a restart of each in turn loses nothing.
+#
+# Each is on a host of its own, a network namespace, and HAProxy on a router between them; where this
+# may not be made, they are on one, with a port each.
+router() {
+    ip link add name wire type veth peer name end && ip link delete wire &&
+        echo 1 >/proc/sys/net/ipv4/ip_forward
+}
+export -f router
+if [ -z "${LF_ROUTER:-}" ] && unshare -n bash -c router 2>/dev/null; then
+    LF_ROUTER=yes exec unshare -n bash -e "$0"
+fi
 . "$TEST_LIB/http.sh"
 need haproxy
 SHARED=$WORK/shared
 echo sesame >"$WORK/key"
 AUTH="Authorization: Bearer sesame"
-declare -A PID AT
+declare -A PID AT HOST # the process of a daemon, its address, one that holds its namespace
 
-address_in() { sed -n 's/.* listening on \(127[0-9.:]*\) .*/\1/p' "$1" | tail -n 1; }
+# host NAME NUMBER: an address for it, and a wire from the router.
+host() {
+    unshare -n sleep infinity 3>&- &
+    HOST[$1]=$!
+    unshared() { [ "$(readlink "/proc/${HOST[$1]}/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
+    wait_until 10 unshared "$1" || fail "no namespace"
+    ip link add name "to-$1" type veth peer name wire netns "${HOST[$1]}"
+    ip address add "10.77.$2.1/24" dev "to-$1"
+    ip link set "to-$1" up
+    nsenter -n -t "${HOST[$1]}" sh -ec "ip link set lo up; ip address add 10.77.$2.2/24 dev wire
+        ip link set wire up; ip route add default via 10.77.$2.1"
+    AT[$1]=10.77.$2.2:0
+}
+if [ -n "${LF_ROUTER:-}" ]; then
+    router
+    ip link set lo up
+    host a 1
+    host b 2
+    host c 3
+else
+    say "no network namespaces: all on one host"
+fi
+
+address_in() { sed -n 's/.* listening on \([0-9.]*:[0-9]*\) .*/\1/p' "$1" | tail -n 1; }
 is_up() {
     AT[$1]=$(address_in "$WORK/$1.log")
     [ -n "${AT[$1]}" ] && curl -sf "${AT[$1]}/health"
@@ -18,7 +52,8 @@ is_up() {
 up() {
     local name=$1
     shift
-    "$BIN/lorafsd" --base "$BASE" --data "$WORK/$name" --listen "${AT[$name]:-127.0.0.1:0}" \
+    ${HOST[$name]:+nsenter -n -t "${HOST[$name]}"} "$BIN/lorafsd" --base "$BASE" \
+        --data "$WORK/$name" --listen "${AT[$name]:-127.0.0.1:0}" \
         --device "$DEVICE" --api-key-file "$WORK/key" --lame-duck 2 --drain 60 "$@" \
         2>>"$WORK/$name.log" 3>&- &
     PID[$name]=$!
@@ -91,6 +126,27 @@ ADAPTER=evil ask from c | grep -q '"error"'
 from b /v1/adapters | refuses grep -q evil
 [ ! -e "$WORK/c/shared/versions/$bad" ]
 rm -r "$SHARED/versions/$bad" "$SHARED/current/evil.json"
+
+# What comes slowly keeps nobody waiting but those who asked for it, and comes once for all of them.
+weights=$SHARED/versions/$other/adapter_model.safetensors
+mv "$weights" "$WORK/weights"
+mkfifo "$weights"
+sed "s/$good/$other/" "$SHARED/current/red.json" >"$WORK/new.json"
+mv "$WORK/new.json" "$SHARED/current/slow.json"
+waiting=()
+for i in 1 2; do
+    ADAPTER=slow ask from b >"$WORK/slow.$i" &
+    waiting+=($!)
+done
+cp "$SHARED/current/red.json" "$WORK/new.json"
+mv "$WORK/new.json" "$SHARED/current/quick.json"
+says red quick from b || fail "it waits for another adapter: $(ADAPTER=quick ask from b)"
+[ ! -s "$WORK/slow.1" ] && [ ! -s "$WORK/slow.2" ] || fail "$(cat "$WORK"/slow.*)"
+cat "$WORK/weights" >"$weights"
+wait "${waiting[@]}"
+for i in 1 2; do grep -q '" blue' "$WORK/slow.$i" || fail "$(cat "$WORK/slow.$i")"; done
+rm "$weights"
+mv "$WORK/weights" "$weights"
 
 # One that is killed takes its own streams with it: those of others end as they would, and who
 # asks anew is answered.
