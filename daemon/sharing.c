@@ -24,6 +24,9 @@
 /* After so many looks all is compared, whatever seems to have changed; where something failed: */
 #define ALL_LOOKS 30
 #define AGAIN_LOOKS 5
+/* Versions that are current nowhere go after as long as what is in the trash; looked for: */
+#define OUT_OF_USE_SECONDS (7 * 86400)
+#define PRUNE_NS (3600 * LF_NS_PER_S)
 
 /* A name that was looked at. */
 struct shared {
@@ -55,6 +58,7 @@ struct lf_sharing {
     char tag[LF_FILE_TAG]; /* of the directory of tiny files */
     uint64_t generation;   /* of the registry */
     int looks;
+    uint64_t pruned_ns; /* when it was looked for versions that are out of use */
     bool failed;        /* something did when all was compared last */
 };
 
@@ -196,6 +200,10 @@ static enum lf_err publish(struct lf_sharing *s, struct shared *k, const struct 
         rc = rc ?: lf_shared_put(s->dir, p.sha256, lf_shared_fill, dir, diag);
     }
     rc = rc ?: lf_shared_write(s->dir, &p, diag);
+    if (rc == LF_OK && p.version > 0) /* unless it was taken away in between */
+        rc = lf_shared_put(s->dir, p.sha256, lf_shared_fill, dir, diag);
+    if (rc == LF_OK && after)
+        lf_shared_replaced(s->dir, after->sha256);
     if (rc == LF_OK) {
         agree(k, local, &p);
         lf_log(LF_LOG_INFO, "peers", p.version ? "%s v%d is published" : "%s is withdrawn", p.name,
@@ -350,7 +358,7 @@ static enum lf_err act(struct lf_sharing *s, struct shared *k, const struct lf_a
     enum lf_err rc = LF_OK;
     if (k->agreed.stamp_ms == 0 && local->version > 0) {
         rc = digest_of(s, local->id, local->version, hex, diag);
-        local->published = rc == LF_OK && lf_shared_has(s->dir, hex);
+        local->published = rc == LF_OK && lf_shared_had(s->dir, hex);
     }
     if (rc != LF_OK)
         return rc;
@@ -454,11 +462,25 @@ static void look(struct lf_sharing *s)
     s->why = diag;
 }
 
+static void prune(struct lf_sharing *s)
+{
+    struct lf_diag diag = {""};
+    int n = 0;
+    if (lf_clock_ns() - s->pruned_ns < PRUNE_NS)
+        return;
+    s->pruned_ns = lf_clock_ns();
+    if (lf_shared_prune(s->dir, OUT_OF_USE_SECONDS, &n, &diag) != LF_OK)
+        lf_log(LF_LOG_WARN, "peers", "versions that are out of use stay: %s", diag.text);
+    else if (n > 0)
+        lf_log(LF_LOG_INFO, "peers", "%d versions that were current nowhere are removed", n);
+}
+
 static void *sharing_main(void *arg)
 {
     struct lf_sharing *s = arg;
     while (!atomic_load(&s->stop)) {
         look(s);
+        prune(s);
         for (int i = 0; i < LOOK_SECONDS * 20 && !atomic_load(&s->stop); i++)
             lf_clock_sleep(LF_NS_PER_S / 20);
     }
@@ -507,6 +529,7 @@ enum lf_err lf_sharing_open(struct lf_sharing **out, struct lf_daemon *d, struct
     if (!s)
         return lf_no_memory(diag, "sharing");
     s->d = d;
+    s->pruned_ns = lf_clock_ns();
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->idle, NULL);
     pthread_mutex_init(&s->said, NULL);

@@ -5,6 +5,7 @@
  *   DIR/current/NAME.json   which version of NAME is current: a few hundred bytes, replaced at once
  *   DIR/versions/SHA256/    adapter_config.json, adapter_model.safetensors and sha256sums, whose
  *                           digest is the directory's name: there as a whole, and never changed
+ *   DIR/gone/SHA256         an empty file: there was such a version, which was current nowhere
  *
  *     {"version": 3, "sha256": "9f...", "base_sha256": "04...", "stamp_ms": 1796053000000,
  *      "settings": {"rank": 16, ...}}
@@ -49,7 +50,7 @@ json_t *lf_published_json(const struct lf_published *p);
 /* Whether a counts, and not b. */
 bool lf_published_is_newer(const struct lf_published *a, const struct lf_published *b);
 
-/* Makes both directories, and takes away what a crash left of versions on their way in that are a
+/* Makes the directories, and takes away what a crash left of versions on their way in that are a
  * day old. */
 enum lf_err lf_shared_open(const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
 /* DIR/current/NAME.json. */
@@ -70,6 +71,8 @@ extern const char *const lf_shared_files[];
 /* Whether it is a digest's name; nothing else becomes part of a path. */
 bool lf_is_sha256(const char *text);
 bool lf_shared_has(const char *dir, const char *sha256);
+/* Whether it is there, or was. */
+bool lf_shared_had(const char *dir, const char *sha256);
 /* DIR/versions/<sha256>/<file>. LF_E_INVALID: that is no digest. */
 enum lf_err lf_shared_file(char out[LF_PATH_MAX], const char *dir, const char *sha256,
                            const char *file, struct lf_diag *diag) LF_MUST_CHECK;
@@ -86,6 +89,14 @@ enum lf_err lf_shared_fill(void *arg, const char *to, struct lf_diag *diag) LF_M
 enum lf_err lf_shared_get(const char *dir, const char *sha256, const char *to,
                           struct lf_diag *diag) LF_MUST_CHECK;
 
+/* It was current until now: its time begins. */
+void lf_shared_replaced(const char *dir, const char *sha256);
+/* Takes away the versions that no name has as current, and that came, or were replaced, so many
+ * seconds ago and more. *n: how many. Others may publish meanwhile: who does looks afterwards
+ * whether the version is there still, and puts it again. */
+enum lf_err lf_shared_prune(const char *dir, int64_t seconds, int *n,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+
 /* ---- What a daemon does about a name --------------------------------------------------------- */
 
 /* The adapter as a daemon has it. */
@@ -93,7 +104,7 @@ struct lf_sharing_local {
     uint64_t id;     /* 0: there is none */
     int32_t version; /* that is current; 0: none */
     bool wanted;     /* its publication is fetched before anybody asks: it is here, or pinned */
-    bool published;  /* the current version's digest is among the versions that were shared */
+    bool published;  /* the current version's digest is, or was, among those that are shared */
 };
 
 /* The two as they agreed last, in this life of the daemon; zero-initialised: they never did. */

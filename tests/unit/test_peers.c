@@ -5,12 +5,14 @@
 
 #include "core/sums.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -222,6 +224,44 @@ static void a_publication_is_read_as_it_was_written(void **state)
     lf_published_free(&written);
 }
 
+static void a_version_that_is_current_nowhere_goes_after_its_time(void **state)
+{
+    struct place *p = *state;
+    struct lf_diag diag = {""};
+    char path[LF_PATH_MAX];
+    int n = -1;
+    struct lf_published current = publication(p->sha256, 5), other = publication(A, 6);
+    assert_int_equal(lf_shared_put(p->shared, p->sha256, lf_shared_fill, p->version, &diag), LF_OK);
+    assert_int_equal(lf_shared_write(p->shared, &current, &diag), LF_OK);
+    assert_int_equal(lf_shared_prune(p->shared, 0, &n, &diag), LF_OK);
+    assert_int_equal(n, 0);
+
+    /* It is out of use from when it was replaced, however old it is. */
+    const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+    assert_int_equal(lf_shared_file(path, p->shared, p->sha256, ".", &diag), LF_OK);
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+    assert_int_equal(lf_shared_write(p->shared, &other, &diag), LF_OK);
+    lf_shared_replaced(p->shared, p->sha256);
+    assert_int_equal(lf_shared_prune(p->shared, 3600, &n, &diag), LF_OK);
+    assert_int_equal(n, 0);
+
+    /* What cannot be read may say that it is current. */
+    write_file(p->shared, "current/damaged.json", "{");
+    assert_int_not_equal(lf_shared_prune(p->shared, 0, &n, &diag), LF_OK);
+    assert_int_equal(n_versions(p), 1);
+    assert_int_equal(lf_path_join(path, p->shared, "current/damaged.json", NULL), LF_OK);
+    assert_int_equal(unlink(path), 0);
+
+    /* It is gone, and known to have been there; and may come again. */
+    assert_int_equal(lf_shared_prune(p->shared, 0, &n, &diag), LF_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(n_versions(p), 0);
+    assert_false(lf_shared_has(p->shared, p->sha256));
+    assert_true(lf_shared_had(p->shared, p->sha256) && !lf_shared_had(p->shared, B));
+    assert_int_equal(lf_shared_put(p->shared, p->sha256, lf_shared_fill, p->version, &diag), LF_OK);
+    assert_true(lf_shared_has(p->shared, p->sha256));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +274,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_bytes_are_not_published, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_bytes_are_not_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_publication_is_read_as_it_was_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_version_that_is_current_nowhere_goes_after_its_time,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

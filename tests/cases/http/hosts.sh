@@ -2,8 +2,8 @@
 # by all, by a directory that two share and by HTTP for the third; a daemon that is killed takes its
 # own streams with it alone; a restart of each in turn loses nothing.
 #
-# Each is on a host of its own, a network namespace, and HAProxy on a router between them; where this
-# may not be made, they are on one, with a port each.
+# Each is on a host of its own, a network namespace, and HAProxy on a router between them; where
+# these may not be made, all are on one host, with a port each.
 router() {
     ip link add name wire type veth peer name end && ip link delete wire &&
         echo 1 >/proc/sys/net/ipv4/ip_forward
