@@ -74,8 +74,8 @@ struct lf_gen {
     uint64_t guessed_id;       /* the sequence for which it did last */
     bool ahead;
     enum lf_gen_held held;
-    int pages;                 /* of the exec, all of them ours */
-    struct gen_seq *seqs;      /* (seqs_max), oldest first */
+    int pages;            /* of the exec, all of them ours */
+    struct gen_seq *seqs; /* (seqs_max), oldest first */
     int n_seqs;
     uint64_t next_id;
     int64_t preempted, prompt_tokens, cached_tokens, completion_tokens, drafted, accepted;
