@@ -105,7 +105,9 @@ struct lf_lora_site {
     float *db;     /* (N, R) fp32 */
     float scale;   /* alpha/r, or alpha/sqrt(r) with rsLoRA */
     int32_t rank;
-    int32_t trained; /* ranks with gradients, the first; those of the others stay as they are */
+    int32_t trained;  /* ranks with gradients, the first; those of the others stay as they are */
+    const void *gain; /* (N) act: DoRA's. Of output n, what of the base's product is added to it.
+                         NULL: nothing */
 };
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
@@ -205,6 +207,17 @@ struct lf_lora_args {
     int n_sites;
     int site[LF_GROUP_MAX], col[LF_GROUP_MAX], N[LF_GROUP_MAX];
     int n, K, ldy, ldx;
+};
+
+/* DoRA's share beside lora's: y[t] += gain * z[t], element by element, of rows t in [begin, end)
+ * whose adapter has a gain at the site. z is x W^T without its bias, from row `begin` on. */
+struct lf_gain_args {
+    void *y;       /* (T, ldy) act; the first of N columns */
+    const void *z; /* (end - begin, N) act */
+    const struct lf_lora_site *sites;
+    const struct lf_ragged *batch;
+    int n_sites, site, N, ldy;
+    int begin, end;
 };
 
 /* With du = scale * dy B:  db += scale * dy^T u,  da += du^T drop(x),  dx += drop'(du A).
@@ -450,7 +463,7 @@ struct lf_nf4_args {
 /* clang-format off */
 #define LF_EACH_OP(X, b) \
     X(b, embed, embed) X(b, norm, norm) X(b, norm_bwd, norm_bwd) X(b, linear, linear) \
-    X(b, linear_bwd, linear_bwd) X(b, lora, lora) X(b, lora_bwd, lora_bwd) \
+    X(b, linear_bwd, linear_bwd) X(b, lora, lora) X(b, gain, gain) X(b, lora_bwd, lora_bwd) \
     X(b, lora_grads, lora_bwd) X(b, rope, rope) X(b, attn, attn) X(b, attn_bwd, attn_bwd) \
     X(b, glu, glu) X(b, glu_bwd, glu_bwd) X(b, add, add) X(b, softcap, softcap) \
     X(b, cross_entropy, cross_entropy) X(b, sample, sample) X(b, nf4, nf4)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define RUN_ALIGN 8 /* floats: 16 bytes of a bf16 copy, one vector load */
+#define PIECE 1024  /* columns of a row that are summed at once */
 
 static size_t run_align(size_t n)
 {
@@ -25,6 +26,8 @@ void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c)
         at += run_align((size_t)s->rank[i] * (size_t)p->K);
         s->b_off[i] = at;
         at += run_align((size_t)s->rank[i] * (size_t)p->N);
+        s->m_off[i] = at;
+        at += s->dora && s->rank[i] > 0 ? run_align((size_t)p->N) : 0;
         if (s->rank[i] > s->rank_max)
             s->rank_max = s->rank[i];
     }
@@ -39,7 +42,8 @@ static enum lf_err shape_alloc(struct lf_adapter_shape *s, int n_sites)
     s->scale = calloc(n, sizeof *s->scale);
     s->a_off = calloc(n, sizeof *s->a_off);
     s->b_off = calloc(n, sizeof *s->b_off);
-    if (s->rank && s->scale && s->a_off && s->b_off)
+    s->m_off = calloc(n, sizeof *s->m_off);
+    if (s->rank && s->scale && s->a_off && s->b_off && s->m_off)
         return LF_OK;
     lf_adapter_shape_free(s);
     return LF_E_NO_MEMORY;
@@ -56,9 +60,11 @@ enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out, const struct lf_
     memcpy(t.scale, s->scale, n * sizeof *t.scale);
     memcpy(t.a_off, s->a_off, n * sizeof *t.a_off);
     memcpy(t.b_off, s->b_off, n * sizeof *t.b_off);
+    memcpy(t.m_off, s->m_off, n * sizeof *t.m_off);
     t.n_params = s->n_params;
     t.rank_max = s->rank_max;
     t.half_trains = s->half_trains;
+    t.dora = s->dora;
     *out = t;
     return LF_OK;
 }
@@ -69,6 +75,7 @@ void lf_adapter_shape_free(struct lf_adapter_shape *s)
     free(s->scale);
     free(s->a_off);
     free(s->b_off);
+    free(s->m_off);
     *s = (struct lf_adapter_shape){0};
 }
 
@@ -117,32 +124,6 @@ void lf_adapter_free(struct lf_adapter *a)
     free(a);
 }
 
-enum lf_err lf_packed_of(struct lf_packed **out, const struct lf_adapter *a, enum lf_dtype type,
-                         struct lf_diag *diag)
-{
-    struct lf_packed *p = calloc(1, sizeof *p);
-    size_t bytes = a->shape.n_params * lf_dtype_bytes(type);
-    if (p)
-        p->params = malloc(bytes);
-    if (!p || !p->params || lf_adapter_shape_copy(&p->shape, &a->shape) != LF_OK) {
-        lf_packed_free(p);
-        return lf_no_memory(diag, "an adapter of %zu bytes", bytes);
-    }
-    p->bytes = bytes;
-    lf_from_f32(p->params, type, a->params, a->shape.n_params);
-    *out = p;
-    return LF_OK;
-}
-
-void lf_packed_free(struct lf_packed *p)
-{
-    if (!p)
-        return;
-    lf_adapter_shape_free(&p->shape);
-    free(p->params);
-    free(p);
-}
-
 enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
                             struct lf_diag *diag)
 {
@@ -163,6 +144,30 @@ enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
     memcpy(b->params, a->params, bytes);
     *out = b;
     return LF_OK;
+}
+
+void lf_adapter_add_row(float *w, const struct lf_adapter *a, int site, int64_t n, size_t K)
+{
+    const size_t R = (size_t)a->shape.rank[site];
+    const float *A = a->params + a->shape.a_off[site];
+    const float *B = a->params + a->shape.b_off[site] + (size_t)n * R;
+    for (size_t from = 0; from < K; from += PIECE) {
+        float sum[PIECE] = {0};
+        size_t piece = K - from < PIECE ? K - from : PIECE;
+        for (size_t i = 0; i < R; i++)
+            for (size_t k = 0; k < piece; k++)
+                sum[k] += B[i] * A[i * K + from + k];
+        for (size_t k = 0; k < piece; k++)
+            w[from + k] += a->shape.scale[site] * sum[k];
+    }
+}
+
+double lf_dora_factor(const float *w, size_t K, float m)
+{
+    double sum = 0;
+    for (size_t k = 0; k < K; k++)
+        sum += (double)w[k] * (double)w[k];
+    return sum > 0 ? (double)m / sqrt(sum) : 1;
 }
 
 float lf_lora_scale(double alpha, int rank, bool rslora)

@@ -1,9 +1,9 @@
 /* LoRA adapters: PEFT directories on disk, flat runs in memory, slots on a device.
  *
  * An adapter's parameters are one flat run: for each layer, for each targeted projection in config
- * order, A (R, K) then B (N, R), each starting at a multiple of 8 floats (the gaps are zero and
- * stay so). Training, Adam, checkpoints and uploads work on that run; a slot's device table
- * (struct lf_lora_site) points into it.
+ * order, A (R, K) then B (N, R), then of DoRA the magnitudes (N), each starting at a multiple of 8
+ * floats (the gaps are zero and stay so). Training, Adam, checkpoints and uploads work on that run;
+ * a slot's device table (struct lf_lora_site) points into it.
  */
 #ifndef LF_MODEL_ADAPTER_H
 #define LF_MODEL_ADAPTER_H
@@ -22,7 +22,9 @@ struct lf_adapter_shape {
     int *rank;             /* (n_sites) 0 where not targeted; owned */
     float *scale;          /* (n_sites) alpha/r or alpha/sqrt(r); owned */
     size_t *a_off, *b_off; /* (n_sites) offsets of A and B in the flat run, in floats; owned */
+    size_t *m_off;         /* (n_sites) of the magnitudes, where there are some; owned */
     size_t n_params;       /* floats in the run */
+    bool dora;             /* each site that has ranks has magnitudes (model/dora.h) */
     bool half_trains;      /* training leaves the second half of each site's ranks as it is */
     int rank_max;
 };
@@ -49,6 +51,7 @@ bool lf_site_is_named(const char *site, const char *name, size_t n);
 struct lf_adapter {
     struct lf_adapter_shape shape;
     float *params; /* (n_params) host */
+    bool served;   /* of DoRA: these are what a forward reads (model/dora.h) */
     /* For adapter_config.json: the common values; sites that differ are written as patterns. */
     int rank;
     double alpha;
@@ -84,7 +87,7 @@ enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* A PEFT directory: adapter_config.json and adapter_model.safetensors. target_modules as a list, a
  * regex or "all-linear", exclude_modules, rank_pattern, alpha_pattern, rsLoRA,
- * layers_to_transform; fp32, fp16 or bf16. Sites without tensors are rank 0. DoRA, biases,
+ * layers_to_transform, DoRA; fp32, fp16 or bf16. Sites without tensors are rank 0. Biases,
  * modules_to_save, embeddings and other variants that change the arithmetic: LF_E_UNSUPPORTED,
  * named. A shape that does not fit: LF_E_BASE_DIFFERS, named. Yours, free with lf_adapter_free. */
 enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, const char *dir,
@@ -96,6 +99,10 @@ enum lf_err lf_adapter_save(const struct lf_adapter *a, const struct lf_config *
                             const char *base_name, const char *note,
                             struct lf_diag *diag) LF_MUST_CHECK;
 void lf_adapter_free(struct lf_adapter *a);
+/* w (K) += scale * B A of a site's output n, summed by itself first. */
+void lf_adapter_add_row(float *w, const struct lf_adapter *a, int site, int64_t n, size_t K);
+/* DoRA's factor of a row w (K) of W + scale * B A (model/dora.h); 1 where that is zero. */
+double lf_dora_factor(const float *w, size_t K, float m);
 /* Whether the model has all that they name. */
 enum lf_err lf_lora_settings_check(const struct lf_config *c, const struct lf_lora_settings *s,
                                    struct lf_diag *diag) LF_MUST_CHECK;
@@ -113,11 +120,12 @@ struct lf_packed {
     size_t bytes; /* of params */
 };
 
-/* A PEFT directory, for devices of this act dtype (fp32 or bf16); errors as of lf_adapter_load.
- * Yours, lf_packed_free. */
-enum lf_err lf_packed_load(struct lf_packed **out, const struct lf_config *c, enum lf_dtype type,
+struct lf_model;
+/* A PEFT directory, for devices of this act dtype (fp32 or bf16); errors as of lf_adapter_load, and
+ * with DoRA of lf_dora_serve. Yours, lf_packed_free. */
+enum lf_err lf_packed_load(struct lf_packed **out, const struct lf_model *m, enum lf_dtype type,
                            const char *dir, struct lf_diag *diag) LF_MUST_CHECK;
-/* The same of an adapter in memory. */
+/* The same of an adapter in memory, which with DoRA is served. */
 enum lf_err lf_packed_of(struct lf_packed **out, const struct lf_adapter *a, enum lf_dtype type,
                          struct lf_diag *diag) LF_MUST_CHECK;
 void lf_packed_free(struct lf_packed *p);
@@ -143,7 +151,7 @@ struct lf_slot {
     float *grad;   /* trains: (n_params), zero at the start of a step */
     void *moments; /* trains: those of the optimizer (model/moments.h) */
     bool moments8; /* they are of 8 bits */
-    bool targets[LF_PROJ_MAX]; /* by config.proj index: in some layer */
+    bool targets[LF_PROJ_MAX]; /* by config.proj index: in some layer; with shape.dora gains, too */
     int layer_first;           /* the lowest layer with a target */
 };
 

@@ -1,9 +1,7 @@
 /* An adapter's start from its base's weights, one site after another. */
 #include "model/adapter_start.h"
 
-#include "gpu/weight.h"
-#include "model/bnb.h"
-#include "model/merged_base.h"
+#include "model/site_weights.h"
 #include "model/svd.h"
 
 #include <math.h>
@@ -36,26 +34,14 @@ struct starting {
     const struct lf_model *m;
     const struct lf_adapter_start *spec;
     uint64_t seed;
-    struct lf_merged_base base; /* the checkpoint, as numbers */
-    struct lf_device *dev;      /* the host's */
-    struct lf_stream *stream;
-    struct lf_bnb_quantizer *quantizer;
-    float *w; /* the weight */
+    struct lf_site_weights base;
+    float *w, *served; /* the weight; LoftQ's: what the device has of it */
 };
 
-static const struct lf_merged_tensor *tensor_of(const struct starting *x, int site)
-{
-    for (size_t i = 0; i < x->base.n; i++)
-        if (x->base.tensors[i].site == site)
-            return &x->base.tensors[i];
-    return NULL;
-}
-
 /* w less what the device has of it. */
-static enum lf_err subtract_quantized(struct starting *x, const struct lf_merged_tensor *t,
-                                      struct lf_diag *diag)
+static enum lf_err subtract_served(struct starting *x, const struct lf_merged_tensor *t,
+                                   struct lf_diag *diag)
 {
-    struct lf_weight q;
     int n_proj = x->m->config.n_proj;
     const struct lf_weight *there = &x->m->layers[t->site / n_proj].w[t->site % n_proj];
     if (t->q4 || there->kind != LF_WEIGHT_Q4)
@@ -65,10 +51,14 @@ static enum lf_err subtract_quantized(struct starting *x, const struct lf_merged
                        t->stored->name,
                        t->q4 ? "stored in 4 bits: it needs the checkpoint in full precision"
                              : "not quantised");
-    enum lf_err rc = lf_bnb_quantize(x->quantizer, &q, t->stored, (int)t->rows, (int)t->cols, diag);
-    for (int n = 0; n < t->rows && rc == LF_OK; n++)
-        for (int k = 0; k < t->cols; k++)
-            x->w[(int64_t)n * t->cols + k] -= lf_weight_at(&q, n, k);
+    size_t n = (size_t)t->rows * (size_t)t->cols;
+    free(x->served);
+    x->served = malloc(n * sizeof *x->served);
+    if (!x->served)
+        return lf_no_memory(diag, "\"%s\" as numbers", t->stored->name);
+    enum lf_err rc = lf_site_weights_served(&x->base, t->site, x->served, diag);
+    for (size_t i = 0; i < n && rc == LF_OK; i++)
+        x->w[i] -= x->served[i];
     return rc;
 }
 
@@ -93,7 +83,7 @@ static void put(const struct starting *x, int site, const struct lf_svd *d, int 
 static enum lf_err start_site(struct starting *x, int site, struct lf_diag *diag)
 {
     const struct lf_adapter_shape *shape = &x->a->shape;
-    const struct lf_merged_tensor *t = tensor_of(x, site);
+    const struct lf_merged_tensor *t = lf_site_weights_tensor(&x->base, site);
     struct lf_svd d;
     int rank = shape->half_trains ? shape->rank[site] / 2 : shape->rank[site];
     int N = (int)t->rows, K = (int)t->cols, least = N < K ? N : K;
@@ -106,10 +96,12 @@ static enum lf_err start_site(struct starting *x, int site, struct lf_diag *diag
     x->w = malloc((size_t)N * (size_t)K * sizeof *x->w);
     if (!x->w)
         return lf_no_memory(diag, "\"%s\" as numbers", t->stored->name);
-    enum lf_err rc = lf_merged_rows(&x->base, t, 0, N, x->w, diag);
+    enum lf_err rc = lf_site_weights_stored(&x->base, site, x->w, diag);
     if (rc == LF_OK && x->spec->kind == LF_START_LOFTQ)
-        rc = subtract_quantized(x, t, diag);
-    rc = rc ?: lf_svd_first(&d, x->stream, x->w, N, K, rank, x->spec->iterations, x->seed, diag);
+        rc = subtract_served(x, t, diag);
+    rc = rc
+             ?: lf_svd_first(&d, x->base.stream, x->w, N, K, rank, x->spec->iterations, x->seed,
+                             diag);
     if (rc != LF_OK)
         return rc;
     put(x, site, &d, N, K);
@@ -124,21 +116,12 @@ enum lf_err lf_adapter_start_set(struct lf_adapter *a, const struct lf_model *m,
     struct starting x = {.a = a, .m = m, .spec = spec, .seed = seed};
     if (spec->kind == LF_START_USUAL)
         return LF_OK;
-    if (!m->dir)
-        return lf_fail(diag, LF_E_UNSUPPORTED, "a base of random weights has no such start");
-    enum lf_err rc = lf_merged_open(&x.base, m->dir, NULL, diag);
-    rc = rc ?: lf_device_open(&x.dev, LF_DEVICE_CPU, NULL, diag);
-    rc = rc ?: lf_stream_new(&x.stream, x.dev, 0, diag);
-    rc = rc ?: lf_bnb_quantizer_new(&x.quantizer, x.stream, diag);
+    enum lf_err rc = lf_site_weights_open(&x.base, m, true, diag);
     for (int site = 0; site < a->shape.n_sites && rc == LF_OK; site++)
         if (a->shape.rank[site] > 0)
             rc = start_site(&x, site, diag);
-    lf_bnb_quantizer_free(x.quantizer);
-    if (x.stream)
-        lf_stream_free(x.stream);
-    if (x.dev)
-        lf_device_free(x.dev);
-    lf_merged_close(&x.base);
+    lf_site_weights_close(&x.base);
     free(x.w);
+    free(x.served);
     return rc;
 }

@@ -315,6 +315,7 @@ static void pack_adapters(struct lf_exec *x)
     b->rank_max = 0;
     x->layer_first = c->L;
     memset(x->lora, 0, sizeof x->lora);
+    memset(x->gain, 0, sizeof x->gain);
     for (int i = 0; i < b->n_segs; i++) {
         const struct lf_slot *t = &x->slots->slot[b->h_segs[i].slot];
         if (b->h_segs[i].start == b->h_segs[i].end)
@@ -323,8 +324,10 @@ static void pack_adapters(struct lf_exec *x)
             b->rank_max = t->shape.rank_max;
         if (b->h_segs[i].trains && t->layer_first < x->layer_first)
             x->layer_first = t->layer_first;
-        for (int k = 0; k < c->n_proj; k++)
+        for (int k = 0; k < c->n_proj; k++) {
             x->lora[k] = x->lora[k] || t->targets[k];
+            x->gain[k] = x->gain[k] || (t->shape.dora && t->targets[k]);
+        }
     }
 }
 

@@ -90,6 +90,7 @@ struct lf_pass {
 struct lf_step_key {
     int32_t rows, kv_max, n_max, rank_max;
     uint32_t lora; /* projections with adapters, a bit each */
+    uint32_t gain; /* and with DoRA's */
 };
 
 struct lf_recordings; /* exec_step.c */
@@ -164,6 +165,7 @@ struct lf_exec {
     struct lf_batch_losses *losses; /* (seqs_max) scratch of a run that is weighed */
     float *h_loss;                  /* (T) pinned host */
     bool lora[LF_PROJ_MAX]; /* some adapter of the batch has this projection in some layer */
+    bool gain[LF_PROJ_MAX]; /* some with DoRA's gain */
     int layer_first;        /* the lowest layer that a training adapter touches */
     struct lf_draw draws[LF_DRAWS_MAX]; /* a ring */
     int n_draws, draw_first;            /* under way; the oldest of them */

@@ -92,12 +92,14 @@ static void take_head(struct lf_exec *x, struct size_walk *w, size_t *purpose)
         x->work.dlogits = take(w, purpose, M, V, x->es);
 }
 
-/* The MLP's inner; and in its place, since it is done when they begin, attention's gradients. */
+/* The MLP's inner; in its place, while there is none, a product of attention's maps (exec_group.c);
+ * and, since it is done when they begin, attention's gradients. */
 static void take_inner(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     size_t T = (size_t)x->limits.train_tokens_max, room = (size_t)x->room, begin = w->total;
-    x->work.g = take(w, purpose, rows_any(x), (size_t)c->F + room, x->es);
+    size_t cols = lf_max((size_t)c->F, (size_t)(c->H * c->D));
+    x->work.g = take(w, purpose, rows_any(x), cols + room, x->es);
     size_t end = w->total, attention = 0;
     if (T == 0)
         return;

@@ -74,8 +74,10 @@ void lf_exec_step_round(struct lf_exec *x)
     k->n_max = b->n_max = rounded(b->n_max, 1);
     if (b->rank_max > 0)
         k->rank_max = b->rank_max = lf_min_int(rounded(b->rank_max, RANK_MIN), x->limits.rank_max);
-    for (int p = 0; p < x->model->config.n_proj; p++)
+    for (int p = 0; p < x->model->config.n_proj; p++) {
         k->lora |= (uint32_t)x->lora[p] << p;
+        k->gain |= (uint32_t)x->gain[p] << p;
+    }
 }
 
 /* The recording of x->step, or NULL. */

@@ -14,6 +14,16 @@ const char *const lf_merge_words[] = {"linear", "ties", "dare_linear", "dare_tie
 
 /* ---- Linear: ranks side by side -------------------------------------------------------------- */
 
+/* A sum of products is another adapter; one of DoRA's weights is none. */
+static enum lf_err refuse_dora(const struct lf_merge *m, const struct lf_adapter *const *parts,
+                               struct lf_diag *diag)
+{
+    for (int i = 0; i < m->n; i++)
+        if (parts[i]->shape.dora)
+            return lf_fail(diag, LF_E_UNSUPPORTED, "adapters with DoRA's magnitudes are not mixed");
+    return LF_OK;
+}
+
 static enum lf_err stack_ranks(struct lf_adapter *out, const struct lf_merge *m,
                                const struct lf_adapter *const *parts, struct lf_diag *diag)
 {
@@ -216,7 +226,7 @@ enum lf_err lf_adapters_merge(struct lf_adapter **out, const struct lf_config *c
     struct lf_adapter *a;
     void *params = NULL;
     lf_assert(m->n >= 1 && m->n <= LF_MERGE_PARTS_MAX);
-    enum lf_err rc = lf_adapter_alloc(&a, c, diag);
+    enum lf_err rc = refuse_dora(m, parts, diag) ?: lf_adapter_alloc(&a, c, diag);
     if (rc != LF_OK)
         return rc;
     rc = m->strategy == LF_MERGE_LINEAR ? stack_ranks(a, m, parts, diag)

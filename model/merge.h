@@ -26,7 +26,7 @@ struct lf_merge {
 };
 
 /* parts (m->n), of the base c describes. LF_E_TOO_BIG: ranks stack to more than LF_RANK_MAX;
- * LF_E_INVALID: ranks differ that must not. Yours, lf_adapter_free. */
+ * LF_E_INVALID: ranks differ that must not; LF_E_UNSUPPORTED: DoRA. Yours, lf_adapter_free. */
 enum lf_err lf_adapters_merge(struct lf_adapter **out, const struct lf_config *c,
                               const struct lf_merge *m, const struct lf_adapter *const *parts,
                               struct lf_diag *diag) LF_MUST_CHECK;

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE 1024 /* columns that are summed at once */
-
 struct lf_merged_inside {
     struct lf_tensors *ts;
     struct lf_adapter *adapter; /* or NULL */
@@ -197,24 +195,19 @@ static void widen(const struct reading *r, int64_t row, float *out)
                   K);
 }
 
-static void add_product(const struct reading *r, int64_t row, float *out)
+static void merge_row(const struct reading *r, int64_t row, float *out)
 {
     const struct lf_adapter *a = r->m->inside->adapter;
     const int site = r->t->site;
+    const size_t K = (size_t)r->t->cols;
     if (!a || site < 0 || a->shape.rank[site] == 0)
         return;
-    const size_t K = (size_t)r->t->cols, R = (size_t)a->shape.rank[site];
-    const float *A = a->params + a->shape.a_off[site];
-    const float *B = a->params + a->shape.b_off[site] + (size_t)row * R;
-    for (size_t from = 0; from < K; from += PIECE) {
-        float sum[PIECE] = {0};
-        size_t n = K - from < PIECE ? K - from : PIECE;
-        for (size_t i = 0; i < R; i++)
-            for (size_t k = 0; k < n; k++)
-                sum[k] += B[i] * A[i * K + from + k];
-        for (size_t k = 0; k < n; k++)
-            out[from + k] += a->shape.scale[site] * sum[k];
-    }
+    lf_adapter_add_row(out, a, site, row, K);
+    if (!a->shape.dora)
+        return;
+    const float by = (float)lf_dora_factor(out, K, a->params[a->shape.m_off[site] + (size_t)row]);
+    for (size_t k = 0; k < K; k++)
+        out[k] *= by;
 }
 
 static void read_rows(void *arg, size_t begin, size_t end, int worker)
@@ -224,7 +217,7 @@ static void read_rows(void *arg, size_t begin, size_t end, int worker)
     for (size_t i = begin; i < end; i++) {
         float *out = r->out + i * (size_t)r->t->cols;
         widen(r, r->row + (int64_t)i, out);
-        add_product(r, r->row + (int64_t)i, out);
+        merge_row(r, r->row + (int64_t)i, out);
     }
 }
 

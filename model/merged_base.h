@@ -1,6 +1,7 @@
-/* A base with an adapter merged into it, W + scale * B A, for who writes it out: the tensors of a
- * checkpoint as numbers, some rows at a time, so that a model needs no memory of its size. W is
- * what the file says, 4-bit matrices widened; the sum is made in fp32. One thread drives it. */
+/* A base with an adapter merged into it, W + scale * B A, or DoRA's weight (model/dora.h), for who
+ * writes it out: the tensors of a checkpoint as numbers, some rows at a time, so that a model needs
+ * no memory of its size. W is what the file says, 4-bit matrices widened; the sum is made in fp32.
+ * One thread drives it. */
 #ifndef LF_MODEL_MERGED_BASE_H
 #define LF_MODEL_MERGED_BASE_H
 

@@ -18,4 +18,12 @@ enum lf_err lf_peft_sites(struct lf_adapter *a, const struct lf_config *c, const
 enum lf_err lf_peft_patterns_check(const struct lf_adapter *a, const struct lf_config *c,
                                    const json_t *config, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* DIR/adapter_config.json: the sites of an adapter that has none yet, and its common values. */
+enum lf_err lf_peft_read_config(struct lf_adapter *a, const struct lf_config *c, const char *dir,
+                                struct lf_diag *diag) LF_MUST_CHECK;
+/* Its tensors, as this type: *params is the run, yours; sites that have none get rank 0. */
+enum lf_err lf_peft_read_tensors(struct lf_adapter *a, void **params, enum lf_dtype type,
+                                 const struct lf_config *c, const char *dir,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
+
 #endif

@@ -27,7 +27,7 @@ static const char *const ignored[] = {
     /* read elsewhere */
     "peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules",
     "exclude_modules", "rank_pattern", "alpha_pattern", "layers_to_transform", "layers_pattern",
-    "bias", NULL};
+    "bias", "use_dora", NULL};
 
 /* Initialisations that leave the base's weights as they are; the others subtract from them. */
 static bool init_harmless(const json_t *v)
@@ -71,24 +71,41 @@ static enum lf_err refuse_variants(const json_t *config, struct lf_diag *diag)
 
 /* ---- Tensors --------------------------------------------------------------------------------- */
 
-/* PEFT writes lora_A.weight; a plain state dict has the adapter's name ("default") in between. */
-static const struct lf_tensor *find_factor(const struct lf_tensors *ts, const char *key, char ab)
+/* What a site has, as PEFT's files call it, and as a plain state dict does, where the adapter's
+ * name
+ * ("default") stands in between. */
+enum site_part { PART_A, PART_B, PART_MAGNITUDES };
+static const char *const part_names[][2] = {
+    {"lora_A.weight", "lora_A.default.weight"},
+    {"lora_B.weight", "lora_B.default.weight"},
+    {"lora_magnitude_vector", "lora_magnitude_vector.default.weight"},
+};
+
+static const struct lf_tensor *find_part(const struct lf_tensors *ts, const char *key,
+                                         enum site_part part)
 {
-    char name[LF_SITE_NAME_MAX + 64];
-    snprintf(name, sizeof name, PREFIX "%s.lora_%c.weight", key, ab);
-    const struct lf_tensor *t = lf_tensors_find(ts, name);
-    if (t)
-        return t;
-    snprintf(name, sizeof name, PREFIX "%s.lora_%c.default.weight", key, ab);
-    return lf_tensors_find(ts, name);
+    const struct lf_tensor *t = NULL;
+    for (int i = 0; i < 2 && !t; i++) {
+        char name[LF_SITE_NAME_MAX + 64];
+        snprintf(name, sizeof name, PREFIX "%s.%s", key, part_names[part][i]);
+        t = lf_tensors_find(ts, name);
+    }
+    return t;
+}
+
+static enum lf_err check_numbers(const struct lf_tensor *t, struct lf_diag *diag)
+{
+    if (t->dtype == LF_F32 || t->dtype == LF_F16 || t->dtype == LF_BF16)
+        return LF_OK;
+    return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%.128s\" is not fp32, fp16 or bf16", t->name);
 }
 
 static enum lf_err check_factor(const struct lf_tensor *t, int rows, int cols, bool rank_is_rows,
                                 struct lf_diag *diag)
 {
-    if (t->dtype != LF_F32 && t->dtype != LF_F16 && t->dtype != LF_BF16)
-        return lf_fail(diag, LF_E_UNSUPPORTED, "tensor \"%.128s\" is not fp32, fp16 or bf16",
-                       t->name);
+    enum lf_err rc = check_numbers(t, diag);
+    if (rc != LF_OK)
+        return rc;
     if (t->n_dims == 2 && t->dims[0] == rows && t->dims[1] == cols)
         return LF_OK;
     if (t->n_dims != 2)
@@ -98,6 +115,20 @@ static enum lf_err check_factor(const struct lf_tensor *t, int rows, int cols, b
                    "tensor \"%.128s\" is (%lld, %lld); %s says (%d, %d)", t->name,
                    (long long)t->dims[0], (long long)t->dims[1],
                    rank_differs ? "adapter_config.json" : "this base", rows, cols);
+}
+
+static enum lf_err check_magnitudes(const struct lf_tensor *t, const char *key, int N,
+                                    struct lf_diag *diag)
+{
+    if (!t)
+        return lf_fail(diag, LF_E_DAMAGED, "%s has no lora_magnitude_vector, which DoRA needs",
+                       key);
+    if (t->n_dims != 1)
+        return lf_fail(diag, LF_E_DAMAGED, "tensor \"%.128s\" is not a vector", t->name);
+    if (t->dims[0] != N)
+        return lf_fail(diag, LF_E_BASE_DIFFERS, "tensor \"%.128s\" is (%lld); this base says (%d)",
+                       t->name, (long long)t->dims[0], N);
+    return check_numbers(t, diag);
 }
 
 /* Sites that are targeted but have no tensors (an adapter saved for some layers) get rank 0. */
@@ -111,7 +142,7 @@ static enum lf_err match_tensors(struct lf_adapter *a, const struct lf_config *c
         if (a->shape.rank[i] == 0)
             continue;
         lf_adapter_site_name(key, c, i);
-        const struct lf_tensor *A = find_factor(ts, key, 'A'), *B = find_factor(ts, key, 'B');
+        const struct lf_tensor *A = find_part(ts, key, PART_A), *B = find_part(ts, key, PART_B);
         if (!A && !B) {
             a->shape.rank[i] = 0;
             continue;
@@ -120,9 +151,11 @@ static enum lf_err match_tensors(struct lf_adapter *a, const struct lf_config *c
             return lf_fail(diag, LF_E_DAMAGED, "%s has one of lora_A and lora_B", key);
         enum lf_err rc = check_factor(A, a->shape.rank[i], p->K, true, diag);
         rc = rc ?: check_factor(B, p->N, a->shape.rank[i], false, diag);
+        if (a->shape.dora)
+            rc = rc ?: check_magnitudes(find_part(ts, key, PART_MAGNITUDES), key, p->N, diag);
         if (rc != LF_OK)
             return rc;
-        used += 2;
+        used += 2 + a->shape.dora;
     }
     return used == lf_tensors_count(ts) ? LF_OK : LF_E_UNSUPPORTED;
 }
@@ -139,7 +172,8 @@ static enum lf_err refuse_unused(const struct lf_adapter *a, const struct lf_con
             if (a->shape.rank[s] == 0)
                 continue;
             lf_adapter_site_name(key, c, s);
-            used = t == find_factor(ts, key, 'A') || t == find_factor(ts, key, 'B');
+            used = t == find_part(ts, key, PART_A) || t == find_part(ts, key, PART_B) ||
+                   (a->shape.dora && t == find_part(ts, key, PART_MAGNITUDES));
         }
         int layer;
         if (used)
@@ -169,8 +203,8 @@ static bool all_finite(const void *p, enum lf_dtype type, size_t n)
     return !bad;
 }
 
-/* A factor, as the type that is wanted; whether it is finite. */
-static bool read_factor(char *dst, enum lf_dtype type, const struct lf_tensor *t, size_t n)
+/* A tensor, as the type that is wanted; whether it is finite. */
+static bool read_numbers(char *dst, enum lf_dtype type, const struct lf_tensor *t, size_t n)
 {
     float some[PIECE];
     size_t to = lf_dtype_bytes(type), from = lf_dtype_bytes(t->dtype);
@@ -196,10 +230,17 @@ static enum lf_err read_tensors(const struct lf_adapter *a, void *params, enum l
         if (rank == 0)
             continue;
         lf_adapter_site_name(key, c, i);
-        const struct lf_tensor *A = find_factor(ts, key, 'A'), *B = find_factor(ts, key, 'B');
-        if (!read_factor((char *)params + a->shape.a_off[i] * bytes, type, A,
-                         rank * (size_t)p->K) ||
-            !read_factor((char *)params + a->shape.b_off[i] * bytes, type, B, rank * (size_t)p->N))
+        const struct {
+            enum site_part part;
+            size_t off, n;
+        } parts[] = {{PART_A, a->shape.a_off[i], rank * (size_t)p->K},
+                     {PART_B, a->shape.b_off[i], rank * (size_t)p->N},
+                     {PART_MAGNITUDES, a->shape.m_off[i], (size_t)p->N}};
+        bool ok = true;
+        for (size_t k = 0; k < 2u + a->shape.dora; k++)
+            ok = ok && read_numbers((char *)params + parts[k].off * bytes, type,
+                                    find_part(ts, key, parts[k].part), parts[k].n);
+        if (!ok)
             return lf_fail(diag, LF_E_DAMAGED, "the adapter's weights are not all finite");
     }
     return LF_OK;
@@ -207,8 +248,8 @@ static enum lf_err read_tensors(const struct lf_adapter *a, void *params, enum l
 
 /* ---- Together -------------------------------------------------------------------------------- */
 
-static enum lf_err load_config(struct lf_adapter *a, const struct lf_config *c, const char *dir,
-                               struct lf_diag *diag)
+enum lf_err lf_peft_read_config(struct lf_adapter *a, const struct lf_config *c, const char *dir,
+                                struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     json_t *config = NULL;
@@ -225,8 +266,8 @@ static enum lf_err load_config(struct lf_adapter *a, const struct lf_config *c, 
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
 }
 
-static enum lf_err load_tensors(struct lf_adapter *a, void **params, enum lf_dtype type,
-                                const struct lf_config *c, const char *dir, struct lf_diag *diag)
+enum lf_err lf_peft_read_tensors(struct lf_adapter *a, void **params, enum lf_dtype type,
+                                 const struct lf_config *c, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_tensors *ts;
@@ -256,34 +297,12 @@ enum lf_err lf_adapter_load(struct lf_adapter **out, const struct lf_config *c, 
     enum lf_err rc = lf_adapter_alloc(&a, c, diag);
     if (rc != LF_OK)
         return rc;
-    rc = load_config(a, c, dir, diag) ?: load_tensors(a, &params, LF_F32, c, dir, diag);
+    rc = lf_peft_read_config(a, c, dir, diag)
+             ?: lf_peft_read_tensors(a, &params, LF_F32, c, dir, diag);
     a->params = params;
     if (rc == LF_OK)
         *out = a;
     else
         lf_adapter_free(a);
-    return rc;
-}
-
-enum lf_err lf_packed_load(struct lf_packed **out, const struct lf_config *c, enum lf_dtype type,
-                           const char *dir, struct lf_diag *diag)
-{
-    struct lf_adapter *a;
-    enum lf_err rc = lf_adapter_alloc(&a, c, diag);
-    if (rc != LF_OK)
-        return rc;
-    struct lf_packed *p = calloc(1, sizeof *p);
-    rc = p ? LF_OK : lf_no_memory(diag, "an adapter");
-    rc = rc ?: load_config(a, c, dir, diag);
-    rc = rc ?: load_tensors(a, &p->params, type, c, dir, diag);
-    if (rc == LF_OK) {
-        p->shape = a->shape;
-        p->bytes = p->shape.n_params * lf_dtype_bytes(type);
-        a->shape = (struct lf_adapter_shape){0};
-        *out = p;
-    } else {
-        lf_packed_free(p);
-    }
-    lf_adapter_free(a);
     return rc;
 }

@@ -1,5 +1,5 @@
 /* Writing an adapter as PEFT does. Only keys that every peft since 0.3 knows are written, unless
- * an adapter needs a younger one (rsLoRA, patterns). */
+ * an adapter needs a younger one (rsLoRA, DoRA, patterns). */
 #include "model/adapter.h"
 
 #include "core/buf.h"
@@ -88,6 +88,8 @@ static json_t *config_json(const struct lf_adapter *a, const struct lf_config *c
     json_object_set_new(j, "task_type", json_string("CAUSAL_LM"));
     if (a->rslora)
         json_object_set_new(j, "use_rslora", json_true());
+    if (a->shape.dora)
+        json_object_set_new(j, "use_dora", json_true());
     if (json_object_size(ranks) > 0)
         json_object_set(j, "rank_pattern", ranks);
     if (json_object_size(alphas) > 0)
@@ -109,7 +111,8 @@ static enum lf_err write_config(const struct lf_adapter *a, const struct lf_conf
 static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_config *c,
                                  const char *path, const char *note, struct lf_diag *diag)
 {
-    size_t n = 0, n_max = 2 * (size_t)a->shape.n_sites;
+    size_t n = 0, n_max = 3 * (size_t)a->shape.n_sites;
+    lf_assert(!a->served);
     struct lf_tensor *t = calloc(n_max, sizeof *t);
     char(*names)[TENSOR_NAME_BYTES] = calloc(n_max, sizeof *names);
     enum lf_err rc = !t || !names ? lf_fail(diag, LF_E_NO_MEMORY, "%s: no memory", path) : LF_OK;
@@ -133,6 +136,15 @@ static enum lf_err write_weights(const struct lf_adapter *a, const struct lf_con
                                   .n_dims = 2,
                                   .dims = {p->N, rank},
                                   .data = a->params + a->shape.b_off[i]};
+        n++;
+        if (!a->shape.dora)
+            continue;
+        snprintf(names[n], sizeof *names, "base_model.model.%s.lora_magnitude_vector", key);
+        t[n] = (struct lf_tensor){.name = names[n],
+                                  .dtype = LF_F32,
+                                  .n_dims = 1,
+                                  .dims = {p->N},
+                                  .data = a->params + a->shape.m_off[i]};
         n++;
     }
     rc = rc ?: lf_tensors_write_noted(path, t, n, note, diag);

@@ -177,6 +177,7 @@ static enum lf_err read_settings(struct lf_adapter *a, const json_t *config, str
     a->alpha = lf_json_real(&in, "lora_alpha", 8, -1e9, 1e9);
     a->dropout = lf_json_real(&in, "lora_dropout", 0, 0, 1);
     a->rslora = lf_json_bool(&in, "use_rslora", false);
+    a->shape.dora = lf_json_bool(&in, "use_dora", false);
     return in.rc;
 }
 

@@ -150,6 +150,8 @@ static void slot_publish(struct lf_slots *s, struct lf_stream *stream, int slot)
         site->scale = t->shape.scale[i];
         site->rank = t->shape.rank[i];
         site->trained = t->shape.half_trains ? site->rank / 2 : site->rank;
+        if (t->shape.dora)
+            site->gain = (const char *)t->copy + t->shape.m_off[i] * es;
     }
     lf_stream_upload(stream, s->sites + first, s->h_sites + first,
                      (size_t)s->n_sites * sizeof *s->sites);
@@ -207,6 +209,7 @@ static void slot_use(struct lf_slots *s, struct lf_stream *stream, int slot)
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
                           const struct lf_adapter *a, enum lf_slot_use use, struct lf_diag *diag)
 {
+    lf_assert(!a->shape.dora || (a->served && use == LF_SLOT_SERVES));
     enum lf_err rc = slot_take(s, slot, &a->shape, use, diag);
     if (rc != LF_OK)
         return rc;

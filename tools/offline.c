@@ -1,6 +1,7 @@
 /* A base opened without a daemon. */
 #include "tools/offline.h"
 
+#include "model/dora.h"
 #include "tools/bar.h"
 #include "tools/hub_cache.h"
 
@@ -60,7 +61,8 @@ enum lf_err lf_offline_adapter(struct lf_offline *c, const char *dir, struct lf_
     if ((rc = lf_adapter_load(&a, config, dir, diag)) != LF_OK)
         return rc;
     c->rank_max = a->shape.rank_max;
-    rc = lf_slots_load(c->slots, c->stream, &c->slot, a, LF_SLOT_SERVES, diag);
+    rc = lf_dora_serve(a, c->model, diag)
+             ?: lf_slots_load(c->slots, c->stream, &c->slot, a, LF_SLOT_SERVES, diag);
     lf_adapter_free(a);
     return rc;
 }

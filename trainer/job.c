@@ -601,6 +601,9 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
     if (rc == LF_OK)
         rc = init ? lf_adapter_copy(&j->adapter, init, diag)
                   : lf_adapter_new(&j->adapter, c, &lora, j->s.seed, diag);
+    if (rc == LF_OK && j->adapter->shape.dora)
+        rc = lf_fail(diag, LF_E_UNSUPPORTED,
+                     "an adapter with DoRA's magnitudes is served and not trained on");
     if (rc == LF_OK && j->adapter->shape.rank_max > rank_max)
         rc = lf_fail(diag, LF_E_INVALID, "the rank is %d; here it may be %d at the most",
                      j->adapter->shape.rank_max, rank_max);

@@ -138,8 +138,9 @@ static const char no_padding[] = "rows share a batch without padding as it is";
 static const struct {
     const char *theirs, *why;
 } not_done[] = {
-    {"use_dora", "its magnitudes need the norms of the base's weights with the adapter in them, "
-                 "at every step; adapters here are sums beside the base"},
+    {"use_dora",
+     "adapters with magnitudes are imported and served; a training would need the norms "
+     "of the base's weights with the adapter in them, at every step"},
     {"corda_config", other_base},
     {"use_qalora", NULL},
     {"bias", NULL},

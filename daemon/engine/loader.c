@@ -40,7 +40,7 @@ static void read_files(struct lf_engine *e, struct lf_resident *r)
         r->rc = lf_blend_load(&r->packed, r->blend, &e->config, e->dev->act, &r->why);
     else
         r->rc = lf_version_check(r->dir, &r->why)
-                    ?: lf_packed_load(&r->packed, &e->config, e->dev->act, r->dir, &r->why);
+                    ?: lf_packed_load(&r->packed, e->model, e->dev->act, r->dir, &r->why);
 }
 
 static void copy(struct lf_loader *me, struct lf_resident *r)

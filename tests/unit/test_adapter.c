@@ -215,7 +215,7 @@ static void refuses_variants_by_name(void **state)
     refuses_config("{", LF_E_INVALID, "adapter_config.json");
     refuses_config("[]", LF_E_INVALID, "object");
     refuses_config(CONFIG(",\"peft_type\":\"IA3\""), LF_E_UNSUPPORTED, "IA3");
-    refuses_config(CONFIG(",\"use_dora\":true"), LF_E_UNSUPPORTED, "use_dora");
+    refuses_config(CONFIG(",\"use_dora\":3"), LF_E_INVALID, "use_dora");
     refuses_config(CONFIG(",\"bias\":\"all\""), LF_E_UNSUPPORTED, "bias");
     refuses_config(CONFIG(",\"modules_to_save\":[\"lm_head\"]"), LF_E_UNSUPPORTED,
                    "modules_to_save");
@@ -225,6 +225,7 @@ static void refuses_variants_by_name(void **state)
     refuses_config(CONFIG(",\"layer_replication\":[[0,1]]"), LF_E_UNSUPPORTED, "layer_replication");
     refuses_config(CONFIG(",\"init_lora_weights\":\"pissa\""), LF_E_UNSUPPORTED, "pissa");
     refuses_config(CONFIG(",\"invented_later\":1"), LF_E_UNSUPPORTED, "invented_later");
+    refuses_config(CONFIG(",\"use_dora\":true"), LF_E_DAMAGED, "no lora_magnitude_vector");
     refuses_config("{\"r\":0,\"target_modules\":[\"q_proj\"]}", LF_E_INVALID, "\"r\"");
     refuses_config("{\"r\":2,\"target_modules\":7}", LF_E_INVALID, "target_modules");
     refuses_config("{\"r\":2,\"target_modules\":\"(\"}", LF_E_INVALID, "regular expression");

@@ -79,7 +79,7 @@ static void what_is_not_done_says_why(void **state)
 {
     (void)state;
     static const struct refusal cases[] = {
-        {"{\"use_dora\": true}", "\"use_dora\": that is not done here: its magnitudes"},
+        {"{\"use_dora\": true}", "\"use_dora\": that is not done here: adapters with magnitudes"},
         {"{\"init_lora_weights\": \"pissa\"}", "did you mean \"init\"?"},
         {"{\"corda_config\": {}}", "all adapters share the base as it is"},
         {"{\"init\": \"olora\"}", "\"pissa\", \"pissa_niter_N\""},

@@ -11,6 +11,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "model/dora.h"
 #include "model/exec.h"
 #include "model/safetensors.h"
 
@@ -110,12 +111,15 @@ static inline struct lf_adapter *adapter_open(struct rig *r, const struct golden
     return a;
 }
 
-/* Loads DIR/name into a slot. */
+/* Loads DIR/name into a slot. One of DoRA's is served alone. */
 static inline int slot_open(struct rig *r, const struct golden *g, const char *name, bool trains)
 {
     struct lf_diag diag;
     int slot;
     struct lf_adapter *a = adapter_open(r, g, name);
+    trains = trains && !a->shape.dora;
+    if (!trains)
+        ok(lf_dora_serve(a, r->model, &diag), &diag);
     ok(lf_slots_load(r->slots, r->stream, &slot, a, trains ? LF_SLOT_TRAINS : LF_SLOT_SERVES,
                      &diag),
        &diag);

@@ -67,6 +67,7 @@ def legacy_gemma(c):
 
 
 ALL = dict(target_modules="all-linear")
+DORA = dict(target_modules="all-linear", use_dora=True)
 SLIDING, FULL = "sliding_attention", "full_attention"
 TWO_ROPES = {FULL: {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
              SLIDING: {"rope_type": "default", "rope_theta": 1e4}}
@@ -93,6 +94,10 @@ VARIANTS = {
     "phi-old": (tf.PhiConfig(**TINY), {}, old_keys,
         dict(target_modules=["dense", "fc2"], rank_pattern={"fc2": 2},
              alpha_pattern={"layers.1.mlp.fc2": 3, "dense": 5}), 20),
+    "phi-dora": (tf.PhiConfig(**TINY), {}, None, DORA, 20),
+    "llama-dora": (tf.LlamaConfig(**TINY, attention_bias=True, mlp_bias=True), {}, None,
+        dict(target_modules=["q_proj", "o_proj", "gate_proj", "down_proj"], use_dora=True,
+             use_rslora=True), 20),
     "phi3-long": (tf.Phi3Config(**TINY, pad_token_id=0, original_max_position_embeddings=32,
         rope_parameters=dict(LONG, partial_rotary_factor=0.5)), {}, None, ALL, 40),
     "phi3-short": (tf.Phi3Config(**TINY, pad_token_id=0, original_max_position_embeddings=32,
@@ -118,6 +123,9 @@ VARIANTS = {
     "gemma3": (tf.Gemma3TextConfig(**TINY, head_dim=16, sliding_window=5,
         query_pre_attn_scalar=20, layer_types=[SLIDING, FULL, SLIDING],
         rope_parameters=TWO_ROPES), {}, None, ALL, 20),
+    "gemma3-dora": (tf.Gemma3TextConfig(**TINY, head_dim=16, sliding_window=5,
+        query_pre_attn_scalar=20, layer_types=[SLIDING, FULL, SLIDING],
+        rope_parameters=TWO_ROPES), {}, None, DORA, 20),
     "gemma3-old": (tf.Gemma3TextConfig(**TINY, head_dim=24, sliding_window=6,
         layer_types=[SLIDING, FULL, SLIDING], final_logit_softcapping=1.5,
         rope_parameters=TWO_ROPES), {}, old_gemma3,
@@ -169,6 +177,8 @@ def make(out):
         for n, p in m.named_parameters():
             if "lora_B" in n:
                 p.data.normal_(0, 0.3)
+            elif "lora_magnitude" in n:
+                p.data *= 1 + 0.3 * torch.rand_like(p)
         with torch.no_grad():
             gold["logits_lora"] = m.eval()(ids).logits
         gradients(m, ids, gold)

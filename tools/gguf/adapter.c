@@ -103,6 +103,9 @@ enum lf_err lf_gguf_export_adapter(const char *path, const struct lf_adapter *a,
     if (!lf_arch_find(c->model_type)->gguf)
         return lf_fail(diag, LF_E_UNSUPPORTED, "llama.cpp has no architecture for \"%s\"",
                        c->model_type);
+    if (a->shape.dora)
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "llama.cpp has no place for DoRA's magnitudes: export it merged");
     enum lf_err rc = lf_gguf_create(&w, path, 2 * (size_t)a->shape.n_sites, diag);
     if (rc == LF_OK)
         put_head(w, a, c, alpha, dtype);
